@@ -1,0 +1,96 @@
+//! Element types of stored vectors.
+use std::fmt;
+use std::str::FromStr;
+
+/// Run-time tag of a vector's element type. The codes are stored in files and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum DType {
+    /// IEEE 754 single precision.
+    F32 = 1,
+    /// IEEE 754 half precision.
+    F16 = 2,
+    /// Signed byte.
+    I8 = 3,
+    /// Unsigned byte.
+    U8 = 4,
+}
+
+/// A name or code that is no element type of this release.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown element type '{0}', expected f32, f16, i8 or u8")]
+pub struct UnknownDType(pub String);
+
+impl DType {
+    /// Every element type.
+    pub const ALL: [DType; 4] = [DType::F32, DType::F16, DType::I8, DType::U8];
+
+    /// The stable number stored in files.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The element type of a stored number.
+    pub fn from_code(code: u8) -> Result<DType, UnknownDType> {
+        Self::ALL.into_iter().find(|t| t.code() == code).ok_or_else(|| UnknownDType(code.to_string()))
+    }
+
+    /// Bytes of one element.
+    pub const fn bytes(self) -> usize {
+        match self {
+            DType::F32 => 4,
+            DType::F16 => 2,
+            DType::I8 | DType::U8 => 1,
+        }
+    }
+
+    /// Bytes of one vector of `dim` elements.
+    pub const fn row_bytes(self, dim: usize) -> usize {
+        self.bytes() * dim
+    }
+
+    /// Whether distances between vectors of this type are exact integers.
+    pub const fn is_integer(self) -> bool {
+        matches!(self, DType::I8 | DType::U8)
+    }
+
+    /// The lower-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::I8 => "i8",
+            DType::U8 => "u8",
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for DType {
+    type Err = UnknownDType;
+
+    fn from_str(s: &str) -> Result<DType, UnknownDType> {
+        Self::ALL.into_iter().find(|t| t.name() == s).ok_or_else(|| UnknownDType(s.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_stable() {
+        assert_eq!(DType::ALL.map(DType::code), [1, 2, 3, 4]);
+        for t in DType::ALL {
+            assert_eq!(DType::from_code(t.code()), Ok(t));
+            assert_eq!(t.name().parse(), Ok(t));
+        }
+        assert!(DType::from_code(0).is_err());
+        assert!("f64".parse::<DType>().is_err());
+    }
+}

@@ -1,0 +1,22 @@
+//! Distance kernels: one file per instruction set, the scalar reference beside them, chosen at run time.
+//!
+//! Two shapes: [`PairKernel`] scores one query against rows as they lie in a list; [`BlockKernel`] scores
+//! many rows against many rows as one matrix product. Integers accumulate exactly in `i32` and are rounded
+//! once, to `f32`, at the end. Rows are little-endian bytes and need no alignment.
+mod block;
+mod pair;
+mod scalar;
+mod variant;
+
+pub use block::{BlockKernel, LeftRows, RightRows};
+pub use pair::PairKernel;
+pub use variant::Variant;
+
+/// What a kernel computes for two rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `sum (a_i - b_i)^2`.
+    SquaredL2,
+    /// `sum a_i b_i`, not negated.
+    InnerProduct,
+}

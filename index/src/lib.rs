@@ -1,0 +1,19 @@
+//! What an index is: its vocabulary, its arithmetic, its files and the heads that stay in memory.
+//!
+//! Promises: a file is believed only after its hash and every field's range have been checked; integer
+//! distances are exact; every kernel variant agrees with the scalar reference.
+//! It does not know how lists were formed (`builder`) or how a query is answered (`engine`).
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+compile_error!("Spandrel runs on Linux on x86-64 and aarch64 only");
+
+mod dtype;
+pub mod kernels;
+mod metric;
+mod source;
+
+pub use dtype::{DType, UnknownDType};
+pub use metric::{Metric, UnknownMetric};
+pub use source::{SourceError, VectorSource};
+
+/// Largest dimension accepted: the exact integer distance of two u8 vectors still fits an `i32`.
+pub const DIM_MAX: usize = 16_384;

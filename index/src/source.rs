@@ -1,0 +1,70 @@
+//! Where a builder or a measurement takes vectors from.
+use std::io;
+use std::path::PathBuf;
+
+use crate::DType;
+
+/// Rows of vectors in a fixed order. Reading a range twice gives the same bytes.
+///
+/// Readers may call from several threads at once; a call blocks until its rows are there.
+pub trait VectorSource: Send + Sync {
+    /// Number of rows.
+    fn len(&self) -> u64;
+
+    /// Whether there is no row at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Elements in each row.
+    fn dim(&self) -> usize;
+
+    /// Element type of every row.
+    fn dtype(&self) -> DType;
+
+    /// Fills `out` with the rows from `first` on, little-endian, back to back.
+    ///
+    /// `out` holds a whole number of rows.
+    ///
+    /// # Errors
+    /// [`SourceError::Range`] past the last row, [`SourceError::Read`] when the file cannot be read.
+    fn read_rows(&self, first: u64, out: &mut [u8]) -> Result<(), SourceError>;
+
+    /// What to call this source in a message, such as its path.
+    fn name(&self) -> String;
+
+    /// Bytes of one row.
+    fn row_bytes(&self) -> usize {
+        self.dtype().row_bytes(self.dim())
+    }
+}
+
+/// Why rows could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The rows asked for do not all exist.
+    #[error("{name}: rows {first}..{end} asked for, it has {len}")]
+    Range {
+        /// The source.
+        name: String,
+        /// First row asked for.
+        first: u64,
+        /// One past the last row asked for.
+        end: u64,
+        /// Rows there are.
+        len: u64,
+    },
+    /// The file shrank or the device failed since it was opened.
+    #[error("{path}: reading {bytes} bytes at {offset}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Where the read began.
+        offset: u64,
+        /// Bytes asked for.
+        bytes: usize,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
