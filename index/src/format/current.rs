@@ -1,0 +1,87 @@
+//! The one name that decides which files are in force.
+//!
+//! ```text
+//! CURRENT = "manifest-N HASH\n"        HASH: xxh3-128 of the manifest file, 32 hex digits
+//! ```
+use std::path::Path;
+
+use fs_err as fs;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{OpenError, hash_hex, manifest_name};
+
+/// Name of the file that names the manifest in force.
+pub const CURRENT: &str = "CURRENT";
+
+/// What CURRENT says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Current {
+    /// Version of the index: N of `manifest-N` and its sections.
+    pub version: u64,
+    /// Hash of the manifest file.
+    pub hash: u128,
+}
+
+impl Current {
+    /// The entry for a manifest with these bytes.
+    pub fn of(version: u64, manifest: &[u8]) -> Current {
+        Current { version, hash: xxh3_128(manifest) }
+    }
+
+    /// The file as stored.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        format!("{} {}\n", manifest_name(self.version), hash_hex(self.hash)).into_bytes()
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Current> {
+        let line = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+        let (name, hash) = line.split_once(' ')?;
+        let version = name.strip_prefix("manifest-")?.parse().ok()?;
+        let current = Current { version, hash: u128::from_str_radix(hash, 16).ok()? };
+        // Only the one spelling that `to_bytes` writes is believed.
+        (current.to_bytes() == bytes).then_some(current)
+    }
+}
+
+/// Reads which version of the index in `dir` is in force.
+///
+/// # Errors
+/// [`OpenError::NotAnIndex`] without the file, [`OpenError::Field`] when it was damaged.
+pub fn current(dir: &Path) -> Result<Current, OpenError> {
+    let path = dir.join(CURRENT);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(OpenError::NotAnIndex { path: dir.to_owned() });
+        }
+        Err(e) => return Err(OpenError::read(&path, e)),
+    };
+    Current::parse(&bytes).ok_or_else(|| {
+        let found =
+            String::from_utf8_lossy(bytes.get(..bytes.len().min(80)).unwrap_or_default()).into_owned();
+        OpenError::field(&path, "content", format!("{found:?}"), "'manifest-N HASH'")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_spelling_is_read() {
+        let current = Current::of(12, b"manifest");
+        let bytes = current.to_bytes();
+        assert_eq!(Current::parse(&bytes), Some(current));
+        for at in 0..bytes.len() {
+            let mut wrong = bytes.clone();
+            wrong[at] ^= 0x20;
+            let read = Current::parse(&wrong);
+            assert_ne!(read, Some(current), "byte {at}");
+            if let Some(read) = read {
+                assert!(read.version != current.version || read.hash != current.hash);
+            }
+        }
+        assert_eq!(Current::parse(b""), None);
+        assert_eq!(Current::parse(&bytes[..20]), None);
+    }
+}

@@ -1,0 +1,239 @@
+//! Where each list lies: resident, 20 bytes a list.
+//!
+//! ```text
+//! body = per list { offset: u32 in units of 512 from the body of codes, primaries: u32, replicas: u32,
+//!                   zero: u32, hash: u64 }, 24 bytes
+//! ```
+//! The hash is seeded with the index's uuid and the list's number, so a read that lands on another list, or
+//! on the same list of an older index, fails like a damaged one.
+use std::path::Path;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{OpenError, UNIT_BYTES, padded_bytes};
+
+/// Bytes of one entry on disk.
+const ENTRY_BYTES: usize = 24;
+
+/// One list's place and size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// Where the list starts, in units of 512 bytes from the body of the codes section.
+    pub offset_units: u32,
+    /// Vectors whose primary list this is.
+    pub primaries: u32,
+    /// Further copies filed here.
+    pub replicas: u32,
+    /// [`list_hash`] of the list's bytes, padding included.
+    pub hash: u64,
+}
+
+impl DirectoryEntry {
+    /// Entries of the list.
+    pub fn count(&self) -> usize {
+        self.primaries as usize + self.replicas as usize
+    }
+
+    /// Appends the entry as stored.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        for word in [self.offset_units, self.primaries, self.replicas, 0] {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+        out.extend_from_slice(&self.hash.to_le_bytes());
+    }
+}
+
+/// Hash of list `list`'s bytes in the index `uuid`.
+pub fn list_hash(uuid: u128, list: u32, bytes: &[u8]) -> u64 {
+    // CAST: the uuid is itself a hash, so its low half will do.
+    let seed = (uuid as u64).wrapping_add(u64::from(list).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    xxh3_64_with_seed(bytes, seed)
+}
+
+/// The directory of one segment.
+#[derive(Debug)]
+pub struct Directory {
+    offsets: Box<[u32]>,
+    /// First position of each list, and the number of vectors at the end.
+    first_positions: Box<[u32]>,
+    replicas: Box<[u32]>,
+    hashes: Box<[u64]>,
+}
+
+impl Directory {
+    /// Reads a directory of `lists` lists over `vectors` vectors, whose entries take `entry_bytes` each in a
+    /// codes body of `codes_bytes`.
+    ///
+    /// # Errors
+    /// [`OpenError::Field`] when lists overlap, leave gaps, end past the body or do not add up.
+    pub fn parse(path: &Path, body: &[u8], expected: DirectoryShape) -> Result<Directory, OpenError> {
+        let (entries, rest) = body.as_chunks::<ENTRY_BYTES>();
+        if entries.len() as u64 != expected.lists || !rest.is_empty() {
+            let found = format!("{} bytes", body.len());
+            return Err(OpenError::field(path, "directory", found, format!("{} lists", expected.lists)));
+        }
+        let mut directory = Directory {
+            offsets: vec![0; entries.len()].into(),
+            first_positions: vec![0; entries.len() + 1].into(),
+            replicas: vec![0; entries.len()].into(),
+            hashes: vec![0; entries.len()].into(),
+        };
+        let (mut position, mut unit) = (0_u64, 0_u64);
+        let slots = (directory.offsets.iter_mut())
+            .zip(directory.first_positions.iter_mut().skip(1))
+            .zip(directory.replicas.iter_mut())
+            .zip(directory.hashes.iter_mut());
+        for (list, (raw, (((offset, next_first), replica_count), hash))) in
+            entries.iter().zip(slots).enumerate()
+        {
+            let entry = parse_entry(raw);
+            if u64::from(entry.offset_units) != unit {
+                return Err(OpenError::field(
+                    path,
+                    format!("offset of list {list}"),
+                    entry.offset_units,
+                    unit,
+                ));
+            }
+            position += u64::from(entry.primaries);
+            if position > expected.vectors {
+                let what = format!("primaries up to list {list}");
+                return Err(OpenError::field(path, what, position, expected.vectors));
+            }
+            let Some(bytes) = entry.count().checked_mul(expected.entry_bytes) else {
+                return Err(OpenError::field(path, format!("size of list {list}"), entry.count(), "less"));
+            };
+            unit += (padded_bytes(bytes) / UNIT_BYTES) as u64; // CAST: usize is 64 bits
+            if unit * UNIT_BYTES as u64 > expected.codes_bytes {
+                let what = format!("end of list {list}");
+                return Err(OpenError::field(path, what, unit * UNIT_BYTES as u64, expected.codes_bytes));
+            }
+            *offset = entry.offset_units;
+            *next_first = position as u32; // CAST: at most `vectors`, which the header bounds
+            *replica_count = entry.replicas;
+            *hash = entry.hash;
+        }
+        if position != expected.vectors {
+            return Err(OpenError::field(path, "primaries of all lists", position, expected.vectors));
+        }
+        if unit * UNIT_BYTES as u64 != expected.codes_bytes {
+            let found = unit * UNIT_BYTES as u64;
+            return Err(OpenError::field(path, "end of the last list", found, expected.codes_bytes));
+        }
+        Ok(directory)
+    }
+
+    /// Number of lists.
+    pub fn lists(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// The entry of one list, which must exist.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "list numbers come from heads, one per list, checked at open"
+    )]
+    pub fn entry(&self, list: u32) -> DirectoryEntry {
+        let at = list as usize;
+        DirectoryEntry {
+            offset_units: self.offsets[at],
+            primaries: self.first_positions[at + 1] - self.first_positions[at],
+            replicas: self.replicas[at],
+            hash: self.hashes[at],
+        }
+    }
+
+    /// Position of the list's first primary.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "list numbers come from heads, one per list, checked at open"
+    )]
+    pub fn first_position(&self, list: u32) -> u32 {
+        self.first_positions[list as usize]
+    }
+
+    /// Copies in all lists together.
+    pub fn copies(&self) -> u64 {
+        let primaries = self.first_positions.last().copied().map_or(0, u64::from);
+        primaries + self.replicas.iter().map(|&r| u64::from(r)).sum::<u64>()
+    }
+
+    /// Resident bytes.
+    pub fn memory_bytes(&self) -> usize {
+        4 * (self.offsets.len() + self.first_positions.len() + self.replicas.len()) + 8 * self.hashes.len()
+    }
+}
+
+/// What a directory must agree with.
+#[derive(Debug, Clone, Copy)]
+pub struct DirectoryShape {
+    /// Lists there are.
+    pub lists: u64,
+    /// Vectors there are.
+    pub vectors: u64,
+    /// Bytes of one entry of a list.
+    pub entry_bytes: usize,
+    /// Bytes of the codes section's body.
+    pub codes_bytes: u64,
+}
+
+fn parse_entry(raw: &[u8; ENTRY_BYTES]) -> DirectoryEntry {
+    let (words, _) = raw.as_chunks::<4>();
+    let [offset_units, primaries, replicas, _, low, high] =
+        <[[u8; 4]; 6]>::try_from(words).unwrap_or_default().map(u32::from_le_bytes);
+    DirectoryEntry { offset_units, primaries, replicas, hash: u64::from(high) << 32 | u64::from(low) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape() -> DirectoryShape {
+        DirectoryShape { lists: 3, vectors: 12, entry_bytes: 100, codes_bytes: 4 * 512 }
+    }
+
+    fn entries() -> [DirectoryEntry; 3] {
+        [
+            DirectoryEntry { offset_units: 0, primaries: 5, replicas: 1, hash: 1 },
+            DirectoryEntry { offset_units: 2, primaries: 0, replicas: 0, hash: 2 },
+            DirectoryEntry { offset_units: 2, primaries: 7, replicas: 0, hash: u64::MAX - 5 },
+        ]
+    }
+
+    fn parse(entries: &[DirectoryEntry]) -> Result<Directory, OpenError> {
+        let mut body = Vec::new();
+        entries.iter().for_each(|e| e.write(&mut body));
+        Directory::parse(Path::new("d"), &body, shape())
+    }
+
+    #[test]
+    fn round_trips() {
+        let directory = parse(&entries()).unwrap();
+        for (list, entry) in (0..).zip(entries()) {
+            assert_eq!(directory.entry(list), entry);
+        }
+        assert_eq!(directory.first_position(2), 5);
+        assert_eq!(directory.copies(), 13);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for damage in 0..4 {
+            let mut wrong = entries();
+            match damage {
+                0 => wrong[1].offset_units = 1,
+                1 => wrong[2].primaries = 8,
+                2 => wrong[0].replicas = u32::MAX,
+                _ => wrong[2].primaries = 6,
+            }
+            assert!(matches!(parse(&wrong), Err(OpenError::Field { .. })), "{damage}");
+        }
+        assert!(parse(&entries()[..2]).is_err());
+    }
+
+    #[test]
+    fn a_hash_knows_its_list_and_index() {
+        assert_ne!(list_hash(1, 0, b"x"), list_hash(1, 1, b"x"));
+        assert_ne!(list_hash(1, 0, b"x"), list_hash(2, 0, b"x"));
+    }
+}

@@ -1,0 +1,117 @@
+//! Why an index cannot be used.
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{MAJOR, MINOR};
+
+/// Why an index, or one of its files, was refused. Every variant names the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The directory holds no published index: nothing was built there, or the build has not finished.
+    #[error("{path}: no index here (no CURRENT file); build one with `spandrel build --out`", path = path.display())]
+    NotAnIndex {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file is not one of ours, or its first bytes were changed by a text-mode transfer.
+    #[error("{path}: not a spandrel {expected} (it starts with {found:02x?})", path = path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+        /// Its first bytes.
+        found: Vec<u8>,
+    },
+    /// Written by a release whose format this one cannot read. Rebuild, or open it with that release.
+    #[error("{path}: format {major}.{minor}, this release reads {MAJOR}.0 to {MAJOR}.{MINOR}; rebuild the index or use the release that wrote it", path = path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Major version found.
+        major: u16,
+        /// Minor version found.
+        minor: u16,
+    },
+    /// The manifest lists a section that must be understood and is not.
+    #[error("{path}: needs section '{kind}', which this release does not know; use a newer release", path = path.display())]
+    UnknownSection {
+        /// The manifest.
+        path: PathBuf,
+        /// The section's kind.
+        kind: String,
+    },
+    /// The manifest lacks a section that every index has.
+    #[error("{path}: lists no '{kind}' section; rebuild the index", path = path.display())]
+    MissingSection {
+        /// The manifest.
+        path: PathBuf,
+        /// The section's kind.
+        kind: &'static str,
+    },
+    /// The file is shorter or longer than was published.
+    #[error("{path}: {found} bytes, expected {expected}; restore the file from a copy or rebuild", path = path.display())]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// Bytes found.
+        found: u64,
+        /// Bytes published.
+        expected: u64,
+    },
+    /// Bytes differ from those written.
+    #[error("{path}: {what}: hash {found}, expected {expected}; restore the file from a copy or rebuild", path = path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The part of the file.
+        what: String,
+        /// Hash of the bytes found.
+        found: String,
+        /// Hash recorded.
+        expected: String,
+    },
+    /// A field is out of its range or contradicts another.
+    #[error("{path}: {field} is {found}, expected {expected}; restore the file from a copy or rebuild", path = path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: String,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// The system refused to read.
+    #[error("{path}: reading failed", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// A [`OpenError::Field`] from anything printable.
+    pub(crate) fn field(
+        path: &Path,
+        field: impl Into<String>,
+        found: impl ToString,
+        expected: impl ToString,
+    ) -> OpenError {
+        OpenError::Field {
+            path: path.to_owned(),
+            field: field.into(),
+            found: found.to_string(),
+            expected: expected.to_string(),
+        }
+    }
+
+    /// A [`OpenError::Read`].
+    pub(crate) fn read(path: &Path, source: io::Error) -> OpenError {
+        OpenError::Read { path: path.to_owned(), source }
+    }
+}

@@ -1,0 +1,145 @@
+//! The space in which lists are formed and heads are searched: distances there are squared L2.
+//!
+//! L2 uses vectors as they are. Cosine uses normalised copies. Inner product is lifted (Bachrach et al.,
+//! "Speeding up the Xbox recommender system using a Euclidean transformation", 2014): with M the largest
+//! norm, `x' = (x, sqrt(M^2 - |x|^2))` and `q' = (q M / |q|, 0)`, so that the nearest `x'` has the largest
+//! inner product. Scaling q changes no order among vectors and makes distances comparable across queries.
+use half::f16;
+use serde::{Deserialize, Serialize};
+
+use crate::{DType, Metric};
+
+/// How vectors of an index become rows of its head space.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadSpace {
+    /// Vectors as they are.
+    Same,
+    /// Vectors divided by their length.
+    Normalised,
+    /// Vectors with one more element that makes every length `norm_max`.
+    Lifted {
+        /// The largest length of a vector.
+        norm_max: f32,
+    },
+}
+
+impl HeadSpace {
+    /// The space for a metric; `norm_max` is the largest length of a vector, used by inner product alone.
+    pub fn of(metric: Metric, norm_max: f32) -> HeadSpace {
+        match metric {
+            Metric::L2 => HeadSpace::Same,
+            Metric::Cosine => HeadSpace::Normalised,
+            Metric::InnerProduct => HeadSpace::Lifted { norm_max },
+        }
+    }
+
+    /// Element type of rows in this space.
+    ///
+    /// Bytes become half precision, which holds them exactly before scaling; a half keeps its type only
+    /// where its length is one, since a lifted element may exceed its range.
+    pub fn dtype(self, dtype: DType) -> DType {
+        match (self, dtype) {
+            (HeadSpace::Same, _) | (_, DType::F32) => dtype,
+            (HeadSpace::Normalised, _) | (_, DType::I8 | DType::U8) => DType::F16,
+            (HeadSpace::Lifted { .. }, DType::F16) => DType::F32,
+        }
+    }
+
+    /// Elements of a row in this space.
+    pub fn dim(self, dim: usize) -> usize {
+        match self {
+            HeadSpace::Same | HeadSpace::Normalised => dim,
+            HeadSpace::Lifted { .. } => dim + 1,
+        }
+    }
+
+    /// Appends the row of a stored vector.
+    pub fn map_vector(self, dtype: DType, vector: &[u8], out: &mut Vec<u8>) {
+        match self {
+            HeadSpace::Same => out.extend_from_slice(vector),
+            HeadSpace::Normalised => self.push(dtype, vector, inverse_norm(dtype, vector), None, out),
+            HeadSpace::Lifted { norm_max } => {
+                let gap = f64::from(norm_max).powi(2) - norm_squared(dtype, vector);
+                self.push(dtype, vector, 1.0, Some(gap.max(0.0).sqrt() as f32), out); // CAST: rounds
+            }
+        }
+    }
+
+    /// Appends the row of a query. A zero query stays zero.
+    pub fn map_query(self, dtype: DType, query: &[u8], out: &mut Vec<u8>) {
+        match self {
+            HeadSpace::Same => out.extend_from_slice(query),
+            HeadSpace::Normalised => self.push(dtype, query, inverse_norm(dtype, query), None, out),
+            HeadSpace::Lifted { norm_max } => {
+                self.push(dtype, query, norm_max * inverse_norm(dtype, query), Some(0.0), out);
+            }
+        }
+    }
+
+    fn push(self, dtype: DType, vector: &[u8], scale: f32, last: Option<f32>, out: &mut Vec<u8>) {
+        let to = self.dtype(dtype);
+        let mut put = |x: f32| match to {
+            DType::F16 => out.extend_from_slice(&f16::from_f32(x).to_le_bytes()),
+            _ => out.extend_from_slice(&x.to_le_bytes()),
+        };
+        for_each_element(dtype, vector, |x| put(x * scale));
+        if let Some(last) = last {
+            put(last);
+        }
+    }
+}
+
+/// Calls `f` with each element of a vector as `f32`.
+pub fn for_each_element(dtype: DType, vector: &[u8], mut f: impl FnMut(f32)) {
+    match dtype {
+        DType::U8 => vector.iter().for_each(|&x| f(f32::from(x))),
+        DType::I8 => vector.iter().for_each(|&x| f(f32::from(x.cast_signed()))),
+        DType::F16 => vector.as_chunks::<2>().0.iter().for_each(|&x| f(f16::from_le_bytes(x).to_f32())),
+        DType::F32 => vector.as_chunks::<4>().0.iter().for_each(|&x| f(f32::from_le_bytes(x))),
+    }
+}
+
+/// Squared length of a vector.
+pub fn norm_squared(dtype: DType, vector: &[u8]) -> f64 {
+    let mut sum = 0.0;
+    for_each_element(dtype, vector, |x| sum += f64::from(x) * f64::from(x));
+    sum
+}
+
+/// One over the length of a vector, 0 for a zero vector.
+pub fn inverse_norm(dtype: DType, vector: &[u8]) -> f32 {
+    let squared = norm_squared(dtype, vector);
+    if squared > 0.0 { (1.0 / squared.sqrt()) as f32 } else { 0.0 } // CAST: rounds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(bytes: &[u8]) -> Vec<f32> {
+        bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
+    }
+
+    #[test]
+    fn lifted_rows_have_one_length_and_keep_the_order() {
+        let space = HeadSpace::of(Metric::InnerProduct, 5.0);
+        let vector: Vec<u8> = [3.0_f32, 0.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let mut row = Vec::new();
+        space.map_vector(DType::F32, &vector, &mut row);
+        assert_eq!(floats(&row), [3.0, 0.0, 4.0]);
+        row.clear();
+        space.map_query(DType::F32, &vector, &mut row);
+        assert_eq!(floats(&row), [5.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn normalised_bytes_become_halves() {
+        let space = HeadSpace::of(Metric::Cosine, 0.0);
+        assert_eq!(space.dtype(DType::U8), DType::F16);
+        let mut row = Vec::new();
+        space.map_vector(DType::U8, &[3, 4], &mut row);
+        assert_eq!(row.len(), 4);
+        assert!((norm_squared(DType::F16, &row) - 1.0).abs() < 1e-3);
+    }
+}
