@@ -1,0 +1,160 @@
+//! Why a file could not be read or written.
+use std::io;
+use std::path::{Path, PathBuf};
+
+use spandrel_index::{DType, SourceError};
+
+use super::Format;
+
+/// Why a file of vectors or neighbours could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The extension names no known format. Rename or convert the file.
+    #[error("{path}: unknown file extension, expected {known}", path = path.display(), known = Format::known())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The format holds something else than what was asked for.
+    #[error("{path}: {format} cannot hold {wanted}, choose {instead}", path = path.display())]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: Format,
+        /// What was to be read or written.
+        wanted: String,
+        /// The formats that can hold it.
+        instead: &'static str,
+    },
+    /// A field of the header is not one that this release accepts: the file is damaged or of another kind.
+    #[error("{path}: {field} at offset {offset}: expected {expected}, found {found}", path = path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// Where it lies.
+        offset: u64,
+        /// What would be accepted.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The file is shorter (truncated) or longer (damaged, or of another format) than its header says.
+    #[error(
+        "{path}: file is {what}: the header at offset 0 promises {rows} rows of {row_bytes} bytes from offset {data_at}, \
+         expected {expected} bytes, found {found}",
+        path = path.display(),
+        what = if u128::from(*found) < *expected { "truncated" } else { "oversized" }
+    )]
+    Size {
+        /// The file.
+        path: PathBuf,
+        /// Rows promised.
+        rows: u64,
+        /// Bytes of each row in the file.
+        row_bytes: u64,
+        /// Where the rows begin.
+        data_at: u64,
+        /// Bytes the file should have.
+        expected: u128,
+        /// Bytes it has.
+        found: u64,
+    },
+    /// A row of a `vecs` file has another length than the first.
+    #[error("{path}: row {row} at offset {offset}: expected {expected} elements, found {found}", path = path.display())]
+    RowDim {
+        /// The file.
+        path: PathBuf,
+        /// The row.
+        row: u64,
+        /// Where its length is written.
+        offset: u64,
+        /// Elements of the first row.
+        expected: usize,
+        /// Elements this row claims.
+        found: i64,
+    },
+    /// An id does not fit 32 unsigned bits.
+    #[error("{path}: row {row} at offset {offset}: expected an id in 0..=4294967295, found {found}", path = path.display())]
+    Id {
+        /// The file.
+        path: PathBuf,
+        /// The row.
+        row: u64,
+        /// Where the id is written.
+        offset: u64,
+        /// The value there.
+        found: i64,
+    },
+    /// Rows given to a writer are not a whole number of rows.
+    #[error("{path}: {bytes} bytes are not whole rows of {row_bytes} bytes", path = path.display())]
+    PartialRow {
+        /// The file.
+        path: PathBuf,
+        /// Bytes given.
+        bytes: usize,
+        /// Bytes of one row.
+        row_bytes: usize,
+    },
+    /// More rows than the format can count.
+    #[error("{path}: more than {rows_max} rows do not fit a {format} file, write npy", path = path.display())]
+    TooManyRows {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: Format,
+        /// Rows it can count.
+        rows_max: u64,
+    },
+    /// A file without rows would be refused on reading, so none is written.
+    #[error("{path}: no rows to write", path = path.display())]
+    NoRows {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Elements per row outside what is accepted.
+    #[error("{path}: {dim} elements per row, expected 1..={max}", path = path.display(), max = spandrel_index::DIM_MAX)]
+    Dim {
+        /// The file.
+        path: PathBuf,
+        /// Elements asked for.
+        dim: usize,
+    },
+    /// Reading failed.
+    #[error("{path}: reading {bytes} bytes at {offset}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Where the read began.
+        offset: u64,
+        /// Bytes asked for.
+        bytes: usize,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Opening, creating, writing or renaming failed. The cause names the file.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Rows of a source could not be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+impl FileError {
+    pub(crate) fn kind(path: &Path, format: Format, dtype: DType) -> FileError {
+        FileError::Kind {
+            path: path.to_owned(),
+            format,
+            wanted: format!("{dtype} vectors"),
+            instead: match dtype {
+                DType::F32 => "fbin, fvecs or npy",
+                DType::F16 => "f16bin or npy",
+                DType::I8 => "i8bin or npy",
+                DType::U8 => "u8bin, bvecs or npy",
+            },
+        }
+    }
+}

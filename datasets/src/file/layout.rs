@@ -1,0 +1,214 @@
+//! Where the rows of a file lie: the one place where header counts are checked against the file's length.
+#![deny(clippy::indexing_slicing)]
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use fs_err::File;
+use spandrel_index::{DIM_MAX, DType};
+
+use super::npy::{self, NpyType};
+use super::{FileError, Format};
+
+/// Bytes of the two counts before the rows of a `bin` file.
+pub(super) const BIN_HEADER_BYTES: u64 = 8;
+const BIN_WIDTH_AT: u64 = 4;
+/// Bytes of the length before each row of a `vecs` file.
+pub(super) const VECS_PREFIX_BYTES: usize = 4;
+/// Most ids in a row of neighbours.
+pub(super) const NEIGHBOURS_MAX: usize = 1 << 24;
+
+/// What the elements of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Element {
+    Vector(DType),
+    /// 32-bit ids.
+    Id32,
+    /// 64-bit ids, signed.
+    Id64,
+}
+
+impl Element {
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Element::Vector(dtype) => dtype.bytes(),
+            Element::Id32 => 4,
+            Element::Id64 => 8,
+        }
+    }
+
+    fn width_max(self) -> usize {
+        match self {
+            Element::Vector(_) => DIM_MAX,
+            Element::Id32 | Element::Id64 => NEIGHBOURS_MAX,
+        }
+    }
+}
+
+/// A header that was checked against the file's length: arithmetic on it cannot leave the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) format: Format,
+    pub(super) element: Element,
+    pub(super) rows: u64,
+    /// Elements of each row.
+    pub(super) width: usize,
+    /// Where the first row begins.
+    pub(super) data_at: u64,
+    /// Bytes before the elements of each row.
+    pub(super) prefix_bytes: usize,
+    /// Whether as many f32 distances follow the ids.
+    pub(super) distances: bool,
+    pub(super) file_bytes: u64,
+}
+
+impl Layout {
+    /// Bytes of the elements of a row.
+    pub(super) fn row_bytes(&self) -> usize {
+        self.width * self.element.bytes()
+    }
+
+    /// Bytes from one row to the next.
+    pub(super) fn stride(&self) -> u64 {
+        (self.prefix_bytes + self.row_bytes()) as u64 // CAST: usize is 64 bits here
+    }
+
+    /// Where a row (or its prefix) begins.
+    pub(super) fn row_at(&self, row: u64) -> u64 {
+        self.data_at + row * self.stride()
+    }
+
+    /// Reads and checks the header of `file`.
+    pub(super) fn read(path: &Path, file: &File) -> Result<Layout, FileError> {
+        let format = Format::of(path)?;
+        let file_bytes = file.metadata()?.len();
+        let header = Header { path, file, format, file_bytes };
+        match format {
+            Format::Fbin => header.bin(Element::Vector(DType::F32)),
+            Format::F16bin => header.bin(Element::Vector(DType::F16)),
+            Format::I8bin => header.bin(Element::Vector(DType::I8)),
+            Format::U8bin => header.bin(Element::Vector(DType::U8)),
+            Format::Ibin => header.bin(Element::Id32),
+            Format::Fvecs => header.vecs(Element::Vector(DType::F32)),
+            Format::Bvecs => header.vecs(Element::Vector(DType::U8)),
+            Format::Ivecs => header.vecs(Element::Id32),
+            Format::Npy => header.npy(),
+        }
+    }
+}
+
+/// The file whose header is being read.
+struct Header<'a> {
+    path: &'a Path,
+    file: &'a File,
+    format: Format,
+    file_bytes: u64,
+}
+
+impl Header<'_> {
+    fn bin(&self, element: Element) -> Result<Layout, FileError> {
+        let rows = u64::from(u32::from_le_bytes(self.read("row count", 0)?));
+        let width = u64::from(u32::from_le_bytes(self.read("elements per row", BIN_WIDTH_AT)?));
+        if rows == 0 {
+            return Err(self.refuse("row count", 0, "at least 1".to_owned(), "0".to_owned()));
+        }
+        let width = self.check_width(BIN_WIDTH_AT, element, i128::from(width))?;
+        let layout = self.layout(element, rows, width, BIN_HEADER_BYTES, 0);
+        if element == Element::Id32 {
+            let with_distances = expected_bytes(&layout) + u128::from(rows) * u128::from(layout.stride());
+            if u128::from(self.file_bytes) == with_distances {
+                return Ok(Layout { distances: true, ..layout });
+            }
+        }
+        self.check_size(layout)
+    }
+
+    fn vecs(&self, element: Element) -> Result<Layout, FileError> {
+        let width = i32::from_le_bytes(self.read("elements of the first row", 0)?);
+        let width = self.check_width(0, element, i128::from(width))?;
+        let layout = self.layout(element, 0, width, 0, VECS_PREFIX_BYTES);
+        // The rows are not counted anywhere: a file that ends inside a row is short of one more.
+        let rows = self.file_bytes.div_ceil(layout.stride());
+        self.check_size(Layout { rows, ..layout })
+    }
+
+    fn npy(&self) -> Result<Layout, FileError> {
+        let preamble: [u8; npy::PREAMBLE_BYTES] = self.read("npy preamble", 0)?;
+        let text_at = npy::text_range(&preamble).map_err(|e| self.npy_error(&e))?;
+        let text_end = text_at.end as u64; // CAST: at most 64 KiB
+        if text_end > self.file_bytes {
+            let expected = format!("a file of at least {text_end} bytes");
+            return Err(self.refuse("npy header", 0, expected, format!("{} bytes", self.file_bytes)));
+        }
+        let mut text = vec![0; text_at.len()];
+        self.read_into(text_at.start as u64, &mut text)?; // CAST: at most 12
+        let header = npy::parse(&text).map_err(|e| self.npy_error(&e))?;
+        let element = match header.kind {
+            NpyType::Vector(dtype) => Element::Vector(dtype),
+            NpyType::Id32 => Element::Id32,
+            NpyType::Id64 => Element::Id64,
+        };
+        if header.rows == 0 {
+            return Err(self.refuse("npy rows", 0, "at least 1".to_owned(), "0".to_owned()));
+        }
+        let width = self.check_width(0, element, i128::from(header.width))?;
+        self.check_size(self.layout(element, header.rows, width, text_end, 0))
+    }
+
+    fn layout(&self, element: Element, rows: u64, width: usize, data_at: u64, prefix_bytes: usize) -> Layout {
+        let (format, file_bytes) = (self.format, self.file_bytes);
+        Layout { format, element, rows, width, data_at, prefix_bytes, distances: false, file_bytes }
+    }
+
+    fn check_width(&self, offset: u64, element: Element, width: i128) -> Result<usize, FileError> {
+        let max = element.width_max();
+        match usize::try_from(width) {
+            Ok(width @ 1..) if width <= max => Ok(width),
+            _ => Err(self.refuse("elements per row", offset, format!("1..={max}"), width.to_string())),
+        }
+    }
+
+    fn check_size(&self, layout: Layout) -> Result<Layout, FileError> {
+        let expected = expected_bytes(&layout);
+        if expected == u128::from(self.file_bytes) {
+            return Ok(layout);
+        }
+        Err(FileError::Size {
+            path: self.path.to_owned(),
+            rows: layout.rows,
+            row_bytes: layout.stride(),
+            data_at: layout.data_at,
+            expected,
+            found: self.file_bytes,
+        })
+    }
+
+    fn read<const N: usize>(&self, field: &'static str, offset: u64) -> Result<[u8; N], FileError> {
+        let end = offset + N as u64; // CAST: a few bytes
+        if self.file_bytes < end {
+            let expected = format!("a file of at least {end} bytes");
+            return Err(self.refuse(field, offset, expected, format!("{} bytes", self.file_bytes)));
+        }
+        let mut bytes = [0; N];
+        self.read_into(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_into(&self, offset: u64, out: &mut [u8]) -> Result<(), FileError> {
+        let bytes = out.len();
+        let read: io::Result<()> = self.file.file().read_exact_at(out, offset);
+        read.map_err(|source| FileError::Read { path: self.path.to_owned(), offset, bytes, source })
+    }
+
+    fn npy_error(&self, e: &npy::NpyError) -> FileError {
+        self.refuse(e.field, e.offset, e.expected.to_owned(), e.found.clone())
+    }
+
+    fn refuse(&self, field: &'static str, offset: u64, expected: String, found: String) -> FileError {
+        FileError::Header { path: self.path.to_owned(), field, offset, expected, found }
+    }
+}
+
+fn expected_bytes(layout: &Layout) -> u128 {
+    u128::from(layout.data_at) + u128::from(layout.rows) * u128::from(layout.stride())
+}

@@ -1,0 +1,17 @@
+//! File formats: one layout for all of them, a reader and a writer of vectors, a file of neighbours.
+mod atomic;
+mod error;
+mod format;
+mod layout;
+mod npy;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod truth;
+mod writer;
+
+pub use error::FileError;
+pub use format::Format;
+pub use reader::VectorFile;
+pub use truth::{Truth, TruthError};
+pub use writer::VectorWriter;
