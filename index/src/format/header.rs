@@ -10,6 +10,8 @@
 //! 15  1 family  of codes: 1 full       64 ..4096 zero
 //! 16  4 dim
 //! ```
+//! The header is written last, when the body's size is known, so a section's hash in the manifest covers the
+//! body alone.
 use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -116,6 +118,8 @@ impl Header {
 
     /// Reads a header and believes it only after magic, version, hash and every range were checked.
     ///
+    /// `bytes` are the file's first [`BODY_AT`].
+    ///
     /// # Errors
     /// [`OpenError::NotOurs`], [`OpenError::Version`], [`OpenError::Checksum`], [`OpenError::Field`] or, when
     /// `file_bytes` does not agree, [`OpenError::Length`].
@@ -125,9 +129,11 @@ impl Header {
         file_bytes: u64,
         expected: SectionKind,
     ) -> Result<Header, OpenError> {
-        let Some((raw, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
-            return Err(OpenError::Length { path: path.to_owned(), found: file_bytes, expected: BODY_AT });
-        };
+        let too_short = || OpenError::Length { path: path.to_owned(), found: file_bytes, expected: BODY_AT };
+        let (raw, padding) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or_else(too_short)?;
+        if bytes.len() as u64 != BODY_AT {
+            return Err(too_short());
+        }
         let mut fields = Fields(raw);
         let magic = fields.take::<8>();
         if magic != MAGIC {
@@ -151,6 +157,9 @@ impl Header {
                 found: format!("{found:016x}"),
                 expected: format!("{stored:016x}"),
             });
+        }
+        if let Some(byte) = padding.iter().find(|&&byte| byte != 0) {
+            return Err(OpenError::field(path, "padding after the header", byte, 0));
         }
         let [kind, dtype, metric, family] = fields.take();
         if kind != expected.code() {
@@ -228,14 +237,15 @@ mod tests {
     #[test]
     fn every_flipped_byte_is_refused() {
         let good = header().to_bytes();
-        for at in 0..HEADER_BYTES {
+        for at in 0..good.len() {
             let mut bytes = good.clone();
             bytes[at] ^= 1;
             let error = Header::parse(Path::new("f"), &bytes, 8192, SectionKind::Vectors).unwrap_err();
             match at {
                 0..8 => assert!(matches!(error, OpenError::NotOurs { .. }), "{at}: {error}"),
                 8..12 => assert!(matches!(error, OpenError::Version { .. }), "{at}: {error}"),
-                _ => assert!(matches!(error, OpenError::Checksum { .. }), "{at}: {error}"),
+                12..64 => assert!(matches!(error, OpenError::Checksum { .. }), "{at}: {error}"),
+                _ => assert!(matches!(error, OpenError::Field { .. }), "{at}: {error}"),
             }
         }
     }

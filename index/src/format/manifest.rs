@@ -98,7 +98,7 @@ pub struct SectionEntry {
     pub file: String,
     /// Length of the file.
     pub bytes: u64,
-    /// xxh3-128 of the file.
+    /// xxh3-128 of the body, from `BODY_AT` to the end; the header carries its own.
     pub hash: String,
 }
 
