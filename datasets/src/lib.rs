@@ -3,8 +3,14 @@
 //! Promises: a count in a header sizes nothing before it was checked against the file's length; a file
 //! that is written replaces an older one whole or not at all; results depend on input, parameters and seed,
 //! never on the number of threads. It does not know what an index is.
+mod convert;
 mod file;
 mod rows;
+mod values;
+mod watch;
 
-pub use file::{FileError, Format, Truth, TruthError, VectorFile, VectorWriter};
+pub use convert::{ConvertError, Info, Norms, ValueScan, convert, crop, info, scan_values};
+pub use file::{Contents, FileError, Format, Truth, TruthError, VectorFile, VectorWriter, contents};
 pub use rows::{Rows, RowsError};
+pub use values::{BadRow, CheckError, Zeros, check_rows, check_values};
+pub use watch::{Stopped, Watch};

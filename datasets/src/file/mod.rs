@@ -1,5 +1,6 @@
 //! File formats: one layout for all of them, a reader and a writer of vectors, a file of neighbours.
 mod atomic;
+mod contents;
 mod error;
 mod format;
 mod layout;
@@ -10,6 +11,7 @@ mod tests;
 mod truth;
 mod writer;
 
+pub use contents::{Contents, contents};
 pub use error::FileError;
 pub use format::Format;
 pub use reader::VectorFile;
