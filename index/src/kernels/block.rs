@@ -1,32 +1,59 @@
 //! Many rows against many rows as one matrix product.
+#![allow(unsafe_code)]
+
 use std::ops::Range;
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+use super::tile::{BlockFns, Product};
 use super::{Operation, Variant, scalar};
-use crate::DType;
+use crate::{DIM_MAX, DType};
 
 /// Rows packed for the left side of a product.
 #[derive(Debug, Clone)]
 pub struct LeftRows {
-    rows: Vec<u8>,
-    len: usize,
+    units: Vec<u32>,
+    steps: usize,
+    terms: Terms,
 }
 
 /// Rows packed for the right side of a product.
 #[derive(Debug, Clone)]
 pub struct RightRows {
-    rows: Vec<u8>,
+    units: Vec<u32>,
+    /// Units before the first panel, which starts a cache line.
+    skip: usize,
+    steps: usize,
+    terms: Terms,
     len: usize,
+}
+
+/// What each row adds to its values, as i32 or f32 according to the element type.
+#[derive(Debug, Clone, Default)]
+struct Terms {
+    squared: Vec<u32>,
+    inner: Vec<u32>,
+}
+
+impl Terms {
+    fn of(&self, operation: Operation) -> &[u32] {
+        match operation {
+            Operation::SquaredL2 => &self.squared,
+            Operation::InnerProduct => &self.inner,
+        }
+    }
 }
 
 impl LeftRows {
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.len
+        self.terms.inner.len()
     }
 
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 }
 
@@ -42,14 +69,34 @@ impl RightRows {
     }
 }
 
+/// How elements lie in units of four bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// One f32.
+    Singles,
+    /// Two i16.
+    Pairs,
+}
+
+impl Layout {
+    fn elements(self) -> usize {
+        match self {
+            Layout::Singles => 1,
+            Layout::Pairs => 2,
+        }
+    }
+}
+
 /// A block kernel chosen once for an element type and dimension.
 ///
 /// The value for a pair depends on the two rows and the variant alone, not on how rows are cut into blocks,
-/// so results are the same whatever the block sizes and the thread count.
+/// so results are the same whatever the block sizes and the thread count. Equal rows have distance 0.
 #[derive(Debug, Clone, Copy)]
 pub struct BlockKernel {
     dtype: DType,
-    row_bytes: usize,
+    dim: usize,
+    layout: Layout,
+    fns: BlockFns,
 }
 
 impl BlockKernel {
@@ -59,24 +106,55 @@ impl BlockKernel {
     }
 
     /// The kernel of one variant, which this machine must be able to run.
-    pub fn with_variant(dtype: DType, dim: usize, _variant: Variant) -> BlockKernel {
-        BlockKernel { dtype, row_bytes: dtype.row_bytes(dim) }
+    pub fn with_variant(dtype: DType, dim: usize, variant: Variant) -> BlockKernel {
+        assert!((1..=DIM_MAX).contains(&dim), "{dim} dimensions, 1 to {DIM_MAX} are handled");
+        assert!(variant.is_available(), "{variant} kernels cannot run here");
+        let fns = match variant {
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2 | Variant::Avx512 => super::avx2::block(dtype),
+            _ => scalar::block(dtype),
+        };
+        let layout = if dtype.is_integer() { Layout::Pairs } else { Layout::Singles };
+        BlockKernel { dtype, dim, layout, fns }
     }
 
-    /// Packs rows lying back to back for the left side.
+    /// Packs rows lying back to back for the left side. Integers take two bytes an element, floats four.
     pub fn pack_left(&self, rows: &[u8]) -> LeftRows {
-        LeftRows { rows: rows.to_vec(), len: rows.len() / self.row_bytes }
+        let mut units = Vec::new();
+        let mut terms = Terms::default();
+        self.widen(rows, &mut units, &mut terms);
+        LeftRows { units, steps: self.steps(), terms }
     }
 
-    /// Packs rows lying back to back for the right side.
+    /// Packs rows lying back to back for the right side. Integers take two bytes an element, floats four.
     pub fn pack_right(&self, rows: &[u8]) -> RightRows {
-        RightRows { rows: rows.to_vec(), len: rows.len() / self.row_bytes }
+        let (panel, steps, row_bytes) = (self.fns.panel, self.steps(), self.dtype.row_bytes(self.dim));
+        let len = rows.len() / row_bytes;
+        let padded = len.next_multiple_of(panel);
+        let mut units = vec![0u32; padded * steps + 15];
+        let skip = units.as_ptr().align_offset(64).min(15);
+        let mut terms = Terms::default();
+        let mut wide = Vec::with_capacity(panel * steps);
+        let panels = units[skip..].chunks_exact_mut(panel * steps);
+        for (rows, target) in rows.chunks(panel * row_bytes).zip(panels) {
+            wide.clear();
+            self.widen(rows, &mut wide, &mut terms);
+            for (i, row) in wide.chunks_exact(steps).enumerate() {
+                for (step, &unit) in row.iter().enumerate() {
+                    target[step * panel + i] = unit;
+                }
+            }
+        }
+        terms.squared.resize(padded, 0);
+        terms.inner.resize(padded, 0);
+        RightRows { units, skip, steps, terms, len }
     }
 
     /// Values of `left[l_range]` against `right[r_range]`: `out[i * r_range.len() + j]`.
     ///
     /// Squared distances of floats come from norms and products, so they carry the rounding of that
     /// difference and may be slightly negative; those of integers are exact before the final rounding.
+    /// Right ranges that start and end at multiples of 32 waste nothing; left ranges never do.
     pub fn scores(
         &self,
         operation: Operation,
@@ -84,14 +162,203 @@ impl BlockKernel {
         (right, r_range): (&RightRows, Range<usize>),
         out: &mut [f32],
     ) {
+        let steps = self.steps();
+        assert!(left.steps == steps && right.steps == steps, "rows were packed by another kernel");
+        assert!(r_range.end <= right.len);
         assert_eq!(out.len(), l_range.len() * r_range.len());
-        let width = r_range.len();
-        for (i, l) in l_range.enumerate() {
-            let a = &left.rows[l * self.row_bytes..(l + 1) * self.row_bytes];
-            for (j, r) in r_range.clone().enumerate() {
-                let b = &right.rows[r * self.row_bytes..(r + 1) * self.row_bytes];
-                out[i * width + j] = scalar::score(operation, self.dtype, a, b);
+        let job = Product {
+            steps,
+            left: &left.units[l_range.start * steps..l_range.end * steps],
+            left_terms: &left.terms.of(operation)[l_range],
+            right: &right.units[right.skip..],
+            right_terms: right.terms.of(operation),
+            range: r_range,
+        };
+        // SAFETY: the variant was checked in `with_variant`.
+        unsafe {
+            match operation {
+                Operation::SquaredL2 => (self.fns.squared)(&job, out),
+                Operation::InnerProduct => (self.fns.inner)(&job, out),
             }
         }
+    }
+
+    /// Units of a row.
+    fn steps(&self) -> usize {
+        self.dim.div_ceil(self.layout.elements())
+    }
+
+    /// Appends the units and terms of some rows.
+    fn widen(&self, rows: &[u8], units: &mut Vec<u32>, terms: &mut Terms) {
+        let row_bytes = self.dtype.row_bytes(self.dim);
+        assert!(rows.len().is_multiple_of(row_bytes), "{} bytes are no rows of {row_bytes}", rows.len());
+        let count = rows.len() / row_bytes;
+        let (first_unit, first_term) = (units.len(), terms.squared.len());
+        units.reserve(count * self.steps());
+        match self.dtype {
+            DType::U8 => {
+                rows.chunks_exact(row_bytes).for_each(|row| pairs(row, i16::from, units, terms));
+            }
+            DType::I8 => {
+                let wide = |x: u8| i16::from(x.cast_signed());
+                rows.chunks_exact(row_bytes).for_each(|row| pairs(row, wide, units, terms));
+            }
+            DType::F16 => {
+                let halves: Vec<f16> =
+                    rows.as_chunks::<2>().0.iter().map(|&x| f16::from_le_bytes(x)).collect();
+                units.resize(first_unit + halves.len(), 0);
+                halves.convert_to_f32_slice(bytemuck::cast_slice_mut(&mut units[first_unit..]));
+            }
+            DType::F32 => units.extend(rows.as_chunks::<4>().0.iter().map(|&x| u32::from_le_bytes(x))),
+        }
+        terms.inner.resize(first_term + count, 0);
+        if !self.dtype.is_integer() {
+            terms.squared.resize(first_term + count, 0);
+            let rows = bytemuck::cast_slice(&units[first_unit..]);
+            let norms = bytemuck::cast_slice_mut(&mut terms.squared[first_term..]);
+            // SAFETY: the variant was checked in `with_variant`.
+            unsafe { (self.fns.square_norms)(rows, self.dim, norms) };
+        }
+    }
+}
+
+/// Appends a row of integers as pairs, and its squared norm.
+#[inline(always)]
+fn pairs(row: &[u8], wide: impl Fn(u8) -> i16, units: &mut Vec<u32>, terms: &mut Terms) {
+    let unit = |a: i16, b: i16| u32::from(a.cast_unsigned()) | u32::from(b.cast_unsigned()) << 16;
+    let (whole, rest) = row.as_chunks::<2>();
+    units.extend(whole.iter().map(|&[a, b]| unit(wide(a), wide(b))));
+    if let [last] = rest {
+        units.push(unit(wide(*last), 0));
+    }
+    let norm: i32 = row.iter().map(|&x| i32::from(wide(x)) * i32::from(wide(x))).sum();
+    terms.squared.push(norm.cast_unsigned());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::reference::{Fill, OPERATIONS, dims, exact, random_rows};
+
+    /// All values of some rows against others.
+    fn all(kernel: &BlockKernel, operation: Operation, left: &[u8], right: &[u8]) -> Vec<f32> {
+        let (left, right) = (kernel.pack_left(left), kernel.pack_right(right));
+        let mut out = vec![f32::NAN; left.len() * right.len()];
+        kernel.scores(operation, (&left, 0..left.len()), (&right, 0..right.len()), &mut out);
+        out
+    }
+
+    fn check(variant: Variant, dtype: DType, dim: usize, (lefts, rights): (usize, usize), fill: Fill) {
+        let kernel = BlockKernel::with_variant(dtype, dim, variant);
+        let left = random_rows(dtype, dim, lefts, fill, 3);
+        let right = random_rows(dtype, dim, rights, fill, 4);
+        for operation in OPERATIONS {
+            let out = all(&kernel, operation, &left, &right);
+            for (i, a) in left.chunks_exact(dtype.row_bytes(dim)).enumerate() {
+                for (j, b) in right.chunks_exact(dtype.row_bytes(dim)).enumerate() {
+                    let got = out[i * rights + j];
+                    let (want, _) = exact(operation, dtype, a, b);
+                    let context = format!("{variant} {operation:?} {dtype} {dim} {fill:?} row {i} and {j}");
+                    if dtype.is_integer() {
+                        assert_eq!(got, want as f32, "{context}");
+                        continue;
+                    }
+                    // Each of the sums is wrong by at most a rounding per step.
+                    let product = |x, y| exact(Operation::InnerProduct, dtype, x, y).1;
+                    let size = match operation {
+                        Operation::SquaredL2 => product(a, a) + product(b, b) + 2.0 * product(a, b),
+                        Operation::InnerProduct => product(a, b),
+                    };
+                    let bound = size * (dim as f64 + 4.0) * f64::from(f32::EPSILON) / 2.0;
+                    assert!((f64::from(got) - want).abs() <= bound, "{context}: {got}, exactly {want}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_variant_agrees_with_the_reference_in_every_dimension() {
+        for variant in Variant::available() {
+            for dtype in DType::ALL {
+                dims().for_each(|dim| check(variant, dtype, dim, (3, 5), Fill::Random));
+            }
+        }
+    }
+
+    #[test]
+    fn every_variant_agrees_with_the_reference_in_every_shape() {
+        for variant in Variant::available() {
+            for dtype in DType::ALL {
+                for lefts in (0..=14).chain([25]) {
+                    for rights in (0..=34).chain([63, 65]) {
+                        check(variant, dtype, 11, (lefts, rights), Fill::Random);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn integers_stay_exact_at_their_extremes() {
+        for variant in Variant::available() {
+            for dim in [1, 2, 3, 5, 64, 100, 1024, 4096, DIM_MAX] {
+                for dtype in [DType::U8, DType::I8] {
+                    for fill in [Fill::Byte(0xff), Fill::Byte(0x80), Fill::Byte(0x7f), Fill::Ends] {
+                        check(variant, dtype, dim, (3, 3), fill);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_does_not_depend_on_the_ranges_nor_on_the_blocks() {
+        let (lefts, rights) = (41, 75);
+        for (dtype, dim) in [(DType::F32, 131), (DType::F16, 64), (DType::U8, 67), (DType::F32, 4099)] {
+            let left = random_rows(dtype, dim, lefts, Fill::Random, 5);
+            let right = random_rows(dtype, dim, rights, Fill::Random, 6);
+            for (variant, operation) in
+                Variant::available().into_iter().flat_map(|v| OPERATIONS.map(|o| (v, o)))
+            {
+                let kernel = BlockKernel::with_variant(dtype, dim, variant);
+                let whole = all(&kernel, operation, &left, &right);
+                let (left_rows, right_rows) = (kernel.pack_left(&left), kernel.pack_right(&right));
+                for (l, r) in [(0..1, 0..1), (3..8, 5..7), (40..41, 15..33), (7..40, 31..75), (5..5, 2..9)] {
+                    let mut out = vec![f32::NAN; l.len() * r.len()];
+                    kernel.scores(operation, (&left_rows, l.clone()), (&right_rows, r.clone()), &mut out);
+                    let row_bytes = dtype.row_bytes(dim);
+                    let bytes = |rows: &Range<usize>| rows.start * row_bytes..rows.end * row_bytes;
+                    let cut = all(&kernel, operation, &left[bytes(&l)], &right[bytes(&r)]);
+                    for (i, row) in l.clone().enumerate() {
+                        for (j, column) in r.clone().enumerate() {
+                            let want = whole[row * rights + column].to_bits();
+                            let at = i * r.len() + j;
+                            assert_eq!(out[at].to_bits(), want, "{variant} {dtype} {l:?} {r:?}");
+                            assert_eq!(cut[at].to_bits(), want, "{variant} {dtype} packed {l:?} {r:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_rows_have_no_distance() {
+        for variant in Variant::available() {
+            for (dtype, dim) in DType::ALL.into_iter().flat_map(|t| [1, 37, 128, 777].map(|d| (t, d))) {
+                let rows = random_rows(dtype, dim, 19, Fill::Random, 7);
+                let kernel = BlockKernel::with_variant(dtype, dim, variant);
+                let out = all(&kernel, Operation::SquaredL2, &rows, &rows);
+                assert!((0..19).all(|i| out[i * 20] == 0.0), "{variant} {dtype} {dim}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "packed by another kernel")]
+    fn rows_of_another_dimension_are_refused() {
+        let (four, eight) = (BlockKernel::new(DType::U8, 4), BlockKernel::new(DType::U8, 8));
+        let (left, right) = (four.pack_left(&[0; 8]), eight.pack_right(&[0; 8]));
+        eight.scores(Operation::SquaredL2, (&left, 0..1), (&right, 0..1), &mut [0.0]);
     }
 }

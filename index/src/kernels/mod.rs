@@ -1,15 +1,24 @@
-//! Distance kernels: one file per instruction set, the scalar reference beside them, chosen at run time.
+//! Distance kernels: one folder per instruction set, the scalar reference beside them, chosen at run time.
 //!
 //! Two shapes: [`PairKernel`] scores one query against rows as they lie in a list; [`BlockKernel`] scores
-//! many rows against many rows as one matrix product. Integers accumulate exactly in `i32` and are rounded
-//! once, to `f32`, at the end. Rows are little-endian bytes and need no alignment.
+//! many rows against many rows as one matrix product, and [`below`] picks out of its values. Integers accumulate
+//! exactly in `i32` and are rounded once, to `f32`, at the end. Rows are little-endian bytes and need no alignment.
+//! Loops are written once (`lane`, `tile`); an instruction set supplies the registers.
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod block;
+mod lane;
 mod pair;
+#[cfg(test)]
+mod reference;
 mod scalar;
+mod select;
+mod tile;
 mod variant;
 
 pub use block::{BlockKernel, LeftRows, RightRows};
 pub use pair::PairKernel;
+pub use select::{below, below_with};
 pub use variant::Variant;
 
 /// What a kernel computes for two rows.

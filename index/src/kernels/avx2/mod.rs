@@ -1,0 +1,76 @@
+//! Kernels for x86-64 with AVX2, FMA and F16C.
+#![allow(unsafe_code)]
+
+mod lanes;
+mod tiles;
+
+use std::arch::x86_64::{_CMP_LE_OQ, _mm256_cmp_ps, _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps};
+
+use super::lane::{self, Lane, PairFns, pair_fns};
+use super::tile::{self, BlockFns, Product, Tile, block_fns};
+use super::{Operation, select};
+use crate::DType;
+
+/// Rows and registers of columns in one tile: twelve sums, two loads, one broadcast and one product fill the
+/// sixteen registers.
+const ROWS: usize = 6;
+const COLUMNS: usize = 2;
+
+/// The pair kernel for an operation and element type.
+pub(super) fn pair(operation: Operation, dtype: DType) -> PairFns {
+    match dtype {
+        DType::U8 => pair_fns!(lanes::U8, operation),
+        DType::I8 => pair_fns!(lanes::I8, operation),
+        DType::F16 => pair_fns!(lanes::F16, operation),
+        DType::F32 => pair_fns!(lanes::F32, operation),
+    }
+}
+
+/// The block kernel for an element type.
+pub(super) fn block(dtype: DType) -> BlockFns {
+    if dtype.is_integer() { block_fns!(tiles::Integer) } else { block_fns!(tiles::Float) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn rows<L: Lane, const SQUARED: bool>(query: &[u8], rows: &[u8], out: &mut [f32]) {
+    // SAFETY: the same contract.
+    unsafe { lane::rows::<L, SQUARED>(query, rows, out) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn picks<L: Lane, const SQUARED: bool>(query: &[u8], rows: &[u8], picks: &[u32], out: &mut [f32]) {
+    // SAFETY: the same contract.
+    unsafe { lane::picks::<L, SQUARED>(query, rows, picks, out) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn product<T: Tile, const SQUARED: bool>(job: &Product<'_>, out: &mut [f32]) {
+    // SAFETY: the same contract.
+    unsafe { tile::product::<T, SQUARED, ROWS, COLUMNS>(job, out) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn square_norms(rows: &[f32], dim: usize, out: &mut [f32]) {
+    tile::square_norms(rows, dim, out, f32::mul_add);
+}
+
+/// Appends the positions of scores that are at most `limit`.
+///
+/// # Safety
+/// The machine has AVX2.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn below(scores: &[f32], limit: f32, out: &mut Vec<u32>) {
+    let wide_limit = _mm256_set1_ps(limit);
+    let (blocks, rest) = scores.as_chunks::<32>();
+    for (i, block) in blocks.iter().enumerate() {
+        let mut mask = 0u32;
+        for part in 0..4 {
+            // SAFETY: eight floats of a block of thirty-two, from 8 * part on.
+            let eight = unsafe { _mm256_loadu_ps(block.as_ptr().add(8 * part)) };
+            let bits = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(eight, wide_limit));
+            mask |= bits.cast_unsigned() << (8 * part);
+        }
+        select::push_bits(mask, i * 32, out);
+    }
+    select::push_rest(rest, blocks.len() * 32, limit, out);
+}

@@ -1,0 +1,68 @@
+//! Finding the scores worth a second look.
+#![allow(unsafe_code)]
+
+use super::Variant;
+
+/// Appends to `out` the positions of the scores that are at most `limit`, in order. A NaN is never chosen.
+///
+/// Fastest where few are chosen, as when `limit` is the worst of the best found so far.
+pub fn below(scores: &[f32], limit: f32, out: &mut Vec<u32>) {
+    below_with(Variant::best(), scores, limit, out);
+}
+
+/// [`below`] by one variant, which this machine must be able to run.
+pub fn below_with(variant: Variant, scores: &[f32], limit: f32, out: &mut Vec<u32>) {
+    assert!(variant.is_available(), "{variant} kernels cannot run here");
+    assert!(u32::try_from(scores.len()).is_ok(), "positions are u32");
+    match variant {
+        // SAFETY: the machine can run the variant, as just checked.
+        #[cfg(target_arch = "x86_64")]
+        Variant::Avx2 | Variant::Avx512 => unsafe { super::avx2::below(scores, limit, out) },
+        _ => push_rest(scores, 0, limit, out),
+    }
+}
+
+/// Appends `first` plus the number of each bit that is set.
+#[inline(always)]
+pub(super) fn push_bits(mut mask: u32, first: usize, out: &mut Vec<u32>) {
+    let first = first as u32; // CAST: positions were checked to fit
+    while mask != 0 {
+        out.push(first + mask.trailing_zeros());
+        mask &= mask - 1;
+    }
+}
+
+/// Appends the positions, counted from `first`, of scores that are at most `limit`.
+#[inline(always)]
+pub(super) fn push_rest(scores: &[f32], first: usize, limit: f32, out: &mut Vec<u32>) {
+    let chosen = scores.iter().enumerate().filter(|(_, s)| **s <= limit);
+    out.extend(chosen.map(|(i, _)| (first + i) as u32)); // CAST: positions were checked to fit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variant_chooses_what_a_plain_comparison_chooses() {
+        let scores: Vec<f32> = (0..301u32)
+            .map(|i| match i % 7 {
+                0 => f32::NAN,
+                1 => f32::INFINITY,
+                2 => -0.0,
+                _ => (i.wrapping_mul(2_654_435_761) >> 24) as f32,
+            })
+            .collect();
+        for variant in Variant::available() {
+            for len in (0..100).chain([301]) {
+                for limit in [f32::NEG_INFINITY, -1.0, 0.0, 31.0, 255.0, f32::INFINITY, f32::NAN] {
+                    let mut got = vec![7];
+                    below_with(variant, &scores[..len], limit, &mut got);
+                    let mut want = vec![7];
+                    want.extend((0..len as u32).filter(|&i| scores[i as usize] <= limit));
+                    assert_eq!(got, want, "{variant}, {len} scores at most {limit}");
+                }
+            }
+        }
+    }
+}

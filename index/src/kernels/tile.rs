@@ -1,0 +1,207 @@
+//! Block kernels written once, over the registers that each instruction set supplies.
+//!
+//! Rows become *units* of four bytes: one f32, a pair of i16, or four bytes, as the multiplication wants them.
+//! Left rows lie one after the other. Right rows lie in *panels* of as many rows as a tile has columns, unit by
+//! unit, so that one load takes the same unit of neighbouring rows. A tile's sums stay in registers over the
+//! whole of a row, so each pair is summed in the order of its elements, whatever tile it falls into.
+#![allow(unsafe_code)]
+
+use std::ops::Range;
+
+/// A register of running sums, one for each of `LANES` neighbouring right rows.
+///
+/// # Safety
+/// Every function may be called only on machines with the instruction set.
+pub(super) trait Tile {
+    type Sum: Copy;
+    type Units: Copy;
+
+    /// Right rows in one register.
+    const LANES: usize;
+
+    unsafe fn zero() -> Self::Sum;
+
+    /// # Safety
+    /// `LANES` units can be read at `at`.
+    unsafe fn load(at: *const u32) -> Self::Units;
+
+    unsafe fn splat(unit: u32) -> Self::Units;
+
+    /// `sum + <a, b>`, unit by unit.
+    unsafe fn multiply_add(sum: Self::Sum, a: Self::Units, b: Self::Units) -> Self::Sum;
+
+    /// Writes `left + right - 2 sum` if squared and `left + right + sum` if not, as floats.
+    ///
+    /// # Safety
+    /// `LANES` terms can be read at `right`, as many values written at `out`.
+    unsafe fn store<const SQUARED: bool>(sum: Self::Sum, left: u32, right: *const u32, out: *mut f32);
+}
+
+/// What to multiply. Terms are what a row adds to each of its values: i32 or f32, as the units are.
+pub(super) struct Product<'a> {
+    /// Units of a row.
+    pub(super) steps: usize,
+    /// The left rows of the product.
+    pub(super) left: &'a [u32],
+    /// A term for each of them.
+    pub(super) left_terms: &'a [u32],
+    /// The right rows by panels, from the first to the last that exists.
+    pub(super) right: &'a [u32],
+    /// A term for each row of each panel.
+    pub(super) right_terms: &'a [u32],
+    /// The right rows of the product.
+    pub(super) range: Range<usize>,
+}
+
+/// Computes a product: `out[i * range.len() + j]`.
+///
+/// # Safety
+/// The machine runs the instruction set. Nothing else: sizes are checked.
+pub(super) type ProductFn = unsafe fn(job: &Product<'_>, out: &mut [f32]);
+
+/// `sum x^2` of rows of `dim` elements, in the order in which a product sums them.
+///
+/// # Safety
+/// The machine runs the instruction set.
+pub(super) type SquareNormsFn = unsafe fn(rows: &[f32], dim: usize, out: &mut [f32]);
+
+/// The functions for one element type.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BlockFns {
+    pub(super) squared: ProductFn,
+    pub(super) inner: ProductFn,
+    pub(super) square_norms: SquareNormsFn,
+    /// Right rows in a panel.
+    pub(super) panel: usize,
+}
+
+/// Bytes of left rows that are multiplied with one panel after the other: they stay in the second-level cache.
+const LEFT_CHUNK_BYTES: usize = 128 << 10;
+
+/// See [`ProductFn`]. Tiles have `ROWS` rows and `COLUMNS * T::LANES` columns.
+#[inline(always)]
+pub(super) unsafe fn product<T: Tile, const SQUARED: bool, const ROWS: usize, const COLUMNS: usize>(
+    job: &Product<'_>,
+    out: &mut [f32],
+) {
+    let panel = COLUMNS * T::LANES;
+    let (rows, width) = (job.left_terms.len(), job.range.len());
+    if rows == 0 || width == 0 {
+        return;
+    }
+    let panels = job.range.end.div_ceil(panel);
+    assert!(job.left.len() == rows * job.steps && out.len() == rows * width);
+    assert!(job.range.start <= job.range.end && panel <= PANEL_MAX);
+    assert!(job.right.len() >= panels * panel * job.steps && job.right_terms.len() >= panels * panel);
+
+    let chunk = (LEFT_CHUNK_BYTES / (4 * job.steps)).next_multiple_of(ROWS);
+    for chunk_start in (0..rows).step_by(chunk) {
+        let chunk_end = rows.min(chunk_start + chunk);
+        for p in job.range.start / panel..panels {
+            let mut row = chunk_start;
+            // SAFETY: `row + M <= chunk_end <= rows` for each call, `p < panels`, and the slices hold all the rows
+            // and panels, as asserted.
+            unsafe {
+                while row + ROWS <= chunk_end {
+                    tile::<T, SQUARED, ROWS, COLUMNS>(job, row, p, out);
+                    row += ROWS;
+                }
+                while row + 2 <= chunk_end {
+                    tile::<T, SQUARED, 2, COLUMNS>(job, row, p, out);
+                    row += 2;
+                }
+                if row < chunk_end {
+                    tile::<T, SQUARED, 1, COLUMNS>(job, row, p, out);
+                }
+            }
+        }
+    }
+}
+
+/// Most columns a tile has.
+pub(super) const PANEL_MAX: usize = 32;
+
+/// Computes `M` rows from `row` on against panel `p`, and writes the values that are in range.
+#[inline(always)]
+unsafe fn tile<T: Tile, const SQUARED: bool, const M: usize, const COLUMNS: usize>(
+    job: &Product<'_>,
+    row: usize,
+    p: usize,
+    out: &mut [f32],
+) {
+    let panel = COLUMNS * T::LANES;
+    let (steps, width) = (job.steps, job.range.len());
+    // SAFETY: the caller vouches that the rows and the panel lie inside the slices. A whole panel inside the range is
+    // written in place, where row `row + i` of `out` has `width` values; any other goes through `cut`, which holds a
+    // panel, and safe copies.
+    unsafe {
+        let left: [*const u32; M] = std::array::from_fn(|i| job.left.as_ptr().add((row + i) * steps));
+        let right = job.right.as_ptr().add(p * panel * steps);
+        let mut sums = [[T::zero(); COLUMNS]; M];
+        for step in 0..steps {
+            let units: [T::Units; COLUMNS] =
+                std::array::from_fn(|c| T::load(right.add(step * panel + c * T::LANES)));
+            for i in 0..M {
+                let a = T::splat(*left[i].add(step));
+                for c in 0..COLUMNS {
+                    sums[i][c] = T::multiply_add(sums[i][c], a, units[c]);
+                }
+            }
+        }
+        let whole = p * panel >= job.range.start && (p + 1) * panel <= job.range.end;
+        let from = job.range.start.max(p * panel);
+        let to = job.range.end.min((p + 1) * panel);
+        let mut cut = [0.0f32; PANEL_MAX];
+        for (i, sums) in sums.iter().enumerate() {
+            let at = (row + i) * width + (from - job.range.start);
+            let target = if whole { out.as_mut_ptr().add(at) } else { cut.as_mut_ptr() };
+            for (c, &sum) in sums.iter().enumerate() {
+                let terms = job.right_terms.as_ptr().add(p * panel + c * T::LANES);
+                T::store::<SQUARED>(sum, job.left_terms[row + i], terms, target.add(c * T::LANES));
+            }
+            if !whole {
+                out[at..at + (to - from)].copy_from_slice(&cut[from - p * panel..to - p * panel]);
+            }
+        }
+    }
+}
+
+/// See [`SquareNormsFn`]; `multiply_add(a, b, c)` is `a b + c` as the instruction set rounds it.
+#[inline(always)]
+pub(super) fn square_norms(
+    rows: &[f32],
+    dim: usize,
+    out: &mut [f32],
+    multiply_add: impl Fn(f32, f32, f32) -> f32,
+) {
+    const TOGETHER: usize = 8;
+    for (rows, out) in rows.chunks(TOGETHER * dim).zip(out.chunks_mut(TOGETHER)) {
+        let mut sums = [0.0f32; TOGETHER];
+        if rows.len() == TOGETHER * dim {
+            for step in 0..dim {
+                for i in 0..TOGETHER {
+                    let x = rows[i * dim + step];
+                    sums[i] = multiply_add(x, x, sums[i]);
+                }
+            }
+        } else {
+            for (sum, row) in sums.iter_mut().zip(rows.chunks_exact(dim)) {
+                *sum = row.iter().fold(0.0, |s, &x| multiply_add(x, x, s));
+            }
+        }
+        out.copy_from_slice(&sums[..out.len()]);
+    }
+}
+
+/// The functions of an instruction set for one kind of tile.
+macro_rules! block_fns {
+    ($tile:ty) => {
+        BlockFns {
+            squared: product::<$tile, true>,
+            inner: product::<$tile, false>,
+            square_norms,
+            panel: COLUMNS * <$tile as Tile>::LANES,
+        }
+    };
+}
+pub(super) use block_fns;
