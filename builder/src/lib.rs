@@ -1,1 +1,3 @@
 //! Placeholder removed by the first module.
+pub mod cluster;
+pub mod filing;

@@ -1,0 +1,503 @@
+//! The tree of clusters: from all rows down to one leaf a list.
+use std::collections::BinaryHeap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::ThreadPool;
+use rayon::prelude::*;
+use spandrel_index::kernels::{BlockKernel, Operation, PairKernel};
+
+use super::flat::{self, CHUNK_ROWS, FlatParams, PricedCentres};
+use super::order::chain;
+use super::rows::{MeanSums, Rows};
+use super::split::Cutter;
+use super::{BLOCK_HEADS, Block, ClusterParams, Clustering, HeadKind, Stopped};
+
+/// Rows looked at for each centre of a node.
+const SAMPLE_PER_CENTRE: usize = 128;
+/// Most heads in a block.
+const BLOCK_HEADS_MAX: usize = BLOCK_HEADS + BLOCK_HEADS / 2;
+/// Deepest level: below it, where only a few outliers part at each level, leaves are halved instead.
+const DEPTH_MAX: usize = 40;
+
+/// Clusters rows into lists by a tree of balanced k-means (SPANN, Chen et al. 2021).
+///
+/// A node is cut into at most `branching` children, leaves are shared out among them by their sizes, and
+/// children are put in an order in which neighbours are near. Equal rows always share a leaf, so there are
+/// `lists` leaves when there are that many distinct rows, else one per distinct row; no leaf is empty.
+/// Two leaves can have equal heads when [`HeadKind::Means`] are rounded to integers: filing then takes the first,
+/// and a list that ends up without rows is the caller's to drop.
+///
+/// Memory: 12 bytes a row beside the rows, and a few megabytes for each thread.
+///
+/// # Errors
+/// [`Stopped`] once `stop` is true.
+///
+/// # Panics
+/// When there is no row, `lists` is 0 or `branching` below 2.
+pub fn cluster(
+    rows: Rows<'_>,
+    params: &ClusterParams,
+    pool: &ThreadPool,
+    stop: &AtomicBool,
+) -> Result<Clustering, Stopped> {
+    assert!(!rows.is_empty() && params.lists > 0 && params.branching >= 2);
+    let kernel = BlockKernel::new(rows.dtype, rows.dim);
+    let grower = Grower { rows, params, kernel, stop };
+    pool.install(|| {
+        let len = u32::try_from(rows.len()).expect("a part has fewer than 2^32 rows");
+        let mut order: Vec<u32> = (0..len).collect();
+        let root = Node {
+            picks: &mut order,
+            start: 0,
+            leaves: params.lists.min(rows.len()),
+            depth: 0,
+            before: None,
+        };
+        let mut grown = grower.grow(root)?;
+        grower.split_to_count(&mut order, &mut grown.leaves)?;
+        grower.finish(&order, &grown)
+    })
+}
+
+struct Grower<'a> {
+    rows: Rows<'a>,
+    params: &'a ClusterParams,
+    kernel: BlockKernel,
+    stop: &'a AtomicBool,
+}
+
+/// A set of rows to be cut into leaves.
+struct Node<'n> {
+    /// The rows, reordered in place so that every leaf is one run.
+    picks: &'n mut [u32],
+    /// Where `picks` lies in the order of all rows.
+    start: usize,
+    /// Leaves wanted, at most as many as rows.
+    leaves: usize,
+    /// Nodes above.
+    depth: usize,
+    /// The centre of the node before, next to which the first child should lie.
+    before: Option<Vec<u8>>,
+}
+
+/// Runs of the order of all rows.
+struct Grown {
+    leaves: Vec<Range<usize>>,
+    blocks: Vec<GrownBlock>,
+}
+
+struct GrownBlock {
+    rows: Range<usize>,
+    leaves: usize,
+}
+
+impl Grown {
+    fn leaf(rows: Range<usize>) -> Grown {
+        Grown { blocks: vec![GrownBlock { rows: rows.clone(), leaves: 1 }], leaves: vec![rows] }
+    }
+
+    /// Appends what follows, joining blocks while they stay small.
+    fn append(&mut self, next: Grown) {
+        self.leaves.extend(next.leaves);
+        for block in next.blocks {
+            match self.blocks.last_mut() {
+                Some(last) if last.leaves + block.leaves <= BLOCK_HEADS_MAX => {
+                    last.rows.end = block.rows.end;
+                    last.leaves += block.leaves;
+                }
+                _ => self.blocks.push(block),
+            }
+        }
+    }
+}
+
+impl Grower<'_> {
+    fn check_stop(&self) -> Result<(), Stopped> {
+        if self.stop.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+    }
+
+    fn grow(&self, node: Node<'_>) -> Result<Grown, Stopped> {
+        self.check_stop()?;
+        let run = node.start..node.start + node.picks.len();
+        if node.leaves == 1 || node.depth == DEPTH_MAX {
+            return Ok(Grown::leaf(run));
+        }
+        let centres = self.train(&node);
+        if centres.len() < 2 {
+            // Identical rows, or a sample of such; the count is made up for afterwards.
+            return Ok(Grown::leaf(run));
+        }
+        let centres = self.reorder(centres, node.before.as_deref());
+        let sizes = self.partition(node.picks, &centres)?;
+        let children = self.children(node, &centres, &sizes);
+        if children.len() < 2 {
+            return Ok(Grown::leaf(run));
+        }
+        let grown: Vec<Result<Grown, Stopped>> =
+            children.into_par_iter().map(|child| self.grow(child)).collect();
+        let mut whole = Grown { leaves: Vec::new(), blocks: Vec::new() };
+        for grown in grown {
+            whole.append(grown?);
+        }
+        Ok(whole)
+    }
+
+    /// Centres of a node's children, from a sample of its rows.
+    fn train(&self, node: &Node<'_>) -> PricedCentres {
+        let centres = fan_out(node.leaves, self.params.branching);
+        let mut rng = ChaCha8Rng::seed_from_u64(mix(self.params.seed, node.start as u64, node.leaves as u64));
+        let mut sample = Vec::new();
+        let sample_rows = centres * SAMPLE_PER_CENTRE;
+        if sample_rows < node.picks.len() {
+            let drawn = flat::pick_distinct(node.picks.len(), sample_rows, &mut rng);
+            let picks: Vec<u32> = drawn.into_iter().map(|at| node.picks[at as usize]).collect();
+            self.rows.gather(&picks, &mut sample);
+        } else {
+            self.rows.gather(node.picks, &mut sample);
+        }
+        let params = FlatParams { centres, balance: self.params.balance, rounds: self.params.rounds };
+        flat::train(&self.kernel, self.rows.with_bytes(&sample), params, &mut rng)
+    }
+
+    /// The same centres as a chain of near neighbours.
+    fn reorder(&self, centres: PricedCentres, before: Option<&[u8]>) -> PricedCentres {
+        let rows = self.rows.with_bytes(&centres.bytes);
+        let order = chain(rows, before);
+        let mut bytes = Vec::new();
+        rows.gather(&order, &mut bytes);
+        let prices = order.iter().map(|&at| centres.prices[at as usize]).collect();
+        PricedCentres::new(&self.kernel, bytes, prices)
+    }
+
+    /// Assigns the picks and sorts them by centre; returns how many each centre has.
+    fn partition(&self, picks: &mut [u32], centres: &PricedCentres) -> Result<Vec<usize>, Stopped> {
+        let mut owner = vec![0_u32; picks.len()];
+        let chunks = picks.par_chunks(CHUNK_ROWS).zip(owner.par_chunks_mut(CHUNK_ROWS));
+        chunks.try_for_each_init(
+            || (Vec::new(), Vec::new()),
+            |(gathered, scores), (picks, owner)| {
+                self.check_stop()?;
+                self.rows.gather(picks, gathered);
+                centres.assign(&self.kernel, gathered, scores, owner);
+                Ok(())
+            },
+        )?;
+        let mut sizes = vec![0_usize; centres.len()];
+        for &owner in &owner {
+            sizes[owner as usize] += 1;
+        }
+        let mut next: Vec<usize> = Vec::with_capacity(sizes.len());
+        let mut start = 0;
+        for &size in &sizes {
+            next.push(start);
+            start += size;
+        }
+        let before = picks.to_vec();
+        for (pick, owner) in before.into_iter().zip(owner) {
+            let slot = &mut next[owner as usize];
+            picks[*slot] = pick;
+            *slot += 1;
+        }
+        Ok(sizes)
+    }
+
+    /// The children that have rows, with their share of the leaves.
+    fn children<'n>(&self, node: Node<'n>, centres: &PricedCentres, sizes: &[usize]) -> Vec<Node<'n>> {
+        let shares = share_out(node.leaves, sizes);
+        let mut rest = node.picks;
+        let mut start = node.start;
+        let mut before = node.before;
+        let mut children = Vec::with_capacity(sizes.len());
+        for (at, (&size, leaves)) in sizes.iter().zip(shares).enumerate() {
+            if size == 0 {
+                continue;
+            }
+            let (picks, after) = rest.split_at_mut(size);
+            let centre = self.rows.with_bytes(&centres.bytes).row(at).to_vec();
+            children.push(Node {
+                picks,
+                start,
+                leaves,
+                depth: node.depth + 1,
+                before: before.replace(centre),
+            });
+            rest = after;
+            start += size;
+        }
+        children
+    }
+
+    /// Cuts the largest leaves in two until there are as many as wanted or none can be cut.
+    fn split_to_count(&self, order: &mut [u32], leaves: &mut Vec<Range<usize>>) -> Result<(), Stopped> {
+        let wanted = self.params.lists.min(self.rows.len());
+        if leaves.len() >= wanted {
+            return Ok(());
+        }
+        let mut largest: BinaryHeap<(usize, usize)> =
+            leaves.iter().map(|run| (run.len(), run.start)).collect();
+        let mut whole = Vec::new();
+        let mut cutter = Cutter::new(self.rows);
+        while whole.len() + largest.len() < wanted {
+            let Some((len, start)) = largest.pop() else { break };
+            self.check_stop()?;
+            match cutter.cut_distinct(&mut order[start..start + len]) {
+                Some(at) => {
+                    largest.push((at, start));
+                    largest.push((len - at, start + at));
+                }
+                None => whole.push((len, start)),
+            }
+        }
+        whole.extend(largest);
+        *leaves = whole.into_iter().map(|(len, start)| start..start + len).collect();
+        leaves.sort_unstable_by_key(|run| run.start);
+        Ok(())
+    }
+
+    /// Heads, blocks and the leaf of each row.
+    fn finish(&self, order: &[u32], grown: &Grown) -> Result<Clustering, Stopped> {
+        let row_bytes = self.rows.row_bytes();
+        let mut heads = vec![0; grown.leaves.len() * row_bytes];
+        let pair = PairKernel::new(Operation::SquaredL2, self.rows.dtype, self.rows.dim);
+        heads.par_chunks_mut(row_bytes).zip(&grown.leaves).try_for_each_init(
+            || MeanSums::new(self.rows.dtype, self.rows.dim),
+            |sums, (head, leaf)| {
+                self.check_stop()?;
+                let picks = &order[leaf.clone()];
+                sums.clear();
+                picks.iter().for_each(|&pick| sums.add(self.rows.row(pick as usize)));
+                sums.write_mean(head);
+                if self.params.heads == HeadKind::Vectors {
+                    let nearest = nearest_member(&pair, self.rows, picks, head);
+                    head.copy_from_slice(self.rows.row(nearest as usize));
+                }
+                Ok(())
+            },
+        )?;
+        let mut leaf_of_row = vec![0; self.rows.len()];
+        for (leaf, run) in grown.leaves.iter().enumerate() {
+            for &pick in &order[run.clone()] {
+                leaf_of_row[pick as usize] = leaf as u32; // CAST: fewer leaves than rows
+            }
+        }
+        let blocks = self.blocks(grown, &heads);
+        let count = u32::try_from(grown.leaves.len()).expect("fewer leaves than rows");
+        Ok(Clustering { heads, count, blocks, leaf_of_row })
+    }
+
+    fn blocks(&self, grown: &Grown, heads: &[u8]) -> Vec<Block> {
+        let head_rows = self.rows.with_bytes(heads);
+        let mut sums = MeanSums::new(self.rows.dtype, self.rows.dim);
+        let mut blocks = Vec::with_capacity(grown.blocks.len());
+        let mut first = 0_u32;
+        for block in &grown.blocks {
+            let inside = grown.leaves[first as usize..].iter().take_while(|leaf| leaf.start < block.rows.end);
+            let heads = first..first + inside.count() as u32; // CAST: fewer leaves than rows
+            sums.clear();
+            heads.clone().for_each(|head| sums.add(head_rows.row(head as usize)));
+            let mut center = vec![0; self.rows.row_bytes()];
+            sums.write_mean(&mut center);
+            first = heads.end;
+            blocks.push(Block { heads, center });
+        }
+        blocks
+    }
+}
+
+/// The pick nearest to `to`, the lowest row number among equals.
+fn nearest_member(pair: &PairKernel, rows: Rows<'_>, picks: &[u32], to: &[u8]) -> u32 {
+    let mut best = (f32::INFINITY, u32::MAX);
+    for &pick in picks {
+        let distance = pair.score(to, rows.row(pick as usize));
+        if distance < best.0 || (distance == best.0 && pick < best.1) {
+            best = (distance, pick);
+        }
+    }
+    best.1
+}
+
+/// Children of a node with `leaves` leaves to come: the same at every level, at most `branching`.
+fn fan_out(leaves: usize, branching: usize) -> usize {
+    let mut levels = 1_u32;
+    while branching.saturating_pow(levels) < leaves {
+        levels += 1;
+    }
+    let mut fan = 2_usize;
+    while fan.saturating_pow(levels) < leaves {
+        fan += 1;
+    }
+    fan.min(leaves)
+}
+
+/// Shares leaves out among children by size: at least one for each that has rows, at most its rows.
+fn share_out(leaves: usize, sizes: &[usize]) -> Vec<usize> {
+    let mut shares: Vec<usize> = sizes.iter().map(|&size| usize::from(size > 0)).collect();
+    let mut shared: usize = shares.iter().sum();
+    // The largest mean size is cut next, which ends as near to equal leaves as whole numbers go. Whole
+    // parts of the exact quota first, so that the heap sees few steps.
+    let total: usize = sizes.iter().sum();
+    for (share, &size) in shares.iter_mut().zip(sizes) {
+        let quota = (size as u128 * leaves as u128 / total.max(1) as u128) as usize; // CAST: at most `leaves`
+        let more = quota.min(size).saturating_sub(*share).min(leaves.saturating_sub(shared));
+        *share += more;
+        shared += more;
+    }
+    while shared < leaves {
+        let fullest = (0..sizes.len())
+            .filter(|&at| shares[at] < sizes[at])
+            .max_by(|&a, &b| (sizes[a] * shares[b]).cmp(&(sizes[b] * shares[a])).then(b.cmp(&a)));
+        let Some(at) = fullest else { break };
+        shares[at] += 1;
+        shared += 1;
+    }
+    shares
+}
+
+/// One seed from three numbers (splitmix64's finisher after each).
+fn mix(a: u64, b: u64, c: u64) -> u64 {
+    [a, b, c].into_iter().fold(0, |state: u64, x| {
+        let mut z = state.wrapping_add(x).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::Rng;
+    use spandrel_index::DType;
+
+    use super::*;
+
+    fn pool(threads: usize) -> ThreadPool {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
+    }
+
+    fn run(rows: Rows<'_>, params: &ClusterParams, threads: usize) -> Clustering {
+        cluster(rows, params, &pool(threads), &AtomicBool::new(false)).unwrap()
+    }
+
+    /// Rows around a few hundred random points.
+    fn clouds(dtype: DType, dim: usize, count: usize) -> Vec<u8> {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let points: Vec<Vec<f32>> =
+            (0..300).map(|_| (0..dim).map(|_| rng.random_range(20.0..100.0)).collect()).collect();
+        let mut bytes = Vec::new();
+        for _ in 0..count {
+            for x in &points[rng.random_range(0..points.len())] {
+                let x = x + rng.random_range(-15.0..15.0_f32);
+                match dtype {
+                    DType::U8 | DType::I8 => bytes.push(x as u8),
+                    DType::F16 => bytes.extend(half::f16::from_f32(x).to_le_bytes()),
+                    DType::F32 => bytes.extend(x.to_le_bytes()),
+                }
+            }
+        }
+        bytes
+    }
+
+    fn check(rows: Rows<'_>, found: &Clustering) {
+        assert_eq!(found.heads.len(), found.count as usize * rows.row_bytes());
+        assert_eq!(found.leaf_of_row.len(), rows.len());
+        let mut sizes = vec![0; found.count as usize];
+        found.leaf_of_row.iter().for_each(|&leaf| sizes[leaf as usize] += 1);
+        assert!(sizes.iter().all(|&size| size > 0), "an empty leaf");
+        let mut next = 0;
+        for block in &found.blocks {
+            assert_eq!(block.heads.start, next);
+            assert!(!block.heads.is_empty() && block.heads.len() <= BLOCK_HEADS_MAX * 2);
+            next = block.heads.end;
+        }
+        assert_eq!(next, found.count);
+    }
+
+    #[test]
+    fn as_many_leaves_as_asked_and_the_same_with_any_threads() {
+        for dtype in DType::ALL {
+            let bytes = clouds(dtype, 12, 6000);
+            let rows = Rows { dtype, dim: 12, bytes: &bytes };
+            for heads in [HeadKind::Means, HeadKind::Vectors] {
+                let params = ClusterParams { heads, branching: 8, ..ClusterParams::new(300) };
+                let one = run(rows, &params, 1);
+                check(rows, &one);
+                assert_eq!(one.count, 300);
+                assert_eq!(one, run(rows, &params, 3));
+            }
+        }
+    }
+
+    #[test]
+    fn leaves_are_near_and_balanced() {
+        let bytes = clouds(DType::U8, 16, 12_000);
+        let rows = Rows { dtype: DType::U8, dim: 16, bytes: &bytes };
+        let found = run(rows, &ClusterParams::new(400), 2);
+        let pair = PairKernel::new(Operation::SquaredL2, DType::U8, 16);
+        let heads = rows.with_bytes(&found.heads);
+        let to_head = |row: usize, head: u32| f64::from(pair.score(rows.row(row), heads.row(head as usize)));
+        let own: f64 = (0..rows.len()).map(|at| to_head(at, found.leaf_of_row[at])).sum();
+        let next: f64 = (0..rows.len()).map(|at| to_head(at, (found.leaf_of_row[at] + 7) % 400)).sum();
+        assert!(own * 4.0 < next, "{own} against {next}");
+        let mut sizes = vec![0_usize; 400];
+        found.leaf_of_row.iter().for_each(|&leaf| sizes[leaf as usize] += 1);
+        let longest = sizes.iter().max().unwrap();
+        assert!(*longest <= 75, "{longest} rows in a leaf, 30 on average");
+    }
+
+    #[test]
+    fn duplicates_share_a_leaf_and_no_leaf_is_empty() {
+        let mut bytes = vec![7_u8; 4 * 500];
+        bytes.extend((0..40_u8).flat_map(|at| [at * 5; 4]));
+        bytes.extend((0..40_u8).flat_map(|at| [at * 5; 4]));
+        let rows = Rows { dtype: DType::U8, dim: 4, bytes: &bytes };
+        let found = run(rows, &ClusterParams::new(100), 2);
+        check(rows, &found);
+        assert_eq!(found.count, 41, "one leaf for each distinct row");
+        assert!(found.leaf_of_row[..500].iter().all(|&leaf| leaf == found.leaf_of_row[0]));
+    }
+
+    #[test]
+    fn one_row_and_one_value_give_one_leaf() {
+        for count in [1, 1000] {
+            let bytes = vec![3_u8; 8 * count];
+            let rows = Rows { dtype: DType::F16, dim: 4, bytes: &bytes };
+            let found = run(rows, &ClusterParams::new(50), 1);
+            check(rows, &found);
+            assert_eq!((found.count, found.heads), (1, vec![3; 8]));
+        }
+    }
+
+    #[test]
+    fn a_raised_flag_stops_it() {
+        let bytes = clouds(DType::U8, 4, 500);
+        let rows = Rows { dtype: DType::U8, dim: 4, bytes: &bytes };
+        let stopped = cluster(rows, &ClusterParams::new(50), &pool(1), &AtomicBool::new(true));
+        assert_eq!(stopped, Err(Stopped));
+    }
+
+    #[test]
+    fn vector_heads_are_members_of_their_leaf() {
+        let bytes = clouds(DType::U8, 6, 2000);
+        let rows = Rows { dtype: DType::U8, dim: 6, bytes: &bytes };
+        let params = ClusterParams { heads: HeadKind::Vectors, ..ClusterParams::new(100) };
+        let found = run(rows, &params, 2);
+        for (head, bytes) in found.heads.chunks_exact(6).enumerate() {
+            let members = (0..rows.len()).filter(|&at| found.leaf_of_row[at] as usize == head);
+            assert!(members.into_iter().any(|at| rows.row(at) == bytes));
+        }
+    }
+
+    #[test]
+    fn leaves_are_shared_by_size() {
+        assert_eq!(share_out(10, &[50, 0, 30, 20]), [5, 0, 3, 2]);
+        assert_eq!(share_out(10, &[97, 1, 1, 1]), [7, 1, 1, 1]);
+        assert_eq!(share_out(5, &[2, 1]), [2, 1]);
+        assert_eq!(share_out(3, &[1, 1, 100]), [1, 1, 1]);
+        assert_eq!(fan_out(40_000, 64), 35);
+        assert_eq!(fan_out(32, 32), 32);
+        assert_eq!(fan_out(2, 32), 2);
+    }
+}

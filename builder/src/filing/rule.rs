@@ -1,0 +1,199 @@
+//! Which further lists a vector is copied to.
+//!
+//! Everything is made of squared distances. With the residuals `r = x - c` and `r' = x - c'`,
+//! `<r, r'> = (|r|^2 + |r'|^2 - |c - c'|^2) / 2`.
+use std::fmt;
+use std::str::FromStr;
+
+/// Weight of the angle between residuals under [`ReplicaRule::Soar`].
+const SOAR_LAMBDA: f32 = 1.0;
+/// Weight of the angle between residuals under [`ReplicaRule::Air`], and how far its copies may lie.
+const AIR_LAMBDA: f32 = 0.5;
+
+/// The rule that chooses a vector's replicas among its nearest heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReplicaRule {
+    /// No replicas.
+    None,
+    /// Relative neighbourhood: a head is kept unless a kept one lies nearer to it than the vector does (SPANN,
+    /// Chen et al. 2021).
+    Rng,
+    /// Always the full number, each the head with the least `|r'|^2 + sum <r_i/|r_i|, r'>^2` over the copies so far
+    /// (SOAR, Sun et al. 2023, which has one replica).
+    Soar,
+    /// The least `|r'|^2 + lambda max <r_i, r'>` while below `(1 + lambda) |r|^2`, lambda 0.5.
+    Air,
+}
+
+/// A name that is no replica rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown replica rule '{0}', expected none, rng, soar or air")]
+pub struct UnknownReplicaRule(pub String);
+
+impl ReplicaRule {
+    /// Every rule.
+    pub const ALL: [ReplicaRule; 4] =
+        [ReplicaRule::None, ReplicaRule::Rng, ReplicaRule::Soar, ReplicaRule::Air];
+
+    /// The name used on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ReplicaRule::None => "none",
+            ReplicaRule::Rng => "rng",
+            ReplicaRule::Soar => "soar",
+            ReplicaRule::Air => "air",
+        }
+    }
+
+    /// Chooses a vector's lists: places in `nearest`, the primary (the first) before its replicas.
+    ///
+    /// `nearest` holds the squared distances to candidate heads, ascending; `between(a, b)` is the squared distance
+    /// of the heads at two places. At most `copies_max` places come out, the primary counted. A vector that
+    /// lies on its head gets no replica: whoever finds it finds that head first.
+    pub fn choose(
+        self,
+        nearest: &[f32],
+        between: impl Fn(usize, usize) -> f32,
+        copies_max: usize,
+        out: &mut Vec<usize>,
+    ) {
+        out.clear();
+        let Some(&primary) = nearest.first() else { return };
+        out.push(0);
+        if copies_max <= 1 || primary <= 0.0 {
+            return;
+        }
+        match self {
+            ReplicaRule::None => {}
+            ReplicaRule::Rng => choose_rng(nearest, between, copies_max, out),
+            ReplicaRule::Soar => choose_least(nearest, copies_max, f32::INFINITY, out, |kept, at| {
+                let penalty: f32 = kept
+                    .iter()
+                    .map(|&kept| {
+                        let product = inner(nearest[kept], nearest[at], between(kept, at));
+                        product * product / nearest[kept]
+                    })
+                    .sum();
+                nearest[at] + SOAR_LAMBDA * penalty
+            }),
+            ReplicaRule::Air => {
+                choose_least(nearest, copies_max, (1.0 + AIR_LAMBDA) * primary, out, |kept, at| {
+                    let products =
+                        kept.iter().map(|&kept| inner(nearest[kept], nearest[at], between(kept, at)));
+                    nearest[at] + AIR_LAMBDA * products.fold(f32::NEG_INFINITY, f32::max)
+                });
+            }
+        }
+    }
+}
+
+/// The inner product of two residuals from their squared lengths and the squared distance of their heads.
+fn inner(a: f32, b: f32, between: f32) -> f32 {
+    (a + b - between) * 0.5
+}
+
+fn choose_rng(
+    nearest: &[f32],
+    between: impl Fn(usize, usize) -> f32,
+    copies_max: usize,
+    out: &mut Vec<usize>,
+) {
+    for (at, &distance) in nearest.iter().enumerate().skip(1) {
+        if out.iter().all(|&kept| between(kept, at) >= distance) {
+            out.push(at);
+            if out.len() == copies_max {
+                return;
+            }
+        }
+    }
+}
+
+/// Adds the place with the least loss, the first among equals, while it is below `limit`.
+fn choose_least(
+    nearest: &[f32],
+    copies_max: usize,
+    limit: f32,
+    out: &mut Vec<usize>,
+    loss: impl Fn(&[usize], usize) -> f32,
+) {
+    while out.len() < copies_max {
+        let mut best = (limit, None);
+        for at in 1..nearest.len() {
+            if out.contains(&at) {
+                continue;
+            }
+            let loss = loss(out, at);
+            if loss < best.0 {
+                best = (loss, Some(at));
+            }
+        }
+        let Some(at) = best.1 else { return };
+        out.push(at);
+    }
+}
+
+impl fmt::Display for ReplicaRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for ReplicaRule {
+    type Err = UnknownReplicaRule;
+
+    fn from_str(s: &str) -> Result<ReplicaRule, UnknownReplicaRule> {
+        Self::ALL.into_iter().find(|rule| rule.name() == s).ok_or_else(|| UnknownReplicaRule(s.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Places chosen for a vector at the origin among heads in the plane, nearest first.
+    fn choose(rule: ReplicaRule, heads: &[(f32, f32)], copies_max: usize) -> Vec<usize> {
+        let nearest: Vec<f32> = heads.iter().map(|h| h.0 * h.0 + h.1 * h.1).collect();
+        assert!(nearest.is_sorted());
+        let between = |a: usize, b: usize| {
+            let (dx, dy): (f32, f32) = (heads[a].0 - heads[b].0, heads[a].1 - heads[b].1);
+            dx * dx + dy * dy
+        };
+        let mut out = Vec::new();
+        rule.choose(&nearest, between, copies_max, &mut out);
+        out
+    }
+
+    #[test]
+    fn rng_drops_heads_behind_a_kept_one() {
+        let heads = [(1.0, 0.0), (1.2, 0.1), (-1.3, 0.0), (-1.4, 0.2), (0.0, 2.0)];
+        assert_eq!(choose(ReplicaRule::Rng, &heads, 8), [0, 2, 4]);
+        assert_eq!(choose(ReplicaRule::Rng, &heads, 2), [0, 2]);
+        assert_eq!(choose(ReplicaRule::None, &heads, 8), [0]);
+        assert_eq!(choose(ReplicaRule::Rng, &[], 8), [0_usize; 0]);
+    }
+
+    #[test]
+    fn soar_prefers_a_right_angle() {
+        // Losses: 1.21 + 1.21, 1.44 + 0, 1.69 + 1.69.
+        let heads = [(1.0, 0.0), (1.1, 0.0), (0.0, 1.2), (-1.3, 0.0)];
+        assert_eq!(choose(ReplicaRule::Soar, &heads, 2), [0, 2]);
+        assert_eq!(choose(ReplicaRule::Soar, &heads, 9).len(), 4);
+    }
+
+    #[test]
+    fn air_prefers_the_opposite_side_and_stops() {
+        // Losses: 1.21 + 0.55, 1.44 + 0, 1.69 - 0.65, 2.56 + 0; the limit is 1.5.
+        let heads = [(1.0, 0.0), (1.1, 0.0), (0.0, 1.2), (-1.3, 0.0), (0.0, -1.6)];
+        assert_eq!(choose(ReplicaRule::Air, &heads, 2), [0, 3]);
+        assert_eq!(choose(ReplicaRule::Air, &heads, 9), [0, 3, 2]);
+    }
+
+    #[test]
+    fn a_vector_on_its_head_has_no_replica() {
+        for rule in ReplicaRule::ALL {
+            assert_eq!(choose(rule, &[(0.0, 0.0), (1.0, 0.0), (-1.0, 0.0)], 8), [0]);
+            assert_eq!(rule.name().parse(), Ok(rule));
+        }
+        assert!("both".parse::<ReplicaRule>().is_err());
+    }
+}
