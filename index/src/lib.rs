@@ -9,12 +9,14 @@ compile_error!("Spandrel runs on Linux on x86-64 and aarch64 only");
 mod dtype;
 pub mod format;
 mod head_space;
+pub mod heads;
 pub mod kernels;
 mod metric;
 mod source;
 
 pub use dtype::{DType, UnknownDType};
 pub use head_space::{HeadSpace, for_each_element, inverse_norm, norm_squared};
+pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParams};
 pub use metric::{Metric, UnknownMetric};
 pub use source::{SourceError, VectorSource};
 

@@ -1,0 +1,186 @@
+//! Measures the head index on real vectors: build time, memory, and recall against time per query.
+//!
+//! ```text
+//! cargo run --release -p spandrel-benches --bin heads -- --data DIR [--heads 40000] [--k 64]
+//!     [--ef 64,80,100] [--m 16] [--ef-construction 200] [--threads 2] [--queries 2000] [--repeats 3]
+//! ```
+//! `DIR` holds `base.u8bin` and `query.u8bin`. Heads are a seeded sample of the base; searches run on one
+//! thread, after one round to warm up; the time is the median of the repeats. One line per figure.
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::seq::index::sample;
+use rand_chacha::ChaCha8Rng;
+use spandrel_index::kernels::Variant;
+use spandrel_index::{DType, HeadIndex, HeadQuery, Heads, HnswGraph, HnswParams};
+
+/// What to measure.
+struct Options {
+    data: PathBuf,
+    heads: usize,
+    k: usize,
+    efs: Vec<usize>,
+    params: HnswParams,
+    threads: usize,
+    queries: usize,
+    repeats: usize,
+}
+
+fn main() -> ExitCode {
+    match options().and_then(|o| measure(&o)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options {
+        data: PathBuf::new(),
+        heads: 40_000,
+        k: 64,
+        efs: vec![64, 80, 100, 128, 160, 200],
+        params: HnswParams::default(),
+        threads: 2,
+        queries: 2000,
+        repeats: 3,
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(flag) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("{flag}: a value must follow"))?;
+        let number = || value.parse::<usize>().map_err(|e| format!("{flag} {value}: {e}"));
+        match flag.as_str() {
+            "--data" => options.data = PathBuf::from(&value),
+            "--heads" => options.heads = number()?,
+            "--k" => options.k = number()?,
+            "--m" => options.params.m = number()?,
+            "--ef-construction" => options.params.ef_construction = number()?,
+            "--threads" => options.threads = number()?,
+            "--queries" => options.queries = number()?,
+            "--repeats" => options.repeats = number()?.max(1),
+            "--ef" => {
+                let list: Result<Vec<usize>, _> = value.split(',').map(str::parse).collect();
+                options.efs = list.map_err(|e| format!("{flag} {value}: {e}"))?;
+            }
+            _ => return Err(format!("{flag}: unknown flag")),
+        }
+    }
+    if options.data.as_os_str().is_empty() {
+        return Err("--data DIR is missing, a folder with base.u8bin and query.u8bin".to_owned());
+    }
+    Ok(options)
+}
+
+/// The dimension and the rows of a u8bin file.
+fn rows_of(path: &Path) -> Result<(usize, Vec<u8>), String> {
+    let refuse = |e: std::io::Error| format!("{}: {e}", path.display());
+    let mut file = BufReader::new(File::open(path).map_err(refuse)?);
+    let mut header = [[0; 4]; 2];
+    file.read_exact(header.as_flattened_mut()).map_err(refuse)?;
+    let mut rows = Vec::new();
+    file.read_to_end(&mut rows).map_err(refuse)?;
+    Ok((u32::from_le_bytes(header[1]) as usize, rows))
+}
+
+fn measure(options: &Options) -> Result<(), String> {
+    let (dim, base) = rows_of(&options.data.join("base.u8bin"))?;
+    let (query_dim, queries) = rows_of(&options.data.join("query.u8bin"))?;
+    if dim != query_dim || dim == 0 {
+        return Err(format!("base of dimension {dim}, queries of {query_dim}"));
+    }
+    let base_count = base.len() / dim;
+    if options.heads > base_count {
+        return Err(format!("--heads {}: the base has {base_count} vectors", options.heads));
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut rows = Vec::with_capacity(options.heads * dim);
+    for at in sample(&mut rng, base_count, options.heads) {
+        rows.extend_from_slice(&base[at * dim..][..dim]);
+    }
+    let heads = Heads::from_rows(DType::U8, dim, &rows).map_err(|e| e.to_string())?;
+    let queries: Vec<&[u8]> = queries.chunks_exact(dim).take(options.queries).collect();
+    println!("heads {} dim {dim} u8, kernels {}, {} queries", heads.len(), Variant::best(), queries.len());
+
+    let flat = Run::of(&HeadIndex::Flat, &heads, &queries, (options.k, 0), options.repeats);
+    flat.print("flat", options.k, 0, &flat.found);
+
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(|e| e.to_string())?;
+    let start = Instant::now();
+    let graph = HnswGraph::build(&heads, &options.params, &pool, &|_| {}, &false.into())
+        .map_err(|e| e.to_string())?;
+    let seconds = start.elapsed().as_secs_f64();
+    let node_bytes = graph.memory_bytes() as f64 / heads.len() as f64;
+    println!(
+        "built in {seconds:.2} s on {} threads, {node_bytes:.1} bytes per head, {:?}",
+        options.threads, options.params
+    );
+    let bytes = graph.to_bytes();
+    let start = Instant::now();
+    let opened = HnswGraph::from_bytes(&bytes, heads.count()).map_err(|e| e.to_string())?;
+    println!("opened from {} bytes in {:.1} ms", bytes.len(), start.elapsed().as_secs_f64() * 1e3);
+
+    let index = HeadIndex::Graph(opened);
+    for &ef in &options.efs {
+        let run = Run::of(&index, &heads, &queries, (options.k, ef), options.repeats);
+        run.print("hnsw", options.k, ef, &flat.found);
+    }
+    Ok(())
+}
+
+/// One way of searching, measured.
+struct Run {
+    found: Vec<Vec<(f32, u32)>>,
+    us_per_query: f64,
+    distances: f64,
+}
+
+impl Run {
+    fn of(
+        index: &HeadIndex,
+        heads: &Heads,
+        queries: &[&[u8]],
+        (k, ef): (usize, usize),
+        repeats: usize,
+    ) -> Run {
+        let mut scratch = spandrel_index::heads::Scratch::new();
+        let mut out = Vec::new();
+        let (mut found, mut distances) = (Vec::new(), 0);
+        for row in queries {
+            distances += u64::from(index.search(heads, &HeadQuery { row, k, ef }, &mut scratch, &mut out));
+            found.push(out.clone());
+        }
+        let mut times: Vec<f64> = (0..repeats)
+            .map(|_| {
+                let start = Instant::now();
+                for row in queries {
+                    index.search(heads, &HeadQuery { row, k, ef }, &mut scratch, &mut out);
+                    std::hint::black_box(&out);
+                }
+                start.elapsed().as_secs_f64() * 1e6 / queries.len() as f64
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        Run { found, us_per_query: times[repeats / 2], distances: distances as f64 / queries.len() as f64 }
+    }
+
+    fn print(&self, name: &str, k: usize, ef: usize, truth: &[Vec<(f32, u32)>]) {
+        let (mut hits, mut wanted) = (0, 0);
+        for (found, truth) in self.found.iter().zip(truth) {
+            let worst = truth.last().map_or(0.0, |t| t.0);
+            hits += found.iter().filter(|f| f.0 <= worst).count();
+            wanted += truth.len();
+        }
+        let recall = hits as f64 / wanted.max(1) as f64;
+        println!(
+            "{name} k {k} ef {ef}: recall {recall:.4}, {:.1} us, {:.0} distances",
+            self.us_per_query, self.distances
+        );
+    }
+}
