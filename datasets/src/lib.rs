@@ -3,8 +3,10 @@
 //! Promises: a count in a header sizes nothing before it was checked against the file's length; a file
 //! that is written replaces an older one whole or not at all; results depend on input, parameters and seed,
 //! never on the number of threads. It does not know what an index is.
+pub mod catalogue;
 mod convert;
 mod file;
+pub mod get;
 mod rows;
 mod values;
 mod watch;
