@@ -1,0 +1,25 @@
+//! Batched reads from immutable files: the request, its completion, and the backends that carry it.
+#![deny(clippy::indexing_slicing)]
+
+mod choice;
+#[cfg(test)]
+mod contract;
+mod error;
+mod file;
+mod intake;
+mod pool;
+mod pread;
+mod reader;
+mod transfer;
+mod uring;
+
+pub use choice::{Backend, BackendChoice, Fallback, Unavailable, UnknownChoice, open_reader};
+pub use error::{OpenError, ReadError, ReaderError};
+pub use file::{Direct, ReadFile};
+pub use pool::ReadBuf;
+pub use pread::PreadReader;
+pub use reader::{Completion, Read, Reader};
+pub use uring::UringReader;
+
+pub(crate) use intake::Intake;
+pub(crate) use transfer::Transfer;

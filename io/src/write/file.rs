@@ -1,0 +1,378 @@
+//! Files written once from front to end, with their hash.
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Length and hash of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes in the file.
+    pub bytes: u64,
+    /// XXH3-128 of them, seed 0.
+    pub hash: u128,
+}
+
+/// Why a file could not be written. Nothing is left under its name in any case.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The file cannot be created: no such folder, or it is not writable.
+    #[error("{path}: cannot be created")]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The disk, or the user's share of it, is full. Free some space or write elsewhere.
+    #[error("{path}: the disk is full after {bytes} bytes, free some space or write elsewhere")]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+        /// Bytes written before.
+        bytes: u64,
+    },
+    /// The file system or a limit (`ulimit -f`) does not allow files of this size.
+    #[error("{path}: larger than files may be here ({bytes} bytes written), see `ulimit -f`")]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes written before.
+        bytes: u64,
+    },
+    /// Writing, syncing or renaming failed.
+    #[error("{path}: cannot be written, {bytes} bytes were")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Bytes written before.
+        bytes: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl WriteError {
+    pub(super) fn new(path: &Path, bytes: u64, source: io::Error) -> WriteError {
+        let path = path.to_owned();
+        match source.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT) => WriteError::DiskFull { path, bytes },
+            Some(libc::EFBIG) => WriteError::FileTooLarge { path, bytes },
+            _ => WriteError::Io { path, bytes, source },
+        }
+    }
+}
+
+impl From<WriteError> for io::Error {
+    fn from(error: WriteError) -> io::Error {
+        let kind = match &error {
+            WriteError::DiskFull { .. } => io::ErrorKind::StorageFull,
+            WriteError::FileTooLarge { .. } => io::ErrorKind::FileTooLarge,
+            WriteError::Create { source, .. } | WriteError::Io { source, .. } => source.kind(),
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+/// Writes a new file, buffered, and hashes what the file accepted.
+///
+/// The bytes go to `NAME.partial`; [`FileWriter::finish`] syncs them and renames the file to its name, so
+/// that what stood there before is only ever replaced by something whole. The new name itself survives a
+/// crash once the folder is synced ([`publish`](crate::publish) and [`sync_folder`](crate::sync_folder) do
+/// that). Dropped unfinished, the file removes itself.
+#[derive(Debug)]
+pub struct FileWriter {
+    output: Output<File>,
+    path: PathBuf,
+    partial: PathBuf,
+    finished: bool,
+}
+
+impl FileWriter {
+    /// Starts a file that will be called `path`.
+    ///
+    /// # Errors
+    /// [`WriteError::Create`], or [`WriteError::DiskFull`] when not even an empty file fits.
+    pub fn create(path: &Path) -> Result<FileWriter, WriteError> {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let file = File::create(&partial).map_err(|source| match WriteError::new(path, 0, source) {
+            WriteError::Io { path, source, .. } => WriteError::Create { path, source },
+            full => full,
+        })?;
+        Ok(FileWriter { output: Output::new(file), path: path.to_owned(), partial, finished: false })
+    }
+
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the writer is of no more use then.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.output.append(bytes).map_err(|source| self.failed(source))
+    }
+
+    /// Appends zeros up to a multiple of `multiple` bytes.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    ///
+    /// # Panics
+    /// When `multiple` is 0.
+    pub fn pad_to(&mut self, multiple: u64) -> Result<(), WriteError> {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        let mut missing = self.bytes().next_multiple_of(multiple) - self.bytes();
+        while missing > 0 {
+            let (piece, _) = ZEROS.split_at(missing.min(4096) as usize);
+            self.append(piece)?;
+            missing -= piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Bytes appended so far, which is where the next one goes.
+    pub fn bytes(&self) -> u64 {
+        self.output.accepted + self.output.buffer.len() as u64
+    }
+
+    /// The name the file will have.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what is buffered, syncs the file and gives it its name.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the file is removed then.
+    pub fn finish(mut self) -> Result<Written, WriteError> {
+        self.output
+            .flush()
+            .and_then(|()| self.output.inner.sync_all())
+            .and_then(|()| std::fs::rename(&self.partial, &self.path))
+            .map_err(|source| self.failed(source))?;
+        self.finished = true;
+        Ok(Written { bytes: self.output.accepted, hash: self.output.hash.digest128() })
+    }
+
+    fn failed(&self, source: io::Error) -> WriteError {
+        WriteError::new(&self.path, self.output.accepted, source)
+    }
+}
+
+impl Write for FileWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.append(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush().map_err(|source| self.failed(source).into())
+    }
+}
+
+impl Drop for FileWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Nothing to be done when even this fails; the next writer of the name truncates the remains.
+            let _ = std::fs::remove_file(&self.partial);
+        }
+    }
+}
+
+/// The buffer and the hash before any writer.
+struct Output<W> {
+    inner: W,
+    buffer: Vec<u8>,
+    hash: Box<Xxh3>,
+    accepted: u64,
+    /// An error loses bytes in the middle: nothing may follow it.
+    failed: bool,
+}
+
+impl<W> std::fmt::Debug for Output<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Output({} bytes accepted, {} buffered)", self.accepted, self.buffer.len())
+    }
+}
+
+impl<W: Write> Output<W> {
+    fn new(inner: W) -> Output<W> {
+        let buffer = Vec::with_capacity(BUFFER_BYTES);
+        Output { inner, buffer, hash: Box::new(Xxh3::new()), accepted: 0, failed: false }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
+            self.flush()?;
+        }
+        if bytes.len() >= BUFFER_BYTES {
+            return self.write_through(bytes);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = self.write_through(&buffer);
+        buffer.clear();
+        self.buffer = buffer;
+        result
+    }
+
+    fn write_through(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.inner.write(rest) {
+                Ok(count) if count > 0 && count <= rest.len() => {
+                    let (taken, left) = rest.split_at(count);
+                    self.hash.update(taken);
+                    self.accepted += count as u64;
+                    rest = left;
+                }
+                Ok(_) => {
+                    self.failed = true;
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.failed = true;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Length and hash of a file, read once from front to end through a small buffer.
+///
+/// # Errors
+/// When it cannot be read; the error names the file.
+pub fn hash_file(path: &Path) -> io::Result<Written> {
+    let mut file = fs_err::File::open(path)?;
+    let mut hash = HashOnly(Xxh3::new());
+    let mut buffered = io::BufReader::with_capacity(BUFFER_BYTES, &mut file);
+    let bytes = io::copy(&mut buffered, &mut hash)?;
+    Ok(Written { bytes, hash: hash.0.digest128() })
+}
+
+struct HashOnly(Xxh3);
+
+impl Write for HashOnly {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xxhash_rust::xxh3::xxh3_128;
+
+    use super::*;
+
+    /// Takes a few bytes at a time, is interrupted often and fails after `limit` bytes.
+    struct Reluctant {
+        taken: Vec<u8>,
+        calls: usize,
+        limit: usize,
+    }
+
+    impl Write for Reluctant {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.calls += 1;
+            if self.calls.is_multiple_of(3) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            if self.taken.len() >= self.limit {
+                return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+            }
+            let count = bytes.len().min(1 + self.calls % 5000).min(self.limit - self.taken.len());
+            self.taken.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_hash_is_of_what_was_accepted() {
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i % 249) as u8).collect();
+        for limit in [usize::MAX, 1_500_000] {
+            let mut output = Output::new(Reluctant { taken: Vec::new(), calls: 0, limit });
+            let mut result = Ok(());
+            for piece in bytes.chunks(700_001) {
+                result = result.and_then(|()| output.append(piece));
+            }
+            result = result.and_then(|()| output.flush());
+            assert_eq!(result.is_ok(), limit == usize::MAX);
+            assert_eq!(output.hash.digest128(), xxh3_128(&output.inner.taken));
+            assert_eq!(output.accepted, output.inner.taken.len() as u64);
+            assert!(limit == usize::MAX || output.append(&bytes).is_err(), "a failed writer goes on");
+        }
+    }
+
+    #[test]
+    fn a_finished_file_is_whole_padded_and_hashed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lists-1");
+        let mut writer = FileWriter::create(&path).unwrap();
+        writer.append(b"some bytes").unwrap();
+        writer.pad_to(512).unwrap();
+        assert_eq!(writer.bytes(), 512);
+        writer.pad_to(512).unwrap();
+        writer.write_all(&vec![3; 3 << 20]).unwrap();
+        writer.pad_to(10_000).unwrap();
+        assert!(!path.exists());
+        let written = writer.finish().unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes.len() as u64, written.bytes);
+        assert_eq!(written.bytes, 3_150_000);
+        assert_eq!(xxh3_128(&bytes), written.hash);
+        assert_eq!(hash_file(&path).unwrap(), written);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_unfinished_file_removes_itself_and_keeps_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("heads-1");
+        std::fs::write(&path, b"good").unwrap();
+        let mut writer = FileWriter::create(&path).unwrap();
+        writer.append(&[1; 100]).unwrap();
+        drop(writer);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read(&path).unwrap(), b"good");
+    }
+
+    #[test]
+    fn a_full_disk_is_named() {
+        let full = Path::new("/dev/full");
+        let mut output = Output::new(File::options().write(true).open(full).unwrap());
+        output.append(&[0; 100]).unwrap();
+        let error = WriteError::new(full, 0, output.flush().unwrap_err());
+        assert!(matches!(error, WriteError::DiskFull { .. }));
+        assert!(error.to_string().contains("/dev/full"));
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::StorageFull);
+        let large = WriteError::new(full, 0, io::Error::from_raw_os_error(libc::EFBIG));
+        assert!(matches!(large, WriteError::FileTooLarge { .. }));
+        let missing = FileWriter::create(Path::new("/no/such/folder/file")).unwrap_err();
+        assert!(matches!(missing, WriteError::Create { .. }));
+        let error = hash_file(Path::new("/no/such/file")).unwrap_err();
+        assert!(error.to_string().contains("/no/such/file"));
+    }
+}
