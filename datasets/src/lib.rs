@@ -7,12 +7,14 @@ pub mod catalogue;
 mod convert;
 mod file;
 pub mod get;
+mod neighbours;
 mod rows;
 mod values;
 mod watch;
 
 pub use convert::{ConvertError, Info, Norms, ValueScan, convert, crop, info, scan_values};
 pub use file::{Contents, FileError, Format, Truth, TruthError, VectorFile, VectorWriter, contents};
+pub use neighbours::{ComputeTruthError, K_MAX, TruthParams, compute_truth};
 pub use rows::{Rows, RowsError};
 pub use values::{BadRow, CheckError, Zeros, check_rows, check_values};
 pub use watch::{Stopped, Watch};

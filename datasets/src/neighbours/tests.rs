@@ -1,0 +1,204 @@
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use spandrel_index::DIM_MAX;
+
+use super::*;
+use crate::Rows;
+use crate::values::{decode, encode};
+
+/// Random rows with some zeros' worth of spread, every eighth a copy of an earlier one.
+fn rows(dtype: DType, dim: usize, count: usize, seed: u64) -> Rows {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut values: Vec<f32> = Vec::new();
+    for row in 0..count {
+        if row % 8 == 7 {
+            let from = rng.random_range(0..row) * dim;
+            values.extend_from_within(from..from + dim);
+            continue;
+        }
+        let value = |_| match dtype {
+            DType::U8 => rng.random_range(0..=255_u8).into(),
+            DType::I8 => rng.random_range(-128..=127_i8).into(),
+            DType::F32 | DType::F16 => rng.random_range(-1.0..1.0_f32) + 0.25,
+        };
+        values.extend((0..dim).map(value));
+    }
+    let mut bytes = Vec::new();
+    encode(dtype, &values, &mut bytes).unwrap();
+    Rows::new(dtype, dim, bytes).unwrap()
+}
+
+fn values(rows: &Rows) -> Vec<Vec<f64>> {
+    let decoded = decode(rows.dtype(), rows.bytes());
+    decoded.chunks_exact(rows.dim()).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+/// What every query's list must be, the plain way.
+fn naive(base: &Rows, queries: &Rows, metric: Metric, k: usize) -> (Vec<u32>, Vec<f64>) {
+    let (base, mut ids, mut distances) = (values(base), Vec::new(), Vec::new());
+    for query in values(queries) {
+        let mut all: Vec<(f64, u32)> = (0..)
+            .zip(&base)
+            .map(|(id, row)| {
+                let key = match metric {
+                    Metric::L2 => query.iter().zip(row).map(|(x, y)| (x - y) * (x - y)).sum(),
+                    Metric::InnerProduct => -dot(&query, row),
+                    Metric::Cosine => 1.0 - dot(&query, row) / (dot(&query, &query) * dot(row, row)).sqrt(),
+                };
+                (key, id)
+            })
+            .collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        ids.extend(all[..k].iter().map(|n| n.1));
+        distances.extend(all[..k].iter().map(|n| if metric == Metric::InnerProduct { -n.0 } else { n.0 }));
+    }
+    (ids, distances)
+}
+
+fn compute(base: &Rows, queries: &Rows, metric: Metric, k: usize, threads: usize) -> Truth {
+    compute_truth(base, queries, TruthParams { metric, k, threads }, Watch::none()).unwrap()
+}
+
+fn assert_same(truth: &Truth, (ids, distances): (Vec<u32>, Vec<f64>), what: &str) {
+    assert_eq!(truth.ids, ids, "{what}");
+    for (&found, expected) in truth.distances.as_ref().unwrap().iter().zip(distances) {
+        let error = (f64::from(found) - expected).abs();
+        assert!(error <= 1e-6 * expected.abs().max(1.0), "{what}: {found} {expected}");
+    }
+}
+
+#[test]
+fn every_type_and_metric_agrees_with_a_plain_loop() {
+    for dtype in DType::ALL {
+        for metric in Metric::ALL {
+            for (dim, count, query_count, k) in
+                [(1, 1, 1, 1), (7, 100, 9, 100), (33, 700, 40, 10), (128, 600, 150, 5)]
+            {
+                let (base, queries) = (rows(dtype, dim, count, 1), rows(dtype, dim, query_count, 2));
+                if dim == 1 && metric == Metric::Cosine {
+                    continue; // two directions only: everything ties but for rounding
+                }
+                let truth = compute(&base, &queries, metric, k, 2);
+                let what = format!("{dtype} {metric} dim {dim}");
+                assert_same(&truth, naive(&base, &queries, metric, k), &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn large_integers_are_not_merged_by_rounding() {
+    // Squared distances near 2^27, where f32 keeps every eighth whole number.
+    let (base, queries) = (rows(DType::U8, 8192, 300, 3), rows(DType::U8, 8192, 5, 4));
+    for metric in Metric::ALL {
+        let truth = compute(&base, &queries, metric, 300, 2);
+        assert_same(&truth, naive(&base, &queries, metric, 300), metric.name());
+    }
+}
+
+#[test]
+fn tiny_huge_and_opposite_floats_are_ranked() {
+    for scale in [1e-25_f32, 1e-17, 1e-3, 1e17] {
+        let shift = |rows: &Rows| {
+            let scaled: Vec<f32> = decode(DType::F32, rows.bytes()).iter().map(|v| v * scale).collect();
+            let mut bytes = Vec::new();
+            encode(DType::F32, &scaled, &mut bytes).unwrap();
+            Rows::new(DType::F32, rows.dim(), bytes).unwrap()
+        };
+        let (base, queries) = (shift(&rows(DType::F32, 24, 400, 5)), shift(&rows(DType::F32, 24, 10, 6)));
+        for metric in Metric::ALL {
+            let truth = compute(&base, &queries, metric, 20, 2);
+            let (ids, _) = naive(&base, &queries, metric, 20);
+            assert_eq!(truth.ids, ids, "{metric} {scale}");
+        }
+    }
+}
+
+#[test]
+fn nearly_equal_floats_are_ranked_exactly() {
+    // Far from the origin, norms and products in f32 cannot tell these apart.
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let mut near = |count: usize| {
+        let values: Vec<f32> = (0..count * 16).map(|_| 1000.0 + rng.random_range(-0.01..0.01_f32)).collect();
+        let mut bytes = Vec::new();
+        encode(DType::F32, &values, &mut bytes).unwrap();
+        Rows::new(DType::F32, 16, bytes).unwrap()
+    };
+    let (base, queries) = (near(2000), near(8));
+    for metric in Metric::ALL {
+        let truth = compute(&base, &queries, metric, 10, 2);
+        let (ids, _) = naive(&base, &queries, metric, 10);
+        assert_eq!(truth.ids, ids, "{metric}");
+    }
+}
+
+#[test]
+fn ties_go_to_the_smaller_row() {
+    for dtype in DType::ALL {
+        let mut bytes = Vec::new();
+        encode(dtype, &[1.0, 2.0].repeat(500), &mut bytes).unwrap();
+        let base = Rows::new(dtype, 2, bytes).unwrap();
+        for metric in Metric::ALL {
+            let truth = compute(&base, &base, metric, 4, 2);
+            assert_eq!(truth.ids, [0, 1, 2, 3].repeat(500), "{dtype} {metric}");
+        }
+    }
+    // In the same direction at any length.
+    let base = Rows::new(DType::U8, 2, vec![9, 21, 1, 1, 3, 7, 6, 14]).unwrap();
+    let query = Rows::new(DType::U8, 2, vec![30, 70]).unwrap();
+    let truth = compute(&base, &query, Metric::Cosine, 3, 1);
+    assert_eq!((truth.ids, truth.distances), (vec![0, 2, 3], Some(vec![0.0; 3])));
+}
+
+#[test]
+fn threads_do_not_change_the_answer() {
+    let (base, queries) = (rows(DType::F16, 48, 3000, 8), rows(DType::F16, 48, 77, 9));
+    let one = compute(&base, &queries, Metric::Cosine, 12, 1);
+    assert_eq!(one, compute(&base, &queries, Metric::Cosine, 12, 5));
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let base = rows(DType::F32, 4, 50, 1);
+    let run = |base: &Rows, queries: &Rows, metric, k| {
+        compute_truth(base, queries, TruthParams { metric, k, threads: 1 }, Watch::none()).unwrap_err()
+    };
+    let dtype = run(&base, &rows(DType::F16, 4, 5, 1), Metric::L2, 1);
+    assert!(matches!(dtype, ComputeTruthError::DType { base: DType::F32, queries: DType::F16 }));
+    let dim = run(&base, &rows(DType::F32, 5, 5, 1), Metric::L2, 1);
+    assert!(matches!(dim, ComputeTruthError::Dim { base: 4, queries: 5 }));
+    for k in [0, 51] {
+        assert!(matches!(run(&base, &base, Metric::L2, k), ComputeTruthError::K { max: 50, .. }));
+    }
+    let none = Rows::new(DType::F32, 4, Vec::new()).unwrap();
+    assert!(matches!(run(&base, &none, Metric::L2, 1), ComputeTruthError::NoQueries));
+    let mut spoiled = base.bytes().to_vec();
+    spoiled[40 * 16 + 8..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    spoiled[45 * 16..46 * 16].fill(0);
+    let spoiled = Rows::new(DType::F32, 4, spoiled).unwrap();
+    for (base, queries) in [(&base, &spoiled), (&spoiled, &base)] {
+        let message = run(base, queries, Metric::L2, 1).to_string();
+        assert!(message.ends_with("row 40, element 2 is NaN, expected a finite number"), "{message}");
+    }
+    let mut zero = base.bytes().to_vec();
+    zero[45 * 16..46 * 16].fill(0);
+    let zero = Rows::new(DType::F32, 4, zero).unwrap();
+    let message = run(&zero, &base, Metric::Cosine, 1).to_string();
+    assert!(message.contains("row 45 is all zeros"), "{message}");
+    let stop = true.into();
+    let params = TruthParams { metric: Metric::L2, k: 1, threads: 1 };
+    let stopped = compute_truth(&base, &base, params, Watch { stop: &stop, ..Watch::none() });
+    assert!(matches!(stopped, Err(ComputeTruthError::Check(CheckError::Stopped(_)))));
+}
+
+#[test]
+fn the_largest_dimension_works() {
+    let base = rows(DType::U8, DIM_MAX, 40, 1);
+    let truth = compute(&base, &base, Metric::L2, 1, 2);
+    let first_copy = |row: usize| (0..40).find(|&other| base.row(other) == base.row(row)).unwrap();
+    assert_eq!(truth.ids, (0..40).map(|row| first_copy(row) as u32).collect::<Vec<u32>>());
+}
