@@ -6,6 +6,7 @@ use serde::Deserialize;
 use spandrel_index::{DIM_MAX, DType, Metric};
 
 use super::{Catalogue, Entry, RemoteFile, Role};
+use crate::Format;
 
 /// Largest catalogue file read, in bytes.
 const CATALOGUE_BYTES_MAX: u64 = 1 << 20;
@@ -137,17 +138,17 @@ impl RawSet {
         self.check_range("crop rows", crop.rows, self.base.rows as usize)?;
 
         let name = format!("{}-{}", self.name, crop.label);
-        let extension = match dtype {
-            DType::F32 => "fbin",
-            DType::F16 => "f16bin",
-            DType::I8 => "i8bin",
-            DType::U8 => "u8bin",
+        let format = match dtype {
+            DType::F32 => Format::Fbin,
+            DType::F16 => Format::F16bin,
+            DType::I8 => Format::I8bin,
+            DType::U8 => Format::U8bin,
         };
         let vectors = |role: Role, owner: &str, file: &RawFile, rows: u32| RemoteFile {
             role,
             set: self.name.clone(),
             url: file.url.clone(),
-            file_name: format!("{owner}.{}.{extension}", role.name()),
+            file_name: format!("{owner}.{}.{}", role.name(), format.extension()),
             rows,
             source_rows: file.rows,
             width: self.dim,

@@ -14,8 +14,6 @@
 mod error;
 mod part;
 #[cfg(test)]
-mod server;
-#[cfg(test)]
 mod tests;
 mod transfer;
 mod wire;
@@ -28,7 +26,7 @@ use std::time::Duration;
 use crate::catalogue::{Entry, HEADER_BYTES, RemoteFile};
 
 pub use error::GetError;
-use part::Header;
+pub use part::Header;
 use transfer::Transfer;
 
 /// How to fetch.

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::part::{Header, Part, Version, part_path};
+use super::part::{Header, Part, part_path};
 use super::wire::{Arrival, Head, Request, Wire, WireError};
 use super::{GetError, Options, Step};
 use crate::catalogue::{HEADER_BYTES, RemoteFile};
@@ -123,7 +123,9 @@ impl Transfer<'_, '_> {
         };
         self.check_head(&head, part)?;
         if head.status == 200 && part.have() > 0 {
-            // The whole file comes: the version changed, or the server does not do ranges.
+            // The whole file comes: the version changed, or the server does not do ranges. A page that only
+            // looks like an answer, as a hotel's network sends, must not cost the part.
+            self.check_header(self.first_bytes(&wire)?)?;
             let changed = head.version.contradicts(part.version());
             let cause = if changed { "the file changed" } else { "the server sends whole files only" };
             return Err(Setback::Restart { cause: cause.to_owned() });
@@ -207,7 +209,8 @@ impl Transfer<'_, '_> {
                 lead.append(&mut chunk);
                 let Some((header, rest)) = lead.split_first_chunk() else { continue };
                 chunk = rest.to_vec();
-                self.begin(part, *header, head.version.clone())?;
+                self.check_header(*header)?;
+                part.begin(head.version.clone())?;
             }
             let missing = total - part.have();
             if (chunk.len() as u64) < missing {
@@ -227,19 +230,32 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// Checks the published header and begins the part with the finished file's.
-    fn begin(
-        &self,
-        part: &mut Part,
-        header: [u8; HEADER_BYTES as usize],
-        version: Version,
-    ) -> Result<(), Setback> {
-        let (expected, found) = (Header::published(self.file), Header::from_bytes(header));
-        if found != expected {
-            return Err(Setback::Fatal(GetError::Header { url: self.url.to_owned(), expected, found }));
+    /// The first bytes of a body, as many as a header has.
+    fn first_bytes(&self, wire: &Wire) -> Result<[u8; HEADER_BYTES as usize], Setback> {
+        let mut lead = Vec::new();
+        loop {
+            match self.next(wire)? {
+                Arrival::Bytes(mut chunk) => lead.append(&mut chunk),
+                _ => {
+                    return Err(Setback::Passing {
+                        cause: "the body ended inside its header".to_owned(),
+                        wait: None,
+                    });
+                }
+            }
+            if let Some(header) = lead.first_chunk() {
+                return Ok(*header);
+            }
         }
-        part.begin(version)?;
-        Ok(())
+    }
+
+    /// Checks the published header.
+    fn check_header(&self, header: [u8; HEADER_BYTES as usize]) -> Result<(), Setback> {
+        let (expected, found) = (Header::published(self.file), Header::from_bytes(header));
+        if found == expected {
+            return Ok(());
+        }
+        Err(Setback::Fatal(GetError::Header { url: self.url.to_owned(), expected, found }))
     }
 
     /// A whole file must end where the catalogue says, also where the server told no size.
