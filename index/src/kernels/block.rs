@@ -6,7 +6,7 @@ use std::ops::Range;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use super::tile::{BlockFns, Product};
+use super::tile::{BlockFns, Layout, Product};
 use super::{Operation, Variant, scalar};
 use crate::{DIM_MAX, DType};
 
@@ -69,22 +69,11 @@ impl RightRows {
     }
 }
 
-/// How elements lie in units of four bytes.
+/// Which side of a product rows are packed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
-    /// One f32.
-    Singles,
-    /// Two i16.
-    Pairs,
-}
-
-impl Layout {
-    fn elements(self) -> usize {
-        match self {
-            Layout::Singles => 1,
-            Layout::Pairs => 2,
-        }
-    }
+enum Side {
+    Left,
+    Right,
 }
 
 /// A block kernel chosen once for an element type and dimension.
@@ -95,7 +84,6 @@ impl Layout {
 pub struct BlockKernel {
     dtype: DType,
     dim: usize,
-    layout: Layout,
     fns: BlockFns,
 }
 
@@ -111,22 +99,27 @@ impl BlockKernel {
         assert!(variant.is_available(), "{variant} kernels cannot run here");
         let fns = match variant {
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx2 | Variant::Avx512 => super::avx2::block(dtype),
+            Variant::Avx2 => super::avx2::block(dtype),
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512 => super::avx512::block(dtype),
+            #[cfg(target_arch = "aarch64")]
+            Variant::Neon => super::neon::block(dtype),
             _ => scalar::block(dtype),
         };
-        let layout = if dtype.is_integer() { Layout::Pairs } else { Layout::Singles };
-        BlockKernel { dtype, dim, layout, fns }
+        BlockKernel { dtype, dim, fns }
     }
 
-    /// Packs rows lying back to back for the left side. Integers take two bytes an element, floats four.
+    /// Packs rows lying back to back for the left side. Integers take one or two bytes an element, floats
+    /// four.
     pub fn pack_left(&self, rows: &[u8]) -> LeftRows {
         let mut units = Vec::new();
         let mut terms = Terms::default();
-        self.widen(rows, &mut units, &mut terms);
+        self.widen(Side::Left, rows, &mut units, &mut terms);
         LeftRows { units, steps: self.steps(), terms }
     }
 
-    /// Packs rows lying back to back for the right side. Integers take two bytes an element, floats four.
+    /// Packs rows lying back to back for the right side. Integers take one or two bytes an element, floats
+    /// four.
     pub fn pack_right(&self, rows: &[u8]) -> RightRows {
         let (panel, steps, row_bytes) = (self.fns.panel, self.steps(), self.dtype.row_bytes(self.dim));
         let len = rows.len() / row_bytes;
@@ -138,7 +131,7 @@ impl BlockKernel {
         let panels = units[skip..].chunks_exact_mut(panel * steps);
         for (rows, target) in rows.chunks(panel * row_bytes).zip(panels) {
             wide.clear();
-            self.widen(rows, &mut wide, &mut terms);
+            self.widen(Side::Right, rows, &mut wide, &mut terms);
             for (i, row) in wide.chunks_exact(steps).enumerate() {
                 for (step, &unit) in row.iter().enumerate() {
                     target[step * panel + i] = unit;
@@ -185,24 +178,23 @@ impl BlockKernel {
 
     /// Units of a row.
     fn steps(&self) -> usize {
-        self.dim.div_ceil(self.layout.elements())
+        self.dim.div_ceil(self.fns.layout.elements())
     }
 
     /// Appends the units and terms of some rows.
-    fn widen(&self, rows: &[u8], units: &mut Vec<u32>, terms: &mut Terms) {
+    fn widen(&self, side: Side, rows: &[u8], units: &mut Vec<u32>, terms: &mut Terms) {
         let row_bytes = self.dtype.row_bytes(self.dim);
         assert!(rows.len().is_multiple_of(row_bytes), "{} bytes are no rows of {row_bytes}", rows.len());
         let count = rows.len() / row_bytes;
         let (first_unit, first_term) = (units.len(), terms.squared.len());
         units.reserve(count * self.steps());
+        let integers = rows.chunks_exact(row_bytes);
         match self.dtype {
-            DType::U8 => {
-                rows.chunks_exact(row_bytes).for_each(|row| pairs(row, i16::from, units, terms));
+            DType::U8 | DType::I8 if self.fns.layout == Layout::Bytes => {
+                integers.for_each(|row| bytes(row, self.dtype, side, units, terms));
             }
-            DType::I8 => {
-                let wide = |x: u8| i16::from(x.cast_signed());
-                rows.chunks_exact(row_bytes).for_each(|row| pairs(row, wide, units, terms));
-            }
+            DType::U8 => integers.for_each(|row| pairs(row, i16::from, units, terms)),
+            DType::I8 => integers.for_each(|row| pairs(row, |x| i16::from(x.cast_signed()), units, terms)),
             DType::F16 => {
                 let halves: Vec<f16> =
                     rows.as_chunks::<2>().0.iter().map(|&x| f16::from_le_bytes(x)).collect();
@@ -211,8 +203,8 @@ impl BlockKernel {
             }
             DType::F32 => units.extend(rows.as_chunks::<4>().0.iter().map(|&x| u32::from_le_bytes(x))),
         }
-        terms.inner.resize(first_term + count, 0);
         if !self.dtype.is_integer() {
+            terms.inner.resize(first_term + count, 0);
             terms.squared.resize(first_term + count, 0);
             let rows = bytemuck::cast_slice(&units[first_unit..]);
             let norms = bytemuck::cast_slice_mut(&mut terms.squared[first_term..]);
@@ -233,6 +225,33 @@ fn pairs(row: &[u8], wide: impl Fn(u8) -> i16, units: &mut Vec<u32>, terms: &mut
     }
     let norm: i32 = row.iter().map(|&x| i32::from(wide(x)) * i32::from(wide(x))).sum();
     terms.squared.push(norm.cast_unsigned());
+    terms.inner.push(0);
+}
+
+/// Appends a row of integers as bytes for one side, see [`Layout::Bytes`], and its terms.
+///
+/// `<a, b> = <a, b - 128> + 128 sum a` for u8, `<a + 128, b> - 128 sum b` for i8. Every term fits an i32 up to
+/// `DIM_MAX`; sums of terms may wrap around, values do not.
+fn bytes(row: &[u8], dtype: DType, side: Side, units: &mut Vec<u32>, terms: &mut Terms) {
+    let wide = |x: u8| if dtype == DType::U8 { i32::from(x) } else { i32::from(x.cast_signed()) };
+    let moved = (dtype == DType::U8) == (side == Side::Right);
+    let flip = if moved { 0x80 } else { 0 };
+    let (whole, rest) = row.as_chunks::<4>();
+    units.extend(whole.iter().map(|four| u32::from_le_bytes(four.map(|x| x ^ flip))));
+    if !rest.is_empty() {
+        let mut last = [0; 4];
+        last.iter_mut().zip(rest).for_each(|(to, x)| *to = x ^ flip);
+        units.push(u32::from_le_bytes(last));
+    }
+    let norm: i32 = row.iter().map(|&x| wide(x) * wide(x)).sum();
+    let sum: i32 = row.iter().map(|&x| wide(x)).sum();
+    let inner = match (moved, side) {
+        (true, _) => 0,
+        (false, Side::Left) => 128 * sum,
+        (false, Side::Right) => -128 * sum,
+    };
+    terms.inner.push(inner.cast_unsigned());
+    terms.squared.push((norm - 2 * inner).cast_unsigned());
 }
 
 #[cfg(test)]
@@ -248,17 +267,21 @@ mod tests {
         out
     }
 
-    fn check(variant: Variant, dtype: DType, dim: usize, (lefts, rights): (usize, usize), fill: Fill) {
-        let kernel = BlockKernel::with_variant(dtype, dim, variant);
+    fn check(variant: Variant, dtype: DType, dim: usize, shape: (usize, usize), fill: Fill) {
+        check_kernel(&BlockKernel::with_variant(dtype, dim, variant), shape, fill, variant.name());
+    }
+
+    fn check_kernel(kernel: &BlockKernel, (lefts, rights): (usize, usize), fill: Fill, name: &str) {
+        let (dtype, dim) = (kernel.dtype, kernel.dim);
         let left = random_rows(dtype, dim, lefts, fill, 3);
         let right = random_rows(dtype, dim, rights, fill, 4);
         for operation in OPERATIONS {
-            let out = all(&kernel, operation, &left, &right);
+            let out = all(kernel, operation, &left, &right);
             for (i, a) in left.chunks_exact(dtype.row_bytes(dim)).enumerate() {
                 for (j, b) in right.chunks_exact(dtype.row_bytes(dim)).enumerate() {
                     let got = out[i * rights + j];
                     let (want, _) = exact(operation, dtype, a, b);
-                    let context = format!("{variant} {operation:?} {dtype} {dim} {fill:?} row {i} and {j}");
+                    let context = format!("{name} {operation:?} {dtype} {dim} {fill:?} row {i} and {j}");
                     if dtype.is_integer() {
                         assert_eq!(got, want as f32, "{context}");
                         continue;
@@ -306,6 +329,18 @@ mod tests {
                     for fill in [Fill::Byte(0xff), Fill::Byte(0x80), Fill::Byte(0x7f), Fill::Ends] {
                         check(variant, dtype, dim, (3, 3), fill);
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_are_packed_so_that_values_stay_exact() {
+        for dim in (1..=9).chain([128, 4095, DIM_MAX]) {
+            for dtype in [DType::U8, DType::I8] {
+                let kernel = BlockKernel { dtype, dim, fns: scalar::block_of_bytes() };
+                for fill in [Fill::Random, Fill::Byte(0xff), Fill::Byte(0x80), Fill::Byte(0), Fill::Ends] {
+                    check_kernel(&kernel, (3, 9), fill, "bytes");
                 }
             }
         }

@@ -37,6 +37,9 @@ pub(super) trait Lane {
     /// Bytes of a row that fill one register.
     const BYTES: usize;
 
+    /// Bytes of the shortest row that `load_end` can be used on.
+    const LEAST: usize = Self::BYTES;
+
     unsafe fn zero() -> Self::Sum;
 
     /// # Safety
@@ -46,7 +49,7 @@ pub(super) trait Lane {
     /// The last `bytes < BYTES` bytes before `end`, the other elements zero.
     ///
     /// # Safety
-    /// `BYTES` bytes can be read before `end`.
+    /// `bytes` bytes, and `LEAST` if that is more, can be read before `end`.
     unsafe fn load_end(end: *const u8, bytes: usize) -> Self::Wide;
 
     /// `sum + (a - b)^2`
@@ -74,7 +77,7 @@ unsafe fn add<L: Lane, const SQUARED: bool>(sum: L::Sum, a: L::Wide, b: L::Wide)
     unsafe { if SQUARED { L::add_square(sum, a, b) } else { L::add_product(sum, a, b) } }
 }
 
-/// Scores `N <= 4` rows of `bytes >= L::BYTES` bytes each.
+/// Scores `N <= 4` rows of `bytes >= L::LEAST` bytes each.
 #[inline(always)]
 unsafe fn group<L: Lane, const SQUARED: bool, const N: usize>(
     query: *const u8,
@@ -82,7 +85,7 @@ unsafe fn group<L: Lane, const SQUARED: bool, const N: usize>(
     bytes: usize,
 ) -> [f32; N] {
     // SAFETY: the caller gives `bytes` readable bytes at the query and at every row; `at` stays within them,
-    // and `bytes >= L::BYTES` lets the last, partial register be read from before the row's end.
+    // and `bytes >= L::LEAST` lets the last, partial register be read from before the row's end.
     unsafe {
         let mut even = [L::zero(); 4];
         let mut odd = [L::zero(); 4];
@@ -148,18 +151,19 @@ pub(super) unsafe fn picks<L: Lane, const SQUARED: bool>(
     let base = rows.as_ptr();
     let (fours, rest) = picks.as_chunks::<4>();
     let (out_fours, out_rest) = out.as_chunks_mut::<4>();
+    let lines = bytes.div_ceil(64).min(LINES_AHEAD);
     let ask = |pick: u32| {
-        for line in 0..bytes.div_ceil(64).min(LINES_AHEAD) {
-            L::prefetch(base.wrapping_add(pick as usize * bytes + line * 64));
-        }
+        let row = base.wrapping_add(pick as usize * bytes);
+        (0..lines).for_each(|line| L::prefetch(row.wrapping_add(64 * line)));
     };
-    picks.iter().take(4 * GROUPS_AHEAD).for_each(|&p| ask(p));
+    fours.iter().take(GROUPS_AHEAD).flatten().chain(rest).for_each(|&p| ask(p));
     // SAFETY: the caller vouches that row `p` of `bytes` bytes lies inside `rows` for every pick `p`.
     unsafe {
         let row = |pick: u32| base.add(pick as usize * bytes);
         for (i, (four, out)) in fours.iter().zip(out_fours).enumerate() {
-            let ahead = (i + GROUPS_AHEAD) * 4;
-            picks.iter().skip(ahead).take(4).for_each(|&p| ask(p));
+            if let Some(next) = fours.get(i + GROUPS_AHEAD) {
+                next.iter().for_each(|&p| ask(p));
+            }
             *out = group::<L, SQUARED, 4>(query.as_ptr(), four.map(row), bytes);
         }
         for (&pick, out) in rest.iter().zip(out_rest) {
@@ -175,12 +179,12 @@ macro_rules! pair_fns {
             Operation::SquaredL2 => PairFns {
                 rows: rows::<$lane, true>,
                 picks: picks::<$lane, true>,
-                least: <$lane as Lane>::BYTES,
+                least: <$lane as Lane>::LEAST,
             },
             Operation::InnerProduct => PairFns {
                 rows: rows::<$lane, false>,
                 picks: picks::<$lane, false>,
-                least: <$lane as Lane>::BYTES,
+                least: <$lane as Lane>::LEAST,
             },
         }
     };

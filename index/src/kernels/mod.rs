@@ -6,8 +6,12 @@
 //! Loops are written once (`lane`, `tile`); an instruction set supplies the registers.
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod block;
 mod lane;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pair;
 #[cfg(test)]
 mod reference;

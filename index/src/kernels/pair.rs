@@ -28,7 +28,11 @@ impl PairKernel {
         let row_bytes = dtype.row_bytes(dim);
         let fns = match variant {
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx2 | Variant::Avx512 => super::avx2::pair(operation, dtype),
+            Variant::Avx2 => super::avx2::pair(operation, dtype),
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512 => super::avx512::pair(operation, dtype),
+            #[cfg(target_arch = "aarch64")]
+            Variant::Neon => super::neon::pair(operation, dtype),
             _ => scalar::pair(operation, dtype),
         };
         // Rows shorter than a register are left to the reference.

@@ -5,7 +5,7 @@ use half::f16;
 
 use super::Operation;
 use super::lane::PairFns;
-use super::tile::{self, BlockFns, Product, Tile, block_fns};
+use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns};
 use crate::DType;
 
 /// The pair kernel for an operation and element type.
@@ -99,7 +99,13 @@ const COLUMNS: usize = 8;
 
 /// The block kernel for an element type.
 pub(super) fn block(dtype: DType) -> BlockFns {
-    if dtype.is_integer() { block_fns!(Integer) } else { block_fns!(Float) }
+    if dtype.is_integer() { block_fns!(Integer, Layout::Pairs) } else { block_fns!(Float, Layout::Singles) }
+}
+
+/// As [`block`], on bytes: what the AVX-512 kernel is packed for, so that its packing is tested everywhere.
+#[cfg(test)]
+pub(super) fn block_of_bytes() -> BlockFns {
+    block_fns!(Bytes, Layout::Bytes)
 }
 
 fn product<T: Tile, const SQUARED: bool>(job: &Product<'_>, out: &mut [f32]) {
@@ -148,6 +154,39 @@ impl Tile for Integer {
         let value = if SQUARED { terms - 2 * sum } else { terms + sum };
         // SAFETY: by the contract.
         unsafe { out.write(value as f32) } // CAST: rounded once, to nearest
+    }
+}
+
+/// Four bytes at a time, unsigned on the left and signed on the right.
+#[cfg(test)]
+struct Bytes;
+
+#[cfg(test)]
+impl Tile for Bytes {
+    type Sum = i32;
+    type Units = [u8; 4];
+    const LANES: usize = 1;
+
+    unsafe fn zero() -> i32 {
+        0
+    }
+
+    unsafe fn load(at: *const u32) -> [u8; 4] {
+        // SAFETY: by the contract.
+        unsafe { at.read() }.to_le_bytes()
+    }
+
+    unsafe fn splat(unit: u32) -> [u8; 4] {
+        unit.to_le_bytes()
+    }
+
+    unsafe fn multiply_add(sum: i32, a: [u8; 4], b: [u8; 4]) -> i32 {
+        a.iter().zip(b).fold(sum, |sum, (&x, y)| sum + i32::from(x) * i32::from(y.cast_signed()))
+    }
+
+    unsafe fn store<const SQUARED: bool>(sum: i32, left: u32, right: *const u32, out: *mut f32) {
+        // SAFETY: the same contract.
+        unsafe { Integer::store::<SQUARED>(sum, left, right, out) }
     }
 }
 

@@ -17,12 +17,19 @@ pub fn below_with(variant: Variant, scores: &[f32], limit: f32, out: &mut Vec<u3
     match variant {
         // SAFETY: the machine can run the variant, as just checked.
         #[cfg(target_arch = "x86_64")]
-        Variant::Avx2 | Variant::Avx512 => unsafe { super::avx2::below(scores, limit, out) },
+        Variant::Avx2 => unsafe { super::avx2::below(scores, limit, out) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Variant::Avx512 => unsafe { super::avx512::below(scores, limit, out) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "aarch64")]
+        Variant::Neon => unsafe { super::neon::below(scores, limit, out) },
         _ => push_rest(scores, 0, limit, out),
     }
 }
 
 /// Appends `first` plus the number of each bit that is set.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) fn push_bits(mut mask: u32, first: usize, out: &mut Vec<u32>) {
     let first = first as u32; // CAST: positions were checked to fit

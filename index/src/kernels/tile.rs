@@ -37,6 +37,28 @@ pub(super) trait Tile {
     unsafe fn store<const SQUARED: bool>(sum: Self::Sum, left: u32, right: *const u32, out: *mut f32);
 }
 
+/// How elements lie in units of four bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// One f32.
+    Singles,
+    /// Two i16.
+    Pairs,
+    /// Four bytes, unsigned on the left and signed on the right: the side that is neither is moved by 128, and
+    /// the terms of the other side make up for it.
+    Bytes,
+}
+
+impl Layout {
+    pub(super) fn elements(self) -> usize {
+        match self {
+            Layout::Singles => 1,
+            Layout::Pairs => 2,
+            Layout::Bytes => 4,
+        }
+    }
+}
+
 /// What to multiply. Terms are what a row adds to each of its values: i32 or f32, as the units are.
 pub(super) struct Product<'a> {
     /// Units of a row.
@@ -71,6 +93,7 @@ pub(super) struct BlockFns {
     pub(super) squared: ProductFn,
     pub(super) inner: ProductFn,
     pub(super) square_norms: SquareNormsFn,
+    pub(super) layout: Layout,
     /// Right rows in a panel.
     pub(super) panel: usize,
 }
@@ -195,11 +218,12 @@ pub(super) fn square_norms(
 
 /// The functions of an instruction set for one kind of tile.
 macro_rules! block_fns {
-    ($tile:ty) => {
+    ($tile:ty, $layout:expr) => {
         BlockFns {
             squared: product::<$tile, true>,
             inner: product::<$tile, false>,
             square_norms,
+            layout: $layout,
             panel: COLUMNS * <$tile as Tile>::LANES,
         }
     };

@@ -91,7 +91,7 @@ mod tests {
         if cfg!(target_arch = "aarch64") {
             expected.push(Variant::Neon);
         }
-        if has(&["avx2", "fma", "f16c"]) {
+        if cfg!(target_arch = "x86_64") && has(&["avx2", "fma", "f16c"]) {
             expected.push(Variant::Avx2);
             if has(&["avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"]) {
                 expected.push(Variant::Avx512);

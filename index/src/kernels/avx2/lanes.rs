@@ -33,7 +33,7 @@ unsafe fn load_end_16(end: *const u8, bytes: usize) -> __m128i {
 /// The four totals of four registers of four sums each, both halves added first.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn totals_i32(sums: [__m256i; 4]) -> [f32; 4] {
+pub(in crate::kernels) fn totals_i32(sums: [__m256i; 4]) -> [f32; 4] {
     let ab = _mm256_hadd_epi32(sums[0], sums[1]);
     let cd = _mm256_hadd_epi32(sums[2], sums[3]);
     let abcd = _mm256_hadd_epi32(ab, cd);
@@ -46,7 +46,7 @@ fn totals_i32(sums: [__m256i; 4]) -> [f32; 4] {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn totals_f32(even: [__m256; 4], odd: [__m256; 4]) -> [f32; 4] {
+pub(in crate::kernels) fn totals_f32(even: [__m256; 4], odd: [__m256; 4]) -> [f32; 4] {
     let sum = |i: usize| _mm256_add_ps(even[i], odd[i]);
     let ab = _mm256_hadd_ps(sum(0), sum(1));
     let cd = _mm256_hadd_ps(sum(2), sum(3));

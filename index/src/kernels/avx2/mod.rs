@@ -1,13 +1,13 @@
 //! Kernels for x86-64 with AVX2, FMA and F16C.
 #![allow(unsafe_code)]
 
-mod lanes;
+pub(super) mod lanes;
 mod tiles;
 
 use std::arch::x86_64::{_CMP_LE_OQ, _mm256_cmp_ps, _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps};
 
 use super::lane::{self, Lane, PairFns, pair_fns};
-use super::tile::{self, BlockFns, Product, Tile, block_fns};
+use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns};
 use super::{Operation, select};
 use crate::DType;
 
@@ -28,7 +28,11 @@ pub(super) fn pair(operation: Operation, dtype: DType) -> PairFns {
 
 /// The block kernel for an element type.
 pub(super) fn block(dtype: DType) -> BlockFns {
-    if dtype.is_integer() { block_fns!(tiles::Integer) } else { block_fns!(tiles::Float) }
+    if dtype.is_integer() {
+        block_fns!(tiles::Integer, Layout::Pairs)
+    } else {
+        block_fns!(tiles::Float, Layout::Singles)
+    }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -1,0 +1,77 @@
+//! Kernels for x86-64 with AVX-512 F, BW, VL, DQ and VNNI.
+#![allow(unsafe_code)]
+
+mod lanes;
+mod tiles;
+
+use std::arch::x86_64::{_CMP_LE_OQ, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_set1_ps};
+
+use super::lane::{self, Lane, PairFns, pair_fns};
+use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns};
+use super::{Operation, select};
+use crate::DType;
+
+/// Rows and registers of columns in one tile: twenty-four sums and two loads of thirty-two registers.
+const ROWS: usize = 12;
+const COLUMNS: usize = 2;
+
+/// The pair kernel for an operation and element type.
+pub(super) fn pair(operation: Operation, dtype: DType) -> PairFns {
+    match dtype {
+        DType::U8 => pair_fns!(lanes::U8, operation),
+        DType::I8 => pair_fns!(lanes::I8, operation),
+        DType::F16 => pair_fns!(lanes::F16, operation),
+        DType::F32 => pair_fns!(lanes::F32, operation),
+    }
+}
+
+/// The block kernel for an element type.
+pub(super) fn block(dtype: DType) -> BlockFns {
+    if dtype.is_integer() {
+        block_fns!(tiles::Integer, Layout::Bytes)
+    } else {
+        block_fns!(tiles::Float, Layout::Singles)
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn rows<L: Lane, const SQUARED: bool>(query: &[u8], rows: &[u8], out: &mut [f32]) {
+    // SAFETY: the same contract.
+    unsafe { lane::rows::<L, SQUARED>(query, rows, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn picks<L: Lane, const SQUARED: bool>(query: &[u8], rows: &[u8], picks: &[u32], out: &mut [f32]) {
+    // SAFETY: the same contract.
+    unsafe { lane::picks::<L, SQUARED>(query, rows, picks, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn product<T: Tile, const SQUARED: bool>(job: &Product<'_>, out: &mut [f32]) {
+    // SAFETY: the same contract.
+    unsafe { tile::product::<T, SQUARED, ROWS, COLUMNS>(job, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn square_norms(rows: &[f32], dim: usize, out: &mut [f32]) {
+    tile::square_norms(rows, dim, out, f32::mul_add);
+}
+
+/// Appends the positions of scores that are at most `limit`.
+///
+/// # Safety
+/// The machine has AVX-512 F.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn below(scores: &[f32], limit: f32, out: &mut Vec<u32>) {
+    let wide_limit = _mm512_set1_ps(limit);
+    let (blocks, rest) = scores.as_chunks::<32>();
+    for (i, block) in blocks.iter().enumerate() {
+        // SAFETY: the two halves of a block of thirty-two floats.
+        let (low, high) =
+            unsafe { (_mm512_loadu_ps(block.as_ptr()), _mm512_loadu_ps(block.as_ptr().add(16))) };
+        let low = u32::from(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(low, wide_limit));
+        let high = u32::from(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(high, wide_limit));
+        select::push_bits(low | high << 16, i * 32, out);
+    }
+    select::push_rest(rest, blocks.len() * 32, limit, out);
+}
