@@ -1,3 +1,67 @@
-//! Placeholder removed by the first module.
+//! Turns a file of vectors into an index: sampling, clustering, filing, writing, publishing.
+//!
+//! Promises: peak memory stays within what was allowed; the bytes written depend on input, parameters and
+//! seed alone, not on threads, memory or interruption; an index that was there stays in force until the new
+//! one is whole. Input comes through [`VectorSource`] only. It knows nothing of queries.
+mod checkpoint;
 pub mod cluster;
+mod config;
+mod error;
 pub mod filing;
+mod plan;
+mod progress;
+mod run;
+mod spill;
+mod stages;
+
+pub use checkpoint::ListStats;
+pub use config::{BuildConfig, COPIES_DEFAULT, LIST_SIZE_DEFAULT, ListCount, Params};
+pub use error::BuildError;
+pub use plan::Plan;
+pub use progress::{Progress, Silent};
+pub use run::{BuildReport, build};
+
+use std::path::{Path, PathBuf};
+
+use spandrel_index::format::{SectionKind, section_name};
+use spandrel_index::{SourceError, VectorSource};
+
+/// The caller's numbers for the vectors, row by row.
+pub trait IdSource: Send + Sync {
+    /// Number of ids.
+    fn len(&self) -> u64;
+
+    /// Whether there is no id at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fills `out` with the ids of the rows from `first` on.
+    ///
+    /// # Errors
+    /// [`SourceError`] when they cannot be read.
+    fn read_ids(&self, first: u64, out: &mut [u64]) -> Result<(), SourceError>;
+}
+
+/// What an index is built from.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The vectors.
+    pub vectors: &'a dyn VectorSource,
+    /// Their ids; row numbers if not given.
+    pub ids: Option<&'a dyn IdSource>,
+}
+
+/// The version being written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) version: u64,
+    pub(crate) uuid: u128,
+}
+
+impl Target<'_> {
+    pub(crate) fn section(&self, kind: SectionKind) -> PathBuf {
+        self.dir.join(section_name(kind, self.version))
+    }
+}

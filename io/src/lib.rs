@@ -21,7 +21,7 @@ pub use read::{
 pub use sys::free_bytes;
 pub use write::{
     FileWriter, Folder, FolderError, FolderLock, LockError, RealFolder, WriteError, Written, hash_file,
-    publish, sync_folder,
+    hash_file_from, publish, sync_folder,
 };
 
 /// Largest single read: larger ones are refused, so that no offset table can ask for all memory.

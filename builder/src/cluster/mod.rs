@@ -3,12 +3,14 @@
 //! Everything is squared Euclidean distance; the caller brings other metrics into that form. Everything
 //! depends on the rows, the parameters and the seed alone, not on the pool.
 mod flat;
+mod head_kind;
 mod order;
 mod parts;
 mod rows;
 mod split;
 mod tree;
 
+pub use head_kind::{HeadKind, UnknownHeadKind, representative};
 pub use order::bisect_order;
 pub use parts::CoarseParts;
 pub use rows::Rows;
@@ -16,15 +18,6 @@ pub use split::split;
 pub use tree::cluster;
 
 use std::ops::Range;
-
-/// What stands for a list among the heads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeadKind {
-    /// The mean of its rows, rounded to the element type.
-    Means,
-    /// The row nearest to that mean.
-    Vectors,
-}
 
 /// How to cluster.
 #[derive(Debug, Clone, Copy)]

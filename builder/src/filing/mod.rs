@@ -10,3 +10,6 @@ mod rule;
 pub use candidates::{CandidateHeads, Filed, FilingParams, FilingScratch, file_rows};
 pub use neighbours::neighbour_blocks;
 pub use rule::{ReplicaRule, UnknownReplicaRule};
+
+/// Blocks whose heads a vector may be filed under, its own included.
+pub const NEIGHBOUR_BLOCKS: usize = 12;

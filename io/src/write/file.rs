@@ -1,6 +1,7 @@
 //! Files written once from front to end, with their hash.
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
@@ -90,6 +91,7 @@ pub struct FileWriter {
     path: PathBuf,
     partial: PathBuf,
     finished: bool,
+    head_bytes: u64,
 }
 
 impl FileWriter {
@@ -105,7 +107,27 @@ impl FileWriter {
             WriteError::Io { path, source, .. } => WriteError::Create { path, source },
             full => full,
         })?;
-        Ok(FileWriter { output: Output::new(file), path: path.to_owned(), partial, finished: false })
+        Ok(FileWriter {
+            output: Output::new(file),
+            path: path.to_owned(),
+            partial,
+            finished: false,
+            head_bytes: 0,
+        })
+    }
+
+    /// Starts a file whose first `head_bytes` are written last, by [`FileWriter::finish_with_head`].
+    ///
+    /// They do not count in [`FileWriter::bytes`] and not in the hash.
+    ///
+    /// # Errors
+    /// As [`FileWriter::create`].
+    pub fn create_with_head(path: &Path, head_bytes: u64) -> Result<FileWriter, WriteError> {
+        let mut writer = FileWriter::create(path)?;
+        let skipped = writer.output.inner.seek(SeekFrom::Start(head_bytes));
+        skipped.map_err(|source| writer.failed(source))?;
+        writer.head_bytes = head_bytes;
+        Ok(writer)
     }
 
     /// Appends `bytes`.
@@ -148,14 +170,29 @@ impl FileWriter {
     ///
     /// # Errors
     /// [`WriteError`]; the file is removed then.
-    pub fn finish(mut self) -> Result<Written, WriteError> {
+    pub fn finish(self) -> Result<Written, WriteError> {
+        self.finish_with_head(&[])
+    }
+
+    /// As [`FileWriter::finish`], with the bytes that were left out at the start. The hash is that of what
+    /// follows them; [`hash_file_from`] gives the same.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the file is removed then.
+    ///
+    /// # Panics
+    /// When `head` has another length than was left out.
+    pub fn finish_with_head(mut self, head: &[u8]) -> Result<Written, WriteError> {
+        assert_eq!(head.len() as u64, self.head_bytes);
         self.output
             .flush()
+            .and_then(|()| self.output.inner.write_all_at(head, 0))
             .and_then(|()| self.output.inner.sync_all())
             .and_then(|()| std::fs::rename(&self.partial, &self.path))
             .map_err(|source| self.failed(source))?;
         self.finished = true;
-        Ok(Written { bytes: self.output.accepted, hash: self.output.hash.digest128() })
+        let bytes = self.head_bytes + self.output.accepted;
+        Ok(Written { bytes, hash: self.output.hash.digest128() })
     }
 
     fn failed(&self, source: io::Error) -> WriteError {
@@ -257,11 +294,20 @@ impl<W: Write> Output<W> {
 /// # Errors
 /// When it cannot be read; the error names the file.
 pub fn hash_file(path: &Path) -> io::Result<Written> {
+    hash_file_from(path, 0)
+}
+
+/// As [`hash_file`], the hash leaving out the first `head_bytes`; the length counts them.
+///
+/// # Errors
+/// When it cannot be read; the error names the file.
+pub fn hash_file_from(path: &Path, head_bytes: u64) -> io::Result<Written> {
     let mut file = fs_err::File::open(path)?;
+    let head_bytes = file.seek(SeekFrom::Start(head_bytes.min(file.metadata()?.len())))?;
     let mut hash = HashOnly(Xxh3::new());
     let mut buffered = io::BufReader::with_capacity(BUFFER_BYTES, &mut file);
     let bytes = io::copy(&mut buffered, &mut hash)?;
-    Ok(Written { bytes, hash: hash.0.digest128() })
+    Ok(Written { bytes: head_bytes + bytes, hash: hash.0.digest128() })
 }
 
 struct HashOnly(Xxh3);
@@ -307,6 +353,20 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_head_written_last_is_left_out_of_the_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("section");
+        let mut writer = FileWriter::create_with_head(&path, 4).unwrap();
+        writer.append(b"body").unwrap();
+        assert_eq!(writer.bytes(), 4);
+        let written = writer.finish_with_head(b"head").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"headbody");
+        assert_eq!(written, hash_file_from(&path, 4).unwrap());
+        assert_eq!(written.bytes, 8);
+        assert_ne!(written.hash, hash_file(&path).unwrap().hash);
     }
 
     #[test]

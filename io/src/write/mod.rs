@@ -5,6 +5,6 @@ mod file;
 mod folder;
 mod lock;
 
-pub use file::{FileWriter, WriteError, Written, hash_file};
+pub use file::{FileWriter, WriteError, Written, hash_file, hash_file_from};
 pub use folder::{Folder, FolderError, RealFolder, publish, sync_folder};
 pub use lock::{FolderLock, LockError};

@@ -1,0 +1,202 @@
+//! What an interrupted build has done so far.
+//!
+//! The scratch folder holds one `checkpoint.json`, replaced atomically after each phase: everything that a
+//! later phase needs from an earlier one, beside the scratch files and sections that it names.
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::BuildError;
+use crate::spill::SpillIndex;
+
+const FILE: &str = "checkpoint.json";
+
+/// State of a build between phases. A phase is done when its field is there.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    /// Parameters, in the order and spelling of [`crate::config::Params::fingerprint`].
+    pub(crate) fingerprint: Vec<(String, String)>,
+    /// Version being built.
+    pub(crate) version: u64,
+    pub(crate) checked: Option<Checked>,
+    pub(crate) parted: Option<Parted>,
+    pub(crate) clustered: Option<Clustered>,
+    pub(crate) filed: Option<Filed>,
+    pub(crate) written: Option<Written>,
+    pub(crate) graph: Option<GraphDone>,
+    pub(crate) ids: Option<Section>,
+    /// Seconds spent in each phase, by name, over all runs.
+    pub(crate) seconds: Vec<(String, f64)>,
+}
+
+/// The input, read once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Checked {
+    pub(crate) input_hash: String,
+    pub(crate) norm_max: f32,
+    pub(crate) id_max: u64,
+    /// Rows of the sample file.
+    pub(crate) sample_rows: u64,
+}
+
+/// The vectors, sorted into coarse parts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Parted {
+    pub(crate) spill: SpillIndex,
+}
+
+/// The heads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Clustered {
+    pub(crate) heads: u32,
+    /// End of each block of heads.
+    pub(crate) block_ends: Vec<u32>,
+}
+
+/// The vectors, sorted into groups of lists.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Filed {
+    pub(crate) spill: SpillIndex,
+    pub(crate) group_lists: u32,
+}
+
+/// The lists and what goes with them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Written {
+    pub(crate) lists: u32,
+    pub(crate) sections: Vec<Section>,
+    pub(crate) stats: ListStats,
+}
+
+/// The head index; no section where heads are scanned flat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GraphDone {
+    pub(crate) section: Option<Section>,
+}
+
+/// One finished section file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Section {
+    pub(crate) kind: String,
+    pub(crate) file: String,
+    pub(crate) bytes: u64,
+    pub(crate) hash: String,
+}
+
+/// Sizes of the lists as written.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ListStats {
+    /// Lists that were over the cap.
+    pub split: u64,
+    /// Heads that no vector chose.
+    pub dropped: u64,
+    /// Entries of all lists.
+    pub copies: u64,
+    /// Replicas left out because their list was full.
+    pub trimmed: u64,
+    /// Entries of the longest list.
+    pub longest: u64,
+    /// Entries of the mean list.
+    pub mean: f64,
+}
+
+impl Checkpoint {
+    /// Reads the checkpoint of a scratch folder, if there is one.
+    pub(crate) fn read(scratch: &Path) -> Result<Option<Checkpoint>, BuildError> {
+        let path = scratch.join(FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        let damaged = |what: &str| BuildError::Scratch { path: path.clone(), what: what.to_owned() };
+        let (hash, json) = bytes.split_at_checked(16).ok_or_else(|| damaged("truncated"))?;
+        if hash != format!("{:016x}", xxh3_64(json)).as_bytes() {
+            return Err(damaged("its hash does not hold"));
+        }
+        serde_json::from_slice(json).map(Some).map_err(|e| damaged(&e.to_string()))
+    }
+
+    /// Replaces the checkpoint durably.
+    pub(crate) fn write(&self, scratch: &Path) -> Result<(), BuildError> {
+        let json = serde_json::to_vec(self).map_err(std::io::Error::other)?;
+        let mut bytes = format!("{:016x}", xxh3_64(&json)).into_bytes();
+        bytes.extend_from_slice(&json);
+        write_atomic(scratch, FILE, &bytes)
+    }
+
+    /// Refuses to go on under other parameters than the build began with.
+    pub(crate) fn check(&self, scratch: &Path, now: &[(&'static str, String)]) -> Result<(), BuildError> {
+        for (at, (parameter, expected)) in now.iter().enumerate() {
+            let found = self.fingerprint.get(at).map_or("", |(_, value)| value.as_str());
+            if found != expected {
+                return Err(BuildError::Resume {
+                    path: scratch.join(FILE),
+                    parameter,
+                    found: found.to_owned(),
+                    expected: expected.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file under a temporary name, makes it durable and gives it its own.
+pub(crate) fn write_atomic(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
+    Ok(spandrel_io::publish(&spandrel_io::RealFolder::new(folder), name, bytes)?)
+}
+
+/// Names inside a scratch folder.
+#[derive(Debug, Clone)]
+pub(crate) struct ScratchFiles(pub(crate) PathBuf);
+
+impl ScratchFiles {
+    pub(crate) fn sample(&self) -> PathBuf {
+        self.0.join("sample")
+    }
+    pub(crate) fn parts(&self) -> PathBuf {
+        self.0.join("parts")
+    }
+    pub(crate) fn heads(&self) -> PathBuf {
+        self.0.join("heads")
+    }
+    pub(crate) fn leaves(&self) -> PathBuf {
+        self.0.join("leaves")
+    }
+    pub(crate) fn filed(&self) -> PathBuf {
+        self.0.join("filed")
+    }
+    pub(crate) fn id_runs(&self) -> PathBuf {
+        self.0.join("id-runs")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trips_and_refuses_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Checkpoint::read(dir.path()).unwrap(), None);
+        let checkpoint = Checkpoint {
+            fingerprint: vec![("seed".into(), "1".into())],
+            version: 2,
+            checked: Some(Checked { input_hash: "a".into(), norm_max: 1.5, id_max: 7, sample_rows: 3 }),
+            ..Checkpoint::default()
+        };
+        checkpoint.write(dir.path()).unwrap();
+        assert_eq!(Checkpoint::read(dir.path()).unwrap(), Some(checkpoint.clone()));
+        assert!(checkpoint.check(dir.path(), &[("seed", "1".into())]).is_ok());
+        let other = checkpoint.check(dir.path(), &[("seed", "2".into())]).unwrap_err();
+        assert!(matches!(other, BuildError::Resume { parameter: "seed", .. }));
+        let path = dir.path().join(FILE);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[30] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(Checkpoint::read(dir.path()), Err(BuildError::Scratch { .. })));
+    }
+}

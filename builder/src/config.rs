@@ -1,0 +1,215 @@
+//! What a build is asked for, and what that comes to.
+use std::path::PathBuf;
+
+use spandrel_index::format::Manifest;
+use spandrel_index::kernels::Variant;
+use spandrel_index::{DIM_MAX, DType, HeadSpace, Metric};
+
+use crate::cluster::HeadKind;
+use crate::filing::ReplicaRule;
+use crate::{BuildError, Input};
+
+/// Vectors per list, by primaries, unless asked for otherwise.
+pub const LIST_SIZE_DEFAULT: u32 = 50;
+/// Most copies of a vector in all, unless asked for otherwise.
+pub const COPIES_DEFAULT: u32 = 2;
+/// Lists a segment can have: the top bit of a list's number marks replicas in scratch files.
+const LISTS_MAX: u64 = 1 << 31;
+
+/// How many lists to form.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ListCount {
+    /// This many; splitting may add some.
+    Lists(u64),
+    /// As many as make lists of this many vectors each, replicas not counted.
+    Size(u32),
+}
+
+/// What the user asks for.
+#[derive(Debug, Clone)]
+pub struct BuildConfig {
+    /// How vectors are compared.
+    pub metric: Metric,
+    /// Folder of the index.
+    pub out: PathBuf,
+    /// How many lists.
+    pub lists: ListCount,
+    /// Under which lists a vector is filed besides its own.
+    pub replicas: ReplicaRule,
+    /// Most copies of a vector in all, its primary included.
+    pub max_replicas: u32,
+    /// What a list's head is.
+    pub heads: HeadKind,
+    /// Resident memory the build may use, in bytes.
+    pub memory_bytes: u64,
+    /// Threads to work with.
+    pub threads: usize,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Folder for scratch files; inside the index's folder if not given.
+    pub scratch: Option<PathBuf>,
+    /// Go on with an interrupted build.
+    pub resume: bool,
+    /// Publish a new version over an index that is there.
+    pub replace: bool,
+}
+
+/// A configuration checked against its input.
+#[derive(Debug, Clone)]
+pub struct Params {
+    pub(crate) metric: Metric,
+    pub(crate) dtype: DType,
+    pub(crate) dim: usize,
+    pub(crate) vectors: u64,
+    pub(crate) lists: u64,
+    pub(crate) replicas: ReplicaRule,
+    pub(crate) max_copies: u32,
+    pub(crate) heads: HeadKind,
+    pub(crate) memory_bytes: u64,
+    pub(crate) threads: usize,
+    pub(crate) seed: u64,
+    /// Whether ids come from the caller rather than being row numbers.
+    pub(crate) own_ids: bool,
+}
+
+impl Params {
+    /// Checks a configuration against its input.
+    ///
+    /// # Errors
+    /// [`BuildError::Parameter`] naming the flag and what it may be.
+    pub fn check(config: &BuildConfig, input: Input<'_>) -> Result<Params, BuildError> {
+        let source = input.vectors;
+        let vectors = source.len();
+        if let Some(ids) = input.ids
+            && ids.len() != vectors
+        {
+            let expected = format!("{vectors}, one for each vector");
+            return Err(BuildError::Parameter {
+                parameter: "--ids: number of ids",
+                found: ids.len().to_string(),
+                expected,
+            });
+        }
+        within("--base: number of vectors", vectors, 1, u64::from(u32::MAX))?;
+        within("--base: dimension", source.dim() as u64, 1, DIM_MAX as u64)?;
+        within("--threads", config.threads as u64, 1, 1024)?;
+        within("--max-replicas", u64::from(config.max_replicas), 1, 64)?;
+        let lists = match config.lists {
+            ListCount::Lists(lists) => {
+                within("--lists", lists, 1, vectors.min(LISTS_MAX))?;
+                lists
+            }
+            ListCount::Size(size) => {
+                within("--list-size", u64::from(size), 1, u64::from(u32::MAX))?;
+                vectors.div_ceil(u64::from(size))
+            }
+        };
+        Ok(Params {
+            metric: config.metric,
+            dtype: source.dtype(),
+            dim: source.dim(),
+            vectors,
+            lists,
+            replicas: config.replicas,
+            max_copies: if config.replicas == ReplicaRule::None { 1 } else { config.max_replicas },
+            heads: config.heads,
+            memory_bytes: config.memory_bytes,
+            threads: config.threads,
+            seed: config.seed,
+            own_ids: input.ids.is_some(),
+        })
+    }
+
+    /// Everything that decides the bytes of the index beside the input, by name. Thread count and memory
+    /// are not among it.
+    pub(crate) fn fingerprint(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("format", format!("{}.{}", spandrel_index::format::MAJOR, spandrel_index::format::MINOR)),
+            ("metric", self.metric.to_string()),
+            ("dtype", self.dtype.to_string()),
+            ("dim", self.dim.to_string()),
+            ("vectors", self.vectors.to_string()),
+            ("lists", self.lists.to_string()),
+            ("replicas", self.replicas.to_string()),
+            ("max_replicas", self.max_copies.to_string()),
+            ("heads", self.heads.to_string()),
+            ("seed", self.seed.to_string()),
+            ("own ids", self.own_ids.to_string()),
+            ("kernels", Variant::best().to_string()),
+        ]
+    }
+
+    /// Whether a manifest is that of an index with these parameters; its input is not looked at.
+    pub(crate) fn made(&self, manifest: &Manifest) -> bool {
+        let build = &manifest.build;
+        let vectors: u64 = manifest.segments.iter().map(|segment| segment.vectors).sum();
+        manifest.metric == self.metric.name()
+            && manifest.dtype == self.dtype.name()
+            && (manifest.dim, vectors) == (self.dim, self.vectors)
+            && (build.lists, build.seed) == (self.lists, self.seed)
+            && (build.replicas.as_str(), build.max_replicas) == (self.replicas.name(), self.max_copies)
+            && build.heads == self.heads.name()
+    }
+
+    /// Bytes of a stored vector.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.dtype.row_bytes(self.dim)
+    }
+
+    /// Element type of rows in head space.
+    pub(crate) fn head_dtype(&self) -> DType {
+        HeadSpace::of(self.metric, 0.0).dtype(self.dtype)
+    }
+
+    /// Elements of a row in head space.
+    pub(crate) fn head_dim(&self) -> usize {
+        HeadSpace::of(self.metric, 0.0).dim(self.dim)
+    }
+
+    /// Bytes of a row in head space.
+    pub(crate) fn head_row_bytes(&self) -> usize {
+        self.head_dtype().row_bytes(self.head_dim())
+    }
+
+    /// Vectors that a coarse part aims at: follows the shape of the input alone, so that the index does.
+    pub(crate) fn part_rows(&self) -> u64 {
+        const PART_BYTES: u64 = 32 << 20;
+        const PART_ROWS_MAX: u64 = 1 << 18;
+        const PART_ROWS_MIN: u64 = 1 << 12;
+        (PART_BYTES / self.head_row_bytes() as u64).clamp(PART_ROWS_MIN, PART_ROWS_MAX)
+    }
+
+    /// Coarse parts.
+    pub(crate) fn parts(&self) -> u64 {
+        self.vectors.div_ceil(self.part_rows())
+    }
+
+    /// Rows sampled to find the coarse parts.
+    pub(crate) fn sample_rows(&self) -> u64 {
+        const ROWS_PER_PART: u64 = 256;
+        const ROWS_MIN: u64 = 1 << 14;
+        if self.parts() == 1 { 0 } else { (self.parts() * ROWS_PER_PART).max(ROWS_MIN).min(self.vectors) }
+    }
+
+    /// Bytes of an id in scratch files: row numbers serve as ids unless the caller has its own.
+    pub(crate) fn scratch_id_bytes(&self) -> usize {
+        if self.own_ids { 8 } else { 0 }
+    }
+
+    /// Bytes of a record in the spill of coarse parts: row number, id, vector.
+    pub(crate) fn part_record_bytes(&self) -> usize {
+        4 + self.scratch_id_bytes() + self.row_bytes()
+    }
+
+    /// Bytes of a record in the spill of filed copies: list, then as in the spill of parts.
+    pub(crate) fn filed_record_bytes(&self) -> usize {
+        4 + self.part_record_bytes()
+    }
+}
+
+fn within(parameter: &'static str, found: u64, low: u64, high: u64) -> Result<(), BuildError> {
+    if (low..=high).contains(&found) {
+        return Ok(());
+    }
+    Err(BuildError::Parameter { parameter, found: found.to_string(), expected: format!("{low} to {high}") })
+}

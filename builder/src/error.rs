@@ -1,0 +1,125 @@
+//! Why a build failed or was refused.
+use std::io;
+use std::path::PathBuf;
+
+use spandrel_index::SourceError;
+use spandrel_index::format::OpenError;
+
+/// Why there is no index. Nothing published before was touched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A parameter that cannot be met.
+    #[error("{parameter} is {found}, expected {expected}")]
+    Parameter {
+        /// Name of the parameter, as on the command line.
+        parameter: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// The build needs more memory than it may use.
+    #[error(
+        "the build needs {needed} bytes of memory and may use {allowed}; raise --memory, or ask for fewer lists"
+    )]
+    Memory {
+        /// Bytes the plan asks for.
+        needed: u64,
+        /// Bytes allowed.
+        allowed: u64,
+    },
+    /// The disk has less room than the plan asks for.
+    #[error("{path}: the build needs {needed} bytes of free disk and there are {free}; make room or choose another folder", path = path.display())]
+    Disk {
+        /// The folder.
+        path: PathBuf,
+        /// Bytes the plan asks for.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
+    },
+    /// A vector holds a value that has no distance.
+    #[error("{name}: row {row} holds {found}; remove the row or mend the file")]
+    Value {
+        /// The input.
+        name: String,
+        /// Row number from 0.
+        row: u64,
+        /// What it holds.
+        found: &'static str,
+    },
+    /// Two vectors have one id.
+    #[error("id {id} is given to more than one vector; ids must differ")]
+    DuplicateId {
+        /// The id.
+        id: u64,
+    },
+    /// There is an index already, and replacing it was not asked for.
+    #[error("{path}: there is an index here; pass --replace to publish a new version, or choose another folder", path = path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds files that no build of ours left there.
+    #[error("{path}: not empty and not an index (it holds '{found}'); choose another folder", path = path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+        /// One of its entries.
+        found: String,
+    },
+    /// A build was interrupted here.
+    #[error("{path}: an interrupted build is here; pass --resume to finish it, or --replace to start anew", path = path.display())]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The interrupted build had other parameters, another input or other kernels.
+    #[error("{path}: the interrupted build had {parameter} {found}, now it is {expected}; use the same, or pass --replace to start anew", path = path.display())]
+    Resume {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs.
+        parameter: &'static str,
+        /// Its value in the checkpoint.
+        found: String,
+        /// Its value now.
+        expected: String,
+    },
+    /// The checkpoint or a scratch file is damaged.
+    #[error("{path}: {what}; pass --replace to start anew", path = path.display())]
+    Scratch {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Another process builds here, or the folder cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] spandrel_io::LockError),
+    /// The input could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// What was written could not be read back.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// An output or scratch file could not be written.
+    #[error(transparent)]
+    Write(#[from] spandrel_io::WriteError),
+    /// A small file could not be published.
+    #[error(transparent)]
+    Folder(#[from] spandrel_io::FolderError),
+    /// The system refused; the message names the file.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A stop was asked for; the build can be resumed.
+    #[error("stopped; pass --resume to go on")]
+    Stopped,
+}
+
+impl From<crate::cluster::Stopped> for BuildError {
+    fn from(_: crate::cluster::Stopped) -> BuildError {
+        BuildError::Stopped
+    }
+}

@@ -1,0 +1,110 @@
+//! What a build will take, before it begins.
+use spandrel_index::DType;
+use spandrel_index::format::{BODY_AT, FullLayout, IdBytes, IdPages, PageLayout};
+
+use crate::config::Params;
+use crate::filing::ReplicaRule;
+
+/// Predicted sizes. Bytes throughout.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Vectors in the input.
+    pub vectors: u64,
+    /// Lists to form, before splitting.
+    pub lists: u64,
+    /// Coarse parts the input is sorted into.
+    pub parts: u64,
+    /// Copies per vector expected from the replica rule.
+    pub copies: f64,
+    /// Peak resident memory of the build at least.
+    pub memory_needed: u64,
+    /// Resident memory allowed.
+    pub memory_allowed: u64,
+    /// Scratch files at their largest.
+    pub scratch_bytes: u64,
+    /// The finished index on disk.
+    pub index_bytes: u64,
+    /// What searching keeps in memory: heads, their graph and the directory.
+    pub search_memory: u64,
+    /// What spill buffers may take.
+    pub(crate) spill_memory: u64,
+}
+
+/// Program, stacks and allocator slack.
+const FIXED_BYTES: u64 = 48 << 20;
+/// Largest total of spill buffers: more does not write faster.
+const SPILL_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of graph per head: 32 links of 4 bytes, their count, and the upper layers.
+const GRAPH_BYTES: u64 = 140;
+/// Bytes of directory per list.
+const DIRECTORY_BYTES: u64 = 20;
+/// Bytes that one group of lists aims at when copies are sorted into lists.
+const GROUP_BYTES: u64 = 32 << 20;
+/// Parts come out up to this much larger than the mean before they are cut.
+pub(crate) const PART_SLACK: u64 = 2;
+
+impl Plan {
+    /// The plan for checked parameters.
+    pub fn new(params: &Params) -> Plan {
+        let row = params.row_bytes() as u64;
+        let head_row = params.head_row_bytes() as u64;
+        let copies = expected_copies(params);
+        let all_copies = (params.vectors as f64 * copies) as u64; // CAST: an estimate
+
+        // A part in memory: its records, rows in head space, the packed copy that is multiplied, and what
+        // filing says of each row.
+        let packed = match params.head_dtype() {
+            DType::U8 | DType::I8 => 2 * head_row,
+            DType::F16 | DType::F32 => 4 * params.head_dim() as u64,
+        };
+        let part_rows = params.vectors.min(PART_SLACK * params.part_rows());
+        let filed_bytes = 12 * copies.ceil() as u64 + 64; // CAST: a few copies
+        let part_bytes = part_rows * (params.part_record_bytes() as u64 + head_row + packed + filed_bytes);
+        let group_bytes = 3 * GROUP_BYTES.min(all_copies * params.filed_record_bytes() as u64);
+        let heads_bytes = params.lists * (2 * head_row + 40);
+        let graph_bytes = params.lists * (2 * GRAPH_BYTES + head_row);
+        let needed = FIXED_BYTES + (heads_bytes + part_bytes).max(heads_bytes + group_bytes).max(graph_bytes);
+
+        let id_bytes = if params.own_ids { IdBytes::Eight } else { IdBytes::Four };
+        let list = FullLayout::new(params.row_bytes(), params.metric, id_bytes);
+        let page = PageLayout::new(params.row_bytes(), params.metric, id_bytes);
+        // Half a unit of padding per list on average.
+        let codes = all_copies * list.entry_bytes() as u64 + params.lists * 256;
+        let vectors = page.pages(params.vectors) * page.page_bytes() as u64;
+        let ids = IdPages { id_bytes, uuid: 0 }.body_bytes(params.vectors);
+        let resident = params.lists * (head_row + DIRECTORY_BYTES + GRAPH_BYTES);
+        let spilled = params.vectors * params.part_record_bytes() as u64
+            + all_copies * params.filed_record_bytes() as u64
+            + params.vectors * (4 + 24)
+            + params.lists * head_row;
+        Plan {
+            vectors: params.vectors,
+            lists: params.lists,
+            parts: params.parts(),
+            copies,
+            memory_needed: needed,
+            memory_allowed: params.memory_bytes,
+            scratch_bytes: spilled + params.sample_rows() * row,
+            index_bytes: codes + vectors + ids + resident + 6 * BODY_AT,
+            search_memory: resident,
+            spill_memory: params.memory_bytes.saturating_sub(needed).min(SPILL_BYTES_MAX),
+        }
+    }
+
+    /// Lists in one group when copies are sorted into lists: follows the parameters alone.
+    pub(crate) fn group_lists(params: &Params) -> u32 {
+        let copies = params.vectors as f64 * expected_copies(params);
+        let list_bytes = copies / params.lists as f64 * params.filed_record_bytes() as f64;
+        ((GROUP_BYTES as f64 / list_bytes) as u32).max(1) // CAST: saturates
+    }
+}
+
+/// Copies per vector, as measured on real descriptors: RNG keeps fewer than it may.
+fn expected_copies(params: &Params) -> f64 {
+    let most = f64::from(params.max_copies);
+    match params.replicas {
+        ReplicaRule::None => 1.0,
+        ReplicaRule::Soar => most,
+        ReplicaRule::Rng | ReplicaRule::Air => most.min(1.0 + 0.9 * (most - 1.0)),
+    }
+}

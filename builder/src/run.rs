@@ -1,0 +1,563 @@
+//! A build from its first check to the switch: which phases are still to do, and in which folder.
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use fs_err as fs;
+use spandrel_index::format::{self, CURRENT, Manifest, OpenError};
+use spandrel_io::{FolderLock, free_bytes};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use crate::checkpoint::{Checked, Checkpoint, ListStats, ScratchFiles};
+use crate::config::Params;
+use crate::plan::Plan;
+use crate::progress::Context;
+use crate::stages::{self, remove_other_versions, version_of};
+use crate::{BuildConfig, BuildError, Input, Progress, Target};
+
+/// Scratch folder inside the index's folder, unless another place was given.
+const SCRATCH: &str = "scratch";
+
+/// What a build came to.
+#[derive(Debug, Clone)]
+pub struct BuildReport {
+    /// The manifest in force.
+    pub manifest: Manifest,
+    /// Sizes of the lists; not known when the index had been complete before.
+    pub lists: Option<ListStats>,
+    /// Seconds of each phase, over all runs that it took.
+    pub seconds: Vec<(String, f64)>,
+}
+
+/// Builds an index and publishes it.
+///
+/// With [`BuildConfig::resume`] an interrupted build goes on after its last finished phase and gives the same
+/// bytes as if it had not been interrupted.
+///
+/// # Errors
+/// [`BuildError`]; whatever was published before stays in force.
+pub fn build(
+    input: Input<'_>,
+    config: &BuildConfig,
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<BuildReport, BuildError> {
+    let params = Params::check(config, input)?;
+    let plan = Plan::new(&params);
+    if plan.memory_needed > plan.memory_allowed {
+        return Err(BuildError::Memory { needed: plan.memory_needed, allowed: plan.memory_allowed });
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(params.threads)
+        .thread_name(|n| format!("build-{n}"))
+        .build()
+        .map_err(std::io::Error::other)?;
+    let context = Context { pool: &pool, progress, stop };
+    let place = Place::prepare(config)?;
+    let checkpoint = match place.begin(config, &params, &plan, context)? {
+        Begin::Complete(manifest) => {
+            return Ok(BuildReport { manifest, lists: None, seconds: Vec::new() });
+        }
+        Begin::Phases(checkpoint) => checkpoint,
+    };
+    let mut run =
+        Run { params, plan, input, files: ScratchFiles(place.scratch.clone()), checkpoint, context };
+    let manifest = run.phases(&place.dir)?;
+    place.clean_up(manifest.version)?;
+    Ok(BuildReport {
+        manifest,
+        lists: run.checkpoint.written.map(|written| written.stats),
+        seconds: run.checkpoint.seconds,
+    })
+}
+
+/// The folders of a build, locked against other builders.
+struct Place {
+    dir: PathBuf,
+    scratch: PathBuf,
+    _lock: FolderLock,
+}
+
+enum Begin {
+    /// The index asked for is there already.
+    Complete(Manifest),
+    /// What an earlier run has done, or nothing yet.
+    Phases(Checkpoint),
+}
+
+impl Place {
+    fn prepare(config: &BuildConfig) -> Result<Place, BuildError> {
+        if config.out.exists() {
+            refuse_foreign(&config.out)?;
+        }
+        fs::create_dir_all(&config.out)?;
+        let dir = fs::canonicalize(&config.out)?;
+        let lock = FolderLock::acquire(&dir)?;
+        let scratch = match &config.scratch {
+            None => dir.join(SCRATCH),
+            // Several builds may share a scratch folder; each finds its own again.
+            Some(shared) => {
+                shared.join(format!("spandrel-{:016x}", xxh3_64(dir.as_os_str().as_encoded_bytes())))
+            }
+        };
+        Ok(Place { dir, scratch, _lock: lock })
+    }
+
+    /// Decides where to begin, according to what is in the folders and what was asked for.
+    fn begin(
+        &self,
+        config: &BuildConfig,
+        params: &Params,
+        plan: &Plan,
+        context: Context<'_>,
+    ) -> Result<Begin, BuildError> {
+        let current = match format::current(&self.dir) {
+            Ok(current) => Some(current),
+            Err(OpenError::NotAnIndex { .. }) => None,
+            // Whatever is wrong with what is there, a replacement was asked for.
+            Err(_) if config.replace => None,
+            Err(e) => return Err(e.into()),
+        };
+        let in_force = current.map_or(0, |current| current.version);
+        let begun = if config.replace && !config.resume { None } else { Checkpoint::read(&self.scratch)? };
+        if let Some(begun) = begun {
+            if !config.resume {
+                return Err(BuildError::Unfinished { path: self.dir.clone() });
+            }
+            begun.check(&self.scratch, &params.fingerprint())?;
+            if let Some(current) = current.filter(|current| current.version >= begun.version) {
+                // Stopped between the switch and cleaning up.
+                let manifest = Manifest::open(&self.dir, current)?;
+                self.clean_up(current.version)?;
+                return Ok(Begin::Complete(manifest));
+            }
+            context.progress.note("going on with the interrupted build");
+            return Ok(Begin::Phases(begun));
+        }
+        if let (Some(current), false) = (current, config.replace) {
+            let manifest = Manifest::open(&self.dir, current)?;
+            if config.resume && params.made(&manifest) {
+                context.progress.note("the build had been finished");
+                return Ok(Begin::Complete(manifest));
+            }
+            return Err(BuildError::Exists { path: self.dir.clone() });
+        }
+        self.start(params, plan, in_force).map(Begin::Phases)
+    }
+
+    fn start(&self, params: &Params, plan: &Plan, in_force: u64) -> Result<Checkpoint, BuildError> {
+        if self.scratch.exists() {
+            fs::remove_dir_all(&self.scratch)?;
+        }
+        let newest = newest_version(&self.dir)?.max(in_force);
+        if in_force > 0 {
+            // Remains of builds that were given up; the version in force stays.
+            remove_other_versions(&self.dir, in_force)?;
+        }
+        fs::create_dir_all(&self.scratch)?;
+        require_disk(&self.dir, &self.scratch, plan)?;
+        let version = if in_force > 0 { in_force + 1 } else { newest + 1 };
+        let fingerprint = params.fingerprint().into_iter().map(|(name, value)| (name.to_owned(), value));
+        let checkpoint = Checkpoint { fingerprint: fingerprint.collect(), version, ..Checkpoint::default() };
+        checkpoint.write(&self.scratch)?;
+        Ok(checkpoint)
+    }
+
+    fn clean_up(&self, version: u64) -> Result<(), BuildError> {
+        remove_other_versions(&self.dir, version)?;
+        if self.scratch.exists() {
+            fs::remove_dir_all(&self.scratch)?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a folder with anything in it that no build of ours left there.
+fn refuse_foreign(dir: &Path) -> Result<(), BuildError> {
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        let known = [CURRENT, FolderLock::NAME, SCRATCH].contains(&name.as_ref())
+            || name.starts_with(CURRENT)
+            || version_of(&name).is_some();
+        if !known {
+            return Err(BuildError::NotEmpty { path: dir.to_owned(), found: name.into_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// The newest version that left a file in the folder, in force or not.
+fn newest_version(dir: &Path) -> Result<u64, BuildError> {
+    let mut newest = 0;
+    for entry in fs::read_dir(dir)? {
+        newest = newest.max(version_of(&entry?.file_name().to_string_lossy()).unwrap_or(0));
+    }
+    Ok(newest)
+}
+
+fn require_disk(dir: &Path, scratch: &Path, plan: &Plan) -> Result<(), BuildError> {
+    use std::os::unix::fs::MetadataExt;
+    let same = fs::metadata(dir)?.dev() == fs::metadata(scratch)?.dev();
+    let here = plan.index_bytes + if same { plan.scratch_bytes } else { 0 };
+    let needs = [(dir, here), (scratch, if same { 0 } else { plan.scratch_bytes })];
+    for (path, needed) in needs {
+        let free = free_bytes(path)?;
+        if needed > free {
+            return Err(BuildError::Disk { path: path.to_owned(), needed, free });
+        }
+    }
+    Ok(())
+}
+
+/// One build under way.
+struct Run<'a> {
+    params: Params,
+    plan: Plan,
+    input: Input<'a>,
+    files: ScratchFiles,
+    checkpoint: Checkpoint,
+    context: Context<'a>,
+}
+
+impl Run<'_> {
+    /// Runs the phases that are not done yet, committing each.
+    fn phases(&mut self, dir: &Path) -> Result<Manifest, BuildError> {
+        let checked = match self.checkpoint.checked.clone() {
+            Some(checked) => checked,
+            None => {
+                let checked = self
+                    .timed("check", |run| stages::check(&run.params, run.input, &run.files, run.context))?;
+                self.checkpoint.checked = Some(checked.clone());
+                self.commit(&[])?;
+                checked
+            }
+        };
+        let target = Target { dir, version: self.checkpoint.version, uuid: uuid(&self.params, &checked) };
+        if self.checkpoint.written.is_none() {
+            self.form_lists(&checked, target)?;
+        }
+        let Some(written) = self.checkpoint.written.clone() else { unreachable!("lists were just written") };
+        if self.checkpoint.graph.is_none() {
+            let graph =
+                self.timed("graph", |run| stages::graph(&run.params, &written, target, run.context))?;
+            self.checkpoint.graph = Some(graph);
+            self.commit(&[])?;
+        }
+        if self.checkpoint.ids.is_none() {
+            let ids =
+                self.timed("ids", |run| stages::ids(&run.params, &checked, &run.files, target, run.context))?;
+            self.checkpoint.ids = Some(ids);
+            self.commit(&[self.files.id_runs()])?;
+        }
+        self.timed("verify", |run| stages::verify(&run.checkpoint, target, run.context))?;
+        stages::publish(&self.params, &self.checkpoint, (&checked, &written), target)
+    }
+
+    /// From the checked input to lists on disk.
+    fn form_lists(&mut self, checked: &Checked, target: Target<'_>) -> Result<(), BuildError> {
+        let filed = match self.checkpoint.filed.clone() {
+            Some(filed) => filed,
+            None => {
+                let parted = match self.checkpoint.parted.clone() {
+                    Some(parted) => parted,
+                    None => {
+                        let parted = self.timed("part", |run| {
+                            stages::part(&run.params, &run.plan, run.input, checked, &run.files, run.context)
+                        })?;
+                        self.checkpoint.parted = Some(parted.clone());
+                        self.commit(&[self.files.sample()])?;
+                        parted
+                    }
+                };
+                let clustered = match self.checkpoint.clustered.clone() {
+                    Some(clustered) => clustered,
+                    None => {
+                        let clustered = self.timed("cluster", |run| {
+                            stages::cluster(&run.params, checked, &parted, &run.files, run.context)
+                        })?;
+                        self.checkpoint.clustered = Some(clustered.clone());
+                        self.commit(&[])?;
+                        clustered
+                    }
+                };
+                let filed = self.timed("file", |run| {
+                    let before = (checked, &parted, &clustered);
+                    stages::file(&run.params, &run.plan, before, &run.files, run.context)
+                })?;
+                self.checkpoint.filed = Some(filed.clone());
+                self.commit(&[self.files.parts(), self.files.leaves()])?;
+                filed
+            }
+        };
+        let Some(clustered) = self.checkpoint.clustered.clone() else {
+            unreachable!("filing came after clustering")
+        };
+        let written = self.timed("write", |run| {
+            stages::write(&run.params, (checked, &clustered, &filed), &run.files, target, run.context)
+        })?;
+        self.checkpoint.written = Some(written);
+        self.commit(&[self.files.filed(), self.files.heads()])
+    }
+
+    fn timed<T>(
+        &mut self,
+        phase: &str,
+        work: impl FnOnce(&Self) -> Result<T, BuildError>,
+    ) -> Result<T, BuildError> {
+        self.context.check_stop()?;
+        let start = Instant::now();
+        let done = work(self)?;
+        self.checkpoint.seconds.push((phase.to_owned(), start.elapsed().as_secs_f64()));
+        Ok(done)
+    }
+
+    /// Makes the phase durable, then removes scratch files that no later phase reads.
+    fn commit(&self, done_with: &[PathBuf]) -> Result<(), BuildError> {
+        self.checkpoint.write(&self.files.0)?;
+        for path in done_with {
+            if path.exists() {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The index's identity: what it was made from and how.
+fn uuid(params: &Params, checked: &Checked) -> u128 {
+    let mut hash = Xxh3::new();
+    hash.update(checked.input_hash.as_bytes());
+    for (name, value) in params.fingerprint() {
+        hash.update(name.as_bytes());
+        hash.update(value.as_bytes());
+    }
+    hash.digest128()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use spandrel_index::{DType, Metric, SourceError, VectorSource};
+
+    use super::*;
+    use crate::cluster::HeadKind;
+    use crate::filing::ReplicaRule;
+    use crate::{ListCount, Silent};
+
+    struct Memory {
+        dim: usize,
+        rows: Vec<u8>,
+    }
+
+    impl VectorSource for Memory {
+        fn len(&self) -> u64 {
+            (self.rows.len() / self.dim) as u64
+        }
+        fn dim(&self) -> usize {
+            self.dim
+        }
+        fn dtype(&self) -> DType {
+            DType::U8
+        }
+        fn read_rows(&self, first: u64, out: &mut [u8]) -> Result<(), SourceError> {
+            let at = first as usize * self.dim;
+            out.copy_from_slice(&self.rows[at..at + out.len()]);
+            Ok(())
+        }
+        fn name(&self) -> String {
+            "memory".into()
+        }
+    }
+
+    fn clustered(vectors: usize, dim: usize) -> Memory {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let centers: Vec<u8> = (0..40 * dim).map(|_| rng.random()).collect();
+        let mut rows = Vec::with_capacity(vectors * dim);
+        for _ in 0..vectors {
+            let center = rng.random_range(0..40) * dim;
+            rows.extend(
+                centers[center..center + dim].iter().map(|&x| x.saturating_add(rng.random_range(0..20))),
+            );
+        }
+        Memory { dim, rows }
+    }
+
+    fn config(out: &Path) -> BuildConfig {
+        BuildConfig {
+            metric: Metric::L2,
+            out: out.to_owned(),
+            lists: ListCount::Size(20),
+            replicas: ReplicaRule::Soar,
+            max_replicas: 2,
+            heads: HeadKind::Means,
+            memory_bytes: 1 << 30,
+            threads: 2,
+            seed: 3,
+            scratch: None,
+            resume: false,
+            replace: false,
+        }
+    }
+
+    fn run(source: &Memory, config: &BuildConfig) -> Result<BuildReport, BuildError> {
+        let input = Input { vectors: source, ids: None };
+        build(input, config, &Silent, &AtomicBool::new(false))
+    }
+
+    /// Every file of the index's identity, by name.
+    fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+        let mut files: Vec<_> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap()))
+            .filter(|(name, _)| !name.starts_with("build-stats") && name != "LOCK")
+            .collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn bytes_do_not_depend_on_threads_or_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = clustered(9000, 16);
+        let mut built = Vec::new();
+        for (threads, memory) in [(1, 1 << 30), (2, 1 << 30), (3, 200 << 20)] {
+            let mut config = config(&dir.path().join(format!("{threads}-{memory}")));
+            (config.threads, config.memory_bytes) = (threads, memory);
+            run(&source, &config).unwrap();
+            built.push(files(&config.out));
+        }
+        assert_eq!(built[0], built[1]);
+        assert_eq!(built[0], built[2]);
+        assert!(built[0].iter().any(|(name, bytes)| name == "codes-1" && bytes.len() > 9000 * 20));
+    }
+
+    /// Counts signs of progress and raises the stop flag at one of them.
+    struct StopAt<'a> {
+        seen: AtomicU32,
+        at: u32,
+        stop: &'a AtomicBool,
+    }
+
+    impl StopAt<'_> {
+        fn count(&self) {
+            if self.seen.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
+                self.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    impl Progress for StopAt<'_> {
+        fn phase(&self, _: &str, _: u64, _: &str) {
+            self.count();
+        }
+        fn advance(&self, _: u64) {
+            self.count();
+        }
+        fn note(&self, _: &str) {}
+    }
+
+    #[test]
+    fn a_build_stopped_anywhere_resumes_to_the_same_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = clustered(3000, 16);
+        let build_until = |config: &BuildConfig, at: u32| {
+            let stop = AtomicBool::new(false);
+            let progress = StopAt { seen: AtomicU32::new(0), at, stop: &stop };
+            let input = Input { vectors: &source, ids: None };
+            (build(input, config, &progress, &stop), progress.seen.into_inner())
+        };
+        let whole = config(&dir.path().join("whole"));
+        let (done, signs) = build_until(&whole, u32::MAX);
+        done.unwrap();
+        let expected = files(&whole.out);
+        let mut stops = 0;
+        for at in (1..=signs).step_by((signs as usize / 12).max(1)) {
+            let mut config = config(&dir.path().join(format!("stopped-{at}")));
+            match build_until(&config, at).0 {
+                // The flag was raised after the last look at it.
+                Ok(_) => continue,
+                Err(BuildError::Stopped) => stops += 1,
+                Err(other) => panic!("stop {at}: {other}"),
+            }
+            let refused = run(&source, &config).unwrap_err();
+            assert!(matches!(refused, BuildError::Unfinished { .. }), "stop {at}: {refused}");
+            config.resume = true;
+            run(&source, &config).unwrap();
+            assert_eq!(files(&config.out), expected, "stop {at}");
+            // Once more: it had been finished.
+            run(&source, &config).unwrap();
+        }
+        assert!(stops >= 6, "only {stops} stops of {signs} signs");
+    }
+
+    #[test]
+    fn an_index_is_replaced_only_on_request() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = clustered(500, 8);
+        let mut config = config(&dir.path().join("index"));
+        run(&source, &config).unwrap();
+        assert!(matches!(run(&source, &config).unwrap_err(), BuildError::Exists { .. }));
+        config.replace = true;
+        config.seed = 4;
+        assert_eq!(run(&source, &config).unwrap().manifest.version, 2);
+        assert!(files(&config.out).iter().all(|(name, _)| !name.ends_with("-1")));
+    }
+
+    #[test]
+    fn foreign_folders_and_other_builders_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = clustered(100, 8);
+        let mut config = config(&dir.path().join("mine"));
+        config.replace = true;
+        fs::create_dir(&config.out).unwrap();
+        fs::write(config.out.join("thesis.txt"), "years of work").unwrap();
+        assert!(matches!(run(&source, &config).unwrap_err(), BuildError::NotEmpty { .. }));
+        assert!(config.out.join("thesis.txt").exists());
+        fs::remove_file(config.out.join("thesis.txt")).unwrap();
+        let _lock = FolderLock::acquire(&config.out).unwrap();
+        assert!(matches!(run(&source, &config).unwrap_err(), BuildError::Lock(_)));
+    }
+
+    #[test]
+    fn odd_inputs_build() {
+        let dir = tempfile::tempdir().unwrap();
+        let inputs = [
+            ("one", Memory { dim: 4, rows: vec![1, 2, 3, 4] }),
+            ("same", Memory { dim: 2, rows: vec![7; 2 * 3000] }),
+            ("narrow", Memory { dim: 1, rows: (0..2000).map(|i| (i % 251) as u8).collect() }),
+            ("wide", Memory { dim: 4096, rows: (0..4096 * 60_usize).map(|i| (i * i % 255) as u8).collect() }),
+        ];
+        for (name, source) in inputs {
+            let report = run(&source, &config(&dir.path().join(name))).unwrap();
+            let segment = &report.manifest.segments[0];
+            assert_eq!(segment.vectors, source.len(), "{name}");
+            let lists = report.lists.unwrap();
+            assert!(lists.longest as f64 <= (2.5 * lists.mean).max(2.0), "{name}: {lists:?}");
+        }
+    }
+
+    #[test]
+    fn impossible_parameters_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = clustered(100, 8);
+        let good = config(&dir.path().join("never"));
+        let wrong = [
+            BuildConfig { lists: ListCount::Lists(101), ..good.clone() },
+            BuildConfig { lists: ListCount::Lists(0), ..good.clone() },
+            BuildConfig { lists: ListCount::Size(0), ..good.clone() },
+            BuildConfig { threads: 0, ..good.clone() },
+            BuildConfig { max_replicas: 0, ..good.clone() },
+        ];
+        for config in wrong {
+            assert!(matches!(run(&source, &config).unwrap_err(), BuildError::Parameter { .. }));
+        }
+        let small = BuildConfig { memory_bytes: 1 << 20, ..good.clone() };
+        assert!(matches!(run(&source, &small).unwrap_err(), BuildError::Memory { .. }));
+        assert!(!good.out.exists(), "nothing was made");
+    }
+}

@@ -1,0 +1,160 @@
+//! Reads the input once: refuses values that have no distance, hashes it and takes a sample.
+use std::io::Write;
+
+use fs_err as fs;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use spandrel_index::format::hash_hex;
+use spandrel_index::{DType, Metric, for_each_element};
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use super::seed_of;
+use crate::checkpoint::{Checked, ScratchFiles};
+use crate::config::Params;
+use crate::progress::Context;
+use crate::{BuildError, Input};
+
+/// Bytes read at once by a thread. The input's hash is made of the hashes of such chunks.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Above this squared length, squared distances might not be finite in single precision.
+const NORM_SQUARED_MAX: f64 = 8e37;
+
+/// Rows of one chunk.
+pub(super) fn chunk_rows(params: &Params) -> u64 {
+    (CHUNK_BYTES / params.row_bytes()).max(1) as u64
+}
+
+/// What a chunk of the input came to.
+struct Chunk {
+    hash: u128,
+    norm_squared_max: f64,
+    id_max: u64,
+    sample: Vec<u8>,
+}
+
+pub(crate) fn check(
+    params: &Params,
+    input: Input<'_>,
+    files: &ScratchFiles,
+    context: Context<'_>,
+) -> Result<Checked, BuildError> {
+    context.progress.phase("check", params.vectors, "vectors");
+    let chunk_rows = chunk_rows(params);
+    let chunks = params.vectors.div_ceil(chunk_rows);
+    let picks = sample_picks(params);
+    let checked: Result<Vec<Chunk>, BuildError> = context.pool.install(|| {
+        (0..chunks)
+            .into_par_iter()
+            .map_init(Vec::new, |rows, chunk| {
+                context.check_stop()?;
+                let range = chunk * chunk_rows..((chunk + 1) * chunk_rows).min(params.vectors);
+                let checked = check_chunk(params, input, &picks, range.clone(), rows)?;
+                context.progress.advance(range.end - range.start);
+                Ok(checked)
+            })
+            .collect()
+    });
+    let checked = checked?;
+    let mut hash = Xxh3::new();
+    let mut sample = fs::File::create(files.sample())?;
+    let (mut norm_squared_max, mut id_max) = (0.0_f64, 0);
+    for chunk in &checked {
+        hash.update(&chunk.hash.to_le_bytes());
+        sample.write_all(&chunk.sample)?;
+        norm_squared_max = norm_squared_max.max(chunk.norm_squared_max);
+        id_max = id_max.max(chunk.id_max);
+    }
+    sample.sync_data()?;
+    // The next float up, so that no vector is longer than the largest.
+    let norm_max = (norm_squared_max.sqrt() as f32).next_up(); // CAST: rounds
+    Ok(Checked { input_hash: hash_hex(hash.digest128()), norm_max, id_max, sample_rows: picks.len() as u64 })
+}
+
+/// Row numbers of the sample, ascending: one from each of equal stretches of the input.
+fn sample_picks(params: &Params) -> Vec<u64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed_of(params, 0, 0));
+    let count = params.sample_rows();
+    let edge = |i: u64| (u128::from(i) * u128::from(params.vectors) / u128::from(count)) as u64; // CAST: <= n
+    (0..count).map(|i| rng.random_range(edge(i)..edge(i + 1))).collect()
+}
+
+fn check_chunk(
+    params: &Params,
+    input: Input<'_>,
+    picks: &[u64],
+    range: std::ops::Range<u64>,
+    rows: &mut Vec<u8>,
+) -> Result<Chunk, BuildError> {
+    let row_bytes = params.row_bytes();
+    let count = (range.end - range.start) as usize; // CAST: a chunk is small
+    rows.resize(count * row_bytes, 0);
+    input.vectors.read_rows(range.start, rows)?;
+    let mut hash = Xxh3::new();
+    hash.update(&xxh3_128(rows).to_le_bytes());
+    let mut id_max = range.end - 1;
+    if let Some(ids) = input.ids {
+        let mut own = vec![0; count];
+        ids.read_ids(range.start, &mut own)?;
+        own.iter().for_each(|id| hash.update(&id.to_le_bytes()));
+        id_max = own.iter().copied().max().unwrap_or(0);
+    }
+    let mut norm_squared_max = 0.0_f64;
+    // Bytes are finite whatever they are; their lengths matter to two of the metrics.
+    if !(params.dtype.is_integer() && params.metric == Metric::L2) {
+        for (row, vector) in (range.start..).zip(rows.chunks_exact(row_bytes)) {
+            let squared = check_vector(params.dtype, params.metric, vector)
+                .map_err(|found| BuildError::Value { name: input.vectors.name(), row, found })?;
+            norm_squared_max = norm_squared_max.max(squared);
+        }
+    }
+    let first = picks.partition_point(|&pick| pick < range.start);
+    let mut sample = Vec::new();
+    for &pick in picks[first..].iter().take_while(|&&pick| pick < range.end) {
+        let at = (pick - range.start) as usize * row_bytes; // CAST: inside a chunk
+        sample.extend_from_slice(&rows[at..at + row_bytes]);
+    }
+    Ok(Chunk { hash: hash.digest128(), norm_squared_max, id_max, sample })
+}
+
+/// The squared length of a vector that has a distance to others, else what is wrong with it.
+fn check_vector(dtype: DType, metric: Metric, vector: &[u8]) -> Result<f64, &'static str> {
+    let (mut squared, mut nan) = (0.0_f64, false);
+    for_each_element(dtype, vector, |x| {
+        nan |= x.is_nan();
+        squared += f64::from(x) * f64::from(x);
+    });
+    if nan {
+        return Err("a NaN");
+    }
+    if squared.is_infinite() {
+        return Err("an infinity");
+    }
+    if squared > NORM_SQUARED_MAX {
+        return Err("values too large to square");
+    }
+    if metric == Metric::Cosine && squared < 1.0 / NORM_SQUARED_MAX {
+        return Err("a zero vector, which has no cosine");
+    }
+    Ok(squared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(row: &[f32]) -> Vec<u8> {
+        row.iter().flat_map(|x| x.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn values_without_a_distance_are_named() {
+        let check = |metric, row: &[f32]| check_vector(DType::F32, metric, &bytes(row));
+        assert_eq!(check(Metric::L2, &[3.0, 4.0]), Ok(25.0));
+        assert_eq!(check(Metric::L2, &[0.0, f32::NAN]), Err("a NaN"));
+        assert_eq!(check(Metric::L2, &[0.0, f32::INFINITY]), Err("an infinity"));
+        assert_eq!(check(Metric::L2, &[3e38, 0.0]), Err("values too large to square"));
+        assert!(check(Metric::Cosine, &[0.0, 0.0]).is_err());
+        assert_eq!(check(Metric::L2, &[0.0, 0.0]), Ok(0.0));
+    }
+}

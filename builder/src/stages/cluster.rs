@@ -1,0 +1,75 @@
+//! Clusters each part into lists, one part in memory at a time.
+use std::io::Write;
+
+use fs_err as fs;
+use spandrel_index::HeadSpace;
+
+use super::{Part, RecordLayout, parts, seed_of};
+use crate::BuildError;
+use crate::checkpoint::{Checked, Clustered, Parted, ScratchFiles};
+use crate::cluster::{ClusterParams, Rows};
+use crate::config::Params;
+use crate::progress::Context;
+use crate::spill::SpillReader;
+
+pub(crate) fn cluster(
+    params: &Params,
+    checked: &Checked,
+    parted: &Parted,
+    files: &ScratchFiles,
+    context: Context<'_>,
+) -> Result<Clustered, BuildError> {
+    context.progress.phase("cluster", params.vectors, "vectors");
+    let space = HeadSpace::of(params.metric, checked.norm_max);
+    let spill = SpillReader::open(&files.parts(), parted.spill.clone())?;
+    let mut heads_file = std::io::BufWriter::new(fs::File::create(files.heads())?);
+    let mut leaves_file = std::io::BufWriter::new(fs::File::create(files.leaves())?);
+    let (mut centers, mut block_ends) = (Vec::new(), Vec::new());
+    let (mut heads, mut vectors_before) = (0_u32, 0_u64);
+    let mut records = Vec::new();
+    for (number, part) in parts(params, &parted.spill).iter().enumerate() {
+        context.check_stop()?;
+        spill.read(part.group, part.records.clone(), &mut records)?;
+        let rows = head_rows(params, space, &records);
+        let lists = lists_of(params, vectors_before, part);
+        vectors_before += part.len();
+        let mut clustering = ClusterParams::new(lists);
+        clustering.heads = params.heads;
+        clustering.seed = seed_of(params, 2, number as u64);
+        let rows = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &rows };
+        let clustering = crate::cluster::cluster(rows, &clustering, context.pool, context.stop)?;
+        heads_file.write_all(&clustering.heads)?;
+        for block in &clustering.blocks {
+            block_ends.push(heads + block.heads.end);
+            centers.extend_from_slice(&block.center);
+        }
+        for leaf in &clustering.leaf_of_row {
+            leaves_file.write_all(&(heads + leaf).to_le_bytes())?;
+        }
+        heads += clustering.count;
+        context.progress.advance(part.len());
+    }
+    heads_file.write_all(&centers)?;
+    for file in [heads_file, leaves_file] {
+        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_data()?;
+    }
+    Ok(Clustered { heads, block_ends })
+}
+
+/// Lists of a part: its share of all of them by vectors, at least one.
+fn lists_of(params: &Params, vectors_before: u64, part: &Part) -> usize {
+    let share = |vectors: u64| u128::from(params.lists) * u128::from(vectors) / u128::from(params.vectors);
+    let lists = share(vectors_before + part.len()) - share(vectors_before);
+    (lists as usize).max(1) // CAST: at most the lists of the whole index
+}
+
+/// The rows in head space of records of a part.
+pub(super) fn head_rows(params: &Params, space: HeadSpace, records: &[u8]) -> Vec<u8> {
+    let layout = RecordLayout::of_parts(params);
+    let count = records.len() / layout.bytes;
+    let mut rows = Vec::with_capacity(count * params.head_row_bytes());
+    for record in records.chunks_exact(layout.bytes) {
+        space.map_vector(params.dtype, layout.vector(record), &mut rows);
+    }
+    rows
+}

@@ -1,0 +1,146 @@
+//! Files every vector under its nearest head and replicas, and sorts the copies into groups of lists.
+use std::io::Read;
+
+use fs_err as fs;
+use rayon::prelude::*;
+use spandrel_index::HeadSpace;
+use spandrel_index::kernels::BlockKernel;
+
+use super::cluster::head_rows;
+use super::{RecordLayout, parts};
+use crate::BuildError;
+use crate::checkpoint::{Checked, Clustered, Filed, Parted, ScratchFiles};
+use crate::cluster::Rows;
+use crate::config::Params;
+use crate::filing::{
+    CandidateHeads, Filed as FiledRow, FilingParams, FilingScratch, NEIGHBOUR_BLOCKS, file_rows,
+    neighbour_blocks,
+};
+use crate::plan::Plan;
+use crate::progress::Context;
+use crate::spill::{SpillReader, SpillWriter};
+
+/// Marks a replica in the list number of a filed copy.
+pub(super) const REPLICA_BIT: u32 = 1 << 31;
+/// Nearest heads that a replica rule chooses from, as in SPANN.
+const NEAREST: usize = 64;
+
+pub(crate) fn file(
+    params: &Params,
+    plan: &Plan,
+    (checked, parted, clustered): (&Checked, &Parted, &Clustered),
+    files: &ScratchFiles,
+    context: Context<'_>,
+) -> Result<Filed, BuildError> {
+    context.progress.phase("file", params.vectors, "vectors");
+    let space = HeadSpace::of(params.metric, checked.norm_max);
+    let blocks = Blocks::open(params, clustered, files, context)?;
+    let group_lists = Plan::group_lists(params);
+    let groups = clustered.heads.div_ceil(group_lists) as usize;
+    let mut filed =
+        SpillWriter::create(&files.filed(), groups, params.filed_record_bytes(), plan.spill_memory)?;
+    let spill = SpillReader::open(&files.parts(), parted.spill.clone())?;
+    let mut leaves_file = std::io::BufReader::new(fs::File::open(files.leaves())?);
+    let layout = RecordLayout::of_parts(params);
+    let (mut records, mut leaves) = (Vec::new(), Vec::new());
+    for part in parts(params, &parted.spill) {
+        context.check_stop()?;
+        spill.read(part.group, part.records.clone(), &mut records)?;
+        leaves.resize(4 * part.len() as usize, 0); // CAST: a part fits in memory
+        leaves_file.read_exact(&mut leaves)?;
+        let rows = head_rows(params, space, &records);
+        let rows = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &rows };
+        let by_block = blocks.rows_by_block(&leaves);
+        let filed_blocks: Vec<Vec<FiledRow>> = context.pool.install(|| {
+            by_block
+                .par_iter()
+                .map_init(FilingScratch::default, |scratch, (block, picks)| {
+                    let filed = blocks.file(params, rows, *block, picks, scratch);
+                    context.progress.advance(picks.len() as u64);
+                    filed
+                })
+                .collect()
+        });
+        for copy in filed_blocks.iter().flatten() {
+            let record = &records[copy.row as usize * layout.bytes..][..layout.bytes];
+            let list = if copy.primary { copy.head } else { copy.head | REPLICA_BIT };
+            filed.push((copy.head / group_lists) as usize, &[&list.to_le_bytes(), record])?;
+        }
+    }
+    Ok(Filed { spill: filed.finish()?, group_lists })
+}
+
+/// Heads in blocks, with the blocks around each.
+struct Blocks<'a> {
+    heads: Vec<u8>,
+    ends: &'a [u32],
+    around: Vec<Vec<u32>>,
+    kernel: BlockKernel,
+}
+
+impl<'a> Blocks<'a> {
+    fn open(
+        params: &Params,
+        clustered: &'a Clustered,
+        files: &ScratchFiles,
+        context: Context<'_>,
+    ) -> Result<Blocks<'a>, BuildError> {
+        let row_bytes = params.head_row_bytes();
+        let mut heads = fs::read(files.heads())?;
+        let heads_bytes = clustered.heads as usize * row_bytes;
+        let expected = heads_bytes + clustered.block_ends.len() * row_bytes;
+        if heads.len() != expected {
+            let what = format!("{} bytes, expected {expected}", heads.len());
+            return Err(BuildError::Scratch { path: files.heads(), what });
+        }
+        let centers = heads.split_off(heads_bytes);
+        let (dtype, dim) = (params.head_dtype(), params.head_dim());
+        let around = neighbour_blocks(Rows { dtype, dim, bytes: &centers }, NEIGHBOUR_BLOCKS, context.pool);
+        Ok(Blocks { heads, ends: &clustered.block_ends, around, kernel: BlockKernel::new(dtype, dim) })
+    }
+
+    /// Numbers of a part's rows by the block of their leaf, blocks ascending.
+    fn rows_by_block(&self, leaves: &[u8]) -> Vec<(usize, Vec<u32>)> {
+        let mut keyed: Vec<(usize, u32)> = (leaves.as_chunks::<4>().0.iter().zip(0..))
+            .map(|(&leaf, row)| (self.ends.partition_point(|&end| end <= u32::from_le_bytes(leaf)), row))
+            .collect();
+        keyed.sort_unstable();
+        keyed
+            .chunk_by(|a, b| a.0 == b.0)
+            .map(|rows| (rows[0].0, rows.iter().map(|&(_, row)| row).collect()))
+            .collect()
+    }
+
+    /// Files the rows `picks`, which lie in `block`; row numbers in the answer are those of `rows`.
+    fn file(
+        &self,
+        params: &Params,
+        rows: Rows<'_>,
+        block: usize,
+        picks: &[u32],
+        scratch: &mut FilingScratch,
+    ) -> Vec<FiledRow> {
+        let row_bytes = rows.row_bytes();
+        let mut around = self.around[block].clone();
+        around.sort_unstable();
+        let (mut numbers, mut head_rows) = (Vec::new(), Vec::new());
+        for block in around {
+            let end = self.ends[block as usize];
+            let start = if block == 0 { 0 } else { self.ends[block as usize - 1] };
+            numbers.extend(start..end);
+            head_rows.extend_from_slice(&self.heads[start as usize * row_bytes..end as usize * row_bytes]);
+        }
+        let filing =
+            FilingParams { rule: params.replicas, copies_max: params.max_copies as usize, nearest: NEAREST };
+        let candidates =
+            CandidateHeads::new(&self.kernel, numbers, Rows { bytes: &head_rows, ..rows }, &filing);
+        let mut picked = Vec::with_capacity(picks.len() * row_bytes);
+        rows.gather(picks, &mut picked);
+        let mut filed = Vec::new();
+        file_rows(&self.kernel, Rows { bytes: &picked, ..rows }, &candidates, &filing, scratch, &mut filed);
+        for copy in &mut filed {
+            copy.row = picks[copy.row as usize];
+        }
+        filed
+    }
+}

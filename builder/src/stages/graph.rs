@@ -1,0 +1,39 @@
+//! Builds the index over the heads, from the heads as stored.
+use fs_err as fs;
+use spandrel_index::format::{BODY_AT, SectionKind};
+use spandrel_index::heads::{HeadIndex, HeadIndexKind, Heads, HnswGraph, HnswParams};
+use spandrel_io::FileWriter;
+
+use super::seed_of;
+use super::write::{SectionShape, finish_section};
+use crate::checkpoint::{GraphDone, Written};
+use crate::config::Params;
+use crate::progress::Context;
+use crate::{BuildError, Target};
+
+pub(crate) fn graph(
+    params: &Params,
+    written: &Written,
+    target: Target<'_>,
+    context: Context<'_>,
+) -> Result<GraphDone, BuildError> {
+    let count = written.lists as usize;
+    if HeadIndex::preferred(params.head_dtype(), params.head_dim(), count) == HeadIndexKind::Flat {
+        return Ok(GraphDone { section: None });
+    }
+    context.progress.phase("graph", u64::from(written.lists), "heads");
+    let path = target.section(SectionKind::Heads);
+    let file = fs::read(&path)?;
+    let rows = file.get(BODY_AT as usize..).unwrap_or_default(); // CAST: a constant
+    let heads = Heads::from_rows(params.head_dtype(), params.head_dim(), rows)
+        .map_err(|e| BuildError::Scratch { path: path.clone(), what: e.to_string() })?;
+    drop(file);
+    let hnsw = HnswParams { seed: seed_of(params, 3, 0), ..HnswParams::default() };
+    let advance = |units| context.progress.advance(units);
+    let graph = HnswGraph::build(&heads, &hnsw, context.pool, &advance, context.stop)
+        .map_err(|_| BuildError::Stopped)?;
+    let mut writer = FileWriter::create_with_head(&target.section(SectionKind::Graph), BODY_AT)?;
+    writer.append(&graph.to_bytes())?;
+    let shape = SectionShape { kind: SectionKind::Graph, unit_bytes: 0, count: u64::from(written.lists) };
+    Ok(GraphDone { section: Some(finish_section(params, target, shape, writer)?) })
+}

@@ -1,0 +1,118 @@
+//! Sorts the input into coarse parts that fit in memory, each a region of head space.
+use std::ops::Range;
+
+use fs_err as fs;
+use rayon::prelude::*;
+use spandrel_index::HeadSpace;
+
+use super::check::chunk_rows;
+use super::seed_of;
+use crate::checkpoint::{Checked, Parted, ScratchFiles};
+use crate::cluster::{CoarseParts, Rows};
+use crate::config::Params;
+use crate::plan::Plan;
+use crate::progress::Context;
+use crate::spill::SpillWriter;
+use crate::{BuildError, Input};
+
+pub(crate) fn part(
+    params: &Params,
+    plan: &Plan,
+    input: Input<'_>,
+    checked: &Checked,
+    files: &ScratchFiles,
+    context: Context<'_>,
+) -> Result<Parted, BuildError> {
+    context.progress.phase("part", params.vectors, "vectors");
+    let space = HeadSpace::of(params.metric, checked.norm_max);
+    let parts = coarse_parts(params, space, files, context)?;
+    let groups = parts.as_ref().map_or(1, CoarseParts::len);
+    let mut spill =
+        SpillWriter::create(&files.parts(), groups, params.part_record_bytes(), plan.spill_memory)?;
+    let chunk_rows = chunk_rows(params);
+    let chunks: Vec<u64> = (0..params.vectors.div_ceil(chunk_rows)).collect();
+    for window in chunks.chunks(2 * params.threads) {
+        context.check_stop()?;
+        let chunks: Result<Vec<Chunk>, BuildError> = context.pool.install(|| {
+            let read = |&chunk: &u64| {
+                let range = chunk * chunk_rows..((chunk + 1) * chunk_rows).min(params.vectors);
+                Chunk::read(params, input, space, parts.as_ref(), range)
+            };
+            window.par_iter().map(read).collect()
+        });
+        for chunk in chunks? {
+            for (at, vector) in chunk.rows.chunks_exact(params.row_bytes()).enumerate() {
+                let row = chunk.first + at as u64;
+                let row = (row as u32).to_le_bytes(); // CAST: at most 2^32 vectors
+                let id = chunk.ids.get(at).map(|id| id.to_le_bytes());
+                let id = id.as_ref().map_or(&[][..], |id| id);
+                spill.push(chunk.groups[at] as usize, &[&row, id, vector])?;
+            }
+            context.progress.advance(chunk.groups.len() as u64);
+        }
+    }
+    Ok(Parted { spill: spill.finish()? })
+}
+
+/// The coarse parts, learned from the sample; none when one part holds everything.
+fn coarse_parts(
+    params: &Params,
+    space: HeadSpace,
+    files: &ScratchFiles,
+    context: Context<'_>,
+) -> Result<Option<CoarseParts>, BuildError> {
+    if params.parts() == 1 {
+        return Ok(None);
+    }
+    let sample = fs::read(files.sample())?;
+    let expected = params.sample_rows() as usize * params.row_bytes(); // CAST: the plan fits in memory
+    if sample.len() != expected {
+        let what = format!("{} bytes, expected {expected}", sample.len());
+        return Err(BuildError::Scratch { path: files.sample(), what });
+    }
+    let mut rows = Vec::with_capacity(params.sample_rows() as usize * params.head_row_bytes()); // CAST: as above
+    for vector in sample.chunks_exact(params.row_bytes()) {
+        space.map_vector(params.dtype, vector, &mut rows);
+    }
+    drop(sample);
+    let rows = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &rows };
+    let parts = params.parts() as usize; // CAST: usize is 64 bits
+    let seed = seed_of(params, 1, 0);
+    Ok(Some(CoarseParts::train(rows, parts, seed, context.pool, context.stop)?))
+}
+
+/// Rows of the input with the part each belongs to.
+struct Chunk {
+    first: u64,
+    rows: Vec<u8>,
+    ids: Vec<u64>,
+    groups: Vec<u32>,
+}
+
+impl Chunk {
+    fn read(
+        params: &Params,
+        input: Input<'_>,
+        space: HeadSpace,
+        parts: Option<&CoarseParts>,
+        range: Range<u64>,
+    ) -> Result<Chunk, BuildError> {
+        let count = (range.end - range.start) as usize; // CAST: a chunk is small
+        let mut rows = vec![0; count * params.row_bytes()];
+        input.vectors.read_rows(range.start, &mut rows)?;
+        let mut ids = Vec::new();
+        if let Some(source) = input.ids {
+            ids.resize(count, 0);
+            source.read_ids(range.start, &mut ids)?;
+        }
+        let mut groups = vec![0; count];
+        if let Some(parts) = parts {
+            let mut mapped = Vec::with_capacity(count * params.head_row_bytes());
+            rows.chunks_exact(params.row_bytes())
+                .for_each(|vector| space.map_vector(params.dtype, vector, &mut mapped));
+            let mapped = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &mapped };
+            parts.assign(mapped, &mut groups);
+        }
+        Ok(Chunk { first: range.start, rows, ids, groups })
+    }
+}

@@ -1,0 +1,286 @@
+//! Writes lists, their heads and directory, and the vectors, in one sequential pass.
+use std::io::{BufWriter, Write};
+
+use fs_err as fs;
+use rayon::prelude::*;
+use spandrel_index::format::{
+    BODY_AT, DirectoryEntry, FullLayout, Header, IdBytes, PageLayout, Record, SectionKind, UNIT_BYTES,
+    hash_hex, list_hash, section_name,
+};
+use spandrel_index::{HeadSpace, Metric, inverse_norm};
+use spandrel_io::FileWriter;
+
+use super::RecordLayout;
+use super::file::REPLICA_BIT;
+use super::ids::IdRuns;
+use super::list::{FormedList, Former};
+use crate::checkpoint::{Checked, Clustered, Filed, ListStats, ScratchFiles, Section, Written};
+use crate::config::Params;
+use crate::progress::Context;
+use crate::spill::SpillReader;
+use crate::{BuildError, Target};
+
+/// A list may hold this many times the mean number of copies of a head before it is split. Pieces hold at
+/// least half of it, so no list is longer than 2.5 times the mean of what is written.
+const CAP_OF_MEAN: f64 = 1.8;
+
+/// Shapes that the whole index shares.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layouts {
+    pub(super) id_bytes: IdBytes,
+    pub(super) list: FullLayout,
+    pub(super) page: PageLayout,
+}
+
+impl Layouts {
+    pub(super) fn new(params: &Params, checked: &Checked) -> Layouts {
+        let id_bytes = IdBytes::holding(checked.id_max);
+        Layouts {
+            id_bytes,
+            list: FullLayout::new(params.row_bytes(), params.metric, id_bytes),
+            page: PageLayout::new(params.row_bytes(), params.metric, id_bytes),
+        }
+    }
+}
+
+pub(crate) fn write(
+    params: &Params,
+    (checked, clustered, filed): (&Checked, &Clustered, &Filed),
+    files: &ScratchFiles,
+    target: Target<'_>,
+    context: Context<'_>,
+) -> Result<Written, BuildError> {
+    context.progress.phase("write", params.vectors, "vectors");
+    let spill = SpillReader::open(&files.filed(), filed.spill.clone())?;
+    let old_heads = fs::read(files.heads())?;
+    let copies: u64 = (0..filed.spill.groups()).map(|group| filed.spill.records(group)).sum();
+    let mean = copies as f64 / f64::from(clustered.heads);
+    let cap = (CAP_OF_MEAN * mean).ceil().max(2.0) as usize; // CAST: a few vectors
+    let mut writer = Writer::create(params, checked, files, target)?;
+    let layout = RecordLayout::of_filed(params);
+    let mut records = Vec::new();
+    for group in 0..filed.spill.groups() {
+        context.check_stop()?;
+        spill.read(group, 0..filed.spill.records(group), &mut records)?;
+        let former = Former { params, space: writer.space, records: &records, cap };
+        let first = group as u32 * filed.group_lists; // CAST: lists are fewer than 2^31
+        let by_head = by_head(&records, layout, first);
+        let formed: Vec<Vec<(FormedList, Vec<u8>)>> = context.pool.install(|| {
+            let form = |(head, picks): &(u32, Vec<u32>)| {
+                let row_bytes = params.head_row_bytes();
+                let row = &old_heads[*head as usize * row_bytes..][..row_bytes];
+                let lists = former.form(row, picks);
+                lists
+                    .into_iter()
+                    .map(|list| (writer.encode(&records, &list), list))
+                    .map(|(b, l)| (l, b))
+                    .collect()
+            };
+            by_head.par_iter().map(form).collect()
+        });
+        for lists in &formed {
+            writer.stats.split += u64::from(lists.len() > 1);
+            for (list, bytes) in lists {
+                writer.push(&records, list, bytes)?;
+                context.progress.advance(list.primaries.len() as u64);
+            }
+        }
+    }
+    writer.finish(clustered.heads)
+}
+
+/// The records of a group by head, each head's primaries before its replicas, in row order.
+fn by_head(records: &[u8], layout: RecordLayout, first: u32) -> Vec<(u32, Vec<u32>)> {
+    let mut keyed: Vec<(u32, bool, u32, u32)> = records
+        .chunks_exact(layout.bytes)
+        .zip(0..)
+        .map(|(record, number)| {
+            let list = layout.list(record);
+            let head = list & !REPLICA_BIT;
+            debug_assert!(head >= first);
+            (head, list & REPLICA_BIT != 0, layout.row(record), number)
+        })
+        .collect();
+    keyed.sort_unstable();
+    keyed
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|copies| (copies[0].0, copies.iter().map(|copy| copy.3).collect()))
+        .collect()
+}
+
+/// The files that grow together.
+struct Writer<'a> {
+    params: &'a Params,
+    target: Target<'a>,
+    space: HeadSpace,
+    layouts: Layouts,
+    heads: FileWriter,
+    codes: FileWriter,
+    vectors: FileWriter,
+    directory: Vec<u8>,
+    page: Vec<u8>,
+    page_number: u64,
+    page_slots: usize,
+    position: u32,
+    lists: u32,
+    ids: IdRuns<BufWriter<fs::File>>,
+    stats: ListStats,
+}
+
+impl<'a> Writer<'a> {
+    fn create(
+        params: &'a Params,
+        checked: &Checked,
+        files: &ScratchFiles,
+        target: Target<'a>,
+    ) -> Result<Writer<'a>, BuildError> {
+        let create = |kind| FileWriter::create_with_head(&target.section(kind), BODY_AT);
+        Ok(Writer {
+            params,
+            target,
+            space: HeadSpace::of(params.metric, checked.norm_max),
+            layouts: Layouts::new(params, checked),
+            heads: create(SectionKind::Heads)?,
+            codes: create(SectionKind::Codes)?,
+            vectors: create(SectionKind::Vectors)?,
+            directory: Vec::new(),
+            page: Vec::new(),
+            page_number: 0,
+            page_slots: 0,
+            position: 0,
+            lists: 0,
+            ids: IdRuns::new(BufWriter::new(fs::File::create(files.id_runs())?)),
+            stats: ListStats::default(),
+        })
+    }
+
+    /// The bytes of a list as stored.
+    fn encode(&self, records: &[u8], list: &FormedList) -> Vec<u8> {
+        let layout = RecordLayout::of_filed(self.params);
+        let (mut vectors, mut norms, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+        for &pick in list.primaries.iter().chain(&list.replicas) {
+            let record = &records[pick as usize * layout.bytes..][..layout.bytes];
+            let vector = layout.vector(record);
+            vectors.extend_from_slice(vector);
+            if self.params.metric == Metric::Cosine {
+                norms.push(inverse_norm(self.params.dtype, vector));
+            }
+            ids.push(layout.id(record));
+        }
+        let mut bytes = Vec::with_capacity(self.layouts.list.list_bytes(ids.len()));
+        self.layouts.list.write(&vectors, &norms, &ids, &mut bytes);
+        bytes
+    }
+
+    fn push(&mut self, records: &[u8], list: &FormedList, bytes: &[u8]) -> Result<(), BuildError> {
+        let offset = self.codes.bytes() / UNIT_BYTES as u64;
+        let offset_units = u32::try_from(offset).map_err(|_| BuildError::Parameter {
+            parameter: "--base",
+            found: "lists of more than 2 TiB".into(),
+            expected: "less: build from a part of the file, or with fewer replicas".into(),
+        })?;
+        let entry = DirectoryEntry {
+            offset_units,
+            primaries: list.primaries.len() as u32, // CAST: a list has fewer than 2^32 entries
+            replicas: list.replicas.len() as u32,   // CAST: as above
+            hash: list_hash(self.target.uuid, self.lists, bytes),
+        };
+        entry.write(&mut self.directory);
+        self.codes.append(bytes)?;
+        self.heads.append(&list.head)?;
+        self.lists += 1;
+        self.stats.copies += entry.count() as u64;
+        self.stats.trimmed += list.trimmed;
+        self.stats.longest = self.stats.longest.max(entry.count() as u64);
+        let layout = RecordLayout::of_filed(self.params);
+        for &pick in &list.primaries {
+            let record = &records[pick as usize * layout.bytes..][..layout.bytes];
+            self.push_vector(layout.vector(record), layout.id(record))?;
+        }
+        Ok(())
+    }
+
+    fn push_vector(&mut self, vector: &[u8], id: u64) -> Result<(), BuildError> {
+        let norm = (self.params.metric == Metric::Cosine).then(|| inverse_norm(self.params.dtype, vector));
+        self.layouts.page.write_record(Record { vector, id, inverse_norm: norm }, &mut self.page);
+        self.page_slots += 1;
+        if self.page_slots == self.layouts.page.page_records() {
+            self.finish_page()?;
+        }
+        self.ids.push(id, self.position)?;
+        self.position += 1;
+        Ok(())
+    }
+
+    fn finish_page(&mut self) -> Result<(), BuildError> {
+        if self.page_slots == 0 {
+            return Ok(());
+        }
+        self.layouts.page.finish_page(self.target.uuid, self.page_number, &mut self.page);
+        self.vectors.append(&self.page)?;
+        self.page.clear();
+        self.page_slots = 0;
+        self.page_number += 1;
+        Ok(())
+    }
+
+    fn finish(mut self, heads_before: u32) -> Result<Written, BuildError> {
+        self.finish_page()?;
+        let mut runs = self.ids.finish()?;
+        runs.flush()?;
+        runs.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_data()?;
+        let mut directory =
+            FileWriter::create_with_head(&self.target.section(SectionKind::Directory), BODY_AT)?;
+        directory.append(&self.directory)?;
+        let (params, target) = (self.params, self.target);
+        let finish = |kind, writer, unit_bytes, count| {
+            finish_section(params, target, SectionShape { kind, unit_bytes, count }, writer)
+        };
+        let lists = u64::from(self.lists);
+        let page_bytes = self.layouts.page.page_bytes() as u32; // CAST: pages are small
+        let sections = vec![
+            finish(SectionKind::Heads, self.heads, 0, lists)?,
+            finish(SectionKind::Directory, directory, 0, lists)?,
+            finish(SectionKind::Codes, self.codes, UNIT_BYTES as u32, lists)?, // CAST: 512
+            finish(SectionKind::Vectors, self.vectors, page_bytes, self.params.vectors)?,
+        ];
+        self.stats.mean = self.stats.copies as f64 / lists as f64;
+        self.stats.dropped = u64::from(heads_before).saturating_sub(lists - self.stats.split);
+        Ok(Written { lists: self.lists, sections, stats: self.stats })
+    }
+}
+
+/// What a header says beside the index's own facts.
+pub(super) struct SectionShape {
+    pub(super) kind: SectionKind,
+    pub(super) unit_bytes: u32,
+    pub(super) count: u64,
+}
+
+/// Writes the header over the gap left for it and makes the file durable.
+pub(super) fn finish_section(
+    params: &Params,
+    target: Target<'_>,
+    shape: SectionShape,
+    writer: FileWriter,
+) -> Result<Section, BuildError> {
+    let in_head_space = matches!(shape.kind, SectionKind::Heads | SectionKind::Graph);
+    let header = Header {
+        kind: shape.kind,
+        dtype: if in_head_space { params.head_dtype() } else { params.dtype },
+        metric: params.metric,
+        family: if shape.kind == SectionKind::Codes { FullLayout::FAMILY } else { 0 },
+        dim: if in_head_space { params.head_dim() } else { params.dim } as u32, // CAST: at most DIM_MAX + 1
+        unit_bytes: shape.unit_bytes,
+        count: shape.count,
+        uuid: target.uuid,
+        body_bytes: writer.bytes(),
+    };
+    let written = writer.finish_with_head(&header.to_bytes())?;
+    Ok(Section {
+        kind: shape.kind.name().to_owned(),
+        file: section_name(shape.kind, target.version),
+        bytes: written.bytes,
+        hash: hash_hex(written.hash),
+    })
+}
