@@ -55,6 +55,7 @@ fn the_stop_flag_ends_a_silent_download_and_leaves_a_part() {
     });
     let release = release; // dropped before the server, which waits for it
     let folder = tempfile::tempdir().unwrap();
+    let begun = std::time::Instant::now();
     let stop = AtomicBool::new(false);
     let (result, _) = get_with("toy-1h", &server, folder.path(), &stop, |step| {
         if matches!(step, Step::Bytes { have: 600, total: 1608 }) {
@@ -65,6 +66,10 @@ fn the_stop_flag_ends_a_silent_download_and_leaves_a_part() {
         Err(GetError::Stopped { path, have: 600, total: 1608 }) => assert!(path.exists()),
         other => panic!("{other:?}"),
     }
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "the flag was seen only when the server's silence ran out"
+    );
     let (result, told) = get_quietly("toy-1h", &server, folder.path());
     assert_eq!(result.unwrap().received_bytes, 1008);
     assert_eq!(told.count("have: 600, total: 1608"), 1);
