@@ -12,13 +12,19 @@ mod head_space;
 pub mod heads;
 pub mod kernels;
 mod metric;
+mod open;
 mod source;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod verify;
 
 pub use dtype::{DType, UnknownDType};
 pub use head_space::{HeadSpace, for_each_element, inverse_norm, norm_squared};
 pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParams};
 pub use metric::{Metric, UnknownMetric};
+pub use open::{Index, Memory};
 pub use source::{SourceError, VectorSource};
+pub use verify::{VerifyError, VerifyProgress, VerifyReport, verify};
 
 /// Largest dimension accepted: the exact integer distance of two u8 vectors still fits an `i32`.
 pub const DIM_MAX: usize = 16_384;

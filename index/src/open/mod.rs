@@ -1,0 +1,277 @@
+//! Opening an index: everything that stays in memory is read once and verified as it is read.
+//!
+//! Rebuilds nothing. Sections that stay on disk are checked by length and header here, and list by list
+//! where they are read.
+#![deny(clippy::indexing_slicing)]
+
+pub(crate) mod section;
+
+use std::path::{Path, PathBuf};
+
+use crate::format::{
+    Current, Directory, DirectoryShape, FullLayout, IdPages, Manifest, OpenError, PageLayout, SectionKind,
+    SegmentEntry, current, manifest_name,
+};
+use crate::heads::{HeadIndex, Heads, HnswGraph};
+use crate::{DType, HeadSpace, Metric};
+use section::{SectionReader, Shape, only_segment};
+
+/// One version of an index, open for search. Never changes; a newer version is another `Index`.
+#[derive(Debug)]
+pub struct Index {
+    dir: PathBuf,
+    manifest: Manifest,
+    shape: Shape,
+    heads: Heads,
+    head_index: HeadIndex,
+    directory: Directory,
+    codes: PathBuf,
+    codes_bytes: u64,
+    vectors: PathBuf,
+    ids: PathBuf,
+}
+
+/// Bytes of memory that an open index holds, by what they are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Memory {
+    /// Rows of the heads.
+    pub heads: usize,
+    /// Graph over the heads.
+    pub head_index: usize,
+    /// Where each list lies, and its hash.
+    pub directory: usize,
+    /// First ids of the pages of ids: none are kept, since a search does not need them.
+    pub resident_ids: usize,
+    /// Codes in memory: none, lists of exact vectors stay on disk.
+    pub codes: usize,
+    /// Caches: none.
+    pub caches: usize,
+}
+
+impl Memory {
+    /// All of them together.
+    pub fn total(&self) -> usize {
+        self.heads + self.head_index + self.directory + self.resident_ids + self.codes + self.caches
+    }
+}
+
+impl Index {
+    /// Opens the version in force of the index in `dir`.
+    ///
+    /// When another version is published while this one is being opened, and its files go, the new one is
+    /// opened instead.
+    ///
+    /// # Errors
+    /// [`OpenError`] naming the file that is missing, damaged, or not of this index.
+    pub fn open(dir: &Path) -> Result<Index, OpenError> {
+        let first = current(dir)?;
+        let refused = match Index::open_version(dir, first) {
+            Ok(index) => return Ok(index),
+            Err(refused) => refused,
+        };
+        match current(dir) {
+            Ok(now) if now != first => Index::open_version(dir, now),
+            _ => Err(refused),
+        }
+    }
+
+    pub(crate) fn open_version(dir: &Path, version: Current) -> Result<Index, OpenError> {
+        let manifest = Manifest::open(dir, version)?;
+        let shape = Shape::of(dir, &manifest)?;
+        let manifest_path = dir.join(manifest_name(manifest.version));
+        let segment = only_segment(&manifest_path, &manifest)?;
+        let open = |kind| open_section(dir, &manifest_path, segment, kind, &shape);
+
+        let codes = open(SectionKind::Codes)?;
+        let vectors = open(SectionKind::Vectors)?;
+        let ids = open(SectionKind::Ids)?;
+        let heads = read_heads(open(SectionKind::Heads)?, &shape)?;
+        let head_index = match segment.section(SectionKind::Graph) {
+            Some(_) => read_graph(open(SectionKind::Graph)?, &heads)?,
+            None => HeadIndex::Flat,
+        };
+        let directory = read_directory(open(SectionKind::Directory)?, &shape, codes.body_bytes())?;
+        Ok(Index {
+            dir: dir.to_owned(),
+            codes: codes.path().to_owned(),
+            codes_bytes: codes.body_bytes(),
+            vectors: vectors.path().to_owned(),
+            ids: ids.path().to_owned(),
+            heads,
+            head_index,
+            directory,
+            shape,
+            manifest,
+        })
+    }
+
+    /// The directory it was opened from.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What the index says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// How its vectors are compared.
+    pub fn metric(&self) -> Metric {
+        self.shape.metric
+    }
+
+    /// Element type of its vectors.
+    pub fn dtype(&self) -> DType {
+        self.shape.dtype
+    }
+
+    /// Elements of a vector.
+    pub fn dim(&self) -> usize {
+        self.shape.dim
+    }
+
+    /// Bytes of a vector.
+    pub fn row_bytes(&self) -> usize {
+        self.shape.full.row_bytes
+    }
+
+    /// Number of vectors.
+    pub fn vectors(&self) -> u64 {
+        self.shape.vectors
+    }
+
+    /// Number of lists, and of heads.
+    pub fn lists(&self) -> u32 {
+        self.heads.count()
+    }
+
+    /// What the hashes of its lists and pages are seeded with.
+    pub fn uuid(&self) -> u128 {
+        self.shape.uuid
+    }
+
+    /// How vectors and queries become rows of head space.
+    pub fn space(&self) -> HeadSpace {
+        self.shape.space
+    }
+
+    /// Centres of the lists, in head space.
+    pub fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
+    /// Finds the nearest heads.
+    pub fn head_index(&self) -> &HeadIndex {
+        &self.head_index
+    }
+
+    /// Where each list lies.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Shape of the lists.
+    pub fn list_layout(&self) -> FullLayout {
+        self.shape.full
+    }
+
+    /// Shape of the pages of vectors.
+    pub fn page_layout(&self) -> PageLayout {
+        self.shape.pages
+    }
+
+    /// Shape of the pages of ids.
+    pub fn id_pages(&self) -> IdPages {
+        self.shape.ids
+    }
+
+    /// The file of the lists; its body starts at [`BODY_AT`](crate::format::BODY_AT).
+    pub fn codes_path(&self) -> &Path {
+        &self.codes
+    }
+
+    /// Bytes of the body of the lists' file.
+    pub fn codes_bytes(&self) -> u64 {
+        self.codes_bytes
+    }
+
+    /// The file of the vectors' pages.
+    pub fn vectors_path(&self) -> &Path {
+        &self.vectors
+    }
+
+    /// The file of the ids' pages.
+    pub fn ids_path(&self) -> &Path {
+        &self.ids
+    }
+
+    /// Bytes of memory it holds.
+    pub fn memory(&self) -> Memory {
+        Memory {
+            heads: self.heads.memory_bytes(),
+            head_index: self.head_index.memory_bytes(),
+            directory: self.directory.memory_bytes(),
+            ..Memory::default()
+        }
+    }
+
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+}
+
+fn open_section(
+    dir: &Path,
+    manifest_path: &Path,
+    segment: &SegmentEntry,
+    kind: SectionKind,
+    shape: &Shape,
+) -> Result<SectionReader, OpenError> {
+    SectionReader::open(dir, segment.required(manifest_path, kind)?, kind, shape)
+}
+
+fn read_heads(mut section: SectionReader, shape: &Shape) -> Result<Heads, OpenError> {
+    let refused = |e: crate::heads::HeadsError, path: &Path| {
+        OpenError::field(path, "heads", e, "heads of the manifest")
+    };
+    // The header's check has compared count, dimension and type with the body's length.
+    let (dtype, dim) = (shape.space.dtype(shape.dtype), shape.space.dim(shape.dim));
+    let Ok(count) = usize::try_from(shape.lists) else {
+        return Err(OpenError::field(
+            section.path(),
+            "count",
+            shape.lists,
+            "a number this machine can count",
+        ));
+    };
+    let mut heads = Heads::zeroed(dtype, dim, count).map_err(|e| refused(e, section.path()))?;
+    section.read(heads.rows_mut())?;
+    section.finish()?;
+    Ok(heads)
+}
+
+fn read_graph(mut section: SectionReader, heads: &Heads) -> Result<HeadIndex, OpenError> {
+    let path = section.path().to_owned();
+    let body = section.read_all()?;
+    section.finish()?;
+    let graph = HnswGraph::from_bytes(&body, heads.count())
+        .map_err(|e| OpenError::field(&path, "graph", e, format!("a graph over {} heads", heads.count())))?;
+    Ok(HeadIndex::Graph(graph))
+}
+
+fn read_directory(
+    mut section: SectionReader,
+    shape: &Shape,
+    codes_bytes: u64,
+) -> Result<Directory, OpenError> {
+    let path = section.path().to_owned();
+    let body = section.read_all()?;
+    section.finish()?;
+    let expected = DirectoryShape {
+        lists: shape.lists,
+        vectors: shape.vectors,
+        entry_bytes: shape.full.entry_bytes(),
+        codes_bytes,
+    };
+    Directory::parse(&path, &body, expected)
+}

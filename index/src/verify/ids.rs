@@ -1,0 +1,170 @@
+//! The section of ids: sorted, without gaps or repetition, and leading to every position once.
+use std::path::{Path, PathBuf};
+
+use fs_err::File;
+use fs_err::os::unix::fs::FileExt;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::watch::Watch;
+use super::{VerifyError, open};
+use crate::Index;
+use crate::format::{BODY_AT, ID_PAGE_BYTES, IdPages, OpenError, SectionKind};
+
+/// What the section of ids says, kept for the checks of the other sections.
+pub(super) struct FirstIds {
+    layout: IdPages,
+    count: u64,
+    /// First id of each page.
+    firsts: Vec<u64>,
+    /// Of all pairs, whatever their order.
+    pub(super) pair_sum: u64,
+    file: File,
+    path: PathBuf,
+}
+
+/// What a pair of id and position adds to a sum over all of them.
+pub(super) fn pair_hash(id: u64, position: u32) -> u64 {
+    let mut pair = [0; 12];
+    let (id_half, position_half) = pair.split_at_mut(8);
+    id_half.copy_from_slice(&id.to_le_bytes());
+    position_half.copy_from_slice(&position.to_le_bytes());
+    xxh3_64(&pair)
+}
+
+/// Checks the section from end to end.
+pub(super) fn check(index: &Index, watch: &mut Watch<'_>) -> Result<FirstIds, VerifyError> {
+    watch.name("ids");
+    let mut section = open(index, SectionKind::Ids)?;
+    let path = section.path().to_owned();
+    let layout = index.id_pages();
+    let count = index.vectors();
+    let mut firsts = Vec::new();
+    let mut positions = Bitmap::new(count);
+    let mut last_id = None;
+    let mut pair_sum = 0_u64;
+    let mut page = vec![0; ID_PAGE_BYTES];
+    for number in 0..layout.pages(count) {
+        section.read(&mut page)?;
+        let pairs = read_pairs(&path, &layout, count, number, &page)?;
+        let used = pairs.len() * (layout.id_bytes.get() + 4);
+        check_zeros(&path, &page, used, format!("ids page {number}"))?;
+        firsts.extend(pairs.first().map(|&(id, _)| id));
+        for (id, position) in pairs {
+            if last_id.is_some_and(|last| last >= id) {
+                let field = format!("id in page {number}");
+                return Err(OpenError::field(&path, field, id, "ids in ascending order, each once").into());
+            }
+            last_id = Some(id);
+            if !positions.set(position) {
+                let field = format!("position of id {id} in page {number}");
+                let expected = format!("a position below {count} that no other id has");
+                return Err(OpenError::field(&path, field, position, expected).into());
+            }
+            pair_sum = pair_sum.wrapping_add(pair_hash(id, position));
+        }
+        watch.step(ID_PAGE_BYTES as u64)?;
+    }
+    let tail = section.read_all()?;
+    if tail != layout.tail(&firsts) {
+        let field = "first ids of the pages";
+        return Err(OpenError::field(&path, field, "another content", "those of the pages").into());
+    }
+    section.finish()?;
+    let file = File::open(&path).map_err(|e| OpenError::read(&path, e))?;
+    Ok(FirstIds { layout, count, firsts, pair_sum, file, path })
+}
+
+fn read_pairs(
+    path: &Path,
+    layout: &IdPages,
+    count: u64,
+    number: u64,
+    page: &[u8],
+) -> Result<Vec<(u64, u32)>, OpenError> {
+    let per_page = layout.page_entries();
+    let before = number * per_page as u64;
+    let entries = (count - before).min(per_page as u64) as usize; // CAST: at most a page's
+    layout.read_page(number, page, entries).map_err(|(found, expected)| OpenError::Checksum {
+        path: path.to_owned(),
+        what: format!("ids page {number}"),
+        found: format!("{found:08x}"),
+        expected: format!("{expected:08x}"),
+    })
+}
+
+/// Checks that nothing but zeros follows what a page holds, its checksum apart.
+pub(super) fn check_zeros(path: &Path, page: &[u8], used: usize, what: String) -> Result<(), OpenError> {
+    let end = page.len().saturating_sub(4);
+    match page.get(used..end).and_then(|rest| rest.iter().position(|&b| b != 0)) {
+        Some(at) => Err(OpenError::field(
+            path,
+            format!("padding of {what} at byte {}", used + at),
+            "not zero",
+            "zero",
+        )),
+        None => Ok(()),
+    }
+}
+
+impl FirstIds {
+    /// Pages of the section.
+    pub(super) fn pages(&self) -> u64 {
+        self.firsts.len() as u64
+    }
+
+    /// Finds positions of ids that are asked for in ascending order.
+    pub(super) fn lookup(&self) -> Lookup<'_> {
+        Lookup { ids: self, page: None, pairs: Vec::new() }
+    }
+}
+
+/// Keeps the page that was needed last.
+pub(super) struct Lookup<'a> {
+    ids: &'a FirstIds,
+    page: Option<usize>,
+    pairs: Vec<(u64, u32)>,
+}
+
+impl Lookup<'_> {
+    /// The position of an id, if it is one of the index's.
+    pub(super) fn position(&mut self, id: u64) -> Result<Option<u32>, OpenError> {
+        let ids = self.ids;
+        let Some(page) = ids.firsts.partition_point(|&first| first <= id).checked_sub(1) else {
+            return Ok(None);
+        };
+        if self.page != Some(page) {
+            let mut bytes = vec![0; ID_PAGE_BYTES];
+            let offset = BODY_AT + page as u64 * ID_PAGE_BYTES as u64;
+            ids.file.read_exact_at(&mut bytes, offset).map_err(|e| OpenError::read(&ids.path, e))?;
+            self.pairs = read_pairs(&ids.path, &ids.layout, ids.count, page as u64, &bytes)?;
+            self.page = Some(page);
+        }
+        let found = self.pairs.binary_search_by_key(&id, |&(id, _)| id);
+        Ok(found.ok().and_then(|at| self.pairs.get(at)).map(|&(_, position)| position))
+    }
+}
+
+/// A bit per position.
+struct Bitmap {
+    words: Vec<u64>,
+    bits: u64,
+}
+
+impl Bitmap {
+    fn new(bits: u64) -> Bitmap {
+        // CAST: at most 2^32 positions.
+        Bitmap { words: vec![0; bits.div_ceil(64) as usize], bits }
+    }
+
+    /// Sets a bit; `false` when it was set before or is out of range.
+    fn set(&mut self, position: u32) -> bool {
+        if u64::from(position) >= self.bits {
+            return false;
+        }
+        let Some(word) = self.words.get_mut(position as usize / 64) else { return false };
+        let bit = 1 << (position % 64);
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
+    }
+}

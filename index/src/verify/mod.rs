@@ -1,0 +1,137 @@
+//! Reading an index from end to end to see whether it is whole.
+//!
+//! Shallow: what opening checks, and the hash of every file. Deep: besides, that the files say the same
+//! about every vector. Files are read front to back once; memory is bounded by
+//! [`replicas::BATCH`] and a few bits per vector.
+#![deny(clippy::indexing_slicing)]
+
+mod ids;
+mod lists;
+mod records;
+mod replicas;
+mod watch;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use crate::Index;
+use crate::format::{OpenError, SectionKind, manifest_name};
+use crate::open::section::{PIECE_BYTES, SectionReader, only_segment};
+use watch::Watch;
+
+/// What was checked, all of it good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// Version of the index.
+    pub version: u64,
+    /// Whether the content was compared, not the hashes alone.
+    pub deep: bool,
+    /// Section files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Vectors in the index.
+    pub vectors: u64,
+    /// Lists in the index.
+    pub lists: u64,
+    /// Entries of all lists, primaries and replicas.
+    pub copies: u64,
+    /// Lists, pages of vectors and pages of ids whose own hash was checked: 0 unless deep.
+    pub hashes: u64,
+    /// Replicas compared with their vector: 0 unless deep.
+    pub replicas: u64,
+}
+
+/// How far verifying has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyProgress<'a> {
+    /// What is being read.
+    pub what: &'a str,
+    /// Bytes read so far.
+    pub done_bytes: u64,
+    /// Bytes to read in all.
+    pub total_bytes: u64,
+}
+
+/// Why an index did not pass.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// A file is missing, damaged or contradicts another; it names the file and the place.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It was told to stop before the end. Nothing wrong was found up to there.
+    #[error("stopped after {done_bytes} of {total_bytes} bytes, nothing wrong so far")]
+    Stopped {
+        /// Bytes read so far.
+        done_bytes: u64,
+        /// Bytes to read in all.
+        total_bytes: u64,
+    },
+}
+
+/// Verifies the version in force of the index in `dir`.
+///
+/// # Errors
+/// [`VerifyError::Open`] for the first thing found wrong, [`VerifyError::Stopped`] soon after `stop` becomes
+/// true.
+pub fn verify(
+    dir: &Path,
+    deep: bool,
+    progress: &mut dyn FnMut(VerifyProgress<'_>),
+    stop: &AtomicBool,
+) -> Result<VerifyReport, VerifyError> {
+    let index = Index::open(dir)?;
+    let manifest = index.manifest();
+    let mut report = VerifyReport {
+        version: manifest.version,
+        deep,
+        files: manifest.files().count(),
+        bytes: manifest.index_bytes(),
+        vectors: index.vectors(),
+        lists: u64::from(index.lists()),
+        copies: index.directory().copies(),
+        hashes: 0,
+        replicas: 0,
+    };
+    let mut watch = Watch::new(progress, stop, manifest.index_bytes());
+    let resident = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory];
+    let opened = manifest.segments.iter().flat_map(|s| &s.sections);
+    let opened = opened.filter(|section| resident.iter().any(|kind| kind.name() == section.kind));
+    watch.name("memory");
+    watch.step(opened.map(|section| section.bytes).sum())?;
+    if deep {
+        let first_ids = ids::check(&index, &mut watch)?;
+        report.hashes = first_ids.pages() + index.page_layout().pages(index.vectors()) + report.lists;
+        report.replicas = lists::check(&index, &first_ids, &mut watch)?;
+    } else {
+        for kind in [SectionKind::Codes, SectionKind::Vectors, SectionKind::Ids] {
+            let mut section = open(&index, kind)?;
+            watch.name(kind.name());
+            hash(&mut section, &mut watch)?;
+            section.finish()?;
+        }
+    }
+    Ok(report)
+}
+
+/// Opens a section of an index that was opened before.
+fn open(index: &Index, kind: SectionKind) -> Result<SectionReader, OpenError> {
+    let manifest_path = index.dir().join(manifest_name(index.manifest().version));
+    let segment = only_segment(&manifest_path, index.manifest())?;
+    SectionReader::open(index.dir(), segment.required(&manifest_path, kind)?, kind, index.shape())
+}
+
+fn hash(section: &mut SectionReader, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
+    let mut piece = vec![0; PIECE_BYTES];
+    while section.left() > 0 {
+        let bytes = section.left().min(PIECE_BYTES as u64);
+        let piece = piece.get_mut(..bytes as usize).unwrap_or_default(); // CAST: at most PIECE_BYTES
+        section.read(piece)?;
+        watch.step(bytes)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

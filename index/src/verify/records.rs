@@ -1,0 +1,100 @@
+//! The section of vectors, record by record.
+use std::path::{Path, PathBuf};
+
+use super::ids::check_zeros;
+use super::watch::Watch;
+use super::{VerifyError, open};
+use crate::Index;
+use crate::format::{OpenError, PageLayout, Record, SectionKind};
+use crate::open::section::{PIECE_BYTES, SectionReader};
+
+/// Reads pages from front to back, checking each.
+pub(super) struct Records {
+    section: SectionReader,
+    path: PathBuf,
+    layout: PageLayout,
+    uuid: u128,
+    count: u64,
+    /// Pages read together.
+    buf: Vec<u8>,
+    /// Number of the first page in `buf`, and how many there are.
+    first_page: u64,
+    pages: u64,
+    /// Position of the next record.
+    next: u64,
+}
+
+impl Records {
+    pub(super) fn open(index: &Index) -> Result<Records, OpenError> {
+        let section = open(index, SectionKind::Vectors)?;
+        let path = section.path().to_owned();
+        Ok(Records {
+            section,
+            path,
+            layout: index.page_layout(),
+            uuid: index.uuid(),
+            count: index.vectors(),
+            buf: Vec::new(),
+            first_page: 0,
+            pages: 0,
+            next: 0,
+        })
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The next record; there must be one.
+    pub(super) fn next(&mut self, watch: &mut Watch<'_>) -> Result<Record<'_>, VerifyError> {
+        let per_page = self.layout.page_records() as u64;
+        let (page, slot) = (self.next / per_page, self.next % per_page);
+        if page >= self.first_page + self.pages {
+            self.read_pages(watch)?;
+        }
+        self.next += 1;
+        let at = (page - self.first_page) as usize * self.layout.page_bytes(); // CAST: inside `buf`
+        let bytes = self.buf.get(at..at + self.layout.page_bytes()).unwrap_or_default();
+        Ok(self.layout.record(bytes, slot as usize)) // CAST: below the records of a page
+    }
+
+    fn read_pages(&mut self, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
+        let page_bytes = self.layout.page_bytes();
+        let wanted = (PIECE_BYTES / page_bytes).max(1) as u64 * page_bytes as u64;
+        let bytes = wanted.min(self.section.left());
+        self.first_page += self.pages;
+        self.pages = bytes / page_bytes as u64;
+        self.buf.resize(bytes as usize, 0); // CAST: at most PIECE_BYTES or a page
+        self.section.read(&mut self.buf)?;
+        for (number, page) in (self.first_page..).zip(self.buf.chunks_exact(page_bytes)) {
+            check_page(&self.path, &self.layout, self.uuid, number, page)?;
+            let per_page = self.layout.page_records() as u64;
+            let records = (self.count - number * per_page).min(per_page);
+            let used = records as usize * self.layout.record_bytes(); // CAST: inside a page
+            check_zeros(&self.path, page, used, format!("page {number}"))?;
+        }
+        watch.step(bytes)
+    }
+
+    /// After the last record.
+    pub(super) fn finish(self) -> Result<(), OpenError> {
+        self.section.finish()
+    }
+}
+
+/// Checks a page's own sum.
+pub(super) fn check_page(
+    path: &Path,
+    layout: &PageLayout,
+    uuid: u128,
+    number: u64,
+    page: &[u8],
+) -> Result<(), OpenError> {
+    layout.check_page(uuid, number, page).map_err(|(found, expected)| OpenError::Checksum {
+        path: path.to_owned(),
+        what: format!("page {number}"),
+        found: format!("{found:08x}"),
+        expected: format!("{expected:08x}"),
+    })
+}

@@ -1,0 +1,158 @@
+use std::path::PathBuf;
+
+use fs_err as fs;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::*;
+use crate::format::{BODY_AT, CURRENT, Current, Manifest, current, hash_hex};
+use crate::testing::TestIndex;
+use crate::{DType, Metric};
+
+fn run(dir: &Path, deep: bool) -> Result<VerifyReport, VerifyError> {
+    verify(dir, deep, &mut |_| {}, &AtomicBool::new(false))
+}
+
+fn written(index: &TestIndex) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    index.write(dir.path());
+    dir
+}
+
+/// Rewrites a section's body and every hash that covers the whole file, so that only content gives it away.
+fn rewrite(dir: &Path, kind: SectionKind, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut manifest = Manifest::open(dir, current(dir).unwrap()).unwrap();
+    let entry = manifest.segments[0].sections.iter_mut().find(|s| s.kind == kind.name()).unwrap();
+    let path = dir.join(&entry.file);
+    let bytes = fs::read(&path).unwrap();
+    let (header, body) = bytes.split_at(BODY_AT as usize);
+    let mut body = body.to_vec();
+    change(&mut body);
+    entry.hash = hash_hex(xxh3_128(&body));
+    fs::write(&path, [header, &body].concat()).unwrap();
+    let bytes = manifest.to_bytes();
+    fs::write(dir.join(manifest_name(manifest.version)), &bytes).unwrap();
+    fs::write(dir.join(CURRENT), Current::of(manifest.version, &bytes).to_bytes()).unwrap();
+}
+
+fn refused(dir: &Path) -> String {
+    match run(dir, true) {
+        Err(VerifyError::Open(error)) => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_whole_index_of_every_kind_passes() {
+    for metric in Metric::ALL {
+        for dtype in DType::ALL {
+            let mut index = TestIndex::random(metric, dtype, 9, 700);
+            index.graph = dtype == DType::F32;
+            let dir = written(&index);
+            let shallow = run(dir.path(), false).unwrap();
+            assert_eq!((shallow.vectors, shallow.lists, shallow.copies), (700, 70, 1400));
+            let deep = run(dir.path(), true).unwrap();
+            assert_eq!((deep.replicas, deep.deep, deep.bytes), (700, true, shallow.bytes));
+        }
+    }
+}
+
+#[test]
+fn any_flipped_byte_of_any_file_is_found() {
+    let mut index = TestIndex::random(Metric::Cosine, DType::F16, 5, 60);
+    index.graph = true;
+    let dir = written(&index);
+    let names: Vec<PathBuf> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(names.len(), 8);
+    for path in names {
+        let good = fs::read(&path).unwrap();
+        let step = (good.len() / 200).max(1);
+        for at in (0..good.len()).step_by(step) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            fs::write(&path, &bad).unwrap();
+            for deep in [false, true] {
+                let error = run(dir.path(), deep).expect_err("a flipped byte");
+                let name = path.file_name().unwrap().to_str().unwrap();
+                // A changed name in CURRENT is a file that is not there.
+                let named = error.to_string().contains(name) || name == CURRENT;
+                assert!(named, "{name} byte {at}: {error}");
+            }
+        }
+        for bytes in [&good[..good.len() - 1], &good[..good.len() / 2], &[], &[&good[..], &[0]].concat()] {
+            fs::write(&path, bytes).unwrap();
+            assert!(run(dir.path(), false).is_err(), "{} of {} bytes", path.display(), bytes.len());
+        }
+        fs::write(&path, &good).unwrap();
+    }
+    run(dir.path(), true).unwrap();
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let index = TestIndex::random(Metric::L2, DType::U8, 5, 60);
+    let dir = written(&index);
+    fs::remove_file(dir.path().join("vectors-1")).unwrap();
+    assert!(refused(dir.path()).contains("vectors-1"));
+    fs::remove_file(dir.path().join(CURRENT)).unwrap();
+    assert!(matches!(run(dir.path(), false), Err(VerifyError::Open(OpenError::NotAnIndex { .. }))));
+}
+
+#[test]
+fn files_of_another_index_are_refused() {
+    let (one, mut other) =
+        (TestIndex::random(Metric::L2, DType::U8, 5, 60), TestIndex::random(Metric::L2, DType::U8, 5, 60));
+    other.rows[0] ^= 1;
+    let (dir, other) = (written(&one), written(&other));
+    for name in ["heads-1", "directory-1", "codes-1", "vectors-1", "ids-1"] {
+        let good = fs::read(dir.path().join(name)).unwrap();
+        fs::copy(other.path().join(name), dir.path().join(name)).unwrap();
+        let error = refused(dir.path());
+        assert!(error.contains("uuid") && error.contains(name), "{error}");
+        fs::write(dir.path().join(name), good).unwrap();
+    }
+}
+
+#[test]
+fn contradictions_behind_good_hashes_are_found() {
+    let index = TestIndex::random(Metric::Cosine, DType::F32, 5, 1500);
+    let layout = crate::format::PageLayout::new(20, Metric::Cosine, crate::format::IdBytes::Four);
+    let uuid = Index::open(written(&index).path()).unwrap().uuid();
+    // A vector that its page vouches for but the list does not hold.
+    let dir = written(&index);
+    rewrite(dir.path(), SectionKind::Vectors, |body| {
+        let mut page = body[..layout.page_bytes() - 4].to_vec();
+        page[3] ^= 1;
+        layout.finish_page(uuid, 0, &mut page);
+        body[..page.len()].copy_from_slice(&page);
+    });
+    run(dir.path(), false).unwrap();
+    assert!(refused(dir.path()).contains("vectors-1: entry 0"));
+
+    // Two ids that have each other's position.
+    let ids = crate::format::IdPages { id_bytes: crate::format::IdBytes::Four, uuid };
+    let swap = |from: usize, to: usize, positions_only: bool| {
+        let dir = written(&index);
+        rewrite(dir.path(), SectionKind::Ids, |body| {
+            let mut pairs = ids.read_page(0, &body[..4096], ids.page_entries()).unwrap();
+            pairs.swap(from, to);
+            if positions_only {
+                let id = pairs[from].0;
+                pairs[from].0 = pairs[to].0;
+                pairs[to].0 = id;
+            }
+            body[..4096].copy_from_slice(&ids.page(0, &pairs));
+        });
+        refused(dir.path())
+    };
+    assert!(swap(5, 6, true).contains("positions of ids"));
+    assert!(swap(5, 6, false).contains("ascending"));
+}
+
+#[test]
+fn it_stops_when_told() {
+    let dir = written(&TestIndex::random(Metric::L2, DType::U8, 5, 60));
+    for deep in [false, true] {
+        let stopped = verify(dir.path(), deep, &mut |_| {}, &AtomicBool::new(true));
+        assert!(matches!(stopped, Err(VerifyError::Stopped { .. })));
+    }
+}

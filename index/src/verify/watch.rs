@@ -1,0 +1,45 @@
+//! Progress and the wish to stop.
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{VerifyError, VerifyProgress};
+
+/// Bytes between two reports.
+const REPORT_BYTES: u64 = 8 << 20;
+
+pub(super) struct Watch<'a> {
+    progress: &'a mut dyn FnMut(VerifyProgress<'_>),
+    stop: &'a AtomicBool,
+    what: &'static str,
+    done_bytes: u64,
+    total_bytes: u64,
+    reported_bytes: u64,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(
+        progress: &'a mut dyn FnMut(VerifyProgress<'_>),
+        stop: &'a AtomicBool,
+        total_bytes: u64,
+    ) -> Watch<'a> {
+        Watch { progress, stop, what: "", done_bytes: 0, total_bytes, reported_bytes: 0 }
+    }
+
+    /// Says what is read from here on.
+    pub(super) fn name(&mut self, what: &'static str) {
+        self.what = what;
+    }
+
+    /// Counts bytes as read, and gives up when that is wanted.
+    pub(super) fn step(&mut self, bytes: u64) -> Result<(), VerifyError> {
+        self.done_bytes += bytes;
+        let (done_bytes, total_bytes) = (self.done_bytes, self.total_bytes);
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(VerifyError::Stopped { done_bytes, total_bytes });
+        }
+        if done_bytes - self.reported_bytes >= REPORT_BYTES {
+            self.reported_bytes = done_bytes;
+            (self.progress)(VerifyProgress { what: self.what, done_bytes, total_bytes });
+        }
+        Ok(())
+    }
+}
