@@ -1,0 +1,42 @@
+//! What a query gets back.
+
+/// One vector found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbour {
+    /// The caller's number for it.
+    pub id: u64,
+    /// Squared L2, `1 - cos`, or the inner product itself.
+    pub distance: f32,
+}
+
+/// What answering took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Lists chosen.
+    pub lists: u32,
+    /// Requests to the disk, after neighbouring lists were merged.
+    pub reads: u32,
+    /// 4 KiB pages of the file that the requests touch.
+    pub pages: u32,
+    /// Groups of reads that waited for the group before: 1, or 2 when a failed read was repeated.
+    pub rounds: u32,
+    /// Bytes requested.
+    pub read_bytes: u64,
+    /// Vectors compared, copies counted each time.
+    pub vectors_scanned: u64,
+    /// Distances to heads computed.
+    pub head_distances: u32,
+}
+
+/// The answer to one query.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Answer {
+    /// Best first, ties by id. Fewer than asked for when the lists read hold fewer.
+    pub neighbours: Vec<Neighbour>,
+    /// What it took.
+    pub work: Work,
+    /// Microseconds from the moment a worker took the query to its answer.
+    pub latency_us: f32,
+    /// Lists that could not be read or were damaged, and were left out: the answer is not whole unless 0.
+    pub damaged: u32,
+}

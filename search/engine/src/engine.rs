@@ -1,0 +1,258 @@
+//! The engine: workers, their queue, and the ways to hand in queries.
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use spandrel_index::Index;
+use spandrel_index::format::BODY_AT;
+use spandrel_io::{Backend, BackendChoice, Direct, ReadFile, Reader, ReaderError, open_reader};
+
+use crate::damage::DamageLog;
+use crate::job::{Job, JobState, Reply};
+use crate::validate::check_queries;
+use crate::worker::Worker;
+use crate::{Answer, Damage, EngineError, SearchError, SearchParams};
+
+/// Threads, and queries in flight on each, that an engine accepts.
+const COUNT_MAX: usize = 1024;
+/// Requests that may wait for a worker.
+const QUEUE: usize = 1024;
+/// Reads that one worker keeps at the disk at once; more wait in its reader.
+const DEPTH: usize = 128;
+
+/// How an engine runs. None of it changes an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Worker threads, 1 to 1024.
+    pub threads: usize,
+    /// Queries that each worker keeps in flight, 1 to 1024.
+    pub in_flight: usize,
+    /// What carries the reads.
+    pub io: BackendChoice,
+    /// Whether reads pass the page cache by.
+    pub direct: Direct,
+}
+
+impl Default for EngineConfig {
+    /// A thread per processor, four queries in flight on each, the fastest reads there are.
+    fn default() -> EngineConfig {
+        let threads = thread::available_parallelism().map_or(1, |n| n.get().min(COUNT_MAX));
+        EngineConfig { threads, in_flight: 4, io: BackendChoice::default(), direct: Direct::default() }
+    }
+}
+
+/// How the lists are being read. Figures are worth nothing without it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IoReport {
+    /// What carries the reads.
+    pub backend: Backend,
+    /// Whether they pass the page cache by.
+    pub direct: bool,
+    /// Why the backend is not io_uring although it might have been. A warning for the user.
+    pub fallback: Option<String>,
+}
+
+/// Queries handed in together with their own terms.
+#[derive(Debug)]
+pub struct Request {
+    /// Query rows of the index's element type, little-endian, back to back.
+    pub queries: Vec<u8>,
+    /// How to search.
+    pub params: SearchParams,
+    /// When to give up: queries not started by then are not answered.
+    pub deadline: Option<Instant>,
+    /// Set to true to give up.
+    pub stop: Option<Arc<AtomicBool>>,
+}
+
+/// Searches one open index.
+///
+/// Dropping it waits for what was handed in.
+pub struct Engine {
+    index: Arc<Index>,
+    io: IoReport,
+    damage: Arc<DamageLog>,
+    jobs: Option<Sender<Arc<Job>>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Opens the lists of `index` and starts the workers.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn open(index: Arc<Index>, config: EngineConfig) -> Result<Engine, EngineError> {
+        Engine::open_with(index, config, &mut || open_reader(config.io, DEPTH))
+    }
+
+    /// As [`Engine::open`], with readers of the caller's making, one per worker.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn open_with(
+        index: Arc<Index>,
+        config: EngineConfig,
+        readers: &mut dyn FnMut() -> Result<Box<dyn Reader>, ReaderError>,
+    ) -> Result<Engine, EngineError> {
+        for (field, found) in [("threads", config.threads), ("in-flight", config.in_flight)] {
+            if found == 0 || found > COUNT_MAX {
+                return Err(EngineError::Config { field, found, max: COUNT_MAX });
+            }
+        }
+        let file = ReadFile::open(index.codes_path(), config.direct)?;
+        let expected = BODY_AT + index.codes_bytes();
+        if file.len() != expected {
+            let path = index.codes_path().display().to_string();
+            return Err(EngineError::Changed { path, found: file.len(), expected });
+        }
+        let (sender, receiver) = bounded(QUEUE);
+        let damage = Arc::new(DamageLog::new(index.codes_path()));
+        let mut ready = Vec::with_capacity(config.threads);
+        for _ in 0..config.threads {
+            let mut reader = readers()?;
+            let slot = reader.add_file(Arc::clone(&file));
+            assert_eq!(slot, 0, "a reader came with files of its own");
+            ready.push(reader);
+        }
+        let Some(first) = ready.first() else { unreachable!("there is at least one thread") };
+        let io = IoReport {
+            backend: first.backend(),
+            direct: file.is_direct(),
+            fallback: first.fallback().map(ToString::to_string),
+        };
+        let mut engine =
+            Engine { index, io, damage, jobs: Some(sender), workers: Vec::with_capacity(config.threads) };
+        for (number, reader) in ready.into_iter().enumerate() {
+            let in_flight = config.in_flight as u32; // CAST: at most COUNT_MAX
+            let (index, damage) = (Arc::clone(&engine.index), Arc::clone(&engine.damage));
+            let worker = Worker::new(index, reader, receiver.clone(), damage, in_flight);
+            let thread = thread::Builder::new().name(format!("search-{number}"));
+            engine.workers.push(thread.spawn(move || worker.run()).map_err(EngineError::Thread)?);
+        }
+        Ok(engine)
+    }
+
+    /// The index it searches.
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// How the lists are being read.
+    pub fn io(&self) -> &IoReport {
+        &self.io
+    }
+
+    /// Lists found damaged or unreadable so far, up to 1000 of them, by number.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.damage.all()
+    }
+
+    /// Answers queries lying back to back, in their order. Blocks until all are answered.
+    ///
+    /// Workers take the queries one by one, each as many at a time as it keeps in flight.
+    ///
+    /// # Errors
+    /// [`SearchError`]; nothing is searched when the parameters or any query are refused.
+    pub fn search(&self, queries: &[u8], params: &SearchParams) -> Result<Vec<Answer>, SearchError> {
+        let request = Request { queries: queries.to_vec(), params: *params, deadline: None, stop: None };
+        self.search_request(request)
+    }
+
+    /// As [`Engine::search`], but gives up soon after `stop` becomes true.
+    ///
+    /// # Errors
+    /// [`SearchError`]; [`SearchError::Stopped`] when it was stopped.
+    pub fn search_until(
+        &self,
+        queries: &[u8],
+        params: &SearchParams,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Vec<Answer>, SearchError> {
+        let stop = Some(Arc::clone(stop));
+        self.search_request(Request { queries: queries.to_vec(), params: *params, deadline: None, stop })
+    }
+
+    fn search_request(&self, request: Request) -> Result<Vec<Answer>, SearchError> {
+        let (sender, receiver) = bounded(1);
+        // There is room for the one reply, so the send cannot block.
+        let reply = Box::new(move |result| drop(sender.send(result)));
+        if let Some((job, tickets)) = self.job(request, reply)? {
+            for _ in 0..tickets {
+                if self.jobs()?.send(Arc::clone(&job)).is_err() {
+                    break;
+                }
+            }
+        }
+        // The workers hold the job now; without any, it has replied as it was dropped.
+        receiver.recv().unwrap_or(Err(SearchError::Closed))
+    }
+
+    /// Hands in queries without waiting. `reply` is called with the answers on a worker's thread, and must
+    /// not block it.
+    ///
+    /// # Errors
+    /// [`SearchError`] when they are refused; `reply` is then not called. [`SearchError::Overloaded`] when
+    /// too many requests are waiting.
+    pub fn submit(
+        &self,
+        request: Request,
+        reply: impl FnOnce(Result<Vec<Answer>, SearchError>) + Send + 'static,
+    ) -> Result<(), SearchError> {
+        let Some((job, tickets)) = self.job(request, Box::new(reply))? else { return Ok(()) };
+        let jobs = self.jobs()?;
+        for ticket in 0..tickets {
+            match jobs.try_send(Arc::clone(&job)) {
+                Ok(()) => {}
+                Err(refused) if ticket == 0 => {
+                    job.withdraw();
+                    return Err(match refused {
+                        TrySendError::Full(_) => SearchError::Overloaded { queue: QUEUE },
+                        TrySendError::Disconnected(_) => SearchError::Closed,
+                    });
+                }
+                // One worker has it, which is enough.
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn jobs(&self) -> Result<&Sender<Arc<Job>>, SearchError> {
+        self.jobs.as_ref().ok_or(SearchError::Closed)
+    }
+
+    /// Checks a request: the job, and how many workers it is worth. Without any query it replies at once.
+    fn job(&self, request: Request, reply: Reply) -> Result<Option<(Arc<Job>, usize)>, SearchError> {
+        let Request { queries: rows, params, deadline, stop } = request;
+        let params = params.resolve(&self.index)?;
+        let queries = check_queries(&self.index, &rows)?;
+        if queries == 0 {
+            reply(Ok(Vec::new()));
+            return Ok(None);
+        }
+        let row_bytes = self.index.row_bytes();
+        let state = Mutex::new(JobState::new(queries, reply));
+        let job = Job { rows, row_bytes, params, deadline, stop, state };
+        Ok(Some((Arc::new(job), queries.min(self.workers.len()))))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Workers end when the queue is empty and has no sender.
+        self.jobs = None;
+        for worker in self.workers.drain(..) {
+            // A worker that panicked has dropped its jobs, which have replied.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Engine({}, {} threads)", self.index.dir().display(), self.workers.len())
+    }
+}

@@ -1,0 +1,83 @@
+//! Why the engine could not start, or a search gave no answer.
+use std::io;
+
+use spandrel_io::{OpenError, ReadError, ReaderError};
+
+use crate::{ParamsError, QueryError};
+
+/// Why an engine could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A number of threads or queries in flight that makes no sense.
+    #[error("{field} is {found}, expected 1 to {max}")]
+    Config {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        found: usize,
+        /// The largest value accepted.
+        max: usize,
+    },
+    /// The file of the lists cannot be opened as wanted.
+    #[error("the lists cannot be opened")]
+    Open(#[from] OpenError),
+    /// The file of the lists is not the one that was there when the index was opened. Open the index again.
+    #[error(
+        "{path}: {found} bytes, expected {expected}: it changed since the index was opened; open it again"
+    )]
+    Changed {
+        /// The file.
+        path: String,
+        /// Bytes it has now.
+        found: u64,
+        /// Bytes it had.
+        expected: u64,
+    },
+    /// The backend asked for cannot be had.
+    #[error("reads cannot be set up")]
+    Reader(#[from] ReaderError),
+    /// The system gives no more threads.
+    #[error("a search thread cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+/// Why a search gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SearchError {
+    /// The parameters do not fit the index.
+    #[error(transparent)]
+    Params(#[from] ParamsError),
+    /// A query is no vector of the index.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// Too much is waiting already. Try again later.
+    #[error("the queue of {queue} requests is full")]
+    Overloaded {
+        /// Requests that may wait.
+        queue: usize,
+    },
+    /// Its deadline passed before all of it was started.
+    #[error("the deadline passed with {answered} of {queries} queries answered")]
+    Deadline {
+        /// Queries answered before.
+        answered: usize,
+        /// Queries asked.
+        queries: usize,
+    },
+    /// It was told to stop.
+    #[error("stopped with {answered} of {queries} queries answered")]
+    Stopped {
+        /// Queries answered before.
+        answered: usize,
+        /// Queries asked.
+        queries: usize,
+    },
+    /// The backend that carries the reads broke down.
+    #[error("reading broke down")]
+    Reader(#[from] ReadError),
+    /// No search thread is left, because the engine is closing or its backend broke down.
+    #[error("no search thread is left; open the engine again")]
+    Closed,
+}

@@ -1,0 +1,119 @@
+//! What a caller asks for, and what that means for one index.
+use spandrel_index::Index;
+
+/// Lists read at most when a query gives epsilon alone.
+///
+/// In high dimensions many heads are nearly as far as the nearest, so that epsilon without a cap reads a
+/// large part of the index for some queries and gains next to nothing.
+pub const EPSILON_LISTS_MAX: u32 = 256;
+
+/// What a caller asks for.
+///
+/// With neither `epsilon` nor `max_lists`, both come from the index; `max_lists` alone means no epsilon;
+/// `epsilon` alone is capped at [`EPSILON_LISTS_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SearchParams {
+    /// Neighbours wanted: from 1 to the number of vectors.
+    pub k: usize,
+    /// A list is read iff its head is no farther than `1 + epsilon` times the nearest head: 0 or more.
+    pub epsilon: Option<f32>,
+    /// Lists read at most: 1 or more.
+    pub max_lists: Option<u32>,
+}
+
+impl SearchParams {
+    /// The index's own pruning.
+    pub fn new(k: usize) -> SearchParams {
+        SearchParams { k, epsilon: None, max_lists: None }
+    }
+
+    /// Checks the parameters against an index and fills in what was left open.
+    ///
+    /// # Errors
+    /// [`ParamsError`].
+    pub fn resolve(&self, index: &Index) -> Result<ResolvedParams, ParamsError> {
+        if self.k == 0 {
+            return Err(ParamsError::ZeroK);
+        }
+        if self.k as u64 > index.vectors() {
+            return Err(ParamsError::KTooLarge { k: self.k, vectors: index.vectors() });
+        }
+        let (epsilon, max_lists) = match (self.epsilon, self.max_lists) {
+            (None, None) => {
+                let default = index.manifest().search_default;
+                (Some(default.epsilon), default.max_lists)
+            }
+            (Some(epsilon), None) => (Some(epsilon), EPSILON_LISTS_MAX),
+            (epsilon, Some(max_lists)) => (epsilon, max_lists),
+        };
+        if let Some(found) = epsilon
+            && !(found >= 0.0 && found.is_finite())
+        {
+            return Err(ParamsError::Epsilon { found });
+        }
+        if max_lists == 0 {
+            return Err(ParamsError::ZeroLists);
+        }
+        Ok(ResolvedParams { k: self.k, epsilon, max_lists: max_lists.min(index.lists()) })
+    }
+}
+
+/// Parameters that fit the index they were resolved for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ResolvedParams {
+    k: usize,
+    epsilon: Option<f32>,
+    max_lists: u32,
+}
+
+impl ResolvedParams {
+    /// Neighbours wanted.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Pruning by distance, if any.
+    pub fn epsilon(&self) -> Option<f32> {
+        self.epsilon
+    }
+
+    /// Lists read at most, no more than there are.
+    pub fn max_lists(&self) -> u32 {
+        self.max_lists
+    }
+
+    /// Largest squared distance of a head whose list is read, when the nearest head is this far.
+    pub(crate) fn head_bound(&self, nearest: f32) -> f32 {
+        match self.epsilon {
+            // CAST: back to the precision of the distances compared with it.
+            Some(epsilon) => (f64::from(nearest) * (1.0 + f64::from(epsilon)).powi(2)) as f32,
+            None => f32::INFINITY,
+        }
+    }
+}
+
+/// Why parameters were refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParamsError {
+    /// No neighbour is wanted.
+    #[error("k is 0, expected at least 1")]
+    ZeroK,
+    /// More neighbours are wanted than there are vectors.
+    #[error("k is {k}, expected at most {vectors}, the vectors in the index")]
+    KTooLarge {
+        /// Neighbours wanted.
+        k: usize,
+        /// Vectors there are.
+        vectors: u64,
+    },
+    /// Not a distance ratio.
+    #[error("epsilon is {found}, expected a finite number of 0 or more")]
+    Epsilon {
+        /// The value given.
+        found: f32,
+    },
+    /// No list may be read.
+    #[error("max-lists is 0, expected at least 1")]
+    ZeroLists,
+}

@@ -1,0 +1,78 @@
+//! One list that has arrived: checked, then compared with the query.
+use spandrel_index::format::{FullLayout, list_hash};
+use spandrel_index::kernels::{Operation, PairKernel};
+use spandrel_index::{Index, Metric};
+
+use crate::DamageReason;
+use crate::fetch::ListPlace;
+use crate::top::TopK;
+
+/// Rows scored before their scores are looked at.
+const BLOCK_ROWS: usize = 256;
+
+/// A query ready to be compared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Prepared<'a> {
+    pub(crate) row: &'a [u8],
+    /// One over its length, under cosine.
+    pub(crate) inverse_norm: f32,
+}
+
+/// Compares lists of one index with queries. One per worker.
+pub(crate) struct Scanner {
+    kernel: PairKernel,
+    layout: FullLayout,
+    metric: Metric,
+    uuid: u128,
+    scores: [f32; BLOCK_ROWS],
+}
+
+impl Scanner {
+    pub(crate) fn new(index: &Index) -> Scanner {
+        let operation = match index.metric() {
+            Metric::L2 => Operation::SquaredL2,
+            Metric::InnerProduct | Metric::Cosine => Operation::InnerProduct,
+        };
+        Scanner {
+            kernel: PairKernel::new(operation, index.dtype(), index.dim()),
+            layout: index.list_layout(),
+            metric: index.metric(),
+            uuid: index.uuid(),
+            scores: [0.0; BLOCK_ROWS],
+        }
+    }
+
+    /// Whether `bytes` are those written for the list; nothing else may be done with them before.
+    pub(crate) fn check(&self, place: &ListPlace, bytes: &[u8]) -> Result<(), DamageReason> {
+        let found = list_hash(self.uuid, place.list, bytes);
+        if found == place.hash { Ok(()) } else { Err(DamageReason::Hash { found, expected: place.hash }) }
+    }
+
+    /// Offers every vector of a list of `count` entries that passed its check.
+    pub(crate) fn scan(&mut self, count: usize, bytes: &[u8], query: Prepared<'_>, top: &mut TopK) {
+        let list = self.layout.view(bytes, count);
+        let row_bytes = self.layout.row_bytes;
+        let mut first = 0;
+        for rows in list.vectors.chunks(BLOCK_ROWS * row_bytes) {
+            let scores = &mut self.scores[..rows.len() / row_bytes];
+            self.kernel.score_rows(query.row, rows, scores);
+            match self.metric {
+                Metric::L2 => {}
+                Metric::InnerProduct => scores.iter_mut().for_each(|s| *s = -*s),
+                Metric::Cosine => {
+                    for (at, score) in scores.iter_mut().enumerate() {
+                        let cosine = *score * query.inverse_norm * list.inverse_norm(first + at);
+                        // Rounding may pass 1; a NaN stays one.
+                        *score = if cosine > 1.0 { 0.0 } else { 1.0 - cosine };
+                    }
+                }
+            }
+            for (at, &score) in scores.iter().enumerate() {
+                if top.wants(score) {
+                    top.offer(score, list.id(first + at));
+                }
+            }
+            first += scores.len();
+        }
+    }
+}

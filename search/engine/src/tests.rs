@@ -1,0 +1,333 @@
+//! Whole searches over small indexes.
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crossbeam_channel::bounded;
+use spandrel_index::testing::{TestIndex, random_rows};
+use spandrel_index::{DType, Index, Metric, for_each_element};
+use spandrel_io::faults::{Fault, FaultRates, FaultyReader, Schedule};
+use spandrel_io::{BackendChoice, Direct, open_reader};
+
+use super::*;
+
+struct Made {
+    input: TestIndex,
+    index: Arc<Index>,
+    dir: tempfile::TempDir,
+}
+
+fn made(input: TestIndex) -> Made {
+    let dir = tempfile::tempdir().unwrap();
+    input.write(dir.path());
+    let index = Arc::new(Index::open(dir.path()).unwrap());
+    Made { input, index, dir }
+}
+
+fn config(threads: usize, in_flight: usize) -> EngineConfig {
+    EngineConfig { threads, in_flight, io: BackendChoice::Auto, direct: Direct::Auto }
+}
+
+fn engine(made: &Made) -> Engine {
+    Engine::open(Arc::clone(&made.index), config(2, 2)).unwrap()
+}
+
+/// An engine whose one worker meets these faults.
+fn faulty(made: &Made, schedule: Schedule) -> Engine {
+    let mut schedule = Some(schedule);
+    Engine::open_with(Arc::clone(&made.index), config(1, 4), &mut || {
+        let inner = open_reader(BackendChoice::Auto, 16)?;
+        Ok(Box::new(FaultyReader::new(inner, schedule.take().unwrap())))
+    })
+    .unwrap()
+}
+
+fn all_lists(made: &Made, k: usize) -> SearchParams {
+    SearchParams { k, epsilon: None, max_lists: Some(made.index.lists()) }
+}
+
+/// What must not depend on how the engine runs.
+fn found(answers: &[Answer]) -> Vec<(Vec<(u64, u32)>, Work)> {
+    let bits = |a: &Answer| a.neighbours.iter().map(|n| (n.id, n.distance.to_bits())).collect();
+    answers.iter().map(|a| (bits(a), a.work)).collect()
+}
+
+fn floats(dtype: DType, row: &[u8]) -> Vec<f64> {
+    let mut out = Vec::new();
+    for_each_element(dtype, row, |x| out.push(f64::from(x)));
+    out
+}
+
+fn true_distance(metric: Metric, a: &[f64], b: &[f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    match metric {
+        Metric::L2 => a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum(),
+        Metric::InnerProduct => dot(a, b),
+        Metric::Cosine => 1.0 - dot(a, b) / (dot(a, a) * dot(b, b)).sqrt(),
+    }
+}
+
+#[test]
+fn reading_every_list_gives_the_exact_neighbours() {
+    for metric in Metric::ALL {
+        for dtype in DType::ALL {
+            let made = made(TestIndex::random(metric, dtype, 12, 600));
+            let queries = random_rows(dtype, 12, 5, 9);
+            let answers = engine(&made).search(&queries, &all_lists(&made, 20)).unwrap();
+            for (query, answer) in queries.chunks(made.input.row_bytes()).zip(&answers) {
+                let query = floats(dtype, query);
+                let mut exact: Vec<(f64, u64)> = (0..600)
+                    .map(|at| {
+                        let row = floats(dtype, made.input.row(at));
+                        (true_distance(metric, &query, &row), made.input.ids[at])
+                    })
+                    .collect();
+                exact.sort_by(|a, b| a.0.total_cmp(&b.0));
+                if metric == Metric::InnerProduct {
+                    exact.reverse();
+                }
+                assert_eq!(answer.neighbours.len(), 20);
+                assert_eq!(answer.work.vectors_scanned, 1200, "every vector and its copy");
+                for (neighbour, (distance, id)) in answer.neighbours.iter().zip(exact) {
+                    let found = f64::from(neighbour.distance);
+                    let close = (found - distance).abs() <= 1e-5 * (1.0 + distance.abs());
+                    assert!(close, "{metric} {dtype}: {found} for {distance}");
+                    // Random floats have no ties; bytes may.
+                    assert!(neighbour.id == id || dtype.is_integer(), "{metric} {dtype}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn answers_do_not_depend_on_how_the_engine_runs() {
+    let mut input = TestIndex::random(Metric::L2, DType::F16, 10, 2000);
+    input.graph = true;
+    let made = made(input);
+    let queries = random_rows(DType::F16, 10, 60, 3);
+    let params = SearchParams { k: 10, epsilon: Some(0.4), max_lists: Some(30) };
+    let mut expected = None;
+    for io in [BackendChoice::Auto, BackendChoice::Pread] {
+        for direct in [Direct::Auto, Direct::Off] {
+            for (threads, in_flight) in [(1, 1), (2, 8), (4, 1)] {
+                let config = EngineConfig { threads, in_flight, io, direct };
+                let engine = Engine::open(Arc::clone(&made.index), config).unwrap();
+                let answers = found(&engine.search(&queries, &params).unwrap());
+                assert_eq!(*expected.get_or_insert_with(|| answers.clone()), answers, "{config:?}");
+            }
+        }
+    }
+    let expected = expected.unwrap();
+    let engine = engine(&made);
+    for (query, expected) in queries.chunks(20).zip(&expected) {
+        assert_eq!(found(&engine.search(query, &params).unwrap())[0], *expected, "one at a time");
+    }
+}
+
+#[test]
+fn faults_give_the_same_answer_or_counted_damage() {
+    let made = made(TestIndex::random(Metric::L2, DType::U8, 16, 1500));
+    let queries = random_rows(DType::U8, 16, 40, 3);
+    let params = SearchParams { k: 10, epsilon: None, max_lists: Some(40) };
+    let whole = engine(&made).search(&queries, &params).unwrap();
+
+    let harmless = FaultRates { interrupted: 0.2, short: 0.3, hold: 0.3, ..FaultRates::default() };
+    let engine = faulty(&made, Schedule::seeded(1, harmless));
+    assert_eq!(found(&engine.search(&queries, &params).unwrap()), found(&whole));
+    assert!(engine.damage().is_empty());
+
+    let harmful = FaultRates { error: 0.1, flip: 0.1, hold: 0.2, ..FaultRates::default() };
+    let engine = faulty(&made, Schedule::seeded(2, harmful));
+    let answers = engine.search(&queries, &params).unwrap();
+    let damaged = answers.iter().filter(|a| a.damaged > 0).count();
+    assert!(damaged > 10, "{damaged} answers met damage");
+    for (answer, whole) in answers.iter().zip(&whole) {
+        if answer.damaged == 0 {
+            assert_eq!(answer.neighbours, whole.neighbours);
+        }
+        // What is left out is left out; what is returned is true.
+        for neighbour in &answer.neighbours {
+            let at = made.input.ids.iter().position(|&id| id == neighbour.id).unwrap();
+            assert!(neighbour.distance >= whole.neighbours[0].distance);
+            assert!(at < 1500);
+        }
+        for pair in answer.neighbours.windows(2) {
+            assert!((pair[0].distance, pair[0].id) < (pair[1].distance, pair[1].id));
+        }
+    }
+    let damage = engine.damage();
+    assert!(damage.iter().any(|d| matches!(d.reason, DamageReason::Hash { .. })));
+    assert!(damage.iter().any(|d| matches!(d.reason, DamageReason::Read(_))));
+    assert!(damage[0].to_string().contains("codes-1: list "));
+}
+
+#[test]
+fn a_failed_merged_read_is_repeated_list_by_list() {
+    let made = made(TestIndex::random(Metric::L2, DType::U8, 16, 300));
+    let queries = random_rows(DType::U8, 16, 1, 3);
+    let whole = engine(&made).search(&queries, &all_lists(&made, 5)).unwrap();
+    assert_eq!((whole[0].work.reads, whole[0].work.rounds), (1, 1), "all lists are neighbours");
+
+    let broken = faulty(&made, Schedule::script([Fault::Error(5)]));
+    let again = broken.search(&queries, &all_lists(&made, 5)).unwrap();
+    assert_eq!((again[0].work.reads, again[0].work.rounds, again[0].damaged), (31, 2, 0));
+    assert_eq!(again[0].neighbours, whole[0].neighbours);
+
+    let broken = faulty(&made, Schedule::script([Fault::Error(5), Fault::None, Fault::Error(5)]));
+    let again = broken.search(&queries, &all_lists(&made, 5)).unwrap();
+    assert_eq!(again[0].damaged, 1);
+    assert_eq!(broken.damage()[0].list, 1);
+}
+
+#[test]
+fn a_damaged_list_is_left_out_and_the_rest_keeps_serving() {
+    let made = made(TestIndex::random(Metric::L2, DType::U8, 16, 300));
+    let entry = made.index.directory().entry(7);
+    let mut bytes = std::fs::read(made.index.codes_path()).unwrap();
+    bytes[4096 + 512 * entry.offset_units as usize] ^= 1;
+    std::fs::write(made.index.codes_path(), bytes).unwrap();
+    let engine = engine(&made);
+    let queries = random_rows(DType::U8, 16, 8, 3);
+    for answer in engine.search(&queries, &all_lists(&made, 5)).unwrap() {
+        assert_eq!((answer.damaged, answer.neighbours.len()), (1, 5));
+        assert_eq!(answer.work.vectors_scanned, 600 - entry.count() as u64);
+    }
+    let damage = engine.damage();
+    assert_eq!((damage.len(), damage[0].list), (1, 7), "remembered once");
+}
+
+#[test]
+fn epsilon_reads_the_lists_within_it() {
+    let made = made(TestIndex::random(Metric::L2, DType::F32, 4, 800));
+    let engine = engine(&made);
+    let queries = random_rows(DType::F32, 4, 20, 3);
+    for epsilon in [0.0, 0.3, 1.0] {
+        let params = SearchParams { k: 1, epsilon: Some(epsilon), max_lists: None };
+        for (query, answer) in queries.chunks(16).zip(engine.search(&queries, &params).unwrap()) {
+            let query = floats(DType::F32, query);
+            let distances: Vec<f64> = (0..made.index.lists())
+                .map(|head| {
+                    true_distance(Metric::L2, &query, &floats(DType::F32, made.index.heads().row(head)))
+                        .sqrt()
+                })
+                .collect();
+            let nearest = distances.iter().copied().fold(f64::INFINITY, f64::min);
+            let within =
+                distances.iter().filter(|&&d| d <= nearest * (1.0 + f64::from(epsilon)) * (1.0 + 1e-6));
+            assert_eq!(answer.work.lists as usize, within.count(), "epsilon {epsilon}");
+        }
+    }
+    let capped = SearchParams { k: 1, epsilon: Some(1e9), max_lists: Some(7) };
+    assert!(engine.search(&queries, &capped).unwrap().iter().all(|a| a.work.lists == 7));
+    let alone = SearchParams { k: 1, epsilon: None, max_lists: Some(9) };
+    assert!(engine.search(&queries, &alone).unwrap().iter().all(|a| a.work.lists == 9));
+    let default = engine.search(&queries, &SearchParams::new(1)).unwrap();
+    assert!(default.iter().all(|a| (1..=8).contains(&a.work.lists)), "the manifest's cap is 8");
+}
+
+#[test]
+fn k_may_be_more_than_was_scanned_but_not_more_than_there_is() {
+    let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 200));
+    let engine = engine(&made);
+    let query = random_rows(DType::U8, 8, 1, 3);
+    let few = SearchParams { k: 200, epsilon: None, max_lists: Some(1) };
+    let answer = engine.search(&query, &few).unwrap().remove(0);
+    assert_eq!(answer.neighbours.len() as u64, answer.work.vectors_scanned);
+    assert!(answer.neighbours.len() < 200);
+    assert_eq!(engine.search(&query, &all_lists(&made, 200)).unwrap()[0].neighbours.len(), 200);
+
+    let refused = |params| match engine.search(&query, &params) {
+        Err(SearchError::Params(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(all_lists(&made, 201)), ParamsError::KTooLarge { k: 201, vectors: 200 });
+    assert_eq!(refused(all_lists(&made, 0)), ParamsError::ZeroK);
+    for epsilon in [f32::NAN, -0.1, f32::INFINITY] {
+        let params = SearchParams { k: 1, epsilon: Some(epsilon), max_lists: None };
+        assert!(matches!(refused(params), ParamsError::Epsilon { .. }));
+    }
+    assert_eq!(refused(SearchParams { k: 1, epsilon: None, max_lists: Some(0) }), ParamsError::ZeroLists);
+}
+
+#[test]
+fn duplicates_and_the_smallest_indexes_work() {
+    // All vectors alike: every list is as far, the answers are the smallest ids.
+    let mut input = TestIndex::random(Metric::Cosine, DType::I8, 3, 100);
+    input.rows = [5, 250, 9].repeat(100);
+    input.graph = true;
+    let made = made(input);
+    let answer = engine(&made).search(&[5, 250, 9], &all_lists(&made, 10)).unwrap().remove(0);
+    let mut ids = made.input.ids.clone();
+    ids.sort_unstable();
+    assert_eq!(answer.neighbours.iter().map(|n| n.id).collect::<Vec<_>>(), ids[..10]);
+    assert!(answer.neighbours.iter().all(|n| (0.0..1e-6).contains(&n.distance)));
+
+    let mut input = TestIndex::random(Metric::InnerProduct, DType::F32, 1, 1);
+    input.copies = 1;
+    input.ids = vec![u64::MAX - 3];
+    let made = self::made(input);
+    let answer = engine(&made).search(&2.0_f32.to_le_bytes(), &SearchParams::new(1)).unwrap().remove(0);
+    assert_eq!(answer.neighbours[0].id, u64::MAX - 3);
+}
+
+#[test]
+fn queries_that_are_no_vectors_are_refused_by_number() {
+    let made = made(TestIndex::random(Metric::Cosine, DType::F32, 2, 50));
+    let engine = engine(&made);
+    let search = |queries: &[f32]| {
+        let bytes: Vec<u8> = queries.iter().flat_map(|x| x.to_le_bytes()).collect();
+        match engine.search(&bytes, &SearchParams::new(1)) {
+            Err(SearchError::Query(error)) => error,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(search(&[1.0, 2.0, 3.0, f32::NAN]), QueryError::NotFinite { query: 1, element: 1 });
+    assert_eq!(search(&[f32::INFINITY, 0.0]), QueryError::NotFinite { query: 0, element: 0 });
+    assert_eq!(search(&[1.0, 0.0, 0.0, -0.0]), QueryError::Zero { query: 1 });
+    assert!(matches!(search(&[1.0]), QueryError::Length { found: 4, row_bytes: 8, .. }));
+    assert!(engine.search(&[], &SearchParams::new(1)).unwrap().is_empty());
+}
+
+#[test]
+fn a_batch_stops_when_told_and_at_its_deadline() {
+    let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 200));
+    let engine = engine(&made);
+    let queries = random_rows(DType::U8, 8, 100, 3);
+    let stop = Arc::new(AtomicBool::new(true));
+    let stopped = engine.search_until(&queries, &SearchParams::new(1), &stop);
+    assert!(matches!(stopped, Err(SearchError::Stopped { answered: 0, queries: 100 })));
+    stop.store(false, Ordering::Relaxed);
+    assert_eq!(engine.search_until(&queries, &SearchParams::new(1), &stop).unwrap().len(), 100);
+
+    let (sender, receiver) = bounded(1);
+    let deadline = Some(Instant::now());
+    let request = Request { queries: queries.clone(), params: SearchParams::new(1), deadline, stop: None };
+    engine.submit(request, move |result| sender.send(result).unwrap()).unwrap();
+    assert!(matches!(receiver.recv().unwrap(), Err(SearchError::Deadline { .. })));
+
+    // Dropping the engine answers what was handed in.
+    let (sender, receiver) = bounded(1);
+    let request = Request { queries, params: SearchParams::new(1), deadline: None, stop: None };
+    engine.submit(request, move |result| sender.send(result).unwrap()).unwrap();
+    drop(engine);
+    assert_eq!(receiver.recv().unwrap().unwrap().len(), 100);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_at_opening() {
+    let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 200));
+    for (threads, in_flight) in [(0, 1), (1, 0), (5000, 1)] {
+        let refused = Engine::open(Arc::clone(&made.index), config(threads, in_flight));
+        assert!(matches!(refused, Err(EngineError::Config { .. })));
+    }
+    let codes: &Path = made.index.codes_path();
+    let bytes = std::fs::read(codes).unwrap();
+    std::fs::write(codes, &bytes[..bytes.len() - 512]).unwrap();
+    let refused = Engine::open(Arc::clone(&made.index), config(1, 1));
+    assert!(matches!(refused, Err(EngineError::Changed { .. })));
+    std::fs::remove_file(made.dir.path().join("codes-1")).unwrap();
+    let refused = Engine::open(Arc::clone(&made.index), config(1, 1));
+    assert!(matches!(refused, Err(EngineError::Open(_))));
+}

@@ -1,0 +1,146 @@
+//! The k best of what was scanned, whatever the order it came in.
+use spandrel_index::Metric;
+
+/// A candidate's place in the order of answers: by score, ties by id. Smaller is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    rank: u32,
+    pub(crate) id: u64,
+}
+
+/// NaN, which only overflowing inner products give, comes after everything else.
+const NAN_RANK: u32 = u32::MAX;
+
+impl Key {
+    pub(crate) fn new(score: f32, id: u64) -> Key {
+        if score.is_nan() {
+            return Key { rank: NAN_RANK, id };
+        }
+        // Minus zero and zero are one score.
+        let bits = (score + 0.0).to_bits();
+        // Bits of floats order like sign and magnitude: turn that into the order of unsigned numbers.
+        let rank = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
+        Key { rank, id }
+    }
+
+    fn score(self) -> f32 {
+        if self.rank == NAN_RANK {
+            return f32::NAN;
+        }
+        f32::from_bits(if self.rank >> 31 == 1 { self.rank & !(1 << 31) } else { !self.rank })
+    }
+
+    /// The distance shown to the user.
+    pub(crate) fn distance(self, metric: Metric) -> f32 {
+        // Adding zero turns a minus zero into zero.
+        metric.distance_of_score(self.score()) + 0.0
+    }
+}
+
+/// Keeps the `k` smallest distinct keys of those offered.
+///
+/// Replicas of a vector have the same score and id, so distinct keys are distinct vectors. Keys below the
+/// bound are gathered, and thinned out to `k` when there are many: what is dropped could not be in the end.
+#[derive(Debug, Default)]
+pub(crate) struct TopK {
+    k: usize,
+    full: usize,
+    keys: Vec<Key>,
+    /// The k-th smallest key at the last thinning; no key from here on is wanted.
+    bound: Option<Key>,
+    bound_score: f32,
+}
+
+impl TopK {
+    /// Forgets everything and keeps `k` from now on.
+    pub(crate) fn reset(&mut self, k: usize) {
+        self.k = k;
+        self.full = 2 * k + 64;
+        self.keys.clear();
+        self.bound = None;
+        self.bound_score = f32::INFINITY;
+    }
+
+    /// Whether a vector with this score could still be kept.
+    #[inline]
+    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "lets a NaN through to the comparison of keys")]
+    pub(crate) fn wants(&self, score: f32) -> bool {
+        !(score > self.bound_score)
+    }
+
+    /// Offers a candidate.
+    pub(crate) fn offer(&mut self, score: f32, id: u64) {
+        let key = Key::new(score, id);
+        if self.bound.is_some_and(|bound| key >= bound) {
+            return;
+        }
+        self.keys.push(key);
+        if self.keys.len() >= self.full {
+            self.thin();
+        }
+    }
+
+    /// The keys kept, best first.
+    pub(crate) fn finish(&mut self) -> &[Key] {
+        self.thin();
+        &self.keys
+    }
+
+    fn thin(&mut self) {
+        self.keys.sort_unstable();
+        self.keys.dedup();
+        self.keys.truncate(self.k);
+        if self.keys.len() == self.k
+            && let Some(&last) = self.keys.last()
+        {
+            self.bound = Some(last);
+            self.bound_score = if last.rank == NAN_RANK { f32::INFINITY } else { last.score() };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_order_like_scores() {
+        let scores = [f32::NEG_INFINITY, -3.0, -1e-40, 0.0, 1e-40, 2.0, f32::INFINITY, f32::NAN];
+        for pair in scores.windows(2) {
+            assert!(Key::new(pair[0], 9) < Key::new(pair[1], 0), "{pair:?}");
+        }
+        for score in &scores[..7] {
+            assert_eq!(Key::new(*score, 1).score(), *score);
+        }
+        assert_eq!(Key::new(-0.0, 1), Key::new(0.0, 1));
+        assert!(Key::new(1.0, 1) < Key::new(1.0, 2));
+        assert_eq!(Key::new(0.0, 1).distance(Metric::InnerProduct).to_bits(), 0);
+    }
+
+    #[test]
+    fn keeps_the_smallest_distinct_whatever_the_order() {
+        for k in [1, 3, 10, 500] {
+            // Few scores and each candidate twice: ties and replicas.
+            let mut offered: Vec<(f32, u64)> = (0..1000_u64)
+                .map(|i| ((i * 7919 % 23) as f32, i / 2 * 2))
+                .map(|(s, i)| (s + i as f32, i))
+                .collect();
+            offered.extend(offered.clone());
+            let mut expected: Vec<Key> = offered.iter().map(|&(s, i)| Key::new(s, i)).collect();
+            expected.sort();
+            expected.dedup();
+            expected.truncate(k);
+            for turn in 0..4 {
+                offered.rotate_left(turn * 317);
+                let mut top = TopK::default();
+                top.reset(k);
+                for &(score, id) in &offered {
+                    if top.wants(score) {
+                        top.offer(score, id);
+                    }
+                }
+                assert_eq!(top.finish(), expected, "k {k}, turn {turn}");
+            }
+        }
+    }
+}
