@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::pool::BufPool;
 use super::{OpenError, Read, ReadBuf, ReadError, Transfer, UnknownChoice};
 use crate::AlignedBuf;
 use crate::sys::{DirectAlignment, direct_alignment};
@@ -114,7 +113,7 @@ impl ReadFile {
     pub fn read_at(&self, offset: u64, bytes: u32) -> Result<ReadBuf, ReadError> {
         let read = Read { file: 0, offset, bytes, tag: 0 };
         self.check(&read)?;
-        let mut transfer = Transfer::new(read, self.align, &mut BufPool::default())?;
+        let mut transfer = Transfer::new(read, self.align, AlignedBuf::zeroed)?;
         transfer.run(self)?;
         Ok(transfer.into_buf())
     }

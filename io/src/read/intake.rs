@@ -51,7 +51,7 @@ impl Intake {
     fn next_where(&mut self, alignment: impl Fn(&ReadFile) -> u32) -> Option<Transfer> {
         while let Some(read) = self.backlog.pop_front() {
             let align = alignment(self.file(read.file));
-            match Transfer::new(read, align, &mut self.pool) {
+            match Transfer::new(read, align, |bytes| self.pool.take(bytes)) {
                 Ok(transfer) if read.bytes == 0 => self.deliver(transfer, Ok(())),
                 Ok(transfer) => return Some(transfer),
                 Err(error) => self.end(read.tag, Err(error.into())),

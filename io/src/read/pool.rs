@@ -1,6 +1,7 @@
 //! Read buffers, used again and again.
 use std::ops::Deref;
 
+use crate::aligned::{BLOCK_BYTES, BlockRest};
 use crate::{AlignedBuf, BufferError};
 
 /// Bytes of free buffers kept; more are given back to the allocator.
@@ -36,11 +37,12 @@ impl Deref for ReadBuf {
     }
 }
 
-/// Free buffers by size: powers of two from 4096 on.
+/// Free buffers by size: powers of two from 4096 on, carved from blocks unless they are large.
 #[derive(Debug, Default)]
 pub(crate) struct BufPool {
     free: Vec<Vec<AlignedBuf>>,
     free_bytes: usize,
+    rest: Option<BlockRest>,
 }
 
 impl BufPool {
@@ -51,7 +53,16 @@ impl BufPool {
             self.free_bytes -= buf.len();
             return Ok(buf);
         }
-        AlignedBuf::zeroed(size)
+        if size > BLOCK_BYTES / 4 {
+            return AlignedBuf::zeroed(size);
+        }
+        if let Some(buf) = self.rest.as_mut().and_then(|rest| rest.carve(size)) {
+            return Ok(buf);
+        }
+        let mut rest = BlockRest::new()?;
+        let buf = rest.carve(size).ok_or(BufferError { bytes: size })?;
+        self.rest = Some(rest);
+        Ok(buf)
     }
 
     /// Takes back a buffer that `take` gave out.

@@ -2,7 +2,6 @@
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::pool::BufPool;
 use super::{Read, ReadBuf, ReadError, ReadFile};
 use crate::{AlignedBuf, BufferError};
 
@@ -32,13 +31,19 @@ pub(crate) struct Transfer {
 
 impl Transfer {
     /// Prepares a read that `ReadFile::check` has accepted.
-    pub(crate) fn new(read: Read, align: u32, pool: &mut BufPool) -> Result<Transfer, BufferError> {
+    ///
+    /// `allocate` gives a buffer of at least that many bytes.
+    pub(crate) fn new(
+        read: Read,
+        align: u32,
+        allocate: impl FnOnce(usize) -> Result<AlignedBuf, BufferError>,
+    ) -> Result<Transfer, BufferError> {
         let unit = u64::from(align);
         let start = read.offset - read.offset % unit;
         let end = (read.offset + u64::from(read.bytes)).next_multiple_of(unit);
         // CAST: at most READ_BYTES_MAX and twice the alignment.
         let span = (end - start) as usize;
-        let buf = pool.take(span)?;
+        let buf = allocate(span)?;
         Ok(Transfer { read, buf, start, span, next: 0, filled: 0, align: align as usize, tries: 0 })
     }
 
@@ -136,7 +141,7 @@ mod tests {
 
     fn transfer(offset: u64, bytes: u32, align: u32) -> Transfer {
         let read = Read { file: 0, offset, bytes, tag: 0 };
-        Transfer::new(read, align, &mut BufPool::default()).unwrap()
+        Transfer::new(read, align, AlignedBuf::zeroed).unwrap()
     }
 
     fn any_file() -> std::sync::Arc<ReadFile> {
