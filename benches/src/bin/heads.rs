@@ -5,7 +5,8 @@
 //!     [--ef 64,80,100] [--m 16] [--ef-construction 200] [--threads 2] [--queries 2000] [--repeats 3]
 //! ```
 //! `DIR` holds `base.u8bin` and `query.u8bin`. Heads are a seeded sample of the base; searches run on one
-//! thread, after one round to warm up; the time is the median of the repeats. One line per figure.
+//! thread, after one round to warm up. Times are those the thread spent running, so that a busy machine
+//! distorts them less: the median of the repeats and the least. One line per figure.
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -112,13 +113,14 @@ fn measure(options: &Options) -> Result<(), String> {
 
     let pool =
         rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(|e| e.to_string())?;
-    let start = Instant::now();
+    let (start, cpu_start) = (Instant::now(), process_cpu_seconds());
     let graph = HnswGraph::build(&heads, &options.params, &pool, &|_| {}, &false.into())
         .map_err(|e| e.to_string())?;
     let seconds = start.elapsed().as_secs_f64();
+    let cpu_seconds = process_cpu_seconds() - cpu_start;
     let node_bytes = graph.memory_bytes() as f64 / heads.len() as f64;
     println!(
-        "built in {seconds:.2} s on {} threads, {node_bytes:.1} bytes per head, {:?}",
+        "built in {seconds:.2} s on {} threads ({cpu_seconds:.2} s of processor time), {node_bytes:.1} bytes per head, {:?}",
         options.threads, options.params
     );
     let bytes = graph.to_bytes();
@@ -137,7 +139,8 @@ fn measure(options: &Options) -> Result<(), String> {
 /// One way of searching, measured.
 struct Run {
     found: Vec<Vec<(f32, u32)>>,
-    us_per_query: f64,
+    /// Microseconds per query of each repeat, ascending.
+    us_per_query: Vec<f64>,
     distances: f64,
 }
 
@@ -158,16 +161,16 @@ impl Run {
         }
         let mut times: Vec<f64> = (0..repeats)
             .map(|_| {
-                let start = Instant::now();
+                let start = cpu_seconds();
                 for row in queries {
                     index.search(heads, &HeadQuery { row, k, ef }, &mut scratch, &mut out);
                     std::hint::black_box(&out);
                 }
-                start.elapsed().as_secs_f64() * 1e6 / queries.len() as f64
+                (cpu_seconds() - start) * 1e6 / queries.len() as f64
             })
             .collect();
         times.sort_by(f64::total_cmp);
-        Run { found, us_per_query: times[repeats / 2], distances: distances as f64 / queries.len() as f64 }
+        Run { found, us_per_query: times, distances: distances as f64 / queries.len() as f64 }
     }
 
     fn print(&self, name: &str, k: usize, ef: usize, truth: &[Vec<(f32, u32)>]) {
@@ -179,8 +182,26 @@ impl Run {
         }
         let recall = hits as f64 / wanted.max(1) as f64;
         println!(
-            "{name} k {k} ef {ef}: recall {recall:.4}, {:.1} us, {:.0} distances",
-            self.us_per_query, self.distances
+            "{name} k {k} ef {ef}: recall {recall:.4}, {:.1} us (least {:.1}), {:.0} distances",
+            self.us_per_query[self.us_per_query.len() / 2],
+            self.us_per_query[0],
+            self.distances
         );
     }
+}
+
+/// Seconds this thread has been running on a processor.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = stat.split_whitespace().next().and_then(|s| s.parse::<f64>().ok());
+    nanoseconds.unwrap_or(f64::NAN) * 1e-9
+}
+
+/// Seconds of processor time of all threads so far, in steps of a hundredth.
+fn process_cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The fields after the name, which ends at the last bracket; user and system time are the 14th and 15th.
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields = after_name.split_whitespace().map(|f| f.parse::<f64>().unwrap_or(0.0));
+    fields.skip(11).take(2).sum::<f64>() / 100.0
 }

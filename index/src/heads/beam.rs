@@ -26,21 +26,40 @@ pub(super) fn node_of(key: u64) -> u32 {
     (key >> 1) as u32 // CAST: the low 32 of the bits left are the node
 }
 
-/// At most `limit` candidates, ascending.
+/// How large a beam is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct BeamSize {
+    /// Candidates kept.
+    pub(super) kept: usize,
+    /// How many of the nearest have their links followed, when `wanted` are there. Fewer than `kept` make
+    /// a walk shorter that has to return many.
+    pub(super) followed: usize,
+    /// Candidates below which the walk goes on in any case.
+    pub(super) wanted: usize,
+}
+
+/// Candidates, ascending.
 #[derive(Debug, Default)]
 pub(super) struct Beam {
     keys: Vec<u64>,
     fresh: Vec<u64>,
-    limit: usize,
+    size: BeamSize,
     /// Everything before it has been followed.
     cursor: usize,
 }
 
+impl BeamSize {
+    /// Keeps `ef` and follows all of them.
+    pub(super) fn of(ef: usize) -> BeamSize {
+        BeamSize { kept: ef, followed: ef, wanted: 0 }
+    }
+}
+
 impl Beam {
-    /// Empties the beam, from now on for `limit` candidates.
-    pub(super) fn reset(&mut self, limit: usize) {
+    /// Empties the beam, from now on of another size.
+    pub(super) fn reset(&mut self, size: BeamSize) {
         self.keys.clear();
-        self.limit = limit;
+        self.size = size;
         self.cursor = 0;
     }
 
@@ -52,7 +71,11 @@ impl Beam {
     /// The nearest candidate not yet followed, which from now on counts as followed.
     #[inline]
     pub(super) fn follow(&mut self) -> Option<u32> {
-        while let Some(key) = self.keys.get_mut(self.cursor) {
+        let enough = self.keys.len() >= self.size.wanted;
+        let end = if enough { self.size.followed } else { usize::MAX };
+        while self.cursor < end
+            && let Some(key) = self.keys.get_mut(self.cursor)
+        {
             self.cursor += 1;
             if *key & FOLLOWED == 0 {
                 *key |= FOLLOWED;
@@ -66,7 +89,7 @@ impl Beam {
     #[inline]
     pub(super) fn offer(&mut self, nodes: &[u32], scores: &[f32]) {
         let bound = match self.keys.last() {
-            Some(&last) if self.keys.len() >= self.limit => last,
+            Some(&last) if self.keys.len() >= self.size.kept => last,
             _ => u64::MAX,
         };
         if self.fresh.len() < nodes.len() {
@@ -96,7 +119,7 @@ impl Beam {
             end = at;
         }
         self.cursor = self.cursor.min(end);
-        self.keys.truncate(self.limit);
+        self.keys.truncate(self.size.kept);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -130,7 +153,7 @@ mod tests {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
         for limit in [1, 2, 7, 64] {
             let mut beam = Beam::default();
-            beam.reset(limit);
+            beam.reset(BeamSize::of(limit));
             let (mut seen, mut followed) = (Vec::new(), Vec::new());
             for round in 0..40u32 {
                 let nodes: Vec<u32> = (0..rng.random_range(0..9)).map(|i| round * 16 + i).collect();

@@ -13,7 +13,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::beam::{key_of, node_of, score_of};
+use super::beam::{BeamSize, key_of, node_of, score_of};
 use super::duplicates::Classes;
 use super::link::{NewNode, link_batch, select};
 use super::links::{Layer, Links, NONE};
@@ -185,7 +185,7 @@ impl<'a> Builder<'a> {
             upper[level] = select(self.heads, self.graph.upper_layer(level), &keys, self.graph.m);
         }
         scratch.visited.reset(self.heads.len());
-        scratch.beam.reset(self.ef);
+        scratch.beam.reset(BeamSize::of(self.ef));
         self.graph.seed_base(scratch);
         scratch.walk(self.heads, self.graph.base_layer(), row);
         let keys = candidates(scratch.beam.keys(), usize::MAX, &|mate| self.order[mate]);

@@ -1,5 +1,5 @@
 //! The graph and its search.
-use super::beam::{key_of, node_of, score_of};
+use super::beam::{BeamSize, key_of, node_of, score_of};
 use super::duplicates::{Twin, with_copies};
 use super::links::{Layer, Links};
 use super::{HeadQuery, Heads, Scratch};
@@ -65,7 +65,7 @@ impl HnswGraph {
         }
         let mut computed = self.descend(heads, query.row, 0, scratch);
         scratch.visited.reset(heads.len());
-        scratch.beam.reset(query.ef.max(k));
+        scratch.beam.reset(BeamSize { kept: query.ef.max(k), followed: query.ef, wanted: k });
         self.seed_base(scratch);
         computed += scratch.walk(heads, self.base_layer(), query.row);
         let keys = scratch.beam.keys();
@@ -108,7 +108,7 @@ impl HnswGraph {
         scratch: &mut Scratch,
     ) -> u32 {
         scratch.visited.reset(self.ranked.len());
-        scratch.beam.reset(ef);
+        scratch.beam.reset(BeamSize::of(ef));
         seed(scratch, |rank| rank);
         let computed = scratch.walk(heads, self.upper_layer(level), row);
         scratch.keys.clear();

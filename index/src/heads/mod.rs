@@ -37,7 +37,8 @@ pub struct HeadQuery<'a> {
     pub row: &'a [u8],
     /// How many heads are wanted.
     pub k: usize,
-    /// Candidates kept while walking a graph, at least `k`: more find better heads and cost more
-    /// distances. The flat scan is exact and ignores it.
+    /// How many of the nearest heads have their links followed while walking a graph: more find better
+    /// heads and cost more distances. Below `k` it may still find `k` heads well when `k` is large. The
+    /// flat scan is exact and ignores it.
     pub ef: usize,
 }

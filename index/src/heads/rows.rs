@@ -2,8 +2,8 @@
 use std::fmt;
 
 use super::lines::LineVec;
-use crate::DType;
 use crate::kernels::{Operation, PairKernel};
+use crate::{DIM_MAX, DType};
 
 /// The heads of a segment: `count` rows of one element type and dimension, back to back in memory.
 pub struct Heads {
@@ -18,9 +18,9 @@ pub struct Heads {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeadsError {
-    /// A head needs at least one dimension.
-    #[error("heads of dimension 0, expected at least 1")]
-    Dim,
+    /// No kernel handles the dimension.
+    #[error("heads of dimension {0}, expected 1 to {DIM_MAX}")]
+    Dim(usize),
     /// Heads are numbered by 32 bits, and their bytes must be countable.
     #[error("{count} heads of {row_bytes} bytes, expected at most {max} heads", max = u32::MAX)]
     TooMany {
@@ -46,9 +46,7 @@ impl Heads {
     /// # Errors
     /// [`HeadsError::Dim`], [`HeadsError::TooMany`]. The caller has checked `count` against its file.
     pub fn zeroed(dtype: DType, dim: usize, count: usize) -> Result<Heads, HeadsError> {
-        if dim == 0 {
-            return Err(HeadsError::Dim);
-        }
+        check_dim(dim)?;
         let row_bytes = dtype.row_bytes(dim);
         let too_many = HeadsError::TooMany { count, row_bytes };
         let number = u32::try_from(count).map_err(|_| too_many.clone())?;
@@ -62,10 +60,8 @@ impl Heads {
     /// # Errors
     /// As [`Heads::zeroed`], and [`HeadsError::Length`] when `rows` ends inside a row.
     pub fn from_rows(dtype: DType, dim: usize, rows: &[u8]) -> Result<Heads, HeadsError> {
+        check_dim(dim)?;
         let row_bytes = dtype.row_bytes(dim);
-        if dim == 0 {
-            return Err(HeadsError::Dim);
-        }
         if !rows.len().is_multiple_of(row_bytes) {
             return Err(HeadsError::Length { found: rows.len(), row_bytes });
         }
@@ -138,6 +134,10 @@ impl Heads {
     }
 }
 
+fn check_dim(dim: usize) -> Result<(), HeadsError> {
+    if (1..=DIM_MAX).contains(&dim) { Ok(()) } else { Err(HeadsError::Dim(dim)) }
+}
+
 impl fmt::Debug for Heads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} heads of {} {}", self.count, self.dim, self.dtype)
@@ -160,13 +160,15 @@ mod tests {
 
     #[test]
     fn what_is_not_heads_is_refused() {
-        assert_eq!(Heads::zeroed(DType::U8, 0, 3).unwrap_err(), HeadsError::Dim);
-        assert_eq!(Heads::from_rows(DType::U8, 0, &[]).unwrap_err(), HeadsError::Dim);
+        assert_eq!(Heads::zeroed(DType::U8, 0, 3).unwrap_err(), HeadsError::Dim(0));
+        assert_eq!(Heads::from_rows(DType::U8, 0, &[]).unwrap_err(), HeadsError::Dim(0));
+        let wide = DIM_MAX + 1;
+        assert_eq!(Heads::zeroed(DType::U8, wide, 3).unwrap_err(), HeadsError::Dim(wide));
         let cut = HeadsError::Length { found: 7, row_bytes: 4 };
         assert_eq!(Heads::from_rows(DType::F32, 1, &[0; 7]).unwrap_err(), cut);
         let many = HeadsError::TooMany { count: 1 << 32, row_bytes: 4 };
         assert_eq!(Heads::zeroed(DType::F32, 1, 1 << 32).unwrap_err(), many);
         let huge = Heads::zeroed(DType::F32, usize::MAX >> 8, 1 << 20);
-        assert!(matches!(huge, Err(HeadsError::TooMany { .. })));
+        assert!(matches!(huge, Err(HeadsError::Dim(_))));
     }
 }
