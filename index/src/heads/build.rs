@@ -39,7 +39,7 @@ pub struct HnswParams {
 
 impl Default for HnswParams {
     fn default() -> HnswParams {
-        HnswParams { m: 16, ef_construction: 200, seed: 0 }
+        HnswParams { m: 16, ef_construction: 120, seed: 0 }
     }
 }
 

@@ -138,6 +138,9 @@ fn seed(scratch: &mut Scratch, name: impl Fn(u32) -> u32) {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::super::testing::{build, clustered, found};
     use super::super::{HeadIndex, HnswParams};
     use super::*;
@@ -202,6 +205,24 @@ mod tests {
                     assert_eq!(got, exact, "k {k}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn tight_clusters_far_apart_are_told_apart() {
+        // 60 clusters of 100 near rows: links inside a cluster crowd out those between clusters.
+        let centres = clustered(DType::U8, 16, 60, 5);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let near = |centre: &[u8], rng: &mut ChaCha8Rng| -> Vec<u8> {
+            centre.iter().map(|&c| c.saturating_add(rng.random_range(0..3))).collect()
+        };
+        let all: Vec<u8> = (0..6000).flat_map(|i| near(&centres[i % 60 * 16..][..16], &mut rng)).collect();
+        let heads = Heads::from_rows(DType::U8, 16, &all).unwrap();
+        let index = HeadIndex::Graph(build(&heads, &HnswParams::default(), 2));
+        let queries: Vec<u8> = centres.chunks(16).flat_map(|c| near(c, &mut rng)).collect();
+        for (k, ef) in [(1, 16), (10, 64), (150, 150)] {
+            let share = recall(&heads, &index, &queries, (k, ef));
+            assert!(share >= 0.98, "k {k} ef {ef}: recall {share}");
         }
     }
 

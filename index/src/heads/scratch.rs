@@ -4,7 +4,7 @@ use super::beam::Beam;
 use super::links::{Layer, NONE};
 
 /// Candidates whose links are followed together: their neighbours are scored as one batch.
-const FOLLOWED_TOGETHER: usize = 1;
+const FOLLOWED_TOGETHER: usize = 4;
 
 /// Working memory of searches, one per thread. It grows to what the largest search needed and stays.
 #[derive(Debug, Default)]
