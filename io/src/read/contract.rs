@@ -1,5 +1,5 @@
 //! What every backend promises, run against every backend and the faulty one.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -192,6 +192,51 @@ fn a_file_cut_short_is_an_error(make: Make) {
     }
 }
 
+fn errors_of_the_system_show(make: Make) {
+    let fixture = Fixture::new();
+    let mut reader = make(4);
+    let good = reader.add_file(fixture.open(Direct::Auto));
+    let bad = reader.add_file(ReadFile::unreadable(&fixture.path, FILE_BYTES));
+    let reads: Vec<Read> = [good, bad, bad, good, bad, bad, bad]
+        .into_iter()
+        .map(|file| Read { file, offset: 1024, bytes: 512, tag: u64::from(file) })
+        .collect();
+    let mut out = Vec::new();
+    reader.submit(&reads).unwrap();
+    reader.complete(reads.len(), &mut out).unwrap();
+    assert_eq!(out.len(), reads.len());
+    for completion in out {
+        match completion.result {
+            Ok(buf) => assert!(completion.tag == u64::from(good) && buf[..] == *fixture.wanted(&reads[0])),
+            Err(ReadError::Io { source, .. }) => {
+                assert_eq!((completion.tag, source.raw_os_error()), (u64::from(bad), Some(libc::EBADF)));
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+fn buffers_are_used_again(make: Make) {
+    let fixture = Fixture::new();
+    let mut reader = make(8);
+    let file = reader.add_file(fixture.open(Direct::Auto));
+    let mut places = BTreeSet::new();
+    for _ in 0..20 {
+        let reads: Vec<Read> =
+            (0..8).map(|tag| Read { file, offset: tag * 4096, bytes: 4096, tag }).collect();
+        let mut out = Vec::new();
+        reader.submit(&reads).unwrap();
+        reader.complete(8, &mut out).unwrap();
+        fixture.check(&reads, &out);
+        for completion in out {
+            let buf = completion.result.unwrap();
+            places.insert(buf.as_ptr() as usize);
+            reader.recycle(buf);
+        }
+    }
+    assert_eq!(places.len(), 8, "160 reads, never more than 8 at once");
+}
+
 fn many_files(make: Make) {
     let dir = tempfile::tempdir().unwrap();
     let mut reader = make(16);
@@ -295,6 +340,8 @@ macro_rules! contract {
                 odd_places_and_lengths
                 a_bad_read_fails_alone
                 a_file_cut_short_is_an_error
+                errors_of_the_system_show
+                buffers_are_used_again
                 many_files
                 dropping_with_reads_in_flight
                 a_reader_moves_between_threads

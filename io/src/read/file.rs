@@ -157,6 +157,13 @@ impl ReadFile {
         ReadError::Io { path: self.path.clone(), offset, bytes, source }
     }
 
+    /// A file that the system refuses to read from, `EBADF`.
+    #[cfg(test)]
+    pub(super) fn unreadable(path: &Path, len: u64) -> Arc<ReadFile> {
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        Arc::new(ReadFile { file, path: path.to_owned(), len, direct: false, align: 1 })
+    }
+
     pub(crate) fn as_file(&self) -> &File {
         &self.file
     }
