@@ -6,6 +6,7 @@
 pub mod catalogue;
 mod convert;
 mod file;
+mod generate;
 pub mod get;
 mod neighbours;
 mod rows;
@@ -14,6 +15,7 @@ mod watch;
 
 pub use convert::{ConvertError, Info, Norms, ValueScan, convert, crop, info, scan_values};
 pub use file::{Contents, FileError, Format, Truth, TruthError, VectorFile, VectorWriter, contents};
+pub use generate::{GenerateError, GenerateParams, Kind, UnknownKind, generate, generate_rows};
 pub use neighbours::{ComputeTruthError, K_MAX, TruthParams, compute_truth};
 pub use rows::{Rows, RowsError};
 pub use values::{BadRow, CheckError, Zeros, check_rows, check_values};

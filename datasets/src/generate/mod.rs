@@ -1,0 +1,266 @@
+//! Seeded sets of vectors with the structure of real ones.
+//!
+//! Every row has its own stream of random numbers, so a set is the same for any number of threads, a shorter set
+//! is the beginning of a longer one, and memory does not grow with the number of rows.
+mod mixture;
+mod model;
+mod noise;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use rayon::prelude::*;
+use spandrel_index::{DIM_MAX, DType};
+
+use self::model::{Model, Scratch};
+use self::noise::Purpose;
+use crate::Rows;
+use crate::file::{FileError, VectorWriter};
+use crate::watch::{Stopped, Watch};
+
+/// Bytes of rows made before they are written.
+const BLOCK_BYTES: usize = 4 << 20;
+/// Bytes of rows that one thread makes at a time.
+const PART_BYTES: usize = 64 << 10;
+
+/// What kind of vectors to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Histograms of gradients: whole numbers in 0..=255, norm near 512, as SIFT descriptors.
+    Sift,
+    /// Unit vectors around a common mean, clustered, with a falling spectrum, as text embeddings.
+    Embedding,
+    /// A base like [`Kind::Embedding`] with norms near 1, and queries of another mean and covariance, as in
+    /// searching images by text.
+    Ood,
+}
+
+/// A name that is no kind of generated set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown kind of set '{0}', expected sift, embedding or ood")]
+pub struct UnknownKind(pub String);
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 3] = [Kind::Sift, Kind::Embedding, Kind::Ood];
+
+    /// The name used on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Sift => "sift",
+            Kind::Embedding => "embedding",
+            Kind::Ood => "ood",
+        }
+    }
+
+    /// Elements of a vector where nothing else is asked for.
+    pub const fn default_dim(self) -> usize {
+        match self {
+            Kind::Sift => 128,
+            Kind::Embedding => 384,
+            Kind::Ood => 200,
+        }
+    }
+
+    /// Element type where nothing else is asked for.
+    pub const fn default_dtype(self) -> DType {
+        match self {
+            Kind::Sift => DType::U8,
+            Kind::Embedding | Kind::Ood => DType::F32,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(s: &str) -> Result<Kind, UnknownKind> {
+        Self::ALL.into_iter().find(|k| k.name() == s).ok_or_else(|| UnknownKind(s.to_owned()))
+    }
+}
+
+/// Which set to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GenerateParams {
+    /// What kind of vectors.
+    pub kind: Kind,
+    /// Vectors of the base.
+    pub vectors: u64,
+    /// Queries, which are no members of the base.
+    pub queries: u64,
+    /// Elements of a vector.
+    pub dim: usize,
+    /// Their type. Embeddings as bytes are scaled to 30 for a standard deviation (u8: around 128); SIFT as i8 is
+    /// shifted by -128.
+    pub dtype: DType,
+    /// Equal seeds make equal sets.
+    pub seed: u64,
+    /// Threads to use; 0 for as many as the machine has.
+    pub threads: usize,
+}
+
+/// Why a set could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GenerateError {
+    /// No vectors were asked for.
+    #[error("0 vectors asked for, expected at least 1")]
+    NoVectors,
+    /// Queries without a file for them, or the other way round.
+    #[error("{queries} queries asked for, but {given} file for them: give both or none")]
+    Queries {
+        /// Queries asked for.
+        queries: u64,
+        /// "a" or "no".
+        given: &'static str,
+    },
+    /// Elements per vector outside what is accepted.
+    #[error("{0} elements per vector, expected 1..={DIM_MAX}")]
+    Dim(usize),
+    /// The base and the queries would be one file.
+    #[error("{path}: base and queries go to the same file", path = path.display())]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The threads could not be started.
+    #[error("starting {threads} threads")]
+    Threads {
+        /// Threads asked for.
+        threads: usize,
+        /// The system's answer.
+        source: rayon::ThreadPoolBuildError,
+    },
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The stop flag was set; nothing was left behind.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Makes a set and writes it, and its queries to `queries_out`. Progress counts rows.
+///
+/// # Errors
+/// Counts and dimensions out of range, files that cannot be written, the stop flag.
+pub fn generate(
+    params: GenerateParams,
+    out: &Path,
+    queries_out: Option<&Path>,
+    watch: Watch<'_>,
+) -> Result<(), GenerateError> {
+    let GenerateParams { queries, dim, dtype, .. } = params;
+    if (queries > 0) != queries_out.is_some() {
+        let given = if queries > 0 { "no" } else { "a" };
+        return Err(GenerateError::Queries { queries, given });
+    }
+    if queries_out == Some(out) {
+        return Err(GenerateError::SameFile { path: out.to_owned() });
+    }
+    check(&params)?;
+    let mut base = VectorWriter::create(out, dtype, dim)?;
+    let mut query = queries_out.map(|path| VectorWriter::create(path, dtype, dim)).transpose()?;
+    make(
+        params,
+        |purpose, rows| match (&mut query, purpose) {
+            (Some(writer), Purpose::Queries) => writer.write_rows(rows),
+            _ => base.write_rows(rows),
+        },
+        watch,
+    )?;
+    base.finish()?;
+    if let Some(query) = query {
+        query.finish()?;
+    }
+    Ok(())
+}
+
+/// Makes a set in memory: the base and its queries.
+///
+/// # Errors
+/// Counts and dimensions out of range, the stop flag.
+pub fn generate_rows(params: GenerateParams, watch: Watch<'_>) -> Result<(Rows, Rows), GenerateError> {
+    check(&params)?;
+    let (mut base, mut queries) = (Vec::new(), Vec::new());
+    make(
+        params,
+        |purpose, rows| {
+            if matches!(purpose, Purpose::Queries) { &mut queries } else { &mut base }
+                .extend_from_slice(rows);
+            Ok(())
+        },
+        watch,
+    )?;
+    let rows = |bytes| Rows::new(params.dtype, params.dim, bytes).map_err(|_| GenerateError::Dim(params.dim));
+    Ok((rows(base)?, rows(queries)?))
+}
+
+fn check(params: &GenerateParams) -> Result<(), GenerateError> {
+    if params.vectors == 0 {
+        return Err(GenerateError::NoVectors);
+    }
+    if params.dim == 0 || params.dim > DIM_MAX {
+        return Err(GenerateError::Dim(params.dim));
+    }
+    Ok(())
+}
+
+/// Makes the rows of the base, then of the queries, and hands them over in order.
+fn make(
+    params: GenerateParams,
+    mut write: impl FnMut(Purpose, &[u8]) -> Result<(), FileError>,
+    watch: Watch<'_>,
+) -> Result<(), GenerateError> {
+    let GenerateParams { kind, vectors, queries, dim, dtype, seed, threads } = params;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|source| GenerateError::Threads { threads, source })?;
+    let row_bytes = dtype.row_bytes(dim);
+    let block_rows = (BLOCK_BYTES / row_bytes).max(1) as u64; // CAST: widening
+    let part_rows = (PART_BYTES / row_bytes).max(1) as u64; // CAST: widening
+    let total = vectors.saturating_add(queries);
+    let mut done = 0;
+    for (purpose, rows) in [(Purpose::Base, vectors), (Purpose::Queries, queries)] {
+        if rows == 0 {
+            continue;
+        }
+        let model = match purpose {
+            Purpose::Queries => Model::queries(kind, dim, dtype, seed),
+            _ => Model::base(kind, dim, dtype, seed),
+        };
+        let part = |first: u64, end: u64| {
+            let mut out = Vec::with_capacity(PART_BYTES.max(row_bytes));
+            let mut scratch = Scratch::default();
+            (first..end).for_each(|row| model.row(purpose, row, &mut scratch, &mut out));
+            out
+        };
+        let mut first = 0;
+        while first < rows {
+            watch.step(done, total)?;
+            let end = rows.min(first.saturating_add(block_rows));
+            let parts: Vec<Vec<u8>> = pool.install(|| {
+                let count = (end - first).div_ceil(part_rows);
+                let range = |n: u64| (first + n * part_rows, end.min(first + (n + 1) * part_rows));
+                (0..count).into_par_iter().map(|n| part(range(n).0, range(n).1)).collect()
+            });
+            for part in &parts {
+                write(purpose, part)?;
+            }
+            done += end - first;
+            first = end;
+        }
+    }
+    (watch.progress)(total, total);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+use spandrel_index::{Metric, VectorSource};
+use tempfile::TempDir;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::*;
+use crate::values::{Zeros, check_values, decode};
+use crate::{TruthParams, VectorFile, compute_truth, scan_values};
+
+fn params(kind: Kind, vectors: u64, queries: u64) -> GenerateParams {
+    let (dim, dtype) = (kind.default_dim(), kind.default_dtype());
+    GenerateParams { kind, vectors, queries, dim, dtype, seed: 7, threads: 2 }
+}
+
+fn rows(params: GenerateParams) -> (Rows, Rows) {
+    generate_rows(params, Watch::none()).unwrap()
+}
+
+#[test]
+fn bytes_are_golden() {
+    let hashes = Kind::ALL.map(|kind| {
+        let (base, queries) = rows(params(kind, 300, 20));
+        format!("{kind} {:016x} {:016x}", xxh3_64(base.bytes()), xxh3_64(queries.bytes()))
+    });
+    assert_eq!(
+        hashes,
+        [
+            "sift db26029e53333761 a1d4311b02fac4f0",
+            "embedding f79df8ea423be0f3 834fa5150af8759e",
+            "ood 34baf0b5b4567b26 f5c38e6b2eed078a",
+        ]
+    );
+}
+
+#[test]
+fn threads_and_length_do_not_change_rows() {
+    for kind in Kind::ALL {
+        let wanted = GenerateParams { dim: 64, ..params(kind, 3000, 100) };
+        let (base, queries) = rows(GenerateParams { threads: 1, ..wanted });
+        assert_eq!((&base, &queries), (&rows(GenerateParams { threads: 5, ..wanted }).0, &rows(wanted).1));
+        let (short, _) = rows(GenerateParams { vectors: 1000, queries: 0, ..wanted });
+        assert_eq!(short.bytes(), &base.bytes()[..short.bytes().len()]);
+        assert_ne!(base, rows(GenerateParams { seed: 8, ..wanted }).0);
+    }
+}
+
+#[test]
+fn files_hold_what_memory_holds() {
+    let folder = TempDir::new().unwrap();
+    let (out, queries_out) = (folder.path().join("b.u8bin"), folder.path().join("q.u8bin"));
+    let wanted = params(Kind::Sift, 500, 10);
+    generate(wanted, &out, Some(&queries_out), Watch::none()).unwrap();
+    let read = |path: &Path| Rows::read(&VectorFile::open(path).unwrap()).unwrap();
+    assert_eq!((read(&out), read(&queries_out)), rows(wanted));
+
+    let error = generate(wanted, &out, None, Watch::none()).unwrap_err();
+    assert_eq!(error.to_string(), "10 queries asked for, but no file for them: give both or none");
+    let stop = true.into();
+    let stopped = generate(wanted, &out, Some(&queries_out), Watch { stop: &stop, ..Watch::none() });
+    assert!(matches!(stopped, Err(GenerateError::Stopped(_))));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    let same = generate(wanted, &out, Some(&out), Watch::none());
+    assert!(matches!(same, Err(GenerateError::SameFile { .. })));
+}
+
+#[test]
+fn every_type_and_dim_is_made() {
+    for kind in Kind::ALL {
+        for dtype in DType::ALL {
+            for dim in [1, 5, 8, 100, 129] {
+                let (base, _) = rows(GenerateParams { dim, dtype, ..params(kind, 50, 0) });
+                assert_eq!((base.len(), base.dim()), (50, dim));
+                check_values(&base, Zeros::Accept, Watch::none()).unwrap();
+            }
+        }
+        let refused = |params| generate_rows(params, Watch::none()).unwrap_err();
+        assert!(matches!(refused(params(kind, 0, 1)), GenerateError::NoVectors));
+        for dim in [0, DIM_MAX + 1] {
+            let wanted = GenerateParams { dim, ..params(kind, 1, 0) };
+            assert!(matches!(refused(wanted), GenerateError::Dim(_)));
+        }
+    }
+}
+
+/// Mean distance to the nearest neighbour over the mean distance to any.
+fn nearest_ratio(base: &Rows, queries: &Rows) -> f64 {
+    let k = usize::try_from(base.len()).unwrap();
+    let params = TruthParams { metric: Metric::L2, k, threads: 2 };
+    let distances = compute_truth(base, queries, params, Watch::none()).unwrap().distances.unwrap();
+    let roots: Vec<f64> = distances.iter().map(|&d| f64::from(d).sqrt()).collect();
+    let nearest: f64 = roots.chunks(k).map(|row| row[0]).sum::<f64>() * k as f64;
+    nearest / roots.iter().sum::<f64>()
+}
+
+#[test]
+fn sift_looks_like_gradient_histograms() {
+    let (base, queries) = rows(params(Kind::Sift, 5000, 50));
+    let scan = scan_values(&base, Watch::none()).unwrap();
+    assert!((scan.norms.mean - 512.0).abs() < 8.0 && scan.max <= 255.0, "{scan:?}");
+    let zeros = base.bytes().iter().filter(|&&b| b == 0).count() as f64 / base.bytes().len() as f64;
+    assert!((0.1..0.35).contains(&zeros), "{zeros}");
+    let ratio = nearest_ratio(&base, &queries);
+    assert!((0.45..0.65).contains(&ratio), "{ratio}");
+}
+
+#[test]
+fn bases_have_copies() {
+    for kind in Kind::ALL {
+        let (base, _) = rows(params(kind, 4000, 0));
+        let mut seen: Vec<&[u8]> = base.bytes().chunks_exact(base.row_bytes()).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        let copies = 4000 - seen.len();
+        assert!((2..25).contains(&copies), "{kind}: {copies}");
+    }
+}
+
+#[test]
+fn ood_queries_lie_apart() {
+    let (base, queries) = rows(params(Kind::Ood, 5000, 50));
+    let (_, inside) = rows(params(Kind::Embedding, 1, 50));
+    let (embedding, _) = rows(params(Kind::Embedding, 5000, 0));
+    let (ood, near) = (nearest_ratio(&base, &queries), nearest_ratio(&embedding, &inside));
+    assert!(ood > near + 0.1, "{ood} {near}");
+    let scan = scan_values(&base, Watch::none()).unwrap();
+    assert!(scan.norms.min > 0.89 && scan.norms.max < 1.11 && scan.norms.max > 1.05, "{scan:?}");
+}
+
+#[test]
+fn embeddings_are_unit_vectors_around_a_mean() {
+    let (base, _) = rows(params(Kind::Embedding, 3000, 0));
+    let scan = scan_values(&base, Watch::none()).unwrap();
+    assert!(scan.norms.min > 0.9999 && scan.norms.max < 1.0001, "{scan:?}");
+    let (values, mut mean) = (decode(base.dtype(), base.bytes()), vec![0.0_f32; base.dim()]);
+    for row in values.chunks_exact(base.dim()) {
+        mean.iter_mut().zip(row).for_each(|(m, x)| *m += x / 3000.0);
+    }
+    let norm = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
+    assert!((0.2..0.5).contains(&norm), "{norm}");
+}
+
+#[test]
+fn kinds_are_named() {
+    for kind in Kind::ALL {
+        assert_eq!(kind.name().parse(), Ok(kind));
+    }
+    assert!("gist".parse::<Kind>().unwrap_err().to_string().contains("expected sift, embedding or ood"));
+}
