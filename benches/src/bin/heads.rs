@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p spandrel-benches --bin heads -- --data DIR [--heads 40000] [--k 64]
-//!     [--ef 64,80,100] [--m 16] [--ef-construction 200] [--threads 2] [--queries 2000] [--repeats 3]
+//!     [--ef 64,80,100] [--m 16] [--ef-construction 120] [--threads 2] [--queries 2000] [--repeats 3]
 //! ```
 //! `DIR` holds `base.u8bin` and `query.u8bin`. Heads are a seeded sample of the base; searches run on one
 //! thread, after one round to warm up. Times are those the thread spent running, so that a busy machine
