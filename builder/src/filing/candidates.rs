@@ -20,12 +20,14 @@ pub struct FilingParams {
 }
 
 /// One vector in one list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Filed {
     /// The vector's place among the rows given.
     pub row: u32,
     /// The head of the list.
     pub head: u32,
+    /// The squared distance from the vector to that head.
+    pub distance: f32,
     /// Whether this is the list the vector belongs to; true once for every row.
     pub primary: bool,
 }
@@ -119,6 +121,7 @@ pub fn file_rows(
             out.extend(scratch.chosen.iter().map(|&place| Filed {
                 row,
                 head: heads.numbers[column(place)],
+                distance: nearest[place].0,
                 primary: place == 0,
             }));
         }
@@ -162,6 +165,7 @@ mod tests {
                 expected.extend(chosen.iter().map(|&place| Filed {
                     row: row as u32,
                     head: all[place].1 + 100,
+                    distance: all[place].0,
                     primary: place == 0,
                 }));
             }

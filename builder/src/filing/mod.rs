@@ -3,11 +3,13 @@
 //! Works on blocks: the rows of one block against the heads of the blocks around it, as one matrix product.
 //! Squared Euclidean distance throughout; nothing here is random or depends on threads.
 mod candidates;
+mod filer;
 mod nearest;
 mod neighbours;
 mod rule;
 
 pub use candidates::{CandidateHeads, Filed, FilingParams, FilingScratch, file_rows};
+pub use filer::Filer;
 pub use neighbours::neighbour_blocks;
 pub use rule::{ReplicaRule, UnknownReplicaRule};
 

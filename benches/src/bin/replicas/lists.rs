@@ -1,0 +1,168 @@
+//! Lists filed in memory.
+use std::sync::Mutex;
+
+use rayon::ThreadPool;
+use rayon::prelude::*;
+use spandrel_builder::cluster::{Clustering, Rows};
+use spandrel_builder::filing::{Filed, Filer, FilingParams, FilingScratch, ReplicaRule};
+
+/// Bytes of the id beside every vector.
+const ID_BYTES: usize = 4;
+/// Lists begin and end at multiples of this.
+const SECTOR_BYTES: usize = 512;
+
+/// Which lists hold each vector, and how long lists are.
+pub(crate) struct Lists {
+    /// First copy of each vector in `copies`, one more than there are vectors.
+    first: Vec<u32>,
+    /// The lists of each vector, its primary first.
+    copies: Vec<u32>,
+    lengths: Vec<u32>,
+    record_bytes: usize,
+}
+
+impl Lists {
+    /// Files all rows, block by block.
+    pub(crate) fn file(
+        base: Rows<'_>,
+        clustering: &Clustering,
+        around: usize,
+        params: FilingParams,
+        cap: Option<usize>,
+        pool: &ThreadPool,
+    ) -> Lists {
+        let mut filed = file_all(base, clustering, around, params, pool);
+        if let Some(cap) = cap {
+            filed = drop_over_cap(filed, clustering.count as usize, cap);
+        }
+        let mut lengths = vec![0_u32; clustering.count as usize];
+        let mut first = vec![0_u32; base.len() + 1];
+        for filed in &filed {
+            lengths[filed.head as usize] += 1;
+            first[filed.row as usize + 1] += 1;
+        }
+        for at in 0..base.len() {
+            first[at + 1] += first[at];
+        }
+        let mut next = first.clone();
+        let mut copies = vec![0_u32; filed.len()];
+        for filed in &filed {
+            let slot = &mut next[filed.row as usize];
+            copies[*slot as usize] = filed.head;
+            *slot += 1;
+        }
+        Lists { first, copies, lengths, record_bytes: base.row_bytes() + ID_BYTES }
+    }
+
+    /// The lists that hold a vector.
+    pub(crate) fn of(&self, row: u32) -> &[u32] {
+        &self.copies[self.first[row as usize] as usize..self.first[row as usize + 1] as usize]
+    }
+
+    /// Vectors in a list.
+    pub(crate) fn length(&self, list: u32) -> usize {
+        self.lengths[list as usize] as usize
+    }
+
+    /// Bytes read for a list.
+    pub(crate) fn read_bytes(&self, list: u32) -> usize {
+        (self.length(list) * self.record_bytes).next_multiple_of(SECTOR_BYTES)
+    }
+
+    /// Bytes of all lists.
+    pub(crate) fn bytes(&self) -> usize {
+        (0..self.lengths.len() as u32).map(|list| self.read_bytes(list)).sum()
+    }
+
+    /// Copies of all vectors.
+    pub(crate) fn records(&self) -> usize {
+        self.copies.len()
+    }
+
+    /// Vectors in the longest list.
+    pub(crate) fn longest(&self) -> u32 {
+        self.lengths.iter().copied().max().unwrap_or(0)
+    }
+
+    /// The share of vectors filed under the nearest of all heads, and the mean excess of the distance.
+    pub(crate) fn true_primaries(
+        &self,
+        base: Rows<'_>,
+        clustering: &Clustering,
+        pool: &ThreadPool,
+    ) -> (f64, f64) {
+        // Every block around every block: the same arithmetic, without the choice of candidates.
+        let params = FilingParams { rule: ReplicaRule::None, copies_max: 1, nearest: 1 };
+        let sample: Vec<u32> = (0..base.len() as u32).step_by(20).collect();
+        let mut rows = Vec::new();
+        base.gather(&sample, &mut rows);
+        let rows = Rows { bytes: &rows, ..base };
+        let heads = Rows { bytes: &clustering.heads, ..base };
+        let filer = Filer::new(heads, &clustering.blocks, clustering.blocks.len(), params, pool);
+        let mut exact = Vec::new();
+        filer.file_block(0, rows, &mut FilingScratch::default(), &mut exact);
+        let kernel = spandrel_index::kernels::PairKernel::new(
+            spandrel_index::kernels::Operation::SquaredL2,
+            base.dtype,
+            base.dim,
+        );
+        let (mut same, mut found, mut least) = (0_usize, 0.0, 0.0);
+        for (&row, exact) in sample.iter().zip(&exact) {
+            let own = self.of(row)[0];
+            same += usize::from(own == exact.head);
+            found += f64::from(kernel.score(base.row(row as usize), heads.row(own as usize)));
+            least += f64::from(exact.distance);
+        }
+        (same as f64 / sample.len() as f64, found / least - 1.0)
+    }
+}
+
+fn file_all(
+    base: Rows<'_>,
+    clustering: &Clustering,
+    around: usize,
+    params: FilingParams,
+    pool: &ThreadPool,
+) -> Vec<Filed> {
+    let heads = Rows { bytes: &clustering.heads, ..base };
+    let filer = Filer::new(heads, &clustering.blocks, around, params, pool);
+    let mut block_of_leaf = vec![0_usize; clustering.count as usize];
+    for (at, block) in clustering.blocks.iter().enumerate() {
+        block.heads.clone().for_each(|head| block_of_leaf[head as usize] = at);
+    }
+    let mut members: Vec<Vec<u32>> = vec![Vec::new(); clustering.blocks.len()];
+    for (row, &leaf) in clustering.leaf_of_row.iter().enumerate() {
+        members[block_of_leaf[leaf as usize]].push(row as u32);
+    }
+    let all = Mutex::new(Vec::new());
+    pool.install(|| {
+        members.par_iter().enumerate().for_each_init(
+            || (FilingScratch::default(), Vec::new(), Vec::new()),
+            |(scratch, bytes, filed), (block, members)| {
+                base.gather(members, bytes);
+                filed.clear();
+                filer.file_block(block, Rows { bytes, ..base }, scratch, filed);
+                filed.iter_mut().for_each(|filed| filed.row = members[filed.row as usize]);
+                all.lock().expect("no thread panicked").extend_from_slice(filed);
+            },
+        );
+    });
+    all.into_inner().expect("no thread panicked")
+}
+
+/// Drops the farthest replicas of lists with more than `cap` records; primaries stay.
+fn drop_over_cap(mut filed: Vec<Filed>, lists: usize, cap: usize) -> Vec<Filed> {
+    filed.par_sort_unstable_by(|a, b| {
+        let key = |f: &Filed| (f.head, !f.primary);
+        key(a).cmp(&key(b)).then(a.distance.total_cmp(&b.distance)).then(a.row.cmp(&b.row))
+    });
+    let mut lengths = vec![0_usize; lists];
+    filed.retain(|filed| {
+        let length = &mut lengths[filed.head as usize];
+        let keep = filed.primary || *length < cap;
+        *length += usize::from(keep);
+        keep
+    });
+    filed.par_sort_by_key(|filed| (filed.row, !filed.primary));
+    filed
+}

@@ -1,0 +1,215 @@
+//! Compares the replica rules at equal bytes read.
+//!
+//! Clusters and files a data set in memory, then simulates an exact search: heads ranked exactly, lists read in
+//! that order, replicas counted once. It prints what each rule must read to reach a recall. No index is
+//! written; the figures are those of the lists alone.
+//!
+//! ```text
+//! cargo run --release -p spandrel-benches --bin replicas -- --data DIR [--lists-of 25,50] [--copies 2,4,8]
+//! ```
+mod data;
+mod lists;
+mod simulate;
+
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use spandrel_builder::cluster::{ClusterParams, Clustering, HeadKind, cluster};
+use spandrel_builder::filing::{FilingParams, ReplicaRule};
+use spandrel_index::Metric;
+
+use crate::data::Data;
+use crate::lists::Lists;
+use crate::simulate::{Curve, Ranking};
+
+/// Recalls to reach.
+const RECALLS: [f64; 4] = [0.90, 0.95, 0.955, 0.99];
+
+#[derive(Debug, Parser)]
+#[command(about = "Compares the replica rules at equal bytes read")]
+struct Args {
+    /// Folder with base.*bin, query.*bin and truth.ibin
+    #[arg(long)]
+    data: std::path::PathBuf,
+    /// Distance: l2; ip and cosine for vectors of unit length, where the order is the same
+    #[arg(long, default_value = "l2")]
+    metric: Metric,
+    /// Primaries in a list, one run for each
+    #[arg(long, value_delimiter = ',', default_values_t = [25, 50, 64, 100])]
+    lists_of: Vec<usize>,
+    /// Number of lists instead
+    #[arg(long, value_delimiter = ',')]
+    lists: Vec<usize>,
+    /// Most copies of a vector, the primary counted
+    #[arg(long, value_delimiter = ',', default_values_t = [2, 3, 4, 8])]
+    copies: Vec<usize>,
+    /// Rules to compare
+    #[arg(long, value_delimiter = ',', default_values_t = ReplicaRule::ALL)]
+    rules: Vec<ReplicaRule>,
+    /// Heads that are vectors instead of means
+    #[arg(long)]
+    vector_heads: bool,
+    /// Most records in a list: replicas beyond it are dropped, farthest first
+    #[arg(long)]
+    cap: Option<usize>,
+    /// Nearest heads a rule chooses from
+    #[arg(long, default_value_t = 64)]
+    nearest: usize,
+    /// Blocks of heads around a block that its vectors are filed against
+    #[arg(long, default_value_t = 12)]
+    around: usize,
+    /// Weight of balance in clustering
+    #[arg(long)]
+    balance: Option<f32>,
+    /// Rounds of clustering
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Children of a clustering node
+    #[arg(long)]
+    branching: Option<usize>,
+    /// Also search with a radius around the nearest head instead of a fixed number of lists
+    #[arg(long)]
+    epsilon: bool,
+    /// Also compare with exact filing: the share of vectors whose primary is the nearest of all heads
+    #[arg(long)]
+    check_primary: bool,
+    /// Queries used, from the first
+    #[arg(long, default_value_t = usize::MAX)]
+    queries: usize,
+    /// Threads
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let data = Data::open(&args.data, args.queries)?;
+    let pool = ThreadPoolBuilder::new().num_threads(args.threads).build().context("starting threads")?;
+    let base = data.base();
+    println!(
+        "# {} x {} {}, {} queries, {}",
+        base.len(),
+        base.dim,
+        base.dtype,
+        data.queries().len(),
+        args.metric
+    );
+    let counts: Vec<usize> = if args.lists.is_empty() {
+        args.lists_of.iter().map(|of| base.len().div_ceil(*of)).collect()
+    } else {
+        args.lists.clone()
+    };
+    for count in counts {
+        compare(&args, &data, count, &pool)?;
+    }
+    Ok(())
+}
+
+fn compare(args: &Args, data: &Data, count: usize, pool: &ThreadPool) -> Result<()> {
+    let defaults = ClusterParams::new(count);
+    let params = ClusterParams {
+        heads: if args.vector_heads { HeadKind::Vectors } else { HeadKind::Means },
+        balance: args.balance.unwrap_or(defaults.balance),
+        rounds: args.rounds.unwrap_or(defaults.rounds),
+        branching: args.branching.unwrap_or(defaults.branching),
+        ..defaults
+    };
+    let started = Instant::now();
+    let clustering = cluster(data.base(), &params, pool, &AtomicBool::new(false))?;
+    println!(
+        "\n# {} lists ({:?}) in {} blocks: clustered in {:.2} s",
+        clustering.count,
+        params.heads,
+        clustering.blocks.len(),
+        started.elapsed().as_secs_f64()
+    );
+    let started = Instant::now();
+    let ranking = Ranking::new(data, &clustering, pool);
+    println!(
+        "# heads ranked for {} queries in {:.2} s",
+        data.queries().len(),
+        started.elapsed().as_secs_f64()
+    );
+    print_header();
+    for &rule in &args.rules {
+        let copies: &[usize] = if rule == ReplicaRule::None { &[1] } else { &args.copies };
+        for &copies_max in copies {
+            let filing = FilingParams { rule, copies_max, nearest: args.nearest };
+            run(args, data, &clustering, &ranking, filing, pool);
+        }
+    }
+    Ok(())
+}
+
+fn print_header() {
+    print!(
+        "{:<5} {:>4} {:>6} {:>6} {:>6} {:>7} {:>6}",
+        "rule", "max", "copies", "mean", "longest", "B/vec", "file s"
+    );
+    for recall in RECALLS {
+        print!(" | {recall:<5} {:>6} {:>7} {:>7}", "lists", "scanned", "KB");
+    }
+    println!();
+}
+
+fn run(
+    args: &Args,
+    data: &Data,
+    clustering: &Clustering,
+    ranking: &Ranking,
+    filing: FilingParams,
+    pool: &ThreadPool,
+) {
+    let started = Instant::now();
+    let lists = Lists::file(data.base(), clustering, args.around, filing, args.cap, pool);
+    let seconds = started.elapsed().as_secs_f64();
+    let rows = data.base().len() as f64;
+    print!(
+        "{:<5} {:>4} {:>6.2} {:>6.1} {:>6} {:>7.0} {:>6.2}",
+        filing.rule,
+        filing.copies_max,
+        lists.records() as f64 / rows,
+        lists.records() as f64 / f64::from(clustering.count),
+        lists.longest(),
+        lists.bytes() as f64 / rows,
+        seconds
+    );
+    let curve = Curve::new(data, ranking, &lists);
+    for recall in RECALLS {
+        match curve.at_recall(recall) {
+            Some(point) => {
+                print!(" |       {:>6} {:>7.0} {:>7.1}", point.lists, point.scanned, point.kilobytes)
+            }
+            None => print!(" |       {:>6} {:>7} {:>7}", "-", "-", "-"),
+        }
+    }
+    println!();
+    if args.check_primary {
+        let (share, excess) = lists.true_primaries(data.base(), clustering, pool);
+        println!(
+            "# primary is the nearest of all heads: {:.3} %, mean distance {:.4} % above",
+            share * 100.0,
+            excess * 100.0
+        );
+    }
+    if args.epsilon {
+        for recall in RECALLS {
+            let Some(fixed) = curve.at_recall(recall) else { continue };
+            for factor in [1.25, 1.5, 2.0, 3.0] {
+                let cap = (fixed.lists as f64 * factor) as usize; // CAST: a count of lists
+                if let Some((epsilon, point)) = curve.with_epsilon(recall, cap) {
+                    println!(
+                        "#   epsilon {epsilon:.3} cap {cap:>4}: recall {recall} lists {:.1} scanned {:.0} KB {:.1} ({:+.1} %)",
+                        point.lists_mean,
+                        point.scanned,
+                        point.kilobytes,
+                        (point.kilobytes / fixed.kilobytes - 1.0) * 100.0
+                    );
+                }
+            }
+        }
+    }
+}
