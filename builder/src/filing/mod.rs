@@ -1,17 +1,59 @@
 //! Filing: every vector's nearest head and the further lists it is copied to.
 //!
-//! Works on blocks: the rows of one block against the heads of the blocks around it, as one matrix product.
+//! Works on blocks: the rows of one block against the heads of the blocks around it, as matrix products.
 //! Squared Euclidean distance throughout; nothing here is random or depends on threads.
-mod candidates;
 mod filer;
 mod nearest;
 mod neighbours;
 mod rule;
 
-pub use candidates::{CandidateHeads, Filed, FilingParams, FilingScratch, file_rows};
-pub use filer::Filer;
+pub use filer::{Filer, FilerScratch, HeadBlocks};
 pub use neighbours::neighbour_blocks;
-pub use rule::{ReplicaRule, UnknownReplicaRule};
+pub use rule::{ReplicaRule, RuleScratch, UnknownReplicaRule};
 
-/// Blocks whose heads a vector may be filed under, its own included.
-pub const NEIGHBOUR_BLOCKS: usize = 12;
+/// How vectors are filed.
+#[derive(Debug, Clone, Copy)]
+pub struct FilingParams {
+    /// How replicas are chosen.
+    pub rule: ReplicaRule,
+    /// Most lists a vector is in, its primary counted: SPANN's "8 copies" is 8. At least 1.
+    pub copies_max: usize,
+    /// Nearest heads that the rule chooses from, 64 in SPANN.
+    pub nearest: usize,
+}
+
+impl FilingParams {
+    /// Whether more than the nearest head matters.
+    fn needs_neighbours(&self) -> bool {
+        self.rule != ReplicaRule::None && self.copies_max > 1
+    }
+}
+
+/// How far rows look for their nearest heads.
+#[derive(Debug, Clone, Copy)]
+pub struct FilingWidth {
+    /// Blocks around a block that its rows may look into, itself counted.
+    pub around: usize,
+    /// Blocks whose heads a row is compared with, nearest first.
+    pub probed: usize,
+}
+
+impl Default for FilingWidth {
+    /// Finds the nearest head of 99.5 % of vectors of SIFT.
+    fn default() -> FilingWidth {
+        FilingWidth { around: 256, probed: 24 }
+    }
+}
+
+/// One vector in one list.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Filed {
+    /// The vector's place among the rows given.
+    pub row: u32,
+    /// The head of the list.
+    pub head: u32,
+    /// The squared distance from the vector to that head.
+    pub distance: f32,
+    /// Whether this is the list the vector belongs to; true once for every row.
+    pub primary: bool,
+}

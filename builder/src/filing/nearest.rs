@@ -1,4 +1,5 @@
 //! The nearest few of a row of scores.
+use spandrel_index::kernels::below;
 
 /// Columns whose least score stands for all of them in the first pass.
 const STRIPES: usize = 8;
@@ -7,6 +8,7 @@ const STRIPES: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct NearestScratch {
     minima: Vec<f32>,
+    columns: Vec<u32>,
     keys: Vec<u64>,
     nearest: Vec<(f32, u32)>,
 }
@@ -23,19 +25,12 @@ impl NearestScratch {
         }
         let bound = self.upper_bound(scores, count);
         self.keys.clear();
-        let mut first = 0_u32;
-        for chunk in scores.chunks(16) {
-            let least = chunk.iter().fold(f32::INFINITY, |a, &b| if b < a { b } else { a });
-            if least <= bound {
-                for (at, &score) in chunk.iter().enumerate() {
-                    if score <= bound {
-                        // Bits of floats from zero up are in the order of their values. CAST: below 16
-                        let bits = score.max(0.0).to_bits();
-                        self.keys.push(u64::from(bits) << 32 | u64::from(first + at as u32));
-                    }
-                }
-            }
-            first += 16;
+        self.columns.clear();
+        below(scores, bound, &mut self.columns);
+        for &column in &self.columns {
+            // Bits of floats from zero up are in the order of their values.
+            let bits = scores[column as usize].max(0.0).to_bits();
+            self.keys.push(u64::from(bits) << 32 | u64::from(column));
         }
         if self.keys.len() > count {
             self.keys.select_nth_unstable(count - 1);

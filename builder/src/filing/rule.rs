@@ -47,89 +47,79 @@ impl ReplicaRule {
 
     /// Chooses a vector's lists: places in `nearest`, the primary (the first) before its replicas.
     ///
-    /// `nearest` holds the squared distances to candidate heads, ascending; `between(a, b)` is the squared distance
-    /// of the heads at two places. At most `copies_max` places come out, the primary counted. A vector that
-    /// lies on its head gets no replica: whoever finds it finds that head first.
+    /// `nearest` holds the squared distances to candidate heads, ascending; `between(place, out)` fills `out` with the
+    /// squared distances from the head at a place to all of them. At most `copies_max` places come out, the
+    /// primary counted. A vector that lies on its head gets no replica: whoever finds it finds that head
+    /// first.
     pub fn choose(
         self,
         nearest: &[f32],
-        between: impl Fn(usize, usize) -> f32,
+        mut between: impl FnMut(usize, &mut [f32]),
         copies_max: usize,
+        scratch: &mut RuleScratch,
         out: &mut Vec<usize>,
     ) {
         out.clear();
         let Some(&primary) = nearest.first() else { return };
         out.push(0);
-        if copies_max <= 1 || primary <= 0.0 {
+        if self == ReplicaRule::None || primary <= 0.0 {
             return;
         }
-        match self {
-            ReplicaRule::None => {}
-            ReplicaRule::Rng => choose_rng(nearest, between, copies_max, out),
-            ReplicaRule::Soar => choose_least(nearest, copies_max, f32::INFINITY, out, |kept, at| {
-                let penalty: f32 = kept
-                    .iter()
-                    .map(|&kept| {
-                        let product = inner(nearest[kept], nearest[at], between(kept, at));
-                        product * product / nearest[kept]
-                    })
-                    .sum();
-                nearest[at] + SOAR_LAMBDA * penalty
-            }),
-            ReplicaRule::Air => {
-                choose_least(nearest, copies_max, (1.0 + AIR_LAMBDA) * primary, out, |kept, at| {
-                    let products =
-                        kept.iter().map(|&kept| inner(nearest[kept], nearest[at], between(kept, at)));
-                    nearest[at] + AIR_LAMBDA * products.fold(f32::NEG_INFINITY, f32::max)
-                });
-            }
+        let RuleScratch { from_kept, burden } = scratch;
+        from_kept.clear();
+        from_kept.resize(nearest.len(), 0.0);
+        burden.clear();
+        burden.resize(nearest.len(), if self == ReplicaRule::Air { f32::NEG_INFINITY } else { 0.0 });
+        let mut kept = 0;
+        while out.len() < copies_max {
+            between(kept, from_kept);
+            self.add_burden(nearest, kept, from_kept, burden);
+            // A place is chosen once.
+            burden[kept] = f32::INFINITY;
+            let Some(next) = self.next(nearest, burden) else { return };
+            out.push(next);
+            kept = next;
         }
     }
-}
 
-/// The inner product of two residuals from their squared lengths and the squared distance of their heads.
-fn inner(a: f32, b: f32, between: f32) -> f32 {
-    (a + b - between) * 0.5
-}
-
-fn choose_rng(
-    nearest: &[f32],
-    between: impl Fn(usize, usize) -> f32,
-    copies_max: usize,
-    out: &mut Vec<usize>,
-) {
-    for (at, &distance) in nearest.iter().enumerate().skip(1) {
-        if out.iter().all(|&kept| between(kept, at) >= distance) {
-            out.push(at);
-            if out.len() == copies_max {
-                return;
-            }
+    /// What a kept head adds to the burden of every other.
+    fn add_burden(self, nearest: &[f32], kept: usize, from_kept: &[f32], burden: &mut [f32]) {
+        let own = nearest[kept];
+        for ((burden, &distance), &between) in burden.iter_mut().zip(nearest).zip(from_kept) {
+            let product = (own + distance - between) * 0.5;
+            *burden = match self {
+                ReplicaRule::None => *burden,
+                ReplicaRule::Rng => *burden + f32::from(u8::from(between < distance)),
+                ReplicaRule::Soar => *burden + product * product / own,
+                ReplicaRule::Air => burden.max(product),
+            };
         }
     }
-}
 
-/// Adds the place with the least loss, the first among equals, while it is below `limit`.
-fn choose_least(
-    nearest: &[f32],
-    copies_max: usize,
-    limit: f32,
-    out: &mut Vec<usize>,
-    loss: impl Fn(&[usize], usize) -> f32,
-) {
-    while out.len() < copies_max {
+    /// The place to keep next: the first of the best, if any is good enough.
+    fn next(self, nearest: &[f32], burden: &[f32]) -> Option<usize> {
+        let (weight, limit) = match self {
+            ReplicaRule::None => return None,
+            ReplicaRule::Rng => return burden.iter().position(|&burden| burden == 0.0),
+            ReplicaRule::Soar => (SOAR_LAMBDA, f32::INFINITY),
+            ReplicaRule::Air => (AIR_LAMBDA, (1.0 + AIR_LAMBDA) * nearest[0]),
+        };
         let mut best = (limit, None);
-        for at in 1..nearest.len() {
-            if out.contains(&at) {
-                continue;
-            }
-            let loss = loss(out, at);
+        for (at, (distance, burden)) in nearest.iter().zip(burden).enumerate() {
+            let loss = distance + weight * burden;
             if loss < best.0 {
                 best = (loss, Some(at));
             }
         }
-        let Some(at) = best.1 else { return };
-        out.push(at);
+        best.1
     }
+}
+
+/// Buffers of [`ReplicaRule::choose`].
+#[derive(Debug, Default)]
+pub struct RuleScratch {
+    from_kept: Vec<f32>,
+    burden: Vec<f32>,
 }
 
 impl fmt::Display for ReplicaRule {
@@ -154,12 +144,14 @@ mod tests {
     fn choose(rule: ReplicaRule, heads: &[(f32, f32)], copies_max: usize) -> Vec<usize> {
         let nearest: Vec<f32> = heads.iter().map(|h| h.0 * h.0 + h.1 * h.1).collect();
         assert!(nearest.is_sorted());
-        let between = |a: usize, b: usize| {
-            let (dx, dy): (f32, f32) = (heads[a].0 - heads[b].0, heads[a].1 - heads[b].1);
-            dx * dx + dy * dy
+        let between = |place: usize, out: &mut [f32]| {
+            for (out, head) in out.iter_mut().zip(heads) {
+                let (dx, dy) = (heads[place].0 - head.0, heads[place].1 - head.1);
+                *out = dx * dx + dy * dy;
+            }
         };
         let mut out = Vec::new();
-        rule.choose(&nearest, between, copies_max, &mut out);
+        rule.choose(&nearest, between, copies_max, &mut RuleScratch::default(), &mut out);
         out
     }
 

@@ -4,7 +4,6 @@ use std::io::Read;
 use fs_err as fs;
 use rayon::prelude::*;
 use spandrel_index::HeadSpace;
-use spandrel_index::kernels::BlockKernel;
 
 use super::cluster::head_rows;
 use super::{RecordLayout, parts};
@@ -12,10 +11,7 @@ use crate::BuildError;
 use crate::checkpoint::{Checked, Clustered, Filed, Parted, ScratchFiles};
 use crate::cluster::Rows;
 use crate::config::Params;
-use crate::filing::{
-    CandidateHeads, Filed as FiledRow, FilingParams, FilingScratch, NEIGHBOUR_BLOCKS, file_rows,
-    neighbour_blocks,
-};
+use crate::filing::{Filed as FiledRow, Filer, FilerScratch, FilingParams, FilingWidth, HeadBlocks};
 use crate::plan::Plan;
 use crate::progress::Context;
 use crate::spill::{SpillReader, SpillWriter};
@@ -34,7 +30,10 @@ pub(crate) fn file(
 ) -> Result<Filed, BuildError> {
     context.progress.phase("file", params.vectors, "vectors");
     let space = HeadSpace::of(params.metric, checked.norm_max);
-    let blocks = Blocks::open(params, clustered, files, context)?;
+    let blocks = Blocks::open(params, clustered, files)?;
+    let filing =
+        FilingParams { rule: params.replicas, copies_max: params.max_copies as usize, nearest: NEAREST };
+    let filer = Filer::new(blocks.head_blocks(params), filing, FilingWidth::default(), context.pool);
     let group_lists = Plan::group_lists(params);
     let groups = clustered.heads.div_ceil(group_lists) as usize;
     let mut filed =
@@ -54,8 +53,8 @@ pub(crate) fn file(
         let filed_blocks: Vec<Vec<FiledRow>> = context.pool.install(|| {
             by_block
                 .par_iter()
-                .map_init(FilingScratch::default, |scratch, (block, picks)| {
-                    let filed = blocks.file(params, rows, *block, picks, scratch);
+                .map_init(FilerScratch::default, |scratch, (block, picks)| {
+                    let filed = file_picks(&filer, rows, *block, picks, scratch);
                     context.progress.advance(picks.len() as u64);
                     filed
                 })
@@ -70,12 +69,11 @@ pub(crate) fn file(
     Ok(Filed { spill: filed.finish()?, group_lists })
 }
 
-/// Heads in blocks, with the blocks around each.
+/// Heads in blocks.
 struct Blocks<'a> {
     heads: Vec<u8>,
     ends: &'a [u32],
-    around: Vec<Vec<u32>>,
-    kernel: BlockKernel,
+    centers: Vec<u8>,
 }
 
 impl<'a> Blocks<'a> {
@@ -83,7 +81,6 @@ impl<'a> Blocks<'a> {
         params: &Params,
         clustered: &'a Clustered,
         files: &ScratchFiles,
-        context: Context<'_>,
     ) -> Result<Blocks<'a>, BuildError> {
         let row_bytes = params.head_row_bytes();
         let mut heads = fs::read(files.heads())?;
@@ -94,9 +91,13 @@ impl<'a> Blocks<'a> {
             return Err(BuildError::Scratch { path: files.heads(), what });
         }
         let centers = heads.split_off(heads_bytes);
+        Ok(Blocks { heads, ends: &clustered.block_ends, centers })
+    }
+
+    fn head_blocks(&self, params: &Params) -> HeadBlocks<'_> {
         let (dtype, dim) = (params.head_dtype(), params.head_dim());
-        let around = neighbour_blocks(Rows { dtype, dim, bytes: &centers }, NEIGHBOUR_BLOCKS, context.pool);
-        Ok(Blocks { heads, ends: &clustered.block_ends, around, kernel: BlockKernel::new(dtype, dim) })
+        let rows = |bytes| Rows { dtype, dim, bytes };
+        HeadBlocks { heads: rows(&self.heads), ends: self.ends, centers: rows(&self.centers) }
     }
 
     /// Numbers of a part's rows by the block of their leaf, blocks ascending.
@@ -110,37 +111,22 @@ impl<'a> Blocks<'a> {
             .map(|rows| (rows[0].0, rows.iter().map(|&(_, row)| row).collect()))
             .collect()
     }
+}
 
-    /// Files the rows `picks`, which lie in `block`; row numbers in the answer are those of `rows`.
-    fn file(
-        &self,
-        params: &Params,
-        rows: Rows<'_>,
-        block: usize,
-        picks: &[u32],
-        scratch: &mut FilingScratch,
-    ) -> Vec<FiledRow> {
-        let row_bytes = rows.row_bytes();
-        let mut around = self.around[block].clone();
-        around.sort_unstable();
-        let (mut numbers, mut head_rows) = (Vec::new(), Vec::new());
-        for block in around {
-            let end = self.ends[block as usize];
-            let start = if block == 0 { 0 } else { self.ends[block as usize - 1] };
-            numbers.extend(start..end);
-            head_rows.extend_from_slice(&self.heads[start as usize * row_bytes..end as usize * row_bytes]);
-        }
-        let filing =
-            FilingParams { rule: params.replicas, copies_max: params.max_copies as usize, nearest: NEAREST };
-        let candidates =
-            CandidateHeads::new(&self.kernel, numbers, Rows { bytes: &head_rows, ..rows }, &filing);
-        let mut picked = Vec::with_capacity(picks.len() * row_bytes);
-        rows.gather(picks, &mut picked);
-        let mut filed = Vec::new();
-        file_rows(&self.kernel, Rows { bytes: &picked, ..rows }, &candidates, &filing, scratch, &mut filed);
-        for copy in &mut filed {
-            copy.row = picks[copy.row as usize];
-        }
-        filed
+/// Files the rows `picks`, which lie in `block`; row numbers in the answer are those of `rows`.
+fn file_picks(
+    filer: &Filer<'_>,
+    rows: Rows<'_>,
+    block: usize,
+    picks: &[u32],
+    scratch: &mut FilerScratch,
+) -> Vec<FiledRow> {
+    let mut picked = Vec::with_capacity(picks.len() * rows.row_bytes());
+    rows.gather(picks, &mut picked);
+    let mut filed = Vec::new();
+    filer.file_block(block, Rows { bytes: &picked, ..rows }, scratch, &mut filed);
+    for copy in &mut filed {
+        copy.row = picks[copy.row as usize];
     }
+    filed
 }

@@ -4,7 +4,9 @@ use std::sync::Mutex;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use spandrel_builder::cluster::{Clustering, Rows};
-use spandrel_builder::filing::{Filed, Filer, FilingParams, FilingScratch, ReplicaRule};
+use spandrel_builder::filing::{
+    Filed, Filer, FilerScratch, FilingParams, FilingWidth, HeadBlocks, ReplicaRule,
+};
 
 /// Bytes of the id beside every vector.
 const ID_BYTES: usize = 4;
@@ -26,12 +28,11 @@ impl Lists {
     pub(crate) fn file(
         base: Rows<'_>,
         clustering: &Clustering,
-        around: usize,
-        params: FilingParams,
+        (params, width): (FilingParams, FilingWidth),
         cap: Option<usize>,
         pool: &ThreadPool,
     ) -> Lists {
-        let mut filed = file_all(base, clustering, around, params, pool);
+        let mut filed = file_all(base, clustering, (params, width), pool);
         if let Some(cap) = cap {
             filed = drop_over_cap(filed, clustering.count as usize, cap);
         }
@@ -92,15 +93,17 @@ impl Lists {
         pool: &ThreadPool,
     ) -> (f64, f64) {
         // Every block around every block: the same arithmetic, without the choice of candidates.
+        let every = clustering.blocks.len();
         let params = FilingParams { rule: ReplicaRule::None, copies_max: 1, nearest: 1 };
+        let width = FilingWidth { around: every, probed: every };
         let sample: Vec<u32> = (0..base.len() as u32).step_by(20).collect();
         let mut rows = Vec::new();
         base.gather(&sample, &mut rows);
         let rows = Rows { bytes: &rows, ..base };
-        let heads = Rows { bytes: &clustering.heads, ..base };
-        let filer = Filer::new(heads, &clustering.blocks, clustering.blocks.len(), params, pool);
+        let blocks = Blocks::of(clustering);
+        let filer = Filer::new(blocks.rows(base), params, width, pool);
         let mut exact = Vec::new();
-        filer.file_block(0, rows, &mut FilingScratch::default(), &mut exact);
+        filer.file_block(0, rows, &mut FilerScratch::default(), &mut exact);
         let kernel = spandrel_index::kernels::PairKernel::new(
             spandrel_index::kernels::Operation::SquaredL2,
             base.dtype,
@@ -110,22 +113,42 @@ impl Lists {
         for (&row, exact) in sample.iter().zip(&exact) {
             let own = self.of(row)[0];
             same += usize::from(own == exact.head);
-            found += f64::from(kernel.score(base.row(row as usize), heads.row(own as usize)));
+            found +=
+                f64::from(kernel.score(base.row(row as usize), blocks.rows(base).heads.row(own as usize)));
             least += f64::from(exact.distance);
         }
         (same as f64 / sample.len() as f64, found / least - 1.0)
     }
 }
 
+/// The blocks of a clustering as filing wants them.
+struct Blocks<'a> {
+    heads: &'a [u8],
+    ends: Vec<u32>,
+    centers: Vec<u8>,
+}
+
+impl Blocks<'_> {
+    fn of(clustering: &Clustering) -> Blocks<'_> {
+        let ends = clustering.blocks.iter().map(|block| block.heads.end).collect();
+        let centers = clustering.blocks.iter().flat_map(|block| block.center.iter().copied()).collect();
+        Blocks { heads: &clustering.heads, ends, centers }
+    }
+
+    fn rows<'b>(&'b self, base: Rows<'_>) -> HeadBlocks<'b> {
+        let rows = |bytes| Rows { bytes, dtype: base.dtype, dim: base.dim };
+        HeadBlocks { heads: rows(self.heads), ends: &self.ends, centers: rows(&self.centers) }
+    }
+}
+
 fn file_all(
     base: Rows<'_>,
     clustering: &Clustering,
-    around: usize,
-    params: FilingParams,
+    (params, width): (FilingParams, FilingWidth),
     pool: &ThreadPool,
 ) -> Vec<Filed> {
-    let heads = Rows { bytes: &clustering.heads, ..base };
-    let filer = Filer::new(heads, &clustering.blocks, around, params, pool);
+    let blocks = Blocks::of(clustering);
+    let filer = Filer::new(blocks.rows(base), params, width, pool);
     let mut block_of_leaf = vec![0_usize; clustering.count as usize];
     for (at, block) in clustering.blocks.iter().enumerate() {
         block.heads.clone().for_each(|head| block_of_leaf[head as usize] = at);
@@ -137,7 +160,7 @@ fn file_all(
     let all = Mutex::new(Vec::new());
     pool.install(|| {
         members.par_iter().enumerate().for_each_init(
-            || (FilingScratch::default(), Vec::new(), Vec::new()),
+            || (FilerScratch::default(), Vec::new(), Vec::new()),
             |(scratch, bytes, filed), (block, members)| {
                 base.gather(members, bytes);
                 filed.clear();

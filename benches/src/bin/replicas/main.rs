@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use spandrel_builder::cluster::{ClusterParams, Clustering, HeadKind, cluster};
-use spandrel_builder::filing::{FilingParams, ReplicaRule};
+use spandrel_builder::filing::{FilingParams, FilingWidth, ReplicaRule};
 use spandrel_index::Metric;
 
 use crate::data::Data;
@@ -58,9 +58,12 @@ struct Args {
     /// Nearest heads a rule chooses from
     #[arg(long, default_value_t = 64)]
     nearest: usize,
-    /// Blocks of heads around a block that its vectors are filed against
-    #[arg(long, default_value_t = 12)]
-    around: usize,
+    /// Blocks of heads around a block that its vectors may look into
+    #[arg(long)]
+    around: Option<usize>,
+    /// Blocks of heads that a vector is compared with
+    #[arg(long)]
+    probed: Option<usize>,
     /// Weight of balance in clustering
     #[arg(long)]
     balance: Option<f32>,
@@ -117,14 +120,15 @@ fn compare(args: &Args, data: &Data, count: usize, pool: &ThreadPool) -> Result<
         branching: args.branching.unwrap_or(defaults.branching),
         ..defaults
     };
-    let started = Instant::now();
+    let started = (Instant::now(), cpu_seconds());
     let clustering = cluster(data.base(), &params, pool, &AtomicBool::new(false))?;
     println!(
-        "\n# {} lists ({:?}) in {} blocks: clustered in {:.2} s",
+        "\n# {} lists ({:?}) in {} blocks: clustered in {:.2} s, {:.2} s of CPU",
         clustering.count,
         params.heads,
         clustering.blocks.len(),
-        started.elapsed().as_secs_f64()
+        started.0.elapsed().as_secs_f64(),
+        cpu_seconds() - started.1
     );
     let started = Instant::now();
     let ranking = Ranking::new(data, &clustering, pool);
@@ -144,10 +148,19 @@ fn compare(args: &Args, data: &Data, count: usize, pool: &ThreadPool) -> Result<
     Ok(())
 }
 
+/// CPU time of this process so far, all threads together; 0 where the system does not say.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    // User and system ticks, of which there are 100 a second.
+    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
+}
+
 fn print_header() {
     print!(
-        "{:<5} {:>4} {:>6} {:>6} {:>6} {:>7} {:>6}",
-        "rule", "max", "copies", "mean", "longest", "B/vec", "file s"
+        "{:<5} {:>4} {:>6} {:>6} {:>6} {:>7} {:>6} {:>6}",
+        "rule", "max", "copies", "mean", "longest", "B/vec", "file s", "CPU s"
     );
     for recall in RECALLS {
         print!(" | {recall:<5} {:>6} {:>7} {:>7}", "lists", "scanned", "KB");
@@ -163,19 +176,25 @@ fn run(
     filing: FilingParams,
     pool: &ThreadPool,
 ) {
-    let started = Instant::now();
-    let lists = Lists::file(data.base(), clustering, args.around, filing, args.cap, pool);
-    let seconds = started.elapsed().as_secs_f64();
+    let started = (Instant::now(), cpu_seconds());
+    let width = FilingWidth::default();
+    let width = FilingWidth {
+        around: args.around.unwrap_or(width.around),
+        probed: args.probed.unwrap_or(width.probed),
+    };
+    let lists = Lists::file(data.base(), clustering, (filing, width), args.cap, pool);
+    let (seconds, cpu) = (started.0.elapsed().as_secs_f64(), cpu_seconds() - started.1);
     let rows = data.base().len() as f64;
     print!(
-        "{:<5} {:>4} {:>6.2} {:>6.1} {:>6} {:>7.0} {:>6.2}",
+        "{:<5} {:>4} {:>6.2} {:>6.1} {:>6} {:>7.0} {:>6.2} {:>6.2}",
         filing.rule,
         filing.copies_max,
         lists.records() as f64 / rows,
         lists.records() as f64 / f64::from(clustering.count),
         lists.longest(),
         lists.bytes() as f64 / rows,
-        seconds
+        seconds,
+        cpu
     );
     let curve = Curve::new(data, ranking, &lists);
     for recall in RECALLS {
