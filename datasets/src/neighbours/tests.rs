@@ -92,11 +92,16 @@ fn every_type_and_metric_agrees_with_a_plain_loop() {
 
 #[test]
 fn large_integers_are_not_merged_by_rounding() {
-    // Squared distances near 2^27, where f32 keeps every eighth whole number.
-    let (base, queries) = (rows(DType::U8, 8192, 300, 3), rows(DType::U8, 8192, 5, 4));
-    for metric in Metric::ALL {
-        let truth = compute(&base, &queries, metric, 300, 2);
-        assert_same(&truth, naive(&base, &queries, metric, 300), metric.name());
+    // Values near 2^29, where f32 keeps every 32nd whole number, that differ by less.
+    let row = |first: u8, rest: u8| [vec![first], vec![rest; 8191]].concat();
+    let base = (0..16).flat_map(|i| row(15 - i, 255)).collect();
+    let base = Rows::new(DType::U8, 8192, base).unwrap();
+    let queries = Rows::new(DType::U8, 8192, [row(0, 0), row(1, 255)].concat()).unwrap();
+    for metric in [Metric::L2, Metric::InnerProduct] {
+        for k in [3, 16] {
+            let truth = compute(&base, &queries, metric, k, 2);
+            assert_same(&truth, naive(&base, &queries, metric, k), metric.name());
+        }
     }
 }
 
