@@ -1,2 +1,35 @@
 //! The `spandrel` command.
-fn main() {}
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Parser as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use spandrel_tools::cli::Cli;
+use spandrel_tools::{Outcome, Session, commands, describe};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let stop = Arc::new(AtomicBool::new(false));
+    let result = stop_on_signals(&stop).and_then(|()| {
+        let session = Session { stop: Arc::clone(&stop), quiet: cli.quiet };
+        commands::run(&cli.command, &session)
+    });
+    let Err(error) = result else { return Outcome::Done.into() };
+    let (outcome, text) = describe(&error, stop.load(Ordering::Relaxed));
+    // Nobody can be told that standard error is gone.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    outcome.into()
+}
+
+/// Asks the run to stop at the first signal and ends the process at the second.
+fn stop_on_signals(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        // Looked at before the flag is set by the same signal, so it acts from the second one on.
+        let exit = i32::from(Outcome::Interrupted as u8); // CAST: the enum's own number
+        signal_hook::flag::register_conditional_shutdown(signal, exit, Arc::clone(stop))?;
+        signal_hook::flag::register(signal, Arc::clone(stop))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! `spandrel build`: from a file of vectors to an index.
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::Args;
+use spandrel_builder::{BuildConfig, BuildReport, Input, Params, Plan, Progress, build};
+use spandrel_datasets::VectorFile;
+use spandrel_index::Metric;
+
+use super::ids::IdFile;
+use super::shape::{ShapeArgs, plan_text};
+use crate::figures::{process_memory, units};
+use crate::{Meter, Session};
+
+/// Build an index from a file of vectors.
+///
+/// The plan is printed first; what memory or disk cannot hold is refused before any work. Interrupted by Ctrl-C or a
+/// crash, the same command with --resume goes on and gives the same bytes.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// Vectors to index.
+    #[arg(long, value_name = "FILE")]
+    pub base: PathBuf,
+    /// How vectors are compared: l2, ip or cosine.
+    #[arg(long, value_name = "l2|ip|cosine")]
+    pub metric: Metric,
+    /// Folder of the index; made if it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What the index looks like.
+    #[command(flatten)]
+    pub shape: ShapeArgs,
+    /// The vectors' own numbers: an ibin file with one id in each row [default: row numbers].
+    #[arg(long, value_name = "FILE")]
+    pub ids: Option<PathBuf>,
+    /// Folder for scratch files [default: inside the index's folder].
+    #[arg(long, value_name = "DIR")]
+    pub scratch: Option<PathBuf>,
+    /// Go on with an interrupted build.
+    #[arg(long)]
+    pub resume: bool,
+    /// Publish a new version over an index that is there, or begin an interrupted build anew.
+    #[arg(long)]
+    pub replace: bool,
+    /// Print the plan and build nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
+    let base = VectorFile::open(&args.base)?;
+    let ids = args.ids.as_deref().map(IdFile::open).transpose()?;
+    let input = Input { vectors: &base, ids: ids.as_ref().map(|ids| ids as _) };
+    let config = BuildConfig {
+        scratch: args.scratch.clone(),
+        resume: args.resume,
+        replace: args.replace,
+        ..args.shape.config(args.metric, args.out.clone())
+    };
+    let plan = plan_text(&Plan::new(&Params::check(&config, input)?));
+    if args.dry_run {
+        return session.print(&plan);
+    }
+    session.note(plan.trim_end());
+    let report = build_watched(input, &config, session)?;
+    session.print(&report_text(&report, &config))
+}
+
+/// Builds under a meter.
+pub(super) fn build_watched(
+    input: Input<'_>,
+    config: &BuildConfig,
+    session: &Session,
+) -> anyhow::Result<BuildReport> {
+    let progress =
+        MeterProgress { meter: session.meter(), done: AtomicU64::new(0), total: AtomicU64::new(0) };
+    let report = build(input, config, &progress, &session.stop)?;
+    progress.meter.finish();
+    Ok(report)
+}
+
+struct MeterProgress {
+    meter: Meter,
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Progress for MeterProgress {
+    fn phase(&self, name: &str, total: u64, unit: &str) {
+        self.meter.phase(name, unit);
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+        self.meter.set(0, total);
+    }
+
+    fn advance(&self, units: u64) {
+        let done = self.done.fetch_add(units, Ordering::Relaxed) + units;
+        self.meter.set(done, self.total.load(Ordering::Relaxed));
+    }
+
+    fn note(&self, message: &str) {
+        self.meter.note(message);
+    }
+}
+
+/// What a build came to, line by line.
+pub(super) fn report_text(report: &BuildReport, config: &BuildConfig) -> String {
+    let manifest = &report.manifest;
+    let sum =
+        |field: fn(&spandrel_index::format::SegmentEntry) -> u64| manifest.segments.iter().map(field).sum();
+    let (vectors, lists): (u64, u64) = (sum(|s| s.vectors), sum(|s| s.lists));
+    let mut text = String::new();
+    // Writing to a string does not fail, here and below. CAST: shown to three digits, here and below
+    let _ = writeln!(text, "index     {} version {}", config.out.display(), manifest.version);
+    let _ = writeln!(
+        text,
+        "vectors   {} of {} x {}, {}",
+        units::count(vectors),
+        manifest.dim,
+        manifest.dtype,
+        manifest.metric
+    );
+    let _ = writeln!(text, "lists     {}", units::count(lists));
+    if let Some(stats) = &report.lists {
+        let _ = writeln!(
+            text,
+            "entries   {} in all, {:.2} copies of a vector, {} in the mean list, {} in the longest",
+            units::count(stats.copies),
+            stats.copies as f64 / vectors.max(1) as f64,
+            units::three_digits(stats.mean),
+            units::count(stats.longest)
+        );
+    }
+    let _ = writeln!(text, "on disk   {}", units::bytes(manifest.index_bytes() as f64));
+    if !report.seconds.is_empty() {
+        let total: f64 = report.seconds.iter().map(|(_, seconds)| seconds).sum();
+        let phases: Vec<String> =
+            report.seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.1}")).collect();
+        let _ = writeln!(text, "time      {total:.1} s ({})", phases.join(", "));
+    }
+    if let Some(memory) = process_memory() {
+        let allowed = units::bytes(config.memory_bytes as f64);
+        let peak = units::bytes(memory.rss_peak_bytes as f64);
+        let _ = writeln!(text, "memory    {peak} at its peak, {allowed} allowed");
+    }
+    text
+}

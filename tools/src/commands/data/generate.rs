@@ -1,0 +1,79 @@
+//! `spandrel data generate`: seeded sets.
+use std::path::PathBuf;
+
+use clap::Args;
+use spandrel_datasets::{Format, GenerateParams, Kind, generate};
+use spandrel_index::DType;
+
+use crate::figures::units;
+use crate::{Session, UsageError};
+
+/// Make a seeded set with the structure of real ones.
+///
+/// sift: histograms of gradients, as SIFT descriptors. embedding: unit vectors, clustered, with a falling spectrum, as
+/// text embeddings. ood: a base like that, and queries of another distribution, as in searching images by text.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// What kind of vectors: sift, embedding or ood.
+    #[arg(value_name = "sift|embedding|ood")]
+    pub kind: Kind,
+    /// Vectors of the base.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub vectors: u64,
+    /// Elements of a vector [default: sift 128, embedding 384, ood 200].
+    #[arg(long, value_name = "D")]
+    pub dim: Option<usize>,
+    /// Element type: f32, f16, i8 or u8 [default: what the file's extension says].
+    #[arg(long, value_name = "T")]
+    pub dtype: Option<DType>,
+    /// Equal seeds make equal sets.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// File to write the base to.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Queries to make besides.
+    #[arg(long, value_name = "N", requires = "queries_out", value_parser = clap::value_parser!(u64).range(1..))]
+    pub queries: Option<u64>,
+    /// File to write the queries to.
+    #[arg(long, value_name = "FILE", requires = "queries")]
+    pub queries_out: Option<PathBuf>,
+    /// Threads to use [default: one for each processor].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+pub(super) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<()> {
+    let kind = args.kind;
+    let dtype = match (args.dtype, Format::of(&args.out)?.dtype()) {
+        (Some(asked), _) => asked,
+        (None, Some(implied)) => implied,
+        (None, None) => kind.default_dtype(),
+    };
+    for path in std::iter::once(&args.out).chain(&args.queries_out) {
+        let format = Format::of(path)?;
+        if !format.holds(dtype) {
+            let message = format!("{}: format {format} does not hold vectors of {dtype}", path.display());
+            return Err(UsageError(message).into());
+        }
+    }
+    let params = GenerateParams {
+        kind,
+        vectors: args.vectors,
+        queries: args.queries.unwrap_or(0),
+        dim: args.dim.unwrap_or(kind.default_dim()),
+        dtype,
+        seed: args.seed,
+        threads: args.threads.map_or(0, usize::from),
+    };
+    super::watched(session, "generating", |watch| {
+        generate(params, &args.out, args.queries_out.as_deref(), watch)
+    })?;
+    let mut text = String::new();
+    for (path, rows) in
+        std::iter::once((&args.out, params.vectors)).chain(args.queries_out.iter().zip(args.queries))
+    {
+        text += &format!("{}: {} vectors of {} x {dtype}\n", path.display(), units::count(rows), params.dim);
+    }
+    session.print(&text)
+}

@@ -1,0 +1,54 @@
+//! `spandrel data info`: what a file holds.
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use spandrel_datasets::{Contents, ValueScan, VectorFile, info, scan_values};
+
+use crate::Session;
+use crate::figures::units;
+
+/// Say what a file holds.
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// File of vectors or of true neighbours.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Read every value too: least and largest, norms, rows of zeros, NaN and infinities.
+    #[arg(long)]
+    pub scan: bool,
+}
+
+pub(super) fn run(args: &InfoArgs, session: &Session) -> anyhow::Result<()> {
+    let found = info(&args.file)?;
+    let mut text = format!("file      {}\nformat    {}\n", args.file.display(), found.format);
+    let rows = units::count(found.rows);
+    // Writing to a string does not fail.
+    let _ = match found.contents {
+        Contents::Vectors { dtype, .. } => {
+            writeln!(text, "holds     {rows} vectors of {} x {dtype}", found.dim)
+        }
+        Contents::Ids { distances, .. } => {
+            let with = if distances { "with distances" } else { "without distances" };
+            writeln!(text, "holds     {} neighbours of {rows} queries, {with}", found.dim)
+        }
+    };
+    let _ = writeln!(text, "size      {} bytes", units::count(found.bytes));
+    if args.scan && matches!(found.contents, Contents::Vectors { .. }) {
+        let file = VectorFile::open(&args.file)?;
+        let scan = super::watched(session, "scanning", |watch| scan_values(&file, watch))?;
+        write_scan(&mut text, &scan);
+    }
+    session.print(&text)
+}
+
+fn write_scan(text: &mut String, scan: &ValueScan) {
+    let ValueScan { min, max, zero_rows, nan_count, infinite_count, norms } = scan;
+    let _ = writeln!(text, "values    {min} to {max}");
+    if norms.min.is_finite() {
+        let _ = writeln!(text, "norms     {:.4} to {:.4}, mean {:.4}", norms.min, norms.max, norms.mean);
+    }
+    let _ = writeln!(text, "zero rows {}", units::count(*zero_rows));
+    let _ = writeln!(text, "NaN       {}", units::count(*nan_count));
+    let _ = writeln!(text, "infinite  {}", units::count(*infinite_count));
+}

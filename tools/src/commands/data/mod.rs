@@ -1,0 +1,72 @@
+//! `spandrel data`: files of vectors.
+mod convert;
+mod crop;
+mod generate;
+mod get;
+mod info;
+mod truth;
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use spandrel_datasets::{Format, Watch};
+
+use crate::{Advised, Session};
+
+/// Fetch, make, convert and describe files of vectors.
+///
+/// Formats are told by extension: fbin, f16bin, u8bin, i8bin, fvecs, bvecs and npy hold vectors; ibin and ivecs
+/// hold true neighbours.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DataCommand,
+}
+
+/// What to do with files of vectors.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Compute the exact nearest neighbours of queries.
+    Truth(truth::TruthArgs),
+    /// Make a seeded set with the structure of real ones.
+    Generate(generate::GenerateArgs),
+    /// Write a file in another format.
+    Convert(convert::ConvertArgs),
+    /// Write some rows of a file.
+    Crop(crop::CropArgs),
+    /// Say what a file holds.
+    Info(info::InfoArgs),
+    /// Fetch a public set.
+    Get(get::GetArgs),
+}
+
+pub(super) fn run(args: &DataArgs, session: &Session) -> anyhow::Result<()> {
+    match &args.command {
+        DataCommand::Truth(args) => truth::run(args, session),
+        DataCommand::Generate(args) => generate::run(args, session),
+        DataCommand::Convert(args) => convert::run(args, session),
+        DataCommand::Crop(args) => crop::run(args, session),
+        DataCommand::Info(args) => info::run(args, session),
+        DataCommand::Get(args) => get::run(args, session),
+    }
+}
+
+/// Runs work of this room under a meter with one phase.
+fn watched<T>(session: &Session, phase: &str, work: impl FnOnce(Watch<'_>) -> T) -> T {
+    let meter = session.meter();
+    meter.phase(phase, "rows");
+    let result = work(Watch { progress: &|done, total| meter.set(done, total), stop: &session.stop });
+    meter.finish();
+    result
+}
+
+/// Refuses an output of the wrong format before any work is done.
+fn check_format(path: &Path, is_right: impl Fn(Format) -> bool, expected: &str) -> anyhow::Result<()> {
+    let format = Format::of(path)?;
+    if is_right(format) {
+        return Ok(());
+    }
+    let message = format!("{}: a file of format {format}, expected {expected}", path.display());
+    Err(Advised::new(message, "choose the format by the file's extension").into())
+}

@@ -1,0 +1,40 @@
+//! `spandrel report`: runs side by side.
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::report::{Comparison, page, recall_qps_svg, text};
+use crate::{Session, write_file};
+
+/// Compare the figures of several runs.
+///
+/// Prints every operating point and the queries per second at equal recall, each run against the first.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Operating points: what `spandrel bench --json` writes, or one JSON object a line with at least recall and qps.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Write a page with curves and tables, complete in itself.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write the curve of queries per second over recall alone.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+/// Runs the sub-command.
+///
+/// # Errors
+/// Files that cannot be read or hold no operating points, and output that cannot be written.
+pub(super) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<()> {
+    let comparison = Comparison::load(&args.files)?;
+    if let Some(path) = &args.html {
+        write_file(path, page(&comparison).as_bytes())?;
+        session.note(&format!("wrote {}", path.display()));
+    }
+    if let Some(path) = &args.svg {
+        write_file(path, recall_qps_svg(&comparison).as_bytes())?;
+        session.note(&format!("wrote {}", path.display()));
+    }
+    session.print(&text(&comparison))
+}

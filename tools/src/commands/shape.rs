@@ -1,0 +1,121 @@
+//! Flags that decide what an index looks like: shared by `build` and `plan`.
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use clap::Args;
+use spandrel_builder::cluster::HeadKind;
+use spandrel_builder::filing::ReplicaRule;
+use spandrel_builder::{BuildConfig, LIST_SIZE_DEFAULT, ListCount, Plan};
+use spandrel_index::Metric;
+
+use crate::figures::{Machine, units};
+use crate::values::ByteSize;
+
+/// Memory a build may use where nothing else is said, on a machine that has twice as much.
+const MEMORY_DEFAULT: u64 = 8 << 30;
+
+/// What an index looks like.
+#[derive(Debug, Clone, Args)]
+pub struct ShapeArgs {
+    /// Lists to form; lists that come out too long are split.
+    #[arg(long, value_name = "N", conflicts_with = "list_size", value_parser = clap::value_parser!(u64).range(1..))]
+    pub lists: Option<u64>,
+    /// Vectors per list, replicas not counted [default: 50].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub list_size: Option<u32>,
+    /// Rule by which vectors are filed under further lists: none, rng, soar or air.
+    #[arg(long, value_name = "none|rng|soar|air", default_value_t = REPLICAS_DEFAULT)]
+    pub replicas: ReplicaRule,
+    /// Most copies of a vector, the first included.
+    #[arg(long, value_name = "N", default_value_t = COPIES_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub max_replicas: u32,
+    /// What stands for a list in memory: the mean of its vectors, or the vector nearest to it.
+    #[arg(long, value_name = "means|vectors", default_value_t = HeadKind::Means)]
+    pub heads: HeadKind,
+    /// What lists hold: full, the exact vectors.
+    #[arg(long, value_name = "full", default_value = "full", value_parser = ["full"])]
+    pub code: String,
+    /// Memory the build may use, such as 8GiB or 512MiB [default: 8GiB, or half of the machine's if that is less].
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// Threads to use [default: one for each processor].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Seed of every random choice.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// The rule that reads least for the same recall on the sets measured.
+pub(super) const REPLICAS_DEFAULT: ReplicaRule = ReplicaRule::Soar;
+const COPIES_DEFAULT: u32 = spandrel_builder::COPIES_DEFAULT;
+
+impl ShapeArgs {
+    /// What these flags ask of the builder; nothing is resumed or replaced.
+    pub(super) fn config(&self, metric: Metric, out: PathBuf) -> BuildConfig {
+        BuildConfig {
+            metric,
+            out,
+            lists: match (self.lists, self.list_size) {
+                (Some(lists), _) => ListCount::Lists(lists),
+                (None, size) => ListCount::Size(size.unwrap_or(LIST_SIZE_DEFAULT)),
+            },
+            replicas: self.replicas,
+            max_replicas: self.max_replicas,
+            heads: self.heads,
+            memory_bytes: self.memory.map_or_else(memory_default, |size| size.0),
+            threads: self.threads.map_or_else(threads_default, usize::from),
+            seed: self.seed,
+            scratch: None,
+            resume: false,
+            replace: false,
+        }
+    }
+}
+
+/// A thread for each processor.
+pub(super) fn threads_default() -> usize {
+    available_parallelism().map_or(1, NonZero::get).min(1024)
+}
+
+pub(super) fn memory_default() -> u64 {
+    match Machine::detect().memory_bytes {
+        0 => MEMORY_DEFAULT,
+        machine => MEMORY_DEFAULT.min(machine / 2),
+    }
+}
+
+/// What a build will take, line by line.
+pub(super) fn plan_text(plan: &Plan) -> String {
+    // CAST: shown to three digits
+    let size = |bytes: u64| units::bytes(bytes as f64);
+    let per_vector = |bytes: u64| bytes as f64 / plan.vectors as f64; // CAST: as above
+    let lines = [
+        ("vectors", units::count(plan.vectors)),
+        ("lists", units::count(plan.lists)),
+        ("copies", format!("{:.2} of each vector", plan.copies)),
+        (
+            "build memory",
+            format!("{} needed, {} allowed", size(plan.memory_needed), size(plan.memory_allowed)),
+        ),
+        ("scratch disk", size(plan.scratch_bytes)),
+        (
+            "index on disk",
+            format!(
+                "{}, {} bytes a vector",
+                size(plan.index_bytes),
+                units::three_digits(per_vector(plan.index_bytes))
+            ),
+        ),
+        (
+            "search memory",
+            format!(
+                "{}, {} bytes a vector",
+                size(plan.search_memory),
+                units::three_digits(per_vector(plan.search_memory))
+            ),
+        ),
+    ];
+    lines.map(|(name, value)| format!("{name:<14}{value}\n")).concat()
+}

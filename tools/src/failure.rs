@@ -1,0 +1,120 @@
+//! How a command can end, and how that is told.
+use std::error::Error;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+/// How a run ended, as an exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Outcome {
+    /// Done.
+    Done = 0,
+    /// Something failed; standard error says what.
+    Failed = 1,
+    /// The command line was wrong.
+    Usage = 2,
+    /// Ctrl-C or a request to terminate.
+    Interrupted = 130,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> ExitCode {
+        ExitCode::from(outcome as u8)
+    }
+}
+
+/// The reader of standard output went away: there is nobody left to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("standard output was closed")]
+pub struct OutputClosed;
+
+/// A failure with advice on what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Advised {
+    /// What went wrong.
+    pub message: String,
+    /// What to do, shown on a line of its own.
+    pub help: String,
+    /// Why it went wrong.
+    #[source]
+    pub cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Advised {
+    /// A failure without a deeper cause.
+    pub fn new(message: impl Into<String>, help: impl Into<String>) -> Advised {
+        Advised { message: message.into(), help: help.into(), cause: None }
+    }
+}
+
+/// A command line that parses but cannot be meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// How a failed run ended, and the text for standard error.
+///
+/// `stopped` tells whether the run had been asked to stop.
+pub fn describe(error: &anyhow::Error, stopped: bool) -> (Outcome, String) {
+    if error.chain().any(|e| e.is::<OutputClosed>()) {
+        return (Outcome::Done, String::new());
+    }
+    let (outcome, word) = if stopped {
+        (Outcome::Interrupted, "interrupted")
+    } else if error.chain().any(|e| e.is::<UsageError>()) {
+        (Outcome::Usage, "error")
+    } else {
+        (Outcome::Failed, "error")
+    };
+    let mut text = String::new();
+    let mut last = String::new();
+    for (depth, cause) in error.chain().enumerate() {
+        let line = one_line(&cause.to_string());
+        // A wrapper that already shows its cause would show it twice.
+        if depth > 0 && last.contains(&line) {
+            continue;
+        }
+        let lead = if depth == 0 { word } else { "  because" };
+        let _ = writeln!(text, "{lead}: {line}"); // writing to a string does not fail
+        last = line;
+    }
+    if let Some(advised) = error.chain().find_map(|e| e.downcast_ref::<Advised>()) {
+        let _ = writeln!(text, "help: {}", advised.help);
+    }
+    (outcome, text)
+}
+
+/// Makes a message safe for a terminal and keeps it on one line: names of files may hold anything.
+fn one_line(message: &str) -> String {
+    message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn causes_take_a_line_each() {
+        let io = std::io::Error::other("disk\n\x1b[2Jfull");
+        let error = Err::<(), _>(io).context("writing x").context("building y").unwrap_err();
+        let (outcome, text) = describe(&error, false);
+        assert_eq!(outcome, Outcome::Failed);
+        assert_eq!(text, "error: building y\n  because: writing x\n  because: disk\u{fffd}\u{fffd}[2Jfull\n");
+        assert_eq!(describe(&error, true).0, Outcome::Interrupted);
+    }
+
+    #[test]
+    fn advice_comes_last() {
+        let error = anyhow::Error::new(Advised::new("no index", "build one")).context("opening z");
+        assert_eq!(describe(&error, false).1, "error: opening z\n  because: no index\nhelp: build one\n");
+    }
+
+    #[test]
+    fn kinds_of_ends() {
+        assert_eq!(describe(&anyhow::Error::new(OutputClosed), true), (Outcome::Done, String::new()));
+        let usage = anyhow::Error::new(UsageError("k".to_owned())).context("bench");
+        assert_eq!(describe(&usage, false).0, Outcome::Usage);
+    }
+}

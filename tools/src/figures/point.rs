@@ -1,0 +1,278 @@
+//! An operating point: one setting of the search, and what it gave and cost.
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How lists were chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct PointParams {
+    /// A list is read if its head is at most `1 + epsilon` times as far as the nearest one; none: no such bound.
+    pub epsilon: Option<f32>,
+    /// Most lists read.
+    pub max_lists: Option<u32>,
+}
+
+/// One object of `spandrel bench --json`. Counts are means per query.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperatingPoint {
+    /// What to call the run in a report.
+    pub label: String,
+    /// The index measured.
+    pub index: String,
+    /// The machine, in words.
+    pub machine: String,
+    /// How lists were chosen.
+    pub params: PointParams,
+    /// Neighbours asked for.
+    pub k: usize,
+    /// Worker threads.
+    pub threads: usize,
+    /// Queries in flight on each of them.
+    pub in_flight: usize,
+    /// What carried out the reads: `uring` or `pread`.
+    pub io: String,
+    /// Whether reads went past the page cache.
+    pub direct: bool,
+    /// Share of the true `k` nearest found, a returned vector as near as the true k-th counting as found.
+    pub recall: f64,
+    /// Queries answered in a second by all threads together.
+    pub qps: f64,
+    /// Mean time from submission to result.
+    pub mean_us: f64,
+    /// Median of that time.
+    pub p50_us: f64,
+    /// Its 95th percentile.
+    pub p95_us: f64,
+    /// Its 99th percentile.
+    pub p99_us: f64,
+    /// Its 99.9th percentile.
+    pub p999_us: f64,
+    /// Lists read.
+    pub lists: f64,
+    /// Reads issued, neighbouring ones merged.
+    pub reads: f64,
+    /// Pages read.
+    pub pages: f64,
+    /// Rounds of reads, each waiting for the one before.
+    pub rounds: f64,
+    /// Bytes read.
+    pub read_bytes: f64,
+    /// Vectors whose distance was computed.
+    pub vectors_scanned: f64,
+    /// Distances to heads computed.
+    pub head_distances: f64,
+    /// Bytes the open index accounts for in memory.
+    pub memory_bytes: u64,
+    /// Anonymous memory of the whole process after the run.
+    pub rss_anon_bytes: u64,
+    /// Bytes of the index on disk.
+    pub index_bytes: u64,
+    /// How long the build took.
+    pub build_seconds: f64,
+}
+
+/// An operating point as read back, of ours or of another library's script: only recall and queries per
+/// second must be there. Unknown fields are passed over.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[expect(missing_docs, reason = "the fields are those of `OperatingPoint` and of the peers' script")]
+pub struct Point {
+    pub peer: Option<String>,
+    pub label: Option<String>,
+    pub index: Option<String>,
+    pub machine: Option<String>,
+    #[serde(default)]
+    pub params: Value,
+    pub k: Option<u64>,
+    pub threads: Option<u64>,
+    pub in_flight: Option<u64>,
+    pub io: Option<String>,
+    pub direct: Option<bool>,
+    pub recall: f64,
+    pub qps: f64,
+    /// Range of the repeated runs' rates over their median.
+    pub qps_spread: Option<f64>,
+    pub mean_us: Option<f64>,
+    pub p50_us: Option<f64>,
+    pub p95_us: Option<f64>,
+    pub p99_us: Option<f64>,
+    pub p999_us: Option<f64>,
+    pub lists: Option<f64>,
+    pub reads: Option<f64>,
+    pub pages: Option<f64>,
+    pub rounds: Option<f64>,
+    pub read_bytes: Option<f64>,
+    pub vectors_scanned: Option<f64>,
+    pub head_distances: Option<f64>,
+    pub memory_bytes: Option<f64>,
+    pub rss_anon_bytes: Option<f64>,
+    pub index_bytes: Option<f64>,
+    #[serde(alias = "build_s")]
+    pub build_seconds: Option<f64>,
+}
+
+/// Longest text of settings shown.
+const SETTINGS_CHARS_MAX: usize = 120;
+
+impl Point {
+    /// The settings in a few words: `epsilon=0.2 max_lists=64`.
+    pub fn settings(&self) -> String {
+        let words = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let text = match &self.params {
+            Value::Null => String::new(),
+            Value::Object(map) => {
+                let set = map.iter().filter(|(_, value)| !value.is_null());
+                set.map(|(name, value)| format!("{name}={}", words(value))).collect::<Vec<_>>().join(" ")
+            }
+            other => words(other),
+        };
+        shortened(&text, SETTINGS_CHARS_MAX)
+    }
+}
+
+/// The text, cut to a number of characters.
+pub(crate) fn shortened(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    text.chars().take(chars_max - 1).chain(['…']).collect()
+}
+
+impl From<&OperatingPoint> for Point {
+    fn from(p: &OperatingPoint) -> Point {
+        let text = |t: &String| (!t.is_empty()).then(|| t.clone());
+        // CAST: counts and sizes stay far below 2^53, up to which they are exact
+        let (wide, float) = (|n: usize| Some(n as u64), |n: u64| Some(n as f64));
+        let mut params = serde_json::Map::new();
+        if let Some(epsilon) = p.params.epsilon {
+            // By way of its shortest text: 0.2 and not 0.20000000298.
+            params.insert("epsilon".to_owned(), epsilon.to_string().parse::<f64>().ok().into());
+        }
+        if let Some(max_lists) = p.params.max_lists {
+            params.insert("max_lists".to_owned(), max_lists.into());
+        }
+        Point {
+            peer: None,
+            label: text(&p.label),
+            index: text(&p.index),
+            machine: text(&p.machine),
+            params: Value::Object(params),
+            k: wide(p.k),
+            threads: wide(p.threads),
+            in_flight: wide(p.in_flight),
+            io: text(&p.io),
+            direct: Some(p.direct),
+            recall: p.recall,
+            qps: p.qps,
+            qps_spread: None,
+            mean_us: Some(p.mean_us),
+            p50_us: Some(p.p50_us),
+            p95_us: Some(p.p95_us),
+            p99_us: Some(p.p99_us),
+            p999_us: Some(p.p999_us),
+            lists: Some(p.lists),
+            reads: Some(p.reads),
+            pages: Some(p.pages),
+            rounds: Some(p.rounds),
+            read_bytes: Some(p.read_bytes),
+            vectors_scanned: Some(p.vectors_scanned),
+            head_distances: Some(p.head_distances),
+            memory_bytes: float(p.memory_bytes),
+            rss_anon_bytes: float(p.rss_anon_bytes),
+            index_bytes: float(p.index_bytes),
+            build_seconds: Some(p.build_seconds),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A point with a value in every field.
+    pub(crate) fn example() -> OperatingPoint {
+        OperatingPoint {
+            label: "ours".to_owned(),
+            index: "index".to_owned(),
+            machine: "a machine".to_owned(),
+            params: PointParams { epsilon: Some(0.2), max_lists: Some(64) },
+            k: 10,
+            threads: 2,
+            in_flight: 4,
+            io: "uring".to_owned(),
+            direct: true,
+            recall: 0.95,
+            qps: 1234.5,
+            mean_us: 1.0,
+            p50_us: 2.0,
+            p95_us: 3.0,
+            p99_us: 4.0,
+            p999_us: 5.0,
+            lists: 40.0,
+            reads: 30.5,
+            pages: 94.0,
+            rounds: 1.0,
+            read_bytes: 375_000.0,
+            vectors_scanned: 2330.0,
+            head_distances: 900.0,
+            memory_bytes: 34_000_000,
+            rss_anon_bytes: 40_000_000,
+            index_bytes: 800_000_000,
+            build_seconds: 33.0,
+        }
+    }
+
+    #[test]
+    fn the_schema_survives_a_round_trip() {
+        let point = example();
+        let text = serde_json::to_string(&[&point]).unwrap();
+        assert_eq!(serde_json::from_str::<Vec<OperatingPoint>>(&text).unwrap(), std::slice::from_ref(&point));
+        let loose: Vec<Point> = serde_json::from_str(&text).unwrap();
+        assert_eq!(loose, [Point::from(&point)]);
+        assert_eq!(loose[0].settings(), "epsilon=0.2 max_lists=64");
+    }
+
+    #[test]
+    fn every_promised_field_is_written() {
+        let object = serde_json::to_value(example()).unwrap();
+        for field in [
+            "params",
+            "k",
+            "threads",
+            "in_flight",
+            "io",
+            "direct",
+            "recall",
+            "qps",
+            "mean_us",
+            "p50_us",
+            "p95_us",
+            "p99_us",
+            "p999_us",
+            "lists",
+            "reads",
+            "pages",
+            "rounds",
+            "read_bytes",
+            "vectors_scanned",
+            "head_distances",
+            "memory_bytes",
+            "rss_anon_bytes",
+            "index_bytes",
+            "build_seconds",
+        ] {
+            assert!(object.get(field).is_some(), "{field}");
+        }
+    }
+
+    #[test]
+    fn settings_are_short() {
+        let settings =
+            |text: &str| Point { params: serde_json::from_str(text).unwrap(), ..Point::default() }.settings();
+        assert_eq!(settings(r#"{"ef": 40, "name": "x", "none": null}"#), "ef=40 name=x");
+        assert_eq!(settings(r#""complexity 30""#), "complexity 30");
+        assert_eq!(settings("null"), "");
+        assert_eq!(settings(&format!("\"{}\"", "y".repeat(1000))).chars().count(), SETTINGS_CHARS_MAX);
+    }
+}

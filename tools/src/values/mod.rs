@@ -1,0 +1,8 @@
+//! Values of flags that the argument parser does not know by itself.
+mod range;
+mod ratio;
+mod size;
+
+pub use range::{BadRowRange, RowRange};
+pub use ratio::{BadEpsilon, parse_epsilon};
+pub use size::{BadSize, ByteSize};

@@ -1,0 +1,181 @@
+//! The program as a user runs it: exit codes, and which stream says what.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of test functions")]
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn spandrel(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_spandrel")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// A file of `rows` vectors of two bytes.
+fn write_u8bin(path: &Path, rows: u32) {
+    let mut bytes = [rows.to_le_bytes(), 2_u32.to_le_bytes()].concat();
+    bytes.extend((0..rows).flat_map(|row| [row as u8, 1]));
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for args in
+        [&["fly"][..], &[], &["data", "crop", "a", "b", "--rows", "2..1"], &["report"], &["--no-such-flag"]]
+    {
+        let output = spandrel(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_end_with_0() {
+    let version = spandrel(&["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(text(&version.stdout), format!("spandrel {}\n", env!("CARGO_PKG_VERSION")));
+    let help = spandrel(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text(&help.stdout).contains("Examples:"));
+}
+
+#[test]
+fn failures_end_with_1_and_name_the_file() {
+    for args in [
+        &["data", "info", "/no/such/file.fbin"][..],
+        &["report", "/no/such/file.json"],
+        &["data", "info", "Cargo.toml"],
+        &["data", "get", "no-such-set", "--out", "/tmp"],
+    ] {
+        let output = spandrel(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(output.stdout.is_empty());
+        let message = text(&output.stderr);
+        assert!(message.starts_with("error: "), "{message}");
+        let named = args.iter().find(|a| a.contains('.') || a.contains("no-such")).unwrap();
+        assert!(message.contains(named), "{message}");
+    }
+}
+
+#[test]
+fn data_commands_work_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write_u8bin(Path::new(&path("base.u8bin")), 100);
+    let run = |args: &[&str]| {
+        let output = spandrel(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout).to_owned()
+    };
+    run(&["data", "crop", &path("base.u8bin"), &path("queries.fbin"), "--rows", "40..45"]);
+    run(&["data", "convert", &path("base.u8bin"), &path("base.fbin")]);
+    let said = run(&[
+        "data",
+        "truth",
+        "--base",
+        &path("base.fbin"),
+        "--queries",
+        &path("queries.fbin"),
+        "--metric",
+        "l2",
+        "--k",
+        "3",
+        "--out",
+        &path("truth.ibin"),
+    ]);
+    assert!(said.contains("3 nearest of 100 vectors for each of 5 queries, l2"), "{said}");
+    let info = run(&["data", "info", &path("truth.ibin")]);
+    assert!(info.contains("3 neighbours of 5 queries, with distances"), "{info}");
+    let scan = run(&["data", "info", "--scan", &path("base.fbin")]);
+    assert!(scan.contains("100 vectors of 2 x f32") && scan.contains("values    0 to 99"), "{scan}");
+    assert!(run(&["data", "get", "--list"]).contains("bigann-10M"));
+
+    let wrong = spandrel(&[
+        "data",
+        "truth",
+        "--base",
+        &path("base.fbin"),
+        "--queries",
+        &path("queries.fbin"),
+        "--metric",
+        "l2",
+        "--k",
+        "3",
+        "--out",
+        &path("truth.fbin"),
+    ]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong.stderr).contains("\nhelp: "));
+    assert!(!Path::new(&path("truth.fbin")).exists());
+}
+
+#[test]
+fn reports_are_printed_and_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("ours.json"), r#"[{"recall": 0.93, "qps": 4000}, {"recall": 0.97, "qps": 1000}]"#)
+        .unwrap();
+    fs::write(path("theirs.json"), "{\"peer\": \"graph\", \"recall\": 0.95, \"qps\": 500}\n").unwrap();
+    let output = spandrel(&[
+        "report",
+        &path("ours.json"),
+        &path("theirs.json"),
+        "--html",
+        &path("r.html"),
+        "--svg",
+        &path("r.svg"),
+        "-q",
+    ]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+    assert!(text(&output.stdout).contains("0.25x"), "{}", text(&output.stdout));
+    assert!(fs::read_to_string(path("r.html")).unwrap().ends_with("</html>\n"));
+    assert!(fs::read_to_string(path("r.svg")).unwrap().starts_with("<svg "));
+}
+
+#[test]
+fn a_closed_reader_ends_the_run_quietly() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_spandrel"))
+        .args(["data", "get", "--list"])
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_plan_is_printed_and_kept() {
+    let plan = ["plan", "--vectors", "1000000", "--dim", "128", "--dtype", "u8"];
+    let output = spandrel(&plan);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("build memory"), "{}", text(&output.stdout));
+    let small = spandrel(&[&plan[..], &["--memory", "1MiB"]].concat());
+    assert_eq!(small.status.code(), Some(1));
+    assert!(text(&small.stderr).contains("help: raise --memory"));
+    assert_eq!(spandrel(&[&plan[..], &["--memory", "1MoB"]].concat()).status.code(), Some(2));
+}
+
+#[test]
+fn an_index_is_built_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write_u8bin(Path::new(&path("base.u8bin")), 200);
+    let build = ["build", "--base", &path("base.u8bin"), "--metric", "l2", "--out", &path("index")];
+    let dry = spandrel(&[&build[..], &["--dry-run"]].concat());
+    assert_eq!(dry.status.code(), Some(0), "{}", text(&dry.stderr));
+    assert!(!Path::new(&path("index")).exists());
+    let built = spandrel(&build);
+    assert_eq!(built.status.code(), Some(0), "{}", text(&built.stderr));
+    assert!(text(&built.stdout).contains("vectors   200 of 2 x u8, l2"), "{}", text(&built.stdout));
+    let again = spandrel(&build);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("--replace"), "{}", text(&again.stderr));
+    assert_eq!(spandrel(&[&build[..], &["--replace"]].concat()).status.code(), Some(0));
+    let many = spandrel(&[&build[..], &["--replace", "--lists", "201"]].concat());
+    assert_eq!(many.status.code(), Some(1));
+    assert!(text(&many.stderr).contains("--lists"), "{}", text(&many.stderr));
+}
