@@ -50,22 +50,43 @@ impl FromStr for HeadKind {
 
 /// The head of a list of at least one row.
 pub fn representative(rows: Rows<'_>, kind: HeadKind) -> Vec<u8> {
-    let mut sums = MeanSums::new(rows.dtype, rows.dim);
-    (0..rows.len()).for_each(|at| sums.add(rows.row(at)));
+    let picks: Vec<u32> = (0..rows.len() as u32).collect(); // CAST: a list has fewer than 2^32 rows
     let mut head = vec![0; rows.row_bytes()];
-    sums.write_mean(&mut head);
-    if kind == HeadKind::Vectors {
-        let kernel = PairKernel::new(Operation::SquaredL2, rows.dtype, rows.dim);
-        let (mut best, mut best_score) = (0, f32::INFINITY);
-        for at in 0..rows.len() {
-            let score = kernel.score(rows.row(at), &head);
-            if score < best_score {
-                (best, best_score) = (at, score);
-            }
-        }
-        head.copy_from_slice(rows.row(best));
-    }
+    HeadMaker::new(rows, kind).write_head(&picks, &mut head);
     head
+}
+
+/// Makes heads out of rows of one set.
+pub(super) struct HeadMaker<'a> {
+    rows: Rows<'a>,
+    kind: HeadKind,
+    sums: MeanSums,
+    pair: PairKernel,
+}
+
+impl<'a> HeadMaker<'a> {
+    pub(super) fn new(rows: Rows<'a>, kind: HeadKind) -> HeadMaker<'a> {
+        let pair = PairKernel::new(Operation::SquaredL2, rows.dtype, rows.dim);
+        HeadMaker { rows, kind, sums: MeanSums::new(rows.dtype, rows.dim), pair }
+    }
+
+    /// Writes the head of the rows `picks`, of which there is at least one.
+    pub(super) fn write_head(&mut self, picks: &[u32], head: &mut [u8]) {
+        self.sums.clear();
+        picks.iter().for_each(|&pick| self.sums.add(self.rows.row(pick as usize)));
+        self.sums.write_mean(head);
+        if self.kind == HeadKind::Vectors {
+            // The lowest row number among equals.
+            let mut best = (f32::INFINITY, u32::MAX);
+            for &pick in picks {
+                let distance = self.pair.score(head, self.rows.row(pick as usize));
+                if distance < best.0 || (distance == best.0 && pick < best.1) {
+                    best = (distance, pick);
+                }
+            }
+            head.copy_from_slice(self.rows.row(best.1 as usize));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod flat;
 mod head_kind;
 mod order;
 mod parts;
+mod refine;
 mod rows;
 mod split;
 mod tree;
@@ -31,6 +32,8 @@ pub struct ClusterParams {
     pub balance: f32,
     /// Rounds of Lloyd's algorithm in each node.
     pub rounds: usize,
+    /// Rounds in which rows choose among all heads nearby and heads move to the means of their rows.
+    pub refinements: usize,
     /// What becomes a head.
     pub heads: HeadKind,
     /// Seed of every random choice.
@@ -40,7 +43,15 @@ pub struct ClusterParams {
 impl ClusterParams {
     /// The parameters that measured best, for a number of lists.
     pub fn new(lists: usize) -> ClusterParams {
-        ClusterParams { lists, branching: 32, balance: 0.5, rounds: 6, heads: HeadKind::Means, seed: 0 }
+        ClusterParams {
+            lists,
+            branching: 32,
+            balance: 0.5,
+            rounds: 6,
+            refinements: 1,
+            heads: HeadKind::Means,
+            seed: 0,
+        }
     }
 }
 

@@ -7,13 +7,15 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::ThreadPool;
 use rayon::prelude::*;
-use spandrel_index::kernels::{BlockKernel, Operation, PairKernel};
+use spandrel_index::kernels::BlockKernel;
 
 use super::flat::{self, CHUNK_ROWS, FlatParams, PricedCentres};
+use super::head_kind::HeadMaker;
 use super::order::chain;
+use super::refine::refine;
 use super::rows::{MeanSums, Rows};
 use super::split::Cutter;
-use super::{BLOCK_HEADS, Block, ClusterParams, Clustering, HeadKind, Stopped};
+use super::{BLOCK_HEADS, Block, ClusterParams, Clustering, Stopped};
 
 /// Rows looked at for each centre of a node.
 const SAMPLE_PER_CENTRE: usize = 128;
@@ -46,20 +48,19 @@ pub fn cluster(
     assert!(!rows.is_empty() && params.lists > 0 && params.branching >= 2);
     let kernel = BlockKernel::new(rows.dtype, rows.dim);
     let grower = Grower { rows, params, kernel, stop };
-    pool.install(|| {
+    let mut clustering = pool.install(|| {
         let len = u32::try_from(rows.len()).expect("a part has fewer than 2^32 rows");
         let mut order: Vec<u32> = (0..len).collect();
-        let root = Node {
-            picks: &mut order,
-            start: 0,
-            leaves: params.lists.min(rows.len()),
-            depth: 0,
-            before: None,
-        };
+        let leaves = params.lists.min(rows.len());
+        let root = Node { picks: &mut order, start: 0, leaves, depth: 0, before: None };
         let mut grown = grower.grow(root)?;
         grower.split_to_count(&mut order, &mut grown.leaves)?;
         grower.finish(&order, &grown)
-    })
+    })?;
+    for _ in 0..params.refinements {
+        refine(rows, params.heads, &mut clustering, pool, stop)?;
+    }
+    Ok(clustering)
 }
 
 struct Grower<'a> {
@@ -261,19 +262,11 @@ impl Grower<'_> {
     fn finish(&self, order: &[u32], grown: &Grown) -> Result<Clustering, Stopped> {
         let row_bytes = self.rows.row_bytes();
         let mut heads = vec![0; grown.leaves.len() * row_bytes];
-        let pair = PairKernel::new(Operation::SquaredL2, self.rows.dtype, self.rows.dim);
         heads.par_chunks_mut(row_bytes).zip(&grown.leaves).try_for_each_init(
-            || MeanSums::new(self.rows.dtype, self.rows.dim),
-            |sums, (head, leaf)| {
+            || HeadMaker::new(self.rows, self.params.heads),
+            |maker, (head, leaf)| {
                 self.check_stop()?;
-                let picks = &order[leaf.clone()];
-                sums.clear();
-                picks.iter().for_each(|&pick| sums.add(self.rows.row(pick as usize)));
-                sums.write_mean(head);
-                if self.params.heads == HeadKind::Vectors {
-                    let nearest = nearest_member(&pair, self.rows, picks, head);
-                    head.copy_from_slice(self.rows.row(nearest as usize));
-                }
+                maker.write_head(&order[leaf.clone()], head);
                 Ok(())
             },
         )?;
@@ -305,18 +298,6 @@ impl Grower<'_> {
         }
         blocks
     }
-}
-
-/// The pick nearest to `to`, the lowest row number among equals.
-fn nearest_member(pair: &PairKernel, rows: Rows<'_>, picks: &[u32], to: &[u8]) -> u32 {
-    let mut best = (f32::INFINITY, u32::MAX);
-    for &pick in picks {
-        let distance = pair.score(to, rows.row(pick as usize));
-        if distance < best.0 || (distance == best.0 && pick < best.1) {
-            best = (distance, pick);
-        }
-    }
-    best.1
 }
 
 /// Children of a node with `leaves` leaves to come: the same at every level, at most `branching`.
@@ -370,7 +351,9 @@ fn mix(a: u64, b: u64, c: u64) -> u64 {
 mod tests {
     use rand::Rng;
     use spandrel_index::DType;
+    use spandrel_index::kernels::{Operation, PairKernel};
 
+    use super::super::HeadKind;
     use super::*;
 
     fn pool(threads: usize) -> ThreadPool {
@@ -482,7 +465,7 @@ mod tests {
     fn vector_heads_are_members_of_their_leaf() {
         let bytes = clouds(DType::U8, 6, 2000);
         let rows = Rows { dtype: DType::U8, dim: 6, bytes: &bytes };
-        let params = ClusterParams { heads: HeadKind::Vectors, ..ClusterParams::new(100) };
+        let params = ClusterParams { heads: HeadKind::Vectors, refinements: 0, ..ClusterParams::new(100) };
         let found = run(rows, &params, 2);
         for (head, bytes) in found.heads.chunks_exact(6).enumerate() {
             let members = (0..rows.len()).filter(|&at| found.leaf_of_row[at] as usize == head);

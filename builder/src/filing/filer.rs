@@ -2,11 +2,11 @@
 use std::ops::Range;
 
 use rayon::ThreadPool;
-use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, PairKernel};
+use spandrel_index::kernels::{BlockKernel, Operation, PairKernel, RightRows};
 
 use super::nearest::NearestScratch;
 use super::rule::RuleScratch;
-use super::{Filed, FilingParams, FilingWidth, neighbour_blocks};
+use super::{Filed, FilingParams, FilingWidth, ReplicaRule, neighbour_blocks};
 use crate::cluster::Rows;
 
 /// Rows filed together: their scores stay in the cache.
@@ -52,13 +52,13 @@ pub struct FilerScratch {
     scores: Vec<f32>,
     bytes: Vec<u8>,
     routes: Routes,
+    /// Heads of the surrounding blocks, packed when first looked into.
+    packed: Vec<Option<RightRows>>,
     /// For each row of a chunk the scores of its blocks' heads, one after the other.
     row_scores: Vec<f32>,
     /// Nearest heads of one row.
     heads: Vec<u32>,
     distances: Vec<f32>,
-    rule: RuleScratch,
-    chosen: Vec<usize>,
 }
 
 /// The blocks that each row of a chunk looks into.
@@ -103,10 +103,27 @@ impl<'a> Filer<'a> {
     ///
     /// The primary is the nearest head found, the lowest number among equals. Runs on the calling thread.
     pub fn file_block(&self, block: usize, rows: Rows<'_>, scratch: &mut FilerScratch, out: &mut Vec<Filed>) {
+        let (mut rule, mut chosen) = (RuleScratch::default(), Vec::new());
+        self.visit_block(block, rows, scratch, |row, nearest| {
+            nearest.choose(self.params.rule, self.params.copies_max, &mut rule, &mut chosen);
+            out.extend(chosen.iter().map(|&place| nearest.filed(row, place)));
+        });
+    }
+
+    /// Calls `visit` with each row's number and its nearest heads, rows in order.
+    pub fn visit_block(
+        &self,
+        block: usize,
+        rows: Rows<'_>,
+        scratch: &mut FilerScratch,
+        mut visit: impl FnMut(u32, NearestHeads<'_>),
+    ) {
         let around = &self.around[block];
         self.blocks.centers.gather(around, &mut scratch.bytes);
         let centers = self.kernel.pack_right(&scratch.bytes);
         let row_bytes = rows.row_bytes();
+        scratch.packed.clear();
+        scratch.packed.resize_with(around.len(), || None);
         for (chunk, bytes) in rows.bytes.chunks(CHUNK_ROWS * row_bytes).enumerate() {
             let rows = Rows { bytes, ..rows };
             let left = self.kernel.pack_left(bytes);
@@ -117,7 +134,10 @@ impl<'a> Filer<'a> {
             let stride = self.route(around, left.len(), scratch);
             self.score_heads(around, rows, stride, scratch);
             for row in 0..rows.len() {
-                self.file_row((chunk * CHUNK_ROWS + row) as u32, row, around, stride, scratch, out); // CAST: blocks are small
+                self.find_nearest(row, around, stride, scratch);
+                let number = (chunk * CHUNK_ROWS + row) as u32; // CAST: a block has fewer than 2^32 rows
+                let (heads, distances) = (&scratch.heads, &scratch.distances);
+                visit(number, NearestHeads { heads, distances, rows: self.blocks.heads, pair: &self.pair });
             }
         }
     }
@@ -156,21 +176,24 @@ impl<'a> Filer<'a> {
         let slots = self.probed(around) + 1;
         let row_bytes = rows.row_bytes();
         scratch.row_scores.resize(rows.len() * stride, 0.0);
-        for (&block, visitors) in around.iter().zip(&scratch.routes.visitors) {
+        let blocks = around.iter().zip(&scratch.routes.visitors).zip(&mut scratch.packed);
+        for ((&block, visitors), packed) in blocks {
             if visitors.is_empty() {
                 continue;
             }
-            let heads = self.blocks.heads_of(block);
-            let range = heads.start as usize * row_bytes..heads.end as usize * row_bytes;
-            let right = self.kernel.pack_right(&self.blocks.heads.bytes[range]);
+            let right = packed.get_or_insert_with(|| {
+                let heads = self.blocks.heads_of(block);
+                let range = heads.start as usize * row_bytes..heads.end as usize * row_bytes;
+                self.kernel.pack_right(&self.blocks.heads.bytes[range])
+            });
             scratch.bytes.clear();
             for &(row, _) in visitors {
                 scratch.bytes.extend_from_slice(rows.row(row as usize));
             }
-            let left: LeftRows = self.kernel.pack_left(&scratch.bytes);
+            let left = self.kernel.pack_left(&scratch.bytes);
             scratch.scores.clear();
             scratch.scores.resize(left.len() * right.len(), 0.0);
-            let (l, r) = ((&left, 0..left.len()), (&right, 0..right.len()));
+            let (l, r) = ((&left, 0..left.len()), (&*right, 0..right.len()));
             self.kernel.scores(Operation::SquaredL2, l, r, &mut scratch.scores);
             for (&(row, slot), scores) in visitors.iter().zip(scratch.scores.chunks_exact(right.len())) {
                 let offset = scratch.routes.offsets[row as usize * slots + slot as usize] as usize;
@@ -180,16 +203,8 @@ impl<'a> Filer<'a> {
         }
     }
 
-    /// Files one row of a chunk from its scores.
-    fn file_row(
-        &self,
-        number: u32,
-        row: usize,
-        around: &[u32],
-        stride: usize,
-        scratch: &mut FilerScratch,
-        out: &mut Vec<Filed>,
-    ) {
+    /// The nearest heads of one row of a chunk, from its scores.
+    fn find_nearest(&self, row: usize, around: &[u32], stride: usize, scratch: &mut FilerScratch) {
         let slots = self.probed(around) + 1;
         let offsets = &scratch.routes.offsets[row * slots..(row + 1) * slots];
         let places = &scratch.routes.places[row * (slots - 1)..(row + 1) * (slots - 1)];
@@ -203,25 +218,39 @@ impl<'a> Filer<'a> {
         }));
         scratch.distances.clear();
         scratch.distances.extend(nearest.iter().map(|&(distance, _)| distance));
-        let heads = &scratch.heads;
+    }
+}
+
+/// The nearest heads of a row, ascending by distance.
+#[derive(Debug, Clone, Copy)]
+pub struct NearestHeads<'a> {
+    /// Their numbers.
+    pub heads: &'a [u32],
+    /// Their squared distances.
+    pub distances: &'a [f32],
+    rows: Rows<'a>,
+    pair: &'a PairKernel,
+}
+
+impl NearestHeads<'_> {
+    /// Chooses among them by a rule: places in `heads`, the primary first.
+    pub fn choose(
+        &self,
+        rule: ReplicaRule,
+        copies_max: usize,
+        scratch: &mut RuleScratch,
+        out: &mut Vec<usize>,
+    ) {
         let between = |place: usize, out: &mut [f32]| {
-            let head = self.blocks.heads.row(heads[place] as usize);
-            self.pair.score_picks(head, self.blocks.heads.bytes, heads, out);
+            let head = self.rows.row(self.heads[place] as usize);
+            self.pair.score_picks(head, self.rows.bytes, self.heads, out);
         };
-        let rule = self.params.rule;
-        rule.choose(
-            &scratch.distances,
-            between,
-            self.params.copies_max,
-            &mut scratch.rule,
-            &mut scratch.chosen,
-        );
-        out.extend(scratch.chosen.iter().map(|&place| Filed {
-            row: number,
-            head: scratch.heads[place],
-            distance: scratch.distances[place],
-            primary: place == 0,
-        }));
+        rule.choose(self.distances, between, copies_max, scratch, out);
+    }
+
+    /// The row filed under one of them; the primary is the first.
+    pub fn filed(&self, row: u32, place: usize) -> Filed {
+        Filed { row, head: self.heads[place], distance: self.distances[place], primary: place == 0 }
     }
 }
 
@@ -234,7 +263,6 @@ mod tests {
 
     use super::*;
     use crate::cluster::{ClusterParams, cluster};
-    use crate::filing::ReplicaRule;
 
     fn pool() -> ThreadPool {
         rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap()

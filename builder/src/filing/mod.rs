@@ -7,7 +7,7 @@ mod nearest;
 mod neighbours;
 mod rule;
 
-pub use filer::{Filer, FilerScratch, HeadBlocks};
+pub use filer::{Filer, FilerScratch, HeadBlocks, NearestHeads};
 pub use neighbours::neighbour_blocks;
 pub use rule::{ReplicaRule, RuleScratch, UnknownReplicaRule};
 

@@ -23,6 +23,10 @@ impl NearestScratch {
         if count == 0 {
             return &self.nearest;
         }
+        if count == 1 {
+            self.nearest.push(least(scores));
+            return &self.nearest;
+        }
         let bound = self.upper_bound(scores, count);
         self.keys.clear();
         self.columns.clear();
@@ -58,6 +62,13 @@ impl NearestScratch {
         }
         *self.minima.select_nth_unstable_by(count - 1, f32::total_cmp).1
     }
+}
+
+/// The first of the least scores.
+fn least(scores: &[f32]) -> (f32, u32) {
+    let least = scores.iter().fold(f32::INFINITY, |a, &b| if b < a { b } else { a }).max(0.0);
+    let at = scores.iter().position(|&score| score <= least).unwrap_or(0);
+    (least, at as u32) // CAST: columns are numbered by u32
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 use spandrel_builder::cluster::{Clustering, Rows};
 use spandrel_builder::filing::{
-    Filed, Filer, FilerScratch, FilingParams, FilingWidth, HeadBlocks, ReplicaRule,
+    Filed, Filer, FilerScratch, FilingParams, FilingWidth, HeadBlocks, ReplicaRule, RuleScratch,
 };
 
 /// Bytes of the id beside every vector.
@@ -24,15 +24,7 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
-    /// Files all rows, block by block.
-    pub(crate) fn file(
-        base: Rows<'_>,
-        clustering: &Clustering,
-        (params, width): (FilingParams, FilingWidth),
-        cap: Option<usize>,
-        pool: &ThreadPool,
-    ) -> Lists {
-        let mut filed = file_all(base, clustering, (params, width), pool);
+    fn new(base: Rows<'_>, clustering: &Clustering, mut filed: Vec<Filed>, cap: Option<usize>) -> Lists {
         if let Some(cap) = cap {
             filed = drop_over_cap(filed, clustering.count as usize, cap);
         }
@@ -141,13 +133,20 @@ impl Blocks<'_> {
     }
 }
 
-fn file_all(
+/// A rule and the most copies of a vector under it.
+pub(crate) type Filing = (ReplicaRule, usize);
+
+/// Finds every vector's nearest heads once and files it under each rule.
+pub(crate) fn file_all(
     base: Rows<'_>,
     clustering: &Clustering,
-    (params, width): (FilingParams, FilingWidth),
+    filings: &[Filing],
+    (nearest, width): (usize, FilingWidth),
+    cap: Option<usize>,
     pool: &ThreadPool,
-) -> Vec<Filed> {
+) -> Vec<Lists> {
     let blocks = Blocks::of(clustering);
+    let params = FilingParams { rule: ReplicaRule::Soar, copies_max: 2, nearest };
     let filer = Filer::new(blocks.rows(base), params, width, pool);
     let mut block_of_leaf = vec![0_usize; clustering.count as usize];
     for (at, block) in clustering.blocks.iter().enumerate() {
@@ -157,20 +156,28 @@ fn file_all(
     for (row, &leaf) in clustering.leaf_of_row.iter().enumerate() {
         members[block_of_leaf[leaf as usize]].push(row as u32);
     }
-    let all = Mutex::new(Vec::new());
+    let all: Vec<Mutex<Vec<Filed>>> = filings.iter().map(|_| Mutex::default()).collect();
     pool.install(|| {
         members.par_iter().enumerate().for_each_init(
-            || (FilerScratch::default(), Vec::new(), Vec::new()),
-            |(scratch, bytes, filed), (block, members)| {
-                base.gather(members, bytes);
-                filed.clear();
-                filer.file_block(block, Rows { bytes, ..base }, scratch, filed);
-                filed.iter_mut().for_each(|filed| filed.row = members[filed.row as usize]);
-                all.lock().expect("no thread panicked").extend_from_slice(filed);
+            || (FilerScratch::default(), RuleScratch::default()),
+            |(scratch, rule_scratch), (block, members)| {
+                let (mut bytes, mut chosen) = (Vec::new(), Vec::new());
+                base.gather(members, &mut bytes);
+                let mut filed = vec![Vec::new(); filings.len()];
+                filer.visit_block(block, Rows { bytes: &bytes, ..base }, scratch, |row, nearest| {
+                    for (filed, &(rule, copies_max)) in filed.iter_mut().zip(filings) {
+                        nearest.choose(rule, copies_max, rule_scratch, &mut chosen);
+                        filed.extend(chosen.iter().map(|&place| nearest.filed(members[row as usize], place)));
+                    }
+                });
+                for (all, filed) in all.iter().zip(filed) {
+                    all.lock().expect("no thread panicked").extend_from_slice(&filed);
+                }
             },
         );
     });
-    all.into_inner().expect("no thread panicked")
+    let filed = all.into_iter().map(|filed| filed.into_inner().expect("no thread panicked"));
+    filed.map(|filed| Lists::new(base, clustering, filed, cap)).collect()
 }
 
 /// Drops the farthest replicas of lists with more than `cap` records; primaries stay.

@@ -18,11 +18,11 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use spandrel_builder::cluster::{ClusterParams, Clustering, HeadKind, cluster};
-use spandrel_builder::filing::{FilingParams, FilingWidth, ReplicaRule};
+use spandrel_builder::filing::{FilingWidth, ReplicaRule};
 use spandrel_index::Metric;
 
 use crate::data::Data;
-use crate::lists::Lists;
+use crate::lists::{Filing, Lists, file_all};
 use crate::simulate::{Curve, Ranking};
 
 /// Recalls to reach.
@@ -70,6 +70,9 @@ struct Args {
     /// Rounds of clustering
     #[arg(long)]
     rounds: Option<usize>,
+    /// Rounds of moving all heads after clustering
+    #[arg(long)]
+    refinements: Option<usize>,
     /// Children of a clustering node
     #[arg(long)]
     branching: Option<usize>,
@@ -117,6 +120,7 @@ fn compare(args: &Args, data: &Data, count: usize, pool: &ThreadPool) -> Result<
         heads: if args.vector_heads { HeadKind::Vectors } else { HeadKind::Means },
         balance: args.balance.unwrap_or(defaults.balance),
         rounds: args.rounds.unwrap_or(defaults.rounds),
+        refinements: args.refinements.unwrap_or(defaults.refinements),
         branching: args.branching.unwrap_or(defaults.branching),
         ..defaults
     };
@@ -137,15 +141,40 @@ fn compare(args: &Args, data: &Data, count: usize, pool: &ThreadPool) -> Result<
         data.queries().len(),
         started.elapsed().as_secs_f64()
     );
+    let filings: Vec<Filing> = args.rules.iter().flat_map(|&rule| filings_of(rule, &args.copies)).collect();
+    let width = FilingWidth::default();
+    let width = FilingWidth {
+        around: args.around.unwrap_or(width.around),
+        probed: args.probed.unwrap_or(width.probed),
+    };
+    let started = (Instant::now(), cpu_seconds());
+    let lists = file_all(data.base(), &clustering, &filings, (args.nearest, width), args.cap, pool);
+    println!(
+        "# filed in {:.2} s, {:.2} s of CPU, all rules together",
+        started.0.elapsed().as_secs_f64(),
+        cpu_seconds() - started.1
+    );
     print_header();
-    for &rule in &args.rules {
-        let copies: &[usize] = if rule == ReplicaRule::None { &[1] } else { &args.copies };
-        for &copies_max in copies {
-            let filing = FilingParams { rule, copies_max, nearest: args.nearest };
-            run(args, data, &clustering, &ranking, filing, pool);
-        }
+    for (filing, lists) in filings.into_iter().zip(&lists) {
+        print_row(args, data, &clustering, &ranking, (filing, lists));
+    }
+    if let (true, Some(lists)) = (args.check_primary, lists.first()) {
+        let (share, excess) = lists.true_primaries(data.base(), &clustering, pool);
+        println!(
+            "# primary is the nearest of all heads: {:.3} %, mean distance {:.4} % above",
+            share * 100.0,
+            excess * 100.0
+        );
     }
     Ok(())
+}
+
+fn filings_of(rule: ReplicaRule, copies: &[usize]) -> Vec<Filing> {
+    if rule == ReplicaRule::None {
+        vec![(rule, 1)]
+    } else {
+        copies.iter().map(|&most| (rule, most)).collect()
+    }
 }
 
 /// CPU time of this process so far, all threads together; 0 where the system does not say.
@@ -158,45 +187,29 @@ fn cpu_seconds() -> f64 {
 }
 
 fn print_header() {
-    print!(
-        "{:<5} {:>4} {:>6} {:>6} {:>6} {:>7} {:>6} {:>6}",
-        "rule", "max", "copies", "mean", "longest", "B/vec", "file s", "CPU s"
-    );
+    print!("{:<5} {:>4} {:>6} {:>6} {:>6} {:>7}", "rule", "max", "copies", "mean", "longest", "B/vec");
     for recall in RECALLS {
         print!(" | {recall:<5} {:>6} {:>7} {:>7}", "lists", "scanned", "KB");
     }
     println!();
 }
 
-fn run(
+fn print_row(
     args: &Args,
     data: &Data,
     clustering: &Clustering,
     ranking: &Ranking,
-    filing: FilingParams,
-    pool: &ThreadPool,
+    ((rule, most), lists): (Filing, &Lists),
 ) {
-    let started = (Instant::now(), cpu_seconds());
-    let width = FilingWidth::default();
-    let width = FilingWidth {
-        around: args.around.unwrap_or(width.around),
-        probed: args.probed.unwrap_or(width.probed),
-    };
-    let lists = Lists::file(data.base(), clustering, (filing, width), args.cap, pool);
-    let (seconds, cpu) = (started.0.elapsed().as_secs_f64(), cpu_seconds() - started.1);
     let rows = data.base().len() as f64;
     print!(
-        "{:<5} {:>4} {:>6.2} {:>6.1} {:>6} {:>7.0} {:>6.2} {:>6.2}",
-        filing.rule,
-        filing.copies_max,
+        "{rule:<5} {most:>4} {:>6.2} {:>6.1} {:>6} {:>7.0}",
         lists.records() as f64 / rows,
         lists.records() as f64 / f64::from(clustering.count),
         lists.longest(),
         lists.bytes() as f64 / rows,
-        seconds,
-        cpu
     );
-    let curve = Curve::new(data, ranking, &lists);
+    let curve = Curve::new(data, ranking, lists);
     for recall in RECALLS {
         match curve.at_recall(recall) {
             Some(point) => {
@@ -206,14 +219,6 @@ fn run(
         }
     }
     println!();
-    if args.check_primary {
-        let (share, excess) = lists.true_primaries(data.base(), clustering, pool);
-        println!(
-            "# primary is the nearest of all heads: {:.3} %, mean distance {:.4} % above",
-            share * 100.0,
-            excess * 100.0
-        );
-    }
     if args.epsilon {
         for recall in RECALLS {
             let Some(fixed) = curve.at_recall(recall) else { continue };
