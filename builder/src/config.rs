@@ -135,7 +135,7 @@ impl Params {
             ("heads", self.heads.to_string()),
             ("seed", self.seed.to_string()),
             ("own ids", self.own_ids.to_string()),
-            ("kernels", Variant::best().to_string()),
+            ("kernels", self.kernels().to_owned()),
         ]
     }
 
@@ -149,6 +149,11 @@ impl Params {
             && (build.lists, build.seed) == (self.lists, self.seed)
             && (build.replicas.as_str(), build.max_replicas) == (self.replicas.name(), self.max_copies)
             && build.heads == self.heads.name()
+    }
+
+    /// The kernel variant that the bytes depend on: distances of integers are the same under each.
+    pub(crate) fn kernels(&self) -> &'static str {
+        if self.head_dtype().is_integer() { "exact" } else { Variant::best().name() }
     }
 
     /// Bytes of a stored vector.

@@ -5,11 +5,10 @@ use fs_err as fs;
 use serde::Serialize;
 use spandrel_index::HeadSpace;
 use spandrel_index::format::{
-    BODY_AT, BuildRecord, CURRENT, Current, Manifest, SearchDefault, SectionEntry, SectionKind, SegmentEntry,
-    hash_hex, manifest_name, section_name,
+    BODY_AT, BuildRecord, Manifest, SearchDefault, SectionEntry, SectionKind, SegmentEntry, hash_hex,
+    manifest_name, publish_manifest, section_name,
 };
-use spandrel_index::kernels::Variant;
-use spandrel_io::hash_file_from;
+use spandrel_io::{RealFolder, hash_file_from};
 
 use super::write::Layouts;
 use crate::checkpoint::{Checked, Checkpoint, ListStats, Section, Written, write_atomic};
@@ -91,7 +90,7 @@ pub(crate) fn publish(
             max_replicas: params.max_copies,
             heads: params.heads.to_string(),
             code: "full".into(),
-            kernels: Variant::best().to_string(),
+            kernels: params.kernels().to_owned(),
         },
         segments: vec![SegmentEntry {
             vectors: params.vectors,
@@ -108,9 +107,7 @@ pub(crate) fn publish(
     };
     let stats = serde_json::to_vec_pretty(&stats).map_err(std::io::Error::other)?;
     write_atomic(target.dir, &stats_name(target.version), &stats)?;
-    let bytes = manifest.to_bytes();
-    write_atomic(target.dir, &manifest_name(target.version), &bytes)?;
-    write_atomic(target.dir, CURRENT, &Current::of(target.version, &bytes).to_bytes())?;
+    publish_manifest(&RealFolder::new(target.dir), &manifest)?;
     Ok(manifest)
 }
 

@@ -6,9 +6,10 @@
 use std::path::Path;
 
 use fs_err as fs;
+use spandrel_io::{Folder, FolderError, publish};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{OpenError, hash_hex, manifest_name};
+use super::{Manifest, OpenError, hash_hex, manifest_name};
 
 /// Name of the file that names the manifest in force.
 pub const CURRENT: &str = "CURRENT";
@@ -41,6 +42,18 @@ impl Current {
         // Only the one spelling that `to_bytes` writes is believed.
         (current.to_bytes() == bytes).then_some(current)
     }
+}
+
+/// Puts the version of a manifest in force, in one atomic switch: after a crash at any point the version in
+/// force is the one before or this one. Its sections are to be finished before.
+///
+/// # Errors
+/// [`FolderError`]; the version in force is then the one before or this one.
+pub fn publish_manifest(folder: &impl Folder, manifest: &Manifest) -> Result<(), FolderError> {
+    let bytes = manifest.to_bytes();
+    // Its sync of the folder covers the names of the sections too, before anything points to them.
+    publish(folder, &manifest_name(manifest.version), &bytes)?;
+    publish(folder, CURRENT, &Current::of(manifest.version, &bytes).to_bytes())
 }
 
 /// Reads which version of the index in `dir` is in force.

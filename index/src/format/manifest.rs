@@ -70,7 +70,7 @@ pub struct BuildRecord {
     pub heads: String,
     /// Code family of the lists.
     pub code: String,
-    /// Kernel variant, since floats round differently under another.
+    /// Kernel variant, since floats round differently under another; `exact` where no kernel rounds.
     pub kernels: String,
 }
 

@@ -27,7 +27,7 @@ mod lists;
 mod manifest;
 mod vectors;
 
-pub use current::{CURRENT, Current, current};
+pub use current::{CURRENT, Current, current, publish_manifest};
 pub use directory::{Directory, DirectoryEntry, DirectoryShape, list_hash};
 pub use error::OpenError;
 pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};
