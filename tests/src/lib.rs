@@ -1,1 +1,142 @@
-//! Cross-package tests.
+//! What the cross-package tests share with the process that they kill: inputs and how to build them.
+//!
+//! The inputs are made here and not by `spandrel-datasets`, so that a change of its generators does not move
+//! what the tests have recorded.
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use half::f16;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use spandrel_builder::cluster::HeadKind;
+use spandrel_builder::filing::ReplicaRule;
+use spandrel_builder::{BuildConfig, BuildError, BuildReport, IdSource, Input, ListCount, Progress, build};
+use spandrel_datasets::Rows;
+use spandrel_index::{DType, Metric, SourceError, VectorSource};
+
+/// What a test builds from.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// The vectors.
+    pub rows: Rows,
+    /// Their ids, or none for row numbers.
+    pub ids: Option<Vec<u64>>,
+}
+
+impl Base {
+    /// Vectors with their row numbers as ids.
+    pub fn new(rows: Rows) -> Base {
+        Base { rows, ids: None }
+    }
+
+    /// Builds an index from it.
+    ///
+    /// # Errors
+    /// Those of [`build`].
+    pub fn build(&self, config: &BuildConfig) -> Result<BuildReport, BuildError> {
+        self.build_watched(config, &spandrel_builder::Silent)
+    }
+
+    /// Builds an index from it, telling its progress.
+    ///
+    /// # Errors
+    /// Those of [`build`].
+    pub fn build_watched(
+        &self,
+        config: &BuildConfig,
+        progress: &dyn Progress,
+    ) -> Result<BuildReport, BuildError> {
+        let ids = self.ids.as_deref().map(Ids);
+        let input = Input { vectors: &self.rows, ids: ids.as_ref().map(|ids| ids as &dyn IdSource) };
+        build(input, config, progress, &AtomicBool::new(false))
+    }
+
+    /// The id of a row.
+    pub fn id(&self, row: usize) -> u64 {
+        self.ids.as_ref().map_or(row as u64, |ids| ids[row])
+    }
+}
+
+struct Ids<'a>(&'a [u64]);
+
+impl IdSource for Ids<'_> {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_ids(&self, first: u64, out: &mut [u64]) -> Result<(), SourceError> {
+        let first = first as usize; // CAST: a row of a slice
+        out.copy_from_slice(&self.0[first..first + out.len()]);
+        Ok(())
+    }
+}
+
+/// A configuration that small inputs are happy with: lists of 20, two copies by SOAR, heads that are means.
+pub fn config(metric: Metric, out: &Path) -> BuildConfig {
+    BuildConfig {
+        metric,
+        out: out.to_owned(),
+        lists: ListCount::Size(20),
+        replicas: ReplicaRule::Soar,
+        max_replicas: 2,
+        heads: HeadKind::Means,
+        memory_bytes: 1 << 30,
+        threads: 2,
+        seed: 7,
+        scratch: None,
+        resume: false,
+        replace: false,
+    }
+}
+
+/// `count` vectors around seeded centres, some of them more than once.
+///
+/// Integers are the floats rounded, so every element type gets the same picture.
+///
+/// # Panics
+/// When `dim` is no dimension of an index.
+pub fn clustered(dtype: DType, dim: usize, count: usize, seed: u64) -> Rows {
+    // Centres do not depend on the seed, so that queries of another seed lie where the vectors do.
+    let mut centre_rng = ChaCha8Rng::seed_from_u64(0x5eed);
+    let centres: Vec<f32> = (0..60 * dim).map(|_| centre_rng.random_range(-80.0..80.0)).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut bytes = Vec::with_capacity(count * dtype.row_bytes(dim));
+    for row in 0..count {
+        if row > 0 && rng.random_range(0..50) == 0 {
+            bytes.extend_from_within(bytes.len() - dtype.row_bytes(dim)..);
+            continue;
+        }
+        let centre = rng.random_range(0..60) * dim;
+        let spread: f32 = rng.random_range(10.0..40.0);
+        for &middle in &centres[centre..centre + dim] {
+            push(dtype, middle + rng.random_range(-spread..spread), &mut bytes);
+        }
+    }
+    Rows::new(dtype, dim, bytes).expect("whole rows")
+}
+
+/// Appends a value between -120 and 120 as an element.
+fn push(dtype: DType, value: f32, out: &mut Vec<u8>) {
+    match dtype {
+        // CAST: rounds and stays in range.
+        DType::U8 => out.push((value + 128.0) as u8),
+        DType::I8 => out.extend((value as i8).to_le_bytes()),
+        DType::F16 => out.extend(f16::from_f32(value / 64.0).to_le_bytes()),
+        DType::F32 => out.extend((value / 64.0).to_le_bytes()),
+    }
+}
+
+/// Rows whose bytes a function of row and element gives; element type u8.
+///
+/// # Panics
+/// When `dim` is no dimension of an index.
+pub fn bytes_rows(dim: usize, count: usize, value: impl Fn(usize, usize) -> u8) -> Rows {
+    let value = &value;
+    let bytes = (0..count).flat_map(|row| (0..dim).map(move |at| value(row, at))).collect();
+    Rows::new(DType::U8, dim, bytes).expect("whole rows")
+}
+
+/// Number of rows.
+pub fn count(rows: &Rows) -> usize {
+    rows.len() as usize // CAST: rows in memory
+}

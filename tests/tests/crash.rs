@@ -1,0 +1,175 @@
+//! Power cuts and kills: the old index or the new one, and a build that goes on to the same bytes.
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use spandrel_builder::BuildError;
+use spandrel_index::format::{CURRENT, Manifest, OpenError, current, publish_manifest};
+use spandrel_index::{DType, Index, Metric};
+use spandrel_io::faults::CrashFolder;
+use spandrel_io::{Folder, RealFolder};
+use spandrel_tests::{Base, clustered, config};
+
+use crate::support::{assert_same, identity};
+
+/// The largest file of the indexes here.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Section files, by name.
+type Sections = Vec<(String, Vec<u8>)>;
+
+/// Two versions of an index.
+struct Versions([(Sections, Manifest); 2]);
+
+impl Versions {
+    fn build() -> Versions {
+        let dir = tempfile::tempdir().unwrap();
+        let base = Base::new(clustered(DType::U8, 8, 300, 1));
+        let mut config = config(Metric::L2, dir.path());
+        Versions([0, 1].map(|version| {
+            (config.seed, config.replace) = (version, version > 0);
+            let manifest = base.build(&config).unwrap().manifest;
+            let sections =
+                manifest.files().map(|name| (name.to_owned(), fs::read(dir.path().join(name)).unwrap()));
+            (sections.collect(), manifest)
+        }))
+    }
+
+    /// What a builder does: sections, each synced, then manifest and switch.
+    fn publish(&self, version: usize, folder: &impl Folder) {
+        let (sections, manifest) = &self.0[version];
+        for (name, bytes) in sections {
+            folder.write_new(name, bytes).unwrap();
+        }
+        publish_manifest(folder, manifest).unwrap();
+    }
+}
+
+/// Writes what a crash left into a real folder and opens it.
+fn reopen(image: &CrashFolder) -> Result<u64, OpenError> {
+    let dir = tempfile::tempdir().unwrap();
+    for name in image.list().unwrap() {
+        fs::write(dir.path().join(&name), image.read(&name, FILE_BYTES_MAX).unwrap()).unwrap();
+    }
+    Index::open(dir.path()).map(|index| index.manifest().version)
+}
+
+#[test]
+fn a_crash_at_any_sync_leaves_the_old_index_or_the_new_one() {
+    let versions = Versions::build();
+    let whole = CrashFolder::new();
+    versions.publish(0, &whole);
+    let first = whole.syncs();
+    versions.publish(1, &whole);
+    let all = whole.syncs();
+    let mut opened = Vec::new();
+    for stop in 0..=all {
+        let folder = CrashFolder::stopping_after(stop);
+        versions.publish(0, &folder);
+        if stop > first {
+            versions.publish(1, &folder);
+        }
+        for image in folder.images() {
+            match reopen(&image) {
+                Ok(version) => opened.push(version),
+                // Before the first switch there is no index, which is not a damaged one.
+                Err(OpenError::NotAnIndex { .. }) if stop < first => opened.push(0),
+                Err(other) => panic!("after {stop} of {all} syncs: {other}"),
+            }
+        }
+    }
+    assert!(opened.is_sorted(), "never back to an older one: {opened:?}");
+    assert_eq!((opened[0], opened[opened.len() - 1]), (0, 2));
+    assert!(opened.contains(&1));
+}
+
+/// Runs the child up to a sign of progress and kills it there: `false` when it ended before.
+fn kill_at(out: &Path, sign: u32, threads: &str, resume: bool) -> bool {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_spandrel-build-until"))
+        .arg(out)
+        .args([&sign.to_string(), threads])
+        .args(resume.then_some("resume"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let reached = line == "sign\n";
+    if reached {
+        child.kill().unwrap();
+    }
+    let status = child.wait().unwrap();
+    match reached {
+        true => assert_eq!(status.signal(), Some(9)),
+        false => assert!(line.starts_with("done ") && status.success(), "{line:?}, {status}"),
+    }
+    reached
+}
+
+#[test]
+fn a_build_killed_anywhere_goes_on_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = Base::new(clustered(DType::U8, 16, 9000, 1));
+    let whole = config(Metric::L2, &dir.path().join("whole"));
+    base.build(&whole).unwrap();
+    let expected = identity(&whole.out);
+    let mut kills = 0;
+    for (turn, sign) in [1, 2, 4, 7, 11, 16, 22, 29, 37, 46].into_iter().enumerate() {
+        let mut config = config(Metric::L2, &dir.path().join(format!("killed-{sign}")));
+        let threads = if turn % 2 == 0 { "1" } else { "2" };
+        if !kill_at(&config.out, sign, threads, false) {
+            break;
+        }
+        kills += 1;
+        let no_index = current(&config.out).unwrap_err();
+        assert!(matches!(no_index, OpenError::NotAnIndex { .. }), "sign {sign}: {no_index}");
+        let refused = base.build(&config).unwrap_err();
+        assert!(matches!(refused, BuildError::Unfinished { .. }), "sign {sign}: {refused}");
+        // Killed once more on its way, then left alone.
+        kill_at(&config.out, 3, threads, true);
+        config.resume = true;
+        base.build(&config).unwrap();
+        assert_same(&identity(&config.out), &expected, &format!("killed at sign {sign}"));
+        assert!(!config.out.join("scratch").exists(), "scratch files are gone");
+    }
+    assert!(kills >= 5, "only {kills} kills");
+}
+
+#[test]
+fn the_old_index_stays_in_force_while_it_is_being_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(Metric::L2, dir.path());
+    Base::new(clustered(DType::U8, 8, 400, 2)).build(&config).unwrap();
+    let before = identity(dir.path());
+    // A vector without a distance stops the new build after the old index was looked at.
+    let mut bytes = clustered(DType::F32, 8, 400, 3).bytes().to_vec();
+    bytes[32 * 399..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let base = Base::new(spandrel_datasets::Rows::new(DType::F32, 8, bytes).unwrap());
+    config.replace = true;
+    assert!(matches!(base.build(&config), Err(BuildError::Value { row: 399, .. })));
+    let index = Index::open(dir.path()).unwrap();
+    assert_eq!((index.manifest().version, index.dtype()), (1, DType::U8));
+    let mut after = identity(dir.path());
+    after.retain(|name, _| before.contains_key(name));
+    assert_same(&after, &before, "the old index");
+    assert_eq!(fs::read(dir.path().join(CURRENT)).unwrap(), before[CURRENT]);
+}
+
+#[test]
+fn leftovers_of_a_switch_do_not_matter() {
+    let versions = Versions::build();
+    let dir = tempfile::tempdir().unwrap();
+    versions.publish(0, &RealFolder::new(dir.path()));
+    // As after a crash between writing the new CURRENT and giving it its name.
+    fs::write(dir.path().join("CURRENT.new"), "manifest-2 half a lin").unwrap();
+    fs::write(dir.path().join("codes-2.partial"), "half a file").unwrap();
+    assert_eq!(Index::open(dir.path()).unwrap().manifest().version, 1);
+    let mut config = config(Metric::L2, dir.path());
+    config.replace = true;
+    Base::new(clustered(DType::U8, 8, 400, 2)).build(&config).unwrap();
+    assert!(!dir.path().join("codes-2.partial").exists());
+    assert_eq!(Index::open(dir.path()).unwrap().manifest().version, 2);
+}

@@ -1,0 +1,7 @@
+//! Tests that need more than one package. One binary, so that it is linked once.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing there")]
+mod support;
+
+mod crash;
+mod golden;
+mod odd;
