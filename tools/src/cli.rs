@@ -1,12 +1,15 @@
 //! The command line as a whole. Each sub-command defines its own flags.
 use clap::{Parser, Subcommand};
 
-use crate::commands::{build, data, plan, report};
+use crate::commands::{bench, build, data, demo, inspect, plan, query, report, verify};
 
 const EXAMPLES: &str = "\
 Examples:
-  spandrel data generate sift --vectors 200000 --out base.u8bin --queries 1000 --queries-out queries.u8bin
-  spandrel data truth --base base.u8bin --queries queries.u8bin --metric l2 --out truth.ibin
+  spandrel demo
+  spandrel build --base base.fbin --metric l2 --out index --memory 4GiB
+  spandrel query --index index --queries queries.fbin --k 10
+  spandrel data truth --base base.fbin --queries queries.fbin --metric l2 --out truth.ibin
+  spandrel bench --index index --queries queries.fbin --truth truth.ibin --max-lists 16,32,64 --json ours.json
   spandrel report ours.json theirs.json --html report.html
 
 Results go to standard output, progress to standard error.
@@ -34,12 +37,22 @@ pub struct Cli {
 /// A sub-command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Try everything once: make vectors, build, verify, search, report.
+    Demo(Box<demo::DemoArgs>),
     /// Fetch, make, convert and describe files of vectors.
     Data(data::DataArgs),
     /// Say what a build would take: memory, disk, and what searching keeps in memory.
     Plan(plan::PlanArgs),
     /// Build an index from a file of vectors.
     Build(Box<build::BuildArgs>),
+    /// Say what an index consists of.
+    Inspect(inspect::InspectArgs),
+    /// Read an index from end to end and say whether it is whole.
+    Verify(verify::VerifyArgs),
+    /// Find the nearest vectors of each query.
+    Query(query::QueryArgs),
+    /// Measure an index: recall, queries per second, latency, reads; or measure a disk.
+    Bench(Box<bench::BenchArgs>),
     /// Compare the figures of several runs.
     Report(report::ReportArgs),
 }

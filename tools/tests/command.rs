@@ -179,3 +179,87 @@ fn an_index_is_built_once() {
     assert_eq!(many.status.code(), Some(1));
     assert!(text(&many.stderr).contains("--lists"), "{}", text(&many.stderr));
 }
+
+#[test]
+fn an_index_is_searched_and_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let run = |args: &[&str]| {
+        let output = spandrel(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout).to_owned()
+    };
+    let (base, queries, index, truth) = (path("b.u8bin"), path("q.u8bin"), path("index"), path("t.ibin"));
+    run(&[
+        "data",
+        "generate",
+        "sift",
+        "--vectors",
+        "2000",
+        "--dim",
+        "32",
+        "--out",
+        &base,
+        "--queries",
+        "50",
+        "--queries-out",
+        &queries,
+    ]);
+    run(&[
+        "data",
+        "truth",
+        "--base",
+        &base,
+        "--queries",
+        &queries,
+        "--metric",
+        "l2",
+        "--k",
+        "10",
+        "--out",
+        &truth,
+    ]);
+    run(&["build", "--base", &base, "--metric", "l2", "--out", &index]);
+    assert!(run(&["verify", &index, "--deep"]).starts_with("good: version 1,"));
+    assert!(run(&["inspect", &index]).contains("2 000 of 32 x u8, l2"));
+
+    let search = ["query", "--index", &index, "--queries", &queries, "--k", "3", "--max-lists", "1000"];
+    let lines = run(&search);
+    assert_eq!(lines.lines().count(), 50 * 3);
+    run(&[&search[..], &["--io", "pread", "--direct", "off", "--out", &path("r.ibin")]].concat());
+    assert!(run(&["data", "info", &path("r.ibin")]).contains("3 neighbours of 50 queries, with distances"));
+    run(&[&search[..], &["--out", &path("r.npy")]].concat());
+    assert_eq!(fs::metadata(path("r.npy")).unwrap().len(), 128 + 50 * 3 * 8);
+
+    let bench = ["bench", "--index", &index, "--queries", &queries, "--truth", &truth, "--seconds", "0"];
+    let sweep =
+        ["--max-lists", "1,1000", "--in-flight", "1,2", "--json", &path("f.json"), "--html", &path("f.html")];
+    run(&[&bench[..], &sweep].concat());
+    let figures: serde_json::Value = serde_json::from_slice(&fs::read(path("f.json")).unwrap()).unwrap();
+    assert_eq!(figures.as_array().unwrap().len(), 4);
+    // Every list is read, so every neighbour is found.
+    assert_eq!(figures[1]["recall"], 1.0);
+    assert!(figures[0]["recall"].as_f64().unwrap() < 1.0);
+    assert!(run(&["report", &path("f.json")]).contains("2 in flight"));
+
+    for (args, says) in [
+        (&["query", "--index", &index, "--queries", &truth][..], "t.ibin"),
+        (&["query", "--index", &index, "--queries", &queries, "--k", "2001"], "2001"),
+        (&["query", "--index", "/no/such", "--queries", &queries], "spandrel build"),
+        (&["bench", "--index", &index, "--queries", &base, "--truth", &truth], "2000"),
+        (
+            &["bench", "--index", &index, "--queries", &queries, "--truth", &truth, "--k", "11"],
+            "recall at 11",
+        ),
+        (&["verify", folder.path().to_str().unwrap()], "no index here"),
+    ] {
+        let output = spandrel(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(text(&output.stderr).contains(says), "{args:?}: {}", text(&output.stderr));
+    }
+    for args in
+        [&["query", "--index", &index, "--queries", &queries, "--k", "0"][..], &["bench", "--index", &index]]
+    {
+        assert_eq!(spandrel(args).status.code(), Some(2), "{args:?}");
+    }
+}

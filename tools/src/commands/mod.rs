@@ -1,10 +1,17 @@
 //! The sub-commands, one file each.
+pub mod bench;
 pub mod build;
 pub mod data;
+pub mod demo;
 mod ids;
+pub mod inspect;
+mod measure;
 pub mod plan;
+pub mod query;
 pub mod report;
-mod shape;
+pub mod search;
+pub mod shape;
+pub mod verify;
 
 use crate::Session;
 use crate::cli::Command;
@@ -15,9 +22,14 @@ use crate::cli::Command;
 /// Whatever kept it from its end; `describe` turns it into a message and an exit code.
 pub fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
     match command {
+        Command::Demo(args) => demo::run(args, session),
         Command::Data(args) => data::run(args, session),
         Command::Plan(args) => plan::run(args, session),
         Command::Build(args) => build::run(args, session),
+        Command::Inspect(args) => inspect::run(args, session),
+        Command::Verify(args) => verify::run(args, session),
+        Command::Query(args) => query::run(args, session),
+        Command::Bench(args) => bench::run(args, session),
         Command::Report(args) => report::run(args, session),
     }
 }

@@ -66,8 +66,8 @@ pub struct OperatingPoint {
     pub rss_anon_bytes: u64,
     /// Bytes of the index on disk.
     pub index_bytes: u64,
-    /// How long the build took.
-    pub build_seconds: f64,
+    /// How long the build took, where that is known.
+    pub build_seconds: Option<f64>,
 }
 
 /// An operating point as read back, of ours or of another library's script: only recall and queries per
@@ -181,7 +181,7 @@ impl From<&OperatingPoint> for Point {
             memory_bytes: float(p.memory_bytes),
             rss_anon_bytes: float(p.rss_anon_bytes),
             index_bytes: float(p.index_bytes),
-            build_seconds: Some(p.build_seconds),
+            build_seconds: p.build_seconds,
         }
     }
 }
@@ -219,7 +219,7 @@ pub(crate) mod tests {
             memory_bytes: 34_000_000,
             rss_anon_bytes: 40_000_000,
             index_bytes: 800_000_000,
-            build_seconds: 33.0,
+            build_seconds: Some(33.0),
         }
     }
 

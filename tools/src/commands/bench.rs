@@ -1,0 +1,152 @@
+//! `spandrel bench`: recall, rate, latency and reads of an index, or the limits of a disk.
+use std::path::PathBuf;
+
+use clap::Args;
+use spandrel_datasets::Truth;
+use spandrel_io::disk::{DiskParams, DiskReport, measure_folder};
+
+use super::measure::{Examples, Sweep, cross, json, measure};
+use super::search::{IoArgs, open_index, open_queries, read_queries};
+use crate::figures::{Align, Machine, OperatingPoint, Point, TextTable, points_table, units};
+use crate::report::{Comparison, page};
+use crate::values::parse_epsilon;
+use crate::{Session, write_file};
+
+/// Measure an index: recall, queries per second, latency, reads.
+///
+/// Lists of values give every combination; with neither --epsilon nor --max-lists, the index's own pruning is
+/// measured. With --disk, measure what the disk itself can do.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Folder of the index.
+    #[arg(long, value_name = "DIR", required_unless_present = "disk")]
+    pub index: Option<PathBuf>,
+    /// Vectors to search for.
+    #[arg(long, value_name = "FILE", required_unless_present = "disk")]
+    pub queries: Option<PathBuf>,
+    /// Their true neighbours, as `spandrel data truth` writes them.
+    #[arg(long, value_name = "FILE", required_unless_present = "disk")]
+    pub truth: Option<PathBuf>,
+    /// Neighbours asked for.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub k: u32,
+    /// Worker threads.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: u16,
+    /// Queries that each thread works on at the same time.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "4",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub in_flight: Vec<u16>,
+    /// A list is read if its head is at most 1 + epsilon times as far as the nearest one.
+    #[arg(long, value_name = "E,E", value_delimiter = ',', value_parser = parse_epsilon)]
+    pub epsilon: Vec<f32>,
+    /// Most lists read.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_lists: Vec<u32>,
+    /// How lists are read.
+    #[command(flatten)]
+    pub io: IoArgs,
+    /// Shortest time to measure each point for, in seconds; all queries are searched at least once.
+    #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=3600))]
+    pub seconds: u32,
+    /// What to call the run in reports [default: the name of the index's folder].
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<String>,
+    /// Write the figures for machines: an array with an object for each operating point.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write a page with curves and tables.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Measure the disk of this folder instead, with a test file that is removed afterwards.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["index", "queries", "truth", "json", "html"])]
+    pub disk: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
+    let (Some(index), Some(queries), Some(truth)) = (&args.index, &args.queries, &args.truth) else {
+        return disk(args, session);
+    };
+    let index = open_index(index)?;
+    let queries = read_queries(&open_queries(&index, queries)?)?;
+    let truth = Truth::open(truth)?;
+    let folder = index.dir().file_name().unwrap_or(index.dir().as_os_str()).to_string_lossy().into_owned();
+    let sweep = Sweep {
+        label: args.label.clone().unwrap_or(folder),
+        k: args.k as usize, // CAST: widening
+        threads: args.threads.into(),
+        in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
+        params: cross(&args.epsilon, &args.max_lists),
+        io: args.io.io,
+        direct: args.io.direct,
+        seconds: args.seconds.into(),
+    };
+    let examples = Examples { queries: &queries, truth: &truth };
+    let points = measure(&index, examples, &sweep, session, |_| {})?;
+    if let Some(path) = &args.json {
+        write_file(path, &json(&points)?)?;
+        session.note(&format!("wrote {}", path.display()));
+    }
+    if let Some(path) = &args.html {
+        let points = points.iter().map(Point::from).collect();
+        write_file(path, page(&Comparison::of(vec![(sweep.label.clone(), points)])).as_bytes())?;
+        session.note(&format!("wrote {}", path.display()));
+    }
+    session.print(&text(&points))
+}
+
+/// The table of the points, and what they have in common.
+pub(super) fn text(points: &[OperatingPoint]) -> String {
+    let Some(first) = points.first() else { return String::new() };
+    let rows: Vec<Point> = points.iter().map(Point::from).collect();
+    // CAST: shown to three digits
+    let size = |bytes: u64| units::bytes(bytes as f64);
+    format!(
+        "{}\n{}\nk {}, {} threads, {}, {} reads\nmemory {} (process {} anonymous), on disk {}\n\n{}",
+        first.index,
+        first.machine,
+        first.k,
+        first.threads,
+        first.io,
+        if first.direct { "direct" } else { "page cache" },
+        size(first.memory_bytes),
+        size(first.rss_anon_bytes),
+        size(first.index_bytes),
+        points_table(&rows)
+    )
+}
+
+fn disk(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
+    let Some(dir) = &args.disk else { unreachable!("the parser asks for an index or a disk") };
+    session.note("writing a test file, then reading it in several ways; about 15 seconds");
+    let params = DiskParams { backend: args.io.io, direct: args.io.direct, ..DiskParams::default() };
+    let report = measure_folder(dir, &params)?;
+    session.print(&disk_text(&report))
+}
+
+fn disk_text(report: &DiskReport) -> String {
+    let mut text = format!(
+        "{}\n{}, {} reads of a file of {}\n",
+        Machine::detect(),
+        report.backend,
+        if report.direct { "direct" } else { "page cache" },
+        units::bytes(report.file_bytes as f64) // CAST: shown to three digits
+    );
+    if let Some(why) = &report.fallback {
+        text += &format!("note: not io_uring because {why}\n");
+    }
+    if let Some(rate) = report.write_mb_per_s {
+        text += &format!("sequential write {} MB/s\n", units::three_digits(rate));
+    }
+    let mut table = TextTable::new();
+    for head in ["read bytes", "at once", "reads/s", "MB/s", "mean us", "p99 us", "CPU us"] {
+        table.column(head, Align::Right);
+    }
+    for row in &report.rows {
+        let [rate, mb, mean, p99, cpu] =
+            [row.reads_per_s, row.mb_per_s, row.mean_us, row.p99_us, row.cpu_us].map(units::three_digits);
+        let cells = [units::count(row.bytes.into()), row.depth.to_string(), rate, mb, mean, p99, cpu];
+        table.row(cells.map(Some).to_vec());
+    }
+    format!("{text}\n{table}")
+}

@@ -1,0 +1,271 @@
+//! `spandrel demo`: every step once, on a generated set or on the user's own files.
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use spandrel_builder::Input;
+use spandrel_datasets::{
+    GenerateParams, Kind, Truth, TruthParams, VectorFile, Watch, compute_truth, generate,
+};
+use spandrel_index::{Metric, VectorSource as _, verify};
+
+use super::build::{build_watched, report_text};
+use super::measure::{Examples, Sweep, cross, json, measure};
+use super::search::{IoArgs, open_index, open_queries, read_queries};
+use super::shape::{ShapeArgs, threads_default};
+use super::{bench, verify as verify_command};
+use crate::figures::{OperatingPoint, Point, units};
+use crate::report::{AtRecall, Comparison, page, qps_at};
+use crate::{Advised, Session, write_file};
+
+/// Lists read, from quick to thorough.
+const MAX_LISTS: [u32; 6] = [8, 16, 32, 64, 128, 256];
+/// The least recall that the most thorough setting has to reach.
+const RECALL_FLOOR: f64 = 0.95;
+const QUERIES: u64 = 2_000;
+const K: usize = 10;
+const TRUTH_COLUMNS: usize = 100;
+/// Everything a demo leaves in its folder.
+const FILES: [&str; 6] =
+    ["base.u8bin", "queries.u8bin", "truth.ibin", "index", "figures.json", "report.html"];
+
+/// Try everything once: make vectors, build, verify, search, report.
+///
+/// Makes a realistic set, or takes your own files, and ends with a table of recall and cost and a page with curves.
+/// Fails if recall stays below its floor.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Your own vectors instead of generated ones.
+    #[arg(long, value_name = "FILE", requires = "queries")]
+    pub base: Option<PathBuf>,
+    /// Queries for them.
+    #[arg(long, value_name = "FILE", requires = "base")]
+    pub queries: Option<PathBuf>,
+    /// How vectors are compared: l2, ip or cosine.
+    #[arg(long, value_name = "l2|ip|cosine", default_value_t = Metric::L2)]
+    pub metric: Metric,
+    /// Vectors to generate.
+    #[arg(long, value_name = "N", default_value_t = 200_000, conflicts_with = "base",
+          value_parser = clap::value_parser!(u64).range(1000..=10_000_000))]
+    pub vectors: u64,
+    /// Folder for everything the demo writes; remove it whenever you like.
+    #[arg(long, value_name = "DIR", default_value = "spandrel-demo")]
+    pub dir: PathBuf,
+    /// What the index looks like.
+    #[command(flatten)]
+    pub shape: ShapeArgs,
+    /// How lists are read.
+    #[command(flatten)]
+    pub io: IoArgs,
+}
+
+struct Demo<'a> {
+    args: &'a DemoArgs,
+    session: &'a Session,
+    threads: usize,
+    steps: usize,
+}
+
+pub(super) fn run(args: &DemoArgs, session: &Session) -> anyhow::Result<()> {
+    let start = Instant::now();
+    refuse_foreign(&args.dir)?;
+    fs_err::create_dir_all(&args.dir)?;
+    let threads = args.shape.threads.map_or_else(threads_default, usize::from);
+    let mut demo = Demo { args, session, threads, steps: 0 };
+    let (base, queries) = demo.input()?;
+    let truth = demo.truth(&base, &queries)?;
+    let index = demo.build(&base)?;
+    demo.verify(&index)?;
+    let points = demo.search(&index, &queries, &truth)?;
+    let report = demo.report(&points)?;
+    let seconds = units::seconds(start.elapsed().as_secs_f64());
+    session.print(&format!("\nDone in {seconds}.\n{}", advice(args, &index, &queries, &report)))?;
+    check_floor(&points)
+}
+
+impl Demo<'_> {
+    fn step(&mut self, title: &str) -> anyhow::Result<()> {
+        self.steps += 1;
+        self.session.print(&format!("\n{}. {title}\n", self.steps))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.args.dir.join(name)
+    }
+
+    /// Base and queries: the user's own, or generated ones.
+    fn input(&mut self) -> anyhow::Result<(PathBuf, PathBuf)> {
+        if let (Some(base), Some(queries)) = (&self.args.base, &self.args.queries) {
+            return Ok((base.clone(), queries.clone()));
+        }
+        let vectors = self.args.vectors;
+        self.step(&format!(
+            "Making {} vectors like SIFT descriptors, and {QUERIES} queries",
+            units::count(vectors)
+        ))?;
+        let (base, queries) = (self.path("base.u8bin"), self.path("queries.u8bin"));
+        let params = GenerateParams {
+            kind: Kind::Sift,
+            vectors,
+            queries: QUERIES,
+            dim: Kind::Sift.default_dim(),
+            dtype: Kind::Sift.default_dtype(),
+            seed: self.args.shape.seed,
+            threads: self.threads,
+        };
+        self.watched("generating", |watch| generate(params, &base, Some(&queries), watch))?;
+        self.session.print(&format!("   {}, {}\n", base.display(), queries.display()))?;
+        Ok((base, queries))
+    }
+
+    fn truth(&mut self, base: &Path, queries: &Path) -> anyhow::Result<Truth> {
+        self.step("Comparing every query with every vector, to know the exact answers")?;
+        let (base, queries) = (VectorFile::open(base)?, VectorFile::open(queries)?);
+        // CAST: widening, then at most 100
+        let k = base.len().min(TRUTH_COLUMNS as u64) as usize;
+        let params = TruthParams { metric: self.args.metric, k, threads: self.threads };
+        let truth =
+            self.watched("exact neighbours", |watch| compute_truth(&base, &queries, params, watch))?;
+        let path = self.path("truth.ibin");
+        truth.write(&path)?;
+        self.session.print(&format!("   {}\n", path.display()))?;
+        Ok(truth)
+    }
+
+    fn build(&mut self, base: &Path) -> anyhow::Result<PathBuf> {
+        self.step("Building the index")?;
+        let out = self.path("index");
+        let base = VectorFile::open(base)?;
+        let mut config = self.args.shape.config(self.args.metric, out.clone());
+        // The demo's own folder: an earlier demo gives way.
+        config.replace = true;
+        let report = build_watched(Input { vectors: &base, ids: None }, &config, self.session)?;
+        self.session.print(&indented(&report_text(&report, &config)))?;
+        Ok(out)
+    }
+
+    fn verify(&mut self, index: &Path) -> anyhow::Result<()> {
+        self.step("Reading it back and comparing every copy")?;
+        let meter = self.session.meter();
+        meter.phase("verifying", "bytes");
+        let report =
+            verify(index, true, &mut |p| meter.set(p.done_bytes, p.total_bytes), &self.session.stop)?;
+        meter.finish();
+        self.session.print(&indented(&verify_command::report_text(&report)))
+    }
+
+    fn search(&mut self, index: &Path, queries: &Path, truth: &Truth) -> anyhow::Result<Vec<OperatingPoint>> {
+        self.step("Searching, from quick to thorough")?;
+        let index = open_index(index)?;
+        let queries = read_queries(&open_queries(&index, queries)?)?;
+        let most = index.lists();
+        let mut max_lists: Vec<u32> = MAX_LISTS.into_iter().map(|lists| lists.min(most)).collect();
+        max_lists.dedup();
+        let sweep = Sweep {
+            label: "demo".to_owned(),
+            k: K.min(truth.k),
+            threads: self.threads,
+            in_flight: vec![4],
+            params: cross(&[], &max_lists),
+            io: self.args.io.io,
+            direct: self.args.io.direct,
+            seconds: 1.0,
+        };
+        let examples = Examples { queries: &queries, truth };
+        let points = measure(&index, examples, &sweep, self.session, |_| {})?;
+        self.session.print(&indented(&bench::text(&points)))?;
+        let pairs: Vec<(f64, f64)> = points.iter().map(|p| (p.recall, p.qps)).collect();
+        if let AtRecall::Rate(rate) = qps_at(&pairs, 0.95) {
+            let rate = units::three_digits(rate);
+            self.session.print(&format!("\n   At recall 0.95: about {rate} queries a second.\n"))?;
+        }
+        Ok(points)
+    }
+
+    fn report(&mut self, points: &[OperatingPoint]) -> anyhow::Result<PathBuf> {
+        let html = self.path("report.html");
+        write_file(&self.path("figures.json"), &json(points)?)?;
+        let rows = points.iter().map(Point::from).collect();
+        write_file(&html, page(&Comparison::of(vec![("demo".to_owned(), rows)])).as_bytes())?;
+        Ok(html)
+    }
+
+    fn watched<T>(&self, phase: &str, work: impl FnOnce(Watch<'_>) -> T) -> T {
+        let meter = self.session.meter();
+        meter.phase(phase, "rows");
+        let result =
+            work(Watch { progress: &|done, total| meter.set(done, total), stop: &self.session.stop });
+        meter.finish();
+        result
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("   {line}\n") }).collect()
+}
+
+/// Refuses a folder with anything in it that no demo left there.
+fn refuse_foreign(dir: &Path) -> anyhow::Result<()> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    for entry in fs_err::read_dir(dir)? {
+        let name = entry?.file_name();
+        if !FILES.iter().any(|known| name == *known) {
+            let message = format!("{}: holds '{}', which no demo left there", dir.display(), name.display());
+            return Err(Advised::new(message, "choose another folder with --dir").into());
+        }
+    }
+    Ok(())
+}
+
+fn advice(args: &DemoArgs, index: &Path, queries: &Path, report: &Path) -> String {
+    let (dir, index, queries) = (args.dir.display(), index.display(), queries.display());
+    format!(
+        "The curves are in {report}; open it in a browser.\n\
+         \n\
+         To go on:\n\
+         \x20 spandrel query --index {index} --queries {queries} --k 5 --max-lists 32\n\
+         \x20 spandrel inspect {index}\n\
+         \x20 spandrel demo --base YOUR.fbin --queries YOUR-QUERIES.fbin --metric cosine\n\
+         \n\
+         Everything is in {dir}; remove it with: rm -r {dir}\n",
+        report = report.display()
+    )
+}
+
+fn check_floor(points: &[OperatingPoint]) -> anyhow::Result<()> {
+    let best = points.iter().map(|p| p.recall).fold(0.0, f64::max);
+    if best >= RECALL_FLOOR {
+        return Ok(());
+    }
+    let message = format!("recall reached {best:.4}, expected at least {RECALL_FLOOR}");
+    Err(Advised::new(
+        message,
+        "on data of your own try smaller lists (--list-size) or more copies (--max-replicas)",
+    )
+    .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_folders_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(refuse_foreign(&folder.path().join("missing")).is_ok());
+        std::fs::write(folder.path().join("truth.ibin"), b"x").unwrap();
+        assert!(refuse_foreign(folder.path()).is_ok());
+        std::fs::write(folder.path().join("thesis.tex"), b"x").unwrap();
+        assert!(refuse_foreign(folder.path()).unwrap_err().to_string().contains("thesis.tex"));
+    }
+
+    #[test]
+    fn the_floor_is_kept() {
+        let point = |recall| OperatingPoint { recall, ..crate::figures::example() };
+        assert!(check_floor(&[point(0.5), point(0.96)]).is_ok());
+        assert!(check_floor(&[point(0.94)]).is_err());
+        assert!(check_floor(&[]).is_err());
+    }
+}

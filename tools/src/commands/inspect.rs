@@ -1,0 +1,137 @@
+//! `spandrel inspect`: what an index consists of.
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use spandrel_index::{HeadIndex, Index};
+
+use crate::Session;
+use crate::figures::{Align, TextTable, units};
+
+/// Say what an index consists of: vectors, lists, files, memory, how it was built.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Folder of the index.
+    #[arg(value_name = "DIR")]
+    pub index: PathBuf,
+}
+
+pub(super) fn run(args: &InspectArgs, session: &Session) -> anyhow::Result<()> {
+    let index = Index::open(&args.index)?;
+    session.print(&text(&index))
+}
+
+fn text(index: &Index) -> String {
+    let manifest = index.manifest();
+    let (default, build) = (manifest.search_default, &manifest.build);
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<12}{value}"); // writing to a string does not fail
+    };
+    line("index", format!("{} version {}", index.dir().display(), manifest.version));
+    line("uuid", manifest.uuid.clone());
+    line(
+        "vectors",
+        format!(
+            "{} of {} x {}, {}",
+            units::count(index.vectors()),
+            index.dim(),
+            index.dtype(),
+            index.metric()
+        ),
+    );
+    line("lists", units::count(index.lists().into()));
+    let mut counts: Vec<u64> =
+        (0..index.lists()).map(|list| index.directory().entry(list).count() as u64).collect(); // CAST: widening
+    counts.sort_unstable();
+    line("entries", entries_text(&counts, index.vectors()));
+    let head_index = match index.head_index() {
+        HeadIndex::Flat => "a flat scan",
+        HeadIndex::Graph(_) => "a graph",
+    };
+    line("heads", format!("{}, found by {head_index}", build.heads));
+    line(
+        "search",
+        format!("epsilon {}, at most {} lists, unless asked otherwise", default.epsilon, default.max_lists),
+    );
+    line(
+        "built",
+        format!(
+            "{} lists asked for, replicas {} up to {} copies, seed {}, {} kernels",
+            units::count(build.lists),
+            build.replicas,
+            build.max_replicas,
+            build.seed,
+            build.kernels
+        ),
+    );
+    line("input hash", build.input_hash.clone());
+    let memory = index.memory();
+    // CAST: shown to three digits
+    let size = |bytes: usize| units::bytes(bytes as f64);
+    let per_vector = memory.total() as f64 / index.vectors() as f64; // CAST: as above
+    line(
+        "memory",
+        format!(
+            "{}, {} bytes a vector (heads {}, head index {}, directory {})",
+            size(memory.total()),
+            units::three_digits(per_vector),
+            size(memory.heads),
+            size(memory.head_index),
+            size(memory.directory)
+        ),
+    );
+    let bytes = manifest.index_bytes();
+    let per_vector = bytes as f64 / index.vectors() as f64; // CAST: as above
+    // CAST: as above
+    line(
+        "on disk",
+        format!("{}, {} bytes a vector", units::bytes(bytes as f64), units::three_digits(per_vector)),
+    );
+    let mut table = TextTable::new();
+    for (head, align) in
+        [("section", Align::Left), ("file", Align::Left), ("bytes", Align::Right), ("hash", Align::Left)]
+    {
+        table.column(head, align);
+    }
+    for section in manifest.segments.iter().flat_map(|s| &s.sections) {
+        let cells =
+            [section.kind.clone(), section.file.clone(), units::count(section.bytes), section.hash.clone()];
+        table.row(cells.map(Some).to_vec());
+    }
+    let _ = write!(text, "\n{table}");
+    text
+}
+
+/// How long lists are; `counts` is sorted.
+fn entries_text(counts: &[u64], vectors: u64) -> String {
+    let total: u64 = counts.iter().sum();
+    let at = |share: usize| counts.get(counts.len().saturating_sub(1) * share / 100).copied().unwrap_or(0);
+    // CAST: shown to three digits
+    let per = |whole: u64| total as f64 / whole.max(1) as f64;
+    format!(
+        "{} in all, {:.2} copies of a vector; lists of {} to {}, mean {}, median {}, 99th percentile {}",
+        units::count(total),
+        per(vectors),
+        at(0),
+        at(100),
+        units::three_digits(per(counts.len() as u64)), // CAST: widening
+        at(50),
+        at(99)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_lists() {
+        let counts: Vec<u64> = (0..=100).collect();
+        let text = entries_text(&counts, 2525);
+        assert_eq!(
+            text,
+            "5 050 in all, 2.00 copies of a vector; lists of 0 to 100, mean 50.0, median 50, 99th percentile 99"
+        );
+    }
+}

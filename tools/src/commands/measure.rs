@@ -1,0 +1,249 @@
+//! Measuring operating points of an index.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use spandrel_datasets::{Rows, Truth};
+use spandrel_engine::{Answer, Engine, EngineConfig, SearchParams, recall};
+use spandrel_index::{Index, VectorSource as _};
+use spandrel_io::{BackendChoice, Direct};
+
+use super::search::{open_engine, refuse_damage};
+use crate::figures::{LatencySummary, Machine, OperatingPoint, PointParams, process_memory};
+use crate::{Advised, Session};
+
+/// What to measure.
+#[derive(Debug, Clone)]
+pub(super) struct Sweep {
+    /// What to call the run.
+    pub(super) label: String,
+    pub(super) k: usize,
+    pub(super) threads: usize,
+    pub(super) in_flight: Vec<usize>,
+    /// Pruning, one entry for each point.
+    pub(super) params: Vec<PointParams>,
+    pub(super) io: BackendChoice,
+    pub(super) direct: Direct,
+    /// Shortest time to measure a point for.
+    pub(super) seconds: f64,
+}
+
+/// Queries and their true neighbours.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Examples<'a> {
+    pub(super) queries: &'a Rows,
+    pub(super) truth: &'a Truth,
+}
+
+/// The cross product of two lists of values, or the index's own pruning where both are empty.
+pub(super) fn cross(epsilons: &[f32], max_lists: &[u32]) -> Vec<PointParams> {
+    let some_or_none = |given: usize| if given == 0 { 1 } else { given };
+    let mut params = Vec::new();
+    for e in 0..some_or_none(epsilons.len()) {
+        for m in 0..some_or_none(max_lists.len()) {
+            params.push(PointParams {
+                epsilon: epsilons.get(e).copied(),
+                max_lists: max_lists.get(m).copied(),
+            });
+        }
+    }
+    params
+}
+
+/// Refuses a truth that cannot be that of the queries, or is too narrow.
+pub(super) fn check_truth(truth: &Truth, queries: &Rows, k: usize) -> anyhow::Result<()> {
+    truth.validate(queries.len(), u64::MAX)?;
+    if truth.k < k {
+        let message = format!("recall at {k} asked for, the truth has {} neighbours of each query", truth.k);
+        return Err(Advised::new(
+            message,
+            "ask for fewer with --k, or compute more with `spandrel data truth`",
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// Measures every point; calls `each` as they come.
+pub(super) fn measure(
+    index: &Arc<Index>,
+    examples: Examples<'_>,
+    sweep: &Sweep,
+    session: &Session,
+    mut each: impl FnMut(&OperatingPoint),
+) -> anyhow::Result<Vec<OperatingPoint>> {
+    check_truth(examples.truth, examples.queries, sweep.k)?;
+    let meter = session.meter();
+    let queries = examples.queries.len();
+    let mut points = Vec::new();
+    for &in_flight in &sweep.in_flight {
+        let config = EngineConfig { threads: sweep.threads, in_flight, io: sweep.io, direct: sweep.direct };
+        let engine = open_engine(index, config, session)?;
+        for params in &sweep.params {
+            meter.phase(&format!("searching, {in_flight} in flight{}", words(params)), "queries");
+            let search = SearchParams { k: sweep.k, epsilon: params.epsilon, max_lists: params.max_lists };
+            let run =
+                run(&engine, examples.queries, &search, sweep.seconds, session, |done| meter.set(done, 0))?;
+            let point = point(&engine, examples, sweep, in_flight, &search, run)?;
+            meter.finish();
+            each(&point);
+            points.push(point);
+        }
+    }
+    debug_assert!(queries > 0, "an empty set of queries was let through");
+    Ok(points)
+}
+
+fn words(params: &PointParams) -> String {
+    let epsilon = params.epsilon.map(|e| format!(", epsilon {e}")).unwrap_or_default();
+    let max_lists = params.max_lists.map(|m| format!(", {m} lists")).unwrap_or_default();
+    epsilon + &max_lists
+}
+
+/// What passes over all queries gave.
+struct Run {
+    /// Answers of the first pass; the later ones are the same.
+    answers: Vec<Answer>,
+    latencies_ns: Vec<u64>,
+    elapsed: Duration,
+}
+
+/// Queries that warm up an engine before it is measured.
+const WARM_UP: usize = 200;
+
+fn run(
+    engine: &Engine,
+    queries: &Rows,
+    params: &SearchParams,
+    seconds: f64,
+    session: &Session,
+    progress: impl Fn(u64),
+) -> anyhow::Result<Run> {
+    let all = queries.bytes();
+    let warm_up = &all[..all.len().min(WARM_UP * queries.row_bytes())];
+    engine.search_until(warm_up, params, &session.stop)?;
+    let mut run = Run { answers: Vec::new(), latencies_ns: Vec::new(), elapsed: Duration::ZERO };
+    while run.answers.is_empty() || run.elapsed.as_secs_f64() < seconds {
+        let start = Instant::now();
+        let answers = engine.search_until(all, params, &session.stop)?;
+        run.elapsed += start.elapsed();
+        refuse_damage(engine, answers.iter().filter(|a| a.damaged > 0).count())?;
+        // CAST: a latency in nanoseconds fits
+        run.latencies_ns.extend(answers.iter().map(|a| (f64::from(a.latency_us) * 1e3) as u64));
+        if run.answers.is_empty() {
+            run.answers = answers;
+        }
+        progress(run.latencies_ns.len() as u64); // CAST: widening
+    }
+    Ok(run)
+}
+
+fn point(
+    engine: &Engine,
+    examples: Examples<'_>,
+    sweep: &Sweep,
+    in_flight: usize,
+    search: &SearchParams,
+    mut run: Run,
+) -> anyhow::Result<OperatingPoint> {
+    let index = engine.index();
+    let Examples { truth, .. } = examples;
+    let known = spandrel_engine::Truth {
+        ids: &truth.ids,
+        distances: truth.distances.as_deref().unwrap_or_default(),
+        columns: truth.k,
+    };
+    refuse_other_truth(index, &run.answers, truth)?;
+    let recall = recall(index.metric(), &run.answers, known, sweep.k)?;
+    let latency = LatencySummary::of(&mut run.latencies_ns);
+    let count = run.answers.len() as f64; // CAST: exact to 2^53
+    let mean = |field: fn(&Answer) -> f64| run.answers.iter().map(field).sum::<f64>() / count;
+    let resolved = search.resolve(index)?;
+    Ok(OperatingPoint {
+        label: sweep.label.clone(),
+        index: index.dir().display().to_string(),
+        machine: Machine::detect().to_string(),
+        params: PointParams { epsilon: resolved.epsilon(), max_lists: Some(resolved.max_lists()) },
+        k: sweep.k,
+        threads: sweep.threads,
+        in_flight,
+        io: engine.io().backend.to_string(),
+        direct: engine.io().direct,
+        recall,
+        qps: run.latencies_ns.len() as f64 / run.elapsed.as_secs_f64().max(1e-9), // CAST: exact to 2^53
+        mean_us: latency.mean_us,
+        p50_us: latency.p50_us,
+        p95_us: latency.p95_us,
+        p99_us: latency.p99_us,
+        p999_us: latency.p999_us,
+        lists: mean(|a| a.work.lists.into()),
+        reads: mean(|a| a.work.reads.into()),
+        pages: mean(|a| a.work.pages.into()),
+        rounds: mean(|a| a.work.rounds.into()),
+        read_bytes: mean(|a| a.work.read_bytes as f64), // CAST: exact to 2^53
+        vectors_scanned: mean(|a| a.work.vectors_scanned as f64), // CAST: as above
+        head_distances: mean(|a| a.work.head_distances.into()),
+        memory_bytes: index.memory().total() as u64, // CAST: widening
+        rss_anon_bytes: process_memory().map_or(0, |m| m.rss_anon_bytes),
+        index_bytes: index.manifest().index_bytes(),
+        build_seconds: build_seconds(index),
+    })
+}
+
+/// Refuses a truth with rows that the index cannot have.
+fn refuse_other_truth(index: &Index, answers: &[Answer], truth: &Truth) -> anyhow::Result<()> {
+    let vectors = index.vectors();
+    let is_row = |id: u64| id < vectors;
+    // An index whose ids are the caller's own may be asked about larger numbers.
+    let own_ids = answers.iter().flat_map(|a| &a.neighbours).any(|n| !is_row(n.id));
+    match truth.ids.iter().find(|id| !is_row(u64::from(**id))) {
+        Some(id) if !own_ids => {
+            let message = format!("the truth names vector {id}, the index has {vectors} vectors");
+            Err(Advised::new(message, "give the truth of the base that was indexed").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How long the build took, by the statistics it left behind; none where they are gone.
+pub(super) fn build_seconds(index: &Index) -> Option<f64> {
+    #[derive(Deserialize)]
+    struct Stats {
+        build_seconds: f64,
+    }
+    let path = index.dir().join(format!("build-stats-{}.json", index.manifest().version));
+    let stats: Stats = serde_json::from_slice(&fs_err::read(path).ok()?).ok()?;
+    Some(stats.build_seconds).filter(|seconds| seconds.is_finite())
+}
+
+/// The file that `--json` asks for.
+pub(super) fn json(points: &[OperatingPoint]) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(points).context("writing operating points as JSON")?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_crossed() {
+        let point = |epsilon, max_lists| PointParams { epsilon, max_lists };
+        assert_eq!(cross(&[], &[]), [point(None, None)]);
+        assert_eq!(cross(&[], &[8, 16]), [point(None, Some(8)), point(None, Some(16))]);
+        assert_eq!(cross(&[0.5], &[]), [point(Some(0.5), None)]);
+        assert_eq!(cross(&[0.5, 1.0], &[8, 16]).len(), 4);
+    }
+
+    #[test]
+    fn truth_must_fit() {
+        let queries = Rows::new(spandrel_index::DType::U8, 1, vec![1, 2]).unwrap();
+        let truth =
+            |queries: usize, k: usize| Truth { queries, k, ids: vec![0; queries * k], distances: None };
+        assert!(check_truth(&truth(2, 3), &queries, 3).is_ok());
+        assert!(check_truth(&truth(3, 3), &queries, 3).is_err());
+        assert!(check_truth(&truth(2, 2), &queries, 3).unwrap_err().to_string().contains("recall at 3"));
+    }
+}

@@ -1,0 +1,83 @@
+//! What `query`, `bench` and `demo` share: flags of reading, queries that fit an index, an open engine.
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Args;
+use spandrel_datasets::{Rows, VectorFile};
+use spandrel_engine::{Engine, EngineConfig};
+use spandrel_index::{Index, VectorSource as _};
+use spandrel_io::{BackendChoice, Direct};
+
+use crate::{Advised, Session};
+
+/// How lists are read.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct IoArgs {
+    /// What carries out reads: auto takes io_uring where the kernel grants it and positioned reads otherwise.
+    #[arg(long, value_name = "auto|uring|pread", default_value_t = BackendChoice::Auto)]
+    pub io: BackendChoice,
+    /// Whether reads pass the page cache by: auto does where the file system allows.
+    #[arg(long, value_name = "auto|on|off", default_value_t = Direct::Auto)]
+    pub direct: Direct,
+}
+
+/// Opens an index for search.
+pub(super) fn open_index(dir: &Path) -> anyhow::Result<Arc<Index>> {
+    Ok(Arc::new(Index::open(dir)?))
+}
+
+/// Starts an engine, and tells if it reads in a slower way than might be expected.
+pub(super) fn open_engine(
+    index: &Arc<Index>,
+    config: EngineConfig,
+    session: &Session,
+) -> anyhow::Result<Engine> {
+    let engine = Engine::open(Arc::clone(index), config)?;
+    if let Some(why) = &engine.io().fallback {
+        session.note(&format!("note: reading with {} because {why}", engine.io().backend));
+    }
+    if !engine.io().direct && config.direct == Direct::Auto {
+        session.note("note: the file system allows no direct reads, reading through the page cache");
+    }
+    Ok(engine)
+}
+
+/// A file of queries that fit an index.
+pub(super) fn open_queries(index: &Index, path: &Path) -> anyhow::Result<VectorFile> {
+    let queries = VectorFile::open(path)?;
+    if queries.dim() != index.dim() {
+        let (found, expected) = (queries.dim(), index.dim());
+        let message = format!("{}: queries of {found} elements, the index has {expected}", path.display());
+        return Err(Advised::new(message, "search with vectors of the kind that was indexed").into());
+    }
+    if queries.dtype() != index.dtype() {
+        let (found, expected) = (queries.dtype(), index.dtype());
+        let message = format!("{}: queries of {found}, the index holds {expected}", path.display());
+        let help = format!("write them as {expected} with `spandrel data convert`");
+        return Err(Advised::new(message, help).into());
+    }
+    if queries.is_empty() {
+        return Err(Advised::new(format!("{}: no queries", path.display()), "give at least one").into());
+    }
+    Ok(queries)
+}
+
+/// All queries of a file.
+pub(super) fn read_queries(queries: &VectorFile) -> anyhow::Result<Rows> {
+    Ok(Rows::read(queries)?)
+}
+
+/// Fails if lists had to be left out: the answers are not whole.
+pub(super) fn refuse_damage(engine: &Engine, incomplete: usize) -> anyhow::Result<()> {
+    if incomplete == 0 {
+        return Ok(());
+    }
+    let damage = engine.damage();
+    let mut message = format!("{incomplete} answers are not whole: {} lists are damaged", damage.len());
+    if let Some(first) = damage.first() {
+        message += &format!(", the first: {first}");
+    }
+    let help =
+        format!("`spandrel verify {}` says more; build the index anew", engine.index().dir().display());
+    Err(Advised::new(message, help).into())
+}

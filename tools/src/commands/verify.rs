@@ -1,0 +1,52 @@
+//! `spandrel verify`: whether an index is whole.
+use std::path::PathBuf;
+
+use clap::Args;
+use spandrel_index::{VerifyReport, verify};
+
+use crate::Session;
+use crate::figures::units;
+
+/// Read an index from end to end and say whether it is whole.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Folder of the index.
+    #[arg(value_name = "DIR")]
+    pub index: PathBuf,
+    /// Compare the files with each other too: every vector, copy and id.
+    #[arg(long)]
+    pub deep: bool,
+}
+
+pub(super) fn run(args: &VerifyArgs, session: &Session) -> anyhow::Result<()> {
+    let meter = session.meter();
+    meter.phase("verifying", "bytes");
+    let report = verify(
+        &args.index,
+        args.deep,
+        &mut |progress| meter.set(progress.done_bytes, progress.total_bytes),
+        &session.stop,
+    )?;
+    meter.finish();
+    session.print(&report_text(&report))
+}
+
+/// What was checked, in one line.
+pub(super) fn report_text(report: &VerifyReport) -> String {
+    let bytes = units::bytes(report.bytes as f64); // CAST: shown to three digits
+    let mut text = format!(
+        "good: version {}, {} files, {bytes}, {} vectors in {} lists\n",
+        report.version,
+        report.files,
+        units::count(report.vectors),
+        units::count(report.lists)
+    );
+    if report.deep {
+        text += &format!(
+            "deep: {} lists and pages by their own hash, {} copies compared with their vectors\n",
+            units::count(report.hashes),
+            units::count(report.replicas)
+        );
+    }
+    text
+}
