@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
 use spandrel_builder::{BuildConfig, BuildReport, Input, Params, Plan, Progress, build};
-use spandrel_datasets::VectorFile;
+use spandrel_datasets::{IdFile, VectorFile};
 use spandrel_index::Metric;
 
-use super::ids::IdFile;
+use super::ids::Ids;
 use super::shape::{ShapeArgs, plan_text};
 use crate::figures::{process_memory, units};
 use crate::{Meter, Session};
@@ -31,7 +31,7 @@ pub struct BuildArgs {
     /// What the index looks like.
     #[command(flatten)]
     pub shape: ShapeArgs,
-    /// The vectors' own numbers: an ibin file with one id in each row [default: row numbers].
+    /// The vectors' own numbers: ibin or npy with one id in each row [default: row numbers].
     #[arg(long, value_name = "FILE")]
     pub ids: Option<PathBuf>,
     /// Folder for scratch files [default: inside the index's folder].
@@ -50,7 +50,7 @@ pub struct BuildArgs {
 
 pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     let base = VectorFile::open(&args.base)?;
-    let ids = args.ids.as_deref().map(IdFile::open).transpose()?;
+    let ids = args.ids.as_deref().map(IdFile::open).transpose()?.map(Ids);
     let input = Input { vectors: &base, ids: ids.as_ref().map(|ids| ids as _) };
     let config = BuildConfig {
         scratch: args.scratch.clone(),
