@@ -98,7 +98,7 @@ pub fn config(metric: Metric, out: &Path) -> BuildConfig {
 pub fn clustered(dtype: DType, dim: usize, count: usize, seed: u64) -> Rows {
     // Centres do not depend on the seed, so that queries of another seed lie where the vectors do.
     let mut centre_rng = ChaCha8Rng::seed_from_u64(0x5eed);
-    let centres: Vec<f32> = (0..60 * dim).map(|_| centre_rng.random_range(-80.0..80.0)).collect();
+    let centres: Vec<f32> = (0..60 * dim).map(|_| centre_rng.random_range(-50.0..50.0)).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut bytes = Vec::with_capacity(count * dtype.row_bytes(dim));
     for row in 0..count {
@@ -107,7 +107,7 @@ pub fn clustered(dtype: DType, dim: usize, count: usize, seed: u64) -> Rows {
             continue;
         }
         let centre = rng.random_range(0..60) * dim;
-        let spread: f32 = rng.random_range(10.0..40.0);
+        let spread: f32 = rng.random_range(20.0..60.0);
         for &middle in &centres[centre..centre + dim] {
             push(dtype, middle + rng.random_range(-spread..spread), &mut bytes);
         }

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing there")]
 mod support;
 
+mod corruption;
 mod crash;
+mod faults;
 mod golden;
 mod odd;
+mod recall;

@@ -1,0 +1,317 @@
+//! Every way a file can be wrong, each matched to the error that says so.
+mod folder;
+mod resealed;
+
+use std::fs;
+
+use folder::{VECTORS, Whole, check, file, flip};
+use spandrel_engine::{DamageReason, EngineError};
+use spandrel_index::format::{BODY_AT, CURRENT, HEADER_BYTES, OpenError, SectionKind, UNIT_BYTES};
+use spandrel_index::{Index, VerifyError};
+
+use crate::support::{every_list, found, open_engine, verify_index};
+
+/// Sections that are read when an index is opened; the others when they are verified or searched.
+const RESIDENT: [SectionKind; 3] = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory];
+const BODY: usize = BODY_AT as usize;
+
+#[test]
+fn a_file_that_is_too_short_or_too_long_is_refused_at_opening() {
+    let whole = Whole::small();
+    for kind in whole.kinds() {
+        let good = whole.read(&file(kind));
+        let cuts = [0, 1, 8, HEADER_BYTES - 1, HEADER_BYTES, BODY - 1, BODY, BODY + 1, good.len() / 2];
+        for len in cuts.into_iter().chain([good.len() - UNIT_BYTES.min(good.len()), good.len() - 1]) {
+            let error = whole.open_with(&file(kind), &good[..len]);
+            check!(error, OpenError::Length { found, .. } if found == len as u64, "{} cut at {len}", kind.name());
+        }
+        for more in [1, UNIT_BYTES, 4096] {
+            let longer = [&good[..], &vec![0; more]].concat();
+            let error = whole.open_with(&file(kind), &longer);
+            check!(error, OpenError::Length { .. }, "{} and {more} more", kind.name());
+        }
+    }
+}
+
+#[test]
+fn a_manifest_cut_or_extended_anywhere_is_refused() {
+    let whole = Whole::small();
+    let good = whole.read("manifest-1");
+    let line = good.iter().position(|&b| b == b'\n').unwrap();
+    for len in 0..good.len() {
+        let error = whole.open_with("manifest-1", &good[..len]);
+        match len {
+            _ if len <= line => check!(error, OpenError::NotOurs { .. }, "cut at {len}"),
+            _ => check!(error, OpenError::Checksum { .. }, "cut at {len}"),
+        }
+    }
+    let error = whole.open_with("manifest-1", &[&good[..], b"\n"].concat());
+    check!(error, OpenError::Checksum { .. }, "a line more");
+    let error = whole.open_with("manifest-1", &vec![b' '; (16 << 20) + 1]);
+    check!(error, OpenError::Length { .. }, "far too long");
+}
+
+#[test]
+fn a_flipped_byte_of_the_manifest_is_refused() {
+    let whole = Whole::small();
+    let good = whole.read("manifest-1");
+    let word = "spandrel-manifest ".len();
+    let line = good.iter().position(|&b| b == b'\n').unwrap();
+    for at in 0..good.len() {
+        let error = whole.open_with("manifest-1", &flip(&good, at)).unwrap_err();
+        match at {
+            _ if at < word => check!(Err::<(), _>(error), OpenError::NotOurs { .. }, "byte {at}"),
+            // Digits that turn into other digits, or into none.
+            _ if at < word + 3 => {
+                let ours = matches!(error, OpenError::NotOurs { .. } | OpenError::Version { .. });
+                assert!(ours, "byte {at}: {error:?}");
+            }
+            _ if at == word + 3 || at == line => {
+                let refused = matches!(error, OpenError::NotOurs { .. } | OpenError::Checksum { .. });
+                assert!(refused, "byte {at}: {error:?}");
+            }
+            _ => check!(Err::<(), _>(error), OpenError::Checksum { .. }, "byte {at}"),
+        }
+    }
+}
+
+#[test]
+fn current_damaged_anywhere_is_refused() {
+    let whole = Whole::small();
+    let good = whole.read(CURRENT);
+    for len in 0..good.len() {
+        let error = whole.open_with(CURRENT, &good[..len]);
+        check!(error, OpenError::Field { .. }, "cut at {len}");
+    }
+    check!(whole.open_with(CURRENT, &[&good[..], b" "].concat()), OpenError::Field { .. }, "longer");
+    let version = "manifest-".len();
+    for at in 0..good.len() {
+        let error = whole.open_with(CURRENT, &flip(&good, at)).unwrap_err();
+        // Another version, which is not there, or another hash, which does not hold.
+        let refused = match at {
+            _ if at == version => matches!(error, OpenError::Read { .. } | OpenError::Field { .. }),
+            _ if at > version + 1 => matches!(error, OpenError::Checksum { .. } | OpenError::Field { .. }),
+            _ => matches!(error, OpenError::Field { .. }),
+        };
+        assert!(refused, "byte {at}: {error:?}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let whole = Whole::small();
+    for kind in whole.kinds() {
+        let error = whole.open_without(&file(kind)).unwrap_err();
+        assert!(error.to_string().contains(&file(kind)), "{error}");
+        check!(Err::<(), _>(error), OpenError::Read { .. }, "{}", kind.name());
+    }
+    check!(whole.open_without("manifest-1"), OpenError::Read { .. }, "manifest");
+    check!(whole.open_without(CURRENT), OpenError::NotAnIndex { .. }, "CURRENT");
+}
+
+#[test]
+fn a_flipped_byte_of_any_header_field_is_refused_at_opening() {
+    for whole in [Whole::small(), Whole::with_graph()] {
+        for kind in whole.kinds() {
+            let good = whole.read(&file(kind));
+            let after = [HEADER_BYTES, 100, BODY - 1];
+            for at in (0..HEADER_BYTES).chain(after) {
+                let error = whole.open_with(&file(kind), &flip(&good, at));
+                let what = format!("{} byte {at}", kind.name());
+                match at {
+                    0..8 => check!(error, OpenError::NotOurs { .. }, "{what}"),
+                    8..12 => check!(error, OpenError::Version { .. }, "{what}"),
+                    12..HEADER_BYTES => {
+                        check!(error, OpenError::Checksum { ref what, .. } if what == "header", "{what}")
+                    }
+                    _ => check!(error, OpenError::Field { .. }, "{what}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_of_what_stays_in_memory_is_refused_at_opening() {
+    for whole in [Whole::small(), Whole::with_graph()] {
+        for kind in whole.kinds().into_iter().filter(|kind| RESIDENT.contains(kind)) {
+            let good = whole.read(&file(kind));
+            let step = ((good.len() - BODY) / 60).max(1) | 1;
+            for at in (BODY..good.len()).step_by(step).chain([good.len() - 1]) {
+                let error = whole.open_with(&file(kind), &flip(&good, at)).unwrap_err();
+                // A number out of range may show before the hash does.
+                let refused = match &error {
+                    OpenError::Checksum { what, .. } => what == "body",
+                    _ => false,
+                };
+                assert!(refused, "{} byte {at}: {error:?}", kind.name());
+            }
+        }
+    }
+}
+
+/// The first and the last byte of each list, page of vectors and page of ids: file, place, what to call it.
+fn regions(index: &Index) -> Vec<(SectionKind, usize, String)> {
+    let mut regions = Vec::new();
+    for list in 0..index.lists() {
+        let entry = index.directory().entry(list);
+        let bytes = index.list_layout().list_bytes(entry.count());
+        let at = BODY + entry.offset_units as usize * UNIT_BYTES;
+        // What it is followed by keeps 1 from being taken for 10.
+        regions.extend([at, at + bytes - 1].map(|at| (SectionKind::Codes, at, format!("list {list} "))));
+    }
+    let page = index.page_layout().page_bytes();
+    for number in 0..index.page_layout().pages(index.vectors()) as usize {
+        let at = BODY + number * page;
+        let ends = [at, at + page - 5, at + page - 1];
+        regions.extend(ends.map(|at| (SectionKind::Vectors, at, format!("page {number} "))));
+    }
+    for number in 0..index.id_pages().pages(index.vectors()) as usize {
+        let at = BODY + number * 4096;
+        regions.extend([at, at + 4095].map(|at| (SectionKind::Ids, at, format!("ids page {number} "))));
+    }
+    regions
+}
+
+#[test]
+fn a_flipped_byte_of_a_list_or_page_is_found_and_named() {
+    let whole = Whole::small();
+    let regions = regions(&Index::open(whole.dir()).unwrap());
+    assert!(regions.len() > 40);
+    for (kind, at, place) in regions {
+        let good = whole.read(&file(kind));
+        whole.with(&file(kind), &flip(&good, at), |dir| {
+            assert!(Index::open(dir).is_ok(), "{place}: what is not read yet cannot be refused");
+            let shallow = verify_index(dir, false);
+            assert!(
+                matches!(&shallow, Err(VerifyError::Open(OpenError::Checksum { what, .. })) if what == "body"),
+                "{place} byte {at}: {shallow:?}"
+            );
+            match verify_index(dir, true) {
+                Err(VerifyError::Open(OpenError::Checksum { what, path, .. })) => {
+                    assert!(format!("{what} ").starts_with(&place), "{place} byte {at}: {what}");
+                    assert!(path.ends_with(file(kind)));
+                }
+                other => panic!("{place} byte {at}: {other:?}"),
+            }
+        });
+    }
+}
+
+#[test]
+fn the_end_of_the_ids_is_checked() {
+    let whole = Whole::small();
+    let name = file(SectionKind::Ids);
+    let good = whole.read(&name);
+    for back in [1, 8, 9, 16] {
+        whole.with(&name, &flip(&good, good.len() - back), |dir| {
+            let deep = verify_index(dir, true);
+            assert!(matches!(deep, Err(VerifyError::Open(OpenError::Field { .. }))), "{back}: {deep:?}");
+            let shallow = verify_index(dir, false);
+            assert!(matches!(shallow, Err(VerifyError::Open(OpenError::Checksum { .. }))), "{shallow:?}");
+        });
+    }
+}
+
+#[test]
+fn lists_that_changed_places_are_found() {
+    let whole = Whole::small();
+    let index = Index::open(whole.dir()).unwrap();
+    let place = |list| {
+        let entry = index.directory().entry(list);
+        let at = BODY + entry.offset_units as usize * UNIT_BYTES;
+        at..at + index.list_layout().list_bytes(entry.count())
+    };
+    let pairs = (0..index.lists()).flat_map(|a| (a + 1..index.lists()).map(move |b| (a, b)));
+    let (a, b) = pairs.into_iter().find(|&(a, b)| place(a).len() == place(b).len()).expect("two of a size");
+    let mut bytes = whole.read(&file(SectionKind::Codes));
+    let (first, second) = (bytes[place(a)].to_vec(), bytes[place(b)].to_vec());
+    bytes[place(a)].copy_from_slice(&second);
+    bytes[place(b)].copy_from_slice(&first);
+    whole.with(&file(SectionKind::Codes), &bytes, |dir| {
+        let deep = verify_index(dir, true);
+        assert!(matches!(deep, Err(VerifyError::Open(OpenError::Checksum { .. }))), "{deep:?}");
+        let engine = open_engine(dir);
+        let query = whole.base.rows.row(0);
+        assert_eq!(engine.search(query, &every_list(3)).unwrap()[0].damaged, 2);
+        assert_eq!(engine.damage().iter().map(|d| d.list).collect::<Vec<_>>(), [a, b]);
+    });
+}
+
+#[test]
+fn files_of_another_index_are_refused() {
+    let (whole, other) = (Whole::small(), Whole::other());
+    for kind in whole.kinds() {
+        let foreign = other.read(&file(kind));
+        let error = whole.open_with(&file(kind), &foreign).unwrap_err();
+        // The length may give it away first.
+        if foreign.len() == whole.read(&file(kind)).len() {
+            check!(Err::<(), _>(error), OpenError::Field { ref field, .. } if field == "uuid", "{}", kind.name());
+        } else {
+            check!(Err::<(), _>(error), OpenError::Length { .. }, "{}", kind.name());
+        }
+    }
+    let same_length = |&&kind: &&SectionKind| other.read(&file(kind)).len() == whole.read(&file(kind)).len();
+    assert!(whole.kinds().iter().filter(same_length).count() >= 3, "few were compared by uuid");
+    for name in ["manifest-1", CURRENT] {
+        check!(whole.open_with(name, &other.read(name)), OpenError::Checksum { .. }, "{name}");
+    }
+    // A section in place of another of the same index.
+    for (kind, foreign) in
+        [(SectionKind::Vectors, SectionKind::Codes), (SectionKind::Heads, SectionKind::Ids)]
+    {
+        let error = whole.open_with(&file(kind), &whole.read(&file(foreign))).unwrap_err();
+        let refused = matches!(error, OpenError::Length { .. } | OpenError::Field { .. });
+        assert!(refused, "{}: {error:?}", kind.name());
+    }
+}
+
+#[test]
+fn lists_damaged_after_opening_are_left_out_and_counted() {
+    let whole = Whole::small();
+    let name = file(SectionKind::Codes);
+    let good = whole.read(&name);
+    let engine = open_engine(whole.dir());
+    let query = whole.base.rows.row(5);
+    let complete = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
+    assert_eq!((complete.damaged, complete.neighbours.len()), (0, VECTORS));
+    for list in 0..engine.index().lists() {
+        let entry = engine.index().directory().entry(list);
+        // The file is written anew in place, so the engine reads the damaged bytes.
+        fs::write(whole.dir().join(&name), flip(&good, BODY + entry.offset_units as usize * UNIT_BYTES))
+            .unwrap();
+        let answer = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
+        assert_eq!(answer.damaged, 1, "list {list}");
+        assert_eq!(answer.work.vectors_scanned, complete.work.vectors_scanned - entry.count() as u64);
+        // What is left is true: each as in the complete answer, in the same order.
+        let mut rest = complete.neighbours.iter();
+        assert!(answer.neighbours.iter().all(|n| rest.any(|m| m == n)), "list {list}");
+    }
+    let damage = engine.damage();
+    assert_eq!(damage.len(), engine.index().lists() as usize, "each remembered once");
+    assert!(damage.iter().all(|d| matches!(d.reason, DamageReason::Hash { .. })));
+    fs::write(whole.dir().join(&name), &good).unwrap();
+    let mended = engine.search(query, &every_list(VECTORS)).unwrap();
+    assert_eq!(found(&mended), found(&[complete]));
+}
+
+#[test]
+fn lists_cut_short_after_opening_are_left_out_and_counted() {
+    let whole = Whole::small();
+    let path = whole.dir().join(file(SectionKind::Codes));
+    let engine = open_engine(whole.dir());
+    let index = std::sync::Arc::clone(engine.index());
+    let last = index.lists() - 1;
+    let at = BODY as u64 + u64::from(index.directory().entry(last).offset_units) * UNIT_BYTES as u64;
+    fs::File::options().write(true).open(&path).unwrap().set_len(at).unwrap();
+    let answer = engine.search(whole.base.rows.row(0), &every_list(3)).unwrap().remove(0);
+    assert_eq!(answer.damaged, 1);
+    let damage = engine.damage();
+    assert!(
+        matches!(&damage[..], [d] if d.list == last && matches!(d.reason, DamageReason::Read(_))),
+        "{damage:?}"
+    );
+    // A second engine over the index that is open sees that the file is another.
+    let refused = spandrel_engine::Engine::open(index, crate::support::engine_config());
+    assert!(matches!(refused, Err(EngineError::Changed { .. })));
+}

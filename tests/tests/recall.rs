@@ -1,0 +1,111 @@
+//! Recall and work for every element type and metric on seeded vectors, by the manifest's default pruning and with
+//! so few lists that a worse choice of them costs recall.
+//!
+//! `trace/recall.tsv` holds, for each, the recall@10 and the mean work of a query, so that a change in either
+//! shows in review: for integers under l2 they must be equal; elsewhere, where kernels round differently, near.
+//! `SPANDREL_WRITE_TRACE=1 cargo test -p spandrel-tests recall` writes the file anew after a change that is meant.
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use spandrel_datasets::{TruthParams, Watch, compute_truth};
+use spandrel_engine::{Answer, SearchParams, Truth, recall};
+use spandrel_index::{DType, Metric};
+use spandrel_tests::{Base, clustered, config};
+
+use crate::support::open_engine;
+
+const DIM: usize = 24;
+const VECTORS: usize = 6000;
+const QUERIES: usize = 100;
+const K: usize = 10;
+/// Lists read by each way of pruning (`None` is the manifest's default), and the recall@10 that no type or metric
+/// may fall under.
+const POINTS: [(Option<u32>, f64); 2] = [(None, 0.99), (Some(8), 0.92)];
+/// How far figures of floats may move under other kernels, relative to themselves.
+const FLOAT_TOLERANCE: f64 = 0.02;
+const HEADER: &str =
+    "metric\tdtype\tmax_lists\trecall\tlists\treads\tread_bytes\tvectors_scanned\thead_distances";
+
+fn trace_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("trace/recall.tsv")
+}
+
+/// Mean figures of a query, in the order of the header.
+fn figures(recall: f64, answers: &[Answer]) -> [f64; 6] {
+    let mean = |of: fn(&Answer) -> f64| answers.iter().map(of).sum::<f64>() / answers.len() as f64;
+    [
+        recall,
+        mean(|a| f64::from(a.work.lists)),
+        mean(|a| f64::from(a.work.reads)),
+        mean(|a| a.work.read_bytes as f64),
+        mean(|a| a.work.vectors_scanned as f64),
+        mean(|a| f64::from(a.work.head_distances)),
+    ]
+}
+
+/// Figures of each of [`POINTS`].
+fn measure(metric: Metric, dtype: DType) -> [[f64; 6]; 2] {
+    let dir = tempfile::tempdir().unwrap();
+    let base = Base::new(clustered(dtype, DIM, VECTORS, 1));
+    base.build(&config(metric, dir.path())).unwrap();
+    let queries = clustered(dtype, DIM, QUERIES, 2);
+    // More columns than neighbours, since there are ties.
+    let columns = 3 * K;
+    let params = TruthParams { metric, k: columns, threads: 2 };
+    let truth = compute_truth(&base.rows, &queries, params, Watch::none()).unwrap();
+    let distances = truth.distances.as_deref().unwrap();
+    let truth = Truth { ids: &truth.ids, distances, columns };
+    let engine = open_engine(dir.path());
+    POINTS.map(|(max_lists, _)| {
+        let params = SearchParams { max_lists, ..SearchParams::new(K) };
+        let answers = engine.search(queries.bytes(), &params).unwrap();
+        figures(recall(metric, &answers, truth, K).unwrap(), &answers)
+    })
+}
+
+/// The lines of the trace as they come out now.
+fn trace() -> Vec<String> {
+    let mut lines = vec![HEADER.to_owned()];
+    for metric in Metric::ALL {
+        for dtype in DType::ALL {
+            for ((max_lists, floor), found) in POINTS.into_iter().zip(measure(metric, dtype)) {
+                let [recall, work @ ..] = found;
+                let point = max_lists.map_or("default".to_owned(), |lists| lists.to_string());
+                assert!(recall >= floor, "{metric} {dtype} {point}: recall {recall}, expected {floor}");
+                let work = work.map(|figure| format!("{figure:.2}")).join("\t");
+                lines.push(format!("{metric}\t{dtype}\t{point}\t{recall:.4}\t{work}"));
+            }
+        }
+    }
+    lines
+}
+
+#[test]
+fn recall_and_work_are_as_recorded() {
+    let lines = trace();
+    if std::env::var_os("SPANDREL_WRITE_TRACE").is_some() {
+        std::fs::create_dir_all(trace_path().parent().unwrap()).unwrap();
+        std::fs::write(trace_path(), lines.join("\n") + "\n").unwrap();
+        return;
+    }
+    let recorded = std::fs::read_to_string(trace_path()).unwrap();
+    assert_eq!(recorded.lines().count(), lines.len(), "lines of the trace");
+    let mut moved = String::new();
+    for (line, expected) in lines.iter().zip(recorded.lines()) {
+        let exact = line.starts_with("l2\ti8") || line.starts_with("l2\tu8");
+        if !(line == expected || !exact && near(line, expected)) {
+            let _ = writeln!(moved, "  found    {line}\n  recorded {expected}");
+        }
+    }
+    assert!(moved.is_empty(), "{HEADER}\n{moved}if that is meant, run with SPANDREL_WRITE_TRACE=1");
+}
+
+/// Whether two lines name the same case and their figures are near.
+fn near(line: &str, expected: &str) -> bool {
+    let (line, expected): (Vec<_>, Vec<_>) = (line.split('\t').collect(), expected.split('\t').collect());
+    line.len() == expected.len()
+        && line.iter().zip(&expected).all(|(a, b)| match (a.parse::<f64>(), b.parse::<f64>()) {
+            (Ok(a), Ok(b)) => (a - b).abs() <= FLOAT_TOLERANCE * b.abs(),
+            _ => a == b,
+        })
+}
