@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use spandrel_index::Index;
 use spandrel_index::format::BODY_AT;
 use spandrel_io::{Backend, BackendChoice, Direct, ReadFile, Reader, ReaderError, open_reader};
@@ -18,7 +18,7 @@ use crate::{Answer, Damage, EngineError, SearchError, SearchParams};
 
 /// Threads, and queries in flight on each, that an engine accepts.
 const COUNT_MAX: usize = 1024;
-/// Requests that may wait for a worker.
+/// Places in the queue; a request takes one for each worker that it is worth.
 const QUEUE: usize = 1024;
 /// Reads that one worker keeps at the disk at once; more wait in its reader.
 const DEPTH: usize = 128;
@@ -108,7 +108,9 @@ impl Engine {
             let path = index.codes_path().display().to_string();
             return Err(EngineError::Changed { path, found: file.len(), expected });
         }
-        let (sender, receiver) = bounded(QUEUE);
+        // Bounded by `submit`: of crossbeam's channels only the unbounded one drops what waits in it when its
+        // last receiver goes, and jobs without a worker must be dropped to reply.
+        let (sender, receiver) = unbounded();
         let damage = Arc::new(DamageLog::new(index.codes_path()));
         let mut ready = Vec::with_capacity(config.threads);
         for _ in 0..config.threads {
@@ -179,9 +181,10 @@ impl Engine {
         let (sender, receiver) = bounded(1);
         // There is room for the one reply, so the send cannot block.
         let reply = Box::new(move |result| drop(sender.send(result)));
+        let jobs = self.jobs()?;
         if let Some((job, tickets)) = self.job(request, reply)? {
             for _ in 0..tickets {
-                if self.jobs()?.send(Arc::clone(&job)).is_err() {
+                if jobs.send(Arc::clone(&job)).is_err() {
                     break;
                 }
             }
@@ -190,8 +193,8 @@ impl Engine {
         receiver.recv().unwrap_or(Err(SearchError::Closed))
     }
 
-    /// Hands in queries without waiting. `reply` is called with the answers on a worker's thread, and must
-    /// not block it.
+    /// Hands in queries without waiting. `reply` is called once with the answers, usually on a worker's
+    /// thread, and must not block it.
     ///
     /// # Errors
     /// [`SearchError`] when they are refused; `reply` is then not called. [`SearchError::Overloaded`] when
@@ -201,20 +204,16 @@ impl Engine {
         request: Request,
         reply: impl FnOnce(Result<Vec<Answer>, SearchError>) + Send + 'static,
     ) -> Result<(), SearchError> {
-        let Some((job, tickets)) = self.job(request, Box::new(reply))? else { return Ok(()) };
         let jobs = self.jobs()?;
-        for ticket in 0..tickets {
-            match jobs.try_send(Arc::clone(&job)) {
-                Ok(()) => {}
-                Err(refused) if ticket == 0 => {
-                    job.withdraw();
-                    return Err(match refused {
-                        TrySendError::Full(_) => SearchError::Overloaded { queue: QUEUE },
-                        TrySendError::Disconnected(_) => SearchError::Closed,
-                    });
+        if jobs.len() >= QUEUE {
+            return Err(SearchError::Overloaded { queue: QUEUE });
+        }
+        if let Some((job, tickets)) = self.job(request, Box::new(reply))? {
+            for _ in 0..tickets {
+                // Without a worker the job replies as it is dropped.
+                if jobs.send(Arc::clone(&job)).is_err() {
+                    break;
                 }
-                // One worker has it, which is enough.
-                Err(_) => break,
             }
         }
         Ok(())

@@ -53,9 +53,9 @@ pub enum SearchError {
     #[error(transparent)]
     Query(#[from] QueryError),
     /// Too much is waiting already. Try again later.
-    #[error("the queue of {queue} requests is full")]
+    #[error("the queue of {queue} places is full, try again later")]
     Overloaded {
-        /// Requests that may wait.
+        /// Places in the queue.
         queue: usize,
     },
     /// Its deadline passed before all of it was started.

@@ -1,4 +1,7 @@
 //! Which bytes to ask for: neighbouring lists become one request.
+//!
+//! Reading across gaps of up to 8 KiB between lists saved 6 % of the requests and cost 4 % more bytes on SIFT
+//! vectors in lists of 8 KB: not worth it.
 use spandrel_index::format::{BODY_AT, Directory, FullLayout, UNIT_BYTES};
 
 /// Requests grow by merging up to this many bytes; a single list may be longer.

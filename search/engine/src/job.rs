@@ -48,11 +48,6 @@ impl Job {
         &self.rows[query * self.row_bytes..(query + 1) * self.row_bytes]
     }
 
-    /// Takes back the reply, which is then not called.
-    pub(crate) fn withdraw(&self) {
-        self.lock().reply = None;
-    }
-
     /// Takes the next query, unless there is none, or no more of them is wanted.
     pub(crate) fn take(&self) -> Option<usize> {
         let mut state = self.lock();

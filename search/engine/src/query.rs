@@ -162,12 +162,17 @@ impl QuerySlot {
     }
 }
 
-/// Candidates kept while walking a graph for this many heads.
+/// Heads followed in a graph beyond those wanted.
+///
+/// On 1 000 000 SIFT vectors with 125 000 heads, 48 more lose 0.0015 of recall at 40 lists and 0.0006 at 96
+/// against an exact search among the heads; 10 more lose 0.005 at 40 and save a sixth of the processor time.
+const EXTRA_HEADS: usize = 48;
+
+/// How many heads have their links followed to find this many.
 fn probe_width(kind: HeadIndexKind, heads: u32) -> usize {
-    let heads = heads as usize;
     match kind {
-        HeadIndexKind::Flat => heads,
-        HeadIndexKind::Graph => heads + heads / 4 + 16,
+        HeadIndexKind::Flat => heads as usize,
+        HeadIndexKind::Graph => heads as usize + EXTRA_HEADS,
     }
 }
 

@@ -8,7 +8,9 @@ use crossbeam_channel::bounded;
 use spandrel_index::testing::{TestIndex, random_rows};
 use spandrel_index::{DType, Index, Metric, for_each_element};
 use spandrel_io::faults::{Fault, FaultRates, FaultyReader, Schedule};
-use spandrel_io::{BackendChoice, Direct, open_reader};
+use spandrel_io::{
+    Backend, BackendChoice, Completion, Direct, Read, ReadBuf, ReadError, ReadFile, Reader, open_reader,
+};
 
 use super::*;
 
@@ -313,6 +315,59 @@ fn a_batch_stops_when_told_and_at_its_deadline() {
     engine.submit(request, move |result| sender.send(result).unwrap()).unwrap();
     drop(engine);
     assert_eq!(receiver.recv().unwrap().unwrap().len(), 100);
+}
+
+/// A backend that breaks down after some submissions.
+struct Breaking(Box<dyn Reader>, u32);
+
+impl Reader for Breaking {
+    fn add_file(&mut self, file: Arc<ReadFile>) -> u32 {
+        self.0.add_file(file)
+    }
+
+    fn submit(&mut self, reads: &[Read]) -> Result<(), ReadError> {
+        let Some(left) = self.1.checked_sub(1) else {
+            return Err(ReadError::Ring { source: std::io::Error::other("broken") });
+        };
+        self.1 = left;
+        self.0.submit(reads)
+    }
+
+    fn complete(&mut self, at_least: usize, out: &mut Vec<Completion>) -> Result<(), ReadError> {
+        self.0.complete(at_least, out)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.0.in_flight()
+    }
+
+    fn recycle(&mut self, buf: ReadBuf) {
+        self.0.recycle(buf);
+    }
+
+    fn backend(&self) -> Backend {
+        self.0.backend()
+    }
+}
+
+#[test]
+fn a_broken_backend_is_an_error_and_nobody_waits_for_ever() {
+    let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 200));
+    let engine = Engine::open_with(Arc::clone(&made.index), config(2, 3), &mut || {
+        Ok(Box::new(Breaking(open_reader(BackendChoice::Auto, 16)?, 5)))
+    })
+    .unwrap();
+    let queries = random_rows(DType::U8, 8, 100, 3);
+    let broken = engine.search(&queries, &SearchParams::new(1));
+    assert!(matches!(broken, Err(SearchError::Reader(_))), "{broken:?}");
+    // The other worker breaks down as well, after which none is left.
+    loop {
+        match engine.search(&queries, &SearchParams::new(1)) {
+            Err(SearchError::Reader(_)) => {}
+            Err(SearchError::Closed) => break,
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

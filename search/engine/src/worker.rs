@@ -63,10 +63,11 @@ impl Worker {
             if !started && !busy {
                 return Ok(());
             }
+            // With a free slot, see whether a query can be started before sleeping. Waking for each read
+            // measured no dearer than waking for several, and scans lists while they are in the cache.
+            let may_start = started && !self.free.is_empty();
             if busy {
-                // With a free slot, look whether a query can be started before sleeping.
-                let may_start = started && !self.free.is_empty();
-                self.take_in(if may_start { 0 } else { self.reads_worth_waking_for() })?;
+                self.take_in(usize::from(!may_start))?;
             }
         }
     }
@@ -99,13 +100,6 @@ impl Worker {
             };
             self.current = Some(job);
         }
-    }
-
-    /// Reads to wait for at once: half of what the query nearest to its end still needs, so that a query's
-    /// lists are scanned while others are read, without waking for each of them.
-    fn reads_worth_waking_for(&self) -> usize {
-        let waiting = self.slots.iter().filter(|slot| slot.running.is_some());
-        waiting.map(|slot| slot.reads_left.div_ceil(2)).min().unwrap_or(0)
     }
 
     /// Takes in what has been read, sleeping until there are at least that many.
