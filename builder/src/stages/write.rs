@@ -22,7 +22,7 @@ use crate::{BuildError, Target};
 
 /// A list may hold this many times the mean number of copies of a head before it is split. Pieces hold at
 /// least half of it, so no list is longer than 2.5 times the mean of what is written.
-const CAP_OF_MEAN: f64 = 1.8;
+const CAP_OF_MEAN: f64 = 2.2;
 
 /// Shapes that the whole index shares.
 #[derive(Debug, Clone, Copy)]
