@@ -100,8 +100,9 @@ impl Demo<'_> {
         }
         let vectors = self.args.vectors;
         self.step(&format!(
-            "Making {} vectors like SIFT descriptors, and {QUERIES} queries",
-            units::count(vectors)
+            "Making {} vectors like SIFT descriptors, and {} queries",
+            units::count(vectors),
+            units::count(QUERIES)
         ))?;
         let (base, queries) = (self.path("base.u8bin"), self.path("queries.u8bin"));
         let params = GenerateParams {

@@ -75,7 +75,6 @@ pub(super) fn measure(
 ) -> anyhow::Result<Vec<OperatingPoint>> {
     check_truth(examples.truth, examples.queries, sweep.k)?;
     let meter = session.meter();
-    let queries = examples.queries.len();
     let mut points = Vec::new();
     for &in_flight in &sweep.in_flight {
         let config = EngineConfig { threads: sweep.threads, in_flight, io: sweep.io, direct: sweep.direct };
@@ -91,7 +90,6 @@ pub(super) fn measure(
             points.push(point);
         }
     }
-    debug_assert!(queries > 0, "an empty set of queries was let through");
     Ok(points)
 }
 
@@ -107,6 +105,8 @@ struct Run {
     answers: Vec<Answer>,
     latencies_ns: Vec<u64>,
     elapsed: Duration,
+    /// Anonymous memory of the process once warm, before answers and samples pile up here.
+    rss_anon_bytes: u64,
 }
 
 /// Queries that warm up an engine before it is measured.
@@ -123,7 +123,9 @@ fn run(
     let all = queries.bytes();
     let warm_up = &all[..all.len().min(WARM_UP * queries.row_bytes())];
     engine.search_until(warm_up, params, &session.stop)?;
-    let mut run = Run { answers: Vec::new(), latencies_ns: Vec::new(), elapsed: Duration::ZERO };
+    let rss_anon_bytes = process_memory().map_or(0, |m| m.rss_anon_bytes);
+    let mut run =
+        Run { answers: Vec::new(), latencies_ns: Vec::new(), elapsed: Duration::ZERO, rss_anon_bytes };
     while run.answers.is_empty() || run.elapsed.as_secs_f64() < seconds {
         let start = Instant::now();
         let answers = engine.search_until(all, params, &session.stop)?;
@@ -185,7 +187,7 @@ fn point(
         vectors_scanned: mean(|a| a.work.vectors_scanned as f64), // CAST: as above
         head_distances: mean(|a| a.work.head_distances.into()),
         memory_bytes: index.memory().total() as u64, // CAST: widening
-        rss_anon_bytes: process_memory().map_or(0, |m| m.rss_anon_bytes),
+        rss_anon_bytes: run.rss_anon_bytes,
         index_bytes: index.manifest().index_bytes(),
         build_seconds: build_seconds(index),
     })

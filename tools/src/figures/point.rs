@@ -62,7 +62,7 @@ pub struct OperatingPoint {
     pub head_distances: f64,
     /// Bytes the open index accounts for in memory.
     pub memory_bytes: u64,
-    /// Anonymous memory of the whole process after the run.
+    /// Anonymous memory of the whole process once warm, queries and truth included.
     pub rss_anon_bytes: u64,
     /// Bytes of the index on disk.
     pub index_bytes: u64,

@@ -169,7 +169,7 @@ fn write_columns(html: &mut String, comparison: &Comparison) {
         ("memory", "Bytes the open index accounts for: heads, head index, directory, ids, codes, caches."),
         (
             "anonymous",
-            "Anonymous memory of the whole process at the end of the run, as the kernel counts it.",
+            "Anonymous memory of the whole process once warm, queries and truth included, as the kernel counts it.",
         ),
     ] {
         let _ = writeln!(html, "<dt>{name}</dt><dd>{about}</dd>");
