@@ -38,10 +38,18 @@ pub struct FilingWidth {
     pub probed: usize,
 }
 
-impl Default for FilingWidth {
-    /// Finds the nearest head of 99.5 % of vectors of SIFT.
-    fn default() -> FilingWidth {
-        FilingWidth { around: 256, probed: 24 }
+impl FilingWidth {
+    /// The width that files vectors under at most `copies_max` lists well, on descriptors and embeddings.
+    ///
+    /// Few copies need the nearest heads alone, which lie in the nearest blocks. A rule that chooses eight of
+    /// the 64 nearest needs those complete: on 1M SIFT vectors under 120 000 heads, 72 blocks instead of 24
+    /// raise recall at 40 lists from 0.947 to 0.956.
+    pub fn of(copies_max: usize) -> FilingWidth {
+        if copies_max > 4 {
+            FilingWidth { around: 512, probed: 72 }
+        } else {
+            FilingWidth { around: 256, probed: 24 }
+        }
     }
 }
 
