@@ -142,7 +142,8 @@ fn compare(args: &Args, data: &Data, count: usize, pool: &ThreadPool) -> Result<
         started.elapsed().as_secs_f64()
     );
     let filings: Vec<Filing> = args.rules.iter().flat_map(|&rule| filings_of(rule, &args.copies)).collect();
-    let width = FilingWidth::default();
+    let copies_max = args.copies.iter().copied().max().unwrap_or(1);
+    let width = FilingWidth::of(copies_max);
     let width = FilingWidth {
         around: args.around.unwrap_or(width.around),
         probed: args.probed.unwrap_or(width.probed),
