@@ -62,7 +62,12 @@ pub fn build(
     };
     let mut run =
         Run { params, plan, input, files: ScratchFiles(place.scratch.clone()), checkpoint, context };
-    let manifest = run.phases(&place.dir)?;
+    let manifest = run.phases(&place.dir).inspect_err(|error| {
+        // The same input would be refused again: there is nothing to resume.
+        if matches!(error, BuildError::Value { .. } | BuildError::DuplicateId { .. }) {
+            place.abandon();
+        }
+    })?;
     place.clean_up(manifest.version)?;
     Ok(BuildReport {
         manifest,
@@ -161,6 +166,19 @@ impl Place {
         let checkpoint = Checkpoint { fingerprint: fingerprint.collect(), version, ..Checkpoint::default() };
         checkpoint.write(&self.scratch)?;
         Ok(checkpoint)
+    }
+
+    /// Leaves the folder as if this build had never been tried; the refusal itself matters more than a file
+    /// that cannot be removed.
+    fn abandon(&self) {
+        let in_force = format::current(&self.dir).map_or(0, |current| current.version);
+        let _ = remove_other_versions(&self.dir, in_force);
+        let _ = fs::remove_dir_all(&self.scratch);
+        if in_force == 0 {
+            let _ = fs::remove_file(self.dir.join(FolderLock::NAME));
+            // Goes only if it is empty.
+            let _ = fs::remove_dir(&self.dir);
+        }
     }
 
     fn clean_up(&self, version: u64) -> Result<(), BuildError> {
@@ -521,6 +539,23 @@ mod tests {
         fs::remove_file(config.out.join("thesis.txt")).unwrap();
         let _lock = FolderLock::acquire(&config.out).unwrap();
         assert!(matches!(run(&source, &config).unwrap_err(), BuildError::Lock(_)));
+    }
+
+    #[test]
+    fn a_refused_input_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = Memory { dim: 2, rows: vec![1, 2, 0, 0, 3, 4] };
+        let mut config = config(&dir.path().join("index"));
+        config.metric = Metric::Cosine;
+        config.lists = ListCount::Lists(1);
+        assert!(matches!(run(&source, &config).unwrap_err(), BuildError::Value { row: 1, .. }));
+        assert!(!config.out.exists());
+        let good = Memory { dim: 2, rows: vec![1, 2, 5, 0, 3, 4] };
+        run(&good, &config).unwrap();
+        config.replace = true;
+        assert!(matches!(run(&source, &config).unwrap_err(), BuildError::Value { .. }));
+        assert_eq!(format::current(&config.out).unwrap().version, 1);
+        assert!(!config.out.join(SCRATCH).exists());
     }
 
     #[test]

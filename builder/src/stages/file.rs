@@ -33,7 +33,8 @@ pub(crate) fn file(
     let blocks = Blocks::open(params, clustered, files)?;
     let filing =
         FilingParams { rule: params.replicas, copies_max: params.max_copies as usize, nearest: NEAREST };
-    let filer = Filer::new(blocks.head_blocks(params), filing, FilingWidth::of(filing.copies_max), context.pool);
+    let filer =
+        Filer::new(blocks.head_blocks(params), filing, FilingWidth::of(filing.copies_max), context.pool);
     let group_lists = Plan::group_lists(params);
     let groups = clustered.heads.div_ceil(group_lists) as usize;
     let mut filed =
