@@ -14,6 +14,8 @@ use super::{OpenError, UNIT_BYTES, padded_bytes};
 
 /// Bytes of one entry on disk.
 const ENTRY_BYTES: usize = 24;
+/// Entries read at a time.
+const PIECE_ENTRIES: usize = 1024;
 
 /// One list's place and size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,32 +63,42 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Reads a directory of `lists` lists over `vectors` vectors, whose entries take `entry_bytes` each in a
-    /// codes body of `codes_bytes`.
+    /// Reads a body of `body_bytes` piece by piece: `read` fills its buffer with the next bytes. A body held
+    /// whole beside the directory would stay with the allocator afterwards.
     ///
     /// # Errors
-    /// [`OpenError::Field`] when lists overlap, leave gaps, end past the body or do not add up.
-    pub fn parse(path: &Path, body: &[u8], expected: DirectoryShape) -> Result<Directory, OpenError> {
-        let (entries, rest) = body.as_chunks::<ENTRY_BYTES>();
-        if entries.len() as u64 != expected.lists || !rest.is_empty() {
-            let found = format!("{} bytes", body.len());
+    /// [`OpenError::Field`] when lists overlap, leave gaps, end past the body of codes or do not add up; what
+    /// `read` fails with.
+    pub fn read(
+        path: &Path,
+        body_bytes: u64,
+        expected: DirectoryShape,
+        read: &mut dyn FnMut(&mut [u8]) -> Result<(), OpenError>,
+    ) -> Result<Directory, OpenError> {
+        let lists = usize::try_from(body_bytes / ENTRY_BYTES as u64).unwrap_or(usize::MAX);
+        if lists as u64 != expected.lists || lists as u64 * ENTRY_BYTES as u64 != body_bytes {
+            let found = format!("{body_bytes} bytes");
             return Err(OpenError::field(path, "directory", found, format!("{} lists", expected.lists)));
         }
         let mut directory = Directory {
-            offsets: vec![0; entries.len()].into(),
-            first_positions: vec![0; entries.len() + 1].into(),
-            replicas: vec![0; entries.len()].into(),
-            hashes: vec![0; entries.len()].into(),
+            offsets: vec![0; lists].into(),
+            first_positions: vec![0; lists + 1].into(),
+            replicas: vec![0; lists].into(),
+            hashes: vec![0; lists].into(),
         };
+        let mut piece = vec![[0; ENTRY_BYTES]; PIECE_ENTRIES.min(lists)];
         let (mut position, mut unit) = (0_u64, 0_u64);
         let slots = (directory.offsets.iter_mut())
             .zip(directory.first_positions.iter_mut().skip(1))
             .zip(directory.replicas.iter_mut())
             .zip(directory.hashes.iter_mut());
-        for (list, (raw, (((offset, next_first), replica_count), hash))) in
-            entries.iter().zip(slots).enumerate()
-        {
-            let entry = parse_entry(raw);
+        for (list, (((offset, next_first), replica_count), hash)) in slots.enumerate() {
+            let at = list % PIECE_ENTRIES;
+            if at == 0 {
+                piece.truncate(lists - list);
+                read(piece.as_flattened_mut())?;
+            }
+            let Some(entry) = piece.get(at).map(parse_entry) else { unreachable!("a piece was just read") };
             if u64::from(entry.offset_units) != unit {
                 return Err(OpenError::field(
                     path,
@@ -203,7 +215,13 @@ mod tests {
     fn parse(entries: &[DirectoryEntry]) -> Result<Directory, OpenError> {
         let mut body = Vec::new();
         entries.iter().for_each(|e| e.write(&mut body));
-        Directory::parse(Path::new("d"), &body, shape())
+        let mut rest = body.as_slice();
+        Directory::read(Path::new("d"), body.len() as u64, shape(), &mut |out| {
+            let (next, left) = rest.split_at(out.len());
+            out.copy_from_slice(next);
+            rest = left;
+            Ok(())
+        })
     }
 
     #[test]

@@ -265,13 +265,18 @@ fn read_directory(
     codes_bytes: u64,
 ) -> Result<Directory, OpenError> {
     let path = section.path().to_owned();
-    let body = section.read_all()?;
-    section.finish()?;
     let expected = DirectoryShape {
         lists: shape.lists,
         vectors: shape.vectors,
         entry_bytes: shape.full.entry_bytes(),
         codes_bytes,
     };
-    Directory::parse(&path, &body, expected)
+    let body_bytes = section.body_bytes();
+    let directory = Directory::read(&path, body_bytes, expected, &mut |out| section.read(out));
+    // Damage is told as damage, whatever sense it made as a directory.
+    if directory.is_err() {
+        section.read_all()?;
+    }
+    section.finish()?;
+    directory
 }
