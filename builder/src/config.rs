@@ -10,7 +10,7 @@ use crate::filing::ReplicaRule;
 use crate::{BuildError, Input};
 
 /// Vectors per list, by primaries, unless asked for otherwise.
-pub const LIST_SIZE_DEFAULT: u32 = 50;
+pub const LIST_SIZE_DEFAULT: u32 = 32;
 /// Most copies of a vector in all, unless asked for otherwise.
 pub const COPIES_DEFAULT: u32 = 2;
 /// Lists a segment can have: the top bit of a list's number marks replicas in scratch files.
