@@ -8,3 +8,4 @@ mod faults;
 mod golden;
 mod odd;
 mod recall;
+mod words;

@@ -22,7 +22,7 @@ const K: usize = 10;
 /// may fall under.
 const POINTS: [(Option<u32>, f64); 2] = [(None, 0.99), (Some(8), 0.92)];
 /// How far figures of floats may move under other kernels, relative to themselves.
-const FLOAT_TOLERANCE: f64 = 0.02;
+const FLOAT_TOLERANCE: f64 = 0.1;
 const HEADER: &str =
     "metric\tdtype\tmax_lists\trecall\tlists\treads\tread_bytes\tvectors_scanned\thead_distances";
 

@@ -1,0 +1,66 @@
+//! What the documents say of the tree must be so.
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every file of the project, relative to its root; what is built or hidden apart.
+fn files(root: &Path) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy();
+            if name == "target" || name == ".git" {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path.strip_prefix(root).unwrap().to_owned());
+            }
+        }
+    }
+    files
+}
+
+/// Words between backticks, outside blocks of code.
+fn quoted(text: &str) -> Vec<&str> {
+    let mut quoted = Vec::new();
+    let mut in_block = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            in_block = !in_block;
+        } else if !in_block {
+            quoted.extend(line.split('`').skip(1).step_by(2));
+        }
+    }
+    quoted
+}
+
+/// Whether a word is meant as a path into the tree: a source file, or something in one of its folders.
+fn is_path(root: &Path, word: &str) -> bool {
+    let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
+    let folder =
+        word.split_once('/').is_some_and(|(first, _)| !first.is_empty() && root.join(first).is_dir());
+    plain && !word.starts_with("target/") && (folder && !word.starts_with('.') || word.ends_with(".rs"))
+}
+
+/// Whether it leads to something from the root, or is the end of the path of a file.
+fn exists(root: &Path, files: &[PathBuf], word: &str) -> bool {
+    root.join(word).exists() || files.iter().any(|file| file.ends_with(word))
+}
+
+#[test]
+fn paths_named_in_the_documents_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let files = files(root);
+    assert!(is_path(root, "index/src/lib.rs") && exists(root, &files, "format/header.rs"));
+    assert!(is_path(root, "gone.rs") && !exists(root, &files, "gone.rs"));
+    for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
+        // One that is not there says nothing wrong.
+        let Ok(text) = fs::read_to_string(root.join(document)) else { continue };
+        let words = quoted(&text);
+        let gone: Vec<&str> =
+            words.into_iter().filter(|word| is_path(root, word) && !exists(root, &files, word)).collect();
+        assert!(gone.is_empty(), "{document} names what is not there: {gone:?}");
+    }
+}
