@@ -32,7 +32,8 @@ pub struct ClusterParams {
     pub balance: f32,
     /// Rounds of Lloyd's algorithm in each node.
     pub rounds: usize,
-    /// Rounds in which rows choose among all heads nearby and heads move to the means of their rows.
+    /// Rounds in which rows choose among all heads nearby and heads move to the means of their rows. Heads that are
+    /// vectors take none.
     pub refinements: usize,
     /// What becomes a head.
     pub heads: HeadKind,

@@ -9,7 +9,7 @@ use super::{Clustering, HeadKind, Stopped};
 use crate::filing::{Filer, FilerScratch, FilingParams, FilingWidth, HeadBlocks, ReplicaRule};
 
 /// How far a row looks for a nearer head.
-const WIDTH: FilingWidth = FilingWidth { around: 48, probed: 8 };
+const WIDTH: FilingWidth = FilingWidth { around: 48, probed: 6 };
 
 /// Moves every head to its place among the rows nearest to it; heads without a row stay.
 ///
