@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Weight of the angle between residuals under [`ReplicaRule::Soar`].
-const SOAR_LAMBDA: f32 = 0.75;
+const SOAR_LAMBDA: f32 = 1.0;
 /// Weight of the angle between residuals under [`ReplicaRule::Air`], and how far its copies may lie.
 const AIR_LAMBDA: f32 = 0.5;
 
@@ -19,7 +19,7 @@ pub enum ReplicaRule {
     /// Chen et al. 2021).
     Rng,
     /// Always the full number, each the head with the least `|r'|^2 + lambda sum <r_i/|r_i|, r'>^2` over the copies so far
-    /// (SOAR, Sun et al. 2023, which has one replica), lambda 0.75.
+    /// (SOAR, Sun et al. 2023, which has one replica), lambda 1.
     Soar,
     /// The least `|r'|^2 + lambda max <r_i, r'>` while below `(1 + lambda) |r|^2`, lambda 0.5.
     Air,
