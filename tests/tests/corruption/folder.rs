@@ -1,12 +1,16 @@
 //! An index that is damaged file by file and mended again.
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use spandrel_builder::ListCount;
 use spandrel_index::format::{OpenError, SectionKind, section_name};
 use spandrel_index::{DType, Index, Metric};
 use spandrel_tests::{Base, clustered, config};
 use tempfile::TempDir;
+
+use crate::support::identity;
 
 /// Vectors of the small indexes.
 pub(super) const VECTORS: usize = 1200;
@@ -18,30 +22,53 @@ pub(super) struct Whole {
     pub(super) graph: bool,
 }
 
-impl Whole {
-    /// A few dozen lists, scanned flat; several pages of vectors and of ids.
-    pub(super) fn small() -> Whole {
-        Whole::build(VECTORS, 60, 1, false)
-    }
+/// Indexes are built once and kept as bytes, since a build syncs dozens of files.
+struct Built {
+    files: BTreeMap<String, Vec<u8>>,
+    base: Base,
+    graph: bool,
+}
 
-    /// Of the same shape, of other vectors.
-    pub(super) fn other() -> Whole {
-        Whole::build(VECTORS, 60, 2, false)
-    }
+static SMALL: LazyLock<Built> = LazyLock::new(|| Built::new(VECTORS, 60, 1));
+static OTHER: LazyLock<Built> = LazyLock::new(|| Built::new(VECTORS, 60, 2));
+static WITH_GRAPH: LazyLock<Built> = LazyLock::new(|| Built::new(6000, 1, 1));
 
-    /// So many lists that there is a graph over the heads.
-    pub(super) fn with_graph() -> Whole {
-        Whole::build(6000, 1, 1, true)
-    }
-
-    fn build(vectors: usize, list_size: u32, seed: u64, graph: bool) -> Whole {
+impl Built {
+    fn new(vectors: usize, list_size: u32, seed: u64) -> Built {
         let dir = tempfile::tempdir().unwrap();
         let base = Base::new(clustered(DType::U8, 8, vectors, seed));
         let mut config = config(Metric::L2, dir.path());
         config.lists = ListCount::Size(list_size);
         let manifest = base.build(&config).unwrap().manifest;
-        assert_eq!(manifest.segments[0].section(SectionKind::Graph).is_some(), graph);
-        Whole { dir, base, graph }
+        let graph = manifest.segments[0].section(SectionKind::Graph).is_some();
+        Built { files: identity(dir.path()), base, graph }
+    }
+
+    fn write(&self) -> Whole {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in &self.files {
+            fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        Whole { dir, base: self.base.clone(), graph: self.graph }
+    }
+}
+
+impl Whole {
+    /// A few dozen lists, scanned flat; several pages of vectors and of ids.
+    pub(super) fn small() -> Whole {
+        SMALL.write()
+    }
+
+    /// Of the same shape, of other vectors.
+    pub(super) fn other() -> Whole {
+        OTHER.write()
+    }
+
+    /// So many lists that there is a graph over the heads.
+    pub(super) fn with_graph() -> Whole {
+        let whole = WITH_GRAPH.write();
+        assert!(whole.graph && !SMALL.graph);
+        whole
     }
 
     pub(super) fn dir(&self) -> &Path {
