@@ -16,6 +16,7 @@ mod pair;
 #[cfg(test)]
 mod reference;
 mod scalar;
+pub mod scan;
 mod select;
 mod tile;
 mod variant;

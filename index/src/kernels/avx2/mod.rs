@@ -2,9 +2,12 @@
 #![allow(unsafe_code)]
 
 pub(super) mod lanes;
+mod scan;
 mod tiles;
 
 use std::arch::x86_64::{_CMP_LE_OQ, _mm256_cmp_ps, _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps};
+
+pub(super) use scan::scan;
 
 use super::lane::{self, Lane, PairFns, pair_fns};
 use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns};

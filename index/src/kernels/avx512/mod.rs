@@ -2,9 +2,12 @@
 #![allow(unsafe_code)]
 
 mod lanes;
+mod scan;
 mod tiles;
 
 use std::arch::x86_64::{_CMP_LE_OQ, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_set1_ps};
+
+pub(super) use scan::scan;
 
 use super::lane::{self, Lane, PairFns, pair_fns};
 use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns};

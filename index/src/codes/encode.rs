@@ -1,0 +1,302 @@
+//! From vectors to codes and factors.
+use super::model::{Centre, PlaneModel};
+use super::rotation::BatchRotation;
+use crate::kernels::scan::{ADD_AT, BLOCK_VECTORS, ERROR_AT, FACTOR_BYTES, MUL_AT};
+
+/// Scales tried for a vector's code, relative to what its length suggests.
+const SCALES: [f32; 11] = [0.72, 0.77, 0.82, 0.88, 0.94, 1.0, 1.07, 1.15, 1.23, 1.31, 1.40];
+/// Partial sums kept side by side, in an order that no instruction set changes.
+const LANES: usize = 8;
+
+/// What turns a dot product of code and query into an estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Factors {
+    /// Added to the squared distance from query to head.
+    pub add: f32,
+    /// Multiplied with the dot product.
+    pub mul: f32,
+    /// Standard error of the estimate over the distance from query to head.
+    pub error: f32,
+}
+
+/// Codes in blocks of sixteen, the last filled up with zeros.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CodeBlocks {
+    /// Rows of all blocks.
+    pub rows: Vec<u8>,
+    /// Factors of all blocks.
+    pub factors: Vec<u8>,
+}
+
+/// Sums over some residuals.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    /// Squared lengths of codes, their values counted from the middle of their range.
+    pub(super) energy: f64,
+    /// Squared errors of the dimensions of each segment.
+    pub(super) lost: Vec<f64>,
+    /// Squared lengths of what is not coded.
+    pub(super) dropped: f64,
+}
+
+/// Encodes the vectors of one list after the other.
+pub struct Encoder<'a> {
+    model: &'a PlaneModel,
+    rotation: BatchRotation<'a>,
+    rotated: Vec<f32>,
+    code: Vec<u8>,
+    factors: Vec<Factors>,
+}
+
+impl<'a> Encoder<'a> {
+    /// An encoder that uses `model`.
+    pub fn new(model: &'a PlaneModel) -> Encoder<'a> {
+        let rotation = BatchRotation::new(&model.rotation, model.dim, model.layout.dims());
+        Encoder { model, rotation, rotated: Vec::new(), code: Vec::new(), factors: Vec::new() }
+    }
+
+    /// Encodes vectors lying back to back in head space, filed under `head`, into `out`.
+    ///
+    /// A row may have one element more than the model's vectors: that of lifted inner product, which no query
+    /// has, and which therefore needs no code.
+    pub fn encode(&mut self, rows: &[f32], head: &[f32], out: &mut CodeBlocks) {
+        let (dim, dims) = (self.model.dim, self.model.layout.dims());
+        let stride = head.len();
+        assert!(stride == dim || stride == dim + 1);
+        let centre = match self.model.centre {
+            Centre::Head => &head[..dim],
+            Centre::Mean => &self.model.mean,
+        };
+        let count = rows.len() / stride;
+        let mut residuals = Vec::with_capacity((count + 1) * dim);
+        for row in rows.chunks_exact(stride) {
+            residuals.extend(row[..dim].iter().zip(centre).map(|(x, c)| x - c));
+        }
+        // The centre, around the mean, is rotated like a vector.
+        residuals.extend(centre.iter().zip(&self.model.mean).map(|(c, m)| c - m));
+        let mut rotated = std::mem::take(&mut self.rotated);
+        self.rotation.apply(&residuals, &mut rotated);
+        let (rotated_rows, rotated_centre) = rotated.split_at(count * dims);
+
+        let block_bytes = self.model.layout.block_bytes();
+        out.rows.clear();
+        out.rows.resize(count.div_ceil(BLOCK_VECTORS) * block_bytes, 0);
+        out.factors.clear();
+        self.factors.clear();
+        let vectors = rows.chunks_exact(stride).zip(residuals.chunks_exact(dim));
+        for (at, ((row, residual), rotated)) in vectors.zip(rotated_rows.chunks_exact(dims)).enumerate() {
+            let squared: f64 = residual.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+            let mut factors = self.code_vector(rotated, rotated_centre, squared);
+            if let (Some(&last), Some(&head_last)) = (row.get(dim), head.get(dim)) {
+                // A query's last element is 0: |q - x|^2 counts that of x itself, and that of the head is in the
+                // distance to the head already.
+                factors.add = (f64::from(factors.add) + f64::from(last).powi(2) - f64::from(head_last).powi(2)) as f32; // CAST: rounds
+            }
+            self.factors.push(factors);
+            let block = &mut out.rows[at / BLOCK_VECTORS * block_bytes..][..block_bytes];
+            self.model.layout.pack(&self.code, at % BLOCK_VECTORS, block);
+        }
+        for factors in self.factors.chunks(BLOCK_VECTORS) {
+            out.factors.extend_from_slice(&factor_block(factors));
+        }
+        self.rotated = rotated;
+    }
+
+    /// Codes some residuals and adds up what their codes are like.
+    pub(super) fn observe(&mut self, residuals: &[f32]) -> Observed {
+        let dims = self.model.layout.dims();
+        let (mut rotated, zeros) = (Vec::new(), vec![0.0; dims]);
+        self.rotation.apply(residuals, &mut rotated);
+        let mut seen = Observed { lost: vec![0.0; self.model.segments.len()], ..Observed::default() };
+        for (row, rotated) in residuals.chunks_exact(self.model.dim).zip(rotated.chunks_exact(dims)) {
+            let squared = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+            let alpha = -0.5 * f64::from(self.code_vector(rotated, &zeros, squared).mul);
+            let (mut kept, mut at) = (0.0, 0);
+            let shapes = self.model.layout.segments().iter().zip(&self.model.segments);
+            for ((segment, model), lost) in shapes.zip(&mut seen.lost) {
+                for i in at..at + segment.dims {
+                    let value = f64::from(self.code[i]) - f64::from(segment.middle());
+                    let element = f64::from(rotated[i]);
+                    seen.energy += value * value;
+                    *lost += (alpha * f64::from(model.step) * value - element).powi(2);
+                    kept += element * element;
+                }
+                at += segment.dims;
+            }
+            seen.dropped += (squared - kept).max(0.0);
+        }
+        seen
+    }
+
+    /// Codes one rotated residual of squared length `squared`, into `self.code`.
+    fn code_vector(&mut self, rotated: &[f32], centre: &[f32], squared: f64) -> Factors {
+        let kept: f64 = rotated.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        let expected: f64 = self.model.sum(|segment| f64::from(segment.spread));
+        let unit = (kept / expected).sqrt() as f32; // CAST: rounds
+        self.code.resize(rotated.len(), 0);
+        if !(unit > 0.0 && unit.is_finite() && unit.recip().is_finite()) {
+            self.code.fill(0);
+            return Factors { add: squared as f32, mul: 0.0, error: 0.0 }; // CAST: rounds
+        }
+        let one_bit = self.model.layout.segments().iter().all(|segment| segment.bits == 1);
+        let mut best = (f32::INFINITY, unit);
+        if !one_bit {
+            let squares = self.weighted_squares(rotated);
+            for scale in SCALES {
+                let sums = self.sums(rotated, unit * scale);
+                let loss = sums.loss(kept, squares);
+                if loss < best.0 {
+                    best = (loss, unit * scale);
+                }
+            }
+        }
+        self.quantise(rotated, centre, best.1, kept, squared)
+    }
+
+    /// Sums for choosing a scale.
+    fn sums(&self, rotated: &[f32], unit: f32) -> Sums {
+        let mut sums = Sums::default();
+        let mut rest = rotated;
+        for (segment, model) in self.model.layout.segments().iter().zip(&self.model.segments) {
+            let (values, after) = rest.split_at(segment.dims);
+            let (middle, inverse) = (segment.middle(), 1.0 / (unit * model.step));
+            let (mut product, mut length) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+            for values in values.as_chunks::<LANES>().0 {
+                for lane in 0..LANES {
+                    let value = level(values[lane] * inverse, middle) - middle;
+                    product[lane] += value * values[lane];
+                    length[lane] += value * value;
+                }
+            }
+            let (product, length) = (product.iter().sum::<f32>(), length.iter().sum::<f32>());
+            sums.product += model.step * product;
+            sums.weighted_product += model.weight * model.step * product;
+            sums.weighted_length += model.weight * model.step * model.step * length;
+            rest = after;
+        }
+        sums
+    }
+
+    fn weighted_squares(&self, rotated: &[f32]) -> f32 {
+        let mut rest = rotated;
+        let mut sum = 0.0;
+        for (segment, model) in self.model.layout.segments().iter().zip(&self.model.segments) {
+            let (values, after) = rest.split_at(segment.dims);
+            sum += model.weight * values.iter().map(|x| x * x).sum::<f32>();
+            rest = after;
+        }
+        sum
+    }
+
+    /// The code at one scale, and its factors.
+    fn quantise(&mut self, rotated: &[f32], centre: &[f32], unit: f32, kept: f64, squared: f64) -> Factors {
+        let (mut with_row, mut with_centre) = (0.0_f64, 0.0_f64);
+        let mut at = 0;
+        for (segment, model) in self.model.layout.segments().iter().zip(&self.model.segments) {
+            let (middle, inverse) = (segment.middle(), 1.0 / (unit * model.step));
+            let (mut product, mut offset) = (0.0_f64, 0.0_f64);
+            for i in at..at + segment.dims {
+                let value = level(rotated[i] * inverse, middle);
+                self.code[i] = value as u8; // CAST: a whole number from 0 to 255
+                product += f64::from(value - middle) * f64::from(rotated[i]);
+                offset += f64::from(value - middle) * f64::from(centre[i]);
+            }
+            with_row += f64::from(model.step) * product;
+            with_centre += f64::from(model.step) * offset;
+            at += segment.dims;
+        }
+        // What is not coded is left out of the scale that makes estimates unbiased.
+        let alpha = if with_row > 0.0 { kept / with_row } else { 0.0 };
+        let mut lost = 0.0_f64;
+        at = 0;
+        for (segment, model) in self.model.layout.segments().iter().zip(&self.model.segments) {
+            let scale = alpha * f64::from(model.step);
+            let middle = f64::from(segment.middle());
+            let of_segment: f64 = (at..at + segment.dims)
+                .map(|i| (scale * (f64::from(self.code[i]) - middle) - f64::from(rotated[i])).powi(2))
+                .sum();
+            lost += f64::from(model.weight) * of_segment;
+            at += segment.dims;
+        }
+        let dims = rotated.len() as f64; // CAST: exact
+        lost += (squared - kept).max(0.0) * f64::from(self.model.dropped_weight());
+        // The error is orthogonal to the residual, so it has one dimension less.
+        lost *= dims / (dims - 1.0).max(1.0);
+        // CAST: rounds, here and below
+        Factors {
+            add: (squared + 2.0 * alpha * with_centre) as f32,
+            mul: (-2.0 * alpha) as f32,
+            error: (2.0 * lost.sqrt()) as f32,
+        }
+    }
+}
+
+impl PlaneModel {
+    /// A sum over dimensions of something that is the same for those of a segment.
+    fn sum(&self, of: impl Fn(&super::model::SegmentModel) -> f64) -> f64 {
+        self.layout.segments().iter().zip(&self.segments).map(|(s, m)| s.dims as f64 * of(m)).sum()
+    }
+
+    /// Weight of a dimension that no segment covers.
+    fn dropped_weight(&self) -> f32 {
+        let left = self.dim.saturating_sub(self.layout.dims());
+        let covered = self.sum(|segment| f64::from(segment.weight));
+        if left == 0 { 0.0 } else { ((1.0 - covered).max(0.0) / left as f64) as f32 } // CAST: rounds
+    }
+}
+
+/// The code of a value in steps, as a whole number from 0 to twice the middle.
+#[inline(always)]
+fn level(steps: f32, middle: f32) -> f32 {
+    let shifted = (steps + middle + 0.5).clamp(0.0, 2.0 * middle + 0.5);
+    // CAST: rounds towards 0, which is down here; a NaN was ruled out.
+    (shifted as i32) as f32
+}
+
+#[derive(Debug, Default)]
+struct Sums {
+    product: f32,
+    weighted_product: f32,
+    weighted_length: f32,
+}
+
+impl Sums {
+    /// The weighted squared error of the unbiased code.
+    fn loss(&self, kept: f64, weighted_squares: f32) -> f32 {
+        if self.product <= 0.0 {
+            return f32::INFINITY;
+        }
+        let alpha = kept as f32 / self.product; // CAST: rounds
+        alpha * alpha * self.weighted_length - 2.0 * alpha * self.weighted_product + weighted_squares
+    }
+}
+
+/// The factors of up to sixteen vectors, as `kernels::scan` describes them.
+fn factor_block(factors: &[Factors]) -> [u8; FACTOR_BYTES] {
+    let mut out = [0; FACTOR_BYTES];
+    let largest = |of: fn(&Factors) -> f32| factors.iter().map(of).fold(0.0_f32, |m, x| m.max(x.abs()));
+    let add = scale_up(largest(|f| f.add) / 32_767.0);
+    let mul = scale_up(largest(|f| f.mul) / 32_767.0);
+    let error = scale_up(largest(|f| f.error) / 255.0);
+    for (at, scale) in [add, mul, error].into_iter().enumerate() {
+        let [_, _, low, high] = scale.to_le_bytes();
+        out[2 * at..2 * at + 2].copy_from_slice(&[low, high]);
+    }
+    let steps = |value: f32, scale: f32| if scale > 0.0 { value / scale } else { 0.0 };
+    for (lane, factors) in factors.iter().enumerate() {
+        // CAST: within the range by the choice of scale
+        let (add, mul) = (steps(factors.add, add).round() as i16, steps(factors.mul, mul).round() as i16);
+        out[ADD_AT + 2 * lane..][..2].copy_from_slice(&add.to_le_bytes());
+        out[MUL_AT + 2 * lane..][..2].copy_from_slice(&mul.to_le_bytes());
+        // Rounded up: an error may be overstated a little, not understated.
+        out[ERROR_AT + lane] = steps(factors.error, error).ceil() as u8; // CAST: saturates
+    }
+    out
+}
+
+/// The smallest bf16 that is no less, as f32.
+fn scale_up(x: f32) -> f32 {
+    let bits = x.to_bits();
+    let up = if bits & 0xffff == 0 { bits } else { (bits | 0xffff) + 1 };
+    f32::from_bits(up).min(f32::from_bits(0x7f7f_0000))
+}

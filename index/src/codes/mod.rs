@@ -1,0 +1,29 @@
+//! Compact codes of vectors, and estimates of distances from them.
+//!
+//! A code stands for a residual, vector less head, rotated. With `c` the head, `r` the residual and `u` the code's
+//! values counted from the middle of their range and times their steps, all rotated,
+//! `|q - x|^2 = |q - c|^2 + |r|^2 - 2 <r, q - c>` and `<r, v>` is estimated by `|r|^2 <u, v> / <u, r>`, which is
+//! unbiased over random rotations. Hence `estimate = |q - c|^2 + add + mul <u, q>` with
+//! `add = |r|^2 + 2 |r|^2 <c, u> / <u, r>` and `mul = -2 |r|^2 / <u, r>`, both kept with the code.
+//!
+//! Distances are squared L2 in head space, whatever the metric. Promises: the same vectors give the same codes; the
+//! stated standard error counts the rounding of code and query. It does not know where codes lie, nor which of them
+//! a query looks at.
+mod encode;
+mod model;
+mod planes;
+mod query;
+mod rotation;
+mod spec;
+mod train;
+
+pub use encode::{CodeBlocks, Encoder, Factors};
+pub use model::PlaneModel;
+pub use planes::{PlaneLayout, Segment, copy_lane};
+pub use query::CodeQuery;
+pub use rotation::Rotation;
+pub use spec::{CodeSpec, UnknownCode};
+pub use train::{AXES_DIM_MAX, TrainError};
+
+#[cfg(test)]
+mod tests;

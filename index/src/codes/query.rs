@@ -1,0 +1,129 @@
+//! A query made ready for the scan of codes.
+use super::model::{Centre, PlaneModel, QueryForm};
+use crate::kernels::scan::{FACTOR_BYTES, ScanTerms, error_of, mul_of};
+
+/// Largest value of a query's bytes: one less than the range allows, so that its sign can be turned.
+const BYTE_MAX: f32 = 127.0;
+
+/// A query's values as bytes. Serves every list; its buffers are used again by the queries that follow.
+#[derive(Debug, Default)]
+pub struct CodeQuery {
+    table: Vec<i8>,
+    values: Vec<i8>,
+    centred: Vec<f32>,
+    rotated: Vec<f32>,
+    offset: f32,
+    scale: f32,
+    /// Variance that rounding the query adds, over the square of a vector's `mul`.
+    rounding: f32,
+    /// What the stated errors of codes are multiplied with, since this query is spread over the dimensions in its own
+    /// way.
+    stretch: f32,
+    /// Squared distance to the mean, where residuals are measured from it.
+    mean_distance: Option<f32>,
+}
+
+impl CodeQuery {
+    /// Takes in a query and the head nearest to it: their elements in head space, without that of lifted inner
+    /// product.
+    pub fn prepare(&mut self, model: &PlaneModel, row: &[f32], nearest: &[f32]) {
+        assert_eq!((row.len(), nearest.len()), (model.dim, model.dim));
+        self.stretch = self.stretch_of(model, row, nearest);
+        self.centred.clear();
+        self.centred.extend(row.iter().zip(&model.mean).map(|(x, m)| x - m));
+        self.rotated.clear();
+        self.rotated.resize(model.layout.dims(), 0.0);
+        model.rotation.apply(&self.centred, &mut self.rotated);
+        self.mean_distance = match model.centre {
+            Centre::Head => None,
+            Centre::Mean => Some(self.centred.iter().map(|x| x * x).sum()),
+        };
+        let mut rest = self.rotated.as_mut_slice();
+        for (segment, of) in model.layout.segments().iter().zip(&model.segments) {
+            let (values, after) = rest.split_at_mut(segment.dims);
+            values.iter_mut().for_each(|x| *x *= of.step);
+            rest = after;
+        }
+        self.values.clear();
+        let variance = match model.query {
+            QueryForm::Bytes => self.round_to_bytes(),
+            QueryForm::Signs => self.round_to_signs(),
+        };
+        self.rounding = variance * model.energy;
+        self.offset = 0.0;
+        let mut rest = self.values.as_slice();
+        for segment in model.layout.segments() {
+            let (values, after) = rest.split_at(segment.dims);
+            let sum: i32 = values.iter().map(|&q| i32::from(q)).sum();
+            self.offset += segment.middle() * sum as f32; // CAST: exact below 2^24
+            rest = after;
+        }
+        model.layout.table(&self.values, &mut self.table);
+    }
+
+    /// Codes lose more in some segments than in others: what the lost parts of this query's products are expected to
+    /// be, over what a code states for queries spread as vectors are.
+    fn stretch_of(&mut self, model: &PlaneModel, row: &[f32], nearest: &[f32]) -> f32 {
+        if model.segments.len() == 1 && model.dropped == 0.0 {
+            return 1.0;
+        }
+        self.centred.clear();
+        self.centred.extend(row.iter().zip(nearest).map(|(x, c)| x - c));
+        self.rotated.resize(model.layout.dims(), 0.0);
+        model.rotation.apply(&self.centred, &mut self.rotated);
+        let squared = |values: &[f32]| values.iter().map(|x| x * x).sum::<f32>();
+        let all = squared(&self.centred);
+        let (mut found, mut expected, mut covered, mut weight) = (0.0, 0.0, 0.0, 0.0);
+        let mut rest = self.rotated.as_slice();
+        for (segment, of) in model.layout.segments().iter().zip(&model.segments) {
+            let (values, after) = rest.split_at(segment.dims);
+            let here = squared(values);
+            covered += here;
+            found += here * of.lost;
+            let dims = segment.dims as f32; // CAST: exact
+            weight += dims * of.weight;
+            expected += dims * of.weight * of.lost;
+            rest = after;
+        }
+        found += (all - covered).max(0.0) * model.dropped;
+        expected += (1.0 - weight).max(0.0) * model.dropped;
+        let ratio = found / (all * expected);
+        if ratio.is_finite() && ratio > 0.0 { ratio.sqrt() } else { 1.0 }
+    }
+
+    /// Rounds to bytes: the variance of one value's error.
+    fn round_to_bytes(&mut self) -> f32 {
+        let largest = self.rotated.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+        self.scale = largest / BYTE_MAX;
+        let inverse = if self.scale > 0.0 { 1.0 / self.scale } else { 0.0 };
+        // CAST: within the range by the choice of scale; saturates for an inverse that overflowed.
+        self.values.extend(self.rotated.iter().map(|x| (x * inverse).round_ties_even() as i8));
+        self.scale * self.scale / 12.0
+    }
+
+    /// Rounds to signs, scaled so that products with the query itself are kept: the variance of one value's error.
+    fn round_to_signs(&mut self) -> f32 {
+        let squared: f32 = self.rotated.iter().map(|x| x * x).sum();
+        let sum: f32 = self.rotated.iter().map(|x| x.abs()).sum();
+        self.scale = if sum > 0.0 { squared / sum } else { 0.0 };
+        self.values.extend(self.rotated.iter().map(|x| if *x < 0.0 { -1_i8 } else { 1 }));
+        (self.scale * self.scale - squared / self.rotated.len() as f32).max(0.0) // CAST: exact
+    }
+
+    /// Bytes for the scan.
+    pub fn table(&self) -> &[i8] {
+        &self.table
+    }
+
+    /// Terms for a list whose head is at squared distance `head_distance`.
+    pub fn terms(&self, head_distance: f32) -> ScanTerms {
+        let base = self.mean_distance.unwrap_or(head_distance);
+        ScanTerms { base, offset: self.offset, scale: self.scale }
+    }
+
+    /// Standard error of an estimate made with `terms`, for vector `lane` of a block.
+    pub fn error(&self, terms: &ScanTerms, factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
+        let (error, mul) = (self.stretch * error_of(factors, lane), mul_of(factors, lane));
+        (error * error * terms.base + mul * mul * self.rounding).sqrt()
+    }
+}

@@ -1,0 +1,281 @@
+//! Learning a model from a sample of residuals.
+use nalgebra::{DMatrix, SymmetricEigen};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::encode::Encoder;
+use super::model::{Centre, PlaneModel, QueryForm, SegmentModel};
+use super::planes::{PlaneLayout, SEGMENT_DIMS, Segment};
+use super::rotation::Rotation;
+use super::CodeSpec;
+use crate::DType;
+use crate::kernels::{BlockKernel, Operation};
+
+/// Step of the best uniform quantiser of a unit Gaussian, by bits (Max, "Quantizing for minimum distortion", 1960).
+const STEP: [f32; 9] = [0.0, 1.596, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308];
+/// Its mean squared error, by bits.
+const DISTORTION: [f64; 9] =
+    [1.0, 0.3634, 0.1188, 0.037_44, 0.011_54, 0.003_495, 0.001_04, 0.000_304, 0.000_087_7];
+/// Largest dimension whose principal axes are looked for: time and memory grow with its cube and square.
+pub const AXES_DIM_MAX: usize = 2048;
+/// Residuals that are coded to learn what codes are like.
+const MEASURED_ROWS: usize = 2048;
+
+/// Why a code cannot be trained.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// Principal axes of so many dimensions take too long to find.
+    #[error("axes for {dim} dimensions, at most {AXES_DIM_MAX} are handled: take rabitq")]
+    AxesDim {
+        /// Dimensions given.
+        dim: usize,
+    },
+    /// More bits than eight for each dimension.
+    #[error("axes:{bytes} is more than 8 bits for each of {dim} dimensions, expected at most axes:{most}")]
+    AxesBytes {
+        /// Bytes asked for.
+        bytes: u32,
+        /// Dimensions given.
+        dim: usize,
+        /// Most bytes that can be used.
+        most: usize,
+    },
+}
+
+impl CodeSpec {
+    /// Whether the family can code vectors of `dim` elements.
+    ///
+    /// # Errors
+    /// [`TrainError`].
+    pub fn check(self, dim: usize) -> Result<(), TrainError> {
+        if let CodeSpec::Axes { bytes } = self {
+            let most = dim.next_multiple_of(SEGMENT_DIMS);
+            if dim > AXES_DIM_MAX {
+                return Err(TrainError::AxesDim { dim });
+            }
+            if bytes as usize > most {
+                return Err(TrainError::AxesBytes { bytes, dim, most });
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of the code of one vector of `dim` elements, without factors; 0 for exact vectors.
+    pub fn code_bytes(self, dim: usize) -> usize {
+        let dims = dim.next_multiple_of(SEGMENT_DIMS);
+        match self {
+            CodeSpec::Full => 0,
+            CodeSpec::RaBitQ { bits } => dims * bits as usize / 8,
+            CodeSpec::Axes { bytes } => bytes as usize,
+            CodeSpec::Binary => dims / 8,
+        }
+    }
+
+    /// Residuals that [`PlaneModel::train`] makes use of.
+    pub fn sample_rows(self, dim: usize) -> usize {
+        const PRODUCTS: usize = 8_000_000_000;
+        match self {
+            CodeSpec::Axes { .. } => (PRODUCTS / (dim * dim)).clamp(8192, 65_536),
+            _ => MEASURED_ROWS,
+        }
+    }
+}
+
+impl PlaneModel {
+    /// Trains a code for vectors of `dim` elements.
+    ///
+    /// `residuals` are sampled vectors less the heads of their lists, back to back; `mean` is the mean of the
+    /// heads. The same input gives the same model.
+    ///
+    /// # Errors
+    /// [`TrainError`].
+    ///
+    /// # Panics
+    /// For [`CodeSpec::Full`], which has no model.
+    pub fn train(
+        spec: CodeSpec,
+        mean: Vec<f32>,
+        residuals: &[f32],
+        seed: u64,
+    ) -> Result<PlaneModel, TrainError> {
+        let dim = mean.len();
+        spec.check(dim)?;
+        let dims = dim.next_multiple_of(SEGMENT_DIMS);
+        let uniform = |bits: u8| {
+            let weight = 1.0 / dims as f32; // CAST: exact
+            let model = SegmentModel { step: STEP[bits as usize], spread: 1.0, weight, lost: 1.0 };
+            (PlaneLayout::new(vec![Segment { dims, bits }]), vec![model])
+        };
+        let (centre, query) = match spec {
+            CodeSpec::Binary => (Centre::Mean, QueryForm::Signs),
+            _ => (Centre::Head, QueryForm::Bytes),
+        };
+        let ((layout, segments), rotation) = match spec {
+            CodeSpec::Full => panic!("exact vectors have no model"),
+            CodeSpec::RaBitQ { bits } => (uniform(bits), Rotation::hadamard(dims, seed)),
+            CodeSpec::Binary => (uniform(1), Rotation::Identity),
+            CodeSpec::Axes { bytes } => {
+                let (axes, variances) = principal_axes(dim, residuals);
+                let segments = allot(&variances, dims, 8 * bytes as usize);
+                let rotation = mix(&axes, dim, segments.0.dims(), seed);
+                (segments, Rotation::Dense { rows: rotation })
+            }
+        };
+        let (energy, dropped) = (0.0, 0.0);
+        let mut model =
+            PlaneModel { dim, layout, segments, rotation, centre, query, mean, energy, dropped };
+        model.measure(residuals);
+        Ok(model)
+    }
+}
+
+/// Rows of the axes by falling variance, and their variances.
+fn principal_axes(dim: usize, residuals: &[f32]) -> (DMatrix<f64>, Vec<f64>) {
+    let count = residuals.len() / dim;
+    let mut covariance = vec![0.0_f64; dim * dim];
+    let mut products = vec![0.0_f32; dim * dim];
+    let mut columns: Vec<f32> = Vec::new();
+    for rows in residuals.chunks(crate::DIM_MAX * dim) {
+        let rows_count = rows.len() / dim;
+        columns.clear();
+        columns.extend((0..dim).flat_map(|column| rows.iter().skip(column).step_by(dim)));
+        let kernel = BlockKernel::new(DType::F32, rows_count);
+        let bytes = bytemuck::cast_slice(&columns);
+        let (left, right) = (kernel.pack_left(bytes), kernel.pack_right(bytes));
+        kernel.scores(Operation::InnerProduct, (&left, 0..dim), (&right, 0..dim), &mut products);
+        covariance.iter_mut().zip(&products).for_each(|(sum, &x)| *sum += f64::from(x));
+    }
+    let covariance = DMatrix::from_fn(dim, dim, |i, j| {
+        // Products of the two orders may be rounded differently.
+        0.5 * (covariance[i * dim + j] + covariance[j * dim + i]) / count.max(1) as f64
+    });
+    let eigen = SymmetricEigen::new(covariance);
+    let mut order: Vec<usize> = (0..dim).collect();
+    order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]).then(a.cmp(&b)));
+    let axes = DMatrix::from_fn(dim, dim, |i, j| eigen.eigenvectors[(j, order[i])]);
+    (axes, order.iter().map(|&i| eigen.eigenvalues[i].max(0.0)).collect())
+}
+
+/// Gives `bits` to segments of axes with these falling variances.
+///
+/// A bit goes where it lowers the error of `<residual, query - head>` most: both are spread over the axes alike, so
+/// the error of an axis counts with its variance once more. Every axis gets a bit where there are enough, since
+/// what is not coded at all biases the estimates of true neighbours.
+fn allot(variances: &[f64], dims: usize, bits: usize) -> (PlaneLayout, Vec<SegmentModel>) {
+    let total: f64 = variances.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    let count = dims / SEGMENT_DIMS;
+    let spreads: Vec<f64> = (0..count)
+        .map(|s| {
+            let end = ((s + 1) * SEGMENT_DIMS).min(variances.len());
+            let sum: f64 = variances[s * SEGMENT_DIMS..end].iter().sum();
+            sum / total * dims as f64 / SEGMENT_DIMS as f64
+        })
+        .collect();
+    let least = u8::from(bits >= dims);
+    let mut given = vec![least; count];
+    let mut left = bits / SEGMENT_DIMS - least as usize * count;
+    while left > 0 {
+        let gain = |s: usize| {
+            let bits = given[s] as usize;
+            if bits == 8 { -1.0 } else { spreads[s] * spreads[s] * (DISTORTION[bits] - DISTORTION[bits + 1]) }
+        };
+        // Of equals the first, so that bits fall with the variances.
+        let Some(best) = (0..count).max_by(|&a, &b| gain(a).total_cmp(&gain(b)).then(b.cmp(&a))) else { break };
+        given[best] += 1;
+        left -= 1;
+    }
+    let coded = given.iter().take_while(|&&bits| bits > 0).count();
+    let segments = given[..coded].iter().map(|&bits| Segment { dims: SEGMENT_DIMS, bits }).collect();
+    let models = (0..coded).map(|s| {
+        let spread = (spreads[s] as f32).max(f32::MIN_POSITIVE); // CAST: rounds
+        let step = STEP[given[s] as usize] * spread.sqrt();
+        SegmentModel { step, spread, weight: spread / dims as f32, lost: 0.0 } // CAST: exact
+    });
+    let models = models.collect();
+    (PlaneLayout::new(segments), models)
+}
+
+/// Rows that first turn to the axes, then mix those of each segment at random.
+fn mix(axes: &DMatrix<f64>, dim: usize, dims: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rows = Vec::with_capacity(dims * dim);
+    for first in (0..dims).step_by(SEGMENT_DIMS) {
+        let normal = DMatrix::from_fn(SEGMENT_DIMS, SEGMENT_DIMS, |_, _| {
+            // Twelve uniform numbers add up to one that is close to normal.
+            (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
+        });
+        let turn = normal.qr().q();
+        for i in 0..SEGMENT_DIMS {
+            let mut row = vec![0.0_f64; dim];
+            for j in 0..SEGMENT_DIMS.min(dim.saturating_sub(first)) {
+                for (x, axis) in row.iter_mut().zip(axes.row(first + j).iter()) {
+                    *x += turn[(i, j)] * axis;
+                }
+            }
+            rows.extend(row.iter().map(|&x| x as f32)); // CAST: rounds
+        }
+    }
+    rows
+}
+
+impl PlaneModel {
+    /// Codes a sample to learn what codes are like.
+    fn measure(&mut self, residuals: &[f32]) {
+        let rows = &residuals[..residuals.len().min(MEASURED_ROWS * self.dim)];
+        let count = rows.len() / self.dim;
+        let seen = Encoder::new(self).observe(rows);
+        let mean = |sum: f64, of: usize| if of == 0 { 0.0 } else { (sum / of as f64) as f32 }; // CAST: rounds
+        self.energy = mean(seen.energy, count);
+        let left = self.dim.saturating_sub(self.layout.dims());
+        self.dropped = mean(seen.dropped, count * left);
+        let dims: Vec<usize> = self.layout.segments().iter().map(|segment| segment.dims).collect();
+        for ((model, lost), dims) in self.segments.iter_mut().zip(seen.lost).zip(dims) {
+            model.lost = mean(lost, count * dims);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_go_to_strong_axes() {
+        let bits = |variances: &[f64], bytes: usize| -> Vec<u8> {
+            let dims = variances.len();
+            allot(variances, dims, 8 * bytes).0.segments().iter().map(|s| s.bits).collect()
+        };
+        assert_eq!(bits(&[1.0; 128], 32), [2, 2, 2, 2]);
+        let falling: Vec<f64> = (0..128).map(|i| 0.95_f64.powi(i)).collect();
+        let given = bits(&falling, 32);
+        assert!(given.is_sorted_by(|a, b| a >= b) && given[0] > 2 && given[3] == 1, "{given:?}");
+        assert_eq!(given.iter().map(|&b| b as usize).sum::<usize>(), 8);
+        // Too few for every axis: the weakest are left out.
+        let slowly: Vec<f64> = (0..128).map(|i| 0.99_f64.powi(i)).collect();
+        assert_eq!(bits(&slowly, 8), [1, 1]);
+        assert_eq!(bits(&[0.0; 64], 64), [8, 8]);
+    }
+
+    #[test]
+    fn axes_are_found() {
+        // Two directions of a plane in three dimensions.
+        let mut residuals = Vec::new();
+        for i in 0..64 {
+            let (a, b) = ((i % 8) as f32 - 3.5, ((i / 8) as f32 - 3.5) * 0.25);
+            residuals.extend([a + b, a - b, 0.0]);
+        }
+        let (axes, variances) = principal_axes(3, &residuals);
+        let half = std::f64::consts::FRAC_1_SQRT_2;
+        assert!((axes[(0, 0)].abs() - half).abs() < 1e-6 && axes[(0, 2)].abs() < 1e-6);
+        assert!((variances[0] - 16.0 * variances[1]).abs() < 1e-3 && variances[2] < 1e-6);
+    }
+
+    #[test]
+    fn what_cannot_be_coded_is_refused() {
+        assert!(CodeSpec::Axes { bytes: 132 }.check(100).is_err());
+        assert!(CodeSpec::Axes { bytes: 128 }.check(100).is_ok());
+        assert!(CodeSpec::Axes { bytes: 32 }.check(4096).is_err());
+        assert!(CodeSpec::RaBitQ { bits: 1 }.check(4096).is_ok());
+    }
+}
