@@ -24,6 +24,8 @@ pub(crate) struct Checkpoint {
     pub(crate) parted: Option<Parted>,
     pub(crate) clustered: Option<Clustered>,
     pub(crate) filed: Option<Filed>,
+    /// What the code family learned; not there for lists of exact vectors.
+    pub(crate) model: Option<Section>,
     pub(crate) written: Option<Written>,
     pub(crate) graph: Option<GraphDone>,
     pub(crate) ids: Option<Section>,

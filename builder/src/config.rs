@@ -1,9 +1,10 @@
 //! What a build is asked for, and what that comes to.
 use std::path::PathBuf;
 
+use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::Manifest;
 use spandrel_index::kernels::Variant;
-use spandrel_index::{DIM_MAX, DType, HeadSpace, Metric};
+use spandrel_index::{DIM_MAX, DType, HeadSpace, Metric, Tier};
 
 use crate::cluster::HeadKind;
 use crate::filing::ReplicaRule;
@@ -11,6 +12,8 @@ use crate::{BuildError, Input};
 
 /// Vectors per list, by primaries, unless asked for otherwise.
 pub const LIST_SIZE_DEFAULT: u32 = 32;
+/// Vectors per list of codes, unless asked for otherwise.
+pub(crate) const CODED_LIST_SIZE_DEFAULT: u32 = 116;
 /// Most copies of a vector in all, unless asked for otherwise.
 pub const COPIES_DEFAULT: u32 = 2;
 /// Lists a segment can have: the top bit of a list's number marks replicas in scratch files.
@@ -40,6 +43,10 @@ pub struct BuildConfig {
     pub max_replicas: u32,
     /// What a list's head is.
     pub heads: HeadKind,
+    /// What lists hold.
+    pub code: CodeSpec,
+    /// Where codes are meant to be while searching; those of exact vectors are on SSD.
+    pub codes: Tier,
     /// Resident memory the build may use, in bytes.
     pub memory_bytes: u64,
     /// Threads to work with.
@@ -65,6 +72,8 @@ pub struct Params {
     pub(crate) replicas: ReplicaRule,
     pub(crate) max_copies: u32,
     pub(crate) heads: HeadKind,
+    pub(crate) code: CodeSpec,
+    pub(crate) codes: Tier,
     pub(crate) memory_bytes: u64,
     pub(crate) threads: usize,
     pub(crate) seed: u64,
@@ -104,6 +113,24 @@ impl Params {
                 vectors.div_ceil(u64::from(size))
             }
         };
+        config.code.check(source.dim()).map_err(|e| BuildError::Parameter {
+            parameter: "--code",
+            found: config.code.to_string(),
+            expected: format!("another code: {e}"),
+        })?;
+        let wrong = |parameter, found: String, expected: &str| {
+            Err(BuildError::Parameter { parameter, found, expected: expected.to_owned() })
+        };
+        if config.code == CodeSpec::Full && config.codes == Tier::Memory {
+            return wrong(
+                "--codes",
+                config.codes.to_string(),
+                "ssd for lists of exact vectors, or another --code",
+            );
+        }
+        if config.code != CodeSpec::Full && config.replicas != ReplicaRule::None {
+            return wrong("--replicas", config.replicas.to_string(), "none for lists of codes");
+        }
         Ok(Params {
             metric: config.metric,
             dtype: source.dtype(),
@@ -113,6 +140,8 @@ impl Params {
             replicas: config.replicas,
             max_copies: if config.replicas == ReplicaRule::None { 1 } else { config.max_replicas },
             heads: config.heads,
+            code: config.code,
+            codes: config.codes,
             memory_bytes: config.memory_bytes,
             threads: config.threads,
             seed: config.seed,
@@ -133,6 +162,8 @@ impl Params {
             ("replicas", self.replicas.to_string()),
             ("max_replicas", self.max_copies.to_string()),
             ("heads", self.heads.to_string()),
+            ("code", self.code.to_string()),
+            ("codes", self.codes.to_string()),
             ("seed", self.seed.to_string()),
             ("own ids", self.own_ids.to_string()),
             ("kernels", self.kernels().to_owned()),
@@ -149,11 +180,24 @@ impl Params {
             && (build.lists, build.seed) == (self.lists, self.seed)
             && (build.replicas.as_str(), build.max_replicas) == (self.replicas.name(), self.max_copies)
             && build.heads == self.heads.name()
+            && (build.code == self.code.to_string() && build.codes == self.codes)
     }
 
-    /// The kernel variant that the bytes depend on: distances of integers are the same under each.
+    /// Lists that a query reads when it names no number: near recall@10 of 0.95 on the sets measured.
+    pub(crate) fn max_lists_default(&self) -> u32 {
+        match self.code {
+            CodeSpec::Full => 64,
+            _ => 128,
+        }
+    }
+
+    /// The kernel variant that the bytes depend on: distances of integers are the same under each, codes are not.
     pub(crate) fn kernels(&self) -> &'static str {
-        if self.head_dtype().is_integer() { "exact" } else { Variant::best().name() }
+        if self.head_dtype().is_integer() && self.code == CodeSpec::Full {
+            "exact"
+        } else {
+            Variant::best().name()
+        }
     }
 
     /// Bytes of a stored vector.

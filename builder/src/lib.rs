@@ -4,6 +4,7 @@
 //! seed alone, not on threads, memory or interruption; an index that was there stays in force until the new
 //! one is whole. Input comes through [`VectorSource`] only. It knows nothing of queries.
 mod checkpoint;
+mod choice;
 pub mod cluster;
 mod config;
 mod error;
@@ -15,6 +16,7 @@ mod spill;
 mod stages;
 
 pub use checkpoint::ListStats;
+pub use choice::{Choice, VectorShape};
 pub use config::{BuildConfig, COPIES_DEFAULT, LIST_SIZE_DEFAULT, ListCount, Params};
 pub use error::BuildError;
 pub use plan::Plan;

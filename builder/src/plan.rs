@@ -1,6 +1,8 @@
 //! What a build will take, before it begins.
-use spandrel_index::DType;
+use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{BODY_AT, FullLayout, IdBytes, IdPages, PageLayout};
+use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
+use spandrel_index::{DType, HeadIndex, HeadIndexKind, Tier};
 
 use crate::config::Params;
 use crate::filing::ReplicaRule;
@@ -14,6 +16,10 @@ pub struct Plan {
     pub lists: u64,
     /// Coarse parts the input is sorted into.
     pub parts: u64,
+    /// What lists hold.
+    pub code: CodeSpec,
+    /// Where codes are while searching.
+    pub codes: Tier,
     /// Copies per vector expected from the replica rule.
     pub copies: f64,
     /// Peak resident memory of the build at least.
@@ -24,7 +30,7 @@ pub struct Plan {
     pub scratch_bytes: u64,
     /// The finished index on disk.
     pub index_bytes: u64,
-    /// What searching keeps in memory: heads, their graph and the directory.
+    /// What searching keeps in memory: heads, their graph, the directory, and codes unless they are on SSD.
     pub search_memory: u64,
     /// What spill buffers may take.
     pub(crate) spill_memory: u64,
@@ -35,9 +41,9 @@ const FIXED_BYTES: u64 = 48 << 20;
 /// Largest total of spill buffers: more does not write faster.
 const SPILL_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of graph per head: 32 links of 4 bytes, their count, and the upper layers.
-const GRAPH_BYTES: u64 = 140;
+pub(crate) const GRAPH_BYTES: u64 = 140;
 /// Bytes of directory per list.
-const DIRECTORY_BYTES: u64 = 20;
+pub(crate) const DIRECTORY_BYTES: u64 = 20;
 /// Bytes that one group of lists aims at when copies are sorted into lists.
 const GROUP_BYTES: u64 = 32 << 20;
 /// Parts come out up to this much larger than the mean before they are cut.
@@ -66,13 +72,30 @@ impl Plan {
         let needed = FIXED_BYTES + (heads_bytes + part_bytes).max(heads_bytes + group_bytes).max(graph_bytes);
 
         let id_bytes = if params.own_ids { IdBytes::Eight } else { IdBytes::Four };
-        let list = FullLayout::new(params.row_bytes(), params.metric, id_bytes);
+        let entry_bytes = match params.code {
+            CodeSpec::Full => {
+                FullLayout::new(params.row_bytes(), params.metric, id_bytes).entry_bytes() as f64
+            }
+            code => code_bytes(code, params.dim),
+        };
         let page = PageLayout::new(params.row_bytes(), params.metric, id_bytes);
         // Half a unit of padding per list on average.
-        let codes = all_copies * list.entry_bytes() as u64 + params.lists * 256;
+        let padding = params.lists as f64
+            * (256.0
+                + if params.code == CodeSpec::Full { 0.0 } else { entry_bytes * BLOCK_VECTORS as f64 / 2.0 });
+        let codes = (all_copies as f64 * entry_bytes + padding) as u64; // CAST: an estimate
         let vectors = page.pages(params.vectors) * page.page_bytes() as u64;
         let ids = IdPages { id_bytes, uuid: 0 }.body_bytes(params.vectors);
-        let resident = params.lists * (head_row + DIRECTORY_BYTES + GRAPH_BYTES);
+        let lists = usize::try_from(params.lists).unwrap_or(usize::MAX);
+        let graph = match HeadIndex::preferred(params.head_dtype(), params.head_dim(), lists) {
+            HeadIndexKind::Flat => 0,
+            HeadIndexKind::Graph => GRAPH_BYTES,
+        };
+        let resident = params.lists * (head_row + DIRECTORY_BYTES + graph);
+        let resident_codes = match params.codes {
+            Tier::Memory => (params.vectors as f64 * entry_bytes) as u64, // CAST: an estimate
+            Tier::Ssd => 0,
+        };
         let spilled = params.vectors * params.part_record_bytes() as u64
             + all_copies * params.filed_record_bytes() as u64
             + params.vectors * (4 + 24)
@@ -81,12 +104,14 @@ impl Plan {
             vectors: params.vectors,
             lists: params.lists,
             parts: params.parts(),
+            code: params.code,
+            codes: params.codes,
             copies,
             memory_needed: needed,
             memory_allowed: params.memory_bytes,
             scratch_bytes: spilled + params.sample_rows() * row,
             index_bytes: codes + vectors + ids + resident + 6 * BODY_AT,
-            search_memory: resident,
+            search_memory: resident + resident_codes,
             spill_memory: params.memory_bytes.saturating_sub(needed).min(SPILL_BYTES_MAX),
         }
     }
@@ -97,6 +122,11 @@ impl Plan {
         let list_bytes = copies / params.lists as f64 * params.filed_record_bytes() as f64;
         ((GROUP_BYTES as f64 / list_bytes) as u32).max(1) // CAST: saturates
     }
+}
+
+/// Bytes of a code and its factors.
+pub(crate) fn code_bytes(code: CodeSpec, dim: usize) -> f64 {
+    code.code_bytes(dim) as f64 + FACTOR_BYTES as f64 / BLOCK_VECTORS as f64 // CAST: exact
 }
 
 /// Copies per vector, as measured on real descriptors: RNG keeps fewer than it may.

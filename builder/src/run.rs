@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use fs_err as fs;
+use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{self, CURRENT, Manifest, OpenError};
 use spandrel_io::{FolderLock, free_bytes};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -311,6 +312,13 @@ impl Run<'_> {
         let Some(clustered) = self.checkpoint.clustered.clone() else {
             unreachable!("filing came after clustering")
         };
+        if self.checkpoint.model.is_none() && self.params.code != CodeSpec::Full {
+            let model = self.timed("train", |run| {
+                stages::train(&run.params, (checked, &clustered, &filed), &run.files, target, run.context)
+            })?;
+            self.checkpoint.model = Some(model);
+            self.commit(&[])?;
+        }
         let written = self.timed("write", |run| {
             stages::write(&run.params, (checked, &clustered, &filed), &run.files, target, run.context)
         })?;
@@ -359,7 +367,7 @@ mod tests {
 
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
-    use spandrel_index::{DType, Metric, SourceError, VectorSource};
+    use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
 
     use super::*;
     use crate::cluster::HeadKind;
@@ -412,6 +420,8 @@ mod tests {
             replicas: ReplicaRule::Soar,
             max_replicas: 2,
             heads: HeadKind::Means,
+            code: CodeSpec::Full,
+            codes: Tier::Ssd,
             memory_bytes: 1 << 30,
             threads: 2,
             seed: 3,

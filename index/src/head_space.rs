@@ -77,6 +77,32 @@ impl HeadSpace {
         }
     }
 
+    /// Appends a stored vector in this space as floats, not rounded to the space's own type.
+    pub fn float_vector(self, dtype: DType, vector: &[u8], out: &mut Vec<f32>) {
+        match self {
+            HeadSpace::Same => for_each_element(dtype, vector, |x| out.push(x)),
+            HeadSpace::Normalised => {
+                let scale = inverse_norm(dtype, vector);
+                for_each_element(dtype, vector, |x| out.push(x * scale));
+            }
+            HeadSpace::Lifted { norm_max } => {
+                for_each_element(dtype, vector, |x| out.push(x));
+                let gap = f64::from(norm_max).powi(2) - norm_squared(dtype, vector);
+                out.push(gap.max(0.0).sqrt() as f32); // CAST: rounds
+            }
+        }
+    }
+
+    /// Appends a query in this space as floats, without the last element of lifted inner product, which is 0.
+    pub fn float_query(self, dtype: DType, query: &[u8], out: &mut Vec<f32>) {
+        let scale = match self {
+            HeadSpace::Same => 1.0,
+            HeadSpace::Normalised => inverse_norm(dtype, query),
+            HeadSpace::Lifted { norm_max } => norm_max * inverse_norm(dtype, query),
+        };
+        for_each_element(dtype, query, |x| out.push(x * scale));
+    }
+
     fn push(self, dtype: DType, vector: &[u8], scale: f32, last: Option<f32>, out: &mut Vec<u8>) {
         let to = self.dtype(dtype);
         let mut put = |x: f32| match to {

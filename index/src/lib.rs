@@ -17,14 +17,16 @@ mod open;
 mod source;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod tier;
 mod verify;
 
 pub use dtype::{DType, UnknownDType};
 pub use head_space::{HeadSpace, for_each_element, inverse_norm, norm_squared};
 pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParams};
 pub use metric::{Metric, UnknownMetric};
-pub use open::{Index, Memory};
+pub use open::{CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentVectors};
 pub use source::{SourceError, VectorSource};
+pub use tier::{Tier, UnknownTier};
 pub use verify::{VerifyError, VerifyProgress, VerifyReport, verify};
 
 /// Largest dimension accepted: the exact integer distance of two u8 vectors still fits an `i32`.

@@ -7,13 +7,14 @@ use std::path::Path;
 use fs_err as fs;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::codes::CodeSpec;
 use crate::format::{
     BuildRecord, CURRENT, Current, DirectoryEntry, FullLayout, Header, ID_PAGE_BYTES, IdBytes, IdPages,
     Manifest, PageLayout, Record, SearchDefault, SectionEntry, SectionKind, SegmentEntry, UNIT_BYTES,
     hash_hex, list_hash, manifest_name, section_name,
 };
 use crate::heads::{Heads, HnswGraph, HnswParams};
-use crate::{DType, HeadSpace, Metric, inverse_norm, norm_squared};
+use crate::{DType, HeadSpace, Metric, Tier, inverse_norm, norm_squared};
 
 /// What to write.
 #[derive(Debug, Clone)]
@@ -188,7 +189,7 @@ impl TestIndex {
             kind,
             dtype: if in_head_space { space.dtype(self.dtype) } else { self.dtype },
             metric: self.metric,
-            family: if kind == SectionKind::Codes { FullLayout::FAMILY } else { 0 },
+            family: if kind == SectionKind::Codes { CodeSpec::Full.family() } else { 0 },
             dim: if in_head_space { space.dim(self.dim) } else { self.dim } as u32,
             unit_bytes: unit_bytes as u32,
             count: match kind {
@@ -221,7 +222,7 @@ impl TestIndex {
             dim: self.dim,
             id_bytes: id_bytes.get(),
             head_space: space,
-            search_default: SearchDefault { epsilon: 0.5, max_lists: 8 },
+            search_default: SearchDefault { epsilon: 0.5, max_lists: 8, rerank_errors: 1.0 },
             build: BuildRecord {
                 input_hash: hash_hex(xxh3_128(&self.rows)),
                 seed: 0,
@@ -229,7 +230,8 @@ impl TestIndex {
                 replicas: "none".into(),
                 max_replicas: self.copies as u32,
                 heads: "vectors".into(),
-                code: "full".into(),
+                code: CodeSpec::Full.to_string(),
+                codes: Tier::Ssd,
                 kernels: crate::kernels::Variant::best().name().into(),
             },
             segments: vec![SegmentEntry {

@@ -18,6 +18,7 @@ pub(crate) const BLOCK_BYTES: usize = 2 << 20;
 pub struct AlignedBuf {
     ptr: NonNull<u8>,
     len: usize,
+    align: usize,
     /// The block it is a part of; without one, it owns its memory alone.
     block: Option<Arc<Block>>,
 }
@@ -37,15 +38,37 @@ impl AlignedBuf {
     /// [`BufferError`] when the allocator has no such block.
     pub fn zeroed(bytes: usize) -> Result<AlignedBuf, BufferError> {
         if bytes == 0 {
-            return Ok(AlignedBuf { ptr: NonNull::dangling(), len: 0, block: None });
+            return Ok(AlignedBuf { ptr: NonNull::dangling(), len: 0, align: ALIGN, block: None });
         }
         let layout = Layout::from_size_align(bytes, ALIGN).map_err(|_| BufferError { bytes })?;
         // SAFETY: the layout's size is not zero, checked above.
         let ptr = unsafe { alloc_zeroed(layout) };
         match NonNull::new(ptr) {
-            Some(ptr) => Ok(AlignedBuf { ptr, len: bytes, block: None }),
+            Some(ptr) => Ok(AlignedBuf { ptr, len: bytes, align: ALIGN, block: None }),
             None => Err(BufferError { bytes }),
         }
+    }
+
+    /// As [`AlignedBuf::zeroed`], on huge pages where the system grants them: for large tables read here and there,
+    /// which would otherwise miss the processor's table of pages at every turn.
+    ///
+    /// # Errors
+    /// [`BufferError`] when the allocator has no such block.
+    pub fn zeroed_huge(bytes: usize) -> Result<AlignedBuf, BufferError> {
+        // The end that fills no huge page keeps small ones, so that no memory is taken beyond the buffer.
+        let huge = bytes / BLOCK_BYTES * BLOCK_BYTES;
+        if huge == 0 {
+            return AlignedBuf::zeroed(bytes);
+        }
+        let layout = Layout::from_size_align(bytes, BLOCK_BYTES).map_err(|_| BufferError { bytes })?;
+        // SAFETY: the layout's size is not zero, checked above.
+        let ptr = unsafe { alloc(layout) };
+        let Some(ptr) = NonNull::new(ptr) else { return Err(BufferError { bytes }) };
+        // SAFETY: advice for a part of the memory allocated just now; a refusal only leaves small pages.
+        unsafe { libc::madvise(ptr.as_ptr().cast(), huge, libc::MADV_HUGEPAGE) };
+        // SAFETY: the allocation has this many bytes and nothing else points to it yet.
+        unsafe { ptr.as_ptr().write_bytes(0, bytes) };
+        Ok(AlignedBuf { ptr, len: bytes, align: BLOCK_BYTES, block: None })
     }
 }
 
@@ -76,8 +99,8 @@ impl Drop for AlignedBuf {
         if self.len == 0 || self.block.is_some() {
             return;
         }
-        // SAFETY: not part of a block, so `zeroed` accepted this very size and alignment, and allocated the block with them.
-        unsafe { dealloc(self.ptr.as_ptr(), Layout::from_size_align_unchecked(self.len, ALIGN)) }
+        // SAFETY: not part of a block, so `zeroed` or `zeroed_huge` accepted this very size and alignment, and allocated the block with them.
+        unsafe { dealloc(self.ptr.as_ptr(), Layout::from_size_align_unchecked(self.len, self.align)) }
     }
 }
 
@@ -144,7 +167,7 @@ impl BlockRest {
         // buffers overlap, and the buffer's `Arc` keeps the block.
         let ptr = unsafe { self.block.ptr.add(self.at) };
         self.at += bytes;
-        Some(AlignedBuf { ptr, len: bytes, block: Some(Arc::clone(&self.block)) })
+        Some(AlignedBuf { ptr, len: bytes, align: ALIGN, block: Some(Arc::clone(&self.block)) })
     }
 }
 
@@ -169,6 +192,12 @@ mod tests {
             assert_eq!(buf.last(), Some(&7));
         }
         assert!(AlignedBuf::zeroed(0).unwrap().is_empty());
+        for bytes in [0, 4096, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES + 5] {
+            let mut buf = AlignedBuf::zeroed_huge(bytes).unwrap();
+            assert!(buf.len() == bytes && buf.iter().all(|&b| b == 0));
+            buf.fill(3);
+        }
+        assert!(AlignedBuf::zeroed_huge(1 << 60).is_err());
     }
 
     #[test]

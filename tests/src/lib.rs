@@ -12,7 +12,8 @@ use spandrel_builder::cluster::HeadKind;
 use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{BuildConfig, BuildError, BuildReport, IdSource, Input, ListCount, Progress, build};
 use spandrel_datasets::Rows;
-use spandrel_index::{DType, Metric, SourceError, VectorSource};
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
 
 /// What a test builds from.
 #[derive(Debug, Clone)]
@@ -80,6 +81,8 @@ pub fn config(metric: Metric, out: &Path) -> BuildConfig {
         replicas: ReplicaRule::Soar,
         max_replicas: 2,
         heads: HeadKind::Means,
+        code: CodeSpec::Full,
+        codes: Tier::Ssd,
         memory_bytes: 1 << 30,
         threads: 2,
         seed: 7,

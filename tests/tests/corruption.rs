@@ -5,7 +5,7 @@ mod resealed;
 use std::fs;
 
 use folder::{VECTORS, Whole, check, file, flip};
-use spandrel_engine::{DamageReason, EngineError};
+use spandrel_engine::{DamageReason, DamagedPart, EngineError};
 use spandrel_index::format::{BODY_AT, CURRENT, HEADER_BYTES, OpenError, SectionKind, UNIT_BYTES};
 use spandrel_index::{Index, VerifyError};
 
@@ -155,7 +155,7 @@ fn regions(index: &Index) -> Vec<(SectionKind, usize, String)> {
     let mut regions = Vec::new();
     for list in 0..index.lists() {
         let entry = index.directory().entry(list);
-        let bytes = index.list_layout().list_bytes(entry.count());
+        let bytes = index.list_layout().list_bytes(entry.primaries, entry.replicas);
         let at = BODY + entry.offset_units as usize * UNIT_BYTES;
         // What it is followed by keeps 1 from being taken for 10.
         regions.extend([at, at + bytes - 1].map(|at| (SectionKind::Codes, at, format!("list {list} "))));
@@ -220,7 +220,7 @@ fn lists_that_changed_places_are_found() {
     let place = |list| {
         let entry = index.directory().entry(list);
         let at = BODY + entry.offset_units as usize * UNIT_BYTES;
-        at..at + index.list_layout().list_bytes(entry.count())
+        at..at + index.list_layout().list_bytes(entry.primaries, entry.replicas)
     };
     let pairs = (0..index.lists()).flat_map(|a| (a + 1..index.lists()).map(move |b| (a, b)));
     let (a, b) = pairs.into_iter().find(|&(a, b)| place(a).len() == place(b).len()).expect("two of a size");
@@ -234,7 +234,7 @@ fn lists_that_changed_places_are_found() {
         let engine = open_engine(dir);
         let query = whole.base.rows.row(0);
         assert_eq!(engine.search(query, &every_list(3)).unwrap()[0].damaged, 2);
-        assert_eq!(engine.damage().iter().map(|d| d.list).collect::<Vec<_>>(), [a, b]);
+        assert_eq!(engine.damage().iter().map(|d| d.part).collect::<Vec<_>>(), [a, b].map(DamagedPart::List));
     });
 }
 
@@ -308,7 +308,7 @@ fn lists_cut_short_after_opening_are_left_out_and_counted() {
     assert_eq!(answer.damaged, 1);
     let damage = engine.damage();
     assert!(
-        matches!(&damage[..], [d] if d.list == last && matches!(d.reason, DamageReason::Read(_))),
+        matches!(&damage[..], [d] if d.part == DamagedPart::List(last) && matches!(d.reason, DamageReason::Read(_))),
         "{damage:?}"
     );
     // A second engine over the index that is open sees that the file is another.

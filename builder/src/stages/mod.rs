@@ -2,12 +2,14 @@
 //! folder, and leaves the bytes that its input and parameters decide.
 mod check;
 mod cluster;
+mod encode;
 mod file;
 mod graph;
 mod ids;
 mod list;
 mod part;
 mod publish;
+mod train;
 mod write;
 
 pub(crate) use check::check;
@@ -17,6 +19,7 @@ pub(crate) use graph::graph;
 pub(crate) use ids::ids;
 pub(crate) use part::part;
 pub(crate) use publish::{publish, remove_other_versions, verify, version_of};
+pub(crate) use train::train;
 pub(crate) use write::write;
 
 use std::ops::Range;

@@ -17,7 +17,7 @@ use crate::progress::Context;
 use crate::{BuildError, Target};
 
 /// Pruning of a query that names none: near recall@10 of 0.95 on the sets measured.
-const SEARCH_DEFAULT: SearchDefault = SearchDefault { epsilon: 0.6, max_lists: 64 };
+const SEARCH_DEFAULT: SearchDefault = SearchDefault { epsilon: 0.6, max_lists: 64, rerank_errors: 1.0 };
 
 /// What `build-stats-N.json` holds.
 #[derive(Debug, Serialize)]
@@ -33,7 +33,7 @@ struct Stats<'a> {
 fn sections(checkpoint: &Checkpoint) -> impl Iterator<Item = &Section> {
     let written = checkpoint.written.iter().flat_map(|written| &written.sections);
     let graph = checkpoint.graph.iter().filter_map(|graph| graph.section.as_ref());
-    written.chain(graph).chain(&checkpoint.ids)
+    checkpoint.model.iter().chain(written).chain(graph).chain(&checkpoint.ids)
 }
 
 /// Reads every section back and compares it with what was written.
@@ -81,7 +81,7 @@ pub(crate) fn publish(
         dim: params.dim,
         id_bytes: Layouts::new(params, checked).id_bytes.get(),
         head_space: HeadSpace::of(params.metric, checked.norm_max),
-        search_default: SEARCH_DEFAULT,
+        search_default: SearchDefault { max_lists: params.max_lists_default(), ..SEARCH_DEFAULT },
         build: BuildRecord {
             input_hash: checked.input_hash.clone(),
             seed: params.seed,
@@ -89,7 +89,8 @@ pub(crate) fn publish(
             replicas: params.replicas.to_string(),
             max_replicas: params.max_copies,
             heads: params.heads.to_string(),
-            code: "full".into(),
+            code: params.code.to_string(),
+            codes: params.codes,
             kernels: params.kernels().to_owned(),
         },
         segments: vec![SegmentEntry {

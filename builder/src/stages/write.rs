@@ -3,14 +3,16 @@ use std::io::{BufWriter, Write};
 
 use fs_err as fs;
 use rayon::prelude::*;
+use spandrel_index::codes::{CodeSpec, PlaneModel};
 use spandrel_index::format::{
-    BODY_AT, DirectoryEntry, FullLayout, Header, IdBytes, PageLayout, Record, SectionKind, UNIT_BYTES,
-    hash_hex, list_hash, section_name,
+    BODY_AT, CodedLayout, DirectoryEntry, FullLayout, Header, IdBytes, ListLayout, PageLayout, Record,
+    SectionKind, UNIT_BYTES, hash_hex, list_hash, section_name,
 };
 use spandrel_index::{HeadSpace, Metric, inverse_norm};
 use spandrel_io::FileWriter;
 
 use super::RecordLayout;
+use super::encode::ListEncoder;
 use super::file::REPLICA_BIT;
 use super::ids::IdRuns;
 use super::list::{FormedList, Former};
@@ -28,7 +30,7 @@ const CAP_OF_MEAN: f64 = 2.2;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layouts {
     pub(super) id_bytes: IdBytes,
-    pub(super) list: FullLayout,
+    pub(super) list: ListLayout,
     pub(super) page: PageLayout,
 }
 
@@ -37,7 +39,12 @@ impl Layouts {
         let id_bytes = IdBytes::holding(checked.id_max);
         Layouts {
             id_bytes,
-            list: FullLayout::new(params.row_bytes(), params.metric, id_bytes),
+            list: match params.code {
+                CodeSpec::Full => {
+                    ListLayout::Full(FullLayout::new(params.row_bytes(), params.metric, id_bytes))
+                }
+                code => ListLayout::Coded(CodedLayout::of(code, params.dim)),
+            },
             page: PageLayout::new(params.row_bytes(), params.metric, id_bytes),
         }
     }
@@ -57,6 +64,7 @@ pub(crate) fn write(
     let mean = copies as f64 / f64::from(clustered.heads);
     let cap = (CAP_OF_MEAN * mean).ceil().max(2.0) as usize; // CAST: a few vectors
     let mut writer = Writer::create(params, checked, files, target)?;
+    let model = model(params, target)?;
     let layout = RecordLayout::of_filed(params);
     let mut records = Vec::new();
     for group in 0..filed.spill.groups() {
@@ -66,17 +74,18 @@ pub(crate) fn write(
         let first = group as u32 * filed.group_lists; // CAST: lists are fewer than 2^31
         let by_head = by_head(&records, layout, first);
         let formed: Vec<Vec<(FormedList, Vec<u8>)>> = context.pool.install(|| {
-            let form = |(head, picks): &(u32, Vec<u32>)| {
+            let encoder = || ListEncoder::new(params, writer.space, writer.layouts.list, model.as_ref());
+            let form = |encoder: &mut ListEncoder<'_>, (head, picks): &(u32, Vec<u32>)| {
                 let row_bytes = params.head_row_bytes();
                 let row = &old_heads[*head as usize * row_bytes..][..row_bytes];
-                let lists = former.form(row, picks);
-                lists
-                    .into_iter()
-                    .map(|list| (writer.encode(&records, &list), list))
-                    .map(|(b, l)| (l, b))
-                    .collect()
+                let mut formed = Vec::new();
+                for list in former.form(row, picks) {
+                    let bytes = encoder.encode(&records, &list);
+                    formed.push((list, bytes));
+                }
+                formed
             };
-            by_head.par_iter().map(form).collect()
+            by_head.par_iter().map_init(encoder, form).collect()
         });
         for lists in &formed {
             writer.stats.split += u64::from(lists.len() > 1);
@@ -87,6 +96,17 @@ pub(crate) fn write(
         }
     }
     writer.finish(clustered.heads)
+}
+
+/// The model that was trained for the lists, if they hold codes.
+fn model(params: &Params, target: Target<'_>) -> Result<Option<PlaneModel>, BuildError> {
+    if params.code == CodeSpec::Full {
+        return Ok(None);
+    }
+    let path = target.section(SectionKind::Model);
+    let file = fs::read(&path)?;
+    let body = file.get(BODY_AT as usize..).unwrap_or_default(); // CAST: a constant
+    Ok(Some(PlaneModel::from_bytes(&path, body, params.code, params.dim)?))
 }
 
 /// The records of a group by head, each head's primaries before its replicas, in row order.
@@ -152,24 +172,6 @@ impl<'a> Writer<'a> {
             ids: IdRuns::new(BufWriter::new(fs::File::create(files.id_runs())?)),
             stats: ListStats::default(),
         })
-    }
-
-    /// The bytes of a list as stored.
-    fn encode(&self, records: &[u8], list: &FormedList) -> Vec<u8> {
-        let layout = RecordLayout::of_filed(self.params);
-        let (mut vectors, mut norms, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-        for &pick in list.primaries.iter().chain(&list.replicas) {
-            let record = &records[pick as usize * layout.bytes..][..layout.bytes];
-            let vector = layout.vector(record);
-            vectors.extend_from_slice(vector);
-            if self.params.metric == Metric::Cosine {
-                norms.push(inverse_norm(self.params.dtype, vector));
-            }
-            ids.push(layout.id(record));
-        }
-        let mut bytes = Vec::with_capacity(self.layouts.list.list_bytes(ids.len()));
-        self.layouts.list.write(&vectors, &norms, &ids, &mut bytes);
-        bytes
     }
 
     fn push(&mut self, records: &[u8], list: &FormedList, bytes: &[u8]) -> Result<(), BuildError> {
@@ -269,7 +271,10 @@ pub(super) fn finish_section(
         kind: shape.kind,
         dtype: if in_head_space { params.head_dtype() } else { params.dtype },
         metric: params.metric,
-        family: if shape.kind == SectionKind::Codes { FullLayout::FAMILY } else { 0 },
+        family: match shape.kind {
+            SectionKind::Codes | SectionKind::Model => params.code.family(),
+            _ => 0,
+        },
         dim: if in_head_space { params.head_dim() } else { params.dim } as u32, // CAST: at most DIM_MAX + 1
         unit_bytes: shape.unit_bytes,
         count: shape.count,

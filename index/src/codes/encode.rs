@@ -1,23 +1,13 @@
 //! From vectors to codes and factors.
+use super::factors::{Factors, factor_block};
 use super::model::{Centre, PlaneModel};
 use super::rotation::BatchRotation;
-use crate::kernels::scan::{ADD_AT, BLOCK_VECTORS, ERROR_AT, FACTOR_BYTES, MUL_AT};
+use crate::kernels::scan::BLOCK_VECTORS;
 
 /// Scales tried for a vector's code, relative to what its length suggests.
 const SCALES: [f32; 11] = [0.72, 0.77, 0.82, 0.88, 0.94, 1.0, 1.07, 1.15, 1.23, 1.31, 1.40];
 /// Partial sums kept side by side, in an order that no instruction set changes.
 const LANES: usize = 8;
-
-/// What turns a dot product of code and query into an estimate.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Factors {
-    /// Added to the squared distance from query to head.
-    pub add: f32,
-    /// Multiplied with the dot product.
-    pub mul: f32,
-    /// Standard error of the estimate over the distance from query to head.
-    pub error: f32,
-}
 
 /// Codes in blocks of sixteen, the last filled up with zeros.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -55,6 +45,11 @@ impl<'a> Encoder<'a> {
         Encoder { model, rotation, rotated: Vec::new(), code: Vec::new(), factors: Vec::new() }
     }
 
+    /// The model it uses.
+    pub fn model(&self) -> &'a PlaneModel {
+        self.model
+    }
+
     /// Encodes vectors lying back to back in head space, filed under `head`, into `out`.
     ///
     /// A row may have one element more than the model's vectors: that of lifted inner product, which no query
@@ -90,7 +85,8 @@ impl<'a> Encoder<'a> {
             if let (Some(&last), Some(&head_last)) = (row.get(dim), head.get(dim)) {
                 // A query's last element is 0: |q - x|^2 counts that of x itself, and that of the head is in the
                 // distance to the head already.
-                factors.add = (f64::from(factors.add) + f64::from(last).powi(2) - f64::from(head_last).powi(2)) as f32; // CAST: rounds
+                factors.add =
+                    (f64::from(factors.add) + f64::from(last).powi(2) - f64::from(head_last).powi(2)) as f32; // CAST: rounds
             }
             self.factors.push(factors);
             let block = &mut out.rows[at / BLOCK_VECTORS * block_bytes..][..block_bytes];
@@ -269,34 +265,4 @@ impl Sums {
         let alpha = kept as f32 / self.product; // CAST: rounds
         alpha * alpha * self.weighted_length - 2.0 * alpha * self.weighted_product + weighted_squares
     }
-}
-
-/// The factors of up to sixteen vectors, as `kernels::scan` describes them.
-fn factor_block(factors: &[Factors]) -> [u8; FACTOR_BYTES] {
-    let mut out = [0; FACTOR_BYTES];
-    let largest = |of: fn(&Factors) -> f32| factors.iter().map(of).fold(0.0_f32, |m, x| m.max(x.abs()));
-    let add = scale_up(largest(|f| f.add) / 32_767.0);
-    let mul = scale_up(largest(|f| f.mul) / 32_767.0);
-    let error = scale_up(largest(|f| f.error) / 255.0);
-    for (at, scale) in [add, mul, error].into_iter().enumerate() {
-        let [_, _, low, high] = scale.to_le_bytes();
-        out[2 * at..2 * at + 2].copy_from_slice(&[low, high]);
-    }
-    let steps = |value: f32, scale: f32| if scale > 0.0 { value / scale } else { 0.0 };
-    for (lane, factors) in factors.iter().enumerate() {
-        // CAST: within the range by the choice of scale
-        let (add, mul) = (steps(factors.add, add).round() as i16, steps(factors.mul, mul).round() as i16);
-        out[ADD_AT + 2 * lane..][..2].copy_from_slice(&add.to_le_bytes());
-        out[MUL_AT + 2 * lane..][..2].copy_from_slice(&mul.to_le_bytes());
-        // Rounded up: an error may be overstated a little, not understated.
-        out[ERROR_AT + lane] = steps(factors.error, error).ceil() as u8; // CAST: saturates
-    }
-    out
-}
-
-/// The smallest bf16 that is no less, as f32.
-fn scale_up(x: f32) -> f32 {
-    let bits = x.to_bits();
-    let up = if bits & 0xffff == 0 { bits } else { (bits | 0xffff) + 1 };
-    f32::from_bits(up).min(f32::from_bits(0x7f7f_0000))
 }

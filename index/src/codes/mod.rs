@@ -10,6 +10,7 @@
 //! stated standard error counts the rounding of code and query. It does not know where codes lie, nor which of them
 //! a query looks at.
 mod encode;
+mod factors;
 mod model;
 mod planes;
 mod query;
@@ -17,7 +18,9 @@ mod rotation;
 mod spec;
 mod train;
 
-pub use encode::{CodeBlocks, Encoder, Factors};
+pub use encode::{CodeBlocks, Encoder};
+pub use factors::Factors;
+pub(crate) use factors::factor_block;
 pub use model::PlaneModel;
 pub use planes::{PlaneLayout, Segment, copy_lane};
 pub use query::CodeQuery;

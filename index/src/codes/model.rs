@@ -107,7 +107,7 @@ impl PlaneModel {
         };
         let mut out = Vec::new();
         let words = [
-            self.dim as u32, // CAST: at most DIM_MAX
+            self.dim as u32,            // CAST: at most DIM_MAX
             self.segments.len() as u32, // CAST: fewer than dimensions
             u32::from(self.centre == Centre::Mean),
             rotation,
@@ -137,7 +137,12 @@ impl PlaneModel {
     ///
     /// # Errors
     /// [`OpenError::Field`] for a value that cannot be.
-    pub fn from_bytes(path: &Path, bytes: &[u8], spec: CodeSpec, dim: usize) -> Result<PlaneModel, OpenError> {
+    pub fn from_bytes(
+        path: &Path,
+        bytes: &[u8],
+        spec: CodeSpec,
+        dim: usize,
+    ) -> Result<PlaneModel, OpenError> {
         let mut fields = Fields { path, rest: bytes };
         let found_dim = fields.number("dim", 1..=DIM_MAX)?;
         if found_dim != dim {

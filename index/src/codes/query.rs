@@ -1,6 +1,6 @@
 //! A query made ready for the scan of codes.
 use super::model::{Centre, PlaneModel, QueryForm};
-use crate::kernels::scan::{FACTOR_BYTES, ScanTerms, error_of, mul_of};
+use crate::kernels::scan::{FACTOR_BYTES, ScanTerms, error_of, maxima, mul_of};
 
 /// Largest value of a query's bytes: one less than the range allows, so that its sign can be turned.
 const BYTE_MAX: f32 = 127.0;
@@ -124,6 +124,18 @@ impl CodeQuery {
     /// Standard error of an estimate made with `terms`, for vector `lane` of a block.
     pub fn error(&self, terms: &ScanTerms, factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
         let (error, mul) = (self.stretch * error_of(factors, lane), mul_of(factors, lane));
+        (error * error * terms.base + mul * mul * self.rounding).sqrt()
+    }
+
+    /// No standard error of a vector in `blocks` is larger.
+    pub fn error_max(&self, terms: &ScanTerms, blocks: &[[u8; FACTOR_BYTES]]) -> f32 {
+        let (mut error, mut mul) = (0.0_f32, 0.0_f32);
+        for factors in blocks {
+            let (of_error, of_mul) = maxima(factors);
+            error = error.max(of_error);
+            mul = mul.max(of_mul);
+        }
+        let error = self.stretch * error;
         (error * error * terms.base + mul * mul * self.rounding).sqrt()
     }
 }

@@ -2,8 +2,8 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::kernels::{BlockKernel, LeftRows, Operation, PairKernel, RightRows};
 use crate::DType;
+use crate::kernels::{BlockKernel, LeftRows, Operation, PairKernel, RightRows};
 
 /// Rounds of sign flips and transforms of a [`Rotation::Hadamard`].
 const ROUNDS: usize = 4;

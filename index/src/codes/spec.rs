@@ -81,7 +81,9 @@ mod tests {
         for name in ["full", "rabitq:1", "rabitq:8", "axes:32", "binary"] {
             assert_eq!(name.parse::<CodeSpec>().unwrap().to_string(), name);
         }
-        for name in ["", "rabitq", "rabitq:0", "rabitq:9", "axes:0", "axes:30", "axes:-4", "binary:1", "pq:8x8"] {
+        for name in
+            ["", "rabitq", "rabitq:0", "rabitq:9", "axes:0", "axes:30", "axes:-4", "binary:1", "pq:8x8"]
+        {
             assert!(name.parse::<CodeSpec>().is_err(), "{name}");
         }
     }

@@ -3,11 +3,11 @@ use nalgebra::{DMatrix, SymmetricEigen};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::CodeSpec;
 use super::encode::Encoder;
 use super::model::{Centre, PlaneModel, QueryForm, SegmentModel};
 use super::planes::{PlaneLayout, SEGMENT_DIMS, Segment};
 use super::rotation::Rotation;
-use super::CodeSpec;
 use crate::DType;
 use crate::kernels::{BlockKernel, Operation};
 
@@ -123,8 +123,7 @@ impl PlaneModel {
             }
         };
         let (energy, dropped) = (0.0, 0.0);
-        let mut model =
-            PlaneModel { dim, layout, segments, rotation, centre, query, mean, energy, dropped };
+        let mut model = PlaneModel { dim, layout, segments, rotation, centre, query, mean, energy, dropped };
         model.measure(residuals);
         Ok(model)
     }
@@ -181,7 +180,9 @@ fn allot(variances: &[f64], dims: usize, bits: usize) -> (PlaneLayout, Vec<Segme
             if bits == 8 { -1.0 } else { spreads[s] * spreads[s] * (DISTORTION[bits] - DISTORTION[bits + 1]) }
         };
         // Of equals the first, so that bits fall with the variances.
-        let Some(best) = (0..count).max_by(|&a, &b| gain(a).total_cmp(&gain(b)).then(b.cmp(&a))) else { break };
+        let Some(best) = (0..count).max_by(|&a, &b| gain(a).total_cmp(&gain(b)).then(b.cmp(&a))) else {
+            break;
+        };
         given[best] += 1;
         left -= 1;
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{OpenError, UNIT_BYTES, padded_bytes};
+use super::{ListLayout, OpenError, UNIT_BYTES};
 
 /// Bytes of one entry on disk.
 const ENTRY_BYTES: usize = 24;
@@ -112,10 +112,9 @@ impl Directory {
                 let what = format!("primaries up to list {list}");
                 return Err(OpenError::field(path, what, position, expected.vectors));
             }
-            let Some(bytes) = entry.count().checked_mul(expected.entry_bytes) else {
-                return Err(OpenError::field(path, format!("size of list {list}"), entry.count(), "less"));
-            };
-            unit += (padded_bytes(bytes) / UNIT_BYTES) as u64; // CAST: usize is 64 bits
+            // No overflow: counts are below 2^32 and entries smaller than 2^18.
+            let bytes = expected.layout.list_bytes(entry.primaries, entry.replicas);
+            unit += (bytes / UNIT_BYTES) as u64; // CAST: usize is 64 bits
             if unit * UNIT_BYTES as u64 > expected.codes_bytes {
                 let what = format!("end of list {list}");
                 return Err(OpenError::field(path, what, unit * UNIT_BYTES as u64, expected.codes_bytes));
@@ -183,8 +182,8 @@ pub struct DirectoryShape {
     pub lists: u64,
     /// Vectors there are.
     pub vectors: u64,
-    /// Bytes of one entry of a list.
-    pub entry_bytes: usize,
+    /// Shape of a list.
+    pub layout: ListLayout,
     /// Bytes of the codes section's body.
     pub codes_bytes: u64,
 }
@@ -199,9 +198,12 @@ fn parse_entry(raw: &[u8; ENTRY_BYTES]) -> DirectoryEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Metric;
+    use crate::format::{FullLayout, IdBytes};
 
     fn shape() -> DirectoryShape {
-        DirectoryShape { lists: 3, vectors: 12, entry_bytes: 100, codes_bytes: 4 * 512 }
+        let layout = ListLayout::Full(FullLayout::new(96, Metric::L2, IdBytes::Four));
+        DirectoryShape { lists: 3, vectors: 12, layout, codes_bytes: 4 * 512 }
     }
 
     fn entries() -> [DirectoryEntry; 3] {

@@ -3,6 +3,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{MAJOR, MINOR};
+use crate::Tier;
 
 /// Why an index, or one of its files, was refused. Every variant names the file.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,16 @@ pub enum OpenError {
         found: String,
         /// What it may be.
         expected: String,
+    },
+    /// A part of the index was to be kept where it cannot be used. Ask for the other place, or rebuild with a code.
+    #[error("{path}: {part} cannot be searched from {tier}: lists of exact vectors are searched from ssd alone; build with a code, such as --code rabitq:2", path = path.display())]
+    Tier {
+        /// The manifest.
+        path: PathBuf,
+        /// The part.
+        part: &'static str,
+        /// Where it was to be.
+        tier: Tier,
     },
     /// The system refused to read.
     #[error("{path}: reading failed", path = path.display())]

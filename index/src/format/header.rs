@@ -7,7 +7,7 @@
 //! 12  1 kind    SectionKind::code      48  8 body_bytes  from BODY_AT to the file's end
 //! 13  1 dtype   DType::code            56  8 hash        xxh3-64 of 0..56
 //! 14  1 metric  Metric::code
-//! 15  1 family  of codes: 1 full       64 ..4096 zero
+//! 15  1 family  of codes and model: 1 full, 2 planes;      64 ..4096 zero
 //! 16  4 dim
 //! ```
 //! The header is written last, when the body's size is known, so a section's hash in the manifest covers the
@@ -43,17 +43,20 @@ pub enum SectionKind {
     Vectors = 5,
     /// Sorted pairs of id and position.
     Ids = 6,
+    /// What a code family learned; indexes of exact lists have none.
+    Model = 7,
 }
 
 impl SectionKind {
     /// Every kind.
-    pub const ALL: [SectionKind; 6] = [
+    pub const ALL: [SectionKind; 7] = [
         SectionKind::Heads,
         SectionKind::Graph,
         SectionKind::Directory,
         SectionKind::Codes,
         SectionKind::Vectors,
         SectionKind::Ids,
+        SectionKind::Model,
     ];
 
     /// The stable number stored in headers.
@@ -70,6 +73,7 @@ impl SectionKind {
             SectionKind::Codes => "codes",
             SectionKind::Vectors => "vectors",
             SectionKind::Ids => "ids",
+            SectionKind::Model => "model",
         }
     }
 }
@@ -83,7 +87,7 @@ pub struct Header {
     pub dtype: DType,
     /// The index's metric.
     pub metric: Metric,
-    /// Code family of a codes section, 0 elsewhere.
+    /// Code family of a codes or model section, 0 elsewhere.
     pub family: u8,
     /// Elements in a row.
     pub dim: u32,

@@ -1,15 +1,104 @@
-//! Lists of exact vectors (code family `full`, the original SPANN): one list is one direct read.
+//! Lists, one direct read each. Lists of exact vectors (code family `full`, the original SPANN):
 //!
 //! ```text
 //! list = count x vector | count x inverse norm f32 (cosine only) | count x id (4 or 8 bytes) | zeros to 512
 //! ```
-//! Primaries come first, then replicas. Lists lie back to back in list order from the body's start, each on
+//! Lists of codes, whose vectors stand in the vectors section alone:
+//!
+//! ```text
+//! list = rows of each block of sixteen | factors of each block | position u32 of each replica | zeros to 512
+//! ```
+//! (`kernels::scan` describes blocks; the last is filled up with zeros.) Primaries come first, then replicas. Lists lie back to back in list order from the body's start, each on
 //! a 512-byte boundary. Where a list lies, how many entries it has and its hash stand in the directory.
 use super::{IdBytes, padded_bytes};
 use crate::Metric;
+use crate::codes::CodeSpec;
+use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
 
-/// Code family number of `full` lists in headers.
-pub(super) const FULL: u8 = 1;
+/// Shape of the lists of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListLayout {
+    /// Exact vectors.
+    Full(FullLayout),
+    /// Codes.
+    Coded(CodedLayout),
+}
+
+impl ListLayout {
+    /// Bytes of a list on disk, padding included.
+    pub fn list_bytes(&self, primaries: u32, replicas: u32) -> usize {
+        match self {
+            ListLayout::Full(full) => full.list_bytes(primaries as usize + replicas as usize),
+            ListLayout::Coded(coded) => padded_bytes(coded.used_bytes(primaries, replicas)),
+        }
+    }
+
+    /// Bytes of a list that are not padding.
+    pub(crate) fn used_bytes(&self, primaries: u32, replicas: u32) -> usize {
+        match self {
+            ListLayout::Full(full) => (primaries as usize + replicas as usize) * full.entry_bytes(),
+            ListLayout::Coded(coded) => coded.used_bytes(primaries, replicas),
+        }
+    }
+}
+
+/// Shape of every list of codes of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodedLayout {
+    /// Bytes of the rows of one block.
+    pub block_bytes: usize,
+}
+
+/// One list of codes, as it lies in memory after a read.
+#[derive(Debug, Clone, Copy)]
+pub struct CodedList<'a> {
+    /// Rows of all blocks.
+    pub rows: &'a [u8],
+    /// Factors of all blocks.
+    pub factors: &'a [u8],
+    positions: &'a [u8],
+}
+
+impl CodedList<'_> {
+    /// Position of replica `at`, counted from the first replica.
+    pub fn position(&self, at: usize) -> u32 {
+        match self.positions.as_chunks::<4>().0.get(at) {
+            Some(&bytes) => u32::from_le_bytes(bytes),
+            None => unreachable!("asked for a replica that the list does not have"),
+        }
+    }
+}
+
+impl CodedLayout {
+    /// The layout of a code family for vectors of `dim` elements.
+    pub fn of(code: CodeSpec, dim: usize) -> CodedLayout {
+        CodedLayout { block_bytes: BLOCK_VECTORS * code.code_bytes(dim) }
+    }
+
+    fn used_bytes(&self, primaries: u32, replicas: u32) -> usize {
+        let blocks = (primaries as usize + replicas as usize).div_ceil(BLOCK_VECTORS);
+        blocks * (self.block_bytes + FACTOR_BYTES) + 4 * replicas as usize
+    }
+
+    /// Views the bytes of a list; they must have passed the list's hash.
+    pub fn view<'a>(&self, bytes: &'a [u8], primaries: u32, replicas: u32) -> CodedList<'a> {
+        let blocks = (primaries as usize + replicas as usize).div_ceil(BLOCK_VECTORS);
+        let (rows, rest) = bytes.split_at(blocks * self.block_bytes);
+        let (factors, rest) = rest.split_at(blocks * FACTOR_BYTES);
+        let (positions, _padding) = rest.split_at(4 * replicas as usize);
+        CodedList { rows, factors, positions }
+    }
+
+    /// Appends a list to `out`.
+    pub fn write(&self, rows: &[u8], factors: &[u8], positions: &[u32], out: &mut Vec<u8>) {
+        let start = out.len();
+        assert_eq!(rows.len() / self.block_bytes, factors.len() / FACTOR_BYTES);
+        out.extend_from_slice(rows);
+        out.extend_from_slice(factors);
+        positions.iter().for_each(|position| out.extend_from_slice(&position.to_le_bytes()));
+        out.resize(start + padded_bytes(out.len() - start), 0);
+    }
+}
 
 /// Shape of every `full` list of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +112,6 @@ pub struct FullLayout {
 }
 
 impl FullLayout {
-    /// Code family number in section headers.
-    pub const FAMILY: u8 = FULL;
-
     /// The layout for vectors of `row_bytes` compared by `metric`.
     pub fn new(row_bytes: usize, metric: Metric, id_bytes: IdBytes) -> FullLayout {
         FullLayout { row_bytes, id_bytes, norms: metric == Metric::Cosine }
@@ -106,6 +192,19 @@ mod tests {
             assert_eq!((list.id(0), list.id(1)), (9, 70_000));
             assert_eq!((list.inverse_norm(0), list.inverse_norm(1)), (0.5, 0.25));
         }
+    }
+
+    #[test]
+    fn lists_of_codes_write_and_view() {
+        let layout = CodedLayout { block_bytes: 64 };
+        let (rows, factors) = (vec![5; 2 * 64], vec![6; 2 * FACTOR_BYTES]);
+        let mut bytes = Vec::new();
+        layout.write(&rows, &factors, &[9, 70_000], &mut bytes);
+        assert_eq!(bytes.len(), ListLayout::Coded(layout).list_bytes(17, 2));
+        let list = layout.view(&bytes, 17, 2);
+        assert_eq!((list.rows, list.factors), (rows.as_slice(), factors.as_slice()));
+        assert_eq!((list.position(0), list.position(1)), (9, 70_000));
+        assert_eq!(ListLayout::Coded(layout).list_bytes(0, 0), 0);
     }
 
     #[test]

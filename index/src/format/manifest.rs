@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Current, MAJOR, MINOR, OpenError, SectionKind};
-use crate::{DIM_MAX, DType, HeadSpace, Metric};
+use crate::codes::CodeSpec;
+use crate::{DIM_MAX, DType, HeadSpace, Metric, Tier};
 
 const FIRST_WORD: &str = "spandrel-manifest ";
 /// A manifest is a few kilobytes; a longer file is not one.
@@ -51,6 +52,9 @@ pub struct SearchDefault {
     pub epsilon: f32,
     /// At most this many lists are read.
     pub max_lists: u32,
+    /// A vector is reranked iff its estimate, less this many standard errors, is among the best estimates. Lists of
+    /// exact vectors do not use it.
+    pub rerank_errors: f32,
 }
 
 /// The parameters that decided the bytes of the index.
@@ -70,6 +74,8 @@ pub struct BuildRecord {
     pub heads: String,
     /// Code family of the lists.
     pub code: String,
+    /// Where codes are meant to be while searching.
+    pub codes: Tier,
     /// Kernel variant, since floats round differently under another; `exact` where no kernel rounds.
     pub kernels: String,
 }
@@ -158,11 +164,11 @@ impl Manifest {
         if self.id_bytes != 4 && self.id_bytes != 8 {
             return Err(OpenError::field(path, "id_bytes", self.id_bytes, "4 or 8"));
         }
-        if self.build.code != "full" {
-            return Err(OpenError::field(path, "code", &self.build.code, "full"));
-        }
+        self.code()
+            .map_err(|e| OpenError::field(path, "code", e.0, "full, rabitq:B, axes:BYTES or binary"))?;
         let default = self.search_default;
-        if !default.epsilon.is_finite() || default.epsilon < 0.0 || default.max_lists == 0 {
+        let numbers = [default.epsilon, default.rerank_errors];
+        if numbers.iter().any(|x| !x.is_finite() || *x < 0.0) || default.max_lists == 0 {
             return Err(OpenError::field(path, "search_default", format!("{default:?}"), "a usable default"));
         }
         let [segment] = self.segments.as_slice() else {
@@ -198,6 +204,11 @@ impl Manifest {
     /// The element type.
     pub fn dtype(&self) -> Result<DType, crate::UnknownDType> {
         self.dtype.parse()
+    }
+
+    /// The code family.
+    pub fn code(&self) -> Result<CodeSpec, crate::codes::UnknownCode> {
+        self.build.code.parse()
     }
 
     /// The uuid as a number.

@@ -9,6 +9,7 @@
 //! graph-N        HNSW over the heads, resident (optional)   header.rs + heads::graph
 //! directory-N    where each list lies, resident             directory.rs
 //! codes-N        the lists                                  lists.rs
+//! model-N        how codes are made, resident (not full)    codes::model
 //! vectors-N      every vector once, in pages                vectors.rs
 //! ids-N          id to position, in pages                   ids.rs
 //! build-stats-N.json, LOCK                                  not part of the index's identity
@@ -32,14 +33,14 @@ pub use directory::{Directory, DirectoryEntry, DirectoryShape, list_hash};
 pub use error::OpenError;
 pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};
 pub use ids::{ID_PAGE_BYTES, IdBytes, IdPages};
-pub use lists::{FullLayout, FullList};
+pub use lists::{CodedLayout, CodedList, FullLayout, FullList, ListLayout};
 pub use manifest::{
     BuildRecord, Manifest, SearchDefault, SectionEntry, SegmentEntry, hash_hex, manifest_name, section_name,
 };
 pub use vectors::{PageLayout, Record};
 
 /// Major version of the format: another one is refused.
-pub const MAJOR: u16 = 1;
+pub const MAJOR: u16 = 2;
 /// Minor version of the format: up to ours is read.
 pub const MINOR: u16 = 0;
 

@@ -72,6 +72,12 @@ impl PageLayout {
         vectors.div_ceil(self.page_records() as u64)
     }
 
+    /// Page and slot of a position.
+    pub fn place(&self, position: u32) -> (u64, usize) {
+        let records = self.page_records();
+        ((position as usize / records) as u64, position as usize % records)
+    }
+
     /// Appends one record to a page being filled; `inverse_norm` is stored only under cosine.
     pub fn write_record(&self, record: Record<'_>, page: &mut Vec<u8>) {
         assert_eq!(record.vector.len(), self.row_bytes);

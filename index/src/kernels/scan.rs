@@ -147,6 +147,20 @@ pub fn error_of(factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
     wide(factors[4], factors[5]) * f32::from(factors[ERROR_AT + lane])
 }
 
+/// No error and no factor of a dot product in a block is larger, signs apart.
+#[inline]
+pub fn maxima(factors: &[u8; FACTOR_BYTES]) -> (f32, f32) {
+    let error = wide(factors[4], factors[5]) * f32::from(u8::MAX);
+    (error, wide(factors[2], factors[3]) * f32::from(i16::MAX))
+}
+
+/// What is added to the estimate of vector `lane` of a block.
+#[inline]
+pub fn add_of(factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
+    let at = ADD_AT + 2 * lane;
+    wide(factors[0], factors[1]) * f32::from(i16::from_le_bytes([factors[at], factors[at + 1]]))
+}
+
 /// The factor of the dot product of vector `lane` of a block.
 #[inline]
 pub fn mul_of(factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
@@ -176,12 +190,9 @@ fn scan_scalar(job: &ScanJob<'_>, out: &mut [[f32; BLOCK_VECTORS]]) {
             }
         }
         let ScanTerms { base, offset, scale } = job.terms;
-        let add_scale = wide(factors[0], factors[1]);
         for (lane, (out, dot)) in out.iter_mut().zip(dots).enumerate() {
-            let at = ADD_AT + 2 * lane;
-            let add = f32::from(i16::from_le_bytes([factors[at], factors[at + 1]])) * add_scale;
             let mul = mul_of(factors, lane) * scale;
-            *out = (dot as f32 - offset) * mul + (base + add); // CAST: rounds
+            *out = (dot as f32 - offset) * mul + (base + add_of(factors, lane)); // CAST: rounds
         }
     }
 }

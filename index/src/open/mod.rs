@@ -4,16 +4,19 @@
 //! where they are read.
 #![deny(clippy::indexing_slicing)]
 
+mod resident;
 pub(crate) mod section;
 
 use std::path::{Path, PathBuf};
 
+use crate::codes::{CodeSpec, PlaneModel};
 use crate::format::{
-    Current, Directory, DirectoryShape, FullLayout, IdPages, Manifest, OpenError, PageLayout, SectionKind,
+    Current, Directory, DirectoryShape, IdPages, ListLayout, Manifest, OpenError, PageLayout, SectionKind,
     SegmentEntry, current, manifest_name,
 };
 use crate::heads::{HeadIndex, Heads, HnswGraph};
-use crate::{DType, HeadSpace, Metric};
+use crate::{DType, HeadSpace, Metric, Tier};
+pub use resident::{CodeRange, ResidentCodes, ResidentVectors};
 use section::{SectionReader, Shape, only_segment};
 
 /// One version of an index, open for search. Never changes; a newer version is another `Index`.
@@ -25,10 +28,22 @@ pub struct Index {
     heads: Heads,
     head_index: HeadIndex,
     directory: Directory,
+    model: Option<PlaneModel>,
+    resident_codes: Option<ResidentCodes>,
+    resident_vectors: Option<ResidentVectors>,
     codes: PathBuf,
     codes_bytes: u64,
     vectors: PathBuf,
     ids: PathBuf,
+}
+
+/// Where parts of an index are kept while it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpenOptions {
+    /// Codes of the lists; where the index was built for if not given.
+    pub codes: Option<Tier>,
+    /// The vectors themselves; on SSD if not given.
+    pub vectors: Option<Tier>,
 }
 
 /// Bytes of memory that an open index holds, by what they are for.
@@ -42,8 +57,10 @@ pub struct Memory {
     pub directory: usize,
     /// First ids of the pages of ids: none are kept, since a search does not need them.
     pub resident_ids: usize,
-    /// Codes in memory: none, lists of exact vectors stay on disk.
+    /// Codes in memory, and what is needed to use codes anywhere.
     pub codes: usize,
+    /// Vectors in memory.
+    pub vectors: usize,
     /// Caches: none.
     pub caches: usize,
 }
@@ -51,7 +68,13 @@ pub struct Memory {
 impl Memory {
     /// All of them together.
     pub fn total(&self) -> usize {
-        self.heads + self.head_index + self.directory + self.resident_ids + self.codes + self.caches
+        self.heads
+            + self.head_index
+            + self.directory
+            + self.resident_ids
+            + self.codes
+            + self.vectors
+            + self.caches
     }
 }
 
@@ -64,18 +87,30 @@ impl Index {
     /// # Errors
     /// [`OpenError`] naming the file that is missing, damaged, or not of this index.
     pub fn open(dir: &Path) -> Result<Index, OpenError> {
+        Index::open_with(dir, OpenOptions::default())
+    }
+
+    /// As [`Index::open`], with parts kept where the caller says.
+    ///
+    /// # Errors
+    /// As [`Index::open`]; [`OpenError::Tier`] when a part cannot be used from there.
+    pub fn open_with(dir: &Path, options: OpenOptions) -> Result<Index, OpenError> {
         let first = current(dir)?;
-        let refused = match Index::open_version(dir, first) {
+        let refused = match Index::open_version(dir, first, options) {
             Ok(index) => return Ok(index),
             Err(refused) => refused,
         };
         match current(dir) {
-            Ok(now) if now != first => Index::open_version(dir, now),
+            Ok(now) if now != first => Index::open_version(dir, now, options),
             _ => Err(refused),
         }
     }
 
-    pub(crate) fn open_version(dir: &Path, version: Current) -> Result<Index, OpenError> {
+    pub(crate) fn open_version(
+        dir: &Path,
+        version: Current,
+        options: OpenOptions,
+    ) -> Result<Index, OpenError> {
         let manifest = Manifest::open(dir, version)?;
         let shape = Shape::of(dir, &manifest)?;
         let manifest_path = dir.join(manifest_name(manifest.version));
@@ -91,15 +126,40 @@ impl Index {
             None => HeadIndex::Flat,
         };
         let directory = read_directory(open(SectionKind::Directory)?, &shape, codes.body_bytes())?;
+        let model = match shape.code {
+            CodeSpec::Full => None,
+            code => Some(read_model(open(SectionKind::Model)?, code, shape.dim)?),
+        };
+        let in_memory = |part, tier| match tier {
+            Tier::Memory if model.is_none() => {
+                Err(OpenError::Tier { path: manifest_path.clone(), part, tier })
+            }
+            tier => Ok(tier == Tier::Memory),
+        };
+        let codes_in_memory = in_memory("codes", options.codes.unwrap_or(manifest.build.codes))?;
+        let vectors_in_memory = in_memory("vectors", options.vectors.unwrap_or(Tier::Ssd))?;
+        let (codes_path, codes_bytes) = (codes.path().to_owned(), codes.body_bytes());
+        let vectors_path = vectors.path().to_owned();
+        let resident_codes = match shape.lists_layout {
+            ListLayout::Coded(layout) if codes_in_memory => {
+                Some(ResidentCodes::read(codes, &directory, layout)?)
+            }
+            _ => None,
+        };
+        let resident_vectors =
+            if vectors_in_memory { Some(ResidentVectors::read(vectors, shape.pages)?) } else { None };
         Ok(Index {
             dir: dir.to_owned(),
-            codes: codes.path().to_owned(),
-            codes_bytes: codes.body_bytes(),
-            vectors: vectors.path().to_owned(),
+            codes: codes_path,
+            codes_bytes,
+            vectors: vectors_path,
             ids: ids.path().to_owned(),
             heads,
             head_index,
             directory,
+            model,
+            resident_codes,
+            resident_vectors,
             shape,
             manifest,
         })
@@ -132,7 +192,37 @@ impl Index {
 
     /// Bytes of a vector.
     pub fn row_bytes(&self) -> usize {
-        self.shape.full.row_bytes
+        self.shape.dtype.row_bytes(self.shape.dim)
+    }
+
+    /// What its lists hold.
+    pub fn code(&self) -> CodeSpec {
+        self.shape.code
+    }
+
+    /// How codes are made; none for lists of exact vectors.
+    pub fn model(&self) -> Option<&PlaneModel> {
+        self.model.as_ref()
+    }
+
+    /// The codes, where they are in memory.
+    pub fn resident_codes(&self) -> Option<&ResidentCodes> {
+        self.resident_codes.as_ref()
+    }
+
+    /// The vectors, where they are in memory.
+    pub fn resident_vectors(&self) -> Option<&ResidentVectors> {
+        self.resident_vectors.as_ref()
+    }
+
+    /// Where its codes are.
+    pub fn codes_tier(&self) -> Tier {
+        if self.resident_codes.is_some() { Tier::Memory } else { Tier::Ssd }
+    }
+
+    /// Where its vectors are.
+    pub fn vectors_tier(&self) -> Tier {
+        if self.resident_vectors.is_some() { Tier::Memory } else { Tier::Ssd }
     }
 
     /// Number of vectors.
@@ -171,8 +261,8 @@ impl Index {
     }
 
     /// Shape of the lists.
-    pub fn list_layout(&self) -> FullLayout {
-        self.shape.full
+    pub fn list_layout(&self) -> ListLayout {
+        self.shape.lists_layout
     }
 
     /// Shape of the pages of vectors.
@@ -200,6 +290,11 @@ impl Index {
         &self.vectors
     }
 
+    /// Bytes of the body of the vectors' file.
+    pub fn vectors_bytes(&self) -> u64 {
+        self.shape.pages.pages(self.shape.vectors) * self.shape.pages.page_bytes() as u64
+    }
+
     /// The file of the ids' pages.
     pub fn ids_path(&self) -> &Path {
         &self.ids
@@ -211,6 +306,9 @@ impl Index {
             heads: self.heads.memory_bytes(),
             head_index: self.head_index.memory_bytes(),
             directory: self.directory.memory_bytes(),
+            codes: self.model.as_ref().map_or(0, PlaneModel::memory_bytes)
+                + self.resident_codes.as_ref().map_or(0, ResidentCodes::memory_bytes),
+            vectors: self.resident_vectors.as_ref().map_or(0, ResidentVectors::memory_bytes),
             ..Memory::default()
         }
     }
@@ -268,7 +366,7 @@ fn read_directory(
     let expected = DirectoryShape {
         lists: shape.lists,
         vectors: shape.vectors,
-        entry_bytes: shape.full.entry_bytes(),
+        layout: shape.lists_layout,
         codes_bytes,
     };
     let body_bytes = section.body_bytes();
@@ -279,4 +377,12 @@ fn read_directory(
     }
     section.finish()?;
     directory
+}
+
+fn read_model(mut section: SectionReader, code: CodeSpec, dim: usize) -> Result<PlaneModel, OpenError> {
+    let path = section.path().to_owned();
+    let body = section.read_all()?;
+    // Damage is told as damage, whatever sense it made as a model.
+    section.finish()?;
+    PlaneModel::from_bytes(&path, &body, code, dim)
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::codes::CodeSpec;
 use crate::format::{
-    BODY_AT, FullLayout, Header, ID_PAGE_BYTES, IdBytes, IdPages, Manifest, OpenError, PageLayout,
-    SectionEntry, SectionKind, SegmentEntry, UNIT_BYTES, hash_hex, manifest_name,
+    BODY_AT, CodedLayout, FullLayout, Header, ID_PAGE_BYTES, IdBytes, IdPages, ListLayout, Manifest,
+    OpenError, PageLayout, SectionEntry, SectionKind, SegmentEntry, UNIT_BYTES, hash_hex, manifest_name,
 };
 use crate::{DIM_MAX, DType, HeadSpace, Metric};
 
@@ -24,7 +25,8 @@ pub(crate) struct Shape {
     pub(crate) uuid: u128,
     pub(crate) vectors: u64,
     pub(crate) lists: u64,
-    pub(crate) full: FullLayout,
+    pub(crate) code: CodeSpec,
+    pub(crate) lists_layout: ListLayout,
     pub(crate) pages: PageLayout,
     pub(crate) ids: IdPages,
 }
@@ -55,6 +57,11 @@ impl Shape {
         let id_bytes = if manifest.id_bytes == 4 { IdBytes::Four } else { IdBytes::Eight };
         let (uuid, row_bytes) = (manifest.uuid(), dtype.row_bytes(manifest.dim));
         let segment = only_segment(&path, manifest)?;
+        let code = manifest.code().map_err(|e| OpenError::field(&path, "code", e.0, "a code family"))?;
+        let lists_layout = match code {
+            CodeSpec::Full => ListLayout::Full(FullLayout::new(row_bytes, metric, id_bytes)),
+            _ => ListLayout::Coded(CodedLayout::of(code, manifest.dim)),
+        };
         Ok(Shape {
             metric,
             dtype,
@@ -63,7 +70,8 @@ impl Shape {
             uuid,
             vectors: segment.vectors,
             lists: segment.lists,
-            full: FullLayout::new(row_bytes, metric, id_bytes),
+            code,
+            lists_layout,
             pages: PageLayout::new(row_bytes, metric, id_bytes),
             ids: IdPages { id_bytes, uuid },
         })
@@ -80,23 +88,26 @@ impl Shape {
             SectionKind::Heads => Some((self.space.dtype(self.dtype), self.space.dim(self.dim))),
             SectionKind::Codes | SectionKind::Vectors => Some((self.dtype, self.dim)),
             // These hold no rows.
-            SectionKind::Graph | SectionKind::Directory | SectionKind::Ids => None,
+            SectionKind::Graph | SectionKind::Directory | SectionKind::Ids | SectionKind::Model => None,
         };
         if let Some((dtype, dim)) = rows {
             differs("dtype", header.dtype.to_string(), dtype.to_string())?;
             differs("dim", header.dim.to_string(), dim.to_string())?;
         }
-        let family = if header.kind == SectionKind::Codes { FullLayout::FAMILY } else { 0 };
+        let family = match header.kind {
+            SectionKind::Codes | SectionKind::Model => self.code.family(),
+            _ => 0,
+        };
         differs("family", header.family.to_string(), family.to_string())?;
         let unit_bytes = match header.kind {
             SectionKind::Codes => UNIT_BYTES,
             SectionKind::Vectors => self.pages.page_bytes(),
             SectionKind::Ids => ID_PAGE_BYTES,
-            SectionKind::Heads | SectionKind::Graph | SectionKind::Directory => 0,
+            SectionKind::Heads | SectionKind::Graph | SectionKind::Directory | SectionKind::Model => 0,
         };
         differs("unit_bytes", header.unit_bytes.to_string(), unit_bytes.to_string())?;
         let count = match header.kind {
-            SectionKind::Vectors | SectionKind::Ids => self.vectors,
+            SectionKind::Vectors | SectionKind::Ids | SectionKind::Model => self.vectors,
             _ => self.lists,
         };
         differs("count", header.count.to_string(), count.to_string())?;
@@ -108,7 +119,7 @@ impl Shape {
             SectionKind::Vectors => Some(self.pages.pages(self.vectors) * self.pages.page_bytes() as u64),
             SectionKind::Ids => Some(self.ids.body_bytes(self.vectors)),
             // Checked entry by entry where they are read.
-            SectionKind::Graph | SectionKind::Directory | SectionKind::Codes => None,
+            SectionKind::Graph | SectionKind::Directory | SectionKind::Codes | SectionKind::Model => None,
         };
         match body_bytes {
             Some(bytes) => differs("body_bytes", header.body_bytes.to_string(), bytes.to_string()),

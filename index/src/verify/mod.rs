@@ -14,9 +14,9 @@ mod watch;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use crate::Index;
 use crate::format::{OpenError, SectionKind, manifest_name};
 use crate::open::section::{PIECE_BYTES, SectionReader, only_segment};
+use crate::{Index, OpenOptions, Tier};
 use watch::Watch;
 
 /// What was checked, all of it good.
@@ -81,7 +81,8 @@ pub fn verify(
     progress: &mut dyn FnMut(VerifyProgress<'_>),
     stop: &AtomicBool,
 ) -> Result<VerifyReport, VerifyError> {
-    let index = Index::open(dir)?;
+    // Codes and vectors are read piece by piece below.
+    let index = Index::open_with(dir, OpenOptions { codes: Some(Tier::Ssd), vectors: Some(Tier::Ssd) })?;
     let manifest = index.manifest();
     let mut report = VerifyReport {
         version: manifest.version,
@@ -95,7 +96,7 @@ pub fn verify(
         replicas: 0,
     };
     let mut watch = Watch::new(progress, stop, manifest.index_bytes());
-    let resident = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory];
+    let resident = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory, SectionKind::Model];
     let opened = manifest.segments.iter().flat_map(|s| &s.sections);
     let opened = opened.filter(|section| resident.iter().any(|kind| kind.name() == section.kind));
     watch.name("memory");

@@ -41,11 +41,6 @@ impl Records {
         })
     }
 
-    /// The file.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The next record; there must be one.
     pub(super) fn next(&mut self, watch: &mut Watch<'_>) -> Result<Record<'_>, VerifyError> {
         let per_page = self.layout.page_records() as u64;

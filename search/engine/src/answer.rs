@@ -18,12 +18,14 @@ pub struct Work {
     pub reads: u32,
     /// 4 KiB pages of the file that the requests touch.
     pub pages: u32,
-    /// Groups of reads that waited for the group before: 1, or 2 when a failed read was repeated.
+    /// Groups of reads that waited for the group before, repeated reads included.
     pub rounds: u32,
     /// Bytes requested.
     pub read_bytes: u64,
-    /// Vectors compared, copies counted each time.
+    /// Vectors compared or estimated from their codes, copies counted each time.
     pub vectors_scanned: u64,
+    /// Vectors compared exactly after their codes were scanned.
+    pub reranked: u32,
     /// Distances to heads computed.
     pub head_distances: u32,
 }
@@ -37,6 +39,6 @@ pub struct Answer {
     pub work: Work,
     /// Microseconds from the moment a worker took the query to its answer.
     pub latency_us: f32,
-    /// Lists that could not be read or were damaged, and were left out: the answer is not whole unless 0.
+    /// Lists and pages that could not be read or were damaged, and were left out: the answer is not whole unless 0.
     pub damaged: u32,
 }

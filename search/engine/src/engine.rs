@@ -1,5 +1,6 @@
 //! The engine: workers, their queue, and the ways to hand in queries.
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -12,6 +13,7 @@ use spandrel_io::{Backend, BackendChoice, Direct, ReadFile, Reader, ReaderError,
 
 use crate::damage::DamageLog;
 use crate::job::{Job, JobState, Reply};
+use crate::request::{LISTS_FILE, VECTORS_FILE};
 use crate::validate::check_queries;
 use crate::worker::Worker;
 use crate::{Answer, Damage, EngineError, SearchError, SearchParams};
@@ -102,27 +104,25 @@ impl Engine {
                 return Err(EngineError::Config { field, found, max: COUNT_MAX });
             }
         }
-        let file = ReadFile::open(index.codes_path(), config.direct)?;
-        let expected = BODY_AT + index.codes_bytes();
-        if file.len() != expected {
-            let path = index.codes_path().display().to_string();
-            return Err(EngineError::Changed { path, found: file.len(), expected });
-        }
+        let lists = open_file(index.codes_path(), index.codes_bytes(), config.direct)?;
+        let vectors = open_file(index.vectors_path(), index.vectors_bytes(), config.direct)?;
         // Bounded by `submit`: of crossbeam's channels only the unbounded one drops what waits in it when its
         // last receiver goes, and jobs without a worker must be dropped to reply.
         let (sender, receiver) = unbounded();
-        let damage = Arc::new(DamageLog::new(index.codes_path()));
+        let damage = Arc::new(DamageLog::new(index.codes_path(), index.vectors_path()));
         let mut ready = Vec::with_capacity(config.threads);
         for _ in 0..config.threads {
             let mut reader = readers()?;
-            let slot = reader.add_file(Arc::clone(&file));
-            assert_eq!(slot, 0, "a reader came with files of its own");
+            for (file, expected) in [(&lists, LISTS_FILE), (&vectors, VECTORS_FILE)] {
+                let slot = reader.add_file(Arc::clone(file));
+                assert_eq!(slot, expected, "a reader came with files of its own");
+            }
             ready.push(reader);
         }
         let Some(first) = ready.first() else { unreachable!("there is at least one thread") };
         let io = IoReport {
             backend: first.backend(),
-            direct: file.is_direct(),
+            direct: lists.is_direct() && vectors.is_direct(),
             fallback: first.fallback().map(ToString::to_string),
         };
         let mut engine =
@@ -147,7 +147,7 @@ impl Engine {
         &self.io
     }
 
-    /// Lists found damaged or unreadable so far, up to 1000 of them, by number.
+    /// Lists and pages found damaged or unreadable so far, up to 1000 of them, by number.
     pub fn damage(&self) -> Vec<Damage> {
         self.damage.all()
     }
@@ -237,6 +237,15 @@ impl Engine {
         let job = Job { rows, row_bytes, params, deadline, stop, state };
         Ok(Some((Arc::new(job), queries.min(self.workers.len()))))
     }
+}
+
+fn open_file(path: &Path, body_bytes: u64, direct: Direct) -> Result<Arc<ReadFile>, EngineError> {
+    let file = ReadFile::open(path, direct)?;
+    let expected = BODY_AT + body_bytes;
+    if file.len() != expected {
+        return Err(EngineError::Changed { path: path.display().to_string(), found: file.len(), expected });
+    }
+    Ok(file)
 }
 
 impl Drop for Engine {

@@ -1,15 +1,19 @@
 //! Answers queries from an index: the original SPANN search (Chen et al., "SPANN: Highly-efficient
 //! Billion-scale Approximate Nearest Neighbor Search", NeurIPS 2021).
 //!
-//! heads -> lists -> prune -> fetch -> scan -> top k. A query is mapped to head space, the nearest heads are
-//! found in memory (*probe*), lists whose heads are too far are dropped (*prune*), the rest is read in one
-//! batch (*fetch*), and each list is checked and compared exactly (*scan*) as it arrives.
+//! heads -> lists -> prune -> fetch -> scan -> rerank -> top k. A query is mapped to head space, the nearest heads
+//! are found in memory (*probe*), lists whose heads are too far are dropped (*prune*), the rest is read in one
+//! batch unless it is in memory (*fetch*). Lists of exact vectors are compared as they arrive (*scan*). Codes give
+//! estimates with errors, and the vectors that may be among the nearest are read in one more batch and compared
+//! exactly (*rerank*).
 //!
 //! Promises: an answer depends on the index, the query and the parameters alone, not on the backend, on the
 //! number of threads, on batching or on the order in which reads arrive; a damaged list is skipped, counted
 //! and remembered, never scanned; nothing is allocated per query in the steady state but the answer itself.
 //! It does not know sockets or files of queries, caches nothing, and never writes.
 mod answer;
+mod candidates;
+mod codes;
 mod damage;
 mod engine;
 mod error;
@@ -18,16 +22,18 @@ mod job;
 mod params;
 mod query;
 mod recall;
+mod request;
+mod rerank;
 mod scan;
 mod top;
 mod validate;
 mod worker;
 
 pub use answer::{Answer, Neighbour, Work};
-pub use damage::{Damage, DamageReason};
+pub use damage::{Damage, DamageReason, DamagedPart};
 pub use engine::{Engine, EngineConfig, IoReport, Request};
 pub use error::{EngineError, SearchError};
-pub use params::{EPSILON_LISTS_MAX, ParamsError, ResolvedParams, SearchParams};
+pub use params::{EPSILON_LISTS_MAX, ParamsError, Rerank, ResolvedParams, SearchParams};
 pub use recall::{RecallError, Truth, recall};
 pub use validate::QueryError;
 

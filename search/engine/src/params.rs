@@ -19,12 +19,25 @@ pub struct SearchParams {
     pub epsilon: Option<f32>,
     /// Lists read at most: 1 or more.
     pub max_lists: Option<u32>,
+    /// Which vectors are compared exactly where lists hold codes; the index's own rule if not given. Lists of exact
+    /// vectors do not use it.
+    pub rerank: Option<Rerank>,
+}
+
+/// Which vectors are compared exactly after their codes were scanned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rerank {
+    /// As many with the best estimates, or k if that is more.
+    Count(u32),
+    /// Those whose estimate, less so many of its standard errors, is no more than the k-th smallest estimate: 0 or
+    /// more.
+    Errors(f32),
 }
 
 impl SearchParams {
     /// The index's own pruning.
     pub fn new(k: usize) -> SearchParams {
-        SearchParams { k, epsilon: None, max_lists: None }
+        SearchParams { k, epsilon: None, max_lists: None, rerank: None }
     }
 
     /// Checks the parameters against an index and fills in what was left open.
@@ -54,7 +67,13 @@ impl SearchParams {
         if max_lists == 0 {
             return Err(ParamsError::ZeroLists);
         }
-        Ok(ResolvedParams { k: self.k, epsilon, max_lists: max_lists.min(index.lists()) })
+        let rerank = self.rerank.unwrap_or(Rerank::Errors(index.manifest().search_default.rerank_errors));
+        if let Rerank::Errors(found) = rerank
+            && !(found >= 0.0 && found.is_finite())
+        {
+            return Err(ParamsError::RerankErrors { found });
+        }
+        Ok(ResolvedParams { k: self.k, epsilon, max_lists: max_lists.min(index.lists()), rerank })
     }
 }
 
@@ -64,6 +83,7 @@ pub struct ResolvedParams {
     k: usize,
     epsilon: Option<f32>,
     max_lists: u32,
+    rerank: Rerank,
 }
 
 impl ResolvedParams {
@@ -80,6 +100,27 @@ impl ResolvedParams {
     /// Lists read at most, no more than there are.
     pub fn max_lists(&self) -> u32 {
         self.max_lists
+    }
+
+    /// Which vectors are compared exactly.
+    pub fn rerank(&self) -> Rerank {
+        self.rerank
+    }
+
+    /// The estimate that bounds candidates, counted from the smallest, and their standard errors.
+    pub(crate) fn rerank_rule(&self) -> (usize, f32) {
+        match self.rerank {
+            Rerank::Count(count) => (self.k.max(count as usize), 0.0),
+            Rerank::Errors(errors) => (self.k, errors),
+        }
+    }
+
+    /// Vectors compared exactly at most.
+    pub(crate) fn rerank_max(&self) -> usize {
+        match self.rerank {
+            Rerank::Count(count) => self.k.max(count as usize),
+            Rerank::Errors(_) => 16 * self.k + 64,
+        }
     }
 
     /// Largest squared distance of a head whose list is read, when the nearest head is this far.
@@ -110,6 +151,12 @@ pub enum ParamsError {
     /// Not a distance ratio.
     #[error("epsilon is {found}, expected a finite number of 0 or more")]
     Epsilon {
+        /// The value given.
+        found: f32,
+    },
+    /// Not a number of standard errors.
+    #[error("rerank-errors is {found}, expected a finite number of 0 or more")]
+    RerankErrors {
         /// The value given.
         found: f32,
     },

@@ -1,26 +1,53 @@
-//! One query on its way through a worker: probe, prune, fetch, scan, top k.
+//! One query on its way through a worker: probe, prune, fetch, scan, rerank, top k.
 use std::sync::Arc;
 use std::time::Instant;
 
+use spandrel_index::codes::{CodeQuery, PlaneModel};
+use spandrel_index::format::{ListLayout, PageLayout};
 use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
 use spandrel_index::{Index, Metric, inverse_norm};
 use spandrel_io::{Read, ReadBuf, ReadError};
 
-use crate::damage::DamageLog;
+use crate::candidates::Candidates;
+use crate::codes::{Blocks, CodeScanner};
+use crate::damage::{DamageLog, DamagedPart};
 use crate::fetch::{ListPlace, ListRead, plan};
 use crate::job::Job;
-use crate::scan::{Prepared, Scanner};
+use crate::request::{Request, pages_touched};
+use crate::rerank::{PageRead, Reranker, plan_pages};
+use crate::scan::{Prepared, Scanner, check};
 use crate::top::TopK;
 use crate::{Answer, DamageReason, Neighbour, ResolvedParams, Work};
 
 /// What a worker shares among its queries.
 pub(crate) struct Tools {
     pub(crate) index: Arc<Index>,
-    pub(crate) scanner: Scanner,
-    pub(crate) scratch: Scratch,
+    /// Compares lists of exact vectors, where lists hold them.
+    scanner: Option<Scanner>,
+    codes: CodeScanner,
+    reranker: Reranker,
+    scratch: Scratch,
     /// Nearest heads of the query being started.
-    pub(crate) nearest: Vec<(f32, u32)>,
-    pub(crate) damage: Arc<DamageLog>,
+    nearest: Vec<(f32, u32)>,
+    damage: Arc<DamageLog>,
+}
+
+impl Tools {
+    pub(crate) fn new(index: Arc<Index>, damage: Arc<DamageLog>) -> Tools {
+        let scanner = match index.list_layout() {
+            ListLayout::Full(layout) => Some(Scanner::new(&index, layout)),
+            ListLayout::Coded(_) => None,
+        };
+        Tools {
+            scanner,
+            codes: CodeScanner::default(),
+            reranker: Reranker::new(&index),
+            scratch: Scratch::new(),
+            nearest: Vec::new(),
+            damage,
+            index,
+        }
+    }
 }
 
 /// A place for a query in flight. Its buffers are used again by the queries that follow.
@@ -31,9 +58,15 @@ pub(crate) struct QuerySlot {
     /// Its row in head space.
     head_row: Vec<u8>,
     inverse_norm: f32,
-    /// Lists chosen, in file order.
+    code_query: CodeQuery,
+    /// Lists chosen, in file order where they are read.
     places: Vec<ListPlace>,
-    reads: Vec<ListRead>,
+    candidates: Candidates,
+    /// Positions to be reranked, ascending.
+    positions: Vec<u32>,
+    /// Whether candidates were chosen already.
+    reranking: bool,
+    requests: Vec<Request>,
     /// Reads not yet back.
     pub(crate) reads_left: usize,
     top: TopK,
@@ -48,14 +81,23 @@ pub(crate) struct Running {
     pub(crate) started: Instant,
 }
 
+impl Running {
+    fn row(&self) -> &[u8] {
+        self.job.row(self.number)
+    }
+}
+
 impl QuerySlot {
-    /// Probes and prunes, and appends the reads that the query needs, tagged `tag` and their number.
+    /// Probes and prunes, scans what is in memory, and appends the reads that the query needs, tagged `tag` and
+    /// their number.
     pub(crate) fn start(&mut self, running: Running, tools: &mut Tools, tag: u32, out: &mut Vec<Read>) {
-        let index = &*tools.index;
+        let index = Arc::clone(&tools.index);
         let params = running.job.params;
-        let row = running.job.row(running.number);
+        let row = running.row();
         self.work = Work::default();
         self.damaged = 0;
+        self.reranking = false;
+        self.requests.clear();
         self.top.reset(params.k());
         self.inverse_norm =
             if index.metric() == Metric::Cosine { inverse_norm(index.dtype(), row) } else { 0.0 };
@@ -70,36 +112,88 @@ impl QuerySlot {
         self.work.head_distances =
             index.head_index().search(index.heads(), &query, &mut tools.scratch, &mut tools.nearest);
         let chosen = prune(&tools.nearest, &params);
+        self.work.lists = chosen.len() as u32; // CAST: at most `max_lists`
 
         self.places.clear();
         let (directory, layout) = (index.directory(), index.list_layout());
-        self.places.extend(chosen.iter().map(|&(_, list)| ListPlace::of(list, directory, &layout)));
+        self.places.extend(chosen.iter().map(|&near| ListPlace::of(near, directory, &layout)));
+        self.places.retain(|place| place.bytes > 0);
+        if let Some(model) = index.model() {
+            let (bound_at, errors) = params.rerank_rule();
+            self.candidates.reset(bound_at, errors);
+            if let Some(&(_, nearest)) = tools.nearest.first() {
+                tools.codes.prepare(&index, model, row, nearest, &mut self.code_query);
+            }
+            if index.resident_codes().is_some() {
+                self.scan_resident(&index, model, tools);
+                self.places.clear();
+            }
+        }
         // Lists lie in the order of their numbers.
         self.places.sort_unstable_by_key(|place| place.list);
-        self.work.lists = self.places.len() as u32; // CAST: at most `max_lists`
-        self.places.retain(|place| place.bytes > 0);
-        self.reads.clear();
-        plan(&self.places, &mut self.reads);
-        self.request(0, tag, out);
         self.running = Some(running);
+        plan(&self.places, |read| self.requests.push(Request::Lists(read)));
+        self.submit(0, &index.page_layout(), tag, out);
+        self.rerank_if_scanned(tools, tag, out);
     }
 
-    /// Appends the reads from number `first` on, as one round.
-    fn request(&mut self, first: usize, tag: u32, out: &mut Vec<Read>) {
-        for (number, read) in self.reads.iter().enumerate().skip(first) {
-            // A list too long for one read is refused by the reader, and counts as damaged.
-            let bytes = u32::try_from(read.bytes).unwrap_or(u32::MAX);
-            out.push(Read { file: 0, offset: read.offset, bytes, tag: tag_of(tag, number) });
-            self.work.pages += u32::try_from(read.pages()).unwrap_or(u32::MAX);
-            self.work.read_bytes += read.bytes;
+    /// Scans the chosen lists, nearest first, so that the bound is good early.
+    fn scan_resident(&mut self, index: &Index, model: &PlaneModel, tools: &mut Tools) {
+        let Some(codes) = index.resident_codes() else { return };
+        for place in &self.places {
+            let start = index.directory().first_position(place.list);
+            let positions = start..start + place.primaries;
+            let range = codes.range(positions.clone());
+            let first = (start - range.first) as usize;
+            let lanes = first..first + place.primaries as usize;
+            let blocks = Blocks { rows: range.rows, factors: range.factors, head_distance: place.distance };
+            let position = |lane: usize| range.first + lane as u32; // CAST: a position
+            tools.codes.scan(model, &self.code_query, blocks, lanes, position, &mut self.candidates);
+            self.work.vectors_scanned += u64::from(place.primaries);
         }
-        let count = self.reads.len() - first;
+    }
+
+    /// Appends the requests from number `first` on, as one round.
+    fn submit(&mut self, first: usize, layout: &PageLayout, tag: u32, out: &mut Vec<Read>) {
+        for (number, request) in self.requests.iter().enumerate().skip(first) {
+            let read = request.read(layout, tag_of(tag, number));
+            self.work.pages += pages_touched(&read);
+            self.work.read_bytes += u64::from(read.bytes);
+            out.push(read);
+        }
+        let count = self.requests.len() - first;
         self.reads_left += count;
-        self.work.reads += count as u32; // CAST: at most one per list
+        self.work.reads += count as u32; // CAST: at most one per list or page
         self.work.rounds += u32::from(count > 0);
     }
 
-    /// Takes in one read; what could not be merged into one is asked for again, list by list.
+    /// With all codes scanned: chooses the candidates whose exact distances are needed, and gets them.
+    fn rerank_if_scanned(&mut self, tools: &mut Tools, tag: u32, out: &mut Vec<Read>) {
+        let Some(running) = &self.running else { return };
+        let index = &tools.index;
+        if self.reads_left > 0 || self.reranking || index.model().is_none() {
+            return;
+        }
+        self.reranking = true;
+        let chosen = self.candidates.finish(running.job.params.rerank_max());
+        self.positions.clear();
+        self.positions.extend(chosen.iter().map(|candidate| candidate.position));
+        self.positions.sort_unstable();
+        self.positions.dedup();
+        self.work.reranked = self.positions.len() as u32; // CAST: at most `rerank_max`
+        if let Some(vectors) = index.resident_vectors() {
+            let query = Prepared { row: running.row(), inverse_norm: self.inverse_norm };
+            for &position in &self.positions {
+                tools.reranker.offer(vectors.record(position), query, &mut self.top);
+            }
+            return;
+        }
+        let (first, layout) = (self.requests.len(), index.page_layout());
+        plan_pages(&self.positions, &layout, |read| self.requests.push(Request::Pages(read)));
+        self.submit(first, &layout, tag, out);
+    }
+
+    /// Takes in one read; what could not be merged into one is asked for again, piece by piece.
     pub(crate) fn arrive(
         &mut self,
         tag: u64,
@@ -107,41 +201,97 @@ impl QuerySlot {
         tools: &mut Tools,
         out: &mut Vec<Read>,
     ) {
-        let Some(running) = &self.running else { unreachable!("a query waits for all of its reads") };
-        let read = self.reads[number_of(tag)];
         self.reads_left -= 1;
-        let places = &self.places[read.first..read.end];
-        match result {
-            Ok(bytes) => {
-                let query =
-                    Prepared { row: running.job.row(running.number), inverse_norm: self.inverse_norm };
-                for place in places {
-                    let from = (place.offset - read.offset) as usize; // CAST: inside a read
-                    let bytes = &bytes[from..from + place.bytes as usize]; // CAST: inside a read
-                    match tools.scanner.check(place, bytes) {
-                        Ok(()) => {
-                            tools.scanner.scan(place.count, bytes, query, &mut self.top);
-                            self.work.vectors_scanned += place.count as u64;
-                        }
-                        Err(reason) => {
-                            self.damaged += 1;
-                            tools.damage.add(place.list, place.offset, place.bytes, reason);
-                        }
-                    }
-                }
+        let layout = tools.index.page_layout();
+        let first = self.requests.len();
+        match (self.requests[number_of(tag)], result) {
+            (Request::Lists(read), Ok(bytes)) => self.scan_read(read, bytes, tools),
+            (Request::Pages(read), Ok(bytes)) => self.rerank_read(read, bytes, tools),
+            // One bad sector should cost one list or page.
+            (Request::Lists(read), Err(_)) if read.end - read.first > 1 => {
+                let singles = (read.first..read.end).map(|at| ListRead::single(&self.places, at));
+                self.requests.extend(singles.map(Request::Lists));
             }
-            Err(_) if places.len() > 1 => {
-                // One bad sector should cost one list.
-                let first = self.reads.len();
-                self.reads.extend((read.first..read.end).map(|at| ListRead::single(&self.places, at)));
-                self.request(first, slot_of(tag), out);
+            (Request::Pages(read), Err(_)) if read.pages > 1 => {
+                plan_pages_alone(&self.positions, read, &layout, &mut self.requests);
             }
-            Err(error) => {
-                for place in places {
+            (Request::Lists(read), Err(error)) => {
+                for place in &self.places[read.first..read.end] {
                     self.damaged += 1;
-                    let reason = DamageReason::Read(with_cause(error));
-                    tools.damage.add(place.list, place.offset, place.bytes, reason);
+                    let part = DamagedPart::List(place.list);
+                    tools.damage.add(part, place.offset, place.bytes, DamageReason::Read(with_cause(error)));
                 }
+            }
+            (Request::Pages(read), Err(error)) => {
+                self.damaged += 1;
+                let part = DamagedPart::Page(read.first_page);
+                let reason = DamageReason::Read(with_cause(error));
+                tools.damage.add(part, read.offset(&layout), read.bytes(&layout), reason);
+            }
+        }
+        if self.requests.len() > first {
+            self.submit(first, &layout, slot_of(tag), out);
+        }
+        self.rerank_if_scanned(tools, slot_of(tag), out);
+    }
+
+    /// Scans the lists of a read, each checked before.
+    fn scan_read(&mut self, read: ListRead, bytes: &[u8], tools: &mut Tools) {
+        let Some(running) = &self.running else { unreachable!("a query waits for all of its reads") };
+        let index = &tools.index;
+        for place in &self.places[read.first..read.end] {
+            let from = (place.offset - read.offset) as usize; // CAST: inside a read
+            let bytes = &bytes[from..from + place.bytes as usize]; // CAST: inside a read
+            if let Err(reason) = check(index.uuid(), place, bytes) {
+                self.damaged += 1;
+                tools.damage.add(DamagedPart::List(place.list), place.offset, place.bytes, reason);
+                continue;
+            }
+            self.work.vectors_scanned += place.count() as u64;
+            match (index.list_layout(), index.model(), &mut tools.scanner) {
+                (ListLayout::Coded(layout), Some(model), _) => {
+                    let list = layout.view(bytes, place.primaries, place.replicas);
+                    let start = index.directory().first_position(place.list);
+                    let position = |lane: usize| match lane.checked_sub(place.primaries as usize) {
+                        None => start + lane as u32, // CAST: a position
+                        Some(replica) => list.position(replica),
+                    };
+                    let blocks =
+                        Blocks { rows: list.rows, factors: list.factors, head_distance: place.distance };
+                    let lanes = 0..place.count();
+                    tools.codes.scan(model, &self.code_query, blocks, lanes, position, &mut self.candidates);
+                }
+                (_, _, Some(scanner)) => {
+                    let query = Prepared { row: running.row(), inverse_norm: self.inverse_norm };
+                    scanner.scan(place.count(), bytes, query, &mut self.top);
+                }
+                (_, _, None) => unreachable!("lists of exact vectors have a scanner"),
+            }
+        }
+    }
+
+    /// Compares the candidates in the pages of a read, each page checked before.
+    fn rerank_read(&mut self, read: PageRead, bytes: &[u8], tools: &mut Tools) {
+        let Some(running) = &self.running else { unreachable!("a query waits for all of its reads") };
+        let (index, layout) = (&tools.index, tools.index.page_layout());
+        let query = Prepared { row: running.row(), inverse_norm: self.inverse_norm };
+        let page_bytes = layout.page_bytes();
+        for positions in
+            self.positions[read.first..read.end].chunk_by(|&a, &b| layout.place(a).0 == layout.place(b).0)
+        {
+            let number = layout.place(positions[0]).0;
+            let at = (number - read.first_page) as usize * page_bytes; // CAST: inside a read
+            let page = &bytes[at..at + page_bytes];
+            if let Err((found, expected)) = layout.check_page(index.uuid(), number, page) {
+                self.damaged += 1;
+                let reason = DamageReason::Hash { found: found.into(), expected: expected.into() };
+                let offset = read.offset(&layout) + at as u64;
+                tools.damage.add(DamagedPart::Page(number), offset, page_bytes as u64, reason);
+                continue;
+            }
+            for &position in positions {
+                let record = layout.record(page, layout.place(position).1);
+                tools.reranker.offer(record, query, &mut self.top);
             }
         }
     }
@@ -159,6 +309,17 @@ impl QuerySlot {
         let answer = Answer { neighbours, work: self.work, latency_us, damaged: self.damaged };
         running.job.finish(running.number, answer);
         true
+    }
+}
+
+/// Requests for each page of `read` that holds positions.
+fn plan_pages_alone(positions: &[u32], read: PageRead, layout: &PageLayout, out: &mut Vec<Request>) {
+    let mut first = read.first;
+    let same_page = |&a: &u32, &b: &u32| layout.place(a).0 == layout.place(b).0;
+    for of_page in positions[read.first..read.end].chunk_by(same_page) {
+        let end = first + of_page.len();
+        out.push(Request::Pages(PageRead { first_page: layout.place(of_page[0]).0, pages: 1, first, end }));
+        first = end;
     }
 }
 

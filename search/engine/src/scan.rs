@@ -1,4 +1,4 @@
-//! One list that has arrived: checked, then compared with the query.
+//! One list that has arrived: checked, and where it holds exact vectors compared with the query.
 use spandrel_index::format::{FullLayout, list_hash};
 use spandrel_index::kernels::{Operation, PairKernel};
 use spandrel_index::{Index, Metric};
@@ -18,34 +18,41 @@ pub(crate) struct Prepared<'a> {
     pub(crate) inverse_norm: f32,
 }
 
+impl Prepared<'_> {
+    /// `1 - cos` from the inner product with a vector and one over its length.
+    pub(crate) fn cosine_score(&self, product: f32, inverse_norm: f32) -> f32 {
+        let cosine = product * self.inverse_norm * inverse_norm;
+        // Rounding may pass 1; a NaN stays one.
+        if cosine > 1.0 { 0.0 } else { 1.0 - cosine }
+    }
+}
+
+/// Whether `bytes` are those written for the list; nothing else may be done with them before.
+pub(crate) fn check(uuid: u128, place: &ListPlace, bytes: &[u8]) -> Result<(), DamageReason> {
+    let found = list_hash(uuid, place.list, bytes);
+    if found == place.hash { Ok(()) } else { Err(DamageReason::Hash { found, expected: place.hash }) }
+}
+
 /// Compares lists of one index with queries. One per worker.
 pub(crate) struct Scanner {
     kernel: PairKernel,
     layout: FullLayout,
     metric: Metric,
-    uuid: u128,
     scores: [f32; BLOCK_ROWS],
 }
 
 impl Scanner {
-    pub(crate) fn new(index: &Index) -> Scanner {
+    pub(crate) fn new(index: &Index, layout: FullLayout) -> Scanner {
         let operation = match index.metric() {
             Metric::L2 => Operation::SquaredL2,
             Metric::InnerProduct | Metric::Cosine => Operation::InnerProduct,
         };
         Scanner {
             kernel: PairKernel::new(operation, index.dtype(), index.dim()),
-            layout: index.list_layout(),
+            layout,
             metric: index.metric(),
-            uuid: index.uuid(),
             scores: [0.0; BLOCK_ROWS],
         }
-    }
-
-    /// Whether `bytes` are those written for the list; nothing else may be done with them before.
-    pub(crate) fn check(&self, place: &ListPlace, bytes: &[u8]) -> Result<(), DamageReason> {
-        let found = list_hash(self.uuid, place.list, bytes);
-        if found == place.hash { Ok(()) } else { Err(DamageReason::Hash { found, expected: place.hash }) }
     }
 
     /// Offers every vector of a list of `count` entries that passed its check.
@@ -61,9 +68,7 @@ impl Scanner {
                 Metric::InnerProduct => scores.iter_mut().for_each(|s| *s = -*s),
                 Metric::Cosine => {
                     for (at, score) in scores.iter_mut().enumerate() {
-                        let cosine = *score * query.inverse_norm * list.inverse_norm(first + at);
-                        // Rounding may pass 1; a NaN stays one.
-                        *score = if cosine > 1.0 { 0.0 } else { 1.0 - cosine };
+                        *score = query.cosine_score(*score, list.inverse_norm(first + at));
                     }
                 }
             }

@@ -4,14 +4,12 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, TryRecvError};
 use spandrel_index::Index;
-use spandrel_index::heads::Scratch;
 use spandrel_io::{Completion, Read, ReadError, Reader};
 
 use crate::SearchError;
 use crate::damage::DamageLog;
 use crate::job::Job;
 use crate::query::{QuerySlot, Running, Tools, slot_of};
-use crate::scan::Scanner;
 
 /// While the reads of one query are out, another probes or scans; with nothing to do the thread sleeps.
 pub(crate) struct Worker {
@@ -28,7 +26,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// The reader has the lists' file as its file 0.
+    /// The reader has the files of lists and vectors in their slots.
     pub(crate) fn new(
         index: Arc<Index>,
         reader: Box<dyn Reader>,
@@ -36,9 +34,8 @@ impl Worker {
         damage: Arc<DamageLog>,
         in_flight: u32,
     ) -> Worker {
-        let scanner = Scanner::new(&index);
         Worker {
-            tools: Tools { index, scanner, scratch: Scratch::new(), nearest: Vec::new(), damage },
+            tools: Tools::new(index, damage),
             reader,
             jobs,
             current: None,

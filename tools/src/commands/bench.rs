@@ -5,8 +5,8 @@ use clap::Args;
 use spandrel_datasets::Truth;
 use spandrel_io::disk::{DiskParams, DiskReport, measure_folder};
 
-use super::measure::{Examples, Sweep, cross, json, measure};
-use super::search::{IoArgs, open_index, open_queries, read_queries};
+use super::measure::{Examples, Pruning, Sweep, cross, json, measure};
+use super::search::{IoArgs, PlaceArgs, open_index, open_queries, read_queries};
 use crate::figures::{Align, Machine, OperatingPoint, Point, TextTable, points_table, units};
 use crate::report::{Comparison, page};
 use crate::values::parse_epsilon;
@@ -43,6 +43,15 @@ pub struct BenchArgs {
     /// Most lists read.
     #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     pub max_lists: Vec<u32>,
+    /// Vectors compared exactly after their codes were scanned, best estimates first.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    pub rerank: Vec<u32>,
+    /// Compare exactly each vector whose estimate, less so many of its standard errors, is among the k best estimates.
+    #[arg(long, value_name = "E,E", value_delimiter = ',', conflicts_with = "rerank", value_parser = parse_epsilon)]
+    pub rerank_errors: Vec<f32>,
+    /// Where codes and vectors are.
+    #[command(flatten)]
+    pub places: PlaceArgs,
     /// How lists are read.
     #[command(flatten)]
     pub io: IoArgs,
@@ -67,7 +76,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     let (Some(index), Some(queries), Some(truth)) = (&args.index, &args.queries, &args.truth) else {
         return disk(args, session);
     };
-    let index = open_index(index)?;
+    let index = open_index(index, &args.places)?;
     let queries = read_queries(&open_queries(&index, queries)?)?;
     let truth = Truth::open(truth)?;
     let folder = index.dir().file_name().unwrap_or(index.dir().as_os_str()).to_string_lossy().into_owned();
@@ -76,7 +85,12 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         k: args.k as usize, // CAST: widening
         threads: args.threads.into(),
         in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
-        params: cross(&args.epsilon, &args.max_lists),
+        params: cross(&Pruning {
+            epsilon: args.epsilon.clone(),
+            max_lists: args.max_lists.clone(),
+            rerank: args.rerank.clone(),
+            rerank_errors: args.rerank_errors.clone(),
+        }),
         io: args.io.io,
         direct: args.io.direct,
         seconds: args.seconds.into(),
@@ -102,13 +116,16 @@ pub(super) fn text(points: &[OperatingPoint]) -> String {
     // CAST: shown to three digits
     let size = |bytes: u64| units::bytes(bytes as f64);
     format!(
-        "{}\n{}\nk {}, {} threads, {}, {} reads\nmemory {} (process {} anonymous), on disk {}\n\n{}",
+        "{}\n{}\nk {}, {} threads, {}, {} reads, codes {} in {}, vectors in {}\nmemory {} (process {} anonymous), on disk {}\n\n{}",
         first.index,
         first.machine,
         first.k,
         first.threads,
         first.io,
         if first.direct { "direct" } else { "page cache" },
+        first.code,
+        first.codes,
+        first.vectors,
         size(first.memory_bytes),
         size(first.rss_anon_bytes),
         size(first.index_bytes),

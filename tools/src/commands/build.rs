@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
-use spandrel_builder::{BuildConfig, BuildReport, Input, Params, Plan, Progress, build};
+use spandrel_builder::{BuildConfig, BuildReport, Input, Params, Plan, Progress, VectorShape, build};
 use spandrel_datasets::{IdFile, VectorFile};
 use spandrel_index::Metric;
 
@@ -56,7 +56,7 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
         scratch: args.scratch.clone(),
         resume: args.resume,
         replace: args.replace,
-        ..args.shape.config(args.metric, args.out.clone())
+        ..args.shape.config(VectorShape::of(&base, args.metric), args.out.clone())
     };
     let plan = plan_text(&Plan::new(&Params::check(&config, input)?));
     if args.dry_run {

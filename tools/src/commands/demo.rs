@@ -3,15 +3,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use spandrel_builder::Input;
+use spandrel_builder::{Input, VectorShape};
 use spandrel_datasets::{
     GenerateParams, Kind, Truth, TruthParams, VectorFile, Watch, compute_truth, generate,
 };
 use spandrel_index::{Metric, VectorSource as _, verify};
 
 use super::build::{build_watched, report_text};
-use super::measure::{Examples, Sweep, cross, json, measure};
-use super::search::{IoArgs, open_index, open_queries, read_queries};
+use super::measure::{Examples, Pruning, Sweep, cross, json, measure};
+use super::search::{IoArgs, PlaceArgs, open_index, open_queries, read_queries};
 use super::shape::{ShapeArgs, threads_default};
 use super::{bench, verify as verify_command};
 use crate::figures::{OperatingPoint, Point, units};
@@ -137,7 +137,7 @@ impl Demo<'_> {
         self.step("Building the index")?;
         let out = self.path("index");
         let base = VectorFile::open(base)?;
-        let mut config = self.args.shape.config(self.args.metric, out.clone());
+        let mut config = self.args.shape.config(VectorShape::of(&base, self.args.metric), out.clone());
         // The demo's own folder: an earlier demo gives way.
         config.replace = true;
         let report = build_watched(Input { vectors: &base, ids: None }, &config, self.session)?;
@@ -157,7 +157,7 @@ impl Demo<'_> {
 
     fn search(&mut self, index: &Path, queries: &Path, truth: &Truth) -> anyhow::Result<Vec<OperatingPoint>> {
         self.step("Searching, from quick to thorough")?;
-        let index = open_index(index)?;
+        let index = open_index(index, &PlaceArgs::default())?;
         let queries = read_queries(&open_queries(&index, queries)?)?;
         let most = index.lists();
         let mut max_lists: Vec<u32> = MAX_LISTS.into_iter().map(|lists| lists.min(most)).collect();
@@ -167,7 +167,7 @@ impl Demo<'_> {
             k: K.min(truth.k),
             threads: self.threads,
             in_flight: vec![4],
-            params: cross(&[], &max_lists),
+            params: cross(&Pruning { max_lists, ..Pruning::default() }),
             io: self.args.io.io,
             direct: self.args.io.direct,
             seconds: 1.0,

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde::Deserialize;
 use spandrel_datasets::{Rows, Truth};
-use spandrel_engine::{Answer, Engine, EngineConfig, SearchParams, recall};
+use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchParams, recall};
+use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, VectorSource as _};
 use spandrel_io::{BackendChoice, Direct};
 
@@ -36,16 +37,28 @@ pub(super) struct Examples<'a> {
     pub(super) truth: &'a Truth,
 }
 
-/// The cross product of two lists of values, or the index's own pruning where both are empty.
-pub(super) fn cross(epsilons: &[f32], max_lists: &[u32]) -> Vec<PointParams> {
-    let some_or_none = |given: usize| if given == 0 { 1 } else { given };
+/// Values to be measured; an empty list leaves a setting to the index.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pruning {
+    pub(super) epsilon: Vec<f32>,
+    pub(super) max_lists: Vec<u32>,
+    pub(super) rerank: Vec<u32>,
+    pub(super) rerank_errors: Vec<f32>,
+}
+
+/// Every combination of the values; one point that leaves all to the index where there are none.
+pub(super) fn cross(values: &Pruning) -> Vec<PointParams> {
+    fn or_none<T: Copy>(values: &[T]) -> Vec<Option<T>> {
+        if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
+    }
     let mut params = Vec::new();
-    for e in 0..some_or_none(epsilons.len()) {
-        for m in 0..some_or_none(max_lists.len()) {
-            params.push(PointParams {
-                epsilon: epsilons.get(e).copied(),
-                max_lists: max_lists.get(m).copied(),
-            });
+    for epsilon in or_none(&values.epsilon) {
+        for max_lists in or_none(&values.max_lists) {
+            for rerank in or_none(&values.rerank) {
+                for rerank_errors in or_none(&values.rerank_errors) {
+                    params.push(PointParams { epsilon, max_lists, rerank, rerank_errors });
+                }
+            }
         }
     }
     params
@@ -81,7 +94,12 @@ pub(super) fn measure(
         let engine = open_engine(index, config, session)?;
         for params in &sweep.params {
             meter.phase(&format!("searching, {in_flight} in flight{}", words(params)), "queries");
-            let search = SearchParams { k: sweep.k, epsilon: params.epsilon, max_lists: params.max_lists };
+            let search = SearchParams {
+                k: sweep.k,
+                epsilon: params.epsilon,
+                max_lists: params.max_lists,
+                rerank: params.rerank.map(Rerank::Count).or(params.rerank_errors.map(Rerank::Errors)),
+            };
             let run =
                 run(&engine, examples.queries, &search, sweep.seconds, session, |done| meter.set(done, 0))?;
             let point = point(&engine, examples, sweep, in_flight, &search, run)?;
@@ -96,7 +114,9 @@ pub(super) fn measure(
 fn words(params: &PointParams) -> String {
     let epsilon = params.epsilon.map(|e| format!(", epsilon {e}")).unwrap_or_default();
     let max_lists = params.max_lists.map(|m| format!(", {m} lists")).unwrap_or_default();
-    epsilon + &max_lists
+    let rerank = params.rerank.map(|n| format!(", {n} reranked")).unwrap_or_default();
+    let errors = params.rerank_errors.map(|e| format!(", {e} errors")).unwrap_or_default();
+    epsilon + &max_lists + &rerank + &errors
 }
 
 /// What passes over all queries gave.
@@ -166,7 +186,21 @@ fn point(
         label: sweep.label.clone(),
         index: index.dir().display().to_string(),
         machine: Machine::detect().to_string(),
-        params: PointParams { epsilon: resolved.epsilon(), max_lists: Some(resolved.max_lists()) },
+        code: index.code().to_string(),
+        codes: index.codes_tier().to_string(),
+        vectors: index.vectors_tier().to_string(),
+        params: PointParams {
+            epsilon: resolved.epsilon(),
+            max_lists: Some(resolved.max_lists()),
+            rerank: match resolved.rerank() {
+                Rerank::Count(count) if index.code() != CodeSpec::Full => Some(count),
+                _ => None,
+            },
+            rerank_errors: match resolved.rerank() {
+                Rerank::Errors(errors) if index.code() != CodeSpec::Full => Some(errors),
+                _ => None,
+            },
+        },
         k: sweep.k,
         threads: sweep.threads,
         in_flight,
@@ -185,6 +219,7 @@ fn point(
         rounds: mean(|a| a.work.rounds.into()),
         read_bytes: mean(|a| a.work.read_bytes as f64), // CAST: exact to 2^53
         vectors_scanned: mean(|a| a.work.vectors_scanned as f64), // CAST: as above
+        reranked: mean(|a| a.work.reranked.into()),
         head_distances: mean(|a| a.work.head_distances.into()),
         memory_bytes: index.memory().total() as u64, // CAST: widening
         rss_anon_bytes: run.rss_anon_bytes,
@@ -232,11 +267,13 @@ mod tests {
 
     #[test]
     fn values_are_crossed() {
-        let point = |epsilon, max_lists| PointParams { epsilon, max_lists };
-        assert_eq!(cross(&[], &[]), [point(None, None)]);
-        assert_eq!(cross(&[], &[8, 16]), [point(None, Some(8)), point(None, Some(16))]);
-        assert_eq!(cross(&[0.5], &[]), [point(Some(0.5), None)]);
-        assert_eq!(cross(&[0.5, 1.0], &[8, 16]).len(), 4);
+        let none = Pruning::default();
+        assert_eq!(cross(&none), [PointParams::default()]);
+        let lists = Pruning { max_lists: vec![8, 16], ..none.clone() };
+        let point = |max_lists| PointParams { max_lists: Some(max_lists), ..PointParams::default() };
+        assert_eq!(cross(&lists), [point(8), point(16)]);
+        let all = Pruning { epsilon: vec![0.5, 1.0], rerank: vec![10, 20, 30], ..lists };
+        assert_eq!(cross(&all).len(), 12);
     }
 
     #[test]

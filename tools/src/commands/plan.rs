@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spandrel_builder::{Input, Params, Plan};
+use spandrel_builder::{Input, Params, Plan, VectorShape};
 use spandrel_index::{DType, Metric, SourceError, VectorSource};
 
 use super::shape::{ShapeArgs, plan_text};
@@ -61,7 +61,7 @@ impl VectorSource for Imagined {
 
 pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     let source = Imagined { vectors: args.vectors, dim: args.dim, dtype: args.dtype };
-    let config = args.shape.config(args.metric, PathBuf::new());
+    let config = args.shape.config(VectorShape::of(&source, args.metric), PathBuf::new());
     let plan = Plan::new(&Params::check(&config, Input { vectors: &source, ids: None })?);
     session.print(&plan_text(&plan))?;
     if plan.memory_needed > plan.memory_allowed {

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use spandrel_datasets::Truth;
-use spandrel_engine::{Answer, Engine, EngineConfig, SearchParams};
+use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchParams};
 use spandrel_index::VectorSource as _;
 
-use super::search::{IoArgs, open_engine, open_index, open_queries, refuse_damage};
+use super::search::{IoArgs, PlaceArgs, open_engine, open_index, open_queries, refuse_damage};
 use super::shape::threads_default;
 use crate::values::parse_epsilon;
 use crate::{Advised, Session, UsageError, write_file};
@@ -33,6 +33,13 @@ pub struct QueryArgs {
     /// Most lists read [default: the index's own].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_lists: Option<u32>,
+    /// Vectors compared exactly after their codes were scanned, best estimates first [default: as many as their errors
+    /// ask for].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rerank: Option<u32>,
+    /// Where codes and vectors are.
+    #[command(flatten)]
+    pub places: PlaceArgs,
     /// Threads to use [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -69,7 +76,7 @@ const BATCH: u64 = 10_000;
 
 pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     let form = Form::of(args.out.as_deref())?;
-    let index = open_index(&args.index)?;
+    let index = open_index(&args.index, &args.places)?;
     let queries = open_queries(&index, &args.queries)?;
     let config = EngineConfig {
         threads: args.threads.map_or_else(threads_default, usize::from),
@@ -78,7 +85,12 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         ..EngineConfig::default()
     };
     let k = args.k as usize; // CAST: widening
-    let params = SearchParams { k, epsilon: args.epsilon, max_lists: args.max_lists };
+    let params = SearchParams {
+        k,
+        epsilon: args.epsilon,
+        max_lists: args.max_lists,
+        rerank: args.rerank.map(Rerank::Count),
+    };
     params.resolve(&index)?;
     let engine = open_engine(&index, config, session)?;
     let meter = session.meter();

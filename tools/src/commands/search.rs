@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use spandrel_datasets::{Rows, VectorFile};
 use spandrel_engine::{Engine, EngineConfig};
-use spandrel_index::{Index, VectorSource as _};
+use spandrel_index::{Index, OpenOptions, Tier, VectorSource as _};
 use spandrel_io::{BackendChoice, Direct};
 
 use crate::{Advised, Session};
@@ -21,9 +21,21 @@ pub struct IoArgs {
     pub direct: Direct,
 }
 
+/// Where parts of an index are kept while it is searched.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct PlaceArgs {
+    /// Where codes are: memory or ssd [default: what the index was built for].
+    #[arg(long, value_name = "memory|ssd")]
+    pub codes: Option<Tier>,
+    /// Where the vectors that are compared exactly are: ssd or memory [default: ssd].
+    #[arg(long, value_name = "ssd|memory")]
+    pub vectors: Option<Tier>,
+}
+
 /// Opens an index for search.
-pub(super) fn open_index(dir: &Path) -> anyhow::Result<Arc<Index>> {
-    Ok(Arc::new(Index::open(dir)?))
+pub(super) fn open_index(dir: &Path, places: &PlaceArgs) -> anyhow::Result<Arc<Index>> {
+    let options = OpenOptions { codes: places.codes, vectors: places.vectors };
+    Ok(Arc::new(Index::open_with(dir, options)?))
 }
 
 /// Starts an engine, and tells if it reads in a slower way than might be expected.
@@ -67,13 +79,14 @@ pub(super) fn read_queries(queries: &VectorFile) -> anyhow::Result<Rows> {
     Ok(Rows::read(queries)?)
 }
 
-/// Fails if lists had to be left out: the answers are not whole.
+/// Fails if lists or pages had to be left out: the answers are not whole.
 pub(super) fn refuse_damage(engine: &Engine, incomplete: usize) -> anyhow::Result<()> {
     if incomplete == 0 {
         return Ok(());
     }
     let damage = engine.damage();
-    let mut message = format!("{incomplete} answers are not whole: {} lists are damaged", damage.len());
+    let mut message =
+        format!("{incomplete} answers are not whole: {} lists or pages are damaged", damage.len());
     if let Some(first) = damage.first() {
         message += &format!(", the first: {first}");
     }

@@ -6,11 +6,12 @@ use std::thread::available_parallelism;
 use clap::Args;
 use spandrel_builder::cluster::HeadKind;
 use spandrel_builder::filing::ReplicaRule;
-use spandrel_builder::{BuildConfig, LIST_SIZE_DEFAULT, ListCount, Plan};
-use spandrel_index::Metric;
+use spandrel_builder::{BuildConfig, Choice, ListCount, Plan, VectorShape};
+use spandrel_index::Tier;
+use spandrel_index::codes::CodeSpec;
 
 use crate::figures::{Machine, units};
-use crate::values::ByteSize;
+use crate::values::{ByteSize, SearchMemory};
 
 /// Memory a build may use where nothing else is said, on a machine that has twice as much.
 const MEMORY_DEFAULT: u64 = 8 << 30;
@@ -21,21 +22,29 @@ pub struct ShapeArgs {
     /// Lists to form; lists that come out too long are split.
     #[arg(long, value_name = "N", conflicts_with = "list_size", value_parser = clap::value_parser!(u64).range(1..))]
     pub lists: Option<u64>,
-    /// Vectors per list, replicas not counted [default: 32].
+    /// Vectors per list, replicas not counted [default: 116, or 32 for --code full].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub list_size: Option<u32>,
-    /// Rule by which vectors are filed under further lists: none, rng, soar or air.
-    #[arg(long, value_name = "none|rng|soar|air", default_value_t = REPLICAS_DEFAULT)]
-    pub replicas: ReplicaRule,
+    /// Rule by which vectors are filed under further lists: none, rng, soar or air [default: none, or soar for --code
+    /// full].
+    #[arg(long, value_name = "none|rng|soar|air")]
+    pub replicas: Option<ReplicaRule>,
     /// Most copies of a vector, the first included.
     #[arg(long, value_name = "N", default_value_t = COPIES_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub max_replicas: u32,
     /// What stands for a list in memory: the mean of its vectors, or the vector nearest to it.
     #[arg(long, value_name = "means|vectors", default_value_t = HeadKind::Means)]
     pub heads: HeadKind,
-    /// What lists hold: full, the exact vectors.
-    #[arg(long, value_name = "full", default_value = "full", value_parser = ["full"])]
-    pub code: String,
+    /// What lists hold: full, the exact vectors; rabitq:B, B bits a dimension; axes:BYTES, bits allotted to principal
+    /// axes; binary, signs [default: the best that fits --search-memory].
+    #[arg(long, value_name = "full|rabitq:B|axes:BYTES|binary")]
+    pub code: Option<CodeSpec>,
+    /// Where codes are while searching: memory or ssd [default: memory where they fit --search-memory].
+    #[arg(long, value_name = "memory|ssd")]
+    pub codes: Option<Tier>,
+    /// Memory for searching, in all, such as 32GiB, or for each vector, such as 40B.
+    #[arg(long, value_name = "SIZE|NB", default_value = "40B", conflicts_with = "code")]
+    pub search_memory: SearchMemory,
     /// Memory the build may use, such as 8GiB or 512MiB [default: 8GiB, or half of the machine's if that is less].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<ByteSize>,
@@ -47,23 +56,28 @@ pub struct ShapeArgs {
     pub seed: u64,
 }
 
-/// The rule that reads least for the same recall on the sets measured.
-pub(super) const REPLICAS_DEFAULT: ReplicaRule = ReplicaRule::Soar;
 const COPIES_DEFAULT: u32 = spandrel_builder::COPIES_DEFAULT;
 
 impl ShapeArgs {
     /// What these flags ask of the builder; nothing is resumed or replaced.
-    pub(super) fn config(&self, metric: Metric, out: PathBuf) -> BuildConfig {
+    pub(super) fn config(&self, shape: VectorShape, out: PathBuf) -> BuildConfig {
+        let choice = match self.code {
+            Some(CodeSpec::Full) => Choice::of(shape, CodeSpec::Full, Tier::Ssd),
+            Some(code) => Choice::of(shape, code, Tier::Memory),
+            None => Choice::for_memory(shape, self.search_memory.per_vector(shape.vectors)),
+        };
         BuildConfig {
-            metric,
+            metric: shape.metric,
             out,
             lists: match (self.lists, self.list_size) {
                 (Some(lists), _) => ListCount::Lists(lists),
-                (None, size) => ListCount::Size(size.unwrap_or(LIST_SIZE_DEFAULT)),
+                (None, size) => ListCount::Size(size.unwrap_or(choice.list_size)),
             },
-            replicas: self.replicas,
+            replicas: self.replicas.unwrap_or(choice.replicas),
             max_replicas: self.max_replicas,
             heads: self.heads,
+            code: choice.code,
+            codes: self.codes.unwrap_or(choice.codes),
             memory_bytes: self.memory.map_or_else(memory_default, |size| size.0),
             threads: self.threads.map_or_else(threads_default, usize::from),
             seed: self.seed,
@@ -94,6 +108,7 @@ pub(super) fn plan_text(plan: &Plan) -> String {
     let lines = [
         ("vectors", units::count(plan.vectors)),
         ("lists", units::count(plan.lists)),
+        ("code", format!("{}, searched from {}", plan.code, plan.codes)),
         ("copies", format!("{:.2} of each vector", plan.copies)),
         (
             "build memory",

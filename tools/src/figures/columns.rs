@@ -15,11 +15,13 @@ pub struct Column {
 }
 
 /// Every column, in the order shown.
-pub const COLUMNS: [Column; 17] = [
+pub const COLUMNS: [Column; 18] = [
     Column {
         head: "settings",
         about: "How the search was set. epsilon: a list is read if its head is at most 1 + epsilon times as far \
-                from the query as the nearest head; max_lists: the most lists read.",
+                from the query as the nearest head; max_lists: the most lists read; rerank: vectors compared exactly after their \
+                codes were scanned; rerank_errors: those whose estimate, less so many standard errors, is among the \
+                k best.",
         cell: |p| Some(p.settings()).filter(|s| !s.is_empty()),
     },
     Column {
@@ -71,8 +73,13 @@ pub const COLUMNS: [Column; 17] = [
     Column { head: "lists", about: "Lists read per query.", cell: |p| p.lists.map(units::three_digits) },
     Column {
         head: "vectors",
-        about: "Vectors per query whose distance was computed.",
+        about: "Vectors per query whose distance was computed, or estimated from a code.",
         cell: |p| p.vectors_scanned.map(units::three_digits),
+    },
+    Column {
+        head: "reranked",
+        about: "Vectors per query compared exactly after their codes were scanned.",
+        cell: |p| p.reranked.map(units::three_digits),
     },
     Column {
         head: "head dist",

@@ -9,6 +9,12 @@ pub struct PointParams {
     pub epsilon: Option<f32>,
     /// Most lists read.
     pub max_lists: Option<u32>,
+    /// Vectors compared exactly after their codes were scanned.
+    #[serde(default)]
+    pub rerank: Option<u32>,
+    /// Standard errors by which estimates may be too large.
+    #[serde(default)]
+    pub rerank_errors: Option<f32>,
 }
 
 /// One object of `spandrel bench --json`. Counts are means per query.
@@ -20,6 +26,15 @@ pub struct OperatingPoint {
     pub index: String,
     /// The machine, in words.
     pub machine: String,
+    /// What lists hold.
+    #[serde(default)]
+    pub code: String,
+    /// Where codes were: `memory` or `ssd`.
+    #[serde(default)]
+    pub codes: String,
+    /// Where vectors were.
+    #[serde(default)]
+    pub vectors: String,
     /// How lists were chosen.
     pub params: PointParams,
     /// Neighbours asked for.
@@ -56,8 +71,11 @@ pub struct OperatingPoint {
     pub rounds: f64,
     /// Bytes read.
     pub read_bytes: f64,
-    /// Vectors whose distance was computed.
+    /// Vectors whose distance was computed, or estimated from a code.
     pub vectors_scanned: f64,
+    /// Vectors compared exactly after their codes were scanned.
+    #[serde(default)]
+    pub reranked: f64,
     /// Distances to heads computed.
     pub head_distances: f64,
     /// Bytes the open index accounts for in memory.
@@ -101,6 +119,7 @@ pub struct Point {
     pub rounds: Option<f64>,
     pub read_bytes: Option<f64>,
     pub vectors_scanned: Option<f64>,
+    pub reranked: Option<f64>,
     pub head_distances: Option<f64>,
     pub memory_bytes: Option<f64>,
     pub rss_anon_bytes: Option<f64>,
@@ -152,6 +171,12 @@ impl From<&OperatingPoint> for Point {
         if let Some(max_lists) = p.params.max_lists {
             params.insert("max_lists".to_owned(), max_lists.into());
         }
+        if let Some(count) = p.params.rerank {
+            params.insert("rerank".to_owned(), count.into());
+        }
+        if let Some(errors) = p.params.rerank_errors {
+            params.insert("rerank_errors".to_owned(), errors.to_string().parse::<f64>().ok().into());
+        }
         Point {
             peer: None,
             label: text(&p.label),
@@ -177,6 +202,7 @@ impl From<&OperatingPoint> for Point {
             rounds: Some(p.rounds),
             read_bytes: Some(p.read_bytes),
             vectors_scanned: Some(p.vectors_scanned),
+            reranked: Some(p.reranked).filter(|count| *count > 0.0),
             head_distances: Some(p.head_distances),
             memory_bytes: float(p.memory_bytes),
             rss_anon_bytes: float(p.rss_anon_bytes),
@@ -196,7 +222,15 @@ pub(crate) mod tests {
             label: "ours".to_owned(),
             index: "index".to_owned(),
             machine: "a machine".to_owned(),
-            params: PointParams { epsilon: Some(0.2), max_lists: Some(64) },
+            code: "axes:32".to_owned(),
+            codes: "memory".to_owned(),
+            vectors: "ssd".to_owned(),
+            params: PointParams {
+                epsilon: Some(0.2),
+                max_lists: Some(64),
+                rerank: None,
+                rerank_errors: Some(1.5),
+            },
             k: 10,
             threads: 2,
             in_flight: 4,
@@ -215,6 +249,7 @@ pub(crate) mod tests {
             rounds: 1.0,
             read_bytes: 375_000.0,
             vectors_scanned: 2330.0,
+            reranked: 20.0,
             head_distances: 900.0,
             memory_bytes: 34_000_000,
             rss_anon_bytes: 40_000_000,
@@ -230,7 +265,7 @@ pub(crate) mod tests {
         assert_eq!(serde_json::from_str::<Vec<OperatingPoint>>(&text).unwrap(), std::slice::from_ref(&point));
         let loose: Vec<Point> = serde_json::from_str(&text).unwrap();
         assert_eq!(loose, [Point::from(&point)]);
-        assert_eq!(loose[0].settings(), "epsilon=0.2 max_lists=64");
+        assert_eq!(loose[0].settings(), "epsilon=0.2 max_lists=64 rerank_errors=1.5");
     }
 
     #[test]
@@ -256,6 +291,7 @@ pub(crate) mod tests {
             "rounds",
             "read_bytes",
             "vectors_scanned",
+            "reranked",
             "head_distances",
             "memory_bytes",
             "rss_anon_bytes",

@@ -1,8 +1,10 @@
 //! Values of flags that the argument parser does not know by itself.
 mod range;
 mod ratio;
+mod search_memory;
 mod size;
 
 pub use range::{BadRowRange, RowRange};
 pub use ratio::{BadEpsilon, parse_epsilon};
+pub use search_memory::SearchMemory;
 pub use size::{BadSize, ByteSize};

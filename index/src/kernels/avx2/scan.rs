@@ -3,7 +3,9 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::scan::{ADD_AT, BLOCK_VECTORS, FACTOR_BYTES, MUL_AT, ROW_BYTES, ScanJob, ScanTerms, wide};
+use crate::kernels::scan::{
+    ADD_AT, BLOCK_VECTORS, FACTOR_BYTES, MUL_AT, ROW_BYTES, ScanJob, ScanTerms, wide,
+};
 
 /// See [`ScanFn`](crate::kernels::scan::ScanFn).
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -3,7 +3,9 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::scan::{ADD_AT, BLOCK_VECTORS, FACTOR_BYTES, MUL_AT, ROW_BYTES, ScanJob, ScanTerms, wide};
+use crate::kernels::scan::{
+    ADD_AT, BLOCK_VECTORS, FACTOR_BYTES, MUL_AT, ROW_BYTES, ScanJob, ScanTerms, wide,
+};
 
 /// Sums of products in two chains, since one would wait for itself.
 type Sums = [__m512i; 2];

@@ -3,7 +3,9 @@
 
 use std::arch::aarch64::*;
 
-use crate::kernels::scan::{ADD_AT, BLOCK_VECTORS, FACTOR_BYTES, MUL_AT, ROW_BYTES, ScanJob, ScanTerms, wide};
+use crate::kernels::scan::{
+    ADD_AT, BLOCK_VECTORS, FACTOR_BYTES, MUL_AT, ROW_BYTES, ScanJob, ScanTerms, wide,
+};
 
 /// Registers of four vectors in a row.
 const QUARTERS: usize = 4;

@@ -1,0 +1,76 @@
+//! The bytes of a list as stored.
+use spandrel_index::codes::{CodeBlocks, Encoder, PlaneModel};
+use spandrel_index::format::ListLayout;
+use spandrel_index::{HeadSpace, Metric, for_each_element, inverse_norm};
+
+use super::RecordLayout;
+use super::list::FormedList;
+use crate::config::Params;
+
+/// Encodes lists one after the other; each thread has its own.
+pub(super) struct ListEncoder<'a> {
+    params: &'a Params,
+    space: HeadSpace,
+    layout: ListLayout,
+    encoder: Option<Encoder<'a>>,
+    rows: Vec<f32>,
+    head: Vec<f32>,
+    blocks: CodeBlocks,
+}
+
+impl<'a> ListEncoder<'a> {
+    /// `model` is that of a coded layout.
+    pub(super) fn new(
+        params: &'a Params,
+        space: HeadSpace,
+        layout: ListLayout,
+        model: Option<&'a PlaneModel>,
+    ) -> ListEncoder<'a> {
+        ListEncoder {
+            params,
+            space,
+            layout,
+            encoder: model.map(Encoder::new),
+            rows: Vec::new(),
+            head: Vec::new(),
+            blocks: CodeBlocks::default(),
+        }
+    }
+
+    /// The list's entries out of the records of its group, primaries first.
+    pub(super) fn encode(&mut self, records: &[u8], list: &FormedList) -> Vec<u8> {
+        let layout = RecordLayout::of_filed(self.params);
+        let entries = list
+            .primaries
+            .iter()
+            .chain(&list.replicas)
+            .map(|&pick| &records[pick as usize * layout.bytes..][..layout.bytes]);
+        let mut bytes = Vec::new();
+        match (self.layout, &mut self.encoder) {
+            (ListLayout::Coded(coded), Some(encoder)) => {
+                self.rows.clear();
+                entries.for_each(|record| {
+                    self.space.float_vector(self.params.dtype, layout.vector(record), &mut self.rows);
+                });
+                self.head.clear();
+                for_each_element(self.params.head_dtype(), &list.head, |x| self.head.push(x));
+                encoder.encode(&self.rows, &self.head, &mut self.blocks);
+                coded.write(&self.blocks.rows, &self.blocks.factors, &[], &mut bytes);
+            }
+            (ListLayout::Full(full), _) => {
+                let (mut vectors, mut norms, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+                for record in entries {
+                    let vector = layout.vector(record);
+                    vectors.extend_from_slice(vector);
+                    if self.params.metric == Metric::Cosine {
+                        norms.push(inverse_norm(self.params.dtype, vector));
+                    }
+                    ids.push(layout.id(record));
+                }
+                full.write(&vectors, &norms, &ids, &mut bytes);
+            }
+            (ListLayout::Coded(_), None) => unreachable!("lists of codes have a model"),
+        }
+        bytes
+    }
+}

@@ -1,0 +1,165 @@
+//! Codes and vectors kept in memory.
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use spandrel_io::AlignedBuf;
+
+use super::section::SectionReader;
+use crate::codes::{Factors, copy_lane, factor_block};
+use crate::format::{CodedLayout, Directory, ListLayout, OpenError, PageLayout, Record};
+use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
+
+/// The codes of every vector once, in position order: vector `p` is in lane `p % 16` of block `p / 16`, so that
+/// blocks run on across the ends of lists and no position is stored.
+#[derive(Debug)]
+pub struct ResidentCodes {
+    rows: AlignedBuf,
+    factors: AlignedBuf,
+    block_bytes: usize,
+}
+
+/// Blocks that hold some positions.
+#[derive(Debug, Clone, Copy)]
+pub struct CodeRange<'a> {
+    /// Position of the first vector of the first block.
+    pub first: u32,
+    /// Rows of the blocks.
+    pub rows: &'a [u8],
+    /// Their factors.
+    pub factors: &'a [u8],
+}
+
+impl ResidentCodes {
+    /// Takes the primaries out of the lists.
+    pub(super) fn read(
+        mut section: SectionReader,
+        directory: &Directory,
+        layout: CodedLayout,
+    ) -> Result<ResidentCodes, OpenError> {
+        let lists = 0..directory.lists() as u32; // CAST: lists are numbered by u32
+        let vectors: usize = lists.clone().map(|list| directory.entry(list).primaries as usize).sum();
+        let blocks = vectors.div_ceil(BLOCK_VECTORS);
+        let mut filling = Filling {
+            rows: memory(section.path(), blocks * layout.block_bytes)?,
+            factors: memory(section.path(), blocks * FACTOR_BYTES)?,
+            block_bytes: layout.block_bytes,
+            block: 0,
+            pending: Vec::with_capacity(BLOCK_VECTORS),
+        };
+        let mut bytes = Vec::new();
+        for list in lists {
+            let entry = directory.entry(list);
+            bytes.resize(ListLayout::Coded(layout).list_bytes(entry.primaries, entry.replicas), 0);
+            section.read(&mut bytes)?;
+            let view = layout.view(&bytes, entry.primaries, entry.replicas);
+            let blocks = view.rows.chunks_exact(layout.block_bytes);
+            let blocks = blocks.zip(view.factors.as_chunks::<FACTOR_BYTES>().0);
+            let entries = blocks.flat_map(|block| (0..BLOCK_VECTORS).map(move |lane| (block, lane)));
+            for ((rows, factors), lane) in entries.take(entry.primaries as usize) {
+                filling.push((rows, lane), Factors::of(factors, lane));
+            }
+        }
+        section.finish()?;
+        filling.finish_block();
+        let Filling { rows, factors, block_bytes, .. } = filling;
+        Ok(ResidentCodes { rows, factors, block_bytes })
+    }
+
+    /// The blocks that hold `positions`, which must exist; they may hold others before and after.
+    #[inline]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "positions come from the directory, which was checked at open"
+    )]
+    pub fn range(&self, positions: Range<u32>) -> CodeRange<'_> {
+        let blocks =
+            positions.start as usize / BLOCK_VECTORS..(positions.end as usize).div_ceil(BLOCK_VECTORS);
+        CodeRange {
+            first: (blocks.start * BLOCK_VECTORS) as u32, // CAST: a position
+            rows: &self.rows[blocks.start * self.block_bytes..blocks.end * self.block_bytes],
+            factors: &self.factors[blocks.start * FACTOR_BYTES..blocks.end * FACTOR_BYTES],
+        }
+    }
+
+    /// Bytes allocated.
+    pub fn memory_bytes(&self) -> usize {
+        self.rows.len() + self.factors.len()
+    }
+}
+
+/// Resident codes while they are being filled.
+struct Filling {
+    rows: AlignedBuf,
+    factors: AlignedBuf,
+    block_bytes: usize,
+    /// Block being filled.
+    block: usize,
+    /// Factors of the vectors in it.
+    pending: Vec<Factors>,
+}
+
+impl Filling {
+    fn push(&mut self, code: (&[u8], usize), factors: Factors) {
+        let at = self.block * self.block_bytes;
+        let Some(block) = self.rows.get_mut(at..at + self.block_bytes) else {
+            unreachable!("there are blocks for all primaries")
+        };
+        copy_lane(code, (block, self.pending.len()));
+        self.pending.push(factors);
+        if self.pending.len() == BLOCK_VECTORS {
+            self.finish_block();
+        }
+    }
+
+    /// Factors are rounded for a block together, so those of a block made of parts are rounded anew.
+    fn finish_block(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        if let Some(block) = self.factors.as_chunks_mut::<FACTOR_BYTES>().0.get_mut(self.block) {
+            *block = factor_block(&self.pending);
+        }
+        self.pending.clear();
+        self.block += 1;
+    }
+}
+
+/// The pages of vectors.
+#[derive(Debug)]
+pub struct ResidentVectors {
+    pages: AlignedBuf,
+    layout: PageLayout,
+}
+
+impl ResidentVectors {
+    pub(super) fn read(mut section: SectionReader, layout: PageLayout) -> Result<ResidentVectors, OpenError> {
+        let bytes = usize::try_from(section.body_bytes()).unwrap_or(usize::MAX);
+        let mut pages = memory(section.path(), bytes)?;
+        section.read(&mut pages)?;
+        section.finish()?;
+        Ok(ResidentVectors { pages, layout })
+    }
+
+    /// The record at a position, which must exist.
+    #[inline]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "positions come from the directory, which was checked at open"
+    )]
+    pub fn record(&self, position: u32) -> Record<'_> {
+        let (page, slot) = self.layout.place(position);
+        let at = page as usize * self.layout.page_bytes(); // CAST: inside memory
+        self.layout.record(&self.pages[at..at + self.layout.page_bytes()], slot)
+    }
+
+    /// Bytes allocated.
+    pub fn memory_bytes(&self) -> usize {
+        self.pages.len()
+    }
+}
+
+fn memory(path: &Path, bytes: usize) -> Result<AlignedBuf, OpenError> {
+    AlignedBuf::zeroed_huge(bytes)
+        .map_err(|e| OpenError::read(path, io::Error::new(io::ErrorKind::OutOfMemory, e)))
+}

@@ -1,0 +1,120 @@
+//! Vectors that may be among the nearest, by their estimates.
+use std::cmp::Ordering;
+
+/// One vector, as far as its code tells.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Candidate {
+    /// Estimated squared distance in head space.
+    pub(crate) estimate: f32,
+    /// Standard error of the estimate.
+    pub(crate) error: f32,
+    pub(crate) position: u32,
+}
+
+/// Keeps the candidates whose estimate, less a number of standard errors, is no more than the `k`-th smallest
+/// estimate of all that were offered.
+///
+/// What is kept does not depend on the order of offers: a bound seen on the way is never below the last one.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    k: usize,
+    errors: f32,
+    full: usize,
+    kept: Vec<Candidate>,
+    estimates: Vec<f32>,
+    bound: f32,
+}
+
+impl Candidates {
+    /// Forgets everything; keeps by `k` and `errors` from now on.
+    pub(crate) fn reset(&mut self, k: usize, errors: f32) {
+        self.k = k;
+        self.errors = errors;
+        self.full = 4 * k + 256;
+        self.kept.clear();
+        self.bound = f32::INFINITY;
+    }
+
+    /// No candidate with such an error and an estimate above this is kept.
+    pub(crate) fn limit(&self, error: f32) -> f32 {
+        self.bound + self.errors * error
+    }
+
+    /// Offers a candidate.
+    #[inline]
+    pub(crate) fn offer(&mut self, candidate: Candidate) {
+        if candidate.estimate - self.errors * candidate.error > self.bound {
+            return;
+        }
+        self.kept.push(candidate);
+        if self.kept.len() >= self.full {
+            self.thin();
+        }
+    }
+
+    /// After some offers: finds a first bound as soon as there can be one.
+    pub(crate) fn tighten(&mut self) {
+        if self.bound == f32::INFINITY && self.kept.len() >= self.k {
+            self.thin();
+        }
+    }
+
+    /// The candidates kept, best first, at most `most` of them.
+    pub(crate) fn finish(&mut self, most: usize) -> &[Candidate] {
+        self.thin();
+        self.kept.sort_unstable_by(order);
+        self.kept.truncate(most);
+        &self.kept
+    }
+
+    fn thin(&mut self) {
+        if self.kept.len() >= self.k {
+            self.estimates.clear();
+            self.estimates.extend(self.kept.iter().map(|candidate| candidate.estimate));
+            let (_, &mut kth, _) = self.estimates.select_nth_unstable_by(self.k - 1, f32::total_cmp);
+            self.bound = self.bound.min(kth);
+            let (bound, errors) = (self.bound, self.errors);
+            self.kept.retain(|candidate| candidate.estimate - errors * candidate.error <= bound);
+        }
+        // With many that cannot be told apart, the buffer grows instead of being thinned at every offer.
+        self.full = self.full.max(2 * self.kept.len());
+    }
+}
+
+fn order(a: &Candidate, b: &Candidate) -> Ordering {
+    a.estimate.total_cmp(&b.estimate).then(a.position.cmp(&b.position))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_same_whatever_the_order() {
+        let mut offered: Vec<Candidate> = (0..2000_u32)
+            .map(|i| Candidate { estimate: (i * 7919 % 1009) as f32, error: (i % 7) as f32, position: i })
+            .collect();
+        for (k, errors) in [(1, 0.0), (10, 1.5), (300, 2.0), (2000, 1.0), (5000, 1.0)] {
+            let mut estimates: Vec<f32> = offered.iter().map(|c| c.estimate).collect();
+            estimates.sort_by(f32::total_cmp);
+            let bound = estimates.get(k - 1).copied().unwrap_or(f32::INFINITY);
+            let mut expected: Vec<Candidate> = offered.clone();
+            expected.retain(|c| c.estimate - errors * c.error <= bound);
+            expected.sort_by(order);
+            for turn in 0..4 {
+                offered.rotate_left(531);
+                let mut candidates = Candidates::default();
+                candidates.reset(k, errors);
+                for (number, &candidate) in offered.iter().enumerate() {
+                    if candidate.estimate <= candidates.limit(7.0) {
+                        candidates.offer(candidate);
+                    }
+                    if number % 97 == 0 {
+                        candidates.tighten();
+                    }
+                }
+                assert_eq!(candidates.finish(usize::MAX), expected, "k {k}, turn {turn}");
+            }
+        }
+    }
+}
