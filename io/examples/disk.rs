@@ -1,6 +1,7 @@
 //! Prints the limits of a disk: `cargo run --release -p spandrel-io --example disk -- DIR [BACKEND [SECONDS]]`.
 use std::error::Error;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use spandrel_io::disk::{DiskParams, measure_folder};
@@ -15,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(seconds) = args.next() {
         params.duration = Duration::try_from_secs_f64(seconds.parse()?)?;
     }
-    let report = measure_folder(Path::new(&dir), &params)?;
+    let report = measure_folder(Path::new(&dir), &params, &AtomicBool::new(false))?;
     println!("backend {}, direct {}, {} bytes", report.backend, report.direct, report.file_bytes);
     if let Some(why) = report.fallback {
         eprintln!("{why}");

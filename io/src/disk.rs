@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng};
@@ -106,8 +107,8 @@ pub enum DiskError {
     /// The folder cannot be asked for its free space.
     #[error("the free space cannot be told")]
     FreeSpace(#[source] io::Error),
-    /// The test file does not fit. Make it smaller or take another folder.
-    #[error("{dir}: {free} bytes are free, the test file takes {needed}: make it smaller")]
+    /// The test file does not fit.
+    #[error("{dir}: {free} bytes are free, the test file takes {needed}; make room or choose another folder")]
     NoSpace {
         /// The folder.
         dir: PathBuf,
@@ -138,13 +139,16 @@ pub enum DiskError {
     /// A read failed.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A stop was asked for.
+    #[error("stopped before the end")]
+    Stopped,
 }
 
-/// Writes a test file into `dir`, measures it and removes it again.
+/// Writes a test file into `dir`, measures it and removes it again, or ends soon after `stop` is set.
 ///
 /// # Errors
 /// [`DiskError`]; the test file is removed then too.
-pub fn measure_folder(dir: &Path, params: &DiskParams) -> Result<DiskReport, DiskError> {
+pub fn measure_folder(dir: &Path, params: &DiskParams, stop: &AtomicBool) -> Result<DiskReport, DiskError> {
     const MARGIN_BYTES: u64 = 64 << 20;
     let needed = params.file_bytes.saturating_add(MARGIN_BYTES);
     let free = free_bytes(dir).map_err(DiskError::FreeSpace)?;
@@ -153,18 +157,18 @@ pub fn measure_folder(dir: &Path, params: &DiskParams) -> Result<DiskReport, Dis
     }
     let test_file = TestFile(dir.join(format!("spandrel-disk-test-{}", std::process::id())));
     let start = Instant::now();
-    write_test_file(&test_file.0, params)?;
+    write_test_file(&test_file.0, params, stop)?;
     let seconds = start.elapsed().as_secs_f64();
-    let mut report = measure_file(&test_file.0, params)?;
+    let mut report = measure_file(&test_file.0, params, stop)?;
     report.write_mb_per_s = Some(params.file_bytes as f64 / 1e6 / seconds);
     Ok(report)
 }
 
-/// Measures random reads of an existing file.
+/// Measures random reads of an existing file, or ends soon after `stop` is set.
 ///
 /// # Errors
 /// [`DiskError`].
-pub fn measure_file(path: &Path, params: &DiskParams) -> Result<DiskReport, DiskError> {
+pub fn measure_file(path: &Path, params: &DiskParams, stop: &AtomicBool) -> Result<DiskReport, DiskError> {
     let depth_max = params.loads.iter().map(|load| load.depth).max().unwrap_or(1);
     let mut reader = open_reader(params.backend, depth_max)?;
     let file = ReadFile::open(path, params.direct)?;
@@ -185,7 +189,7 @@ pub fn measure_file(path: &Path, params: &DiskParams) -> Result<DiskReport, Disk
             bytes: load.bytes,
             tag,
         };
-        rows.push(run(reader.as_mut(), *load, params, next_read)?);
+        rows.push(run(reader.as_mut(), *load, params, stop, next_read)?);
     }
     Ok(DiskReport {
         backend: reader.backend(),
@@ -202,6 +206,7 @@ fn run(
     reader: &mut dyn Reader,
     load: Load,
     params: &DiskParams,
+    stop: &AtomicBool,
     mut next_read: impl FnMut(u64) -> Read,
 ) -> Result<DiskRow, DiskError> {
     let processor_before = processor_time();
@@ -215,6 +220,7 @@ fn run(
     reader.submit(&batch)?;
     let mut now = start;
     while reader.in_flight() > 0 {
+        check_stop(stop)?;
         reader.complete(1, &mut finished)?;
         now = Instant::now();
         batch.clear();
@@ -234,6 +240,10 @@ fn run(
     let seconds = now.duration_since(start).as_secs_f64();
     let processor = processor_time().saturating_sub(processor_before);
     Ok(summarise(load, nanoseconds, seconds, processor))
+}
+
+fn check_stop(stop: &AtomicBool) -> Result<(), DiskError> {
+    if stop.load(Ordering::Relaxed) { Err(DiskError::Stopped) } else { Ok(()) }
 }
 
 fn summarise(load: Load, mut nanoseconds: Vec<u32>, seconds: f64, processor: Duration) -> DiskRow {
@@ -264,11 +274,12 @@ impl Drop for TestFile {
 }
 
 /// Bytes that do not compress, so that a clever disk has to store them.
-fn write_test_file(path: &Path, params: &DiskParams) -> Result<(), WriteError> {
+fn write_test_file(path: &Path, params: &DiskParams, stop: &AtomicBool) -> Result<(), DiskError> {
     let mut piece = vec![0u8; 4 << 20];
     ChaCha8Rng::seed_from_u64(params.seed).fill(piece.as_mut_slice());
     let mut writer = FileWriter::create(path)?;
     while writer.bytes() < params.file_bytes {
+        check_stop(stop)?;
         let left = usize::try_from(params.file_bytes - writer.bytes()).unwrap_or(usize::MAX);
         writer.append(piece.get(..left).unwrap_or(&piece))?;
     }
@@ -280,6 +291,8 @@ fn write_test_file(path: &Path, params: &DiskParams) -> Result<(), WriteError> {
 mod tests {
     use super::*;
 
+    static NEVER: AtomicBool = AtomicBool::new(false);
+
     #[test]
     fn a_small_folder_is_measured_and_left_clean() {
         let dir = tempfile::tempdir().unwrap();
@@ -290,7 +303,7 @@ mod tests {
                 duration: Duration::from_millis(20),
                 ..DiskParams::default()
             };
-            let report = measure_folder(dir.path(), &params).unwrap();
+            let report = measure_folder(dir.path(), &params, &NEVER).unwrap();
             assert_eq!(report.rows.len(), params.loads.len());
             assert_eq!(report.file_bytes, 1_000_000);
             assert!(report.write_mb_per_s.unwrap() > 0.0);
@@ -308,14 +321,26 @@ mod tests {
         std::fs::write(&path, vec![0; 10_000]).unwrap();
         let loads = vec![Load { bytes: 4096, depth: 3 }];
         let mut params = DiskParams { reads_max: 10, loads, ..DiskParams::default() };
-        assert_eq!(measure_file(&path, &params).unwrap().rows.len(), 1);
+        assert_eq!(measure_file(&path, &params, &NEVER).unwrap().rows.len(), 1);
         params.loads = vec![Load { bytes: 16_384, depth: 3 }];
-        let error = measure_file(&path, &params).unwrap_err();
+        let error = measure_file(&path, &params, &NEVER).unwrap_err();
         assert!(matches!(error, DiskError::FileTooSmall { .. }));
         params.loads = vec![Load { bytes: 4096, depth: 0 }];
-        assert!(matches!(measure_file(&path, &params), Err(DiskError::Reader(_))));
+        assert!(matches!(measure_file(&path, &params, &NEVER), Err(DiskError::Reader(_))));
         params.file_bytes = u64::MAX;
-        assert!(matches!(measure_folder(dir.path(), &params), Err(DiskError::NoSpace { .. })));
+        assert!(matches!(measure_folder(dir.path(), &params, &NEVER), Err(DiskError::NoSpace { .. })));
+    }
+
+    #[test]
+    fn a_stop_ends_the_writing_and_the_reading() {
+        let dir = tempfile::tempdir().unwrap();
+        let stop = AtomicBool::new(true);
+        let params = DiskParams { file_bytes: 1_000_000, ..DiskParams::default() };
+        assert!(matches!(measure_folder(dir.path(), &params, &stop), Err(DiskError::Stopped)));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let path = dir.path().join("data");
+        std::fs::write(&path, vec![0; 1_000_000]).unwrap();
+        assert!(matches!(measure_file(&path, &params, &stop), Err(DiskError::Stopped)));
     }
 
     #[test]

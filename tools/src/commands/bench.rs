@@ -137,7 +137,7 @@ fn disk(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     let Some(dir) = &args.disk else { unreachable!("the parser asks for an index or a disk") };
     session.note("writing a test file, then reading it in several ways; about 15 seconds");
     let params = DiskParams { backend: args.io.io, direct: args.io.direct, ..DiskParams::default() };
-    let report = measure_folder(dir, &params)?;
+    let report = measure_folder(dir, &params, &session.stop)?;
     session.print(&disk_text(&report))
 }
 
