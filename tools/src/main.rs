@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser as _;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use spandrel_tools::cli::Cli;
 use spandrel_tools::{Outcome, Session, commands, describe};
 
@@ -31,5 +31,7 @@ fn stop_on_signals(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
         signal_hook::flag::register_conditional_shutdown(signal, exit, Arc::clone(stop))?;
         signal_hook::flag::register(signal, Arc::clone(stop))?;
     }
+    // Caught, so that a write over `ulimit -f` fails as on a full disk rather than killing the process.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     Ok(())
 }

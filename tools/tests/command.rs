@@ -148,6 +148,20 @@ fn a_closed_reader_ends_the_run_quietly() {
 }
 
 #[test]
+fn a_limit_on_file_size_is_an_error_like_a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -f 1; exec \"$0\" data generate sift --vectors 1000 --out \"$1\""])
+        .arg(env!("CARGO_BIN_EXE_spandrel"))
+        .arg(folder.path().join("base.u8bin"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("File too large"), "{}", text(&output.stderr));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_plan_is_printed_and_kept() {
     let plan = ["plan", "--vectors", "1000000", "--dim", "128", "--dtype", "u8"];
     let output = spandrel(&plan);
