@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DType, Metric};
 
+/// Largest squared length of a vector or a query: the squared distance of two, at most four times as much, and
+/// their inner product then stay finite in single precision.
+pub const NORM_SQUARED_MAX: f64 = 8e37;
+/// Least squared length under cosine: what is shorter has too few digits left in its inner products.
+pub const NORM_SQUARED_MIN: f64 = 1.0 / NORM_SQUARED_MAX;
+
 /// How vectors of an index become rows of its head space.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -58,10 +64,13 @@ impl HeadSpace {
     pub fn map_vector(self, dtype: DType, vector: &[u8], out: &mut Vec<u8>) {
         match self {
             HeadSpace::Same => out.extend_from_slice(vector),
-            HeadSpace::Normalised => self.push(dtype, vector, inverse_norm(dtype, vector), None, out),
+            HeadSpace::Normalised => {
+                let scale = inverse_norm(dtype, vector);
+                self.push(dtype, vector, |x| x * scale, None, out);
+            }
             HeadSpace::Lifted { norm_max } => {
                 let gap = f64::from(norm_max).powi(2) - norm_squared(dtype, vector);
-                self.push(dtype, vector, 1.0, Some(gap.max(0.0).sqrt() as f32), out); // CAST: rounds
+                self.push(dtype, vector, |x| x, Some(gap.max(0.0).sqrt() as f32), out); // CAST: rounds
             }
         }
     }
@@ -70,9 +79,10 @@ impl HeadSpace {
     pub fn map_query(self, dtype: DType, query: &[u8], out: &mut Vec<u8>) {
         match self {
             HeadSpace::Same => out.extend_from_slice(query),
-            HeadSpace::Normalised => self.push(dtype, query, inverse_norm(dtype, query), None, out),
+            HeadSpace::Normalised => self.map_vector(dtype, query, out),
             HeadSpace::Lifted { norm_max } => {
-                self.push(dtype, query, norm_max * inverse_norm(dtype, query), Some(0.0), out);
+                let scale = lift_scale(norm_max, dtype, query);
+                self.push(dtype, query, |x| (f64::from(x) * scale) as f32, Some(0.0), out); // CAST: rounds
             }
         }
     }
@@ -95,25 +105,40 @@ impl HeadSpace {
 
     /// Appends a query in this space as floats, without the last element of lifted inner product, which is 0.
     pub fn float_query(self, dtype: DType, query: &[u8], out: &mut Vec<f32>) {
-        let scale = match self {
-            HeadSpace::Same => 1.0,
-            HeadSpace::Normalised => inverse_norm(dtype, query),
-            HeadSpace::Lifted { norm_max } => norm_max * inverse_norm(dtype, query),
-        };
-        for_each_element(dtype, query, |x| out.push(x * scale));
+        match self {
+            HeadSpace::Same | HeadSpace::Normalised => self.float_vector(dtype, query, out),
+            HeadSpace::Lifted { norm_max } => {
+                let scale = lift_scale(norm_max, dtype, query);
+                for_each_element(dtype, query, |x| out.push((f64::from(x) * scale) as f32)); // CAST: rounds
+            }
+        }
     }
 
-    fn push(self, dtype: DType, vector: &[u8], scale: f32, last: Option<f32>, out: &mut Vec<u8>) {
+    fn push(
+        self,
+        dtype: DType,
+        vector: &[u8],
+        map: impl Fn(f32) -> f32,
+        last: Option<f32>,
+        out: &mut Vec<u8>,
+    ) {
         let to = self.dtype(dtype);
         let mut put = |x: f32| match to {
             DType::F16 => out.extend_from_slice(&f16::from_f32(x).to_le_bytes()),
             _ => out.extend_from_slice(&x.to_le_bytes()),
         };
-        for_each_element(dtype, vector, |x| put(x * scale));
+        for_each_element(dtype, vector, |x| put(map(x)));
         if let Some(last) = last {
             put(last);
         }
     }
+}
+
+/// What a query is multiplied with to be as long as the longest vector. A short query against long vectors takes a
+/// scale that single precision does not hold.
+fn lift_scale(norm_max: f32, dtype: DType, query: &[u8]) -> f64 {
+    let squared = norm_squared(dtype, query);
+    if squared > 0.0 { f64::from(norm_max) / squared.sqrt() } else { 0.0 }
 }
 
 /// Calls `f` with each element of a vector as `f32`.
@@ -157,6 +182,19 @@ mod tests {
         row.clear();
         space.map_query(DType::F32, &vector, &mut row);
         assert_eq!(floats(&row), [5.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn queries_of_any_length_are_lifted_to_the_longest_vector() {
+        let norm_max = NORM_SQUARED_MAX.sqrt() as f32;
+        let space = HeadSpace::of(Metric::InnerProduct, norm_max);
+        for length in [0.0_f32, 1e-45, 1e-38, 1.0, 8.9e18] {
+            let query: Vec<u8> = [0.0, length].iter().flat_map(|x| x.to_le_bytes()).collect();
+            let mut row = Vec::new();
+            space.map_query(DType::F32, &query, &mut row);
+            let expected = if length > 0.0 { norm_max } else { 0.0 };
+            assert_eq!(floats(&row), [0.0, expected, 0.0], "{length}");
+        }
     }
 
     #[test]

@@ -21,7 +21,9 @@ mod tier;
 mod verify;
 
 pub use dtype::{DType, UnknownDType};
-pub use head_space::{HeadSpace, for_each_element, inverse_norm, norm_squared};
+pub use head_space::{
+    HeadSpace, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element, inverse_norm, norm_squared,
+};
 pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParams};
 pub use metric::{Metric, UnknownMetric};
 pub use open::{CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentVectors};

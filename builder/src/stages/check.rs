@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use spandrel_index::format::hash_hex;
-use spandrel_index::{DType, Metric, for_each_element};
+use spandrel_index::{DType, Metric, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::seed_of;
@@ -17,8 +17,6 @@ use crate::{BuildError, Input};
 
 /// Bytes read at once by a thread. The input's hash is made of the hashes of such chunks.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Above this squared length, squared distances might not be finite in single precision.
-const NORM_SQUARED_MAX: f64 = 8e37;
 
 /// Rows of one chunk.
 pub(super) fn chunk_rows(params: &Params) -> u64 {
@@ -133,8 +131,11 @@ fn check_vector(dtype: DType, metric: Metric, vector: &[u8]) -> Result<f64, &'st
     if squared > NORM_SQUARED_MAX {
         return Err("values too large to square");
     }
-    if metric == Metric::Cosine && squared < 1.0 / NORM_SQUARED_MAX {
+    if metric == Metric::Cosine && squared == 0.0 {
         return Err("a zero vector, which has no cosine");
+    }
+    if metric == Metric::Cosine && squared < NORM_SQUARED_MIN {
+        return Err("values too small to square, which leaves no cosine");
     }
     Ok(squared)
 }
@@ -154,7 +155,10 @@ mod tests {
         assert_eq!(check(Metric::L2, &[0.0, f32::NAN]), Err("a NaN"));
         assert_eq!(check(Metric::L2, &[0.0, f32::INFINITY]), Err("an infinity"));
         assert_eq!(check(Metric::L2, &[3e38, 0.0]), Err("values too large to square"));
-        assert!(check(Metric::Cosine, &[0.0, 0.0]).is_err());
+        assert_eq!(check(Metric::L2, &[8e18, 5e18]), Err("values too large to square"));
+        assert_eq!(check(Metric::Cosine, &[0.0, 0.0]), Err("a zero vector, which has no cosine"));
+        assert!(check(Metric::Cosine, &[1e-19, 0.0]).unwrap_err().starts_with("values too small"));
+        assert!(check(Metric::Cosine, &[1.2e-19, 0.0]).is_ok());
         assert_eq!(check(Metric::L2, &[0.0, 0.0]), Ok(0.0));
     }
 }

@@ -291,8 +291,42 @@ fn queries_that_are_no_vectors_are_refused_by_number() {
     assert_eq!(search(&[1.0, 2.0, 3.0, f32::NAN]), QueryError::NotFinite { query: 1, element: 1 });
     assert_eq!(search(&[f32::INFINITY, 0.0]), QueryError::NotFinite { query: 0, element: 0 });
     assert_eq!(search(&[1.0, 0.0, 0.0, -0.0]), QueryError::Zero { query: 1 });
+    assert_eq!(search(&[1.0, 0.0, 3e38, 0.0]), QueryError::TooLong { query: 1 });
+    assert_eq!(search(&[0.0, -1e-19]), QueryError::TooShort { query: 0 });
     assert!(matches!(search(&[1.0]), QueryError::Length { found: 4, row_bytes: 8, .. }));
     assert!(engine.search(&[], &SearchParams::new(1)).unwrap().is_empty());
+}
+
+#[test]
+fn distances_stay_finite_at_the_limits_of_length() {
+    let bytes = |rows: &[f32]| -> Vec<u8> { rows.iter().flat_map(|x| x.to_le_bytes()).collect() };
+    let longest = spandrel_index::NORM_SQUARED_MAX.sqrt() as f32 * 0.999_999;
+    let shortest = 1.2e-19;
+    for metric in Metric::ALL {
+        let least = if metric == Metric::Cosine { shortest } else { 0.0 };
+        for scale in [longest, shortest] {
+            let mut input = TestIndex::random(metric, DType::F32, 2, 4);
+            input.rows = bytes(&[scale, 0.0, 0.0, scale, -scale, 0.0, scale * 0.6, scale * 0.8]);
+            (input.lists, input.copies) = (2, 1);
+            let made = made(input);
+            let rows = bytes(&[longest, 0.0, -longest, 0.0, 0.0, shortest, least, 0.0]);
+            let answers = engine(&made).search(&rows, &all_lists(&made, 4)).unwrap();
+            for answer in &answers {
+                assert_eq!(answer.neighbours.len(), 4);
+                assert!(answer.neighbours.iter().all(|n| n.distance.is_finite()), "{metric}: {answer:?}");
+            }
+            if metric == Metric::Cosine {
+                let distances: Vec<f32> = answers[0].neighbours.iter().map(|n| n.distance).collect();
+                let expected = [0.0, 0.4, 1.0, 2.0];
+                assert!(distances.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4), "{distances:?}");
+            }
+        }
+    }
+    let made = made(TestIndex::random(Metric::L2, DType::F32, 2, 50));
+    for query in [[3e38_f32, 0.0], [7e18, 7e18]] {
+        let refused = engine(&made).search(&bytes(&query), &SearchParams::new(1));
+        assert!(matches!(refused, Err(SearchError::Query(QueryError::TooLong { query: 0 }))), "{refused:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Queries are refused before they cost anything.
-use spandrel_index::{DType, Index, Metric, for_each_element, norm_squared};
+use spandrel_index::{
+    DType, Index, Metric, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element, norm_squared,
+};
 
 /// Why queries were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +27,18 @@ pub enum QueryError {
         /// Number of the element.
         element: usize,
     },
+    /// Distances to it might overflow single precision. Scale queries and vectors down together.
+    #[error("query {query}: values too large to square, expected a length of at most 8.9e18")]
+    TooLong {
+        /// Number of the query.
+        query: usize,
+    },
+    /// Too few digits would be left of its cosines. Scale the query up: that changes no cosine.
+    #[error("query {query}: values too small to square, expected a length of at least 1.2e-19 under cosine")]
+    TooShort {
+        /// Number of the query.
+        query: usize,
+    },
     /// A zero vector has no direction.
     #[error("query {query}: a zero vector has no cosine")]
     Zero {
@@ -43,11 +57,26 @@ pub(crate) fn check_queries(index: &Index, queries: &[u8]) -> Result<usize, Quer
         if let Some(element) = first_not_finite(dtype, row) {
             return Err(QueryError::NotFinite { query, element });
         }
-        if index.metric() == Metric::Cosine && norm_squared(dtype, row) == 0.0 {
-            return Err(QueryError::Zero { query });
-        }
+        check_norm(index.metric(), dtype, query, row)?;
     }
     Ok(queries.len() / row_bytes)
+}
+
+/// The limits that vectors are held to when an index is built.
+fn check_norm(metric: Metric, dtype: DType, query: usize, row: &[u8]) -> Result<(), QueryError> {
+    // Bytes are long enough unless they are all zero, and never too long.
+    if dtype.is_integer() && metric != Metric::Cosine {
+        return Ok(());
+    }
+    let squared = norm_squared(dtype, row);
+    if squared > NORM_SQUARED_MAX {
+        return Err(QueryError::TooLong { query });
+    }
+    match metric {
+        Metric::Cosine if squared == 0.0 => Err(QueryError::Zero { query }),
+        Metric::Cosine if squared < NORM_SQUARED_MIN => Err(QueryError::TooShort { query }),
+        _ => Ok(()),
+    }
 }
 
 fn first_not_finite(dtype: DType, row: &[u8]) -> Option<usize> {
