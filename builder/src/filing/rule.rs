@@ -90,7 +90,7 @@ impl ReplicaRule {
             *burden = match self {
                 ReplicaRule::None => *burden,
                 ReplicaRule::Rng => *burden + f32::from(u8::from(between < distance)),
-                ReplicaRule::Soar => *burden + product * product / own,
+                ReplicaRule::Soar => *burden + squared_over(product, own),
                 ReplicaRule::Air => burden.max(product),
             };
         }
@@ -113,6 +113,12 @@ impl ReplicaRule {
         }
         best.1
     }
+}
+
+/// `product^2 / own`, also where the square leaves single precision at either end.
+fn squared_over(product: f32, own: f32) -> f32 {
+    let squared = product * product;
+    if squared.is_normal() { squared / own } else { product / own * product }
 }
 
 /// Buffers of [`ReplicaRule::choose`].
@@ -170,6 +176,18 @@ mod tests {
         let heads = [(1.0, 0.0), (1.1, 0.0), (0.0, 1.2), (-1.3, 0.0)];
         assert_eq!(choose(ReplicaRule::Soar, &heads, 2), [0, 2]);
         assert_eq!(choose(ReplicaRule::Soar, &heads, 9).len(), 4);
+    }
+
+    #[test]
+    fn the_scale_of_the_vectors_does_not_matter() {
+        let heads = [(1.0, 0.0), (1.1, 0.0), (0.0, 1.2), (-1.3, 0.0)];
+        for rule in ReplicaRule::ALL {
+            for scale in [1e-15_f32, 1e-6, 1e6, 1e15] {
+                let scaled = heads.map(|(x, y)| (x * scale, y * scale));
+                let expected = choose(rule, &heads, 2);
+                assert_eq!(choose(rule, &scaled, 2), expected, "{rule} at {scale}");
+            }
+        }
     }
 
     #[test]
