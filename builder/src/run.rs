@@ -367,7 +367,7 @@ mod tests {
 
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
-    use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
+    use spandrel_index::{DIM_MAX, DType, Metric, SourceError, Tier, VectorSource};
 
     use super::*;
     use crate::cluster::HeadKind;
@@ -601,6 +601,9 @@ mod tests {
         for config in wrong {
             assert!(matches!(run(&source, &config).unwrap_err(), BuildError::Parameter { .. }));
         }
+        let wide = Memory { dim: DIM_MAX, rows: vec![1; 2 * DIM_MAX] };
+        let product = BuildConfig { metric: Metric::InnerProduct, ..good.clone() };
+        assert!(matches!(run(&wide, &product).unwrap_err(), BuildError::Parameter { .. }));
         let small = BuildConfig { memory_bytes: 1 << 20, ..good.clone() };
         assert!(matches!(run(&source, &small).unwrap_err(), BuildError::Memory { .. }));
         assert!(!good.out.exists(), "nothing was made");
