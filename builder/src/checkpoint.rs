@@ -2,6 +2,7 @@
 //!
 //! The scratch folder holds one `checkpoint.json`, replaced atomically after each phase: everything that a
 //! later phase needs from an earlier one, beside the scratch files and sections that it names.
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -110,7 +111,7 @@ impl Checkpoint {
         let path = scratch.join(FILE);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
             Err(e) => return Err(e.into()),
         };
         let damaged = |what: &str| BuildError::Scratch { path: path.clone(), what: what.to_owned() };

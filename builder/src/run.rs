@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use fs_err as fs;
+use spandrel_index::SourceError;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{self, CURRENT, Manifest, OpenError};
 use spandrel_io::{FolderLock, free_bytes};
@@ -13,7 +14,7 @@ use crate::checkpoint::{Checked, Checkpoint, ListStats, ScratchFiles};
 use crate::config::Params;
 use crate::plan::Plan;
 use crate::progress::Context;
-use crate::stages::{self, remove_other_versions, version_of};
+use crate::stages::{self, remove_versions, version_of};
 use crate::{BuildConfig, BuildError, Input, Progress, Target};
 
 /// Scratch folder inside the index's folder, unless another place was given.
@@ -63,18 +64,33 @@ pub fn build(
     };
     let mut run =
         Run { params, plan, input, files: ScratchFiles(place.scratch.clone()), checkpoint, context };
-    let manifest = run.phases(&place.dir).inspect_err(|error| {
-        // The same input would be refused again: there is nothing to resume.
-        if matches!(error, BuildError::Value { .. } | BuildError::DuplicateId { .. }) {
-            place.abandon();
+    let manifest = match run.phases(&place.dir) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            // The same input would be refused again: there is nothing to resume.
+            if refuses_input(&error, &run.checkpoint) {
+                place.abandon(run.checkpoint.version);
+            }
+            return Err(error);
         }
-    })?;
+    };
     place.clean_up(manifest.version)?;
     Ok(BuildReport {
         manifest,
         lists: run.checkpoint.written.map(|written| written.stats),
         seconds: run.checkpoint.seconds,
     })
+}
+
+/// Whether an error is the input's own, found before there was anything to go on with or beyond mending.
+fn refuses_input(error: &BuildError, checkpoint: &Checkpoint) -> bool {
+    match error {
+        BuildError::Value { .. } | BuildError::DuplicateId { .. } => true,
+        BuildError::Source(SourceError::Read { source, .. }) => {
+            source.kind() == std::io::ErrorKind::InvalidData && checkpoint.checked.is_none()
+        }
+        _ => false,
+    }
 }
 
 /// The folders of a build, locked against other builders.
@@ -158,32 +174,37 @@ impl Place {
         let newest = newest_version(&self.dir)?.max(in_force);
         if in_force > 0 {
             // Remains of builds that were given up; the version in force stays.
-            remove_other_versions(&self.dir, in_force)?;
+            remove_versions(&self.dir, |version| version != in_force)?;
         }
-        fs::create_dir_all(&self.scratch)?;
-        require_disk(&self.dir, &self.scratch, plan)?;
         let version = if in_force > 0 { in_force + 1 } else { newest + 1 };
         let fingerprint = params.fingerprint().into_iter().map(|(name, value)| (name.to_owned(), value));
         let checkpoint = Checkpoint { fingerprint: fingerprint.collect(), version, ..Checkpoint::default() };
-        checkpoint.write(&self.scratch)?;
+        self.make_scratch(plan, &checkpoint).inspect_err(|_| self.abandon(version))?;
         Ok(checkpoint)
     }
 
-    /// Leaves the folder as if this build had never been tried; the refusal itself matters more than a file
-    /// that cannot be removed.
-    fn abandon(&self) {
-        let in_force = format::current(&self.dir).map_or(0, |current| current.version);
-        let _ = remove_other_versions(&self.dir, in_force);
+    fn make_scratch(&self, plan: &Plan, checkpoint: &Checkpoint) -> Result<(), BuildError> {
+        fs::create_dir_all(&self.scratch)?;
+        require_disk(&self.dir, &self.scratch, plan)?;
+        checkpoint.write(&self.scratch)
+    }
+
+    /// Leaves the folder as if the build of this version had never been tried; the refusal itself matters more
+    /// than a file that cannot be removed.
+    fn abandon(&self, version: u64) {
+        let _ = remove_versions(&self.dir, |of| of == version);
         let _ = fs::remove_dir_all(&self.scratch);
-        if in_force == 0 {
+        let is_lock = |entry: std::io::Result<fs::DirEntry>| {
+            entry.is_ok_and(|entry| entry.file_name() == FolderLock::NAME)
+        };
+        if fs::read_dir(&self.dir).is_ok_and(|mut entries| entries.all(is_lock)) {
             let _ = fs::remove_file(self.dir.join(FolderLock::NAME));
-            // Goes only if it is empty.
             let _ = fs::remove_dir(&self.dir);
         }
     }
 
     fn clean_up(&self, version: u64) -> Result<(), BuildError> {
-        remove_other_versions(&self.dir, version)?;
+        remove_versions(&self.dir, |of| of != version)?;
         if self.scratch.exists() {
             fs::remove_dir_all(&self.scratch)?;
         }
@@ -566,6 +587,25 @@ mod tests {
         assert!(matches!(run(&source, &config).unwrap_err(), BuildError::Value { .. }));
         assert_eq!(format::current(&config.out).unwrap().version, 1);
         assert!(!config.out.join(SCRATCH).exists());
+        // An index that has lost its CURRENT may still be mended: nothing but the refused build goes.
+        let published = files(&config.out);
+        for damaged in [&b"manifest"[..], b""] {
+            fs::write(config.out.join(CURRENT), damaged).unwrap();
+            assert!(matches!(run(&source, &config).unwrap_err(), BuildError::Value { .. }));
+            fs::write(config.out.join(CURRENT), &published[0].1).unwrap();
+            assert_eq!(files(&config.out), published);
+        }
+    }
+
+    #[test]
+    fn a_build_refused_before_it_began_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(&dir.path().join("index"));
+        let taken = dir.path().join("file");
+        fs::write(&taken, "mine").unwrap();
+        config.scratch = Some(taken.join("scratch"));
+        assert!(matches!(run(&clustered(100, 8), &config).unwrap_err(), BuildError::Io(_)));
+        assert!(!config.out.exists());
     }
 
     #[test]

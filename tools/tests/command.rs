@@ -195,6 +195,21 @@ fn an_index_is_built_once() {
 }
 
 #[test]
+fn an_input_with_rows_of_two_lengths_leaves_no_build_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    // The second row claims one element, its bytes are two.
+    let rows: Vec<u8> =
+        [[2_i32, 7, 7], [1, 7, 7]].as_flattened().iter().flat_map(|x| x.to_le_bytes()).collect();
+    fs::write(path("base.fvecs"), rows).unwrap();
+    let output =
+        spandrel(&["build", "--base", &path("base.fvecs"), "--metric", "l2", "--out", &path("index")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("row 1 at offset 12: expected 2 elements, found 1"));
+    assert!(!Path::new(&path("index")).exists());
+}
+
+#[test]
 fn an_index_is_searched_and_measured() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

@@ -18,7 +18,7 @@ pub(crate) use file::file;
 pub(crate) use graph::graph;
 pub(crate) use ids::ids;
 pub(crate) use part::part;
-pub(crate) use publish::{publish, remove_other_versions, verify, version_of};
+pub(crate) use publish::{publish, remove_versions, verify, version_of};
 pub(crate) use train::train;
 pub(crate) use write::write;
 

@@ -117,13 +117,12 @@ pub(crate) fn stats_name(version: u64) -> String {
     format!("build-stats-{version}.json")
 }
 
-/// Removes the files of every version but one.
-pub(crate) fn remove_other_versions(dir: &Path, version: u64) -> Result<(), BuildError> {
+/// Removes the files of the versions that `given_up` picks.
+pub(crate) fn remove_versions(dir: &Path, given_up: impl Fn(u64) -> bool) -> Result<(), BuildError> {
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
-        let ours = version_of(&name);
-        if ours.is_some_and(|of| of != version) {
+        if version_of(&name).is_some_and(&given_up) {
             fs::remove_file(dir.join(name.as_ref()))?;
         }
     }
