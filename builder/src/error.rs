@@ -49,6 +49,12 @@ pub enum BuildError {
         /// What it holds.
         found: &'static str,
     },
+    /// The input is not the one that was checked.
+    #[error("{name}: changed since the build checked it; pass --replace to start anew")]
+    Changed {
+        /// The input.
+        name: String,
+    },
     /// Two vectors have one id.
     #[error("id {id} is given to more than one vector; ids must differ")]
     DuplicateId {

@@ -56,7 +56,8 @@ pub fn build(
         .map_err(std::io::Error::other)?;
     let context = Context { pool: &pool, progress, stop };
     let place = Place::prepare(config)?;
-    let checkpoint = match place.begin(config, &params, &plan, context)? {
+    let asked = Asked { config, params: &params, plan: &plan, input };
+    let checkpoint = match place.begin(asked, context)? {
         Begin::Complete(manifest) => {
             return Ok(BuildReport { manifest, lists: None, seconds: Vec::new() });
         }
@@ -100,6 +101,24 @@ struct Place {
     _lock: FolderLock,
 }
 
+/// What was asked for, and what that comes to.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    config: &'a BuildConfig,
+    params: &'a Params,
+    plan: &'a Plan,
+    input: Input<'a>,
+}
+
+impl Asked<'_> {
+    /// Everything that an interrupted build must have in common with this one.
+    fn fingerprint(&self) -> Result<Vec<(&'static str, String)>, BuildError> {
+        let mut fingerprint = self.params.fingerprint();
+        fingerprint.push(("input", stages::glance(self.params, self.input)?));
+        Ok(fingerprint)
+    }
+}
+
 enum Begin {
     /// The index asked for is there already.
     Complete(Manifest),
@@ -126,13 +145,8 @@ impl Place {
     }
 
     /// Decides where to begin, according to what is in the folders and what was asked for.
-    fn begin(
-        &self,
-        config: &BuildConfig,
-        params: &Params,
-        plan: &Plan,
-        context: Context<'_>,
-    ) -> Result<Begin, BuildError> {
+    fn begin(&self, asked: Asked<'_>, context: Context<'_>) -> Result<Begin, BuildError> {
+        let Asked { config, params, .. } = asked;
         let current = match format::current(&self.dir) {
             Ok(current) => Some(current),
             Err(OpenError::NotAnIndex { .. }) => None,
@@ -146,7 +160,7 @@ impl Place {
             if !config.resume {
                 return Err(BuildError::Unfinished { path: self.dir.clone() });
             }
-            begun.check(&self.scratch, &params.fingerprint())?;
+            begun.check(&self.scratch, &asked.fingerprint()?)?;
             if let Some(current) = current.filter(|current| current.version >= begun.version) {
                 // Stopped between the switch and cleaning up.
                 let manifest = Manifest::open(&self.dir, current)?;
@@ -158,16 +172,19 @@ impl Place {
         }
         if let (Some(current), false) = (current, config.replace) {
             let manifest = Manifest::open(&self.dir, current)?;
-            if config.resume && params.made(&manifest) {
+            if config.resume
+                && params.made(&manifest)
+                && stages::hash_input(params, asked.input, context)? == manifest.build.input_hash
+            {
                 context.progress.note("the build had been finished");
                 return Ok(Begin::Complete(manifest));
             }
             return Err(BuildError::Exists { path: self.dir.clone() });
         }
-        self.start(params, plan, in_force).map(Begin::Phases)
+        self.start(asked, in_force).map(Begin::Phases)
     }
 
-    fn start(&self, params: &Params, plan: &Plan, in_force: u64) -> Result<Checkpoint, BuildError> {
+    fn start(&self, asked: Asked<'_>, in_force: u64) -> Result<Checkpoint, BuildError> {
         if self.scratch.exists() {
             fs::remove_dir_all(&self.scratch)?;
         }
@@ -177,16 +194,16 @@ impl Place {
             remove_versions(&self.dir, |version| version != in_force)?;
         }
         let version = if in_force > 0 { in_force + 1 } else { newest + 1 };
-        let fingerprint = params.fingerprint().into_iter().map(|(name, value)| (name.to_owned(), value));
-        let checkpoint = Checkpoint { fingerprint: fingerprint.collect(), version, ..Checkpoint::default() };
-        self.make_scratch(plan, &checkpoint).inspect_err(|_| self.abandon(version))?;
-        Ok(checkpoint)
+        self.make_scratch(asked, version).inspect_err(|_| self.abandon(version))
     }
 
-    fn make_scratch(&self, plan: &Plan, checkpoint: &Checkpoint) -> Result<(), BuildError> {
+    fn make_scratch(&self, asked: Asked<'_>, version: u64) -> Result<Checkpoint, BuildError> {
         fs::create_dir_all(&self.scratch)?;
-        require_disk(&self.dir, &self.scratch, plan)?;
-        checkpoint.write(&self.scratch)
+        require_disk(&self.dir, &self.scratch, asked.plan)?;
+        let fingerprint = asked.fingerprint()?.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let checkpoint = Checkpoint { fingerprint: fingerprint.collect(), version, ..Checkpoint::default() };
+        checkpoint.write(&self.scratch)?;
+        Ok(checkpoint)
     }
 
     /// Leaves the folder as if the build of this version had never been tried; the refusal itself matters more
@@ -542,6 +559,72 @@ mod tests {
             run(&source, &config).unwrap();
         }
         assert!(stops >= 6, "only {stops} stops of {signs} signs");
+    }
+
+    #[test]
+    fn another_input_is_not_taken_for_the_one_that_was_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = clustered(3000, 16);
+        let mut other = clustered(3000, 16);
+        other.rows[16 * 1700..][..16 * 20].fill(0);
+        let config = config(&dir.path().join("index"));
+        for at in [2, 4, 12] {
+            let stop = AtomicBool::new(false);
+            let progress = StopAt { seen: AtomicU32::new(0), at, stop: &stop };
+            let input = Input { vectors: &source, ids: None };
+            let begun = BuildConfig { replace: true, ..config.clone() };
+            assert!(matches!(build(input, &begun, &progress, &stop), Err(BuildError::Stopped)), "{at}");
+            let resumed = BuildConfig { resume: true, ..config.clone() };
+            let refused = run(&other, &resumed).unwrap_err();
+            assert!(matches!(refused, BuildError::Resume { parameter: "input", .. }), "{at}: {refused}");
+        }
+        let resumed = BuildConfig { resume: true, ..config.clone() };
+        run(&source, &resumed).unwrap();
+        run(&source, &resumed).unwrap();
+        // One byte in a row that no glance falls on.
+        let mut close = clustered(3000, 16);
+        close.rows[16 * 5] ^= 1;
+        assert!(matches!(run(&close, &resumed).unwrap_err(), BuildError::Exists { .. }));
+    }
+
+    /// Rows that are others once all of them have been read.
+    struct Changing {
+        source: Memory,
+        reads: AtomicU32,
+    }
+
+    impl VectorSource for Changing {
+        fn len(&self) -> u64 {
+            self.source.len()
+        }
+        fn dim(&self) -> usize {
+            self.source.dim()
+        }
+        fn dtype(&self) -> DType {
+            self.source.dtype()
+        }
+        fn read_rows(&self, first: u64, out: &mut [u8]) -> Result<(), SourceError> {
+            self.source.read_rows(first, out)?;
+            // The rows of a glance are read alone.
+            let whole = out.len() > self.source.dim;
+            if whole && self.reads.fetch_add(1, Ordering::Relaxed) > 0 {
+                out[0] ^= 1;
+            }
+            Ok(())
+        }
+        fn name(&self) -> String {
+            self.source.name()
+        }
+    }
+
+    #[test]
+    fn an_input_that_changes_under_the_build_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = Changing { source: clustered(500, 8), reads: AtomicU32::new(0) };
+        let input = Input { vectors: &source, ids: None };
+        let config = config(&dir.path().join("index"));
+        let refused = build(input, &config, &Silent, &AtomicBool::new(false)).unwrap_err();
+        assert!(matches!(refused, BuildError::Changed { .. }), "{refused}");
     }
 
     #[test]

@@ -37,28 +37,11 @@ pub(crate) fn check(
     files: &ScratchFiles,
     context: Context<'_>,
 ) -> Result<Checked, BuildError> {
-    context.progress.phase("check", params.vectors, "vectors");
-    let chunk_rows = chunk_rows(params);
-    let chunks = params.vectors.div_ceil(chunk_rows);
     let picks = sample_picks(params);
-    let checked: Result<Vec<Chunk>, BuildError> = context.pool.install(|| {
-        (0..chunks)
-            .into_par_iter()
-            .map_init(Vec::new, |rows, chunk| {
-                context.check_stop()?;
-                let range = chunk * chunk_rows..((chunk + 1) * chunk_rows).min(params.vectors);
-                let checked = check_chunk(params, input, &picks, range.clone(), rows)?;
-                context.progress.advance(range.end - range.start);
-                Ok(checked)
-            })
-            .collect()
-    });
-    let checked = checked?;
-    let mut hash = Xxh3::new();
+    let chunks = check_chunks(params, input, &picks, context)?;
     let mut sample = fs::File::create(files.sample())?;
     let (mut norm_squared_max, mut id_max) = (0.0_f64, 0);
-    for chunk in &checked {
-        hash.update(&chunk.hash.to_le_bytes());
+    for chunk in &chunks {
         sample.write_all(&chunk.sample)?;
         norm_squared_max = norm_squared_max.max(chunk.norm_squared_max);
         id_max = id_max.max(chunk.id_max);
@@ -66,7 +49,75 @@ pub(crate) fn check(
     sample.sync_data()?;
     // The next float up, so that no vector is longer than the largest.
     let norm_max = (norm_squared_max.sqrt() as f32).next_up(); // CAST: rounds
-    Ok(Checked { input_hash: hash_hex(hash.digest128()), norm_max, id_max, sample_rows: picks.len() as u64 })
+    let input_hash = input_hash(chunks.iter().map(|chunk| chunk.hash));
+    Ok(Checked { input_hash, norm_max, id_max, sample_rows: picks.len() as u64 })
+}
+
+/// The hash that [`check`] gives an input, for comparison with that of an index.
+pub(crate) fn hash_input(
+    params: &Params,
+    input: Input<'_>,
+    context: Context<'_>,
+) -> Result<String, BuildError> {
+    let chunks = check_chunks(params, input, &[], context)?;
+    Ok(input_hash(chunks.iter().map(|chunk| chunk.hash)))
+}
+
+/// A hash of a few rows from all over the input: enough to tell another file, and quick.
+pub(crate) fn glance(params: &Params, input: Input<'_>) -> Result<String, BuildError> {
+    const ROWS: u64 = 256;
+    let last = params.vectors - 1;
+    let count = ROWS.min(params.vectors);
+    let mut hash = Xxh3::new();
+    let mut vector = vec![0; params.row_bytes()];
+    for at in 0..count {
+        let row = last * at / (count - 1).max(1);
+        input.vectors.read_rows(row, &mut vector)?;
+        let mut id = [0];
+        if let Some(ids) = input.ids {
+            ids.read_ids(row, &mut id)?;
+        }
+        hash.update(&chunk_hash(&vector, &id).to_le_bytes());
+    }
+    Ok(hash_hex(hash.digest128()))
+}
+
+/// The hash of the rows of a chunk and their ids; none where row numbers serve as ids.
+pub(super) fn chunk_hash(rows: &[u8], ids: &[u64]) -> u128 {
+    let mut hash = Xxh3::new();
+    hash.update(&xxh3_128(rows).to_le_bytes());
+    ids.iter().for_each(|id| hash.update(&id.to_le_bytes()));
+    hash.digest128()
+}
+
+/// The input's hash, made of those of its chunks in order.
+pub(super) fn input_hash(chunks: impl IntoIterator<Item = u128>) -> String {
+    let mut hash = Xxh3::new();
+    chunks.into_iter().for_each(|chunk| hash.update(&chunk.to_le_bytes()));
+    hash_hex(hash.digest128())
+}
+
+fn check_chunks(
+    params: &Params,
+    input: Input<'_>,
+    picks: &[u64],
+    context: Context<'_>,
+) -> Result<Vec<Chunk>, BuildError> {
+    context.progress.phase("check", params.vectors, "vectors");
+    let chunk_rows = chunk_rows(params);
+    let chunks = params.vectors.div_ceil(chunk_rows);
+    context.pool.install(|| {
+        (0..chunks)
+            .into_par_iter()
+            .map_init(Vec::new, |rows, chunk| {
+                context.check_stop()?;
+                let range = chunk * chunk_rows..((chunk + 1) * chunk_rows).min(params.vectors);
+                let checked = check_chunk(params, input, picks, range.clone(), rows)?;
+                context.progress.advance(range.end - range.start);
+                Ok(checked)
+            })
+            .collect()
+    })
 }
 
 /// Row numbers of the sample, ascending: one from each of equal stretches of the input.
@@ -88,15 +139,14 @@ fn check_chunk(
     let count = (range.end - range.start) as usize; // CAST: a chunk is small
     rows.resize(count * row_bytes, 0);
     input.vectors.read_rows(range.start, rows)?;
-    let mut hash = Xxh3::new();
-    hash.update(&xxh3_128(rows).to_le_bytes());
+    let mut own_ids = Vec::new();
     let mut id_max = range.end - 1;
     if let Some(ids) = input.ids {
-        let mut own = vec![0; count];
-        ids.read_ids(range.start, &mut own)?;
-        own.iter().for_each(|id| hash.update(&id.to_le_bytes()));
-        id_max = own.iter().copied().max().unwrap_or(0);
+        own_ids.resize(count, 0);
+        ids.read_ids(range.start, &mut own_ids)?;
+        id_max = own_ids.iter().copied().max().unwrap_or(0);
     }
+    let hash = chunk_hash(rows, &own_ids);
     let mut norm_squared_max = 0.0_f64;
     // Bytes are finite whatever they are; their lengths matter to two of the metrics.
     if !(params.dtype.is_integer() && params.metric == Metric::L2) {
@@ -112,7 +162,7 @@ fn check_chunk(
         let at = (pick - range.start) as usize * row_bytes; // CAST: inside a chunk
         sample.extend_from_slice(&rows[at..at + row_bytes]);
     }
-    Ok(Chunk { hash: hash.digest128(), norm_squared_max, id_max, sample })
+    Ok(Chunk { hash, norm_squared_max, id_max, sample })
 }
 
 /// The squared length of a vector that has a distance to others, else what is wrong with it.

@@ -12,7 +12,7 @@ mod publish;
 mod train;
 mod write;
 
-pub(crate) use check::check;
+pub(crate) use check::{check, glance, hash_input};
 pub(crate) use cluster::cluster;
 pub(crate) use file::file;
 pub(crate) use graph::graph;

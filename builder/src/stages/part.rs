@@ -5,7 +5,7 @@ use fs_err as fs;
 use rayon::prelude::*;
 use spandrel_index::HeadSpace;
 
-use super::check::chunk_rows;
+use super::check::{chunk_hash, chunk_rows, input_hash};
 use super::seed_of;
 use crate::checkpoint::{Checked, Parted, ScratchFiles};
 use crate::cluster::{CoarseParts, Rows};
@@ -31,6 +31,7 @@ pub(crate) fn part(
         SpillWriter::create(&files.parts(), groups, params.part_record_bytes(), plan.spill_memory)?;
     let chunk_rows = chunk_rows(params);
     let chunks: Vec<u64> = (0..params.vectors.div_ceil(chunk_rows)).collect();
+    let mut hashes = Vec::with_capacity(chunks.len());
     for window in chunks.chunks(2 * params.threads) {
         context.check_stop()?;
         let chunks: Result<Vec<Chunk>, BuildError> = context.pool.install(|| {
@@ -41,6 +42,7 @@ pub(crate) fn part(
             window.par_iter().map(read).collect()
         });
         for chunk in chunks? {
+            hashes.push(chunk.hash);
             for (at, vector) in chunk.rows.chunks_exact(params.row_bytes()).enumerate() {
                 let row = chunk.first + at as u64;
                 let row = (row as u32).to_le_bytes(); // CAST: at most 2^32 vectors
@@ -50,6 +52,10 @@ pub(crate) fn part(
             }
             context.progress.advance(chunk.groups.len() as u64);
         }
+    }
+    // From here on the input is not read again: what was checked is what is indexed.
+    if input_hash(hashes) != checked.input_hash {
+        return Err(BuildError::Changed { name: input.vectors.name() });
     }
     Ok(Parted { spill: spill.finish()? })
 }
@@ -86,6 +92,7 @@ struct Chunk {
     first: u64,
     rows: Vec<u8>,
     ids: Vec<u64>,
+    hash: u128,
     groups: Vec<u32>,
 }
 
@@ -113,6 +120,7 @@ impl Chunk {
             let mapped = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &mapped };
             parts.assign(mapped, &mut groups);
         }
-        Ok(Chunk { first: range.start, rows, ids, groups })
+        let hash = chunk_hash(&rows, &ids);
+        Ok(Chunk { first: range.start, rows, ids, hash, groups })
     }
 }
