@@ -128,6 +128,9 @@ enum Begin {
 
 impl Place {
     fn prepare(config: &BuildConfig) -> Result<Place, BuildError> {
+        if let Some(scratch) = &config.scratch {
+            refuse_scratch_inside(scratch, &config.out)?;
+        }
         if config.out.exists() {
             refuse_foreign(&config.out)?;
         }
@@ -227,6 +230,19 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// Refuses a scratch folder that would make the index's own look like somebody else's when a build is resumed.
+fn refuse_scratch_inside(scratch: &Path, out: &Path) -> Result<(), BuildError> {
+    let resolved = |path: &Path| fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+    if !resolved(scratch)?.starts_with(resolved(out)?) {
+        return Ok(());
+    }
+    Err(BuildError::Parameter {
+        parameter: "--scratch",
+        found: scratch.display().to_string(),
+        expected: "a folder outside of --out; without it, one inside is used".to_owned(),
+    })
 }
 
 /// Refuses a folder with anything in it that no build of ours left there.
@@ -723,6 +739,10 @@ mod tests {
         ];
         for config in wrong {
             assert!(matches!(run(&source, &config).unwrap_err(), BuildError::Parameter { .. }));
+        }
+        for scratch in [good.out.clone(), good.out.join("tmp")] {
+            let inside = BuildConfig { scratch: Some(scratch), ..good.clone() };
+            assert!(matches!(run(&source, &inside).unwrap_err(), BuildError::Parameter { .. }));
         }
         let wide = Memory { dim: DIM_MAX, rows: vec![1; 2 * DIM_MAX] };
         let product = BuildConfig { metric: Metric::InnerProduct, ..good.clone() };
