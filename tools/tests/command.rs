@@ -181,6 +181,9 @@ fn an_index_is_built_once() {
     let build = ["build", "--base", &path("base.u8bin"), "--metric", "l2", "--out", &path("index")];
     let dry = spandrel(&[&build[..], &["--dry-run"]].concat());
     assert_eq!(dry.status.code(), Some(0), "{}", text(&dry.stderr));
+    let small = spandrel(&[&build[..], &["--dry-run", "--memory", "1MiB"]].concat());
+    assert_eq!(small.status.code(), Some(1));
+    assert!(text(&small.stderr).contains("help: raise --memory"));
     assert!(!Path::new(&path("index")).exists());
     let built = spandrel(&build);
     assert_eq!(built.status.code(), Some(0), "{}", text(&built.stderr));

@@ -9,7 +9,7 @@ use spandrel_datasets::{IdFile, VectorFile};
 use spandrel_index::Metric;
 
 use super::ids::Ids;
-use super::shape::{ShapeArgs, plan_text};
+use super::shape::{ShapeArgs, plan_text, refuse_memory};
 use crate::figures::{process_memory, units};
 use crate::{Meter, Session};
 
@@ -58,11 +58,13 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
         replace: args.replace,
         ..args.shape.config(VectorShape::of(&base, args.metric), args.out.clone())
     };
-    let plan = plan_text(&Plan::new(&Params::check(&config, input)?));
+    let plan = Plan::new(&Params::check(&config, input)?);
+    let text = plan_text(&plan);
     if args.dry_run {
-        return session.print(&plan);
+        session.print(&text)?;
+        return Ok(refuse_memory(&plan)?);
     }
-    session.note(plan.trim_end());
+    session.note(text.trim_end());
     let report = build_watched(input, &config, session)?;
     session.print(&report_text(&report, &config))
 }

@@ -5,8 +5,8 @@ use clap::Args;
 use spandrel_builder::{Input, Params, Plan, VectorShape};
 use spandrel_index::{DType, Metric, SourceError, VectorSource};
 
-use super::shape::{ShapeArgs, plan_text};
-use crate::{Advised, Session};
+use super::shape::{ShapeArgs, plan_text, refuse_memory};
+use crate::Session;
 
 /// Say what a build would take: memory, disk, and what searching keeps in memory.
 #[derive(Debug, Args)]
@@ -64,9 +64,5 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     let config = args.shape.config(VectorShape::of(&source, args.metric), PathBuf::new());
     let plan = Plan::new(&Params::check(&config, Input { vectors: &source, ids: None })?);
     session.print(&plan_text(&plan))?;
-    if plan.memory_needed > plan.memory_allowed {
-        let message = "the build needs more memory than it may use";
-        return Err(Advised::new(message, "raise --memory, or ask for fewer lists").into());
-    }
-    Ok(())
+    Ok(refuse_memory(&plan)?)
 }

@@ -10,6 +10,7 @@ use spandrel_builder::{BuildConfig, Choice, ListCount, Plan, VectorShape};
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
 
+use crate::Advised;
 use crate::figures::{Machine, units};
 use crate::values::{ByteSize, SearchMemory};
 
@@ -98,6 +99,15 @@ pub(super) fn memory_default() -> u64 {
         0 => MEMORY_DEFAULT,
         machine => MEMORY_DEFAULT.min(machine / 2),
     }
+}
+
+/// Refuses what no build may begin with.
+pub(super) fn refuse_memory(plan: &Plan) -> Result<(), Advised> {
+    if plan.memory_needed <= plan.memory_allowed {
+        return Ok(());
+    }
+    let message = "the build needs more memory than it may use";
+    Err(Advised::new(message, "raise --memory, or ask for fewer lists"))
 }
 
 /// What a build will take, line by line.
