@@ -99,10 +99,10 @@ impl Params {
                 expected,
             });
         }
-        within("--base: number of vectors", vectors, 1, u64::from(u32::MAX))?;
+        within("number of vectors", vectors, 1, u64::from(u32::MAX))?;
         // The head space of inner product has one element more.
         let dim_max = DIM_MAX - HeadSpace::of(config.metric, 0.0).dim(0);
-        within("--base: dimension", source.dim() as u64, 1, dim_max as u64)?;
+        within("dimension", source.dim() as u64, 1, dim_max as u64)?;
         within("--threads", config.threads as u64, 1, 1024)?;
         within("--max-replicas", u64::from(config.max_replicas), 1, 64)?;
         let lists = match config.lists {
