@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use spandrel_index::{DType, SourceError, VectorSource};
 
-use crate::file::{Contents, FileError, Format, Truth, VectorFile, VectorWriter, contents};
+use crate::file::{Contents, FileError, Format, Truth, VectorFile, VectorWriter, contents, same_file};
 use crate::values::{decode_into, encode, is_zero};
 use crate::watch::{Stopped, Watch, for_each_block};
 
@@ -38,6 +38,12 @@ pub enum ConvertError {
         /// Rows there are.
         rows: u64,
     },
+    /// The output would take the place of the input, and what was left out would be lost.
+    #[error("{path}: the output is the input; write to another file", path = path.display())]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// One of the files could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -57,7 +63,9 @@ pub enum ConvertError {
 /// A value that the new type cannot hold (integers must be exact), and what reading and writing refuse. Nothing
 /// is left in place of the output then.
 pub fn convert(input: &Path, output: &Path, watch: Watch<'_>) -> Result<u64, ConvertError> {
-    if let Contents::Ids { rows, .. } = contents(input)? {
+    let found = contents(input)?;
+    refuse_same_file(input, output)?;
+    if let Contents::Ids { rows, .. } = found {
         Truth::open(input)?.write(output)?;
         return Ok(rows);
     }
@@ -76,6 +84,7 @@ pub fn crop(input: &Path, output: &Path, rows: Range<u64>, watch: Watch<'_>) -> 
         let path = input.to_owned();
         return Err(ConvertError::Rows { path, start: rows.start, end: rows.end, rows: found.rows() });
     }
+    refuse_same_file(input, output)?;
     if let Contents::Ids { .. } = found {
         let truth = Truth::open(input)?;
         // CAST: both are rows of a truth in memory
@@ -90,6 +99,10 @@ pub fn crop(input: &Path, output: &Path, rows: Range<u64>, watch: Watch<'_>) -> 
         return Ok(rows.end - rows.start);
     }
     copy(&VectorFile::open(input)?, rows, output, watch)
+}
+
+fn refuse_same_file(input: &Path, output: &Path) -> Result<(), ConvertError> {
+    if same_file(input, output) { Err(ConvertError::SameFile { path: output.to_owned() }) } else { Ok(()) }
 }
 
 fn copy(file: &VectorFile, rows: Range<u64>, output: &Path, watch: Watch<'_>) -> Result<u64, ConvertError> {
@@ -285,6 +298,22 @@ mod tests {
         let stop = true.into();
         let stopped = crop(&input, &output, 0..2, Watch { stop: &stop, ..Watch::none() }).unwrap_err();
         assert!(matches!(stopped, ConvertError::Stopped(_)));
+    }
+
+    #[test]
+    fn a_file_is_not_written_over_itself() {
+        let folder = TempDir::new().unwrap();
+        let input = folder.path().join("in.fbin");
+        write(&input, DType::F32, &[1.0, 2.0, 3.0, 4.0]);
+        let link = folder.path().join("link.fbin");
+        std::os::unix::fs::symlink(&input, &link).unwrap();
+        for output in [&input, &folder.path().join("./in.fbin"), &link] {
+            let cut = crop(&input, output, 0..1, Watch::none());
+            assert!(matches!(cut, Err(ConvertError::SameFile { .. })), "{cut:?}");
+            let converted = convert(&input, output, Watch::none());
+            assert!(matches!(converted, Err(ConvertError::SameFile { .. })), "{converted:?}");
+        }
+        assert_eq!(values(&input), [1.0, 2.0, 3.0, 4.0]);
     }
 
     #[test]

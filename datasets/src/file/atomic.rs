@@ -8,6 +8,18 @@ use fs_err::{File, OpenOptions};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
+/// Whether two names are those of one file, which need not be there yet.
+pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
+    let resolved = |path: &Path| -> io::Result<PathBuf> {
+        std::fs::canonicalize(path).or_else(|_| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = std::fs::canonicalize(folder.unwrap_or(Path::new(".")))?;
+            Ok(folder.join(path.file_name().unwrap_or_default()))
+        })
+    };
+    matches!((resolved(a), resolved(b)), (Ok(a), Ok(b)) if a == b)
+}
+
 /// A new file beside its destination, moved there by `finish` and removed when dropped before.
 #[derive(Debug)]
 pub(crate) struct AtomicFile {

@@ -12,6 +12,7 @@ mod tests;
 mod truth;
 mod writer;
 
+pub(crate) use atomic::same_file;
 pub use contents::{Contents, contents};
 pub use error::FileError;
 pub use format::Format;

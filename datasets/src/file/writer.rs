@@ -52,10 +52,7 @@ impl VectorWriter {
             return Err(FileError::PartialRow { path: self.path.clone(), bytes: rows.len(), row_bytes });
         }
         let count = self.rows + (rows.len() / row_bytes) as u64; // CAST: usize is 64 bits here
-        let rows_max = self.rows_max();
-        if count > rows_max {
-            return Err(FileError::TooManyRows { path: self.path.clone(), format: self.format, rows_max });
-        }
+        self.check_rows(count)?;
         match self.format {
             Format::Fvecs | Format::Bvecs | Format::Ivecs => {
                 let prefix = (self.dim as u32).to_le_bytes(); // CAST: at most DIM_MAX
@@ -67,6 +64,18 @@ impl VectorWriter {
             _ => self.out.write_all(rows)?,
         }
         self.rows = count;
+        Ok(())
+    }
+
+    /// Refuses a number of rows before the first of them is written.
+    ///
+    /// # Errors
+    /// [`FileError::TooManyRows`].
+    pub fn check_rows(&self, rows: u64) -> Result<(), FileError> {
+        let rows_max = self.rows_max();
+        if rows > rows_max {
+            return Err(FileError::TooManyRows { path: self.path.clone(), format: self.format, rows_max });
+        }
         Ok(())
     }
 

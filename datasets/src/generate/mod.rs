@@ -16,7 +16,7 @@ use spandrel_index::{DIM_MAX, DType};
 use self::model::{Model, Scratch};
 use self::noise::Purpose;
 use crate::Rows;
-use crate::file::{FileError, VectorWriter};
+use crate::file::{FileError, VectorWriter, same_file};
 use crate::watch::{Stopped, Watch};
 
 /// Bytes of rows made before they are written.
@@ -161,12 +161,14 @@ pub fn generate(
         let given = if queries > 0 { "no" } else { "a" };
         return Err(GenerateError::Queries { queries, given });
     }
-    if queries_out == Some(out) {
+    if queries_out.is_some_and(|queries_out| same_file(queries_out, out)) {
         return Err(GenerateError::SameFile { path: out.to_owned() });
     }
     check(&params)?;
     let mut base = VectorWriter::create(out, dtype, dim)?;
+    base.check_rows(params.vectors)?;
     let mut query = queries_out.map(|path| VectorWriter::create(path, dtype, dim)).transpose()?;
+    query.as_ref().map_or(Ok(()), |query| query.check_rows(queries))?;
     make(
         params,
         |purpose, rows| match (&mut query, purpose) {

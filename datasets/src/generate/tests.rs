@@ -60,6 +60,9 @@ fn files_hold_what_memory_holds() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     let same = generate(wanted, &out, Some(&out), Watch::none());
     assert!(matches!(same, Err(GenerateError::SameFile { .. })));
+    let many = GenerateParams { vectors: 1 << 32, ..wanted };
+    let refused = generate(many, &out, Some(&queries_out), Watch::none());
+    assert!(matches!(refused, Err(GenerateError::File(crate::FileError::TooManyRows { .. }))));
 }
 
 #[test]
