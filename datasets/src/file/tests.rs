@@ -226,6 +226,10 @@ fn truth_survives_every_format() {
     assert_eq!(truth.validate(2, 8), Ok(()));
     assert_eq!(truth.validate(2, 7), Err(TruthError::Id { query: 1, id: 7, rows: 7 }));
     assert_eq!(truth.validate(3, 8), Err(TruthError::Queries { expected: 3, found: 2 }));
+    let mut distances = vec![0.0; truth.ids.len()];
+    distances[truth.k] = f32::NAN;
+    let damaged = Truth { distances: Some(distances), ..truth };
+    assert_eq!(damaged.validate(2, 8), Err(TruthError::Distance { query: 1, neighbour: 0 }));
 }
 
 #[test]

@@ -49,6 +49,14 @@ pub enum TruthError {
         /// Rows of the base.
         rows: u64,
     },
+    /// A distance is NaN: the file is damaged.
+    #[error("truth of query {query}: distance {neighbour} is no number: compute the truth anew")]
+    Distance {
+        /// The query.
+        query: usize,
+        /// Which of its neighbours, from 0.
+        neighbour: usize,
+    },
     /// The truth is that of another number of queries.
     #[error("truth of {found} queries, expected {expected}: compute the truth of these queries")]
     Queries {
@@ -163,11 +171,15 @@ impl Truth {
     /// Checks that the truth can be that of `queries` queries against a base of `rows` rows.
     ///
     /// # Errors
-    /// Another number of queries, or an id that is no row of the base.
+    /// Another number of queries, an id that is no row of the base, a distance that is NaN.
     pub fn validate(&self, queries: u64, rows: u64) -> Result<(), TruthError> {
         let found = self.queries as u64; // CAST: usize is 64 bits here
         if found != queries {
             return Err(TruthError::Queries { expected: queries, found });
+        }
+        let nan = self.distances.iter().flatten().position(|distance| distance.is_nan());
+        if let Some(at) = nan {
+            return Err(TruthError::Distance { query: at / self.k, neighbour: at % self.k });
         }
         match self.ids.iter().position(|&id| u64::from(id) >= rows) {
             Some(at) => Err(TruthError::Id {
