@@ -23,6 +23,14 @@ pub enum LoadError {
         /// The most that is read.
         max: u64,
     },
+    /// The file holds bytes that are no text.
+    #[error("{path}: no text at offset {offset}, expected operating points as JSON", path = path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// Where the text ends.
+        offset: usize,
+    },
     /// The array, or a line, is not made of operating points.
     #[error("{path}: line {line}: not an operating point as `spandrel bench --json` writes it", path = path.display())]
     Parse {
@@ -60,11 +68,13 @@ pub enum LoadError {
 /// # Errors
 /// See [`LoadError`].
 pub fn load(path: &Path) -> Result<Vec<Point>, LoadError> {
-    let mut text = String::new();
-    fs_err::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
+    let mut bytes = Vec::new();
+    fs_err::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(LoadError::TooLarge { path: path.to_owned(), max: FILE_BYTES_MAX });
     }
+    let text = String::from_utf8(bytes)
+        .map_err(|e| LoadError::Text { path: path.to_owned(), offset: e.utf8_error().valid_up_to() })?;
     let points = parse(path, &text)?;
     if points.is_empty() {
         return Err(LoadError::Empty { path: path.to_owned() });
@@ -128,7 +138,7 @@ fn check(path: &Path, number: usize, point: &Point) -> Result<(), LoadError> {
 mod tests {
     use super::*;
 
-    fn load_text(text: &str) -> Result<Vec<Point>, LoadError> {
+    fn load_text(text: impl AsRef<[u8]>) -> Result<Vec<Point>, LoadError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         std::fs::write(&path, text).unwrap();
@@ -171,7 +181,8 @@ mod tests {
         }
         assert!(matches!(load_text("[]"), Err(LoadError::Empty { .. })));
         assert!(matches!(load_text(""), Err(LoadError::Empty { .. })));
-        assert!(matches!(load_text(&"[".repeat(100_000)), Err(LoadError::Parse { .. })));
+        assert!(matches!(load_text(b"[\xff]"), Err(LoadError::Text { offset: 1, .. })));
+        assert!(matches!(load_text("[".repeat(100_000)), Err(LoadError::Parse { .. })));
         assert!(matches!(load(Path::new("/no/such/file")), Err(LoadError::Io(_))));
     }
 }
