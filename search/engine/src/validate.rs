@@ -47,6 +47,21 @@ pub enum QueryError {
     },
 }
 
+impl QueryError {
+    /// The same of a query among all of which `first` came before this batch.
+    #[must_use]
+    pub fn after(mut self, first: usize) -> QueryError {
+        match &mut self {
+            QueryError::NotFinite { query, .. }
+            | QueryError::TooLong { query }
+            | QueryError::TooShort { query }
+            | QueryError::Zero { query } => *query += first,
+            QueryError::Length { .. } => {}
+        }
+        self
+    }
+}
+
 /// Checks queries lying back to back: how many there are.
 pub(crate) fn check_queries(index: &Index, queries: &[u8]) -> Result<usize, QueryError> {
     let (dtype, row_bytes) = (index.dtype(), index.row_bytes());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use spandrel_datasets::Truth;
-use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchParams};
+use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchError, SearchParams};
 use spandrel_index::VectorSource as _;
 
 use super::search::{IoArgs, PlaceArgs, open_engine, open_index, open_queries, refuse_damage};
@@ -102,7 +102,9 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         let count = BATCH.min(queries.len() - first);
         let mut rows = vec![0; count as usize * queries.row_bytes()]; // CAST: at most BATCH
         queries.read_rows(first, &mut rows)?;
-        let answers = engine.search_until(&rows, &params, &session.stop)?;
+        let answers = engine
+            .search_until(&rows, &params, &session.stop)
+            .map_err(|error| in_file(error, &args.queries, first))?;
         incomplete += answers.iter().filter(|a| a.damaged > 0).count();
         match form {
             Form::Lines => session.print(&lines(first, &answers))?,
@@ -117,6 +119,17 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         session.note(&format!("wrote {}", path.display()));
     }
     refuse_damage(&engine, incomplete)
+}
+
+/// Names the file of a query that was refused, and counts it from the file's beginning.
+fn in_file(error: SearchError, path: &Path, first: u64) -> anyhow::Error {
+    match error {
+        // CAST: usize is 64 bits here
+        SearchError::Query(bad) => {
+            anyhow::Error::new(bad.after(first as usize)).context(path.display().to_string())
+        }
+        other => other.into(),
+    }
 }
 
 fn lines(first: u64, answers: &[Answer]) -> String {
@@ -203,6 +216,13 @@ mod tests {
     #[test]
     fn lines_number_queries_on() {
         assert_eq!(lines(7, &[answer(&[3]), answer(&[4, 5])]), "7\t1\t3\t0.5\n8\t1\t4\t0.5\n8\t2\t5\t0.5\n");
+    }
+
+    #[test]
+    fn a_refused_query_is_counted_from_the_beginning() {
+        let refused = SearchError::Query(spandrel_engine::QueryError::Zero { query: 5 });
+        let error = in_file(refused, Path::new("q.fbin"), 10_000);
+        assert_eq!(format!("{error:#}"), "q.fbin: query 10005: a zero vector has no cosine");
     }
 
     #[test]
