@@ -7,7 +7,8 @@
 //! 8   4 length of the text (major 2 and 3)
 //!     . text: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), } padded with spaces, then LF
 //! ```
-//! Only what holds rows of vectors or ids is accepted: two dimensions, C order, little-endian numbers.
+//! Only what holds rows of vectors or ids is accepted: two dimensions (or one of ids), C order, little-endian
+//! numbers.
 #![deny(clippy::indexing_slicing)]
 use std::ops::Range;
 
@@ -102,6 +103,9 @@ pub(super) fn parse(text: &[u8]) -> Result<NpyHeader, NpyError> {
     let inner = shape.strip_prefix('(').and_then(|s| s.strip_suffix(')')).ok_or_else(bad_shape)?;
     let mut sizes = inner.split(',').map(str::trim);
     let (Some(rows), Some(width)) = (sizes.next(), sizes.next()) else { return Err(bad_shape()) };
+    // `numpy.arange(n)` is as good as a column of ids.
+    let width =
+        if shape == format!("({rows},)") && !matches!(kind, NpyType::Vector(_)) { "1" } else { width };
     // A comma may close the tuple, nothing else may follow.
     if sizes.next().is_some_and(|s| !s.is_empty()) || sizes.next().is_some() {
         return Err(bad_shape());
@@ -205,6 +209,16 @@ mod tests {
         assert_eq!(parse(text), Ok(expected));
         let other_order = b"{\"shape\":(3,4,),\"fortran_order\":False,\"descr\":\"<f4\"}";
         assert_eq!(parse(other_order), Ok(expected));
+    }
+
+    #[test]
+    fn one_dimension_of_ids_is_a_column() {
+        let ids = b"{'descr': '<i8', 'fortran_order': False, 'shape': (3,), }";
+        assert_eq!(parse(ids), Ok(NpyHeader { kind: NpyType::Id64, rows: 3, width: 1 }));
+        for shape in ["(3,,)", "(,)", "(3)", "()"] {
+            let text = format!("{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}");
+            assert_eq!(field_of(&text), "npy shape", "{shape}");
+        }
     }
 
     #[test]
