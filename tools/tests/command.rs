@@ -21,9 +21,16 @@ fn write_u8bin(path: &Path, rows: u32) {
 
 #[test]
 fn wrong_usage_ends_with_2() {
-    for args in
-        [&["fly"][..], &[], &["data", "crop", "a", "b", "--rows", "2..1"], &["report"], &["--no-such-flag"]]
-    {
+    for args in [
+        &["fly"][..],
+        &[],
+        &["data", "crop", "a", "b", "--rows", "2..1"],
+        &["data", "convert", "a.fbin", "b.xyz"],
+        &["data", "generate", "sift", "--vectors", "5", "--out", "b"],
+        &["data", "truth", "--base", "b.fbin", "--queries", "q.fbin", "--metric", "l2", "--out", "t.fbin"],
+        &["report"],
+        &["--no-such-flag"],
+    ] {
         let output = spandrel(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
@@ -105,8 +112,8 @@ fn data_commands_work_together() {
         "--out",
         &path("truth.fbin"),
     ]);
-    assert_eq!(wrong.status.code(), Some(1));
-    assert!(text(&wrong.stderr).contains("\nhelp: "));
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("expected one ending in .ibin or .ivecs"));
     assert!(!Path::new(&path("truth.fbin")).exists());
 }
 

@@ -21,6 +21,7 @@ pub struct ConvertArgs {
 }
 
 pub(super) fn run(args: &ConvertArgs, session: &Session) -> anyhow::Result<()> {
+    super::output_format(&args.output)?;
     let rows = super::watched(session, "converting", |watch| convert(&args.input, &args.output, watch))?;
     session.print(&format!("{}: {} rows\n", args.output.display(), units::count(rows)))
 }

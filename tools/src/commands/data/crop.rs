@@ -23,6 +23,7 @@ pub struct CropArgs {
 }
 
 pub(super) fn run(args: &CropArgs, session: &Session) -> anyhow::Result<()> {
+    super::output_format(&args.output)?;
     let range = args.rows.0.clone();
     let rows = super::watched(session, "copying", |watch| crop(&args.input, &args.output, range, watch))?;
     session.print(&format!("{}: {} rows\n", args.output.display(), units::count(rows)))

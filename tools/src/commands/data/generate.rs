@@ -2,9 +2,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spandrel_datasets::{Format, GenerateParams, Kind, generate};
+use spandrel_datasets::{GenerateParams, Kind, generate};
 use spandrel_index::DType;
 
+use super::output_format;
 use crate::figures::units;
 use crate::{Session, UsageError};
 
@@ -45,13 +46,13 @@ pub struct GenerateArgs {
 
 pub(super) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<()> {
     let kind = args.kind;
-    let dtype = match (args.dtype, Format::of(&args.out)?.dtype()) {
+    let dtype = match (args.dtype, output_format(&args.out)?.dtype()) {
         (Some(asked), _) => asked,
         (None, Some(implied)) => implied,
         (None, None) => kind.default_dtype(),
     };
     for path in std::iter::once(&args.out).chain(&args.queries_out) {
-        let format = Format::of(path)?;
+        let format = output_format(path)?;
         if !format.holds(dtype) {
             let message = format!("{}: format {format} does not hold vectors of {dtype}", path.display());
             return Err(UsageError(message).into());

@@ -11,7 +11,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use spandrel_datasets::{Format, Watch};
 
-use crate::{Advised, Session};
+use crate::{Session, UsageError};
 
 /// Fetch, make, convert and describe files of vectors.
 ///
@@ -61,12 +61,19 @@ fn watched<T>(session: &Session, phase: &str, work: impl FnOnce(Watch<'_>) -> T)
     result
 }
 
+/// The format that the name of an output asks for.
+fn output_format(path: &Path) -> Result<Format, UsageError> {
+    Format::of(path).map_err(|error| UsageError(error.to_string()))
+}
+
 /// Refuses an output of the wrong format before any work is done.
-fn check_format(path: &Path, is_right: impl Fn(Format) -> bool, expected: &str) -> anyhow::Result<()> {
-    let format = Format::of(path)?;
+fn check_format(path: &Path, is_right: impl Fn(Format) -> bool, expected: &str) -> Result<(), UsageError> {
+    let format = output_format(path)?;
     if is_right(format) {
         return Ok(());
     }
-    let message = format!("{}: a file of format {format}, expected {expected}", path.display());
-    Err(Advised::new(message, "choose the format by the file's extension").into())
+    Err(UsageError(format!(
+        "{}: a file of format {format}, expected one ending in {expected}",
+        path.display()
+    )))
 }

@@ -34,7 +34,11 @@ pub struct TruthArgs {
 }
 
 pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
-    super::check_format(&args.out, |format| matches!(format, Format::Ibin | Format::Ivecs), "ibin or ivecs")?;
+    super::check_format(
+        &args.out,
+        |format| matches!(format, Format::Ibin | Format::Ivecs),
+        ".ibin or .ivecs",
+    )?;
     let base = VectorFile::open(&args.base)?;
     let queries = VectorFile::open(&args.queries)?;
     let params = TruthParams {
