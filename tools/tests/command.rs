@@ -217,6 +217,11 @@ fn an_input_with_rows_of_two_lengths_leaves_no_build_behind() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("row 1 at offset 12: expected 2 elements, found 1"));
     assert!(!Path::new(&path("index")).exists());
+    fs::rename(path("base.fvecs"), path("truth.ivecs")).unwrap();
+    assert_eq!(spandrel(&["data", "info", &path("truth.ivecs")]).status.code(), Some(0));
+    let output = spandrel(&["data", "info", &path("truth.ivecs"), "--scan"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("row 1 at offset 12: expected 2 elements, found 1"));
 }
 
 #[test]

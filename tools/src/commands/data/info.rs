@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use spandrel_datasets::{Contents, ValueScan, VectorFile, info, scan_values};
+use spandrel_datasets::{Contents, Truth, ValueScan, VectorFile, info, scan_values};
 
 use crate::Session;
 use crate::figures::units;
@@ -14,7 +14,7 @@ pub struct InfoArgs {
     /// File of vectors or of true neighbours.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Read every value too: least and largest, norms, rows of zeros, NaN and infinities.
+    /// Read every value too: least and largest, norms, rows of zeros, NaN and infinities; of ids, whether rows are whole.
     #[arg(long)]
     pub scan: bool,
 }
@@ -34,10 +34,15 @@ pub(super) fn run(args: &InfoArgs, session: &Session) -> anyhow::Result<()> {
         }
     };
     let _ = writeln!(text, "size      {} bytes", units::count(found.bytes));
-    if args.scan && matches!(found.contents, Contents::Vectors { .. }) {
-        let file = VectorFile::open(&args.file)?;
-        let scan = super::watched(session, "scanning", |watch| scan_values(&file, watch))?;
-        write_scan(&mut text, &scan);
+    match found.contents {
+        Contents::Vectors { .. } if args.scan => {
+            let file = VectorFile::open(&args.file)?;
+            let scan = super::watched(session, "scanning", |watch| scan_values(&file, watch))?;
+            write_scan(&mut text, &scan);
+        }
+        // Nothing to count, but the rows have to be of one length, and distances numbers.
+        Contents::Ids { .. } if args.scan => Truth::open(&args.file)?.validate(found.rows, u64::MAX)?,
+        _ => {}
     }
     session.print(&text)
 }
