@@ -61,7 +61,7 @@ pub fn build(
         Begin::Complete(manifest) => {
             return Ok(BuildReport { manifest, lists: None, seconds: Vec::new() });
         }
-        Begin::Phases(checkpoint) => checkpoint,
+        Begin::Phases(checkpoint) => *checkpoint,
     };
     let mut run =
         Run { params, plan, input, files: ScratchFiles(place.scratch.clone()), checkpoint, context };
@@ -123,7 +123,7 @@ enum Begin {
     /// The index asked for is there already.
     Complete(Manifest),
     /// What an earlier run has done, or nothing yet.
-    Phases(Checkpoint),
+    Phases(Box<Checkpoint>),
 }
 
 impl Place {
@@ -171,7 +171,7 @@ impl Place {
                 return Ok(Begin::Complete(manifest));
             }
             context.progress.note("going on with the interrupted build");
-            return Ok(Begin::Phases(begun));
+            return Ok(Begin::Phases(Box::new(begun)));
         }
         if let (Some(current), false) = (current, config.replace) {
             let manifest = Manifest::open(&self.dir, current)?;
@@ -184,7 +184,7 @@ impl Place {
             }
             return Err(BuildError::Exists { path: self.dir.clone() });
         }
-        self.start(asked, in_force).map(Begin::Phases)
+        Ok(Begin::Phases(Box::new(self.start(asked, in_force)?)))
     }
 
     fn start(&self, asked: Asked<'_>, in_force: u64) -> Result<Checkpoint, BuildError> {

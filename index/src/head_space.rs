@@ -114,6 +114,35 @@ impl HeadSpace {
         }
     }
 
+    /// Squared distance in this space of a vector whose score (smaller is closer, as metrics order them) against
+    /// `query` is `score`.
+    pub fn distance_of_score(self, score: f32, dtype: DType, query: &[u8]) -> f32 {
+        match self {
+            HeadSpace::Same => score,
+            // Unit vectors: |q - x|^2 = 2 (1 - cos).
+            HeadSpace::Normalised => 2.0 * score,
+            // Both of length M: |q - x|^2 = 2 M^2 - 2 <q M / |q|, x>.
+            HeadSpace::Lifted { norm_max } => {
+                let (norm, scale) = (f64::from(norm_max), lift_scale(norm_max, dtype, query));
+                (2.0 * norm * norm + 2.0 * scale * f64::from(score)) as f32 // CAST: rounds
+            }
+        }
+    }
+
+    /// The score of a vector at squared distance `distance` from `query` in this space: the inverse of
+    /// [`HeadSpace::distance_of_score`].
+    pub fn score_of_distance(self, distance: f32, dtype: DType, query: &[u8]) -> f32 {
+        match self {
+            HeadSpace::Same => distance,
+            HeadSpace::Normalised => 0.5 * distance,
+            HeadSpace::Lifted { norm_max } => {
+                let (norm, scale) = (f64::from(norm_max), lift_scale(norm_max, dtype, query));
+                let score = (f64::from(distance) - 2.0 * norm * norm) / (2.0 * scale);
+                if scale > 0.0 { score as f32 } else { 0.0 } // CAST: rounds
+            }
+        }
+    }
+
     fn push(
         self,
         dtype: DType,
@@ -194,6 +223,26 @@ mod tests {
             space.map_query(DType::F32, &query, &mut row);
             let expected = if length > 0.0 { norm_max } else { 0.0 };
             assert_eq!(floats(&row), [0.0, expected, 0.0], "{length}");
+        }
+    }
+
+    #[test]
+    fn scores_are_distances_of_the_space() {
+        let bytes = |row: &[f32]| -> Vec<u8> { row.iter().flat_map(|x| x.to_le_bytes()).collect() };
+        let (vector, query) = (bytes(&[3.0, 1.0]), bytes(&[1.0, 2.0]));
+        let (product, lengths) = (5.0, (10.0_f32 * 5.0).sqrt());
+        for (metric, score) in
+            [(Metric::L2, 5.0), (Metric::Cosine, 1.0 - product / lengths), (Metric::InnerProduct, -product)]
+        {
+            let space = HeadSpace::of(metric, 4.0);
+            let (mut row, mut query_row) = (Vec::new(), Vec::new());
+            space.float_vector(DType::F32, &vector, &mut row);
+            space.float_query(DType::F32, &query, &mut query_row);
+            query_row.resize(row.len(), 0.0);
+            let expected: f32 = row.iter().zip(&query_row).map(|(a, b)| (a - b) * (a - b)).sum();
+            let found = space.distance_of_score(score, DType::F32, &query);
+            assert!((found - expected).abs() < 1e-4, "{metric}: {found} {expected}");
+            assert!((space.score_of_distance(found, DType::F32, &query) - score).abs() < 1e-4, "{metric}");
         }
     }
 

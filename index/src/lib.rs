@@ -26,7 +26,7 @@ pub use head_space::{
 };
 pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParams};
 pub use metric::{Metric, UnknownMetric};
-pub use open::{CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentVectors};
+pub use open::{CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors};
 pub use source::{SourceError, VectorSource};
 pub use tier::{Tier, UnknownTier};
 pub use verify::{VerifyError, VerifyProgress, VerifyReport, verify};

@@ -60,7 +60,7 @@ pub(crate) fn open_engine(dir: &Path) -> Engine {
 
 /// Reads every list, so that the answer is exact.
 pub(crate) fn every_list(k: usize) -> SearchParams {
-    SearchParams { k, epsilon: None, max_lists: Some(u32::MAX), rerank: None }
+    SearchParams { k, epsilon: None, max_lists: Some(u32::MAX), rerank: None, distances: Distances::Exact }
 }
 
 /// All of an answer that may not depend on how the engine runs: ids, bits of distances, work.

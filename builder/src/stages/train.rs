@@ -52,7 +52,7 @@ pub(crate) fn train(
     }
     let seed = seed_of(params, 4, 0);
     let model = PlaneModel::train(params.code, mean(params, &heads), &residuals, seed)
-        .map_err(|e| std::io::Error::other(e))?;
+        .map_err(std::io::Error::other)?;
     context.progress.note(&format!("code {}: dimensions x bits {}", params.code, model.allotment()));
     let mut writer = FileWriter::create_with_head(&target.section(SectionKind::Model), BODY_AT)?;
     writer.append(&model.to_bytes())?;

@@ -1,6 +1,9 @@
 //! From vectors to codes and factors.
+use std::ops::Range;
+
 use super::factors::{Factors, factor_block};
-use super::model::{Centre, PlaneModel};
+use super::model::{Centre, PlaneModel, SegmentModel};
+use super::planes::Segment;
 use super::rotation::BatchRotation;
 use crate::kernels::scan::BLOCK_VECTORS;
 
@@ -107,17 +110,15 @@ impl<'a> Encoder<'a> {
         for (row, rotated) in residuals.chunks_exact(self.model.dim).zip(rotated.chunks_exact(dims)) {
             let squared = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
             let alpha = -0.5 * f64::from(self.code_vector(rotated, &zeros, squared).mul);
-            let (mut kept, mut at) = (0.0, 0);
-            let shapes = self.model.layout.segments().iter().zip(&self.model.segments);
-            for ((segment, model), lost) in shapes.zip(&mut seen.lost) {
-                for i in at..at + segment.dims {
-                    let value = f64::from(self.code[i]) - f64::from(segment.middle());
-                    let element = f64::from(rotated[i]);
+            let mut kept = 0.0;
+            for ((segment, model, at), lost) in self.model.parts().zip(&mut seen.lost) {
+                for (&code, &element) in self.code[at.clone()].iter().zip(&rotated[at]) {
+                    let (value, element) =
+                        (f64::from(code) - f64::from(segment.middle()), f64::from(element));
                     seen.energy += value * value;
                     *lost += (alpha * f64::from(model.step) * value - element).powi(2);
                     kept += element * element;
                 }
-                at += segment.dims;
             }
             seen.dropped += (squared - kept).max(0.0);
         }
@@ -152,12 +153,10 @@ impl<'a> Encoder<'a> {
     /// Sums for choosing a scale.
     fn sums(&self, rotated: &[f32], unit: f32) -> Sums {
         let mut sums = Sums::default();
-        let mut rest = rotated;
-        for (segment, model) in self.model.layout.segments().iter().zip(&self.model.segments) {
-            let (values, after) = rest.split_at(segment.dims);
+        for (segment, model, at) in self.model.parts() {
             let (middle, inverse) = (segment.middle(), 1.0 / (unit * model.step));
             let (mut product, mut length) = ([0.0_f32; LANES], [0.0_f32; LANES]);
-            for values in values.as_chunks::<LANES>().0 {
+            for values in rotated[at].as_chunks::<LANES>().0 {
                 for lane in 0..LANES {
                     let value = level(values[lane] * inverse, middle) - middle;
                     product[lane] += value * values[lane];
@@ -168,52 +167,42 @@ impl<'a> Encoder<'a> {
             sums.product += model.step * product;
             sums.weighted_product += model.weight * model.step * product;
             sums.weighted_length += model.weight * model.step * model.step * length;
-            rest = after;
         }
         sums
     }
 
     fn weighted_squares(&self, rotated: &[f32]) -> f32 {
-        let mut rest = rotated;
-        let mut sum = 0.0;
-        for (segment, model) in self.model.layout.segments().iter().zip(&self.model.segments) {
-            let (values, after) = rest.split_at(segment.dims);
-            sum += model.weight * values.iter().map(|x| x * x).sum::<f32>();
-            rest = after;
-        }
-        sum
+        let squares = |at: Range<usize>| rotated[at].iter().map(|x| x * x).sum::<f32>();
+        self.model.parts().map(|(_, model, at)| model.weight * squares(at)).sum()
     }
 
     /// The code at one scale, and its factors.
     fn quantise(&mut self, rotated: &[f32], centre: &[f32], unit: f32, kept: f64, squared: f64) -> Factors {
         let (mut with_row, mut with_centre) = (0.0_f64, 0.0_f64);
-        let mut at = 0;
-        for (segment, model) in self.model.layout.segments().iter().zip(&self.model.segments) {
+        for (segment, model, at) in self.model.parts() {
             let (middle, inverse) = (segment.middle(), 1.0 / (unit * model.step));
             let (mut product, mut offset) = (0.0_f64, 0.0_f64);
-            for i in at..at + segment.dims {
-                let value = level(rotated[i] * inverse, middle);
-                self.code[i] = value as u8; // CAST: a whole number from 0 to 255
-                product += f64::from(value - middle) * f64::from(rotated[i]);
-                offset += f64::from(value - middle) * f64::from(centre[i]);
+            let elements = rotated[at.clone()].iter().zip(&centre[at.clone()]);
+            for (code, (&element, &of_centre)) in self.code[at].iter_mut().zip(elements) {
+                let value = level(element * inverse, middle);
+                *code = value as u8; // CAST: a whole number from 0 to 255
+                product += f64::from(value - middle) * f64::from(element);
+                offset += f64::from(value - middle) * f64::from(of_centre);
             }
             with_row += f64::from(model.step) * product;
             with_centre += f64::from(model.step) * offset;
-            at += segment.dims;
         }
         // What is not coded is left out of the scale that makes estimates unbiased.
         let alpha = if with_row > 0.0 { kept / with_row } else { 0.0 };
         let mut lost = 0.0_f64;
-        at = 0;
-        for (segment, model) in self.model.layout.segments().iter().zip(&self.model.segments) {
-            let scale = alpha * f64::from(model.step);
-            let middle = f64::from(segment.middle());
-            let of_segment: f64 = (at..at + segment.dims)
-                .map(|i| (scale * (f64::from(self.code[i]) - middle) - f64::from(rotated[i])).powi(2))
+        for (segment, model, at) in self.model.parts() {
+            let (scale, middle) = (alpha * f64::from(model.step), f64::from(segment.middle()));
+            let of_segment: f64 = (self.code[at.clone()].iter().zip(&rotated[at]))
+                .map(|(&code, &element)| (scale * (f64::from(code) - middle) - f64::from(element)).powi(2))
                 .sum();
             lost += f64::from(model.weight) * of_segment;
-            at += segment.dims;
         }
+        lost += (squared - kept).max(0.0) * f64::from(self.model.dropped_weight());
         let dims = rotated.len() as f64; // CAST: exact
         lost += (squared - kept).max(0.0) * f64::from(self.model.dropped_weight());
         // The error is orthogonal to the residual, so it has one dimension less.
@@ -228,8 +217,17 @@ impl<'a> Encoder<'a> {
 }
 
 impl PlaneModel {
+    /// Segments, what their dimensions have in common, and where those are.
+    fn parts(&self) -> impl Iterator<Item = (Segment, SegmentModel, Range<usize>)> {
+        self.layout.segments().iter().zip(&self.segments).scan(0, |end, (&segment, &model)| {
+            let start = *end;
+            *end += segment.dims;
+            Some((segment, model, start..*end))
+        })
+    }
+
     /// A sum over dimensions of something that is the same for those of a segment.
-    fn sum(&self, of: impl Fn(&super::model::SegmentModel) -> f64) -> f64 {
+    fn sum(&self, of: impl Fn(&SegmentModel) -> f64) -> f64 {
         self.layout.segments().iter().zip(&self.segments).map(|(s, m)| s.dims as f64 * of(m)).sum()
     }
 

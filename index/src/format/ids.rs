@@ -48,7 +48,7 @@ impl IdBytes {
     }
 
     /// Reads the id at index `at` of ids lying back to back.
-    pub(super) fn read(self, ids: &[u8], at: usize) -> u64 {
+    pub(crate) fn read(self, ids: &[u8], at: usize) -> u64 {
         let id = match self {
             IdBytes::Four => ids.as_chunks::<4>().0.get(at).map(|&b| u64::from(u32::from_le_bytes(b))),
             IdBytes::Eight => ids.as_chunks::<8>().0.get(at).map(|&b| u64::from_le_bytes(b)),

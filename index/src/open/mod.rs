@@ -16,7 +16,7 @@ use crate::format::{
 };
 use crate::heads::{HeadIndex, Heads, HnswGraph};
 use crate::{DType, HeadSpace, Metric, Tier};
-pub use resident::{CodeRange, ResidentCodes, ResidentVectors};
+pub use resident::{CodeRange, ResidentCodes, ResidentIds, ResidentVectors};
 use section::{SectionReader, Shape, only_segment};
 
 /// One version of an index, open for search. Never changes; a newer version is another `Index`.
@@ -31,6 +31,7 @@ pub struct Index {
     model: Option<PlaneModel>,
     resident_codes: Option<ResidentCodes>,
     resident_vectors: Option<ResidentVectors>,
+    resident_ids: Option<ResidentIds>,
     codes: PathBuf,
     codes_bytes: u64,
     vectors: PathBuf,
@@ -44,6 +45,8 @@ pub struct OpenOptions {
     pub codes: Option<Tier>,
     /// The vectors themselves; on SSD if not given.
     pub vectors: Option<Tier>,
+    /// Whether the ids of all vectors are kept in memory, which answering with estimates needs.
+    pub ids: bool,
 }
 
 /// Bytes of memory that an open index holds, by what they are for.
@@ -55,7 +58,7 @@ pub struct Memory {
     pub head_index: usize,
     /// Where each list lies, and its hash.
     pub directory: usize,
-    /// First ids of the pages of ids: none are kept, since a search does not need them.
+    /// Ids of all vectors, where they were asked for.
     pub resident_ids: usize,
     /// Codes in memory, and what is needed to use codes anywhere.
     pub codes: usize,
@@ -148,18 +151,24 @@ impl Index {
         };
         let resident_vectors =
             if vectors_in_memory { Some(ResidentVectors::read(vectors, shape.pages)?) } else { None };
+        let ids_path = ids.path().to_owned();
+        let resident_ids = match options.ids {
+            true => Some(ResidentIds::read(ids, &shape.ids, shape.vectors)?),
+            false => None,
+        };
         Ok(Index {
             dir: dir.to_owned(),
             codes: codes_path,
             codes_bytes,
             vectors: vectors_path,
-            ids: ids.path().to_owned(),
+            ids: ids_path,
             heads,
             head_index,
             directory,
             model,
             resident_codes,
             resident_vectors,
+            resident_ids,
             shape,
             manifest,
         })
@@ -213,6 +222,11 @@ impl Index {
     /// The vectors, where they are in memory.
     pub fn resident_vectors(&self) -> Option<&ResidentVectors> {
         self.resident_vectors.as_ref()
+    }
+
+    /// The ids of all vectors, where they are in memory.
+    pub fn resident_ids(&self) -> Option<&ResidentIds> {
+        self.resident_ids.as_ref()
     }
 
     /// Where its codes are.
@@ -308,6 +322,7 @@ impl Index {
             directory: self.directory.memory_bytes(),
             codes: self.model.as_ref().map_or(0, PlaneModel::memory_bytes)
                 + self.resident_codes.as_ref().map_or(0, ResidentCodes::memory_bytes),
+            resident_ids: self.resident_ids.as_ref().map_or(0, ResidentIds::memory_bytes),
             vectors: self.resident_vectors.as_ref().map_or(0, ResidentVectors::memory_bytes),
             ..Memory::default()
         }

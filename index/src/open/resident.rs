@@ -7,7 +7,9 @@ use spandrel_io::AlignedBuf;
 
 use super::section::SectionReader;
 use crate::codes::{Factors, copy_lane, factor_block};
-use crate::format::{CodedLayout, Directory, ListLayout, OpenError, PageLayout, Record};
+use crate::format::{
+    CodedLayout, Directory, ID_PAGE_BYTES, IdBytes, IdPages, ListLayout, OpenError, PageLayout, Record,
+};
 use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
 
 /// The codes of every vector once, in position order: vector `p` is in lane `p % 16` of block `p / 16`, so that
@@ -156,6 +158,59 @@ impl ResidentVectors {
     /// Bytes allocated.
     pub fn memory_bytes(&self) -> usize {
         self.pages.len()
+    }
+}
+
+/// The id of every position.
+#[derive(Debug)]
+pub struct ResidentIds {
+    ids: Vec<u8>,
+    id_bytes: IdBytes,
+}
+
+impl ResidentIds {
+    pub(super) fn read(
+        mut section: SectionReader,
+        pages: &IdPages,
+        vectors: u64,
+    ) -> Result<ResidentIds, OpenError> {
+        let id_bytes = pages.id_bytes;
+        let mut ids = vec![0; usize::try_from(vectors).unwrap_or(usize::MAX) * id_bytes.get()];
+        let mut page = vec![0; ID_PAGE_BYTES];
+        for number in 0..pages.pages(vectors) {
+            section.read(&mut page)?;
+            let left = vectors - number * pages.page_entries() as u64;
+            let count = left.min(pages.page_entries() as u64) as usize; // CAST: a page's entries
+            let pairs =
+                pages.read_page(number, &page, count).map_err(|(found, expected)| OpenError::Checksum {
+                    path: section.path().to_owned(),
+                    what: format!("page {number}"),
+                    found: format!("{found:08x}"),
+                    expected: format!("{expected:08x}"),
+                })?;
+            for (id, position) in pairs {
+                let at = position as usize * id_bytes.get();
+                let Some(out) = ids.get_mut(at..at + id_bytes.get()) else {
+                    let expected = format!("below {vectors}");
+                    return Err(OpenError::field(section.path(), "position of an id", position, expected));
+                };
+                out.copy_from_slice(id.to_le_bytes().get(..id_bytes.get()).unwrap_or_default());
+            }
+        }
+        // The first ids of pages, which are read for their hash.
+        section.read_all()?;
+        section.finish()?;
+        Ok(ResidentIds { ids, id_bytes })
+    }
+
+    /// The id at a position, which must exist.
+    pub fn id(&self, position: u32) -> u64 {
+        self.id_bytes.read(&self.ids, position as usize)
+    }
+
+    /// Bytes allocated.
+    pub fn memory_bytes(&self) -> usize {
+        self.ids.len()
     }
 }
 

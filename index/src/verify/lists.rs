@@ -52,6 +52,9 @@ pub(super) fn check(index: &Index, ids: &FirstIds, watch: &mut Watch<'_>) -> Res
     }
 }
 
+/// A list's number, entry and bytes.
+type CheckedList<'a> = (u32, DirectoryEntry, &'a [u8]);
+
 /// The lists from front to back, each checked by its hash.
 struct Lists {
     section: SectionReader,
@@ -64,11 +67,7 @@ impl Lists {
         Ok(Lists { section: open(index, SectionKind::Codes)?, next: 0, bytes: Vec::new() })
     }
 
-    fn next(
-        &mut self,
-        index: &Index,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<(u32, DirectoryEntry, &[u8])>, VerifyError> {
+    fn next(&mut self, index: &Index, watch: &mut Watch<'_>) -> Result<Option<CheckedList<'_>>, VerifyError> {
         let list = self.next;
         if list == index.lists() {
             return Ok(None);

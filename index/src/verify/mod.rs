@@ -82,7 +82,7 @@ pub fn verify(
     stop: &AtomicBool,
 ) -> Result<VerifyReport, VerifyError> {
     // Codes and vectors are read piece by piece below.
-    let index = Index::open_with(dir, OpenOptions { codes: Some(Tier::Ssd), vectors: Some(Tier::Ssd) })?;
+    let index = Index::open_with(dir, OpenOptions { codes: Some(Tier::Ssd), ..OpenOptions::default() })?;
     let manifest = index.manifest();
     let mut report = VerifyReport {
         version: manifest.version,

@@ -7,6 +7,8 @@ pub struct Neighbour {
     pub id: u64,
     /// Squared L2, `1 - cos`, or the inner product itself.
     pub distance: f32,
+    /// Whether the distance is an estimate from the vector's code.
+    pub estimated: bool,
 }
 
 /// What answering took.

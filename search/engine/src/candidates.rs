@@ -9,6 +9,15 @@ pub(crate) struct Candidate {
     /// Standard error of the estimate.
     pub(crate) error: f32,
     pub(crate) position: u32,
+    /// Whether its exact distance has been asked for.
+    pub(crate) compared: bool,
+}
+
+impl Candidate {
+    /// The smallest distance that is likely, `errors` standard errors below the estimate.
+    pub(crate) fn least(&self, errors: f32) -> f32 {
+        self.estimate - errors * self.error
+    }
 }
 
 /// Keeps the candidates whose estimate, less a number of standard errors, is no more than the `k`-th smallest
@@ -43,7 +52,7 @@ impl Candidates {
     /// Offers a candidate.
     #[inline]
     pub(crate) fn offer(&mut self, candidate: Candidate) {
-        if candidate.estimate - self.errors * candidate.error > self.bound {
+        if candidate.least(self.errors) > self.bound {
             return;
         }
         self.kept.push(candidate);
@@ -59,12 +68,28 @@ impl Candidates {
         }
     }
 
-    /// The candidates kept, best first, at most `most` of them.
-    pub(crate) fn finish(&mut self, most: usize) -> &[Candidate] {
+    /// After the last offer: sorts the candidates kept, best first.
+    pub(crate) fn finish(&mut self) {
         self.thin();
         self.kept.sort_unstable_by(order);
-        self.kept.truncate(most);
-        &self.kept
+    }
+
+    /// The `k`-th smallest estimate, or infinity with fewer candidates.
+    pub(crate) fn bound(&self) -> f32 {
+        self.bound
+    }
+
+    /// Half way between the `k`-th and the next estimate, once sorted; infinity with no next.
+    pub(crate) fn border(&self) -> f32 {
+        match self.kept.get(self.k - 1..self.k + 1) {
+            Some([last, next]) => last.estimate + 0.5 * (next.estimate - last.estimate),
+            _ => f32::INFINITY,
+        }
+    }
+
+    /// The candidates kept.
+    pub(crate) fn kept(&mut self) -> &mut [Candidate] {
+        &mut self.kept
     }
 
     fn thin(&mut self) {
@@ -74,7 +99,7 @@ impl Candidates {
             let (_, &mut kth, _) = self.estimates.select_nth_unstable_by(self.k - 1, f32::total_cmp);
             self.bound = self.bound.min(kth);
             let (bound, errors) = (self.bound, self.errors);
-            self.kept.retain(|candidate| candidate.estimate - errors * candidate.error <= bound);
+            self.kept.retain(|candidate| candidate.least(errors) <= bound);
         }
         // With many that cannot be told apart, the buffer grows instead of being thinned at every offer.
         self.full = self.full.max(2 * self.kept.len());
@@ -99,7 +124,7 @@ mod tests {
             estimates.sort_by(f32::total_cmp);
             let bound = estimates.get(k - 1).copied().unwrap_or(f32::INFINITY);
             let mut expected: Vec<Candidate> = offered.clone();
-            expected.retain(|c| c.estimate - errors * c.error <= bound);
+            expected.retain(|c| c.least(errors) <= bound);
             expected.sort_by(order);
             for turn in 0..4 {
                 offered.rotate_left(531);
@@ -113,7 +138,9 @@ mod tests {
                         candidates.tighten();
                     }
                 }
-                assert_eq!(candidates.finish(usize::MAX), expected, "k {k}, turn {turn}");
+                candidates.finish();
+                assert_eq!(candidates.kept(), expected, "k {k}, turn {turn}");
+                assert_eq!(candidates.bound(), bound);
             }
         }
     }

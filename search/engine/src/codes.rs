@@ -70,7 +70,7 @@ impl CodeScanner {
             let lane = lanes.start + pick as usize;
             let error = query.error(&terms, &factor_blocks[lane / BLOCK_VECTORS], lane % BLOCK_VECTORS);
             let estimate = self.estimates[lane];
-            candidates.offer(Candidate { estimate, error, position: position(lane) });
+            candidates.offer(Candidate { estimate, error, position: position(lane), compared: false });
         }
         candidates.tighten();
     }

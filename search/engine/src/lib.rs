@@ -33,7 +33,7 @@ pub use answer::{Answer, Neighbour, Work};
 pub use damage::{Damage, DamageReason, DamagedPart};
 pub use engine::{Engine, EngineConfig, IoReport, Request};
 pub use error::{EngineError, SearchError};
-pub use params::{EPSILON_LISTS_MAX, ParamsError, Rerank, ResolvedParams, SearchParams};
+pub use params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, ResolvedParams, SearchParams};
 pub use recall::{RecallError, Truth, recall};
 pub use validate::QueryError;
 

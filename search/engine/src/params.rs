@@ -1,5 +1,9 @@
 //! What a caller asks for, and what that means for one index.
+use std::fmt;
+use std::str::FromStr;
+
 use spandrel_index::Index;
+use spandrel_index::codes::CodeSpec;
 
 /// Lists read at most when a query gives epsilon alone.
 ///
@@ -22,6 +26,40 @@ pub struct SearchParams {
     /// Which vectors are compared exactly where lists hold codes; the index's own rule if not given. Lists of exact
     /// vectors do not use it.
     pub rerank: Option<Rerank>,
+    /// Which distances answers may carry.
+    pub distances: Distances,
+}
+
+/// Which distances answers may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Distances {
+    /// Exact ones alone.
+    #[default]
+    Exact,
+    /// Estimates too: a vector whose error already decides that it is among the nearest is returned without being
+    /// read. The index must have been opened with its ids in memory. Lists of exact vectors give exact distances.
+    Any,
+}
+
+impl fmt::Display for Distances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Distances::Exact => "exact",
+            Distances::Any => "any",
+        })
+    }
+}
+
+impl FromStr for Distances {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Distances, String> {
+        match text {
+            "exact" => Ok(Distances::Exact),
+            "any" => Ok(Distances::Any),
+            _ => Err(format!("unknown distances '{text}', expected exact or any")),
+        }
+    }
 }
 
 /// Which vectors are compared exactly after their codes were scanned.
@@ -37,7 +75,7 @@ pub enum Rerank {
 impl SearchParams {
     /// The index's own pruning.
     pub fn new(k: usize) -> SearchParams {
-        SearchParams { k, epsilon: None, max_lists: None, rerank: None }
+        SearchParams { k, epsilon: None, max_lists: None, rerank: None, distances: Distances::Exact }
     }
 
     /// Checks the parameters against an index and fills in what was left open.
@@ -73,9 +111,20 @@ impl SearchParams {
         {
             return Err(ParamsError::RerankErrors { found });
         }
-        Ok(ResolvedParams { k: self.k, epsilon, max_lists: max_lists.min(index.lists()), rerank })
+        let estimates = self.distances == Distances::Any && index.code() != CodeSpec::Full;
+        if estimates && index.resident_ids().is_none() {
+            return Err(ParamsError::NoIds);
+        }
+        let max_lists = max_lists.min(index.lists());
+        Ok(ResolvedParams { k: self.k, epsilon, max_lists, rerank, estimates })
     }
 }
+
+/// Standard errors by which the second burst trusts estimates more than the first, since it knows the k-th distance
+/// and not only its estimate: a fifth of the queries then take a second burst.
+const SECOND_LESS: f32 = 1.0;
+/// Standard errors by which a vector may be farther that is compared because its page is read for another.
+const KEPT_MORE: f32 = 1.5;
 
 /// Parameters that fit the index they were resolved for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,6 +133,7 @@ pub struct ResolvedParams {
     epsilon: Option<f32>,
     max_lists: u32,
     rerank: Rerank,
+    estimates: bool,
 }
 
 impl ResolvedParams {
@@ -107,11 +157,45 @@ impl ResolvedParams {
         self.rerank
     }
 
-    /// The estimate that bounds candidates, counted from the smallest, and their standard errors.
-    pub(crate) fn rerank_rule(&self) -> (usize, f32) {
+    /// Whether answers may carry estimated distances.
+    pub fn estimates(&self) -> bool {
+        self.estimates
+    }
+
+    /// The estimate that bounds candidates, counted from the smallest.
+    pub(crate) fn rerank_bound(&self) -> usize {
         match self.rerank {
-            Rerank::Count(count) => (self.k.max(count as usize), 0.0),
-            Rerank::Errors(errors) => (self.k, errors),
+            Rerank::Count(count) => self.k.max(count as usize),
+            Rerank::Errors(_) => self.k,
+        }
+    }
+
+    /// Bursts of exact comparisons.
+    pub(crate) fn bursts_max(&self) -> u32 {
+        match self.rerank {
+            Rerank::Errors(_) if !self.estimates => 2,
+            _ => 1,
+        }
+    }
+
+    /// Standard errors by which the estimate of a vector in the first burst may be too large.
+    pub(crate) fn first_errors(&self) -> f32 {
+        match self.rerank {
+            Rerank::Count(_) => 0.0,
+            Rerank::Errors(errors) => errors,
+        }
+    }
+
+    /// The same in the second burst, against the k-th exact distance.
+    pub(crate) fn second_errors(&self) -> f32 {
+        self.first_errors() - SECOND_LESS
+    }
+
+    /// The same for vectors that are compared if they lie beside others.
+    pub(crate) fn kept_errors(&self) -> f32 {
+        match self.rerank {
+            Rerank::Count(_) => 0.0,
+            Rerank::Errors(errors) => errors + KEPT_MORE,
         }
     }
 
@@ -154,6 +238,9 @@ pub enum ParamsError {
         /// The value given.
         found: f32,
     },
+    /// Estimates were to be returned, and the ids that go with them are not in memory. Open the index with its ids.
+    #[error("distances may be estimated only where ids are in memory; open the index with its ids")]
+    NoIds,
     /// Not a number of standard errors.
     #[error("rerank-errors is {found}, expected a finite number of 0 or more")]
     RerankErrors {

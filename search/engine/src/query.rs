@@ -8,13 +8,13 @@ use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
 use spandrel_index::{Index, Metric, inverse_norm};
 use spandrel_io::{Read, ReadBuf, ReadError};
 
-use crate::candidates::Candidates;
+use crate::candidates::{Candidate, Candidates};
 use crate::codes::{Blocks, CodeScanner};
 use crate::damage::{DamageLog, DamagedPart};
 use crate::fetch::{ListPlace, ListRead, plan};
 use crate::job::Job;
 use crate::request::{Request, pages_touched};
-use crate::rerank::{PageRead, Reranker, plan_pages};
+use crate::rerank::{PageRead, Reranker, assign, plan_pages};
 use crate::scan::{Prepared, Scanner, check};
 use crate::top::TopK;
 use crate::{Answer, DamageReason, Neighbour, ResolvedParams, Work};
@@ -62,10 +62,12 @@ pub(crate) struct QuerySlot {
     /// Lists chosen, in file order where they are read.
     places: Vec<ListPlace>,
     candidates: Candidates,
-    /// Positions to be reranked, ascending.
+    /// Positions to be compared exactly, ascending in each burst.
     positions: Vec<u32>,
-    /// Whether candidates were chosen already.
-    reranking: bool,
+    /// Ids taken with their estimates.
+    estimated: Vec<u64>,
+    /// Bursts of exact comparisons begun.
+    bursts: u32,
     requests: Vec<Request>,
     /// Reads not yet back.
     pub(crate) reads_left: usize,
@@ -96,7 +98,9 @@ impl QuerySlot {
         let row = running.row();
         self.work = Work::default();
         self.damaged = 0;
-        self.reranking = false;
+        self.bursts = 0;
+        self.positions.clear();
+        self.estimated.clear();
         self.requests.clear();
         self.top.reset(params.k());
         self.inverse_norm =
@@ -119,8 +123,7 @@ impl QuerySlot {
         self.places.extend(chosen.iter().map(|&near| ListPlace::of(near, directory, &layout)));
         self.places.retain(|place| place.bytes > 0);
         if let Some(model) = index.model() {
-            let (bound_at, errors) = params.rerank_rule();
-            self.candidates.reset(bound_at, errors);
+            self.candidates.reset(params.rerank_bound(), params.kept_errors());
             if let Some(&(_, nearest)) = tools.nearest.first() {
                 tools.codes.prepare(&index, model, row, nearest, &mut self.code_query);
             }
@@ -134,7 +137,7 @@ impl QuerySlot {
         self.running = Some(running);
         plan(&self.places, |read| self.requests.push(Request::Lists(read)));
         self.submit(0, &index.page_layout(), tag, out);
-        self.rerank_if_scanned(tools, tag, out);
+        self.rerank_when_idle(tools, tag, out);
     }
 
     /// Scans the chosen lists, nearest first, so that the bound is good early.
@@ -167,30 +170,88 @@ impl QuerySlot {
         self.work.rounds += u32::from(count > 0);
     }
 
-    /// With all codes scanned: chooses the candidates whose exact distances are needed, and gets them.
-    fn rerank_if_scanned(&mut self, tools: &mut Tools, tag: u32, out: &mut Vec<Read>) {
-        let Some(running) = &self.running else { return };
-        let index = &tools.index;
-        if self.reads_left > 0 || self.reranking || index.model().is_none() {
-            return;
-        }
-        self.reranking = true;
-        let chosen = self.candidates.finish(running.job.params.rerank_max());
-        self.positions.clear();
-        self.positions.extend(chosen.iter().map(|candidate| candidate.position));
-        self.positions.sort_unstable();
-        self.positions.dedup();
-        self.work.reranked = self.positions.len() as u32; // CAST: at most `rerank_max`
-        if let Some(vectors) = index.resident_vectors() {
-            let query = Prepared { row: running.row(), inverse_norm: self.inverse_norm };
-            for &position in &self.positions {
-                tools.reranker.offer(vectors.record(position), query, &mut self.top);
+    /// With nothing under way: chooses candidates whose exact distances are needed, if any, and gets them.
+    ///
+    /// The first burst takes those whose estimates may be among the best; the second those that exact distances leave
+    /// in doubt.
+    fn rerank_when_idle(&mut self, tools: &mut Tools, tag: u32, out: &mut Vec<Read>) {
+        let index = &*tools.index;
+        let Some(params) = self.running.as_ref().map(|running| running.job.params) else { return };
+        while self.reads_left == 0 && self.bursts < params.bursts_max() && index.model().is_some() {
+            if self.bursts == 0 {
+                self.candidates.finish();
+                if params.estimates() {
+                    self.take_estimates(index);
+                }
             }
-            return;
+            let first = self.positions.len();
+            self.choose(&params, index);
+            self.bursts += 1;
+            match (index.resident_vectors(), &self.running) {
+                (Some(vectors), Some(running)) => {
+                    let query = Prepared { row: running.row(), inverse_norm: self.inverse_norm };
+                    for &position in &self.positions[first..] {
+                        tools.reranker.offer(vectors.record(position), query, &mut self.top);
+                    }
+                }
+                _ => self.read_pages(first, &index.page_layout(), tag, out),
+            }
+            self.work.reranked = self.positions.len() as u32; // CAST: at most `rerank_max` and what lies beside
         }
-        let (first, layout) = (self.requests.len(), index.page_layout());
-        plan_pages(&self.positions, &layout, |read| self.requests.push(Request::Pages(read)));
-        self.submit(first, &layout, tag, out);
+    }
+
+    /// Appends the positions of a burst.
+    fn choose(&mut self, params: &ResolvedParams, index: &Index) {
+        let Some(running) = &self.running else { return };
+        let (limit, errors) = match self.bursts {
+            0 => (self.candidates.bound(), params.first_errors()),
+            _ => {
+                let kth = self.top.kth_score();
+                (index.space().distance_of_score(kth, index.dtype(), running.row()), params.second_errors())
+            }
+        };
+        let first = self.positions.len();
+        let room = params.rerank_max().saturating_sub(first);
+        let wanted = |c: &&mut Candidate| !c.compared && c.least(errors) <= limit;
+        for candidate in self.candidates.kept().iter_mut().filter(wanted).take(room) {
+            candidate.compared = true;
+            self.positions.push(candidate.position);
+        }
+        self.positions[first..].sort_unstable();
+    }
+
+    /// Takes the candidates that are among the nearest, as far as their errors tell, with their estimates.
+    fn take_estimates(&mut self, index: &Index) {
+        let (Some(running), Some(ids)) = (&self.running, index.resident_ids()) else { return };
+        let (params, border) = (running.job.params, self.candidates.border());
+        for candidate in self.candidates.kept().iter_mut().take(params.k()) {
+            if candidate.estimate + params.first_errors() * candidate.error <= border {
+                candidate.compared = true;
+                let score = index.space().score_of_distance(candidate.estimate, index.dtype(), running.row());
+                let id = ids.id(candidate.position);
+                self.estimated.push(id);
+                self.top.offer(score, id);
+            }
+        }
+    }
+
+    /// Asks for the pages of the positions from number `first` on. Candidates that lie in them anyway are compared
+    /// as well.
+    fn read_pages(&mut self, first: usize, layout: &PageLayout, tag: u32, out: &mut Vec<Read>) {
+        let first_request = self.requests.len();
+        plan_pages(&self.positions[first..], layout, |read| self.requests.push(Request::Pages(read)));
+        let requests = &mut self.requests[first_request..];
+        let reads = || requests.iter().filter_map(Request::pages);
+        for candidate in self.candidates.kept().iter_mut().filter(|candidate| !candidate.compared) {
+            let page = layout.place(candidate.position).0;
+            if reads().any(|read| (read.first_page..read.first_page + read.pages).contains(&page)) {
+                candidate.compared = true;
+                self.positions.push(candidate.position);
+            }
+        }
+        self.positions[first..].sort_unstable();
+        assign(&self.positions, first, layout, requests.iter_mut().filter_map(Request::pages_mut));
+        self.submit(first_request, layout, tag, out);
     }
 
     /// Takes in one read; what could not be merged into one is asked for again, piece by piece.
@@ -232,7 +293,7 @@ impl QuerySlot {
         if self.requests.len() > first {
             self.submit(first, &layout, slot_of(tag), out);
         }
-        self.rerank_if_scanned(tools, slot_of(tag), out);
+        self.rerank_when_idle(tools, slot_of(tag), out);
     }
 
     /// Scans the lists of a read, each checked before.
@@ -303,8 +364,14 @@ impl QuerySlot {
         }
         let Some(running) = self.running.take() else { return false };
         let keys = self.top.finish();
-        let neighbours =
-            keys.iter().map(|key| Neighbour { id: key.id, distance: key.distance(metric) }).collect();
+        let neighbours = keys
+            .iter()
+            .map(|key| Neighbour {
+                id: key.id,
+                distance: key.distance(metric),
+                estimated: self.estimated.contains(&key.id),
+            })
+            .collect();
         let latency_us = running.started.elapsed().as_nanos() as f32 / 1000.0; // CAST: rounds
         let answer = Answer { neighbours, work: self.work, latency_us, damaged: self.damaged };
         running.job.finish(running.number, answer);

@@ -108,6 +108,8 @@ fn row_hits(metric: Metric, found: &[Neighbour], ids: &[u32], distances: &[f32],
                 }
             }
             Some(_) => {}
+            // An estimate says nothing of the true distance.
+            None if neighbour.estimated => {}
             None => strangers.push(neighbour),
         }
     }
@@ -169,7 +171,8 @@ mod tests {
     use super::*;
 
     fn answer(found: &[(u64, f32)]) -> Answer {
-        let neighbours = found.iter().map(|&(id, distance)| Neighbour { id, distance }).collect();
+        let neighbours =
+            found.iter().map(|&(id, distance)| Neighbour { id, distance, estimated: false }).collect();
         Answer { neighbours, ..Answer::default() }
     }
 

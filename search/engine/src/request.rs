@@ -19,6 +19,22 @@ pub(crate) enum Request {
 }
 
 impl Request {
+    /// The pages it asks for, if it does.
+    pub(crate) fn pages(&self) -> Option<&PageRead> {
+        match self {
+            Request::Lists(_) => None,
+            Request::Pages(pages) => Some(pages),
+        }
+    }
+
+    /// As [`Request::pages`].
+    pub(crate) fn pages_mut(&mut self) -> Option<&mut PageRead> {
+        match self {
+            Request::Lists(_) => None,
+            Request::Pages(pages) => Some(pages),
+        }
+    }
+
     /// As the reader takes it.
     pub(crate) fn read(&self, layout: &PageLayout, tag: u64) -> Read {
         let (file, offset, bytes) = match self {

@@ -47,6 +47,23 @@ pub(crate) fn plan_pages(positions: &[u32], layout: &PageLayout, mut out: impl F
     open.map(out);
 }
 
+/// Points the requests, in file order, at the positions in them: `positions` ascends from number `first` on, and each
+/// lies in one of the requests.
+pub(crate) fn assign<'a>(
+    positions: &[u32],
+    first: usize,
+    layout: &PageLayout,
+    reads: impl Iterator<Item = &'a mut PageRead>,
+) {
+    let mut at = first;
+    for read in reads {
+        read.first = at;
+        let end_page = read.first_page + read.pages;
+        at += positions[at..].partition_point(|&position| layout.place(position).0 < end_page);
+        read.end = at;
+    }
+}
+
 /// Compares single vectors of one index with queries. One per worker.
 #[derive(Debug)]
 pub(crate) struct Reranker {

@@ -80,6 +80,12 @@ impl TopK {
         }
     }
 
+    /// The k-th best score, or infinity while there are fewer candidates.
+    pub(crate) fn kth_score(&mut self) -> f32 {
+        self.thin();
+        self.bound_score
+    }
+
     /// The keys kept, best first.
     pub(crate) fn finish(&mut self) -> &[Key] {
         self.thin();

@@ -226,7 +226,8 @@ fn wrong_content_under_hashes_that_hold_never_panics() {
 fn search_all(whole: &Whole, index: Index) {
     let vectors = index.vectors();
     let engine = Engine::open(index.into(), engine_config()).unwrap();
-    let params = SearchParams { k: 10, epsilon: None, max_lists: Some(30), rerank: None };
+    let params =
+        SearchParams { k: 10, epsilon: None, max_lists: Some(30), rerank: None, distances: Distances::Exact };
     for answer in engine.search(&whole.base.rows.bytes()[..8 * 8], &params).unwrap() {
         let keys: Vec<(f32, u64)> = answer.neighbours.iter().map(|n| (n.distance, n.id)).collect();
         assert!(keys.windows(2).all(|pair| pair[0] < pair[1]), "{keys:?}");

@@ -93,6 +93,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         }),
         io: args.io.io,
         direct: args.io.direct,
+        distances: args.places.distances,
         seconds: args.seconds.into(),
     };
     let examples = Examples { queries: &queries, truth: &truth };
@@ -116,7 +117,7 @@ pub(super) fn text(points: &[OperatingPoint]) -> String {
     // CAST: shown to three digits
     let size = |bytes: u64| units::bytes(bytes as f64);
     format!(
-        "{}\n{}\nk {}, {} threads, {}, {} reads, codes {} in {}, vectors in {}\nmemory {} (process {} anonymous), on disk {}\n\n{}",
+        "{}\n{}\nk {}, {} threads, {}, {} reads, codes {} in {}, vectors in {}, distances {}\nmemory {} (process {} anonymous), on disk {}\n\n{}",
         first.index,
         first.machine,
         first.k,
@@ -126,6 +127,7 @@ pub(super) fn text(points: &[OperatingPoint]) -> String {
         first.code,
         first.codes,
         first.vectors,
+        first.distances,
         size(first.memory_bytes),
         size(first.rss_anon_bytes),
         size(first.index_bytes),

@@ -7,6 +7,7 @@ use spandrel_builder::{Input, VectorShape};
 use spandrel_datasets::{
     GenerateParams, Kind, Truth, TruthParams, VectorFile, Watch, compute_truth, generate,
 };
+use spandrel_engine::Distances;
 use spandrel_index::{Metric, VectorSource as _, verify};
 
 use super::build::{build_watched, report_text};
@@ -170,6 +171,7 @@ impl Demo<'_> {
             params: cross(&Pruning { max_lists, ..Pruning::default() }),
             io: self.args.io.io,
             direct: self.args.io.direct,
+            distances: Distances::Exact,
             seconds: 1.0,
         };
         let examples = Examples { queries: &queries, truth };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde::Deserialize;
 use spandrel_datasets::{Rows, Truth};
-use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchParams, recall};
+use spandrel_engine::{Answer, Distances, Engine, EngineConfig, Rerank, SearchParams, recall};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, VectorSource as _};
 use spandrel_io::{BackendChoice, Direct};
@@ -26,6 +26,7 @@ pub(super) struct Sweep {
     pub(super) params: Vec<PointParams>,
     pub(super) io: BackendChoice,
     pub(super) direct: Direct,
+    pub(super) distances: Distances,
     /// Shortest time to measure a point for.
     pub(super) seconds: f64,
 }
@@ -99,6 +100,7 @@ pub(super) fn measure(
                 epsilon: params.epsilon,
                 max_lists: params.max_lists,
                 rerank: params.rerank.map(Rerank::Count).or(params.rerank_errors.map(Rerank::Errors)),
+                distances: sweep.distances,
             };
             let run =
                 run(&engine, examples.queries, &search, sweep.seconds, session, |done| meter.set(done, 0))?;
@@ -189,6 +191,7 @@ fn point(
         code: index.code().to_string(),
         codes: index.codes_tier().to_string(),
         vectors: index.vectors_tier().to_string(),
+        distances: sweep.distances.to_string(),
         params: PointParams {
             epsilon: resolved.epsilon(),
             max_lists: Some(resolved.max_lists()),

@@ -14,7 +14,7 @@ use crate::{Advised, Session, UsageError, write_file};
 
 /// Find the nearest vectors of each query.
 ///
-/// Prints a line for each neighbour, best first: query, rank, id, distance. Distances are squared L2, 1 - cos, or the
+/// Prints a line for each neighbour, best first: query, rank, id, distance, and ~ where that is an estimate. Distances are squared L2, 1 - cos, or the
 /// inner product itself.
 #[derive(Debug, Args)]
 pub struct QueryArgs {
@@ -90,6 +90,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         epsilon: args.epsilon,
         max_lists: args.max_lists,
         rerank: args.rerank.map(Rerank::Count),
+        distances: args.places.distances,
     };
     params.resolve(&index)?;
     let engine = open_engine(&index, config, session)?;
@@ -137,7 +138,8 @@ fn lines(first: u64, answers: &[Answer]) -> String {
     for (query, answer) in (first..).zip(answers) {
         for (rank, neighbour) in (1_u32..).zip(&answer.neighbours) {
             // Writing to a string does not fail.
-            let _ = writeln!(text, "{query}\t{rank}\t{}\t{}", neighbour.id, neighbour.distance);
+            let mark = if neighbour.estimated { "\t~" } else { "" };
+            let _ = writeln!(text, "{query}\t{rank}\t{}\t{}{mark}", neighbour.id, neighbour.distance);
         }
     }
     text
@@ -209,7 +211,7 @@ mod tests {
     use spandrel_engine::Neighbour;
 
     fn answer(ids: &[u64]) -> Answer {
-        let neighbours = ids.iter().map(|&id| Neighbour { id, distance: 0.5 }).collect();
+        let neighbours = ids.iter().map(|&id| Neighbour { id, distance: 0.5, estimated: false }).collect();
         Answer { neighbours, ..Answer::default() }
     }
 

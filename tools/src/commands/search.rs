@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use spandrel_datasets::{Rows, VectorFile};
-use spandrel_engine::{Engine, EngineConfig};
+use spandrel_engine::{Distances, Engine, EngineConfig};
 use spandrel_index::{Index, OpenOptions, Tier, VectorSource as _};
 use spandrel_io::{BackendChoice, Direct};
 
@@ -30,11 +30,16 @@ pub struct PlaceArgs {
     /// Where the vectors that are compared exactly are: ssd or memory [default: ssd].
     #[arg(long, value_name = "ssd|memory")]
     pub vectors: Option<Tier>,
+    /// Which distances are given: exact, or any, where a vector that is surely among the nearest is not read and its
+    /// estimated distance given; that keeps ids in memory.
+    #[arg(long, value_name = "exact|any", default_value_t)]
+    pub distances: Distances,
 }
 
 /// Opens an index for search.
 pub(super) fn open_index(dir: &Path, places: &PlaceArgs) -> anyhow::Result<Arc<Index>> {
-    let options = OpenOptions { codes: places.codes, vectors: places.vectors };
+    let ids = places.distances == Distances::Any;
+    let options = OpenOptions { codes: places.codes, vectors: places.vectors, ids };
     Ok(Arc::new(Index::open_with(dir, options)?))
 }
 

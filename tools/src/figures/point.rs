@@ -35,6 +35,9 @@ pub struct OperatingPoint {
     /// Where vectors were.
     #[serde(default)]
     pub vectors: String,
+    /// Which distances were given: `exact` or `any`.
+    #[serde(default)]
+    pub distances: String,
     /// How lists were chosen.
     pub params: PointParams,
     /// Neighbours asked for.
@@ -225,6 +228,7 @@ pub(crate) mod tests {
             code: "axes:32".to_owned(),
             codes: "memory".to_owned(),
             vectors: "ssd".to_owned(),
+            distances: "exact".to_owned(),
             params: PointParams {
                 epsilon: Some(0.2),
                 max_lists: Some(64),
