@@ -92,6 +92,11 @@ pub fn config(metric: Metric, out: &Path) -> BuildConfig {
     }
 }
 
+/// As [`config`], with lists of codes.
+pub fn coded(metric: Metric, code: CodeSpec, codes: Tier, out: &Path) -> BuildConfig {
+    BuildConfig { code, codes, replicas: ReplicaRule::None, ..config(metric, out) }
+}
+
 /// `count` vectors around seeded centres, some of them more than once.
 ///
 /// Integers are the floats rounded, so every element type gets the same picture.

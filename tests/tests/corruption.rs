@@ -7,28 +7,28 @@ use std::fs;
 use folder::{VECTORS, Whole, check, file, flip};
 use spandrel_engine::{DamageReason, DamagedPart, EngineError};
 use spandrel_index::format::{BODY_AT, CURRENT, HEADER_BYTES, OpenError, SectionKind, UNIT_BYTES};
-use spandrel_index::{Index, VerifyError};
+use spandrel_index::{Index, Tier, VerifyError};
 
 use crate::support::{every_list, found, open_engine, verify_index};
 
-/// Sections that are read when an index is opened; the others when they are verified or searched.
-const RESIDENT: [SectionKind; 3] = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory];
 const BODY: usize = BODY_AT as usize;
 
 #[test]
 fn a_file_that_is_too_short_or_too_long_is_refused_at_opening() {
-    let whole = Whole::small();
-    for kind in whole.kinds() {
-        let good = whole.read(&file(kind));
-        let cuts = [0, 1, 8, HEADER_BYTES - 1, HEADER_BYTES, BODY - 1, BODY, BODY + 1, good.len() / 2];
-        for len in cuts.into_iter().chain([good.len() - UNIT_BYTES.min(good.len()), good.len() - 1]) {
-            let error = whole.open_with(&file(kind), &good[..len]);
-            check!(error, OpenError::Length { found, .. } if found == len as u64, "{} cut at {len}", kind.name());
-        }
-        for more in [1, UNIT_BYTES, 4096] {
-            let longer = [&good[..], &vec![0; more]].concat();
-            let error = whole.open_with(&file(kind), &longer);
-            check!(error, OpenError::Length { .. }, "{} and {more} more", kind.name());
+    for whole in Whole::flat() {
+        for kind in whole.kinds() {
+            let good = whole.read(&file(kind));
+            let name = format!("{}: {}", whole.name(), kind.name());
+            let cuts = [0, 1, 8, HEADER_BYTES - 1, HEADER_BYTES, BODY - 1, BODY, BODY + 1, good.len() / 2];
+            for len in cuts.into_iter().chain([good.len() - UNIT_BYTES.min(good.len()), good.len() - 1]) {
+                let error = whole.open_with(&file(kind), &good[..len]);
+                check!(error, OpenError::Length { found, .. } if found == len as u64, "{name} cut at {len}");
+            }
+            for more in [1, UNIT_BYTES, 4096] {
+                let longer = [&good[..], &vec![0; more]].concat();
+                let error = whole.open_with(&file(kind), &longer);
+                check!(error, OpenError::Length { .. }, "{name} and {more} more");
+            }
         }
     }
 }
@@ -99,25 +99,26 @@ fn current_damaged_anywhere_is_refused() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let whole = Whole::small();
-    for kind in whole.kinds() {
-        let error = whole.open_without(&file(kind)).unwrap_err();
-        assert!(error.to_string().contains(&file(kind)), "{error}");
-        check!(Err::<(), _>(error), OpenError::Read { .. }, "{}", kind.name());
+    for whole in Whole::flat() {
+        for kind in whole.kinds() {
+            let error = whole.open_without(&file(kind)).unwrap_err();
+            assert!(error.to_string().contains(&file(kind)), "{error}");
+            check!(Err::<(), _>(error), OpenError::Read { .. }, "{}: {}", whole.name(), kind.name());
+        }
+        check!(whole.open_without("manifest-1"), OpenError::Read { .. }, "manifest");
+        check!(whole.open_without(CURRENT), OpenError::NotAnIndex { .. }, "CURRENT");
     }
-    check!(whole.open_without("manifest-1"), OpenError::Read { .. }, "manifest");
-    check!(whole.open_without(CURRENT), OpenError::NotAnIndex { .. }, "CURRENT");
 }
 
 #[test]
 fn a_flipped_byte_of_any_header_field_is_refused_at_opening() {
-    for whole in [Whole::small(), Whole::with_graph()] {
+    for whole in Whole::all() {
         for kind in whole.kinds() {
             let good = whole.read(&file(kind));
             let after = [HEADER_BYTES, 100, BODY - 1];
             for at in (0..HEADER_BYTES).chain(after) {
                 let error = whole.open_with(&file(kind), &flip(&good, at));
-                let what = format!("{} byte {at}", kind.name());
+                let what = format!("{}: {} byte {at}", whole.name(), kind.name());
                 match at {
                     0..8 => check!(error, OpenError::NotOurs { .. }, "{what}"),
                     8..12 => check!(error, OpenError::Version { .. }, "{what}"),
@@ -133,18 +134,15 @@ fn a_flipped_byte_of_any_header_field_is_refused_at_opening() {
 
 #[test]
 fn a_flipped_byte_of_what_stays_in_memory_is_refused_at_opening() {
-    for whole in [Whole::small(), Whole::with_graph()] {
-        for kind in whole.kinds().into_iter().filter(|kind| RESIDENT.contains(kind)) {
+    for whole in Whole::all() {
+        for kind in whole.resident() {
             let good = whole.read(&file(kind));
             let step = ((good.len() - BODY) / 60).max(1) | 1;
             for at in (BODY..good.len()).step_by(step).chain([good.len() - 1]) {
                 let error = whole.open_with(&file(kind), &flip(&good, at)).unwrap_err();
-                // A number out of range may show before the hash does.
-                let refused = match &error {
-                    OpenError::Checksum { what, .. } => what == "body",
-                    _ => false,
-                };
-                assert!(refused, "{} byte {at}: {error:?}", kind.name());
+                // Never as a number out of range, though some are looked at before the hash is known.
+                let refused = matches!(&error, OpenError::Checksum { what, .. } if what == "body");
+                assert!(refused, "{}: {} byte {at}: {error:?}", whole.name(), kind.name());
             }
         }
     }
@@ -175,26 +173,29 @@ fn regions(index: &Index) -> Vec<(SectionKind, usize, String)> {
 
 #[test]
 fn a_flipped_byte_of_a_list_or_page_is_found_and_named() {
-    let whole = Whole::small();
-    let regions = regions(&Index::open(whole.dir()).unwrap());
-    assert!(regions.len() > 40);
-    for (kind, at, place) in regions {
-        let good = whole.read(&file(kind));
-        whole.with(&file(kind), &flip(&good, at), |dir| {
-            assert!(Index::open(dir).is_ok(), "{place}: what is not read yet cannot be refused");
-            let shallow = verify_index(dir, false);
-            assert!(
-                matches!(&shallow, Err(VerifyError::Open(OpenError::Checksum { what, .. })) if what == "body"),
-                "{place} byte {at}: {shallow:?}"
-            );
-            match verify_index(dir, true) {
-                Err(VerifyError::Open(OpenError::Checksum { what, path, .. })) => {
-                    assert!(format!("{what} ").starts_with(&place), "{place} byte {at}: {what}");
-                    assert!(path.ends_with(file(kind)));
+    for whole in Whole::flat() {
+        let regions = regions(&Index::open(whole.dir()).unwrap());
+        assert!(regions.len() > 40);
+        for (kind, at, place) in regions {
+            let good = whole.read(&file(kind));
+            let name = whole.name();
+            whole.with(&file(kind), &flip(&good, at), |dir| {
+                let refused = whole.resident().contains(&kind);
+                assert_eq!(Index::open(dir).is_err(), refused, "{name}: {place}: read when opening, or later");
+                let shallow = verify_index(dir, false);
+                assert!(
+                    matches!(&shallow, Err(VerifyError::Open(OpenError::Checksum { what, .. })) if what == "body"),
+                    "{name}: {place} byte {at}: {shallow:?}"
+                );
+                match verify_index(dir, true) {
+                    Err(VerifyError::Open(OpenError::Checksum { what, path, .. })) => {
+                        assert!(format!("{what} ").starts_with(&place), "{name}: {place} byte {at}: {what}");
+                        assert!(path.ends_with(file(kind)));
+                    }
+                    other => panic!("{name}: {place} byte {at}: {other:?}"),
                 }
-                other => panic!("{place} byte {at}: {other:?}"),
-            }
-        });
+            });
+        }
     }
 }
 
@@ -240,22 +241,27 @@ fn lists_that_changed_places_are_found() {
 
 #[test]
 fn files_of_another_index_are_refused() {
-    let (whole, other) = (Whole::small(), Whole::other());
-    for kind in whole.kinds() {
-        let foreign = other.read(&file(kind));
-        let error = whole.open_with(&file(kind), &foreign).unwrap_err();
-        // The length may give it away first.
-        if foreign.len() == whole.read(&file(kind)).len() {
-            check!(Err::<(), _>(error), OpenError::Field { ref field, .. } if field == "uuid", "{}", kind.name());
-        } else {
-            check!(Err::<(), _>(error), OpenError::Length { .. }, "{}", kind.name());
+    let pairs = [(Whole::small(), Whole::other()), (Whole::coded(Tier::Ssd), Whole::other_codes())];
+    for (whole, other) in &pairs {
+        let mut of_equal_length = 0;
+        for kind in whole.kinds() {
+            let foreign = other.read(&file(kind));
+            let error = whole.open_with(&file(kind), &foreign).unwrap_err();
+            let what = format!("{}: {}", whole.name(), kind.name());
+            // The length may give it away first.
+            if foreign.len() == whole.read(&file(kind)).len() {
+                of_equal_length += 1;
+                check!(Err::<(), _>(error), OpenError::Field { ref field, .. } if field == "uuid", "{what}");
+            } else {
+                check!(Err::<(), _>(error), OpenError::Length { .. }, "{what}");
+            }
+        }
+        assert!(of_equal_length >= 3, "few were compared by uuid");
+        for name in ["manifest-1", CURRENT] {
+            check!(whole.open_with(name, &other.read(name)), OpenError::Checksum { .. }, "{name}");
         }
     }
-    let same_length = |&&kind: &&SectionKind| other.read(&file(kind)).len() == whole.read(&file(kind)).len();
-    assert!(whole.kinds().iter().filter(same_length).count() >= 3, "few were compared by uuid");
-    for name in ["manifest-1", CURRENT] {
-        check!(whole.open_with(name, &other.read(name)), OpenError::Checksum { .. }, "{name}");
-    }
+    let (whole, _) = &pairs[0];
     // A section in place of another of the same index.
     for (kind, foreign) in
         [(SectionKind::Vectors, SectionKind::Codes), (SectionKind::Heads, SectionKind::Ids)]

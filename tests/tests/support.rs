@@ -5,9 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use spandrel_engine::{Answer, Engine, EngineConfig, SearchParams, Work};
-use spandrel_index::{Index, VerifyError, VerifyReport, verify};
+use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchParams, Work};
+use spandrel_index::{
+    DType, Index, Metric, VectorSource, VerifyError, VerifyReport, for_each_element, verify,
+};
 use spandrel_io::{BackendChoice, Direct};
+use spandrel_tests::Base;
 
 /// Every file that belongs to an index's identity, by name.
 pub(crate) fn identity(dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -58,9 +61,64 @@ pub(crate) fn open_engine(dir: &Path) -> Engine {
     Engine::open(Arc::new(Index::open(dir).unwrap()), engine_config()).unwrap()
 }
 
-/// Reads every list, so that the answer is exact.
+/// Reads every list, and compares every vector that codes stand for, so that the answer is exact.
 pub(crate) fn every_list(k: usize) -> SearchParams {
-    SearchParams { k, epsilon: None, max_lists: Some(u32::MAX), rerank: None, distances: Distances::Exact }
+    let rerank = Some(Rerank::Count(u32::MAX));
+    SearchParams { max_lists: Some(u32::MAX), rerank, ..SearchParams::new(k) }
+}
+
+/// A distance as an answer shows it, without rounding.
+pub(crate) fn exact_distance(metric: Metric, dtype: DType, a: &[u8], b: &[u8]) -> f64 {
+    let values = |row: &[u8]| {
+        let mut values = Vec::new();
+        for_each_element(dtype, row, |x| values.push(f64::from(x)));
+        values
+    };
+    let (a, b) = (values(a), values(b));
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    match metric {
+        Metric::L2 => a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum(),
+        Metric::InnerProduct => product(&a, &b),
+        Metric::Cosine => 1.0 - product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt(),
+    }
+}
+
+/// Fails unless every neighbour has the distance that its vector truly has, in order, each once. Ids are row numbers
+/// unless `base` has its own.
+#[track_caller]
+pub(crate) fn assert_true(metric: Metric, base: &Base, query: &[u8], answer: &Answer, what: &str) {
+    let (dtype, rows) = (base.rows.dtype(), base.rows.len() as usize); // CAST: rows in memory
+    for neighbour in &answer.neighbours {
+        let row = match &base.ids {
+            None => neighbour.id as usize, // CAST: a row number
+            Some(_) => (0..rows).find(|&row| base.id(row) == neighbour.id).expect("an id of the base"),
+        };
+        let exact = exact_distance(metric, dtype, query, base.rows.row(row));
+        let near = (f64::from(neighbour.distance) - exact).abs() <= 1e-5 * (1.0 + exact.abs());
+        assert!(near, "{what}: {neighbour:?}, truly at {exact}");
+    }
+    // Smaller is nearer, but for inner products.
+    let sign = if metric == Metric::InnerProduct { -1.0 } else { 1.0 };
+    let keys = answer.neighbours.iter().map(|n| (sign * n.distance, n.id)).collect::<Vec<_>>();
+    assert!(keys.windows(2).all(|pair| pair[0] < pair[1]), "{what}: {keys:?}");
+}
+
+/// Fails unless the neighbours are true and no vector left out is nearer, rounding apart.
+#[track_caller]
+pub(crate) fn assert_exact(metric: Metric, base: &Base, query: &[u8], answer: &Answer, what: &str) {
+    assert_true(metric, base, query, answer, what);
+    let dtype = base.rows.dtype();
+    let mut exact: Vec<f64> = (0..base.rows.len() as usize) // CAST: rows in memory
+        .map(|row| exact_distance(metric, dtype, query, base.rows.row(row)))
+        .collect();
+    exact.sort_by(f64::total_cmp);
+    if metric == Metric::InnerProduct {
+        exact.reverse();
+    }
+    for (neighbour, exact) in answer.neighbours.iter().zip(exact) {
+        let near = (f64::from(neighbour.distance) - exact).abs() <= 1e-5 * (1.0 + exact.abs());
+        assert!(near, "{what}: {neighbour:?}, expected one at {exact}");
+    }
 }
 
 /// All of an answer that may not depend on how the engine runs: ids, bits of distances, work.

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use spandrel_builder::ListCount;
-use spandrel_index::format::{OpenError, SectionKind, section_name};
-use spandrel_index::{DType, Index, Metric};
-use spandrel_tests::{Base, clustered, config};
+use spandrel_builder::{BuildConfig, ListCount};
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::{Manifest, OpenError, SectionKind, section_name};
+use spandrel_index::{DType, Index, Metric, Tier};
+use spandrel_tests::{Base, clustered, coded, config};
 use tempfile::TempDir;
 
 use crate::support::identity;
@@ -18,43 +19,67 @@ pub(super) const VECTORS: usize = 1200;
 /// An index in a folder of its own, with what it was built from.
 pub(super) struct Whole {
     dir: TempDir,
+    built: &'static Built,
     pub(super) base: Base,
-    pub(super) graph: bool,
 }
 
 /// Indexes are built once and kept as bytes, since a build syncs dozens of files.
 struct Built {
+    name: &'static str,
     files: BTreeMap<String, Vec<u8>>,
     base: Base,
-    graph: bool,
+    manifest: Manifest,
 }
 
-static SMALL: LazyLock<Built> = LazyLock::new(|| Built::new(VECTORS, 60, 1));
-static OTHER: LazyLock<Built> = LazyLock::new(|| Built::new(VECTORS, 60, 2));
-static WITH_GRAPH: LazyLock<Built> = LazyLock::new(|| Built::new(6000, 1, 1));
+/// Exact vectors in lists of so many, or codes.
+#[derive(Clone, Copy)]
+enum Lists {
+    Full(u32),
+    Coded(Tier),
+}
+
+static SMALL: LazyLock<Built> = LazyLock::new(|| Built::new("small", VECTORS, Lists::Full(60), 1));
+static OTHER: LazyLock<Built> = LazyLock::new(|| Built::new("other", VECTORS, Lists::Full(60), 2));
+static WITH_GRAPH: LazyLock<Built> = LazyLock::new(|| Built::new("with graph", 6000, Lists::Full(1), 1));
+static CODES_ON_SSD: LazyLock<Built> =
+    LazyLock::new(|| Built::new("codes on ssd", VECTORS, Lists::Coded(Tier::Ssd), 1));
+static CODES_IN_MEMORY: LazyLock<Built> =
+    LazyLock::new(|| Built::new("codes in memory", VECTORS, Lists::Coded(Tier::Memory), 1));
+static OTHER_CODES: LazyLock<Built> =
+    LazyLock::new(|| Built::new("other codes", VECTORS, Lists::Coded(Tier::Ssd), 2));
 
 impl Built {
-    fn new(vectors: usize, list_size: u32, seed: u64) -> Built {
+    fn new(name: &'static str, vectors: usize, lists: Lists, seed: u64) -> Built {
         let dir = tempfile::tempdir().unwrap();
         let base = Base::new(clustered(DType::U8, 8, vectors, seed));
-        let mut config = config(Metric::L2, dir.path());
-        config.lists = ListCount::Size(list_size);
+        let config = match lists {
+            Lists::Full(size) => {
+                BuildConfig { lists: ListCount::Size(size), ..config(Metric::L2, dir.path()) }
+            }
+            Lists::Coded(codes) => BuildConfig {
+                lists: ListCount::Size(60),
+                ..coded(Metric::L2, CodeSpec::RaBitQ { bits: 2 }, codes, dir.path())
+            },
+        };
         let manifest = base.build(&config).unwrap().manifest;
-        let graph = manifest.segments[0].section(SectionKind::Graph).is_some();
-        Built { files: identity(dir.path()), base, graph }
+        Built { name, files: identity(dir.path()), base, manifest }
     }
 
-    fn write(&self) -> Whole {
+    fn write(&'static self) -> Whole {
         let dir = tempfile::tempdir().unwrap();
         for (name, bytes) in &self.files {
             fs::write(dir.path().join(name), bytes).unwrap();
         }
-        Whole { dir, base: self.base.clone(), graph: self.graph }
+        Whole { dir, base: self.base.clone(), built: self }
+    }
+
+    fn has(&self, kind: SectionKind) -> bool {
+        self.manifest.segments[0].section(kind).is_some()
     }
 }
 
 impl Whole {
-    /// A few dozen lists, scanned flat; several pages of vectors and of ids.
+    /// A few dozen lists of exact vectors, scanned flat; several pages of vectors and of ids.
     pub(super) fn small() -> Whole {
         SMALL.write()
     }
@@ -67,8 +92,37 @@ impl Whole {
     /// So many lists that there is a graph over the heads.
     pub(super) fn with_graph() -> Whole {
         let whole = WITH_GRAPH.write();
-        assert!(whole.graph && !SMALL.graph);
+        assert!(WITH_GRAPH.has(SectionKind::Graph) && !SMALL.has(SectionKind::Graph));
         whole
+    }
+
+    /// The vectors of the small index, in lists of codes.
+    pub(super) fn coded(codes: Tier) -> Whole {
+        match codes {
+            Tier::Ssd => CODES_ON_SSD.write(),
+            Tier::Memory => CODES_IN_MEMORY.write(),
+        }
+    }
+
+    /// Lists of codes, of other vectors.
+    pub(super) fn other_codes() -> Whole {
+        OTHER_CODES.write()
+    }
+
+    /// One with few lists of each kind.
+    pub(super) fn flat() -> [Whole; 3] {
+        [Whole::small(), Whole::coded(Tier::Ssd), Whole::coded(Tier::Memory)]
+    }
+
+    /// One of each shape.
+    pub(super) fn all() -> [Whole; 4] {
+        let [small, on_ssd, in_memory] = Whole::flat();
+        [small, Whole::with_graph(), on_ssd, in_memory]
+    }
+
+    /// What to call it.
+    pub(super) fn name(&self) -> &'static str {
+        self.built.name
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -77,7 +131,18 @@ impl Whole {
 
     /// The sections it has.
     pub(super) fn kinds(&self) -> Vec<SectionKind> {
-        SectionKind::ALL.into_iter().filter(|&kind| self.graph || kind != SectionKind::Graph).collect()
+        SectionKind::ALL.into_iter().filter(|&kind| self.built.has(kind)).collect()
+    }
+
+    /// The sections that are read when it is opened; the others are when they are verified or searched.
+    pub(super) fn resident(&self) -> Vec<SectionKind> {
+        let mut kinds = self.kinds();
+        kinds.retain(|kind| match kind {
+            SectionKind::Heads | SectionKind::Graph | SectionKind::Directory | SectionKind::Model => true,
+            SectionKind::Codes => self.built.manifest.build.codes == Tier::Memory,
+            SectionKind::Vectors | SectionKind::Ids => false,
+        });
+        kinds
     }
 
     pub(super) fn read(&self, name: &str) -> Vec<u8> {

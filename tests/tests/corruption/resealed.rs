@@ -7,10 +7,9 @@ use spandrel_engine::{Engine, SearchParams};
 use spandrel_index::format::{
     BODY_AT, CURRENT, Current, HEADER_BYTES, MAJOR, MINOR, OpenError, SectionKind, hash_hex,
 };
-use spandrel_index::{Index, VerifyError};
+use spandrel_index::{Index, Tier, VerifyError};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::RESIDENT;
 use super::folder::{VECTORS, Whole, check, file};
 use crate::support::{engine_config, verify_index};
 
@@ -145,42 +144,53 @@ fn header_with(good: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn fields_of_a_header_that_contradict_the_manifest_are_refused() {
-    let whole = Whole::with_graph();
-    for kind in whole.kinds() {
-        let good = whole.read(&file(kind));
-        let open = |at, bytes: &[u8]| whole.open_with(&file(kind), &header_with(&good, at, bytes));
-        assert!(open(8, &MAJOR.to_le_bytes()).is_ok());
-        for (at, version) in [(8, MAJOR + 1), (8, 0), (10, MINOR + 1)] {
-            let error = open(at, &version.to_le_bytes());
-            check!(error, OpenError::Version { .. }, "{} version at {at}", kind.name());
-        }
-        let holds_rows = matches!(kind, SectionKind::Heads | SectionKind::Codes | SectionKind::Vectors);
-        let fields: [(&str, usize, Vec<u8>, bool); 12] = [
-            ("kind", 12, vec![kind.code() % 6 + 1], true),
-            ("kind", 12, vec![99], true),
-            ("dtype", 13, vec![0], true),
-            ("dtype", 13, vec![3], holds_rows),
-            ("metric", 14, vec![9], true),
-            ("metric", 14, vec![2], true),
-            ("family", 15, vec![7], true),
-            ("dim", 16, 0_u32.to_le_bytes().into(), true),
-            ("dim", 16, u32::MAX.to_le_bytes().into(), true),
-            ("dim", 16, 9_u32.to_le_bytes().into(), holds_rows),
-            ("unit_bytes", 20, 1024_u32.to_le_bytes().into(), true),
-            ("uuid", 32, vec![1; 16], true),
-        ];
-        for (field, at, bytes, refused) in fields {
-            match refused {
-                true => check!(open(at, &bytes), OpenError::Field { .. }, "{} {field}", kind.name()),
-                // These sections hold no rows, so nothing depends on the shape of one.
-                false => assert!(open(at, &bytes).is_ok(), "{} {field}", kind.name()),
+    for whole in [Whole::with_graph(), Whole::coded(Tier::Memory)] {
+        for kind in whole.kinds() {
+            let good = whole.read(&file(kind));
+            let open = |at, bytes: &[u8]| whole.open_with(&file(kind), &header_with(&good, at, bytes));
+            assert!(open(8, &MAJOR.to_le_bytes()).is_ok());
+            for (at, version) in [(8, MAJOR + 1), (8, 0), (10, MINOR + 1)] {
+                let error = open(at, &version.to_le_bytes());
+                check!(error, OpenError::Version { .. }, "{} version at {at}", kind.name());
             }
-        }
-        for count in [0_u64, 1, u64::MAX] {
-            check!(open(24, &count.to_le_bytes()), OpenError::Field { .. }, "{} count {count}", kind.name());
-        }
-        for bytes in [0_u64, good.len() as u64, u64::MAX] {
-            check!(open(48, &bytes.to_le_bytes()), OpenError::Length { .. }, "{} body {bytes}", kind.name());
+            let holds_rows = matches!(kind, SectionKind::Heads | SectionKind::Codes | SectionKind::Vectors);
+            let fields: [(&str, usize, Vec<u8>, bool); 12] = [
+                ("kind", 12, vec![kind.code() % 7 + 1], true),
+                ("kind", 12, vec![99], true),
+                ("dtype", 13, vec![0], true),
+                ("dtype", 13, vec![3], holds_rows),
+                ("metric", 14, vec![9], true),
+                ("metric", 14, vec![2], true),
+                ("family", 15, vec![7], true),
+                ("dim", 16, 0_u32.to_le_bytes().into(), true),
+                ("dim", 16, u32::MAX.to_le_bytes().into(), true),
+                ("dim", 16, 9_u32.to_le_bytes().into(), holds_rows),
+                ("unit_bytes", 20, 1024_u32.to_le_bytes().into(), true),
+                ("uuid", 32, vec![1; 16], true),
+            ];
+            for (field, at, bytes, refused) in fields {
+                match refused {
+                    true => check!(open(at, &bytes), OpenError::Field { .. }, "{} {field}", kind.name()),
+                    // These sections hold no rows, so nothing depends on the shape of one.
+                    false => assert!(open(at, &bytes).is_ok(), "{} {field}", kind.name()),
+                }
+            }
+            for count in [0_u64, 1, u64::MAX] {
+                check!(
+                    open(24, &count.to_le_bytes()),
+                    OpenError::Field { .. },
+                    "{} count {count}",
+                    kind.name()
+                );
+            }
+            for bytes in [0_u64, good.len() as u64, u64::MAX] {
+                check!(
+                    open(48, &bytes.to_le_bytes()),
+                    OpenError::Length { .. },
+                    "{} body {bytes}",
+                    kind.name()
+                );
+            }
         }
     }
 }
@@ -188,14 +198,11 @@ fn fields_of_a_header_that_contradict_the_manifest_are_refused() {
 #[test]
 fn wrong_content_under_hashes_that_hold_never_panics() {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
-    for whole in [Whole::small(), Whole::with_graph()] {
+    for whole in Whole::all() {
         let json = manifest_json(&whole);
-        let (mut opened, mut refused) = (0, 0);
+        let (kinds, mut opened, mut refused) = (whole.resident(), 0, 0);
         for turn in 0..240 {
-            let kind = RESIDENT[turn % 3];
-            if !whole.graph && kind == SectionKind::Graph {
-                continue;
-            }
+            let kind = kinds[turn % kinds.len()];
             let mut bytes = whole.read(&file(kind));
             let body = BODY_AT as usize;
             for _ in 0..rng.random_range(1..4) {
@@ -215,10 +222,10 @@ fn wrong_content_under_hashes_that_hold_never_panics() {
                     search_all(&whole, index);
                 }
                 Err(OpenError::Field { .. }) => refused += 1,
-                Err(other) => panic!("{}: {other:?}", kind.name()),
+                Err(other) => panic!("{}: {}: {other:?}", whole.name(), kind.name()),
             }
         }
-        assert!(opened > 40 && refused > 20, "{opened} opened, {refused} refused");
+        assert!(opened > 40 && refused > 20, "{}: {opened} opened, {refused} refused", whole.name());
     }
 }
 
