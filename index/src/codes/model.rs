@@ -15,6 +15,7 @@ use super::planes::{PlaneLayout, SEGMENT_DIMS, Segment};
 use super::rotation::Rotation;
 use crate::DIM_MAX;
 use crate::format::OpenError;
+use crate::kernels::scan::BLOCK_VECTORS;
 
 /// What residuals are measured from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +187,9 @@ impl PlaneModel {
             CodeSpec::Binary => s.bits == 1,
             _ => true,
         });
-        if !uniform {
+        // Lists were laid out by the code's size.
+        let block_bytes = BLOCK_VECTORS * spec.code_bytes(dim);
+        if !uniform || layout.block_bytes() != block_bytes {
             return Err(OpenError::field(path, "bits", "others", format!("those of {spec}")));
         }
         Ok(PlaneModel { dim, layout, segments: models, rotation, centre, query, mean, energy, dropped })
