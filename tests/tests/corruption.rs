@@ -3,13 +3,14 @@ mod folder;
 mod resealed;
 
 use std::fs;
+use std::sync::Arc;
 
 use folder::{VECTORS, Whole, check, file, flip};
-use spandrel_engine::{DamageReason, DamagedPart, EngineError};
+use spandrel_engine::{Answer, DamageReason, DamagedPart, Engine, EngineError, SearchParams};
 use spandrel_index::format::{BODY_AT, CURRENT, HEADER_BYTES, OpenError, SectionKind, UNIT_BYTES};
-use spandrel_index::{Index, Tier, VerifyError};
+use spandrel_index::{Index, OpenOptions, Tier, VerifyError};
 
-use crate::support::{every_list, found, open_engine, verify_index};
+use crate::support::{engine_config, every_list, found, open_engine, verify_index};
 
 const BODY: usize = BODY_AT as usize;
 
@@ -274,50 +275,160 @@ fn files_of_another_index_are_refused() {
 
 #[test]
 fn lists_damaged_after_opening_are_left_out_and_counted() {
-    let whole = Whole::small();
-    let name = file(SectionKind::Codes);
-    let good = whole.read(&name);
-    let engine = open_engine(whole.dir());
-    let query = whole.base.rows.row(5);
-    let complete = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
-    assert_eq!((complete.damaged, complete.neighbours.len()), (0, VECTORS));
-    for list in 0..engine.index().lists() {
-        let entry = engine.index().directory().entry(list);
-        // The file is written anew in place, so the engine reads the damaged bytes.
-        fs::write(whole.dir().join(&name), flip(&good, BODY + entry.offset_units as usize * UNIT_BYTES))
-            .unwrap();
-        let answer = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
-        assert_eq!(answer.damaged, 1, "list {list}");
-        assert_eq!(answer.work.vectors_scanned, complete.work.vectors_scanned - entry.count() as u64);
-        // What is left is true: each as in the complete answer, in the same order.
-        let mut rest = complete.neighbours.iter();
-        assert!(answer.neighbours.iter().all(|n| rest.any(|m| m == n)), "list {list}");
+    for whole in [Whole::small(), Whole::coded(Tier::Ssd)] {
+        let name = file(SectionKind::Codes);
+        let good = whole.read(&name);
+        let engine = open_engine(whole.dir());
+        let query = whole.base.rows.row(5);
+        let complete = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
+        assert_eq!((complete.damaged, complete.neighbours.len()), (0, VECTORS));
+        for list in 0..engine.index().lists() {
+            let entry = engine.index().directory().entry(list);
+            // The file is written anew in place, so the engine reads the damaged bytes.
+            whole.put(&name, &flip(&good, BODY + entry.offset_units as usize * UNIT_BYTES));
+            let answer = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
+            assert_eq!(answer.damaged, 1, "list {list}");
+            assert_eq!(answer.work.vectors_scanned, complete.work.vectors_scanned - entry.count() as u64);
+            // What is left is true: each as in the complete answer, in the same order.
+            assert!(is_part(&answer, &complete), "list {list}");
+        }
+        let damage = engine.damage();
+        assert_eq!(damage.len(), engine.index().lists() as usize, "each remembered once");
+        assert!(damage.iter().all(|d| matches!(d.reason, DamageReason::Hash { .. })));
+        whole.put(&name, &good);
+        let mended = engine.search(query, &every_list(VECTORS)).unwrap();
+        assert_eq!(found(&mended), found(&[complete]));
     }
-    let damage = engine.damage();
-    assert_eq!(damage.len(), engine.index().lists() as usize, "each remembered once");
-    assert!(damage.iter().all(|d| matches!(d.reason, DamageReason::Hash { .. })));
-    fs::write(whole.dir().join(&name), &good).unwrap();
-    let mended = engine.search(query, &every_list(VECTORS)).unwrap();
-    assert_eq!(found(&mended), found(&[complete]));
+}
+
+/// Whether the neighbours of an answer are among those of another, in their order.
+fn is_part(answer: &Answer, whole: &Answer) -> bool {
+    let mut rest = whole.neighbours.iter();
+    answer.neighbours.iter().all(|n| rest.any(|m| m == n))
 }
 
 #[test]
 fn lists_cut_short_after_opening_are_left_out_and_counted() {
-    let whole = Whole::small();
-    let path = whole.dir().join(file(SectionKind::Codes));
+    for whole in [Whole::small(), Whole::coded(Tier::Ssd)] {
+        let path = whole.dir().join(file(SectionKind::Codes));
+        let engine = open_engine(whole.dir());
+        let index = Arc::clone(engine.index());
+        let last = index.lists() - 1;
+        let at = BODY as u64 + u64::from(index.directory().entry(last).offset_units) * UNIT_BYTES as u64;
+        fs::File::options().write(true).open(&path).unwrap().set_len(at).unwrap();
+        let answer = engine.search(whole.base.rows.row(0), &every_list(3)).unwrap().remove(0);
+        assert_eq!(answer.damaged, 1);
+        let damage = engine.damage();
+        assert!(
+            matches!(&damage[..], [d] if d.part == DamagedPart::List(last) && matches!(d.reason, DamageReason::Read(_))),
+            "{damage:?}"
+        );
+        // A second engine over the index that is open sees that the file is another.
+        let refused = Engine::open(index, engine_config());
+        assert!(matches!(refused, Err(EngineError::Changed { .. })));
+    }
+}
+
+#[test]
+fn pages_of_vectors_damaged_after_opening_are_left_out_and_counted() {
+    for whole in [Whole::coded(Tier::Ssd), Whole::coded(Tier::Memory)] {
+        let name = file(SectionKind::Vectors);
+        let good = whole.read(&name);
+        let engine = open_engine(whole.dir());
+        let layout = engine.index().page_layout();
+        let query = whole.base.rows.row(5);
+        let params = every_list(VECTORS);
+        let near = SearchParams { rerank: None, ..every_list(10) };
+        let complete = engine.search(query, &params).unwrap().remove(0);
+        let nearest = engine.search(query, &near).unwrap().remove(0);
+        assert_eq!((complete.damaged, complete.neighbours.len()), (0, VECTORS));
+        let pages = layout.pages(VECTORS as u64);
+        let mut touched = 0;
+        for page in 0..pages {
+            whole.put(&name, &flip(&good, BODY + page as usize * layout.page_bytes() + 3));
+            let answer = engine.search(query, &params).unwrap().remove(0);
+            assert_eq!(answer.damaged, 1, "page {page}");
+            let records = layout.page_records().min(VECTORS - page as usize * layout.page_records());
+            assert_eq!(answer.neighbours.len(), VECTORS - records, "page {page}");
+            assert_eq!(answer.work, complete.work, "page {page}");
+            assert!(is_part(&answer, &complete), "page {page}");
+            // A page without a candidate does not matter, even where it is read together with its neighbours.
+            let answer = engine.search(query, &near).unwrap().remove(0);
+            if answer.damaged == 0 {
+                assert_eq!(answer.neighbours, nearest.neighbours, "page {page}");
+            }
+            touched += answer.damaged;
+        }
+        assert!(touched > 0 && u64::from(touched) < pages, "{touched} of {pages} pages hold candidates");
+        let damage = engine.damage();
+        let parts: Vec<DamagedPart> = damage.iter().map(|d| d.part).collect();
+        assert_eq!(parts, (0..pages).map(DamagedPart::Page).collect::<Vec<_>>());
+        for d in &damage {
+            assert!(matches!(d.reason, DamageReason::Hash { .. }) && d.path.ends_with(&name), "{d}");
+        }
+        whole.put(&name, &good);
+        let mended = engine.search(query, &params).unwrap();
+        assert_eq!(found(&mended), found(&[complete]));
+    }
+}
+
+#[test]
+fn pages_of_vectors_cut_off_after_opening_are_left_out_and_counted() {
+    let whole = Whole::coded(Tier::Memory);
+    let path = whole.dir().join(file(SectionKind::Vectors));
     let engine = open_engine(whole.dir());
-    let index = std::sync::Arc::clone(engine.index());
-    let last = index.lists() - 1;
-    let at = BODY as u64 + u64::from(index.directory().entry(last).offset_units) * UNIT_BYTES as u64;
-    fs::File::options().write(true).open(&path).unwrap().set_len(at).unwrap();
-    let answer = engine.search(whole.base.rows.row(0), &every_list(3)).unwrap().remove(0);
-    assert_eq!(answer.damaged, 1);
+    let index = Arc::clone(engine.index());
+    let layout = index.page_layout();
+    let pages = layout.pages(VECTORS as u64);
+    let query = whole.base.rows.row(5);
+    let complete = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
+    // Amid pages that are read together.
+    let kept = pages - 2;
+    let len = BODY_AT + kept * layout.page_bytes() as u64;
+    fs::File::options().write(true).open(&path).unwrap().set_len(len).unwrap();
+    let answer = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
+    assert_eq!(answer.damaged, 2);
+    assert_eq!(answer.neighbours.len(), kept as usize * layout.page_records());
+    assert!(is_part(&answer, &complete));
     let damage = engine.damage();
-    assert!(
-        matches!(&damage[..], [d] if d.part == DamagedPart::List(last) && matches!(d.reason, DamageReason::Read(_))),
-        "{damage:?}"
-    );
-    // A second engine over the index that is open sees that the file is another.
-    let refused = spandrel_engine::Engine::open(index, crate::support::engine_config());
+    assert_eq!(damage.iter().map(|d| d.part).collect::<Vec<_>>(), [kept, kept + 1].map(DamagedPart::Page));
+    assert!(damage.iter().all(|d| matches!(d.reason, DamageReason::Read(_))), "{damage:?}");
+    let refused = Engine::open(index, engine_config());
     assert!(matches!(refused, Err(EngineError::Changed { .. })));
+}
+
+#[test]
+fn what_is_in_memory_is_not_read_again() {
+    let whole = Whole::coded(Tier::Ssd);
+    let query = whole.base.rows.row(5);
+    let complete = open_engine(whole.dir()).search(query, &every_list(VECTORS)).unwrap().remove(0);
+    let options = OpenOptions { codes: Some(Tier::Memory), vectors: Some(Tier::Memory) };
+    let index = Index::open_with(whole.dir(), options).unwrap();
+    let engine = Engine::open(Arc::new(index), engine_config()).unwrap();
+    for kind in [SectionKind::Codes, SectionKind::Vectors] {
+        let bytes = whole.read(&file(kind)).len();
+        whole.put(&file(kind), &vec![7; bytes]);
+    }
+    let answer = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
+    assert_eq!(answer.neighbours, complete.neighbours);
+    assert_eq!((answer.damaged, answer.work.reads, answer.work.read_bytes), (0, 0, 0));
+}
+
+#[test]
+fn vectors_to_be_kept_in_memory_are_verified_at_opening() {
+    let whole = Whole::coded(Tier::Ssd);
+    let name = file(SectionKind::Vectors);
+    let good = whole.read(&name);
+    let options = OpenOptions { codes: None, vectors: Some(Tier::Memory) };
+    for at in (BODY..good.len()).step_by(997) {
+        let opened = whole.with(&name, &flip(&good, at), |dir| Index::open_with(dir, options));
+        check!(opened, OpenError::Checksum { ref what, .. } if what == "body", "byte {at}");
+    }
+    assert!(Index::open_with(whole.dir(), options).is_ok());
+    // Lists of exact vectors have nothing to search by in memory.
+    let whole = Whole::small();
+    for options in [options, OpenOptions { codes: Some(Tier::Memory), vectors: None }] {
+        let refused = Index::open_with(whole.dir(), options);
+        check!(refused, OpenError::Tier { tier: Tier::Memory, .. }, "{options:?}");
+    }
 }

@@ -31,22 +31,28 @@ struct Built {
     manifest: Manifest,
 }
 
-/// Exact vectors in lists of so many, or codes.
+/// Exact vectors in lists of so many, or codes in lists like those of the small index.
 #[derive(Clone, Copy)]
 enum Lists {
     Full(u32),
-    Coded(Tier),
+    Coded(CodeSpec, Tier),
 }
 
 static SMALL: LazyLock<Built> = LazyLock::new(|| Built::new("small", VECTORS, Lists::Full(60), 1));
 static OTHER: LazyLock<Built> = LazyLock::new(|| Built::new("other", VECTORS, Lists::Full(60), 2));
 static WITH_GRAPH: LazyLock<Built> = LazyLock::new(|| Built::new("with graph", 6000, Lists::Full(1), 1));
 static CODES_ON_SSD: LazyLock<Built> =
-    LazyLock::new(|| Built::new("codes on ssd", VECTORS, Lists::Coded(Tier::Ssd), 1));
+    LazyLock::new(|| Built::new("codes on ssd", VECTORS, Lists::Coded(RABITQ, Tier::Ssd), 1));
 static CODES_IN_MEMORY: LazyLock<Built> =
-    LazyLock::new(|| Built::new("codes in memory", VECTORS, Lists::Coded(Tier::Memory), 1));
+    LazyLock::new(|| Built::new("codes in memory", VECTORS, Lists::Coded(RABITQ, Tier::Memory), 1));
 static OTHER_CODES: LazyLock<Built> =
-    LazyLock::new(|| Built::new("other codes", VECTORS, Lists::Coded(Tier::Ssd), 2));
+    LazyLock::new(|| Built::new("other codes", VECTORS, Lists::Coded(RABITQ, Tier::Ssd), 2));
+static AXES: LazyLock<Built> =
+    LazyLock::new(|| Built::new("axes", VECTORS, Lists::Coded(CodeSpec::Axes { bytes: 12 }, Tier::Ssd), 1));
+static BINARY: LazyLock<Built> =
+    LazyLock::new(|| Built::new("binary", VECTORS, Lists::Coded(CodeSpec::Binary, Tier::Memory), 1));
+
+const RABITQ: CodeSpec = CodeSpec::RaBitQ { bits: 2 };
 
 impl Built {
     fn new(name: &'static str, vectors: usize, lists: Lists, seed: u64) -> Built {
@@ -56,10 +62,9 @@ impl Built {
             Lists::Full(size) => {
                 BuildConfig { lists: ListCount::Size(size), ..config(Metric::L2, dir.path()) }
             }
-            Lists::Coded(codes) => BuildConfig {
-                lists: ListCount::Size(60),
-                ..coded(Metric::L2, CodeSpec::RaBitQ { bits: 2 }, codes, dir.path())
-            },
+            Lists::Coded(code, codes) => {
+                BuildConfig { lists: ListCount::Size(60), ..coded(Metric::L2, code, codes, dir.path()) }
+            }
         };
         let manifest = base.build(&config).unwrap().manifest;
         Built { name, files: identity(dir.path()), base, manifest }
@@ -109,6 +114,11 @@ impl Whole {
         OTHER_CODES.write()
     }
 
+    /// Lists of the other code families.
+    pub(super) fn other_families() -> [Whole; 2] {
+        [AXES.write(), BINARY.write()]
+    }
+
     /// One with few lists of each kind.
     pub(super) fn flat() -> [Whole; 3] {
         [Whole::small(), Whole::coded(Tier::Ssd), Whole::coded(Tier::Memory)]
@@ -123,6 +133,10 @@ impl Whole {
     /// What to call it.
     pub(super) fn name(&self) -> &'static str {
         self.built.name
+    }
+
+    pub(super) fn manifest(&self) -> Manifest {
+        self.built.manifest.clone()
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -147,6 +161,11 @@ impl Whole {
 
     pub(super) fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.dir().join(name)).unwrap()
+    }
+
+    /// Puts other bytes in a file for good.
+    pub(super) fn put(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.dir().join(name), bytes).unwrap();
     }
 
     /// Lets `look` see the folder with other bytes in one file, and puts the good ones back.

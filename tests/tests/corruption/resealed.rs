@@ -5,13 +5,15 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use spandrel_engine::{Engine, SearchParams};
 use spandrel_index::format::{
-    BODY_AT, CURRENT, Current, HEADER_BYTES, MAJOR, MINOR, OpenError, SectionKind, hash_hex,
+    BODY_AT, CURRENT, Current, HEADER_BYTES, ListLayout, MAJOR, MINOR, OpenError, SectionKind, UNIT_BYTES,
+    hash_hex, list_hash,
 };
-use spandrel_index::{Index, Tier, VerifyError};
+use spandrel_index::kernels::scan::FACTOR_BYTES;
+use spandrel_index::{Index, Metric, Tier, VerifyError};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::folder::{VECTORS, Whole, check, file};
-use crate::support::{engine_config, verify_index};
+use crate::support::{assert_true, engine_config, open_engine, verify_index};
 
 /// A manifest with this JSON, and the CURRENT that belongs to it.
 fn sealed(version: &str, json: &[u8]) -> (Vec<u8>, Vec<u8>) {
@@ -132,6 +134,33 @@ fn fields_of_a_manifest_that_cannot_be_are_refused() {
     check!(open_json(&whole, &json), OpenError::Checksum { .. }, "another hash");
 }
 
+#[test]
+fn fields_of_a_manifest_that_contradict_its_lists_of_codes_are_refused() {
+    let whole = Whole::coded(Tier::Memory);
+    let good = manifest_json(&whole);
+    assert!(open_json(&whole, &good).is_ok());
+    let wrong = [
+        ("/build/code", json!("full")),
+        ("/build/code", json!("rabitq:1")),
+        ("/build/code", json!("rabitq:9")),
+        ("/build/code", json!("binary")),
+        ("/build/code", json!("axes:4")),
+        ("/build/code", json!("axes:4294967292")),
+        ("/build/codes", json!("tape")),
+        ("/search_default/rerank_errors", json!(-1.0)),
+        ("/search_default/rerank_errors", json!(null)),
+    ];
+    for (field, value) in wrong {
+        let mut json = good.clone();
+        *json.pointer_mut(field).unwrap_or_else(|| panic!("no field {field}")) = value.clone();
+        check!(open_json(&whole, &json), OpenError::Field { .. }, "{field} = {value}");
+    }
+    let whole = Whole::small();
+    let mut json = manifest_json(&whole);
+    json["build"]["codes"] = "memory".into();
+    check!(open_json(&whole, &json), OpenError::Tier { tier: Tier::Memory, .. }, "exact vectors");
+}
+
 /// A section file whose header has other bytes at one place, and a hash that holds.
 fn header_with(good: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
     let mut file = good.to_vec();
@@ -198,8 +227,7 @@ fn fields_of_a_header_that_contradict_the_manifest_are_refused() {
 #[test]
 fn wrong_content_under_hashes_that_hold_never_panics() {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
-    for whole in Whole::all() {
-        let json = manifest_json(&whole);
+    for whole in Whole::all().into_iter().chain(Whole::other_families()) {
         let (kinds, mut opened, mut refused) = (whole.resident(), 0, 0);
         for turn in 0..240 {
             let kind = kinds[turn % kinds.len()];
@@ -211,11 +239,7 @@ fn wrong_content_under_hashes_that_hold_never_panics() {
                 let at = rng.random_range(body..end);
                 bytes[at] = if rng.random() { 255 } else { rng.random() };
             }
-            let mut json = json.clone();
-            let sections = json["segments"][0]["sections"].as_array_mut().unwrap();
-            let entry = sections.iter_mut().find(|section| section["kind"] == kind.name()).unwrap();
-            entry["hash"] = hash_hex(xxh3_128(&bytes[body..])).into();
-            let index = whole.with(&file(kind), &bytes, |_| open_json(&whole, &json));
+            let index = open_resealed(&whole, kind, &bytes);
             match index {
                 Ok(index) => {
                     opened += 1;
@@ -227,6 +251,49 @@ fn wrong_content_under_hashes_that_hold_never_panics() {
         }
         assert!(opened > 40 && refused > 20, "{}: {opened} opened, {refused} refused", whole.name());
     }
+}
+
+#[test]
+fn models_of_other_codes_are_refused() {
+    let body = BODY_AT as usize;
+    // Fields of a model, as `codes::model` lays them out; of the segment the first.
+    let (centre, rotation, query, dims, bits) = (8, 12, 20, 32, 36);
+    let [axes, binary] = Whole::other_families();
+    let rabitq = Whole::coded(Tier::Memory);
+    let wrong: [(&Whole, &str, usize, u32); 9] = [
+        (&rabitq, "bits", bits, 1),
+        (&rabitq, "dims", dims, 64),
+        (&rabitq, "rotation", rotation, 0),
+        (&axes, "bits", bits, 1),
+        (&axes, "bits", bits, 8),
+        (&axes, "dims", dims, 64),
+        (&binary, "bits", bits, 2),
+        (&binary, "dims", dims, 96),
+        (&binary, "rotation", rotation, 2),
+    ];
+    for (whole, field, at, value) in wrong {
+        let good = whole.read(&file(SectionKind::Model));
+        let mut bytes = good.clone();
+        bytes[body + at..][..4].copy_from_slice(&value.to_le_bytes());
+        assert_ne!(bytes, good, "{} {field}", whole.name());
+        let opened = open_resealed(whole, SectionKind::Model, &bytes);
+        check!(opened, OpenError::Field { .. }, "{} {field} = {value}", whole.name());
+    }
+    // Another way to estimate is no contradiction: it has nothing to do with where codes lie.
+    for (at, value) in [(centre, 1_u32), (query, 1)] {
+        let mut bytes = rabitq.read(&file(SectionKind::Model));
+        bytes[body + at..][..4].copy_from_slice(&value.to_le_bytes());
+        search_all(&rabitq, open_resealed(&rabitq, SectionKind::Model, &bytes).unwrap());
+    }
+}
+
+/// Opens an index of which one section has other bytes, under a hash that holds.
+fn open_resealed(whole: &Whole, kind: SectionKind, bytes: &[u8]) -> Result<Index, OpenError> {
+    let mut json = manifest_json(whole);
+    let sections = json["segments"][0]["sections"].as_array_mut().unwrap();
+    let entry = sections.iter_mut().find(|section| section["kind"] == kind.name()).unwrap();
+    entry["hash"] = hash_hex(xxh3_128(&bytes[BODY_AT as usize..])).into();
+    whole.with(&file(kind), bytes, |_| open_json(whole, &json))
 }
 
 /// Answers are ordered, distinct and of vectors that there are, whatever the heads say.
@@ -265,4 +332,70 @@ fn what_opening_does_not_read_is_compared_by_a_deep_verification() {
     let sum =
         matches!(&found.1, Err(VerifyError::Open(OpenError::Checksum { what, .. })) if what == "ids page 0");
     assert!(sum, "{:?}", found.1);
+}
+
+/// Gives section files of a coded index other bodies, under hashes that hold.
+fn reseal(whole: &Whole, bodies: &[(SectionKind, &[u8])]) {
+    let mut manifest = whole.manifest();
+    for &(kind, bytes) in bodies {
+        whole.put(&file(kind), bytes);
+        let sections = &mut manifest.segments[0].sections;
+        let section = sections.iter_mut().find(|section| section.kind == kind.name()).unwrap();
+        section.hash = hash_hex(xxh3_128(&bytes[BODY_AT as usize..]));
+    }
+    let bytes = manifest.to_bytes();
+    whole.put("manifest-1", &bytes);
+    whole.put(CURRENT, &Current::of(1, &bytes).to_bytes());
+}
+
+#[test]
+fn codes_of_other_vectors_are_found_by_a_deep_verification() {
+    const LIST: u32 = 7;
+    let body = BODY_AT as usize;
+    for (what, first, back) in
+        [("first code", 0, 0), ("last factor", 0, 1), ("code of another block", 300, 0)]
+    {
+        let whole = Whole::coded(Tier::Ssd);
+        let index = Index::open(whole.dir()).unwrap();
+        let entry = index.directory().entry(LIST);
+        let ListLayout::Coded(layout) = index.list_layout() else { panic!("lists of codes") };
+        let at = body + entry.offset_units as usize * UNIT_BYTES;
+        let list = at..at + index.list_layout().list_bytes(entry.primaries, entry.replicas);
+        let mut codes = whole.read(&file(SectionKind::Codes));
+        let used = entry.primaries.div_ceil(16) as usize * (layout.block_bytes + FACTOR_BYTES);
+        codes[if back > 0 { at + used - back } else { at + first }] ^= 16;
+        let mut directory = whole.read(&file(SectionKind::Directory));
+        let hash = list_hash(index.uuid(), LIST, &codes[list]);
+        let place = directory[body..].windows(8).position(|w| w == entry.hash.to_le_bytes()).unwrap();
+        directory[body + place..][..8].copy_from_slice(&hash.to_le_bytes());
+        reseal(&whole, &[(SectionKind::Codes, &codes), (SectionKind::Directory, &directory)]);
+        verify_index(whole.dir(), false).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let deep = verify_index(whole.dir(), true);
+        let named = matches!(&deep, Err(VerifyError::Open(OpenError::Field { field, .. })) if *field == format!("codes of list {LIST}"));
+        assert!(named, "{what}: {deep:?}");
+        // Codes only choose what is compared exactly.
+        let answers =
+            open_engine(whole.dir()).search(whole.base.rows.row(1), &SearchParams::new(10)).unwrap();
+        assert_true(Metric::L2, &whole.base, whole.base.rows.row(1), &answers[0], what);
+    }
+}
+
+#[test]
+fn vectors_of_other_codes_are_found_by_a_deep_verification() {
+    let whole = Whole::coded(Tier::Memory);
+    let index = Index::open(whole.dir()).unwrap();
+    let mut vectors = whole.read(&file(SectionKind::Vectors));
+    let layout = index.page_layout();
+    let mut page = vectors[BODY_AT as usize..][..layout.page_bytes()].to_vec();
+    // The vector at position 1 becomes another.
+    page[layout.record_bytes() + 2] ^= 64;
+    page.truncate(layout.page_bytes() - 4);
+    layout.finish_page(index.uuid(), 0, &mut page);
+    vectors[BODY_AT as usize..][..layout.page_bytes()].copy_from_slice(&page);
+    reseal(&whole, &[(SectionKind::Vectors, &vectors)]);
+    verify_index(whole.dir(), false).unwrap();
+    let deep = verify_index(whole.dir(), true);
+    let named =
+        matches!(&deep, Err(VerifyError::Open(OpenError::Field { field, .. })) if field == "codes of list 0");
+    assert!(named, "{deep:?}");
 }
