@@ -189,7 +189,7 @@ impl Params {
     pub(crate) fn max_lists_default(&self) -> u32 {
         match self.code {
             CodeSpec::Full => 64,
-            _ => 128,
+            _ => 160,
         }
     }
 

@@ -402,7 +402,7 @@ fn what_is_in_memory_is_not_read_again() {
     let whole = Whole::coded(Tier::Ssd);
     let query = whole.base.rows.row(5);
     let complete = open_engine(whole.dir()).search(query, &every_list(VECTORS)).unwrap().remove(0);
-    let options = OpenOptions { codes: Some(Tier::Memory), vectors: Some(Tier::Memory) };
+    let options = OpenOptions { codes: Some(Tier::Memory), vectors: Some(Tier::Memory), ids: false };
     let index = Index::open_with(whole.dir(), options).unwrap();
     let engine = Engine::open(Arc::new(index), engine_config()).unwrap();
     for kind in [SectionKind::Codes, SectionKind::Vectors] {
@@ -419,7 +419,7 @@ fn vectors_to_be_kept_in_memory_are_verified_at_opening() {
     let whole = Whole::coded(Tier::Ssd);
     let name = file(SectionKind::Vectors);
     let good = whole.read(&name);
-    let options = OpenOptions { codes: None, vectors: Some(Tier::Memory) };
+    let options = OpenOptions { codes: None, vectors: Some(Tier::Memory), ids: false };
     for at in (BODY..good.len()).step_by(997) {
         let opened = whole.with(&name, &flip(&good, at), |dir| Index::open_with(dir, options));
         check!(opened, OpenError::Checksum { ref what, .. } if what == "body", "byte {at}");
@@ -427,7 +427,7 @@ fn vectors_to_be_kept_in_memory_are_verified_at_opening() {
     assert!(Index::open_with(whole.dir(), options).is_ok());
     // Lists of exact vectors have nothing to search by in memory.
     let whole = Whole::small();
-    for options in [options, OpenOptions { codes: Some(Tier::Memory), vectors: None }] {
+    for options in [options, OpenOptions { codes: Some(Tier::Memory), vectors: None, ids: false }] {
         let refused = Index::open_with(whole.dir(), options);
         check!(refused, OpenError::Tier { tier: Tier::Memory, .. }, "{options:?}");
     }

@@ -10,8 +10,7 @@ use spandrel_tests::{Base, clustered, config};
 
 use crate::support::{engine_config, found, open_engine};
 
-const PARAMS: SearchParams =
-    SearchParams { k: 10, epsilon: None, max_lists: Some(25), rerank: None, distances: Distances::Exact };
+const PARAMS: SearchParams = SearchParams { max_lists: Some(25), ..SearchParams::new(10) };
 
 /// An engine whose workers meet faults, each by a schedule of its own.
 fn faulty(index: &Arc<Index>, config: EngineConfig, seed: u64, rates: FaultRates) -> Engine {

@@ -155,11 +155,9 @@ fn answers_do_not_depend_on_threads_backend_or_batch() {
         Base::new(clustered(dtype, 12, 3000, 1)).build(&config(metric, dir.path())).unwrap();
         let queries = clustered(dtype, 12, 40, 2);
         let params = spandrel_engine::SearchParams {
-            k: 10,
             epsilon: Some(0.5),
             max_lists: Some(20),
-            rerank: None,
-            distances: Distances::Exact,
+            ..spandrel_engine::SearchParams::new(10)
         };
         let reference = found(&open_engine(dir.path()).search(queries.bytes(), &params).unwrap());
         for io in [BackendChoice::Auto, BackendChoice::Pread] {

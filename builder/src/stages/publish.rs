@@ -17,7 +17,7 @@ use crate::progress::Context;
 use crate::{BuildError, Target};
 
 /// Pruning of a query that names none: near recall@10 of 0.95 on the sets measured.
-const SEARCH_DEFAULT: SearchDefault = SearchDefault { epsilon: 0.6, max_lists: 64, rerank_errors: 1.0 };
+const SEARCH_DEFAULT: SearchDefault = SearchDefault { epsilon: 0.6, max_lists: 64, rerank_errors: 0.9 };
 
 /// What `build-stats-N.json` holds.
 #[derive(Debug, Serialize)]

@@ -117,7 +117,12 @@ mod tests {
     #[test]
     fn keeps_the_same_whatever_the_order() {
         let mut offered: Vec<Candidate> = (0..2000_u32)
-            .map(|i| Candidate { estimate: (i * 7919 % 1009) as f32, error: (i % 7) as f32, position: i })
+            .map(|i| Candidate {
+                estimate: (i * 7919 % 1009) as f32,
+                error: (i % 7) as f32,
+                position: i,
+                compared: false,
+            })
             .collect();
         for (k, errors) in [(1, 0.0), (10, 1.5), (300, 2.0), (2000, 1.0), (5000, 1.0)] {
             let mut estimates: Vec<f32> = offered.iter().map(|c| c.estimate).collect();

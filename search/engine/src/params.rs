@@ -74,7 +74,7 @@ pub enum Rerank {
 
 impl SearchParams {
     /// The index's own pruning.
-    pub fn new(k: usize) -> SearchParams {
+    pub const fn new(k: usize) -> SearchParams {
         SearchParams { k, epsilon: None, max_lists: None, rerank: None, distances: Distances::Exact }
     }
 

@@ -46,13 +46,7 @@ fn faulty(made: &Made, schedule: Schedule) -> Engine {
 }
 
 fn all_lists(made: &Made, k: usize) -> SearchParams {
-    SearchParams {
-        k,
-        epsilon: None,
-        max_lists: Some(made.index.lists()),
-        rerank: None,
-        distances: Distances::Exact,
-    }
+    SearchParams { max_lists: Some(made.index.lists()), ..SearchParams::new(k) }
 }
 
 /// What must not depend on how the engine runs.
@@ -115,13 +109,7 @@ fn answers_do_not_depend_on_how_the_engine_runs() {
     input.graph = true;
     let made = made(input);
     let queries = random_rows(DType::F16, 10, 60, 3);
-    let params = SearchParams {
-        k: 10,
-        epsilon: Some(0.4),
-        max_lists: Some(30),
-        rerank: None,
-        distances: Distances::Exact,
-    };
+    let params = SearchParams { epsilon: Some(0.4), max_lists: Some(30), ..SearchParams::new(10) };
     let mut expected = None;
     for io in [BackendChoice::Auto, BackendChoice::Pread] {
         for direct in [Direct::Auto, Direct::Off] {
@@ -144,8 +132,7 @@ fn answers_do_not_depend_on_how_the_engine_runs() {
 fn faults_give_the_same_answer_or_counted_damage() {
     let made = made(TestIndex::random(Metric::L2, DType::U8, 16, 1500));
     let queries = random_rows(DType::U8, 16, 40, 3);
-    let params =
-        SearchParams { k: 10, epsilon: None, max_lists: Some(40), rerank: None, distances: Distances::Exact };
+    let params = SearchParams { max_lists: Some(40), ..SearchParams::new(10) };
     let whole = engine(&made).search(&queries, &params).unwrap();
 
     let harmless = FaultRates { interrupted: 0.2, short: 0.3, hold: 0.3, ..FaultRates::default() };
@@ -219,13 +206,7 @@ fn epsilon_reads_the_lists_within_it() {
     let engine = engine(&made);
     let queries = random_rows(DType::F32, 4, 20, 3);
     for epsilon in [0.0, 0.3, 1.0] {
-        let params = SearchParams {
-            k: 1,
-            epsilon: Some(epsilon),
-            max_lists: None,
-            rerank: None,
-            distances: Distances::Exact,
-        };
+        let params = SearchParams { epsilon: Some(epsilon), ..SearchParams::new(1) };
         for (query, answer) in queries.chunks(16).zip(engine.search(&queries, &params).unwrap()) {
             let query = floats(DType::F32, query);
             let distances: Vec<f64> = (0..made.index.lists())
@@ -240,16 +221,9 @@ fn epsilon_reads_the_lists_within_it() {
             assert_eq!(answer.work.lists as usize, within.count(), "epsilon {epsilon}");
         }
     }
-    let capped = SearchParams {
-        k: 1,
-        epsilon: Some(1e9),
-        max_lists: Some(7),
-        rerank: None,
-        distances: Distances::Exact,
-    };
+    let capped = SearchParams { epsilon: Some(1e9), max_lists: Some(7), ..SearchParams::new(1) };
     assert!(engine.search(&queries, &capped).unwrap().iter().all(|a| a.work.lists == 7));
-    let alone =
-        SearchParams { k: 1, epsilon: None, max_lists: Some(9), rerank: None, distances: Distances::Exact };
+    let alone = SearchParams { max_lists: Some(9), ..SearchParams::new(1) };
     assert!(engine.search(&queries, &alone).unwrap().iter().all(|a| a.work.lists == 9));
     let default = engine.search(&queries, &SearchParams::new(1)).unwrap();
     assert!(default.iter().all(|a| (1..=8).contains(&a.work.lists)), "the manifest's cap is 8");
@@ -260,8 +234,7 @@ fn k_may_be_more_than_was_scanned_but_not_more_than_there_is() {
     let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 200));
     let engine = engine(&made);
     let query = random_rows(DType::U8, 8, 1, 3);
-    let few =
-        SearchParams { k: 200, epsilon: None, max_lists: Some(1), rerank: None, distances: Distances::Exact };
+    let few = SearchParams { max_lists: Some(1), ..SearchParams::new(200) };
     let answer = engine.search(&query, &few).unwrap().remove(0);
     assert_eq!(answer.neighbours.len() as u64, answer.work.vectors_scanned);
     assert!(answer.neighbours.len() < 200);
@@ -274,25 +247,10 @@ fn k_may_be_more_than_was_scanned_but_not_more_than_there_is() {
     assert_eq!(refused(all_lists(&made, 201)), ParamsError::KTooLarge { k: 201, vectors: 200 });
     assert_eq!(refused(all_lists(&made, 0)), ParamsError::ZeroK);
     for epsilon in [f32::NAN, -0.1, f32::INFINITY] {
-        let params = SearchParams {
-            k: 1,
-            epsilon: Some(epsilon),
-            max_lists: None,
-            rerank: None,
-            distances: Distances::Exact,
-        };
+        let params = SearchParams { epsilon: Some(epsilon), ..SearchParams::new(1) };
         assert!(matches!(refused(params), ParamsError::Epsilon { .. }));
     }
-    assert_eq!(
-        refused(SearchParams {
-            k: 1,
-            epsilon: None,
-            max_lists: Some(0),
-            rerank: None,
-            distances: Distances::Exact
-        }),
-        ParamsError::ZeroLists
-    );
+    assert_eq!(refused(SearchParams { max_lists: Some(0), ..SearchParams::new(1) }), ParamsError::ZeroLists);
 }
 
 #[test]

@@ -300,8 +300,7 @@ fn open_resealed(whole: &Whole, kind: SectionKind, bytes: &[u8]) -> Result<Index
 fn search_all(whole: &Whole, index: Index) {
     let vectors = index.vectors();
     let engine = Engine::open(index.into(), engine_config()).unwrap();
-    let params =
-        SearchParams { k: 10, epsilon: None, max_lists: Some(30), rerank: None, distances: Distances::Exact };
+    let params = SearchParams { max_lists: Some(30), ..SearchParams::new(10) };
     for answer in engine.search(&whole.base.rows.bytes()[..8 * 8], &params).unwrap() {
         let keys: Vec<(f32, u64)> = answer.neighbours.iter().map(|n| (n.distance, n.id)).collect();
         assert!(keys.windows(2).all(|pair| pair[0] < pair[1]), "{keys:?}");

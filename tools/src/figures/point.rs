@@ -10,10 +10,10 @@ pub struct PointParams {
     /// Most lists read.
     pub max_lists: Option<u32>,
     /// Vectors compared exactly after their codes were scanned.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerank: Option<u32>,
     /// Standard errors by which estimates may be too large.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerank_errors: Option<f32>,
 }
 
