@@ -59,7 +59,7 @@ pub fn build(
     let asked = Asked { config, params: &params, plan: &plan, input };
     let checkpoint = match place.begin(asked, context)? {
         Begin::Complete(manifest) => {
-            return Ok(BuildReport { manifest, lists: None, seconds: Vec::new() });
+            return Ok(BuildReport { manifest: *manifest, lists: None, seconds: Vec::new() });
         }
         Begin::Phases(checkpoint) => *checkpoint,
     };
@@ -121,7 +121,7 @@ impl Asked<'_> {
 
 enum Begin {
     /// The index asked for is there already.
-    Complete(Manifest),
+    Complete(Box<Manifest>),
     /// What an earlier run has done, or nothing yet.
     Phases(Box<Checkpoint>),
 }
@@ -168,7 +168,7 @@ impl Place {
                 // Stopped between the switch and cleaning up.
                 let manifest = Manifest::open(&self.dir, current)?;
                 self.clean_up(current.version)?;
-                return Ok(Begin::Complete(manifest));
+                return Ok(Begin::Complete(Box::new(manifest)));
             }
             context.progress.note("going on with the interrupted build");
             return Ok(Begin::Phases(Box::new(begun)));
@@ -180,7 +180,7 @@ impl Place {
                 && stages::hash_input(params, asked.input, context)? == manifest.build.input_hash
             {
                 context.progress.note("the build had been finished");
-                return Ok(Begin::Complete(manifest));
+                return Ok(Begin::Complete(Box::new(manifest)));
             }
             return Err(BuildError::Exists { path: self.dir.clone() });
         }
