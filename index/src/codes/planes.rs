@@ -154,7 +154,7 @@ mod tests {
             let mut block = vec![0; layout.block_bytes()];
             let mut moved = vec![0; layout.block_bytes()];
             let mut expected = [0.0; BLOCK_VECTORS];
-            for lane in 0..BLOCK_VECTORS {
+            for (lane, expected) in expected.iter_mut().enumerate() {
                 let code: Vec<u8> = segments
                     .iter()
                     .flat_map(|s| vec![(1_u16 << s.bits) as u32; s.dims])
@@ -163,7 +163,7 @@ mod tests {
                 layout.pack(&code, lane, &mut block);
                 copy_lane((&block, lane), (&mut moved, BLOCK_VECTORS - 1 - lane));
                 let dot: i32 = code.iter().zip(&values).map(|(&u, &q)| i32::from(u) * i32::from(q)).sum();
-                expected[lane] = dot as f32;
+                *expected = dot as f32;
             }
             // Factors that hand the dot product through: mul 1, nothing added.
             let mut factors = [0_u8; FACTOR_BYTES];
