@@ -8,6 +8,7 @@ use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{Answer, Distances, Engine, EngineConfig, Rerank, SearchParams, recall};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, VectorSource as _};
+use spandrel_io::disk::{DiskParams, Load, measure_file};
 use spandrel_io::{BackendChoice, Direct};
 
 use super::search::{open_engine, refuse_damage};
@@ -89,6 +90,7 @@ pub(super) fn measure(
 ) -> anyhow::Result<Vec<OperatingPoint>> {
     check_truth(examples.truth, examples.queries, sweep.k)?;
     let meter = session.meter();
+    let mut limit = DiskLimit { measured: Vec::new() };
     let mut points = Vec::new();
     for &in_flight in &sweep.in_flight {
         let config = EngineConfig { threads: sweep.threads, in_flight, io: sweep.io, direct: sweep.direct };
@@ -104,13 +106,57 @@ pub(super) fn measure(
             };
             let run =
                 run(&engine, examples.queries, &search, sweep.seconds, session, |done| meter.set(done, 0))?;
-            let point = point(&engine, examples, sweep, in_flight, &search, run)?;
+            let mut point = point(&engine, examples, sweep, in_flight, &search, run)?;
+            if point.reads > 0.0 {
+                meter.phase("measuring the disk by itself", "reads");
+                let possible = limit.reads_per_s(index, point.read_bytes / point.reads, sweep, session)?;
+                point.disk_share = Some(point.qps * point.reads / possible);
+            }
             meter.finish();
             each(&point);
             points.push(point);
         }
     }
     Ok(points)
+}
+
+/// What the disk gives by itself on the index's own file, by bytes of a read.
+struct DiskLimit {
+    measured: Vec<(u32, f64)>,
+}
+
+impl DiskLimit {
+    /// Reads finished in a second, of about `bytes` each and as many at once as the disk makes use of.
+    fn reads_per_s(
+        &mut self,
+        index: &Index,
+        bytes: f64,
+        sweep: &Sweep,
+        session: &Session,
+    ) -> anyhow::Result<f64> {
+        // CAST: a few pages
+        let bytes = (bytes / 4096.0).round().max(1.0) as u32 * 4096;
+        if let Some((_, rate)) = self.measured.iter().find(|(of, _)| *of == bytes) {
+            return Ok(*rate);
+        }
+        let in_memory = index.resident_codes().is_some();
+        let path = if in_memory { index.vectors_path() } else { index.codes_path() };
+        let length = fs_err::metadata(path)?.len();
+        if length < u64::from(bytes) {
+            return Ok(f64::INFINITY);
+        }
+        let params = DiskParams {
+            backend: sweep.io,
+            direct: sweep.direct,
+            duration: Duration::from_millis(500),
+            loads: vec![Load { bytes, depth: 128 }],
+            ..DiskParams::default()
+        };
+        let report = measure_file(path, &params, &session.stop)?;
+        let rate = report.rows.first().map_or(f64::INFINITY, |row| row.reads_per_s);
+        self.measured.push((bytes, rate));
+        Ok(rate)
+    }
 }
 
 fn words(params: &PointParams) -> String {
@@ -224,6 +270,7 @@ fn point(
         vectors_scanned: mean(|a| a.work.vectors_scanned as f64), // CAST: as above
         reranked: mean(|a| a.work.reranked.into()),
         head_distances: mean(|a| a.work.head_distances.into()),
+        disk_share: None,
         memory_bytes: index.memory().total() as u64, // CAST: widening
         rss_anon_bytes: run.rss_anon_bytes,
         index_bytes: index.manifest().index_bytes(),

@@ -15,7 +15,7 @@ pub struct Column {
 }
 
 /// Every column, in the order shown.
-pub const COLUMNS: [Column; 18] = [
+pub const COLUMNS: [Column; 19] = [
     Column {
         head: "settings",
         about: "How the search was set. epsilon: a list is read if its head is at most 1 + epsilon times as far \
@@ -101,6 +101,12 @@ pub const COLUMNS: [Column; 18] = [
         head: "kB read",
         about: "Bytes read per query, in thousands.",
         cell: |p| p.read_bytes.map(|bytes| units::three_digits(bytes / 1e3)),
+    },
+    Column {
+        head: "disk %",
+        about: "Reads per second, in percent of what the disk gave by itself just afterwards: random reads of the \
+                same mean size on the index's own file, 128 at once.",
+        cell: |p| p.disk_share.map(|share| units::three_digits(100.0 * share)),
     },
 ];
 

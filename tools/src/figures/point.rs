@@ -81,6 +81,10 @@ pub struct OperatingPoint {
     pub reranked: f64,
     /// Distances to heads computed.
     pub head_distances: f64,
+    /// Reads per second over those that the disk gave by itself just afterwards, of the same mean size on the index's
+    /// own file.
+    #[serde(default)]
+    pub disk_share: Option<f64>,
     /// Bytes the open index accounts for in memory.
     pub memory_bytes: u64,
     /// Anonymous memory of the whole process once warm, queries and truth included.
@@ -124,6 +128,7 @@ pub struct Point {
     pub vectors_scanned: Option<f64>,
     pub reranked: Option<f64>,
     pub head_distances: Option<f64>,
+    pub disk_share: Option<f64>,
     pub memory_bytes: Option<f64>,
     pub rss_anon_bytes: Option<f64>,
     pub index_bytes: Option<f64>,
@@ -207,6 +212,7 @@ impl From<&OperatingPoint> for Point {
             vectors_scanned: Some(p.vectors_scanned),
             reranked: Some(p.reranked).filter(|count| *count > 0.0),
             head_distances: Some(p.head_distances),
+            disk_share: p.disk_share,
             memory_bytes: float(p.memory_bytes),
             rss_anon_bytes: float(p.rss_anon_bytes),
             index_bytes: float(p.index_bytes),
@@ -255,6 +261,7 @@ pub(crate) mod tests {
             vectors_scanned: 2330.0,
             reranked: 20.0,
             head_distances: 900.0,
+            disk_share: Some(0.75),
             memory_bytes: 34_000_000,
             rss_anon_bytes: 40_000_000,
             index_bytes: 800_000_000,
@@ -297,6 +304,7 @@ pub(crate) mod tests {
             "vectors_scanned",
             "reranked",
             "head_distances",
+            "disk_share",
             "memory_bytes",
             "rss_anon_bytes",
             "index_bytes",
