@@ -2,7 +2,7 @@
 use spandrel_index::codes::{AXES_DIM_MAX, CodeSpec};
 use spandrel_index::{DType, HeadIndex, HeadIndexKind, HeadSpace, Metric, Tier, VectorSource};
 
-use crate::config::{CODED_LIST_SIZE_DEFAULT, LIST_SIZE_DEFAULT};
+use crate::config::{CODED_LIST_SIZE_DEFAULT, LIST_SIZE_DEFAULT, SSD_LIST_SIZE_DEFAULT};
 use crate::filing::ReplicaRule;
 use crate::plan::{DIRECTORY_BYTES, GRAPH_BYTES, code_bytes};
 
@@ -48,9 +48,10 @@ const BITS_MAX: usize = 4;
 impl Choice {
     /// The layout for lists of codes, or of exact vectors for [`CodeSpec::Full`].
     pub fn of(shape: VectorShape, code: CodeSpec, codes: Tier) -> Choice {
-        let (list_size, replicas) = match code {
-            CodeSpec::Full => (LIST_SIZE_DEFAULT, ReplicaRule::Soar),
-            _ => (CODED_LIST_SIZE_DEFAULT, ReplicaRule::None),
+        let (list_size, replicas) = match (code, codes) {
+            (CodeSpec::Full, _) => (LIST_SIZE_DEFAULT, ReplicaRule::Soar),
+            (_, Tier::Memory) => (CODED_LIST_SIZE_DEFAULT, ReplicaRule::None),
+            (_, Tier::Ssd) => (SSD_LIST_SIZE_DEFAULT, ReplicaRule::Soar),
         };
         let in_memory = match codes {
             Tier::Memory => code_bytes(code, shape.dim),

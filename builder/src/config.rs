@@ -12,7 +12,9 @@ use crate::{BuildError, Input};
 
 /// Vectors per list, by primaries, unless asked for otherwise.
 pub const LIST_SIZE_DEFAULT: u32 = 32;
-/// Vectors per list of codes, unless asked for otherwise.
+/// Vectors per list of codes on SSD, unless asked for otherwise.
+pub(crate) const SSD_LIST_SIZE_DEFAULT: u32 = 64;
+/// Vectors per list of codes in memory, unless asked for otherwise.
 pub(crate) const CODED_LIST_SIZE_DEFAULT: u32 = 116;
 /// Most copies of a vector in all, unless asked for otherwise.
 pub const COPIES_DEFAULT: u32 = 2;
@@ -130,9 +132,6 @@ impl Params {
                 "ssd for lists of exact vectors, or another --code",
             );
         }
-        if config.code != CodeSpec::Full && config.replicas != ReplicaRule::None {
-            return wrong("--replicas", config.replicas.to_string(), "none for lists of codes");
-        }
         Ok(Params {
             metric: config.metric,
             dtype: source.dtype(),
@@ -185,11 +184,16 @@ impl Params {
             && (build.code == self.code.to_string() && build.codes == self.codes)
     }
 
+    /// Whether lists name replicas by position: those of codes do.
+    pub(crate) fn replicas_need_positions(&self) -> bool {
+        self.code != CodeSpec::Full && self.max_copies > 1
+    }
+
     /// Lists that a query reads when it names no number: near recall@10 of 0.95 on the sets measured.
     pub(crate) fn max_lists_default(&self) -> u32 {
-        match self.code {
-            CodeSpec::Full => 64,
-            _ => 160,
+        match self.codes {
+            Tier::Memory => 160,
+            Tier::Ssd => 64,
         }
     }
 

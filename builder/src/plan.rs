@@ -69,7 +69,9 @@ impl Plan {
         let group_bytes = 3 * GROUP_BYTES.min(all_copies * params.filed_record_bytes() as u64);
         let heads_bytes = params.lists * (2 * head_row + 40);
         let graph_bytes = params.lists * (2 * GRAPH_BYTES + head_row);
-        let needed = FIXED_BYTES + (heads_bytes + part_bytes).max(heads_bytes + group_bytes).max(graph_bytes);
+        let positions_bytes = if params.replicas_need_positions() { 4 * params.vectors } else { 0 };
+        let writing = heads_bytes + group_bytes + positions_bytes;
+        let needed = FIXED_BYTES + (heads_bytes + part_bytes).max(writing).max(graph_bytes);
 
         let id_bytes = if params.own_ids { IdBytes::Eight } else { IdBytes::Four };
         let entry_bytes = match params.code {

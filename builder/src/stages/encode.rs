@@ -13,6 +13,8 @@ pub(super) struct ListEncoder<'a> {
     space: HeadSpace,
     layout: ListLayout,
     encoder: Option<Encoder<'a>>,
+    /// Of each row, where lists of codes have replicas.
+    positions: &'a [u32],
     rows: Vec<f32>,
     head: Vec<f32>,
     blocks: CodeBlocks,
@@ -25,12 +27,14 @@ impl<'a> ListEncoder<'a> {
         space: HeadSpace,
         layout: ListLayout,
         model: Option<&'a PlaneModel>,
+        positions: &'a [u32],
     ) -> ListEncoder<'a> {
         ListEncoder {
             params,
             space,
             layout,
             encoder: model.map(Encoder::new),
+            positions,
             rows: Vec::new(),
             head: Vec::new(),
             blocks: CodeBlocks::default(),
@@ -40,11 +44,8 @@ impl<'a> ListEncoder<'a> {
     /// The list's entries out of the records of its group, primaries first.
     pub(super) fn encode(&mut self, records: &[u8], list: &FormedList) -> Vec<u8> {
         let layout = RecordLayout::of_filed(self.params);
-        let entries = list
-            .primaries
-            .iter()
-            .chain(&list.replicas)
-            .map(|&pick| &records[pick as usize * layout.bytes..][..layout.bytes]);
+        let record = |&pick: &u32| &records[pick as usize * layout.bytes..][..layout.bytes];
+        let entries = list.primaries.iter().chain(&list.replicas).map(record);
         let mut bytes = Vec::new();
         match (self.layout, &mut self.encoder) {
             (ListLayout::Coded(coded), Some(encoder)) => {
@@ -55,7 +56,9 @@ impl<'a> ListEncoder<'a> {
                 self.head.clear();
                 for_each_element(self.params.head_dtype(), &list.head, |x| self.head.push(x));
                 encoder.encode(&self.rows, &self.head, &mut self.blocks);
-                coded.write(&self.blocks.rows, &self.blocks.factors, &[], &mut bytes);
+                let position = |record: &[u8]| self.positions[layout.row(record) as usize];
+                let positions: Vec<u32> = list.replicas.iter().map(record).map(position).collect();
+                coded.write(&self.blocks.rows, &self.blocks.factors, &positions, &mut bytes);
             }
             (ListLayout::Full(full), _) => {
                 let (mut vectors, mut norms, mut ids) = (Vec::new(), Vec::new(), Vec::new());

@@ -57,45 +57,122 @@ pub(crate) fn write(
     target: Target<'_>,
     context: Context<'_>,
 ) -> Result<Written, BuildError> {
-    context.progress.phase("write", params.vectors, "vectors");
-    let spill = SpillReader::open(&files.filed(), filed.spill.clone())?;
-    let old_heads = fs::read(files.heads())?;
-    let copies: u64 = (0..filed.spill.groups()).map(|group| filed.spill.records(group)).sum();
-    let mean = copies as f64 / f64::from(clustered.heads);
-    let cap = (CAP_OF_MEAN * mean).ceil().max(2.0) as usize; // CAST: a few vectors
     let mut writer = Writer::create(params, checked, files, target)?;
+    let formation = Formation::open(params, (clustered, filed), files, writer.space)?;
+    let positions = formation.positions_for_replicas(context)?;
     let model = model(params, target)?;
-    let layout = RecordLayout::of_filed(params);
-    let mut records = Vec::new();
-    for group in 0..filed.spill.groups() {
-        context.check_stop()?;
-        spill.read(group, 0..filed.spill.records(group), &mut records)?;
-        let former = Former { params, space: writer.space, records: &records, cap };
-        let first = group as u32 * filed.group_lists; // CAST: lists are fewer than 2^31
-        let by_head = by_head(&records, layout, first);
-        let formed: Vec<Vec<(FormedList, Vec<u8>)>> = context.pool.install(|| {
-            let encoder = || ListEncoder::new(params, writer.space, writer.layouts.list, model.as_ref());
-            let form = |encoder: &mut ListEncoder<'_>, (head, picks): &(u32, Vec<u32>)| {
-                let row_bytes = params.head_row_bytes();
-                let row = &old_heads[*head as usize * row_bytes..][..row_bytes];
-                let mut formed = Vec::new();
-                for list in former.form(row, picks) {
-                    let bytes = encoder.encode(&records, &list);
-                    formed.push((list, bytes));
-                }
-                formed
-            };
-            by_head.par_iter().map_init(encoder, form).collect()
-        });
-        for lists in &formed {
+    context.progress.phase("write", params.vectors, "vectors");
+    let (space, layout) = (writer.space, writer.layouts.list);
+    let encoder = || ListEncoder::new(params, space, layout, model.as_ref(), &positions);
+    let encode =
+        |encoder: &mut ListEncoder<'_>, records: &[u8], list: &FormedList| encoder.encode(records, list);
+    formation.each_group(context, encoder, encode, |records, formed| {
+        for lists in formed {
             writer.stats.split += u64::from(lists.len() > 1);
             for (list, bytes) in lists {
-                writer.push(&records, list, bytes)?;
+                writer.push(records, list, bytes)?;
                 context.progress.advance(list.primaries.len() as u64);
             }
         }
-    }
+        Ok(())
+    })?;
     writer.finish(clustered.heads)
+}
+
+/// The filed copies, and what it takes to form lists of them.
+struct Formation<'a> {
+    params: &'a Params,
+    space: HeadSpace,
+    spill: SpillReader,
+    /// Copies in each group.
+    groups: Vec<u64>,
+    group_lists: u32,
+    heads: Vec<u8>,
+    /// Most entries of a list.
+    cap: usize,
+}
+
+impl<'a> Formation<'a> {
+    fn open(
+        params: &'a Params,
+        (clustered, filed): (&Clustered, &Filed),
+        files: &ScratchFiles,
+        space: HeadSpace,
+    ) -> Result<Formation<'a>, BuildError> {
+        let groups: Vec<u64> = (0..filed.spill.groups()).map(|group| filed.spill.records(group)).collect();
+        let mean = groups.iter().sum::<u64>() as f64 / f64::from(clustered.heads);
+        Ok(Formation {
+            params,
+            space,
+            spill: SpillReader::open(&files.filed(), filed.spill.clone())?,
+            groups,
+            group_lists: filed.group_lists,
+            heads: fs::read(files.heads())?,
+            cap: (CAP_OF_MEAN * mean).ceil().max(2.0) as usize, // CAST: a few vectors
+        })
+    }
+
+    /// Forms the lists of each group, hands every one to `work` on any thread, and the group's, head by head in order,
+    /// to `take`.
+    fn each_group<S, T: Send>(
+        &self,
+        context: Context<'_>,
+        init: impl Fn() -> S + Sync + Send,
+        work: impl Fn(&mut S, &[u8], &FormedList) -> T + Sync + Send,
+        mut take: impl FnMut(&[u8], &[Vec<(FormedList, T)>]) -> Result<(), BuildError>,
+    ) -> Result<(), BuildError> {
+        let layout = RecordLayout::of_filed(self.params);
+        let mut records = Vec::new();
+        for (group, &count) in self.groups.iter().enumerate() {
+            context.check_stop()?;
+            self.spill.read(group, 0..count, &mut records)?;
+            let former = Former { params: self.params, space: self.space, records: &records, cap: self.cap };
+            let first = group as u32 * self.group_lists; // CAST: lists are fewer than 2^31
+            let by_head = by_head(&records, layout, first);
+            let form = |state: &mut S, (head, picks): &(u32, Vec<u32>)| {
+                let row_bytes = self.params.head_row_bytes();
+                let row = &self.heads[*head as usize * row_bytes..][..row_bytes];
+                let lists = former.form(row, picks).into_iter();
+                lists
+                    .map(|list| (work(state, &records, &list), list))
+                    .map(|(made, list)| (list, made))
+                    .collect()
+            };
+            let formed: Vec<Vec<(FormedList, T)>> =
+                context.pool.install(|| by_head.par_iter().map_init(&init, form).collect());
+            take(&records, &formed)?;
+        }
+        Ok(())
+    }
+
+    /// The position that each row will have, where codes of replicas need them; found by forming all lists once more
+    /// than needed, which is cheaper than sorting replicas by row and back.
+    fn positions_for_replicas(&self, context: Context<'_>) -> Result<Vec<u32>, BuildError> {
+        if !self.params.replicas_need_positions() {
+            return Ok(Vec::new());
+        }
+        context.progress.phase("place", self.params.vectors, "vectors");
+        let layout = RecordLayout::of_filed(self.params);
+        let rows = self.params.vectors as usize; // CAST: usize is 64 bits
+        let (mut positions, mut next) = (vec![0_u32; rows], 0);
+        self.each_group(
+            context,
+            || (),
+            |(), _, _| (),
+            |records, formed| {
+                for (list, ()) in formed.iter().flatten() {
+                    for &pick in &list.primaries {
+                        let record = &records[pick as usize * layout.bytes..][..layout.bytes];
+                        positions[layout.row(record) as usize] = next;
+                        next += 1;
+                    }
+                    context.progress.advance(list.primaries.len() as u64);
+                }
+                Ok(())
+            },
+        )?;
+        Ok(positions)
+    }
 }
 
 /// The model that was trained for the lists, if they hold codes.

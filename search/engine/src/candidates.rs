@@ -28,6 +28,8 @@ impl Candidate {
 pub(crate) struct Candidates {
     k: usize,
     errors: f32,
+    /// Whether a vector may be offered more than once.
+    copies: bool,
     full: usize,
     kept: Vec<Candidate>,
     estimates: Vec<f32>,
@@ -35,10 +37,12 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// Forgets everything; keeps by `k` and `errors` from now on.
-    pub(crate) fn reset(&mut self, k: usize, errors: f32) {
+    /// Forgets everything; keeps by `k` and `errors` from now on. With `copies`, a vector may be offered more than
+    /// once and counts with its smallest estimate.
+    pub(crate) fn reset(&mut self, k: usize, errors: f32, copies: bool) {
         self.k = k;
         self.errors = errors;
+        self.copies = copies;
         self.full = 4 * k + 256;
         self.kept.clear();
         self.bound = f32::INFINITY;
@@ -93,6 +97,10 @@ impl Candidates {
     }
 
     fn thin(&mut self) {
+        if self.copies {
+            self.kept.sort_unstable_by(|a, b| a.position.cmp(&b.position).then(order(a, b)));
+            self.kept.dedup_by_key(|candidate| candidate.position);
+        }
         if self.kept.len() >= self.k {
             self.estimates.clear();
             self.estimates.extend(self.kept.iter().map(|candidate| candidate.estimate));
@@ -107,7 +115,8 @@ impl Candidates {
 }
 
 fn order(a: &Candidate, b: &Candidate) -> Ordering {
-    a.estimate.total_cmp(&b.estimate).then(a.position.cmp(&b.position))
+    let same = a.position.cmp(&b.position).then(a.error.total_cmp(&b.error));
+    a.estimate.total_cmp(&b.estimate).then(same)
 }
 
 #[cfg(test)]
@@ -134,7 +143,7 @@ mod tests {
             for turn in 0..4 {
                 offered.rotate_left(531);
                 let mut candidates = Candidates::default();
-                candidates.reset(k, errors);
+                candidates.reset(k, errors, false);
                 for (number, &candidate) in offered.iter().enumerate() {
                     if candidate.estimate <= candidates.limit(7.0) {
                         candidates.offer(candidate);
@@ -148,5 +157,17 @@ mod tests {
                 assert_eq!(candidates.bound(), bound);
             }
         }
+    }
+
+    #[test]
+    fn copies_count_once_with_the_smallest_estimate() {
+        let mut candidates = Candidates::default();
+        candidates.reset(2, 0.0, true);
+        for (estimate, position) in [(5.0, 1), (3.0, 7), (4.0, 1), (2.0, 7), (6.0, 9)] {
+            candidates.offer(Candidate { estimate, error: 1.0, position, compared: false });
+        }
+        candidates.finish();
+        let kept: Vec<(f32, u32)> = candidates.kept().iter().map(|c| (c.estimate, c.position)).collect();
+        assert_eq!(kept, [(2.0, 7), (4.0, 1)]);
     }
 }

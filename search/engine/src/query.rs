@@ -11,7 +11,7 @@ use spandrel_io::{Read, ReadBuf, ReadError};
 use crate::candidates::{Candidate, Candidates};
 use crate::codes::{Blocks, CodeScanner};
 use crate::damage::{DamageLog, DamagedPart};
-use crate::fetch::{ListPlace, ListRead, plan};
+use crate::fetch::{ListPlace, ListRead, gap_bytes, plan};
 use crate::job::Job;
 use crate::request::{Request, pages_touched};
 use crate::rerank::{PageRead, Reranker, assign, plan_pages};
@@ -123,7 +123,8 @@ impl QuerySlot {
         self.places.extend(chosen.iter().map(|&near| ListPlace::of(near, directory, &layout)));
         self.places.retain(|place| place.bytes > 0);
         if let Some(model) = index.model() {
-            self.candidates.reset(params.rerank_bound(), params.kept_errors());
+            let copies = index.resident_codes().is_none() && index.manifest().build.max_replicas > 1;
+            self.candidates.reset(params.rerank_bound(), params.kept_errors(), copies);
             if let Some(&(_, nearest)) = tools.nearest.first() {
                 tools.codes.prepare(&index, model, row, nearest, &mut self.code_query);
             }
@@ -135,7 +136,7 @@ impl QuerySlot {
         // Lists lie in the order of their numbers.
         self.places.sort_unstable_by_key(|place| place.list);
         self.running = Some(running);
-        plan(&self.places, |read| self.requests.push(Request::Lists(read)));
+        plan(&self.places, gap_bytes(&layout), |read| self.requests.push(Request::Lists(read)));
         self.submit(0, &index.page_layout(), tag, out);
         self.rerank_when_idle(tools, tag, out);
     }

@@ -23,11 +23,11 @@ pub struct ShapeArgs {
     /// Lists to form; lists that come out too long are split.
     #[arg(long, value_name = "N", conflicts_with = "list_size", value_parser = clap::value_parser!(u64).range(1..))]
     pub lists: Option<u64>,
-    /// Vectors per list, replicas not counted [default: 116, or 32 for --code full].
+    /// Vectors per list, replicas not counted [default: 116 for codes in memory, 64 for codes on ssd, 32 for --code full].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub list_size: Option<u32>,
-    /// Rule by which vectors are filed under further lists: none, rng, soar or air [default: none, or soar for --code
-    /// full].
+    /// Rule by which vectors are filed under further lists: none, rng, soar or air [default: soar, or none for
+    /// codes in memory].
     #[arg(long, value_name = "none|rng|soar|air")]
     pub replicas: Option<ReplicaRule>,
     /// Most copies of a vector, the first included.
@@ -64,7 +64,7 @@ impl ShapeArgs {
     pub(super) fn config(&self, shape: VectorShape, out: PathBuf) -> BuildConfig {
         let choice = match self.code {
             Some(CodeSpec::Full) => Choice::of(shape, CodeSpec::Full, Tier::Ssd),
-            Some(code) => Choice::of(shape, code, Tier::Memory),
+            Some(code) => Choice::of(shape, code, self.codes.unwrap_or(Tier::Memory)),
             None => Choice::for_memory(shape, self.search_memory.per_vector(shape.vectors)),
         };
         BuildConfig {
