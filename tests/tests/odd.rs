@@ -1,4 +1,6 @@
 //! Inputs at the edges of what is accepted, end to end, against an exact scan.
+mod coded;
+
 use std::path::Path;
 
 use spandrel_builder::filing::ReplicaRule;

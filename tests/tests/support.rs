@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicBool;
 
 use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchParams, Work};
 use spandrel_index::{
-    DType, Index, Metric, VectorSource, VerifyError, VerifyReport, for_each_element, verify,
+    DType, Index, Metric, OpenOptions, Tier, VectorSource, VerifyError, VerifyReport, for_each_element,
+    verify,
 };
 use spandrel_io::{BackendChoice, Direct};
 use spandrel_tests::Base;
@@ -59,6 +60,18 @@ pub(crate) fn engine_config() -> EngineConfig {
 
 pub(crate) fn open_engine(dir: &Path) -> Engine {
     Engine::open(Arc::new(Index::open(dir).unwrap()), engine_config()).unwrap()
+}
+
+/// Every way to keep an index of codes.
+pub(crate) const TIERS: [OpenOptions; 4] = [
+    OpenOptions { codes: Some(Tier::Ssd), vectors: Some(Tier::Ssd) },
+    OpenOptions { codes: Some(Tier::Ssd), vectors: Some(Tier::Memory) },
+    OpenOptions { codes: Some(Tier::Memory), vectors: Some(Tier::Ssd) },
+    OpenOptions { codes: Some(Tier::Memory), vectors: Some(Tier::Memory) },
+];
+
+pub(crate) fn open_engine_with(dir: &Path, options: OpenOptions) -> Engine {
+    Engine::open(Arc::new(Index::open_with(dir, options).unwrap()), engine_config()).unwrap()
 }
 
 /// Reads every list, and compares every vector that codes stand for, so that the answer is exact.

@@ -123,8 +123,7 @@ impl CodeQuery {
 
     /// Standard error of an estimate made with `terms`, for vector `lane` of a block.
     pub fn error(&self, terms: &ScanTerms, factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
-        let (error, mul) = (self.stretch * error_of(factors, lane), mul_of(factors, lane));
-        (error * error * terms.base + mul * mul * self.rounding).sqrt()
+        self.combined(terms, error_of(factors, lane), mul_of(factors, lane))
     }
 
     /// No standard error of a vector in `blocks` is larger.
@@ -135,7 +134,14 @@ impl CodeQuery {
             error = error.max(of_error);
             mul = mul.max(of_mul);
         }
-        let error = self.stretch * error;
-        (error * error * terms.base + mul * mul * self.rounding).sqrt()
+        self.combined(terms, error, mul)
+    }
+
+    /// The error of the code and that of rounding the query. Squares may leave the range of f32 where the error itself
+    /// does not.
+    fn combined(&self, terms: &ScanTerms, error: f32, mul: f32) -> f32 {
+        let (error, mul) = (f64::from(self.stretch) * f64::from(error), f64::from(mul));
+        let variance = error * error * f64::from(terms.base) + mul * mul * f64::from(self.rounding);
+        variance.sqrt() as f32 // CAST: rounds
     }
 }
