@@ -97,6 +97,14 @@ pub fn coded(metric: Metric, code: CodeSpec, codes: Tier, out: &Path) -> BuildCo
     BuildConfig { code, codes, replicas: ReplicaRule::None, ..config(metric, out) }
 }
 
+/// What the crash tests build, here and in the process that they kill.
+pub fn crash_config(code: CodeSpec, out: &Path) -> BuildConfig {
+    match code {
+        CodeSpec::Full => config(Metric::L2, out),
+        _ => coded(Metric::L2, code, Tier::Memory, out),
+    }
+}
+
 /// `count` vectors around seeded centres, some of them more than once.
 ///
 /// Integers are the floats rounded, so every element type gets the same picture.

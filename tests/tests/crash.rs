@@ -2,15 +2,15 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use spandrel_builder::BuildError;
+use spandrel_builder::{BuildConfig, BuildError};
+use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{CURRENT, Manifest, OpenError, current, publish_manifest};
-use spandrel_index::{DType, Index, Metric};
+use spandrel_index::{DType, Index, Metric, Tier};
 use spandrel_io::faults::CrashFolder;
 use spandrel_io::{Folder, RealFolder};
-use spandrel_tests::{Base, clustered, config};
+use spandrel_tests::{Base, clustered, coded, config, crash_config};
 
 use crate::support::{assert_same, identity};
 
@@ -86,10 +86,10 @@ fn a_crash_at_any_sync_leaves_the_old_index_or_the_new_one() {
 }
 
 /// Runs the child up to a sign of progress and kills it there: `false` when it ended before.
-fn kill_at(out: &Path, sign: u32, threads: &str, resume: bool) -> bool {
+fn kill_at(config: &BuildConfig, sign: &str, resume: bool) -> bool {
     let mut child = Command::new(env!("CARGO_BIN_EXE_spandrel-build-until"))
-        .arg(out)
-        .args([&sign.to_string(), threads])
+        .arg(&config.out)
+        .args([sign, &config.threads.to_string(), &config.code.to_string()])
         .args(resume.then_some("resume"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -109,18 +109,18 @@ fn kill_at(out: &Path, sign: u32, threads: &str, resume: bool) -> bool {
     reached
 }
 
-#[test]
-fn a_build_killed_anywhere_goes_on_to_the_same_bytes() {
+/// Kills builds at signs of progress and lets them go on to the bytes of one that ran through: how many were killed.
+fn kill_and_resume(code: CodeSpec, signs: &[&str]) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let base = Base::new(clustered(DType::U8, 16, 9000, 1));
-    let whole = config(Metric::L2, &dir.path().join("whole"));
+    let whole = crash_config(code, &dir.path().join("whole"));
     base.build(&whole).unwrap();
     let expected = identity(&whole.out);
     let mut kills = 0;
-    for (turn, sign) in [1, 3, 6, 10, 15, 21, 28, 36].into_iter().enumerate() {
-        let mut config = config(Metric::L2, &dir.path().join(format!("killed-{sign}")));
-        let threads = if turn % 2 == 0 { "1" } else { "2" };
-        if !kill_at(&config.out, sign, threads, false) {
+    for (turn, sign) in signs.iter().enumerate() {
+        let mut config = crash_config(code, &dir.path().join(format!("killed-{turn}")));
+        config.threads = turn % 2 + 1;
+        if !kill_at(&config, sign, false) {
             break;
         }
         kills += 1;
@@ -129,13 +129,52 @@ fn a_build_killed_anywhere_goes_on_to_the_same_bytes() {
         let refused = base.build(&config).unwrap_err();
         assert!(matches!(refused, BuildError::Unfinished { .. }), "sign {sign}: {refused}");
         // Killed once more on its way, then left alone.
-        kill_at(&config.out, 3, threads, true);
+        kill_at(&config, "3", true);
         config.resume = true;
         base.build(&config).unwrap();
-        assert_same(&identity(&config.out), &expected, &format!("killed at sign {sign}"));
+        assert_same(&identity(&config.out), &expected, &format!("{code} killed at sign {sign}"));
         assert!(!config.out.join("scratch").exists(), "scratch files are gone");
     }
+    kills
+}
+
+#[test]
+fn a_build_killed_anywhere_goes_on_to_the_same_bytes() {
+    let kills = kill_and_resume(CodeSpec::Full, &["1", "3", "6", "10", "15", "21", "28", "36"]);
     assert!(kills >= 5, "only {kills} kills");
+}
+
+#[test]
+fn a_build_of_codes_killed_around_its_training_goes_on_to_the_same_bytes() {
+    // At the start of the phase, in it, and where the model has just been made durable, before and amid the writing of
+    // the lists that it serves.
+    let signs = ["train:1", "train:100", "write:1", "write:3", "ids:1", "verify:3"];
+    assert_eq!(kill_and_resume(CodeSpec::Axes { bytes: 12 }, &signs), signs.len());
+}
+
+#[test]
+fn codes_do_not_depend_on_threads_or_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    for (code, metric, dtype) in [
+        (CodeSpec::RaBitQ { bits: 3 }, Metric::Cosine, DType::F16),
+        (CodeSpec::Axes { bytes: 12 }, Metric::InnerProduct, DType::F32),
+        (CodeSpec::Binary, Metric::L2, DType::U8),
+    ] {
+        let base = Base::new(clustered(dtype, 16, 9000, 1));
+        let mut first = None;
+        for (threads, memory) in [(1, 1 << 30), (2, 1 << 30), (3, 200 << 20), (1, 200 << 20)] {
+            let out = dir.path().join(format!("{code}-{threads}-{memory}"));
+            let mut config = coded(metric, code, Tier::Memory, &out);
+            (config.threads, config.memory_bytes) = (threads, memory);
+            base.build(&config).unwrap();
+            let found = identity(&out);
+            assert_same(
+                &found,
+                first.get_or_insert_with(|| found.clone()),
+                &format!("{code}, {threads} threads"),
+            );
+        }
+    }
 }
 
 #[test]
