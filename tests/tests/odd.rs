@@ -2,17 +2,18 @@
 mod coded;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{BuildConfig, BuildError, ListCount};
 use spandrel_datasets::Rows;
-use spandrel_engine::{EngineConfig, ParamsError, SearchError};
+use spandrel_engine::{Engine, EngineConfig, ParamsError, SearchError, SearchParams};
 use spandrel_index::format::IdBytes;
-use spandrel_index::{DType, Index, Metric};
+use spandrel_index::{DType, Index, Metric, OpenOptions};
 use spandrel_io::{BackendChoice, Direct};
 use spandrel_tests::{Base, bytes_rows, clustered, config, count};
 
-use crate::support::{every_list, found, open_engine, verify_index};
+use crate::support::{every_list, found, open_engine, open_engine_with, verify_index};
 
 /// Builds, verifies, and compares the answers to the base's own first rows with an exact scan.
 fn check(name: &str, base: &Base, adjust: impl FnOnce(&mut BuildConfig)) {
@@ -155,28 +156,26 @@ fn answers_do_not_depend_on_threads_backend_or_batch() {
     for (metric, dtype) in [(Metric::L2, DType::U8), (Metric::InnerProduct, DType::F16)] {
         let dir = tempfile::tempdir().unwrap();
         Base::new(clustered(dtype, 12, 3000, 1)).build(&config(metric, dir.path())).unwrap();
-        let queries = clustered(dtype, 12, 40, 2);
-        let params = spandrel_engine::SearchParams {
-            epsilon: Some(0.5),
-            max_lists: Some(20),
-            ..spandrel_engine::SearchParams::new(10)
-        };
-        let reference = found(&open_engine(dir.path()).search(queries.bytes(), &params).unwrap());
-        for io in [BackendChoice::Auto, BackendChoice::Pread] {
-            for direct in [Direct::Auto, Direct::Off] {
-                for (threads, in_flight) in [(1, 1), (3, 5)] {
-                    let config = EngineConfig { threads, in_flight, io, direct };
-                    let engine = open_with(dir.path(), config);
-                    let together = found(&engine.search(queries.bytes(), &params).unwrap());
-                    assert_eq!(together, reference, "{config:?}");
-                    let single = engine.search(queries.row(39), &params).unwrap();
-                    assert_eq!(found(&single)[0], reference[39], "{config:?}, alone");
-                }
-            }
-        }
+        let params = SearchParams { k: 10, epsilon: Some(0.5), max_lists: Some(20), rerank: None };
+        answers_agree(dir.path(), OpenOptions::default(), &clustered(dtype, 12, 40, 2), &params);
     }
 }
 
-fn open_with(dir: &Path, config: EngineConfig) -> spandrel_engine::Engine {
-    spandrel_engine::Engine::open(std::sync::Arc::new(Index::open(dir).unwrap()), config).unwrap()
+/// Searches in every way that must not matter.
+fn answers_agree(dir: &Path, options: OpenOptions, queries: &Rows, params: &SearchParams) {
+    let reference = found(&open_engine_with(dir, options).search(queries.bytes(), params).unwrap());
+    let last = reference.len() - 1;
+    for io in [BackendChoice::Auto, BackendChoice::Pread] {
+        for direct in [Direct::Auto, Direct::Off] {
+            for (threads, in_flight) in [(1, 1), (3, 5)] {
+                let config = EngineConfig { threads, in_flight, io, direct };
+                let index = Arc::new(Index::open_with(dir, options).unwrap());
+                let engine = Engine::open(index, config).unwrap();
+                let together = found(&engine.search(queries.bytes(), params).unwrap());
+                assert_eq!(together, reference, "{config:?}, {options:?}");
+                let single = engine.search(queries.row(last), params).unwrap();
+                assert_eq!(found(&single)[0], reference[last], "{config:?}, {options:?}, alone");
+            }
+        }
+    }
 }

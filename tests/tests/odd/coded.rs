@@ -2,12 +2,15 @@
 //! worth; so must what the index's own parameters find be true, if not complete.
 use spandrel_builder::ListCount;
 use spandrel_datasets::Rows;
-use spandrel_engine::SearchParams;
+use spandrel_engine::{Rerank, SearchParams};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{DType, Metric, Tier, VectorSource};
 use spandrel_tests::{Base, bytes_rows, clustered, coded, config, count};
 
-use crate::support::{assert_exact, assert_true, every_list, open_engine, verify_index};
+use super::answers_agree;
+use crate::support::{
+    TIERS, assert_exact, assert_true, every_list, open_engine, open_engine_with, verify_index,
+};
 
 /// Principal axes of more dimensions take too long to find in a test.
 const AXES_DIM: usize = 512;
@@ -133,8 +136,8 @@ fn lists_as_short_or_long_as_can_be_are_searched_exactly() {
             config.lists = ListCount::Lists(lists);
             base.build(&config).unwrap();
             verify_index(dir.path(), true).unwrap_or_else(|e| panic!("{name}, {code}: {e}"));
-            for options in crate::support::TIERS {
-                let engine = crate::support::open_engine_with(dir.path(), options);
+            for options in TIERS {
+                let engine = open_engine_with(dir.path(), options);
                 let answers = engine.search(&base.rows.bytes()[..60], &every_list(9)).unwrap();
                 for (query, answer) in answers.iter().enumerate() {
                     let what = format!("{name}, {code}, {options:?}: query {query}");
@@ -175,4 +178,30 @@ fn codes_that_cannot_be_are_refused() {
     let wide = Base::new(bytes_rows(2049, 20, |row, at| (row * at % 255) as u8));
     let refused = wide.build(&coded(Metric::L2, axes, Tier::Ssd, dir.path())).unwrap_err();
     assert!(matches!(refused, spandrel_builder::BuildError::Parameter { .. }), "{refused}");
+}
+
+#[test]
+fn answers_do_not_depend_on_threads_backend_batch_or_where_vectors_are() {
+    let codes = [CodeSpec::RaBitQ { bits: 2 }, CodeSpec::Axes { bytes: 8 }];
+    let shapes = [(Metric::L2, DType::U8), (Metric::InnerProduct, DType::F16)];
+    for (code, (metric, dtype)) in codes.into_iter().zip(shapes) {
+        let dir = tempfile::tempdir().unwrap();
+        let base = Base::new(clustered(dtype, 12, 3000, 1));
+        base.build(&coded(metric, code, Tier::Ssd, dir.path())).unwrap();
+        let queries = clustered(dtype, 12, 40, 2);
+        let rules = [None, Some(Rerank::Count(30)), Some(Rerank::Errors(2.5))];
+        for (options, rerank) in TIERS.into_iter().flat_map(|tiers| rules.map(|rule| (tiers, rule))) {
+            let params = SearchParams { k: 10, epsilon: Some(0.5), max_lists: Some(20), rerank };
+            answers_agree(dir.path(), options, &queries, &params);
+        }
+        // Vectors are the same wherever they are; codes in memory have their factors rounded anew.
+        let params = SearchParams::new(10);
+        let neighbours = |options| {
+            let answers = open_engine_with(dir.path(), options).search(queries.bytes(), &params).unwrap();
+            answers.into_iter().map(|answer| (answer.neighbours, answer.work.reranked)).collect::<Vec<_>>()
+        };
+        for pair in TIERS.chunks(2) {
+            assert_eq!(neighbours(pair[0]), neighbours(pair[1]), "{code}: {pair:?}");
+        }
+    }
 }
