@@ -1,17 +1,20 @@
-//! Recall and work for every element type and metric on seeded vectors, by the manifest's default pruning and with
-//! so few lists that a worse choice of them costs recall.
+//! Recall and work for every element type, metric and kind of list on seeded vectors, by the manifest's default pruning
+//! and with so few lists that a worse choice of them costs recall.
 //!
 //! `trace/recall.tsv` holds, for each, the recall@10 and the mean work of a query, so that a change in either
-//! shows in review: for integers under l2 they must be equal; elsewhere, where kernels round differently, near.
-//! `SPANDREL_WRITE_TRACE=1 cargo test -p spandrel-tests recall` writes the file anew after a change that is meant.
+//! shows in review: for exact vectors of integers under l2 they must be equal; elsewhere, where kernels round
+//! differently, near. `SPANDREL_WRITE_TRACE=1 cargo test -p spandrel-tests recall` writes the file anew after a change
+//! that is meant.
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use spandrel_builder::{BuildConfig, Choice, ListCount, VectorShape};
 use spandrel_datasets::{TruthParams, Watch, compute_truth};
 use spandrel_engine::{Answer, SearchParams, Truth, recall};
-use spandrel_index::{DType, Metric};
-use spandrel_tests::{Base, clustered, config};
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::{DType, Metric, Tier};
+use spandrel_tests::{Base, clustered, coded, config};
 
 use crate::support::open_engine;
 
@@ -19,49 +22,58 @@ const DIM: usize = 24;
 const VECTORS: usize = 6000;
 const QUERIES: usize = 100;
 const K: usize = 10;
-/// Lists read by each way of pruning (`None` is the manifest's default), and the recall@10 that no type or metric
-/// may fall under.
-const POINTS: [(Option<u32>, f64); 2] = [(None, 0.99), (Some(8), 0.92)];
-/// How far figures of floats may move under other kernels, relative to themselves.
+/// How far figures that depend on the rounding of floats may move under other kernels, relative to themselves.
 const FLOAT_TOLERANCE: f64 = 0.1;
-const HEADER: &str =
-    "metric\tdtype\tmax_lists\trecall\tlists\treads\tread_bytes\tvectors_scanned\thead_distances";
+const HEADER: &str = "metric\tdtype\tcode\tmax_lists\trecall\tlists\treads\tpages\tread_bytes\tvectors_scanned\t\
+                      reranked\thead_distances";
+
+/// What lists hold, and where codes are.
+struct Kind {
+    code: CodeSpec,
+    codes: Tier,
+    /// Lists read by each way of pruning (`None` is the manifest's default), and the recall@10 that no type or metric
+    /// may fall under.
+    points: [(Option<u32>, f64); 2],
+}
+
+const KINDS: [Kind; 3] = [
+    Kind { code: CodeSpec::Full, codes: Tier::Ssd, points: [(None, 0.99), (Some(8), 0.92)] },
+    Kind { code: CodeSpec::RaBitQ { bits: 4 }, codes: Tier::Ssd, points: [(None, 0.97), (Some(4), 0.9)] },
+    Kind { code: CodeSpec::Axes { bytes: 12 }, codes: Tier::Memory, points: [(None, 0.95), (Some(4), 0.9)] },
+];
+
+impl Kind {
+    fn config(&self, shape: VectorShape, out: &Path) -> BuildConfig {
+        match self.code {
+            CodeSpec::Full => config(shape.metric, out),
+            code => {
+                let list_size = Choice::of(shape, code, self.codes).list_size;
+                BuildConfig {
+                    lists: ListCount::Size(list_size),
+                    ..coded(shape.metric, code, self.codes, out)
+                }
+            }
+        }
+    }
+}
 
 fn trace_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("trace/recall.tsv")
 }
 
 /// Mean figures of a query, in the order of the header.
-fn figures(recall: f64, answers: &[Answer]) -> [f64; 6] {
+fn figures(recall: f64, answers: &[Answer]) -> [f64; 8] {
     let mean = |of: fn(&Answer) -> f64| answers.iter().map(of).sum::<f64>() / answers.len() as f64;
     [
         recall,
         mean(|a| f64::from(a.work.lists)),
         mean(|a| f64::from(a.work.reads)),
+        mean(|a| f64::from(a.work.pages)),
         mean(|a| a.work.read_bytes as f64),
         mean(|a| a.work.vectors_scanned as f64),
+        mean(|a| f64::from(a.work.reranked)),
         mean(|a| f64::from(a.work.head_distances)),
     ]
-}
-
-/// Figures of each of [`POINTS`].
-fn measure(metric: Metric, dtype: DType) -> [[f64; 6]; 2] {
-    let dir = tempfile::tempdir().unwrap();
-    let base = Base::new(clustered(dtype, DIM, VECTORS, 1));
-    base.build(&config(metric, dir.path())).unwrap();
-    let queries = clustered(dtype, DIM, QUERIES, 2);
-    // More columns than neighbours, since there are ties.
-    let columns = 3 * K;
-    let params = TruthParams { metric, k: columns, threads: 2 };
-    let truth = compute_truth(&base.rows, &queries, params, Watch::none()).unwrap();
-    let distances = truth.distances.as_deref().unwrap();
-    let truth = Truth { ids: &truth.ids, distances, columns };
-    let engine = open_engine(dir.path());
-    POINTS.map(|(max_lists, _)| {
-        let params = SearchParams { max_lists, ..SearchParams::new(K) };
-        let answers = engine.search(queries.bytes(), &params).unwrap();
-        figures(recall(metric, &answers, truth, K).unwrap(), &answers)
-    })
 }
 
 /// The lines of the trace as they come out now.
@@ -75,14 +87,32 @@ fn trace() -> Vec<String> {
 }
 
 fn lines(metric: Metric) -> Vec<String> {
+    DType::ALL.into_iter().flat_map(|dtype| lines_of(metric, dtype)).collect()
+}
+
+fn lines_of(metric: Metric, dtype: DType) -> Vec<String> {
+    let base = Base::new(clustered(dtype, DIM, VECTORS, 1));
+    let queries = clustered(dtype, DIM, QUERIES, 2);
+    // More columns than neighbours, since there are ties.
+    let columns = 3 * K;
+    let params = TruthParams { metric, k: columns, threads: 2 };
+    let truth = compute_truth(&base.rows, &queries, params, Watch::none()).unwrap();
+    let distances = truth.distances.as_deref().unwrap();
+    let truth = Truth { ids: &truth.ids, distances, columns };
     let mut lines = Vec::new();
-    for dtype in DType::ALL {
-        for ((max_lists, floor), found) in POINTS.into_iter().zip(measure(metric, dtype)) {
-            let [recall, work @ ..] = found;
+    for kind in &KINDS {
+        let dir = tempfile::tempdir().unwrap();
+        base.build(&kind.config(VectorShape::of(&base.rows, metric), dir.path())).unwrap();
+        let engine = open_engine(dir.path());
+        for (max_lists, floor) in kind.points {
+            let params = SearchParams { max_lists, ..SearchParams::new(K) };
+            let answers = engine.search(queries.bytes(), &params).unwrap();
+            let [recall, work @ ..] = figures(recall(metric, &answers, truth, K).unwrap(), &answers);
             let point = max_lists.map_or("default".to_owned(), |lists| lists.to_string());
-            assert!(recall >= floor, "{metric} {dtype} {point}: recall {recall}, expected {floor}");
+            let case = format!("{metric}\t{dtype}\t{}\t{point}", kind.code);
+            assert!(recall >= floor, "{case}: recall {recall}, expected {floor}");
             let work = work.map(|figure| format!("{figure:.2}")).join("\t");
-            lines.push(format!("{metric}\t{dtype}\t{point}\t{recall:.4}\t{work}"));
+            lines.push(format!("{case}\t{recall:.4}\t{work}"));
         }
     }
     lines
@@ -100,7 +130,7 @@ fn recall_and_work_are_as_recorded() {
     assert_eq!(recorded.lines().count(), lines.len(), "lines of the trace");
     let mut moved = String::new();
     for (line, expected) in lines.iter().zip(recorded.lines()) {
-        let exact = line.starts_with("l2\ti8") || line.starts_with("l2\tu8");
+        let exact = ["l2\ti8\tfull", "l2\tu8\tfull"].iter().any(|case| line.starts_with(case));
         if !(line == expected || !exact && near(line, expected)) {
             let _ = writeln!(moved, "  found    {line}\n  recorded {expected}");
         }
