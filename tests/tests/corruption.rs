@@ -3,9 +3,10 @@ mod folder;
 mod resealed;
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
-use folder::{VECTORS, Whole, check, file, flip};
+use folder::{VECTORS, Whole, check, file};
 use spandrel_engine::{Answer, DamageReason, DamagedPart, Engine, EngineError, SearchParams};
 use spandrel_index::format::{BODY_AT, CURRENT, HEADER_BYTES, OpenError, SectionKind, UNIT_BYTES};
 use spandrel_index::{Index, OpenOptions, Tier, VerifyError};
@@ -59,7 +60,7 @@ fn a_flipped_byte_of_the_manifest_is_refused() {
     let word = "spandrel-manifest ".len();
     let line = good.iter().position(|&b| b == b'\n').unwrap();
     for at in 0..good.len() {
-        let error = whole.open_with("manifest-1", &flip(&good, at)).unwrap_err();
+        let error = whole.open_flipped("manifest-1", at).unwrap_err();
         match at {
             _ if at < word => check!(Err::<(), _>(error), OpenError::NotOurs { .. }, "byte {at}"),
             // Digits that turn into other digits, or into none.
@@ -87,7 +88,7 @@ fn current_damaged_anywhere_is_refused() {
     check!(whole.open_with(CURRENT, &[&good[..], b" "].concat()), OpenError::Field { .. }, "longer");
     let version = "manifest-".len();
     for at in 0..good.len() {
-        let error = whole.open_with(CURRENT, &flip(&good, at)).unwrap_err();
+        let error = whole.open_flipped(CURRENT, at).unwrap_err();
         // Another version, which is not there, or another hash, which does not hold.
         let refused = match at {
             _ if at == version => matches!(error, OpenError::Read { .. } | OpenError::Field { .. }),
@@ -115,10 +116,9 @@ fn a_missing_file_is_named() {
 fn a_flipped_byte_of_any_header_field_is_refused_at_opening() {
     for whole in Whole::all() {
         for kind in whole.kinds() {
-            let good = whole.read(&file(kind));
             let after = [HEADER_BYTES, 100, BODY - 1];
             for at in (0..HEADER_BYTES).chain(after) {
-                let error = whole.open_with(&file(kind), &flip(&good, at));
+                let error = whole.open_flipped(&file(kind), at);
                 let what = format!("{}: {} byte {at}", whole.name(), kind.name());
                 match at {
                     0..8 => check!(error, OpenError::NotOurs { .. }, "{what}"),
@@ -140,7 +140,7 @@ fn a_flipped_byte_of_what_stays_in_memory_is_refused_at_opening() {
             let good = whole.read(&file(kind));
             let step = ((good.len() - BODY) / 60).max(1) | 1;
             for at in (BODY..good.len()).step_by(step).chain([good.len() - 1]) {
-                let error = whole.open_with(&file(kind), &flip(&good, at)).unwrap_err();
+                let error = whole.open_flipped(&file(kind), at).unwrap_err();
                 // Never as a number out of range, though some are looked at before the hash is known.
                 let refused = matches!(&error, OpenError::Checksum { what, .. } if what == "body");
                 assert!(refused, "{}: {} byte {at}: {error:?}", whole.name(), kind.name());
@@ -178,9 +178,8 @@ fn a_flipped_byte_of_a_list_or_page_is_found_and_named() {
         let regions = regions(&Index::open(whole.dir()).unwrap());
         assert!(regions.len() > 40);
         for (kind, at, place) in regions {
-            let good = whole.read(&file(kind));
             let name = whole.name();
-            whole.with(&file(kind), &flip(&good, at), |dir| {
+            whole.with_flipped(&file(kind), at, |dir| {
                 let refused = whole.resident().contains(&kind);
                 assert_eq!(Index::open(dir).is_err(), refused, "{name}: {place}: read when opening, or later");
                 let shallow = verify_index(dir, false);
@@ -206,7 +205,7 @@ fn the_end_of_the_ids_is_checked() {
     let name = file(SectionKind::Ids);
     let good = whole.read(&name);
     for back in [1, 8, 9, 16] {
-        whole.with(&name, &flip(&good, good.len() - back), |dir| {
+        whole.with_flipped(&name, good.len() - back, |dir| {
             let deep = verify_index(dir, true);
             assert!(matches!(deep, Err(VerifyError::Open(OpenError::Field { .. }))), "{back}: {deep:?}");
             let shallow = verify_index(dir, false);
@@ -277,16 +276,15 @@ fn files_of_another_index_are_refused() {
 fn lists_damaged_after_opening_are_left_out_and_counted() {
     for whole in [Whole::small(), Whole::coded(Tier::Ssd)] {
         let name = file(SectionKind::Codes);
-        let good = whole.read(&name);
         let engine = open_engine(whole.dir());
         let query = whole.base.rows.row(5);
         let complete = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
         assert_eq!((complete.damaged, complete.neighbours.len()), (0, VECTORS));
         for list in 0..engine.index().lists() {
             let entry = engine.index().directory().entry(list);
-            // The file is written anew in place, so the engine reads the damaged bytes.
-            whole.put(&name, &flip(&good, BODY + entry.offset_units as usize * UNIT_BYTES));
-            let answer = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
+            let at = BODY + entry.offset_units as usize * UNIT_BYTES;
+            let search = |_: &Path| engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
+            let answer = whole.with_flipped(&name, at, search);
             assert_eq!(answer.damaged, 1, "list {list}");
             assert_eq!(answer.work.vectors_scanned, complete.work.vectors_scanned - entry.count() as u64);
             // What is left is true: each as in the complete answer, in the same order.
@@ -295,7 +293,6 @@ fn lists_damaged_after_opening_are_left_out_and_counted() {
         let damage = engine.damage();
         assert_eq!(damage.len(), engine.index().lists() as usize, "each remembered once");
         assert!(damage.iter().all(|d| matches!(d.reason, DamageReason::Hash { .. })));
-        whole.put(&name, &good);
         let mended = engine.search(query, &every_list(VECTORS)).unwrap();
         assert_eq!(found(&mended), found(&[complete]));
     }
@@ -333,7 +330,6 @@ fn lists_cut_short_after_opening_are_left_out_and_counted() {
 fn pages_of_vectors_damaged_after_opening_are_left_out_and_counted() {
     for whole in [Whole::coded(Tier::Ssd), Whole::coded(Tier::Memory)] {
         let name = file(SectionKind::Vectors);
-        let good = whole.read(&name);
         let engine = open_engine(whole.dir());
         let layout = engine.index().page_layout();
         let query = whole.base.rows.row(5);
@@ -345,19 +341,19 @@ fn pages_of_vectors_damaged_after_opening_are_left_out_and_counted() {
         let pages = layout.pages(VECTORS as u64);
         let mut touched = 0;
         for page in 0..pages {
-            whole.put(&name, &flip(&good, BODY + page as usize * layout.page_bytes() + 3));
-            let answer = engine.search(query, &params).unwrap().remove(0);
+            let at = BODY + page as usize * layout.page_bytes() + 3;
+            let search = |_: &Path| [params, near].map(|p| engine.search(query, &p).unwrap().remove(0));
+            let [answer, answer_near] = whole.with_flipped(&name, at, search);
             assert_eq!(answer.damaged, 1, "page {page}");
             let records = layout.page_records().min(VECTORS - page as usize * layout.page_records());
             assert_eq!(answer.neighbours.len(), VECTORS - records, "page {page}");
             assert_eq!(answer.work, complete.work, "page {page}");
             assert!(is_part(&answer, &complete), "page {page}");
             // A page without a candidate does not matter, even where it is read together with its neighbours.
-            let answer = engine.search(query, &near).unwrap().remove(0);
-            if answer.damaged == 0 {
-                assert_eq!(answer.neighbours, nearest.neighbours, "page {page}");
+            if answer_near.damaged == 0 {
+                assert_eq!(answer_near.neighbours, nearest.neighbours, "page {page}");
             }
-            touched += answer.damaged;
+            touched += answer_near.damaged;
         }
         assert!(touched > 0 && u64::from(touched) < pages, "{touched} of {pages} pages hold candidates");
         let damage = engine.damage();
@@ -366,7 +362,6 @@ fn pages_of_vectors_damaged_after_opening_are_left_out_and_counted() {
         for d in &damage {
             assert!(matches!(d.reason, DamageReason::Hash { .. }) && d.path.ends_with(&name), "{d}");
         }
-        whole.put(&name, &good);
         let mended = engine.search(query, &params).unwrap();
         assert_eq!(found(&mended), found(&[complete]));
     }
@@ -421,7 +416,7 @@ fn vectors_to_be_kept_in_memory_are_verified_at_opening() {
     let good = whole.read(&name);
     let options = OpenOptions { codes: None, vectors: Some(Tier::Memory), ids: false };
     for at in (BODY..good.len()).step_by(997) {
-        let opened = whole.with(&name, &flip(&good, at), |dir| Index::open_with(dir, options));
+        let opened = whole.with_flipped(&name, at, |dir| Index::open_with(dir, options));
         check!(opened, OpenError::Checksum { ref what, .. } if what == "body", "byte {at}");
     }
     assert!(Index::open_with(whole.dir(), options).is_ok());

@@ -1,6 +1,7 @@
 //! An index that is damaged file by file and mended again.
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -178,6 +179,22 @@ impl Whole {
         seen
     }
 
+    /// Lets `look` see the folder with the lowest bit of one byte flipped, in place, and flips it back.
+    pub(super) fn with_flipped<T>(&self, name: &str, at: usize, look: impl FnOnce(&Path) -> T) -> T {
+        let file = fs::File::options().read(true).write(true).open(self.dir().join(name)).unwrap();
+        let (mut byte, at) = ([0], at as u64); // CAST: widening
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+        let seen = look(self.dir());
+        file.write_all_at(&byte, at).unwrap();
+        seen
+    }
+
+    /// What opening says when the lowest bit of one byte is flipped.
+    pub(super) fn open_flipped(&self, name: &str, at: usize) -> Result<Index, OpenError> {
+        self.with_flipped(name, at, Index::open)
+    }
+
     /// What opening says when one file has other bytes.
     pub(super) fn open_with(&self, name: &str, bytes: &[u8]) -> Result<Index, OpenError> {
         self.with(name, bytes, Index::open)
@@ -191,13 +208,6 @@ impl Whole {
         fs::rename(&aside, &path).unwrap();
         opened
     }
-}
-
-/// A copy with the lowest bit of one byte flipped.
-pub(super) fn flip(bytes: &[u8], at: usize) -> Vec<u8> {
-    let mut flipped = bytes.to_vec();
-    flipped[at] ^= 1;
-    flipped
 }
 
 /// The file of a section of the first version.
