@@ -13,7 +13,7 @@ use super::{RecordLayout, seed_of};
 use crate::checkpoint::{Checked, Clustered, Filed, ScratchFiles, Section};
 use crate::config::Params;
 use crate::progress::Context;
-use crate::spill::{SpillIndex, SpillReader};
+use crate::spill::SpillReader;
 use crate::{BuildError, Target};
 
 /// Stretches of the filed vectors that a sample is taken from.
@@ -32,10 +32,12 @@ pub(crate) fn train(
     let spill = SpillReader::open(&files.filed(), filed.spill.clone())?;
     let layout = RecordLayout::of_filed(params);
     let wanted = params.code.sample_rows(params.dim) as u64; // CAST: widening
+    let groups: Vec<u64> = (0..filed.spill.groups()).map(|group| filed.spill.records(group)).collect();
+    let wanted = wanted.min(groups.iter().sum());
     context.progress.phase("train", wanted, "vectors");
     let (mut records, mut residuals) = (Vec::new(), Vec::new());
     let (mut vector, mut head) = (Vec::new(), Vec::new());
-    for (group, range) in stretches(&filed.spill, wanted) {
+    for (group, range) in stretches(&groups, wanted) {
         context.check_stop()?;
         spill.read(group, range.clone(), &mut records)?;
         for record in records.chunks_exact(layout.bytes) {
@@ -60,9 +62,8 @@ pub(crate) fn train(
     finish_section(params, target, shape, writer)
 }
 
-/// Ranges of records, group by group, that hold about `wanted` records in equal stretches.
-fn stretches(spill: &SpillIndex, wanted: u64) -> Vec<(usize, Range<u64>)> {
-    let groups: Vec<u64> = (0..spill.groups()).map(|group| spill.records(group)).collect();
+/// Ranges of records that hold about `wanted` of all in equal stretches, given how many each group has.
+fn stretches(groups: &[u64], wanted: u64) -> Vec<(usize, Range<u64>)> {
     let all: u64 = groups.iter().sum();
     let count = STRETCHES.min(wanted).min(all);
     let mut stretches = Vec::new();
@@ -94,4 +95,25 @@ fn mean(params: &Params, heads: &[u8]) -> Vec<f32> {
         count += 1.0;
     }
     sums.iter().take(params.dim).map(|sum| (sum / f64::max(count, 1.0)) as f32).collect() // CAST: rounds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_cover_all_groups_evenly() {
+        let taken = |groups: &[u64], wanted| -> u64 {
+            stretches(groups, wanted).iter().map(|(_, range)| range.end - range.start).sum()
+        };
+        let groups = [0, 100_000, 0, 30_000, 7];
+        let found = stretches(&groups, 10_000);
+        assert_eq!(found.len() as u64, STRETCHES);
+        assert_eq!((found[0].clone(), found[STRETCHES as usize - 1].0), ((1, 0..40), 3));
+        assert!(found.iter().filter(|(group, _)| *group == 3).count().abs_diff(59) <= 1);
+        assert!((9_900..=10_240).contains(&taken(&groups, 10_000)));
+        assert_eq!((taken(&[5], 5), taken(&[3], 2)), (5, 2));
+        // Of few vectors each about once, not many times over.
+        assert!((3_000..3_300).contains(&taken(&[1_000, 2_000], 3_000)));
+    }
 }

@@ -221,11 +221,16 @@ fn mix(axes: &DMatrix<f64>, dim: usize, dims: usize, seed: u64) -> Vec<f32> {
 }
 
 impl PlaneModel {
-    /// Codes a sample to learn what codes are like.
+    /// Codes a sample to learn what codes are like: rows from all over, since neighbours in a sample come from lists
+    /// near each other.
     fn measure(&mut self, residuals: &[f32]) {
-        let rows = &residuals[..residuals.len().min(MEASURED_ROWS * self.dim)];
-        let count = rows.len() / self.dim;
-        let seen = Encoder::new(self).observe(rows);
+        let all = residuals.len() / self.dim;
+        let count = all.min(MEASURED_ROWS);
+        let rows: Vec<f32> = (0..count)
+            .flat_map(|at| &residuals[at * all / count * self.dim..][..self.dim])
+            .copied()
+            .collect();
+        let seen = Encoder::new(self).observe(&rows);
         let mean = |sum: f64, of: usize| if of == 0 { 0.0 } else { (sum / of as f64) as f32 }; // CAST: rounds
         self.energy = mean(seen.energy, count);
         let left = self.dim.saturating_sub(self.layout.dims());
@@ -270,6 +275,26 @@ mod tests {
         let half = std::f64::consts::FRAC_1_SQRT_2;
         assert!((axes[(0, 0)].abs() - half).abs() < 1e-6 && axes[(0, 2)].abs() < 1e-6);
         assert!((variances[0] - 16.0 * variances[1]).abs() < 1e-3 && variances[2] < 1e-6);
+    }
+
+    #[test]
+    fn codes_are_measured_all_over_the_sample() {
+        // A quarter of the residuals, the first, are four times as long as the others.
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let long = 32 * MEASURED_ROWS;
+        let residuals: Vec<f32> = (0..4 * long)
+            .map(|at| {
+                let length = if at < long { 4.0 } else { 1.0 };
+                length * rng.random_range(-1.0..1.0)
+            })
+            .collect();
+        let lost = |residuals: &[f32]| {
+            let axes = CodeSpec::Axes { bytes: 4 };
+            PlaneModel::train(axes, vec![0.0; 32], residuals, 1).unwrap().segments[0].lost
+        };
+        let ratio = lost(&residuals) / lost(&residuals[..long]);
+        let expected = (0.25 * 16.0 + 0.75) / 16.0;
+        assert!((ratio / expected - 1.0).abs() < 0.05, "{ratio}, expected {expected}");
     }
 
     #[test]
