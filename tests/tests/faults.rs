@@ -39,7 +39,9 @@ impl Case {
         let dir = tempfile::tempdir().unwrap();
         let base = Base::new(clustered(dtype, 16, 3000, 1));
         let (config, options): (BuildConfig, &[OpenOptions]) = match code {
-            CodeSpec::Full => (config(metric, dir.path()), &[OpenOptions { codes: None, vectors: None }]),
+            CodeSpec::Full => {
+                (config(metric, dir.path()), &[OpenOptions { codes: None, vectors: None, ids: false }])
+            }
             _ => (coded(metric, code, Tier::Ssd, dir.path()), &TIERS[..3]),
         };
         base.build(&config).unwrap();

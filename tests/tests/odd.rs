@@ -156,7 +156,7 @@ fn answers_do_not_depend_on_threads_backend_or_batch() {
     for (metric, dtype) in [(Metric::L2, DType::U8), (Metric::InnerProduct, DType::F16)] {
         let dir = tempfile::tempdir().unwrap();
         Base::new(clustered(dtype, 12, 3000, 1)).build(&config(metric, dir.path())).unwrap();
-        let params = SearchParams { k: 10, epsilon: Some(0.5), max_lists: Some(20), rerank: None };
+        let params = SearchParams { epsilon: Some(0.5), max_lists: Some(20), ..SearchParams::new(10) };
         answers_agree(dir.path(), OpenOptions::default(), &clustered(dtype, 12, 40, 2), &params);
     }
 }

@@ -38,7 +38,7 @@ struct Kind {
 
 const KINDS: [Kind; 3] = [
     Kind { code: CodeSpec::Full, codes: Tier::Ssd, points: [(None, 0.99), (Some(8), 0.92)] },
-    Kind { code: CodeSpec::RaBitQ { bits: 4 }, codes: Tier::Ssd, points: [(None, 0.97), (Some(4), 0.9)] },
+    Kind { code: CodeSpec::RaBitQ { bits: 4 }, codes: Tier::Ssd, points: [(None, 0.97), (Some(4), 0.88)] },
     Kind { code: CodeSpec::Axes { bytes: 12 }, codes: Tier::Memory, points: [(None, 0.95), (Some(4), 0.9)] },
 ];
 

@@ -64,10 +64,10 @@ pub(crate) fn open_engine(dir: &Path) -> Engine {
 
 /// Every way to keep an index of codes.
 pub(crate) const TIERS: [OpenOptions; 4] = [
-    OpenOptions { codes: Some(Tier::Ssd), vectors: Some(Tier::Ssd) },
-    OpenOptions { codes: Some(Tier::Ssd), vectors: Some(Tier::Memory) },
-    OpenOptions { codes: Some(Tier::Memory), vectors: Some(Tier::Ssd) },
-    OpenOptions { codes: Some(Tier::Memory), vectors: Some(Tier::Memory) },
+    OpenOptions { codes: Some(Tier::Ssd), vectors: Some(Tier::Ssd), ids: false },
+    OpenOptions { codes: Some(Tier::Ssd), vectors: Some(Tier::Memory), ids: false },
+    OpenOptions { codes: Some(Tier::Memory), vectors: Some(Tier::Ssd), ids: false },
+    OpenOptions { codes: Some(Tier::Memory), vectors: Some(Tier::Memory), ids: false },
 ];
 
 pub(crate) fn open_engine_with(dir: &Path, options: OpenOptions) -> Engine {

@@ -276,12 +276,22 @@ fn an_index_is_searched_and_measured() {
     assert_eq!(fs::metadata(path("r.npy")).unwrap().len(), 128 + 50 * 3 * 8);
 
     let bench = ["bench", "--index", &index, "--queries", &queries, "--truth", &truth, "--seconds", "0"];
-    let sweep =
-        ["--max-lists", "1,1000", "--in-flight", "1,2", "--json", &path("f.json"), "--html", &path("f.html")];
+    let sweep = [
+        "--max-lists",
+        "1,1000",
+        "--in-flight",
+        "1,2",
+        "--rerank",
+        "2000",
+        "--json",
+        &path("f.json"),
+        "--html",
+        &path("f.html"),
+    ];
     run(&[&bench[..], &sweep].concat());
     let figures: serde_json::Value = serde_json::from_slice(&fs::read(path("f.json")).unwrap()).unwrap();
     assert_eq!(figures.as_array().unwrap().len(), 4);
-    // Every list is read, so every neighbour is found.
+    // Every list is read and every vector compared, so every neighbour is found.
     assert_eq!(figures[1]["recall"], 1.0);
     assert!(figures[0]["recall"].as_f64().unwrap() < 1.0);
     assert!(run(&["report", &path("f.json")]).contains("2 in flight"));

@@ -188,14 +188,17 @@ impl QuerySlot {
             let first = self.positions.len();
             self.choose(&params, index);
             self.bursts += 1;
+            let first_request = self.requests.len();
+            self.plan_burst(first, &index.page_layout());
             match (index.resident_vectors(), &self.running) {
                 (Some(vectors), Some(running)) => {
+                    self.requests.truncate(first_request);
                     let query = Prepared { row: running.row(), inverse_norm: self.inverse_norm };
                     for &position in &self.positions[first..] {
                         tools.reranker.offer(vectors.record(position), query, &mut self.top);
                     }
                 }
-                _ => self.read_pages(first, &index.page_layout(), tag, out),
+                _ => self.submit(first_request, &index.page_layout(), tag, out),
             }
             self.work.reranked = self.positions.len() as u32; // CAST: at most `rerank_max` and what lies beside
         }
@@ -236,9 +239,9 @@ impl QuerySlot {
         }
     }
 
-    /// Asks for the pages of the positions from number `first` on. Candidates that lie in them anyway are compared
-    /// as well.
-    fn read_pages(&mut self, first: usize, layout: &PageLayout, tag: u32, out: &mut Vec<Read>) {
+    /// Appends requests for the pages of the positions from number `first` on. Candidates that lie in them anyway are
+    /// compared as well, wherever vectors are, so that answers do not depend on that.
+    fn plan_burst(&mut self, first: usize, layout: &PageLayout) {
         let first_request = self.requests.len();
         plan_pages(&self.positions[first..], layout, |read| self.requests.push(Request::Pages(read)));
         let requests = &mut self.requests[first_request..];
@@ -252,7 +255,6 @@ impl QuerySlot {
         }
         self.positions[first..].sort_unstable();
         assign(&self.positions, first, layout, requests.iter_mut().filter_map(Request::pages_mut));
-        self.submit(first_request, layout, tag, out);
     }
 
     /// Takes in one read; what could not be merged into one is asked for again, piece by piece.

@@ -5,7 +5,7 @@ use spandrel_datasets::Rows;
 use spandrel_engine::{Rerank, SearchParams};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{DType, Metric, Tier, VectorSource};
-use spandrel_tests::{Base, bytes_rows, clustered, coded, config, count};
+use spandrel_tests::{Base, bytes_rows, clustered, coded, count};
 
 use super::answers_agree;
 use crate::support::{
@@ -166,10 +166,6 @@ fn codes_that_cannot_be_are_refused() {
     let wrong = [
         ("more than 8 bits for each element", coded(Metric::L2, axes, Tier::Ssd, dir.path())),
         ("exact vectors in memory", coded(Metric::L2, CodeSpec::Full, Tier::Memory, dir.path())),
-        ("copies of codes", {
-            let code = CodeSpec::RaBitQ { bits: 1 };
-            spandrel_builder::BuildConfig { code, ..config(Metric::L2, dir.path()) }
-        }),
     ];
     for (name, config) in wrong {
         let refused = base.build(&config).unwrap_err();
@@ -191,7 +187,8 @@ fn answers_do_not_depend_on_threads_backend_batch_or_where_vectors_are() {
         let queries = clustered(dtype, 12, 40, 2);
         let rules = [None, Some(Rerank::Count(30)), Some(Rerank::Errors(2.5))];
         for (options, rerank) in TIERS.into_iter().flat_map(|tiers| rules.map(|rule| (tiers, rule))) {
-            let params = SearchParams { k: 10, epsilon: Some(0.5), max_lists: Some(20), rerank };
+            let params =
+                SearchParams { epsilon: Some(0.5), max_lists: Some(20), rerank, ..SearchParams::new(10) };
             answers_agree(dir.path(), options, &queries, &params);
         }
         // Vectors are the same wherever they are; codes in memory have their factors rounded anew.
