@@ -5,6 +5,7 @@ use std::time::Instant;
 use spandrel_index::codes::{CodeQuery, PlaneModel};
 use spandrel_index::format::{ListLayout, PageLayout};
 use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
+use spandrel_index::kernels::scan::prefetch;
 use spandrel_index::{Index, Metric, inverse_norm};
 use spandrel_io::{Read, ReadBuf, ReadError};
 
@@ -144,10 +145,18 @@ impl QuerySlot {
     /// Scans the chosen lists, nearest first, so that the bound is good early.
     fn scan_resident(&mut self, index: &Index, model: &PlaneModel, tools: &mut Tools) {
         let Some(codes) = index.resident_codes() else { return };
-        for place in &self.places {
+        let positions_of = |place: &ListPlace| {
             let start = index.directory().first_position(place.list);
-            let positions = start..start + place.primaries;
-            let range = codes.range(positions.clone());
+            start..start + place.primaries
+        };
+        for (at, place) in self.places.iter().enumerate() {
+            if let Some(next) = self.places.get(at + 1) {
+                let range = codes.range(positions_of(next));
+                prefetch(range.rows);
+                prefetch(range.factors);
+            }
+            let start = positions_of(place).start;
+            let range = codes.range(positions_of(place));
             let first = (start - range.first) as usize;
             let lanes = first..first + place.primaries as usize;
             let blocks = Blocks { rows: range.rows, factors: range.factors, head_distance: place.distance };
