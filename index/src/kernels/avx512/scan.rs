@@ -7,87 +7,81 @@ use crate::kernels::scan::{
     ADD_AT, BLOCK_VECTORS, FACTOR_BYTES, MUL_AT, ROW_BYTES, ScanJob, ScanTerms, wide,
 };
 
-/// Sums of products in two chains, since one would wait for itself.
-type Sums = [__m512i; 2];
+/// Sums of products in four chains, since one would wait for itself.
+type Sums = [__m512i; 4];
 
 /// See [`ScanFn`](crate::kernels::scan::ScanFn).
+///
+/// One block after the other: two at a time would share the query's values, but codes in memory then come at a third
+/// of the speed of a plain walk.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(in crate::kernels) unsafe fn scan(job: &ScanJob<'_>, out: &mut [[f32; BLOCK_VECTORS]]) {
-    let block_bytes = ROW_BYTES * job.runs.iter().map(|run| run.rows).sum::<usize>();
-    let (pairs, last) = job.factors.as_chunks::<2>();
-    let (out_pairs, out_last) = out.as_chunks_mut::<2>();
     let mut rows = job.rows.as_ptr();
-    // SAFETY: `rows` holds the rows of every block of `factors`, and each step takes those of the blocks it fills.
+    for (factors, out) in job.factors.iter().zip(out) {
+        let mut sums = [_mm512_setzero_si512(); 4];
+        let mut table = job.table.as_ptr();
+        for run in job.runs {
+            if run.raise > 0 {
+                let count = _mm_cvtsi32_si128(i32::from(run.raise));
+                sums = sums.map(|sum| _mm512_sll_epi32(sum, count));
+            }
+            // SAFETY: `rows` holds the rows of every run of every block, `table` the values of every run; both move
+            // on by what was used.
+            unsafe {
+                match run.bits {
+                    1 => plane::<1>(run.rows, &mut table, &mut rows, &mut sums),
+                    2 => plane::<2>(run.rows, &mut table, &mut rows, &mut sums),
+                    _ => plane::<4>(run.rows, &mut table, &mut rows, &mut sums),
+                }
+            }
+        }
+        let [a, b, c, d] = sums;
+        let dots = _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d));
+        finish(job.terms, factors, dots, out);
+    }
+}
+
+/// # Safety
+/// `rows` rows can be read at `block`, and `rows * 32 / BITS` values at `table`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn plane<const BITS: u32>(rows: usize, table: &mut *const i8, block: &mut *const u8, sums: &mut Sums) {
+    // SAFETY: by the contract.
     unsafe {
-        for (factors, out) in pairs.iter().zip(out_pairs) {
-            let dots = dots::<2>(job, [rows, rows.add(block_bytes)]);
-            for i in 0..2 {
-                finish(job.terms, &factors[i], dots[i], &mut out[i]);
-            }
-            rows = rows.add(2 * block_bytes);
+        for _ in 0..rows / 2 {
+            products::<BITS, 2>(table, block, sums);
         }
-        if let ([factors], [out]) = (last, out_last) {
-            let [dot] = dots::<1>(job, [rows]);
-            finish(job.terms, factors, dot, out);
+        if rows % 2 == 1 {
+            products::<BITS, 1>(table, block, sums);
         }
     }
 }
 
-/// Dot products of the sixteen vectors of each of `N` blocks.
-///
 /// # Safety
-/// As for [`scan`]; `blocks` point to the rows of a block each.
+/// As for [`plane`], with `ROWS` rows.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn dots<const N: usize>(job: &ScanJob<'_>, mut blocks: [*const u8; N]) -> [__m512i; N] {
-    let mut sums = [[_mm512_setzero_si512(); 2]; N];
-    let mut table = job.table.as_ptr();
-    for run in job.runs {
-        if run.raise > 0 {
-            let count = _mm_cvtsi32_si128(i32::from(run.raise));
-            for sum in &mut sums {
-                *sum = [_mm512_sll_epi32(_mm512_add_epi32(sum[0], sum[1]), count), _mm512_setzero_si512()];
-            }
-        }
-        // SAFETY: passed on from the caller; `table` and `blocks` move on by what was used.
-        unsafe {
-            match run.bits {
-                1 => plane::<1, N>(run.rows, &mut table, &mut blocks, &mut sums),
-                2 => plane::<2, N>(run.rows, &mut table, &mut blocks, &mut sums),
-                _ => plane::<4, N>(run.rows, &mut table, &mut blocks, &mut sums),
-            }
-        }
-    }
-    std::array::from_fn(|i| _mm512_add_epi32(sums[i][0], sums[i][1]))
-}
-
-/// # Safety
-/// `rows` rows can be read at each block, and `rows * 32 / BITS` values at `table`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn plane<const BITS: u32, const N: usize>(
-    rows: usize,
+unsafe fn products<const BITS: u32, const ROWS: usize>(
     table: &mut *const i8,
-    blocks: &mut [*const u8; N],
-    sums: &mut [Sums; N],
+    block: &mut *const u8,
+    sums: &mut Sums,
 ) {
     let mask = _mm512_set1_epi8((1 << BITS) - 1);
-    for _ in 0..rows {
+    let steps = 8 / BITS as usize;
+    for row in 0..ROWS {
         // SAFETY: by the contract.
-        let mut bytes = blocks.map(|block| unsafe { _mm512_loadu_si512(block.cast()) });
-        for step in 0..8 / BITS as usize {
+        let mut bytes = unsafe { _mm512_loadu_si512(block.cast()) };
+        for step in 0..steps {
             // SAFETY: by the contract.
             let query = _mm512_set1_epi32(unsafe { table.cast::<i32>().read_unaligned() });
-            for i in 0..N {
-                let codes = _mm512_and_si512(bytes[i], mask);
-                sums[i][step % 2] = _mm512_dpbusd_epi32(sums[i][step % 2], codes, query);
-                bytes[i] = _mm512_srli_epi32::<BITS>(bytes[i]);
-            }
+            let sum = &mut sums[(row * steps + step) % 4];
+            *sum = _mm512_dpbusd_epi32(*sum, _mm512_and_si512(bytes, mask), query);
+            bytes = _mm512_srli_epi32::<BITS>(bytes);
             // SAFETY: by the contract.
             *table = unsafe { table.add(4) };
         }
         // SAFETY: by the contract.
-        *blocks = blocks.map(|block| unsafe { block.add(ROW_BYTES) });
+        *block = unsafe { block.add(ROW_BYTES) };
     }
 }
 
