@@ -1,5 +1,7 @@
 //! What a search memory is best spent on.
 use spandrel_index::codes::{AXES_DIM_MAX, CodeSpec};
+use spandrel_index::format::{FullLayout, IdBytes, PageLayout};
+use spandrel_index::kernels::scan::BLOCK_VECTORS;
 use spandrel_index::{DType, HeadIndex, HeadIndexKind, HeadSpace, Metric, Tier, VectorSource};
 
 use crate::config::{CODED_LIST_SIZE_DEFAULT, LIST_SIZE_DEFAULT, SSD_LIST_SIZE_DEFAULT};
@@ -39,7 +41,35 @@ pub struct Choice {
     pub replicas: ReplicaRule,
     /// Bytes of memory per vector while searching.
     pub memory_per_vector: f64,
+    /// Bytes of the index on disk per vector.
+    pub disk_per_vector: f64,
+    /// What a query is expected to ask of the disk for recall@10 of 0.95.
+    pub query: QueryCost,
 }
+
+/// Requests of one query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QueryCost {
+    /// Requests after merging.
+    pub reads: f64,
+    /// Bytes requested.
+    pub bytes: f64,
+}
+
+/// Reads for exact distances, and 4 KiB pages in them, by bits a dimension: medians over SIFT descriptors, sentence
+/// embeddings and isotropic vectors at recall@10 of 0.95.
+const RERANK: [(f64, f64, f64); 5] =
+    [(1.0, 24.0, 36.0), (2.0, 10.5, 14.6), (2.5, 9.0, 12.0), (3.0, 8.2, 11.2), (4.0, 7.3, 9.9)];
+/// Lists that such a query reads from SSD, requests for them after merging, and bytes read for nothing over the rest.
+const SSD_LISTS: f64 = 60.0;
+const SSD_LIST_READS: f64 = 32.0;
+const SSD_GAPS: f64 = 1.15;
+/// The same for lists of exact vectors.
+const FULL_LISTS: f64 = 64.0;
+const FULL_READS: f64 = 42.0;
+
+/// Lists are not made longer than this to save memory: their reads would take longer than more of them.
+const LIST_SIZE_MOST: u32 = 512;
 
 /// Bits of a dimension beyond which a better code no longer saves reads: the nearest vectors lie on their own pages
 /// whatever is known of the others.
@@ -53,12 +83,37 @@ impl Choice {
             (_, Tier::Memory) => (CODED_LIST_SIZE_DEFAULT, ReplicaRule::None),
             (_, Tier::Ssd) => (SSD_LIST_SIZE_DEFAULT, ReplicaRule::Soar),
         };
+        Choice::with(shape, (code, codes), (list_size, replicas))
+    }
+
+    fn with(
+        shape: VectorShape,
+        (code, codes): (CodeSpec, Tier),
+        (list_size, replicas): (u32, ReplicaRule),
+    ) -> Choice {
         let in_memory = match codes {
             Tier::Memory => code_bytes(code, shape.dim),
             Tier::Ssd => 0.0,
         };
         let memory_per_vector = heads_per_vector(shape, list_size) + in_memory;
-        Choice { code, codes, list_size, replicas, memory_per_vector }
+        let disk_per_vector = disk_per_vector(shape, code, codes, list_size);
+        let query = query_cost(shape, code, codes, list_size);
+        Choice { code, codes, list_size, replicas, memory_per_vector, disk_per_vector, query }
+    }
+
+    /// Layouts worth comparing, the smallest in memory first.
+    pub fn alternatives(shape: VectorShape) -> Vec<Choice> {
+        let bit = CodeSpec::RaBitQ { bits: 1 }.code_bytes(shape.dim);
+        let mut choices = vec![
+            Choice::of(shape, best_code(shape.dim, 2 * bit), Tier::Ssd),
+            Choice::of(shape, CodeSpec::Full, Tier::Ssd),
+        ];
+        // Bits a dimension, in halves.
+        for halves in [2, 3, 4, 5, 6, 8] {
+            choices.push(Choice::of(shape, best_code(shape.dim, halves * bit / 2 / 4 * 4), Tier::Memory));
+        }
+        choices.dedup_by_key(|choice| (choice.code, choice.codes));
+        choices
     }
 
     /// The best layout that keeps at most `bytes` in memory for each vector: principal axes with as many bits as fit,
@@ -72,7 +127,12 @@ impl Choice {
         let room = (bytes - overhead).max(0.0) as usize / 4 * 4;
         let room = room.min(BITS_MAX * least);
         if room < least {
-            return Choice::of(shape, best_code(shape.dim, BITS_MAX / 2 * least), Tier::Ssd);
+            let choice = Choice::of(shape, best_code(shape.dim, BITS_MAX / 2 * least), Tier::Ssd);
+            // Longer lists have fewer heads.
+            let longer = f64::from(choice.list_size) * choice.memory_per_vector / bytes;
+            // CAST: just clamped
+            let list_size = (longer.ceil() as u32).clamp(choice.list_size, LIST_SIZE_MOST);
+            return Choice::with(shape, (choice.code, Tier::Ssd), (list_size, choice.replicas));
         }
         Choice::of(shape, best_code(shape.dim, room), Tier::Memory)
     }
@@ -85,6 +145,58 @@ fn best_code(dim: usize, bytes: usize) -> CodeSpec {
     }
     let bits = bytes / CodeSpec::RaBitQ { bits: 1 }.code_bytes(dim);
     CodeSpec::RaBitQ { bits: bits.clamp(1, 8) as u8 } // CAST: just clamped
+}
+
+/// Bytes of all files for each vector.
+fn disk_per_vector(shape: VectorShape, code: CodeSpec, codes: Tier, list_size: u32) -> f64 {
+    let row_bytes = shape.dtype.row_bytes(shape.dim);
+    let page = PageLayout::new(row_bytes, shape.metric, IdBytes::Four);
+    // CAST: estimates, here and below
+    let vectors = page.page_bytes() as f64 / page.page_records() as f64;
+    let ids = 8.0;
+    let copies = if codes == Tier::Memory { 1.0 } else { 2.0 };
+    heads_per_vector(shape, list_size)
+        + vectors
+        + ids
+        + list_bytes(shape, code, copies, list_size) / f64::from(list_size)
+}
+
+/// Bytes of a mean list on disk.
+fn list_bytes(shape: VectorShape, code: CodeSpec, copies: f64, list_size: u32) -> f64 {
+    let entries = copies * f64::from(list_size);
+    match code {
+        CodeSpec::Full => {
+            let row_bytes = shape.dtype.row_bytes(shape.dim);
+            entries * FullLayout::new(row_bytes, shape.metric, IdBytes::Four).entry_bytes() as f64 + 256.0
+        }
+        _ => (entries + BLOCK_VECTORS as f64 / 2.0) * code_bytes(code, shape.dim) + 256.0,
+    }
+}
+
+/// What a query is expected to ask of the disk, from the measured constants above.
+fn query_cost(shape: VectorShape, code: CodeSpec, codes: Tier, list_size: u32) -> QueryCost {
+    if code == CodeSpec::Full {
+        return QueryCost { reads: FULL_READS, bytes: FULL_LISTS * list_bytes(shape, code, 2.0, list_size) };
+    }
+    let bits = 8.0 * code.code_bytes(shape.dim) as f64 / shape.dim.next_multiple_of(32) as f64;
+    let above = RERANK.iter().position(|&(of, ..)| of >= bits).unwrap_or(RERANK.len() - 1);
+    let (low, high) = (RERANK[above.saturating_sub(1)], RERANK[above]);
+    let share = if high.0 > low.0 { ((bits - low.0) / (high.0 - low.0)).clamp(0.0, 1.0) } else { 1.0 };
+    let between = |low: f64, high: f64| low + share * (high - low);
+    let page = PageLayout::new(shape.dtype.row_bytes(shape.dim), shape.metric, IdBytes::Four);
+    let (mut reads, mut bytes) = (between(low.1, high.1), between(low.2, high.2) * page.page_bytes() as f64);
+    if codes == Tier::Ssd {
+        reads += SSD_LIST_READS;
+        bytes += SSD_LISTS * SSD_GAPS * list_bytes(shape, code, 2.0, list_size);
+    }
+    QueryCost { reads, bytes }
+}
+
+/// Seconds that a build takes on so many threads, from builds of a million and ten million vectors.
+pub fn build_seconds(shape: VectorShape, threads: usize) -> f64 {
+    const MICROSECONDS_PER_ELEMENT: f64 = 0.12;
+    let wide = if shape.dtype.is_integer() { 1.0 } else { 1.5 };
+    shape.vectors as f64 * shape.dim as f64 * MICROSECONDS_PER_ELEMENT * wide / 1e6 / threads as f64
 }
 
 /// Bytes of heads, their index and the directory for each vector.
@@ -120,6 +232,22 @@ mod tests {
         assert_eq!(Choice::for_memory(sift, 500.0).code, CodeSpec::Axes { bytes: 64 });
         let little = Choice::for_memory(sift, 12.0);
         assert_eq!((little.code, little.codes), (CodeSpec::Axes { bytes: 32 }, Tier::Ssd));
+        assert_eq!((little.list_size, Choice::for_memory(sift, 2.0).list_size), (64, 144));
         assert_eq!(Choice::for_memory(shape(4096, DType::F32), 2000.0).code, CodeSpec::RaBitQ { bits: 3 });
+    }
+
+    #[test]
+    fn more_memory_asks_less_of_the_disk() {
+        for (dim, dtype) in [(128, DType::U8), (96, DType::F32), (1024, DType::F16)] {
+            let choices = Choice::alternatives(shape(dim, dtype));
+            assert!(choices.len() >= 6);
+            let in_memory: Vec<&Choice> = choices.iter().filter(|c| c.codes == Tier::Memory).collect();
+            for pair in in_memory.windows(2) {
+                assert!(pair[0].memory_per_vector < pair[1].memory_per_vector);
+                assert!(pair[0].query.reads >= pair[1].query.reads);
+                assert!(pair[0].disk_per_vector < pair[1].disk_per_vector);
+            }
+            assert!(choices[0].memory_per_vector < in_memory[0].memory_per_vector);
+        }
     }
 }

@@ -16,7 +16,7 @@ mod spill;
 mod stages;
 
 pub use checkpoint::ListStats;
-pub use choice::{Choice, VectorShape};
+pub use choice::{Choice, QueryCost, VectorShape, build_seconds};
 pub use config::{BuildConfig, COPIES_DEFAULT, LIST_SIZE_DEFAULT, ListCount, Params};
 pub use error::BuildError;
 pub use plan::Plan;

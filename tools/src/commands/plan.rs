@@ -2,11 +2,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spandrel_builder::{Input, Params, Plan, VectorShape};
-use spandrel_index::{DType, Metric, SourceError, VectorSource};
+use spandrel_builder::{Choice, Input, Params, Plan, VectorShape, build_seconds};
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
 
 use super::shape::{ShapeArgs, plan_text, refuse_memory};
 use crate::Session;
+use crate::figures::{Align, TextTable, units};
 
 /// Say what a build would take: memory, disk, and what searching keeps in memory.
 #[derive(Debug, Args)]
@@ -59,10 +61,72 @@ impl VectorSource for Imagined {
     }
 }
 
+/// Most vectors of one index.
+const INDEX_VECTORS_MAX: u64 = u32::MAX as u64; // CAST: widening
+
 pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
-    let source = Imagined { vectors: args.vectors, dim: args.dim, dtype: args.dtype };
+    let whole = VectorShape { vectors: args.vectors, dim: args.dim, dtype: args.dtype, metric: args.metric };
+    let parts = args.vectors.div_ceil(INDEX_VECTORS_MAX);
+    let source = Imagined { vectors: args.vectors.div_ceil(parts), dim: args.dim, dtype: args.dtype };
     let config = args.shape.config(VectorShape::of(&source, args.metric), PathBuf::new());
     let plan = Plan::new(&Params::check(&config, Input { vectors: &source, ids: None })?);
-    session.print(&plan_text(&plan))?;
+    let mut text = String::new();
+    if parts > 1 {
+        let most = units::count(INDEX_VECTORS_MAX);
+        let (parts, each) = (units::count(parts), units::count(source.vectors));
+        text += &format!(
+            "an index holds at most {most} vectors: {parts} indexes of {each} each, each of them\n\n"
+        );
+    }
+    text += &plan_text(&plan);
+    let seconds = build_seconds(VectorShape { vectors: source.vectors, ..whole }, config.threads);
+    text += &format!("{:<14}about {} on {} threads\n", "build time", units::seconds(seconds), config.threads);
+    let allowed = args.shape.search_memory.per_vector(args.vectors);
+    text += &format!("\n{}", alternatives_text(whole, allowed, &plan));
+    session.print(&text)?;
     Ok(refuse_memory(&plan)?)
+}
+
+/// What other codes and places would take, and whether that fits.
+fn alternatives_text(shape: VectorShape, allowed: f64, plan: &Plan) -> String {
+    let chosen = (plan.code, plan.codes);
+    let planned = plan.search_memory as f64 / plan.vectors as f64; // CAST: shown to three digits
+    let mut table = TextTable::new();
+    for (head, align) in [
+        ("code", Align::Left),
+        ("codes in", Align::Left),
+        ("memory B/vector", Align::Right),
+        ("disk B/vector", Align::Right),
+        ("reads", Align::Right),
+        ("kB read", Align::Right),
+        ("", Align::Left),
+    ] {
+        table.column(head, align);
+    }
+    let mut choices = Choice::alternatives(shape);
+    if !choices.iter().any(|choice| (choice.code, choice.codes) == chosen) {
+        choices.push(Choice::of(shape, chosen.0, chosen.1));
+    }
+    choices.sort_by(|a, b| a.memory_per_vector.total_cmp(&b.memory_per_vector));
+    for choice in choices {
+        let in_plan = (choice.code, choice.codes) == chosen;
+        let mark = if in_plan {
+            let more = if planned > allowed { ", which takes more than was asked for" } else { "" };
+            format!("this plan{more}")
+        } else if choice.memory_per_vector > allowed {
+            let total = choice.memory_per_vector * shape.vectors as f64; // CAST: shown to three digits
+            format!("does not fit: {} in all", units::bytes(total))
+        } else {
+            String::new()
+        };
+        let figures =
+            [choice.memory_per_vector, choice.disk_per_vector, choice.query.reads, choice.query.bytes / 1e3];
+        let mut cells = vec![choice.code.to_string(), choice.codes.to_string()];
+        cells.extend(figures.map(units::three_digits));
+        cells.push(mark);
+        table.row(cells.into_iter().map(Some).collect());
+    }
+    format!(
+        "For recall@10 near 0.95, by what SIFT descriptors, sentence embeddings and isotropic vectors took:\n\n{table}"
+    )
 }
