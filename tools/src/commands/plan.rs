@@ -3,12 +3,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use spandrel_builder::{Choice, Input, Params, Plan, VectorShape, build_seconds};
-use spandrel_index::codes::CodeSpec;
-use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
+use spandrel_index::{DType, Metric, SourceError, VectorSource};
 
 use super::shape::{ShapeArgs, plan_text, refuse_memory};
 use crate::Session;
 use crate::figures::{Align, TextTable, units};
+use crate::values::SearchMemory;
 
 /// Say what a build would take: memory, disk, and what searching keeps in memory.
 #[derive(Debug, Args)]
@@ -68,7 +68,10 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     let whole = VectorShape { vectors: args.vectors, dim: args.dim, dtype: args.dtype, metric: args.metric };
     let parts = args.vectors.div_ceil(INDEX_VECTORS_MAX);
     let source = Imagined { vectors: args.vectors.div_ceil(parts), dim: args.dim, dtype: args.dtype };
-    let config = args.shape.config(VectorShape::of(&source, args.metric), PathBuf::new());
+    // All of them are searched together.
+    let allowed = args.shape.search_memory.per_vector(args.vectors);
+    let asked = ShapeArgs { search_memory: SearchMemory::PerVector(allowed), ..args.shape.clone() };
+    let config = asked.config(VectorShape::of(&source, args.metric), PathBuf::new());
     let plan = Plan::new(&Params::check(&config, Input { vectors: &source, ids: None })?);
     let mut text = String::new();
     if parts > 1 {
@@ -81,7 +84,6 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     text += &plan_text(&plan);
     let seconds = build_seconds(VectorShape { vectors: source.vectors, ..whole }, config.threads);
     text += &format!("{:<14}about {} on {} threads\n", "build time", units::seconds(seconds), config.threads);
-    let allowed = args.shape.search_memory.per_vector(args.vectors);
     text += &format!("\n{}", alternatives_text(whole, allowed, &plan));
     session.print(&text)?;
     Ok(refuse_memory(&plan)?)
