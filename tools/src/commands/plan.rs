@@ -121,8 +121,12 @@ fn alternatives_text(shape: VectorShape, allowed: f64, plan: &Plan) -> String {
         } else {
             String::new()
         };
-        let figures =
-            [choice.memory_per_vector, choice.disk_per_vector, choice.query.reads, choice.query.bytes / 1e3];
+        let figures = [
+            if in_plan { planned } else { choice.memory_per_vector },
+            choice.disk_per_vector,
+            choice.query.reads,
+            choice.query.bytes / 1e3,
+        ];
         let mut cells = vec![choice.code.to_string(), choice.codes.to_string()];
         cells.extend(figures.map(units::three_digits));
         cells.push(mark);
