@@ -4,6 +4,7 @@ mod support;
 
 mod corruption;
 mod crash;
+mod estimates;
 mod faults;
 mod golden;
 mod odd;

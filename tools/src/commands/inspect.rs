@@ -6,7 +6,7 @@ use clap::Args;
 use spandrel_index::{HeadIndex, Index};
 
 use crate::Session;
-use crate::figures::{Align, TextTable, units};
+use crate::figures::{Align, TextTable, process_memory, units};
 
 /// Say what an index consists of: vectors, lists, files, memory, how it was built.
 #[derive(Debug, Args)]
@@ -17,11 +17,15 @@ pub struct InspectArgs {
 }
 
 pub(super) fn run(args: &InspectArgs, session: &Session) -> anyhow::Result<()> {
+    let anonymous = || process_memory().map_or(0, |memory| memory.rss_anon_bytes);
+    let before = anonymous();
     let index = Index::open(&args.index)?;
-    session.print(&text(&index))
+    let added = anonymous().saturating_sub(before);
+    session.print(&text(&index, added))
 }
 
-fn text(index: &Index) -> String {
+/// `added` bytes of anonymous memory came with opening.
+fn text(index: &Index, added: u64) -> String {
     let manifest = index.manifest();
     let (default, build) = (manifest.search_default, &manifest.build);
     let mut text = String::new();
@@ -49,10 +53,15 @@ fn text(index: &Index) -> String {
         HeadIndex::Flat => "a flat scan",
         HeadIndex::Graph(_) => "a graph",
     };
+    let bits = index.model().map(|model| format!(", dimensions x bits {}", model.allotment()));
+    line("code", format!("{}{}, searched from {}", build.code, bits.unwrap_or_default(), build.codes));
     line("heads", format!("{}, found by {head_index}", build.heads));
     line(
         "search",
-        format!("epsilon {}, at most {} lists, unless asked otherwise", default.epsilon, default.max_lists),
+        format!(
+            "epsilon {}, at most {} lists, reranked within {} errors, unless asked otherwise",
+            default.epsilon, default.max_lists, default.rerank_errors
+        ),
     );
     line(
         "built",
@@ -73,12 +82,14 @@ fn text(index: &Index) -> String {
     line(
         "memory",
         format!(
-            "{}, {} bytes a vector (heads {}, head index {}, directory {})",
+            "{}, {} bytes a vector (codes {}, heads {}, head index {}, directory {}); opening added {}",
             size(memory.total()),
             units::three_digits(per_vector),
+            size(memory.codes),
             size(memory.heads),
             size(memory.head_index),
-            size(memory.directory)
+            size(memory.directory),
+            units::bytes(added as f64)
         ),
     );
     let bytes = manifest.index_bytes();

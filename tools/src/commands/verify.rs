@@ -43,7 +43,7 @@ pub(super) fn report_text(report: &VerifyReport) -> String {
     );
     if report.deep {
         text += &format!(
-            "deep: {} lists and pages by their own hash, {} copies compared with their vectors\n",
+            "deep: {} lists and pages by their own hash, {} replicas compared with their vectors\n",
             units::count(report.hashes),
             units::count(report.replicas)
         );
