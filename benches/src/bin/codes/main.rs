@@ -1,0 +1,199 @@
+//! Compares codes at equal bytes: how good estimates are, and what must be read for a recall.
+//!
+//! Lists are formed once for each set, by building an index in a temporary folder. Every code is then trained and
+//! all vectors are coded in memory; a search scans the nearest lists, so many that they hold what is looked for, and
+//! reranks as the engine does, with the number of standard errors swept. One line compares that with the engine itself.
+//! Bytes are those of the code alone; factors take 5.5 more whatever the code.
+//!
+//! ```text
+//! cargo run --release -p spandrel-benches --bin codes -- --data DIR [--bytes 16,32,48,64]
+//! ```
+//! `DIR` holds `sift1m` and `text50k`, each with `base.*bin`, `query.*bin` and `truth.ibin`.
+mod coded;
+mod lists;
+mod search;
+mod set;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use spandrel_engine::{Distances, Engine, EngineConfig, Rerank, SearchParams};
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::{Index, Metric, VectorSource};
+
+use crate::coded::Coded;
+use crate::lists::{Lists, build_index};
+use crate::search::Sweep;
+use crate::set::{K, Set};
+
+/// Recalls to reach.
+const RECALLS: [f64; 2] = [0.95, 0.99];
+/// The code of the index that forms the lists and is searched by the engine.
+const CHECKED: CodeSpec = CodeSpec::Axes { bytes: 32 };
+/// Standard errors at which it is searched.
+const CHECKED_ERRORS: f32 = 1.0;
+
+#[derive(Debug, Parser)]
+#[command(about = "Compares codes at equal bytes")]
+struct Args {
+    /// Folder with sift1m and text50k
+    #[arg(long)]
+    data: PathBuf,
+    /// Bytes of a code; those of rabitq:1, :2 and :4 are added
+    #[arg(long, value_delimiter = ',', default_values_t = [16, 32, 48, 64])]
+    bytes: Vec<u32>,
+    /// Sets to compare on
+    #[arg(long, value_delimiter = ',', default_values_t = ["sift1m", "text50k", "isotropic"].map(String::from))]
+    sets: Vec<String>,
+    /// Vectors of the isotropic set
+    #[arg(long, default_value_t = 200_000)]
+    isotropic: usize,
+    /// Queries used, from the first
+    #[arg(long, default_value_t = 1000)]
+    queries: usize,
+    /// Threads
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let pool = ThreadPoolBuilder::new().num_threads(args.threads).build().context("starting threads")?;
+    for name in &args.sets {
+        let set = match name.as_str() {
+            "isotropic" => Set::isotropic(args.isotropic, 128, args.queries, args.threads)?,
+            "text50k" => Set::open(&args.data, name, Metric::Cosine, args.queries)?,
+            _ => Set::open(&args.data, name, Metric::L2, args.queries)?,
+        };
+        compare(&args, &set, &pool)?;
+    }
+    Ok(())
+}
+
+fn compare(args: &Args, set: &Set, pool: &ThreadPool) -> Result<()> {
+    let folder = tempfile::tempdir().context("a folder for lists")?;
+    let out = folder.path().join("index");
+    let started = Instant::now();
+    build_index(set, CHECKED, &out, args.threads)?;
+    let lists = Lists::open(set, &out)?;
+    println!(
+        "# {}: {} x {} {} {}, {} queries; {} of {} lists searched, which hold {:.4} of the true {K} nearest; built in {:.0} s",
+        set.name,
+        set.base.len(),
+        set.base.dim(),
+        set.base.dtype(),
+        set.metric,
+        set.queries.len(),
+        lists.searched,
+        lists.index.lists(),
+        lists.ceiling,
+        started.elapsed().as_secs_f64()
+    );
+    println!(
+        "{:<10} {:>5} {:<24} {:>7} {:>6} {:>5} {:>5} {:>5} | 0.95: {:>4} {:>6} {:>6} {:>6} | 0.99: {:>4} {:>6} {:>6} {:>6} | {:>4}",
+        "code",
+        "bytes",
+        "dimensions x bits",
+        "error %",
+        "bias %",
+        "in1.9",
+        "in2.5",
+        "in3.0",
+        "t",
+        "pages",
+        "reads",
+        "rounds",
+        "t",
+        "pages",
+        "reads",
+        "rounds",
+        "s"
+    );
+    for spec in specs(set.base.dim(), &args.bytes) {
+        let started = Instant::now();
+        let coded = Coded::new(&lists, spec, pool)?;
+        let sweep = Sweep::new(set, &coded, pool);
+        let estimates = coded.estimates(set);
+        let [a, b, c] = estimates.inside();
+        print!(
+            "{:<10} {:>5} {:<24} {:>7.2} {:>6.2} {a:>5.3} {b:>5.3} {c:>5.3}",
+            spec.to_string(),
+            spec.code_bytes(set.base.dim()),
+            coded.model.allotment(),
+            100.0 * estimates.deviation(),
+            100.0 * estimates.bias(),
+        );
+        for recall in RECALLS {
+            match sweep.at_recall(recall) {
+                Some(found) => print!(
+                    " |       {:>4.2} {:>6.1} {:>6.1} {:>6.2}",
+                    found.errors, found.pages, found.reads, found.rounds
+                ),
+                None => print!(" |       {:>4} {:>6} {:>6} {:>6}", "-", "-", "-", "-"),
+            }
+        }
+        println!(" | {:>4.1}", started.elapsed().as_secs_f64());
+        if spec == CHECKED {
+            check(args, set, (&out, lists.searched), &sweep)?;
+        }
+    }
+    println!();
+    Ok(())
+}
+
+/// The codes compared, by bytes; those that do not exist for so many are left out.
+fn specs(dim: usize, bytes: &[u32]) -> Vec<CodeSpec> {
+    let rabitq = (1..=8).map(|bits| CodeSpec::RaBitQ { bits });
+    let mut all = bytes.to_vec();
+    all.extend([1, 2, 4].map(|bits| CodeSpec::RaBitQ { bits }.code_bytes(dim) as u32)); // CAST: small
+    all.sort_unstable();
+    all.dedup();
+    let mut specs = Vec::new();
+    for bytes in all {
+        let axes = CodeSpec::Axes { bytes };
+        let of_so_many = |spec: &CodeSpec| spec.code_bytes(dim) == bytes as usize;
+        specs.extend([CodeSpec::Binary].into_iter().chain(rabitq.clone()).filter(of_so_many));
+        if bytes % 4 == 0 && axes.check(dim).is_ok() {
+            specs.push(axes);
+        }
+    }
+    specs
+}
+
+/// Searches the index with the engine and prints the same figures as found here.
+fn check(args: &Args, set: &Set, (folder, lists): (&Path, usize), sweep: &Sweep) -> Result<()> {
+    let index = Arc::new(Index::open(folder)?);
+    let engine = Engine::open(index, EngineConfig { threads: args.threads, ..EngineConfig::default() })?;
+    let params = SearchParams {
+        k: K,
+        epsilon: None,
+        max_lists: Some(u32::try_from(lists)?),
+        rerank: Some(Rerank::Errors(CHECKED_ERRORS)),
+        distances: Distances::Exact,
+    };
+    let answers = engine.search(set.queries.bytes(), &params)?;
+    let mean = |of: &dyn Fn(usize) -> u32| {
+        (0..answers.len()).map(|query| f64::from(of(query))).sum::<f64>() / answers.len() as f64
+    };
+    let hits = |query: usize| {
+        let hit = |id: u64| set.hits(query).iter().any(|&row| u64::from(row) == id);
+        answers[query].neighbours.iter().filter(|neighbour| hit(neighbour.id)).count() as u32 // CAST: at most K
+    };
+    let found = sweep.at_errors(CHECKED_ERRORS.into()).context("a step of the sweep")?;
+    println!(
+        "#   {CHECKED} at t {CHECKED_ERRORS}, engine / here: recall {:.4} / {:.4}, pages read {:.2} / {:.2}, reads {:.2} / {:.2}, rounds {:.3} / {:.3}",
+        mean(&hits) / K as f64,
+        found.recall,
+        mean(&|query| answers[query].work.pages),
+        found.pages_touched,
+        mean(&|query| answers[query].work.reads),
+        found.reads,
+        mean(&|query| answers[query].work.rounds),
+        found.rounds
+    );
+    Ok(())
+}

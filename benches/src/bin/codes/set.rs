@@ -1,0 +1,80 @@
+//! Sets of vectors to compare codes on.
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use spandrel_datasets::{Rows, Truth, TruthParams, VectorFile, Watch, compute_truth};
+use spandrel_index::{DType, Metric, VectorSource};
+
+/// Neighbours a query is asked for.
+pub(crate) const K: usize = 10;
+/// Neighbours whose estimates are measured.
+pub(crate) const NEAR: usize = 100;
+
+/// Vectors, queries and true neighbours.
+pub(crate) struct Set {
+    pub(crate) name: String,
+    pub(crate) metric: Metric,
+    pub(crate) base: Rows,
+    pub(crate) queries: Rows,
+    truth: Truth,
+}
+
+impl Set {
+    /// The set in a folder with `base.*bin`, `query.*bin` and `truth.ibin`.
+    pub(crate) fn open(folder: &Path, name: &str, metric: Metric, queries_max: usize) -> Result<Set> {
+        let folder = folder.join(name);
+        let base = Rows::read(&VectorFile::open(find(&folder, "base")?)?)?;
+        let queries = Rows::read(&VectorFile::open(find(&folder, "query")?)?)?;
+        let truth = Truth::open(folder.join("truth.ibin"))?;
+        truth.validate(queries.len(), base.len())?;
+        ensure!(truth.k >= NEAR, "the truth has {} neighbours, {NEAR} needed", truth.k);
+        let count = truth.queries.min(queries_max);
+        let kept = queries.bytes()[..count * queries.row_bytes()].to_vec();
+        let queries = Rows::new(queries.dtype(), queries.dim(), kept)?;
+        Ok(Set { name: name.to_owned(), metric, base, queries, truth })
+    }
+
+    /// Normal numbers in every dimension: no axis is stronger than another.
+    pub(crate) fn isotropic(vectors: usize, dim: usize, queries: usize, threads: usize) -> Result<Set> {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut rows = |count: usize| {
+            let mut bytes = Vec::with_capacity(4 * count * dim);
+            for _ in 0..(count * dim).div_ceil(2) {
+                // Box and Muller, "A note on the generation of random normal deviates", 1958.
+                let radius = (-2.0 * (1.0 - rng.random::<f32>()).ln()).sqrt();
+                let (sine, cosine) = (std::f32::consts::TAU * rng.random::<f32>()).sin_cos();
+                bytes.extend_from_slice(&(radius * sine).to_le_bytes());
+                bytes.extend_from_slice(&(radius * cosine).to_le_bytes());
+            }
+            bytes.truncate(4 * count * dim);
+            Rows::new(DType::F32, dim, bytes)
+        };
+        let (base, queries) = (rows(vectors)?, rows(queries)?);
+        let params = TruthParams { metric: Metric::L2, k: NEAR, threads };
+        let truth = compute_truth(&base, &queries, params, Watch::none())?;
+        Ok(Set { name: "isotropic".to_owned(), metric: Metric::L2, base, queries, truth })
+    }
+
+    /// The nearest rows of a query, nearest first.
+    pub(crate) fn near(&self, query: usize) -> &[u32] {
+        &self.truth.ids_of(query)[..NEAR]
+    }
+
+    /// Rows that count as a hit of a query: no farther than the k-th true neighbour.
+    pub(crate) fn hits(&self, query: usize) -> &[u32] {
+        let ids = self.truth.ids_of(query);
+        let Some(distances) = &self.truth.distances else { return &ids[..K] };
+        let distances = &distances[query * self.truth.k..(query + 1) * self.truth.k];
+        let limit = distances[K - 1] + 1e-6 + 1e-6 * distances[K - 1].abs();
+        &ids[..distances.partition_point(|&distance| distance <= limit)]
+    }
+}
+
+fn find(folder: &Path, stem: &str) -> Result<PathBuf> {
+    let names =
+        ["u8bin", "i8bin", "f16bin", "fbin"].map(|extension| folder.join(format!("{stem}.{extension}")));
+    let expected = format!("no {stem}.u8bin, .i8bin, .f16bin or .fbin in {}", folder.display());
+    names.into_iter().find(|path| path.exists()).context(expected)
+}
