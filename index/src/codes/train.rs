@@ -1,7 +1,5 @@
 //! Learning a model from a sample of residuals.
 use nalgebra::{DMatrix, SymmetricEigen};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 use super::CodeSpec;
 use super::encode::Encoder;
@@ -12,10 +10,14 @@ use crate::DType;
 use crate::kernels::{BlockKernel, Operation};
 
 /// Step of the best uniform quantiser of a unit Gaussian, by bits (Max, "Quantizing for minimum distortion", 1960).
-const STEP: [f32; 9] = [0.0, 1.596, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308];
+/// One bit is a sign at any step. At this one its product with the number is 1 on average, so that beside segments
+/// of more bits it is not too small for estimates of near neighbours: the least error, at 1.596, takes it for 0.64.
+const STEP: [f32; 9] = [0.0, 2.5066, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308];
 /// Its mean squared error, by bits.
 const DISTORTION: [f64; 9] =
     [1.0, 0.3634, 0.1188, 0.037_44, 0.011_54, 0.003_495, 0.001_04, 0.000_304, 0.000_087_7];
+/// Squared cosine between residuals of neighbours, on axes that are not coded.
+const LIKENESS: f64 = 0.25;
 /// Largest dimension whose principal axes are looked for: time and memory grow with its cube and square.
 pub const AXES_DIM_MAX: usize = 2048;
 /// Residuals that are coded to learn what codes are like.
@@ -118,7 +120,7 @@ impl PlaneModel {
             CodeSpec::Axes { bytes } => {
                 let (axes, variances) = principal_axes(dim, residuals);
                 let segments = allot(&variances, dims, 8 * bytes as usize);
-                let rotation = mix(&axes, dim, segments.0.dims(), seed);
+                let rotation = mix(&axes, dim, &segments.0, seed);
                 (segments, Rotation::Dense { rows: rotation })
             }
         };
@@ -158,64 +160,102 @@ fn principal_axes(dim: usize, residuals: &[f32]) -> (DMatrix<f64>, Vec<f64>) {
 
 /// Gives `bits` to segments of axes with these falling variances.
 ///
-/// A bit goes where it lowers the error of `<residual, query - head>` most: both are spread over the axes alike, so
-/// the error of an axis counts with its variance once more. Every axis gets a bit where there are enough, since
-/// what is not coded at all biases the estimates of true neighbours.
+/// What counts is the error of `<residual, query - head>`: both are spread over the axes alike. Axes with the same
+/// number of bits are one segment and mixed with each other, which evens out their variances: `n` dimensions of mean
+/// variance `m` then lose `n m^2` times the distortion of so many bits, less than the sum of the squares that each
+/// would lose alone. Of all cuts into segments of falling bits the one that loses least is taken; that of a single
+/// segment is RaBitQ. Every axis gets a bit where there are enough, since what is not coded at all biases the
+/// estimates of true neighbours.
 fn allot(variances: &[f64], dims: usize, bits: usize) -> (PlaneLayout, Vec<SegmentModel>) {
     let total: f64 = variances.iter().sum::<f64>().max(f64::MIN_POSITIVE);
     let count = dims / SEGMENT_DIMS;
-    let spreads: Vec<f64> = (0..count)
-        .map(|s| {
-            let end = ((s + 1) * SEGMENT_DIMS).min(variances.len());
-            let sum: f64 = variances[s * SEGMENT_DIMS..end].iter().sum();
-            sum / total * dims as f64 / SEGMENT_DIMS as f64
-        })
-        .collect();
-    let least = u8::from(bits >= dims);
-    let mut given = vec![least; count];
-    let mut left = bits / SEGMENT_DIMS - least as usize * count;
-    while left > 0 {
-        let gain = |s: usize| {
-            let bits = given[s] as usize;
-            if bits == 8 { -1.0 } else { spreads[s] * spreads[s] * (DISTORTION[bits] - DISTORTION[bits + 1]) }
-        };
-        // Of equals the first, so that bits fall with the variances.
-        let Some(best) = (0..count).max_by(|&a, &b| gain(a).total_cmp(&gain(b)).then(b.cmp(&a))) else {
-            break;
-        };
-        given[best] += 1;
-        left -= 1;
+    // Variance of the first groups of axes, relative to the mean of all groups.
+    let mut sums = vec![0.0; count + 1];
+    for group in 0..count {
+        let end = ((group + 1) * SEGMENT_DIMS).min(variances.len());
+        let sum: f64 = variances[group * SEGMENT_DIMS..end].iter().sum();
+        sums[group + 1] = sums[group] + sum / total * count as f64; // CAST: exact
     }
-    let coded = given.iter().take_while(|&&bits| bits > 0).count();
-    let segments = given[..coded].iter().map(|&bits| Segment { dims: SEGMENT_DIMS, bits }).collect();
-    let models = (0..coded).map(|s| {
-        let spread = (spreads[s] as f32).max(f32::MIN_POSITIVE); // CAST: rounds
-        let step = STEP[given[s] as usize] * spread.sqrt();
-        SegmentModel { step, spread, weight: spread / dims as f32, lost: 0.0 } // CAST: exact
-    });
-    let models = models.collect();
+    let cuts = cut(&sums, bits / SEGMENT_DIMS);
+    let (mut segments, mut models) = (Vec::new(), Vec::new());
+    for &(start, end, bits) in &cuts {
+        let spread = (sums[end] - sums[start]) / (end - start) as f64; // CAST: exact
+        let spread = (spread as f32).max(f32::MIN_POSITIVE); // CAST: rounds
+        let step = STEP[bits] * spread.sqrt();
+        segments.push(Segment { dims: (end - start) * SEGMENT_DIMS, bits: bits as u8 }); // CAST: at most 8
+        models.push(SegmentModel { step, spread, weight: spread / dims as f32, lost: 0.0 }); // CAST: exact
+    }
     (PlaneLayout::new(segments), models)
 }
 
-/// Rows that first turn to the axes, then mix those of each segment at random.
-fn mix(axes: &DMatrix<f64>, dim: usize, dims: usize, seed: u64) -> Vec<f32> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut rows = Vec::with_capacity(dims * dim);
-    for first in (0..dims).step_by(SEGMENT_DIMS) {
-        let normal = DMatrix::from_fn(SEGMENT_DIMS, SEGMENT_DIMS, |_, _| {
-            // Twelve uniform numbers add up to one that is close to normal.
-            (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
-        });
-        let turn = normal.qr().q();
-        for i in 0..SEGMENT_DIMS {
-            let mut row = vec![0.0_f64; dim];
-            for j in 0..SEGMENT_DIMS.min(dim.saturating_sub(first)) {
-                for (x, axis) in row.iter_mut().zip(axes.row(first + j).iter()) {
-                    *x += turn[(i, j)] * axis;
+/// Cuts groups of axes, whose variances add up to `sums`, into segments `(start, end, bits)` of falling bits: a bit
+/// for each of a group's axes counted once, `budget` in all.
+fn cut(sums: &[f64], budget: usize) -> Vec<(usize, usize, usize)> {
+    let (count, width) = (sums.len() - 1, budget + 1);
+    let loss = |start: usize, end: usize, bits: usize| {
+        let sum = sums[end] - sums[start];
+        let alone = DISTORTION[bits] * sum * sum / (end - start) as f64; // CAST: exact
+        // What true neighbours lose is not random there: it adds up.
+        if bits == 0 { alone + SEGMENT_DIMS as f64 * LIKENESS * sum * sum } else { alone }
+    };
+    // The least loss of the first `end` groups with `used` bits, in segments of at least so many bits a dimension;
+    // and of each number of bits, where the segment of so many that ends there begins, if there is one.
+    let mut least = vec![f64::INFINITY; (count + 1) * width];
+    least[0] = 0.0;
+    let mut begins: Vec<Vec<Option<usize>>> = Vec::new();
+    let fewest = usize::from(budget >= count);
+    for bits in (fewest..=8).rev() {
+        let mut next = least.clone();
+        let mut begin = vec![None; least.len()];
+        for start in 0..count {
+            for used in 0..=budget {
+                let before = least[start * width + used];
+                for end in start + 1..=count {
+                    let used = used + (end - start) * bits;
+                    if before == f64::INFINITY || used > budget {
+                        break;
+                    }
+                    let after = before + loss(start, end, bits);
+                    if after < next[end * width + used] {
+                        next[end * width + used] = after;
+                        begin[end * width + used] = Some(start);
+                    }
                 }
             }
-            rows.extend(row.iter().map(|&x| x as f32)); // CAST: rounds
         }
+        begins.push(begin);
+        least = next;
+    }
+    let (mut end, mut used) = (count, budget);
+    let mut cuts = Vec::new();
+    for (bits, begin) in (fewest..).zip(begins.iter().rev()) {
+        if let Some(start) = begin[end * width + used] {
+            cuts.push((start, end, bits));
+            used -= (end - start) * bits;
+            end = start;
+        }
+    }
+    cuts.retain(|&(_, _, bits)| bits > 0);
+    cuts.reverse();
+    cuts
+}
+
+/// Rows that first turn to the axes, then mix those of each segment at random.
+fn mix(axes: &DMatrix<f64>, dim: usize, layout: &PlaneLayout, seed: u64) -> Vec<f32> {
+    let mut rows = vec![0.0; layout.dims() * dim];
+    let mut first = 0;
+    for (number, segment) in layout.segments().iter().enumerate() {
+        let mixing = Rotation::hadamard(segment.dims, seed.wrapping_add(number as u64)); // CAST: widening
+        let coded = segment.dims.min(dim.saturating_sub(first));
+        let mut mixed = vec![0.0; segment.dims];
+        for column in 0..dim {
+            let of_axes: Vec<f32> = (first..first + coded).map(|row| axes[(row, column)] as f32).collect(); // CAST: rounds
+            mixing.apply(&of_axes, &mut mixed);
+            for (row, &x) in mixed.iter().enumerate() {
+                rows[(first + row) * dim + column] = x;
+            }
+        }
+        first += segment.dims;
     }
     rows
 }
@@ -248,19 +288,53 @@ mod tests {
 
     #[test]
     fn bits_go_to_strong_axes() {
-        let bits = |variances: &[f64], bytes: usize| -> Vec<u8> {
-            let dims = variances.len();
-            allot(variances, dims, 8 * bytes).0.segments().iter().map(|s| s.bits).collect()
+        let bits = |variances: &[f64], bytes: usize| -> Vec<(usize, u8)> {
+            let layout = allot(variances, variances.len(), 8 * bytes).0;
+            assert_eq!(layout.block_bytes(), 16 * bytes);
+            layout.segments().iter().map(|s| (s.dims, s.bits)).collect()
         };
-        assert_eq!(bits(&[1.0; 128], 32), [2, 2, 2, 2]);
+        assert_eq!(bits(&[1.0; 128], 32), [(128, 2)]);
         let falling: Vec<f64> = (0..128).map(|i| 0.95_f64.powi(i)).collect();
-        let given = bits(&falling, 32);
-        assert!(given.is_sorted_by(|a, b| a >= b) && given[0] > 2 && given[3] == 1, "{given:?}");
-        assert_eq!(given.iter().map(|&b| b as usize).sum::<usize>(), 8);
+        assert_eq!(bits(&falling, 32), [(32, 5), (96, 1)]);
         // Too few for every axis: the weakest are left out.
         let slowly: Vec<f64> = (0..128).map(|i| 0.99_f64.powi(i)).collect();
-        assert_eq!(bits(&slowly, 8), [1, 1]);
-        assert_eq!(bits(&[0.0; 64], 64), [8, 8]);
+        assert_eq!(bits(&slowly, 8), [(64, 1)]);
+        assert_eq!(bits(&[0.0; 64], 64), [(64, 8)]);
+    }
+
+    /// No other cut loses less, by trying all of them.
+    #[test]
+    fn the_best_cut_is_found() {
+        fn all(count: usize, budget: usize, most: u8) -> Vec<Vec<u8>> {
+            if count == 0 {
+                return if budget == 0 { vec![Vec::new()] } else { Vec::new() };
+            }
+            let mut found = Vec::new();
+            for bits in 1..=most.min(budget as u8) {
+                for rest in all(count - 1, budget - bits as usize, bits) {
+                    found.push([vec![bits], rest].concat());
+                }
+            }
+            found
+        }
+        for (ratio, budget) in [(0.9, 8), (0.6, 8), (0.4, 13), (0.7, 20), (0.8, 5), (0.3, 30)] {
+            let variances: Vec<f64> = (0..5).map(|i| f64::powi(ratio, i)).collect();
+            let sums: Vec<f64> = (0..=5).map(|end| variances[..end].iter().sum()).collect();
+            let loss = |given: &[u8]| -> f64 {
+                let mut start = 0;
+                let groups = given.chunk_by(|a, b| a == b).map(|same| {
+                    let end = start + same.len();
+                    let sum = sums[end] - sums[start];
+                    start = end;
+                    DISTORTION[same[0] as usize] * sum * sum / same.len() as f64
+                });
+                groups.sum()
+            };
+            let best = all(5, budget, 8).iter().map(|given| loss(given)).fold(f64::INFINITY, f64::min);
+            let cuts = cut(&sums, budget);
+            let given: Vec<u8> = cuts.iter().flat_map(|&(a, b, bits)| vec![bits as u8; b - a]).collect();
+            assert!(given.len() == 5 && loss(&given) <= best * (1.0 + 1e-12), "{given:?}");
+        }
     }
 
     #[test]
