@@ -204,7 +204,6 @@ impl<'a> Encoder<'a> {
         }
         lost += (squared - kept).max(0.0) * f64::from(self.model.dropped_weight());
         let dims = rotated.len() as f64; // CAST: exact
-        lost += (squared - kept).max(0.0) * f64::from(self.model.dropped_weight());
         // The error is orthogonal to the residual, so it has one dimension less.
         lost *= dims / (dims - 1.0).max(1.0);
         // CAST: rounds, here and below
