@@ -121,7 +121,7 @@ impl SearchParams {
 }
 
 /// Standard errors by which the second burst trusts estimates more than the first, since it knows the k-th distance
-/// and not only its estimate: a fifth of the queries then take a second burst.
+/// and not only its estimate: few queries then take a second burst.
 const SECOND_LESS: f32 = 1.0;
 /// Standard errors by which a vector may be farther that is compared because its page is read for another.
 const KEPT_MORE: f32 = 1.5;

@@ -133,6 +133,6 @@ fn alternatives_text(shape: VectorShape, allowed: f64, plan: &Plan) -> String {
         table.row(cells.into_iter().map(Some).collect());
     }
     format!(
-        "For recall@10 near 0.95, by what SIFT descriptors, sentence embeddings and isotropic vectors took:\n\n{table}"
+        "For recall@10 near 0.95, by what SIFT descriptors and sentence embeddings took; others differ:\n\n{table}"
     )
 }
