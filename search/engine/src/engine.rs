@@ -239,7 +239,8 @@ impl Engine {
     }
 }
 
-fn open_file(path: &Path, body_bytes: u64, direct: Direct) -> Result<Arc<ReadFile>, EngineError> {
+/// Opens a file of an index, whose body has that many bytes.
+pub(crate) fn open_file(path: &Path, body_bytes: u64, direct: Direct) -> Result<Arc<ReadFile>, EngineError> {
     let file = ReadFile::open(path, direct)?;
     let expected = BODY_AT + body_bytes;
     if file.len() != expected {

@@ -34,6 +34,19 @@ pub enum EngineError {
         /// Bytes it had.
         expected: u64,
     },
+    /// The first ids of pages cannot be read.
+    #[error("the ids cannot be read")]
+    Ids(#[source] ReadError),
+    /// The first ids of pages are damaged. Build the index anew.
+    #[error("{path}: hash of the first ids {found:016x}, expected {expected:016x}")]
+    IdsDamaged {
+        /// The file.
+        path: String,
+        /// Hash of what was read.
+        found: u64,
+        /// Hash stored with it.
+        expected: u64,
+    },
     /// The backend asked for cannot be had.
     #[error("reads cannot be set up")]
     Reader(#[from] ReaderError),

@@ -55,18 +55,23 @@ impl Job {
         if state.next == queries || state.failed.is_some() {
             return None;
         }
-        let answered = state.answered;
-        if self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
-            state.failed = Some(SearchError::Stopped { answered, queries });
-        } else if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            state.failed = Some(SearchError::Deadline { answered, queries });
-        } else {
+        let Some(end) = self.end() else {
             state.next += 1;
             state.running += 1;
             return Some(state.next - 1);
-        }
+        };
+        state.failed = Some(end.error(state.answered, queries));
         reply_if_done(state);
         None
+    }
+
+    /// Why no more of the job is wanted, if so.
+    pub(crate) fn end(&self) -> Option<End> {
+        if self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Some(End::Stopped);
+        }
+        // The clock is read only where it matters.
+        self.deadline.filter(|&deadline| Instant::now() >= deadline).map(|_| End::Deadline)
     }
 
     /// Hands in the answer to a query that was taken.
@@ -78,12 +83,37 @@ impl Job {
         reply_if_done(state);
     }
 
+    /// Gives up a query that was taken because no more of the job is wanted.
+    pub(crate) fn abandon(&self, end: End) {
+        let (answered, queries) = {
+            let state = self.lock();
+            (state.answered, state.answers.len())
+        };
+        self.fail(end.error(answered, queries));
+    }
+
     /// Gives up a query that was taken, and with it the job.
     pub(crate) fn fail(&self, error: SearchError) {
         let mut state = self.lock();
         state.running -= 1;
         state.failed.get_or_insert(error);
         reply_if_done(state);
+    }
+}
+
+/// Why a job ends early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Stopped,
+    Deadline,
+}
+
+impl End {
+    fn error(self, answered: usize, queries: usize) -> SearchError {
+        match self {
+            End::Stopped => SearchError::Stopped { answered, queries },
+            End::Deadline => SearchError::Deadline { answered, queries },
+        }
     }
 }
 

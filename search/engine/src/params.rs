@@ -23,6 +23,9 @@ pub struct SearchParams {
     pub epsilon: Option<f32>,
     /// Lists read at most: 1 or more.
     pub max_lists: Option<u32>,
+    /// Bytes asked of the disk at most, counted before requests are merged across gaps: the farthest lists are dropped,
+    /// then the worst candidates, but not the nearest list and the best candidate. 1 or more; no limit if not given.
+    pub max_bytes: Option<u64>,
     /// Which vectors are compared exactly where lists hold codes; the index's own rule if not given. Lists of exact
     /// vectors do not use it.
     pub rerank: Option<Rerank>,
@@ -75,7 +78,14 @@ pub enum Rerank {
 impl SearchParams {
     /// The index's own pruning.
     pub const fn new(k: usize) -> SearchParams {
-        SearchParams { k, epsilon: None, max_lists: None, rerank: None, distances: Distances::Exact }
+        SearchParams {
+            k,
+            epsilon: None,
+            max_lists: None,
+            max_bytes: None,
+            rerank: None,
+            distances: Distances::Exact,
+        }
     }
 
     /// Checks the parameters against an index and fills in what was left open.
@@ -105,6 +115,10 @@ impl SearchParams {
         if max_lists == 0 {
             return Err(ParamsError::ZeroLists);
         }
+        let max_bytes = self.max_bytes.unwrap_or(u64::MAX);
+        if max_bytes == 0 {
+            return Err(ParamsError::ZeroBytes);
+        }
         let rerank = self.rerank.unwrap_or(Rerank::Errors(index.manifest().search_default.rerank_errors));
         if let Rerank::Errors(found) = rerank
             && !(found >= 0.0 && found.is_finite())
@@ -116,7 +130,7 @@ impl SearchParams {
             return Err(ParamsError::NoIds);
         }
         let max_lists = max_lists.min(index.lists());
-        Ok(ResolvedParams { k: self.k, epsilon, max_lists, rerank, estimates })
+        Ok(ResolvedParams { k: self.k, epsilon, max_lists, max_bytes, rerank, estimates })
     }
 }
 
@@ -132,6 +146,7 @@ pub struct ResolvedParams {
     k: usize,
     epsilon: Option<f32>,
     max_lists: u32,
+    max_bytes: u64,
     rerank: Rerank,
     estimates: bool,
 }
@@ -150,6 +165,11 @@ impl ResolvedParams {
     /// Lists read at most, no more than there are.
     pub fn max_lists(&self) -> u32 {
         self.max_lists
+    }
+
+    /// Bytes asked of the disk at most.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
     }
 
     /// Which vectors are compared exactly.
@@ -250,4 +270,7 @@ pub enum ParamsError {
     /// No list may be read.
     #[error("max-lists is 0, expected at least 1")]
     ZeroLists,
+    /// No byte may be read.
+    #[error("max-bytes is 0, expected at least 1")]
+    ZeroBytes,
 }

@@ -13,7 +13,7 @@ use crate::candidates::{Candidate, Candidates};
 use crate::codes::{Blocks, CodeScanner};
 use crate::damage::{DamageLog, DamagedPart};
 use crate::fetch::{ListPlace, ListRead, gap_bytes, plan};
-use crate::job::Job;
+use crate::job::{End, Job};
 use crate::request::{Request, pages_touched};
 use crate::rerank::{PageRead, Reranker, assign, plan_pages};
 use crate::scan::{Prepared, Scanner, check};
@@ -69,12 +69,15 @@ pub(crate) struct QuerySlot {
     estimated: Vec<u64>,
     /// Bursts of exact comparisons begun.
     bursts: u32,
+
     requests: Vec<Request>,
     /// Reads not yet back.
     pub(crate) reads_left: usize,
     top: TopK,
     work: Work,
     damaged: u32,
+    /// Why the query was given up, if it was: what is still being read is not looked at.
+    end: Option<End>,
 }
 
 /// Which query it is.
@@ -99,6 +102,7 @@ impl QuerySlot {
         let row = running.row();
         self.work = Work::default();
         self.damaged = 0;
+        self.end = None;
         self.bursts = 0;
         self.positions.clear();
         self.estimated.clear();
@@ -134,6 +138,7 @@ impl QuerySlot {
                 self.places.clear();
             }
         }
+        keep_within(params.max_bytes(), &mut self.places);
         // Lists lie in the order of their numbers.
         self.places.sort_unstable_by_key(|place| place.list);
         self.running = Some(running);
@@ -224,7 +229,13 @@ impl QuerySlot {
             }
         };
         let first = self.positions.len();
-        let room = params.rerank_max().saturating_sub(first);
+        let mut room = params.rerank_max().saturating_sub(first);
+        if index.resident_vectors().is_none() {
+            // Each may need a page of its own. The best is compared in any case.
+            let left = params.max_bytes().saturating_sub(self.work.read_bytes);
+            let pages = left / index.page_layout().page_bytes() as u64;
+            room = room.min(usize::try_from(pages).unwrap_or(usize::MAX).max(usize::from(first == 0)));
+        }
         let wanted = |c: &&mut Candidate| !c.compared && c.least(errors) <= limit;
         for candidate in self.candidates.kept().iter_mut().filter(wanted).take(room) {
             candidate.compared = true;
@@ -266,7 +277,7 @@ impl QuerySlot {
         assign(&self.positions, first, layout, requests.iter_mut().filter_map(Request::pages_mut));
     }
 
-    /// Takes in one read; what could not be merged into one is asked for again, piece by piece.
+    /// Takes in one read, unless the query is no longer wanted; what could not be merged into one is asked for again, piece by piece.
     pub(crate) fn arrive(
         &mut self,
         tag: u64,
@@ -275,6 +286,10 @@ impl QuerySlot {
         out: &mut Vec<Read>,
     ) {
         self.reads_left -= 1;
+        self.end = self.end.or_else(|| self.running.as_ref().and_then(|running| running.job.end()));
+        if self.end.is_some() {
+            return;
+        }
         let layout = tools.index.page_layout();
         let first = self.requests.len();
         match (self.requests[number_of(tag)], result) {
@@ -375,6 +390,10 @@ impl QuerySlot {
             return false;
         }
         let Some(running) = self.running.take() else { return false };
+        if let Some(end) = self.end {
+            running.job.abandon(end);
+            return true;
+        }
         let keys = self.top.finish();
         let neighbours = keys
             .iter()
@@ -423,6 +442,17 @@ fn prune<'a>(nearest: &'a [(f32, u32)], params: &ResolvedParams) -> &'a [(f32, u
     let kept = nearest.partition_point(|&(distance, _)| distance <= bound);
     // The nearest list is read even where a distance is no number.
     &nearest[..kept.max(1)]
+}
+
+/// Drops the farthest of the lists, nearest first, that go over a limit of bytes; the nearest is kept.
+fn keep_within(bytes_max: u64, places: &mut Vec<ListPlace>) {
+    let mut bytes = 0_u64;
+    let kept = places.iter().take_while(|place| {
+        bytes = bytes.saturating_add(place.bytes);
+        bytes <= bytes_max
+    });
+    let kept = kept.count().max(1);
+    places.truncate(kept);
 }
 
 /// An error and what caused it, on one line.

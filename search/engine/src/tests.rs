@@ -351,6 +351,101 @@ fn a_batch_stops_when_told_and_at_its_deadline() {
     assert_eq!(receiver.recv().unwrap().unwrap().len(), 100);
 }
 
+/// A backend that asks the search to stop when the first bytes come in.
+struct Stopping(Box<dyn Reader>, Arc<AtomicBool>);
+
+impl Reader for Stopping {
+    fn add_file(&mut self, file: Arc<ReadFile>) -> u32 {
+        self.0.add_file(file)
+    }
+
+    fn submit(&mut self, reads: &[Read]) -> Result<(), ReadError> {
+        assert!(!self.1.load(Ordering::Relaxed), "reads for a search that was stopped");
+        self.0.submit(reads)
+    }
+
+    fn complete(&mut self, at_least: usize, out: &mut Vec<Completion>) -> Result<(), ReadError> {
+        let result = self.0.complete(at_least, out);
+        if !out.is_empty() {
+            self.1.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn in_flight(&self) -> usize {
+        self.0.in_flight()
+    }
+
+    fn recycle(&mut self, buf: ReadBuf) {
+        self.0.recycle(buf);
+    }
+
+    fn backend(&self) -> Backend {
+        self.0.backend()
+    }
+}
+
+#[test]
+fn a_query_under_way_is_given_up_within_a_burst() {
+    let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 2000));
+    let stop = Arc::new(AtomicBool::new(false));
+    let engine = Engine::open_with(Arc::clone(&made.index), config(1, 4), &mut || {
+        Ok(Box::new(Stopping(open_reader(BackendChoice::Auto, 16)?, Arc::clone(&stop))))
+    })
+    .unwrap();
+    let queries = random_rows(DType::U8, 8, 100, 3);
+    let stopped = engine.search_until(&queries, &all_lists(&made, 1), &stop);
+    assert!(matches!(stopped, Err(SearchError::Stopped { answered: 0, queries: 100 })), "{stopped:?}");
+}
+
+#[test]
+fn bytes_are_limited_to_what_was_asked_for() {
+    let made = made(TestIndex::random(Metric::L2, DType::U8, 64, 3000));
+    let engine = engine(&made);
+    let queries = random_rows(DType::U8, 64, 20, 3);
+    let limited = |bytes| SearchParams { max_bytes: Some(bytes), ..all_lists(&made, 5) };
+    let all = engine.search(&queries, &all_lists(&made, 5)).unwrap();
+    for bytes in [50_000, 20_000] {
+        let answers = engine.search(&queries, &limited(bytes)).unwrap();
+        assert!(answers.iter().all(|a| a.work.read_bytes <= bytes && a.work.read_bytes > bytes / 2));
+        assert!(answers.iter().zip(&all).all(|(a, all)| a.work.read_bytes < all.work.read_bytes));
+    }
+    let least = engine.search(&queries, &limited(1)).unwrap();
+    assert!(least.iter().all(|a| a.work.reads == 1 && !a.neighbours.is_empty()), "the nearest list is read");
+    let refused = engine.search(&queries, &limited(0));
+    assert!(matches!(refused, Err(SearchError::Params(ParamsError::ZeroBytes))));
+}
+
+#[test]
+fn vectors_are_found_by_id_and_damage_is_told() {
+    for (dtype, metric) in [(DType::U8, Metric::L2), (DType::F16, Metric::Cosine)] {
+        let made = made(TestIndex::random(metric, dtype, 24, 3000));
+        let lookup = Lookup::open(Arc::clone(&made.index), Direct::Auto).unwrap();
+        for (at, &id) in made.input.ids.iter().enumerate() {
+            assert_eq!(lookup.vector(id).unwrap().as_deref(), Some(made.input.row(at)), "id {id}");
+        }
+        let absent = (0..).find(|id| !made.input.ids.contains(id)).unwrap();
+        for id in [absent, u64::MAX] {
+            assert_eq!(lookup.vector(id).unwrap(), None);
+        }
+        let path = made.index.vectors_path();
+        let mut bytes = std::fs::read(path).unwrap();
+        let at = bytes.len() - 100;
+        bytes[at] ^= 1;
+        std::fs::write(path, &bytes).unwrap();
+        let lost = made.input.ids.iter().filter(|&&id| lookup.vector(id).is_err()).count();
+        assert!((1..=made.index.page_layout().page_records()).contains(&lost), "{lost}");
+
+        let path = made.index.ids_path();
+        let mut bytes = std::fs::read(path).unwrap();
+        let at = bytes.len() - 12;
+        bytes[at] ^= 1;
+        std::fs::write(path, &bytes).unwrap();
+        let refused = Lookup::open(Arc::clone(&made.index), Direct::Auto);
+        assert!(matches!(refused, Err(EngineError::IdsDamaged { .. })), "{refused:?}");
+    }
+}
+
 /// A backend that breaks down after some submissions.
 struct Breaking(Box<dyn Reader>, u32);
 

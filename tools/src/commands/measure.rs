@@ -101,6 +101,7 @@ pub(super) fn measure(
                 k: sweep.k,
                 epsilon: params.epsilon,
                 max_lists: params.max_lists,
+                max_bytes: None,
                 rerank: params.rerank.map(Rerank::Count).or(params.rerank_errors.map(Rerank::Errors)),
                 distances: sweep.distances,
             };

@@ -89,6 +89,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         k,
         epsilon: args.epsilon,
         max_lists: args.max_lists,
+        max_bytes: None,
         rerank: args.rerank.map(Rerank::Count),
         distances: args.places.distances,
     };
