@@ -1,0 +1,13 @@
+//! The gRPC interface: messages of `spandrel.v1`, its client with feature `client`, its server with `server`.
+//!
+//! Generated from the files in `spandrel/v1`, which document every field. Fields are only ever added; a test holds the
+//! interface against the one committed in `descriptor.txt`. It knows no engine and no transport.
+
+/// Messages and services.
+#[expect(missing_docs, clippy::all, reason = "generated; the .proto files document them")]
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/spandrel.v1.rs"));
+}
+
+/// The files of `spandrel/v1` as a serialised `FileDescriptorSet`, for reflection.
+pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

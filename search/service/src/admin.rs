@@ -1,0 +1,186 @@
+//! The admin service: which indexes are served, and replacing them.
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use spandrel_index::{OpenOptions, Tier, VerifyError, verify};
+use spandrel_proto::v1;
+use spandrel_proto::v1::admin_service_server::AdminService;
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status};
+
+use crate::convert::{tier, wire_dtype, wire_metric, wire_tier};
+use crate::health::Health;
+use crate::refusal::{Refusal, with_causes};
+use crate::registry::Registry;
+use crate::served::{IndexConfig, Served};
+use crate::stopping::Stopping;
+
+/// Manages indexes.
+pub(crate) struct Admin {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) health: Health,
+    pub(crate) stopping: Stopping,
+    /// One place: verifying reads as fast as the disk gives.
+    pub(crate) verifying: Arc<Semaphore>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl AdminService for Admin {
+    async fn list_indexes(&self, _: Request<v1::ListIndexesRequest>) -> Answer<v1::ListIndexesResponse> {
+        let indexes = self.registry.all().iter().map(|served| summary(served)).collect();
+        Ok(Response::new(v1::ListIndexesResponse { indexes }))
+    }
+
+    async fn describe_index(
+        &self,
+        request: Request<v1::DescribeIndexRequest>,
+    ) -> Answer<v1::DescribeIndexResponse> {
+        let served = self.registry.get(&request.into_inner().index)?;
+        Ok(Response::new(description(&served)))
+    }
+
+    async fn load_index(&self, request: Request<v1::LoadIndexRequest>) -> Answer<v1::LoadIndexResponse> {
+        let _work = self.stopping.work();
+        let request = request.into_inner();
+        let options = OpenOptions {
+            codes: tier("codes", request.codes)?,
+            vectors: tier("vectors", request.vectors)?,
+            ids: request.estimates,
+        };
+        let path = self.registry.confined(&request.path)?;
+        let served = self.registry.load(IndexConfig { name: request.index, path, options }).await?;
+        self.health.serving(&served.config.name).await;
+        log("loaded", &served);
+        Ok(Response::new(v1::LoadIndexResponse { summary: Some(summary(&served)) }))
+    }
+
+    async fn unload_index(
+        &self,
+        request: Request<v1::UnloadIndexRequest>,
+    ) -> Answer<v1::UnloadIndexResponse> {
+        let _work = self.stopping.work();
+        let name = request.into_inner().index;
+        if name.is_empty() {
+            return Err(Refusal::field("index", "not set").into());
+        }
+        self.registry.unload(&name).await?;
+        self.health.gone(&name).await;
+        tracing::info!(index = name, "unloaded");
+        Ok(Response::new(v1::UnloadIndexResponse {}))
+    }
+
+    async fn switch_index(
+        &self,
+        request: Request<v1::SwitchIndexRequest>,
+    ) -> Answer<v1::SwitchIndexResponse> {
+        let _work = self.stopping.work();
+        let v1::SwitchIndexRequest { index, path } = request.into_inner();
+        let path: Option<PathBuf> = match path.as_str() {
+            "" => None,
+            path => Some(self.registry.confined(path)?),
+        };
+        let (old, new) = self.registry.switch(&index, path).await?;
+        log("switched", &new);
+        let old_version = old.version();
+        Ok(Response::new(v1::SwitchIndexResponse { old_version, summary: Some(summary(&new)) }))
+    }
+
+    async fn verify(&self, request: Request<v1::VerifyRequest>) -> Answer<v1::VerifyResponse> {
+        let v1::VerifyRequest { index, deep } = request.into_inner();
+        let served = self.registry.get(&index)?;
+        let Ok(place) = Arc::clone(&self.verifying).try_acquire_owned() else {
+            return Err(Refusal::Busy.into());
+        };
+        let path = served.config.path.clone();
+        let flag = StopFlag::default();
+        let (stop, asked) = (Arc::clone(&flag.0), self.stopping.clone());
+        let mut verifying = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            verify(&path, deep, &mut |_| {}, &stop)
+        });
+        let verified = tokio::select! {
+            verified = &mut verifying => verified,
+            () = asked.asked() => return Err(Refusal::Stopping.into()),
+        };
+        drop(flag);
+        let verified = verified.map_err(|e| Refusal::Internal(format!("verifying: {e}")))?;
+        Ok(Response::new(match verified {
+            Ok(report) => v1::VerifyResponse { whole: true, bytes: report.bytes, problem: String::new() },
+            Err(VerifyError::Stopped { .. }) => return Err(Refusal::Cancelled.into()),
+            Err(error) => v1::VerifyResponse { whole: false, bytes: 0, problem: with_causes(&error) },
+        }))
+    }
+}
+
+/// Ends a verification that nobody waits for any more.
+#[derive(Default)]
+struct StopFlag(Arc<std::sync::atomic::AtomicBool>);
+
+impl Drop for StopFlag {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+fn log(what: &str, served: &Served) {
+    let (index, version) = (&served.config.name, served.version());
+    tracing::info!(index, version, path = %served.config.path.display(), "{what}");
+}
+
+/// What matters most about an index.
+pub(crate) fn summary(served: &Served) -> v1::IndexSummary {
+    let index = served.index();
+    v1::IndexSummary {
+        name: served.config.name.clone(),
+        version: served.version(),
+        uuid: format!("{:032x}", index.uuid()),
+        vectors: index.vectors(),
+        dim: index.dim() as u32,                            // CAST: at most DIM_MAX
+        dtype: wire_dtype(index.dtype()) as i32,            // CAST: the enum's code
+        metric: wire_metric(index.metric()) as i32,         // CAST: the enum's code
+        quarantined: served.engine().damage().len() as u32, // CAST: at most 1000
+    }
+}
+
+/// An index in full.
+fn description(served: &Served) -> v1::DescribeIndexResponse {
+    let index = served.index();
+    let default = index.manifest().search_default;
+    let tier = |tier: Tier| wire_tier(tier) as i32; // CAST: the enum's code
+    v1::DescribeIndexResponse {
+        summary: Some(summary(served)),
+        path: served.config.path.display().to_string(),
+        lists: index.lists(),
+        code: index.code().to_string(),
+        codes: tier(index.codes_tier()),
+        vectors: tier(index.vectors_tier()),
+        estimates: index.resident_ids().is_some(),
+        memory_bytes: memory(served)
+            .into_iter()
+            .map(|(part, bytes)| (part.to_owned(), bytes))
+            .collect::<HashMap<_, _>>(),
+        disk_bytes: index.manifest().index_bytes(),
+        default_max_lists: default.max_lists,
+        default_epsilon: default.epsilon,
+        quarantined: served.engine().damage().iter().map(ToString::to_string).collect(),
+        open_seconds: served.opened.elapsed().as_secs(),
+    }
+}
+
+/// Bytes of memory by part.
+pub(crate) fn memory(served: &Served) -> [(&'static str, u64); 7] {
+    let memory = served.index().memory();
+    [
+        ("heads", memory.heads),
+        ("head_index", memory.head_index),
+        ("directory", memory.directory),
+        ("codes", memory.codes),
+        ("vectors", memory.vectors),
+        ("ids", memory.resident_ids),
+        ("caches", memory.caches),
+    ]
+    .map(|(part, bytes)| (part, bytes as u64)) // CAST: widening
+}

@@ -1,0 +1,207 @@
+//! Between the messages and the engine's types.
+use bytes::Bytes;
+use half::f16;
+use spandrel_engine::{Answer, Distances, Rerank, SearchParams};
+use spandrel_index::{DType, Index, Metric, Tier};
+use spandrel_proto::v1;
+
+use crate::limits::Limits;
+use crate::refusal::Refusal;
+
+/// Queries as rows of the index's type, from 1 to `most` of them: the rows and how many there are.
+pub(crate) fn rows(
+    index: &Index,
+    field: &'static str,
+    vectors: Option<v1::Vectors>,
+    most: usize,
+) -> Result<(Vec<u8>, usize), Refusal> {
+    let Some(v1::Vectors { f32, data, dtype }) = vectors else {
+        return Err(Refusal::field(field, "not set"));
+    };
+    let wanted = index.dtype();
+    let count = match (f32.is_empty(), data.is_empty()) {
+        (true, true) => return Err(Refusal::field(field, "no elements; set f32, or data with its dtype")),
+        (false, false) => {
+            return Err(Refusal::field(field, "both f32 and data are set, expected one of them"));
+        }
+        (false, true) => whole(field, f32.len(), index.dim(), "elements", index)?,
+        (true, false) => {
+            let found = dtype_of(field, dtype)?;
+            if found != wanted {
+                let message =
+                    format!("data of {found}, the index holds {wanted}; send that, or numbers in f32");
+                return Err(Refusal::field(field, message));
+            }
+            whole(field, data.len(), index.row_bytes(), "bytes", index)?
+        }
+    };
+    if count > most {
+        return Err(match most {
+            1 => Refusal::field(field, format!("{count} vectors, expected one; send many with SearchBatch")),
+            limit => Refusal::Limit { what: "a batch", found: count, limit },
+        });
+    }
+    if f32.is_empty() {
+        return Ok((data.to_vec(), count));
+    }
+    Ok((encode(field, &f32, wanted)?, count))
+}
+
+/// How many rows there are.
+fn whole(
+    field: &'static str,
+    found: usize,
+    of_row: usize,
+    unit: &str,
+    index: &Index,
+) -> Result<usize, Refusal> {
+    if found.is_multiple_of(of_row) {
+        return Ok(found / of_row);
+    }
+    let (dim, dtype) = (index.dim(), index.dtype());
+    let message =
+        format!("{found} {unit}, expected a multiple of {of_row}: the index has {dim} elements of {dtype}");
+    Err(Refusal::field(field, message))
+}
+
+/// Numbers as elements of the index's type.
+fn encode(field: &'static str, numbers: &[f32], dtype: DType) -> Result<Vec<u8>, Refusal> {
+    let whole = |low: f32, high: f32| match numbers
+        .iter()
+        .position(|x| !(low..=high).contains(x) || x.fract() != 0.0)
+    {
+        None => Ok(()),
+        Some(at) => {
+            let message = format!(
+                "element {at} is {}, the index holds {dtype}: whole numbers from {low} to {high}",
+                numbers[at]
+            );
+            Err(Refusal::field(field, message))
+        }
+    };
+    Ok(match dtype {
+        DType::F32 => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        // What overflows becomes infinite and is refused as that.
+        DType::F16 => numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
+        DType::U8 => {
+            whole(0.0, 255.0)?;
+            numbers.iter().map(|&x| x as u8).collect() // CAST: whole and in range
+        }
+        DType::I8 => {
+            whole(-128.0, 127.0)?;
+            numbers.iter().map(|&x| (x as i8).cast_unsigned()).collect() // CAST: whole and in range
+        }
+    })
+}
+
+fn dtype_of(field: &'static str, code: i32) -> Result<DType, Refusal> {
+    match v1::Dtype::try_from(code) {
+        Ok(v1::Dtype::F32) => Ok(DType::F32),
+        Ok(v1::Dtype::F16) => Ok(DType::F16),
+        Ok(v1::Dtype::I8) => Ok(DType::I8),
+        Ok(v1::Dtype::U8) => Ok(DType::U8),
+        Ok(v1::Dtype::Unspecified) => Err(Refusal::field(field, "data without its dtype")),
+        Err(_) => Err(Refusal::field(field, format!("unknown dtype {code}, expected 1 to 4"))),
+    }
+}
+
+/// How to search.
+pub(crate) fn params(k: u32, options: &v1::SearchOptions, limits: &Limits) -> Result<SearchParams, Refusal> {
+    if k > limits.k {
+        // CAST: widening
+        return Err(Refusal::Limit { what: "k", found: k as usize, limit: limits.k as usize });
+    }
+    if options.rerank == Some(0) {
+        return Err(Refusal::field("options.rerank", "rerank is 0, expected at least 1"));
+    }
+    let distances = match v1::Distances::try_from(options.distances) {
+        Ok(v1::Distances::Unspecified | v1::Distances::Exact) => Distances::Exact,
+        Ok(v1::Distances::Any) => Distances::Any,
+        Err(_) => {
+            let message = format!("unknown distances {}, expected 0 to 2", options.distances);
+            return Err(Refusal::field("options.distances", message));
+        }
+    };
+    Ok(SearchParams {
+        k: k as usize, // CAST: widening
+        epsilon: options.epsilon,
+        max_lists: options.max_lists,
+        max_bytes: options.max_bytes,
+        rerank: options.rerank.map(Rerank::Count),
+        distances,
+    })
+}
+
+/// Searches a share of the lists only.
+pub(crate) fn with_effort(
+    params: &SearchParams,
+    index: &Index,
+    effort: f32,
+) -> Result<SearchParams, Refusal> {
+    let resolved = params.resolve(index)?;
+    // CAST: a share of a count
+    let lists = (resolved.max_lists() as f32 * effort).ceil().max(1.0) as u32;
+    Ok(SearchParams { epsilon: resolved.epsilon(), max_lists: Some(lists), ..*params })
+}
+
+/// Whether each distance is an estimate; empty if none is.
+pub(crate) fn estimated(answers: &[Answer]) -> Vec<bool> {
+    let all = || answers.iter().flat_map(|a| &a.neighbours).map(|n| n.estimated);
+    if all().any(|e| e) { all().collect() } else { Vec::new() }
+}
+
+/// What an answer took, when its request was `total_us` old.
+pub(crate) fn work(answer: &Answer, total_us: f64) -> v1::Work {
+    let work = &answer.work;
+    v1::Work {
+        lists: work.lists,
+        reads: work.reads,
+        pages: work.pages,
+        rounds: work.rounds,
+        read_bytes: work.read_bytes,
+        codes: work.vectors_scanned,
+        reranked: work.reranked,
+        head_distances: work.head_distances,
+        queue_us: (total_us - f64::from(answer.latency_us)).max(0.0) as f32, // CAST: rounds
+        search_us: answer.latency_us,
+    }
+}
+
+/// Rows of the index's type.
+pub(crate) fn vectors(dtype: DType, rows: Vec<u8>) -> v1::Vectors {
+    v1::Vectors { f32: Vec::new(), data: Bytes::from(rows), dtype: wire_dtype(dtype) as i32 } // CAST: the enum's code
+}
+
+pub(crate) fn wire_dtype(dtype: DType) -> v1::Dtype {
+    match dtype {
+        DType::F32 => v1::Dtype::F32,
+        DType::F16 => v1::Dtype::F16,
+        DType::I8 => v1::Dtype::I8,
+        DType::U8 => v1::Dtype::U8,
+    }
+}
+
+pub(crate) fn wire_metric(metric: Metric) -> v1::Metric {
+    match metric {
+        Metric::L2 => v1::Metric::SquaredL2,
+        Metric::InnerProduct => v1::Metric::InnerProduct,
+        Metric::Cosine => v1::Metric::Cosine,
+    }
+}
+
+pub(crate) fn wire_tier(tier: Tier) -> v1::Tier {
+    match tier {
+        Tier::Memory => v1::Tier::Memory,
+        Tier::Ssd => v1::Tier::Ssd,
+    }
+}
+
+/// Where a part is to be kept; none if it is left to the index.
+pub(crate) fn tier(field: &'static str, code: i32) -> Result<Option<Tier>, Refusal> {
+    match v1::Tier::try_from(code) {
+        Ok(v1::Tier::Unspecified) => Ok(None),
+        Ok(v1::Tier::Memory) => Ok(Some(Tier::Memory)),
+        Ok(v1::Tier::Ssd) => Ok(Some(Tier::Ssd)),
+        Err(_) => Err(Refusal::field(field, format!("unknown tier {code}, expected 0 to 2"))),
+    }
+}

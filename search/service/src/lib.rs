@@ -1,0 +1,33 @@
+//! The gRPC server: messages to queries and back, limits, tokens, metrics, health.
+//!
+//! tonic and hyper carry the wire on tokio's threads; queries are searched by the engine's own threads, with a queue
+//! in between whose delay is measured and bounded. Promises: nothing blocks a thread of the runtime; what is refused is
+//! refused at once, with a status of the table in `search.proto` and what to change; no message makes it panic or
+//! allocate without bound; every answer comes from one version of an index. It knows no algorithm of search and no
+//! file format.
+mod admin;
+mod admission;
+mod connections;
+mod convert;
+mod deadline;
+mod guard;
+mod health;
+mod limits;
+mod metrics;
+mod observe;
+mod refusal;
+mod registry;
+mod search;
+mod served;
+mod server;
+mod stopping;
+mod stream;
+mod tls;
+mod tokens;
+
+pub use admission::AdmissionConfig;
+pub use limits::Limits;
+pub use served::IndexConfig;
+pub use server::{Server, ServerConfig, StartError};
+pub use tls::{TlsConfig, TlsError};
+pub use tokens::TokensError;

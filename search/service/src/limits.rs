@@ -1,0 +1,50 @@
+//! What one client may ask for, and all of them together.
+use std::time::Duration;
+
+/// Bounds on requests and connections. What goes over one is refused with a message that names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one message, compressed or not: 1 KiB to 1 GiB.
+    pub message_bytes: usize,
+    /// Bytes of all requests being received or answered, over all connections.
+    pub in_flight_bytes: usize,
+    /// Neighbours of one query.
+    pub k: u32,
+    /// Queries of one batch, ids of one fetch.
+    pub batch: u32,
+    /// Queries of one stream that are under way at once; more wait in the client.
+    pub stream_window: usize,
+    /// Requests under way at once on one connection.
+    pub streams: u32,
+    /// Connections at once; further ones are closed at once.
+    pub connections: usize,
+    /// Bytes of the headers of a request.
+    pub header_bytes: u32,
+    /// Time for a new connection's TLS handshake.
+    pub handshake: Duration,
+    /// A connection without a request for so long is closed.
+    pub idle: Duration,
+    /// A connection older than this takes no further requests, so that clients spread over servers again.
+    pub age: Duration,
+    /// Longest time a request may take, whatever its deadline.
+    pub request: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            message_bytes: 16 << 20,
+            in_flight_bytes: 256 << 20,
+            k: 1000,
+            batch: 1024,
+            stream_window: 128,
+            streams: 256,
+            connections: 4096,
+            header_bytes: 16 << 10,
+            handshake: Duration::from_secs(10),
+            idle: Duration::from_secs(600),
+            age: Duration::from_secs(3600),
+            request: Duration::from_secs(60),
+        }
+    }
+}

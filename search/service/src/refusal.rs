@@ -1,0 +1,170 @@
+//! Why a request got no answer, as the gRPC statuses that `search.proto` lists.
+use std::time::Duration;
+
+use spandrel_engine::{EngineError, LookupError, ParamsError, QueryError, SearchError};
+use spandrel_index::format::OpenError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// A request that got no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("{field}: {message}")]
+    Field { field: &'static str, message: String },
+    #[error("no index is called '{name}'; there {}", known_words(.known))]
+    NoIndex { name: String, known: Vec<String> },
+    #[error("the request names no index, and there {}", known_words(.known))]
+    NoName { known: Vec<String> },
+    #[error("an index called '{name}' is loaded; unload it or switch it")]
+    Taken { name: String },
+    #[error("the server is loaded: {waiting_ms} ms of work are waiting; try again in {retry_ms} ms")]
+    Overloaded { waiting_ms: u64, retry_ms: u64 },
+    #[error("{what} of {found}, the server's limit is {limit}")]
+    Limit { what: &'static str, found: usize, limit: usize },
+    #[error("the deadline passed before the answer was complete")]
+    Deadline,
+    #[error("the client gave up")]
+    Cancelled,
+    #[error("the server is stopping")]
+    Stopping,
+    #[error("{0}")]
+    Precondition(String),
+    #[error("{path}: not inside a folder that the server may open indexes from; it was started with {roots}")]
+    Outside { path: String, roots: String },
+    #[error("the index is damaged: {0}")]
+    Damaged(String),
+    #[error("another verification is under way")]
+    Busy,
+    #[error("{0}")]
+    Internal(String),
+}
+
+fn known_words(known: &[String]) -> String {
+    match known {
+        [] => "are none".to_owned(),
+        [one] => format!("is only '{one}'"),
+        many => format!("are '{}'", many.join("', '")),
+    }
+}
+
+impl Refusal {
+    pub(crate) fn field(field: &'static str, message: impl Into<String>) -> Refusal {
+        Refusal::Field { field, message: message.into() }
+    }
+
+    /// The status code of the table in `search.proto`.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Refusal::Field { .. } | Refusal::NoName { .. } => Code::InvalidArgument,
+            Refusal::NoIndex { .. } => Code::NotFound,
+            Refusal::Taken { .. } => Code::AlreadyExists,
+            Refusal::Overloaded { .. } | Refusal::Limit { .. } | Refusal::Busy => Code::ResourceExhausted,
+            Refusal::Deadline => Code::DeadlineExceeded,
+            Refusal::Cancelled => Code::Cancelled,
+            Refusal::Stopping => Code::Unavailable,
+            Refusal::Precondition(_) => Code::FailedPrecondition,
+            Refusal::Outside { .. } => Code::PermissionDenied,
+            Refusal::Damaged(_) => Code::DataLoss,
+            Refusal::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// When to try again, where that helps.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Refusal::Overloaded { retry_ms, .. } => Some(Duration::from_millis(*retry_ms)),
+            Refusal::Stopping => Some(Duration::from_millis(100)),
+            Refusal::Busy => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Status {
+        let (code, text) = (refusal.code(), refusal.to_string());
+        if matches!(refusal, Refusal::Internal(_) | Refusal::Damaged(_)) {
+            tracing::error!(error = text, "request failed");
+        }
+        let details = match (&refusal, refusal.retry_after()) {
+            (Refusal::Field { field, message }, _) => {
+                ErrorDetails::with_bad_request_violation(*field, message)
+            }
+            (_, Some(delay)) => ErrorDetails::with_retry_info(Some(delay)),
+            _ => return Status::new(code, text),
+        };
+        Status::with_error_details(code, text, details)
+    }
+}
+
+impl From<ParamsError> for Refusal {
+    fn from(error: ParamsError) -> Refusal {
+        let field = match error {
+            ParamsError::ZeroK | ParamsError::KTooLarge { .. } => "k",
+            ParamsError::Epsilon { .. } => "options.epsilon",
+            ParamsError::ZeroLists => "options.max_lists",
+            ParamsError::ZeroBytes => "options.max_bytes",
+            ParamsError::NoIds => {
+                let text = "the index is served without its ids in memory, so that no distances can be \
+                            estimated; start the server with --distances any, or ask for exact distances";
+                return Refusal::Precondition(text.to_owned());
+            }
+            _ => "options",
+        };
+        Refusal::field(field, error.to_string())
+    }
+}
+
+impl From<QueryError> for Refusal {
+    fn from(error: QueryError) -> Refusal {
+        Refusal::field("query", error.to_string())
+    }
+}
+
+impl From<SearchError> for Refusal {
+    fn from(error: SearchError) -> Refusal {
+        match error {
+            SearchError::Params(error) => error.into(),
+            SearchError::Query(error) => error.into(),
+            SearchError::Overloaded { .. } => Refusal::Overloaded { waiting_ms: 0, retry_ms: 100 },
+            SearchError::Deadline { .. } => Refusal::Deadline,
+            SearchError::Stopped { .. } => Refusal::Cancelled,
+            other => Refusal::Internal(with_causes(&other)),
+        }
+    }
+}
+
+impl From<LookupError> for Refusal {
+    fn from(error: LookupError) -> Refusal {
+        match error {
+            LookupError::Read(_) => Refusal::Internal(with_causes(&error)),
+            _ => Refusal::Damaged(with_causes(&error)),
+        }
+    }
+}
+
+impl From<OpenError> for Refusal {
+    fn from(error: OpenError) -> Refusal {
+        Refusal::Precondition(format!("the index cannot be opened: {}", with_causes(&error)))
+    }
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Refusal {
+        Refusal::Precondition(format!("the index cannot be searched: {}", with_causes(&error)))
+    }
+}
+
+/// An error and what caused it, on one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let line = error.to_string();
+        if !text.contains(&line) {
+            text += &format!(": {line}");
+        }
+        cause = error.source();
+    }
+    text
+}

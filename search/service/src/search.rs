@@ -1,0 +1,304 @@
+//! The search service: from a message to the engine and back.
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use spandrel_engine::{Answer, SearchError, SearchParams};
+use spandrel_proto::v1;
+use spandrel_proto::v1::search_service_server::SearchService;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::convert;
+use crate::deadline::Call;
+use crate::limits::Limits;
+use crate::refusal::Refusal;
+use crate::registry::Registry;
+use crate::served::Served;
+use crate::stopping::Stopping;
+use crate::stream;
+
+/// Answers queries. Cloned for every stream.
+#[derive(Clone)]
+pub(crate) struct Searcher {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) limits: Limits,
+    pub(crate) stopping: Stopping,
+}
+
+/// Queries of a batch handed to the engine at a time, so that other requests get their turn in between.
+const CHUNK: usize = 16;
+/// Chunks of a batch with the engine at once: while one is answered, the next ones wait for a free thread.
+const CHUNKS_AT_ONCE: usize = 4;
+
+/// Tells the engine that nobody waits any more.
+struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+type Replied = oneshot::Receiver<Result<Vec<Answer>, SearchError>>;
+
+/// Queries with the engine. Dropped early, they are given up.
+struct Handed {
+    replied: Replied,
+    _waiting: Waiting,
+}
+
+impl Handed {
+    /// Hands queries to the engine without waiting.
+    fn over(
+        served: &Served,
+        queries: Vec<u8>,
+        params: &SearchParams,
+        call: Call,
+    ) -> Result<Handed, SearchError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let waiting = Waiting(Arc::clone(&stop));
+        let count = queries.len() / served.index().row_bytes();
+        let deadline = Some(call.deadline);
+        let request = spandrel_engine::Request { queries, params: *params, deadline, stop: Some(stop) };
+        let (sender, replied) = oneshot::channel();
+        // Not the index itself: the last to drop that must not be one of its own threads.
+        let admission = Arc::clone(&served.admission);
+        admission.enter(count);
+        let submitted = served.engine().submit(request, move |result| {
+            if let Ok(answers) = &result {
+                answers.iter().for_each(|answer| admission.took(answer.latency_us));
+            }
+            admission.leave(count);
+            // Nobody may be waiting any more.
+            drop(sender.send(result));
+        });
+        if let Err(error) = submitted {
+            served.admission.leave(count);
+            return Err(error);
+        }
+        Ok(Handed { replied, _waiting: waiting })
+    }
+
+    async fn answers(self, call: Call) -> Result<Vec<Answer>, Refusal> {
+        match timeout_at(Instant::from_std(call.deadline), self.replied).await {
+            Ok(Ok(result)) => Ok(result?),
+            Ok(Err(_)) => Err(Refusal::Internal("a search thread went away without an answer".to_owned())),
+            Err(_) => Err(Refusal::Deadline),
+        }
+    }
+}
+
+/// What a request comes to for one index.
+struct Asked {
+    served: Arc<Served>,
+    rows: Vec<u8>,
+    params: SearchParams,
+    options: v1::SearchOptions,
+    degraded: bool,
+}
+
+/// Counts a query that was refused from the beginning of its batch.
+fn numbered_from(error: SearchError, first: usize) -> SearchError {
+    match error {
+        SearchError::Query(bad) => SearchError::Query(bad.after(first)),
+        other => other,
+    }
+}
+
+impl Searcher {
+    fn asked(
+        &self,
+        index: &str,
+        (field, vectors, most): (&'static str, Option<v1::Vectors>, usize),
+        (k, options): (u32, Option<v1::SearchOptions>),
+        call: Call,
+    ) -> Result<Asked, Refusal> {
+        let served = self.registry.get(index)?;
+        let options = options.unwrap_or_default();
+        let mut params = convert::params(k, &options, &self.limits)?;
+        let (rows, _) = convert::rows(served.index(), field, vectors, most)?;
+        let admitted = served.admission.admit(call.deadline).inspect_err(|_| {
+            served.metrics.refused.inc();
+        })?;
+        let degraded = admitted.effort < 1.0;
+        if degraded {
+            params = convert::with_effort(&params, served.index(), admitted.effort)?;
+        }
+        Ok(Asked { served, rows, params, options, degraded })
+    }
+
+    /// Answers one query.
+    pub(crate) async fn one(
+        &self,
+        request: v1::SearchRequest,
+        call: Call,
+    ) -> Result<v1::SearchResponse, Refusal> {
+        let v1::SearchRequest { index, query, k, options } = request;
+        let Asked { served, rows, params, options, degraded } =
+            self.asked(&index, ("query", query, 1), (k, options), call)?;
+        let answers = Handed::over(&served, rows, &params, call)?.answers(call).await?;
+        let total_us = call.age_us();
+        self.count(&served, &answers, degraded, total_us);
+        let vectors = self.vectors_of(&served, &answers, &options).await?;
+        let estimated = convert::estimated(&answers);
+        let answer = answers.into_iter().next().unwrap_or_default();
+        Ok(v1::SearchResponse {
+            ids: answer.neighbours.iter().map(|n| n.id).collect(),
+            distances: answer.neighbours.iter().map(|n| n.distance).collect(),
+            estimated,
+            partial: answer.damaged > 0,
+            degraded,
+            index_version: served.version(),
+            vectors,
+            work: options.with_work.then(|| convert::work(&answer, total_us)),
+        })
+    }
+
+    /// Answers many queries.
+    async fn many(
+        &self,
+        request: v1::SearchBatchRequest,
+        call: Call,
+    ) -> Result<v1::SearchBatchResponse, Refusal> {
+        let v1::SearchBatchRequest { index, queries, k, options } = request;
+        let most = self.limits.batch as usize; // CAST: widening
+        let Asked { served, rows, params, options, degraded } =
+            self.asked(&index, ("queries", queries, most), (k, options), call)?;
+        let mut answers = Vec::new();
+        let mut under_way = VecDeque::new();
+        let mut chunks = rows.chunks(CHUNK * served.index().row_bytes()).enumerate();
+        loop {
+            while under_way.len() < CHUNKS_AT_ONCE
+                && let Some((number, chunk)) = chunks.next()
+            {
+                let handed = Handed::over(&served, chunk.to_vec(), &params, call);
+                under_way.push_back(handed.map_err(|error| numbered_from(error, number * CHUNK))?);
+            }
+            let Some(handed) = under_way.pop_front() else { break };
+            answers.extend(handed.answers(call).await?);
+        }
+        let total_us = call.age_us();
+        self.count(&served, &answers, degraded, total_us);
+        let vectors = self.vectors_of(&served, &answers, &options).await?;
+        let neighbours = || answers.iter().flat_map(|a| &a.neighbours);
+        let numbered = (0_u32..).zip(&answers);
+        Ok(v1::SearchBatchResponse {
+            counts: answers.iter().map(|a| a.neighbours.len() as u32).collect(), // CAST: at most k
+            ids: neighbours().map(|n| n.id).collect(),
+            distances: neighbours().map(|n| n.distance).collect(),
+            estimated: convert::estimated(&answers),
+            partial: numbered.filter(|(_, a)| a.damaged > 0).map(|(number, _)| number).collect(),
+            degraded,
+            index_version: served.version(),
+            vectors,
+            work: if options.with_work {
+                answers.iter().map(|a| convert::work(a, total_us)).collect()
+            } else {
+                Vec::new()
+            },
+        })
+    }
+
+    fn count(&self, served: &Served, answers: &[Answer], degraded: bool, total_us: f64) {
+        served.metrics.answered(answers, total_us);
+        if degraded {
+            served.metrics.degraded.inc_by(answers.len() as u64);
+        }
+        if answers.iter().any(|answer| answer.damaged > 0) {
+            served.log_damage();
+        }
+    }
+
+    /// The vectors of all neighbours, where they are asked for.
+    async fn vectors_of(
+        &self,
+        served: &Arc<Served>,
+        answers: &[Answer],
+        options: &v1::SearchOptions,
+    ) -> Result<Option<v1::Vectors>, Refusal> {
+        if !options.with_vectors {
+            return Ok(None);
+        }
+        let ids = answers.iter().flat_map(|a| &a.neighbours).map(|n| n.id).collect();
+        let (rows, found) = self.fetched(served, ids).await?;
+        if !found.iter().all(|&found| found) {
+            return Err(Refusal::Damaged("an id that was found by search is not among the ids".to_owned()));
+        }
+        Ok(Some(convert::vectors(served.index().dtype(), rows)))
+    }
+
+    /// Vectors by id, back to back, and which of the ids there are.
+    async fn fetched(&self, served: &Arc<Served>, ids: Vec<u64>) -> Result<(Vec<u8>, Vec<bool>), Refusal> {
+        let (limit, row_bytes) = (self.limits.message_bytes, served.index().row_bytes());
+        if ids.len().saturating_mul(row_bytes) > limit {
+            let what = "bytes of vectors in an answer";
+            return Err(Refusal::Limit { what, found: ids.len() * row_bytes, limit });
+        }
+        let served = Arc::clone(served);
+        let reading = tokio::task::spawn_blocking(move || {
+            let (mut rows, mut found) = (Vec::new(), Vec::with_capacity(ids.len()));
+            for id in ids {
+                let vector = served.lookup.vector(id)?;
+                found.push(vector.is_some());
+                rows.extend(vector.unwrap_or_default());
+            }
+            Ok((rows, found))
+        });
+        reading.await.map_err(|e| Refusal::Internal(format!("reading vectors: {e}")))?
+    }
+
+    async fn fetch_by_id(&self, request: v1::FetchRequest) -> Result<v1::FetchResponse, Refusal> {
+        let served = self.registry.get(&request.index)?;
+        let limit = self.limits.batch as usize; // CAST: widening
+        match request.ids.len() {
+            0 => return Err(Refusal::field("ids", "none given")),
+            found if found > limit => return Err(Refusal::Limit { what: "ids", found, limit }),
+            _ => {}
+        }
+        let (rows, found) = self.fetched(&served, request.ids).await?;
+        let vectors = Some(convert::vectors(served.index().dtype(), rows));
+        Ok(v1::FetchResponse { found, vectors, index_version: served.version() })
+    }
+}
+
+#[tonic::async_trait]
+impl SearchService for Searcher {
+    type SearchStreamStream = ReceiverStream<Result<v1::SearchStreamResponse, Status>>;
+
+    async fn search(
+        &self,
+        request: Request<v1::SearchRequest>,
+    ) -> Result<Response<v1::SearchResponse>, Status> {
+        let call = Call::of(request.metadata(), self.limits.request);
+        let _work = self.stopping.work();
+        Ok(Response::new(self.one(request.into_inner(), call).await?))
+    }
+
+    async fn search_batch(
+        &self,
+        request: Request<v1::SearchBatchRequest>,
+    ) -> Result<Response<v1::SearchBatchResponse>, Status> {
+        let call = Call::of(request.metadata(), self.limits.request);
+        let _work = self.stopping.work();
+        Ok(Response::new(self.many(request.into_inner(), call).await?))
+    }
+
+    async fn search_stream(
+        &self,
+        request: Request<Streaming<v1::SearchStreamRequest>>,
+    ) -> Result<Response<Self::SearchStreamStream>, Status> {
+        let deadline = stream::deadline(request.metadata());
+        Ok(Response::new(stream::serve(self.clone(), request.into_inner(), deadline)))
+    }
+
+    async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<v1::FetchResponse>, Status> {
+        let call = Call::of(request.metadata(), self.limits.request);
+        let _work = self.stopping.work();
+        let fetching = self.fetch_by_id(request.into_inner());
+        let fetched = timeout_at(Instant::from_std(call.deadline), fetching).await;
+        Ok(Response::new(fetched.map_err(|_| Refusal::Deadline)??))
+    }
+}

@@ -1,0 +1,104 @@
+//! One index as it is being served.
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use spandrel_engine::{Engine, EngineConfig, Lookup};
+use spandrel_index::{Index, OpenOptions};
+
+use crate::admission::{Admission, AdmissionConfig};
+use crate::metrics::{IndexMetrics, Metrics};
+use crate::refusal::Refusal;
+
+/// How an index is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexConfig {
+    /// Name it is served under: 1 to 64 of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`.
+    pub name: String,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Where its parts are kept.
+    pub options: OpenOptions,
+}
+
+/// What indexes are opened with, whichever they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Opening {
+    pub(crate) engine: EngineConfig,
+    pub(crate) admission: AdmissionConfig,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// An index, open and answering. Never changes: a switch puts another in its place.
+pub(crate) struct Served {
+    pub(crate) config: IndexConfig,
+    pub(crate) opened: Instant,
+    pub(crate) lookup: Lookup,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) metrics: IndexMetrics,
+    /// Damaged parts that the log tells of.
+    logged: AtomicUsize,
+    /// Taken when it is dropped.
+    engine: Option<Engine>,
+}
+
+impl Served {
+    /// Opens an index. Blocks for as long as reading what stays in memory takes.
+    pub(crate) fn open(config: IndexConfig, opening: &Opening) -> Result<Served, Refusal> {
+        let engine = opening.engine;
+        let slots = engine.threads * engine.in_flight;
+        let index = Arc::new(Index::open_with(&config.path, config.options)?);
+        let lookup = Lookup::open(Arc::clone(&index), engine.direct)?;
+        let engine = Engine::open(index, engine)?;
+        if let Some(why) = &engine.io().fallback {
+            tracing::warn!(index = config.name, backend = %engine.io().backend, why, "reading in a slower way");
+        }
+        let admission = Arc::new(Admission::new(opening.admission, slots));
+        let metrics = opening.metrics.index(&config.name);
+        Ok(Served {
+            config,
+            opened: Instant::now(),
+            lookup,
+            admission,
+            metrics,
+            logged: AtomicUsize::new(0),
+            engine: Some(engine),
+        })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        let Some(engine) = &self.engine else { unreachable!("an engine is there until the drop") };
+        engine
+    }
+
+    pub(crate) fn index(&self) -> &Arc<Index> {
+        self.engine().index()
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.index().manifest().version
+    }
+
+    /// Logs the parts found damaged since the last time, each once.
+    pub(crate) fn log_damage(&self) {
+        let damage = self.engine().damage();
+        let known = self.logged.swap(damage.len(), Ordering::Relaxed);
+        // The log is ordered by number, so that what is new may be anywhere; only its beginning is told.
+        if damage.len() > known {
+            let first = damage.first().map(ToString::to_string).unwrap_or_default();
+            let (index, parts) = (&self.config.name, damage.len());
+            tracing::error!(index, parts, first, "damaged parts are left out of answers; verify the index");
+        }
+    }
+}
+
+impl Drop for Served {
+    /// Joining threads and giving back gigabytes must not keep a thread of the runtime.
+    fn drop(&mut self) {
+        let engine = self.engine.take();
+        // Without a thread to be had it is dropped here after all.
+        drop(thread::Builder::new().name("unload".to_owned()).spawn(move || drop(engine)));
+    }
+}

@@ -1,0 +1,286 @@
+//! The server as a whole: opened, serving, stopped.
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spandrel_engine::EngineConfig;
+use spandrel_proto::DESCRIPTOR;
+use spandrel_proto::v1::admin_service_server::AdminServiceServer;
+use spandrel_proto::v1::search_service_server::SearchServiceServer;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tonic::service::Routes;
+
+use crate::admin::Admin;
+use crate::admission::AdmissionConfig;
+use crate::connections::Acceptor;
+use crate::guard::Shared;
+use crate::health::Health;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::observe::{Indexes, Observed, router};
+use crate::refusal::with_causes;
+use crate::registry::Registry;
+use crate::search::Searcher;
+use crate::served::{IndexConfig, Opening};
+use crate::stopping::Stopping;
+use crate::tls::{Tls, TlsConfig, TlsError};
+use crate::tokens::{Tokens, TokensError};
+
+/// How a server runs.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Indexes to open at the start.
+    pub indexes: Vec<IndexConfig>,
+    /// Where gRPC is served; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where metrics are served, if they are.
+    pub metrics: Option<SocketAddr>,
+    /// Threads of search, and how they read, for each index.
+    pub engine: EngineConfig,
+    /// Bounds on requests and connections.
+    pub limits: Limits,
+    /// When requests are refused under load.
+    pub admission: AdmissionConfig,
+    /// The server's certificate.
+    pub tls: Option<TlsConfig>,
+    /// File of API tokens.
+    pub tokens: Option<PathBuf>,
+    /// Folders that indexes may be opened from at a client's request.
+    pub roots: Vec<PathBuf>,
+    /// Whether the health service answers.
+    pub health: bool,
+    /// Whether the reflection service answers.
+    pub reflection: bool,
+    /// Whether other machines may connect although there is neither TLS nor a token.
+    pub insecure: bool,
+}
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Other machines could connect, unencrypted or without a token.
+    #[error(
+        "{listen} can be reached from other machines, and there is {missing}; give it, or say --insecure if the network is trusted"
+    )]
+    Insecure {
+        /// The address.
+        listen: SocketAddr,
+        /// What is missing.
+        missing: &'static str,
+    },
+    /// An address cannot be listened on.
+    #[error("{address} cannot be listened on")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// An index cannot be served.
+    #[error("index '{name}': {reason}")]
+    Index {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A folder named as a root is not there.
+    #[error("a root cannot be opened")]
+    Root(#[source] io::Error),
+    /// TLS cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The tokens cannot be read.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+}
+
+impl ServerConfig {
+    /// Checks what can be checked without opening indexes or listening.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn check(&self) -> Result<(), StartError> {
+        if let Some(tokens) = &self.tokens {
+            Tokens::read(tokens)?;
+        }
+        if let Some(tls) = &self.tls {
+            Tls::open(tls)?;
+        }
+        self.canonical_roots()?;
+        if self.insecure {
+            return Ok(());
+        }
+        let is_open = |address: SocketAddr| !address.ip().is_loopback();
+        let missing = match (&self.tls, &self.tokens) {
+            (None, _) => "no TLS",
+            (Some(tls), None) if tls.client_ca.is_none() => "no token and no client certificate is asked for",
+            _ => "",
+        };
+        if is_open(self.listen) && !missing.is_empty() {
+            return Err(StartError::Insecure { listen: self.listen, missing });
+        }
+        match self.metrics {
+            Some(listen) if is_open(listen) => {
+                Err(StartError::Insecure { listen, missing: "neither TLS nor a token for metrics" })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn canonical_roots(&self) -> Result<Vec<PathBuf>, StartError> {
+        self.roots.iter().map(fs_err::canonicalize).collect::<Result<_, _>>().map_err(StartError::Root)
+    }
+}
+
+/// A running server. Stop it with [`Server::stop`]; dropped, it ends without waiting for anything.
+pub struct Server {
+    listen: SocketAddr,
+    metrics: Option<SocketAddr>,
+    registry: Arc<Registry>,
+    health: Health,
+    stopping: Stopping,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Opens the indexes and starts serving.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is being served then.
+    pub async fn start(config: ServerConfig) -> Result<Server, StartError> {
+        config.check()?;
+        let tokens = config.tokens.as_deref().map(Tokens::read).transpose()?.unwrap_or_default();
+        let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+        let listener = listen(config.listen).await?;
+        let metrics_listener = match config.metrics {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let local = |listener: &TcpListener, fallback| listener.local_addr().unwrap_or(fallback);
+        let (listen, metrics_address) = (
+            local(&listener, config.listen),
+            metrics_listener.as_ref().zip(config.metrics).map(|(listener, address)| local(listener, address)),
+        );
+
+        let mut counts = prometheus_client::registry::Registry::with_prefix("spandrel");
+        let metrics = Metrics::new(&mut counts);
+        let opening =
+            Opening { engine: config.engine, admission: config.admission, metrics: Arc::clone(&metrics) };
+        let registry = Arc::new(Registry::new(opening, config.canonical_roots()?));
+        for index in &config.indexes {
+            let loaded = registry.load(index.clone()).await;
+            let served = loaded.map_err(|refusal| StartError::Index {
+                name: index.name.clone(),
+                reason: with_causes(&refusal),
+            })?;
+            let (vectors, version) = (served.index().vectors(), served.version());
+            tracing::info!(index = index.name, version, vectors, io = %served.engine().io().backend, "serving");
+        }
+        counts.register_collector(Box::new(Indexes(Arc::clone(&registry))));
+
+        let (reporter, health_server) = tonic_health::server::health_reporter();
+        let health = Health::new(reporter);
+        let stopping = Stopping::new();
+        let limits = config.limits;
+        let searcher = Searcher { registry: Arc::clone(&registry), limits, stopping: stopping.clone() };
+        let admin = Admin {
+            registry: Arc::clone(&registry),
+            health: health.clone(),
+            stopping: stopping.clone(),
+            verifying: Arc::new(Semaphore::new(1)),
+        };
+        let bytes = limits.message_bytes;
+        let mut routes = Routes::builder();
+        routes.add_service(
+            SearchServiceServer::new(searcher)
+                .max_decoding_message_size(bytes)
+                .max_encoding_message_size(bytes),
+        );
+        routes.add_service(AdminServiceServer::new(admin));
+        if config.health {
+            routes.add_service(health_server);
+        }
+        if config.reflection {
+            add_reflection(&mut routes);
+        }
+        let shared =
+            Arc::new(Shared { tokens: Arc::new(tokens), metrics, limits, in_flight_bytes: Arc::default() });
+        let mut tasks = Vec::new();
+        if let (Some(tls), Some(config)) = (&tls, config.tls) {
+            tasks.push(tokio::spawn(tls.clone().keep_fresh(config)));
+        }
+        let acceptor = Acceptor { shared, routes: routes.routes(), tls, stopping: stopping.clone() };
+        tasks.push(tokio::spawn(acceptor.run(listener)));
+        if let Some(listener) = metrics_listener {
+            let pages = router(Observed { counts: Arc::new(counts), stopping: stopping.clone() });
+            tasks.push(tokio::spawn(async move {
+                // Accepting goes on whatever single connections come to.
+                drop(axum::serve(listener, pages).await);
+            }));
+        }
+        health.started().await;
+        for served in registry.all() {
+            health.serving(&served.config.name).await;
+        }
+        Ok(Server { listen, metrics: metrics_address, registry, health, stopping, tasks })
+    }
+
+    /// Where gRPC is served.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Where metrics are served.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics
+    }
+
+    /// Stops gracefully: says so to those who ask for its health, takes no more connections, finishes what is under
+    /// way, for `grace` at most. Calls that were cut short by the end of that.
+    pub async fn stop(self, grace: Duration) -> usize {
+        let indexes: Vec<String> =
+            self.registry.all().iter().map(|served| served.config.name.clone()).collect();
+        self.health.stopping(&indexes).await;
+        self.stopping.stop();
+        let finished = timeout(grace, self.stopping.idle()).await;
+        // Answers just finished still have to be written.
+        tokio::time::sleep(LAST_WRITES).await;
+        let cut = if finished.is_ok() { 0 } else { self.stopping.under_way() };
+        tracing::info!(cut, "stopped");
+        cut
+    }
+}
+
+/// Time for the last answers to leave.
+const LAST_WRITES: Duration = Duration::from_millis(50);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+/// Reflection in both versions that clients ask for.
+fn add_reflection(routes: &mut tonic::service::RoutesBuilder) {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTOR)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let (Ok(v1), Ok(v1alpha)) = (builder().build_v1(), builder().build_v1alpha()) else {
+        unreachable!("the descriptors were compiled with this program")
+    };
+    routes.add_service(v1).add_service(v1alpha);
+}
