@@ -1,7 +1,7 @@
 //! The command line as a whole. Each sub-command defines its own flags.
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, build, data, demo, inspect, plan, query, report, verify};
+use crate::commands::{bench, build, data, demo, inspect, plan, query, report, serve, verify};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -10,6 +10,7 @@ Examples:
   spandrel query --index index --queries queries.fbin --k 10
   spandrel data truth --base base.fbin --queries queries.fbin --metric l2 --out truth.ibin
   spandrel bench --index index --queries queries.fbin --truth truth.ibin --max-lists 16,32,64 --json ours.json
+  spandrel serve --index vectors=index
   spandrel report ours.json theirs.json --html report.html
 
 Results go to standard output, progress to standard error.
@@ -55,6 +56,8 @@ pub enum Command {
     Bench(Box<bench::BenchArgs>),
     /// Compare the figures of several runs.
     Report(report::ReportArgs),
+    /// Serve indexes over gRPC.
+    Serve(Box<serve::ServeArgs>),
 }
 
 #[cfg(test)]

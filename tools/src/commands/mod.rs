@@ -10,6 +10,7 @@ pub mod plan;
 pub mod query;
 pub mod report;
 pub mod search;
+pub mod serve;
 pub mod shape;
 pub mod verify;
 
@@ -31,5 +32,6 @@ pub fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Query(args) => query::run(args, session),
         Command::Bench(args) => bench::run(args, session),
         Command::Report(args) => report::run(args, session),
+        Command::Serve(args) => serve::run(args, session),
     }
 }

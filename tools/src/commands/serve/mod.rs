@@ -1,0 +1,94 @@
+//! `spandrel serve`: answers queries over gRPC until it is told to stop.
+mod settings;
+
+use std::io;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use anyhow::Context as _;
+use clap::Args;
+use spandrel_service::Server;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use self::settings::{LogFormat, NamedDir, Settings, SettingsFile};
+use crate::Session;
+
+/// Serve indexes over gRPC.
+///
+/// Prints a line when it is ready. Ends with 0 after SIGTERM or Ctrl-C, when the calls under way are done; a second
+/// signal ends it at once. Flags go before the environment, which goes before the file.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// An index to serve, and the name to serve it under; several are allowed.
+    #[arg(long, value_name = "NAME=DIR")]
+    pub index: Vec<NamedDir>,
+    /// A TOML file of settings: [server] with the names of these flags, `_` for `-`, and [[index]] with name, path and,
+    /// if wanted, codes, vectors and distances. Unknown keys are refused.
+    #[arg(long, value_name = "FILE", env = "SPANDREL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Check settings, certificates, tokens and indexes, and end.
+    #[arg(long)]
+    pub check: bool,
+    /// Everything else.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+pub(super) fn run(args: &ServeArgs, session: &Session) -> anyhow::Result<()> {
+    let file = args.config.as_deref().map(SettingsFile::read).transpose()?.unwrap_or_default();
+    let settings = args.settings.clone().or(file.server);
+    let config = settings.config(&args.index, file.index)?;
+    if args.check {
+        config.check()?;
+        for index in &config.indexes {
+            let opened = spandrel_index::Index::open_with(&index.path, index.options);
+            let opened = opened.with_context(|| format!("index '{}'", index.name))?;
+            session.note(&format!(
+                "index '{}': {} vectors, whole as far as opening tells",
+                index.name,
+                opened.vectors()
+            ));
+        }
+        return session.print("the settings are good\n");
+    }
+    start_log(settings.log_format.unwrap_or(LogFormat::Text), session);
+    runtime()?.block_on(async {
+        // Asked for before serving, so that no signal is lost.
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let server = Server::start(config).await?;
+        session.print(&format!("listening on {}\n", server.listen()))?;
+        if let Some(metrics) = server.metrics() {
+            session.note(&format!("metrics on http://{metrics}/metrics"));
+        }
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        session.note("stopping");
+        let cut = server.stop(settings.grace()).await;
+        if cut > 0 {
+            session.note(&format!("{cut} calls were cut short after {} seconds", settings.grace().as_secs()));
+        }
+        Ok(())
+    })
+}
+
+/// A thread for each processor.
+pub(super) fn runtime() -> io::Result<Runtime> {
+    let threads = available_parallelism().map_or(1, usize::from);
+    Builder::new_multi_thread().worker_threads(threads).thread_name("wire").enable_all().build()
+}
+
+fn start_log(format: LogFormat, session: &Session) {
+    let usual = if session.quiet { "warn" } else { "info" };
+    let filter = EnvFilter::try_from_env("SPANDREL_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
