@@ -1,25 +1,28 @@
 //! `spandrel bench`: recall, rate, latency and reads of an index, or the limits of a disk.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use spandrel_datasets::Truth;
 use spandrel_io::disk::{DiskParams, DiskReport, measure_folder};
 
 use super::measure::{Examples, Pruning, Sweep, cross, json, measure};
+use super::remote::bench::Remotely;
+use super::remote::{self, Rpc, ServerArgs, refuse_flag};
 use super::search::{IoArgs, PlaceArgs, open_index, open_queries, read_queries};
 use crate::figures::{Align, Machine, OperatingPoint, Point, TextTable, points_table, units};
 use crate::report::{Comparison, page};
 use crate::values::parse_epsilon;
-use crate::{Session, write_file};
+use crate::{Session, UsageError, write_file};
 
 /// Measure an index: recall, queries per second, latency, reads.
 ///
 /// Lists of values give every combination; with neither --epsilon nor --max-lists, the index's own pruning is
-/// measured. With --disk, measure what the disk itself can do.
+/// measured. With --server, measure what clients of a server see; with --disk, what the disk itself can do.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     /// Folder of the index.
-    #[arg(long, value_name = "DIR", required_unless_present = "disk")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["disk", "server"])]
     pub index: Option<PathBuf>,
     /// Vectors to search for.
     #[arg(long, value_name = "FILE", required_unless_present = "disk")]
@@ -55,6 +58,23 @@ pub struct BenchArgs {
     /// How lists are read.
     #[command(flatten)]
     pub io: IoArgs,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Which method carries the queries to a server.
+    #[arg(long, value_enum, default_value_t, requires = "server", help_heading = SERVER)]
+    pub rpc: Rpc,
+    /// Connections to the server.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "server", help_heading = SERVER,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub connections: u16,
+    /// Send unary calls at this rate, whatever becomes of them, rather than the next as one ends; latencies count from the
+    /// moment a call was due.
+    #[arg(long, value_name = "QPS", requires = "server", help_heading = SERVER, value_parser = parse_rate)]
+    pub rate: Option<f64>,
+    /// Deadline of each call, in milliseconds [default: 30000].
+    #[arg(long, value_name = "MS", requires = "server", help_heading = SERVER, value_parser = clap::value_parser!(u32).range(1..))]
+    pub deadline_ms: Option<u32>,
     /// Shortest time to measure each point for, in seconds; all queries are searched at least once.
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub seconds: u32,
@@ -72,7 +92,21 @@ pub struct BenchArgs {
     pub disk: Option<PathBuf>,
 }
 
+const SERVER: &str = "Ask a server instead of opening an index";
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate| (0.001..=1e7).contains(rate))
+        .ok_or("expected 0.001 to 10000000".to_owned())
+}
+
 pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
+    if let (Some(_), Some(queries), Some(truth)) = (&args.server.server, &args.queries, &args.truth) {
+        let points = remotely(args, queries, truth, session)?;
+        let label = points.first().map_or_else(String::new, |point| point.label.clone());
+        return hand_out(args, &label, &points, session);
+    }
     let (Some(index), Some(queries), Some(truth)) = (&args.index, &args.queries, &args.truth) else {
         return disk(args, session);
     };
@@ -85,12 +119,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         k: args.k as usize, // CAST: widening
         threads: args.threads.into(),
         in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
-        params: cross(&Pruning {
-            epsilon: args.epsilon.clone(),
-            max_lists: args.max_lists.clone(),
-            rerank: args.rerank.clone(),
-            rerank_errors: args.rerank_errors.clone(),
-        }),
+        params: cross(&pruning(args)),
         io: args.io.io,
         direct: args.io.direct,
         distances: args.places.distances,
@@ -98,16 +127,63 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     };
     let examples = Examples { queries: &queries, truth: &truth };
     let points = measure(&index, examples, &sweep, session, |_| {})?;
+    hand_out(args, &sweep.label, &points, session)
+}
+
+fn pruning(args: &BenchArgs) -> Pruning {
+    Pruning {
+        epsilon: args.epsilon.clone(),
+        max_lists: args.max_lists.clone(),
+        rerank: args.rerank.clone(),
+        rerank_errors: args.rerank_errors.clone(),
+    }
+}
+
+fn remotely(
+    args: &BenchArgs,
+    queries: &Path,
+    truth: &Path,
+    session: &Session,
+) -> anyhow::Result<Vec<OperatingPoint>> {
+    refuse_flag(!args.rerank_errors.is_empty(), "--rerank-errors")?;
+    if args.rate.is_some() && args.rpc != Rpc::Unary {
+        return Err(UsageError("--rate needs --rpc unary".to_owned()).into());
+    }
+    let what = Remotely {
+        server: &args.server,
+        label: args.label.clone(),
+        queries,
+        truth: &Truth::open(truth)?,
+        k: args.k,
+        in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
+        params: cross(&pruning(args)),
+        distances: args.places.distances,
+        seconds: args.seconds.into(),
+        rpc: args.rpc,
+        connections: args.connections.into(),
+        rate: args.rate,
+        deadline: args.deadline_ms.map(|ms| Duration::from_millis(ms.into())),
+    };
+    remote::bench::measure(&what, session)
+}
+
+/// Prints the points, and writes them where they are wanted.
+fn hand_out(
+    args: &BenchArgs,
+    label: &str,
+    points: &[OperatingPoint],
+    session: &Session,
+) -> anyhow::Result<()> {
     if let Some(path) = &args.json {
-        write_file(path, &json(&points)?)?;
+        write_file(path, &json(points)?)?;
         session.note(&format!("wrote {}", path.display()));
     }
     if let Some(path) = &args.html {
         let points = points.iter().map(Point::from).collect();
-        write_file(path, page(&Comparison::of(vec![(sweep.label.clone(), points)])).as_bytes())?;
+        write_file(path, page(&Comparison::of(vec![(label.to_owned(), points)])).as_bytes())?;
         session.note(&format!("wrote {}", path.display()));
     }
-    session.print(&text(&points))
+    session.print(&text(points))
 }
 
 /// The table of the points, and what they have in common.
@@ -116,20 +192,30 @@ pub(super) fn text(points: &[OperatingPoint]) -> String {
     let rows: Vec<Point> = points.iter().map(Point::from).collect();
     // CAST: shown to three digits
     let size = |bytes: u64| units::bytes(bytes as f64);
+    let run = match (&first.server, &first.io) {
+        (Some(server), _) => {
+            let connections = first.connections.unwrap_or(1);
+            format!("asked {server} over {connections} connections")
+        }
+        (None, io) => format!(
+            "{} threads, {}, {} reads",
+            first.threads.unwrap_or_default(),
+            io.as_deref().unwrap_or_default(),
+            if first.direct == Some(true) { "direct" } else { "page cache" }
+        ),
+    };
+    let process = first.rss_anon_bytes.map(|bytes| format!(" (process {} anonymous)", size(bytes)));
     format!(
-        "{}\n{}\nk {}, {} threads, {}, {} reads, codes {} in {}, vectors in {}, distances {}\nmemory {} (process {} anonymous), on disk {}\n\n{}",
+        "{}\n{}\nk {}, {run}, codes {} in {}, vectors in {}, distances {}\nmemory {}{}, on disk {}\n\n{}",
         first.index,
         first.machine,
         first.k,
-        first.threads,
-        first.io,
-        if first.direct { "direct" } else { "page cache" },
         first.code,
         first.codes,
         first.vectors,
         first.distances,
         size(first.memory_bytes),
-        size(first.rss_anon_bytes),
+        process.unwrap_or_default(),
         size(first.index_bytes),
         points_table(&rows)
     )

@@ -252,10 +252,16 @@ fn point(
             },
         },
         k: sweep.k,
-        threads: sweep.threads,
+        threads: Some(sweep.threads),
         in_flight,
-        io: engine.io().backend.to_string(),
-        direct: engine.io().direct,
+        server: None,
+        rpc: None,
+        connections: None,
+        offered_qps: None,
+        refused_share: None,
+        refused_p99_us: None,
+        io: Some(engine.io().backend.to_string()),
+        direct: Some(engine.io().direct),
         recall,
         qps: run.latencies_ns.len() as f64 / run.elapsed.as_secs_f64().max(1e-9), // CAST: exact to 2^53
         mean_us: latency.mean_us,
@@ -273,7 +279,7 @@ fn point(
         head_distances: mean(|a| a.work.head_distances.into()),
         disk_share: None,
         memory_bytes: index.memory().total() as u64, // CAST: widening
-        rss_anon_bytes: run.rss_anon_bytes,
+        rss_anon_bytes: Some(run.rss_anon_bytes),
         index_bytes: index.manifest().index_bytes(),
         build_seconds: build_seconds(index),
     })

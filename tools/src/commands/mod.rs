@@ -8,6 +8,7 @@ pub mod inspect;
 mod measure;
 pub mod plan;
 pub mod query;
+pub mod remote;
 pub mod report;
 pub mod search;
 pub mod serve;

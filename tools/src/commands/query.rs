@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use spandrel_datasets::Truth;
-use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchError, SearchParams};
+use spandrel_engine::{Answer, EngineConfig, Rerank, SearchError, SearchParams};
 use spandrel_index::VectorSource as _;
 
+use super::remote::ServerArgs;
+use super::remote::query::{Query, ask};
 use super::search::{IoArgs, PlaceArgs, open_engine, open_index, open_queries, refuse_damage};
 use super::shape::threads_default;
+use crate::figures::PointParams;
 use crate::values::parse_epsilon;
 use crate::{Advised, Session, UsageError, write_file};
 
@@ -19,8 +22,8 @@ use crate::{Advised, Session, UsageError, write_file};
 #[derive(Debug, Args)]
 pub struct QueryArgs {
     /// Folder of the index.
-    #[arg(long, value_name = "DIR")]
-    pub index: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "server")]
+    pub index: Option<PathBuf>,
     /// Vectors to search for.
     #[arg(long, value_name = "FILE")]
     pub queries: PathBuf,
@@ -46,6 +49,9 @@ pub struct QueryArgs {
     /// How lists are read.
     #[command(flatten)]
     pub io: IoArgs,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// Write the answers to a file instead: .ibin with ids and distances, or .npy with ids alone (int64). Where fewer
     /// than k were found, the ids that are missing are 4294967295 or -1.
     #[arg(long, value_name = "FILE")]
@@ -76,7 +82,8 @@ const BATCH: u64 = 10_000;
 
 pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     let form = Form::of(args.out.as_deref())?;
-    let index = open_index(&args.index, &args.places)?;
+    let Some(index) = &args.index else { return ask_server(args, form, session) };
+    let index = open_index(index, &args.places)?;
     let queries = open_queries(&index, &args.queries)?;
     let config = EngineConfig {
         threads: args.threads.map_or_else(threads_default, usize::from),
@@ -117,10 +124,38 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     }
     meter.finish();
     if let Some(path) = &args.out {
-        table.write(form, path, &engine)?;
+        table.write(form, path, &index.dir().display().to_string())?;
         session.note(&format!("wrote {}", path.display()));
     }
     refuse_damage(&engine, incomplete)
+}
+
+/// As [`run`], where a server answers.
+fn ask_server(args: &QueryArgs, form: Form, session: &Session) -> anyhow::Result<()> {
+    let params = PointParams {
+        epsilon: args.epsilon,
+        max_lists: args.max_lists,
+        rerank: args.rerank,
+        rerank_errors: None,
+    };
+    let query = Query { queries: &args.queries, k: args.k, params, distances: args.places.distances };
+    let mut table = Table { k: args.k as usize, ids: Vec::new(), distances: Vec::new() }; // CAST: widening
+    let incomplete = ask(&args.server, &query, session, |first, answers| match form {
+        Form::Lines => session.print(&lines(first, &answers)),
+        Form::Ibin | Form::Npy => {
+            answers.iter().for_each(|answer| table.push(answer));
+            Ok(())
+        }
+    })?;
+    if let Some(path) = &args.out {
+        table.write(form, path, args.server.index_name())?;
+        session.note(&format!("wrote {}", path.display()));
+    }
+    if incomplete > 0 {
+        let message = format!("{incomplete} answers are not whole: parts of the server's index are damaged");
+        return Err(Advised::new(message, "its log and DescribeIndex say which").into());
+    }
+    Ok(())
 }
 
 /// Names the file of a query that was refused, and counts it from the file's beginning.
@@ -162,7 +197,7 @@ impl Table {
         }
     }
 
-    fn write(self, form: Form, path: &Path, engine: &Engine) -> anyhow::Result<()> {
+    fn write(self, form: Form, path: &Path, index: &str) -> anyhow::Result<()> {
         let queries = self.ids.len() / self.k;
         if form == Form::Npy {
             return write_file(path, &npy(&self.ids, queries, self.k)?);
@@ -170,7 +205,7 @@ impl Table {
         let mut ids = Vec::with_capacity(self.ids.len());
         for id in self.ids {
             let narrow = u32::try_from(id.unwrap_or(u32::MAX.into())).map_err(|_| {
-                let message = format!("an id of {} does not fit 32 bits", engine.index().dir().display());
+                let message = format!("an id of {index} does not fit 32 bits");
                 Advised::new(message, "write the answers as .npy")
             })?;
             ids.push(narrow);

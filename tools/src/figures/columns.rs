@@ -15,7 +15,7 @@ pub struct Column {
 }
 
 /// Every column, in the order shown.
-pub const COLUMNS: [Column; 19] = [
+pub const COLUMNS: [Column; 22] = [
     Column {
         head: "settings",
         about: "How the search was set. epsilon: a list is read if its head is at most 1 + epsilon times as far \
@@ -28,6 +28,22 @@ pub const COLUMNS: [Column; 19] = [
         head: "in flight",
         about: "Queries each thread works on at the same time: more of them raise the rate and lengthen each query.",
         cell: |p| p.in_flight.map(units::count),
+    },
+    Column {
+        head: "rpc",
+        about: "How a server was asked: unary, a query a call; batch, 64 queries a call; stream, calls that carry many.",
+        cell: |p| p.rpc.clone(),
+    },
+    Column {
+        head: "offered",
+        about: "Queries sent in a second, where they were sent at a fixed rate; latencies then count from the moment \
+                that a query was due.",
+        cell: |p| p.offered_qps.map(units::three_digits),
+    },
+    Column {
+        head: "refused %",
+        about: "Queries that got no answer, in percent of those sent.",
+        cell: |p| p.refused_share.map(|share| units::three_digits(100.0 * share)),
     },
     Column {
         head: "recall",

@@ -42,14 +42,32 @@ pub struct OperatingPoint {
     pub params: PointParams,
     /// Neighbours asked for.
     pub k: usize,
-    /// Worker threads.
-    pub threads: usize,
-    /// Queries in flight on each of them.
+    /// Worker threads; of a server they are not known.
+    pub threads: Option<usize>,
+    /// Queries in flight on each of them, or on each connection.
     pub in_flight: usize,
-    /// What carried out the reads: `uring` or `pread`.
-    pub io: String,
-    /// Whether reads went past the page cache.
-    pub direct: bool,
+    /// The server that answered, if one did.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// How it was asked: `unary`, `batch` or `stream`.
+    #[serde(default)]
+    pub rpc: Option<String>,
+    /// Connections to it.
+    #[serde(default)]
+    pub connections: Option<usize>,
+    /// Queries sent in a second, where the rate was fixed.
+    #[serde(default)]
+    pub offered_qps: Option<f64>,
+    /// Share of those that got no answer.
+    #[serde(default)]
+    pub refused_share: Option<f64>,
+    /// 99th percentile of the time until they knew.
+    #[serde(default)]
+    pub refused_p99_us: Option<f64>,
+    /// What carried out the reads: `uring` or `pread`; of a server it is not known.
+    pub io: Option<String>,
+    /// Whether reads went past the page cache; of a server it is not known.
+    pub direct: Option<bool>,
     /// Share of the true `k` nearest found, a returned vector as near as the true k-th counting as found.
     pub recall: f64,
     /// Queries answered in a second by all threads together.
@@ -87,8 +105,8 @@ pub struct OperatingPoint {
     pub disk_share: Option<f64>,
     /// Bytes the open index accounts for in memory.
     pub memory_bytes: u64,
-    /// Anonymous memory of the whole process once warm, queries and truth included.
-    pub rss_anon_bytes: u64,
+    /// Anonymous memory of the whole process once warm, queries and truth included; of a server it is not known.
+    pub rss_anon_bytes: Option<u64>,
     /// Bytes of the index on disk.
     pub index_bytes: u64,
     /// How long the build took, where that is known.
@@ -109,6 +127,12 @@ pub struct Point {
     pub k: Option<u64>,
     pub threads: Option<u64>,
     pub in_flight: Option<u64>,
+    pub server: Option<String>,
+    pub rpc: Option<String>,
+    pub connections: Option<u64>,
+    pub offered_qps: Option<f64>,
+    pub refused_share: Option<f64>,
+    pub refused_p99_us: Option<f64>,
     pub io: Option<String>,
     pub direct: Option<bool>,
     pub recall: f64,
@@ -192,10 +216,16 @@ impl From<&OperatingPoint> for Point {
             machine: text(&p.machine),
             params: Value::Object(params),
             k: wide(p.k),
-            threads: wide(p.threads),
+            threads: p.threads.and_then(wide),
             in_flight: wide(p.in_flight),
-            io: text(&p.io),
-            direct: Some(p.direct),
+            server: p.server.clone(),
+            rpc: p.rpc.clone(),
+            connections: p.connections.and_then(wide),
+            offered_qps: p.offered_qps,
+            refused_share: p.refused_share,
+            refused_p99_us: p.refused_p99_us,
+            io: p.io.clone(),
+            direct: p.direct,
             recall: p.recall,
             qps: p.qps,
             qps_spread: None,
@@ -214,7 +244,7 @@ impl From<&OperatingPoint> for Point {
             head_distances: Some(p.head_distances),
             disk_share: p.disk_share,
             memory_bytes: float(p.memory_bytes),
-            rss_anon_bytes: float(p.rss_anon_bytes),
+            rss_anon_bytes: p.rss_anon_bytes.and_then(float),
             index_bytes: float(p.index_bytes),
             build_seconds: p.build_seconds,
         }
@@ -242,10 +272,16 @@ pub(crate) mod tests {
                 rerank_errors: Some(1.5),
             },
             k: 10,
-            threads: 2,
+            threads: Some(2),
             in_flight: 4,
-            io: "uring".to_owned(),
-            direct: true,
+            server: Some("127.0.0.1:7700".to_owned()),
+            rpc: Some("unary".to_owned()),
+            connections: Some(4),
+            offered_qps: Some(2000.0),
+            refused_share: Some(0.1),
+            refused_p99_us: Some(900.0),
+            io: Some("uring".to_owned()),
+            direct: Some(true),
             recall: 0.95,
             qps: 1234.5,
             mean_us: 1.0,
@@ -263,7 +299,7 @@ pub(crate) mod tests {
             head_distances: 900.0,
             disk_share: Some(0.75),
             memory_bytes: 34_000_000,
-            rss_anon_bytes: 40_000_000,
+            rss_anon_bytes: Some(40_000_000),
             index_bytes: 800_000_000,
             build_seconds: Some(33.0),
         }

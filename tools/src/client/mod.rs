@@ -1,0 +1,221 @@
+//! A gRPC client with deadlines and retries over the generated one.
+//!
+//! Promises: a call is made again only where that may help (UNAVAILABLE, or RESOURCE_EXHAUSTED with a time to come back),
+//! with growing pauses, and never past its deadline. Clones share connections.
+mod retry;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use spandrel_proto::v1;
+use spandrel_proto::v1::admin_service_client::AdminServiceClient;
+use spandrel_proto::v1::search_service_client::SearchServiceClient;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Request, Status, Streaming};
+
+pub use retry::RetryPolicy;
+
+/// How a server is reached.
+#[derive(Debug, Clone, Default)]
+pub struct ClientConfig {
+    /// `HOST:PORT`.
+    pub address: String,
+    /// TLS, where the server asks for it.
+    pub tls: Option<ClientTls>,
+    /// An API token.
+    pub token: Option<String>,
+    /// When calls are made again.
+    pub retry: RetryPolicy,
+    /// Time for a call, all attempts together.
+    pub timeout: Option<Duration>,
+}
+
+/// Files for TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// Who signs the server's certificate, PEM.
+    pub ca: PathBuf,
+    /// The client's own certificate and key, PEM, where the server asks for them.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The name in the server's certificate, if it is not the host's.
+    pub domain: Option<String>,
+}
+
+/// Why a client could not be made. Servers are connected to at the first call, which tells if that fails.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The address makes no sense.
+    #[error("'{address}' is no address, expected HOST:PORT")]
+    Address {
+        /// It.
+        address: String,
+        /// Why.
+        #[source]
+        source: tonic::transport::Error,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] tonic::transport::Error),
+    /// A file cannot be read.
+    #[error(transparent)]
+    Read(#[from] std::io::Error),
+    /// The token has characters that no header may hold. It is kept back.
+    #[error("the token holds characters that cannot be sent")]
+    Token,
+}
+
+/// Adds the token.
+#[derive(Debug, Clone)]
+struct Authorise(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Authorise {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+type Authorised = InterceptedService<Channel, Authorise>;
+
+/// Messages may be as large as the server lets them be.
+const MESSAGE_BYTES_MAX: usize = 1 << 30;
+const TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client of one server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    search: SearchServiceClient<Authorised>,
+    admin: AdminServiceClient<Authorised>,
+    retry: RetryPolicy,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Prepares a connection, which is made at the first call. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn new(config: &ClientConfig) -> Result<Client, ClientError> {
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{}", config.address))
+            .map_err(|source| ClientError::Address { address: config.address.clone(), source })?;
+        let mut endpoint = endpoint.tcp_nodelay(true).connect_timeout(CONNECT_TIMEOUT);
+        if let Some(tls) = &config.tls {
+            endpoint = endpoint.tls_config(tls_config(tls)?).map_err(ClientError::Tls)?;
+        }
+        let token = config.token.as_ref().map(|token| {
+            let mut value: MetadataValue<Ascii> =
+                format!("Bearer {token}").parse().map_err(|_| ClientError::Token)?;
+            value.set_sensitive(true);
+            Ok::<_, ClientError>(value)
+        });
+        let service = InterceptedService::new(endpoint.connect_lazy(), Authorise(token.transpose()?));
+        Ok(Client {
+            search: SearchServiceClient::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
+            admin: AdminServiceClient::new(service),
+            retry: config.retry,
+            timeout: config.timeout.unwrap_or(TIMEOUT),
+        })
+    }
+
+    /// One query.
+    ///
+    /// # Errors
+    /// The status of the last attempt.
+    pub async fn search(&self, request: v1::SearchRequest) -> Result<v1::SearchResponse, Status> {
+        self.call(|deadline| {
+            let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
+            async move { Ok(client.search(request).await?.into_inner()) }
+        })
+        .await
+    }
+
+    /// Many queries.
+    ///
+    /// # Errors
+    /// As [`Client::search`].
+    pub async fn search_batch(
+        &self,
+        request: v1::SearchBatchRequest,
+    ) -> Result<v1::SearchBatchResponse, Status> {
+        self.call(|deadline| {
+            let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
+            async move { Ok(client.search_batch(request).await?.into_inner()) }
+        })
+        .await
+    }
+
+    /// A stream of queries. Opened once; what is refused inside it is told item by item.
+    ///
+    /// # Errors
+    /// As [`Client::search`].
+    pub async fn search_stream(
+        &self,
+        queries: impl tokio_stream::Stream<Item = v1::SearchStreamRequest> + Send + 'static,
+    ) -> Result<Streaming<v1::SearchStreamResponse>, Status> {
+        Ok(self.search.clone().search_stream(queries).await?.into_inner())
+    }
+
+    /// Vectors by id.
+    ///
+    /// # Errors
+    /// As [`Client::search`].
+    pub async fn fetch(&self, request: v1::FetchRequest) -> Result<v1::FetchResponse, Status> {
+        self.call(|deadline| {
+            let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
+            async move { Ok(client.fetch(request).await?.into_inner()) }
+        })
+        .await
+    }
+
+    /// One index in full; with an empty name the only one.
+    ///
+    /// # Errors
+    /// As [`Client::search`].
+    pub async fn describe_index(&self, index: &str) -> Result<v1::DescribeIndexResponse, Status> {
+        self.call(|deadline| {
+            let request = v1::DescribeIndexRequest { index: index.to_owned() };
+            let (mut client, request) = (self.admin.clone(), timed(request, deadline));
+            async move { Ok(client.describe_index(request).await?.into_inner()) }
+        })
+        .await
+    }
+
+    /// The admin service, without retries: loading and switching need not help the second time.
+    pub fn admin(&self) -> AdminServiceClient<InterceptedService<Channel, impl Interceptor + Clone + use<>>> {
+        self.admin.clone()
+    }
+
+    async fn call<T, F: Future<Output = Result<T, Status>>>(
+        &self,
+        mut call: impl FnMut(Instant) -> F,
+    ) -> Result<T, Status> {
+        let deadline = Instant::now() + self.timeout;
+        self.retry.run(deadline, || call(deadline)).await
+    }
+}
+
+/// A request whose answer is awaited until `deadline`.
+fn timed<T>(message: T, deadline: Instant) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+    request
+}
+
+fn tls_config(tls: &ClientTls) -> Result<ClientTlsConfig, ClientError> {
+    let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(fs_err::read(&tls.ca)?));
+    if let Some((certificate, key)) = &tls.identity {
+        config = config.identity(Identity::from_pem(fs_err::read(certificate)?, fs_err::read(key)?));
+    }
+    if let Some(domain) = &tls.domain {
+        config = config.domain_name(domain);
+    }
+    Ok(config)
+}

@@ -1,0 +1,174 @@
+//! `spandrel bench --server`: a server's recall, rate and latency, as its clients see them.
+use std::sync::Arc;
+use std::time::Duration;
+
+use spandrel_datasets::{Rows, Truth};
+use spandrel_engine::{Answer, Distances, recall};
+use spandrel_proto::v1;
+
+use super::load::{Load, Outcome};
+use super::{Asking, Remote, Rpc, ServerArgs, options, told};
+use crate::client::{Client, ClientConfig, RetryPolicy};
+use crate::commands::measure::check_truth;
+use crate::commands::serve::runtime;
+use crate::figures::{LatencySummary, Machine, OperatingPoint, PointParams};
+use crate::{Advised, Session};
+
+/// What is measured.
+pub(in crate::commands) struct Remotely<'a> {
+    pub(in crate::commands) server: &'a ServerArgs,
+    pub(in crate::commands) label: Option<String>,
+    pub(in crate::commands) queries: &'a std::path::Path,
+    pub(in crate::commands) truth: &'a Truth,
+    pub(in crate::commands) k: u32,
+    pub(in crate::commands) in_flight: Vec<usize>,
+    pub(in crate::commands) params: Vec<PointParams>,
+    pub(in crate::commands) distances: Distances,
+    pub(in crate::commands) seconds: f64,
+    pub(in crate::commands) rpc: Rpc,
+    pub(in crate::commands) connections: usize,
+    pub(in crate::commands) rate: Option<f64>,
+    pub(in crate::commands) deadline: Option<Duration>,
+}
+
+/// Measures every point.
+pub(in crate::commands) fn measure(
+    what: &Remotely<'_>,
+    session: &Session,
+) -> anyhow::Result<Vec<OperatingPoint>> {
+    let Some(config) = what.server.config(RetryPolicy::NEVER)? else {
+        unreachable!("asked only with a server")
+    };
+    let config = ClientConfig { timeout: what.deadline, ..config };
+    runtime()?.block_on(async {
+        let clients = (0..what.connections).map(|_| Client::new(&config)).collect::<Result<Vec<_>, _>>()?;
+        let first = clients.first().ok_or_else(|| anyhow::anyhow!("no connection"))?;
+        let remote = Arc::new(Remote::open(first, &config.address, what.server.index_name()).await?);
+        let queries = Arc::new(Rows::read(&remote.open_queries(what.queries)?)?);
+        check_truth(what.truth, &queries, what.k as usize)?; // CAST: widening
+        let meter = session.meter();
+        let mut points = Vec::new();
+        for &in_flight in &what.in_flight {
+            for params in &what.params {
+                meter.phase(
+                    &format!("asking by {}, {in_flight} in flight on each connection", what.rpc.name()),
+                    "queries",
+                );
+                let asking = Asking {
+                    remote: Arc::clone(&remote),
+                    queries: Arc::clone(&queries),
+                    k: what.k,
+                    // The work is asked for while warming up: it costs bytes, and does not change.
+                    options: options(params, what.distances, true),
+                };
+                let mut load = Load {
+                    clients: clients.clone(),
+                    asking,
+                    rpc: what.rpc,
+                    in_flight,
+                    seconds: 0.0,
+                    stop: Arc::clone(&session.stop),
+                };
+                let warm_up = load.closed().await.map_err(told(&config.address))?;
+                load.seconds = what.seconds;
+                load.asking.options.with_work = false;
+                let outcome = match what.rate {
+                    Some(rate) => load.open(rate).await,
+                    None => load.closed().await.map_err(told(&config.address))?,
+                };
+                meter.set(outcome.latencies_ns.len() as u64, 0); // CAST: widening
+                if session.is_stopped() {
+                    anyhow::bail!("stopped before the end");
+                }
+                points.push(point(what, &remote, (in_flight, params), &warm_up, outcome)?);
+                meter.finish();
+            }
+        }
+        Ok(points)
+    })
+}
+
+fn point(
+    what: &Remotely<'_>,
+    remote: &Remote,
+    (in_flight, params): (usize, &PointParams),
+    warm_up: &Outcome,
+    mut outcome: Outcome,
+) -> anyhow::Result<OperatingPoint> {
+    let v1::DescribeIndexResponse { code, memory_bytes, disk_bytes, .. } = &remote.about;
+    if outcome.latencies_ns.is_empty() {
+        let why = outcome.first_refusal.map_or_else(String::new, |status| format!(": {}", status.message()));
+        return Err(Advised::new(format!("no query was answered{why}"), "ask at a lower --rate").into());
+    }
+    let recall = recall_of(what, remote, &outcome)?;
+    let latency = LatencySummary::of(&mut outcome.latencies_ns);
+    let asked = outcome.latencies_ns.len() + outcome.refused_ns.len();
+    // CAST: counts are exact to 2^53
+    let refused_share = what.rate.map(|_| outcome.refused_ns.len() as f64 / asked as f64);
+    let refused_p99_us = match outcome.refused_ns.len() {
+        0 => None,
+        _ => Some(LatencySummary::of(&mut outcome.refused_ns).p99_us),
+    };
+    let works: Vec<&Answer> = warm_up.answers.iter().flatten().collect();
+    let mean =
+        |field: fn(&Answer) -> f64| works.iter().map(|a| field(a)).sum::<f64>() / works.len().max(1) as f64; // CAST: as above
+    let tier = |tier: v1::Tier| if tier == v1::Tier::Memory { "memory" } else { "ssd" };
+    Ok(OperatingPoint {
+        label: what.label.clone().unwrap_or_else(|| remote.summary.name.clone()),
+        index: remote.about.path.clone(),
+        machine: Machine::detect().to_string(),
+        code: code.clone(),
+        codes: tier(remote.about.codes()).to_owned(),
+        vectors: tier(remote.about.vectors()).to_owned(),
+        distances: what.distances.to_string(),
+        params: *params,
+        k: what.k as usize, // CAST: widening
+        threads: None,
+        in_flight,
+        server: Some(remote.address.clone()),
+        rpc: Some(what.rpc.name().to_owned()),
+        connections: Some(what.connections),
+        offered_qps: what.rate,
+        refused_share,
+        refused_p99_us,
+        io: None,
+        direct: None,
+        recall,
+        qps: outcome.latencies_ns.len() as f64 / outcome.elapsed.as_secs_f64().max(1e-9), // CAST: as above
+        mean_us: latency.mean_us,
+        p50_us: latency.p50_us,
+        p95_us: latency.p95_us,
+        p99_us: latency.p99_us,
+        p999_us: latency.p999_us,
+        lists: mean(|a| a.work.lists.into()),
+        reads: mean(|a| a.work.reads.into()),
+        pages: mean(|a| a.work.pages.into()),
+        rounds: mean(|a| a.work.rounds.into()),
+        read_bytes: mean(|a| a.work.read_bytes as f64), // CAST: as above
+        vectors_scanned: mean(|a| a.work.vectors_scanned as f64), // CAST: as above
+        reranked: mean(|a| a.work.reranked.into()),
+        head_distances: mean(|a| a.work.head_distances.into()),
+        disk_share: None,
+        memory_bytes: memory_bytes.values().sum(),
+        rss_anon_bytes: None,
+        index_bytes: *disk_bytes,
+        build_seconds: None,
+    })
+}
+
+/// Recall over the queries that were answered.
+fn recall_of(what: &Remotely<'_>, remote: &Remote, outcome: &Outcome) -> anyhow::Result<f64> {
+    let columns = what.truth.k;
+    let (mut answers, mut ids, mut distances) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, answer) in outcome.answers.iter().enumerate() {
+        let Some(answer) = answer else { continue };
+        let row = number * columns..(number + 1) * columns;
+        answers.push(answer.clone());
+        ids.extend_from_slice(&what.truth.ids[row.clone()]);
+        if let Some(known) = &what.truth.distances {
+            distances.extend_from_slice(&known[row]);
+        }
+    }
+    let known = spandrel_engine::Truth { ids: &ids, distances: &distances, columns };
+    Ok(recall(remote.metric, &answers, known, what.k as usize)?) // CAST: widening
+}

@@ -1,0 +1,230 @@
+//! Load on a server: so many calls at a time, each the next as one ends, or calls at a fixed rate whatever happens.
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use spandrel_engine::Answer;
+use spandrel_proto::v1;
+use spandrel_proto::v1::search_stream_response::Result as ItemResult;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status};
+
+use super::{Asking, BATCH, Rpc, answer, answers};
+use crate::client::Client;
+
+/// Who asks what, and how.
+pub(super) struct Load {
+    pub(super) clients: Vec<Client>,
+    pub(super) asking: Asking,
+    pub(super) rpc: Rpc,
+    /// Calls, or queries of a stream, at once on each connection.
+    pub(super) in_flight: usize,
+    /// All queries are asked at least once, and for so long at least.
+    pub(super) seconds: f64,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+/// What load came to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// Answers by number of the query; at a fixed rate some may be missing.
+    pub(super) answers: Vec<Option<Answer>>,
+    /// Of answered queries.
+    pub(super) latencies_ns: Vec<u64>,
+    /// Of queries that got no answer, by code.
+    pub(super) refused_ns: Vec<u64>,
+    pub(super) elapsed: Duration,
+    /// The first refusal.
+    pub(super) first_refusal: Option<Status>,
+}
+
+/// Queries answered together.
+struct Sample {
+    /// Number of the first of them.
+    first: usize,
+    latency: Duration,
+    /// Kept of the first pass over all queries.
+    answers: Vec<Answer>,
+    queries: usize,
+}
+
+/// Deals out queries to those who ask.
+struct Dealer {
+    next: AtomicUsize,
+    queries: usize,
+    of_call: usize,
+    until: Instant,
+    stop: Arc<AtomicBool>,
+}
+
+impl Dealer {
+    /// Numbers of the queries of the next call, and whether they are asked for the first time.
+    fn next(&self) -> Option<(Range<usize>, bool)> {
+        let call = self.next.fetch_add(1, Ordering::Relaxed);
+        let calls = self.queries.div_ceil(self.of_call);
+        let first_pass = call < calls;
+        if self.stop.load(Ordering::Relaxed) || (!first_pass && Instant::now() >= self.until) {
+            return None;
+        }
+        let first = call % calls * self.of_call;
+        Some((first..(first + self.of_call).min(self.queries), first_pass))
+    }
+}
+
+impl Load {
+    /// Keeps so many calls under way until all is asked and the time is over.
+    ///
+    /// # Errors
+    /// The first status that is not OK.
+    pub(super) async fn closed(&self) -> Result<Outcome, Status> {
+        let start = Instant::now();
+        let dealer = Arc::new(Dealer {
+            next: AtomicUsize::new(0),
+            queries: self.asking.count(),
+            of_call: if self.rpc == Rpc::Batch { BATCH } else { 1 },
+            until: start + Duration::from_secs_f64(self.seconds),
+            stop: Arc::clone(&self.stop),
+        });
+        let mut tasks = JoinSet::new();
+        for client in &self.clients {
+            let workers = if self.rpc == Rpc::Stream { 1 } else { self.in_flight };
+            for _ in 0..workers {
+                let (client, asking, dealer) = (client.clone(), self.asking.clone(), Arc::clone(&dealer));
+                match self.rpc {
+                    Rpc::Stream => tasks.spawn(stream(client, asking, dealer, self.in_flight)),
+                    rpc => tasks.spawn(calls(client, asking, dealer, rpc)),
+                };
+            }
+        }
+        let mut outcome = Outcome { answers: vec![None; dealer.queries], ..Outcome::default() };
+        while let Some(joined) = tasks.join_next().await {
+            let samples =
+                joined.map_err(|e| Status::internal(format!("a task of the generator broke: {e}")))??;
+            samples.into_iter().for_each(|sample| outcome.take(sample));
+        }
+        outcome.elapsed = start.elapsed();
+        Ok(outcome)
+    }
+
+    /// Sends queries at a rate, each at its time whatever became of those before. Latencies count from that time, so
+    /// that a server which stalls does not hide it by being asked less.
+    pub(super) async fn open(&self, rate: f64) -> Outcome {
+        let queries = self.asking.count();
+        let total = (rate * self.seconds).ceil().max(1.0) as usize; // CAST: a count of queries
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let start = Instant::now();
+        let (clients, asking, stop) = (self.clients.clone(), self.asking.clone(), Arc::clone(&self.stop));
+        tokio::spawn(async move {
+            for number in 0..total {
+                let due = start + Duration::from_secs_f64(number as f64 / rate); // CAST: exact to 2^53
+                tokio::time::sleep_until(due.into()).await;
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (client, sender) = (clients[number % clients.len()].clone(), sender.clone());
+                let request = asking.one(number % queries);
+                tokio::spawn(async move {
+                    let result = client.search(request).await;
+                    // The receiver waits for all.
+                    drop(sender.send((number, due.elapsed(), result)));
+                });
+            }
+        });
+        let mut outcome = Outcome { answers: vec![None; queries], ..Outcome::default() };
+        while let Some((number, latency, result)) = receiver.recv().await {
+            match result {
+                Ok(response) => {
+                    let answers = if number < queries { vec![answer(&response)] } else { Vec::new() };
+                    outcome.take(Sample { first: number % queries, latency, answers, queries: 1 });
+                }
+                Err(status) => {
+                    outcome.refused_ns.push(nanos(latency));
+                    outcome.first_refusal.get_or_insert(status);
+                }
+            }
+        }
+        outcome.elapsed = start.elapsed();
+        outcome
+    }
+}
+
+impl Outcome {
+    fn take(&mut self, sample: Sample) {
+        self.latencies_ns.extend(std::iter::repeat_n(nanos(sample.latency), sample.queries));
+        for (place, answer) in self.answers.iter_mut().skip(sample.first).zip(sample.answers) {
+            *place = Some(answer);
+        }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+type Samples = Result<Vec<Sample>, Status>;
+
+/// One call after the other.
+async fn calls(client: Client, asking: Asking, dealer: Arc<Dealer>, rpc: Rpc) -> Samples {
+    let mut samples = Vec::new();
+    while let Some((numbers, first_pass)) = dealer.next() {
+        let (first, queries, begun) = (numbers.start, numbers.len(), Instant::now());
+        let mut found = match rpc {
+            Rpc::Batch => answers(&client.search_batch(asking.many(numbers)).await?),
+            _ => vec![answer(&client.search(asking.one(first)).await?)],
+        };
+        if !first_pass {
+            found.clear();
+        }
+        samples.push(Sample { first, latency: begun.elapsed(), answers: found, queries });
+    }
+    Ok(samples)
+}
+
+/// A stream with so many queries under way.
+async fn stream(client: Client, asking: Asking, dealer: Arc<Dealer>, in_flight: usize) -> Samples {
+    let (sender, receiver) = mpsc::channel(in_flight);
+    let mut answered = client.search_stream(ReceiverStream::new(receiver)).await?;
+    let places = Arc::new(Semaphore::new(in_flight));
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let asked = Arc::clone(&places);
+    tokio::spawn(async move {
+        let mut tag = 0;
+        while let Ok(place) = Arc::clone(&asked).acquire_owned().await {
+            let Some((numbers, first_pass)) = dealer.next() else { return };
+            let request = Some(asking.one(numbers.start));
+            // Given back when the answer comes.
+            place.forget();
+            let noted = begun.send((tag, (numbers.start, first_pass, Instant::now())));
+            if noted.is_err() || sender.send(v1::SearchStreamRequest { tag, request }).await.is_err() {
+                return;
+            }
+            tag += 1;
+        }
+    });
+    let (mut samples, mut under_way) = (Vec::new(), HashMap::new());
+    while let Some(v1::SearchStreamResponse { tag, result }) = answered.message().await? {
+        places.add_permits(1);
+        while let Ok((tag, begin)) = begins.try_recv() {
+            under_way.insert(tag, begin);
+        }
+        let Some((first, first_pass, begin)) = under_way.remove(&tag) else {
+            return Err(Status::internal(format!(
+                "an answer to query {tag} of a stream, which was not asked"
+            )));
+        };
+        let found = match result {
+            Some(ItemResult::Answer(response)) => answer(&response),
+            Some(ItemResult::Status(status)) => {
+                return Err(Status::new(Code::from(status.code), status.message));
+            }
+            None => return Err(Status::internal("an item of a stream without answer or status")),
+        };
+        let answers = if first_pass { vec![found] } else { Vec::new() };
+        samples.push(Sample { first, latency: begin.elapsed(), answers, queries: 1 });
+    }
+    Ok(samples)
+}

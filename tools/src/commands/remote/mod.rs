@@ -1,0 +1,271 @@
+//! What `query`, `bench` and `demo` share when a server answers: its flags, its index, messages and answers.
+pub(super) mod bench;
+mod load;
+pub(super) mod query;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use spandrel_datasets::{Rows, VectorFile};
+use spandrel_engine::{Answer, Distances, Neighbour, Work};
+use spandrel_index::{DType, Metric, VectorSource as _};
+use spandrel_proto::v1;
+use tonic::{Code, Status};
+
+use crate::client::{Client, ClientConfig, ClientTls, RetryPolicy};
+use crate::figures::PointParams;
+use crate::{Advised, UsageError};
+
+/// Which server answers, and how it is reached.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Ask a server instead of opening an index")]
+pub struct ServerArgs {
+    /// Ask the server at this address.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["index", "codes", "vectors", "io", "direct", "threads"])]
+    pub server: Option<String>,
+    /// Name of the index there [default: the only one].
+    #[arg(long, value_name = "NAME", requires = "server")]
+    pub index_name: Option<String>,
+    /// File with an API token.
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub token: Option<PathBuf>,
+    /// Talk TLS; certificates of those who sign the server's, PEM.
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub tls_ca: Option<PathBuf>,
+    /// The client's own certificate, PEM, where the server asks for one.
+    #[arg(long, value_name = "FILE", requires_all = ["tls_ca", "tls_key"])]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// Which method carries queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Rpc {
+    /// Search, a query a call.
+    Unary,
+    /// SearchBatch, 64 queries a call.
+    #[default]
+    Batch,
+    /// SearchStream.
+    Stream,
+}
+
+impl Rpc {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Rpc::Unary => "unary",
+            Rpc::Batch => "batch",
+            Rpc::Stream => "stream",
+        }
+    }
+}
+
+/// Queries of one call of SearchBatch.
+pub(super) const BATCH: usize = 64;
+
+impl ServerArgs {
+    /// The client; none if no server was named.
+    pub(super) fn config(&self, retry: RetryPolicy) -> anyhow::Result<Option<ClientConfig>> {
+        let Some(address) = &self.server else { return Ok(None) };
+        let token = self.token.as_ref().map(fs_err::read_to_string).transpose()?;
+        let identity = self.tls_certificate.clone().zip(self.tls_key.clone());
+        let tls = self.tls_ca.clone().map(|ca| ClientTls { ca, identity, domain: None });
+        let token = token.map(|token| token.trim().to_owned());
+        Ok(Some(ClientConfig { address: address.clone(), tls, token, retry, timeout: None }))
+    }
+
+    pub(super) fn index_name(&self) -> &str {
+        self.index_name.as_deref().unwrap_or_default()
+    }
+}
+
+/// An index of a server.
+pub(super) struct Remote {
+    pub(super) address: String,
+    pub(super) about: v1::DescribeIndexResponse,
+    pub(super) summary: v1::IndexSummary,
+    pub(super) dtype: DType,
+    pub(super) metric: Metric,
+}
+
+impl Remote {
+    /// Asks for the index's description.
+    pub(super) async fn open(client: &Client, address: &str, name: &str) -> anyhow::Result<Remote> {
+        let about = client.describe_index(name).await.map_err(told(address))?;
+        let summary = about.summary.clone().context("the server describes no index")?;
+        let dtype = match summary.dtype() {
+            v1::Dtype::F32 => DType::F32,
+            v1::Dtype::F16 => DType::F16,
+            v1::Dtype::I8 => DType::I8,
+            v1::Dtype::U8 => DType::U8,
+            v1::Dtype::Unspecified => {
+                anyhow::bail!("{address}: an index of an element type that is not known here")
+            }
+        };
+        let metric = match summary.metric() {
+            v1::Metric::SquaredL2 => Metric::L2,
+            v1::Metric::InnerProduct => Metric::InnerProduct,
+            v1::Metric::Cosine => Metric::Cosine,
+            v1::Metric::Unspecified => {
+                anyhow::bail!("{address}: an index of a metric that is not known here")
+            }
+        };
+        Ok(Remote { address: address.to_owned(), about, summary, dtype, metric })
+    }
+
+    /// A file of queries that fit the index.
+    pub(super) fn open_queries(&self, path: &Path) -> anyhow::Result<VectorFile> {
+        let queries = VectorFile::open(path)?;
+        let (found, expected) = ((queries.dim(), queries.dtype()), (self.summary.dim as usize, self.dtype)); // CAST: widening
+        if found != expected {
+            let message = format!(
+                "{}: queries of {} x {}, the index holds {} x {}",
+                path.display(),
+                found.0,
+                found.1,
+                expected.0,
+                expected.1
+            );
+            return Err(Advised::new(message, "search with vectors of the kind that was indexed").into());
+        }
+        if queries.is_empty() {
+            return Err(Advised::new(format!("{}: no queries", path.display()), "give at least one").into());
+        }
+        Ok(queries)
+    }
+
+    /// The message that carries these rows.
+    pub(super) fn vectors(&self, rows: &[u8]) -> v1::Vectors {
+        v1::Vectors { f32: Vec::new(), data: rows.to_vec().into(), dtype: self.summary.dtype }
+    }
+}
+
+/// Queries as one call after the other carries them.
+#[derive(Clone)]
+pub(super) struct Asking {
+    pub(super) remote: Arc<Remote>,
+    pub(super) queries: Arc<Rows>,
+    pub(super) k: u32,
+    pub(super) options: v1::SearchOptions,
+}
+
+impl Asking {
+    /// Queries there are.
+    pub(super) fn count(&self) -> usize {
+        self.queries.bytes().len() / self.queries.row_bytes()
+    }
+
+    pub(super) fn one(&self, number: usize) -> v1::SearchRequest {
+        v1::SearchRequest {
+            index: self.remote.summary.name.clone(),
+            query: Some(self.remote.vectors(self.queries.row(number))),
+            k: self.k,
+            options: Some(self.options),
+        }
+    }
+
+    pub(super) fn many(&self, numbers: std::ops::Range<usize>) -> v1::SearchBatchRequest {
+        let row_bytes = self.queries.row_bytes();
+        let rows = &self.queries.bytes()[numbers.start * row_bytes..numbers.end * row_bytes];
+        v1::SearchBatchRequest {
+            index: self.remote.summary.name.clone(),
+            queries: Some(self.remote.vectors(rows)),
+            k: self.k,
+            options: Some(self.options),
+        }
+    }
+}
+
+/// How to search.
+pub(super) fn options(params: &PointParams, distances: Distances, with_work: bool) -> v1::SearchOptions {
+    v1::SearchOptions {
+        epsilon: params.epsilon,
+        max_lists: params.max_lists,
+        rerank: params.rerank,
+        distances: match distances {
+            Distances::Exact => v1::Distances::Exact,
+            Distances::Any => v1::Distances::Any,
+        } as i32, // CAST: the enum's code
+        with_work,
+        ..v1::SearchOptions::default()
+    }
+}
+
+fn work_of(work: &v1::Work) -> Work {
+    Work {
+        lists: work.lists,
+        reads: work.reads,
+        pages: work.pages,
+        rounds: work.rounds,
+        read_bytes: work.read_bytes,
+        vectors_scanned: work.codes,
+        reranked: work.reranked,
+        head_distances: work.head_distances,
+    }
+}
+
+fn neighbours(ids: &[u64], distances: &[f32], estimated: &[bool]) -> Vec<Neighbour> {
+    let estimated = estimated.iter().copied().chain(std::iter::repeat(false));
+    let all = ids.iter().zip(distances).zip(estimated);
+    all.map(|((&id, &distance), estimated)| Neighbour { id, distance, estimated }).collect()
+}
+
+/// The answer to one query.
+pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
+    Answer {
+        neighbours: neighbours(&response.ids, &response.distances, &response.estimated),
+        work: response.work.as_ref().map(work_of).unwrap_or_default(),
+        latency_us: 0.0,
+        damaged: response.partial.into(),
+    }
+}
+
+/// The answers to many queries.
+pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
+    let mut first = 0;
+    let mut all = Vec::with_capacity(response.counts.len());
+    for (number, &count) in response.counts.iter().enumerate() {
+        let end = first + count as usize; // CAST: widening
+        let part = first..end;
+        all.push(Answer {
+            neighbours: neighbours(
+                response.ids.get(part.clone()).unwrap_or_default(),
+                response.distances.get(part.clone()).unwrap_or_default(),
+                response.estimated.get(part).unwrap_or_default(),
+            ),
+            work: response.work.get(number).map(work_of).unwrap_or_default(),
+            latency_us: 0.0,
+            damaged: response.partial.iter().any(|&p| p as usize == number).into(), // CAST: widening
+        });
+        first = end;
+    }
+    all
+}
+
+/// A status as a failure of this program.
+pub(super) fn told(address: &str) -> impl Fn(Status) -> anyhow::Error {
+    move |status| {
+        let message = format!("{address}: {} ({})", status.message(), status.code());
+        let help = match status.code() {
+            Code::Unavailable => "is a server running there? Start one with `spandrel serve`",
+            Code::Unauthenticated | Code::PermissionDenied => "give a token with --token FILE",
+            Code::NotFound => "choose one of them with --index-name",
+            Code::ResourceExhausted => "ask for less at a time, or try again later",
+            Code::InvalidArgument => "change that, and ask again",
+            _ => return anyhow::Error::msg(message),
+        };
+        Advised::new(message, help).into()
+    }
+}
+
+/// A flag that servers do not take.
+pub(super) fn refuse_flag(given: bool, flag: &str) -> Result<(), UsageError> {
+    match given {
+        true => Err(UsageError(format!("{flag} cannot be sent to a server"))),
+        false => Ok(()),
+    }
+}
