@@ -19,8 +19,9 @@ use crate::tls::Tls;
 /// Bytes that a client may send ahead on one stream, and on one connection.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 2 << 20;
-/// Streams that a client may open and reset without waiting before its connection is closed.
-const RESETS_MAX: usize = 64;
+/// Calls that a client may give up before they were looked at, for each that it may have under way; one that goes
+/// beyond is at war, and its connection is closed.
+const RESETS_OF_STREAM: usize = 2;
 /// A client that does not answer a ping is gone.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -99,7 +100,7 @@ impl Acceptor {
             .max_header_list_size(header_bytes)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_pending_accept_reset_streams(RESETS_MAX)
+            .max_pending_accept_reset_streams(RESETS_OF_STREAM * streams as usize) // CAST: widening
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT);
         let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(guard));

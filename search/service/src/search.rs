@@ -29,7 +29,7 @@ pub(crate) struct Searcher {
 }
 
 /// Queries of a batch handed to the engine at a time, so that other requests get their turn in between.
-const CHUNK: usize = 16;
+const CHUNK: usize = 8;
 /// Chunks of a batch with the engine at once: while one is answered, the next ones wait for a free thread.
 const CHUNKS_AT_ONCE: usize = 4;
 

@@ -1,7 +1,7 @@
 //! A gRPC client with deadlines and retries over the generated one.
 //!
-//! Promises: a call is made again only where that may help (UNAVAILABLE, or RESOURCE_EXHAUSTED with a time to come back),
-//! with growing pauses, and never past its deadline. Clones share connections.
+//! Promises: a call is made again only where that may help (UNAVAILABLE, a connection lost, or RESOURCE_EXHAUSTED with a
+//! time to come back), with growing pauses, and never past its deadline. Clones share connections.
 mod retry;
 
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub use retry::RetryPolicy;
 /// How a server is reached.
 #[derive(Debug, Clone, Default)]
 pub struct ClientConfig {
-    /// `HOST:PORT`.
+    /// `HOST:PORT`; several are separated by commas, and calls are spread over those that can be reached.
     pub address: String,
     /// TLS, where the server asks for it.
     pub tls: Option<ClientTls>,
@@ -103,20 +103,22 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn new(config: &ClientConfig) -> Result<Client, ClientError> {
-        let scheme = if config.tls.is_some() { "https" } else { "http" };
-        let endpoint = Endpoint::from_shared(format!("{scheme}://{}", config.address))
-            .map_err(|source| ClientError::Address { address: config.address.clone(), source })?;
-        let mut endpoint = endpoint.tcp_nodelay(true).connect_timeout(CONNECT_TIMEOUT);
-        if let Some(tls) = &config.tls {
-            endpoint = endpoint.tls_config(tls_config(tls)?).map_err(ClientError::Tls)?;
-        }
+        let endpoints: Vec<Endpoint> = config
+            .address
+            .split(',')
+            .map(|address| endpoint(address, config.tls.as_ref()))
+            .collect::<Result<_, _>>()?;
+        let channel = match endpoints.as_slice() {
+            [one] => one.connect_lazy(),
+            _ => Channel::balance_list(endpoints.into_iter()),
+        };
         let token = config.token.as_ref().map(|token| {
             let mut value: MetadataValue<Ascii> =
                 format!("Bearer {token}").parse().map_err(|_| ClientError::Token)?;
             value.set_sensitive(true);
             Ok::<_, ClientError>(value)
         });
-        let service = InterceptedService::new(endpoint.connect_lazy(), Authorise(token.transpose()?));
+        let service = InterceptedService::new(channel, Authorise(token.transpose()?));
         Ok(Client {
             search: SearchServiceClient::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
             admin: AdminServiceClient::new(service),
@@ -207,6 +209,17 @@ fn timed<T>(message: T, deadline: Instant) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(deadline.saturating_duration_since(Instant::now()));
     request
+}
+
+fn endpoint(address: &str, tls: Option<&ClientTls>) -> Result<Endpoint, ClientError> {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
+        .map_err(|source| ClientError::Address { address: address.to_owned(), source })?;
+    let endpoint = endpoint.tcp_nodelay(true).connect_timeout(CONNECT_TIMEOUT);
+    match tls {
+        None => Ok(endpoint),
+        Some(tls) => endpoint.tls_config(tls_config(tls)?).map_err(ClientError::Tls),
+    }
 }
 
 fn tls_config(tls: &ClientTls) -> Result<ClientTlsConfig, ClientError> {

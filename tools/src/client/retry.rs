@@ -40,6 +40,9 @@ impl RetryPolicy {
         let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
         match status.code() {
             Code::Unavailable => {}
+            // Not the server's word: the connection went while the call was on its way.
+            _ if std::error::Error::source(status)
+                .is_some_and(|cause| cause.is::<tonic::transport::Error>()) => {}
             // Without a time to come back it is a limit on sizes, which stays.
             Code::ResourceExhausted if asked.is_some() => {}
             _ => return None,

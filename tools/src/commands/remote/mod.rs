@@ -22,7 +22,7 @@ use crate::{Advised, UsageError};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Ask a server instead of opening an index")]
 pub struct ServerArgs {
-    /// Ask the server at this address.
+    /// Ask the server at this address; several are separated by commas, and calls are spread over them.
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["index", "codes", "vectors", "io", "direct", "threads"])]
     pub server: Option<String>,
     /// Name of the index there [default: the only one].

@@ -1,0 +1,200 @@
+//! Replacing indexes and servers while they are in use, and damage found on the way.
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use spandrel_proto::v1;
+use spandrel_tools::client::{Client, ClientConfig, RetryPolicy};
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::support::{QUERIES, Server, copy_folder, made, request, run, spandrel};
+
+/// Asks without a pause until told to stop; checks every answer. How many there were.
+fn keep_asking(
+    client: Client,
+    stop: Arc<AtomicBool>,
+    check: impl Fn(usize, v1::SearchResponse) + Send + Sync + 'static,
+) -> tokio::task::JoinHandle<u64> {
+    tokio::spawn(async move {
+        let (count, check) = (AtomicU64::new(0), &check);
+        let asker = |first: usize| {
+            let (client, stop, count) = (client.clone(), &stop, &count);
+            async move {
+                for number in (0..QUERIES).cycle().skip(first) {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    check(number, client.search(request(number)).await.unwrap());
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        };
+        tokio::join!(asker(0), asker(50), asker(100), asker(150));
+        count.into_inner()
+    })
+}
+
+/// Ids of the answers of an index, by query.
+fn ids_of(index: &str) -> Vec<Vec<u64>> {
+    let mut ids = vec![Vec::new(); QUERIES];
+    for line in made().in_process(index, &[]).lines() {
+        let mut words = line.split('\t');
+        let number: usize = words.next().unwrap().parse().unwrap();
+        ids[number].push(words.nth(1).unwrap().parse().unwrap());
+    }
+    ids
+}
+
+#[test]
+fn an_index_is_switched_under_load_without_a_failure() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let live = folder.path().join("live");
+        copy_folder(&made().path("half"), &live);
+        let (half, whole) = (ids_of("half"), ids_of("index"));
+        let root = folder.path().to_str().unwrap().to_owned();
+        let server = Server::of(&format!("index={}", live.display()), &["--root", &root]);
+        let versions = Arc::new(std::sync::Mutex::new(BTreeSet::new()));
+        let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::clone(&versions));
+        let asking = keep_asking(server.client(), Arc::clone(&stop), move |number, answer| {
+            let expected = if answer.index_version == 1 { &half } else { &whole };
+            assert_eq!(answer.ids, expected[number], "of version {} alone", answer.index_version);
+            seen.lock().unwrap().insert(answer.index_version);
+        });
+        let mut admin = server.client().admin();
+        let switch = v1::SwitchIndexRequest { index: "index".to_owned(), path: String::new() };
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        // Published beside the old version, in the same folder, by a build of its own.
+        let (base, out) = (made().text("base.u8bin"), live.to_str().unwrap());
+        spandrel(&[
+            "build",
+            "--quiet",
+            "--base",
+            &base,
+            "--metric",
+            "l2",
+            "--out",
+            out,
+            "--list-size",
+            "32",
+            "--replace",
+        ]);
+        let switched = admin.switch_index(switch.clone()).await.unwrap().into_inner();
+        assert_eq!((switched.old_version, switched.summary.unwrap().version), (1, 2));
+        for _ in 0..10 {
+            admin.switch_index(switch.clone()).await.unwrap();
+        }
+        // One that cannot be opened leaves the old one in place.
+        std::fs::write(live.join("CURRENT"), b"nothing").unwrap();
+        let refused = admin.switch_index(switch).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stop.store(true, Ordering::Relaxed);
+        assert!(asking.await.unwrap() > 100);
+        assert_eq!(*versions.lock().unwrap(), BTreeSet::from([1, 2]));
+    });
+}
+
+#[test]
+fn two_servers_are_restarted_in_turn_without_a_failed_call() {
+    run(async {
+        let port = |server: &Server| server.address.clone();
+        let mut servers = [Server::start(&[]), Server::start(&[])];
+        let addresses = [port(&servers[0]), port(&servers[1])];
+        let config = ClientConfig {
+            address: addresses.join(","),
+            retry: RetryPolicy { attempts: 20, ..RetryPolicy::default() },
+            ..ClientConfig::default()
+        };
+        let client = Client::new(&config).unwrap();
+        let whole = ids_of("index");
+        let stop = Arc::new(AtomicBool::new(false));
+        let asking = keep_asking(client, Arc::clone(&stop), move |number, answer| {
+            assert_eq!(answer.ids, whole[number]);
+        });
+        for turn in 0..4 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let at = turn % 2;
+            let flags = ["--listen", &addresses[at]];
+            let index = format!("index={}", made().text("index"));
+            servers[at].terminate();
+            // The new one takes the address as soon as the old one has let it go.
+            let new = tokio::task::block_in_place(|| {
+                servers[at].wait();
+                Server::of(&index, &flags)
+            });
+            servers[at] = new;
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(asking.await.unwrap() > 100);
+    });
+}
+
+#[test]
+fn a_server_told_to_stop_finishes_and_ends_with_0() {
+    run(async {
+        let mut server = Server::start(&["--grace-seconds", "20"]);
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+        let mut health = HealthClient::new(endpoint.connect().await.unwrap());
+        let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+        assert_eq!(watch.message().await.unwrap().unwrap().status, 1);
+        // A stream that has been answered so far, and stays open.
+        let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        let mut stream = server
+            .client()
+            .search_stream(tokio_stream::wrappers::ReceiverStream::new(receiver))
+            .await
+            .unwrap();
+        sender.send(v1::SearchStreamRequest { tag: 1, request: Some(request(1)) }).await.unwrap();
+        assert_eq!(stream.message().await.unwrap().unwrap().tag, 1);
+        server.terminate();
+        assert_eq!(watch.message().await.unwrap().unwrap().status, 2, "not serving");
+        let ended = stream.message().await.unwrap_err();
+        assert_eq!(ended.code(), Code::Unavailable, "{ended}");
+        let client = server.client();
+        assert_eq!(tokio::task::spawn_blocking(move || server.wait()).await.unwrap(), Some(0));
+        assert_eq!(client.search(request(0)).await.unwrap_err().code(), Code::Unavailable);
+    });
+}
+
+#[test]
+fn damage_is_flagged_counted_and_the_rest_goes_on() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("damaged");
+        copy_folder(&made().path("index"), &dir);
+        let vectors = dir.join("vectors-1");
+        let mut bytes = std::fs::read(&vectors).unwrap();
+        // A byte in every tenth page.
+        (4096 + 77..bytes.len()).step_by(40_960).for_each(|at| bytes[at] ^= 0x40);
+        std::fs::write(&vectors, &bytes).unwrap();
+        let server = Server::of(&format!("index={}", dir.display()), &["--metrics", "127.0.0.1:0"]);
+        let mut partial = 0;
+        for number in 0..QUERIES {
+            let answer = server.client().search(request(number)).await.unwrap();
+            assert!(!answer.ids.is_empty());
+            partial += u64::from(answer.partial);
+        }
+        assert!((10..QUERIES as u64).contains(&partial), "{partial}");
+        let about = server.client().describe_index("").await.unwrap();
+        let quarantined = about.summary.unwrap().quarantined;
+        assert!(quarantined > 0 && about.quarantined.len() as u32 == quarantined);
+        assert!(
+            (server.metric("spandrel_index_quarantined{index=\"index\"}") - f64::from(quarantined)).abs()
+                < 0.5
+        );
+        assert!(
+            (server.metric("spandrel_queries_partial_total{index=\"index\"}") - partial as f64).abs() < 0.5
+        );
+        let mut admin = server.client().admin();
+        let verified = admin
+            .verify(v1::VerifyRequest { index: "index".to_owned(), deep: false })
+            .await
+            .unwrap()
+            .into_inner();
+        assert!(!verified.whole && verified.problem.contains("vectors-1"), "{verified:?}");
+    });
+}

@@ -1,0 +1,126 @@
+//! More than the server can do: refused early, told when to come back, and everything is well afterwards.
+use std::time::{Duration, Instant};
+
+use spandrel_proto::v1;
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::support::{QUERIES, Server, bytes, made, request, run};
+
+/// Every list and every vector, so that a query takes its time.
+fn thorough(number: usize) -> v1::SearchRequest {
+    let options = v1::SearchOptions { max_lists: Some(10_000), rerank: Some(5000), ..Default::default() };
+    v1::SearchRequest { options: Some(options), ..request(number) }
+}
+
+#[test]
+fn overload_is_refused_at_once_and_passes() {
+    run(async {
+        let flags =
+            ["--queue-delay-ms", "20", "--threads", "1", "--in-flight", "1", "--degrade-effort-min", "0.5"];
+        let server = Server::start(&[&flags[..], &["--metrics", "127.0.0.1:0"]].concat());
+        let client = server.client();
+        for number in 0..20 {
+            client.search(thorough(number)).await.unwrap();
+        }
+        let mut tasks = JoinSet::new();
+        for number in 0..2000 {
+            let client = client.clone();
+            tasks.spawn(async move {
+                let begun = Instant::now();
+                (client.search(thorough(number % QUERIES)).await, begun.elapsed())
+            });
+        }
+        let (mut answered, mut degraded, mut refused) = (0, 0, 0);
+        while let Some(joined) = tasks.join_next().await {
+            match joined.unwrap().0 {
+                Ok(answer) => {
+                    answered += 1;
+                    degraded += i32::from(answer.degraded);
+                }
+                Err(status) => {
+                    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+                    let after = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+                    assert!(after > Duration::ZERO && after < Duration::from_secs(5), "{after:?}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(answered > 10 && refused > 100, "{answered} answered, {refused} refused");
+        assert!(degraded > 0, "effort is lowered before queries are refused");
+        let counted = server.metric("spandrel_queries_refused_total{index=\"index\"}");
+        assert!((counted - f64::from(refused)).abs() < 0.5, "{counted} counted, {refused} seen");
+        assert!(
+            (server.metric("spandrel_queries_degraded_total{index=\"index\"}") - f64::from(degraded)).abs()
+                < 0.5
+        );
+        let after = client.search(thorough(0)).await.unwrap();
+        assert!(!after.degraded, "all is well once the load is gone");
+        assert!(server.metric("spandrel_queries_in_flight{index=\"index\"}").abs() < 0.5);
+    });
+}
+
+#[test]
+fn a_large_batch_lets_others_pass() {
+    run(async {
+        let server = Server::start(&["--threads", "1", "--max-batch", "100000", "--max-message", "64MiB"]);
+        let client = server.client();
+        let options = thorough(0).options;
+        let queries = Some(bytes(made().queries().repeat(50)));
+        let batch = v1::SearchBatchRequest { queries, k: 10, options, ..Default::default() };
+        let long = tokio::spawn({
+            let client = client.clone();
+            async move { client.search_batch(batch).await.unwrap().counts.len() }
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for number in 0..5 {
+            client.search(request(number)).await.unwrap();
+        }
+        assert!(!long.is_finished(), "single queries are answered before a batch of 10 000 is");
+        assert_eq!(long.await.unwrap(), 50 * QUERIES);
+    });
+}
+
+#[test]
+fn calls_given_up_free_their_place() {
+    run(async {
+        let server =
+            Server::start(&["--threads", "1", "--metrics", "127.0.0.1:0", "--queue-delay-ms", "60000"]);
+        let client = server.client();
+        let mut tasks = JoinSet::new();
+        for number in 0..500 {
+            let client = client.clone();
+            tasks.spawn(async move { client.search(thorough(number % QUERIES)).await });
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        tasks.abort_all();
+        while tasks.join_next().await.is_some() {}
+        let begun = Instant::now();
+        client.search(request(0)).await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert!(server.metric("spandrel_queries_in_flight{index=\"index\"}").abs() < 0.5);
+        let answered = server.metric("spandrel_queries_total{index=\"index\"}");
+        assert!(answered < 501.0, "{answered}: calls given up are not searched to their end");
+    });
+}
+
+#[test]
+fn connections_over_the_limit_are_closed_and_idle_ones_go() {
+    run(async {
+        let server =
+            Server::start(&["--max-connections", "3", "--idle-seconds", "1", "--metrics", "127.0.0.1:0"]);
+        let clients: Vec<_> = (0..3).map(|_| server.client()).collect();
+        for client in &clients {
+            client.search(request(0)).await.unwrap();
+        }
+        let refused = server.client().search(request(0)).await.unwrap_err();
+        assert!(matches!(refused.code(), Code::Unavailable | Code::Unknown), "{refused}");
+        while server.metric("spandrel_connections ") > 0.5 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // Clients notice and connect again.
+        clients[0].search(request(0)).await.unwrap();
+        assert!(server.metric("spandrel_connections_refused_total ") > 0.5);
+    });
+}

@@ -1,0 +1,10 @@
+//! A real server process under real clients: answers, refusals, load, faults, bad clients, replacement, stopping.
+#![expect(clippy::unwrap_used, reason = "a test says what went wrong by failing there")]
+mod support;
+
+mod answers;
+mod changes;
+mod hostile;
+mod load;
+mod refusals;
+mod secure;

@@ -1,0 +1,201 @@
+//! Requests that cannot be answered get the code of the table, the field, and what to change.
+use std::time::{Duration, Instant};
+
+use spandrel_proto::v1;
+use spandrel_proto::v1::search_stream_response::Result as ItemResult;
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+use crate::support::{DIM, Server, bytes, made, request, run};
+
+type Change = fn(&mut v1::SearchRequest);
+
+fn numbers(numbers: Vec<f32>) -> Option<v1::Vectors> {
+    Some(v1::Vectors { f32: numbers, ..Default::default() })
+}
+
+fn options(change: fn(&mut v1::SearchOptions)) -> Option<v1::SearchOptions> {
+    let mut options = v1::SearchOptions::default();
+    change(&mut options);
+    Some(options)
+}
+
+/// Requests with one thing wrong: the code, the field that is blamed, a word of the message.
+const WRONG: [(Change, Code, &str, &str); 20] = [
+    (|r| r.k = 0, Code::InvalidArgument, "k", "at least 1"),
+    (|r| r.k = 900, Code::ResourceExhausted, "", "limit is 500"),
+    (|r| r.k = u32::MAX, Code::ResourceExhausted, "", "limit is 500"),
+    (|r| r.index = "other".to_owned(), Code::NotFound, "", "only 'index'"),
+    (|r| r.query = None, Code::InvalidArgument, "query", "not set"),
+    (|r| r.query = numbers(vec![]), Code::InvalidArgument, "query", "no elements"),
+    (|r| r.query = numbers(vec![1.0; DIM - 1]), Code::InvalidArgument, "query", "128 elements"),
+    (|r| r.query = numbers(vec![1.0; 2 * DIM]), Code::InvalidArgument, "query", "SearchBatch"),
+    (|r| r.query = numbers(vec![f32::NAN; DIM]), Code::InvalidArgument, "query", "element 0 is NaN"),
+    (|r| r.query = numbers(vec![256.0; DIM]), Code::InvalidArgument, "query", "0 to 255"),
+    (|r| r.query = numbers(vec![0.5; DIM]), Code::InvalidArgument, "query", "whole numbers"),
+    (|r| r.query = Some(bytes(vec![0; DIM + 1])), Code::InvalidArgument, "query", "multiple of 128"),
+    (|r| r.query.as_mut().unwrap().dtype = 0, Code::InvalidArgument, "query", "without its dtype"),
+    (|r| r.query.as_mut().unwrap().dtype = 1, Code::InvalidArgument, "query", "data of f32"),
+    (|r| r.query.as_mut().unwrap().dtype = 99, Code::InvalidArgument, "query", "unknown dtype 99"),
+    (
+        |r| r.options = options(|o| o.epsilon = Some(f32::NAN)),
+        Code::InvalidArgument,
+        "options.epsilon",
+        "NaN",
+    ),
+    (
+        |r| r.options = options(|o| o.max_lists = Some(0)),
+        Code::InvalidArgument,
+        "options.max_lists",
+        "at least 1",
+    ),
+    (
+        |r| r.options = options(|o| o.max_bytes = Some(0)),
+        Code::InvalidArgument,
+        "options.max_bytes",
+        "at least 1",
+    ),
+    (|r| r.options = options(|o| o.rerank = Some(0)), Code::InvalidArgument, "options.rerank", "at least 1"),
+    (
+        |r| r.options = options(|o| o.distances = 77),
+        Code::InvalidArgument,
+        "options.distances",
+        "unknown distances 77",
+    ),
+];
+
+#[track_caller]
+fn assert_refused(status: &Status, code: Code, field: &str, word: &str) {
+    assert_eq!(status.code(), code, "{status}");
+    assert!(status.message().contains(word), "{status}, expected '{word}'");
+    let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+    let fields: Vec<&str> = violations.iter().map(|v| v.field.as_str()).collect();
+    assert_eq!(fields, if field.is_empty() { vec![] } else { vec![field] }, "{status}");
+}
+
+#[test]
+fn wrong_requests_name_the_field_by_every_method() {
+    run(async {
+        let server = Server::start(&["--max-k", "500", "--max-batch", "50"]);
+        let client = server.client();
+        let mut items = Vec::new();
+        for (tag, (change, code, field, word)) in (0..).zip(WRONG) {
+            let mut wrong = request(0);
+            change(&mut wrong);
+            assert_refused(&client.search(wrong.clone()).await.unwrap_err(), code, field, word);
+            items.push(v1::SearchStreamRequest { tag, request: Some(wrong) });
+        }
+        // In a stream each is refused by itself, and the good one among them is answered.
+        items.insert(3, v1::SearchStreamRequest { tag: 1000, request: Some(request(0)) });
+        items.push(v1::SearchStreamRequest { tag: 1001, request: None });
+        let count = items.len();
+        let mut stream = client.search_stream(tokio_stream::iter(items)).await.unwrap();
+        let mut seen = 0;
+        while let Some(item) = stream.message().await.unwrap() {
+            seen += 1;
+            match item.result.unwrap() {
+                ItemResult::Answer(answer) => assert_eq!((item.tag, answer.ids.len()), (1000, 10)),
+                ItemResult::Status(status) => {
+                    let code = WRONG.get(item.tag as usize).map_or(Code::InvalidArgument, |wrong| wrong.1);
+                    assert_eq!(Code::from(status.code), code, "{status:?}");
+                }
+            }
+        }
+        assert_eq!(seen, count);
+
+        let batch =
+            |rows: Vec<u8>| v1::SearchBatchRequest { queries: Some(bytes(rows)), k: 1, ..Default::default() };
+        let many = client.search_batch(batch(vec![0; 51 * DIM])).await.unwrap_err();
+        assert_refused(&many, Code::ResourceExhausted, "", "limit is 50");
+        assert_refused(
+            &client.search_batch(batch(vec![])).await.unwrap_err(),
+            Code::InvalidArgument,
+            "queries",
+            "no elements",
+        );
+        let fetch = |ids| client.fetch(v1::FetchRequest { ids, ..Default::default() });
+        assert_refused(&fetch(vec![]).await.unwrap_err(), Code::InvalidArgument, "ids", "none");
+        assert_refused(&fetch(vec![1; 51]).await.unwrap_err(), Code::ResourceExhausted, "", "limit is 50");
+        let k = request(0);
+        assert_eq!(client.search(v1::SearchRequest { k: 500, ..k }).await.unwrap().ids.len(), 500);
+    });
+}
+
+#[test]
+fn messages_over_the_limit_are_refused_before_they_are_read() {
+    run(async {
+        let server = Server::start(&["--max-message", "64KiB"]);
+        let rows = bytes(made().queries().repeat(4));
+        let batch = v1::SearchBatchRequest { queries: Some(rows), k: 1, ..Default::default() };
+        let refused = server.client().search_batch(batch).await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange, "{refused}");
+        assert!(refused.message().contains("65536"), "{refused}");
+    });
+}
+
+#[test]
+fn deadlines_are_kept() {
+    run(async {
+        let server = Server::start(&[]);
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+        let channel = channel.connect().await.unwrap();
+        let mut client = v1::search_service_client::SearchServiceClient::new(channel);
+        let mut late = Request::new(request(0));
+        // Not by way of `set_timeout`, which would give up here rather than there.
+        late.metadata_mut().insert("grpc-timeout", "1n".parse().unwrap());
+        assert_eq!(client.search(late).await.unwrap_err().code(), Code::DeadlineExceeded);
+
+        // A stream ends at its deadline even if nothing is asked.
+        let mut waiting = Request::new(tokio_stream::pending());
+        waiting.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
+        let begun = Instant::now();
+        let mut stream = client.search_stream(waiting).await.unwrap().into_inner();
+        assert_eq!(stream.message().await.unwrap_err().code(), Code::DeadlineExceeded);
+        assert!(begun.elapsed() >= Duration::from_millis(190));
+    });
+}
+
+#[test]
+fn admin_calls_keep_to_the_roots() {
+    run(async {
+        let root = made().text("half");
+        let server = Server::start(&["--root", &root]);
+        let mut admin = server.client().admin();
+        let load = |name: &str, path: &str| v1::LoadIndexRequest {
+            index: name.to_owned(),
+            path: path.to_owned(),
+            ..Default::default()
+        };
+        let above = format!("{root}/../index");
+        for path in ["/", "/etc/passwd", "no/such", &above, ""] {
+            let refused = admin.load_index(load("new", path)).await.unwrap_err();
+            assert_refused(&refused, Code::PermissionDenied, "", "--root");
+        }
+        assert_refused(
+            &admin.load_index(load("a/b", &root)).await.unwrap_err(),
+            Code::InvalidArgument,
+            "index",
+            "no name",
+        );
+        assert_refused(
+            &admin.load_index(load("index", &root)).await.unwrap_err(),
+            Code::AlreadyExists,
+            "",
+            "unload",
+        );
+        let tiers = v1::LoadIndexRequest { codes: 9, ..load("new", &root) };
+        assert_refused(
+            &admin.load_index(tiers).await.unwrap_err(),
+            Code::InvalidArgument,
+            "codes",
+            "unknown tier 9",
+        );
+        admin.load_index(load("new", &root)).await.unwrap();
+        let none = server.client().search(request(0)).await.unwrap_err();
+        assert_refused(&none, Code::InvalidArgument, "", "'index', 'new'");
+        admin.unload_index(v1::UnloadIndexRequest { index: "new".to_owned() }).await.unwrap();
+        let gone = admin.unload_index(v1::UnloadIndexRequest { index: "new".to_owned() }).await.unwrap_err();
+        assert_refused(&gone, Code::NotFound, "", "only 'index'");
+        assert_eq!(server.client().search(request(0)).await.unwrap().ids.len(), 10);
+    });
+}

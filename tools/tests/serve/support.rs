@@ -1,0 +1,212 @@
+//! A small index, made once, and servers of it.
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use spandrel_proto::v1;
+use spandrel_tools::client::{Client, ClientConfig, RetryPolicy};
+use tempfile::TempDir;
+
+pub(crate) const DIM: usize = 128;
+pub(crate) const VECTORS: u64 = 5000;
+pub(crate) const QUERIES: usize = 200;
+
+/// The program, with a command line that has to succeed: what it printed.
+pub(crate) fn spandrel(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_spandrel")).args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Vectors, queries and two indexes of them.
+pub(crate) struct Made {
+    folder: TempDir,
+}
+
+impl Made {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// The queries, back to back.
+    pub(crate) fn queries(&self) -> Vec<u8> {
+        std::fs::read(self.path("queries.u8bin")).unwrap()[8..].to_vec()
+    }
+
+    /// What `query` prints for an index here, with these flags besides.
+    pub(crate) fn in_process(&self, index: &str, flags: &[&str]) -> String {
+        let (index, queries) = (self.text(index), self.text("queries.u8bin"));
+        spandrel(&[&["query", "--quiet", "--index", &index, "--queries", &queries], flags].concat())
+    }
+}
+
+/// `index`, of all vectors, and `half`, of the first 2500.
+pub(crate) fn made() -> &'static Made {
+    static MADE: OnceLock<Made> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let made = Made { folder: tempfile::tempdir().unwrap() };
+        let [base, half, queries] = ["base.u8bin", "half.u8bin", "queries.u8bin"].map(|name| made.text(name));
+        let (count, of) = (VECTORS.to_string(), QUERIES.to_string());
+        let generate = ["data", "generate", "sift", "--vectors", &count, "--out", &base];
+        spandrel(&[&generate[..], &["--queries", &of, "--queries-out", &queries]].concat());
+        spandrel(&["data", "crop", &base, &half, "--rows", "0..2500"]);
+        for (base, out) in [(&base, "index"), (&half, "half")] {
+            let out = made.text(out);
+            spandrel(&[
+                "build",
+                "--quiet",
+                "--base",
+                base,
+                "--metric",
+                "l2",
+                "--out",
+                &out,
+                "--list-size",
+                "32",
+            ]);
+        }
+        made
+    })
+}
+
+/// A server of its own process. Killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+    pub(crate) metrics: Option<String>,
+}
+
+impl Server {
+    /// Serves `index` under that name.
+    pub(crate) fn start(flags: &[&str]) -> Server {
+        Server::of(&format!("index={}", made().text("index")), flags)
+    }
+
+    /// Serves an index given as `NAME=DIR`.
+    pub(crate) fn of(index: &str, flags: &[&str]) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spandrel"));
+        let listen = if flags.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
+        command
+            .args(["serve", "--index", index])
+            .args(listen)
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if !flags.contains(&"--metrics") {
+            command.args(["--metrics", "off"]);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let Some(address) = line.trim().strip_prefix("listening on ") else {
+            let mut said = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            panic!("the server did not start: {said}")
+        };
+        let address = address.to_owned();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut metrics = None;
+        if flags.contains(&"--metrics") {
+            for line in log.by_ref().lines().map_while(Result::ok) {
+                if let Some(found) = line.strip_prefix("metrics on http://") {
+                    metrics = found.strip_suffix("/metrics").map(str::to_owned);
+                    break;
+                }
+            }
+        }
+        // Read on, so that the server never waits for room in the pipe.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Server { child, address, metrics }
+    }
+
+    pub(crate) fn config(&self) -> ClientConfig {
+        ClientConfig { address: self.address.clone(), retry: RetryPolicy::NEVER, ..ClientConfig::default() }
+    }
+
+    /// A client that does not try again.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&self.config()).unwrap()
+    }
+
+    pub(crate) fn terminate(&self) {
+        let done = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
+    /// Waits for its end: its exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Bytes of anonymous memory.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// One line of the metrics.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = http_get(self.metrics.as_ref().unwrap(), "/metrics");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap_or_else(|| panic!("{name} in {text}"));
+        line.trim().parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The body of a page, and its head.
+pub(crate) fn http_get(address: &str, path: &str) -> String {
+    use std::io::Write as _;
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// Runs the client's side of a test, on the clock of a patient person.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(120), test).await.expect("no end in sight")
+    });
+}
+
+/// Query `number`, with the 10 nearest wanted.
+pub(crate) fn request(number: usize) -> v1::SearchRequest {
+    let row = made().queries()[number * DIM..(number + 1) * DIM].to_vec();
+    v1::SearchRequest { index: String::new(), query: Some(bytes(row)), k: 10, options: None }
+}
+
+/// Elements of u8.
+pub(crate) fn bytes(rows: Vec<u8>) -> v1::Vectors {
+    v1::Vectors { f32: Vec::new(), data: rows.into(), dtype: v1::Dtype::U8.into() }
+}
+
+/// Copies the files of a folder.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
