@@ -1,7 +1,7 @@
 //! The gRPC interface: messages of `spandrel.v1`, its client with feature `client`, its server with `server`.
 //!
 //! Generated from the files in `spandrel/v1`, which document every field. Fields are only ever added; a test holds the
-//! interface against the one committed in `descriptor.txt`. It knows no engine and no transport.
+//! interface against the one committed in `tests/interface.txt`. It knows no engine and no transport.
 
 /// Messages and services.
 #[expect(missing_docs, clippy::all, reason = "generated; the .proto files document them")]

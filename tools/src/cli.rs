@@ -38,7 +38,7 @@ pub struct Cli {
 /// A sub-command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Try everything once: make vectors, build, verify, search, report.
+    /// Try everything once: make vectors, build, verify, search, report, serve.
     Demo(Box<demo::DemoArgs>),
     /// Fetch, make, convert and describe files of vectors.
     Data(data::DataArgs),

@@ -18,9 +18,14 @@ const SETTINGS: u8 = 4;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
+#[expect(clippy::disallowed_methods, reason = "HTTP/2 is big-endian")]
+fn big_endian(number: u32) -> [u8; 4] {
+    number.to_be_bytes()
+}
+
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = (payload.len() as u32).to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    let length = big_endian(payload.len() as u32);
+    [&length[1..], &[kind, flags], &big_endian(stream), payload].concat()
 }
 
 /// Headers of a call, written out in full.
@@ -129,7 +134,7 @@ fn random_messages_get_a_status_each() {
                 }
                 message.truncate(random.random_range(0..=message.len()));
                 let flag = u8::from(call % 10 == 9);
-                let body = [&[flag][..], &(message.len() as u32).to_be_bytes(), &message].concat();
+                let body = [&[flag][..], &big_endian(message.len() as u32), &message].concat();
                 bytes.extend(frame(HEADERS, END_HEADERS, stream, &headers(method)));
                 bytes.extend(frame(DATA, END_STREAM, stream, &body));
             }
@@ -179,7 +184,7 @@ fn opening_and_resetting_streams_without_end_is_stopped() {
         for call in 0..20_000 {
             let stream = 1 + 2 * call;
             bytes.extend(frame(HEADERS, END_HEADERS, stream, &block));
-            bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+            bytes.extend(frame(RST_STREAM, 0, stream, &big_endian(8)));
         }
         send(&mut connect(&server), &bytes);
         assert_well(&server, before).await;

@@ -1,5 +1,5 @@
 //! `spandrel serve`: answers queries over gRPC until it is told to stop.
-mod settings;
+pub(super) mod settings;
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 
 use anyhow::Context as _;
 use clap::Args;
-use spandrel_service::Server;
+use spandrel_service::{Server, ServerConfig};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -53,6 +53,11 @@ pub(super) fn run(args: &ServeArgs, session: &Session) -> anyhow::Result<()> {
         }
         return session.print("the settings are good\n");
     }
+    serve(config, &settings, session)
+}
+
+/// Serves until the process is told to stop.
+pub(super) fn serve(config: ServerConfig, settings: &Settings, session: &Session) -> anyhow::Result<()> {
     start_log(settings.log_format.unwrap_or(LogFormat::Text), session);
     runtime()?.block_on(async {
         // Asked for before serving, so that no signal is lost.

@@ -1,4 +1,6 @@
 //! `spandrel demo`: every step once, on a generated set or on the user's own files.
+mod serving;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -30,9 +32,10 @@ const TRUTH_COLUMNS: usize = 100;
 const FILES: [&str; 6] =
     ["base.u8bin", "queries.u8bin", "truth.ibin", "index", "figures.json", "report.html"];
 
-/// Try everything once: make vectors, build, verify, search, report.
+/// Try everything once: make vectors, build, verify, search, report, serve.
 ///
-/// Makes a realistic set, or takes your own files, and ends with a table of recall and cost and a page with curves.
+/// Makes a realistic set, or takes your own files, shows a table of recall and cost and a page with curves, and asks a
+/// server of the index over gRPC.
 /// Fails if recall stays below its floor.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -52,6 +55,9 @@ pub struct DemoArgs {
     /// Folder for everything the demo writes; remove it whenever you like.
     #[arg(long, value_name = "DIR", default_value = "spandrel-demo")]
     pub dir: PathBuf,
+    /// Keep a server of the index up at the end, until Ctrl-C.
+    #[arg(long)]
+    pub serve: bool,
     /// What the index looks like.
     #[command(flatten)]
     pub shape: ShapeArgs,
@@ -79,9 +85,11 @@ pub(super) fn run(args: &DemoArgs, session: &Session) -> anyhow::Result<()> {
     demo.verify(&index)?;
     let points = demo.search(&index, &queries, &truth)?;
     let report = demo.report(&points)?;
+    demo.serve(&index, &queries)?;
     let seconds = units::seconds(start.elapsed().as_secs_f64());
     session.print(&format!("\nDone in {seconds}.\n{}", advice(args, &index, &queries, &report)))?;
-    check_floor(&points)
+    check_floor(&points)?;
+    if args.serve { serving::keep_up(&index, session) } else { Ok(()) }
 }
 
 impl Demo<'_> {
@@ -193,6 +201,12 @@ impl Demo<'_> {
         Ok(html)
     }
 
+    fn serve(&mut self, index: &Path, queries: &Path) -> anyhow::Result<()> {
+        self.step("Serving it over gRPC, and asking as a client would")?;
+        let told = serving::compare(index, queries, self.session)?;
+        self.session.print(&indented(&told))
+    }
+
     fn watched<T>(&self, phase: &str, work: impl FnOnce(Watch<'_>) -> T) -> T {
         let meter = self.session.meter();
         meter.phase(phase, "rows");
@@ -230,6 +244,7 @@ fn advice(args: &DemoArgs, index: &Path, queries: &Path, report: &Path) -> Strin
          To go on:\n\
          \x20 spandrel query --index {index} --queries {queries} --k 5 --max-lists 32\n\
          \x20 spandrel inspect {index}\n\
+         \x20 spandrel serve --index demo={index}\n\
          \x20 spandrel demo --base YOUR.fbin --queries YOUR-QUERIES.fbin --metric cosine\n\
          \n\
          Everything is in {dir}; remove it with: rm -r {dir}\n",

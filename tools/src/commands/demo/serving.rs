@@ -1,0 +1,88 @@
+//! The demo's last step: a server of the index, asked over gRPC, gives the same answers.
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spandrel_datasets::Rows;
+use spandrel_engine::{Answer, SearchParams};
+use spandrel_service::Server;
+
+use crate::Session;
+use crate::client::{Client, ClientConfig, RetryPolicy};
+use crate::commands::remote::{Asking, Remote, answers};
+use crate::commands::search::{PlaceArgs, open_engine, open_index, open_queries, read_queries};
+use crate::commands::serve::settings::{NamedDir, Settings};
+use crate::commands::serve::{runtime, serve};
+
+/// Name the index is served under.
+const NAME: &str = "demo";
+const K: usize = 10;
+/// Queries of a call.
+const CALL: usize = 500;
+const GRACE: Duration = Duration::from_secs(5);
+
+fn indexes(index: &Path) -> [NamedDir; 1] {
+    [NamedDir { name: NAME.to_owned(), dir: index.to_owned() }]
+}
+
+/// Serves the index on loopback, asks all queries, compares, and stops the server: what was done, in words.
+pub(super) fn compare(index: &Path, queries: &Path, session: &Session) -> anyhow::Result<String> {
+    let opened = open_index(index, &PlaceArgs::default())?;
+    let queries = Arc::new(read_queries(&open_queries(&opened, queries)?)?);
+    let k = K.min(usize::try_from(opened.vectors()).unwrap_or(K));
+    let expected = {
+        let engine = open_engine(&opened, spandrel_engine::EngineConfig::default(), session)?;
+        engine.search_until(queries.bytes(), &SearchParams::new(k), &session.stop)?
+    };
+    let loopback = "127.0.0.1:0".parse()?;
+    let settings = Settings {
+        listen: Some(loopback),
+        metrics: Some("off".parse().map_err(anyhow::Error::msg)?),
+        ..Settings::default()
+    };
+    let config = settings.config(&indexes(index), Vec::new())?;
+    runtime()?.block_on(async {
+        let server = Server::start(config).await?;
+        let address = server.listen().to_string();
+        let found = ask(&address, Arc::clone(&queries), k as u32).await?; // CAST: at most K
+        let cut = server.stop(GRACE).await;
+        anyhow::ensure!(cut == 0, "{cut} calls were cut short as the server stopped");
+        let differs = expected.iter().zip(&found).position(|(a, b)| a.neighbours != b.neighbours);
+        anyhow::ensure!(
+            expected.len() == found.len(),
+            "{} answers to {} queries",
+            found.len(),
+            expected.len()
+        );
+        if let Some(number) = differs {
+            anyhow::bail!("the server's answer to query {number} differs from the one found in this process");
+        }
+        Ok(format!(
+            "{} answers through gRPC at {address}, all as in this process; the server is stopped",
+            found.len()
+        ))
+    })
+}
+
+async fn ask(address: &str, queries: Arc<Rows>, k: u32) -> anyhow::Result<Vec<Answer>> {
+    let config = ClientConfig {
+        address: address.to_owned(),
+        retry: RetryPolicy::default(),
+        ..ClientConfig::default()
+    };
+    let client = Client::new(&config)?;
+    let remote = Arc::new(Remote::open(&client, address, NAME).await?);
+    let asking = Asking { remote, queries, k, options: Default::default() };
+    let (mut found, total) = (Vec::new(), asking.count());
+    for first in (0..total).step_by(CALL) {
+        let response = client.search_batch(asking.many(first..(first + CALL).min(total))).await?;
+        found.extend(answers(&response));
+    }
+    Ok(found)
+}
+
+/// Serves the index until the process is told to stop.
+pub(super) fn keep_up(index: &Path, session: &Session) -> anyhow::Result<()> {
+    let settings = Settings::default();
+    serve(settings.config(&indexes(index), Vec::new())?, &settings, session)
+}
