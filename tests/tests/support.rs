@@ -55,7 +55,7 @@ pub(crate) fn verify_index(dir: &Path, deep: bool) -> Result<VerifyReport, Verif
 }
 
 pub(crate) fn engine_config() -> EngineConfig {
-    EngineConfig { threads: 2, in_flight: 2, io: BackendChoice::Auto, direct: Direct::Auto }
+    EngineConfig { threads: 2, in_flight: 2, io: BackendChoice::Auto, direct: Direct::Auto, cache_bytes: 0 }
 }
 
 pub(crate) fn open_engine(dir: &Path) -> Engine {

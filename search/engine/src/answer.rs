@@ -1,4 +1,5 @@
 //! What a query gets back.
+use crate::StageTimes;
 
 /// One vector found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,6 +27,10 @@ pub struct Work {
     pub read_bytes: u64,
     /// Vectors compared or estimated from their codes, copies counted each time.
     pub vectors_scanned: u64,
+    /// Vectors that might be among the nearest, by their estimates.
+    pub candidates: u32,
+    /// Pages found in the cache, for which nothing was read.
+    pub cache_hits: u32,
     /// Vectors compared exactly after their codes were scanned.
     pub reranked: u32,
     /// Distances to heads computed.
@@ -41,6 +46,8 @@ pub struct Answer {
     pub work: Work,
     /// Microseconds from the moment a worker took the query to its answer.
     pub latency_us: f32,
+    /// Where that time went, if it was asked for.
+    pub stages: Option<StageTimes>,
     /// Lists and pages that could not be read or were damaged, and were left out: the answer is not whole unless 0.
     pub damaged: u32,
 }

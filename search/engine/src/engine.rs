@@ -11,8 +11,10 @@ use spandrel_index::Index;
 use spandrel_index::format::BODY_AT;
 use spandrel_io::{Backend, BackendChoice, Direct, ReadFile, Reader, ReaderError, open_reader};
 
+use crate::cache::PageCache;
 use crate::damage::DamageLog;
 use crate::job::{Job, JobState, Reply};
+use crate::query::Tools;
 use crate::request::{LISTS_FILE, VECTORS_FILE};
 use crate::validate::check_queries;
 use crate::worker::Worker;
@@ -36,13 +38,22 @@ pub struct EngineConfig {
     pub io: BackendChoice,
     /// Whether reads pass the page cache by.
     pub direct: Direct,
+    /// Memory for pages of vectors that were read, so that they need not be read again; 0 for none. Lists are not
+    /// cached.
+    pub cache_bytes: u64,
 }
 
 impl Default for EngineConfig {
     /// A thread per processor, four queries in flight on each, the fastest reads there are.
     fn default() -> EngineConfig {
         let threads = thread::available_parallelism().map_or(1, |n| n.get().min(COUNT_MAX));
-        EngineConfig { threads, in_flight: 4, io: BackendChoice::default(), direct: Direct::default() }
+        EngineConfig {
+            threads,
+            in_flight: 4,
+            io: BackendChoice::default(),
+            direct: Direct::default(),
+            cache_bytes: 0,
+        }
     }
 }
 
@@ -76,6 +87,7 @@ pub struct Request {
 pub struct Engine {
     index: Arc<Index>,
     io: IoReport,
+    cache_bytes: u64,
     damage: Arc<DamageLog>,
     jobs: Option<Sender<Arc<Job>>>,
     workers: Vec<JoinHandle<()>>,
@@ -106,6 +118,16 @@ impl Engine {
         }
         let lists = open_file(index.codes_path(), index.codes_bytes(), config.direct)?;
         let vectors = open_file(index.vectors_path(), index.vectors_bytes(), config.direct)?;
+        // What is in memory is not cached as well, nor pages that nobody reads; all pages take a little more than they are.
+        let unread = index.resident_vectors().is_some() || index.model().is_none();
+        let cache_bytes = if unread { 0 } else { config.cache_bytes.min(index.vectors_bytes() / 4 * 5) };
+        let cache = PageCache::new(
+            usize::try_from(cache_bytes).unwrap_or(usize::MAX),
+            index.page_layout().page_bytes(),
+        )
+        .map_err(|source| EngineError::Cache { bytes: cache_bytes, source })?
+        .map(Arc::new);
+        let cache_bytes = if cache.is_some() { cache_bytes } else { 0 };
         // Bounded by `submit`: of crossbeam's channels only the unbounded one drops what waits in it when its
         // last receiver goes, and jobs without a worker must be dropped to reply.
         let (sender, receiver) = unbounded();
@@ -125,12 +147,19 @@ impl Engine {
             direct: lists.is_direct() && vectors.is_direct(),
             fallback: first.fallback().map(ToString::to_string),
         };
-        let mut engine =
-            Engine { index, io, damage, jobs: Some(sender), workers: Vec::with_capacity(config.threads) };
+        let mut engine = Engine {
+            index,
+            io,
+            cache_bytes,
+            damage,
+            jobs: Some(sender),
+            workers: Vec::with_capacity(config.threads),
+        };
         for (number, reader) in ready.into_iter().enumerate() {
             let in_flight = config.in_flight as u32; // CAST: at most COUNT_MAX
             let (index, damage) = (Arc::clone(&engine.index), Arc::clone(&engine.damage));
-            let worker = Worker::new(index, reader, receiver.clone(), damage, in_flight);
+            let tools = Tools::new(index, damage, cache.clone());
+            let worker = Worker::new(tools, reader, receiver.clone(), in_flight);
             let thread = thread::Builder::new().name(format!("search-{number}"));
             engine.workers.push(thread.spawn(move || worker.run()).map_err(EngineError::Thread)?);
         }
@@ -145,6 +174,11 @@ impl Engine {
     /// How the lists are being read.
     pub fn io(&self) -> &IoReport {
         &self.io
+    }
+
+    /// Memory for pages that were read, besides that of the index.
+    pub fn cache_bytes(&self) -> u64 {
+        self.cache_bytes
     }
 
     /// Lists and pages found damaged or unreadable so far, up to 1000 of them, by number.

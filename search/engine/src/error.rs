@@ -1,7 +1,7 @@
 //! Why the engine could not start, or a search gave no answer.
 use std::io;
 
-use spandrel_io::{OpenError, ReadError, ReaderError};
+use spandrel_io::{BufferError, OpenError, ReadError, ReaderError};
 
 use crate::{ParamsError, QueryError};
 
@@ -46,6 +46,15 @@ pub enum EngineError {
         found: u64,
         /// Hash stored with it.
         expected: u64,
+    },
+    /// There is no such memory for the cache. Ask for less.
+    #[error("no {bytes} bytes of memory for the cache; ask for less")]
+    Cache {
+        /// Bytes asked for.
+        bytes: u64,
+        /// Why.
+        #[source]
+        source: BufferError,
     },
     /// The backend asked for cannot be had.
     #[error("reads cannot be set up")]

@@ -10,8 +10,9 @@
 //! Promises: an answer depends on the index, the query and the parameters alone, not on the backend, on the
 //! number of threads, on batching or on the order in which reads arrive; a damaged list is skipped, counted
 //! and remembered, never scanned; nothing is allocated per query in the steady state but the answer itself.
-//! It does not know sockets or files of queries, caches nothing, and never writes.
+//! It does not know sockets or files of queries, and never writes.
 mod answer;
+mod cache;
 mod candidates;
 mod codes;
 mod damage;
@@ -26,6 +27,7 @@ mod recall;
 mod request;
 mod rerank;
 mod scan;
+mod stages;
 mod top;
 mod validate;
 mod worker;
@@ -37,6 +39,7 @@ pub use error::{EngineError, SearchError};
 pub use lookup::{Lookup, LookupError};
 pub use params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, ResolvedParams, SearchParams};
 pub use recall::{RecallError, Truth, recall};
+pub use stages::StageTimes;
 pub use validate::QueryError;
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub struct SearchParams {
     pub rerank: Option<Rerank>,
     /// Which distances answers may carry.
     pub distances: Distances,
+    /// Whether answers say where their time went.
+    pub times: bool,
 }
 
 /// Which distances answers may carry.
@@ -85,6 +87,7 @@ impl SearchParams {
             max_bytes: None,
             rerank: None,
             distances: Distances::Exact,
+            times: false,
         }
     }
 
@@ -130,7 +133,7 @@ impl SearchParams {
             return Err(ParamsError::NoIds);
         }
         let max_lists = max_lists.min(index.lists());
-        Ok(ResolvedParams { k: self.k, epsilon, max_lists, max_bytes, rerank, estimates })
+        Ok(ResolvedParams { k: self.k, epsilon, max_lists, max_bytes, rerank, estimates, times: self.times })
     }
 }
 
@@ -149,6 +152,7 @@ pub struct ResolvedParams {
     max_bytes: u64,
     rerank: Rerank,
     estimates: bool,
+    times: bool,
 }
 
 impl ResolvedParams {
@@ -180,6 +184,11 @@ impl ResolvedParams {
     /// Whether answers may carry estimated distances.
     pub fn estimates(&self) -> bool {
         self.estimates
+    }
+
+    /// Whether answers say where their time went.
+    pub fn times(&self) -> bool {
+        self.times
     }
 
     /// The estimate that bounds candidates, counted from the smallest.

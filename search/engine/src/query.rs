@@ -9,6 +9,7 @@ use spandrel_index::kernels::scan::prefetch;
 use spandrel_index::{Index, Metric, inverse_norm};
 use spandrel_io::{Read, ReadBuf, ReadError};
 
+use crate::cache::PageCache;
 use crate::candidates::{Candidate, Candidates};
 use crate::codes::{Blocks, CodeScanner};
 use crate::damage::{DamageLog, DamagedPart};
@@ -17,6 +18,7 @@ use crate::job::{End, Job};
 use crate::request::{Request, pages_touched};
 use crate::rerank::{PageRead, Reranker, assign, plan_pages};
 use crate::scan::{Prepared, Scanner, check};
+use crate::stages::StageClock;
 use crate::top::TopK;
 use crate::{Answer, DamageReason, Neighbour, ResolvedParams, Work};
 
@@ -31,10 +33,11 @@ pub(crate) struct Tools {
     /// Nearest heads of the query being started.
     nearest: Vec<(f32, u32)>,
     damage: Arc<DamageLog>,
+    cache: Option<Arc<PageCache>>,
 }
 
 impl Tools {
-    pub(crate) fn new(index: Arc<Index>, damage: Arc<DamageLog>) -> Tools {
+    pub(crate) fn new(index: Arc<Index>, damage: Arc<DamageLog>, cache: Option<Arc<PageCache>>) -> Tools {
         let scanner = match index.list_layout() {
             ListLayout::Full(layout) => Some(Scanner::new(&index, layout)),
             ListLayout::Coded(_) => None,
@@ -46,6 +49,7 @@ impl Tools {
             scratch: Scratch::new(),
             nearest: Vec::new(),
             damage,
+            cache,
             index,
         }
     }
@@ -63,8 +67,10 @@ pub(crate) struct QuerySlot {
     /// Lists chosen, in file order where they are read.
     places: Vec<ListPlace>,
     candidates: Candidates,
-    /// Positions to be compared exactly, ascending in each burst.
+    /// Positions to be compared exactly, ascending in each burst; those whose pages are cached come before.
     positions: Vec<u32>,
+    /// Those whose pages are not cached, while a burst is planned.
+    uncached: Vec<u32>,
     /// Ids taken with their estimates.
     estimated: Vec<u64>,
     /// Bursts of exact comparisons begun.
@@ -78,6 +84,7 @@ pub(crate) struct QuerySlot {
     damaged: u32,
     /// Why the query was given up, if it was: what is still being read is not looked at.
     end: Option<End>,
+    clock: StageClock,
 }
 
 /// Which query it is.
@@ -103,6 +110,7 @@ impl QuerySlot {
         self.work = Work::default();
         self.damaged = 0;
         self.end = None;
+        self.clock.begin(params.times().then_some(running.started));
         self.bursts = 0;
         self.positions.clear();
         self.estimated.clear();
@@ -122,6 +130,7 @@ impl QuerySlot {
             index.head_index().search(index.heads(), &query, &mut tools.scratch, &mut tools.nearest);
         let chosen = prune(&tools.nearest, &params);
         self.work.lists = chosen.len() as u32; // CAST: at most `max_lists`
+        self.clock.lap(|times| &mut times.probe_us);
 
         self.places.clear();
         let (directory, layout) = (index.directory(), index.list_layout());
@@ -138,6 +147,7 @@ impl QuerySlot {
                 self.places.clear();
             }
         }
+        self.clock.lap(|times| &mut times.scan_us);
         keep_within(params.max_bytes(), &mut self.places);
         // Lists lie in the order of their numbers.
         self.places.sort_unstable_by_key(|place| place.list);
@@ -195,6 +205,7 @@ impl QuerySlot {
         while self.reads_left == 0 && self.bursts < params.bursts_max() && index.model().is_some() {
             if self.bursts == 0 {
                 self.candidates.finish();
+                self.work.candidates = self.candidates.kept().len() as u32; // CAST: at most the vectors
                 if params.estimates() {
                     self.take_estimates(index);
                 }
@@ -203,7 +214,13 @@ impl QuerySlot {
             self.choose(&params, index);
             self.bursts += 1;
             let first_request = self.requests.len();
+            let mut first = first;
             self.plan_burst(first, &index.page_layout());
+            self.clock.lap(|times| &mut times.plan_us);
+            if let Some(cache) = &tools.cache {
+                first =
+                    self.compare_cached(first, first_request, cache, &tools.reranker, &index.page_layout());
+            }
             match (index.resident_vectors(), &self.running) {
                 (Some(vectors), Some(running)) => {
                     self.requests.truncate(first_request);
@@ -214,6 +231,7 @@ impl QuerySlot {
                 }
                 _ => self.submit(first_request, &index.page_layout(), tag, out),
             }
+            self.clock.lap(|times| &mut times.rerank_us);
             self.work.reranked = self.positions.len() as u32; // CAST: at most `rerank_max` and what lies beside
         }
     }
@@ -277,6 +295,50 @@ impl QuerySlot {
         assign(&self.positions, first, layout, requests.iter_mut().filter_map(Request::pages_mut));
     }
 
+    /// Compares the positions from number `first` on whose pages are cached, and asks for the others alone: the number of
+    /// the first of those.
+    fn compare_cached(
+        &mut self,
+        first: usize,
+        first_request: usize,
+        cache: &PageCache,
+        reranker: &Reranker,
+        layout: &PageLayout,
+    ) -> usize {
+        let Some(running) = &self.running else { return first };
+        let query = Prepared { row: running.row(), inverse_norm: self.inverse_norm };
+        self.uncached.clear();
+        let mut hits = first;
+        let mut at = first;
+        while at < self.positions.len() {
+            let page = layout.place(self.positions[at]).0;
+            let of_page = self.positions[at..].iter().take_while(|&&p| layout.place(p).0 == page).count();
+            let (top, positions) = (&mut self.top, &self.positions[at..at + of_page]);
+            let hit = cache.get(page, |bytes| {
+                for &position in positions {
+                    reranker.offer(layout.record(bytes, layout.place(position).1), query, top);
+                }
+            });
+            if hit {
+                self.positions.copy_within(at..at + of_page, hits);
+                hits += of_page;
+                self.work.cache_hits += 1;
+            } else {
+                self.uncached.extend_from_slice(&self.positions[at..at + of_page]);
+            }
+            at += of_page;
+        }
+        if hits == first {
+            return first;
+        }
+        self.positions[hits..].copy_from_slice(&self.uncached);
+        self.requests.truncate(first_request);
+        plan_pages(&self.uncached, layout, |read| self.requests.push(Request::Pages(read)));
+        let reads = self.requests[first_request..].iter_mut().filter_map(Request::pages_mut);
+        assign(&self.positions, hits, layout, reads);
+        hits
+    }
+
     /// Takes in one read, unless the query is no longer wanted; what could not be merged into one is asked for again, piece by piece.
     pub(crate) fn arrive(
         &mut self,
@@ -286,6 +348,7 @@ impl QuerySlot {
         out: &mut Vec<Read>,
     ) {
         self.reads_left -= 1;
+        self.clock.lap(|times| &mut times.wait_us);
         self.end = self.end.or_else(|| self.running.as_ref().and_then(|running| running.job.end()));
         if self.end.is_some() {
             return;
@@ -335,6 +398,7 @@ impl QuerySlot {
                 tools.damage.add(DamagedPart::List(place.list), place.offset, place.bytes, reason);
                 continue;
             }
+            self.clock.lap(|times| &mut times.verify_us);
             self.work.vectors_scanned += place.count() as u64;
             match (index.list_layout(), index.model(), &mut tools.scanner) {
                 (ListLayout::Coded(layout), Some(model), _) => {
@@ -355,6 +419,7 @@ impl QuerySlot {
                 }
                 (_, _, None) => unreachable!("lists of exact vectors have a scanner"),
             }
+            self.clock.lap(|times| &mut times.scan_us);
         }
     }
 
@@ -377,10 +442,15 @@ impl QuerySlot {
                 tools.damage.add(DamagedPart::Page(number), offset, page_bytes as u64, reason);
                 continue;
             }
+            self.clock.lap(|times| &mut times.verify_us);
             for &position in positions {
                 let record = layout.record(page, layout.place(position).1);
                 tools.reranker.offer(record, query, &mut self.top);
             }
+            if let Some(cache) = &tools.cache {
+                cache.insert(number, page);
+            }
+            self.clock.lap(|times| &mut times.rerank_us);
         }
     }
 
@@ -403,8 +473,10 @@ impl QuerySlot {
                 estimated: self.estimated.contains(&key.id),
             })
             .collect();
+        self.clock.lap(|times| &mut times.rerank_us);
         let latency_us = running.started.elapsed().as_nanos() as f32 / 1000.0; // CAST: rounds
-        let answer = Answer { neighbours, work: self.work, latency_us, damaged: self.damaged };
+        let stages = self.clock.times();
+        let answer = Answer { neighbours, work: self.work, latency_us, stages, damaged: self.damaged };
         running.job.finish(running.number, answer);
         true
     }

@@ -3,11 +3,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, TryRecvError};
-use spandrel_index::Index;
 use spandrel_io::{Completion, Read, ReadError, Reader};
 
 use crate::SearchError;
-use crate::damage::DamageLog;
 use crate::job::Job;
 use crate::query::{QuerySlot, Running, Tools, slot_of};
 
@@ -28,14 +26,13 @@ pub(crate) struct Worker {
 impl Worker {
     /// The reader has the files of lists and vectors in their slots.
     pub(crate) fn new(
-        index: Arc<Index>,
+        tools: Tools,
         reader: Box<dyn Reader>,
         jobs: Receiver<Arc<Job>>,
-        damage: Arc<DamageLog>,
         in_flight: u32,
     ) -> Worker {
         Worker {
-            tools: Tools::new(index, damage),
+            tools,
             reader,
             jobs,
             current: None,

@@ -180,7 +180,7 @@ pub(crate) fn memory(served: &Served) -> [(&'static str, u64); 7] {
         ("codes", memory.codes),
         ("vectors", memory.vectors),
         ("ids", memory.resident_ids),
-        ("caches", memory.caches),
+        ("caches", served.engine().cache_bytes() as usize), // CAST: bytes in memory
     ]
     .map(|(part, bytes)| (part, bytes as u64)) // CAST: widening
 }

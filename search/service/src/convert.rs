@@ -129,6 +129,7 @@ pub(crate) fn params(k: u32, options: &v1::SearchOptions, limits: &Limits) -> Re
         max_bytes: options.max_bytes,
         rerank: options.rerank.map(Rerank::Count),
         distances,
+        times: options.with_work,
     })
 }
 
@@ -164,6 +165,16 @@ pub(crate) fn work(answer: &Answer, total_us: f64) -> v1::Work {
         head_distances: work.head_distances,
         queue_us: (total_us - f64::from(answer.latency_us)).max(0.0) as f32, // CAST: rounds
         search_us: answer.latency_us,
+        candidates: work.candidates,
+        cache_hits: work.cache_hits,
+        stages: answer.stages.map(|times| v1::Stages {
+            probe_us: times.probe_us,
+            scan_us: times.scan_us,
+            plan_us: times.plan_us,
+            wait_us: times.wait_us,
+            verify_us: times.verify_us,
+            rerank_us: times.rerank_us,
+        }),
     }
 }
 

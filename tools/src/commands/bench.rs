@@ -10,7 +10,7 @@ use super::measure::{Examples, Pruning, Sweep, cross, json, measure};
 use super::remote::bench::Remotely;
 use super::remote::{self, Rpc, ServerArgs, refuse_flag};
 use super::search::{IoArgs, PlaceArgs, open_index, open_queries, read_queries};
-use crate::figures::{Align, Machine, OperatingPoint, Point, TextTable, points_table, units};
+use crate::figures::{Align, Machine, OperatingPoint, Point, Stages, TextTable, points_table, units};
 use crate::report::{Comparison, page};
 use crate::values::parse_epsilon;
 use crate::{Session, UsageError, write_file};
@@ -78,6 +78,9 @@ pub struct BenchArgs {
     /// Shortest time to measure each point for, in seconds; all queries are searched at least once.
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub seconds: u32,
+    /// Take the time of queries stage by stage, which costs a little, and show where it goes.
+    #[arg(long)]
+    pub stages: bool,
     /// What to call the run in reports [default: the name of the index's folder].
     #[arg(long, value_name = "NAME")]
     pub label: Option<String>,
@@ -123,6 +126,8 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         io: args.io.io,
         direct: args.io.direct,
         distances: args.places.distances,
+        cache_bytes: args.places.cache_bytes(),
+        stages: args.stages,
         seconds: args.seconds.into(),
     };
     let examples = Examples { queries: &queries, truth: &truth };
@@ -218,7 +223,28 @@ pub(super) fn text(points: &[OperatingPoint]) -> String {
         process.unwrap_or_default(),
         size(first.index_bytes),
         points_table(&rows)
-    )
+    ) + &stages_text(points)
+}
+
+/// Where the microseconds of a query go, a line each point.
+fn stages_text(points: &[OperatingPoint]) -> String {
+    let mut table = TextTable::new();
+    if points.iter().all(|point| point.stages.is_none()) {
+        return String::new();
+    }
+    table.column("us of a query", Align::Left);
+    Stages::default().named().iter().for_each(|(name, _)| table.column(name, Align::Right));
+    table.column("all", Align::Right);
+    for point in points {
+        let Some(stages) = &point.stages else { continue };
+        let all: f64 = stages.named().iter().map(|(_, us)| us).sum();
+        let mut cells = vec![Some(Point::from(point).settings())];
+        let cell = |us: f64| Some(format!("{} ({:.0} %)", units::three_digits(us), 100.0 * us / all));
+        cells.extend(stages.named().map(|(_, us)| cell(us)));
+        cells.push(Some(units::three_digits(all)));
+        table.row(cells);
+    }
+    format!("\n{table}")
 }
 
 fn disk(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {

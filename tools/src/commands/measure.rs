@@ -12,7 +12,7 @@ use spandrel_io::disk::{DiskParams, Load, measure_file};
 use spandrel_io::{BackendChoice, Direct};
 
 use super::search::{open_engine, refuse_damage};
-use crate::figures::{LatencySummary, Machine, OperatingPoint, PointParams, process_memory};
+use crate::figures::{LatencySummary, Machine, OperatingPoint, PointParams, Stages, process_memory};
 use crate::{Advised, Session};
 
 /// What to measure.
@@ -28,6 +28,10 @@ pub(super) struct Sweep {
     pub(super) io: BackendChoice,
     pub(super) direct: Direct,
     pub(super) distances: Distances,
+    /// Memory for pages that were read.
+    pub(super) cache_bytes: u64,
+    /// Whether the time of queries is taken stage by stage.
+    pub(super) stages: bool,
     /// Shortest time to measure a point for.
     pub(super) seconds: f64,
 }
@@ -93,7 +97,13 @@ pub(super) fn measure(
     let mut limit = DiskLimit { measured: Vec::new() };
     let mut points = Vec::new();
     for &in_flight in &sweep.in_flight {
-        let config = EngineConfig { threads: sweep.threads, in_flight, io: sweep.io, direct: sweep.direct };
+        let config = EngineConfig {
+            threads: sweep.threads,
+            in_flight,
+            io: sweep.io,
+            direct: sweep.direct,
+            cache_bytes: sweep.cache_bytes,
+        };
         let engine = open_engine(index, config, session)?;
         for params in &sweep.params {
             meter.phase(&format!("searching, {in_flight} in flight{}", words(params)), "queries");
@@ -104,6 +114,7 @@ pub(super) fn measure(
                 max_bytes: None,
                 rerank: params.rerank.map(Rerank::Count).or(params.rerank_errors.map(Rerank::Errors)),
                 distances: sweep.distances,
+                times: sweep.stages,
             };
             let run =
                 run(&engine, examples.queries, &search, sweep.seconds, session, |done| meter.set(done, 0))?;
@@ -170,8 +181,10 @@ fn words(params: &PointParams) -> String {
 
 /// What passes over all queries gave.
 struct Run {
-    /// Answers of the first pass; the later ones are the same.
+    /// Answers of the first pass; the later ones are the same. With a cache, of the last pass.
     answers: Vec<Answer>,
+    /// Pages found in the cache in all passes.
+    cache_hits: u64,
     latencies_ns: Vec<u64>,
     elapsed: Duration,
     /// Anonymous memory of the process once warm, before answers and samples pile up here.
@@ -193,8 +206,13 @@ fn run(
     let warm_up = &all[..all.len().min(WARM_UP * queries.row_bytes())];
     engine.search_until(warm_up, params, &session.stop)?;
     let rss_anon_bytes = process_memory().map_or(0, |m| m.rss_anon_bytes);
-    let mut run =
-        Run { answers: Vec::new(), latencies_ns: Vec::new(), elapsed: Duration::ZERO, rss_anon_bytes };
+    let mut run = Run {
+        answers: Vec::new(),
+        cache_hits: 0,
+        latencies_ns: Vec::new(),
+        elapsed: Duration::ZERO,
+        rss_anon_bytes,
+    };
     while run.answers.is_empty() || run.elapsed.as_secs_f64() < seconds {
         let start = Instant::now();
         let answers = engine.search_until(all, params, &session.stop)?;
@@ -202,7 +220,9 @@ fn run(
         refuse_damage(engine, answers.iter().filter(|a| a.damaged > 0).count())?;
         // CAST: a latency in nanoseconds fits
         run.latencies_ns.extend(answers.iter().map(|a| (f64::from(a.latency_us) * 1e3) as u64));
-        if run.answers.is_empty() {
+        run.cache_hits += answers.iter().map(|a| u64::from(a.work.cache_hits)).sum::<u64>();
+        // With a cache the later passes read less, and what is told of reads has to be of those.
+        if run.answers.is_empty() || engine.cache_bytes() > 0 {
             run.answers = answers;
         }
         progress(run.latencies_ns.len() as u64); // CAST: widening
@@ -275,13 +295,39 @@ fn point(
         rounds: mean(|a| a.work.rounds.into()),
         read_bytes: mean(|a| a.work.read_bytes as f64), // CAST: exact to 2^53
         vectors_scanned: mean(|a| a.work.vectors_scanned as f64), // CAST: as above
+        candidates: mean(|a| a.work.candidates.into()),
         reranked: mean(|a| a.work.reranked.into()),
+        cache_hits: (engine.cache_bytes() > 0).then(|| run.cache_hits as f64 / run.latencies_ns.len() as f64), // CAST: as above
+        stages: stages(&run.answers),
         head_distances: mean(|a| a.work.head_distances.into()),
         disk_share: None,
-        memory_bytes: index.memory().total() as u64, // CAST: widening
+        memory_bytes: index.memory().total() as u64 + engine.cache_bytes(), // CAST: widening
         rss_anon_bytes: Some(run.rss_anon_bytes),
         index_bytes: index.manifest().index_bytes(),
         build_seconds: build_seconds(index),
+    })
+}
+
+/// Mean microseconds of each stage, where they were taken.
+fn stages(answers: &[Answer]) -> Option<Stages> {
+    let mut sums = Stages::default();
+    for answer in answers {
+        let times = answer.stages?;
+        sums.probe_us += f64::from(times.probe_us);
+        sums.scan_us += f64::from(times.scan_us);
+        sums.plan_us += f64::from(times.plan_us);
+        sums.wait_us += f64::from(times.wait_us);
+        sums.verify_us += f64::from(times.verify_us);
+        sums.rerank_us += f64::from(times.rerank_us);
+    }
+    let mean = |sum: f64| sum / answers.len() as f64; // CAST: exact to 2^53
+    Some(Stages {
+        probe_us: mean(sums.probe_us),
+        scan_us: mean(sums.scan_us),
+        plan_us: mean(sums.plan_us),
+        wait_us: mean(sums.wait_us),
+        verify_us: mean(sums.verify_us),
+        rerank_us: mean(sums.rerank_us),
     })
 }
 

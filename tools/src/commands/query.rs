@@ -89,6 +89,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         threads: args.threads.map_or_else(threads_default, usize::from),
         io: args.io.io,
         direct: args.io.direct,
+        cache_bytes: args.places.cache_bytes(),
         ..EngineConfig::default()
     };
     let k = args.k as usize; // CAST: widening
@@ -99,6 +100,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         max_bytes: None,
         rerank: args.rerank.map(Rerank::Count),
         distances: args.places.distances,
+        times: false,
     };
     params.resolve(&index)?;
     let engine = open_engine(&index, config, session)?;

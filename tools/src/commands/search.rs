@@ -8,6 +8,7 @@ use spandrel_engine::{Distances, Engine, EngineConfig};
 use spandrel_index::{Index, OpenOptions, Tier, VectorSource as _};
 use spandrel_io::{BackendChoice, Direct};
 
+use crate::values::ByteSize;
 use crate::{Advised, Session};
 
 /// How lists are read.
@@ -34,6 +35,16 @@ pub struct PlaceArgs {
     /// estimated distance given; that keeps ids in memory.
     #[arg(long, value_name = "exact|any", default_value_t)]
     pub distances: Distances,
+    /// Memory for pages of vectors that were read, so that they need not be read again [default: none].
+    #[arg(long, value_name = "SIZE")]
+    pub cache: Option<ByteSize>,
+}
+
+impl PlaceArgs {
+    /// Bytes of the cache.
+    pub(super) fn cache_bytes(&self) -> u64 {
+        self.cache.map_or(0, |size| size.0)
+    }
 }
 
 /// Opens an index for search.

@@ -15,7 +15,7 @@ pub struct Column {
 }
 
 /// Every column, in the order shown.
-pub const COLUMNS: [Column; 22] = [
+pub const COLUMNS: [Column; 24] = [
     Column {
         head: "settings",
         about: "How the search was set. epsilon: a list is read if its head is at most 1 + epsilon times as far \
@@ -93,6 +93,11 @@ pub const COLUMNS: [Column; 22] = [
         cell: |p| p.vectors_scanned.map(units::three_digits),
     },
     Column {
+        head: "candidates",
+        about: "Vectors that might be among the nearest, by their estimates, per query.",
+        cell: |p| p.candidates.map(units::three_digits),
+    },
+    Column {
         head: "reranked",
         about: "Vectors per query compared exactly after their codes were scanned.",
         cell: |p| p.reranked.map(units::three_digits),
@@ -108,6 +113,11 @@ pub const COLUMNS: [Column; 22] = [
         cell: |p| p.reads.map(units::three_digits),
     },
     Column { head: "pages", about: "Pages read per query.", cell: |p| p.pages.map(units::three_digits) },
+    Column {
+        head: "cached",
+        about: "Pages found in the cache per query, for which nothing was read; reads and bytes are those of the last pass.",
+        cell: |p| p.cache_hits.map(units::three_digits),
+    },
     Column {
         head: "rounds",
         about: "Rounds of reads per query; each has to wait for the one before.",

@@ -13,6 +13,6 @@ pub use machine::Machine;
 pub(crate) use point::shortened;
 #[cfg(test)]
 pub(crate) use point::tests::example;
-pub use point::{OperatingPoint, Point, PointParams};
+pub use point::{OperatingPoint, Point, PointParams, Stages};
 pub use process::{ProcessMemory, process_memory};
 pub use text_table::{Align, TextTable};

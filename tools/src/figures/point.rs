@@ -17,6 +17,32 @@ pub struct PointParams {
     pub rerank_errors: Option<f32>,
 }
 
+/// Mean microseconds by stage of a query, as [`spandrel_engine::StageTimes`] has them.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the stages are those of `StageTimes`")]
+pub struct Stages {
+    pub probe_us: f64,
+    pub scan_us: f64,
+    pub plan_us: f64,
+    pub wait_us: f64,
+    pub verify_us: f64,
+    pub rerank_us: f64,
+}
+
+impl Stages {
+    /// Names and values, in the order of a query's life.
+    pub fn named(&self) -> [(&'static str, f64); 6] {
+        [
+            ("probe", self.probe_us),
+            ("scan", self.scan_us),
+            ("plan", self.plan_us),
+            ("wait", self.wait_us),
+            ("verify", self.verify_us),
+            ("rerank", self.rerank_us),
+        ]
+    }
+}
+
 /// One object of `spandrel bench --json`. Counts are means per query.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OperatingPoint {
@@ -94,9 +120,18 @@ pub struct OperatingPoint {
     pub read_bytes: f64,
     /// Vectors whose distance was computed, or estimated from a code.
     pub vectors_scanned: f64,
+    /// Vectors that might have been among the nearest, by their estimates.
+    #[serde(default)]
+    pub candidates: f64,
     /// Vectors compared exactly after their codes were scanned.
     #[serde(default)]
     pub reranked: f64,
+    /// Pages found in the cache, where there was one.
+    #[serde(default)]
+    pub cache_hits: Option<f64>,
+    /// Microseconds by stage, where they were taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Stages>,
     /// Distances to heads computed.
     pub head_distances: f64,
     /// Reads per second over those that the disk gave by itself just afterwards, of the same mean size on the index's
@@ -150,7 +185,9 @@ pub struct Point {
     pub rounds: Option<f64>,
     pub read_bytes: Option<f64>,
     pub vectors_scanned: Option<f64>,
+    pub candidates: Option<f64>,
     pub reranked: Option<f64>,
+    pub cache_hits: Option<f64>,
     pub head_distances: Option<f64>,
     pub disk_share: Option<f64>,
     pub memory_bytes: Option<f64>,
@@ -240,7 +277,9 @@ impl From<&OperatingPoint> for Point {
             rounds: Some(p.rounds),
             read_bytes: Some(p.read_bytes),
             vectors_scanned: Some(p.vectors_scanned),
+            candidates: Some(p.candidates).filter(|count| *count > 0.0),
             reranked: Some(p.reranked).filter(|count| *count > 0.0),
+            cache_hits: p.cache_hits,
             head_distances: Some(p.head_distances),
             disk_share: p.disk_share,
             memory_bytes: float(p.memory_bytes),
@@ -295,7 +334,10 @@ pub(crate) mod tests {
             rounds: 1.0,
             read_bytes: 375_000.0,
             vectors_scanned: 2330.0,
+            candidates: 40.0,
             reranked: 20.0,
+            cache_hits: Some(3.0),
+            stages: Some(Stages { probe_us: 20.0, scan_us: 30.0, ..Stages::default() }),
             head_distances: 900.0,
             disk_share: Some(0.75),
             memory_bytes: 34_000_000,
@@ -338,6 +380,7 @@ pub(crate) mod tests {
             "rounds",
             "read_bytes",
             "vectors_scanned",
+            "candidates",
             "reranked",
             "head_distances",
             "disk_share",

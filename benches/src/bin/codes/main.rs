@@ -21,7 +21,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Parser;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use spandrel_engine::{Distances, Engine, EngineConfig, Rerank, SearchParams};
+use spandrel_engine::{Engine, EngineConfig, Rerank, SearchParams};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Metric, VectorSource};
 
@@ -169,11 +169,9 @@ fn check(args: &Args, set: &Set, (folder, lists): (&Path, usize), sweep: &Sweep)
     let index = Arc::new(Index::open(folder)?);
     let engine = Engine::open(index, EngineConfig { threads: args.threads, ..EngineConfig::default() })?;
     let params = SearchParams {
-        k: K,
-        epsilon: None,
         max_lists: Some(u32::try_from(lists)?),
         rerank: Some(Rerank::Errors(CHECKED_ERRORS)),
-        distances: Distances::Exact,
+        ..SearchParams::new(K)
     };
     let answers = engine.search(set.queries.bytes(), &params)?;
     let mean = |of: &dyn Fn(usize) -> u32| {

@@ -180,6 +180,8 @@ impl Demo<'_> {
             io: self.args.io.io,
             direct: self.args.io.direct,
             distances: Distances::Exact,
+            cache_bytes: 0,
+            stages: false,
             seconds: 1.0,
         };
         let examples = Examples { queries: &queries, truth };

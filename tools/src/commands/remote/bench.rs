@@ -146,7 +146,10 @@ fn point(
         rounds: mean(|a| a.work.rounds.into()),
         read_bytes: mean(|a| a.work.read_bytes as f64), // CAST: as above
         vectors_scanned: mean(|a| a.work.vectors_scanned as f64), // CAST: as above
+        candidates: mean(|a| a.work.candidates.into()),
         reranked: mean(|a| a.work.reranked.into()),
+        cache_hits: None,
+        stages: None,
         head_distances: mean(|a| a.work.head_distances.into()),
         disk_share: None,
         memory_bytes: memory_bytes.values().sum(),

@@ -203,6 +203,8 @@ fn work_of(work: &v1::Work) -> Work {
         rounds: work.rounds,
         read_bytes: work.read_bytes,
         vectors_scanned: work.codes,
+        candidates: work.candidates,
+        cache_hits: work.cache_hits,
         reranked: work.reranked,
         head_distances: work.head_distances,
     }
@@ -220,6 +222,7 @@ pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
         neighbours: neighbours(&response.ids, &response.distances, &response.estimated),
         work: response.work.as_ref().map(work_of).unwrap_or_default(),
         latency_us: 0.0,
+        stages: None,
         damaged: response.partial.into(),
     }
 }
@@ -239,6 +242,7 @@ pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
             ),
             work: response.work.get(number).map(work_of).unwrap_or_default(),
             latency_us: 0.0,
+            stages: None,
             damaged: response.partial.iter().any(|&p| p as usize == number).into(), // CAST: widening
         });
         first = end;

@@ -38,6 +38,10 @@ pub struct Settings {
     #[arg(long, value_name = "exact|any", env = "SPANDREL_DISTANCES")]
     #[serde(deserialize_with = "parsed")]
     pub distances: Option<Distances>,
+    /// Memory for pages of vectors that were read, of each index [default: none].
+    #[arg(long, value_name = "SIZE", env = "SPANDREL_CACHE")]
+    #[serde(deserialize_with = "parsed")]
+    pub cache: Option<ByteSize>,
     /// Search threads of each index [default: one for each processor].
     #[arg(long, value_name = "N", env = "SPANDREL_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -292,6 +296,7 @@ impl Settings {
             codes: self.codes.or(other.codes),
             vectors: self.vectors.or(other.vectors),
             distances: self.distances.or(other.distances),
+            cache: self.cache.or(other.cache),
             threads: self.threads.or(other.threads),
             in_flight: self.in_flight.or(other.in_flight),
             io: self.io.or(other.io),
@@ -353,6 +358,7 @@ impl Settings {
                 in_flight: self.in_flight.map_or(engine.in_flight, usize::from),
                 io: self.io.unwrap_or(engine.io),
                 direct: self.direct.unwrap_or(engine.direct),
+                cache_bytes: self.cache.map_or(0, |size| size.0),
             },
             limits: self.limits()?,
             admission: self.admission()?,

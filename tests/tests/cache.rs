@@ -1,0 +1,93 @@
+//! A cache of pages changes what is read, never what is answered.
+use std::sync::Arc;
+
+use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchParams};
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
+use spandrel_io::faults::{FaultRates, FaultyReader, Schedule};
+use spandrel_io::open_reader;
+use spandrel_tests::{Base, clustered, coded};
+use tempfile::TempDir;
+
+use crate::support::{assert_true, engine_config};
+
+fn built(metric: Metric) -> (TempDir, Base) {
+    let dir = tempfile::tempdir().unwrap();
+    let base = Base::new(clustered(DType::F32, 32, 4000, 1));
+    base.build(&coded(metric, CodeSpec::RaBitQ { bits: 2 }, Tier::Memory, dir.path())).unwrap();
+    (dir, base)
+}
+
+fn config(cache_bytes: u64) -> EngineConfig {
+    EngineConfig { cache_bytes, ..engine_config() }
+}
+
+fn neighbours(answers: &[Answer]) -> Vec<Vec<(u64, u32)>> {
+    let bits = |a: &Answer| a.neighbours.iter().map(|n| (n.id, n.distance.to_bits())).collect();
+    answers.iter().map(bits).collect()
+}
+
+fn sum(answers: &[Answer], of: fn(&Answer) -> u32) -> u32 {
+    answers.iter().map(of).sum()
+}
+
+#[test]
+fn answers_are_the_same_and_reads_are_saved() {
+    for metric in Metric::ALL {
+        let (dir, _) = built(metric);
+        let queries = clustered(DType::F32, 32, 100, 2);
+        for codes in [Tier::Memory, Tier::Ssd] {
+            let options = OpenOptions { codes: Some(codes), vectors: None, ids: false };
+            let index = Arc::new(Index::open_with(dir.path(), options).unwrap());
+            for rerank in [Rerank::Errors(1.0), Rerank::Count(40)] {
+                let params = SearchParams { rerank: Some(rerank), ..SearchParams::new(10) };
+                let plain = Engine::open(Arc::clone(&index), config(0)).unwrap();
+                let expected = plain.search(queries.bytes(), &params).unwrap();
+                assert_eq!(sum(&expected, |a| a.work.cache_hits), 0);
+                // Room for a fifth of the pages, and for all.
+                for share in [5, 1] {
+                    let engine =
+                        Engine::open(Arc::clone(&index), config(index.vectors_bytes() / share + 400_000))
+                            .unwrap();
+                    for pass in 0..3 {
+                        let answers = engine.search(queries.bytes(), &params).unwrap();
+                        assert_eq!(
+                            neighbours(&answers),
+                            neighbours(&expected),
+                            "{metric} {codes} pass {pass}"
+                        );
+                        let (hits, reranked) =
+                            (sum(&answers, |a| a.work.cache_hits), sum(&answers, |a| a.work.reranked));
+                        assert_eq!(reranked, sum(&expected, |a| a.work.reranked));
+                        assert!(pass == 0 || hits > 0);
+                        if pass > 0 && share == 1 && codes == Tier::Memory {
+                            assert_eq!(sum(&answers, |a| a.work.reads), 0, "everything is in the cache");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn pages_that_were_damaged_on_the_way_are_not_kept() {
+    let (dir, base) = built(Metric::L2);
+    let queries = clustered(DType::F32, 32, 100, 2);
+    let index = Arc::new(Index::open(dir.path()).unwrap());
+    let rates = FaultRates { flip: 0.3, error: 0.1, ..FaultRates::default() };
+    let config = EngineConfig { threads: 1, ..config(index.vectors_bytes() + 400_000) };
+    let engine = Engine::open_with(Arc::clone(&index), config, &mut || {
+        Ok(Box::new(FaultyReader::new(open_reader(config.io, 32)?, Schedule::seeded(1, rates))))
+    })
+    .unwrap();
+    let mut damaged = 0;
+    for pass in 0..20 {
+        let answers = engine.search(queries.bytes(), &SearchParams::new(10)).unwrap();
+        for (at, answer) in answers.iter().enumerate() {
+            assert_true(Metric::L2, &base, queries.row(at), answer, &format!("pass {pass}, query {at}"));
+        }
+        damaged = answers.iter().filter(|answer| answer.damaged > 0).count();
+    }
+    assert_eq!(damaged, 0, "in the end every page was read well once, and stayed");
+}
