@@ -1,0 +1,28 @@
+"""Generates the messages from the .proto files of the repository, so that there is one copy of them."""
+import pathlib
+import sys
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROTO = HERE.parent.parent / "proto"
+FILES = ["spandrel/v1/search.proto", "spandrel/v1/admin.proto"]
+
+
+class Generate(build_py):
+    """Builds the package with its generated modules."""
+
+    def run(self):
+        super().run()
+        if not PROTO.is_dir():
+            sys.exit(f"{PROTO} is missing: install from a checkout of the repository")
+        from grpc_tools import protoc
+
+        out = self.build_lib
+        arguments = ["protoc", f"-I{PROTO}", f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}"]
+        if protoc.main([*arguments, *FILES]) != 0:
+            sys.exit("the messages could not be generated")
+
+
+setup(cmdclass={"build_py": Generate})

@@ -1,0 +1,40 @@
+"""Client of Spandrel, a disk-memory hybrid vector search engine.
+
+>>> with spandrel.Client("127.0.0.1:7700") as client:
+...     answers = client.search(queries, k=10)      # queries: (n, dim); answers.ids: (n, 10)
+
+`Client` blocks, `AsyncClient` is for asyncio; both take and give NumPy arrays, try again where that may help, and keep to
+deadlines.
+"""
+from ._errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    NotFound,
+    Overloaded,
+    PermissionDenied,
+    SpandrelError,
+    Unavailable,
+)
+from ._options import Options, Retry, Tls
+from ._results import Answers, Fetched, IndexInfo, StreamAnswer
+from .aio import AsyncClient
+from .client import Client
+
+__all__ = [
+    "Answers",
+    "AsyncClient",
+    "Client",
+    "DeadlineExceeded",
+    "Fetched",
+    "IndexInfo",
+    "InvalidArgument",
+    "NotFound",
+    "Options",
+    "Overloaded",
+    "PermissionDenied",
+    "Retry",
+    "SpandrelError",
+    "StreamAnswer",
+    "Tls",
+    "Unavailable",
+]

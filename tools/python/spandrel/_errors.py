@@ -1,0 +1,99 @@
+"""What can go wrong, as exceptions."""
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Type
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+_DETAILS = "grpc-status-details-bin"
+
+
+class SpandrelError(Exception):
+    """A call that got no answer.
+
+    `code` is the gRPC status code, `message` says what to change, `fields` names the fields of the request that are wrong,
+    `retry_after` is the time in seconds after which the server asks to try again.
+    """
+
+    def __init__(
+        self,
+        code: grpc.StatusCode,
+        message: str,
+        fields: Optional[Dict[str, str]] = None,
+        retry_after: Optional[float] = None,
+    ) -> None:
+        super().__init__(f"{message} ({code.name})")
+        self.code = code
+        self.message = message
+        self.fields = fields or {}
+        self.retry_after = retry_after
+
+
+class InvalidArgument(SpandrelError):
+    """A field is out of range or does not fit the index; see `fields`."""
+
+
+class NotFound(SpandrelError):
+    """The server has no index of that name."""
+
+
+class Overloaded(SpandrelError):
+    """The server is loaded, or a limit on sizes was passed; in the first case `retry_after` says when to come back."""
+
+
+class DeadlineExceeded(SpandrelError):
+    """The time was over before the answer was there."""
+
+
+class Unavailable(SpandrelError):
+    """The server cannot be reached, or is stopping."""
+
+
+class PermissionDenied(SpandrelError):
+    """No token, an unknown one, or one whose scope does not allow it."""
+
+
+_KINDS: Dict[grpc.StatusCode, Type[SpandrelError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.UNAUTHENTICATED: PermissionDenied,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
+}
+_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def of_status(code: grpc.StatusCode, message: str, fields: Dict[str, str], retry_after: Optional[float]) -> SpandrelError:
+    """The exception for a status."""
+    return _KINDS.get(code, SpandrelError)(code, message, fields, retry_after)
+
+
+def too_late() -> SpandrelError:
+    """The exception for a call whose time is over before it is made."""
+    return DeadlineExceeded(grpc.StatusCode.DEADLINE_EXCEEDED, "the time was over before the call was made")
+
+
+def of_item(number: int, message: str, retry_after_ms: int) -> SpandrelError:
+    """The exception for one query of a stream."""
+    code = _BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN)
+    return of_status(code, message, {}, retry_after_ms / 1000 if retry_after_ms else None)
+
+
+def of_rpc(error: Any) -> SpandrelError:
+    """The exception for a failed call, with the details that the server sent."""
+    fields: Dict[str, str] = {}
+    retry_after = None
+    for name, value in error.trailing_metadata() or ():
+        if name != _DETAILS:
+            continue
+        status = status_pb2.Status.FromString(value)
+        for detail in status.details:
+            bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+            if detail.Unpack(bad):
+                fields.update({violation.field: violation.description for violation in bad.field_violations})
+            elif detail.Unpack(retry):
+                retry_after = retry.retry_delay.ToTimedelta().total_seconds()
+    return of_status(error.code(), error.details() or "", fields, retry_after)

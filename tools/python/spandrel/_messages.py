@@ -1,0 +1,168 @@
+"""Between arrays and messages."""
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ._results import Answers, Fetched, IndexInfo
+from .v1 import admin_pb2, search_pb2
+
+_DTYPES: Dict[search_pb2.Dtype, Any] = {
+    search_pb2.DTYPE_F32: np.dtype("<f4"),
+    search_pb2.DTYPE_F16: np.dtype("<f2"),
+    search_pb2.DTYPE_I8: np.dtype("i1"),
+    search_pb2.DTYPE_U8: np.dtype("u1"),
+}
+_DTYPE_NAMES = {
+    search_pb2.DTYPE_F32: "f32",
+    search_pb2.DTYPE_F16: "f16",
+    search_pb2.DTYPE_I8: "i8",
+    search_pb2.DTYPE_U8: "u8",
+}
+_METRICS = {
+    search_pb2.METRIC_SQUARED_L2: "l2",
+    search_pb2.METRIC_INNER_PRODUCT: "ip",
+    search_pb2.METRIC_COSINE: "cosine",
+}
+
+
+def queries_of(given: npt.ArrayLike) -> Tuple[npt.NDArray[Any], bool]:
+    """Queries as rows, and whether there was only one, without a row of its own.
+
+    float64, lists and integers that are no bytes become float32, which the server converts where that is exact.
+    """
+    array = np.asarray(given)
+    if array.ndim not in (1, 2) or array.shape[-1] == 0:
+        raise ValueError(f"queries have shape {array.shape}, expected (n, dim) or (dim,)")
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"queries are of {array.dtype}, expected numbers")
+    if array.dtype not in (np.float32, np.float16, np.int8, np.uint8):
+        array = array.astype(np.float32)
+    return np.atleast_2d(array), array.ndim == 1
+
+
+def vectors_of(rows: npt.NDArray[Any]) -> search_pb2.Vectors:
+    """The message that carries rows."""
+    if rows.dtype == np.float32:
+        # Packed floats, which an index of any element type takes.
+        return search_pb2.Vectors(f32=rows.ravel())
+    dtype = next(code for code, kind in _DTYPES.items() if kind == rows.dtype.newbyteorder("<"))
+    return search_pb2.Vectors(data=np.ascontiguousarray(rows, _DTYPES[dtype]).tobytes(), dtype=dtype)
+
+
+def rows_of(vectors: search_pb2.Vectors, rows: int) -> npt.NDArray[Any]:
+    """The rows that a message carries."""
+    if rows == 0:
+        return np.zeros((0, 0), np.float32)
+    flat = np.frombuffer(vectors.data, _DTYPES[vectors.dtype])
+    return flat.reshape(rows, -1)
+
+
+def _padded(flat: npt.NDArray[Any], present: npt.NDArray[np.bool_], fill: Any, dtype: Any) -> npt.NDArray[Any]:
+    out = np.full(present.shape + flat.shape[1:], fill, dtype)
+    out[present] = flat
+    return out
+
+
+def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, single: bool) -> Answers:
+    """Responses to batches, in order, as one."""
+    counts = np.concatenate([np.asarray(r.counts, np.int64) for r in responses])
+    flat_ids = np.concatenate([np.asarray(r.ids, np.uint64) for r in responses])
+    if flat_ids.size and flat_ids.max() > np.iinfo(np.int64).max:
+        raise OverflowError("an id does not fit int64")
+    present = np.arange(k)[None, :] < counts[:, None]
+    ids = _padded(flat_ids.astype(np.int64), present, -1, np.int64)
+    flat_distances = np.concatenate([np.asarray(r.distances, np.float32) for r in responses])
+    flags = [np.asarray(r.estimated, np.bool_) if r.estimated else np.zeros(len(r.ids), np.bool_) for r in responses]
+    partial, start = np.zeros(len(counts), np.bool_), 0
+    for response in responses:
+        partial[[start + number for number in response.partial]] = True
+        start += len(response.counts)
+    vectors = None
+    if any(r.HasField("vectors") for r in responses):
+        vectors = _padded(np.concatenate([rows_of(r.vectors, len(r.ids)) for r in responses if r.ids]), present, 0, None)
+    work: List[Any] = [message for r in responses for message in r.work]
+
+    def shaped(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return array[0] if single else array
+
+    return Answers(
+        ids=shaped(ids),
+        distances=shaped(_padded(flat_distances, present, np.inf, np.float32)),
+        estimated=shaped(_padded(np.concatenate(flags), present, False, np.bool_)),
+        partial=partial,
+        degraded=any(r.degraded for r in responses),
+        index_versions=sorted({r.index_version for r in responses}),
+        vectors=None if vectors is None else shaped(vectors),
+        work=work or None,
+    )
+
+
+def one_of(response: search_pb2.SearchResponse, k: int) -> Answers:
+    """The response to a single query."""
+    batch = search_pb2.SearchBatchResponse(
+        counts=[len(response.ids)],
+        ids=response.ids,
+        distances=response.distances,
+        estimated=response.estimated,
+        partial=[0] if response.partial else [],
+        degraded=response.degraded,
+        index_version=response.index_version,
+        vectors=response.vectors if response.HasField("vectors") else None,
+        work=[response.work] if response.HasField("work") else [],
+    )
+    return answers_of([batch], k, single=True)
+
+
+def fetched_of(responses: Sequence[search_pb2.FetchResponse]) -> Fetched:
+    """Responses to fetches, in order, as one."""
+    found = np.concatenate([np.asarray(r.found, np.bool_) for r in responses])
+    parts = [rows_of(r.vectors, sum(r.found)) for r in responses if any(r.found)]
+    if not parts:
+        return Fetched(found, np.zeros((len(found), 0), np.float32))
+    rows = np.concatenate(parts)
+    out = np.zeros((len(found), rows.shape[1]), rows.dtype)
+    out[found] = rows
+    return Fetched(found, out)
+
+
+def info_of(summary: admin_pb2.IndexSummary, details: Optional[Dict[str, Any]] = None) -> IndexInfo:
+    """An index's summary."""
+    return IndexInfo(
+        name=summary.name,
+        version=summary.version,
+        uuid=summary.uuid,
+        vectors=summary.vectors,
+        dim=summary.dim,
+        dtype=_DTYPE_NAMES.get(summary.dtype, "unknown"),
+        metric=_METRICS.get(summary.metric, "unknown"),
+        quarantined=summary.quarantined,
+        details=details or {},
+    )
+
+
+def details_of(response: admin_pb2.DescribeIndexResponse) -> IndexInfo:
+    """An index's full description."""
+    tier = {admin_pb2.TIER_MEMORY: "memory", admin_pb2.TIER_SSD: "ssd"}
+    details = {
+        "path": response.path,
+        "lists": response.lists,
+        "code": response.code,
+        "codes": tier.get(response.codes, "unknown"),
+        "vectors": tier.get(response.vectors, "unknown"),
+        "estimates": response.estimates,
+        "memory_bytes": dict(response.memory_bytes),
+        "disk_bytes": response.disk_bytes,
+        "default_max_lists": response.default_max_lists,
+        "default_epsilon": response.default_epsilon,
+        "quarantined": list(response.quarantined),
+        "open_seconds": response.open_seconds,
+    }
+    return info_of(response.summary, details)
+
+
+def chunks(count: int, size: int) -> List[slice]:
+    """Parts of at most `size`."""
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]

@@ -1,0 +1,103 @@
+"""How servers are reached and asked."""
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple
+
+import grpc
+
+from ._errors import Overloaded, SpandrelError, Unavailable
+from .v1 import search_pb2
+
+
+@dataclass(frozen=True)
+class Retry:
+    """When a call that failed is made again: after UNAVAILABLE, and after RESOURCE_EXHAUSTED with a time to come back.
+
+    `attempts` counts the first call; pauses, in seconds, double from `first_pause` to `longest_pause`, less a random part.
+    """
+
+    attempts: int = 8
+    first_pause: float = 0.02
+    longest_pause: float = 1.0
+
+    def pause(self, error: SpandrelError, attempt: int) -> Optional[float]:
+        """Seconds before call number `attempt` (the second is 2); None if another call would not help."""
+        asked = error.retry_after
+        helps = isinstance(error, Unavailable) or (isinstance(error, Overloaded) and asked is not None)
+        if not helps or attempt > self.attempts:
+            return None
+        doubled = min(self.longest_pause, self.first_pause * 2.0 ** min(attempt - 2, 30))
+        return max(asked or 0.0, doubled * random.uniform(0.5, 1.0))
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files in PEM form: who signs the server's certificate (None: who the system trusts), and the client's own certificate
+    and key where the server asks for them. `name` is the name in the server's certificate, if it is not the host's."""
+
+    ca: Optional[str] = None
+    certificate: Optional[str] = None
+    key: Optional[str] = None
+    name: Optional[str] = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """As grpcio takes them."""
+
+        def read(path: Optional[str]) -> Optional[bytes]:
+            if path is None:
+                return None
+            with open(path, "rb") as file:
+                return file.read()
+
+        return grpc.ssl_channel_credentials(read(self.ca), read(self.key), read(self.certificate))
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to search; what is None is as the index was built for. See proto/spandrel/v1/search.proto."""
+
+    epsilon: Optional[float] = None
+    max_lists: Optional[int] = None
+    max_bytes: Optional[int] = None
+    rerank: Optional[int] = None
+    distances: str = "exact"
+    with_vectors: bool = False
+    with_work: bool = False
+
+    def message(self) -> search_pb2.SearchOptions:
+        """As it is sent."""
+        kinds = {"exact": search_pb2.DISTANCES_EXACT, "any": search_pb2.DISTANCES_ANY}
+        if self.distances not in kinds:
+            raise ValueError(f"distances is {self.distances!r}, expected 'exact' or 'any'")
+        return search_pb2.SearchOptions(
+            epsilon=self.epsilon,
+            max_lists=self.max_lists,
+            max_bytes=self.max_bytes,
+            rerank=self.rerank,
+            distances=kinds[self.distances],
+            with_vectors=self.with_vectors,
+            with_work=self.with_work,
+        )
+
+
+def channel_options(tls: Optional[Tls], message_bytes: int) -> List[Tuple[str, object]]:
+    """Options of a channel."""
+    options: List[Tuple[str, object]] = [
+        ("grpc.max_send_message_length", message_bytes),
+        ("grpc.max_receive_message_length", message_bytes),
+        # We try again ourselves.
+        ("grpc.enable_retries", 0),
+        # A server that came back is found within a moment.
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+    ]
+    if tls is not None and tls.name is not None:
+        options.append(("grpc.ssl_target_name_override", tls.name))
+    return options
+
+
+def call_metadata(token: Optional[str]) -> Sequence[Tuple[str, str]]:
+    """Headers of every call."""
+    return () if token is None else (("authorization", f"Bearer {token}"),)

@@ -1,0 +1,64 @@
+"""What calls give."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+import numpy.typing as npt
+
+from ._errors import SpandrelError
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The nearest vectors of each query, best first.
+
+    `ids` (int64) and `distances` (float32) have shape (n, k), or (k,) for a single query; where fewer than k were found the
+    rest is -1 and infinity. Distances are squared L2, 1 - cos, or the inner product itself. `estimated` (bool, same shape)
+    marks distances that are estimates; `partial` (bool, (n,)) marks answers that miss damaged parts of the index;
+    `degraded` tells that the server, under load, searched fewer lists for some of them. `vectors` has shape (n, k, dim), zeros
+    where there is none, if they were asked for. `work` holds a message for each query, if it was asked for.
+    `index_versions` are the versions of the index that answered: one, unless it was switched meanwhile.
+    """
+
+    ids: npt.NDArray[np.int64]
+    distances: npt.NDArray[np.float32]
+    estimated: npt.NDArray[np.bool_]
+    partial: npt.NDArray[np.bool_]
+    degraded: bool
+    index_versions: List[int]
+    vectors: Optional[npt.NDArray[Any]] = None
+    work: Optional[List[Any]] = None
+
+
+@dataclass(frozen=True)
+class StreamAnswer:
+    """The answer to query `number` of a stream, or the reason that there is none."""
+
+    number: int
+    answer: Optional[Answers]
+    error: Optional[SpandrelError]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Vectors by id: `found` (bool, (n,)) for each id asked for, `vectors` (n, dim), zeros where there is none."""
+
+    found: npt.NDArray[np.bool_]
+    vectors: npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """What an index is: its dtype and metric are 'f32', 'f16', 'i8', 'u8' and 'l2', 'ip', 'cosine'."""
+
+    name: str
+    version: int
+    uuid: str
+    vectors: int
+    dim: int
+    dtype: str
+    metric: str
+    quarantined: int
+    details: Dict[str, Any]
