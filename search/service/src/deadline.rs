@@ -18,6 +18,12 @@ impl Call {
         Call { arrival, deadline: arrival + asked.map_or(longest, |asked| asked.min(longest)) }
     }
 
+    /// A call that comes now and may take so long.
+    pub(crate) fn within(longest: Duration) -> Call {
+        let arrival = Instant::now();
+        Call { arrival, deadline: arrival + longest }
+    }
+
     /// Microseconds since it came.
     pub(crate) fn age_us(&self) -> f64 {
         self.arrival.elapsed().as_secs_f64() * 1e6

@@ -15,6 +15,8 @@ pub(crate) enum Refusal {
     NoIndex { name: String, known: Vec<String> },
     #[error("the request names no index, and there {}", known_words(.known))]
     NoName { known: Vec<String> },
+    #[error("the index has no vector {id}")]
+    NoVector { id: u64 },
     #[error("an index called '{name}' is loaded; unload it or switch it")]
     Taken { name: String },
     #[error("the server is loaded: {waiting_ms} ms of work are waiting; try again in {retry_ms} ms")]
@@ -56,7 +58,7 @@ impl Refusal {
     pub(crate) fn code(&self) -> Code {
         match self {
             Refusal::Field { .. } | Refusal::NoName { .. } => Code::InvalidArgument,
-            Refusal::NoIndex { .. } => Code::NotFound,
+            Refusal::NoIndex { .. } | Refusal::NoVector { .. } => Code::NotFound,
             Refusal::Taken { .. } => Code::AlreadyExists,
             Refusal::Overloaded { .. } | Refusal::Limit { .. } | Refusal::Busy => Code::ResourceExhausted,
             Refusal::Deadline => Code::DeadlineExceeded,

@@ -231,7 +231,11 @@ impl Searcher {
     }
 
     /// Vectors by id, back to back, and which of the ids there are.
-    async fn fetched(&self, served: &Arc<Served>, ids: Vec<u64>) -> Result<(Vec<u8>, Vec<bool>), Refusal> {
+    pub(crate) async fn fetched(
+        &self,
+        served: &Arc<Served>,
+        ids: Vec<u64>,
+    ) -> Result<(Vec<u8>, Vec<bool>), Refusal> {
         let (limit, row_bytes) = (self.limits.message_bytes, served.index().row_bytes());
         if ids.len().saturating_mul(row_bytes) > limit {
             let what = "bytes of vectors in an answer";

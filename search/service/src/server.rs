@@ -200,7 +200,7 @@ impl Server {
         let bytes = limits.message_bytes;
         let mut routes = Routes::builder();
         routes.add_service(
-            SearchServiceServer::new(searcher)
+            SearchServiceServer::new(searcher.clone())
                 .max_decoding_message_size(bytes)
                 .max_encoding_message_size(bytes),
         );
@@ -211,16 +211,17 @@ impl Server {
         if config.reflection {
             add_reflection(&mut routes);
         }
-        let shared =
-            Arc::new(Shared { tokens: Arc::new(tokens), metrics, limits, in_flight_bytes: Arc::default() });
+        let tokens = Arc::new(tokens);
+        let in_flight_bytes = Arc::default();
+        let shared = Arc::new(Shared { tokens: Arc::clone(&tokens), metrics, limits, in_flight_bytes });
         let mut tasks = Vec::new();
         if let (Some(tls), Some(config)) = (&tls, config.tls) {
             tasks.push(tokio::spawn(tls.clone().keep_fresh(config)));
         }
         let acceptor = Acceptor { shared, routes: routes.routes(), tls, stopping: stopping.clone() };
         tasks.push(tokio::spawn(acceptor.run(listener)));
-        if let Some(listener) = metrics_listener {
-            let pages = router(Observed { counts: Arc::new(counts), stopping: stopping.clone() });
+        if let (Some(listener), Some(listen)) = (metrics_listener, metrics_address) {
+            let pages = router(Observed { counts: Arc::new(counts), searcher, tokens, listen });
             tasks.push(tokio::spawn(async move {
                 // Accepting goes on whatever single connections come to.
                 drop(axum::serve(listener, pages).await);

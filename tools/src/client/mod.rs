@@ -14,7 +14,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 pub use retry::RetryPolicy;
 
@@ -200,7 +200,14 @@ impl Client {
         mut call: impl FnMut(Instant) -> F,
     ) -> Result<T, Status> {
         let deadline = Instant::now() + self.timeout;
-        self.retry.run(deadline, || call(deadline)).await
+        let ended = self.retry.run(deadline, || call(deadline)).await;
+        ended.map_err(|status| match status.code() {
+            // What the transport makes of a deadline that passes here before the server's word comes.
+            Code::Cancelled if Instant::now() >= deadline => {
+                Status::deadline_exceeded("the deadline passed before the answer came")
+            }
+            _ => status,
+        })
     }
 }
 

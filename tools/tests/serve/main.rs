@@ -6,5 +6,6 @@ mod answers;
 mod changes;
 mod hostile;
 mod load;
+mod page;
 mod refusals;
 mod secure;

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use spandrel_proto::v1;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
+use spandrel_tools::client::{Client, ClientConfig};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
@@ -133,22 +134,51 @@ fn messages_over_the_limit_are_refused_before_they_are_read() {
     });
 }
 
+/// A call without a client of gRPC in between, which would look at the deadline as well: the status of the answer.
+async fn late_call(server: &Server, timeout: &str, message: &[u8]) -> Code {
+    let tcp = tokio::net::TcpStream::connect(&server.address).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(tcp).await.unwrap();
+    tokio::spawn(connection);
+    let call = http::Request::post(format!("http://{}/spandrel.v1.SearchService/Search", server.address))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-timeout", timeout)
+        .body(())
+        .unwrap();
+    let (response, mut body) = client.send_request(call, false).unwrap();
+    let length = [&[0, 0, 0][..], &[(message.len() >> 8) as u8, message.len() as u8]].concat();
+    body.send_data([&length, message].concat().into(), true).unwrap();
+    let response = response.await.unwrap();
+    let status =
+        |headers: &http::HeaderMap| headers.get("grpc-status").map(|v| Code::from_bytes(v.as_bytes()));
+    if let Some(code) = status(response.headers()) {
+        return code;
+    }
+    let mut body = response.into_body();
+    while let Some(data) = body.data().await {
+        data.unwrap();
+    }
+    status(&body.trailers().await.unwrap().unwrap()).unwrap()
+}
+
 #[test]
 fn deadlines_are_kept() {
     run(async {
         let server = Server::start(&[]);
-        let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
-        let channel = channel.connect().await.unwrap();
-        let mut client = v1::search_service_client::SearchServiceClient::new(channel);
-        let mut late = Request::new(request(0));
-        // Not by way of `set_timeout`, which would give up here rather than there.
-        late.metadata_mut().insert("grpc-timeout", "1n".parse().unwrap());
-        assert_eq!(client.search(late).await.unwrap_err().code(), Code::DeadlineExceeded);
+        let body = prost::Message::encode_to_vec(&request(0));
+        assert_eq!(late_call(&server, "1n", &body).await, Code::DeadlineExceeded);
+        assert_eq!(late_call(&server, "10S", &body).await, Code::Ok);
+        let hasty = ClientConfig { timeout: Some(Duration::from_nanos(1)), ..server.config() };
+        let hasty = Client::new(&hasty).unwrap().search(request(0)).await.unwrap_err();
+        assert_eq!(hasty.code(), Code::DeadlineExceeded);
 
         // A stream ends at its deadline even if nothing is asked.
         let mut waiting = Request::new(tokio_stream::pending());
         waiting.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
         let begun = Instant::now();
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+        let mut client =
+            v1::search_service_client::SearchServiceClient::new(channel.connect().await.unwrap());
         let mut stream = client.search_stream(waiting).await.unwrap().into_inner();
         assert_eq!(stream.message().await.unwrap_err().code(), Code::DeadlineExceeded);
         assert!(begun.elapsed() >= Duration::from_millis(190));
