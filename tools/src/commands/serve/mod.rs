@@ -1,4 +1,5 @@
 //! `spandrel serve`: answers queries over gRPC until it is told to stop.
+mod log;
 pub(super) mod settings;
 
 use std::io;
@@ -10,9 +11,8 @@ use clap::Args;
 use spandrel_service::{Server, ServerConfig};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-use self::settings::{LogFormat, NamedDir, Settings, SettingsFile};
+use self::settings::{NamedDir, Settings, SettingsFile};
 use crate::Session;
 
 /// Serve indexes over gRPC.
@@ -58,8 +58,8 @@ pub(super) fn run(args: &ServeArgs, session: &Session) -> anyhow::Result<()> {
 
 /// Serves until the process is told to stop.
 pub(super) fn serve(config: ServerConfig, settings: &Settings, session: &Session) -> anyhow::Result<()> {
-    start_log(settings.log_format.unwrap_or(LogFormat::Text), session);
     runtime()?.block_on(async {
+        let _log = log::start(settings, session)?;
         // Asked for before serving, so that no signal is lost.
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -85,15 +85,4 @@ pub(super) fn serve(config: ServerConfig, settings: &Settings, session: &Session
 pub(super) fn runtime() -> io::Result<Runtime> {
     let threads = available_parallelism().map_or(1, usize::from);
     Builder::new_multi_thread().worker_threads(threads).thread_name("wire").enable_all().build()
-}
-
-fn start_log(format: LogFormat, session: &Session) {
-    let usual = if session.quiet { "warn" } else { "info" };
-    let filter = EnvFilter::try_from_env("SPANDREL_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
-    match format {
-        LogFormat::Text => builder.with_ansi(false).init(),
-        LogFormat::Json => builder.json().init(),
-    }
 }

@@ -131,6 +131,10 @@ pub struct Settings {
     /// Longest time of one call, whatever its deadline, in seconds; streams go on [default: 60].
     #[arg(long, value_name = "S", env = "SPANDREL_REQUEST_SECONDS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub request_seconds: Option<u32>,
+    /// Send traces of calls to an OpenTelemetry collector, as in http://127.0.0.1:4317; needs a program built with
+    /// --features otel [default: none].
+    #[arg(long, value_name = "URL", env = "SPANDREL_OTLP")]
+    pub otlp: Option<String>,
     /// Form of the log on standard error: text or json [default: text]. SPANDREL_LOG sets what is logged, as in
     /// SPANDREL_LOG=debug.
     #[arg(long, value_name = "text|json", env = "SPANDREL_LOG_FORMAT")]
@@ -324,6 +328,7 @@ impl Settings {
             idle_seconds: self.idle_seconds.or(other.idle_seconds),
             age_seconds: self.age_seconds.or(other.age_seconds),
             request_seconds: self.request_seconds.or(other.request_seconds),
+            otlp: self.otlp.or(other.otlp),
             log_format: self.log_format.or(other.log_format),
         }
     }
