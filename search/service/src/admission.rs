@@ -79,6 +79,11 @@ impl Admission {
         self.query().mul_f64(waiting as f64 / self.slots as f64)
     }
 
+    /// Queries that the engine works on at once.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+
     /// Queries handed to the engine and not answered.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)

@@ -30,8 +30,8 @@ pub(crate) struct Searcher {
 
 /// Queries of a batch handed to the engine at a time, so that other requests get their turn in between.
 const CHUNK: usize = 8;
-/// Chunks of a batch with the engine at once: while one is answered, the next ones wait for a free thread.
-const CHUNKS_AT_ONCE: usize = 4;
+/// Queries of a batch with the engine at once, for each that it works on: while some are answered, others wait.
+const AHEAD: usize = 2;
 
 /// Tells the engine that nobody waits any more.
 struct Waiting(Arc<AtomicBool>);
@@ -169,9 +169,10 @@ impl Searcher {
             self.asked(&index, ("queries", queries, most), (k, options), call)?;
         let mut answers = Vec::new();
         let mut under_way = VecDeque::new();
+        let at_once = (AHEAD * served.admission.slots()).div_ceil(CHUNK).max(AHEAD);
         let mut chunks = rows.chunks(CHUNK * served.index().row_bytes()).enumerate();
         loop {
-            while under_way.len() < CHUNKS_AT_ONCE
+            while under_way.len() < at_once
                 && let Some((number, chunk)) = chunks.next()
             {
                 let handed = Handed::over(&served, chunk.to_vec(), &params, call);
