@@ -72,6 +72,13 @@ impl AlignedBuf {
     }
 }
 
+impl AlignedBuf {
+    /// The block that it is a part of, if it is.
+    pub(crate) fn block(&self) -> Option<&Arc<Block>> {
+        self.block.as_ref()
+    }
+}
+
 // SAFETY: the buffer is alone in owning its bytes (see `BlockRest::carve`); nothing about it is tied to a thread.
 unsafe impl Send for AlignedBuf {}
 // SAFETY: a shared reference only gives out shared slices.
@@ -114,8 +121,15 @@ impl std::fmt::Debug for AlignedBuf {
 ///
 /// The pages of a buffer then lie side by side in memory, and the kernel pins and describes them to the
 /// disk as one piece: a direct read of 48 KiB takes 4.6 us of processor time instead of 8.4.
-struct Block {
+pub(crate) struct Block {
     ptr: NonNull<u8>,
+}
+
+impl Block {
+    /// Where its [`BLOCK_BYTES`] begin.
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.ptr.as_ptr()
+    }
 }
 
 const BLOCK_LAYOUT: Layout = match Layout::from_size_align(BLOCK_BYTES, BLOCK_BYTES) {

@@ -1,8 +1,10 @@
 //! One read on its way: widened to the file's alignment, asked for again until it is whole.
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use super::{Read, ReadBuf, ReadError, ReadFile};
+use crate::aligned::Block;
 use crate::{AlignedBuf, BufferError};
 
 /// How often a read may be interrupted, or told to try again, in a row.
@@ -45,6 +47,11 @@ impl Transfer {
         let span = (end - start) as usize;
         let buf = allocate(span)?;
         Ok(Transfer { read, buf, start, span, next: 0, filled: 0, align: align as usize, tries: 0 })
+    }
+
+    /// The block that its buffer is a part of, if it is.
+    pub(crate) fn block(&self) -> Option<&Arc<Block>> {
+        self.buf.block()
     }
 
     pub(crate) fn read(&self) -> &Read {

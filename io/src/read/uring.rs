@@ -18,11 +18,15 @@ use super::{
     Backend, Completion, Intake, Read, ReadBuf, ReadError, ReadFile, Reader, ReaderError, Transfer,
     Unavailable,
 };
+use crate::aligned::{BLOCK_BYTES, Block};
 
 /// The kernel takes rings of up to 32768 entries.
 const DEPTH_MAX: usize = 4096;
 /// Files registered with the kernel, which then need not count references per read. Further ones work too.
 const FIXED_FILES: u32 = 64;
+/// Blocks of buffers registered with the kernel, which then need not look up and pin their pages at every read. Further
+/// ones work too.
+const FIXED_BLOCKS: usize = 16;
 /// How often the kernel may refuse to take anything before the ring counts as broken.
 const STALLS_MAX: u32 = 200;
 
@@ -41,6 +45,10 @@ pub struct UringReader {
     issued: usize,
     /// Registered files: slots below this are fixed.
     fixed: u32,
+    /// Registered blocks, by number. Kept for as long as the kernel may write to them.
+    blocks: Vec<Arc<Block>>,
+    /// Blocks that may be registered.
+    blocks_max: usize,
 }
 
 impl UringReader {
@@ -63,9 +71,14 @@ impl UringReader {
         // Optional: without the table, requests carry plain descriptors.
         let empty = [-1 as RawFd; FIXED_FILES as usize];
         let fixed = if ring.submitter().register_files(&empty).is_ok() { FIXED_FILES } else { 0 };
+        // Optional as well; the memory of blocks counts against `ulimit -l` where that is enforced.
+        let sparse = ring.submitter().register_buffers_sparse(FIXED_BLOCKS as u32); // CAST: 16
+        let blocks_max = if sparse.is_ok() { FIXED_BLOCKS } else { 0 };
         let mut slots = Vec::new();
         slots.resize_with(depth, || None);
         Ok(UringReader {
+            blocks: Vec::with_capacity(blocks_max),
+            blocks_max,
             ring,
             intake: Intake::default(),
             slots,
@@ -84,15 +97,18 @@ impl UringReader {
             };
             let file_slot = transfer.read().file;
             let offset = transfer.offset();
+            let block = number_of(transfer, &self.ring, &mut self.blocks, &mut self.blocks_max);
             let target = transfer.target();
             let at = target.as_mut_ptr();
             // CAST: at most READ_BYTES_MAX and twice the alignment.
             let bytes = target.len() as u32;
-            let entry = if file_slot < self.fixed {
-                opcode::Read::new(types::Fixed(file_slot), at, bytes).offset(offset).build()
-            } else {
-                let fd = self.intake.file(file_slot).raw_fd();
-                opcode::Read::new(types::Fd(fd), at, bytes).offset(offset).build()
+            let fd = || types::Fd(self.intake.file(file_slot).raw_fd());
+            let fixed = types::Fixed(file_slot);
+            let entry = match (file_slot < self.fixed, block) {
+                (true, None) => opcode::Read::new(fixed, at, bytes).offset(offset).build(),
+                (true, Some(block)) => opcode::ReadFixed::new(fixed, at, bytes, block).offset(offset).build(),
+                (false, None) => opcode::Read::new(fd(), at, bytes).offset(offset).build(),
+                (false, Some(block)) => opcode::ReadFixed::new(fd(), at, bytes, block).offset(offset).build(),
             };
             if !self.push(entry.user_data(u64::from(slot))) {
                 self.again.push(slot);
@@ -169,6 +185,37 @@ impl UringReader {
             }
         }
         Ok(())
+    }
+}
+
+/// The number of the registered block that a transfer's buffer is a part of; registers it if it is new.
+fn number_of(
+    transfer: &Transfer,
+    ring: &IoUring,
+    blocks: &mut Vec<Arc<Block>>,
+    blocks_max: &mut usize,
+) -> Option<u16> {
+    let block = transfer.block()?;
+    let known = blocks.iter().position(|known| Arc::ptr_eq(known, block));
+    if let Some(number) = known {
+        return Some(number as u16); // CAST: at most FIXED_BLOCKS
+    }
+    if blocks.len() >= *blocks_max {
+        return None;
+    }
+    let number = blocks.len() as u32; // CAST: as above
+    let all = libc::iovec { iov_base: block.start().cast(), iov_len: BLOCK_BYTES };
+    // SAFETY: the block's memory is allocated, and stays so while the ring lives: `blocks` keeps it.
+    match unsafe { ring.submitter().register_buffers_update(number, &[all], None) } {
+        Ok(()) => {
+            blocks.push(Arc::clone(block));
+            Some(number as u16) // CAST: as above
+        }
+        Err(_) => {
+            // From here on only those registered before.
+            *blocks_max = blocks.len();
+            None
+        }
     }
 }
 
