@@ -1,5 +1,5 @@
 //! The bytes of a list as stored.
-use spandrel_index::codes::{CodeBlocks, Encoder, PlaneModel};
+use spandrel_index::codes::{CodeBlocks, CodeModel, Encoder};
 use spandrel_index::format::ListLayout;
 use spandrel_index::{HeadSpace, Metric, for_each_element, inverse_norm};
 
@@ -26,7 +26,7 @@ impl<'a> ListEncoder<'a> {
         params: &'a Params,
         space: HeadSpace,
         layout: ListLayout,
-        model: Option<&'a PlaneModel>,
+        model: Option<&'a CodeModel>,
         positions: &'a [u32],
     ) -> ListEncoder<'a> {
         ListEncoder {

@@ -2,7 +2,7 @@
 use std::ops::Range;
 
 use fs_err as fs;
-use spandrel_index::codes::PlaneModel;
+use spandrel_index::codes::CodeModel;
 use spandrel_index::format::{BODY_AT, SectionKind};
 use spandrel_index::{HeadSpace, for_each_element};
 use spandrel_io::FileWriter;
@@ -53,7 +53,7 @@ pub(crate) fn train(
         context.progress.advance(range.end - range.start);
     }
     let seed = seed_of(params, 4, 0);
-    let model = PlaneModel::train(params.code, mean(params, &heads), &residuals, seed)
+    let model = CodeModel::train(params.code, mean(params, &heads), &residuals, seed)
         .map_err(std::io::Error::other)?;
     context.progress.note(&format!("code {}: dimensions x bits {}", params.code, model.allotment()));
     let mut writer = FileWriter::create_with_head(&target.section(SectionKind::Model), BODY_AT)?;

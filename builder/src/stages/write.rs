@@ -3,7 +3,7 @@ use std::io::{BufWriter, Write};
 
 use fs_err as fs;
 use rayon::prelude::*;
-use spandrel_index::codes::{CodeSpec, PlaneModel};
+use spandrel_index::codes::{CodeModel, CodeSpec};
 use spandrel_index::format::{
     BODY_AT, CodedLayout, DirectoryEntry, FullLayout, Header, IdBytes, ListLayout, PageLayout, Record,
     SectionKind, UNIT_BYTES, hash_hex, list_hash, section_name,
@@ -176,14 +176,14 @@ impl<'a> Formation<'a> {
 }
 
 /// The model that was trained for the lists, if they hold codes.
-fn model(params: &Params, target: Target<'_>) -> Result<Option<PlaneModel>, BuildError> {
+fn model(params: &Params, target: Target<'_>) -> Result<Option<CodeModel>, BuildError> {
     if params.code == CodeSpec::Full {
         return Ok(None);
     }
     let path = target.section(SectionKind::Model);
     let file = fs::read(&path)?;
     let body = file.get(BODY_AT as usize..).unwrap_or_default(); // CAST: a constant
-    Ok(Some(PlaneModel::from_bytes(&path, body, params.code, params.dim)?))
+    Ok(Some(CodeModel::from_bytes(&path, body, params.code, params.dim)?))
 }
 
 /// The records of a group by head, each head's primaries before its replicas, in row order.

@@ -1,25 +1,16 @@
-//! From vectors to codes and factors.
+//! From rotated residuals to bit planes.
 use std::ops::Range;
 
-use super::factors::{Factors, factor_block};
-use super::model::{Centre, PlaneModel, SegmentModel};
+use super::encoder::{Rotated, squared_length};
+use super::factors::Factors;
+use super::model::{PlaneModel, SegmentModel};
 use super::planes::Segment;
-use super::rotation::BatchRotation;
 use crate::kernels::scan::BLOCK_VECTORS;
 
 /// Scales tried for a vector's code, relative to what its length suggests.
 const SCALES: [f32; 11] = [0.72, 0.77, 0.82, 0.88, 0.94, 1.0, 1.07, 1.15, 1.23, 1.31, 1.40];
 /// Partial sums kept side by side, in an order that no instruction set changes.
 const LANES: usize = 8;
-
-/// Codes in blocks of sixteen, the last filled up with zeros.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct CodeBlocks {
-    /// Rows of all blocks.
-    pub rows: Vec<u8>,
-    /// Factors of all blocks.
-    pub factors: Vec<u8>,
-}
 
 /// Sums over some residuals.
 #[derive(Debug, Default)]
@@ -32,83 +23,37 @@ pub(super) struct Observed {
     pub(super) dropped: f64,
 }
 
-/// Encodes the vectors of one list after the other.
-pub struct Encoder<'a> {
+/// Codes rotated residuals in bit planes.
+pub(super) struct PlaneCoder<'a> {
     model: &'a PlaneModel,
-    rotation: BatchRotation<'a>,
-    rotated: Vec<f32>,
     code: Vec<u8>,
-    factors: Vec<Factors>,
 }
 
-impl<'a> Encoder<'a> {
-    /// An encoder that uses `model`.
-    pub fn new(model: &'a PlaneModel) -> Encoder<'a> {
-        let rotation = BatchRotation::new(&model.rotation, model.dim, model.layout.dims());
-        Encoder { model, rotation, rotated: Vec::new(), code: Vec::new(), factors: Vec::new() }
+impl<'a> PlaneCoder<'a> {
+    pub(super) fn new(model: &'a PlaneModel) -> PlaneCoder<'a> {
+        PlaneCoder { model, code: Vec::new() }
     }
 
-    /// The model it uses.
-    pub fn model(&self) -> &'a PlaneModel {
-        self.model
-    }
-
-    /// Encodes vectors lying back to back in head space, filed under `head`, into `out`.
-    ///
-    /// A row may have one element more than the model's vectors: that of lifted inner product, which no query
-    /// has, and which therefore needs no code.
-    pub fn encode(&mut self, rows: &[f32], head: &[f32], out: &mut CodeBlocks) {
-        let (dim, dims) = (self.model.dim, self.model.layout.dims());
-        let stride = head.len();
-        assert!(stride == dim || stride == dim + 1);
-        let centre = match self.model.centre {
-            Centre::Head => &head[..dim],
-            Centre::Mean => &self.model.mean,
-        };
-        let count = rows.len() / stride;
-        let mut residuals = Vec::with_capacity((count + 1) * dim);
-        for row in rows.chunks_exact(stride) {
-            residuals.extend(row[..dim].iter().zip(centre).map(|(x, c)| x - c));
+    /// Codes residuals into blocks of zeros, and appends their factors.
+    pub(super) fn code(&mut self, residuals: &Rotated<'_>, rows: &mut [u8], factors: &mut Vec<Factors>) {
+        let layout = &self.model.layout;
+        let block_bytes = layout.block_bytes();
+        let vectors = residuals.rows.chunks_exact(layout.dims()).zip(residuals.squared);
+        for (at, (rotated, &squared)) in vectors.enumerate() {
+            factors.push(self.code_vector(rotated, residuals.centre, squared));
+            let block = &mut rows[at / BLOCK_VECTORS * block_bytes..][..block_bytes];
+            layout.pack(&self.code, at % BLOCK_VECTORS, block);
         }
-        // The centre, around the mean, is rotated like a vector.
-        residuals.extend(centre.iter().zip(&self.model.mean).map(|(c, m)| c - m));
-        let mut rotated = std::mem::take(&mut self.rotated);
-        self.rotation.apply(&residuals, &mut rotated);
-        let (rotated_rows, rotated_centre) = rotated.split_at(count * dims);
-
-        let block_bytes = self.model.layout.block_bytes();
-        out.rows.clear();
-        out.rows.resize(count.div_ceil(BLOCK_VECTORS) * block_bytes, 0);
-        out.factors.clear();
-        self.factors.clear();
-        let vectors = rows.chunks_exact(stride).zip(residuals.chunks_exact(dim));
-        for (at, ((row, residual), rotated)) in vectors.zip(rotated_rows.chunks_exact(dims)).enumerate() {
-            let squared: f64 = residual.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-            let mut factors = self.code_vector(rotated, rotated_centre, squared);
-            if let (Some(&last), Some(&head_last)) = (row.get(dim), head.get(dim)) {
-                // A query's last element is 0: |q - x|^2 counts that of x itself, and that of the head is in the
-                // distance to the head already.
-                factors.add =
-                    (f64::from(factors.add) + f64::from(last).powi(2) - f64::from(head_last).powi(2)) as f32; // CAST: rounds
-            }
-            self.factors.push(factors);
-            let block = &mut out.rows[at / BLOCK_VECTORS * block_bytes..][..block_bytes];
-            self.model.layout.pack(&self.code, at % BLOCK_VECTORS, block);
-        }
-        for factors in self.factors.chunks(BLOCK_VECTORS) {
-            out.factors.extend_from_slice(&factor_block(factors));
-        }
-        self.rotated = rotated;
     }
 
     /// Codes some residuals and adds up what their codes are like.
     pub(super) fn observe(&mut self, residuals: &[f32]) -> Observed {
         let dims = self.model.layout.dims();
         let (mut rotated, zeros) = (Vec::new(), vec![0.0; dims]);
-        self.rotation.apply(residuals, &mut rotated);
+        self.model.frame().batch_rotation().apply(residuals, &mut rotated);
         let mut seen = Observed { lost: vec![0.0; self.model.segments.len()], ..Observed::default() };
         for (row, rotated) in residuals.chunks_exact(self.model.dim).zip(rotated.chunks_exact(dims)) {
-            let squared = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+            let squared = squared_length(row);
             let alpha = -0.5 * f64::from(self.code_vector(rotated, &zeros, squared).mul);
             let mut kept = 0.0;
             for ((segment, model, at), lost) in self.model.parts().zip(&mut seen.lost) {
@@ -127,7 +72,7 @@ impl<'a> Encoder<'a> {
 
     /// Codes one rotated residual of squared length `squared`, into `self.code`.
     fn code_vector(&mut self, rotated: &[f32], centre: &[f32], squared: f64) -> Factors {
-        let kept: f64 = rotated.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        let kept = squared_length(rotated);
         let expected: f64 = self.model.sum(|segment| f64::from(segment.spread));
         let unit = (kept / expected).sqrt() as f32; // CAST: rounds
         self.code.resize(rotated.len(), 0);

@@ -10,7 +10,9 @@
 //! stated standard error counts the rounding of code and query. It does not know where codes lie, nor which of them
 //! a query looks at.
 mod encode;
+mod encoder;
 mod factors;
+mod family;
 mod model;
 mod planes;
 mod query;
@@ -18,9 +20,10 @@ mod rotation;
 mod spec;
 mod train;
 
-pub use encode::{CodeBlocks, Encoder};
+pub use encoder::{CodeBlocks, Encoder};
 pub use factors::Factors;
 pub(crate) use factors::factor_block;
+pub use family::CodeModel;
 pub use model::PlaneModel;
 pub use planes::{PlaneLayout, Segment, copy_lane};
 pub use query::CodeQuery;

@@ -1,4 +1,4 @@
-//! What a code family learns once for an index, and needs to encode vectors and prepare queries.
+//! What codes made of bit planes learn once for an index, as stored.
 //!
 //! ```text
 //!  0  4 dim         elements of a residual          12  4 rotation  0 none, 1 Hadamard, 2 matrix
@@ -11,20 +11,12 @@
 use std::path::Path;
 
 use super::CodeSpec;
+use super::family::{Centre, Frame};
 use super::planes::{PlaneLayout, SEGMENT_DIMS, Segment};
 use super::rotation::Rotation;
 use crate::DIM_MAX;
 use crate::format::OpenError;
 use crate::kernels::scan::BLOCK_VECTORS;
-
-/// What residuals are measured from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Centre {
-    /// The head of the list.
-    Head,
-    /// The mean of all heads.
-    Mean,
-}
 
 /// How a query's values are rounded for the scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +53,7 @@ pub struct PlaneModel {
     pub(super) rotation: Rotation,
     pub(super) centre: Centre,
     pub(super) query: QueryForm,
-    /// Mean of the heads. Queries are coded around it, so that their bytes are not spent on a common offset.
+    /// Mean of the heads.
     pub(super) mean: Vec<f32>,
     /// Mean squared length of a code, its values counted from the middle of their range: what rounding a query
     /// costs.
@@ -71,9 +63,14 @@ pub struct PlaneModel {
 }
 
 impl PlaneModel {
-    /// Elements of a vector.
-    pub fn dim(&self) -> usize {
-        self.dim
+    pub(super) fn frame(&self) -> Frame<'_> {
+        Frame {
+            dim: self.dim,
+            dims: self.layout.dims(),
+            rotation: &self.rotation,
+            centre: self.centre,
+            mean: &self.mean,
+        }
     }
 
     /// How bits lie in blocks.
@@ -82,12 +79,12 @@ impl PlaneModel {
     }
 
     /// Memory it takes.
-    pub fn memory_bytes(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         self.rotation.memory_bytes() + 4 * self.mean.len() + 64 * self.segments.len()
     }
 
     /// Bits a dimension, segment by segment: `32x4 32x2 64x1`.
-    pub fn allotment(&self) -> String {
+    pub(super) fn allotment(&self) -> String {
         let mut parts: Vec<(usize, u8)> = Vec::new();
         for segment in self.layout.segments() {
             match parts.last_mut() {
@@ -100,7 +97,7 @@ impl PlaneModel {
     }
 
     /// The model as stored.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let rotation = match &self.rotation {
             Rotation::Identity => 0,
             Rotation::Hadamard { .. } => 1,
@@ -138,7 +135,7 @@ impl PlaneModel {
     ///
     /// # Errors
     /// [`OpenError::Field`] for a value that cannot be.
-    pub fn from_bytes(
+    pub(super) fn from_bytes(
         path: &Path,
         bytes: &[u8],
         spec: CodeSpec,

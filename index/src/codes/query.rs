@@ -1,5 +1,7 @@
 //! A query made ready for the scan of codes.
-use super::model::{Centre, PlaneModel, QueryForm};
+use super::CodeModel;
+use super::family::{Centre, Frame};
+use super::model::{PlaneModel, QueryForm};
 use crate::kernels::scan::{FACTOR_BYTES, ScanTerms, error_of, maxima, mul_of};
 
 /// Largest value of a query's bytes: one less than the range allows, so that its sign can be turned.
@@ -26,18 +28,35 @@ pub struct CodeQuery {
 impl CodeQuery {
     /// Takes in a query and the head nearest to it: their elements in head space, without that of lifted inner
     /// product.
-    pub fn prepare(&mut self, model: &PlaneModel, row: &[f32], nearest: &[f32]) {
-        assert_eq!((row.len(), nearest.len()), (model.dim, model.dim));
-        self.stretch = self.stretch_of(model, row, nearest);
-        self.centred.clear();
-        self.centred.extend(row.iter().zip(&model.mean).map(|(x, m)| x - m));
-        self.rotated.clear();
-        self.rotated.resize(model.layout.dims(), 0.0);
-        model.rotation.apply(&self.centred, &mut self.rotated);
-        self.mean_distance = match model.centre {
+    pub fn prepare(&mut self, model: &CodeModel, row: &[f32], nearest: &[f32]) {
+        let frame = model.frame();
+        assert_eq!((row.len(), nearest.len()), (frame.dim, frame.dim));
+        self.stretch = match model {
+            CodeModel::Planes(model) if model.segments.len() == 1 && model.dropped == 0.0 => 1.0,
+            CodeModel::Planes(model) => {
+                self.rotate(&frame, row, nearest);
+                self.stretch_of(model)
+            }
+        };
+        self.rotate(&frame, row, frame.mean);
+        self.mean_distance = match frame.centre {
             Centre::Head => None,
             Centre::Mean => Some(self.centred.iter().map(|x| x * x).sum()),
         };
+        match model {
+            CodeModel::Planes(model) => self.prepare_planes(model),
+        }
+    }
+
+    fn rotate(&mut self, frame: &Frame<'_>, row: &[f32], centre: &[f32]) {
+        self.centred.clear();
+        self.centred.extend(row.iter().zip(centre).map(|(x, c)| x - c));
+        self.rotated.clear();
+        self.rotated.resize(frame.dims, 0.0);
+        frame.rotation.apply(&self.centred, &mut self.rotated);
+    }
+
+    fn prepare_planes(&mut self, model: &PlaneModel) {
         let mut rest = self.rotated.as_mut_slice();
         for (segment, of) in model.layout.segments().iter().zip(&model.segments) {
             let (values, after) = rest.split_at_mut(segment.dims);
@@ -63,14 +82,7 @@ impl CodeQuery {
 
     /// Codes lose more in some segments than in others: what the lost parts of this query's products are expected to
     /// be, over what a code states for queries spread as vectors are.
-    fn stretch_of(&mut self, model: &PlaneModel, row: &[f32], nearest: &[f32]) -> f32 {
-        if model.segments.len() == 1 && model.dropped == 0.0 {
-            return 1.0;
-        }
-        self.centred.clear();
-        self.centred.extend(row.iter().zip(nearest).map(|(x, c)| x - c));
-        self.rotated.resize(model.layout.dims(), 0.0);
-        model.rotation.apply(&self.centred, &mut self.rotated);
+    fn stretch_of(&self, model: &PlaneModel) -> f32 {
         let squared = |values: &[f32]| values.iter().map(|x| x * x).sum::<f32>();
         let all = squared(&self.centred);
         let (mut found, mut expected, mut covered, mut weight) = (0.0, 0.0, 0.0, 0.0);
@@ -111,7 +123,7 @@ impl CodeQuery {
     }
 
     /// Bytes for the scan.
-    pub fn table(&self) -> &[i8] {
+    pub(super) fn table(&self) -> &[i8] {
         &self.table
     }
 

@@ -41,16 +41,16 @@ impl Data {
         Data { dim, heads, lists, queries, residuals }
     }
 
-    fn model(&self, spec: CodeSpec, seed: u64) -> PlaneModel {
+    fn model(&self, spec: CodeSpec, seed: u64) -> CodeModel {
         let mut mean = vec![0.0; self.dim];
         for head in &self.heads {
             mean.iter_mut().zip(head).for_each(|(m, x)| *m += x / LISTS as f32);
         }
-        PlaneModel::train(spec, mean, &self.residuals, seed).unwrap()
+        CodeModel::train(spec, mean, &self.residuals, seed).unwrap()
     }
 
     /// Errors of all estimates in standard errors, and their mean size relative to the distances.
-    fn errors(&self, model: &PlaneModel, out: &mut Vec<f64>) -> f64 {
+    fn errors(&self, model: &CodeModel, out: &mut Vec<f64>) -> f64 {
         let mut encoder = Encoder::new(model);
         let (mut blocks, mut query) = (CodeBlocks::default(), CodeQuery::default());
         let (mut relative, mut count) = (0.0, 0.0);
@@ -59,13 +59,8 @@ impl Data {
             query.prepare(model, row, head);
             let terms = query.terms(squared(row, head) as f32);
             let mut estimates = vec![0.0; LIST.next_multiple_of(BLOCK_VECTORS)];
-            ScanKernel::default().scan(
-                model.layout().runs(),
-                query.table(),
-                (&blocks.rows, &blocks.factors),
-                terms,
-                &mut estimates,
-            );
+            let codes = (blocks.rows.as_slice(), blocks.factors.as_slice());
+            model.scan(&ScanKernel::default(), &query, codes, terms, &mut estimates);
             for (at, vector) in rows.chunks(self.dim).enumerate() {
                 let factors: &[u8; FACTOR_BYTES] =
                     blocks.factors.as_chunks().0.get(at / BLOCK_VECTORS).unwrap();
@@ -167,7 +162,7 @@ fn odd_shapes_are_coded() {
             let model = data.model(spec, 3);
             data.errors(&model, &mut errors);
             assert!(errors.iter().all(|z| z.is_finite()), "{dim} {spec}");
-            let again = PlaneModel::from_bytes(Path::new("m"), &model.to_bytes(), spec, dim).unwrap();
+            let again = CodeModel::from_bytes(Path::new("m"), &model.to_bytes(), spec, dim).unwrap();
             assert_eq!(again.to_bytes(), model.to_bytes());
         }
     }
@@ -187,7 +182,7 @@ fn vectors_that_equal_their_head_are_exact() {
         let terms = query.terms(squared(&data.queries[0], &data.heads[0]) as f32);
         let mut estimates = [0.0; BLOCK_VECTORS];
         let codes = (blocks.rows.as_slice(), blocks.factors.as_slice());
-        ScanKernel::default().scan(model.layout().runs(), query.table(), codes, terms, &mut estimates);
+        model.scan(&ScanKernel::default(), &query, codes, terms, &mut estimates);
         assert_eq!(estimates, [terms.base; BLOCK_VECTORS], "{spec}");
     }
 }
@@ -197,7 +192,7 @@ fn a_damaged_model_is_refused() {
     let data = Data::new(40, 9, 2.0, |_| 1.0);
     for spec in [CodeSpec::RaBitQ { bits: 2 }, CodeSpec::Axes { bytes: 16 }, CodeSpec::Binary] {
         let good = data.model(spec, 1).to_bytes();
-        let read = |bytes: &[u8]| PlaneModel::from_bytes(Path::new("m"), bytes, spec, 40);
+        let read = |bytes: &[u8]| CodeModel::from_bytes(Path::new("m"), bytes, spec, 40);
         assert!(read(&good).is_ok());
         for length in [0, 3, 24, good.len() - 1] {
             assert!(read(&good[..length]).is_err());
@@ -208,8 +203,8 @@ fn a_damaged_model_is_refused() {
             bad[4 * word..4 * word + 4].fill(0xff);
             assert!(read(&bad).is_err(), "{spec}: word {word}");
         }
-        assert!(PlaneModel::from_bytes(Path::new("m"), &good, spec, 41).is_err());
+        assert!(CodeModel::from_bytes(Path::new("m"), &good, spec, 41).is_err());
     }
     let two = data.model(CodeSpec::RaBitQ { bits: 2 }, 1).to_bytes();
-    assert!(PlaneModel::from_bytes(Path::new("m"), &two, CodeSpec::RaBitQ { bits: 3 }, 40).is_err());
+    assert!(CodeModel::from_bytes(Path::new("m"), &two, CodeSpec::RaBitQ { bits: 3 }, 40).is_err());
 }

@@ -2,8 +2,9 @@
 use nalgebra::{DMatrix, SymmetricEigen};
 
 use super::CodeSpec;
-use super::encode::Encoder;
-use super::model::{Centre, PlaneModel, QueryForm, SegmentModel};
+use super::encode::PlaneCoder;
+use super::family::Centre;
+use super::model::{PlaneModel, QueryForm, SegmentModel};
 use super::planes::{PlaneLayout, SEGMENT_DIMS, Segment};
 use super::rotation::Rotation;
 use crate::DType;
@@ -74,7 +75,7 @@ impl CodeSpec {
         }
     }
 
-    /// Residuals that [`PlaneModel::train`] makes use of.
+    /// Residuals that [`CodeModel::train`](super::CodeModel::train) makes use of.
     pub fn sample_rows(self, dim: usize) -> usize {
         const PRODUCTS: usize = 8_000_000_000;
         match self {
@@ -85,17 +86,8 @@ impl CodeSpec {
 }
 
 impl PlaneModel {
-    /// Trains a code for vectors of `dim` elements.
-    ///
-    /// `residuals` are sampled vectors less the heads of their lists, back to back; `mean` is the mean of the
-    /// heads. The same input gives the same model.
-    ///
-    /// # Errors
-    /// [`TrainError`].
-    ///
-    /// # Panics
-    /// For [`CodeSpec::Full`], which has no model.
-    pub fn train(
+    /// See [`CodeModel::train`](super::CodeModel::train).
+    pub(super) fn train(
         spec: CodeSpec,
         mean: Vec<f32>,
         residuals: &[f32],
@@ -270,7 +262,7 @@ impl PlaneModel {
             .flat_map(|at| &residuals[at * all / count * self.dim..][..self.dim])
             .copied()
             .collect();
-        let seen = Encoder::new(self).observe(&rows);
+        let seen = PlaneCoder::new(self).observe(&rows);
         let mean = |sum: f64, of: usize| if of == 0 { 0.0 } else { (sum / of as f64) as f32 }; // CAST: rounds
         self.energy = mean(seen.energy, count);
         let left = self.dim.saturating_sub(self.layout.dims());

@@ -9,7 +9,7 @@ pub(crate) mod section;
 
 use std::path::{Path, PathBuf};
 
-use crate::codes::{CodeSpec, PlaneModel};
+use crate::codes::{CodeModel, CodeSpec};
 use crate::format::{
     Current, Directory, DirectoryShape, IdPages, ListLayout, Manifest, OpenError, PageLayout, SectionKind,
     SegmentEntry, current, manifest_name,
@@ -28,7 +28,7 @@ pub struct Index {
     heads: Heads,
     head_index: HeadIndex,
     directory: Directory,
-    model: Option<PlaneModel>,
+    model: Option<CodeModel>,
     resident_codes: Option<ResidentCodes>,
     resident_vectors: Option<ResidentVectors>,
     resident_ids: Option<ResidentIds>,
@@ -210,7 +210,7 @@ impl Index {
     }
 
     /// How codes are made; none for lists of exact vectors.
-    pub fn model(&self) -> Option<&PlaneModel> {
+    pub fn model(&self) -> Option<&CodeModel> {
         self.model.as_ref()
     }
 
@@ -320,7 +320,7 @@ impl Index {
             heads: self.heads.memory_bytes(),
             head_index: self.head_index.memory_bytes(),
             directory: self.directory.memory_bytes(),
-            codes: self.model.as_ref().map_or(0, PlaneModel::memory_bytes)
+            codes: self.model.as_ref().map_or(0, CodeModel::memory_bytes)
                 + self.resident_codes.as_ref().map_or(0, ResidentCodes::memory_bytes),
             resident_ids: self.resident_ids.as_ref().map_or(0, ResidentIds::memory_bytes),
             vectors: self.resident_vectors.as_ref().map_or(0, ResidentVectors::memory_bytes),
@@ -394,10 +394,10 @@ fn read_directory(
     directory
 }
 
-fn read_model(mut section: SectionReader, code: CodeSpec, dim: usize) -> Result<PlaneModel, OpenError> {
+fn read_model(mut section: SectionReader, code: CodeSpec, dim: usize) -> Result<CodeModel, OpenError> {
     let path = section.path().to_owned();
     let body = section.read_all()?;
     // Damage is told as damage, whatever sense it made as a model.
     section.finish()?;
-    PlaneModel::from_bytes(&path, &body, code, dim)
+    CodeModel::from_bytes(&path, &body, code, dim)
 }

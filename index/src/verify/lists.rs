@@ -208,7 +208,7 @@ impl<'a> Recoder<'a> {
         } else {
             entry.primaries / BLOCK_VECTORS as u32 // CAST: as above
         } as usize;
-        let rows = ..blocks * encoder.model().layout().block_bytes();
+        let rows = ..blocks * encoder.block_bytes();
         let factors = ..blocks * FACTOR_BYTES;
         let same = self.blocks.rows.get(rows) == view.rows.get(rows)
             && self.blocks.factors.get(factors) == view.factors.get(factors);

@@ -1,7 +1,7 @@
 //! Scan of codes: which vectors of the chosen lists may be among the nearest.
 use std::ops::Range;
 
-use spandrel_index::codes::{CodeQuery, PlaneModel};
+use spandrel_index::codes::{CodeModel, CodeQuery};
 use spandrel_index::kernels::below;
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel};
 use spandrel_index::{Index, for_each_element};
@@ -32,7 +32,7 @@ impl CodeScanner {
     pub(crate) fn prepare(
         &mut self,
         index: &Index,
-        model: &PlaneModel,
+        model: &CodeModel,
         row: &[u8],
         nearest: u32,
         out: &mut CodeQuery,
@@ -50,7 +50,7 @@ impl CodeScanner {
     /// Offers the vectors in `lanes` of `blocks`; `position` tells that of a lane.
     pub(crate) fn scan(
         &mut self,
-        model: &PlaneModel,
+        model: &CodeModel,
         query: &CodeQuery,
         blocks: Blocks<'_>,
         lanes: Range<usize>,
@@ -61,8 +61,7 @@ impl CodeScanner {
         let factor_blocks = factors.as_chunks::<FACTOR_BYTES>().0;
         let terms = query.terms(head_distance);
         self.estimates.resize(factor_blocks.len() * BLOCK_VECTORS, 0.0);
-        let runs = model.layout().runs();
-        self.kernel.scan(runs, query.table(), (rows, factors), terms, &mut self.estimates);
+        model.scan(&self.kernel, query, (rows, factors), terms, &mut self.estimates);
         let limit = candidates.limit(query.error_max(&terms, factor_blocks));
         self.picks.clear();
         below(&self.estimates[lanes.clone()], limit, &mut self.picks);

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use spandrel_index::codes::{CodeQuery, PlaneModel};
+use spandrel_index::codes::{CodeModel, CodeQuery};
 use spandrel_index::format::{ListLayout, PageLayout};
 use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
 use spandrel_index::kernels::scan::prefetch;
@@ -158,7 +158,7 @@ impl QuerySlot {
     }
 
     /// Scans the chosen lists, nearest first, so that the bound is good early.
-    fn scan_resident(&mut self, index: &Index, model: &PlaneModel, tools: &mut Tools) {
+    fn scan_resident(&mut self, index: &Index, model: &CodeModel, tools: &mut Tools) {
         let Some(codes) = index.resident_codes() else { return };
         let positions_of = |place: &ListPlace| {
             let start = index.directory().first_position(place.list);

@@ -3,7 +3,7 @@ use anyhow::Result;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use spandrel_index::VectorSource;
-use spandrel_index::codes::{CodeBlocks, CodeQuery, CodeSpec, Encoder, PlaneModel};
+use spandrel_index::codes::{CodeBlocks, CodeModel, CodeQuery, CodeSpec, Encoder};
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel, ScanTerms};
 
 use crate::lists::Lists;
@@ -12,7 +12,7 @@ use crate::set::Set;
 /// Codes of every list.
 pub(crate) struct Coded<'a> {
     pub(crate) lists: &'a Lists,
-    pub(crate) model: PlaneModel,
+    pub(crate) model: CodeModel,
     blocks: Vec<CodeBlocks>,
     kernel: ScanKernel,
 }
@@ -71,7 +71,7 @@ impl<'a> Coded<'a> {
         let CodeBlocks { rows, factors } = &self.blocks[list as usize];
         let blocks = factors.as_chunks::<FACTOR_BYTES>().0;
         out.resize(blocks.len() * BLOCK_VECTORS, 0.0);
-        self.kernel.scan(self.model.layout().runs(), query.table(), (rows, factors), terms, out);
+        self.model.scan(&self.kernel, query, (rows, factors), terms, out);
         blocks
     }
 
@@ -137,7 +137,7 @@ impl Estimates {
     }
 }
 
-fn train(lists: &Lists, spec: CodeSpec) -> Result<PlaneModel> {
+fn train(lists: &Lists, spec: CodeSpec) -> Result<CodeModel> {
     let (index, dim) = (&lists.index, lists.index.dim());
     let (mut sums, mut head, mut vector) = (vec![0.0_f64; dim], Vec::new(), Vec::new());
     for list in 0..index.lists() {
@@ -153,5 +153,5 @@ fn train(lists: &Lists, spec: CodeSpec) -> Result<PlaneModel> {
         lists.vector(position, &mut vector);
         residuals.extend(vector.iter().zip(&head).map(|(x, c)| x - c));
     }
-    Ok(PlaneModel::train(spec, mean, &residuals, 1)?)
+    Ok(CodeModel::train(spec, mean, &residuals, 1)?)
 }

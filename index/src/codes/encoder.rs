@@ -1,0 +1,110 @@
+//! From vectors to codes and factors, whatever the family.
+use super::encode::PlaneCoder;
+use super::factors::{Factors, factor_block};
+use super::family::{Centre, CodeModel, Frame};
+use super::rotation::BatchRotation;
+use crate::kernels::scan::BLOCK_VECTORS;
+
+/// Codes in blocks of sixteen, the last filled up with zeros.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CodeBlocks {
+    /// Rows of all blocks.
+    pub rows: Vec<u8>,
+    /// Factors of all blocks.
+    pub factors: Vec<u8>,
+}
+
+/// Residuals of one list, ready to be coded.
+pub(super) struct Rotated<'a> {
+    /// The residuals, rotated, back to back.
+    pub(super) rows: &'a [f32],
+    /// What they are measured from, less the mean, rotated.
+    pub(super) centre: &'a [f32],
+    /// Squared length of each residual.
+    pub(super) squared: &'a [f64],
+}
+
+/// Encodes the vectors of one list after the other.
+pub struct Encoder<'a> {
+    frame: Frame<'a>,
+    block_bytes: usize,
+    rotation: BatchRotation<'a>,
+    coder: Coder<'a>,
+    rotated: Vec<f32>,
+    factors: Vec<Factors>,
+}
+
+/// What a family does with rotated residuals.
+enum Coder<'a> {
+    Planes(PlaneCoder<'a>),
+}
+
+impl<'a> Encoder<'a> {
+    /// An encoder that uses `model`.
+    pub fn new(model: &'a CodeModel) -> Encoder<'a> {
+        let frame = model.frame();
+        Encoder {
+            frame,
+            block_bytes: model.block_bytes(),
+            rotation: frame.batch_rotation(),
+            coder: match model {
+                CodeModel::Planes(model) => Coder::Planes(PlaneCoder::new(model)),
+            },
+            rotated: Vec::new(),
+            factors: Vec::new(),
+        }
+    }
+
+    /// Bytes of the codes of sixteen vectors, without factors.
+    pub fn block_bytes(&self) -> usize {
+        self.block_bytes
+    }
+
+    /// Encodes vectors lying back to back in head space, filed under `head`, into `out`.
+    ///
+    /// A row may have one element more than the model's vectors: that of lifted inner product, which no query
+    /// has, and which therefore needs no code.
+    pub fn encode(&mut self, rows: &[f32], head: &[f32], out: &mut CodeBlocks) {
+        let Frame { dim, dims, .. } = self.frame;
+        let stride = head.len();
+        assert!(stride == dim || stride == dim + 1);
+        let centre = match self.frame.centre {
+            Centre::Head => &head[..dim],
+            Centre::Mean => self.frame.mean,
+        };
+        let count = rows.len() / stride;
+        let mut residuals = Vec::with_capacity((count + 1) * dim);
+        for row in rows.chunks_exact(stride) {
+            residuals.extend(row[..dim].iter().zip(centre).map(|(x, c)| x - c));
+        }
+        let squared: Vec<f64> = residuals.chunks_exact(dim).map(squared_length).collect();
+        // The centre, around the mean, is rotated like a vector.
+        residuals.extend(centre.iter().zip(self.frame.mean).map(|(c, m)| c - m));
+        self.rotation.apply(&residuals, &mut self.rotated);
+        let (rotated_rows, rotated_centre) = self.rotated.split_at(count * dims);
+
+        out.rows.clear();
+        out.rows.resize(count.div_ceil(BLOCK_VECTORS) * self.block_bytes, 0);
+        out.factors.clear();
+        self.factors.clear();
+        let rotated = Rotated { rows: rotated_rows, centre: rotated_centre, squared: &squared };
+        match &mut self.coder {
+            Coder::Planes(coder) => coder.code(&rotated, &mut out.rows, &mut self.factors),
+        }
+        for (row, factors) in rows.chunks_exact(stride).zip(&mut self.factors) {
+            if let (Some(&last), Some(&head_last)) = (row.get(dim), head.get(dim)) {
+                // A query's last element is 0: |q - x|^2 counts that of x itself, and that of the head is in the
+                // distance to the head already.
+                factors.add =
+                    (f64::from(factors.add) + f64::from(last).powi(2) - f64::from(head_last).powi(2)) as f32; // CAST: rounds
+            }
+        }
+        for factors in self.factors.chunks(BLOCK_VECTORS) {
+            out.factors.extend_from_slice(&factor_block(factors));
+        }
+    }
+}
+
+pub(super) fn squared_length(values: &[f32]) -> f64 {
+    values.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+}

@@ -1,0 +1,137 @@
+//! The interface of a code family.
+//!
+//! A family trains a model, codes vectors, makes a query ready, and scans blocks of sixteen codes for estimates; what
+//! it states besides is bytes, memory and its bytes in the section `model`. Families differ in what a code is, not in
+//! what becomes of it: every one ends in a whole number for each vector, which factors turn into an estimate. An enum
+//! rather than a trait, since a file says which family it is of; the match is made once a list.
+use std::path::Path;
+
+use super::rotation::{BatchRotation, Rotation};
+use super::{CodeQuery, CodeSpec, PlaneModel, TrainError};
+use crate::format::OpenError;
+use crate::kernels::scan::{ScanKernel, ScanTerms};
+
+/// What a code family learns once for an index, and needs to code vectors and prepare queries.
+#[derive(Debug, Clone)]
+pub enum CodeModel {
+    /// Bit planes: `rabitq`, `axes`, `binary`.
+    Planes(PlaneModel),
+}
+
+/// What residuals are measured from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Centre {
+    /// The head of the list.
+    Head,
+    /// The mean of all heads.
+    Mean,
+}
+
+/// How vectors become what is coded: less their centre, and rotated.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame<'a> {
+    /// Elements of a vector.
+    pub(super) dim: usize,
+    /// Dimensions coded.
+    pub(super) dims: usize,
+    pub(super) rotation: &'a Rotation,
+    pub(super) centre: Centre,
+    /// Mean of the heads. Queries are coded around it, so that their values are not spent on a common offset.
+    pub(super) mean: &'a [f32],
+}
+
+impl<'a> Frame<'a> {
+    pub(super) fn batch_rotation(&self) -> BatchRotation<'a> {
+        BatchRotation::new(self.rotation, self.dim, self.dims)
+    }
+}
+
+impl CodeModel {
+    /// Trains a code for vectors of `mean.len()` elements.
+    ///
+    /// `residuals` are sampled vectors less the heads of their lists, back to back; `mean` is the mean of the
+    /// heads. The same input gives the same model.
+    ///
+    /// # Errors
+    /// [`TrainError`].
+    ///
+    /// # Panics
+    /// For [`CodeSpec::Full`], which has no model.
+    pub fn train(
+        spec: CodeSpec,
+        mean: Vec<f32>,
+        residuals: &[f32],
+        seed: u64,
+    ) -> Result<CodeModel, TrainError> {
+        spec.check(mean.len())?;
+        PlaneModel::train(spec, mean, residuals, seed).map(CodeModel::Planes)
+    }
+
+    /// Reads a model of the family `spec` for vectors of `dim` elements.
+    ///
+    /// # Errors
+    /// [`OpenError::Field`] for a value that cannot be.
+    pub fn from_bytes(path: &Path, bytes: &[u8], spec: CodeSpec, dim: usize) -> Result<CodeModel, OpenError> {
+        PlaneModel::from_bytes(path, bytes, spec, dim).map(CodeModel::Planes)
+    }
+
+    /// The model as stored.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            CodeModel::Planes(model) => model.to_bytes(),
+        }
+    }
+
+    /// Elements of a vector.
+    pub fn dim(&self) -> usize {
+        self.frame().dim
+    }
+
+    /// Bytes of the codes of sixteen vectors, without factors.
+    pub fn block_bytes(&self) -> usize {
+        match self {
+            CodeModel::Planes(model) => model.layout().block_bytes(),
+        }
+    }
+
+    /// Memory it takes.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            CodeModel::Planes(model) => model.memory_bytes(),
+        }
+    }
+
+    /// What the bits of a code are spent on: `32x4 32x2 64x1`, dimensions by bits.
+    pub fn allotment(&self) -> String {
+        match self {
+            CodeModel::Planes(model) => model.allotment(),
+        }
+    }
+
+    pub(super) fn frame(&self) -> Frame<'_> {
+        match self {
+            CodeModel::Planes(model) => model.frame(),
+        }
+    }
+
+    /// Estimates of the squared distances from `query` to the vectors of the blocks in `rows` and `factors`, into
+    /// `out`, which has room for them exactly. `terms` are the query's for the head of their list.
+    ///
+    /// # Panics
+    /// When lengths do not agree.
+    #[inline]
+    pub fn scan(
+        &self,
+        kernel: &ScanKernel,
+        query: &CodeQuery,
+        (rows, factors): (&[u8], &[u8]),
+        terms: ScanTerms,
+        out: &mut [f32],
+    ) {
+        match self {
+            CodeModel::Planes(model) => {
+                kernel.scan(model.layout().runs(), query.table(), (rows, factors), terms, out);
+            }
+        }
+    }
+}
