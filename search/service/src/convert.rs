@@ -129,7 +129,8 @@ pub(crate) fn params(k: u32, options: &v1::SearchOptions, limits: &Limits) -> Re
         max_bytes: options.max_bytes,
         rerank: options.rerank.map(Rerank::Count),
         distances,
-        times: options.with_work,
+        // For the metrics; an answer holds them if it was asked for its work.
+        times: true,
     })
 }
 

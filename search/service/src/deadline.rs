@@ -13,9 +13,8 @@ pub(crate) struct Call {
 impl Call {
     /// A call that comes now. Its deadline is what `grpc-timeout` says, but no later than `longest` from now.
     pub(crate) fn of(metadata: &MetadataMap, longest: Duration) -> Call {
-        let arrival = Instant::now();
         let asked = metadata.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
-        Call { arrival, deadline: arrival + asked.map_or(longest, |asked| asked.min(longest)) }
+        Call::within(asked.map_or(longest, |asked| asked.min(longest)))
     }
 
     /// A call that comes now and may take so long.

@@ -80,22 +80,37 @@ impl Drop for Calling {
     }
 }
 
+/// Methods: their paths behind `/spandrel.v1.`, how metrics name them, and the scopes that they need.
+pub(crate) const METHODS: [(&str, &str, Scope); 14] = [
+    ("SearchService/Search", "Search", Scope::Search),
+    ("SearchService/SearchBatch", "SearchBatch", Scope::Search),
+    ("SearchService/SearchStream", "SearchStream", Scope::Search),
+    ("SearchService/Fetch", "Fetch", Scope::Search),
+    ("AdminService/ListIndexes", "ListIndexes", Scope::Search),
+    ("AdminService/DescribeIndex", "DescribeIndex", Scope::Search),
+    ("AdminService/LoadIndex", "LoadIndex", Scope::Admin),
+    ("AdminService/UnloadIndex", "UnloadIndex", Scope::Admin),
+    ("AdminService/SwitchIndex", "SwitchIndex", Scope::Admin),
+    ("AdminService/Verify", "Verify", Scope::Admin),
+    ("", HEALTH, Scope::Search),
+    ("", REFLECTION, Scope::Search),
+    ("", OTHER, Scope::Admin),
+    ("", SEARCH_BY_ID, Scope::Search),
+];
+const HEALTH: &str = "health";
+const REFLECTION: &str = "reflection";
+const OTHER: &str = "other";
+/// Of the status page, and the only one that does not come here.
+pub(crate) const SEARCH_BY_ID: &str = "SearchById";
+
 /// The method of a path, as metrics name it, and the scope that it needs.
 fn method(path: &str) -> (&'static str, Scope) {
-    match path.trim_start_matches("/spandrel.v1.") {
-        "SearchService/Search" => ("Search", Scope::Search),
-        "SearchService/SearchBatch" => ("SearchBatch", Scope::Search),
-        "SearchService/SearchStream" => ("SearchStream", Scope::Search),
-        "SearchService/Fetch" => ("Fetch", Scope::Search),
-        "AdminService/ListIndexes" => ("ListIndexes", Scope::Search),
-        "AdminService/DescribeIndex" => ("DescribeIndex", Scope::Search),
-        "AdminService/LoadIndex" => ("LoadIndex", Scope::Admin),
-        "AdminService/UnloadIndex" => ("UnloadIndex", Scope::Admin),
-        "AdminService/SwitchIndex" => ("SwitchIndex", Scope::Admin),
-        "AdminService/Verify" => ("Verify", Scope::Admin),
-        _ if path.starts_with("/grpc.reflection.") => ("reflection", Scope::Search),
-        _ => ("other", Scope::Admin),
+    if path.starts_with("/grpc.reflection.") {
+        return (REFLECTION, Scope::Search);
     }
+    let tail = path.strip_prefix("/spandrel.v1.").unwrap_or_default();
+    let found = METHODS.iter().find(|(path, ..)| !path.is_empty() && *path == tail);
+    found.map_or((OTHER, Scope::Admin), |&(_, method, scope)| (method, scope))
 }
 
 /// Load balancers ask for the health without a token.
@@ -115,7 +130,7 @@ impl Service<Request<Incoming>> for Guard {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let started = Instant::now();
         let path = request.uri().path();
-        let (method, scope) = if is_open(path) { ("health", Scope::Search) } else { method(path) };
+        let (method, scope) = if is_open(path) { (HEALTH, Scope::Search) } else { method(path) };
         let header = request.headers().get(http::header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let checked = if is_open(path) { Ok(()) } else { self.shared.tokens.check(header, scope) };
         let id = request.headers().get(REQUEST_ID).filter(|id| id.len() <= REQUEST_ID_BYTES_MAX).cloned();

@@ -12,6 +12,7 @@ mod convert;
 mod deadline;
 mod guard;
 mod health;
+mod histogram;
 mod limits;
 mod metrics;
 mod observe;

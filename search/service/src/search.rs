@@ -111,17 +111,16 @@ fn numbered_from(error: SearchError, first: usize) -> SearchError {
 impl Searcher {
     fn asked(
         &self,
-        index: &str,
+        served: Arc<Served>,
         (field, vectors, most): (&'static str, Option<v1::Vectors>, usize),
         (k, options): (u32, Option<v1::SearchOptions>),
         call: Call,
     ) -> Result<Asked, Refusal> {
-        let served = self.registry.get(index)?;
         let options = options.unwrap_or_default();
         let mut params = convert::params(k, &options, &self.limits)?;
-        let (rows, _) = convert::rows(served.index(), field, vectors, most)?;
+        let (rows, count) = convert::rows(served.index(), field, vectors, most)?;
         let admitted = served.admission.admit(call.deadline).inspect_err(|_| {
-            served.metrics.refused.inc();
+            served.metrics.refused.inc_by(count as u64); // CAST: widening
         })?;
         let degraded = admitted.effort < 1.0;
         if degraded {
@@ -136,9 +135,40 @@ impl Searcher {
         request: v1::SearchRequest,
         call: Call,
     ) -> Result<v1::SearchResponse, Refusal> {
-        let v1::SearchRequest { index, query, k, options } = request;
+        let served = self.registry.get(&request.index)?;
+        self.one_of(served, request, call).await
+    }
+
+    /// Answers one query that is the vector of `id` in the same version of the index, for its `k` nearest.
+    pub(crate) async fn one_by_id(
+        &self,
+        index: &str,
+        (id, k): (u64, u32),
+        call: Call,
+    ) -> Result<v1::SearchResponse, Refusal> {
+        let served = self.registry.get(index)?;
+        let fetching = self.fetched(&served, vec![id]);
+        let fetched = timeout_at(Instant::from_std(call.deadline), fetching).await;
+        let (row, found) = fetched.map_err(|_| Refusal::Deadline)??;
+        if found != [true] {
+            return Err(Refusal::NoVector { id });
+        }
+        let query = Some(convert::vectors(served.index().dtype(), row));
+        let options = Some(v1::SearchOptions { with_work: true, ..Default::default() });
+        let request = v1::SearchRequest { index: String::new(), query, k, options };
+        // Its time counts from here, as that of a query whose vector came with it.
+        self.one_of(served, request, Call { arrival: std::time::Instant::now(), ..call }).await
+    }
+
+    async fn one_of(
+        &self,
+        served: Arc<Served>,
+        request: v1::SearchRequest,
+        call: Call,
+    ) -> Result<v1::SearchResponse, Refusal> {
+        let v1::SearchRequest { query, k, options, .. } = request;
         let Asked { served, rows, params, options, degraded } =
-            self.asked(&index, ("query", query, 1), (k, options), call)?;
+            self.asked(served, ("query", query, 1), (k, options), call)?;
         let answers = Handed::over(&served, rows, &params, call)?.answers(call).await?;
         let total_us = call.age_us();
         self.count(&served, &answers, degraded, total_us);
@@ -165,8 +195,9 @@ impl Searcher {
     ) -> Result<v1::SearchBatchResponse, Refusal> {
         let v1::SearchBatchRequest { index, queries, k, options } = request;
         let most = self.limits.batch as usize; // CAST: widening
+        let served = self.registry.get(&index)?;
         let Asked { served, rows, params, options, degraded } =
-            self.asked(&index, ("queries", queries, most), (k, options), call)?;
+            self.asked(served, ("queries", queries, most), (k, options), call)?;
         let mut answers = Vec::new();
         let mut under_way = VecDeque::new();
         let at_once = (AHEAD * served.admission.slots()).div_ceil(CHUNK).max(AHEAD);
@@ -232,11 +263,7 @@ impl Searcher {
     }
 
     /// Vectors by id, back to back, and which of the ids there are.
-    pub(crate) async fn fetched(
-        &self,
-        served: &Arc<Served>,
-        ids: Vec<u64>,
-    ) -> Result<(Vec<u8>, Vec<bool>), Refusal> {
+    async fn fetched(&self, served: &Arc<Served>, ids: Vec<u64>) -> Result<(Vec<u8>, Vec<bool>), Refusal> {
         let (limit, row_bytes) = (self.limits.message_bytes, served.index().row_bytes());
         if ids.len().saturating_mul(row_bytes) > limit {
             let what = "bytes of vectors in an answer";

@@ -3,7 +3,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spandrel_engine::EngineConfig;
 use spandrel_proto::DESCRIPTOR;
@@ -214,14 +214,23 @@ impl Server {
         let tokens = Arc::new(tokens);
         let in_flight_bytes = Arc::default();
         let shared = Arc::new(Shared { tokens: Arc::clone(&tokens), metrics, limits, in_flight_bytes });
+        let observed = Observed {
+            counts: Arc::new(counts),
+            metrics: Arc::clone(&shared.metrics),
+            searcher,
+            tokens,
+            certificates: config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
+            is_local: metrics_address.is_some_and(|address| address.ip().is_loopback()),
+            started: Instant::now(),
+        };
         let mut tasks = Vec::new();
         if let (Some(tls), Some(config)) = (&tls, config.tls) {
             tasks.push(tokio::spawn(tls.clone().keep_fresh(config)));
         }
         let acceptor = Acceptor { shared, routes: routes.routes(), tls, stopping: stopping.clone() };
         tasks.push(tokio::spawn(acceptor.run(listener)));
-        if let (Some(listener), Some(listen)) = (metrics_listener, metrics_address) {
-            let pages = router(Observed { counts: Arc::new(counts), searcher, tokens, listen });
+        if let Some(listener) = metrics_listener {
+            let pages = router(observed);
             tasks.push(tokio::spawn(async move {
                 // Accepting goes on whatever single connections come to.
                 drop(axum::serve(listener, pages).await);

@@ -21,30 +21,28 @@ fn the_page_and_what_it_asks_for_are_there() {
     let server = Server::start(&["--metrics", "127.0.0.1:0"]);
     let address = server.metrics.clone().unwrap();
     let host = format!("Host: {address}\r\n");
-    for path in ["/", "/page.css", "/page.js"] {
-        let text = http_get(&address, path);
-        assert!(
-            text.starts_with("HTTP/1.1 200") && text.contains("content-security-policy: default-src 'none'"),
-            "{path}"
-        );
+    let page = http_get(&address, "/");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("</html>"), "{page}");
+    for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff"] {
+        assert!(page.contains(header), "{header}");
     }
-    let (code, body) = get(&address, "/api/indexes", &host);
-    let status: Value = serde_json::from_str(&body).unwrap();
-    let index = &status["indexes"][0];
-    assert_eq!((code, &status["needs_token"], &status["stopping"]), (200, &false.into(), &false.into()));
-    assert_eq!(
-        (&index["name"], &index["vectors"], &index["dim"]),
-        (&"index".into(), &VECTORS.into(), &DIM.into())
-    );
+    assert!(!page.contains("access-control-allow-origin"), "nobody else may read answers");
     let (code, body) = get(&address, "/api/search?index=index&id=42&k=3", &host);
     let found: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((code, &found["ids"][0], &found["distances"][0]), (200, &"42".into(), &0.0.into()), "{found}");
-    assert!(found["ids"].as_array().unwrap().len() == 3 && found["work"]["lists"].as_u64().unwrap() > 0);
+    let first = &found["neighbours"][0];
+    assert_eq!((code, &first["id"], &first["distance"]), (200, &"42".into(), &0.0.into()), "{found}");
+    assert_eq!((&first["estimated"], &found["index_version"]), (&false.into(), &1.into()), "{found}");
+    assert_eq!(found["neighbours"].as_array().unwrap().len(), 3, "{found}");
+    assert!(
+        found["work"]["lists"].as_u64() > Some(0) && found["times_us"]["search"].as_f64() > Some(0.0),
+        "{found}"
+    );
     for (path, expected, word) in [
         ("/api/search?index=index&id=5000&k=3", 404, "no vector 5000"),
         ("/api/search?index=other&id=1&k=3", 404, "only 'index'"),
         ("/api/search?index=index&id=1&k=0", 400, "at least 1"),
-        ("/api/search?index=index&id=1&k=101", 400, "more than 100"),
+        ("/api/search?index=index&id=1&k=1001", 400, "limit is 1000"),
+        ("/api/search?index=index&id=1&k=1&epsilon=3", 400, "unknown key"),
         ("/api/search?index=index&id=-1&k=1", 400, "id"),
         ("/api/search", 400, "id"),
     ] {
@@ -53,7 +51,46 @@ fn the_page_and_what_it_asks_for_are_there() {
         assert!(code == expected && error["error"].as_str().unwrap().contains(word), "{path}: {code} {body}");
     }
     assert_eq!(get(&address, "/healthz", &host), (200, "serving\n".to_owned()));
-    assert_eq!(get(&address, "/none", &host).0, 404);
+    let (code, body) = get(&address, "/none", &host);
+    assert!(code == 404 && body.contains("\"error\""), "{body}");
+}
+
+#[test]
+fn status_counts_what_was_searched() {
+    let server = Server::start(&["--metrics", "127.0.0.1:0"]);
+    let address = server.metrics.clone().unwrap();
+    let host = format!("Host: {address}\r\n");
+    for id in 0..5 {
+        assert_eq!(get(&address, &format!("/api/search?id={id}"), &host).0, 200);
+    }
+    assert_eq!(get(&address, "/api/search?id=5000", &host).0, 404);
+    let (code, body) = get(&address, "/api/status", &host);
+    let status: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((code, &status["search"], &status["stopping"]), (200, &"open".into(), &false.into()));
+    let index = &status["indexes"][0];
+    assert_eq!(
+        (&index["name"], &index["vectors"], &index["dim"], &index["dtype"]),
+        (&"index".into(), &VECTORS.into(), &DIM.into(), &"u8".into())
+    );
+    assert_eq!((&index["metric"], &index["version"]), (&"l2".into(), &1.into()));
+    assert_eq!((&index["counts"]["queries"], &index["counts"]["refused"]), (&5.into(), &0.into()), "{index}");
+    assert!(index["memory_bytes"]["codes"].as_u64() > Some(0) && index["quarantined"] == 0, "{index}");
+    let ends = status["class_seconds"].as_array().unwrap().len();
+    for stage in ["queue", "search", "probe", "scan", "plan", "wait", "verify", "rerank"] {
+        let classes = index["stages"][stage]["classes"].as_array().unwrap();
+        let count: u64 = classes.iter().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!((classes.len(), count), (ends + 1, 5), "{stage}");
+    }
+    let calls = status["calls"].as_array().unwrap();
+    let count = |code: &str| {
+        let call = calls.iter().find(|call| call["method"] == "SearchById" && call["code"] == code);
+        call.map(|call| call["count"].as_u64().unwrap())
+    };
+    assert_eq!((count("OK"), count("NOT_FOUND")), (Some(5), Some(1)), "{calls:?}");
+    // Prometheus is told the same.
+    let stages =
+        server.metric("spandrel_query_stage_duration_seconds_count{index=\"index\",stage=\"probe\"}");
+    assert!((stages - 5.0).abs() < 0.5, "{stages}");
 }
 
 #[test]
@@ -64,7 +101,7 @@ fn other_sites_and_strangers_are_refused() {
     let server = Server::start(&["--metrics", "127.0.0.1:0", "--tokens", tokens.to_str().unwrap()]);
     let address = server.metrics.clone().unwrap();
     for host in ["Host: evil.example\r\n", "Host: 127.0.0.1.evil.example\r\n"] {
-        for path in ["/", "/api/indexes", "/api/search?index=index&id=1&k=1"] {
+        for path in ["/", "/api/status", "/api/search?index=index&id=1&k=1"] {
             assert_eq!(get(&address, path, host).0, 403, "{host}");
         }
     }
@@ -73,5 +110,9 @@ fn other_sites_and_strangers_are_refused() {
     assert_eq!(get(&address, search, &local).0, 401);
     assert_eq!(get(&address, search, &format!("{local}Authorization: Bearer 0123456789abcdeX\r\n")).0, 401);
     assert_eq!(get(&address, search, &format!("{local}Authorization: Bearer 0123456789abcdef\r\n")).0, 200);
-    assert!(get(&address, "/api/indexes", &local).1.contains("\"needs_token\":true"));
+    assert!(get(&address, "/api/status", &local).1.contains("\"search\":\"token\""));
+    for header in ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Origin: http://evil.example"] {
+        let allowed = "Authorization: Bearer 0123456789abcdef\r\n";
+        assert_eq!(get(&address, search, &format!("{local}{allowed}{header}\r\n")).0, 403, "{header}");
+    }
 }

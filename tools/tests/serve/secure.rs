@@ -8,7 +8,7 @@ use spandrel_proto::v1;
 use spandrel_tools::client::{Client, ClientConfig, ClientTls, RetryPolicy};
 use tonic::Code;
 
-use crate::support::{Server, made, request, run, spandrel};
+use crate::support::{Server, http_get, made, request, run, spandrel};
 
 const SEARCH: &str = "search-token-0123456789";
 const ADMIN: &str = "admin-token-0123456789";
@@ -88,7 +88,7 @@ fn certificates_are_checked_on_both_sides_and_read_again() {
         let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
         let (certificate, key, ca) = (path("server.pem"), path("server.key"), path("client-ca.pem"));
         let flags = ["--tls-certificate", &certificate, "--tls-key", &key, "--tls-client-ca", &ca];
-        let server = Server::start(&flags);
+        let server = Server::start(&[&flags[..], &["--metrics", "127.0.0.1:0"]].concat());
         let answers = async |ca: &str, identity: Option<&str>| {
             client(&server, folder, ca, identity, None).search(request(0)).await.is_ok()
         };
@@ -97,6 +97,8 @@ fn certificates_are_checked_on_both_sides_and_read_again() {
         assert!(!answers("server", Some("stranger")).await, "a client signed by somebody else");
         assert!(!answers("stranger", Some("client")).await, "a server signed by somebody else");
         assert!(server.client().search(request(0)).await.is_err(), "no TLS at all");
+        let page = http_get(server.metrics.as_ref().unwrap(), "/api/search?id=1");
+        assert!(page.starts_with("HTTP/1.1 403") && page.contains("client certificates"), "{page}");
 
         sign(folder, "renewed");
         std::fs::copy(folder.join("renewed.key"), folder.join("server.key")).unwrap();

@@ -1,38 +1,73 @@
-//! The second port: metrics for Prometheus, and a status page.
+//! The second port, plain HTTP: metrics for Prometheus, whether the server is up, and a page for people.
+//!
+//! What is counted may be read by whoever reaches the port. Searching asks for the same tokens as gRPC does, is let in
+//! and bounded like it, and cannot be made use of by pages from elsewhere.
+mod by_id;
+mod indexes;
+mod origin;
 mod page;
+mod status;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::gauge::ConstGauge;
+use axum::{Extension, Router};
 
-use crate::admin::memory;
-use crate::registry::Registry;
+pub(crate) use indexes::Indexes;
+
+use self::by_id::Failure;
+use crate::metrics::Metrics;
 use crate::search::Searcher;
-use crate::served::Served;
 use crate::tokens::Tokens;
 
 /// What the second port shows.
 #[derive(Clone)]
 pub(crate) struct Observed {
     pub(crate) counts: Arc<prometheus_client::registry::Registry>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) searcher: Searcher,
     pub(crate) tokens: Arc<Tokens>,
-    /// The address of the port itself.
-    pub(crate) listen: SocketAddr,
+    /// Whether gRPC asks for client certificates, which this port cannot.
+    pub(crate) certificates: bool,
+    /// Whether only this machine reaches the port.
+    pub(crate) is_local: bool,
+    pub(crate) started: Instant,
 }
 
 /// The pages of the second port.
 pub(crate) fn router(observed: Observed) -> Router {
-    let plain = Router::new().route("/metrics", get(metrics)).route("/healthz", get(healthz));
-    plain.with_state(observed.clone()).merge(page::router(observed))
+    Router::new()
+        .route("/", get(page::page))
+        .route("/api/status", get(status::status))
+        .route("/api/search", get(by_id::search))
+        .layer(from_fn_with_state(observed.is_local, origin::check))
+        .layer(Extension(page::Page::new()))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .fallback(|| async {
+            Failure::new(StatusCode::NOT_FOUND, "no such page; there are /, /metrics and /healthz")
+        })
+        .method_not_allowed_fallback(|| async {
+            Failure::new(StatusCode::METHOD_NOT_ALLOWED, "pages of this port are read with GET")
+        })
+        .layer(from_fn(headers))
+        .with_state(observed)
+}
+
+/// What every answer tells browsers.
+async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    response
 }
 
 async fn metrics(State(observed): State<Observed>) -> impl IntoResponse {
@@ -50,57 +85,9 @@ async fn healthz(State(observed): State<Observed>) -> impl IntoResponse {
     }
 }
 
-/// What follows from looking at the indexes, at the moment of asking.
-pub(crate) struct Indexes(pub(crate) Arc<Registry>);
-
-impl std::fmt::Debug for Indexes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Indexes")
-    }
-}
-
-/// What is told of each index besides its memory.
-const INDEX_GAUGES: [(&str, &str); 5] = [
-    ("index_version", "Version being served"),
-    ("index_vectors", "Vectors in the index"),
-    ("index_quarantined", "Lists and pages left out because they are damaged"),
-    ("queries_in_flight", "Queries waiting or being searched"),
-    ("queue_delay_seconds", "Expected time in the queue of a query that comes now"),
-];
-
-fn gauge(served: &Served, name: &str) -> f64 {
-    // CAST: shown as numbers
-    match name {
-        "index_version" => served.version() as f64,
-        "index_vectors" => served.index().vectors() as f64,
-        "index_quarantined" => served.engine().damage().len() as f64,
-        "queries_in_flight" => served.admission.in_flight() as f64,
-        _ => served.admission.delay().as_secs_f64(),
-    }
-}
-
-impl Collector for Indexes {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let all = self.0.all();
-        for (name, help) in INDEX_GAUGES {
-            let empty = ConstGauge::new(0.0);
-            let mut metric = encoder.encode_descriptor(name, help, None, empty.metric_type())?;
-            for served in &all {
-                let labels = [("index", served.config.name.as_str())];
-                ConstGauge::new(gauge(served, name)).encode(metric.encode_family(&labels)?)?;
-            }
-        }
-        let empty = ConstGauge::new(0.0);
-        let help = "Bytes of memory by part of the index";
-        let mut metric = encoder.encode_descriptor("memory_bytes", help, None, empty.metric_type())?;
-        for served in &all {
-            for (part, bytes) in memory(served) {
-                let labels = [("index", served.config.name.as_str()), ("part", part)];
-                ConstGauge::new(bytes as f64).encode(metric.encode_family(&labels)?)?; // CAST: as above
-            }
-        }
-        Ok(())
-    }
+/// A JSON answer.
+fn json(status: StatusCode, value: &serde_json::Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 
 #[cfg(test)]
@@ -108,32 +95,81 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::admission::AdmissionConfig;
+    use crate::registry::Registry;
+    use crate::served::Opening;
 
-    /// Every name in an expression is one that the server tells.
-    #[test]
-    fn the_dashboard_asks_for_what_there_is() {
-        let mut registry = prometheus_client::registry::Registry::with_prefix("spandrel");
-        let metrics = Metrics::new(&mut registry);
+    /// All that `/metrics` tells of a server that has counted something and serves no index.
+    fn told() -> String {
+        let mut counts = prometheus_client::registry::Registry::with_prefix("spandrel");
+        let metrics = Metrics::new(&mut counts);
         metrics.called("Search", "OK", 0.001);
         drop(metrics.index("an index"));
+        let engine = spandrel_engine::EngineConfig::default();
+        let opening = Opening { engine, admission: AdmissionConfig::default(), metrics };
+        counts.register_collector(Box::new(Indexes(Arc::new(Registry::new(opening, Vec::new())))));
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        let name_of = |line: &str| line.split(['{', ' ']).next().unwrap_or_default().to_owned();
-        let mut told: BTreeSet<String> =
-            text.lines().filter(|line| !line.starts_with('#')).map(name_of).collect();
-        for (name, _) in INDEX_GAUGES {
-            told.insert(format!("spandrel_{name}"));
+        prometheus_client::encoding::text::encode(&mut text, &counts).unwrap();
+        text
+    }
+
+    /// Names as queries write them, from the `# TYPE` lines.
+    fn names(text: &str) -> BTreeSet<String> {
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let names = types.flat_map(|(name, kind)| {
+            let ends: &[&str] = match kind {
+                "counter" => &["_total"],
+                "histogram" => &["_bucket", "_sum", "_count"],
+                "gauge" => &[""],
+                other => panic!("{name} is a {other}"),
+            };
+            ends.iter().map(move |end| format!("{name}{end}"))
+        });
+        names.collect()
+    }
+
+    #[test]
+    fn metrics_are_named_and_told_in_the_manner_of_prometheus() {
+        let text = told();
+        for name in names(&text) {
+            let is_lower = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(name.starts_with("spandrel_") && is_lower && !name.contains("_total_total"), "{name}");
         }
-        told.insert("spandrel_memory_bytes".to_owned());
-        let dashboard = include_str!("../../grafana-dashboard.json");
-        let asked: BTreeSet<String> = dashboard
-            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .filter(|word| word.starts_with("spandrel_"))
-            .map(str::to_owned)
-            .collect();
-        assert!(asked.len() > 15, "{asked:?}");
+        let helps = text.lines().filter(|line| line.starts_with("# HELP")).count();
+        let types = text.lines().filter(|line| line.starts_with("# TYPE")).count();
+        assert!(helps == types && types > 20, "{helps} texts for {types} metrics");
+        for label in
+            ["method=\"Search\"", "code=\"OK\"", "stage=\"queue\"", "index=\"an index\"", "le=\"+Inf\""]
+        {
+            assert!(text.contains(label), "{label} in {text}");
+        }
+    }
+
+    #[test]
+    fn the_dashboard_asks_for_what_there_is() {
+        let told = names(&told());
+        let dashboard: serde_json::Value =
+            serde_json::from_str(include_str!("../../grafana-dashboard.json")).unwrap();
+        let panels = dashboard["panels"].as_array().unwrap();
+        let of_panels = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+        let mut queries: Vec<&str> = of_panels.map(|target| target["expr"].as_str().unwrap()).collect();
+        let variables = dashboard["templating"]["list"].as_array().unwrap();
+        queries.extend(variables.iter().filter_map(|variable| variable["query"]["query"].as_str()));
+        let mut asked = BTreeSet::new();
+        for query in queries {
+            let words = query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            let found: Vec<&str> = words.filter(|word| word.starts_with("spandrel_")).collect();
+            assert!(!found.is_empty(), "{query}");
+            asked.extend(found.into_iter().map(str::to_owned));
+        }
         let missing: Vec<&String> = asked.difference(&told).collect();
         assert!(missing.is_empty(), "{missing:?} of {told:?}");
+        // A counter, a gauge or a histogram that no panel shows was forgotten.
+        let is_shown = |name: &str| {
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+            asked.iter().any(|asked| asked == name || family.is_some_and(|family| asked.starts_with(family)))
+        };
+        let forgotten: Vec<&String> = told.iter().filter(|name| !is_shown(name)).collect();
+        assert!(forgotten.is_empty(), "{forgotten:?}");
     }
 }

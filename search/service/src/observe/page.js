@@ -1,247 +1,265 @@
-"use strict";
-// Everything shown comes from /api/indexes and from the counters in /metrics; rates are differences of two readings.
-const EVERY_MS = 2000;
-const KEPT = 150;
+// The page: asks every second, shows, and searches when told to.
 
-const $ = (id) => document.getElementById(id);
-const history = [];
-let last = null;
+const SPANS = [60, 120, 300], EVERY_MS = 1000;
+const at = (id) => document.getElementById(id);
+const history_ = new History(SPANS.at(-1));
+let latest = null, failedSince = null, paused = false, asking = false;
 
-/** "name{label="value"} number" lines as a map from name and labels to numbers. */
-function parseMetrics(text) {
-  const values = new Map();
-  for (const line of text.split("\n")) {
-    if (line === "" || line.startsWith("#")) continue;
-    const at = line.lastIndexOf(" ");
-    values.set(line.slice(0, at), Number(line.slice(at + 1)));
+const TILES = [
+  ["Queries/s", (f) => asCount(f?.queries)],
+  ["Search p50", (f) => asTime(f?.search_p50)],
+  ["Search p95", (f) => asTime(f?.search_p95)],
+  ["Search p99", (f) => asTime(f?.search_p99)],
+  ["Queue delay", (f, index) => asTime(index.queue_delay_seconds)],
+  ["In flight", (f, index) => asCount(index.in_flight)],
+  ["Refused/s", (f) => asCount(f?.refused), (f) => f?.refused > 0 && "warn"],
+  ["Degraded/s", (f) => asCount(f?.degraded), (f) => f?.degraded > 0 && "warn"],
+  ["Damaged parts", (f, index) => asCount(index.quarantined), (f, index) => index.quarantined > 0 && "bad"],
+].map(([name, text, mark]) => {
+  const value = element("dd", {}, "–");
+  const box = element("div", {}, element("dt", {}, name), value);
+  at("tiles").append(box);
+  return { box, value, text, mark: mark ?? (() => "") };
+});
+
+const percentiles = (stage) => ["p50", "p95", "p99"].map((name) => ({ name, key: `${stage}_${name}` }));
+const of = (...names) => names.map((name) => ({ name: name.replace("_", " "), key: name }));
+const CHARTS = [
+  new Chart({
+    title: "Queries a second",
+    series: [{ name: "answered", key: "queries" }, ...of("refused", "degraded")],
+    format: asCount,
+  }),
+  new Chart({ title: "Time in search", series: percentiles("search"), format: asTime, least: 1e-6 }),
+  new Chart({ title: "Time in the queue", series: percentiles("queue"), format: asTime, least: 1e-6 }),
+  new Chart({
+    title: "Where the time of a query goes",
+    series: PARTS.map((name) => ({ name, key: `${name}_mean` })),
+    format: asTime,
+    least: 1e-6,
+    stacked: true,
+  }),
+  new Chart({ title: "Lists a query", series: of("lists"), format: asCount }),
+  new Chart({ title: "Reads and pages a query", series: of("reads", "pages", "cache_hits"), format: asCount }),
+  new Chart({ title: "Bytes read a query", series: [{ name: "bytes", key: "read_bytes" }], format: asBytes, base: 1024 }),
+  new Chart({ title: "Codes scanned a query", series: of("codes", "reranked"), format: asCount }),
+];
+at("charts").append(...CHARTS.map((chart) => chart.box));
+
+const MEMORY = ["codes", "vectors", "ids", "heads", "head_index", "directory", "caches"];
+const WORK = ["lists", "codes", "reranked", "reads", "pages", "rounds", "cache_hits", "head_distances"];
+
+function chosenIndex() {
+  return latest.indexes.find((index) => index.name === at("index").value) ?? latest.indexes[0];
+}
+
+function fillSelect() {
+  const select = at("index"), names = latest.indexes.map((index) => index.name);
+  if ([...select.options].map((option) => option.value).join() === names.join()) return;
+  const before = select.value;
+  select.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
+  if (names.includes(before)) select.value = before;
+}
+
+function showState() {
+  const [kind, text] = failedSince
+    ? ["bad", `no answer since ${failedSince.toLocaleTimeString()}`]
+    : latest?.stopping ? ["warn", "stopping"] : paused ? ["", "paused"] : ["live", "live"];
+  at("state").className = `state ${kind}`;
+  if (at("state-text").textContent !== text) at("state-text").textContent = text;
+}
+
+function show() {
+  showState();
+  if (!latest) return;
+  at("main").hidden = false;
+  fillSelect();
+  const index = chosenIndex();
+  const opened = duration(latest.uptime_seconds), connections = latest.connections;
+  at("server").textContent = `${latest.version} · up ${opened} · ${connections} connection${connections === 1 ? "" : "s"}`;
+  at("token-field").hidden = latest.search !== "token";
+  at("go").disabled = latest.search === "off" || !index;
+  at("k").max = latest.k_max;
+  if (latest.search === "off") note("The server asks for client certificates, so that searching is left to gRPC.");
+  for (const place of document.getElementsByClassName("index-name")) place.textContent = index?.name ?? "no index";
+  const frames = index ? history_.frames(index.name) : [];
+  for (const { box, value, text, mark } of TILES) {
+    value.textContent = index ? text(frames.at(-1), index) : "–";
+    box.className = (index && mark(frames.at(-1), index)) || "";
   }
-  return values;
+  const age = frames.length ? history_.uptime - frames[0].time : 0;
+  const span = SPANS.find((span) => span >= age) ?? SPANS.at(-1);
+  for (const chart of CHARTS) chart.show(frames, span, history_.uptime);
+  showStages(index);
+  showCalls();
+  showIndexes(index);
 }
 
-/** Sum of all series of a name whose labels hold the given text. */
-function sum(values, name, label) {
-  let total = 0;
-  for (const [key, value] of values) {
-    if ((key === name || key.startsWith(name + "{")) && (!label || key.includes(label))) total += value;
-  }
-  return total;
-}
-
-/** The quantile of what a histogram took in between two readings, in its unit; null for nothing. */
-function quantile(now, before, name, labels, share) {
-  const ends = [];
-  for (const [key, value] of now) {
-    if (!key.startsWith(name + "_bucket{") || !labels.every((label) => key.includes(label))) continue;
-    const end = /le="([^"]+)"/.exec(key)[1];
-    ends.push([end === "+Inf" ? Infinity : Number(end), value - (before.get(key) || 0)]);
-  }
-  ends.sort((a, b) => a[0] - b[0]);
-  const count = ends.length ? ends[ends.length - 1][1] : 0;
-  if (count <= 0) return null;
-  let [low, below] = [0, 0];
-  for (const [high, upTo] of ends) {
-    if (upTo >= share * count) {
-      if (high === Infinity) return low;
-      return low + (high - low) * (share * count - below) / Math.max(upTo - below, 1e-9);
-    }
-    [low, below] = [high, upTo];
-  }
-  return low;
-}
-
-function digits(value) {
-  if (value === null || !Number.isFinite(value)) return "–";
-  const size = Math.abs(value);
-  const places = size >= 100 || size === 0 ? 0 : size >= 10 ? 1 : 2;
-  return value.toLocaleString("en", { maximumFractionDigits: places }).replaceAll(",", "\u202f");
-}
-
-function bytes(value) {
-  for (const [unit, size] of [["TB", 1e12], ["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
-    if (value >= size) return digits(value / size) + " " + unit;
-  }
-  return digits(value) + " B";
-}
-
-const CHARTS = {
-  load: [
-    ["queries", "a second", (p) => [p.qps]],
-    ["refused, degraded", "a second", (p) => [p.refused, p.degraded]],
-    ["latency p50, p99", "ms", (p) => [p.p50, p.p99]],
-    ["queue p50, p99", "ms", (p) => [p.queue50, p.queue99]],
-    ["in flight", "queries", (p) => [p.inFlight]],
-    ["connections", "", (p) => [p.connections]],
-  ],
-  work: [
-    ["lists", "a query", (p) => [p.lists]],
-    ["codes", "a query", (p) => [p.codes]],
-    ["compared exactly", "a query", (p) => [p.reranked]],
-    ["reads", "a query", (p) => [p.reads]],
-    ["pages", "a query", (p) => [p.pages]],
-    ["read", "kB a query", (p) => [p.kilobytes]],
-  ],
-};
-
-const SVG = "http://www.w3.org/2000/svg";
-
-function element(name, attributes = {}, text = "") {
-  const made = name === "svg" || name === "path" ? document.createElementNS(SVG, name) : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== "") made.textContent = text;
-  return made;
-}
-
-function makeCharts() {
-  for (const [place, charts] of Object.entries(CHARTS)) {
-    for (const chart of charts) {
-      const figure = element("figure");
-      const caption = element("figcaption");
-      caption.append(element("span", {}, chart[0] + (chart[1] ? ", " + chart[1] : "")), element("strong", {}, "–"));
-      const svg = element("svg", { viewBox: "0 0 100 40", preserveAspectRatio: "none", role: "img", "aria-label": chart[0] });
-      svg.append(element("path", { class: "base", d: "M0 40H100" }), element("path", { class: "curve" }), element("path", { class: "curve second" }));
-      figure.append(caption, svg);
-      $(place).append(figure);
-      chart.push(figure);
-    }
-  }
-}
-
-function draw() {
-  for (const charts of Object.values(CHARTS)) {
-    for (const [name, , of, figure] of charts) {
-      const series = history.map(of);
-      const now = series.length ? series[series.length - 1] : [];
-      const value = figure.querySelector("strong");
-      value.textContent = now.length ? now.map(digits).join(" / ") : "–";
-      figure.querySelector("svg").setAttribute("aria-label", name + ": " + value.textContent);
-      const top = Math.max(1e-9, ...series.flat().filter((v) => v !== null && Number.isFinite(v)));
-      figure.querySelectorAll(".curve").forEach((path, which) => {
-        let d = "", pen = "M";
-        series.forEach((values, at) => {
-          const v = values[which];
-          if (v === undefined || v === null || !Number.isFinite(v)) { pen = "M"; return; }
-          d += pen + (100 - (series.length - 1 - at) * 100 / (KEPT - 1)).toFixed(2) + " " + (40 - 38 * v / top).toFixed(2);
-          pen = "L";
-        });
-        path.setAttribute("d", d);
-      });
-    }
-  }
-}
-
-function point(now, before, seconds, index) {
-  const label = `index="${index}"`;
-  const rate = (name) => (sum(now, name, label) - sum(before, name, label)) / seconds;
-  const queries = rate("spandrel_queries_total");
-  const each = (name, scale = 1) => (queries > 0 ? rate(name) / queries / scale : null);
-  const time = (stage, share) => {
-    const found = quantile(now, before, "spandrel_stage_seconds", [label, `stage="${stage}"`], share);
-    return found === null ? null : found * 1e3;
-  };
-  return {
-    qps: queries,
-    refused: rate("spandrel_queries_refused_total"),
-    degraded: rate("spandrel_queries_degraded_total"),
-    p50: time("Search", 0.5), p99: time("Search", 0.99),
-    queue50: time("Queue", 0.5), queue99: time("Queue", 0.99),
-    inFlight: sum(now, "spandrel_queries_in_flight", label),
-    connections: sum(now, "spandrel_connections"),
-    lists: each("spandrel_query_lists_total"), codes: each("spandrel_query_codes_total"),
-    reranked: each("spandrel_query_reranked_total"), reads: each("spandrel_query_reads_total"),
-    pages: each("spandrel_query_pages_total"), kilobytes: each("spandrel_query_read_bytes_total", 1e3),
-  };
-}
-
-function showIndexes(status) {
-  const rows = status.indexes.map((index) => {
-    const row = element("tr");
-    const cells = [
-      index.name, index.version, digits(index.vectors), `${index.dim} × ${index.dtype}, ${index.metric}`, index.code,
-      `codes ${index.codes}, vectors ${index.vectors_in}`,
-      `${bytes(index.memory_bytes)}, ${digits(index.memory_bytes / index.vectors)} B/vector`, bytes(index.disk_bytes), index.quarantined,
-    ];
-    cells.forEach((text) => row.append(element("td", {}, String(text))));
-    if (index.quarantined > 0) row.lastChild.className = "bad";
-    return row;
+function duration(seconds) {
+  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const first = Math.max(0, units.findIndex(([, size]) => seconds >= size));
+  const parts = units.slice(first, first + 2).map(([unit, size], at) => {
+    const within = at ? seconds % units[first][1] : seconds;
+    return `${Math.floor(within / size)} ${unit}`;
   });
-  $("indexes").tBodies[0].replaceChildren(...rows);
-  const chosen = $("chosen");
-  const names = status.indexes.map((index) => index.name);
-  if (names.join() !== Array.from(chosen.options, (option) => option.value).join()) {
-    const before = chosen.value;
-    chosen.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
-    if (names.includes(before)) chosen.value = before;
-  }
-  $("token-label").hidden = !status.needs_token;
+  return seconds < 1 ? "0 s" : parts.join(" ");
 }
 
-async function read() {
-  const [status, metrics] = await Promise.all([fetch("/api/indexes"), fetch("/metrics")]);
-  if (!status.ok || !metrics.ok) throw new Error("the server answers " + (status.ok ? metrics : status).status);
-  const now = { at: performance.now(), values: parseMetrics(await metrics.text()) };
-  const described = await status.json();
-  showIndexes(described);
-  if (last && $("chosen").value) {
-    history.push(point(now.values, last.values, (now.at - last.at) / 1e3, $("chosen").value));
-    if (history.length > KEPT) history.shift();
-    draw();
-  }
-  last = now;
-  $("state").textContent = described.stopping ? "stopping" : "serving";
-  $("state").className = described.stopping ? "bad" : "";
+function row(head, cells, className) {
+  return element("tr", {}, element("th", { scope: "row", className }, head), ...cells);
 }
 
-async function keepReading() {
+function showStages(index) {
+  const stages = index ? history_.stages(index.name, 60) : [];
+  const whole = stages.find(({ stage }) => stage === "search")?.mean;
+  at("stages").tBodies[0].replaceChildren(...stages.map(({ stage, p50, p95, p99, mean }) => {
+    const part = PARTS.indexOf(stage), share = part >= 0 && whole > 0 ? mean / whole : 0;
+    const parts = [{ value: share, style: `s${part}` }, { value: Math.max(0, 1 - share), style: "rest" }];
+    const bar = element("div", { className: "share" }, partsBar(parts, `${(share * 100).toFixed(0)} %`));
+    const times = [p50, p95, p99, mean].map((time) => element("td", {}, asTime(time)));
+    return row(stage, [...times, element("td", { className: "share-cell" }, part >= 0 ? bar : "")], part >= 0 ? "part" : "");
+  }));
+}
+
+function showCalls() {
+  const calls = latest.calls.filter(({ count }) => count > 0);
+  const rows = calls.map((call) => row(call.method, [
+    element("td", { className: call.code === "OK" ? "code" : "code refused" }, call.code),
+    element("td", {}, asCount(history_.callRate(call))),
+    element("td", {}, call.count.toLocaleString("en")),
+  ]));
+  if (!rows.length) rows.push(row("none yet", [1, 2, 3].map(() => element("td", {}))));
+  at("calls").tBodies[0].replaceChildren(...rows);
+}
+
+function facts(pairs) {
+  return element("dl", { className: "facts" }, ...pairs.map(([name, value, mark]) =>
+    element("div", { className: mark ?? "" }, element("dt", {}, name), element("dd", {}, value))));
+}
+
+function showIndexes(chosen) {
+  const cards = latest.indexes.map((index) => {
+    const parts = MEMORY
+      .map((name, at) => ({ name: name.replace("_", " "), value: index.memory_bytes[name], style: `s${at}` }));
+    const memory = parts.reduce((sum, part) => sum + part.value, 0);
+    const legend = element("div", { className: "legend" }, ...parts.filter(({ value }) => value > 0).map((part) =>
+      element("span", {}, element("i", { className: `key ${part.style}` }), part.name, element("b", {}, asBytes(part.value)))));
+    const card = element("article", { className: index === chosen && latest.indexes.length > 1 ? "card chosen" : "card" },
+      element("h3", {}, index.name),
+      facts([
+        ["version", String(index.version)],
+        ["vectors", index.vectors.toLocaleString("en")],
+        ["dimension", `${index.dim} × ${index.dtype}`],
+        ["metric", index.metric],
+        ["lists", index.lists.toLocaleString("en")],
+        ["code", index.code],
+        ["codes in", index.codes_tier],
+        ["vectors in", index.vectors_tier],
+        ["memory", `${asBytes(memory)} (${digits(memory / Math.max(1, index.vectors))} B a vector)`],
+        ["disk", asBytes(index.disk_bytes)],
+        ["open for", duration(index.open_seconds)],
+        ["damaged", String(index.quarantined), index.quarantined ? "bad" : ""],
+      ]),
+      element("div", { className: "memory" }, partsBar(parts, `memory by part, ${asBytes(memory)} in all`)),
+      legend);
+    if (index.damage.length) {
+      const more = index.quarantined > index.damage.length ? ", and more" : "";
+      card.append(element("p", { className: "damage" }, `Left out of answers: ${index.damage.join(", ")}${more}`));
+    }
+    return card;
+  });
+  at("indexes").replaceChildren(...(cards.length ? cards : [element("p", { className: "muted" }, "No index is loaded.")]));
+}
+
+function note(text, isBad = false) {
+  const place = at("search-note");
+  place.className = isBad ? "bad" : "muted";
+  if (place.textContent !== text) place.textContent = text;
+}
+
+async function search() {
+  const index = chosenIndex(), id = at("id").value.trim(), k = at("k").value;
+  const query = new URLSearchParams({ index: index.name, id, k });
+  const token = at("token").value;
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
+  const begun = performance.now();
+  at("go").disabled = true;
   try {
-    await read();
+    const answered = await fetch(`/api/search?${query}`, { headers });
+    const found = await answered.json();
+    if (!answered.ok) throw new Error(found.error);
+    const took = (performance.now() - begun) / 1000;
+    const flags = [found.partial && "partial: damaged parts were left out", found.degraded && "degraded by load"];
+    const text = [`${found.neighbours.length} nearest of ${id}`, `version ${found.index_version}`, `${asTime(took)} there and back`];
+    note([...text, ...flags.filter(Boolean)].join(" · "), found.partial);
+    at("found").replaceChildren(neighboursTable(found.neighbours), workList(found));
+    at("found").scrollTop = 0;
   } catch (error) {
-    $("state").textContent = "no answer: " + error.message;
-    $("state").className = "bad";
+    note(String(error.message ?? error), true);
+    at("found").replaceChildren();
   }
-  setTimeout(keepReading, EVERY_MS);
+  at("go").disabled = false;
 }
 
-async function search(event) {
-  event.preventDefault();
-  const form = new FormData($("query"));
-  const state = $("query-state");
-  state.className = "";
-  state.textContent = "searching";
-  try {
-    const address = "/api/search?" + new URLSearchParams({ index: $("chosen").value, id: form.get("id"), k: form.get("k") });
-    const headers = form.get("token") ? { authorization: "Bearer " + form.get("token") } : {};
-    const response = await fetch(address, { headers });
-    const answer = await response.json();
-    if (!response.ok) throw new Error(answer.error);
-    const rows = answer.ids.map((id, at) => {
-      const row = element("tr");
-      row.append(element("td", {}, String(at + 1)), element("td", {}, id), element("td", {}, String(answer.distances[at])));
-      return row;
+function neighboursTable(neighbours) {
+  const heads = ["", "id", "distance"].map((text) => element("th", { scope: "col" }, text));
+  const rows = neighbours.map(({ id, distance, estimated }, rank) => {
+    const link = element("button", { type: "button", className: "link", title: `search with ${id}` }, id);
+    link.addEventListener("click", () => {
+      at("id").value = id;
+      search();
     });
-    $("found").tBodies[0].replaceChildren(...rows);
-    $("found").hidden = false;
-    const work = answer.work;
-    state.textContent = `${digits(work.search_us / 1e3)} ms: ${work.lists} lists, ${digits(work.codes)} codes, ` +
-      `${work.reranked} compared exactly, ${work.reads} reads of ${work.pages} pages` + (answer.partial ? "; damaged parts were left out" : "");
-  } catch (error) {
-    state.textContent = error.message;
-    state.className = "bad";
-    $("found").hidden = true;
-  }
+    const shown = `${estimated ? "~" : ""}${distance === null ? "–" : Number(distance.toPrecision(7))}`;
+    return row(String(rank + 1), [element("td", {}, link), element("td", {}, shown)], "muted");
+  });
+  return element("table", { className: "numbers" },
+    element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows));
 }
 
-/** An address such as /?index=vectors&id=17&k=5 asks at once. */
-function askAtOnce() {
+function workList({ work, times_us: times }) {
+  const gap = [element("div", { className: "gap" })];
+  const pair = (name, value) => [element("dt", {}, name), element("dd", {}, value)];
+  const counts = WORK.flatMap((name) => pair(name.replace("_", " "), work[name].toLocaleString("en")));
+  const spent = STAGES.flatMap((name) => pair(name, asTime(times[name] / 1e6)));
+  return element("dl", {}, ...spent, ...gap, ...counts, ...pair("bytes read", asBytes(work.read_bytes)));
+}
+
+async function ask() {
+  if (asking || paused || document.hidden) return;
+  asking = true;
+  try {
+    const answered = await fetch("/api/status", { signal: AbortSignal.timeout(5000) });
+    if (!answered.ok) throw new Error(answered.statusText);
+    latest = await answered.json();
+    failedSince = null;
+    history_.take(latest);
+  } catch {
+    failedSince ??= new Date();
+  }
+  asking = false;
+  show();
+}
+
+at("index").addEventListener("change", show);
+at("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  search();
+});
+at("pause").addEventListener("click", () => {
+  paused = !paused;
+  at("pause").textContent = paused ? "Go on" : "Pause";
+  at("pause").setAttribute("aria-pressed", String(paused));
+  showState();
+  ask();
+});
+document.addEventListener("visibilitychange", ask);
+setInterval(ask, EVERY_MS);
+ask().then(() => {
+  // An address such as /?index=vectors&id=17&k=5 asks at once.
   const wanted = new URLSearchParams(location.search);
-  if (!wanted.has("id")) return;
-  if (wanted.has("index")) $("chosen").value = wanted.get("index");
-  for (const name of ["id", "k"]) {
-    if (wanted.has(name)) $("query").elements[name].value = wanted.get(name);
-  }
-  $("query").requestSubmit();
-}
-
-makeCharts();
-$("chosen").addEventListener("change", () => { history.length = 0; draw(); });
-$("query").addEventListener("submit", search);
-keepReading().then(askAtOnce);
+  if (!latest || !wanted.has("id")) return;
+  if (latest.indexes.some(({ name }) => name === wanted.get("index"))) at("index").value = wanted.get("index");
+  for (const name of ["id", "k"]) at(name).value = wanted.get(name) ?? at(name).value;
+  show();
+  at("search").requestSubmit();
+});

@@ -1,0 +1,223 @@
+//! `/api/search?index=NAME&id=N&k=10`: searches with a vector of the index itself.
+//!
+//! An answer holds ids as strings, since JSON's readers round numbers over 2^53. What is refused has the body
+//! `{"error": TEXT}`.
+use std::time::{Duration, Instant};
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use spandrel_proto::v1;
+use tonic::{Code, Status};
+
+use super::{Observed, json};
+use crate::deadline::Call;
+use crate::guard::{SEARCH_BY_ID, code_name};
+use crate::refusal::Refusal;
+use crate::tokens::Scope;
+
+/// Neighbours where the address does not say.
+const K_DEFAULT: u32 = 10;
+
+/// An answer without what was asked for.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    message: String,
+    retry_after: Option<Duration>,
+    code: Code,
+}
+
+impl Failure {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Failure {
+        Failure { status, message: message.into(), retry_after: None, code: Code::InvalidArgument }
+    }
+}
+
+/// The HTTP status of a gRPC code.
+fn http_status(code: Code) -> StatusCode {
+    match code {
+        Code::InvalidArgument | Code::FailedPrecondition => StatusCode::BAD_REQUEST,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        let retry_after = refusal.retry_after();
+        // Coming back does not help against a limit on sizes.
+        let is_limit = matches!(refusal, Refusal::Limit { .. });
+        let status = Status::from(refusal);
+        let http = if is_limit { StatusCode::BAD_REQUEST } else { http_status(status.code()) };
+        Failure { status: http, message: status.message().to_owned(), retry_after, code: status.code() }
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Failure {
+        let (http, message) = (http_status(status.code()), status.message().to_owned());
+        Failure { status: http, message, retry_after: None, code: status.code() }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = json(self.status, &json!({ "error": self.message }));
+        if let Some(after) = self.retry_after {
+            let seconds = after.as_secs_f64().ceil() as u64; // CAST: seconds
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+pub(super) async fn search(
+    State(observed): State<Observed>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let started = Instant::now();
+    let answered = answer(&observed, query.as_deref().unwrap_or_default(), &headers).await;
+    let code = answered.as_ref().map_or_else(|failure| failure.code, |_| Code::Ok);
+    observed.metrics.called(SEARCH_BY_ID, code_name(code), started.elapsed().as_secs_f64());
+    match answered {
+        Ok(value) => json(StatusCode::OK, &value),
+        Err(failure) => failure.into_response(),
+    }
+}
+
+async fn answer(observed: &Observed, query: &str, headers: &HeaderMap) -> Result<Value, Failure> {
+    if observed.certificates {
+        let text = "the server asks for client certificates, which this port cannot; search over gRPC";
+        return Err(Status::permission_denied(text).into());
+    }
+    observed.tokens.check(headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes), Scope::Search)?;
+    let Asked { index, id, k } = asked(query)?;
+    let searcher = &observed.searcher;
+    if searcher.stopping.is_asked() {
+        return Err(Refusal::Stopping.into());
+    }
+    let _work = searcher.stopping.work();
+    let found = searcher.one_by_id(index, (id, k), Call::within(searcher.limits.request)).await?;
+    Ok(shown(&found))
+}
+
+/// What an address asks for.
+#[derive(Debug, PartialEq)]
+struct Asked<'a> {
+    index: &'a str,
+    id: u64,
+    k: u32,
+}
+
+/// Reads the part of an address behind its `?`. Names of indexes need no escapes.
+fn asked(query: &str) -> Result<Asked<'_>, Refusal> {
+    let (mut index, mut id, mut k) = (None, None, None);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let slot = match key {
+            "index" => &mut index,
+            "id" => &mut id,
+            "k" => &mut k,
+            _ => return Err(Refusal::field("address", "unknown key, expected index, id and k")),
+        };
+        if slot.replace(value).is_some() {
+            return Err(Refusal::field("address", format!("{key} is given twice")));
+        }
+    }
+    let wrong = |field| Refusal::field(field, "expected a whole number");
+    let id = id.ok_or_else(|| Refusal::field("id", "not set"))?.parse().map_err(|_| wrong("id"))?;
+    let k = k.map_or(Ok(K_DEFAULT), str::parse).map_err(|_| wrong("k"))?;
+    Ok(Asked { index: index.unwrap_or_default(), id, k })
+}
+
+fn shown(found: &v1::SearchResponse) -> Value {
+    let estimated = |at| found.estimated.get(at).copied().unwrap_or(false);
+    let neighbours = found.ids.iter().zip(&found.distances).enumerate();
+    let neighbours: Vec<Value> = neighbours
+        .map(|(at, (id, distance))| {
+            json!({ "id": id.to_string(), "distance": distance, "estimated": estimated(at) })
+        })
+        .collect();
+    let work = found.work.unwrap_or_default();
+    let stages = work.stages.unwrap_or_default();
+    json!({
+        "index_version": found.index_version,
+        "neighbours": neighbours,
+        "partial": found.partial,
+        "degraded": found.degraded,
+        "work": {
+            "lists": work.lists,
+            "reads": work.reads,
+            "pages": work.pages,
+            "cache_hits": work.cache_hits,
+            "rounds": work.rounds,
+            "read_bytes": work.read_bytes,
+            "codes": work.codes,
+            "reranked": work.reranked,
+            "head_distances": work.head_distances,
+        },
+        "times_us": {
+            "queue": work.queue_us,
+            "search": work.search_us,
+            "probe": stages.probe_us,
+            "scan": stages.scan_us,
+            "plan": stages.plan_us,
+            "wait": stages.wait_us,
+            "verify": stages.verify_us,
+            "rerank": stages.rerank_us,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_or_refused() {
+        assert_eq!(asked("id=7").unwrap(), Asked { index: "", id: 7, k: 10 });
+        let most = asked("k=3&index=a.b-c_D&id=18446744073709551615").unwrap();
+        assert_eq!(most, Asked { index: "a.b-c_D", id: u64::MAX, k: 3 });
+        for (bad, field) in [
+            ("", "id"),
+            ("id=", "id"),
+            ("id=-1", "id"),
+            ("id=1.5", "id"),
+            ("id=18446744073709551616", "id"),
+            ("id=1&k=x", "k"),
+            ("id=1&id=2", "address"),
+            ("id=1&depth=3", "address"),
+        ] {
+            let refusal = asked(bad).unwrap_err();
+            assert!(
+                matches!(refusal, Refusal::Field { field: found, .. } if found == field),
+                "{bad}: {refusal}"
+            );
+        }
+    }
+
+    #[test]
+    fn refusals_keep_their_meaning_in_http() {
+        let status = |refusal: Refusal| Failure::from(refusal).into_response();
+        let loaded = status(Refusal::Overloaded { waiting_ms: 90, retry_ms: 40 });
+        assert_eq!(loaded.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(loaded.headers()[header::RETRY_AFTER], "1");
+        let limit = Refusal::Limit { what: "k", found: 2000, limit: 1000 };
+        assert_eq!(status(limit).status(), StatusCode::BAD_REQUEST);
+        assert_eq!(status(Refusal::Stopping).status(), StatusCode::SERVICE_UNAVAILABLE);
+        let unknown = Failure::from(Status::unauthenticated("unknown token")).into_response();
+        assert_eq!(unknown.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(unknown.headers()[header::WWW_AUTHENTICATE], "Bearer");
+    }
+}

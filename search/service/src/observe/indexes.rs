@@ -1,0 +1,52 @@
+//! Metrics that follow from looking at the indexes, at the moment of asking.
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::admin::memory;
+use crate::registry::Registry;
+
+/// The indexes being served.
+pub(crate) struct Indexes(pub(crate) Arc<Registry>);
+
+impl std::fmt::Debug for Indexes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Indexes")
+    }
+}
+
+impl Collector for Indexes {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let all = self.0.all();
+        let mut gauge = |name: &str, help: &str, of: &dyn Fn(&crate::served::Served) -> f64| {
+            let empty = ConstGauge::new(0.0);
+            let mut metric = encoder.encode_descriptor(name, help, None, empty.metric_type())?;
+            for served in &all {
+                let labels = [("index", served.config.name.as_str())];
+                ConstGauge::new(of(served)).encode(metric.encode_family(&labels)?)?;
+            }
+            Ok::<_, std::fmt::Error>(())
+        };
+        // CAST: shown as numbers
+        gauge("index_version", "Version being served", &|s| s.version() as f64)?;
+        gauge("index_vectors", "Vectors in the index", &|s| s.index().vectors() as f64)?;
+        gauge("queries_in_flight", "Queries waiting or being searched", &|s| s.admission.in_flight() as f64)?;
+        gauge("queue_delay_seconds", "Expected time in the queue of a query that comes now", &|s| {
+            s.admission.delay().as_secs_f64()
+        })?;
+        let help = "Lists and pages left out because they are damaged, 1000 at most";
+        gauge("index_quarantined", help, &|s| s.engine().damage().len() as f64)?;
+        let empty = ConstGauge::new(0.0);
+        let help = "Bytes of memory by part of the index";
+        let mut metric = encoder.encode_descriptor("index_memory_bytes", help, None, empty.metric_type())?;
+        for served in &all {
+            for (part, bytes) in memory(served) {
+                let labels = [("index", served.config.name.as_str()), ("part", part)];
+                ConstGauge::new(bytes as f64).encode(metric.encode_family(&labels)?)?; // CAST: as above
+            }
+        }
+        Ok(())
+    }
+}

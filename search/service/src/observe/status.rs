@@ -1,0 +1,82 @@
+//! `/api/status`: all that the page shows, in JSON. Counts only grow, so that a reader takes differences.
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::{Observed, json};
+use crate::admin::memory;
+use crate::histogram::SECONDS;
+use crate::metrics::STAGES;
+use crate::served::Served;
+
+/// Damaged parts told one by one.
+const DAMAGE_TOLD: usize = 20;
+
+pub(super) async fn status(State(observed): State<Observed>) -> Response {
+    json(StatusCode::OK, &value(&observed))
+}
+
+fn value(observed: &Observed) -> Value {
+    let (metrics, searcher) = (&observed.metrics, &observed.searcher);
+    let calls: Vec<Value> = metrics
+        .calls()
+        .into_iter()
+        .map(|(labels, count)| json!({ "method": labels.method, "code": labels.code, "count": count }))
+        .collect();
+    let indexes: Vec<Value> = searcher.registry.all().iter().map(|served| index(served)).collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": observed.started.elapsed().as_secs_f64(),
+        "stopping": searcher.stopping.is_asked(),
+        "search": if observed.certificates { "off" } else if observed.tokens.is_empty() { "open" } else { "token" },
+        "k_max": searcher.limits.k,
+        "connections": metrics.connections.get(),
+        "connections_refused": metrics.connections_refused.get(),
+        "in_flight_bytes": metrics.in_flight_bytes.get(),
+        "calls": calls,
+        // Upper ends of the classes of times; there is one class more.
+        "class_seconds": SECONDS,
+        "indexes": indexes,
+    })
+}
+
+fn index(served: &Served) -> Value {
+    let (index, damage) = (served.index(), served.engine().damage());
+    let counts: Map<String, Value> =
+        served.metrics.totals().into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
+    let stages: Map<String, Value> = STAGES
+        .iter()
+        .zip(&served.metrics.stages)
+        .map(|(stage, times)| {
+            let times = times.snapshot();
+            let told = json!({ "classes": times.classes, "sum_seconds": times.sum_seconds });
+            ((*stage).to_owned(), told)
+        })
+        .collect();
+    let memory: Map<String, Value> =
+        memory(served).into_iter().map(|(part, bytes)| (part.to_owned(), bytes.into())).collect();
+    json!({
+        "name": served.config.name,
+        "version": served.version(),
+        "uuid": format!("{:032x}", index.uuid()),
+        "vectors": index.vectors(),
+        "dim": index.dim(),
+        "dtype": index.dtype().to_string(),
+        "metric": index.metric().to_string(),
+        "code": index.code().to_string(),
+        "lists": index.lists(),
+        "codes_tier": index.codes_tier().to_string(),
+        "vectors_tier": index.vectors_tier().to_string(),
+        "estimates": index.resident_ids().is_some(),
+        "memory_bytes": memory,
+        "disk_bytes": index.manifest().index_bytes(),
+        "open_seconds": served.opened.elapsed().as_secs_f64(),
+        "quarantined": damage.len(),
+        "damage": damage.iter().take(DAMAGE_TOLD).map(|part| part.part.to_string()).collect::<Vec<_>>(),
+        "in_flight": served.admission.in_flight(),
+        "queue_delay_seconds": served.admission.delay().as_secs_f64(),
+        "counts": counts,
+        "stages": stages,
+    })
+}
