@@ -2,11 +2,11 @@
 use spandrel_index::codes::{AXES_DIM_MAX, CodeSpec};
 use spandrel_index::format::{FullLayout, IdBytes, PageLayout};
 use spandrel_index::kernels::scan::BLOCK_VECTORS;
-use spandrel_index::{DType, HeadIndex, HeadIndexKind, HeadSpace, Metric, Tier, VectorSource};
+use spandrel_index::{DType, HeadSpace, Metric, Tier, VectorSource};
 
 use crate::config::{CODED_LIST_SIZE_DEFAULT, LIST_SIZE_DEFAULT, SSD_LIST_SIZE_DEFAULT};
 use crate::filing::ReplicaRule;
-use crate::plan::{DIRECTORY_BYTES, GRAPH_BYTES, code_bytes};
+use crate::plan::{DIRECTORY_BYTES, code_bytes, head_index_bytes};
 
 /// Vectors to be indexed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -207,11 +207,8 @@ fn heads_per_vector(shape: VectorShape, list_size: u32) -> f64 {
     let space = HeadSpace::of(shape.metric, 0.0);
     let (dtype, dim) = (space.dtype(shape.dtype), space.dim(shape.dim));
     let lists = shape.vectors.div_ceil(u64::from(list_size));
-    let graph = match HeadIndex::preferred(dtype, dim, usize::try_from(lists).unwrap_or(usize::MAX)) {
-        HeadIndexKind::Flat => 0,
-        HeadIndexKind::Graph => GRAPH_BYTES,
-    };
-    let bytes = dtype.row_bytes(dim) as u64 + DIRECTORY_BYTES + graph;
+    let head_index = head_index_bytes(dtype, dim, usize::try_from(lists).unwrap_or(usize::MAX));
+    let bytes = dtype.row_bytes(dim) as u64 + DIRECTORY_BYTES + head_index;
     bytes as f64 * lists as f64 / shape.vectors.max(1) as f64 // CAST: an estimate
 }
 

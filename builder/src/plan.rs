@@ -41,7 +41,9 @@ const FIXED_BYTES: u64 = 48 << 20;
 /// Largest total of spill buffers: more does not write faster.
 const SPILL_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of graph per head: 32 links of 4 bytes, their count, and the upper layers.
-pub(crate) const GRAPH_BYTES: u64 = 140;
+const GRAPH_BYTES: u64 = 140;
+/// Bytes that a packed head takes beyond its row.
+const PACKED_TERM_BYTES: u64 = 8;
 /// Bytes of directory per list.
 pub(crate) const DIRECTORY_BYTES: u64 = 20;
 /// Bytes that one group of lists aims at when copies are sorted into lists.
@@ -89,11 +91,8 @@ impl Plan {
         let vectors = page.pages(params.vectors) * page.page_bytes() as u64;
         let ids = IdPages { id_bytes, uuid: 0 }.body_bytes(params.vectors);
         let lists = usize::try_from(params.lists).unwrap_or(usize::MAX);
-        let graph = match HeadIndex::preferred(params.head_dtype(), params.head_dim(), lists) {
-            HeadIndexKind::Flat => 0,
-            HeadIndexKind::Graph => GRAPH_BYTES,
-        };
-        let resident = params.lists * (head_row + DIRECTORY_BYTES + graph);
+        let head_index = head_index_bytes(params.head_dtype(), params.head_dim(), lists);
+        let resident = params.lists * (head_row + DIRECTORY_BYTES + head_index);
         let resident_codes = match params.codes {
             Tier::Memory => (params.vectors as f64 * entry_bytes) as u64, // CAST: an estimate
             Tier::Ssd => 0,
@@ -123,6 +122,15 @@ impl Plan {
         let copies = params.vectors as f64 * expected_copies(params);
         let list_bytes = copies / params.lists as f64 * params.filed_record_bytes() as f64;
         ((GROUP_BYTES as f64 / list_bytes) as u32).max(1) // CAST: saturates
+    }
+}
+
+/// Bytes of memory that the index over the heads takes for each of `count` heads.
+pub(crate) fn head_index_bytes(dtype: DType, dim: usize, count: usize) -> u64 {
+    match HeadIndex::preferred(dtype, dim, count) {
+        HeadIndexKind::Graph => GRAPH_BYTES,
+        HeadIndexKind::Flat if dtype.is_integer() => dtype.row_bytes(dim) as u64 + PACKED_TERM_BYTES,
+        HeadIndexKind::Flat => 0,
     }
 }
 

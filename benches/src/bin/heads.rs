@@ -16,6 +16,7 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
+use spandrel_index::heads::PackedHeads;
 use spandrel_index::kernels::Variant;
 use spandrel_index::{DType, HeadIndex, HeadQuery, Heads, HnswGraph, HnswParams};
 
@@ -110,6 +111,12 @@ fn measure(options: &Options) -> Result<(), String> {
 
     let flat = Run::of(&HeadIndex::Flat, &heads, &queries, (options.k, 0), options.repeats);
     flat.print("flat", options.k, 0, &flat.found);
+    for variant in Variant::available().into_iter().filter(|&v| v != Variant::Scalar) {
+        let packed = PackedHeads::with_variant(&heads, variant);
+        let packed_bytes = packed.memory_bytes() as f64 / heads.len() as f64;
+        let run = Run::of(&HeadIndex::Packed(packed), &heads, &queries, (options.k, 0), options.repeats);
+        run.print(&format!("packed {variant} {packed_bytes:.1} bytes per head"), options.k, 0, &flat.found);
+    }
 
     let pool =
         rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(|e| e.to_string())?;

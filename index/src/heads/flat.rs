@@ -1,68 +1,15 @@
 //! The flat scan: every row, exactly.
-use super::beam::{key_of, node_of, score_of};
 use super::{HeadQuery, Heads, Scratch};
 
-/// Rows scored before their scores are looked at.
-const BLOCK_ROWS: usize = 256;
-
-/// Scores compared with the bound at once.
-const GROUP: usize = 8;
-
 /// Scans all heads. Same promise as [`HnswGraph::search`](super::HnswGraph::search), and exact.
-///
-/// Keeps the keys below a bound in a buffer of twice `k`; when it is full the `k`-th smallest becomes the
-/// new bound and the rest is dropped.
 pub(super) fn search(
     heads: &Heads,
     query: &HeadQuery<'_>,
     scratch: &mut Scratch,
     out: &mut Vec<(f32, u32)>,
 ) -> u32 {
-    out.clear();
-    let k = query.k.min(heads.len());
-    if k == 0 {
-        return 0;
-    }
-    let keys = &mut scratch.keys;
-    keys.clear();
-    let full = 2 * k + BLOCK_ROWS;
-    keys.reserve(full + GROUP);
-    if scratch.scores.len() < BLOCK_ROWS {
-        scratch.scores.resize(BLOCK_ROWS, 0.0);
-    }
-    let mut bound = u64::MAX;
-    // Scores are never negative, so they are ordered as their bits are; NaN comes last.
-    let bits_of = |score: f32| score.to_bits() & 0x7fff_ffff;
-    let mut bound_bits = u32::MAX;
-    let mut first = 0;
-    for rows in heads.rows().chunks(BLOCK_ROWS * heads.row_bytes()) {
-        let scores = &mut scratch.scores[..rows.len() / heads.row_bytes()];
-        heads.kernel().score_rows(query.row, rows, scores);
-        for (group, scores) in scores.chunks(GROUP).enumerate() {
-            if scores.iter().all(|&s| bits_of(s) > bound_bits) {
-                continue;
-            }
-            for (i, &score) in scores.iter().enumerate() {
-                let key = key_of(score, first + (group * GROUP + i) as u32); // CAST: below the head count
-                if key < bound {
-                    keys.push(key);
-                }
-            }
-            if keys.len() >= full {
-                keys.select_nth_unstable(k - 1);
-                keys.truncate(k);
-                bound = keys[k - 1];
-                bound_bits = bits_of(score_of(bound));
-            }
-        }
-        first += scores.len() as u32; // CAST: below the head count
-    }
-    if keys.len() > k {
-        keys.select_nth_unstable(k - 1);
-        keys.truncate(k);
-    }
-    keys.sort_unstable();
-    out.extend(keys.iter().map(|&key| (score_of(key), node_of(key))));
+    heads.kernel().score_rows(query.row, heads.rows(), scratch.nearest.scores(heads.len()));
+    scratch.nearest.select(query.k, out);
     heads.count()
 }
 

@@ -1,5 +1,5 @@
-//! The choice between the two ways of finding heads.
-use super::{HeadQuery, Heads, HnswGraph, Scratch, flat};
+//! The choice between the ways of finding heads.
+use super::{HeadQuery, Heads, HnswGraph, PackedHeads, Scratch, flat};
 use crate::DType;
 
 /// How the nearest heads are found.
@@ -7,6 +7,8 @@ use crate::DType;
 pub enum HeadIndex {
     /// Every head is scored: exact, and no memory beyond the rows.
     Flat,
+    /// Every head is scored, from heads packed at open: exact, and faster than by rows.
+    Packed(PackedHeads),
     /// A graph is walked.
     Graph(HnswGraph),
 }
@@ -14,15 +16,19 @@ pub enum HeadIndex {
 /// The kinds of [`HeadIndex`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadIndexKind {
-    /// [`HeadIndex::Flat`].
+    /// [`HeadIndex::Flat`] or [`HeadIndex::Packed`].
     Flat,
     /// [`HeadIndex::Graph`].
     Graph,
 }
 
-/// Heads up to which the flat scan is chosen: at 4 000 heads of 128 bytes and k = 100 both take 25 us, for
-/// larger k the scan is ahead further up, for smaller k less far.
+/// Heads of floats up to which the flat scan is chosen: at 4 000 heads of 128 bytes and k = 100 scan and graph both
+/// take 25 us, for larger k the scan is ahead further up, for smaller k less far.
 const FLAT_COUNT_MAX: usize = 4000;
+
+/// Heads of integers up to which it is chosen, since they can be packed: at 14 000 heads of 128 bytes and k = 64 both
+/// take 35 us, at 40 000 heads and k = 160 both take 75 us.
+const PACKED_COUNT_MAX: usize = 16_000;
 
 /// Bytes of rows up to which it is chosen. Longer rows favour the graph, which reads a quarter of them.
 const FLAT_BYTES_MAX: usize = 4 << 20;
@@ -33,14 +39,20 @@ const FLAT_COUNT_ALWAYS: usize = 1000;
 impl HeadIndex {
     /// The kind that answers faster for `count` heads of `dim` elements, by measurement.
     pub fn preferred(dtype: DType, dim: usize, count: usize) -> HeadIndexKind {
-        let few = count <= FLAT_COUNT_MAX && count * dtype.row_bytes(dim) <= FLAT_BYTES_MAX;
+        let count_max = if dtype.is_integer() { PACKED_COUNT_MAX } else { FLAT_COUNT_MAX };
+        let few = count <= count_max && count * dtype.row_bytes(dim) <= FLAT_BYTES_MAX;
         if few || count <= FLAT_COUNT_ALWAYS { HeadIndexKind::Flat } else { HeadIndexKind::Graph }
+    }
+
+    /// The flat scan of these heads, packed where they are of integers.
+    pub fn flat(heads: &Heads) -> HeadIndex {
+        if heads.dtype().is_integer() { HeadIndex::Packed(PackedHeads::new(heads)) } else { HeadIndex::Flat }
     }
 
     /// The kind of this index.
     pub fn kind(&self) -> HeadIndexKind {
         match self {
-            HeadIndex::Flat => HeadIndexKind::Flat,
+            HeadIndex::Flat | HeadIndex::Packed(_) => HeadIndexKind::Flat,
             HeadIndex::Graph(_) => HeadIndexKind::Graph,
         }
     }
@@ -48,7 +60,7 @@ impl HeadIndex {
     /// The lower-case name, as recorded in manifests and figures.
     pub fn name(&self) -> &'static str {
         match self {
-            HeadIndex::Flat => "flat",
+            HeadIndex::Flat | HeadIndex::Packed(_) => "flat",
             HeadIndex::Graph(_) => "hnsw",
         }
     }
@@ -57,6 +69,7 @@ impl HeadIndex {
     pub fn memory_bytes(&self) -> usize {
         match self {
             HeadIndex::Flat => 0,
+            HeadIndex::Packed(packed) => packed.memory_bytes(),
             HeadIndex::Graph(graph) => graph.memory_bytes(),
         }
     }
@@ -75,6 +88,7 @@ impl HeadIndex {
     ) -> u32 {
         match self {
             HeadIndex::Flat => flat::search(heads, query, scratch, out),
+            HeadIndex::Packed(packed) => packed.search(heads, query, scratch, out),
             HeadIndex::Graph(graph) => graph.search(heads, query, scratch, out),
         }
     }
@@ -90,5 +104,8 @@ mod tests {
         let preferred = |dim, count| HeadIndex::preferred(DType::F32, dim, count);
         assert_eq!([0, 1, 4000, 4001].map(|n| preferred(32, n)), [Flat, Flat, Flat, Graph]);
         assert_eq!([1000, 1001, 4000].map(|n| preferred(4096, n)), [Flat, Graph, Graph]);
+        let preferred = |dim, count| HeadIndex::preferred(DType::U8, dim, count);
+        assert_eq!([16_000, 16_001].map(|n| preferred(128, n)), [Flat, Graph]);
+        assert_eq!([4096, 4097].map(|n| preferred(1024, n)), [Flat, Graph]);
     }
 }

@@ -1,7 +1,7 @@
 //! The heads in memory, and how the nearest of them are found.
 //!
-//! [`Heads`] holds the rows, [`HeadIndex`] finds the nearest ones: by a flat scan, or over an HNSW graph
-//! ([`HnswGraph`]) that is built once and opened from its saved form.
+//! [`Heads`] holds the rows, [`HeadIndex`] finds the nearest ones: by a flat scan, of rows or of heads packed at open
+//! ([`PackedHeads`]), or over an HNSW graph ([`HnswGraph`]) that is built once and opened from its saved form.
 //!
 //! Distances between heads are always squared L2 in head space; whoever calls has mapped cosine and inner
 //! product to it. Promises: a build depends on the rows, the parameters and the seed alone, not on
@@ -16,6 +16,8 @@ mod head_index;
 mod lines;
 mod link;
 mod links;
+mod nearest;
+mod packed;
 mod repair;
 mod rows;
 mod saved;
@@ -26,6 +28,7 @@ mod testing;
 pub use build::{HnswParams, Stopped};
 pub use graph::HnswGraph;
 pub use head_index::{HeadIndex, HeadIndexKind};
+pub use packed::PackedHeads;
 pub use rows::{Heads, HeadsError};
 pub use saved::GraphError;
 pub use scratch::Scratch;

@@ -2,6 +2,8 @@
 use super::Heads;
 use super::beam::Beam;
 use super::links::{Layer, NONE};
+use super::nearest::Nearest;
+use crate::kernels::LeftRows;
 
 /// Candidates whose links are followed together: their neighbours are scored as one batch.
 const FOLLOWED_TOGETHER: usize = 4;
@@ -14,8 +16,12 @@ pub struct Scratch {
     pub(super) picks: Vec<u32>,
     pub(super) names: Vec<u32>,
     pub(super) scores: Vec<f32>,
-    /// Candidates carried from one layer to the next, or kept by the flat scan.
+    /// Candidates carried from one layer to the next.
     pub(super) keys: Vec<u64>,
+    /// Scores of all heads, where all are scored.
+    pub(super) nearest: Nearest,
+    /// The query as packed heads want it.
+    pub(super) query: LeftRows,
 }
 
 impl Scratch {
@@ -27,7 +33,12 @@ impl Scratch {
     /// Bytes allocated.
     pub fn memory_bytes(&self) -> usize {
         let words = self.picks.capacity() + self.names.capacity() + self.scores.capacity();
-        self.visited.memory_bytes() + self.beam.memory_bytes() + words * 4 + self.keys.capacity() * 8
+        self.visited.memory_bytes()
+            + self.beam.memory_bytes()
+            + words * 4
+            + self.keys.capacity() * 8
+            + self.nearest.memory_bytes()
+            + self.query.memory_bytes()
     }
 
     /// Walks a layer from the candidates in the beam until no nearer one is left to follow.

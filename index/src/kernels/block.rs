@@ -11,7 +11,7 @@ use super::{Operation, Variant, scalar};
 use crate::{DIM_MAX, DType};
 
 /// Rows packed for the left side of a product.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct LeftRows {
     units: Vec<u32>,
     steps: usize,
@@ -43,6 +43,14 @@ impl Terms {
             Operation::InnerProduct => &self.inner,
         }
     }
+
+    fn with_capacity(rows: usize) -> Terms {
+        Terms { squared: Vec::with_capacity(rows), inner: Vec::with_capacity(rows) }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        4 * (self.squared.capacity() + self.inner.capacity())
+    }
 }
 
 impl LeftRows {
@@ -55,6 +63,11 @@ impl LeftRows {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Bytes allocated.
+    pub fn memory_bytes(&self) -> usize {
+        4 * self.units.capacity() + self.terms.memory_bytes()
+    }
 }
 
 impl RightRows {
@@ -66,6 +79,11 @@ impl RightRows {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Bytes allocated.
+    pub fn memory_bytes(&self) -> usize {
+        4 * self.units.capacity() + self.terms.memory_bytes()
     }
 }
 
@@ -112,10 +130,18 @@ impl BlockKernel {
     /// Packs rows lying back to back for the left side. Integers take one or two bytes an element, floats
     /// four.
     pub fn pack_left(&self, rows: &[u8]) -> LeftRows {
-        let mut units = Vec::new();
-        let mut terms = Terms::default();
-        self.widen(Side::Left, rows, &mut units, &mut terms);
-        LeftRows { units, steps: self.steps(), terms }
+        let mut packed = LeftRows::default();
+        self.pack_left_into(rows, &mut packed);
+        packed
+    }
+
+    /// As [`BlockKernel::pack_left`], into rows whose memory is used again.
+    pub fn pack_left_into(&self, rows: &[u8], out: &mut LeftRows) {
+        out.units.clear();
+        out.terms.squared.clear();
+        out.terms.inner.clear();
+        out.steps = self.steps();
+        self.widen(Side::Left, rows, &mut out.units, &mut out.terms);
     }
 
     /// Packs rows lying back to back for the right side. Integers take one or two bytes an element, floats
@@ -126,7 +152,7 @@ impl BlockKernel {
         let padded = len.next_multiple_of(panel);
         let mut units = vec![0u32; padded * steps + 15];
         let skip = units.as_ptr().align_offset(64).min(15);
-        let mut terms = Terms::default();
+        let mut terms = Terms::with_capacity(padded);
         let mut wide = Vec::with_capacity(panel * steps);
         let panels = units[skip..].chunks_exact_mut(panel * steps);
         for (rows, target) in rows.chunks(panel * row_bytes).zip(panels) {

@@ -126,7 +126,7 @@ impl Index {
         let heads = read_heads(open(SectionKind::Heads)?, &shape)?;
         let head_index = match segment.section(SectionKind::Graph) {
             Some(_) => read_graph(open(SectionKind::Graph)?, &heads)?,
-            None => HeadIndex::Flat,
+            None => HeadIndex::flat(&heads),
         };
         let directory = read_directory(open(SectionKind::Directory)?, &shape, codes.body_bytes())?;
         let model = match shape.code {

@@ -51,6 +51,7 @@ fn text(index: &Index, added: u64) -> String {
     line("entries", entries_text(&counts, index.vectors()));
     let head_index = match index.head_index() {
         HeadIndex::Flat => "a flat scan",
+        HeadIndex::Packed(_) => "a flat scan of packed heads",
         HeadIndex::Graph(_) => "a graph",
     };
     let bits = index.model().map(|model| format!(", dimensions x bits {}", model.allotment()));

@@ -1,0 +1,82 @@
+//! Heads of integers packed for products of one query with many heads.
+use super::{HeadQuery, Heads, Scratch};
+use crate::kernels::{BlockKernel, Operation, RightRows, Variant};
+
+/// Every head once more, packed so that one instruction takes the same four bytes of sixteen heads: a scan takes half
+/// the time of one by rows, and its distances are as exact.
+///
+/// Packed heads take as much memory as rows, or twice as much without AVX-512, and eight bytes a head.
+#[derive(Debug)]
+pub struct PackedHeads {
+    kernel: BlockKernel,
+    rows: RightRows,
+}
+
+impl PackedHeads {
+    /// Packs all heads.
+    ///
+    /// # Panics
+    /// When they are not of integers: products would not give the distances of floats exactly.
+    pub fn new(heads: &Heads) -> PackedHeads {
+        PackedHeads::with_variant(heads, Variant::best())
+    }
+
+    /// As [`PackedHeads::new`], for the kernel of one variant, which this machine must be able to run.
+    pub fn with_variant(heads: &Heads, variant: Variant) -> PackedHeads {
+        assert!(heads.dtype().is_integer(), "{heads:?} cannot be packed");
+        let kernel = BlockKernel::with_variant(heads.dtype(), heads.dim(), variant);
+        PackedHeads { kernel, rows: kernel.pack_right(heads.rows()) }
+    }
+
+    /// Scores all heads. Same answers as a scan of the rows.
+    pub(super) fn search(
+        &self,
+        heads: &Heads,
+        query: &HeadQuery<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<(f32, u32)>,
+    ) -> u32 {
+        assert_eq!(heads.len(), self.rows.len(), "other heads were packed");
+        self.kernel.pack_left_into(query.row, &mut scratch.query);
+        let scores = scratch.nearest.scores(self.rows.len());
+        let (query_row, all) = ((&scratch.query, 0..1), (&self.rows, 0..self.rows.len()));
+        self.kernel.scores(Operation::SquaredL2, query_row, all, scores);
+        scratch.nearest.select(query.k, out);
+        heads.count()
+    }
+
+    /// Bytes allocated.
+    pub fn memory_bytes(&self) -> usize {
+        self.rows.memory_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{clustered, found};
+    use super::super::{HeadIndex, HeadQuery, Heads};
+    use super::*;
+    use crate::DType;
+
+    #[test]
+    fn every_variant_answers_as_a_scan_of_rows() {
+        for dtype in [DType::U8, DType::I8] {
+            for (dim, count) in [(1, 40), (7, 1000), (128, 1500), (130, 33)] {
+                let mut rows = clustered(dtype, dim, count, 1);
+                rows.extend_from_within(..count / 4 * dim);
+                let heads = Heads::from_rows(dtype, dim, &rows).unwrap();
+                let queries = clustered(dtype, dim, 10, 2);
+                for variant in Variant::available() {
+                    let packed = HeadIndex::Packed(PackedHeads::with_variant(&heads, variant));
+                    for row in queries.chunks(dim) {
+                        for k in [0, 1, 100, 5000] {
+                            let query = HeadQuery { row, k, ef: 0 };
+                            let expected = found(&HeadIndex::Flat, &heads, &query);
+                            assert_eq!(found(&packed, &heads, &query), expected, "{variant} {heads:?} {k}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
