@@ -225,7 +225,9 @@ impl QuerySlot {
                 (Some(vectors), Some(running)) => {
                     self.requests.truncate(first_request);
                     let query = Prepared { row: running.row(), inverse_norm: self.inverse_norm };
-                    for &position in &self.positions[first..] {
+                    let positions = &self.positions[first..];
+                    positions.iter().for_each(|&position| prefetch(vectors.record(position).vector));
+                    for &position in positions {
                         tools.reranker.offer(vectors.record(position), query, &mut self.top);
                     }
                 }

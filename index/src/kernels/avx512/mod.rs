@@ -5,7 +5,10 @@ mod lanes;
 mod scan;
 mod tiles;
 
-use std::arch::x86_64::{_CMP_LE_OQ, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_set1_ps};
+use std::arch::x86_64::{
+    __mmask16, _CMP_LE_OQ, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_mask_cmp_ps_mask,
+    _mm512_maskz_loadu_ps, _mm512_set1_ps,
+};
 
 pub(super) use scan::scan;
 
@@ -76,5 +79,14 @@ pub(super) unsafe fn below(scores: &[f32], limit: f32, out: &mut Vec<u32>) {
         let high = u32::from(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(high, wide_limit));
         select::push_bits(low | high << 16, i * 32, out);
     }
-    select::push_rest(rest, blocks.len() * 32, limit, out);
+    let (mut first, mut rest) = (blocks.len() * 32, rest);
+    while !rest.is_empty() {
+        let (part, after) = rest.split_at(rest.len().min(16));
+        let lanes: __mmask16 = u16::MAX >> (16 - part.len());
+        // SAFETY: only the lanes of the part are read.
+        let scores = unsafe { _mm512_maskz_loadu_ps(lanes, part.as_ptr()) };
+        let chosen = _mm512_mask_cmp_ps_mask::<_CMP_LE_OQ>(lanes, scores, wide_limit);
+        select::push_bits(u32::from(chosen), first, out);
+        (first, rest) = (first + part.len(), after);
+    }
 }
