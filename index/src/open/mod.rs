@@ -114,7 +114,19 @@ impl Index {
         version: Current,
         options: OpenOptions,
     ) -> Result<Index, OpenError> {
-        let manifest = Manifest::open(dir, version)?;
+        Index::open_unpublished(dir, Manifest::open(dir, version)?, options)
+    }
+
+    /// Opens the sections in `dir` that a manifest names before it is published, or without regard to what is in
+    /// force.
+    ///
+    /// # Errors
+    /// As [`Index::open_with`].
+    pub fn open_unpublished(
+        dir: &Path,
+        manifest: Manifest,
+        options: OpenOptions,
+    ) -> Result<Index, OpenError> {
         let shape = Shape::of(dir, &manifest)?;
         let manifest_path = dir.join(manifest_name(manifest.version));
         let segment = only_segment(&manifest_path, &manifest)?;

@@ -13,6 +13,7 @@
 //! It does not know sockets or files of queries, and never writes.
 mod answer;
 mod cache;
+mod calibrate;
 mod candidates;
 mod codes;
 mod damage;
@@ -33,6 +34,7 @@ mod validate;
 mod worker;
 
 pub use answer::{Answer, Neighbour, Work};
+pub use calibrate::{CalibrateError, CalibrateLimits, CalibratedPoint, HeldOut, calibrate};
 pub use damage::{Damage, DamageReason, DamagedPart};
 pub use engine::{Engine, EngineConfig, IoReport, Request};
 pub use error::{EngineError, SearchError};

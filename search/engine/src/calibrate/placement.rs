@@ -1,0 +1,157 @@
+//! Where an index is kept while it is calibrated. Codes in memory leave replicas out and are rounded a little otherwise
+//! than those on SSD, so where codes are follows the index alone; the rest decides no answer and follows the limits.
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::{Manifest, SectionKind};
+use spandrel_index::{OpenOptions, Tier};
+use spandrel_io::{BackendChoice, Direct};
+
+use crate::EngineConfig;
+
+/// Program, stacks, and what the queries and their answers take.
+const FIXED_BYTES: u64 = 48 << 20;
+/// Codes that are searched from memory, if they are meant for it: every build that makes as many needs more than that.
+const CODES_BYTES_MAX: u64 = 128 << 20;
+/// Cache that holds the pages which the rows held out come to.
+const CACHE_BYTES: u64 = 64 << 20;
+/// Bytes of lists that a query may read, so that some can be in flight.
+const LISTS_BYTES_MAX: u64 = 32 << 20;
+/// Buffers of a query that reads pages alone.
+const PAGES_BYTES: u64 = 1 << 20;
+/// Queries in flight on a thread; more would not keep it busier, since what is read was written just before.
+const IN_FLIGHT_MAX: u64 = 4;
+
+/// What calibrating may use. It decides no result.
+#[derive(Debug, Clone, Copy)]
+pub struct CalibrateLimits {
+    /// Threads, at least 1.
+    pub threads: usize,
+    /// Resident memory in bytes, kept to as far as the parts allow that every search needs.
+    pub memory_bytes: u64,
+}
+
+/// How the index is opened and searched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Placement {
+    pub(super) open: OpenOptions,
+    pub(super) engine: EngineConfig,
+    /// Lists of the search that is taken for the truth: follows the index alone.
+    pub(super) reference_lists: u32,
+}
+
+/// Bytes of an index by what they are for.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    lists: u64,
+    /// The lists.
+    codes: u64,
+    /// What every search keeps in memory.
+    resident: u64,
+    /// Whether lists hold codes rather than exact vectors.
+    coded: bool,
+    /// Whether vectors are in more than one list.
+    replicas: bool,
+    meant_for: Tier,
+}
+
+impl Placement {
+    /// None where the index would have to be searched as it never will be: codes with replicas that are meant for
+    /// memory, and are too many for it here.
+    pub(super) fn of(manifest: &Manifest, limits: CalibrateLimits) -> Option<Placement> {
+        let bytes = |kind| manifest.segments.iter().filter_map(|s| s.section(kind)).map(|s| s.bytes).sum();
+        let resident = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory, SectionKind::Model];
+        let sizes = Sizes {
+            lists: manifest.segments.iter().map(|s| s.lists).sum(),
+            codes: bytes(SectionKind::Codes),
+            resident: resident.into_iter().map(bytes).sum(),
+            coded: !matches!(manifest.code(), Ok(CodeSpec::Full)),
+            replicas: manifest.build.max_replicas > 1,
+            meant_for: manifest.build.codes,
+        };
+        Placement::of_sizes(sizes, limits)
+    }
+
+    fn of_sizes(sizes: Sizes, limits: CalibrateLimits) -> Option<Placement> {
+        let Sizes { lists, codes, resident, coded, replicas, meant_for } = sizes;
+        let tier = if codes > CODES_BYTES_MAX { Tier::Ssd } else { meant_for };
+        if replicas && tier != meant_for {
+            return None;
+        }
+        let codes_in_memory = tier == Tier::Memory;
+        let list_bytes = (codes / lists.max(1)).max(1);
+        // Ten million vectors need 256 lists of 86 000 for 0.95, one million 96 of 8 600. Lists for SSD need half as many,
+        // and take longer.
+        let least = if meant_for == Tier::Memory { 1024 } else { 512 };
+        let reference =
+            (lists / 8).clamp(least, 4 * least).min(lists).min(LISTS_BYTES_MAX / list_bytes).max(1);
+        let query_bytes =
+            if codes_in_memory { PAGES_BYTES } else { PAGES_BYTES + 2 * reference * list_bytes };
+        let taken = FIXED_BYTES + resident + if codes_in_memory { codes } else { 0 };
+        let mut left = limits.memory_bytes.saturating_sub(taken);
+        let cache_bytes = if coded && CACHE_BYTES <= left / 2 { CACHE_BYTES } else { 0 };
+        left -= cache_bytes;
+        let threads = limits.threads.max(1) as u64; // CAST: widening
+        let in_flight = (left / query_bytes).clamp(1, threads * IN_FLIGHT_MAX);
+        let threads = threads.min(in_flight);
+        Some(Placement {
+            open: OpenOptions { codes: Some(tier), vectors: Some(Tier::Ssd), ids: false },
+            engine: EngineConfig {
+                // CAST: no more than the threads given; no more than IN_FLIGHT_MAX
+                threads: threads as usize,
+                in_flight: (in_flight / threads) as usize,
+                io: BackendChoice::Auto,
+                // What was just written is in the system's cache.
+                direct: Direct::Off,
+                cache_bytes,
+            },
+            reference_lists: reference as u32, // CAST: at most 4096
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An index of 10 000 lists.
+    fn sizes(codes: u64, meant_for: Tier) -> Sizes {
+        Sizes { lists: 10_000, codes, resident: 10 << 20, coded: true, replicas: false, meant_for }
+    }
+
+    fn of(sizes: Sizes, threads: usize, memory_bytes: u64) -> Placement {
+        Placement::of_sizes(sizes, CalibrateLimits { threads, memory_bytes }).unwrap()
+    }
+
+    #[test]
+    fn where_codes_are_follows_the_index_alone() {
+        for (sizes, tier) in [
+            (sizes(128 << 20, Tier::Memory), Tier::Memory),
+            (sizes(129 << 20, Tier::Memory), Tier::Ssd),
+            (sizes(1 << 20, Tier::Ssd), Tier::Ssd),
+        ] {
+            let expected = of(sizes, 8, 1 << 40);
+            assert_eq!(expected.open.codes, Some(tier));
+            for (threads, memory) in [(1, 0), (2, 200 << 20), (64, 1 << 30)] {
+                let found = of(sizes, threads, memory);
+                assert_eq!((found.open, found.reference_lists), (expected.open, expected.reference_lists));
+                assert!((1..=threads).contains(&found.engine.threads) && found.engine.in_flight >= 1);
+            }
+        }
+        let limits = CalibrateLimits { threads: 2, memory_bytes: 1 << 40 };
+        let replicas = |codes, tier| Sizes { replicas: true, ..sizes(codes, tier) };
+        assert_eq!(Placement::of_sizes(replicas(129 << 20, Tier::Memory), limits), None);
+        assert!(Placement::of_sizes(replicas(128 << 20, Tier::Memory), limits).is_some());
+        assert!(Placement::of_sizes(replicas(129 << 20, Tier::Ssd), limits).is_some());
+    }
+
+    #[test]
+    fn limits_bound_the_rest() {
+        let roomy = of(sizes(100 << 20, Tier::Memory), 8, 1 << 30).engine;
+        assert_eq!((roomy.threads, roomy.in_flight, roomy.cache_bytes), (8, 4, CACHE_BYTES));
+        assert_eq!(of(sizes(100 << 20, Tier::Memory), 8, 200 << 20).engine.cache_bytes, 0);
+        // Lists of 400 KiB: 32 MiB of them a query, twice for what is merged.
+        let full = Sizes { coded: false, ..sizes(4 << 30, Tier::Ssd) };
+        let wide = of(full, 8, 400 << 20);
+        assert_eq!((wide.engine.threads, wide.engine.in_flight), (5, 1));
+        assert!(u64::from(wide.reference_lists) * ((4 << 30) / 10_000) <= LISTS_BYTES_MAX);
+    }
+}
