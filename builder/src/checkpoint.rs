@@ -9,8 +9,8 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::BuildError;
 use crate::spill::SpillIndex;
+use crate::{BuildError, Calibration};
 
 const FILE: &str = "checkpoint.json";
 
@@ -30,6 +30,8 @@ pub(crate) struct Checkpoint {
     pub(crate) written: Option<Written>,
     pub(crate) graph: Option<GraphDone>,
     pub(crate) ids: Option<Section>,
+    /// What the caller found; not there unless it was asked.
+    pub(crate) calibrated: Option<Calibration>,
     /// Seconds spent in each phase, by name, over all runs.
     pub(crate) seconds: Vec<(String, f64)>,
 }

@@ -119,6 +119,9 @@ pub enum BuildError {
     /// The system refused; the message names the file.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The caller's search for a default failed. The build can be resumed, also without calibrating.
+    #[error("the index was built but could not be calibrated")]
+    Calibrate(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A stop was asked for; the build can be resumed.
     #[error("stopped; pass --resume to go on")]
     Stopped,

@@ -3,6 +3,7 @@
 //! Promises: peak memory stays within what was allowed; the bytes written depend on input, parameters and
 //! seed alone, not on threads, memory or interruption; an index that was there stays in force until the new
 //! one is whole. Input comes through [`VectorSource`] only. It knows nothing of queries.
+mod calibrate;
 mod checkpoint;
 mod choice;
 pub mod cluster;
@@ -15,13 +16,14 @@ mod run;
 mod spill;
 mod stages;
 
+pub use calibrate::{Calibrate, Calibration, CalibrationPoint, Unpublished};
 pub use checkpoint::ListStats;
 pub use choice::{Choice, QueryCost, VectorShape, build_seconds};
 pub use config::{BuildConfig, COPIES_DEFAULT, LIST_SIZE_DEFAULT, ListCount, Params};
 pub use error::BuildError;
 pub use plan::Plan;
 pub use progress::{Progress, Silent};
-pub use run::{BuildReport, build};
+pub use run::{BuildReport, Caller, build, build_for};
 
 use std::path::{Path, PathBuf};
 

@@ -10,12 +10,12 @@ use spandrel_index::format::{self, CURRENT, Manifest, OpenError};
 use spandrel_io::{FolderLock, free_bytes};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::checkpoint::{Checked, Checkpoint, ListStats, ScratchFiles};
+use crate::checkpoint::{Checked, Checkpoint, ListStats, ScratchFiles, Written};
 use crate::config::Params;
 use crate::plan::Plan;
 use crate::progress::Context;
 use crate::stages::{self, remove_versions, version_of};
-use crate::{BuildConfig, BuildError, Input, Progress, Target};
+use crate::{BuildConfig, BuildError, Calibrate, Input, Progress, Target};
 
 /// Scratch folder inside the index's folder, unless another place was given.
 const SCRATCH: &str = "scratch";
@@ -44,6 +44,29 @@ pub fn build(
     progress: &dyn Progress,
     stop: &AtomicBool,
 ) -> Result<BuildReport, BuildError> {
+    build_for(input, config, Caller { progress, stop, calibrate: None })
+}
+
+/// What the caller of a build gives besides what to build.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    /// Is told how far the build is.
+    pub progress: &'a dyn Progress,
+    /// Set to true to stop.
+    pub stop: &'a AtomicBool,
+    /// Finds what queries get that name no pruning; without it a constant is taken.
+    pub calibrate: Option<&'a dyn Calibrate>,
+}
+
+/// As [`build`], for a caller that may calibrate the index before it is published.
+///
+/// # Errors
+/// [`BuildError`]; whatever was published before stays in force.
+pub fn build_for(
+    input: Input<'_>,
+    config: &BuildConfig,
+    caller: Caller<'_>,
+) -> Result<BuildReport, BuildError> {
     let params = Params::check(config, input)?;
     let plan = Plan::new(&params);
     if plan.memory_needed > plan.memory_allowed {
@@ -54,7 +77,7 @@ pub fn build(
         .thread_name(|n| format!("build-{n}"))
         .build()
         .map_err(std::io::Error::other)?;
-    let context = Context { pool: &pool, progress, stop };
+    let context = Context { pool: &pool, progress: caller.progress, stop: caller.stop };
     let place = Place::prepare(config)?;
     let asked = Asked { config, params: &params, plan: &plan, input };
     let checkpoint = match place.begin(asked, context)? {
@@ -63,8 +86,8 @@ pub fn build(
         }
         Begin::Phases(checkpoint) => *checkpoint,
     };
-    let mut run =
-        Run { params, plan, input, files: ScratchFiles(place.scratch.clone()), checkpoint, context };
+    let files = ScratchFiles(place.scratch.clone());
+    let mut run = Run { params, plan, input, files, checkpoint, calibrate: caller.calibrate, context };
     let manifest = match run.phases(&place.dir) {
         Ok(manifest) => manifest,
         Err(error) => {
@@ -290,6 +313,7 @@ struct Run<'a> {
     input: Input<'a>,
     files: ScratchFiles,
     checkpoint: Checkpoint,
+    calibrate: Option<&'a dyn Calibrate>,
     context: Context<'a>,
 }
 
@@ -324,7 +348,26 @@ impl Run<'_> {
             self.commit(&[self.files.id_runs()])?;
         }
         self.timed("verify", |run| stages::verify(&run.checkpoint, target, run.context))?;
-        stages::publish(&self.params, &self.checkpoint, (&checked, &written), target)
+        match self.calibrate {
+            // It may have been asked for before the interruption.
+            None => self.checkpoint.calibrated = None,
+            Some(by) if self.checkpoint.calibrated.is_none() => {
+                let manifest = self.manifest(&checked, &written, target);
+                let calibrated = self.timed("calibrate", |run| {
+                    stages::calibrate(&run.params, run.input, &manifest, by, target, run.context)
+                })?;
+                self.checkpoint.calibrated = Some(calibrated);
+                self.commit(&[])?;
+            }
+            Some(_) => {}
+        }
+        let manifest = self.manifest(&checked, &written, target);
+        stages::publish(&self.params, &self.checkpoint, &written.stats, &manifest, target)?;
+        Ok(manifest)
+    }
+
+    fn manifest(&self, checked: &Checked, written: &Written, target: Target<'_>) -> Manifest {
+        stages::manifest(&self.params, &self.checkpoint, (checked, written), target)
     }
 
     /// From the checked input to lists on disk.

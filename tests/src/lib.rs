@@ -2,17 +2,23 @@
 //!
 //! The inputs are made here and not by `spandrel-datasets`, so that a change of its generators does not move
 //! what the tests have recorded.
+use std::error::Error;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use half::f16;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spandrel_builder::cluster::HeadKind;
 use spandrel_builder::filing::ReplicaRule;
-use spandrel_builder::{BuildConfig, BuildError, BuildReport, IdSource, Input, ListCount, Progress, build};
+use spandrel_builder::{
+    BuildConfig, BuildError, BuildReport, Calibrate, Calibration, CalibrationPoint, Caller, IdSource, Input,
+    ListCount, Progress, Unpublished, build_for,
+};
 use spandrel_datasets::Rows;
+use spandrel_engine::{CalibrateLimits, HeldOut, calibrate};
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::SearchDefault;
 use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
 
 /// What a test builds from.
@@ -33,23 +39,24 @@ impl Base {
     /// Builds an index from it.
     ///
     /// # Errors
-    /// Those of [`build`].
+    /// Those of [`build_for`].
     pub fn build(&self, config: &BuildConfig) -> Result<BuildReport, BuildError> {
-        self.build_watched(config, &spandrel_builder::Silent)
+        self.build_watched(config, None, &spandrel_builder::Silent)
     }
 
-    /// Builds an index from it, telling its progress.
+    /// Builds an index from it, calibrated if so wished, telling its progress.
     ///
     /// # Errors
-    /// Those of [`build`].
+    /// Those of [`build_for`].
     pub fn build_watched(
         &self,
         config: &BuildConfig,
+        calibrate: Option<&dyn Calibrate>,
         progress: &dyn Progress,
     ) -> Result<BuildReport, BuildError> {
         let ids = self.ids.as_deref().map(Ids);
         let input = Input { vectors: &self.rows, ids: ids.as_ref().map(|ids| ids as &dyn IdSource) };
-        build(input, config, progress, &AtomicBool::new(false))
+        build_for(input, config, Caller { progress, stop: &AtomicBool::new(false), calibrate })
     }
 
     /// The id of a row.
@@ -71,6 +78,48 @@ impl IdSource for Ids<'_> {
         Ok(())
     }
 }
+
+/// Calibrates by the engine, for a recall@10 of 0.95, however small the index.
+#[derive(Debug, Clone, Copy)]
+pub struct Calibrator(pub CalibrateLimits);
+
+impl Calibrate for Calibrator {
+    fn calibrate(
+        &self,
+        index: Unpublished<'_>,
+        progress: &dyn Progress,
+        stop: &AtomicBool,
+    ) -> Result<Option<Calibration>, Box<dyn Error + Send + Sync>> {
+        let mut tell = |queries| {
+            progress.advance(queries);
+            !stop.load(Ordering::Relaxed)
+        };
+        let held_out = HeldOut { rows: index.rows, ids: index.ids };
+        let found = calibrate(index.dir, index.manifest, held_out, self.0, &mut tell)?;
+        let usual = index.manifest.search_default;
+        let search_default =
+            found.iter().find(|point| point.recall == 0.95).map_or(usual, |point| SearchDefault {
+                max_lists: point.max_lists,
+                rerank_errors: point.rerank_errors.unwrap_or(usual.rerank_errors),
+                ..usual
+            });
+        let points = found
+            .iter()
+            .map(|point| CalibrationPoint {
+                recall: point.recall,
+                max_lists: point.max_lists,
+                rerank_errors: point.rerank_errors,
+                held_out_recall: point.held_out_recall,
+                reranked: point.reranked,
+                vectors_scanned: point.vectors_scanned,
+            })
+            .collect();
+        Ok(Some(Calibration { search_default, points }))
+    }
+}
+
+/// What the builds of the tests may use.
+pub const LIMITS: CalibrateLimits = CalibrateLimits { threads: 2, memory_bytes: 1 << 30 };
 
 /// A configuration that small inputs are happy with: lists of 20, two copies by SOAR, heads that are means.
 pub fn config(metric: Metric, out: &Path) -> BuildConfig {

@@ -4,13 +4,13 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-use spandrel_builder::{BuildConfig, BuildError};
+use spandrel_builder::{BuildConfig, BuildError, Calibrate, Silent};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{CURRENT, Manifest, OpenError, current, publish_manifest};
 use spandrel_index::{DType, Index, Metric, Tier};
 use spandrel_io::faults::CrashFolder;
 use spandrel_io::{Folder, RealFolder};
-use spandrel_tests::{Base, clustered, coded, config, crash_config};
+use spandrel_tests::{Base, Calibrator, LIMITS, clustered, coded, config, crash_config};
 
 use crate::support::{assert_same, identity};
 
@@ -86,11 +86,11 @@ fn a_crash_at_any_sync_leaves_the_old_index_or_the_new_one() {
 }
 
 /// Runs the child up to a sign of progress and kills it there: `false` when it ended before.
-fn kill_at(config: &BuildConfig, sign: &str, resume: bool) -> bool {
+fn kill_at(config: &BuildConfig, sign: &str, flags: &[&str]) -> bool {
     let mut child = Command::new(env!("CARGO_BIN_EXE_spandrel-build-until"))
         .arg(&config.out)
         .args([sign, &config.threads.to_string(), &config.code.to_string()])
-        .args(resume.then_some("resume"))
+        .args(flags)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -110,28 +110,31 @@ fn kill_at(config: &BuildConfig, sign: &str, resume: bool) -> bool {
 }
 
 /// Kills builds at signs of progress and lets them go on to the bytes of one that ran through: how many were killed.
-fn kill_and_resume(code: CodeSpec, signs: &[&str]) -> usize {
+fn kill_and_resume(code: CodeSpec, calibrate: bool, signs: &[&str]) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let base = Base::new(clustered(DType::U8, 16, 9000, 1));
+    let flags: &[&str] = if calibrate { &["calibrate", "resume"] } else { &["", "resume"] };
+    let calibrate = calibrate.then_some(&Calibrator(LIMITS) as &dyn Calibrate);
+    let build = |config: &BuildConfig| base.build_watched(config, calibrate, &Silent);
     let whole = crash_config(code, &dir.path().join("whole"));
-    base.build(&whole).unwrap();
+    build(&whole).unwrap();
     let expected = identity(&whole.out);
     let mut kills = 0;
     for (turn, sign) in signs.iter().enumerate() {
         let mut config = crash_config(code, &dir.path().join(format!("killed-{turn}")));
         config.threads = turn % 2 + 1;
-        if !kill_at(&config, sign, false) {
+        if !kill_at(&config, sign, &flags[..1]) {
             break;
         }
         kills += 1;
         let no_index = current(&config.out).unwrap_err();
         assert!(matches!(no_index, OpenError::NotAnIndex { .. }), "sign {sign}: {no_index}");
-        let refused = base.build(&config).unwrap_err();
+        let refused = build(&config).unwrap_err();
         assert!(matches!(refused, BuildError::Unfinished { .. }), "sign {sign}: {refused}");
         // Killed once more on its way, then left alone.
-        kill_at(&config, "3", true);
+        kill_at(&config, "3", flags);
         config.resume = true;
-        base.build(&config).unwrap();
+        build(&config).unwrap();
         assert_same(&identity(&config.out), &expected, &format!("{code} killed at sign {sign}"));
         assert!(!config.out.join("scratch").exists(), "scratch files are gone");
     }
@@ -140,7 +143,7 @@ fn kill_and_resume(code: CodeSpec, signs: &[&str]) -> usize {
 
 #[test]
 fn a_build_killed_anywhere_goes_on_to_the_same_bytes() {
-    let kills = kill_and_resume(CodeSpec::Full, &["1", "3", "6", "10", "15", "21", "28", "36"]);
+    let kills = kill_and_resume(CodeSpec::Full, false, &["1", "3", "6", "10", "15", "21", "28", "36"]);
     assert!(kills >= 5, "only {kills} kills");
 }
 
@@ -149,7 +152,14 @@ fn a_build_of_codes_killed_around_its_training_goes_on_to_the_same_bytes() {
     // At the start of the phase, in it, and where the model has just been made durable, before and amid the writing of
     // the lists that it serves.
     let signs = ["train:1", "train:100", "write:1", "write:3", "ids:1", "verify:3"];
-    assert_eq!(kill_and_resume(CodeSpec::Axes { bytes: 12 }, &signs), signs.len());
+    assert_eq!(kill_and_resume(CodeSpec::Axes { bytes: 12 }, false, &signs), signs.len());
+}
+
+#[test]
+fn a_build_killed_while_it_is_calibrated_goes_on_to_the_same_bytes() {
+    // At the start of the phase, and at several of its searches.
+    let signs = ["verify:4", "calibrate:1", "calibrate:2", "calibrate:9", "calibrate:30"];
+    assert_eq!(kill_and_resume(CodeSpec::Axes { bytes: 12 }, true, &signs), signs.len());
 }
 
 #[test]

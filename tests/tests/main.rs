@@ -3,6 +3,7 @@
 mod support;
 
 mod cache;
+mod calibrate;
 mod corruption;
 mod crash;
 mod estimates;

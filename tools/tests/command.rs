@@ -205,6 +205,31 @@ fn an_index_is_built_once() {
 }
 
 #[test]
+fn a_build_calibrates_unless_told_not_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let run = |args: &[&str]| {
+        let output = spandrel(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout).to_owned()
+    };
+    let usual = "queries   at most 160 lists, reranked within 0.9 errors";
+    let (base, index) = (path("base.u8bin"), path("index"));
+    run(&["data", "generate", "sift", "--vectors", "12000", "--seed", "1", "--out", &base]);
+    let build = ["build", "--base", &base, "--metric", "l2", "--out", &index, "--memory", "1GiB"];
+    let said = run(&build);
+    assert!(said.contains(", calibrate ") && !said.contains(usual), "{said}");
+    let stats = fs::read_to_string(path("index/build-stats-1.json")).unwrap();
+    assert!(stats.contains("\"held_out_recall\": 0.9"), "{stats}");
+    let said = run(&[&build[..], &["--replace", "--no-calibrate"]].concat());
+    assert!(!said.contains(", calibrate ") && said.contains(usual), "{said}");
+    let few = path("few.u8bin");
+    run(&["data", "crop", &base, &few, "--rows", "0..9999"]);
+    let said = run(&["build", "--base", &few, "--metric", "l2", "--out", &path("few")]);
+    assert!(said.contains(usual), "{said}");
+}
+
+#[test]
 fn an_input_with_rows_of_two_lengths_leaves_no_build_behind() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

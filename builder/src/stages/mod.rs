@@ -1,5 +1,6 @@
 //! The phases of a build, in order. Each takes what earlier ones left in the checkpoint and the scratch
 //! folder, and leaves the bytes that its input and parameters decide.
+mod calibrate;
 mod check;
 mod cluster;
 mod encode;
@@ -12,13 +13,14 @@ mod publish;
 mod train;
 mod write;
 
+pub(crate) use calibrate::calibrate;
 pub(crate) use check::{check, glance, hash_input};
 pub(crate) use cluster::cluster;
 pub(crate) use file::file;
 pub(crate) use graph::graph;
 pub(crate) use ids::ids;
 pub(crate) use part::part;
-pub(crate) use publish::{publish, remove_versions, verify, version_of};
+pub(crate) use publish::{manifest, publish, remove_versions, verify, version_of};
 pub(crate) use train::train;
 pub(crate) use write::write;
 

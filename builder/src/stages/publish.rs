@@ -14,7 +14,7 @@ use super::write::Layouts;
 use crate::checkpoint::{Checked, Checkpoint, ListStats, Section, Written, write_atomic};
 use crate::config::Params;
 use crate::progress::Context;
-use crate::{BuildError, Target};
+use crate::{BuildError, CalibrationPoint, Target};
 
 /// Pruning of a query that names none: near recall@10 of 0.95 on the sets measured.
 const SEARCH_DEFAULT: SearchDefault = SearchDefault { epsilon: 0.6, max_lists: 64, rerank_errors: 0.9 };
@@ -27,6 +27,7 @@ struct Stats<'a> {
     memory_bytes: u64,
     seconds: &'a [(String, f64)],
     lists: &'a ListStats,
+    calibration: &'a [CalibrationPoint],
 }
 
 /// Every section of the index, finished.
@@ -66,14 +67,15 @@ fn verify_section(path: &Path, section: &Section) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// Writes statistics and manifest, and switches to them.
-pub(crate) fn publish(
+/// What the index says of itself.
+pub(crate) fn manifest(
     params: &Params,
     checkpoint: &Checkpoint,
     (checked, written): (&Checked, &Written),
     target: Target<'_>,
-) -> Result<Manifest, BuildError> {
-    let manifest = Manifest {
+) -> Manifest {
+    let usual = SearchDefault { max_lists: params.max_lists_default(), ..SEARCH_DEFAULT };
+    Manifest {
         version: target.version,
         uuid: hash_hex(target.uuid),
         metric: params.metric.to_string(),
@@ -81,7 +83,7 @@ pub(crate) fn publish(
         dim: params.dim,
         id_bytes: Layouts::new(params, checked).id_bytes.get(),
         head_space: HeadSpace::of(params.metric, checked.norm_max),
-        search_default: SearchDefault { max_lists: params.max_lists_default(), ..SEARCH_DEFAULT },
+        search_default: checkpoint.calibrated.as_ref().map_or(usual, |found| found.search_default),
         build: BuildRecord {
             input_hash: checked.input_hash.clone(),
             seed: params.seed,
@@ -98,18 +100,28 @@ pub(crate) fn publish(
             lists: u64::from(written.lists),
             sections: sections(checkpoint).map(entry).collect(),
         }],
-    };
+    }
+}
+
+/// Writes statistics and manifest, and switches to them.
+pub(crate) fn publish(
+    params: &Params,
+    checkpoint: &Checkpoint,
+    lists: &ListStats,
+    manifest: &Manifest,
+    target: Target<'_>,
+) -> Result<(), BuildError> {
     let stats = Stats {
         build_seconds: checkpoint.seconds.iter().map(|(_, seconds)| seconds).sum(),
         threads: params.threads,
         memory_bytes: params.memory_bytes,
         seconds: &checkpoint.seconds,
-        lists: &written.stats,
+        lists,
+        calibration: checkpoint.calibrated.as_ref().map_or(&[], |found| &found.points),
     };
     let stats = serde_json::to_vec_pretty(&stats).map_err(std::io::Error::other)?;
     write_atomic(target.dir, &stats_name(target.version), &stats)?;
-    publish_manifest(&RealFolder::new(target.dir), &manifest)?;
-    Ok(manifest)
+    Ok(publish_manifest(&RealFolder::new(target.dir), manifest)?)
 }
 
 /// Name of the statistics of a version.

@@ -1,6 +1,6 @@
 //! Builds the index of the crash tests and stands still at a chosen sign of progress, to be killed there.
 //!
-//! `spandrel-build-until OUT SIGN THREADS CODE [resume]` prints `sign` when the sign of progress comes and then waits for
+//! `spandrel-build-until OUT SIGN THREADS CODE [calibrate] [resume]` prints `sign` when the sign of progress comes and then waits for
 //! its end; a build with fewer signs prints `done SIGNS`. SIGN is a number, counted through the whole build, or
 //! `PHASE:NUMBER`, counted from the beginning of a phase.
 use std::io::Read;
@@ -8,10 +8,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use spandrel_builder::Progress;
+use spandrel_builder::{Calibrate, Progress};
 use spandrel_index::DType;
 use spandrel_index::codes::CodeSpec;
-use spandrel_tests::{Base, clustered, crash_config};
+use spandrel_tests::{Base, Calibrator, LIMITS, clustered, crash_config};
 
 struct Signs {
     /// The phase whose signs are counted, if not all are.
@@ -63,14 +63,16 @@ fn main() -> ExitCode {
     let threads = args.get(2).and_then(|word| word.parse().ok());
     let code: Option<CodeSpec> = args.get(3).and_then(|word| word.parse().ok());
     let (Some(out), Some(signs), Some(threads), Some(code)) = (args.first(), signs, threads, code) else {
-        eprintln!("usage: spandrel-build-until OUT SIGN THREADS CODE [resume]");
+        eprintln!("usage: spandrel-build-until OUT SIGN THREADS CODE [calibrate] [resume]");
         return ExitCode::from(2);
     };
     let mut config = crash_config(code, Path::new(out));
     config.threads = threads;
-    config.resume = args.get(4).is_some_and(|word| word == "resume");
+    let asked = |flag: &str| args.iter().skip(4).any(|word| word == flag);
+    config.resume = asked("resume");
+    let calibrate = asked("calibrate").then_some(&Calibrator(LIMITS) as &dyn Calibrate);
     let base = Base::new(clustered(DType::U8, 16, 9000, 1));
-    match base.build_watched(&config, &signs) {
+    match base.build_watched(&config, calibrate, &signs) {
         Ok(_) => {
             println!("done {}", signs.seen.into_inner());
             ExitCode::SUCCESS

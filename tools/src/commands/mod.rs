@@ -1,6 +1,7 @@
 //! The sub-commands, one file each.
 pub mod bench;
 pub mod build;
+pub mod calibrator;
 pub mod data;
 pub mod demo;
 mod ids;

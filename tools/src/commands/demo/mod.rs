@@ -149,7 +149,8 @@ impl Demo<'_> {
         let mut config = self.args.shape.config(VectorShape::of(&base, self.args.metric), out.clone());
         // The demo's own folder: an earlier demo gives way.
         config.replace = true;
-        let report = build_watched(Input { vectors: &base, ids: None }, &config, self.session)?;
+        // It shows a sweep, whose floors hold under the usual default.
+        let report = build_watched(Input { vectors: &base, ids: None }, &config, false, self.session)?;
         self.session.print(&indented(&report_text(&report, &config)))?;
         Ok(out)
     }

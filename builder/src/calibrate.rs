@@ -1,0 +1,63 @@
+//! What queries get that name no pruning: found by the caller, who knows how to search, on a sample of the input.
+use std::error::Error;
+use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
+use spandrel_index::format::{Manifest, SearchDefault};
+
+use crate::Progress;
+
+/// An index that is whole but not published, and some of what it was built from.
+#[derive(Debug, Clone, Copy)]
+pub struct Unpublished<'a> {
+    /// Folder of its sections.
+    pub dir: &'a std::path::Path,
+    /// Its manifest, so far with the default that is usual.
+    pub manifest: &'a Manifest,
+    /// Rows from all over the input, back to back.
+    pub rows: &'a [u8],
+    /// Their ids.
+    pub ids: &'a [u64],
+}
+
+/// What calibrating came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// What the manifest will say.
+    pub search_default: SearchDefault,
+    /// Pruning for several recalls, for the statistics.
+    pub points: Vec<CalibrationPoint>,
+}
+
+/// Pruning that reaches a recall.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationPoint {
+    /// Recall@10 that queries should have.
+    pub recall: f64,
+    /// Lists to read at most.
+    pub max_lists: u32,
+    /// Standard errors of estimates within which vectors are compared exactly; none for lists of exact vectors.
+    pub rerank_errors: Option<f32>,
+    /// Recall@10 of the rows of the sample, each without itself.
+    pub held_out_recall: f64,
+    /// Vectors of the sample's answers compared exactly, per query.
+    pub reranked: f64,
+    /// Vectors compared or estimated from their codes, per query.
+    pub vectors_scanned: f64,
+}
+
+/// Finds the default of an index before it is published. The same index and rows must give the same bytes.
+pub trait Calibrate: Sync {
+    /// The default, or none to keep the usual one.
+    ///
+    /// `progress` is told of queries; soon after `stop` is set it fails, with whatever error.
+    ///
+    /// # Errors
+    /// Any; the build then fails, and can be resumed.
+    fn calibrate(
+        &self,
+        index: Unpublished<'_>,
+        progress: &dyn Progress,
+        stop: &AtomicBool,
+    ) -> Result<Option<Calibration>, Box<dyn Error + Send + Sync>>;
+}
