@@ -58,7 +58,9 @@ const RABITQ: CodeSpec = CodeSpec::RaBitQ { bits: 2 };
 impl Built {
     fn new(name: &'static str, vectors: usize, lists: Lists, seed: u64) -> Built {
         let dir = tempfile::tempdir().unwrap();
-        let base = Base::new(clustered(DType::U8, 8, vectors, seed));
+        // Single vectors are many lists, and of floats they are found over a graph.
+        let dtype = if matches!(lists, Lists::Full(1)) { DType::F32 } else { DType::U8 };
+        let base = Base::new(clustered(dtype, 8, vectors, seed));
         let config = match lists {
             Lists::Full(size) => {
                 BuildConfig { lists: ListCount::Size(size), ..config(Metric::L2, dir.path()) }
