@@ -120,7 +120,9 @@ fn what_is_not_safe_or_cannot_work_is_refused_at_the_start() {
     };
     let index = format!("index={}", made().text("index"));
     let run = |flags: &[&str]| {
-        let fixed = ["serve", "--index", &index, "--metrics", "off"];
+        // Not the usual port, which may be in use.
+        let listen = if flags.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
+        let fixed = [&["serve", "--index", &index, "--metrics", "off"], listen].concat();
         let output = Command::new(env!("CARGO_BIN_EXE_spandrel")).args(fixed).args(flags).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
