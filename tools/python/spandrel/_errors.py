@@ -23,11 +23,14 @@ class SpandrelError(Exception):
         fields: Optional[Dict[str, str]] = None,
         retry_after: Optional[float] = None,
     ) -> None:
-        super().__init__(f"{message} ({code.name})")
+        super().__init__(code, message, fields, retry_after)
         self.code = code
         self.message = message
         self.fields = fields or {}
         self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.code.name})"
 
 
 class InvalidArgument(SpandrelError):

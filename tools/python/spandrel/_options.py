@@ -87,6 +87,12 @@ def channel_options(tls: Optional[Tls], message_bytes: int) -> List[Tuple[str, o
     options: List[Tuple[str, object]] = [
         ("grpc.max_send_message_length", message_bytes),
         ("grpc.max_receive_message_length", message_bytes),
+        # A server that went silent is found within this time while a call is under way, also one without a deadline.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        # The one above has no effect where this one, 60 s unless it is set, is longer; and after two pings there would be none.
+        ("grpc.http2.ping_timeout_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),
         # We try again ourselves.
         ("grpc.enable_retries", 0),
         # A server that came back is found within a moment.

@@ -82,7 +82,7 @@ class AsyncClient:
             response: search_pb2.SearchBatchResponse = await self._call(self._search.SearchBatch, request, deadline)
             return response
 
-        return _messages.answers_of(await self._map(part, _messages.chunks(len(rows), self._batch_size)), k, single)
+        return _messages.answers_of(await self._map(part, _messages.batches(rows, k, options, self._batch_size)), k, single)
 
     async def search_stream(
         self,
@@ -105,11 +105,19 @@ class AsyncClient:
                 yield search_pb2.SearchStreamRequest(tag=tag, request=request)
                 tag += 1
 
-        call = self._search.SearchStream(requests(), timeout=timeout, metadata=self._metadata)
+        failures: List[Exception] = []
+        call = self._search.SearchStream(_guarded(requests(), failures), timeout=timeout, metadata=self._metadata)
         try:
             async for item in call:
                 yield _stream_answer(item, k)
+        except asyncio.CancelledError:
+            # grpcio cancels the call when its stream of requests fails.
+            if failures:
+                raise failures[0] from None
+            raise
         except grpc.aio.AioRpcError as error:
+            if failures:
+                raise failures[0] from None
             raise _errors.of_rpc(error) from None
         finally:
             call.cancel()
@@ -140,10 +148,17 @@ class AsyncClient:
         return _messages.details_of(await self._call(self._admin.DescribeIndex, request, self._deadline(timeout)))
 
     async def load(
-        self, index: str, path: str, *, estimates: bool = False, timeout: Optional[float] = None
+        self,
+        index: str,
+        path: str,
+        *,
+        codes: Optional[str] = None,
+        vectors: Optional[str] = None,
+        estimates: bool = False,
+        timeout: Optional[float] = None,
     ) -> IndexInfo:
         """As `Client.load`."""
-        request = admin_pb2.LoadIndexRequest(index=index, path=path, estimates=estimates)
+        request = _messages.load_of(index, path, codes, vectors, estimates)
         answer = await self._call(self._admin.LoadIndex, request, self._deadline(timeout), Retry(1))
         return _messages.info_of(answer.summary)
 
@@ -177,7 +192,14 @@ class AsyncClient:
             async with places:
                 return await part(of)
 
-        return list(await asyncio.gather(*(one(of) for of in parts)))
+        tasks = [asyncio.ensure_future(one(of)) for of in parts]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            # When one failed the others are for nobody, and none outlives the call.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _call(self, method: Any, request: Any, deadline: float, retry: Optional[Retry] = None) -> Any:
         policy, attempt = retry or self._retry, 1
@@ -194,6 +216,15 @@ class AsyncClient:
             if pause is None or time.monotonic() + pause >= deadline:
                 raise failure
             await asyncio.sleep(pause)
+
+
+async def _guarded(requests: AsyncIterator[T], failures: List[Exception]) -> AsyncIterator[T]:
+    try:
+        async for request in requests:
+            yield request
+    except Exception as failure:
+        failures.append(failure)
+        raise
 
 
 async def _async(items: Union[Iterable[T], AsyncIterable[T]]) -> AsyncIterator[T]:

@@ -1,7 +1,6 @@
 """The client that blocks."""
 from __future__ import annotations
 
-import queue
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, TypeVar
@@ -21,7 +20,8 @@ class Client:
     """A client of one server, for any number of threads.
 
     `target` is HOST:PORT; `index` is used where a call names none; `timeout` is the time for a call in seconds, all attempts
-    together. Batches larger than `batch_size` are sent as several calls, `calls_at_once` at a time.
+    together. Batches larger than `batch_size` queries, or too large for a message, are sent as several calls, `calls_at_once`
+    at a time.
     """
 
     def __init__(
@@ -46,12 +46,10 @@ class Client:
         self._admin = admin_pb2_grpc.AdminServiceStub(self._channel)
         self._metadata = call_metadata(token)
         self._index, self._timeout, self._retry = index, timeout, retry
-        self._batch_size = batch_size
-        self._pool = ThreadPoolExecutor(calls_at_once, thread_name_prefix="spandrel")
+        self._batch_size, self._calls_at_once = batch_size, calls_at_once
 
     def close(self) -> None:
         """Closes the connection. Calls under way fail."""
-        self._pool.shutdown(wait=True)
         self._channel.close()
 
     def __enter__(self) -> Client:
@@ -91,7 +89,7 @@ class Client:
                 index=self._name(index), query=_messages.vectors_of(rows), k=k, options=options.message()
             )
             return _messages.one_of(self._call(self._search.Search, request, deadline), k)
-        return _messages.answers_of(self._map(part, _messages.chunks(len(rows), self._batch_size)), k, single)
+        return _messages.answers_of(self._map(part, _messages.batches(rows, k, options, self._batch_size)), k, single)
 
     def search_stream(
         self,
@@ -104,7 +102,8 @@ class Client:
     ) -> Iterator[StreamAnswer]:
         """Answers to queries of shape (dim,) as they finish, in any order; one that is refused carries its error.
 
-        Queries are taken from `queries` as the server takes them in. Without `timeout` the stream may go on for ever.
+        Queries are taken from `queries` as the server takes them in. Without `timeout` the stream may go on for ever. It is not
+        tried again when it breaks, and neither is a query that is refused.
         """
 
         def requests() -> Iterator[search_pb2.SearchStreamRequest]:
@@ -116,20 +115,20 @@ class Client:
                 )
                 yield search_pb2.SearchStreamRequest(tag=tag, request=request)
 
-        failures: queue.Queue[BaseException] = queue.Queue()
+        failures: List[Exception] = []
         call = self._search.SearchStream(_guarded(requests(), failures), timeout=timeout, metadata=self._metadata)
         try:
             for item in call:
                 yield _stream_answer(item, k)
         except grpc.RpcError as error:
-            if not failures.empty():
-                raise failures.get() from None
+            if failures:
+                raise failures[0] from None
             raise _errors.of_rpc(error) from None
         finally:
             call.cancel()
 
     def fetch(self, ids: Sequence[int], *, index: Optional[str] = None, timeout: Optional[float] = None) -> Fetched:
-        """Vectors by id."""
+        """Vectors by id, in the order of `ids`, with zeros for those that the index does not have."""
         if len(ids) == 0:
             raise ValueError("no ids")
         deadline = self._deadline(timeout)
@@ -151,9 +150,22 @@ class Client:
         request = admin_pb2.DescribeIndexRequest(index=self._name(index))
         return _messages.details_of(self._call(self._admin.DescribeIndex, request, self._deadline(timeout)))
 
-    def load(self, index: str, path: str, *, estimates: bool = False, timeout: Optional[float] = None) -> IndexInfo:
-        """Opens a further index from a folder of the server."""
-        request = admin_pb2.LoadIndexRequest(index=index, path=path, estimates=estimates)
+    def load(
+        self,
+        index: str,
+        path: str,
+        *,
+        codes: Optional[str] = None,
+        vectors: Optional[str] = None,
+        estimates: bool = False,
+        timeout: Optional[float] = None,
+    ) -> IndexInfo:
+        """Opens a further index from a folder of the server.
+
+        `codes` and `vectors` say where those are, 'memory' or 'ssd': without them as the index was built for, and on SSD.
+        With `estimates` its ids are kept in memory, so that answers may carry estimates.
+        """
+        request = _messages.load_of(index, path, codes, vectors, estimates)
         return _messages.info_of(self._call(self._admin.LoadIndex, request, self._deadline(timeout), Retry(1)).summary)
 
     def unload(self, index: str, *, timeout: Optional[float] = None) -> None:
@@ -179,7 +191,11 @@ class Client:
         return time.monotonic() + (self._timeout if timeout is None else timeout)
 
     def _map(self, part: Callable[[slice], T], parts: List[slice]) -> List[T]:
-        return [part(parts[0])] if len(parts) == 1 else list(self._pool.map(part, parts))
+        if len(parts) == 1:
+            return [part(parts[0])]
+        # Threads of its own: those of another call may be busy until after the deadline of this one.
+        with ThreadPoolExecutor(min(self._calls_at_once, len(parts)), thread_name_prefix="spandrel") as pool:
+            return list(pool.map(part, parts))
 
     def _call(self, method: Any, request: Any, deadline: float, retry: Optional[Retry] = None) -> Any:
         policy, attempt = retry or self._retry, 1
@@ -198,12 +214,12 @@ class Client:
             time.sleep(pause)
 
 
-def _guarded(requests: Iterator[T], failures: queue.Queue[BaseException]) -> Iterator[T]:
+def _guarded(requests: Iterator[T], failures: List[Exception]) -> Iterator[T]:
     """grpcio swallows what goes wrong in a stream of requests: keeps it for the caller."""
     try:
         yield from requests
-    except BaseException as failure:
-        failures.put(failure)
+    except Exception as failure:
+        failures.append(failure)
         raise
 
 

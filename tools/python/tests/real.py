@@ -1,0 +1,63 @@
+"""An index and servers of it, made with the program that SPANDREL_BIN names."""
+import atexit
+import functools
+import os
+import subprocess
+import tempfile
+import types
+
+import numpy as np
+
+SPANDREL = os.environ["SPANDREL_BIN"]
+DIM, VECTORS, QUERIES, K = 128, 3000, 700, 10
+
+
+def run(*arguments):
+    done = subprocess.run([SPANDREL, "-q", *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
+class Server:
+    """A server process of its own."""
+
+    def __init__(self, *flags):
+        fixed = ["serve", "--metrics", "off"] + ([] if "--listen" in flags else ["--listen", "127.0.0.1:0"])
+        self.process = subprocess.Popen(
+            [SPANDREL, "-q", *fixed, *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.address = self.process.stdout.readline().strip().removeprefix("listening on ")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        assert self.process.wait(30) == 0
+        self.process.stdout.close()
+
+
+@functools.lru_cache(maxsize=None)
+def made():
+    """The vectors, queries and index of all tests, and what the index answers in process."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    base, queries_path, index = (os.path.join(folder.name, name) for name in ("base.u8bin", "queries.u8bin", "index"))
+    flags = ["--vectors", str(VECTORS), "--out", base, "--queries", str(QUERIES), "--queries-out", queries_path]
+    run("data", "generate", "sift", *flags)
+    run("build", "--base", base, "--metric", "l2", "--out", index, "--list-size", "32")
+    lines = run("query", "--index", index, "--queries", queries_path, "--k", str(K)).splitlines()
+    table = np.array([line.split("\t") for line in lines]).reshape(QUERIES, K, 4)
+    return types.SimpleNamespace(
+        folder=folder.name,
+        index=index,
+        rows=np.fromfile(base, np.uint8, offset=8).reshape(VECTORS, DIM),
+        queries=np.fromfile(queries_path, np.uint8, offset=8).reshape(QUERIES, DIM),
+        ids=table[:, :, 2].astype(np.int64),
+        distances=table[:, :, 3].astype(np.float32),
+    )
+
+
+def assert_expected(answers, of=slice(None)):
+    """That answers are those given in process."""
+    np.testing.assert_array_equal(answers.ids, made().ids[of])
+    np.testing.assert_array_equal(answers.distances, made().distances[of])

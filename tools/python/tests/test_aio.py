@@ -1,0 +1,105 @@
+"""The client for asyncio against a real server."""
+import asyncio
+import unittest
+
+import numpy as np
+
+import spandrel
+from real import K, VECTORS, Server, assert_expected, made
+
+
+class RealServer(unittest.IsolatedAsyncioTestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.rows, cls.queries = made().rows, made().queries
+        cls.server = Server("--index", f"vectors={made().index}")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+
+    async def asyncSetUp(self):
+        self.client = spandrel.AsyncClient(self.server.address)
+
+    async def asyncTearDown(self):
+        await self.client.close()
+
+    async def test_searching(self):
+        assert_expected(await self.client.search(self.queries, K))
+        many = await asyncio.gather(*(self.client.search(query, K) for query in self.queries[:100]))
+        for number, answers in enumerate(many):
+            assert_expected(answers, number)
+        np.testing.assert_array_equal((await self.client.fetch([3])).vectors[0], self.rows[3])
+
+    async def test_streams(self):
+        async def queries():
+            for query in self.queries[:100]:
+                yield query
+
+        for source in (self.queries[:100], queries()):
+            seen = set()
+            async for item in self.client.search_stream(source, K):
+                assert_expected(item.answer, item.number)
+                seen.add(item.number)
+            self.assertEqual(seen, set(range(100)))
+
+    async def test_a_failure_of_the_source_reaches_the_caller(self):
+        async def queries():
+            yield self.queries[0]
+            raise LookupError("no more")
+
+        for kind, source in ((LookupError, queries()), (TypeError, [["not a vector"]])):
+            with self.assertRaises(kind):
+                async for _ in self.client.search_stream(source, K):
+                    pass
+
+    async def test_cancelling_a_stream_is_not_taken_for_a_failure(self):
+        async def queries():
+            yield self.queries[0]
+            await asyncio.sleep(60)
+
+        begun = asyncio.Event()
+
+        async def ask():
+            async for _ in self.client.search_stream(queries(), K):
+                begun.set()
+
+        task = asyncio.ensure_future(ask())
+        await begun.wait()
+        task.cancel()
+        with self.assertRaises(asyncio.CancelledError):
+            await task
+
+    async def test_refusals(self):
+        with self.assertRaises(spandrel.InvalidArgument) as raised:
+            await self.client.search(self.queries[0], 0)
+        self.assertEqual(list(raised.exception.fields), ["k"])
+        with self.assertRaises(spandrel.NotFound):
+            await self.client.search(self.queries[0], index="other")
+        with self.assertRaises(spandrel.DeadlineExceeded):
+            await self.client.search(self.queries[0], timeout=0.0)
+
+    async def test_administration_under_load(self):
+        self.assertEqual((await self.client.indexes())[0].name, "vectors")
+        self.assertEqual((await self.client.describe()).vectors, VECTORS)
+        self.assertIsNone(await self.client.verify("vectors"))
+        stop, calls = asyncio.Event(), 0
+
+        async def ask():
+            nonlocal calls
+            while not stop.is_set():
+                assert_expected(await self.client.search(self.queries[:32], K), slice(0, 32))
+                calls += 1
+
+        asking = asyncio.gather(*(ask() for _ in range(4)))
+        for _ in range(10):
+            before = calls
+            self.assertEqual((await self.client.switch("vectors")).version, 1)
+            while calls == before and not asking.done():
+                await asyncio.sleep(0.001)
+        stop.set()
+        await asking
+
+
+if __name__ == "__main__":
+    unittest.main()

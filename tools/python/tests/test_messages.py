@@ -1,0 +1,78 @@
+"""Between arrays and messages, without a server."""
+import pickle
+import unittest
+
+import grpc
+import numpy as np
+
+import spandrel
+from spandrel import _messages
+from spandrel.v1 import search_pb2
+
+
+class Queries(unittest.TestCase):
+    def test_floats_are_what_they_would_be_one_by_one(self):
+        for count in (1, 31, 32, 4095, 4096, 600_000):
+            row = np.random.default_rng(count).standard_normal((1, count)).astype(np.float32)
+            self.assertEqual(_messages.vectors_of(row), search_pb2.Vectors(f32=row.ravel().tolist()), count)
+        strided = np.arange(12, dtype=np.float32).reshape(3, 4).T
+        self.assertEqual(list(_messages.vectors_of(strided).f32), strided.ravel().tolist())
+
+    def test_other_elements_are_bytes(self):
+        for kind, code in (("f2", "F16"), ("i1", "I8"), ("u1", "U8")):
+            row = np.array([[1, 2, 3]], kind)
+            message = _messages.vectors_of(row)
+            self.assertEqual((message.data, message.dtype), (row.tobytes(), search_pb2.Dtype.Value(f"DTYPE_{code}")))
+
+    def test_batches_cover_all_within_both_limits(self):
+        for rows, k, options, size, longest in [
+            (np.zeros((700, 128), np.uint8), 10, spandrel.Options(), 256, 256),
+            (np.zeros((700, 16384), np.float32), 10, spandrel.Options(), 256, 128),
+            (np.zeros((700, 128), np.uint8), 1000, spandrel.Options(with_vectors=True), 256, 58),
+            (np.zeros((3, 16384), np.float32), 1000, spandrel.Options(with_vectors=True), 256, 1),
+        ]:
+            parts = _messages.batches(rows, k, options, size)
+            self.assertEqual([n for part in parts for n in range(len(rows))[part]], list(range(len(rows))))
+            self.assertEqual(max(part.stop - part.start for part in parts), longest)
+
+
+class Answers(unittest.TestCase):
+    def test_short_ones_are_padded(self):
+        first = search_pb2.SearchBatchResponse(
+            counts=[2, 0], ids=[4, 9], distances=[1.0, 2.0], estimated=[False, True], partial=[1], index_version=3
+        )
+        second = search_pb2.SearchBatchResponse(
+            counts=[1], ids=[7], distances=[0.5], partial=[0], degraded=True, index_version=2
+        )
+        answers = _messages.answers_of([first, second], 3, single=False)
+        self.assertEqual(answers.ids.tolist(), [[4, 9, -1], [-1] * 3, [7, -1, -1]])
+        np.testing.assert_array_equal(answers.distances, [[1, 2, np.nan], [np.nan] * 3, [0.5, np.nan, np.nan]])
+        self.assertEqual(answers.estimated.tolist(), [[False, True, False], [False] * 3, [False] * 3])
+        self.assertEqual((answers.counts.tolist(), answers.partial.tolist()), ([2, 0, 1], [False, True, True]))
+        self.assertEqual((answers.degraded, answers.index_versions), (True, [2, 3]))
+        self.assertEqual((answers.ids.dtype, answers.distances.dtype), (np.int64, np.float32))
+
+    def test_ids_of_all_sizes_are_kept(self):
+        largest = 2**64 - 2
+        response = search_pb2.SearchBatchResponse(counts=[2], ids=[largest, 1], distances=[1.0, 2.0])
+        ids = _messages.answers_of([response], 3, single=False).ids
+        self.assertEqual((ids.dtype, ids.tolist()), (np.uint64, [[largest, 1, 2**64 - 1]]))
+        response.ids[0] = 2**63 - 1
+        ids = _messages.answers_of([response], 3, single=False).ids
+        self.assertEqual((ids.dtype, ids.tolist()), (np.int64, [[2**63 - 1, 1, -1]]))
+
+    def test_none_at_all_has_no_vectors(self):
+        empty = search_pb2.SearchBatchResponse(counts=[0], vectors=search_pb2.Vectors(dtype=search_pb2.DTYPE_U8))
+        self.assertEqual(_messages.answers_of([empty], 3, single=False).vectors.shape, (1, 3, 0))
+
+
+class Errors(unittest.TestCase):
+    def test_they_pass_between_processes(self):
+        error = spandrel.InvalidArgument(grpc.StatusCode.INVALID_ARGUMENT, "k is 0", {"k": "is 0"}, 0.5)
+        again = pickle.loads(pickle.dumps(error))
+        self.assertIs(type(again), spandrel.InvalidArgument)
+        self.assertEqual((str(again), vars(again)), ("k is 0 (INVALID_ARGUMENT)", vars(error)))
+
+
+if __name__ == "__main__":
+    unittest.main()
