@@ -142,14 +142,19 @@ class RealServer(unittest.TestCase):
             client = spandrel.Client(server.address)
             assert_expected(client.search(self.queries[0], K), 0)
         again = []
-        thread = threading.Timer(
-            0.5, lambda: again.append(Server("--index", f"vectors={self.index}", "--listen", server.address))
-        )
+
+        def start():
+            again.append(Server("--index", f"vectors={self.index}", "--listen", server.address))
+
+        thread = threading.Timer(0.5, start)
         thread.start()
-        assert_expected(client.search(self.queries[0], K, timeout=20), 0)
-        thread.join()
-        client.close()
-        again[0].__exit__()
+        try:
+            assert_expected(client.search(self.queries[0], K, timeout=20), 0)
+        finally:
+            # Also where this fails: the server would outlive the tests.
+            thread.join()
+            client.close()
+            again[0].__exit__()
         self.assertEqual(again[0].address, server.address)
 
     def test_answers_too_large_for_a_message_are_asked_for_in_parts(self):
