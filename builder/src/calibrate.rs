@@ -3,7 +3,7 @@ use std::error::Error;
 use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
-use spandrel_index::format::{Manifest, SearchDefault};
+use spandrel_index::format::{CalibrationPoint, Manifest, SearchDefault};
 
 use crate::Progress;
 
@@ -27,23 +27,6 @@ pub struct Calibration {
     pub search_default: SearchDefault,
     /// Pruning for several recalls, for the statistics.
     pub points: Vec<CalibrationPoint>,
-}
-
-/// Pruning that reaches a recall.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct CalibrationPoint {
-    /// Recall@10 that queries should have.
-    pub recall: f64,
-    /// Lists to read at most.
-    pub max_lists: u32,
-    /// Standard errors of estimates within which vectors are compared exactly; none for lists of exact vectors.
-    pub rerank_errors: Option<f32>,
-    /// Recall@10 of the rows of the sample, each without itself.
-    pub held_out_recall: f64,
-    /// Vectors of the sample's answers compared exactly, per query.
-    pub reranked: f64,
-    /// Vectors compared or estimated from their codes, per query.
-    pub vectors_scanned: f64,
 }
 
 /// Finds the default of an index before it is published. The same index and rows must give the same bytes.

@@ -16,7 +16,7 @@ mod run;
 mod spill;
 mod stages;
 
-pub use calibrate::{Calibrate, Calibration, CalibrationPoint, Unpublished};
+pub use calibrate::{Calibrate, Calibration, Unpublished};
 pub use checkpoint::ListStats;
 pub use choice::{Choice, QueryCost, VectorShape, build_seconds};
 pub use config::{BuildConfig, COPIES_DEFAULT, LIST_SIZE_DEFAULT, ListCount, Params};

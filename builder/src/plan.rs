@@ -93,6 +93,9 @@ impl Plan {
         let lists = usize::try_from(params.lists).unwrap_or(usize::MAX);
         let head_index = head_index_bytes(params.head_dtype(), params.head_dim(), lists);
         let resident = params.lists * (head_row + DIRECTORY_BYTES + head_index);
+        // Heads are packed at open; only a graph is stored.
+        let kind = HeadIndex::preferred(params.head_dtype(), params.head_dim(), lists);
+        let packed = if kind == HeadIndexKind::Graph { 0 } else { params.lists * head_index };
         let resident_codes = match params.codes {
             Tier::Memory => (params.vectors as f64 * entry_bytes) as u64, // CAST: an estimate
             Tier::Ssd => 0,
@@ -111,7 +114,7 @@ impl Plan {
             memory_needed: needed,
             memory_allowed: params.memory_bytes,
             scratch_bytes: spilled + params.sample_rows() * row,
-            index_bytes: codes + vectors + ids + resident + 6 * BODY_AT,
+            index_bytes: codes + vectors + ids + resident - packed + 6 * BODY_AT,
             search_memory: resident + resident_codes,
             spill_memory: params.memory_bytes.saturating_sub(needed).min(SPILL_BYTES_MAX),
         }

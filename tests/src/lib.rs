@@ -12,8 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use spandrel_builder::cluster::HeadKind;
 use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{
-    BuildConfig, BuildError, BuildReport, Calibrate, Calibration, CalibrationPoint, Caller, IdSource, Input,
-    ListCount, Progress, Unpublished, build_for,
+    BuildConfig, BuildError, BuildReport, Calibrate, Calibration, Caller, IdSource, Input, ListCount,
+    Progress, Unpublished, build_for,
 };
 use spandrel_datasets::Rows;
 use spandrel_engine::{CalibrateLimits, HeldOut, calibrate};
@@ -103,18 +103,7 @@ impl Calibrate for Calibrator {
                 rerank_errors: point.rerank_errors.unwrap_or(usual.rerank_errors),
                 ..usual
             });
-        let points = found
-            .iter()
-            .map(|point| CalibrationPoint {
-                recall: point.recall,
-                max_lists: point.max_lists,
-                rerank_errors: point.rerank_errors,
-                held_out_recall: point.held_out_recall,
-                reranked: point.reranked,
-                vectors_scanned: point.vectors_scanned,
-            })
-            .collect();
-        Ok(Some(Calibration { search_default, points }))
+        Ok(Some(Calibration { search_default, points: found }))
     }
 }
 

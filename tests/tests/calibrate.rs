@@ -9,10 +9,9 @@ use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{
     BuildConfig, BuildError, BuildReport, Calibrate, Calibration, Progress, Silent, Unpublished,
 };
-use spandrel_engine::{
-    Answer, CalibrateError, CalibrateLimits, CalibratedPoint, Engine, HeldOut, SearchParams, calibrate,
-};
+use spandrel_engine::{Answer, CalibrateError, CalibrateLimits, Engine, HeldOut, SearchParams, calibrate};
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::CalibrationPoint;
 use spandrel_index::format::{BODY_AT, OpenError, current};
 use spandrel_index::{DType, Index, Metric, Tier};
 use spandrel_tests::{Base, Calibrator, LIMITS, clustered, coded, config};
@@ -24,7 +23,7 @@ fn build(base: &Base, config: &BuildConfig) -> BuildReport {
 }
 
 /// Calibrates a published index by every tenth row of what it was built from.
-fn points(base: &Base, dir: &Path, limits: CalibrateLimits) -> Result<Vec<CalibratedPoint>, CalibrateError> {
+fn points(base: &Base, dir: &Path, limits: CalibrateLimits) -> Result<Vec<CalibrationPoint>, CalibrateError> {
     let picks = (0..spandrel_tests::count(&base.rows)).step_by(10);
     let rows: Vec<u8> = picks.clone().flat_map(|row| base.rows.row(row).to_vec()).collect();
     let ids: Vec<u64> = picks.map(|row| base.id(row)).collect();

@@ -169,7 +169,7 @@ fn an_older_format_is_refused_by_name() {
 }
 
 #[test]
-#[ignore = "writes fixtures that are not there yet; one that is there stays as it is"]
+#[ignore = "writes fixtures that are not there yet: cargo test -p spandrel-tests -- --ignored write_missing_fixtures"]
 fn write_missing_fixtures() {
     for fixture in &FIXTURES {
         if fixture.dir().exists() {

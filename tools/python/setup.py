@@ -1,12 +1,11 @@
-"""Generates the messages when the package is built, from the copy of the .proto files that lies beside this file: pip may
-build from a copy of this folder alone. `.ci/run` holds the copy against the original."""
+"""Generates the messages when the package is built, from the .proto files of the repository."""
 import pathlib
 import sys
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-PROTO = pathlib.Path(__file__).resolve().parent / "proto"
+PROTO = pathlib.Path(__file__).resolve().parent.parent.parent / "proto"
 FILES = ["spandrel/v1/search.proto", "spandrel/v1/admin.proto"]
 
 
@@ -15,6 +14,8 @@ class Generate(build_py):
 
     def run(self):
         super().run()
+        if not PROTO.is_dir():
+            sys.exit(f"{PROTO} is missing: install from a checkout of the repository, with pip 21.3 or newer")
         from grpc_tools import protoc
 
         out = self.build_lib

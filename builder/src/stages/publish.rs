@@ -5,8 +5,8 @@ use fs_err as fs;
 use serde::Serialize;
 use spandrel_index::HeadSpace;
 use spandrel_index::format::{
-    BODY_AT, BuildRecord, Manifest, SearchDefault, SectionEntry, SectionKind, SegmentEntry, hash_hex,
-    manifest_name, publish_manifest, section_name,
+    BODY_AT, BuildRecord, CalibrationPoint, Manifest, SearchDefault, SectionEntry, SectionKind, SegmentEntry,
+    hash_hex, manifest_name, publish_manifest, section_name,
 };
 use spandrel_io::{RealFolder, hash_file_from};
 
@@ -14,7 +14,7 @@ use super::write::Layouts;
 use crate::checkpoint::{Checked, Checkpoint, ListStats, Section, Written, write_atomic};
 use crate::config::Params;
 use crate::progress::Context;
-use crate::{BuildError, CalibrationPoint, Target};
+use crate::{BuildError, Target};
 
 /// Pruning of a query that names none: near recall@10 of 0.95 on the sets measured.
 const SEARCH_DEFAULT: SearchDefault = SearchDefault { epsilon: 0.6, max_lists: 64, rerank_errors: 0.9 };

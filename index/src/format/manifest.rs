@@ -57,6 +57,23 @@ pub struct SearchDefault {
     pub rerank_errors: f32,
 }
 
+/// The least work that was found to give a recall.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationPoint {
+    /// Recall@10 of queries that was looked for.
+    pub recall: f64,
+    /// Lists to read at most.
+    pub max_lists: u32,
+    /// Standard errors of estimates within which vectors are compared exactly; none for lists of exact vectors.
+    pub rerank_errors: Option<f32>,
+    /// Recall@10 of rows of the index, each left out of its own answer: more than that of strangers.
+    pub held_out_recall: f64,
+    /// Vectors compared exactly after their codes were scanned, per query.
+    pub reranked: f64,
+    /// Vectors compared, or estimated from their codes, per query.
+    pub vectors_scanned: f64,
+}
+
 /// The parameters that decided the bytes of the index.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BuildRecord {

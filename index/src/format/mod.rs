@@ -35,7 +35,8 @@ pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};
 pub use ids::{ID_PAGE_BYTES, IdBytes, IdPages};
 pub use lists::{CodedLayout, CodedList, FullLayout, FullList, ListLayout};
 pub use manifest::{
-    BuildRecord, Manifest, SearchDefault, SectionEntry, SegmentEntry, hash_hex, manifest_name, section_name,
+    BuildRecord, CalibrationPoint, Manifest, SearchDefault, SectionEntry, SegmentEntry, hash_hex,
+    manifest_name, section_name,
 };
 pub use vectors::{PageLayout, Record};
 

@@ -64,20 +64,12 @@ pub struct Memory {
     pub codes: usize,
     /// Vectors in memory.
     pub vectors: usize,
-    /// Caches: none.
-    pub caches: usize,
 }
 
 impl Memory {
     /// All of them together.
     pub fn total(&self) -> usize {
-        self.heads
-            + self.head_index
-            + self.directory
-            + self.resident_ids
-            + self.codes
-            + self.vectors
-            + self.caches
+        self.heads + self.head_index + self.directory + self.resident_ids + self.codes + self.vectors
     }
 }
 
@@ -336,7 +328,6 @@ impl Index {
                 + self.resident_codes.as_ref().map_or(0, ResidentCodes::memory_bytes),
             resident_ids: self.resident_ids.as_ref().map_or(0, ResidentIds::memory_bytes),
             vectors: self.resident_vectors.as_ref().map_or(0, ResidentVectors::memory_bytes),
-            ..Memory::default()
         }
     }
 

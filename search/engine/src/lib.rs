@@ -34,7 +34,7 @@ mod validate;
 mod worker;
 
 pub use answer::{Answer, Neighbour, Work};
-pub use calibrate::{CalibrateError, CalibrateLimits, CalibratedPoint, HeldOut, calibrate};
+pub use calibrate::{CalibrateError, CalibrateLimits, HeldOut, calibrate};
 pub use damage::{Damage, DamageReason, DamagedPart};
 pub use engine::{Engine, EngineConfig, IoReport, Request};
 pub use error::{EngineError, SearchError};

@@ -24,7 +24,8 @@ pub struct SearchParams {
     /// Lists read at most: 1 or more.
     pub max_lists: Option<u32>,
     /// Bytes asked of the disk at most, counted before requests are merged across gaps: the farthest lists are dropped,
-    /// then the worst candidates, but not the nearest list and the best candidate. 1 or more; no limit if not given.
+    /// then the worst candidates, but not the nearest list and the best candidate. What is in memory
+    /// or in the cache costs none, so that with a limit answers depend on it. 1 or more; no limit if not given.
     pub max_bytes: Option<u64>,
     /// Which vectors are compared exactly where lists hold codes; the index's own rule if not given. Lists of exact
     /// vectors do not use it.

@@ -75,7 +75,6 @@ pub(crate) struct QuerySlot {
     estimated: Vec<u64>,
     /// Bursts of exact comparisons begun.
     bursts: u32,
-
     requests: Vec<Request>,
     /// Reads not yet back.
     pub(crate) reads_left: usize,
@@ -210,11 +209,10 @@ impl QuerySlot {
                     self.take_estimates(index);
                 }
             }
-            let first = self.positions.len();
+            let mut first = self.positions.len();
             self.choose(&params, index);
             self.bursts += 1;
             let first_request = self.requests.len();
-            let mut first = first;
             self.plan_burst(first, &index.page_layout());
             self.clock.lap(|times| &mut times.plan_us);
             if let Some(cache) = &tools.cache {
@@ -341,7 +339,8 @@ impl QuerySlot {
         hits
     }
 
-    /// Takes in one read, unless the query is no longer wanted; what could not be merged into one is asked for again, piece by piece.
+    /// Takes in one read, unless the query is no longer wanted; what could not be merged into one is asked for again,
+    /// piece by piece.
     pub(crate) fn arrive(
         &mut self,
         tag: u64,

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tonic::service::Routes;
@@ -17,17 +17,15 @@ use tracing::Instrument as _;
 
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::request_id::{REQUEST_ID, RequestIds};
 use crate::tokens::{Scope, Tokens};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const REQUEST_ID_BYTES_MAX: usize = 128;
-
 /// What guards of all connections share.
-#[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
+    pub(crate) request_ids: RequestIds,
     /// Bytes of requests being received or answered.
     pub(crate) in_flight_bytes: Arc<AtomicUsize>,
 }
@@ -133,8 +131,8 @@ impl Service<Request<Incoming>> for Guard {
         let (method, scope) = if is_open(path) { (HEALTH, Scope::Search) } else { method(path) };
         let header = request.headers().get(http::header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let checked = if is_open(path) { Ok(()) } else { self.shared.tokens.check(header, scope) };
-        let id = request.headers().get(REQUEST_ID).filter(|id| id.len() <= REQUEST_ID_BYTES_MAX).cloned();
-        let span = tracing::info_span!("call", method, id = id.as_ref().and_then(|id| id.to_str().ok()));
+        let id = self.shared.request_ids.of(request.headers());
+        let span = tracing::info_span!("call", method, id = id.to_str().unwrap_or_default());
         let (shared, calling) = (Arc::clone(&self.shared), Calling::new(&self.activity));
         let taken = Arc::new(Taken::new(&shared));
         // What streams send is taken in one message at a time.
@@ -151,9 +149,7 @@ impl Service<Request<Incoming>> for Guard {
             let code =
                 response.headers().get("grpc-status").map_or(Code::Ok, |v| Code::from_bytes(v.as_bytes()));
             shared.metrics.called(method, code_name(code), started.elapsed().as_secs_f64());
-            if let Some(id) = id {
-                response.headers_mut().insert(REQUEST_ID, id);
-            }
+            response.headers_mut().insert(REQUEST_ID, id);
             drop(taken);
             // The call goes on until all of its answers are out.
             Ok(response.map(|body| Body::new(Outgoing { body, _calling: calling })))

@@ -18,6 +18,7 @@ mod metrics;
 mod observe;
 mod refusal;
 mod registry;
+mod request_id;
 mod search;
 mod served;
 mod server;

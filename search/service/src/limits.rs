@@ -4,7 +4,7 @@ use std::time::Duration;
 /// Bounds on requests and connections. What goes over one is refused with a message that names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one message, compressed or not: 1 KiB to 1 GiB.
+    /// Bytes of one message: 1 KiB to 1 GiB.
     pub message_bytes: usize,
     /// Bytes of all requests being received or answered, over all connections.
     pub in_flight_bytes: usize,

@@ -33,7 +33,7 @@ const CHUNK: usize = 8;
 /// Queries of a batch with the engine at once, for each that it works on: while some are answered, others wait.
 const AHEAD: usize = 2;
 
-/// Tells the engine that nobody waits any more.
+/// Tells those who search and read that nobody waits any more.
 struct Waiting(Arc<AtomicBool>);
 
 impl Drop for Waiting {
@@ -147,9 +147,7 @@ impl Searcher {
         call: Call,
     ) -> Result<v1::SearchResponse, Refusal> {
         let served = self.registry.get(index)?;
-        let fetching = self.fetched(&served, vec![id]);
-        let fetched = timeout_at(Instant::from_std(call.deadline), fetching).await;
-        let (row, found) = fetched.map_err(|_| Refusal::Deadline)??;
+        let (row, found) = self.fetched(&served, vec![id], call).await?;
         if found != [true] {
             return Err(Refusal::NoVector { id });
         }
@@ -172,7 +170,7 @@ impl Searcher {
         let answers = Handed::over(&served, rows, &params, call)?.answers(call).await?;
         let total_us = call.age_us();
         self.count(&served, &answers, degraded, total_us);
-        let vectors = self.vectors_of(&served, &answers, &options).await?;
+        let vectors = self.vectors_of(&served, &answers, &options, call).await?;
         let estimated = convert::estimated(&answers);
         let answer = answers.into_iter().next().unwrap_or_default();
         Ok(v1::SearchResponse {
@@ -214,7 +212,7 @@ impl Searcher {
         }
         let total_us = call.age_us();
         self.count(&served, &answers, degraded, total_us);
-        let vectors = self.vectors_of(&served, &answers, &options).await?;
+        let vectors = self.vectors_of(&served, &answers, &options, call).await?;
         let neighbours = || answers.iter().flat_map(|a| &a.neighbours);
         let numbered = (0_u32..).zip(&answers);
         Ok(v1::SearchBatchResponse {
@@ -250,39 +248,52 @@ impl Searcher {
         served: &Arc<Served>,
         answers: &[Answer],
         options: &v1::SearchOptions,
+        call: Call,
     ) -> Result<Option<v1::Vectors>, Refusal> {
         if !options.with_vectors {
             return Ok(None);
         }
         let ids = answers.iter().flat_map(|a| &a.neighbours).map(|n| n.id).collect();
-        let (rows, found) = self.fetched(served, ids).await?;
+        let (rows, found) = self.fetched(served, ids, call).await?;
         if !found.iter().all(|&found| found) {
             return Err(Refusal::Damaged("an id that was found by search is not among the ids".to_owned()));
         }
         Ok(Some(convert::vectors(served.index().dtype(), rows)))
     }
 
-    /// Vectors by id, back to back, and which of the ids there are.
-    async fn fetched(&self, served: &Arc<Served>, ids: Vec<u64>) -> Result<(Vec<u8>, Vec<bool>), Refusal> {
+    /// Vectors by id, back to back, and which of the ids there are. None is read for a call that is over or was given up.
+    async fn fetched(
+        &self,
+        served: &Arc<Served>,
+        ids: Vec<u64>,
+        call: Call,
+    ) -> Result<(Vec<u8>, Vec<bool>), Refusal> {
         let (limit, row_bytes) = (self.limits.message_bytes, served.index().row_bytes());
         if ids.len().saturating_mul(row_bytes) > limit {
             let what = "bytes of vectors in an answer";
             return Err(Refusal::Limit { what, found: ids.len() * row_bytes, limit });
         }
         let served = Arc::clone(served);
+        let stop = Arc::new(AtomicBool::new(false));
+        let _waiting = Waiting(Arc::clone(&stop));
         let reading = tokio::task::spawn_blocking(move || {
             let (mut rows, mut found) = (Vec::new(), Vec::with_capacity(ids.len()));
             for id in ids {
+                if stop.load(Ordering::Relaxed) {
+                    return Err(Refusal::Cancelled);
+                }
                 let vector = served.lookup.vector(id)?;
                 found.push(vector.is_some());
                 rows.extend(vector.unwrap_or_default());
             }
             Ok((rows, found))
         });
-        reading.await.map_err(|e| Refusal::Internal(format!("reading vectors: {e}")))?
+        let read = timeout_at(Instant::from_std(call.deadline), reading).await;
+        let read = read.map_err(|_| Refusal::Deadline)?;
+        read.map_err(|e| Refusal::Internal(format!("reading vectors: {e}")))?
     }
 
-    async fn fetch_by_id(&self, request: v1::FetchRequest) -> Result<v1::FetchResponse, Refusal> {
+    async fn fetch_by_id(&self, request: v1::FetchRequest, call: Call) -> Result<v1::FetchResponse, Refusal> {
         let served = self.registry.get(&request.index)?;
         let limit = self.limits.batch as usize; // CAST: widening
         match request.ids.len() {
@@ -290,7 +301,7 @@ impl Searcher {
             found if found > limit => return Err(Refusal::Limit { what: "ids", found, limit }),
             _ => {}
         }
-        let (rows, found) = self.fetched(&served, request.ids).await?;
+        let (rows, found) = self.fetched(&served, request.ids, call).await?;
         let vectors = Some(convert::vectors(served.index().dtype(), rows));
         Ok(v1::FetchResponse { found, vectors, index_version: served.version() })
     }
@@ -329,8 +340,6 @@ impl SearchService for Searcher {
     async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<v1::FetchResponse>, Status> {
         let call = Call::of(request.metadata(), self.limits.request);
         let _work = self.stopping.work();
-        let fetching = self.fetch_by_id(request.into_inner());
-        let fetched = timeout_at(Instant::from_std(call.deadline), fetching).await;
-        Ok(Response::new(fetched.map_err(|_| Refusal::Deadline)??))
+        Ok(Response::new(self.fetch_by_id(request.into_inner(), call).await?))
     }
 }

@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::observe::{Indexes, Observed, router};
 use crate::refusal::with_causes;
 use crate::registry::Registry;
+use crate::request_id::RequestIds;
 use crate::search::Searcher;
 use crate::served::{IndexConfig, Opening};
 use crate::stopping::Stopping;
@@ -213,7 +214,9 @@ impl Server {
         }
         let tokens = Arc::new(tokens);
         let in_flight_bytes = Arc::default();
-        let shared = Arc::new(Shared { tokens: Arc::clone(&tokens), metrics, limits, in_flight_bytes });
+        let request_ids = RequestIds::new();
+        let shared =
+            Arc::new(Shared { tokens: Arc::clone(&tokens), metrics, limits, request_ids, in_flight_bytes });
         let observed = Observed {
             counts: Arc::new(counts),
             metrics: Arc::clone(&shared.metrics),

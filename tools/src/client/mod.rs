@@ -17,6 +17,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Code, Request, Status, Streaming};
 
 pub use retry::RetryPolicy;
+use retry::is_lost;
 
 /// How a server is reached.
 #[derive(Debug, Clone, Default)]
@@ -206,6 +207,8 @@ impl Client {
             Code::Cancelled if Instant::now() >= deadline => {
                 Status::deadline_exceeded("the deadline passed before the answer came")
             }
+            // Which code the transport finds for it depends on the moment.
+            _ if is_lost(&status) => Status::unavailable(format!("no connection: {}", status.message())),
             _ => status,
         })
     }

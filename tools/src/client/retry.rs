@@ -40,9 +40,7 @@ impl RetryPolicy {
         let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
         match status.code() {
             Code::Unavailable => {}
-            // Not the server's word: the connection went while the call was on its way.
-            _ if std::error::Error::source(status)
-                .is_some_and(|cause| cause.is::<tonic::transport::Error>()) => {}
+            _ if is_lost(status) => {}
             // Without a time to come back it is a limit on sizes, which stays.
             Code::ResourceExhausted if asked.is_some() => {}
             _ => return None,
@@ -75,6 +73,11 @@ impl RetryPolicy {
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+/// Whether a status is not the server's word: the connection went while the call was on its way.
+pub(super) fn is_lost(status: &Status) -> bool {
+    std::error::Error::source(status).is_some_and(|cause| cause.is::<tonic::transport::Error>())
 }
 
 /// A number from 0 to 1 that differs between processes and calls.

@@ -2,8 +2,8 @@
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use spandrel_builder::{BuildConfig, Calibrate, Calibration, CalibrationPoint, Progress, Unpublished};
-use spandrel_engine::{CalibrateLimits, CalibratedPoint, HeldOut, calibrate};
+use spandrel_builder::{BuildConfig, Calibrate, Calibration, Progress, Unpublished};
+use spandrel_engine::{CalibrateLimits, HeldOut, calibrate};
 use spandrel_index::format::SearchDefault;
 
 /// An index of fewer vectors keeps the usual default: its queries are quick anyway.
@@ -54,17 +54,6 @@ impl Calibrate for Calibrator {
                 progress.note("no setting tried gives a recall@10 of 0.95: queries get the usual default")
             }
         }
-        Ok(Some(Calibration { search_default, points: found.iter().map(recorded).collect() }))
-    }
-}
-
-fn recorded(point: &CalibratedPoint) -> CalibrationPoint {
-    CalibrationPoint {
-        recall: point.recall,
-        max_lists: point.max_lists,
-        rerank_errors: point.rerank_errors,
-        held_out_recall: point.held_out_recall,
-        reranked: point.reranked,
-        vectors_scanned: point.vectors_scanned,
+        Ok(Some(Calibration { search_default, points: found }))
     }
 }

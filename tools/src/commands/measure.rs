@@ -248,8 +248,6 @@ fn point(
     refuse_other_truth(index, &run.answers, truth)?;
     let recall = recall(index.metric(), &run.answers, known, sweep.k)?;
     let latency = LatencySummary::of(&mut run.latencies_ns);
-    let count = run.answers.len() as f64; // CAST: exact to 2^53
-    let mean = |field: fn(&Answer) -> f64| run.answers.iter().map(field).sum::<f64>() / count;
     let resolved = search.resolve(index)?;
     Ok(OperatingPoint {
         label: sweep.label.clone(),
@@ -274,12 +272,6 @@ fn point(
         k: sweep.k,
         threads: Some(sweep.threads),
         in_flight,
-        server: None,
-        rpc: None,
-        connections: None,
-        offered_qps: None,
-        refused_share: None,
-        refused_p99_us: None,
         io: Some(engine.io().backend.to_string()),
         direct: Some(engine.io().direct),
         recall,
@@ -289,22 +281,13 @@ fn point(
         p95_us: latency.p95_us,
         p99_us: latency.p99_us,
         p999_us: latency.p999_us,
-        lists: mean(|a| a.work.lists.into()),
-        reads: mean(|a| a.work.reads.into()),
-        pages: mean(|a| a.work.pages.into()),
-        rounds: mean(|a| a.work.rounds.into()),
-        read_bytes: mean(|a| a.work.read_bytes as f64), // CAST: exact to 2^53
-        vectors_scanned: mean(|a| a.work.vectors_scanned as f64), // CAST: as above
-        candidates: mean(|a| a.work.candidates.into()),
-        reranked: mean(|a| a.work.reranked.into()),
         cache_hits: (engine.cache_bytes() > 0).then(|| run.cache_hits as f64 / run.latencies_ns.len() as f64), // CAST: as above
         stages: stages(&run.answers),
-        head_distances: mean(|a| a.work.head_distances.into()),
-        disk_share: None,
         memory_bytes: index.memory().total() as u64 + engine.cache_bytes(), // CAST: widening
         rss_anon_bytes: Some(run.rss_anon_bytes),
         index_bytes: index.manifest().index_bytes(),
         build_seconds: build_seconds(index),
+        ..OperatingPoint::of_work(run.answers.iter())
     })
 }
 

@@ -1,6 +1,7 @@
 //! An operating point: one setting of the search, and what it gave and cost.
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use spandrel_engine::{Answer, Work};
 
 /// How lists were chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ impl Stages {
 }
 
 /// One object of `spandrel bench --json`. Counts are means per query.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct OperatingPoint {
     /// What to call the run in a report.
     pub label: String,
@@ -146,6 +147,26 @@ pub struct OperatingPoint {
     pub index_bytes: u64,
     /// How long the build took, where that is known.
     pub build_seconds: Option<f64>,
+}
+
+impl OperatingPoint {
+    /// A point with nothing but the mean work of these answers.
+    pub fn of_work<'a>(answers: impl Iterator<Item = &'a Answer> + Clone) -> OperatingPoint {
+        let count = answers.clone().count().max(1) as f64; // CAST: exact to 2^53
+        let mean = |of: fn(&Work) -> f64| answers.clone().map(|answer| of(&answer.work)).sum::<f64>() / count;
+        OperatingPoint {
+            lists: mean(|w| w.lists.into()),
+            reads: mean(|w| w.reads.into()),
+            pages: mean(|w| w.pages.into()),
+            rounds: mean(|w| w.rounds.into()),
+            read_bytes: mean(|w| w.read_bytes as f64), // CAST: exact to 2^53
+            vectors_scanned: mean(|w| w.vectors_scanned as f64), // CAST: as above
+            candidates: mean(|w| w.candidates.into()),
+            reranked: mean(|w| w.reranked.into()),
+            head_distances: mean(|w| w.head_distances.into()),
+            ..OperatingPoint::default()
+        }
+    }
 }
 
 /// An operating point as read back, of ours or of another library's script: only recall and queries per

@@ -8,14 +8,13 @@ use rand_chacha::ChaCha8Rng;
 use spandrel_proto::v1;
 use tonic::Code;
 
-use crate::support::{Server, request, run};
+use crate::support::{Server, raw_call, request, run};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
-const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 #[expect(clippy::disallowed_methods, reason = "HTTP/2 is big-endian")]
@@ -123,10 +122,7 @@ fn random_messages_get_a_status_each() {
             "/spandrel.v1.Nothing/Nothing",
             "/",
         ] {
-            let mut bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
-            let calls = 40;
-            for call in 0..calls {
-                let stream = 1 + 2 * call;
+            for call in 0..40 {
                 let mut message = good.clone();
                 for _ in 0..random.random_range(1..20) {
                     let at = random.random_range(0..message.len());
@@ -134,12 +130,13 @@ fn random_messages_get_a_status_each() {
                 }
                 message.truncate(random.random_range(0..=message.len()));
                 let flag = u8::from(call % 10 == 9);
-                let body = [&[flag][..], &big_endian(message.len() as u32), &message].concat();
-                bytes.extend(frame(HEADERS, END_HEADERS, stream, &headers(method)));
-                bytes.extend(frame(DATA, END_STREAM, stream, &body));
+                // Fails where the answer has no status.
+                let code = raw_call(&server, method, "10S", (flag, &message)).await;
+                assert!(
+                    !matches!(code, Code::Unknown | Code::Unavailable | Code::DeadlineExceeded),
+                    "{method}: {code:?}"
+                );
             }
-            let answer = send(&mut connect(&server), &bytes);
-            assert!(answer.len() > 100, "{method}: {} bytes of answers", answer.len());
         }
         assert_well(&server, before).await;
     });

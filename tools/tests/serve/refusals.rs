@@ -7,7 +7,7 @@ use spandrel_tools::client::{Client, ClientConfig};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-use crate::support::{DIM, Server, bytes, made, request, run};
+use crate::support::{DIM, Server, bytes, made, raw_call, request, run};
 
 type Change = fn(&mut v1::SearchRequest);
 
@@ -134,40 +134,14 @@ fn messages_over_the_limit_are_refused_before_they_are_read() {
     });
 }
 
-/// A call without a client of gRPC in between, which would look at the deadline as well: the status of the answer.
-async fn late_call(server: &Server, timeout: &str, message: &[u8]) -> Code {
-    let tcp = tokio::net::TcpStream::connect(&server.address).await.unwrap();
-    let (mut client, connection) = h2::client::handshake(tcp).await.unwrap();
-    tokio::spawn(connection);
-    let call = http::Request::post(format!("http://{}/spandrel.v1.SearchService/Search", server.address))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .header("grpc-timeout", timeout)
-        .body(())
-        .unwrap();
-    let (response, mut body) = client.send_request(call, false).unwrap();
-    let length = [&[0, 0, 0][..], &[(message.len() >> 8) as u8, message.len() as u8]].concat();
-    body.send_data([&length, message].concat().into(), true).unwrap();
-    let response = response.await.unwrap();
-    let status =
-        |headers: &http::HeaderMap| headers.get("grpc-status").map(|v| Code::from_bytes(v.as_bytes()));
-    if let Some(code) = status(response.headers()) {
-        return code;
-    }
-    let mut body = response.into_body();
-    while let Some(data) = body.data().await {
-        data.unwrap();
-    }
-    status(&body.trailers().await.unwrap().unwrap()).unwrap()
-}
-
 #[test]
 fn deadlines_are_kept() {
     run(async {
         let server = Server::start(&[]);
         let body = prost::Message::encode_to_vec(&request(0));
-        assert_eq!(late_call(&server, "1n", &body).await, Code::DeadlineExceeded);
-        assert_eq!(late_call(&server, "10S", &body).await, Code::Ok);
+        let method = "/spandrel.v1.SearchService/Search";
+        assert_eq!(raw_call(&server, method, "1n", (0, &body)).await, Code::DeadlineExceeded);
+        assert_eq!(raw_call(&server, method, "10S", (0, &body)).await, Code::Ok);
         let hasty = ClientConfig { timeout: Some(Duration::from_nanos(1)), ..server.config() };
         let hasty = Client::new(&hasty).unwrap().search(request(0)).await.unwrap_err();
         assert_eq!(hasty.code(), Code::DeadlineExceeded);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use spandrel_proto::v1;
 use spandrel_tools::client::{Client, ClientConfig, RetryPolicy};
 use tempfile::TempDir;
+use tonic::Code;
 
 pub(crate) const DIM: usize = 128;
 pub(crate) const VECTORS: u64 = 5000;
@@ -209,4 +210,37 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
             std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
         }
     }
+}
+
+/// A call without a client of gRPC in between, which would look at message and deadline as well: the status of the answer.
+/// The message goes with its flag of compression.
+pub(crate) async fn raw_call(
+    server: &Server,
+    method: &str,
+    timeout: &str,
+    (flag, message): (u8, &[u8]),
+) -> Code {
+    let tcp = tokio::net::TcpStream::connect(&server.address).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(tcp).await.unwrap();
+    tokio::spawn(connection);
+    let call = http::Request::post(format!("http://{}{method}", server.address))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-timeout", timeout)
+        .body(())
+        .unwrap();
+    let (response, mut body) = client.send_request(call, false).unwrap();
+    let length = [flag, 0, 0, (message.len() >> 8) as u8, message.len() as u8];
+    body.send_data([&length[..], message].concat().into(), true).unwrap();
+    let response = response.await.unwrap();
+    let status =
+        |headers: &http::HeaderMap| headers.get("grpc-status").map(|v| Code::from_bytes(v.as_bytes()));
+    if let Some(code) = status(response.headers()) {
+        return code;
+    }
+    let mut body = response.into_body();
+    while let Some(data) = body.data().await {
+        data.unwrap();
+    }
+    status(&body.trailers().await.unwrap().unwrap()).unwrap()
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use spandrel_index::Index;
-use spandrel_index::format::{Manifest, OpenError};
+use spandrel_index::format::{CalibrationPoint, Manifest, OpenError};
 
 use crate::{Engine, EngineError, SearchError};
 use placement::Placement;
@@ -35,23 +35,6 @@ pub struct HeldOut<'a> {
     pub rows: &'a [u8],
     /// Their ids in the index.
     pub ids: &'a [u64],
-}
-
-/// The least work that was found to give a recall.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CalibratedPoint {
-    /// The recall@10 of strangers that was looked for.
-    pub recall: f64,
-    /// Lists to read.
-    pub max_lists: u32,
-    /// Standard errors within which to compare exactly; none for lists of exact vectors.
-    pub rerank_errors: Option<f32>,
-    /// Recall@10 of the rows held out, more than that of strangers.
-    pub held_out_recall: f64,
-    /// Vectors compared exactly after their codes were scanned, per query.
-    pub reranked: f64,
-    /// Vectors compared, or estimated from their codes, per query.
-    pub vectors_scanned: f64,
 }
 
 /// Why an index could not be calibrated.
@@ -100,7 +83,7 @@ pub fn calibrate(
     held_out: HeldOut<'_>,
     limits: CalibrateLimits,
     tell: &mut dyn FnMut(u64) -> bool,
-) -> Result<Vec<CalibratedPoint>, CalibrateError> {
+) -> Result<Vec<CalibrationPoint>, CalibrateError> {
     let Some(placement) = Placement::of(manifest, limits) else { return Ok(Vec::new()) };
     let index = Arc::new(Index::open_unpublished(dir, manifest.clone(), placement.open)?);
     let rows = held_out.rows.len() / index.row_bytes();
@@ -116,7 +99,7 @@ pub fn calibrate(
     for recall in RECALLS {
         let wanted = 1.0 - (1.0 - recall) / STRANGER_MISSES;
         if let Some((setting, outcome)) = least_work(&mut trials, wanted)? {
-            points.push(CalibratedPoint {
+            points.push(CalibrationPoint {
                 recall,
                 max_lists: setting.lists,
                 rerank_errors: trials.has_codes().then(|| setting.errors()),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spandrel_datasets::{Rows, Truth};
-use spandrel_engine::{Answer, Distances, recall};
+use spandrel_engine::{Distances, recall};
 use spandrel_proto::v1;
 
 use super::load::{Load, Outcome};
@@ -109,9 +109,6 @@ fn point(
         0 => None,
         _ => Some(LatencySummary::of(&mut outcome.refused_ns).p99_us),
     };
-    let works: Vec<&Answer> = warm_up.answers.iter().flatten().collect();
-    let mean =
-        |field: fn(&Answer) -> f64| works.iter().map(|a| field(a)).sum::<f64>() / works.len().max(1) as f64; // CAST: as above
     let tier = |tier: v1::Tier| if tier == v1::Tier::Memory { "memory" } else { "ssd" };
     Ok(OperatingPoint {
         label: what.label.clone().unwrap_or_else(|| remote.summary.name.clone()),
@@ -123,7 +120,6 @@ fn point(
         distances: what.distances.to_string(),
         params: *params,
         k: what.k as usize, // CAST: widening
-        threads: None,
         in_flight,
         server: Some(remote.address.clone()),
         rpc: Some(what.rpc.name().to_owned()),
@@ -131,8 +127,6 @@ fn point(
         offered_qps: what.rate,
         refused_share,
         refused_p99_us,
-        io: None,
-        direct: None,
         recall,
         qps: outcome.latencies_ns.len() as f64 / outcome.elapsed.as_secs_f64().max(1e-9), // CAST: as above
         mean_us: latency.mean_us,
@@ -140,22 +134,10 @@ fn point(
         p95_us: latency.p95_us,
         p99_us: latency.p99_us,
         p999_us: latency.p999_us,
-        lists: mean(|a| a.work.lists.into()),
-        reads: mean(|a| a.work.reads.into()),
-        pages: mean(|a| a.work.pages.into()),
-        rounds: mean(|a| a.work.rounds.into()),
-        read_bytes: mean(|a| a.work.read_bytes as f64), // CAST: as above
-        vectors_scanned: mean(|a| a.work.vectors_scanned as f64), // CAST: as above
-        candidates: mean(|a| a.work.candidates.into()),
-        reranked: mean(|a| a.work.reranked.into()),
-        cache_hits: None,
-        stages: None,
-        head_distances: mean(|a| a.work.head_distances.into()),
-        disk_share: None,
         memory_bytes: memory_bytes.values().sum(),
-        rss_anon_bytes: None,
         index_bytes: *disk_bytes,
-        build_seconds: None,
+        // Of a server no more is known.
+        ..OperatingPoint::of_work(warm_up.answers.iter().flatten())
     })
 }
 
