@@ -4,9 +4,11 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{Bencher, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use spandrel_index::codes::{PlaneLayout, Segment};
 use spandrel_index::kernels::Variant;
+use spandrel_index::kernels::lookup::LookupTables;
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel, ScanTerms};
 use spandrel_io::AlignedBuf;
 
@@ -49,9 +51,9 @@ impl Memory {
         Memory { rows, factors }
     }
 
-    /// As many lists of a layout as `bytes` hold.
-    fn lists(&self, layout: &PlaneLayout, bytes: usize) -> Lists<'_> {
-        let (row_bytes, factor_bytes) = (LIST_BLOCKS * layout.block_bytes(), LIST_BLOCKS * FACTOR_BYTES);
+    /// As many lists of blocks of `block_bytes` as `bytes` hold.
+    fn lists(&self, block_bytes: usize, bytes: usize) -> Lists<'_> {
+        let (row_bytes, factor_bytes) = (LIST_BLOCKS * block_bytes, LIST_BLOCKS * FACTOR_BYTES);
         let count = bytes / (row_bytes + factor_bytes);
         Lists {
             rows: &self.rows[..count * row_bytes],
@@ -100,33 +102,73 @@ fn scans(c: &mut Criterion) {
                 let values: Vec<i8> = (0..layout.dims()).map(|i| (i * 37 % 255) as i8).collect();
                 let mut table = Vec::new();
                 layout.table(&values, &mut table);
-                memory.lists(layout, bytes).walk(b, |rows, factors| {
+                memory.lists(layout.block_bytes(), bytes).walk(b, |rows, factors| {
                     kernel.scan(layout.runs(), &table, (rows, factors), terms, &mut out);
                     black_box(&out);
                 });
             });
         }
         each_layout(c, &format!("scan/{place}/bound"), |b, layout| {
-            memory.lists(layout, bytes).walk(b, |rows, factors| {
+            memory.lists(layout.block_bytes(), bytes).walk(b, |rows, factors| {
                 black_box(sum(rows).wrapping_add(sum(factors)));
             });
         });
     }
 }
 
-fn each_layout(c: &mut Criterion, group: &str, mut bench: impl FnMut(&mut Bencher<'_>, &PlaneLayout)) {
-    let mut group = c.benchmark_group(group);
+/// Product codes of as many bytes as `axes` has for 128 dimensions, and of half as many.
+const PRODUCTS: [(usize, u8); 4] = [(32, 4), (64, 4), (16, 8), (32, 8)];
+
+fn lookups(c: &mut Criterion) {
+    let memory = Memory::new();
+    for (place, bytes) in PLACES {
+        for variant in Variant::available() {
+            let kernel = ScanKernel::with_variant(variant);
+            let terms = ScanTerms { base: 3.5, offset: 100.5, scale: 0.25 };
+            let mut out = [0.0; LIST_CODES];
+            let mut group = group(c, &format!("scan/{place}/{variant}"));
+            for (quantisers, bits) in PRODUCTS {
+                let mut tables = LookupTables::default();
+                tables.reset(quantisers, bits);
+                for quantiser in 0..quantisers {
+                    let table = tables.of_mut(quantiser).iter_mut().enumerate();
+                    table.for_each(|(at, value)| *value = (at * 37 + quantiser * 11) as u8);
+                }
+                let block_bytes = quantisers * usize::from(bits) / 8 * BLOCK_VECTORS;
+                group.throughput(throughput(block_bytes));
+                group.bench_function(format!("pq:{quantisers}x{bits}"), |b| {
+                    memory.lists(block_bytes, bytes).walk(b, |rows, factors| {
+                        kernel.look_up(&tables, (rows, factors), terms, &mut out);
+                        black_box(&out);
+                    });
+                });
+            }
+        }
+    }
+}
+
+fn each_layout(c: &mut Criterion, name: &str, mut bench: impl FnMut(&mut Bencher<'_>, &PlaneLayout)) {
+    let mut group = group(c, name);
+    for dim in DIMS {
+        for (name, layout) in layouts(dim) {
+            group.throughput(throughput(layout.block_bytes()));
+            group.bench_function(format!("{name}/{dim}"), |b| bench(b, &layout));
+        }
+    }
+}
+
+fn group<'a>(c: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
+    let mut group = c.benchmark_group(name);
     group
         .sample_size(20)
         .warm_up_time(Duration::from_millis(50))
         .measurement_time(Duration::from_millis(200));
-    for dim in DIMS {
-        for (name, layout) in layouts(dim) {
-            let bytes = (layout.block_bytes() + FACTOR_BYTES).div_ceil(BLOCK_VECTORS);
-            group.throughput(Throughput::Bytes(bytes as u64));
-            group.bench_function(format!("{name}/{dim}"), |b| bench(b, &layout));
-        }
-    }
+    group
+}
+
+/// Bytes of a code and its factors.
+fn throughput(block_bytes: usize) -> Throughput {
+    Throughput::Bytes((block_bytes + FACTOR_BYTES).div_ceil(BLOCK_VECTORS) as u64)
 }
 
 /// The least that can be done with bytes: no scan is faster than reading them.
@@ -140,5 +182,5 @@ fn sum(bytes: &[u8]) -> u64 {
     sums.iter().fold(0, |all, sum| all.wrapping_add(*sum))
 }
 
-criterion_group!(benches, scans);
+criterion_group!(benches, scans, lookups);
 criterion_main!(benches);

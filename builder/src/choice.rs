@@ -56,9 +56,17 @@ pub struct QueryCost {
     pub bytes: f64,
 }
 
-/// Reads for exact distances, and distinct pages in them, by bits a dimension: what SIFT descriptors and sentence
-/// embeddings took at recall@10 of 0.95 in the comparison of codes, the mean where both were measured.
-const RERANK: [(f64, f64, f64); 4] = [(1.0, 20.0, 26.0), (2.0, 8.5, 10.6), (3.0, 7.6, 9.3), (4.0, 7.1, 8.8)];
+/// Reads for exact distances, and distinct pages in them, by bytes of a code: what SIFT descriptors and sentence embeddings
+/// took at recall@10 of 0.95 in the comparison of codes, the mean where both were measured.
+const RERANK: [(f64, f64, f64); 7] = [
+    (12.0, 45.0, 54.0),
+    (16.0, 24.8, 30.5),
+    (24.0, 13.8, 17.3),
+    (32.0, 10.7, 13.4),
+    (48.0, 8.4, 10.4),
+    (64.0, 7.6, 9.5),
+    (96.0, 7.3, 9.2),
+];
 /// Bytes that merged reads of pages take over those of the pages themselves.
 const PAGE_GAPS: f64 = 1.17;
 /// Lists that such a query reads from SSD, requests for them after merging, and bytes read for nothing over the rest.
@@ -75,6 +83,14 @@ const LIST_SIZE_MOST: u32 = 512;
 /// Bits of a dimension beyond which a better code no longer saves reads: the nearest vectors lie on their own pages
 /// whatever is known of the others.
 const BITS_MAX: usize = 4;
+/// Bits of a dimension from which on principal axes err less than products, which win below.
+const AXES_BITS_MIN: usize = 2;
+/// Codes of fewer bytes compare so many vectors that reading longer ones from SSD costs less.
+const MEMORY_BYTES_MIN: usize = 12;
+/// Longer codes on SSD cost more bytes of lists than they save of pages.
+const SSD_BYTES_MAX: usize = 32;
+/// Bytes of codes that are shown beside each other.
+const SHOWN_BYTES: [usize; 11] = [12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512];
 
 impl Choice {
     /// The layout for lists of codes, or of exact vectors for [`CodeSpec::Full`].
@@ -96,7 +112,8 @@ impl Choice {
             Tier::Memory => code_bytes(code, shape.dim),
             Tier::Ssd => 0.0,
         };
-        let memory_per_vector = heads_per_vector(shape, list_size) + in_memory;
+        let model = code.model_bytes(shape.dim) as f64 / shape.vectors.max(1) as f64; // CAST: an estimate
+        let memory_per_vector = heads_per_vector(shape, list_size) + model + in_memory;
         let disk_per_vector = disk_per_vector(shape, code, codes, list_size);
         let query = query_cost(shape, code, codes, list_size);
         Choice { code, codes, list_size, replicas, memory_per_vector, disk_per_vector, query }
@@ -104,48 +121,70 @@ impl Choice {
 
     /// Layouts worth comparing, the smallest in memory first.
     pub fn alternatives(shape: VectorShape) -> Vec<Choice> {
-        let bit = CodeSpec::RaBitQ { bits: 1 }.code_bytes(shape.dim);
         let mut choices = vec![
-            Choice::of(shape, best_code(shape.dim, 2 * bit), Tier::Ssd),
+            Choice::of(shape, ssd_code(shape.dim), Tier::Ssd),
             Choice::of(shape, CodeSpec::Full, Tier::Ssd),
         ];
-        // Bits a dimension, in halves.
-        for halves in [2, 3, 4, 5, 6, 8] {
-            choices.push(Choice::of(shape, best_code(shape.dim, halves * bit / 2 / 4 * 4), Tier::Memory));
-        }
+        let range = memory_bytes_min(shape.dim)..=BITS_MAX * bit(shape.dim);
+        let shown = SHOWN_BYTES.into_iter().filter(|bytes| range.contains(bytes));
+        let ends = [*range.start()].into_iter().chain(shown).chain([*range.end()]);
+        choices.extend(ends.map(|bytes| Choice::of(shape, best_code(shape.dim, bytes), Tier::Memory)));
         choices.dedup_by_key(|choice| (choice.code, choice.codes));
         choices
     }
 
-    /// The best layout that keeps at most `bytes` in memory for each vector: principal axes with as many bits as fit,
-    /// in memory; where not even one bit a dimension fits, codes on SSD; where heads alone are too much, the same
-    /// with the memory that takes.
+    /// The best layout that keeps at most `bytes` in memory for each vector: the best code of as many bytes as fit, in
+    /// memory; where too few fit, codes on SSD; where heads alone are too much, the same with the memory that takes.
     pub fn for_memory(shape: VectorShape, bytes: f64) -> Choice {
-        let overhead = Choice::of(shape, CodeSpec::RaBitQ { bits: 1 }, Tier::Memory).memory_per_vector
-            - CodeSpec::RaBitQ { bits: 1 }.code_bytes(shape.dim) as f64; // CAST: exact
-        let least = CodeSpec::RaBitQ { bits: 1 }.code_bytes(shape.dim);
-        // CAST: a few bytes
-        let room = (bytes - overhead).max(0.0) as usize / 4 * 4;
-        let room = room.min(BITS_MAX * least);
-        if room < least {
-            let choice = Choice::of(shape, best_code(shape.dim, BITS_MAX / 2 * least), Tier::Ssd);
-            // Longer lists have fewer heads.
-            let longer = f64::from(choice.list_size) * choice.memory_per_vector / bytes;
-            // CAST: just clamped
-            let list_size = (longer.ceil() as u32).clamp(choice.list_size, LIST_SIZE_MOST);
-            return Choice::with(shape, (choice.code, Tier::Ssd), (list_size, choice.replicas));
+        let least = memory_bytes_min(shape.dim);
+        let mut room = BITS_MAX * bit(shape.dim);
+        while room >= least {
+            let choice = Choice::of(shape, best_code(shape.dim, room), Tier::Memory);
+            if choice.memory_per_vector <= bytes {
+                return choice;
+            }
+            room -= 1;
         }
-        Choice::of(shape, best_code(shape.dim, room), Tier::Memory)
+        let choice = Choice::of(shape, ssd_code(shape.dim), Tier::Ssd);
+        // Longer lists have fewer heads.
+        let longer = f64::from(choice.list_size) * choice.memory_per_vector / bytes;
+        // CAST: just clamped
+        let list_size = (longer.ceil() as u32).clamp(choice.list_size, LIST_SIZE_MOST);
+        Choice::with(shape, (choice.code, Tier::Ssd), (list_size, choice.replicas))
+    }
+}
+
+/// Bytes of a code of one bit a dimension.
+fn bit(dim: usize) -> usize {
+    CodeSpec::RaBitQ { bits: 1 }.code_bytes(dim)
+}
+
+/// The shortest codes that are worth their memory.
+fn memory_bytes_min(dim: usize) -> usize {
+    if dim <= AXES_DIM_MAX { bit(dim).min(MEMORY_BYTES_MIN) } else { bit(dim) }
+}
+
+/// The code for lists on SSD.
+fn ssd_code(dim: usize) -> CodeSpec {
+    if dim <= AXES_DIM_MAX {
+        best_code(dim, (3 * bit(dim) / 2).min(SSD_BYTES_MAX))
+    } else {
+        best_code(dim, 2 * bit(dim))
     }
 }
 
 /// The code with the smallest errors in so many bytes.
 fn best_code(dim: usize, bytes: usize) -> CodeSpec {
-    if dim <= AXES_DIM_MAX {
-        return CodeSpec::Axes { bytes: bytes as u32 }; // CAST: a few bytes for each of AXES_DIM_MAX
+    // CAST: a few bytes for each of AXES_DIM_MAX
+    if dim > AXES_DIM_MAX {
+        return CodeSpec::RaBitQ { bits: (bytes / bit(dim)).clamp(1, 8) as u8 };
     }
-    let bits = bytes / CodeSpec::RaBitQ { bits: 1 }.code_bytes(dim);
-    CodeSpec::RaBitQ { bits: bits.clamp(1, 8) as u8 } // CAST: just clamped
+    if bytes >= AXES_BITS_MIN * bit(dim) {
+        return CodeSpec::Axes { bytes: (bytes / 4 * 4) as u32 };
+    }
+    // At least a dimension each.
+    let quantisers = (2 * bytes).min(dim);
+    CodeSpec::Products { quantisers: quantisers as u32, bits: 4, rotated: true }
 }
 
 /// Bytes of all files for each vector.
@@ -179,10 +218,10 @@ fn query_cost(shape: VectorShape, code: CodeSpec, codes: Tier, list_size: u32) -
     if code == CodeSpec::Full {
         return QueryCost { reads: FULL_READS, bytes: FULL_LISTS * list_bytes(shape, code, 2.0, list_size) };
     }
-    let bits = 8.0 * code.code_bytes(shape.dim) as f64 / shape.dim.next_multiple_of(32) as f64;
-    let above = RERANK.iter().position(|&(of, ..)| of >= bits).unwrap_or(RERANK.len() - 1);
+    let bytes = code.code_bytes(shape.dim) as f64;
+    let above = RERANK.iter().position(|&(of, ..)| of >= bytes).unwrap_or(RERANK.len() - 1);
     let (low, high) = (RERANK[above.saturating_sub(1)], RERANK[above]);
-    let share = if high.0 > low.0 { ((bits - low.0) / (high.0 - low.0)).clamp(0.0, 1.0) } else { 1.0 };
+    let share = if high.0 > low.0 { ((bytes - low.0) / (high.0 - low.0)).clamp(0.0, 1.0) } else { 1.0 };
     let between = |low: f64, high: f64| low + share * (high - low);
     let page = PageLayout::new(shape.dtype.row_bytes(shape.dim), shape.metric, IdBytes::Four);
     let (mut reads, mut bytes) =
@@ -223,16 +262,23 @@ mod tests {
     #[test]
     fn memory_decides_code_and_place() {
         let sift = shape(128, DType::U8);
-        for bytes in [26.0, 40.0, 52.0, 80.0, 500.0] {
+        for bytes in [24.0, 40.0, 52.0, 80.0, 500.0] {
             let choice = Choice::for_memory(sift, bytes);
             assert_eq!(choice.codes, Tier::Memory);
             assert!(choice.memory_per_vector <= bytes, "{choice:?}");
         }
         assert_eq!(Choice::for_memory(sift, 40.0).code, CodeSpec::Axes { bytes: 32 });
+        let products = |quantisers| CodeSpec::Products { quantisers, bits: 4, rotated: true };
+        assert_eq!(Choice::for_memory(sift, 30.0).code, products(44));
+        let few = VectorShape { vectors: 50_000, ..shape(384, DType::F16) };
+        // The matrix takes 12 bytes for each of so few.
+        assert_eq!(Choice::for_memory(few, 40.0).code, products(28));
+        let text = Choice::for_memory(shape(384, DType::F16), 40.0);
+        assert_eq!((text.code, text.codes), (products(52), Tier::Memory));
         assert_eq!(Choice::for_memory(sift, 500.0).code, CodeSpec::Axes { bytes: 64 });
         let little = Choice::for_memory(sift, 12.0);
-        assert_eq!((little.code, little.codes), (CodeSpec::Axes { bytes: 32 }, Tier::Ssd));
-        assert_eq!((little.list_size, Choice::for_memory(sift, 2.0).list_size), (64, 144));
+        assert_eq!((little.code, little.codes), (products(48), Tier::Ssd));
+        assert_eq!((little.list_size, Choice::for_memory(sift, 2.0).list_size), (64, 145));
         assert_eq!(Choice::for_memory(shape(4096, DType::F32), 2000.0).code, CodeSpec::RaBitQ { bits: 3 });
     }
 

@@ -1,8 +1,9 @@
 //! What a build is asked for, and what that comes to.
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::Manifest;
+use spandrel_index::codes::{CodeSpec, Codebooks};
+use spandrel_index::format::{Manifest, hash_hex};
 use spandrel_index::kernels::Variant;
 use spandrel_index::{DIM_MAX, DType, HeadSpace, Metric, Tier};
 
@@ -47,6 +48,8 @@ pub struct BuildConfig {
     pub heads: HeadKind,
     /// What lists hold.
     pub code: CodeSpec,
+    /// Codebooks of residuals that a product code takes instead of training its own.
+    pub codebooks: Option<Arc<Codebooks>>,
     /// Where codes are meant to be while searching; those of exact vectors are on SSD.
     pub codes: Tier,
     /// Resident memory the build may use, in bytes.
@@ -75,6 +78,7 @@ pub struct Params {
     pub(crate) max_copies: u32,
     pub(crate) heads: HeadKind,
     pub(crate) code: CodeSpec,
+    pub(crate) codebooks: Option<Arc<Codebooks>>,
     pub(crate) codes: Tier,
     pub(crate) memory_bytes: u64,
     pub(crate) threads: usize,
@@ -122,6 +126,13 @@ impl Params {
             found: config.code.to_string(),
             expected: format!("another code: {e}"),
         })?;
+        if let Some(codebooks) = &config.codebooks {
+            codebooks.check(config.code, source.dim()).map_err(|e| BuildError::Parameter {
+                parameter: "--codebooks",
+                found: e.to_string(),
+                expected: format!("those of {}", config.code),
+            })?;
+        }
         let wrong = |parameter, found: String, expected: &str| {
             Err(BuildError::Parameter { parameter, found, expected: expected.to_owned() })
         };
@@ -142,6 +153,7 @@ impl Params {
             max_copies: if config.replicas == ReplicaRule::None { 1 } else { config.max_replicas },
             heads: config.heads,
             code: config.code,
+            codebooks: config.codebooks.clone(),
             codes: config.codes,
             memory_bytes: config.memory_bytes,
             threads: config.threads,
@@ -163,7 +175,7 @@ impl Params {
             ("replicas", self.replicas.to_string()),
             ("max_replicas", self.max_copies.to_string()),
             ("heads", self.heads.to_string()),
-            ("code", self.code.to_string()),
+            ("code", self.code_text()),
             ("codes", self.codes.to_string()),
             ("seed", self.seed.to_string()),
             ("own ids", self.own_ids.to_string()),
@@ -182,6 +194,20 @@ impl Params {
             && (build.replicas.as_str(), build.max_replicas) == (self.replicas.name(), self.max_copies)
             && build.heads == self.heads.name()
             && (build.code == self.code.to_string() && build.codes == self.codes)
+            && build.codebooks == self.codebooks_hash()
+    }
+
+    /// Hash of the codebooks that were given, in hex digits.
+    pub(crate) fn codebooks_hash(&self) -> Option<String> {
+        self.codebooks.as_ref().map(|codebooks| hash_hex(codebooks.hash()))
+    }
+
+    /// The code, and which codebooks it takes.
+    fn code_text(&self) -> String {
+        match self.codebooks_hash() {
+            Some(hash) => format!("{} with codebooks {hash}", self.code),
+            None => self.code.to_string(),
+        }
     }
 
     /// Whether lists name replicas by position: those of codes do.

@@ -30,7 +30,8 @@ pub struct Plan {
     pub scratch_bytes: u64,
     /// The finished index on disk.
     pub index_bytes: u64,
-    /// What searching keeps in memory: heads, their graph, the directory, and codes unless they are on SSD.
+    /// What searching keeps in memory: heads, their index, the directory, the code's model, and codes unless
+    /// they are on SSD.
     pub search_memory: u64,
     /// What spill buffers may take.
     pub(crate) spill_memory: u64,
@@ -73,7 +74,8 @@ impl Plan {
         let graph_bytes = params.lists * (2 * GRAPH_BYTES + head_row);
         let positions_bytes = if params.replicas_need_positions() { 4 * params.vectors } else { 0 };
         let writing = heads_bytes + group_bytes + positions_bytes;
-        let needed = FIXED_BYTES + (heads_bytes + part_bytes).max(writing).max(graph_bytes);
+        let needed = FIXED_BYTES
+            + (heads_bytes + part_bytes).max(writing).max(training_bytes(params)).max(graph_bytes);
 
         let id_bytes = if params.own_ids { IdBytes::Eight } else { IdBytes::Four };
         let entry_bytes = match params.code {
@@ -92,7 +94,8 @@ impl Plan {
         let ids = IdPages { id_bytes, uuid: 0 }.body_bytes(params.vectors);
         let lists = usize::try_from(params.lists).unwrap_or(usize::MAX);
         let head_index = head_index_bytes(params.head_dtype(), params.head_dim(), lists);
-        let resident = params.lists * (head_row + DIRECTORY_BYTES + head_index);
+        let model = params.code.model_bytes(params.dim) as u64;
+        let resident = params.lists * (head_row + DIRECTORY_BYTES + head_index) + model;
         // Heads are packed at open; only a graph is stored.
         let kind = HeadIndex::preferred(params.head_dtype(), params.head_dim(), lists);
         let packed = if kind == HeadIndexKind::Graph { 0 } else { params.lists * head_index };
@@ -135,6 +138,14 @@ pub(crate) fn head_index_bytes(dtype: DType, dim: usize, count: usize) -> u64 {
         HeadIndexKind::Flat if dtype.is_integer() => dtype.row_bytes(dim) as u64 + PACKED_TERM_BYTES,
         HeadIndexKind::Flat => 0,
     }
+}
+
+/// What training codes takes: the sample, rotated, and packed to be multiplied; a copy of parts of it for each thread.
+fn training_bytes(params: &Params) -> u64 {
+    let rows = params.vectors.min(params.code.sample_rows(params.dim) as u64); // CAST: widening
+    let copies = if matches!(params.code, CodeSpec::Products { .. }) { 4 } else { 1 };
+    let matrices = if params.code == CodeSpec::Full { 0 } else { 3 * 8 * (params.dim * params.dim) as u64 }; // CAST: widening
+    params.lists * params.head_row_bytes() as u64 + copies * rows * 4 * params.dim as u64 + matrices // CAST: widening
 }
 
 /// Bytes of a code and its factors.

@@ -518,6 +518,7 @@ mod tests {
             max_replicas: 2,
             heads: HeadKind::Means,
             code: CodeSpec::Full,
+            codebooks: None,
             codes: Tier::Ssd,
             memory_bytes: 1 << 30,
             threads: 2,

@@ -14,7 +14,9 @@ mod values;
 mod watch;
 
 pub use convert::{ConvertError, Info, Norms, ValueScan, convert, crop, info, scan_values};
-pub use file::{Contents, FileError, Format, IdFile, Truth, TruthError, VectorFile, VectorWriter, contents};
+pub use file::{
+    Array, Contents, FileError, Format, IdFile, Truth, TruthError, VectorFile, VectorWriter, contents,
+};
 pub use generate::{GenerateError, GenerateParams, Kind, UnknownKind, generate, generate_rows};
 pub use neighbours::{ComputeTruthError, K_MAX, TruthParams, compute_truth};
 pub use rows::{Rows, RowsError};

@@ -231,6 +231,7 @@ impl TestIndex {
                 max_replicas: self.copies as u32,
                 heads: "vectors".into(),
                 code: CodeSpec::Full.to_string(),
+                codebooks: None,
                 codes: Tier::Ssd,
                 kernels: crate::kernels::Variant::best().name().into(),
             },

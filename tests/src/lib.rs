@@ -120,6 +120,7 @@ pub fn config(metric: Metric, out: &Path) -> BuildConfig {
         max_replicas: 2,
         heads: HeadKind::Means,
         code: CodeSpec::Full,
+        codebooks: None,
         codes: Tier::Ssd,
         memory_bytes: 1 << 30,
         threads: 2,

@@ -32,7 +32,7 @@ struct Fixture {
     current: bool,
 }
 
-const FIXTURES: [Fixture; 4] = [
+const FIXTURES: [Fixture; 5] = [
     Fixture {
         name: "2.0-u8-l2",
         metric: Metric::L2,
@@ -71,6 +71,16 @@ const FIXTURES: [Fixture; 4] = [
         code: CodeSpec::RaBitQ { bits: 3 },
         codes: Tier::Ssd,
         own_ids: true,
+        current: true,
+    },
+    Fixture {
+        name: "2.0-i8-l2-pq",
+        metric: Metric::L2,
+        dtype: DType::I8,
+        replicas: ReplicaRule::None,
+        code: CodeSpec::Products { quantisers: 3, bits: 4, rotated: true },
+        codes: Tier::Memory,
+        own_ids: false,
         current: true,
     },
 ];

@@ -4,6 +4,7 @@ mod support;
 
 mod cache;
 mod calibrate;
+mod codebooks;
 mod corruption;
 mod crash;
 mod estimates;

@@ -92,6 +92,7 @@ pub(crate) fn manifest(
             max_replicas: params.max_copies,
             heads: params.heads.to_string(),
             code: params.code.to_string(),
+            codebooks: params.codebooks_hash(),
             codes: params.codes,
             kernels: params.kernels().to_owned(),
         },

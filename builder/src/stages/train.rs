@@ -53,9 +53,13 @@ pub(crate) fn train(
         context.progress.advance(range.end - range.start);
     }
     let seed = seed_of(params, 4, 0);
-    let model = CodeModel::train(params.code, mean(params, &heads), &residuals, seed)
-        .map_err(std::io::Error::other)?;
-    context.progress.note(&format!("code {}: dimensions x bits {}", params.code, model.allotment()));
+    let mean = mean(params, &heads);
+    let train = || match &params.codebooks {
+        Some(codebooks) => CodeModel::import(params.code, codebooks, mean, &residuals),
+        None => CodeModel::train(params.code, mean, &residuals, seed),
+    };
+    let model = context.pool.install(train).map_err(std::io::Error::other)?;
+    context.progress.note(&format!("code {}: {}", params.code, model.allotment()));
     let mut writer = FileWriter::create_with_head(&target.section(SectionKind::Model), BODY_AT)?;
     writer.append(&model.to_bytes())?;
     let shape = SectionShape { kind: SectionKind::Model, unit_bytes: 0, count: params.vectors };

@@ -98,11 +98,11 @@ impl Layout {
 }
 
 /// The file whose header is being read.
-struct Header<'a> {
-    path: &'a Path,
-    file: &'a File,
-    format: Format,
-    file_bytes: u64,
+pub(super) struct Header<'a> {
+    pub(super) path: &'a Path,
+    pub(super) file: &'a File,
+    pub(super) format: Format,
+    pub(super) file_bytes: u64,
 }
 
 impl Header<'_> {
@@ -132,7 +132,8 @@ impl Header<'_> {
         self.check_size(Layout { rows, ..layout })
     }
 
-    fn npy(&self) -> Result<Layout, FileError> {
+    /// The text of an npy header, and where it ends.
+    pub(super) fn npy_text(&self) -> Result<(Vec<u8>, u64), FileError> {
         let preamble: [u8; npy::PREAMBLE_BYTES] = self.read("npy preamble", 0)?;
         let text_at = npy::text_range(&preamble).map_err(|e| self.npy_error(&e))?;
         let text_end = text_at.end as u64; // CAST: at most 64 KiB
@@ -142,6 +143,11 @@ impl Header<'_> {
         }
         let mut text = vec![0; text_at.len()];
         self.read_into(text_at.start as u64, &mut text)?; // CAST: at most 12
+        Ok((text, text_end))
+    }
+
+    fn npy(&self) -> Result<Layout, FileError> {
+        let (text, text_end) = self.npy_text()?;
         let header = npy::parse(&text).map_err(|e| self.npy_error(&e))?;
         let element = match header.kind {
             NpyType::Vector(dtype) => Element::Vector(dtype),
@@ -194,17 +200,23 @@ impl Header<'_> {
         Ok(bytes)
     }
 
-    fn read_into(&self, offset: u64, out: &mut [u8]) -> Result<(), FileError> {
+    pub(super) fn read_into(&self, offset: u64, out: &mut [u8]) -> Result<(), FileError> {
         let bytes = out.len();
         let read: io::Result<()> = self.file.file().read_exact_at(out, offset);
         read.map_err(|source| FileError::Read { path: self.path.to_owned(), offset, bytes, source })
     }
 
-    fn npy_error(&self, e: &npy::NpyError) -> FileError {
+    pub(super) fn npy_error(&self, e: &npy::NpyError) -> FileError {
         self.refuse(e.field, e.offset, e.expected.to_owned(), e.found.clone())
     }
 
-    fn refuse(&self, field: &'static str, offset: u64, expected: String, found: String) -> FileError {
+    pub(super) fn refuse(
+        &self,
+        field: &'static str,
+        offset: u64,
+        expected: String,
+        found: String,
+    ) -> FileError {
         FileError::Header { path: self.path.to_owned(), field, offset, expected, found }
     }
 }

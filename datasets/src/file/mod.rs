@@ -1,4 +1,5 @@
 //! File formats: one layout for all of them, a reader and a writer of vectors, a file of neighbours.
+mod array;
 mod atomic;
 mod contents;
 mod error;
@@ -12,6 +13,7 @@ mod tests;
 mod truth;
 mod writer;
 
+pub use array::Array;
 pub(crate) use atomic::same_file;
 pub use contents::{Contents, contents};
 pub use error::FileError;

@@ -67,15 +67,54 @@ pub(super) fn text_range(preamble: &[u8; PREAMBLE_BYTES]) -> Result<Range<usize>
     }
 }
 
+/// Where the text lies at the least, for errors.
+const TEXT_AT: u64 = MAJOR_AT + 4;
+
+/// Parses the text of a header of any number of dimensions: the sizes, the slowest first.
+pub(super) fn parse_sizes(text: &[u8]) -> Result<(NpyType, Vec<u64>), NpyError> {
+    let printable = String::from_utf8_lossy(text);
+    let (kind, shape) = kind_and_shape(&printable)?;
+    let bad_shape = || error("npy shape", TEXT_AT, "sizes in brackets", shape.chars().take(60).collect());
+    let inner = shape.strip_prefix('(').and_then(|s| s.strip_suffix(')')).ok_or_else(bad_shape)?;
+    let sizes = inner.strip_suffix(',').unwrap_or(inner);
+    if inner.is_empty() {
+        return Ok((kind, Vec::new()));
+    }
+    let sizes: Option<Vec<u64>> = sizes.split(',').map(|size| number(size.trim())).collect();
+    Ok((kind, sizes.ok_or_else(bad_shape)?))
+}
+
 /// Parses the text of a header.
 pub(super) fn parse(text: &[u8]) -> Result<NpyHeader, NpyError> {
     let printable = String::from_utf8_lossy(text);
-    let at = MAJOR_AT + 4;
+    let (kind, shape) = kind_and_shape(&printable)?;
+    let bad_shape = || error("npy shape", TEXT_AT, "two dimensions", shape.chars().take(60).collect());
+    let inner = shape.strip_prefix('(').and_then(|s| s.strip_suffix(')')).ok_or_else(bad_shape)?;
+    let mut sizes = inner.split(',').map(str::trim);
+    let (Some(rows), Some(width)) = (sizes.next(), sizes.next()) else { return Err(bad_shape()) };
+    // `numpy.arange(n)` is as good as a column of ids.
+    let width =
+        if shape == format!("({rows},)") && !matches!(kind, NpyType::Vector(_)) { "1" } else { width };
+    // A comma may close the tuple, nothing else may follow.
+    if sizes.next().is_some_and(|s| !s.is_empty()) || sizes.next().is_some() {
+        return Err(bad_shape());
+    }
+    let (Some(rows), Some(width)) = (number(rows), number(width)) else { return Err(bad_shape()) };
+    Ok(NpyHeader { kind, rows, width })
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Element type and shape of arrays in C order, the latter as written.
+fn kind_and_shape(printable: &str) -> Result<(NpyType, &str), NpyError> {
+    let at = TEXT_AT;
     let shown: String = printable.trim_end().chars().take(120).collect();
     let malformed =
         || error("npy header", at, "a dictionary of descr, fortran_order and shape", shown.clone());
 
-    let fields = Fields::parse(&printable).ok_or_else(malformed)?;
+    let fields = Fields::parse(printable).ok_or_else(malformed)?;
     let (Some(descr), Some(order), Some(shape)) = (fields.descr, fields.fortran_order, fields.shape) else {
         return Err(malformed());
     };
@@ -99,20 +138,7 @@ pub(super) fn parse(text: &[u8]) -> Result<NpyHeader, NpyError> {
         }
         _ => return Err(malformed()),
     }
-    let bad_shape = || error("npy shape", at, "two dimensions", shape.chars().take(60).collect());
-    let inner = shape.strip_prefix('(').and_then(|s| s.strip_suffix(')')).ok_or_else(bad_shape)?;
-    let mut sizes = inner.split(',').map(str::trim);
-    let (Some(rows), Some(width)) = (sizes.next(), sizes.next()) else { return Err(bad_shape()) };
-    // `numpy.arange(n)` is as good as a column of ids.
-    let width =
-        if shape == format!("({rows},)") && !matches!(kind, NpyType::Vector(_)) { "1" } else { width };
-    // A comma may close the tuple, nothing else may follow.
-    if sizes.next().is_some_and(|s| !s.is_empty()) || sizes.next().is_some() {
-        return Err(bad_shape());
-    }
-    let number = |s: &str| s.parse::<u64>().ok().filter(|_| s.bytes().all(|b| b.is_ascii_digit()));
-    let (Some(rows), Some(width)) = (number(rows), number(width)) else { return Err(bad_shape()) };
-    Ok(NpyHeader { kind, rows, width })
+    Ok((kind, shape))
 }
 
 /// The header of a file of `rows` rows of `width` vector elements, NumPy's own bytes.

@@ -2,6 +2,7 @@
 use super::encode::PlaneCoder;
 use super::factors::{Factors, factor_block};
 use super::family::{Centre, CodeModel, Frame};
+use super::products::ProductCoder;
 use super::rotation::BatchRotation;
 use crate::kernels::scan::BLOCK_VECTORS;
 
@@ -37,6 +38,7 @@ pub struct Encoder<'a> {
 /// What a family does with rotated residuals.
 enum Coder<'a> {
     Planes(PlaneCoder<'a>),
+    Products(ProductCoder<'a>),
 }
 
 impl<'a> Encoder<'a> {
@@ -49,6 +51,7 @@ impl<'a> Encoder<'a> {
             rotation: frame.batch_rotation(),
             coder: match model {
                 CodeModel::Planes(model) => Coder::Planes(PlaneCoder::new(model)),
+                CodeModel::Products(model) => Coder::Products(ProductCoder::new(model)),
             },
             rotated: Vec::new(),
             factors: Vec::new(),
@@ -90,6 +93,7 @@ impl<'a> Encoder<'a> {
         let rotated = Rotated { rows: rotated_rows, centre: rotated_centre, squared: &squared };
         match &mut self.coder {
             Coder::Planes(coder) => coder.code(&rotated, &mut out.rows, &mut self.factors),
+            Coder::Products(coder) => coder.code(&rotated, &mut out.rows, &mut self.factors),
         }
         for (row, factors) in rows.chunks_exact(stride).zip(&mut self.factors) {
             if let (Some(&last), Some(&head_last)) = (row.get(dim), head.get(dim)) {

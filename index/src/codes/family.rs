@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::rotation::{BatchRotation, Rotation};
-use super::{CodeQuery, CodeSpec, PlaneModel, TrainError};
+use super::{CodeQuery, CodeSpec, Codebooks, CodebooksError, PlaneModel, ProductModel, TrainError};
 use crate::format::OpenError;
 use crate::kernels::scan::{ScanKernel, ScanTerms};
 
@@ -16,6 +16,8 @@ use crate::kernels::scan::{ScanKernel, ScanTerms};
 pub enum CodeModel {
     /// Bit planes: `rabitq`, `axes`, `binary`.
     Planes(PlaneModel),
+    /// Product quantisation: `pq`.
+    Products(ProductModel),
 }
 
 /// What residuals are measured from.
@@ -64,7 +66,34 @@ impl CodeModel {
         seed: u64,
     ) -> Result<CodeModel, TrainError> {
         spec.check(mean.len())?;
-        PlaneModel::train(spec, mean, residuals, seed).map(CodeModel::Planes)
+        Ok(match spec {
+            CodeSpec::Products { quantisers, bits, rotated } => {
+                let shape = (quantisers as usize, bits, rotated);
+                CodeModel::Products(ProductModel::train(shape, mean, residuals, seed))
+            }
+            _ => CodeModel::Planes(PlaneModel::train(spec, mean, residuals, seed)?),
+        })
+    }
+
+    /// Takes codebooks in place of trained ones; otherwise as [`CodeModel::train`].
+    ///
+    /// # Errors
+    /// [`TrainError`], also when they are not those of the code.
+    pub fn import(
+        spec: CodeSpec,
+        codebooks: &Codebooks,
+        mean: Vec<f32>,
+        residuals: &[f32],
+    ) -> Result<CodeModel, TrainError> {
+        spec.check(mean.len())?;
+        codebooks.check(spec, mean.len())?;
+        match spec {
+            CodeSpec::Products { quantisers, bits, .. } => {
+                let shape = (quantisers as usize, bits);
+                Ok(CodeModel::Products(ProductModel::import(codebooks, shape, mean, residuals)))
+            }
+            _ => Err(CodebooksError::Code(spec).into()),
+        }
     }
 
     /// Reads a model of the family `spec` for vectors of `dim` elements.
@@ -72,13 +101,19 @@ impl CodeModel {
     /// # Errors
     /// [`OpenError::Field`] for a value that cannot be.
     pub fn from_bytes(path: &Path, bytes: &[u8], spec: CodeSpec, dim: usize) -> Result<CodeModel, OpenError> {
-        PlaneModel::from_bytes(path, bytes, spec, dim).map(CodeModel::Planes)
+        match spec {
+            CodeSpec::Products { .. } => {
+                ProductModel::from_bytes(path, bytes, spec, dim).map(CodeModel::Products)
+            }
+            _ => PlaneModel::from_bytes(path, bytes, spec, dim).map(CodeModel::Planes),
+        }
     }
 
     /// The model as stored.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             CodeModel::Planes(model) => model.to_bytes(),
+            CodeModel::Products(model) => model.to_bytes(),
         }
     }
 
@@ -91,6 +126,7 @@ impl CodeModel {
     pub fn block_bytes(&self) -> usize {
         match self {
             CodeModel::Planes(model) => model.layout().block_bytes(),
+            CodeModel::Products(model) => model.block_bytes(),
         }
     }
 
@@ -98,19 +134,22 @@ impl CodeModel {
     pub fn memory_bytes(&self) -> usize {
         match self {
             CodeModel::Planes(model) => model.memory_bytes(),
+            CodeModel::Products(model) => model.memory_bytes(),
         }
     }
 
-    /// What the bits of a code are spent on: `32x4 32x2 64x1`, dimensions by bits.
+    /// What the bits of a code are spent on: `dimensions x bits 32x4 32x2 64x1`, or `16 of 8 dimensions x 8 bits`.
     pub fn allotment(&self) -> String {
         match self {
             CodeModel::Planes(model) => model.allotment(),
+            CodeModel::Products(model) => model.allotment(),
         }
     }
 
     pub(super) fn frame(&self) -> Frame<'_> {
         match self {
             CodeModel::Planes(model) => model.frame(),
+            CodeModel::Products(model) => model.frame(),
         }
     }
 
@@ -132,6 +171,7 @@ impl CodeModel {
             CodeModel::Planes(model) => {
                 kernel.scan(model.layout().runs(), query.table(), (rows, factors), terms, out);
             }
+            CodeModel::Products(_) => kernel.look_up(query.lookups(), (rows, factors), terms, out),
         }
     }
 }

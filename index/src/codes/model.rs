@@ -12,6 +12,7 @@ use std::path::Path;
 
 use super::CodeSpec;
 use super::family::{Centre, Frame};
+use super::fields::Fields;
 use super::planes::{PlaneLayout, SEGMENT_DIMS, Segment};
 use super::rotation::Rotation;
 use crate::DIM_MAX;
@@ -83,7 +84,7 @@ impl PlaneModel {
         self.rotation.memory_bytes() + 4 * self.mean.len() + 64 * self.segments.len()
     }
 
-    /// Bits a dimension, segment by segment: `32x4 32x2 64x1`.
+    /// Bits a dimension, segment by segment.
     pub(super) fn allotment(&self) -> String {
         let mut parts: Vec<(usize, u8)> = Vec::new();
         for segment in self.layout.segments() {
@@ -93,7 +94,7 @@ impl PlaneModel {
             }
         }
         let words: Vec<String> = parts.iter().map(|(dims, bits)| format!("{dims}x{bits}")).collect();
-        words.join(" ")
+        format!("dimensions x bits {}", words.join(" "))
     }
 
     /// The model as stored.
@@ -175,9 +176,7 @@ impl PlaneModel {
             1 => Rotation::Hadamard { flips: fields.take("sign bits", Rotation::flip_bytes(dims))?.to_vec() },
             _ => Rotation::Dense { rows: fields.floats("matrix", dims * dim)? },
         };
-        if !fields.rest.is_empty() {
-            return Err(OpenError::field(path, "bytes after the model", fields.rest.len(), 0));
-        }
+        fields.finish()?;
         let layout = PlaneLayout::new(shapes);
         let uniform = layout.segments().iter().all(|s| match spec {
             CodeSpec::RaBitQ { bits } => s.bits == bits,
@@ -190,55 +189,5 @@ impl PlaneModel {
             return Err(OpenError::field(path, "bits", "others", format!("those of {spec}")));
         }
         Ok(PlaneModel { dim, layout, segments: models, rotation, centre, query, mean, energy, dropped })
-    }
-}
-
-/// Takes values off a stored model.
-struct Fields<'a> {
-    path: &'a Path,
-    rest: &'a [u8],
-}
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, what: &str, bytes: usize) -> Result<&'a [u8], OpenError> {
-        match self.rest.split_at_checked(bytes) {
-            Some((taken, rest)) => {
-                self.rest = rest;
-                Ok(taken)
-            }
-            None => {
-                let found = format!("{} bytes", self.rest.len());
-                Err(OpenError::field(self.path, what, found, format!("{bytes} bytes")))
-            }
-        }
-    }
-
-    fn word(&mut self, what: &str) -> Result<[u8; 4], OpenError> {
-        Ok(self.take(what, 4)?.try_into().unwrap_or_default())
-    }
-
-    fn number(&mut self, what: &str, range: std::ops::RangeInclusive<usize>) -> Result<usize, OpenError> {
-        let found = u32::from_le_bytes(self.word(what)?) as usize;
-        if range.contains(&found) {
-            return Ok(found);
-        }
-        Err(OpenError::field(self.path, what, found, format!("{} to {}", range.start(), range.end())))
-    }
-
-    fn float(&mut self, what: &str) -> Result<f32, OpenError> {
-        let found = f32::from_le_bytes(self.word(what)?);
-        if found.is_finite() && found >= 0.0 {
-            return Ok(found);
-        }
-        Err(OpenError::field(self.path, what, found, "a number of 0 or more"))
-    }
-
-    fn floats(&mut self, what: &str, count: usize) -> Result<Vec<f32>, OpenError> {
-        let bytes = self.take(what, 4 * count)?;
-        let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
-        match values.iter().find(|x| !x.is_finite()) {
-            Some(x) => Err(OpenError::field(self.path, what, x, "finite numbers")),
-            None => Ok(values),
-        }
     }
 }

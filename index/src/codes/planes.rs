@@ -1,5 +1,5 @@
 //! How the bits of a code lie in blocks of sixteen vectors.
-use crate::kernels::scan::{PlaneRun, ROW_BYTES};
+use crate::kernels::scan::{BLOCK_VECTORS, PlaneRun, ROW_BYTES};
 
 /// Dimensions of a segment are a multiple of this, so that no row of one bit a dimension is partly filled.
 pub(super) const SEGMENT_DIMS: usize = 32;
@@ -121,10 +121,12 @@ impl PlaneLayout {
     }
 }
 
-/// Copies one vector's code from a block to another of the same layout.
-pub fn copy_lane((from, from_lane): (&[u8], usize), (to, to_lane): (&mut [u8], usize)) {
-    for (from, to) in from.chunks_exact(ROW_BYTES).zip(to.chunks_exact_mut(ROW_BYTES)) {
-        to[4 * to_lane..4 * to_lane + 4].copy_from_slice(&from[4 * from_lane..4 * from_lane + 4]);
+/// Copies one vector's code from a block to another of the same layout, whose rows have `lane_bytes` of each vector.
+pub fn copy_lane(lane_bytes: usize, (from, from_lane): (&[u8], usize), (to, to_lane): (&mut [u8], usize)) {
+    let row_bytes = BLOCK_VECTORS * lane_bytes;
+    for (from, to) in from.chunks_exact(row_bytes).zip(to.chunks_exact_mut(row_bytes)) {
+        let from = &from[lane_bytes * from_lane..][..lane_bytes];
+        to[lane_bytes * to_lane..][..lane_bytes].copy_from_slice(from);
     }
 }
 
@@ -134,7 +136,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel, ScanTerms};
+    use crate::kernels::scan::{FACTOR_BYTES, ScanKernel, ScanTerms};
 
     /// Every width of code, alone and beside others: the scan's dot products are those of the codes.
     #[test]
@@ -161,7 +163,7 @@ mod tests {
                     .map(|levels| rng.random_range(0..levels) as u8)
                     .collect();
                 layout.pack(&code, lane, &mut block);
-                copy_lane((&block, lane), (&mut moved, BLOCK_VECTORS - 1 - lane));
+                copy_lane(4, (&block, lane), (&mut moved, BLOCK_VECTORS - 1 - lane));
                 let dot: i32 = code.iter().zip(&values).map(|(&u, &q)| i32::from(u) * i32::from(q)).sum();
                 *expected = dot as f32;
             }

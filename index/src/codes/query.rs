@@ -2,22 +2,27 @@
 use super::CodeModel;
 use super::family::{Centre, Frame};
 use super::model::{PlaneModel, QueryForm};
+use super::products::ProductModel;
+use crate::kernels::lookup::LookupTables;
 use crate::kernels::scan::{FACTOR_BYTES, ScanTerms, error_of, maxima, mul_of};
 
 /// Largest value of a query's bytes: one less than the range allows, so that its sign can be turned.
 const BYTE_MAX: f32 = 127.0;
 
-/// A query's values as bytes. Serves every list; its buffers are used again by the queries that follow.
+/// A query's values, or tables of its products with centroids, as bytes. Serves every list; its buffers are used again by
+/// the queries that follow.
 #[derive(Debug, Default)]
 pub struct CodeQuery {
     table: Vec<i8>,
+    lookups: LookupTables,
+    products: Vec<f32>,
     values: Vec<i8>,
     centred: Vec<f32>,
     rotated: Vec<f32>,
     offset: f32,
     scale: f32,
     /// Variance that rounding the query adds, over the square of a vector's `mul`.
-    rounding: f32,
+    rounding: f64,
     /// What the stated errors of codes are multiplied with, since this query is spread over the dimensions in its own
     /// way.
     stretch: f32,
@@ -37,6 +42,10 @@ impl CodeQuery {
                 self.rotate(&frame, row, nearest);
                 self.stretch_of(model)
             }
+            CodeModel::Products(model) => {
+                self.rotate(&frame, row, nearest);
+                self.stretch_of_products(model)
+            }
         };
         self.rotate(&frame, row, frame.mean);
         self.mean_distance = match frame.centre {
@@ -45,6 +54,10 @@ impl CodeQuery {
         };
         match model {
             CodeModel::Planes(model) => self.prepare_planes(model),
+            CodeModel::Products(model) => {
+                let terms = model.tables(&self.rotated, &mut self.products, &mut self.lookups);
+                (self.offset, self.scale, self.rounding) = (terms.offset, terms.scale, terms.variance);
+            }
         }
     }
 
@@ -68,7 +81,7 @@ impl CodeQuery {
             QueryForm::Bytes => self.round_to_bytes(),
             QueryForm::Signs => self.round_to_signs(),
         };
-        self.rounding = variance * model.energy;
+        self.rounding = f64::from(variance * model.energy);
         self.offset = 0.0;
         let mut rest = self.values.as_slice();
         for segment in model.layout.segments() {
@@ -103,6 +116,20 @@ impl CodeQuery {
         if ratio.is_finite() && ratio > 0.0 { ratio.sqrt() } else { 1.0 }
     }
 
+    /// The same for product codes, dimension by dimension.
+    fn stretch_of_products(&self, model: &ProductModel) -> f32 {
+        let (mut found, mut expected, mut all) = (0.0_f64, 0.0_f64, 0.0_f64);
+        let of_dims = model.weight().iter().zip(model.lost());
+        for (&x, (&weight, &lost)) in self.rotated.iter().zip(of_dims) {
+            let (squared, lost) = (f64::from(x) * f64::from(x), f64::from(lost));
+            all += squared;
+            found += squared * lost;
+            expected += f64::from(weight) * lost;
+        }
+        let ratio = found / (all * expected);
+        if ratio.is_finite() && ratio > 0.0 { ratio.sqrt() as f32 } else { 1.0 } // CAST: rounds
+    }
+
     /// Rounds to bytes: the variance of one value's error.
     fn round_to_bytes(&mut self) -> f32 {
         let largest = self.rotated.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
@@ -120,6 +147,11 @@ impl CodeQuery {
         self.scale = if sum > 0.0 { squared / sum } else { 0.0 };
         self.values.extend(self.rotated.iter().map(|x| if *x < 0.0 { -1_i8 } else { 1 }));
         (self.scale * self.scale - squared / self.rotated.len() as f32).max(0.0) // CAST: exact
+    }
+
+    /// Tables for the scan of product codes.
+    pub(super) fn lookups(&self) -> &LookupTables {
+        &self.lookups
     }
 
     /// Bytes for the scan.
@@ -153,7 +185,7 @@ impl CodeQuery {
     /// does not.
     fn combined(&self, terms: &ScanTerms, error: f32, mul: f32) -> f32 {
         let (error, mul) = (f64::from(self.stretch) * f64::from(error), f64::from(mul));
-        let variance = error * error * f64::from(terms.base) + mul * mul * f64::from(self.rounding);
+        let variance = error * error * f64::from(terms.base) + mul * mul * self.rounding;
         variance.sqrt() as f32 // CAST: rounds
     }
 }

@@ -90,15 +90,19 @@ fn check(name: &str, data: &Data, spec: CodeSpec, tolerance: f64) {
     for seed in 0..20 {
         data.errors(&data.model(spec, seed), &mut errors);
     }
+    judge(name, spec, &errors, tolerance);
+}
+
+fn judge(name: &str, spec: CodeSpec, errors: &[f64], tolerance: f64) {
     let mean = errors.iter().sum::<f64>() / errors.len() as f64;
-    let shares = [1.9, 2.5, 3.0].map(|z| share(&errors, |e| e.abs() <= z));
+    let shares = [1.9, 2.5, 3.0].map(|z| share(errors, |e| e.abs() <= z));
     println!("{name} {spec}: mean {mean:.3}, inside {shares:.3?}");
     assert!(mean.abs() < 0.06, "{name} {spec}: mean {mean}");
     for (found, expected) in shares.into_iter().zip([0.943, 0.988, 0.998]) {
         assert!(found > expected - tolerance, "{name} {spec}: {shares:?}");
     }
     for side in [-1.0, 1.0] {
-        let found = share(&errors, |e| e * side <= 1.9);
+        let found = share(errors, |e| e * side <= 1.9);
         assert!(found > 0.971 - tolerance, "{name} {spec}: {found} on side {side}");
     }
 }
@@ -156,7 +160,14 @@ fn more_bits_give_better_estimates() {
 fn odd_shapes_are_coded() {
     for dim in [1, 2, 31, 33, 127, 4096] {
         let data = Data::new(dim, 7, 2.0, |_| 1.0);
-        let all = [CodeSpec::RaBitQ { bits: 1 }, CodeSpec::RaBitQ { bits: 5 }, CodeSpec::Binary];
+        let few = dim.min(3) as u32;
+        let all = [
+            CodeSpec::RaBitQ { bits: 1 },
+            CodeSpec::RaBitQ { bits: 5 },
+            CodeSpec::Binary,
+            products(dim.min(64) as u32, 4, dim < 200),
+            products(few, 8, false),
+        ];
         for spec in all {
             let mut errors = Vec::new();
             let model = data.model(spec, 3);
@@ -170,7 +181,8 @@ fn odd_shapes_are_coded() {
 
 #[test]
 fn vectors_that_equal_their_head_are_exact() {
-    for spec in [CodeSpec::RaBitQ { bits: 1 }, CodeSpec::RaBitQ { bits: 4 }, CodeSpec::Axes { bytes: 32 }] {
+    let planes = [CodeSpec::RaBitQ { bits: 1 }, CodeSpec::RaBitQ { bits: 4 }, CodeSpec::Axes { bytes: 32 }];
+    for spec in planes.into_iter().chain([products(16, 4, true), products(5, 8, false)]) {
         let mut data = Data::new(64, 8, 2.0, |_| 1.0);
         for (head, list) in data.heads.iter().zip(&mut data.lists) {
             list.chunks_mut(64).take(20).for_each(|row| row.copy_from_slice(head));
@@ -190,7 +202,8 @@ fn vectors_that_equal_their_head_are_exact() {
 #[test]
 fn a_damaged_model_is_refused() {
     let data = Data::new(40, 9, 2.0, |_| 1.0);
-    for spec in [CodeSpec::RaBitQ { bits: 2 }, CodeSpec::Axes { bytes: 16 }, CodeSpec::Binary] {
+    let planes = [CodeSpec::RaBitQ { bits: 2 }, CodeSpec::Axes { bytes: 16 }, CodeSpec::Binary];
+    for spec in planes.into_iter().chain([products(7, 4, true), products(10, 8, false)]) {
         let good = data.model(spec, 1).to_bytes();
         let read = |bytes: &[u8]| CodeModel::from_bytes(Path::new("m"), bytes, spec, 40);
         assert!(read(&good).is_ok());
@@ -207,4 +220,33 @@ fn a_damaged_model_is_refused() {
     }
     let two = data.model(CodeSpec::RaBitQ { bits: 2 }, 1).to_bytes();
     assert!(CodeModel::from_bytes(Path::new("m"), &two, CodeSpec::RaBitQ { bits: 3 }, 40).is_err());
+}
+
+fn products(quantisers: u32, bits: u8, rotated: bool) -> CodeSpec {
+    CodeSpec::Products { quantisers, bits, rotated }
+}
+
+/// Centroids do not turn with a seed as random rotations do, so errors are pooled over data as well.
+fn check_products(name: &str, data: impl Fn(u64) -> Data, spec: CodeSpec, tolerance: f64) {
+    let mut errors = Vec::new();
+    for seed in 0..8 {
+        let data = data(100 + seed);
+        data.errors(&data.model(spec, seed), &mut errors);
+    }
+    judge(name, spec, &errors, tolerance);
+}
+
+#[test]
+fn errors_of_products_are_honest() {
+    for spec in [products(16, 4, false), products(32, 4, true), products(16, 8, true)] {
+        check_products("isotropic", |seed| Data::new(64, seed, 2.0, |_| 1.0), spec, 0.012);
+        check_products("padded", |seed| Data::new(100, seed, 2.0, |_| 1.0), spec, 0.012);
+        check_products(
+            "stretched",
+            |seed| Data::new(64, seed, 2.0, |i| 0.97_f32.powi(i as i32)),
+            spec,
+            0.012,
+        );
+        check_products("tight", |seed| Data::new(96, seed, 40.0, |_| 0.1), spec, 0.012);
+    }
 }

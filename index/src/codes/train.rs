@@ -1,12 +1,12 @@
 //! Learning a model from a sample of residuals.
 use nalgebra::{DMatrix, SymmetricEigen};
 
-use super::CodeSpec;
 use super::encode::PlaneCoder;
 use super::family::Centre;
 use super::model::{PlaneModel, QueryForm, SegmentModel};
 use super::planes::{PlaneLayout, SEGMENT_DIMS, Segment};
 use super::rotation::Rotation;
+use super::{CodeSpec, CodebooksError};
 use crate::DType;
 use crate::kernels::{BlockKernel, Operation};
 
@@ -25,12 +25,23 @@ pub const AXES_DIM_MAX: usize = 2048;
 const MEASURED_ROWS: usize = 2048;
 
 /// Why a code cannot be trained.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
     /// Principal axes of so many dimensions take too long to find.
-    #[error("axes for {dim} dimensions, at most {AXES_DIM_MAX} are handled: take rabitq")]
+    #[error("axes for {dim} dimensions, at most {AXES_DIM_MAX} are handled: take rabitq, or pq without +opq")]
     AxesDim {
+        /// Dimensions given.
+        dim: usize,
+    },
+    /// Codebooks given for another code.
+    #[error(transparent)]
+    Codebooks(#[from] CodebooksError),
+    /// More sub-quantisers than dimensions.
+    #[error("{quantisers} sub-quantisers for {dim} dimensions, at most one for each is expected")]
+    Quantisers {
+        /// Sub-quantisers asked for.
+        quantisers: u32,
         /// Dimensions given.
         dim: usize,
     },
@@ -52,16 +63,19 @@ impl CodeSpec {
     /// # Errors
     /// [`TrainError`].
     pub fn check(self, dim: usize) -> Result<(), TrainError> {
-        if let CodeSpec::Axes { bytes } = self {
-            let most = dim.next_multiple_of(SEGMENT_DIMS);
-            if dim > AXES_DIM_MAX {
-                return Err(TrainError::AxesDim { dim });
+        match self {
+            CodeSpec::Axes { .. } | CodeSpec::Products { rotated: true, .. } if dim > AXES_DIM_MAX => {
+                Err(TrainError::AxesDim { dim })
             }
-            if bytes as usize > most {
-                return Err(TrainError::AxesBytes { bytes, dim, most });
+            CodeSpec::Axes { bytes } if bytes as usize > dim.next_multiple_of(SEGMENT_DIMS) => {
+                let most = dim.next_multiple_of(SEGMENT_DIMS);
+                Err(TrainError::AxesBytes { bytes, dim, most })
             }
+            CodeSpec::Products { quantisers, .. } if quantisers as usize > dim => {
+                Err(TrainError::Quantisers { quantisers, dim })
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Bytes of the code of one vector of `dim` elements, without factors; 0 for exact vectors.
@@ -72,6 +86,23 @@ impl CodeSpec {
             CodeSpec::RaBitQ { bits } => dims * bits as usize / 8,
             CodeSpec::Axes { bytes } => bytes as usize,
             CodeSpec::Binary => dims / 8,
+            CodeSpec::Products { quantisers, bits, .. } => {
+                (quantisers as usize * usize::from(bits)).div_ceil(8)
+            }
+        }
+    }
+
+    /// Bytes of memory that a model for vectors of `dim` elements takes once for all: its matrix, centroids for coding and
+    /// for queries.
+    pub fn model_bytes(self, dim: usize) -> usize {
+        match self {
+            CodeSpec::Axes { bytes } => 4 * dim * dim.next_multiple_of(SEGMENT_DIMS).min(8 * bytes as usize),
+            CodeSpec::Products { quantisers, bits, rotated } => {
+                let dims = dim.next_multiple_of(quantisers as usize);
+                let matrix = if rotated { 4 * dims * dim } else { 0 };
+                matrix + 2 * 4 * (dims << bits)
+            }
+            CodeSpec::Full | CodeSpec::RaBitQ { .. } | CodeSpec::Binary => 0,
         }
     }
 
@@ -79,7 +110,7 @@ impl CodeSpec {
     pub fn sample_rows(self, dim: usize) -> usize {
         const PRODUCTS: usize = 8_000_000_000;
         match self {
-            CodeSpec::Axes { .. } => (PRODUCTS / (dim * dim)).clamp(8192, 65_536),
+            CodeSpec::Axes { .. } | CodeSpec::Products { .. } => (PRODUCTS / (dim * dim)).clamp(8192, 65_536),
             _ => MEASURED_ROWS,
         }
     }
@@ -106,7 +137,7 @@ impl PlaneModel {
             _ => (Centre::Head, QueryForm::Bytes),
         };
         let ((layout, segments), rotation) = match spec {
-            CodeSpec::Full => panic!("exact vectors have no model"),
+            CodeSpec::Full | CodeSpec::Products { .. } => panic!("{spec} has no bit planes"),
             CodeSpec::RaBitQ { bits } => (uniform(bits), Rotation::hadamard(dims, seed)),
             CodeSpec::Binary => (uniform(1), Rotation::Identity),
             CodeSpec::Axes { bytes } => {
@@ -124,7 +155,7 @@ impl PlaneModel {
 }
 
 /// Rows of the axes by falling variance, and their variances.
-fn principal_axes(dim: usize, residuals: &[f32]) -> (DMatrix<f64>, Vec<f64>) {
+pub(super) fn principal_axes(dim: usize, residuals: &[f32]) -> (DMatrix<f64>, Vec<f64>) {
     let count = residuals.len() / dim;
     let mut covariance = vec![0.0_f64; dim * dim];
     let mut products = vec![0.0_f32; dim * dim];
@@ -253,15 +284,10 @@ fn mix(axes: &DMatrix<f64>, dim: usize, layout: &PlaneLayout, seed: u64) -> Vec<
 }
 
 impl PlaneModel {
-    /// Codes a sample to learn what codes are like: rows from all over, since neighbours in a sample come from lists
-    /// near each other.
+    /// Codes a sample to learn what codes are like.
     fn measure(&mut self, residuals: &[f32]) {
-        let all = residuals.len() / self.dim;
-        let count = all.min(MEASURED_ROWS);
-        let rows: Vec<f32> = (0..count)
-            .flat_map(|at| &residuals[at * all / count * self.dim..][..self.dim])
-            .copied()
-            .collect();
+        let rows = measured_rows(residuals, self.dim);
+        let count = rows.len() / self.dim;
         let seen = PlaneCoder::new(self).observe(&rows);
         let mean = |sum: f64, of: usize| if of == 0 { 0.0 } else { (sum / of as f64) as f32 }; // CAST: rounds
         self.energy = mean(seen.energy, count);
@@ -272,6 +298,14 @@ impl PlaneModel {
             model.lost = mean(lost, count * dims);
         }
     }
+}
+
+/// Residuals to be coded to learn what codes are like: from all over, since neighbours in a sample come from lists near
+/// each other.
+pub(super) fn measured_rows(residuals: &[f32], dim: usize) -> Vec<f32> {
+    let all = residuals.len() / dim;
+    let count = all.min(MEASURED_ROWS);
+    (0..count).flat_map(|at| &residuals[at * all / count * dim..][..dim]).copied().collect()
 }
 
 #[cfg(test)]

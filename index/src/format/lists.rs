@@ -8,12 +8,12 @@
 //! ```text
 //! list = rows of each block of sixteen | factors of each block | position u32 of each replica | zeros to 512
 //! ```
-//! (`kernels::scan` describes blocks; the last is filled up with zeros.) Primaries come first, then replicas. Lists lie back to back in list order from the body's start, each on
+//! (`kernels::scan` and `kernels::lookup` describe blocks; the last is filled up with zeros.) Primaries come first, then replicas. Lists lie back to back in list order from the body's start, each on
 //! a 512-byte boundary. Where a list lies, how many entries it has and its hash stand in the directory.
 use super::{IdBytes, padded_bytes};
 use crate::Metric;
 use crate::codes::CodeSpec;
-use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
+use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ROW_BYTES};
 
 /// Shape of the lists of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ impl ListLayout {
 pub struct CodedLayout {
     /// Bytes of the rows of one block.
     pub block_bytes: usize,
+    /// Bytes of each vector in a row.
+    pub lane_bytes: usize,
 }
 
 /// One list of codes, as it lies in memory after a read.
@@ -72,7 +74,11 @@ impl CodedList<'_> {
 impl CodedLayout {
     /// The layout of a code family for vectors of `dim` elements.
     pub fn of(code: CodeSpec, dim: usize) -> CodedLayout {
-        CodedLayout { block_bytes: BLOCK_VECTORS * code.code_bytes(dim) }
+        let lane_bytes = match code {
+            CodeSpec::Products { .. } => 1,
+            _ => ROW_BYTES / BLOCK_VECTORS,
+        };
+        CodedLayout { block_bytes: BLOCK_VECTORS * code.code_bytes(dim), lane_bytes }
     }
 
     fn used_bytes(&self, primaries: u32, replicas: u32) -> usize {
@@ -196,7 +202,7 @@ mod tests {
 
     #[test]
     fn lists_of_codes_write_and_view() {
-        let layout = CodedLayout { block_bytes: 64 };
+        let layout = CodedLayout { block_bytes: 64, lane_bytes: 4 };
         let (rows, factors) = (vec![5; 2 * 64], vec![6; 2 * FACTOR_BYTES]);
         let mut bytes = Vec::new();
         layout.write(&rows, &factors, &[9, 70_000], &mut bytes);

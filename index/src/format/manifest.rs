@@ -91,6 +91,9 @@ pub struct BuildRecord {
     pub heads: String,
     /// Code family of the lists.
     pub code: String,
+    /// xxh3-128 of the codebooks that were given, where they were not trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codebooks: Option<String>,
     /// Where codes are meant to be while searching.
     pub codes: Tier,
     /// Kernel variant, since floats round differently under another; `exact` where no kernel rounds.
@@ -181,8 +184,9 @@ impl Manifest {
         if self.id_bytes != 4 && self.id_bytes != 8 {
             return Err(OpenError::field(path, "id_bytes", self.id_bytes, "4 or 8"));
         }
-        self.code()
-            .map_err(|e| OpenError::field(path, "code", e.0, "full, rabitq:B, axes:BYTES or binary"))?;
+        self.code().map_err(|e| {
+            OpenError::field(path, "code", e.0, "full, rabitq:B, axes:BYTES, pq:MxN[+opq] or binary")
+        })?;
         let default = self.search_default;
         let numbers = [default.epsilon, default.rerank_errors];
         if numbers.iter().any(|x| !x.is_finite() || *x < 0.0) || default.max_lists == 0 {

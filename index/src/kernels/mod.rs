@@ -10,6 +10,7 @@ mod avx2;
 mod avx512;
 mod block;
 mod lane;
+pub mod lookup;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pair;

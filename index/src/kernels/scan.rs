@@ -14,6 +14,7 @@
 #![allow(unsafe_code)]
 
 use super::Variant;
+use super::lookup::{LookupFn, large_scalar, small_scalar};
 
 /// Vectors in a block of codes.
 pub const BLOCK_VECTORS: usize = 16;
@@ -80,6 +81,9 @@ pub(super) type ScanFn = unsafe fn(job: &ScanJob<'_>, out: &mut [[f32; BLOCK_VEC
 #[derive(Debug, Clone, Copy)]
 pub struct ScanKernel {
     scan: ScanFn,
+    /// For tables of 4 and of 8 bits.
+    pub(super) small: LookupFn,
+    pub(super) large: LookupFn,
 }
 
 impl Default for ScanKernel {
@@ -93,16 +97,23 @@ impl ScanKernel {
     /// The kernel of one variant, which this machine must be able to run.
     pub fn with_variant(variant: Variant) -> ScanKernel {
         assert!(variant.is_available(), "{variant} kernels cannot run here");
-        let scan: ScanFn = match variant {
+        let (scan, small): (ScanFn, LookupFn) = match variant {
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx2 => super::avx2::scan,
+            Variant::Avx2 => (super::avx2::scan, super::avx2::look_up_small),
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx512 => super::avx512::scan,
+            Variant::Avx512 => (super::avx512::scan, super::avx512::look_up_small),
             #[cfg(target_arch = "aarch64")]
-            Variant::Neon => super::neon::scan,
-            _ => scan_scalar,
+            Variant::Neon => (super::neon::scan, super::neon::look_up_small),
+            _ => (scan_scalar, small_scalar),
         };
-        ScanKernel { scan }
+        let large: LookupFn = match variant {
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512 if std::arch::is_x86_feature_detected!("avx512vbmi") => {
+                super::avx512::look_up_large
+            }
+            _ => large_scalar,
+        };
+        ScanKernel { scan, small, large }
     }
 
     /// Estimates for every vector of the blocks in `rows` and `factors`, into `out`, which has room for them exactly.
@@ -207,12 +218,17 @@ fn scan_scalar(job: &ScanJob<'_>, out: &mut [[f32; BLOCK_VECTORS]]) {
                 }
             }
         }
-        let ScanTerms { base, offset, scale } = job.terms;
         for (lane, (out, dot)) in out.iter_mut().zip(dots).enumerate() {
-            let mul = mul_of(factors, lane) * scale;
-            *out = (dot as f32 - offset) * mul + (base + add_of(factors, lane)); // CAST: rounds
+            *out = estimate(job.terms, factors, lane, dot);
         }
     }
+}
+
+/// The estimate that a dot product of vector `lane` of a block gives.
+#[inline]
+pub(super) fn estimate(terms: ScanTerms, factors: &[u8; FACTOR_BYTES], lane: usize, dot: i32) -> f32 {
+    let mul = mul_of(factors, lane) * terms.scale;
+    (dot as f32 - terms.offset) * mul + (terms.base + add_of(factors, lane)) // CAST: rounds
 }
 
 #[cfg(test)]

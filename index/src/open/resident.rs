@@ -45,7 +45,7 @@ impl ResidentCodes {
         let mut filling = Filling {
             rows: memory(section.path(), blocks * layout.block_bytes)?,
             factors: memory(section.path(), blocks * FACTOR_BYTES)?,
-            block_bytes: layout.block_bytes,
+            layout,
             block: 0,
             pending: Vec::with_capacity(BLOCK_VECTORS),
         };
@@ -64,8 +64,8 @@ impl ResidentCodes {
         }
         section.finish()?;
         filling.finish_block();
-        let Filling { rows, factors, block_bytes, .. } = filling;
-        Ok(ResidentCodes { rows, factors, block_bytes })
+        let Filling { rows, factors, .. } = filling;
+        Ok(ResidentCodes { rows, factors, block_bytes: layout.block_bytes })
     }
 
     /// The blocks that hold `positions`, which must exist; they may hold others before and after.
@@ -94,7 +94,7 @@ impl ResidentCodes {
 struct Filling {
     rows: AlignedBuf,
     factors: AlignedBuf,
-    block_bytes: usize,
+    layout: CodedLayout,
     /// Block being filled.
     block: usize,
     /// Factors of the vectors in it.
@@ -103,11 +103,12 @@ struct Filling {
 
 impl Filling {
     fn push(&mut self, code: (&[u8], usize), factors: Factors) {
-        let at = self.block * self.block_bytes;
-        let Some(block) = self.rows.get_mut(at..at + self.block_bytes) else {
+        let CodedLayout { block_bytes, lane_bytes } = self.layout;
+        let at = self.block * block_bytes;
+        let Some(block) = self.rows.get_mut(at..at + block_bytes) else {
             unreachable!("there are blocks for all primaries")
         };
-        copy_lane(code, (block, self.pending.len()));
+        copy_lane(lane_bytes, code, (block, self.pending.len()));
         self.pending.push(factors);
         if self.pending.len() == BLOCK_VECTORS {
             self.finish_block();

@@ -22,7 +22,10 @@ fn codes(dim: usize) -> Vec<CodeSpec> {
         // Less than a bit for each dimension of the widest, two for the others.
         let bytes = (dim.next_multiple_of(32) / 4).min(36);
         codes.push(CodeSpec::Axes { bytes: bytes as u32 }); // CAST: at most 36
+        codes.push(CodeSpec::Products { quantisers: dim.min(3) as u32, bits: 8, rotated: true }); // CAST: at most 3
     }
+    // No number of dimensions but 1, 5 and so on is a multiple of this.
+    codes.push(CodeSpec::Products { quantisers: dim.min(5) as u32, bits: 4, rotated: false }); // CAST: at most 5
     codes
 }
 
@@ -163,7 +166,9 @@ fn codes_that_cannot_be_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let base = Base::new(clustered(DType::U8, 6, 100, 4));
     let axes = CodeSpec::Axes { bytes: 36 };
+    let products = |quantisers, rotated| CodeSpec::Products { quantisers, bits: 8, rotated };
     let wrong = [
+        ("more sub-quantisers than elements", coded(Metric::L2, products(7, false), Tier::Ssd, dir.path())),
         ("more than 8 bits for each element", coded(Metric::L2, axes, Tier::Ssd, dir.path())),
         ("exact vectors in memory", coded(Metric::L2, CodeSpec::Full, Tier::Memory, dir.path())),
     ];
@@ -172,14 +177,17 @@ fn codes_that_cannot_be_are_refused() {
         assert!(matches!(refused, spandrel_builder::BuildError::Parameter { .. }), "{name}: {refused}");
     }
     let wide = Base::new(bytes_rows(2049, 20, |row, at| (row * at % 255) as u8));
-    let refused = wide.build(&coded(Metric::L2, axes, Tier::Ssd, dir.path())).unwrap_err();
-    assert!(matches!(refused, spandrel_builder::BuildError::Parameter { .. }), "{refused}");
+    for code in [axes, products(8, true)] {
+        let refused = wide.build(&coded(Metric::L2, code, Tier::Ssd, dir.path())).unwrap_err();
+        assert!(matches!(refused, spandrel_builder::BuildError::Parameter { .. }), "{refused}");
+    }
 }
 
 #[test]
 fn answers_do_not_depend_on_threads_backend_batch_or_where_vectors_are() {
-    let codes = [CodeSpec::RaBitQ { bits: 2 }, CodeSpec::Axes { bytes: 8 }];
-    let shapes = [(Metric::L2, DType::U8), (Metric::InnerProduct, DType::F16)];
+    let products = CodeSpec::Products { quantisers: 6, bits: 4, rotated: true };
+    let codes = [CodeSpec::RaBitQ { bits: 2 }, CodeSpec::Axes { bytes: 8 }, products];
+    let shapes = [(Metric::L2, DType::U8), (Metric::InnerProduct, DType::F16), (Metric::Cosine, DType::F32)];
     for (code, (metric, dtype)) in codes.into_iter().zip(shapes) {
         let dir = tempfile::tempdir().unwrap();
         let base = Base::new(clustered(dtype, 12, 3000, 1));

@@ -1,6 +1,5 @@
 //! `spandrel bench`: recall, rate, latency and reads of an index, or the limits of a disk.
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
 use spandrel_datasets::Truth;
@@ -61,20 +60,10 @@ pub struct BenchArgs {
     /// Which server.
     #[command(flatten)]
     pub server: ServerArgs,
-    /// Which method carries the queries to a server.
-    #[arg(long, value_enum, default_value_t, requires = "server", help_heading = SERVER)]
-    pub rpc: Rpc,
-    /// Connections to the server.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "server", help_heading = SERVER,
-          value_parser = clap::value_parser!(u16).range(1..))]
-    pub connections: u16,
     /// Send unary calls at this rate, whatever becomes of them, rather than the next as one ends; latencies count from the
     /// moment a call was due.
-    #[arg(long, value_name = "QPS", requires = "server", help_heading = SERVER, value_parser = parse_rate)]
+    #[arg(long, value_name = "QPS", requires = "server", help_heading = remote::HEADING, value_parser = remote::parse_rate)]
     pub rate: Option<f64>,
-    /// Deadline of each call, in milliseconds [default: 30000].
-    #[arg(long, value_name = "MS", requires = "server", help_heading = SERVER, value_parser = clap::value_parser!(u32).range(1..))]
-    pub deadline_ms: Option<u32>,
     /// Shortest time to measure each point for, in seconds; all queries are searched at least once.
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub seconds: u32,
@@ -93,15 +82,6 @@ pub struct BenchArgs {
     /// Measure the disk of this folder instead, with a test file that is removed afterwards.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["index", "queries", "truth", "json", "html"])]
     pub disk: Option<PathBuf>,
-}
-
-const SERVER: &str = "Ask a server instead of opening an index";
-
-fn parse_rate(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|rate| (0.001..=1e7).contains(rate))
-        .ok_or("expected 0.001 to 10000000".to_owned())
 }
 
 pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
@@ -151,7 +131,7 @@ fn remotely(
     session: &Session,
 ) -> anyhow::Result<Vec<OperatingPoint>> {
     refuse_flag(!args.rerank_errors.is_empty(), "--rerank-errors")?;
-    if args.rate.is_some() && args.rpc != Rpc::Unary {
+    if args.rate.is_some() && args.server.rpc != Rpc::Unary {
         return Err(UsageError("--rate needs --rpc unary".to_owned()).into());
     }
     let what = Remotely {
@@ -164,10 +144,7 @@ fn remotely(
         params: cross(&pruning(args)),
         distances: args.places.distances,
         seconds: args.seconds.into(),
-        rpc: args.rpc,
-        connections: args.connections.into(),
         rate: args.rate,
-        deadline: args.deadline_ms.map(|ms| Duration::from_millis(ms.into())),
     };
     remote::bench::measure(&what, session)
 }

@@ -1,14 +1,17 @@
 //! `spandrel build`: from a file of vectors to an index.
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use anyhow::Context as _;
 use clap::Args;
 use spandrel_builder::{
     BuildConfig, BuildReport, Calibrate, Caller, Input, Params, Plan, Progress, VectorShape, build_for,
 };
-use spandrel_datasets::{IdFile, VectorFile};
+use spandrel_datasets::{Array, IdFile, VectorFile};
 use spandrel_index::Metric;
+use spandrel_index::codes::Codebooks;
 
 use super::calibrator::Calibrator;
 use super::ids::Ids;
@@ -37,6 +40,14 @@ pub struct BuildArgs {
     /// The vectors' own numbers: ibin or npy with one id in each row [default: row numbers].
     #[arg(long, value_name = "FILE")]
     pub ids: Option<PathBuf>,
+    /// Codebooks to take for --code pq:MxN instead of training them: npy (<f4) of M x 2^N x D/M values, D the dimension
+    /// rounded up to a multiple of M, centroids of residuals (vector less head of its list, in the metric's space).
+    #[arg(long, value_name = "FILE", requires = "code")]
+    pub codebooks: Option<PathBuf>,
+    /// Rotation that goes with --codebooks for --code pq:MxN+opq: npy (<f4) of D x dimension values with orthonormal
+    /// columns, by which residuals are multiplied before they are coded.
+    #[arg(long, value_name = "FILE", requires = "codebooks")]
+    pub rotation: Option<PathBuf>,
     /// Folder for scratch files [default: inside the index's folder].
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
@@ -59,6 +70,7 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     let ids = args.ids.as_deref().map(IdFile::open).transpose()?.map(Ids);
     let input = Input { vectors: &base, ids: ids.as_ref().map(|ids| ids as _) };
     let config = BuildConfig {
+        codebooks: codebooks(args)?.map(Arc::new),
         scratch: args.scratch.clone(),
         resume: args.resume,
         replace: args.replace,
@@ -73,6 +85,27 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     session.note(text.trim_end());
     let report = build_watched(input, &config, !args.no_calibrate, session)?;
     session.print(&report_text(&report, &config))
+}
+
+/// Codebooks that were given, with their rotation.
+fn codebooks(args: &BuildArgs) -> anyhow::Result<Option<Codebooks>> {
+    let Some(path) = &args.codebooks else { return Ok(None) };
+    let Array { shape, values } = Array::read(path)?;
+    let shape: [usize; 3] = dimensions(path, &shape)?;
+    let rotation = match &args.rotation {
+        Some(path) => {
+            let Array { shape, values } = Array::read(path)?;
+            Some((dimensions(path, &shape)?, values))
+        }
+        None => None,
+    };
+    Ok(Some(Codebooks::new(shape, values, rotation).with_context(|| path.display().to_string())?))
+}
+
+fn dimensions<const N: usize>(path: &Path, shape: &[usize]) -> anyhow::Result<[usize; N]> {
+    shape
+        .try_into()
+        .with_context(|| format!("{}: an array of {} dimensions, expected {N}", path.display(), shape.len()))
 }
 
 /// Builds under a meter, and calibrates the index if so wished.

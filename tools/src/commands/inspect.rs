@@ -54,8 +54,11 @@ fn text(index: &Index, added: u64) -> String {
         HeadIndex::Packed(_) => "a flat scan of packed heads",
         HeadIndex::Graph(_) => "a graph",
     };
-    let bits = index.model().map(|model| format!(", dimensions x bits {}", model.allotment()));
+    let bits = index.model().map(|model| format!(", {}", model.allotment()));
     line("code", format!("{}{}, searched from {}", build.code, bits.unwrap_or_default(), build.codes));
+    if let Some(hash) = &build.codebooks {
+        line("codebooks", format!("given, of hash {hash}"));
+    }
     line("heads", format!("{}, found by {head_index}", build.heads));
     line(
         "search",

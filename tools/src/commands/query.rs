@@ -7,8 +7,8 @@ use spandrel_datasets::Truth;
 use spandrel_engine::{Answer, EngineConfig, Rerank, SearchError, SearchParams};
 use spandrel_index::VectorSource as _;
 
-use super::remote::ServerArgs;
 use super::remote::query::{Query, ask};
+use super::remote::{HEADING, ServerArgs, parse_rate};
 use super::search::{IoArgs, PlaceArgs, open_engine, open_index, open_queries, refuse_damage};
 use super::shape::threads_default;
 use crate::figures::PointParams;
@@ -52,6 +52,9 @@ pub struct QueryArgs {
     /// Which server.
     #[command(flatten)]
     pub server: ServerArgs,
+    /// Ask the server at most so many queries a second.
+    #[arg(long, value_name = "QPS", requires = "server", help_heading = HEADING, value_parser = parse_rate)]
+    pub rate: Option<f64>,
     /// Write the answers to a file instead: .ibin with ids and distances, or .npy with ids alone (int64). Where fewer
     /// than k were found, the ids that are missing are 4294967295 or -1.
     #[arg(long, value_name = "FILE")]
@@ -140,7 +143,8 @@ fn ask_server(args: &QueryArgs, form: Form, session: &Session) -> anyhow::Result
         rerank: args.rerank,
         rerank_errors: None,
     };
-    let query = Query { queries: &args.queries, k: args.k, params, distances: args.places.distances };
+    let distances = args.places.distances;
+    let query = Query { queries: &args.queries, k: args.k, params, distances, rate: args.rate };
     let mut table = Table { k: args.k as usize, ids: Vec::new(), distances: Vec::new() }; // CAST: widening
     let incomplete = ask(&args.server, &query, session, |first, answers| match form {
         Form::Lines => session.print(&lines(first, &answers)),

@@ -37,8 +37,9 @@ pub struct ShapeArgs {
     #[arg(long, value_name = "means|vectors", default_value_t = HeadKind::Means)]
     pub heads: HeadKind,
     /// What lists hold: full, the exact vectors; rabitq:B, B bits a dimension; axes:BYTES, bits allotted to principal
-    /// axes; binary, signs [default: the best that fits --search-memory].
-    #[arg(long, value_name = "full|rabitq:B|axes:BYTES|binary")]
+    /// axes; pq:MxN, M sub-quantisers of N bits (4 or 8), with +opq of rotated residuals; binary, signs [default: the
+    /// best that fits --search-memory].
+    #[arg(long, value_name = "full|rabitq:B|axes:BYTES|pq:MxN[+opq]|binary")]
     pub code: Option<CodeSpec>,
     /// Where codes are while searching: memory or ssd [default: memory where they fit --search-memory].
     #[arg(long, value_name = "memory|ssd")]
@@ -78,6 +79,7 @@ impl ShapeArgs {
             max_replicas: self.max_replicas,
             heads: self.heads,
             code: choice.code,
+            codebooks: None,
             codes: self.codes.unwrap_or(choice.codes),
             memory_bytes: self.memory.map_or_else(memory_default, |size| size.0),
             threads: self.threads.map_or_else(threads_default, usize::from),

@@ -28,6 +28,9 @@ fn the_command_line_gives_the_same_from_both() {
     for rpc in ["unary", "batch", "stream"] {
         let fixed =
             ["bench", "--quiet", "--server", &server.address, "--queries", &queries, "--truth", &truth];
+        let asked = ["query", "--quiet", "--server", &server.address, "--queries", &queries, "--rpc", rpc];
+        let paced = [&asked[..], &["--connections", "3", "--rate", "20000"]].concat();
+        assert_eq!(spandrel(&paced), made().in_process("index", &[]), "{rpc}");
         let json = made().text(&format!("{rpc}.json"));
         spandrel(&[&fixed[..], &["--rpc", rpc, "--seconds", "0", "--json", &json]].concat());
         let points: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();

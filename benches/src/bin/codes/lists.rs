@@ -40,6 +40,7 @@ pub(crate) fn build_index(set: &Set, code: CodeSpec, out: &Path, threads: usize)
         max_replicas: 1,
         heads: HeadKind::Means,
         code,
+        codebooks: None,
         codes: Tier::Memory,
         memory_bytes: 4 << 30,
         threads,

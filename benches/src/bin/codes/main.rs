@@ -46,6 +46,9 @@ struct Args {
     /// Bytes of a code; those of rabitq:1, :2 and :4 are added
     #[arg(long, value_delimiter = ',', default_values_t = [16, 32, 48, 64])]
     bytes: Vec<u32>,
+    /// Codes to compare instead, by name
+    #[arg(long, value_delimiter = ',')]
+    codes: Vec<CodeSpec>,
     /// Sets to compare on
     #[arg(long, value_delimiter = ',', default_values_t = ["sift1m", "text50k", "isotropic"].map(String::from))]
     sets: Vec<String>,
@@ -94,10 +97,10 @@ fn compare(args: &Args, set: &Set, pool: &ThreadPool) -> Result<()> {
         started.elapsed().as_secs_f64()
     );
     println!(
-        "{:<10} {:>5} {:<24} {:>7} {:>6} {:>5} {:>5} {:>5} | 0.95: {:>4} {:>6} {:>6} {:>6} | 0.99: {:>4} {:>6} {:>6} {:>6} | {:>4}",
+        "{:<12} {:>5} {:<42} {:>7} {:>6} {:>5} {:>5} {:>5} | 0.95: {:>4} {:>6} {:>6} {:>6} | 0.99: {:>4} {:>6} {:>6} {:>6} | {:>4}",
         "code",
         "bytes",
-        "dimensions x bits",
+        "bits",
         "error %",
         "bias %",
         "in1.9",
@@ -113,14 +116,15 @@ fn compare(args: &Args, set: &Set, pool: &ThreadPool) -> Result<()> {
         "rounds",
         "s"
     );
-    for spec in specs(set.base.dim(), &args.bytes) {
+    let specs = if args.codes.is_empty() { specs(set.base.dim(), &args.bytes) } else { args.codes.clone() };
+    for spec in specs {
         let started = Instant::now();
         let coded = Coded::new(&lists, spec, pool)?;
         let sweep = Sweep::new(set, &coded, pool);
         let estimates = coded.estimates(set);
         let [a, b, c] = estimates.inside();
         print!(
-            "{:<10} {:>5} {:<24} {:>7.2} {:>6.2} {a:>5.3} {b:>5.3} {c:>5.3}",
+            "{:<12} {:>5} {:<42} {:>7.2} {:>6.2} {a:>5.3} {b:>5.3} {c:>5.3}",
             spec.to_string(),
             spec.code_bytes(set.base.dim()),
             coded.model.allotment(),
@@ -159,6 +163,12 @@ fn specs(dim: usize, bytes: &[u32]) -> Vec<CodeSpec> {
         specs.extend([CodeSpec::Binary].into_iter().chain(rabitq.clone()).filter(of_so_many));
         if bytes % 4 == 0 && axes.check(dim).is_ok() {
             specs.push(axes);
+        }
+        for (quantisers, bits) in [(2 * bytes, 4), (bytes, 8)] {
+            let products = CodeSpec::Products { quantisers, bits, rotated: true };
+            if products.check(dim).is_ok() {
+                specs.push(products);
+            }
         }
     }
     specs

@@ -73,7 +73,7 @@ unsafe fn plane<const BITS: i32>(
 /// Estimates from dot products.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn finish(
+pub(super) fn finish(
     terms: ScanTerms,
     factors: &[u8; FACTOR_BYTES],
     dots: [__m256i; 2],

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod lanes;
+mod lookup;
 mod scan;
 mod tiles;
 
@@ -10,6 +11,7 @@ use std::arch::x86_64::{
     _mm512_maskz_loadu_ps, _mm512_set1_ps,
 };
 
+pub(super) use lookup::{look_up_large, look_up_small};
 pub(super) use scan::scan;
 
 use super::lane::{self, Lane, PairFns, pair_fns};

@@ -88,7 +88,12 @@ unsafe fn products<const BITS: u32, const ROWS: usize>(
 /// Estimates from dot products.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn finish(terms: ScanTerms, factors: &[u8; FACTOR_BYTES], dots: __m512i, out: &mut [f32; BLOCK_VECTORS]) {
+pub(super) fn finish(
+    terms: ScanTerms,
+    factors: &[u8; FACTOR_BYTES],
+    dots: __m512i,
+    out: &mut [f32; BLOCK_VECTORS],
+) {
     // SAFETY: both ranges of 32 bytes lie inside the factors.
     let halves = |at: usize| unsafe {
         let halves = _mm256_loadu_si256(factors.as_ptr().add(at).cast());

@@ -8,7 +8,7 @@ use crate::kernels::scan::{
 };
 
 /// Registers of four vectors in a row.
-const QUARTERS: usize = 4;
+pub(super) const QUARTERS: usize = 4;
 
 /// See [`ScanFn`](crate::kernels::scan::ScanFn).
 #[target_feature(enable = "neon")]
@@ -71,7 +71,7 @@ unsafe fn plane<const BITS: i32>(
 /// Estimates from dot products.
 #[inline]
 #[target_feature(enable = "neon")]
-fn finish(
+pub(super) fn finish(
     terms: ScanTerms,
     factors: &[u8; FACTOR_BYTES],
     dots: [int32x4_t; QUARTERS],

@@ -71,7 +71,7 @@ async fn ask(address: &str, queries: Arc<Rows>, k: u32) -> anyhow::Result<Vec<An
         ..ClientConfig::default()
     };
     let client = Client::new(&config)?;
-    let remote = Arc::new(Remote::open(&client, address, NAME).await?);
+    let remote = Arc::new(Remote::open(std::slice::from_ref(&client), address, NAME).await?);
     let asking = Asking { remote, queries, k, options: Default::default() };
     let (mut found, total) = (Vec::new(), asking.count());
     for first in (0..total).step_by(CALL) {

@@ -1,14 +1,13 @@
 //! `spandrel bench --server`: a server's recall, rate and latency, as its clients see them.
 use std::sync::Arc;
-use std::time::Duration;
 
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{Distances, recall};
 use spandrel_proto::v1;
 
 use super::load::{Load, Outcome};
-use super::{Asking, Remote, Rpc, ServerArgs, options, told};
-use crate::client::{Client, ClientConfig, RetryPolicy};
+use super::{Asking, Remote, ServerArgs, options, told};
+use crate::client::RetryPolicy;
 use crate::commands::measure::check_truth;
 use crate::commands::serve::runtime;
 use crate::figures::{LatencySummary, Machine, OperatingPoint, PointParams};
@@ -25,10 +24,7 @@ pub(in crate::commands) struct Remotely<'a> {
     pub(in crate::commands) params: Vec<PointParams>,
     pub(in crate::commands) distances: Distances,
     pub(in crate::commands) seconds: f64,
-    pub(in crate::commands) rpc: Rpc,
-    pub(in crate::commands) connections: usize,
     pub(in crate::commands) rate: Option<f64>,
-    pub(in crate::commands) deadline: Option<Duration>,
 }
 
 /// Measures every point.
@@ -39,11 +35,9 @@ pub(in crate::commands) fn measure(
     let Some(config) = what.server.config(RetryPolicy::NEVER)? else {
         unreachable!("asked only with a server")
     };
-    let config = ClientConfig { timeout: what.deadline, ..config };
     runtime()?.block_on(async {
-        let clients = (0..what.connections).map(|_| Client::new(&config)).collect::<Result<Vec<_>, _>>()?;
-        let first = clients.first().ok_or_else(|| anyhow::anyhow!("no connection"))?;
-        let remote = Arc::new(Remote::open(first, &config.address, what.server.index_name()).await?);
+        let clients = what.server.clients(&config)?;
+        let remote = Arc::new(Remote::open(&clients, &config.address, what.server.index_name()).await?);
         let queries = Arc::new(Rows::read(&remote.open_queries(what.queries)?)?);
         check_truth(what.truth, &queries, what.k as usize)?; // CAST: widening
         let meter = session.meter();
@@ -51,7 +45,10 @@ pub(in crate::commands) fn measure(
         for &in_flight in &what.in_flight {
             for params in &what.params {
                 meter.phase(
-                    &format!("asking by {}, {in_flight} in flight on each connection", what.rpc.name()),
+                    &format!(
+                        "asking by {}, {in_flight} in flight on each connection",
+                        what.server.rpc.name()
+                    ),
                     "queries",
                 );
                 let asking = Asking {
@@ -64,7 +61,7 @@ pub(in crate::commands) fn measure(
                 let mut load = Load {
                     clients: clients.clone(),
                     asking,
-                    rpc: what.rpc,
+                    rpc: what.server.rpc,
                     in_flight,
                     seconds: 0.0,
                     stop: Arc::clone(&session.stop),
@@ -122,8 +119,8 @@ fn point(
         k: what.k as usize, // CAST: widening
         in_flight,
         server: Some(remote.address.clone()),
-        rpc: Some(what.rpc.name().to_owned()),
-        connections: Some(what.connections),
+        rpc: Some(what.server.rpc.name().to_owned()),
+        connections: Some(what.server.connections.into()),
         offered_qps: what.rate,
         refused_share,
         refused_p99_us,

@@ -5,6 +5,7 @@ pub(super) mod query;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -18,9 +19,12 @@ use crate::client::{Client, ClientConfig, ClientTls, RetryPolicy};
 use crate::figures::PointParams;
 use crate::{Advised, UsageError};
 
+/// Heading of the flags that speak of a server.
+pub(super) const HEADING: &str = "Ask a server instead of opening an index";
+
 /// Which server answers, and how it is reached.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Ask a server instead of opening an index")]
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = HEADING)]
 pub struct ServerArgs {
     /// Ask the server at this address; several are separated by commas, and calls are spread over them.
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["index", "codes", "vectors", "io", "direct", "threads"])]
@@ -40,6 +44,15 @@ pub struct ServerArgs {
     /// Its private key, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     pub tls_key: Option<PathBuf>,
+    /// Which method carries the queries.
+    #[arg(long, value_enum, default_value_t, requires = "server")]
+    pub rpc: Rpc,
+    /// Connections to the server.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "server", value_parser = clap::value_parser!(u16).range(1..))]
+    pub connections: u16,
+    /// Deadline of each call, in milliseconds [default: 30000].
+    #[arg(long, value_name = "MS", requires = "server", value_parser = clap::value_parser!(u32).range(1..))]
+    pub deadline_ms: Option<u32>,
 }
 
 /// Which method carries queries.
@@ -75,7 +88,13 @@ impl ServerArgs {
         let identity = self.tls_certificate.clone().zip(self.tls_key.clone());
         let tls = self.tls_ca.clone().map(|ca| ClientTls { ca, identity, domain: None });
         let token = token.map(|token| token.trim().to_owned());
-        Ok(Some(ClientConfig { address: address.clone(), tls, token, retry, timeout: None }))
+        let timeout = self.deadline_ms.map(|ms| Duration::from_millis(ms.into()));
+        Ok(Some(ClientConfig { address: address.clone(), tls, token, retry, timeout }))
+    }
+
+    /// A client for each connection.
+    pub(super) fn clients(&self, config: &ClientConfig) -> anyhow::Result<Vec<Client>> {
+        Ok((0..self.connections).map(|_| Client::new(config)).collect::<Result<_, _>>()?)
     }
 
     pub(super) fn index_name(&self) -> &str {
@@ -94,7 +113,8 @@ pub(super) struct Remote {
 
 impl Remote {
     /// Asks for the index's description.
-    pub(super) async fn open(client: &Client, address: &str, name: &str) -> anyhow::Result<Remote> {
+    pub(super) async fn open(clients: &[Client], address: &str, name: &str) -> anyhow::Result<Remote> {
+        let client = clients.first().context("no connection")?;
         let about = client.describe_index(name).await.map_err(told(address))?;
         let summary = about.summary.clone().context("the server describes no index")?;
         let dtype = match summary.dtype() {
@@ -264,6 +284,14 @@ pub(super) fn told(address: &str) -> impl Fn(Status) -> anyhow::Error {
         };
         Advised::new(message, help).into()
     }
+}
+
+/// Queries a second.
+pub(super) fn parse_rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate| (0.001..=1e7).contains(rate))
+        .ok_or("expected 0.001 to 10000000".to_owned())
 }
 
 /// A flag that servers do not take.

@@ -1,15 +1,19 @@
 //! `spandrel query --server`: the nearest vectors, as a server finds them.
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use spandrel_datasets::Rows;
 use spandrel_engine::Answer;
 use spandrel_index::VectorSource as _;
-use tonic::Code;
+use spandrel_proto::v1;
+use spandrel_proto::v1::search_stream_response::Result as ItemResult;
+use tonic::{Code, Status};
 
-use super::{Asking, BATCH, Remote, ServerArgs, answers, options, told};
-use crate::client::{Client, ClientConfig, RetryPolicy};
+use super::{Asking, BATCH, Remote, Rpc, ServerArgs, answer, answers, options, told};
+use crate::client::{Client, RetryPolicy};
 use crate::commands::serve::runtime;
 use crate::figures::PointParams;
 use crate::{Advised, Session};
@@ -20,6 +24,8 @@ pub(in crate::commands) struct Query<'a> {
     pub(in crate::commands) k: u32,
     pub(in crate::commands) params: PointParams,
     pub(in crate::commands) distances: spandrel_engine::Distances,
+    /// Most queries asked a second.
+    pub(in crate::commands) rate: Option<f64>,
 }
 
 /// Asks a server, a few calls at a time; hands over the answers in order, with the number of the first. How many are not
@@ -34,9 +40,11 @@ pub(in crate::commands) fn ask(
         unreachable!("asked only with a server")
     };
     runtime()?.block_on(async {
-        let client = Client::new(&config)?;
-        let remote = Arc::new(Remote::open(&client, &config.address, server.index_name()).await?);
+        let clients = server.clients(&config)?;
+        let remote = Arc::new(Remote::open(&clients, &config.address, server.index_name()).await?);
         let file = remote.open_queries(query.queries)?;
+        let mut asker =
+            Asker { clients, rpc: server.rpc, address: &config.address, pace: Pace::new(query.rate) };
         let meter = session.meter();
         meter.phase("searching", "queries");
         let (mut first, mut incomplete) = (0, 0);
@@ -51,7 +59,7 @@ pub(in crate::commands) fn ask(
                 k: query.k,
                 options: options(&query.params, query.distances, false),
             };
-            let found = part(&client, &config, &asking, session).await?;
+            let found = asker.part(first, &asking, session).await?;
             incomplete += found.iter().filter(|answer| answer.damaged > 0).count();
             each(first, found)?;
             first += count;
@@ -64,37 +72,153 @@ pub(in crate::commands) fn ask(
 
 /// Queries read at a time.
 const READ_AT_ONCE: u64 = 4096;
-/// Calls under way at once.
-const CALLS: usize = 4;
 
-async fn part(
-    client: &Client,
-    config: &ClientConfig,
-    asking: &Asking,
-    session: &Session,
-) -> anyhow::Result<Vec<Answer>> {
-    let total = asking.count();
-    let mut calls = std::collections::VecDeque::new();
-    let mut starts = (0..total).step_by(BATCH);
-    let mut found = Vec::with_capacity(total);
-    loop {
-        while calls.len() < CALLS
-            && let Some(start) = starts.next()
-        {
-            let (client, request) = (client.clone(), asking.many(start..(start + BATCH).min(total)));
-            calls.push_back((start, tokio::spawn(async move { client.search_batch(request).await })));
+impl Rpc {
+    /// Queries of a call, and calls under way at once on a connection.
+    fn portions(self) -> (usize, usize) {
+        match self {
+            Rpc::Unary => (1, 64),
+            Rpc::Batch => (BATCH, 4),
+            Rpc::Stream => (1024, 1),
         }
-        let Some((start, call)) = calls.pop_front() else { return Ok(found) };
-        if session.stop.load(Ordering::Relaxed) {
-            anyhow::bail!("stopped with {} of {total} queries answered", found.len());
-        }
-        match call.await? {
-            Ok(response) => found.extend(answers(&response)),
-            Err(status) if status.code() == Code::InvalidArgument => {
-                let message = format!("of the {BATCH} queries from number {start} on: {}", status.message());
-                return Err(Advised::new(message, "change that, and ask again").into());
+    }
+}
+
+struct Asker<'a> {
+    clients: Vec<Client>,
+    rpc: Rpc,
+    address: &'a str,
+    pace: Pace,
+}
+
+impl Asker<'_> {
+    /// The answers to queries of which the first is number `first` of the file.
+    async fn part(&mut self, first: u64, asking: &Asking, session: &Session) -> anyhow::Result<Vec<Answer>> {
+        let total = asking.count();
+        let (queries, calls_of_connection) = self.rpc.portions();
+        let mut calls = std::collections::VecDeque::new();
+        let mut starts = (0..total).step_by(queries).zip((0..self.clients.len()).cycle());
+        let mut found = Vec::with_capacity(total);
+        loop {
+            while calls.len() < calls_of_connection * self.clients.len()
+                && let Some((start, connection)) = starts.next()
+            {
+                let numbers = start..(start + queries).min(total);
+                self.pace.wait(numbers.len()).await;
+                let call = call(self.clients[connection].clone(), asking.clone(), self.rpc, numbers.clone());
+                calls.push_back((numbers, tokio::spawn(call)));
             }
-            Err(status) => return Err(told(&config.address)(status)),
+            let Some((numbers, call)) = calls.pop_front() else { return Ok(found) };
+            if session.stop.load(Ordering::Relaxed) {
+                anyhow::bail!("stopped with {} queries answered", first + found.len() as u64); // CAST: widening
+            }
+            match call.await? {
+                Ok(answers) => found.extend(answers),
+                Err(status) if status.code() == Code::InvalidArgument => {
+                    let start = first + numbers.start as u64; // CAST: widening
+                    let message = format!(
+                        "of the {} queries from number {start} on: {}",
+                        numbers.len(),
+                        status.message()
+                    );
+                    return Err(Advised::new(message, "change that, and ask again").into());
+                }
+                Err(status) => return Err(told(self.address)(status)),
+            }
         }
+    }
+}
+
+/// Answers to the queries `numbers`, in order.
+async fn call(
+    client: Client,
+    asking: Asking,
+    rpc: Rpc,
+    numbers: Range<usize>,
+) -> Result<Vec<Answer>, Status> {
+    match rpc {
+        Rpc::Batch => Ok(answers(&client.search_batch(asking.many(numbers)).await?)),
+        Rpc::Unary => one_by_one(&client, &asking, numbers.map(|number| (number, None)).collect()).await,
+        Rpc::Stream => {
+            let found = stream(&client, &asking, numbers.clone()).await?;
+            one_by_one(&client, &asking, numbers.zip(found).collect()).await
+        }
+    }
+}
+
+/// Asks for the answers that are missing.
+async fn one_by_one(
+    client: &Client,
+    asking: &Asking,
+    found: Vec<(usize, Option<Answer>)>,
+) -> Result<Vec<Answer>, Status> {
+    let mut all = Vec::with_capacity(found.len());
+    for (number, found) in found {
+        all.push(match found {
+            Some(answer) => answer,
+            None => answer(&client.search(asking.one(number)).await?),
+        });
+    }
+    Ok(all)
+}
+
+/// What a stream answers to the queries `numbers`. Missing is what it refuses for the moment, and what it did not come to
+/// before it broke off.
+async fn stream(
+    client: &Client,
+    asking: &Asking,
+    numbers: Range<usize>,
+) -> Result<Vec<Option<Answer>>, Status> {
+    let (start, mut found) = (numbers.start, vec![None; numbers.len()]);
+    let ask = {
+        let asking = asking.clone();
+        move |number| v1::SearchStreamRequest { tag: number as u64, request: Some(asking.one(number)) } // CAST: widening
+    };
+    let passes = |code| matches!(code, Code::Unavailable | Code::ResourceExhausted);
+    let mut answered = match client.search_stream(tokio_stream::iter(numbers.map(ask))).await {
+        Ok(answered) => answered,
+        Err(status) if passes(status.code()) => return Ok(found),
+        Err(status) => return Err(status),
+    };
+    loop {
+        let v1::SearchStreamResponse { tag, result } = match answered.message().await {
+            Ok(Some(response)) => response,
+            Ok(None) => return Ok(found),
+            Err(status) if passes(status.code()) => return Ok(found),
+            Err(status) => return Err(status),
+        };
+        let place = usize::try_from(tag).ok().and_then(|number| found.get_mut(number.checked_sub(start)?));
+        let Some(place) = place else {
+            return Err(Status::internal(format!(
+                "an answer to query {tag} of a stream, which was not asked"
+            )));
+        };
+        match result {
+            Some(ItemResult::Answer(response)) => *place = Some(answer(&response)),
+            Some(ItemResult::Status(status)) if passes(Code::from(status.code)) => {}
+            Some(ItemResult::Status(status)) => {
+                return Err(Status::new(Code::from(status.code), status.message));
+            }
+            None => return Err(Status::internal("an item of a stream without answer or status")),
+        }
+    }
+}
+
+/// Keeps to a rate.
+struct Pace {
+    rate: Option<f64>,
+    due: Instant,
+}
+
+impl Pace {
+    fn new(rate: Option<f64>) -> Pace {
+        Pace { rate, due: Instant::now() }
+    }
+
+    /// Waits until so many queries more may be asked.
+    async fn wait(&mut self, queries: usize) {
+        let Some(rate) = self.rate else { return };
+        tokio::time::sleep_until(self.due.into()).await;
+        self.due = self.due.max(Instant::now()) + Duration::from_secs_f64(queries as f64 / rate); // CAST: exact
     }
 }

@@ -1,0 +1,17 @@
+//! Product quantisation (Jégou, Douze and Schmid, "Product quantization for nearest neighbor search", TPAMI 2011).
+//!
+//! A residual's dimensions are cut into as many equal stretches as there are sub-quantisers, and each stretch is coded
+//! as the nearest of 16 or 256 centroids. As with bit planes the code of each vector has a scale of its own, which makes
+//! `<u, r> = |r|^2` and estimates unbiased, and its error is measured when it is coded. Centroids are raised by a gain for
+//! each dimension before they stand for a residual. Dimensions are filled up with zeros to a multiple of the sub-quantisers.
+mod code;
+mod import;
+mod model;
+mod nearest;
+mod opq;
+mod query;
+mod train;
+
+pub(super) use code::ProductCoder;
+pub use import::{Codebooks, CodebooksError};
+pub use model::ProductModel;

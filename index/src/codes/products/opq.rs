@@ -1,0 +1,54 @@
+//! Rotation before product quantisation (Ge et al., "Optimized product quantization", CVPR 2013).
+use crate::codes::train::principal_axes;
+
+/// Axes of less than this share of the strongest one's variance count as having so much.
+const LEAST: f64 = 1e-9;
+
+/// Rows that turn residuals of `dim` elements to their principal axes, dealt out to the sub-quantisers so that the
+/// products of variances are balanced: the parametric solution, which is the best for normal numbers. Rows of zeros fill
+/// up to `dims`.
+pub(super) fn rotation((dim, dims, quantisers): (usize, usize, usize), residuals: &[f32]) -> Vec<f32> {
+    let (axes, variances) = principal_axes(dim, residuals);
+    let places = places(&variances, dims, quantisers);
+    let mut rows = vec![0.0; dims * dim];
+    for (axis, place) in places.into_iter().enumerate() {
+        let row = &mut rows[place * dim..][..dim];
+        row.iter_mut().enumerate().for_each(|(column, x)| *x = axes[(axis, column)] as f32); // CAST: rounds
+    }
+    rows
+}
+
+/// The dimension that each axis becomes: by falling variance, each goes to the sub-quantiser with room whose product of
+/// variances is the least so far.
+fn places(variances: &[f64], dims: usize, quantisers: usize) -> Vec<usize> {
+    let width = dims / quantisers;
+    let least = (variances.first().copied().unwrap_or(0.0) * LEAST).max(f64::MIN_POSITIVE);
+    let mut taken = vec![(0.0_f64, 0); quantisers];
+    let mut places = Vec::new();
+    for &variance in variances {
+        let open = taken.iter().enumerate().filter(|(_, (_, count))| *count < width);
+        let Some((quantiser, _)) = open.min_by(|a, b| a.1.0.total_cmp(&b.1.0)) else {
+            unreachable!("there are places for all axes")
+        };
+        let (product, count) = &mut taken[quantiser];
+        places.push(quantiser * width + *count);
+        // Logarithms of what is at least 1, so that a sub-quantiser with nothing in it comes first.
+        *product += (variance.max(least) / least).ln();
+        *count += 1;
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_are_dealt_out_evenly() {
+        // Two each; the strongest goes with the weakest.
+        assert_eq!(places(&[8.0, 4.0, 2.0, 1.0], 4, 2), [0, 2, 3, 1]);
+        // One place stays empty.
+        assert_eq!(places(&[8.0, 4.0, 2.0], 4, 2), [0, 2, 3]);
+        assert_eq!(places(&[0.0; 3], 3, 3), [0, 1, 2]);
+    }
+}

@@ -1,0 +1,58 @@
+//! Tables of a query's products with all centroids, rounded to bytes.
+use super::model::ProductModel;
+use crate::kernels::lookup::LookupTables;
+
+/// Largest value of a table.
+const TABLE_MAX: f32 = 255.0;
+
+/// What tables of bytes stand for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::codes) struct TableTerms {
+    /// What the least of each table contributes to every sum, in steps.
+    pub(in crate::codes) offset: f32,
+    /// Value of one step.
+    pub(in crate::codes) scale: f32,
+    /// Variance that rounding adds to a sum.
+    pub(in crate::codes) variance: f64,
+}
+
+impl ProductModel {
+    /// Fills `tables` for a rotated query; `products` is a buffer.
+    pub(in crate::codes) fn tables(
+        &self,
+        query: &[f32],
+        products: &mut Vec<f32>,
+        tables: &mut LookupTables,
+    ) -> TableTerms {
+        let (width, entries) = (self.width(), self.entries());
+        products.clear();
+        for (query, columns) in query.chunks_exact(width).zip(self.columns.chunks_exact(entries * width)) {
+            let start = products.len();
+            products.resize(start + entries, 0.0);
+            for (&element, column) in query.iter().zip(columns.chunks_exact(entries)) {
+                products[start..].iter_mut().zip(column).for_each(|(sum, x)| *sum += element * x);
+            }
+        }
+        let range = |table: &[f32]| {
+            let bounds = (f32::INFINITY, f32::NEG_INFINITY);
+            table.iter().fold(bounds, |(low, high), &x| (low.min(x), high.max(x)))
+        };
+        let (mut widest, mut least) = (0.0_f32, 0.0);
+        for table in products.chunks_exact(entries) {
+            let (low, high) = range(table);
+            widest = widest.max(high - low);
+            least += low;
+        }
+        // Tables of equal values are zeros in steps of any size.
+        let scale = if widest > 0.0 { (widest / TABLE_MAX).max(f32::MIN_POSITIVE) } else { 1.0 };
+        tables.reset(self.quantisers, self.bits);
+        for (quantiser, table) in products.chunks_exact(entries).enumerate() {
+            let low = range(table).0;
+            for (out, x) in tables.of_mut(quantiser).iter_mut().zip(table) {
+                *out = ((x - low) / scale).round_ties_even() as u8; // CAST: at most 255 by the choice of scale
+            }
+        }
+        let variance = self.quantisers as f64 * f64::from(scale).powi(2) / 12.0; // CAST: exact
+        TableTerms { offset: -least / scale, scale, variance }
+    }
+}
