@@ -16,7 +16,7 @@ pub const LIST_SIZE_DEFAULT: u32 = 32;
 /// Vectors per list of codes on SSD, unless asked for otherwise.
 pub(crate) const SSD_LIST_SIZE_DEFAULT: u32 = 64;
 /// Vectors per list of codes in memory, unless asked for otherwise.
-pub(crate) const CODED_LIST_SIZE_DEFAULT: u32 = 116;
+pub(crate) const CODED_LIST_SIZE_DEFAULT: u32 = 120;
 /// Most copies of a vector in all, unless asked for otherwise.
 pub const COPIES_DEFAULT: u32 = 2;
 /// Lists a segment can have: the top bit of a list's number marks replicas in scratch files.

@@ -23,7 +23,7 @@ pub struct ShapeArgs {
     /// Lists to form; lists that come out too long are split.
     #[arg(long, value_name = "N", conflicts_with = "list_size", value_parser = clap::value_parser!(u64).range(1..))]
     pub lists: Option<u64>,
-    /// Vectors per list, replicas not counted [default: 116 for codes in memory, 64 for codes on ssd, 32 for --code full].
+    /// Vectors per list, replicas not counted [default: 120 for codes in memory, 64 for codes on ssd, 32 for --code full].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub list_size: Option<u32>,
     /// Rule by which vectors are filed under further lists: none, rng, soar or air [default: soar, or none for

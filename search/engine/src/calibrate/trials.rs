@@ -11,7 +11,7 @@ const FEW: usize = 8;
 /// Standard errors of the search that is taken for the truth.
 const REFERENCE_ERRORS: f32 = 4.0;
 /// Codes scanned in memory in the time that a page costs.
-const CODES_PER_PAGE: f64 = 2000.0;
+const CODES_PER_PAGE: f64 = 6000.0;
 /// Bytes of a page on which codes lie on SSD.
 const PAGE_BYTES: f64 = 4096.0;
 
