@@ -36,10 +36,13 @@ struct Kind {
     points: [(Option<u32>, f64); 2],
 }
 
-const KINDS: [Kind; 3] = [
+const PRODUCTS: CodeSpec = CodeSpec::Products { quantisers: 16, bits: 4, rotated: true };
+
+const KINDS: [Kind; 4] = [
     Kind { code: CodeSpec::Full, codes: Tier::Ssd, points: [(None, 0.99), (Some(8), 0.92)] },
     Kind { code: CodeSpec::RaBitQ { bits: 4 }, codes: Tier::Ssd, points: [(None, 0.97), (Some(4), 0.88)] },
-    Kind { code: CodeSpec::Axes { bytes: 12 }, codes: Tier::Memory, points: [(None, 0.95), (Some(4), 0.9)] },
+    Kind { code: CodeSpec::Axes { bytes: 12 }, codes: Tier::Memory, points: [(None, 0.95), (Some(5), 0.9)] },
+    Kind { code: PRODUCTS, codes: Tier::Memory, points: [(None, 0.95), (Some(5), 0.88)] },
 ];
 
 impl Kind {
