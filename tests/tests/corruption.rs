@@ -368,6 +368,25 @@ fn pages_of_vectors_damaged_after_opening_are_left_out_and_counted() {
 }
 
 #[test]
+fn a_page_that_is_damaged_again_and_again_is_not_read_any_more() {
+    let whole = Whole::coded(Tier::Memory);
+    let engine = open_engine(whole.dir());
+    let layout = engine.index().page_layout();
+    let query = whole.base.rows.row(5);
+    let complete = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
+    let again = |times: usize| {
+        let search = |_: &Path| engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
+        let at = BODY + (layout.pages(VECTORS as u64) as usize - 1) * layout.page_bytes() + 3;
+        (0..times).map(|_| whole.with_flipped(&file(SectionKind::Vectors), at, search)).last().unwrap()
+    };
+    assert_eq!((again(7).damaged, again(1).work), (1, complete.work));
+    let last = again(1);
+    assert_eq!((last.damaged, last.work.pages), (1, complete.work.pages - 1));
+    assert!(is_part(&last, &complete));
+    assert_eq!(engine.damage().len(), 1);
+}
+
+#[test]
 fn pages_of_vectors_cut_off_after_opening_are_left_out_and_counted() {
     let whole = Whole::coded(Tier::Memory);
     let path = whole.dir().join(file(SectionKind::Vectors));

@@ -130,7 +130,7 @@ fn a_disk_that_answers_nothing_gives_empty_answers_that_say_so() {
                     assert_eq!((answer.damaged, answer.work.vectors_scanned), (answer.work.lists, 0));
                 } else {
                     // Only the pages of candidates were wanted.
-                    assert!(answer.damaged > 0 && answer.damaged <= answer.work.reranked);
+                    assert!(answer.damaged > 0 && answer.damaged <= answer.work.candidates);
                     assert!(answer.work.vectors_scanned > 0);
                 }
             }

@@ -1,11 +1,14 @@
-//! Lists and pages that had to be left out, remembered once each.
+//! Lists and pages that had to be left out, remembered once each, and in the end not read any more.
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 /// Parts remembered at most, so that a dead disk does not fill the memory.
 const REMEMBERED_MAX: usize = 1000;
+/// Reads in a row that must fail before a part is not read any more: a few may have been faults of the way there.
+const FAILURES: u32 = 8;
 
 /// A part of an index that a search reads as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,28 +75,63 @@ impl fmt::Display for Damage {
 pub(crate) struct DamageLog {
     lists: PathBuf,
     vectors: PathBuf,
-    parts: Mutex<BTreeMap<DamagedPart, Damage>>,
+    /// Parts, and how often in a row each failed last.
+    parts: RwLock<BTreeMap<DamagedPart, (Damage, u32)>>,
+    /// Whether any part ever failed, so that searches of whole indexes take no lock.
+    any: AtomicBool,
 }
 
 impl DamageLog {
     pub(crate) fn new(lists: &Path, vectors: &Path) -> DamageLog {
-        DamageLog { lists: lists.to_owned(), vectors: vectors.to_owned(), parts: Mutex::default() }
+        DamageLog {
+            lists: lists.to_owned(),
+            vectors: vectors.to_owned(),
+            parts: RwLock::default(),
+            any: AtomicBool::new(false),
+        }
     }
 
-    /// Remembers a part, the first time that it is met.
+    /// Remembers a part that failed, with what was wrong the first time.
     pub(crate) fn add(&self, part: DamagedPart, offset: u64, bytes: u64, reason: DamageReason) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        if parts.len() < REMEMBERED_MAX {
+        let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, failures)) = parts.get_mut(&part) {
+            *failures = failures.saturating_add(1);
+        } else if parts.len() < REMEMBERED_MAX {
             let path = match part {
                 DamagedPart::List(_) => &self.lists,
                 DamagedPart::Page(_) => &self.vectors,
             };
-            parts.entry(part).or_insert_with(|| Damage { path: path.clone(), part, offset, bytes, reason });
+            parts.insert(part, (Damage { path: path.clone(), part, offset, bytes, reason }, 1));
+            self.any.store(true, Ordering::Release);
         }
+    }
+
+    /// Notes that a part was read and is whole.
+    pub(crate) fn whole(&self, part: DamagedPart) {
+        if self.failures(part) > 0 {
+            let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, failures)) = parts.get_mut(&part) {
+                *failures = 0;
+            }
+        }
+    }
+
+    /// Whether a part failed so often that it is not read any more.
+    pub(crate) fn is_quarantined(&self, part: DamagedPart) -> bool {
+        self.failures(part) >= FAILURES
+    }
+
+    fn failures(&self, part: DamagedPart) -> u32 {
+        if !self.any.load(Ordering::Acquire) {
+            return 0;
+        }
+        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+        parts.get(&part).map_or(0, |(_, failures)| *failures)
     }
 
     /// Everything remembered, lists first, by number.
     pub(crate) fn all(&self) -> Vec<Damage> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+        parts.values().map(|(damage, _)| damage.clone()).collect()
     }
 }

@@ -81,6 +81,8 @@ pub(crate) struct QuerySlot {
     top: TopK,
     work: Work,
     damaged: u32,
+    /// Pages that are not read any more.
+    left_out: Vec<u64>,
     /// Why the query was given up, if it was: what is still being read is not looked at.
     end: Option<End>,
     clock: StageClock,
@@ -108,6 +110,7 @@ impl QuerySlot {
         let row = running.row();
         self.work = Work::default();
         self.damaged = 0;
+        self.left_out.clear();
         self.end = None;
         self.clock.begin(params.times().then_some(running.started));
         self.bursts = 0;
@@ -147,6 +150,9 @@ impl QuerySlot {
             }
         }
         self.clock.lap(|times| &mut times.scan_us);
+        let known = self.places.len();
+        self.places.retain(|place| !tools.damage.is_quarantined(DamagedPart::List(place.list)));
+        self.damaged += (known - self.places.len()) as u32; // CAST: at most `max_lists`
         keep_within(params.max_bytes(), &mut self.places);
         // Lists lie in the order of their numbers.
         self.places.sort_unstable_by_key(|place| place.list);
@@ -210,7 +216,7 @@ impl QuerySlot {
                 }
             }
             let mut first = self.positions.len();
-            self.choose(&params, index);
+            self.choose(&params, index, &tools.damage);
             self.bursts += 1;
             let first_request = self.requests.len();
             self.plan_burst(first, &index.page_layout());
@@ -237,7 +243,7 @@ impl QuerySlot {
     }
 
     /// Appends the positions of a burst.
-    fn choose(&mut self, params: &ResolvedParams, index: &Index) {
+    fn choose(&mut self, params: &ResolvedParams, index: &Index, damage: &DamageLog) {
         let Some(running) = &self.running else { return };
         let (limit, errors) = match self.bursts {
             0 => (self.candidates.bound(), params.first_errors()),
@@ -254,10 +260,23 @@ impl QuerySlot {
             let pages = left / index.page_layout().page_bytes() as u64;
             room = room.min(usize::try_from(pages).unwrap_or(usize::MAX).max(usize::from(first == 0)));
         }
-        let wanted = |c: &&mut Candidate| !c.compared && c.least(errors) <= limit;
-        for candidate in self.candidates.kept().iter_mut().filter(wanted).take(room) {
+        let layout = index.page_layout();
+        let is_read = index.resident_vectors().is_none();
+        for candidate in self.candidates.kept().iter_mut() {
+            if self.positions.len() - first == room {
+                break;
+            }
+            if candidate.compared || candidate.least(errors) > limit {
+                continue;
+            }
             candidate.compared = true;
-            self.positions.push(candidate.position);
+            let page = layout.place(candidate.position).0;
+            if !is_read || !damage.is_quarantined(DamagedPart::Page(page)) {
+                self.positions.push(candidate.position);
+            } else if !self.left_out.contains(&page) {
+                self.left_out.push(page);
+                self.damaged += 1;
+            }
         }
         self.positions[first..].sort_unstable();
     }
@@ -399,6 +418,7 @@ impl QuerySlot {
                 tools.damage.add(DamagedPart::List(place.list), place.offset, place.bytes, reason);
                 continue;
             }
+            tools.damage.whole(DamagedPart::List(place.list));
             self.clock.lap(|times| &mut times.verify_us);
             self.work.vectors_scanned += place.count() as u64;
             match (index.list_layout(), index.model(), &mut tools.scanner) {
@@ -443,6 +463,7 @@ impl QuerySlot {
                 tools.damage.add(DamagedPart::Page(number), offset, page_bytes as u64, reason);
                 continue;
             }
+            tools.damage.whole(DamagedPart::Page(number));
             self.clock.lap(|times| &mut times.verify_us);
             for &position in positions {
                 let record = layout.record(page, layout.place(position).1);
