@@ -10,7 +10,7 @@ use spandrel_index::{Index, Metric, inverse_norm};
 use spandrel_io::{Read, ReadBuf, ReadError};
 
 use crate::cache::PageCache;
-use crate::candidates::{Candidate, Candidates};
+use crate::candidates::Candidates;
 use crate::codes::{Blocks, CodeScanner};
 use crate::damage::{DamageLog, DamagedPart};
 use crate::fetch::{ListPlace, ListRead, gap_bytes, plan};

@@ -22,7 +22,7 @@ use crate::tokens::{Scope, Tokens};
 
 /// What guards of all connections share.
 pub(crate) struct Shared {
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) tokens: Tokens,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
     pub(crate) request_ids: RequestIds,
@@ -133,6 +133,8 @@ impl Service<Request<Incoming>> for Guard {
         let checked = if is_open(path) { Ok(()) } else { self.shared.tokens.check(header, scope) };
         let id = self.shared.request_ids.of(request.headers());
         let span = tracing::info_span!("call", method, id = id.to_str().unwrap_or_default());
+        #[cfg(feature = "otel")]
+        crate::trace_parent::join(&span, request.headers());
         let (shared, calling) = (Arc::clone(&self.shared), Calling::new(&self.activity));
         let taken = Arc::new(Taken::new(&shared));
         // What streams send is taken in one message at a time.

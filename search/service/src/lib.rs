@@ -10,6 +10,7 @@ mod admission;
 mod connections;
 mod convert;
 mod deadline;
+mod fresh;
 mod guard;
 mod health;
 mod histogram;
@@ -26,6 +27,8 @@ mod stopping;
 mod stream;
 mod tls;
 mod tokens;
+#[cfg(feature = "otel")]
+mod trace_parent;
 
 pub use admission::AdmissionConfig;
 pub use limits::Limits;

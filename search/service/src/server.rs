@@ -110,7 +110,7 @@ impl ServerConfig {
     /// [`StartError`].
     pub fn check(&self) -> Result<(), StartError> {
         if let Some(tokens) = &self.tokens {
-            Tokens::read(tokens)?;
+            Tokens::open(tokens)?;
         }
         if let Some(tls) = &self.tls {
             Tls::open(tls)?;
@@ -158,7 +158,7 @@ impl Server {
     /// [`StartError`]; nothing is being served then.
     pub async fn start(config: ServerConfig) -> Result<Server, StartError> {
         config.check()?;
-        let tokens = config.tokens.as_deref().map(Tokens::read).transpose()?.unwrap_or_default();
+        let tokens = config.tokens.as_deref().map(Tokens::open).transpose()?.unwrap_or_default();
         let tls = config.tls.as_ref().map(Tls::open).transpose()?;
         let listener = listen(config.listen).await?;
         let metrics_listener = match config.metrics {
@@ -212,16 +212,15 @@ impl Server {
         if config.reflection {
             add_reflection(&mut routes);
         }
-        let tokens = Arc::new(tokens);
         let in_flight_bytes = Arc::default();
         let request_ids = RequestIds::new();
         let shared =
-            Arc::new(Shared { tokens: Arc::clone(&tokens), metrics, limits, request_ids, in_flight_bytes });
+            Arc::new(Shared { tokens: tokens.clone(), metrics, limits, request_ids, in_flight_bytes });
         let observed = Observed {
             counts: Arc::new(counts),
             metrics: Arc::clone(&shared.metrics),
             searcher,
-            tokens,
+            tokens: tokens.clone(),
             certificates: config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
             is_local: metrics_address.is_some_and(|address| address.ip().is_loopback()),
             started: Instant::now(),
@@ -229,6 +228,9 @@ impl Server {
         let mut tasks = Vec::new();
         if let (Some(tls), Some(config)) = (&tls, config.tls) {
             tasks.push(tokio::spawn(tls.clone().keep_fresh(config)));
+        }
+        if let Some(path) = config.tokens {
+            tasks.push(tokio::spawn(tokens.keep_fresh(path)));
         }
         let acceptor = Acceptor { shared, routes: routes.routes(), tls, stopping: stopping.clone() };
         tasks.push(tokio::spawn(acceptor.run(listener)));

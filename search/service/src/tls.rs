@@ -1,7 +1,6 @@
 //! TLS: certificates from PEM files, read again when they change.
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio_rustls::TlsAcceptor;
@@ -10,6 +9,8 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+
+use crate::fresh::keep_fresh;
 
 /// Files of a server's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +58,6 @@ pub enum TlsError {
     },
 }
 
-/// How often files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
 /// Accepts TLS connections with the newest certificate that could be read.
 #[derive(Clone)]
 pub(crate) struct Tls {
@@ -76,39 +74,13 @@ impl Tls {
         TlsAcceptor::from(self.acceptor.load_full())
     }
 
-    /// Reads the files again when one of them changes; what cannot be read leaves things as they are.
+    /// Reads the files again when one of them changes.
     pub(crate) async fn keep_fresh(self, config: TlsConfig) {
-        let mut seen = stamps(&config);
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let now = stamps(&config);
-            if now == seen {
-                continue;
-            }
-            match read(&config) {
-                Ok(fresh) => {
-                    self.acceptor.store(fresh);
-                    seen = now;
-                    tracing::info!(certificate = %config.certificate.display(), "certificates read again");
-                }
-                Err(error) => {
-                    // Perhaps half of the files are in place: look again.
-                    let error = crate::refusal::with_causes(&error);
-                    tracing::warn!(error, "certificates changed and cannot be used; keeping the old ones");
-                }
-            }
-        }
+        let files = [Some(&config.certificate), Some(&config.key), config.client_ca.as_ref()];
+        let files = files.into_iter().flatten().cloned().collect();
+        let read = || read(&config).map(|fresh| self.acceptor.store(fresh));
+        keep_fresh("certificates", files, read).await;
     }
-}
-
-/// When each file was changed last.
-fn stamps(config: &TlsConfig) -> Vec<Option<(SystemTime, u64)>> {
-    let files = [Some(&config.certificate), Some(&config.key), config.client_ca.as_ref()];
-    let stamp = |path: &PathBuf| {
-        let meta = fs_err::metadata(path).ok()?;
-        Some((meta.modified().ok()?, meta.len()))
-    };
-    files.into_iter().flatten().map(stamp).collect()
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -3,9 +3,13 @@
 //! A file of lines `scope token`, scope `search` or `admin`; empty lines and those beginning with `#` are skipped.
 //! Clients send `authorization: Bearer TOKEN`. Tokens are compared in constant time and never logged.
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use subtle::{Choice, ConstantTimeEq as _};
 use tonic::Status;
+
+use crate::fresh::keep_fresh;
 
 /// What a token allows. Admin allows everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,44 +46,27 @@ pub enum TokensError {
     },
 }
 
-/// The tokens of a server; none means that everybody may do everything.
+/// The tokens of a server, the newest that could be read; none means that everybody may do everything.
 #[derive(Clone, Default)]
-pub(crate) struct Tokens(Vec<(Scope, Vec<u8>)>);
+pub(crate) struct Tokens(Arc<ArcSwap<Entries>>);
+
+/// What each allows, and its bytes.
+type Entries = Vec<(Scope, Vec<u8>)>;
 
 impl Tokens {
     /// Reads a file of tokens.
-    pub(crate) fn read(path: &Path) -> Result<Tokens, TokensError> {
-        let text = fs_err::read_to_string(path)?;
-        let mut tokens = Vec::new();
-        for (line, text) in (1..).zip(text.lines()) {
-            let text = text.trim();
-            if text.is_empty() || text.starts_with('#') {
-                continue;
-            }
-            let refused = |problem| TokensError::Line { path: path.to_owned(), line, problem };
-            let (scope, token) = text.split_once(char::is_whitespace).ok_or(refused("one word"))?;
-            let scope = match scope {
-                "search" => Scope::Search,
-                "admin" => Scope::Admin,
-                _ => return Err(refused("unknown scope")),
-            };
-            let token = token.trim().as_bytes();
-            if token.len() < TOKEN_BYTES_MIN {
-                return Err(refused("a token of less than 16 characters"));
-            }
-            if !token.iter().all(u8::is_ascii_graphic) {
-                return Err(refused("a token with characters that no header may hold"));
-            }
-            tokens.push((scope, token.to_vec()));
-        }
-        if tokens.is_empty() {
-            return Err(TokensError::Empty { path: path.to_owned() });
-        }
-        Ok(Tokens(tokens))
+    pub(crate) fn open(path: &Path) -> Result<Tokens, TokensError> {
+        Ok(Tokens(Arc::new(ArcSwap::from_pointee(read(path)?))))
+    }
+
+    /// Reads the file again when it changes.
+    pub(crate) async fn keep_fresh(self, path: PathBuf) {
+        let read = || read(&path).map(|fresh| self.0.store(Arc::new(fresh)));
+        keep_fresh("tokens", vec![path.clone()], read).await;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.load().is_empty()
     }
 
     /// Refuses a call whose `authorization` header does not give it a scope of at least `needed`.
@@ -92,7 +79,7 @@ impl Tokens {
         };
         let (mut known, mut allowed) = (Choice::from(0), Choice::from(0));
         // All are compared, so that the time tells nothing about which is nearly right.
-        for (scope, candidate) in &self.0 {
+        for (scope, candidate) in self.0.load().iter() {
             let same = candidate.ct_eq(token);
             known |= same;
             allowed |= same & Choice::from(u8::from(*scope >= needed));
@@ -107,6 +94,36 @@ impl Tokens {
     }
 }
 
+fn read(path: &Path) -> Result<Entries, TokensError> {
+    let text = fs_err::read_to_string(path)?;
+    let mut tokens = Vec::new();
+    for (line, text) in (1..).zip(text.lines()) {
+        let text = text.trim();
+        if text.is_empty() || text.starts_with('#') {
+            continue;
+        }
+        let refused = |problem| TokensError::Line { path: path.to_owned(), line, problem };
+        let (scope, token) = text.split_once(char::is_whitespace).ok_or(refused("one word"))?;
+        let scope = match scope {
+            "search" => Scope::Search,
+            "admin" => Scope::Admin,
+            _ => return Err(refused("unknown scope")),
+        };
+        let token = token.trim().as_bytes();
+        if token.len() < TOKEN_BYTES_MIN {
+            return Err(refused("a token of less than 16 characters"));
+        }
+        if !token.iter().all(u8::is_ascii_graphic) {
+            return Err(refused("a token with characters that no header may hold"));
+        }
+        tokens.push((scope, token.to_vec()));
+    }
+    if tokens.is_empty() {
+        return Err(TokensError::Empty { path: path.to_owned() });
+    }
+    Ok(tokens)
+}
+
 #[cfg(test)]
 mod tests {
     use tonic::Code;
@@ -117,7 +134,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
         std::fs::write(&path, text).unwrap();
-        Tokens::read(&path)
+        Tokens::open(&path)
     }
 
     #[test]

@@ -9,3 +9,5 @@ mod load;
 mod page;
 mod refusals;
 mod secure;
+#[cfg(feature = "otel")]
+mod traces;

@@ -76,6 +76,18 @@ fn tokens_open_what_their_scope_allows() {
             spandrel(&[&fixed[..], &["--quiet", "--queries", &queries]].concat()),
             made().in_process("index", &[])
         );
+
+        let named = || v1::SearchRequest { index: "index".to_owned(), ..request(0) };
+        let renewed = "search-token-of-another-day";
+        std::fs::write(&tokens, "search too-short\n").unwrap();
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        assert!(with(Some(SEARCH)).search(named()).await.is_ok(), "a file with mistakes changes nothing");
+        std::fs::write(&tokens, format!("search {renewed}\n")).unwrap();
+        while with(Some(renewed)).search(named()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let refused = with(Some(SEARCH)).search(named()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated, "a token that was taken away");
     });
 }
 

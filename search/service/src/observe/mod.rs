@@ -31,7 +31,7 @@ pub(crate) struct Observed {
     pub(crate) counts: Arc<prometheus_client::registry::Registry>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) searcher: Searcher,
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) tokens: Tokens,
     /// Whether gRPC asks for client certificates, which this port cannot.
     pub(crate) certificates: bool,
     /// Whether only this machine reaches the port.
