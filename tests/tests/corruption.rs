@@ -374,13 +374,16 @@ fn a_page_that_is_damaged_again_and_again_is_not_read_any_more() {
     let layout = engine.index().page_layout();
     let query = whole.base.rows.row(5);
     let complete = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
-    let again = |times: usize| {
+    let at = BODY + (layout.pages(VECTORS as u64) as usize - 1) * layout.page_bytes() + 3;
+    let again = || {
         let search = |_: &Path| engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
-        let at = BODY + (layout.pages(VECTORS as u64) as usize - 1) * layout.page_bytes() + 3;
-        (0..times).map(|_| whole.with_flipped(&file(SectionKind::Vectors), at, search)).last().unwrap()
+        whole.with_flipped(&file(SectionKind::Vectors), at, search)
     };
-    assert_eq!((again(7).damaged, again(1).work), (1, complete.work));
-    let last = again(1);
+    for time in 1..=8 {
+        let answer = again();
+        assert_eq!((answer.damaged, answer.work), (1, complete.work), "time {time}");
+    }
+    let last = again();
     assert_eq!((last.damaged, last.work.pages), (1, complete.work.pages - 1));
     assert!(is_part(&last, &complete));
     assert_eq!(engine.damage().len(), 1);
