@@ -62,7 +62,7 @@ pub struct BenchArgs {
     pub server: ServerArgs,
     /// Send unary calls at this rate, whatever becomes of them, rather than the next as one ends; latencies count from the
     /// moment a call was due.
-    #[arg(long, value_name = "QPS", requires = "server", help_heading = remote::HEADING, value_parser = remote::parse_rate)]
+    #[arg(long, value_name = "QPS", requires = "server", conflicts_with = "index", help_heading = remote::HEADING, value_parser = remote::parse_rate)]
     pub rate: Option<f64>,
     /// Shortest time to measure each point for, in seconds; all queries are searched at least once.
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=3600))]

@@ -53,7 +53,7 @@ pub struct QueryArgs {
     #[command(flatten)]
     pub server: ServerArgs,
     /// Ask the server at most so many queries a second.
-    #[arg(long, value_name = "QPS", requires = "server", help_heading = HEADING, value_parser = parse_rate)]
+    #[arg(long, value_name = "QPS", requires = "server", conflicts_with = "index", help_heading = HEADING, value_parser = parse_rate)]
     pub rate: Option<f64>,
     /// Write the answers to a file instead: .ibin with ids and distances, or .npy with ids alone (int64). Where fewer
     /// than k were found, the ids that are missing are 4294967295 or -1.

@@ -30,28 +30,28 @@ pub struct ServerArgs {
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["index", "codes", "vectors", "io", "direct", "threads"])]
     pub server: Option<String>,
     /// Name of the index there [default: the only one].
-    #[arg(long, value_name = "NAME", requires = "server")]
+    #[arg(long, value_name = "NAME", requires = "server", conflicts_with = "index")]
     pub index_name: Option<String>,
     /// File with an API token.
-    #[arg(long, value_name = "FILE", requires = "server")]
+    #[arg(long, value_name = "FILE", requires = "server", conflicts_with = "index")]
     pub token: Option<PathBuf>,
     /// Talk TLS; certificates of those who sign the server's, PEM.
-    #[arg(long, value_name = "FILE", requires = "server")]
+    #[arg(long, value_name = "FILE", requires = "server", conflicts_with = "index")]
     pub tls_ca: Option<PathBuf>,
     /// The client's own certificate, PEM, where the server asks for one.
-    #[arg(long, value_name = "FILE", requires_all = ["tls_ca", "tls_key"])]
+    #[arg(long, value_name = "FILE", requires_all = ["tls_ca", "tls_key"], conflicts_with = "index")]
     pub tls_certificate: Option<PathBuf>,
     /// Its private key, PEM.
-    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    #[arg(long, value_name = "FILE", requires = "tls_certificate", conflicts_with = "index")]
     pub tls_key: Option<PathBuf>,
     /// Which method carries the queries.
-    #[arg(long, value_enum, default_value_t, requires = "server")]
+    #[arg(long, value_enum, default_value_t, requires = "server", conflicts_with = "index")]
     pub rpc: Rpc,
     /// Connections to the server.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "server", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "server", conflicts_with = "index", value_parser = clap::value_parser!(u16).range(1..))]
     pub connections: u16,
     /// Deadline of each call, in milliseconds [default: 30000].
-    #[arg(long, value_name = "MS", requires = "server", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "MS", requires = "server", conflicts_with = "index", value_parser = clap::value_parser!(u32).range(1..))]
     pub deadline_ms: Option<u32>,
 }
 

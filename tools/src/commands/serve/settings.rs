@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 use serde::{Deserialize, Deserializer};
 use spandrel_engine::{Distances, EngineConfig};
@@ -272,8 +271,10 @@ impl SettingsFile {
     /// Reads a file; the paths in it count from its folder.
     pub(super) fn read(path: &Path) -> anyhow::Result<SettingsFile> {
         let text = fs_err::read_to_string(path)?;
-        let mut file: SettingsFile =
-            toml::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+        let mut file: SettingsFile = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |at| 1 + text[..at.start].matches('\n').count());
+            anyhow::anyhow!("{}: line {line}: {}", path.display(), error.message().replace('\n', "; "))
+        })?;
         if let Some(key) = file.unknown.keys().next() {
             let message = format!("{}: unknown key '{key}'", path.display());
             let help = "at the top there are [server] and [[index]]; see `spandrel serve --help`";
