@@ -3,8 +3,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::report::{Comparison, page, recall_qps_svg, text};
-use crate::{Session, write_file};
+use crate::report::{Comparison, memory_qps_svg, page, recall_qps_svg, text};
+use crate::{Advised, Session, write_file};
 
 /// Compare the figures of several runs.
 ///
@@ -20,6 +20,12 @@ pub struct ReportArgs {
     /// Write the curve of queries per second over recall alone.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+    /// Write the curve of queries per second, at the recall of --at, over the memory that each run takes.
+    #[arg(long, value_name = "FILE")]
+    pub memory_svg: Option<PathBuf>,
+    /// Recall at which --memory-svg compares.
+    #[arg(long, value_name = "RECALL", default_value_t = 0.95, requires = "memory_svg")]
+    pub at: f64,
 }
 
 /// Runs the sub-command.
@@ -34,6 +40,15 @@ pub(super) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<()> {
     }
     if let Some(path) = &args.svg {
         write_file(path, recall_qps_svg(&comparison).as_bytes())?;
+        session.note(&format!("wrote {}", path.display()));
+    }
+    if let Some(path) = &args.memory_svg {
+        let svg = memory_qps_svg(&comparison, args.at).ok_or_else(|| {
+            let message =
+                format!("no run that tells its memory has points on both sides of recall {}", args.at);
+            Advised::new(message, "measure more points, or compare --at another recall")
+        })?;
+        write_file(path, svg.as_bytes())?;
         session.note(&format!("wrote {}", path.display()));
     }
     session.print(&text(&comparison))

@@ -1,4 +1,4 @@
-//! One chart as SVG: recall to the right, a cost or a rate upwards.
+//! One chart as SVG: recall or memory to the right, a cost or a rate upwards.
 use std::fmt::Write as _;
 
 use crate::figures::shortened;
@@ -42,11 +42,13 @@ pub(super) struct Chart<'a> {
     pub(super) x: &'a Axis,
     pub(super) y: Axis,
     pub(super) lines: Vec<Line>,
+    /// How a value below the lower axis is written.
+    pub(super) x_label: fn(f64) -> String,
     /// How a value beside the left axis is written.
     pub(super) y_label: fn(f64) -> String,
 }
 
-/// One run.
+/// One run, or what runs have in common.
 pub(super) struct Line {
     pub(super) name: String,
     /// Number of the run, which settles colour and shape.
@@ -56,7 +58,8 @@ pub(super) struct Line {
 
 /// One operating point.
 pub(super) struct Mark {
-    pub(super) recall: f64,
+    /// Place along the lower axis.
+    pub(super) at: f64,
     pub(super) value: f64,
     /// Shown while the pointer rests on the mark, line by line.
     pub(super) tip: Vec<String>,
@@ -127,7 +130,7 @@ impl Chart<'_> {
                 "<path class=\"grid\" d=\"M{x:.1} {:.1}V{bottom:.1}\"/><text class=\"tick middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
                 frame.top,
                 bottom + 18.0,
-                recall_label(tick),
+                escape(&(self.x_label)(tick)),
             );
         }
         let _ = writeln!(
@@ -142,7 +145,7 @@ impl Chart<'_> {
     }
 
     fn write_line(&self, svg: &mut String, frame: &Frame, line: &Line) {
-        let place = |mark: &Mark| (frame.x(self.x.place(mark.recall)), frame.y(self.y.place(mark.value)));
+        let place = |mark: &Mark| (frame.x(self.x.place(mark.at)), frame.y(self.y.place(mark.value)));
         let _ = write!(svg, "<g class=\"{}\">", colour(line.number));
         let mut path = String::new();
         for mark in line.marks.iter().filter(|m| m.on_front) {
@@ -214,7 +217,8 @@ pub(super) fn shape(number: usize, x: f64, y: f64, filled: bool) -> String {
     }
 }
 
-fn recall_label(recall: f64) -> String {
+/// A recall beside an axis.
+pub(super) fn recall_label(recall: f64) -> String {
     let text = format!("{recall:.3}");
     let short = text.strip_suffix('0').unwrap_or(&text);
     short.to_owned()
@@ -232,7 +236,7 @@ mod tests {
     #[test]
     fn names_and_tips_are_escaped() {
         let x = Axis::recall([0.9].into_iter());
-        let mark = Mark { recall: 0.9, value: 5.0, tip: vec!["</title><b>".to_owned()], on_front: true };
+        let mark = Mark { at: 0.9, value: 5.0, tip: vec!["</title><b>".to_owned()], on_front: true };
         let chart = Chart {
             size: Size::HALF,
             title: "\"t\"".to_owned(),
@@ -241,6 +245,7 @@ mod tests {
             x: &x,
             y: Axis::log([5.0].into_iter()),
             lines: vec![Line { name: "<script>".to_owned(), number: 9, marks: vec![mark] }],
+            x_label: recall_label,
             y_label: |v| format!("{v}"),
         };
         let svg = chart.svg();

@@ -17,6 +17,6 @@ pub use equal_recall::{AtRecall, RECALLS, qps_at};
 pub use front::{Better, front};
 pub use load::{LoadError, load};
 pub use page::page;
-pub use plots::recall_qps_svg;
+pub use plots::{memory_qps_svg, recall_qps_svg};
 pub use series::{Comparison, Series};
 pub use text::text;

@@ -2,18 +2,64 @@
 use crate::figures::{Point, units};
 
 use super::axis::Axis;
-use super::chart::{Chart, Line, Mark, Size, style};
+use super::chart::{Chart, Line, Mark, Size, recall_label, style};
+use super::equal_recall::qps_at;
 use super::front::{Better, front};
 use super::series::Comparison;
 
 /// The curve of rate over recall alone, as a file of its own.
 pub fn recall_qps_svg(comparison: &Comparison) -> String {
-    let svg = recall_qps(comparison, &recall_axis(comparison));
+    with_style(&recall_qps(comparison, &recall_axis(comparison)))
+}
+
+/// The rate at one recall over the memory that runs take, as a file of its own: a line for each program. Without runs
+/// that tell their memory and reach the recall there is none.
+pub fn memory_qps_svg(comparison: &Comparison, recall: f64) -> Option<String> {
+    let mut lines: Vec<Line> = Vec::new();
+    for series in &comparison.series {
+        let memory = series.points.iter().find_map(|point| point.memory_bytes);
+        let rate = qps_at(&series.recall_qps(), recall).rate();
+        let (Some(at), Some(value)) = (memory, rate) else { continue };
+        let name = series.points.iter().find_map(|point| point.peer.as_deref()).unwrap_or(OURS);
+        let tip = vec![
+            series.name.clone(),
+            format!("{} in memory, {} QPS", units::bytes(at), units::three_digits(value)),
+        ];
+        let mark = Mark { at, value, tip, on_front: true };
+        match lines.iter_mut().find(|line| line.name == name) {
+            Some(line) => line.marks.push(mark),
+            None => lines.push(Line { name: name.to_owned(), number: lines.len(), marks: vec![mark] }),
+        }
+    }
+    if lines.is_empty() {
+        return None;
+    }
+    lines.iter_mut().for_each(|line| line.marks.sort_by(|a, b| a.at.total_cmp(&b.at)));
+    let x = Axis::log(lines.iter().flat_map(|line| &line.marks).map(|mark| mark.at));
+    let chart = Chart {
+        size: Size::WIDE,
+        title: format!("queries in a second over memory, at {} {recall}", comparison.recall_name()),
+        x_name: "memory while searching, megabytes (log scale)".to_owned(),
+        y_name: format!("queries per second at {} {recall} (log scale)", comparison.recall_name()),
+        x: &x,
+        y: Axis::log(values(&lines)),
+        lines,
+        x_label: |bytes| trimmed(bytes / 1e6),
+        y_label: units::three_digits,
+    };
+    Some(with_style(&chart.svg()))
+}
+
+/// What runs of ours are called beside those of other programs.
+const OURS: &str = "spandrel";
+
+/// A chart that stands by itself.
+fn with_style(svg: &str) -> String {
     let sheet = format!("<style>\n{}</style>\n", style());
     // The sheet goes in behind the opening tag.
     match svg.split_once(">\n") {
         Some((opening, rest)) => format!("{opening}>\n{sheet}{rest}"),
-        None => svg,
+        None => svg.to_owned(),
     }
 }
 
@@ -34,6 +80,7 @@ pub(super) fn recall_qps(comparison: &Comparison, x: &Axis) -> String {
         x,
         y: Axis::log(values(&lines)),
         lines,
+        x_label: recall_label,
         y_label: units::three_digits,
     }
     .svg()
@@ -58,6 +105,7 @@ pub(super) fn latency(
         x,
         y: Axis::log(values(&lines)),
         lines,
+        x_label: recall_label,
         y_label: |micros| trimmed(micros / 1e3),
     };
     Some(chart.svg())
@@ -77,6 +125,7 @@ pub(super) fn read_bytes(comparison: &Comparison, x: &Axis) -> Option<String> {
         x,
         y: Axis::from_zero(values(&lines)),
         lines,
+        x_label: recall_label,
         y_label: |bytes| trimmed(bytes / 1e3),
     };
     Some(chart.svg())
@@ -99,7 +148,7 @@ fn lines(comparison: &Comparison, what: What) -> Vec<Line> {
         let places: Vec<(f64, f64)> = told.iter().map(|(p, v)| (p.recall, *v)).collect();
         let kept = front(&places, what.better);
         let marks = told.iter().enumerate().map(|(at, (point, value))| Mark {
-            recall: point.recall,
+            at: point.recall,
             value: *value,
             tip: tip(&series.name, point),
             on_front: kept.contains(&at),
@@ -147,6 +196,27 @@ mod tests {
     #[test]
     fn labels() {
         assert_eq!([0.0, 0.5, 0.05, 20.0, 1500.0].map(trimmed), ["0", "0.5", "0.05", "20", "1 500"]);
+    }
+
+    #[test]
+    fn rates_at_equal_recall_are_drawn_over_memory() {
+        let point = |peer: Option<&str>, label: &str, memory: f64, recall: f64| Point {
+            peer: peer.map(str::to_owned),
+            label: Some(label.to_owned()),
+            memory_bytes: Some(memory),
+            recall,
+            qps: memory / recall,
+            ..Point::default()
+        };
+        let run =
+            |peer, label, memory| vec![point(peer, label, memory, 0.94), point(peer, label, memory, 0.96)];
+        let runs = [run(None, "a", 4e7), run(None, "b", 8e7), run(Some("other"), "", 5e8)];
+        let low = vec![point(None, "c", 1e7, 0.5)];
+        let comparison = Comparison::of(vec![("f".to_owned(), [runs.concat(), low].concat())]);
+        let svg = memory_qps_svg(&comparison, 0.95).unwrap();
+        assert_eq!(svg.matches("class=\"mark\"").count(), 3, "the fourth does not reach the recall");
+        assert!(svg.contains(">spandrel<") && svg.contains(">other<") && !svg.contains("NaN"));
+        assert!(memory_qps_svg(&comparison, 0.999).is_none());
     }
 
     #[test]
