@@ -8,8 +8,8 @@
 //! ```text
 //! list = rows of each block of sixteen | factors of each block | position u32 of each replica | zeros to 512
 //! ```
-//! (`kernels::scan` and `kernels::lookup` describe blocks; the last is filled up with zeros.) Primaries come first, then replicas. Lists lie back to back in list order from the body's start, each on
-//! a 512-byte boundary. Where a list lies, how many entries it has and its hash stand in the directory.
+//! (`kernels::scan` and `kernels::lookup` describe blocks; the last is filled up with zeros.) Primaries come first, then
+//! replicas. Lists lie back to back in list order from the body's start, each on a 512-byte boundary. Where a list lies, how many entries it has and its hash stand in the directory.
 use super::{IdBytes, padded_bytes};
 use crate::Metric;
 use crate::codes::CodeSpec;

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use spandrel_engine::Answer;
 use spandrel_proto::v1;
-use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status};
+use tonic::Status;
 
-use super::{Asking, BATCH, Rpc, answer, answers};
+use super::{Asking, BATCH, Rpc, answer, answers, item};
 use crate::client::Client;
 
 /// Who asks what, and how.
@@ -216,13 +215,7 @@ async fn stream(client: Client, asking: Asking, dealer: Arc<Dealer>, in_flight: 
                 "an answer to query {tag} of a stream, which was not asked"
             )));
         };
-        let found = match result {
-            Some(ItemResult::Answer(response)) => answer(&response),
-            Some(ItemResult::Status(status)) => {
-                return Err(Status::new(Code::from(status.code), status.message));
-            }
-            None => return Err(Status::internal("an item of a stream without answer or status")),
-        };
+        let found = item(result)?;
         let answers = if first_pass { vec![found] } else { Vec::new() };
         samples.push(Sample { first, latency: begin.elapsed(), answers, queries: 1 });
     }

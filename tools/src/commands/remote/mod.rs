@@ -13,6 +13,7 @@ use spandrel_datasets::{Rows, VectorFile};
 use spandrel_engine::{Answer, Distances, Neighbour, Work};
 use spandrel_index::{DType, Metric, VectorSource as _};
 use spandrel_proto::v1;
+use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use tonic::{Code, Status};
 
 use crate::client::{Client, ClientConfig, ClientTls, RetryPolicy};
@@ -244,6 +245,15 @@ pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
         latency_us: 0.0,
         stages: None,
         damaged: response.partial.into(),
+    }
+}
+
+/// What an item of a stream says.
+pub(super) fn item(result: Option<ItemResult>) -> Result<Answer, Status> {
+    match result {
+        Some(ItemResult::Answer(response)) => Ok(answer(&response)),
+        Some(ItemResult::Status(status)) => Err(Status::new(Code::from(status.code), status.message)),
+        None => Err(Status::internal("an item of a stream without answer or status")),
     }
 }
 

@@ -9,10 +9,9 @@ use spandrel_datasets::Rows;
 use spandrel_engine::Answer;
 use spandrel_index::VectorSource as _;
 use spandrel_proto::v1;
-use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use tonic::{Code, Status};
 
-use super::{Asking, BATCH, Remote, Rpc, ServerArgs, answer, answers, options, told};
+use super::{Asking, BATCH, Remote, Rpc, ServerArgs, answer, answers, item, options, told};
 use crate::client::{Client, RetryPolicy};
 use crate::commands::serve::runtime;
 use crate::figures::PointParams;
@@ -193,13 +192,10 @@ async fn stream(
                 "an answer to query {tag} of a stream, which was not asked"
             )));
         };
-        match result {
-            Some(ItemResult::Answer(response)) => *place = Some(answer(&response)),
-            Some(ItemResult::Status(status)) if passes(Code::from(status.code)) => {}
-            Some(ItemResult::Status(status)) => {
-                return Err(Status::new(Code::from(status.code), status.message));
-            }
-            None => return Err(Status::internal("an item of a stream without answer or status")),
+        match item(result) {
+            Ok(answer) => *place = Some(answer),
+            Err(status) if passes(status.code()) => {}
+            Err(status) => return Err(status),
         }
     }
 }
