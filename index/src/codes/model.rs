@@ -79,6 +79,11 @@ impl PlaneModel {
         &self.layout
     }
 
+    /// What residuals go through before they are coded.
+    pub fn rotation(&self) -> &Rotation {
+        &self.rotation
+    }
+
     /// Memory it takes.
     pub(super) fn memory_bytes(&self) -> usize {
         self.rotation.memory_bytes() + 4 * self.mean.len() + 64 * self.segments.len()

@@ -3,14 +3,16 @@
 //! Lists are formed once for each set, by building an index in a temporary folder. Every code is then trained and
 //! all vectors are coded in memory; a search scans the nearest lists, so many that they hold what is looked for, and
 //! reranks as the engine does, with the number of standard errors swept. One line compares that with the engine itself.
-//! Bytes are those of the code alone; factors take 5.5 more whatever the code.
+//! Bytes are those of the code and of scales beyond the first; factors take 5.5 more whatever the code.
 //!
 //! ```text
 //! cargo run --release -p spandrel-benches --bin codes -- --data DIR [--bytes 16,32,48,64]
 //! ```
 //! `DIR` holds `sift1m` and `text50k`, each with `base.*bin`, `query.*bin` and `truth.ibin`.
+mod code;
 mod coded;
 mod lists;
+mod scaled;
 mod search;
 mod set;
 
@@ -25,8 +27,10 @@ use spandrel_engine::{Engine, EngineConfig, Rerank, SearchParams};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Metric, VectorSource};
 
+use crate::code::Code;
 use crate::coded::Coded;
 use crate::lists::{Lists, build_index};
+use crate::scaled::Scaled;
 use crate::search::Sweep;
 use crate::set::{K, Set};
 
@@ -97,7 +101,7 @@ fn compare(args: &Args, set: &Set, pool: &ThreadPool) -> Result<()> {
         started.elapsed().as_secs_f64()
     );
     println!(
-        "{:<12} {:>5} {:<42} {:>7} {:>6} {:>5} {:>5} {:>5} | 0.95: {:>4} {:>6} {:>6} {:>6} | 0.99: {:>4} {:>6} {:>6} {:>6} | {:>4}",
+        "{:<14} {:>5} {:<42} {:>7} {:>6} {:>5} {:>5} {:>5} | 0.95: {:>4} {:>6} {:>6} {:>6} | 0.99: {:>4} {:>6} {:>6} {:>6} | {:>4}",
         "code",
         "bytes",
         "bits",
@@ -120,33 +124,44 @@ fn compare(args: &Args, set: &Set, pool: &ThreadPool) -> Result<()> {
     for spec in specs {
         let started = Instant::now();
         let coded = Coded::new(&lists, spec, pool)?;
-        let sweep = Sweep::new(set, &coded, pool);
-        let estimates = coded.estimates(set);
-        let [a, b, c] = estimates.inside();
-        print!(
-            "{:<12} {:>5} {:<42} {:>7.2} {:>6.2} {a:>5.3} {b:>5.3} {c:>5.3}",
-            spec.to_string(),
-            spec.code_bytes(set.base.dim()),
-            coded.model.allotment(),
-            100.0 * estimates.deviation(),
-            100.0 * estimates.bias(),
-        );
-        for recall in RECALLS {
-            match sweep.at_recall(recall) {
-                Some(found) => print!(
-                    " |       {:>4.2} {:>6.1} {:>6.1} {:>6.2}",
-                    found.errors, found.pages, found.reads, found.rounds
-                ),
-                None => print!(" |       {:>4} {:>6} {:>6} {:>6}", "-", "-", "-", "-"),
-            }
-        }
-        println!(" | {:>4.1}", started.elapsed().as_secs_f64());
+        let sweep = measure(set, &spec.to_string(), &coded, started, pool);
         if spec == CHECKED {
             check(args, set, (&out, lists.searched), &sweep)?;
+        }
+        let CodeSpec::Axes { bytes } = spec else { continue };
+        drop(coded);
+        let started = Instant::now();
+        if let Some(scaled) = Scaled::new(&lists, spec, pool)? {
+            measure(set, &format!("scaled:{bytes}"), &scaled, started, pool);
         }
     }
     println!();
     Ok(())
+}
+
+/// Prints what a code is worth.
+fn measure(set: &Set, name: &str, code: &impl Code, started: Instant, pool: &ThreadPool) -> Sweep {
+    let sweep = Sweep::new(set, code, pool);
+    let accuracy = code.accuracy(set);
+    let [a, b, c] = accuracy.inside();
+    print!(
+        "{name:<14} {:>5} {:<42} {:>7.2} {:>6.2} {a:>5.3} {b:>5.3} {c:>5.3}",
+        code.bytes(),
+        code.allotment(),
+        100.0 * accuracy.deviation(),
+        100.0 * accuracy.bias(),
+    );
+    for recall in RECALLS {
+        match sweep.at_recall(recall) {
+            Some(found) => print!(
+                " |       {:>4.2} {:>6.1} {:>6.1} {:>6.2}",
+                found.errors, found.pages, found.reads, found.rounds
+            ),
+            None => print!(" |       {:>4} {:>6} {:>6} {:>6}", "-", "-", "-", "-"),
+        }
+    }
+    println!(" | {:>4.1}", started.elapsed().as_secs_f64());
+    sweep
 }
 
 /// The codes compared, by bytes; those that do not exist for so many are left out.

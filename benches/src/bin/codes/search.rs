@@ -5,12 +5,10 @@
 //! are read is compared as well.
 use rayon::ThreadPool;
 use rayon::prelude::*;
-use spandrel_index::codes::CodeQuery;
-use spandrel_index::kernels::scan::BLOCK_VECTORS;
 use spandrel_index::kernels::{Operation, PairKernel};
 use spandrel_index::{Metric, VectorSource, inverse_norm};
 
-use crate::coded::Coded;
+use crate::code::{Code, Estimate};
 use crate::set::{K, Set};
 
 /// Standard errors, in the engine's words `rerank-errors`, from 0 in steps.
@@ -50,9 +48,9 @@ impl Outcome {
 pub(crate) struct Sweep(Vec<Outcome>);
 
 impl Sweep {
-    pub(crate) fn new(set: &Set, coded: &Coded<'_>, pool: &ThreadPool) -> Sweep {
+    pub(crate) fn new(set: &Set, code: &impl Code, pool: &ThreadPool) -> Sweep {
         let queries = set.queries.len() as usize;
-        let of_query = |query: usize| Query::new(set, coded, query).sweep();
+        let of_query = |query: usize| Query::new(set, code, query).sweep();
         let all: Vec<Vec<Outcome>> = pool.install(|| (0..queries).into_par_iter().map(of_query).collect());
         let mut sums = vec![Outcome::default(); STEPS];
         for outcomes in &all {
@@ -105,35 +103,22 @@ struct Query {
 }
 
 impl Query {
-    fn new(set: &Set, coded: &Coded<'_>, query: usize) -> Query {
-        let lists = coded.lists;
+    fn new<C: Code>(set: &Set, code: &C, query: usize) -> Query {
+        let lists = code.lists();
         let most = STEP * (STEPS - 1) as f32 + KEPT_MORE; // CAST: exact
         let layout = lists.index.page_layout();
-        let mut prepared = CodeQuery::default();
-        coded.prepare(set, query, &mut prepared);
+        let mut prepared = C::Query::default();
+        code.prepare(set, query, &mut prepared);
         let (mut candidates, mut estimates) = (Vec::new(), Vec::new());
         let mut smallest = Vec::new();
         for &(distance, list) in &lists.ranked[query][..lists.searched] {
-            let terms = prepared.terms(distance);
-            let factors = coded.scan((&prepared, terms), list, &mut estimates);
-            let (first, count) = lists.range(list);
-            let bound = kth(&mut smallest, &estimates[..count]);
-            let limit = bound + most * prepared.error_max(&terms, factors);
-            for (lane, &estimate) in estimates[..count].iter().enumerate() {
-                if estimate <= limit {
-                    let error = prepared.error(&terms, &factors[lane / BLOCK_VECTORS], lane % BLOCK_VECTORS);
-                    let position = first + lane as u32; // CAST: a position
-                    if estimate - most * error <= bound {
-                        let page = layout.place(position).0;
-                        candidates.push(Candidate {
-                            estimate,
-                            error,
-                            position,
-                            page,
-                            exact: 0.0,
-                            hit: false,
-                        });
-                    }
+            code.scan(&prepared, list, distance, &mut estimates);
+            let bound = kth(&mut smallest, &estimates);
+            for (position, &Estimate { distance, error }) in (lists.range(list).0..).zip(&estimates) {
+                if distance - most * error <= bound {
+                    let page = layout.place(position).0;
+                    let (exact, hit) = (0.0, false);
+                    candidates.push(Candidate { estimate: distance, error, position, page, exact, hit });
                 }
             }
         }
@@ -219,9 +204,9 @@ impl Candidate {
 }
 
 /// Adds estimates to the `K` smallest so far: the largest of them.
-fn kth(smallest: &mut Vec<f32>, estimates: &[f32]) -> f32 {
+fn kth(smallest: &mut Vec<f32>, estimates: &[Estimate]) -> f32 {
     let bound = if smallest.len() < K { f32::INFINITY } else { smallest[K - 1] };
-    smallest.extend(estimates.iter().filter(|&&estimate| estimate < bound));
+    smallest.extend(estimates.iter().map(|estimate| estimate.distance).filter(|&distance| distance < bound));
     smallest.sort_by(f32::total_cmp);
     smallest.truncate(K);
     if smallest.len() < K { f32::INFINITY } else { smallest[K - 1] }
