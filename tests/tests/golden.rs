@@ -5,7 +5,7 @@
 //! written again. When a release writes other bytes on purpose (a new format version, or lists formed
 //! differently), add a fixture: give it a name in [`FIXTURES`], mark the old one as not current, and run
 //! `cargo test -p spandrel-tests -- --ignored write_missing_fixtures`, which leaves those that exist alone.
-//! `1.0-refused` is what names an index of format 1.0, which no release was made with.
+//! `2.0-refused` is what names an index of format 2.0, which no release was made with.
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ struct Fixture {
 
 const FIXTURES: [Fixture; 5] = [
     Fixture {
-        name: "2.0-u8-l2",
+        name: "3.0-u8-l2",
         metric: Metric::L2,
         dtype: DType::U8,
         replicas: ReplicaRule::Soar,
@@ -44,7 +44,7 @@ const FIXTURES: [Fixture; 5] = [
         current: true,
     },
     Fixture {
-        name: "2.0-f32-cosine",
+        name: "3.0-f32-cosine",
         metric: Metric::Cosine,
         dtype: DType::F32,
         replicas: ReplicaRule::Rng,
@@ -54,7 +54,7 @@ const FIXTURES: [Fixture; 5] = [
         current: true,
     },
     Fixture {
-        name: "2.0-u8-l2-axes",
+        name: "3.0-u8-l2-axes",
         metric: Metric::L2,
         dtype: DType::U8,
         replicas: ReplicaRule::None,
@@ -64,7 +64,7 @@ const FIXTURES: [Fixture; 5] = [
         current: true,
     },
     Fixture {
-        name: "2.0-f16-ip-rabitq",
+        name: "3.0-f16-ip-rabitq",
         metric: Metric::InnerProduct,
         dtype: DType::F16,
         replicas: ReplicaRule::None,
@@ -74,7 +74,7 @@ const FIXTURES: [Fixture; 5] = [
         current: true,
     },
     Fixture {
-        name: "2.0-i8-l2-pq",
+        name: "3.0-i8-l2-pq",
         metric: Metric::L2,
         dtype: DType::I8,
         replicas: ReplicaRule::None,
@@ -172,10 +172,10 @@ fn the_current_release_writes_the_newest_fixtures_byte_for_byte() {
 
 #[test]
 fn an_older_format_is_refused_by_name() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/1.0-refused");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/2.0-refused");
     let refused = Index::open(&dir).unwrap_err();
-    assert!(matches!(refused, OpenError::Version { major: 1, minor: 0, .. }), "{refused:?}");
-    assert!(refused.to_string().contains("format 1.0"), "{refused}");
+    assert!(matches!(refused, OpenError::Version { major: 2, minor: 0, .. }), "{refused:?}");
+    assert!(refused.to_string().contains("format 2.0"), "{refused}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::encoder::{Rotated, squared_length};
 use super::factors::Factors;
 use super::model::{PlaneModel, SegmentModel};
 use super::planes::Segment;
+use super::rounding::nearest_whole;
 use crate::kernels::scan::BLOCK_VECTORS;
 
 /// Scales tried for a vector's code, relative to what its length suggests.
@@ -186,10 +187,7 @@ impl PlaneModel {
 /// The code of a value in steps, as a whole number from 0 to twice the middle.
 #[inline(always)]
 fn level(steps: f32, middle: f32) -> f32 {
-    // Adding and taking away 2^23 rounds to a whole number, in instructions that every machine does many of at once.
-    const ROUNDING: f32 = 8_388_608.0;
-    let shifted = (steps + middle).max(0.0).min(2.0 * middle);
-    (shifted + ROUNDING) - ROUNDING
+    nearest_whole((steps + middle).max(0.0).min(2.0 * middle))
 }
 
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! Values of a stored model, one after the other.
 use std::path::Path;
 
+use super::dense::DenseRotation;
 use crate::format::OpenError;
 
 /// Takes values off a stored model.
@@ -63,6 +64,13 @@ impl<'a> Fields<'a> {
             Some(x) => Err(OpenError::field(self.path, what, x, "numbers of 0 or more")),
             None => Ok(values),
         }
+    }
+
+    /// The steps of a rotation from `dim` elements to `dims`.
+    pub(super) fn matrix(&mut self, dim: usize, dims: usize) -> Result<DenseRotation, OpenError> {
+        let bytes = self.take("matrix", 2 * dim * dims)?;
+        let values: Vec<i16> = bytes.as_chunks::<2>().0.iter().map(|&b| i16::from_le_bytes(b)).collect();
+        Ok(DenseRotation::from_steps(&values, dim))
     }
 
     /// Refuses what is left.

@@ -9,6 +9,7 @@
 //! Distances are squared L2 in head space, whatever the metric. Promises: the same vectors give the same codes; the
 //! stated standard error counts the rounding of code and query. It does not know where codes lie, nor which of them
 //! a query looks at.
+mod dense;
 mod encode;
 mod encoder;
 mod factors;
@@ -19,9 +20,11 @@ mod planes;
 mod products;
 mod query;
 mod rotation;
+mod rounding;
 mod spec;
 mod train;
 
+pub use dense::{DenseRotation, RotationScratch};
 pub use encoder::{CodeBlocks, Encoder};
 pub use factors::Factors;
 pub(crate) use factors::factor_block;

@@ -6,7 +6,7 @@
 //!  8  4 centre      0 the list's head, 1 the mean   20  4 query     0 bytes, 1 signs
 //! 24  4 dropped     f32, see PlaneModel::dropped   28  4 zero
 //! 32 .. per segment { dims: u32, bits: u32, step: f32, spread: f32, weight: f32, lost: f32 }
-//! then mean: f32 x dim, then sign bits (rotation 1) or matrix rows: f32 (rotation 2)
+//! then mean: f32 x dim, then sign bits (rotation 1) or matrix rows: i16, steps of 2^-15 (rotation 2)
 //! ```
 use std::path::Path;
 
@@ -107,7 +107,7 @@ impl PlaneModel {
         let rotation = match &self.rotation {
             Rotation::Identity => 0,
             Rotation::Hadamard { .. } => 1,
-            Rotation::Dense { .. } => 2_u32,
+            Rotation::Dense(_) => 2_u32,
         };
         let mut out = Vec::new();
         let words = [
@@ -132,7 +132,7 @@ impl PlaneModel {
         match &self.rotation {
             Rotation::Identity => {}
             Rotation::Hadamard { flips } => out.extend_from_slice(flips),
-            Rotation::Dense { rows } => rows.iter().for_each(|x| out.extend_from_slice(&x.to_le_bytes())),
+            Rotation::Dense(matrix) => matrix.steps().for_each(|x| out.extend_from_slice(&x.to_le_bytes())),
         }
         out
     }
@@ -179,7 +179,7 @@ impl PlaneModel {
         let rotation = match rotation {
             0 => Rotation::Identity,
             1 => Rotation::Hadamard { flips: fields.take("sign bits", Rotation::flip_bytes(dims))?.to_vec() },
-            _ => Rotation::Dense { rows: fields.floats("matrix", dims * dim)? },
+            _ => Rotation::Dense(fields.matrix(dim, dims)?),
         };
         fields.finish()?;
         let layout = PlaneLayout::new(shapes);

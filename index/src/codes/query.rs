@@ -1,8 +1,10 @@
 //! A query made ready for the scan of codes.
 use super::CodeModel;
+use super::dense::RotationScratch;
 use super::family::{Centre, Frame};
 use super::model::{PlaneModel, QueryForm};
 use super::products::ProductModel;
+use super::rounding::nearest_whole;
 use crate::kernels::lookup::LookupTables;
 use crate::kernels::scan::{FACTOR_BYTES, ScanTerms, error_of, maxima, mul_of};
 
@@ -19,6 +21,7 @@ pub struct CodeQuery {
     values: Vec<i8>,
     centred: Vec<f32>,
     rotated: Vec<f32>,
+    rotation: RotationScratch,
     offset: f32,
     scale: f32,
     /// Variance that rounding the query adds, over the square of a vector's `mul`.
@@ -36,18 +39,20 @@ impl CodeQuery {
     pub fn prepare(&mut self, model: &CodeModel, row: &[f32], nearest: &[f32]) {
         let frame = model.frame();
         assert_eq!((row.len(), nearest.len()), (frame.dim, frame.dim));
-        self.stretch = match model {
-            CodeModel::Planes(model) if model.segments.len() == 1 && model.dropped == 0.0 => 1.0,
-            CodeModel::Planes(model) => {
-                self.rotate(&frame, row, nearest);
-                self.stretch_of(model)
-            }
-            CodeModel::Products(model) => {
-                self.rotate(&frame, row, nearest);
-                self.stretch_of_products(model)
-            }
+        let stretched = match model {
+            CodeModel::Planes(model) => model.segments.len() > 1 || model.dropped > 0.0,
+            CodeModel::Products(_) => true,
         };
-        self.rotate(&frame, row, frame.mean);
+        let centres = [frame.mean, nearest];
+        self.rotate(&frame, row, if stretched { &centres } else { &centres[..1] });
+        let (_, around) = self.rotated.split_at(frame.dims);
+        self.stretch = match model {
+            _ if !stretched => 1.0,
+            CodeModel::Planes(model) => stretch(model, &self.centred[frame.dim..], around),
+            CodeModel::Products(model) => stretch_of_products(model, around),
+        };
+        self.centred.truncate(frame.dim);
+        self.rotated.truncate(frame.dims);
         self.mean_distance = match frame.centre {
             Centre::Head => None,
             Centre::Mean => Some(self.centred.iter().map(|x| x * x).sum()),
@@ -61,12 +66,15 @@ impl CodeQuery {
         }
     }
 
-    fn rotate(&mut self, frame: &Frame<'_>, row: &[f32], centre: &[f32]) {
+    /// Rotates the query as seen from each of the centres.
+    fn rotate(&mut self, frame: &Frame<'_>, row: &[f32], centres: &[&[f32]]) {
         self.centred.clear();
-        self.centred.extend(row.iter().zip(centre).map(|(x, c)| x - c));
+        for centre in centres {
+            self.centred.extend(row.iter().zip(*centre).map(|(x, c)| x - c));
+        }
         self.rotated.clear();
-        self.rotated.resize(frame.dims, 0.0);
-        frame.rotation.apply(&self.centred, &mut self.rotated);
+        self.rotated.resize(centres.len() * frame.dims, 0.0);
+        frame.rotation.apply(&self.centred, frame.dim, &mut self.rotation, &mut self.rotated);
     }
 
     fn prepare_planes(&mut self, model: &PlaneModel) {
@@ -93,50 +101,13 @@ impl CodeQuery {
         model.layout.table(&self.values, &mut self.table);
     }
 
-    /// Codes lose more in some segments than in others: what the lost parts of this query's products are expected to
-    /// be, over what a code states for queries spread as vectors are.
-    fn stretch_of(&self, model: &PlaneModel) -> f32 {
-        let squared = |values: &[f32]| values.iter().map(|x| x * x).sum::<f32>();
-        let all = squared(&self.centred);
-        let (mut found, mut expected, mut covered, mut weight) = (0.0, 0.0, 0.0, 0.0);
-        let mut rest = self.rotated.as_slice();
-        for (segment, of) in model.layout.segments().iter().zip(&model.segments) {
-            let (values, after) = rest.split_at(segment.dims);
-            let here = squared(values);
-            covered += here;
-            found += here * of.lost;
-            let dims = segment.dims as f32; // CAST: exact
-            weight += dims * of.weight;
-            expected += dims * of.weight * of.lost;
-            rest = after;
-        }
-        found += (all - covered).max(0.0) * model.dropped;
-        expected += (1.0 - weight).max(0.0) * model.dropped;
-        let ratio = found / (all * expected);
-        if ratio.is_finite() && ratio > 0.0 { ratio.sqrt() } else { 1.0 }
-    }
-
-    /// The same for product codes, dimension by dimension.
-    fn stretch_of_products(&self, model: &ProductModel) -> f32 {
-        let (mut found, mut expected, mut all) = (0.0_f64, 0.0_f64, 0.0_f64);
-        let of_dims = model.weight().iter().zip(model.lost());
-        for (&x, (&weight, &lost)) in self.rotated.iter().zip(of_dims) {
-            let (squared, lost) = (f64::from(x) * f64::from(x), f64::from(lost));
-            all += squared;
-            found += squared * lost;
-            expected += f64::from(weight) * lost;
-        }
-        let ratio = found / (all * expected);
-        if ratio.is_finite() && ratio > 0.0 { ratio.sqrt() as f32 } else { 1.0 } // CAST: rounds
-    }
-
     /// Rounds to bytes: the variance of one value's error.
     fn round_to_bytes(&mut self) -> f32 {
         let largest = self.rotated.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
         self.scale = largest / BYTE_MAX;
         let inverse = if self.scale > 0.0 { 1.0 / self.scale } else { 0.0 };
         // CAST: within the range by the choice of scale; saturates for an inverse that overflowed.
-        self.values.extend(self.rotated.iter().map(|x| (x * inverse).round_ties_even() as i8));
+        self.values.extend(self.rotated.iter().map(|x| nearest_whole(x * inverse) as i8));
         self.scale * self.scale / 12.0
     }
 
@@ -188,4 +159,41 @@ impl CodeQuery {
         let variance = error * error * f64::from(terms.base) + mul * mul * self.rounding;
         variance.sqrt() as f32 // CAST: rounds
     }
+}
+
+/// Codes lose more in some segments than in others: for a query as seen from its nearest head, what the lost parts of this query's products are expected to
+/// be, over what a code states for queries spread as vectors are.
+fn stretch(model: &PlaneModel, centred: &[f32], rotated: &[f32]) -> f32 {
+    let squared = |values: &[f32]| values.iter().map(|x| x * x).sum::<f32>();
+    let all = squared(centred);
+    let (mut found, mut expected, mut covered, mut weight) = (0.0, 0.0, 0.0, 0.0);
+    let mut rest = rotated;
+    for (segment, of) in model.layout.segments().iter().zip(&model.segments) {
+        let (values, after) = rest.split_at(segment.dims);
+        let here = squared(values);
+        covered += here;
+        found += here * of.lost;
+        let dims = segment.dims as f32; // CAST: exact
+        weight += dims * of.weight;
+        expected += dims * of.weight * of.lost;
+        rest = after;
+    }
+    found += (all - covered).max(0.0) * model.dropped;
+    expected += (1.0 - weight).max(0.0) * model.dropped;
+    let ratio = found / (all * expected);
+    if ratio.is_finite() && ratio > 0.0 { ratio.sqrt() } else { 1.0 }
+}
+
+/// The same for product codes, dimension by dimension.
+fn stretch_of_products(model: &ProductModel, rotated: &[f32]) -> f32 {
+    let (mut found, mut expected, mut all) = (0.0_f64, 0.0_f64, 0.0_f64);
+    let of_dims = model.weight().iter().zip(model.lost());
+    for (&x, (&weight, &lost)) in rotated.iter().zip(of_dims) {
+        let (squared, lost) = (f64::from(x) * f64::from(x), f64::from(lost));
+        all += squared;
+        found += squared * lost;
+        expected += f64::from(weight) * lost;
+    }
+    let ratio = found / (all * expected);
+    if ratio.is_finite() && ratio > 0.0 { ratio.sqrt() as f32 } else { 1.0 } // CAST: rounds
 }

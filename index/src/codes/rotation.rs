@@ -2,8 +2,9 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::dense::{DenseRotation, RotationScratch};
 use crate::DType;
-use crate::kernels::{BlockKernel, LeftRows, Operation, PairKernel, RightRows};
+use crate::kernels::{BlockKernel, LeftRows, Operation, RightRows};
 
 /// Rounds of sign flips and transforms of a [`Rotation::Hadamard`].
 const ROUNDS: usize = 4;
@@ -22,10 +23,7 @@ pub enum Rotation {
         flips: Vec<u8>,
     },
     /// Rows of a matrix, each as long as a residual.
-    Dense {
-        /// The rows, back to back.
-        rows: Vec<f32>,
-    },
+    Dense(DenseRotation),
 }
 
 impl Rotation {
@@ -40,21 +38,17 @@ impl Rotation {
         (ROUNDS * dims).div_ceil(8)
     }
 
-    /// Rotates one row into `out`, whose length is the number of coded dimensions.
-    pub fn apply(&self, row: &[f32], out: &mut [f32]) {
+    /// Rotates one or two rows of `dim` elements lying back to back into `out`, which has the coded dimensions of each.
+    pub fn apply(&self, rows: &[f32], dim: usize, scratch: &mut RotationScratch, out: &mut [f32]) {
+        let dims = out.len() * dim / rows.len();
+        let each = rows.chunks_exact(dim).zip(out.chunks_exact_mut(dims));
         match self {
-            Rotation::Identity => pad(row, out),
-            Rotation::Hadamard { flips } => {
+            Rotation::Identity => each.for_each(|(row, out)| pad(row, out)),
+            Rotation::Hadamard { flips } => each.for_each(|(row, out)| {
                 pad(row, out);
                 transform(flips, out);
-            }
-            Rotation::Dense { rows } => {
-                PairKernel::new(Operation::InnerProduct, DType::F32, row.len()).score_rows(
-                    bytemuck::cast_slice(row),
-                    bytemuck::cast_slice(rows),
-                    out,
-                );
-            }
+            }),
+            Rotation::Dense(matrix) => matrix.apply(rows, scratch, out),
         }
     }
 
@@ -63,7 +57,7 @@ impl Rotation {
         match self {
             Rotation::Identity => 0,
             Rotation::Hadamard { flips } => flips.len(),
-            Rotation::Dense { rows } => 4 * rows.len(),
+            Rotation::Dense(matrix) => matrix.memory_bytes(),
         }
     }
 }
@@ -79,9 +73,9 @@ pub(super) struct BatchRotation<'a> {
 impl<'a> BatchRotation<'a> {
     pub(super) fn new(rotation: &'a Rotation, dim: usize, dims: usize) -> BatchRotation<'a> {
         let matrix = match rotation {
-            Rotation::Dense { rows } => {
+            Rotation::Dense(matrix) => {
                 let kernel = BlockKernel::new(DType::F32, dim);
-                let packed = kernel.pack_right(bytemuck::cast_slice(rows));
+                let packed = kernel.pack_right(bytemuck::cast_slice(&matrix.rows()));
                 Some((kernel, packed))
             }
             Rotation::Identity | Rotation::Hadamard { .. } => None,
@@ -101,8 +95,9 @@ impl<'a> BatchRotation<'a> {
                 kernel.scores(Operation::InnerProduct, left, right, out);
             }
             None => {
+                let scratch = &mut RotationScratch::default();
                 for (row, out) in rows.chunks_exact(self.dim).zip(out.chunks_exact_mut(self.dims)) {
-                    self.rotation.apply(row, out);
+                    self.rotation.apply(row, self.dim, scratch, out);
                 }
             }
         }
@@ -171,7 +166,7 @@ mod tests {
                 let mut row = vec![0.0; dims];
                 row[element] = 3.0;
                 let mut out = vec![0.0; dims];
-                rotation.apply(&row, &mut out);
+                rotation.apply(&row, dims, &mut RotationScratch::default(), &mut out);
                 assert!((norm(&out) - 3.0).abs() < 1e-4);
                 let largest = out.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
                 assert!(largest < 3.0 * 5.0 / (dims as f32).sqrt(), "{dims}: {largest}");
@@ -181,18 +176,20 @@ mod tests {
 
     #[test]
     fn many_rows_are_rotated_like_one() {
-        let rows: Vec<f32> = (0..3 * 40).map(|i| ((i * 37) % 11) as f32 - 5.0).collect();
-        let matrix: Vec<f32> = (0..64 * 40).map(|i| ((i * 53) % 7) as f32 / 7.0).collect();
-        for rotation in
-            [Rotation::Identity, Rotation::hadamard(64, 1), Rotation::Dense { rows: matrix.clone() }]
-        {
+        let rows: Vec<f32> = (0..4 * 40).map(|i| ((i * 37) % 11) as f32 - 5.0).collect();
+        let matrix: Vec<f32> = (0..64 * 40).map(|i| ((i * 53) % 7) as f32 / 50.0).collect();
+        let dense = Rotation::Dense(DenseRotation::new(&matrix, 40));
+        for rotation in [Rotation::Identity, Rotation::hadamard(64, 1), dense] {
             let mut all = Vec::new();
             BatchRotation::new(&rotation, 40, 64).apply(&rows, &mut all);
-            for (row, found) in rows.chunks(40).zip(all.chunks(64)) {
-                let mut one = vec![0.0; 64];
-                rotation.apply(row, &mut one);
-                for (a, b) in one.iter().zip(found) {
-                    assert!((a - b).abs() < 1e-3, "{a} {b}");
+            let mut scratch = RotationScratch::default();
+            for count in [1, 2] {
+                for (rows, expected) in rows.chunks(count * 40).zip(all.chunks(count * 64)) {
+                    let mut found = vec![f32::NAN; count * 64];
+                    rotation.apply(rows, 40, &mut scratch, &mut found);
+                    for (a, b) in found.iter().zip(expected) {
+                        assert!((a - b).abs() < 2e-3, "{a} {b}");
+                    }
                 }
             }
         }

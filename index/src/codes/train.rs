@@ -1,6 +1,7 @@
 //! Learning a model from a sample of residuals.
 use nalgebra::{DMatrix, SymmetricEigen};
 
+use super::dense::{DenseRotation, RotationScratch};
 use super::encode::PlaneCoder;
 use super::family::Centre;
 use super::model::{PlaneModel, QueryForm, SegmentModel};
@@ -96,10 +97,12 @@ impl CodeSpec {
     /// for queries.
     pub fn model_bytes(self, dim: usize) -> usize {
         match self {
-            CodeSpec::Axes { bytes } => 4 * dim * dim.next_multiple_of(SEGMENT_DIMS).min(8 * bytes as usize),
+            CodeSpec::Axes { bytes } => {
+                DenseRotation::bytes(dim, dim.next_multiple_of(SEGMENT_DIMS).min(8 * bytes as usize))
+            }
             CodeSpec::Products { quantisers, bits, rotated } => {
                 let dims = dim.next_multiple_of(quantisers as usize);
-                let matrix = if rotated { 4 * dims * dim } else { 0 };
+                let matrix = if rotated { DenseRotation::bytes(dim, dims) } else { 0 };
                 matrix + 2 * 4 * (dims << bits)
             }
             CodeSpec::Full | CodeSpec::RaBitQ { .. } | CodeSpec::Binary => 0,
@@ -144,7 +147,7 @@ impl PlaneModel {
                 let (axes, variances) = principal_axes(dim, residuals);
                 let segments = allot(&variances, dims, 8 * bytes as usize);
                 let rotation = mix(&axes, dim, &segments.0, seed);
-                (segments, Rotation::Dense { rows: rotation })
+                (segments, Rotation::Dense(DenseRotation::new(&rotation, dim)))
             }
         };
         let (energy, dropped) = (0.0, 0.0);
@@ -273,7 +276,7 @@ fn mix(axes: &DMatrix<f64>, dim: usize, layout: &PlaneLayout, seed: u64) -> Vec<
         let mut mixed = vec![0.0; segment.dims];
         for column in 0..dim {
             let of_axes: Vec<f32> = (first..first + coded).map(|row| axes[(row, column)] as f32).collect(); // CAST: rounds
-            mixing.apply(&of_axes, &mut mixed);
+            mixing.apply(&of_axes, coded, &mut RotationScratch::default(), &mut mixed);
             for (row, &x) in mixed.iter().enumerate() {
                 rows[(first + row) * dim + column] = x;
             }

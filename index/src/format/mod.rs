@@ -41,7 +41,7 @@ pub use manifest::{
 pub use vectors::{PageLayout, Record};
 
 /// Major version of the format: another one is refused.
-pub const MAJOR: u16 = 2;
+pub const MAJOR: u16 = 3;
 /// Minor version of the format: up to ours is read.
 pub const MINOR: u16 = 0;
 

@@ -11,6 +11,7 @@ mod avx512;
 mod block;
 mod lane;
 pub mod lookup;
+pub mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pair;

@@ -10,7 +10,7 @@ use crate::codes::{Factors, copy_lane, factor_block};
 use crate::format::{
     CodedLayout, Directory, ID_PAGE_BYTES, IdBytes, IdPages, ListLayout, OpenError, PageLayout, Record,
 };
-use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
+use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, prefetch};
 
 /// The codes of every vector once, in position order: vector `p` is in lane `p % 16` of block `p / 16`, so that
 /// blocks run on across the ends of lists and no position is stored.
@@ -146,14 +146,28 @@ impl ResidentVectors {
 
     /// The record at a position, which must exist.
     #[inline]
+    pub fn record(&self, position: u32) -> Record<'_> {
+        let (page, slot) = self.page(position);
+        self.layout.record(page, slot)
+    }
+
+    /// Asks for the record at a position, which must exist, without waiting for it.
+    #[inline]
+    pub fn prefetch(&self, position: u32) {
+        let (page, slot) = self.page(position);
+        let bytes = self.layout.record_bytes();
+        prefetch(page.get(slot * bytes..).and_then(|rest| rest.get(..bytes)).unwrap_or_default());
+    }
+
+    /// The page of a position, and the record's slot in it.
     #[expect(
         clippy::indexing_slicing,
         reason = "positions come from the directory, which was checked at open"
     )]
-    pub fn record(&self, position: u32) -> Record<'_> {
+    fn page(&self, position: u32) -> (&[u8], usize) {
         let (page, slot) = self.layout.place(position);
         let at = page as usize * self.layout.page_bytes(); // CAST: inside memory
-        self.layout.record(&self.pages[at..at + self.layout.page_bytes()], slot)
+        (&self.pages[at..at + self.layout.page_bytes()], slot)
     }
 
     /// Bytes allocated.

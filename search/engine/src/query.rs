@@ -169,8 +169,9 @@ impl QuerySlot {
             let start = index.directory().first_position(place.list);
             start..start + place.primaries
         };
+        let ahead = codes.memory_bytes() > CACHED_BYTES;
         for (at, place) in self.places.iter().enumerate() {
-            if let Some(next) = self.places.get(at + 1) {
+            if let Some(next) = self.places.get(at + 1).filter(|_| ahead) {
                 let range = codes.range(positions_of(next));
                 prefetch(range.rows);
                 prefetch(range.factors);
@@ -230,7 +231,7 @@ impl QuerySlot {
                     self.requests.truncate(first_request);
                     let query = Prepared { row: running.row(), inverse_norm: self.inverse_norm };
                     let positions = &self.positions[first..];
-                    positions.iter().for_each(|&position| prefetch(vectors.record(position).vector));
+                    positions.iter().for_each(|&position| vectors.prefetch(position));
                     for &position in positions {
                         tools.reranker.offer(vectors.record(position), query, &mut self.top);
                     }
@@ -514,6 +515,10 @@ fn plan_pages_alone(positions: &[u32], read: PageRead, layout: &PageLayout, out:
         first = end;
     }
 }
+
+/// Codes in memory of so many bytes lie in a cache, and asking for them ahead costs more than it saves: on 50 000 vectors
+/// a tenth of a query's time, where on 1 000 000 it saves a fifth.
+const CACHED_BYTES: usize = 8 << 20;
 
 /// Heads followed in a graph beyond those wanted.
 ///

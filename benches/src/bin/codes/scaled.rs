@@ -7,8 +7,8 @@
 use anyhow::{Result, bail};
 use rayon::ThreadPool;
 use rayon::prelude::*;
-use spandrel_index::codes::{CodeModel, CodeSpec, PlaneModel, Segment};
 use spandrel_index::Index;
+use spandrel_index::codes::{CodeModel, CodeSpec, PlaneModel, RotationScratch, Segment};
 
 use crate::code::{Code, Estimate};
 use crate::coded::train;
@@ -48,10 +48,10 @@ impl<'a> Scaled<'a> {
         }
         let dims = model.layout().dims();
         let mut heads = vec![0.0; lists.index.lists() as usize * dims];
-        let mut head = Vec::new();
+        let (mut head, mut scratch) = (Vec::new(), RotationScratch::default());
         for (list, out) in (0..).zip(heads.chunks_exact_mut(dims)) {
             lists.head(list, &mut head);
-            model.rotation().apply(&head, out);
+            model.rotation().apply(&head, head.len(), &mut scratch, out);
         }
         let encode = |list: u32| encode(lists, &model, list);
         let coded = pool.install(|| (0..lists.index.lists()).into_par_iter().map(encode).collect());
@@ -83,7 +83,7 @@ impl Code for Scaled<'_> {
         let mut row = Vec::new();
         index.space().float_query(index.dtype(), set.queries.row(query), &mut row);
         out.resize(self.model.layout().dims(), 0.0);
-        self.model.rotation().apply(&row, out);
+        self.model.rotation().apply(&row, row.len(), &mut RotationScratch::default(), out);
     }
 
     fn scan(&self, query: &Vec<f32>, list: u32, head_distance: f32, out: &mut Vec<Estimate>) {
@@ -102,7 +102,7 @@ impl Code for Scaled<'_> {
 }
 
 fn encode(lists: &Lists, model: &PlaneModel, list: u32) -> CodedList {
-    let (mut head, mut vector) = (Vec::new(), Vec::new());
+    let (mut head, mut vector, mut scratch) = (Vec::new(), Vec::new(), RotationScratch::default());
     let mut rotated = vec![0.0; model.layout().dims()];
     let mut out = CodedList::default();
     lists.head(list, &mut head);
@@ -112,7 +112,7 @@ fn encode(lists: &Lists, model: &PlaneModel, list: u32) -> CodedList {
         lists.vector(position, &mut vector);
         vector.iter_mut().zip(&head).for_each(|(x, c)| *x -= c);
         out.squared.push(dot(&vector, &vector));
-        model.rotation().apply(&vector, &mut rotated);
+        model.rotation().apply(&vector, vector.len(), &mut scratch, &mut rotated);
         for (segment, part) in parts(model.layout().segments(), &rotated) {
             let variance = code(segment, part, &mut out.values);
             out.variances.push(variance);

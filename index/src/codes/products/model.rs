@@ -5,7 +5,8 @@
 //!  4  4 quantisers                                  12  4 rotation   0 none, 2 matrix
 //! 16  4 length      0 as it is, 1 one              20 12 zero
 //! 32 .. gain: f32 x dims, then weight: f32 x dims, then lost: f32 x dims, then mean: f32 x dim
-//! then centroids: f32 x quantisers x 2^bits x dims / quantisers, then matrix rows: f32 x dims x dim (rotation 2)
+//! then centroids: f32 x quantisers x 2^bits x dims / quantisers, then matrix rows: i16 x dims x dim, steps of 2^-15
+//! (rotation 2)
 //! dims = dim, rounded up to a multiple of the quantisers
 //! ```
 use std::path::Path;
@@ -111,15 +112,15 @@ impl ProductModel {
 
     /// The model as stored.
     pub(in crate::codes) fn to_bytes(&self) -> Vec<u8> {
-        let matrix: &[f32] = match &self.rotation {
-            Rotation::Dense { rows } => rows,
-            _ => &[],
+        let matrix = match &self.rotation {
+            Rotation::Dense(matrix) => Some(matrix),
+            _ => None,
         };
         let words = [
             self.dim as u32,        // CAST: at most DIM_MAX
             self.quantisers as u32, // CAST: at most as many as dimensions
             u32::from(self.bits),
-            if matrix.is_empty() { 0 } else { 2 },
+            if matrix.is_some() { 2 } else { 0 },
             u32::from(self.unit_length),
             0,
             0,
@@ -127,9 +128,10 @@ impl ProductModel {
         ];
         let mut out = Vec::new();
         words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
-        for values in [&self.gain, &self.weight, &self.lost, &self.mean, &self.centroids, matrix] {
+        for values in [&self.gain, &self.weight, &self.lost, &self.mean, &self.centroids] {
             values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
         }
+        matrix.iter().flat_map(|matrix| matrix.steps()).for_each(|x| out.extend_from_slice(&x.to_le_bytes()));
         out
     }
 
@@ -164,7 +166,7 @@ impl ProductModel {
         let mean = fields.floats("mean", dim)?;
         let centroids = fields.floats("centroids", dims << bits)?;
         let rotation = match rotated {
-            true => Rotation::Dense { rows: fields.floats("matrix", dims * dim)? },
+            true => Rotation::Dense(fields.matrix(dim, dims)?),
             false => Rotation::Identity,
         };
         fields.finish()?;

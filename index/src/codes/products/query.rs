@@ -1,5 +1,6 @@
 //! Tables of a query's products with all centroids, rounded to bytes.
 use super::model::ProductModel;
+use crate::codes::rounding::nearest_whole;
 use crate::kernels::lookup::LookupTables;
 
 /// Largest value of a table.
@@ -33,26 +34,44 @@ impl ProductModel {
                 products[start..].iter_mut().zip(column).for_each(|(sum, x)| *sum += element * x);
             }
         }
-        let range = |table: &[f32]| {
-            let bounds = (f32::INFINITY, f32::NEG_INFINITY);
-            table.iter().fold(bounds, |(low, high), &x| (low.min(x), high.max(x)))
-        };
         let (mut widest, mut least) = (0.0_f32, 0.0);
-        for table in products.chunks_exact(entries) {
+        for table in products.chunks_exact_mut(entries) {
             let (low, high) = range(table);
             widest = widest.max(high - low);
             least += low;
+            table.iter_mut().for_each(|x| *x -= low);
         }
         // Tables of equal values are zeros in steps of any size.
         let scale = if widest > 0.0 { (widest / TABLE_MAX).max(f32::MIN_POSITIVE) } else { 1.0 };
         tables.reset(self.quantisers, self.bits);
         for (quantiser, table) in products.chunks_exact(entries).enumerate() {
-            let low = range(table).0;
             for (out, x) in tables.of_mut(quantiser).iter_mut().zip(table) {
-                *out = ((x - low) / scale).round_ties_even() as u8; // CAST: at most 255 by the choice of scale
+                *out = nearest_whole(x / scale) as u8; // CAST: at most 255 by the choice of scale
             }
         }
         let variance = self.quantisers as f64 * f64::from(scale).powi(2) / 12.0; // CAST: exact
         TableTerms { offset: -least / scale, scale, variance }
     }
+}
+
+/// The least and the largest of a table.
+fn range(table: &[f32]) -> (f32, f32) {
+    const LANES: usize = 16;
+    let less = |a: f32, b: f32| if b < a { b } else { a };
+    let more = |a: f32, b: f32| if b > a { b } else { a };
+    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    for values in table.as_chunks::<LANES>().0 {
+        for lane in 0..LANES {
+            (low[lane], high[lane]) = (less(low[lane], values[lane]), more(high[lane], values[lane]));
+        }
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            (low[lane], high[lane]) =
+                (less(low[lane], low[lane + width]), more(high[lane], high[lane + width]));
+        }
+        width /= 2;
+    }
+    (low[0], high[0])
 }

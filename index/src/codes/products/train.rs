@@ -9,6 +9,7 @@ use super::import::Codebooks;
 use super::model::ProductModel;
 use super::nearest::Nearest;
 use super::opq;
+use crate::codes::DenseRotation;
 use crate::codes::rotation::Rotation;
 use crate::codes::train::measured_rows;
 
@@ -31,7 +32,9 @@ impl ProductModel {
         let dim = mean.len();
         let dims = dim.next_multiple_of(quantisers);
         let rotation = match rotated {
-            true => Rotation::Dense { rows: opq::rotation((dim, dims, quantisers), residuals) },
+            true => {
+                Rotation::Dense(DenseRotation::new(&opq::rotation((dim, dims, quantisers), residuals), dim))
+            }
             false => Rotation::Identity,
         };
         let mut model = ProductModel::untrained((dim, quantisers, bits), rotation, mean);
@@ -59,7 +62,7 @@ impl ProductModel {
         residuals: &[f32],
     ) -> ProductModel {
         let rotation = match &codebooks.rotation {
-            Some(rotation) => Rotation::Dense { rows: rotation.values.clone() },
+            Some(rotation) => Rotation::Dense(DenseRotation::new(&rotation.values, mean.len())),
             None => Rotation::Identity,
         };
         let mut model = ProductModel::untrained((mean.len(), quantisers, bits), rotation, mean);

@@ -3,12 +3,14 @@
 
 pub(super) mod lanes;
 mod lookup;
+mod matrix;
 mod scan;
 mod tiles;
 
 use std::arch::x86_64::{_CMP_LE_OQ, _mm256_cmp_ps, _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps};
 
 pub(super) use lookup::look_up_small;
+pub(super) use matrix::products;
 pub(super) use scan::scan;
 
 use super::lane::{self, Lane, PairFns, pair_fns};

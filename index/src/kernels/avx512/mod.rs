@@ -3,6 +3,7 @@
 
 mod lanes;
 mod lookup;
+mod matrix;
 mod scan;
 mod tiles;
 
@@ -12,6 +13,7 @@ use std::arch::x86_64::{
 };
 
 pub(super) use lookup::{look_up_large, look_up_small};
+pub(super) use matrix::products;
 pub(super) use scan::scan;
 
 use super::lane::{self, Lane, PairFns, pair_fns};

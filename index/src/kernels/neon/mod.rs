@@ -3,12 +3,14 @@
 
 mod lanes;
 mod lookup;
+mod matrix;
 mod scan;
 mod tiles;
 
 use std::arch::aarch64::{vcleq_f32, vdupq_n_f32, vld1q_f32, vmaxvq_u32, vorrq_u32};
 
 pub(super) use lookup::look_up_small;
+pub(super) use matrix::products;
 pub(super) use scan::scan;
 
 use super::lane::{self, Lane, PairFns, pair_fns};

@@ -1,0 +1,66 @@
+//! Products with a matrix: thirty-two an instruction.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use crate::kernels::matrix::{GROUP_ROWS, ProductsJob};
+
+/// Groups multiplied side by side, since one sum would wait for itself.
+const GROUPS: usize = 4;
+
+/// See [`ProductsFn`](crate::kernels::matrix::ProductsFn).
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(in crate::kernels) unsafe fn products<const ROWS: usize>(
+    job: &ProductsJob<'_>,
+    out: &mut [[i32; GROUP_ROWS]],
+) {
+    let groups = out.len() / ROWS;
+    let mut group = 0;
+    while group < groups {
+        // SAFETY: by the contract; so many groups are left.
+        group += unsafe {
+            if group + GROUPS <= groups {
+                some::<ROWS, GROUPS>(job, group, groups, out)
+            } else {
+                some::<ROWS, 1>(job, group, groups, out)
+            }
+        };
+    }
+}
+
+/// Multiplies `COUNT` groups from number `group` on.
+///
+/// # Safety
+/// The contract of [`products`], and there are so many groups.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn some<const ROWS: usize, const COUNT: usize>(
+    job: &ProductsJob<'_>,
+    group: usize,
+    groups: usize,
+    out: &mut [[i32; GROUP_ROWS]],
+) -> usize {
+    let mut sums = [[_mm512_setzero_si512(); COUNT]; ROWS];
+    for pair in 0..job.pairs {
+        // SAFETY: each group has so many lines, each row so many pairs, of four bytes.
+        let lines: [__m512i; COUNT] = std::array::from_fn(|at| unsafe {
+            _mm512_load_si512(job.lines.as_ptr().add((group + at) * job.pairs + pair).cast())
+        });
+        for (row, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: as above.
+            let both =
+                unsafe { job.rows.as_ptr().add(row * job.pairs + pair).cast::<i32>().read_unaligned() };
+            let both = _mm512_set1_epi32(both);
+            for (sum, line) in sums.iter_mut().zip(lines) {
+                *sum = _mm512_dpwssd_epi32(*sum, line, both);
+            }
+        }
+    }
+    for (row, sums) in sums.into_iter().enumerate() {
+        for (at, sum) in sums.into_iter().enumerate() {
+            // SAFETY: a place is an array of as many bytes.
+            unsafe { _mm512_storeu_si512(out[row * groups + group + at].as_mut_ptr().cast(), sum) };
+        }
+    }
+    COUNT
+}
