@@ -1,4 +1,5 @@
-//! Measures the head index on real vectors: build time, memory, and recall against time per query.
+//! Measures head indexes on real vectors: build time, memory, and recall against time per query. Scans of rows, of packed
+//! heads and of the heads' own codes, and the graph.
 //!
 //! ```text
 //! cargo run --release -p spandrel-benches --bin heads -- --data DIR [--heads 40000] [--k 64]
@@ -7,6 +8,8 @@
 //! `DIR` holds `base.u8bin` and `query.u8bin`. Heads are a seeded sample of the base; searches run on one
 //! thread, after one round to warm up. Times are those the thread spent running, so that a busy machine
 //! distorts them less: the median of the repeats and the least. One line per figure.
+mod codes;
+
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -16,9 +19,16 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
-use spandrel_index::heads::PackedHeads;
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::heads::{PackedHeads, Scratch};
 use spandrel_index::kernels::Variant;
 use spandrel_index::{DType, HeadIndex, HeadQuery, Heads, HnswGraph, HnswParams};
+
+use crate::codes::HeadCodes;
+
+/// Codes of heads that are scanned, and standard errors within which they are compared exactly.
+const CODES: [(CodeSpec, [f32; 2]); 2] =
+    [(CodeSpec::Axes { bytes: 32 }, [0.5, 1.0]), (CodeSpec::Axes { bytes: 64 }, [0.5, 1.0])];
 
 /// What to measure.
 struct Options {
@@ -109,13 +119,24 @@ fn measure(options: &Options) -> Result<(), String> {
     let queries: Vec<&[u8]> = queries.chunks_exact(dim).take(options.queries).collect();
     println!("heads {} dim {dim} u8, kernels {}, {} queries", heads.len(), Variant::best(), queries.len());
 
-    let flat = Run::of(&HeadIndex::Flat, &heads, &queries, (options.k, 0), options.repeats);
+    let flat = Run::of_index(&HeadIndex::Flat, &heads, &queries, (options.k, 0), options.repeats);
     flat.print("flat", options.k, 0, &flat.found);
     for variant in Variant::available().into_iter().filter(|&v| v != Variant::Scalar) {
         let packed = PackedHeads::with_variant(&heads, variant);
         let packed_bytes = packed.memory_bytes() as f64 / heads.len() as f64;
-        let run = Run::of(&HeadIndex::Packed(packed), &heads, &queries, (options.k, 0), options.repeats);
+        let run =
+            Run::of_index(&HeadIndex::Packed(packed), &heads, &queries, (options.k, 0), options.repeats);
         run.print(&format!("packed {variant} {packed_bytes:.1} bytes per head"), options.k, 0, &flat.found);
+    }
+    for (spec, margins) in CODES {
+        let mut codes = HeadCodes::new(&heads, spec)?;
+        let code_bytes = codes.memory_bytes() as f64 / heads.len() as f64;
+        for errors in margins {
+            let search = |row: &[u8], out: &mut Vec<_>| codes.search(&heads, (row, options.k, errors), out);
+            let run = Run::of(search, &queries, options.repeats);
+            let name = format!("{spec} within {errors} errors, {code_bytes:.1} bytes per head");
+            run.print(&name, options.k, 0, &flat.found);
+        }
     }
 
     let pool =
@@ -137,7 +158,7 @@ fn measure(options: &Options) -> Result<(), String> {
 
     let index = HeadIndex::Graph(opened);
     for &ef in &options.efs {
-        let run = Run::of(&index, &heads, &queries, (options.k, ef), options.repeats);
+        let run = Run::of_index(&index, &heads, &queries, (options.k, ef), options.repeats);
         run.print("hnsw", options.k, ef, &flat.found);
     }
     Ok(())
@@ -152,25 +173,36 @@ struct Run {
 }
 
 impl Run {
-    fn of(
+    fn of_index(
         index: &HeadIndex,
         heads: &Heads,
         queries: &[&[u8]],
         (k, ef): (usize, usize),
         repeats: usize,
     ) -> Run {
-        let mut scratch = spandrel_index::heads::Scratch::new();
+        let mut scratch = Scratch::new();
+        let search =
+            |row: &[u8], out: &mut Vec<_>| index.search(heads, &HeadQuery { row, k, ef }, &mut scratch, out);
+        Run::of(search, queries, repeats)
+    }
+
+    /// `search` fills in the heads found and says how many distances it computed.
+    fn of(
+        mut search: impl FnMut(&[u8], &mut Vec<(f32, u32)>) -> u32,
+        queries: &[&[u8]],
+        repeats: usize,
+    ) -> Run {
         let mut out = Vec::new();
         let (mut found, mut distances) = (Vec::new(), 0);
         for row in queries {
-            distances += u64::from(index.search(heads, &HeadQuery { row, k, ef }, &mut scratch, &mut out));
+            distances += u64::from(search(row, &mut out));
             found.push(out.clone());
         }
         let mut times: Vec<f64> = (0..repeats)
             .map(|_| {
                 let start = cpu_seconds();
                 for row in queries {
-                    index.search(heads, &HeadQuery { row, k, ef }, &mut scratch, &mut out);
+                    search(row, &mut out);
                     std::hint::black_box(&out);
                 }
                 (cpu_seconds() - start) * 1e6 / queries.len() as f64
