@@ -119,6 +119,28 @@ impl Choice {
         Choice { code, codes, list_size, replicas, memory_per_vector, disk_per_vector, query }
     }
 
+    /// Seconds that a build takes on so many threads, by the rates of one to ten million SIFT-like vectors on the machine
+    /// of the README's figures.
+    pub fn build_seconds(&self, shape: VectorShape, threads: usize) -> f64 {
+        /// Clustering, filing and writing one copy; floats take about half as much again.
+        const MICROSECONDS: f64 = 0.13;
+        /// Filing and writing a further copy.
+        const OF_COPY: f64 = 0.12;
+        /// Finding the nearest centroids of a copy.
+        const OF_PRODUCTS: f64 = 0.05;
+        /// Training centroids, on a sample of a size that does not grow.
+        const TRAINING_SECONDS: f64 = 6.0;
+        let copies = if self.replicas == ReplicaRule::None { 1.0 } else { 2.0 };
+        let wide = if shape.dtype.is_integer() { 1.0 } else { 1.5 };
+        let (coding, training) = match self.code {
+            CodeSpec::Products { .. } => (copies * OF_PRODUCTS, TRAINING_SECONDS),
+            _ => (0.0, 0.0),
+        };
+        let microseconds = (MICROSECONDS + (copies - 1.0) * OF_COPY) * wide + coding;
+        // CAST: estimates
+        (shape.vectors as f64 * shape.dim as f64 * microseconds / 1e6 + training) / threads as f64
+    }
+
     /// Layouts worth comparing, the smallest in memory first.
     pub fn alternatives(shape: VectorShape) -> Vec<Choice> {
         let mut choices = vec![
@@ -233,14 +255,6 @@ fn query_cost(shape: VectorShape, code: CodeSpec, codes: Tier, list_size: u32) -
     QueryCost { reads, bytes }
 }
 
-/// Seconds that a build takes on so many threads, by the rate of one to ten million SIFT-like vectors; floats take about
-/// half as much again.
-pub fn build_seconds(shape: VectorShape, threads: usize) -> f64 {
-    const MICROSECONDS_PER_ELEMENT: f64 = 0.13;
-    let wide = if shape.dtype.is_integer() { 1.0 } else { 1.5 };
-    shape.vectors as f64 * shape.dim as f64 * MICROSECONDS_PER_ELEMENT * wide / 1e6 / threads as f64
-}
-
 /// Bytes of heads, their index and the directory for each vector.
 fn heads_per_vector(shape: VectorShape, list_size: u32) -> f64 {
     let space = HeadSpace::of(shape.metric, 0.0);
@@ -271,8 +285,8 @@ mod tests {
         let products = |quantisers| CodeSpec::Products { quantisers, bits: 4, rotated: true };
         assert_eq!(Choice::for_memory(sift, 30.0).code, products(44));
         let few = VectorShape { vectors: 50_000, ..shape(384, DType::F16) };
-        // The matrix takes 12 bytes for each of so few.
-        assert_eq!(Choice::for_memory(few, 40.0).code, products(28));
+        // The matrix takes 6 bytes for each of so few.
+        assert_eq!(Choice::for_memory(few, 40.0).code, products(40));
         let text = Choice::for_memory(shape(384, DType::F16), 40.0);
         assert_eq!((text.code, text.codes), (products(52), Tier::Memory));
         assert_eq!(Choice::for_memory(sift, 500.0).code, CodeSpec::Axes { bytes: 64 });

@@ -18,7 +18,7 @@ mod stages;
 
 pub use calibrate::{Calibrate, Calibration, Unpublished};
 pub use checkpoint::ListStats;
-pub use choice::{Choice, QueryCost, VectorShape, build_seconds};
+pub use choice::{Choice, QueryCost, VectorShape};
 pub use config::{BuildConfig, COPIES_DEFAULT, LIST_SIZE_DEFAULT, ListCount, Params};
 pub use error::BuildError;
 pub use plan::Plan;

@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spandrel_builder::{Choice, Input, Params, Plan, VectorShape, build_seconds};
+use spandrel_builder::{Choice, Input, Params, Plan, VectorShape};
 use spandrel_index::{DType, Metric, SourceError, VectorSource};
 
 use super::shape::{ShapeArgs, plan_text, refuse_memory};
@@ -82,15 +82,16 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
         );
     }
     text += &plan_text(&plan);
-    let seconds = build_seconds(VectorShape { vectors: source.vectors, ..whole }, config.threads);
+    let part = VectorShape { vectors: source.vectors, ..whole };
+    let seconds = Choice::of(part, plan.code, plan.codes).build_seconds(part, config.threads);
     text += &format!("{:<14}about {} on {} threads\n", "build time", units::seconds(seconds), config.threads);
-    text += &format!("\n{}", alternatives_text(whole, allowed, &plan));
+    text += &format!("\n{}", alternatives_text(whole, allowed, config.threads, &plan));
     session.print(&text)?;
     Ok(refuse_memory(&plan)?)
 }
 
 /// What other codes and places would take, and whether that fits.
-fn alternatives_text(shape: VectorShape, allowed: f64, plan: &Plan) -> String {
+fn alternatives_text(shape: VectorShape, allowed: f64, threads: usize, plan: &Plan) -> String {
     let chosen = (plan.code, plan.codes);
     let planned = plan.search_memory as f64 / plan.vectors as f64; // CAST: shown to three digits
     let mut table = TextTable::new();
@@ -101,6 +102,7 @@ fn alternatives_text(shape: VectorShape, allowed: f64, plan: &Plan) -> String {
         ("disk B/vector", Align::Right),
         ("reads", Align::Right),
         ("kB read", Align::Right),
+        ("build", Align::Right),
         ("", Align::Left),
     ] {
         table.column(head, align);
@@ -129,6 +131,7 @@ fn alternatives_text(shape: VectorShape, allowed: f64, plan: &Plan) -> String {
         ];
         let mut cells = vec![choice.code.to_string(), choice.codes.to_string()];
         cells.extend(figures.map(units::three_digits));
+        cells.push(units::seconds(choice.build_seconds(shape, threads)));
         cells.push(mark);
         table.row(cells.into_iter().map(Some).collect());
     }
