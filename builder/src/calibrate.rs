@@ -25,6 +25,8 @@ pub struct Unpublished<'a> {
 pub struct Calibration {
     /// What the manifest will say.
     pub search_default: SearchDefault,
+    /// The same where vectors are in memory.
+    pub search_in_memory: Option<SearchDefault>,
     /// Pruning for several recalls, for the statistics.
     pub points: Vec<CalibrationPoint>,
 }

@@ -222,6 +222,7 @@ impl TestIndex {
             dim: self.dim,
             id_bytes: id_bytes.get(),
             head_space: space,
+            search_in_memory: None,
             search_default: SearchDefault { epsilon: 0.5, max_lists: 8, rerank_errors: 1.0 },
             build: BuildRecord {
                 input_hash: hash_hex(xxh3_128(&self.rows)),

@@ -18,7 +18,6 @@ use spandrel_builder::{
 use spandrel_datasets::Rows;
 use spandrel_engine::{CalibrateLimits, HeldOut, calibrate};
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::SearchDefault;
 use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
 
 /// What a test builds from.
@@ -97,13 +96,11 @@ impl Calibrate for Calibrator {
         let held_out = HeldOut { rows: index.rows, ids: index.ids };
         let found = calibrate(index.dir, index.manifest, held_out, self.0, &mut tell)?;
         let usual = index.manifest.search_default;
-        let search_default =
-            found.iter().find(|point| point.recall == 0.95).map_or(usual, |point| SearchDefault {
-                max_lists: point.max_lists,
-                rerank_errors: point.rerank_errors.unwrap_or(usual.rerank_errors),
-                ..usual
-            });
-        Ok(Some(Calibration { search_default, points: found }))
+        Ok(Some(Calibration {
+            search_default: usual.calibrated(&found, 0.95, Tier::Ssd).unwrap_or(usual),
+            search_in_memory: usual.calibrated(&found, 0.95, Tier::Memory),
+            points: found,
+        }))
     }
 }
 

@@ -13,7 +13,7 @@ use spandrel_engine::{Answer, CalibrateError, CalibrateLimits, Engine, HeldOut, 
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::CalibrationPoint;
 use spandrel_index::format::{BODY_AT, OpenError, current};
-use spandrel_index::{DType, Index, Metric, Tier};
+use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
 use spandrel_tests::{Base, Calibrator, LIMITS, clustered, coded, config};
 
 use crate::support::{engine_config, every_list, identity, open_engine};
@@ -68,7 +68,21 @@ fn defaults_reach_their_recall_with_less_than_everything() {
         let stats: serde_json::Value = serde_json::from_slice(&stats).unwrap();
         let points = stats["calibration"].as_array().unwrap();
         let lists: Vec<u64> = points.iter().map(|point| point["max_lists"].as_u64().unwrap()).collect();
-        assert_eq!(points.len(), 3, "{what}: {points:?}");
+        let (lists, in_memory) = lists.split_at(3);
+        // Vectors in memory: more of them are compared, of fewer lists.
+        assert_eq!(in_memory.len(), if codes == Tier::Memory { 3 } else { 0 }, "{what}: {points:?}");
+        assert!(in_memory.iter().zip(lists).all(|(fewer, lists)| fewer <= lists), "{what}: {points:?}");
+        let default = manifest.search_in_memory.map(|default| u64::from(default.max_lists));
+        assert_eq!(default, in_memory.get(1).copied(), "{what}");
+        if default.is_some() {
+            let options = OpenOptions { vectors: Some(Tier::Memory), ..OpenOptions::default() };
+            let index = Arc::new(Index::open_with(dir.path(), options).unwrap());
+            assert_eq!(Some(index.search_default()), manifest.search_in_memory);
+            let engine = Engine::open(index, engine_config()).unwrap();
+            let answers = engine.search(strangers.bytes(), &SearchParams::new(10)).unwrap();
+            let found = recall(metric, &answers, &truth);
+            assert!((0.93..0.99).contains(&found), "{what}: {found} by {:?}", manifest.search_in_memory);
+        }
         assert!(lists.is_sorted() && lists[2] < manifest.segments[0].lists, "{what}: {lists:?}");
         assert_eq!(lists[1], u64::from(manifest.search_default.max_lists), "{what}");
         assert_eq!(points[0]["rerank_errors"].is_null(), code == CodeSpec::Full, "{what}");
@@ -82,7 +96,7 @@ fn points_do_not_depend_on_threads_or_memory() {
         let base = Base::new(clustered(DType::U8, 16, 12_000, 1));
         base.build(&coded(Metric::L2, code, codes, dir.path())).unwrap();
         let expected = points(&base, dir.path(), LIMITS).unwrap();
-        assert_eq!(expected.len(), 3, "{code}");
+        assert_eq!(expected.len(), if codes == Tier::Memory { 6 } else { 3 }, "{code}");
         // Without room for a cache, and with a query at a time.
         for (threads, memory_bytes) in [(1, 0), (3, 100 << 20)] {
             let found = points(&base, dir.path(), CalibrateLimits { threads, memory_bytes }).unwrap();
@@ -123,7 +137,7 @@ fn a_row_leaves_itself_out_by_its_own_id() {
         let stats = fs::read(out.join("build-stats-1.json")).unwrap();
         serde_json::from_slice::<serde_json::Value>(&stats).unwrap()["calibration"].clone()
     });
-    assert_eq!(calibrated[0].as_array().unwrap().len(), 3);
+    assert_eq!(calibrated[0].as_array().unwrap().len(), 6);
     assert_eq!(calibrated[0], calibrated[1]);
     // A row that is not told from its neighbours finds itself, which is no merit.
     let base = Base::new(clustered(DType::U8, 16, 9000, 1));

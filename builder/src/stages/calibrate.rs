@@ -36,7 +36,11 @@ pub(crate) fn calibrate(
     let index = Unpublished { dir: target.dir, manifest, rows: &rows, ids: &ids };
     let found = by.calibrate(index, context.progress, context.stop);
     context.check_stop()?;
-    let usual = || Calibration { search_default: manifest.search_default, points: Vec::new() };
+    let usual = || Calibration {
+        search_default: manifest.search_default,
+        search_in_memory: None,
+        points: Vec::new(),
+    };
     Ok(found.map_err(BuildError::Calibrate)?.unwrap_or_else(usual))
 }
 

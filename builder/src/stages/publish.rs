@@ -84,6 +84,7 @@ pub(crate) fn manifest(
         id_bytes: Layouts::new(params, checked).id_bytes.get(),
         head_space: HeadSpace::of(params.metric, checked.norm_max),
         search_default: checkpoint.calibrated.as_ref().map_or(usual, |found| found.search_default),
+        search_in_memory: checkpoint.calibrated.as_ref().and_then(|found| found.search_in_memory),
         build: BuildRecord {
             input_hash: checked.input_hash.clone(),
             seed: params.seed,

@@ -39,6 +39,9 @@ pub struct Manifest {
     pub head_space: HeadSpace,
     /// Pruning used when a query names none.
     pub search_default: SearchDefault,
+    /// The same where vectors are in memory, if it was found: comparing one exactly then costs no read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search_in_memory: Option<SearchDefault>,
     /// How the index came about.
     pub build: BuildRecord,
     /// One segment today.
@@ -57,11 +60,35 @@ pub struct SearchDefault {
     pub rerank_errors: f32,
 }
 
+impl SearchDefault {
+    /// This default with the pruning of the point for `recall` and a place of vectors, if there is one.
+    pub fn calibrated(
+        self,
+        points: &[CalibrationPoint],
+        recall: f64,
+        vectors: Tier,
+    ) -> Option<SearchDefault> {
+        let point = points.iter().find(|point| (point.recall, point.vectors) == (recall, vectors))?;
+        let rerank_errors = point.rerank_errors.unwrap_or(self.rerank_errors);
+        Some(SearchDefault { max_lists: point.max_lists, rerank_errors, ..self })
+    }
+
+    fn check(&self, path: &Path, what: &'static str) -> Result<(), OpenError> {
+        let numbers = [self.epsilon, self.rerank_errors];
+        if numbers.iter().any(|x| !x.is_finite() || *x < 0.0) || self.max_lists == 0 {
+            return Err(OpenError::field(path, what, format!("{self:?}"), "a usable default"));
+        }
+        Ok(())
+    }
+}
+
 /// The least work that was found to give a recall.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CalibrationPoint {
     /// Recall@10 of queries that was looked for.
     pub recall: f64,
+    /// Where vectors are when work is weighed so.
+    pub vectors: Tier,
     /// Lists to read at most.
     pub max_lists: u32,
     /// Standard errors of estimates within which vectors are compared exactly; none for lists of exact vectors.
@@ -187,11 +214,8 @@ impl Manifest {
         self.code().map_err(|e| {
             OpenError::field(path, "code", e.0, "full, rabitq:B, axes:BYTES, pq:MxN[+opq] or binary")
         })?;
-        let default = self.search_default;
-        let numbers = [default.epsilon, default.rerank_errors];
-        if numbers.iter().any(|x| !x.is_finite() || *x < 0.0) || default.max_lists == 0 {
-            return Err(OpenError::field(path, "search_default", format!("{default:?}"), "a usable default"));
-        }
+        self.search_default.check(path, "search_default")?;
+        self.search_in_memory.map_or(Ok(()), |default| default.check(path, "search_in_memory"))?;
         let [segment] = self.segments.as_slice() else {
             return Err(OpenError::field(path, "segments", self.segments.len(), 1));
         };

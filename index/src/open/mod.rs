@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use crate::codes::{CodeModel, CodeSpec};
 use crate::format::{
-    Current, Directory, DirectoryShape, IdPages, ListLayout, Manifest, OpenError, PageLayout, SectionKind,
-    SegmentEntry, current, manifest_name,
+    Current, Directory, DirectoryShape, IdPages, ListLayout, Manifest, OpenError, PageLayout, SearchDefault,
+    SectionKind, SegmentEntry, current, manifest_name,
 };
 use crate::heads::{HeadIndex, Heads, HnswGraph};
 use crate::{DType, HeadSpace, Metric, Tier};
@@ -221,6 +221,12 @@ impl Index {
     /// The codes, where they are in memory.
     pub fn resident_codes(&self) -> Option<&ResidentCodes> {
         self.resident_codes.as_ref()
+    }
+
+    /// What queries get that name no pruning, by where vectors are.
+    pub fn search_default(&self) -> SearchDefault {
+        let in_memory = self.manifest.search_in_memory.filter(|_| self.resident_vectors.is_some());
+        in_memory.unwrap_or(self.manifest.search_default)
     }
 
     /// The vectors, where they are in memory.

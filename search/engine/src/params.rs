@@ -105,7 +105,7 @@ impl SearchParams {
         }
         let (epsilon, max_lists) = match (self.epsilon, self.max_lists) {
             (None, None) => {
-                let default = index.manifest().search_default;
+                let default = index.search_default();
                 (Some(default.epsilon), default.max_lists)
             }
             (Some(epsilon), None) => (Some(epsilon), EPSILON_LISTS_MAX),
@@ -123,7 +123,7 @@ impl SearchParams {
         if max_bytes == 0 {
             return Err(ParamsError::ZeroBytes);
         }
-        let rerank = self.rerank.unwrap_or(Rerank::Errors(index.manifest().search_default.rerank_errors));
+        let rerank = self.rerank.unwrap_or(Rerank::Errors(index.search_default().rerank_errors));
         if let Rerank::Errors(found) = rerank
             && !(found >= 0.0 && found.is_finite())
         {

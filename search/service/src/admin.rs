@@ -148,7 +148,7 @@ pub(crate) fn summary(served: &Served) -> v1::IndexSummary {
 /// An index in full.
 fn description(served: &Served) -> v1::DescribeIndexResponse {
     let index = served.index();
-    let default = index.manifest().search_default;
+    let default = index.search_default();
     let tier = |tier: Tier| wire_tier(tier) as i32; // CAST: the enum's code
     v1::DescribeIndexResponse {
         summary: Some(summary(served)),

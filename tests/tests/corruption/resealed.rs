@@ -124,6 +124,9 @@ fn fields_of_a_manifest_that_cannot_be_are_refused() {
         *json.pointer_mut(field).unwrap_or_else(|| panic!("no field {field}")) = value.clone();
         check!(open_json(&whole, &json), OpenError::Field { .. }, "{field} = {value}");
     }
+    let mut json = good.clone();
+    json["search_in_memory"] = json!({"epsilon": 0.6, "max_lists": 0, "rerank_errors": 1.0});
+    check!(open_json(&whole, &json), OpenError::Field { .. }, "search_in_memory");
     for (field, value) in [("bytes", json!(4096)), ("bytes", json!(0)), ("bytes", json!(u64::MAX))] {
         let mut json = good.clone();
         json["segments"][0]["sections"][0][field] = value.clone();

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use spandrel_builder::{BuildConfig, Calibrate, Calibration, Progress, Unpublished};
 use spandrel_engine::{CalibrateLimits, HeldOut, calibrate};
-use spandrel_index::format::SearchDefault;
+use spandrel_index::Tier;
 
 /// An index of fewer vectors keeps the usual default: its queries are quick anyway.
 const VECTORS_MIN: u64 = 10_000;
@@ -41,19 +41,12 @@ impl Calibrate for Calibrator {
         };
         let held_out = HeldOut { rows: index.rows, ids: index.ids };
         let found = calibrate(index.dir, index.manifest, held_out, self.limits, &mut tell)?;
-        let mut search_default = index.manifest.search_default;
-        match found.iter().find(|point| point.recall == RECALL_DEFAULT) {
-            Some(point) => {
-                search_default = SearchDefault {
-                    max_lists: point.max_lists,
-                    rerank_errors: point.rerank_errors.unwrap_or(search_default.rerank_errors),
-                    ..search_default
-                };
-            }
-            None => {
-                progress.note("no setting tried gives a recall@10 of 0.95: queries get the usual default")
-            }
+        let usual = index.manifest.search_default;
+        let of = |vectors| usual.calibrated(&found, RECALL_DEFAULT, vectors);
+        if of(Tier::Ssd).is_none() {
+            progress.note("no setting tried gives a recall@10 of 0.95: queries get the usual default");
         }
-        Ok(Some(Calibration { search_default, points: found }))
+        let (search_default, search_in_memory) = (of(Tier::Ssd).unwrap_or(usual), of(Tier::Memory));
+        Ok(Some(Calibration { search_default, search_in_memory, points: found }))
     }
 }

@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use spandrel_index::format::SearchDefault;
 use spandrel_index::{HeadIndex, Index};
 
 use crate::Session;
@@ -27,7 +28,7 @@ pub(super) fn run(args: &InspectArgs, session: &Session) -> anyhow::Result<()> {
 /// `added` bytes of anonymous memory came with opening.
 fn text(index: &Index, added: u64) -> String {
     let manifest = index.manifest();
-    let (default, build) = (manifest.search_default, &manifest.build);
+    let build = &manifest.build;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<12}{value}"); // writing to a string does not fail
@@ -60,13 +61,16 @@ fn text(index: &Index, added: u64) -> String {
         line("codebooks", format!("given, of hash {hash}"));
     }
     line("heads", format!("{}, found by {head_index}", build.heads));
-    line(
-        "search",
+    let search = |default: SearchDefault| {
+        let SearchDefault { epsilon, max_lists, rerank_errors } = default;
         format!(
-            "epsilon {}, at most {} lists, reranked within {} errors, unless asked otherwise",
-            default.epsilon, default.max_lists, default.rerank_errors
-        ),
-    );
+            "epsilon {epsilon}, at most {max_lists} lists, reranked within {rerank_errors} errors, unless asked otherwise"
+        )
+    };
+    line("search", search(manifest.search_default));
+    if let Some(default) = manifest.search_in_memory {
+        line("", format!("with vectors in memory {}", search(default)));
+    }
     line(
         "built",
         format!(

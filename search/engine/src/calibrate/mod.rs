@@ -12,8 +12,8 @@ pub use placement::CalibrateLimits;
 use std::path::Path;
 use std::sync::Arc;
 
-use spandrel_index::Index;
 use spandrel_index::format::{CalibrationPoint, Manifest, OpenError};
+use spandrel_index::{Index, Tier};
 
 use crate::{Engine, EngineError, SearchError};
 use placement::Placement;
@@ -70,7 +70,7 @@ pub enum CalibrateError {
 }
 
 /// Finds the least work for recall@10 of 0.90, 0.95 and 0.99 in the index in `dir` that `manifest` describes,
-/// published or not. What cannot be reached is left out, and all of it where there are more codes with replicas meant
+/// published or not, with vectors on SSD and, for codes in memory, with vectors there too. What cannot be reached is left out, and all of it where there are more codes with replicas meant
 /// for memory than are kept there meanwhile.
 ///
 /// `tell` hears how many queries were answered since it was last called, and says whether to go on.
@@ -95,12 +95,17 @@ pub fn calibrate(
     }
     let engine = Engine::open(index, placement.engine)?;
     let mut trials = Trials::new(&engine, held_out, placement.reference_lists, tell)?;
-    let mut points = Vec::with_capacity(RECALLS.len());
-    for recall in RECALLS {
+    let mut points = Vec::new();
+    let mut looked_for: Vec<(f64, Tier)> = RECALLS.iter().map(|&recall| (recall, Tier::Ssd)).collect();
+    if trials.has_codes() && manifest.build.codes == Tier::Memory {
+        looked_for.extend(RECALLS.iter().map(|&recall| (recall, Tier::Memory)));
+    }
+    for (recall, vectors) in looked_for {
         let wanted = 1.0 - (1.0 - recall) / STRANGER_MISSES;
-        if let Some((setting, outcome)) = least_work(&mut trials, wanted)? {
+        if let Some((setting, outcome)) = least_work(&mut trials, (wanted, vectors))? {
             points.push(CalibrationPoint {
                 recall,
+                vectors,
                 max_lists: setting.lists,
                 rerank_errors: trials.has_codes().then(|| setting.errors()),
                 held_out_recall: outcome.recall,

@@ -1,4 +1,6 @@
 //! The least work that reaches a recall.
+use spandrel_index::Tier;
+
 use super::CalibrateError;
 use super::trials::{On, Outcome, Setting, Trials};
 
@@ -14,14 +16,14 @@ const WORSE_MAX: u32 = 1;
 /// where nothing tried reaches it.
 pub(super) fn least_work(
     trials: &mut Trials<'_>,
-    wanted: f64,
+    (wanted, vectors): (f64, Tier),
 ) -> Result<Option<(Setting, Outcome)>, CalibrateError> {
     let lists = trials.lists();
     let tenths_max = if trials.has_codes() { TENTHS_MAX } else { 0 };
     let Some(fewest) = fewest_lists(trials, &lists, tenths_max, wanted)? else { return Ok(None) };
     let first = Setting { lists: lists[fewest], tenths: tenths_max };
     let outcome = trials.outcome(On::Few, first)?;
-    let mut best = (first, trials.pages(outcome));
+    let mut best = (first, trials.work(outcome, vectors));
     let (mut tenths, mut worse) = (tenths_max, 0);
     for &lists in lists[fewest..].iter().skip(1).step_by(STRIDE) {
         if tenths == 0 {
@@ -31,9 +33,9 @@ pub(super) fn least_work(
         tenths = fewest_tenths(trials, lists, tenths, wanted)?;
         let setting = Setting { lists, tenths };
         let outcome = trials.outcome(On::Few, setting)?;
-        let pages = trials.pages(outcome);
-        if pages < best.1 {
-            (best, worse) = ((setting, pages), 0);
+        let work = trials.work(outcome, vectors);
+        if work < best.1 {
+            (best, worse) = ((setting, work), 0);
         } else {
             worse += 1;
         }

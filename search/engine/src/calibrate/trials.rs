@@ -12,6 +12,8 @@ const FEW: usize = 8;
 const REFERENCE_ERRORS: f32 = 4.0;
 /// Codes scanned in memory in the time that a page costs.
 const CODES_PER_PAGE: f64 = 6000.0;
+/// Codes scanned in memory in the time that a vector in memory takes to be compared.
+const CODES_PER_VECTOR: f64 = 100.0;
 /// Bytes of a page on which codes lie on SSD.
 const PAGE_BYTES: f64 = 4096.0;
 
@@ -138,10 +140,14 @@ impl<'a> Trials<'a> {
         Ok(outcome)
     }
 
-    /// Work in pages: about one for each vector compared exactly, and what codes scanned are worth, which on SSD are
-    /// the pages that they lie on.
-    pub(super) fn pages(&self, outcome: Outcome) -> f64 {
-        outcome.reranked + outcome.vectors_scanned / self.codes_per_page
+    /// Work in vectors compared exactly. With vectors on SSD that is about a page for each, and codes scanned are worth what
+    /// they take of the time of one, or where they lie on SSD the pages that they lie on.
+    pub(super) fn work(&self, outcome: Outcome, vectors: Tier) -> f64 {
+        let codes = match vectors {
+            Tier::Ssd => self.codes_per_page,
+            Tier::Memory => CODES_PER_VECTOR,
+        };
+        outcome.reranked + outcome.vectors_scanned / codes
     }
 
     fn search(&mut self, on: On, lists: u32, errors: f32) -> Result<Vec<Answer>, CalibrateError> {
