@@ -161,8 +161,8 @@ impl CodeQuery {
     }
 }
 
-/// Codes lose more in some segments than in others: for a query as seen from its nearest head, what the lost parts of this query's products are expected to
-/// be, over what a code states for queries spread as vectors are.
+/// Codes lose more in some segments than in others: what the lost parts of the products of a query, as seen from its
+/// nearest head, are expected to be, over what a code states for queries spread as vectors are.
 fn stretch(model: &PlaneModel, centred: &[f32], rotated: &[f32]) -> f32 {
     let squared = |values: &[f32]| values.iter().map(|x| x * x).sum::<f32>();
     let all = squared(centred);
