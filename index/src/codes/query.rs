@@ -137,6 +137,7 @@ impl CodeQuery {
     }
 
     /// Standard error of an estimate made with `terms`, for vector `lane` of a block.
+    #[inline]
     pub fn error(&self, terms: &ScanTerms, factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
         self.combined(terms, error_of(factors, lane), mul_of(factors, lane))
     }
@@ -154,6 +155,7 @@ impl CodeQuery {
 
     /// The error of the code and that of rounding the query. Squares may leave the range of f32 where the error itself
     /// does not.
+    #[inline]
     fn combined(&self, terms: &ScanTerms, error: f32, mul: f32) -> f32 {
         let (error, mul) = (f64::from(self.stretch) * f64::from(error), f64::from(mul));
         let variance = error * error * f64::from(terms.base) + mul * mul * self.rounding;

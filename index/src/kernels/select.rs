@@ -7,15 +7,20 @@ use super::Variant;
 ///
 /// Fastest where few are chosen, as when `limit` is the worst of the best found so far.
 pub fn below(scores: &[f32], limit: f32, out: &mut Vec<u32>) {
-    below_with(Variant::best(), scores, limit, out);
+    choose(Variant::best(), scores, limit, out);
 }
 
 /// [`below`] by one variant, which this machine must be able to run.
 pub fn below_with(variant: Variant, scores: &[f32], limit: f32, out: &mut Vec<u32>) {
     assert!(variant.is_available(), "{variant} kernels cannot run here");
+    choose(variant, scores, limit, out);
+}
+
+/// [`below`] by a variant that is available.
+fn choose(variant: Variant, scores: &[f32], limit: f32, out: &mut Vec<u32>) {
     assert!(u32::try_from(scores.len()).is_ok(), "positions are u32");
     match variant {
-        // SAFETY: the machine can run the variant, as just checked.
+        // SAFETY: the machine can run the variant, as the callers know.
         #[cfg(target_arch = "x86_64")]
         Variant::Avx2 => unsafe { super::avx2::below(scores, limit, out) },
         // SAFETY: as above.

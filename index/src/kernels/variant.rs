@@ -1,5 +1,6 @@
 //! The instruction sets that kernels are written for.
 use std::fmt;
+use std::sync::LazyLock;
 
 /// One implementation of every kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,7 +58,11 @@ impl Variant {
 
     /// The fastest variant this machine can run.
     pub fn best() -> Variant {
-        Self::ALL.into_iter().rev().find(|v| v.is_available()).unwrap_or(Variant::Scalar)
+        // Asked for at every list: the machine stays the same.
+        static BEST: LazyLock<Variant> = LazyLock::new(|| {
+            Variant::ALL.into_iter().rev().find(|v| v.is_available()).unwrap_or(Variant::Scalar)
+        });
+        *BEST
     }
 
     /// The lower-case name, as recorded in manifests and figures.
