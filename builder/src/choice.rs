@@ -77,6 +77,8 @@ const SSD_GAPS: f64 = 1.15;
 const FULL_LISTS: f64 = 64.0;
 const FULL_READS: f64 = 42.0;
 
+/// More reads that a query takes on codes as long in lists of twice the size, on SIFT descriptors, and a little.
+const LONGER_READS: f64 = 1.1;
 /// Lists are not made longer than this to save memory: their reads would take longer than more of them.
 const LIST_SIZE_MOST: u32 = 512;
 
@@ -158,14 +160,13 @@ impl Choice {
     /// The best layout that keeps at most `bytes` in memory for each vector: the best code of as many bytes as fit, in
     /// memory; where too few fit, codes on SSD; where heads alone are too much, the same with the memory that takes.
     pub fn for_memory(shape: VectorShape, bytes: f64) -> Choice {
-        let least = memory_bytes_min(shape.dim);
-        let mut room = BITS_MAX * bit(shape.dim);
-        while room >= least {
-            let choice = Choice::of(shape, best_code(shape.dim, room), Tier::Memory);
-            if choice.memory_per_vector <= bytes {
-                return choice;
-            }
-            room -= 1;
+        let usual = Choice::in_memory(shape, bytes, CODED_LIST_SIZE_DEFAULT);
+        // Where heads are wide, half of them leave room for a code so much better that it pays.
+        let longer = Choice::in_memory(shape, bytes, 2 * CODED_LIST_SIZE_DEFAULT);
+        let reads = |choice: &Option<Choice>| choice.map_or(f64::INFINITY, |choice| choice.query.reads);
+        let pays = reads(&longer) * LONGER_READS < reads(&usual);
+        if let Some(choice) = if pays { longer } else { usual } {
+            return choice;
         }
         let choice = Choice::of(shape, ssd_code(shape.dim), Tier::Ssd);
         // Longer lists have fewer heads.
@@ -173,6 +174,18 @@ impl Choice {
         // CAST: just clamped
         let list_size = (longer.ceil() as u32).clamp(choice.list_size, LIST_SIZE_MOST);
         Choice::with(shape, (choice.code, Tier::Ssd), (list_size, choice.replicas))
+    }
+}
+
+impl Choice {
+    /// The best code in memory that fits `bytes` for each vector with lists of such a size, if one does.
+    fn in_memory(shape: VectorShape, bytes: f64, list_size: u32) -> Option<Choice> {
+        let room = (memory_bytes_min(shape.dim)..=BITS_MAX * bit(shape.dim)).rev();
+        let of = |room| {
+            let code = best_code(shape.dim, room);
+            Choice::with(shape, (code, Tier::Memory), (list_size, ReplicaRule::None))
+        };
+        room.map(of).find(|choice| choice.memory_per_vector <= bytes)
     }
 }
 
@@ -243,8 +256,10 @@ fn query_cost(shape: VectorShape, code: CodeSpec, codes: Tier, list_size: u32) -
     let bytes = code.code_bytes(shape.dim) as f64;
     let above = RERANK.iter().position(|&(of, ..)| of >= bytes).unwrap_or(RERANK.len() - 1);
     let (low, high) = (RERANK[above.saturating_sub(1)], RERANK[above]);
-    let share = if high.0 > low.0 { ((bytes - low.0) / (high.0 - low.0)).clamp(0.0, 1.0) } else { 1.0 };
-    let between = |low: f64, high: f64| low + share * (high - low);
+    // On logarithms, on which they are nearly straight.
+    let share =
+        if high.0 > low.0 { ((bytes / low.0).ln() / (high.0 / low.0).ln()).clamp(0.0, 1.0) } else { 1.0 };
+    let between = |low: f64, high: f64| low * (high / low).powf(share);
     let page = PageLayout::new(shape.dtype.row_bytes(shape.dim), shape.metric, IdBytes::Four);
     let (mut reads, mut bytes) =
         (between(low.1, high.1), between(low.2, high.2) * PAGE_GAPS * page.page_bytes() as f64);
@@ -286,9 +301,11 @@ mod tests {
         assert_eq!(Choice::for_memory(sift, 30.0).code, products(44));
         let few = VectorShape { vectors: 50_000, ..shape(384, DType::F16) };
         // The matrix takes 6 bytes for each of so few.
-        assert_eq!(Choice::for_memory(few, 40.0).code, products(40));
+        let choice = Choice::for_memory(few, 40.0);
+        assert_eq!((choice.code, choice.list_size), (products(48), 240));
+        assert_eq!(Choice::for_memory(few, 128.0).list_size, 120);
         let text = Choice::for_memory(shape(384, DType::F16), 40.0);
-        assert_eq!((text.code, text.codes), (products(52), Tier::Memory));
+        assert_eq!((text.code, text.codes, text.list_size), (products(60), Tier::Memory, 240));
         assert_eq!(Choice::for_memory(sift, 500.0).code, CodeSpec::Axes { bytes: 64 });
         let little = Choice::for_memory(sift, 12.0);
         assert_eq!((little.code, little.codes), (products(48), Tier::Ssd));

@@ -231,7 +231,8 @@ pub(crate) async fn raw_call(
         .unwrap();
     let (response, mut body) = client.send_request(call, false).unwrap();
     let length = [flag, 0, 0, (message.len() >> 8) as u8, message.len() as u8];
-    body.send_data([&length[..], message].concat().into(), true).unwrap();
+    // A call of no method may be answered, and its stream be closed, before the message is sent.
+    let _ = body.send_data([&length[..], message].concat().into(), true);
     let response = response.await.unwrap();
     let status =
         |headers: &http::HeaderMap| headers.get("grpc-status").map(|v| Code::from_bytes(v.as_bytes()));
