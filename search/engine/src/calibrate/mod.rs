@@ -70,8 +70,8 @@ pub enum CalibrateError {
 }
 
 /// Finds the least work for recall@10 of 0.90, 0.95 and 0.99 in the index in `dir` that `manifest` describes,
-/// published or not, with vectors on SSD and, for codes in memory, with vectors there too. What cannot be reached is left out, and all of it where there are more codes with replicas meant
-/// for memory than are kept there meanwhile.
+/// published or not: with vectors on SSD, and for codes meant for memory with vectors there too. What cannot be reached
+/// is left out, and all of it where there are more codes with replicas meant for memory than are kept there meanwhile.
 ///
 /// `tell` hears how many queries were answered since it was last called, and says whether to go on.
 ///
