@@ -127,11 +127,11 @@ impl Choice {
         /// Clustering, filing and writing one copy; floats take about half as much again.
         const MICROSECONDS: f64 = 0.13;
         /// Filing and writing a further copy.
-        const OF_COPY: f64 = 0.12;
+        const OF_COPY: f64 = 0.06;
         /// Finding the nearest centroids of a copy.
-        const OF_PRODUCTS: f64 = 0.05;
+        const OF_PRODUCTS: f64 = 0.015;
         /// Training centroids, on a sample of a size that does not grow.
-        const TRAINING_SECONDS: f64 = 6.0;
+        const TRAINING_SECONDS: f64 = 4.0;
         let copies = if self.replicas == ReplicaRule::None { 1.0 } else { 2.0 };
         let wide = if shape.dtype.is_integer() { 1.0 } else { 1.5 };
         let (coding, training) = match self.code {
@@ -175,9 +175,7 @@ impl Choice {
         let list_size = (longer.ceil() as u32).clamp(choice.list_size, LIST_SIZE_MOST);
         Choice::with(shape, (choice.code, Tier::Ssd), (list_size, choice.replicas))
     }
-}
 
-impl Choice {
     /// The best code in memory that fits `bytes` for each vector with lists of such a size, if one does.
     fn in_memory(shape: VectorShape, bytes: f64, list_size: u32) -> Option<Choice> {
         let room = (memory_bytes_min(shape.dim)..=BITS_MAX * bit(shape.dim)).rev();

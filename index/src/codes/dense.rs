@@ -1,4 +1,5 @@
 //! Rotation by a matrix that was learned.
+use super::encoder::squared_length;
 use super::rounding::nearest_whole;
 use crate::kernels::matrix::{GROUP_ROWS, PackedMatrix};
 
@@ -84,15 +85,7 @@ impl DenseRotation {
 
 /// Steps in one of a row; 0 for a row of zeros, and for one so short that single precision does not hold its steps.
 fn scale_of(row: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    let squared = |x: f32| f64::from(x) * f64::from(x);
-    let mut sums = [0.0; LANES];
-    for chunk in chunks {
-        sums.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += squared(x));
-    }
-    let length = (sums.iter().sum::<f64>() + rest.iter().map(|&x| squared(x)).sum::<f64>()).sqrt();
-    let scale = (LENGTH_STEPS / length) as f32; // CAST: rounds
+    let scale = (LENGTH_STEPS / squared_length(row).sqrt()) as f32; // CAST: rounds
     if scale.is_finite() { scale } else { 0.0 }
 }
 

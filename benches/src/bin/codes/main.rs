@@ -3,6 +3,7 @@
 //! Lists are formed once for each set, by building an index in a temporary folder. Every code is then trained and
 //! all vectors are coded in memory; a search scans the nearest lists, so many that they hold what is looked for, and
 //! reranks as the engine does, with the number of standard errors swept. One line compares that with the engine itself.
+//! After `axes:B` comes `scaled:B`, the same allotment with a scale of its own for each segment.
 //! Bytes are those of the code and of scales beyond the first; factors take 5.5 more whatever the code.
 //!
 //! ```text

@@ -20,9 +20,9 @@ pub(in crate::kernels) unsafe fn products<const ROWS: usize>(
         // SAFETY: by the contract; so many groups are left.
         group += unsafe {
             if group + GROUPS <= groups {
-                some::<ROWS, GROUPS>(job, group, groups, out)
+                multiply::<ROWS, GROUPS>(job, group, groups, out)
             } else {
-                some::<ROWS, 1>(job, group, groups, out)
+                multiply::<ROWS, 1>(job, group, groups, out)
             }
         };
     }
@@ -34,7 +34,7 @@ pub(in crate::kernels) unsafe fn products<const ROWS: usize>(
 /// The contract of [`products`], and there are so many groups.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn some<const ROWS: usize, const COUNT: usize>(
+unsafe fn multiply<const ROWS: usize, const COUNT: usize>(
     job: &ProductsJob<'_>,
     group: usize,
     groups: usize,
