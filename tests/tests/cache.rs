@@ -77,7 +77,7 @@ fn pages_that_were_damaged_on_the_way_are_not_kept() {
     let index = Arc::new(Index::open(dir.path()).unwrap());
     let rates = FaultRates { flip: 0.3, error: 0.1, ..FaultRates::default() };
     let config = EngineConfig { threads: 1, ..config(index.vectors_bytes() + 400_000) };
-    let engine = Engine::open_with(Arc::clone(&index), config, &mut || {
+    let engine = Engine::open_with(Arc::clone(&index), config, move || {
         Ok(Box::new(FaultyReader::new(open_reader(config.io, 32)?, Schedule::seeded(1, rates))))
     })
     .unwrap();

@@ -18,7 +18,7 @@ const PARAMS: SearchParams = SearchParams { max_lists: Some(25), ..SearchParams:
 /// An engine whose workers meet faults, each by a schedule of its own.
 fn faulty(index: &Arc<Index>, config: EngineConfig, seed: u64, rates: FaultRates) -> Engine {
     let mut worker = 0;
-    Engine::open_with(Arc::clone(index), config, &mut || {
+    Engine::open_with(Arc::clone(index), config, move || {
         worker += 1;
         let inner = open_reader(config.io, 32)?;
         Ok(Box::new(FaultyReader::new(inner, Schedule::seeded(seed + 1000 * worker, rates))))

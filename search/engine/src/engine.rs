@@ -1,12 +1,12 @@
 //! The engine: workers, their queue, and the ways to hand in queries.
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crossbeam_channel::{Sender, bounded, unbounded};
+use crossbeam_channel::bounded;
 use spandrel_index::Index;
 use spandrel_index::format::BODY_AT;
 use spandrel_io::{Backend, BackendChoice, Direct, ReadFile, Reader, ReaderError, open_reader};
@@ -14,16 +14,13 @@ use spandrel_io::{Backend, BackendChoice, Direct, ReadFile, Reader, ReaderError,
 use crate::cache::PageCache;
 use crate::damage::DamageLog;
 use crate::job::{Job, JobState, Reply};
-use crate::query::Tools;
-use crate::request::{LISTS_FILE, VECTORS_FILE};
+use crate::queue::Queue;
+use crate::threads::Threads;
 use crate::validate::check_queries;
-use crate::worker::Worker;
-use crate::{Answer, Damage, EngineError, SearchError, SearchParams};
+use crate::{Answer, Damage, EngineError, SearchError, SearchParams, ThreadReport};
 
 /// Threads, and queries in flight on each, that an engine accepts.
 const COUNT_MAX: usize = 1024;
-/// Places in the queue; a request takes one for each worker that it is worth.
-const QUEUE: usize = 1024;
 /// Reads that one worker keeps at the disk at once; more wait in its reader.
 const DEPTH: usize = 128;
 
@@ -85,12 +82,12 @@ pub struct Request {
 ///
 /// Dropping it waits for what was handed in.
 pub struct Engine {
-    index: Arc<Index>,
+    shared: Arc<Threads>,
     io: IoReport,
     cache_bytes: u64,
-    damage: Arc<DamageLog>,
-    jobs: Option<Sender<Arc<Job>>>,
-    workers: Vec<JoinHandle<()>>,
+    /// Threads there should be.
+    wanted: usize,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Engine {
@@ -99,17 +96,17 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub fn open(index: Arc<Index>, config: EngineConfig) -> Result<Engine, EngineError> {
-        Engine::open_with(index, config, &mut || open_reader(config.io, DEPTH))
+        Engine::open_with(index, config, move || open_reader(config.io, DEPTH))
     }
 
-    /// As [`Engine::open`], with readers of the caller's making, one per worker.
+    /// As [`Engine::open`], with readers of the caller's making: one per worker, and one for each that is replaced.
     ///
     /// # Errors
     /// [`EngineError`].
     pub fn open_with(
         index: Arc<Index>,
         config: EngineConfig,
-        readers: &mut dyn FnMut() -> Result<Box<dyn Reader>, ReaderError>,
+        readers: impl FnMut() -> Result<Box<dyn Reader>, ReaderError> + Send + 'static,
     ) -> Result<Engine, EngineError> {
         for (field, found) in [("threads", config.threads), ("in-flight", config.in_flight)] {
             if found == 0 || found > COUNT_MAX {
@@ -128,47 +125,38 @@ impl Engine {
         .map_err(|source| EngineError::Cache { bytes: cache_bytes, source })?
         .map(Arc::new);
         let cache_bytes = if cache.is_some() { cache_bytes } else { 0 };
-        // Bounded by `submit`: of crossbeam's channels only the unbounded one drops what waits in it when its
-        // last receiver goes, and jobs without a worker must be dropped to reply.
-        let (sender, receiver) = unbounded();
-        let damage = Arc::new(DamageLog::new(index.codes_path(), index.vectors_path()));
-        let mut ready = Vec::with_capacity(config.threads);
-        for _ in 0..config.threads {
-            let mut reader = readers()?;
-            for (file, expected) in [(&lists, LISTS_FILE), (&vectors, VECTORS_FILE)] {
-                let slot = reader.add_file(Arc::clone(file));
-                assert_eq!(slot, expected, "a reader came with files of its own");
-            }
-            ready.push(reader);
-        }
+        let direct = lists.is_direct() && vectors.is_direct();
+        let shared = Arc::new(Threads {
+            damage: Arc::new(DamageLog::new(index.codes_path(), index.vectors_path())),
+            index,
+            cache,
+            queue: Arc::new(Queue::new(config.threads)),
+            in_flight: config.in_flight as u32, // CAST: at most COUNT_MAX
+            // In the order of their slots.
+            files: vec![lists, vectors],
+            readers: Mutex::new(Box::new(readers)),
+            replaced: AtomicU64::new(0),
+            failure: Mutex::default(),
+        });
+        let ready = (0..config.threads).map(|_| shared.reader()).collect::<Result<Vec<_>, _>>()?;
         let Some(first) = ready.first() else { unreachable!("there is at least one thread") };
         let io = IoReport {
             backend: first.backend(),
-            direct: lists.is_direct() && vectors.is_direct(),
+            direct,
             fallback: first.fallback().map(ToString::to_string),
         };
-        let mut engine = Engine {
-            index,
-            io,
-            cache_bytes,
-            damage,
-            jobs: Some(sender),
-            workers: Vec::with_capacity(config.threads),
-        };
+        let mut engine = Engine { shared, io, cache_bytes, wanted: config.threads, threads: Vec::new() };
         for (number, reader) in ready.into_iter().enumerate() {
-            let in_flight = config.in_flight as u32; // CAST: at most COUNT_MAX
-            let (index, damage) = (Arc::clone(&engine.index), Arc::clone(&engine.damage));
-            let tools = Tools::new(index, damage, cache.clone());
-            let worker = Worker::new(tools, reader, receiver.clone(), in_flight);
+            let shared = Arc::clone(&engine.shared);
             let thread = thread::Builder::new().name(format!("search-{number}"));
-            engine.workers.push(thread.spawn(move || worker.run()).map_err(EngineError::Thread)?);
+            engine.threads.push(thread.spawn(move || shared.serve(reader)).map_err(EngineError::Thread)?);
         }
         Ok(engine)
     }
 
     /// The index it searches.
     pub fn index(&self) -> &Arc<Index> {
-        &self.index
+        &self.shared.index
     }
 
     /// How the lists are being read.
@@ -183,7 +171,13 @@ impl Engine {
 
     /// Lists and pages found damaged or unreadable so far, up to 1000 of them, by number.
     pub fn damage(&self) -> Vec<Damage> {
-        self.damage.all()
+        self.shared.damage.all()
+    }
+
+    /// How its threads are. One that breaks down fails the queries it has in flight and is replaced, once a second at
+    /// most; while none is left, queries are refused.
+    pub fn threads(&self) -> ThreadReport {
+        self.shared.report(self.wanted)
     }
 
     /// Answers queries lying back to back, in their order. Blocks until all are answered.
@@ -215,15 +209,9 @@ impl Engine {
         let (sender, receiver) = bounded(1);
         // There is room for the one reply, so the send cannot block.
         let reply = Box::new(move |result| drop(sender.send(result)));
-        let jobs = self.jobs()?;
-        if let Some((job, tickets)) = self.job(request, reply)? {
-            for _ in 0..tickets {
-                if jobs.send(Arc::clone(&job)).is_err() {
-                    break;
-                }
-            }
+        if let Some(job) = self.job(request, reply)? {
+            self.shared.queue.push(job, false)?;
         }
-        // The workers hold the job now; without any, it has replied as it was dropped.
         receiver.recv().unwrap_or(Err(SearchError::Closed))
     }
 
@@ -238,38 +226,25 @@ impl Engine {
         request: Request,
         reply: impl FnOnce(Result<Vec<Answer>, SearchError>) + Send + 'static,
     ) -> Result<(), SearchError> {
-        let jobs = self.jobs()?;
-        if jobs.len() >= QUEUE {
-            return Err(SearchError::Overloaded { queue: QUEUE });
+        match self.job(request, Box::new(reply))? {
+            Some(job) => self.shared.queue.push(Arc::clone(&job), true).inspect_err(|_| job.forget()),
+            None => Ok(()),
         }
-        if let Some((job, tickets)) = self.job(request, Box::new(reply))? {
-            for _ in 0..tickets {
-                // Without a worker the job replies as it is dropped.
-                if jobs.send(Arc::clone(&job)).is_err() {
-                    break;
-                }
-            }
-        }
-        Ok(())
     }
 
-    fn jobs(&self) -> Result<&Sender<Arc<Job>>, SearchError> {
-        self.jobs.as_ref().ok_or(SearchError::Closed)
-    }
-
-    /// Checks a request: the job, and how many workers it is worth. Without any query it replies at once.
-    fn job(&self, request: Request, reply: Reply) -> Result<Option<(Arc<Job>, usize)>, SearchError> {
+    /// Checks a request. Without any query it replies at once.
+    fn job(&self, request: Request, reply: Reply) -> Result<Option<Arc<Job>>, SearchError> {
         let Request { queries: rows, params, deadline, stop } = request;
-        let params = params.resolve(&self.index)?;
-        let queries = check_queries(&self.index, &rows)?;
+        let index = self.index();
+        let params = params.resolve(index)?;
+        let queries = check_queries(index, &rows)?;
         if queries == 0 {
             reply(Ok(Vec::new()));
             return Ok(None);
         }
-        let row_bytes = self.index.row_bytes();
+        let row_bytes = index.row_bytes();
         let state = Mutex::new(JobState::new(queries, reply));
-        let job = Job { rows, row_bytes, params, deadline, stop, state };
-        Ok(Some((Arc::new(job), queries.min(self.workers.len()))))
+        Ok(Some(Arc::new(Job { rows, row_bytes, params, deadline, stop, state })))
     }
 }
 
@@ -285,17 +260,17 @@ pub(crate) fn open_file(path: &Path, body_bytes: u64, direct: Direct) -> Result<
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // Workers end when the queue is empty and has no sender.
-        self.jobs = None;
-        for worker in self.workers.drain(..) {
-            // A worker that panicked has dropped its jobs, which have replied.
-            let _ = worker.join();
+        // Threads end when the queue is closed and empty.
+        self.shared.queue.close();
+        for thread in self.threads.drain(..) {
+            // It catches the panics of its workers.
+            let _ = thread.join();
         }
     }
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Engine({}, {} threads)", self.index.dir().display(), self.workers.len())
+        write!(f, "Engine({}, {} threads)", self.index().dir().display(), self.wanted)
     }
 }

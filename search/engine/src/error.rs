@@ -1,4 +1,5 @@
 //! Why the engine could not start, or a search gave no answer.
+use std::error::Error;
 use std::io;
 
 use spandrel_io::{BufferError, OpenError, ReadError, ReaderError};
@@ -96,10 +97,21 @@ pub enum SearchError {
         /// Queries asked.
         queries: usize,
     },
-    /// The backend that carries the reads broke down.
-    #[error("reading broke down")]
-    Reader(#[from] ReadError),
-    /// No search thread is left, because the engine is closing or its backend broke down.
-    #[error("no search thread is left; open the engine again")]
+    /// The search thread that worked on it broke down. Ask again: the thread is being replaced.
+    #[error("a search thread broke down ({reason}) and is being replaced; ask again")]
+    Broken {
+        /// What happened to it.
+        reason: String,
+    },
+    /// The engine is closing, or all its search threads broke down and are not replaced yet. Ask again later.
+    #[error("no search thread is running: they broke down and are being replaced, or the engine is closing")]
     Closed,
+}
+
+/// An error and what caused it, on one line.
+pub(crate) fn with_cause(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }

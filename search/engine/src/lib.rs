@@ -24,11 +24,13 @@ mod job;
 mod lookup;
 mod params;
 mod query;
+mod queue;
 mod recall;
 mod request;
 mod rerank;
 mod scan;
 mod stages;
+mod threads;
 mod top;
 mod validate;
 mod worker;
@@ -42,6 +44,7 @@ pub use lookup::{Lookup, LookupError};
 pub use params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, ResolvedParams, SearchParams};
 pub use recall::{RecallError, Truth, recall};
 pub use stages::StageTimes;
+pub use threads::ThreadReport;
 pub use validate::QueryError;
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! One query on its way through a worker: probe, prune, fetch, scan, rerank, top k.
 use std::sync::Arc;
-use std::time::Instant;
 
 use spandrel_index::codes::{CodeModel, CodeQuery};
 use spandrel_index::format::{ListLayout, PageLayout};
@@ -13,8 +12,9 @@ use crate::cache::PageCache;
 use crate::candidates::Candidates;
 use crate::codes::{Blocks, CodeScanner};
 use crate::damage::{DamageLog, DamagedPart};
+use crate::error::with_cause;
 use crate::fetch::{ListPlace, ListRead, gap_bytes, plan};
-use crate::job::{End, Job};
+use crate::job::{End, Running};
 use crate::request::{Request, pages_touched};
 use crate::rerank::{PageRead, Reranker, assign, plan_pages};
 use crate::scan::{Prepared, Scanner, check};
@@ -86,19 +86,6 @@ pub(crate) struct QuerySlot {
     /// Why the query was given up, if it was: what is still being read is not looked at.
     end: Option<End>,
     clock: StageClock,
-}
-
-/// Which query it is.
-pub(crate) struct Running {
-    pub(crate) job: Arc<Job>,
-    pub(crate) number: usize,
-    pub(crate) started: Instant,
-}
-
-impl Running {
-    fn row(&self) -> &[u8] {
-        self.job.row(self.number)
-    }
 }
 
 impl QuerySlot {
@@ -484,7 +471,7 @@ impl QuerySlot {
         }
         let Some(running) = self.running.take() else { return false };
         if let Some(end) = self.end {
-            running.job.abandon(end);
+            running.abandon(end);
             return true;
         }
         let keys = self.top.finish();
@@ -500,7 +487,7 @@ impl QuerySlot {
         let latency_us = running.started.elapsed().as_nanos() as f32 / 1000.0; // CAST: rounds
         let stages = self.clock.times();
         let answer = Answer { neighbours, work: self.work, latency_us, stages, damaged: self.damaged };
-        running.job.finish(running.number, answer);
+        running.finish(answer);
         true
     }
 }
@@ -552,14 +539,6 @@ fn keep_within(bytes_max: u64, places: &mut Vec<ListPlace>) {
     });
     let kept = kept.count().max(1);
     places.truncate(kept);
-}
-
-/// An error and what caused it, on one line.
-fn with_cause(error: &ReadError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 fn tag_of(slot: u32, number: usize) -> u64 {

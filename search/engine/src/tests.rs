@@ -9,7 +9,8 @@ use spandrel_index::testing::{TestIndex, random_rows};
 use spandrel_index::{DType, Index, Metric, for_each_element};
 use spandrel_io::faults::{Fault, FaultRates, FaultyReader, Schedule};
 use spandrel_io::{
-    Backend, BackendChoice, Completion, Direct, Read, ReadBuf, ReadError, ReadFile, Reader, open_reader,
+    Backend, BackendChoice, Completion, Direct, Read, ReadBuf, ReadError, ReadFile, Reader, ReaderError,
+    open_reader,
 };
 
 use super::*;
@@ -38,7 +39,7 @@ fn engine(made: &Made) -> Engine {
 /// An engine whose one worker meets these faults.
 fn faulty(made: &Made, schedule: Schedule) -> Engine {
     let mut schedule = Some(schedule);
-    Engine::open_with(Arc::clone(&made.index), config(1, 4), &mut || {
+    Engine::open_with(Arc::clone(&made.index), config(1, 4), move || {
         let inner = open_reader(BackendChoice::Auto, 16)?;
         Ok(Box::new(FaultyReader::new(inner, schedule.take().unwrap())))
     })
@@ -396,8 +397,9 @@ impl Reader for Stopping {
 fn a_query_under_way_is_given_up_within_a_burst() {
     let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 2000));
     let stop = Arc::new(AtomicBool::new(false));
-    let engine = Engine::open_with(Arc::clone(&made.index), config(1, 4), &mut || {
-        Ok(Box::new(Stopping(open_reader(BackendChoice::Auto, 16)?, Arc::clone(&stop))))
+    let told = Arc::clone(&stop);
+    let engine = Engine::open_with(Arc::clone(&made.index), config(1, 4), move || {
+        Ok(Box::new(Stopping(open_reader(BackendChoice::Auto, 16)?, Arc::clone(&told))))
     })
     .unwrap();
     let queries = random_rows(DType::U8, 8, 100, 3);
@@ -453,8 +455,15 @@ fn vectors_are_found_by_id_and_damage_is_told() {
     }
 }
 
+/// How a [`Breaking`] backend breaks down.
+#[derive(Clone, Copy)]
+enum Break {
+    Error,
+    Panic,
+}
+
 /// A backend that breaks down after some submissions.
-struct Breaking(Box<dyn Reader>, u32);
+struct Breaking(Box<dyn Reader>, u32, Break);
 
 impl Reader for Breaking {
     fn add_file(&mut self, file: Arc<ReadFile>) -> u32 {
@@ -463,7 +472,10 @@ impl Reader for Breaking {
 
     fn submit(&mut self, reads: &[Read]) -> Result<(), ReadError> {
         let Some(left) = self.1.checked_sub(1) else {
-            return Err(ReadError::Ring { source: std::io::Error::other("broken") });
+            match self.2 {
+                Break::Error => return Err(ReadError::Ring { source: std::io::Error::other("broken") }),
+                Break::Panic => panic!("broken"),
+            }
         };
         self.1 = left;
         self.0.submit(reads)
@@ -486,24 +498,80 @@ impl Reader for Breaking {
     }
 }
 
-#[test]
-fn a_broken_backend_is_an_error_and_nobody_waits_for_ever() {
-    let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 200));
-    let engine = Engine::open_with(Arc::clone(&made.index), config(2, 3), &mut || {
-        Ok(Box::new(Breaking(open_reader(BackendChoice::Auto, 16)?, 5)))
+/// An engine of two threads whose first two readers break at once and whose later ones cannot be had, until that many
+/// have been asked for.
+fn breaking(made: &Made, how: Break, unavailable: u32) -> Engine {
+    let mut asked = 0;
+    Engine::open_with(Arc::clone(&made.index), config(2, 3), move || {
+        asked += 1;
+        if asked > 2 && asked <= 2 + unavailable {
+            return Err(ReaderError::Threads { source: std::io::Error::other("no threads") });
+        }
+        let submissions = if asked <= 2 { 0 } else { u32::MAX };
+        Ok(Box::new(Breaking(open_reader(BackendChoice::Auto, 16)?, submissions, how)))
     })
-    .unwrap();
+    .unwrap()
+}
+
+#[test]
+fn a_thread_that_breaks_fails_its_queries_and_is_replaced() {
+    let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 200));
     let queries = random_rows(DType::U8, 8, 100, 3);
-    let broken = engine.search(&queries, &SearchParams::new(1));
-    assert!(matches!(broken, Err(SearchError::Reader(_))), "{broken:?}");
-    // The other worker breaks down as well, after which none is left.
-    loop {
-        match engine.search(&queries, &SearchParams::new(1)) {
-            Err(SearchError::Reader(_)) => {}
-            Err(SearchError::Closed) => break,
-            other => panic!("{other:?}"),
+    for (how, text) in [(Break::Error, "broken"), (Break::Panic, "it panicked")] {
+        let engine = breaking(&made, how, 2);
+        let started = Instant::now();
+        assert_eq!((engine.threads().alive, engine.threads().replaced), (2, 0));
+        let mut broken = 0;
+        // Until both have broken down, after which none is left and everything is refused at once.
+        loop {
+            match engine.search(&queries, &SearchParams::new(1)) {
+                Err(SearchError::Broken { reason }) => {
+                    broken += 1;
+                    assert!(reason.contains(text), "{reason}");
+                }
+                Err(SearchError::Closed) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!((1..=2).contains(&broken), "{broken}");
+        let lost = engine.threads();
+        assert!(lost.alive == 0 && lost.wanted == 2 && lost.failure.is_some(), "{lost:?}");
+        let refused = engine.submit(
+            Request { queries: queries.clone(), params: SearchParams::new(1), deadline: None, stop: None },
+            |_| panic!("what is refused is not answered as well"),
+        );
+        assert!(matches!(refused, Err(SearchError::Closed)), "{refused:?}");
+        // The first try to replace each fails; the next ones succeed, a second later.
+        while engine.threads().alive < 2 {
+            std::thread::yield_now();
+        }
+        assert!(started.elapsed() > std::time::Duration::from_secs(1), "not more often than once a second");
+        assert_eq!(engine.threads().replaced, 2);
+        assert_eq!(engine.search(&queries, &SearchParams::new(1)).unwrap().len(), 100);
+    }
+}
+
+#[test]
+fn what_waits_when_the_last_thread_breaks_is_refused() {
+    let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 200));
+    let engine = breaking(&made, Break::Panic, u32::MAX - 2);
+    let (sender, receiver) = bounded(64);
+    for row in random_rows(DType::U8, 8, 64, 3).chunks(8) {
+        let request =
+            Request { queries: row.to_vec(), params: SearchParams::new(1), deadline: None, stop: None };
+        let reply = sender.clone();
+        if let Err(error) = engine.submit(request, move |result| reply.send(result).unwrap()) {
+            sender.send(Err(error)).unwrap();
         }
     }
+    for _ in 0..64 {
+        let answer = receiver.recv().unwrap();
+        assert!(matches!(answer, Err(SearchError::Broken { .. } | SearchError::Closed)), "{answer:?}");
+    }
+    // Closing does not wait for a replacement.
+    let closing = Instant::now();
+    drop(engine);
+    assert!(closing.elapsed() < std::time::Duration::from_millis(900));
 }
 
 #[test]

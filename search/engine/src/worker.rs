@@ -1,21 +1,18 @@
 //! A thread that owns one reader and keeps several queries going.
 use std::sync::Arc;
-use std::time::Instant;
 
-use crossbeam_channel::{Receiver, TryRecvError};
 use spandrel_io::{Completion, Read, ReadError, Reader};
 
 use crate::SearchError;
-use crate::job::Job;
-use crate::query::{QuerySlot, Running, Tools, slot_of};
+use crate::error::with_cause;
+use crate::query::{QuerySlot, Tools, slot_of};
+use crate::queue::Queue;
 
 /// While the reads of one query are out, another probes or scans; with nothing to do the thread sleeps.
 pub(crate) struct Worker {
     tools: Tools,
     reader: Box<dyn Reader>,
-    jobs: Receiver<Arc<Job>>,
-    /// The job that queries are taken from.
-    current: Option<Arc<Job>>,
+    queue: Arc<Queue>,
     slots: Vec<QuerySlot>,
     /// Slots without a query.
     free: Vec<u32>,
@@ -25,17 +22,11 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// The reader has the files of lists and vectors in their slots.
-    pub(crate) fn new(
-        tools: Tools,
-        reader: Box<dyn Reader>,
-        jobs: Receiver<Arc<Job>>,
-        in_flight: u32,
-    ) -> Worker {
+    pub(crate) fn new(tools: Tools, reader: Box<dyn Reader>, queue: Arc<Queue>, in_flight: u32) -> Worker {
         Worker {
             tools,
             reader,
-            jobs,
-            current: None,
+            queue,
             slots: (0..in_flight).map(|_| QuerySlot::default()).collect(),
             free: (0..in_flight).rev().collect(),
             reads: Vec::new(),
@@ -44,10 +35,18 @@ impl Worker {
     }
 
     /// Answers queries until the engine closes. What was handed in before is answered first.
-    pub(crate) fn run(mut self) {
-        if let Err(error) = self.serve() {
-            self.give_up(error);
+    ///
+    /// # Errors
+    /// When the reader breaks down; the queries in flight have then failed.
+    pub(crate) fn run(mut self) -> Result<(), ReadError> {
+        let served = self.serve();
+        if let Err(error) = &served {
+            let reason = with_cause(error);
+            for running in self.slots.iter_mut().filter_map(|slot| slot.running.take()) {
+                running.fail(SearchError::Broken { reason: reason.clone() });
+            }
         }
+        served
     }
 
     fn serve(&mut self) -> Result<(), ReadError> {
@@ -69,31 +68,13 @@ impl Worker {
     /// Starts one query. Sleeps for it only when there is nothing else to do; `false` if there is none.
     fn start_one(&mut self) -> Result<bool, ReadError> {
         let Some(&slot) = self.free.last() else { return Ok(false) };
-        let Some((job, number)) = self.next_query() else { return Ok(false) };
+        let idle = self.free.len() == self.slots.len();
+        let Some(running) = self.queue.next(idle) else { return Ok(false) };
         self.free.pop();
-        let running = Running { job, number, started: Instant::now() };
         self.slots[slot as usize].start(running, &mut self.tools, slot, &mut self.reads);
         self.submit()?;
         self.free_if_done(slot);
         Ok(true)
-    }
-
-    fn next_query(&mut self) -> Option<(Arc<Job>, usize)> {
-        loop {
-            if let Some(job) = &self.current {
-                if let Some(number) = job.take() {
-                    return Some((Arc::clone(job), number));
-                }
-                self.current = None;
-            }
-            let idle = self.free.len() == self.slots.len();
-            let job = match self.jobs.try_recv() {
-                Ok(job) => job,
-                Err(TryRecvError::Empty) if idle => self.jobs.recv().ok()?,
-                Err(_) => return None,
-            };
-            self.current = Some(job);
-        }
     }
 
     /// Takes in what has been read, sleeping until there are at least that many.
@@ -125,16 +106,6 @@ impl Worker {
     fn free_if_done(&mut self, slot: u32) {
         if self.slots[slot as usize].finish_if_done(self.tools.index.metric()) {
             self.free.push(slot);
-        }
-    }
-
-    /// The reader broke down: fails the queries in flight and leaves the others to the other workers.
-    fn give_up(&mut self, error: ReadError) {
-        let mut error = Some(SearchError::Reader(error));
-        for slot in &mut self.slots {
-            if let Some(running) = slot.running.take() {
-                running.job.fail(error.take().unwrap_or(SearchError::Closed));
-            }
         }
     }
 }

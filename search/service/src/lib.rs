@@ -25,6 +25,7 @@ mod served;
 mod server;
 mod stopping;
 mod stream;
+mod threads;
 mod tls;
 mod tokens;
 #[cfg(feature = "otel")]

@@ -29,6 +29,8 @@ pub(crate) enum Refusal {
     Cancelled,
     #[error("the server is stopping")]
     Stopping,
+    #[error("no search thread of the index is running; they are being replaced")]
+    NoThreads,
     #[error("{0}")]
     Precondition(String),
     #[error("{path}: not inside a folder that the server may open indexes from; it was started with {roots}")]
@@ -63,7 +65,7 @@ impl Refusal {
             Refusal::Overloaded { .. } | Refusal::Limit { .. } | Refusal::Busy => Code::ResourceExhausted,
             Refusal::Deadline => Code::DeadlineExceeded,
             Refusal::Cancelled => Code::Cancelled,
-            Refusal::Stopping => Code::Unavailable,
+            Refusal::Stopping | Refusal::NoThreads => Code::Unavailable,
             Refusal::Precondition(_) => Code::FailedPrecondition,
             Refusal::Outside { .. } => Code::PermissionDenied,
             Refusal::Damaged(_) => Code::DataLoss,
@@ -76,7 +78,7 @@ impl Refusal {
         match self {
             Refusal::Overloaded { retry_ms, .. } => Some(Duration::from_millis(*retry_ms)),
             Refusal::Stopping => Some(Duration::from_millis(100)),
-            Refusal::Busy => Some(Duration::from_secs(1)),
+            Refusal::Busy | Refusal::NoThreads => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -131,6 +133,7 @@ impl From<SearchError> for Refusal {
             SearchError::Overloaded { .. } => Refusal::Overloaded { waiting_ms: 0, retry_ms: 100 },
             SearchError::Deadline { .. } => Refusal::Deadline,
             SearchError::Stopped { .. } => Refusal::Cancelled,
+            SearchError::Closed => Refusal::NoThreads,
             other => Refusal::Internal(with_causes(&other)),
         }
     }

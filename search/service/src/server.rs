@@ -29,6 +29,7 @@ use crate::request_id::RequestIds;
 use crate::search::Searcher;
 use crate::served::{IndexConfig, Opening};
 use crate::stopping::Stopping;
+use crate::threads::watch;
 use crate::tls::{Tls, TlsConfig, TlsError};
 use crate::tokens::{Tokens, TokensError};
 
@@ -245,6 +246,7 @@ impl Server {
         for served in registry.all() {
             health.serving(&served.config.name).await;
         }
+        tasks.push(tokio::spawn(watch(Arc::clone(&registry), health.clone(), stopping.clone())));
         Ok(Server { listen, metrics: metrics_address, registry, health, stopping, tasks })
     }
 
