@@ -1,8 +1,8 @@
-//! Lists and pages that had to be left out, remembered once each, and in the end not read any more.
+//! Lists and pages that had to be left out, remembered until they are read whole, and in the end not read any more.
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 /// Parts remembered at most, so that a dead disk does not fill the memory.
@@ -44,6 +44,13 @@ pub enum DamageReason {
         /// Hash that was written.
         expected: u64,
     },
+    /// A replica in the list is said to be at a position that there is not.
+    Position {
+        /// The position.
+        position: u32,
+        /// Vectors in the index.
+        vectors: u64,
+    },
     /// The system could not read it.
     Read(String),
 }
@@ -65,20 +72,26 @@ impl fmt::Display for Damage {
             DamageReason::Hash { found, expected } => {
                 write!(f, "hash {found:016x}, expected {expected:016x}")
             }
+            DamageReason::Position { position, vectors } => {
+                write!(f, "a replica of the vector at position {position}, expected below {vectors}")
+            }
             DamageReason::Read(why) => f.write_str(why),
         }
     }
 }
 
-/// What the workers of one engine have come across.
+/// Words of the filter of failing parts.
+const FILTER_WORDS: usize = 64;
+
+/// The parts whose last read failed.
 #[derive(Debug)]
 pub(crate) struct DamageLog {
     lists: PathBuf,
     vectors: PathBuf,
     /// Parts, and how often in a row each failed last.
     parts: RwLock<BTreeMap<DamagedPart, (Damage, u32)>>,
-    /// Whether any part ever failed, so that searches of whole indexes take no lock.
-    any: AtomicBool,
+    /// A bit for each hash of a part; those of `parts` are set. Searches take the lock only where a bit is set.
+    filter: [AtomicU64; FILTER_WORDS],
 }
 
 impl DamageLog {
@@ -87,7 +100,7 @@ impl DamageLog {
             lists: lists.to_owned(),
             vectors: vectors.to_owned(),
             parts: RwLock::default(),
-            any: AtomicBool::new(false),
+            filter: [const { AtomicU64::new(0) }; FILTER_WORDS],
         }
     }
 
@@ -102,17 +115,24 @@ impl DamageLog {
                 DamagedPart::Page(_) => &self.vectors,
             };
             parts.insert(part, (Damage { path: path.clone(), part, offset, bytes, reason }, 1));
-            self.any.store(true, Ordering::Release);
+            let (word, bit) = place(part);
+            self.filter[word].fetch_or(bit, Ordering::Release);
         }
     }
 
-    /// Notes that a part was read and is whole.
+    /// Notes that a part was read and is whole: what was wrong with it is forgotten.
     pub(crate) fn whole(&self, part: DamagedPart) {
-        if self.failures(part) > 0 {
-            let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, failures)) = parts.get_mut(&part) {
-                *failures = 0;
-            }
+        if self.failures(part) == 0 {
+            return;
+        }
+        let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
+        parts.remove(&part);
+        let mut filter = [0; FILTER_WORDS];
+        for (word, bit) in parts.keys().map(|&part| place(part)) {
+            filter[word] |= bit;
+        }
+        for (shared, word) in self.filter.iter().zip(filter) {
+            shared.store(word, Ordering::Release);
         }
     }
 
@@ -122,7 +142,8 @@ impl DamageLog {
     }
 
     fn failures(&self, part: DamagedPart) -> u32 {
-        if !self.any.load(Ordering::Acquire) {
+        let (word, bit) = place(part);
+        if self.filter[word].load(Ordering::Acquire) & bit == 0 {
             return 0;
         }
         let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
@@ -133,5 +154,45 @@ impl DamageLog {
     pub(crate) fn all(&self) -> Vec<Damage> {
         let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
         parts.values().map(|(damage, _)| damage.clone()).collect()
+    }
+}
+
+/// Word and bit of a part in the filter.
+fn place(part: DamagedPart) -> (usize, u64) {
+    let number = match part {
+        DamagedPart::List(list) => u64::from(list) << 1,
+        DamagedPart::Page(page) => page << 1 | 1,
+    };
+    // The upper bits of a product with an odd constant depend on all bits of the number.
+    let hash = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((hash >> 58) as usize, 1 << (hash >> 52 & 63)) // CAST: below `FILTER_WORDS`
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_healed_leaves_nothing_behind() {
+        let log = DamageLog::new(Path::new("codes-1"), Path::new("vectors-1"));
+        let parts = || (0..200).map(DamagedPart::List).chain((0..200).map(DamagedPart::Page));
+        let fail = |part| log.add(part, 0, 512, DamageReason::Read("an error".into()));
+        let set = || log.filter.iter().map(|word| word.load(Ordering::Acquire).count_ones()).sum::<u32>();
+        parts().for_each(fail);
+        assert_eq!(log.all().len(), 400);
+        assert!(set() > 300, "hashes are spread out");
+        (1..FAILURES).for_each(|_| fail(DamagedPart::Page(7)));
+        assert!(log.is_quarantined(DamagedPart::Page(7)) && !log.is_quarantined(DamagedPart::List(7)));
+        parts().filter(|&part| part != DamagedPart::Page(7)).for_each(|part| log.whole(part));
+        assert_eq!((log.all().len(), set()), (1, 1));
+        assert!(log.is_quarantined(DamagedPart::Page(7)));
+        // One failure after another, with a good read in between, is no row of failures.
+        log.whole(DamagedPart::Page(7));
+        for _ in 0..2 * FAILURES {
+            fail(DamagedPart::List(3));
+            log.whole(DamagedPart::List(3));
+        }
+        assert!(!log.is_quarantined(DamagedPart::List(3)));
+        assert_eq!((log.all().len(), set()), (0, 0), "searches take no lock any more");
     }
 }

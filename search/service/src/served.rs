@@ -81,10 +81,10 @@ impl Served {
         self.index().manifest().version
     }
 
-    /// Logs the parts found damaged since the last time, each once.
+    /// Logs when more parts are damaged at once than ever before.
     pub(crate) fn log_damage(&self) {
         let damage = self.engine().damage();
-        let known = self.logged.swap(damage.len(), Ordering::Relaxed);
+        let known = self.logged.fetch_max(damage.len(), Ordering::Relaxed);
         // The log is ordered by number, so that what is new may be anywhere; only its beginning is told.
         if damage.len() > known {
             let first = damage.first().map(ToString::to_string).unwrap_or_default();
