@@ -98,7 +98,12 @@ impl Directory {
                 piece.truncate(lists - list);
                 read(piece.as_flattened_mut())?;
             }
-            let Some(entry) = piece.get(at).map(parse_entry) else { unreachable!("a piece was just read") };
+            let Some((entry, zero)) = piece.get(at).map(parse_entry) else {
+                unreachable!("a piece was just read")
+            };
+            if zero != 0 {
+                return Err(OpenError::field(path, format!("padding of list {list}"), zero, 0));
+            }
             if u64::from(entry.offset_units) != unit {
                 return Err(OpenError::field(
                     path,
@@ -188,11 +193,13 @@ pub struct DirectoryShape {
     pub codes_bytes: u64,
 }
 
-fn parse_entry(raw: &[u8; ENTRY_BYTES]) -> DirectoryEntry {
+/// An entry and its word of zeros.
+fn parse_entry(raw: &[u8; ENTRY_BYTES]) -> (DirectoryEntry, u32) {
     let (words, _) = raw.as_chunks::<4>();
-    let [offset_units, primaries, replicas, _, low, high] =
+    let [offset_units, primaries, replicas, zero, low, high] =
         <[[u8; 4]; 6]>::try_from(words).unwrap_or_default().map(u32::from_le_bytes);
-    DirectoryEntry { offset_units, primaries, replicas, hash: u64::from(high) << 32 | u64::from(low) }
+    let hash = u64::from(high) << 32 | u64::from(low);
+    (DirectoryEntry { offset_units, primaries, replicas, hash }, zero)
 }
 
 #[cfg(test)]
@@ -217,7 +224,11 @@ mod tests {
     fn parse(entries: &[DirectoryEntry]) -> Result<Directory, OpenError> {
         let mut body = Vec::new();
         entries.iter().for_each(|e| e.write(&mut body));
-        let mut rest = body.as_slice();
+        parse_body(&body)
+    }
+
+    fn parse_body(body: &[u8]) -> Result<Directory, OpenError> {
+        let mut rest = body;
         Directory::read(Path::new("d"), body.len() as u64, shape(), &mut |out| {
             let (next, left) = rest.split_at(out.len());
             out.copy_from_slice(next);
@@ -249,6 +260,13 @@ mod tests {
             assert!(matches!(parse(&wrong), Err(OpenError::Field { .. })), "{damage}");
         }
         assert!(parse(&entries()[..2]).is_err());
+        let mut body = Vec::new();
+        entries().iter().for_each(|e| e.write(&mut body));
+        for at in [12, 15, 24 + 13] {
+            let mut wrong = body.clone();
+            wrong[at] = 1;
+            assert!(matches!(parse_body(&wrong), Err(OpenError::Field { .. })), "padding at {at}");
+        }
     }
 
     #[test]
