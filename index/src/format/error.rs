@@ -2,7 +2,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{MAJOR, MINOR};
+use super::{MAJOR, MINOR, StrayReplica};
 use crate::Tier;
 
 /// Why an index, or one of its files, was refused. Every variant names the file.
@@ -119,6 +119,12 @@ impl OpenError {
             found: found.to_string(),
             expected: expected.to_string(),
         }
+    }
+
+    /// A [`OpenError::Field`] for a replica in `list` of the codes in `path`, of an index of `vectors` vectors.
+    pub(crate) fn stray(path: &Path, list: u32, stray: StrayReplica, vectors: u64) -> OpenError {
+        let field = format!("position of replica {} of list {list}", stray.replica);
+        OpenError::field(path, field, stray.position, format!("a position below {vectors}"))
     }
 
     /// A [`OpenError::Read`].

@@ -51,7 +51,16 @@ pub struct CodedLayout {
     pub lane_bytes: usize,
 }
 
-/// One list of codes, as it lies in memory after a read.
+/// A replica at a position that the index does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StrayReplica {
+    /// Number of the replica in its list, from 0.
+    pub replica: usize,
+    /// The position it names.
+    pub position: u32,
+}
+
+/// One list of codes, as it lies in memory after a read. The positions of its replicas are below the number of vectors.
 #[derive(Debug, Clone, Copy)]
 pub struct CodedList<'a> {
     /// Rows of all blocks.
@@ -86,13 +95,25 @@ impl CodedLayout {
         blocks * (self.block_bytes + FACTOR_BYTES) + 4 * replicas as usize
     }
 
-    /// Views the bytes of a list; they must have passed the list's hash.
-    pub fn view<'a>(&self, bytes: &'a [u8], primaries: u32, replicas: u32) -> CodedList<'a> {
+    /// Views the bytes of a list of an index of `vectors` vectors; they must have passed the list's hash.
+    ///
+    /// # Errors
+    /// [`StrayReplica`] for the first replica whose position is not below `vectors`.
+    pub fn view<'a>(
+        &self,
+        bytes: &'a [u8],
+        (primaries, replicas): (u32, u32),
+        vectors: u64,
+    ) -> Result<CodedList<'a>, StrayReplica> {
         let blocks = (primaries as usize + replicas as usize).div_ceil(BLOCK_VECTORS);
         let (rows, rest) = bytes.split_at(blocks * self.block_bytes);
         let (factors, rest) = rest.split_at(blocks * FACTOR_BYTES);
         let (positions, _padding) = rest.split_at(4 * replicas as usize);
-        CodedList { rows, factors, positions }
+        let numbers = positions.as_chunks::<4>().0.iter().map(|&bytes| u32::from_le_bytes(bytes));
+        match numbers.enumerate().find(|&(_, position)| u64::from(position) >= vectors) {
+            Some((replica, position)) => Err(StrayReplica { replica, position }),
+            None => Ok(CodedList { rows, factors, positions }),
+        }
     }
 
     /// Appends a list to `out`.
@@ -207,7 +228,9 @@ mod tests {
         let mut bytes = Vec::new();
         layout.write(&rows, &factors, &[9, 70_000], &mut bytes);
         assert_eq!(bytes.len(), ListLayout::Coded(layout).list_bytes(17, 2));
-        let list = layout.view(&bytes, 17, 2);
+        let stray = layout.view(&bytes, (17, 2), 70_000).unwrap_err();
+        assert_eq!(stray, StrayReplica { replica: 1, position: 70_000 });
+        let list = layout.view(&bytes, (17, 2), 70_001).unwrap();
         assert_eq!((list.rows, list.factors), (rows.as_slice(), factors.as_slice()));
         assert_eq!((list.position(0), list.position(1)), (9, 70_000));
         assert_eq!(ListLayout::Coded(layout).list_bytes(0, 0), 0);

@@ -33,7 +33,7 @@ pub use directory::{Directory, DirectoryEntry, DirectoryShape, list_hash};
 pub use error::OpenError;
 pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};
 pub use ids::{ID_PAGE_BYTES, IdBytes, IdPages};
-pub use lists::{CodedLayout, CodedList, FullLayout, FullList, ListLayout};
+pub use lists::{CodedLayout, CodedList, FullLayout, FullList, ListLayout, StrayReplica};
 pub use manifest::{
     BuildRecord, CalibrationPoint, Manifest, SearchDefault, SectionEntry, SegmentEntry, hash_hex,
     manifest_name, section_name,

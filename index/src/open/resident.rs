@@ -54,7 +54,16 @@ impl ResidentCodes {
             let entry = directory.entry(list);
             bytes.resize(ListLayout::Coded(layout).list_bytes(entry.primaries, entry.replicas), 0);
             section.read(&mut bytes)?;
-            let view = layout.view(&bytes, entry.primaries, entry.replicas);
+            let view = match layout.view(&bytes, (entry.primaries, entry.replicas), vectors as u64) {
+                Ok(view) => view,
+                Err(stray) => {
+                    let error = OpenError::stray(section.path(), list, stray, vectors as u64);
+                    // Damage is told as damage, whatever sense it made as positions.
+                    section.read_all()?;
+                    section.finish()?;
+                    return Err(error);
+                }
+            };
             let blocks = view.rows.chunks_exact(layout.block_bytes);
             let blocks = blocks.zip(view.factors.as_chunks::<FACTOR_BYTES>().0);
             let entries = blocks.flat_map(|block| (0..BLOCK_VECTORS).map(move |lane| (block, lane)));

@@ -1,55 +1,52 @@
 //! The lists against their hashes, and against the vectors and ids.
+use super::codes::Recoder;
 use super::ids::{FirstIds, pair_hash};
 use super::records::Records;
 use super::replicas::Replicas;
 use super::watch::Watch;
-use super::{VerifyError, open};
-use crate::codes::{CodeBlocks, Encoder};
+use super::{VerifyError, check_values, open};
 use crate::format::{
-    BODY_AT, CodedList, DirectoryEntry, FullList, ListLayout, OpenError, Record, SectionKind, UNIT_BYTES,
-    list_hash,
+    BODY_AT, DirectoryEntry, FullList, ListLayout, OpenError, Record, SectionKind, UNIT_BYTES, list_hash,
 };
-use crate::kernels::Variant;
-use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
 use crate::open::section::SectionReader;
-use crate::{DType, Index, Metric, for_each_element, inverse_norm};
+use crate::{Index, Metric};
 
-/// A stored norm may differ from ours by the rounding of a sum.
-const NORM_TOLERANCE: f32 = 1e-5;
-
-/// Reads lists and vectors side by side, since primaries lie in the order of positions: how many replicas
-/// there were.
+/// Reads lists and vectors side by side, since primaries lie in the order of positions: how many replicas were
+/// compared.
 pub(super) fn check(index: &Index, ids: &FirstIds, watch: &mut Watch<'_>) -> Result<u64, VerifyError> {
     watch.name("lists and vectors");
     let mut lists = Lists::open(index)?;
     let mut primaries = Primaries::open(index)?;
-    let replicas = match index.list_layout() {
+    let copies = match index.list_layout() {
         ListLayout::Full(layout) => {
             let mut replicas = Replicas::new(index, ids)?;
             while let Some((list, entry, bytes)) = lists.next(index, watch)? {
                 let view = layout.view(bytes, entry.count());
                 check_full(index, (list, entry.primaries), &view, &mut primaries, &mut replicas, watch)?;
             }
-            Some(replicas)
+            Copies::Vectors(replicas)
         }
         ListLayout::Coded(layout) => {
-            let mut again = Recoder::new(index);
-            while let Some((list, entry, bytes)) = lists.next(index, watch)? {
-                let view = layout.view(bytes, entry.primaries, entry.replicas);
-                again.check(index, (list, entry), &view, &mut primaries, watch)?;
+            let mut again = Recoder::new(index, layout)?;
+            while let Some(list) = lists.next(index, watch)? {
+                again.add(list, &mut primaries, watch)?;
             }
-            None
+            Copies::Codes(Box::new(again))
         }
     };
     lists.section.finish()?;
     primaries.finish(index, ids)?;
-    match replicas {
-        Some(replicas) => {
-            watch.name("replicas");
-            replicas.finish(watch)
-        }
-        None => Ok(0),
+    watch.name("replicas");
+    match copies {
+        Copies::Vectors(replicas) => replicas.finish(watch),
+        Copies::Codes(again) => again.finish(watch),
     }
+}
+
+/// What is left to compare after the last list.
+enum Copies<'a> {
+    Vectors(Replicas<'a>),
+    Codes(Box<Recoder<'a>>),
 }
 
 /// A list's number, entry and bytes.
@@ -98,7 +95,7 @@ impl Lists {
 }
 
 /// The vectors in position order, and what their ids and positions add up to.
-struct Primaries {
+pub(super) struct Primaries {
     records: Records,
     position: u32,
     pair_sum: u64,
@@ -110,7 +107,7 @@ impl Primaries {
     }
 
     /// The next record and its position.
-    fn next(&mut self, watch: &mut Watch<'_>) -> Result<(Record<'_>, u32), VerifyError> {
+    pub(super) fn next(&mut self, watch: &mut Watch<'_>) -> Result<(Record<'_>, u32), VerifyError> {
         let record = self.records.next(watch)?;
         let position = self.position;
         self.pair_sum = self.pair_sum.wrapping_add(pair_hash(record.id, position));
@@ -152,91 +149,6 @@ fn check_full(
         if record.vector != vector || record.id != id || !norms_agree {
             let found = format!("{} at position {position} with id {}", "another record", record.id);
             return Err(OpenError::field(index.vectors_path(), place(), found, "the same record").into());
-        }
-    }
-    Ok(())
-}
-
-/// Makes the codes of lists once more, where this machine rounds as the one that built the index.
-struct Recoder<'a> {
-    encoder: Option<Encoder<'a>>,
-    rows: Vec<f32>,
-    head: Vec<f32>,
-    blocks: CodeBlocks,
-}
-
-impl<'a> Recoder<'a> {
-    fn new(index: &'a Index) -> Recoder<'a> {
-        let same = index.manifest().build.kernels == Variant::best().name();
-        let encoder = index.model().filter(|_| same).map(Encoder::new);
-        Recoder { encoder, rows: Vec::new(), head: Vec::new(), blocks: CodeBlocks::default() }
-    }
-
-    /// Compares the codes of a list's primaries with those of the vectors.
-    fn check(
-        &mut self,
-        index: &Index,
-        (list, entry): (u32, DirectoryEntry),
-        view: &CodedList<'_>,
-        primaries: &mut Primaries,
-        watch: &mut Watch<'_>,
-    ) -> Result<(), VerifyError> {
-        self.rows.clear();
-        for _ in 0..entry.primaries {
-            let (record, position) = primaries.next(watch)?;
-            check_values(index, record.vector, record.inverse_norm).map_err(|(found, expected)| {
-                OpenError::field(index.vectors_path(), format!("vector at {position}"), found, expected)
-            })?;
-            index.space().float_vector(index.dtype(), record.vector, &mut self.rows);
-        }
-        for at in 0..entry.replicas as usize {
-            let position = view.position(at);
-            if u64::from(position) >= index.vectors() {
-                let field = format!("replica {at} of list {list}");
-                let expected = format!("a position below {}", index.vectors());
-                return Err(OpenError::field(index.codes_path(), field, position, expected).into());
-            }
-        }
-        let Some(encoder) = &mut self.encoder else { return Ok(()) };
-        self.head.clear();
-        let heads = index.heads();
-        for_each_element(heads.dtype(), heads.row(list), |x| self.head.push(x));
-        encoder.encode(&self.rows, &self.head, &mut self.blocks);
-        // A last block that replicas share holds more than the primaries' codes.
-        let blocks = if entry.replicas == 0 {
-            entry.primaries.div_ceil(BLOCK_VECTORS as u32) // CAST: a constant
-        } else {
-            entry.primaries / BLOCK_VECTORS as u32 // CAST: as above
-        } as usize;
-        let rows = ..blocks * encoder.block_bytes();
-        let factors = ..blocks * FACTOR_BYTES;
-        let same = self.blocks.rows.get(rows) == view.rows.get(rows)
-            && self.blocks.factors.get(factors) == view.factors.get(factors);
-        if same {
-            return Ok(());
-        }
-        let field = format!("codes of list {list}");
-        Err(OpenError::field(index.codes_path(), field, "others", "those of its vectors").into())
-    }
-}
-
-/// Checks that the elements are numbers and the norm is theirs: what was found and expected if not.
-fn check_values(index: &Index, vector: &[u8], norm: Option<f32>) -> Result<(), (String, String)> {
-    if matches!(index.dtype(), DType::F32 | DType::F16) {
-        let mut wrong = None;
-        for_each_element(index.dtype(), vector, |x| {
-            if !x.is_finite() {
-                wrong = Some(x);
-            }
-        });
-        if let Some(x) = wrong {
-            return Err((format!("an element {x}"), "finite elements".into()));
-        }
-    }
-    if index.metric() == Metric::Cosine {
-        let (found, expected) = (norm.unwrap_or_default(), inverse_norm(index.dtype(), vector));
-        if !(expected > 0.0 && (found - expected).abs() <= expected * NORM_TOLERANCE) {
-            return Err((format!("an inverse norm of {found}"), format!("{expected}, above 0")));
         }
     }
     Ok(())

@@ -1,11 +1,14 @@
 //! The section of vectors, record by record.
 use std::path::{Path, PathBuf};
 
+use fs_err::File;
+use fs_err::os::unix::fs::FileExt;
+
 use super::ids::check_zeros;
 use super::watch::Watch;
 use super::{VerifyError, open};
 use crate::Index;
-use crate::format::{OpenError, PageLayout, Record, SectionKind};
+use crate::format::{BODY_AT, OpenError, PageLayout, Record, SectionKind};
 use crate::open::section::{PIECE_BYTES, SectionReader};
 
 /// Reads pages from front to back, checking each.
@@ -78,8 +81,39 @@ impl Records {
     }
 }
 
+/// Reads the pages of vectors at ascending positions, each checked.
+pub(super) struct PageReader<'a> {
+    index: &'a Index,
+    file: File,
+    page: Vec<u8>,
+    /// Number of the page in `page`.
+    number: Option<u64>,
+}
+
+impl<'a> PageReader<'a> {
+    pub(super) fn open(index: &'a Index) -> Result<PageReader<'a>, OpenError> {
+        let path = index.vectors_path();
+        let file = File::open(path).map_err(|e| OpenError::read(path, e))?;
+        Ok(PageReader { index, file, page: vec![0; index.page_layout().page_bytes()], number: None })
+    }
+
+    /// The record at a position, which must be below the number of vectors.
+    pub(super) fn record(&mut self, position: u32, watch: &mut Watch<'_>) -> Result<Record<'_>, VerifyError> {
+        let (path, layout) = (self.index.vectors_path(), self.index.page_layout());
+        let (number, slot) = layout.place(position);
+        if self.number != Some(number) {
+            let offset = BODY_AT + number * self.page.len() as u64;
+            self.file.read_exact_at(&mut self.page, offset).map_err(|e| OpenError::read(path, e))?;
+            check_page(path, &layout, self.index.uuid(), number, &self.page)?;
+            self.number = Some(number);
+            watch.step(0)?;
+        }
+        Ok(layout.record(&self.page, slot))
+    }
+}
+
 /// Checks a page's own sum.
-pub(super) fn check_page(
+fn check_page(
     path: &Path,
     layout: &PageLayout,
     uuid: u128,

@@ -1,14 +1,12 @@
 //! Replicas against the vectors they are copies of, many at a time.
-use fs_err::File;
-use fs_err::os::unix::fs::FileExt;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::VerifyError;
 use super::ids::FirstIds;
-use super::records::check_page;
+use super::records::PageReader;
 use super::watch::Watch;
 use crate::Index;
-use crate::format::{BODY_AT, OpenError};
+use crate::format::OpenError;
 
 /// Replicas remembered before they are looked up: 24 bytes each.
 pub(super) const BATCH: usize = 8 << 20;
@@ -25,7 +23,7 @@ struct Replica {
 pub(super) struct Replicas<'a> {
     index: &'a Index,
     ids: &'a FirstIds,
-    vectors: File,
+    pages: PageReader<'a>,
     batch: Vec<Replica>,
     checked: u64,
 }
@@ -38,9 +36,8 @@ fn content_hash(vector: &[u8], inverse_norm: Option<f32>) -> u64 {
 
 impl<'a> Replicas<'a> {
     pub(super) fn new(index: &'a Index, ids: &'a FirstIds) -> Result<Replicas<'a>, OpenError> {
-        let path = index.vectors_path();
-        let vectors = File::open(path).map_err(|e| OpenError::read(path, e))?;
-        Ok(Replicas { index, ids, vectors, batch: Vec::new(), checked: 0 })
+        let pages = PageReader::open(index)?;
+        Ok(Replicas { index, ids, pages, batch: Vec::new(), checked: 0 })
     }
 
     pub(super) fn add(
@@ -77,22 +74,8 @@ impl<'a> Replicas<'a> {
             watch.step(0)?;
         }
         self.batch.sort_unstable_by_key(|replica| replica.position);
-        let layout = self.index.page_layout();
-        let per_page = layout.page_records() as u64;
-        let path = self.index.vectors_path();
-        let mut page = vec![0; layout.page_bytes()];
-        let mut page_number = None;
         for replica in &self.batch {
-            let (number, slot) =
-                (u64::from(replica.position) / per_page, u64::from(replica.position) % per_page);
-            if page_number != Some(number) {
-                let offset = BODY_AT + number * page.len() as u64;
-                self.vectors.read_exact_at(&mut page, offset).map_err(|e| OpenError::read(path, e))?;
-                check_page(path, &layout, self.index.uuid(), number, &page)?;
-                page_number = Some(number);
-                watch.step(0)?;
-            }
-            let record = layout.record(&page, slot as usize); // CAST: below the records of a page
+            let record = self.pages.record(replica.position, watch)?;
             if content_hash(record.vector, record.inverse_norm) != replica.hash {
                 let field = format!("replica of id {} in list {}", replica.id, replica.list);
                 let expected = format!("the vector at position {}", replica.position);

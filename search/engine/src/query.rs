@@ -401,17 +401,19 @@ impl QuerySlot {
         for place in &self.places[read.first..read.end] {
             let from = (place.offset - read.offset) as usize; // CAST: inside a read
             let bytes = &bytes[from..from + place.bytes as usize]; // CAST: inside a read
-            if let Err(reason) = check(index.uuid(), place, bytes) {
-                self.damaged += 1;
-                tools.damage.add(DamagedPart::List(place.list), place.offset, place.bytes, reason);
-                continue;
-            }
+            let coded = match check(index, place, bytes) {
+                Ok(coded) => coded,
+                Err(reason) => {
+                    self.damaged += 1;
+                    tools.damage.add(DamagedPart::List(place.list), place.offset, place.bytes, reason);
+                    continue;
+                }
+            };
             tools.damage.whole(DamagedPart::List(place.list));
             self.clock.lap(|times| &mut times.verify_us);
             self.work.vectors_scanned += place.count() as u64;
-            match (index.list_layout(), index.model(), &mut tools.scanner) {
-                (ListLayout::Coded(layout), Some(model), _) => {
-                    let list = layout.view(bytes, place.primaries, place.replicas);
+            match (coded, index.model(), &mut tools.scanner) {
+                (Some(list), Some(model), _) => {
                     let start = index.directory().first_position(place.list);
                     let position = |lane: usize| match lane.checked_sub(place.primaries as usize) {
                         None => start + lane as u32, // CAST: a position

@@ -1,5 +1,5 @@
 //! One list that has arrived: checked, and where it holds exact vectors compared with the query.
-use spandrel_index::format::{FullLayout, list_hash};
+use spandrel_index::format::{CodedList, FullLayout, ListLayout, list_hash};
 use spandrel_index::kernels::{Operation, PairKernel};
 use spandrel_index::{Index, Metric};
 
@@ -27,10 +27,23 @@ impl Prepared<'_> {
     }
 }
 
-/// Whether `bytes` are those written for the list; nothing else may be done with them before.
-pub(crate) fn check(uuid: u128, place: &ListPlace, bytes: &[u8]) -> Result<(), DamageReason> {
-    let found = list_hash(uuid, place.list, bytes);
-    if found == place.hash { Ok(()) } else { Err(DamageReason::Hash { found, expected: place.hash }) }
+/// Checks the bytes of a list, with which nothing else may be done before: the view of a list of codes, none of one of
+/// exact vectors.
+pub(crate) fn check<'a>(
+    index: &Index,
+    place: &ListPlace,
+    bytes: &'a [u8],
+) -> Result<Option<CodedList<'a>>, DamageReason> {
+    let found = list_hash(index.uuid(), place.list, bytes);
+    if found != place.hash {
+        return Err(DamageReason::Hash { found, expected: place.hash });
+    }
+    let ListLayout::Coded(layout) = index.list_layout() else { return Ok(None) };
+    let vectors = index.vectors();
+    match layout.view(bytes, (place.primaries, place.replicas), vectors) {
+        Ok(list) => Ok(Some(list)),
+        Err(stray) => Err(DamageReason::Position { position: stray.position, vectors }),
+    }
 }
 
 /// Compares lists of one index with queries. One per worker.

@@ -37,6 +37,8 @@ struct Built {
 enum Lists {
     Full(u32),
     Coded(CodeSpec, Tier),
+    /// On SSD, with two copies of each vector.
+    Replicated(CodeSpec),
 }
 
 static SMALL: LazyLock<Built> = LazyLock::new(|| Built::new("small", VECTORS, Lists::Full(60), 1));
@@ -48,6 +50,8 @@ static CODES_IN_MEMORY: LazyLock<Built> =
     LazyLock::new(|| Built::new("codes in memory", VECTORS, Lists::Coded(RABITQ, Tier::Memory), 1));
 static OTHER_CODES: LazyLock<Built> =
     LazyLock::new(|| Built::new("other codes", VECTORS, Lists::Coded(RABITQ, Tier::Ssd), 2));
+static REPLICAS: LazyLock<Built> =
+    LazyLock::new(|| Built::new("replicas", VECTORS, Lists::Replicated(RABITQ), 1));
 static AXES: LazyLock<Built> =
     LazyLock::new(|| Built::new("axes", VECTORS, Lists::Coded(CodeSpec::Axes { bytes: 12 }, Tier::Ssd), 1));
 static BINARY: LazyLock<Built> =
@@ -67,6 +71,9 @@ impl Built {
             }
             Lists::Coded(code, codes) => {
                 BuildConfig { lists: ListCount::Size(60), ..coded(Metric::L2, code, codes, dir.path()) }
+            }
+            Lists::Replicated(code) => {
+                BuildConfig { lists: ListCount::Size(60), code, ..config(Metric::L2, dir.path()) }
             }
         };
         let manifest = base.build(&config).unwrap().manifest;
@@ -110,6 +117,11 @@ impl Whole {
             Tier::Ssd => CODES_ON_SSD.write(),
             Tier::Memory => CODES_IN_MEMORY.write(),
         }
+    }
+
+    /// Lists of codes on SSD in which each vector is twice.
+    pub(super) fn with_replicas() -> Whole {
+        REPLICAS.write()
     }
 
     /// Lists of codes, of other vectors.

@@ -1,19 +1,23 @@
 //! Files whose hashes hold and whose content is wrong all the same, as another release or a hostile hand would
 //! leave them: refused by name, and never a panic or an allocation without bound.
+use std::ops::Range;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use spandrel_engine::{Engine, SearchParams};
+use spandrel_engine::{DamageReason, DamagedPart, Distances, Engine, SearchParams};
 use spandrel_index::format::{
-    BODY_AT, CURRENT, Current, HEADER_BYTES, ListLayout, MAJOR, MINOR, OpenError, SectionKind, UNIT_BYTES,
-    hash_hex, list_hash,
+    BODY_AT, CURRENT, Current, DirectoryEntry, HEADER_BYTES, ListLayout, MAJOR, MINOR, OpenError,
+    SectionKind, UNIT_BYTES, hash_hex, list_hash,
 };
 use spandrel_index::kernels::scan::FACTOR_BYTES;
-use spandrel_index::{Index, Metric, Tier, VerifyError};
+use spandrel_index::{Index, Metric, OpenOptions, Tier, VerifyError};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::folder::{VECTORS, Whole, check, file};
-use crate::support::{assert_true, engine_config, open_engine, verify_index};
+use crate::support::{
+    TIERS, assert_true, engine_config, every_list, open_engine, open_engine_with, verify_index,
+};
 
 /// A manifest with this JSON, and the CURRENT that belongs to it.
 fn sealed(version: &str, json: &[u8]) -> (Vec<u8>, Vec<u8>) {
@@ -350,35 +354,182 @@ fn reseal(whole: &Whole, bodies: &[(SectionKind, &[u8])]) {
     whole.put(CURRENT, &Current::of(1, &bytes).to_bytes());
 }
 
+/// Changes the bytes of lists and directory by `change`, which is given each list's number, blocks, bytes before their
+/// end, and bytes; hashes hold afterwards.
+fn reseal_lists(whole: &Whole, index: &Index, mut change: impl FnMut(u32, ListParts, &mut [u8])) {
+    let body = BODY_AT as usize;
+    let mut codes = whole.read(&file(SectionKind::Codes));
+    let mut directory = whole.read(&file(SectionKind::Directory));
+    let ListLayout::Coded(layout) = index.list_layout() else { panic!("lists of codes") };
+    for list in 0..index.lists() {
+        let entry = index.directory().entry(list);
+        let at = body + entry.offset_units as usize * UNIT_BYTES;
+        let bytes = index.list_layout().list_bytes(entry.primaries, entry.replicas);
+        let bytes = &mut codes[at..at + bytes];
+        let blocks = entry.count().div_ceil(16);
+        let positions = blocks * (layout.block_bytes + FACTOR_BYTES);
+        change(list, ListParts { entry, block_bytes: layout.block_bytes, blocks, positions }, bytes);
+        let hash = list_hash(index.uuid(), list, bytes);
+        directory[body + 24 * list as usize + 16..][..8].copy_from_slice(&hash.to_le_bytes());
+    }
+    reseal(whole, &[(SectionKind::Codes, &codes), (SectionKind::Directory, &directory)]);
+}
+
+/// Where the parts of a list of codes are in its bytes.
+#[derive(Clone, Copy)]
+struct ListParts {
+    entry: DirectoryEntry,
+    block_bytes: usize,
+    blocks: usize,
+    /// Where positions of replicas start.
+    positions: usize,
+}
+
+impl ListParts {
+    /// Where the position of a replica is.
+    fn position(&self, replica: usize) -> Range<usize> {
+        self.positions + 4 * replica..self.positions + 4 * replica + 4
+    }
+}
+
 #[test]
 fn codes_of_other_vectors_are_found_by_a_deep_verification() {
     const LIST: u32 = 7;
-    let body = BODY_AT as usize;
     for (what, first, back) in
         [("first code", 0, 0), ("last factor", 0, 1), ("code of another block", 300, 0)]
     {
         let whole = Whole::coded(Tier::Ssd);
         let index = Index::open(whole.dir()).unwrap();
-        let entry = index.directory().entry(LIST);
-        let ListLayout::Coded(layout) = index.list_layout() else { panic!("lists of codes") };
-        let at = body + entry.offset_units as usize * UNIT_BYTES;
-        let list = at..at + index.list_layout().list_bytes(entry.primaries, entry.replicas);
-        let mut codes = whole.read(&file(SectionKind::Codes));
-        let used = entry.primaries.div_ceil(16) as usize * (layout.block_bytes + FACTOR_BYTES);
-        codes[if back > 0 { at + used - back } else { at + first }] ^= 16;
-        let mut directory = whole.read(&file(SectionKind::Directory));
-        let hash = list_hash(index.uuid(), LIST, &codes[list]);
-        let place = directory[body..].windows(8).position(|w| w == entry.hash.to_le_bytes()).unwrap();
-        directory[body + place..][..8].copy_from_slice(&hash.to_le_bytes());
-        reseal(&whole, &[(SectionKind::Codes, &codes), (SectionKind::Directory, &directory)]);
+        reseal_lists(&whole, &index, |list, parts, bytes| {
+            if list == LIST {
+                bytes[if back > 0 { parts.positions - back } else { first }] ^= 16;
+            }
+        });
         verify_index(whole.dir(), false).unwrap_or_else(|e| panic!("{what}: {e}"));
-        let deep = verify_index(whole.dir(), true);
-        let named = matches!(&deep, Err(VerifyError::Open(OpenError::Field { field, .. })) if *field == format!("codes of list {LIST}"));
-        assert!(named, "{what}: {deep:?}");
+        assert_codes_differ(&whole, LIST, what);
         // Codes only choose what is compared exactly.
         let answers =
             open_engine(whole.dir()).search(whole.base.rows.row(1), &SearchParams::new(10)).unwrap();
         assert_true(Metric::L2, &whole.base, whole.base.rows.row(1), &answers[0], what);
+    }
+}
+
+/// Fails unless a deep verification says that the codes of `list` are others.
+#[track_caller]
+fn assert_codes_differ(whole: &Whole, list: u32, what: &str) {
+    let deep = verify_index(whole.dir(), true);
+    let named = matches!(&deep, Err(VerifyError::Open(OpenError::Field { field, .. })) if *field == format!("codes of list {list}"));
+    assert!(named, "{what}: {deep:?}");
+}
+
+/// Replicas of coded lists were skipped: with all of their codes zero and all positions 0 an index was said to be good,
+/// while it found a sixth less.
+#[test]
+fn replicas_of_other_codes_are_found_by_a_deep_verification() {
+    let good = Whole::with_replicas();
+    let index = Index::open(good.dir()).unwrap();
+    let report = verify_index(good.dir(), true).unwrap();
+    assert_eq!(report.replicas, report.copies - report.vectors, "all of them are compared");
+    assert!(report.replicas > 1000, "{report:?}");
+    let with_replicas = |list: u32| index.directory().entry(list).replicas > 0;
+    let first = (0..index.lists()).find(|&list| with_replicas(list)).unwrap();
+    let last = (0..index.lists()).rfind(|&list| with_replicas(list)).unwrap();
+    type Change = fn(ListParts, &mut [u8]);
+    let changes: [(&str, u32, Change); 4] = [
+        ("codes of all replicas zero", first, |parts, bytes| {
+            let from = parts.entry.primaries as usize / 16 * parts.block_bytes;
+            bytes[from..parts.blocks * parts.block_bytes].fill(0);
+        }),
+        ("all positions 0", first, |parts, bytes| {
+            (0..parts.entry.replicas as usize).for_each(|at| bytes[parts.position(at)].fill(0));
+        }),
+        ("one bit of the last code", last, |parts, bytes| {
+            bytes[parts.blocks * parts.block_bytes - 64 + (parts.entry.count() - 1) % 16 * 4] ^= 1;
+        }),
+        ("the last replica of another vector", last, |parts, bytes| {
+            let place = parts.position(parts.entry.replicas as usize - 1);
+            let position = u32::from_le_bytes(bytes[place.clone()].try_into().unwrap());
+            bytes[place].copy_from_slice(&((position + 600) % 1200).to_le_bytes());
+        }),
+    ];
+    for (what, list, change) in changes {
+        let whole = Whole::with_replicas();
+        reseal_lists(&whole, &index, |at, parts, bytes| {
+            if parts.entry.replicas > 0 && (list == first || at == list) {
+                change(parts, bytes);
+            }
+        });
+        verify_index(whole.dir(), false).unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_codes_differ(&whole, list, what);
+    }
+}
+
+/// A position out of range ended the search thread that met it, one for each query.
+#[test]
+fn a_replica_at_a_position_out_of_range_is_damage_of_its_list() {
+    let whole = Whole::with_replicas();
+    let index = Index::open(whole.dir()).unwrap();
+    let mut stray = Vec::new();
+    reseal_lists(&whole, &index, |list, parts, bytes| {
+        if list % 3 == 0 && parts.entry.replicas > 0 {
+            let position = if list % 2 == 0 { u32::MAX } else { VECTORS as u32 };
+            bytes[parts.position(list as usize % parts.entry.replicas as usize)]
+                .copy_from_slice(&position.to_le_bytes());
+            stray.push(list);
+        }
+    });
+    assert!(stray.len() > 4 && stray.len() < index.lists() as usize);
+    let deep = verify_index(whole.dir(), true);
+    let named = matches!(&deep, Err(VerifyError::Open(OpenError::Field { field, .. })) if field.ends_with(&format!("of list {}", stray[0])));
+    assert!(named, "{deep:?}");
+    let queries = whole.base.rows.bytes();
+    for vectors in [Tier::Ssd, Tier::Memory] {
+        for distances in [Distances::Exact, Distances::Any] {
+            let what = format!("vectors from {vectors}, {distances:?}");
+            let options = OpenOptions { codes: Some(Tier::Ssd), vectors: Some(vectors), ids: true };
+            let engine = open_engine_with(whole.dir(), options);
+            let params = SearchParams { distances, ..every_list(10) };
+            for query in queries.chunks(8).take(12) {
+                let answers = engine.search(query, &params).unwrap_or_else(|e| panic!("{what}: {e}"));
+                assert_eq!(answers[0].damaged as usize, stray.len(), "{what}");
+            }
+            let damage = engine.damage();
+            assert_eq!(
+                damage.iter().map(|d| d.part).collect::<Vec<_>>(),
+                stray.iter().map(|&list| DamagedPart::List(list)).collect::<Vec<_>>()
+            );
+            assert!(damage.iter().all(|d| matches!(d.reason, DamageReason::Position { .. })), "{damage:?}");
+            assert!(damage[0].to_string().contains("expected below 1200"), "{}", damage[0]);
+        }
+    }
+    // Codes in memory have no use for replicas, but a file that cannot be is not opened.
+    let options = OpenOptions { codes: Some(Tier::Memory), ..OpenOptions::default() };
+    check!(Index::open_with(whole.dir(), options), OpenError::Field { .. }, "codes in memory");
+}
+
+/// Whatever is in lists and pages whose hashes hold: answers or damage, and the threads that search go on.
+#[test]
+fn wrong_content_of_lists_and_pages_never_ends_a_search_thread() {
+    let mut rng = ChaCha8Rng::seed_from_u64(12);
+    for turn in 0..24 {
+        let whole = Whole::with_replicas();
+        let index = Index::open(whole.dir()).unwrap();
+        reseal_lists(&whole, &index, |_, parts, bytes| {
+            let used = parts.position(parts.entry.replicas as usize).start;
+            for _ in 0..rng.random_range(0..4) {
+                let from = if rng.random() { parts.positions.min(used - 1) } else { 0 };
+                bytes[rng.random_range(from..used)] = if rng.random() { 255 } else { rng.random() };
+            }
+        });
+        for options in TIERS.into_iter().filter(|options| options.codes == Some(Tier::Ssd)) {
+            for distances in [Distances::Exact, Distances::Any] {
+                let engine = open_engine_with(whole.dir(), OpenOptions { ids: true, ..options });
+                let params = SearchParams { distances, ..every_list(10) };
+                for query in whole.base.rows.bytes().chunks(8).take(8) {
+                    engine.search(query, &params).unwrap_or_else(|e| panic!("turn {turn}: {e}"));
+                }
+            }
+        }
     }
 }
 
@@ -396,8 +547,5 @@ fn vectors_of_other_codes_are_found_by_a_deep_verification() {
     vectors[BODY_AT as usize..][..layout.page_bytes()].copy_from_slice(&page);
     reseal(&whole, &[(SectionKind::Vectors, &vectors)]);
     verify_index(whole.dir(), false).unwrap();
-    let deep = verify_index(whole.dir(), true);
-    let named =
-        matches!(&deep, Err(VerifyError::Open(OpenError::Field { field, .. })) if field == "codes of list 0");
-    assert!(named, "{deep:?}");
+    assert_codes_differ(&whole, 0, "another vector");
 }

@@ -1,0 +1,151 @@
+//! The codes of lists against the vectors they stand for: primaries and replicas.
+use super::lists::Primaries;
+use super::records::PageReader;
+use super::watch::Watch;
+use super::{VerifyError, check_values};
+use crate::codes::{CodeBlocks, Encoder};
+use crate::format::{CodedLayout, DirectoryEntry, OpenError};
+use crate::kernels::Variant;
+use crate::{Index, for_each_element};
+
+/// Bytes of lists and their vectors held while replicas are looked up.
+const BATCH_BYTES: usize = 128 << 20;
+
+/// A list whose codes are still to be compared.
+struct Held {
+    list: u32,
+    entry: DirectoryEntry,
+    /// Where its bytes start in [`Recoder::codes`].
+    codes_at: usize,
+    /// Where its vectors start in [`Recoder::vectors`], primaries first.
+    vectors_at: usize,
+}
+
+/// A replica's vector to be read.
+struct Wanted {
+    position: u32,
+    /// Where it goes in [`Recoder::vectors`].
+    at: usize,
+}
+
+/// Makes the codes of lists once more, where this machine rounds as the one that built the index.
+///
+/// A block of sixteen shares the scales of its factors, so lists are encoded whole, and many lists at a time are held, so
+/// that the vectors of their replicas are read in the order of positions.
+pub(super) struct Recoder<'a> {
+    index: &'a Index,
+    layout: CodedLayout,
+    encoder: Option<Encoder<'a>>,
+    pages: PageReader<'a>,
+    held: Vec<Held>,
+    codes: Vec<u8>,
+    vectors: Vec<u8>,
+    wanted: Vec<Wanted>,
+    rows: Vec<f32>,
+    head: Vec<f32>,
+    blocks: CodeBlocks,
+    /// Replicas compared so far.
+    replicas: u64,
+}
+
+impl<'a> Recoder<'a> {
+    pub(super) fn new(index: &'a Index, layout: CodedLayout) -> Result<Recoder<'a>, OpenError> {
+        let same = index.manifest().build.kernels == Variant::best().name();
+        Ok(Recoder {
+            index,
+            layout,
+            encoder: index.model().filter(|_| same).map(Encoder::new),
+            pages: PageReader::open(index)?,
+            held: Vec::new(),
+            codes: Vec::new(),
+            vectors: Vec::new(),
+            wanted: Vec::new(),
+            rows: Vec::new(),
+            head: Vec::new(),
+            blocks: CodeBlocks::default(),
+            replicas: 0,
+        })
+    }
+
+    /// Takes the bytes of the next list, whose hash held, and the vectors of its primaries.
+    pub(super) fn add(
+        &mut self,
+        (list, entry, bytes): (u32, DirectoryEntry, &[u8]),
+        primaries: &mut Primaries,
+        watch: &mut Watch<'_>,
+    ) -> Result<(), VerifyError> {
+        let index = self.index;
+        let view = self
+            .layout
+            .view(bytes, (entry.primaries, entry.replicas), index.vectors())
+            .map_err(|stray| OpenError::stray(index.codes_path(), list, stray, index.vectors()))?;
+        let vectors_at = self.vectors.len();
+        for _ in 0..entry.primaries {
+            let (record, position) = primaries.next(watch)?;
+            check_values(index, record.vector, record.inverse_norm).map_err(|(found, expected)| {
+                OpenError::field(index.vectors_path(), format!("vector at {position}"), found, expected)
+            })?;
+            self.vectors.extend_from_slice(record.vector);
+        }
+        if self.encoder.is_none() {
+            self.vectors.clear();
+            return Ok(());
+        }
+        for replica in 0..entry.replicas as usize {
+            self.wanted.push(Wanted { position: view.position(replica), at: self.vectors.len() });
+            self.vectors.resize(self.vectors.len() + index.row_bytes(), 0);
+        }
+        self.held.push(Held { list, entry, codes_at: self.codes.len(), vectors_at });
+        self.codes.extend_from_slice(bytes);
+        if self.codes.len() + self.vectors.len() < BATCH_BYTES { Ok(()) } else { self.compare(watch) }
+    }
+
+    /// Compares the last lists: how many replicas were compared with their vectors in all.
+    pub(super) fn finish(mut self, watch: &mut Watch<'_>) -> Result<u64, VerifyError> {
+        self.compare(watch)?;
+        Ok(self.replicas)
+    }
+
+    fn compare(&mut self, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
+        self.wanted.sort_unstable_by_key(|wanted| wanted.position);
+        for wanted in &self.wanted {
+            let record = self.pages.record(wanted.position, watch)?;
+            if let Some(place) = self.vectors.get_mut(wanted.at..wanted.at + record.vector.len()) {
+                place.copy_from_slice(record.vector);
+            }
+        }
+        for held in std::mem::take(&mut self.held) {
+            watch.step(0)?;
+            self.compare_list(&held)?;
+        }
+        self.replicas += self.wanted.len() as u64;
+        self.wanted.clear();
+        self.codes.clear();
+        self.vectors.clear();
+        Ok(())
+    }
+
+    fn compare_list(&mut self, held: &Held) -> Result<(), VerifyError> {
+        let (index, entry) = (self.index, held.entry);
+        let Some(encoder) = &mut self.encoder else { return Ok(()) };
+        let vectors = self.vectors.get(held.vectors_at..).unwrap_or_default();
+        self.rows.clear();
+        for vector in vectors.chunks_exact(index.row_bytes()).take(entry.count()) {
+            index.space().float_vector(index.dtype(), vector, &mut self.rows);
+        }
+        self.head.clear();
+        let heads = index.heads();
+        for_each_element(heads.dtype(), heads.row(held.list), |x| self.head.push(x));
+        encoder.encode(&self.rows, &self.head, &mut self.blocks);
+        let bytes = self.codes.get(held.codes_at..).unwrap_or_default();
+        let same = self
+            .layout
+            .view(bytes, (entry.primaries, entry.replicas), index.vectors())
+            .is_ok_and(|view| self.blocks.rows == view.rows && self.blocks.factors == view.factors);
+        if same {
+            return Ok(());
+        }
+        let field = format!("codes of list {}", held.list);
+        Err(OpenError::field(index.codes_path(), field, "others", "those of its vectors").into())
+    }
+}
