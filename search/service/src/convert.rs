@@ -15,10 +15,15 @@ pub(crate) fn rows(
     vectors: Option<v1::Vectors>,
     most: usize,
 ) -> Result<(Vec<u8>, usize), Refusal> {
-    let Some(v1::Vectors { f32, data, dtype }) = vectors else {
+    let Some(v1::Vectors { f32, data, dtype, dim }) = vectors else {
         return Err(Refusal::field(field, "not set"));
     };
     let wanted = index.dtype();
+    // CAST: widening
+    if dim != 0 && dim as usize != index.dim() {
+        let message = format!("vectors of {dim} elements, the index has {}", index.dim());
+        return Err(Refusal::field(field, message));
+    }
     let count = match (f32.is_empty(), data.is_empty()) {
         (true, true) => return Err(Refusal::field(field, "no elements; set f32, or data with its dtype")),
         (false, false) => {
@@ -179,9 +184,14 @@ pub(crate) fn work(answer: &Answer, total_us: f64) -> v1::Work {
     }
 }
 
-/// Rows of the index's type.
-pub(crate) fn vectors(dtype: DType, rows: Vec<u8>) -> v1::Vectors {
-    v1::Vectors { f32: Vec::new(), data: Bytes::from(rows), dtype: wire_dtype(dtype) as i32 } // CAST: the enum's code
+/// Rows of the index's type and dimension.
+pub(crate) fn vectors(index: &Index, rows: Vec<u8>) -> v1::Vectors {
+    v1::Vectors {
+        f32: Vec::new(),
+        data: Bytes::from(rows),
+        dtype: wire_dtype(index.dtype()) as i32, // CAST: the enum's code
+        dim: index.dim() as u32, // CAST: at most DIM_MAX
+    }
 }
 
 pub(crate) fn wire_dtype(dtype: DType) -> v1::Dtype {

@@ -151,7 +151,7 @@ impl Searcher {
         if found != [true] {
             return Err(Refusal::NoVector { id });
         }
-        let query = Some(convert::vectors(served.index().dtype(), row));
+        let query = Some(convert::vectors(served.index(), row));
         let options = Some(v1::SearchOptions { with_work: true, ..Default::default() });
         let request = v1::SearchRequest { index: String::new(), query, k, options };
         // Its time counts from here, as that of a query whose vector came with it.
@@ -258,7 +258,7 @@ impl Searcher {
         if !found.iter().all(|&found| found) {
             return Err(Refusal::Damaged("an id that was found by search is not among the ids".to_owned()));
         }
-        Ok(Some(convert::vectors(served.index().dtype(), rows)))
+        Ok(Some(convert::vectors(served.index(), rows)))
     }
 
     /// Vectors by id, back to back, and which of the ids there are. None is read for a call that is over or was given up.
@@ -302,7 +302,7 @@ impl Searcher {
             _ => {}
         }
         let (rows, found) = self.fetched(&served, request.ids, call).await?;
-        let vectors = Some(convert::vectors(served.index().dtype(), rows));
+        let vectors = Some(convert::vectors(served.index(), rows));
         Ok(v1::FetchResponse { found, vectors, index_version: served.version() })
     }
 }

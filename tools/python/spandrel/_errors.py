@@ -79,6 +79,11 @@ def too_late() -> SpandrelError:
     return DeadlineExceeded(grpc.StatusCode.DEADLINE_EXCEEDED, "the time was over before the call was made")
 
 
+def broken(message: str) -> SpandrelError:
+    """The exception for an answer that does not fit what was asked."""
+    return SpandrelError(grpc.StatusCode.INTERNAL, message)
+
+
 def of_item(number: int, message: str, retry_after_ms: int) -> SpandrelError:
     """The exception for one query of a stream."""
     code = _BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN)

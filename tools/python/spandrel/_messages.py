@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from . import _errors
 from ._options import Options
 from ._results import Answers, Fetched, IndexInfo
 from .v1 import admin_pb2, search_pb2
@@ -49,13 +50,13 @@ def queries_of(given: npt.ArrayLike) -> Tuple[npt.NDArray[Any], bool]:
 
 
 def vectors_of(rows: npt.NDArray[Any]) -> search_pb2.Vectors:
-    """The message that carries rows."""
+    """The message that carries rows, with their dimension, which the server compares with its index's."""
     if rows.dtype == np.float32:
         # Packed floats, which an index of any element type takes. As they lie on the wire: one by one takes 300 times as long.
         data = np.ascontiguousarray(rows, "<f4").tobytes()
-        return search_pb2.Vectors.FromString(b"\x0a" + _varint(len(data)) + data)
+        return search_pb2.Vectors.FromString(b"\x0a" + _varint(len(data)) + data + b"\x20" + _varint(rows.shape[1]))
     dtype = next(code for code, kind in _DTYPES.items() if kind == rows.dtype.newbyteorder("<"))
-    return search_pb2.Vectors(data=np.ascontiguousarray(rows, _DTYPES[dtype]).tobytes(), dtype=dtype)
+    return search_pb2.Vectors(data=np.ascontiguousarray(rows, _DTYPES[dtype]).tobytes(), dtype=dtype, dim=rows.shape[1])
 
 
 def _varint(number: int) -> bytes:
@@ -78,6 +79,14 @@ def _padded(flat: npt.NDArray[Any], present: npt.NDArray[np.bool_], fill: Any) -
     out = np.full(present.shape + flat.shape[1:], fill, flat.dtype)
     out[present] = flat
     return out
+
+
+def whole(response: search_pb2.SearchBatchResponse, asked: int) -> search_pb2.SearchBatchResponse:
+    """The response to a batch of `asked` queries, which has a row for each."""
+    rows, ids, distances = len(response.counts), len(response.ids), len(response.distances)
+    if rows != asked or not sum(response.counts) == ids == distances:
+        raise _errors.broken(f"{rows} answers with {ids} ids and {distances} distances to {asked} queries")
+    return response
 
 
 def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, single: bool) -> Answers:
@@ -132,9 +141,11 @@ def one_of(response: search_pb2.SearchResponse, k: int) -> Answers:
     return answers_of([batch], k, single=True)
 
 
-def fetched_of(responses: Sequence[search_pb2.FetchResponse]) -> Fetched:
-    """Responses to fetches, in order, as one."""
+def fetched_of(responses: Sequence[search_pb2.FetchResponse], asked: int) -> Fetched:
+    """Responses to fetches of `asked` ids, in order, as one."""
     found = np.concatenate([np.asarray(r.found, np.bool_) for r in responses])
+    if len(found) != asked:
+        raise _errors.broken(f"{len(found)} answers to {asked} ids")
     parts = [rows_of(r.vectors, sum(r.found)) for r in responses if any(r.found)]
     rows = np.concatenate(parts or [np.zeros((0, 0), np.float32)])
     return Fetched(found, _padded(rows, found, 0), sorted({r.index_version for r in responses}))

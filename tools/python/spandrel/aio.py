@@ -80,7 +80,7 @@ class AsyncClient:
                 index=self._name(index), queries=_messages.vectors_of(rows[of]), k=k, options=options.message()
             )
             response: search_pb2.SearchBatchResponse = await self._call(self._search.SearchBatch, request, deadline)
-            return response
+            return _messages.whole(response, len(rows[of]))
 
         return _messages.answers_of(await self._map(part, _messages.batches(rows, k, options, self._batch_size)), k, single)
 
@@ -135,7 +135,7 @@ class AsyncClient:
             response: search_pb2.FetchResponse = await self._call(self._search.Fetch, request, deadline)
             return response
 
-        return _messages.fetched_of(await self._map(part, _messages.chunks(len(ids), self._batch_size)))
+        return _messages.fetched_of(await self._map(part, _messages.chunks(len(ids), self._batch_size)), len(ids))
 
     async def indexes(self, *, timeout: Optional[float] = None) -> List[IndexInfo]:
         """As `Client.indexes`."""

@@ -82,7 +82,7 @@ class Client:
                 index=self._name(index), queries=_messages.vectors_of(rows[of]), k=k, options=options.message()
             )
             response: search_pb2.SearchBatchResponse = self._call(self._search.SearchBatch, request, deadline)
-            return response
+            return _messages.whole(response, len(rows[of]))
 
         if single:
             request = search_pb2.SearchRequest(
@@ -138,7 +138,7 @@ class Client:
             response: search_pb2.FetchResponse = self._call(self._search.Fetch, request, deadline)
             return response
 
-        return _messages.fetched_of(self._map(part, _messages.chunks(len(ids), self._batch_size)))
+        return _messages.fetched_of(self._map(part, _messages.chunks(len(ids), self._batch_size)), len(ids))
 
     def indexes(self, *, timeout: Optional[float] = None) -> List[IndexInfo]:
         """The indexes of the server, by name."""

@@ -94,6 +94,14 @@ class RealServer(unittest.TestCase):
         with self.assertRaises(spandrel.DeadlineExceeded):
             self.client.search(self.queries[0], timeout=0.0)
 
+    def test_another_dimension_is_refused(self):
+        # Rows of half the dimension were answered two by two, rows of twice the dimension twice each.
+        for dim in (DIM // 2, 2 * DIM, DIM + 1):
+            for kind in (np.float32, np.uint8):
+                with self.assertRaisesRegex(spandrel.InvalidArgument, f"{dim} elements, the index has {DIM}") as raised:
+                    self.client.search(np.zeros((8, dim), kind), K)
+                self.assertEqual(list(raised.exception.fields), ["queries"])
+
     def test_administration(self):
         (info,) = self.client.indexes()
         self.assertEqual((info.name, info.vectors, info.dim, info.dtype, info.metric), ("vectors", VECTORS, DIM, "u8", "l2"))

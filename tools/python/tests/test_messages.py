@@ -14,7 +14,7 @@ class Queries(unittest.TestCase):
     def test_floats_are_what_they_would_be_one_by_one(self):
         for count in (1, 31, 32, 4095, 4096, 600_000):
             row = np.random.default_rng(count).standard_normal((1, count)).astype(np.float32)
-            self.assertEqual(_messages.vectors_of(row), search_pb2.Vectors(f32=row.ravel().tolist()), count)
+            self.assertEqual(_messages.vectors_of(row), search_pb2.Vectors(f32=row.ravel().tolist(), dim=count), count)
         strided = np.arange(12, dtype=np.float32).reshape(3, 4).T
         self.assertEqual(list(_messages.vectors_of(strided).f32), strided.ravel().tolist())
 
@@ -22,7 +22,8 @@ class Queries(unittest.TestCase):
         for kind, code in (("f2", "F16"), ("i1", "I8"), ("u1", "U8")):
             row = np.array([[1, 2, 3]], kind)
             message = _messages.vectors_of(row)
-            self.assertEqual((message.data, message.dtype), (row.tobytes(), search_pb2.Dtype.Value(f"DTYPE_{code}")))
+            expected = search_pb2.Vectors(data=row.tobytes(), dtype=search_pb2.Dtype.Value(f"DTYPE_{code}"), dim=3)
+            self.assertEqual(message, expected)
 
     def test_batches_cover_all_within_both_limits(self):
         for rows, k, options, size, longest in [
@@ -60,6 +61,20 @@ class Answers(unittest.TestCase):
         response.ids[0] = 2**63 - 1
         ids = _messages.answers_of([response], 3, single=False).ids
         self.assertEqual((ids.dtype, ids.tolist()), (np.int64, [[2**63 - 1, 1, -1]]))
+
+    def test_other_rows_than_asked_for_are_refused(self):
+        right = search_pb2.SearchBatchResponse(counts=[1, 0], ids=[4], distances=[1.0])
+        self.assertIs(_messages.whole(right, 2), right)
+        for asked, wrong in [
+            (1, right),
+            (4, right),
+            (2, search_pb2.SearchBatchResponse(counts=[1, 1], ids=[4], distances=[1.0])),
+            (2, search_pb2.SearchBatchResponse(counts=[1, 0], ids=[4])),
+        ]:
+            with self.assertRaisesRegex(spandrel.SpandrelError, f"to {asked} queries .INTERNAL"):
+                _messages.whole(wrong, asked)
+        with self.assertRaisesRegex(spandrel.SpandrelError, "1 answers to 2 ids"):
+            _messages.fetched_of([search_pb2.FetchResponse(found=[False])], 2)
 
     def test_none_at_all_has_no_vectors(self):
         empty = search_pb2.SearchBatchResponse(counts=[0], vectors=search_pb2.Vectors(dtype=search_pb2.DTYPE_U8))

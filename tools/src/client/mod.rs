@@ -1,7 +1,9 @@
 //! A gRPC client with deadlines and retries over the generated one.
 //!
 //! Promises: a call is made again only where that may help (UNAVAILABLE, a connection lost, or RESOURCE_EXHAUSTED with a
-//! time to come back), with growing pauses, and never past its deadline. Clones share connections.
+//! time to come back), with growing pauses, and never past its deadline. Queries of a batch have to say their dimension,
+//! and the answer has a row for each. Clones share connections.
+mod check;
 mod retry;
 
 use std::path::PathBuf;
@@ -140,19 +142,24 @@ impl Client {
         .await
     }
 
-    /// Many queries.
+    /// Many queries, whose `dim` is set; the answer has a count for each.
     ///
     /// # Errors
-    /// As [`Client::search`].
+    /// As [`Client::search`], queries without `dim`, and an answer to another number of queries.
     pub async fn search_batch(
         &self,
         request: v1::SearchBatchRequest,
     ) -> Result<v1::SearchBatchResponse, Status> {
-        self.call(|deadline| {
-            let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
-            async move { Ok(client.search_batch(request).await?.into_inner()) }
-        })
-        .await
+        let asked = check::queries(request.queries.as_ref())?;
+        let response = self
+            .call(|deadline| {
+                let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
+                async move { Ok(client.search_batch(request).await?.into_inner()) }
+            })
+            .await?;
+        check::answered(asked, response.counts.len())?;
+        check::whole(&response)?;
+        Ok(response)
     }
 
     /// A stream of queries. Opened once; what is refused inside it is told item by item.
@@ -169,13 +176,16 @@ impl Client {
     /// Vectors by id.
     ///
     /// # Errors
-    /// As [`Client::search`].
+    /// The status of the last attempt, and an answer to another number of ids.
     pub async fn fetch(&self, request: v1::FetchRequest) -> Result<v1::FetchResponse, Status> {
-        self.call(|deadline| {
-            let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
-            async move { Ok(client.fetch(request).await?.into_inner()) }
-        })
-        .await
+        let response = self
+            .call(|deadline| {
+                let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
+                async move { Ok(client.fetch(request).await?.into_inner()) }
+            })
+            .await?;
+        check::answered(request.ids.len(), response.found.len())?;
+        Ok(response)
     }
 
     /// One index in full; with an empty name the only one.

@@ -80,7 +80,7 @@ fn every_method_gives_the_same() {
             v1::SearchOptions { with_vectors: true, with_work: true, ..v1::SearchOptions::default() };
         let batch = v1::SearchBatchRequest {
             index: "index".to_owned(),
-            queries: Some(v1::Vectors { f32: numbers, ..v1::Vectors::default() }),
+            queries: Some(v1::Vectors { f32: numbers, dim: DIM as u32, ..v1::Vectors::default() }),
             k: 10,
             options: Some(options),
         };
@@ -101,7 +101,7 @@ fn every_method_gives_the_same() {
         let base = std::fs::read(made().path("base.u8bin")).unwrap();
         let row = |id: u64| &base[8 + id as usize * DIM..][..DIM];
         let vectors = response.vectors.unwrap();
-        assert_eq!(vectors.dtype(), v1::Dtype::U8);
+        assert_eq!((vectors.dtype(), vectors.dim), (v1::Dtype::U8, DIM as u32));
         for (id, vector) in response.ids.iter().zip(vectors.data.chunks(DIM)) {
             assert_eq!(vector, row(*id));
         }

@@ -12,7 +12,11 @@ use crate::support::{DIM, Server, bytes, made, raw_call, request, run};
 type Change = fn(&mut v1::SearchRequest);
 
 fn numbers(numbers: Vec<f32>) -> Option<v1::Vectors> {
-    Some(v1::Vectors { f32: numbers, ..Default::default() })
+    of_dim(numbers, DIM)
+}
+
+fn of_dim(numbers: Vec<f32>, dim: usize) -> Option<v1::Vectors> {
+    Some(v1::Vectors { f32: numbers, dim: dim as u32, ..Default::default() })
 }
 
 fn options(change: fn(&mut v1::SearchOptions)) -> Option<v1::SearchOptions> {
@@ -22,7 +26,7 @@ fn options(change: fn(&mut v1::SearchOptions)) -> Option<v1::SearchOptions> {
 }
 
 /// Requests with one thing wrong: the code, the field that is blamed, a word of the message.
-const WRONG: [(Change, Code, &str, &str); 20] = [
+const WRONG: [(Change, Code, &str, &str); 22] = [
     (|r| r.k = 0, Code::InvalidArgument, "k", "at least 1"),
     (|r| r.k = 900, Code::ResourceExhausted, "", "limit is 500"),
     (|r| r.k = u32::MAX, Code::ResourceExhausted, "", "limit is 500"),
@@ -31,6 +35,8 @@ const WRONG: [(Change, Code, &str, &str); 20] = [
     (|r| r.query = numbers(vec![]), Code::InvalidArgument, "query", "no elements"),
     (|r| r.query = numbers(vec![1.0; DIM - 1]), Code::InvalidArgument, "query", "128 elements"),
     (|r| r.query = numbers(vec![1.0; 2 * DIM]), Code::InvalidArgument, "query", "SearchBatch"),
+    (|r| r.query = of_dim(vec![1.0; DIM], DIM / 2), Code::InvalidArgument, "query", "64 elements, the index has"),
+    (|r| r.query.as_mut().unwrap().dim = u32::MAX, Code::InvalidArgument, "query", "4294967295 elements"),
     (|r| r.query = numbers(vec![f32::NAN; DIM]), Code::InvalidArgument, "query", "element 0 is NaN"),
     (|r| r.query = numbers(vec![256.0; DIM]), Code::InvalidArgument, "query", "0 to 255"),
     (|r| r.query = numbers(vec![0.5; DIM]), Code::InvalidArgument, "query", "whole numbers"),
@@ -114,11 +120,44 @@ fn wrong_requests_name_the_field_by_every_method() {
             "queries",
             "no elements",
         );
+        for dim in [DIM / 2, 2 * DIM, DIM + 1] {
+            let queries = of_dim(vec![1.0; 8 * dim], dim);
+            let batch = v1::SearchBatchRequest { queries, k: 1, ..Default::default() };
+            assert_refused(
+                &client.search_batch(batch).await.unwrap_err(),
+                Code::InvalidArgument,
+                "queries",
+                &format!("vectors of {dim} elements, the index has 128"),
+            );
+        }
+        let queries = of_dim(vec![1.0; 2 * DIM], 0);
+        let batch = v1::SearchBatchRequest { queries, k: 1, ..Default::default() };
+        let silent = client.search_batch(batch).await.unwrap_err();
+        assert_refused(&silent, Code::InvalidArgument, "queries", "set dim");
         let fetch = |ids| client.fetch(v1::FetchRequest { ids, ..Default::default() });
         assert_refused(&fetch(vec![]).await.unwrap_err(), Code::InvalidArgument, "ids", "none");
         assert_refused(&fetch(vec![1; 51]).await.unwrap_err(), Code::ResourceExhausted, "", "limit is 50");
         let k = request(0);
         assert_eq!(client.search(v1::SearchRequest { k: 500, ..k }).await.unwrap().ids.len(), 500);
+    });
+}
+
+#[test]
+fn queries_without_their_dimension_have_that_of_the_index() {
+    run(async {
+        let server = Server::start(&[]);
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+        let mut client =
+            v1::search_service_client::SearchServiceClient::new(channel.connect().await.unwrap());
+        let batch = |elements: usize| v1::SearchBatchRequest {
+            queries: of_dim(vec![1.0; elements], 0),
+            k: 1,
+            ..Default::default()
+        };
+        let answered = client.search_batch(batch(3 * DIM)).await.unwrap().into_inner();
+        assert_eq!(answered.counts, [1; 3]);
+        let refused = client.search_batch(batch(3 * DIM - 1)).await.unwrap_err();
+        assert_refused(&refused, Code::InvalidArgument, "queries", "multiple of 128");
     });
 }
 

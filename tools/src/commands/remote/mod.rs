@@ -161,7 +161,8 @@ impl Remote {
 
     /// The message that carries these rows.
     pub(super) fn vectors(&self, rows: &[u8]) -> v1::Vectors {
-        v1::Vectors { f32: Vec::new(), data: rows.to_vec().into(), dtype: self.summary.dtype }
+        let v1::IndexSummary { dtype, dim, .. } = self.summary;
+        v1::Vectors { f32: Vec::new(), data: rows.to_vec().into(), dtype, dim }
     }
 }
 

@@ -1,0 +1,80 @@
+//! Requests and answers that fit each other: queries say their dimension, and an answer has a row for each.
+use spandrel_proto::v1;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// Refuses queries that do not say their dimension: a server takes two of half its index's dimension for one. How many
+/// there are; whether they fit the index the server says.
+pub(super) fn queries(vectors: Option<&v1::Vectors>) -> Result<usize, Status> {
+    let Some(vectors) = vectors else { return Ok(0) };
+    if vectors.dim == 0 {
+        let message = "queries: vectors that do not say their dimension; set dim";
+        let details = ErrorDetails::with_bad_request_violation("queries", message);
+        return Err(Status::with_error_details(Code::InvalidArgument, message, details));
+    }
+    let element_bytes = match vectors.dtype() {
+        v1::Dtype::F32 => 4,
+        v1::Dtype::F16 => 2,
+        v1::Dtype::I8 | v1::Dtype::U8 | v1::Dtype::Unspecified => 1,
+    };
+    let elements = vectors.f32.len() + vectors.data.len() / element_bytes;
+    Ok(elements / vectors.dim as usize) // CAST: widening
+}
+
+/// Refuses an answer to another number of queries or ids than were asked.
+pub(super) fn answered(asked: usize, found: usize) -> Result<(), Status> {
+    match asked == found {
+        true => Ok(()),
+        false => Err(Status::internal(format!("{found} answers to {asked} queries or ids"))),
+    }
+}
+
+/// Refuses an answer whose parts are not of one length.
+pub(super) fn whole(response: &v1::SearchBatchResponse) -> Result<(), Status> {
+    let counted: u64 = response.counts.iter().map(|&count| u64::from(count)).sum();
+    let (ids, distances) = (response.ids.len(), response.distances.len());
+    // CAST: widening
+    if counted == ids as u64 && ids == distances {
+        return Ok(());
+    }
+    Err(Status::internal(format!("an answer of {counted} neighbours with {ids} ids and {distances} distances")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_counted_by_their_own_dimension() {
+        let vectors = |f32: usize, data: usize, dtype: v1::Dtype, dim: u32| {
+            Some(v1::Vectors { f32: vec![0.0; f32], data: vec![0; data].into(), dtype: dtype.into(), dim })
+        };
+        for (vectors, expected) in [
+            (vectors(512, 0, v1::Dtype::Unspecified, 128), 4),
+            (vectors(0, 512, v1::Dtype::U8, 256), 2),
+            (vectors(0, 512, v1::Dtype::F16, 256), 1),
+            (vectors(0, 512, v1::Dtype::F32, 16), 8),
+        ] {
+            assert_eq!(queries(vectors.as_ref()).unwrap(), expected);
+        }
+        let refused =
+            queries(vectors(512, 0, v1::Dtype::Unspecified, 0).as_ref()).unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, "queries");
+    }
+
+    #[test]
+    fn answers_have_a_row_for_each_query() {
+        assert!(answered(3, 3).is_ok());
+        assert!(answered(3, 6).unwrap_err().message().contains("6 answers to 3"));
+        let mut response = v1::SearchBatchResponse {
+            counts: vec![1, 0],
+            ids: vec![7],
+            distances: vec![0.5],
+            ..Default::default()
+        };
+        assert!(whole(&response).is_ok());
+        response.counts = vec![1, 1];
+        assert!(whole(&response).unwrap_err().message().contains("2 neighbours with 1 ids"));
+    }
+}
