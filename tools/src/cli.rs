@@ -51,7 +51,7 @@ pub enum Command {
     /// Read an index from end to end and say whether it is whole.
     Verify(verify::VerifyArgs),
     /// Find the nearest vectors of each query.
-    Query(query::QueryArgs),
+    Query(Box<query::QueryArgs>),
     /// Measure an index: recall, queries per second, latency, reads; or measure a disk.
     Bench(Box<bench::BenchArgs>),
     /// Compare the figures of several runs.

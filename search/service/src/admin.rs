@@ -165,6 +165,7 @@ fn description(served: &Served) -> v1::DescribeIndexResponse {
         disk_bytes: index.manifest().index_bytes(),
         default_max_lists: default.max_lists,
         default_epsilon: default.epsilon,
+        default_rerank_errors: default.rerank_errors,
         quarantined: served.engine().damage().iter().map(ToString::to_string).collect(),
         open_seconds: served.opened.elapsed().as_secs(),
     }

@@ -119,6 +119,10 @@ pub(crate) fn params(k: u32, options: &v1::SearchOptions, limits: &Limits) -> Re
     if options.rerank == Some(0) {
         return Err(Refusal::field("options.rerank", "rerank is 0, expected at least 1"));
     }
+    if options.rerank.is_some() && options.rerank_errors.is_some() {
+        let message = "both rerank and rerank_errors are set, expected one of them";
+        return Err(Refusal::field("options.rerank_errors", message));
+    }
     let distances = match v1::Distances::try_from(options.distances) {
         Ok(v1::Distances::Unspecified | v1::Distances::Exact) => Distances::Exact,
         Ok(v1::Distances::Any) => Distances::Any,
@@ -132,7 +136,7 @@ pub(crate) fn params(k: u32, options: &v1::SearchOptions, limits: &Limits) -> Re
         epsilon: options.epsilon,
         max_lists: options.max_lists,
         max_bytes: options.max_bytes,
-        rerank: options.rerank.map(Rerank::Count),
+        rerank: options.rerank.map(Rerank::Count).or(options.rerank_errors.map(Rerank::Errors)),
         distances,
         // For the metrics; an answer holds them if it was asked for its work.
         times: true,
@@ -190,7 +194,7 @@ pub(crate) fn vectors(index: &Index, rows: Vec<u8>) -> v1::Vectors {
         f32: Vec::new(),
         data: Bytes::from(rows),
         dtype: wire_dtype(index.dtype()) as i32, // CAST: the enum's code
-        dim: index.dim() as u32, // CAST: at most DIM_MAX
+        dim: index.dim() as u32,                 // CAST: at most DIM_MAX
     }
 }
 

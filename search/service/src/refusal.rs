@@ -108,6 +108,7 @@ impl From<ParamsError> for Refusal {
             ParamsError::Epsilon { .. } => "options.epsilon",
             ParamsError::ZeroLists => "options.max_lists",
             ParamsError::ZeroBytes => "options.max_bytes",
+            ParamsError::RerankErrors { .. } => "options.rerank_errors",
             ParamsError::NoIds => {
                 let text = "the index is served without its ids in memory, so that no distances can be \
                             estimated; start the server with --distances any, or ask for exact distances";

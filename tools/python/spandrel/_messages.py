@@ -196,6 +196,7 @@ def details_of(response: admin_pb2.DescribeIndexResponse) -> IndexInfo:
         "disk_bytes": response.disk_bytes,
         "default_max_lists": response.default_max_lists,
         "default_epsilon": response.default_epsilon,
+        "default_rerank_errors": response.default_rerank_errors,
         "quarantined": list(response.quarantined),
         "open_seconds": response.open_seconds,
     }

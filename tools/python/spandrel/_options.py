@@ -62,6 +62,7 @@ class Options:
     max_lists: Optional[int] = None
     max_bytes: Optional[int] = None
     rerank: Optional[int] = None
+    rerank_errors: Optional[float] = None
     distances: str = "exact"
     with_vectors: bool = False
     with_work: bool = False
@@ -76,6 +77,7 @@ class Options:
             max_lists=self.max_lists,
             max_bytes=self.max_bytes,
             rerank=self.rerank,
+            rerank_errors=self.rerank_errors,
             distances=kinds[self.distances],
             with_vectors=self.with_vectors,
             with_work=self.with_work,

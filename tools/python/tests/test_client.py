@@ -46,6 +46,16 @@ class RealServer(unittest.TestCase):
         np.testing.assert_array_equal(answers.vectors[found], self.rows[answers.ids[found]])
         self.assertEqual(answers.vectors.dtype, np.uint8)
         self.assertEqual({work.lists for work in answers.work}, {1})
+        few, many = (
+            self.client.search(self.queries, K, spandrel.Options(rerank_errors=errors, with_work=True))
+            for errors in (0.0, 3.0)
+        )
+        self.assertLess(sum(work.reranked for work in few.work), sum(work.reranked for work in many.work))
+        self.assertGreater(self.client.describe().details["default_rerank_errors"], 0.0)
+        for wrong in (spandrel.Options(rerank_errors=-1.0), spandrel.Options(rerank=9, rerank_errors=1.0)):
+            with self.assertRaises(spandrel.InvalidArgument) as raised:
+                self.client.search(self.queries, K, wrong)
+            self.assertEqual(list(raised.exception.fields), ["options.rerank_errors"])
         single = self.client.search(self.queries[0], 3, options)
         self.assertEqual((single.ids.shape, single.vectors.shape), ((3,), (3, DIM)))
 

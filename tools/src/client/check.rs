@@ -37,7 +37,9 @@ pub(super) fn whole(response: &v1::SearchBatchResponse) -> Result<(), Status> {
     if counted == ids as u64 && ids == distances {
         return Ok(());
     }
-    Err(Status::internal(format!("an answer of {counted} neighbours with {ids} ids and {distances} distances")))
+    Err(Status::internal(format!(
+        "an answer of {counted} neighbours with {ids} ids and {distances} distances"
+    )))
 }
 
 #[cfg(test)]
@@ -57,8 +59,7 @@ mod tests {
         ] {
             assert_eq!(queries(vectors.as_ref()).unwrap(), expected);
         }
-        let refused =
-            queries(vectors(512, 0, v1::Dtype::Unspecified, 0).as_ref()).unwrap_err();
+        let refused = queries(vectors(512, 0, v1::Dtype::Unspecified, 0).as_ref()).unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);
         assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, "queries");
     }

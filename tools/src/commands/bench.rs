@@ -7,7 +7,7 @@ use spandrel_io::disk::{DiskParams, DiskReport, measure_folder};
 
 use super::measure::{Examples, Pruning, Sweep, cross, json, measure};
 use super::remote::bench::Remotely;
-use super::remote::{self, Rpc, ServerArgs, refuse_flag};
+use super::remote::{self, Rpc, ServerArgs};
 use super::search::{IoArgs, PlaceArgs, open_index, open_queries, read_queries};
 use crate::figures::{Align, Machine, OperatingPoint, Point, Stages, TextTable, points_table, units};
 use crate::report::{Comparison, page};
@@ -130,7 +130,6 @@ fn remotely(
     truth: &Path,
     session: &Session,
 ) -> anyhow::Result<Vec<OperatingPoint>> {
-    refuse_flag(!args.rerank_errors.is_empty(), "--rerank-errors")?;
     if args.rate.is_some() && args.server.rpc != Rpc::Unary {
         return Err(UsageError("--rate needs --rpc unary".to_owned()).into());
     }

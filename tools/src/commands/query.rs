@@ -40,6 +40,10 @@ pub struct QueryArgs {
     /// ask for].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rerank: Option<u32>,
+    /// Compare exactly each vector whose estimate, less this number of its standard errors, is among the k best
+    /// estimates: more find more and read more [default: the index's own].
+    #[arg(long, value_name = "E", conflicts_with = "rerank", value_parser = parse_epsilon)]
+    pub rerank_errors: Option<f32>,
     /// Where codes and vectors are.
     #[command(flatten)]
     pub places: PlaceArgs,
@@ -101,7 +105,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         epsilon: args.epsilon,
         max_lists: args.max_lists,
         max_bytes: None,
-        rerank: args.rerank.map(Rerank::Count),
+        rerank: args.rerank.map(Rerank::Count).or(args.rerank_errors.map(Rerank::Errors)),
         distances: args.places.distances,
         times: false,
     };
@@ -141,7 +145,7 @@ fn ask_server(args: &QueryArgs, form: Form, session: &Session) -> anyhow::Result
         epsilon: args.epsilon,
         max_lists: args.max_lists,
         rerank: args.rerank,
-        rerank_errors: None,
+        rerank_errors: args.rerank_errors,
     };
     let distances = args.places.distances;
     let query = Query { queries: &args.queries, k: args.k, params, distances, rate: args.rate };

@@ -16,7 +16,13 @@ use crate::support::{DIM, QUERIES, Server, VECTORS, bytes, made, request, run, s
 fn the_command_line_gives_the_same_from_both() {
     let server = Server::start(&["--distances", "any"]);
     let queries = made().text("queries.u8bin");
-    for flags in [&["--k", "3"][..], &["--max-lists", "7"], &["--rerank", "20"], &["--distances", "any"]] {
+    for flags in [
+        &["--k", "3"][..],
+        &["--max-lists", "7"],
+        &["--rerank", "20"],
+        &["--distances", "any"],
+        &["--rerank-errors", "2.5"],
+    ] {
         let fixed = ["query", "--quiet", "--server", &server.address, "--queries", &queries];
         assert_eq!(spandrel(&[&fixed, flags].concat()), made().in_process("index", flags), "{flags:?}");
     }
@@ -28,6 +34,7 @@ fn the_command_line_gives_the_same_from_both() {
     for rpc in ["unary", "batch", "stream"] {
         let fixed =
             ["bench", "--quiet", "--server", &server.address, "--queries", &queries, "--truth", &truth];
+        let fixed = [&fixed[..], &["--rerank-errors", "3,0"]].concat();
         let asked = ["query", "--quiet", "--server", &server.address, "--queries", &queries, "--rpc", rpc];
         let paced = [&asked[..], &["--connections", "3", "--rate", "20000"]].concat();
         assert_eq!(spandrel(&paced), made().in_process("index", &[]), "{rpc}");
@@ -36,6 +43,8 @@ fn the_command_line_gives_the_same_from_both() {
         let points: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
         assert!(points[0]["recall"].as_f64().unwrap() > 0.9, "{points}");
         assert!(points[0]["lists"].as_f64().unwrap() > 1.0 && points[0]["io"].is_null(), "{points}");
+        let reranked = [0, 1].map(|point: usize| points[point]["reranked"].as_f64().unwrap());
+        assert!(reranked[0] > reranked[1], "more errors compare more: {points}");
     }
 }
 
@@ -131,6 +140,8 @@ fn the_server_describes_itself() {
             (about.codes(), about.vectors(), about.estimates),
             (v1::Tier::Memory, v1::Tier::Ssd, false)
         );
+        let default = about.default_rerank_errors;
+        assert!(default.is_finite() && default > 0.0, "{default}");
         assert!(about.memory_bytes["codes"] > VECTORS * 16 && about.disk_bytes > VECTORS * DIM as u64);
         let verify = v1::VerifyRequest { index: "index".to_owned(), deep: true };
         let verified = admin.verify(verify).await.unwrap().into_inner();

@@ -26,7 +26,7 @@ fn options(change: fn(&mut v1::SearchOptions)) -> Option<v1::SearchOptions> {
 }
 
 /// Requests with one thing wrong: the code, the field that is blamed, a word of the message.
-const WRONG: [(Change, Code, &str, &str); 22] = [
+const WRONG: [(Change, Code, &str, &str); 25] = [
     (|r| r.k = 0, Code::InvalidArgument, "k", "at least 1"),
     (|r| r.k = 900, Code::ResourceExhausted, "", "limit is 500"),
     (|r| r.k = u32::MAX, Code::ResourceExhausted, "", "limit is 500"),
@@ -35,7 +35,12 @@ const WRONG: [(Change, Code, &str, &str); 22] = [
     (|r| r.query = numbers(vec![]), Code::InvalidArgument, "query", "no elements"),
     (|r| r.query = numbers(vec![1.0; DIM - 1]), Code::InvalidArgument, "query", "128 elements"),
     (|r| r.query = numbers(vec![1.0; 2 * DIM]), Code::InvalidArgument, "query", "SearchBatch"),
-    (|r| r.query = of_dim(vec![1.0; DIM], DIM / 2), Code::InvalidArgument, "query", "64 elements, the index has"),
+    (
+        |r| r.query = of_dim(vec![1.0; DIM], DIM / 2),
+        Code::InvalidArgument,
+        "query",
+        "64 elements, the index has",
+    ),
     (|r| r.query.as_mut().unwrap().dim = u32::MAX, Code::InvalidArgument, "query", "4294967295 elements"),
     (|r| r.query = numbers(vec![f32::NAN; DIM]), Code::InvalidArgument, "query", "element 0 is NaN"),
     (|r| r.query = numbers(vec![256.0; DIM]), Code::InvalidArgument, "query", "0 to 255"),
@@ -63,6 +68,24 @@ const WRONG: [(Change, Code, &str, &str); 22] = [
         "at least 1",
     ),
     (|r| r.options = options(|o| o.rerank = Some(0)), Code::InvalidArgument, "options.rerank", "at least 1"),
+    (
+        |r| r.options = options(|o| o.rerank_errors = Some(-0.5)),
+        Code::InvalidArgument,
+        "options.rerank_errors",
+        "0 or more",
+    ),
+    (
+        |r| r.options = options(|o| o.rerank_errors = Some(f32::INFINITY)),
+        Code::InvalidArgument,
+        "options.rerank_errors",
+        "inf",
+    ),
+    (
+        |r| r.options = options(|o| (o.rerank, o.rerank_errors) = (Some(20), Some(1.0))),
+        Code::InvalidArgument,
+        "options.rerank_errors",
+        "one of them",
+    ),
     (
         |r| r.options = options(|o| o.distances = 77),
         Code::InvalidArgument,

@@ -16,9 +16,9 @@ use spandrel_proto::v1;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use tonic::{Code, Status};
 
+use crate::Advised;
 use crate::client::{Client, ClientConfig, ClientTls, RetryPolicy};
 use crate::figures::PointParams;
-use crate::{Advised, UsageError};
 
 /// Heading of the flags that speak of a server.
 pub(super) const HEADING: &str = "Ask a server instead of opening an index";
@@ -208,6 +208,7 @@ pub(super) fn options(params: &PointParams, distances: Distances, with_work: boo
         epsilon: params.epsilon,
         max_lists: params.max_lists,
         rerank: params.rerank,
+        rerank_errors: params.rerank_errors,
         distances: match distances {
             Distances::Exact => v1::Distances::Exact,
             Distances::Any => v1::Distances::Any,
@@ -303,12 +304,4 @@ pub(super) fn parse_rate(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|rate| (0.001..=1e7).contains(rate))
         .ok_or("expected 0.001 to 10000000".to_owned())
-}
-
-/// A flag that servers do not take.
-pub(super) fn refuse_flag(given: bool, flag: &str) -> Result<(), UsageError> {
-    match given {
-        true => Err(UsageError(format!("{flag} cannot be sent to a server"))),
-        false => Ok(()),
-    }
 }
