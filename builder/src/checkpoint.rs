@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use spandrel_index::Outliers;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::spill::SpillIndex;
@@ -105,6 +106,8 @@ pub struct ListStats {
     pub longest: u64,
     /// Entries of the mean list.
     pub mean: f64,
+    /// Vectors far from all others.
+    pub outliers: Outliers,
 }
 
 impl Checkpoint {

@@ -2,7 +2,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use spandrel_index::{DType, SourceError, VectorSource};
+use spandrel_index::{DType, Outliers, SourceError, Spread, VectorSource};
 
 use crate::file::{Contents, FileError, Format, Truth, VectorFile, VectorWriter, contents, same_file};
 use crate::values::{decode_into, encode, is_zero};
@@ -176,6 +176,8 @@ pub struct ValueScan {
     pub infinite_count: u64,
     /// Smallest, mean and largest Euclidean norm of the rows that are finite.
     pub norms: Norms,
+    /// Rows far from all others, of those that are finite.
+    pub outliers: Outliers,
 }
 
 /// Euclidean norms of rows.
@@ -202,7 +204,9 @@ pub fn scan_values(source: &dyn VectorSource, watch: Watch<'_>) -> Result<ValueS
         nan_count: 0,
         infinite_count: 0,
         norms: Norms { min: f64::INFINITY, mean: 0.0, max: 0.0 },
+        outliers: Outliers::default(),
     };
+    let spread = sampled_spread(source, watch)?;
     let (mut values, mut finite_rows, mut norm_sum) = (Vec::new(), 0_u64, 0.0);
     for_each_block(source, 0..source.len(), watch, |_, block| -> Result<(), ConvertError> {
         decode_into(dtype, block, &mut values);
@@ -223,12 +227,29 @@ pub fn scan_values(source: &dyn VectorSource, watch: Watch<'_>) -> Result<ValueS
                 scan.norms.max = scan.norms.max.max(norm);
                 norm_sum += norm;
                 finite_rows += 1;
+                scan.outliers.see(&spread, row);
             }
         }
         Ok(())
     })?;
     scan.norms.mean = norm_sum / finite_rows.max(1) as f64; // CAST: a mean needs no more digits
     Ok(scan)
+}
+
+/// How rows from all over the source are spread, without those that have no length.
+fn sampled_spread(source: &dyn VectorSource, watch: Watch<'_>) -> Result<Spread, ConvertError> {
+    let (dtype, dim, all) = (source.dtype(), source.dim(), source.len());
+    let count = all.min(Spread::sample_rows(dim) as u64); // CAST: usize is 64 bits
+    let (mut bytes, mut row, mut rows) = (vec![0; dtype.row_bytes(dim)], Vec::new(), Vec::new());
+    for at in 0..count {
+        watch.step(0, all)?;
+        source.read_rows((u128::from(at) * u128::from(all) / u128::from(count)) as u64, &mut bytes)?; // CAST: below `all`
+        decode_into(dtype, &bytes, &mut row);
+        if row.iter().all(|x| x.is_finite()) {
+            rows.extend_from_slice(&row);
+        }
+    }
+    Ok(Spread::of(&rows, dim))
 }
 
 #[cfg(test)]
@@ -339,8 +360,27 @@ mod tests {
         write(&input, DType::F32, &[3.0, 4.0, 0.0, -0.0, f32::NAN, 1.0, f32::INFINITY, -2.0]);
         let scan = scan_values(&VectorFile::open(&input).unwrap(), Watch::none()).unwrap();
         let norms = Norms { min: 0.0, mean: 2.5, max: 5.0 };
-        let expected =
-            ValueScan { min: -2.0, max: f32::INFINITY, zero_rows: 1, nan_count: 1, infinite_count: 1, norms };
+        let expected = ValueScan {
+            min: -2.0,
+            max: f32::INFINITY,
+            zero_rows: 1,
+            nan_count: 1,
+            infinite_count: 1,
+            norms,
+            outliers: Outliers::default(),
+        };
         assert_eq!(scan, expected);
+    }
+
+    #[test]
+    fn outliers_are_counted_among_finite_rows() {
+        let mut values: Vec<f32> = (0..400).map(|i| (i * 7919 % 101) as f32 / 50.0).collect();
+        values[100..102].copy_from_slice(&[1e6, 0.0]);
+        values[102..104].copy_from_slice(&[f32::INFINITY, 0.0]);
+        values[398..400].copy_from_slice(&[-2e6, 3.0]);
+        let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let outliers =
+            scan_values(&Rows::new(DType::F32, 2, bytes).unwrap(), Watch::none()).unwrap().outliers;
+        assert!(outliers.count == 2 && outliers.farthest > 1e6, "{outliers}");
     }
 }

@@ -15,6 +15,7 @@ pub mod kernels;
 mod metric;
 mod open;
 mod source;
+mod spread;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tier;
@@ -28,6 +29,7 @@ pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParam
 pub use metric::{Metric, UnknownMetric};
 pub use open::{CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors};
 pub use source::{SourceError, VectorSource};
+pub use spread::{OUTLIER_RATIO, Outliers, Spread};
 pub use tier::{Tier, UnknownTier};
 pub use verify::{VerifyError, VerifyProgress, VerifyReport, verify};
 

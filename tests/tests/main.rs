@@ -11,5 +11,6 @@ mod estimates;
 mod faults;
 mod golden;
 mod odd;
+mod outliers;
 mod recall;
 mod words;

@@ -1,7 +1,7 @@
 //! The bytes of a list as stored.
 use spandrel_index::codes::{CodeBlocks, CodeModel, Encoder};
 use spandrel_index::format::ListLayout;
-use spandrel_index::{HeadSpace, Metric, for_each_element, inverse_norm};
+use spandrel_index::{HeadSpace, Metric, Outliers, Spread, for_each_element, inverse_norm};
 
 use super::RecordLayout;
 use super::list::FormedList;
@@ -15,16 +15,17 @@ pub(super) struct ListEncoder<'a> {
     encoder: Option<Encoder<'a>>,
     /// Of each row, where lists of codes have replicas.
     positions: &'a [u32],
+    spread: &'a Spread,
     rows: Vec<f32>,
     head: Vec<f32>,
     blocks: CodeBlocks,
 }
 
 impl<'a> ListEncoder<'a> {
-    /// `model` is that of a coded layout.
+    /// `model` is that of a coded layout; `spread` is that of the vectors in `space`.
     pub(super) fn new(
         params: &'a Params,
-        space: HeadSpace,
+        (space, spread): (HeadSpace, &'a Spread),
         layout: ListLayout,
         model: Option<&'a CodeModel>,
         positions: &'a [u32],
@@ -35,24 +36,29 @@ impl<'a> ListEncoder<'a> {
             layout,
             encoder: model.map(Encoder::new),
             positions,
+            spread,
             rows: Vec::new(),
             head: Vec::new(),
             blocks: CodeBlocks::default(),
         }
     }
 
-    /// The list's entries out of the records of its group, primaries first.
-    pub(super) fn encode(&mut self, records: &[u8], list: &FormedList) -> Vec<u8> {
+    /// The list's entries out of the records of its group, primaries first, and the outliers among the primaries.
+    pub(super) fn encode(&mut self, records: &[u8], list: &FormedList) -> (Vec<u8>, Outliers) {
         let layout = RecordLayout::of_filed(self.params);
         let record = |&pick: &u32| &records[pick as usize * layout.bytes..][..layout.bytes];
         let entries = list.primaries.iter().chain(&list.replicas).map(record);
+        self.rows.clear();
+        entries.clone().for_each(|record| {
+            self.space.float_vector(self.params.dtype, layout.vector(record), &mut self.rows);
+        });
+        let mut outliers = Outliers::default();
+        for row in self.rows.chunks_exact(self.params.head_dim()).take(list.primaries.len()) {
+            outliers.see(self.spread, &row[..self.params.dim]);
+        }
         let mut bytes = Vec::new();
         match (self.layout, &mut self.encoder) {
             (ListLayout::Coded(coded), Some(encoder)) => {
-                self.rows.clear();
-                entries.for_each(|record| {
-                    self.space.float_vector(self.params.dtype, layout.vector(record), &mut self.rows);
-                });
                 self.head.clear();
                 for_each_element(self.params.head_dtype(), &list.head, |x| self.head.push(x));
                 encoder.encode(&self.rows, &self.head, &mut self.blocks);
@@ -74,6 +80,6 @@ impl<'a> ListEncoder<'a> {
             }
             (ListLayout::Coded(_), None) => unreachable!("lists of codes have a model"),
         }
-        bytes
+        (bytes, outliers)
     }
 }

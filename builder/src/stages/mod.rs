@@ -10,6 +10,7 @@ mod ids;
 mod list;
 mod part;
 mod publish;
+mod sample;
 mod train;
 mod write;
 

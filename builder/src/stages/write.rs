@@ -16,6 +16,7 @@ use super::encode::ListEncoder;
 use super::file::REPLICA_BIT;
 use super::ids::IdRuns;
 use super::list::{FormedList, Former};
+use super::sample::FiledCopies;
 use crate::checkpoint::{Checked, Clustered, Filed, ListStats, ScratchFiles, Section, Written};
 use crate::config::Params;
 use crate::progress::Context;
@@ -61,15 +62,17 @@ pub(crate) fn write(
     let formation = Formation::open(params, (clustered, filed), files, writer.space)?;
     let positions = formation.positions_for_replicas(context)?;
     let model = model(params, target)?;
-    context.progress.phase("write", params.vectors, "vectors");
     let (space, layout) = (writer.space, writer.layouts.list);
-    let encoder = || ListEncoder::new(params, space, layout, model.as_ref(), &positions);
+    let (spread, _) = FiledCopies::open(params, space, filed, files)?.spread(context)?;
+    context.progress.phase("write", params.vectors, "vectors");
+    let encoder = || ListEncoder::new(params, (space, &spread), layout, model.as_ref(), &positions);
     let encode =
         |encoder: &mut ListEncoder<'_>, records: &[u8], list: &FormedList| encoder.encode(records, list);
     formation.each_group(context, encoder, encode, |records, formed| {
         for lists in formed {
             writer.stats.split += u64::from(lists.len() > 1);
-            for (list, bytes) in lists {
+            for (list, (bytes, outliers)) in lists {
+                writer.stats.outliers.add(*outliers);
                 writer.push(records, list, bytes)?;
                 context.progress.advance(list.primaries.len() as u64);
             }

@@ -10,6 +10,7 @@ use super::rotation::{BatchRotation, Rotation};
 use super::{CodeQuery, CodeSpec, Codebooks, CodebooksError, PlaneModel, ProductModel, TrainError};
 use crate::format::OpenError;
 use crate::kernels::scan::{ScanKernel, ScanTerms};
+use crate::spread::shorten;
 
 /// What a code family learns once for an index, and needs to code vectors and prepare queries.
 #[derive(Debug, Clone)]
@@ -25,7 +26,7 @@ pub enum CodeModel {
 pub(super) enum Centre {
     /// The head of the list.
     Head,
-    /// The mean of all heads.
+    /// The mean of all vectors that are not outliers.
     Mean,
 }
 
@@ -38,7 +39,8 @@ pub(super) struct Frame<'a> {
     pub(super) dims: usize,
     pub(super) rotation: &'a Rotation,
     pub(super) centre: Centre,
-    /// Mean of the heads. Queries are coded around it, so that their values are not spent on a common offset.
+    /// Mean of the vectors that are not outliers. Queries are coded around it, so that their values are not spent on a
+    /// common offset.
     pub(super) mean: &'a [f32],
 }
 
@@ -52,7 +54,8 @@ impl CodeModel {
     /// Trains a code for vectors of `mean.len()` elements.
     ///
     /// `residuals` are sampled vectors less the heads of their lists, back to back; `mean` is the mean of the
-    /// heads. The same input gives the same model.
+    /// vectors that are not outliers. Residuals that are far longer than others count as shorter. The same input gives
+    /// the same model.
     ///
     /// # Errors
     /// [`TrainError`].
@@ -62,16 +65,17 @@ impl CodeModel {
     pub fn train(
         spec: CodeSpec,
         mean: Vec<f32>,
-        residuals: &[f32],
+        mut residuals: Vec<f32>,
         seed: u64,
     ) -> Result<CodeModel, TrainError> {
         spec.check(mean.len())?;
+        shorten(&mut residuals, mean.len());
         Ok(match spec {
             CodeSpec::Products { quantisers, bits, rotated } => {
                 let shape = (quantisers as usize, bits, rotated);
-                CodeModel::Products(ProductModel::train(shape, mean, residuals, seed))
+                CodeModel::Products(ProductModel::train(shape, mean, &residuals, seed))
             }
-            _ => CodeModel::Planes(PlaneModel::train(spec, mean, residuals, seed)?),
+            _ => CodeModel::Planes(PlaneModel::train(spec, mean, &residuals, seed)?),
         })
     }
 
@@ -83,14 +87,15 @@ impl CodeModel {
         spec: CodeSpec,
         codebooks: &Codebooks,
         mean: Vec<f32>,
-        residuals: &[f32],
+        mut residuals: Vec<f32>,
     ) -> Result<CodeModel, TrainError> {
         spec.check(mean.len())?;
         codebooks.check(spec, mean.len())?;
+        shorten(&mut residuals, mean.len());
         match spec {
             CodeSpec::Products { quantisers, bits, .. } => {
                 let shape = (quantisers as usize, bits);
-                Ok(CodeModel::Products(ProductModel::import(codebooks, shape, mean, residuals)))
+                Ok(CodeModel::Products(ProductModel::import(codebooks, shape, mean, &residuals)))
             }
             _ => Err(CodebooksError::Code(spec).into()),
         }

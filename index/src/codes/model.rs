@@ -54,7 +54,7 @@ pub struct PlaneModel {
     pub(super) rotation: Rotation,
     pub(super) centre: Centre,
     pub(super) query: QueryForm,
-    /// Mean of the heads.
+    /// Mean of the vectors that are not outliers.
     pub(super) mean: Vec<f32>,
     /// Mean squared length of a code, its values counted from the middle of their range: what rounding a query
     /// costs.

@@ -6,7 +6,7 @@ use super::model::{PlaneModel, QueryForm};
 use super::products::ProductModel;
 use super::rounding::nearest_whole;
 use crate::kernels::lookup::LookupTables;
-use crate::kernels::scan::{FACTOR_BYTES, ScanTerms, error_of, maxima, mul_of};
+use crate::kernels::scan::{FACTOR_BYTES, ScanTerms, error_of, maxima, mul_of, steps};
 
 /// Largest value of a query's bytes: one less than the range allows, so that its sign can be turned.
 const BYTE_MAX: f32 = 127.0;
@@ -26,6 +26,8 @@ pub struct CodeQuery {
     scale: f32,
     /// Variance that rounding the query adds, over the square of a vector's `mul`.
     rounding: f64,
+    /// No product of a code and the query is larger, signs apart.
+    product_max: f32,
     /// What the stated errors of codes are multiplied with, since this query is spread over the dimensions in its own
     /// way.
     stretch: f32,
@@ -62,6 +64,7 @@ impl CodeQuery {
             CodeModel::Products(model) => {
                 let terms = model.tables(&self.rotated, &mut self.products, &mut self.lookups);
                 (self.offset, self.scale, self.rounding) = (terms.offset, terms.scale, terms.variance);
+                self.product_max = terms.product_max;
             }
         }
     }
@@ -90,12 +93,14 @@ impl CodeQuery {
             QueryForm::Signs => self.round_to_signs(),
         };
         self.rounding = f64::from(variance * model.energy);
-        self.offset = 0.0;
+        (self.offset, self.product_max) = (0.0, 0.0);
         let mut rest = self.values.as_slice();
         for segment in model.layout.segments() {
             let (values, after) = rest.split_at(segment.dims);
             let sum: i32 = values.iter().map(|&q| i32::from(q)).sum();
-            self.offset += segment.middle() * sum as f32; // CAST: exact below 2^24
+            let sizes: i32 = values.iter().map(|&q| i32::from(q).abs()).sum();
+            self.offset += segment.middle() * sum as f32; // CAST: exact below 2^24, here and below
+            self.product_max += segment.middle() * sizes as f32 * self.scale;
             rest = after;
         }
         model.layout.table(&self.values, &mut self.table);
@@ -139,26 +144,38 @@ impl CodeQuery {
     /// Standard error of an estimate made with `terms`, for vector `lane` of a block.
     #[inline]
     pub fn error(&self, terms: &ScanTerms, factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
-        self.combined(terms, error_of(factors, lane), mul_of(factors, lane))
+        self.combined(terms, error_of(factors, lane), mul_of(factors, lane), steps(factors))
+    }
+
+    /// The part of the squared error that rounding the query adds.
+    #[cfg(test)]
+    pub(super) fn rounding_variance(&self, factors: &[u8; FACTOR_BYTES], lane: usize) -> f64 {
+        f64::from(mul_of(factors, lane)).powi(2) * self.rounding
     }
 
     /// No standard error of a vector in `blocks` is larger.
     pub fn error_max(&self, terms: &ScanTerms, blocks: &[[u8; FACTOR_BYTES]]) -> f32 {
-        let (mut error, mut mul) = (0.0_f32, 0.0_f32);
+        let (mut error, mut mul, mut step) = (0.0_f32, 0.0_f32, (0.0_f32, 0.0_f32));
         for factors in blocks {
             let (of_error, of_mul) = maxima(factors);
+            let (of_add, of_products) = steps(factors);
             error = error.max(of_error);
             mul = mul.max(of_mul);
+            step = (step.0.max(of_add), step.1.max(of_products));
         }
-        self.combined(terms, error, mul)
+        self.combined(terms, error, mul, step)
     }
 
-    /// The error of the code and that of rounding the query. Squares may leave the range of f32 where the error itself
-    /// does not.
+    /// The error of the code, that of rounding the query, and that of rounding `add` and the factor of the product to
+    /// `steps`: one vector of a block with far larger factors than the others makes theirs coarse. Squares may leave the
+    /// range of f32 where the error itself does not.
     #[inline]
-    fn combined(&self, terms: &ScanTerms, error: f32, mul: f32) -> f32 {
+    fn combined(&self, terms: &ScanTerms, error: f32, mul: f32, steps: (f32, f32)) -> f32 {
         let (error, mul) = (f64::from(self.stretch) * f64::from(error), f64::from(mul));
-        let variance = error * error * f64::from(terms.base) + mul * mul * self.rounding;
+        let (add, product) = (f64::from(steps.0), f64::from(steps.1) * f64::from(self.product_max));
+        let variance = error * error * f64::from(terms.base)
+            + mul * mul * self.rounding
+            + (add * add + product * product) / 12.0;
         variance.sqrt() as f32 // CAST: rounds
     }
 }

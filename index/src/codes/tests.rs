@@ -5,6 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::Spread;
 use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel};
 
 /// Vectors in lists, and queries for each list.
@@ -42,11 +43,9 @@ impl Data {
     }
 
     fn model(&self, spec: CodeSpec, seed: u64) -> CodeModel {
-        let mut mean = vec![0.0; self.dim];
-        for head in &self.heads {
-            mean.iter_mut().zip(head).for_each(|(m, x)| *m += x / LISTS as f32);
-        }
-        CodeModel::train(spec, mean, &self.residuals, seed).unwrap()
+        let rows = self.lists.concat();
+        let mean = Spread::of(&rows, self.dim).mean(&rows);
+        CodeModel::train(spec, mean, self.residuals.clone(), seed).unwrap()
     }
 
     /// Errors of all estimates in standard errors, and their mean size relative to the distances.
@@ -248,5 +247,98 @@ fn errors_of_products_are_honest() {
             0.012,
         );
         check_products("tight", |seed| Data::new(96, seed, 40.0, |_| 0.1), spec, 0.012);
+    }
+}
+
+/// Every family, two of them rotated by what they learn.
+fn families() -> [CodeSpec; 6] {
+    let (one, three, axes) =
+        (CodeSpec::RaBitQ { bits: 1 }, CodeSpec::RaBitQ { bits: 3 }, CodeSpec::Axes { bytes: 16 });
+    [one, three, axes, products(16, 4, true), products(16, 8, false), CodeSpec::Binary]
+}
+
+#[test]
+fn rounding_a_query_costs_little_beside_outliers() {
+    let mut data = Data::new(64, 11, 2.0, |_| 1.0);
+    // Two lists in twelve are a million times as far from the middle as the others.
+    for list in 0..2 {
+        data.heads[list].iter_mut().for_each(|x| *x *= 1e6);
+        data.lists[list].iter_mut().for_each(|x| *x *= 1e6);
+    }
+    // The part of the squared errors of estimates that rounding queries adds.
+    let share = |model: &CodeModel| {
+        let mut encoder = Encoder::new(model);
+        let (mut blocks, mut query) = (CodeBlocks::default(), CodeQuery::default());
+        let (mut of_rounding, mut of_all) = (0.0, 0.0);
+        for list in 2..LISTS {
+            encoder.encode(&data.lists[list], &data.heads[list], &mut blocks);
+            query.prepare(model, &data.queries[list], &data.heads[list]);
+            let terms = query.terms(squared(&data.queries[list], &data.heads[list]) as f32);
+            let factors = blocks.factors.as_chunks::<FACTOR_BYTES>().0;
+            for lane in 0..LIST {
+                let block = &factors[lane / BLOCK_VECTORS];
+                of_all += f64::from(query.error(&terms, block, lane % BLOCK_VECTORS)).powi(2);
+                of_rounding += query.rounding_variance(block, lane % BLOCK_VECTORS);
+            }
+        }
+        of_rounding / of_all
+    };
+    let mut mean_of_heads = vec![0.0; 64];
+    for head in &data.heads {
+        mean_of_heads.iter_mut().zip(head).for_each(|(m, x)| *m += x / LISTS as f32);
+    }
+    for spec in families() {
+        let found = share(&data.model(spec, 1));
+        if spec == CodeSpec::Binary {
+            // Signs are rounded as coarsely as it gets.
+            assert!(found < 0.9, "{spec}: {found}");
+            continue;
+        }
+        assert!(found < 0.1, "{spec}: {found}");
+        let plain = CodeModel::train(spec, mean_of_heads.clone(), data.residuals.clone(), 1).unwrap();
+        assert!(share(&plain) > 0.9, "{spec}: outliers move the mean of heads");
+    }
+}
+
+#[test]
+fn errors_are_honest_beside_an_outlier_in_the_block() {
+    for spec in families() {
+        if spec == CodeSpec::Binary {
+            continue;
+        }
+        let (mut errors, mut plain) = (Vec::new(), Vec::new());
+        for seed in 0..6 {
+            let mut data = Data::new(64, 20 + seed, 2.0, |_| 1.0);
+            let model = data.model(spec, seed);
+            data.errors(&model, &mut plain);
+            for list in &mut data.lists {
+                for block in list.chunks_mut(BLOCK_VECTORS * 64) {
+                    block[..64].iter_mut().for_each(|x| *x *= 3e4);
+                }
+            }
+            let mut found = Vec::new();
+            data.errors(&model, &mut found);
+            let outlier = |at: &usize| (at % LIST).is_multiple_of(BLOCK_VECTORS);
+            errors.extend((0..found.len()).filter(|at| !outlier(at)).map(|at| found[at]));
+        }
+        let inside = |errors: &[f64]| share(errors, |z| z.abs() <= 2.5);
+        let (found, expected) = (inside(&errors), inside(&plain));
+        assert!(found > expected - 0.01, "{spec}: {found} inside 2.5 errors, {expected} without outliers");
+    }
+}
+
+#[test]
+fn a_few_enormous_residuals_teach_little() {
+    let spread = |i: usize| 0.95_f32.powi(i as i32);
+    let clean = Data::new(64, 12, 2.0, spread);
+    let mut spoilt = Data::new(64, 12, 2.0, spread);
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for row in spoilt.residuals.chunks_mut(64).step_by(200) {
+        row.iter_mut().for_each(|x| *x = 1e5 * normal(&mut rng));
+    }
+    for spec in families() {
+        let relative = |data: &Data| clean.errors(&data.model(spec, 1), &mut Vec::new());
+        let (found, expected) = (relative(&spoilt), relative(&clean));
+        assert!(found < 1.15 * expected, "{spec}: errors of {found}, {expected} without outliers");
     }
 }

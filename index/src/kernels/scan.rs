@@ -197,6 +197,12 @@ pub fn mul_of(factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
     wide(factors[2], factors[3]) * f32::from(i16::from_le_bytes([factors[at], factors[at + 1]]))
 }
 
+/// What `add` and `mul` are rounded to in a block, whose vectors share the steps.
+#[inline]
+pub fn steps(factors: &[u8; FACTOR_BYTES]) -> (f32, f32) {
+    (wide(factors[0], factors[1]), wide(factors[2], factors[3]))
+}
+
 /// The reference.
 fn scan_scalar(job: &ScanJob<'_>, out: &mut [[f32; BLOCK_VECTORS]]) {
     let block_rows: usize = job.runs.iter().map(|run| run.rows).sum();

@@ -185,6 +185,9 @@ pub(super) fn report_text(report: &BuildReport, config: &BuildConfig) -> String 
             units::three_digits(stats.mean),
             units::count(stats.longest)
         );
+        if stats.outliers.count > 0 {
+            let _ = writeln!(text, "outliers  {}", stats.outliers);
+        }
     }
     let _ = writeln!(text, "on disk   {}", units::bytes(manifest.index_bytes() as f64));
     if !report.seconds.is_empty() {

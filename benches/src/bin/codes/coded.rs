@@ -96,5 +96,5 @@ pub(crate) fn train(lists: &Lists, spec: CodeSpec) -> Result<CodeModel> {
         lists.vector(position, &mut vector);
         residuals.extend(vector.iter().zip(&head).map(|(x, c)| x - c));
     }
-    Ok(CodeModel::train(spec, mean, &residuals, 1)?)
+    Ok(CodeModel::train(spec, mean, residuals, 1)?)
 }

@@ -35,7 +35,7 @@ impl HeadCodes {
         let sample = heads.len().div_ceil(spec.sample_rows(dim));
         let sampled = rows.chunks_exact(dim).step_by(sample);
         let residuals: Vec<f32> = sampled.flat_map(|row| row.iter().zip(&mean).map(|(x, m)| x - m)).collect();
-        let model = CodeModel::train(spec, mean.clone(), &residuals, 1).map_err(|e| e.to_string())?;
+        let model = CodeModel::train(spec, mean.clone(), residuals, 1).map_err(|e| e.to_string())?;
         let mut blocks = CodeBlocks::default();
         Encoder::new(&model).encode(&rows, &mean, &mut blocks);
         let factors = blocks.factors.as_chunks::<FACTOR_BYTES>().0;

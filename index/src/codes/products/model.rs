@@ -30,7 +30,7 @@ pub struct ProductModel {
     /// Whether centroids are of residuals of length 1, rather than of residuals as they are.
     pub(super) unit_length: bool,
     pub(super) rotation: Rotation,
-    /// Mean of the heads.
+    /// Mean of the vectors that are not outliers.
     pub(super) mean: Vec<f32>,
     /// Centroids back to back, sub-quantiser by sub-quantiser.
     pub(super) centroids: Vec<f32>,

@@ -15,6 +15,8 @@ pub(in crate::codes) struct TableTerms {
     pub(in crate::codes) scale: f32,
     /// Variance that rounding adds to a sum.
     pub(in crate::codes) variance: f64,
+    /// No sum is larger, signs apart.
+    pub(in crate::codes) product_max: f32,
 }
 
 impl ProductModel {
@@ -34,11 +36,12 @@ impl ProductModel {
                 products[start..].iter_mut().zip(column).for_each(|(sum, x)| *sum += element * x);
             }
         }
-        let (mut widest, mut least) = (0.0_f32, 0.0);
+        let (mut widest, mut least, mut most) = (0.0_f32, 0.0_f32, 0.0_f32);
         for table in products.chunks_exact_mut(entries) {
             let (low, high) = range(table);
             widest = widest.max(high - low);
             least += low;
+            most += high;
             table.iter_mut().for_each(|x| *x -= low);
         }
         // Tables of equal values are zeros in steps of any size.
@@ -50,7 +53,7 @@ impl ProductModel {
             }
         }
         let variance = self.quantisers as f64 * f64::from(scale).powi(2) / 12.0; // CAST: exact
-        TableTerms { offset: -least / scale, scale, variance }
+        TableTerms { offset: -least / scale, scale, variance, product_max: least.abs().max(most.abs()) }
     }
 }
 

@@ -14,7 +14,8 @@ pub struct InfoArgs {
     /// File of vectors or of true neighbours.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Read every value too: least and largest, norms, rows of zeros, NaN and infinities; of ids, whether rows are whole.
+    /// Read every value too: least and largest, norms, rows of zeros, NaN and infinities, outliers; of ids, whether rows
+    /// are whole.
     #[arg(long)]
     pub scan: bool,
 }
@@ -48,7 +49,7 @@ pub(super) fn run(args: &InfoArgs, session: &Session) -> anyhow::Result<()> {
 }
 
 fn write_scan(text: &mut String, scan: &ValueScan) {
-    let ValueScan { min, max, zero_rows, nan_count, infinite_count, norms } = scan;
+    let ValueScan { min, max, zero_rows, nan_count, infinite_count, norms, outliers } = scan;
     let _ = writeln!(text, "values    {min} to {max}");
     if norms.min.is_finite() {
         let _ = writeln!(text, "norms     {:.4} to {:.4}, mean {:.4}", norms.min, norms.max, norms.mean);
@@ -56,4 +57,6 @@ fn write_scan(text: &mut String, scan: &ValueScan) {
     let _ = writeln!(text, "zero rows {}", units::count(*zero_rows));
     let _ = writeln!(text, "NaN       {}", units::count(*nan_count));
     let _ = writeln!(text, "infinite  {}", units::count(*infinite_count));
+    let found = if outliers.count == 0 { "0".to_owned() } else { outliers.to_string() };
+    let _ = writeln!(text, "outliers  {found}");
 }
