@@ -34,9 +34,8 @@ pub(super) fn compare(index: &Path, queries: &Path, session: &Session) -> anyhow
         let engine = open_engine(&opened, spandrel_engine::EngineConfig::default(), session)?;
         engine.search_until(queries.bytes(), &SearchParams::new(k), &session.stop)?
     };
-    let loopback = "127.0.0.1:0".parse()?;
     let settings = Settings {
-        listen: Some(loopback),
+        listen: Some("127.0.0.1:0".parse().map_err(anyhow::Error::msg)?),
         metrics: Some("off".parse().map_err(anyhow::Error::msg)?),
         ..Settings::default()
     };

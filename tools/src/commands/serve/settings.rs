@@ -1,5 +1,5 @@
 //! How a server is set: by flags, by the environment, by a file, in this order.
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,9 +18,10 @@ use crate::{Advised, UsageError};
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Where gRPC is served [default: 127.0.0.1:7700].
+    /// Where gRPC is served, an address or the name of a host, and a port [default: 127.0.0.1:7700].
     #[arg(long, value_name = "ADDR", env = "SPANDREL_LISTEN")]
-    pub listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "parsed")]
+    pub listen: Option<Address>,
     /// Where metrics are served over HTTP, or off [default: 127.0.0.1:7701].
     #[arg(long, value_name = "ADDR|off", env = "SPANDREL_METRICS")]
     #[serde(deserialize_with = "parsed")]
@@ -232,13 +233,34 @@ words!(
     }
 );
 
+/// An address to serve at: numbers and a port, or the name of a host and a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(SocketAddr);
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Address, String> {
+        if let Ok(address) = text.parse() {
+            return Ok(Address(address));
+        }
+        if text.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+            return Err("expected an address and a port, such as 127.0.0.1:7700 or localhost:7700".to_owned());
+        }
+        let found = text.to_socket_addrs().map_err(|e| format!("the host cannot be found: {e}"))?;
+        // Of `localhost` IPv4, which is where clients look by default.
+        let best = found.min_by_key(SocketAddr::is_ipv6).ok_or("the host has no address")?;
+        Ok(Address(best))
+    }
+}
+
 /// Where metrics are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metrics {
     /// Nowhere.
     Off,
     /// There.
-    At(SocketAddr),
+    At(Address),
 }
 
 impl FromStr for Metrics {
@@ -247,10 +269,7 @@ impl FromStr for Metrics {
     fn from_str(text: &str) -> Result<Metrics, String> {
         match text {
             "off" => Ok(Metrics::Off),
-            text => text
-                .parse()
-                .map(Metrics::At)
-                .map_err(|_| "expected an address such as 127.0.0.1:7701, or off".to_owned()),
+            text => text.parse().map(Metrics::At).map_err(|e| format!("{e}, or off")),
         }
     }
 }
@@ -353,11 +372,11 @@ impl Settings {
         let engine = EngineConfig::default();
         Ok(ServerConfig {
             indexes: self.indexes(dirs, entries)?,
-            listen: self.listen.unwrap_or(LISTEN),
+            listen: self.listen.map_or(LISTEN, |address| address.0),
             metrics: match self.metrics {
                 None => Some(METRICS),
                 Some(Metrics::Off) => None,
-                Some(Metrics::At(address)) => Some(address),
+                Some(Metrics::At(address)) => Some(address.0),
             },
             engine: EngineConfig {
                 threads: self.threads.map_or(engine.threads, usize::from),
@@ -496,6 +515,20 @@ mod tests {
         let paths: Vec<(&str, &Path)> =
             config.indexes.iter().map(|i| (i.name.as_str(), i.path.as_path())).collect();
         assert_eq!(paths, [("a", Path::new("here")), ("b", Path::new("/abs"))]);
+    }
+
+    #[test]
+    fn addresses_may_be_names() {
+        let address = |text: &str| text.parse::<Address>().map(|address| address.0.to_string());
+        assert_eq!(address("127.0.0.1:7700").unwrap(), "127.0.0.1:7700");
+        assert_eq!(address("[::1]:7700").unwrap(), "[::1]:7700");
+        assert!("localhost:7700".parse::<Address>().unwrap().0.ip().is_loopback());
+        for bad in ["localhost", "localhost:", "127.0.0.1", ":x", "", "localhost:77000"] {
+            assert!(address(bad).unwrap_err().contains("localhost:7700"), "{bad}");
+        }
+        let file = read("[server]\nlisten = 'localhost:1'\nmetrics = 'localhost:2'\n").unwrap().server;
+        assert_eq!(file.listen.unwrap().0.port(), 1);
+        assert!(matches!(file.metrics, Some(Metrics::At(address)) if address.0.port() == 2));
     }
 
     #[test]
