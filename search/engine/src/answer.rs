@@ -1,4 +1,6 @@
 //! What a query gets back.
+use std::time::Instant;
+
 use crate::StageTimes;
 
 /// One vector found.
@@ -44,7 +46,9 @@ pub struct Answer {
     pub neighbours: Vec<Neighbour>,
     /// What it took.
     pub work: Work,
-    /// Microseconds from the moment a worker took the query to its answer.
+    /// When a worker took the query; none in an answer from elsewhere.
+    pub taken: Option<Instant>,
+    /// Microseconds from then to its answer.
     pub latency_us: f32,
     /// Where that time went, if it was asked for.
     pub stages: Option<StageTimes>,

@@ -488,7 +488,8 @@ impl QuerySlot {
         self.clock.lap(|times| &mut times.rerank_us);
         let latency_us = running.started.elapsed().as_nanos() as f32 / 1000.0; // CAST: rounds
         let stages = self.clock.times();
-        let answer = Answer { neighbours, work: self.work, latency_us, stages, damaged: self.damaged };
+        let taken = Some(running.started);
+        let answer = Answer { neighbours, work: self.work, taken, latency_us, stages, damaged: self.damaged };
         running.finish(answer);
         true
     }

@@ -1,4 +1,5 @@
-//! Connections: accepted up to a number, closed when idle or old, told to go when the server stops.
+//! Connections: accepted up to a number, ended when idle, old or unread, told to go when the server stops.
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,11 +8,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
 
-use crate::guard::{Activity, Guard, Shared};
+use crate::guard::{Guard, Shared};
+use crate::ledger::{Connection, End, Ledger};
 use crate::limits::Limits;
 use crate::stopping::Stopping;
 use crate::tls::Tls;
@@ -19,13 +21,14 @@ use crate::tls::Tls;
 /// Bytes that a client may send ahead on one stream, and on one connection.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 2 << 20;
-/// Calls that a client may give up before they were looked at, for each that it may have under way; one that goes
-/// beyond is at war, and its connection is closed.
+/// Calls that a client may give up before they were looked at, for each that it may have under way; a client that
+/// exceeds this is treated as abusive and disconnected.
 const RESETS_OF_STREAM: usize = 2;
 /// A client that does not answer a ping is gone.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-
+/// Longest and shortest time between two looks at a connection's limits.
+const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
 /// What connections are served with.
 pub(crate) struct Acceptor {
     pub(crate) shared: Arc<Shared>,
@@ -34,64 +37,80 @@ pub(crate) struct Acceptor {
     pub(crate) stopping: Stopping,
 }
 
+/// Accepts connections, no more than so many at once, each served by what `serve` makes of it.
+pub(crate) async fn accept<F: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    (limit, ledger): (usize, Arc<Ledger>),
+    serve: impl Fn(TcpStream, SocketAddr) -> F,
+) {
+    let places = Arc::new(Semaphore::new(limit));
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, mostly: others are given back in a while.
+                ledger.not_accepted(&error);
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            ledger.metrics().connections_refused.inc();
+            continue;
+        };
+        let serving = serve(stream, peer);
+        tokio::spawn(async move {
+            serving.await;
+            drop(place);
+        });
+    }
+}
+
 impl Acceptor {
     /// Accepts connections until the server is to stop.
     pub(crate) async fn run(self, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(self.shared.limits.connections));
-        let metrics = Arc::clone(&self.shared.metrics);
+        let limits = (self.shared.limits.connections, Arc::clone(&self.shared.ledger));
         let acceptor = Arc::new(self);
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = acceptor.stopping.asked() => return,
-            };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Out of descriptors, mostly: others are given back in a while.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                metrics.connections_refused.inc();
-                continue;
-            };
-            tokio::spawn(Arc::clone(&acceptor).serve(stream, place));
+        let accepting = accept(listener, limits, |stream, peer| Arc::clone(&acceptor).serve(stream, peer));
+        tokio::select! {
+            () = accepting => {}
+            () = acceptor.stopping.asked() => {}
         }
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream, place: OwnedSemaphorePermit) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let metrics = &self.shared.metrics;
         metrics.connections.inc();
         // Answers are small and awaited.
         let ended = match (stream.set_nodelay(true), &self.tls) {
             (Err(error), _) => Err(error.to_string()),
-            (Ok(()), None) => self.http(stream).await,
+            (Ok(()), None) => self.http(stream, peer).await,
             (Ok(()), Some(tls)) => {
                 let handshake = timeout(self.shared.limits.handshake, tls.acceptor().accept(stream)).await;
                 match handshake {
-                    Ok(Ok(stream)) => self.http(stream).await,
+                    Ok(Ok(stream)) => self.http(stream, peer).await,
                     Ok(Err(error)) => Err(error.to_string()),
                     Err(_) => Err("the TLS handshake took too long".to_owned()),
                 }
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(error, "a connection broke");
+            tracing::debug!(error, %peer, "a connection broke");
         }
         metrics.connections.dec();
-        drop(place);
     }
 
-    async fn http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<(), String> {
-        let Limits { streams, header_bytes, idle, age, .. } = self.shared.limits;
-        let activity = Arc::new(Activity::new());
+    async fn http(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+    ) -> Result<(), String> {
+        let Limits { streams, header_bytes, request, .. } = self.shared.limits;
+        let connection = Connection::new(Arc::clone(&self.shared.ledger), peer);
         let guard = Guard {
             shared: Arc::clone(&self.shared),
             routes: self.routes.clone(),
-            activity: Arc::clone(&activity),
+            connection: Arc::clone(&connection),
         };
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
@@ -105,32 +124,35 @@ impl Acceptor {
             .keep_alive_timeout(PING_TIMEOUT);
         let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(guard));
         let mut serving = std::pin::pin!(serving);
-        let end = async {
-            tokio::select! {
-                () = sleep(age) => {}
-                () = idle_for(idle, &activity) => {}
-                () = self.stopping.asked() => {}
-            }
-        };
-        tokio::select! {
+        let end = tokio::select! {
             ended = serving.as_mut() => return ended.map_err(|e| e.to_string()),
-            () = end => {}
-        }
-        serving.as_mut().graceful_shutdown();
-        serving.await.map_err(|e| e.to_string())
-    }
-}
-
-/// Returns once there has been no call for so long.
-async fn idle_for(limit: Duration, activity: &Activity) {
-    loop {
-        let left = match activity.idle_since() {
-            None => limit,
-            Some(since) => match (since + limit).checked_duration_since(Instant::now()) {
-                None => return,
-                Some(left) => left,
-            },
+            end = self.over(&connection) => end,
         };
-        sleep(left.max(Duration::from_millis(1))).await;
+        if end == End::Unread {
+            tracing::warn!(peer = %connection.peer, "an answer was left unread for too long; the connection is ended");
+        }
+        connection.end(end);
+        serving.as_mut().graceful_shutdown();
+        // What is under way has as long as a call may take.
+        match timeout(request, serving).await {
+            Ok(ended) => ended.map_err(|e| e.to_string()),
+            Err(_) => Err(format!("not finished {} s after its end ({end:?})", request.as_secs())),
+        }
+    }
+
+    /// Returns when the connection has to end: why.
+    async fn over(&self, connection: &Connection) -> End {
+        let Limits { idle, age, request, .. } = self.shared.limits;
+        let [least, most] = LOOK_EVERY;
+        let look_every = (idle.min(age).min(request) / 8).clamp(least, most);
+        loop {
+            tokio::select! {
+                () = self.stopping.asked() => return End::Stopping,
+                () = sleep(look_every) => {}
+            }
+            if let Some(end) = connection.over(Instant::now()) {
+                return end;
+            }
+        }
     }
 }

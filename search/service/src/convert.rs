@@ -1,4 +1,6 @@
 //! Between the messages and the engine's types.
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use half::f16;
 use spandrel_engine::{Answer, Distances, Rerank, SearchParams};
@@ -43,7 +45,7 @@ pub(crate) fn rows(
     if count > most {
         return Err(match most {
             1 => Refusal::field(field, format!("{count} vectors, expected one; send many with SearchBatch")),
-            limit => Refusal::Limit { what: "a batch", found: count, limit },
+            limit => Refusal::limit(field, count, limit),
         });
     }
     if f32.is_empty() {
@@ -114,7 +116,7 @@ fn dtype_of(field: &'static str, code: i32) -> Result<DType, Refusal> {
 pub(crate) fn params(k: u32, options: &v1::SearchOptions, limits: &Limits) -> Result<SearchParams, Refusal> {
     if k > limits.k {
         // CAST: widening
-        return Err(Refusal::Limit { what: "k", found: k as usize, limit: limits.k as usize });
+        return Err(Refusal::limit("k", k as usize, limits.k as usize));
     }
     if options.rerank == Some(0) {
         return Err(Refusal::field("options.rerank", "rerank is 0, expected at least 1"));
@@ -155,14 +157,34 @@ pub(crate) fn with_effort(
     Ok(SearchParams { epsilon: resolved.epsilon(), max_lists: Some(lists), ..*params })
 }
 
+/// Bytes of an answer besides those of its neighbours, and of its work, each query's.
+pub(crate) const ANSWER_REST: usize = 128;
+const WORK_BYTES: usize = 256;
+/// Bytes of a neighbour: an id, a distance, whether that is an estimate.
+const NEIGHBOUR_BYTES: usize = 10 + 4 + 1;
+
+/// Most bytes of the answers to `count` queries for `k` neighbours each.
+pub(crate) fn answer_bytes_max(index: &Index, count: usize, k: u32, options: &v1::SearchOptions) -> usize {
+    let vector = if options.with_vectors { index.row_bytes() } else { 0 };
+    let neighbours = (k as usize).saturating_mul(NEIGHBOUR_BYTES + vector); // CAST: widening
+    let work = if options.with_work { WORK_BYTES } else { 0 };
+    count.saturating_mul(neighbours.saturating_add(work + ANSWER_REST))
+}
+
 /// Whether each distance is an estimate; empty if none is.
 pub(crate) fn estimated(answers: &[Answer]) -> Vec<bool> {
     let all = || answers.iter().flat_map(|a| &a.neighbours).map(|n| n.estimated);
     if all().any(|e| e) { all().collect() } else { Vec::new() }
 }
 
-/// What an answer took, when its request was `total_us` old.
-pub(crate) fn work(answer: &Answer, total_us: f64) -> v1::Work {
+/// Microseconds from the arrival of a request to the moment a search thread took this query of it.
+pub(crate) fn queue_us(answer: &Answer, arrival: Instant) -> f32 {
+    let waited = answer.taken.map_or(Duration::ZERO, |taken| taken.saturating_duration_since(arrival));
+    waited.as_secs_f32() * 1e6
+}
+
+/// What an answer to a request that came at `arrival` took.
+pub(crate) fn work(answer: &Answer, arrival: Instant) -> v1::Work {
     let work = &answer.work;
     v1::Work {
         lists: work.lists,
@@ -173,7 +195,7 @@ pub(crate) fn work(answer: &Answer, total_us: f64) -> v1::Work {
         codes: work.vectors_scanned,
         reranked: work.reranked,
         head_distances: work.head_distances,
-        queue_us: (total_us - f64::from(answer.latency_us)).max(0.0) as f32, // CAST: rounds
+        queue_us: queue_us(answer, arrival),
         search_us: answer.latency_us,
         candidates: work.candidates,
         cache_hits: work.cache_hits,

@@ -1,37 +1,32 @@
 //! When a call has to be over.
 use std::time::{Duration, Instant};
 
-use tonic::metadata::MetadataMap;
+use http::HeaderMap;
 
-/// When a call came and when it has to be over.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Call {
+use crate::ledger::Entry;
+
+/// A call whose request has come, and when it has to be over.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
     pub(crate) arrival: Instant,
     pub(crate) deadline: Instant,
+    pub(crate) entry: &'a Entry,
 }
 
-impl Call {
-    /// A call that comes now. Its deadline is what `grpc-timeout` says, but no later than `longest` from now.
-    pub(crate) fn of(metadata: &MetadataMap, longest: Duration) -> Call {
-        let asked = metadata.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
-        Call::within(asked.map_or(longest, |asked| asked.min(longest)))
-    }
-
-    /// A call that comes now and may take so long.
-    pub(crate) fn within(longest: Duration) -> Call {
+impl Call<'_> {
+    /// A call whose request has come now.
+    pub(crate) fn of(entry: &Entry) -> Call<'_> {
         let arrival = Instant::now();
-        Call { arrival, deadline: arrival + longest }
-    }
-
-    /// Microseconds since it came.
-    pub(crate) fn age_us(&self) -> f64 {
-        self.arrival.elapsed().as_secs_f64() * 1e6
+        Call { arrival, deadline: entry.deadline().unwrap_or_else(|| arrival + FAR_OFF), entry }
     }
 }
 
 /// Longer than any call.
-pub(crate) fn far_off() -> Duration {
-    Duration::from_secs(365 * 24 * 3600)
+const FAR_OFF: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long a client wants to wait, if it says.
+pub(crate) fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
+    headers.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?))
 }
 
 /// A timeout as the gRPC protocol writes it: at most eight digits and a unit. `None` for anything else.

@@ -1,7 +1,7 @@
 //! What the server counts, for Prometheus. Handles are made once; counting is an atomic addition.
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -11,8 +11,9 @@ use prometheus_client::registry::{Registry, Unit};
 use spandrel_engine::{Answer, StageTimes};
 use tonic::Code;
 
-use crate::guard::{METHODS, code_name};
+use crate::convert::queue_us;
 use crate::histogram::Histogram;
+use crate::method::Method;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RequestLabels {
@@ -30,8 +31,8 @@ struct IndexLabels {
     index: String,
 }
 
-/// Where the time of a query goes: until a search thread takes it, from then to its answer, and the parts of that.
-pub(crate) const STAGES: [&str; 8] = ["queue", "search", "probe", "scan", "plan", "wait", "verify", "rerank"];
+/// Where the time of a query in its search thread goes.
+pub(crate) const STAGES: [&str; 6] = ["probe", "scan", "plan", "wait", "verify", "rerank"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabels {
@@ -45,6 +46,8 @@ type Counts = Family<IndexLabels, Counter>;
 pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<MethodLabels, Histogram>,
+    queue_seconds: Family<IndexLabels, Histogram>,
+    search_seconds: Family<IndexLabels, Histogram>,
     stage_seconds: Family<StageLabels, Histogram>,
     queries: Counts,
     lists: Counts,
@@ -74,6 +77,8 @@ impl Metrics {
         let metrics = Metrics {
             requests: Family::default(),
             request_seconds: Family::default(),
+            queue_seconds: Family::default(),
+            search_seconds: Family::default(),
             stage_seconds: Family::default(),
             queries: Family::default(),
             lists: Family::default(),
@@ -91,10 +96,14 @@ impl Metrics {
             in_flight_bytes: Gauge::default(),
         };
         let m = &metrics;
-        registry.register("requests", "Calls answered, by method and gRPC status code", m.requests.clone());
-        let help = "Time from a call's headers to its answer, or to the first answer of a stream";
+        registry.register("requests", "Calls that have ended, by method and the gRPC status that they ended with; CANCELLED where the client gave up", m.requests.clone());
+        let help = "Time from a call's headers to its answer, to the first answer of a stream, or to an end without one";
         registry.register_with_unit("request_duration", help, Unit::Seconds, m.request_seconds.clone());
-        let help = "Time of a query in the queue, from a search thread's taking it to its answer, and in the parts of that";
+        let help = "Time from the arrival of a request to the moment a search thread took this query of it";
+        registry.register_with_unit("query_queue_duration", help, Unit::Seconds, m.queue_seconds.clone());
+        let help = "Time from that moment to the query's answer";
+        registry.register_with_unit("query_search_duration", help, Unit::Seconds, m.search_seconds.clone());
+        let help = "Time of a query in each stage of its search; together its time in search";
         registry.register_with_unit("query_stage_duration", help, Unit::Seconds, m.stage_seconds.clone());
         for (name, help, family) in [
             ("queries", "Queries answered", &m.queries),
@@ -107,7 +116,11 @@ impl Metrics {
             ("query_reranked", "Vectors compared exactly after their codes were scanned", &m.reranked),
             ("queries_degraded", "Queries searched less thoroughly because of load", &m.degraded),
             ("queries_partial", "Answers that miss damaged parts", &m.partial),
-            ("queries_refused", "Queries refused because of load", &m.refused),
+            (
+                "queries_refused",
+                "Queries refused because the queue was too long; those whose deadline had passed are not among them",
+                &m.refused,
+            ),
         ] {
             registry.register(name, help, family.clone());
         }
@@ -124,25 +137,29 @@ impl Metrics {
         registry.register("connections_refused", help, m.connections_refused.clone());
         registry.register(
             "requests_in_flight_bytes",
-            "Bytes of requests being received or answered",
+            "Bytes of requests and answers that the server holds: being received, searched, or waiting to be read by their clients",
             m.in_flight_bytes.clone(),
         );
         Arc::new(metrics)
     }
 
-    /// Counts a call.
-    pub(crate) fn called(&self, method: &'static str, code: &'static str, seconds: f64) {
-        self.requests.get_or_create(&RequestLabels { method, code }).inc();
-        self.request_seconds.get_or_create(&MethodLabels { method }).observe(seconds);
+    /// Counts the time from a call's headers to its answer, or to its end.
+    pub(crate) fn answered_in(&self, method: Method, seconds: f64) {
+        self.request_seconds.get_or_create(&MethodLabels { method: method.name() }).observe(seconds);
     }
 
-    /// Calls so far, by method and code.
+    /// Counts a call that has ended.
+    pub(crate) fn ended(&self, method: Method, code: &'static str) {
+        self.requests.get_or_create(&RequestLabels { method: method.name(), code }).inc();
+    }
+
+    /// Calls that have ended so far, by method and code.
     pub(crate) fn calls(&self) -> Vec<(RequestLabels, u64)> {
-        let methods = METHODS.iter().map(|&(_, method, _)| method);
-        let labels =
-            methods.flat_map(|method| (0..=16).map(move |code| (method, code_name(Code::from(code)))));
-        let counted = labels.filter_map(|(method, code)| {
-            let labels = RequestLabels { method, code };
+        let labels = Method::ALL.into_iter().flat_map(|method| {
+            (0..=16)
+                .map(move |code| RequestLabels { method: method.name(), code: code_name(Code::from(code)) })
+        });
+        let counted = labels.filter_map(|labels| {
             let count = self.requests.get(&labels)?.get();
             Some((labels, count))
         });
@@ -154,6 +171,8 @@ impl Metrics {
         let labels = IndexLabels { index: name.to_owned() };
         let counter = |family: &Family<IndexLabels, Counter>| family.get_or_create_owned(&labels);
         IndexMetrics {
+            queue: self.queue_seconds.get_or_create_owned(&labels),
+            search: self.search_seconds.get_or_create_owned(&labels),
             stages: STAGES.map(|stage| {
                 self.stage_seconds.get_or_create_owned(&StageLabels { index: name.to_owned(), stage })
             }),
@@ -175,8 +194,10 @@ impl Metrics {
 /// The counts of one index.
 #[derive(Debug)]
 pub(crate) struct IndexMetrics {
+    pub(crate) queue: Histogram,
+    pub(crate) search: Histogram,
     /// As [`STAGES`] names them.
-    pub(crate) stages: [Histogram; 8],
+    pub(crate) stages: [Histogram; 6],
     pub(crate) queries: Counter,
     lists: Counter,
     reads: Counter,
@@ -191,8 +212,8 @@ pub(crate) struct IndexMetrics {
 }
 
 impl IndexMetrics {
-    /// Counts answers that took so long from the arrival of their request.
-    pub(crate) fn answered(&self, answers: &[Answer], total_us: f64) {
+    /// Counts answers to a request that came at `arrival`.
+    pub(crate) fn answered(&self, answers: &[Answer], arrival: Instant) {
         let sum = |of: fn(&Answer) -> u64| answers.iter().map(of).sum::<u64>();
         self.queries.inc_by(answers.len() as u64);
         self.lists.inc_by(sum(|a| a.work.lists.into()));
@@ -204,16 +225,13 @@ impl IndexMetrics {
         self.reranked.inc_by(sum(|a| a.work.reranked.into()));
         self.partial.inc_by(sum(|a| u64::from(a.damaged > 0)));
         for answer in answers {
-            let search_us = answer.latency_us;
-            let queue_us = (total_us - f64::from(search_us)).max(0.0);
             let parts = answer.stages.map_or([None; 6], |times| {
                 let StageTimes { probe_us, scan_us, plan_us, wait_us, verify_us, rerank_us } = times;
                 [probe_us, scan_us, plan_us, wait_us, verify_us, rerank_us].map(Some)
             });
-            let [queue, search, part_stages @ ..] = &self.stages;
-            queue.observe(queue_us / 1e6);
-            search.observe(f64::from(search_us) / 1e6);
-            for (stage, us) in part_stages.iter().zip(parts) {
+            self.queue.observe(f64::from(queue_us(answer, arrival)) / 1e6);
+            self.search.observe(f64::from(answer.latency_us) / 1e6);
+            for (stage, us) in self.stages.iter().zip(parts) {
                 us.into_iter().for_each(|us| stage.observe(f64::from(us) / 1e6));
             }
         }
@@ -235,5 +253,28 @@ impl IndexMetrics {
             ("refused", &self.refused),
         ]
         .map(|(name, counter)| (name, counter.get()))
+    }
+}
+
+/// A code's name as gRPC writes it.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }

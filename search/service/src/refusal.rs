@@ -1,4 +1,5 @@
 //! Why a request got no answer, as the gRPC statuses that `search.proto` lists.
+use std::io;
 use std::time::Duration;
 
 use spandrel_engine::{EngineError, LookupError, ParamsError, QueryError, SearchError};
@@ -21,8 +22,10 @@ pub(crate) enum Refusal {
     Taken { name: String },
     #[error("the server is loaded: {waiting_ms} ms of work are waiting; try again in {retry_ms} ms")]
     Overloaded { waiting_ms: u64, retry_ms: u64 },
-    #[error("{what} of {found}, the server's limit is {limit}")]
-    Limit { what: &'static str, found: usize, limit: usize },
+    #[error("calls under way on {whose} hold {held} bytes, the limit is {limit}; try again later")]
+    Bytes { whose: &'static str, held: usize, limit: usize },
+    #[error("health watches on one connection are limited to {limit}")]
+    Watches { limit: usize },
     #[error("the deadline passed before the answer was complete")]
     Deadline,
     #[error("the client gave up")]
@@ -31,6 +34,8 @@ pub(crate) enum Refusal {
     Stopping,
     #[error("no search thread of the index is running; they are being replaced")]
     NoThreads,
+    #[error("the server ends the connection, which is {0}; connect again")]
+    Ending(&'static str),
     #[error("{0}")]
     Precondition(String),
     #[error("{path}: not inside a folder that the server may open indexes from; it was started with {roots}")]
@@ -56,16 +61,23 @@ impl Refusal {
         Refusal::Field { field, message: message.into() }
     }
 
+    /// More than the server takes of a thing.
+    pub(crate) fn limit(field: &'static str, found: usize, limit: usize) -> Refusal {
+        Refusal::field(field, format!("{found}, the server's limit is {limit}"))
+    }
+
     /// The status code of the table in `search.proto`.
     pub(crate) fn code(&self) -> Code {
         match self {
             Refusal::Field { .. } | Refusal::NoName { .. } => Code::InvalidArgument,
             Refusal::NoIndex { .. } | Refusal::NoVector { .. } => Code::NotFound,
             Refusal::Taken { .. } => Code::AlreadyExists,
-            Refusal::Overloaded { .. } | Refusal::Limit { .. } | Refusal::Busy => Code::ResourceExhausted,
+            Refusal::Overloaded { .. } | Refusal::Bytes { .. } | Refusal::Watches { .. } | Refusal::Busy => {
+                Code::ResourceExhausted
+            }
             Refusal::Deadline => Code::DeadlineExceeded,
             Refusal::Cancelled => Code::Cancelled,
-            Refusal::Stopping | Refusal::NoThreads => Code::Unavailable,
+            Refusal::Stopping | Refusal::NoThreads | Refusal::Ending(_) => Code::Unavailable,
             Refusal::Precondition(_) => Code::FailedPrecondition,
             Refusal::Outside { .. } => Code::PermissionDenied,
             Refusal::Damaged(_) => Code::DataLoss,
@@ -77,8 +89,10 @@ impl Refusal {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Refusal::Overloaded { retry_ms, .. } => Some(Duration::from_millis(*retry_ms)),
-            Refusal::Stopping => Some(Duration::from_millis(100)),
-            Refusal::Busy | Refusal::NoThreads => Some(Duration::from_secs(1)),
+            Refusal::Stopping | Refusal::Ending(_) | Refusal::Bytes { .. } => {
+                Some(Duration::from_millis(100))
+            }
+            Refusal::Busy | Refusal::NoThreads | Refusal::Watches { .. } => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -151,13 +165,34 @@ impl From<LookupError> for Refusal {
 
 impl From<OpenError> for Refusal {
     fn from(error: OpenError) -> Refusal {
-        Refusal::Precondition(format!("the index cannot be opened: {}", with_causes(&error)))
+        let text = with_causes(&error);
+        match error {
+            OpenError::MissingSection { .. }
+            | OpenError::NotOurs { .. }
+            | OpenError::Length { .. }
+            | OpenError::Checksum { .. }
+            | OpenError::Field { .. } => Refusal::Damaged(text),
+            // A file that the manifest lists is gone.
+            OpenError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Refusal::Damaged(text)
+            }
+            OpenError::Read { .. } => Refusal::Internal(format!("the index cannot be opened: {text}")),
+            // No index, another format, or a part where it cannot be searched.
+            _ => Refusal::Precondition(format!("the index cannot be opened: {text}")),
+        }
     }
 }
 
 impl From<EngineError> for Refusal {
     fn from(error: EngineError) -> Refusal {
-        Refusal::Precondition(format!("the index cannot be searched: {}", with_causes(&error)))
+        let text = with_causes(&error);
+        match error {
+            EngineError::IdsDamaged { .. } => Refusal::Damaged(text),
+            EngineError::Open(_) | EngineError::Ids(_) => {
+                Refusal::Internal(format!("the index cannot be searched: {text}"))
+            }
+            _ => Refusal::Precondition(format!("the index cannot be searched: {text}")),
+        }
     }
 }
 
@@ -173,4 +208,29 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_an_index_is_kept_apart() {
+        let path = || PathBuf::from("index/vectors-1");
+        let read = |kind: io::ErrorKind| OpenError::Read { path: path(), source: kind.into() };
+        for (error, code) in [
+            (OpenError::NotAnIndex { path: path() }, Code::FailedPrecondition),
+            (OpenError::Version { path: path(), major: 9, minor: 0 }, Code::FailedPrecondition),
+            (OpenError::NotOurs { path: path(), expected: "manifest", found: vec![0] }, Code::DataLoss),
+            (OpenError::Length { path: path(), found: 1, expected: 2 }, Code::DataLoss),
+            (read(io::ErrorKind::NotFound), Code::DataLoss),
+            (read(io::ErrorKind::PermissionDenied), Code::Internal),
+        ] {
+            assert_eq!(Refusal::from(error).code(), code);
+        }
+        let damaged = EngineError::IdsDamaged { path: String::new(), found: 1, expected: 2 };
+        assert_eq!(Refusal::from(damaged).code(), Code::DataLoss);
+    }
 }

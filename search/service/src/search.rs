@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use prost::Message as _;
 use spandrel_engine::{Answer, SearchError, SearchParams};
 use spandrel_proto::v1;
 use spandrel_proto::v1::search_service_server::SearchService;
@@ -13,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::convert;
 use crate::deadline::Call;
+use crate::ledger::Entry;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::registry::Registry;
@@ -56,7 +58,7 @@ impl Handed {
         served: &Served,
         queries: Vec<u8>,
         params: &SearchParams,
-        call: Call,
+        call: Call<'_>,
     ) -> Result<Handed, SearchError> {
         let stop = Arc::new(AtomicBool::new(false));
         let waiting = Waiting(Arc::clone(&stop));
@@ -77,12 +79,15 @@ impl Handed {
         });
         if let Err(error) = submitted {
             served.admission.leave(count);
+            if matches!(error, SearchError::Overloaded { .. }) {
+                served.metrics.refused.inc_by(count as u64); // CAST: widening
+            }
             return Err(error);
         }
         Ok(Handed { replied, _waiting: waiting })
     }
 
-    async fn answers(self, call: Call) -> Result<Vec<Answer>, Refusal> {
+    async fn answers(self, call: Call<'_>) -> Result<Vec<Answer>, Refusal> {
         match timeout_at(Instant::from_std(call.deadline), self.replied).await {
             Ok(Ok(result)) => Ok(result?),
             Ok(Err(_)) => Err(Refusal::Internal("a search thread went away without an answer".to_owned())),
@@ -114,13 +119,15 @@ impl Searcher {
         served: Arc<Served>,
         (field, vectors, most): (&'static str, Option<v1::Vectors>, usize),
         (k, options): (u32, Option<v1::SearchOptions>),
-        call: Call,
+        call: Call<'_>,
     ) -> Result<Asked, Refusal> {
         let options = options.unwrap_or_default();
         let mut params = convert::params(k, &options, &self.limits)?;
         let (rows, count) = convert::rows(served.index(), field, vectors, most)?;
-        let admitted = served.admission.admit(call.deadline).inspect_err(|_| {
-            served.metrics.refused.inc_by(count as u64); // CAST: widening
+        let admitted = served.admission.admit(call.deadline).inspect_err(|refusal| {
+            if matches!(refusal, Refusal::Overloaded { .. }) {
+                served.metrics.refused.inc_by(count as u64); // CAST: widening
+            }
         })?;
         let degraded = admitted.effort < 1.0;
         if degraded {
@@ -133,7 +140,7 @@ impl Searcher {
     pub(crate) async fn one(
         &self,
         request: v1::SearchRequest,
-        call: Call,
+        call: Call<'_>,
     ) -> Result<v1::SearchResponse, Refusal> {
         let served = self.registry.get(&request.index)?;
         self.one_of(served, request, call).await
@@ -144,10 +151,10 @@ impl Searcher {
         &self,
         index: &str,
         (id, k): (u64, u32),
-        call: Call,
+        call: Call<'_>,
     ) -> Result<v1::SearchResponse, Refusal> {
         let served = self.registry.get(index)?;
-        let (row, found) = self.fetched(&served, vec![id], call).await?;
+        let (row, found) = self.fetched(&served, ("id", vec![id]), call).await?;
         if found != [true] {
             return Err(Refusal::NoVector { id });
         }
@@ -162,18 +169,18 @@ impl Searcher {
         &self,
         served: Arc<Served>,
         request: v1::SearchRequest,
-        call: Call,
+        call: Call<'_>,
     ) -> Result<v1::SearchResponse, Refusal> {
         let v1::SearchRequest { query, k, options, .. } = request;
         let Asked { served, rows, params, options, degraded } =
             self.asked(served, ("query", query, 1), (k, options), call)?;
+        let room = call.entry.room(convert::answer_bytes_max(served.index(), 1, k, &options))?;
         let answers = Handed::over(&served, rows, &params, call)?.answers(call).await?;
-        let total_us = call.age_us();
-        self.count(&served, &answers, degraded, total_us);
+        self.count(&served, &answers, degraded, call);
         let vectors = self.vectors_of(&served, &answers, &options, call).await?;
         let estimated = convert::estimated(&answers);
         let answer = answers.into_iter().next().unwrap_or_default();
-        Ok(v1::SearchResponse {
+        let response = v1::SearchResponse {
             ids: answer.neighbours.iter().map(|n| n.id).collect(),
             distances: answer.neighbours.iter().map(|n| n.distance).collect(),
             estimated,
@@ -181,21 +188,25 @@ impl Searcher {
             degraded,
             index_version: served.version(),
             vectors,
-            work: options.with_work.then(|| convert::work(&answer, total_us)),
-        })
+            work: options.with_work.then(|| convert::work(&answer, call.arrival)),
+        };
+        room.settle(response.encoded_len());
+        Ok(response)
     }
 
     /// Answers many queries.
     async fn many(
         &self,
         request: v1::SearchBatchRequest,
-        call: Call,
+        call: Call<'_>,
     ) -> Result<v1::SearchBatchResponse, Refusal> {
         let v1::SearchBatchRequest { index, queries, k, options } = request;
         let most = self.limits.batch as usize; // CAST: widening
         let served = self.registry.get(&index)?;
         let Asked { served, rows, params, options, degraded } =
             self.asked(served, ("queries", queries, most), (k, options), call)?;
+        let count = rows.len() / served.index().row_bytes();
+        let room = call.entry.room(convert::answer_bytes_max(served.index(), count, k, &options))?;
         let mut answers = Vec::new();
         let mut under_way = VecDeque::new();
         let at_once = (AHEAD * served.admission.slots()).div_ceil(CHUNK).max(AHEAD);
@@ -210,12 +221,11 @@ impl Searcher {
             let Some(handed) = under_way.pop_front() else { break };
             answers.extend(handed.answers(call).await?);
         }
-        let total_us = call.age_us();
-        self.count(&served, &answers, degraded, total_us);
+        self.count(&served, &answers, degraded, call);
         let vectors = self.vectors_of(&served, &answers, &options, call).await?;
         let neighbours = || answers.iter().flat_map(|a| &a.neighbours);
         let numbered = (0_u32..).zip(&answers);
-        Ok(v1::SearchBatchResponse {
+        let response = v1::SearchBatchResponse {
             counts: answers.iter().map(|a| a.neighbours.len() as u32).collect(), // CAST: at most k
             ids: neighbours().map(|n| n.id).collect(),
             distances: neighbours().map(|n| n.distance).collect(),
@@ -225,15 +235,17 @@ impl Searcher {
             index_version: served.version(),
             vectors,
             work: if options.with_work {
-                answers.iter().map(|a| convert::work(a, total_us)).collect()
+                answers.iter().map(|a| convert::work(a, call.arrival)).collect()
             } else {
                 Vec::new()
             },
-        })
+        };
+        room.settle(response.encoded_len());
+        Ok(response)
     }
 
-    fn count(&self, served: &Served, answers: &[Answer], degraded: bool, total_us: f64) {
-        served.metrics.answered(answers, total_us);
+    fn count(&self, served: &Served, answers: &[Answer], degraded: bool, call: Call<'_>) {
+        served.metrics.answered(answers, call.arrival);
         if degraded {
             served.metrics.degraded.inc_by(answers.len() as u64);
         }
@@ -248,13 +260,13 @@ impl Searcher {
         served: &Arc<Served>,
         answers: &[Answer],
         options: &v1::SearchOptions,
-        call: Call,
+        call: Call<'_>,
     ) -> Result<Option<v1::Vectors>, Refusal> {
         if !options.with_vectors {
             return Ok(None);
         }
         let ids = answers.iter().flat_map(|a| &a.neighbours).map(|n| n.id).collect();
-        let (rows, found) = self.fetched(served, ids, call).await?;
+        let (rows, found) = self.fetched(served, ("options.with_vectors", ids), call).await?;
         if !found.iter().all(|&found| found) {
             return Err(Refusal::Damaged("an id that was found by search is not among the ids".to_owned()));
         }
@@ -265,13 +277,14 @@ impl Searcher {
     async fn fetched(
         &self,
         served: &Arc<Served>,
-        ids: Vec<u64>,
-        call: Call,
+        (field, ids): (&'static str, Vec<u64>),
+        call: Call<'_>,
     ) -> Result<(Vec<u8>, Vec<bool>), Refusal> {
         let (limit, row_bytes) = (self.limits.message_bytes, served.index().row_bytes());
-        if ids.len().saturating_mul(row_bytes) > limit {
-            let what = "bytes of vectors in an answer";
-            return Err(Refusal::Limit { what, found: ids.len() * row_bytes, limit });
+        let bytes = ids.len().saturating_mul(row_bytes);
+        if bytes > limit {
+            let message = format!("{bytes} bytes of vectors in an answer, the server's limit is {limit}");
+            return Err(Refusal::field(field, message));
         }
         let served = Arc::clone(served);
         let stop = Arc::new(AtomicBool::new(false));
@@ -293,18 +306,32 @@ impl Searcher {
         read.map_err(|e| Refusal::Internal(format!("reading vectors: {e}")))?
     }
 
-    async fn fetch_by_id(&self, request: v1::FetchRequest, call: Call) -> Result<v1::FetchResponse, Refusal> {
+    async fn fetch_by_id(
+        &self,
+        request: v1::FetchRequest,
+        call: Call<'_>,
+    ) -> Result<v1::FetchResponse, Refusal> {
         let served = self.registry.get(&request.index)?;
         let limit = self.limits.batch as usize; // CAST: widening
         match request.ids.len() {
             0 => return Err(Refusal::field("ids", "none given")),
-            found if found > limit => return Err(Refusal::Limit { what: "ids", found, limit }),
+            found if found > limit => return Err(Refusal::limit("ids", found, limit)),
             _ => {}
         }
-        let (rows, found) = self.fetched(&served, request.ids, call).await?;
+        let bytes = request.ids.len() * (served.index().row_bytes() + 1) + convert::ANSWER_REST;
+        let room = call.entry.room(bytes)?;
+        let (rows, found) = self.fetched(&served, ("ids", request.ids), call).await?;
         let vectors = Some(convert::vectors(served.index(), rows));
-        Ok(v1::FetchResponse { found, vectors, index_version: served.version() })
+        let response = v1::FetchResponse { found, vectors, index_version: served.version() };
+        room.settle(response.encoded_len());
+        Ok(response)
     }
+}
+
+/// A request, and its entry in the ledger.
+fn entered<T>(mut request: Request<T>) -> (T, Arc<Entry>) {
+    let Some(entry) = request.extensions_mut().remove() else { unreachable!("the guard enters every call") };
+    (request.into_inner(), entry)
 }
 
 #[tonic::async_trait]
@@ -315,31 +342,31 @@ impl SearchService for Searcher {
         &self,
         request: Request<v1::SearchRequest>,
     ) -> Result<Response<v1::SearchResponse>, Status> {
-        let call = Call::of(request.metadata(), self.limits.request);
+        let (request, entry) = entered(request);
         let _work = self.stopping.work();
-        Ok(Response::new(self.one(request.into_inner(), call).await?))
+        Ok(Response::new(self.one(request, Call::of(&entry)).await?))
     }
 
     async fn search_batch(
         &self,
         request: Request<v1::SearchBatchRequest>,
     ) -> Result<Response<v1::SearchBatchResponse>, Status> {
-        let call = Call::of(request.metadata(), self.limits.request);
+        let (request, entry) = entered(request);
         let _work = self.stopping.work();
-        Ok(Response::new(self.many(request.into_inner(), call).await?))
+        Ok(Response::new(self.many(request, Call::of(&entry)).await?))
     }
 
     async fn search_stream(
         &self,
         request: Request<Streaming<v1::SearchStreamRequest>>,
     ) -> Result<Response<Self::SearchStreamStream>, Status> {
-        let deadline = stream::deadline(request.metadata());
-        Ok(Response::new(stream::serve(self.clone(), request.into_inner(), deadline)))
+        let (queries, entry) = entered(request);
+        Ok(Response::new(stream::serve(self.clone(), queries, entry)))
     }
 
     async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<v1::FetchResponse>, Status> {
-        let call = Call::of(request.metadata(), self.limits.request);
+        let (request, entry) = entered(request);
         let _work = self.stopping.work();
-        Ok(Response::new(self.fetch_by_id(request.into_inner(), call).await?))
+        Ok(Response::new(self.fetch_by_id(request, Call::of(&entry)).await?))
     }
 }

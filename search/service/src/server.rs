@@ -18,11 +18,13 @@ use tonic::service::Routes;
 use crate::admin::Admin;
 use crate::admission::AdmissionConfig;
 use crate::connections::Acceptor;
+use crate::descriptors::{self, Descriptors};
 use crate::guard::Shared;
 use crate::health::Health;
+use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::observe::{Indexes, Observed, router};
+use crate::observe::{self, Indexes, Observed, router};
 use crate::refusal::with_causes;
 use crate::registry::Registry;
 use crate::request_id::RequestIds;
@@ -93,6 +95,14 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
+    /// The system allows too few open files for any connection.
+    #[error(
+        "the system allows {allowed} open files, which indexes and pages need alone; raise it (ulimit -n, LimitNOFILE) or give fewer --threads"
+    )]
+    Descriptors {
+        /// Files that may be open.
+        allowed: usize,
+    },
     /// A folder named as a root is not there.
     #[error("a root cannot be opened")]
     Root(#[source] io::Error),
@@ -137,6 +147,26 @@ impl ServerConfig {
         }
     }
 
+    /// The limits, with no more connections than there are descriptors for.
+    fn limits_that_fit(&self) -> Result<Limits, StartError> {
+        let allowed = descriptors::raise();
+        let pages = if self.metrics.is_some() { observe::CONNECTIONS } else { 0 };
+        let most = descriptors::connections(allowed, pages, self.indexes.len(), self.engine.threads);
+        if most == 0 {
+            return Err(StartError::Descriptors { allowed });
+        }
+        let wanted = self.limits.connections;
+        if most < wanted {
+            tracing::warn!(
+                wanted,
+                most,
+                allowed,
+                "the system allows too few open files for all connections; raise it (ulimit -n, LimitNOFILE)"
+            );
+        }
+        Ok(Limits { connections: wanted.min(most), ..self.limits })
+    }
+
     fn canonical_roots(&self) -> Result<Vec<PathBuf>, StartError> {
         self.roots.iter().map(fs_err::canonicalize).collect::<Result<_, _>>().map_err(StartError::Root)
     }
@@ -159,6 +189,7 @@ impl Server {
     /// [`StartError`]; nothing is being served then.
     pub async fn start(config: ServerConfig) -> Result<Server, StartError> {
         config.check()?;
+        let limits = config.limits_that_fit()?;
         let tokens = config.tokens.as_deref().map(Tokens::open).transpose()?.unwrap_or_default();
         let tls = config.tls.as_ref().map(Tls::open).transpose()?;
         let listener = listen(config.listen).await?;
@@ -187,11 +218,11 @@ impl Server {
             tracing::info!(index = index.name, version, vectors, io = %served.engine().io().backend, "serving");
         }
         counts.register_collector(Box::new(Indexes(Arc::clone(&registry))));
+        counts.register_collector(Box::new(Descriptors));
 
         let (reporter, health_server) = tonic_health::server::health_reporter();
         let health = Health::new(reporter);
         let stopping = Stopping::new();
-        let limits = config.limits;
         let searcher = Searcher { registry: Arc::clone(&registry), limits, stopping: stopping.clone() };
         let admin = Admin {
             registry: Arc::clone(&registry),
@@ -213,10 +244,15 @@ impl Server {
         if config.reflection {
             add_reflection(&mut routes);
         }
-        let in_flight_bytes = Arc::default();
+        let ledger = Arc::new(Ledger::new(limits, Arc::clone(&metrics)));
         let request_ids = RequestIds::new();
-        let shared =
-            Arc::new(Shared { tokens: tokens.clone(), metrics, limits, request_ids, in_flight_bytes });
+        let shared = Arc::new(Shared {
+            tokens: tokens.clone(),
+            metrics,
+            limits,
+            request_ids,
+            ledger: Arc::clone(&ledger),
+        });
         let observed = Observed {
             counts: Arc::new(counts),
             metrics: Arc::clone(&shared.metrics),
@@ -237,10 +273,7 @@ impl Server {
         tasks.push(tokio::spawn(acceptor.run(listener)));
         if let Some(listener) = metrics_listener {
             let pages = router(observed);
-            tasks.push(tokio::spawn(async move {
-                // Accepting goes on whatever single connections come to.
-                drop(axum::serve(listener, pages).await);
-            }));
+            tasks.push(tokio::spawn(observe::serve(listener, pages, ledger)));
         }
         health.started().await;
         for served in registry.all() {

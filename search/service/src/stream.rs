@@ -1,37 +1,33 @@
 //! Streams of queries: answered as they finish, each with a status of its own.
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use spandrel_proto::v1::{ItemStatus, SearchStreamRequest, SearchStreamResponse};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::metadata::MetadataMap;
 use tonic::{Status, Streaming};
 
-use crate::deadline::{Call, far_off};
+use crate::deadline::Call;
+use crate::ledger::Entry;
 use crate::refusal::Refusal;
 use crate::search::Searcher;
 
 type Item = Result<SearchStreamResponse, Status>;
-
-/// When the stream as a whole has to be over, if its client says.
-pub(crate) fn deadline(metadata: &MetadataMap) -> Instant {
-    Call::of(metadata, far_off()).deadline
-}
 
 /// Answers a stream. What the client does not take in keeps further queries from being read, and so the client from
 /// sending them.
 pub(crate) fn serve(
     searcher: Searcher,
     queries: Streaming<SearchStreamRequest>,
-    deadline: Instant,
+    entry: Arc<Entry>,
 ) -> ReceiverStream<Item> {
     let (sender, receiver) = mpsc::channel(searcher.limits.stream_window);
     tokio::spawn(async move {
         let _work = searcher.stopping.work();
+        let deadline = Call::of(&entry).deadline;
         let end = tokio::select! {
-            end = answer_all(&searcher, queries, &sender, deadline) => end,
+            end = answer_all(&searcher, queries, &sender, &entry) => end,
             () = sender.closed() => Ok(()),
             () = tokio::time::sleep_until(deadline.into()) => Err(Refusal::Deadline.into()),
         };
@@ -43,12 +39,12 @@ pub(crate) fn serve(
     ReceiverStream::new(receiver)
 }
 
-/// Reads queries until the client has no more, or the server is to stop; returns when all are answered.
+/// Reads queries until the client has no more, or the connection is to end; returns when all are answered.
 async fn answer_all(
     searcher: &Searcher,
     mut queries: Streaming<SearchStreamRequest>,
     sender: &mpsc::Sender<Item>,
-    deadline: Instant,
+    entry: &Arc<Entry>,
 ) -> Result<(), Status> {
     let window = searcher.limits.stream_window;
     let places = Arc::new(Semaphore::new(window));
@@ -59,16 +55,16 @@ async fn answer_all(
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         let next = tokio::select! {
             next = queries.message() => next?,
-            () = searcher.stopping.asked() => {
-                end = Err(Refusal::Stopping.into());
+            refusal = entry.ended() => {
+                end = Err(refusal.into());
                 None
             }
         };
         let Some(SearchStreamRequest { tag, request }) = next else { break };
-        let (searcher, sender) = (searcher.clone(), sender.clone());
+        let (searcher, sender, entry) = (searcher.clone(), sender.clone(), Arc::clone(entry));
         tokio::spawn(async move {
             let answered = tokio::select! {
-                answered = answer(&searcher, tag, request, deadline) => answered,
+                answered = answer(&searcher, tag, request, &entry) => answered,
                 () = sender.closed() => return,
             };
             drop(sender.send(Ok(answered)).await);
@@ -84,10 +80,11 @@ async fn answer(
     searcher: &Searcher,
     tag: u64,
     request: Option<spandrel_proto::v1::SearchRequest>,
-    deadline: Instant,
+    entry: &Entry,
 ) -> SearchStreamResponse {
-    let arrival = Instant::now();
-    let call = Call { arrival, deadline: deadline.min(arrival + searcher.limits.request) };
+    let of_stream = Call::of(entry);
+    let longest = of_stream.arrival + searcher.limits.request;
+    let call = Call { deadline: of_stream.deadline.min(longest), ..of_stream };
     let result = match request {
         None => Err(Refusal::field("request", "not set")),
         Some(request) => searcher.one(request, call).await,

@@ -34,7 +34,7 @@ class SpandrelError(Exception):
 
 
 class InvalidArgument(SpandrelError):
-    """A field is out of range or does not fit the index; see `fields`."""
+    """A field is out of range, over a limit of the server, or does not fit the index; see `fields`."""
 
 
 class NotFound(SpandrelError):
@@ -42,7 +42,7 @@ class NotFound(SpandrelError):
 
 
 class Overloaded(SpandrelError):
-    """The server is loaded, or a limit on sizes was passed; in the first case `retry_after` says when to come back."""
+    """The server is loaded; `retry_after` says when to come back."""
 
 
 class DeadlineExceeded(SpandrelError):

@@ -91,7 +91,7 @@ class RealServer(unittest.TestCase):
             (np.full(DIM, np.nan, np.float32), 1, spandrel.InvalidArgument, "query"),
             (self.queries[0].astype(np.int8), 1, spandrel.InvalidArgument, "query"),
             (np.full((3, DIM), 0.5, np.float32), 1, spandrel.InvalidArgument, "queries"),
-            (self.queries[0], 5000, spandrel.Overloaded, None),
+            (self.queries[0], 5000, spandrel.InvalidArgument, "k"),
         ]:
             with self.assertRaises(kind) as raised:
                 self.client.search(queries, k)

@@ -90,7 +90,7 @@ fn an_index_is_switched_under_load_without_a_failure() {
         // One that cannot be opened leaves the old one in place.
         std::fs::write(live.join("CURRENT"), b"nothing").unwrap();
         let refused = admin.switch_index(switch).await.unwrap_err();
-        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+        assert_eq!(refused.code(), Code::DataLoss, "{refused}");
         tokio::time::sleep(Duration::from_millis(100)).await;
         stop.store(true, Ordering::Relaxed);
         assert!(asking.await.unwrap() > 100);

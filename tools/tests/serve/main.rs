@@ -4,6 +4,7 @@ mod support;
 
 mod answers;
 mod changes;
+mod holding;
 mod hostile;
 mod load;
 mod page;

@@ -28,8 +28,8 @@ fn options(change: fn(&mut v1::SearchOptions)) -> Option<v1::SearchOptions> {
 /// Requests with one thing wrong: the code, the field that is blamed, a word of the message.
 const WRONG: [(Change, Code, &str, &str); 25] = [
     (|r| r.k = 0, Code::InvalidArgument, "k", "at least 1"),
-    (|r| r.k = 900, Code::ResourceExhausted, "", "limit is 500"),
-    (|r| r.k = u32::MAX, Code::ResourceExhausted, "", "limit is 500"),
+    (|r| r.k = 900, Code::InvalidArgument, "k", "limit is 500"),
+    (|r| r.k = u32::MAX, Code::InvalidArgument, "k", "limit is 500"),
     (|r| r.index = "other".to_owned(), Code::NotFound, "", "only 'index'"),
     (|r| r.query = None, Code::InvalidArgument, "query", "not set"),
     (|r| r.query = numbers(vec![]), Code::InvalidArgument, "query", "no elements"),
@@ -136,7 +136,7 @@ fn wrong_requests_name_the_field_by_every_method() {
         let batch =
             |rows: Vec<u8>| v1::SearchBatchRequest { queries: Some(bytes(rows)), k: 1, ..Default::default() };
         let many = client.search_batch(batch(vec![0; 51 * DIM])).await.unwrap_err();
-        assert_refused(&many, Code::ResourceExhausted, "", "limit is 50");
+        assert_refused(&many, Code::InvalidArgument, "queries", "limit is 50");
         assert_refused(
             &client.search_batch(batch(vec![])).await.unwrap_err(),
             Code::InvalidArgument,
@@ -159,7 +159,7 @@ fn wrong_requests_name_the_field_by_every_method() {
         assert_refused(&silent, Code::InvalidArgument, "queries", "set dim");
         let fetch = |ids| client.fetch(v1::FetchRequest { ids, ..Default::default() });
         assert_refused(&fetch(vec![]).await.unwrap_err(), Code::InvalidArgument, "ids", "none");
-        assert_refused(&fetch(vec![1; 51]).await.unwrap_err(), Code::ResourceExhausted, "", "limit is 50");
+        assert_refused(&fetch(vec![1; 51]).await.unwrap_err(), Code::InvalidArgument, "ids", "limit is 50");
         let k = request(0);
         assert_eq!(client.search(v1::SearchRequest { k: 500, ..k }).await.unwrap().ids.len(), 500);
     });

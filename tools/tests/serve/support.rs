@@ -91,7 +91,18 @@ impl Server {
 
     /// Serves an index given as `NAME=DIR`.
     pub(crate) fn of(index: &str, flags: &[&str]) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_spandrel"));
+        Server::run(Command::new(env!("CARGO_BIN_EXE_spandrel")), index, flags)
+    }
+
+    /// As [`Server::start`], with so many descriptors unless it asks for more.
+    pub(crate) fn with_descriptors(count: u32, flags: &[&str]) -> Server {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -Sn {count}; exec \"$0\" \"$@\"")]);
+        command.arg(env!("CARGO_BIN_EXE_spandrel"));
+        Server::run(command, &format!("index={}", made().text("index")), flags)
+    }
+
+    fn run(mut command: Command, index: &str, flags: &[&str]) -> Server {
         let listen = if flags.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
         command
             .args(["serve", "--index", index])
@@ -154,12 +165,18 @@ impl Server {
 
     /// One line of the metrics.
     pub(crate) fn metric(&self, name: &str) -> f64 {
+        self.counted(name).unwrap_or_else(|text| panic!("{name} in {text}"))
+    }
+
+    /// One line of the metrics, which is not there before its first count.
+    pub(crate) fn metric_or_zero(&self, name: &str) -> f64 {
+        self.counted(name).unwrap_or(0.0)
+    }
+
+    fn counted(&self, name: &str) -> Result<f64, String> {
         let text = http_get(self.metrics.as_ref().unwrap(), "/metrics");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap_or_else(|| panic!("{name} in {text}"));
-        line.trim().parse().unwrap()
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.map(|value| value.trim().parse().unwrap()).ok_or(text)
     }
 }
 

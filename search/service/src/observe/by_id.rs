@@ -2,8 +2,10 @@
 //!
 //! An answer holds ids as strings, since JSON's readers round numbers over 2^53. What is refused has the body
 //! `{"error": TEXT}`.
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +15,8 @@ use tonic::{Code, Status};
 
 use super::{Observed, json};
 use crate::deadline::Call;
-use crate::guard::{SEARCH_BY_ID, code_name};
+use crate::ledger::{Connection, Entry};
+use crate::method::Method;
 use crate::refusal::Refusal;
 use crate::tokens::Scope;
 
@@ -52,11 +55,7 @@ fn http_status(code: Code) -> StatusCode {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Failure {
         let retry_after = refusal.retry_after();
-        // Coming back does not help against a limit on sizes.
-        let is_limit = matches!(refusal, Refusal::Limit { .. });
-        let status = Status::from(refusal);
-        let http = if is_limit { StatusCode::BAD_REQUEST } else { http_status(status.code()) };
-        Failure { status: http, message: status.message().to_owned(), retry_after, code: status.code() }
+        Failure { retry_after, ..Failure::from(Status::from(refusal)) }
     }
 }
 
@@ -83,20 +82,27 @@ impl IntoResponse for Failure {
 
 pub(super) async fn search(
     State(observed): State<Observed>,
+    Extension(connection): Extension<Arc<Connection>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let started = Instant::now();
-    let answered = answer(&observed, query.as_deref().unwrap_or_default(), &headers).await;
-    let code = answered.as_ref().map_or_else(|failure| failure.code, |_| Code::Ok);
-    observed.metrics.called(SEARCH_BY_ID, code_name(code), started.elapsed().as_secs_f64());
+    let entry = Entry::open(&connection, Method::SearchById, &headers, true);
+    let answering = answer(&observed, query.as_deref().unwrap_or_default(), &headers, &entry);
+    let answered = entry.within(answering).await.unwrap_or_else(|refusal| Err(refusal.into()));
+    entry.count(answered.as_ref().map_or_else(|failure| failure.code, |_| Code::Ok));
     match answered {
         Ok(value) => json(StatusCode::OK, &value),
         Err(failure) => failure.into_response(),
     }
 }
 
-async fn answer(observed: &Observed, query: &str, headers: &HeaderMap) -> Result<Value, Failure> {
+async fn answer(
+    observed: &Observed,
+    query: &str,
+    headers: &HeaderMap,
+    entry: &Entry,
+) -> Result<Value, Failure> {
+    entry.admit(headers)?;
     if observed.certificates {
         let text = "the server asks for client certificates, which this port cannot; search over gRPC";
         return Err(Status::permission_denied(text).into());
@@ -108,7 +114,7 @@ async fn answer(observed: &Observed, query: &str, headers: &HeaderMap) -> Result
         return Err(Refusal::Stopping.into());
     }
     let _work = searcher.stopping.work();
-    let found = searcher.one_by_id(index, (id, k), Call::within(searcher.limits.request)).await?;
+    let found = searcher.one_by_id(index, (id, k), Call::of(entry)).await?;
     Ok(shown(&found))
 }
 
@@ -213,7 +219,7 @@ mod tests {
         let loaded = status(Refusal::Overloaded { waiting_ms: 90, retry_ms: 40 });
         assert_eq!(loaded.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(loaded.headers()[header::RETRY_AFTER], "1");
-        let limit = Refusal::Limit { what: "k", found: 2000, limit: 1000 };
+        let limit = Refusal::limit("k", 2000, 1000);
         assert_eq!(status(limit).status(), StatusCode::BAD_REQUEST);
         assert_eq!(status(Refusal::Stopping).status(), StatusCode::SERVICE_UNAVAILABLE);
         let unknown = Failure::from(Status::unauthenticated("unknown token")).into_response();

@@ -3,9 +3,11 @@
 //! What is counted may be read by whoever reaches the port. Searching asks for the same tokens as gRPC does, is let in
 //! and bounded like it, and cannot be made use of by pages from elsewhere.
 mod by_id;
+mod exposition;
 mod indexes;
 mod origin;
 mod page;
+mod port;
 mod status;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 
 pub(crate) use indexes::Indexes;
+pub(crate) use port::{CONNECTIONS, serve};
 
 use self::by_id::Failure;
 use crate::metrics::Metrics;
@@ -47,7 +50,7 @@ pub(crate) fn router(observed: Observed) -> Router {
         .route("/api/search", get(by_id::search))
         .layer(from_fn_with_state(observed.is_local, origin::check))
         .layer(Extension(page::Page::new()))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(exposition::metrics))
         .route("/healthz", get(healthz))
         .fallback(|| async {
             Failure::new(StatusCode::NOT_FOUND, "no such page; there are /, /metrics and /healthz")
@@ -70,14 +73,6 @@ async fn headers(request: Request, next: Next) -> Response {
     response
 }
 
-async fn metrics(State(observed): State<Observed>) -> impl IntoResponse {
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let encoded = prometheus_client::encoding::text::encode(&mut text, &observed.counts);
-    let status = if encoded.is_ok() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
-    (status, [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
-}
-
 async fn healthz(State(observed): State<Observed>) -> impl IntoResponse {
     match observed.searcher.stopping.is_asked() {
         false => (StatusCode::OK, "serving\n"),
@@ -96,6 +91,7 @@ mod tests {
 
     use super::*;
     use crate::admission::AdmissionConfig;
+    use crate::method::Method;
     use crate::registry::Registry;
     use crate::served::Opening;
 
@@ -103,11 +99,13 @@ mod tests {
     fn told() -> String {
         let mut counts = prometheus_client::registry::Registry::with_prefix("spandrel");
         let metrics = Metrics::new(&mut counts);
-        metrics.called("Search", "OK", 0.001);
+        metrics.answered_in(Method::Search, 0.001);
+        metrics.ended(Method::Search, "OK");
         drop(metrics.index("an index"));
         let engine = spandrel_engine::EngineConfig::default();
         let opening = Opening { engine, admission: AdmissionConfig::default(), metrics };
         counts.register_collector(Box::new(Indexes(Arc::new(Registry::new(opening, Vec::new())))));
+        counts.register_collector(Box::new(crate::descriptors::Descriptors));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &counts).unwrap();
         text
@@ -139,7 +137,7 @@ mod tests {
         let types = text.lines().filter(|line| line.starts_with("# TYPE")).count();
         assert!(helps == types && types > 20, "{helps} texts for {types} metrics");
         for label in
-            ["method=\"Search\"", "code=\"OK\"", "stage=\"queue\"", "index=\"an index\"", "le=\"+Inf\""]
+            ["method=\"Search\"", "code=\"OK\"", "stage=\"probe\"", "index=\"an index\"", "le=\"+Inf\""]
         {
             assert!(text.contains(label), "{label} in {text}");
         }

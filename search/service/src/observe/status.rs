@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Observed, json};
 use crate::admin::memory;
-use crate::histogram::SECONDS;
+use crate::histogram::{Histogram, SECONDS};
 use crate::metrics::STAGES;
 use crate::served::Served;
 
@@ -45,14 +45,17 @@ fn index(served: &Served) -> Value {
     let (index, damage) = (served.index(), served.engine().damage());
     let counts: Map<String, Value> =
         served.metrics.totals().into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
-    let stages: Map<String, Value> = STAGES
-        .iter()
-        .zip(&served.metrics.stages)
-        .map(|(stage, times)| {
-            let times = times.snapshot();
-            let told = json!({ "classes": times.classes, "sum_seconds": times.sum_seconds });
-            ((*stage).to_owned(), told)
-        })
+    let times = |histogram: &Histogram| {
+        let times = histogram.snapshot();
+        json!({ "classes": times.classes, "sum_seconds": times.sum_seconds })
+    };
+    let metrics = &served.metrics;
+    let wholes = [("queue", &metrics.queue), ("search", &metrics.search)];
+    let parts = STAGES.into_iter().zip(&metrics.stages);
+    let stages: Map<String, Value> = wholes
+        .into_iter()
+        .chain(parts)
+        .map(|(stage, histogram)| (stage.to_owned(), times(histogram)))
         .collect();
     let memory: Map<String, Value> =
         memory(served).into_iter().map(|(part, bytes)| (part.to_owned(), bytes.into())).collect();

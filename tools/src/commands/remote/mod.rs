@@ -244,6 +244,7 @@ pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
     Answer {
         neighbours: neighbours(&response.ids, &response.distances, &response.estimated),
         work: response.work.as_ref().map(work_of).unwrap_or_default(),
+        taken: None,
         latency_us: 0.0,
         stages: None,
         damaged: response.partial.into(),
@@ -273,6 +274,7 @@ pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
                 response.estimated.get(part).unwrap_or_default(),
             ),
             work: response.work.get(number).map(work_of).unwrap_or_default(),
+            taken: None,
             latency_us: 0.0,
             stages: None,
             damaged: response.partial.iter().any(|&p| p as usize == number).into(), // CAST: widening

@@ -1,0 +1,69 @@
+//! Descriptors of the process: raised to what the system allows, counted, and checked against the connections.
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::gauge::ConstGauge;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Files of an index that are open besides the reader of each search thread.
+const OF_INDEX: usize = 8;
+/// Kept for the log, certificates, sockets that listen, and what is opened for a moment.
+const SLACK: usize = 64;
+
+/// Raises the soft limit to the hard one: how many descriptors there may be.
+pub(crate) fn raise() -> usize {
+    let found = getrlimit(Resource::Nofile);
+    if found.current != found.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: found.maximum, ..found })
+    {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    allowed()
+}
+
+fn allowed() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// How many are open; none where the system does not tell.
+fn open() -> Option<usize> {
+    Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
+}
+
+/// Connections that `allowed` descriptors suffice for, beside those of the second port and of `indexes`, each of which is
+/// open twice while it is switched.
+pub(crate) fn connections(allowed: usize, pages: usize, indexes: usize, threads: usize) -> usize {
+    let files = 2 * indexes.max(1) * (OF_INDEX + threads);
+    allowed.saturating_sub(open().unwrap_or(0) + files + pages + SLACK)
+}
+
+/// Descriptors, counted at the moment of asking.
+#[derive(Debug)]
+pub(crate) struct Descriptors;
+
+impl Collector for Descriptors {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut gauge = |name: &str, help: &str, count: usize| {
+            let gauge = ConstGauge::new(count as f64); // CAST: shown as a number
+            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(metric)
+        };
+        gauge("descriptors", "Open files and connections of the process", open().unwrap_or(0))?;
+        gauge("descriptors_max", "Open files and connections that the system allows it", allowed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_files() {
+        let most = connections(10_000, 64, 2, 4);
+        assert!((9_000..10_000 - 64 - 2 * 2 * (OF_INDEX + 4)).contains(&most), "{most}");
+        assert_eq!(connections(100, 64, 1, 4), 0);
+        assert!(raise() >= open().unwrap());
+    }
+}

@@ -1,0 +1,257 @@
+//! One call in the ledger.
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+use tokio::time::{sleep_until, timeout_at};
+use tonic::Code;
+
+use super::Connection;
+use crate::deadline::timeout_of;
+use crate::method::Method;
+use crate::metrics::code_name;
+use crate::refusal::Refusal;
+
+/// Bytes that a call holds besides its headers and messages.
+const OVERHEAD: usize = 512;
+/// Time after its deadline in which a client may still take in an answer.
+const READING: Duration = Duration::from_secs(5);
+
+/// A call, from its headers to its last byte. Counted, and its bytes given back, when the last owner drops it.
+pub(crate) struct Entry {
+    pub(super) connection: Arc<Connection>,
+    number: u64,
+    pub(crate) method: Method,
+    /// Whether it keeps the connection alive.
+    is_active: bool,
+    arrival: Instant,
+    deadline: Option<Instant>,
+    /// Bytes held in all; those of the request; those kept for answers that are on their way.
+    held: AtomicUsize,
+    request: AtomicUsize,
+    answers: AtomicUsize,
+    /// Whether it is entered as a health watch.
+    is_watch: AtomicBool,
+    /// Whether its time to an answer, and its end, have been counted.
+    is_timed: AtomicBool,
+    is_counted: AtomicBool,
+    unread: Mutex<Unread>,
+}
+
+/// Pieces of answers that were handed to the connection and are not written yet.
+struct Unread {
+    pieces: usize,
+    /// When the last of them was handed over or written.
+    since: Instant,
+}
+
+impl Entry {
+    /// Enters a call whose headers have come; `is_allowed` if its token gives it the scope that it needs.
+    pub(crate) fn open(
+        connection: &Arc<Connection>,
+        method: Method,
+        headers: &HeaderMap,
+        is_allowed: bool,
+    ) -> Arc<Entry> {
+        let arrival = Instant::now();
+        let longest = method.longest(timeout_of(headers), connection.limits());
+        let is_active = is_allowed && !method.is_small();
+        Arc::new_cyclic(|entry: &Weak<Entry>| Entry {
+            connection: Arc::clone(connection),
+            number: connection.begin(entry, is_active),
+            method,
+            is_active,
+            arrival,
+            // A time beyond what clocks can tell is no limit.
+            deadline: longest.and_then(|longest| arrival.checked_add(longest)),
+            held: AtomicUsize::new(0),
+            request: AtomicUsize::new(0),
+            answers: AtomicUsize::new(0),
+            is_watch: AtomicBool::new(false),
+            is_timed: AtomicBool::new(false),
+            is_counted: AtomicBool::new(false),
+            unread: Mutex::new(Unread { pieces: 0, since: arrival }),
+        })
+    }
+
+    /// Takes what the call holds from its beginning, if that fits.
+    pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if self.method == Method::HealthWatch {
+            self.is_watch.store(true, Ordering::Relaxed);
+            self.connection.watch()?;
+        }
+        let bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+        self.take(OVERHEAD + bytes)
+    }
+
+    /// When it has to be over, if it has to.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Returns at its deadline, or when its connection ends: why.
+    pub(crate) async fn over(&self) -> Refusal {
+        let deadline = async {
+            match self.deadline {
+                Some(deadline) => sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            refusal = self.connection.ended() => refusal,
+            () = deadline => Refusal::Deadline,
+        }
+    }
+
+    /// Returns when its connection ends: why.
+    pub(crate) async fn ended(&self) -> Refusal {
+        self.connection.ended().await
+    }
+
+    /// What `answer` gives, or why it took too long. A call that does not keep its connection alive ends with it.
+    pub(crate) async fn within<T>(&self, answer: impl Future<Output = T>) -> Result<T, Refusal> {
+        match self.deadline {
+            _ if self.method.is_small() => tokio::select! {
+                answer = answer => Ok(answer),
+                refusal = self.over() => Err(refusal),
+            },
+            Some(deadline) => timeout_at(deadline.into(), answer).await.map_err(|_| Refusal::Deadline),
+            None => Ok(answer.await),
+        }
+    }
+
+    /// Longest time for one message to come.
+    pub(super) fn message_time(&self) -> Duration {
+        self.connection.limits().request
+    }
+
+    /// Largest message that it takes, in bytes.
+    pub(super) fn message_bytes(&self) -> usize {
+        self.method.message_bytes(self.connection.limits())
+    }
+
+    /// Takes bytes that have come or were made. What does not fit is held all the same, until the call ends.
+    pub(super) fn take(&self, bytes: usize) -> Result<(), Refusal> {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        self.connection.take(self.method, bytes)
+    }
+
+    /// Takes bytes of a request.
+    pub(super) fn take_request(&self, bytes: usize) -> Result<(), Refusal> {
+        self.request.fetch_add(bytes, Ordering::Relaxed);
+        self.take(bytes)
+    }
+
+    pub(super) fn give(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.connection.give(self.method, bytes);
+    }
+
+    /// Gives back the bytes of a request but for `left` of them: nobody has them any more.
+    pub(crate) fn give_request(&self, left: usize) {
+        let held = self.request.swap(left, Ordering::Relaxed);
+        self.give(held - left);
+    }
+
+    /// Keeps room for an answer of at most so many bytes, before it is searched for.
+    pub(crate) fn room(&self, bytes: usize) -> Result<Room<'_>, Refusal> {
+        let limit = self.connection.share();
+        if bytes > limit {
+            let message =
+                format!("an answer of up to {bytes} bytes, the server's limit for a connection is {limit}");
+            return Err(Refusal::field("k", message));
+        }
+        let room = Room { entry: self, bytes };
+        self.take(bytes)?;
+        Ok(room)
+    }
+
+    /// Takes the bytes of an answer out of the room that was kept; what goes beyond is held all the same.
+    pub(super) fn take_answer(&self, bytes: usize) {
+        let kept = self.answers.load(Ordering::Relaxed).min(bytes);
+        self.answers.fetch_sub(kept, Ordering::Relaxed);
+        if bytes > kept {
+            // The answer is there already: refusing it would not make it smaller.
+            drop(self.take(bytes - kept));
+        }
+    }
+
+    /// Counts the time to its answer, once.
+    pub(super) fn answered(&self) {
+        if !self.is_timed.swap(true, Ordering::Relaxed) {
+            let seconds = self.arrival.elapsed().as_secs_f64();
+            self.connection.metrics().answered_in(self.method, seconds);
+        }
+    }
+
+    /// Counts the call by the status that it ends with, once.
+    pub(crate) fn count(&self, code: Code) {
+        self.answered();
+        if !self.is_counted.swap(true, Ordering::Relaxed) {
+            self.connection.metrics().ended(self.method, code_name(code));
+        }
+    }
+
+    fn unread(&self) -> MutexGuard<'_, Unread> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A piece of an answer was handed to the connection.
+    pub(super) fn handed_over(&self) {
+        let mut unread = self.unread();
+        if unread.pieces == 0 {
+            unread.since = Instant::now();
+        }
+        unread.pieces += 1;
+    }
+
+    /// A piece was written, or thrown away.
+    pub(super) fn written(&self) {
+        let mut unread = self.unread();
+        unread.pieces -= 1;
+        unread.since = Instant::now();
+    }
+
+    /// Whether its client has not taken in an answer for as long as `limit`, or beyond the end of a call that is no stream.
+    pub(super) fn is_unread(&self, now: Instant, limit: Duration) -> bool {
+        let unread = self.unread();
+        let is_late = || self.deadline.is_some_and(|deadline| now >= deadline + READING);
+        let is_stuck = now.saturating_duration_since(unread.since) >= limit;
+        unread.pieces > 0 && (is_stuck || (!self.method.is_stream() && is_late()))
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // Nobody counted it: the client gave up, at the latest when its time was over.
+        let is_late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        self.count(if is_late { Code::DeadlineExceeded } else { Code::Cancelled });
+        if *self.is_watch.get_mut() {
+            self.connection.unwatch();
+        }
+        self.connection.give(self.method, *self.held.get_mut());
+        self.connection.finish(self.number, self.is_active);
+    }
+}
+
+/// Room for an answer. Given back when dropped.
+pub(crate) struct Room<'a> {
+    entry: &'a Entry,
+    bytes: usize,
+}
+
+impl Room<'_> {
+    /// The answer is there and has so many bytes; those are held until it is written.
+    pub(crate) fn settle(mut self, bytes: usize) {
+        let kept = bytes.min(self.bytes);
+        self.bytes -= kept;
+        self.entry.answers.fetch_add(kept, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.entry.give(self.bytes);
+    }
+}

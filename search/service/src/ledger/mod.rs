@@ -1,0 +1,193 @@
+//! The ledger of calls: what each holds and how long it may, from its first header to its last byte.
+//!
+//! A call is an [`Entry`]. Its request is read through [`Incoming`] and its answer is written through [`Outgoing`], so
+//! that bytes are counted where a peer can make the server hold them: in a message that is not complete, in a search
+//! under way, and in an answer that nobody reads. An entry of a [`Connection`] ends at its deadline, a connection at its
+//! age, when idle, or when it leaves an answer unread. Promises: bytes held stay under `Limits::in_flight_bytes`, those
+//! of one connection under its share; every call is counted once, by the status it ended with.
+mod connection;
+mod entry;
+mod framing;
+mod incoming;
+mod outgoing;
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+pub(crate) use connection::{Connection, End};
+pub(crate) use entry::Entry;
+pub(crate) use incoming::Incoming;
+pub(crate) use outgoing::Outgoing;
+
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::refusal::Refusal;
+
+/// Part of all bytes that one connection may hold.
+const SHARE: usize = 4;
+/// Bytes that calls without a token, and of the reflection service, may hold on one connection. They are not taken from
+/// those of all, so that nobody without a token can refuse others.
+const SMALL_SHARE: usize = 32 << 10;
+/// What goes on for long is logged this often.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// What all connections hold together.
+pub(crate) struct Ledger {
+    limits: Limits,
+    metrics: Arc<Metrics>,
+    /// Bytes held, without those of small calls.
+    held: AtomicUsize,
+    /// When the log last told that connections cannot be accepted.
+    warned: Mutex<Option<Instant>>,
+}
+
+impl Ledger {
+    pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Ledger {
+        Ledger { limits, metrics, held: AtomicUsize::new(0), warned: Mutex::default() }
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// A connection could not be accepted; logged once a minute.
+    pub(crate) fn not_accepted(&self, error: &io::Error) {
+        let mut last = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() >= WARN_EVERY);
+        if is_due {
+            *last = Some(Instant::now());
+            tracing::warn!(%error, "connections cannot be accepted");
+        }
+    }
+
+    /// Bytes that one connection may hold: a part of all, but room for the largest request and the largest answer.
+    fn share(&self) -> usize {
+        let all = self.limits.in_flight_bytes;
+        (all / SHARE).max(2 * self.limits.message_bytes).min(all)
+    }
+
+    /// Enters bytes, whether they fit or not.
+    fn enter(&self, bytes: usize) -> usize {
+        self.metrics.in_flight_bytes.inc_by(bytes as i64); // CAST: bytes in memory
+        self.held.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
+    fn give(&self, bytes: usize) {
+        self.metrics.in_flight_bytes.dec_by(bytes as i64); // CAST: bytes in memory
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn check(&self, held: usize) -> Result<(), Refusal> {
+        let limit = self.limits.in_flight_bytes;
+        if held <= limit { Ok(()) } else { Err(Refusal::Bytes { whose: "all connections", held, limit }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use http::HeaderMap;
+    use tonic::Code;
+
+    use super::*;
+    use crate::method::Method;
+
+    const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+
+    fn connection(limits: Limits) -> Arc<Connection> {
+        let metrics = Metrics::new(&mut prometheus_client::registry::Registry::default());
+        Connection::new(Arc::new(Ledger::new(limits, metrics)), PEER)
+    }
+
+    fn small_limits() -> Limits {
+        Limits { in_flight_bytes: 80 << 10, message_bytes: 1 << 10, ..Limits::default() }
+    }
+
+    #[test]
+    fn bytes_come_back_however_a_call_ends() {
+        let connection = connection(small_limits());
+        let entry = Entry::open(&connection, Method::Search, &HeaderMap::new(), true);
+        entry.admit(&HeaderMap::new()).unwrap();
+        entry.take(5000).unwrap();
+        let room = entry.room(3000).unwrap();
+        room.settle(1000);
+        drop(entry.room(2000).unwrap());
+        let overhead = connection.held() - 6000;
+        assert!(overhead > 0 && overhead < 4096, "{overhead}");
+        drop(entry);
+        assert_eq!(connection.held(), 0);
+        assert_eq!(connection.metrics().in_flight_bytes.get(), 0);
+    }
+
+    #[test]
+    fn a_connection_has_its_share_and_all_have_theirs() {
+        let ledger = {
+            let metrics = Metrics::new(&mut prometheus_client::registry::Registry::default());
+            Arc::new(Ledger::new(small_limits(), metrics))
+        };
+        let connections: Vec<_> = (0..5).map(|_| Connection::new(Arc::clone(&ledger), PEER)).collect();
+        let open = |at: usize| Entry::open(&connections[at], Method::Search, &HeaderMap::new(), true);
+        let entries: Vec<_> = (0..4).map(open).collect();
+        let refused = entries[0].take(21 << 10).unwrap_err();
+        assert!(matches!(refused, Refusal::Bytes { whose: "this connection", .. }), "{refused}");
+        // What was refused is held until the call ends.
+        drop(entries);
+        let entries: Vec<_> = (0..5).map(open).collect();
+        for entry in &entries[..4] {
+            entry.take(18 << 10).unwrap();
+        }
+        let refused = entries[4].take(18 << 10).unwrap_err();
+        assert!(matches!(refused, Refusal::Bytes { whose: "all connections", .. }), "{refused}");
+    }
+
+    #[test]
+    fn small_calls_take_nothing_from_others() {
+        let connection = connection(small_limits());
+        let health = Entry::open(&connection, Method::HealthCheck, &HeaderMap::new(), true);
+        assert!(health.take(SMALL_SHARE + 1).is_err());
+        let search = Entry::open(&connection, Method::Search, &HeaderMap::new(), true);
+        search.take(18 << 10).unwrap();
+        let watch = || Entry::open(&connection, Method::HealthWatch, &HeaderMap::new(), true);
+        drop(health);
+        let watches: Vec<_> = (0..100).map(|_| watch()).collect();
+        let admitted = watches.iter().filter(|watch| watch.admit(&HeaderMap::new()).is_ok()).count();
+        assert!((1..=16).contains(&admitted), "{admitted}");
+    }
+
+    #[test]
+    fn an_answer_that_never_fits_is_no_overload() {
+        let connection = connection(small_limits());
+        let entry = Entry::open(&connection, Method::Search, &HeaderMap::new(), true);
+        assert_eq!(entry.room(79 << 10).map(|_| ()).unwrap_err().code(), Code::InvalidArgument);
+        entry.take(10 << 10).unwrap();
+        assert_eq!(entry.room(15 << 10).map(|_| ()).unwrap_err().code(), Code::ResourceExhausted);
+    }
+
+    #[test]
+    fn a_connection_ends_at_its_limits_whatever_is_open() {
+        let limits = Limits {
+            idle: Duration::from_secs(1),
+            age: Duration::from_secs(5),
+            request: Duration::from_secs(2),
+            ..small_limits()
+        };
+        let connection = connection(limits);
+        let after = |seconds: f64| connection.over(Instant::now() + Duration::from_secs_f64(seconds));
+        let watch = Entry::open(&connection, Method::HealthWatch, &HeaderMap::new(), true);
+        let stranger = Entry::open(&connection, Method::Search, &HeaderMap::new(), false);
+        assert_eq!((after(0.5), after(1.5)), (None, Some(End::Idle)));
+        let search = Entry::open(&connection, Method::SearchStream, &HeaderMap::new(), true);
+        assert_eq!((after(1.5), after(5.5)), (None, Some(End::Age)));
+        search.handed_over();
+        assert_eq!((after(1.5), after(2.5)), (None, Some(End::Unread)));
+        search.written();
+        assert_eq!(after(2.5), None);
+        drop((watch, stranger, search));
+        assert_eq!(after(1.5), Some(End::Idle));
+    }
+}

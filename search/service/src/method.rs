@@ -1,0 +1,167 @@
+//! The methods of the server: their names, the scopes they need and what a call of each may hold.
+use std::time::Duration;
+
+use spandrel_index::DIM_MAX;
+
+use crate::limits::Limits;
+use crate::tokens::Scope;
+
+/// Largest message of a call that needs no token or only names symbols, in bytes.
+const SMALL_MESSAGE: usize = 1 << 10;
+/// Bytes of a query in a stream besides its vector: the index's name, options, tags.
+const QUERY_REST: usize = 1 << 10;
+
+/// What a call asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Search,
+    SearchBatch,
+    SearchStream,
+    Fetch,
+    ListIndexes,
+    DescribeIndex,
+    LoadIndex,
+    UnloadIndex,
+    SwitchIndex,
+    Verify,
+    HealthCheck,
+    HealthWatch,
+    Reflection,
+    /// A search of the status page; it comes over HTTP.
+    SearchById,
+    /// No method of ours.
+    Unknown,
+}
+
+impl Method {
+    pub(crate) const ALL: [Method; 15] = [
+        Method::Search,
+        Method::SearchBatch,
+        Method::SearchStream,
+        Method::Fetch,
+        Method::ListIndexes,
+        Method::DescribeIndex,
+        Method::LoadIndex,
+        Method::UnloadIndex,
+        Method::SwitchIndex,
+        Method::Verify,
+        Method::HealthCheck,
+        Method::HealthWatch,
+        Method::Reflection,
+        Method::SearchById,
+        Method::Unknown,
+    ];
+
+    /// The method of a path.
+    pub(crate) fn of(path: &str) -> Method {
+        match path {
+            "/spandrel.v1.SearchService/Search" => Method::Search,
+            "/spandrel.v1.SearchService/SearchBatch" => Method::SearchBatch,
+            "/spandrel.v1.SearchService/SearchStream" => Method::SearchStream,
+            "/spandrel.v1.SearchService/Fetch" => Method::Fetch,
+            "/spandrel.v1.AdminService/ListIndexes" => Method::ListIndexes,
+            "/spandrel.v1.AdminService/DescribeIndex" => Method::DescribeIndex,
+            "/spandrel.v1.AdminService/LoadIndex" => Method::LoadIndex,
+            "/spandrel.v1.AdminService/UnloadIndex" => Method::UnloadIndex,
+            "/spandrel.v1.AdminService/SwitchIndex" => Method::SwitchIndex,
+            "/spandrel.v1.AdminService/Verify" => Method::Verify,
+            "/grpc.health.v1.Health/Check" => Method::HealthCheck,
+            "/grpc.health.v1.Health/Watch" => Method::HealthWatch,
+            _ if path.starts_with("/grpc.reflection.") => Method::Reflection,
+            _ => Method::Unknown,
+        }
+    }
+
+    /// Its name in metrics and logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Method::Search => "Search",
+            Method::SearchBatch => "SearchBatch",
+            Method::SearchStream => "SearchStream",
+            Method::Fetch => "Fetch",
+            Method::ListIndexes => "ListIndexes",
+            Method::DescribeIndex => "DescribeIndex",
+            Method::LoadIndex => "LoadIndex",
+            Method::UnloadIndex => "UnloadIndex",
+            Method::SwitchIndex => "SwitchIndex",
+            Method::Verify => "Verify",
+            Method::HealthCheck => "HealthCheck",
+            Method::HealthWatch => "HealthWatch",
+            Method::Reflection => "Reflection",
+            Method::SearchById => "SearchById",
+            Method::Unknown => "other",
+        }
+    }
+
+    /// The scope that it needs; none where load balancers ask without a token. An unknown method needs the least, so
+    /// that a client with any token learns that there is none.
+    pub(crate) fn scope(self) -> Option<Scope> {
+        match self {
+            Method::HealthCheck | Method::HealthWatch => None,
+            Method::LoadIndex | Method::UnloadIndex | Method::SwitchIndex | Method::Verify => {
+                Some(Scope::Admin)
+            }
+            _ => Some(Scope::Search),
+        }
+    }
+
+    /// Whether its calls hold a connection's small budget and do not keep the connection alive.
+    pub(crate) fn is_small(self) -> bool {
+        matches!(self, Method::HealthCheck | Method::HealthWatch | Method::Reflection)
+    }
+
+    /// Whether a call takes in messages, or gives out answers, until either side ends it.
+    pub(crate) fn is_stream(self) -> bool {
+        matches!(self, Method::SearchStream | Method::HealthWatch | Method::Reflection)
+    }
+
+    /// Longest time of a call whose client asked for `asked`; none for no limit.
+    pub(crate) fn longest(self, asked: Option<Duration>, limits: &Limits) -> Option<Duration> {
+        match self {
+            // Opening and verifying an index takes as long as reading it; streams go on.
+            Method::LoadIndex
+            | Method::UnloadIndex
+            | Method::SwitchIndex
+            | Method::Verify
+            | Method::SearchStream
+            | Method::HealthWatch => asked,
+            _ => Some(asked.map_or(limits.request, |asked| asked.min(limits.request))),
+        }
+    }
+
+    /// Largest message it takes, in bytes.
+    pub(crate) fn message_bytes(self, limits: &Limits) -> usize {
+        match self {
+            _ if self.is_small() => SMALL_MESSAGE,
+            // One query.
+            Method::SearchStream => limits.message_bytes.min(4 * DIM_MAX + QUERY_REST),
+            _ => limits.message_bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_have_the_scope_of_what_they_change() {
+        assert_eq!(Method::of("/spandrel.v1.SearchService/Search").scope(), Some(Scope::Search));
+        assert_eq!(Method::of("/spandrel.v1.AdminService/Verify").scope(), Some(Scope::Admin));
+        assert_eq!(Method::of("/grpc.health.v1.Health/Check").scope(), None);
+        for unknown in ["/", "", "/spandrel.v1.SearchService/SearchRange", "/grpc.health.v1.Health/List"] {
+            assert_eq!(Method::of(unknown).scope(), Some(Scope::Search), "{unknown}");
+        }
+        let names: std::collections::BTreeSet<&str> = Method::ALL.map(Method::name).into();
+        assert_eq!(names.len(), Method::ALL.len());
+    }
+
+    #[test]
+    fn what_needs_no_token_may_hold_little() {
+        let limits = Limits::default();
+        for method in Method::ALL.into_iter().filter(|method| method.scope().is_none()) {
+            assert!(method.is_small() && method.message_bytes(&limits) == 1 << 10, "{method:?}");
+        }
+        assert!(Method::SearchStream.message_bytes(&limits) < limits.message_bytes);
+    }
+}

@@ -1,0 +1,432 @@
+//! Clients that hold what they can: messages without an end, answers that nobody reads, connections without a use.
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use h2::client::SendRequest;
+use h2::{RecvStream, SendStream};
+use http::HeaderMap;
+use spandrel_proto::v1;
+use spandrel_tools::client::{Client, ClientConfig};
+use tonic::Code;
+
+use crate::support::{QUERIES, Server, bytes, made, request, run};
+
+const SEARCH: &str = "/spandrel.v1.SearchService/Search";
+const BATCH: &str = "/spandrel.v1.SearchService/SearchBatch";
+const STREAM: &str = "/spandrel.v1.SearchService/SearchStream";
+const FETCH: &str = "/spandrel.v1.SearchService/Fetch";
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+const TOKEN: &str = "search-token-0123456789";
+
+type Body = SendStream<prost::bytes::Bytes>;
+
+/// A call whose request goes on.
+struct Call {
+    body: Body,
+    answer: h2::client::ResponseFuture,
+}
+
+/// A client that sends frames as it likes; `window` is what it lets the server send on each stream.
+struct Raw {
+    client: SendRequest<prost::bytes::Bytes>,
+    connection: tokio::task::JoinHandle<Result<(), h2::Error>>,
+}
+
+impl Raw {
+    async fn to(server: &Server, window: u32) -> Raw {
+        let tcp = tokio::net::TcpStream::connect(&server.address).await.unwrap();
+        let handshake = h2::client::Builder::new().initial_window_size(window).handshake(tcp);
+        let (client, connection) = handshake.await.unwrap();
+        Raw { client, connection: tokio::spawn(connection) }
+    }
+
+    /// The headers of a call.
+    async fn open(&self, method: &str, token: Option<&str>, timeout: Option<&str>) -> Call {
+        let mut client = self.client.clone().ready().await.unwrap();
+        let mut call = http::Request::post(format!("http://localhost{method}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        if let Some(token) = token {
+            call = call.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(timeout) = timeout {
+            call = call.header("grpc-timeout", timeout);
+        }
+        let (answer, body) = client.send_request(call.body(()).unwrap(), false).unwrap();
+        Call { body, answer }
+    }
+
+    /// A whole call.
+    async fn call(&self, method: &str, message: &impl prost::Message) -> Call {
+        let mut call = self.open(method, Some(TOKEN), None).await;
+        let message = message.encode_to_vec();
+        call.body.send_data(framed(message.len(), &message).into(), true).unwrap();
+        call
+    }
+
+    /// Whether the server has ended the connection within so long.
+    async fn ends_within(self, time: Duration) -> bool {
+        let Raw { client, connection } = self;
+        let ended = tokio::time::timeout(time, connection).await.is_ok();
+        drop(client);
+        ended
+    }
+}
+
+/// The beginning of a message of `length` bytes.
+#[expect(clippy::disallowed_methods, reason = "gRPC is big-endian")]
+fn framed(length: usize, message: &[u8]) -> Vec<u8> {
+    [&[0][..], &(length as u32).to_be_bytes(), message].concat()
+}
+
+fn code_in(headers: &HeaderMap) -> Option<Code> {
+    headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()))
+}
+
+/// The status that a call ends with.
+async fn code(answer: h2::client::ResponseFuture) -> Code {
+    let response = answer.await.unwrap();
+    if let Some(code) = code_in(response.headers()) {
+        return code;
+    }
+    let mut body: RecvStream = response.into_body();
+    while let Some(data) = body.data().await {
+        let bytes = data.unwrap().len();
+        body.flow_control().release_capacity(bytes).unwrap();
+    }
+    code_in(&body.trailers().await.unwrap().unwrap()).unwrap()
+}
+
+async fn code_within(answer: h2::client::ResponseFuture, time: Duration) -> Option<Code> {
+    tokio::time::timeout(time, code(answer)).await.ok()
+}
+
+/// Waits until `is_so`.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A server that takes a token, with its metrics, and the file of tokens.
+fn guarded(flags: &[&str]) -> (Server, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens");
+    std::fs::write(&tokens, format!("search {TOKEN}\n")).unwrap();
+    let fixed = ["--tokens", tokens.to_str().unwrap(), "--metrics", "127.0.0.1:0"];
+    (Server::start(&[&fixed, flags].concat()), folder)
+}
+
+fn client(server: &Server) -> Client {
+    Client::new(&ClientConfig { token: Some(TOKEN.to_owned()), ..server.config() }).unwrap()
+}
+
+fn held(server: &Server) -> f64 {
+    server.metric("spandrel_requests_in_flight_bytes ")
+}
+
+fn ended_with(server: &Server, method: &str, code: &str) -> f64 {
+    let name = format!("spandrel_requests_total{{method=\"{method}\",code=\"{code}\"}}");
+    server.metric_or_zero(&name)
+}
+
+#[test]
+fn strangers_take_nothing_from_those_with_a_token() {
+    run(async {
+        let (server, _folder) = guarded(&["--max-in-flight", "8MiB", "--max-message", "1MiB"]);
+        let raw = Raw::to(&server, 65_535).await;
+        let part = vec![b'x'; 60_000];
+        let mut open = Vec::new();
+        // As much as all calls may hold, half a message in each of its streams.
+        for _ in 0..200 {
+            let mut call = raw.open(CHECK, None, None).await;
+            call.body.reserve_capacity(part.len() + 5);
+            drop(call.body.send_data(framed(1 << 20, &part).into(), false));
+            open.push(call);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let grown = held(&server);
+        assert!(grown < 64e3, "{grown} bytes are held by calls without a token");
+        assert_eq!(client(&server).search(request(0)).await.unwrap().ids.len(), 10);
+        for call in open.split_off(190) {
+            let ended = code_within(call.answer, Duration::from_secs(5)).await.unwrap();
+            assert!(matches!(ended, Code::OutOfRange | Code::ResourceExhausted), "{ended:?}");
+        }
+        // Small messages without an end are no better.
+        let other = Raw::to(&server, 65_535).await;
+        for _ in 0..200 {
+            let mut call = other.open(CHECK, None, None).await;
+            drop(call.body.send_data(framed(1000, &[b'x'; 900]).into(), false));
+            open.push(call);
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let grown = held(&server);
+        assert!(grown < 128e3, "{grown} bytes are held by calls without a token");
+        assert_eq!(client(&server).search(request(0)).await.unwrap().ids.len(), 10);
+    });
+}
+
+#[test]
+fn one_connection_cannot_take_what_all_have() {
+    run(async {
+        let (server, _folder) = guarded(&["--max-in-flight", "16MiB", "--max-message", "1MiB"]);
+        let raw = Raw::to(&server, 65_535).await;
+        let part = vec![b'x'; 400_000];
+        let mut open = Vec::new();
+        for _ in 0..60 {
+            let mut call = raw.open(SEARCH, Some(TOKEN), None).await;
+            call.body.send_data(framed(1 << 20, &part).into(), false).unwrap();
+            open.push(call);
+        }
+        until("its share is full", || held(&server) > 3e6).await;
+        assert!(held(&server) < 6e6, "{}", held(&server));
+        assert_eq!(client(&server).search(request(0)).await.unwrap().ids.len(), 10);
+        drop(open);
+        until("all comes back", || held(&server) < 1.0).await;
+        assert!(ended_with(&server, "Search", "RESOURCE_EXHAUSTED") > 5.0);
+        assert!(ended_with(&server, "Search", "CANCELLED") > 5.0);
+    });
+}
+
+#[test]
+fn a_deadline_covers_the_upload() {
+    run(async {
+        let (server, _folder) = guarded(&["--request-seconds", "2"]);
+        let raw = Raw::to(&server, 65_535).await;
+        let begun = Instant::now();
+        let mut calls = Vec::new();
+        for (method, token, timeout) in [
+            (SEARCH, Some(TOKEN), Some("300m")),
+            (SEARCH, Some(TOKEN), None),
+            (FETCH, Some(TOKEN), Some("9H")),
+            (CHECK, None, None),
+            // One query of a stream, which may itself go on for as long as its client likes.
+            (STREAM, Some(TOKEN), None),
+        ] {
+            let mut call = raw.open(method, token, timeout).await;
+            call.body.send_data(framed(600, &[7; 100]).into(), false).unwrap();
+            calls.push((method, call));
+        }
+        for (method, call) in calls {
+            let ended = code_within(call.answer, Duration::from_secs(10)).await;
+            assert_eq!(ended, Some(Code::DeadlineExceeded), "{method}");
+            drop(call.body);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(8));
+        until("all comes back", || held(&server) < 1.0).await;
+        // A message that ends early was never an answer's beginning.
+        let mut call = raw.open(SEARCH, Some(TOKEN), None).await;
+        call.body.send_data(framed(600, &[7; 100]).into(), true).unwrap();
+        assert_eq!(code(call.answer).await, Code::InvalidArgument);
+    });
+}
+
+#[test]
+fn connections_end_whatever_is_open_on_them() {
+    run(async {
+        let limits = ["--idle-seconds", "1", "--age-seconds", "3", "--request-seconds", "2"];
+        let (server, _folder) = guarded(&limits);
+        // Opened without being kept alive by it.
+        let watching = Raw::to(&server, 65_535).await;
+        let mut watch = watching.open(WATCH, None, None).await;
+        watch.body.send_data(framed(0, &[]).into(), true).unwrap();
+        let asking = Raw::to(&server, 65_535).await;
+        let mut half = asking.open(CHECK, None, None).await;
+        half.body.send_data(framed(10, &[]).into(), false).unwrap();
+        let guessing = Raw::to(&server, 65_535).await;
+        let strange = guessing.open(STREAM, Some("a token of somebody else"), None).await;
+        // Its stream goes on: it ends when the connection is old.
+        let streaming = Raw::to(&server, 65_535).await;
+        let stream = streaming.open(STREAM, Some(TOKEN), None).await;
+        until("all are there", || server.metric("spandrel_connections ") > 3.5).await;
+        assert_eq!(code_within(watch.answer, Duration::from_secs(3)).await, Some(Code::Unavailable));
+        assert_eq!(code_within(half.answer, Duration::from_secs(3)).await, Some(Code::Unavailable));
+        assert_eq!(code(strange.answer).await, Code::Unauthenticated);
+        for raw in [watching, asking, guessing] {
+            assert!(raw.ends_within(Duration::from_secs(3)).await, "idle");
+        }
+        assert_eq!(code_within(stream.answer, Duration::from_secs(5)).await, Some(Code::Unavailable));
+        drop(stream.body);
+        assert!(streaming.ends_within(Duration::from_secs(5)).await, "old");
+        until("none is left", || server.metric("spandrel_connections ") < 0.5).await;
+    });
+}
+
+#[test]
+fn a_connection_may_watch_a_few_services() {
+    run(async {
+        let (server, _folder) = guarded(&[]);
+        let raw = Raw::to(&server, 65_535).await;
+        let mut open = Vec::new();
+        let mut refused = 0;
+        for _ in 0..30 {
+            let mut call = raw.open(WATCH, None, None).await;
+            call.body.send_data(framed(0, &[]).into(), true).unwrap();
+            let answer = call.answer.await.unwrap();
+            refused += u32::from(code_in(answer.headers()) == Some(Code::ResourceExhausted));
+            open.push(answer);
+        }
+        assert_eq!(refused, 14);
+        drop(open);
+        until("watches that are closed are counted out", || {
+            ended_with(&server, "HealthWatch", "CANCELLED") > 15.5
+        })
+        .await;
+        let mut call = raw.open(WATCH, None, None).await;
+        call.body.send_data(framed(0, &[]).into(), true).unwrap();
+        assert_eq!(code_in(call.answer.await.unwrap().headers()), None);
+    });
+}
+
+#[test]
+fn answers_that_nobody_reads_are_bounded_and_thrown_away() {
+    run(async {
+        let flags = ["--max-in-flight", "16MiB", "--max-message", "2MiB", "--request-seconds", "2"];
+        let (server, _folder) = guarded(&flags);
+        let before = server.memory();
+        let queries = Some(bytes(made().queries()));
+        let batch = v1::SearchBatchRequest { queries, k: 500, ..Default::default() };
+        let mut unread = Vec::new();
+        // Nothing at all is read on one connection, and no more than a byte of each answer on the other.
+        for window in [0, 1] {
+            let raw = Raw::to(&server, window).await;
+            for _ in 0..30 {
+                unread.push(raw.call(BATCH, &batch).await);
+            }
+            unread.push(raw.call(SEARCH, &request(0)).await);
+            unread
+                .push(raw.call(STREAM, &v1::SearchStreamRequest { tag: 1, request: Some(request(0)) }).await);
+            until("answers are ready", || held(&server) > 1e6).await;
+            assert!(held(&server) < 17e6, "{}", held(&server));
+            assert_eq!(client(&server).search(request(0)).await.unwrap().ids.len(), 10);
+            assert!(raw.ends_within(Duration::from_secs(15)).await, "window {window}");
+            until("all comes back", || held(&server) < 1.0).await;
+        }
+        assert!(ended_with(&server, "SearchBatch", "RESOURCE_EXHAUSTED") > 5.0);
+        let grown = server.memory().saturating_sub(before);
+        assert!(grown < 48 << 20, "{grown} bytes more");
+        // One that could never be read is refused before it is searched.
+        let large =
+            v1::SearchBatchRequest { k: 1000, queries: Some(bytes(made().queries().repeat(5))), ..batch };
+        let refused = client(&server).search_batch(large).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert!(refused.message().contains("an answer of up to"), "{refused}");
+    });
+}
+
+#[test]
+fn a_stream_holds_one_query_and_it_is_counted() {
+    run(async {
+        let (server, _folder) = guarded(&["--max-in-flight", "64MiB"]);
+        let raw = Raw::to(&server, 65_535).await;
+        let before = server.memory();
+        let mut open = Vec::new();
+        for _ in 0..24 {
+            let mut call = raw.open(STREAM, Some(TOKEN), None).await;
+            call.body.send_data(framed(12 << 20, &[0; 10_000]).into(), false).unwrap();
+            assert_eq!(code_within(call.answer, Duration::from_secs(5)).await, Some(Code::OutOfRange));
+            open.push(call.body);
+        }
+        let grown = server.memory().saturating_sub(before);
+        assert!(grown < 32 << 20, "{grown} bytes more");
+        let mut halves = Vec::new();
+        for _ in 0..24 {
+            let mut call = raw.open(STREAM, Some(TOKEN), None).await;
+            call.body.send_data(framed(60_000, &[0; 30_000]).into(), false).unwrap();
+            halves.push(call);
+        }
+        until("halves of queries are counted", || held(&server) > 24.0 * 30_000.0).await;
+        drop(halves);
+        until("all comes back", || held(&server) < 24.0 * 10_000.0 + 1.0).await;
+    });
+}
+
+#[test]
+fn the_second_port_leaves_descriptors_to_the_first() {
+    run(async {
+        let server = Server::with_descriptors(200, &["--metrics", "127.0.0.1:0"]);
+        let address = server.metrics.clone().unwrap();
+        let begin = |_| {
+            let mut stream = TcpStream::connect(&address).unwrap();
+            // Those over the number are closed at once.
+            drop(stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: "));
+            stream
+        };
+        let held: Vec<TcpStream> = (0..250).map(begin).collect();
+        for number in 0..20 {
+            assert_eq!(server.client().search(request(number)).await.unwrap().ids.len(), 10);
+        }
+        // Half requests are not kept for long.
+        let mut first = held.into_iter().next().unwrap();
+        first.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let begun = Instant::now();
+        tokio::task::block_in_place(|| drop(first.read_to_end(&mut Vec::new())));
+        assert!(begun.elapsed() < Duration::from_secs(15));
+        assert!(server.metric("spandrel_connections_refused_total ") > 100.0);
+    });
+}
+
+#[test]
+fn calls_are_counted_by_how_they_end() {
+    run(async {
+        let (server, _folder) = guarded(&["--threads", "1"]);
+        let raw = Raw::to(&server, 65_535).await;
+        let queries = Some(bytes(made().queries()));
+        let batch = v1::SearchBatchRequest { queries, k: 500, ..Default::default() };
+        for _ in 0..20 {
+            let mut call = raw.call(BATCH, &batch).await;
+            call.body.send_reset(h2::Reason::CANCEL);
+        }
+        until("calls that were given up are counted", || {
+            ended_with(&server, "SearchBatch", "CANCELLED") > 19.5
+        })
+        .await;
+        // A body that breaks off.
+        let mut call = raw.open(SEARCH, Some(TOKEN), None).await;
+        call.body.send_data(framed(600, &[7; 100]).into(), false).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        call.body.send_reset(h2::Reason::CANCEL);
+        until("it is counted", || ended_with(&server, "Search", "CANCELLED") > 0.5).await;
+        assert!(ended_with(&server, "Search", "UNKNOWN") < 0.5);
+        // A stream that was answered once, and ended at its deadline.
+        let mut call = raw.open(STREAM, Some(TOKEN), Some("700m")).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let query =
+            prost::Message::encode_to_vec(&v1::SearchStreamRequest { tag: 1, request: Some(request(0)) });
+        call.body.send_data(framed(query.len(), &query).into(), false).unwrap();
+        assert_eq!(code(call.answer).await, Code::DeadlineExceeded);
+        assert!(ended_with(&server, "SearchStream", "DEADLINE_EXCEEDED") > 0.5);
+        assert!(ended_with(&server, "SearchStream", "OK") < 0.5);
+        let seconds = server.metric("spandrel_request_duration_seconds_sum{method=\"SearchStream\"}");
+        assert!((0.25..0.69).contains(&seconds), "{seconds} s to the first answer");
+        // A method that this server does not have.
+        let mut call = raw.open("/spandrel.v1.SearchService/SearchRange", Some(TOKEN), None).await;
+        call.body.send_data(framed(0, &[]).into(), true).unwrap();
+        assert_eq!(code(call.answer).await, Code::Unimplemented);
+        let call = raw.open("/spandrel.v1.AdminService/Verify", Some(TOKEN), None).await;
+        assert_eq!(code(call.answer).await, Code::PermissionDenied);
+        let call = raw.open("/spandrel.v1.SearchService/SearchRange", None, None).await;
+        assert_eq!(code(call.answer).await, Code::Unauthenticated);
+    });
+}
+
+#[test]
+fn time_in_the_queue_is_that_of_each_query() {
+    run(async {
+        let (server, _folder) = guarded(&["--threads", "1", "--in-flight", "1", "--queue-delay-ms", "60000"]);
+        let options = Some(v1::SearchOptions { with_work: true, ..Default::default() });
+        let queries = Some(bytes(made().queries()));
+        let batch = v1::SearchBatchRequest { queries, k: 10, options, ..Default::default() };
+        let answer = client(&server).search_batch(batch).await.unwrap();
+        assert_eq!(answer.work.len(), QUERIES);
+        let queue: Vec<f32> = answer.work.iter().map(|work| work.queue_us).collect();
+        let mean = queue.iter().sum::<f32>() / QUERIES as f32;
+        let longest = queue.iter().copied().fold(0.0, f32::max);
+        // The first waits for nothing and the last for all others.
+        assert!(queue[0] < longest / 4.0 && mean < longest * 0.8, "{} {mean} {longest}", queue[0]);
+    });
+}
