@@ -1,13 +1,17 @@
 //! Indexes written by released versions and kept: every release must open them, and must still write the
 //! newest of them byte for byte.
 //!
-//! `fixtures/FORMAT-NAME/` holds the input, the ids, and the index. A fixture of a released version is never
+//! `fixtures/FORMAT-NAME/` holds the input, the ids, the index as scalar kernels write it, which every machine has, and
+//! `digests`: a hash of the index that each faster variant writes. A fixture of a released version is never
 //! written again. When a release writes other bytes on purpose (a new format version, or lists formed
 //! differently), add a fixture: give it a name in [`FIXTURES`], mark the old one as not current, and run
-//! `cargo test -p spandrel-tests -- --ignored write_missing_fixtures`, which leaves those that exist alone.
+//! `cargo test -p spandrel-tests -- --ignored write_missing_fixtures`, which leaves those that exist alone, on a machine
+//! with AVX-512.
 //! `2.0-refused` is what names an index of format 2.0, which no release was made with.
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use spandrel_builder::BuildConfig;
 use spandrel_builder::filing::ReplicaRule;
@@ -17,8 +21,12 @@ use spandrel_index::format::{Manifest, OpenError, current};
 use spandrel_index::kernels::Variant;
 use spandrel_index::{DType, Index, Metric, Tier};
 use spandrel_tests::{Base, clustered, config};
+use tempfile::TempDir;
+use xxhash_rust::xxh3::Xxh3;
 
-use crate::support::{assert_exact, assert_same, every_list, identity, open_engine, verify_index};
+use crate::support::{
+    assert_exact, assert_same, copy_folder, every_list, identity, open_engine, verify_index,
+};
 
 struct Fixture {
     name: &'static str,
@@ -89,6 +97,11 @@ const DIM: usize = 8;
 const VECTORS: usize = 150;
 
 impl Fixture {
+    /// Whether its bytes are the same whatever the kernels: floats round differently under others.
+    fn is_exact(&self) -> bool {
+        self.dtype.is_integer() && self.code == CodeSpec::Full
+    }
+
     fn dir(&self) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(self.name)
     }
@@ -127,7 +140,7 @@ fn every_fixture_opens_verifies_and_answers() {
     for fixture in &FIXTURES {
         // A copy, so that nothing can touch the fixture.
         let dir = tempfile::tempdir().unwrap();
-        crate::support::copy_folder(&fixture.index(), dir.path());
+        copy_folder(&fixture.index(), dir.path());
         let report = verify_index(dir.path(), true).unwrap();
         assert_eq!(report.vectors, VECTORS as u64, "{}", fixture.name);
         assert_eq!(report.replicas > 0, fixture.replicas != ReplicaRule::None, "{}", fixture.name);
@@ -153,20 +166,75 @@ fn every_fixture_opens_verifies_and_answers() {
     }
 }
 
+/// Names the variant, and the folder to build every current fixture in.
+const BUILD_BY: &str = "SPANDREL_GOLDEN_BUILD";
+
+/// Builds the current fixtures with the kernels of one variant, in a process that uses no others.
+fn build_by(variant: Variant) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "golden::build_in_a_process_of_its_own", "--ignored"])
+        .env(BUILD_BY, format!("{variant}={}", dir.path().display()))
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{variant}: {}", String::from_utf8_lossy(&child.stdout));
+    dir
+}
+
+#[test]
+#[ignore = "a part of the tests of bytes, which start it"]
+fn build_in_a_process_of_its_own() {
+    let Ok(asked) = std::env::var(BUILD_BY) else { return };
+    let (variant, dir) = asked.split_once('=').unwrap();
+    Variant::ALL.into_iter().find(|v| v.name() == variant).unwrap().choose();
+    for fixture in FIXTURES.iter().filter(|fixture| fixture.current) {
+        fixture.base().build(&fixture.config(&Path::new(dir).join(fixture.name))).unwrap();
+    }
+}
+
+/// A hash of every byte of an index.
+fn digest(dir: &Path) -> String {
+    let mut hash = Xxh3::new();
+    for (name, bytes) in identity(dir) {
+        hash.update(name.as_bytes());
+        hash.update(&bytes);
+    }
+    format!("{:032x}", hash.digest128())
+}
+
+impl Fixture {
+    /// Hashes of the index by other kernels than scalar ones, by the name of the variant.
+    fn digests(&self) -> BTreeMap<String, String> {
+        let text = fs::read_to_string(self.dir().join("digests")).unwrap();
+        let pair =
+            |line: &str| line.split_once(' ').map(|(name, digest)| (name.to_owned(), digest.to_owned()));
+        text.lines().map(|line| pair(line).unwrap()).collect()
+    }
+}
+
 #[test]
 fn the_current_release_writes_the_newest_fixtures_byte_for_byte() {
-    for fixture in FIXTURES.iter().filter(|fixture| fixture.current) {
-        let manifest = Manifest::open(&fixture.index(), current(&fixture.index()).unwrap()).unwrap();
-        // The same bytes whatever the kernels, but floats round differently under others.
-        let kernels = manifest.build.kernels;
-        let exact = fixture.dtype.is_integer() && fixture.code == CodeSpec::Full;
-        assert_eq!(kernels == "exact", exact, "{}", fixture.name);
-        if !exact && kernels != Variant::best().name() {
-            continue;
+    // A variant that the processor offers and that is not available here fails a test of its own.
+    for variant in Variant::available() {
+        let built = build_by(variant);
+        let mut compared = 0;
+        for fixture in FIXTURES.iter().filter(|fixture| fixture.current) {
+            let what = format!("{} by {variant}", fixture.name);
+            let built = built.path().join(fixture.name);
+            let exact = fixture.is_exact();
+            let kernels = Manifest::open(&built, current(&built).unwrap()).unwrap().build.kernels;
+            assert_eq!(kernels, if exact { "exact" } else { variant.name() }, "{what}");
+            if exact || variant == Variant::Scalar {
+                assert_same(&identity(&built), &identity(&fixture.index()), &what);
+            } else if variant == Variant::Neon {
+                println!("{what}: not recorded, since no fixture was written on such a machine");
+                continue;
+            } else {
+                assert_eq!(Some(&digest(&built)), fixture.digests().get(variant.name()), "{what}");
+            }
+            compared += 1;
         }
-        let dir = tempfile::tempdir().unwrap();
-        fixture.base().build(&fixture.config(dir.path())).unwrap();
-        assert_same(&identity(dir.path()), &identity(&fixture.index()), fixture.name);
+        assert!(compared > 0, "{variant}: nothing was compared");
     }
 }
 
@@ -181,17 +249,27 @@ fn an_older_format_is_refused_by_name() {
 #[test]
 #[ignore = "writes fixtures that are not there yet: cargo test -p spandrel-tests -- --ignored write_missing_fixtures"]
 fn write_missing_fixtures() {
-    for fixture in &FIXTURES {
-        if fixture.dir().exists() {
-            continue;
-        }
+    let missing: Vec<_> =
+        FIXTURES.iter().filter(|fixture| fixture.current && !fixture.dir().exists()).collect();
+    for fixture in &missing {
         fs::create_dir_all(fixture.dir()).unwrap();
         let mut writer = VectorWriter::create(fixture.input(), fixture.dtype, DIM).unwrap();
         writer.write_rows(clustered(fixture.dtype, DIM, VECTORS, 1).bytes()).unwrap();
         writer.finish().unwrap();
-        fixture.base().build(&fixture.config(&fixture.index())).unwrap();
+    }
+    let scalar = build_by(Variant::Scalar);
+    let faster = [Variant::Avx2, Variant::Avx512].map(|variant| (variant, build_by(variant)));
+    for fixture in &missing {
+        copy_folder(&scalar.path().join(fixture.name), &fixture.index());
         for name in ["LOCK", "build-stats-1.json"] {
             fs::remove_file(fixture.index().join(name)).unwrap();
         }
+        if fixture.is_exact() {
+            continue;
+        }
+        let line = |(variant, built): &(Variant, TempDir)| {
+            format!("{variant} {}\n", digest(&built.path().join(fixture.name)))
+        };
+        fs::write(fixture.dir().join("digests"), faster.iter().map(line).collect::<String>()).unwrap();
     }
 }

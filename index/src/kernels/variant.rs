@@ -1,6 +1,8 @@
 //! The instruction sets that kernels are written for.
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
+
+static BEST: OnceLock<Variant> = OnceLock::new();
 
 /// One implementation of every kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,13 +58,22 @@ impl Variant {
         Self::ALL.into_iter().filter(|v| v.is_available()).collect()
     }
 
-    /// The fastest variant this machine can run.
+    /// The fastest variant this machine can run, or the one that was chosen by [`Variant::choose`].
     pub fn best() -> Variant {
         // Asked for at every list: the machine stays the same.
-        static BEST: LazyLock<Variant> = LazyLock::new(|| {
+        *BEST.get_or_init(|| {
             Variant::ALL.into_iter().rev().find(|v| v.is_available()).unwrap_or(Variant::Scalar)
-        });
-        *BEST
+        })
+    }
+
+    /// Makes this variant the best one of the process, as on a machine that has no faster one. For tests of the bytes
+    /// that such machines write, before any kernel is used.
+    ///
+    /// # Panics
+    /// Where the machine cannot run it, or kernels of another variant are in use.
+    pub fn choose(self) {
+        assert!(self.is_available(), "this machine has no {self} kernels");
+        assert_eq!(*BEST.get_or_init(|| self), self, "kernels of another variant are in use");
     }
 
     /// The lower-case name, as recorded in manifests and figures.
