@@ -2,6 +2,8 @@
 //!
 //! The inputs are made here and not by `spandrel-datasets`, so that a change of its generators does not move
 //! what the tests have recorded.
+pub mod sweep;
+
 use std::error::Error;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

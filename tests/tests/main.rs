@@ -13,4 +13,5 @@ mod golden;
 mod odd;
 mod outliers;
 mod recall;
+mod sweep;
 mod words;

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchParams, Work};
-use spandrel_index::{
-    DType, Index, Metric, OpenOptions, Tier, VectorSource, VerifyError, VerifyReport, for_each_element,
-    verify,
-};
+use spandrel_index::{Index, Metric, OpenOptions, Tier, VectorSource, VerifyError, VerifyReport, verify};
 use spandrel_io::{BackendChoice, Direct};
 use spandrel_tests::Base;
+pub(crate) use spandrel_tests::sweep::exact_distance;
 
 /// Every file that belongs to an index's identity, by name.
 pub(crate) fn identity(dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -78,22 +76,6 @@ pub(crate) fn open_engine_with(dir: &Path, options: OpenOptions) -> Engine {
 pub(crate) fn every_list(k: usize) -> SearchParams {
     let rerank = Some(Rerank::Count(u32::MAX));
     SearchParams { max_lists: Some(u32::MAX), rerank, ..SearchParams::new(k) }
-}
-
-/// A distance as an answer shows it, without rounding.
-pub(crate) fn exact_distance(metric: Metric, dtype: DType, a: &[u8], b: &[u8]) -> f64 {
-    let values = |row: &[u8]| {
-        let mut values = Vec::new();
-        for_each_element(dtype, row, |x| values.push(f64::from(x)));
-        values
-    };
-    let (a, b) = (values(a), values(b));
-    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    match metric {
-        Metric::L2 => a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum(),
-        Metric::InnerProduct => product(&a, &b),
-        Metric::Cosine => 1.0 - product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt(),
-    }
 }
 
 /// Fails unless every neighbour has the distance that its vector truly has, in order, each once. Ids are row numbers
