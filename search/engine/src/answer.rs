@@ -1,4 +1,5 @@
 //! What a query gets back.
+use std::fmt;
 use std::time::Instant;
 
 use crate::StageTimes;
@@ -39,10 +40,35 @@ pub struct Work {
     pub head_distances: u32,
 }
 
+/// A limit that was given with a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// [`SearchParams::max_lists`](crate::SearchParams::max_lists).
+    MaxLists,
+    /// [`SearchParams::max_bytes`](crate::SearchParams::max_bytes).
+    MaxBytes,
+}
+
+impl Limit {
+    /// As the parameter is spelled.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Limit::MaxLists => "max_lists",
+            Limit::MaxBytes => "max_bytes",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// The answer to one query.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Answer {
-    /// Best first, ties by id. Fewer than asked for when the lists read hold fewer.
+    /// Best first, ties by id. As many as were asked for or as there are, unless `limited_by` or `damaged` says why not.
     pub neighbours: Vec<Neighbour>,
     /// What it took.
     pub work: Work,
@@ -54,4 +80,7 @@ pub struct Answer {
     pub stages: Option<StageTimes>,
     /// Lists and pages that could not be read or were damaged, and were left out: the answer is not whole unless 0.
     pub damaged: u32,
+    /// The limit that cut the answer short: `max_bytes` where lists or candidates were left out for it, `max_lists` where
+    /// fewer neighbours than asked for are returned although there are more.
+    pub limited_by: Option<Limit>,
 }

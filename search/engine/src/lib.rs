@@ -23,6 +23,7 @@ mod fetch;
 mod job;
 mod lookup;
 mod params;
+mod probe;
 mod query;
 mod queue;
 mod recall;
@@ -35,7 +36,7 @@ mod top;
 mod validate;
 mod worker;
 
-pub use answer::{Answer, Neighbour, Work};
+pub use answer::{Answer, Limit, Neighbour, Work};
 pub use calibrate::{CalibrateError, CalibrateLimits, HeldOut, calibrate};
 pub use damage::{Damage, DamageReason, DamagedPart};
 pub use engine::{Engine, EngineConfig, IoReport, Request};

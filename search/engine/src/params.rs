@@ -14,18 +14,23 @@ pub const EPSILON_LISTS_MAX: u32 = 256;
 /// What a caller asks for.
 ///
 /// With neither `epsilon` nor `max_lists`, both come from the index; `max_lists` alone means no epsilon;
-/// `epsilon` alone is capped at [`EPSILON_LISTS_MAX`].
+/// `epsilon` alone is capped at [`EPSILON_LISTS_MAX`]. Where the lists so chosen hold fewer than `k` vectors, the next
+/// nearest are read as well: only a `max_lists` or `max_bytes` that was given holds in any case.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SearchParams {
-    /// Neighbours wanted: from 1 to the number of vectors.
+    /// Neighbours wanted, 1 or more; of an index that holds fewer vectors, all of them.
     pub k: usize,
     /// A list is read iff its head is no farther than `1 + epsilon` times the nearest head: 0 or more.
     pub epsilon: Option<f32>,
     /// Lists read at most: 1 or more.
     pub max_lists: Option<u32>,
+    /// The share of the lists so chosen that is read, from 0 to 1, as a server under load asks for less. It costs recall,
+    /// not answers.
+    pub effort: f32,
     /// Bytes asked of the disk at most, counted before requests are merged across gaps: the farthest lists are dropped,
-    /// then the worst candidates, but not the nearest list and the best candidate. What is in memory
-    /// or in the cache costs none, so that with a limit answers depend on it. 1 or more; no limit if not given.
+    /// then the worst candidates, but not the nearest list and the best candidate. Pages for `k` candidates are set
+    /// aside before lists, up to half of the bytes. What is in memory or in the cache costs none, so that with a limit
+    /// answers depend on it. 1 or more; no limit if not given.
     pub max_bytes: Option<u64>,
     /// Which vectors are compared exactly where lists hold codes; the index's own rule if not given. Lists of exact
     /// vectors do not use it.
@@ -85,6 +90,7 @@ impl SearchParams {
             k,
             epsilon: None,
             max_lists: None,
+            effort: 1.0,
             max_bytes: None,
             rerank: None,
             distances: Distances::Exact,
@@ -100,10 +106,7 @@ impl SearchParams {
         if self.k == 0 {
             return Err(ParamsError::ZeroK);
         }
-        if self.k as u64 > index.vectors() {
-            return Err(ParamsError::KTooLarge { k: self.k, vectors: index.vectors() });
-        }
-        let (epsilon, max_lists) = match (self.epsilon, self.max_lists) {
+        let (epsilon, lists) = match (self.epsilon, self.max_lists) {
             (None, None) => {
                 let default = index.search_default();
                 (Some(default.epsilon), default.max_lists)
@@ -116,8 +119,11 @@ impl SearchParams {
         {
             return Err(ParamsError::Epsilon { found });
         }
-        if max_lists == 0 {
+        if lists == 0 {
             return Err(ParamsError::ZeroLists);
+        }
+        if !(0.0..=1.0).contains(&self.effort) {
+            return Err(ParamsError::Effort { found: self.effort });
         }
         let max_bytes = self.max_bytes.unwrap_or(u64::MAX);
         if max_bytes == 0 {
@@ -133,8 +139,18 @@ impl SearchParams {
         if estimates && index.resident_ids().is_none() {
             return Err(ParamsError::NoIds);
         }
-        let max_lists = max_lists.min(index.lists());
-        Ok(ResolvedParams { k: self.k, epsilon, max_lists, max_bytes, rerank, estimates, times: self.times })
+        let k = usize::try_from(index.vectors()).map_or(self.k, |vectors| self.k.min(vectors));
+        let lists = (lists as f32 * self.effort).ceil().max(1.0) as u32; // CAST: a share of a count
+        Ok(ResolvedParams {
+            k,
+            epsilon,
+            lists: lists.min(index.lists()),
+            lists_max: self.max_lists.unwrap_or(u32::MAX).min(index.lists()),
+            max_bytes,
+            rerank,
+            estimates,
+            times: self.times,
+        })
     }
 }
 
@@ -149,7 +165,8 @@ const KEPT_MORE: f32 = 1.5;
 pub struct ResolvedParams {
     k: usize,
     epsilon: Option<f32>,
-    max_lists: u32,
+    lists: u32,
+    lists_max: u32,
     max_bytes: u64,
     rerank: Rerank,
     estimates: bool,
@@ -157,7 +174,7 @@ pub struct ResolvedParams {
 }
 
 impl ResolvedParams {
-    /// Neighbours wanted.
+    /// Neighbours wanted, no more than there are vectors.
     pub fn k(&self) -> usize {
         self.k
     }
@@ -167,9 +184,14 @@ impl ResolvedParams {
         self.epsilon
     }
 
-    /// Lists read at most, no more than there are.
-    pub fn max_lists(&self) -> u32 {
-        self.max_lists
+    /// Lists read at most where they hold `k` vectors, no more than there are.
+    pub fn lists(&self) -> u32 {
+        self.lists
+    }
+
+    /// Lists read at most in any case, no more than there are.
+    pub fn lists_max(&self) -> u32 {
+        self.lists_max
     }
 
     /// Bytes asked of the disk at most.
@@ -254,14 +276,6 @@ pub enum ParamsError {
     /// No neighbour is wanted.
     #[error("k is 0, expected at least 1")]
     ZeroK,
-    /// More neighbours are wanted than there are vectors.
-    #[error("k is {k}, expected at most {vectors}, the vectors in the index")]
-    KTooLarge {
-        /// Neighbours wanted.
-        k: usize,
-        /// Vectors there are.
-        vectors: u64,
-    },
     /// Not a distance ratio.
     #[error("epsilon is {found}, expected a finite number of 0 or more")]
     Epsilon {
@@ -283,4 +297,10 @@ pub enum ParamsError {
     /// No byte may be read.
     #[error("max-bytes is 0, expected at least 1")]
     ZeroBytes,
+    /// Not a share.
+    #[error("effort is {found}, expected a share from 0 to 1")]
+    Effort {
+        /// The value given.
+        found: f32,
+    },
 }

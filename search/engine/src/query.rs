@@ -1,9 +1,9 @@
 //! One query on its way through a worker: probe, prune, fetch, scan, rerank, top k.
 use std::sync::Arc;
+use std::vec::Drain;
 
 use spandrel_index::codes::{CodeModel, CodeQuery};
 use spandrel_index::format::{ListLayout, PageLayout};
-use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
 use spandrel_index::kernels::scan::prefetch;
 use spandrel_index::{Index, Metric, inverse_norm};
 use spandrel_io::{Read, ReadBuf, ReadError};
@@ -15,12 +15,13 @@ use crate::damage::{DamageLog, DamagedPart};
 use crate::error::with_cause;
 use crate::fetch::{ListPlace, ListRead, gap_bytes, plan};
 use crate::job::{End, Running};
+use crate::probe::Prober;
 use crate::request::{Request, pages_touched};
 use crate::rerank::{PageRead, Reranker, assign, plan_pages};
 use crate::scan::{Prepared, Scanner, check};
 use crate::stages::StageClock;
 use crate::top::TopK;
-use crate::{Answer, DamageReason, Neighbour, ResolvedParams, Work};
+use crate::{Answer, DamageReason, Limit, Neighbour, ResolvedParams, Work};
 
 /// What a worker shares among its queries.
 pub(crate) struct Tools {
@@ -29,9 +30,7 @@ pub(crate) struct Tools {
     scanner: Option<Scanner>,
     codes: CodeScanner,
     reranker: Reranker,
-    scratch: Scratch,
-    /// Nearest heads of the query being started.
-    nearest: Vec<(f32, u32)>,
+    prober: Prober,
     damage: Arc<DamageLog>,
     cache: Option<Arc<PageCache>>,
 }
@@ -46,8 +45,7 @@ impl Tools {
             scanner,
             codes: CodeScanner::default(),
             reranker: Reranker::new(&index),
-            scratch: Scratch::new(),
-            nearest: Vec::new(),
+            prober: Prober::default(),
             damage,
             cache,
             index,
@@ -66,6 +64,14 @@ pub(crate) struct QuerySlot {
     code_query: CodeQuery,
     /// Lists chosen, in file order where they are read.
     places: Vec<ListPlace>,
+    /// Lists asked of the disk so far, ascending, and those of them that turned out to be unreadable.
+    asked: Vec<u32>,
+    unreadable: Vec<u32>,
+    /// Vectors whose own list was chosen and is readable as far as is known.
+    vectors: u64,
+    /// What may still be asked of the disk.
+    bytes_left: u64,
+    limited_by: Option<Limit>,
     candidates: Candidates,
     /// Positions to be compared exactly, ascending in each burst; those whose pages are cached come before.
     positions: Vec<u32>,
@@ -104,31 +110,22 @@ impl QuerySlot {
         self.positions.clear();
         self.estimated.clear();
         self.requests.clear();
+        self.asked.clear();
+        self.unreadable.clear();
+        self.bytes_left = params.max_bytes();
+        self.limited_by = None;
         self.top.reset(params.k());
         self.inverse_norm =
             if index.metric() == Metric::Cosine { inverse_norm(index.dtype(), row) } else { 0.0 };
         self.head_row.clear();
         index.space().map_query(index.dtype(), row, &mut self.head_row);
-
-        let query = HeadQuery {
-            row: &self.head_row,
-            k: params.max_lists() as usize,
-            ef: probe_width(index.head_index().kind(), params.max_lists()),
-        };
-        self.work.head_distances =
-            index.head_index().search(index.heads(), &query, &mut tools.scratch, &mut tools.nearest);
-        let chosen = prune(&tools.nearest, &params);
-        self.work.lists = chosen.len() as u32; // CAST: at most `max_lists`
+        self.probe(&params, tools);
         self.clock.lap(|times| &mut times.probe_us);
 
-        self.places.clear();
-        let (directory, layout) = (index.directory(), index.list_layout());
-        self.places.extend(chosen.iter().map(|&near| ListPlace::of(near, directory, &layout)));
-        self.places.retain(|place| place.bytes > 0);
         if let Some(model) = index.model() {
             let copies = index.resident_codes().is_none() && index.manifest().build.max_replicas > 1;
             self.candidates.reset(params.rerank_bound(), params.kept_errors(), copies);
-            if let Some(&(_, nearest)) = tools.nearest.first() {
+            if let Some(nearest) = tools.prober.nearest() {
                 tools.codes.prepare(&index, model, row, nearest, &mut self.code_query);
             }
             if index.resident_codes().is_some() {
@@ -137,16 +134,62 @@ impl QuerySlot {
             }
         }
         self.clock.lap(|times| &mut times.scan_us);
-        let known = self.places.len();
-        self.places.retain(|place| !tools.damage.is_quarantined(DamagedPart::List(place.list)));
-        self.damaged += (known - self.places.len()) as u32; // CAST: at most `max_lists`
-        keep_within(params.max_bytes(), &mut self.places);
+        self.running = Some(running);
+        self.submit_lists(&index, tag, out);
+        self.rerank_when_idle(tools, tag, out);
+    }
+
+    /// Chooses the lists to read: those that have not been asked for, within the bytes that may be asked.
+    fn probe(&mut self, params: &ResolvedParams, tools: &mut Tools) {
+        let index = &*tools.index;
+        let is_read = index.resident_codes().is_none();
+        let unreadable = |list| {
+            let is_quarantined = tools.damage.is_quarantined(DamagedPart::List(list));
+            is_read && (is_quarantined || self.unreadable.contains(&list))
+        };
+        let probed = tools.prober.choose(index, &self.head_row, params, unreadable, &mut self.places);
+        self.work.lists = probed.lists;
+        self.work.head_distances = self.work.head_distances.saturating_add(probed.head_distances);
+        self.vectors = probed.vectors;
+        if !is_read {
+            return;
+        }
+        self.damaged = probed.unreadable;
+        self.places.retain(|place| self.asked.binary_search(&place.list).is_err());
+        let is_first = self.asked.is_empty();
+        let bytes = self.bytes_left.saturating_sub(bytes_for_pages(params, index));
+        for dropped in drain_over(bytes, usize::from(is_first), &mut self.places) {
+            self.vectors -= u64::from(dropped.primaries);
+            self.limited_by = Some(Limit::MaxBytes);
+        }
+        let bytes = self.places.iter().map(|place| place.bytes).sum();
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
+        self.asked.extend(self.places.iter().map(|place| place.list));
+        self.asked.sort_unstable();
         // Lists lie in the order of their numbers.
         self.places.sort_unstable_by_key(|place| place.list);
-        self.running = Some(running);
-        plan(&self.places, gap_bytes(&layout), |read| self.requests.push(Request::Lists(read)));
-        self.submit(0, &index.page_layout(), tag, out);
-        self.rerank_when_idle(tools, tag, out);
+    }
+
+    /// Asks for the lists that were chosen.
+    fn submit_lists(&mut self, index: &Index, tag: u32, out: &mut Vec<Read>) {
+        let first = self.requests.len();
+        let gap_bytes = gap_bytes(&index.list_layout());
+        plan(&self.places, gap_bytes, |read| self.requests.push(Request::Lists(read)));
+        self.submit(first, &index.page_layout(), tag, out);
+    }
+
+    /// With nothing under way: asks for more lists in place of those that turned out to be unreadable, where the others
+    /// hold fewer than `k` vectors.
+    fn replace_unreadable(&mut self, tools: &mut Tools, tag: u32, out: &mut Vec<Read>) {
+        let Some(params) = self.running.as_ref().map(|running| running.job.params) else { return };
+        let is_short = !self.unreadable.is_empty() && self.vectors < params.k() as u64;
+        let may_grow = self.limited_by.is_none() && self.work.lists < params.lists_max();
+        if self.reads_left == 0 && self.bursts == 0 && is_short && may_grow {
+            self.probe(&params, tools);
+            self.clock.lap(|times| &mut times.probe_us);
+            let index = Arc::clone(&tools.index);
+            self.submit_lists(&index, tag, out);
+        }
     }
 
     /// Scans the chosen lists, nearest first, so that the bound is good early.
@@ -241,21 +284,27 @@ impl QuerySlot {
             }
         };
         let first = self.positions.len();
-        let mut room = params.rerank_max().saturating_sub(first);
-        if index.resident_vectors().is_none() {
-            // Each may need a page of its own. The best is compared in any case.
-            let left = params.max_bytes().saturating_sub(self.work.read_bytes);
-            let pages = left / index.page_layout().page_bytes() as u64;
-            room = room.min(usize::try_from(pages).unwrap_or(usize::MAX).max(usize::from(first == 0)));
-        }
         let layout = index.page_layout();
+        let page_bytes = layout.page_bytes() as u64;
         let is_read = index.resident_vectors().is_none();
+        let mut room = params.rerank_max().saturating_sub(first);
+        let mut is_limited = false;
+        if is_read {
+            // Each may need a page of its own. The best is compared in any case.
+            let pages = usize::try_from(self.bytes_left / page_bytes).unwrap_or(usize::MAX);
+            let pages = pages.max(usize::from(first == 0));
+            is_limited = pages < room;
+            room = room.min(pages);
+        }
         for candidate in self.candidates.kept().iter_mut() {
-            if self.positions.len() - first == room {
-                break;
-            }
             if candidate.compared || candidate.least(errors) > limit {
                 continue;
+            }
+            if self.positions.len() - first == room {
+                if is_limited {
+                    self.limited_by = Some(Limit::MaxBytes);
+                }
+                break;
             }
             candidate.compared = true;
             let page = layout.place(candidate.position).0;
@@ -266,7 +315,12 @@ impl QuerySlot {
                 self.damaged += 1;
             }
         }
-        self.positions[first..].sort_unstable();
+        let chosen = &mut self.positions[first..];
+        chosen.sort_unstable();
+        if is_read {
+            let pages = chosen.chunk_by(|&a, &b| layout.place(a).0 == layout.place(b).0).count() as u64; // CAST: widening
+            self.bytes_left = self.bytes_left.saturating_sub(pages * page_bytes);
+        }
     }
 
     /// Takes the candidates that are among the nearest, as far as their errors tell, with their estimates.
@@ -375,10 +429,8 @@ impl QuerySlot {
                 plan_pages_alone(&self.positions, read, &layout, &mut self.requests);
             }
             (Request::Lists(read), Err(error)) => {
-                for place in &self.places[read.first..read.end] {
-                    self.damaged += 1;
-                    let part = DamagedPart::List(place.list);
-                    tools.damage.add(part, place.offset, place.bytes, DamageReason::Read(with_cause(error)));
+                for at in read.first..read.end {
+                    self.leave_out(at, DamageReason::Read(with_cause(error)), &tools.damage);
                 }
             }
             (Request::Pages(read), Err(error)) => {
@@ -391,21 +443,30 @@ impl QuerySlot {
         if self.requests.len() > first {
             self.submit(first, &layout, slot_of(tag), out);
         }
+        self.replace_unreadable(tools, slot_of(tag), out);
         self.rerank_when_idle(tools, slot_of(tag), out);
+    }
+
+    /// Goes on without a list that cannot be read or is damaged.
+    fn leave_out(&mut self, at: usize, reason: DamageReason, damage: &DamageLog) {
+        let place = self.places[at];
+        self.damaged += 1;
+        self.vectors -= u64::from(place.primaries);
+        self.unreadable.push(place.list);
+        damage.add(DamagedPart::List(place.list), place.offset, place.bytes, reason);
     }
 
     /// Scans the lists of a read, each checked before.
     fn scan_read(&mut self, read: ListRead, bytes: &[u8], tools: &mut Tools) {
-        let Some(running) = &self.running else { unreachable!("a query waits for all of its reads") };
-        let index = &tools.index;
-        for place in &self.places[read.first..read.end] {
+        let index = Arc::clone(&tools.index);
+        for at in read.first..read.end {
+            let place = self.places[at];
             let from = (place.offset - read.offset) as usize; // CAST: inside a read
             let bytes = &bytes[from..from + place.bytes as usize]; // CAST: inside a read
-            let coded = match check(index, place, bytes) {
+            let coded = match check(&index, &place, bytes) {
                 Ok(coded) => coded,
                 Err(reason) => {
-                    self.damaged += 1;
-                    tools.damage.add(DamagedPart::List(place.list), place.offset, place.bytes, reason);
+                    self.leave_out(at, reason, &tools.damage);
                     continue;
                 }
             };
@@ -425,6 +486,9 @@ impl QuerySlot {
                     tools.codes.scan(model, &self.code_query, blocks, lanes, position, &mut self.candidates);
                 }
                 (_, _, Some(scanner)) => {
+                    let Some(running) = &self.running else {
+                        unreachable!("a query waits for all of its reads")
+                    };
                     let query = Prepared { row: running.row(), inverse_norm: self.inverse_norm };
                     scanner.scan(place.count(), bytes, query, &mut self.top);
                 }
@@ -467,7 +531,7 @@ impl QuerySlot {
     }
 
     /// When nothing is awaited any more: hands in the answer. Says whether that freed the slot.
-    pub(crate) fn finish_if_done(&mut self, metric: Metric) -> bool {
+    pub(crate) fn finish_if_done(&mut self, index: &Index) -> bool {
         if self.reads_left > 0 {
             return false;
         }
@@ -476,20 +540,25 @@ impl QuerySlot {
             running.abandon(end);
             return true;
         }
+        self.estimated.sort_unstable();
         let keys = self.top.finish();
-        let neighbours = keys
+        let neighbours: Vec<Neighbour> = keys
             .iter()
             .map(|key| Neighbour {
                 id: key.id,
-                distance: key.distance(metric),
-                estimated: self.estimated.contains(&key.id),
+                distance: key.distance(index.metric()),
+                estimated: self.estimated.binary_search(&key.id).is_ok(),
             })
             .collect();
+        let params = &running.job.params;
+        let is_short = neighbours.len() < params.k() && params.lists_max() < index.lists();
+        let is_limited = is_short && self.work.lists >= params.lists_max();
+        let limited_by = self.limited_by.or(is_limited.then_some(Limit::MaxLists));
         self.clock.lap(|times| &mut times.rerank_us);
         let latency_us = running.started.elapsed().as_nanos() as f32 / 1000.0; // CAST: rounds
         let stages = self.clock.times();
-        let taken = Some(running.started);
-        let answer = Answer { neighbours, work: self.work, taken, latency_us, stages, damaged: self.damaged };
+        let (work, damaged, taken) = (self.work, self.damaged, Some(running.started));
+        let answer = Answer { neighbours, work, taken, latency_us, stages, damaged, limited_by };
         running.finish(answer);
         true
     }
@@ -510,38 +579,25 @@ fn plan_pages_alone(positions: &[u32], read: PageRead, layout: &PageLayout, out:
 /// a tenth of a query's time, where on 1 000 000 it saves a fifth.
 const CACHED_BYTES: usize = 8 << 20;
 
-/// Heads followed in a graph beyond those wanted.
-///
-/// On 1 000 000 SIFT vectors with 125 000 heads, 48 more lose 0.0015 of recall at 40 lists and 0.0006 at 96
-/// against an exact search among the heads; 10 more lose 0.005 at 40 and save a sixth of the processor time.
-const EXTRA_HEADS: usize = 48;
-
-/// How many heads have their links followed to find this many.
-fn probe_width(kind: HeadIndexKind, heads: u32) -> usize {
-    match kind {
-        HeadIndexKind::Flat => heads as usize,
-        HeadIndexKind::Graph => heads as usize + EXTRA_HEADS,
+/// What is set aside for pages of vectors before lists are chosen: a page for each of the neighbours wanted, but at most half
+/// of what may be asked.
+fn bytes_for_pages(params: &ResolvedParams, index: &Index) -> u64 {
+    if index.model().is_none() || index.resident_vectors().is_some() {
+        return 0;
     }
+    let pages = (params.k() * index.page_layout().page_bytes()) as u64; // CAST: widening
+    pages.min(params.max_bytes() / 2)
 }
 
-/// The heads whose lists are read, of the nearest in ascending order.
-fn prune<'a>(nearest: &'a [(f32, u32)], params: &ResolvedParams) -> &'a [(f32, u32)] {
-    let Some(&(first, _)) = nearest.first() else { return nearest };
-    let bound = params.head_bound(first);
-    let kept = nearest.partition_point(|&(distance, _)| distance <= bound);
-    // The nearest list is read even where a distance is no number.
-    &nearest[..kept.max(1)]
-}
-
-/// Drops the farthest of the lists, nearest first, that go over a limit of bytes; the nearest is kept.
-fn keep_within(bytes_max: u64, places: &mut Vec<ListPlace>) {
+/// Drops the farthest of the lists, nearest first, that go over a limit of bytes; `least` are kept in any case.
+fn drain_over(bytes_max: u64, least: usize, places: &mut Vec<ListPlace>) -> Drain<'_, ListPlace> {
     let mut bytes = 0_u64;
     let kept = places.iter().take_while(|place| {
         bytes = bytes.saturating_add(place.bytes);
         bytes <= bytes_max
     });
-    let kept = kept.count().max(1);
-    places.truncate(kept);
+    let kept = kept.count().max(least.min(places.len()));
+    places.drain(kept..)
 }
 
 fn tag_of(slot: u32, number: usize) -> u64 {

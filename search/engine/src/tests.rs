@@ -238,25 +238,87 @@ fn epsilon_reads_the_lists_within_it() {
 }
 
 #[test]
-fn k_may_be_more_than_was_scanned_but_not_more_than_there_is() {
+fn k_are_found_unless_a_limit_that_was_given_says_otherwise() {
+    for graph in [false, true] {
+        let mut input = TestIndex::random(Metric::L2, DType::U8, 8, 200);
+        input.graph = graph;
+        let made = made(input);
+        let engine = engine(&made);
+        let query = random_rows(DType::U8, 8, 1, 3);
+        let one = |params: SearchParams| engine.search(&query, &params).unwrap().remove(0);
+        // The manifest's cap is 8 lists, of 10 vectors each.
+        let usual = SearchParams::new(150);
+        for params in [
+            usual,
+            SearchParams { epsilon: Some(0.0), ..usual },
+            SearchParams { effort: 0.0, ..usual },
+            SearchParams { max_lists: Some(20), effort: 0.1, ..usual },
+        ] {
+            let answer = one(params);
+            assert_eq!((answer.neighbours.len(), answer.limited_by), (150, None), "{params:?}");
+            assert!(answer.work.lists < 20, "{params:?}: {:?}", answer.work);
+        }
+        let few = one(SearchParams { max_lists: Some(1), ..SearchParams::new(200) });
+        assert_eq!(few.neighbours.len() as u64, few.work.vectors_scanned);
+        assert!(few.neighbours.len() < 200);
+        assert_eq!(few.limited_by, Some(Limit::MaxLists));
+        let some = one(SearchParams { max_lists: Some(1), ..SearchParams::new(1) });
+        assert_eq!((some.neighbours.len(), some.limited_by), (1, None), "enough was found in one list");
+        for k in [200, 201, usize::MAX] {
+            for params in [SearchParams::new(k), all_lists(&made, k)] {
+                let answer = one(params);
+                assert_eq!((answer.neighbours.len(), answer.limited_by), (200, None), "k {k}");
+            }
+        }
+    }
+}
+
+#[test]
+fn k_are_found_in_spite_of_damaged_lists() {
+    let made = made(TestIndex::random(Metric::L2, DType::U8, 16, 300));
+    let whole = engine(&made);
+    let query = random_rows(DType::U8, 16, 1, 3);
+    // Reads nearest lists until they hold ten vectors.
+    let params = SearchParams { epsilon: Some(0.0), ..SearchParams::new(10) };
+    let lists = whole.search(&query, &params).unwrap()[0].work.lists;
+    let mut bytes = std::fs::read(made.index.codes_path()).unwrap();
+    for list in 0..made.index.lists() {
+        let entry = made.index.directory().entry(list);
+        // One list in three is left.
+        if list % 3 != 0 {
+            bytes[4096 + 512 * entry.offset_units as usize] ^= 1;
+        }
+    }
+    std::fs::write(made.index.codes_path(), bytes).unwrap();
+    let engine = engine(&made);
+    for time in 0..12 {
+        let answer = engine.search(&query, &params).unwrap().remove(0);
+        assert_eq!((answer.neighbours.len(), answer.limited_by), (10, None), "time {time}");
+        assert!(answer.damaged > 0 && answer.work.lists > lists, "time {time}: {answer:?}");
+        let limited = SearchParams { max_lists: Some(lists), ..params };
+        let answer = engine.search(&query, &limited).unwrap().remove(0);
+        assert!(answer.damaged > 0 && answer.neighbours.len() < 10, "time {time}: {answer:?}");
+        assert_eq!((answer.work.lists, answer.limited_by), (lists, Some(Limit::MaxLists)), "time {time}");
+    }
+}
+
+#[test]
+fn parameters_that_make_no_sense_are_refused() {
     let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 200));
     let engine = engine(&made);
     let query = random_rows(DType::U8, 8, 1, 3);
-    let few = SearchParams { max_lists: Some(1), ..SearchParams::new(200) };
-    let answer = engine.search(&query, &few).unwrap().remove(0);
-    assert_eq!(answer.neighbours.len() as u64, answer.work.vectors_scanned);
-    assert!(answer.neighbours.len() < 200);
-    assert_eq!(engine.search(&query, &all_lists(&made, 200)).unwrap()[0].neighbours.len(), 200);
-
     let refused = |params| match engine.search(&query, &params) {
         Err(SearchError::Params(error)) => error,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(all_lists(&made, 201)), ParamsError::KTooLarge { k: 201, vectors: 200 });
     assert_eq!(refused(all_lists(&made, 0)), ParamsError::ZeroK);
     for epsilon in [f32::NAN, -0.1, f32::INFINITY] {
         let params = SearchParams { epsilon: Some(epsilon), ..SearchParams::new(1) };
         assert!(matches!(refused(params), ParamsError::Epsilon { .. }));
+    }
+    for effort in [f32::NAN, -0.1, 1.1] {
+        let params = SearchParams { effort, ..SearchParams::new(1) };
+        assert!(matches!(refused(params), ParamsError::Effort { .. }));
     }
     assert_eq!(refused(SearchParams { max_lists: Some(0), ..SearchParams::new(1) }), ParamsError::ZeroLists);
 }
@@ -418,9 +480,12 @@ fn bytes_are_limited_to_what_was_asked_for() {
         let answers = engine.search(&queries, &limited(bytes)).unwrap();
         assert!(answers.iter().all(|a| a.work.read_bytes <= bytes && a.work.read_bytes > bytes / 2));
         assert!(answers.iter().zip(&all).all(|(a, all)| a.work.read_bytes < all.work.read_bytes));
+        assert!(answers.iter().all(|a| a.limited_by == Some(Limit::MaxBytes)));
     }
+    assert!(all.iter().all(|a| a.limited_by.is_none()));
     let least = engine.search(&queries, &limited(1)).unwrap();
     assert!(least.iter().all(|a| a.work.reads == 1 && !a.neighbours.is_empty()), "the nearest list is read");
+    assert!(least.iter().all(|a| a.limited_by == Some(Limit::MaxBytes)));
     let refused = engine.search(&queries, &limited(0));
     assert!(matches!(refused, Err(SearchError::Params(ParamsError::ZeroBytes))));
 }

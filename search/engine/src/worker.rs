@@ -104,7 +104,7 @@ impl Worker {
     }
 
     fn free_if_done(&mut self, slot: u32) {
-        if self.slots[slot as usize].finish_if_done(self.tools.index.metric()) {
+        if self.slots[slot as usize].finish_if_done(&self.tools.index) {
             self.free.push(slot);
         }
     }

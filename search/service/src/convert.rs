@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use half::f16;
-use spandrel_engine::{Answer, Distances, Rerank, SearchParams};
+use spandrel_engine::{Answer, Distances, Limit, Rerank, SearchParams};
 use spandrel_index::{DType, Index, Metric, Tier};
 use spandrel_proto::v1;
 
@@ -137,6 +137,7 @@ pub(crate) fn params(k: u32, options: &v1::SearchOptions, limits: &Limits) -> Re
         k: k as usize, // CAST: widening
         epsilon: options.epsilon,
         max_lists: options.max_lists,
+        effort: 1.0,
         max_bytes: options.max_bytes,
         rerank: options.rerank.map(Rerank::Count).or(options.rerank_errors.map(Rerank::Errors)),
         distances,
@@ -145,16 +146,21 @@ pub(crate) fn params(k: u32, options: &v1::SearchOptions, limits: &Limits) -> Re
     })
 }
 
-/// Searches a share of the lists only.
-pub(crate) fn with_effort(
-    params: &SearchParams,
-    index: &Index,
-    effort: f32,
-) -> Result<SearchParams, Refusal> {
-    let resolved = params.resolve(index)?;
-    // CAST: a share of a count
-    let lists = (resolved.max_lists() as f32 * effort).ceil().max(1.0) as u32;
-    Ok(SearchParams { epsilon: resolved.epsilon(), max_lists: Some(lists), ..*params })
+/// The limit that cut an answer short.
+pub(crate) fn limited_by(answer: &Answer) -> v1::Limit {
+    match answer.limited_by {
+        None => v1::Limit::Unspecified,
+        Some(Limit::MaxLists) => v1::Limit::MaxLists,
+        Some(Limit::MaxBytes) => v1::Limit::MaxBytes,
+    }
+}
+
+/// The limits that cut answers short; empty if none did.
+pub(crate) fn all_limits(answers: &[Answer]) -> Vec<i32> {
+    if answers.iter().all(|answer| answer.limited_by.is_none()) {
+        return Vec::new();
+    }
+    answers.iter().map(|answer| limited_by(answer) as i32).collect() // CAST: the enum's code
 }
 
 /// Bytes of an answer besides those of its neighbours, and of its work, each query's.

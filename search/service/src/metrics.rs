@@ -59,6 +59,7 @@ pub(crate) struct Metrics {
     reranked: Counts,
     degraded: Counts,
     partial: Counts,
+    limited: Counts,
     refused: Counts,
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
@@ -90,6 +91,7 @@ impl Metrics {
             reranked: Family::default(),
             degraded: Family::default(),
             partial: Family::default(),
+            limited: Family::default(),
             refused: Family::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
@@ -116,6 +118,7 @@ impl Metrics {
             ("query_reranked", "Vectors compared exactly after their codes were scanned", &m.reranked),
             ("queries_degraded", "Queries searched less thoroughly because of load", &m.degraded),
             ("queries_partial", "Answers that miss damaged parts", &m.partial),
+            ("queries_limited", "Answers that a limit on lists or bytes cut short", &m.limited),
             (
                 "queries_refused",
                 "Queries refused because the queue was too long; those whose deadline had passed are not among them",
@@ -186,6 +189,7 @@ impl Metrics {
             reranked: counter(&self.reranked),
             degraded: counter(&self.degraded),
             partial: counter(&self.partial),
+            limited: counter(&self.limited),
             refused: counter(&self.refused),
         }
     }
@@ -208,6 +212,7 @@ pub(crate) struct IndexMetrics {
     reranked: Counter,
     pub(crate) degraded: Counter,
     partial: Counter,
+    limited: Counter,
     pub(crate) refused: Counter,
 }
 
@@ -224,6 +229,7 @@ impl IndexMetrics {
         self.codes.inc_by(sum(|a| a.work.vectors_scanned));
         self.reranked.inc_by(sum(|a| a.work.reranked.into()));
         self.partial.inc_by(sum(|a| u64::from(a.damaged > 0)));
+        self.limited.inc_by(sum(|a| u64::from(a.limited_by.is_some())));
         for answer in answers {
             let parts = answer.stages.map_or([None; 6], |times| {
                 let StageTimes { probe_us, scan_us, plan_us, wait_us, verify_us, rerank_us } = times;
@@ -238,7 +244,7 @@ impl IndexMetrics {
     }
 
     /// Every count so far, by name.
-    pub(crate) fn totals(&self) -> [(&'static str, u64); 11] {
+    pub(crate) fn totals(&self) -> [(&'static str, u64); 12] {
         [
             ("queries", &self.queries),
             ("lists", &self.lists),
@@ -250,6 +256,7 @@ impl IndexMetrics {
             ("reranked", &self.reranked),
             ("degraded", &self.degraded),
             ("partial", &self.partial),
+            ("limited", &self.limited),
             ("refused", &self.refused),
         ]
         .map(|(name, counter)| (name, counter.get()))

@@ -118,7 +118,7 @@ impl From<Refusal> for Status {
 impl From<ParamsError> for Refusal {
     fn from(error: ParamsError) -> Refusal {
         let field = match error {
-            ParamsError::ZeroK | ParamsError::KTooLarge { .. } => "k",
+            ParamsError::ZeroK => "k",
             ParamsError::Epsilon { .. } => "options.epsilon",
             ParamsError::ZeroLists => "options.max_lists",
             ParamsError::ZeroBytes => "options.max_bytes",

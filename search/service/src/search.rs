@@ -129,10 +129,8 @@ impl Searcher {
                 served.metrics.refused.inc_by(count as u64); // CAST: widening
             }
         })?;
+        params.effort = admitted.effort;
         let degraded = admitted.effort < 1.0;
-        if degraded {
-            params = convert::with_effort(&params, served.index(), admitted.effort)?;
-        }
         Ok(Asked { served, rows, params, options, degraded })
     }
 
@@ -186,6 +184,7 @@ impl Searcher {
             estimated,
             partial: answer.damaged > 0,
             degraded,
+            limited_by: convert::limited_by(&answer) as i32, // CAST: the enum's code
             index_version: served.version(),
             vectors,
             work: options.with_work.then(|| convert::work(&answer, call.arrival)),
@@ -232,6 +231,7 @@ impl Searcher {
             estimated: convert::estimated(&answers),
             partial: numbered.filter(|(_, a)| a.damaged > 0).map(|(number, _)| number).collect(),
             degraded,
+            limited_by: convert::all_limits(&answers),
             index_version: served.version(),
             vectors,
             work: if options.with_work {

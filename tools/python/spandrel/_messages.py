@@ -32,6 +32,7 @@ _METRICS = {
     search_pb2.METRIC_INNER_PRODUCT: "ip",
     search_pb2.METRIC_COSINE: "cosine",
 }
+_LIMITS = {search_pb2.LIMIT_MAX_LISTS: "max_lists", search_pb2.LIMIT_MAX_BYTES: "max_bytes"}
 
 
 def queries_of(given: npt.ArrayLike) -> Tuple[npt.NDArray[Any], bool]:
@@ -118,11 +119,18 @@ def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, sing
         counts=counts,
         estimated=shaped(_padded(np.concatenate(flags), present, False)),
         partial=partial,
+        limited_by=[limit for r in responses for limit in _limits_of(r)],
         degraded=any(r.degraded for r in responses),
         index_versions=sorted({r.index_version for r in responses}),
         vectors=None if vectors is None else shaped(vectors),
         work=work or None,
     )
+
+
+def _limits_of(response: search_pb2.SearchBatchResponse) -> List[Optional[str]]:
+    if not response.limited_by:
+        return [None] * len(response.counts)
+    return [_LIMITS.get(limit) for limit in response.limited_by]
 
 
 def one_of(response: search_pb2.SearchResponse, k: int) -> Answers:
@@ -134,6 +142,7 @@ def one_of(response: search_pb2.SearchResponse, k: int) -> Answers:
         estimated=response.estimated,
         partial=[0] if response.partial else [],
         degraded=response.degraded,
+        limited_by=[response.limited_by],
         index_version=response.index_version,
         vectors=response.vectors if response.HasField("vectors") else None,
         work=[response.work] if response.HasField("work") else [],

@@ -17,7 +17,8 @@ class Answers:
     `ids` (int64) and `distances` (float32) have shape (n, k), or (k,) for a single query; `counts` (int64, (n,)) says how many
     were found, and after those ids are -1 and distances NaN. An id of 2^63 or more makes ids uint64, with 2^64 - 1 for -1.
     Distances are squared L2, 1 - cos, or the inner product itself. `estimated` (bool, same shape as ids) marks distances
-    that are estimates; `partial` (bool, (n,)) marks answers that miss damaged parts of the index;
+    that are estimates; `partial` (bool, (n,)) marks answers that miss damaged parts of the index; `limited_by` says for each
+    query which limit cut its answer short, 'max_lists' or 'max_bytes', or None;
     `degraded` tells that the server, under load, searched fewer lists for some of them. `vectors` has shape (n, k, dim), zeros
     where there is none, if they were asked for. `work` holds a message for each query, if it was asked for.
     `index_versions` are the versions of the index that answered: one, unless it was switched meanwhile.
@@ -30,6 +31,7 @@ class Answers:
     partial: npt.NDArray[np.bool_]
     degraded: bool
     index_versions: List[int]
+    limited_by: List[Optional[str]]
     vectors: Optional[npt.NDArray[Any]] = None
     work: Optional[List[Any]] = None
 

@@ -43,7 +43,8 @@ class Answers(unittest.TestCase):
             counts=[2, 0], ids=[4, 9], distances=[1.0, 2.0], estimated=[False, True], partial=[1], index_version=3
         )
         second = search_pb2.SearchBatchResponse(
-            counts=[1], ids=[7], distances=[0.5], partial=[0], degraded=True, index_version=2
+            counts=[1], ids=[7], distances=[0.5], partial=[0], degraded=True, index_version=2,
+            limited_by=[search_pb2.LIMIT_MAX_BYTES],
         )
         answers = _messages.answers_of([first, second], 3, single=False)
         self.assertEqual(answers.ids.tolist(), [[4, 9, -1], [-1] * 3, [7, -1, -1]])
@@ -51,6 +52,7 @@ class Answers(unittest.TestCase):
         self.assertEqual(answers.estimated.tolist(), [[False, True, False], [False] * 3, [False] * 3])
         self.assertEqual((answers.counts.tolist(), answers.partial.tolist()), ([2, 0, 1], [False, True, True]))
         self.assertEqual((answers.degraded, answers.index_versions), (True, [2, 3]))
+        self.assertEqual(answers.limited_by, [None, None, "max_bytes"])
         self.assertEqual((answers.ids.dtype, answers.distances.dtype), (np.int64, np.float32))
 
     def test_ids_of_all_sizes_are_kept(self):

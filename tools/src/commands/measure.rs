@@ -108,13 +108,12 @@ pub(super) fn measure(
         for params in &sweep.params {
             meter.phase(&format!("searching, {in_flight} in flight{}", words(params)), "queries");
             let search = SearchParams {
-                k: sweep.k,
                 epsilon: params.epsilon,
                 max_lists: params.max_lists,
-                max_bytes: None,
                 rerank: params.rerank.map(Rerank::Count).or(params.rerank_errors.map(Rerank::Errors)),
                 distances: sweep.distances,
                 times: sweep.stages,
+                ..SearchParams::new(sweep.k)
             };
             let run =
                 run(&engine, examples.queries, &search, sweep.seconds, session, |done| meter.set(done, 0))?;
@@ -259,7 +258,7 @@ fn point(
         distances: sweep.distances.to_string(),
         params: PointParams {
             epsilon: resolved.epsilon(),
-            max_lists: Some(resolved.max_lists()),
+            max_lists: Some(resolved.lists()),
             rerank: match resolved.rerank() {
                 Rerank::Count(count) if index.code() != CodeSpec::Full => Some(count),
                 _ => None,

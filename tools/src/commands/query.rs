@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use spandrel_datasets::Truth;
-use spandrel_engine::{Answer, EngineConfig, Rerank, SearchError, SearchParams};
+use spandrel_engine::{Answer, EngineConfig, Limit, Rerank, SearchError, SearchParams};
 use spandrel_index::VectorSource as _;
 
 use super::remote::query::{Query, ask};
@@ -101,20 +101,18 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     };
     let k = args.k as usize; // CAST: widening
     let params = SearchParams {
-        k,
         epsilon: args.epsilon,
         max_lists: args.max_lists,
-        max_bytes: None,
         rerank: args.rerank.map(Rerank::Count).or(args.rerank_errors.map(Rerank::Errors)),
         distances: args.places.distances,
-        times: false,
+        ..SearchParams::new(k)
     };
     params.resolve(&index)?;
     let engine = open_engine(&index, config, session)?;
     let meter = session.meter();
     meter.phase("searching", "queries");
     let mut table = Table { k, ids: Vec::new(), distances: Vec::new() };
-    let mut incomplete = 0;
+    let (mut incomplete, mut limited) = (0, Limited::default());
     let mut first = 0;
     while first < queries.len() {
         let count = BATCH.min(queries.len() - first);
@@ -124,6 +122,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
             .search_until(&rows, &params, &session.stop)
             .map_err(|error| in_file(error, &args.queries, first))?;
         incomplete += answers.iter().filter(|a| a.damaged > 0).count();
+        limited.count(&answers);
         match form {
             Form::Lines => session.print(&lines(first, &answers))?,
             Form::Ibin | Form::Npy => answers.iter().for_each(|answer| table.push(answer)),
@@ -136,7 +135,32 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         table.write(form, path, &index.dir().display().to_string())?;
         session.note(&format!("wrote {}", path.display()));
     }
+    limited.tell(session);
     refuse_damage(&engine, incomplete)
+}
+
+/// Answers that a limit cut short.
+#[derive(Debug, Default)]
+struct Limited {
+    by_lists: usize,
+    by_bytes: usize,
+}
+
+impl Limited {
+    fn count(&mut self, answers: &[Answer]) {
+        let by = |limit| answers.iter().filter(|a| a.limited_by == Some(limit)).count();
+        self.by_lists += by(Limit::MaxLists);
+        self.by_bytes += by(Limit::MaxBytes);
+    }
+
+    fn tell(&self, session: &Session) {
+        for (limit, answers) in [(Limit::MaxLists, self.by_lists), (Limit::MaxBytes, self.by_bytes)] {
+            if answers > 0 {
+                let verb = if answers == 1 { "answer was" } else { "answers were" };
+                session.note(&format!("note: {answers} {verb} cut short by {limit}"));
+            }
+        }
+    }
 }
 
 /// As [`run`], where a server answers.
@@ -150,17 +174,20 @@ fn ask_server(args: &QueryArgs, form: Form, session: &Session) -> anyhow::Result
     let distances = args.places.distances;
     let query = Query { queries: &args.queries, k: args.k, params, distances, rate: args.rate };
     let mut table = Table { k: args.k as usize, ids: Vec::new(), distances: Vec::new() }; // CAST: widening
-    let incomplete = ask(&args.server, &query, session, |first, answers| match form {
-        Form::Lines => session.print(&lines(first, &answers)),
-        Form::Ibin | Form::Npy => {
-            answers.iter().for_each(|answer| table.push(answer));
-            Ok(())
+    let mut limited = Limited::default();
+    let incomplete = ask(&args.server, &query, session, |first, answers| {
+        limited.count(&answers);
+        match form {
+            Form::Lines => session.print(&lines(first, &answers))?,
+            Form::Ibin | Form::Npy => answers.iter().for_each(|answer| table.push(answer)),
         }
+        Ok(())
     })?;
     if let Some(path) = &args.out {
         table.write(form, path, args.server.index_name())?;
         session.note(&format!("wrote {}", path.display()));
     }
+    limited.tell(session);
     if incomplete > 0 {
         let message = format!("{incomplete} answers are not whole: parts of the server's index are damaged");
         return Err(Advised::new(message, "its log and DescribeIndex say which").into());

@@ -123,6 +123,59 @@ fn every_method_gives_the_same() {
 }
 
 #[test]
+fn a_limit_that_cuts_an_answer_short_is_named() {
+    run(async {
+        let server = Server::start(&["--max-k", "100000", "--metrics", "127.0.0.1:0"]);
+        let client = server.client();
+        let all = u32::try_from(VECTORS).unwrap();
+        let lists = v1::SearchOptions { max_lists: Some(1), ..Default::default() };
+        let bytes = v1::SearchOptions { max_bytes: Some(1), ..Default::default() };
+        for (k, options, limit) in [
+            (10, None, v1::Limit::Unspecified),
+            (10, Some(bytes), v1::Limit::MaxBytes),
+            (all, Some(lists), v1::Limit::MaxLists),
+            (all, None, v1::Limit::Unspecified),
+            (all + 7, None, v1::Limit::Unspecified),
+        ] {
+            let one = v1::SearchRequest { k, options, ..request(3) };
+            let answer = client.search(one.clone()).await.unwrap();
+            assert_eq!(answer.limited_by(), limit, "k {k}: {options:?}");
+            if limit == v1::Limit::Unspecified {
+                assert_eq!(answer.ids.len(), k.min(all) as usize, "k {k}");
+            } else {
+                assert!(!answer.ids.is_empty() && answer.ids.len() < k as usize, "k {k}: {options:?}");
+            }
+            let queries = Some(self::bytes(made().queries()[..2 * DIM].to_vec()));
+            let batch = v1::SearchBatchRequest { queries, k, options, ..Default::default() };
+            let batch = client.search_batch(batch).await.unwrap();
+            let expected = if limit == v1::Limit::Unspecified { vec![] } else { vec![limit; 2] };
+            assert_eq!(batch.limited_by().collect::<Vec<_>>(), expected, "k {k}: {options:?}");
+            let item = v1::SearchStreamRequest { tag: 0, request: Some(one) };
+            let mut stream = client.search_stream(tokio_stream::iter([item])).await.unwrap();
+            let item = stream.message().await.unwrap().unwrap();
+            assert_eq!(item.result, Some(ItemResult::Answer(answer)), "k {k}: {options:?}");
+        }
+        let counted = server.metric("spandrel_queries_limited_total{index=\"index\"}");
+        assert!((counted - 8.0).abs() < 0.5, "{counted} counted");
+
+        let queries = made().text("queries.u8bin");
+        let index = made().text("index");
+        for place in [["--server", &server.address], ["--index", &index]] {
+            let flags = ["query", "--queries", &queries, "--k", "5000", "--max-lists", "1"];
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_spandrel"))
+                .args([&flags[..], &place[..]].concat())
+                .output()
+                .unwrap();
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert!(
+                output.status.success() && told.contains("200 answers were cut short by max_lists"),
+                "{told}"
+            );
+        }
+    });
+}
+
+#[test]
 fn the_server_describes_itself() {
     run(async {
         let server = Server::start(&["--codes", "memory"]);

@@ -33,6 +33,7 @@ fn the_page_and_what_it_asks_for_are_there() {
     assert_eq!((code, &first["id"], &first["distance"]), (200, &"42".into(), &0.0.into()), "{found}");
     assert_eq!((&first["estimated"], &found["index_version"]), (&false.into(), &1.into()), "{found}");
     assert_eq!(found["neighbours"].as_array().unwrap().len(), 3, "{found}");
+    assert_eq!(found.get("limited_by"), Some(&Value::Null), "{found}");
     assert!(
         found["work"]["lists"].as_u64() > Some(0) && found["times_us"]["search"].as_f64() > Some(0.0),
         "{found}"

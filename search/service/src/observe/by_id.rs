@@ -10,6 +10,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use spandrel_engine::Limit;
 use spandrel_proto::v1;
 use tonic::{Code, Status};
 
@@ -155,6 +156,11 @@ fn shown(found: &v1::SearchResponse) -> Value {
             json!({ "id": id.to_string(), "distance": distance, "estimated": estimated(at) })
         })
         .collect();
+    let limited_by = match found.limited_by() {
+        v1::Limit::Unspecified => None,
+        v1::Limit::MaxLists => Some(Limit::MaxLists.name()),
+        v1::Limit::MaxBytes => Some(Limit::MaxBytes.name()),
+    };
     let work = found.work.unwrap_or_default();
     let stages = work.stages.unwrap_or_default();
     json!({
@@ -162,6 +168,7 @@ fn shown(found: &v1::SearchResponse) -> Value {
         "neighbours": neighbours,
         "partial": found.partial,
         "degraded": found.degraded,
+        "limited_by": limited_by,
         "work": {
             "lists": work.lists,
             "reads": work.reads,

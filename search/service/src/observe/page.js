@@ -189,7 +189,11 @@ async function search() {
     const found = await answered.json();
     if (!answered.ok) throw new Error(found.error);
     const took = (performance.now() - begun) / 1000;
-    const flags = [found.partial && "partial: damaged parts were left out", found.degraded && "degraded by load"];
+    const flags = [
+      found.partial && "partial: damaged parts were left out",
+      found.degraded && "degraded by load",
+      found.limited_by && `cut short by ${found.limited_by}`,
+    ];
     const text = [`${found.neighbours.length} nearest of ${id}`, `version ${found.index_version}`, `${asTime(took)} there and back`];
     note([...text, ...flags.filter(Boolean)].join(" · "), found.partial);
     at("found").replaceChildren(neighboursTable(found.neighbours), workList(found));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use spandrel_datasets::{Rows, VectorFile};
-use spandrel_engine::{Answer, Distances, Neighbour, Work};
+use spandrel_engine::{Answer, Distances, Limit, Neighbour, Work};
 use spandrel_index::{DType, Metric, VectorSource as _};
 use spandrel_proto::v1;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
@@ -248,6 +248,16 @@ pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
         latency_us: 0.0,
         stages: None,
         damaged: response.partial.into(),
+        limited_by: limit(response.limited_by),
+    }
+}
+
+/// The limit of a code; one that a newer server has is taken for none.
+fn limit(code: i32) -> Option<Limit> {
+    match v1::Limit::try_from(code) {
+        Ok(v1::Limit::MaxLists) => Some(Limit::MaxLists),
+        Ok(v1::Limit::MaxBytes) => Some(Limit::MaxBytes),
+        Ok(v1::Limit::Unspecified) | Err(_) => None,
     }
 }
 
@@ -278,6 +288,7 @@ pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
             latency_us: 0.0,
             stages: None,
             damaged: response.partial.iter().any(|&p| p as usize == number).into(), // CAST: widening
+            limited_by: response.limited_by.get(number).copied().and_then(limit),
         });
         first = end;
     }
