@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use http::{HeaderValue, Request, Response};
 use tonic::service::Routes;
-use tonic::{Code, Status, body::Body};
+use tonic::{Status, body::Body};
 use tower::Service;
 use tracing::Instrument as _;
 
@@ -13,6 +13,7 @@ use crate::ledger::{Connection, Entry, Incoming, Ledger, Outgoing};
 use crate::limits::Limits;
 use crate::method::Method;
 use crate::metrics::Metrics;
+use crate::refusal::of_request;
 use crate::request_id::{REQUEST_ID, RequestIds};
 use crate::tokens::Tokens;
 
@@ -70,8 +71,10 @@ impl Service<Request<hyper::body::Incoming>> for Guard {
             if !method.is_stream() {
                 entry.give_request(0);
             }
-            if let Some(code) = response.headers().get(Status::GRPC_STATUS) {
-                entry.count(Code::from_bytes(code.as_bytes()));
+            if let Some(status) = Status::from_header_map(response.headers()) {
+                let status = of_request(status);
+                entry.count(status.code());
+                response = status.into_http();
             }
             response.headers_mut().insert(REQUEST_ID, id);
             Ok(response.map(|body| Outgoing::new(body, entry)))

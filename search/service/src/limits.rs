@@ -6,7 +6,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of one message: 1 KiB to 1 GiB.
     pub message_bytes: usize,
-    /// Bytes of all requests being received or answered, over all connections.
+    /// Bytes of all requests and answers that the server holds, over all connections; a quarter of them on one.
     pub in_flight_bytes: usize,
     /// Neighbours of one query.
     pub k: u32,
@@ -22,11 +22,11 @@ pub struct Limits {
     pub header_bytes: u32,
     /// Time for a new connection's TLS handshake.
     pub handshake: Duration,
-    /// A connection without a request for so long is closed.
+    /// A connection without a request for so long is ended; calls of the health service do not count.
     pub idle: Duration,
-    /// A connection older than this takes no further requests, so that clients spread over servers again.
+    /// A connection older than this is ended, so that clients spread over servers again; its calls have `request` left.
     pub age: Duration,
-    /// Longest time a request may take, whatever its deadline.
+    /// Longest time a request may take from its headers, whatever its deadline, and an answer may be left unread.
     pub request: Duration,
 }
 

@@ -115,6 +115,19 @@ impl From<Refusal> for Status {
     }
 }
 
+/// What tonic says, as INTERNAL, of requests that are no messages of the protocol.
+const MALFORMED: [&str; 3] =
+    ["failed to decode Protobuf message", "protocol error: received message", "Missing request message"];
+
+/// A status that tonic gave: a request that cannot be read is the client's fault and not the server's.
+pub(crate) fn of_request(status: Status) -> Status {
+    let is_malformed = || MALFORMED.iter().any(|text| status.message().starts_with(text));
+    if status.code() == Code::Internal && is_malformed() {
+        return Status::invalid_argument(status.message());
+    }
+    status
+}
+
 impl From<ParamsError> for Refusal {
     fn from(error: ParamsError) -> Refusal {
         let field = match error {

@@ -10,7 +10,7 @@ use tonic::{Status, Streaming};
 
 use crate::deadline::Call;
 use crate::ledger::Entry;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, of_request};
 use crate::search::Searcher;
 
 type Item = Result<SearchStreamResponse, Status>;
@@ -54,7 +54,7 @@ async fn answer_all(
         // Never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         let next = tokio::select! {
-            next = queries.message() => next?,
+            next = queries.message() => next.map_err(of_request)?,
             refusal = entry.ended() => {
                 end = Err(refusal.into());
                 None

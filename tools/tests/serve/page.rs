@@ -57,6 +57,18 @@ fn the_page_and_what_it_asks_for_are_there() {
 }
 
 #[test]
+fn metrics_come_in_the_form_that_is_asked_for() {
+    let server = Server::start(&["--listen", "localhost:0", "--metrics", "localhost:0"]);
+    let address = server.metrics.clone().unwrap();
+    let plain = http_get(&address, "/metrics");
+    assert!(plain.contains("content-type: text/plain; version=0.0.4"), "{plain}");
+    assert!(plain.contains("# TYPE spandrel_queries_total counter\n") && !plain.contains("# EOF"), "{plain}");
+    let accept = format!("Host: {address}\r\nAccept: application/openmetrics-text\r\n");
+    let (_, open) = get(&address, "/metrics", &accept);
+    assert!(open.contains("# TYPE spandrel_queries counter\n") && open.contains("# EOF"), "{open}");
+}
+
+#[test]
 fn status_counts_what_was_searched() {
     let server = Server::start(&["--metrics", "127.0.0.1:0"]);
     let address = server.metrics.clone().unwrap();

@@ -303,7 +303,7 @@ pub(super) fn told(address: &str) -> impl Fn(Status) -> anyhow::Error {
             Code::Unavailable => "is a server running there? Start one with `spandrel serve`",
             Code::Unauthenticated | Code::PermissionDenied => "give a token with --token FILE",
             Code::NotFound => "choose one of them with --index-name",
-            Code::ResourceExhausted => "ask for less at a time, or try again later",
+            Code::ResourceExhausted => "the server is loaded: ask for less at a time, or try again later",
             Code::InvalidArgument => "change that, and ask again",
             _ => return anyhow::Error::msg(message),
         };

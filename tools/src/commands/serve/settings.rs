@@ -96,7 +96,7 @@ pub struct Settings {
     #[arg(long, value_name = "SIZE", env = "SPANDREL_MAX_MESSAGE", help_heading = "Limits")]
     #[serde(deserialize_with = "parsed")]
     pub max_message: Option<ByteSize>,
-    /// Bytes of all requests under way together [default: 256MiB].
+    /// Bytes held by all calls together, requests and answers; a quarter of them by one connection [default: 256MiB].
     #[arg(long, value_name = "SIZE", env = "SPANDREL_MAX_IN_FLIGHT", help_heading = "Limits")]
     #[serde(deserialize_with = "parsed")]
     pub max_in_flight: Option<ByteSize>,
@@ -122,13 +122,14 @@ pub struct Settings {
     /// Time for a TLS handshake, in seconds [default: 10].
     #[arg(long, value_name = "S", env = "SPANDREL_HANDSHAKE_SECONDS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub handshake_seconds: Option<u32>,
-    /// A connection without a call for so long is closed, in seconds [default: 600].
+    /// A connection without a call for so long is ended, in seconds; health calls do not count [default: 600].
     #[arg(long, value_name = "S", env = "SPANDREL_IDLE_SECONDS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub idle_seconds: Option<u32>,
-    /// A connection takes no further calls after so long, in seconds [default: 3600].
+    /// A connection is ended after so long, in seconds; calls under way have --request-seconds left [default: 3600].
     #[arg(long, value_name = "S", env = "SPANDREL_AGE_SECONDS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub age_seconds: Option<u32>,
-    /// Longest time of one call, whatever its deadline, in seconds; streams go on [default: 60].
+    /// Longest time of one call from its headers, whatever its deadline, in seconds; streams go on. A connection that
+    /// leaves an answer unread for so long is ended [default: 60].
     #[arg(long, value_name = "S", env = "SPANDREL_REQUEST_SECONDS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub request_seconds: Option<u32>,
     /// Send traces of calls to an OpenTelemetry collector, as in http://127.0.0.1:4317; needs a program built with
