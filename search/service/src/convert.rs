@@ -10,12 +10,13 @@ use spandrel_proto::v1;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 
-/// Queries as rows of the index's type, from 1 to `most` of them: the rows and how many there are.
+/// Queries as rows of the index's type, from 1 to `most` of them in at most `bytes_max` bytes: the rows and how many there
+/// are.
 pub(crate) fn rows(
     index: &Index,
     field: &'static str,
     vectors: Option<v1::Vectors>,
-    most: usize,
+    (most, bytes_max): (usize, usize),
 ) -> Result<(Vec<u8>, usize), Refusal> {
     let Some(v1::Vectors { f32, data, dtype, dim }) = vectors else {
         return Err(Refusal::field(field, "not set"));
@@ -26,6 +27,7 @@ pub(crate) fn rows(
         let message = format!("vectors of {dim} elements, the index has {}", index.dim());
         return Err(Refusal::field(field, message));
     }
+    let mut found = wanted;
     let count = match (f32.is_empty(), data.is_empty()) {
         (true, true) => return Err(Refusal::field(field, "no elements; set f32, or data with its dtype")),
         (false, false) => {
@@ -33,13 +35,13 @@ pub(crate) fn rows(
         }
         (false, true) => whole(field, f32.len(), index.dim(), "elements", index)?,
         (true, false) => {
-            let found = dtype_of(field, dtype)?;
-            if found != wanted {
+            found = dtype_of(field, dtype)?;
+            if found != wanted && !widens(found, wanted) {
                 let message =
                     format!("data of {found}, the index holds {wanted}; send that, or numbers in f32");
                 return Err(Refusal::field(field, message));
             }
-            whole(field, data.len(), index.row_bytes(), "bytes", index)?
+            whole(field, data.len(), found.row_bytes(index.dim()), "bytes", index)?
         }
     };
     if count > most {
@@ -48,10 +50,37 @@ pub(crate) fn rows(
             limit => Refusal::limit(field, count, limit),
         });
     }
-    if f32.is_empty() {
+    let bytes = count.saturating_mul(index.row_bytes());
+    if bytes > bytes_max {
+        let message = format!("{bytes} bytes as vectors of {wanted}, the server's limit is {bytes_max}");
+        return Err(Refusal::field(field, message));
+    }
+    if !f32.is_empty() {
+        return Ok((encode(field, &f32, wanted)?, count));
+    }
+    if found == wanted {
         return Ok((data.to_vec(), count));
     }
-    Ok((encode(field, &f32, wanted)?, count))
+    Ok((encode(field, &decode(found, &data), wanted)?, count))
+}
+
+/// Whether a type holds every value of another.
+fn widens(from: DType, to: DType) -> bool {
+    match to {
+        DType::F32 => from != DType::F32,
+        DType::F16 => from.is_integer(),
+        DType::I8 | DType::U8 => false,
+    }
+}
+
+/// Elements of a type that f32 widens, as numbers.
+fn decode(dtype: DType, data: &[u8]) -> Vec<f32> {
+    match dtype {
+        DType::F32 => data.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        DType::F16 => data.as_chunks::<2>().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
+        DType::I8 => data.iter().map(|&b| f32::from(b.cast_signed())).collect(),
+        DType::U8 => data.iter().map(|&b| f32::from(b)).collect(),
+    }
 }
 
 /// How many rows there are.

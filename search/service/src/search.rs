@@ -123,7 +123,7 @@ impl Searcher {
     ) -> Result<Asked, Refusal> {
         let options = options.unwrap_or_default();
         let mut params = convert::params(k, &options, &self.limits)?;
-        let (rows, count) = convert::rows(served.index(), field, vectors, most)?;
+        let (rows, count) = convert::rows(served.index(), field, vectors, (most, self.limits.message_bytes))?;
         let admitted = served.admission.admit(call.deadline).inspect_err(|refusal| {
             if matches!(refusal, Refusal::Overloaded { .. }) {
                 served.metrics.refused.inc_by(count as u64); // CAST: widening

@@ -14,6 +14,7 @@ from ._errors import (
     PermissionDenied,
     SpandrelError,
     Unavailable,
+    WrongEventLoop,
 )
 from ._options import Options, Retry, Tls
 from ._results import Answers, Fetched, IndexInfo, StreamAnswer
@@ -37,4 +38,5 @@ __all__ = [
     "StreamAnswer",
     "Tls",
     "Unavailable",
+    "WrongEventLoop",
 ]

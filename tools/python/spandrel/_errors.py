@@ -53,6 +53,10 @@ class Unavailable(SpandrelError):
     """The server cannot be reached, or is stopping."""
 
 
+class WrongEventLoop(SpandrelError):
+    """An `AsyncClient` belongs to the event loop that it was made in, and was used outside of it."""
+
+
 class PermissionDenied(SpandrelError):
     """No token, an unknown one, or one whose scope does not allow it."""
 
@@ -71,12 +75,22 @@ _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 def of_status(code: grpc.StatusCode, message: str, fields: Dict[str, str], retry_after: Optional[float]) -> SpandrelError:
     """The exception for a status."""
-    return _KINDS.get(code, SpandrelError)(code, message, fields, retry_after)
+    kind = _KINDS.get(code, SpandrelError)
+    if kind is Overloaded and retry_after is None:
+        # A limit on sizes, as that of grpcio on messages: coming back does not help.
+        kind = SpandrelError
+    return kind(code, message, fields, retry_after)
 
 
 def too_late() -> SpandrelError:
     """The exception for a call whose time is over before it is made."""
     return DeadlineExceeded(grpc.StatusCode.DEADLINE_EXCEEDED, "the time was over before the call was made")
+
+
+def wrong_loop() -> SpandrelError:
+    """The exception for an asyncio client outside of its event loop."""
+    message = "make the AsyncClient inside the running event loop that uses it, and one for each event loop"
+    return WrongEventLoop(grpc.StatusCode.FAILED_PRECONDITION, message)
 
 
 def broken(message: str) -> SpandrelError:
@@ -90,8 +104,8 @@ def of_item(number: int, message: str, retry_after_ms: int) -> SpandrelError:
     return of_status(code, message, {}, retry_after_ms / 1000 if retry_after_ms else None)
 
 
-def of_rpc(error: Any) -> SpandrelError:
-    """The exception for a failed call, with the details that the server sent."""
+def of_rpc(error: Any, proxy: Optional[str]) -> SpandrelError:
+    """The exception for a failed call, with the details that the server sent, and the proxy it went through."""
     fields: Dict[str, str] = {}
     retry_after = None
     for name, value in error.trailing_metadata() or ():
@@ -104,4 +118,7 @@ def of_rpc(error: Any) -> SpandrelError:
                 fields.update({violation.field: violation.description for violation in bad.field_violations})
             elif detail.Unpack(retry):
                 retry_after = retry.retry_delay.ToTimedelta().total_seconds()
-    return of_status(error.code(), error.details() or "", fields, retry_after)
+    message = error.details() or ""
+    if proxy is not None and error.code() == grpc.StatusCode.UNAVAILABLE:
+        message += f"; asked through {proxy}, which no_proxy passes by"
+    return of_status(error.code(), message, fields, retry_after)

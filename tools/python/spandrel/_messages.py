@@ -38,7 +38,8 @@ _LIMITS = {search_pb2.LIMIT_MAX_LISTS: "max_lists", search_pb2.LIMIT_MAX_BYTES: 
 def queries_of(given: npt.ArrayLike) -> Tuple[npt.NDArray[Any], bool]:
     """Queries as rows, and whether there was only one, without a row of its own.
 
-    float64, lists and integers that are no bytes become float32, which the server converts where that is exact.
+    float64, lists and integers that are no bytes become float32, which the server converts where that is exact; integers
+    have to be so themselves.
     """
     array = np.asarray(given)
     if array.ndim not in (1, 2) or array.shape[-1] == 0:
@@ -46,7 +47,11 @@ def queries_of(given: npt.ArrayLike) -> Tuple[npt.NDArray[Any], bool]:
     if array.dtype.kind not in "fiu":
         raise TypeError(f"queries are of {array.dtype}, expected numbers")
     if array.dtype not in (np.float32, np.float16, np.int8, np.uint8):
-        array = array.astype(np.float32)
+        with np.errstate(all="ignore"):
+            narrow = array.astype(np.float32)
+            if array.dtype.kind in "iu" and (narrow.astype(np.float64) != array).any():
+                raise ValueError(f"queries of {array.dtype} hold numbers that float32 does not hold exactly")
+        array = narrow
     return np.atleast_2d(array), array.ndim == 1
 
 

@@ -1,7 +1,10 @@
 """How servers are reached and asked."""
 from __future__ import annotations
 
+import ipaddress
+import os
 import random
+import re
 from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
@@ -84,7 +87,43 @@ class Options:
         )
 
 
-def channel_options(tls: Optional[Tls], message_bytes: int) -> List[Tuple[str, object]]:
+def _host(target: str) -> str:
+    """The host of a target such as HOST:PORT, [::1]:PORT or dns:///HOST:PORT."""
+    address = re.sub(r"^(dns:(//[^/]*/)?|ipv[46]:)", "", target)
+    bracketed = re.match(r"^\[(.*)\](:\d+)?$", address)
+    if bracketed:
+        return bracketed.group(1)
+    return address.rsplit(":", 1)[0] if address.count(":") == 1 else address
+
+
+def is_loopback(target: str) -> bool:
+    """Whether a target is on this machine."""
+    host = _host(target).lower()
+    if target.startswith("unix") or host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def proxy_of(target: str) -> Optional[str]:
+    """The proxy that the environment puts before a target, in words; None if there is none."""
+    if is_loopback(target):
+        return None
+    host = _host(target)
+    passed_by = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy") or ""
+    for name in filter(None, (part.strip() for part in passed_by.split(","))):
+        if host == name or host.endswith("." + name.lstrip(".")):
+            return None
+    for variable in ("grpc_proxy", "https_proxy", "http_proxy"):
+        if os.environ.get(variable):
+            # Without a password that it may hold.
+            return f"the proxy {re.sub('//[^/@]*@', '//', os.environ[variable])} of {variable}"
+    return None
+
+
+def channel_options(target: str, tls: Optional[Tls], message_bytes: int) -> List[Tuple[str, object]]:
     """Options of a channel."""
     options: List[Tuple[str, object]] = [
         ("grpc.max_send_message_length", message_bytes),
@@ -101,6 +140,9 @@ def channel_options(tls: Optional[Tls], message_bytes: int) -> List[Tuple[str, o
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.max_reconnect_backoff_ms", 1000),
     ]
+    if is_loopback(target):
+        # A proxy reaches its own loopback, not that of this machine.
+        options.append(("grpc.enable_http_proxy", 0))
     if tls is not None and tls.name is not None:
         options.append(("grpc.ssl_target_name_override", tls.name))
     return options

@@ -10,7 +10,7 @@ import grpc.aio
 import numpy.typing as npt
 
 from . import _errors, _messages
-from ._options import Options, Retry, Tls, call_metadata, channel_options
+from ._options import Options, Retry, Tls, call_metadata, channel_options, proxy_of
 from ._results import Answers, Fetched, IndexInfo, StreamAnswer
 from .client import _stream_answer
 from .v1 import admin_pb2, admin_pb2_grpc, search_pb2, search_pb2_grpc
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """As `spandrel.Client`, with coroutines. Make it inside a running event loop."""
+    """As `spandrel.Client`, with coroutines. Belongs to the running event loop that it is made in."""
 
     def __init__(
         self,
@@ -34,7 +34,12 @@ class AsyncClient:
         calls_at_once: int = 4,
         max_message_bytes: int = 64 << 20,
     ) -> None:
-        options = channel_options(tls, max_message_bytes)
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise _errors.wrong_loop() from None
+        options = channel_options(target, tls, max_message_bytes)
+        self._proxy = proxy_of(target)
         if tls is None:
             self._channel = grpc.aio.insecure_channel(target, options)
         else:
@@ -47,6 +52,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes the connection."""
+        self._check_loop()
         await self._channel.close()
 
     async def __aenter__(self) -> AsyncClient:
@@ -94,6 +100,7 @@ class AsyncClient:
         timeout: Optional[float] = None,
     ) -> AsyncIterator[StreamAnswer]:
         """As `Client.search_stream`."""
+        self._check_loop()
 
         async def requests() -> AsyncIterator[search_pb2.SearchStreamRequest]:
             tag = 0
@@ -118,7 +125,7 @@ class AsyncClient:
         except grpc.aio.AioRpcError as error:
             if failures:
                 raise failures[0] from None
-            raise _errors.of_rpc(error) from None
+            raise _errors.of_rpc(error, self._proxy) from None
         finally:
             call.cancel()
 
@@ -179,6 +186,10 @@ class AsyncClient:
         answer = await self._call(self._admin.Verify, request, self._deadline(timeout))
         return None if answer.whole else answer.problem
 
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise _errors.wrong_loop()
+
     def _name(self, index: Optional[str]) -> str:
         return self._index if index is None else index
 
@@ -202,6 +213,7 @@ class AsyncClient:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _call(self, method: Any, request: Any, deadline: float, retry: Optional[Retry] = None) -> Any:
+        self._check_loop()
         policy, attempt = retry or self._retry, 1
         while True:
             left = deadline - time.monotonic()
@@ -210,7 +222,7 @@ class AsyncClient:
             try:
                 return await method(request, timeout=left, metadata=self._metadata)
             except grpc.aio.AioRpcError as error:
-                failure = _errors.of_rpc(error)
+                failure = _errors.of_rpc(error, self._proxy)
             attempt += 1
             pause = policy.pause(failure, attempt)
             if pause is None or time.monotonic() + pause >= deadline:

@@ -9,7 +9,7 @@ import grpc
 import numpy.typing as npt
 
 from . import _errors, _messages
-from ._options import Options, Retry, Tls, call_metadata, channel_options
+from ._options import Options, Retry, Tls, call_metadata, channel_options, proxy_of
 from ._results import Answers, Fetched, IndexInfo, StreamAnswer
 from .v1 import admin_pb2, admin_pb2_grpc, search_pb2, search_pb2_grpc
 
@@ -37,7 +37,8 @@ class Client:
         calls_at_once: int = 4,
         max_message_bytes: int = 64 << 20,
     ) -> None:
-        options = channel_options(tls, max_message_bytes)
+        options = channel_options(target, tls, max_message_bytes)
+        self._proxy = proxy_of(target)
         if tls is None:
             self._channel = grpc.insecure_channel(target, options)
         else:
@@ -70,7 +71,7 @@ class Client:
         """The k nearest vectors of queries of shape (n, dim), or (dim,) for one.
 
         float32 is sent as numbers, which an index of any element type takes where they fit; float16, int8 and uint8 as they
-        are, which only an index of that type takes.
+        are, which an index takes whose type holds all their values.
         """
         rows, single = _messages.queries_of(queries)
         deadline = self._deadline(timeout)
@@ -123,7 +124,7 @@ class Client:
         except grpc.RpcError as error:
             if failures:
                 raise failures[0] from None
-            raise _errors.of_rpc(error) from None
+            raise _errors.of_rpc(error, self._proxy) from None
         finally:
             call.cancel()
 
@@ -206,7 +207,7 @@ class Client:
             try:
                 return method(request, timeout=left, metadata=self._metadata)
             except grpc.RpcError as error:
-                failure = _errors.of_rpc(error)
+                failure = _errors.of_rpc(error, self._proxy)
             attempt += 1
             pause = policy.pause(failure, attempt)
             if pause is None or time.monotonic() + pause >= deadline:

@@ -79,6 +79,23 @@ class RealServer(unittest.IsolatedAsyncioTestCase):
         with self.assertRaises(spandrel.DeadlineExceeded):
             await self.client.search(self.queries[0], timeout=0.0)
 
+    async def test_another_event_loop_is_refused(self):
+        async def ask():
+            with self.assertRaises(spandrel.WrongEventLoop) as raised:
+                await self.client.search(self.queries, K)
+            with self.assertRaises(spandrel.WrongEventLoop):
+                async for _ in self.client.search_stream(self.queries, K):
+                    pass
+            with self.assertRaises(spandrel.WrongEventLoop):
+                await self.client.close()
+            return raised.exception
+
+        error = await asyncio.to_thread(lambda: asyncio.run(ask()))
+        self.assertIn("event loop", error.message)
+        with self.assertRaises(spandrel.WrongEventLoop):
+            await asyncio.to_thread(lambda: spandrel.AsyncClient(self.server.address))
+        assert_expected(await self.client.search(self.queries, K))
+
     async def test_administration_under_load(self):
         self.assertEqual((await self.client.indexes())[0].name, "vectors")
         self.assertEqual((await self.client.describe()).vectors, VECTORS)

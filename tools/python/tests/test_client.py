@@ -1,4 +1,5 @@
 """The blocking client against a real server."""
+import os
 import threading
 import time
 import unittest
@@ -6,7 +7,7 @@ import unittest
 import numpy as np
 
 import spandrel
-from real import DIM, K, QUERIES, VECTORS, Server, assert_expected, made
+from real import DIM, K, QUERIES, VECTORS, Server, assert_expected, made, run
 
 
 class RealServer(unittest.TestCase):
@@ -90,6 +91,7 @@ class RealServer(unittest.TestCase):
             (np.zeros(DIM - 1, np.float32), 1, spandrel.InvalidArgument, "query"),
             (np.full(DIM, np.nan, np.float32), 1, spandrel.InvalidArgument, "query"),
             (self.queries[0].astype(np.int8), 1, spandrel.InvalidArgument, "query"),
+            (self.queries[0].astype(np.float16), 1, spandrel.InvalidArgument, "query"),
             (np.full((3, DIM), 0.5, np.float32), 1, spandrel.InvalidArgument, "queries"),
             (self.queries[0], 5000, spandrel.InvalidArgument, "k"),
         ]:
@@ -103,6 +105,27 @@ class RealServer(unittest.TestCase):
                 self.client.search(wrong)
         with self.assertRaises(spandrel.DeadlineExceeded):
             self.client.search(self.queries[0], timeout=0.0)
+
+    def test_rows_of_a_type_that_the_index_s_type_holds_are_widened(self):
+        path, index = (os.path.join(made().folder, name) for name in ("wide.fbin", "wide"))
+        run("data", "convert", os.path.join(made().folder, "base.u8bin"), path)
+        run("build", "--base", path, "--metric", "l2", "--out", index, "--list-size", "32")
+        with Server("--index", f"vectors={index}") as server, spandrel.Client(server.address) as client:
+            expected = client.search(self.queries.astype(np.float32), K)
+            small = self.queries // 2
+            by_kind = client.search(small.astype(np.float32), K)
+            for queries, answers in [
+                (self.queries, expected),
+                (self.queries.astype(np.float16), expected),
+                (self.queries.astype(np.int64), expected),
+                (small.astype(np.int8), by_kind),
+            ]:
+                found = client.search(queries, K)
+                np.testing.assert_array_equal(found.ids, answers.ids)
+                np.testing.assert_array_equal(found.distances, answers.distances)
+            np.testing.assert_array_equal(client.search(self.queries[0], K).ids, expected.ids[0])
+            with self.assertRaisesRegex(ValueError, "int64"):
+                client.search(np.full(DIM, 2**24 + 1), K)
 
     def test_another_dimension_is_refused(self):
         # Rows of half the dimension were answered two by two, rows of twice the dimension twice each.

@@ -1,8 +1,10 @@
 """Trying again, deadlines and broken streams, against a server that misbehaves on purpose."""
 import asyncio
+import os
 import threading
 import time
 import unittest
+import unittest.mock
 from concurrent import futures
 
 import grpc
@@ -11,6 +13,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 import spandrel
+from spandrel import _options
 from spandrel.v1 import search_pb2, search_pb2_grpc
 
 UNAVAILABLE, EXHAUSTED = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -84,7 +87,7 @@ class MoodyServer(unittest.TestCase):
 
     def test_what_does_not_help_is_told(self):
         for code, kind in [
-            (EXHAUSTED, spandrel.Overloaded),
+            (EXHAUSTED, spandrel.SpandrelError),
             (grpc.StatusCode.INTERNAL, spandrel.SpandrelError),
             (grpc.StatusCode.INVALID_ARGUMENT, spandrel.InvalidArgument),
         ]:
@@ -93,6 +96,40 @@ class MoodyServer(unittest.TestCase):
                 with self.assertRaises(kind) as raised:
                     ask()
                 self.assertEqual((raised.exception.code, len(self.moody.calls)), (code, 1))
+                self.assertNotIsInstance(raised.exception, spandrel.Overloaded)
+
+    def test_loopback_is_asked_without_a_proxy_and_a_proxy_is_named(self):
+        proxy = {"http_proxy": "http://user:secret@127.0.0.1:1", "no_proxy": "", "https_proxy": "", "grpc_proxy": ""}
+        with unittest.mock.patch.dict(os.environ, proxy):
+            for ask in self.ask():
+                self.assertEqual(ask().ids.tolist(), [1])
+            with spandrel.Client(self.address) as client:
+                self.assertEqual(client.search([1.0], 1).ids.tolist(), [1])
+            elsewhere = {"timeout": 2.0, "retry": spandrel.Retry(1)}
+            with spandrel.Client("192.0.2.1:7700", **elsewhere) as client:
+                with self.assertRaises(spandrel.Unavailable) as raised:
+                    client.search([1.0], 1)
+        self.assertIn("the proxy http://127.0.0.1:1 of http_proxy", raised.exception.message)
+        self.assertNotIn("secret", str(raised.exception))
+
+    def test_proxies_are_told_from_the_environment(self):
+        proxies = {"https_proxy": "http://proxy:3128", "no_proxy": "10.0.0.1, .inside.example"}
+        with unittest.mock.patch.dict(os.environ, proxies, clear=True):
+            for target, proxied in [
+                ("outside.example:7700", True),
+                ("dns:///outside.example:7700", True),
+                ("10.0.0.1:7700", False),
+                ("a.inside.example:7700", False),
+                ("notinside.example:7700", True),
+                ("localhost:7700", False),
+                ("dns:localhost:7700", False),
+                ("127.8.9.1:7700", False),
+                ("[::1]:7700", False),
+                ("ipv6:[::1]:7700", False),
+                ("[2001:db8::1]:7700", True),
+                ("unix:///run/spandrel", False),
+            ]:
+                self.assertEqual(_options.proxy_of(target) is not None, proxied, target)
 
     def test_attempts_are_counted(self):
         self.moody.moods = [(UNAVAILABLE, None)] * 10
