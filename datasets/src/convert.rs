@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use spandrel_index::{DType, Outliers, SourceError, Spread, VectorSource};
 
-use crate::file::{Contents, FileError, Format, Truth, VectorFile, VectorWriter, contents, same_file};
+use crate::file::{
+    Contents, FileError, Format, InFile, OutFile, Truth, VectorFile, VectorWriter, contents, same_file,
+};
 use crate::values::{decode_into, encode, is_zero};
 use crate::watch::{Stopped, Watch, for_each_block};
 
@@ -62,14 +64,19 @@ pub enum ConvertError {
 /// # Errors
 /// A value that the new type cannot hold (integers must be exact), and what reading and writing refuse. Nothing
 /// is left in place of the output then.
-pub fn convert(input: &Path, output: &Path, watch: Watch<'_>) -> Result<u64, ConvertError> {
-    let found = contents(input)?;
-    refuse_same_file(input, output)?;
+pub fn convert<'a>(
+    input: impl Into<InFile<'a>>,
+    output: impl Into<OutFile<'a>>,
+    watch: Watch<'_>,
+) -> Result<u64, ConvertError> {
+    let (input, output) = (input.into(), output.into());
+    let (_, found) = contents(input)?;
+    refuse_same_file(input.path, output.path)?;
     if let Contents::Ids { rows, .. } = found {
-        Truth::open(input)?.write(output)?;
+        Truth::open(input.path)?.write(output)?;
         return Ok(rows);
     }
-    let file = VectorFile::open(input)?;
+    let file = VectorFile::open_as(input)?;
     let rows = 0..file.len();
     copy(&file, rows, output, watch)
 }
@@ -78,15 +85,21 @@ pub fn convert(input: &Path, output: &Path, watch: Watch<'_>) -> Result<u64, Con
 ///
 /// # Errors
 /// Rows that do not exist, and those of [`convert`].
-pub fn crop(input: &Path, output: &Path, rows: Range<u64>, watch: Watch<'_>) -> Result<u64, ConvertError> {
-    let found = contents(input)?;
+pub fn crop<'a>(
+    input: impl Into<InFile<'a>>,
+    output: impl Into<OutFile<'a>>,
+    rows: Range<u64>,
+    watch: Watch<'_>,
+) -> Result<u64, ConvertError> {
+    let (input, output) = (input.into(), output.into());
+    let (_, found) = contents(input)?;
     if rows.start >= rows.end || rows.end > found.rows() {
-        let path = input.to_owned();
+        let path = input.path.to_owned();
         return Err(ConvertError::Rows { path, start: rows.start, end: rows.end, rows: found.rows() });
     }
-    refuse_same_file(input, output)?;
+    refuse_same_file(input.path, output.path)?;
     if let Contents::Ids { .. } = found {
-        let truth = Truth::open(input)?;
+        let truth = Truth::open(input.path)?;
         // CAST: both are rows of a truth in memory
         let part = rows.start as usize * truth.k..rows.end as usize * truth.k;
         let cut = Truth {
@@ -98,17 +111,21 @@ pub fn crop(input: &Path, output: &Path, rows: Range<u64>, watch: Watch<'_>) -> 
         cut.write(output)?;
         return Ok(rows.end - rows.start);
     }
-    copy(&VectorFile::open(input)?, rows, output, watch)
+    copy(&VectorFile::open_as(input)?, rows, output, watch)
 }
 
 fn refuse_same_file(input: &Path, output: &Path) -> Result<(), ConvertError> {
     if same_file(input, output) { Err(ConvertError::SameFile { path: output.to_owned() }) } else { Ok(()) }
 }
 
-fn copy(file: &VectorFile, rows: Range<u64>, output: &Path, watch: Watch<'_>) -> Result<u64, ConvertError> {
+fn copy(
+    file: &VectorFile,
+    rows: Range<u64>,
+    output: OutFile<'_>,
+    watch: Watch<'_>,
+) -> Result<u64, ConvertError> {
     let (from, dim) = (file.dtype(), file.dim());
-    let format = Format::of(output)?;
-    let to = format.dtype().unwrap_or(from);
+    let to = output.format()?.dtype().unwrap_or(from);
     let mut writer = VectorWriter::create(output, to, dim)?;
     let (mut values, mut encoded) = (Vec::new(), Vec::new());
     for_each_block(file, rows, watch, |first, block| -> Result<(), ConvertError> {
@@ -150,15 +167,11 @@ pub struct Info {
 ///
 /// # Errors
 /// Those of opening the file.
-pub fn info(path: &Path) -> Result<Info, FileError> {
-    let contents = contents(path)?;
-    Ok(Info {
-        format: Format::of(path)?,
-        contents,
-        rows: contents.rows(),
-        dim: contents.dim(),
-        bytes: fs_err::metadata(path)?.len(),
-    })
+pub fn info<'a>(from: impl Into<InFile<'a>>) -> Result<Info, FileError> {
+    let from = from.into();
+    let (format, contents) = contents(from)?;
+    let bytes = fs_err::metadata(from.path)?.len();
+    Ok(Info { format, contents, rows: contents.rows(), dim: contents.dim(), bytes })
 }
 
 /// What the values of a set of vectors are like.

@@ -104,7 +104,7 @@ pub(crate) fn is_zero(dtype: DType, row: &[u8]) -> bool {
 }
 
 /// The elements of rows as f32, which holds those of every type exactly.
-pub(crate) fn decode(dtype: DType, bytes: &[u8]) -> Vec<f32> {
+pub fn decode(dtype: DType, bytes: &[u8]) -> Vec<f32> {
     let mut out = Vec::new();
     decode_into(dtype, bytes, &mut out);
     out

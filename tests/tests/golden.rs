@@ -253,7 +253,7 @@ fn write_missing_fixtures() {
         FIXTURES.iter().filter(|fixture| fixture.current && !fixture.dir().exists()).collect();
     for fixture in &missing {
         fs::create_dir_all(fixture.dir()).unwrap();
-        let mut writer = VectorWriter::create(fixture.input(), fixture.dtype, DIM).unwrap();
+        let mut writer = VectorWriter::create(&fixture.input(), fixture.dtype, DIM).unwrap();
         writer.write_rows(clustered(fixture.dtype, DIM, VECTORS, 1).bytes()).unwrap();
         writer.finish().unwrap();
     }

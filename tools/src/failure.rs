@@ -3,6 +3,8 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use spandrel_datasets::FileError;
+
 /// How a run ended, as an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -81,8 +83,28 @@ pub fn describe(error: &anyhow::Error, stopped: bool) -> (Outcome, String) {
     }
     if let Some(advised) = error.chain().find_map(|e| e.downcast_ref::<Advised>()) {
         let _ = writeln!(text, "help: {}", advised.help);
+    } else if let Some(help) = error.chain().find_map(|e| file_help(e.downcast_ref()?)) {
+        let _ = writeln!(text, "help: {help}");
     }
     (outcome, text)
+}
+
+/// The flag that reads a file after all.
+fn file_help(error: &FileError) -> Option<&'static str> {
+    match error {
+        FileError::UnknownFormat { .. } => {
+            Some("say what it holds with --format, or with --dtype where rows lie behind two counts")
+        }
+        // CAST: widening
+        FileError::Size { row_bytes, data_at, expected, found, .. }
+            if u128::from(*found) < *expected && *found >= data_at.saturating_add(*row_bytes) =>
+        {
+            Some(
+                "if these are the first rows of a larger set, --allow-truncated takes the whole rows that are there",
+            )
+        }
+        _ => None,
+    }
 }
 
 /// Makes a message safe for a terminal and keeps it on one line: names of files may hold anything.
@@ -109,6 +131,28 @@ mod tests {
     fn advice_comes_last() {
         let error = anyhow::Error::new(Advised::new("no index", "build one")).context("opening z");
         assert_eq!(describe(&error, false).1, "error: opening z\n  because: no index\nhelp: build one\n");
+    }
+
+    #[test]
+    fn files_that_a_flag_reads_say_so() {
+        let size = |found| FileError::Size {
+            path: "a.fbin".into(),
+            rows: 10,
+            row_bytes: 8,
+            data_at: 8,
+            expected: 88,
+            found,
+        };
+        for (error, flag) in [
+            (size(16), Some("--allow-truncated")),
+            (size(15), None),
+            (size(96), None),
+            (FileError::UnknownFormat { path: "a.bin".into() }, Some("--dtype")),
+        ] {
+            let text = describe(&anyhow::Error::new(error).context("reading"), false).1;
+            assert_eq!(text.contains("help: "), flag.is_some(), "{text}");
+            assert!(text.contains(flag.unwrap_or_default()), "{text}");
+        }
     }
 
     #[test]

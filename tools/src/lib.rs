@@ -15,4 +15,5 @@ pub mod values;
 
 pub use failure::{Advised, Outcome, OutputClosed, UsageError, describe};
 pub use progress::{Display, Meter};
-pub use session::{Session, write_file};
+pub use session::Session;
+pub use spandrel_datasets::write_file;

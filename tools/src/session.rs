@@ -1,5 +1,7 @@
 //! What every command is handed: where to print, how to show progress, when to stop.
+use std::fs::Metadata;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +38,18 @@ impl Session {
         }
     }
 
+    /// Writes results to standard output, or to standard error if one of these files was written to standard output.
+    ///
+    /// # Errors
+    /// Those of [`Session::print`].
+    pub fn print_beside(&self, files: &[&Path], text: &str) -> anyhow::Result<()> {
+        if files.iter().any(|path| is_stdout(path)) {
+            self.note(text.trim_end());
+            return Ok(());
+        }
+        self.print(text)
+    }
+
     /// Writes a remark to standard error, unless the run is quiet.
     pub fn note(&self, text: &str) {
         if !self.quiet {
@@ -57,55 +71,8 @@ impl Session {
     }
 }
 
-/// Writes a whole file, replacing an older one only when every byte is on disk.
-///
-/// What is there but is no plain file (a pipe, `/dev/stdout`) is written to as it is.
-///
-/// # Errors
-/// What the file system answers; an older file is untouched then.
-pub fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    if fs_err::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-        return Ok(fs_err::write(path, bytes)?);
-    }
-    let name = path.file_name().with_context(|| format!("{}: not a file's name", path.display()))?;
-    let mut temporary_name = std::ffi::OsString::from(".");
-    temporary_name.push(name);
-    temporary_name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(temporary_name);
-    let written = write_and_rename(&temporary, path, bytes);
-    if written.is_err() {
-        // The first error is the one to tell.
-        let _ = fs_err::remove_file(&temporary);
-    }
-    written
-}
-
-fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut file = fs_err::File::create(temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs_err::rename(temporary, path)?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_replaced_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.html");
-        write_file(&path, b"old").unwrap();
-        write_file(&path, b"new").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"new");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        write_file(Path::new("/dev/null"), b"x").unwrap();
-
-        let directory = folder.path().join("taken");
-        std::fs::create_dir(&directory).unwrap();
-        assert!(write_file(&directory, b"x").is_err());
-        assert!(write_file(&folder.path().join("no/such/a"), b"x").is_err());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
+/// Whether a path is what standard output is connected to.
+fn is_stdout(path: &Path) -> bool {
+    let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    matches!((std::fs::metadata(path), std::fs::metadata("/dev/stdout")), (Ok(a), Ok(b)) if same(&a, &b))
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use fs_err::File;
 use spandrel_index::DType;
 
-use super::layout::Header;
-use super::npy::{self, NpyType};
+use super::layout::{Element, Header};
+use super::npy::{self, NpyOrder};
 use super::{FileError, Format};
 
 /// Longest file read: codebooks take at most 256 values for each dimension, rotations one for each pair.
@@ -31,16 +31,18 @@ impl Array {
         let path = path.as_ref();
         let file = File::open(path)?;
         let file_bytes = file.metadata()?.len();
-        let header = Header { path, file: &file, format: Format::Npy, file_bytes };
+        let header = Header { path, file: &file, format: Format::Npy, file_bytes, truncated: false };
         if file_bytes > BYTES_MAX {
             let expected = format!("at most {BYTES_MAX} bytes");
             return Err(header.refuse("file length", 0, expected, format!("{file_bytes} bytes")));
         }
         let (text, data_at) = header.npy_text()?;
-        let (kind, sizes) = npy::parse_sizes(&text).map_err(|e| header.npy_error(&e))?;
-        if kind != NpyType::Vector(DType::F32) {
-            let found = "another type".to_owned();
-            return Err(header.refuse("npy element type", 0, "'<f4'".to_owned(), found));
+        let (element, order, sizes) = npy::parse_sizes(&text).map_err(|e| header.npy_error(&e))?;
+        if element != Element::Vector(DType::F32)
+            || order != (NpyOrder { big_endian: false, by_column: false })
+        {
+            let expected = "'<f4' in C order (numpy.ascontiguousarray(x, '<f4'))".to_owned();
+            return Err(header.refuse("npy element type", 0, expected, "another type or order".to_owned()));
         }
         let row_values = sizes.iter().skip(1).try_fold(1_u64, |product, &size| product.checked_mul(size));
         let rows = sizes.first().copied().unwrap_or(1);
@@ -87,6 +89,7 @@ mod tests {
             e => panic!("{e}"),
         };
         assert_eq!(header(read("<f2", "(2, 3, 4)", &values)), "npy element type");
+        assert_eq!(header(read(">f4", "(2, 3, 4)", &values)), "npy element type");
         assert_eq!(header(read("<f8", "(2, 3, 4)", &values)), "npy element type");
         assert_eq!(header(read("<f4", "(2, -3, 4)", &values)), "npy shape");
         assert_eq!(header(read("<f4", "(,)", &values)), "npy shape");

@@ -1,11 +1,8 @@
 //! What a file holds, from its header alone.
-use std::path::Path;
-
-use fs_err::File;
 use spandrel_index::DType;
 
-use super::FileError;
-use super::layout::{Element, Layout};
+use super::layout::Layout;
+use super::{FileError, Format, InFile};
 
 /// What the rows of a file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,15 +44,15 @@ impl Contents {
     }
 }
 
-/// Reads a header and checks it against the file's length.
+/// Reads a header and checks it against the file's length: the format and what the file holds.
 ///
 /// # Errors
 /// Those of opening the file.
-pub fn contents(path: &Path) -> Result<Contents, FileError> {
-    super::Format::of(path)?;
-    let Layout { element, rows, width, distances, .. } = Layout::read(path, &File::open(path)?)?;
-    Ok(match element {
-        Element::Vector(dtype) => Contents::Vectors { dtype, rows, dim: width },
-        Element::Id32 | Element::Id64 => Contents::Ids { rows, k: width, distances },
-    })
+pub fn contents(from: InFile<'_>) -> Result<(Format, Contents), FileError> {
+    let (_, Layout { format, element, rows, width, distances, .. }) = Layout::open(from)?;
+    let contents = match element.dtype() {
+        Some(dtype) => Contents::Vectors { dtype, rows, dim: width },
+        None => Contents::Ids { rows, k: width, distances },
+    };
+    Ok((format, contents))
 }

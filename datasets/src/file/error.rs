@@ -11,10 +11,22 @@ use super::Format;
 #[non_exhaustive]
 pub enum FileError {
     /// The extension names no known format. Rename or convert the file.
-    #[error("{path}: unknown file extension, expected {known}", path = path.display(), known = Format::known())]
+    #[error("{path}: the name tells no format, expected {known}", path = path.display(), known = Format::known())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
+    },
+    /// The first bytes are those of another kind of file than the name says.
+    #[error("{path}: not {format}, it is {found}: {advice}", path = path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// The format that its name says.
+        format: Format,
+        /// What it is.
+        found: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// The format holds something else than what was asked for.
     #[error("{path}: {format} cannot hold {wanted}, choose {instead}", path = path.display())]
@@ -45,9 +57,10 @@ pub enum FileError {
     /// The file is shorter (truncated) or longer (damaged, or of another format) than its header says.
     #[error(
         "{path}: file is {what}: the header at offset 0 promises {rows} rows of {row_bytes} bytes from offset {data_at}, \
-         expected {expected} bytes, found {found}",
+         expected {expected} bytes, found {found}, which hold {whole} whole rows",
         path = path.display(),
-        what = if u128::from(*found) < *expected { "truncated" } else { "oversized" }
+        what = if u128::from(*found) < *expected { "truncated" } else { "oversized" },
+        whole = found.saturating_sub(*data_at) / row_bytes.max(&1)
     )]
     Size {
         /// The file.
@@ -77,8 +90,8 @@ pub enum FileError {
         /// Elements this row claims.
         found: i64,
     },
-    /// An id does not fit 32 unsigned bits.
-    #[error("{path}: row {row} at offset {offset}: expected an id in 0..=4294967295, found {found}", path = path.display())]
+    /// An id is negative. Number the vectors from 0 up.
+    #[error("{path}: row {row} at offset {offset}: expected an id of 0 or more, found {found}", path = path.display())]
     Id {
         /// The file.
         path: PathBuf,
@@ -98,6 +111,16 @@ pub enum FileError {
         bytes: usize,
         /// Bytes of one row.
         row_bytes: usize,
+    },
+    /// An id is too large for the format.
+    #[error("{path}: id {id} does not fit a {format} file, write npy", path = path.display())]
+    WideId {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: Format,
+        /// The id.
+        id: u64,
     },
     /// More rows than the format can count.
     #[error("{path}: more than {rows_max} rows do not fit a {format} file, write npy", path = path.display())]

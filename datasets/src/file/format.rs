@@ -1,6 +1,7 @@
-//! The known formats, told by file extension.
+//! The known formats, told by file extension or by the caller.
 use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use spandrel_index::DType;
 
@@ -11,7 +12,7 @@ use super::FileError;
 /// ```text
 /// *bin     u32 rows, u32 elements per row, then rows back to back
 /// *vecs    every row: i32 elements, then the elements
-/// npy      magic, version, a Python dictionary, then rows back to back (C order)
+/// npy      magic, version, a Python dictionary, then the elements
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -31,7 +32,7 @@ pub enum Format {
     Bvecs,
     /// `.ivecs`: rows of 32-bit ids, each behind its length.
     Ivecs,
-    /// `.npy`: NumPy's own, versions 1 to 3, two dimensions, C order, little-endian.
+    /// `.npy`: NumPy's own, versions 1 to 3, two dimensions.
     Npy,
 }
 
@@ -49,16 +50,46 @@ impl Format {
         Format::Npy,
     ];
 
-    /// The format of a file, by its extension (in either case).
+    /// The format of a file, by its extension (in either case). A crop's `.crop_nb_N` behind the extension is left out.
     ///
     /// # Errors
     /// [`FileError::UnknownFormat`], which lists the known ones.
     pub fn of(path: &Path) -> Result<Format, FileError> {
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        Self::ALL
-            .into_iter()
-            .find(|f| f.extension().eq_ignore_ascii_case(extension))
-            .ok_or_else(|| FileError::UnknownFormat { path: path.to_owned() })
+        let unknown = || FileError::UnknownFormat { path: path.to_owned() };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let whole = match name.rsplit_once(".crop_nb_") {
+            Some((whole, rows)) if !rows.is_empty() && rows.bytes().all(|b| b.is_ascii_digit()) => whole,
+            _ => &name,
+        };
+        let (_, extension) = whole.rsplit_once('.').ok_or_else(unknown)?;
+        extension.parse().map_err(|UnknownFormat| unknown())
+    }
+
+    /// The format of a file, by its name, or as the caller says where the name does not tell.
+    ///
+    /// # Errors
+    /// [`FileError::UnknownFormat`] where neither tells.
+    pub fn of_or(path: &Path, otherwise: Option<Format>) -> Result<Format, FileError> {
+        Format::of(path).or_else(|unknown| otherwise.ok_or(unknown))
+    }
+
+    /// The largest id that a file of this format can hold.
+    pub const fn id_max(self) -> u64 {
+        match self {
+            Format::Ibin => u32::MAX as u64,  // CAST: widening
+            Format::Ivecs => i32::MAX as u64, // CAST: positive
+            _ => u64::MAX,
+        }
+    }
+
+    /// The format of vectors of a type behind two counts.
+    pub const fn bin_of(dtype: DType) -> Format {
+        match dtype {
+            DType::F32 => Format::Fbin,
+            DType::F16 => Format::F16bin,
+            DType::I8 => Format::I8bin,
+            DType::U8 => Format::U8bin,
+        }
     }
 
     /// The extension, without its dot.
@@ -105,6 +136,71 @@ impl Format {
     }
 }
 
+/// A word that names no format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected {known}", known = Format::known())]
+pub struct UnknownFormat;
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Format, UnknownFormat> {
+        Format::ALL.into_iter().find(|f| f.extension().eq_ignore_ascii_case(text)).ok_or(UnknownFormat)
+    }
+}
+
+/// A file to read, and what its name does not say.
+#[derive(Debug, Clone, Copy)]
+pub struct InFile<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Its format where the name does not tell it.
+    pub format: Option<Format>,
+    /// Whether the whole rows that are there are taken where the header counts more.
+    pub truncated: bool,
+}
+
+/// A file to write, and what its name does not say.
+#[derive(Debug, Clone, Copy)]
+pub struct OutFile<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Its format where the name does not tell it.
+    pub format: Option<Format>,
+}
+
+impl<'a, P: AsRef<Path> + ?Sized> From<&'a P> for InFile<'a> {
+    fn from(path: &'a P) -> InFile<'a> {
+        InFile { path: path.as_ref(), format: None, truncated: false }
+    }
+}
+
+impl<'a, P: AsRef<Path> + ?Sized> From<&'a P> for OutFile<'a> {
+    fn from(path: &'a P) -> OutFile<'a> {
+        OutFile { path: path.as_ref(), format: None }
+    }
+}
+
+impl InFile<'_> {
+    /// The format, by the name or as the caller says.
+    ///
+    /// # Errors
+    /// [`FileError::UnknownFormat`].
+    pub fn format(&self) -> Result<Format, FileError> {
+        Format::of_or(self.path, self.format)
+    }
+}
+
+impl OutFile<'_> {
+    /// The format, by the name or as the caller says.
+    ///
+    /// # Errors
+    /// [`FileError::UnknownFormat`].
+    pub fn format(&self) -> Result<Format, FileError> {
+        Format::of_or(self.path, self.format)
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.extension())
@@ -121,17 +217,24 @@ mod tests {
             let path = format!("a.b/c.{format}");
             assert_eq!(Format::of(Path::new(&path)).unwrap(), format);
             assert_eq!(Format::of(Path::new(&path.to_uppercase())).unwrap(), format);
+            let crop = format!("base.1B.{format}.crop_nb_10000000");
+            assert_eq!(Format::of(Path::new(&crop)).unwrap(), format);
+            assert_eq!(format.to_string().parse(), Ok(format));
         }
-        for path in ["x", "x.bin", "x.fbin.gz", "fbin", ""] {
+        for path in ["x", "x.bin", "x.fbin.gz", "fbin", "", "x.fbin.crop_nb_", "x.fbin.crop_nb_1x", ".."] {
             let message = Format::of(Path::new(path)).unwrap_err().to_string();
             assert!(message.contains("f16bin, i8bin"), "{message}");
+            assert_eq!(Format::of_or(Path::new(path), Some(Format::Npy)).unwrap(), Format::Npy);
         }
+        assert_eq!(Format::of_or(Path::new("x.fbin"), Some(Format::Npy)).unwrap(), Format::Fbin);
+        assert_eq!("bin".parse::<Format>(), Err(UnknownFormat));
     }
 
     #[test]
     fn implied_types_are_held() {
         for format in Format::ALL {
             if let Some(dtype) = format.dtype() {
+                assert_eq!(Format::bin_of(dtype).dtype(), Some(dtype));
                 assert_eq!(DType::ALL.map(|t| format.holds(t)), DType::ALL.map(|t| t == dtype));
             }
         }

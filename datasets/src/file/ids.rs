@@ -1,15 +1,16 @@
 //! Files of ids: the caller's numbers for the rows of a file of vectors.
 #![deny(clippy::indexing_slicing)]
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
 use spandrel_index::SourceError;
 
 use super::layout::{Element, Layout};
-use super::{FileError, Format};
+use super::stored::Stored;
+use super::{FileError, Format, InFile};
 
-/// A file of ids, one a row, open for reading: ibin or npy of 32-bit ids, npy of 64-bit ids.
+/// A file of ids, one a row, open for reading: ibin of 32-bit ids, npy of 32 or 64 bits. A file whose name tells no format
+/// is taken for an ibin.
 #[derive(Debug)]
 pub struct IdFile {
     path: PathBuf,
@@ -21,20 +22,19 @@ impl IdFile {
     /// Opens a file and checks its header against its length.
     ///
     /// # Errors
-    /// Unknown extension, a file of vectors, more than one id in a row, a truncated or oversized file.
+    /// A file of vectors, more than one id in a row, a truncated or oversized file.
     pub fn open(path: impl AsRef<Path>) -> Result<IdFile, FileError> {
         let path = path.as_ref();
-        let format = Format::of(path)?;
-        let file = File::open(path)?;
-        let layout = Layout::read(path, &file)?;
+        let from = InFile { format: Some(Format::Ibin), ..path.into() };
+        let (file, layout) = Layout::open(from)?;
         let refuse = |wanted: &str| FileError::Kind {
             path: path.to_owned(),
-            format,
+            format: layout.format,
             wanted: wanted.to_owned(),
             instead: "ibin or npy with one id in each row",
         };
         match layout.element {
-            Element::Vector(_) => Err(refuse("ids (its elements are vectors)")),
+            Element::Vector(_) | Element::Double => Err(refuse("ids (its elements are vectors)")),
             _ if layout.width != 1 || layout.prefix_bytes > 0 => Err(refuse("one id for each row")),
             _ => Ok(IdFile { path: path.to_owned(), file, layout }),
         }
@@ -50,40 +50,71 @@ impl IdFile {
         self.len() == 0
     }
 
-    /// Fills `out` with the ids of the rows from `first` on. Negative 64-bit ids count from 2^63 up.
+    /// Fills `out` with the ids of the rows from `first` on.
     ///
     /// # Errors
-    /// [`SourceError`].
+    /// [`SourceError`], of a negative id too.
     pub fn read_ids(&self, first: u64, out: &mut [u64]) -> Result<(), SourceError> {
-        let end = first.saturating_add(out.len() as u64);
+        let rows = out.len() as u64; // CAST: usize is 64 bits here
+        let end = first.saturating_add(rows);
         if end > self.len() {
             let name = self.path.display().to_string();
             return Err(SourceError::Range { name, first, end, len: self.len() });
         }
-        let mut bytes = vec![0; out.len() * self.layout.row_bytes()];
-        let offset = self.layout.row_at(first);
-        self.file.file().read_exact_at(&mut bytes, offset).map_err(|source| SourceError::Read {
-            path: self.path.clone(),
-            offset,
-            bytes: bytes.len(),
-            source,
-        })?;
-        if self.layout.element == Element::Id32 {
-            for (id, &bytes) in out.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                *id = u64::from(u32::from_le_bytes(bytes));
-            }
-        } else {
-            for (id, &bytes) in out.iter_mut().zip(bytes.as_chunks::<8>().0) {
-                *id = u64::from_le_bytes(bytes);
-            }
-        }
+        let stored = Stored { path: &self.path, file: &self.file, layout: &self.layout };
+        let mut ids = Vec::with_capacity(out.len());
+        stored.read_ids(first, rows, &mut ids)?;
+        out.copy_from_slice(&ids);
         Ok(())
+    }
+
+    /// All ids, by row.
+    ///
+    /// # Errors
+    /// Those of [`IdFile::read_ids`].
+    pub fn read_all(&self) -> Result<Vec<u64>, SourceError> {
+        let mut ids = vec![0; usize::try_from(self.len()).unwrap_or(usize::MAX)];
+        self.read_ids(0, &mut ids)?;
+        Ok(ids)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_all_forms_are_read_and_negative_ones_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.npy");
+        let open = |descr: &str, bytes: &[u8], rows: u64| {
+            std::fs::write(&path, [&super::super::npy::write(descr, rows, 1)[..], bytes].concat()).unwrap();
+            IdFile::open(&path).unwrap().read_all()
+        };
+        let big =
+            |words: &[u64]| words.iter().flat_map(|w| w.swap_bytes().to_le_bytes()).collect::<Vec<u8>>();
+        let large = u64::MAX - 1;
+        assert_eq!(open("<u8", &[5, large].map(u64::to_le_bytes).concat(), 2).unwrap(), [5, large]);
+        assert_eq!(open(">u8", &big(&[5, large]), 2).unwrap(), [5, large]);
+        assert_eq!(
+            open("<u4", &[5, u32::MAX].map(u32::to_le_bytes).concat(), 2).unwrap(),
+            [5, u32::MAX.into()]
+        );
+        assert_eq!(
+            open("<i4", &[5, i32::MAX].map(i32::to_le_bytes).concat(), 2).unwrap(),
+            [5, i32::MAX as u64]
+        );
+        assert_eq!(open(">i4", &[0, 0, 0, 5, 0, 0, 0, 6], 2).unwrap(), [5, 6]);
+        for refused in [
+            open("<i4", &[5, -6].map(i32::to_le_bytes).concat(), 2),
+            open("<i8", &[5, -6].map(i64::to_le_bytes).concat(), 2),
+            open(">i8", &big(&[5, -6_i64 as u64]), 2),
+        ] {
+            let Err(SourceError::Read { source, .. }) = refused else { panic!("{refused:?}") };
+            assert!(source.to_string().contains("row 1 at offset"), "{source}");
+            assert!(source.to_string().ends_with("expected an id of 0 or more, found -6"), "{source}");
+        }
+    }
 
     #[test]
     fn reads_ids_of_both_widths_and_refuses_the_rest() {

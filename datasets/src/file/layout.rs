@@ -7,8 +7,9 @@ use std::path::Path;
 use fs_err::File;
 use spandrel_index::{DIM_MAX, DType};
 
-use super::npy::{self, NpyType};
-use super::{FileError, Format};
+use super::kind::{HEAD_BYTES, Kind, recognise};
+use super::npy::{self, NpyOrder};
+use super::{FileError, Format, InFile};
 
 /// Bytes of the two counts before the rows of a `bin` file.
 pub(super) const BIN_HEADER_BYTES: u64 = 8;
@@ -22,25 +23,42 @@ pub(super) const NEIGHBOURS_MAX: usize = 1 << 24;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Element {
     Vector(DType),
-    /// 32-bit ids.
-    Id32,
-    /// 64-bit ids, signed.
-    Id64,
+    /// Double precision, read as f32, rounded to nearest.
+    Double,
+    /// Whole numbers of 4 or 8 bytes.
+    Id {
+        bytes: usize,
+        signed: bool,
+    },
 }
+
+/// Ids as ibin has them.
+const BIN_ID: Element = Element::Id { bytes: 4, signed: false };
+/// Ids as ivecs has them.
+const VECS_ID: Element = Element::Id { bytes: 4, signed: true };
 
 impl Element {
     pub(super) fn bytes(self) -> usize {
         match self {
             Element::Vector(dtype) => dtype.bytes(),
-            Element::Id32 => 4,
-            Element::Id64 => 8,
+            Element::Double => 8,
+            Element::Id { bytes, .. } => bytes,
+        }
+    }
+
+    /// The type that vectors are read as; none for ids.
+    pub(super) fn dtype(self) -> Option<DType> {
+        match self {
+            Element::Vector(dtype) => Some(dtype),
+            Element::Double => Some(DType::F32),
+            Element::Id { .. } => None,
         }
     }
 
     fn width_max(self) -> usize {
         match self {
-            Element::Vector(_) => DIM_MAX,
-            Element::Id32 | Element::Id64 => NEIGHBOURS_MAX,
+            Element::Vector(_) | Element::Double => DIM_MAX,
+            Element::Id { .. } => NEIGHBOURS_MAX,
         }
     }
 }
@@ -50,6 +68,7 @@ impl Element {
 pub(super) struct Layout {
     pub(super) format: Format,
     pub(super) element: Element,
+    pub(super) order: NpyOrder,
     pub(super) rows: u64,
     /// Elements of each row.
     pub(super) width: usize,
@@ -78,22 +97,20 @@ impl Layout {
         self.data_at + row * self.stride()
     }
 
-    /// Reads and checks the header of `file`.
-    pub(super) fn read(path: &Path, file: &File) -> Result<Layout, FileError> {
-        let format = Format::of(path)?;
-        let file_bytes = file.metadata()?.len();
-        let header = Header { path, file, format, file_bytes };
-        match format {
-            Format::Fbin => header.bin(Element::Vector(DType::F32)),
-            Format::F16bin => header.bin(Element::Vector(DType::F16)),
-            Format::I8bin => header.bin(Element::Vector(DType::I8)),
-            Format::U8bin => header.bin(Element::Vector(DType::U8)),
-            Format::Ibin => header.bin(Element::Id32),
-            Format::Fvecs => header.vecs(Element::Vector(DType::F32)),
-            Format::Bvecs => header.vecs(Element::Vector(DType::U8)),
-            Format::Ivecs => header.vecs(Element::Id32),
-            Format::Npy => header.npy(),
+    /// Opens a file, reads its header and checks it against the file's length.
+    pub(super) fn open(from: InFile<'_>) -> Result<(File, Layout), FileError> {
+        let (path, format, truncated) = (from.path, from.format()?, from.truncated);
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() && !metadata.is_dir() {
+            let found = "no plain file".to_owned();
+            let advice = "rows are read by position; save it to a file first";
+            return Err(FileError::Other { path: path.to_owned(), format, found, advice });
         }
+        let header = Header { path, file: &file, format, file_bytes: metadata.len(), truncated };
+        let layout = header.layout_of_format();
+        let layout = layout.map_err(|refused| header.other_kind().unwrap_or(refused))?;
+        Ok((file, layout))
     }
 }
 
@@ -103,9 +120,25 @@ pub(super) struct Header<'a> {
     pub(super) file: &'a File,
     pub(super) format: Format,
     pub(super) file_bytes: u64,
+    /// Whether the whole rows that are there are taken where the header counts more.
+    pub(super) truncated: bool,
 }
 
 impl Header<'_> {
+    fn layout_of_format(&self) -> Result<Layout, FileError> {
+        match self.format {
+            Format::Fbin => self.bin(Element::Vector(DType::F32)),
+            Format::F16bin => self.bin(Element::Vector(DType::F16)),
+            Format::I8bin => self.bin(Element::Vector(DType::I8)),
+            Format::U8bin => self.bin(Element::Vector(DType::U8)),
+            Format::Ibin => self.bin(BIN_ID),
+            Format::Fvecs => self.vecs(Element::Vector(DType::F32)),
+            Format::Bvecs => self.vecs(Element::Vector(DType::U8)),
+            Format::Ivecs => self.vecs(VECS_ID),
+            Format::Npy => self.npy(),
+        }
+    }
+
     fn bin(&self, element: Element) -> Result<Layout, FileError> {
         let rows = u64::from(u32::from_le_bytes(self.read("row count", 0)?));
         let width = u64::from(u32::from_le_bytes(self.read("elements per row", BIN_WIDTH_AT)?));
@@ -114,7 +147,7 @@ impl Header<'_> {
         }
         let width = self.check_width(BIN_WIDTH_AT, element, i128::from(width))?;
         let layout = self.layout(element, rows, width, BIN_HEADER_BYTES, 0);
-        if element == Element::Id32 {
+        if element == BIN_ID {
             let with_distances = expected_bytes(&layout) + u128::from(rows) * u128::from(layout.stride());
             if u128::from(self.file_bytes) == with_distances {
                 return Ok(Layout { distances: true, ..layout });
@@ -149,21 +182,18 @@ impl Header<'_> {
     fn npy(&self) -> Result<Layout, FileError> {
         let (text, text_end) = self.npy_text()?;
         let header = npy::parse(&text).map_err(|e| self.npy_error(&e))?;
-        let element = match header.kind {
-            NpyType::Vector(dtype) => Element::Vector(dtype),
-            NpyType::Id32 => Element::Id32,
-            NpyType::Id64 => Element::Id64,
-        };
         if header.rows == 0 {
             return Err(self.refuse("npy rows", 0, "at least 1".to_owned(), "0".to_owned()));
         }
-        let width = self.check_width(0, element, i128::from(header.width))?;
-        self.check_size(self.layout(element, header.rows, width, text_end, 0))
+        let width = self.check_width(0, header.element, i128::from(header.width))?;
+        let layout = self.layout(header.element, header.rows, width, text_end, 0);
+        self.check_size(Layout { order: header.order, ..layout })
     }
 
     fn layout(&self, element: Element, rows: u64, width: usize, data_at: u64, prefix_bytes: usize) -> Layout {
         let (format, file_bytes) = (self.format, self.file_bytes);
-        Layout { format, element, rows, width, data_at, prefix_bytes, distances: false, file_bytes }
+        let order = NpyOrder { big_endian: false, by_column: false };
+        Layout { format, element, order, rows, width, data_at, prefix_bytes, distances: false, file_bytes }
     }
 
     fn check_width(&self, offset: u64, element: Element, width: i128) -> Result<usize, FileError> {
@@ -179,6 +209,13 @@ impl Header<'_> {
         if expected == u128::from(self.file_bytes) {
             return Ok(layout);
         }
+        let whole = self.file_bytes.saturating_sub(layout.data_at) / layout.stride();
+        if self.truncated && whole > 0 && whole < layout.rows && !layout.order.by_column {
+            return match self.other_kind() {
+                Some(other) => Err(other),
+                None => Ok(Layout { rows: whole, ..layout }),
+            };
+        }
         Err(FileError::Size {
             path: self.path.to_owned(),
             rows: layout.rows,
@@ -187,6 +224,14 @@ impl Header<'_> {
             expected,
             found: self.file_bytes,
         })
+    }
+
+    /// The error that names another kind of file, if this is one.
+    fn other_kind(&self) -> Option<FileError> {
+        let mut head = vec![0; HEAD_BYTES.min(usize::try_from(self.file_bytes).unwrap_or(HEAD_BYTES))];
+        self.file.file().read_exact_at(&mut head, 0).ok()?;
+        let Kind { found, advice } = recognise(&head, self.file_bytes, self.format)?;
+        Some(FileError::Other { path: self.path.to_owned(), format: self.format, found, advice })
     }
 
     fn read<const N: usize>(&self, field: &'static str, offset: u64) -> Result<[u8; N], FileError> {

@@ -5,9 +5,11 @@ mod contents;
 mod error;
 mod format;
 mod ids;
+mod kind;
 mod layout;
 mod npy;
 mod reader;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod truth;
@@ -15,9 +17,10 @@ mod writer;
 
 pub use array::Array;
 pub(crate) use atomic::same_file;
+pub use atomic::write_file;
 pub use contents::{Contents, contents};
 pub use error::FileError;
-pub use format::Format;
+pub use format::{Format, InFile, OutFile, UnknownFormat};
 pub use ids::IdFile;
 pub use reader::VectorFile;
 pub use truth::{Truth, TruthError};

@@ -7,12 +7,13 @@
 //! 8   4 length of the text (major 2 and 3)
 //!     . text: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), } padded with spaces, then LF
 //! ```
-//! Only what holds rows of vectors or ids is accepted: two dimensions (or one of ids), C order, little-endian
-//! numbers.
+//! Only what holds rows of vectors or ids is accepted: two dimensions, or one of ids.
 #![deny(clippy::indexing_slicing)]
 use std::ops::Range;
 
 use spandrel_index::DType;
+
+use super::layout::Element;
 
 /// Bytes that tell where the text lies, whatever the version.
 pub(super) const PREAMBLE_BYTES: usize = 12;
@@ -24,18 +25,19 @@ const MAGIC: [u8; 6] = *b"\x93NUMPY";
 const MAJOR_AT: u64 = 6;
 const LENGTH_AT: u64 = 8;
 
-/// Element types that are read.
+/// How the elements of an array lie in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NpyType {
-    Vector(DType),
-    Id32,
-    Id64,
+pub(super) struct NpyOrder {
+    pub(super) big_endian: bool,
+    /// Whether the first dimension runs fastest (Fortran order).
+    pub(super) by_column: bool,
 }
 
 /// What the text says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NpyHeader {
-    pub(super) kind: NpyType,
+    pub(super) element: Element,
+    pub(super) order: NpyOrder,
     pub(super) rows: u64,
     pub(super) width: u64,
 }
@@ -71,44 +73,44 @@ pub(super) fn text_range(preamble: &[u8; PREAMBLE_BYTES]) -> Result<Range<usize>
 const TEXT_AT: u64 = MAJOR_AT + 4;
 
 /// Parses the text of a header of any number of dimensions: the sizes, the slowest first.
-pub(super) fn parse_sizes(text: &[u8]) -> Result<(NpyType, Vec<u64>), NpyError> {
+pub(super) fn parse_sizes(text: &[u8]) -> Result<(Element, NpyOrder, Vec<u64>), NpyError> {
     let printable = String::from_utf8_lossy(text);
-    let (kind, shape) = kind_and_shape(&printable)?;
+    let (element, order, shape) = element_and_shape(&printable)?;
     let bad_shape = || error("npy shape", TEXT_AT, "sizes in brackets", shape.chars().take(60).collect());
     let inner = shape.strip_prefix('(').and_then(|s| s.strip_suffix(')')).ok_or_else(bad_shape)?;
     let sizes = inner.strip_suffix(',').unwrap_or(inner);
     if inner.is_empty() {
-        return Ok((kind, Vec::new()));
+        return Ok((element, order, Vec::new()));
     }
     let sizes: Option<Vec<u64>> = sizes.split(',').map(|size| number(size.trim())).collect();
-    Ok((kind, sizes.ok_or_else(bad_shape)?))
+    Ok((element, order, sizes.ok_or_else(bad_shape)?))
 }
 
 /// Parses the text of a header.
 pub(super) fn parse(text: &[u8]) -> Result<NpyHeader, NpyError> {
     let printable = String::from_utf8_lossy(text);
-    let (kind, shape) = kind_and_shape(&printable)?;
+    let (element, order, shape) = element_and_shape(&printable)?;
     let bad_shape = || error("npy shape", TEXT_AT, "two dimensions", shape.chars().take(60).collect());
     let inner = shape.strip_prefix('(').and_then(|s| s.strip_suffix(')')).ok_or_else(bad_shape)?;
     let mut sizes = inner.split(',').map(str::trim);
     let (Some(rows), Some(width)) = (sizes.next(), sizes.next()) else { return Err(bad_shape()) };
     // `numpy.arange(n)` is as good as a column of ids.
-    let width =
-        if shape == format!("({rows},)") && !matches!(kind, NpyType::Vector(_)) { "1" } else { width };
+    let is_column = shape == format!("({rows},)") && matches!(element, Element::Id { .. });
+    let width = if is_column { "1" } else { width };
     // A comma may close the tuple, nothing else may follow.
     if sizes.next().is_some_and(|s| !s.is_empty()) || sizes.next().is_some() {
         return Err(bad_shape());
     }
     let (Some(rows), Some(width)) = (number(rows), number(width)) else { return Err(bad_shape()) };
-    Ok(NpyHeader { kind, rows, width })
+    Ok(NpyHeader { element, order, rows, width })
 }
 
 fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Element type and shape of arrays in C order, the latter as written.
-fn kind_and_shape(printable: &str) -> Result<(NpyType, &str), NpyError> {
+/// Element type, order and shape, the latter as written.
+fn element_and_shape(printable: &str) -> Result<(Element, NpyOrder, &str), NpyError> {
     let at = TEXT_AT;
     let shown: String = printable.trim_end().chars().take(120).collect();
     let malformed =
@@ -118,27 +120,38 @@ fn kind_and_shape(printable: &str) -> Result<(NpyType, &str), NpyError> {
     let (Some(descr), Some(order), Some(shape)) = (fields.descr, fields.fortran_order, fields.shape) else {
         return Err(malformed());
     };
-    let kind = match descr {
-        "'<f4'" | "\"<f4\"" => NpyType::Vector(DType::F32),
-        "'<f2'" | "\"<f2\"" => NpyType::Vector(DType::F16),
-        "'|u1'" | "\"|u1\"" => NpyType::Vector(DType::U8),
-        "'|i1'" | "\"|i1\"" => NpyType::Vector(DType::I8),
-        "'<i4'" | "'<u4'" | "\"<i4\"" | "\"<u4\"" => NpyType::Id32,
-        "'<i8'" | "\"<i8\"" => NpyType::Id64,
+    let quoted = |quote| descr.strip_prefix(quote).and_then(|d| d.strip_suffix(quote));
+    let name = quoted('\'').or_else(|| quoted('"')).unwrap_or(descr);
+    let (big_endian, name) = match name.strip_prefix('>') {
+        Some(name) => (true, name),
+        None => (false, name.strip_prefix(['<', '|']).unwrap_or(name)),
+    };
+    let element = match name {
+        "f4" => Element::Vector(DType::F32),
+        "f2" => Element::Vector(DType::F16),
+        "f8" => Element::Double,
+        "u1" => Element::Vector(DType::U8),
+        "i1" => Element::Vector(DType::I8),
+        "i4" => Element::Id { bytes: 4, signed: true },
+        "u4" => Element::Id { bytes: 4, signed: false },
+        "i8" => Element::Id { bytes: 8, signed: true },
+        "u8" => Element::Id { bytes: 8, signed: false },
         _ => {
-            let expected = "'<f4', '<f2', '|u1', '|i1' (ids: '<i4', '<u4', '<i8')";
-            return Err(error("npy element type", at, expected, descr.chars().take(60).collect()));
+            let expected = "'<f4', '<f2', '<f8', '|u1', '|i1' (ids: '<i4', '<u4', '<i8', '<u8')";
+            let mut found: String = descr.chars().take(60).collect();
+            if name.starts_with(['U', 'S', 'V', 'O']) {
+                found += ", which is text, raw bytes or objects; ids are whole numbers, so number what strings and \
+                          UUIDs name and keep the table";
+            }
+            return Err(error("npy element type", at, expected, found));
         }
     };
-    match order {
-        "False" => {}
-        "True" => {
-            let expected = "False (C order; save numpy.ascontiguousarray of it)";
-            return Err(error("npy fortran_order", at, expected, "True".to_owned()));
-        }
+    let by_column = match order {
+        "False" => false,
+        "True" => true,
         _ => return Err(malformed()),
-    }
-    Ok((kind, shape))
+    };
+    Ok((element, NpyOrder { big_endian, by_column }, shape))
 }
 
 /// The header of a file of `rows` rows of `width` vector elements, NumPy's own bytes.
@@ -231,16 +244,31 @@ mod tests {
     #[test]
     fn reads_what_numpy_writes() {
         let text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }    \n";
-        let expected = NpyHeader { kind: NpyType::Vector(DType::F32), rows: 3, width: 4 };
+        let order = NpyOrder { big_endian: false, by_column: false };
+        let expected = NpyHeader { element: Element::Vector(DType::F32), order, rows: 3, width: 4 };
         assert_eq!(parse(text), Ok(expected));
         let other_order = b"{\"shape\":(3,4,),\"fortran_order\":False,\"descr\":\"<f4\"}";
         assert_eq!(parse(other_order), Ok(expected));
+        let columns = b"{'descr': '>f8', 'fortran_order': True, 'shape': (3, 4), }";
+        let order = NpyOrder { big_endian: true, by_column: true };
+        assert_eq!(parse(columns), Ok(NpyHeader { element: Element::Double, order, ..expected }));
+    }
+
+    #[test]
+    fn ids_that_are_no_numbers_are_named() {
+        for descr in ["<U36", "|S36", "|V16", "|O"] {
+            let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (3,), }}");
+            let refused = parse(text.as_bytes()).unwrap_err();
+            assert!(refused.found.contains(descr) && refused.found.contains("UUIDs"), "{}", refused.found);
+        }
     }
 
     #[test]
     fn one_dimension_of_ids_is_a_column() {
         let ids = b"{'descr': '<i8', 'fortran_order': False, 'shape': (3,), }";
-        assert_eq!(parse(ids), Ok(NpyHeader { kind: NpyType::Id64, rows: 3, width: 1 }));
+        let header = parse(ids).unwrap();
+        assert_eq!(header.element, Element::Id { bytes: 8, signed: true });
+        assert_eq!((header.rows, header.width), (3, 1));
         for shape in ["(3,,)", "(,)", "(3)", "()"] {
             let text = format!("{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}");
             assert_eq!(field_of(&text), "npy shape", "{shape}");
@@ -252,10 +280,10 @@ mod tests {
         let text = |descr: &str, order: &str, shape: &str| {
             format!("{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}")
         };
-        assert_eq!(field_of(&text("'<f8'", "False", "(3, 4)")), "npy element type");
-        assert_eq!(field_of(&text("'>f4'", "False", "(3, 4)")), "npy element type");
+        assert_eq!(field_of(&text("'<f16'", "False", "(3, 4)")), "npy element type");
+        assert_eq!(field_of(&text("'<c8'", "False", "(3, 4)")), "npy element type");
         assert_eq!(field_of(&text("[('x', '<f4'), ('y', '<f4')]", "False", "(3, 4)")), "npy element type");
-        assert_eq!(field_of(&text("'<f4'", "True", "(3, 4)")), "npy fortran_order");
+        assert_eq!(field_of(&text("'<f4'", "Maybe", "(3, 4)")), "npy header");
         for shape in
             ["()", "(3,)", "(3, 4, 5)", "(3, -4)", "(3, +4)", "3", "(3, 4,,)", "(99999999999999999999, 1)"]
         {

@@ -116,7 +116,11 @@ fn every_truncation_is_refused() {
                 continue;
             }
             assert!(
-                matches!(rows, Err(FileError::Size { .. } | FileError::Header { .. })),
+                // A part may be as long as rows of another type would be.
+                matches!(
+                    rows,
+                    Err(FileError::Size { .. } | FileError::Header { .. } | FileError::Other { .. })
+                ),
                 "{format} {len}: {rows:?}"
             );
         }
@@ -203,7 +207,7 @@ fn ids_and_vectors_are_told_apart() {
     assert!(matches!(tiny_truth().write(&vectors), Err(FileError::Kind { .. })));
     assert!(matches!(VectorWriter::create(&vectors, DType::U8, 3), Err(FileError::Kind { .. })));
     assert!(matches!(
-        VectorWriter::create(folder.path().join("x.ibin"), DType::F32, 3),
+        VectorWriter::create(&folder.path().join("x.ibin"), DType::F32, 3),
         Err(FileError::Kind { .. })
     ));
 }
@@ -233,7 +237,7 @@ fn truth_survives_every_format() {
 }
 
 #[test]
-fn wide_ids_must_fit() {
+fn ids_of_64_bits_are_kept_and_negative_ones_refused() {
     let folder = TempDir::new().unwrap();
     let path = path(&folder, Format::Npy);
     let wide = |ids: &[i64]| {
@@ -242,9 +246,174 @@ fn wide_ids_must_fit() {
         fs::write(&path, bytes).unwrap();
         Truth::open(&path)
     };
-    assert_eq!(wide(&[1, 2, 4_294_967_295, 0]).unwrap().ids, [1, 2, u32::MAX, 0]);
+    assert_eq!(wide(&[1, 2, 1 << 40, 0]).unwrap().ids, [1, 2, 1 << 40, 0]);
     assert!(matches!(wide(&[1, 2, 3, -1]), Err(FileError::Id { row: 1, offset: 152, found: -1, .. })));
-    assert!(matches!(wide(&[1, 1 << 32]), Err(FileError::Id { row: 0, .. })));
+    for (ids, descr) in [([1, 1 << 40], "<i8"), ([1, u64::MAX], "<u8")] {
+        let truth = Truth { queries: 1, k: 2, ids: ids.to_vec(), distances: None };
+        truth.write(&path).unwrap();
+        assert!(String::from_utf8_lossy(&fs::read(&path).unwrap()[..40]).contains(descr));
+        assert_eq!(Truth::open(&path).unwrap(), truth);
+        for narrow in [Format::Ibin, Format::Ivecs] {
+            let refused = truth.write(&self::path(&folder, narrow)).unwrap_err();
+            assert!(matches!(refused, FileError::WideId { .. }), "{refused}");
+        }
+    }
+    // Rows of ivecs and arrays of <i4 are signed as well.
+    let words = |words: &[i32]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
+    let ivecs = self::path(&folder, Format::Ivecs);
+    fs::write(&ivecs, words(&[2, 5, 6, 2, 7, -8])).unwrap();
+    assert!(matches!(Truth::open(&ivecs), Err(FileError::Id { row: 1, offset: 20, found: -8, .. })));
+    fs::write(&path, [npy::write("<i4", 1, 2), words(&[5, -6])].concat()).unwrap();
+    assert!(matches!(Truth::open(&path), Err(FileError::Id { row: 0, offset: 132, found: -6, .. })));
+    let large = Truth { queries: 1, k: 1, ids: vec![1 << 31], distances: None };
+    assert!(matches!(large.write(&ivecs), Err(FileError::WideId { .. })));
+}
+
+#[test]
+fn rows_get_the_ids_they_were_given() {
+    let mut truth = tiny_truth();
+    let ids: Vec<u64> = (0..8).map(|row| (1 << 40) + row).collect();
+    truth.name_rows(&ids).unwrap();
+    assert_eq!(truth.ids_of(1), [1 << 40, (1 << 40) + 7, (1 << 40) + 3]);
+    let short = tiny_truth().name_rows(&ids[..7]);
+    assert_eq!(short, Err(TruthError::NoId { query: 1, row: 7, rows: 7 }));
+}
+
+/// An array as NumPy saves it, of 3 x 2 elements given row by row.
+fn array(descr: &str, fortran: bool, elements: [&[u8]; 6]) -> Vec<u8> {
+    let order = if fortran { "True" } else { "False" };
+    let text = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': (3, 2), }}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+    let places = if fortran { [0, 2, 4, 1, 3, 5] } else { [0, 1, 2, 3, 4, 5] };
+    places.iter().for_each(|&place| bytes.extend_from_slice(elements[place]));
+    bytes
+}
+
+/// Big-endian.
+fn reversed<const N: usize>(mut bytes: [u8; N]) -> [u8; N] {
+    bytes.reverse();
+    bytes
+}
+
+#[test]
+fn arrays_are_read_whatever_their_order() {
+    let folder = TempDir::new().unwrap();
+    let path = path(&folder, Format::Npy);
+    let numbers = [1.0_f32, -2.5, 3.0, 4.25, 0.1, 1e30];
+    let expected: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let (le4, be4) = (numbers.map(f32::to_le_bytes), numbers.map(|x| reversed(x.to_le_bytes())));
+    // The nearest single of a double that is not one.
+    let doubles = numbers.map(|x| f64::from(x) * (1.0 + 1e-12));
+    let (le8, be8) = (doubles.map(f64::to_le_bytes), doubles.map(|x| reversed(x.to_le_bytes())));
+    for fortran in [false, true] {
+        for (descr, bytes) in [
+            ("<f4", array("<f4", fortran, le4.each_ref().map(|x| &x[..]))),
+            (">f4", array(">f4", fortran, be4.each_ref().map(|x| &x[..]))),
+            ("<f8", array("<f8", fortran, le8.each_ref().map(|x| &x[..]))),
+            (">f8", array(">f8", fortran, be8.each_ref().map(|x| &x[..]))),
+        ] {
+            fs::write(&path, &bytes).unwrap();
+            let file = VectorFile::open(&path).unwrap();
+            assert_eq!((file.len(), file.dim(), file.dtype()), (3, 2, DType::F32), "{descr} {fortran}");
+            for rows in [0..3_usize, 1..3, 2..3, 1..2] {
+                let mut out = vec![0; rows.len() * 8];
+                file.read_rows(rows.start as u64, &mut out).unwrap();
+                assert_eq!(out, expected[rows.start * 8..rows.end * 8], "{descr} {fortran} {rows:?}");
+            }
+            fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+            assert!(matches!(VectorFile::open(&path), Err(FileError::Size { .. })));
+        }
+    }
+    let ids = [5_i64, 1, 2, 0, 7, 3];
+    fs::write(&path, array(">i8", true, ids.map(|x| reversed(x.to_le_bytes())).each_ref().map(|x| &x[..])))
+        .unwrap();
+    assert_eq!(Truth::open(&path).unwrap().ids, [5, 1, 2, 0, 7, 3]);
+}
+
+#[test]
+fn names_that_tell_no_format_are_read_as_the_caller_says() {
+    let folder = TempDir::new().unwrap();
+    let named = path(&folder, Format::U8bin);
+    write(&named, DType::U8, 3, &[7; 12]);
+    for name in ["x.bin", "x", "x.u8bin.crop_nb_4"] {
+        let path = folder.path().join(name);
+        fs::copy(&named, &path).unwrap();
+        if name != "x.u8bin.crop_nb_4" {
+            assert!(matches!(VectorFile::open(&path), Err(FileError::UnknownFormat { .. })), "{name}");
+        }
+        let from = InFile { format: Some(Format::bin_of(DType::U8)), ..InFile::from(&path) };
+        assert_eq!(VectorFile::open_as(from).unwrap().len(), 4);
+    }
+    // Of ids there is one form with counts alone.
+    let truth = folder.path().join("truth.bin");
+    tiny_truth().write(OutFile { format: Some(Format::Ibin), ..OutFile::from(&truth) }).unwrap();
+    assert_eq!(Truth::open(&truth).unwrap(), tiny_truth());
+}
+
+#[test]
+fn the_first_rows_of_a_larger_set_are_taken_where_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let path = path(&folder, Format::U8bin);
+    let rows: Vec<u8> = (0..12).collect();
+    write(&path, DType::U8, 3, &rows);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..4].copy_from_slice(&1_000_000_000_u32.to_le_bytes());
+    bytes.push(99);
+    fs::write(&path, &bytes).unwrap();
+    let refused = VectorFile::open(&path).unwrap_err().to_string();
+    assert!(refused.contains("truncated") && refused.ends_with("which hold 4 whole rows"), "{refused}");
+    let from = InFile { truncated: true, ..InFile::from(&path) };
+    let file = VectorFile::open_as(from).unwrap();
+    assert_eq!(Rows::read(&file).unwrap().bytes(), rows);
+    assert_eq!(crate::info(from).unwrap().rows, 4);
+    // A file that is too long is not the beginning of another.
+    bytes[..4].copy_from_slice(&3_u32.to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    assert!(matches!(VectorFile::open_as(from), Err(FileError::Size { .. })));
+    fs::write(&path, &bytes[..9]).unwrap();
+    assert!(matches!(VectorFile::open_as(from), Err(FileError::Size { .. })));
+}
+
+#[test]
+fn files_of_another_kind_are_named() {
+    let folder = TempDir::new().unwrap();
+    let named = |format: Format, bytes: &[u8]| {
+        let path = path(&folder, format);
+        fs::write(&path, bytes).unwrap();
+        [false, true].map(|truncated| {
+            let refused = VectorFile::open_as(InFile { truncated, ..InFile::from(&path) }).unwrap_err();
+            assert!(matches!(refused, FileError::Other { .. }), "{refused}");
+            refused.to_string()
+        })
+    };
+    let written = |format: Format, dtype: DType| {
+        let path = folder.path().join(format!("other.{format}"));
+        write(&path, dtype, 300, &vec![1; dtype.row_bytes(300) * 5]);
+        fs::read(&path).unwrap()
+    };
+    let long = |head: &[u8]| [head, &[0; 400]].concat();
+    for (format, bytes, words) in [
+        (Format::Fbin, long(b"\x1f\x8b\x08\0\0\0\0\0"), "a gzip archive"),
+        (Format::Npy, long(b"\x1f\x8b\x08\0\0\0\0\0"), "a gzip archive"),
+        (Format::Fvecs, b"\n<!DOCTYPE html><html>not found</html>".to_vec(), "an HTML page"),
+        (Format::U8bin, b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code></Error>".to_vec(), "an XML"),
+        (Format::Fbin, b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n".to_vec(), "Git LFS"),
+        (Format::Bvecs, long(b"PK\x03\x04"), "a zip archive"),
+        (Format::Fbin, b"0.5,0.25\n1.5,2.5\n".to_vec(), "a text"),
+        (Format::Fbin, written(Format::Npy, DType::F32), "an array of NumPy"),
+        (Format::Fbin, written(Format::Fvecs, DType::F32), "fvecs or ivecs by its length: rows of 300"),
+        (Format::Npy, written(Format::Fvecs, DType::F32), "fvecs or ivecs"),
+        (Format::U8bin, written(Format::Bvecs, DType::U8), "bvecs by its length"),
+        (Format::Fvecs, written(Format::Fbin, DType::F32), "fbin by its length: 5 rows of 300"),
+        (Format::Fbin, written(Format::U8bin, DType::U8), "u8bin or i8bin by its length"),
+        (Format::U8bin, written(Format::F16bin, DType::F16), "f16bin by its length"),
+    ] {
+        for refused in named(format, &bytes) {
+            assert!(refused.contains(words), "{format}: {refused}, expected '{words}'");
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! ibin     u32 queries, u32 k, ids (u32), then optionally as many distances (f32), told apart by size
 //! ivecs    every query: i32 k, ids (i32)
-//! npy      ids of type <i4, <u4 or <i8
+//! npy      ids of 32 or 64 bits
 //! ```
 //! Distances are squared L2, the inner product itself, or `1 - cos`; best first in every case.
 #![deny(clippy::indexing_slicing)]
@@ -14,11 +14,9 @@ use std::path::Path;
 use fs_err::File;
 
 use super::atomic::AtomicFile;
-use super::layout::{Element, Layout};
-use super::{FileError, Format, npy};
-
-/// Bytes read at once.
-const CHUNK_BYTES: usize = 1 << 20;
+use super::layout::Layout;
+use super::stored::{Stored, file_error};
+use super::{FileError, Format, InFile, OutFile, npy};
 
 /// The true neighbours of a set of queries, best first.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,8 +25,8 @@ pub struct Truth {
     pub queries: usize,
     /// Neighbours of each query.
     pub k: usize,
-    /// Row numbers of the neighbours, `k` for each query.
-    pub ids: Vec<u32>,
+    /// Ids of the neighbours, `k` for each query: row numbers of the base, or the ids that its vectors were given.
+    pub ids: Vec<u64>,
     /// Their distances, where the file has them.
     pub distances: Option<Vec<f32>>,
 }
@@ -45,9 +43,19 @@ pub enum TruthError {
         /// The query.
         query: usize,
         /// The row named.
-        id: u32,
+        id: u64,
         /// Rows of the base.
         rows: u64,
+    },
+    /// A row has no id in the list of ids: it is that of another base.
+    #[error("truth of query {query} names row {row}, there are ids of {rows} rows: give the ids of the base")]
+    NoId {
+        /// The query.
+        query: usize,
+        /// The row named.
+        row: u64,
+        /// Rows that have ids.
+        rows: usize,
     },
     /// A distance is NaN: the file is damaged.
     #[error("truth of query {query}: distance {neighbour} is no number: compute the truth anew")]
@@ -68,34 +76,31 @@ pub enum TruthError {
 }
 
 impl Truth {
-    /// Reads a file of neighbours: ibin, ivecs or npy.
+    /// Reads a file of neighbours: ibin, ivecs or npy. A file whose name tells no format is taken for an ibin.
     ///
     /// # Errors
-    /// Unknown extension, a file of vectors, counts out of range, a truncated or oversized file.
+    /// A file of vectors, counts out of range, negative ids, a truncated or oversized file.
     pub fn open(path: impl AsRef<Path>) -> Result<Truth, FileError> {
         let path = path.as_ref();
-        let format = Format::of(path)?;
-        let file = File::open(path)?;
-        let layout = Layout::read(path, &file)?;
-        if matches!(layout.element, Element::Vector(_)) {
-            return Err(kind(path, format, "ids (its elements are vectors)"));
+        let from = InFile { format: Some(Format::Ibin), ..path.into() };
+        let (file, layout) = Layout::open(from)?;
+        if layout.element.dtype().is_some() {
+            return Err(kind(path, layout.format, "ids (its elements are vectors)"));
         }
         // The layout was checked against the file's length, so these are no larger than the file.
         let elements = layout.rows * layout.width as u64; // CAST: usize is 64 bits here
         let mut ids = Vec::with_capacity(usize::try_from(elements).unwrap_or(usize::MAX));
-        let mut distances = Vec::new();
-        let ids_end = layout.row_at(layout.rows);
-        let chunk_rows = (CHUNK_BYTES as u64 / layout.stride()).max(1); // CAST: widening
+        let stored = Stored { path, file: &file, layout: &layout };
         let mut row = 0;
         while row < layout.rows {
-            let rows = chunk_rows.min(layout.rows - row);
-            let bytes = read(path, &file, layout.row_at(row), rows * layout.stride())?;
-            decode_rows(path, &layout, row, &bytes, &mut ids)?;
+            let rows = stored.rows_at_once().min(layout.rows - row);
+            stored.read_ids(row, rows, &mut ids).map_err(file_error)?;
             row += rows;
         }
+        let mut distances = Vec::new();
         if layout.distances {
             distances.reserve_exact(ids.len());
-            let bytes = read(path, &file, ids_end, elements * 4)?;
+            let bytes = read(path, &file, layout.row_at(layout.rows), elements * 4)?;
             distances.extend(bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)));
         }
         Ok(Truth {
@@ -109,13 +114,14 @@ impl Truth {
     /// Writes the neighbours. Only ibin keeps distances: the other formats hold the ids alone.
     ///
     /// # Errors
-    /// Unknown extension, a format for vectors, nothing to write, ids over `i32` in ivecs, a full disk.
+    /// A name that tells no format, a format for vectors, nothing to write, ids over 32 bits in ibin or over 31 in ivecs,
+    /// a full disk.
     ///
     /// # Panics
     /// When the lengths of the fields disagree.
-    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
-        let path = path.as_ref();
-        let format = Format::of(path)?;
+    pub fn write<'a>(&self, to: impl Into<OutFile<'a>>) -> Result<(), FileError> {
+        let to = to.into();
+        let (path, format) = (to.path, to.format()?);
         assert_eq!(self.ids.len(), self.queries * self.k, "k ids for each query");
         if self.ids.is_empty() {
             return Err(FileError::NoRows { path: path.to_owned() });
@@ -128,13 +134,18 @@ impl Truth {
             })
         };
         let (queries, k) = (count(self.queries)?, count(self.k)?);
-        let ids = || self.ids.iter().map(|id| id.to_le_bytes());
+        let largest = self.ids.iter().copied().max().unwrap_or_default();
+        if largest > format.id_max() {
+            return Err(FileError::WideId { path: path.to_owned(), format, id: largest });
+        }
+        // CAST: checked just now
+        let narrow = || self.ids.iter().map(|&id| (id as u32).to_le_bytes());
         match format {
             Format::Ibin => {
                 let mut out = AtomicFile::create(path)?;
                 out.write_all(&queries.to_le_bytes())?;
                 out.write_all(&k.to_le_bytes())?;
-                write_all(&mut out, ids())?;
+                write_all(&mut out, narrow())?;
                 if let Some(distances) = &self.distances {
                     assert_eq!(distances.len(), self.ids.len(), "a distance for each id");
                     write_all(&mut out, distances.iter().map(|d| d.to_le_bytes()))?;
@@ -145,14 +156,22 @@ impl Truth {
                 let mut out = AtomicFile::create(path)?;
                 for row in self.ids.chunks(self.k) {
                     out.write_all(&k.to_le_bytes())?;
-                    write_all(&mut out, row.iter().map(|id| id.to_le_bytes()))?;
+                    write_all(&mut out, row.iter().map(|&id| (id as u32).to_le_bytes()))?; // CAST: checked above
                 }
                 Ok(out.finish()?)
             }
             Format::Npy => {
                 let mut out = AtomicFile::create(path)?;
-                out.write_all(&npy::write("<u4", u64::from(queries), self.k))?;
-                write_all(&mut out, ids())?;
+                let descr = match largest {
+                    0..=0xffff_ffff => "<u4",
+                    0x1_0000_0000..=0x7fff_ffff_ffff_ffff => "<i8",
+                    _ => "<u8",
+                };
+                out.write_all(&npy::write(descr, u64::from(queries), self.k))?;
+                match descr {
+                    "<u4" => write_all(&mut out, narrow())?,
+                    _ => write_all(&mut out, self.ids.iter().map(|id| id.to_le_bytes()))?,
+                }
                 Ok(out.finish()?)
             }
             _ => Err(kind(path, format, "ids")),
@@ -164,8 +183,20 @@ impl Truth {
     /// # Panics
     /// When there is no such query.
     #[expect(clippy::indexing_slicing, reason = "documented panic; the caller's own number, not the file's")]
-    pub fn ids_of(&self, query: usize) -> &[u32] {
+    pub fn ids_of(&self, query: usize) -> &[u64] {
         &self.ids[query * self.k..(query + 1) * self.k]
+    }
+
+    /// Puts ids in the place of row numbers: `ids` holds the id of each row of the base.
+    ///
+    /// # Errors
+    /// A row without an id.
+    pub fn name_rows(&mut self, ids: &[u64]) -> Result<(), TruthError> {
+        for (at, row) in self.ids.iter_mut().enumerate() {
+            let id = usize::try_from(*row).ok().and_then(|row| ids.get(row));
+            *row = *id.ok_or(TruthError::NoId { query: at / self.k, row: *row, rows: ids.len() })?;
+        }
+        Ok(())
     }
 
     /// Checks that the truth can be that of `queries` queries against a base of `rows` rows.
@@ -181,7 +212,7 @@ impl Truth {
         if let Some(at) = nan {
             return Err(TruthError::Distance { query: at / self.k, neighbour: at % self.k });
         }
-        match self.ids.iter().position(|&id| u64::from(id) >= rows) {
+        match self.ids.iter().position(|&id| id >= rows) {
             Some(at) => Err(TruthError::Id {
                 query: at / self.k,
                 id: self.ids.get(at).copied().unwrap_or_default(),
@@ -197,7 +228,10 @@ fn kind(path: &Path, format: Format, wanted: &str) -> FileError {
     FileError::Kind { path: path.to_owned(), format, wanted: wanted.to_owned(), instead }
 }
 
-fn write_all(out: &mut impl Write, words: impl Iterator<Item = [u8; 4]>) -> Result<(), FileError> {
+fn write_all<const N: usize>(
+    out: &mut impl Write,
+    words: impl Iterator<Item = [u8; N]>,
+) -> Result<(), FileError> {
     for word in words {
         out.write_all(&word)?;
     }
@@ -210,40 +244,4 @@ fn read(path: &Path, file: &File, offset: u64, bytes: u64) -> Result<Vec<u8>, Fi
     let read = file.file().read_exact_at(&mut out, offset);
     read.map_err(|source| FileError::Read { path: path.to_owned(), offset, bytes, source })?;
     Ok(out)
-}
-
-/// Appends the ids of rows as they lie in the file, the first of them number `first`.
-fn decode_rows(
-    path: &Path,
-    layout: &Layout,
-    first: u64,
-    bytes: &[u8],
-    ids: &mut Vec<u32>,
-) -> Result<(), FileError> {
-    let stride = layout.prefix_bytes + layout.row_bytes();
-    for (row, bytes) in (first..).zip(bytes.chunks_exact(stride)) {
-        let (prefix, elements) = bytes.split_at(layout.prefix_bytes);
-        if let Some(&length) = prefix.first_chunk() {
-            let found = i32::from_le_bytes(length);
-            if usize::try_from(found) != Ok(layout.width) {
-                return Err(FileError::RowDim {
-                    path: path.to_owned(),
-                    row,
-                    offset: layout.row_at(row),
-                    expected: layout.width,
-                    found: i64::from(found),
-                });
-            }
-        }
-        if layout.element == Element::Id32 {
-            ids.extend(elements.as_chunks::<4>().0.iter().map(|&b| u32::from_le_bytes(b)));
-            continue;
-        }
-        for (at, &bytes) in (layout.row_at(row)..).step_by(8).zip(elements.as_chunks::<8>().0) {
-            let found = i64::from_le_bytes(bytes);
-            let out_of_range = |_| FileError::Id { path: path.to_owned(), row, offset: at, found };
-            ids.push(u32::try_from(found).map_err(out_of_range)?);
-        }
-    }
-    Ok(())
 }

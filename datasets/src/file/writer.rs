@@ -1,11 +1,11 @@
 //! Writing vectors, row by row.
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use spandrel_index::{DIM_MAX, DType};
 
 use super::atomic::AtomicFile;
-use super::{FileError, Format, npy};
+use super::{FileError, Format, OutFile, npy};
 
 /// A file of vectors being written.
 ///
@@ -25,10 +25,14 @@ impl VectorWriter {
     /// Creates a file in the format of its extension, for rows of `dim` elements.
     ///
     /// # Errors
-    /// Unknown extension, a format that cannot hold `dtype`, `dim` out of range, a folder that cannot be written.
-    pub fn create(path: impl AsRef<Path>, dtype: DType, dim: usize) -> Result<VectorWriter, FileError> {
-        let path = path.as_ref();
-        let format = Format::of(path)?;
+    /// A name that tells no format, a format that cannot hold `dtype`, `dim` out of range, a folder that cannot be written.
+    pub fn create<'a>(
+        to: impl Into<OutFile<'a>>,
+        dtype: DType,
+        dim: usize,
+    ) -> Result<VectorWriter, FileError> {
+        let to = to.into();
+        let (path, format) = (to.path, to.format()?);
         if !format.holds(dtype) {
             return Err(FileError::kind(path, format, dtype));
         }

@@ -22,7 +22,7 @@ pub const K_MAX: usize = 1 << 24;
 pub struct TruthParams {
     /// What near means.
     pub metric: Metric,
-    /// Neighbours of each query.
+    /// Neighbours of each query; all rows of a base that has fewer.
     pub k: usize,
     /// Threads to use; 0 for as many as the machine has.
     pub threads: usize,
@@ -48,13 +48,11 @@ pub enum ComputeTruthError {
         /// Elements of a query.
         queries: usize,
     },
-    /// `k` is zero, larger than the base, or over [`K_MAX`].
-    #[error("k = {k}, expected 1..={max}")]
+    /// `k` is zero or over [`K_MAX`].
+    #[error("k = {k}, expected 1..={K_MAX}")]
     K {
         /// The value given.
         k: usize,
-        /// The largest accepted.
-        max: u64,
     },
     /// Row numbers of truth have 32 bits.
     #[error("base of {rows} rows, expected at most 4294967296")]
@@ -98,7 +96,7 @@ impl From<Stopped> for ComputeTruthError {
     }
 }
 
-/// Computes the `k` nearest rows of `base` for each query, with their distances.
+/// Computes the `k` nearest rows of `base` for each query, with their distances: all rows where it has fewer.
 ///
 /// Progress counts rows of the base, once for each batch of queries that fits memory.
 ///
@@ -118,9 +116,8 @@ pub fn compute_truth(
     if base.dim() != queries.dim() {
         return Err(ComputeTruthError::Dim { base: base.dim(), queries: queries.dim() });
     }
-    let max = base.len().min(K_MAX as u64); // CAST: widening
-    if k == 0 || k as u64 > max {
-        return Err(ComputeTruthError::K { k, max });
+    if k == 0 || k > K_MAX {
+        return Err(ComputeTruthError::K { k });
     }
     if base.len() > 1 << 32 {
         return Err(ComputeTruthError::Rows { rows: base.len() });
@@ -132,6 +129,7 @@ pub fn compute_truth(
         .num_threads(threads)
         .build()
         .map_err(|source| ComputeTruthError::Threads { threads, source })?;
+    let k = k.min(usize::try_from(base.len()).unwrap_or(k));
     pool.install(|| search::run(base, queries, metric, k, watch))
 }
 

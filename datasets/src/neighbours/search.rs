@@ -74,7 +74,7 @@ pub(super) fn run(
         };
         for state in walk(base, queries, first..first + count, k, &shape, batch_watch)? {
             for Neighbour { key, row } in state.best.into_sorted() {
-                ids.push(row);
+                ids.push(row.into());
                 distances.push(exact::distance(metric, key, state.square_norm));
             }
         }

@@ -38,10 +38,10 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// What every query's list must be, the plain way.
-fn naive(base: &Rows, queries: &Rows, metric: Metric, k: usize) -> (Vec<u32>, Vec<f64>) {
+fn naive(base: &Rows, queries: &Rows, metric: Metric, k: usize) -> (Vec<u64>, Vec<f64>) {
     let (base, mut ids, mut distances) = (values(base), Vec::new(), Vec::new());
     for query in values(queries) {
-        let mut all: Vec<(f64, u32)> = (0..)
+        let mut all: Vec<(f64, u64)> = (0..)
             .zip(&base)
             .map(|(id, row)| {
                 let key = match metric {
@@ -63,7 +63,7 @@ fn compute(base: &Rows, queries: &Rows, metric: Metric, k: usize, threads: usize
     compute_truth(base, queries, TruthParams { metric, k, threads }, Watch::none()).unwrap()
 }
 
-fn assert_same(truth: &Truth, (ids, distances): (Vec<u32>, Vec<f64>), what: &str) {
+fn assert_same(truth: &Truth, (ids, distances): (Vec<u64>, Vec<f64>), what: &str) {
     assert_eq!(truth.ids, ids, "{what}");
     for (&found, expected) in truth.distances.as_ref().unwrap().iter().zip(distances) {
         let error = (f64::from(found) - expected).abs();
@@ -160,6 +160,14 @@ fn ties_go_to_the_smaller_row() {
 }
 
 #[test]
+fn a_base_of_fewer_rows_than_k_gives_them_all() {
+    let (base, queries) = (rows(DType::F32, 4, 5, 1), rows(DType::F32, 4, 3, 2));
+    let all = compute(&base, &queries, Metric::L2, 100, 2);
+    assert_eq!((all.queries, all.k), (3, 5));
+    assert_eq!(all, compute(&base, &queries, Metric::L2, 5, 2));
+}
+
+#[test]
 fn threads_do_not_change_the_answer() {
     let (base, queries) = (rows(DType::F16, 48, 3000, 8), rows(DType::F16, 48, 77, 9));
     let one = compute(&base, &queries, Metric::Cosine, 12, 1);
@@ -176,8 +184,8 @@ fn what_cannot_be_compared_is_refused() {
     assert!(matches!(dtype, ComputeTruthError::DType { base: DType::F32, queries: DType::F16 }));
     let dim = run(&base, &rows(DType::F32, 5, 5, 1), Metric::L2, 1);
     assert!(matches!(dim, ComputeTruthError::Dim { base: 4, queries: 5 }));
-    for k in [0, 51] {
-        assert!(matches!(run(&base, &base, Metric::L2, k), ComputeTruthError::K { max: 50, .. }));
+    for k in [0, K_MAX + 1] {
+        assert!(matches!(run(&base, &base, Metric::L2, k), ComputeTruthError::K { .. }));
     }
     let none = Rows::new(DType::F32, 4, Vec::new()).unwrap();
     assert!(matches!(run(&base, &none, Metric::L2, 1), ComputeTruthError::NoQueries));
@@ -205,5 +213,5 @@ fn the_largest_dimension_works() {
     let base = rows(DType::U8, DIM_MAX, 40, 1);
     let truth = compute(&base, &base, Metric::L2, 1, 2);
     let first_copy = |row: usize| (0..40).find(|&other| base.row(other) == base.row(row)).unwrap();
-    assert_eq!(truth.ids, (0..40).map(|row| first_copy(row) as u32).collect::<Vec<u32>>());
+    assert_eq!(truth.ids, (0..40).map(|row| first_copy(row) as u64).collect::<Vec<u64>>());
 }

@@ -15,7 +15,7 @@ const TOLERANCE: f64 = 1e-6;
 #[derive(Debug, Clone, Copy)]
 pub struct Truth<'a> {
     /// Ids, `columns` for each query.
-    pub ids: &'a [u32],
+    pub ids: &'a [u64],
     /// Their distances, of the same shape, or empty where they are not known; then ties do not count.
     pub distances: &'a [f32],
     /// Neighbours known of each query, at least k.
@@ -86,15 +86,14 @@ pub fn recall(metric: Metric, answers: &[Answer], truth: Truth<'_>, k: usize) ->
 }
 
 /// Hits of one query: at most `k`, each id once.
-fn row_hits(metric: Metric, found: &[Neighbour], ids: &[u32], distances: &[f32], k: usize) -> usize {
+fn row_hits(metric: Metric, found: &[Neighbour], ids: &[u64], distances: &[f32], k: usize) -> usize {
     let order = Order::of(distances);
     // Columns whose vectors are as good as the k-th.
     let good = match distances.get(k - 1) {
         Some(&kth) => distances.iter().take_while(|&&d| order.no_worse(d, kth)).count(),
         None => k,
     };
-    let columns: HashMap<u64, usize> =
-        ids.iter().enumerate().map(|(column, &id)| (u64::from(id), column)).collect();
+    let columns: HashMap<u64, usize> = ids.iter().enumerate().map(|(column, &id)| (id, column)).collect();
     let mut hits: Vec<u64> = Vec::with_capacity(k);
     let mut strangers = Vec::new();
     let mut worst_hit: Option<f32> = None;
@@ -176,7 +175,7 @@ mod tests {
         Answer { neighbours, ..Answer::default() }
     }
 
-    fn of(metric: Metric, found: &[(u64, f32)], ids: &[u32], distances: &[f32], k: usize) -> f64 {
+    fn of(metric: Metric, found: &[(u64, f32)], ids: &[u64], distances: &[f32], k: usize) -> f64 {
         let truth = Truth { ids, distances, columns: ids.len() };
         recall(metric, &[answer(found)], truth, k).unwrap()
     }

@@ -1,10 +1,13 @@
 //! `spandrel bench`: recall, rate, latency and reads of an index, or the limits of a disk.
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::Args;
-use spandrel_datasets::Truth;
+use spandrel_datasets::{IdFile, Truth};
 use spandrel_io::disk::{DiskParams, DiskReport, measure_folder};
 
+use super::ceiling;
+use super::input::InputArgs;
 use super::measure::{Examples, Pruning, Sweep, cross, json, measure};
 use super::remote::bench::Remotely;
 use super::remote::{self, Rpc, ServerArgs};
@@ -29,7 +32,13 @@ pub struct BenchArgs {
     /// Their true neighbours, as `spandrel data truth` writes them.
     #[arg(long, value_name = "FILE", required_unless_present = "disk")]
     pub truth: Option<PathBuf>,
-    /// Neighbours asked for.
+    /// The ids that the index was built with, where the truth names row numbers.
+    #[arg(long, value_name = "FILE", requires = "truth")]
+    pub ids: Option<PathBuf>,
+    /// How the file of queries is read.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Neighbours asked for; all of an index that holds fewer.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub k: u32,
     /// Worker threads.
@@ -88,18 +97,18 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     if let (Some(_), Some(queries), Some(truth)) = (&args.server.server, &args.queries, &args.truth) {
         let points = remotely(args, queries, truth, session)?;
         let label = points.first().map_or_else(String::new, |point| point.label.clone());
-        return hand_out(args, &label, &points, session);
+        return hand_out(args, &label, &points, "", session);
     }
     let (Some(index), Some(queries), Some(truth)) = (&args.index, &args.queries, &args.truth) else {
         return disk(args, session);
     };
     let index = open_index(index, &args.places)?;
-    let queries = read_queries(&open_queries(&index, queries)?)?;
-    let truth = Truth::open(truth)?;
+    let queries = read_queries(&open_queries(&index, &args.input, queries)?)?;
+    let truth = read_truth(truth, args.ids.as_deref())?;
     let folder = index.dir().file_name().unwrap_or(index.dir().as_os_str()).to_string_lossy().into_owned();
     let sweep = Sweep {
         label: args.label.clone().unwrap_or(folder),
-        k: args.k as usize, // CAST: widening
+        k: usize::try_from(index.vectors().min(args.k.into()))?,
         threads: args.threads.into(),
         in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
         params: cross(&pruning(args)),
@@ -112,7 +121,17 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     };
     let examples = Examples { queries: &queries, truth: &truth };
     let points = measure(&index, examples, &sweep, session, |_| {})?;
-    hand_out(args, &sweep.label, &points, session)
+    let ceiling = ceiling::words(&index, examples, &sweep, &points, session)?.unwrap_or_default();
+    hand_out(args, &sweep.label, &points, &ceiling, session)
+}
+
+/// A truth, with the ids of its rows if they are given.
+fn read_truth(path: &Path, ids: Option<&Path>) -> anyhow::Result<Truth> {
+    let mut truth = Truth::open(path)?;
+    if let Some(ids) = ids {
+        truth.name_rows(&IdFile::open(ids)?.read_all()?).with_context(|| path.display().to_string())?;
+    }
+    Ok(truth)
 }
 
 fn pruning(args: &BenchArgs) -> Pruning {
@@ -137,7 +156,8 @@ fn remotely(
         server: &args.server,
         label: args.label.clone(),
         queries,
-        truth: &Truth::open(truth)?,
+        input: args.input,
+        truth: &read_truth(truth, args.ids.as_deref())?,
         k: args.k,
         in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
         params: cross(&pruning(args)),
@@ -153,6 +173,7 @@ fn hand_out(
     args: &BenchArgs,
     label: &str,
     points: &[OperatingPoint],
+    ceiling: &str,
     session: &Session,
 ) -> anyhow::Result<()> {
     if let Some(path) = &args.json {
@@ -164,7 +185,19 @@ fn hand_out(
         write_file(path, page(&Comparison::of(vec![(label.to_owned(), points)])).as_bytes())?;
         session.note(&format!("wrote {}", path.display()));
     }
-    session.print(&text(points))
+    let files: Vec<&Path> = [&args.json, &args.html].into_iter().flatten().map(PathBuf::as_path).collect();
+    let separator = if ceiling.is_empty() { "" } else { "\n" };
+    session.print_beside(&files, &(text(points) + separator + ceiling + &no_answer_matches(points)))
+}
+
+/// A warning where no answer is in the truth: a truth of something else is likelier than such an index.
+fn no_answer_matches(points: &[OperatingPoint]) -> String {
+    if points.is_empty() || points.iter().any(|point| point.recall > 0.0) {
+        return String::new();
+    }
+    "\nwarning: no answer is in the truth; is it that of this base, these queries and this metric, by the ids of the \
+     index (--ids)?\n"
+        .to_owned()
 }
 
 /// The table of the points, and what they have in common.
@@ -256,4 +289,17 @@ fn disk_text(report: &DiskReport) -> String {
         table.row(cells.map(Some).to_vec());
     }
     format!("{text}\n{table}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truth_that_no_answer_matches_is_pointed_out() {
+        let point = |recall| OperatingPoint { recall, ..crate::figures::example() };
+        assert!(no_answer_matches(&[point(0.0), point(0.0)]).contains("no answer is in the truth"));
+        assert_eq!(no_answer_matches(&[point(0.0), point(0.01)]), "");
+        assert_eq!(no_answer_matches(&[]), "");
+    }
 }

@@ -9,12 +9,13 @@ use clap::Args;
 use spandrel_builder::{
     BuildConfig, BuildReport, Calibrate, Caller, Input, Params, Plan, Progress, VectorShape, build_for,
 };
-use spandrel_datasets::{Array, IdFile, VectorFile};
+use spandrel_datasets::{Array, IdFile};
 use spandrel_index::Metric;
 use spandrel_index::codes::Codebooks;
 
 use super::calibrator::Calibrator;
 use super::ids::Ids;
+use super::input::InputArgs;
 use super::shape::{ShapeArgs, plan_text, refuse_memory};
 use crate::figures::{process_memory, units};
 use crate::{Meter, Session};
@@ -34,10 +35,13 @@ pub struct BuildArgs {
     /// Folder of the index; made if it is missing.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// How the file of vectors is read.
+    #[command(flatten)]
+    pub input: InputArgs,
     /// What the index looks like.
     #[command(flatten)]
     pub shape: ShapeArgs,
-    /// The vectors' own numbers: ibin or npy with one id in each row [default: row numbers].
+    /// The vectors' own numbers: ibin or npy with one whole number of 0 or more in each row [default: row numbers].
     #[arg(long, value_name = "FILE")]
     pub ids: Option<PathBuf>,
     /// Codebooks to take for --code pq:MxN instead of training them: npy (<f4) of M x 2^N x D/M values, D the dimension
@@ -66,7 +70,7 @@ pub struct BuildArgs {
 }
 
 pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
-    let base = VectorFile::open(&args.base)?;
+    let base = args.input.open(&args.base)?;
     let ids = args.ids.as_deref().map(IdFile::open).transpose()?.map(Ids);
     let input = Input { vectors: &base, ids: ids.as_ref().map(|ids| ids as _) };
     let config = BuildConfig {

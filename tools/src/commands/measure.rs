@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde::Deserialize;
 use spandrel_datasets::{Rows, Truth};
-use spandrel_engine::{Answer, Distances, Engine, EngineConfig, Rerank, SearchParams, recall};
+use spandrel_engine::{Answer, Distances, Engine, EngineConfig, Lookup, Rerank, SearchParams, recall};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, VectorSource as _};
 use spandrel_io::disk::{DiskParams, Load, measure_file};
 use spandrel_io::{BackendChoice, Direct};
 
 use super::search::{open_engine, refuse_damage};
+use super::truth_check::Sample;
 use crate::figures::{LatencySummary, Machine, OperatingPoint, PointParams, Stages, process_memory};
 use crate::{Advised, Session};
 
@@ -93,6 +94,7 @@ pub(super) fn measure(
     mut each: impl FnMut(&OperatingPoint),
 ) -> anyhow::Result<Vec<OperatingPoint>> {
     check_truth(examples.truth, examples.queries, sweep.k)?;
+    check_sample(index, examples, sweep.direct)?;
     let meter = session.meter();
     let mut limit = DiskLimit { measured: Vec::new() };
     let mut points = Vec::new();
@@ -244,7 +246,6 @@ fn point(
         distances: truth.distances.as_deref().unwrap_or_default(),
         columns: truth.k,
     };
-    refuse_other_truth(index, &run.answers, truth)?;
     let recall = recall(index.metric(), &run.answers, known, sweep.k)?;
     let latency = LatencySummary::of(&mut run.latencies_ns);
     let resolved = search.resolve(index)?;
@@ -313,19 +314,15 @@ fn stages(answers: &[Answer]) -> Option<Stages> {
     })
 }
 
-/// Refuses a truth with rows that the index cannot have.
-fn refuse_other_truth(index: &Index, answers: &[Answer], truth: &Truth) -> anyhow::Result<()> {
-    let vectors = index.vectors();
-    let is_row = |id: u64| id < vectors;
-    // An index whose ids are the caller's own may be asked about larger numbers.
-    let own_ids = answers.iter().flat_map(|a| &a.neighbours).any(|n| !is_row(n.id));
-    match truth.ids.iter().find(|id| !is_row(u64::from(**id))) {
-        Some(id) if !own_ids => {
-            let message = format!("the truth names vector {id}, the index has {vectors} vectors");
-            Err(Advised::new(message, "give the truth of the base that was indexed").into())
-        }
-        _ => Ok(()),
+/// Refuses a truth that does not fit, by vectors of the index.
+fn check_sample(index: &Arc<Index>, examples: Examples<'_>, direct: Direct) -> anyhow::Result<()> {
+    let lookup = Lookup::open(Arc::clone(index), direct)?;
+    let sample = Sample::of(examples.truth);
+    let mut found = Vec::new();
+    for ids in sample.ids() {
+        found.push(ids.into_iter().map(|id| lookup.vector(id)).collect::<Result<Vec<_>, _>>()?);
     }
+    Ok(sample.check((index.metric(), index.dtype()), examples.queries, &found)?)
 }
 
 /// How long the build took, by the statistics it left behind; none where they are gone.

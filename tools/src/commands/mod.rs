@@ -2,9 +2,11 @@
 pub mod bench;
 pub mod build;
 pub mod calibrator;
+mod ceiling;
 pub mod data;
 pub mod demo;
 mod ids;
+pub mod input;
 pub mod inspect;
 mod measure;
 pub mod plan;
@@ -14,6 +16,7 @@ pub mod report;
 pub mod search;
 pub mod serve;
 pub mod shape;
+mod truth_check;
 pub mod verify;
 
 use crate::Session;

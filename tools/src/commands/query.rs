@@ -3,10 +3,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use spandrel_datasets::Truth;
+use spandrel_datasets::{Format, OutFile, Truth};
 use spandrel_engine::{Answer, EngineConfig, Limit, Rerank, SearchError, SearchParams};
 use spandrel_index::VectorSource as _;
 
+use super::input::InputArgs;
 use super::remote::query::{Query, ask};
 use super::remote::{HEADING, ServerArgs, parse_rate};
 use super::search::{IoArgs, PlaceArgs, open_engine, open_index, open_queries, refuse_damage};
@@ -44,6 +45,9 @@ pub struct QueryArgs {
     /// estimates: more find more and read more [default: the index's own].
     #[arg(long, value_name = "E", conflicts_with = "rerank", value_parser = parse_epsilon)]
     pub rerank_errors: Option<f32>,
+    /// How the file of queries is read.
+    #[command(flatten)]
+    pub input: InputArgs,
     /// Where codes and vectors are.
     #[command(flatten)]
     pub places: PlaceArgs,
@@ -63,6 +67,9 @@ pub struct QueryArgs {
     /// than k were found, the ids that are missing are 4294967295 or -1.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Format of that file, ibin or npy, where its name tells none, as that of a pipe.
+    #[arg(long, value_name = "FORMAT", requires = "out")]
+    pub out_format: Option<Format>,
 }
 
 /// How answers are handed over.
@@ -74,12 +81,18 @@ enum Form {
 }
 
 impl Form {
-    fn of(out: Option<&Path>) -> Result<Form, UsageError> {
+    fn of(out: Option<&Path>, format: Option<Format>) -> Result<Form, UsageError> {
         let Some(path) = out else { return Ok(Form::Lines) };
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("ibin") => Ok(Form::Ibin),
-            Some("npy") => Ok(Form::Npy),
-            _ => Err(UsageError(format!("{}: expected a file ending in .ibin or .npy", path.display()))),
+        match (OutFile { path, format }).format() {
+            Ok(Format::Ibin) => Ok(Form::Ibin),
+            Ok(Format::Npy) => Ok(Form::Npy),
+            _ => {
+                let path = path.display();
+                let message = format!(
+                    "{path}: expected a file ending in .ibin or .npy, or one of these with --out-format"
+                );
+                Err(UsageError(message))
+            }
         }
     }
 }
@@ -88,10 +101,10 @@ impl Form {
 const BATCH: u64 = 10_000;
 
 pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
-    let form = Form::of(args.out.as_deref())?;
+    let form = Form::of(args.out.as_deref(), args.out_format)?;
     let Some(index) = &args.index else { return ask_server(args, form, session) };
     let index = open_index(index, &args.places)?;
-    let queries = open_queries(&index, &args.queries)?;
+    let queries = open_queries(&index, &args.input, &args.queries)?;
     let config = EngineConfig {
         threads: args.threads.map_or_else(threads_default, usize::from),
         io: args.io.io,
@@ -172,7 +185,8 @@ fn ask_server(args: &QueryArgs, form: Form, session: &Session) -> anyhow::Result
         rerank_errors: args.rerank_errors,
     };
     let distances = args.places.distances;
-    let query = Query { queries: &args.queries, k: args.k, params, distances, rate: args.rate };
+    let query =
+        Query { queries: &args.queries, input: args.input, k: args.k, params, distances, rate: args.rate };
     let mut table = Table { k: args.k as usize, ids: Vec::new(), distances: Vec::new() }; // CAST: widening
     let mut limited = Limited::default();
     let incomplete = ask(&args.server, &query, session, |first, answers| {
@@ -237,7 +251,7 @@ impl Table {
     fn write(self, form: Form, path: &Path, index: &str) -> anyhow::Result<()> {
         let queries = self.ids.len() / self.k;
         if form == Form::Npy {
-            return write_file(path, &npy(&self.ids, queries, self.k)?);
+            return Ok(write_file(path, &npy(&self.ids, queries, self.k)?)?);
         }
         let mut ids = Vec::with_capacity(self.ids.len());
         for id in self.ids {
@@ -245,9 +259,10 @@ impl Table {
                 let message = format!("an id of {index} does not fit 32 bits");
                 Advised::new(message, "write the answers as .npy")
             })?;
-            ids.push(narrow);
+            ids.push(narrow.into());
         }
-        Truth { queries, k: self.k, ids, distances: Some(self.distances) }.write(path)?;
+        Truth { queries, k: self.k, ids, distances: Some(self.distances) }
+            .write(OutFile { path, format: Some(Format::Ibin) })?;
         Ok(())
     }
 }
@@ -313,8 +328,11 @@ mod tests {
 
     #[test]
     fn forms_by_extension() {
-        assert_eq!(Form::of(None).unwrap(), Form::Lines);
-        assert_eq!(Form::of(Some(Path::new("a.ibin"))).unwrap(), Form::Ibin);
-        assert!(Form::of(Some(Path::new("a.fbin"))).is_err());
+        assert_eq!(Form::of(None, None).unwrap(), Form::Lines);
+        assert_eq!(Form::of(Some(Path::new("a.ibin")), None).unwrap(), Form::Ibin);
+        assert!(Form::of(Some(Path::new("a.fbin")), None).is_err());
+        let stdout = Some(Path::new("/dev/stdout"));
+        assert!(Form::of(stdout, None).unwrap_err().to_string().contains("--out-format"));
+        assert_eq!(Form::of(stdout, Some(Format::Npy)).unwrap(), Form::Npy);
     }
 }

@@ -51,5 +51,6 @@ pub(super) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<()> {
         write_file(path, svg.as_bytes())?;
         session.note(&format!("wrote {}", path.display()));
     }
-    session.print(&text(&comparison))
+    let files = [&args.html, &args.svg, &args.memory_svg].into_iter().flatten().map(PathBuf::as_path);
+    session.print_beside(&files.collect::<Vec<_>>(), &text(&comparison))
 }

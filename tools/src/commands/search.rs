@@ -8,6 +8,7 @@ use spandrel_engine::{Distances, Engine, EngineConfig};
 use spandrel_index::{Index, OpenOptions, Tier, VectorSource as _};
 use spandrel_io::{BackendChoice, Direct};
 
+use super::input::InputArgs;
 use crate::values::ByteSize;
 use crate::{Advised, Session};
 
@@ -71,8 +72,8 @@ pub(super) fn open_engine(
 }
 
 /// A file of queries that fit an index.
-pub(super) fn open_queries(index: &Index, path: &Path) -> anyhow::Result<VectorFile> {
-    let queries = VectorFile::open(path)?;
+pub(super) fn open_queries(index: &Index, input: &InputArgs, path: &Path) -> anyhow::Result<VectorFile> {
+    let queries = input.open(path)?;
     if queries.dim() != index.dim() {
         let (found, expected) = (queries.dim(), index.dim());
         let message = format!("{}: queries of {found} elements, the index has {expected}", path.display());

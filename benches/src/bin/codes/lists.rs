@@ -86,7 +86,7 @@ impl Lists {
         let mut found = 0;
         for (query, ranked) in self.ranked.iter().enumerate() {
             let nearest = &ranked[..searched];
-            let inside = |row: &&u32| {
+            let inside = |row: &&u64| {
                 let list = self.list_of(self.positions[**row as usize]);
                 nearest.iter().any(|&(_, near)| near == list)
             };

@@ -204,8 +204,8 @@ fn check(args: &Args, set: &Set, (folder, lists): (&Path, usize), sweep: &Sweep)
         (0..answers.len()).map(|query| f64::from(of(query))).sum::<f64>() / answers.len() as f64
     };
     let hits = |query: usize| {
-        let hit = |id: u64| set.hits(query).iter().any(|&row| u64::from(row) == id);
-        answers[query].neighbours.iter().filter(|neighbour| hit(neighbour.id)).count() as u32 // CAST: at most K
+        let hits = set.hits(query);
+        answers[query].neighbours.iter().filter(|neighbour| hits.contains(&neighbour.id)).count() as u32 // CAST: at most K
     };
     let found = sweep.at_errors(CHECKED_ERRORS.into()).context("a step of the sweep")?;
     println!(

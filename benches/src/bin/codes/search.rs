@@ -140,7 +140,7 @@ impl Query {
                 Some(norm) => 2.0 * (1.0 - value * norm * inverse),
                 None => value,
             };
-            candidate.hit = hits.iter().any(|&id| u64::from(id) == record.id);
+            candidate.hit = hits.contains(&record.id);
         }
         let pages = layout.pages(index.vectors());
         Query { candidates, bound, pages, page_bytes: layout.page_bytes() as u64 }

@@ -58,12 +58,12 @@ impl Set {
     }
 
     /// The nearest rows of a query, nearest first.
-    pub(crate) fn near(&self, query: usize) -> &[u32] {
+    pub(crate) fn near(&self, query: usize) -> &[u64] {
         &self.truth.ids_of(query)[..NEAR]
     }
 
     /// Rows that count as a hit of a query: no farther than the k-th true neighbour.
-    pub(crate) fn hits(&self, query: usize) -> &[u32] {
+    pub(crate) fn hits(&self, query: usize) -> &[u64] {
         let ids = self.truth.ids_of(query);
         let Some(distances) = &self.truth.distances else { return &ids[..K] };
         let distances = &distances[query * self.truth.k..(query + 1) * self.truth.k];

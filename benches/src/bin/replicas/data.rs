@@ -46,7 +46,7 @@ impl Data {
 }
 
 fn hits_of(truth: &Truth, query: usize) -> Vec<u32> {
-    let ids = truth.ids_of(query);
+    let ids: Vec<u32> = truth.ids_of(query).iter().map(|&id| id as u32).collect(); // CAST: rows of a base in memory
     let Some(distances) = &truth.distances else { return ids[..K].to_vec() };
     let distances = &distances[query * truth.k..(query + 1) * truth.k];
     let limit = distances[K - 1] + 1e-6 + 1e-6 * distances[K - 1].abs();

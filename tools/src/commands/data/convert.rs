@@ -2,9 +2,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spandrel_datasets::convert;
+use spandrel_datasets::{Format, convert};
 
 use crate::Session;
+use crate::commands::input::InputArgs;
 use crate::figures::units;
 
 /// Write a file in another format.
@@ -18,10 +19,17 @@ pub struct ConvertArgs {
     /// File to write.
     #[arg(value_name = "OUT")]
     pub output: PathBuf,
+    /// Format to write where the name of the output tells none, as that of a pipe.
+    #[arg(long, value_name = "FORMAT")]
+    pub out_format: Option<Format>,
+    /// How the input is read.
+    #[command(flatten)]
+    pub input_args: InputArgs,
 }
 
 pub(super) fn run(args: &ConvertArgs, session: &Session) -> anyhow::Result<()> {
-    super::output_format(&args.output)?;
-    let rows = super::watched(session, "converting", |watch| convert(&args.input, &args.output, watch))?;
-    session.print(&format!("{}: {} rows\n", args.output.display(), units::count(rows)))
+    let (input, output) = (args.input_args.of(&args.input), super::output(&args.output, args.out_format)?);
+    let rows = super::watched(session, "converting", |watch| convert(input, output, watch))?;
+    session
+        .print_beside(&[&args.output], &format!("{}: {} rows\n", args.output.display(), units::count(rows)))
 }

@@ -2,9 +2,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spandrel_datasets::crop;
+use spandrel_datasets::{Format, crop};
 
 use crate::Session;
+use crate::commands::input::InputArgs;
 use crate::figures::units;
 use crate::values::RowRange;
 
@@ -20,11 +21,18 @@ pub struct CropArgs {
     /// Rows to write, from A up to, not including, B.
     #[arg(long, value_name = "A..B")]
     pub rows: RowRange,
+    /// Format to write where the name of the output tells none, as that of a pipe.
+    #[arg(long, value_name = "FORMAT")]
+    pub out_format: Option<Format>,
+    /// How the input is read.
+    #[command(flatten)]
+    pub input_args: InputArgs,
 }
 
 pub(super) fn run(args: &CropArgs, session: &Session) -> anyhow::Result<()> {
-    super::output_format(&args.output)?;
+    let (input, output) = (args.input_args.of(&args.input), super::output(&args.output, args.out_format)?);
     let range = args.rows.0.clone();
-    let rows = super::watched(session, "copying", |watch| crop(&args.input, &args.output, range, watch))?;
-    session.print(&format!("{}: {} rows\n", args.output.display(), units::count(rows)))
+    let rows = super::watched(session, "copying", |watch| crop(input, output, range, watch))?;
+    session
+        .print_beside(&[&args.output], &format!("{}: {} rows\n", args.output.display(), units::count(rows)))
 }

@@ -1,5 +1,5 @@
 //! `spandrel data generate`: seeded sets.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use spandrel_datasets::{GenerateParams, Kind, generate};
@@ -76,5 +76,7 @@ pub(super) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<()> 
     {
         text += &format!("{}: {} vectors of {} x {dtype}\n", path.display(), units::count(rows), params.dim);
     }
-    session.print(&text)
+    let written: Vec<&Path> =
+        std::iter::once(&args.out).chain(&args.queries_out).map(PathBuf::as_path).collect();
+    session.print_beside(&written, &text)
 }

@@ -3,9 +3,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use spandrel_datasets::{Contents, Truth, ValueScan, VectorFile, info, scan_values};
+use spandrel_datasets::{Contents, Truth, ValueScan, info, scan_values};
 
 use crate::Session;
+use crate::commands::input::InputArgs;
 use crate::figures::units;
 
 /// Say what a file holds.
@@ -18,10 +19,13 @@ pub struct InfoArgs {
     /// are whole.
     #[arg(long)]
     pub scan: bool,
+    /// How the file is read.
+    #[command(flatten)]
+    pub input: InputArgs,
 }
 
 pub(super) fn run(args: &InfoArgs, session: &Session) -> anyhow::Result<()> {
-    let found = info(&args.file)?;
+    let found = info(args.input.of(&args.file))?;
     let mut text = format!("file      {}\nformat    {}\n", args.file.display(), found.format);
     let rows = units::count(found.rows);
     // Writing to a string does not fail.
@@ -37,7 +41,7 @@ pub(super) fn run(args: &InfoArgs, session: &Session) -> anyhow::Result<()> {
     let _ = writeln!(text, "size      {} bytes", units::count(found.bytes));
     match found.contents {
         Contents::Vectors { .. } if args.scan => {
-            let file = VectorFile::open(&args.file)?;
+            let file = args.input.open(&args.file)?;
             let scan = super::watched(session, "scanning", |watch| scan_values(&file, watch))?;
             write_scan(&mut text, &scan);
         }

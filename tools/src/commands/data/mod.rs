@@ -9,14 +9,14 @@ mod truth;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use spandrel_datasets::{Format, Watch};
+use spandrel_datasets::{Format, OutFile, Watch};
 
 use crate::{Session, UsageError};
 
 /// Fetch, make, convert and describe files of vectors.
 ///
-/// Formats are told by extension: fbin, f16bin, u8bin, i8bin, fvecs, bvecs and npy hold vectors; ibin and ivecs
-/// hold true neighbours.
+/// Formats are told by extension: fbin, f16bin, u8bin, i8bin, fvecs, bvecs and npy hold vectors; ibin, ivecs and npy hold
+/// true neighbours.
 #[derive(Debug, Args)]
 pub struct DataArgs {
     /// What to do.
@@ -66,14 +66,11 @@ fn output_format(path: &Path) -> Result<Format, UsageError> {
     Format::of(path).map_err(|error| UsageError(error.to_string()))
 }
 
-/// Refuses an output of the wrong format before any work is done.
-fn check_format(path: &Path, is_right: impl Fn(Format) -> bool, expected: &str) -> Result<(), UsageError> {
-    let format = output_format(path)?;
-    if is_right(format) {
-        return Ok(());
+/// A file to write, whose format its name or `--out-format` tells.
+fn output(path: &Path, format: Option<Format>) -> Result<OutFile<'_>, UsageError> {
+    let out = OutFile { path, format };
+    match out.format() {
+        Ok(_) => Ok(out),
+        Err(error) => Err(UsageError(format!("{error}, or one of these with --out-format"))),
     }
-    Err(UsageError(format!(
-        "{}: a file of format {format}, expected one ending in {expected}",
-        path.display()
-    )))
 }

@@ -1,16 +1,18 @@
 //! `spandrel data truth`: exact neighbours.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use spandrel_datasets::{Format, TruthParams, VectorFile, compute_truth};
+use spandrel_datasets::{Format, IdFile, TruthParams, VectorFile, compute_truth};
 use spandrel_index::{Metric, VectorSource as _};
 
-use crate::Session;
+use crate::commands::input::InputArgs;
 use crate::figures::units;
+use crate::{Advised, Session, UsageError};
 
 /// Compute the exact nearest neighbours of queries.
 ///
-/// The base streams past, so it may be far larger than memory. Ties go to the smaller row number.
+/// The base streams past, so it may be far larger than memory. Ties go to the smaller row number. A base of fewer than k
+/// vectors gives them all.
 #[derive(Debug, Args)]
 pub struct TruthArgs {
     /// Vectors to search.
@@ -28,33 +30,71 @@ pub struct TruthArgs {
     /// Threads to use [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// File to write: ibin with distances, or ivecs without.
+    /// The vectors' own ids, as `build --ids` takes them: ibin or npy with one id in each row [default: row numbers].
+    #[arg(long, value_name = "FILE")]
+    pub ids: Option<PathBuf>,
+    /// How base and queries are read.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// File to write: ibin with distances, or ivecs or npy without; npy takes ids of 64 bits.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Format to write where the name of the output tells none, as that of a pipe.
+    #[arg(long, value_name = "FORMAT")]
+    pub out_format: Option<Format>,
 }
 
 pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
-    super::check_format(
-        &args.out,
-        |format| matches!(format, Format::Ibin | Format::Ivecs),
-        ".ibin or .ivecs",
-    )?;
-    let base = VectorFile::open(&args.base)?;
-    let queries = VectorFile::open(&args.queries)?;
+    let out = super::output(&args.out, args.out_format)?;
+    let format = out.format()?;
+    if !matches!(format, Format::Ibin | Format::Ivecs | Format::Npy) {
+        let path = args.out.display();
+        let message =
+            format!("{path}: a file of format {format}, expected one ending in .ibin, .ivecs or .npy");
+        return Err(UsageError(message).into());
+    }
+    let base = args.input.open(&args.base)?;
+    let queries = args.input.open(&args.queries)?;
+    let ids = args.ids.as_deref().map(|path| read_ids(path, &base, format)).transpose()?;
     let params = TruthParams {
         metric: args.metric,
         k: args.k as usize, // CAST: widening
         threads: args.threads.map_or(0, usize::from),
     };
-    let truth =
+    let mut truth =
         super::watched(session, "exact neighbours", |watch| compute_truth(&base, &queries, params, watch))?;
-    truth.write(&args.out)?;
-    session.print(&format!(
+    if let Some(ids) = &ids {
+        truth.name_rows(ids)?;
+    }
+    truth.write(out)?;
+    let text = format!(
         "{}: {} nearest of {} vectors for each of {} queries, {}\n",
         args.out.display(),
         truth.k,
         units::count(base.len()),
         units::count(truth.queries as u64), // CAST: usize is 64 bits here
         args.metric
-    ))
+    );
+    session.print_beside(&[&args.out], &text)
+}
+
+/// The ids of the vectors of a base, which the format to write has to hold.
+fn read_ids(path: &Path, base: &VectorFile, format: Format) -> anyhow::Result<Vec<u64>> {
+    let file = IdFile::open(path)?;
+    if file.len() != base.len() {
+        let message =
+            format!("{}: ids of {} vectors, the base has {}", path.display(), file.len(), base.len());
+        return Err(Advised::new(message, "give an id for each vector of the base").into());
+    }
+    let ids = file.read_all()?;
+    let largest = ids.iter().copied().max().unwrap_or_default();
+    if largest > format.id_max() {
+        let message = format!("{}: id {largest} does not fit a file of format {format}", path.display());
+        return Err(Advised::new(
+            message,
+            "write an .npy file, which holds ids of 64 bits without distances",
+        )
+        .into());
+    }
+    Ok(ids)
 }

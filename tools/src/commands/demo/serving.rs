@@ -9,6 +9,7 @@ use spandrel_service::Server;
 
 use crate::Session;
 use crate::client::{Client, ClientConfig, RetryPolicy};
+use crate::commands::input::InputArgs;
 use crate::commands::remote::{Asking, Remote, answers};
 use crate::commands::search::{PlaceArgs, open_engine, open_index, open_queries, read_queries};
 use crate::commands::serve::settings::{NamedDir, Settings};
@@ -26,9 +27,13 @@ fn indexes(index: &Path) -> [NamedDir; 1] {
 }
 
 /// Serves the index on loopback, asks all queries, compares, and stops the server: what was done, in words.
-pub(super) fn compare(index: &Path, queries: &Path, session: &Session) -> anyhow::Result<String> {
+pub(super) fn compare(
+    index: &Path,
+    (queries, input): (&Path, &InputArgs),
+    session: &Session,
+) -> anyhow::Result<String> {
     let opened = open_index(index, &PlaceArgs::default())?;
-    let queries = Arc::new(read_queries(&open_queries(&opened, queries)?)?);
+    let queries = Arc::new(read_queries(&open_queries(&opened, input, queries)?)?);
     let k = K.min(usize::try_from(opened.vectors()).unwrap_or(K));
     let expected = {
         let engine = open_engine(&opened, spandrel_engine::EngineConfig::default(), session)?;

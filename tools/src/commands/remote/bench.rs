@@ -3,21 +3,26 @@ use std::sync::Arc;
 
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{Distances, recall};
+use spandrel_index::VectorSource as _;
 use spandrel_proto::v1;
 
 use super::load::{Load, Outcome};
 use super::{Asking, Remote, ServerArgs, options, told};
-use crate::client::RetryPolicy;
+use crate::client::{Client, RetryPolicy};
+use crate::commands::input::InputArgs;
 use crate::commands::measure::check_truth;
 use crate::commands::serve::runtime;
+use crate::commands::truth_check::Sample;
 use crate::figures::{LatencySummary, Machine, OperatingPoint, PointParams};
 use crate::{Advised, Session};
 
 /// What is measured.
+#[derive(Clone)]
 pub(in crate::commands) struct Remotely<'a> {
     pub(in crate::commands) server: &'a ServerArgs,
     pub(in crate::commands) label: Option<String>,
     pub(in crate::commands) queries: &'a std::path::Path,
+    pub(in crate::commands) input: InputArgs,
     pub(in crate::commands) truth: &'a Truth,
     pub(in crate::commands) k: u32,
     pub(in crate::commands) in_flight: Vec<usize>,
@@ -38,8 +43,11 @@ pub(in crate::commands) fn measure(
     runtime()?.block_on(async {
         let clients = what.server.clients(&config)?;
         let remote = Arc::new(Remote::open(&clients, &config.address, what.server.index_name()).await?);
-        let queries = Arc::new(Rows::read(&remote.open_queries(what.queries)?)?);
+        let queries = Arc::new(Rows::read(&remote.open_queries(&what.input, what.queries)?)?);
+        let k = what.k.min(u32::try_from(remote.summary.vectors).unwrap_or(what.k));
+        let what = &Remotely { k, ..what.clone() };
         check_truth(what.truth, &queries, what.k as usize)?; // CAST: widening
+        check_sample(what.truth, &queries, &remote, &clients, session).await?;
         let meter = session.meter();
         let mut points = Vec::new();
         for &in_flight in &what.in_flight {
@@ -83,6 +91,37 @@ pub(in crate::commands) fn measure(
         }
         Ok(points)
     })
+}
+
+/// Refuses a truth that does not fit, by vectors that the server is asked for. One that gives none is taken at its word.
+async fn check_sample(
+    truth: &Truth,
+    queries: &Rows,
+    remote: &Remote,
+    clients: &[Client],
+    session: &Session,
+) -> anyhow::Result<()> {
+    let sample = Sample::of(truth);
+    let Some(client) = clients.first() else { return Ok(()) };
+    let mut found = Vec::new();
+    for ids in sample.ids() {
+        let request = v1::FetchRequest { index: remote.summary.name.clone(), ids };
+        let response = match client.fetch(request).await {
+            Ok(response) => response,
+            Err(status) => {
+                session.note(&format!(
+                    "note: the truth is not compared with vectors of the server: {}",
+                    status.message()
+                ));
+                return Ok(());
+            }
+        };
+        let data = response.vectors.unwrap_or_default().data;
+        let mut rows = data.chunks_exact(queries.row_bytes());
+        let vector = |&found: &bool| if found { rows.next().map(<[u8]>::to_vec) } else { None };
+        found.push(response.found.iter().map(vector).collect());
+    }
+    Ok(sample.check((remote.metric, remote.dtype), queries, &found)?)
 }
 
 fn point(

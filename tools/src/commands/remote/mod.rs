@@ -18,6 +18,7 @@ use tonic::{Code, Status};
 
 use crate::Advised;
 use crate::client::{Client, ClientConfig, ClientTls, RetryPolicy};
+use crate::commands::input::InputArgs;
 use crate::figures::PointParams;
 
 /// Heading of the flags that speak of a server.
@@ -139,8 +140,8 @@ impl Remote {
     }
 
     /// A file of queries that fit the index.
-    pub(super) fn open_queries(&self, path: &Path) -> anyhow::Result<VectorFile> {
-        let queries = VectorFile::open(path)?;
+    pub(super) fn open_queries(&self, input: &InputArgs, path: &Path) -> anyhow::Result<VectorFile> {
+        let queries = input.open(path)?;
         let (found, expected) = ((queries.dim(), queries.dtype()), (self.summary.dim as usize, self.dtype)); // CAST: widening
         if found != expected {
             let message = format!(

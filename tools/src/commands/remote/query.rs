@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 
 use super::{Asking, BATCH, Remote, Rpc, ServerArgs, answer, answers, item, options, told};
 use crate::client::{Client, RetryPolicy};
+use crate::commands::input::InputArgs;
 use crate::commands::serve::runtime;
 use crate::figures::PointParams;
 use crate::{Advised, Session};
@@ -20,6 +21,7 @@ use crate::{Advised, Session};
 /// What is asked.
 pub(in crate::commands) struct Query<'a> {
     pub(in crate::commands) queries: &'a Path,
+    pub(in crate::commands) input: InputArgs,
     pub(in crate::commands) k: u32,
     pub(in crate::commands) params: PointParams,
     pub(in crate::commands) distances: spandrel_engine::Distances,
@@ -41,7 +43,7 @@ pub(in crate::commands) fn ask(
     runtime()?.block_on(async {
         let clients = server.clients(&config)?;
         let remote = Arc::new(Remote::open(&clients, &config.address, server.index_name()).await?);
-        let file = remote.open_queries(query.queries)?;
+        let file = remote.open_queries(&query.input, query.queries)?;
         let mut asker =
             Asker { clients, rpc: server.rpc, address: &config.address, pace: Pace::new(query.rate) };
         let meter = session.meter();

@@ -1,0 +1,36 @@
+//! What the names of files of vectors do not say, as flags.
+use std::path::Path;
+
+use clap::Args;
+use spandrel_datasets::{FileError, Format, InFile, VectorFile};
+use spandrel_index::DType;
+
+/// How files of vectors are read.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct InputArgs {
+    /// Format of vectors to read whose file names tell none: fbin, f16bin, i8bin, u8bin, fvecs, bvecs or npy.
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Element type of such vectors behind two counts (rows, elements), as .bin files often hold them: f32, f16, i8 or u8.
+    #[arg(long, value_name = "T", conflicts_with = "format")]
+    pub dtype: Option<DType>,
+    /// Where a header counts more rows than the file holds, take those that are there: the first rows of a larger set.
+    #[arg(long)]
+    pub allow_truncated: bool,
+}
+
+impl InputArgs {
+    /// A file, with what was said of it.
+    pub(super) fn of<'a>(&self, path: &'a Path) -> InFile<'a> {
+        InFile {
+            path,
+            format: self.format.or(self.dtype.map(Format::bin_of)),
+            truncated: self.allow_truncated,
+        }
+    }
+
+    /// Opens a file of vectors.
+    pub(super) fn open(&self, path: &Path) -> Result<VectorFile, FileError> {
+        VectorFile::open_as(self.of(path))
+    }
+}

@@ -1,0 +1,232 @@
+//! Whether a truth is that of an index and its queries: a few of its neighbours are compared again.
+//!
+//! Catches ids of another kind (row numbers where the index has ids of its own), another metric, another base and other
+//! queries. A truth in the same order is taken whatever its distances: on unit vectors all metrics give one order.
+use spandrel_datasets::{Rows, Truth, decode};
+use spandrel_index::{DType, Metric};
+
+use crate::Advised;
+
+/// Queries looked at, spread over all.
+const QUERIES: usize = 16;
+/// Nearest neighbours of each.
+const NEIGHBOURS: usize = 10;
+/// By how much, in units of the vectors' lengths, distances may differ that are the same: vectors may have been rounded.
+const TOLERANCE: f64 = 2e-3;
+/// Share of neighbours whose distance has to fit.
+const FITTING_MIN: f64 = 0.9;
+/// Share of pairs of successive neighbours that may be in the wrong order.
+const DISORDER_MAX: f64 = 0.1;
+
+/// Neighbours of a truth that are looked at.
+pub(super) struct Sample<'a> {
+    truth: &'a Truth,
+    queries: Vec<usize>,
+    width: usize,
+}
+
+/// Vectors compared under one metric.
+struct Compared {
+    /// The metric's distance, as the index gives it.
+    distance: f64,
+    /// What the truth says, in another form of the same distance if it is written in one.
+    fits: bool,
+    /// How much distances may differ that are the same.
+    tolerance: f64,
+}
+
+impl<'a> Sample<'a> {
+    /// Chooses neighbours.
+    pub(super) fn of(truth: &'a Truth) -> Sample<'a> {
+        let count = QUERIES.min(truth.queries);
+        let queries = (0..count).map(|number| number * truth.queries / count.max(1)).collect();
+        Sample { truth, queries, width: NEIGHBOURS.min(truth.k) }
+    }
+
+    /// The ids whose vectors [`Sample::check`] needs, in parts for each query; the last part is the largest id of all.
+    pub(super) fn ids(&self) -> Vec<Vec<u64>> {
+        let mut parts: Vec<Vec<u64>> =
+            self.queries.iter().map(|&query| self.truth.ids_of(query)[..self.width].to_vec()).collect();
+        parts.extend(self.truth.ids.iter().max().map(|&id| vec![id]));
+        parts
+    }
+
+    /// Refuses a truth that does not fit. `found` holds the vectors of [`Sample::ids`], `None` where the index has no such
+    /// id.
+    pub(super) fn check(
+        &self,
+        (metric, dtype): (Metric, DType),
+        queries: &Rows,
+        found: &[Vec<Option<Vec<u8>>>],
+    ) -> Result<(), Advised> {
+        let mut pairs = Vec::new();
+        for (ids, vectors) in self.ids().iter().zip(found) {
+            if let Some((id, _)) = ids.iter().zip(vectors).find(|(_, vector)| vector.is_none()) {
+                let message = format!("the truth names vector {id}, which the index does not hold");
+                let help = "give the truth of the base that was indexed; if it names row numbers and the index was built \
+                            with --ids, give the same --ids here";
+                return Err(Advised::new(message, help));
+            }
+        }
+        for (&query, vectors) in self.queries.iter().zip(found) {
+            let row = decode(dtype, queries.row(query));
+            let vectors: Vec<Vec<f32>> = vectors.iter().flatten().map(|bytes| decode(dtype, bytes)).collect();
+            pairs.push((query, row, vectors));
+        }
+        let compared = |metric| -> Vec<Vec<Compared>> {
+            let of_query = |(query, row, vectors): &(usize, Vec<f32>, Vec<Vec<f32>>)| {
+                let all = vectors.iter().enumerate();
+                all.map(|(column, vector)| compare(metric, row, vector, self.known(*query, column))).collect()
+            };
+            pairs.iter().map(of_query).collect()
+        };
+        let own = compared(metric);
+        if fitting(&own) >= FITTING_MIN {
+            return Ok(());
+        }
+        let disorder = disorder(metric, &own);
+        let other =
+            Metric::ALL.into_iter().filter(|&m| m != metric).find(|&m| fitting(&compared(m)) >= FITTING_MIN);
+        match other {
+            Some(other) if disorder > 0.0 => {
+                let message = format!("the truth has distances of {other}, the index compares by {metric}");
+                let help = format!("compute it with `spandrel data truth --metric {metric}`");
+                Err(Advised::new(message, help))
+            }
+            None if disorder > DISORDER_MAX => {
+                let message = format!(
+                    "the truth does not fit: of its neighbours compared again, {:.0} % are nearer by {metric} than those \
+                     before them",
+                    100.0 * disorder
+                );
+                let help = "give the truth of these queries, this base and this metric; if it names row numbers and the \
+                            index was built with --ids, give the same --ids here";
+                Err(Advised::new(message, help))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn known(&self, query: usize, column: usize) -> Option<f64> {
+        let distances = self.truth.distances.as_ref()?;
+        Some(distances[query * self.truth.k + column].into())
+    }
+}
+
+fn compare(metric: Metric, query: &[f32], vector: &[f32], known: Option<f64>) -> Compared {
+    let sum = |term: fn(f64, f64) -> f64| -> f64 {
+        query.iter().zip(vector).map(|(&a, &b)| term(a.into(), b.into())).sum()
+    };
+    let product = sum(|a, b| a * b);
+    let squares = (sum(|a, _| a * a), sum(|_, b| b * b));
+    let lengths = (squares.0 * squares.1).sqrt();
+    // Forms in which distances are written, and what rounding the vectors may change.
+    let (distance, others, unit) = match metric {
+        Metric::L2 => {
+            let squared = sum(|a, b| (a - b) * (a - b));
+            (squared, [known.map(|known| known * known); 2], squares.0 + squares.1)
+        }
+        Metric::InnerProduct => (product, [known.map(|x| -x), known.map(|x| 1.0 - x)], lengths),
+        Metric::Cosine => {
+            let cosine = product / lengths.max(f64::MIN_POSITIVE);
+            (1.0 - cosine, [known.map(|x| 1.0 - x), known.map(|x| 1.0 + x)], 1.0)
+        }
+    };
+    let tolerance = TOLERANCE * unit;
+    let fits = [known, others[0], others[1]].iter().flatten().any(|x| (x - distance).abs() <= tolerance);
+    Compared { distance, fits, tolerance }
+}
+
+/// Share of neighbours whose distance is the truth's.
+fn fitting(compared: &[Vec<Compared>]) -> f64 {
+    let all: Vec<&Compared> = compared.iter().flatten().collect();
+    all.iter().filter(|c| c.fits).count() as f64 / all.len().max(1) as f64
+}
+
+/// Share of neighbours that are nearer than the one before them.
+fn disorder(metric: Metric, compared: &[Vec<Compared>]) -> f64 {
+    let sign = if metric == Metric::InnerProduct { -1.0 } else { 1.0 };
+    let steps: Vec<bool> = compared
+        .iter()
+        .flat_map(|row| row.windows(2))
+        .map(|pair| sign * (pair[0].distance - pair[1].distance) > pair[0].tolerance + pair[1].tolerance)
+        .collect();
+    steps.iter().filter(|&&wrong| wrong).count() as f64 / steps.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of f32, each one and a half times as long as the one before in another direction.
+    fn rows(count: usize) -> Vec<[f32; 4]> {
+        (0..count)
+            .map(|row| {
+                let angle = row as f32 * 0.7;
+                let length = 1.0 + (row * 7 % 13) as f32;
+                [length * angle.cos(), length * angle.sin(), length * 0.5, (row % 5) as f32]
+            })
+            .collect()
+    }
+
+    fn bytes(rows: &[[f32; 4]]) -> Vec<u8> {
+        rows.iter().flatten().flat_map(|x| x.to_le_bytes()).collect()
+    }
+
+    /// What checking says of a truth of `of`, changed by `change`, against an index that compares by `by`.
+    fn checked(of: Metric, by: Metric, change: impl Fn(&mut Truth)) -> Result<(), String> {
+        let base = rows(60);
+        let source = |rows: &[[f32; 4]]| Rows::new(DType::F32, 4, bytes(rows)).unwrap();
+        let queries: Vec<[f32; 4]> = rows(80)[60..].iter().map(|row| row.map(|x| x * 0.8 + 0.3)).collect();
+        let params = spandrel_datasets::TruthParams { metric: of, k: 10, threads: 1 };
+        let watch = spandrel_datasets::Watch::none();
+        let mut truth =
+            spandrel_datasets::compute_truth(&source(&base), &source(&queries), params, watch).unwrap();
+        change(&mut truth);
+        let sample = Sample::of(&truth);
+        let vector = |id: &u64| base.get(*id as usize).map(|row| bytes(&[*row]));
+        let found: Vec<Vec<_>> = sample.ids().iter().map(|ids| ids.iter().map(vector).collect()).collect();
+        let checked = sample.check((by, DType::F32), &source(&queries), &found);
+        checked.map_err(|advised| format!("{advised}: {}", advised.help))
+    }
+
+    #[test]
+    fn a_truth_of_the_index_is_taken_in_every_form() {
+        for metric in Metric::ALL {
+            for form in [|x| x, |x: f32| -x, |x: f32| 1.0 - x, |x: f32| x.max(0.0).sqrt()] {
+                let change = |truth: &mut Truth| {
+                    truth.distances.as_mut().unwrap().iter_mut().for_each(|x| *x = form(*x));
+                };
+                assert_eq!(checked(metric, metric, change), Ok(()), "{metric}");
+            }
+            assert_eq!(checked(metric, metric, |truth| truth.distances = None), Ok(()), "{metric}");
+        }
+    }
+
+    #[test]
+    fn a_truth_of_another_metric_is_refused_by_its_name() {
+        for of in Metric::ALL {
+            for by in Metric::ALL.into_iter().filter(|&by| by != of) {
+                let refused = checked(of, by, |_| {}).unwrap_err();
+                assert!(
+                    refused.contains(&format!("distances of {of}, the index compares by {by}")),
+                    "{refused}"
+                );
+                assert!(refused.contains(&format!("--metric {by}")), "{refused}");
+                let refused = checked(of, by, |truth| truth.distances = None).unwrap_err();
+                assert!(refused.contains("does not fit"), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_truth_of_other_ids_or_queries_is_refused() {
+        let others = |truth: &mut Truth| truth.ids.iter_mut().for_each(|id| *id = (*id * 17 + 5) % 60);
+        assert!(checked(Metric::L2, Metric::L2, others).unwrap_err().contains("--ids"));
+        let larger = |truth: &mut Truth| truth.ids[57] = 60;
+        let refused = checked(Metric::L2, Metric::L2, larger).unwrap_err();
+        assert!(refused.contains("vector 60, which the index does not hold"), "{refused}");
+        let queries = |truth: &mut Truth| truth.ids.rotate_right(10);
+        assert!(checked(Metric::L2, Metric::L2, queries).is_err());
+    }
+}
