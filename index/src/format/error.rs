@@ -9,6 +9,12 @@ use crate::Tier;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
+    /// Whoever wanted it open has given up.
+    #[error("{path}: opening was stopped", path = path.display())]
+    Stopped {
+        /// The file that was being read.
+        path: PathBuf,
+    },
     /// The directory holds no published index: nothing was built there, or the build has not finished.
     #[error("{path}: no index here (no CURRENT file); build one with `spandrel build --out`", path = path.display())]
     NotAnIndex {

@@ -8,16 +8,17 @@ mod resident;
 pub(crate) mod section;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use crate::codes::{CodeModel, CodeSpec};
 use crate::format::{
     Current, Directory, DirectoryShape, IdPages, ListLayout, Manifest, OpenError, PageLayout, SearchDefault,
-    SectionKind, SegmentEntry, current, manifest_name,
+    SectionKind, current, manifest_name,
 };
 use crate::heads::{HeadIndex, Heads, HnswGraph};
 use crate::{DType, HeadSpace, Metric, Tier};
 pub use resident::{CodeRange, ResidentCodes, ResidentIds, ResidentVectors};
-use section::{SectionReader, Shape, only_segment};
+use section::{SectionReader, Shape, UNSTOPPED, only_segment};
 
 /// One version of an index, open for search. Never changes; a newer version is another `Index`.
 #[derive(Debug)]
@@ -90,13 +91,22 @@ impl Index {
     /// # Errors
     /// As [`Index::open`]; [`OpenError::Tier`] when a part cannot be used from there.
     pub fn open_with(dir: &Path, options: OpenOptions) -> Result<Index, OpenError> {
+        Index::open_until(dir, options, &UNSTOPPED)
+    }
+
+    /// As [`Index::open_with`], given up within one piece of reading after `stop` is set.
+    ///
+    /// # Errors
+    /// As [`Index::open_with`]; [`OpenError::Stopped`].
+    pub fn open_until(dir: &Path, options: OpenOptions, stop: &AtomicBool) -> Result<Index, OpenError> {
         let first = current(dir)?;
-        let refused = match Index::open_version(dir, first, options) {
+        let refused = match Index::open_version(dir, first, options, stop) {
             Ok(index) => return Ok(index),
+            Err(stopped @ OpenError::Stopped { .. }) => return Err(stopped),
             Err(refused) => refused,
         };
         match current(dir) {
-            Ok(now) if now != first => Index::open_version(dir, now, options),
+            Ok(now) if now != first => Index::open_version(dir, now, options, stop),
             _ => Err(refused),
         }
     }
@@ -105,8 +115,9 @@ impl Index {
         dir: &Path,
         version: Current,
         options: OpenOptions,
+        stop: &AtomicBool,
     ) -> Result<Index, OpenError> {
-        Index::open_unpublished(dir, Manifest::open(dir, version)?, options)
+        Index::open_manifest(dir, Manifest::open(dir, version)?, options, stop)
     }
 
     /// Opens the sections in `dir` that a manifest names before it is published, or without regard to what is in
@@ -119,10 +130,21 @@ impl Index {
         manifest: Manifest,
         options: OpenOptions,
     ) -> Result<Index, OpenError> {
+        Index::open_manifest(dir, manifest, options, &UNSTOPPED)
+    }
+
+    fn open_manifest(
+        dir: &Path,
+        manifest: Manifest,
+        options: OpenOptions,
+        stop: &AtomicBool,
+    ) -> Result<Index, OpenError> {
         let shape = Shape::of(dir, &manifest)?;
         let manifest_path = dir.join(manifest_name(manifest.version));
         let segment = only_segment(&manifest_path, &manifest)?;
-        let open = |kind| open_section(dir, &manifest_path, segment, kind, &shape);
+        let open = |kind| -> Result<SectionReader<'_>, OpenError> {
+            SectionReader::open(dir, segment.required(&manifest_path, kind)?, kind, &shape, stop)
+        };
 
         let codes = open(SectionKind::Codes)?;
         let vectors = open(SectionKind::Vectors)?;
@@ -342,17 +364,7 @@ impl Index {
     }
 }
 
-fn open_section(
-    dir: &Path,
-    manifest_path: &Path,
-    segment: &SegmentEntry,
-    kind: SectionKind,
-    shape: &Shape,
-) -> Result<SectionReader, OpenError> {
-    SectionReader::open(dir, segment.required(manifest_path, kind)?, kind, shape)
-}
-
-fn read_heads(mut section: SectionReader, shape: &Shape) -> Result<Heads, OpenError> {
+fn read_heads(mut section: SectionReader<'_>, shape: &Shape) -> Result<Heads, OpenError> {
     let refused = |e: crate::heads::HeadsError, path: &Path| {
         OpenError::field(path, "heads", e, "heads of the manifest")
     };
@@ -372,7 +384,7 @@ fn read_heads(mut section: SectionReader, shape: &Shape) -> Result<Heads, OpenEr
     Ok(heads)
 }
 
-fn read_graph(mut section: SectionReader, heads: &Heads) -> Result<HeadIndex, OpenError> {
+fn read_graph(mut section: SectionReader<'_>, heads: &Heads) -> Result<HeadIndex, OpenError> {
     let path = section.path().to_owned();
     let body = section.read_all()?;
     section.finish()?;
@@ -382,7 +394,7 @@ fn read_graph(mut section: SectionReader, heads: &Heads) -> Result<HeadIndex, Op
 }
 
 fn read_directory(
-    mut section: SectionReader,
+    mut section: SectionReader<'_>,
     shape: &Shape,
     codes_bytes: u64,
 ) -> Result<Directory, OpenError> {
@@ -403,7 +415,7 @@ fn read_directory(
     directory
 }
 
-fn read_model(mut section: SectionReader, code: CodeSpec, dim: usize) -> Result<CodeModel, OpenError> {
+fn read_model(mut section: SectionReader<'_>, code: CodeSpec, dim: usize) -> Result<CodeModel, OpenError> {
     let path = section.path().to_owned();
     let body = section.read_all()?;
     // Damage is told as damage, whatever sense it made as a model.

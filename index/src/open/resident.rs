@@ -35,7 +35,7 @@ pub struct CodeRange<'a> {
 impl ResidentCodes {
     /// Takes the primaries out of the lists.
     pub(super) fn read(
-        mut section: SectionReader,
+        mut section: SectionReader<'_>,
         directory: &Directory,
         layout: CodedLayout,
     ) -> Result<ResidentCodes, OpenError> {
@@ -145,7 +145,10 @@ pub struct ResidentVectors {
 }
 
 impl ResidentVectors {
-    pub(super) fn read(mut section: SectionReader, layout: PageLayout) -> Result<ResidentVectors, OpenError> {
+    pub(super) fn read(
+        mut section: SectionReader<'_>,
+        layout: PageLayout,
+    ) -> Result<ResidentVectors, OpenError> {
         let bytes = usize::try_from(section.body_bytes()).unwrap_or(usize::MAX);
         let mut pages = memory(section.path(), bytes)?;
         section.read(&mut pages)?;
@@ -194,7 +197,7 @@ pub struct ResidentIds {
 
 impl ResidentIds {
     pub(super) fn read(
-        mut section: SectionReader,
+        mut section: SectionReader<'_>,
         pages: &IdPages,
         vectors: u64,
     ) -> Result<ResidentIds, OpenError> {

@@ -1,6 +1,7 @@
 //! One section file, checked against the manifest and read once from front to back.
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fs_err::File;
 use xxhash_rust::xxh3::Xxh3;
@@ -136,24 +137,30 @@ pub(crate) fn only_segment<'a>(path: &Path, manifest: &'a Manifest) -> Result<&'
     }
 }
 
+/// Never set: of readers that nobody stops.
+pub(crate) static UNSTOPPED: AtomicBool = AtomicBool::new(false);
+
 /// A section file whose length and header agree with the manifest, positioned at its body.
-pub(crate) struct SectionReader {
+pub(crate) struct SectionReader<'a> {
     file: File,
     path: PathBuf,
     hasher: Xxh3,
     hash: u128,
     body_bytes: u64,
     left: u64,
+    /// Looked at before each piece.
+    stop: &'a AtomicBool,
 }
 
-impl SectionReader {
+impl<'a> SectionReader<'a> {
     /// Opens the file of `entry` and checks its length and header.
     pub(crate) fn open(
         dir: &Path,
         entry: &SectionEntry,
         kind: SectionKind,
         shape: &Shape,
-    ) -> Result<SectionReader, OpenError> {
+        stop: &'a AtomicBool,
+    ) -> Result<SectionReader<'a>, OpenError> {
         let path = dir.join(&entry.file);
         let mut file = File::open(&path).map_err(|e| OpenError::read(&path, e))?;
         let found = file.metadata().map_err(|e| OpenError::read(&path, e))?.len();
@@ -167,7 +174,7 @@ impl SectionReader {
         shape.check(&path, &header)?;
         let body_bytes = header.body_bytes;
         let hasher = Xxh3::new();
-        Ok(SectionReader { file, path, hasher, hash: entry.hash(), body_bytes, left: body_bytes })
+        Ok(SectionReader { file, path, hasher, hash: entry.hash(), body_bytes, left: body_bytes, stop })
     }
 
     /// The file.
@@ -188,6 +195,9 @@ impl SectionReader {
     /// Fills `out` with the next bytes of the body.
     pub(crate) fn read(&mut self, out: &mut [u8]) -> Result<(), OpenError> {
         for piece in out.chunks_mut(PIECE_BYTES) {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(OpenError::Stopped { path: self.path.clone() });
+            }
             if piece.len() as u64 > self.left {
                 let source = io::Error::from(io::ErrorKind::UnexpectedEof);
                 return Err(OpenError::read(&self.path, source));

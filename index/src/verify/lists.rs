@@ -54,7 +54,7 @@ type CheckedList<'a> = (u32, DirectoryEntry, &'a [u8]);
 
 /// The lists from front to back, each checked by its hash.
 struct Lists {
-    section: SectionReader,
+    section: SectionReader<'static>,
     next: u32,
     bytes: Vec<u8>,
 }

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use crate::format::{OpenError, SectionKind, manifest_name};
-use crate::open::section::{PIECE_BYTES, SectionReader, only_segment};
+use crate::open::section::{PIECE_BYTES, SectionReader, UNSTOPPED, only_segment};
 use crate::{DType, Index, Metric, OpenOptions, Tier, for_each_element, inverse_norm};
 use watch::Watch;
 
@@ -121,13 +121,13 @@ pub fn verify(
 }
 
 /// Opens a section of an index that was opened before.
-fn open(index: &Index, kind: SectionKind) -> Result<SectionReader, OpenError> {
+fn open(index: &Index, kind: SectionKind) -> Result<SectionReader<'static>, OpenError> {
     let manifest_path = index.dir().join(manifest_name(index.manifest().version));
     let segment = only_segment(&manifest_path, index.manifest())?;
-    SectionReader::open(index.dir(), segment.required(&manifest_path, kind)?, kind, index.shape())
+    SectionReader::open(index.dir(), segment.required(&manifest_path, kind)?, kind, index.shape(), &UNSTOPPED)
 }
 
-fn hash(section: &mut SectionReader, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
+fn hash(section: &mut SectionReader<'_>, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
     let mut piece = vec![0; PIECE_BYTES];
     while section.left() > 0 {
         let bytes = section.left().min(PIECE_BYTES as u64);

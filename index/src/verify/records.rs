@@ -13,7 +13,7 @@ use crate::open::section::{PIECE_BYTES, SectionReader};
 
 /// Reads pages from front to back, checking each.
 pub(super) struct Records {
-    section: SectionReader,
+    section: SectionReader<'static>,
     path: PathBuf,
     layout: PageLayout,
     uuid: u128,
