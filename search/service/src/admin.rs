@@ -10,16 +10,15 @@ use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use crate::convert::{tier, wire_dtype, wire_metric, wire_tier};
-use crate::health::Health;
 use crate::refusal::{Refusal, with_causes};
 use crate::registry::Registry;
 use crate::served::{IndexConfig, Served};
-use crate::stopping::Stopping;
+use crate::stopping::{StopFlag, Stopping};
+use crate::tokens::{Caller, Scope};
 
 /// Manages indexes.
 pub(crate) struct Admin {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) health: Health,
     pub(crate) stopping: Stopping,
     /// One place: verifying reads as fast as the disk gives.
     pub(crate) verifying: Arc<Semaphore>,
@@ -30,6 +29,7 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl AdminService for Admin {
     async fn list_indexes(&self, _: Request<v1::ListIndexesRequest>) -> Answer<v1::ListIndexesResponse> {
+        self.registry.check_loaded()?;
         let indexes = self.registry.all().iter().map(|served| summary(served)).collect();
         Ok(Response::new(v1::ListIndexesResponse { indexes }))
     }
@@ -38,12 +38,12 @@ impl AdminService for Admin {
         &self,
         request: Request<v1::DescribeIndexRequest>,
     ) -> Answer<v1::DescribeIndexResponse> {
+        let is_admin = request.extensions().get().is_some_and(|caller: &Caller| caller.scope >= Scope::Admin);
         let served = self.registry.get(&request.into_inner().index)?;
-        Ok(Response::new(description(&served)))
+        Ok(Response::new(description(&served, is_admin)))
     }
 
     async fn load_index(&self, request: Request<v1::LoadIndexRequest>) -> Answer<v1::LoadIndexResponse> {
-        let _work = self.stopping.work();
         let request = request.into_inner();
         let options = OpenOptions {
             codes: tier("codes", request.codes)?,
@@ -51,8 +51,8 @@ impl AdminService for Admin {
             ids: request.estimates,
         };
         let path = self.registry.confined(&request.path)?;
-        let served = self.registry.load(IndexConfig { name: request.index, path, options }).await?;
-        self.health.serving(&served.config.name).await;
+        let loading = self.registry.load(IndexConfig { name: request.index, path, options });
+        let served = self.unless_stopping(loading).await?;
         log("loaded", &served);
         Ok(Response::new(v1::LoadIndexResponse { summary: Some(summary(&served)) }))
     }
@@ -61,13 +61,11 @@ impl AdminService for Admin {
         &self,
         request: Request<v1::UnloadIndexRequest>,
     ) -> Answer<v1::UnloadIndexResponse> {
-        let _work = self.stopping.work();
         let name = request.into_inner().index;
         if name.is_empty() {
             return Err(Refusal::field("index", "not set").into());
         }
         self.registry.unload(&name).await?;
-        self.health.gone(&name).await;
         tracing::info!(index = name, "unloaded");
         Ok(Response::new(v1::UnloadIndexResponse {}))
     }
@@ -76,13 +74,12 @@ impl AdminService for Admin {
         &self,
         request: Request<v1::SwitchIndexRequest>,
     ) -> Answer<v1::SwitchIndexResponse> {
-        let _work = self.stopping.work();
         let v1::SwitchIndexRequest { index, path } = request.into_inner();
         let path: Option<PathBuf> = match path.as_str() {
             "" => None,
             path => Some(self.registry.confined(path)?),
         };
-        let (old, new) = self.registry.switch(&index, path).await?;
+        let (old, new) = self.unless_stopping(self.registry.switch(&index, path)).await?;
         log("switched", &new);
         let old_version = old.version();
         Ok(Response::new(v1::SwitchIndexResponse { old_version, summary: Some(summary(&new)) }))
@@ -96,7 +93,7 @@ impl AdminService for Admin {
         };
         let path = served.config.path.clone();
         let flag = StopFlag::default();
-        let (stop, asked) = (Arc::clone(&flag.0), self.stopping.clone());
+        let (stop, asked) = (flag.share(), self.stopping.clone());
         let mut verifying = tokio::task::spawn_blocking(move || {
             let _place = place;
             verify(&path, deep, &mut |_| {}, &stop)
@@ -115,13 +112,16 @@ impl AdminService for Admin {
     }
 }
 
-/// Ends a verification that nobody waits for any more.
-#[derive(Default)]
-struct StopFlag(Arc<std::sync::atomic::AtomicBool>);
-
-impl Drop for StopFlag {
-    fn drop(&mut self) {
-        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+impl Admin {
+    /// What a change comes to, which is given up when the server is to stop.
+    async fn unless_stopping<T>(
+        &self,
+        change: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        tokio::select! {
+            changed = change => changed,
+            () = self.stopping.asked() => Err(Refusal::Stopping),
+        }
     }
 }
 
@@ -145,14 +145,14 @@ pub(crate) fn summary(served: &Served) -> v1::IndexSummary {
     }
 }
 
-/// An index in full.
-fn description(served: &Served) -> v1::DescribeIndexResponse {
-    let index = served.index();
+/// An index in full. Where it lies on the server's disk is for admins to know.
+fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
+    let (index, damage) = (served.index(), served.engine().damage());
     let default = index.search_default();
     let tier = |tier: Tier| wire_tier(tier) as i32; // CAST: the enum's code
     v1::DescribeIndexResponse {
         summary: Some(summary(served)),
-        path: served.config.path.display().to_string(),
+        path: if is_admin { served.config.path.display().to_string() } else { String::new() },
         lists: index.lists(),
         code: index.code().to_string(),
         codes: tier(index.codes_tier()),
@@ -166,7 +166,10 @@ fn description(served: &Served) -> v1::DescribeIndexResponse {
         default_max_lists: default.max_lists,
         default_epsilon: default.epsilon,
         default_rerank_errors: default.rerank_errors,
-        quarantined: served.engine().damage().iter().map(ToString::to_string).collect(),
+        quarantined: damage
+            .iter()
+            .map(|part| if is_admin { part.to_string() } else { part.part.to_string() })
+            .collect(),
         open_seconds: served.opened.elapsed().as_secs(),
     }
 }

@@ -10,13 +10,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
 use tonic::service::Routes;
 
 use crate::guard::{Guard, Shared};
 use crate::ledger::{Connection, End, Ledger};
 use crate::limits::Limits;
+use crate::peer::Peer;
 use crate::stopping::Stopping;
-use crate::tls::Tls;
+use crate::throttle::Throttle;
+use crate::tls::{HandshakeError, Tls, names_of};
 
 /// Bytes that a client may send ahead on one stream, and on one connection.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -35,6 +38,8 @@ pub(crate) struct Acceptor {
     pub(crate) routes: Routes,
     pub(crate) tls: Option<Tls>,
     pub(crate) stopping: Stopping,
+    /// Of lines about handshakes that failed.
+    pub(crate) handshakes: Throttle,
 }
 
 /// Accepts connections, no more than so many at once, each served by what `serve` makes of it.
@@ -78,32 +83,48 @@ impl Acceptor {
         }
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, address: SocketAddr) {
+        let _open = self.stopping.connection();
         let metrics = &self.shared.metrics;
         metrics.connections.inc();
         // Answers are small and awaited.
         let ended = match (stream.set_nodelay(true), &self.tls) {
             (Err(error), _) => Err(error.to_string()),
-            (Ok(()), None) => self.http(stream, peer).await,
-            (Ok(()), Some(tls)) => {
-                let handshake = timeout(self.shared.limits.handshake, tls.acceptor().accept(stream)).await;
-                match handshake {
-                    Ok(Ok(stream)) => self.http(stream, peer).await,
-                    Ok(Err(error)) => Err(error.to_string()),
-                    Err(_) => Err("the TLS handshake took too long".to_owned()),
+            (Ok(()), None) => self.http(stream, address.into()).await,
+            (Ok(()), Some(tls)) => match self.shaken(tls, stream).await {
+                Ok(stream) => {
+                    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    let certificate = shown.map(|shown| names_of(shown).into());
+                    self.http(stream, Peer { address, certificate }).await
                 }
-            }
+                Err(failed) => {
+                    if failed.is_fault
+                        && let Some(kept_back) = self.handshakes.pass()
+                    {
+                        tracing::warn!(peer = %address, error = failed.text, kept_back, "TLS handshake failed");
+                    }
+                    Err(failed.text)
+                }
+            },
         };
         if let Err(error) = ended {
-            tracing::debug!(error, %peer, "a connection broke");
+            tracing::debug!(error, peer = %address, "a connection broke");
         }
         metrics.connections.dec();
+    }
+
+    /// A connection after its handshake; one that has not begun it ends when the server is to stop.
+    async fn shaken(&self, tls: &Tls, stream: TcpStream) -> Result<TlsStream<TcpStream>, HandshakeError> {
+        tokio::select! {
+            shaken = tls.accept(stream, self.shared.limits.handshake) => shaken,
+            () = self.stopping.asked() => Err(HandshakeError { text: "the server is stopping".to_owned(), is_fault: false }),
+        }
     }
 
     async fn http(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> Result<(), String> {
         let Limits { streams, header_bytes, request, .. } = self.shared.limits;
         let connection = Connection::new(Arc::clone(&self.shared.ledger), peer);
@@ -129,7 +150,7 @@ impl Acceptor {
             end = self.over(&connection) => end,
         };
         if end == End::Unread {
-            tracing::warn!(peer = %connection.peer, "an answer was left unread for too long; the connection is ended");
+            tracing::warn!(peer = %connection.peer.address, "an answer was left unread for too long; the connection is ended");
         }
         connection.end(end);
         serving.as_mut().graceful_shutdown();

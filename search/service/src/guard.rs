@@ -3,23 +3,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, Request, Response};
 use tonic::service::Routes;
 use tonic::{Status, body::Body};
 use tower::Service;
 use tracing::Instrument as _;
 
-use crate::ledger::{Connection, Entry, Incoming, Ledger, Outgoing};
+use crate::ledger::{Connection, Entry, Incoming, Ledger, LetIn, Outgoing};
 use crate::limits::Limits;
 use crate::method::Method;
 use crate::metrics::Metrics;
-use crate::refusal::of_request;
+use crate::refusal::{Refusal, of_request};
 use crate::request_id::{REQUEST_ID, RequestIds};
-use crate::tokens::Tokens;
+use crate::stopping::Stopping;
+use crate::tokens::{Caller, Credentials, Denied, Pass, Tokens};
 
 /// What guards of all connections share.
 pub(crate) struct Shared {
     pub(crate) tokens: Tokens,
+    pub(crate) stopping: Stopping,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
     pub(crate) request_ids: RequestIds,
@@ -34,6 +36,24 @@ pub(crate) struct Guard {
     pub(crate) connection: Arc<Connection>,
 }
 
+impl Guard {
+    /// Lets a call in: its caller, where it needs one.
+    fn let_in(
+        &self,
+        entry: &Entry,
+        (pass, checked): (Option<Pass>, Result<Option<Caller>, Denied>),
+        headers: &HeaderMap,
+    ) -> Result<Option<Caller>, Refusal> {
+        let caller = checked.inspect_err(|denied| entry.turned_away(denied))?;
+        entry.admit(headers)?;
+        if let (Some(pass), Some(caller)) = (pass, &caller) {
+            let _work = (!entry.method.is_small()).then(|| self.shared.stopping.work());
+            entry.let_in(LetIn { caller: Arc::clone(&caller.name), pass, _work });
+        }
+        Ok(caller)
+    }
+}
+
 impl Service<Request<hyper::body::Incoming>> for Guard {
     type Response = Response<Outgoing>;
     type Error = std::convert::Infallible;
@@ -45,17 +65,27 @@ impl Service<Request<hyper::body::Incoming>> for Guard {
 
     fn call(&mut self, request: Request<hyper::body::Incoming>) -> Self::Future {
         let method = Method::of(request.uri().path());
-        let header = request.headers().get(http::header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        let checked = method.scope().map_or(Ok(()), |scope| self.shared.tokens.check(header, scope));
+        let pass = method.scope().map(|needed| Pass {
+            tokens: self.shared.tokens.clone(),
+            shown: Credentials {
+                header: request.headers().get(http::header::AUTHORIZATION).cloned(),
+                certificate: self.connection.peer.certificate.clone(),
+            },
+            needed,
+        });
+        let checked = pass.as_ref().map(Pass::check).transpose();
         let entry = Entry::open(&self.connection, method, request.headers(), checked.is_ok());
-        let admitted = checked.and_then(|()| Ok(entry.admit(request.headers())?));
+        let admitted = self.let_in(&entry, (pass, checked), request.headers());
         let id = self.shared.request_ids.of(request.headers());
         let span = tracing::info_span!("call", method = method.name(), id = id.to_str().unwrap_or_default());
         #[cfg(feature = "otel")]
         crate::trace_parent::join(&span, request.headers());
-        let answering = admitted.map(|()| {
+        let answering = admitted.map(|caller| {
             let mut request = request.map(|body| Incoming::new(body, Arc::clone(&entry)));
             request.extensions_mut().insert(Arc::clone(&entry));
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
             self.routes.call(request)
         });
         let answered = async move {
@@ -65,7 +95,7 @@ impl Service<Request<hyper::body::Incoming>> for Guard {
                     Ok(Err(never)) => match never {},
                     Err(refusal) => Status::from(refusal).into_http::<Body>(),
                 },
-                Err(status) => status.into_http(),
+                Err(refusal) => Status::from(refusal).into_http(),
             };
             // Answers of streams begin before their requests are complete.
             if !method.is_stream() {

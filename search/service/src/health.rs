@@ -15,6 +15,13 @@ impl Health {
         Health { reporter }
     }
 
+    /// The server is there and does not answer yet.
+    pub(crate) async fn loading<'a>(&self, indexes: impl Iterator<Item = &'a str>) {
+        for name in ["", SEARCH, ADMIN].into_iter().chain(indexes) {
+            self.reporter.set_service_status(name, ServingStatus::NotServing).await;
+        }
+    }
+
     /// The server answers.
     pub(crate) async fn started(&self) {
         for name in ["", SEARCH, ADMIN] {
@@ -27,9 +34,15 @@ impl Health {
         self.reporter.set_service_status(index, ServingStatus::Serving).await;
     }
 
-    /// An index does not answer any more.
-    pub(crate) async fn gone(&self, index: &str) {
+    /// An index does not answer for the moment.
+    pub(crate) async fn silent(&self, index: &str) {
         self.reporter.set_service_status(index, ServingStatus::NotServing).await;
+    }
+
+    /// An index is served no more, and its name is forgotten. Those who watch it are told.
+    pub(crate) async fn gone(&self, index: &str) {
+        self.silent(index).await;
+        self.reporter.clone().clear_service_status(index).await;
     }
 
     /// The server is about to stop: clients should go elsewhere.

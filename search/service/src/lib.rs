@@ -7,6 +7,7 @@
 //! file format.
 mod admin;
 mod admission;
+mod audit;
 mod connections;
 mod convert;
 mod deadline;
@@ -20,6 +21,7 @@ mod limits;
 mod method;
 mod metrics;
 mod observe;
+mod peer;
 mod refusal;
 mod registry;
 mod request_id;
@@ -29,6 +31,7 @@ mod server;
 mod stopping;
 mod stream;
 mod threads;
+mod throttle;
 mod tls;
 mod tokens;
 #[cfg(feature = "otel")]
@@ -38,5 +41,5 @@ pub use admission::AdmissionConfig;
 pub use limits::Limits;
 pub use served::IndexConfig;
 pub use server::{Server, ServerConfig, StartError};
-pub use tls::{TlsConfig, TlsError};
+pub use tls::{Side, TlsConfig, TlsError, check_certificates, check_identity, tls_fault};
 pub use tokens::TokensError;

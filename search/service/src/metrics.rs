@@ -169,6 +169,30 @@ impl Metrics {
         counted.collect()
     }
 
+    /// Forgets an index that is served no more.
+    pub(crate) fn forget(&self, name: &str) {
+        let m = self;
+        let labels = IndexLabels { index: name.to_owned() };
+        for stage in STAGES {
+            m.stage_seconds.remove(&StageLabels { index: name.to_owned(), stage });
+        }
+        for family in [
+            &m.queries,
+            &m.lists,
+            &m.reads,
+            &m.pages,
+            &m.cache_hits,
+            &m.read_bytes,
+            &m.codes,
+            &m.reranked,
+            &m.degraded,
+            &m.partial,
+            &m.refused,
+        ] {
+            family.remove(&labels);
+        }
+    }
+
     /// The counts of one index.
     pub(crate) fn index(&self, name: &str) -> IndexMetrics {
         let labels = IndexLabels { index: name.to_owned() };

@@ -7,6 +7,8 @@ use spandrel_index::format::OpenError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::tokens::Denied;
+
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -36,6 +38,10 @@ pub(crate) enum Refusal {
     NoThreads,
     #[error("the server ends the connection, which is {0}; connect again")]
     Ending(&'static str),
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error("the server is loading: {done} of {of} indexes are open; try again in a moment")]
+    Loading { done: usize, of: usize },
     #[error("{0}")]
     Precondition(String),
     #[error("{path}: not inside a folder that the server may open indexes from; it was started with {roots}")]
@@ -77,7 +83,10 @@ impl Refusal {
             }
             Refusal::Deadline => Code::DeadlineExceeded,
             Refusal::Cancelled => Code::Cancelled,
-            Refusal::Stopping | Refusal::NoThreads | Refusal::Ending(_) => Code::Unavailable,
+            Refusal::Stopping | Refusal::NoThreads | Refusal::Ending(_) | Refusal::Loading { .. } => {
+                Code::Unavailable
+            }
+            Refusal::Denied(denied) => denied.code(),
             Refusal::Precondition(_) => Code::FailedPrecondition,
             Refusal::Outside { .. } => Code::PermissionDenied,
             Refusal::Damaged(_) => Code::DataLoss,
@@ -92,7 +101,9 @@ impl Refusal {
             Refusal::Stopping | Refusal::Ending(_) | Refusal::Bytes { .. } => {
                 Some(Duration::from_millis(100))
             }
-            Refusal::Busy | Refusal::NoThreads | Refusal::Watches { .. } => Some(Duration::from_secs(1)),
+            Refusal::Busy | Refusal::NoThreads | Refusal::Watches { .. } | Refusal::Loading { .. } => {
+                Some(Duration::from_secs(1))
+            }
             _ => None,
         }
     }
@@ -180,6 +191,7 @@ impl From<OpenError> for Refusal {
     fn from(error: OpenError) -> Refusal {
         let text = with_causes(&error);
         match error {
+            OpenError::Stopped { .. } => Refusal::Cancelled,
             OpenError::MissingSection { .. }
             | OpenError::NotOurs { .. }
             | OpenError::Length { .. }

@@ -2,12 +2,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, MutexGuard};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use crate::health::Health;
 use crate::refusal::Refusal;
 use crate::served::{IndexConfig, Opening, Served};
+use crate::stopping::StopFlag;
 
 type Map = BTreeMap<String, Arc<Served>>;
 
@@ -17,19 +20,66 @@ const NAME_BYTES_MAX: usize = 64;
 /// The indexes. Queries look at it without a lock; changes wait for each other.
 pub(crate) struct Registry {
     map: ArcSwap<Map>,
-    changes: Mutex<()>,
+    /// Held by whoever opens or removes an index, until health tells of it.
+    changes: Arc<Mutex<()>>,
     opening: Opening,
+    health: Health,
+    /// How far the start is; none once all indexes are open.
+    loading: ArcSwapOption<Loading>,
     /// Folders that indexes may be opened from at a client's request, without symbolic links.
     roots: Vec<PathBuf>,
 }
 
+/// Indexes opened of those that are served from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Loading {
+    pub(crate) done: usize,
+    pub(crate) of: usize,
+}
+
 impl Registry {
-    pub(crate) fn new(opening: Opening, roots: Vec<PathBuf>) -> Registry {
-        Registry { map: ArcSwap::default(), changes: Mutex::default(), opening, roots }
+    pub(crate) fn new(opening: Opening, roots: Vec<PathBuf>, health: Health) -> Registry {
+        Registry {
+            map: ArcSwap::default(),
+            changes: Arc::default(),
+            opening,
+            health,
+            loading: ArcSwapOption::default(),
+            roots,
+        }
+    }
+
+    /// How far the start is; none once all indexes are open.
+    pub(crate) fn loading(&self) -> Option<Loading> {
+        self.loading.load().as_deref().copied()
+    }
+
+    /// States that indexes are being opened, so that nothing is answered before the last one is.
+    pub(crate) fn set_loading(&self, loading: Loading) {
+        self.loading.store(Some(Arc::new(loading)));
+    }
+
+    /// States that all indexes are open.
+    pub(crate) async fn set_loaded(&self) {
+        let _held = self.changes.lock().await;
+        self.loading.store(None);
+        self.health.started().await;
+        for served in self.all() {
+            self.health.serving(&served.config.name).await;
+        }
+    }
+
+    /// Refuses while indexes of the start are being opened.
+    pub(crate) fn check_loaded(&self) -> Result<(), Refusal> {
+        match self.loading() {
+            None => Ok(()),
+            Some(Loading { done, of }) => Err(Refusal::Loading { done, of }),
+        }
     }
 
     /// The index of that name; with no name the only one.
     pub(crate) fn get(&self, name: &str) -> Result<Arc<Served>, Refusal> {
+        self.check_loaded()?;
         let map = self.map.load();
         let found = match name {
             "" if map.len() == 1 => map.values().next(),
@@ -49,14 +99,22 @@ impl Registry {
         self.map.load().values().cloned().collect()
     }
 
-    /// Opens a further index.
-    pub(crate) async fn load(&self, config: IndexConfig) -> Result<Arc<Served>, Refusal> {
+    /// Opens an index of the start.
+    pub(crate) async fn load_first(self: &Arc<Self>, config: IndexConfig) -> Result<Arc<Served>, Refusal> {
         check_name(&config.name)?;
-        let held = self.changes.lock().await;
+        let held = Arc::clone(&self.changes).lock_owned().await;
+        self.open(held, config).await
+    }
+
+    /// Opens a further index. Given up, it stops opening.
+    pub(crate) async fn load(self: &Arc<Self>, config: IndexConfig) -> Result<Arc<Served>, Refusal> {
+        check_name(&config.name)?;
+        self.check_loaded()?;
+        let held = Arc::clone(&self.changes).lock_owned().await;
         if self.map.load().contains_key(&config.name) {
             return Err(Refusal::Taken { name: config.name });
         }
-        self.open(&held, config).await
+        self.open(held, config).await
     }
 
     /// Stops serving an index.
@@ -66,33 +124,67 @@ impl Registry {
         let mut map = Map::clone(&self.map.load());
         map.remove(&served.config.name);
         self.map.store(Arc::new(map));
+        self.health.gone(&served.config.name).await;
+        self.opening.metrics.forget(&served.config.name);
         Ok(())
     }
 
+    /// Tells whether an index answers, as long as it is served.
+    pub(crate) async fn set_serving(&self, index: &str, serving: bool) {
+        if serving {
+            self.health.serving(index).await
+        } else {
+            self.health.silent(index).await
+        }
+        if !self.map.load().contains_key(index) {
+            self.health.gone(index).await;
+        }
+    }
+
     /// Puts the newest version in `path`, or in the folder it has, in the place of an index: the one before and the
-    /// one now.
+    /// one now. Given up, it stops opening, and the one before stays.
     pub(crate) async fn switch(
-        &self,
+        self: &Arc<Self>,
         name: &str,
         path: Option<PathBuf>,
     ) -> Result<(Arc<Served>, Arc<Served>), Refusal> {
-        let held = self.changes.lock().await;
+        let held = Arc::clone(&self.changes).lock_owned().await;
         let old = self.get(name)?;
         let mut config = old.config.clone();
         config.path = path.unwrap_or(config.path);
-        let new = self.open(&held, config).await?;
+        let new = self.open(held, config).await?;
         Ok((old, new))
     }
 
-    async fn open(&self, _held: &MutexGuard<'_, ()>, config: IndexConfig) -> Result<Arc<Served>, Refusal> {
-        let with = self.opening.clone();
-        let opening = tokio::task::spawn_blocking(move || Served::open(config, &with));
-        let served = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")))??;
-        let served = Arc::new(served);
-        let mut map = Map::clone(&self.map.load());
-        map.insert(served.config.name.clone(), Arc::clone(&served));
-        self.map.store(Arc::new(map));
-        Ok(served)
+    /// Opens an index and puts it in place, in a task of its own that holds the lock to its end: a caller who gives up sets
+    /// the flag, and the next one begins only when this one has let go.
+    async fn open(
+        self: &Arc<Self>,
+        held: OwnedMutexGuard<()>,
+        config: IndexConfig,
+    ) -> Result<Arc<Served>, Refusal> {
+        let given_up = StopFlag::default();
+        let (registry, stop) = (Arc::clone(self), given_up.share());
+        let opening = tokio::spawn(async move {
+            let _held = held;
+            let (with, flag) = (registry.opening.clone(), Arc::clone(&stop));
+            let opening = tokio::task::spawn_blocking(move || Served::open(config, &with, &flag));
+            let served = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")))??;
+            if stop.load(Ordering::Relaxed) {
+                return Err(Refusal::Cancelled);
+            }
+            let served = Arc::new(served);
+            let mut map = Map::clone(&registry.map.load());
+            map.insert(served.config.name.clone(), Arc::clone(&served));
+            registry.map.store(Arc::new(map));
+            if registry.loading().is_none() {
+                registry.health.serving(&served.config.name).await;
+            }
+            Ok(served)
+        });
+        let opened = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")))?;
+        drop(given_up);
+        opened
     }
 
     /// The folder that a client names, if it lies inside one of the roots.

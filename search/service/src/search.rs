@@ -343,7 +343,6 @@ impl SearchService for Searcher {
         request: Request<v1::SearchRequest>,
     ) -> Result<Response<v1::SearchResponse>, Status> {
         let (request, entry) = entered(request);
-        let _work = self.stopping.work();
         Ok(Response::new(self.one(request, Call::of(&entry)).await?))
     }
 
@@ -352,7 +351,6 @@ impl SearchService for Searcher {
         request: Request<v1::SearchBatchRequest>,
     ) -> Result<Response<v1::SearchBatchResponse>, Status> {
         let (request, entry) = entered(request);
-        let _work = self.stopping.work();
         Ok(Response::new(self.many(request, Call::of(&entry)).await?))
     }
 
@@ -366,7 +364,6 @@ impl SearchService for Searcher {
 
     async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<v1::FetchResponse>, Status> {
         let (request, entry) = entered(request);
-        let _work = self.stopping.work();
         Ok(Response::new(self.fetch_by_id(request, Call::of(&entry)).await?))
     }
 }

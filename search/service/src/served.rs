@@ -1,7 +1,7 @@
 //! One index as it is being served.
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -45,11 +45,11 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Opens an index. Blocks for as long as reading what stays in memory takes.
-    pub(crate) fn open(config: IndexConfig, opening: &Opening) -> Result<Served, Refusal> {
+    /// Opens an index. Blocks for as long as reading what stays in memory takes, or until `stop` is set.
+    pub(crate) fn open(config: IndexConfig, opening: &Opening, stop: &AtomicBool) -> Result<Served, Refusal> {
         let engine = opening.engine;
         let slots = engine.threads * engine.in_flight;
-        let index = Arc::new(Index::open_with(&config.path, config.options)?);
+        let index = Arc::new(Index::open_until(&config.path, config.options, stop)?);
         let lookup = Lookup::open(Arc::clone(&index), engine.direct)?;
         let engine = Engine::open(index, engine)?;
         if let Some(why) = &engine.io().fallback {

@@ -1,7 +1,8 @@
 //! The server as a whole: opened, serving, stopped.
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,12 +27,13 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::observe::{self, Indexes, Observed, router};
 use crate::refusal::with_causes;
-use crate::registry::Registry;
+use crate::registry::{Loading, Registry};
 use crate::request_id::RequestIds;
 use crate::search::Searcher;
 use crate::served::{IndexConfig, Opening};
 use crate::stopping::Stopping;
 use crate::threads::watch;
+use crate::throttle::Throttle;
 use crate::tls::{Tls, TlsConfig, TlsError};
 use crate::tokens::{Tokens, TokensError};
 
@@ -60,8 +62,10 @@ pub struct ServerConfig {
     pub health: bool,
     /// Whether the reflection service answers.
     pub reflection: bool,
-    /// Whether other machines may connect although there is neither TLS nor a token.
+    /// Whether other machines may connect for gRPC although there is neither TLS nor a token.
     pub insecure: bool,
+    /// Whether other machines may reach the metrics, which have no TLS.
+    pub metrics_insecure: bool,
 }
 
 /// Why a server could not start.
@@ -77,6 +81,14 @@ pub enum StartError {
         listen: SocketAddr,
         /// What is missing.
         missing: &'static str,
+    },
+    /// Other machines could read the metrics, unencrypted and without a token.
+    #[error(
+        "{metrics}, where metrics are served, can be reached from other machines, and that port has no TLS; serve them on 127.0.0.1, or say --metrics-insecure if the network is trusted"
+    )]
+    InsecureMetrics {
+        /// The address.
+        metrics: SocketAddr,
     },
     /// An address cannot be listened on.
     #[error("{address} cannot be listened on")]
@@ -127,21 +139,18 @@ impl ServerConfig {
             Tls::open(tls)?;
         }
         self.canonical_roots()?;
-        if self.insecure {
-            return Ok(());
-        }
         let is_open = |address: SocketAddr| !address.ip().is_loopback();
         let missing = match (&self.tls, &self.tokens) {
             (None, _) => "no TLS",
             (Some(tls), None) if tls.client_ca.is_none() => "no token and no client certificate is asked for",
             _ => "",
         };
-        if is_open(self.listen) && !missing.is_empty() {
+        if is_open(self.listen) && !missing.is_empty() && !self.insecure {
             return Err(StartError::Insecure { listen: self.listen, missing });
         }
         match self.metrics {
-            Some(listen) if is_open(listen) => {
-                Err(StartError::Insecure { listen, missing: "neither TLS nor a token for metrics" })
+            Some(metrics) if is_open(metrics) && !self.metrics_insecure => {
+                Err(StartError::InsecureMetrics { metrics })
             }
             _ => Ok(()),
         }
@@ -167,9 +176,37 @@ impl ServerConfig {
         Ok(Limits { connections: wanted.min(most), ..self.limits })
     }
 
+    /// What works and is perhaps not meant: secrets that everybody on this machine can read, certificates that are named and
+    /// never asked for.
+    pub fn warnings(&self) -> Vec<String> {
+        let secrets = [self.tokens.as_ref(), self.tls.as_ref().map(|tls| &tls.key)];
+        let readable = secrets.into_iter().flatten().filter(|path| readable_by_all(path));
+        let mut warnings: Vec<String> = readable
+            .map(|path| {
+                format!("{path}: everybody on this machine can read it; chmod 600 it", path = path.display())
+            })
+            .collect();
+        let asks = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        if let Some(path) = &self.tokens
+            && !asks
+            && Tokens::open(path).is_ok_and(|tokens| tokens.names_certificates())
+        {
+            let path = path.display();
+            warnings.push(format!(
+                "{path}: names certificates, which clients are asked for with --tls-client-ca alone"
+            ));
+        }
+        warnings
+    }
+
     fn canonical_roots(&self) -> Result<Vec<PathBuf>, StartError> {
         self.roots.iter().map(fs_err::canonicalize).collect::<Result<_, _>>().map_err(StartError::Root)
     }
+}
+
+fn readable_by_all(path: &Path) -> bool {
+    const OTHERS_READ: u32 = 0o004;
+    fs_err::metadata(path).is_ok_and(|meta| meta.permissions().mode() & OTHERS_READ != 0)
 }
 
 /// A running server. Stop it with [`Server::stop`]; dropped, it ends without waiting for anything.
@@ -179,11 +216,13 @@ pub struct Server {
     registry: Arc<Registry>,
     health: Health,
     stopping: Stopping,
+    /// Indexes to be opened.
+    indexes: Vec<IndexConfig>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Opens the indexes and starts serving.
+    /// Starts to listen: both ports tell that the server is loading until [`Server::open_indexes`] is through.
     ///
     /// # Errors
     /// [`StartError`]; nothing is being served then.
@@ -207,26 +246,18 @@ impl Server {
         let metrics = Metrics::new(&mut counts);
         let opening =
             Opening { engine: config.engine, admission: config.admission, metrics: Arc::clone(&metrics) };
-        let registry = Arc::new(Registry::new(opening, config.canonical_roots()?));
-        for index in &config.indexes {
-            let loaded = registry.load(index.clone()).await;
-            let served = loaded.map_err(|refusal| StartError::Index {
-                name: index.name.clone(),
-                reason: with_causes(&refusal),
-            })?;
-            let (vectors, version) = (served.index().vectors(), served.version());
-            tracing::info!(index = index.name, version, vectors, io = %served.engine().io().backend, "serving");
-        }
+        let (reporter, health_server) = tonic_health::server::health_reporter();
+        let health = Health::new(reporter);
+        let registry = Arc::new(Registry::new(opening, config.canonical_roots()?, health.clone()));
+        health.loading(config.indexes.iter().map(|index| index.name.as_str())).await;
+        registry.set_loading(Loading { done: 0, of: config.indexes.len() });
         counts.register_collector(Box::new(Indexes(Arc::clone(&registry))));
         counts.register_collector(Box::new(Descriptors));
 
-        let (reporter, health_server) = tonic_health::server::health_reporter();
-        let health = Health::new(reporter);
         let stopping = Stopping::new();
         let searcher = Searcher { registry: Arc::clone(&registry), limits, stopping: stopping.clone() };
         let admin = Admin {
             registry: Arc::clone(&registry),
-            health: health.clone(),
             stopping: stopping.clone(),
             verifying: Arc::new(Semaphore::new(1)),
         };
@@ -248,6 +279,7 @@ impl Server {
         let request_ids = RequestIds::new();
         let shared = Arc::new(Shared {
             tokens: tokens.clone(),
+            stopping: stopping.clone(),
             metrics,
             limits,
             request_ids,
@@ -269,18 +301,42 @@ impl Server {
         if let Some(path) = config.tokens {
             tasks.push(tokio::spawn(tokens.keep_fresh(path)));
         }
-        let acceptor = Acceptor { shared, routes: routes.routes(), tls, stopping: stopping.clone() };
+        let acceptor = Acceptor {
+            shared,
+            routes: routes.routes(),
+            tls,
+            stopping: stopping.clone(),
+            handshakes: Throttle::default(),
+        };
         tasks.push(tokio::spawn(acceptor.run(listener)));
         if let Some(listener) = metrics_listener {
             let pages = router(observed);
             tasks.push(tokio::spawn(observe::serve(listener, pages, ledger)));
         }
-        health.started().await;
-        for served in registry.all() {
-            health.serving(&served.config.name).await;
+        tasks.push(tokio::spawn(watch(Arc::clone(&registry), stopping.clone())));
+        let indexes = config.indexes;
+        tracing::info!(%listen, indexes = indexes.len(), "loading");
+        Ok(Server { listen, metrics: metrics_address, registry, health, stopping, indexes, tasks })
+    }
+
+    /// Opens the indexes, one after the other, and begins to answer when the last one is open. Dropped, it stops opening.
+    ///
+    /// # Errors
+    /// [`StartError::Index`] of the first that cannot be served.
+    pub async fn open_indexes(&mut self) -> Result<(), StartError> {
+        let indexes = std::mem::take(&mut self.indexes);
+        for (done, index) in indexes.iter().enumerate() {
+            self.registry.set_loading(Loading { done, of: indexes.len() });
+            let opened = self.registry.load_first(index.clone()).await;
+            let served = opened.map_err(|refusal| StartError::Index {
+                name: index.name.clone(),
+                reason: with_causes(&refusal),
+            })?;
+            let (vectors, version) = (served.index().vectors(), served.version());
+            tracing::info!(index = index.name, version, vectors, io = %served.engine().io().backend, "serving");
         }
-        tasks.push(tokio::spawn(watch(Arc::clone(&registry), health.clone(), stopping.clone())));
-        Ok(Server { listen, metrics: metrics_address, registry, health, stopping, tasks })
+        self.registry.set_loaded().await;
+        Ok(())
     }
 
     /// Where gRPC is served.
@@ -293,24 +349,22 @@ impl Server {
         self.metrics
     }
 
-    /// Stops gracefully: says so to those who ask for its health, takes no more connections, finishes what is under
-    /// way, for `grace` at most. Calls that were cut short by the end of that.
-    pub async fn stop(self, grace: Duration) -> usize {
+    /// Stops gracefully: says so to those who ask for its health, goes on for `drain`, so that they send their calls
+    /// elsewhere, takes no more connections, finishes what is under way, for `grace` at most. Calls that were cut short by
+    /// the end of that.
+    pub async fn stop(self, drain: Duration, grace: Duration) -> usize {
         let indexes: Vec<String> =
             self.registry.all().iter().map(|served| served.config.name.clone()).collect();
+        self.stopping.drain();
         self.health.stopping(&indexes).await;
+        tokio::time::sleep(drain).await;
         self.stopping.stop();
         let finished = timeout(grace, self.stopping.idle()).await;
-        // Answers just finished still have to be written.
-        tokio::time::sleep(LAST_WRITES).await;
         let cut = if finished.is_ok() { 0 } else { self.stopping.under_way() };
         tracing::info!(cut, "stopped");
         cut
     }
 }
-
-/// Time for the last answers to leave.
-const LAST_WRITES: Duration = Duration::from_millis(50);
 
 impl Drop for Server {
     fn drop(&mut self) {

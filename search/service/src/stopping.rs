@@ -1,27 +1,46 @@
 //! Knowing that the server is to stop, and when all work is done.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Shared by everything that has to end when the server stops.
 #[derive(Debug, Clone)]
 pub(crate) struct Stopping {
     asked: watch::Sender<bool>,
-    work: Arc<AtomicUsize>,
-    /// Rung when the last work is done.
-    done: Arc<tokio::sync::Notify>,
+    /// Whether the server is about to stop, and tells load balancers.
+    draining: Arc<AtomicBool>,
+    calls: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
+    /// Rung when the last of them is over.
+    done: Arc<Notify>,
 }
 
 /// Something that a stop waits for.
 #[derive(Debug)]
 pub(crate) struct Work {
-    stopping: Stopping,
+    count: Arc<AtomicUsize>,
+    done: Arc<Notify>,
 }
 
 impl Stopping {
     pub(crate) fn new() -> Stopping {
-        Stopping { asked: watch::Sender::new(false), work: Arc::default(), done: Arc::default() }
+        Stopping {
+            asked: watch::Sender::new(false),
+            draining: Arc::default(),
+            calls: Arc::default(),
+            connections: Arc::default(),
+            done: Arc::default(),
+        }
+    }
+
+    /// States that the server is about to stop. Calls go on.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Asks everything to end.
@@ -39,22 +58,26 @@ impl Stopping {
         drop(self.asked.subscribe().wait_for(|&asked| asked).await);
     }
 
-    /// Keeps a stop waiting until it is dropped.
+    /// A call, which keeps a stop waiting until it is dropped.
     pub(crate) fn work(&self) -> Work {
-        self.work.fetch_add(1, Ordering::AcqRel);
-        Work { stopping: self.clone() }
+        Work::new(&self.calls, &self.done)
     }
 
-    /// Requests under way.
+    /// A connection, which keeps a stop waiting until it is dropped: its last bytes still have to leave.
+    pub(crate) fn connection(&self) -> Work {
+        Work::new(&self.connections, &self.done)
+    }
+
+    /// Calls under way.
     pub(crate) fn under_way(&self) -> usize {
-        self.work.load(Ordering::Acquire)
+        self.calls.load(Ordering::Acquire)
     }
 
-    /// Returns once no work is under way.
+    /// Returns once there is no call and no connection.
     pub(crate) async fn idle(&self) {
         loop {
             let rung = self.done.notified();
-            if self.under_way() == 0 {
+            if self.under_way() == 0 && self.connections.load(Ordering::Acquire) == 0 {
                 return;
             }
             rung.await;
@@ -62,11 +85,34 @@ impl Stopping {
     }
 }
 
+impl Work {
+    fn new(count: &Arc<AtomicUsize>, done: &Arc<Notify>) -> Work {
+        count.fetch_add(1, Ordering::AcqRel);
+        Work { count: Arc::clone(count), done: Arc::clone(done) }
+    }
+}
+
 impl Drop for Work {
     fn drop(&mut self) {
-        if self.stopping.work.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.stopping.done.notify_waiters();
+        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.done.notify_waiters();
         }
+    }
+}
+
+/// Tells work on a thread of its own that nobody waits for it any more: set when it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct StopFlag(Arc<AtomicBool>);
+
+impl StopFlag {
+    pub(crate) fn share(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for StopFlag {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -87,7 +133,12 @@ mod tests {
             let stopping = stopping.clone();
             async move { stopping.idle().await }
         });
+        let connection = stopping.connection();
         drop(work);
+        assert_eq!(stopping.under_way(), 0);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(connection);
         waiting.await.unwrap();
     }
 }

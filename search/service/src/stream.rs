@@ -24,11 +24,11 @@ pub(crate) fn serve(
 ) -> ReceiverStream<Item> {
     let (sender, receiver) = mpsc::channel(searcher.limits.stream_window);
     tokio::spawn(async move {
-        let _work = searcher.stopping.work();
         let deadline = Call::of(&entry).deadline;
         let end = tokio::select! {
             end = answer_all(&searcher, queries, &sender, &entry) => end,
             () = sender.closed() => Ok(()),
+            refusal = entry.revoked() => Err(refusal.into()),
             () = tokio::time::sleep_until(deadline.into()) => Err(Refusal::Deadline.into()),
         };
         if let Err(status) = end {

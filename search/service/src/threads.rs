@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use spandrel_engine::ThreadReport;
 
-use crate::health::Health;
 use crate::registry::Registry;
 use crate::stopping::Stopping;
 
@@ -13,7 +12,7 @@ use crate::stopping::Stopping;
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Watches until the server stops.
-pub(crate) async fn watch(registry: Arc<Registry>, health: Health, stopping: Stopping) {
+pub(crate) async fn watch(registry: Arc<Registry>, stopping: Stopping) {
     let mut known = BTreeMap::new();
     loop {
         tokio::select! {
@@ -23,7 +22,7 @@ pub(crate) async fn watch(registry: Arc<Registry>, health: Health, stopping: Sto
         let all = registry.all();
         let now = all.iter().map(|served| (served.config.name.as_str(), served.engine().threads()));
         for (index, serving) in changes(&mut known, now) {
-            if serving { health.serving(&index).await } else { health.gone(&index).await }
+            registry.set_serving(&index, serving && !stopping.is_draining()).await;
         }
     }
 }

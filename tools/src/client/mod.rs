@@ -1,12 +1,15 @@
 //! A gRPC client with deadlines and retries over the generated one.
 //!
 //! Promises: a call is made again only where that may help (UNAVAILABLE, a connection lost, or RESOURCE_EXHAUSTED with a
-//! time to come back), with growing pauses, and never past its deadline. Queries of a batch have to say their dimension,
-//! and the answer has a row for each. Clones share connections.
+//! time to come back), with growing pauses, and never past its deadline. What is wrong with certificates is told in words,
+//! as FAILED_PRECONDITION, and not tried again. Queries of a batch have to say their dimension, and the answer has a row for
+//! each. Clones share connections.
 mod check;
-mod retry;
+pub(crate) mod retry;
+mod stream;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use spandrel_proto::v1;
@@ -16,10 +19,12 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Code, Request, Status};
 
 pub use retry::RetryPolicy;
-use retry::is_lost;
+use retry::{is_lost, tls_fault_of};
+use spandrel_service::{TlsError, check_certificates, check_identity};
+pub use stream::AnswerStream;
 
 /// How a server is reached.
 #[derive(Debug, Clone, Default)]
@@ -39,8 +44,8 @@ pub struct ClientConfig {
 /// Files for TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientTls {
-    /// Who signs the server's certificate, PEM.
-    pub ca: PathBuf,
+    /// Who signs the server's certificate, PEM; none for those whom the system trusts.
+    pub ca: Option<PathBuf>,
     /// The client's own certificate and key, PEM, where the server asks for them.
     pub identity: Option<(PathBuf, PathBuf)>,
     /// The name in the server's certificate, if it is not the host's.
@@ -63,6 +68,9 @@ pub enum ClientError {
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[source] tonic::transport::Error),
+    /// A certificate or a key cannot be used.
+    #[error(transparent)]
+    Files(#[from] TlsError),
     /// A file cannot be read.
     #[error(transparent)]
     Read(#[from] std::io::Error),
@@ -70,6 +78,11 @@ pub enum ClientError {
     #[error("the token holds characters that cannot be sent")]
     Token,
 }
+
+/// What is wrong with certificates or TLS: the source of a status.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TlsFault(String);
 
 /// Adds the token.
 #[derive(Debug, Clone)]
@@ -162,15 +175,19 @@ impl Client {
         Ok(response)
     }
 
-    /// A stream of queries. Opened once; what is refused inside it is told item by item.
+    /// A stream of queries, which has to be over within `timeout`; within the time for a call if none is given. Opened
+    /// once, since its queries are taken from it; what is refused inside it is told item by item.
     ///
     /// # Errors
     /// As [`Client::search`].
     pub async fn search_stream(
         &self,
         queries: impl tokio_stream::Stream<Item = v1::SearchStreamRequest> + Send + 'static,
-    ) -> Result<Streaming<v1::SearchStreamResponse>, Status> {
-        Ok(self.search.clone().search_stream(queries).await?.into_inner())
+        timeout: Option<Duration>,
+    ) -> Result<AnswerStream, Status> {
+        let deadline = Instant::now() + timeout.unwrap_or(self.timeout);
+        let opened = self.search.clone().search_stream(timed(queries, deadline)).await;
+        Ok(AnswerStream::new(opened.map_err(|status| in_words(status, deadline))?.into_inner(), deadline))
     }
 
     /// Vectors by id.
@@ -212,16 +229,28 @@ impl Client {
     ) -> Result<T, Status> {
         let deadline = Instant::now() + self.timeout;
         let ended = self.retry.run(deadline, || call(deadline)).await;
-        ended.map_err(|status| match status.code() {
-            // What the transport makes of a deadline that passes here before the server's word comes.
-            Code::Cancelled if Instant::now() >= deadline => {
-                Status::deadline_exceeded("the deadline passed before the answer came")
-            }
-            // Which code the transport finds for it depends on the moment.
-            _ if is_lost(&status) => Status::unavailable(format!("no connection: {}", status.message())),
-            _ => status,
-        })
+        ended.map_err(|status| in_words(status, deadline))
     }
+}
+
+/// A status as callers are told it.
+fn in_words(status: Status, deadline: Instant) -> Status {
+    if let Some(fault) = tls_fault_of(&status) {
+        let mut status = Status::failed_precondition(fault.clone());
+        status.set_source(Arc::new(TlsFault(fault)));
+        return status;
+    }
+    match status.code() {
+        // What the transport makes of a deadline that passes here before the server's word comes.
+        Code::Cancelled if Instant::now() >= deadline => too_late(),
+        // Which code the transport finds for it depends on the moment.
+        _ if is_lost(&status) => Status::unavailable(format!("no connection: {}", status.message())),
+        _ => status,
+    }
+}
+
+fn too_late() -> Status {
+    Status::deadline_exceeded("the deadline passed before the answer came")
 }
 
 /// A request whose answer is awaited until `deadline`.
@@ -238,17 +267,26 @@ fn endpoint(address: &str, tls: Option<&ClientTls>) -> Result<Endpoint, ClientEr
     let endpoint = endpoint.tcp_nodelay(true).connect_timeout(CONNECT_TIMEOUT);
     match tls {
         None => Ok(endpoint),
-        Some(tls) => endpoint.tls_config(tls_config(tls)?).map_err(ClientError::Tls),
+        Some(tls) => {
+            // Addresses of IPv6 are written in brackets.
+            let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            endpoint.tls_config(tls_config(tls, &host)?).map_err(ClientError::Tls)
+        }
     }
 }
 
-fn tls_config(tls: &ClientTls) -> Result<ClientTlsConfig, ClientError> {
-    let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(fs_err::read(&tls.ca)?));
+fn tls_config(tls: &ClientTls, host: &str) -> Result<ClientTlsConfig, ClientError> {
+    let mut config = ClientTlsConfig::new().domain_name(tls.domain.as_deref().unwrap_or(host));
+    config = match &tls.ca {
+        None => config.with_native_roots(),
+        Some(path) => {
+            check_certificates(path)?;
+            config.ca_certificate(Certificate::from_pem(fs_err::read(path)?))
+        }
+    };
     if let Some((certificate, key)) = &tls.identity {
+        check_identity(certificate, key)?;
         config = config.identity(Identity::from_pem(fs_err::read(certificate)?, fs_err::read(key)?));
-    }
-    if let Some(domain) = &tls.domain {
-        config = config.domain_name(domain);
     }
     Ok(config)
 }

@@ -2,6 +2,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use spandrel_service::{Side, tls_fault};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -14,6 +15,8 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// Longest pause.
     pub longest_pause: Duration,
+    /// Whether calls that a loaded server refused are among those made again.
+    pub refused: bool,
 }
 
 impl Default for RetryPolicy {
@@ -22,14 +25,19 @@ impl Default for RetryPolicy {
             attempts: 8,
             first_pause: Duration::from_millis(20),
             longest_pause: Duration::from_secs(1),
+            refused: true,
         }
     }
 }
 
 impl RetryPolicy {
     /// No second call.
-    pub const NEVER: RetryPolicy =
-        RetryPolicy { attempts: 1, first_pause: Duration::ZERO, longest_pause: Duration::ZERO };
+    pub const NEVER: RetryPolicy = RetryPolicy {
+        attempts: 1,
+        first_pause: Duration::ZERO,
+        longest_pause: Duration::ZERO,
+        refused: false,
+    };
 
     /// The pause before call number `attempt`, counted from 1, after one that ended with `status`; none if another call
     /// would not help.
@@ -37,12 +45,16 @@ impl RetryPolicy {
         if attempt > self.attempts {
             return None;
         }
-        let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        // Certificates do not mend themselves.
+        if tls_fault_of(status).is_some() {
+            return None;
+        }
+        let asked = time_to_come_back(status);
         match status.code() {
             Code::Unavailable => {}
             _ if is_lost(status) => {}
             // Without a time to come back it is a limit on sizes, which stays.
-            Code::ResourceExhausted if asked.is_some() => {}
+            Code::ResourceExhausted if asked.is_some() && self.refused => {}
             _ => return None,
         }
         let doubled = self.first_pause.saturating_mul(1 << (attempt - 2).min(20)).min(self.longest_pause);
@@ -75,13 +87,23 @@ impl RetryPolicy {
     }
 }
 
+/// The time after which a server asks to be called again.
+pub(crate) fn time_to_come_back(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info().and_then(|info| info.retry_delay)
+}
+
+/// What is wrong with certificates or TLS, if a call failed for that.
+pub(super) fn tls_fault_of(status: &Status) -> Option<String> {
+    std::error::Error::source(status).and_then(|cause| tls_fault(cause, Side::Client))
+}
+
 /// Whether a status is not the server's word: the connection went while the call was on its way.
 pub(super) fn is_lost(status: &Status) -> bool {
     std::error::Error::source(status).is_some_and(|cause| cause.is::<tonic::transport::Error>())
 }
 
 /// A number from 0 to 1 that differs between processes and calls.
-fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(0) as f64 / u64::MAX as f64 // CAST: any number will do
 }
@@ -119,6 +141,8 @@ mod tests {
             assert_eq!(pause(&status, 2), None);
         }
         assert_eq!(RetryPolicy::NEVER.pause(&unavailable, 2, 1.0), None);
+        let unrefused = RetryPolicy { refused: false, ..policy };
+        assert_eq!(unrefused.pause(&refused(Duration::from_millis(300)), 2, 1.0), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -74,7 +74,7 @@ fn every_method_gives_the_same() {
             request: Some(request(number)),
         };
         let queries = tokio_stream::iter((0..QUERIES).map(tagged).collect::<Vec<_>>());
-        let mut stream = client.search_stream(queries).await.unwrap();
+        let mut stream = client.search_stream(queries, None).await.unwrap();
         let mut answered = BTreeMap::new();
         while let Some(item) = stream.message().await.unwrap() {
             let Some(ItemResult::Answer(answer)) = item.result else { panic!("{item:?}") };

@@ -145,7 +145,7 @@ fn a_server_told_to_stop_finishes_and_ends_with_0() {
         let (sender, receiver) = tokio::sync::mpsc::channel(4);
         let mut stream = server
             .client()
-            .search_stream(tokio_stream::wrappers::ReceiverStream::new(receiver))
+            .search_stream(tokio_stream::wrappers::ReceiverStream::new(receiver), None)
             .await
             .unwrap();
         sender.send(v1::SearchStreamRequest { tag: 1, request: Some(request(1)) }).await.unwrap();

@@ -206,7 +206,7 @@ fn a_client_that_reads_nothing_costs_a_bounded_amount() {
             v1::SearchStreamRequest { tag, request: Some(request) }
         });
         // Answers of 12 kB each, none of which is taken in.
-        let _stream = client.search_stream(queries).await.unwrap();
+        let _stream = client.search_stream(queries, None).await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         let first = asked.load(std::sync::atomic::Ordering::Relaxed);
         tokio::time::sleep(Duration::from_secs(1)).await;

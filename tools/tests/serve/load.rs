@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::support::{QUERIES, Server, bytes, made, request, run};
+use crate::support::{QUERIES, Server, bytes, made, request, run, spandrel};
 
 /// Every list and every vector, so that a query takes its time.
 fn thorough(number: usize) -> v1::SearchRequest {
@@ -123,4 +123,26 @@ fn connections_over_the_limit_are_closed_and_idle_ones_go() {
         clients[0].search(request(0)).await.unwrap();
         assert!(server.metric("spandrel_connections_refused_total ") > 0.5);
     });
+}
+
+#[test]
+fn closed_loops_wait_for_a_loaded_server_and_go_on() {
+    let server = Server::start(&["--threads", "1", "--in-flight", "1", "--queue-delay-ms", "1"]);
+    let [queries, base, truth] =
+        ["queries.u8bin", "base.u8bin", "patient.ibin"].map(|name| made().text(name));
+    spandrel(&["data", "truth", "--base", &base, "--queries", &queries, "--metric", "l2", "--out", &truth]);
+    let slow = ["--max-lists", "10000", "--rerank", "2000"];
+    let expected = made().in_process("index", &slow);
+    for rpc in ["unary", "batch", "stream"] {
+        let server = ["--server", &server.address, "--queries", &queries, "--rpc", rpc, "--connections", "4"];
+        let json = made().text(&format!("patient-{rpc}.json"));
+        let bench =
+            ["bench", "--quiet", "--truth", &truth, "--in-flight", "32", "--seconds", "0", "--json", &json];
+        spandrel(&[&bench[..], &server, &slow].concat());
+        let points: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+        assert!(points[0]["recall"].as_f64().unwrap() > 0.99, "every query got its answer: {points}");
+        let share = points[0]["refused_share"].as_f64().unwrap();
+        assert!(share > 0.0 && share < 1.0, "{rpc}: {points}");
+        assert_eq!(spandrel(&[&["query", "--quiet"][..], &server, &slow].concat()), expected, "{rpc}");
+    }
 }

@@ -4,8 +4,10 @@ mod support;
 
 mod answers;
 mod changes;
+mod encrypted;
 mod holding;
 mod hostile;
+mod lifecycle;
 mod load;
 mod page;
 mod refusals;

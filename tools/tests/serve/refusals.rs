@@ -119,7 +119,7 @@ fn wrong_requests_name_the_field_by_every_method() {
         items.insert(3, v1::SearchStreamRequest { tag: 1000, request: Some(request(0)) });
         items.push(v1::SearchStreamRequest { tag: 1001, request: None });
         let count = items.len();
-        let mut stream = client.search_stream(tokio_stream::iter(items)).await.unwrap();
+        let mut stream = client.search_stream(tokio_stream::iter(items), None).await.unwrap();
         let mut seen = 0;
         while let Some(item) = stream.message().await.unwrap() {
             seen += 1;

@@ -2,7 +2,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use spandrel_proto::v1;
@@ -76,11 +76,41 @@ pub(crate) fn made() -> &'static Made {
     })
 }
 
+/// Lines that a server has written to standard error.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<(Mutex<Vec<String>>, Condvar)>);
+
+impl Log {
+    fn read(&self, from: impl std::io::Read) {
+        let (lines, added) = &*self.0;
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            lines.lock().unwrap().push(line);
+            added.notify_all();
+        }
+    }
+
+    /// Waits for a line that holds all of these.
+    pub(crate) fn wait(&self, parts: &[&str]) -> String {
+        let (lines, added) = &*self.0;
+        let fits = |line: &&String| parts.iter().all(|part| line.contains(part));
+        let waited = added.wait_timeout_while(lines.lock().unwrap(), Duration::from_secs(30), |lines| {
+            !lines.iter().any(|line| fits(&line))
+        });
+        let (lines, _) = waited.unwrap();
+        lines.iter().find(fits).unwrap_or_else(|| panic!("no line with {parts:?} in {lines:#?}")).clone()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.0.0.lock().unwrap().join("\n")
+    }
+}
+
 /// A server of its own process. Killed when dropped.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
     pub(crate) metrics: Option<String>,
+    pub(crate) log: Log,
 }
 
 impl Server {
@@ -91,7 +121,9 @@ impl Server {
 
     /// Serves an index given as `NAME=DIR`.
     pub(crate) fn of(index: &str, flags: &[&str]) -> Server {
-        Server::run(Command::new(env!("CARGO_BIN_EXE_spandrel")), index, flags)
+        let mut server = Server::loading(index, flags);
+        server.ready();
+        server
     }
 
     /// As [`Server::start`], with so many descriptors unless it asks for more.
@@ -99,7 +131,22 @@ impl Server {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -Sn {count}; exec \"$0\" \"$@\"")]);
         command.arg(env!("CARGO_BIN_EXE_spandrel"));
-        Server::run(command, &format!("index={}", made().text("index")), flags)
+        let mut server = Server::run(command, &format!("index={}", made().text("index")), flags);
+        server.ready();
+        server
+    }
+
+    /// Waits until the index is open.
+    pub(crate) fn ready(&mut self) {
+        let mut line = String::new();
+        BufReader::new(self.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said = line.trim().strip_prefix("listening on ");
+        assert_eq!(said, Some(self.address.as_str()), "the server did not start: {}", self.log.text());
+    }
+
+    /// As [`Server::of`], without waiting until the index is open.
+    pub(crate) fn loading(index: &str, flags: &[&str]) -> Server {
+        Server::run(Command::new(env!("CARGO_BIN_EXE_spandrel")), index, flags)
     }
 
     fn run(mut command: Command, index: &str, flags: &[&str]) -> Server {
@@ -114,27 +161,19 @@ impl Server {
             command.args(["--metrics", "off"]);
         }
         let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let Some(address) = line.trim().strip_prefix("listening on ") else {
-            let mut said = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            panic!("the server did not start: {said}")
-        };
-        let address = address.to_owned();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut metrics = None;
-        if flags.contains(&"--metrics") {
-            for line in log.by_ref().lines().map_while(Result::ok) {
-                if let Some(found) = line.strip_prefix("metrics on http://") {
-                    metrics = found.strip_suffix("/metrics").map(str::to_owned);
-                    break;
-                }
-            }
-        }
-        // Read on, so that the server never waits for room in the pipe.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Server { child, address, metrics }
+        let (log, errors) = (Log::default(), child.stderr.take().unwrap());
+        // To the end, so that the server never waits for room in the pipe.
+        std::thread::spawn({
+            let log = log.clone();
+            move || log.read(errors)
+        });
+        let line = log.wait(&["loading listen="]);
+        let address = line.split("listen=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        let metrics = flags.contains(&"--metrics").then(|| {
+            let line = log.wait(&["metrics on http://"]);
+            line.split("http://").nth(1).unwrap().strip_suffix("/metrics").unwrap().to_owned()
+        });
+        Server { child, address, metrics, log }
     }
 
     pub(crate) fn config(&self) -> ClientConfig {
@@ -216,6 +255,33 @@ pub(crate) fn request(number: usize) -> v1::SearchRequest {
 /// Elements of u8.
 pub(crate) fn bytes(rows: Vec<u8>) -> v1::Vectors {
     v1::Vectors { f32: Vec::new(), data: rows.into(), dtype: v1::Dtype::U8.into(), dim: DIM as u32 }
+}
+
+/// Keeps an index from being opened: a pipe in the place of its first file.
+pub(crate) struct Gate {
+    path: PathBuf,
+    content: Vec<u8>,
+}
+
+impl Gate {
+    pub(crate) fn close(index: &Path) -> Gate {
+        let path = index.join("CURRENT");
+        let content = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        Gate { path, content }
+    }
+
+    /// Lets whoever is opening the index go on.
+    pub(crate) fn open(&self) {
+        std::fs::write(&self.path, &self.content).unwrap();
+    }
+
+    /// Puts the file back.
+    pub(crate) fn remove(&self) {
+        std::fs::remove_file(&self.path).unwrap();
+        std::fs::write(&self.path, &self.content).unwrap();
+    }
 }
 
 /// Copies the files of a folder.

@@ -1,6 +1,5 @@
 //! A connection: the calls on it, the bytes that they hold, and when it has to end.
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -8,9 +7,11 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::{Entry, Ledger, SMALL_SHARE};
+use crate::audit::Audit;
 use crate::limits::Limits;
 use crate::method::Method;
 use crate::metrics::Metrics;
+use crate::peer::Peer;
 use crate::refusal::Refusal;
 
 /// Health watches that one connection may have open.
@@ -33,7 +34,7 @@ pub(crate) enum End {
 pub(crate) struct Connection {
     ledger: Arc<Ledger>,
     /// Who is at the other end.
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     opened: Instant,
     /// Bytes held, without those of small calls, and those of small calls.
     held: AtomicUsize,
@@ -53,12 +54,12 @@ struct Calls {
 }
 
 impl Connection {
-    pub(crate) fn new(ledger: Arc<Ledger>, peer: SocketAddr) -> Arc<Connection> {
+    pub(crate) fn new(ledger: Arc<Ledger>, peer: impl Into<Peer>) -> Arc<Connection> {
         let opened = Instant::now();
         let calls = Calls { open: HashMap::new(), next: 0, active: 0, since: opened };
         Arc::new(Connection {
             ledger,
-            peer,
+            peer: peer.into(),
             opened,
             held: AtomicUsize::new(0),
             small_held: AtomicUsize::new(0),
@@ -74,6 +75,10 @@ impl Connection {
 
     pub(super) fn metrics(&self) -> &Metrics {
         &self.ledger.metrics
+    }
+
+    pub(super) fn audit(&self) -> &Audit {
+        &self.ledger.audit
     }
 
     /// Bytes that its calls may hold.

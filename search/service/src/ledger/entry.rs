@@ -1,6 +1,6 @@
 //! One call in the ledger.
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
@@ -12,6 +12,8 @@ use crate::deadline::timeout_of;
 use crate::method::Method;
 use crate::metrics::code_name;
 use crate::refusal::Refusal;
+use crate::stopping::Work;
+use crate::tokens::{Denied, Pass, Scope};
 
 /// Bytes that a call holds besides its headers and messages.
 const OVERHEAD: usize = 512;
@@ -37,6 +39,17 @@ pub(crate) struct Entry {
     is_timed: AtomicBool,
     is_counted: AtomicBool,
     unread: Mutex<Unread>,
+    /// Set when it is let in.
+    let_in: OnceLock<LetIn>,
+}
+
+/// What a call was let in with.
+pub(crate) struct LetIn {
+    /// Its caller's name in the audit log.
+    pub(crate) caller: Arc<str>,
+    pub(crate) pass: Pass,
+    /// Keeps the server from stopping before the last byte; none of a call that ends with its connection.
+    pub(crate) _work: Option<Work>,
 }
 
 /// Pieces of answers that were handed to the connection and are not written yet.
@@ -72,7 +85,28 @@ impl Entry {
             is_timed: AtomicBool::new(false),
             is_counted: AtomicBool::new(false),
             unread: Mutex::new(Unread { pieces: 0, since: arrival }),
+            let_in: OnceLock::new(),
         })
+    }
+
+    /// Lets it in, once.
+    pub(crate) fn let_in(&self, with: LetIn) {
+        let first = self.let_in.set(with).is_ok();
+        debug_assert!(first, "a call is let in by its guard alone");
+    }
+
+    /// Writes down that it was not let in.
+    pub(crate) fn turned_away(&self, why: &Denied) {
+        let Connection { peer, .. } = &*self.connection;
+        self.connection.audit().refused(peer.address, self.method.name(), why);
+    }
+
+    /// Returns once it would not be let in any more: why.
+    pub(crate) async fn revoked(&self) -> Refusal {
+        match self.let_in.get() {
+            Some(LetIn { pass, .. }) => Refusal::Denied(pass.revoked().await),
+            None => std::future::pending().await,
+        }
     }
 
     /// Takes what the call holds from its beginning, if that fits.
@@ -90,7 +124,7 @@ impl Entry {
         self.deadline
     }
 
-    /// Returns at its deadline, or when its connection ends: why.
+    /// Returns at its deadline, when its connection ends, or when its token is taken away: why.
     pub(crate) async fn over(&self) -> Refusal {
         let deadline = async {
             match self.deadline {
@@ -100,6 +134,7 @@ impl Entry {
         };
         tokio::select! {
             refusal = self.connection.ended() => refusal,
+            refusal = self.revoked() => refusal,
             () = deadline => Refusal::Deadline,
         }
     }
@@ -109,13 +144,24 @@ impl Entry {
         self.connection.ended().await
     }
 
-    /// What `answer` gives, or why it took too long. A call that does not keep its connection alive ends with it.
+    /// What `answer` gives, or why it took too long. A call that does not keep its connection alive ends with it; one that
+    /// may go on for hours ends when its token is taken away.
     pub(crate) async fn within<T>(&self, answer: impl Future<Output = T>) -> Result<T, Refusal> {
-        match self.deadline {
+        match self.method.scope() {
             _ if self.method.is_small() => tokio::select! {
                 answer = answer => Ok(answer),
                 refusal = self.over() => Err(refusal),
             },
+            Some(Scope::Admin) => tokio::select! {
+                answer = self.in_time(answer) => answer,
+                refusal = self.revoked() => Err(refusal),
+            },
+            _ => self.in_time(answer).await,
+        }
+    }
+
+    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Refusal> {
+        match self.deadline {
             Some(deadline) => timeout_at(deadline.into(), answer).await.map_err(|_| Refusal::Deadline),
             None => Ok(answer.await),
         }
@@ -190,6 +236,13 @@ impl Entry {
         self.answered();
         if !self.is_counted.swap(true, Ordering::Relaxed) {
             self.connection.metrics().ended(self.method, code_name(code));
+            if let Some(LetIn { caller, .. }) = self.let_in.get()
+                && self.method.scope() == Some(Scope::Admin)
+            {
+                let Connection { peer, .. } = &*self.connection;
+                let outcome = code_name(code);
+                self.connection.audit().action(peer.address, caller, self.method.name(), outcome);
+            }
         }
     }
 

@@ -17,10 +17,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use connection::{Connection, End};
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Entry, LetIn};
 pub(crate) use incoming::Incoming;
 pub(crate) use outgoing::Outgoing;
 
+use crate::audit::Audit;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
@@ -37,6 +38,7 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 pub(crate) struct Ledger {
     limits: Limits,
     metrics: Arc<Metrics>,
+    audit: Audit,
     /// Bytes held, without those of small calls.
     held: AtomicUsize,
     /// When the log last told that connections cannot be accepted.
@@ -45,7 +47,13 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Ledger {
-        Ledger { limits, metrics, held: AtomicUsize::new(0), warned: Mutex::default() }
+        Ledger {
+            limits,
+            metrics,
+            audit: Audit::default(),
+            held: AtomicUsize::new(0),
+            warned: Mutex::default(),
+        }
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

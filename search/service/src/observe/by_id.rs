@@ -19,7 +19,7 @@ use crate::deadline::Call;
 use crate::ledger::{Connection, Entry};
 use crate::method::Method;
 use crate::refusal::Refusal;
-use crate::tokens::Scope;
+use crate::tokens::{Credentials, Scope};
 
 /// Neighbours where the address does not say.
 const K_DEFAULT: u32 = 10;
@@ -108,7 +108,9 @@ async fn answer(
         let text = "the server asks for client certificates, which this port cannot; search over gRPC";
         return Err(Status::permission_denied(text).into());
     }
-    observed.tokens.check(headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes), Scope::Search)?;
+    let credentials = Credentials { header: headers.get(header::AUTHORIZATION).cloned(), certificate: None };
+    let checked = observed.tokens.check(&credentials, Scope::Search);
+    checked.inspect_err(|denied| entry.turned_away(denied)).map_err(Refusal::from)?;
     let Asked { index, id, k } = asked(query)?;
     let searcher = &observed.searcher;
     if searcher.stopping.is_asked() {

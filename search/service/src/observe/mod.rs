@@ -25,6 +25,7 @@ pub(crate) use port::{CONNECTIONS, serve};
 
 use self::by_id::Failure;
 use crate::metrics::Metrics;
+use crate::registry::Loading;
 use crate::search::Searcher;
 use crate::tokens::Tokens;
 
@@ -52,8 +53,9 @@ pub(crate) fn router(observed: Observed) -> Router {
         .layer(Extension(page::Page::new()))
         .route("/metrics", get(exposition::metrics))
         .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
         .fallback(|| async {
-            Failure::new(StatusCode::NOT_FOUND, "no such page; there are /, /metrics and /healthz")
+            Failure::new(StatusCode::NOT_FOUND, "no such page; there are /, /metrics, /healthz and /readyz")
         })
         .method_not_allowed_fallback(|| async {
             Failure::new(StatusCode::METHOD_NOT_ALLOWED, "pages of this port are read with GET")
@@ -77,6 +79,17 @@ async fn healthz(State(observed): State<Observed>) -> impl IntoResponse {
     match observed.searcher.stopping.is_asked() {
         false => (StatusCode::OK, "serving\n"),
         true => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+    }
+}
+
+/// Whether calls are answered: not yet while indexes load, and not for long once the server is to stop.
+async fn readyz(State(observed): State<Observed>) -> (StatusCode, String) {
+    let Searcher { stopping, registry, .. } = &observed.searcher;
+    let not_ready = |text: String| (StatusCode::SERVICE_UNAVAILABLE, text);
+    match registry.loading() {
+        _ if stopping.is_draining() => not_ready("stopping\n".to_owned()),
+        Some(Loading { done, of }) => not_ready(format!("loading {done} of {of}\n")),
+        None => (StatusCode::OK, "ready\n".to_owned()),
     }
 }
 
@@ -104,7 +117,8 @@ mod tests {
         drop(metrics.index("an index"));
         let engine = spandrel_engine::EngineConfig::default();
         let opening = Opening { engine, admission: AdmissionConfig::default(), metrics };
-        counts.register_collector(Box::new(Indexes(Arc::new(Registry::new(opening, Vec::new())))));
+        let health = crate::health::Health::new(tonic_health::server::health_reporter().0);
+        counts.register_collector(Box::new(Indexes(Arc::new(Registry::new(opening, Vec::new(), health)))));
         counts.register_collector(Box::new(crate::descriptors::Descriptors));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &counts).unwrap();

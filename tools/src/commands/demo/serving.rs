@@ -46,10 +46,11 @@ pub(super) fn compare(
     };
     let config = settings.config(&indexes(index), Vec::new())?;
     runtime()?.block_on(async {
-        let server = Server::start(config).await?;
+        let mut server = Server::start(config).await?;
+        server.open_indexes().await?;
         let address = server.listen().to_string();
         let found = ask(&address, Arc::clone(&queries), k as u32).await?; // CAST: at most K
-        let cut = server.stop(GRACE).await;
+        let cut = server.stop(Duration::ZERO, GRACE).await;
         anyhow::ensure!(cut == 0, "{cut} calls were cut short as the server stopped");
         let differs = expected.iter().zip(&found).position(|(a, b)| a.neighbours != b.neighbours);
         anyhow::ensure!(

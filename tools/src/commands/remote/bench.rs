@@ -138,9 +138,6 @@ fn point(
     }
     let recall = recall_of(what, remote, &outcome)?;
     let latency = LatencySummary::of(&mut outcome.latencies_ns);
-    let asked = outcome.latencies_ns.len() + outcome.refused_ns.len();
-    // CAST: counts are exact to 2^53
-    let refused_share = what.rate.map(|_| outcome.refused_ns.len() as f64 / asked as f64);
     let refused_p99_us = match outcome.refused_ns.len() {
         0 => None,
         _ => Some(LatencySummary::of(&mut outcome.refused_ns).p99_us),
@@ -148,7 +145,11 @@ fn point(
     let tier = |tier: v1::Tier| if tier == v1::Tier::Memory { "memory" } else { "ssd" };
     Ok(OperatingPoint {
         label: what.label.clone().unwrap_or_else(|| remote.summary.name.clone()),
-        index: remote.about.path.clone(),
+        // Its folder is told to those who may manage it.
+        index: match remote.about.path.as_str() {
+            "" => remote.summary.name.clone(),
+            path => path.to_owned(),
+        },
         machine: Machine::detect().to_string(),
         code: code.clone(),
         codes: tier(remote.about.codes()).to_owned(),
@@ -161,10 +162,11 @@ fn point(
         rpc: Some(what.server.rpc.name().to_owned()),
         connections: Some(what.server.connections.into()),
         offered_qps: what.rate,
-        refused_share,
+        refused_share: Some(outcome.refused_share),
         refused_p99_us,
         recall,
-        qps: outcome.latencies_ns.len() as f64 / outcome.elapsed.as_secs_f64().max(1e-9), // CAST: as above
+        // CAST: counts are exact to 2^53
+        qps: outcome.latencies_ns.len() as f64 / outcome.elapsed.as_secs_f64().max(1e-9),
         mean_us: latency.mean_us,
         p50_us: latency.p50_us,
         p95_us: latency.p95_us,

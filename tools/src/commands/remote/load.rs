@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+use super::patience::Patience;
 use super::{Asking, BATCH, Rpc, answer, answers, item};
 use crate::client::Client;
 
@@ -34,8 +35,10 @@ pub(super) struct Outcome {
     pub(super) answers: Vec<Option<Answer>>,
     /// Of answered queries.
     pub(super) latencies_ns: Vec<u64>,
-    /// Of queries that got no answer, by code.
+    /// Of queries that got no answer; in a closed loop all get one in the end.
     pub(super) refused_ns: Vec<u64>,
+    /// Share of the calls, or of a stream's queries, that the server refused.
+    pub(super) refused_share: f64,
     pub(super) elapsed: Duration,
     /// The first refusal.
     pub(super) first_refusal: Option<Status>,
@@ -75,10 +78,11 @@ impl Dealer {
 }
 
 impl Load {
-    /// Keeps so many calls under way until all is asked and the time is over.
+    /// Keeps so many calls under way until all is asked and the time is over. A server that refuses for the moment is
+    /// asked again after the time that it names; latencies count from the first time.
     ///
     /// # Errors
-    /// The first status that is not OK.
+    /// The first status that is neither OK nor such a refusal.
     pub(super) async fn closed(&self) -> Result<Outcome, Status> {
         let start = Instant::now();
         let dealer = Arc::new(Dealer {
@@ -88,11 +92,13 @@ impl Load {
             until: start + Duration::from_secs_f64(self.seconds),
             stop: Arc::clone(&self.stop),
         });
+        let patience = Patience::new(&self.stop);
         let mut tasks = JoinSet::new();
         for client in &self.clients {
             let workers = if self.rpc == Rpc::Stream { 1 } else { self.in_flight };
             for _ in 0..workers {
-                let (client, asking, dealer) = (client.clone(), self.asking.clone(), Arc::clone(&dealer));
+                let (asking, dealer) = (self.asking.clone(), Arc::clone(&dealer));
+                let client = (client.clone(), Arc::clone(&patience));
                 match self.rpc {
                     Rpc::Stream => tasks.spawn(stream(client, asking, dealer, self.in_flight)),
                     rpc => tasks.spawn(calls(client, asking, dealer, rpc)),
@@ -106,6 +112,7 @@ impl Load {
             samples.into_iter().for_each(|sample| outcome.take(sample));
         }
         outcome.elapsed = start.elapsed();
+        outcome.refused_share = patience.refused_share();
         Ok(outcome)
     }
 
@@ -147,6 +154,9 @@ impl Load {
             }
         }
         outcome.elapsed = start.elapsed();
+        let refused = outcome.refused_ns.len();
+        // CAST: counts are exact to 2^53
+        outcome.refused_share = refused as f64 / (refused + outcome.latencies_ns.len()).max(1) as f64;
         outcome
     }
 }
@@ -164,16 +174,26 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Longest time of a stream, which ends when the load does.
+const STREAM_TIME: Duration = Duration::from_secs(24 * 3600);
+
 type Samples = Result<Vec<Sample>, Status>;
 
 /// One call after the other.
-async fn calls(client: Client, asking: Asking, dealer: Arc<Dealer>, rpc: Rpc) -> Samples {
+async fn calls(
+    (client, patience): (Client, Arc<Patience>),
+    asking: Asking,
+    dealer: Arc<Dealer>,
+    rpc: Rpc,
+) -> Samples {
     let mut samples = Vec::new();
     while let Some((numbers, first_pass)) = dealer.next() {
         let (first, queries, begun) = (numbers.start, numbers.len(), Instant::now());
         let mut found = match rpc {
-            Rpc::Batch => answers(&client.search_batch(asking.many(numbers)).await?),
-            _ => vec![answer(&client.search(asking.one(first)).await?)],
+            Rpc::Batch => {
+                answers(&patience.call(|| client.search_batch(asking.many(numbers.clone()))).await?)
+            }
+            _ => vec![answer(&patience.call(|| client.search(asking.one(first))).await?)],
         };
         if !first_pass {
             found.clear();
@@ -184,29 +204,38 @@ async fn calls(client: Client, asking: Asking, dealer: Arc<Dealer>, rpc: Rpc) ->
 }
 
 /// A stream with so many queries under way.
-async fn stream(client: Client, asking: Asking, dealer: Arc<Dealer>, in_flight: usize) -> Samples {
+async fn stream(
+    (client, patience): (Client, Arc<Patience>),
+    asking: Asking,
+    dealer: Arc<Dealer>,
+    in_flight: usize,
+) -> Samples {
     let (sender, receiver) = mpsc::channel(in_flight);
-    let mut answered = client.search_stream(ReceiverStream::new(receiver)).await?;
+    let mut answered = client.search_stream(ReceiverStream::new(receiver), Some(STREAM_TIME)).await?;
+    // The stream of queries ends with its sender, which the task below keeps until all are answered.
+    let again = sender.downgrade();
     let places = Arc::new(Semaphore::new(in_flight));
     let (begun, mut begins) = mpsc::unbounded_channel();
-    let asked = Arc::clone(&places);
+    let (free, asks, counts) = (Arc::clone(&places), asking.clone(), Arc::clone(&patience));
+    let everything = u32::try_from(in_flight).unwrap_or(u32::MAX);
     tokio::spawn(async move {
         let mut tag = 0;
-        while let Ok(place) = Arc::clone(&asked).acquire_owned().await {
-            let Some((numbers, first_pass)) = dealer.next() else { return };
-            let request = Some(asking.one(numbers.start));
+        while let Ok(place) = Arc::clone(&free).acquire_owned().await {
+            let Some((numbers, first_pass)) = dealer.next() else { break };
+            let request = Some(asks.one(numbers.start));
             // Given back when the answer comes.
             place.forget();
+            counts.asked(1);
             let noted = begun.send((tag, (numbers.start, first_pass, Instant::now())));
             if noted.is_err() || sender.send(v1::SearchStreamRequest { tag, request }).await.is_err() {
                 return;
             }
             tag += 1;
         }
+        drop(free.acquire_many(everything).await);
     });
     let (mut samples, mut under_way) = (Vec::new(), HashMap::new());
     while let Some(v1::SearchStreamResponse { tag, result }) = answered.message().await? {
-        places.add_permits(1);
         while let Ok((tag, begin)) = begins.try_recv() {
             under_way.insert(tag, begin);
         }
@@ -215,7 +244,24 @@ async fn stream(client: Client, asking: Asking, dealer: Arc<Dealer>, in_flight: 
                 "an answer to query {tag} of a stream, which was not asked"
             )));
         };
-        let found = item(result)?;
+        let found = match item(result) {
+            Ok(found) => found,
+            Err(status) => {
+                let Some(pause) = patience.pause(&status) else { return Err(status) };
+                under_way.insert(tag, (first, first_pass, begin));
+                patience.asked(1);
+                let (again, request) = (again.clone(), Some(asking.one(first)));
+                tokio::spawn(async move {
+                    tokio::time::sleep(pause).await;
+                    if let Some(sender) = again.upgrade() {
+                        // A stream that broke off is told where its answers are read.
+                        drop(sender.send(v1::SearchStreamRequest { tag, request }).await);
+                    }
+                });
+                continue;
+            }
+        };
+        places.add_permits(1);
         let answers = if first_pass { vec![found] } else { Vec::new() };
         samples.push(Sample { first, latency: begin.elapsed(), answers, queries: 1 });
     }

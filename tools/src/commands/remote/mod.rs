@@ -1,6 +1,7 @@
 //! What `query`, `bench` and `demo` share when a server answers: its flags, its index, messages and answers.
 pub(super) mod bench;
 mod load;
+mod patience;
 pub(super) mod query;
 
 use std::path::{Path, PathBuf};
@@ -15,9 +16,10 @@ use spandrel_index::{DType, Metric, VectorSource as _};
 use spandrel_proto::v1;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::Advised;
-use crate::client::{Client, ClientConfig, ClientTls, RetryPolicy};
+use crate::client::{Client, ClientConfig, ClientTls, RetryPolicy, TlsFault};
 use crate::commands::input::InputArgs;
 use crate::figures::PointParams;
 
@@ -37,11 +39,18 @@ pub struct ServerArgs {
     /// File with an API token.
     #[arg(long, value_name = "FILE", requires = "server", conflicts_with = "index")]
     pub token: Option<PathBuf>,
-    /// Talk TLS; certificates of those who sign the server's, PEM.
+    /// Talk TLS with a server whose certificate is signed by somebody whom this system trusts. Each of the flags below
+    /// implies it.
+    #[arg(long, requires = "server", conflicts_with = "index")]
+    pub tls: bool,
+    /// Certificates of those who sign the server's, PEM [default: those that this system trusts].
     #[arg(long, value_name = "FILE", requires = "server", conflicts_with = "index")]
     pub tls_ca: Option<PathBuf>,
+    /// The name in the server's certificate [default: the host of --server].
+    #[arg(long, value_name = "NAME", requires = "server", conflicts_with = "index")]
+    pub tls_server_name: Option<String>,
     /// The client's own certificate, PEM, where the server asks for one.
-    #[arg(long, value_name = "FILE", requires_all = ["tls_ca", "tls_key"], conflicts_with = "index")]
+    #[arg(long, value_name = "FILE", requires_all = ["server", "tls_key"], conflicts_with = "index")]
     pub tls_certificate: Option<PathBuf>,
     /// Its private key, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_certificate", conflicts_with = "index")]
@@ -88,7 +97,9 @@ impl ServerArgs {
         let Some(address) = &self.server else { return Ok(None) };
         let token = self.token.as_ref().map(fs_err::read_to_string).transpose()?;
         let identity = self.tls_certificate.clone().zip(self.tls_key.clone());
-        let tls = self.tls_ca.clone().map(|ca| ClientTls { ca, identity, domain: None });
+        let given = self.tls || self.tls_ca.is_some() || self.tls_server_name.is_some() || identity.is_some();
+        let domain = self.tls_server_name.clone();
+        let tls = given.then(|| ClientTls { ca: self.tls_ca.clone(), identity, domain });
         let token = token.map(|token| token.trim().to_owned());
         let timeout = self.deadline_ms.map(|ms| Duration::from_millis(ms.into()));
         Ok(Some(ClientConfig { address: address.clone(), tls, token, retry, timeout }))
@@ -266,7 +277,13 @@ fn limit(code: i32) -> Option<Limit> {
 pub(super) fn item(result: Option<ItemResult>) -> Result<Answer, Status> {
     match result {
         Some(ItemResult::Answer(response)) => Ok(answer(&response)),
-        Some(ItemResult::Status(status)) => Err(Status::new(Code::from(status.code), status.message)),
+        Some(ItemResult::Status(v1::ItemStatus { code, message, retry_after_ms })) => {
+            let details = match retry_after_ms {
+                0 => ErrorDetails::new(),
+                ms => ErrorDetails::with_retry_info(Some(Duration::from_millis(ms.into()))),
+            };
+            Err(Status::with_error_details(Code::from(code), message, details))
+        }
         None => Err(Status::internal("an item of a stream without answer or status")),
     }
 }
@@ -300,8 +317,12 @@ pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
 pub(super) fn told(address: &str) -> impl Fn(Status) -> anyhow::Error {
     move |status| {
         let message = format!("{address}: {} ({})", status.message(), status.code());
+        let of_tls = std::error::Error::source(&status).is_some_and(|cause| cause.is::<TlsFault>());
         let help = match status.code() {
-            Code::Unavailable => "is a server running there? Start one with `spandrel serve`",
+            _ if of_tls => "see --tls-ca, --tls-server-name, --tls-certificate and --tls-key",
+            Code::Unavailable => {
+                "is a server running there, and does it talk TLS (--tls)? Start one with `spandrel serve`"
+            }
             Code::Unauthenticated | Code::PermissionDenied => "give a token with --token FILE",
             Code::NotFound => "choose one of them with --index-name",
             Code::ResourceExhausted => "the server is loaded: ask for less at a time, or try again later",

@@ -11,6 +11,7 @@ use spandrel_index::VectorSource as _;
 use spandrel_proto::v1;
 use tonic::{Code, Status};
 
+use super::patience::Patience;
 use super::{Asking, BATCH, Remote, Rpc, ServerArgs, answer, answers, item, options, told};
 use crate::client::{Client, RetryPolicy};
 use crate::commands::input::InputArgs;
@@ -37,15 +38,21 @@ pub(in crate::commands) fn ask(
     session: &Session,
     mut each: impl FnMut(u64, Vec<Answer>) -> anyhow::Result<()>,
 ) -> anyhow::Result<usize> {
-    let Some(config) = server.config(RetryPolicy::default())? else {
-        unreachable!("asked only with a server")
-    };
+    // A server that refuses for the moment is waited for below, however long that takes.
+    let policy = RetryPolicy { refused: false, ..RetryPolicy::default() };
+    let Some(config) = server.config(policy)? else { unreachable!("asked only with a server") };
     runtime()?.block_on(async {
         let clients = server.clients(&config)?;
         let remote = Arc::new(Remote::open(&clients, &config.address, server.index_name()).await?);
         let file = remote.open_queries(&query.input, query.queries)?;
         let mut asker =
-            Asker { clients, rpc: server.rpc, address: &config.address, pace: Pace::new(query.rate) };
+            Asker {
+                clients,
+                rpc: server.rpc,
+                address: &config.address,
+                pace: Pace::new(query.rate),
+                patience: Patience::new(&session.stop),
+            };
         let meter = session.meter();
         meter.phase("searching", "queries");
         let (mut first, mut incomplete) = (0, 0);
@@ -67,6 +74,12 @@ pub(in crate::commands) fn ask(
             meter.set(first, file.len());
         }
         meter.finish();
+        if asker.patience.refused() > 0 {
+            let (refused, percent) = (asker.patience.refused(), 100.0 * asker.patience.refused_share());
+            session.note(&format!(
+                "the server was loaded: it refused {refused} calls, {percent:.1} % of those made, and was asked again"
+            ));
+        }
         Ok(incomplete)
     })
 }
@@ -90,6 +103,7 @@ struct Asker<'a> {
     rpc: Rpc,
     address: &'a str,
     pace: Pace,
+    patience: Arc<Patience>,
 }
 
 impl Asker<'_> {
@@ -106,7 +120,8 @@ impl Asker<'_> {
             {
                 let numbers = start..(start + queries).min(total);
                 self.pace.wait(numbers.len()).await;
-                let call = call(self.clients[connection].clone(), asking.clone(), self.rpc, numbers.clone());
+                let (client, patience) = (self.clients[connection].clone(), Arc::clone(&self.patience));
+                let call = call((client, patience), asking.clone(), self.rpc, numbers.clone());
                 calls.push_back((numbers, tokio::spawn(call)));
             }
             let Some((numbers, call)) = calls.pop_front() else { return Ok(found) };
@@ -132,24 +147,30 @@ impl Asker<'_> {
 
 /// Answers to the queries `numbers`, in order.
 async fn call(
-    client: Client,
+    (client, patience): (Client, Arc<Patience>),
     asking: Asking,
     rpc: Rpc,
     numbers: Range<usize>,
 ) -> Result<Vec<Answer>, Status> {
     match rpc {
-        Rpc::Batch => Ok(answers(&client.search_batch(asking.many(numbers)).await?)),
-        Rpc::Unary => one_by_one(&client, &asking, numbers.map(|number| (number, None)).collect()).await,
+        Rpc::Batch => {
+            let ask = || client.search_batch(asking.many(numbers.clone()));
+            Ok(answers(&patience.call(ask).await?))
+        }
+        Rpc::Unary => {
+            let none = numbers.map(|number| (number, None)).collect();
+            one_by_one((&client, &patience), &asking, none).await
+        }
         Rpc::Stream => {
-            let found = stream(&client, &asking, numbers.clone()).await?;
-            one_by_one(&client, &asking, numbers.zip(found).collect()).await
+            let found = stream((&client, &patience), &asking, numbers.clone()).await?;
+            one_by_one((&client, &patience), &asking, numbers.zip(found).collect()).await
         }
     }
 }
 
 /// Asks for the answers that are missing.
 async fn one_by_one(
-    client: &Client,
+    (client, patience): (&Client, &Patience),
     asking: &Asking,
     found: Vec<(usize, Option<Answer>)>,
 ) -> Result<Vec<Answer>, Status> {
@@ -157,7 +178,7 @@ async fn one_by_one(
     for (number, found) in found {
         all.push(match found {
             Some(answer) => answer,
-            None => answer(&client.search(asking.one(number)).await?),
+            None => answer(&patience.call(|| client.search(asking.one(number))).await?),
         });
     }
     Ok(all)
@@ -166,7 +187,7 @@ async fn one_by_one(
 /// What a stream answers to the queries `numbers`. Missing is what it refuses for the moment, and what it did not come to
 /// before it broke off.
 async fn stream(
-    client: &Client,
+    (client, patience): (&Client, &Patience),
     asking: &Asking,
     numbers: Range<usize>,
 ) -> Result<Vec<Option<Answer>>, Status> {
@@ -175,17 +196,21 @@ async fn stream(
         let asking = asking.clone();
         move |number| v1::SearchStreamRequest { tag: number as u64, request: Some(asking.one(number)) } // CAST: widening
     };
-    let passes = |code| matches!(code, Code::Unavailable | Code::ResourceExhausted);
-    let mut answered = match client.search_stream(tokio_stream::iter(numbers.map(ask))).await {
+    let passes = |status: &Status| {
+        patience.pause(status).is_some()
+            || matches!(status.code(), Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded)
+    };
+    patience.asked(numbers.len() as u64); // CAST: widening
+    let mut answered = match client.search_stream(tokio_stream::iter(numbers.map(ask)), None).await {
         Ok(answered) => answered,
-        Err(status) if passes(status.code()) => return Ok(found),
+        Err(status) if passes(&status) => return Ok(found),
         Err(status) => return Err(status),
     };
     loop {
         let v1::SearchStreamResponse { tag, result } = match answered.message().await {
             Ok(Some(response)) => response,
             Ok(None) => return Ok(found),
-            Err(status) if passes(status.code()) => return Ok(found),
+            Err(status) if passes(&status) => return Ok(found),
             Err(status) => return Err(status),
         };
         let place = usize::try_from(tag).ok().and_then(|number| found.get_mut(number.checked_sub(start)?));
@@ -196,7 +221,7 @@ async fn stream(
         };
         match item(result) {
             Ok(answer) => *place = Some(answer),
-            Err(status) if passes(status.code()) => {}
+            Err(status) if passes(&status) => {}
             Err(status) => return Err(status),
         }
     }

@@ -17,8 +17,12 @@ pub(super) struct Log {
 /// Starts the log. Needs a tokio runtime where traces are sent.
 pub(super) fn start(settings: &Settings, session: &Session) -> anyhow::Result<Log> {
     let usual = if session.quiet { "warn" } else { "info" };
-    let filter = EnvFilter::try_from_env("SPANDREL_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    let lines = fmt::layer().with_writer(io::stderr).with_target(false).with_ansi(false);
+    // The audit log is kept by whoever wants a quiet server, too.
+    let filter = EnvFilter::try_from_env("SPANDREL_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("{usual},audit=info")));
+    // A reader of the log that goes away ends neither the server nor a call: what cannot be written is dropped.
+    let lines =
+        fmt::layer().with_writer(io::stderr).log_internal_errors(false).with_target(false).with_ansi(false);
     let lines = match settings.log_format.unwrap_or(LogFormat::Text) {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),

@@ -4,6 +4,7 @@ pub(super) mod settings;
 
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::thread::available_parallelism;
 
 use anyhow::Context as _;
@@ -14,10 +15,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::settings::{NamedDir, Settings, SettingsFile};
 use crate::Session;
+use crate::failure::OutputClosed;
 
 /// Serve indexes over gRPC.
 ///
-/// Prints a line when it is ready. Ends with 0 after SIGTERM or Ctrl-C, when the calls under way are done; a second
+/// Both ports answer from the start; while indexes load, health is NOT_SERVING, /readyz says how far it is, and calls are
+/// UNAVAILABLE. Prints a line when it is ready. Ends with 0 after SIGTERM or Ctrl-C, when the calls under way are done; a second
 /// signal ends it at once. Flags go before the environment, which goes before the file.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
@@ -40,6 +43,9 @@ pub(super) fn run(args: &ServeArgs, session: &Session) -> anyhow::Result<()> {
     let file = args.config.as_deref().map(SettingsFile::read).transpose()?.unwrap_or_default();
     let settings = args.settings.clone().or(file.server);
     let config = settings.config(&args.index, file.index)?;
+    for warning in config.warnings() {
+        session.note(&format!("warning: {warning}"));
+    }
     if args.check {
         config.check()?;
         for index in &config.indexes {
@@ -63,17 +69,31 @@ pub(super) fn serve(config: ServerConfig, settings: &Settings, session: &Session
         // Asked for before serving, so that no signal is lost.
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let server = Server::start(config).await?;
-        session.print(&format!("listening on {}\n", server.listen()))?;
+        let mut server = Server::start(config).await?;
         if let Some(metrics) = server.metrics() {
             session.note(&format!("metrics on http://{metrics}/metrics"));
         }
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        let mut told_to_stop = pin!(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        let opened = tokio::select! {
+            opened = server.open_indexes() => Some(opened),
+            () = &mut told_to_stop => None,
+        };
+        if let Some(opened) = opened {
+            opened?;
+            match session.print(&format!("listening on {}\n", server.listen())) {
+                // Whoever reads the output may have seen enough.
+                Err(error) if error.is::<OutputClosed>() => {}
+                printed => printed?,
+            }
+            told_to_stop.await;
         }
         session.note("stopping");
-        let cut = server.stop(settings.grace()).await;
+        let cut = server.stop(settings.drain(), settings.grace()).await;
         if cut > 0 {
             session.note(&format!("{cut} calls were cut short after {} seconds", settings.grace().as_secs()));
         }

@@ -59,7 +59,10 @@ pub struct Settings {
     /// A folder that clients may have indexes opened from; several are allowed [default: none].
     #[arg(long, value_name = "DIR", env = "SPANDREL_ROOT")]
     pub root: Vec<PathBuf>,
-    /// File of API tokens, a line `search TOKEN` or `admin TOKEN` each [default: everybody may do everything].
+    /// File of who may do what: a line `search TOKEN [NAME]` or `admin TOKEN [NAME]` for each API token, where the audit log
+    /// calls it by NAME; `search certificate NAME` or `admin certificate NAME` for clients whose certificate holds this DNS
+    /// name, URI or common name, `*` for any. Read again when it changes [default: clients with a certificate may search; where
+    /// none is asked for everybody may do everything].
     #[arg(long, value_name = "FILE", env = "SPANDREL_TOKENS")]
     pub tokens: Option<PathBuf>,
     /// The server's certificate chain, PEM; read again when it changes.
@@ -68,12 +71,16 @@ pub struct Settings {
     /// Its private key, PEM.
     #[arg(long, value_name = "FILE", env = "SPANDREL_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
-    /// Who signs the certificates of clients, PEM: with it every client needs one.
+    /// Who signs the certificates of clients, PEM: with it every client needs one. Alone it lets clients search; --tokens
+    /// says who may do more.
     #[arg(long, value_name = "FILE", env = "SPANDREL_TLS_CLIENT_CA")]
     pub tls_client_ca: Option<PathBuf>,
-    /// Let other machines connect without TLS or without a token.
+    /// Let other machines connect for gRPC without TLS or without a token.
     #[arg(long, env = "SPANDREL_INSECURE")]
     pub insecure: bool,
+    /// Let other machines reach the port of metrics, which has no TLS.
+    #[arg(long, env = "SPANDREL_METRICS_INSECURE")]
+    pub metrics_insecure: bool,
     /// Whether the health service answers [default: on].
     #[arg(long, value_name = "on|off", env = "SPANDREL_HEALTH")]
     #[serde(deserialize_with = "parsed")]
@@ -82,7 +89,11 @@ pub struct Settings {
     #[arg(long, value_name = "on|off", env = "SPANDREL_REFLECTION")]
     #[serde(deserialize_with = "parsed")]
     pub reflection: Option<Switch>,
-    /// Longest time for calls under way when the server is told to stop, in seconds [default: 30].
+    /// Time between turning the health to NOT_SERVING and refusing calls when the server is told to stop, in seconds, for load
+    /// balancers to notice [default: 0].
+    #[arg(long, value_name = "S", env = "SPANDREL_DRAIN_SECONDS")]
+    pub drain_seconds: Option<u32>,
+    /// Longest time after that for calls under way when the server is told to stop, in seconds [default: 30].
     #[arg(long, value_name = "S", env = "SPANDREL_GRACE_SECONDS")]
     pub grace_seconds: Option<u32>,
     /// Queries whose expected time in the queue is longer are refused, in milliseconds [default: 50].
@@ -332,8 +343,10 @@ impl Settings {
             tls_key: self.tls_key.or(other.tls_key),
             tls_client_ca: self.tls_client_ca.or(other.tls_client_ca),
             insecure: self.insecure || other.insecure,
+            metrics_insecure: self.metrics_insecure || other.metrics_insecure,
             health: self.health.or(other.health),
             reflection: self.reflection.or(other.reflection),
+            drain_seconds: self.drain_seconds.or(other.drain_seconds),
             grace_seconds: self.grace_seconds.or(other.grace_seconds),
             queue_delay_ms: self.queue_delay_ms.or(other.queue_delay_ms),
             degrade_effort_min: self.degrade_effort_min.or(other.degrade_effort_min),
@@ -352,6 +365,11 @@ impl Settings {
             otlp: self.otlp.or(other.otlp),
             log_format: self.log_format.or(other.log_format),
         }
+    }
+
+    /// Time between saying that the server will stop and stopping.
+    pub fn drain(&self) -> Duration {
+        seconds(self.drain_seconds.unwrap_or(0))
     }
 
     /// Time for calls under way when the server stops.
@@ -394,6 +412,7 @@ impl Settings {
             health: self.health != Some(Switch::Off),
             reflection: self.reflection != Some(Switch::Off),
             insecure: self.insecure,
+            metrics_insecure: self.metrics_insecure,
         })
     }
 

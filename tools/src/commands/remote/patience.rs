@@ -1,0 +1,67 @@
+//! Asking a loaded server: waiting as long as it says, and asking again.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tonic::Status;
+
+use crate::client::retry::{random, time_to_come_back};
+
+/// Waits for a server that refuses for the moment, and counts how often it did.
+#[derive(Debug)]
+pub(super) struct Patience {
+    asked: AtomicU64,
+    refused: AtomicU64,
+    stop: Arc<AtomicBool>,
+}
+
+impl Patience {
+    /// Until `stop` is set.
+    pub(super) fn new(stop: &Arc<AtomicBool>) -> Arc<Patience> {
+        Arc::new(Patience { asked: AtomicU64::new(0), refused: AtomicU64::new(0), stop: Arc::clone(stop) })
+    }
+
+    /// Makes a call until the server takes it.
+    ///
+    /// # Errors
+    /// The first status that names no time to come back.
+    pub(super) async fn call<T, F: Future<Output = Result<T, Status>>>(
+        &self,
+        mut call: impl FnMut() -> F,
+    ) -> Result<T, Status> {
+        loop {
+            self.asked(1);
+            let status = match call().await {
+                Ok(answer) => return Ok(answer),
+                Err(status) => status,
+            };
+            match self.pause(&status) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(status),
+            }
+        }
+    }
+
+    /// Counts queries or calls that were sent.
+    pub(super) fn asked(&self, count: u64) {
+        self.asked.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts a refusal: how long to wait before asking again; none if that does not help, or nobody waits any more.
+    pub(super) fn pause(&self, status: &Status) -> Option<Duration> {
+        let asked = time_to_come_back(status).filter(|_| !self.stop.load(Ordering::Relaxed))?;
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        // So that those who were refused together do not come back together.
+        Some(asked.mul_f64(1.0 + random() / 2.0))
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The share of what was sent that was refused.
+    pub(super) fn refused_share(&self) -> f64 {
+        // CAST: counts are exact to 2^53
+        self.refused() as f64 / self.asked.load(Ordering::Relaxed).max(1) as f64
+    }
+}
