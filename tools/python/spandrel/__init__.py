@@ -13,6 +13,7 @@ from ._errors import (
     Overloaded,
     PermissionDenied,
     SpandrelError,
+    TlsFailed,
     Unavailable,
     WrongEventLoop,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "SpandrelError",
     "StreamAnswer",
     "Tls",
+    "TlsFailed",
     "Unavailable",
     "WrongEventLoop",
 ]

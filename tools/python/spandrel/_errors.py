@@ -57,6 +57,10 @@ class WrongEventLoop(SpandrelError):
     """An `AsyncClient` belongs to the event loop that it was made in, and was used outside of it."""
 
 
+class TlsFailed(Unavailable):
+    """Certificates or TLS are not as one of the sides expects; trying again does not help."""
+
+
 class PermissionDenied(SpandrelError):
     """No token, an unknown one, or one whose scope does not allow it."""
 
@@ -70,11 +74,25 @@ _KINDS: Dict[grpc.StatusCode, Type[SpandrelError]] = {
     grpc.StatusCode.UNAUTHENTICATED: PermissionDenied,
     grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
 }
+# What grpcio's texts mean. It does not tell which alert a server sent.
+_OF_TLS = {
+    "certificate has expired": "the server's certificate has expired",
+    "CERTIFICATE_VERIFY_FAILED": "the server's certificate is signed by an issuer that is not trusted here",
+    "Hostname Verification Check failed": "the server's certificate is for another name; see Tls.name",
+    "WRONG_VERSION_NUMBER": "the server does not speak TLS",
+    "TSI_DATA_CORRUPTED": "the server ended the TLS session, as it does with a client that has no certificate, or one whose "
+    "issuer it does not know; its log says more",
+    "Failed to create security handshaker": "the client's certificate and key cannot be used, or not with each other",
+}
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def of_status(code: grpc.StatusCode, message: str, fields: Dict[str, str], retry_after: Optional[float]) -> SpandrelError:
     """The exception for a status."""
+    if code == grpc.StatusCode.UNAVAILABLE:
+        for text, meaning in _OF_TLS.items():
+            if text in message:
+                return TlsFailed(code, f"{meaning} ({message})")
     kind = _KINDS.get(code, SpandrelError)
     if kind is Overloaded and retry_after is None:
         # A limit on sizes, as that of grpcio on messages: coming back does not help.

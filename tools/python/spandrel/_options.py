@@ -10,8 +10,12 @@ from typing import List, Optional, Sequence, Tuple
 
 import grpc
 
-from ._errors import Overloaded, SpandrelError, Unavailable
+from ._errors import Overloaded, SpandrelError, TlsFailed, Unavailable
 from .v1 import search_pb2
+
+
+LONG = 3600.0
+"""Seconds for calls that read a whole index, where none are given: a load that is given up is stopped."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Retry:
     def pause(self, error: SpandrelError, attempt: int) -> Optional[float]:
         """Seconds before call number `attempt` (the second is 2); None if another call would not help."""
         asked = error.retry_after
-        helps = isinstance(error, Unavailable) or (isinstance(error, Overloaded) and asked is not None)
+        is_away = isinstance(error, Unavailable) and not isinstance(error, TlsFailed)
+        helps = is_away or (isinstance(error, Overloaded) and asked is not None)
         if not helps or attempt > self.attempts:
             return None
         doubled = min(self.longest_pause, self.first_pause * 2.0 ** min(attempt - 2, 30))

@@ -10,7 +10,7 @@ import grpc.aio
 import numpy.typing as npt
 
 from . import _errors, _messages
-from ._options import Options, Retry, Tls, call_metadata, channel_options, proxy_of
+from ._options import LONG, Options, Retry, Tls, call_metadata, channel_options, proxy_of
 from ._results import Answers, Fetched, IndexInfo, StreamAnswer
 from .client import _stream_answer
 from .v1 import admin_pb2, admin_pb2_grpc, search_pb2, search_pb2_grpc
@@ -166,7 +166,7 @@ class AsyncClient:
     ) -> IndexInfo:
         """As `Client.load`."""
         request = _messages.load_of(index, path, codes, vectors, estimates)
-        answer = await self._call(self._admin.LoadIndex, request, self._deadline(timeout), Retry(1))
+        answer = await self._call(self._admin.LoadIndex, request, self._deadline(timeout, LONG), Retry(1))
         return _messages.info_of(answer.summary)
 
     async def unload(self, index: str, *, timeout: Optional[float] = None) -> None:
@@ -177,13 +177,13 @@ class AsyncClient:
     async def switch(self, index: str, path: str = "", *, timeout: Optional[float] = None) -> IndexInfo:
         """As `Client.switch`."""
         request = admin_pb2.SwitchIndexRequest(index=index, path=path)
-        answer = await self._call(self._admin.SwitchIndex, request, self._deadline(timeout), Retry(1))
+        answer = await self._call(self._admin.SwitchIndex, request, self._deadline(timeout, LONG), Retry(1))
         return _messages.info_of(answer.summary)
 
     async def verify(self, index: str, *, deep: bool = False, timeout: Optional[float] = None) -> Optional[str]:
         """As `Client.verify`."""
         request = admin_pb2.VerifyRequest(index=index, deep=deep)
-        answer = await self._call(self._admin.Verify, request, self._deadline(timeout))
+        answer = await self._call(self._admin.Verify, request, self._deadline(timeout, LONG))
         return None if answer.whole else answer.problem
 
     def _check_loop(self) -> None:
@@ -193,8 +193,8 @@ class AsyncClient:
     def _name(self, index: Optional[str]) -> str:
         return self._index if index is None else index
 
-    def _deadline(self, timeout: Optional[float]) -> float:
-        return time.monotonic() + (self._timeout if timeout is None else timeout)
+    def _deadline(self, timeout: Optional[float], usual: float = 0.0) -> float:
+        return time.monotonic() + (max(usual, self._timeout) if timeout is None else timeout)
 
     async def _map(self, part: Callable[[slice], Awaitable[T]], parts: List[slice]) -> List[T]:
         places = asyncio.Semaphore(self._calls_at_once)

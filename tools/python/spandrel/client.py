@@ -9,7 +9,7 @@ import grpc
 import numpy.typing as npt
 
 from . import _errors, _messages
-from ._options import Options, Retry, Tls, call_metadata, channel_options, proxy_of
+from ._options import LONG, Options, Retry, Tls, call_metadata, channel_options, proxy_of
 from ._results import Answers, Fetched, IndexInfo, StreamAnswer
 from .v1 import admin_pb2, admin_pb2_grpc, search_pb2, search_pb2_grpc
 
@@ -20,7 +20,7 @@ class Client:
     """A client of one server, for any number of threads.
 
     `target` is HOST:PORT; `index` is used where a call names none; `timeout` is the time for a call in seconds, all attempts
-    together. Batches larger than `batch_size` queries, or too large for a message, are sent as several calls, `calls_at_once`
+    together, and at least an hour for `load`, `switch` and `verify`. Batches larger than `batch_size` queries, or too large for a message, are sent as several calls, `calls_at_once`
     at a time.
     """
 
@@ -167,7 +167,7 @@ class Client:
         With `estimates` its ids are kept in memory, so that answers may carry estimates.
         """
         request = _messages.load_of(index, path, codes, vectors, estimates)
-        return _messages.info_of(self._call(self._admin.LoadIndex, request, self._deadline(timeout), Retry(1)).summary)
+        return _messages.info_of(self._call(self._admin.LoadIndex, request, self._deadline(timeout, LONG), Retry(1)).summary)
 
     def unload(self, index: str, *, timeout: Optional[float] = None) -> None:
         """Stops serving an index."""
@@ -177,19 +177,19 @@ class Client:
     def switch(self, index: str, path: str = "", *, timeout: Optional[float] = None) -> IndexInfo:
         """Puts the newest version in `path`, or in the folder it has, in the place of an index."""
         request = admin_pb2.SwitchIndexRequest(index=index, path=path)
-        return _messages.info_of(self._call(self._admin.SwitchIndex, request, self._deadline(timeout), Retry(1)).summary)
+        return _messages.info_of(self._call(self._admin.SwitchIndex, request, self._deadline(timeout, LONG), Retry(1)).summary)
 
     def verify(self, index: str, *, deep: bool = False, timeout: Optional[float] = None) -> Optional[str]:
         """Reads an index from end to end: None if it is whole, else the first thing found wrong."""
         request = admin_pb2.VerifyRequest(index=index, deep=deep)
-        answer = self._call(self._admin.Verify, request, self._deadline(timeout))
+        answer = self._call(self._admin.Verify, request, self._deadline(timeout, LONG))
         return None if answer.whole else answer.problem
 
     def _name(self, index: Optional[str]) -> str:
         return self._index if index is None else index
 
-    def _deadline(self, timeout: Optional[float]) -> float:
-        return time.monotonic() + (self._timeout if timeout is None else timeout)
+    def _deadline(self, timeout: Optional[float], usual: float = 0.0) -> float:
+        return time.monotonic() + (max(usual, self._timeout) if timeout is None else timeout)
 
     def _map(self, part: Callable[[slice], T], parts: List[slice]) -> List[T]:
         if len(parts) == 1:

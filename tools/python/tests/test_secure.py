@@ -1,6 +1,7 @@
 """Tokens and TLS, against real servers."""
 import asyncio
 import os
+import time
 import unittest
 
 import trustme
@@ -64,27 +65,37 @@ class Encrypted(unittest.TestCase):
         cls.other_ca = in_folder("other.pem", other.cert_pem.bytes())
         cls.certificate = in_folder("client.pem", client.cert_chain_pems[0].bytes())
         cls.key = in_folder("client.key", client.private_key_pem.bytes())
+        cls.other_key = in_folder("other.key", served.private_key_pem.bytes())
         cls.flags = ["--index", f"vectors={made().index}"]
         cls.flags += ["--tls-certificate", in_folder("server.pem", served.cert_chain_pems[0].bytes())]
         cls.flags += ["--tls-key", in_folder("server.key", served.private_key_pem.bytes())]
 
-    def refuses(self, address, tls):
-        error = both(made().queries[0], address, tls=tls, timeout=2.0, retry=spandrel.Retry(2))
-        self.assertIsInstance(error, spandrel.Unavailable)
+    def refuses(self, address, tls, why):
+        # Tried again, it would take all of this time.
+        begun = time.monotonic()
+        error = both(made().queries[0], address, tls=tls, timeout=20.0, retry=spandrel.Retry(1000))
+        self.assertIsInstance(error, spandrel.TlsFailed)
+        self.assertIn(why, error.message)
+        self.assertLess(time.monotonic() - begun, 15.0)
 
     def test_the_server_is_checked(self):
         with Server(*self.flags) as server:
             assert_expected(both(made().queries, server.address, tls=spandrel.Tls(ca=self.ca, name="localhost")))
-            self.refuses(server.address, None)
-            self.refuses(server.address, spandrel.Tls(ca=self.ca))
-            self.refuses(server.address, spandrel.Tls(ca=self.ca, name="elsewhere"))
-            self.refuses(server.address, spandrel.Tls(ca=self.other_ca, name="localhost"))
+            plain = both(made().queries[0], server.address, timeout=2.0, retry=spandrel.Retry(2))
+            self.assertIsInstance(plain, spandrel.Unavailable)
+            self.refuses(server.address, spandrel.Tls(ca=self.ca), "for another name")
+            self.refuses(server.address, spandrel.Tls(ca=self.ca, name="elsewhere"), "for another name")
+            self.refuses(server.address, spandrel.Tls(ca=self.other_ca, name="localhost"), "not trusted here")
+        with Server(*self.flags[:2]) as server:
+            self.refuses(server.address, spandrel.Tls(ca=self.ca, name="localhost"), "does not speak TLS")
 
     def test_the_client_is_checked(self):
         with Server(*self.flags, "--tls-client-ca", self.ca) as server:
             right = spandrel.Tls(ca=self.ca, certificate=self.certificate, key=self.key, name="localhost")
             assert_expected(both(made().queries, server.address, tls=right))
-            self.refuses(server.address, spandrel.Tls(ca=self.ca, name="localhost"))
+            self.refuses(server.address, spandrel.Tls(ca=self.ca, name="localhost"), "has no certificate")
+            other = spandrel.Tls(ca=self.ca, certificate=self.certificate, key=self.other_key, name="localhost")
+            self.refuses(server.address, other, "not with each other")
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ fn a_limit_that_cuts_an_answer_short_is_named() {
             let expected = if limit == v1::Limit::Unspecified { vec![] } else { vec![limit; 2] };
             assert_eq!(batch.limited_by().collect::<Vec<_>>(), expected, "k {k}: {options:?}");
             let item = v1::SearchStreamRequest { tag: 0, request: Some(one) };
-            let mut stream = client.search_stream(tokio_stream::iter([item])).await.unwrap();
+            let mut stream = client.search_stream(tokio_stream::iter([item]), None).await.unwrap();
             let item = stream.message().await.unwrap().unwrap();
             assert_eq!(item.result, Some(ItemResult::Answer(answer)), "k {k}: {options:?}");
         }
