@@ -173,6 +173,8 @@ impl Metrics {
     pub(crate) fn forget(&self, name: &str) {
         let m = self;
         let labels = IndexLabels { index: name.to_owned() };
+        m.queue_seconds.remove(&labels);
+        m.search_seconds.remove(&labels);
         for stage in STAGES {
             m.stage_seconds.remove(&StageLabels { index: name.to_owned(), stage });
         }

@@ -171,6 +171,9 @@ impl Registry {
             let opening = tokio::task::spawn_blocking(move || Served::open(config, &with, &flag));
             let served = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")))??;
             if stop.load(Ordering::Relaxed) {
+                if !registry.map.load().contains_key(&served.config.name) {
+                    registry.opening.metrics.forget(&served.config.name);
+                }
                 return Err(Refusal::Cancelled);
             }
             let served = Arc::new(served);
