@@ -1,37 +1,31 @@
-//! What queries get that name no pruning: found by the caller, who knows how to search, on a sample of the input.
+//! What queries get that name no pruning: found by the caller, who knows how to search.
 use std::error::Error;
 use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
-use spandrel_index::format::{CalibrationPoint, Manifest, SearchDefault};
+use spandrel_index::format::{CalibrationPoint, Manifest, SearchCell};
 
 use crate::Progress;
 
-/// An index that is whole but not published, and some of what it was built from.
+/// An index that is whole but not published.
 #[derive(Debug, Clone, Copy)]
 pub struct Unpublished<'a> {
     /// Folder of its sections.
     pub dir: &'a std::path::Path,
     /// Its manifest, so far with the default that is usual.
     pub manifest: &'a Manifest,
-    /// Rows from all over the input, back to back.
-    pub rows: &'a [u8],
-    /// Their ids.
-    pub ids: &'a [u64],
 }
 
 /// What calibrating came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// What the manifest will say.
-    pub search_default: SearchDefault,
-    /// The same where vectors are in memory.
-    pub search_in_memory: Option<SearchDefault>,
+    pub cells: Vec<SearchCell>,
     /// Pruning for several recalls, for the statistics.
     pub points: Vec<CalibrationPoint>,
 }
 
-/// Finds the default of an index before it is published. The same index and rows must give the same bytes.
+/// Finds the default of an index before it is published. The same index must give the same bytes.
 pub trait Calibrate: Sync {
     /// The default, or none to keep the usual one.
     ///

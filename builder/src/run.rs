@@ -353,9 +353,8 @@ impl Run<'_> {
             None => self.checkpoint.calibrated = None,
             Some(by) if self.checkpoint.calibrated.is_none() => {
                 let manifest = self.manifest(&checked, &written, target);
-                let calibrated = self.timed("calibrate", |run| {
-                    stages::calibrate(&run.params, run.input, &manifest, by, target, run.context)
-                })?;
+                let calibrated =
+                    self.timed("calibrate", |run| stages::calibrate(&manifest, by, target, run.context))?;
                 self.checkpoint.calibrated = Some(calibrated);
                 self.commit(&[])?;
             }

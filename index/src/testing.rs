@@ -222,8 +222,8 @@ impl TestIndex {
             dim: self.dim,
             id_bytes: id_bytes.get(),
             head_space: space,
-            search_in_memory: None,
-            search_default: SearchDefault { epsilon: 0.5, max_lists: 8, rerank_errors: 1.0 },
+            search_default: SearchDefault { epsilon: Some(0.5), max_lists: 8, rerank_errors: 1.0 },
+            search_cells: Vec::new(),
             build: BuildRecord {
                 input_hash: hash_hex(xxh3_128(&self.rows)),
                 seed: 0,

@@ -18,7 +18,7 @@ use spandrel_builder::{
     Progress, Unpublished, build_for,
 };
 use spandrel_datasets::Rows;
-use spandrel_engine::{CalibrateLimits, HeldOut, calibrate};
+use spandrel_engine::{CalibrateLimits, calibrate};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
 
@@ -80,7 +80,7 @@ impl IdSource for Ids<'_> {
     }
 }
 
-/// Calibrates by the engine, for a recall@10 of 0.95, however small the index.
+/// Calibrates by the engine.
 #[derive(Debug, Clone, Copy)]
 pub struct Calibrator(pub CalibrateLimits);
 
@@ -95,14 +95,8 @@ impl Calibrate for Calibrator {
             progress.advance(queries);
             !stop.load(Ordering::Relaxed)
         };
-        let held_out = HeldOut { rows: index.rows, ids: index.ids };
-        let found = calibrate(index.dir, index.manifest, held_out, self.0, &mut tell)?;
-        let usual = index.manifest.search_default;
-        Ok(Some(Calibration {
-            search_default: usual.calibrated(&found, 0.95, Tier::Ssd).unwrap_or(usual),
-            search_in_memory: usual.calibrated(&found, 0.95, Tier::Memory),
-            points: found,
-        }))
+        let found = calibrate(index.dir, index.manifest, self.0, &mut tell)?;
+        Ok(Some(Calibration { cells: found.cells, points: found.points }))
     }
 }
 

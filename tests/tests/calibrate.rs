@@ -9,9 +9,8 @@ use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{
     BuildConfig, BuildError, BuildReport, Calibrate, Calibration, Progress, Silent, Unpublished,
 };
-use spandrel_engine::{Answer, CalibrateError, CalibrateLimits, Engine, HeldOut, SearchParams, calibrate};
+use spandrel_engine::{Answer, CalibrateError, CalibrateLimits, Calibrated, Engine, SearchParams, calibrate};
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::CalibrationPoint;
 use spandrel_index::format::{BODY_AT, OpenError, current};
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
 use spandrel_tests::{Base, Calibrator, LIMITS, clustered, coded, config};
@@ -22,13 +21,10 @@ fn build(base: &Base, config: &BuildConfig) -> BuildReport {
     base.build_watched(config, Some(&Calibrator(LIMITS)), &Silent).unwrap()
 }
 
-/// Calibrates a published index by every tenth row of what it was built from.
-fn points(base: &Base, dir: &Path, limits: CalibrateLimits) -> Result<Vec<CalibrationPoint>, CalibrateError> {
-    let picks = (0..spandrel_tests::count(&base.rows)).step_by(10);
-    let rows: Vec<u8> = picks.clone().flat_map(|row| base.rows.row(row).to_vec()).collect();
-    let ids: Vec<u64> = picks.map(|row| base.id(row)).collect();
+/// Calibrates a published index.
+fn calibrated(dir: &Path, limits: CalibrateLimits) -> Result<Calibrated, CalibrateError> {
     let index = Index::open(dir).unwrap();
-    calibrate(dir, index.manifest(), HeldOut { rows: &rows, ids: &ids }, limits, &mut |_| true)
+    calibrate(dir, index.manifest(), limits, &mut |_| true)
 }
 
 /// The share of the truth that was found, by distance.
@@ -63,7 +59,7 @@ fn defaults_reach_their_recall_with_less_than_everything() {
         let truth = engine.search(strangers.bytes(), &every_list(10)).unwrap();
         let answers = engine.search(strangers.bytes(), &SearchParams::new(10)).unwrap();
         let found = recall(metric, &answers, &truth);
-        assert!((0.93..0.99).contains(&found), "{what}: {found} by {:?}", manifest.search_default);
+        assert!((0.93..0.995).contains(&found), "{what}: {found} by {:?}", manifest.search_cells);
         let stats = fs::read(dir.path().join("build-stats-1.json")).unwrap();
         let stats: serde_json::Value = serde_json::from_slice(&stats).unwrap();
         let points = stats["calibration"].as_array().unwrap();
@@ -72,19 +68,19 @@ fn defaults_reach_their_recall_with_less_than_everything() {
         // Vectors in memory: more of them are compared, of fewer lists.
         assert_eq!(in_memory.len(), if codes == Tier::Memory { 3 } else { 0 }, "{what}: {points:?}");
         assert!(in_memory.iter().zip(lists).all(|(fewer, lists)| fewer <= lists), "{what}: {points:?}");
-        let default = manifest.search_in_memory.map(|default| u64::from(default.max_lists));
-        assert_eq!(default, in_memory.get(1).copied(), "{what}");
-        if default.is_some() {
+        let default = manifest.search_default(10, Tier::Memory);
+        if codes == Tier::Memory {
+            assert_eq!(in_memory.get(1), Some(&u64::from(default.max_lists)), "{what}");
             let options = OpenOptions { vectors: Some(Tier::Memory), ..OpenOptions::default() };
             let index = Arc::new(Index::open_with(dir.path(), options).unwrap());
-            assert_eq!(Some(index.search_default()), manifest.search_in_memory);
+            assert_eq!(index.search_default(10), default);
             let engine = Engine::open(index, engine_config()).unwrap();
             let answers = engine.search(strangers.bytes(), &SearchParams::new(10)).unwrap();
             let found = recall(metric, &answers, &truth);
-            assert!((0.93..0.99).contains(&found), "{what}: {found} by {:?}", manifest.search_in_memory);
+            assert!((0.93..0.995).contains(&found), "{what}: {found} by {default:?}");
         }
         assert!(lists.is_sorted() && lists[2] < manifest.segments[0].lists, "{what}: {lists:?}");
-        assert_eq!(lists[1], u64::from(manifest.search_default.max_lists), "{what}");
+        assert_eq!(lists[1], u64::from(manifest.search_default(10, Tier::Ssd).max_lists), "{what}");
         assert_eq!(points[0]["rerank_errors"].is_null(), code == CodeSpec::Full, "{what}");
     }
 }
@@ -95,11 +91,12 @@ fn points_do_not_depend_on_threads_or_memory() {
         let dir = tempfile::tempdir().unwrap();
         let base = Base::new(clustered(DType::U8, 16, 12_000, 1));
         base.build(&coded(Metric::L2, code, codes, dir.path())).unwrap();
-        let expected = points(&base, dir.path(), LIMITS).unwrap();
-        assert_eq!(expected.len(), if codes == Tier::Memory { 6 } else { 3 }, "{code}");
+        let expected = calibrated(dir.path(), LIMITS).unwrap();
+        let tiers = if codes == Tier::Memory { 2 } else { 1 };
+        assert_eq!((expected.points.len(), expected.cells.len()), (3 * tiers, 5 * tiers), "{code}");
         // Without room for a cache, and with a query at a time.
         for (threads, memory_bytes) in [(1, 0), (3, 100 << 20)] {
-            let found = points(&base, dir.path(), CalibrateLimits { threads, memory_bytes }).unwrap();
+            let found = calibrated(dir.path(), CalibrateLimits { threads, memory_bytes }).unwrap();
             assert_eq!(found, expected, "{code}, {threads} threads, {memory_bytes} bytes");
         }
     }
@@ -139,21 +136,16 @@ fn a_row_leaves_itself_out_by_its_own_id() {
     });
     assert_eq!(calibrated[0].as_array().unwrap().len(), 6);
     assert_eq!(calibrated[0], calibrated[1]);
-    // A row that is not told from its neighbours finds itself, which is no merit.
-    let base = Base::new(clustered(DType::U8, 16, 9000, 1));
-    let misled = Base { ids: Some((0..9000).map(|row| row + 9000).collect()), ..base.clone() };
-    let found = |base: &Base| points(base, &dir.path().join("rows"), LIMITS).unwrap();
-    assert_ne!(found(&misled), found(&base));
 }
 
 #[test]
 fn rows_that_are_heads_are_calibrated_too() {
     let dir = tempfile::tempdir().unwrap();
-    let base = Base::new(clustered(DType::U8, 16, 9000, 1));
+    let base = Base::new(clustered(DType::U8, 16, 12_000, 1));
     let heads = spandrel_builder::cluster::HeadKind::Vectors;
     let replicas = ReplicaRule::Soar;
     let config = BuildConfig { heads, replicas, ..config(Metric::L2, dir.path()) };
-    let default = build(&base, &config).manifest.search_default;
+    let default = build(&base, &config).manifest.search_default(10, Tier::Ssd);
     let engine = Engine::open(Arc::new(Index::open(dir.path()).unwrap()), engine_config()).unwrap();
     let strangers = clustered(DType::U8, 16, 500, 2);
     let truth = engine.search(strangers.bytes(), &every_list(10)).unwrap();
@@ -168,21 +160,16 @@ fn what_cannot_be_calibrated_is_said() {
     let base = Base::new(clustered(DType::U8, 16, 4000, 1));
     base.build(&coded(Metric::L2, CodeSpec::RaBitQ { bits: 2 }, Tier::Memory, dir.path())).unwrap();
     let index = Index::open(dir.path()).unwrap();
-    let of =
-        |held_out, go_on: bool| calibrate(dir.path(), index.manifest(), held_out, LIMITS, &mut |_| go_on);
-    let rows = base.rows.row(7);
-    let no_id = of(HeldOut { rows, ids: &[] }, true).unwrap_err();
-    assert!(matches!(no_id, CalibrateError::HeldOut { rows: 1, ids: 0 }), "{no_id}");
-    let stopped = of(HeldOut { rows, ids: &[7] }, false).unwrap_err();
+    let stopped = calibrate(dir.path(), index.manifest(), LIMITS, &mut |_| false).unwrap_err();
     assert!(matches!(stopped, CalibrateError::Stopped), "{stopped}");
-    assert_eq!(of(HeldOut { rows: &[], ids: &[] }, true).unwrap(), []);
     // A bit in every page of vectors.
     let path = dir.path().join("vectors-1");
     let mut bytes = fs::read(&path).unwrap();
     bytes.iter_mut().skip(BODY_AT as usize).step_by(512).for_each(|byte| *byte ^= 1);
     fs::write(&path, bytes).unwrap();
-    let damaged = points(&base, dir.path(), LIMITS).unwrap_err();
-    assert!(matches!(damaged, CalibrateError::Damaged { parts: 1.. }), "{damaged}");
+    let damaged = calibrated(dir.path(), LIMITS).unwrap_err();
+    // Vectors that fit in memory are read when the index is opened.
+    assert!(matches!(damaged, CalibrateError::Open(OpenError::Checksum { .. })), "{damaged}");
 }
 
 /// Fails.

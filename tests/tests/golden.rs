@@ -42,7 +42,7 @@ struct Fixture {
 
 const FIXTURES: [Fixture; 5] = [
     Fixture {
-        name: "3.0-u8-l2",
+        name: "4.0-u8-l2",
         metric: Metric::L2,
         dtype: DType::U8,
         replicas: ReplicaRule::Soar,
@@ -52,7 +52,7 @@ const FIXTURES: [Fixture; 5] = [
         current: true,
     },
     Fixture {
-        name: "3.0-f32-cosine",
+        name: "4.0-f32-cosine",
         metric: Metric::Cosine,
         dtype: DType::F32,
         replicas: ReplicaRule::Rng,
@@ -62,7 +62,7 @@ const FIXTURES: [Fixture; 5] = [
         current: true,
     },
     Fixture {
-        name: "3.0-u8-l2-axes",
+        name: "4.0-u8-l2-axes",
         metric: Metric::L2,
         dtype: DType::U8,
         replicas: ReplicaRule::None,
@@ -72,7 +72,7 @@ const FIXTURES: [Fixture; 5] = [
         current: true,
     },
     Fixture {
-        name: "3.0-f16-ip-rabitq",
+        name: "4.0-f16-ip-rabitq",
         metric: Metric::InnerProduct,
         dtype: DType::F16,
         replicas: ReplicaRule::None,
@@ -82,7 +82,7 @@ const FIXTURES: [Fixture; 5] = [
         current: true,
     },
     Fixture {
-        name: "3.0-i8-l2-pq",
+        name: "4.0-i8-l2-pq",
         metric: Metric::L2,
         dtype: DType::I8,
         replicas: ReplicaRule::None,

@@ -8,6 +8,7 @@ mod calibrate;
 mod codebooks;
 mod corruption;
 mod crash;
+mod default_recall;
 mod estimates;
 mod faults;
 mod golden;

@@ -333,7 +333,7 @@ fn a_build_calibrates_unless_told_not_to() {
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
         text(&output.stdout).to_owned()
     };
-    let usual = "queries   at most 160 lists, reranked within 0.9 errors";
+    let usual = "queries   epsilon 0.6, at most 160 lists, reranked within 0.9 errors";
     let (base, index) = (path("base.u8bin"), path("index"));
     run(&["data", "generate", "sift", "--vectors", "12000", "--seed", "1", "--out", &base]);
     let build = ["build", "--base", &base, "--metric", "l2", "--out", &index, "--memory", "1GiB"];
@@ -346,7 +346,10 @@ fn a_build_calibrates_unless_told_not_to() {
     let few = path("few.u8bin");
     run(&["data", "crop", &base, &few, "--rows", "0..9999"]);
     let said = run(&["build", "--base", &few, "--metric", "l2", "--out", &path("few")]);
-    assert!(said.contains(usual), "{said}");
+    assert!(said.contains(", calibrate ") && !said.contains(usual), "{said}");
+    let said = run(&["inspect", &path("few")]);
+    assert!(said.contains("k 1000, vectors in memory: --max-lists 84 --rerank-errors "), "{said}");
+    assert!(said.contains("recall 0.99 at k 10, vectors in ssd: --max-lists 84 --rerank-errors "), "{said}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::progress::Context;
 use crate::{BuildError, Target};
 
 /// Pruning of a query that names none: near recall@10 of 0.95 on the sets measured.
-const SEARCH_DEFAULT: SearchDefault = SearchDefault { epsilon: 0.6, max_lists: 64, rerank_errors: 0.9 };
+const SEARCH_DEFAULT: SearchDefault = SearchDefault { epsilon: Some(0.6), max_lists: 64, rerank_errors: 0.9 };
 
 /// What `build-stats-N.json` holds.
 #[derive(Debug, Serialize)]
@@ -83,8 +83,8 @@ pub(crate) fn manifest(
         dim: params.dim,
         id_bytes: Layouts::new(params, checked).id_bytes.get(),
         head_space: HeadSpace::of(params.metric, checked.norm_max),
-        search_default: checkpoint.calibrated.as_ref().map_or(usual, |found| found.search_default),
-        search_in_memory: checkpoint.calibrated.as_ref().and_then(|found| found.search_in_memory),
+        search_default: usual,
+        search_cells: checkpoint.calibrated.as_ref().map_or(Vec::new(), |found| found.cells.clone()),
         build: BuildRecord {
             input_hash: checked.input_hash.clone(),
             seed: params.seed,

@@ -37,11 +37,12 @@ pub struct Manifest {
     pub id_bytes: usize,
     /// How vectors are mapped to the space of the heads.
     pub head_space: HeadSpace,
-    /// Pruning used when a query names none.
+    /// Pruning used when a query names none, where no cell says better.
     pub search_default: SearchDefault,
-    /// The same where vectors are in memory, if it was found: comparing one exactly then costs no read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub search_in_memory: Option<SearchDefault>,
+    /// The same, found for numbers of neighbours: ascending for each place of vectors. Where those in memory have none,
+    /// those on SSD count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search_cells: Vec<SearchCell>,
     /// How the index came about.
     pub build: BuildRecord,
     /// One segment today.
@@ -51,8 +52,9 @@ pub struct Manifest {
 /// Pruning that a query gets when it asks for none.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SearchDefault {
-    /// A list is read iff its head is no farther than `1 + epsilon` times the nearest head.
-    pub epsilon: f32,
+    /// A list is read iff its head is no farther than `1 + epsilon` times the nearest head; no such limit if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f32>,
     /// At most this many lists are read.
     pub max_lists: u32,
     /// A vector is reranked iff its estimate, less this many standard errors, is among the best estimates. Lists of
@@ -61,24 +63,54 @@ pub struct SearchDefault {
 }
 
 impl SearchDefault {
-    /// This default with the pruning of the point for `recall` and a place of vectors, if there is one.
-    pub fn calibrated(
-        self,
-        points: &[CalibrationPoint],
-        recall: f64,
-        vectors: Tier,
-    ) -> Option<SearchDefault> {
-        let point = points.iter().find(|point| (point.recall, point.vectors) == (recall, vectors))?;
-        let rerank_errors = point.rerank_errors.unwrap_or(self.rerank_errors);
-        Some(SearchDefault { max_lists: point.max_lists, rerank_errors, ..self })
-    }
-
     fn check(&self, path: &Path, what: &'static str) -> Result<(), OpenError> {
-        let numbers = [self.epsilon, self.rerank_errors];
+        let numbers = [self.epsilon.unwrap_or_default(), self.rerank_errors];
         if numbers.iter().any(|x| !x.is_finite() || *x < 0.0) || self.max_lists == 0 {
             return Err(OpenError::field(path, what, format!("{self:?}"), "a usable default"));
         }
         Ok(())
+    }
+}
+
+/// The default of queries for a number of neighbours, as calibration found it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SearchCell {
+    /// Neighbours wanted.
+    pub k: u32,
+    /// Where vectors are.
+    pub vectors: Tier,
+    /// At most this many lists are read.
+    pub max_lists: u32,
+    /// Standard errors of estimates within which vectors are compared exactly; none for lists of exact vectors.
+    pub rerank_errors: Option<f32>,
+    /// Recall of queries that was looked for.
+    pub target: f64,
+    /// Recall that a further query is to expect at least: less than was looked for where that is out of reach.
+    pub recall: f64,
+    /// Rows of the index, each left out of its own answer, that say so.
+    pub queries: u32,
+}
+
+impl SearchCell {
+    /// Queries needed for the recall to be below the target because of what they miss, rather than for being few.
+    pub fn is_short(&self) -> bool {
+        let least = 1.0 / (f64::from(self.queries) + 1.0);
+        self.recall < self.target && 1.0 - least >= self.target
+    }
+
+    fn check(&self, path: &Path) -> Result<(), OpenError> {
+        let errors = self.rerank_errors.unwrap_or_default();
+        let is_share = |x: f64| (0.0..=1.0).contains(&x);
+        let usable = self.k > 0
+            && self.max_lists > 0
+            && errors.is_finite()
+            && errors >= 0.0
+            && is_share(self.target)
+            && is_share(self.recall);
+        if usable {
+            return Ok(());
+        }
+        Err(OpenError::field(path, "search_cells", format!("{self:?}"), "a usable default"))
     }
 }
 
@@ -215,7 +247,16 @@ impl Manifest {
             OpenError::field(path, "code", e.0, "full, rabitq:B, axes:BYTES, pq:MxN[+opq] or binary")
         })?;
         self.search_default.check(path, "search_default")?;
-        self.search_in_memory.map_or(Ok(()), |default| default.check(path, "search_in_memory"))?;
+        self.search_cells.iter().try_for_each(|cell| cell.check(path))?;
+        let order = |cell: &SearchCell| (cell.vectors == Tier::Memory, cell.k);
+        if !self.search_cells.is_sorted_by(|a, b| order(a) < order(b)) {
+            return Err(OpenError::field(
+                path,
+                "search_cells",
+                "others",
+                "places of vectors apart, k ascending",
+            ));
+        }
         let [segment] = self.segments.as_slice() else {
             return Err(OpenError::field(path, "segments", self.segments.len(), 1));
         };
@@ -239,6 +280,36 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+
+    /// What a query for `k` neighbours gets that names no pruning, with vectors in `tier`.
+    ///
+    /// Between two cells the number of lists grows as a power of k, and errors are the more of both; fewer neighbours than
+    /// the first cell's take what it says. More than the last cell's take all lists.
+    pub fn search_default(&self, k: usize, tier: Tier) -> SearchDefault {
+        let of = |tier| self.search_cells.iter().filter(move |cell| cell.vectors == tier);
+        let tier = if of(tier).next().is_some() { tier } else { Tier::Ssd };
+        let after = of(tier).find(|cell| cell.k as usize >= k);
+        let before = of(tier).take_while(|cell| (cell.k as usize) < k).last();
+        let errors = |cell: &SearchCell| cell.rerank_errors.unwrap_or_default();
+        let (max_lists, rerank_errors) = match (before, after) {
+            (None, None) => return self.search_default,
+            (None, Some(cell)) => (cell.max_lists, errors(cell)),
+            (_, Some(cell)) if cell.k as usize == k => (cell.max_lists, errors(cell)),
+            (Some(cell), None) => (u32::MAX, errors(cell)),
+            (Some(before), Some(after)) => {
+                let octaves = |from: f64, to: f64| (to / from).log2();
+                // CAST: numbers of neighbours, far below 2^53
+                let share = octaves(before.k.into(), k as f64) / octaves(before.k.into(), after.k.into());
+                let growth = octaves(before.max_lists.into(), after.max_lists.into());
+                let lists = f64::from(before.max_lists) * (share * growth).exp2();
+                // CAST: between the two
+                (lists.ceil() as u32, errors(before).max(errors(after)))
+            }
+        };
+        let lists: u64 = self.segments.iter().map(|segment| segment.lists).sum();
+        let max_lists = max_lists.min(u32::try_from(lists).unwrap_or(u32::MAX));
+        SearchDefault { epsilon: None, max_lists, rerank_errors }
     }
 
     /// The metric.
@@ -338,4 +409,70 @@ pub fn manifest_name(version: u64) -> String {
 /// File name of a section of a version.
 pub fn section_name(kind: SectionKind, version: u64) -> String {
     format!("{}-{version}", kind.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let json = serde_json::json!({
+            "version": 1, "uuid": "0", "metric": "l2", "dtype": "u8", "dim": 4, "id_bytes": 4, "head_space": HeadSpace::Same,
+            "search_default": { "epsilon": 0.6, "max_lists": 64, "rerank_errors": 0.9 },
+            "build": {
+                "input_hash": "0", "seed": 0, "lists": 5000, "replicas": "none", "max_replicas": 1, "heads": "means",
+                "code": "rabitq:2", "codes": "memory", "kernels": "scalar"
+            },
+            "segments": [{ "vectors": 100_000, "lists": 5000, "sections": [] }],
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn defaults_follow_the_number_of_neighbours() {
+        let mut manifest = manifest();
+        assert_eq!(manifest.search_default(10, Tier::Ssd), manifest.search_default);
+        let cell = |k, vectors, max_lists, errors| SearchCell {
+            k,
+            vectors,
+            max_lists,
+            rerank_errors: Some(errors),
+            target: 0.95,
+            recall: 0.95,
+            queries: 400,
+        };
+        manifest.search_cells = vec![
+            cell(10, Tier::Ssd, 40, 1.0),
+            cell(1000, Tier::Ssd, 640, 0.5),
+            cell(10, Tier::Memory, 20, 1.5),
+        ];
+        let of = |k, tier| {
+            let SearchDefault { epsilon, max_lists, rerank_errors } = manifest.search_default(k, tier);
+            assert_eq!(epsilon, None);
+            (max_lists, rerank_errors)
+        };
+        let ssd = [1, 10, 11, 100, 999, 1000, 1001, usize::MAX].map(|k| of(k, Tier::Ssd));
+        assert_eq!(ssd[..2], [(40, 1.0); 2]);
+        assert!((41..45).contains(&ssd[2].0) && ssd[2].1 == 1.0, "{ssd:?}");
+        assert!((160..162).contains(&ssd[3].0) && ssd[3].1 == 1.0, "{ssd:?}");
+        assert!((600..=640).contains(&ssd[4].0) && ssd[4].1 == 1.0, "{ssd:?}");
+        assert_eq!(ssd[5..], [(640, 0.5), (5000, 0.5), (5000, 0.5)]);
+        assert_eq!((of(10, Tier::Memory), of(11, Tier::Memory)), ((20, 1.5), (5000, 1.5)));
+        manifest.search_cells.pop();
+        assert_eq!(manifest.search_default(10, Tier::Memory).max_lists, 40);
+    }
+
+    #[test]
+    fn what_falls_short_is_told_from_what_had_few_queries() {
+        let cell = |recall, queries| SearchCell {
+            k: 10,
+            vectors: Tier::Ssd,
+            max_lists: 1,
+            rerank_errors: None,
+            target: 0.95,
+            recall,
+            queries,
+        };
+        assert!(cell(0.9, 400).is_short() && !cell(0.9, 12).is_short() && !cell(0.95, 400).is_short());
+    }
 }

@@ -35,13 +35,13 @@ pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};
 pub use ids::{ID_PAGE_BYTES, IdBytes, IdPages};
 pub use lists::{CodedLayout, CodedList, FullLayout, FullList, ListLayout, StrayReplica};
 pub use manifest::{
-    BuildRecord, CalibrationPoint, Manifest, SearchDefault, SectionEntry, SegmentEntry, hash_hex,
+    BuildRecord, CalibrationPoint, Manifest, SearchCell, SearchDefault, SectionEntry, SegmentEntry, hash_hex,
     manifest_name, section_name,
 };
 pub use vectors::{PageLayout, Record};
 
 /// Major version of the format: another one is refused.
-pub const MAJOR: u16 = 3;
+pub const MAJOR: u16 = 4;
 /// Minor version of the format: up to ours is read.
 pub const MINOR: u16 = 0;
 

@@ -245,10 +245,9 @@ impl Index {
         self.resident_codes.as_ref()
     }
 
-    /// What queries get that name no pruning, by where vectors are.
-    pub fn search_default(&self) -> SearchDefault {
-        let in_memory = self.manifest.search_in_memory.filter(|_| self.resident_vectors.is_some());
-        in_memory.unwrap_or(self.manifest.search_default)
+    /// What queries for `k` neighbours get that name no pruning.
+    pub fn search_default(&self, k: usize) -> SearchDefault {
+        self.manifest.search_default(k, self.vectors_tier())
     }
 
     /// The vectors, where they are in memory.

@@ -30,6 +30,8 @@ pub(crate) struct Candidates {
     errors: f32,
     /// Whether a vector may be offered more than once.
     copies: bool,
+    /// Positions that are not kept, ascending.
+    left_out: Vec<u32>,
     full: usize,
     kept: Vec<Candidate>,
     estimates: Vec<f32>,
@@ -43,9 +45,15 @@ impl Candidates {
         self.k = k;
         self.errors = errors;
         self.copies = copies;
+        self.left_out.clear();
         self.full = 4 * k + 256;
         self.kept.clear();
         self.bound = f32::INFINITY;
+    }
+
+    /// Keeps none of these positions, which ascend.
+    pub(crate) fn leave_out(&mut self, positions: &[u32]) {
+        self.left_out.extend_from_slice(positions);
     }
 
     /// No candidate with such an error and an estimate above this is kept.
@@ -56,7 +64,9 @@ impl Candidates {
     /// Offers a candidate.
     #[inline]
     pub(crate) fn offer(&mut self, candidate: Candidate) {
-        if candidate.least(self.errors) > self.bound {
+        let is_left_out =
+            || !self.left_out.is_empty() && self.left_out.binary_search(&candidate.position).is_ok();
+        if candidate.least(self.errors) > self.bound || is_left_out() {
             return;
         }
         self.kept.push(candidate);

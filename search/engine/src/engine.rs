@@ -188,7 +188,7 @@ impl Engine {
     /// [`SearchError`]; nothing is searched when the parameters or any query are refused.
     pub fn search(&self, queries: &[u8], params: &SearchParams) -> Result<Vec<Answer>, SearchError> {
         let request = Request { queries: queries.to_vec(), params: *params, deadline: None, stop: None };
-        self.search_request(request)
+        self.search_request(request, Vec::new())
     }
 
     /// As [`Engine::search`], but gives up soon after `stop` becomes true.
@@ -202,14 +202,29 @@ impl Engine {
         stop: &Arc<AtomicBool>,
     ) -> Result<Vec<Answer>, SearchError> {
         let stop = Some(Arc::clone(stop));
-        self.search_request(Request { queries: queries.to_vec(), params: *params, deadline: None, stop })
+        self.search_request(
+            Request { queries: queries.to_vec(), params: *params, deadline: None, stop },
+            Vec::new(),
+        )
     }
 
-    fn search_request(&self, request: Request) -> Result<Vec<Answer>, SearchError> {
+    /// As [`Engine::search`], where each query leaves vectors out whose positions are given, ascending. Lists of exact vectors
+    /// leave none out.
+    pub(crate) fn search_without(
+        &self,
+        queries: &[u8],
+        params: &SearchParams,
+        left_out: Vec<Vec<u32>>,
+    ) -> Result<Vec<Answer>, SearchError> {
+        let request = Request { queries: queries.to_vec(), params: *params, deadline: None, stop: None };
+        self.search_request(request, left_out)
+    }
+
+    fn search_request(&self, request: Request, left_out: Vec<Vec<u32>>) -> Result<Vec<Answer>, SearchError> {
         let (sender, receiver) = bounded(1);
         // There is room for the one reply, so the send cannot block.
         let reply = Box::new(move |result| drop(sender.send(result)));
-        if let Some(job) = self.job(request, reply)? {
+        if let Some(job) = self.job(request, left_out, reply)? {
             self.shared.queue.push(job, false)?;
         }
         receiver.recv().unwrap_or(Err(SearchError::Closed))
@@ -226,14 +241,19 @@ impl Engine {
         request: Request,
         reply: impl FnOnce(Result<Vec<Answer>, SearchError>) + Send + 'static,
     ) -> Result<(), SearchError> {
-        match self.job(request, Box::new(reply))? {
+        match self.job(request, Vec::new(), Box::new(reply))? {
             Some(job) => self.shared.queue.push(Arc::clone(&job), true).inspect_err(|_| job.forget()),
             None => Ok(()),
         }
     }
 
     /// Checks a request. Without any query it replies at once.
-    fn job(&self, request: Request, reply: Reply) -> Result<Option<Arc<Job>>, SearchError> {
+    fn job(
+        &self,
+        request: Request,
+        left_out: Vec<Vec<u32>>,
+        reply: Reply,
+    ) -> Result<Option<Arc<Job>>, SearchError> {
         let Request { queries: rows, params, deadline, stop } = request;
         let index = self.index();
         let params = params.resolve(index)?;
@@ -244,7 +264,7 @@ impl Engine {
         }
         let row_bytes = index.row_bytes();
         let state = Mutex::new(JobState::new(queries, reply));
-        Ok(Some(Arc::new(Job { rows, row_bytes, params, deadline, stop, state })))
+        Ok(Some(Arc::new(Job { rows, row_bytes, params, left_out, deadline, stop, state })))
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) struct Job {
     pub(crate) rows: Vec<u8>,
     pub(crate) row_bytes: usize,
     pub(crate) params: ResolvedParams,
+    /// Positions that each query leaves out, ascending; empty where none does.
+    pub(crate) left_out: Vec<Vec<u32>>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) stop: Option<Arc<AtomicBool>>,
     pub(crate) state: Mutex<JobState>,

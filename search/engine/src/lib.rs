@@ -37,7 +37,7 @@ mod validate;
 mod worker;
 
 pub use answer::{Answer, Limit, Neighbour, Work};
-pub use calibrate::{CalibrateError, CalibrateLimits, HeldOut, calibrate};
+pub use calibrate::{CalibrateError, CalibrateLimits, Calibrated, calibrate};
 pub use damage::{Damage, DamageReason, DamagedPart};
 pub use engine::{Engine, EngineConfig, IoReport, Request};
 pub use error::{EngineError, SearchError};

@@ -108,8 +108,8 @@ impl SearchParams {
         }
         let (epsilon, lists) = match (self.epsilon, self.max_lists) {
             (None, None) => {
-                let default = index.search_default();
-                (Some(default.epsilon), default.max_lists)
+                let default = index.search_default(self.k);
+                (default.epsilon, default.max_lists)
             }
             (Some(epsilon), None) => (Some(epsilon), EPSILON_LISTS_MAX),
             (epsilon, Some(max_lists)) => (epsilon, max_lists),
@@ -129,7 +129,7 @@ impl SearchParams {
         if max_bytes == 0 {
             return Err(ParamsError::ZeroBytes);
         }
-        let rerank = self.rerank.unwrap_or(Rerank::Errors(index.search_default().rerank_errors));
+        let rerank = self.rerank.unwrap_or(Rerank::Errors(index.search_default(self.k).rerank_errors));
         if let Rerank::Errors(found) = rerank
             && !(found >= 0.0 && found.is_finite())
         {

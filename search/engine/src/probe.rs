@@ -104,7 +104,7 @@ impl Prober {
 }
 
 /// How many heads have their links followed to find this many.
-fn probe_width(kind: HeadIndexKind, heads: u32) -> usize {
+pub(crate) fn probe_width(kind: HeadIndexKind, heads: u32) -> usize {
     match kind {
         HeadIndexKind::Flat => heads as usize,
         HeadIndexKind::Graph => heads as usize + EXTRA_HEADS,

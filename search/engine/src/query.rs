@@ -125,6 +125,9 @@ impl QuerySlot {
         if let Some(model) = index.model() {
             let copies = index.resident_codes().is_none() && index.manifest().build.max_replicas > 1;
             self.candidates.reset(params.rerank_bound(), params.kept_errors(), copies);
+            if let Some(left_out) = running.job.left_out.get(running.number) {
+                self.candidates.leave_out(left_out);
+            }
             if let Some(nearest) = tools.prober.nearest() {
                 tools.codes.prepare(&index, model, row, nearest, &mut self.code_query);
             }
@@ -344,10 +347,15 @@ impl QuerySlot {
         let first_request = self.requests.len();
         plan_pages(&self.positions[first..], layout, |read| self.requests.push(Request::Pages(read)));
         let requests = &mut self.requests[first_request..];
-        let reads = || requests.iter().filter_map(Request::pages);
+        // Requests ascend.
+        let is_read = |page: u64| {
+            let after = requests.partition_point(|r| r.pages().is_some_and(|read| read.first_page <= page));
+            let before = after.checked_sub(1).and_then(|at| requests[at].pages());
+            before.is_some_and(|read| page < read.first_page + read.pages)
+        };
         for candidate in self.candidates.kept().iter_mut().filter(|candidate| !candidate.compared) {
             let page = layout.place(candidate.position).0;
-            if reads().any(|read| (read.first_page..read.first_page + read.pages).contains(&page)) {
+            if is_read(page) {
                 candidate.compared = true;
                 self.positions.push(candidate.position);
             }

@@ -130,6 +130,11 @@ fn row_hits(metric: Metric, found: &[Neighbour], ids: &[u64], distances: &[f32],
     hits.len().min(k)
 }
 
+/// Whether a distance is no worse than the k-th true one, within the tolerance.
+pub(crate) fn no_worse(metric: Metric, distance: f32, kth: f32) -> bool {
+    Order::of_metric(metric).no_worse(distance, kth)
+}
+
 /// Which way distances get worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {

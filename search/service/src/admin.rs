@@ -145,10 +145,13 @@ pub(crate) fn summary(served: &Served) -> v1::IndexSummary {
     }
 }
 
+/// Neighbours for which an index's default is described.
+const NEIGHBOURS: usize = 10;
+
 /// An index in full. Where it lies on the server's disk is for admins to know.
 fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
     let (index, damage) = (served.index(), served.engine().damage());
-    let default = index.search_default();
+    let default = index.search_default(NEIGHBOURS);
     let tier = |tier: Tier| wire_tier(tier) as i32; // CAST: the enum's code
     v1::DescribeIndexResponse {
         summary: Some(summary(served)),
@@ -164,7 +167,7 @@ fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
             .collect::<HashMap<_, _>>(),
         disk_bytes: index.manifest().index_bytes(),
         default_max_lists: default.max_lists,
-        default_epsilon: default.epsilon,
+        default_epsilon: default.epsilon.unwrap_or(f32::INFINITY),
         default_rerank_errors: default.rerank_errors,
         quarantined: damage
             .iter()

@@ -129,8 +129,14 @@ fn fields_of_a_manifest_that_cannot_be_are_refused() {
         check!(open_json(&whole, &json), OpenError::Field { .. }, "{field} = {value}");
     }
     let mut json = good.clone();
-    json["search_in_memory"] = json!({"epsilon": 0.6, "max_lists": 0, "rerank_errors": 1.0});
-    check!(open_json(&whole, &json), OpenError::Field { .. }, "search_in_memory");
+    let cell = |k, max_lists| {
+        json!({"k": k, "vectors": "ssd", "max_lists": max_lists, "rerank_errors": 1.0,
+        "target": 0.95, "recall": 0.95, "queries": 400})
+    };
+    json["search_cells"] = json!([cell(1, 0)]);
+    check!(open_json(&whole, &json), OpenError::Field { .. }, "search_cells");
+    json["search_cells"] = json!([cell(10, 8), cell(1, 8)]);
+    check!(open_json(&whole, &json), OpenError::Field { .. }, "search_cells");
     for (field, value) in [("bytes", json!(4096)), ("bytes", json!(0)), ("bytes", json!(u64::MAX))] {
         let mut json = good.clone();
         json["segments"][0]["sections"][0][field] = value.clone();

@@ -14,6 +14,7 @@ use spandrel_index::Metric;
 use spandrel_index::codes::Codebooks;
 
 use super::calibrator::Calibrator;
+use super::defaults;
 use super::ids::Ids;
 use super::input::InputArgs;
 use super::shape::{ShapeArgs, plan_text, refuse_memory};
@@ -61,7 +62,8 @@ pub struct BuildArgs {
     /// Publish a new version over an index that is there, or begin an interrupted build anew.
     #[arg(long)]
     pub replace: bool,
-    /// Keep the usual default of queries rather than finding the one that gives this index a recall@10 of 0.95.
+    /// Keep the usual default of queries rather than finding those that give this index a recall of 0.95 for 1 to 10 000
+    /// neighbours.
     #[arg(long)]
     pub no_calibrate: bool,
     /// Print the plan and build nothing.
@@ -174,12 +176,7 @@ pub(super) fn report_text(report: &BuildReport, config: &BuildConfig) -> String 
         manifest.metric
     );
     let _ = writeln!(text, "lists     {}", units::count(lists));
-    let default = manifest.search_default;
-    let _ = writeln!(
-        text,
-        "queries   at most {} lists, reranked within {} errors, unless asked otherwise",
-        default.max_lists, default.rerank_errors
-    );
+    let _ = writeln!(text, "queries   {}", defaults::at_ten(manifest));
     if let Some(stats) = &report.lists {
         let _ = writeln!(
             text,
@@ -204,6 +201,9 @@ pub(super) fn report_text(report: &BuildReport, config: &BuildConfig) -> String 
         let allowed = units::bytes(config.memory_bytes as f64);
         let peak = units::bytes(memory.rss_peak_bytes as f64);
         let _ = writeln!(text, "memory    {peak} at its peak, {allowed} allowed");
+    }
+    for warning in defaults::warnings(manifest) {
+        let _ = writeln!(text, "warning   {warning}");
     }
     text
 }

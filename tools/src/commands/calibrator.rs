@@ -3,15 +3,9 @@ use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use spandrel_builder::{BuildConfig, Calibrate, Calibration, Progress, Unpublished};
-use spandrel_engine::{CalibrateLimits, HeldOut, calibrate};
-use spandrel_index::Tier;
+use spandrel_engine::{CalibrateLimits, calibrate};
 
-/// An index of fewer vectors keeps the usual default: its queries are quick anyway.
-const VECTORS_MIN: u64 = 10_000;
-/// Recall@10 that queries get which name no pruning.
-const RECALL_DEFAULT: f64 = 0.95;
-
-/// Finds the least work for a recall@10 of 0.95, within what the build may use.
+/// Finds defaults that keep a recall of 0.95, within what the build may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Calibrator {
     limits: CalibrateLimits,
@@ -31,22 +25,14 @@ impl Calibrate for Calibrator {
         progress: &dyn Progress,
         stop: &AtomicBool,
     ) -> Result<Option<Calibration>, Box<dyn Error + Send + Sync>> {
-        let vectors: u64 = index.manifest.segments.iter().map(|segment| segment.vectors).sum();
-        if vectors < VECTORS_MIN {
-            return Ok(None);
-        }
         let mut tell = |queries| {
             progress.advance(queries);
             !stop.load(Ordering::Relaxed)
         };
-        let held_out = HeldOut { rows: index.rows, ids: index.ids };
-        let found = calibrate(index.dir, index.manifest, held_out, self.limits, &mut tell)?;
-        let usual = index.manifest.search_default;
-        let of = |vectors| usual.calibrated(&found, RECALL_DEFAULT, vectors);
-        if of(Tier::Ssd).is_none() {
-            progress.note("no setting tried gives a recall@10 of 0.95: queries get the usual default");
+        let found = calibrate(index.dir, index.manifest, self.limits, &mut tell)?;
+        if found.cells.is_empty() {
+            progress.note("not calibrated: queries get the usual default");
         }
-        let (search_default, search_in_memory) = (of(Tier::Ssd).unwrap_or(usual), of(Tier::Memory));
-        Ok(Some(Calibration { search_default, search_in_memory, points: found }))
+        Ok(Some(Calibration { cells: found.cells, points: found.points }))
     }
 }

@@ -3,9 +3,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use spandrel_index::format::SearchDefault;
 use spandrel_index::{HeadIndex, Index};
 
+use super::defaults;
 use crate::Session;
 use crate::figures::{Align, TextTable, process_memory, units};
 
@@ -61,16 +61,12 @@ fn text(index: &Index, added: u64) -> String {
         line("codebooks", format!("given, of hash {hash}"));
     }
     line("heads", format!("{}, found by {head_index}", build.heads));
-    let search = |default: SearchDefault| {
-        let SearchDefault { epsilon, max_lists, rerank_errors } = default;
-        format!(
-            "epsilon {epsilon}, at most {max_lists} lists, reranked within {rerank_errors} errors, unless asked otherwise"
-        )
-    };
-    line("search", search(manifest.search_default));
-    if let Some(default) = manifest.search_in_memory {
-        line("", format!("with vectors in memory {}", search(default)));
-    }
+    line("search", defaults::at_ten(manifest));
+    let names = ["defaults"].into_iter().chain(std::iter::repeat(""));
+    names.zip(defaults::cells(manifest)).for_each(|(name, cell)| line(name, cell));
+    let names = ["points"].into_iter().chain(std::iter::repeat(""));
+    names.zip(defaults::points(index)).for_each(|(name, point)| line(name, point));
+    defaults::warnings(manifest).for_each(|warning| line("warning", warning));
     line(
         "built",
         format!(

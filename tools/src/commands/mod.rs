@@ -4,6 +4,7 @@ pub mod build;
 pub mod calibrator;
 mod ceiling;
 pub mod data;
+mod defaults;
 pub mod demo;
 mod ids;
 pub mod input;

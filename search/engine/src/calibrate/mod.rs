@@ -1,40 +1,51 @@
 //! How many lists to read, and how much to compare exactly, for a wanted recall.
 //!
-//! Rows of the index are searched as queries that leave themselves out. What a very wide search finds is taken for
-//! the truth; then the least work is looked for that finds enough of it, on a few of the rows first and checked on all.
-//! Only what answers and counts of work say decides, never a time, so the result depends on the index and the rows alone.
+//! Rows of the index are searched as queries that leave themselves out. Their true neighbours are found by comparison
+//! with every vector, and how many lists hold them follows from that without a search; how much must be compared exactly
+//! is found by searches. What is chosen keeps `1 - (sum of losses + 1) / (queries + 1)` at the recall wanted, which is
+//! then the least that a further query is to expect (Angelopoulos et al., "Conformal Risk Control", 2022). Only what
+//! answers and counts of work say decides, never a time, so the result depends on the index alone.
+mod lists;
 mod placement;
+mod queries;
 mod search;
 mod trials;
+mod truth;
 
 pub use placement::CalibrateLimits;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use spandrel_index::format::{CalibrationPoint, Manifest, OpenError};
+use spandrel_index::format::{CalibrationPoint, Manifest, OpenError, SearchCell};
 use spandrel_index::{Index, Tier};
+use spandrel_io::ReadError;
 
 use crate::{Engine, EngineError, SearchError};
 use placement::Placement;
-use search::least_work;
-use trials::Trials;
+use queries::Queries;
+use search::{Goal, Settled, least_work, settle};
+use trials::{Part, Trials};
 
-/// Neighbours that recall counts.
-const K: usize = 10;
-/// Recalls looked for.
-const RECALLS: [f64; 3] = [0.90, 0.95, 0.99];
+/// Neighbours that the least work is looked for; other numbers take as many errors.
+const K: u32 = 10;
+/// Numbers of neighbours that have a default of their own.
+const CELLS: [u32; 5] = [K, 1, 100, 1000, 10_000];
+/// Recall of queries that ask for no pruning.
+const RECALL_DEFAULT: f64 = 0.95;
+/// Recalls looked for besides, at [`K`].
+const RECALLS: [f64; 3] = [0.90, RECALL_DEFAULT, 0.99];
 /// A query misses so much more than a row of the index, in whose list it lies itself: 1.06 times on SIFT descriptors,
 /// 1.13 to 1.2 on sentence embeddings.
 const STRANGER_MISSES: f64 = 1.15;
 
-/// Rows of an index, each used as a query that leaves itself out.
-#[derive(Debug, Clone, Copy)]
-pub struct HeldOut<'a> {
-    /// Rows of the index's element type, back to back.
-    pub rows: &'a [u8],
-    /// Their ids in the index.
-    pub ids: &'a [u64],
+/// What calibrating came to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Calibrated {
+    /// Defaults for numbers of neighbours, by place of vectors and then ascending.
+    pub cells: Vec<SearchCell>,
+    /// Settings for several recalls at 10 neighbours, those that can be reached.
+    pub points: Vec<CalibrationPoint>,
 }
 
 /// Why an index could not be calibrated.
@@ -50,14 +61,9 @@ pub enum CalibrateError {
     /// A search gave no answer.
     #[error("the index cannot be searched")]
     Search(#[from] SearchError),
-    /// There are not as many ids as rows.
-    #[error("{rows} rows held out with {ids} ids")]
-    HeldOut {
-        /// Rows given.
-        rows: usize,
-        /// Ids given.
-        ids: usize,
-    },
+    /// Its vectors or lists cannot be read.
+    #[error("the index cannot be read")]
+    Read(#[from] ReadError),
     /// Lists or pages of the index are damaged or cannot be read.
     #[error("{parts} damaged lists or pages were met")]
     Damaged {
@@ -69,9 +75,10 @@ pub enum CalibrateError {
     Stopped,
 }
 
-/// Finds the least work for recall@10 of 0.90, 0.95 and 0.99 in the index in `dir` that `manifest` describes,
-/// published or not: with vectors on SSD, and for codes meant for memory with vectors there too. What cannot be reached
-/// is left out, and all of it where there are more codes with replicas meant for memory than are kept there meanwhile.
+/// Finds the least work for recall@10 of 0.90, 0.95 and 0.99 in the index in `dir` that `manifest` describes, published
+/// or not, and what keeps a recall of 0.95 for 1 to 10 000 neighbours: with vectors on SSD, and for codes meant for
+/// memory with vectors there too. A default that cannot reach its recall is the best that was tried, and says what it
+/// reaches. Nothing is found where there are more codes with replicas meant for memory than are kept there meanwhile.
 ///
 /// `tell` hears how many queries were answered since it was last called, and says whether to go on.
 ///
@@ -80,39 +87,81 @@ pub enum CalibrateError {
 pub fn calibrate(
     dir: &Path,
     manifest: &Manifest,
-    held_out: HeldOut<'_>,
     limits: CalibrateLimits,
     tell: &mut dyn FnMut(u64) -> bool,
-) -> Result<Vec<CalibrationPoint>, CalibrateError> {
-    let Some(placement) = Placement::of(manifest, limits) else { return Ok(Vec::new()) };
+) -> Result<Calibrated, CalibrateError> {
+    let Some(placement) = Placement::of(manifest, limits) else { return Ok(Calibrated::default()) };
     let index = Arc::new(Index::open_unpublished(dir, manifest.clone(), placement.open)?);
-    let rows = held_out.rows.len() / index.row_bytes();
-    if rows != held_out.ids.len() {
-        return Err(CalibrateError::HeldOut { rows, ids: held_out.ids.len() });
+    let ks: Vec<u32> = CELLS.into_iter().filter(|&k| u64::from(k) < index.vectors()).collect();
+    if ks.is_empty() {
+        return Ok(Calibrated::default());
     }
-    if rows == 0 || index.vectors() <= K as u64 {
-        return Ok(Vec::new());
-    }
+    let queries = Queries::read(&index)?;
     let engine = Engine::open(index, placement.engine)?;
-    let mut trials = Trials::new(&engine, held_out, placement.reference_lists, tell)?;
-    let mut points = Vec::new();
-    let mut looked_for: Vec<(f64, Tier)> = RECALLS.iter().map(|&recall| (recall, Tier::Ssd)).collect();
+    let mut trials = Trials::new(&engine, &queries, placement, &ks, tell)?;
+    let mut tiers = vec![Tier::Ssd];
     if trials.has_codes() && manifest.build.codes == Tier::Memory {
-        looked_for.extend(RECALLS.iter().map(|&recall| (recall, Tier::Memory)));
+        tiers.push(Tier::Memory);
     }
-    for (recall, vectors) in looked_for {
-        let wanted = 1.0 - (1.0 - recall) / STRANGER_MISSES;
-        if let Some((setting, outcome)) = least_work(&mut trials, (wanted, vectors))? {
-            points.push(CalibrationPoint {
-                recall,
-                vectors,
-                max_lists: setting.lists,
-                rerank_errors: trials.has_codes().then(|| setting.errors()),
-                held_out_recall: outcome.recall,
-                reranked: outcome.reranked,
-                vectors_scanned: outcome.vectors_scanned,
-            });
+    let mut found = Calibrated::default();
+    for vectors in tiers {
+        let mut errors = trials::TENTHS_USUAL;
+        let mut cells = Vec::new();
+        for &k in &ks {
+            let settled = if k == K {
+                let mut settled = None;
+                for recall in RECALLS {
+                    let goal = Goal { k, recall, vectors };
+                    let found_here = at_ten(&mut trials, goal)?;
+                    found.points.extend(point(&trials, goal, &found_here));
+                    if recall == RECALL_DEFAULT {
+                        settled = Some(found_here);
+                    }
+                }
+                settled
+            } else {
+                let goal = Goal { k, recall: RECALL_DEFAULT, vectors };
+                let start = trials.start(k, Part::All, errors, RECALL_DEFAULT);
+                Some(settle(&mut trials, goal, Part::All, start)?)
+            };
+            let Some(settled) = settled else { unreachable!("the default is one of the recalls") };
+            if k == K {
+                errors = settled.setting.tenths;
+            }
+            cells.push(cell(&trials, k, vectors, &settled));
         }
+        cells.sort_by_key(|cell: &SearchCell| cell.k);
+        found.cells.extend(cells);
     }
-    Ok(points)
+    Ok(found)
+}
+
+/// The least work found on some of the queries, moved to where the others expect the recall.
+fn at_ten(trials: &mut Trials<'_>, goal: Goal) -> Result<Settled, CalibrateError> {
+    let start = least_work(trials, goal)?;
+    settle(trials, goal, Part::Rest, start)
+}
+
+fn point(trials: &Trials<'_>, goal: Goal, settled: &Settled) -> Option<CalibrationPoint> {
+    (settled.recall >= goal.recall).then(|| CalibrationPoint {
+        recall: goal.recall,
+        vectors: goal.vectors,
+        max_lists: settled.setting.lists,
+        rerank_errors: trials.has_codes().then(|| settled.setting.errors()),
+        held_out_recall: settled.trial.recall(),
+        reranked: settled.trial.reranked,
+        vectors_scanned: settled.trial.vectors_scanned,
+    })
+}
+
+fn cell(trials: &Trials<'_>, k: u32, vectors: Tier, settled: &Settled) -> SearchCell {
+    SearchCell {
+        k,
+        vectors,
+        max_lists: settled.setting.lists,
+        rerank_errors: trials.has_codes().then(|| settled.setting.errors()),
+        target: RECALL_DEFAULT,
+        recall: settled.recall,
+        queries: settled.trial.losses.len() as u32, // CAST: at most the queries
+    }
 }

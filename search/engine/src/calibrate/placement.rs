@@ -11,8 +11,12 @@ use crate::EngineConfig;
 const FIXED_BYTES: u64 = 48 << 20;
 /// Codes that are searched from memory, if they are meant for it: every build that makes as many needs more than that.
 const CODES_BYTES_MAX: u64 = 128 << 20;
-/// Cache that holds the pages which the rows held out come to.
+/// Vectors that are kept in memory meanwhile, if there is room for twice as many bytes: answers are the same.
+const VECTORS_BYTES_MAX: u64 = 256 << 20;
+/// Cache for pages of more vectors than that.
 const CACHE_BYTES: u64 = 64 << 20;
+/// Codes that a query may scan: a hundredth of a second.
+const CODES_MAX: u64 = 4 << 20;
 /// Bytes of lists that a query may read, so that some can be in flight.
 const LISTS_BYTES_MAX: u64 = 32 << 20;
 /// Buffers of a query that reads pages alone.
@@ -34,16 +38,19 @@ pub struct CalibrateLimits {
 pub(super) struct Placement {
     pub(super) open: OpenOptions,
     pub(super) engine: EngineConfig,
-    /// Lists of the search that is taken for the truth: follows the index alone.
-    pub(super) reference_lists: u32,
+    /// Most lists that are tried: follows the index alone.
+    pub(super) lists_max: u32,
 }
 
 /// Bytes of an index by what they are for.
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
+    entries: u64,
     lists: u64,
     /// The lists.
     codes: u64,
+    /// The pages of vectors.
+    vectors: u64,
     /// What every search keeps in memory.
     resident: u64,
     /// Whether lists hold codes rather than exact vectors.
@@ -59,9 +66,12 @@ impl Placement {
     pub(super) fn of(manifest: &Manifest, limits: CalibrateLimits) -> Option<Placement> {
         let bytes = |kind| manifest.segments.iter().filter_map(|s| s.section(kind)).map(|s| s.bytes).sum();
         let resident = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory, SectionKind::Model];
+        let vectors: u64 = manifest.segments.iter().map(|s| s.vectors).sum();
         let sizes = Sizes {
+            entries: vectors * u64::from(manifest.build.max_replicas),
             lists: manifest.segments.iter().map(|s| s.lists).sum(),
             codes: bytes(SectionKind::Codes),
+            vectors: bytes(SectionKind::Vectors),
             resident: resident.into_iter().map(bytes).sum(),
             coded: !matches!(manifest.code(), Ok(CodeSpec::Full)),
             replicas: manifest.build.max_replicas > 1,
@@ -71,29 +81,30 @@ impl Placement {
     }
 
     fn of_sizes(sizes: Sizes, limits: CalibrateLimits) -> Option<Placement> {
-        let Sizes { lists, codes, resident, coded, replicas, meant_for } = sizes;
+        let Sizes { entries, lists, codes, vectors, resident, coded, replicas, meant_for } = sizes;
         let tier = if codes > CODES_BYTES_MAX { Tier::Ssd } else { meant_for };
         if replicas && tier != meant_for {
             return None;
         }
         let codes_in_memory = tier == Tier::Memory;
         let list_bytes = (codes / lists.max(1)).max(1);
-        // Ten million vectors need 256 lists of 86 000 for 0.95, one million 96 of 8 600. Lists for SSD need half as many,
-        // and take longer.
-        let least = if meant_for == Tier::Memory { 1024 } else { 512 };
-        let reference =
-            (lists / 8).clamp(least, 4 * least).min(lists).min(LISTS_BYTES_MAX / list_bytes).max(1);
+        // All lists, unless that is more than a query may take: from memory all are quickly scanned, from SSD read.
+        let within_codes = (u128::from(CODES_MAX) * u128::from(lists) / u128::from(entries.max(1))) as u64; // CAST: below 2^54
+        let within_bytes = if codes_in_memory { u64::MAX } else { LISTS_BYTES_MAX / list_bytes };
+        let lists_max = lists.min(within_codes).min(within_bytes).max(1);
         let query_bytes =
-            if codes_in_memory { PAGES_BYTES } else { PAGES_BYTES + 2 * reference * list_bytes };
+            if codes_in_memory { PAGES_BYTES } else { PAGES_BYTES + 2 * lists_max * list_bytes };
         let taken = FIXED_BYTES + resident + if codes_in_memory { codes } else { 0 };
         let mut left = limits.memory_bytes.saturating_sub(taken);
-        let cache_bytes = if coded && CACHE_BYTES <= left / 2 { CACHE_BYTES } else { 0 };
-        left -= cache_bytes;
+        let in_memory = coded && vectors <= VECTORS_BYTES_MAX.min(left / 2);
+        let cache_bytes = if coded && !in_memory && CACHE_BYTES <= left / 2 { CACHE_BYTES } else { 0 };
+        left -= if in_memory { vectors } else { cache_bytes };
+        let vectors = if in_memory { Tier::Memory } else { Tier::Ssd };
         let threads = limits.threads.max(1) as u64; // CAST: widening
         let in_flight = (left / query_bytes).clamp(1, threads * IN_FLIGHT_MAX);
         let threads = threads.min(in_flight);
         Some(Placement {
-            open: OpenOptions { codes: Some(tier), vectors: Some(Tier::Ssd), ids: false },
+            open: OpenOptions { codes: Some(tier), vectors: Some(vectors), ids: false },
             engine: EngineConfig {
                 // CAST: no more than the threads given; no more than IN_FLIGHT_MAX
                 threads: threads as usize,
@@ -103,7 +114,7 @@ impl Placement {
                 direct: Direct::Off,
                 cache_bytes,
             },
-            reference_lists: reference as u32, // CAST: at most 4096
+            lists_max: lists_max as u32, // CAST: lists are numbered by u32
         })
     }
 }
@@ -114,7 +125,16 @@ mod tests {
 
     /// An index of 10 000 lists.
     fn sizes(codes: u64, meant_for: Tier) -> Sizes {
-        Sizes { lists: 10_000, codes, resident: 10 << 20, coded: true, replicas: false, meant_for }
+        Sizes {
+            entries: 1_000_000,
+            lists: 10_000,
+            codes,
+            vectors: 300 << 20,
+            resident: 10 << 20,
+            coded: true,
+            replicas: false,
+            meant_for,
+        }
     }
 
     fn of(sizes: Sizes, threads: usize, memory_bytes: u64) -> Placement {
@@ -132,7 +152,7 @@ mod tests {
             assert_eq!(expected.open.codes, Some(tier));
             for (threads, memory) in [(1, 0), (2, 200 << 20), (64, 1 << 30)] {
                 let found = of(sizes, threads, memory);
-                assert_eq!((found.open, found.reference_lists), (expected.open, expected.reference_lists));
+                assert_eq!((found.open.codes, found.lists_max), (expected.open.codes, expected.lists_max));
                 assert!((1..=threads).contains(&found.engine.threads) && found.engine.in_flight >= 1);
             }
         }
@@ -152,6 +172,6 @@ mod tests {
         let full = Sizes { coded: false, ..sizes(4 << 30, Tier::Ssd) };
         let wide = of(full, 8, 400 << 20);
         assert_eq!((wide.engine.threads, wide.engine.in_flight), (5, 1));
-        assert!(u64::from(wide.reference_lists) * ((4 << 30) / 10_000) <= LISTS_BYTES_MAX);
+        assert!(u64::from(wide.lists_max) * ((4 << 30) / 10_000) <= LISTS_BYTES_MAX);
     }
 }

@@ -1,77 +1,87 @@
 //! The least work that reaches a recall.
+use std::rc::Rc;
+
 use spandrel_index::Tier;
 
-use super::CalibrateError;
-use super::trials::{On, Outcome, Setting, Trials};
+use super::trials::{Part, Setting, TENTHS_MAX, Trial, Trials};
+use super::{CalibrateError, STRANGER_MISSES};
 
-/// Most tenths of standard errors tried: nearly all true neighbours lie inside, and the count of vectors compared
-/// exactly has a bound of its own.
-const TENTHS_MAX: u8 = 25;
 /// Numbers of lists skipped from one to the next while errors are weighed against lists: work is flat around its least.
 const STRIDE: usize = 2;
 /// Numbers of lists that may come out worse before the search ends.
 const WORSE_MAX: u32 = 1;
 
-/// The setting of least work whose recall of the rows held out is `wanted`, and what it came to on all of them; none
-/// where nothing tried reaches it.
-pub(super) fn least_work(
-    trials: &mut Trials<'_>,
-    (wanted, vectors): (f64, Tier),
-) -> Result<Option<(Setting, Outcome)>, CalibrateError> {
-    let lists = trials.lists();
-    let tenths_max = if trials.has_codes() { TENTHS_MAX } else { 0 };
-    let Some(fewest) = fewest_lists(trials, &lists, tenths_max, wanted)? else { return Ok(None) };
-    let first = Setting { lists: lists[fewest], tenths: tenths_max };
-    let outcome = trials.outcome(On::Few, first)?;
-    let mut best = (first, trials.work(outcome, vectors));
-    let (mut tenths, mut worse) = (tenths_max, 0);
-    for &lists in lists[fewest..].iter().skip(1).step_by(STRIDE) {
-        if tenths == 0 {
-            // More lists have nothing left to save.
-            break;
-        }
-        tenths = fewest_tenths(trials, lists, tenths, wanted)?;
+/// What is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Goal {
+    pub(super) k: u32,
+    pub(super) recall: f64,
+    /// Where vectors are when work is weighed.
+    pub(super) vectors: Tier,
+}
+
+/// A setting and what it came to.
+pub(super) struct Settled {
+    pub(super) setting: Setting,
+    pub(super) trial: Rc<Trial>,
+    /// The recall that a further query is to expect at least.
+    pub(super) recall: f64,
+}
+
+/// The recall that a further query is to expect at least, after losses of rows of the index.
+pub(super) fn expected(losses: &[f64]) -> f64 {
+    let missed = STRANGER_MISSES * losses.iter().sum::<f64>();
+    1.0 - (missed + 1.0) / (losses.len() as f64 + 1.0) // CAST: exact
+}
+
+/// The setting of least work that reaches the recall on the queries set apart for that, or the most that is tried.
+pub(super) fn least_work(trials: &mut Trials<'_>, goal: Goal) -> Result<Setting, CalibrateError> {
+    let Goal { k, recall, vectors } = goal;
+    let most = if trials.has_codes() { TENTHS_MAX } else { 0 };
+    let wanted = 1.0 - (1.0 - recall) / STRANGER_MISSES;
+    let lists = trials.grid().to_vec();
+    let reaches = |trials: &mut Trials<'_>, lists: u32, tenths: u8| -> Result<bool, CalibrateError> {
+        Ok(trials.outcome(k, Part::Curve, Setting { lists, tenths })?.recall() >= wanted)
+    };
+    // Fewer lists than hold the neighbours cannot reach it.
+    let mut at = trials.fewest_lists(k, Part::Curve, |losses| {
+        1.0 - losses.iter().sum::<f64>() / losses.len() as f64 >= wanted // CAST: exact
+    });
+    while at < lists.len() && !reaches(trials, lists[at], most)? {
+        at += 1;
+    }
+    let Some(&fewest) = lists.get(at) else {
+        return Ok(Setting { lists: lists[lists.len() - 1], tenths: most });
+    };
+    let (mut tenths, mut worse) = (most, 0);
+    let mut best: Option<(Setting, f64)> = None;
+    for &lists in [fewest].iter().chain(lists[at..].iter().skip(1).step_by(STRIDE)) {
+        tenths = fewest_tenths(tenths, |tenths| reaches(trials, lists, tenths))?;
         let setting = Setting { lists, tenths };
-        let outcome = trials.outcome(On::Few, setting)?;
-        let work = trials.work(outcome, vectors);
-        if work < best.1 {
-            (best, worse) = ((setting, work), 0);
-        } else {
-            worse += 1;
+        let trial = trials.outcome(k, Part::Curve, setting)?;
+        let work = trials.work(&trial, vectors);
+        match best {
+            Some((_, least)) if work >= least => worse += 1,
+            _ => (best, worse) = (Some((setting, work)), 0),
         }
-        if worse > WORSE_MAX {
+        // Without errors to save, more lists have nothing left to save.
+        if worse > WORSE_MAX || tenths == 0 {
             break;
         }
     }
-    confirm(trials, &lists, best.0, wanted)
+    let Some((setting, _)) = best else { unreachable!("one number of lists was tried") };
+    Ok(setting)
 }
 
-/// Where the first number of lists stands that reaches the recall with so many errors.
-fn fewest_lists(
-    trials: &mut Trials<'_>,
-    lists: &[u32],
-    tenths: u8,
-    wanted: f64,
-) -> Result<Option<usize>, CalibrateError> {
-    let (mut low, mut high) = (0, lists.len());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let setting = Setting { lists: lists[middle], tenths };
-        if trials.outcome(On::Few, setting)?.recall >= wanted {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    Ok((low < lists.len()).then_some(low))
-}
-
-/// The fewest errors that reach the recall, where `most` do.
-fn fewest_tenths(trials: &mut Trials<'_>, lists: u32, most: u8, wanted: f64) -> Result<u8, CalibrateError> {
+/// The fewest errors that do, where `most` do.
+fn fewest_tenths(
+    most: u8,
+    mut do_they: impl FnMut(u8) -> Result<bool, CalibrateError>,
+) -> Result<u8, CalibrateError> {
     let (mut low, mut high) = (0, most);
     while low < high {
         let tenths = low + (high - low) / 2;
-        if trials.outcome(On::Few, Setting { lists, tenths })?.recall >= wanted {
+        if do_they(tenths)? {
             high = tenths;
         } else {
             low = tenths + 1;
@@ -80,47 +90,144 @@ fn fewest_tenths(trials: &mut Trials<'_>, lists: u32, most: u8, wanted: f64) -> 
     Ok(high)
 }
 
-/// Moves a setting found on a few rows to where all of them reach the recall.
-fn confirm(
+/// The least setting on the path through `start` after which queries are to expect the recall; the most where none is
+/// enough. Along the path errors and lists grow in turn, so that every step costs more and finds more; where a search finds
+/// less than one with less work did not miss, its loss is taken.
+pub(super) fn settle(
     trials: &mut Trials<'_>,
-    lists: &[u32],
-    mut setting: Setting,
-    wanted: f64,
-) -> Result<Option<(Setting, Outcome)>, CalibrateError> {
-    let mut outcome = trials.outcome(On::All, setting)?;
-    if outcome.recall >= wanted {
-        while let Some(less) = less_work(trials, lists, setting) {
-            let found = trials.outcome(On::All, less)?;
-            if found.recall < wanted {
+    goal: Goal,
+    part: Part,
+    start: Setting,
+) -> Result<Settled, CalibrateError> {
+    let path = Path::through(trials, start);
+    let mut seen = Seen { trials, goal, part, path, tried: Vec::new() };
+    // Steps grow, then the last is halved: `low` is not enough or one less than there is, `high` is enough.
+    let (mut low, mut high);
+    if seen.is_enough(seen.path.start)? {
+        (low, high) = (None, seen.path.start);
+        let mut stride = 1;
+        while high > 0 {
+            let next = high.saturating_sub(stride);
+            if !seen.is_enough(next)? {
+                low = Some(next);
                 break;
             }
-            (setting, outcome) = (less, found);
+            (high, stride) = (next, 2 * stride);
         }
-        return Ok(Some((setting, outcome)));
-    }
-    while let Some(more) = more_work(trials, lists, setting) {
-        (setting, outcome) = (more, trials.outcome(On::All, more)?);
-        if outcome.recall >= wanted {
-            return Ok(Some((setting, outcome)));
+    } else {
+        (low, high) = (Some(seen.path.start), seen.path.start);
+        let (last, mut stride) = (seen.path.settings.len() - 1, 1);
+        loop {
+            if high == last {
+                break;
+            }
+            high = (high + stride).min(last);
+            if seen.is_enough(high)? {
+                break;
+            }
+            (low, stride) = (Some(high), 2 * stride);
         }
     }
-    Ok(None)
+    while let Some(known) = low.filter(|&low| low + 1 < high) {
+        let middle = known + (high - known) / 2;
+        if seen.is_enough(middle)? {
+            high = middle;
+        } else {
+            low = Some(middle);
+        }
+    }
+    let recall = seen.expected(high)?;
+    let setting = seen.path.settings[high];
+    Ok(Settled { setting, trial: seen.trials.outcome(goal.k, part, setting)?, recall })
 }
 
-/// A step down: fewer errors, or where there are no codes fewer lists.
-fn less_work(trials: &Trials<'_>, lists: &[u32], setting: Setting) -> Option<Setting> {
-    if trials.has_codes() {
-        return setting.tenths.checked_sub(1).map(|tenths| Setting { tenths, ..setting });
-    }
-    let fewer = lists.iter().rev().find(|&&fewer| fewer < setting.lists)?;
-    Some(Setting { lists: *fewer, ..setting })
+/// Settings of growing work.
+struct Path {
+    settings: Vec<Setting>,
+    start: usize,
 }
 
-/// A step up: more errors while there are, then more lists.
-fn more_work(trials: &Trials<'_>, lists: &[u32], setting: Setting) -> Option<Setting> {
-    if trials.has_codes() && setting.tenths < TENTHS_MAX {
-        return Some(Setting { tenths: setting.tenths + 1, ..setting });
+impl Path {
+    fn through(trials: &Trials<'_>, start: Setting) -> Path {
+        let grid = trials.grid();
+        let at = grid.partition_point(|&lists| lists < start.lists).min(grid.len() - 1);
+        let most = if trials.has_codes() { TENTHS_MAX } else { 0 };
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let (mut lists, mut tenths) = (at, start.tenths);
+        while lists > 0 || tenths > 0 {
+            if tenths > 0 {
+                tenths -= 1;
+                before.push(Setting { lists: grid[lists], tenths });
+            }
+            if lists > 0 {
+                lists -= 1;
+                before.push(Setting { lists: grid[lists], tenths });
+            }
+        }
+        (lists, tenths) = (at, start.tenths);
+        while lists + 1 < grid.len() || tenths < most {
+            if tenths < most {
+                tenths += 1;
+                after.push(Setting { lists: grid[lists], tenths });
+            }
+            if lists + 1 < grid.len() {
+                lists += 1;
+                after.push(Setting { lists: grid[lists], tenths });
+            }
+        }
+        before.reverse();
+        let first = before.len();
+        before.push(Setting { lists: grid[at], tenths: start.tenths });
+        before.extend(after);
+        Path { settings: before, start: first }
     }
-    let more = lists.iter().find(|&&more| more > setting.lists)?;
-    Some(Setting { lists: *more, ..setting })
+}
+
+/// What was tried on a path.
+struct Seen<'t, 'a> {
+    trials: &'t mut Trials<'a>,
+    goal: Goal,
+    part: Part,
+    path: Path,
+    tried: Vec<usize>,
+}
+
+impl Seen<'_, '_> {
+    fn is_enough(&mut self, at: usize) -> Result<bool, CalibrateError> {
+        Ok(self.expected(at)? >= self.goal.recall)
+    }
+
+    /// The recall to expect at a place of the path: each query counts with its worst loss there or further on.
+    fn expected(&mut self, at: usize) -> Result<f64, CalibrateError> {
+        if !self.tried.contains(&at) {
+            self.tried.push(at);
+        }
+        let mut losses = Vec::new();
+        for &place in self.tried.iter().filter(|&&place| place >= at) {
+            let trial = self.trials.outcome(self.goal.k, self.part, self.path.settings[place])?;
+            losses.resize(trial.losses.len(), 0.0);
+            losses.iter_mut().zip(&trial.losses).for_each(|(loss, &found)| *loss = f64::max(*loss, found));
+        }
+        Ok(expected(&losses))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_further_query_counts_as_a_miss() {
+        assert_eq!(expected(&[0.0; 19]), 0.95);
+        let (few, many) = (expected(&[0.02; 50]), expected(&[0.02; 5000]));
+        assert!(few < many && many < 1.0 - 0.02 * STRANGER_MISSES, "{few} {many}");
+    }
+
+    #[test]
+    fn the_fewest_errors_are_found() {
+        for fewest in 0..=25 {
+            let found = fewest_tenths(25, |tenths| Ok(tenths >= fewest)).unwrap();
+            assert_eq!(found, fewest);
+        }
+    }
 }

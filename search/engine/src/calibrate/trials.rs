@@ -1,15 +1,27 @@
-//! Searches of the rows held out under one setting after the other, each made once.
+//! Searches of the queries under one setting after the other, each made once.
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use spandrel_index::{Metric, Tier};
 
-use super::{CalibrateError, HeldOut, K};
+use super::CalibrateError;
+use super::lists::ranks;
+use super::placement::Placement;
+use super::queries::Queries;
+use super::search::expected;
+use super::truth::{Nearest, nearest};
+use crate::recall::no_worse;
 use crate::{Answer, Engine, Rerank, SearchParams};
 
-/// One row in so many is enough to compare settings with each other.
-const FEW: usize = 8;
-/// Standard errors of the search that is taken for the truth.
-const REFERENCE_ERRORS: f32 = 4.0;
+/// Most tenths of standard errors tried: nearly all true neighbours lie inside, and the count of vectors compared
+/// exactly has a bound of its own.
+pub(super) const TENTHS_MAX: u8 = 25;
+/// Where there are too few vectors for the number of neighbours that errors are found by.
+pub(super) const TENTHS_USUAL: u8 = 10;
+/// One query in so many finds the setting of least work, the others say whether it is enough.
+const CURVE: usize = 3;
+/// An index of fewer vectors reads all lists: its queries are quick anyway.
+const SMALL: u64 = 10_000;
 /// Codes scanned in memory in the time that a page costs.
 const CODES_PER_PAGE: f64 = 6000.0;
 /// Codes scanned in memory in the time that a vector in memory takes to be compared.
@@ -17,10 +29,14 @@ const CODES_PER_VECTOR: f64 = 100.0;
 /// Bytes of a page on which codes lie on SSD.
 const PAGE_BYTES: f64 = 4096.0;
 
-/// Which rows a setting is tried on.
+/// Which queries a setting is tried on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum On {
-    Few,
+pub(super) enum Part {
+    /// Those that find the setting of least work.
+    Curve,
+    /// The others.
+    Rest,
+    /// Both.
     All,
 }
 
@@ -38,39 +54,46 @@ impl Setting {
     }
 }
 
-/// What a setting came to, as means over the rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Outcome {
-    pub(super) recall: f64,
+/// What a setting came to.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Trial {
+    /// Of each query, the share of its true neighbours that was not found.
+    pub(super) losses: Vec<f64>,
+    /// Means over the queries.
     pub(super) reranked: f64,
     pub(super) vectors_scanned: f64,
 }
 
-/// Rows with their ids, and the distance within which each has its true neighbours.
-struct Rows {
-    bytes: Vec<u8>,
-    ids: Vec<u64>,
-    kth: Vec<f32>,
+impl Trial {
+    /// Mean recall of the rows themselves.
+    pub(super) fn recall(&self) -> f64 {
+        1.0 - self.losses.iter().sum::<f64>() / self.losses.len() as f64 // CAST: exact
+    }
 }
 
 pub(super) struct Trials<'a> {
     engine: &'a Engine,
-    rows: [Rows; 2],
-    reference_lists: u32,
+    queries: &'a Queries,
+    nearest: Vec<Nearest>,
+    /// How many lists are read before each of a query's neighbours is found.
+    ranks: Vec<Vec<u32>>,
+    /// Numbers of lists worth trying, ascending.
+    grid: Vec<u32>,
     codes_per_page: f64,
-    tried: HashMap<(On, Setting), Outcome>,
+    tried: HashMap<(u32, Part, Setting), Rc<Trial>>,
     tell: &'a mut dyn FnMut(u64) -> bool,
 }
 
 impl<'a> Trials<'a> {
-    /// Makes the search that is taken for the truth.
+    /// Finds the true neighbours, as many as `ks` ask for.
     pub(super) fn new(
         engine: &'a Engine,
-        held_out: HeldOut<'_>,
-        reference_lists: u32,
+        queries: &'a Queries,
+        placement: Placement,
+        ks: &[u32],
         tell: &'a mut dyn FnMut(u64) -> bool,
     ) -> Result<Trials<'a>, CalibrateError> {
-        let index = engine.index();
+        let index = &**engine.index();
         let codes_per_page = match index.manifest().build.codes {
             Tier::Memory => CODES_PER_PAGE,
             Tier::Ssd => {
@@ -79,89 +102,117 @@ impl<'a> Trials<'a> {
                 PAGE_BYTES * entries as f64 / index.codes_bytes() as f64 // CAST: a ratio
             }
         };
-        let all = Rows { bytes: held_out.rows.to_vec(), ids: held_out.ids.to_vec(), kth: Vec::new() };
-        let none = Rows { bytes: Vec::new(), ids: Vec::new(), kth: Vec::new() };
-        let mut trials = Trials {
+        let depth = |query: usize| {
+            let wanted = ks.iter().filter(|&&k| query.is_multiple_of(step(k)));
+            wanted.max().map_or(0, |&k| k as usize)
+        };
+        let depths: Vec<usize> = (0..queries.len()).map(depth).collect();
+        let mut go_on = || tell(0);
+        let nearest = nearest(index, queries, &depths, placement.engine.threads, &mut go_on)?;
+        let ranks = ranks(index, queries, &nearest, placement.lists_max, &mut go_on)?;
+        Ok(Trials {
             engine,
-            rows: [none, all],
-            reference_lists,
+            queries,
+            nearest,
+            ranks,
+            grid: grid(index.vectors(), placement.lists_max),
             codes_per_page,
             tried: HashMap::new(),
             tell,
-        };
-        let answers = trials.search(On::All, reference_lists, REFERENCE_ERRORS)?;
-        let kth = |(answer, &own): (&Answer, &u64)| {
-            others(answer, own).nth(K - 1).unwrap_or(worst(engine.index().metric()))
-        };
-        let kths: Vec<f32> = answers.iter().zip(held_out.ids).map(kth).collect();
-        let row_bytes = engine.index().row_bytes();
-        trials.rows[0] = Rows {
-            bytes: held_out.rows.chunks_exact(row_bytes).step_by(FEW).flatten().copied().collect(),
-            ids: held_out.ids.iter().copied().step_by(FEW).collect(),
-            kth: kths.iter().copied().step_by(FEW).collect(),
-        };
-        trials.rows[1].kth = kths;
-        Ok(trials)
+        })
     }
 
     pub(super) fn has_codes(&self) -> bool {
         self.engine.index().model().is_some()
     }
 
-    /// Numbers of lists worth trying, four to an octave.
-    pub(super) fn lists(&self) -> Vec<u32> {
-        let octaves = (0..10).map(|octave| 2_u32 << octave);
-        octaves
-            .flat_map(|quarter| (4..8).map(move |quarters| quarters * quarter))
-            .filter(|&lists| lists <= self.reference_lists)
-            .collect()
+    pub(super) fn grid(&self) -> &[u32] {
+        &self.grid
+    }
+
+    /// Queries of a part for a number of neighbours: fewer where each has many.
+    fn part(&self, k: u32, part: Part) -> impl Iterator<Item = usize> + use<> {
+        let of_k = (0..self.queries.len()).step_by(step(k)).enumerate();
+        of_k.filter_map(move |(number, query)| match part {
+            Part::Curve => number.is_multiple_of(CURVE).then_some(query),
+            Part::Rest => (!number.is_multiple_of(CURVE)).then_some(query),
+            Part::All => Some(query),
+        })
+    }
+
+    /// The place in the grid of the fewest lists whose losses are few `enough` when all that lists hold is found; its end
+    /// when none are.
+    pub(super) fn fewest_lists(&self, k: u32, part: Part, enough: impl Fn(&[f64]) -> bool) -> usize {
+        self.grid.partition_point(|&lists| {
+            let loss = |query: usize| {
+                let ranks = first(&self.ranks[query], k);
+                share(ranks.iter().filter(|&&rank| rank >= lists).count(), ranks.len())
+            };
+            !enough(&self.part(k, part).map(loss).collect::<Vec<f64>>())
+        })
+    }
+
+    /// Where to begin for `k` neighbours, with so many errors.
+    pub(super) fn start(&self, k: u32, part: Part, tenths: u8, recall: f64) -> Setting {
+        let at = self.fewest_lists(k, part, |losses| expected(losses) >= recall);
+        let tenths = if self.has_codes() { tenths } else { 0 };
+        Setting { lists: self.grid[at.min(self.grid.len() - 1)], tenths }
     }
 
     /// Searches under a setting, unless that was done before.
-    pub(super) fn outcome(&mut self, on: On, setting: Setting) -> Result<Outcome, CalibrateError> {
-        if let Some(&outcome) = self.tried.get(&(on, setting)) {
-            return Ok(outcome);
+    pub(super) fn outcome(
+        &mut self,
+        k: u32,
+        part: Part,
+        setting: Setting,
+    ) -> Result<Rc<Trial>, CalibrateError> {
+        if let Some(trial) = self.tried.get(&(k, part, setting)) {
+            return Ok(Rc::clone(trial));
         }
-        let answers = self.search(on, setting.lists, setting.errors())?;
-        let (rows, metric) = (&self.rows[on as usize], self.engine.index().metric());
-        let (mut hits, mut reranked, mut vectors_scanned) = (0_usize, 0_u64, 0_u64);
-        for ((answer, &own), &kth) in answers.iter().zip(&rows.ids).zip(&rows.kth) {
-            hits += others(answer, own).take(K).filter(|&d| no_worse(metric, d, kth)).count();
+        let picks: Vec<usize> = self.part(k, part).collect();
+        let answers = self.search(&picks, k, setting)?;
+        let metric = self.engine.index().metric();
+        let (mut losses, mut reranked, mut vectors_scanned) = (Vec::new(), 0_u64, 0_u64);
+        for (answer, &query) in answers.iter().zip(&picks) {
+            let truth = first(&self.nearest[query].distances, k);
+            let left_out = if self.has_codes() { &[][..] } else { &self.nearest[query].equals };
+            losses.push(share(truth.len() - hits(answer, left_out, truth, metric), truth.len()));
             reranked += u64::from(answer.work.reranked);
             vectors_scanned += answer.work.vectors_scanned;
         }
-        let queries = answers.len() as f64; // CAST: a mean, here and below
-        let outcome = Outcome {
-            recall: hits as f64 / (queries * K as f64),
-            reranked: reranked as f64 / queries,
-            vectors_scanned: vectors_scanned as f64 / queries,
-        };
-        self.tried.insert((on, setting), outcome);
-        Ok(outcome)
+        let count = picks.len() as f64; // CAST: a mean, here and below
+        let (reranked, vectors_scanned) = (reranked as f64 / count, vectors_scanned as f64 / count);
+        let trial = Rc::new(Trial { losses, reranked, vectors_scanned });
+        self.tried.insert((k, part, setting), Rc::clone(&trial));
+        Ok(trial)
     }
 
     /// Work in vectors compared exactly. With vectors on SSD that is about a page for each, and codes scanned are worth what
     /// they take of the time of one, or where they lie on SSD the pages that they lie on.
-    pub(super) fn work(&self, outcome: Outcome, vectors: Tier) -> f64 {
+    pub(super) fn work(&self, trial: &Trial, vectors: Tier) -> f64 {
         let codes = match vectors {
             Tier::Ssd => self.codes_per_page,
             Tier::Memory => CODES_PER_VECTOR,
         };
-        outcome.reranked + outcome.vectors_scanned / codes
+        trial.reranked + trial.vectors_scanned / codes
     }
 
-    fn search(&mut self, on: On, lists: u32, errors: f32) -> Result<Vec<Answer>, CalibrateError> {
+    fn search(&mut self, picks: &[usize], k: u32, setting: Setting) -> Result<Vec<Answer>, CalibrateError> {
         if !(self.tell)(0) {
             return Err(CalibrateError::Stopped);
         }
-        let rows = &self.rows[on as usize];
-        // No epsilon: it is of use to queries far from all heads, and a row of the index may be a head itself.
+        let rows: Vec<u8> = picks.iter().flat_map(|&query| self.queries.row(query)).copied().collect();
+        let equals = picks.iter().map(|&query| &self.nearest[query].equals);
+        // Lists of exact vectors leave none out: so many more are asked for.
+        let more = if self.has_codes() { 0 } else { equals.clone().map(Vec::len).max().unwrap_or(0) };
+        // No epsilon: a row of the index may be a head itself, at distance 0.
         let params = SearchParams {
-            max_lists: Some(lists),
-            rerank: Some(Rerank::Errors(errors)),
-            ..SearchParams::new(K + 1)
+            max_lists: Some(setting.lists),
+            rerank: Some(Rerank::Errors(setting.errors())),
+            ..SearchParams::new(k as usize + more)
         };
-        let answers = self.engine.search(&rows.bytes, &params)?;
+        let positions = |names: &Vec<u64>| names.iter().map(|&name| name as u32).collect(); // CAST: positions, with codes
+        let answers = self.engine.search_without(&rows, &params, equals.map(positions).collect())?;
         match answers.iter().map(|answer| u64::from(answer.damaged)).sum() {
             0 => {}
             parts => return Err(CalibrateError::Damaged { parts }),
@@ -173,19 +224,51 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// Distances of the neighbours that are not the query itself, best first.
-fn others(answer: &Answer, own: u64) -> impl Iterator<Item = f32> {
-    answer.neighbours.iter().filter(move |n| n.id != own).map(|n| n.distance)
-}
-
-fn no_worse(metric: Metric, distance: f32, limit: f32) -> bool {
-    match metric {
-        Metric::InnerProduct => distance >= limit,
-        Metric::L2 | Metric::Cosine => distance <= limit,
+/// One query in so many is asked for `k` neighbours.
+fn step(k: u32) -> usize {
+    match k {
+        ..100 => 1,
+        100..1000 => 2,
+        1000..10_000 => 6,
+        10_000.. => 12,
     }
 }
 
-/// What every distance is as good as.
-fn worst(metric: Metric) -> f32 {
-    if metric == Metric::InnerProduct { f32::NEG_INFINITY } else { f32::INFINITY }
+/// Numbers of lists worth trying, four to an octave, and the most; of a small index all lists alone.
+fn grid(vectors: u64, lists_max: u32) -> Vec<u32> {
+    let octaves = (0..28).map(|octave| 2_u32 << octave);
+    let steps = octaves.flat_map(|quarter| (4..8).map(move |quarters| quarters * quarter));
+    let fewer = steps.take_while(|&lists| lists < lists_max && vectors >= SMALL);
+    fewer.chain([lists_max]).collect()
+}
+
+/// The first `k`, or all where there are fewer.
+fn first<T>(values: &[T], k: u32) -> &[T] {
+    &values[..values.len().min(k as usize)]
+}
+
+/// A share of some; 0 of none.
+fn share(part: usize, all: usize) -> f64 {
+    part as f64 / all.max(1) as f64 // CAST: exact
+}
+
+/// True neighbours that an answer holds, vectors that the query leaves out apart.
+fn hits(answer: &Answer, left_out: &[u64], truth: &[f32], metric: Metric) -> usize {
+    let Some(&kth) = truth.last() else { return 0 };
+    let others = answer.neighbours.iter().filter(|neighbour| left_out.binary_search(&neighbour.id).is_err());
+    others.take(truth.len()).filter(|neighbour| no_worse(metric, neighbour.distance, kth)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_lists_end_with_the_most() {
+        assert_eq!(grid(9_999, 400), [400]);
+        assert_eq!(grid(10_000, 3), [3]);
+        assert_eq!(grid(10_000, 23), [8, 10, 12, 14, 16, 20, 23]);
+        let many = grid(u64::from(u32::MAX), u32::MAX);
+        assert!(many.is_sorted() && many.last() == Some(&u32::MAX));
+    }
 }

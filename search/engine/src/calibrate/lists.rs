@@ -1,0 +1,115 @@
+//! In which of a query's lists its true neighbours are.
+use std::collections::{HashMap, HashSet};
+
+use spandrel_index::Index;
+use spandrel_index::format::ListLayout;
+use spandrel_index::heads::{HeadQuery, Scratch};
+use spandrel_io::Direct;
+
+use super::CalibrateError;
+use super::queries::Queries;
+use super::truth::Nearest;
+use crate::engine::open_file;
+use crate::fetch::ListPlace;
+use crate::probe::probe_width;
+use crate::scan::check;
+
+/// Lists read before the caller is asked whether to go on.
+const LISTS: u32 = 1024;
+
+/// Of each query and each of its neighbours, how many of the nearest lists are read before it is found: the place of the
+/// first list that holds it, counted from 0, or `u32::MAX` where none of the `lists_max` nearest does.
+pub(super) fn ranks(
+    index: &Index,
+    queries: &Queries,
+    nearest: &[Nearest],
+    lists_max: u32,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Vec<Vec<u32>>, CalibrateError> {
+    let holders = Holders::find(index, nearest, go_on)?;
+    let (mut row, mut scratch, mut found) = (Vec::new(), Scratch::new(), Vec::new());
+    let mut rank_of_list = vec![u32::MAX; index.lists() as usize];
+    let mut ranks = Vec::with_capacity(nearest.len());
+    for (query, nearest) in nearest.iter().enumerate() {
+        if !go_on() {
+            return Err(CalibrateError::Stopped);
+        }
+        row.clear();
+        index.space().map_query(index.dtype(), queries.row(query), &mut row);
+        let ef = probe_width(index.head_index().kind(), lists_max);
+        let heads = HeadQuery { row: &row, k: lists_max as usize, ef };
+        index.head_index().search(index.heads(), &heads, &mut scratch, &mut found);
+        rank_of_list.fill(u32::MAX);
+        for (rank, &(_, list)) in (0..).zip(&found) {
+            rank_of_list[list as usize] = rank;
+        }
+        let of = |&name: &u64| {
+            holders.lists(name).map(|list| rank_of_list[list as usize]).min().unwrap_or(u32::MAX)
+        };
+        ranks.push(nearest.names.iter().map(of).collect());
+    }
+    Ok(ranks)
+}
+
+/// The lists that hold some vectors.
+struct Holders {
+    /// First position of each list, where vectors are named by positions: the list of a primary follows from it.
+    first_positions: Vec<u32>,
+    others: HashMap<u64, Vec<u32>>,
+}
+
+impl Holders {
+    /// Reads lists where it takes that: for replicas, and where lists name vectors by their ids.
+    fn find(
+        index: &Index,
+        nearest: &[Nearest],
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Holders, CalibrateError> {
+        let layout = index.list_layout();
+        let (directory, coded) = (index.directory(), matches!(layout, ListLayout::Coded(_)));
+        let lists = 0..index.lists();
+        let first_positions = match coded {
+            true => lists.clone().map(|list| directory.first_position(list)).collect(),
+            false => Vec::new(),
+        };
+        let mut holders = Holders { first_positions, others: HashMap::new() };
+        if index.resident_codes().is_some() || coded && index.manifest().build.max_replicas < 2 {
+            return Ok(holders);
+        }
+        let wanted: HashSet<u64> = nearest.iter().flat_map(|nearest| &nearest.names).copied().collect();
+        let file = open_file(index.codes_path(), index.codes_bytes(), Direct::Off)?;
+        let mut bytes = Vec::new();
+        for list in lists {
+            if list % LISTS == 0 && !go_on() {
+                return Err(CalibrateError::Stopped);
+            }
+            let place = ListPlace::of((0.0, list), directory, &layout);
+            bytes.resize(place.bytes as usize, 0); // CAST: a list fits in memory
+            file.read_into(place.offset, &mut bytes)?;
+            let view = check(index, &place, &bytes).map_err(|_| CalibrateError::Damaged { parts: 1 })?;
+            let mut add = |name: u64| {
+                if wanted.contains(&name) {
+                    holders.others.entry(name).or_default().push(list);
+                }
+            };
+            match (view, layout) {
+                (Some(view), _) => {
+                    (0..place.replicas as usize).for_each(|at| add(view.position(at).into()));
+                }
+                (None, ListLayout::Full(layout)) => {
+                    let view = layout.view(&bytes, place.count());
+                    (0..place.count()).for_each(|at| add(view.id(at)));
+                }
+                (None, ListLayout::Coded(_)) => unreachable!("lists of codes have a view"),
+            }
+        }
+        Ok(holders)
+    }
+
+    fn lists(&self, name: u64) -> impl Iterator<Item = u32> {
+        // Positions ascend with lists. CAST: lists are numbered by u32
+        let primary = self.first_positions.partition_point(|&first| u64::from(first) <= name);
+        let primary = primary.checked_sub(1).map(|list| list as u32);
+        self.others.get(&name).into_iter().flatten().copied().chain(primary)
+    }
+}

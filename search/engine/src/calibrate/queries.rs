@@ -1,0 +1,82 @@
+//! Rows of the index that are used as queries, each leaving itself out.
+use std::ops::Range;
+use std::sync::Arc;
+
+use spandrel_index::Index;
+use spandrel_index::format::{BODY_AT, PageLayout, Record};
+use spandrel_io::{Direct, ReadFile};
+
+use super::CalibrateError;
+use crate::engine::open_file;
+
+/// Vectors of which one is a query, between the fewest queries and the most: 600 know a recall of 0.95 to half a percent,
+/// and calibrating is to take a tenth of the build.
+const VECTORS_PER_QUERY: u64 = 2000;
+const QUERIES_MIN: u64 = 600;
+const QUERIES_MAX: u64 = 1500;
+
+/// Rows of the index with their places and ids.
+pub(super) struct Queries {
+    pub(super) rows: Vec<u8>,
+    pub(super) positions: Vec<u32>,
+    pub(super) ids: Vec<u64>,
+}
+
+impl Queries {
+    /// Takes rows at equal distances in the order of positions, so that every part of the data has its share.
+    pub(super) fn read(index: &Index) -> Result<Queries, CalibrateError> {
+        let vectors = index.vectors();
+        let count = (vectors / VECTORS_PER_QUERY).clamp(QUERIES_MIN, QUERIES_MAX).min(vectors);
+        let mut queries = Queries { rows: Vec::new(), positions: Vec::new(), ids: Vec::new() };
+        let (pages, mut page) = (Pages::open(index)?, Vec::new());
+        for at in 0..count {
+            let position = ((2 * at + 1) * vectors / (2 * count)) as u32; // CAST: vectors are fewer than 2^32
+            let (number, slot) = pages.layout.place(position);
+            pages.read(number..number + 1, &mut page)?;
+            let Record { vector, id, .. } = pages.layout.record(&page, slot);
+            queries.rows.extend_from_slice(vector);
+            queries.positions.push(position);
+            queries.ids.push(id);
+        }
+        Ok(queries)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Row of a query.
+    pub(super) fn row(&self, query: usize) -> &[u8] {
+        let row_bytes = self.rows.len() / self.len();
+        &self.rows[query * row_bytes..][..row_bytes]
+    }
+}
+
+/// Pages of vectors, read from front to back.
+pub(super) struct Pages {
+    file: Arc<ReadFile>,
+    pub(super) layout: PageLayout,
+    uuid: u128,
+}
+
+impl Pages {
+    pub(super) fn open(index: &Index) -> Result<Pages, CalibrateError> {
+        // What was just written is in the system's cache.
+        let file = open_file(index.vectors_path(), index.vectors_bytes(), Direct::Off)?;
+        Ok(Pages { file, layout: index.page_layout(), uuid: index.uuid() })
+    }
+
+    /// Replaces `out` with some pages, each checked.
+    pub(super) fn read(&self, pages: Range<u64>, out: &mut Vec<u8>) -> Result<(), CalibrateError> {
+        let page_bytes = self.layout.page_bytes();
+        out.resize((pages.end - pages.start) as usize * page_bytes, 0); // CAST: the caller has room for them
+        self.file.read_into(BODY_AT + pages.start * page_bytes as u64, out)?;
+        let damaged = pages.zip(out.chunks_exact(page_bytes));
+        let damaged =
+            damaged.filter(|(number, page)| self.layout.check_page(self.uuid, *number, page).is_err());
+        match damaged.count() as u64 {
+            0 => Ok(()),
+            parts => Err(CalibrateError::Damaged { parts }),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The exact nearest neighbours of the queries, by comparison with every vector.
+use std::ops::Range;
+use std::thread;
+
+use spandrel_index::format::Record;
+use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, RightRows, below};
+use spandrel_index::{Index, Metric, inverse_norm, norm_squared};
+
+use super::CalibrateError;
+use super::queries::{Pages, Queries};
+use crate::rerank::Reranker;
+use crate::scan::Prepared;
+use crate::top::TopK;
+
+/// Bytes of pages held at once.
+const CHUNK_BYTES: u64 = 2 << 20;
+/// Vectors that queries are compared with together; the longest of them decides how far rough scores are trusted.
+const TILE: usize = 512;
+/// Half a unit in the last place of f32, relative.
+const ROUNDING: f64 = 1.0 / (1 << 24) as f64;
+
+/// Vectors equal to a query that it leaves out at most; where there are more, they are its neighbours.
+const EQUALS_MAX: usize = 1024;
+
+/// Neighbours of one query, best first: what names each in the lists (its id where lists hold ids, else its position),
+/// and its distance.
+pub(super) struct Nearest {
+    pub(super) names: Vec<u64>,
+    pub(super) distances: Vec<f32>,
+    /// Names of the vectors that equal the query, itself among them, ascending. They are none of its neighbours: a stranger
+    /// seldom equals a vector.
+    pub(super) equals: Vec<u64>,
+}
+
+/// Finds as many neighbours of each query as `depths` says.
+///
+/// All pairs are scored by the block kernel; what may be among the nearest, however that rounds, is scored as searches
+/// score it. `go_on` is asked after each piece.
+pub(super) fn nearest(
+    index: &Index,
+    queries: &Queries,
+    depths: &[usize],
+    threads: usize,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Vec<Nearest>, CalibrateError> {
+    let (pages, walk) = (Pages::open(index)?, Walk::new(index));
+    let mut states: Vec<State<'_>> =
+        (0..queries.len()).map(|query| State::new(index, queries, query, depths[query])).collect();
+    let packed = walk.kernel.pack_left(&queries.rows);
+    let page_bytes = pages.layout.page_bytes() as u64;
+    let (all, step) = (pages.layout.pages(index.vectors()), (CHUNK_BYTES / page_bytes).max(1));
+    let mut bytes = Vec::new();
+    let mut first = 0;
+    while first < all {
+        if !go_on() {
+            return Err(CalibrateError::Stopped);
+        }
+        let range = first..(first + step).min(all);
+        pages.read(range.clone(), &mut bytes)?;
+        let chunk = Chunk::new(&walk, index, &pages, range, &bytes);
+        let group = states.len().div_ceil(threads.max(1));
+        thread::scope(|scope| {
+            for (number, states) in states.chunks_mut(group).enumerate() {
+                let (walk, chunk, packed) = (&walk, &chunk, &packed);
+                scope.spawn(move || walk.compare(chunk, packed, number * group, states));
+            }
+        });
+        first += step;
+    }
+    let own = |query: usize| if walk.by_id { queries.ids[query] } else { queries.positions[query].into() };
+    let states = states.into_iter().enumerate();
+    Ok(states.map(|(query, state)| state.finish(index.metric(), own(query))).collect())
+}
+
+/// A query on its way.
+struct State<'a> {
+    query: Prepared<'a>,
+    norm: f64,
+    position: u32,
+    equals: Vec<u64>,
+    top: TopK,
+    kth: f32,
+}
+
+impl<'a> State<'a> {
+    fn new(index: &Index, queries: &'a Queries, query: usize, depth: usize) -> State<'a> {
+        let row = queries.row(query);
+        let mut top = TopK::default();
+        top.reset(depth);
+        State {
+            query: Prepared { row, inverse_norm: inverse_norm(index.dtype(), row) },
+            norm: norm_squared(index.dtype(), row).sqrt(),
+            position: queries.positions[query],
+            equals: Vec::new(),
+            top,
+            kth: f32::INFINITY,
+        }
+    }
+
+    fn finish(mut self, metric: Metric, own: u64) -> Nearest {
+        // An inner product with itself may be among the least.
+        self.equals.push(own);
+        self.equals.sort_unstable();
+        self.equals.dedup();
+        let keys = self.top.finish();
+        Nearest {
+            names: keys.iter().map(|key| key.id).collect(),
+            distances: keys.iter().map(|key| key.distance(metric)).collect(),
+            equals: self.equals,
+        }
+    }
+}
+
+/// Vectors of some pages.
+struct Chunk<'a> {
+    records: Vec<Record<'a>>,
+    /// Position of the first.
+    first: u32,
+    packed: RightRows,
+    /// Length of the longest vector of each tile.
+    longest: Vec<f64>,
+}
+
+impl<'a> Chunk<'a> {
+    fn new(walk: &Walk, index: &Index, pages: &Pages, range: Range<u64>, bytes: &'a [u8]) -> Chunk<'a> {
+        let of_page = pages.layout.page_records();
+        let first = range.start as usize * of_page; // CAST: a position, here and below
+        let end = (range.end as usize * of_page).min(index.vectors() as usize);
+        let record = |at: usize| {
+            let page = &bytes[at / of_page * pages.layout.page_bytes()..][..pages.layout.page_bytes()];
+            pages.layout.record(page, at % of_page)
+        };
+        let records: Vec<Record<'a>> = (0..end - first).map(record).collect();
+        let rows: Vec<u8> = records.iter().flat_map(|record| record.vector).copied().collect();
+        let norm = |record: &Record<'_>| norm_squared(index.dtype(), record.vector).sqrt();
+        let longest = |tile: &[Record<'_>]| tile.iter().map(norm).fold(0.0, f64::max);
+        // Products of integers are exact, whatever their lengths.
+        let tiles = if index.dtype().is_integer() { &[][..] } else { &records[..] };
+        Chunk {
+            first: first as u32,
+            packed: walk.kernel.pack_right(&rows),
+            longest: tiles.chunks(TILE).map(longest).collect(),
+            records,
+        }
+    }
+}
+
+/// What all threads compare by.
+struct Walk {
+    metric: Metric,
+    kernel: BlockKernel,
+    reranker: Reranker,
+    dim: usize,
+    /// Whether lists name vectors by their ids.
+    by_id: bool,
+}
+
+impl Walk {
+    fn new(index: &Index) -> Walk {
+        Walk {
+            metric: index.metric(),
+            kernel: BlockKernel::new(index.dtype(), index.dim()),
+            reranker: Reranker::new(index),
+            dim: index.dim(),
+            by_id: index.model().is_none(),
+        }
+    }
+
+    /// Compares the queries of `states`, the first of them number `first` of `packed`, with a chunk.
+    fn compare(&self, chunk: &Chunk<'_>, packed: &LeftRows, first: usize, states: &mut [State<'_>]) {
+        let operation = match self.metric {
+            Metric::L2 => Operation::SquaredL2,
+            Metric::InnerProduct | Metric::Cosine => Operation::InnerProduct,
+        };
+        let (mut scores, mut picks) = (Vec::new(), Vec::new());
+        for (tile, records) in chunk.records.chunks(TILE).enumerate() {
+            let start = tile * TILE;
+            scores.resize(states.len() * records.len(), 0.0);
+            let (left, right) = (first..first + states.len(), start..start + records.len());
+            self.kernel.scores(operation, (packed, left), (&chunk.packed, right), &mut scores);
+            for (state, scores) in states.iter_mut().zip(scores.chunks_exact_mut(records.len())) {
+                match self.metric {
+                    Metric::L2 => {}
+                    Metric::InnerProduct => scores.iter_mut().for_each(|score| *score = -*score),
+                    Metric::Cosine => scores.iter_mut().zip(records).for_each(|(score, record)| {
+                        *score = -*score * record.inverse_norm.unwrap_or_default();
+                    }),
+                }
+                picks.clear();
+                below(scores, self.limit(state, chunk.longest.get(tile)), &mut picks);
+                for &pick in &picks {
+                    let position = chunk.first + start as u32 + pick; // CAST: a position
+                    let record = records[pick as usize];
+                    let id = if self.by_id { record.id } else { u64::from(position) };
+                    let is_equal = record.vector == state.query.row && state.equals.len() < EQUALS_MAX;
+                    if is_equal || position == state.position {
+                        state.equals.push(id);
+                    } else {
+                        self.reranker.offer(Record { id, ..record }, state.query, &mut state.top);
+                    }
+                }
+                if !picks.is_empty() {
+                    state.kth = state.top.kth_score();
+                }
+            }
+        }
+    }
+
+    /// The largest rough score that a vector among the nearest can have, of vectors no longer than `longest`; of
+    /// integers, whose rough scores are exact but for their last rounding, none is given.
+    fn limit(&self, state: &State<'_>, longest: Option<&f64>) -> f32 {
+        let kth = f64::from(state.kth);
+        // Sums of as many products in any order, twice: rough scores and those of searches.
+        let relative = 2.0 * (self.dim as f64 + 16.0) * ROUNDING; // CAST: exact
+        let (limit, margin) = match (self.metric, longest) {
+            (Metric::L2, Some(longest)) => (kth, relative * (state.norm + longest).powi(2)),
+            (Metric::InnerProduct, Some(longest)) => (kth, relative * state.norm * longest),
+            (Metric::Cosine, _) => ((kth - 1.0) * state.norm, relative * state.norm),
+            (_, None) => (kth, 8.0 * ROUNDING * kth.abs()),
+        };
+        if limit.is_finite() { ((limit + margin) as f32).next_up() } else { f32::INFINITY } // CAST: rounds
+    }
+}
