@@ -167,8 +167,29 @@ impl<'a> ProductCoder<'a> {
     }
 }
 
-/// One over the power of two that the largest of some values has; 1 for zeros.
+/// One over the power of two that the largest of some values has; 1 for zeros. Taken from the bits, since logarithms differ
+/// from one C library to the next.
 fn range_of(values: &[f32]) -> f32 {
+    const BIAS: u32 = 127;
     let largest = values.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
-    if largest > 0.0 { f32::exp2(-largest.log2().floor().clamp(-126.0, 126.0)) } else { 1.0 }
+    let exponent = (largest.to_bits() >> (f32::MANTISSA_DIGITS - 1)).clamp(1, 2 * BIAS - 1);
+    if largest > 0.0 { f32::from_bits((2 * BIAS - exponent) << (f32::MANTISSA_DIGITS - 1)) } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_comes_to_lie_between_one_and_two() {
+        assert_eq!(range_of(&[0.0, -0.0]), 1.0);
+        assert_eq!(range_of(&[0.3, -1.0, 0.9]), 1.0);
+        assert_eq!(range_of(&[1.0_f32.next_down()]), 2.0);
+        // The logarithm of this one rounds up to a whole number.
+        assert_eq!(range_of(&[1_048_576.0, -1_048_576.0]), f32::exp2(-20.0));
+        assert_eq!(range_of(&[1_048_576.0_f32.next_down()]), f32::exp2(-19.0));
+        assert_eq!(range_of(&[f32::MAX]), f32::exp2(-126.0));
+        assert_eq!(range_of(&[f32::MIN_POSITIVE]), f32::exp2(126.0));
+        assert_eq!(range_of(&[1e-45]), f32::exp2(126.0));
+    }
 }
