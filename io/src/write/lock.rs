@@ -1,6 +1,7 @@
 //! One writer per directory.
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Why a directory could not be locked.
@@ -31,11 +32,12 @@ fn holder(pid: &Option<u32>) -> String {
 
 /// An exclusive lock on a directory, held until dropped or until the process ends in any way.
 ///
-/// It is an `flock` on a file `LOCK`, which stays behind: removing it would let two processes lock two
-/// files of one name.
+/// It is an `flock` on a file `LOCK`, which stays behind unless [`FolderLock::remove`] is called. A lock on a file
+/// that lost its name meanwhile does not count: two processes would lock two files of one name.
 #[derive(Debug)]
 pub struct FolderLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 impl FolderLock {
@@ -49,27 +51,48 @@ impl FolderLock {
     pub fn acquire(dir: &Path) -> Result<FolderLock, LockError> {
         let path = dir.join(Self::NAME);
         let failed = |source| LockError::Io { path: path.clone(), source };
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let pid = read_pid(&mut file);
-                return Err(LockError::Held { path, pid });
+        let mut file = loop {
+            let mut file = open(&path).map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let pid = read_pid(&mut file);
+                    return Err(LockError::Held { path, pid });
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
+            if is_named(&file, &path).map_err(failed)? {
+                break file;
+            }
+        };
         // The number only serves the message, so a full disk is no reason to fail.
         let _ = file
             .set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
-        Ok(FolderLock { _file: file })
+        Ok(FolderLock { file, path })
+    }
+
+    /// Removes the lock file, while it is locked: for the holder who removes the directory as well.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn remove(&self) -> io::Result<()> {
+        if is_named(&self.file, &self.path)? { std::fs::remove_file(&self.path) } else { Ok(()) }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// Whether an open file is the one that has its name.
+fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(named) => Ok((open.dev(), open.ino()) == (named.dev(), named.ino())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
@@ -94,5 +117,23 @@ mod tests {
         drop(lock);
         drop(FolderLock::acquire(dir.path()).unwrap());
         assert!(matches!(FolderLock::acquire(Path::new("/no/such/dir")), Err(LockError::Io { .. })));
+    }
+
+    /// A process that had opened the lock file before its holder removed it locked a file without a name, and another
+    /// one a new file: two locks on one directory.
+    #[test]
+    fn a_lock_on_a_file_that_lost_its_name_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FolderLock::NAME);
+        let first = FolderLock::acquire(dir.path()).unwrap();
+        let opened = open(&path).unwrap();
+        first.remove().unwrap();
+        assert!(!is_named(&opened, &path).unwrap());
+        let second = FolderLock::acquire(dir.path()).unwrap();
+        assert!(!is_named(&opened, &path).unwrap(), "the name is that of another file");
+        // Whoever lost the name does not take it from the one that has it now.
+        first.remove().unwrap();
+        assert!(is_named(&second.file, &path).unwrap());
+        assert!(matches!(FolderLock::acquire(dir.path()), Err(LockError::Held { .. })));
     }
 }
