@@ -5,14 +5,15 @@
 //! ```
 use std::path::Path;
 
-use fs_err as fs;
-use spandrel_io::{Folder, FolderError, publish};
+use spandrel_io::{Folder, FolderError, RealFolder, publish};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Manifest, OpenError, hash_hex, manifest_name};
 
 /// Name of the file that names the manifest in force.
 pub const CURRENT: &str = "CURRENT";
+/// Most bytes of that file: a version takes at most 20 digits.
+const CURRENT_BYTES_MAX: u64 = 80;
 
 /// What CURRENT says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl Current {
 ///
 /// # Errors
 /// [`FolderError`]; the version in force is then the one before or this one.
-pub fn publish_manifest(folder: &impl Folder, manifest: &Manifest) -> Result<(), FolderError> {
+pub fn publish_manifest(folder: &(impl Folder + ?Sized), manifest: &Manifest) -> Result<(), FolderError> {
     let bytes = manifest.to_bytes();
     // Its sync of the folder covers the names of the sections too, before anything points to them.
     publish(folder, &manifest_name(manifest.version), &bytes)?;
@@ -62,16 +63,13 @@ pub fn publish_manifest(folder: &impl Folder, manifest: &Manifest) -> Result<(),
 /// [`OpenError::NotAnIndex`] without the file, [`OpenError::Field`] when it was damaged.
 pub fn current(dir: &Path) -> Result<Current, OpenError> {
     let path = dir.join(CURRENT);
-    let bytes = match fs::read(&path) {
+    let bytes = match RealFolder::new(dir).read(CURRENT, CURRENT_BYTES_MAX) {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(OpenError::NotAnIndex { path: dir.to_owned() });
-        }
-        Err(e) => return Err(OpenError::read(&path, e)),
+        Err(FolderError::Missing { .. }) => return Err(OpenError::NotAnIndex { path: dir.to_owned() }),
+        Err(e) => return Err(OpenError::folder(&path, e)),
     };
     Current::parse(&bytes).ok_or_else(|| {
-        let found =
-            String::from_utf8_lossy(bytes.get(..bytes.len().min(80)).unwrap_or_default()).into_owned();
+        let found = String::from_utf8_lossy(&bytes).into_owned();
         OpenError::field(&path, "content", format!("{found:?}"), "'manifest-N HASH'")
     })
 }
@@ -96,5 +94,20 @@ mod tests {
         }
         assert_eq!(Current::parse(b""), None);
         assert_eq!(Current::parse(&bytes[..20]), None);
+    }
+
+    /// It was read whole, whatever its length, before it was looked at.
+    #[test]
+    fn a_long_file_is_refused_unread() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = Current::of(1, b"manifest").to_bytes();
+        std::fs::write(dir.path().join(CURRENT), &bytes).unwrap();
+        current(dir.path()).unwrap();
+        let file = std::fs::File::options().write(true).open(dir.path().join(CURRENT)).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let refused = current(dir.path()).unwrap_err();
+        assert!(matches!(refused, OpenError::Length { found, .. } if found == 1 << 40), "{refused}");
+        // The largest version there can be fits.
+        assert!(Current::of(u64::MAX, b"manifest").to_bytes().len() as u64 <= CURRENT_BYTES_MAX);
     }
 }

@@ -2,6 +2,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use spandrel_io::FolderError;
+
 use super::{MAJOR, MINOR, StrayReplica};
 use crate::Tier;
 
@@ -131,6 +133,18 @@ impl OpenError {
     pub(crate) fn stray(path: &Path, list: u32, stray: StrayReplica, vectors: u64) -> OpenError {
         let field = format!("position of replica {} of list {list}", stray.replica);
         OpenError::field(path, field, stray.position, format!("a position below {vectors}"))
+    }
+
+    /// Why a small file in a folder could not be read.
+    pub(super) fn folder(path: &Path, error: FolderError) -> OpenError {
+        match error {
+            FolderError::TooLong { bytes, bytes_max, .. } => {
+                OpenError::Length { path: path.to_owned(), found: bytes, expected: bytes_max }
+            }
+            FolderError::Missing { .. } => OpenError::read(path, io::ErrorKind::NotFound.into()),
+            FolderError::Io { source, .. } => OpenError::read(path, source),
+            other => OpenError::read(path, io::Error::other(other)),
+        }
     }
 
     /// A [`OpenError::Read`].

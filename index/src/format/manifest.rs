@@ -8,8 +8,8 @@
 //! that is not required is ignored.
 use std::path::Path;
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use spandrel_io::{Folder as _, RealFolder};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Current, MAJOR, MINOR, OpenError, SectionKind};
@@ -207,11 +207,8 @@ impl Manifest {
     /// something that cannot be.
     pub fn open(dir: &Path, current: Current) -> Result<Manifest, OpenError> {
         let path = dir.join(manifest_name(current.version));
-        let length = fs::metadata(&path).map_err(|e| OpenError::read(&path, e))?.len();
-        if length > MANIFEST_BYTES_MAX {
-            return Err(OpenError::Length { path, found: length, expected: MANIFEST_BYTES_MAX });
-        }
-        let bytes = fs::read(&path).map_err(|e| OpenError::read(&path, e))?;
+        let bytes = RealFolder::new(dir).read(&manifest_name(current.version), MANIFEST_BYTES_MAX);
+        let bytes = bytes.map_err(|e| OpenError::folder(&path, e))?;
         let json = body(&path, &bytes)?;
         let found = xxh3_128(&bytes);
         if found != current.hash {

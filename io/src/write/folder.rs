@@ -90,7 +90,7 @@ pub trait Folder {
 ///
 /// # Errors
 /// [`FolderError`]; `name` then holds the old or the new bytes.
-pub fn publish(folder: &impl Folder, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
+pub fn publish(folder: &(impl Folder + ?Sized), name: &str, bytes: &[u8]) -> Result<(), FolderError> {
     let temporary = format!("{name}.new");
     folder.write_new(&temporary, bytes)?;
     folder.rename(&temporary, name)?;
