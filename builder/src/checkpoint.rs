@@ -5,15 +5,17 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use spandrel_index::Outliers;
+use spandrel_io::{Folder, FolderError, RealFolder, publish};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::spill::SpillIndex;
+use crate::spill::Spill;
 use crate::{BuildError, Calibration};
 
 const FILE: &str = "checkpoint.json";
+/// Most bytes of it: it holds a few numbers for each phase.
+const BYTES_MAX: u64 = 1 << 20;
 
 /// State of a build between phases. A phase is done when its field is there.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -43,29 +45,33 @@ pub(crate) struct Checked {
     pub(crate) input_hash: String,
     pub(crate) norm_max: f32,
     pub(crate) id_max: u64,
-    /// Rows of the sample file.
-    pub(crate) sample_rows: u64,
+    /// The rows that coarse parts are learned from, in one group.
+    pub(crate) sample: Spill,
 }
 
 /// The vectors, sorted into coarse parts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Parted {
-    pub(crate) spill: SpillIndex,
+    pub(crate) spill: Spill,
 }
 
 /// The heads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Clustered {
     pub(crate) heads: u32,
-    /// End of each block of heads.
-    pub(crate) block_ends: Vec<u32>,
+    /// Blocks of heads.
+    pub(crate) blocks: u32,
+    /// Length and hash of the file of heads.
+    pub(crate) heads_bytes: u64,
+    pub(crate) heads_hash: String,
+    /// The leaf of each record of the parts, in their order, in one group.
+    pub(crate) leaves: Spill,
 }
 
 /// The vectors, sorted into groups of lists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Filed {
-    pub(crate) spill: SpillIndex,
-    pub(crate) group_lists: u32,
+    pub(crate) spill: Spill,
 }
 
 /// The lists and what goes with them.
@@ -73,6 +79,8 @@ pub(crate) struct Filed {
 pub(crate) struct Written {
     pub(crate) lists: u32,
     pub(crate) sections: Vec<Section>,
+    /// Pairs of id and position, each sorted run a group.
+    pub(crate) id_runs: Spill,
     pub(crate) stats: ListStats,
 }
 
@@ -114,9 +122,12 @@ impl Checkpoint {
     /// Reads the checkpoint of a scratch folder, if there is one.
     pub(crate) fn read(scratch: &Path) -> Result<Option<Checkpoint>, BuildError> {
         let path = scratch.join(FILE);
-        let bytes = match fs::read(&path) {
+        let bytes = match RealFolder::new(scratch).read(FILE, BYTES_MAX) {
             Ok(bytes) => bytes,
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+            Err(FolderError::Missing { .. }) => return Ok(None),
+            Err(FolderError::Io { source, .. }) if source.kind() == ErrorKind::NotADirectory => {
+                return Ok(None);
+            }
             Err(e) => return Err(e.into()),
         };
         let damaged = |what: &str| BuildError::Scratch { path: path.clone(), what: what.to_owned() };
@@ -127,12 +138,12 @@ impl Checkpoint {
         serde_json::from_slice(json).map(Some).map_err(|e| damaged(&e.to_string()))
     }
 
-    /// Replaces the checkpoint durably.
-    pub(crate) fn write(&self, scratch: &Path) -> Result<(), BuildError> {
+    /// Replaces the checkpoint durably. The names of the files that it speaks of are to be durable before.
+    pub(crate) fn write(&self, scratch: &dyn Folder) -> Result<(), BuildError> {
         let json = serde_json::to_vec(self).map_err(std::io::Error::other)?;
         let mut bytes = format!("{:016x}", xxh3_64(&json)).into_bytes();
         bytes.extend_from_slice(&json);
-        write_atomic(scratch, FILE, &bytes)
+        Ok(publish(scratch, FILE, &bytes)?)
     }
 
     /// Refuses to go on under other parameters than the build began with.
@@ -152,38 +163,43 @@ impl Checkpoint {
     }
 }
 
-/// Writes a file under a temporary name, makes it durable and gives it its own.
-pub(crate) fn write_atomic(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
-    Ok(spandrel_io::publish(&spandrel_io::RealFolder::new(folder), name, bytes)?)
-}
+/// Names of the files in a scratch folder.
+pub(crate) const SAMPLE: &str = "sample";
+pub(crate) const PARTS: &str = "parts";
+pub(crate) const HEADS: &str = "heads";
+pub(crate) const LEAVES: &str = "leaves";
+pub(crate) const FILED: &str = "filed";
+pub(crate) const ID_RUNS: &str = "id-runs";
 
-/// Names inside a scratch folder.
+/// Paths of the files in a scratch folder.
 #[derive(Debug, Clone)]
 pub(crate) struct ScratchFiles(pub(crate) PathBuf);
 
 impl ScratchFiles {
     pub(crate) fn sample(&self) -> PathBuf {
-        self.0.join("sample")
+        self.0.join(SAMPLE)
     }
     pub(crate) fn parts(&self) -> PathBuf {
-        self.0.join("parts")
+        self.0.join(PARTS)
     }
     pub(crate) fn heads(&self) -> PathBuf {
-        self.0.join("heads")
+        self.0.join(HEADS)
     }
     pub(crate) fn leaves(&self) -> PathBuf {
-        self.0.join("leaves")
+        self.0.join(LEAVES)
     }
     pub(crate) fn filed(&self) -> PathBuf {
-        self.0.join("filed")
+        self.0.join(FILED)
     }
     pub(crate) fn id_runs(&self) -> PathBuf {
-        self.0.join("id-runs")
+        self.0.join(ID_RUNS)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+
     use super::*;
 
     #[test]
@@ -193,10 +209,10 @@ mod tests {
         let checkpoint = Checkpoint {
             fingerprint: vec![("seed".into(), "1".into())],
             version: 2,
-            checked: Some(Checked { input_hash: "a".into(), norm_max: 1.5, id_max: 7, sample_rows: 3 }),
+            graph: Some(GraphDone { section: None }),
             ..Checkpoint::default()
         };
-        checkpoint.write(dir.path()).unwrap();
+        checkpoint.write(&RealFolder::new(dir.path())).unwrap();
         assert_eq!(Checkpoint::read(dir.path()).unwrap(), Some(checkpoint.clone()));
         assert!(checkpoint.check(dir.path(), &[("seed", "1".into())]).is_ok());
         let other = checkpoint.check(dir.path(), &[("seed", "2".into())]).unwrap_err();
@@ -206,5 +222,9 @@ mod tests {
         bytes[30] ^= 1;
         fs::write(&path, bytes).unwrap();
         assert!(matches!(Checkpoint::read(dir.path()), Err(BuildError::Scratch { .. })));
+        // However long the file, no more is read than a checkpoint can have.
+        fs::File::options().write(true).open(&path).unwrap().set_len(3 << 30).unwrap();
+        let refused = Checkpoint::read(dir.path());
+        assert!(matches!(refused, Err(BuildError::Folder(FolderError::TooLong { .. }))), "{refused:?}");
     }
 }

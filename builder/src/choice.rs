@@ -170,10 +170,9 @@ impl Choice {
         }
         let choice = Choice::of(shape, ssd_code(shape.dim), Tier::Ssd);
         // Longer lists have fewer heads.
-        let longer = f64::from(choice.list_size) * choice.memory_per_vector / bytes;
-        // CAST: just clamped
-        let list_size = (longer.ceil() as u32).clamp(choice.list_size, LIST_SIZE_MOST);
-        Choice::with(shape, (choice.code, Tier::Ssd), (list_size, choice.replicas))
+        let of = |list_size| Choice::with(shape, (choice.code, Tier::Ssd), (list_size, choice.replicas));
+        let mut longer = (choice.list_size..LIST_SIZE_MOST).map(of);
+        longer.find(|choice| choice.memory_per_vector <= bytes).unwrap_or_else(|| of(LIST_SIZE_MOST))
     }
 
     /// The best code in memory that fits `bytes` for each vector with lists of such a size, if one does.
@@ -308,6 +307,10 @@ mod tests {
         let little = Choice::for_memory(sift, 12.0);
         assert_eq!((little.code, little.codes), (products(48), Tier::Ssd));
         assert_eq!((little.list_size, Choice::for_memory(sift, 2.0).list_size), (64, 145));
+        // Of few vectors the model takes much, which longer lists do not change.
+        let few = VectorShape { vectors: 2000, ..sift };
+        let least = Choice::for_memory(few, f64::MIN_POSITIVE).memory_per_vector;
+        assert!(Choice::for_memory(few, least.ceil()).memory_per_vector <= least.ceil());
         assert_eq!(Choice::for_memory(shape(4096, DType::F32), 2000.0).code, CodeSpec::RaBitQ { bits: 3 });
     }
 

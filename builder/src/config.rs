@@ -265,11 +265,18 @@ impl Params {
         self.vectors.div_ceil(self.part_rows())
     }
 
-    /// Rows sampled to find the coarse parts.
+    /// Rows sampled to find the coarse parts: as fit some bytes, within limits for each part.
     pub(crate) fn sample_rows(&self) -> u64 {
+        const SAMPLE_BYTES: u64 = 64 << 20;
+        const ROWS_PER_PART_MIN: u64 = 64;
         const ROWS_PER_PART: u64 = 256;
         const ROWS_MIN: u64 = 1 << 14;
-        if self.parts() == 1 { 0 } else { (self.parts() * ROWS_PER_PART).max(ROWS_MIN).min(self.vectors) }
+        let (parts, fitting) = (self.parts(), SAMPLE_BYTES / self.head_row_bytes() as u64);
+        if parts == 1 {
+            return 0;
+        }
+        let rows = fitting.clamp(parts * ROWS_PER_PART_MIN, parts * ROWS_PER_PART);
+        rows.max(fitting.min(ROWS_MIN)).min(self.vectors)
     }
 
     /// Bytes of an id in scratch files: row numbers serve as ids unless the caller has its own.

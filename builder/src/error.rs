@@ -21,13 +21,18 @@ pub enum BuildError {
     },
     /// The build needs more memory than it may use.
     #[error(
-        "the build needs {needed} bytes of memory and may use {allowed}; raise --memory, or ask for fewer lists"
+        "the build needs {needed} of memory and may use {allowed}; pass --memory {needed} or more{lists}",
+        needed = megabytes(*needed),
+        allowed = megabytes(*allowed),
+        lists = if *fewer_lists_fit { ", or ask for fewer lists" } else { "" }
     )]
     Memory {
-        /// Bytes the plan asks for.
+        /// Bytes the plan asks for, the least that will do.
         needed: u64,
         /// Bytes allowed.
         allowed: u64,
+        /// Whether fewer lists would fit.
+        fewer_lists_fit: bool,
     },
     /// The disk has less room than the plan asks for.
     #[error("{path}: the build needs {needed} bytes of free disk and there are {free}; make room or choose another folder", path = path.display())]
@@ -93,8 +98,8 @@ pub enum BuildError {
         /// Its value now.
         expected: String,
     },
-    /// The checkpoint or a scratch file is damaged.
-    #[error("{path}: {what}; pass --replace to start anew", path = path.display())]
+    /// The checkpoint, a scratch file or a section is not as an earlier phase left it, so that phase has to be done again.
+    #[error("{path}: {what}; it is damaged, and the build cannot go on from it: pass --replace to start anew", path = path.display())]
     Scratch {
         /// The file.
         path: PathBuf,
@@ -125,6 +130,11 @@ pub enum BuildError {
     /// A stop was asked for; the build can be resumed.
     #[error("stopped; pass --resume to go on")]
     Stopped,
+}
+
+/// Bytes in megabytes, rounded up.
+fn megabytes(bytes: u64) -> String {
+    format!("{}MB", bytes.div_ceil(1_000_000))
 }
 
 impl From<crate::cluster::Stopped> for BuildError {

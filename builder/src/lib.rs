@@ -10,6 +10,8 @@ pub mod cluster;
 mod config;
 mod error;
 pub mod filing;
+#[cfg(test)]
+mod interrupted;
 mod plan;
 mod progress;
 mod run;

@@ -4,8 +4,11 @@ use spandrel_index::format::{BODY_AT, FullLayout, IdBytes, IdPages, PageLayout};
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
 use spandrel_index::{DType, HeadIndex, HeadIndexKind, Tier};
 
+use crate::cluster::BLOCK_HEADS;
 use crate::config::Params;
-use crate::filing::ReplicaRule;
+use crate::filing::{FilingWidth, ReplicaRule};
+use crate::stages::{CHUNK_BYTES, RUN_PAIRS};
+use crate::{BuildError, spill};
 
 /// Predicted sizes. Bytes throughout.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +36,12 @@ pub struct Plan {
     /// What searching keeps in memory: heads, their index, the directory, the code's model, and codes unless
     /// they are on SSD.
     pub search_memory: u64,
-    /// What spill buffers may take.
-    pub(crate) spill_memory: u64,
+    /// Whether fewer lists would make a plan that is over the memory allowed fit.
+    pub fewer_lists_fit: bool,
+    /// What the buffers of the spill of parts may take.
+    pub(crate) part_buffers: u64,
+    /// What the buffers of the spill of filed copies may take.
+    pub(crate) file_buffers: u64,
 }
 
 /// Program, stacks and allocator slack.
@@ -48,8 +55,8 @@ const PACKED_TERM_BYTES: u64 = 8;
 /// Bytes of directory per list.
 pub(crate) const DIRECTORY_BYTES: u64 = 20;
 /// Bytes that one group of lists aims at when copies are sorted into lists.
-const GROUP_BYTES: u64 = 32 << 20;
-/// Parts come out up to this much larger than the mean before they are cut.
+pub(crate) const GROUP_BYTES: u64 = 32 << 20;
+/// Parts and groups come out up to this much larger than the mean before they are cut.
 pub(crate) const PART_SLACK: u64 = 2;
 
 impl Plan {
@@ -60,22 +67,11 @@ impl Plan {
         let copies = expected_copies(params);
         let all_copies = (params.vectors as f64 * copies) as u64; // CAST: an estimate
 
-        // A part in memory: its records, rows in head space, the packed copy that is multiplied, and what
-        // filing says of each row.
-        let packed = match params.head_dtype() {
-            DType::U8 | DType::I8 => 2 * head_row,
-            DType::F16 | DType::F32 => 4 * params.head_dim() as u64,
+        let memory = PhaseMemory::new(params, params.lists);
+        let (needed, allowed) = (memory.needed(), params.memory_bytes);
+        let buffers = |phase: u64, least: u64| {
+            (allowed.saturating_sub(FIXED_BYTES + phase)).clamp(least, SPILL_BYTES_MAX.max(least))
         };
-        let part_rows = params.vectors.min(PART_SLACK * params.part_rows());
-        let filed_bytes = 12 * copies.ceil() as u64 + 64; // CAST: a few copies
-        let part_bytes = part_rows * (params.part_record_bytes() as u64 + head_row + packed + filed_bytes);
-        let group_bytes = 3 * GROUP_BYTES.min(all_copies * params.filed_record_bytes() as u64);
-        let heads_bytes = params.lists * (2 * head_row + 40);
-        let graph_bytes = params.lists * (2 * GRAPH_BYTES + head_row);
-        let positions_bytes = if params.replicas_need_positions() { 4 * params.vectors } else { 0 };
-        let writing = heads_bytes + group_bytes + positions_bytes;
-        let needed = FIXED_BYTES
-            + (heads_bytes + part_bytes).max(writing).max(training_bytes(params)).max(graph_bytes);
 
         let id_bytes = if params.own_ids { IdBytes::Eight } else { IdBytes::Four };
         let entry_bytes = match params.code {
@@ -115,12 +111,29 @@ impl Plan {
             codes: params.codes,
             copies,
             memory_needed: needed,
-            memory_allowed: params.memory_bytes,
+            memory_allowed: allowed,
             scratch_bytes: spilled + params.sample_rows() * row,
             index_bytes: codes + vectors + ids + resident - packed + 6 * BODY_AT,
             search_memory: resident + resident_codes,
-            spill_memory: params.memory_bytes.saturating_sub(needed).min(SPILL_BYTES_MAX),
+            fewer_lists_fit: needed > allowed && PhaseMemory::new(params, 1).needed() <= allowed,
+            part_buffers: buffers(memory.part, memory.part_buffers),
+            file_buffers: buffers(memory.file, memory.file_buffers),
         }
+    }
+
+    /// Refuses a plan that needs more memory than it may use.
+    ///
+    /// # Errors
+    /// [`BuildError::Memory`].
+    pub fn check_memory(&self) -> Result<(), BuildError> {
+        if self.memory_needed <= self.memory_allowed {
+            return Ok(());
+        }
+        Err(BuildError::Memory {
+            needed: self.memory_needed,
+            allowed: self.memory_allowed,
+            fewer_lists_fit: self.fewer_lists_fit,
+        })
     }
 
     /// Lists in one group when copies are sorted into lists: follows the parameters alone.
@@ -128,6 +141,86 @@ impl Plan {
         let copies = params.vectors as f64 * expected_copies(params);
         let list_bytes = copies / params.lists as f64 * params.filed_record_bytes() as f64;
         ((GROUP_BYTES as f64 / list_bytes) as u32).max(1) // CAST: saturates
+    }
+}
+
+/// Bytes of memory that each phase takes beside what every process does, for a number of lists.
+struct PhaseMemory {
+    /// The most of the phases that write no spill files, or small ones.
+    others: u64,
+    /// Sorting rows into parts, and its spill buffers at their smallest.
+    part: u64,
+    part_buffers: u64,
+    /// Filing, and its spill buffers at their smallest.
+    file: u64,
+    file_buffers: u64,
+}
+
+impl PhaseMemory {
+    fn new(params: &Params, lists: u64) -> PhaseMemory {
+        let (row, head_row) = (params.row_bytes() as u64, params.head_row_bytes() as u64);
+        let (vectors, threads, parts) = (params.vectors, params.threads as u64, params.parts());
+        let copies = expected_copies(params);
+        // A row as matrix products take it.
+        let packed = match params.head_dtype() {
+            DType::U8 | DType::I8 => 2 * head_row,
+            DType::F16 | DType::F32 => 4 * params.head_dim() as u64,
+        };
+
+        // Checking: a chunk for each thread, hashes of all chunks, the sample's rows by number and until written.
+        let chunk = vectors.min((CHUNK_BYTES as u64 / row).max(1)) * row;
+        let chunks = (vectors * row).div_ceil(chunk.max(1));
+        let sample_rows = params.sample_rows();
+        let check = threads * chunk + 48 * chunks + 8 * sample_rows + sample_rows.min(1 << 14) * row;
+
+        // Parting: the sample in head space, clustered; then chunks, with scores against all parts.
+        let scored = 1024.min(vectors);
+        let assign = threads * scored * (packed + 4 * parts) + parts * (2 * head_row + packed);
+        let train = sample_rows * (head_row + 12) + 4096.min(sample_rows) * (head_row + packed);
+        let stream = 2 * threads * (chunk / row.max(1)) * (row + head_row) + 48 * chunks;
+        let part = if parts == 1 { stream } else { assign + train.max(stream) };
+
+        // A part in memory: its records, rows in head space, the packed copy that is multiplied, and what
+        // filing says of each row.
+        let part_rows = vectors.min(PART_SLACK * params.part_rows());
+        let filed_bytes = 12 * copies.ceil() as u64 + 64; // CAST: a few copies
+        let part_bytes = part_rows * (params.part_record_bytes() as u64 + head_row + packed + filed_bytes);
+        let heads = lists * (2 * head_row + 40);
+        // Each thread packs the heads around the block that it files.
+        let width = FilingWidth::of(params.max_copies as usize);
+        let around = (width.around * BLOCK_HEADS) as u64; // CAST: widening
+        let filers = threads * around.min(lists) * packed;
+        let part_records = vectors * params.part_record_bytes() as u64;
+        let part_index = spill::index_memory(parts, params.part_record_bytes(), part_records);
+        let file = heads + part_bytes + filers + part_index;
+
+        let all_copies = (vectors as f64 * copies) as u64; // CAST: an estimate
+        let filed_records = all_copies * params.filed_record_bytes() as u64;
+        let groups = lists.div_ceil(u64::from(Plan::group_lists(params)));
+        let filed_index = spill::index_memory(groups, params.filed_record_bytes(), filed_records);
+        let positions = if params.replicas_need_positions() { 4 * vectors } else { 0 };
+        let run = 16 * (RUN_PAIRS as u64).min(vectors);
+        // A group in memory: its records, the numbers of those of each head, and lists of exact vectors.
+        let group = (PART_SLACK * GROUP_BYTES).min(filed_records);
+        let lists_bytes = if params.code == CodeSpec::Full { group } else { group / 4 };
+        let group = group + 32 * group / params.filed_record_bytes() as u64 + lists_bytes;
+        let write = heads + group + positions + filed_index + run;
+        let graph = lists * (head_row + head_row.max(2 * GRAPH_BYTES));
+        // A buffer of bytes and one of pairs for each run, and the first ids of pages.
+        let ids = vectors.div_ceil(RUN_PAIRS as u64) * (192 << 10) + vectors / 16;
+        let trained = training_bytes(params, lists) + filed_index;
+        PhaseMemory {
+            others: check.max(write).max(trained).max(graph).max(ids),
+            part,
+            part_buffers: spill::memory_min(parts, params.part_record_bytes(), part_records),
+            file,
+            file_buffers: spill::memory_min(groups, params.filed_record_bytes(), filed_records),
+        }
+    }
+
+    fn needed(&self) -> u64 {
+        let (part, file) = (self.part + self.part_buffers, self.file + self.file_buffers);
+        FIXED_BYTES + self.others.max(part).max(file)
     }
 }
 
@@ -141,11 +234,17 @@ pub(crate) fn head_index_bytes(dtype: DType, dim: usize, count: usize) -> u64 {
 }
 
 /// What training codes takes: the sample, rotated, and packed to be multiplied; a copy of parts of it for each thread.
-fn training_bytes(params: &Params) -> u64 {
+fn training_bytes(params: &Params, lists: u64) -> u64 {
     let rows = params.vectors.min(params.code.sample_rows(params.dim) as u64); // CAST: widening
     let copies = if matches!(params.code, CodeSpec::Products { .. }) { 4 } else { 1 };
-    let matrices = if params.code == CodeSpec::Full { 0 } else { 3 * 8 * (params.dim * params.dim) as u64 }; // CAST: widening
-    params.lists * params.head_row_bytes() as u64 + copies * rows * 4 * params.dim as u64 + matrices // CAST: widening
+    let matrices = match params.code {
+        // The axes of residuals, from their covariances in double precision.
+        CodeSpec::Axes { .. } | CodeSpec::Products { rotated: true, .. } => {
+            3 * 8 * (params.dim * params.dim) as u64
+        } // CAST: widening
+        _ => 0,
+    };
+    lists * params.head_row_bytes() as u64 + copies * rows * 4 * params.dim as u64 + matrices // CAST: widening
 }
 
 /// Bytes of a code and its factors.

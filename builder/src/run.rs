@@ -7,10 +7,12 @@ use fs_err as fs;
 use spandrel_index::SourceError;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{self, CURRENT, Manifest, OpenError};
-use spandrel_io::{FolderLock, free_bytes};
+use spandrel_io::{Folder, FolderError, FolderLock, RealFolder, free_bytes, sync_folder};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::checkpoint::{Checked, Checkpoint, ListStats, ScratchFiles, Written};
+use crate::checkpoint::{
+    Checked, Checkpoint, FILED, HEADS, ID_RUNS, LEAVES, ListStats, PARTS, SAMPLE, ScratchFiles, Written,
+};
 use crate::config::Params;
 use crate::plan::Plan;
 use crate::progress::Context;
@@ -47,6 +49,9 @@ pub fn build(
     build_for(input, config, Caller { progress, stop, calibrate: None })
 }
 
+/// How the folders of index and scratch files are changed durably; tests watch what a crash would leave of them.
+pub(crate) type OpenFolder<'a> = &'a dyn Fn(&Path) -> Box<dyn Folder>;
+
 /// What the caller of a build gives besides what to build.
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
@@ -67,11 +72,18 @@ pub fn build_for(
     config: &BuildConfig,
     caller: Caller<'_>,
 ) -> Result<BuildReport, BuildError> {
+    build_in(input, config, caller, &|path| Box::new(RealFolder::new(path)))
+}
+
+pub(crate) fn build_in(
+    input: Input<'_>,
+    config: &BuildConfig,
+    caller: Caller<'_>,
+    open: OpenFolder<'_>,
+) -> Result<BuildReport, BuildError> {
     let params = Params::check(config, input)?;
     let plan = Plan::new(&params);
-    if plan.memory_needed > plan.memory_allowed {
-        return Err(BuildError::Memory { needed: plan.memory_needed, allowed: plan.memory_allowed });
-    }
+    plan.check_memory()?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(params.threads)
         .thread_name(|n| format!("build-{n}"))
@@ -87,7 +99,10 @@ pub fn build_for(
         Begin::Phases(checkpoint) => *checkpoint,
     };
     let files = ScratchFiles(place.scratch.clone());
-    let mut run = Run { params, plan, input, files, checkpoint, calibrate: caller.calibrate, context };
+    let (index, scratch) = (open(&place.dir), open(&place.scratch));
+    let folders = Folders { index, scratch };
+    let mut run =
+        Run { params, plan, input, files, folders, checkpoint, calibrate: caller.calibrate, context };
     let manifest = match run.phases(&place.dir) {
         Ok(manifest) => manifest,
         Err(error) => {
@@ -121,7 +136,7 @@ fn refuses_input(error: &BuildError, checkpoint: &Checkpoint) -> bool {
 struct Place {
     dir: PathBuf,
     scratch: PathBuf,
-    _lock: FolderLock,
+    lock: FolderLock,
 }
 
 /// What was asked for, and what that comes to.
@@ -167,7 +182,7 @@ impl Place {
                 shared.join(format!("spandrel-{:016x}", xxh3_64(dir.as_os_str().as_encoded_bytes())))
             }
         };
-        Ok(Place { dir, scratch, _lock: lock })
+        Ok(Place { dir, scratch, lock })
     }
 
     /// Decides where to begin, according to what is in the folders and what was asked for.
@@ -225,10 +240,13 @@ impl Place {
 
     fn make_scratch(&self, asked: Asked<'_>, version: u64) -> Result<Checkpoint, BuildError> {
         fs::create_dir_all(&self.scratch)?;
+        if let Some(parent) = self.scratch.parent() {
+            sync_folder(parent)?;
+        }
         require_disk(&self.dir, &self.scratch, asked.plan)?;
         let fingerprint = asked.fingerprint()?.into_iter().map(|(name, value)| (name.to_owned(), value));
         let checkpoint = Checkpoint { fingerprint: fingerprint.collect(), version, ..Checkpoint::default() };
-        checkpoint.write(&self.scratch)?;
+        checkpoint.write(&RealFolder::new(&self.scratch))?;
         Ok(checkpoint)
     }
 
@@ -241,7 +259,7 @@ impl Place {
             entry.is_ok_and(|entry| entry.file_name() == FolderLock::NAME)
         };
         if fs::read_dir(&self.dir).is_ok_and(|mut entries| entries.all(is_lock)) {
-            let _ = fs::remove_file(self.dir.join(FolderLock::NAME));
+            let _ = self.lock.remove();
             let _ = fs::remove_dir(&self.dir);
         }
     }
@@ -306,12 +324,19 @@ fn require_disk(dir: &Path, scratch: &Path, plan: &Plan) -> Result<(), BuildErro
     Ok(())
 }
 
+/// The folders of a build.
+struct Folders {
+    index: Box<dyn Folder>,
+    scratch: Box<dyn Folder>,
+}
+
 /// One build under way.
 struct Run<'a> {
     params: Params,
     plan: Plan,
     input: Input<'a>,
     files: ScratchFiles,
+    folders: Folders,
     checkpoint: Checkpoint,
     calibrate: Option<&'a dyn Calibrate>,
     context: Context<'a>,
@@ -342,10 +367,11 @@ impl Run<'_> {
             self.commit(&[])?;
         }
         if self.checkpoint.ids.is_none() {
-            let ids =
-                self.timed("ids", |run| stages::ids(&run.params, &checked, &run.files, target, run.context))?;
+            let ids = self.timed("ids", |run| {
+                stages::ids(&run.params, (&checked, &written), &run.files, target, run.context)
+            })?;
             self.checkpoint.ids = Some(ids);
-            self.commit(&[self.files.id_runs()])?;
+            self.commit(&[ID_RUNS])?;
         }
         self.timed("verify", |run| stages::verify(&run.checkpoint, target, run.context))?;
         match self.calibrate {
@@ -361,7 +387,8 @@ impl Run<'_> {
             Some(_) => {}
         }
         let manifest = self.manifest(&checked, &written, target);
-        stages::publish(&self.params, &self.checkpoint, &written.stats, &manifest, target)?;
+        let folder = &*self.folders.index;
+        stages::publish(&self.params, &self.checkpoint, &written.stats, &manifest, folder)?;
         Ok(manifest)
     }
 
@@ -381,7 +408,7 @@ impl Run<'_> {
                             stages::part(&run.params, &run.plan, run.input, checked, &run.files, run.context)
                         })?;
                         self.checkpoint.parted = Some(parted.clone());
-                        self.commit(&[self.files.sample()])?;
+                        self.commit(&[SAMPLE])?;
                         parted
                     }
                 };
@@ -401,7 +428,7 @@ impl Run<'_> {
                     stages::file(&run.params, &run.plan, before, &run.files, run.context)
                 })?;
                 self.checkpoint.filed = Some(filed.clone());
-                self.commit(&[self.files.parts(), self.files.leaves()])?;
+                self.commit(&[PARTS, LEAVES])?;
                 filed
             }
         };
@@ -416,10 +443,12 @@ impl Run<'_> {
             self.commit(&[])?;
         }
         let written = self.timed("write", |run| {
-            stages::write(&run.params, (checked, &clustered, &filed), &run.files, target, run.context)
+            let model = run.checkpoint.model.as_ref();
+            let before = (checked, &clustered, &filed);
+            stages::write(&run.params, before, model, &run.files, target, run.context)
         })?;
         self.checkpoint.written = Some(written);
-        self.commit(&[self.files.filed(), self.files.heads()])
+        self.commit(&[FILED, HEADS])
     }
 
     fn timed<T>(
@@ -435,11 +464,15 @@ impl Run<'_> {
     }
 
     /// Makes the phase durable, then removes scratch files that no later phase reads.
-    fn commit(&self, done_with: &[PathBuf]) -> Result<(), BuildError> {
-        self.checkpoint.write(&self.files.0)?;
-        for path in done_with {
-            if path.exists() {
-                fs::remove_file(path)?;
+    fn commit(&self, done_with: &[&str]) -> Result<(), BuildError> {
+        // The checkpoint names sections and scratch files: their names have to survive a crash that it survives.
+        self.folders.index.sync()?;
+        self.folders.scratch.sync()?;
+        self.checkpoint.write(&*self.folders.scratch)?;
+        for name in done_with {
+            match self.folders.scratch.remove(name) {
+                Ok(()) | Err(FolderError::Missing { .. }) => {}
+                Err(e) => return Err(e.into()),
             }
         }
         Ok(())
@@ -458,7 +491,7 @@ fn uuid(params: &Params, checked: &Checked) -> u128 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use rand::{Rng, SeedableRng};
@@ -470,7 +503,7 @@ mod tests {
     use crate::filing::ReplicaRule;
     use crate::{ListCount, Silent};
 
-    struct Memory {
+    pub(crate) struct Memory {
         dim: usize,
         rows: Vec<u8>,
     }
@@ -495,7 +528,7 @@ mod tests {
         }
     }
 
-    fn clustered(vectors: usize, dim: usize) -> Memory {
+    pub(crate) fn clustered(vectors: usize, dim: usize) -> Memory {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let centers: Vec<u8> = (0..40 * dim).map(|_| rng.random()).collect();
         let mut rows = Vec::with_capacity(vectors * dim);
@@ -508,7 +541,7 @@ mod tests {
         Memory { dim, rows }
     }
 
-    fn config(out: &Path) -> BuildConfig {
+    pub(crate) fn config(out: &Path) -> BuildConfig {
         BuildConfig {
             metric: Metric::L2,
             out: out.to_owned(),
@@ -528,13 +561,13 @@ mod tests {
         }
     }
 
-    fn run(source: &Memory, config: &BuildConfig) -> Result<BuildReport, BuildError> {
+    pub(crate) fn run(source: &Memory, config: &BuildConfig) -> Result<BuildReport, BuildError> {
         let input = Input { vectors: source, ids: None };
         build(input, config, &Silent, &AtomicBool::new(false))
     }
 
     /// Every file of the index's identity, by name.
-    fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
         let mut files: Vec<_> = fs::read_dir(dir)
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -1,7 +1,4 @@
 //! Reads the input once: refuses values that have no distance, hashes it and takes a sample.
-use std::io::Write;
-
-use fs_err as fs;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -13,10 +10,13 @@ use super::seed_of;
 use crate::checkpoint::{Checked, ScratchFiles};
 use crate::config::Params;
 use crate::progress::Context;
+use crate::spill::SpillWriter;
 use crate::{BuildError, Input};
 
 /// Bytes read at once by a thread. The input's hash is made of the hashes of such chunks.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+/// Chunks for each thread whose samples are held until they are written.
+const WINDOW_CHUNKS: usize = 32;
 
 /// Rows of one chunk.
 pub(super) fn chunk_rows(params: &Params) -> u64 {
@@ -38,19 +38,19 @@ pub(crate) fn check(
     context: Context<'_>,
 ) -> Result<Checked, BuildError> {
     let picks = sample_picks(params);
-    let chunks = check_chunks(params, input, &picks, context)?;
-    let mut sample = fs::File::create(files.sample())?;
+    let row_bytes = params.row_bytes();
+    let mut sample = SpillWriter::create(&files.sample(), 1, row_bytes, 0)?;
+    let mut hashes = Vec::new();
     let (mut norm_squared_max, mut id_max) = (0.0_f64, 0);
-    for chunk in &chunks {
-        sample.write_all(&chunk.sample)?;
+    check_chunks(params, input, &picks, context, |chunk| {
+        hashes.push(chunk.hash);
         norm_squared_max = norm_squared_max.max(chunk.norm_squared_max);
         id_max = id_max.max(chunk.id_max);
-    }
-    sample.sync_data()?;
+        chunk.sample.chunks_exact(row_bytes).try_for_each(|row| sample.push(0, &[row]))
+    })?;
     // The next float up, so that no vector is longer than the largest.
     let norm_max = (norm_squared_max.sqrt() as f32).next_up(); // CAST: rounds
-    let input_hash = input_hash(chunks.iter().map(|chunk| chunk.hash));
-    Ok(Checked { input_hash, norm_max, id_max, sample_rows: picks.len() as u64 })
+    Ok(Checked { input_hash: input_hash(hashes), norm_max, id_max, sample: sample.finish()? })
 }
 
 /// The hash that [`check`] gives an input, for comparison with that of an index.
@@ -59,8 +59,12 @@ pub(crate) fn hash_input(
     input: Input<'_>,
     context: Context<'_>,
 ) -> Result<String, BuildError> {
-    let chunks = check_chunks(params, input, &[], context)?;
-    Ok(input_hash(chunks.iter().map(|chunk| chunk.hash)))
+    let mut hashes = Vec::new();
+    check_chunks(params, input, &[], context, |chunk| {
+        hashes.push(chunk.hash);
+        Ok(())
+    })?;
+    Ok(input_hash(hashes))
 }
 
 /// A hash of a few rows from all over the input: enough to tell another file, and quick.
@@ -97,27 +101,31 @@ pub(super) fn input_hash(chunks: impl IntoIterator<Item = u128>) -> String {
     hash_hex(hash.digest128())
 }
 
+/// Checks all chunks on all threads, and hands what each came to, in order, to `take`.
 fn check_chunks(
     params: &Params,
     input: Input<'_>,
     picks: &[u64],
     context: Context<'_>,
-) -> Result<Vec<Chunk>, BuildError> {
+    mut take: impl FnMut(Chunk) -> Result<(), BuildError>,
+) -> Result<(), BuildError> {
     context.progress.phase("check", params.vectors, "vectors");
     let chunk_rows = chunk_rows(params);
-    let chunks = params.vectors.div_ceil(chunk_rows);
-    context.pool.install(|| {
-        (0..chunks)
-            .into_par_iter()
-            .map_init(Vec::new, |rows, chunk| {
+    let chunks: Vec<u64> = (0..params.vectors.div_ceil(chunk_rows)).collect();
+    for window in chunks.chunks(WINDOW_CHUNKS * params.threads) {
+        let checked: Result<Vec<Chunk>, BuildError> = context.pool.install(|| {
+            let check = |rows: &mut Vec<u8>, &chunk: &u64| -> Result<Chunk, BuildError> {
                 context.check_stop()?;
                 let range = chunk * chunk_rows..((chunk + 1) * chunk_rows).min(params.vectors);
                 let checked = check_chunk(params, input, picks, range.clone(), rows)?;
                 context.progress.advance(range.end - range.start);
                 Ok(checked)
-            })
-            .collect()
-    })
+            };
+            window.par_iter().map_init(Vec::new, check).collect()
+        });
+        checked?.into_iter().try_for_each(&mut take)?;
+    }
+    Ok(())
 }
 
 /// Row numbers of the sample, ascending: one from each of equal stretches of the input.

@@ -1,16 +1,15 @@
 //! Clusters each part into lists, one part in memory at a time.
-use std::io::Write;
-
-use fs_err as fs;
 use spandrel_index::HeadSpace;
+use spandrel_index::format::hash_hex;
+use spandrel_io::FileWriter;
 
-use super::{Part, RecordLayout, parts, seed_of};
+use super::{Part, RecordLayout, cut_groups, seed_of};
 use crate::BuildError;
 use crate::checkpoint::{Checked, Clustered, Parted, ScratchFiles};
 use crate::cluster::{ClusterParams, Rows};
 use crate::config::Params;
 use crate::progress::Context;
-use crate::spill::SpillReader;
+use crate::spill::{SpillReader, SpillWriter};
 
 pub(crate) fn cluster(
     params: &Params,
@@ -21,13 +20,13 @@ pub(crate) fn cluster(
 ) -> Result<Clustered, BuildError> {
     context.progress.phase("cluster", params.vectors, "vectors");
     let space = HeadSpace::of(params.metric, checked.norm_max);
-    let spill = SpillReader::open(&files.parts(), parted.spill.clone())?;
-    let mut heads_file = std::io::BufWriter::new(fs::File::create(files.heads())?);
-    let mut leaves_file = std::io::BufWriter::new(fs::File::create(files.leaves())?);
+    let spill = SpillReader::open(&files.parts(), &parted.spill)?;
+    let mut heads_file = FileWriter::create(&files.heads())?;
+    let mut leaves = SpillWriter::create(&files.leaves(), 1, 4, 1 << 20)?;
     let (mut centers, mut block_ends) = (Vec::new(), Vec::new());
     let (mut heads, mut vectors_before) = (0_u32, 0_u64);
     let mut records = Vec::new();
-    for (number, part) in parts(params, &parted.spill).iter().enumerate() {
+    for (number, part) in cut_groups(&spill, params.part_rows()).iter().enumerate() {
         context.check_stop()?;
         spill.read(part.group, part.records.clone(), &mut records)?;
         let rows = head_rows(params, space, &records);
@@ -38,22 +37,27 @@ pub(crate) fn cluster(
         clustering.seed = seed_of(params, 2, number as u64);
         let rows = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &rows };
         let clustering = crate::cluster::cluster(rows, &clustering, context.pool, context.stop)?;
-        heads_file.write_all(&clustering.heads)?;
+        heads_file.append(&clustering.heads)?;
         for block in &clustering.blocks {
             block_ends.push(heads + block.heads.end);
             centers.extend_from_slice(&block.center);
         }
         for leaf in &clustering.leaf_of_row {
-            leaves_file.write_all(&(heads + leaf).to_le_bytes())?;
+            leaves.push(0, &[&(heads + leaf).to_le_bytes()])?;
         }
         heads += clustering.count;
         context.progress.advance(part.len());
     }
-    heads_file.write_all(&centers)?;
-    for file in [heads_file, leaves_file] {
-        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_data()?;
-    }
-    Ok(Clustered { heads, block_ends })
+    heads_file.append(&centers)?;
+    block_ends.iter().try_for_each(|end: &u32| heads_file.append(&end.to_le_bytes()))?;
+    let written = heads_file.finish()?;
+    Ok(Clustered {
+        heads,
+        blocks: block_ends.len() as u32, // CAST: fewer than heads
+        heads_bytes: written.bytes,
+        heads_hash: hash_hex(written.hash),
+        leaves: leaves.finish()?,
+    })
 }
 
 /// Lists of a part: its share of all of them by vectors, at least one.

@@ -1,11 +1,10 @@
 //! Builds the index over the heads, from the heads as stored.
-use fs_err as fs;
 use spandrel_index::format::{BODY_AT, SectionKind};
 use spandrel_index::heads::{HeadIndex, HeadIndexKind, Heads, HnswGraph, HnswParams};
 use spandrel_io::FileWriter;
 
-use super::seed_of;
 use super::write::{SectionShape, finish_section};
+use super::{read_section, seed_of};
 use crate::checkpoint::{GraphDone, Written};
 use crate::config::Params;
 use crate::progress::Context;
@@ -22,12 +21,12 @@ pub(crate) fn graph(
         return Ok(GraphDone { section: None });
     }
     context.progress.phase("graph", u64::from(written.lists), "heads");
-    let path = target.section(SectionKind::Heads);
-    let file = fs::read(&path)?;
-    let rows = file.get(BODY_AT as usize..).unwrap_or_default(); // CAST: a constant
-    let heads = Heads::from_rows(params.head_dtype(), params.head_dim(), rows)
-        .map_err(|e| BuildError::Scratch { path: path.clone(), what: e.to_string() })?;
-    drop(file);
+    let section = written.sections.iter().find(|section| section.kind == SectionKind::Heads.name());
+    let Some(section) = section else { unreachable!("heads were written with the lists") };
+    let rows = read_section(target, SectionKind::Heads, section)?;
+    let heads = Heads::from_rows(params.head_dtype(), params.head_dim(), &rows)
+        .map_err(|e| BuildError::Scratch { path: target.section(SectionKind::Heads), what: e.to_string() })?;
+    drop(rows);
     let hnsw = HnswParams { seed: seed_of(params, 3, 0), ..HnswParams::default() };
     let advance = |units| context.progress.advance(units);
     let graph = HnswGraph::build(&heads, &hnsw, context.pool, &advance, context.stop)

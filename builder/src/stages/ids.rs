@@ -1,81 +1,86 @@
 //! Sorts pairs of id and position: runs sorted in memory while the vectors are written, merged afterwards.
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::Write;
-use std::os::unix::fs::FileExt;
 
-use fs_err as fs;
 use spandrel_index::format::{BODY_AT, ID_PAGE_BYTES, IdPages, SectionKind};
 use spandrel_io::FileWriter;
 
 use super::write::{Layouts, SectionShape, finish_section};
-use crate::checkpoint::{Checked, ScratchFiles, Section};
+use crate::checkpoint::{Checked, ScratchFiles, Section, Written};
 use crate::config::Params;
 use crate::progress::Context;
+use crate::spill::{Spill, SpillReader, SpillWriter, buffer_records_min};
 use crate::{BuildError, Target};
 
 /// Pairs sorted in memory at a time.
-const RUN_PAIRS: usize = 1 << 20;
+pub(crate) const RUN_PAIRS: usize = 1 << 20;
 /// Bytes of a pair in scratch: id and position.
 const PAIR_BYTES: usize = 12;
-/// Pairs read from a run at a time.
-const REFILL_PAIRS: usize = 1 << 12;
 
-/// Writes sorted runs of pairs.
-pub(super) struct IdRuns<W> {
-    output: W,
+/// Writes sorted runs of pairs, each a group of a spill file.
+pub(super) struct IdRuns {
+    spill: SpillWriter,
     run: Vec<(u64, u32)>,
+    /// Runs written.
+    runs: usize,
 }
 
-impl<W: Write> IdRuns<W> {
-    pub(super) fn new(output: W) -> IdRuns<W> {
-        IdRuns { output, run: Vec::new() }
+impl IdRuns {
+    pub(super) fn create(params: &Params, files: &ScratchFiles) -> Result<IdRuns, BuildError> {
+        let runs = params.vectors.div_ceil(RUN_PAIRS as u64) as usize; // CAST: usize is 64 bits
+        let spill = SpillWriter::create(&files.id_runs(), runs, PAIR_BYTES, 0)?;
+        Ok(IdRuns { spill, run: Vec::new(), runs: 0 })
     }
 
     pub(super) fn push(&mut self, id: u64, position: u32) -> Result<(), BuildError> {
         self.run.push((id, position));
-        if self.run.len() == RUN_PAIRS { self.flush() } else { Ok(()) }
+        if self.run.len() == RUN_PAIRS { self.finish_run() } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> Result<(), BuildError> {
+    fn finish_run(&mut self) -> Result<(), BuildError> {
         self.run.sort_unstable();
         for (id, position) in self.run.drain(..) {
-            self.output.write_all(&id.to_le_bytes())?;
-            self.output.write_all(&position.to_le_bytes())?;
+            self.spill.push(self.runs, &[&id.to_le_bytes(), &position.to_le_bytes()])?;
         }
+        self.spill.finish_group(self.runs)?;
+        self.runs += 1;
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<W, BuildError> {
-        self.flush()?;
-        Ok(self.output)
+    pub(super) fn finish(mut self) -> Result<Spill, BuildError> {
+        if !self.run.is_empty() {
+            self.finish_run()?;
+        }
+        self.spill.finish()
     }
 }
 
 /// One sorted run being read.
 struct Run {
+    group: usize,
     next: u64,
-    end: u64,
     buffer: Vec<(u64, u32)>,
     at: usize,
 }
 
 impl Run {
-    fn take(&mut self, file: &fs::File) -> Result<Option<(u64, u32)>, BuildError> {
+    fn take(&mut self, spill: &SpillReader) -> Result<Option<(u64, u32)>, BuildError> {
         if self.at == self.buffer.len() {
-            let pairs = (self.end - self.next).min(REFILL_PAIRS as u64) as usize; // CAST: a refill is small
-            if pairs == 0 {
+            // An extent at a time.
+            let pairs = buffer_records_min(PAIR_BYTES) as u64; // CAST: widening
+            let end = (self.next + pairs).min(spill.records(self.group));
+            if self.next == end {
                 return Ok(None);
             }
-            let mut bytes = vec![0; pairs * PAIR_BYTES];
-            file.file().read_exact_at(&mut bytes, self.next * PAIR_BYTES as u64)?;
+            let mut bytes = Vec::new();
+            spill.read(self.group, self.next..end, &mut bytes)?;
             self.buffer.clear();
             for pair in bytes.as_chunks::<PAIR_BYTES>().0 {
                 let [a, b, c, d, e, f, g, h, position @ ..] = *pair;
                 let id = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
                 self.buffer.push((id, u32::from_le_bytes(position)));
             }
-            self.next += pairs as u64;
+            self.next = end;
             self.at = 0;
         }
         let pair = self.buffer[self.at];
@@ -86,28 +91,18 @@ impl Run {
 
 pub(crate) fn ids(
     params: &Params,
-    checked: &Checked,
+    (checked, written): (&Checked, &Written),
     files: &ScratchFiles,
     target: Target<'_>,
     context: Context<'_>,
 ) -> Result<Section, BuildError> {
     context.progress.phase("ids", params.vectors, "ids");
-    let file = fs::File::open(files.id_runs())?;
-    let (found, expected) = (file.metadata()?.len(), params.vectors * PAIR_BYTES as u64);
-    if found != expected {
-        let what = format!("{found} bytes, expected {expected}");
-        return Err(BuildError::Scratch { path: files.id_runs(), what });
-    }
-    let mut runs: Vec<Run> = (0..params.vectors)
-        .step_by(RUN_PAIRS)
-        .map(|start| {
-            let end = (start + RUN_PAIRS as u64).min(params.vectors);
-            Run { next: start, end, buffer: Vec::new(), at: 0 }
-        })
-        .collect();
+    let spill = SpillReader::open(&files.id_runs(), &written.id_runs)?;
+    let mut runs: Vec<Run> =
+        (0..spill.groups()).map(|group| Run { group, next: 0, buffer: Vec::new(), at: 0 }).collect();
     let mut heads = BinaryHeap::new();
     for (number, run) in runs.iter_mut().enumerate() {
-        if let Some(pair) = run.take(&file)? {
+        if let Some(pair) = run.take(&spill)? {
             heads.push(Reverse((pair, number)));
         }
     }
@@ -126,7 +121,7 @@ pub(crate) fn ids(
             context.check_stop()?;
             context.progress.advance(pages.page_entries() as u64);
         }
-        if let Some(pair) = runs[number].take(&file)? {
+        if let Some(pair) = runs[number].take(&spill)? {
             heads.push(Reverse((pair, number)));
         }
     }

@@ -1,7 +1,6 @@
 //! Sorts the input into coarse parts that fit in memory, each a region of head space.
 use std::ops::Range;
 
-use fs_err as fs;
 use rayon::prelude::*;
 use spandrel_index::HeadSpace;
 
@@ -12,7 +11,7 @@ use crate::cluster::{CoarseParts, Rows};
 use crate::config::Params;
 use crate::plan::Plan;
 use crate::progress::Context;
-use crate::spill::SpillWriter;
+use crate::spill::{SpillReader, SpillWriter};
 use crate::{BuildError, Input};
 
 pub(crate) fn part(
@@ -25,10 +24,10 @@ pub(crate) fn part(
 ) -> Result<Parted, BuildError> {
     context.progress.phase("part", params.vectors, "vectors");
     let space = HeadSpace::of(params.metric, checked.norm_max);
-    let parts = coarse_parts(params, space, files, context)?;
+    let parts = coarse_parts(params, space, (checked, files), context)?;
     let groups = parts.as_ref().map_or(1, CoarseParts::len);
     let mut spill =
-        SpillWriter::create(&files.parts(), groups, params.part_record_bytes(), plan.spill_memory)?;
+        SpillWriter::create(&files.parts(), groups, params.part_record_bytes(), plan.part_buffers)?;
     let chunk_rows = chunk_rows(params);
     let chunks: Vec<u64> = (0..params.vectors.div_ceil(chunk_rows)).collect();
     let mut hashes = Vec::with_capacity(chunks.len());
@@ -64,23 +63,24 @@ pub(crate) fn part(
 fn coarse_parts(
     params: &Params,
     space: HeadSpace,
-    files: &ScratchFiles,
+    (checked, files): (&Checked, &ScratchFiles),
     context: Context<'_>,
 ) -> Result<Option<CoarseParts>, BuildError> {
     if params.parts() == 1 {
         return Ok(None);
     }
-    let sample = fs::read(files.sample())?;
-    let expected = params.sample_rows() as usize * params.row_bytes(); // CAST: the plan fits in memory
-    if sample.len() != expected {
-        let what = format!("{} bytes, expected {expected}", sample.len());
-        return Err(BuildError::Scratch { path: files.sample(), what });
+    let sample = SpillReader::open(&files.sample(), &checked.sample)?;
+    let count = sample.records(0);
+    let mut rows = Vec::with_capacity(count as usize * params.head_row_bytes()); // CAST: the plan fits in memory
+    // Piece by piece, so that the sample is in memory once.
+    let (step, mut piece) = (chunk_rows(params), Vec::new());
+    for first in (0..count).step_by(step as usize) {
+        // CAST: a chunk is small
+        sample.read(0, first..(first + step).min(count), &mut piece)?;
+        for vector in piece.chunks_exact(params.row_bytes()) {
+            space.map_vector(params.dtype, vector, &mut rows);
+        }
     }
-    let mut rows = Vec::with_capacity(params.sample_rows() as usize * params.head_row_bytes()); // CAST: as above
-    for vector in sample.chunks_exact(params.row_bytes()) {
-        space.map_vector(params.dtype, vector, &mut rows);
-    }
-    drop(sample);
     let rows = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &rows };
     let parts = params.parts() as usize; // CAST: usize is 64 bits
     let seed = seed_of(params, 1, 0);

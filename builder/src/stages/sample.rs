@@ -28,8 +28,8 @@ impl<'a> FiledCopies<'a> {
         filed: &Filed,
         files: &ScratchFiles,
     ) -> Result<FiledCopies<'a>, BuildError> {
-        let spill = SpillReader::open(&files.filed(), filed.spill.clone())?;
-        let groups = (0..filed.spill.groups()).map(|group| filed.spill.records(group)).collect();
+        let spill = SpillReader::open(&files.filed(), &filed.spill)?;
+        let groups = (0..spill.groups()).map(|group| spill.records(group)).collect();
         Ok(FiledCopies { params, space, spill, groups })
     }
 

@@ -1,11 +1,11 @@
 //! Trains the code of the lists on residuals sampled from the filed vectors.
-use fs_err as fs;
 use spandrel_index::codes::CodeModel;
 use spandrel_index::format::{BODY_AT, SectionKind};
 use spandrel_index::{HeadSpace, for_each_element};
 use spandrel_io::FileWriter;
 
 use super::file::REPLICA_BIT;
+use super::heads::StoredHeads;
 use super::sample::FiledCopies;
 use super::write::{SectionShape, finish_section};
 use super::{RecordLayout, seed_of};
@@ -22,8 +22,7 @@ pub(crate) fn train(
     context: Context<'_>,
 ) -> Result<Section, BuildError> {
     let space = HeadSpace::of(params.metric, checked.norm_max);
-    let mut heads = fs::read(files.heads())?;
-    heads.truncate(clustered.heads as usize * params.head_row_bytes());
+    let heads = StoredHeads::read(params, clustered, files)?.heads;
     let copies = FiledCopies::open(params, space, filed, files)?;
     let (_, mean) = copies.spread(context)?;
     let layout = RecordLayout::of_filed(params);

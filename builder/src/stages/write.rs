@@ -1,7 +1,4 @@
 //! Writes lists, their heads and directory, and the vectors, in one sequential pass.
-use std::io::{BufWriter, Write};
-
-use fs_err as fs;
 use rayon::prelude::*;
 use spandrel_index::codes::{CodeModel, CodeSpec};
 use spandrel_index::format::{
@@ -11,14 +8,16 @@ use spandrel_index::format::{
 use spandrel_index::{HeadSpace, Metric, inverse_norm};
 use spandrel_io::FileWriter;
 
-use super::RecordLayout;
 use super::encode::ListEncoder;
 use super::file::REPLICA_BIT;
+use super::heads::StoredHeads;
 use super::ids::IdRuns;
 use super::list::{FormedList, Former};
 use super::sample::FiledCopies;
+use super::{Part, RecordLayout, cut_groups, read_section};
 use crate::checkpoint::{Checked, Clustered, Filed, ListStats, ScratchFiles, Section, Written};
 use crate::config::Params;
+use crate::plan::GROUP_BYTES;
 use crate::progress::Context;
 use crate::spill::SpillReader;
 use crate::{BuildError, Target};
@@ -54,6 +53,7 @@ impl Layouts {
 pub(crate) fn write(
     params: &Params,
     (checked, clustered, filed): (&Checked, &Clustered, &Filed),
+    model: Option<&Section>,
     files: &ScratchFiles,
     target: Target<'_>,
     context: Context<'_>,
@@ -61,7 +61,7 @@ pub(crate) fn write(
     let mut writer = Writer::create(params, checked, files, target)?;
     let formation = Formation::open(params, (clustered, filed), files, writer.space)?;
     let positions = formation.positions_for_replicas(context)?;
-    let model = model(params, target)?;
+    let model = model.map(|section| read_model(params, target, section)).transpose()?;
     let (space, layout) = (writer.space, writer.layouts.list);
     let (spread, _) = FiledCopies::open(params, space, filed, files)?.spread(context)?;
     context.progress.phase("write", params.vectors, "vectors");
@@ -87,9 +87,8 @@ struct Formation<'a> {
     params: &'a Params,
     space: HeadSpace,
     spill: SpillReader,
-    /// Copies in each group.
-    groups: Vec<u64>,
-    group_lists: u32,
+    /// What of the copies is in memory at once.
+    groups: Vec<Part>,
     heads: Vec<u8>,
     /// Most entries of a list.
     cap: usize,
@@ -102,21 +101,23 @@ impl<'a> Formation<'a> {
         files: &ScratchFiles,
         space: HeadSpace,
     ) -> Result<Formation<'a>, BuildError> {
-        let groups: Vec<u64> = (0..filed.spill.groups()).map(|group| filed.spill.records(group)).collect();
-        let mean = groups.iter().sum::<u64>() as f64 / f64::from(clustered.heads);
+        let spill = SpillReader::open(&files.filed(), &filed.spill)?;
+        // Where one vector is there very often, its group does not fit in memory.
+        let groups = cut_groups(&spill, GROUP_BYTES / params.filed_record_bytes() as u64); // CAST: widening
+        let copies: u64 = groups.iter().map(Part::len).sum();
+        let mean = copies as f64 / f64::from(clustered.heads);
         Ok(Formation {
             params,
             space,
-            spill: SpillReader::open(&files.filed(), filed.spill.clone())?,
+            spill,
             groups,
-            group_lists: filed.group_lists,
-            heads: fs::read(files.heads())?,
+            heads: StoredHeads::read(params, clustered, files)?.heads,
             cap: (CAP_OF_MEAN * mean).ceil().max(2.0) as usize, // CAST: a few vectors
         })
     }
 
-    /// Forms the lists of each group, hands every one to `work` on any thread, and the group's, head by head in order,
-    /// to `take`.
+    /// Forms the lists of each group, or of each part of one that is too large, hands every one to `work` on any thread,
+    /// and the group's, head by head in order, to `take`.
     fn each_group<S, T: Send>(
         &self,
         context: Context<'_>,
@@ -126,12 +127,11 @@ impl<'a> Formation<'a> {
     ) -> Result<(), BuildError> {
         let layout = RecordLayout::of_filed(self.params);
         let mut records = Vec::new();
-        for (group, &count) in self.groups.iter().enumerate() {
+        for part in &self.groups {
             context.check_stop()?;
-            self.spill.read(group, 0..count, &mut records)?;
+            self.spill.read(part.group, part.records.clone(), &mut records)?;
             let former = Former { params: self.params, space: self.space, records: &records, cap: self.cap };
-            let first = group as u32 * self.group_lists; // CAST: lists are fewer than 2^31
-            let by_head = by_head(&records, layout, first);
+            let by_head = by_head(&records, layout);
             let form = |state: &mut S, (head, picks): &(u32, Vec<u32>)| {
                 let row_bytes = self.params.head_row_bytes();
                 let row = &self.heads[*head as usize * row_bytes..][..row_bytes];
@@ -178,27 +178,20 @@ impl<'a> Formation<'a> {
     }
 }
 
-/// The model that was trained for the lists, if they hold codes.
-fn model(params: &Params, target: Target<'_>) -> Result<Option<CodeModel>, BuildError> {
-    if params.code == CodeSpec::Full {
-        return Ok(None);
-    }
-    let path = target.section(SectionKind::Model);
-    let file = fs::read(&path)?;
-    let body = file.get(BODY_AT as usize..).unwrap_or_default(); // CAST: a constant
-    Ok(Some(CodeModel::from_bytes(&path, body, params.code, params.dim)?))
+/// The model that was trained for the lists.
+fn read_model(params: &Params, target: Target<'_>, section: &Section) -> Result<CodeModel, BuildError> {
+    let body = read_section(target, SectionKind::Model, section)?;
+    Ok(CodeModel::from_bytes(&target.section(SectionKind::Model), &body, params.code, params.dim)?)
 }
 
 /// The records of a group by head, each head's primaries before its replicas, in row order.
-fn by_head(records: &[u8], layout: RecordLayout, first: u32) -> Vec<(u32, Vec<u32>)> {
+fn by_head(records: &[u8], layout: RecordLayout) -> Vec<(u32, Vec<u32>)> {
     let mut keyed: Vec<(u32, bool, u32, u32)> = records
         .chunks_exact(layout.bytes)
         .zip(0..)
         .map(|(record, number)| {
             let list = layout.list(record);
-            let head = list & !REPLICA_BIT;
-            debug_assert!(head >= first);
-            (head, list & REPLICA_BIT != 0, layout.row(record), number)
+            (list & !REPLICA_BIT, list & REPLICA_BIT != 0, layout.row(record), number)
         })
         .collect();
     keyed.sort_unstable();
@@ -223,7 +216,7 @@ struct Writer<'a> {
     page_slots: usize,
     position: u32,
     lists: u32,
-    ids: IdRuns<BufWriter<fs::File>>,
+    ids: IdRuns,
     stats: ListStats,
 }
 
@@ -249,7 +242,7 @@ impl<'a> Writer<'a> {
             page_slots: 0,
             position: 0,
             lists: 0,
-            ids: IdRuns::new(BufWriter::new(fs::File::create(files.id_runs())?)),
+            ids: IdRuns::create(params, files)?,
             stats: ListStats::default(),
         })
     }
@@ -308,9 +301,7 @@ impl<'a> Writer<'a> {
 
     fn finish(mut self, heads_before: u32) -> Result<Written, BuildError> {
         self.finish_page()?;
-        let mut runs = self.ids.finish()?;
-        runs.flush()?;
-        runs.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_data()?;
+        let id_runs = self.ids.finish()?;
         let mut directory =
             FileWriter::create_with_head(&self.target.section(SectionKind::Directory), BODY_AT)?;
         directory.append(&self.directory)?;
@@ -328,7 +319,7 @@ impl<'a> Writer<'a> {
         ];
         self.stats.mean = self.stats.copies as f64 / lists as f64;
         self.stats.dropped = u64::from(heads_before).saturating_sub(lists - self.stats.split);
-        Ok(Written { lists: self.lists, sections, stats: self.stats })
+        Ok(Written { lists: self.lists, sections, id_runs, stats: self.stats })
     }
 }
 

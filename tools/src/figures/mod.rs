@@ -1,4 +1,5 @@
 //! What is measured, and how it is shown: operating points, latencies, memory, the machine.
+mod cgroup;
 mod columns;
 mod latency;
 mod machine;
@@ -7,6 +8,7 @@ mod process;
 mod text_table;
 pub mod units;
 
+pub use cgroup::memory_limit;
 pub use columns::{COLUMNS, Column, points_table};
 pub use latency::LatencySummary;
 pub use machine::Machine;

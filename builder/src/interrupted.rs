@@ -1,0 +1,209 @@
+//! Tests of builds that were interrupted: by a crash at any moment, or with damage while they lay still.
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use fs_err as fs;
+use spandrel_index::Tier;
+use spandrel_index::codes::CodeSpec;
+use spandrel_io::{Folder, FolderError, RealFolder};
+
+use crate::filing::ReplicaRule;
+use crate::run::build_in;
+use crate::run::tests::{Memory, clustered, config, files, run};
+use crate::{BuildConfig, BuildError, Caller, Input, ListCount, Progress, Silent, build};
+
+/// Raises the stop flag when a phase begins.
+struct StopBefore<'a> {
+    phase: &'a str,
+    stop: &'a AtomicBool,
+}
+
+impl Progress for StopBefore<'_> {
+    fn phase(&self, name: &str, _: u64, _: &str) {
+        if name == self.phase {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+    fn advance(&self, _: u64) {}
+    fn note(&self, _: &str) {}
+}
+
+/// A bit flipped in a scratch file became a bit of a valid index, of the same uuid as the one without.
+fn damage_before(source: &Memory, config: &BuildConfig, phases: &[(&str, &[&str])]) {
+    let whole = BuildConfig { out: config.out.join("whole"), ..config.clone() };
+    run(source, &whole).unwrap();
+    let expected = files(&whole.out);
+    let input = Input { vectors: source, ids: None };
+    let mut stopped = BuildConfig { out: config.out.join("stopped"), ..config.clone() };
+    for (phase, names) in phases {
+        let stop = AtomicBool::new(false);
+        let ended = build(input, &stopped, &StopBefore { phase, stop: &stop }, &stop);
+        assert!(matches!(ended, Err(BuildError::Stopped)), "before {phase}");
+        stopped.resume = true;
+        for name in *names {
+            let in_scratch = stopped.out.join("scratch").join(name);
+            let path = if in_scratch.exists() { in_scratch } else { stopped.out.join(name) };
+            let good = fs::read(&path).unwrap();
+            // The header of a section has a hash of its own and is not read here.
+            let first = if name.ends_with("-1") { 4096 } else { 0 };
+            for at in [first, (first + good.len()) / 2, good.len() - 1] {
+                let what = format!("byte {at} of {name} before {phase}");
+                let mut bad = good.clone();
+                bad[at] ^= 16;
+                fs::write(&path, &bad).unwrap();
+                let refused = run(source, &stopped).expect_err(&what);
+                let named = matches!(&refused, BuildError::Scratch { path, .. } if path.ends_with(name));
+                assert!(named && refused.to_string().contains("--replace"), "{what}: {refused}");
+            }
+            fs::write(&path, &good).unwrap();
+        }
+    }
+    run(source, &stopped).unwrap();
+    assert_eq!(files(&stopped.out), expected, "mended");
+}
+
+#[test]
+fn damage_of_any_scratch_file_between_phases_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    // So wide that there are two parts, which are learned from a sample.
+    let wide = BuildConfig { lists: ListCount::Lists(6), replicas: ReplicaRule::None, ..config(dir.path()) };
+    let phases: [(&str, &[&str]); 5] = [
+        ("part", &["sample"]),
+        ("cluster", &["parts"]),
+        ("file", &["parts", "heads", "leaves"]),
+        ("write", &["filed", "heads"]),
+        ("ids", &["id-runs"]),
+    ];
+    damage_before(&clustered(4200, 8192), &wide, &phases);
+}
+
+#[test]
+fn damage_of_a_model_or_of_heads_between_phases_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let coded = BuildConfig {
+        code: CodeSpec::Axes { bytes: 12 },
+        codes: Tier::Memory,
+        replicas: ReplicaRule::None,
+        ..config(dir.path())
+    };
+    let phases: [(&str, &[&str]); 2] =
+        [("train", &["filed", "heads"]), ("write", &["filed", "heads", "model-1"])];
+    damage_before(&clustered(3000, 16), &coded, &phases);
+    // As many lists as make a graph.
+    let graph =
+        BuildConfig { lists: ListCount::Size(1), out: dir.path().join("graph"), ..config(dir.path()) };
+    damage_before(&clustered(20_000, 8), &graph, &[("graph", &["heads-1"])]);
+}
+
+/// Files by name.
+type Files = BTreeMap<String, Arc<Vec<u8>>>;
+
+/// What the folders of index and scratch files hold at a moment, and what a crash would leave for certain.
+#[derive(Debug, Clone, Default)]
+struct Disk {
+    live: [Files; 2],
+    durable: [Files; 2],
+    /// What a restart may find: in each folder the names that are durable, or all.
+    images: BTreeSet<[Files; 2]>,
+}
+
+/// A folder whose changes are watched.
+struct Watched {
+    folder: RealFolder,
+    number: usize,
+    paths: [PathBuf; 2],
+    disk: Arc<Mutex<Disk>>,
+}
+
+impl Watched {
+    /// Looks at both folders after a change of this one.
+    fn changed<T>(&self, synced: bool, done: Result<T, FolderError>) -> Result<T, FolderError> {
+        let mut disk = self.disk.lock().unwrap();
+        disk.live = self.paths.each_ref().map(|path| read_all(path));
+        if synced {
+            disk.durable[self.number] = disk.live[self.number].clone();
+        }
+        let states = [disk.live.clone(), disk.durable.clone()];
+        for index in &states {
+            for scratch in &states {
+                disk.images.insert([index[0].clone(), scratch[1].clone()]);
+            }
+        }
+        done
+    }
+}
+
+impl Folder for Watched {
+    fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        self.changed(false, self.folder.write_new(name, bytes))
+    }
+    fn rename(&self, from: &str, to: &str) -> Result<(), FolderError> {
+        self.changed(false, self.folder.rename(from, to))
+    }
+    fn sync(&self) -> Result<(), FolderError> {
+        self.changed(true, self.folder.sync())
+    }
+    fn remove(&self, name: &str) -> Result<(), FolderError> {
+        self.changed(false, self.folder.remove(name))
+    }
+    fn list(&self) -> Result<Vec<String>, FolderError> {
+        self.folder.list()
+    }
+    fn read(&self, name: &str, bytes_max: u64) -> Result<Vec<u8>, FolderError> {
+        self.folder.read(name, bytes_max)
+    }
+}
+
+/// The files of a folder.
+fn read_all(path: &Path) -> Files {
+    let Ok(entries) = fs::read_dir(path) else { return Files::new() };
+    let paths = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    paths
+        .map(|path| {
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), Arc::new(fs::read(&path).unwrap()))
+        })
+        .collect()
+}
+
+/// The checkpoint could be durable before the names of the sections that it says are written: a build of hours was then
+/// lost to a missing file.
+#[test]
+fn a_build_goes_on_after_a_crash_at_any_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = clustered(700, 8);
+    let coded = BuildConfig { code: CodeSpec::RaBitQ { bits: 2 }, ..config(&dir.path().join("watched")) };
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    let paths = [coded.out.clone(), coded.out.join("scratch")];
+    let open = |path: &Path| -> Box<dyn Folder> {
+        let number = usize::from(path.ends_with("scratch"));
+        let disk = Arc::clone(&disk);
+        Box::new(Watched { folder: RealFolder::new(path), number, paths: paths.clone(), disk })
+    };
+    let stop = AtomicBool::new(false);
+    let caller = Caller { progress: &Silent, stop: &stop, calibrate: None };
+    let input = Input { vectors: &source, ids: None };
+    build_in(input, &coded, caller, &open).unwrap();
+    let expected = files(&coded.out);
+    let images = std::mem::take(&mut disk.lock().unwrap().images);
+    assert!(images.len() > 30, "{} images", images.len());
+    let (mut resumed, mut published) = (0, 0);
+    for (number, [index, scratch]) in images.into_iter().enumerate() {
+        let out = dir.path().join(format!("crashed-{number}"));
+        fs::create_dir_all(out.join("scratch")).unwrap();
+        for (folder, files) in [(out.clone(), &index), (out.join("scratch"), &scratch)] {
+            files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), &**bytes).unwrap());
+        }
+        resumed += usize::from(scratch.contains_key("checkpoint.json"));
+        published += usize::from(index.contains_key("CURRENT"));
+        let config = BuildConfig { out, resume: true, ..coded.clone() };
+        if let Err(error) = run(&source, &config) {
+            let (index, scratch) = (index.into_keys(), scratch.into_keys());
+            panic!("{error} with {:?} and {:?}", index.collect::<Vec<_>>(), scratch.collect::<Vec<_>>());
+        }
+        assert_eq!(files(&config.out), expected);
+        fs::remove_dir_all(&config.out).unwrap();
+    }
+    assert!(resumed > 25 && published > 0, "{resumed} resumed, {published} published");
+}
