@@ -17,7 +17,7 @@ use super::calibrator::Calibrator;
 use super::defaults;
 use super::ids::Ids;
 use super::input::InputArgs;
-use super::shape::{ShapeArgs, plan_text, refuse_memory};
+use super::shape::{ShapeArgs, plan_text, search_memory_warning};
 use crate::figures::{process_memory, units};
 use crate::{Meter, Session};
 
@@ -75,20 +75,27 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     let base = args.input.open(&args.base)?;
     let ids = args.ids.as_deref().map(IdFile::open).transpose()?.map(Ids);
     let input = Input { vectors: &base, ids: ids.as_ref().map(|ids| ids as _) };
+    let shape = VectorShape::of(&base, args.metric);
     let config = BuildConfig {
         codebooks: codebooks(args)?.map(Arc::new),
         scratch: args.scratch.clone(),
         resume: args.resume,
         replace: args.replace,
-        ..args.shape.config(VectorShape::of(&base, args.metric), args.out.clone())
+        ..args.shape.config(shape, args.out.clone())
     };
     let plan = Plan::new(&Params::check(&config, input)?);
     let text = plan_text(&plan);
     if args.dry_run {
         session.print(&text)?;
-        return Ok(refuse_memory(&plan)?);
+        return Ok(plan.check_memory()?);
     }
     session.note(text.trim_end());
+    plan.check_memory()?;
+    if let Some(asked) = args.shape.search_memory
+        && let Some(warning) = search_memory_warning(asked, shape, &plan)
+    {
+        session.note(&format!("warning: {warning}"));
+    }
     let report = build_watched(input, &config, !args.no_calibrate, session)?;
     session.print(&report_text(&report, &config))
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use spandrel_builder::{Choice, Input, Params, Plan, VectorShape};
 use spandrel_index::{DType, Metric, SourceError, VectorSource};
 
-use super::shape::{ShapeArgs, plan_text, refuse_memory};
+use super::shape::{ShapeArgs, plan_text};
 use crate::Session;
 use crate::figures::{Align, TextTable, units};
 use crate::values::SearchMemory;
@@ -69,8 +69,8 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     let parts = args.vectors.div_ceil(INDEX_VECTORS_MAX);
     let source = Imagined { vectors: args.vectors.div_ceil(parts), dim: args.dim, dtype: args.dtype };
     // All of them are searched together.
-    let allowed = args.shape.search_memory.per_vector(args.vectors);
-    let asked = ShapeArgs { search_memory: SearchMemory::PerVector(allowed), ..args.shape.clone() };
+    let allowed = args.shape.search_memory().per_vector(args.vectors);
+    let asked = ShapeArgs { search_memory: Some(SearchMemory::PerVector(allowed)), ..args.shape.clone() };
     let config = asked.config(VectorShape::of(&source, args.metric), PathBuf::new());
     let plan = Plan::new(&Params::check(&config, Input { vectors: &source, ids: None })?);
     let mut text = String::new();
@@ -87,7 +87,7 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     text += &format!("{:<14}about {} on {} threads\n", "build time", units::seconds(seconds), config.threads);
     text += &format!("\n{}", alternatives_text(whole, allowed, config.threads, &plan));
     session.print(&text)?;
-    Ok(refuse_memory(&plan)?)
+    Ok(plan.check_memory()?)
 }
 
 /// What other codes and places would take, and whether that fits.

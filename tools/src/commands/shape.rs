@@ -10,12 +10,14 @@ use spandrel_builder::{BuildConfig, Choice, ListCount, Plan, VectorShape};
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
 
-use crate::Advised;
-use crate::figures::{Machine, units};
+use crate::figures::{Machine, memory_limit, units};
 use crate::values::{ByteSize, SearchMemory};
 
 /// Memory a build may use where nothing else is said, on a machine that has twice as much.
 const MEMORY_DEFAULT: u64 = 8 << 30;
+
+/// Memory for searching where nothing else is said.
+const SEARCH_MEMORY_DEFAULT: SearchMemory = SearchMemory::PerVector(40.0);
 
 /// What an index looks like.
 #[derive(Debug, Clone, Args)]
@@ -44,10 +46,11 @@ pub struct ShapeArgs {
     /// Where codes are while searching: memory or ssd [default: memory where they fit --search-memory].
     #[arg(long, value_name = "memory|ssd")]
     pub codes: Option<Tier>,
-    /// Memory for searching, in all, such as 32GiB, or for each vector, such as 40B.
-    #[arg(long, value_name = "SIZE|NB", default_value = "40B", conflicts_with = "code")]
-    pub search_memory: SearchMemory,
-    /// Memory the build may use, such as 8GiB or 512MiB [default: 8GiB, or half of the machine's if that is less].
+    /// Memory for searching, in all, such as 32GiB, or for each vector, such as 40B [default: 40B].
+    #[arg(long, value_name = "SIZE|NB", conflicts_with = "code")]
+    pub search_memory: Option<SearchMemory>,
+    /// Memory the build may use, such as 8GiB or 512MiB [default: 8GiB, or half of what the machine or the control group
+    /// allows if that is less].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<ByteSize>,
     /// Threads to use [default: one for each processor].
@@ -61,12 +64,17 @@ pub struct ShapeArgs {
 const COPIES_DEFAULT: u32 = spandrel_builder::COPIES_DEFAULT;
 
 impl ShapeArgs {
+    /// Memory for searching, given or not.
+    pub(super) fn search_memory(&self) -> SearchMemory {
+        self.search_memory.unwrap_or(SEARCH_MEMORY_DEFAULT)
+    }
+
     /// What these flags ask of the builder; nothing is resumed or replaced.
     pub(super) fn config(&self, shape: VectorShape, out: PathBuf) -> BuildConfig {
         let choice = match self.code {
             Some(CodeSpec::Full) => Choice::of(shape, CodeSpec::Full, Tier::Ssd),
             Some(code) => Choice::of(shape, code, self.codes.unwrap_or(Tier::Memory)),
-            None => Choice::for_memory(shape, self.search_memory.per_vector(shape.vectors)),
+            None => Choice::for_memory(shape, self.search_memory().per_vector(shape.vectors)),
         };
         BuildConfig {
             metric: shape.metric,
@@ -97,19 +105,26 @@ pub(super) fn threads_default() -> usize {
 }
 
 pub(super) fn memory_default() -> u64 {
-    match Machine::detect().memory_bytes {
-        0 => MEMORY_DEFAULT,
-        machine => MEMORY_DEFAULT.min(machine / 2),
-    }
+    let machine = Some(Machine::detect().memory_bytes).filter(|&bytes| bytes > 0);
+    let most = machine.into_iter().chain(memory_limit()).min();
+    most.map_or(MEMORY_DEFAULT, |bytes| MEMORY_DEFAULT.min(bytes / 2))
 }
 
-/// Refuses what no build may begin with.
-pub(super) fn refuse_memory(plan: &Plan) -> Result<(), Advised> {
-    if plan.memory_needed <= plan.memory_allowed {
-        return Ok(());
+/// What to say where searching will take more memory than was asked for, and the least that can be asked for.
+pub(super) fn search_memory_warning(asked: SearchMemory, shape: VectorShape, plan: &Plan) -> Option<String> {
+    let vectors = shape.vectors.max(1) as f64; // CAST: shown rounded
+    let (planned, asked) = (plan.search_memory as f64 / vectors, asked.per_vector(shape.vectors)); // CAST: as above
+    // The plan's lists are whole ones.
+    if planned <= 1.01 * asked {
+        return None;
     }
-    let message = "the build needs more memory than it may use";
-    Err(Advised::new(message, "raise --memory, or ask for fewer lists"))
+    let least = Choice::for_memory(shape, f64::MIN_POSITIVE).memory_per_vector.min(planned);
+    Some(format!(
+        "searching will take {planned:.1} bytes of memory a vector where --search-memory allows {asked:.1}: heads, or the \
+         matrix of the code, are too large; the least that works is --search-memory {}B, {} in all",
+        least.ceil(),
+        units::bytes(least.ceil() * vectors),
+    ))
 }
 
 /// What a build will take, line by line.
