@@ -96,7 +96,7 @@ impl Case {
             heads: if rng.random_range(0..4) == 0 { HeadKind::Vectors } else { HeadKind::Means },
             replicas: if rng.random() { ReplicaRule::Soar } else { ReplicaRule::Rng },
             own_ids: rng.random_range(0..4) == 0,
-            calibrated: rng.random_range(0..4) == 0,
+            calibrated: rng.random_range(0..10) == 0,
             searches_seed: rng.random(),
             data_seed: rng.random(),
         }

@@ -9,7 +9,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spandrel_builder::{Calibrate, Silent};
 use spandrel_datasets::Rows;
-use spandrel_engine::{Answer, CalibrateLimits, Distances, Engine, EngineConfig, Rerank, SearchParams};
+use spandrel_engine::{
+    Answer, CalibrateLimits, Distances, Engine, EngineConfig, Limit, Rerank, SearchParams,
+};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Metric, OpenOptions, Tier, verify};
 
@@ -243,10 +245,18 @@ impl Search<'_> {
         let case = self.of.case;
         let what = format!("{way} by {params:?}, query {query}");
         let wanted = case.k.min(case.vectors);
-        let limited = params.max_lists.is_some() || params.max_bytes.is_some();
         let count = answer.neighbours.len();
-        if count == 0 || count > case.k || count < wanted && !limited {
+        if count == 0 || count > case.k || count < wanted && answer.limited_by.is_none() {
             self.fault(Fault::TooFew, format!("{what}: {count} of {wanted}"));
+        }
+        let is_named_rightly = match answer.limited_by {
+            None => true,
+            Some(Limit::MaxLists) => params.max_lists.is_some() && count < wanted,
+            Some(Limit::MaxBytes) => params.max_bytes.is_some(),
+        };
+        if !is_named_rightly {
+            let named = answer.limited_by;
+            self.fault(Fault::WrongLimit, format!("{what}: {count} of {wanted}, limited by {named:?}"));
         }
         if answer.damaged > 0 {
             self.fault(Fault::Damaged, format!("{what}: {} damaged parts", answer.damaged));

@@ -16,8 +16,10 @@ pub enum Fault {
     Refused,
     /// A build or a search panicked.
     Panicked,
-    /// Fewer than k neighbours, or than there are vectors, and nobody set a limit.
+    /// Fewer than k neighbours, or than there are vectors, and no limit is named for it.
     TooFew,
+    /// A limit is named that was not given, or that cut nothing short.
+    WrongLimit,
     /// More lists than the limit.
     OverLimit,
     /// A distance that is not the vector's, or an estimate where none was asked for.
