@@ -197,9 +197,26 @@ impl Server {
 
     /// Bytes of anonymous memory.
     pub(crate) fn memory(&self) -> u64 {
+        self.status_bytes("RssAnon:")
+    }
+
+    /// Bytes of memory that it asked for, touched or not.
+    pub(crate) fn memory_asked_for(&self) -> u64 {
+        self.status_bytes("VmData:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Time that processors have spent on it: how much it worked, however busy the machine is.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // After the name in brackets: the state, and so on; user and system time, in hundredths of a second.
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        Duration::from_millis(fields[11..13].iter().map(|ticks| 10 * ticks.parse::<u64>().unwrap()).sum())
     }
 
     /// One line of the metrics.

@@ -1,10 +1,11 @@
 //! A request's body as it is read: its bytes are counted, and it has to come in time.
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status};
 
@@ -12,7 +13,8 @@ use super::Entry;
 use super::framing::Framing;
 use crate::refusal::Refusal;
 
-/// A request's body.
+/// A request's body. A message is handed on when all of it has come: tonic makes room for as many bytes as its beginning
+/// says, so that one which lies would be asked memory for.
 ///
 /// tonic asks for more only when it has handed out every complete message, so that at that moment it holds what is
 /// partial and no more.
@@ -20,13 +22,17 @@ pub(crate) struct Incoming {
     body: hyper::body::Incoming,
     entry: Arc<Entry>,
     framing: Framing,
+    /// Frames of the message that is on its way.
+    held: VecDeque<Bytes>,
+    /// How many of them are to be handed on.
+    whole: usize,
     /// When the message that is on its way has taken too long.
     late: Option<Pin<Box<Sleep>>>,
 }
 
 impl Incoming {
     pub(crate) fn new(body: hyper::body::Incoming, entry: Arc<Entry>) -> Incoming {
-        Incoming { body, entry, framing: Framing::default(), late: None }
+        Incoming { body, entry, framing: Framing::default(), held: VecDeque::new(), whole: 0, late: None }
     }
 
     /// Whether a message is expected: the one of a call that has one, or the rest of one of a stream.
@@ -34,13 +40,15 @@ impl Incoming {
         self.framing.partial() > 0 || !self.entry.method.is_stream()
     }
 
-    fn frame(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Status> {
-        let Some(data) = frame.data_ref() else { return Ok(frame) };
-        if self.framing.feed(data, self.entry.message_bytes())? {
-            self.late = None;
-        }
+    fn take(&mut self, data: Bytes) -> Result<(), Status> {
+        let is_complete = self.framing.feed(&data, self.entry.message_bytes())?;
         self.entry.take_request(data.len())?;
-        Ok(frame)
+        self.held.push_back(data);
+        if is_complete {
+            self.late = None;
+            self.whole = self.held.len();
+        }
+        Ok(())
     }
 
     fn end(&self) -> Option<Result<Frame<Bytes>, Status>> {
@@ -60,31 +68,40 @@ impl Body for Incoming {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
-        if this.entry.method.is_stream() {
-            this.entry.give_request(this.framing.partial());
-        }
-        match Pin::new(&mut this.body).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(this.frame(frame))),
-            Poll::Ready(Some(Err(_))) => {
-                // No answer reaches the client any more.
-                this.entry.count(Code::Cancelled);
-                Poll::Ready(Some(Err(Refusal::Cancelled.into())))
+        loop {
+            if this.whole > 0 {
+                this.whole -= 1;
+                return Poll::Ready(this.held.pop_front().map(|data| Ok(Frame::data(data))));
             }
-            Poll::Ready(None) => Poll::Ready(this.end()),
-            Poll::Pending if this.expects() => {
-                let time = this.entry.message_time();
-                let late = this.late.get_or_insert_with(|| Box::pin(sleep(time)));
-                late.as_mut().poll(context).map(|()| Some(Err(Refusal::Deadline.into())))
+            if this.entry.method.is_stream() {
+                this.entry.give_request(this.framing.partial());
             }
-            Poll::Pending => Poll::Pending,
+            match Pin::new(&mut this.body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        if let Err(refused) = this.take(data) {
+                            return Poll::Ready(Some(Err(refused)));
+                        }
+                    }
+                    Err(trailers) => return Poll::Ready(this.end().or(Some(Ok(trailers)))),
+                },
+                Poll::Ready(Some(Err(_))) => {
+                    // No answer reaches the client any more.
+                    this.entry.count(Code::Cancelled);
+                    return Poll::Ready(Some(Err(Refusal::Cancelled.into())));
+                }
+                Poll::Ready(None) => return Poll::Ready(this.end()),
+                Poll::Pending if this.expects() => {
+                    let time = this.entry.message_time();
+                    let late = this.late.get_or_insert_with(|| Box::pin(sleep(time)));
+                    return late.as_mut().poll(context).map(|()| Some(Err(Refusal::Deadline.into())));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream() && self.framing.partial() == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.is_end_stream() && self.whole == 0 && self.framing.partial() == 0
     }
 }
