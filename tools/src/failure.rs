@@ -3,7 +3,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use spandrel_datasets::FileError;
+use spandrel_datasets::{FileError, Format};
 
 /// How a run ended, as an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +96,11 @@ fn file_help(error: &FileError) -> Option<&'static str> {
             Some("say what it holds with --format, or with --dtype where rows lie behind two counts")
         }
         // CAST: widening
-        FileError::Size { row_bytes, data_at, expected, found, .. }
-            if u128::from(*found) < *expected && *found >= data_at.saturating_add(*row_bytes) =>
+        // Ids are taken whole or not at all.
+        FileError::Size { path, row_bytes, data_at, expected, found, .. }
+            if u128::from(*found) < *expected
+                && *found >= data_at.saturating_add(*row_bytes)
+                && !matches!(Format::of(path), Ok(Format::Ibin | Format::Ivecs)) =>
         {
             Some(
                 "if these are the first rows of a larger set, --allow-truncated takes the whole rows that are there",
@@ -135,8 +138,8 @@ mod tests {
 
     #[test]
     fn files_that_a_flag_reads_say_so() {
-        let size = |found| FileError::Size {
-            path: "a.fbin".into(),
+        let size = |path: &str, found| FileError::Size {
+            path: path.into(),
             rows: 10,
             row_bytes: 8,
             data_at: 8,
@@ -144,9 +147,10 @@ mod tests {
             found,
         };
         for (error, flag) in [
-            (size(16), Some("--allow-truncated")),
-            (size(15), None),
-            (size(96), None),
+            (size("a.fbin", 16), Some("--allow-truncated")),
+            (size("a.fbin", 15), None),
+            (size("a.fbin", 96), None),
+            (size("a.ibin", 16), None),
             (FileError::UnknownFormat { path: "a.bin".into() }, Some("--dtype")),
         ] {
             let text = describe(&anyhow::Error::new(error).context("reading"), false).1;

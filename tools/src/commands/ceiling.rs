@@ -18,8 +18,10 @@ const QUERIES_MIN: u64 = 10;
 const CODES_MAX: u64 = 500_000_000;
 /// Bytes read from SSD at most, each time.
 const BYTES_MAX: u64 = 4 << 30;
-/// What is compared exactly in the second pass: these errors more, or as many times the vectors.
+/// Errors more than the point's in another pass.
 const ERRORS_MORE: f32 = 2.0;
+/// Vectors compared exactly in a pass that errors do not bound, for each neighbour; or as many times those of the point.
+const COUNT_OF_K: usize = 100;
 const COUNT_TIMES: u32 = 4;
 /// Recall that is worth a remark.
 const GAIN_MIN: f64 = 0.002;
@@ -32,8 +34,10 @@ struct Ceiling {
     point: f64,
     /// With every list.
     lists: f64,
-    /// With every list and more compared exactly, where lists hold codes.
-    rerank: Option<f64>,
+    /// With every list and more errors, where errors bound what is compared exactly.
+    errors: Option<(f32, f64)>,
+    /// With every list and this number of vectors compared exactly, where lists hold codes.
+    count: Option<(u32, f64)>,
 }
 
 /// Says what the best of the points leaves to be had, and by which flag; nothing where reading every list takes too long.
@@ -77,15 +81,21 @@ pub(super) fn words(
         };
         Ok(recall(index.metric(), &answers, known, sweep.k)?)
     };
-    let more = rule.map(|rule| match rule {
-        Rerank::Count(count) => Rerank::Count(count.saturating_mul(COUNT_TIMES)),
-        Rerank::Errors(errors) => Rerank::Errors(errors + ERRORS_MORE),
-    });
+    let every = |rerank| of(Some(index.lists()), Some(rerank));
+    let (errors, count) = match rule {
+        Some(Rerank::Errors(errors)) => {
+            let most = (COUNT_OF_K * sweep.k) as u64; // CAST: widening
+            (Some(errors + ERRORS_MORE), Some(most.min(index.vectors()) as u32)) // CAST: at most the vectors
+        }
+        Some(Rerank::Count(count)) => (None, Some(count.saturating_mul(COUNT_TIMES))),
+        None => (None, None),
+    };
     let ceiling = Ceiling {
         queries: truth.queries,
         point: of(None, rule)?,
         lists: of(Some(index.lists()), rule)?,
-        rerank: more.map(|more| of(Some(index.lists()), Some(more))).transpose()?,
+        errors: errors.map(|e| every(Rerank::Errors(e)).map(|recall| (e, recall))).transpose()?,
+        count: count.map(|n| every(Rerank::Count(n)).map(|recall| (n, recall))).transpose()?,
     };
     meter.finish();
     Ok(Some(ceiling.words(rule)))
@@ -121,27 +131,25 @@ fn sample(examples: Examples<'_>, count: usize) -> anyhow::Result<(Rows, Truth)>
 
 impl Ceiling {
     fn words(&self, rule: Option<Rerank>) -> String {
-        let Ceiling { queries, point, lists, rerank } = *self;
-        let (named, flag) = match rule {
-            None => ("exact vectors".to_owned(), ""),
-            Some(Rerank::Count(count)) => (format!("{count} reranked"), "--rerank"),
-            Some(Rerank::Errors(errors)) => (format!("{errors} errors"), "--rerank-errors"),
+        let Ceiling { queries, point, lists, errors, count } = *self;
+        let named = match rule {
+            None => "exact vectors".to_owned(),
+            Some(Rerank::Count(count)) => format!("{count} reranked"),
+            Some(Rerank::Errors(errors)) => format!("{errors} errors"),
         };
         let mut text = format!(
-            "every list with {named}: recall {lists:.4} ({queries} queries, where the best row above has {point:.4})"
+            "every list with {named}: recall {lists:.4} ({queries} queries, of which the best row above finds {point:.4})"
         );
-        let more = rerank.map(|rerank| (rerank, rerank - lists));
-        if let Some((rerank, _)) = more {
-            let raised = match rule {
-                Some(Rerank::Count(count)) => format!("{} reranked", count.saturating_mul(COUNT_TIMES)),
-                Some(Rerank::Errors(errors)) => format!("{} errors", errors + ERRORS_MORE),
-                None => String::new(),
-            };
-            text += &format!("; with {raised} {rerank:.4}");
-        }
-        let by_lists = lists - point >= GAIN_MIN;
-        let by_rerank = more.is_some_and(|(_, gain)| gain >= GAIN_MIN);
-        text += &match (by_lists, by_rerank) {
+        text +=
+            &errors.map_or_else(String::new, |(errors, recall)| format!("; {errors} errors: {recall:.4}"));
+        text += &count.map_or_else(String::new, |(count, recall)| format!("; {count} reranked: {recall:.4}"));
+        let (by_errors, by_count) = (errors.map_or(lists, |(_, r)| r), count.map_or(lists, |(_, r)| r));
+        // Errors compare no more than they have to, as long as their cap does not cut them short.
+        let flag =
+            if errors.is_some() && by_errors + GAIN_MIN >= by_count { "--rerank-errors" } else { "--rerank" };
+        let lists_help = lists - point >= GAIN_MIN;
+        let rerank_helps = by_errors.max(by_count) - lists >= GAIN_MIN;
+        text += &match (lists_help, rerank_helps) {
             (false, false) => "; neither more lists nor more exact comparisons find more\n".to_owned(),
             (true, false) => "; raise --max-lists for more recall\n".to_owned(),
             (false, true) => format!("; more lists cannot help, raise {flag} for more recall\n"),
@@ -159,24 +167,27 @@ mod tests {
 
     #[test]
     fn the_knob_that_helps_is_named() {
-        let errors = Some(Rerank::Errors(1.0));
-        for (point, lists, rerank, words) in [
-            (0.9, 0.95, Some(0.9501), "raise --max-lists for"),
-            (0.95, 0.951, Some(0.99), "more lists cannot help, raise --rerank-errors"),
-            (0.8, 0.95, Some(0.99), "and --rerank-errors where it has to pass 0.9500"),
-            (0.99, 0.9905, Some(0.991), "neither"),
+        let rule = Some(Rerank::Errors(1.0));
+        for (point, lists, errors, count, words) in [
+            (0.9, 0.95, 0.9501, 0.9502, "raise --max-lists for"),
+            (0.95, 0.951, 0.99, 0.991, "more lists cannot help, raise --rerank-errors"),
+            (0.62, 0.62, 0.63, 0.98, "more lists cannot help, raise --rerank for"),
+            (0.8, 0.95, 0.99, 0.99, "and --rerank-errors where it has to pass 0.9500"),
+            (0.99, 0.9905, 0.991, 0.9, "neither"),
         ] {
-            let text = Ceiling { queries: 200, point, lists, rerank }.words(errors);
-            assert!(text.contains(words) && text.contains("every list with 1 errors: recall 0.9"), "{text}");
-            assert!(text.contains("with 3 errors 0.9"), "{text}");
+            let (errors, count) = (Some((3.0, errors)), Some((1000, count)));
+            let text = Ceiling { queries: 200, point, lists, errors, count }.words(rule);
+            assert!(text.contains(words), "{text}");
+            assert!(text.starts_with(&format!("every list with 1 errors: recall {lists:.4}")), "{text}");
+            assert!(text.contains("; 3 errors: 0.") && text.contains("; 1000 reranked: 0."), "{text}");
         }
-        let counted =
-            Ceiling { queries: 9, point: 0.9, lists: 0.9, rerank: Some(1.0) }.words(Some(Rerank::Count(20)));
+        let counted = Ceiling { queries: 9, point: 0.9, lists: 0.9, errors: None, count: Some((80, 1.0)) };
+        let text = counted.words(Some(Rerank::Count(20)));
         assert!(
-            counted.contains("with 80 reranked 1.0000") && counted.contains("raise --rerank for"),
-            "{counted}"
+            text.contains("every list with 20 reranked") && text.contains("raise --rerank for"),
+            "{text}"
         );
-        let exact = Ceiling { queries: 9, point: 0.9, lists: 1.0, rerank: None }.words(None);
+        let exact = Ceiling { queries: 9, point: 0.9, lists: 1.0, errors: None, count: None }.words(None);
         assert!(exact.contains("exact vectors") && !exact.contains("rerank"), "{exact}");
     }
 }
