@@ -46,6 +46,8 @@ pub struct Plan {
 
 /// Program, stacks and allocator slack.
 const FIXED_BYTES: u64 = 48 << 20;
+/// Largest freed block that glibc keeps rather than give it back: its bound rises up to this with what is freed.
+const KEPT_BLOCK_BYTES: u64 = 32 << 20;
 /// Largest total of spill buffers: more does not write faster.
 const SPILL_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of graph per head: 32 links of 4 bytes, their count, and the upper layers.
@@ -70,7 +72,8 @@ impl Plan {
         let memory = PhaseMemory::new(params, params.lists);
         let (needed, allowed) = (memory.needed(), params.memory_bytes);
         let buffers = |phase: u64, least: u64| {
-            (allowed.saturating_sub(FIXED_BYTES + phase)).clamp(least, SPILL_BYTES_MAX.max(least))
+            (allowed.saturating_sub(FIXED_BYTES + memory.kept + phase))
+                .clamp(least, SPILL_BYTES_MAX.max(least))
         };
 
         let id_bytes = if params.own_ids { IdBytes::Eight } else { IdBytes::Four };
@@ -146,6 +149,8 @@ impl Plan {
 
 /// Bytes of memory that each phase takes beside what every process does, for a number of lists.
 struct PhaseMemory {
+    /// Freed blocks that the allocator keeps from one phase to the next.
+    kept: u64,
     /// The most of the phases that write no spill files, or small ones.
     others: u64,
     /// Sorting rows into parts, and its spill buffers at their smallest.
@@ -210,6 +215,7 @@ impl PhaseMemory {
         let ids = vectors.div_ceil(RUN_PAIRS as u64) * (192 << 10) + vectors / 16;
         let trained = training_bytes(params, lists) + filed_index;
         PhaseMemory {
+            kept: 2 * KEPT_BLOCK_BYTES.min(part_rows * head_row),
             others: check.max(write).max(trained).max(graph).max(ids),
             part,
             part_buffers: spill::memory_min(parts, params.part_record_bytes(), part_records),
@@ -220,7 +226,7 @@ impl PhaseMemory {
 
     fn needed(&self) -> u64 {
         let (part, file) = (self.part + self.part_buffers, self.file + self.file_buffers);
-        FIXED_BYTES + self.others.max(part).max(file)
+        FIXED_BYTES + self.kept + self.others.max(part).max(file)
     }
 }
 
