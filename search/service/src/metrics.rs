@@ -107,24 +107,7 @@ impl Metrics {
         registry.register_with_unit("query_search_duration", help, Unit::Seconds, m.search_seconds.clone());
         let help = "Time of a query in each stage of its search; together its time in search";
         registry.register_with_unit("query_stage_duration", help, Unit::Seconds, m.stage_seconds.clone());
-        for (name, help, family) in [
-            ("queries", "Queries answered", &m.queries),
-            ("query_lists", "Lists searched", &m.lists),
-            ("query_reads", "Requests to the disk", &m.reads),
-            ("query_pages", "4 KiB pages that requests to the disk touched", &m.pages),
-            ("query_cache_hits", "Pages found in the cache, for which nothing was read", &m.cache_hits),
-            ("query_read_bytes", "Bytes requested from the disk", &m.read_bytes),
-            ("query_codes", "Vectors compared or estimated from their codes", &m.codes),
-            ("query_reranked", "Vectors compared exactly after their codes were scanned", &m.reranked),
-            ("queries_degraded", "Queries searched less thoroughly because of load", &m.degraded),
-            ("queries_partial", "Answers that miss damaged parts", &m.partial),
-            ("queries_limited", "Answers that a limit on lists or bytes cut short", &m.limited),
-            (
-                "queries_refused",
-                "Queries refused because the queue was too long; those whose deadline had passed are not among them",
-                &m.refused,
-            ),
-        ] {
+        for (name, help, family) in m.of_indexes() {
             registry.register(name, help, family.clone());
         }
         let started: Gauge<f64, std::sync::atomic::AtomicU64> = Gauge::default();
@@ -169,6 +152,29 @@ impl Metrics {
         counted.collect()
     }
 
+    /// Counts that every index has: their names, what they count, and the counts.
+    fn of_indexes(&self) -> [(&'static str, &'static str, &Counts); 12] {
+        let m = self;
+        [
+            ("queries", "Queries answered", &m.queries),
+            ("query_lists", "Lists searched", &m.lists),
+            ("query_reads", "Requests to the disk", &m.reads),
+            ("query_pages", "4 KiB pages that requests to the disk touched", &m.pages),
+            ("query_cache_hits", "Pages found in the cache, for which nothing was read", &m.cache_hits),
+            ("query_read_bytes", "Bytes requested from the disk", &m.read_bytes),
+            ("query_codes", "Vectors compared or estimated from their codes", &m.codes),
+            ("query_reranked", "Vectors compared exactly after their codes were scanned", &m.reranked),
+            ("queries_degraded", "Queries searched less thoroughly because of load", &m.degraded),
+            ("queries_partial", "Answers that miss damaged parts", &m.partial),
+            ("queries_limited", "Answers that a limit on lists or bytes cut short", &m.limited),
+            (
+                "queries_refused",
+                "Queries refused because the queue was too long; those whose deadline had passed are not among them",
+                &m.refused,
+            ),
+        ]
+    }
+
     /// Forgets an index that is served no more.
     pub(crate) fn forget(&self, name: &str) {
         let m = self;
@@ -178,19 +184,7 @@ impl Metrics {
         for stage in STAGES {
             m.stage_seconds.remove(&StageLabels { index: name.to_owned(), stage });
         }
-        for family in [
-            &m.queries,
-            &m.lists,
-            &m.reads,
-            &m.pages,
-            &m.cache_hits,
-            &m.read_bytes,
-            &m.codes,
-            &m.reranked,
-            &m.degraded,
-            &m.partial,
-            &m.refused,
-        ] {
+        for (.., family) in m.of_indexes() {
             family.remove(&labels);
         }
     }

@@ -360,11 +360,18 @@ impl Server {
         tokio::time::sleep(drain).await;
         self.stopping.stop();
         let finished = timeout(grace, self.stopping.idle()).await;
+        if finished.is_ok() {
+            // What the last answers left in buffers of connections.
+            drop(timeout(LAST_WRITES.min(grace), self.stopping.closed()).await);
+        }
         let cut = if finished.is_ok() { 0 } else { self.stopping.under_way() };
         tracing::info!(cut, "stopped");
         cut
     }
 }
+
+/// Longest time for connections to close after the last call. A client that hangs does not keep the server for longer.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 impl Drop for Server {
     fn drop(&mut self) {

@@ -73,11 +73,20 @@ impl Stopping {
         self.calls.load(Ordering::Acquire)
     }
 
-    /// Returns once there is no call and no connection.
+    /// Returns once there is no call.
     pub(crate) async fn idle(&self) {
+        self.none(&self.calls).await;
+    }
+
+    /// Returns once there is no connection.
+    pub(crate) async fn closed(&self) {
+        self.none(&self.connections).await;
+    }
+
+    async fn none(&self, of: &AtomicUsize) {
         loop {
             let rung = self.done.notified();
-            if self.under_way() == 0 && self.connections.load(Ordering::Acquire) == 0 {
+            if of.load(Ordering::Acquire) == 0 {
                 return;
             }
             rung.await;
@@ -135,10 +144,10 @@ mod tests {
         });
         let connection = stopping.connection();
         drop(work);
-        assert_eq!(stopping.under_way(), 0);
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        drop(connection);
         waiting.await.unwrap();
+        let soon = std::time::Duration::from_millis(1);
+        assert!(tokio::time::timeout(soon, stopping.closed()).await.is_err());
+        drop(connection);
+        stopping.closed().await;
     }
 }

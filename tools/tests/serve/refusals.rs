@@ -218,6 +218,15 @@ fn deadlines_are_kept() {
         let mut stream = client.search_stream(waiting).await.unwrap().into_inner();
         assert_eq!(stream.message().await.unwrap_err().code(), Code::DeadlineExceeded);
         assert!(begun.elapsed() >= Duration::from_millis(190));
+
+        // And where the server says nothing at all.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = ClientConfig { address: silent.local_addr().unwrap().to_string(), ..server.config() };
+        let soon = Some(Duration::from_millis(200));
+        let ended = Client::new(&config).unwrap().search_stream(tokio_stream::pending(), soon).await;
+        assert_eq!(ended.unwrap_err().code(), Code::DeadlineExceeded);
+        let mut stream = server.client().search_stream(tokio_stream::pending(), soon).await.unwrap();
+        assert_eq!(stream.message().await.unwrap_err().code(), Code::DeadlineExceeded);
     });
 }
 
