@@ -150,6 +150,11 @@ impl DamageLog {
         parts.get(&part).map_or(0, |(_, failures)| *failures)
     }
 
+    /// Parts remembered.
+    pub(crate) fn count(&self) -> usize {
+        self.parts.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Everything remembered, lists first, by number.
     pub(crate) fn all(&self) -> Vec<Damage> {
         let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use crossbeam_channel::bounded;
 use spandrel_index::Index;
 use spandrel_index::format::BODY_AT;
@@ -17,7 +18,7 @@ use crate::job::{Job, JobState, Reply};
 use crate::queue::Queue;
 use crate::threads::Threads;
 use crate::validate::check_queries;
-use crate::{Answer, Damage, EngineError, SearchError, SearchParams, ThreadReport};
+use crate::{Answer, Backlog, Damage, EngineError, SearchError, SearchParams, ThreadReport};
 
 /// Threads, and queries in flight on each, that an engine accepts.
 const COUNT_MAX: usize = 1024;
@@ -69,7 +70,7 @@ pub struct IoReport {
 #[derive(Debug)]
 pub struct Request {
     /// Query rows of the index's element type, little-endian, back to back.
-    pub queries: Vec<u8>,
+    pub queries: Bytes,
     /// How to search.
     pub params: SearchParams,
     /// When to give up: queries not started by then are not answered.
@@ -131,6 +132,7 @@ impl Engine {
             index,
             cache,
             queue: Arc::new(Queue::new(config.threads)),
+            pace: Arc::default(),
             in_flight: config.in_flight as u32, // CAST: at most COUNT_MAX
             // In the order of their slots.
             files: vec![lists, vectors],
@@ -180,14 +182,30 @@ impl Engine {
         self.shared.report(self.wanted)
     }
 
+    /// Lists and pages in [`Engine::damage`].
+    pub fn damage_count(&self) -> usize {
+        self.shared.damage.count()
+    }
+
+    /// What is ahead of a request of that many queries, one or more, if it is handed in now.
+    pub fn backlog(&self, queries: usize) -> Backlog {
+        self.shared.queue.backlog(queries)
+    }
+
+    /// Time that a query takes from the moment a thread takes it, as measured so far; 0 before the first.
+    pub fn query_time(&self) -> Duration {
+        self.shared.pace.query()
+    }
+
     /// Answers queries lying back to back, in their order. Blocks until all are answered.
     ///
-    /// Workers take the queries one by one, each as many at a time as it keeps in flight.
+    /// Workers take the queries one by one, each as many at a time as it keeps in flight, in turns with those of others.
     ///
     /// # Errors
     /// [`SearchError`]; nothing is searched when the parameters or any query are refused.
     pub fn search(&self, queries: &[u8], params: &SearchParams) -> Result<Vec<Answer>, SearchError> {
-        let request = Request { queries: queries.to_vec(), params: *params, deadline: None, stop: None };
+        let queries = Bytes::copy_from_slice(queries);
+        let request = Request { queries, params: *params, deadline: None, stop: None };
         self.search_request(request, Vec::new())
     }
 
@@ -202,10 +220,8 @@ impl Engine {
         stop: &Arc<AtomicBool>,
     ) -> Result<Vec<Answer>, SearchError> {
         let stop = Some(Arc::clone(stop));
-        self.search_request(
-            Request { queries: queries.to_vec(), params: *params, deadline: None, stop },
-            Vec::new(),
-        )
+        let queries = Bytes::copy_from_slice(queries);
+        self.search_request(Request { queries, params: *params, deadline: None, stop }, Vec::new())
     }
 
     /// As [`Engine::search`], where each query leaves vectors out whose positions are given, ascending. Lists of exact vectors
@@ -216,7 +232,8 @@ impl Engine {
         params: &SearchParams,
         left_out: Vec<Vec<u32>>,
     ) -> Result<Vec<Answer>, SearchError> {
-        let request = Request { queries: queries.to_vec(), params: *params, deadline: None, stop: None };
+        let queries = Bytes::copy_from_slice(queries);
+        let request = Request { queries, params: *params, deadline: None, stop: None };
         self.search_request(request, left_out)
     }
 
@@ -263,8 +280,8 @@ impl Engine {
             return Ok(None);
         }
         let row_bytes = index.row_bytes();
-        let state = Mutex::new(JobState::new(queries, reply));
-        Ok(Some(Arc::new(Job { rows, row_bytes, params, left_out, deadline, stop, state })))
+        let (pace, state) = (Arc::clone(&self.shared.pace), Mutex::new(JobState::new(queries, reply)));
+        Ok(Some(Arc::new(Job { rows, row_bytes, params, left_out, deadline, stop, pace, state })))
     }
 }
 

@@ -3,6 +3,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use bytes::Bytes;
+
+use crate::pace::Pace;
 use crate::{Answer, ResolvedParams, SearchError};
 
 /// What is called with the answers, on the worker that found the last of them.
@@ -11,13 +14,14 @@ pub(crate) type Reply = Box<dyn FnOnce(Result<Vec<Answer>, SearchError>) + Send>
 /// A batch of queries on their way.
 pub(crate) struct Job {
     /// Query rows, back to back.
-    pub(crate) rows: Vec<u8>,
+    pub(crate) rows: Bytes,
     pub(crate) row_bytes: usize,
     pub(crate) params: ResolvedParams,
     /// Positions that each query leaves out, ascending; empty where none does.
     pub(crate) left_out: Vec<Vec<u32>>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) stop: Option<Arc<AtomicBool>>,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) state: Mutex<JobState>,
 }
 
@@ -179,6 +183,7 @@ impl Running {
     /// Hands in the answer.
     pub(crate) fn finish(mut self, answer: Answer) {
         self.ended = true;
+        self.job.pace.took(answer.latency_us);
         self.job.finish(self.number, answer);
     }
 

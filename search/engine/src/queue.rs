@@ -9,8 +9,17 @@ use std::time::Instant;
 use crate::SearchError;
 use crate::job::{Job, Running, Take};
 
-/// Requests that wait at most, where the caller does not wait for a place.
+/// Requests of one query, and requests of several, that wait at most where the caller does not wait for a place.
 const PLACES: usize = 1024;
+
+/// What threads take before a request that is handed in now, in queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// Queries of others before its first.
+    pub before_first: usize,
+    /// Queries of others before its last.
+    pub before_last: usize,
+}
 
 /// The queue of one engine, with the number of threads that serve it.
 pub(crate) struct Queue {
@@ -48,6 +57,19 @@ impl State {
         Some((job, left - 1))
     }
 
+    /// A single query waits for those before it and for a turn of the batches after each of them. A batch waits for a
+    /// turn of each other batch; by the time of its last query, each other one had as many turns or has ended.
+    fn backlog(&self, queries: usize) -> Backlog {
+        let singles = self.singles.len();
+        let of_batches = |most: usize| self.batches.iter().map(|(_, left)| (*left).min(most)).sum::<usize>();
+        if queries == 1 {
+            let before = singles + singles.min(of_batches(singles));
+            return Backlog { before_first: before, before_last: before };
+        }
+        let (first, last) = (self.batches.len(), of_batches(queries));
+        Backlog { before_first: first + singles.min(first), before_last: last + singles.min(last + queries) }
+    }
+
     fn take_all(&mut self) -> Vec<Arc<Job>> {
         let batches = self.batches.drain(..).map(|(job, _)| job);
         self.singles.drain(..).chain(batches).collect()
@@ -73,10 +95,11 @@ impl Queue {
         if state.threads == 0 || state.closed {
             return Err(SearchError::Closed);
         }
-        if limited && state.singles.len() + state.batches.len() >= PLACES {
+        let queries = job.queries();
+        let waiting = if queries == 1 { state.singles.len() } else { state.batches.len() };
+        if limited && waiting >= PLACES {
             return Err(SearchError::Overloaded { queue: PLACES });
         }
-        let queries = job.queries();
         match queries {
             1 => state.singles.push_back(job),
             _ => state.batches.push_back((job, queries)),
@@ -122,6 +145,11 @@ impl Queue {
         }
     }
 
+    /// What is ahead of a request of that many queries.
+    pub(crate) fn backlog(&self, queries: usize) -> Backlog {
+        self.lock().backlog(queries)
+    }
+
     /// No more requests come; those that wait are still answered.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
@@ -159,5 +187,86 @@ impl Queue {
             }
             (state, _) = self.closing.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use spandrel_index::testing::TestIndex;
+    use spandrel_index::{DType, Index, Metric};
+
+    use super::*;
+    use crate::SearchParams;
+    use crate::job::JobState;
+
+    /// A request of that many queries, that may be given up by a flag.
+    fn job(index: &Index, queries: usize, stop: Option<Arc<AtomicBool>>) -> Arc<Job> {
+        let row_bytes = index.row_bytes();
+        let params = SearchParams::new(1).resolve(index).unwrap();
+        let rows = vec![0; queries * row_bytes].into();
+        let state = Mutex::new(JobState::new(queries, Box::new(drop)));
+        Arc::new(Job { rows, row_bytes, params, deadline: None, stop, pace: Arc::default(), state })
+    }
+
+    fn with_index(test: impl FnOnce(&Index)) {
+        let dir = tempfile::tempdir().unwrap();
+        TestIndex::random(Metric::L2, DType::U8, 4, 50).write(dir.path());
+        test(&Index::open(dir.path()).unwrap());
+    }
+
+    #[test]
+    fn single_queries_and_batches_take_turns() {
+        with_index(|index| {
+            let queue = Queue::new(1);
+            let all = [job(index, 3, None), job(index, 4, None), job(index, 1, None), job(index, 1, None)];
+            for job in &all {
+                queue.push(Arc::clone(job), true).unwrap();
+            }
+            let mut order = Vec::new();
+            while let Some(running) = queue.next(false) {
+                let which = all.iter().position(|job| Arc::ptr_eq(job, &running.job)).unwrap();
+                order.push((which, running.number));
+                running.finish(crate::Answer::default());
+            }
+            let expected = [(2, 0), (0, 0), (3, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2), (1, 3)];
+            assert_eq!(order, expected);
+        });
+    }
+
+    #[test]
+    fn what_is_ahead_is_counted_by_turns() {
+        with_index(|index| {
+            let queue = Queue::new(1);
+            let ahead = |queries| {
+                let Backlog { before_first, before_last } = queue.backlog(queries);
+                (before_first, before_last)
+            };
+            assert_eq!([ahead(1), ahead(200)], [(0, 0), (0, 0)]);
+            for _ in 0..5 {
+                queue.push(job(index, 200, None), true).unwrap();
+            }
+            // Whatever batches have left, a single query has the next turn.
+            assert_eq!([ahead(1), ahead(10), ahead(1000)], [(0, 0), (5, 50), (5, 1000)]);
+            for _ in 0..3 {
+                queue.push(job(index, 1, None), true).unwrap();
+            }
+            assert_eq!([ahead(1), ahead(2), ahead(1000)], [(6, 6), (8, 13), (8, 1003)]);
+        });
+    }
+
+    #[test]
+    fn a_batch_given_up_is_dropped_at_once() {
+        with_index(|index| {
+            let queue = Queue::new(1);
+            let stop = Arc::new(AtomicBool::new(false));
+            queue.push(job(index, 1000, Some(Arc::clone(&stop))), true).unwrap();
+            queue.next(false).unwrap().finish(crate::Answer::default());
+            assert_eq!(queue.backlog(1000).before_last, 999);
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(queue.next(false).is_none());
+            assert_eq!(queue.backlog(1000).before_last, 0);
+        });
     }
 }

@@ -409,13 +409,15 @@ fn a_batch_stops_when_told_and_at_its_deadline() {
 
     let (sender, receiver) = bounded(1);
     let deadline = Some(Instant::now());
-    let request = Request { queries: queries.clone(), params: SearchParams::new(1), deadline, stop: None };
+    let request =
+        Request { queries: queries.clone().into(), params: SearchParams::new(1), deadline, stop: None };
     engine.submit(request, move |result| sender.send(result).unwrap()).unwrap();
     assert!(matches!(receiver.recv().unwrap(), Err(SearchError::Deadline { .. })));
 
     // Dropping the engine answers what was handed in.
     let (sender, receiver) = bounded(1);
-    let request = Request { queries, params: SearchParams::new(1), deadline: None, stop: None };
+    let request =
+        Request { queries: queries.into(), params: SearchParams::new(1), deadline: None, stop: None };
     engine.submit(request, move |result| sender.send(result).unwrap()).unwrap();
     drop(engine);
     assert_eq!(receiver.recv().unwrap().unwrap().len(), 100);
@@ -602,7 +604,12 @@ fn a_thread_that_breaks_fails_its_queries_and_is_replaced() {
         let lost = engine.threads();
         assert!(lost.alive == 0 && lost.wanted == 2 && lost.failure.is_some(), "{lost:?}");
         let refused = engine.submit(
-            Request { queries: queries.clone(), params: SearchParams::new(1), deadline: None, stop: None },
+            Request {
+                queries: queries.clone().into(),
+                params: SearchParams::new(1),
+                deadline: None,
+                stop: None,
+            },
             |_| panic!("what is refused is not answered as well"),
         );
         assert!(matches!(refused, Err(SearchError::Closed)), "{refused:?}");
@@ -622,8 +629,12 @@ fn what_waits_when_the_last_thread_breaks_is_refused() {
     let engine = breaking(&made, Break::Panic, u32::MAX - 2);
     let (sender, receiver) = bounded(64);
     for row in random_rows(DType::U8, 8, 64, 3).chunks(8) {
-        let request =
-            Request { queries: row.to_vec(), params: SearchParams::new(1), deadline: None, stop: None };
+        let request = Request {
+            queries: row.to_vec().into(),
+            params: SearchParams::new(1),
+            deadline: None,
+            stop: None,
+        };
         let reply = sender.clone();
         if let Err(error) = engine.submit(request, move |result| reply.send(result).unwrap()) {
             sender.send(Err(error)).unwrap();

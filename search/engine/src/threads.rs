@@ -11,6 +11,7 @@ use spandrel_io::{ReadFile, Reader, ReaderError};
 use crate::cache::PageCache;
 use crate::damage::DamageLog;
 use crate::error::with_cause;
+use crate::pace::Pace;
 use crate::query::Tools;
 use crate::queue::Queue;
 use crate::worker::Worker;
@@ -40,6 +41,7 @@ pub(crate) struct Threads {
     pub(crate) damage: Arc<DamageLog>,
     pub(crate) cache: Option<Arc<PageCache>>,
     pub(crate) queue: Arc<Queue>,
+    pub(crate) pace: Arc<Pace>,
     /// Queries that each keeps in flight.
     pub(crate) in_flight: u32,
     /// Files of the index, in the order of their slots.

@@ -141,7 +141,7 @@ pub(crate) fn summary(served: &Served) -> v1::IndexSummary {
         dim: index.dim() as u32,                            // CAST: at most DIM_MAX
         dtype: wire_dtype(index.dtype()) as i32,            // CAST: the enum's code
         metric: wire_metric(index.metric()) as i32,         // CAST: the enum's code
-        quarantined: served.engine().damage().len() as u32, // CAST: at most 1000
+        quarantined: served.engine().damage_count() as u32, // CAST: at most 1000
     }
 }
 

@@ -1,10 +1,13 @@
 //! Whether a request is let in: overload is refused early, not queued to death.
 //!
-//! The delay that a new query will meet is what is waiting times what a query takes, over those answered at once
-//! (Little's law); both are measured. A query whose delay would be over the limit, or that could not be answered
-//! before its deadline, is refused at once; before that, effort may be lowered.
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+//! The delay that a request will meet is the queries that are taken before it times what a query takes, over those
+//! answered at once (Little's law); the engine counts the one and measures the other. A request whose first query would
+//! wait longer than the limit, or whose last could not be answered before its deadline, is refused at once; before
+//! that, effort may be lowered. A batch counts with all its queries, and lets single ones pass: they take turns.
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use spandrel_engine::{Backlog, Engine};
 
 use crate::refusal::Refusal;
 
@@ -23,12 +26,27 @@ impl Default for AdmissionConfig {
     }
 }
 
-/// Weight of a new measurement of how long a query takes.
-const NEW_WEIGHT: f32 = 0.02;
 /// Share of the longest delay from which on effort is lowered.
 const DEGRADE_FROM: f32 = 0.25;
 
-/// The load of one engine.
+/// The load of one engine as a request meets it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// Queries of the request.
+    pub(crate) queries: usize,
+    /// What is ahead of it.
+    pub(crate) backlog: Backlog,
+    /// Time that a query takes once it is begun.
+    pub(crate) query: Duration,
+}
+
+impl Load {
+    pub(crate) fn of(engine: &Engine, queries: usize) -> Load {
+        Load { queries, backlog: engine.backlog(queries), query: engine.query_time() }
+    }
+}
+
+/// Lets requests in to one engine.
 #[derive(Debug)]
 pub(crate) struct Admission {
     config: AdmissionConfig,
@@ -36,8 +54,6 @@ pub(crate) struct Admission {
     slots: usize,
     /// Queries handed to the engine and not answered.
     in_flight: AtomicUsize,
-    /// Microseconds that a query takes once it is begun, as the bits of an f32; 0 before the first.
-    query_us: AtomicU32,
 }
 
 /// Leave to search.
@@ -49,48 +65,51 @@ pub(crate) struct Admitted {
 
 impl Admission {
     pub(crate) fn new(config: AdmissionConfig, slots: usize) -> Admission {
-        Admission { config, slots, in_flight: AtomicUsize::new(0), query_us: AtomicU32::new(0) }
+        Admission { config, slots, in_flight: AtomicUsize::new(0) }
     }
 
-    /// Lets a request in or refuses it. Queries count as waiting only once they are handed in.
-    pub(crate) fn admit(&self, deadline: Instant) -> Result<Admitted, Refusal> {
-        let (delay, query) = (self.delay(), self.query());
+    /// Lets a request in or refuses it.
+    pub(crate) fn admit(&self, load: Load, deadline: Instant) -> Result<Admitted, Refusal> {
+        let Load { queries, backlog, query } = load;
+        let delay = self.time(backlog.before_first, query);
+        let own = self.time(queries.saturating_sub(1), query) + query;
         let limit = self.config.queue_delay_max;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Refusal::Deadline);
         }
-        // With nothing waiting a query is always let in, so that the measurement can change.
-        if delay > limit || (!delay.is_zero() && delay + query > left) {
-            // Until half of the longest delay has been worked off.
-            let retry = delay.saturating_sub(limit / 2).max(Duration::from_millis(1));
-            let [waiting_ms, retry_ms] = [delay, retry].map(|time| time.as_millis() as u64); // CAST: a queue's delay
-            return Err(Refusal::Overloaded { waiting_ms, retry_ms: retry_ms.max(1) });
+        let ms = |time: Duration| time.as_millis() as u64; // CAST: a queue's delay
+        // A single query with nothing waiting is always let in, so that the measurement can change.
+        if queries > 1 && own > left {
+            return Err(Refusal::Short { queries, needs_ms: ms(own), left_ms: ms(left) });
+        }
+        let others = self.time(backlog.before_last, query);
+        if delay > limit || (!others.is_zero() && others + own > left) {
+            // Until half of the longest delay has been worked off, or enough for the deadline.
+            let (waiting, over) = match delay > limit {
+                true => (delay, delay - limit / 2),
+                false => (others, (others + own).saturating_sub(left)),
+            };
+            return Err(Refusal::Overloaded { waiting_ms: ms(waiting), retry_ms: ms(over).max(1) });
         }
         let load = delay.as_secs_f32() / limit.as_secs_f32();
         let over = ((load - DEGRADE_FROM) / (1.0 - DEGRADE_FROM)).clamp(0.0, 1.0);
         Ok(Admitted { effort: 1.0 - over * (1.0 - self.config.degrade_effort_min) })
     }
 
-    /// Expected time in the queue of a query that comes now.
-    pub(crate) fn delay(&self) -> Duration {
-        let waiting = self.in_flight.load(Ordering::Relaxed).saturating_sub(self.slots);
-        // CAST: counts of queries
-        self.query().mul_f64(waiting as f64 / self.slots as f64)
+    /// Expected time in the queue of a single query that comes now.
+    pub(crate) fn delay(&self, engine: &Engine) -> Duration {
+        self.time(engine.backlog(1).before_first, engine.query_time())
     }
 
-    /// Queries that the engine works on at once.
-    pub(crate) fn slots(&self) -> usize {
-        self.slots
+    /// Time in which so many queries are taken.
+    fn time(&self, queries: usize, query: Duration) -> Duration {
+        query.mul_f64(queries as f64 / self.slots as f64) // CAST: counts of queries
     }
 
     /// Queries handed to the engine and not answered.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
-    }
-
-    fn query(&self) -> Duration {
-        Duration::from_secs_f32(f32::from_bits(self.query_us.load(Ordering::Relaxed)) / 1e6)
     }
 
     /// Counts queries as handed in.
@@ -102,52 +121,56 @@ impl Admission {
     pub(crate) fn leave(&self, queries: usize) {
         self.in_flight.fetch_sub(queries, Ordering::Relaxed);
     }
-
-    /// Takes in how long a query took from its beginning.
-    pub(crate) fn took(&self, micros: f32) {
-        // Of two at once one may be lost, which does no harm.
-        let old = f32::from_bits(self.query_us.load(Ordering::Relaxed));
-        let new = if old == 0.0 { micros } else { old + NEW_WEIGHT * (micros - old) };
-        self.query_us.store(new.to_bits(), Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(10)
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A request that so many queries come before, of a millisecond each.
+    fn load(queries: usize, before_first: usize, before_last: usize) -> Load {
+        Load { queries, backlog: Backlog { before_first, before_last }, query: MS }
+    }
+
+    fn within(time: Duration) -> Instant {
+        Instant::now() + time
     }
 
     #[test]
-    fn what_waits_too_long_is_refused_and_then_let_in_again() {
-        let config = AdmissionConfig { queue_delay_max: Duration::from_millis(50), degrade_effort_min: 0.5 };
+    fn what_waits_too_long_is_refused() {
+        let config = AdmissionConfig { queue_delay_max: 50 * MS, degrade_effort_min: 0.5 };
         let admission = Admission::new(config, 8);
-        assert_eq!(admission.admit(soon()).unwrap(), Admitted { effort: 1.0 });
-        admission.took(1000.0);
-        admission.enter(8);
-        assert_eq!(admission.delay(), Duration::ZERO);
-        assert_eq!(admission.admit(soon()).unwrap(), Admitted { effort: 1.0 });
-        // 400 waiting, eight at once, a millisecond each.
-        admission.enter(400 - 40);
-        let Ok(Admitted { effort }) = admission.admit(soon()) else { panic!("45 ms are let in") };
+        let soon = within(10_000 * MS);
+        assert_eq!(admission.admit(load(1, 0, 0), soon).unwrap(), Admitted { effort: 1.0 });
+        // Eight at once.
+        let Ok(Admitted { effort }) = admission.admit(load(1, 360, 360), soon) else {
+            panic!("45 ms are let in")
+        };
         assert!((0.5..0.6).contains(&effort), "{effort}");
-        admission.enter(80);
-        let refused = admission.admit(soon()).unwrap_err();
-        assert!(matches!(refused, Refusal::Overloaded { waiting_ms: 55, retry_ms: 30 }), "{refused:?}");
-        admission.leave(448);
-        assert!(admission.admit(soon()).is_ok());
+        for queries in [1, 200] {
+            let refused = admission.admit(load(queries, 440, 440), soon).unwrap_err();
+            assert!(matches!(refused, Refusal::Overloaded { waiting_ms: 55, retry_ms: 30 }), "{refused:?}");
+        }
+        // A batch is held to the delay of its first query, however long others are.
+        assert!(admission.admit(load(1000, 5, 5000), soon).is_ok());
     }
 
     #[test]
     fn what_cannot_be_in_time_is_refused() {
         let admission = Admission::new(AdmissionConfig::default(), 8);
-        admission.took(5000.0);
-        admission.enter(24);
-        assert!(admission.admit(Instant::now() + Duration::from_millis(40)).is_ok());
-        let short = admission.admit(Instant::now() + Duration::from_millis(10));
-        assert!(matches!(short, Err(Refusal::Overloaded { .. })), "{short:?}");
-        assert!(matches!(admission.admit(Instant::now()), Err(Refusal::Deadline)));
+        assert!(admission.admit(load(1, 80, 80), within(30 * MS)).is_ok());
+        let late = admission.admit(load(1, 80, 80), within(10 * MS));
+        assert!(matches!(late, Err(Refusal::Overloaded { .. })), "{late:?}");
+        // With nothing waiting a single query is let in whatever it is expected to take.
+        assert!(admission.admit(Load { query: 100 * MS, ..load(1, 0, 0) }, within(10 * MS)).is_ok());
+        assert!(matches!(admission.admit(load(1, 0, 0), Instant::now()), Err(Refusal::Deadline)));
+        // A batch by its own end: 800 queries take 100 ms and more.
+        assert!(admission.admit(load(800, 0, 0), within(200 * MS)).is_ok());
+        let short = admission.admit(load(800, 0, 0), within(90 * MS));
+        assert!(matches!(short, Err(Refusal::Short { queries: 800, needs_ms: 100, .. })), "{short:?}");
+        let behind = admission.admit(load(800, 5, 1000), within(200 * MS));
+        assert!(matches!(behind, Err(Refusal::Overloaded { .. })), "{behind:?}");
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn rows(
     field: &'static str,
     vectors: Option<v1::Vectors>,
     (most, bytes_max): (usize, usize),
-) -> Result<(Vec<u8>, usize), Refusal> {
+) -> Result<(Bytes, usize), Refusal> {
     let Some(v1::Vectors { f32, data, dtype, dim }) = vectors else {
         return Err(Refusal::field(field, "not set"));
     };
@@ -56,12 +56,12 @@ pub(crate) fn rows(
         return Err(Refusal::field(field, message));
     }
     if !f32.is_empty() {
-        return Ok((encode(field, &f32, wanted)?, count));
+        return Ok((encode(field, &f32, wanted)?.into(), count));
     }
     if found == wanted {
-        return Ok((data.to_vec(), count));
+        return Ok((data, count));
     }
-    Ok((encode(field, &decode(found, &data), wanted)?, count))
+    Ok((encode(field, &decode(found, &data), wanted)?.into(), count))
 }
 
 /// Whether a type holds every value of another.

@@ -24,6 +24,10 @@ pub(crate) enum Refusal {
     Taken { name: String },
     #[error("the server is loaded: {waiting_ms} ms of work are waiting; try again in {retry_ms} ms")]
     Overloaded { waiting_ms: u64, retry_ms: u64 },
+    #[error(
+        "{queries} queries take about {needs_ms} ms, the deadline leaves {left_ms}; send fewer, or allow more time"
+    )]
+    Short { queries: usize, needs_ms: u64, left_ms: u64 },
     #[error("calls under way on {whose} hold {held} bytes, the limit is {limit}; try again later")]
     Bytes { whose: &'static str, held: usize, limit: usize },
     #[error("health watches on one connection are limited to {limit}")]
@@ -81,7 +85,7 @@ impl Refusal {
             Refusal::Overloaded { .. } | Refusal::Bytes { .. } | Refusal::Watches { .. } | Refusal::Busy => {
                 Code::ResourceExhausted
             }
-            Refusal::Deadline => Code::DeadlineExceeded,
+            Refusal::Deadline | Refusal::Short { .. } => Code::DeadlineExceeded,
             Refusal::Cancelled => Code::Cancelled,
             Refusal::Stopping | Refusal::NoThreads | Refusal::Ending(_) | Refusal::Loading { .. } => {
                 Code::Unavailable

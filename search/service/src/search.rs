@@ -1,8 +1,8 @@
 //! The search service: from a message to the engine and back.
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use prost::Message as _;
 use spandrel_engine::{Answer, SearchError, SearchParams};
 use spandrel_proto::v1;
@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::admission::Load;
 use crate::convert;
 use crate::deadline::Call;
 use crate::ledger::Entry;
@@ -29,11 +30,6 @@ pub(crate) struct Searcher {
     pub(crate) limits: Limits,
     pub(crate) stopping: Stopping,
 }
-
-/// Queries of a batch handed to the engine at a time, so that other requests get their turn in between.
-const CHUNK: usize = 8;
-/// Queries of a batch with the engine at once, for each that it works on: while some are answered, others wait.
-const AHEAD: usize = 2;
 
 /// Tells those who search and read that nobody waits any more.
 struct Waiting(Arc<AtomicBool>);
@@ -56,7 +52,7 @@ impl Handed {
     /// Hands queries to the engine without waiting.
     fn over(
         served: &Served,
-        queries: Vec<u8>,
+        queries: Bytes,
         params: &SearchParams,
         call: Call<'_>,
     ) -> Result<Handed, SearchError> {
@@ -70,9 +66,6 @@ impl Handed {
         let admission = Arc::clone(&served.admission);
         admission.enter(count);
         let submitted = served.engine().submit(request, move |result| {
-            if let Ok(answers) = &result {
-                answers.iter().for_each(|answer| admission.took(answer.latency_us));
-            }
             admission.leave(count);
             // Nobody may be waiting any more.
             drop(sender.send(result));
@@ -99,18 +92,10 @@ impl Handed {
 /// What a request comes to for one index.
 struct Asked {
     served: Arc<Served>,
-    rows: Vec<u8>,
+    rows: Bytes,
     params: SearchParams,
     options: v1::SearchOptions,
     degraded: bool,
-}
-
-/// Counts a query that was refused from the beginning of its batch.
-fn numbered_from(error: SearchError, first: usize) -> SearchError {
-    match error {
-        SearchError::Query(bad) => SearchError::Query(bad.after(first)),
-        other => other,
-    }
 }
 
 impl Searcher {
@@ -124,7 +109,8 @@ impl Searcher {
         let options = options.unwrap_or_default();
         let mut params = convert::params(k, &options, &self.limits)?;
         let (rows, count) = convert::rows(served.index(), field, vectors, (most, self.limits.message_bytes))?;
-        let admitted = served.admission.admit(call.deadline).inspect_err(|refusal| {
+        let load = Load::of(served.engine(), count);
+        let admitted = served.admission.admit(load, call.deadline).inspect_err(|refusal| {
             if matches!(refusal, Refusal::Overloaded { .. }) {
                 served.metrics.refused.inc_by(count as u64); // CAST: widening
             }
@@ -206,20 +192,7 @@ impl Searcher {
             self.asked(served, ("queries", queries, most), (k, options), call)?;
         let count = rows.len() / served.index().row_bytes();
         let room = call.entry.room(convert::answer_bytes_max(served.index(), count, k, &options))?;
-        let mut answers = Vec::new();
-        let mut under_way = VecDeque::new();
-        let at_once = (AHEAD * served.admission.slots()).div_ceil(CHUNK).max(AHEAD);
-        let mut chunks = rows.chunks(CHUNK * served.index().row_bytes()).enumerate();
-        loop {
-            while under_way.len() < at_once
-                && let Some((number, chunk)) = chunks.next()
-            {
-                let handed = Handed::over(&served, chunk.to_vec(), &params, call);
-                under_way.push_back(handed.map_err(|error| numbered_from(error, number * CHUNK))?);
-            }
-            let Some(handed) = under_way.pop_front() else { break };
-            answers.extend(handed.answers(call).await?);
-        }
+        let answers = Handed::over(&served, rows, &params, call)?.answers(call).await?;
         self.count(&served, &answers, degraded, call);
         let vectors = self.vectors_of(&served, &answers, &options, call).await?;
         let neighbours = || answers.iter().flat_map(|a| &a.neighbours);

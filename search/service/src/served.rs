@@ -83,12 +83,12 @@ impl Served {
 
     /// Logs when more parts are damaged at once than ever before.
     pub(crate) fn log_damage(&self) {
-        let damage = self.engine().damage();
-        let known = self.logged.fetch_max(damage.len(), Ordering::Relaxed);
+        let parts = self.engine().damage_count();
+        let known = self.logged.fetch_max(parts, Ordering::Relaxed);
         // The log is ordered by number, so that what is new may be anywhere; only its beginning is told.
-        if damage.len() > known {
-            let first = damage.first().map(ToString::to_string).unwrap_or_default();
-            let (index, parts) = (&self.config.name, damage.len());
+        if parts > known {
+            let first = self.engine().damage().first().map(ToString::to_string).unwrap_or_default();
+            let index = &self.config.name;
             tracing::error!(index, parts, first, "damaged parts are left out of answers; verify the index");
         }
     }

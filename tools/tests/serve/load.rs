@@ -2,6 +2,7 @@
 use std::time::{Duration, Instant};
 
 use spandrel_proto::v1;
+use spandrel_tools::client::{Client, ClientConfig};
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -79,6 +80,71 @@ fn a_large_batch_lets_others_pass() {
         }
         assert!(!long.is_finished(), "single queries are answered before a batch of 10 000 is");
         assert_eq!(long.await.unwrap(), 50 * QUERIES);
+    });
+}
+
+#[test]
+fn batches_do_not_refuse_single_queries() {
+    run(async {
+        let flags = ["--threads", "1", "--queue-delay-ms", "10", "--metrics", "127.0.0.1:0"];
+        let server = Server::start(&flags);
+        let client = server.client();
+        // So that it is known what a query takes.
+        for number in 0..20 {
+            client.search(thorough(number)).await.unwrap();
+        }
+        let queries = Some(bytes(made().queries().repeat(5)));
+        let options = thorough(0).options;
+        let batch = v1::SearchBatchRequest { queries, k: 10, options, ..Default::default() };
+        let mut batches = JoinSet::new();
+        for _ in 0..5 {
+            let (client, batch) = (client.clone(), batch.clone());
+            batches.spawn(async move { client.search_batch(batch).await.unwrap().counts.len() });
+        }
+        while server.metric("spandrel_queries_in_flight{index=\"index\"}") < 4500.0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for number in 0..20 {
+            client.search(request(number)).await.unwrap();
+        }
+        assert!(batches.try_join_next().is_none(), "single queries are answered before the batches are");
+        while let Some(answered) = batches.join_next().await {
+            assert_eq!(answered.unwrap(), 5 * QUERIES);
+        }
+        assert!(server.metric("spandrel_queries_refused_total{index=\"index\"}") < 0.5);
+    });
+}
+
+#[test]
+fn a_batch_that_cannot_be_in_time_is_refused_at_once() {
+    run(async {
+        let server = Server::start(&[
+            "--threads",
+            "1",
+            "--max-batch",
+            "100000",
+            "--max-message",
+            "64MiB",
+            "--metrics",
+            "127.0.0.1:0",
+        ]);
+        let client = server.client();
+        let mut needed = Duration::ZERO;
+        for number in 0..20 {
+            let begun = Instant::now();
+            client.search(thorough(number)).await.unwrap();
+            needed = needed.max(begun.elapsed());
+        }
+        let queries = Some(bytes(made().queries().repeat(200)));
+        let batch =
+            v1::SearchBatchRequest { queries, k: 10, options: thorough(0).options, ..Default::default() };
+        let hasty = ClientConfig { timeout: Some(Duration::from_secs(5)), ..server.config() };
+        let begun = Instant::now();
+        let refused = Client::new(&hasty).unwrap().search_batch(batch).await.unwrap_err();
+        assert_eq!(refused.code(), Code::DeadlineExceeded, "{refused}");
+        assert!(refused.message().contains("40000 queries take about"), "{refused}; {needed:?} for one");
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert!(server.metric("spandrel_queries_refused_total{index=\"index\"}") < 0.5, "that is no load");
     });
 }
 

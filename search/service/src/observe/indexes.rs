@@ -35,10 +35,10 @@ impl Collector for Indexes {
         gauge("index_vectors", "Vectors in the index", &|s| s.index().vectors() as f64)?;
         gauge("queries_in_flight", "Queries waiting or being searched", &|s| s.admission.in_flight() as f64)?;
         gauge("queue_delay_seconds", "Expected time in the queue of a query that comes now", &|s| {
-            s.admission.delay().as_secs_f64()
+            s.admission.delay(s.engine()).as_secs_f64()
         })?;
         let help = "Lists and pages left out because they are damaged, 1000 at most";
-        gauge("index_quarantined", help, &|s| s.engine().damage().len() as f64)?;
+        gauge("index_quarantined", help, &|s| s.engine().damage_count() as f64)?;
         gauge("search_threads", "Search threads that answer queries", &|s| {
             s.engine().threads().alive as f64
         })?;

@@ -78,7 +78,7 @@ fn index(served: &Served) -> Value {
         "quarantined": damage.len(),
         "damage": damage.iter().take(DAMAGE_TOLD).map(|part| part.part.to_string()).collect::<Vec<_>>(),
         "in_flight": served.admission.in_flight(),
-        "queue_delay_seconds": served.admission.delay().as_secs_f64(),
+        "queue_delay_seconds": served.admission.delay(served.engine()).as_secs_f64(),
         "counts": counts,
         "stages": stages,
     })
