@@ -1,4 +1,5 @@
 //! The choice between the ways of finding heads.
+use super::nearest::Nearest;
 use super::{HeadQuery, Heads, HnswGraph, PackedHeads, Scratch, flat};
 use crate::DType;
 
@@ -35,6 +36,9 @@ const FLAT_BYTES_MAX: usize = 4 << 20;
 
 /// Heads so few that a graph reads most of them anyway.
 const FLAT_COUNT_ALWAYS: usize = 1000;
+
+/// Share of the heads from which on they are all scored, since to follow a graph to so many scores most of them anyway.
+const FLAT_SHARE: usize = 8;
 
 impl HeadIndex {
     /// The kind that answers faster for `count` heads of `dim` elements, by measurement.
@@ -75,7 +79,8 @@ impl HeadIndex {
     }
 
     /// The heads nearest to the query, into `out`, ascending by (squared distance, head number): `k` of
-    /// them unless there are fewer heads. Returns the distances computed.
+    /// them unless there are fewer heads. Returns the distances computed. More than an eighth of the heads of a graph
+    /// are found by scoring all.
     ///
     /// # Panics
     /// When the index is not over as many heads, or the query is not a row of theirs.
@@ -89,14 +94,46 @@ impl HeadIndex {
         match self {
             HeadIndex::Flat => flat::search(heads, query, scratch, out),
             HeadIndex::Packed(packed) => packed.search(heads, query, scratch, out),
-            HeadIndex::Graph(graph) => graph.search(heads, query, scratch, out),
+            HeadIndex::Graph(graph) if query.k <= heads.len() / FLAT_SHARE => {
+                graph.search(heads, query, scratch, out)
+            }
+            HeadIndex::Graph(_) => {
+                let computed = flat::search(heads, query, scratch, out);
+                // Four bytes a head, which walks do not need.
+                scratch.nearest = Nearest::default();
+                computed
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::HnswParams;
+    use super::super::testing::{build, clustered, found};
     use super::*;
+
+    #[test]
+    fn many_heads_of_a_graph_are_found_by_scoring_all() {
+        let heads = Heads::from_rows(DType::U8, 8, &clustered(DType::U8, 8, 2000, 1)).unwrap();
+        let index = HeadIndex::Graph(build(&heads, &HnswParams::default(), 1));
+        let row = &clustered(DType::U8, 8, 1, 2)[..];
+        let (mut scratch, mut out) = (Scratch::new(), Vec::new());
+        let mut search = |k| {
+            let query = HeadQuery { row, k, ef: k };
+            let computed = index.search(&heads, &query, &mut scratch, &mut out);
+            (computed, out.clone(), scratch.memory_bytes())
+        };
+        let (few, ..) = search(250);
+        assert!(few < 2000, "{few}");
+        let before = search(250).2;
+        for k in [251, 2000, 5000] {
+            let (computed, got, memory) = search(k);
+            assert_eq!(computed, 2000);
+            assert_eq!(got, found(&HeadIndex::Flat, &heads, &HeadQuery { row, k, ef: 0 }));
+            assert!(memory <= before, "{memory} bytes kept, {before} before");
+        }
+    }
 
     #[test]
     fn a_graph_is_preferred_for_many_heads() {

@@ -8,7 +8,7 @@ use crate::kernels::LeftRows;
 /// Candidates whose links are followed together: their neighbours are scored as one batch.
 const FOLLOWED_TOGETHER: usize = 4;
 
-/// Working memory of searches, one per thread. It grows to what the largest search needed and stays.
+/// Working memory of searches, one per thread. It grows to what the usual search needs and stays.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub(super) visited: Visited,
@@ -61,6 +61,7 @@ impl Scratch {
                 count = self.visited.pick_new(layer.links.places(node), &mut self.picks, count);
             }
             if followed == 0 {
+                self.beam.settle();
                 return computed;
             }
             if count == 0 {

@@ -39,9 +39,13 @@ pub(super) fn build(heads: &Heads, params: &HnswParams, threads: usize) -> HnswG
     HnswGraph::build(heads, params, &pool, &|_| {}, &false.into()).unwrap()
 }
 
-/// The heads found.
+/// The heads found; by a graph those it finds itself, however many are wanted.
 pub(super) fn found(index: &HeadIndex, heads: &Heads, query: &HeadQuery<'_>) -> Vec<(f32, u32)> {
     let mut out = vec![(9.0, 9)];
-    index.search(heads, query, &mut Scratch::new(), &mut out);
+    let scratch = &mut Scratch::new();
+    match index {
+        HeadIndex::Graph(graph) => graph.search(heads, query, scratch, &mut out),
+        index => index.search(heads, query, scratch, &mut out),
+    };
     out
 }

@@ -4,6 +4,7 @@ use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
 
 use crate::ResolvedParams;
 use crate::fetch::ListPlace;
+use crate::query::KEPT;
 
 /// Heads followed in a graph beyond those wanted.
 ///
@@ -51,6 +52,9 @@ impl Prober {
         out: &mut Vec<ListPlace>,
     ) -> Probed {
         let (directory, layout) = (index.directory(), index.list_layout());
+        // What an unusually large query took.
+        self.nearest.clear();
+        self.nearest.shrink_to(KEPT);
         let mut heads = params.lists();
         let mut head_distances = 0_u32;
         loop {

@@ -546,6 +546,7 @@ impl QuerySlot {
         let Some(running) = self.running.take() else { return false };
         if let Some(end) = self.end {
             running.abandon(end);
+            self.shrink();
             return true;
         }
         self.estimated.sort_unstable();
@@ -568,9 +569,27 @@ impl QuerySlot {
         let (work, damaged, taken) = (self.work, self.damaged, Some(running.started));
         let answer = Answer { neighbours, work, taken, latency_us, stages, damaged, limited_by };
         running.finish(answer);
+        self.shrink();
         true
     }
+
+    /// Gives back what an unusually large query took, and others do not need.
+    fn shrink(&mut self) {
+        self.places.clear();
+        self.places.shrink_to(KEPT);
+        self.requests.clear();
+        self.requests.shrink_to(KEPT);
+        self.positions.clear();
+        self.positions.shrink_to(KEPT);
+        self.uncached.clear();
+        self.uncached.shrink_to(KEPT);
+        self.asked.clear();
+        self.asked.shrink_to(KEPT);
+    }
 }
+
+/// Lists, requests and positions that memory is kept for between queries.
+pub(crate) const KEPT: usize = 4096;
 
 /// Requests for each page of `read` that holds positions.
 fn plan_pages_alone(positions: &[u32], read: PageRead, layout: &PageLayout, out: &mut Vec<Request>) {

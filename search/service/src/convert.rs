@@ -142,7 +142,12 @@ fn dtype_of(field: &'static str, code: i32) -> Result<DType, Refusal> {
 }
 
 /// How to search.
-pub(crate) fn params(k: u32, options: &v1::SearchOptions, limits: &Limits) -> Result<SearchParams, Refusal> {
+pub(crate) fn params(
+    index: &Index,
+    k: u32,
+    options: &v1::SearchOptions,
+    limits: &Limits,
+) -> Result<SearchParams, Refusal> {
     if k > limits.k {
         // CAST: widening
         return Err(Refusal::limit("k", k as usize, limits.k as usize));
@@ -153,6 +158,16 @@ pub(crate) fn params(k: u32, options: &v1::SearchOptions, limits: &Limits) -> Re
     if options.rerank.is_some() && options.rerank_errors.is_some() {
         let message = "both rerank and rerank_errors are set, expected one of them";
         return Err(Refusal::field("options.rerank_errors", message));
+    }
+    // To ask for more than there is asks for all.
+    for (field, found, all, limit) in [
+        ("options.max_lists", options.max_lists, index.lists().into(), limits.lists),
+        ("options.rerank", options.rerank, index.vectors(), limits.rerank),
+    ] {
+        let found = u64::from(found.unwrap_or_default()).min(all);
+        if found > limit.into() {
+            return Err(Refusal::limit(field, found as usize, limit as usize)); // CAST: widening
+        }
     }
     let distances = match v1::Distances::try_from(options.distances) {
         Ok(v1::Distances::Unspecified | v1::Distances::Exact) => Distances::Exact,

@@ -10,6 +10,10 @@ pub struct Limits {
     pub in_flight_bytes: usize,
     /// Neighbours of one query.
     pub k: u32,
+    /// Lists that one query may ask for, of those that the index has.
+    pub lists: u32,
+    /// Vectors that one query may ask to be compared exactly, of those that the index has.
+    pub rerank: u32,
     /// Queries of one batch, ids of one fetch.
     pub batch: u32,
     /// Queries of one stream that are under way at once; more wait in the client.
@@ -36,6 +40,8 @@ impl Default for Limits {
             message_bytes: 16 << 20,
             in_flight_bytes: 256 << 20,
             k: 1000,
+            lists: 4096,
+            rerank: 10_000,
             batch: 1024,
             stream_window: 128,
             streams: 256,

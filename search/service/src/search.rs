@@ -107,7 +107,7 @@ impl Searcher {
         call: Call<'_>,
     ) -> Result<Asked, Refusal> {
         let options = options.unwrap_or_default();
-        let mut params = convert::params(k, &options, &self.limits)?;
+        let mut params = convert::params(served.index(), k, &options, &self.limits)?;
         let (rows, count) = convert::rows(served.index(), field, vectors, (most, self.limits.message_bytes))?;
         let load = Load::of(served.engine(), count);
         let admitted = served.admission.admit(load, call.deadline).inspect_err(|refusal| {

@@ -185,6 +185,32 @@ fn queries_without_their_dimension_have_that_of_the_index() {
 }
 
 #[test]
+fn lists_and_exact_comparisons_have_limits() {
+    run(async {
+        let server = Server::start(&["--max-lists", "20", "--max-rerank", "100"]);
+        let client = server.client();
+        let with = |max_lists, rerank| {
+            let options = v1::SearchOptions { max_lists, rerank, ..Default::default() };
+            v1::SearchRequest { options: Some(options), ..request(0) }
+        };
+        for (wrong, field, word) in [
+            (with(Some(21), None), "options.max_lists", "21"),
+            (with(Some(u32::MAX), None), "options.max_lists", "limit is 20"),
+            (with(Some(5), Some(101)), "options.rerank", "101"),
+            (with(None, Some(u32::MAX)), "options.rerank", "limit is 100"),
+        ] {
+            let refused = client.search(wrong).await.unwrap_err();
+            assert_refused(&refused, Code::InvalidArgument, field, word);
+        }
+        assert_eq!(client.search(with(Some(20), Some(100))).await.unwrap().ids.len(), 10);
+        // All of a small index is within the usual limits.
+        let usual = Server::start(&[]);
+        let all = usual.client().search(with(Some(u32::MAX), Some(u32::MAX))).await.unwrap();
+        assert_eq!(all.ids.len(), 10);
+    });
+}
+
+#[test]
 fn messages_over_the_limit_are_refused_before_they_are_read() {
     run(async {
         let server = Server::start(&["--max-message", "64KiB"]);

@@ -114,6 +114,12 @@ pub struct Settings {
     /// Neighbours of one query [default: 1000].
     #[arg(long, value_name = "N", env = "SPANDREL_MAX_K", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub max_k: Option<u32>,
+    /// Lists that one query may ask for, of those there are [default: 4096].
+    #[arg(long, value_name = "N", env = "SPANDREL_MAX_LISTS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    pub max_lists: Option<u32>,
+    /// Vectors that one query may ask to be compared exactly, of those there are [default: 10000].
+    #[arg(long, value_name = "N", env = "SPANDREL_MAX_RERANK", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    pub max_rerank: Option<u32>,
     /// Queries of one batch and ids of one fetch [default: 1024].
     #[arg(long, value_name = "N", env = "SPANDREL_MAX_BATCH", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub max_batch: Option<u32>,
@@ -353,6 +359,8 @@ impl Settings {
             max_message: self.max_message.or(other.max_message),
             max_in_flight: self.max_in_flight.or(other.max_in_flight),
             max_k: self.max_k.or(other.max_k),
+            max_lists: self.max_lists.or(other.max_lists),
+            max_rerank: self.max_rerank.or(other.max_rerank),
             max_batch: self.max_batch.or(other.max_batch),
             stream_window: self.stream_window.or(other.stream_window),
             max_streams: self.max_streams.or(other.max_streams),
@@ -483,6 +491,8 @@ impl Settings {
                 1 << 40,
             )?,
             k: self.max_k.unwrap_or(default.k),
+            lists: self.max_lists.unwrap_or(default.lists),
+            rerank: self.max_rerank.unwrap_or(default.rerank),
             batch: self.max_batch.unwrap_or(default.batch),
             stream_window: self.stream_window.map_or(default.stream_window, usize::from),
             streams: self.max_streams.unwrap_or(default.streams),
@@ -521,7 +531,7 @@ mod tests {
     #[test]
     fn flags_go_before_files() {
         let file = read(
-            "[server]\nlisten = '127.0.0.1:1'\nmax_k = 5\nmetrics = 'off'\ntokens = 'tokens'\n\
+            "[server]\nlisten = '127.0.0.1:1'\nmax_k = 5\nmax_lists = 6\nmax_rerank = 7\nmetrics = 'off'\ntokens = 'tokens'\n\
              [[index]]\nname = 'a'\npath = 'there'\nvectors = 'memory'\n[[index]]\nname = 'b'\npath = '/abs'\n",
         )
         .unwrap();
@@ -531,6 +541,7 @@ mod tests {
         let config = settings.config(&dirs, file.index).unwrap();
         assert_eq!(config.listen.port(), 2);
         assert_eq!((config.limits.k, config.metrics), (5, None));
+        assert_eq!((config.limits.lists, config.limits.rerank), (6, 7));
         assert!(config.tokens.unwrap().is_absolute(), "counted from the file's folder");
         let paths: Vec<(&str, &Path)> =
             config.indexes.iter().map(|i| (i.name.as_str(), i.path.as_path())).collect();
