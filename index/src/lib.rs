@@ -31,7 +31,7 @@ pub use open::{CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentIds
 pub use source::{SourceError, VectorSource};
 pub use spread::{OUTLIER_RATIO, Outliers, Spread};
 pub use tier::{Tier, UnknownTier};
-pub use verify::{VerifyError, VerifyProgress, VerifyReport, verify};
+pub use verify::{VerifyError, VerifyProgress, VerifyReport, verify, verify_open};
 
 /// Largest dimension accepted: the exact integer distance of two u8 vectors still fits an `i32`.
 pub const DIM_MAX: usize = 16_384;

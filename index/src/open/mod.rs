@@ -8,7 +8,10 @@ mod resident;
 pub(crate) mod section;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+use fs_err::File;
 
 use crate::codes::{CodeModel, CodeSpec};
 use crate::format::{
@@ -37,6 +40,8 @@ pub struct Index {
     codes_bytes: u64,
     vectors: PathBuf,
     ids: PathBuf,
+    /// Every section's file, kept open: its name may go, or another version take its place.
+    files: Vec<(SectionKind, Arc<File>)>,
 }
 
 /// Where parts of an index are kept while it is open.
@@ -142,8 +147,12 @@ impl Index {
         let shape = Shape::of(dir, &manifest)?;
         let manifest_path = dir.join(manifest_name(manifest.version));
         let segment = only_segment(&manifest_path, &manifest)?;
-        let open = |kind| -> Result<SectionReader<'_>, OpenError> {
-            SectionReader::open(dir, segment.required(&manifest_path, kind)?, kind, &shape, stop)
+        let mut files = Vec::new();
+        let mut open = |kind| -> Result<SectionReader<'_>, OpenError> {
+            let entry = segment.required(&manifest_path, kind)?;
+            let section = SectionReader::open(dir, entry, kind, &shape, stop)?;
+            files.push((kind, Arc::clone(section.file())));
+            Ok(section)
         };
 
         let codes = open(SectionKind::Codes)?;
@@ -188,6 +197,7 @@ impl Index {
             codes_bytes,
             vectors: vectors_path,
             ids: ids_path,
+            files,
             heads,
             head_index,
             directory,
@@ -355,6 +365,14 @@ impl Index {
                 + self.resident_codes.as_ref().map_or(0, ResidentCodes::memory_bytes),
             resident_ids: self.resident_ids.as_ref().map_or(0, ResidentIds::memory_bytes),
             vectors: self.resident_vectors.as_ref().map_or(0, ResidentVectors::memory_bytes),
+        }
+    }
+
+    /// The open file of a section that it has.
+    pub(crate) fn file(&self, kind: SectionKind) -> &Arc<File> {
+        match self.files.iter().find(|(of, _)| *of == kind) {
+            Some((_, file)) => file,
+            None => unreachable!("a section that was not opened"),
         }
     }
 

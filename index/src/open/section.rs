@@ -1,9 +1,11 @@
 //! One section file, checked against the manifest and read once from front to back.
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fs_err::File;
+use fs_err::os::unix::fs::FileExt;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::codes::CodeSpec;
@@ -142,8 +144,10 @@ pub(crate) static UNSTOPPED: AtomicBool = AtomicBool::new(false);
 
 /// A section file whose length and header agree with the manifest, positioned at its body.
 pub(crate) struct SectionReader<'a> {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
+    /// Where the next bytes are.
+    at: u64,
     hasher: Xxh3,
     hash: u128,
     body_bytes: u64,
@@ -162,19 +166,37 @@ impl<'a> SectionReader<'a> {
         stop: &'a AtomicBool,
     ) -> Result<SectionReader<'a>, OpenError> {
         let path = dir.join(&entry.file);
-        let mut file = File::open(&path).map_err(|e| OpenError::read(&path, e))?;
+        let file = Arc::new(File::open(&path).map_err(|e| OpenError::read(&path, e))?);
+        SectionReader::of(file, path, entry, kind, shape, stop)
+    }
+
+    /// As [`SectionReader::open`], of a file that is open.
+    pub(crate) fn of(
+        file: Arc<File>,
+        path: PathBuf,
+        entry: &SectionEntry,
+        kind: SectionKind,
+        shape: &Shape,
+        stop: &'a AtomicBool,
+    ) -> Result<SectionReader<'a>, OpenError> {
         let found = file.metadata().map_err(|e| OpenError::read(&path, e))?.len();
         if found != entry.bytes || found < BODY_AT {
             let expected = entry.bytes.max(BODY_AT);
             return Err(OpenError::Length { path, found, expected });
         }
         let mut start = [0; BODY_AT as usize]; // CAST: a constant
-        file.read_exact(&mut start).map_err(|e| OpenError::read(&path, e))?;
+        file.read_exact_at(&mut start, 0).map_err(|e| OpenError::read(&path, e))?;
         let header = Header::parse(&path, &start, found, kind)?;
         shape.check(&path, &header)?;
         let body_bytes = header.body_bytes;
         let hasher = Xxh3::new();
-        Ok(SectionReader { file, path, hasher, hash: entry.hash(), body_bytes, left: body_bytes, stop })
+        let (hash, at) = (entry.hash(), BODY_AT);
+        Ok(SectionReader { file, path, at, hasher, hash, body_bytes, left: body_bytes, stop })
+    }
+
+    /// The open file.
+    pub(crate) fn file(&self) -> &Arc<File> {
+        &self.file
     }
 
     /// The file.
@@ -202,7 +224,8 @@ impl<'a> SectionReader<'a> {
                 let source = io::Error::from(io::ErrorKind::UnexpectedEof);
                 return Err(OpenError::read(&self.path, source));
             }
-            self.file.read_exact(piece).map_err(|e| OpenError::read(&self.path, e))?;
+            self.file.read_exact_at(piece, self.at).map_err(|e| OpenError::read(&self.path, e))?;
+            self.at += piece.len() as u64;
             // While the piece is still in the processor's cache.
             self.hasher.update(piece);
             self.left -= piece.len() as u64;

@@ -49,13 +49,13 @@ pub(super) struct Recoder<'a> {
 }
 
 impl<'a> Recoder<'a> {
-    pub(super) fn new(index: &'a Index, layout: CodedLayout) -> Result<Recoder<'a>, OpenError> {
+    pub(super) fn new(index: &'a Index, layout: CodedLayout) -> Recoder<'a> {
         let same = index.manifest().build.kernels == Variant::best().name();
-        Ok(Recoder {
+        Recoder {
             index,
             layout,
             encoder: index.model().filter(|_| same).map(Encoder::new),
-            pages: PageReader::open(index)?,
+            pages: PageReader::new(index),
             held: Vec::new(),
             codes: Vec::new(),
             vectors: Vec::new(),
@@ -64,7 +64,7 @@ impl<'a> Recoder<'a> {
             head: Vec::new(),
             blocks: CodeBlocks::default(),
             replicas: 0,
-        })
+        }
     }
 
     /// Takes the bytes of the next list, whose hash held, and the vectors of its primaries.

@@ -1,5 +1,6 @@
 //! The section of ids: sorted, without gaps or repetition, and leading to every position once.
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fs_err::File;
 use fs_err::os::unix::fs::FileExt;
@@ -18,7 +19,7 @@ pub(super) struct FirstIds {
     firsts: Vec<u64>,
     /// Of all pairs, whatever their order.
     pub(super) pair_sum: u64,
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
 }
 
@@ -69,8 +70,8 @@ pub(super) fn check(index: &Index, watch: &mut Watch<'_>) -> Result<FirstIds, Ve
         let field = "first ids of the pages";
         return Err(OpenError::field(&path, field, "another content", "those of the pages").into());
     }
+    let file = Arc::clone(section.file());
     section.finish()?;
-    let file = File::open(&path).map_err(|e| OpenError::read(&path, e))?;
     Ok(FirstIds { layout, count, firsts, pair_sum, file, path })
 }
 

@@ -19,7 +19,7 @@ pub(super) fn check(index: &Index, ids: &FirstIds, watch: &mut Watch<'_>) -> Res
     let mut primaries = Primaries::open(index)?;
     let copies = match index.list_layout() {
         ListLayout::Full(layout) => {
-            let mut replicas = Replicas::new(index, ids)?;
+            let mut replicas = Replicas::new(index, ids);
             while let Some((list, entry, bytes)) = lists.next(index, watch)? {
                 let view = layout.view(bytes, entry.count());
                 check_full(index, (list, entry.primaries), &view, &mut primaries, &mut replicas, watch)?;
@@ -27,7 +27,7 @@ pub(super) fn check(index: &Index, ids: &FirstIds, watch: &mut Watch<'_>) -> Res
             Copies::Vectors(replicas)
         }
         ListLayout::Coded(layout) => {
-            let mut again = Recoder::new(index, layout)?;
+            let mut again = Recoder::new(index, layout);
             while let Some(list) = lists.next(index, watch)? {
                 again.add(list, &mut primaries, watch)?;
             }

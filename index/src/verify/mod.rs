@@ -13,6 +13,7 @@ mod replicas;
 mod watch;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::format::{OpenError, SectionKind, manifest_name};
@@ -87,6 +88,29 @@ pub fn verify(
 ) -> Result<VerifyReport, VerifyError> {
     // Codes and vectors are read piece by piece below.
     let index = Index::open_with(dir, OpenOptions { codes: Some(Tier::Ssd), ..OpenOptions::default() })?;
+    check(&index, deep, true, Watch::new(progress, stop, index.manifest().index_bytes()))
+}
+
+/// Verifies the files that `index` was opened from, whatever is in its folder by now.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_open(
+    index: &Index,
+    deep: bool,
+    progress: &mut dyn FnMut(VerifyProgress<'_>),
+    stop: &AtomicBool,
+) -> Result<VerifyReport, VerifyError> {
+    check(index, deep, false, Watch::new(progress, stop, index.manifest().index_bytes()))
+}
+
+/// Verifies an index; `just_opened` says that opening has read what stays in memory a moment ago.
+fn check(
+    index: &Index,
+    deep: bool,
+    just_opened: bool,
+    mut watch: Watch<'_>,
+) -> Result<VerifyReport, VerifyError> {
     let manifest = index.manifest();
     let mut report = VerifyReport {
         version: manifest.version,
@@ -99,35 +123,38 @@ pub fn verify(
         hashes: 0,
         replicas: 0,
     };
-    let mut watch = Watch::new(progress, stop, manifest.index_bytes());
-    let resident = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory, SectionKind::Model];
-    let opened = manifest.segments.iter().flat_map(|s| &s.sections);
-    let opened = opened.filter(|section| resident.iter().any(|kind| kind.name() == section.kind));
     watch.name("memory");
-    watch.step(opened.map(|section| section.bytes).sum())?;
+    for kind in [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory, SectionKind::Model] {
+        let sections = manifest.segments.iter().flat_map(|s| &s.sections);
+        match sections.filter(|section| section.kind == kind.name()).map(|section| section.bytes).next() {
+            None => {}
+            Some(bytes) if just_opened => watch.step(bytes)?,
+            Some(_) => hash(open(index, kind)?, &mut watch)?,
+        }
+    }
     if deep {
-        let first_ids = ids::check(&index, &mut watch)?;
+        let first_ids = ids::check(index, &mut watch)?;
         report.hashes = first_ids.pages() + index.page_layout().pages(index.vectors()) + report.lists;
-        report.replicas = lists::check(&index, &first_ids, &mut watch)?;
+        report.replicas = lists::check(index, &first_ids, &mut watch)?;
     } else {
         for kind in [SectionKind::Codes, SectionKind::Vectors, SectionKind::Ids] {
-            let mut section = open(&index, kind)?;
             watch.name(kind.name());
-            hash(&mut section, &mut watch)?;
-            section.finish()?;
+            hash(open(index, kind)?, &mut watch)?;
         }
     }
     Ok(report)
 }
 
-/// Opens a section of an index that was opened before.
+/// A section of an open index, from its beginning.
 fn open(index: &Index, kind: SectionKind) -> Result<SectionReader<'static>, OpenError> {
     let manifest_path = index.dir().join(manifest_name(index.manifest().version));
-    let segment = only_segment(&manifest_path, index.manifest())?;
-    SectionReader::open(index.dir(), segment.required(&manifest_path, kind)?, kind, index.shape(), &UNSTOPPED)
+    let entry = only_segment(&manifest_path, index.manifest())?.required(&manifest_path, kind)?;
+    let file = Arc::clone(index.file(kind));
+    SectionReader::of(file, index.dir().join(&entry.file), entry, kind, index.shape(), &UNSTOPPED)
 }
 
-fn hash(section: &mut SectionReader<'_>, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
+/// Reads a section to its end.
+fn hash(mut section: SectionReader<'_>, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
     let mut piece = vec![0; PIECE_BYTES];
     while section.left() > 0 {
         let bytes = section.left().min(PIECE_BYTES as u64);
@@ -135,7 +162,7 @@ fn hash(section: &mut SectionReader<'_>, watch: &mut Watch<'_>) -> Result<(), Ve
         section.read(piece)?;
         watch.step(bytes)?;
     }
-    Ok(())
+    Ok(section.finish()?)
 }
 
 /// Checks that the elements are numbers and the norm is theirs: what was found and expected if not.

@@ -84,17 +84,16 @@ impl Records {
 /// Reads the pages of vectors at ascending positions, each checked.
 pub(super) struct PageReader<'a> {
     index: &'a Index,
-    file: File,
+    file: &'a File,
     page: Vec<u8>,
     /// Number of the page in `page`.
     number: Option<u64>,
 }
 
 impl<'a> PageReader<'a> {
-    pub(super) fn open(index: &'a Index) -> Result<PageReader<'a>, OpenError> {
-        let path = index.vectors_path();
-        let file = File::open(path).map_err(|e| OpenError::read(path, e))?;
-        Ok(PageReader { index, file, page: vec![0; index.page_layout().page_bytes()], number: None })
+    pub(super) fn new(index: &'a Index) -> PageReader<'a> {
+        let file = index.file(SectionKind::Vectors);
+        PageReader { index, file, page: vec![0; index.page_layout().page_bytes()], number: None }
     }
 
     /// The record at a position, which must be below the number of vectors.

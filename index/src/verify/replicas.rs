@@ -35,9 +35,8 @@ fn content_hash(vector: &[u8], inverse_norm: Option<f32>) -> u64 {
 }
 
 impl<'a> Replicas<'a> {
-    pub(super) fn new(index: &'a Index, ids: &'a FirstIds) -> Result<Replicas<'a>, OpenError> {
-        let pages = PageReader::open(index)?;
-        Ok(Replicas { index, ids, pages, batch: Vec::new(), checked: 0 })
+    pub(super) fn new(index: &'a Index, ids: &'a FirstIds) -> Replicas<'a> {
+        Replicas { index, ids, pages: PageReader::new(index), batch: Vec::new(), checked: 0 }
     }
 
     pub(super) fn add(

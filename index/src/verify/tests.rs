@@ -57,6 +57,38 @@ fn a_whole_index_of_every_kind_passes() {
 }
 
 #[test]
+fn what_is_open_is_verified_although_another_version_took_its_place() {
+    let index = TestIndex::random(Metric::L2, DType::U8, 9, 700);
+    let dir = written(&index);
+    let opened = Index::open(dir.path()).unwrap();
+    let check = |deep| verify_open(&opened, deep, &mut |_| {}, &AtomicBool::new(false));
+    let paths = ["heads-1", "codes-1", "vectors-1"].map(|name| dir.path().join(name));
+    for deep in [false, true] {
+        assert_eq!(check(deep).unwrap(), run(dir.path(), deep).unwrap());
+    }
+    // Damage shows in what is open.
+    for path in &paths {
+        let good = fs::read(path).unwrap();
+        let mut bad = good.clone();
+        *bad.last_mut().unwrap() ^= 1;
+        fs::write(path, &bad).unwrap();
+        for deep in [false, true] {
+            let refused = check(deep).unwrap_err().to_string();
+            assert!(refused.contains(path.file_name().unwrap().to_str().unwrap()), "{refused}");
+        }
+        fs::write(path, &good).unwrap();
+    }
+    // In the folder now is something else, and the names of before are gone.
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    for deep in [false, true] {
+        assert_eq!(check(deep).unwrap().version, 1);
+    }
+    assert!(run(dir.path(), false).is_err());
+}
+
+#[test]
 fn any_flipped_byte_of_any_file_is_found() {
     let mut index = TestIndex::random(Metric::Cosine, DType::F16, 5, 60);
     index.graph = true;

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use spandrel_index::{OpenOptions, Tier, VerifyError, verify};
+use spandrel_index::{OpenOptions, Tier, VerifyError, verify_open};
 use spandrel_proto::v1;
 use spandrel_proto::v1::admin_service_server::AdminService;
 use tokio::sync::Semaphore;
@@ -91,12 +91,12 @@ impl AdminService for Admin {
         let Ok(place) = Arc::clone(&self.verifying).try_acquire_owned() else {
             return Err(Refusal::Busy.into());
         };
-        let path = served.config.path.clone();
+        let version = served.version();
         let flag = StopFlag::default();
         let (stop, asked) = (flag.share(), self.stopping.clone());
         let mut verifying = tokio::task::spawn_blocking(move || {
             let _place = place;
-            verify(&path, deep, &mut |_| {}, &stop)
+            verify_open(served.index(), deep, &mut |_| {}, &stop)
         });
         let verified = tokio::select! {
             verified = &mut verifying => verified,
@@ -105,9 +105,15 @@ impl AdminService for Admin {
         drop(flag);
         let verified = verified.map_err(|e| Refusal::Internal(format!("verifying: {e}")))?;
         Ok(Response::new(match verified {
-            Ok(report) => v1::VerifyResponse { whole: true, bytes: report.bytes, problem: String::new() },
+            Ok(report) => {
+                let (whole, bytes) = (true, report.bytes);
+                v1::VerifyResponse { whole, bytes, problem: String::new(), version }
+            }
             Err(VerifyError::Stopped { .. }) => return Err(Refusal::Cancelled.into()),
-            Err(error) => v1::VerifyResponse { whole: false, bytes: 0, problem: with_causes(&error) },
+            Err(error) => {
+                let problem = with_causes(&error);
+                v1::VerifyResponse { whole: false, bytes: 0, problem, version }
+            }
         }))
     }
 }

@@ -82,6 +82,12 @@ fn an_index_is_switched_under_load_without_a_failure() {
             "32",
             "--replace",
         ]);
+        // The files of the old version are gone from the folder, and still what is served and verified.
+        for deep in [false, true] {
+            let verify = v1::VerifyRequest { index: "index".to_owned(), deep };
+            let verified = admin.verify(verify).await.unwrap().into_inner();
+            assert!(verified.whole && verified.version == 1, "{verified:?}");
+        }
         let switched = admin.switch_index(switch.clone()).await.unwrap().into_inner();
         assert_eq!((switched.old_version, switched.summary.unwrap().version), (1, 2));
         for _ in 0..10 {
