@@ -1,11 +1,12 @@
 //! A cache of pages changes what is read, never what is answered.
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchParams};
+use spandrel_engine::{Answer, Engine, EngineConfig, Lookup, Rerank, SearchParams};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
 use spandrel_io::faults::{FaultRates, FaultyReader, Schedule};
-use spandrel_io::open_reader;
+use spandrel_io::{Backend, Completion, Direct, Read, ReadBuf, ReadError, ReadFile, Reader, open_reader};
 use spandrel_tests::{Base, clustered, coded};
 use tempfile::TempDir;
 
@@ -90,4 +91,59 @@ fn pages_that_were_damaged_on_the_way_are_not_kept() {
         damaged = answers.iter().filter(|answer| answer.damaged > 0).count();
     }
     assert_eq!(damaged, 0, "in the end every page was read well once, and stayed");
+}
+
+/// Counts reads.
+struct Counting(Box<dyn Reader>, Arc<AtomicU64>);
+
+impl Reader for Counting {
+    fn add_file(&mut self, file: Arc<ReadFile>) -> u32 {
+        self.0.add_file(file)
+    }
+
+    fn submit(&mut self, reads: &[Read]) -> Result<(), ReadError> {
+        self.1.fetch_add(reads.len() as u64, Ordering::Relaxed);
+        self.0.submit(reads)
+    }
+
+    fn complete(&mut self, at_least: usize, out: &mut Vec<Completion>) -> Result<(), ReadError> {
+        self.0.complete(at_least, out)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.0.in_flight()
+    }
+
+    fn recycle(&mut self, buf: ReadBuf) {
+        self.0.recycle(buf);
+    }
+
+    fn backend(&self) -> Backend {
+        self.0.backend()
+    }
+}
+
+/// Each id cost two reads, one after the other, whatever pages they shared and whatever the cache held.
+#[test]
+fn ids_of_one_page_share_its_read_and_cached_vectors_need_none() {
+    let (dir, base) = built(Metric::L2);
+    let index = Arc::new(Index::open(dir.path()).unwrap());
+    let lookup = Arc::new(Lookup::open(Arc::clone(&index), Direct::Auto).unwrap());
+    for (cache_bytes, expected) in [(0, [2, 2]), (index.vectors_bytes() * 2, [2, 1])] {
+        let config = EngineConfig { threads: 1, ..config(cache_bytes) };
+        let reads = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&reads);
+        let engine = Engine::open_with(Arc::clone(&index), config, move || {
+            Ok(Box::new(Counting(open_reader(config.io, 32)?, Arc::clone(&counted))))
+        })
+        .unwrap();
+        let ids = vec![7; 16];
+        let got = expected.map(|_| {
+            let before = reads.load(Ordering::Relaxed);
+            let fetched = engine.fetch(&lookup, &ids).unwrap();
+            assert_eq!(fetched.rows, base.rows.row(7).repeat(16));
+            reads.load(Ordering::Relaxed) - before
+        });
+        assert_eq!(got, expected, "with {cache_bytes} bytes of cache");
+    }
 }

@@ -10,13 +10,15 @@ const REMEMBERED_MAX: usize = 1000;
 /// Reads in a row that must fail before a part is not read any more: a few may have been faults of the way there.
 const FAILURES: u32 = 8;
 
-/// A part of an index that a search reads as a whole.
+/// A part of an index that is read as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DamagedPart {
     /// A list, by number.
     List(u32),
     /// A page of vectors, by number.
     Page(u64),
+    /// A page of ids, by number.
+    IdPage(u64),
 }
 
 /// A list or page that could not be used.
@@ -60,6 +62,7 @@ impl fmt::Display for DamagedPart {
         match self {
             DamagedPart::List(list) => write!(f, "list {list}"),
             DamagedPart::Page(page) => write!(f, "page {page}"),
+            DamagedPart::IdPage(page) => write!(f, "page {page} of ids"),
         }
     }
 }
@@ -88,6 +91,7 @@ const FILTER_WORDS: usize = 64;
 pub(crate) struct DamageLog {
     lists: PathBuf,
     vectors: PathBuf,
+    ids: PathBuf,
     /// Parts, and how often in a row each failed last.
     parts: RwLock<BTreeMap<DamagedPart, (Damage, u32)>>,
     /// A bit for each hash of a part; those of `parts` are set. Searches take the lock only where a bit is set.
@@ -95,10 +99,11 @@ pub(crate) struct DamageLog {
 }
 
 impl DamageLog {
-    pub(crate) fn new(lists: &Path, vectors: &Path) -> DamageLog {
+    pub(crate) fn new(lists: &Path, vectors: &Path, ids: &Path) -> DamageLog {
         DamageLog {
             lists: lists.to_owned(),
             vectors: vectors.to_owned(),
+            ids: ids.to_owned(),
             parts: RwLock::default(),
             filter: [const { AtomicU64::new(0) }; FILTER_WORDS],
         }
@@ -113,6 +118,7 @@ impl DamageLog {
             let path = match part {
                 DamagedPart::List(_) => &self.lists,
                 DamagedPart::Page(_) => &self.vectors,
+                DamagedPart::IdPage(_) => &self.ids,
             };
             parts.insert(part, (Damage { path: path.clone(), part, offset, bytes, reason }, 1));
             let (word, bit) = place(part);
@@ -165,8 +171,9 @@ impl DamageLog {
 /// Word and bit of a part in the filter.
 fn place(part: DamagedPart) -> (usize, u64) {
     let number = match part {
-        DamagedPart::List(list) => u64::from(list) << 1,
-        DamagedPart::Page(page) => page << 1 | 1,
+        DamagedPart::List(list) => u64::from(list) << 2,
+        DamagedPart::Page(page) => page << 2 | 1,
+        DamagedPart::IdPage(page) => page << 2 | 2,
     };
     // The upper bits of a product with an odd constant depend on all bits of the number.
     let hash = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -179,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_part_that_healed_leaves_nothing_behind() {
-        let log = DamageLog::new(Path::new("codes-1"), Path::new("vectors-1"));
+        let log = DamageLog::new(Path::new("codes-1"), Path::new("vectors-1"), Path::new("ids-1"));
         let parts = || (0..200).map(DamagedPart::List).chain((0..200).map(DamagedPart::Page));
         let fail = |part| log.add(part, 0, 512, DamageReason::Read("an error".into()));
         let set = || log.filter.iter().map(|word| word.load(Ordering::Acquire).count_ones()).sum::<u32>();

@@ -14,11 +14,12 @@ use spandrel_io::{Backend, BackendChoice, Direct, ReadFile, Reader, ReaderError,
 
 use crate::cache::PageCache;
 use crate::damage::DamageLog;
-use crate::job::{Job, JobState, Reply};
+use crate::job::{Job, Queries, Reply, Waiting};
 use crate::queue::Queue;
 use crate::threads::Threads;
 use crate::validate::check_queries;
-use crate::{Answer, Backlog, Damage, EngineError, SearchError, SearchParams, ThreadReport};
+use crate::vectors::{FetchRequest, Fetched, Ids, Piece};
+use crate::{Answer, Backlog, Damage, EngineError, Lookup, SearchError, SearchParams, ThreadReport};
 
 /// Threads, and queries in flight on each, that an engine accepts.
 const COUNT_MAX: usize = 1024;
@@ -116,6 +117,8 @@ impl Engine {
         }
         let lists = open_file(index.codes_path(), index.codes_bytes(), config.direct)?;
         let vectors = open_file(index.vectors_path(), index.vectors_bytes(), config.direct)?;
+        let id_bytes = index.id_pages().body_bytes(index.vectors());
+        let ids = open_file(index.ids_path(), id_bytes, config.direct)?;
         // What is in memory is not cached as well, nor pages that nobody reads; all pages take a little more than they are.
         let unread = index.resident_vectors().is_some() || index.model().is_none();
         let cache_bytes = if unread { 0 } else { config.cache_bytes.min(index.vectors_bytes() / 4 * 5) };
@@ -128,14 +131,14 @@ impl Engine {
         let cache_bytes = if cache.is_some() { cache_bytes } else { 0 };
         let direct = lists.is_direct() && vectors.is_direct();
         let shared = Arc::new(Threads {
-            damage: Arc::new(DamageLog::new(index.codes_path(), index.vectors_path())),
+            damage: Arc::new(DamageLog::new(index.codes_path(), index.vectors_path(), index.ids_path())),
             index,
             cache,
             queue: Arc::new(Queue::new(config.threads)),
             pace: Arc::default(),
             in_flight: config.in_flight as u32, // CAST: at most COUNT_MAX
             // In the order of their slots.
-            files: vec![lists, vectors],
+            files: vec![lists, vectors, ids],
             readers: Mutex::new(Box::new(readers)),
             replaced: AtomicU64::new(0),
             failure: Mutex::default(),
@@ -259,9 +262,56 @@ impl Engine {
         reply: impl FnOnce(Result<Vec<Answer>, SearchError>) + Send + 'static,
     ) -> Result<(), SearchError> {
         match self.job(request, Vec::new(), Box::new(reply))? {
-            Some(job) => self.shared.queue.push(Arc::clone(&job), true).inspect_err(|_| job.forget()),
+            Some(job) => self.hand_in(job),
             None => Ok(()),
         }
+    }
+
+    /// Hands in ids whose vectors are wanted, without waiting. `reply` is called once, as by [`Engine::submit`].
+    /// A damaged page costs the vectors in it and no others.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    ///
+    /// # Panics
+    /// When the lookup is of another index.
+    pub fn submit_fetch(
+        &self,
+        request: FetchRequest,
+        reply: impl FnOnce(Result<Fetched, SearchError>) + Send + 'static,
+    ) -> Result<(), SearchError> {
+        let FetchRequest { lookup, ids, deadline, stop } = request;
+        assert!(Arc::ptr_eq(lookup.index(), self.index()), "a lookup goes with the index it was opened for");
+        if ids.is_empty() {
+            reply(Ok(Fetched::default()));
+            return Ok(());
+        }
+        let row_bytes = self.index().row_bytes();
+        let reply = move |result: Result<Vec<Piece>, _>| {
+            reply(result.map(|pieces| Fetched::of(pieces, row_bytes)));
+        };
+        let job = Job::new(Ids { lookup, ids }, deadline, stop, Box::new(reply));
+        self.hand_in(job)
+    }
+
+    /// Fetches vectors by id. Blocks until all are there.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    ///
+    /// # Panics
+    /// When the lookup is of another index.
+    pub fn fetch(&self, lookup: &Arc<Lookup>, ids: &[u64]) -> Result<Fetched, SearchError> {
+        let (sender, receiver) = bounded(1);
+        let request =
+            FetchRequest { lookup: Arc::clone(lookup), ids: ids.to_vec(), deadline: None, stop: None };
+        self.submit_fetch(request, move |result| drop(sender.send(result)))?;
+        receiver.recv().unwrap_or(Err(SearchError::Closed))
+    }
+
+    /// Hands in a job unless too many wait. Refused, it does not reply.
+    fn hand_in(&self, job: Arc<dyn Waiting>) -> Result<(), SearchError> {
+        self.shared.queue.push(Arc::clone(&job), true).inspect_err(|_| job.forget())
     }
 
     /// Checks a request. Without any query it replies at once.
@@ -269,19 +319,17 @@ impl Engine {
         &self,
         request: Request,
         left_out: Vec<Vec<u32>>,
-        reply: Reply,
-    ) -> Result<Option<Arc<Job>>, SearchError> {
+        reply: Reply<Answer>,
+    ) -> Result<Option<Arc<Job<Queries>>>, SearchError> {
         let Request { queries: rows, params, deadline, stop } = request;
         let index = self.index();
         let params = params.resolve(index)?;
-        let queries = check_queries(index, &rows)?;
-        if queries == 0 {
+        if check_queries(index, &rows)? == 0 {
             reply(Ok(Vec::new()));
             return Ok(None);
         }
-        let row_bytes = index.row_bytes();
-        let (pace, state) = (Arc::clone(&self.shared.pace), Mutex::new(JobState::new(queries, reply)));
-        Ok(Some(Arc::new(Job { rows, row_bytes, params, left_out, deadline, stop, pace, state })))
+        let (row_bytes, pace) = (index.row_bytes(), Arc::clone(&self.shared.pace));
+        Ok(Some(Job::new(Queries { rows, row_bytes, params, left_out, pace }, deadline, stop, reply)))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Queries that were handed in together: workers take them one by one, the last one done replies.
+//! Work that was handed in together: workers take it piece by piece, the last one done replies.
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -9,59 +10,116 @@ use crate::pace::Pace;
 use crate::{Answer, ResolvedParams, SearchError};
 
 /// What is called with the answers, on the worker that found the last of them.
-pub(crate) type Reply = Box<dyn FnOnce(Result<Vec<Answer>, SearchError>) + Send>;
+pub(crate) type Reply<A> = Box<dyn FnOnce(Result<Vec<A>, SearchError>) + Send>;
 
-/// A batch of queries on their way.
-pub(crate) struct Job {
+/// Work in pieces that workers take one by one.
+pub(crate) trait Task: Send + Sync + Sized + 'static {
+    /// What a piece gets.
+    type Answer: Default + Clone + Send + 'static;
+
+    fn pieces(&self) -> usize;
+
+    /// As a worker tells it apart.
+    fn started(running: Running<Self>) -> Started;
+
+    /// Sees each answer.
+    fn answered(&self, _answer: &Self::Answer) {}
+}
+
+/// A piece of any task.
+pub(crate) enum Started {
+    Query(Running<Queries>),
+    Fetch(Running<crate::vectors::Ids>),
+}
+
+/// Queries to be answered.
+pub(crate) struct Queries {
     /// Query rows, back to back.
     pub(crate) rows: Bytes,
     pub(crate) row_bytes: usize,
     pub(crate) params: ResolvedParams,
     /// Positions that each query leaves out, ascending; empty where none does.
     pub(crate) left_out: Vec<Vec<u32>>,
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) stop: Option<Arc<AtomicBool>>,
     pub(crate) pace: Arc<Pace>,
-    pub(crate) state: Mutex<JobState>,
 }
 
-pub(crate) struct JobState {
-    /// First query that no worker has taken.
+impl Queries {
+    /// The row of one query.
+    pub(crate) fn row(&self, query: usize) -> &[u8] {
+        &self.rows[query * self.row_bytes..(query + 1) * self.row_bytes]
+    }
+}
+
+impl Task for Queries {
+    type Answer = Answer;
+
+    fn pieces(&self) -> usize {
+        self.rows.len() / self.row_bytes
+    }
+
+    fn started(running: Running<Queries>) -> Started {
+        Started::Query(running)
+    }
+
+    fn answered(&self, answer: &Answer) {
+        self.pace.took(answer.latency_us);
+    }
+}
+
+/// A task on its way.
+pub(crate) struct Job<T: Task> {
+    task: T,
+    deadline: Option<Instant>,
+    stop: Option<Arc<AtomicBool>>,
+    state: Mutex<JobState<T::Answer>>,
+}
+
+struct JobState<A> {
+    /// First piece that no worker has taken.
     next: usize,
-    /// Queries taken and not answered.
+    /// Pieces taken and not answered.
     running: usize,
     answered: usize,
-    answers: Vec<Answer>,
+    answers: Vec<A>,
     failed: Option<SearchError>,
-    reply: Option<Reply>,
+    reply: Option<Reply<A>>,
 }
 
 /// What a worker gets from a job.
 pub(crate) enum Take {
-    /// A query, and whether there are more after it.
-    Query { number: usize, more: bool },
-    /// Nothing: no more of the job is wanted. The reply, if nothing of it is running.
-    Over(Option<Due>),
+    /// A piece, and whether there are more after it.
+    Piece { started: Started, more: bool },
+    /// Nothing: no more of the job is wanted. The reply, if nothing of it is running; locks are given back before it is
+    /// called.
+    Over(Option<Box<dyn FnOnce()>>),
 }
 
-/// A reply with what it is called with. Locks are given back before the call.
-#[must_use]
-pub(crate) struct Due(Reply, Result<Vec<Answer>, SearchError>);
+/// A job of any task, as it waits in the queue.
+pub(crate) trait Waiting: Send + Sync {
+    fn pieces(&self) -> usize;
 
-impl Due {
-    pub(crate) fn call(self) {
+    /// Takes the next piece, unless there is none, or no more of them is wanted.
+    fn take(self: Arc<Self>) -> Take;
+
+    /// Gives up the pieces that no worker has taken.
+    fn refuse(&self, error: SearchError);
+
+    /// Replies no more: the caller was told otherwise.
+    fn forget(&self);
+}
+
+/// A reply with what it is called with.
+struct Due<A>(Reply<A>, Result<Vec<A>, SearchError>);
+
+impl<A> Due<A> {
+    fn call(self) {
         self.0(self.1);
     }
 }
 
-impl JobState {
-    pub(crate) fn new(queries: usize, reply: Reply) -> JobState {
-        let answers = vec![Answer::default(); queries];
-        JobState { next: 0, running: 0, answered: 0, answers, failed: None, reply: Some(reply) }
-    }
-
+impl<A> JobState<A> {
     /// The reply, when nothing is running and nothing more will be taken.
-    fn due(&mut self) -> Option<Due> {
+    fn due(&mut self) -> Option<Due<A>> {
         let over = self.next == self.answers.len() || self.failed.is_some();
         if self.running > 0 || !over {
             return None;
@@ -78,14 +136,34 @@ impl JobState {
     }
 }
 
-impl Job {
-    fn lock(&self) -> MutexGuard<'_, JobState> {
+impl<T: Task> Deref for Job<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.task
+    }
+}
+
+impl<T: Task> Job<T> {
+    pub(crate) fn new(
+        task: T,
+        deadline: Option<Instant>,
+        stop: Option<Arc<AtomicBool>>,
+        reply: Reply<T::Answer>,
+    ) -> Arc<Job<T>> {
+        let answers = vec![T::Answer::default(); task.pieces()];
+        let reply = Some(reply);
+        let state = JobState { next: 0, running: 0, answered: 0, answers, failed: None, reply };
+        Arc::new(Job { task, deadline, stop, state: Mutex::new(state) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, JobState<T::Answer>> {
         // Each critical section leaves the counts true at every step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the state, then replies if that is due.
-    fn update(&self, change: impl FnOnce(&mut JobState)) {
+    fn update(&self, change: impl FnOnce(&mut JobState<T::Answer>)) {
         let due = {
             let mut state = self.lock();
             change(&mut state);
@@ -94,32 +172,6 @@ impl Job {
         if let Some(due) = due {
             due.call();
         }
-    }
-
-    /// Queries in it.
-    pub(crate) fn queries(&self) -> usize {
-        self.rows.len() / self.row_bytes
-    }
-
-    /// The row of one query.
-    pub(crate) fn row(&self, query: usize) -> &[u8] {
-        &self.rows[query * self.row_bytes..(query + 1) * self.row_bytes]
-    }
-
-    /// Takes the next query, unless there is none, or no more of them is wanted.
-    pub(crate) fn take(&self) -> Take {
-        let mut state = self.lock();
-        let queries = state.answers.len();
-        if state.next == queries || state.failed.is_some() {
-            return Take::Over(None);
-        }
-        let Some(end) = self.end() else {
-            state.next += 1;
-            state.running += 1;
-            return Take::Query { number: state.next - 1, more: state.next < queries };
-        };
-        state.failed = Some(end.error(state.answered, queries));
-        Take::Over(state.due())
     }
 
     /// Why no more of the job is wanted, if so.
@@ -131,17 +183,18 @@ impl Job {
         self.deadline.filter(|&deadline| Instant::now() >= deadline).map(|_| End::Deadline)
     }
 
-    /// Hands in the answer to a query that was taken.
-    fn finish(&self, query: usize, answer: Answer) {
+    /// Hands in the answer to a piece that was taken.
+    fn finish(&self, piece: usize, answer: T::Answer) {
+        self.task.answered(&answer);
         self.update(|state| {
             state.running -= 1;
             state.answered += 1;
-            state.answers[query] = answer;
+            state.answers[piece] = answer;
         });
     }
 
-    /// Gives up a query that was taken, and with it the job.
-    fn fail(&self, error: impl FnOnce(&JobState) -> SearchError) {
+    /// Gives up a piece that was taken, and with it the job.
+    fn fail(&self, error: impl FnOnce(&JobState<T::Answer>) -> SearchError) {
         self.update(|state| {
             state.running -= 1;
             if state.failed.is_none() {
@@ -149,58 +202,81 @@ impl Job {
             }
         });
     }
+}
 
-    /// Replies no more: the caller was told otherwise.
-    pub(crate) fn forget(&self) {
-        self.lock().reply = None;
+impl<T: Task> Waiting for Job<T> {
+    fn pieces(&self) -> usize {
+        self.task.pieces()
     }
 
-    /// Gives up the queries that no worker has taken.
-    pub(crate) fn refuse(&self, error: SearchError) {
+    fn take(self: Arc<Job<T>>) -> Take {
+        let mut state = self.lock();
+        let pieces = state.answers.len();
+        if state.next == pieces || state.failed.is_some() {
+            return Take::Over(None);
+        }
+        if let Some(end) = self.end() {
+            state.failed = Some(end.error(state.answered, pieces));
+            return Take::Over(state.due().map(|due| Box::new(move || due.call()) as Box<dyn FnOnce()>));
+        }
+        let number = state.next;
+        state.next += 1;
+        state.running += 1;
+        let more = state.next < pieces;
+        drop(state);
+        Take::Piece { started: T::started(Running::new(self, number)), more }
+    }
+
+    fn refuse(&self, error: SearchError) {
         self.update(|state| {
             state.failed.get_or_insert(error);
         });
     }
+
+    fn forget(&self) {
+        self.lock().reply = None;
+    }
 }
 
-/// A query that a worker took. Dropped without an end, as a panic drops it, it fails its job: nobody waits for ever.
-pub(crate) struct Running {
-    pub(crate) job: Arc<Job>,
+/// A piece that a worker took. Dropped without an end, as a panic drops it, it fails its job: nobody waits for ever.
+pub(crate) struct Running<T: Task = Queries> {
+    pub(crate) job: Arc<Job<T>>,
     pub(crate) number: usize,
     pub(crate) started: Instant,
     ended: bool,
 }
 
-impl Running {
-    pub(crate) fn new(job: Arc<Job>, number: usize) -> Running {
-        Running { job, number, started: Instant::now(), ended: false }
-    }
-
+impl Running<Queries> {
     pub(crate) fn row(&self) -> &[u8] {
         self.job.row(self.number)
     }
+}
+
+impl<T: Task> Running<T> {
+    fn new(job: Arc<Job<T>>, number: usize) -> Running<T> {
+        Running { job, number, started: Instant::now(), ended: false }
+    }
 
     /// Hands in the answer.
-    pub(crate) fn finish(mut self, answer: Answer) {
+    pub(crate) fn finish(mut self, answer: T::Answer) {
         self.ended = true;
-        self.job.pace.took(answer.latency_us);
         self.job.finish(self.number, answer);
     }
 
-    /// Gives the query up because no more of its job is wanted.
+    /// Gives the piece up because no more of its job is wanted.
     pub(crate) fn abandon(mut self, end: End) {
         self.ended = true;
         self.job.fail(|state| end.error(state.answered, state.answers.len()));
     }
 
-    /// Gives the query up because the thread cannot go on.
+    /// Gives the piece up because the thread cannot go on.
     pub(crate) fn fail(mut self, error: SearchError) {
         self.ended = true;
         self.job.fail(|_| error);
     }
 }
 
-impl Drop for Running {
+impl<T: Task> Drop for Running<T> {
     fn drop(&mut self) {
         if !self.ended {
             self.job.fail(|_| SearchError::Broken { reason: "it panicked".to_owned() });
@@ -224,7 +300,7 @@ impl End {
     }
 }
 
-impl Drop for Job {
+impl<T: Task> Drop for Job<T> {
     /// A job that nobody can finish any more still gets its reply.
     fn drop(&mut self) {
         if let Some(reply) = self.lock().reply.take() {

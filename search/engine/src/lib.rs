@@ -5,7 +5,7 @@
 //! are found in memory (*probe*), lists whose heads are too far are dropped (*prune*), the rest is read in one
 //! batch unless it is in memory (*fetch*). Lists of exact vectors are compared as they arrive (*scan*). Codes give
 //! estimates with errors, and the vectors that may be among the nearest are read in one more batch and compared
-//! exactly (*rerank*).
+//! exactly (*rerank*). Vectors by id are read by the same threads, in turns with queries.
 //!
 //! Promises: an answer depends on the index, the query and the parameters alone, not on the backend, on the
 //! number of threads, on batching or on the order in which reads arrive; a damaged list is skipped, counted
@@ -35,6 +35,7 @@ mod stages;
 mod threads;
 mod top;
 mod validate;
+mod vectors;
 mod worker;
 
 pub use answer::{Answer, Limit, Neighbour, Work};
@@ -42,13 +43,14 @@ pub use calibrate::{CalibrateError, CalibrateLimits, Calibrated, calibrate};
 pub use damage::{Damage, DamageReason, DamagedPart};
 pub use engine::{Engine, EngineConfig, IoReport, Request};
 pub use error::{EngineError, SearchError};
-pub use lookup::{Lookup, LookupError};
+pub use lookup::Lookup;
 pub use params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, ResolvedParams, SearchParams};
 pub use queue::Backlog;
 pub use recall::{RecallError, Truth, recall};
 pub use stages::StageTimes;
 pub use threads::ThreadReport;
 pub use validate::QueryError;
+pub use vectors::{FetchRequest, FetchState, Fetched};
 
 #[cfg(test)]
 mod tests;

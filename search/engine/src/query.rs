@@ -31,8 +31,8 @@ pub(crate) struct Tools {
     codes: CodeScanner,
     reranker: Reranker,
     prober: Prober,
-    damage: Arc<DamageLog>,
-    cache: Option<Arc<PageCache>>,
+    pub(crate) damage: Arc<DamageLog>,
+    pub(crate) cache: Option<Arc<PageCache>>,
 }
 
 impl Tools {
@@ -627,7 +627,8 @@ fn drain_over(bytes_max: u64, least: usize, places: &mut Vec<ListPlace>) -> Drai
     places.drain(kept..)
 }
 
-fn tag_of(slot: u32, number: usize) -> u64 {
+/// The tag of a request of a slot.
+pub(crate) fn tag_of(slot: u32, number: usize) -> u64 {
     u64::from(slot) << 32 | number as u64
 }
 
@@ -636,6 +637,7 @@ pub(crate) fn slot_of(tag: u64) -> u32 {
     (tag >> 32) as u32 // CAST: the upper half
 }
 
-fn number_of(tag: u64) -> usize {
+/// The number of the request that a tag belongs to.
+pub(crate) fn number_of(tag: u64) -> usize {
     (tag & u64::from(u32::MAX)) as usize // CAST: the lower half
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::SearchError;
-use crate::job::{Job, Running, Take};
+use crate::job::{Started, Take, Waiting};
 
 /// Requests of one query, and requests of several, that wait at most where the caller does not wait for a place.
 const PLACES: usize = 1024;
@@ -32,9 +32,9 @@ pub(crate) struct Queue {
 
 struct State {
     /// Requests of one query, oldest first.
-    singles: VecDeque<Arc<Job>>,
+    singles: VecDeque<Arc<dyn Waiting>>,
     /// Requests of several, with the queries that no thread has taken; the one whose turn is next comes first.
-    batches: VecDeque<(Arc<Job>, usize)>,
+    batches: VecDeque<(Arc<dyn Waiting>, usize)>,
     /// Whether the next turn is a batch's, where both wait.
     batch_next: bool,
     /// Threads that sleep until there is work.
@@ -46,7 +46,7 @@ struct State {
 
 impl State {
     /// The request whose turn it is, with the queries it has left besides one.
-    fn pick(&mut self) -> Option<(Arc<Job>, usize)> {
+    fn pick(&mut self) -> Option<(Arc<dyn Waiting>, usize)> {
         let batch_first = self.batch_next || self.singles.is_empty();
         let batch = if batch_first { self.batches.pop_front() } else { None };
         self.batch_next = batch.is_none();
@@ -70,7 +70,7 @@ impl State {
         Backlog { before_first: first + singles.min(first), before_last: last + singles.min(last + queries) }
     }
 
-    fn take_all(&mut self) -> Vec<Arc<Job>> {
+    fn take_all(&mut self) -> Vec<Arc<dyn Waiting>> {
         let batches = self.batches.drain(..).map(|(job, _)| job);
         self.singles.drain(..).chain(batches).collect()
     }
@@ -90,12 +90,12 @@ impl Queue {
     }
 
     /// Takes in a request; `limited` refuses it when too many wait.
-    pub(crate) fn push(&self, job: Arc<Job>, limited: bool) -> Result<(), SearchError> {
+    pub(crate) fn push(&self, job: Arc<dyn Waiting>, limited: bool) -> Result<(), SearchError> {
         let mut state = self.lock();
         if state.threads == 0 || state.closed {
             return Err(SearchError::Closed);
         }
-        let queries = job.queries();
+        let queries = job.pieces();
         let waiting = if queries == 1 { state.singles.len() } else { state.batches.len() };
         if limited && waiting >= PLACES {
             return Err(SearchError::Overloaded { queue: PLACES });
@@ -113,7 +113,7 @@ impl Queue {
 
     /// The next query. Without any, `sleep` says whether to wait for one; `None` if not, or when the queue is closed
     /// and empty.
-    pub(crate) fn next(&self, sleep: bool) -> Option<Running> {
+    pub(crate) fn next(&self, sleep: bool) -> Option<Started> {
         let mut state = self.lock();
         loop {
             let Some((job, left)) = state.pick() else {
@@ -125,20 +125,20 @@ impl Queue {
                 state.sleeping -= 1;
                 continue;
             };
-            match job.take() {
-                Take::Query { number, more } => {
+            match Arc::clone(&job).take() {
+                Take::Piece { started, more } => {
                     if more {
-                        state.batches.push_back((Arc::clone(&job), left));
+                        state.batches.push_back((job, left));
                     }
-                    return Some(Running::new(job, number));
+                    return Some(started);
                 }
-                Take::Over(due) => {
+                Take::Over(reply) => {
                     // A reply is the caller's own code.
                     drop(state);
-                    if let Some(due) = due {
-                        due.call();
-                    }
                     drop(job);
+                    if let Some(reply) = reply {
+                        reply();
+                    }
                     state = self.lock();
                 }
             }
@@ -199,15 +199,22 @@ mod tests {
 
     use super::*;
     use crate::SearchParams;
-    use crate::job::JobState;
+    use crate::job::{Job, Queries, Running};
 
     /// A request of that many queries, that may be given up by a flag.
-    fn job(index: &Index, queries: usize, stop: Option<Arc<AtomicBool>>) -> Arc<Job> {
+    fn job(index: &Index, queries: usize, stop: Option<Arc<AtomicBool>>) -> Arc<Job<Queries>> {
         let row_bytes = index.row_bytes();
         let params = SearchParams::new(1).resolve(index).unwrap();
         let rows = vec![0; queries * row_bytes].into();
-        let state = Mutex::new(JobState::new(queries, Box::new(drop)));
-        Arc::new(Job { rows, row_bytes, params, deadline: None, stop, pace: Arc::default(), state })
+        let task = Queries { rows, row_bytes, params, left_out: Vec::new(), pace: Arc::default() };
+        Job::new(task, None, stop, Box::new(drop))
+    }
+
+    fn next(queue: &Queue) -> Option<Running> {
+        match queue.next(false)? {
+            Started::Query(running) => Some(running),
+            Started::Fetch(_) => panic!("only queries were handed in"),
+        }
     }
 
     fn with_index(test: impl FnOnce(&Index)) {
@@ -222,10 +229,10 @@ mod tests {
             let queue = Queue::new(1);
             let all = [job(index, 3, None), job(index, 4, None), job(index, 1, None), job(index, 1, None)];
             for job in &all {
-                queue.push(Arc::clone(job), true).unwrap();
+                queue.push(job.clone(), true).unwrap();
             }
             let mut order = Vec::new();
-            while let Some(running) = queue.next(false) {
+            while let Some(running) = next(&queue) {
                 let which = all.iter().position(|job| Arc::ptr_eq(job, &running.job)).unwrap();
                 order.push((which, running.number));
                 running.finish(crate::Answer::default());
@@ -262,10 +269,10 @@ mod tests {
             let queue = Queue::new(1);
             let stop = Arc::new(AtomicBool::new(false));
             queue.push(job(index, 1000, Some(Arc::clone(&stop))), true).unwrap();
-            queue.next(false).unwrap().finish(crate::Answer::default());
+            next(&queue).unwrap().finish(crate::Answer::default());
             assert_eq!(queue.backlog(1000).before_last, 999);
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
-            assert!(queue.next(false).is_none());
+            assert!(next(&queue).is_none());
             assert_eq!(queue.backlog(1000).before_last, 0);
         });
     }

@@ -8,6 +8,7 @@ use crate::rerank::PageRead;
 /// Slots of an index's files in a worker's reader.
 pub(crate) const LISTS_FILE: u32 = 0;
 pub(crate) const VECTORS_FILE: u32 = 1;
+pub(crate) const IDS_FILE: u32 = 2;
 
 /// One request.
 #[derive(Debug, Clone, Copy)]

@@ -30,13 +30,21 @@ impl PageRead {
 }
 
 /// The requests for ascending positions.
-pub(crate) fn plan_pages(positions: &[u32], layout: &PageLayout, mut out: impl FnMut(PageRead)) {
+pub(crate) fn plan_pages(positions: &[u32], layout: &PageLayout, out: impl FnMut(PageRead)) {
+    merge_pages(positions.iter().map(|&position| layout.place(position).0), layout.page_bytes(), out);
+}
+
+/// The requests for ascending pages, each for one thing that is wanted.
+pub(crate) fn merge_pages(
+    wanted: impl Iterator<Item = u64>,
+    page_bytes: usize,
+    mut out: impl FnMut(PageRead),
+) {
     let mut open: Option<PageRead> = None;
-    for (at, &position) in positions.iter().enumerate() {
-        let page = layout.place(position).0;
+    for (at, page) in wanted.enumerate() {
         if let Some(last) = &mut open {
             let pages = page + 1 - last.first_page;
-            if pages <= last.pages || pages * layout.page_bytes() as u64 <= MERGED_BYTES_MAX {
+            if pages <= last.pages || pages * page_bytes as u64 <= MERGED_BYTES_MAX {
                 last.pages = last.pages.max(pages);
                 last.end = at + 1;
                 continue;

@@ -5,19 +5,28 @@ use spandrel_io::{Completion, Read, ReadError, Reader};
 
 use crate::SearchError;
 use crate::error::with_cause;
+use crate::job::Started;
 use crate::query::{QuerySlot, Tools, slot_of};
 use crate::queue::Queue;
+use crate::vectors::FetchSlot;
 
 /// While the reads of one query are out, another probes or scans; with nothing to do the thread sleeps.
 pub(crate) struct Worker {
     tools: Tools,
     reader: Box<dyn Reader>,
     queue: Arc<Queue>,
-    slots: Vec<QuerySlot>,
-    /// Slots without a query.
+    slots: Vec<Slot>,
+    /// Slots without work.
     free: Vec<u32>,
     reads: Vec<Read>,
     completions: Vec<Completion>,
+}
+
+/// A place for a query or a piece of a fetch.
+#[derive(Default)]
+struct Slot {
+    query: QuerySlot,
+    fetch: FetchSlot,
 }
 
 impl Worker {
@@ -27,7 +36,7 @@ impl Worker {
             tools,
             reader,
             queue,
-            slots: (0..in_flight).map(|_| QuerySlot::default()).collect(),
+            slots: (0..in_flight).map(|_| Slot::default()).collect(),
             free: (0..in_flight).rev().collect(),
             reads: Vec::new(),
             completions: Vec::new(),
@@ -42,8 +51,10 @@ impl Worker {
         let served = self.serve();
         if let Err(error) = &served {
             let reason = with_cause(error);
-            for running in self.slots.iter_mut().filter_map(|slot| slot.running.take()) {
-                running.fail(SearchError::Broken { reason: reason.clone() });
+            let error = || SearchError::Broken { reason: reason.clone() };
+            for Slot { query, fetch } in &mut self.slots {
+                query.running.take().into_iter().for_each(|running| running.fail(error()));
+                fetch.running.take().into_iter().for_each(|running| running.fail(error()));
             }
         }
         served
@@ -69,9 +80,13 @@ impl Worker {
     fn start_one(&mut self) -> Result<bool, ReadError> {
         let Some(&slot) = self.free.last() else { return Ok(false) };
         let idle = self.free.len() == self.slots.len();
-        let Some(running) = self.queue.next(idle) else { return Ok(false) };
+        let Some(started) = self.queue.next(idle) else { return Ok(false) };
         self.free.pop();
-        self.slots[slot as usize].start(running, &mut self.tools, slot, &mut self.reads);
+        let Slot { query, fetch } = &mut self.slots[slot as usize];
+        match started {
+            Started::Query(running) => query.start(running, &mut self.tools, slot, &mut self.reads),
+            Started::Fetch(running) => fetch.start(running, &self.tools, slot, &mut self.reads),
+        }
         self.submit()?;
         self.free_if_done(slot);
         Ok(true)
@@ -83,7 +98,12 @@ impl Worker {
         let read = self.reader.complete(at_least, &mut completions);
         for Completion { tag, result } in completions.drain(..) {
             let slot = slot_of(tag);
-            self.slots[slot as usize].arrive(tag, &result, &mut self.tools, &mut self.reads);
+            let Slot { query, fetch } = &mut self.slots[slot as usize];
+            if fetch.running.is_some() {
+                fetch.arrive(tag, &result, &self.tools, &mut self.reads);
+            } else {
+                query.arrive(tag, &result, &mut self.tools, &mut self.reads);
+            }
             if let Ok(buf) = result {
                 self.reader.recycle(buf);
             }
@@ -104,7 +124,8 @@ impl Worker {
     }
 
     fn free_if_done(&mut self, slot: u32) {
-        if self.slots[slot as usize].finish_if_done(&self.tools.index) {
+        let Slot { query, fetch } = &mut self.slots[slot as usize];
+        if query.finish_if_done(&self.tools.index) || fetch.finish_if_done() {
             self.free.push(slot);
         }
     }

@@ -2,7 +2,7 @@
 use std::io;
 use std::time::Duration;
 
-use spandrel_engine::{EngineError, LookupError, ParamsError, QueryError, SearchError};
+use spandrel_engine::{EngineError, ParamsError, QueryError, SearchError};
 use spandrel_index::format::OpenError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -178,15 +178,6 @@ impl From<SearchError> for Refusal {
             SearchError::Stopped { .. } => Refusal::Cancelled,
             SearchError::Closed => Refusal::NoThreads,
             other => Refusal::Internal(with_causes(&other)),
-        }
-    }
-}
-
-impl From<LookupError> for Refusal {
-    fn from(error: LookupError) -> Refusal {
-        match error {
-            LookupError::Read(_) => Refusal::Internal(with_causes(&error)),
-            _ => Refusal::Damaged(with_causes(&error)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use prost::Message as _;
-use spandrel_engine::{Answer, SearchError, SearchParams};
+use spandrel_engine::{Answer, FetchRequest, FetchState, Fetched, SearchError, SearchParams};
 use spandrel_proto::v1;
 use spandrel_proto::v1::search_service_server::SearchService;
 use tokio::sync::oneshot;
@@ -12,10 +12,10 @@ use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::admission::Load;
+use crate::admission::{Admitted, Load};
 use crate::convert;
 use crate::deadline::Call;
-use crate::ledger::Entry;
+use crate::ledger::{Entry, Room};
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::registry::Registry;
@@ -40,36 +40,62 @@ impl Drop for Waiting {
     }
 }
 
-type Replied = oneshot::Receiver<Result<Vec<Answer>, SearchError>>;
-
-/// Queries with the engine. Dropped early, they are given up.
-struct Handed {
-    replied: Replied,
+/// Work with the engine. Dropped early, it is given up.
+struct Handed<T> {
+    replied: oneshot::Receiver<Result<T, SearchError>>,
     _waiting: Waiting,
 }
 
-impl Handed {
+impl Handed<Vec<Answer>> {
     /// Hands queries to the engine without waiting.
     fn over(
         served: &Served,
         queries: Bytes,
         params: &SearchParams,
         call: Call<'_>,
-    ) -> Result<Handed, SearchError> {
+    ) -> Result<Handed<Vec<Answer>>, SearchError> {
+        let count = queries.len() / served.index().row_bytes();
+        Handed::with(served, count, |stop, reply| {
+            let (deadline, stop) = (Some(call.deadline), Some(stop));
+            let request = spandrel_engine::Request { queries, params: *params, deadline, stop };
+            served.engine().submit(request, reply)
+        })
+    }
+}
+
+impl Handed<Fetched> {
+    /// Hands ids to the engine without waiting.
+    fn ids(served: &Served, ids: Vec<u64>, call: Call<'_>) -> Result<Handed<Fetched>, SearchError> {
+        Handed::with(served, FetchRequest::pieces(ids.len()), |stop, reply| {
+            let (deadline, stop) = (Some(call.deadline), Some(stop));
+            let request = FetchRequest { lookup: Arc::clone(&served.lookup), ids, deadline, stop };
+            served.engine().submit_fetch(request, reply)
+        })
+    }
+}
+
+/// What the engine calls with an answer.
+type Reply<T> = Box<dyn FnOnce(Result<T, SearchError>) + Send>;
+
+impl<T: Send + 'static> Handed<T> {
+    /// Hands in work that counts as so many queries.
+    fn with(
+        served: &Served,
+        count: usize,
+        submit: impl FnOnce(Arc<AtomicBool>, Reply<T>) -> Result<(), SearchError>,
+    ) -> Result<Handed<T>, SearchError> {
         let stop = Arc::new(AtomicBool::new(false));
         let waiting = Waiting(Arc::clone(&stop));
-        let count = queries.len() / served.index().row_bytes();
-        let deadline = Some(call.deadline);
-        let request = spandrel_engine::Request { queries, params: *params, deadline, stop: Some(stop) };
         let (sender, replied) = oneshot::channel();
         // Not the index itself: the last to drop that must not be one of its own threads.
         let admission = Arc::clone(&served.admission);
         admission.enter(count);
-        let submitted = served.engine().submit(request, move |result| {
+        let reply = Box::new(move |result| {
             admission.leave(count);
             // Nobody may be waiting any more.
             drop(sender.send(result));
         });
+        let submitted = submit(stop, reply);
         if let Err(error) = submitted {
             served.admission.leave(count);
             if matches!(error, SearchError::Overloaded { .. }) {
@@ -80,7 +106,7 @@ impl Handed {
         Ok(Handed { replied, _waiting: waiting })
     }
 
-    async fn answers(self, call: Call<'_>) -> Result<Vec<Answer>, Refusal> {
+    async fn answers(self, call: Call<'_>) -> Result<T, Refusal> {
         match timeout_at(Instant::from_std(call.deadline), self.replied).await {
             Ok(Ok(result)) => Ok(result?),
             Ok(Err(_)) => Err(Refusal::Internal("a search thread went away without an answer".to_owned())),
@@ -90,34 +116,43 @@ impl Handed {
 }
 
 /// What a request comes to for one index.
-struct Asked {
+struct Asked<'a> {
     served: Arc<Served>,
+    /// For the answer.
+    room: Room<'a>,
     rows: Bytes,
     params: SearchParams,
     options: v1::SearchOptions,
     degraded: bool,
 }
 
+/// Lets in work that counts as so many queries, or refuses it.
+fn admitted(served: &Served, count: usize, call: Call<'_>) -> Result<Admitted, Refusal> {
+    let load = Load::of(served.engine(), count);
+    served.admission.admit(load, call.deadline).inspect_err(|refusal| {
+        if matches!(refusal, Refusal::Overloaded { .. }) {
+            served.metrics.refused.inc_by(count as u64); // CAST: widening
+        }
+    })
+}
+
 impl Searcher {
-    fn asked(
+    fn asked<'a>(
         &self,
         served: Arc<Served>,
         (field, vectors, most): (&'static str, Option<v1::Vectors>, usize),
         (k, options): (u32, Option<v1::SearchOptions>),
-        call: Call<'_>,
-    ) -> Result<Asked, Refusal> {
+        call: Call<'a>,
+    ) -> Result<Asked<'a>, Refusal> {
         let options = options.unwrap_or_default();
         let mut params = convert::params(served.index(), k, &options, &self.limits)?;
         let (rows, count) = convert::rows(served.index(), field, vectors, (most, self.limits.message_bytes))?;
-        let load = Load::of(served.engine(), count);
-        let admitted = served.admission.admit(load, call.deadline).inspect_err(|refusal| {
-            if matches!(refusal, Refusal::Overloaded { .. }) {
-                served.metrics.refused.inc_by(count as u64); // CAST: widening
-            }
-        })?;
+        // What can never be answered is not told to come back.
+        let room = call.entry.room(convert::answer_bytes_max(served.index(), count, k, &options))?;
+        let admitted = admitted(&served, count, call)?;
         params.effort = admitted.effort;
         let degraded = admitted.effort < 1.0;
-        Ok(Asked { served, rows, params, options, degraded })
+        Ok(Asked { served, room, rows, params, options, degraded })
     }
 
     /// Answers one query.
@@ -138,11 +173,16 @@ impl Searcher {
         call: Call<'_>,
     ) -> Result<v1::SearchResponse, Refusal> {
         let served = self.registry.get(index)?;
-        let (row, found) = self.fetched(&served, ("id", vec![id]), call).await?;
-        if found != [true] {
-            return Err(Refusal::NoVector { id });
+        admitted(&served, 1, call)?;
+        let Fetched { rows, states } = self.fetched(&served, ("id", vec![id]), call).await?;
+        match states.first() {
+            Some(FetchState::Found) => {}
+            Some(FetchState::Damaged) => {
+                return Err(Refusal::Damaged(format!("the vector {id} cannot be read")));
+            }
+            Some(FetchState::Absent) | None => return Err(Refusal::NoVector { id }),
         }
-        let query = Some(convert::vectors(served.index(), row));
+        let query = Some(convert::vectors(served.index(), rows));
         let options = Some(v1::SearchOptions { with_work: true, ..Default::default() });
         let request = v1::SearchRequest { index: String::new(), query, k, options };
         // Its time counts from here, as that of a query whose vector came with it.
@@ -156,12 +196,11 @@ impl Searcher {
         call: Call<'_>,
     ) -> Result<v1::SearchResponse, Refusal> {
         let v1::SearchRequest { query, k, options, .. } = request;
-        let Asked { served, rows, params, options, degraded } =
+        let Asked { served, room, rows, params, options, degraded } =
             self.asked(served, ("query", query, 1), (k, options), call)?;
-        let room = call.entry.room(convert::answer_bytes_max(served.index(), 1, k, &options))?;
-        let answers = Handed::over(&served, rows, &params, call)?.answers(call).await?;
+        let mut answers = Handed::over(&served, rows, &params, call)?.answers(call).await?;
+        let vectors = self.vectors_of(&served, &mut answers, &options, call).await?;
         self.count(&served, &answers, degraded, call);
-        let vectors = self.vectors_of(&served, &answers, &options, call).await?;
         let estimated = convert::estimated(&answers);
         let answer = answers.into_iter().next().unwrap_or_default();
         let response = v1::SearchResponse {
@@ -188,13 +227,11 @@ impl Searcher {
         let v1::SearchBatchRequest { index, queries, k, options } = request;
         let most = self.limits.batch as usize; // CAST: widening
         let served = self.registry.get(&index)?;
-        let Asked { served, rows, params, options, degraded } =
+        let Asked { served, room, rows, params, options, degraded } =
             self.asked(served, ("queries", queries, most), (k, options), call)?;
-        let count = rows.len() / served.index().row_bytes();
-        let room = call.entry.room(convert::answer_bytes_max(served.index(), count, k, &options))?;
-        let answers = Handed::over(&served, rows, &params, call)?.answers(call).await?;
+        let mut answers = Handed::over(&served, rows, &params, call)?.answers(call).await?;
+        let vectors = self.vectors_of(&served, &mut answers, &options, call).await?;
         self.count(&served, &answers, degraded, call);
-        let vectors = self.vectors_of(&served, &answers, &options, call).await?;
         let neighbours = || answers.iter().flat_map(|a| &a.neighbours);
         let numbered = (0_u32..).zip(&answers);
         let response = v1::SearchBatchResponse {
@@ -227,11 +264,12 @@ impl Searcher {
         }
     }
 
-    /// The vectors of all neighbours, where they are asked for.
+    /// The vectors of all neighbours, where they are asked for. Neighbours whose vectors cannot be read are left out of
+    /// the answers.
     async fn vectors_of(
         &self,
         served: &Arc<Served>,
-        answers: &[Answer],
+        answers: &mut [Answer],
         options: &v1::SearchOptions,
         call: Call<'_>,
     ) -> Result<Option<v1::Vectors>, Refusal> {
@@ -239,44 +277,37 @@ impl Searcher {
             return Ok(None);
         }
         let ids = answers.iter().flat_map(|a| &a.neighbours).map(|n| n.id).collect();
-        let (rows, found) = self.fetched(served, ("options.with_vectors", ids), call).await?;
-        if !found.iter().all(|&found| found) {
+        let Fetched { rows, states } = self.fetched(served, ("options.with_vectors", ids), call).await?;
+        if states.contains(&FetchState::Absent) {
             return Err(Refusal::Damaged("an id that was found by search is not among the ids".to_owned()));
+        }
+        let mut states = states.into_iter();
+        for answer in answers {
+            let before = answer.neighbours.len();
+            answer.neighbours.retain(|_| states.next() == Some(FetchState::Found));
+            answer.damaged += (before - answer.neighbours.len()) as u32; // CAST: at most k
         }
         Ok(Some(convert::vectors(served.index(), rows)))
     }
 
-    /// Vectors by id, back to back, and which of the ids there are. None is read for a call that is over or was given up.
+    /// Vectors by id, in turns with queries.
     async fn fetched(
         &self,
-        served: &Arc<Served>,
+        served: &Served,
         (field, ids): (&'static str, Vec<u64>),
         call: Call<'_>,
-    ) -> Result<(Vec<u8>, Vec<bool>), Refusal> {
+    ) -> Result<Fetched, Refusal> {
         let (limit, row_bytes) = (self.limits.message_bytes, served.index().row_bytes());
         let bytes = ids.len().saturating_mul(row_bytes);
         if bytes > limit {
             let message = format!("{bytes} bytes of vectors in an answer, the server's limit is {limit}");
             return Err(Refusal::field(field, message));
         }
-        let served = Arc::clone(served);
-        let stop = Arc::new(AtomicBool::new(false));
-        let _waiting = Waiting(Arc::clone(&stop));
-        let reading = tokio::task::spawn_blocking(move || {
-            let (mut rows, mut found) = (Vec::new(), Vec::with_capacity(ids.len()));
-            for id in ids {
-                if stop.load(Ordering::Relaxed) {
-                    return Err(Refusal::Cancelled);
-                }
-                let vector = served.lookup.vector(id)?;
-                found.push(vector.is_some());
-                rows.extend(vector.unwrap_or_default());
-            }
-            Ok((rows, found))
-        });
-        let read = timeout_at(Instant::from_std(call.deadline), reading).await;
-        let read = read.map_err(|_| Refusal::Deadline)?;
-        read.map_err(|e| Refusal::Internal(format!("reading vectors: {e}")))?
+        let fetched = Handed::ids(served, ids, call)?.answers(call).await?;
+        if fetched.states.contains(&FetchState::Damaged) {
+            served.log_damage();
+        }
+        Ok(fetched)
     }
 
     async fn fetch_by_id(
@@ -291,11 +322,18 @@ impl Searcher {
             found if found > limit => return Err(Refusal::limit("ids", found, limit)),
             _ => {}
         }
-        let bytes = request.ids.len() * (served.index().row_bytes() + 1) + convert::ANSWER_REST;
+        let bytes = request.ids.len() * (served.index().row_bytes() + 3) + convert::ANSWER_REST;
         let room = call.entry.room(bytes)?;
-        let (rows, found) = self.fetched(&served, ("ids", request.ids), call).await?;
-        let vectors = Some(convert::vectors(served.index(), rows));
-        let response = v1::FetchResponse { found, vectors, index_version: served.version() };
+        admitted(&served, FetchRequest::pieces(request.ids.len()), call)?;
+        let Fetched { rows, states } = self.fetched(&served, ("ids", request.ids), call).await?;
+        let is = |wanted| move |&state: &FetchState| state == wanted;
+        let damaged = (0..).zip(&states).filter(|(_, state)| is(FetchState::Damaged)(state));
+        let response = v1::FetchResponse {
+            found: states.iter().map(is(FetchState::Found)).collect(),
+            vectors: Some(convert::vectors(served.index(), rows)),
+            index_version: served.version(),
+            damaged: damaged.map(|(at, _)| at).collect(),
+        };
         room.settle(response.encoded_len());
         Ok(response)
     }

@@ -35,7 +35,7 @@ pub(crate) struct Opening {
 pub(crate) struct Served {
     pub(crate) config: IndexConfig,
     pub(crate) opened: Instant,
-    pub(crate) lookup: Lookup,
+    pub(crate) lookup: Arc<Lookup>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) metrics: IndexMetrics,
     /// Damaged parts that the log tells of.
@@ -50,7 +50,7 @@ impl Served {
         let engine = opening.engine;
         let slots = engine.threads * engine.in_flight;
         let index = Arc::new(Index::open_until(&config.path, config.options, stop)?);
-        let lookup = Lookup::open(Arc::clone(&index), engine.direct)?;
+        let lookup = Arc::new(Lookup::open(Arc::clone(&index), engine.direct)?);
         let engine = Engine::open(index, engine)?;
         if let Some(why) = &engine.io().fallback {
             tracing::warn!(index = config.name, backend = %engine.io().backend, why, "reading in a slower way");

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde::Deserialize;
 use spandrel_datasets::{Rows, Truth};
-use spandrel_engine::{Answer, Distances, Engine, EngineConfig, Lookup, Rerank, SearchParams, recall};
+use spandrel_engine::{
+    Answer, Distances, Engine, EngineConfig, FetchState, Fetched, Lookup, Rerank, SearchParams, recall,
+};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, VectorSource as _};
 use spandrel_io::disk::{DiskParams, Load, measure_file};
@@ -94,7 +96,7 @@ pub(super) fn measure(
     mut each: impl FnMut(&OperatingPoint),
 ) -> anyhow::Result<Vec<OperatingPoint>> {
     check_truth(examples.truth, examples.queries, sweep.k)?;
-    check_sample(index, examples, sweep.direct)?;
+    check_sample(index, examples, sweep)?;
     let meter = session.meter();
     let mut limit = DiskLimit { measured: Vec::new() };
     let mut points = Vec::new();
@@ -315,12 +317,22 @@ fn stages(answers: &[Answer]) -> Option<Stages> {
 }
 
 /// Refuses a truth that does not fit, by vectors of the index.
-fn check_sample(index: &Arc<Index>, examples: Examples<'_>, direct: Direct) -> anyhow::Result<()> {
-    let lookup = Lookup::open(Arc::clone(index), direct)?;
+fn check_sample(index: &Arc<Index>, examples: Examples<'_>, sweep: &Sweep) -> anyhow::Result<()> {
+    let lookup = Arc::new(Lookup::open(Arc::clone(index), sweep.direct)?);
+    let (io, direct) = (sweep.io, sweep.direct);
+    let config = EngineConfig { threads: 1, in_flight: 1, io, direct, cache_bytes: 0 };
+    let engine = Engine::open(Arc::clone(index), config)?;
     let sample = Sample::of(examples.truth);
     let mut found = Vec::new();
     for ids in sample.ids() {
-        found.push(ids.into_iter().map(|id| lookup.vector(id)).collect::<Result<Vec<_>, _>>()?);
+        let Fetched { rows, states } = engine.fetch(&lookup, &ids)?;
+        let mut rows = rows.chunks_exact(index.row_bytes());
+        let vectors = ids.iter().zip(states).map(|(id, state)| match state {
+            FetchState::Found => Ok(rows.next().map(<[u8]>::to_vec)),
+            FetchState::Absent => Ok(None),
+            FetchState::Damaged => Err(anyhow::anyhow!("the vector {id} cannot be read; verify the index")),
+        });
+        found.push(vectors.collect::<Result<Vec<_>, _>>()?);
     }
     Ok(sample.check((index.metric(), index.dtype()), examples.queries, &found)?)
 }

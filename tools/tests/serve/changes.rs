@@ -185,6 +185,17 @@ fn damage_is_flagged_counted_and_the_rest_goes_on() {
             partial += u64::from(answer.partial);
         }
         assert!((10..QUERIES as u64).contains(&partial), "{partial}");
+        // By id, a damaged page costs its own vectors.
+        let ids: Vec<u64> = (0..1000).collect();
+        let fetched = server.client().fetch(v1::FetchRequest { ids, ..Default::default() }).await.unwrap();
+        let found = fetched.found.iter().filter(|&&found| found).count();
+        assert!(
+            !fetched.damaged.is_empty() && found + fetched.damaged.len() == 1000,
+            "{:?}",
+            fetched.damaged
+        );
+        assert!(fetched.damaged.iter().all(|&at| !fetched.found[at as usize]));
+        assert_eq!(fetched.vectors.unwrap().data.len(), found * crate::support::DIM);
         let about = server.client().describe_index("").await.unwrap();
         let quarantined = about.summary.unwrap().quarantined;
         assert!(quarantined > 0 && about.quarantined.len() as u32 == quarantined);

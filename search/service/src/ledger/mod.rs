@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use connection::{Connection, End};
-pub(crate) use entry::{Entry, LetIn};
+pub(crate) use entry::{Entry, LetIn, Room};
 pub(crate) use incoming::Incoming;
 pub(crate) use outgoing::Outgoing;
 

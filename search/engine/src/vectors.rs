@@ -1,0 +1,365 @@
+//! Vectors by id on their way through a worker: pages of ids, then pages of vectors, each in one burst.
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use spandrel_index::format::{BODY_AT, ID_PAGE_BYTES};
+use spandrel_io::{Read, ReadBuf, ReadError};
+
+use crate::DamageReason;
+use crate::damage::DamagedPart;
+use crate::error::with_cause;
+use crate::job::{End, Running, Started, Task};
+use crate::lookup::Lookup;
+use crate::query::{Tools, number_of, slot_of, tag_of};
+use crate::request::{IDS_FILE, VECTORS_FILE};
+use crate::rerank::{PageRead, merge_pages};
+
+/// Ids of a piece: about as many reads as a query makes, so that fetches and queries take turns of one length.
+pub(crate) const PIECE: usize = 16;
+
+/// Vectors wanted by id, together with their own terms.
+#[derive(Debug)]
+pub struct FetchRequest {
+    /// Of the engine's index.
+    pub lookup: Arc<Lookup>,
+    /// Ids, any number of times each.
+    pub ids: Vec<u64>,
+    /// When to give up.
+    pub deadline: Option<Instant>,
+    /// Set to true to give up.
+    pub stop: Option<Arc<AtomicBool>>,
+}
+
+impl FetchRequest {
+    /// Pieces that ids are fetched in, each of about the work of a query.
+    pub fn pieces(ids: usize) -> usize {
+        ids.div_ceil(PIECE)
+    }
+}
+
+/// Vectors by id.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fetched {
+    /// Those that were found, exactly as given, back to back in the order of the ids.
+    pub rows: Vec<u8>,
+    /// What became of each id.
+    pub states: Vec<FetchState>,
+}
+
+impl Fetched {
+    pub(crate) fn of(pieces: Vec<Piece>, row_bytes: usize) -> Fetched {
+        let mut fetched = Fetched::default();
+        for piece in pieces {
+            for (row, &state) in piece.rows.chunks_exact(row_bytes).zip(&piece.states) {
+                if state == FetchState::Found {
+                    fetched.rows.extend_from_slice(row);
+                }
+            }
+            fetched.states.extend(piece.states);
+        }
+        fetched
+    }
+}
+
+/// Ids whose vectors are wanted.
+pub(crate) struct Ids {
+    pub(crate) lookup: Arc<Lookup>,
+    pub(crate) ids: Vec<u64>,
+}
+
+/// What became of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FetchState {
+    /// The index has no such id.
+    #[default]
+    Absent,
+    /// Its vector is there.
+    Found,
+    /// A page that is needed for it could not be read or is damaged.
+    Damaged,
+}
+
+/// The vectors of a piece.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Piece {
+    /// Rows by the place of their id; zeros where there is none.
+    pub(crate) rows: Vec<u8>,
+    pub(crate) states: Vec<FetchState>,
+}
+
+impl Task for Ids {
+    type Answer = Piece;
+
+    fn pieces(&self) -> usize {
+        FetchRequest::pieces(self.ids.len())
+    }
+
+    fn started(running: Running<Ids>) -> Started {
+        Started::Fetch(running)
+    }
+}
+
+/// What is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Stage {
+    #[default]
+    Ids,
+    Vectors,
+}
+
+/// An id of the piece under way.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    id: u64,
+    /// Its place in the piece.
+    at: usize,
+    /// Where its vector is, once that is known.
+    position: u32,
+    /// The page to be read for it.
+    page: u64,
+}
+
+/// A place for a piece of a fetch in flight.
+#[derive(Default)]
+pub(crate) struct FetchSlot {
+    pub(crate) running: Option<Running<Ids>>,
+    stage: Stage,
+    /// What is being looked for in this stage, by page.
+    wanted: Vec<Wanted>,
+    /// What is known for the next stage.
+    located: Vec<Wanted>,
+    requests: Vec<PageRead>,
+    reads_left: usize,
+    piece: Piece,
+    end: Option<End>,
+}
+
+impl FetchSlot {
+    /// Appends the reads of the pages of ids, tagged `tag` and their number.
+    pub(crate) fn start(&mut self, running: Running<Ids>, tools: &Tools, tag: u32, out: &mut Vec<Read>) {
+        let ids = running.job.ids.chunks(PIECE).nth(running.number).unwrap_or_default();
+        let row_bytes = tools.index.row_bytes();
+        self.piece =
+            Piece { rows: vec![0; ids.len() * row_bytes], states: vec![FetchState::Absent; ids.len()] };
+        let lookup = &running.job.lookup;
+        self.wanted.clear();
+        self.wanted.extend(ids.iter().enumerate().filter_map(|(at, &id)| {
+            let page = lookup.page(id)?;
+            Some(Wanted { id, at, position: 0, page })
+        }));
+        self.located.clear();
+        self.requests.clear();
+        (self.stage, self.end) = (Stage::Ids, None);
+        self.running = Some(running);
+        self.ask(tools, tag, out);
+        self.go_on(tools, tag, out);
+    }
+
+    /// Appends the reads for the pages of all that is wanted and not known to be damaged, merged where they are near.
+    fn ask(&mut self, tools: &Tools, tag: u32, out: &mut Vec<Read>) {
+        let (stage, states) = (self.stage, &mut self.piece.states);
+        self.wanted.retain(|wanted| {
+            let quarantined = tools.damage.is_quarantined(part(stage, wanted.page));
+            if quarantined {
+                states[wanted.at] = FetchState::Damaged;
+            }
+            !quarantined
+        });
+        self.wanted.sort_unstable_by_key(|wanted| (wanted.page, wanted.at));
+        self.requests.clear();
+        let pages = self.wanted.iter().map(|wanted| wanted.page);
+        merge_pages(pages, self.page_bytes(tools), |read| self.requests.push(read));
+        self.submit(0, tools, tag, out);
+    }
+
+    /// Appends the requests from number `first` on.
+    fn submit(&mut self, first: usize, tools: &Tools, tag: u32, out: &mut Vec<Read>) {
+        let page_bytes = self.page_bytes(tools) as u64;
+        let file = match self.stage {
+            Stage::Ids => IDS_FILE,
+            Stage::Vectors => VECTORS_FILE,
+        };
+        for (number, read) in self.requests.iter().enumerate().skip(first) {
+            let offset = BODY_AT + read.first_page * page_bytes;
+            // CAST: merged up to a few pages
+            let bytes = (read.pages * page_bytes) as u32;
+            out.push(Read { file, offset, bytes, tag: tag_of(tag, number) });
+        }
+        self.reads_left += self.requests.len() - first;
+    }
+
+    fn page_bytes(&self, tools: &Tools) -> usize {
+        match self.stage {
+            Stage::Ids => ID_PAGE_BYTES,
+            Stage::Vectors => tools.index.page_layout().page_bytes(),
+        }
+    }
+
+    /// Takes in one read; what could not be merged into one is asked for again, page by page.
+    pub(crate) fn arrive(
+        &mut self,
+        tag: u64,
+        result: &Result<ReadBuf, ReadError>,
+        tools: &Tools,
+        out: &mut Vec<Read>,
+    ) {
+        let slot = slot_of(tag);
+        self.reads_left -= 1;
+        self.end = self.end.or_else(|| self.running.as_ref().and_then(|running| running.job.end()));
+        if self.end.is_some() {
+            return;
+        }
+        let read = self.requests[number_of(tag)];
+        match result {
+            Ok(bytes) => self.take_in(read, bytes, tools),
+            Err(_) if read.pages > 1 => {
+                let first_request = self.requests.len();
+                let mut first = read.first;
+                for of_page in self.wanted[read.first..read.end].chunk_by(|a, b| a.page == b.page) {
+                    let end = first + of_page.len();
+                    self.requests.push(PageRead { first_page: of_page[0].page, pages: 1, first, end });
+                    first = end;
+                }
+                self.submit(first_request, tools, slot, out);
+            }
+            Err(error) => {
+                self.damaged(read.first..read.end, tools, DamageReason::Read(with_cause(error)));
+            }
+        }
+        self.go_on(tools, slot, out);
+    }
+
+    /// Looks for what is wanted in the pages of a read, each checked before.
+    fn take_in(&mut self, read: PageRead, bytes: &[u8], tools: &Tools) {
+        let page_bytes = self.page_bytes(tools);
+        let mut first = read.first;
+        while first < read.end {
+            let page = self.wanted[first].page;
+            let end = first + self.wanted[first..read.end].partition_point(|wanted| wanted.page == page);
+            let at = (page - read.first_page) as usize * page_bytes; // CAST: inside a read
+            let bytes = &bytes[at..at + page_bytes];
+            let checked = match self.stage {
+                Stage::Ids => self.locate(first..end, page, bytes, tools),
+                Stage::Vectors => self.copy(first..end, page, bytes, tools),
+            };
+            match checked {
+                Ok(()) => tools.damage.whole(part(self.stage, page)),
+                Err(reason) => self.damaged(first..end, tools, reason),
+            }
+            first = end;
+        }
+    }
+
+    /// Finds ids in their page.
+    fn locate(
+        &mut self,
+        wanted: Range<usize>,
+        page: u64,
+        bytes: &[u8],
+        tools: &Tools,
+    ) -> Result<(), DamageReason> {
+        let Some(running) = &self.running else { unreachable!("a fetch waits for all of its reads") };
+        let pairs = running.job.lookup.pairs(page, bytes).map_err(sums)?;
+        for &wanted in &self.wanted[wanted] {
+            let Ok(found) = pairs.binary_search_by_key(&wanted.id, |&(id, _)| id) else { continue };
+            let position = pairs[found].1;
+            if u64::from(position) >= tools.index.vectors() {
+                let (id, vectors) = (wanted.id, tools.index.vectors());
+                let text = format!("id {id} is said to be at position {position} of {vectors}");
+                return Err(DamageReason::Read(text));
+            }
+            let page = tools.index.page_layout().place(position).0;
+            self.located.push(Wanted { position, page, ..wanted });
+        }
+        Ok(())
+    }
+
+    /// Copies vectors from their page.
+    fn copy(
+        &mut self,
+        wanted: Range<usize>,
+        page: u64,
+        bytes: &[u8],
+        tools: &Tools,
+    ) -> Result<(), DamageReason> {
+        let layout = tools.index.page_layout();
+        layout.check_page(tools.index.uuid(), page, bytes).map_err(sums)?;
+        for &Wanted { at, position, .. } in &self.wanted[wanted] {
+            self.piece.put(at, layout.record(bytes, layout.place(position).1).vector);
+        }
+        if let Some(cache) = &tools.cache {
+            cache.insert(page, bytes);
+        }
+        Ok(())
+    }
+
+    /// Gives up what is wanted of one page, and remembers why.
+    fn damaged(&mut self, wanted: Range<usize>, tools: &Tools, reason: DamageReason) {
+        let page_bytes = self.page_bytes(tools) as u64;
+        let page = self.wanted[wanted.start].page;
+        tools.damage.add(part(self.stage, page), BODY_AT + page * page_bytes, page_bytes, reason);
+        for wanted in &self.wanted[wanted] {
+            self.piece.states[wanted.at] = FetchState::Damaged;
+        }
+    }
+
+    /// With nothing under way in the first stage: begins the second, with what is not in memory or in the cache.
+    fn go_on(&mut self, tools: &Tools, tag: u32, out: &mut Vec<Read>) {
+        if self.reads_left > 0 || self.stage == Stage::Vectors || self.end.is_some() {
+            return;
+        }
+        self.stage = Stage::Vectors;
+        let layout = tools.index.page_layout();
+        let (resident, piece) = (tools.index.resident_vectors(), &mut self.piece);
+        self.wanted.clear();
+        for wanted in self.located.drain(..) {
+            if let Some(vectors) = resident {
+                piece.put(wanted.at, vectors.record(wanted.position).vector);
+                continue;
+            }
+            let cached = tools.cache.as_ref().is_some_and(|cache| {
+                cache.get(wanted.page, |bytes| {
+                    let (_, slot) = layout.place(wanted.position);
+                    piece.put(wanted.at, layout.record(bytes, slot).vector);
+                })
+            });
+            if !cached {
+                self.wanted.push(wanted);
+            }
+        }
+        self.ask(tools, tag, out);
+    }
+
+    /// When nothing is awaited any more: hands in the piece. Says whether that freed the slot.
+    pub(crate) fn finish_if_done(&mut self) -> bool {
+        if self.reads_left > 0 {
+            return false;
+        }
+        let Some(running) = self.running.take() else { return false };
+        match self.end {
+            Some(end) => running.abandon(end),
+            None => running.finish(std::mem::take(&mut self.piece)),
+        }
+        true
+    }
+}
+
+impl Piece {
+    fn put(&mut self, at: usize, vector: &[u8]) {
+        self.rows[at * vector.len()..(at + 1) * vector.len()].copy_from_slice(vector);
+        self.states[at] = FetchState::Found;
+    }
+}
+
+fn part(stage: Stage, page: u64) -> DamagedPart {
+    match stage {
+        Stage::Ids => DamagedPart::IdPage(page),
+        Stage::Vectors => DamagedPart::Page(page),
+    }
+}
+
+fn sums((found, expected): (u32, u32)) -> DamageReason {
+    DamageReason::Hash { found: found.into(), expected: expected.into() }
+}
