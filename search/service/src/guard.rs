@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use http::{HeaderMap, Request, Response};
 use tonic::service::Routes;
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tower::Service;
 use tracing::Instrument as _;
 
@@ -101,10 +101,15 @@ impl Service<Request<hyper::body::Incoming>> for Guard {
             if !method.is_stream() {
                 entry.give_request(0);
             }
-            if let Some(status) = Status::from_header_map(response.headers()) {
-                let status = of_request(status);
-                entry.count(status.code());
-                response = status.into_http();
+            if let Some(code) = response.headers().get(Status::GRPC_STATUS) {
+                let mut code = Code::from_bytes(code.as_bytes());
+                if code == Code::Internal
+                    && let Some(status) = Status::from_header_map(response.headers()).map(of_request)
+                {
+                    code = status.code();
+                    response = status.into_http();
+                }
+                entry.count(code);
             }
             response.headers_mut().insert(REQUEST_ID, id);
             Ok(response.map(|body| Outgoing::new(body, entry)))

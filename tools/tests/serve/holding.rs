@@ -309,6 +309,10 @@ fn answers_that_nobody_reads_are_bounded_and_thrown_away() {
         assert!(ended_with(&server, "SearchBatch", "RESOURCE_EXHAUSTED") > 5.0);
         let grown = server.memory().saturating_sub(before);
         assert!(grown < 48 << 20, "{grown} bytes more");
+        // One that is read is whole, however many pieces it comes in.
+        let answer = client(&server).search_batch(batch.clone()).await.unwrap();
+        assert_eq!((answer.ids.len(), answer.distances.len()), (500 * QUERIES, 500 * QUERIES));
+        assert!(answer.distances.chunks(500).all(<[f32]>::is_sorted));
         // One that could never be read is refused before it is searched.
         let large =
             v1::SearchBatchRequest { k: 1000, queries: Some(bytes(made().queries().repeat(5))), ..batch };
@@ -348,7 +352,7 @@ fn a_stream_holds_one_query_and_it_is_counted() {
 #[test]
 fn the_second_port_leaves_descriptors_to_the_first() {
     run(async {
-        let server = Server::with_descriptors(200, &["--metrics", "127.0.0.1:0"]);
+        let server = Server::with_descriptors("-Sn 200", &["--metrics", "127.0.0.1:0"]);
         let address = server.metrics.clone().unwrap();
         let begin = |_| {
             let mut stream = TcpStream::connect(&address).unwrap();
@@ -367,6 +371,26 @@ fn the_second_port_leaves_descriptors_to_the_first() {
         tokio::task::block_in_place(|| drop(first.read_to_end(&mut Vec::new())));
         assert!(begun.elapsed() < Duration::from_secs(15));
         assert!(server.metric("spandrel_connections_refused_total ") > 100.0);
+    });
+}
+
+#[test]
+fn connections_leave_descriptors_for_a_switch() {
+    run(async {
+        let server = Server::with_descriptors("-n 220", &["--threads", "2", "--metrics", "127.0.0.1:0"]);
+        let client = server.client();
+        assert_eq!(client.search(request(0)).await.unwrap().ids.len(), 10);
+        let _held: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
+        until("some are refused", || server.metric("spandrel_connections_refused_total ") > 100.0).await;
+        let _pages: Vec<TcpStream> =
+            (0..60).map(|_| TcpStream::connect(server.metrics.as_ref().unwrap()).unwrap()).collect();
+        let switch = v1::SwitchIndexRequest { index: "index".to_owned(), path: String::new() };
+        for _ in 0..3 {
+            client.admin().switch_index(switch.clone()).await.unwrap();
+        }
+        assert_eq!(client.search(request(0)).await.unwrap().ids.len(), 10);
+        let open = server.metric("spandrel_descriptors ");
+        assert!(open > 80.0 && open < 220.0 && server.metric("spandrel_descriptors_max ") < 220.5, "{open}");
     });
 }
 

@@ -126,10 +126,10 @@ impl Server {
         server
     }
 
-    /// As [`Server::start`], with so many descriptors unless it asks for more.
-    pub(crate) fn with_descriptors(count: u32, flags: &[&str]) -> Server {
+    /// As [`Server::start`], with a limit of descriptors as `ulimit` takes it: `-Sn N` for one that may be raised.
+    pub(crate) fn with_descriptors(limit: &str, flags: &[&str]) -> Server {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -Sn {count}; exec \"$0\" \"$@\"")]);
+        command.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]);
         command.arg(env!("CARGO_BIN_EXE_spandrel"));
         let mut server = Server::run(command, &format!("index={}", made().text("index")), flags);
         server.ready();

@@ -1,10 +1,9 @@
 //! A request's body as it is read: its bytes are counted, and it has to come in time.
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status};
@@ -22,17 +21,15 @@ pub(crate) struct Incoming {
     body: hyper::body::Incoming,
     entry: Arc<Entry>,
     framing: Framing,
-    /// Frames of the message that is on its way.
-    held: VecDeque<Bytes>,
-    /// How many of them are to be handed on.
-    whole: usize,
+    /// What has come of the message that is on its way.
+    held: BytesMut,
     /// When the message that is on its way has taken too long.
     late: Option<Pin<Box<Sleep>>>,
 }
 
 impl Incoming {
     pub(crate) fn new(body: hyper::body::Incoming, entry: Arc<Entry>) -> Incoming {
-        Incoming { body, entry, framing: Framing::default(), held: VecDeque::new(), whole: 0, late: None }
+        Incoming { body, entry, framing: Framing::default(), held: BytesMut::new(), late: None }
     }
 
     /// Whether a message is expected: the one of a call that has one, or the rest of one of a stream.
@@ -40,15 +37,21 @@ impl Incoming {
         self.framing.partial() > 0 || !self.entry.method.is_stream()
     }
 
-    fn take(&mut self, data: Bytes) -> Result<(), Status> {
+    /// Takes a frame in: what is to be handed on, once a message is whole.
+    fn take(&mut self, data: Bytes) -> Result<Option<Bytes>, Status> {
+        // First of all, so that what is partial is never more than what was taken.
+        let taken = self.entry.take_request(data.len());
         let is_complete = self.framing.feed(&data, self.entry.message_bytes())?;
-        self.entry.take_request(data.len())?;
-        self.held.push_back(data);
+        taken?;
         if is_complete {
             self.late = None;
-            self.whole = self.held.len();
+            if self.held.is_empty() {
+                return Ok(Some(data));
+            }
         }
-        Ok(())
+        // Copied, since a frame of a byte keeps the whole buffer that it came in.
+        self.held.extend_from_slice(&data);
+        Ok(is_complete.then(|| self.held.split().freeze()))
     }
 
     fn end(&self) -> Option<Result<Frame<Bytes>, Status>> {
@@ -69,18 +72,14 @@ impl Body for Incoming {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         loop {
-            if this.whole > 0 {
-                this.whole -= 1;
-                return Poll::Ready(this.held.pop_front().map(|data| Ok(Frame::data(data))));
-            }
             if this.entry.method.is_stream() {
                 this.entry.give_request(this.framing.partial());
             }
             match Pin::new(&mut this.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
-                        if let Err(refused) = this.take(data) {
-                            return Poll::Ready(Some(Err(refused)));
+                        if let Some(handed_on) = this.take(data).transpose() {
+                            return Poll::Ready(Some(handed_on.map(Frame::data)));
                         }
                     }
                     Err(trailers) => return Poll::Ready(this.end().or(Some(Ok(trailers)))),
@@ -102,6 +101,6 @@ impl Body for Incoming {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream() && self.whole == 0 && self.framing.partial() == 0
+        self.body.is_end_stream() && self.framing.partial() == 0
     }
 }

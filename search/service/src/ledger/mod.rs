@@ -12,9 +12,9 @@ mod incoming;
 mod outgoing;
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) use connection::{Connection, End};
 pub(crate) use entry::{Entry, LetIn, Room};
@@ -25,14 +25,16 @@ use crate::audit::Audit;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
+use crate::throttle::Throttle;
 
 /// Part of all bytes that one connection may hold.
 const SHARE: usize = 4;
 /// Bytes that calls without a token, and of the reflection service, may hold on one connection. They are not taken from
 /// those of all, so that nobody without a token can refuse others.
 const SMALL_SHARE: usize = 32 << 10;
-/// What goes on for long is logged this often.
-const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Time between two lines of the log that connections cannot be accepted.
+const NOT_ACCEPTED_EVERY: Duration = Duration::from_secs(60);
 
 /// What all connections hold together.
 pub(crate) struct Ledger {
@@ -41,8 +43,7 @@ pub(crate) struct Ledger {
     audit: Audit,
     /// Bytes held, without those of small calls.
     held: AtomicUsize,
-    /// When the log last told that connections cannot be accepted.
-    warned: Mutex<Option<Instant>>,
+    not_accepted: Throttle,
 }
 
 impl Ledger {
@@ -52,7 +53,7 @@ impl Ledger {
             metrics,
             audit: Audit::default(),
             held: AtomicUsize::new(0),
-            warned: Mutex::default(),
+            not_accepted: Throttle::new(1, NOT_ACCEPTED_EVERY),
         }
     }
 
@@ -62,11 +63,8 @@ impl Ledger {
 
     /// A connection could not be accepted; logged once a minute.
     pub(crate) fn not_accepted(&self, error: &io::Error) {
-        let mut last = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.is_none_or(|last| last.elapsed() >= WARN_EVERY);
-        if is_due {
-            *last = Some(Instant::now());
-            tracing::warn!(%error, "connections cannot be accepted");
+        if let Some(kept_back) = self.not_accepted.pass() {
+            tracing::warn!(%error, kept_back, "connections cannot be accepted");
         }
     }
 
