@@ -6,6 +6,7 @@
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("Spandrel runs on Linux on x86-64 and aarch64 only");
 
+mod bitmap;
 pub mod codes;
 mod dtype;
 pub mod format;

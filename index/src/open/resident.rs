@@ -6,6 +6,7 @@ use std::path::Path;
 use spandrel_io::AlignedBuf;
 
 use super::section::SectionReader;
+use crate::bitmap::Bitmap;
 use crate::codes::{Factors, copy_lane, factor_block};
 use crate::format::{
     CodedLayout, Directory, ID_PAGE_BYTES, IdBytes, IdPages, ListLayout, OpenError, PageLayout, Record,
@@ -203,6 +204,7 @@ impl ResidentIds {
     ) -> Result<ResidentIds, OpenError> {
         let id_bytes = pages.id_bytes;
         let mut ids = vec![0; usize::try_from(vectors).unwrap_or(usize::MAX) * id_bytes.get()];
+        let mut positions = Bitmap::new(vectors);
         let mut page = vec![0; ID_PAGE_BYTES];
         for number in 0..pages.pages(vectors) {
             section.read(&mut page)?;
@@ -216,10 +218,13 @@ impl ResidentIds {
                     expected: format!("{expected:08x}"),
                 })?;
             for (id, position) in pairs {
+                if !positions.set(position) {
+                    let expected = format!("a position below {vectors} that no other id has");
+                    return Err(OpenError::field(section.path(), "position of an id", position, expected));
+                }
                 let at = position as usize * id_bytes.get();
                 let Some(out) = ids.get_mut(at..at + id_bytes.get()) else {
-                    let expected = format!("below {vectors}");
-                    return Err(OpenError::field(section.path(), "position of an id", position, expected));
+                    unreachable!("the position was just found to be below their number")
                 };
                 out.copy_from_slice(id.to_le_bytes().get(..id_bytes.get()).unwrap_or_default());
             }

@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::watch::Watch;
 use super::{VerifyError, open};
 use crate::Index;
+use crate::bitmap::Bitmap;
 use crate::format::{BODY_AT, ID_PAGE_BYTES, IdPages, OpenError, SectionKind};
 
 /// What the section of ids says, kept for the checks of the other sections.
@@ -142,30 +143,5 @@ impl Lookup<'_> {
         }
         let found = self.pairs.binary_search_by_key(&id, |&(id, _)| id);
         Ok(found.ok().and_then(|at| self.pairs.get(at)).map(|&(_, position)| position))
-    }
-}
-
-/// A bit per position.
-struct Bitmap {
-    words: Vec<u64>,
-    bits: u64,
-}
-
-impl Bitmap {
-    fn new(bits: u64) -> Bitmap {
-        // CAST: at most 2^32 positions.
-        Bitmap { words: vec![0; bits.div_ceil(64) as usize], bits }
-    }
-
-    /// Sets a bit; `false` when it was set before or is out of range.
-    fn set(&mut self, position: u32) -> bool {
-        if u64::from(position) >= self.bits {
-            return false;
-        }
-        let Some(word) = self.words.get_mut(position as usize / 64) else { return false };
-        let bit = 1 << (position % 64);
-        let new = *word & bit == 0;
-        *word |= bit;
-        new
     }
 }

@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use spandrel_engine::{DamageReason, DamagedPart, Distances, Engine, SearchParams};
 use spandrel_index::format::{
-    BODY_AT, CURRENT, Current, DirectoryEntry, HEADER_BYTES, ListLayout, MAJOR, MINOR, OpenError,
-    SectionKind, UNIT_BYTES, hash_hex, list_hash,
+    BODY_AT, CURRENT, Current, DirectoryEntry, HEADER_BYTES, ID_PAGE_BYTES, ListLayout, MAJOR, MINOR,
+    OpenError, SectionKind, UNIT_BYTES, hash_hex, list_hash,
 };
 use spandrel_index::kernels::scan::FACTOR_BYTES;
 use spandrel_index::{Index, Metric, OpenOptions, Tier, VerifyError};
@@ -511,6 +511,22 @@ fn a_replica_at_a_position_out_of_range_is_damage_of_its_list() {
     // Codes in memory have no use for replicas, but a file that cannot be is not opened.
     let options = OpenOptions { codes: Some(Tier::Memory), ..OpenOptions::default() };
     check!(Index::open_with(whole.dir(), options), OpenError::Field { .. }, "codes in memory");
+}
+
+/// Two ids at one position left another position with id 0, which estimates were then returned under.
+#[test]
+fn ids_of_one_position_are_refused_where_ids_are_kept_in_memory() {
+    let whole = Whole::with_replicas();
+    let index = Index::open(whole.dir()).unwrap();
+    let (pages, mut bytes) = (index.id_pages(), whole.read(&file(SectionKind::Ids)));
+    let page = BODY_AT as usize..BODY_AT as usize + ID_PAGE_BYTES;
+    let mut pairs = pages.read_page(0, &bytes[page.clone()], pages.page_entries()).unwrap();
+    pairs[3].1 = pairs[5].1;
+    bytes[page].copy_from_slice(&pages.page(0, &pairs));
+    reseal(&whole, &[(SectionKind::Ids, &bytes)]);
+    let options = OpenOptions { ids: true, ..OpenOptions::default() };
+    check!(Index::open_with(whole.dir(), options), OpenError::Field { ref field, .. } if field == "position of an id", "ids");
+    assert!(verify_index(whole.dir(), true).is_err());
 }
 
 /// Whatever is in lists and pages whose hashes hold: answers or damage, and the threads that search go on.
