@@ -13,6 +13,7 @@ use spandrel_engine::{SearchParams, Truth, recall};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::Manifest;
 use spandrel_index::{DType, Metric, Tier, VectorSource};
+use spandrel_tests::sweep::{Shape, encode};
 use spandrel_tests::{Base, Calibrator, LIMITS, coded};
 
 use crate::support::open_engine;
@@ -84,6 +85,14 @@ fn copies(count: usize, dim: usize) -> Set {
     Set { base: Rows::new(DType::F32, dim, bytes).unwrap(), ..plain }
 }
 
+/// Rows and queries that lie in one of the shapes of the sweep.
+fn shaped(name: &'static str, metric: Metric, (count, dim): (usize, usize), shape: Shape) -> Set {
+    let values = shape.rows(dim, count + 200, &mut ChaCha8Rng::seed_from_u64(17));
+    let (base, queries) = values.split_at(count * dim);
+    let rows = |values: &[f32]| Rows::new(DType::F32, dim, encode(DType::F32, dim, values)).unwrap();
+    Set { name, metric, base: rows(base), queries: rows(queries) }
+}
+
 /// As the command builds by default, with two bits a dimension.
 fn build(set: &Set, dir: &Path) -> Manifest {
     let code = CodeSpec::Axes { bytes: set.base.dim().next_multiple_of(32) as u32 / 4 };
@@ -146,6 +155,8 @@ fn hostile_data_keep_their_recall() {
     check(&around_centres("words", Metric::InnerProduct, (12_000, 50)), &[10, 100]);
     check(&with_outliers(12_000, 64), &[10]);
     check(&uniform(12_000, 64), &[10]);
+    check(&shaped("a table", Metric::InnerProduct, (569, 30), Shape::Table), &[10]);
+    check(&shaped("one element", Metric::InnerProduct, (12_000, 1), Shape::Gaussian), &[10]);
 }
 
 #[test]
@@ -153,6 +164,8 @@ fn hostile_data_keep_their_recall() {
 fn defaults_by_brute_force() {
     check(&with_outliers(30_000, 64), &[10, 100]);
     check(&copies(36_000, 64), &[10, 100, 1000]);
+    check(&shaped("three far away", Metric::L2, (30_000, 64), Shape::FarFew), &[10]);
+    check(&shaped("a table", Metric::InnerProduct, (20_000, 30), Shape::Table), &[10, 100]);
     check(&gaussian(5000, 128), &[1, 10, 100, 1000]);
     check(&gaussian(5000, 768), &[10, 100]);
     check(&around_centres("centres", Metric::L2, (50_000, 128)), &[1, 10, 100, 1000, 10_000]);

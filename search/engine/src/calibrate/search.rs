@@ -31,7 +31,8 @@ pub(super) struct Settled {
 /// The recall that a further query is to expect at least, after losses of rows of the index.
 pub(super) fn expected(losses: &[f64]) -> f64 {
     let missed = STRANGER_MISSES * losses.iter().sum::<f64>();
-    1.0 - (missed + 1.0) / (losses.len() as f64 + 1.0) // CAST: exact
+    // The allowance for strangers takes no more than there is.
+    (1.0 - (missed + 1.0) / (losses.len() as f64 + 1.0)).max(0.0) // CAST: exact
 }
 
 /// The setting of least work that reaches the recall on the queries set apart for that, or the most that is tried.
@@ -219,6 +220,7 @@ mod tests {
     #[test]
     fn a_further_query_counts_as_a_miss() {
         assert_eq!(expected(&[0.0; 19]), 0.95);
+        assert_eq!(expected(&[1.0; 50]), 0.0, "no recall is less than none");
         let (few, many) = (expected(&[0.02; 50]), expected(&[0.02; 5000]));
         assert!(few < many && many < 1.0 - 0.02 * STRANGER_MISSES, "{few} {many}");
     }
