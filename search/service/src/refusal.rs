@@ -102,12 +102,10 @@ impl Refusal {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Refusal::Overloaded { retry_ms, .. } => Some(Duration::from_millis(*retry_ms)),
-            Refusal::Stopping | Refusal::Ending(_) | Refusal::Bytes { .. } => {
+            Refusal::Stopping | Refusal::Loading { .. } | Refusal::Ending(_) | Refusal::Bytes { .. } => {
                 Some(Duration::from_millis(100))
             }
-            Refusal::Busy | Refusal::NoThreads | Refusal::Watches { .. } | Refusal::Loading { .. } => {
-                Some(Duration::from_secs(1))
-            }
+            Refusal::Busy | Refusal::NoThreads | Refusal::Watches { .. } => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
