@@ -8,7 +8,7 @@ use std::path::Path;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spandrel_builder::{BuildConfig, ListCount, Silent};
-use spandrel_datasets::{Rows, TruthParams, Watch, compute_truth};
+use spandrel_datasets::{Rows, TruthParams, VectorFile, Watch, compute_truth};
 use spandrel_engine::{SearchParams, Truth, recall};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::Manifest;
@@ -98,7 +98,10 @@ fn build(set: &Set, dir: &Path) -> Manifest {
     let code = CodeSpec::Axes { bytes: set.base.dim().next_multiple_of(32) as u32 / 4 };
     let config = BuildConfig { lists: ListCount::Size(120), ..coded(set.metric, code, Tier::Memory, dir) };
     let base = Base::new(set.base.clone());
-    base.build_watched(&config, Some(&Calibrator(LIMITS)), &Silent).unwrap().manifest
+    let report = base.build_watched(&config, Some(&Calibrator(LIMITS)), &Silent).unwrap();
+    let seconds = report.seconds.iter().filter(|(phase, _)| phase == "calibrate").map(|(_, seconds)| seconds);
+    println!("{}: calibrated in {:.1} s", set.name, seconds.sum::<f64>());
+    report.manifest
 }
 
 /// Recall of the default for each `k`, and what the index says of it.
@@ -160,7 +163,7 @@ fn hostile_data_keep_their_recall() {
 }
 
 #[test]
-#[ignore = "minutes: cargo test --release -p spandrel-tests -- --ignored --nocapture defaults_by_brute_force"]
+#[ignore = "minutes: cargo test -p spandrel-tests -- --ignored --nocapture defaults_by_brute_force"]
 fn defaults_by_brute_force() {
     check(&with_outliers(30_000, 64), &[10, 100]);
     check(&copies(36_000, 64), &[10, 100, 1000]);
@@ -171,4 +174,22 @@ fn defaults_by_brute_force() {
     check(&around_centres("centres", Metric::L2, (50_000, 128)), &[1, 10, 100, 1000, 10_000]);
     check(&around_centres("words", Metric::InnerProduct, (100_000, 50)), &[10, 100, 1000]);
     check(&uniform(50_000, 256), &[10, 100]);
+}
+
+#[test]
+#[ignore = "needs a folder: SPANDREL_DATA=DIR cargo test -p spandrel-tests -- --ignored --nocapture defaults_on_files"]
+fn defaults_on_files() {
+    let dir = std::env::var_os("SPANDREL_DATA").expect("SPANDREL_DATA names the folder of base and queries");
+    let read = |kind: &str| {
+        let mut names = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+        let path = names.find(|path| path.file_stem().is_some_and(|stem| stem == kind)).unwrap();
+        Rows::read(&VectorFile::open(path).unwrap()).unwrap()
+    };
+    let queries = read("query");
+    let few = queries.bytes()[..200 * queries.row_bytes()].to_vec();
+    let queries = Rows::new(queries.dtype(), queries.dim(), few).unwrap();
+    check(
+        &Set { name: "files", metric: Metric::L2, base: read("base"), queries },
+        &[1, 10, 100, 1000, 10_000],
+    );
 }

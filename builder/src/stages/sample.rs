@@ -56,8 +56,7 @@ impl<'a> FiledCopies<'a> {
         Ok(())
     }
 
-    /// How a sample is spread in head space, and its mean without outliers; the element that lifts inner product is left
-    /// out.
+    /// How a sample is spread in head space, and its rows; the element that lifts inner product is left out.
     pub(super) fn spread(&self, context: Context<'_>) -> Result<(Spread, Vec<f32>), BuildError> {
         let (params, layout) = (self.params, RecordLayout::of_filed(self.params));
         let wanted = Spread::sample_rows(params.dim) as u64; // CAST: widening
@@ -68,9 +67,7 @@ impl<'a> FiledCopies<'a> {
             self.space.float_vector(params.dtype, layout.vector(record), &mut row);
             rows.extend_from_slice(&row[..params.dim]);
         })?;
-        let spread = Spread::of(&rows, params.dim);
-        let mean = spread.mean(&rows);
-        Ok((spread, mean))
+        Ok((Spread::of(&rows, params.dim), rows))
     }
 }
 

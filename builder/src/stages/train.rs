@@ -1,5 +1,5 @@
 //! Trains the code of the lists on residuals sampled from the filed vectors.
-use spandrel_index::codes::CodeModel;
+use spandrel_index::codes::{CodeModel, CodeSpec};
 use spandrel_index::format::{BODY_AT, SectionKind};
 use spandrel_index::{HeadSpace, for_each_element};
 use spandrel_io::FileWriter;
@@ -24,7 +24,17 @@ pub(crate) fn train(
     let space = HeadSpace::of(params.metric, checked.norm_max);
     let heads = StoredHeads::read(params, clustered, files)?.heads;
     let copies = FiledCopies::open(params, space, filed, files)?;
-    let (_, mean) = copies.spread(context)?;
+    let (spread, rows) = copies.spread(context)?;
+    let mean = spread.mean(&rows);
+    let blind = if params.code == CodeSpec::Binary { blind_signs(&rows, &mean) } else { 0 };
+    if 2 * blind > params.dim {
+        context.progress.note(&format!(
+            "code binary keeps the side of the mean on which a vector lies, and in {blind} of {} dimensions that is the same \
+             for most vectors: expect low recall, or take another code",
+            params.dim
+        ));
+    }
+    drop(rows);
     let layout = RecordLayout::of_filed(params);
     let wanted = (params.code.sample_rows(params.dim) as u64).min(copies.len()); // CAST: widening
     context.progress.phase("train", wanted, "vectors");
@@ -51,4 +61,29 @@ pub(crate) fn train(
     writer.append(&model.to_bytes())?;
     let shape = SectionShape { kind: SectionKind::Model, unit_bytes: 0, count: params.vectors };
     finish_section(params, target, shape, writer)
+}
+
+/// Dimensions in which nine of ten rows lie on one side of the mean.
+fn blind_signs(rows: &[f32], mean: &[f32]) -> usize {
+    let dim = mean.len();
+    let count = rows.len() / dim;
+    let is_blind = |(at, &mean): (usize, &f32)| {
+        let below = rows.iter().skip(at).step_by(dim).filter(|&&x| x < mean).count();
+        10 * below.min(count - below) < count
+    };
+    mean.iter().enumerate().filter(|&column| is_blind(column)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_that_say_nothing_are_counted() {
+        // A constant, one value in twenty that is not 0, and two that lie on both sides.
+        let row =
+            |i: usize| [5.0, if i.is_multiple_of(20) { 1.0 } else { 0.0 }, (i % 2) as f32, (i % 7) as f32];
+        let rows: Vec<f32> = (0..200).flat_map(row).collect();
+        assert_eq!(blind_signs(&rows, &[5.0, 0.05, 0.5, 3.0]), 2);
+    }
 }
