@@ -93,7 +93,7 @@ fn batches_do_not_refuse_single_queries() {
         for number in 0..20 {
             client.search(thorough(number)).await.unwrap();
         }
-        let queries = Some(bytes(made().queries().repeat(5)));
+        let queries = Some(bytes(made().queries()));
         let options = thorough(0).options;
         let batch = v1::SearchBatchRequest { queries, k: 10, options, ..Default::default() };
         let mut batches = JoinSet::new();
@@ -101,7 +101,7 @@ fn batches_do_not_refuse_single_queries() {
             let (client, batch) = (client.clone(), batch.clone());
             batches.spawn(async move { client.search_batch(batch).await.unwrap().counts.len() });
         }
-        while server.metric("spandrel_queries_in_flight{index=\"index\"}") < 4500.0 {
+        while server.metric("spandrel_queries_in_flight{index=\"index\"}") < 900.0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         for number in 0..20 {
@@ -109,7 +109,7 @@ fn batches_do_not_refuse_single_queries() {
         }
         assert!(batches.try_join_next().is_none(), "single queries are answered before the batches are");
         while let Some(answered) = batches.join_next().await {
-            assert_eq!(answered.unwrap(), 5 * QUERIES);
+            assert_eq!(answered.unwrap(), QUERIES);
         }
         assert!(server.metric("spandrel_queries_refused_total{index=\"index\"}") < 0.5);
     });
