@@ -90,8 +90,11 @@ pub enum FileError {
         /// Elements this row claims.
         found: i64,
     },
-    /// An id is negative. Number the vectors from 0 up.
-    #[error("{path}: row {row} at offset {offset}: expected an id of 0 or more, found {found}", path = path.display())]
+    /// An id is negative, or 2^64 - 1, which has the bits of the mark of a missing answer. Number the vectors from 0 up.
+    #[error(
+        "{path}: row {row} at offset {offset}: expected an id from 0 to 18446744073709551614, found {found}",
+        path = path.display()
+    )]
     Id {
         /// The file.
         path: PathBuf,
@@ -100,7 +103,7 @@ pub enum FileError {
         /// Where the id is written.
         offset: u64,
         /// The value there.
-        found: i64,
+        found: i128,
     },
     /// Rows given to a writer are not a whole number of rows.
     #[error("{path}: {bytes} bytes are not whole rows of {row_bytes} bytes", path = path.display())]

@@ -116,11 +116,12 @@ impl Stored<'_> {
                 None if signed => i64::from(i32::from_le_bytes(narrow(element))).cast_unsigned(),
                 None => u64::from(u32::from_le_bytes(narrow(element))),
             };
-            if signed && id > i64::MAX.cast_unsigned() {
+            let is_negative = signed && id > i64::MAX.cast_unsigned();
+            if is_negative || id == u64::MAX {
+                let found = if is_negative { i128::from(id.cast_signed()) } else { i128::from(id) };
                 let row = first + (number / self.layout.width) as u64; // CAST: widening
                 let offset = self.offset_of(row, number % self.layout.width);
-                let error =
-                    FileError::Id { path: self.path.to_owned(), row, offset, found: id.cast_signed() };
+                let error = FileError::Id { path: self.path.to_owned(), row, offset, found };
                 return Err(self.invalid(offset, bytes, error));
             }
             ids.push(id);

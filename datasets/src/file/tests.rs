@@ -248,7 +248,7 @@ fn ids_of_64_bits_are_kept_and_negative_ones_refused() {
     };
     assert_eq!(wide(&[1, 2, 1 << 40, 0]).unwrap().ids, [1, 2, 1 << 40, 0]);
     assert!(matches!(wide(&[1, 2, 3, -1]), Err(FileError::Id { row: 1, offset: 152, found: -1, .. })));
-    for (ids, descr) in [([1, 1 << 40], "<i8"), ([1, u64::MAX], "<u8")] {
+    for (ids, descr) in [([1, 1 << 40], "<i8"), ([1, u64::MAX - 1], "<u8")] {
         let truth = Truth { queries: 1, k: 2, ids: ids.to_vec(), distances: None };
         truth.write(&path).unwrap();
         assert!(String::from_utf8_lossy(&fs::read(&path).unwrap()[..40]).contains(descr));

@@ -66,13 +66,6 @@ pub struct BenchArgs {
     /// How lists are read.
     #[command(flatten)]
     pub io: IoArgs,
-    /// Which server.
-    #[command(flatten)]
-    pub server: ServerArgs,
-    /// Send unary calls at this rate, whatever becomes of them, rather than the next as one ends; latencies count from the
-    /// moment a call was due.
-    #[arg(long, value_name = "QPS", requires = "server", conflicts_with = "index", help_heading = remote::HEADING, value_parser = remote::parse_rate)]
-    pub rate: Option<f64>,
     /// Shortest time to measure each point for, in seconds; all queries are searched at least once.
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub seconds: u32,
@@ -91,6 +84,13 @@ pub struct BenchArgs {
     /// Measure the disk of this folder instead, with a test file that is removed afterwards.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["index", "queries", "truth", "json", "html"])]
     pub disk: Option<PathBuf>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Send unary calls at this rate, whatever becomes of them, rather than the next as one ends; latencies count from the
+    /// moment a call was due.
+    #[arg(long, value_name = "QPS", requires = "server", conflicts_with = "index", help_heading = remote::HEADING, value_parser = remote::parse_rate)]
+    pub rate: Option<f64>,
 }
 
 pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {

@@ -57,12 +57,6 @@ pub struct QueryArgs {
     /// How lists are read.
     #[command(flatten)]
     pub io: IoArgs,
-    /// Which server.
-    #[command(flatten)]
-    pub server: ServerArgs,
-    /// Ask the server at most so many queries a second.
-    #[arg(long, value_name = "QPS", requires = "server", conflicts_with = "index", help_heading = HEADING, value_parser = parse_rate)]
-    pub rate: Option<f64>,
     /// Write the answers to a file instead: .ibin with ids and distances, or .npy with ids alone (int64). Where fewer
     /// than k were found, the ids that are missing are 4294967295 or -1.
     #[arg(long, value_name = "FILE")]
@@ -70,6 +64,12 @@ pub struct QueryArgs {
     /// Format of that file, ibin or npy, where its name tells none, as that of a pipe.
     #[arg(long, value_name = "FORMAT", requires = "out")]
     pub out_format: Option<Format>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Ask the server at most so many queries a second.
+    #[arg(long, value_name = "QPS", requires = "server", conflicts_with = "index", help_heading = HEADING, value_parser = parse_rate)]
+    pub rate: Option<f64>,
 }
 
 /// How answers are handed over.
