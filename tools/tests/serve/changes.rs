@@ -66,7 +66,10 @@ fn an_index_is_switched_under_load_without_a_failure() {
         });
         let mut admin = server.client().admin();
         let switch = v1::SwitchIndexRequest { index: "index".to_owned(), path: String::new() };
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let seen = |count| versions.lock().unwrap().len() >= count;
+        while !seen(1) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         // Published beside the old version, in the same folder, by a build of its own.
         let (base, out) = (made().text("base.u8bin"), live.to_str().unwrap());
         spandrel(&[
@@ -97,7 +100,9 @@ fn an_index_is_switched_under_load_without_a_failure() {
         std::fs::write(live.join("CURRENT"), b"nothing").unwrap();
         let refused = admin.switch_index(switch).await.unwrap_err();
         assert_eq!(refused.code(), Code::DataLoss, "{refused}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        while !seen(2) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         stop.store(true, Ordering::Relaxed);
         assert!(asking.await.unwrap() > 100);
         assert_eq!(*versions.lock().unwrap(), BTreeSet::from([1, 2]));
