@@ -14,9 +14,12 @@ use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::Manifest;
 use spandrel_index::{DType, Metric, Tier, VectorSource};
 use spandrel_tests::sweep::{Shape, encode};
-use spandrel_tests::{Base, Calibrator, LIMITS, coded};
+use spandrel_tests::{Base, Calibrator, LIMITS, coded, count};
 
 use crate::support::open_engine;
+
+/// Queries of a set; all of them are asked for one neighbour.
+const QUERIES: usize = 2000;
 
 /// A base and queries that are none of its rows, and how they are compared.
 struct Set {
@@ -26,7 +29,7 @@ struct Set {
     queries: Rows,
 }
 
-/// `count` rows and 200 queries of `dim` elements.
+/// `count` rows and 2000 queries of `dim` elements.
 fn set(
     name: &'static str,
     metric: Metric,
@@ -38,7 +41,7 @@ fn set(
         let bytes = (0..count).flat_map(|_| row(&mut rng)).flat_map(f32::to_le_bytes).collect();
         Rows::new(DType::F32, dim, bytes).unwrap()
     };
-    Set { name, metric, base: rows(count), queries: rows(200) }
+    Set { name, metric, base: rows(count), queries: rows(QUERIES) }
 }
 
 fn normal(rng: &mut ChaCha8Rng) -> f32 {
@@ -87,7 +90,7 @@ fn copies(count: usize, dim: usize) -> Set {
 
 /// Rows and queries that lie in one of the shapes of the sweep.
 fn shaped(name: &'static str, metric: Metric, (count, dim): (usize, usize), shape: Shape) -> Set {
-    let values = shape.rows(dim, count + 200, &mut ChaCha8Rng::seed_from_u64(17));
+    let values = shape.rows(dim, count + QUERIES, &mut ChaCha8Rng::seed_from_u64(17));
     let (base, queries) = values.split_at(count * dim);
     let rows = |values: &[f32]| Rows::new(DType::F32, dim, encode(DType::F32, dim, values)).unwrap();
     Set { name, metric, base: rows(base), queries: rows(queries) }
@@ -109,19 +112,22 @@ fn defaults(set: &Set, ks: &[usize]) -> Vec<(usize, f64, Option<f64>)> {
     let dir = tempfile::tempdir().unwrap();
     let manifest = build(set, dir.path());
     let engine = open_engine(dir.path());
-    let params = |k| TruthParams { metric: set.metric, k, threads: 2 };
-    let deepest = ks.iter().copied().max().unwrap();
-    let truth = compute_truth(&set.base, &set.queries, params(deepest), Watch::none()).unwrap();
-    let (ids, distances) = (truth.ids, truth.distances.unwrap());
     let found = |&k: &usize| {
-        let answers = engine.search(set.queries.bytes(), &SearchParams::new(k)).unwrap();
-        let truth = Truth { ids: &ids, distances: &distances, columns: deepest };
+        let asked = (QUERIES / k).max(200).min(count(&set.queries));
+        let queries = set.queries.bytes()[..asked * set.queries.row_bytes()].to_vec();
+        let queries = Rows::new(set.queries.dtype(), set.queries.dim(), queries).unwrap();
+        let params = TruthParams { metric: set.metric, k, threads: 2 };
+        let truth = compute_truth(&set.base, &queries, params, Watch::none()).unwrap();
+        let answers = engine.search(queries.bytes(), &SearchParams::new(k)).unwrap();
+        let (ids, distances) = (&truth.ids, truth.distances.as_deref().unwrap());
+        let truth = Truth { ids, distances, columns: k };
         let said =
             manifest.search_cells.iter().find(|cell| cell.k as usize == k && cell.vectors == Tier::Ssd);
         let found = recall(set.metric, &answers, truth, k).unwrap();
         let (count, dim, name) = (set.base.len(), set.base.dim(), set.name);
-        let work = answers.iter().map(|answer| answer.work.vectors_scanned).sum::<u64>() / 200;
-        let reranked = answers.iter().map(|answer| u64::from(answer.work.reranked)).sum::<u64>() / 200;
+        let work = answers.iter().map(|answer| answer.work.vectors_scanned).sum::<u64>() / asked as u64;
+        let reranked =
+            answers.iter().map(|answer| u64::from(answer.work.reranked)).sum::<u64>() / asked as u64;
         println!(
             "{name} {count} x {dim} {}: k {k}: {found:.3} ({said:?}), {work} scanned, {reranked} compared",
             set.metric
@@ -135,7 +141,7 @@ fn defaults(set: &Set, ks: &[usize]) -> Vec<(usize, f64, Option<f64>)> {
 fn check(set: &Set, ks: &[usize]) {
     for (k, found, said) in defaults(set, ks) {
         let said = said.unwrap_or(0.95);
-        // 200 queries know a recall to a percent.
+        // Three standard errors of the recall of one neighbour at 2000 queries.
         assert!(found > said.min(0.95) - 0.015, "{}, k {k}: {found} where {said} was said", set.name);
     }
 }
@@ -185,11 +191,8 @@ fn defaults_on_files() {
         let path = names.find(|path| path.file_stem().is_some_and(|stem| stem == kind)).unwrap();
         Rows::read(&VectorFile::open(path).unwrap()).unwrap()
     };
-    let queries = read("query");
-    let few = queries.bytes()[..200 * queries.row_bytes()].to_vec();
-    let queries = Rows::new(queries.dtype(), queries.dim(), few).unwrap();
     check(
-        &Set { name: "files", metric: Metric::L2, base: read("base"), queries },
+        &Set { name: "files", metric: Metric::L2, base: read("base"), queries: read("query") },
         &[1, 10, 100, 1000, 10_000],
     );
 }

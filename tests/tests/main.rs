@@ -12,6 +12,7 @@ mod default_recall;
 mod estimates;
 mod faults;
 mod golden;
+mod mixtures;
 mod odd;
 mod outliers;
 mod recall;

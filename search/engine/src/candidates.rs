@@ -1,4 +1,4 @@
-//! Vectors that may be among the nearest, by their estimates.
+//! Vectors that may be among the nearest, by their estimates and what these err by.
 use std::cmp::Ordering;
 
 /// One vector, as far as its code tells.
@@ -18,37 +18,107 @@ impl Candidate {
     pub(crate) fn least(&self, errors: f32) -> f32 {
         self.estimate - errors * self.error
     }
+
+    /// The largest distance that is likely. An estimate below 0 is known to be wrong.
+    pub(crate) fn most(&self, errors: f32) -> f32 {
+        self.estimate.max(0.0) + errors * self.error
+    }
+
+    /// Standard errors by which the estimate is over `distance`: the fewer, the likelier is the vector nearer than that.
+    fn errors_over(&self, distance: f32) -> f32 {
+        (self.estimate - distance) / self.error
+    }
 }
 
-/// Keeps the candidates whose estimate, less a number of standard errors, is no more than the `k`-th smallest
-/// estimate of all that were offered.
+/// Standard errors added to estimates to find a distance that `k` vectors are likely to be within, by which candidates
+/// are put in order.
+const ORDER_ERRORS: f32 = 0.5;
+
+/// Which candidates are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Keep {
+    /// Neighbours wanted.
+    pub(crate) k: usize,
+    /// Standard errors by which two estimates together may be wrong. `None` where a count alone decides.
+    pub(crate) errors: Option<f32>,
+    /// Vectors compared exactly at most.
+    pub(crate) compared_max: usize,
+    /// Whether a vector may be offered more than once.
+    pub(crate) copies: bool,
+}
+
+/// Keeps the candidates that may be among the `k` nearest.
+///
+/// With `t` errors, `e` an estimate and `s` its standard error, a candidate is kept iff `e - t/2 s` is no more than the
+/// bound: the `k`-th smallest `max(e, 0) + t/2 s` over distinct vectors. Where all errors are alike, that says
+/// `e - t s <= e_k`. Where they differ, an estimate with a large error does not lower the bound, and is not dropped for
+/// being large.
 ///
 /// What is kept does not depend on the order of offers: a bound seen on the way is never below the last one.
+///
+/// Where `n` may be compared, at most `8 n` candidates are held: those most likely to be within a distance `d`, by
+/// `(e - d) / s`, where `k` are likely to be within `d`. More offers lower `d`. Half of those held are therefore the
+/// likeliest for the `d` of now, and half are the likeliest for 0: a candidate that `n` others beat at both is beaten by
+/// them at each distance between. In the end the `2 n` likeliest are left, in any order of offers the same.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
-    k: usize,
-    errors: f32,
-    /// Whether a vector may be offered more than once.
-    copies: bool,
+    keep: Keep,
+    /// Half of the errors.
+    half: f32,
     /// Positions that are not kept, ascending.
     left_out: Vec<u32>,
     full: usize,
     kept: Vec<Candidate>,
-    estimates: Vec<f32>,
+    /// Distances to choose from, and with copies whose they are.
+    distances: Vec<f32>,
+    keys: Vec<u64>,
     bound: f32,
+    unlikely: Unlikely,
+}
+
+/// What is too far for its error at two distances.
+#[derive(Debug, Clone, Copy)]
+struct Unlikely {
+    /// Standard errors over 0.
+    over_zero: f32,
+    /// Standard errors over `distance`.
+    over_distance: f32,
+    distance: f32,
+}
+
+impl Unlikely {
+    const NONE: Unlikely = Unlikely { over_zero: f32::INFINITY, over_distance: f32::INFINITY, distance: 0.0 };
+
+    fn is(&self, candidate: &Candidate) -> bool {
+        candidate.estimate > self.over_zero * candidate.error
+            && candidate.estimate > self.distance + self.over_distance * candidate.error
+    }
+
+    /// With an error of at most `error`, every estimate above this is unlikely. May be NaN, which is no limit.
+    fn limit(&self, error: f32) -> f32 {
+        // Where those kept are below the distance, smaller errors leave more room.
+        let over_zero = self.over_zero.max(0.0) * error;
+        let over_distance = self.distance + self.over_distance.max(0.0) * error;
+        if over_zero > over_distance { over_zero } else { over_distance }
+    }
+}
+
+impl Default for Unlikely {
+    fn default() -> Unlikely {
+        Unlikely::NONE
+    }
 }
 
 impl Candidates {
-    /// Forgets everything; keeps by `k` and `errors` from now on. With `copies`, a vector may be offered more than
-    /// once and counts with its smallest estimate.
-    pub(crate) fn reset(&mut self, k: usize, errors: f32, copies: bool) {
-        self.k = k;
-        self.errors = errors;
-        self.copies = copies;
+    /// Forgets everything; keeps by `keep` from now on.
+    pub(crate) fn reset(&mut self, keep: Keep) {
+        self.keep = keep;
+        self.half = keep.errors.map_or(0.0, |errors| 0.5 * errors);
+        self.full = 4 * keep.k + 256;
         self.left_out.clear();
-        self.full = 4 * k + 256;
         self.kept.clear();
         self.bound = f32::INFINITY;
+        self.unlikely = Unlikely::NONE;
     }
 
     /// Keeps none of these positions, which ascend.
@@ -56,9 +126,9 @@ impl Candidates {
         self.left_out.extend_from_slice(positions);
     }
 
-    /// No candidate with such an error and an estimate above this is kept.
+    /// No candidate with such an error or a smaller one, and an estimate above this, is kept.
     pub(crate) fn limit(&self, error: f32) -> f32 {
-        self.bound + self.errors * error
+        (self.bound + self.half * error).min(self.unlikely.limit(error))
     }
 
     /// Offers a candidate.
@@ -66,7 +136,7 @@ impl Candidates {
     pub(crate) fn offer(&mut self, candidate: Candidate) {
         let is_left_out =
             || !self.left_out.is_empty() && self.left_out.binary_search(&candidate.position).is_ok();
-        if candidate.least(self.errors) > self.bound || is_left_out() {
+        if candidate.least(self.half) > self.bound || self.unlikely.is(&candidate) || is_left_out() {
             return;
         }
         self.kept.push(candidate);
@@ -77,28 +147,36 @@ impl Candidates {
 
     /// After some offers: finds a first bound as soon as there can be one.
     pub(crate) fn tighten(&mut self) {
-        if self.bound == f32::INFINITY && self.kept.len() >= self.k {
+        if self.bound == f32::INFINITY && self.keep.errors.is_some() && self.kept.len() >= self.keep.k {
             self.thin();
         }
     }
 
-    /// After the last offer: sorts the candidates kept, best first.
+    /// After the last offer: one candidate for each vector, the likeliest first.
     pub(crate) fn finish(&mut self) {
         self.thin();
-        self.kept.sort_unstable_by(order);
+        self.merge_copies();
+        let likely = self.likely_distance();
+        self.kept.sort_unstable_by(|a, b| by_chance(a, b, likely));
+        self.kept.truncate(self.keep.compared_max.saturating_mul(2));
     }
 
-    /// The `k`-th smallest estimate, or infinity with fewer candidates.
-    pub(crate) fn bound(&self) -> f32 {
-        self.bound
+    /// The bound with `errors` in place of those it keeps by; infinity with fewer than `k` candidates.
+    pub(crate) fn bound_at(&mut self, errors: f32) -> f32 {
+        self.kth_most(self.keep.k, 0.5 * errors).unwrap_or(f32::INFINITY)
     }
 
-    /// Half way between the `k`-th and the next estimate, once sorted; infinity with no next.
-    pub(crate) fn border(&self) -> f32 {
-        match self.kept.get(self.k - 1..self.k + 1) {
-            Some([last, next]) => last.estimate + 0.5 * (next.estimate - last.estimate),
-            _ => f32::INFINITY,
+    /// The `k + 1`-th smallest `e - errors / 2 s`, which no more than `k` vectors are likely to be below. Call it after
+    /// [`finish`](Candidates::finish).
+    pub(crate) fn border(&mut self, errors: f32) -> f32 {
+        self.distances.clear();
+        self.distances.extend(self.kept.iter().map(|candidate| candidate.least(0.5 * errors)));
+        let k = self.keep.k;
+        if self.distances.len() <= k {
+            // What was not kept is beyond the bound.
+            return self.bound;
         }
+        self.distances.select_nth_unstable_by(k, f32::total_cmp).1.min(self.bound)
     }
 
     /// The candidates kept.
@@ -106,78 +184,219 @@ impl Candidates {
         &mut self.kept
     }
 
-    fn thin(&mut self) {
-        if self.copies {
-            self.kept.sort_unstable_by(|a, b| a.position.cmp(&b.position).then(order(a, b)));
-            self.kept.dedup_by_key(|candidate| candidate.position);
+    /// Where errors do not decide what is compared: keeps no more than may be, once sorted.
+    pub(crate) fn keep_compared(&mut self) {
+        if self.keep.errors.is_none() {
+            self.kept.truncate(self.keep.compared_max);
         }
-        if self.kept.len() >= self.k {
-            self.estimates.clear();
-            self.estimates.extend(self.kept.iter().map(|candidate| candidate.estimate));
-            let (_, &mut kth, _) = self.estimates.select_nth_unstable_by(self.k - 1, f32::total_cmp);
-            self.bound = self.bound.min(kth);
-            let (bound, errors) = (self.bound, self.errors);
-            self.kept.retain(|candidate| candidate.least(errors) <= bound);
+    }
+
+    fn thin(&mut self) {
+        if self.keep.errors.is_some()
+            && let Some(bound) = self.kth_most(self.keep.k, self.half)
+        {
+            self.bound = self.bound.min(bound);
+            let (bound, half) = (self.bound, self.half);
+            self.kept.retain(|candidate| candidate.least(half) <= bound);
+        }
+        let held_max = self.keep.compared_max.saturating_mul(4);
+        if self.kept.len() > held_max {
+            self.merge_copies();
+            self.drop_unlikely(held_max / 2);
         }
         // With many that cannot be told apart, the buffer grows instead of being thinned at every offer.
         self.full = self.full.max(2 * self.kept.len());
     }
+
+    /// Keeps the `count` likeliest at a distance of 0, and of the others the `count` likeliest at the distance that `k` are
+    /// likely to be within.
+    fn drop_unlikely(&mut self, count: usize) {
+        if self.kept.len() <= 2 * count {
+            return;
+        }
+        let distance = self.likely_distance();
+        let (_, last, rest) = self.kept.select_nth_unstable_by(count - 1, |a, b| by_chance(a, b, 0.0));
+        let over_zero = last.errors_over(0.0);
+        let (_, last, _) = rest.select_nth_unstable_by(count - 1, |a, b| by_chance(a, b, distance));
+        self.unlikely = Unlikely { over_zero, over_distance: last.errors_over(distance), distance };
+        self.kept.truncate(2 * count);
+    }
+
+    /// A distance that `k` vectors, or all, are likely to be within.
+    fn likely_distance(&mut self) -> f32 {
+        self.kth_most(self.keep.k.min(self.kept.len()), ORDER_ERRORS).unwrap_or(0.0)
+    }
+
+    /// The `k`-th smallest `max(e, 0) + errors s` over distinct vectors, if there are `k`.
+    fn kth_most(&mut self, k: usize, errors: f32) -> Option<f32> {
+        let Candidates { kept, distances, keys, .. } = self;
+        distances.clear();
+        if self.keep.copies {
+            // Distances are not negative, so that their bits are in their order.
+            let key =
+                |c: &Candidate| u64::from(c.position) << 32 | u64::from((c.most(errors) + 0.0).to_bits());
+            keys.clear();
+            keys.extend(kept.iter().map(key));
+            keys.sort_unstable();
+            keys.dedup_by_key(|key| *key >> 32);
+            distances.extend(keys.iter().map(|&key| f32::from_bits(key as u32))); // CAST: the lower half
+        } else {
+            distances.extend(kept.iter().map(|candidate| candidate.most(errors)));
+        }
+        let at = k.checked_sub(1).filter(|&at| at < distances.len())?;
+        Some(*distances.select_nth_unstable_by(at, f32::total_cmp).1)
+    }
+
+    /// Of copies of a vector, keeps the one whose estimate errs the least.
+    fn merge_copies(&mut self) {
+        if self.keep.copies {
+            let by_error = |a: &Candidate, b: &Candidate| {
+                let errors = a.error.total_cmp(&b.error);
+                a.position.cmp(&b.position).then(errors).then(a.estimate.total_cmp(&b.estimate))
+            };
+            self.kept.sort_unstable_by(by_error);
+            self.kept.dedup_by_key(|candidate| candidate.position);
+        }
+    }
 }
 
-fn order(a: &Candidate, b: &Candidate) -> Ordering {
-    let same = a.position.cmp(&b.position).then(a.error.total_cmp(&b.error));
-    a.estimate.total_cmp(&b.estimate).then(same)
+/// The likelier to be within `distance` first.
+fn by_chance(a: &Candidate, b: &Candidate, distance: f32) -> Ordering {
+    let chance = a.errors_over(distance).total_cmp(&b.errors_over(distance));
+    chance.then(a.estimate.total_cmp(&b.estimate)).then(a.position.cmp(&b.position))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn keeps_the_same_whatever_the_order() {
-        let mut offered: Vec<Candidate> = (0..2000_u32)
-            .map(|i| Candidate {
-                estimate: (i * 7919 % 1009) as f32,
-                error: (i % 7) as f32,
-                position: i,
-                compared: false,
-            })
-            .collect();
-        for (k, errors) in [(1, 0.0), (10, 1.5), (300, 2.0), (2000, 1.0), (5000, 1.0)] {
-            let mut estimates: Vec<f32> = offered.iter().map(|c| c.estimate).collect();
-            estimates.sort_by(f32::total_cmp);
-            let bound = estimates.get(k - 1).copied().unwrap_or(f32::INFINITY);
-            let mut expected: Vec<Candidate> = offered.clone();
-            expected.retain(|c| c.least(errors) <= bound);
-            expected.sort_by(order);
-            for turn in 0..4 {
-                offered.rotate_left(531);
-                let mut candidates = Candidates::default();
-                candidates.reset(k, errors, false);
-                for (number, &candidate) in offered.iter().enumerate() {
-                    if candidate.estimate <= candidates.limit(7.0) {
-                        candidates.offer(candidate);
-                    }
-                    if number % 97 == 0 {
-                        candidates.tighten();
-                    }
+    const KEEP: Keep = Keep { k: 10, errors: Some(1.5), compared_max: usize::MAX, copies: false };
+
+    fn candidate(estimate: f32, error: f32, position: u32) -> Candidate {
+        Candidate { estimate, error, position, compared: false }
+    }
+
+    /// What is kept of `offered`, and the last bound, in turns that begin at different ones.
+    fn kept(keep: Keep, offered: &[Candidate]) -> (Vec<Candidate>, f32) {
+        let mut offered = offered.to_vec();
+        let error_max = offered.iter().map(|c| c.error).fold(0.0, f32::max);
+        let mut found: Option<(Vec<Candidate>, f32)> = None;
+        for turn in 0..4 {
+            let turned = offered.len() * 4 / 15;
+            offered.rotate_left(turned);
+            let mut candidates = Candidates::default();
+            candidates.reset(keep);
+            for (number, &candidate) in offered.iter().enumerate() {
+                if candidate.estimate <= candidates.limit(error_max) {
+                    candidates.offer(candidate);
                 }
-                candidates.finish();
-                assert_eq!(candidates.kept(), expected, "k {k}, turn {turn}");
-                assert_eq!(candidates.bound(), bound);
+                if number % 97 == 0 {
+                    candidates.tighten();
+                }
             }
+            candidates.finish();
+            candidates.keep_compared();
+            let found_now = (candidates.kept().to_vec(), candidates.bound);
+            let first = found.get_or_insert_with(|| found_now.clone());
+            assert!(
+                *first == found_now,
+                "{keep:?}, turn {turn}: {} and {}",
+                first.0.len(),
+                found_now.0.len()
+            );
+        }
+        found.unwrap()
+    }
+
+    #[test]
+    fn keeps_the_same_in_any_order() {
+        let offered: Vec<Candidate> =
+            (0..2000_u32).map(|i| candidate((i * 7919 % 1009) as f32, (i % 7) as f32, i)).collect();
+        for (k, errors) in [(1, 0.0), (10, 1.5), (300, 2.0), (2000, 1.0), (5000, 1.0)] {
+            let mut most: Vec<f32> = offered.iter().map(|c| c.most(0.5 * errors)).collect();
+            most.sort_by(f32::total_cmp);
+            let bound = most.get(k - 1).copied().unwrap_or(f32::INFINITY);
+            let mut expected: Vec<u32> =
+                offered.iter().filter(|c| c.least(0.5 * errors) <= bound).map(|c| c.position).collect();
+            let found = kept(Keep { k, errors: Some(errors), ..KEEP }, &offered);
+            let mut positions: Vec<u32> = found.0.iter().map(|c| c.position).collect();
+            positions.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!((positions, found.1), (expected, bound), "k {k}");
         }
     }
 
     #[test]
-    fn copies_count_once_with_the_smallest_estimate() {
-        let mut candidates = Candidates::default();
-        candidates.reset(2, 0.0, true);
-        for (estimate, position) in [(5.0, 1), (3.0, 7), (4.0, 1), (2.0, 7), (6.0, 9)] {
-            candidates.offer(Candidate { estimate, error: 1.0, position, compared: false });
+    fn with_errors_alike_the_rule_is_that_of_one_error() {
+        let offered: Vec<Candidate> =
+            (0..3000_u32).map(|i| candidate((i * 7919 % 3001) as f32, 8.0, i)).collect();
+        let (kept, _) = kept(KEEP, &offered);
+        let mut estimates: Vec<f32> = offered.iter().map(|c| c.estimate).collect();
+        estimates.sort_by(f32::total_cmp);
+        let expected: Vec<f32> =
+            estimates.iter().copied().filter(|e| e - 1.5 * 8.0 <= estimates[9]).collect();
+        assert_eq!(kept.iter().map(|c| c.estimate).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn estimates_that_say_little_evict_nothing() {
+        // Twenty near vectors among three hundred, and fifty that are far in truth and seem to be nearer than all.
+        let near = (0..300).map(|i| candidate(10.0 + i as f32, 1.0, i));
+        let far = (0..50).map(|i| candidate(-100.0 * i as f32, 1e4 + i as f32, 1000 + i));
+        let offered: Vec<Candidate> = near.chain(far).collect();
+        let (found, bound) = kept(Keep { compared_max: 224, ..KEEP }, &offered);
+        assert_eq!(bound, 19.75, "of the tenth that is near");
+        let of_near = |found: &[Candidate]| found.iter().filter(|c| c.position < 1000).count();
+        assert_eq!(of_near(&found), 11);
+        // With room for fewer than there are, those that are surely near come first.
+        assert_eq!(of_near(&found[..10]), 10, "{found:?}");
+        for compared_max in [12, 40] {
+            let keep = Keep { errors: None, compared_max, ..KEEP };
+            let (found, _) = kept(keep, &offered);
+            assert_eq!(of_near(&found[..10]), 10, "{found:?}");
         }
-        candidates.finish();
-        let kept: Vec<(f32, u32)> = candidates.kept().iter().map(|c| (c.estimate, c.position)).collect();
-        assert_eq!(kept, [(2.0, 7), (4.0, 1)]);
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_bounded_and_the_likeliest_stay() {
+        let mut offered: Vec<Candidate> = (0..50_000_u32)
+            .map(|i| candidate((i * 7919 % 50_021) as f32, 1e5 + (i * 31 % 40_009) as f32, i))
+            .collect();
+        let keep = Keep { k: 10, errors: Some(4.0), compared_max: 224, copies: false };
+        for errors in [Some(4.0), None] {
+            let keep = Keep { errors, ..keep };
+            let mut candidates = Candidates::default();
+            candidates.reset(keep);
+            for &candidate in &offered {
+                candidates.offer(candidate);
+                assert!(candidates.kept.len() <= 8 * 224, "{}", candidates.kept.len());
+            }
+            candidates.finish();
+            let likely = candidates.likely_distance();
+            let mut all = offered.clone();
+            all.sort_unstable_by(|a, b| by_chance(a, b, likely));
+            assert!(candidates.kept()[..224] == all[..224]);
+            let (found, _) = kept(keep, &offered);
+            assert!(found[..224] == all[..224], "in any order");
+        }
+        // Vectors that are all the same.
+        offered.iter_mut().for_each(|c| (c.estimate, c.error) = (5.0, 1.0));
+        let (found, _) = kept(keep, &offered);
+        assert_eq!(found.len(), 448);
+        assert!(found.iter().zip(0..).all(|(c, at)| c.position == at));
+    }
+
+    #[test]
+    fn copies_count_once() {
+        let offered =
+            [(5.0, 2.0, 1), (3.0, 3.0, 7), (4.0, 1.0, 1), (2.0, 6.0, 7), (6.0, 1.0, 9), (9.0, 1.0, 3)]
+                .map(|(estimate, error, position)| candidate(estimate, error, position));
+        let keep = Keep { k: 2, errors: Some(2.0), compared_max: 100, copies: true };
+        let (found, bound) = kept(keep, &offered);
+        // The best of 1 is 4 + 1, of 7 it is 3 + 3.
+        assert_eq!(bound, 6.0);
+        let mut found: Vec<(f32, u32)> = found.iter().map(|c| (c.estimate, c.position)).collect();
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        assert_eq!(found, [(3.0, 7), (4.0, 1), (6.0, 9)], "each with the estimate that errs the least");
     }
 }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use spandrel_index::Index;
 use spandrel_index::codes::CodeSpec;
 
+use crate::candidates::Keep;
+
 /// Lists read at most when a query gives epsilon alone.
 ///
 /// In high dimensions many heads are nearly as far as the nearest, so that epsilon without a cap reads a
@@ -76,10 +78,11 @@ impl FromStr for Distances {
 /// Which vectors are compared exactly after their codes were scanned.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rerank {
-    /// As many with the best estimates, or k if that is more.
+    /// This number of vectors, or k if that is more: those most likely to be among the k nearest, by their estimates
+    /// and the errors of these.
     Count(u32),
-    /// Those whose estimate, less so many of its standard errors, is no more than the k-th smallest estimate: 0 or
-    /// more.
+    /// With a value `t`, 0 or more, an estimate `e` and its standard error `s`: the vectors whose `e - t/2 s` is at most
+    /// the k-th smallest `max(e, 0) + t/2 s`. Of more than `16 k + 64` the likeliest.
     Errors(f32),
 }
 
@@ -106,9 +109,10 @@ impl SearchParams {
         if self.k == 0 {
             return Err(ParamsError::ZeroK);
         }
+        let k = usize::try_from(index.vectors()).map_or(self.k, |vectors| self.k.min(vectors));
         let (epsilon, lists) = match (self.epsilon, self.max_lists) {
             (None, None) => {
-                let default = index.search_default(self.k);
+                let default = index.search_default(k);
                 (default.epsilon, default.max_lists)
             }
             (Some(epsilon), None) => (Some(epsilon), EPSILON_LISTS_MAX),
@@ -129,7 +133,7 @@ impl SearchParams {
         if max_bytes == 0 {
             return Err(ParamsError::ZeroBytes);
         }
-        let rerank = self.rerank.unwrap_or(Rerank::Errors(index.search_default(self.k).rerank_errors));
+        let rerank = self.rerank.unwrap_or(Rerank::Errors(index.search_default(k).rerank_errors));
         if let Rerank::Errors(found) = rerank
             && !(found >= 0.0 && found.is_finite())
         {
@@ -139,7 +143,6 @@ impl SearchParams {
         if estimates && index.resident_ids().is_none() {
             return Err(ParamsError::NoIds);
         }
-        let k = usize::try_from(index.vectors()).map_or(self.k, |vectors| self.k.min(vectors));
         let lists = (lists as f32 * self.effort).ceil().max(1.0) as u32; // CAST: a share of a count
         Ok(ResolvedParams {
             k,
@@ -157,6 +160,9 @@ impl SearchParams {
 /// Standard errors by which the second burst trusts estimates more than the first, since it knows the k-th distance
 /// and not only its estimate: few queries then take a second burst.
 const SECOND_LESS: f32 = 1.0;
+/// Standard errors by which two estimates together may be wrong, at least, for a vector to be returned with its estimate.
+/// Fewer do where its distance is compared afterwards.
+const DECIDED_ERRORS: f32 = 2.0;
 /// Standard errors by which a vector may be farther that is compared because its page is read for another.
 const KEPT_MORE: f32 = 1.5;
 
@@ -214,12 +220,11 @@ impl ResolvedParams {
         self.times
     }
 
-    /// The estimate that bounds candidates, counted from the smallest.
-    pub(crate) fn rerank_bound(&self) -> usize {
-        match self.rerank {
-            Rerank::Count(count) => self.k.max(count as usize),
-            Rerank::Errors(_) => self.k,
-        }
+    /// Which candidates are kept while codes are scanned. With `copies`, a vector may be met more than once.
+    pub(crate) fn keep(&self, copies: bool) -> Keep {
+        let decided = if self.estimates { self.decided_errors() } else { 0.0 };
+        let errors = self.first_errors().map(|errors| (errors + KEPT_MORE).max(decided));
+        Keep { k: self.k, errors, compared_max: self.rerank_max(), copies }
     }
 
     /// Bursts of exact comparisons.
@@ -230,25 +235,22 @@ impl ResolvedParams {
         }
     }
 
-    /// Standard errors by which the estimate of a vector in the first burst may be too large.
-    pub(crate) fn first_errors(&self) -> f32 {
+    /// Standard errors by which two estimates together may be wrong in the first burst, where errors decide.
+    pub(crate) fn first_errors(&self) -> Option<f32> {
         match self.rerank {
-            Rerank::Count(_) => 0.0,
-            Rerank::Errors(errors) => errors,
+            Rerank::Count(_) => None,
+            Rerank::Errors(errors) => Some(errors),
         }
     }
 
-    /// The same in the second burst, against the k-th exact distance.
+    /// Standard errors by which two estimates together may be wrong where the distance of a vector is not needed.
+    pub(crate) fn decided_errors(&self) -> f32 {
+        self.first_errors().unwrap_or_default().max(DECIDED_ERRORS)
+    }
+
+    /// Standard errors by which an estimate may be too large in the second burst, against the k-th exact distance.
     pub(crate) fn second_errors(&self) -> f32 {
-        self.first_errors() - SECOND_LESS
-    }
-
-    /// The same for vectors that are compared if they lie beside others.
-    pub(crate) fn kept_errors(&self) -> f32 {
-        match self.rerank {
-            Rerank::Count(_) => 0.0,
-            Rerank::Errors(errors) => errors + KEPT_MORE,
-        }
+        self.first_errors().unwrap_or_default() - SECOND_LESS
     }
 
     /// Vectors compared exactly at most.

@@ -64,7 +64,7 @@ pub(crate) struct QuerySlot {
     code_query: CodeQuery,
     /// Lists chosen, in file order where they are read.
     places: Vec<ListPlace>,
-    /// Lists asked of the disk so far, ascending, and those of them that turned out to be unreadable.
+    /// Lists asked of the disk so far, and those of them that turned out to be unreadable; both ascending.
     asked: Vec<u32>,
     unreadable: Vec<u32>,
     /// Vectors whose own list was chosen and is readable as far as is known.
@@ -87,7 +87,7 @@ pub(crate) struct QuerySlot {
     top: TopK,
     work: Work,
     damaged: u32,
-    /// Pages that are not read any more.
+    /// Pages that are not read any more, ascending.
     left_out: Vec<u64>,
     /// Why the query was given up, if it was: what is still being read is not looked at.
     end: Option<End>,
@@ -124,7 +124,7 @@ impl QuerySlot {
 
         if let Some(model) = index.model() {
             let copies = index.resident_codes().is_none() && index.manifest().build.max_replicas > 1;
-            self.candidates.reset(params.rerank_bound(), params.kept_errors(), copies);
+            self.candidates.reset(params.keep(copies));
             if let Some(left_out) = running.job.left_out.get(running.number) {
                 self.candidates.leave_out(left_out);
             }
@@ -147,8 +147,9 @@ impl QuerySlot {
         let index = &*tools.index;
         let is_read = index.resident_codes().is_none();
         let unreadable = |list| {
-            let is_quarantined = tools.damage.is_quarantined(DamagedPart::List(list));
-            is_read && (is_quarantined || self.unreadable.contains(&list))
+            is_read
+                && (tools.damage.is_quarantined(DamagedPart::List(list))
+                    || self.unreadable.binary_search(&list).is_ok())
         };
         let probed = tools.prober.choose(index, &self.head_row, params, unreadable, &mut self.places);
         self.work.lists = probed.lists;
@@ -248,6 +249,7 @@ impl QuerySlot {
                 if params.estimates() {
                     self.take_estimates(index);
                 }
+                self.candidates.keep_compared();
             }
             let mut first = self.positions.len();
             self.choose(&params, index, &tools.damage);
@@ -279,8 +281,9 @@ impl QuerySlot {
     /// Appends the positions of a burst.
     fn choose(&mut self, params: &ResolvedParams, index: &Index, damage: &DamageLog) {
         let Some(running) = &self.running else { return };
-        let (limit, errors) = match self.bursts {
-            0 => (self.candidates.bound(), params.first_errors()),
+        let (limit, errors) = match (self.bursts, params.first_errors()) {
+            (0, None) => (f32::INFINITY, 0.0),
+            (0, Some(errors)) => (self.candidates.bound_at(errors), 0.5 * errors),
             _ => {
                 let kth = self.top.kth_score();
                 (index.space().distance_of_score(kth, index.dtype(), running.row()), params.second_errors())
@@ -313,8 +316,8 @@ impl QuerySlot {
             let page = layout.place(candidate.position).0;
             if !is_read || !damage.is_quarantined(DamagedPart::Page(page)) {
                 self.positions.push(candidate.position);
-            } else if !self.left_out.contains(&page) {
-                self.left_out.push(page);
+            } else if let Err(at) = self.left_out.binary_search(&page) {
+                self.left_out.insert(at, page);
                 self.damaged += 1;
             }
         }
@@ -326,12 +329,14 @@ impl QuerySlot {
         }
     }
 
-    /// Takes the candidates that are among the nearest, as far as their errors tell, with their estimates.
+    /// Takes those candidates with their estimates that are surely among the nearest: no more than `k` others can be as near
+    /// as they are at most, as far as errors tell.
     fn take_estimates(&mut self, index: &Index) {
         let (Some(running), Some(ids)) = (&self.running, index.resident_ids()) else { return };
-        let (params, border) = (running.job.params, self.candidates.border());
-        for candidate in self.candidates.kept().iter_mut().take(params.k()) {
-            if candidate.estimate + params.first_errors() * candidate.error <= border {
+        let errors = running.job.params.decided_errors();
+        let border = self.candidates.border(errors);
+        for candidate in self.candidates.kept() {
+            if candidate.most(0.5 * errors) <= border {
                 candidate.compared = true;
                 let score = index.space().score_of_distance(candidate.estimate, index.dtype(), running.row());
                 let id = ids.id(candidate.position);
@@ -460,7 +465,9 @@ impl QuerySlot {
         let place = self.places[at];
         self.damaged += 1;
         self.vectors -= u64::from(place.primaries);
-        self.unreadable.push(place.list);
+        if let Err(at) = self.unreadable.binary_search(&place.list) {
+            self.unreadable.insert(at, place.list);
+        }
         damage.add(DamagedPart::List(place.list), place.offset, place.bytes, reason);
     }
 

@@ -54,10 +54,10 @@ pub struct BenchArgs {
     /// Most lists read.
     #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     pub max_lists: Vec<u32>,
-    /// Vectors compared exactly after their codes were scanned, best estimates first.
+    /// Vectors compared exactly after their codes were scanned, those most likely to be among the nearest.
     #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     pub rerank: Vec<u32>,
-    /// Compare exactly each vector whose estimate, less so many of its standard errors, is among the k best estimates.
+    /// Compare exactly each vector whose estimate, less half of this number of its standard errors, may be among the k best.
     #[arg(long, value_name = "E,E", value_delimiter = ',', conflicts_with = "rerank", value_parser = parse_epsilon)]
     pub rerank_errors: Vec<f32>,
     /// Where codes and vectors are.

@@ -37,12 +37,12 @@ pub struct QueryArgs {
     /// Most lists read [default: the index's own].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_lists: Option<u32>,
-    /// Vectors compared exactly after their codes were scanned, best estimates first [default: as many as their errors
-    /// ask for].
+    /// Vectors compared exactly after their codes were scanned, the likeliest to be near [default: by the errors of their
+    /// estimates].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rerank: Option<u32>,
-    /// Compare exactly each vector whose estimate, less this number of its standard errors, is among the k best
-    /// estimates: more find more and read more [default: the index's own].
+    /// Compare exactly each vector whose estimate, less half of this number of its standard errors, may be among
+    /// the k best: more find more and read more [default: the index's own].
     #[arg(long, value_name = "E", conflicts_with = "rerank", value_parser = parse_epsilon)]
     pub rerank_errors: Option<f32>,
     /// How the file of queries is read.
