@@ -95,12 +95,15 @@ impl<'a> Encoder<'a> {
             Coder::Planes(coder) => coder.code(&rotated, &mut out.rows, &mut self.factors),
             Coder::Products(coder) => coder.code(&rotated, &mut out.rows, &mut self.factors),
         }
+        // A query's last element is 0: |q - x|^2 counts that of x itself. That of the head is in the distance to the head
+        // already; the distance to the mean has none.
+        let counted = match self.frame.centre {
+            Centre::Head => head.get(dim).map_or(0.0, |&last| f64::from(last).powi(2)),
+            Centre::Mean => 0.0,
+        };
         for (row, factors) in rows.chunks_exact(stride).zip(&mut self.factors) {
-            if let (Some(&last), Some(&head_last)) = (row.get(dim), head.get(dim)) {
-                // A query's last element is 0: |q - x|^2 counts that of x itself, and that of the head is in the
-                // distance to the head already.
-                factors.add =
-                    (f64::from(factors.add) + f64::from(last).powi(2) - f64::from(head_last).powi(2)) as f32; // CAST: rounds
+            if let Some(&last) = row.get(dim) {
+                factors.add = (f64::from(factors.add) + f64::from(last).powi(2) - counted) as f32; // CAST: rounds
             }
         }
         for factors in self.factors.chunks(BLOCK_VECTORS) {

@@ -83,6 +83,44 @@ fn share(errors: &[f64], inside: impl Fn(f64) -> bool) -> f64 {
     errors.iter().filter(|z| inside(**z)).count() as f64 / errors.len() as f64
 }
 
+/// Each row with one more element.
+fn lifted(rows: &[f32], dim: usize, last: impl Fn(usize) -> f32) -> Vec<f32> {
+    let rows = rows.chunks(dim).enumerate();
+    rows.flat_map(|(at, row)| row.iter().copied().chain([last(at)])).collect()
+}
+
+/// The element that lifts inner product differs between lists, and no query has it.
+#[test]
+fn lifted_vectors_are_estimated_alike_in_all_lists() {
+    const DIM: usize = 64;
+    let data = Data::new(DIM, 5, 2.0, |_| 1.0);
+    for spec in families() {
+        let model = data.model(spec, 1);
+        let mut encoder = Encoder::new(&model);
+        let (mut blocks, mut query) = (CodeBlocks::default(), CodeQuery::default());
+        for (number, (head, rows)) in data.heads.iter().zip(&data.lists).enumerate() {
+            let row = &data.queries[number];
+            let of_list = 10.0 * number as f32;
+            let last = |at: usize| of_list + 0.01 * at as f32;
+            encoder.encode(&lifted(rows, DIM, last), &lifted(head, DIM, |_| of_list), &mut blocks);
+            query.prepare(&model, row, head);
+            let terms = query.terms(squared(row, head) as f32 + of_list * of_list);
+            let mut estimates = vec![0.0; LIST.next_multiple_of(BLOCK_VECTORS)];
+            let codes = (blocks.rows.as_slice(), blocks.factors.as_slice());
+            model.scan(&ScanKernel::default(), &query, codes, terms, &mut estimates);
+            let off = rows.chunks(DIM).enumerate().map(|(at, vector)| {
+                let factors: &[u8; FACTOR_BYTES] =
+                    blocks.factors.as_chunks().0.get(at / BLOCK_VECTORS).unwrap();
+                let truth = squared(row, vector) + f64::from(last(at)).powi(2);
+                let error = query.error(&terms, factors, at % BLOCK_VECTORS);
+                (f64::from(estimates[at]) - truth) / f64::from(error)
+            });
+            let mean = off.sum::<f64>() / LIST as f64;
+            assert!(mean.abs() < 2.0, "{spec}, list {number}: {mean} standard errors");
+        }
+    }
+}
+
 /// Pooled over 20 rotations: no bias, and the shares of a normal distribution.
 fn check(name: &str, data: &Data, spec: CodeSpec, tolerance: f64) {
     let mut errors = Vec::new();
