@@ -79,6 +79,9 @@ pub struct SearchCell {
     pub k: u32,
     /// Where vectors are.
     pub vectors: Tier,
+    /// A list is read iff its head is no farther than `1 + epsilon` times the nearest head; no such limit if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f32>,
     /// At most this many lists are read.
     pub max_lists: u32,
     /// Standard errors of estimates within which vectors are compared exactly; none for lists of exact vectors.
@@ -99,12 +102,11 @@ impl SearchCell {
     }
 
     fn check(&self, path: &Path) -> Result<(), OpenError> {
-        let errors = self.rerank_errors.unwrap_or_default();
+        let numbers = [self.epsilon, self.rerank_errors].map(Option::unwrap_or_default);
         let is_share = |x: f64| (0.0..=1.0).contains(&x);
         let usable = self.k > 0
             && self.max_lists > 0
-            && errors.is_finite()
-            && errors >= 0.0
+            && numbers.iter().all(|x| x.is_finite() && *x >= 0.0)
             && is_share(self.target)
             && is_share(self.recall);
         if usable {
@@ -281,32 +283,33 @@ impl Manifest {
 
     /// What a query for `k` neighbours gets that names no pruning, with vectors in `tier`.
     ///
-    /// Between two cells the number of lists grows as a power of k, and errors are the more of both; fewer neighbours than
-    /// the first cell's take what it says. More than the last cell's take all lists.
+    /// Between two cells the number of lists grows as a power of k, epsilon and errors are the more of both; fewer neighbours
+    /// than the first cell's take what it says. More than the last cell's take all lists.
     pub fn search_default(&self, k: usize, tier: Tier) -> SearchDefault {
         let of = |tier| self.search_cells.iter().filter(move |cell| cell.vectors == tier);
         let tier = if of(tier).next().is_some() { tier } else { Tier::Ssd };
         let after = of(tier).find(|cell| cell.k as usize >= k);
         let before = of(tier).take_while(|cell| (cell.k as usize) < k).last();
         let errors = |cell: &SearchCell| cell.rerank_errors.unwrap_or_default();
-        let (max_lists, rerank_errors) = match (before, after) {
+        let (epsilon, max_lists, rerank_errors) = match (before, after) {
             (None, None) => return self.search_default,
-            (None, Some(cell)) => (cell.max_lists, errors(cell)),
-            (_, Some(cell)) if cell.k as usize == k => (cell.max_lists, errors(cell)),
-            (Some(cell), None) => (u32::MAX, errors(cell)),
+            (None, Some(cell)) => (cell.epsilon, cell.max_lists, errors(cell)),
+            (_, Some(cell)) if cell.k as usize == k => (cell.epsilon, cell.max_lists, errors(cell)),
+            (Some(cell), None) => (None, u32::MAX, errors(cell)),
             (Some(before), Some(after)) => {
                 let octaves = |from: f64, to: f64| (to / from).log2();
                 // CAST: numbers of neighbours, far below 2^53
                 let share = octaves(before.k.into(), k as f64) / octaves(before.k.into(), after.k.into());
                 let growth = octaves(before.max_lists.into(), after.max_lists.into());
                 let lists = f64::from(before.max_lists) * (share * growth).exp2();
+                let epsilon = before.epsilon.zip(after.epsilon).map(|(a, b)| a.max(b));
                 // CAST: between the two
-                (lists.ceil() as u32, errors(before).max(errors(after)))
+                (epsilon, lists.ceil() as u32, errors(before).max(errors(after)))
             }
         };
         let lists: u64 = self.segments.iter().map(|segment| segment.lists).sum();
         let max_lists = max_lists.min(u32::try_from(lists).unwrap_or(u32::MAX));
-        SearchDefault { epsilon: None, max_lists, rerank_errors }
+        SearchDefault { epsilon, max_lists, rerank_errors }
     }
 
     /// The metric.
@@ -432,6 +435,7 @@ mod tests {
         let cell = |k, vectors, max_lists, errors| SearchCell {
             k,
             vectors,
+            epsilon: (k == 10).then_some(0.5),
             max_lists,
             rerank_errors: Some(errors),
             target: 0.95,
@@ -445,7 +449,7 @@ mod tests {
         ];
         let of = |k, tier| {
             let SearchDefault { epsilon, max_lists, rerank_errors } = manifest.search_default(k, tier);
-            assert_eq!(epsilon, None);
+            assert_eq!(epsilon, (k <= 10).then_some(0.5));
             (max_lists, rerank_errors)
         };
         let ssd = [1, 10, 11, 100, 999, 1000, 1001, usize::MAX].map(|k| of(k, Tier::Ssd));
@@ -464,6 +468,7 @@ mod tests {
         let cell = |recall, queries| SearchCell {
             k: 10,
             vectors: Tier::Ssd,
+            epsilon: None,
             max_lists: 1,
             rerank_errors: None,
             target: 0.95,

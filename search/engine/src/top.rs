@@ -80,6 +80,11 @@ impl TopK {
         }
     }
 
+    /// A score that the k-th best is not worse than: what it was when keys were last thinned out.
+    pub(crate) fn bound_score(&self) -> f32 {
+        self.bound_score
+    }
+
     /// The k-th best score, or infinity while there are fewer candidates.
     pub(crate) fn kth_score(&mut self) -> f32 {
         self.thin();

@@ -35,8 +35,12 @@ pub(super) fn warnings(manifest: &Manifest) -> impl Iterator<Item = String> {
 /// Each number of neighbours with its default, as flags.
 pub(super) fn cells(manifest: &Manifest) -> impl Iterator<Item = String> {
     manifest.search_cells.iter().map(|cell| {
+        let epsilon = cell.epsilon.map(|epsilon| format!("--epsilon {epsilon} ")).unwrap_or_default();
         let flags = flags(cell.max_lists, cell.rerank_errors);
-        format!("k {}, vectors in {}: {flags} for recall {:.3} at least", cell.k, cell.vectors, cell.recall)
+        format!(
+            "k {}, vectors in {}: {epsilon}{flags} for recall {:.3} at least",
+            cell.k, cell.vectors, cell.recall
+        )
     })
 }
 

@@ -24,13 +24,15 @@ use spandrel_io::ReadError;
 use crate::{Engine, EngineError, SearchError};
 use placement::Placement;
 use queries::Queries;
-use search::{Goal, Settled, least_work, settle};
+use search::{Goal, Settled, least_work, prune, settle};
 use trials::{Part, Trials};
 
 /// Neighbours that the least work is looked for; other numbers take as many errors.
 const K: u32 = 10;
 /// Numbers of neighbours that have a default of their own.
 const CELLS: [u32; 5] = [K, 1, 100, 1000, 10_000];
+/// From here on vectors in memory take the setting of those on SSD: searches for it take most of the time.
+const K_SHARED: u32 = 1000;
 /// Recall of queries that ask for no pruning.
 const RECALL_DEFAULT: f64 = 0.95;
 /// Recalls looked for besides, at [`K`].
@@ -108,6 +110,11 @@ pub fn calibrate(
         let mut errors = trials::TENTHS_USUAL;
         let mut cells = Vec::new();
         for &k in &ks {
+            let on_ssd = found.cells.iter().find(|cell| cell.k == k && k >= K_SHARED);
+            if let Some(&cell) = on_ssd {
+                cells.push(SearchCell { vectors, ..cell });
+                continue;
+            }
             let settled = if k == K {
                 let mut settled = None;
                 for recall in RECALLS {
@@ -115,14 +122,15 @@ pub fn calibrate(
                     let found_here = at_ten(&mut trials, goal)?;
                     found.points.extend(point(&trials, goal, &found_here));
                     if recall == RECALL_DEFAULT {
-                        settled = Some(found_here);
+                        settled = Some(prune(&mut trials, goal, Part::Rest, found_here)?);
                     }
                 }
                 settled
             } else {
                 let goal = Goal { k, recall: RECALL_DEFAULT, vectors };
                 let start = trials.start(k, Part::All, errors, RECALL_DEFAULT);
-                Some(settle(&mut trials, goal, Part::All, start)?)
+                let found_here = settle(&mut trials, goal, Part::All, start)?;
+                Some(prune(&mut trials, goal, Part::All, found_here)?)
             };
             let Some(settled) = settled else { unreachable!("the default is one of the recalls") };
             if k == K {
@@ -158,6 +166,7 @@ fn cell(trials: &Trials<'_>, k: u32, vectors: Tier, settled: &Settled) -> Search
     SearchCell {
         k,
         vectors,
+        epsilon: settled.setting.epsilon(),
         max_lists: settled.setting.lists,
         rerank_errors: trials.has_codes().then(|| settled.setting.errors()),
         target: RECALL_DEFAULT,

@@ -7,9 +7,12 @@ use super::trials::{Part, Setting, TENTHS_MAX, Trial, Trials};
 use super::{CalibrateError, STRANGER_MISSES};
 
 /// Numbers of lists skipped from one to the next while errors are weighed against lists: work is flat around its least.
-const STRIDE: usize = 2;
+const STRIDE: usize = 4;
 /// Numbers of lists that may come out worse before the search ends.
 const WORSE_MAX: u32 = 1;
+
+/// Share of what may be missed that pruning by distance may miss.
+const PRUNING_LOSES: f64 = 0.1;
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +45,7 @@ pub(super) fn least_work(trials: &mut Trials<'_>, goal: Goal) -> Result<Setting,
     let wanted = 1.0 - (1.0 - recall) / STRANGER_MISSES;
     let lists = trials.grid().to_vec();
     let reaches = |trials: &mut Trials<'_>, lists: u32, tenths: u8| -> Result<bool, CalibrateError> {
-        Ok(trials.outcome(k, Part::Curve, Setting { lists, tenths })?.recall() >= wanted)
+        Ok(trials.outcome(k, Part::Curve, Setting { lists, tenths, pruned: false })?.recall() >= wanted)
     };
     // Fewer lists than hold the neighbours cannot reach it.
     let mut at = trials.fewest_lists(k, Part::Curve, |losses| {
@@ -52,13 +55,13 @@ pub(super) fn least_work(trials: &mut Trials<'_>, goal: Goal) -> Result<Setting,
         at += 1;
     }
     let Some(&fewest) = lists.get(at) else {
-        return Ok(Setting { lists: lists[lists.len() - 1], tenths: most });
+        return Ok(Setting { lists: lists[lists.len() - 1], tenths: most, pruned: false });
     };
     let (mut tenths, mut worse) = (most, 0);
     let mut best: Option<(Setting, f64)> = None;
     for &lists in [fewest].iter().chain(lists[at..].iter().skip(1).step_by(STRIDE)) {
         tenths = fewest_tenths(tenths, |tenths| reaches(trials, lists, tenths))?;
-        let setting = Setting { lists, tenths };
+        let setting = Setting { lists, tenths, pruned: false };
         let trial = trials.outcome(k, Part::Curve, setting)?;
         let work = trials.work(&trial, vectors);
         match best {
@@ -72,6 +75,25 @@ pub(super) fn least_work(trials: &mut Trials<'_>, goal: Goal) -> Result<Setting,
     }
     let Some((setting, _)) = best else { unreachable!("one number of lists was tried") };
     Ok(setting)
+}
+
+/// The same recall with lists left out by distance too, where that saves codes and loses next to nothing; rows of the index lie
+/// nearer to the nearest head than other queries, so that it leaves out more of theirs.
+pub(super) fn prune(
+    trials: &mut Trials<'_>,
+    goal: Goal,
+    part: Part,
+    settled: Settled,
+) -> Result<Settled, CalibrateError> {
+    let pruned = Setting { pruned: true, ..settled.setting };
+    let trial = trials.outcome(goal.k, part, pruned)?;
+    let lost = settled.trial.recall() - trial.recall();
+    if lost > PRUNING_LOSES * (1.0 - goal.recall) || settled.recall < goal.recall {
+        return Ok(settled);
+    }
+    let found = settle(trials, goal, part, pruned)?;
+    let saves = found.trial.vectors_scanned < settled.trial.vectors_scanned;
+    Ok(if found.recall >= goal.recall && saves { found } else { settled })
 }
 
 /// The fewest errors that do, where `most` do.
@@ -158,27 +180,27 @@ impl Path {
         while lists > 0 || tenths > 0 {
             if tenths > 0 {
                 tenths -= 1;
-                before.push(Setting { lists: grid[lists], tenths });
+                before.push(Setting { lists: grid[lists], tenths, ..start });
             }
             if lists > 0 {
                 lists -= 1;
-                before.push(Setting { lists: grid[lists], tenths });
+                before.push(Setting { lists: grid[lists], tenths, ..start });
             }
         }
         (lists, tenths) = (at, start.tenths);
         while lists + 1 < grid.len() || tenths < most {
             if tenths < most {
                 tenths += 1;
-                after.push(Setting { lists: grid[lists], tenths });
+                after.push(Setting { lists: grid[lists], tenths, ..start });
             }
             if lists + 1 < grid.len() {
                 lists += 1;
-                after.push(Setting { lists: grid[lists], tenths });
+                after.push(Setting { lists: grid[lists], tenths, ..start });
             }
         }
         before.reverse();
         let first = before.len();
-        before.push(Setting { lists: grid[at], tenths: start.tenths });
+        before.push(Setting { lists: grid[at], ..start });
         before.extend(after);
         Path { settings: before, start: first }
     }

@@ -199,9 +199,7 @@ impl Walk {
                         self.reranker.offer(Record { id, ..record }, state.query, &mut state.top);
                     }
                 }
-                if !picks.is_empty() {
-                    state.kth = state.top.kth_score();
-                }
+                state.kth = state.top.bound_score();
             }
         }
     }
