@@ -91,7 +91,7 @@ fn damage_of_a_model_or_of_heads_between_phases_is_refused() {
     let phases: [(&str, &[&str]); 2] =
         [("train", &["filed", "heads"]), ("write", &["filed", "heads", "model-1"])];
     damage_before(&clustered(3000, 16), &coded, &phases);
-    // As many lists as make a graph.
+    // Enough lists for a graph over their heads.
     let graph =
         BuildConfig { lists: ListCount::Size(1), out: dir.path().join("graph"), ..config(dir.path()) };
     damage_before(&clustered(20_000, 8), &graph, &[("graph", &["heads-1"])]);

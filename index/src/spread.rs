@@ -25,7 +25,7 @@ pub struct Spread {
 
 impl Spread {
     /// Rows of `dim` elements that a sample needs: their medians are within a fortieth of the spread on average, and
-    /// in 8 MiB within a tenth whatever the dimension.
+    /// in 8 MiB within a tenth for every dimension.
     pub fn sample_rows(dim: usize) -> usize {
         (SAMPLE_BYTES / (size_of::<f32>() * dim)).clamp(128, 4096)
     }

@@ -123,7 +123,7 @@ fn more_work_never_costs_recall() {
 }
 
 #[test]
-#[ignore = "minutes: cargo test -p spandrel-tests -- --ignored mixtures"]
+#[ignore = "half a minute: cargo test -p spandrel-tests -- --ignored mixtures"]
 fn more_work_never_costs_recall_with_any_metric() {
     check_kinds(|_, _, _| true);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fs_err::{File, OpenOptions};
 
 const BUFFER_BYTES: usize = 1 << 20;
-/// Symbolic links followed, as many as Linux follows.
+/// Symbolic links followed: the limit of Linux.
 const LINKS_MAX: usize = 40;
 
 /// Whether two names are those of one file, which need not be there yet.

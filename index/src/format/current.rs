@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(Current::parse(&bytes[..20]), None);
     }
 
-    /// It was read whole, whatever its length, before it was looked at.
+    /// It was once read whole, without a bound on its length.
     #[test]
     fn a_long_file_is_refused_unread() {
         let dir = tempfile::tempdir().unwrap();

@@ -37,7 +37,7 @@ const FLAT_BYTES_MAX: usize = 4 << 20;
 /// Heads so few that a graph reads most of them anyway.
 const FLAT_COUNT_ALWAYS: usize = 1000;
 
-/// Share of the heads from which on they are all scored, since to follow a graph to so many scores most of them anyway.
+/// One in this many heads: a search for more scores all of them. Following the graph that far scores most of them anyway.
 const FLAT_SHARE: usize = 8;
 
 impl HeadIndex {

@@ -59,7 +59,7 @@ impl ResidentCodes {
                 Ok(view) => view,
                 Err(stray) => {
                     let error = OpenError::stray(section.path(), list, stray, vectors as u64);
-                    // Damage is told as damage, whatever sense it made as positions.
+                    // Where the hash of the section fails too, that is the error to tell: damaged bytes hold no positions.
                     section.read_all()?;
                     section.finish()?;
                     return Err(error);

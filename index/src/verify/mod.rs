@@ -91,7 +91,7 @@ pub fn verify(
     check(&index, deep, true, Watch::new(progress, stop, index.manifest().index_bytes()))
 }
 
-/// Verifies the files that `index` was opened from, whatever is in its folder by now.
+/// Verifies the files that `index` was opened from, even if its folder holds another version by now.
 ///
 /// # Errors
 /// As [`verify`].

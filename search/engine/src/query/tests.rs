@@ -1,0 +1,121 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::{Receiver, bounded};
+use spandrel_builder::cluster::HeadKind;
+use spandrel_builder::filing::ReplicaRule;
+use spandrel_builder::{BuildConfig, Caller, Input, ListCount, Silent, build_for};
+use spandrel_datasets::Rows;
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::testing::random_rows;
+use spandrel_index::{DType, OpenOptions, Tier};
+
+use super::*;
+use crate::job::{Job, Queries, Started, Take, Waiting};
+use crate::{Rerank, SearchError, SearchParams};
+
+const DIM: usize = 128;
+const VECTORS: usize = 20_000;
+
+/// Codes of 3 MB and vectors of 10 MB, both in memory, in so few lists that one is more than a piece.
+fn index(dir: &std::path::Path) -> Arc<Index> {
+    let rows = random_rows(DType::F32, DIM, VECTORS, 1);
+    let config = BuildConfig {
+        metric: Metric::L2,
+        out: dir.join("index"),
+        lists: ListCount::Lists(2),
+        replicas: ReplicaRule::None,
+        max_replicas: 1,
+        heads: HeadKind::Means,
+        code: CodeSpec::RaBitQ { bits: 8 },
+        codebooks: None,
+        codes: Tier::Memory,
+        memory_bytes: 1 << 30,
+        threads: 1,
+        seed: 7,
+        scratch: None,
+        resume: false,
+        replace: false,
+    };
+    let input = Input { vectors: &Rows::new(DType::F32, DIM, rows).unwrap(), ids: None };
+    let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate: None };
+    build_for(input, &config, caller).unwrap();
+    let options = OpenOptions { vectors: Some(Tier::Memory), ..OpenOptions::default() };
+    Arc::new(Index::open_with(&config.out, options).unwrap())
+}
+
+type Replies = Receiver<Result<Vec<Answer>, SearchError>>;
+
+/// A query of all lists that compares everything, taken from its job, with its flag and where the reply goes.
+fn taken(index: &Index) -> (Running, Arc<AtomicBool>, Replies) {
+    let params = SearchParams {
+        max_lists: Some(u32::MAX),
+        rerank: Some(Rerank::Count(VECTORS as u32)),
+        ..SearchParams::new(10)
+    };
+    let queries = Queries {
+        rows: random_rows(DType::F32, DIM, 1, 2).into(),
+        row_bytes: index.row_bytes(),
+        params: params.resolve(index).unwrap(),
+        left_out: Vec::new(),
+        pace: Arc::default(),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let (sender, receiver) = bounded(1);
+    let reply = Box::new(move |result| drop(sender.send(result)));
+    let job = Job::new(queries, None, Some(Arc::clone(&stop)), reply);
+    match job.take() {
+        Take::Piece { started: Started::Query(running), .. } => (running, stop, receiver),
+        _ => panic!("a query to take"),
+    }
+}
+
+#[test]
+fn a_search_in_memory_stops_within_a_piece() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = index(dir.path());
+    let damage = Arc::new(DamageLog::new(index.codes_path(), index.vectors_path(), index.ids_path()));
+    let mut tools = Tools::new(Arc::clone(&index), damage, None);
+    let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
+
+    let (running, _, answers) = taken(&index);
+    slot.start(running, &mut tools, 0, &mut reads);
+    assert_eq!((slot.work.vectors_scanned, slot.work.reranked), (VECTORS as u64, VECTORS as u32));
+    assert!(slot.finish_if_done(&index));
+    assert_eq!(answers.recv().unwrap().unwrap()[0].neighbours.len(), 10);
+
+    // Told to stop after it was taken.
+    let (running, stop, answers) = taken(&index);
+    stop.store(true, Ordering::Relaxed);
+    slot.start(running, &mut tools, 0, &mut reads);
+    assert_eq!((slot.work.vectors_scanned, slot.work.reranked), (0, 0));
+    assert!(slot.finish_if_done(&index) && reads.is_empty());
+    assert!(matches!(answers.recv().unwrap(), Err(SearchError::Stopped { answered: 0, queries: 1 })));
+
+    // Told to stop during the scan.
+    let (running, ..) = taken(&index);
+    let params = running.job.params;
+    for looks in 1..3 {
+        let (mut looked, model) = (0, index.model().unwrap());
+        slot.work = Work::default();
+        slot.probe(&params, &mut tools);
+        slot.scan_resident(&index, model, &mut tools, || {
+            looked += 1;
+            (looked > looks).then_some(End::Stopped)
+        });
+        let piece = slot.work.vectors_scanned / looks;
+        let bytes = piece * index.resident_codes().unwrap().memory_bytes() as u64 / VECTORS as u64;
+        assert!((PIECE_BYTES as u64 / 2..=PIECE_BYTES as u64).contains(&bytes), "{looks}: {bytes}");
+    }
+    slot.end = None;
+
+    // Told to stop before the comparison of vectors.
+    let (running, stop, _answers) = taken(&index);
+    slot.candidates.reset(params.keep(false));
+    slot.work = Work::default();
+    slot.bursts = 0;
+    slot.scan_resident(&index, index.model().unwrap(), &mut tools, || None);
+    stop.store(true, Ordering::Relaxed);
+    slot.running = Some(running);
+    slot.rerank_when_idle(&mut tools, 0, &mut reads);
+    assert_eq!((slot.work.vectors_scanned, slot.work.reranked), (VECTORS as u64, 0));
+}
