@@ -45,7 +45,8 @@ impl RetryPolicy {
         if attempt > self.attempts {
             return None;
         }
-        // Certificates do not mend themselves.
+        // Certificates do not mend themselves. In TLS 1.3 a connection may end before the server's word on them is read: such a
+        // call counts as lost and is made again, which reads it.
         if tls_fault_of(status).is_some() {
             return None;
         }

@@ -66,7 +66,7 @@ fn certificates_are_checked_on_both_sides_and_read_again() {
 }
 
 #[test]
-fn what_is_wrong_with_certificates_is_named_on_both_sides_and_not_tried_again() {
+fn what_is_wrong_with_certificates_is_named_on_both_sides_and_ends_the_call() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
@@ -79,26 +79,32 @@ fn what_is_wrong_with_certificates_is_named_on_both_sides_and_not_tried_again() 
             domain: Some("elsewhere.example".to_owned()),
             ..tls(folder, "server", Some("client"))
         };
-        for (tls, told, logged) in [
+        // In TLS 1.3 a client goes on before the server has judged its certificate: a connection may end before the
+        // client has read why, and the attempt after that reads it. What the client judges itself it meets once.
+        for (tls, told, logged, handshakes_max) in [
             (
                 tls(folder, "server", None),
                 "asks for a certificate, and the client has none",
                 "the client shows no certificate",
+                3,
             ),
             (
                 tls(folder, "server", Some("stranger")),
                 "the server does not know the issuer of the client's certificate",
                 "the client's certificate is signed by an issuer that is not trusted here",
+                3,
             ),
             (
                 tls(folder, "stranger", Some("client")),
                 "the server's certificate is signed by an issuer that is not trusted here",
                 "the client does not know the issuer of the server's certificate",
+                1,
             ),
             (
                 elsewhere,
                 "is for localhost, 127.0.0.1, not for elsewhere.example",
                 "as it does one for another name",
+                1,
             ),
         ] {
             let failed = || server.log.text().matches("TLS handshake failed").count();
@@ -116,7 +122,8 @@ fn what_is_wrong_with_certificates_is_named_on_both_sides_and_not_tried_again() 
             assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
             assert!(begun.elapsed() < Duration::from_secs(20), "tried again: {:?}", begun.elapsed());
             server.log.wait(&["TLS handshake failed", "peer=127.0.0.1:", logged]);
-            assert_eq!(failed(), before + 1, "{}", server.log.text());
+            let handshakes = failed() - before;
+            assert!((1..=handshakes_max).contains(&handshakes), "{handshakes}: {}", server.log.text());
         }
         let plain = server.client().search(request(0)).await.unwrap_err();
         assert_eq!(plain.code(), Code::Unavailable);
