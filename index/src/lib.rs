@@ -13,6 +13,7 @@ pub mod format;
 mod head_space;
 pub mod heads;
 pub mod kernels;
+mod location;
 mod metric;
 mod open;
 mod source;
@@ -27,6 +28,7 @@ pub use head_space::{
     HeadSpace, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element, inverse_norm, norm_squared,
 };
 pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParams};
+pub use location::Location;
 pub use metric::{Metric, UnknownMetric};
 pub use open::{CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors};
 pub use source::{SourceError, VectorSource};
