@@ -55,11 +55,15 @@ fn paths_named_in_the_documents_exist() {
     let files = files(root);
     assert!(is_path(root, "index/src/lib.rs") && exists(root, &files, "format/header.rs"));
     assert!(is_path(root, "gone.rs") && !exists(root, &files, "gone.rs"));
-    for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
+    let is_document = |file: &&PathBuf| {
+        let in_root = file.components().count() == 1;
+        (in_root || file.starts_with("docs")) && file.extension().is_some_and(|extension| extension == "md")
+    };
+    for document in files.iter().filter(is_document) {
         let text = fs::read_to_string(root.join(document)).unwrap();
         let words = quoted(&text);
         let gone: Vec<&str> =
             words.into_iter().filter(|word| is_path(root, word) && !exists(root, &files, word)).collect();
-        assert!(gone.is_empty(), "{document} names what is not there: {gone:?}");
+        assert!(gone.is_empty(), "{} names what is not there: {gone:?}", document.display());
     }
 }

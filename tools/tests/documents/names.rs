@@ -1,36 +1,22 @@
 //! The commands and flags that the documents name are those of the program.
-#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of test functions")]
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory as _};
 use spandrel_tools::cli::Cli;
 
-const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "tools/python/README.md"];
+use super::text::{Document, documents, root};
+
 /// Flags of other programs, of the benches among them, and of builds with features.
-const OTHERS: [&str; 3] = ["--features", "--data", "--otlp"];
+const OTHERS: [&str; 4] = ["--features", "--data", "--otlp", "--peer"];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// Lines of the blocks of code, without comments, and what stands between backticks elsewhere, on one line each.
-fn commands(text: &str) -> (Vec<String>, Vec<String>) {
-    let (mut blocks, mut prose) = (Vec::new(), String::new());
-    let mut in_block = false;
-    for line in text.lines() {
-        if line.trim_start().starts_with("```") {
-            in_block = !in_block;
-        } else if in_block {
-            blocks.push(line.split(" #").next().unwrap().trim().to_owned());
-        } else {
-            prose.push_str(line);
-            prose.push('\n');
-        }
-    }
-    let words = |quoted: &str| quoted.split_whitespace().collect::<Vec<_>>().join(" ");
-    (blocks, prose.split('`').skip(1).step_by(2).map(words).collect())
+/// Commands that stand in blocks, without what the shell makes of them, and what stands between backticks elsewhere.
+fn commands(document: &Document) -> (Vec<String>, Vec<String>) {
+    let plain =
+        |line: String| line.split(" #").next().unwrap().split(" > ").next().unwrap().trim().to_owned();
+    let blocks = document.blocks();
+    let in_blocks = blocks.iter().flat_map(|block| block.commands()).map(|shown| plain(shown.command));
+    (in_blocks.collect(), document.quoted())
 }
 
 /// The words of a command line of the program, if it is one; a part that may be left out counts as given.
@@ -81,8 +67,9 @@ fn unknown_flags(quoted: &str) -> Vec<String> {
 #[test]
 fn command_lines_in_the_documents_are_accepted() {
     let mut checked = 0;
-    for document in DOCUMENTS {
-        let (blocks, quoted) = commands(&fs::read_to_string(root().join(document)).unwrap());
+    for document in documents() {
+        let (blocks, quoted) = commands(&document);
+        let document = document.name;
         for words in blocks.iter().chain(&quoted).filter_map(|line| of_program(line)) {
             // What is missing of a command that is only mentioned is no mistake; in a block it stands as it is run.
             let line = words.join(" ");
@@ -104,10 +91,10 @@ fn flags_in_the_documents_exist() {
     assert_eq!(unknown_flags("bench --replace"), ["--replace"]);
     assert_eq!(unknown_flags("--no-such-flag 3"), ["--no-such-flag"]);
     let mut checked = 0;
-    for document in DOCUMENTS {
-        for quoted in commands(&fs::read_to_string(root().join(document)).unwrap()).1 {
+    for document in documents() {
+        for quoted in document.quoted() {
             let gone = unknown_flags(&quoted);
-            assert!(gone.is_empty(), "{document} names `{quoted}`, and the program has no {gone:?}");
+            assert!(gone.is_empty(), "{} names `{quoted}`, and the program has no {gone:?}", document.name);
             checked += usize::from(quoted.contains("--"));
         }
     }
@@ -117,8 +104,9 @@ fn flags_in_the_documents_exist() {
 /// Commands of cargo name packages and targets of the workspace.
 #[test]
 fn packages_and_targets_in_the_documents_exist() {
-    for document in DOCUMENTS {
-        let (blocks, quoted) = commands(&fs::read_to_string(root().join(document)).unwrap());
+    for document in documents() {
+        let (blocks, quoted) = commands(&document);
+        let document = document.name;
         for line in blocks.iter().chain(&quoted).filter(|line| line.starts_with("cargo ")) {
             let words: Vec<&str> = line.split(' ').collect();
             let after = |flag: &str| words.windows(2).find(|pair| pair[0] == flag).map(|pair| pair[1]);
@@ -140,11 +128,16 @@ fn packages_and_targets_in_the_documents_exist() {
     }
 }
 
-/// The README's Rust is part of an example that compiles.
+/// The Rust of the documents is part of an example that compiles.
 #[test]
-fn lines_of_rust_in_the_readme_are_those_of_the_example() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let block = readme.split("```rust").nth(1).unwrap().split("```").next().unwrap();
+fn lines_of_rust_in_the_documents_are_those_of_the_example() {
+    let blocks: Vec<String> = documents()
+        .iter()
+        .flat_map(Document::blocks)
+        .filter(|block| block.language == "rust")
+        .map(|block| block.lines.join("\n"))
+        .collect();
+    assert!(!blocks.is_empty());
     let example = fs::read_to_string(root().join("search/engine/examples/search.rs")).unwrap();
     let calls = |text: &str| -> BTreeSet<String> {
         let call = |word: &str| {
@@ -152,8 +145,23 @@ fn lines_of_rust_in_the_readme_are_those_of_the_example() {
         };
         text.match_indices('(').map(|(at, _)| call(&text[..at])).filter(|call| !call.is_empty()).collect()
     };
-    let gone: Vec<String> = calls(block).difference(&calls(&example)).cloned().collect();
-    // Written for the reader's eyes: a path, and macros.
-    let gone: Vec<&String> = gone.iter().filter(|call| !["Path::new"].contains(&call.as_str())).collect();
+    let gone: Vec<String> = calls(&blocks.concat()).difference(&calls(&example)).cloned().collect();
     assert!(gone.is_empty(), "search/engine/examples/search.rs has no {gone:?}");
+}
+
+/// The page of the command line has a row for each command.
+#[test]
+fn every_command_is_on_its_page() {
+    fn names(command: &Command, path: &str) -> Vec<String> {
+        let own = command.get_subcommands().filter(|sub| sub.get_name() != "help");
+        own.flat_map(|sub| {
+            let path = format!("{path} {}", sub.get_name());
+            if sub.has_subcommands() { names(sub, &path) } else { vec![path] }
+        })
+        .collect()
+    }
+    let page = fs::read_to_string(root().join("docs/command-line.md")).unwrap();
+    for name in names(&Cli::command(), "spandrel") {
+        assert!(page.contains(&format!("| `{name}` |")), "docs/command-line.md has no row for `{name}`");
+    }
 }
