@@ -98,6 +98,8 @@ pub(crate) fn manifest(
             kernels: params.kernels().to_owned(),
         },
         segments: vec![SegmentEntry {
+            uuid: None,
+            heads_of: None,
             vectors: params.vectors,
             lists: u64::from(written.lists),
             sections: sections(checkpoint).map(entry).collect(),
