@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use spandrel_io::{Folder as _, RealFolder};
+use spandrel_io::{FolderStore, Store as _};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Current, MAJOR, MINOR, OpenError, SectionKind};
@@ -219,8 +219,8 @@ impl Manifest {
     /// something that cannot be.
     pub fn open(dir: &Path, current: Current) -> Result<Manifest, OpenError> {
         let path = dir.join(manifest_name(current.version));
-        let bytes = RealFolder::new(dir).read(&manifest_name(current.version), MANIFEST_BYTES_MAX);
-        let bytes = bytes.map_err(|e| OpenError::folder(&path, e))?;
+        let bytes = FolderStore::new(dir).read(&manifest_name(current.version), MANIFEST_BYTES_MAX);
+        let bytes = bytes.map_err(|e| OpenError::store(&path, e))?;
         let json = body(&path, &bytes)?;
         let found = xxh3_128(&bytes);
         if found != current.hash {
