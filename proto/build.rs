@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_client(has("CLIENT"))
         .build_server(has("SERVER"))
-        .bytes(".spandrel.v1.Vectors.data")
+        .bytes(".spandrel.v1.Raw.data")
         .compile_fds(compiler.file_descriptor_set())?;
     for file in FILES {
         println!("cargo::rerun-if-changed={file}");

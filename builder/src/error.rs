@@ -118,9 +118,9 @@ pub enum BuildError {
     /// An output or scratch file could not be written.
     #[error(transparent)]
     Write(#[from] spandrel_io::WriteError),
-    /// A file of the index or of the scratch folder could not be published, opened or removed.
+    /// A small file could not be published.
     #[error(transparent)]
-    Store(#[from] spandrel_io::StoreError),
+    Folder(#[from] spandrel_io::FolderError),
     /// The system refused; the message names the file.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -1,6 +1,5 @@
 //! A build from its first check to the switch: which phases are still to do, and in which folder.
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -8,7 +7,7 @@ use fs_err as fs;
 use spandrel_index::SourceError;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{self, CURRENT, Manifest, OpenError};
-use spandrel_io::{FolderLock, FolderStore, Store, StoreError, free_bytes, sync_folder};
+use spandrel_io::{Folder, FolderError, FolderLock, RealFolder, free_bytes, sync_folder};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::checkpoint::{
@@ -51,7 +50,7 @@ pub fn build(
 }
 
 /// How the folders of index and scratch files are changed durably; tests watch what a crash would leave of them.
-pub(crate) type OpenStore<'a> = &'a dyn Fn(&Path) -> Box<dyn Store>;
+pub(crate) type OpenFolder<'a> = &'a dyn Fn(&Path) -> Box<dyn Folder>;
 
 /// What the caller of a build gives besides what to build.
 #[derive(Clone, Copy)]
@@ -73,14 +72,14 @@ pub fn build_for(
     config: &BuildConfig,
     caller: Caller<'_>,
 ) -> Result<BuildReport, BuildError> {
-    build_in(input, config, caller, &|path| Box::new(FolderStore::new(path)))
+    build_in(input, config, caller, &|path| Box::new(RealFolder::new(path)))
 }
 
 pub(crate) fn build_in(
     input: Input<'_>,
     config: &BuildConfig,
     caller: Caller<'_>,
-    open: OpenStore<'_>,
+    open: OpenFolder<'_>,
 ) -> Result<BuildReport, BuildError> {
     let params = Params::check(config, input)?;
     let plan = Plan::new(&params);
@@ -100,7 +99,8 @@ pub(crate) fn build_in(
         Begin::Phases(checkpoint) => *checkpoint,
     };
     let files = ScratchFiles(place.scratch.clone());
-    let folders = Folders { index: open(&place.dir).into(), scratch: open(&place.scratch) };
+    let (index, scratch) = (open(&place.dir), open(&place.scratch));
+    let folders = Folders { index, scratch };
     let mut run =
         Run { params, plan, input, files, folders, checkpoint, calibrate: caller.calibrate, context };
     let manifest = match run.phases(&place.dir) {
@@ -246,7 +246,7 @@ impl Place {
         require_disk(&self.dir, &self.scratch, asked.plan)?;
         let fingerprint = asked.fingerprint()?.into_iter().map(|(name, value)| (name.to_owned(), value));
         let checkpoint = Checkpoint { fingerprint: fingerprint.collect(), version, ..Checkpoint::default() };
-        checkpoint.write(&FolderStore::new(&self.scratch))?;
+        checkpoint.write(&RealFolder::new(&self.scratch))?;
         Ok(checkpoint)
     }
 
@@ -326,8 +326,8 @@ fn require_disk(dir: &Path, scratch: &Path, plan: &Plan) -> Result<(), BuildErro
 
 /// The folders of a build.
 struct Folders {
-    index: Rc<dyn Store>,
-    scratch: Box<dyn Store>,
+    index: Box<dyn Folder>,
+    scratch: Box<dyn Folder>,
 }
 
 /// One build under way.
@@ -355,9 +355,7 @@ impl Run<'_> {
                 checked
             }
         };
-        let store = Rc::clone(&self.folders.index);
-        let (version, uuid) = (self.checkpoint.version, uuid(&self.params, &checked));
-        let target = Target { store: &*store, dir, version, uuid };
+        let target = Target { dir, version: self.checkpoint.version, uuid: uuid(&self.params, &checked) };
         if self.checkpoint.written.is_none() {
             self.form_lists(&checked, target)?;
         }
@@ -473,7 +471,7 @@ impl Run<'_> {
         self.checkpoint.write(&*self.folders.scratch)?;
         for name in done_with {
             match self.folders.scratch.remove(name) {
-                Ok(()) | Err(StoreError::Missing { .. }) => {}
+                Ok(()) | Err(FolderError::Missing { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
         }

@@ -3,6 +3,8 @@
 //! Generated from the files in `spandrel/v1`, which document every field. Fields are only ever added; a test holds the
 //! interface against the one committed in `tests/interface.txt`. It knows no engine and no transport.
 
+mod vectors;
+
 /// Messages and services.
 #[expect(missing_docs, clippy::all, reason = "generated; the .proto files document them")]
 pub mod v1 {

@@ -88,7 +88,7 @@ fn pages_that_were_damaged_on_the_way_are_not_kept() {
         for (at, answer) in answers.iter().enumerate() {
             assert_true(Metric::L2, &base, queries.row(at), answer, &format!("pass {pass}, query {at}"));
         }
-        damaged = answers.iter().filter(|answer| answer.damaged > 0).count();
+        damaged = answers.iter().filter(|answer| answer.missing.parts() > 0).count();
     }
     assert_eq!(damaged, 0, "in the end every page was read well once, and stayed");
 }

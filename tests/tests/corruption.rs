@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use folder::{VECTORS, Whole, check, file};
-use spandrel_engine::{Answer, DamageReason, DamagedPart, Engine, EngineError, SearchParams};
+use spandrel_engine::{Answer, DamageReason, DamagedPart, Engine, EngineError, Missing, SearchParams};
 use spandrel_index::format::{BODY_AT, CURRENT, HEADER_BYTES, OpenError, SectionKind, UNIT_BYTES};
 use spandrel_index::{Index, OpenOptions, Tier, VerifyError};
 
@@ -234,7 +234,7 @@ fn lists_that_changed_places_are_found() {
         assert!(matches!(deep, Err(VerifyError::Open(OpenError::Checksum { .. }))), "{deep:?}");
         let engine = open_engine(dir);
         let query = whole.base.rows.row(0);
-        assert_eq!(engine.search(query, &every_list(3)).unwrap()[0].damaged, 2);
+        assert_eq!(engine.search(query, &every_list(3)).unwrap()[0].missing.parts(), 2);
         assert_eq!(engine.damage().iter().map(|d| d.part).collect::<Vec<_>>(), [a, b].map(DamagedPart::List));
     });
 }
@@ -279,13 +279,13 @@ fn lists_damaged_after_opening_are_left_out_and_counted() {
         let engine = open_engine(whole.dir());
         let query = whole.base.rows.row(5);
         let complete = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
-        assert_eq!((complete.damaged, complete.neighbours.len()), (0, VECTORS));
+        assert_eq!((complete.missing.parts(), complete.neighbours.len()), (0, VECTORS));
         for list in 0..engine.index().lists() {
             let entry = engine.index().directory().entry(list);
             let at = BODY + entry.offset_units as usize * UNIT_BYTES;
             let search = |_: &Path| engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
             let answer = whole.with_flipped(&name, at, search);
-            assert_eq!(answer.damaged, 1, "list {list}");
+            assert_eq!(answer.missing, Missing { lists: 1, pages: 0 }, "list {list}");
             assert_eq!(answer.work.vectors_scanned, complete.work.vectors_scanned - entry.count() as u64);
             // What is left is true: each as in the complete answer, in the same order.
             assert!(is_part(&answer, &complete), "list {list}");
@@ -314,7 +314,7 @@ fn lists_cut_short_after_opening_are_left_out_and_counted() {
         let at = BODY as u64 + u64::from(index.directory().entry(last).offset_units) * UNIT_BYTES as u64;
         fs::File::options().write(true).open(&path).unwrap().set_len(at).unwrap();
         let answer = engine.search(whole.base.rows.row(0), &every_list(3)).unwrap().remove(0);
-        assert_eq!(answer.damaged, 1);
+        assert_eq!(answer.missing.parts(), 1);
         let damage = engine.damage();
         assert!(
             matches!(&damage[..], [d] if d.part == DamagedPart::List(last) && matches!(d.reason, DamageReason::Read(_))),
@@ -337,7 +337,7 @@ fn pages_of_vectors_damaged_after_opening_are_left_out_and_counted() {
         let near = SearchParams { rerank: None, ..every_list(10) };
         let complete = engine.search(query, &params).unwrap().remove(0);
         let nearest = engine.search(query, &near).unwrap().remove(0);
-        assert_eq!((complete.damaged, complete.neighbours.len()), (0, VECTORS));
+        assert_eq!((complete.missing.parts(), complete.neighbours.len()), (0, VECTORS));
         let pages = layout.pages(VECTORS as u64);
         let (mut touched, mut damage) = (0, Vec::new());
         for page in 0..pages {
@@ -345,16 +345,16 @@ fn pages_of_vectors_damaged_after_opening_are_left_out_and_counted() {
             let search = |_: &Path| [params, near].map(|p| engine.search(query, &p).unwrap().remove(0));
             let [answer, answer_near] = whole.with_flipped(&name, at, search);
             damage.extend(engine.damage().pop());
-            assert_eq!(answer.damaged, 1, "page {page}");
+            assert_eq!(answer.missing, Missing { lists: 0, pages: 1 }, "page {page}");
             let records = layout.page_records().min(VECTORS - page as usize * layout.page_records());
             assert_eq!(answer.neighbours.len(), VECTORS - records, "page {page}");
             assert_eq!(answer.work, complete.work, "page {page}");
             assert!(is_part(&answer, &complete), "page {page}");
             // A page without a candidate does not matter, even where it is read together with its neighbours.
-            if answer_near.damaged == 0 {
+            if answer_near.missing.parts() == 0 {
                 assert_eq!(answer_near.neighbours, nearest.neighbours, "page {page}");
             }
-            touched += answer_near.damaged;
+            touched += answer_near.missing.parts();
         }
         assert!(touched > 0 && u64::from(touched) < pages, "{touched} of {pages} pages hold candidates");
         let parts: Vec<DamagedPart> = damage.iter().map(|d| d.part).collect();
@@ -382,10 +382,10 @@ fn a_page_that_is_damaged_again_and_again_is_not_read_any_more() {
     };
     for time in 1..=8 {
         let answer = again();
-        assert_eq!((answer.damaged, answer.work), (1, complete.work), "time {time}");
+        assert_eq!((answer.missing.parts(), answer.work), (1, complete.work), "time {time}");
     }
     let last = again();
-    assert_eq!((last.damaged, last.work.pages), (1, complete.work.pages - 1));
+    assert_eq!((last.missing.parts(), last.work.pages), (1, complete.work.pages - 1));
     assert!(is_part(&last, &complete));
     assert_eq!(engine.damage().len(), 1);
 }
@@ -405,7 +405,7 @@ fn pages_of_vectors_cut_off_after_opening_are_left_out_and_counted() {
     let len = BODY_AT + kept * layout.page_bytes() as u64;
     fs::File::options().write(true).open(&path).unwrap().set_len(len).unwrap();
     let answer = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
-    assert_eq!(answer.damaged, 2);
+    assert_eq!(answer.missing.parts(), 2);
     assert_eq!(answer.neighbours.len(), kept as usize * layout.page_records());
     assert!(is_part(&answer, &complete));
     let damage = engine.damage();
@@ -429,7 +429,7 @@ fn what_is_in_memory_is_not_read_again() {
     }
     let answer = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
     assert_eq!(answer.neighbours, complete.neighbours);
-    assert_eq!((answer.damaged, answer.work.reads, answer.work.read_bytes), (0, 0, 0));
+    assert_eq!((answer.missing.parts(), answer.work.reads, answer.work.read_bytes), (0, 0, 0));
 }
 
 #[test]

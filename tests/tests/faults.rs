@@ -100,7 +100,7 @@ fn faults_that_cannot_be_mended_are_counted_and_what_is_left_is_true() {
                     let what = format!("{name}, seed {seed}, query {at}");
                     assert_true(case.metric, &case.base, queries.row(at), answer, &what);
                     let missed = answer.work.vectors_scanned < expected.work.vectors_scanned;
-                    if answer.damaged == 0 {
+                    if answer.missing.parts() == 0 {
                         complete += 1;
                         assert!(!missed && answer.neighbours == expected.neighbours, "{what}");
                     } else {
@@ -127,10 +127,10 @@ fn a_disk_that_answers_nothing_gives_empty_answers_that_say_so() {
             for answer in engine.search(case.queries().bytes(), &PARAMS).unwrap() {
                 assert!(answer.neighbours.is_empty());
                 if index.resident_codes().is_none() {
-                    assert_eq!((answer.damaged, answer.work.vectors_scanned), (answer.work.lists, 0));
+                    assert_eq!((answer.missing.parts(), answer.work.vectors_scanned), (answer.work.lists, 0));
                 } else {
                     // Only the pages of candidates were wanted.
-                    assert!(answer.damaged > 0 && answer.damaged <= answer.work.candidates);
+                    assert!(answer.missing.parts() > 0 && answer.missing.parts() <= answer.work.candidates);
                     assert!(answer.work.vectors_scanned > 0);
                 }
             }

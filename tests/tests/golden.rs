@@ -154,7 +154,7 @@ fn every_fixture_opens_verifies_and_answers() {
         assert_eq!(answers.len(), VECTORS);
         for (row, answer) in answers.iter().enumerate() {
             let what = format!("{}: row {row}", fixture.name);
-            assert_eq!((answer.neighbours.len(), answer.damaged), (3, 0), "{what}");
+            assert_eq!((answer.neighbours.len(), answer.missing.parts()), (3, 0), "{what}");
             assert_exact(fixture.metric, &base, base.rows.row(row), answer, &what);
             if fixture.metric == Metric::L2 {
                 // A vector that is there more than once is found under the smallest of its ids.

@@ -16,10 +16,11 @@ class Generate(build_py):
         super().run()
         if not PROTO.is_dir():
             sys.exit(f"{PROTO} is missing: install from a checkout of the repository, with pip 21.3 or newer")
+        import grpc_tools
         from grpc_tools import protoc
 
-        out = self.build_lib
-        arguments = ["protoc", f"-I{PROTO}", f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}"]
+        out, common = self.build_lib, pathlib.Path(grpc_tools.__file__).parent / "_proto"
+        arguments = ["protoc", f"-I{PROTO}", f"-I{common}", f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}"]
         if protoc.main([*arguments, *FILES]) != 0:
             sys.exit("the messages could not be generated")
 

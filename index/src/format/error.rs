@@ -2,7 +2,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use spandrel_io::{ReadError, StoreError};
+use spandrel_io::FolderError;
 
 use super::{MAJOR, MINOR, StrayReplica};
 use crate::Tier;
@@ -135,16 +135,14 @@ impl OpenError {
         OpenError::field(path, field, stray.position, format!("a position below {vectors}"))
     }
 
-    /// Why a file of a store could not be opened or read.
-    pub(crate) fn store(path: &Path, error: StoreError) -> OpenError {
+    /// Why a small file in a folder could not be read.
+    pub(super) fn folder(path: &Path, error: FolderError) -> OpenError {
         match error {
-            StoreError::TooLong { bytes, bytes_max, .. } => {
+            FolderError::TooLong { bytes, bytes_max, .. } => {
                 OpenError::Length { path: path.to_owned(), found: bytes, expected: bytes_max }
             }
-            StoreError::Missing { .. } => OpenError::read(path, io::ErrorKind::NotFound.into()),
-            StoreError::Io { source, .. } | StoreError::Read(ReadError::Io { source, .. }) => {
-                OpenError::read(path, source)
-            }
+            FolderError::Missing { .. } => OpenError::read(path, io::ErrorKind::NotFound.into()),
+            FolderError::Io { source, .. } => OpenError::read(path, source),
             other => OpenError::read(path, io::Error::other(other)),
         }
     }

@@ -65,10 +65,26 @@ impl fmt::Display for Limit {
     }
 }
 
+/// Parts of an index that an answer misses, since they are damaged or cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Missing {
+    /// Lists.
+    pub lists: u32,
+    /// Pages of vectors.
+    pub pages: u32,
+}
+
+impl Missing {
+    /// Parts in all.
+    pub fn parts(self) -> u32 {
+        self.lists + self.pages
+    }
+}
+
 /// The answer to one query.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Answer {
-    /// Best first, ties by id. As many as were asked for or as there are, unless `limited_by` or `damaged` says why not.
+    /// Best first, ties by id. As many as were asked for or as there are, unless `limited_by` or `missing` says why not.
     pub neighbours: Vec<Neighbour>,
     /// What it took.
     pub work: Work,
@@ -78,8 +94,8 @@ pub struct Answer {
     pub latency_us: f32,
     /// Where that time went, if it was asked for.
     pub stages: Option<StageTimes>,
-    /// Lists and pages that could not be read or were damaged, and were left out: the answer is not whole unless 0.
-    pub damaged: u32,
+    /// What was left out: the answer is not whole unless that is nothing.
+    pub missing: Missing,
     /// The limit that cut the answer short: `max_bytes` where lists or candidates were left out for it, `max_lists` where
     /// fewer neighbours than asked for are returned although there are more.
     pub limited_by: Option<Limit>,

@@ -38,7 +38,7 @@ mod validate;
 mod vectors;
 mod worker;
 
-pub use answer::{Answer, Limit, Neighbour, Work};
+pub use answer::{Answer, Limit, Missing, Neighbour, Work};
 pub use calibrate::{CalibrateError, CalibrateLimits, Calibrated, calibrate};
 pub use damage::{Damage, DamageReason, DamagedPart};
 pub use engine::{Engine, EngineConfig, IoReport, Request};

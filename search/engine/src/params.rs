@@ -143,7 +143,8 @@ impl SearchParams {
         if estimates && index.resident_ids().is_none() {
             return Err(ParamsError::NoIds);
         }
-        let lists = (lists as f32 * self.effort).ceil().max(1.0) as u32; // CAST: a share of a count
+        // Of those there are: a share of more than all would be all.
+        let lists = (lists.min(index.lists()) as f32 * self.effort).ceil().max(1.0) as u32; // CAST: a share of a count
         Ok(ResolvedParams {
             k,
             epsilon,

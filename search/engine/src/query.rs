@@ -21,7 +21,7 @@ use crate::rerank::{PageRead, Reranker, assign, plan_pages};
 use crate::scan::{Prepared, Scanner, check};
 use crate::stages::StageClock;
 use crate::top::TopK;
-use crate::{Answer, DamageReason, Limit, Neighbour, ResolvedParams, Work};
+use crate::{Answer, DamageReason, Limit, Missing, Neighbour, ResolvedParams, Work};
 
 /// What a worker shares among its queries.
 pub(crate) struct Tools {
@@ -86,7 +86,7 @@ pub(crate) struct QuerySlot {
     pub(crate) reads_left: usize,
     top: TopK,
     work: Work,
-    damaged: u32,
+    missing: Missing,
     /// Pages that are not read any more, ascending.
     left_out: Vec<u64>,
     /// Why the query was given up, if it was: what is still being read is not looked at.
@@ -102,7 +102,7 @@ impl QuerySlot {
         let params = running.job.params;
         let row = running.row();
         self.work = Work::default();
-        self.damaged = 0;
+        self.missing = Missing::default();
         self.left_out.clear();
         self.end = None;
         self.clock.begin(params.times().then_some(running.started));
@@ -158,7 +158,7 @@ impl QuerySlot {
         if !is_read {
             return;
         }
-        self.damaged = probed.unreadable;
+        self.missing.lists = probed.unreadable;
         self.places.retain(|place| self.asked.binary_search(&place.list).is_err());
         let is_first = self.asked.is_empty();
         let bytes = self.bytes_left.saturating_sub(bytes_for_pages(params, index));
@@ -352,7 +352,7 @@ impl QuerySlot {
                 self.positions.push(candidate.position);
             } else if let Err(at) = self.left_out.binary_search(&page) {
                 self.left_out.insert(at, page);
-                self.damaged += 1;
+                self.missing.pages += 1;
             }
         }
         let chosen = &mut self.positions[first..];
@@ -486,7 +486,7 @@ impl QuerySlot {
                 }
             }
             (Request::Pages(read), Err(error)) => {
-                self.damaged += 1;
+                self.missing.pages += 1;
                 let part = DamagedPart::Page(read.first_page);
                 let reason = DamageReason::Read(with_cause(error));
                 tools.damage.add(part, read.offset(&layout), read.bytes(&layout), reason);
@@ -502,7 +502,7 @@ impl QuerySlot {
     /// Goes on without a list that cannot be read or is damaged.
     fn leave_out(&mut self, at: usize, reason: DamageReason, damage: &DamageLog) {
         let place = self.places[at];
-        self.damaged += 1;
+        self.missing.lists += 1;
         self.vectors -= u64::from(place.primaries);
         if let Err(at) = self.unreadable.binary_search(&place.list) {
             self.unreadable.insert(at, place.list);
@@ -565,7 +565,7 @@ impl QuerySlot {
             let at = (number - read.first_page) as usize * page_bytes; // CAST: inside a read
             let page = &bytes[at..at + page_bytes];
             if let Err((found, expected)) = layout.check_page(index.uuid(), number, page) {
-                self.damaged += 1;
+                self.missing.pages += 1;
                 let reason = DamageReason::Hash { found: found.into(), expected: expected.into() };
                 let offset = read.offset(&layout) + at as u64;
                 tools.damage.add(DamagedPart::Page(number), offset, page_bytes as u64, reason);
@@ -612,8 +612,8 @@ impl QuerySlot {
         self.clock.lap(|times| &mut times.rerank_us);
         let latency_us = running.started.elapsed().as_nanos() as f32 / 1000.0; // CAST: rounds
         let stages = self.clock.times();
-        let (work, damaged, taken) = (self.work, self.damaged, Some(running.started));
-        let answer = Answer { neighbours, work, taken, latency_us, stages, damaged, limited_by };
+        let (work, missing, taken) = (self.work, self.missing, Some(running.started));
+        let answer = Answer { neighbours, work, taken, latency_us, stages, missing, limited_by };
         running.finish(answer);
         self.shrink();
         true

@@ -144,10 +144,10 @@ fn faults_give_the_same_answer_or_counted_damage() {
     let harmful = FaultRates { error: 0.1, flip: 0.1, hold: 0.2, ..FaultRates::default() };
     let engine = faulty(&made, Schedule::seeded(2, harmful));
     let answers = engine.search(&queries, &params).unwrap();
-    let damaged = answers.iter().filter(|a| a.damaged > 0).count();
+    let damaged = answers.iter().filter(|a| a.missing.parts() > 0).count();
     assert!(damaged > 10, "{damaged} answers met damage");
     for (answer, whole) in answers.iter().zip(&whole) {
-        if answer.damaged == 0 {
+        if answer.missing.parts() == 0 {
             assert_eq!(answer.neighbours, whole.neighbours);
         }
         // What is left out is left out; what is returned is true.
@@ -175,12 +175,12 @@ fn a_failed_merged_read_is_repeated_list_by_list() {
 
     let broken = faulty(&made, Schedule::script([Fault::Error(5)]));
     let again = broken.search(&queries, &all_lists(&made, 5)).unwrap();
-    assert_eq!((again[0].work.reads, again[0].work.rounds, again[0].damaged), (31, 2, 0));
+    assert_eq!((again[0].work.reads, again[0].work.rounds, again[0].missing.parts()), (31, 2, 0));
     assert_eq!(again[0].neighbours, whole[0].neighbours);
 
     let broken = faulty(&made, Schedule::script([Fault::Error(5), Fault::None, Fault::Error(5)]));
     let again = broken.search(&queries, &all_lists(&made, 5)).unwrap();
-    assert_eq!(again[0].damaged, 1);
+    assert_eq!(again[0].missing.parts(), 1);
     assert_eq!(broken.damage()[0].part, DamagedPart::List(1));
 }
 
@@ -195,7 +195,7 @@ fn a_damaged_list_is_left_out_and_the_rest_keeps_serving() {
     let queries = random_rows(DType::U8, 16, 12, 3);
     let first = engine.search(&queries, &all_lists(&made, 5)).unwrap();
     for answer in &first {
-        assert_eq!((answer.damaged, answer.neighbours.len()), (1, 5));
+        assert_eq!((answer.missing.parts(), answer.neighbours.len()), (1, 5));
         assert_eq!(answer.work.vectors_scanned, 600 - entry.count() as u64);
     }
     let damage = engine.damage();
@@ -203,7 +203,7 @@ fn a_damaged_list_is_left_out_and_the_rest_keeps_serving() {
     let again = engine.search(&queries, &all_lists(&made, 5)).unwrap();
     let most = first.iter().map(|answer| answer.work.read_bytes).max().unwrap();
     for (again, first) in again.iter().zip(&first) {
-        assert_eq!((&again.neighbours, again.damaged), (&first.neighbours, 1));
+        assert_eq!((&again.neighbours, again.missing.parts()), (&first.neighbours, 1));
         assert!(again.work.read_bytes < most, "a list that failed again and again is not read any more");
     }
 }
@@ -294,10 +294,10 @@ fn k_are_found_in_spite_of_damaged_lists() {
     for time in 0..12 {
         let answer = engine.search(&query, &params).unwrap().remove(0);
         assert_eq!((answer.neighbours.len(), answer.limited_by), (10, None), "time {time}");
-        assert!(answer.damaged > 0 && answer.work.lists > lists, "time {time}: {answer:?}");
+        assert!(answer.missing.parts() > 0 && answer.work.lists > lists, "time {time}: {answer:?}");
         let limited = SearchParams { max_lists: Some(lists), ..params };
         let answer = engine.search(&query, &limited).unwrap().remove(0);
-        assert!(answer.damaged > 0 && answer.neighbours.len() < 10, "time {time}: {answer:?}");
+        assert!(answer.missing.parts() > 0 && answer.neighbours.len() < 10, "time {time}: {answer:?}");
         assert_eq!((answer.work.lists, answer.limited_by), (lists, Some(Limit::MaxLists)), "time {time}");
     }
 }

@@ -1,28 +1,7 @@
-//! When a call has to be over.
-use std::time::{Duration, Instant};
+//! How long a client wants to wait, as gRPC says it.
+use std::time::Duration;
 
 use http::HeaderMap;
-
-use crate::ledger::Entry;
-
-/// A call whose request has come, and when it has to be over.
-#[derive(Clone, Copy)]
-pub(crate) struct Call<'a> {
-    pub(crate) arrival: Instant,
-    pub(crate) deadline: Instant,
-    pub(crate) entry: &'a Entry,
-}
-
-impl Call<'_> {
-    /// A call whose request has come now.
-    pub(crate) fn of(entry: &Entry) -> Call<'_> {
-        let arrival = Instant::now();
-        Call { arrival, deadline: entry.deadline().unwrap_or_else(|| arrival + FAR_OFF), entry }
-    }
-}
-
-/// Longer than any call.
-const FAR_OFF: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How long a client wants to wait, if it says.
 pub(crate) fn timeout_of(headers: &HeaderMap) -> Option<Duration> {

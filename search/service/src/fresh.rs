@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::refusal::with_causes;
+use crate::causes::with_causes;
 
 /// How often files are looked at: a call to the system each.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -5,11 +5,12 @@
 //! refused at once, with a status of the table in `search.proto` and what to change; no message makes it panic or
 //! allocate without bound; every answer comes from one version of an index. It knows no algorithm of search and no
 //! file format.
-mod admin;
 mod admission;
+mod ask;
 mod audit;
+mod call;
+mod causes;
 mod connections;
-mod convert;
 mod deadline;
 mod descriptors;
 mod fresh;
@@ -29,13 +30,13 @@ mod search;
 mod served;
 mod server;
 mod stopping;
-mod stream;
 mod threads;
 mod throttle;
 mod tls;
 mod tokens;
 #[cfg(feature = "otel")]
 mod trace_parent;
+mod wire;
 
 pub use admission::AdmissionConfig;
 pub use limits::Limits;

@@ -1,7 +1,7 @@
 //! What the server counts, for Prometheus. Handles are made once; counting is an atomic addition.
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -11,7 +11,6 @@ use prometheus_client::registry::{Registry, Unit};
 use spandrel_engine::{Answer, StageTimes};
 use tonic::Code;
 
-use crate::convert::queue_us;
 use crate::histogram::Histogram;
 use crate::method::Method;
 
@@ -248,7 +247,7 @@ impl IndexMetrics {
         self.read_bytes.inc_by(sum(|a| a.work.read_bytes));
         self.codes.inc_by(sum(|a| a.work.vectors_scanned));
         self.reranked.inc_by(sum(|a| a.work.reranked.into()));
-        self.partial.inc_by(sum(|a| u64::from(a.damaged > 0)));
+        self.partial.inc_by(sum(|a| u64::from(a.missing.parts() > 0)));
         self.limited.inc_by(sum(|a| u64::from(a.limited_by.is_some())));
         for answer in answers {
             let parts = answer.stages.map_or([None; 6], |times| {
@@ -281,6 +280,12 @@ impl IndexMetrics {
         ]
         .map(|(name, counter)| (name, counter.get()))
     }
+}
+
+/// Microseconds from the arrival of a request to the moment a search thread took this query of it.
+pub(crate) fn queue_us(answer: &Answer, arrival: Instant) -> f32 {
+    let waited = answer.taken.map_or(Duration::ZERO, |taken| taken.saturating_duration_since(arrival));
+    waited.as_secs_f32() * 1e6
 }
 
 /// A code's name as gRPC writes it.

@@ -7,6 +7,7 @@ use spandrel_index::format::OpenError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::causes::{known_words, with_causes};
 use crate::tokens::Denied;
 
 /// A request that got no answer.
@@ -54,16 +55,12 @@ pub(crate) enum Refusal {
     Damaged(String),
     #[error("another verification is under way")]
     Busy,
+    /// Told to those who may open indexes.
+    #[error("the index cannot be opened: {0}")]
+    Unreadable(String),
+    /// Told to the log alone, since it may speak of files.
     #[error("{0}")]
     Internal(String),
-}
-
-fn known_words(known: &[String]) -> String {
-    match known {
-        [] => "are none".to_owned(),
-        [one] => format!("is only '{one}'"),
-        many => format!("are '{}'", many.join("', '")),
-    }
 }
 
 impl Refusal {
@@ -94,7 +91,24 @@ impl Refusal {
             Refusal::Precondition(_) => Code::FailedPrecondition,
             Refusal::Outside { .. } => Code::PermissionDenied,
             Refusal::Damaged(_) => Code::DataLoss,
-            Refusal::Internal(_) => Code::Internal,
+            Refusal::Unreadable(_) | Refusal::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// What the caller is told.
+    pub(crate) fn told(&self) -> String {
+        match self {
+            Refusal::Internal(_) => "a fault of the server; its log says more".to_owned(),
+            told => told.to_string(),
+        }
+    }
+
+    /// The field of the request that is wrong, and what is wrong with it.
+    fn violation(&self) -> Option<(&'static str, String)> {
+        match self {
+            Refusal::Field { field, message } => Some((field, message.clone())),
+            Refusal::NoName { .. } => Some(("index", self.to_string())),
+            _ => None,
         }
     }
 
@@ -113,16 +127,14 @@ impl Refusal {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Status {
-        let (code, text) = (refusal.code(), refusal.to_string());
-        if matches!(refusal, Refusal::Internal(_) | Refusal::Damaged(_)) {
-            tracing::error!(error = text, "request failed");
+        let (code, text) = (refusal.code(), refusal.told());
+        if matches!(code, Code::Internal | Code::DataLoss) {
+            tracing::error!(error = %refusal, "request failed");
         }
-        let details = match (&refusal, refusal.retry_after()) {
-            (Refusal::Field { field, message }, _) => {
-                ErrorDetails::with_bad_request_violation(*field, message)
-            }
-            (_, Some(delay)) => ErrorDetails::with_retry_info(Some(delay)),
-            _ => return Status::new(code, text),
+        let details = match (refusal.violation(), refusal.retry_after()) {
+            (Some((field, message)), _) => ErrorDetails::with_bad_request_violation(field, message),
+            (None, Some(delay)) => ErrorDetails::with_retry_info(Some(delay)),
+            (None, None) => return Status::new(code, text),
         };
         Status::with_error_details(code, text, details)
     }
@@ -194,7 +206,7 @@ impl From<OpenError> for Refusal {
             OpenError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Refusal::Damaged(text)
             }
-            OpenError::Read { .. } => Refusal::Internal(format!("the index cannot be opened: {text}")),
+            OpenError::Read { .. } => Refusal::Unreadable(text),
             // No index, another format, or a part where it cannot be searched.
             _ => Refusal::Precondition(format!("the index cannot be opened: {text}")),
         }
@@ -206,26 +218,10 @@ impl From<EngineError> for Refusal {
         let text = with_causes(&error);
         match error {
             EngineError::IdsDamaged { .. } => Refusal::Damaged(text),
-            EngineError::Open(_) | EngineError::Ids(_) => {
-                Refusal::Internal(format!("the index cannot be searched: {text}"))
-            }
+            EngineError::Open(_) | EngineError::Ids(_) => Refusal::Unreadable(text),
             _ => Refusal::Precondition(format!("the index cannot be searched: {text}")),
         }
     }
-}
-
-/// An error and what caused it, on one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let line = error.to_string();
-        if !text.contains(&line) {
-            text += &format!(": {line}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -233,6 +229,14 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+
+    #[test]
+    fn what_the_server_did_wrong_is_for_its_log() {
+        let broken = SearchError::Broken { reason: "at /data/index".to_owned() };
+        let status = Status::from(Refusal::from(broken));
+        assert_eq!(status.code(), Code::Internal);
+        assert!(!status.message().contains("/data/index"), "{status}");
+    }
 
     #[test]
     fn what_is_wrong_with_an_index_is_kept_apart() {

@@ -28,6 +28,8 @@ pub(crate) struct Registry {
     loading: ArcSwapOption<Loading>,
     /// Folders that indexes may be opened from at a client's request, without symbolic links.
     roots: Vec<PathBuf>,
+    /// Name of the index for requests that name none.
+    default: Option<String>,
 }
 
 /// Indexes opened of those that are served from the start.
@@ -38,7 +40,12 @@ pub(crate) struct Loading {
 }
 
 impl Registry {
-    pub(crate) fn new(opening: Opening, roots: Vec<PathBuf>, health: Health) -> Registry {
+    pub(crate) fn new(
+        opening: Opening,
+        roots: Vec<PathBuf>,
+        default: Option<String>,
+        health: Health,
+    ) -> Registry {
         Registry {
             map: ArcSwap::default(),
             changes: Arc::default(),
@@ -46,6 +53,7 @@ impl Registry {
             health,
             loading: ArcSwapOption::default(),
             roots,
+            default,
         }
     }
 
@@ -77,10 +85,11 @@ impl Registry {
         }
     }
 
-    /// The index of that name; with no name the only one.
+    /// The index of that name; with no name the default one, or the only one where no default was set.
     pub(crate) fn get(&self, name: &str) -> Result<Arc<Served>, Refusal> {
         self.check_loaded()?;
         let map = self.map.load();
+        let name = if name.is_empty() { self.default.as_deref().unwrap_or_default() } else { name };
         let found = match name {
             "" if map.len() == 1 => map.values().next(),
             name => map.get(name),

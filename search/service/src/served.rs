@@ -3,12 +3,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spandrel_engine::{Engine, EngineConfig, Lookup};
 use spandrel_index::{Index, OpenOptions};
 
 use crate::admission::{Admission, AdmissionConfig};
+use crate::ask::Version;
 use crate::metrics::{IndexMetrics, Metrics};
 use crate::refusal::Refusal;
 
@@ -35,6 +36,9 @@ pub(crate) struct Opening {
 pub(crate) struct Served {
     pub(crate) config: IndexConfig,
     pub(crate) opened: Instant,
+    /// Time that opening took.
+    pub(crate) opening_time: Duration,
+    version: Version,
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) metrics: IndexMetrics,
@@ -47,9 +51,12 @@ pub(crate) struct Served {
 impl Served {
     /// Opens an index. Blocks for as long as reading what stays in memory takes, or until `stop` is set.
     pub(crate) fn open(config: IndexConfig, opening: &Opening, stop: &AtomicBool) -> Result<Served, Refusal> {
+        let begun = Instant::now();
         let engine = opening.engine;
         let slots = engine.threads * engine.in_flight;
         let index = Arc::new(Index::open_until(&config.path, config.options, stop)?);
+        let uuid = format!("{:032x}", index.uuid()).into();
+        let version = Version { number: index.manifest().version, uuid };
         let lookup = Arc::new(Lookup::open(Arc::clone(&index), engine.direct)?);
         let engine = Engine::open(index, engine)?;
         if let Some(why) = &engine.io().fallback {
@@ -60,6 +67,8 @@ impl Served {
         Ok(Served {
             config,
             opened: Instant::now(),
+            opening_time: begun.elapsed(),
+            version,
             lookup,
             admission,
             metrics,
@@ -77,8 +86,23 @@ impl Served {
         self.engine().index()
     }
 
-    pub(crate) fn version(&self) -> u64 {
-        self.index().manifest().version
+    pub(crate) fn version(&self) -> Version {
+        self.version.clone()
+    }
+
+    /// Bytes of memory by part.
+    pub(crate) fn memory(&self) -> [(&'static str, u64); 7] {
+        let memory = self.index().memory();
+        [
+            ("heads", memory.heads),
+            ("head_index", memory.head_index),
+            ("directory", memory.directory),
+            ("codes", memory.codes),
+            ("vectors", memory.vectors),
+            ("ids", memory.resident_ids),
+            ("caches", self.engine().cache_bytes() as usize), // CAST: bytes in memory
+        ]
+        .map(|(part, bytes)| (part, bytes as u64)) // CAST: widening
     }
 
     /// Logs when more parts are damaged at once than ever before.

@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::service::Routes;
 
-use crate::admin::Admin;
 use crate::admission::AdmissionConfig;
+use crate::causes::{known_words, with_causes};
 use crate::connections::Acceptor;
 use crate::descriptors::{self, Descriptors};
 use crate::guard::Shared;
@@ -26,16 +26,16 @@ use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::observe::{self, Indexes, Observed, router};
-use crate::refusal::with_causes;
 use crate::registry::{Loading, Registry};
 use crate::request_id::RequestIds;
-use crate::search::Searcher;
+use crate::search::Local;
 use crate::served::{IndexConfig, Opening};
 use crate::stopping::Stopping;
 use crate::threads::watch;
 use crate::throttle::Throttle;
 use crate::tls::{Tls, TlsConfig, TlsError};
 use crate::tokens::{Tokens, TokensError};
+use crate::wire::{Admin, Grpc, StreamBounds};
 
 /// How a server runs.
 #[derive(Debug, Clone)]
@@ -48,6 +48,8 @@ pub struct ServerConfig {
     pub metrics: Option<SocketAddr>,
     /// Threads of search, and how they read, for each index.
     pub engine: EngineConfig,
+    /// Name of the index that requests get which name none; of several indexes there is no other default.
+    pub default_index: Option<String>,
     /// Bounds on requests and connections.
     pub limits: Limits,
     /// When requests are refused under load.
@@ -107,6 +109,14 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
+    /// The default index is none of those that are served from the start.
+    #[error("--default-index {name}: no index is called that; there {}", known_words(.known))]
+    DefaultIndex {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
     /// The system allows too few open files for any connection.
     #[error(
         "the system allows {allowed} open files, which indexes and pages need alone; raise it (ulimit -n, LimitNOFILE) or give fewer --threads"
@@ -139,6 +149,14 @@ impl ServerConfig {
             Tls::open(tls)?;
         }
         self.canonical_roots()?;
+        if let Some(name) = &self.default_index
+            // What is loaded later may be called that.
+            && self.roots.is_empty()
+            && !self.indexes.iter().any(|index| index.name == *name)
+        {
+            let known = self.indexes.iter().map(|index| index.name.clone()).collect();
+            return Err(StartError::DefaultIndex { name: name.clone(), known });
+        }
         let is_open = |address: SocketAddr| !address.ip().is_loopback();
         let missing = match (&self.tls, &self.tokens) {
             (None, _) => "no TLS",
@@ -248,14 +266,23 @@ impl Server {
             Opening { engine: config.engine, admission: config.admission, metrics: Arc::clone(&metrics) };
         let (reporter, health_server) = tonic_health::server::health_reporter();
         let health = Health::new(reporter);
-        let registry = Arc::new(Registry::new(opening, config.canonical_roots()?, health.clone()));
+        let registry = Arc::new(Registry::new(
+            opening,
+            config.canonical_roots()?,
+            config.default_index.clone(),
+            health.clone(),
+        ));
         health.loading(config.indexes.iter().map(|index| index.name.as_str())).await;
         registry.set_loading(Loading { done: 0, of: config.indexes.len() });
         counts.register_collector(Box::new(Indexes(Arc::clone(&registry))));
         counts.register_collector(Box::new(Descriptors));
 
         let stopping = Stopping::new();
-        let searcher = Searcher { registry: Arc::clone(&registry), limits, stopping: stopping.clone() };
+        let searcher = Arc::new(Local { registry: Arc::clone(&registry), limits });
+        let grpc = Grpc {
+            searcher: searcher.clone(),
+            streams: StreamBounds { window: limits.stream_window, longest: limits.request },
+        };
         let admin = Admin {
             registry: Arc::clone(&registry),
             stopping: stopping.clone(),
@@ -264,9 +291,7 @@ impl Server {
         let bytes = limits.message_bytes;
         let mut routes = Routes::builder();
         routes.add_service(
-            SearchServiceServer::new(searcher.clone())
-                .max_decoding_message_size(bytes)
-                .max_encoding_message_size(bytes),
+            SearchServiceServer::new(grpc).max_decoding_message_size(bytes).max_encoding_message_size(bytes),
         );
         routes.add_service(AdminServiceServer::new(admin));
         if config.health {
@@ -289,6 +314,9 @@ impl Server {
             counts: Arc::new(counts),
             metrics: Arc::clone(&shared.metrics),
             searcher,
+            registry: Arc::clone(&registry),
+            stopping: stopping.clone(),
+            k_max: limits.k,
             tokens: tokens.clone(),
             certificates: config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
             is_local: metrics_address.is_some_and(|address| address.ip().is_loopback()),
@@ -332,7 +360,7 @@ impl Server {
                 name: index.name.clone(),
                 reason: with_causes(&refusal),
             })?;
-            let (vectors, version) = (served.index().vectors(), served.version());
+            let (vectors, version) = (served.index().vectors(), served.version().number);
             tracing::info!(index = index.name, version, vectors, io = %served.engine().io().backend, "serving");
         }
         self.registry.set_loaded().await;

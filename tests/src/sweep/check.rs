@@ -258,8 +258,8 @@ impl Search<'_> {
             let named = answer.limited_by;
             self.fault(Fault::WrongLimit, format!("{what}: {count} of {wanted}, limited by {named:?}"));
         }
-        if answer.damaged > 0 {
-            self.fault(Fault::Damaged, format!("{what}: {} damaged parts", answer.damaged));
+        if answer.missing.parts() > 0 {
+            self.fault(Fault::Damaged, format!("{what}: {} damaged parts", answer.missing.parts()));
         }
         if params.max_lists.is_some_and(|max| answer.work.lists > max) {
             self.fault(Fault::OverLimit, format!("{what}: {} lists", answer.work.lists));

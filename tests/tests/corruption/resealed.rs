@@ -497,7 +497,7 @@ fn a_replica_at_a_position_out_of_range_is_damage_of_its_list() {
             let params = SearchParams { distances, ..every_list(10) };
             for query in queries.chunks(8).take(12) {
                 let answers = engine.search(query, &params).unwrap_or_else(|e| panic!("{what}: {e}"));
-                assert_eq!(answers[0].damaged as usize, stray.len(), "{what}");
+                assert_eq!(answers[0].missing.parts() as usize, stray.len(), "{what}");
             }
             let damage = engine.damage();
             assert_eq!(

@@ -45,7 +45,7 @@ fn check(name: &str, metric: Metric, base: &Base) {
             let answers = engine.search(bytes, &params).unwrap();
             for (query, answer) in answers.iter().enumerate() {
                 let (what, row) = (format!("{name}: query {query}"), base.rows.row(query));
-                assert_eq!(answer.damaged, 0, "{what}");
+                assert_eq!(answer.missing.parts(), 0, "{what}");
                 assert_eq!((answer.neighbours.len(), answer.limited_by), (k, None), "{what}");
                 if exact {
                     assert_exact(metric, base, row, answer, &what);

@@ -18,7 +18,7 @@ from ._errors import (
     WrongEventLoop,
 )
 from ._options import Options, Retry, Tls
-from ._results import Answers, Fetched, IndexInfo, StreamAnswer
+from ._results import Answers, Effort, Fetched, IndexInfo, Missing, StreamAnswer
 from .aio import AsyncClient
 from .client import Client
 
@@ -27,9 +27,11 @@ __all__ = [
     "AsyncClient",
     "Client",
     "DeadlineExceeded",
+    "Effort",
     "Fetched",
     "IndexInfo",
     "InvalidArgument",
+    "Missing",
     "NotFound",
     "Options",
     "Overloaded",

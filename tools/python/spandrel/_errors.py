@@ -1,7 +1,7 @@
 """What can go wrong, as exceptions."""
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Type
+from typing import Any, Dict, Iterable, Optional, Tuple, Type
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -116,10 +116,10 @@ def broken(message: str) -> SpandrelError:
     return SpandrelError(grpc.StatusCode.INTERNAL, message)
 
 
-def of_item(number: int, message: str, retry_after_ms: int) -> SpandrelError:
+def of_item(status: Any) -> SpandrelError:
     """The exception for one query of a stream."""
-    code = _BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN)
-    return of_status(code, message, {}, retry_after_ms / 1000 if retry_after_ms else None)
+    fields, retry_after = _read(status.details)
+    return of_status(_BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN), status.message, fields, retry_after)
 
 
 def of_rpc(error: Any, proxy: Optional[str]) -> SpandrelError:
@@ -127,16 +127,22 @@ def of_rpc(error: Any, proxy: Optional[str]) -> SpandrelError:
     fields: Dict[str, str] = {}
     retry_after = None
     for name, value in error.trailing_metadata() or ():
-        if name != _DETAILS:
-            continue
-        status = status_pb2.Status.FromString(value)
-        for detail in status.details:
-            bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
-            if detail.Unpack(bad):
-                fields.update({violation.field: violation.description for violation in bad.field_violations})
-            elif detail.Unpack(retry):
-                retry_after = retry.retry_delay.ToTimedelta().total_seconds()
+        if name == _DETAILS:
+            fields, retry_after = _read(status_pb2.Status.FromString(value).details)
     message = error.details() or ""
     if proxy is not None and error.code() == grpc.StatusCode.UNAVAILABLE:
         message += f"; asked through {proxy}, which no_proxy passes by"
     return of_status(error.code(), message, fields, retry_after)
+
+
+def _read(details: Iterable[Any]) -> Tuple[Dict[str, str], Optional[float]]:
+    """The fields that are wrong, and seconds after which to try again."""
+    fields: Dict[str, str] = {}
+    retry_after = None
+    for detail in details:
+        bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+        if detail.Unpack(bad):
+            fields.update({violation.field: violation.description for violation in bad.field_violations})
+        elif detail.Unpack(retry):
+            retry_after = retry.retry_delay.ToTimedelta().total_seconds()
+    return fields, retry_after

@@ -1,18 +1,22 @@
 """Between arrays and messages."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _errors
 from ._options import Options
-from ._results import Answers, Fetched, IndexInfo
+from ._results import Answers, Effort, Fetched, IndexInfo, Missing, StreamAnswer
 from .v1 import admin_pb2, search_pb2
+
+T = TypeVar("T")
 
 # Half of what a server takes and gives in a message, unless it was set.
 _BATCH_BYTES = 8 << 20
+# Of the longest vector that an index may hold.
+DIM_BYTES_MAX = 4 << 14
 
 _DTYPES: Dict[search_pb2.Dtype, Any] = {
     search_pb2.DTYPE_F32: np.dtype("<f4"),
@@ -60,9 +64,27 @@ def vectors_of(rows: npt.NDArray[Any]) -> search_pb2.Vectors:
     if rows.dtype == np.float32:
         # Packed floats, which an index of any element type takes. As they lie on the wire: one by one takes 300 times as long.
         data = np.ascontiguousarray(rows, "<f4").tobytes()
-        return search_pb2.Vectors.FromString(b"\x0a" + _varint(len(data)) + data + b"\x20" + _varint(rows.shape[1]))
+        floats = b"\x0a" + _varint(len(data))
+        head = b"\x08" + _varint(rows.shape[1]) + b"\x12" + _varint(len(floats) + len(data))
+        return search_pb2.Vectors.FromString(b"".join((head, floats, data)))
     dtype = next(code for code, kind in _DTYPES.items() if kind == rows.dtype.newbyteorder("<"))
-    return search_pb2.Vectors(data=np.ascontiguousarray(rows, _DTYPES[dtype]).tobytes(), dtype=dtype, dim=rows.shape[1])
+    raw = search_pb2.Raw(data=np.ascontiguousarray(rows, _DTYPES[dtype]).tobytes(), dtype=dtype)
+    return search_pb2.Vectors(dim=rows.shape[1], raw=raw)
+
+
+def ids_of(given: Union[int, Sequence[int]]) -> Tuple[List[int], bool]:
+    """Ids, and whether there was only one, without a list of its own."""
+    array = np.asarray(given)
+    if array.ndim > 1:
+        raise ValueError(f"ids have shape {array.shape}, expected (n,) or one number")
+    if array.size and array.dtype.kind not in "iu":
+        raise TypeError(f"ids are of {array.dtype}, expected whole numbers")
+    return [int(id) for id in np.atleast_1d(array)], array.ndim == 0
+
+
+def of_ids(ids: Sequence[int]) -> search_pb2.Vectors:
+    """The message that stands for vectors of the index itself."""
+    return search_pb2.Vectors(ids=search_pb2.Ids(values=ids))
 
 
 def _varint(number: int) -> bytes:
@@ -77,7 +99,7 @@ def rows_of(vectors: search_pb2.Vectors, rows: int) -> npt.NDArray[Any]:
     """The rows that a message carries."""
     if rows == 0:
         return np.zeros((0, 0), np.float32)
-    flat = np.frombuffer(vectors.data, _DTYPES[vectors.dtype])
+    flat = np.frombuffer(vectors.raw.data, _DTYPES[vectors.raw.dtype])
     return flat.reshape(rows, -1)
 
 
@@ -105,10 +127,6 @@ def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, sing
         ids = ids.view(np.uint64)
     flat_distances = np.concatenate([np.asarray(r.distances, np.float32) for r in responses])
     flags = [np.asarray(r.estimated, np.bool_) if r.estimated else np.zeros(len(r.ids), np.bool_) for r in responses]
-    partial, start = np.zeros(len(counts), np.bool_), 0
-    for response in responses:
-        partial[[start + number for number in response.partial]] = True
-        start += len(response.counts)
     vectors = None
     if any(r.HasField("vectors") for r in responses):
         parts = [rows_of(r.vectors, len(r.ids)) for r in responses if r.ids]
@@ -123,19 +141,29 @@ def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, sing
         distances=shaped(_padded(flat_distances, present, np.nan)),
         counts=counts,
         estimated=shaped(_padded(np.concatenate(flags), present, False)),
-        partial=partial,
-        limited_by=[limit for r in responses for limit in _limits_of(r)],
-        degraded=any(r.degraded for r in responses),
+        missing=[missing for r in responses for missing in _for_each(r, r.missing, _missing_of)],
+        effort=[effort for r in responses for effort in _for_each(r, r.effort, _effort_of)],
+        limited_by=[limit for r in responses for limit in _for_each(r, r.limited_by, _LIMITS.get)],
         index_versions=sorted({r.index_version for r in responses}),
+        index_uuids=sorted({r.index_uuid for r in responses}),
         vectors=None if vectors is None else shaped(vectors),
         work=work or None,
     )
 
 
-def _limits_of(response: search_pb2.SearchBatchResponse) -> List[Optional[str]]:
-    if not response.limited_by:
-        return [None] * len(response.counts)
-    return [_LIMITS.get(limit) for limit in response.limited_by]
+def _for_each(
+    response: search_pb2.SearchBatchResponse, items: Sequence[Any], convert: Callable[[Any], Optional[T]]
+) -> List[Optional[T]]:
+    """What a response says of each query; where it says nothing, None."""
+    return [convert(item) for item in items] if items else [None] * len(response.counts)
+
+
+def _missing_of(message: search_pb2.Missing) -> Optional[Missing]:
+    return Missing(message.lists, message.pages) if message.lists or message.pages else None
+
+
+def _effort_of(message: search_pb2.Effort) -> Optional[Effort]:
+    return Effort(message.asked_lists, message.searched_lists) if message.asked_lists else None
 
 
 def one_of(response: search_pb2.SearchResponse, k: int) -> Answers:
@@ -145,14 +173,22 @@ def one_of(response: search_pb2.SearchResponse, k: int) -> Answers:
         ids=response.ids,
         distances=response.distances,
         estimated=response.estimated,
-        partial=[0] if response.partial else [],
-        degraded=response.degraded,
+        missing=[response.missing],
+        effort=[response.effort],
         limited_by=[response.limited_by],
         index_version=response.index_version,
+        index_uuid=response.index_uuid,
         vectors=response.vectors if response.HasField("vectors") else None,
         work=[response.work] if response.HasField("work") else [],
     )
     return answers_of([batch], k, single=True)
+
+
+def stream_answer(item: search_pb2.SearchStreamResponse, k: int) -> StreamAnswer:
+    """One item of a stream."""
+    if item.HasField("answer"):
+        return StreamAnswer(item.tag, one_of(item.answer, k), None)
+    return StreamAnswer(item.tag, None, _errors.of_item(item.status))
 
 
 def fetched_of(responses: Sequence[search_pb2.FetchResponse], asked: int) -> Fetched:
@@ -162,7 +198,12 @@ def fetched_of(responses: Sequence[search_pb2.FetchResponse], asked: int) -> Fet
         raise _errors.broken(f"{len(found)} answers to {asked} ids")
     parts = [rows_of(r.vectors, sum(r.found)) for r in responses if any(r.found)]
     rows = np.concatenate(parts or [np.zeros((0, 0), np.float32)])
-    return Fetched(found, _padded(rows, found, 0), sorted({r.index_version for r in responses}))
+    damaged, start = np.zeros(asked, np.bool_), 0
+    for response in responses:
+        damaged[[start + at for at in response.damaged]] = True
+        start += len(response.found)
+    versions = sorted({r.index_version for r in responses})
+    return Fetched(found, _padded(rows, found, 0), damaged, versions, sorted({r.index_uuid for r in responses}))
 
 
 def info_of(summary: admin_pb2.IndexSummary, details: Optional[Dict[str, Any]] = None) -> IndexInfo:
@@ -213,17 +254,17 @@ def details_of(response: admin_pb2.DescribeIndexResponse) -> IndexInfo:
         "default_rerank_errors": response.default_rerank_errors,
         "quarantined": list(response.quarantined),
         "open_seconds": response.open_seconds,
+        "served_seconds": response.served_seconds,
     }
     return info_of(response.summary, details)
 
 
-def batches(rows: npt.NDArray[Any], k: int, options: Options, size: int) -> List[slice]:
-    """Parts of queries of at most `size`, and of no more bytes of queries or answers than `_BATCH_BYTES`."""
-    query = rows.shape[1] * rows.itemsize
+def batch_size(query_bytes: int, k: int, options: Options, most: int) -> int:
+    """Queries of one call: at most `most`, and of no more bytes of queries or answers than `_BATCH_BYTES`."""
     # An id takes up to ten bytes on the wire, a distance four, the flag one. Elements of the index are no wider than those
     # of a query that it takes.
-    answer = k * (15 + (query if options.with_vectors else 0))
-    return chunks(len(rows), max(1, min(size, _BATCH_BYTES // max(query, answer, 1))))
+    answer = k * (15 + (query_bytes if options.with_vectors else 0))
+    return max(1, min(most, _BATCH_BYTES // max(query_bytes, answer, 1)))
 
 
 def chunks(count: int, size: int) -> List[slice]:

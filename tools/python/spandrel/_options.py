@@ -6,16 +6,12 @@ import os
 import random
 import re
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Literal, Optional, Sequence, Tuple
 
 import grpc
 
 from ._errors import Overloaded, SpandrelError, TlsFailed, Unavailable
 from .v1 import search_pb2
-
-
-LONG = 3600.0
-"""Seconds for calls that read a whole index, where none are given: a load that is given up is stopped."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class Options:
     max_bytes: Optional[int] = None
     rerank: Optional[int] = None
     rerank_errors: Optional[float] = None
-    distances: str = "exact"
+    distances: Literal["exact", "any"] = "exact"
     with_vectors: bool = False
     with_work: bool = False
 

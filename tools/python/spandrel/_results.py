@@ -11,29 +11,60 @@ from ._errors import SpandrelError
 
 
 @dataclass(frozen=True)
+class Missing:
+    """Parts of an index that an answer misses, since they are damaged or cannot be read."""
+
+    lists: int
+    pages: int
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How thoroughly a query was searched under load: most lists as asked for, and lists searched instead."""
+
+    asked_lists: int
+    searched_lists: int
+
+
+@dataclass(frozen=True, repr=False)
 class Answers:
     """The nearest vectors of each query, best first.
 
     `ids` (int64) and `distances` (float32) have shape (n, k), or (k,) for a single query; `counts` (int64, (n,)) says how many
     were found, and after those ids are -1 and distances NaN. An id of 2^63 or more makes ids uint64, with 2^64 - 1 for -1.
     Distances are squared L2, 1 - cos, or the inner product itself. `estimated` (bool, same shape as ids) marks distances
-    that are estimates; `partial` (bool, (n,)) marks answers that miss damaged parts of the index; `limited_by` says for each
-    query which limit cut its answer short, 'max_lists' or 'max_bytes', or None;
-    `degraded` tells that the server, under load, searched fewer lists for some of them. `vectors` has shape (n, k, dim), zeros
-    where there is none, if they were asked for. `work` holds a message for each query, if it was asked for.
-    `index_versions` are the versions of the index that answered: one, unless it was switched meanwhile.
+    that are estimates. For each query, None where there is nothing to say: `missing`, the damaged parts of the index that were
+    left out; `effort`, where the server, under load, searched fewer lists than asked for; `limited_by`, the limit that cut the
+    answer short, 'max_lists' or 'max_bytes'. `vectors` has shape (n, k, dim), zeros where there is none, if they were asked for.
+    `work` holds a message for each query, if it was asked for. `index_versions` and `index_uuids` are the versions of the index
+    that answered: one, unless it was switched meanwhile.
     """
 
     ids: npt.NDArray[Any]
     distances: npt.NDArray[np.float32]
     counts: npt.NDArray[np.int64]
     estimated: npt.NDArray[np.bool_]
-    partial: npt.NDArray[np.bool_]
-    degraded: bool
-    index_versions: List[int]
+    missing: List[Optional[Missing]]
+    effort: List[Optional[Effort]]
     limited_by: List[Optional[str]]
+    index_versions: List[int]
+    index_uuids: List[str]
     vectors: Optional[npt.NDArray[Any]] = None
     work: Optional[List[Any]] = None
+
+    def __repr__(self) -> str:
+        queries, k = len(self.counts), self.ids.shape[-1]
+        parts = [f"{queries} {'query' if queries == 1 else 'queries'}", f"k={k}", f"index_versions={self.index_versions}"]
+        for name, count in (
+            ("short", int((self.counts < k).sum())),
+            ("estimated", int(self.estimated.sum())),
+            *((name, sum(item is not None for item in getattr(self, name))) for name in ("missing", "effort", "limited_by")),
+        ):
+            if count:
+                parts.append(f"{name}: {count}")
+        if self.vectors is not None:
+            parts.append(f"vectors {self.vectors.shape} {self.vectors.dtype}")
+        return f"<Answers {', '.join(parts)}>"
 
 
 @dataclass(frozen=True)
@@ -45,14 +76,22 @@ class StreamAnswer:
     error: Optional[SpandrelError]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fetched:
-    """Vectors by id: `found` (bool, (n,)) for each id asked for, `vectors` (n, dim), zeros where there is none.
-    `index_versions` are the versions of the index that answered, as in `Answers`."""
+    """Vectors by id: `found` (bool, (n,)) for each id asked for, `vectors` (n, dim), zeros where there is none; `damaged` (bool,
+    (n,)) marks ids that are not found because their part of the index is damaged. `index_versions` and `index_uuids` as in
+    `Answers`."""
 
     found: npt.NDArray[np.bool_]
     vectors: npt.NDArray[Any]
+    damaged: npt.NDArray[np.bool_]
     index_versions: List[int]
+    index_uuids: List[str]
+
+    def __repr__(self) -> str:
+        damaged = f", damaged: {int(self.damaged.sum())}" if self.damaged.any() else ""
+        vectors = f"vectors {self.vectors.shape} {self.vectors.dtype}"
+        return f"<Fetched {int(self.found.sum())} of {len(self.found)}{damaged}, {vectors}, index_versions={self.index_versions}>"
 
 
 @dataclass(frozen=True)

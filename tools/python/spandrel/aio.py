@@ -2,18 +2,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import Any, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, List, Optional, Sequence, TypeVar, Union
+from typing import Any, AsyncIterable, AsyncIterator, Callable, Iterable, List, Optional, Sequence, TypeVar, Union
 
 import grpc
 import grpc.aio
 import numpy.typing as npt
 
 from . import _errors, _messages
-from ._options import LONG, Options, Retry, Tls, call_metadata, channel_options, proxy_of
+from ._calls import Calls, Plan
+from ._options import Options, Retry, Tls
 from ._results import Answers, Fetched, IndexInfo, StreamAnswer
-from .client import _stream_answer
-from .v1 import admin_pb2, admin_pb2_grpc, search_pb2, search_pb2_grpc
+from .v1 import search_pb2
 
 T = TypeVar("T")
 
@@ -38,22 +37,23 @@ class AsyncClient:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise _errors.wrong_loop() from None
-        options = channel_options(target, tls, max_message_bytes)
-        self._proxy = proxy_of(target)
-        if tls is None:
-            self._channel = grpc.aio.insecure_channel(target, options)
-        else:
-            self._channel = grpc.aio.secure_channel(target, tls.credentials(), options)
-        self._search = search_pb2_grpc.SearchServiceStub(self._channel)
-        self._admin = admin_pb2_grpc.AdminServiceStub(self._channel)
-        self._metadata = call_metadata(token)
-        self._index, self._timeout, self._retry = index, timeout, retry
-        self._batch_size, self._calls_at_once = batch_size, calls_at_once
+        self._calls = Calls(
+            grpc.aio,
+            target,
+            index=index,
+            token=token,
+            tls=tls,
+            timeout=timeout,
+            retry=retry,
+            batch_size=batch_size,
+            calls_at_once=calls_at_once,
+            max_message_bytes=max_message_bytes,
+        )
 
     async def close(self) -> None:
         """Closes the connection."""
         self._check_loop()
-        await self._channel.close()
+        await self._calls.channel.close()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -71,24 +71,19 @@ class AsyncClient:
         timeout: Optional[float] = None,
     ) -> Answers:
         """As `Client.search`."""
-        rows, single = _messages.queries_of(queries)
-        deadline = self._deadline(timeout)
-        if len(rows) == 0:
-            raise ValueError("no queries")
-        if single:
-            request = search_pb2.SearchRequest(
-                index=self._name(index), query=_messages.vectors_of(rows), k=k, options=options.message()
-            )
-            return _messages.one_of(await self._call(self._search.Search, request, deadline), k)
+        return await self._run(self._calls.search(queries, k, options, index), timeout)
 
-        async def part(of: slice) -> search_pb2.SearchBatchResponse:
-            request = search_pb2.SearchBatchRequest(
-                index=self._name(index), queries=_messages.vectors_of(rows[of]), k=k, options=options.message()
-            )
-            response: search_pb2.SearchBatchResponse = await self._call(self._search.SearchBatch, request, deadline)
-            return _messages.whole(response, len(rows[of]))
-
-        return _messages.answers_of(await self._map(part, _messages.batches(rows, k, options, self._batch_size)), k, single)
+    async def search_by_id(
+        self,
+        ids: Union[int, Sequence[int]],
+        k: int = 10,
+        options: Options = Options(),
+        *,
+        index: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> Answers:
+        """As `Client.search_by_id`."""
+        return await self._run(self._calls.search_by_id(ids, k, options, index), timeout)
 
     async def search_stream(
         self,
@@ -103,20 +98,17 @@ class AsyncClient:
         self._check_loop()
 
         async def requests() -> AsyncIterator[search_pb2.SearchStreamRequest]:
-            tag = 0
+            number = 0
             async for query in _async(queries):
-                rows, _ = _messages.queries_of(query)
-                request = search_pb2.SearchRequest(
-                    index=self._name(index), query=_messages.vectors_of(rows), k=k, options=options.message()
-                )
-                yield search_pb2.SearchStreamRequest(tag=tag, request=request)
-                tag += 1
+                yield self._calls.stream_request(number, query, k, options, index)
+                number += 1
 
         failures: List[Exception] = []
-        call = self._search.SearchStream(_guarded(requests(), failures), timeout=timeout, metadata=self._metadata)
+        guarded = _guarded(requests(), failures)
+        call = self._calls.stub.SearchStream(guarded, timeout=timeout, metadata=self._calls.metadata)
         try:
             async for item in call:
-                yield _stream_answer(item, k)
+                yield _messages.stream_answer(item, k)
         except asyncio.CancelledError:
             # grpcio cancels the call when its stream of requests fails.
             if failures:
@@ -125,34 +117,21 @@ class AsyncClient:
         except grpc.aio.AioRpcError as error:
             if failures:
                 raise failures[0] from None
-            raise _errors.of_rpc(error, self._proxy) from None
+            raise _errors.of_rpc(error, self._calls.proxy) from None
         finally:
             call.cancel()
 
-    async def fetch(
-        self, ids: Sequence[int], *, index: Optional[str] = None, timeout: Optional[float] = None
-    ) -> Fetched:
+    async def fetch(self, ids: Sequence[int], *, index: Optional[str] = None, timeout: Optional[float] = None) -> Fetched:
         """As `Client.fetch`."""
-        if len(ids) == 0:
-            raise ValueError("no ids")
-        deadline = self._deadline(timeout)
-
-        async def part(of: slice) -> search_pb2.FetchResponse:
-            request = search_pb2.FetchRequest(index=self._name(index), ids=[int(id) for id in ids[of]])
-            response: search_pb2.FetchResponse = await self._call(self._search.Fetch, request, deadline)
-            return response
-
-        return _messages.fetched_of(await self._map(part, _messages.chunks(len(ids), self._batch_size)), len(ids))
+        return await self._run(self._calls.fetch(ids, index), timeout)
 
     async def indexes(self, *, timeout: Optional[float] = None) -> List[IndexInfo]:
         """As `Client.indexes`."""
-        listed = await self._call(self._admin.ListIndexes, admin_pb2.ListIndexesRequest(), self._deadline(timeout))
-        return [_messages.info_of(summary) for summary in listed.indexes]
+        return await self._run(self._calls.indexes(), timeout)
 
     async def describe(self, index: Optional[str] = None, *, timeout: Optional[float] = None) -> IndexInfo:
         """As `Client.describe`."""
-        request = admin_pb2.DescribeIndexRequest(index=self._name(index))
-        return _messages.details_of(await self._call(self._admin.DescribeIndex, request, self._deadline(timeout)))
+        return await self._run(self._calls.describe(index), timeout)
 
     async def load(
         self,
@@ -165,68 +144,50 @@ class AsyncClient:
         timeout: Optional[float] = None,
     ) -> IndexInfo:
         """As `Client.load`."""
-        request = _messages.load_of(index, path, codes, vectors, estimates)
-        answer = await self._call(self._admin.LoadIndex, request, self._deadline(timeout, LONG), Retry(1))
-        return _messages.info_of(answer.summary)
+        return await self._run(self._calls.load(index, path, codes, vectors, estimates), timeout)
 
     async def unload(self, index: str, *, timeout: Optional[float] = None) -> None:
         """As `Client.unload`."""
-        request = admin_pb2.UnloadIndexRequest(index=index)
-        await self._call(self._admin.UnloadIndex, request, self._deadline(timeout), Retry(1))
+        await self._run(self._calls.unload(index), timeout)
 
     async def switch(self, index: str, path: str = "", *, timeout: Optional[float] = None) -> IndexInfo:
         """As `Client.switch`."""
-        request = admin_pb2.SwitchIndexRequest(index=index, path=path)
-        answer = await self._call(self._admin.SwitchIndex, request, self._deadline(timeout, LONG), Retry(1))
-        return _messages.info_of(answer.summary)
+        return await self._run(self._calls.switch(index, path), timeout)
 
     async def verify(self, index: str, *, deep: bool = False, timeout: Optional[float] = None) -> Optional[str]:
         """As `Client.verify`."""
-        request = admin_pb2.VerifyRequest(index=index, deep=deep)
-        answer = await self._call(self._admin.Verify, request, self._deadline(timeout, LONG))
-        return None if answer.whole else answer.problem
+        return await self._run(self._calls.verify(index, deep), timeout)
 
     def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise _errors.wrong_loop()
 
-    def _name(self, index: Optional[str]) -> str:
-        return self._index if index is None else index
+    async def _run(self, plan: Plan[T], timeout: Optional[float]) -> T:
+        self._check_loop()
+        deadline = self._calls.deadline(plan, timeout)
+        places = asyncio.Semaphore(self._calls.calls_at_once)
 
-    def _deadline(self, timeout: Optional[float], usual: float = 0.0) -> float:
-        return time.monotonic() + (max(usual, self._timeout) if timeout is None else timeout)
-
-    async def _map(self, part: Callable[[slice], Awaitable[T]], parts: List[slice]) -> List[T]:
-        places = asyncio.Semaphore(self._calls_at_once)
-
-        async def one(of: slice) -> T:
+        async def call(request: Callable[[], Any]) -> Any:
             async with places:
-                return await part(of)
+                return await self._call(plan, request(), deadline)
 
-        tasks = [asyncio.ensure_future(one(of)) for of in parts]
+        tasks = [asyncio.ensure_future(call(request)) for request in plan.requests]
         try:
-            return list(await asyncio.gather(*tasks))
+            return plan.join(list(await asyncio.gather(*tasks)))
         finally:
             # When one failed the others are for nobody, and none outlives the call.
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _call(self, method: Any, request: Any, deadline: float, retry: Optional[Retry] = None) -> Any:
-        self._check_loop()
-        policy, attempt = retry or self._retry, 1
+    async def _call(self, plan: Plan[T], request: Any, deadline: Optional[float]) -> Any:
+        attempts = self._calls.attempts(plan, deadline)
         while True:
-            left = deadline - time.monotonic()
-            if left <= 0.0:
-                raise _errors.too_late()
+            left = attempts.left()
             try:
-                return await method(request, timeout=left, metadata=self._metadata)
+                return await plan.method(request, timeout=left, metadata=self._calls.metadata)
             except grpc.aio.AioRpcError as error:
-                failure = _errors.of_rpc(error, self._proxy)
-            attempt += 1
-            pause = policy.pause(failure, attempt)
-            if pause is None or time.monotonic() + pause >= deadline:
-                raise failure
+                pause = attempts.pause(error)
             await asyncio.sleep(pause)
 
 

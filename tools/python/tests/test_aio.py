@@ -30,6 +30,8 @@ class RealServer(unittest.IsolatedAsyncioTestCase):
         for number, answers in enumerate(many):
             assert_expected(answers, number)
         np.testing.assert_array_equal((await self.client.fetch([3])).vectors[0], self.rows[3])
+        by_id = await self.client.search_by_id([3, 4], K)
+        np.testing.assert_array_equal(by_id.ids, (await self.client.search(self.rows[3:5], K)).ids)
 
     async def test_streams(self):
         async def queries():

@@ -26,9 +26,10 @@ class RealServer(unittest.TestCase):
         for queries in (self.queries, self.queries.astype(np.float32), self.queries.astype(np.float64)):
             answers = self.client.search(queries, K)
             assert_expected(answers)
-            self.assertEqual(answers.partial.shape, (QUERIES,))
-            self.assertFalse(answers.partial.any() or answers.estimated.any() or answers.degraded)
-            self.assertEqual(answers.index_versions, [1])
+            self.assertEqual((answers.missing, answers.effort), ([None] * QUERIES, [None] * QUERIES))
+            self.assertFalse(answers.estimated.any())
+            self.assertEqual((answers.index_versions, answers.index_uuids), ([1], [self.client.describe().uuid]))
+            self.assertEqual(repr(answers), f"<Answers {QUERIES} queries, k={K}, index_versions=[1]>")
         assert_expected(self.client.search(self.queries[7], K), 7)
         assert_expected(self.client.search(self.queries[7].tolist(), K), 7)
         assert_expected(self.client.search(self.queries[7:8], K), slice(7, 8))
@@ -70,11 +71,30 @@ class RealServer(unittest.TestCase):
         for item in self.client.search_stream(queries(), K):
             seen[item.number] = item
         self.assertEqual(len(seen), 101)
-        self.assertIsInstance(seen.pop(50).error, spandrel.InvalidArgument)
+        error = seen.pop(50).error
+        self.assertIsInstance(error, spandrel.InvalidArgument)
+        self.assertEqual(list(error.fields), ["query"])
         for number, item in seen.items():
             assert_expected(item.answer, number - (number > 50))
         with self.assertRaisesRegex(TypeError, "numbers"):
             list(self.client.search_stream([["not a vector"]], K))
+
+    def test_vectors_of_the_index_are_searched_for_by_their_ids(self):
+        ids = list(range(0, VECTORS, 7))
+        expected = self.client.search(self.rows[ids], K)
+        found = self.client.search_by_id(ids, K)
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        np.testing.assert_array_equal(found.distances, expected.distances)
+        self.assertFalse(found.distances[:, 0].any(), "each finds itself")
+        one = self.client.search_by_id(7, K, spandrel.Options(with_vectors=True))
+        self.assertEqual((one.ids.shape, one.vectors.shape), ((K,), (K, DIM)))
+        np.testing.assert_array_equal(one.ids, expected.ids[1])
+        many = self.client.search_by_id(ids[:100], K, spandrel.Options(with_vectors=True))
+        np.testing.assert_array_equal(many.vectors, self.rows[many.ids])
+        with self.assertRaisesRegex(spandrel.NotFound, f"no vector {VECTORS}"):
+            self.client.search_by_id([0, VECTORS])
+        with self.assertRaises(ValueError):
+            self.client.search_by_id([])
 
     def test_fetch(self):
         fetched = self.client.fetch([5, VECTORS + 7, 0] * 200)
@@ -82,6 +102,7 @@ class RealServer(unittest.TestCase):
         np.testing.assert_array_equal(fetched.vectors[0], self.rows[5])
         self.assertFalse(fetched.vectors[1].any())
         self.assertEqual((fetched.vectors.dtype, fetched.index_versions), (np.uint8, [1]))
+        self.assertFalse(fetched.damaged.any())
         none = self.client.fetch([VECTORS + 7])
         self.assertEqual((none.found.tolist(), none.vectors.shape[0]), ([False], 1))
 
@@ -140,6 +161,7 @@ class RealServer(unittest.TestCase):
         self.assertEqual((info.name, info.vectors, info.dim, info.dtype, info.metric), ("vectors", VECTORS, DIM, "u8", "l2"))
         about = self.client.describe()
         self.assertGreater(about.details["memory_bytes"]["heads"], 0)
+        self.assertTrue(0.0 < about.details["open_seconds"] < 60.0)
         self.assertIsNone(self.client.verify("vectors", deep=True))
         with self.assertRaises(spandrel.PermissionDenied):
             self.client.load("second", "/")

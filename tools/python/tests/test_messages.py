@@ -14,16 +14,24 @@ class Queries(unittest.TestCase):
     def test_floats_are_what_they_would_be_one_by_one(self):
         for count in (1, 31, 32, 4095, 4096, 600_000):
             row = np.random.default_rng(count).standard_normal((1, count)).astype(np.float32)
-            self.assertEqual(_messages.vectors_of(row), search_pb2.Vectors(f32=row.ravel().tolist(), dim=count), count)
+            floats = search_pb2.Floats(values=row.ravel().tolist())
+            self.assertEqual(_messages.vectors_of(row), search_pb2.Vectors(floats=floats, dim=count), count)
         strided = np.arange(12, dtype=np.float32).reshape(3, 4).T
-        self.assertEqual(list(_messages.vectors_of(strided).f32), strided.ravel().tolist())
+        self.assertEqual(list(_messages.vectors_of(strided).floats.values), strided.ravel().tolist())
 
     def test_other_elements_are_bytes(self):
         for kind, code in (("f2", "F16"), ("i1", "I8"), ("u1", "U8")):
             row = np.array([[1, 2, 3]], kind)
             message = _messages.vectors_of(row)
-            expected = search_pb2.Vectors(data=row.tobytes(), dtype=search_pb2.Dtype.Value(f"DTYPE_{code}"), dim=3)
-            self.assertEqual(message, expected)
+            raw = search_pb2.Raw(data=row.tobytes(), dtype=search_pb2.Dtype.Value(f"DTYPE_{code}"))
+            self.assertEqual(message, search_pb2.Vectors(raw=raw, dim=3))
+
+    def test_ids_are_whole_numbers(self):
+        self.assertEqual(_messages.ids_of(7), ([7], True))
+        self.assertEqual(_messages.ids_of(np.array([2**64 - 1, 0], np.uint64)), ([2**64 - 1, 0], False))
+        for wrong, kind in ((1.5, TypeError), (["a"], TypeError), ([[1]], ValueError)):
+            with self.assertRaises(kind):
+                _messages.ids_of(wrong)
 
     def test_batches_cover_all_within_both_limits(self):
         for rows, k, options, size, longest in [
@@ -32,7 +40,7 @@ class Queries(unittest.TestCase):
             (np.zeros((700, 128), np.uint8), 1000, spandrel.Options(with_vectors=True), 256, 58),
             (np.zeros((3, 16384), np.float32), 1000, spandrel.Options(with_vectors=True), 256, 1),
         ]:
-            parts = _messages.batches(rows, k, options, size)
+            parts = _messages.chunks(len(rows), _messages.batch_size(rows.shape[1] * rows.itemsize, k, options, size))
             self.assertEqual([n for part in parts for n in range(len(rows))[part]], list(range(len(rows))))
             self.assertEqual(max(part.stop - part.start for part in parts), longest)
 
@@ -40,18 +48,32 @@ class Queries(unittest.TestCase):
 class Answers(unittest.TestCase):
     def test_short_ones_are_padded(self):
         first = search_pb2.SearchBatchResponse(
-            counts=[2, 0], ids=[4, 9], distances=[1.0, 2.0], estimated=[False, True], partial=[1], index_version=3
+            counts=[2, 0],
+            ids=[4, 9],
+            distances=[1.0, 2.0],
+            estimated=[False, True],
+            missing=[search_pb2.Missing(), search_pb2.Missing(lists=1, pages=2)],
+            index_version=3,
+            index_uuid="b",
         )
         second = search_pb2.SearchBatchResponse(
-            counts=[1], ids=[7], distances=[0.5], partial=[0], degraded=True, index_version=2,
+            counts=[1],
+            ids=[7],
+            distances=[0.5],
+            effort=[search_pb2.Effort(asked_lists=8, searched_lists=4)],
+            index_version=2,
+            index_uuid="a",
             limited_by=[search_pb2.LIMIT_MAX_BYTES],
         )
         answers = _messages.answers_of([first, second], 3, single=False)
         self.assertEqual(answers.ids.tolist(), [[4, 9, -1], [-1] * 3, [7, -1, -1]])
         np.testing.assert_array_equal(answers.distances, [[1, 2, np.nan], [np.nan] * 3, [0.5, np.nan, np.nan]])
         self.assertEqual(answers.estimated.tolist(), [[False, True, False], [False] * 3, [False] * 3])
-        self.assertEqual((answers.counts.tolist(), answers.partial.tolist()), ([2, 0, 1], [False, True, True]))
-        self.assertEqual((answers.degraded, answers.index_versions), (True, [2, 3]))
+        self.assertEqual((answers.counts.tolist(), answers.missing), ([2, 0, 1], [None, spandrel.Missing(1, 2), None]))
+        self.assertEqual(answers.effort, [None, None, spandrel.Effort(8, 4)])
+        self.assertEqual((answers.index_versions, answers.index_uuids), ([2, 3], ["a", "b"]))
+        expected = "<Answers 3 queries, k=3, index_versions=[2, 3], short: 3, estimated: 1, missing: 1, effort: 1, limited_by: 1>"
+        self.assertEqual(repr(answers), expected)
         self.assertEqual(answers.limited_by, [None, None, "max_bytes"])
         self.assertEqual((answers.ids.dtype, answers.distances.dtype), (np.int64, np.float32))
 
@@ -78,8 +100,18 @@ class Answers(unittest.TestCase):
         with self.assertRaisesRegex(spandrel.SpandrelError, "1 answers to 2 ids"):
             _messages.fetched_of([search_pb2.FetchResponse(found=[False])], 2)
 
+    def test_damaged_vectors_are_told_from_absent_ones(self):
+        raw = search_pb2.Raw(data=bytes([1, 2]), dtype=search_pb2.DTYPE_U8)
+        first = search_pb2.FetchResponse(found=[False, True], damaged=[0], vectors=search_pb2.Vectors(dim=2, raw=raw))
+        second = search_pb2.FetchResponse(found=[False, False], damaged=[1])
+        fetched = _messages.fetched_of([first, second], 4)
+        self.assertEqual(fetched.found.tolist(), [False, True, False, False])
+        self.assertEqual(fetched.damaged.tolist(), [True, False, False, True])
+        self.assertEqual(fetched.vectors.tolist(), [[0, 0], [1, 2], [0, 0], [0, 0]])
+        self.assertIn("1 of 4, damaged: 2", repr(fetched))
+
     def test_none_at_all_has_no_vectors(self):
-        empty = search_pb2.SearchBatchResponse(counts=[0], vectors=search_pb2.Vectors(dtype=search_pb2.DTYPE_U8))
+        empty = search_pb2.SearchBatchResponse(counts=[0], vectors=search_pb2.Vectors(raw=search_pb2.Raw(dtype=search_pb2.DTYPE_U8)))
         self.assertEqual(_messages.answers_of([empty], 3, single=False).vectors.shape, (1, 3, 0))
 
 

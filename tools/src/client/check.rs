@@ -1,5 +1,6 @@
 //! Requests and answers that fit each other: queries say their dimension, and an answer has a row for each.
 use spandrel_proto::v1;
+use spandrel_proto::v1::vectors::Form;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -7,17 +8,24 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// there are; whether they fit the index the server says.
 pub(super) fn queries(vectors: Option<&v1::Vectors>) -> Result<usize, Status> {
     let Some(vectors) = vectors else { return Ok(0) };
+    let elements = match &vectors.form {
+        None => return Ok(0),
+        Some(Form::Ids(ids)) => return Ok(ids.values.len()),
+        Some(Form::Floats(floats)) => floats.values.len(),
+        Some(Form::Raw(raw)) => {
+            raw.data.len()
+                / match raw.dtype() {
+                    v1::Dtype::F32 => 4,
+                    v1::Dtype::F16 => 2,
+                    v1::Dtype::I8 | v1::Dtype::U8 | v1::Dtype::Unspecified => 1,
+                }
+        }
+    };
     if vectors.dim == 0 {
         let message = "queries: vectors that do not say their dimension; set dim";
         let details = ErrorDetails::with_bad_request_violation("queries", message);
         return Err(Status::with_error_details(Code::InvalidArgument, message, details));
     }
-    let element_bytes = match vectors.dtype() {
-        v1::Dtype::F32 => 4,
-        v1::Dtype::F16 => 2,
-        v1::Dtype::I8 | v1::Dtype::U8 | v1::Dtype::Unspecified => 1,
-    };
-    let elements = vectors.f32.len() + vectors.data.len() / element_bytes;
     Ok(elements / vectors.dim as usize) // CAST: widening
 }
 
@@ -48,18 +56,18 @@ mod tests {
 
     #[test]
     fn queries_are_counted_by_their_own_dimension() {
-        let vectors = |f32: usize, data: usize, dtype: v1::Dtype, dim: u32| {
-            Some(v1::Vectors { f32: vec![0.0; f32], data: vec![0; data].into(), dtype: dtype.into(), dim })
-        };
+        let raw = |dim, dtype| v1::Vectors::raw(dim, dtype, vec![0; 512]);
+        let floats = |dim| v1::Vectors::floats(dim, vec![0.0; 512]);
         for (vectors, expected) in [
-            (vectors(512, 0, v1::Dtype::Unspecified, 128), 4),
-            (vectors(0, 512, v1::Dtype::U8, 256), 2),
-            (vectors(0, 512, v1::Dtype::F16, 256), 1),
-            (vectors(0, 512, v1::Dtype::F32, 16), 8),
+            (floats(128), 4),
+            (raw(256, v1::Dtype::U8), 2),
+            (raw(256, v1::Dtype::F16), 1),
+            (raw(16, v1::Dtype::F32), 8),
+            (v1::Vectors::ids(vec![7; 3]), 3),
         ] {
-            assert_eq!(queries(vectors.as_ref()).unwrap(), expected);
+            assert_eq!(queries(Some(&vectors)).unwrap(), expected);
         }
-        let refused = queries(vectors(512, 0, v1::Dtype::Unspecified, 0).as_ref()).unwrap_err();
+        let refused = queries(Some(&floats(0))).unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);
         assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, "queries");
     }

@@ -24,7 +24,7 @@ use tonic::{Code, Request, Status};
 pub use retry::RetryPolicy;
 use retry::{is_lost, tls_fault_of};
 use spandrel_service::{TlsError, check_certificates, check_identity};
-pub use stream::AnswerStream;
+pub use stream::{AnswerStream, item_status};
 
 /// How a server is reached.
 #[derive(Debug, Clone, Default)]

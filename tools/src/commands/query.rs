@@ -134,7 +134,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         let answers = engine
             .search_until(&rows, &params, &session.stop)
             .map_err(|error| in_file(error, &args.queries, first))?;
-        incomplete += answers.iter().filter(|a| a.damaged > 0).count();
+        incomplete += answers.iter().filter(|a| a.missing.parts() > 0).count();
         limited.count(&answers);
         match form {
             Form::Lines => session.print(&lines(first, &answers))?,

@@ -61,11 +61,13 @@ fn every_method_gives_the_same() {
         let server = Server::start(&["--queue-delay-ms", "60000"]);
         let client = server.client();
         let expected = made().in_process("index", &[]);
+        let uuid = client.describe_index("").await.unwrap().summary.unwrap().uuid;
+        assert_eq!(uuid.len(), 32);
         let mut unary = String::new();
         for number in 0..QUERIES {
             let response = client.search(request(number)).await.unwrap();
-            assert!(!response.partial && !response.degraded && response.work.is_none());
-            assert_eq!(response.index_version, 1);
+            assert!(response.missing.is_none() && response.effort.is_none() && response.work.is_none());
+            assert_eq!((response.index_version, response.index_uuid.as_str()), (1, uuid.as_str()));
             unary += &lines(number, &response);
         }
         assert_eq!(unary, expected);
@@ -90,7 +92,7 @@ fn every_method_gives_the_same() {
             v1::SearchOptions { with_vectors: true, with_work: true, ..v1::SearchOptions::default() };
         let batch = v1::SearchBatchRequest {
             index: "index".to_owned(),
-            queries: Some(v1::Vectors { f32: numbers, dim: DIM as u32, ..v1::Vectors::default() }),
+            queries: Some(v1::Vectors::floats(DIM as u32, numbers)),
             k: 10,
             options: Some(options),
         };
@@ -111,15 +113,45 @@ fn every_method_gives_the_same() {
         let base = std::fs::read(made().path("base.u8bin")).unwrap();
         let row = |id: u64| &base[8 + id as usize * DIM..][..DIM];
         let vectors = response.vectors.unwrap();
-        assert_eq!((vectors.dtype(), vectors.dim), (v1::Dtype::U8, DIM as u32));
-        for (id, vector) in response.ids.iter().zip(vectors.data.chunks(DIM)) {
+        assert_eq!(vectors, bytes(vectors.raw_data().to_vec()));
+        for (id, vector) in response.ids.iter().zip(vectors.raw_data().chunks(DIM)) {
             assert_eq!(vector, row(*id));
         }
 
         let ids = vec![17, VECTORS + 3, 0, u64::MAX];
         let fetched = client.fetch(v1::FetchRequest { index: String::new(), ids }).await.unwrap();
         assert_eq!(fetched.found, [true, false, true, false]);
-        assert_eq!(fetched.vectors.unwrap().data, [row(17), row(0)].concat());
+        assert_eq!(fetched.vectors.unwrap().raw_data(), [row(17), row(0)].concat());
+    });
+}
+
+#[test]
+fn vectors_of_the_index_are_searched_for_by_their_ids() {
+    run(async {
+        let server = Server::start(&["--queue-delay-ms", "60000"]);
+        let client = server.client();
+        let base = std::fs::read(made().path("base.u8bin")).unwrap();
+        let row = |id: u64| base[8 + id as usize * DIM..][..DIM].to_vec();
+        let ids = [4711, 0, 17, 4711];
+        let rows = bytes(ids.map(row).concat());
+        let batch = |queries| v1::SearchBatchRequest { queries: Some(queries), k: 10, ..Default::default() };
+        let expected = client.search_batch(batch(rows)).await.unwrap();
+        let by_id = client.search_batch(batch(v1::Vectors::ids(ids.to_vec()))).await.unwrap();
+        assert_eq!(by_id, expected);
+        assert!(by_id.distances.iter().step_by(10).all(|&distance| distance == 0.0), "each finds itself");
+
+        let one = |query| v1::SearchRequest { query: Some(query), ..request(0) };
+        let expected = client.search(one(bytes(row(17)))).await.unwrap();
+        let found = client.search(one(v1::Vectors::ids(vec![17]))).await.unwrap();
+        assert_eq!(found, expected);
+        let item = v1::SearchStreamRequest { tag: 3, request: Some(one(v1::Vectors::ids(vec![17]))) };
+        let mut stream = client.search_stream(tokio_stream::iter([item]), None).await.unwrap();
+        let item = stream.message().await.unwrap().unwrap();
+        assert_eq!(item.result, Some(ItemResult::Answer(expected)));
+
+        let unknown = client.search_batch(batch(v1::Vectors::ids(vec![17, VECTORS]))).await.unwrap_err();
+        assert_eq!(unknown.code(), tonic::Code::NotFound);
+        assert!(unknown.message().contains("no vector 5000"), "{unknown}");
     });
 }
 

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use spandrel_proto::v1;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
-use spandrel_tools::client::{Client, ClientConfig};
+use spandrel_tools::client::{Client, ClientConfig, item_status};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
@@ -16,7 +16,12 @@ fn numbers(numbers: Vec<f32>) -> Option<v1::Vectors> {
 }
 
 fn of_dim(numbers: Vec<f32>, dim: usize) -> Option<v1::Vectors> {
-    Some(v1::Vectors { f32: numbers, dim: dim as u32, ..Default::default() })
+    Some(v1::Vectors::floats(dim as u32, numbers))
+}
+
+fn of_dtype(dtype: i32) -> Option<v1::Vectors> {
+    let raw = v1::Raw { data: vec![0; DIM].into(), dtype };
+    Some(v1::Vectors { dim: DIM as u32, form: Some(v1::vectors::Form::Raw(raw)) })
 }
 
 fn options(change: fn(&mut v1::SearchOptions)) -> Option<v1::SearchOptions> {
@@ -26,7 +31,7 @@ fn options(change: fn(&mut v1::SearchOptions)) -> Option<v1::SearchOptions> {
 }
 
 /// Requests with one thing wrong: the code, the field that is blamed, a word of the message.
-const WRONG: [(Change, Code, &str, &str); 25] = [
+const WRONG: [(Change, Code, &str, &str); 28] = [
     (|r| r.k = 0, Code::InvalidArgument, "k", "at least 1"),
     (|r| r.k = 900, Code::InvalidArgument, "k", "limit is 500"),
     (|r| r.k = u32::MAX, Code::InvalidArgument, "k", "limit is 500"),
@@ -46,9 +51,12 @@ const WRONG: [(Change, Code, &str, &str); 25] = [
     (|r| r.query = numbers(vec![256.0; DIM]), Code::InvalidArgument, "query", "0 to 255"),
     (|r| r.query = numbers(vec![0.5; DIM]), Code::InvalidArgument, "query", "whole numbers"),
     (|r| r.query = Some(bytes(vec![0; DIM + 1])), Code::InvalidArgument, "query", "multiple of 128"),
-    (|r| r.query.as_mut().unwrap().dtype = 0, Code::InvalidArgument, "query", "without its dtype"),
-    (|r| r.query.as_mut().unwrap().dtype = 1, Code::InvalidArgument, "query", "data of f32"),
-    (|r| r.query.as_mut().unwrap().dtype = 99, Code::InvalidArgument, "query", "unknown dtype 99"),
+    (|r| r.query = of_dtype(0), Code::InvalidArgument, "query", "without its dtype"),
+    (|r| r.query = of_dtype(1), Code::InvalidArgument, "query", "data of f32"),
+    (|r| r.query = of_dtype(99), Code::InvalidArgument, "query", "unknown dtype 99"),
+    (|r| r.query = Some(v1::Vectors::ids(vec![])), Code::InvalidArgument, "query", "no elements"),
+    (|r| r.query = Some(v1::Vectors::ids(vec![1, 2])), Code::InvalidArgument, "query", "SearchBatch"),
+    (|r| r.query = Some(v1::Vectors::ids(vec![u64::MAX])), Code::NotFound, "", "18446744073709551615"),
     (
         |r| r.options = options(|o| o.epsilon = Some(f32::NAN)),
         Code::InvalidArgument,
@@ -127,7 +135,11 @@ fn wrong_requests_name_the_field_by_every_method() {
                 ItemResult::Answer(answer) => assert_eq!((item.tag, answer.ids.len()), (1000, 10)),
                 ItemResult::Status(status) => {
                     let code = WRONG.get(item.tag as usize).map_or(Code::InvalidArgument, |wrong| wrong.1);
-                    assert_eq!(Code::from(status.code), code, "{status:?}");
+                    // As of a call of its own, field and all.
+                    let told = item_status(status);
+                    let (field, word) =
+                        WRONG.get(item.tag as usize).map_or(("request", "not set"), |w| (w.2, w.3));
+                    assert_refused(&told, code, field, word);
                 }
             }
         }
@@ -293,10 +305,43 @@ fn admin_calls_keep_to_the_roots() {
         );
         admin.load_index(load("new", &root)).await.unwrap();
         let none = server.client().search(request(0)).await.unwrap_err();
-        assert_refused(&none, Code::InvalidArgument, "", "'index', 'new'");
+        assert_refused(&none, Code::InvalidArgument, "index", "'index', 'new'");
         admin.unload_index(v1::UnloadIndexRequest { index: "new".to_owned() }).await.unwrap();
         let gone = admin.unload_index(v1::UnloadIndexRequest { index: "new".to_owned() }).await.unwrap_err();
         assert_refused(&gone, Code::NotFound, "", "only 'index'");
         assert_eq!(server.client().search(request(0)).await.unwrap().ids.len(), 10);
+    });
+}
+
+#[test]
+fn of_several_indexes_requests_name_one_unless_the_server_was_told_a_default() {
+    run(async {
+        let (index, half) =
+            (format!("other={}", made().text("index")), format!("half={}", made().text("half")));
+        let two = Server::of(&index, &["--index", &half]);
+        let refused = two.client().search(request(0)).await.unwrap_err();
+        assert_refused(&refused, Code::InvalidArgument, "index", "there are 'half', 'other'");
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_spandrel"))
+            .args(["query", "--server", &two.address, "--queries", &made().text("queries.u8bin")])
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains("'half', 'other'") && told.contains("--index-name"), "{told}");
+
+        let with = Server::of(&index, &["--index", &half, "--default-index", "half"]);
+        let vectors = |name| {
+            let client = with.client();
+            async move { client.describe_index(name).await.unwrap().summary.unwrap().vectors }
+        };
+        assert_eq!((vectors("").await, vectors("other").await), (2500, 5000));
+        let answer = with.client().search(request(0)).await.unwrap();
+        let named = v1::SearchRequest { index: "half".to_owned(), ..request(0) };
+        assert_eq!(answer, with.client().search(named).await.unwrap());
+        let refused = std::process::Command::new(env!("CARGO_BIN_EXE_spandrel"))
+            .args(["serve", "--check", "--index", &index, "--default-index", "half"])
+            .output()
+            .unwrap();
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && told.contains("--default-index half"), "{told}");
     });
 }

@@ -271,7 +271,7 @@ pub(crate) fn request(number: usize) -> v1::SearchRequest {
 
 /// Elements of u8.
 pub(crate) fn bytes(rows: Vec<u8>) -> v1::Vectors {
-    v1::Vectors { f32: Vec::new(), data: rows.into(), dtype: v1::Dtype::U8.into(), dim: DIM as u32 }
+    v1::Vectors::raw(DIM as u32, v1::Dtype::U8, rows)
 }
 
 /// Keeps an index from being opened: a pipe in the place of its first file.

@@ -221,7 +221,7 @@ impl<'a> Trials<'a> {
         };
         let positions = |names: &Vec<u64>| names.iter().map(|&name| name as u32).collect(); // CAST: positions, with codes
         let answers = self.engine.search_without(&rows, &params, equals.map(positions).collect())?;
-        match answers.iter().map(|answer| u64::from(answer.damaged)).sum() {
+        match answers.iter().map(|answer| u64::from(answer.missing.parts())).sum() {
             0 => {}
             parts => return Err(CalibrateError::Damaged { parts }),
         }

@@ -10,14 +10,15 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use spandrel_engine::Limit;
-use spandrel_proto::v1;
+use spandrel_engine::SearchParams;
 use tonic::{Code, Status};
 
-use super::{Observed, json};
-use crate::deadline::Call;
+use super::observed::{Observed, json};
+use crate::ask::{Ask, Form, Found, Target};
+use crate::call::Call;
 use crate::ledger::{Connection, Entry};
 use crate::method::Method;
+use crate::metrics::queue_us;
 use crate::refusal::Refusal;
 use crate::tokens::{Credentials, Scope};
 
@@ -112,12 +113,19 @@ async fn answer(
     let checked = observed.tokens.check(&credentials, Scope::Search);
     checked.inspect_err(|denied| entry.turned_away(denied)).map_err(Refusal::from)?;
     let Asked { index, id, k } = asked(query)?;
-    let searcher = &observed.searcher;
-    if searcher.stopping.is_asked() {
+    if observed.stopping.is_asked() {
         return Err(Refusal::Stopping.into());
     }
-    let _work = searcher.stopping.work();
-    let found = searcher.one_by_id(index, (id, k), Call::of(entry)).await?;
+    let _work = observed.stopping.work();
+    let ask = Ask {
+        index: index.to_owned(),
+        target: Target::Ids(vec![id]),
+        form: Form::One,
+        params: SearchParams { times: true, ..SearchParams::new(k as usize) }, // CAST: widening
+        with_vectors: false,
+        with_work: true,
+    };
+    let found = observed.searcher.search(ask, Call::of(entry)).await?;
     Ok(shown(&found))
 }
 
@@ -150,27 +158,27 @@ fn asked(query: &str) -> Result<Asked<'_>, Refusal> {
     Ok(Asked { index: index.unwrap_or_default(), id, k })
 }
 
-fn shown(found: &v1::SearchResponse) -> Value {
-    let estimated = |at| found.estimated.get(at).copied().unwrap_or(false);
-    let neighbours = found.ids.iter().zip(&found.distances).enumerate();
-    let neighbours: Vec<Value> = neighbours
-        .map(|(at, (id, distance))| {
-            json!({ "id": id.to_string(), "distance": distance, "estimated": estimated(at) })
-        })
+fn shown(found: &Found<'_>) -> Value {
+    let none = Default::default();
+    let answer = found.answers.first().unwrap_or(&none);
+    let neighbours: Vec<Value> = answer
+        .neighbours
+        .iter()
+        .map(|n| json!({ "id": n.id.to_string(), "distance": n.distance, "estimated": n.estimated }))
         .collect();
-    let limited_by = match found.limited_by() {
-        v1::Limit::Unspecified => None,
-        v1::Limit::MaxLists => Some(Limit::MaxLists.name()),
-        v1::Limit::MaxBytes => Some(Limit::MaxBytes.name()),
-    };
-    let work = found.work.unwrap_or_default();
-    let stages = work.stages.unwrap_or_default();
+    let missing = answer.missing;
+    let missing = (missing.parts() > 0).then(|| json!({ "lists": missing.lists, "pages": missing.pages }));
+    let effort = found
+        .effort(answer)
+        .map(|effort| json!({ "asked_lists": effort.asked_lists, "searched_lists": effort.searched_lists }));
+    let (work, stages) = (&answer.work, answer.stages.unwrap_or_default());
     json!({
-        "index_version": found.index_version,
+        "index_version": found.version.number,
+        "index_uuid": &*found.version.uuid,
         "neighbours": neighbours,
-        "partial": found.partial,
-        "degraded": found.degraded,
-        "limited_by": limited_by,
+        "missing": missing,
+        "effort": effort,
+        "limited_by": answer.limited_by.map(|limit| limit.name()),
         "work": {
             "lists": work.lists,
             "reads": work.reads,
@@ -178,13 +186,13 @@ fn shown(found: &v1::SearchResponse) -> Value {
             "cache_hits": work.cache_hits,
             "rounds": work.rounds,
             "read_bytes": work.read_bytes,
-            "codes": work.codes,
+            "codes": work.vectors_scanned,
             "reranked": work.reranked,
             "head_distances": work.head_distances,
         },
         "times_us": {
-            "queue": work.queue_us,
-            "search": work.search_us,
+            "queue": queue_us(answer, found.arrival),
+            "search": answer.latency_us,
             "probe": stages.probe_us,
             "scan": stages.scan_us,
             "plan": stages.plan_us,

@@ -6,7 +6,6 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::admin::memory;
 use crate::registry::Registry;
 
 /// The indexes being served.
@@ -31,7 +30,7 @@ impl Collector for Indexes {
             Ok::<_, std::fmt::Error>(())
         };
         // CAST: shown as numbers
-        gauge("index_version", "Version being served", &|s| s.version() as f64)?;
+        gauge("index_version", "Version being served", &|s| s.version().number as f64)?;
         gauge("index_vectors", "Vectors in the index", &|s| s.index().vectors() as f64)?;
         gauge("queries_in_flight", "Queries waiting or being searched", &|s| s.admission.in_flight() as f64)?;
         gauge("queue_delay_seconds", "Expected time in the queue of a query that comes now", &|s| {
@@ -55,7 +54,7 @@ impl Collector for Indexes {
         let help = "Bytes of memory by part of the index";
         let mut metric = encoder.encode_descriptor("index_memory_bytes", help, None, empty.metric_type())?;
         for served in &all {
-            for (part, bytes) in memory(served) {
+            for (part, bytes) in served.memory() {
                 let labels = [("index", served.config.name.as_str()), ("part", part)];
                 ConstGauge::new(bytes as f64).encode(metric.encode_family(&labels)?)?; // CAST: as above
             }

@@ -5,13 +5,11 @@
 mod by_id;
 mod exposition;
 mod indexes;
+mod observed;
 mod origin;
 mod page;
 mod port;
 mod status;
-
-use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -21,27 +19,11 @@ use axum::routing::get;
 use axum::{Extension, Router};
 
 pub(crate) use indexes::Indexes;
+pub(crate) use observed::Observed;
 pub(crate) use port::{CONNECTIONS, serve};
 
 use self::by_id::Failure;
-use crate::metrics::Metrics;
 use crate::registry::Loading;
-use crate::search::Searcher;
-use crate::tokens::Tokens;
-
-/// What the second port shows.
-#[derive(Clone)]
-pub(crate) struct Observed {
-    pub(crate) counts: Arc<prometheus_client::registry::Registry>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) searcher: Searcher,
-    pub(crate) tokens: Tokens,
-    /// Whether gRPC asks for client certificates, which this port cannot.
-    pub(crate) certificates: bool,
-    /// Whether only this machine reaches the port.
-    pub(crate) is_local: bool,
-    pub(crate) started: Instant,
-}
 
 /// The pages of the second port.
 pub(crate) fn router(observed: Observed) -> Router {
@@ -76,7 +58,7 @@ async fn headers(request: Request, next: Next) -> Response {
 }
 
 async fn healthz(State(observed): State<Observed>) -> impl IntoResponse {
-    match observed.searcher.stopping.is_asked() {
+    match observed.stopping.is_asked() {
         false => (StatusCode::OK, "serving\n"),
         true => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
     }
@@ -84,7 +66,7 @@ async fn healthz(State(observed): State<Observed>) -> impl IntoResponse {
 
 /// Whether calls are answered: not yet while indexes load, and not for long once the server is to stop.
 async fn readyz(State(observed): State<Observed>) -> (StatusCode, String) {
-    let Searcher { stopping, registry, .. } = &observed.searcher;
+    let Observed { stopping, registry, .. } = &observed;
     let not_ready = |text: String| (StatusCode::SERVICE_UNAVAILABLE, text);
     match registry.loading() {
         _ if stopping.is_draining() => not_ready("stopping\n".to_owned()),
@@ -93,18 +75,15 @@ async fn readyz(State(observed): State<Observed>) -> (StatusCode, String) {
     }
 }
 
-/// A JSON answer.
-fn json(status: StatusCode, value: &serde_json::Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
 
     use super::*;
     use crate::admission::AdmissionConfig;
     use crate::method::Method;
+    use crate::metrics::Metrics;
     use crate::registry::Registry;
     use crate::served::Opening;
 
@@ -118,7 +97,12 @@ mod tests {
         let engine = spandrel_engine::EngineConfig::default();
         let opening = Opening { engine, admission: AdmissionConfig::default(), metrics };
         let health = crate::health::Health::new(tonic_health::server::health_reporter().0);
-        counts.register_collector(Box::new(Indexes(Arc::new(Registry::new(opening, Vec::new(), health)))));
+        counts.register_collector(Box::new(Indexes(Arc::new(Registry::new(
+            opening,
+            Vec::new(),
+            None,
+            health,
+        )))));
         counts.register_collector(Box::new(crate::descriptors::Descriptors));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &counts).unwrap();

@@ -157,7 +157,7 @@ function showIndexes(chosen) {
         ["vectors in", index.vectors_tier],
         ["memory", `${asBytes(memory)} (${digits(memory / Math.max(1, index.vectors))} B a vector)`],
         ["disk", asBytes(index.disk_bytes)],
-        ["open for", duration(index.open_seconds)],
+        ["open for", duration(index.served_seconds)],
         ["damaged", String(index.quarantined), index.quarantined ? "bad" : ""],
       ]),
       element("div", { className: "memory" }, partsBar(parts, `memory by part, ${asBytes(memory)} in all`)),
@@ -190,12 +190,12 @@ async function search() {
     if (!answered.ok) throw new Error(found.error);
     const took = (performance.now() - begun) / 1000;
     const flags = [
-      found.partial && "partial: damaged parts were left out",
-      found.degraded && "degraded by load",
+      found.missing && `damaged: ${found.missing.lists} lists and ${found.missing.pages} pages were left out`,
+      found.effort && `under load: ${found.effort.searched_lists} of ${found.effort.asked_lists} lists`,
       found.limited_by && `cut short by ${found.limited_by}`,
     ];
     const text = [`${found.neighbours.length} nearest of ${id}`, `version ${found.index_version}`, `${asTime(took)} there and back`];
-    note([...text, ...flags.filter(Boolean)].join(" · "), found.partial);
+    note([...text, ...flags.filter(Boolean)].join(" · "), found.missing !== null);
     at("found").replaceChildren(neighboursTable(found.neighbours), workList(found));
     at("found").scrollTop = 0;
   } catch (error) {

@@ -4,8 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::{Observed, json};
-use crate::admin::memory;
+use super::observed::{Observed, json};
 use crate::histogram::{Histogram, SECONDS};
 use crate::metrics::STAGES;
 use crate::served::Served;
@@ -18,19 +17,19 @@ pub(super) async fn status(State(observed): State<Observed>) -> Response {
 }
 
 fn value(observed: &Observed) -> Value {
-    let (metrics, searcher) = (&observed.metrics, &observed.searcher);
+    let metrics = &observed.metrics;
     let calls: Vec<Value> = metrics
         .calls()
         .into_iter()
         .map(|(labels, count)| json!({ "method": labels.method, "code": labels.code, "count": count }))
         .collect();
-    let indexes: Vec<Value> = searcher.registry.all().iter().map(|served| index(served)).collect();
+    let indexes: Vec<Value> = observed.registry.all().iter().map(|served| index(served)).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": observed.started.elapsed().as_secs_f64(),
-        "stopping": searcher.stopping.is_asked(),
+        "stopping": observed.stopping.is_asked(),
         "search": if observed.certificates { "off" } else if observed.tokens.is_empty() { "open" } else { "token" },
-        "k_max": searcher.limits.k,
+        "k_max": observed.k_max,
         "connections": metrics.connections.get(),
         "connections_refused": metrics.connections_refused.get(),
         "in_flight_bytes": metrics.in_flight_bytes.get(),
@@ -58,11 +57,11 @@ fn index(served: &Served) -> Value {
         .map(|(stage, histogram)| (stage.to_owned(), times(histogram)))
         .collect();
     let memory: Map<String, Value> =
-        memory(served).into_iter().map(|(part, bytes)| (part.to_owned(), bytes.into())).collect();
+        served.memory().into_iter().map(|(part, bytes)| (part.to_owned(), bytes.into())).collect();
     json!({
         "name": served.config.name,
-        "version": served.version(),
-        "uuid": format!("{:032x}", index.uuid()),
+        "version": served.version().number,
+        "uuid": &*served.version().uuid,
         "vectors": index.vectors(),
         "dim": index.dim(),
         "dtype": index.dtype().to_string(),
@@ -74,7 +73,8 @@ fn index(served: &Served) -> Value {
         "estimates": index.resident_ids().is_some(),
         "memory_bytes": memory,
         "disk_bytes": index.manifest().index_bytes(),
-        "open_seconds": served.opened.elapsed().as_secs_f64(),
+        "open_seconds": served.opening_time.as_secs_f64(),
+        "served_seconds": served.opened.elapsed().as_secs_f64(),
         "quarantined": damage.len(),
         "damage": damage.iter().take(DAMAGE_TOLD).map(|part| part.part.to_string()).collect::<Vec<_>>(),
         "in_flight": served.admission.in_flight(),

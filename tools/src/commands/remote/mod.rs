@@ -11,15 +11,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use spandrel_datasets::{Rows, VectorFile};
-use spandrel_engine::{Answer, Distances, Limit, Neighbour, Work};
+use spandrel_engine::{Answer, Distances, Limit, Missing, Neighbour, Work};
 use spandrel_index::{DType, Metric, VectorSource as _};
 use spandrel_proto::v1;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::StatusExt as _;
 
 use crate::Advised;
-use crate::client::{Client, ClientConfig, ClientTls, RetryPolicy, TlsFault};
+use crate::client::{Client, ClientConfig, ClientTls, RetryPolicy, TlsFault, item_status};
 use crate::commands::input::InputArgs;
 use crate::figures::PointParams;
 
@@ -173,8 +173,7 @@ impl Remote {
 
     /// The message that carries these rows.
     pub(super) fn vectors(&self, rows: &[u8]) -> v1::Vectors {
-        let v1::IndexSummary { dtype, dim, .. } = self.summary;
-        v1::Vectors { f32: Vec::new(), data: rows.to_vec().into(), dtype, dim }
+        v1::Vectors::raw(self.summary.dim, self.summary.dtype(), rows.to_vec())
     }
 }
 
@@ -251,6 +250,11 @@ fn neighbours(ids: &[u64], distances: &[f32], estimated: &[bool]) -> Vec<Neighbo
     all.map(|((&id, &distance), estimated)| Neighbour { id, distance, estimated }).collect()
 }
 
+fn missing_of(missing: v1::Missing) -> Missing {
+    let v1::Missing { lists, pages } = missing;
+    Missing { lists, pages }
+}
+
 /// The answer to one query.
 pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
     Answer {
@@ -259,7 +263,7 @@ pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
         taken: None,
         latency_us: 0.0,
         stages: None,
-        damaged: response.partial.into(),
+        missing: response.missing.map(missing_of).unwrap_or_default(),
         limited_by: limit(response.limited_by),
     }
 }
@@ -277,13 +281,7 @@ fn limit(code: i32) -> Option<Limit> {
 pub(super) fn item(result: Option<ItemResult>) -> Result<Answer, Status> {
     match result {
         Some(ItemResult::Answer(response)) => Ok(answer(&response)),
-        Some(ItemResult::Status(v1::ItemStatus { code, message, retry_after_ms })) => {
-            let details = match retry_after_ms {
-                0 => ErrorDetails::new(),
-                ms => ErrorDetails::with_retry_info(Some(Duration::from_millis(ms.into()))),
-            };
-            Err(Status::with_error_details(Code::from(code), message, details))
-        }
+        Some(ItemResult::Status(item)) => Err(item_status(item)),
         None => Err(Status::internal("an item of a stream without answer or status")),
     }
 }
@@ -305,7 +303,7 @@ pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
             taken: None,
             latency_us: 0.0,
             stages: None,
-            damaged: response.partial.iter().any(|&p| p as usize == number).into(), // CAST: widening
+            missing: response.missing.get(number).copied().map(missing_of).unwrap_or_default(),
             limited_by: response.limited_by.get(number).copied().and_then(limit),
         });
         first = end;
@@ -326,11 +324,17 @@ pub(super) fn told(address: &str) -> impl Fn(Status) -> anyhow::Error {
             Code::Unauthenticated | Code::PermissionDenied => "give a token with --token FILE",
             Code::NotFound => "choose one of them with --index-name",
             Code::ResourceExhausted => "the server is loaded: ask for less at a time, or try again later",
+            Code::InvalidArgument if names_field(&status, "index") => "choose one of them with --index-name",
             Code::InvalidArgument => "change that, and ask again",
             _ => return anyhow::Error::msg(message),
         };
         Advised::new(message, help).into()
     }
+}
+
+fn names_field(status: &Status, field: &str) -> bool {
+    let violations = status.get_details_bad_request().map(|bad| bad.field_violations);
+    violations.is_some_and(|violations| violations.iter().any(|violation| violation.field == field))
 }
 
 /// Queries a second.

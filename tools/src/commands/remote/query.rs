@@ -68,7 +68,7 @@ pub(in crate::commands) fn ask(
                 options: options(&query.params, query.distances, false),
             };
             let found = asker.part(first, &asking, session).await?;
-            incomplete += found.iter().filter(|answer| answer.damaged > 0).count();
+            incomplete += found.iter().filter(|answer| answer.missing.parts() > 0).count();
             each(first, found)?;
             first += count;
             meter.set(first, file.len());

@@ -1,0 +1,77 @@
+//! What a search and a look-up give.
+use std::sync::Arc;
+use std::time::Instant;
+
+use spandrel_engine::{Answer, FetchState};
+use spandrel_index::DType;
+
+use crate::ledger::Room;
+
+/// The answers to queries, all from one version of an index.
+pub(crate) struct Found<'a> {
+    /// In the order of the queries.
+    pub(crate) answers: Vec<Answer>,
+    /// The vectors of all neighbours back to back, where they were asked for.
+    pub(crate) vectors: Option<Rows>,
+    pub(crate) version: Version,
+    /// When the queries came.
+    pub(crate) arrival: Instant,
+    /// Set where the server, under load, allowed fewer lists than asked for.
+    pub(crate) lowered: Option<Lowered>,
+    /// Kept in the ledger for the message that carries this.
+    pub(crate) room: Room<'a>,
+}
+
+impl Found<'_> {
+    /// How thoroughly the query of one of these answers was searched; none if as it was asked. One that its distances pruned
+    /// before the lowered limit did was.
+    pub(crate) fn effort(&self, answer: &Answer) -> Option<Effort> {
+        let Lowered { asked, allowed } = self.lowered?;
+        let searched_lists = answer.work.lists;
+        (searched_lists >= allowed && searched_lists < asked)
+            .then_some(Effort { asked_lists: asked, searched_lists })
+    }
+}
+
+/// How thoroughly a query was searched under load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Effort {
+    /// Most lists that it asks for, or by default.
+    pub(crate) asked_lists: u32,
+    /// Lists that were searched instead.
+    pub(crate) searched_lists: u32,
+}
+
+/// Most lists of queries that are searched less thoroughly: as asked for, and as the server allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lowered {
+    pub(crate) asked: u32,
+    pub(crate) allowed: u32,
+}
+
+/// Which version of an index answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Version {
+    pub(crate) number: u64,
+    /// 32 hexadecimal digits.
+    pub(crate) uuid: Arc<str>,
+}
+
+/// Vectors back to back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) dtype: DType,
+    pub(crate) dim: usize,
+    pub(crate) data: Vec<u8>,
+}
+
+/// Vectors by id.
+pub(crate) struct Fetched<'a> {
+    /// Those that were found, in the order of the ids.
+    pub(crate) rows: Rows,
+    /// One for each id.
+    pub(crate) states: Vec<FetchState>,
+    pub(crate) version: Version,
+    /// Kept in the ledger for the message that carries this.
+    pub(crate) room: Room<'a>,
+}

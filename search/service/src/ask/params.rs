@@ -1,0 +1,44 @@
+//! How to search: what is refused, and what load makes of it.
+use spandrel_engine::{ParamsError, Rerank, SearchParams};
+use spandrel_index::Index;
+
+use super::found::Lowered;
+use crate::limits::Limits;
+use crate::refusal::Refusal;
+
+/// Refuses parameters that are over the server's limits, or that no index takes. To ask for more than there is asks for all.
+pub(crate) fn check(params: &SearchParams, index: &Index, limits: &Limits) -> Result<(), Refusal> {
+    let k_max = limits.k as usize; // CAST: widening
+    if params.k > k_max {
+        return Err(Refusal::limit("k", params.k, k_max));
+    }
+    let rerank = match params.rerank {
+        Some(Rerank::Count(0)) => {
+            return Err(Refusal::field("options.rerank", "rerank is 0, expected at least 1"));
+        }
+        Some(Rerank::Count(count)) => count,
+        Some(Rerank::Errors(_)) | None => 0,
+    };
+    for (field, found, all, limit) in [
+        ("options.max_lists", params.max_lists.unwrap_or_default(), index.lists().into(), limits.lists),
+        ("options.rerank", rerank, index.vectors(), limits.rerank),
+    ] {
+        let found = u64::from(found).min(all);
+        if found > limit.into() {
+            return Err(Refusal::limit(field, found as usize, limit as usize)); // CAST: widening
+        }
+    }
+    Ok(())
+}
+
+/// What the server, under load, lowers a query's lists to; none if it asks for all of them.
+///
+/// # Errors
+/// The parameters do not fit the index.
+pub(crate) fn lowered(params: &SearchParams, index: &Index) -> Result<Option<Lowered>, ParamsError> {
+    if params.effort >= 1.0 {
+        return Ok(None);
+    }
+    let asked = SearchParams { effort: 1.0, ..*params }.resolve(index)?.lists();
+    Ok(Some(Lowered { asked, allowed: params.resolve(index)?.lists() }))
+}

@@ -1,0 +1,90 @@
+//! Work that the engine was handed, and waiting for it.
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use bytes::Bytes;
+use spandrel_engine::{Answer, FetchRequest, Fetched, Request, SearchError, SearchParams};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::call::Call;
+use crate::refusal::Refusal;
+use crate::served::Served;
+use crate::stopping::StopFlag;
+
+/// Work with the engine. Dropped early, it is given up.
+pub(super) struct Handed<T> {
+    replied: oneshot::Receiver<Result<T, SearchError>>,
+    _waiting: StopFlag,
+}
+
+impl Handed<Vec<Answer>> {
+    /// Hands queries to the engine without waiting.
+    pub(super) fn queries(
+        served: &Served,
+        queries: Bytes,
+        params: SearchParams,
+        call: Call<'_>,
+    ) -> Result<Handed<Vec<Answer>>, SearchError> {
+        let count = queries.len() / served.index().row_bytes();
+        Handed::with(served, count, |stop, reply| {
+            let (deadline, stop) = (Some(call.deadline), Some(stop));
+            served.engine().submit(Request { queries, params, deadline, stop }, reply)
+        })
+    }
+}
+
+impl Handed<Fetched> {
+    /// Hands ids to the engine without waiting.
+    pub(super) fn ids(
+        served: &Served,
+        ids: Vec<u64>,
+        call: Call<'_>,
+    ) -> Result<Handed<Fetched>, SearchError> {
+        Handed::with(served, FetchRequest::pieces(ids.len()), |stop, reply| {
+            let (deadline, stop) = (Some(call.deadline), Some(stop));
+            let request = FetchRequest { lookup: Arc::clone(&served.lookup), ids, deadline, stop };
+            served.engine().submit_fetch(request, reply)
+        })
+    }
+}
+
+/// What the engine calls with an answer.
+type Reply<T> = Box<dyn FnOnce(Result<T, SearchError>) + Send>;
+
+impl<T: Send + 'static> Handed<T> {
+    /// Hands in work that counts as `count` queries.
+    fn with(
+        served: &Served,
+        count: usize,
+        submit: impl FnOnce(Arc<AtomicBool>, Reply<T>) -> Result<(), SearchError>,
+    ) -> Result<Handed<T>, SearchError> {
+        let waiting = StopFlag::default();
+        let (sender, replied) = oneshot::channel();
+        // Not the index itself: the last to drop that must not be one of its own threads.
+        let admission = Arc::clone(&served.admission);
+        admission.enter(count);
+        let reply = Box::new(move |result| {
+            admission.leave(count);
+            // Nobody may be waiting any more.
+            drop(sender.send(result));
+        });
+        if let Err(error) = submit(waiting.share(), reply) {
+            served.admission.leave(count);
+            if matches!(error, SearchError::Overloaded { .. }) {
+                served.metrics.refused.inc_by(count as u64); // CAST: widening
+            }
+            return Err(error);
+        }
+        Ok(Handed { replied, _waiting: waiting })
+    }
+
+    /// Waits for the answer until the call's deadline.
+    pub(super) async fn answer(self, call: Call<'_>) -> Result<T, Refusal> {
+        match timeout_at(Instant::from_std(call.deadline), self.replied).await {
+            Ok(Ok(result)) => Ok(result?),
+            Ok(Err(_)) => Err(Refusal::Internal("a search thread went away without an answer".to_owned())),
+            Err(_) => Err(Refusal::Deadline),
+        }
+    }
+}

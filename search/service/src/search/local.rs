@@ -1,0 +1,162 @@
+//! Searching the indexes that this server has open.
+use std::sync::Arc;
+
+use spandrel_engine::{Answer, FetchRequest, FetchState, Fetched as EngineFetched};
+
+use super::handed::Handed;
+use super::searcher::Searcher;
+use crate::admission::{Admitted, Load};
+use crate::ask::{Ask, Fetched, Form, Found, Queries, Rows, Target, check, lowered};
+use crate::call::Call;
+use crate::limits::Limits;
+use crate::refusal::Refusal;
+use crate::registry::Registry;
+use crate::served::Served;
+
+/// The indexes of this server.
+pub(crate) struct Local {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) limits: Limits,
+}
+
+/// Bytes of an answer besides those of its neighbours, and of its work, each query's.
+const ANSWER_REST: usize = 192;
+const WORK_BYTES: usize = 256;
+/// Bytes of a neighbour: an id, a distance, whether that is an estimate.
+const NEIGHBOUR_BYTES: usize = 10 + 4 + 1;
+
+#[tonic::async_trait]
+impl Searcher for Local {
+    async fn search<'a>(&self, ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal> {
+        let served = self.registry.get(&ask.index)?;
+        check(&ask.params, served.index(), &self.limits)?;
+        let Ask { target, form, mut params, with_vectors, with_work, .. } = ask;
+        // Of vectors that come by their ids the time counts from when they are there, as of those that come with the request.
+        let (Queries { rows, count }, call) = match target {
+            Target::Vectors { numbers, dim } => {
+                (numbers.rows(dim, form, served.index(), &self.limits)?, call)
+            }
+            Target::Ids(ids) => {
+                let queries = self.rows_of(&served, ids, form, call).await?;
+                (queries, Call { arrival: std::time::Instant::now(), ..call })
+            }
+        };
+        // What can never be answered is not told to come back.
+        let vector_bytes = if with_vectors { served.index().row_bytes() } else { 0 };
+        let neighbours = params.k.saturating_mul(NEIGHBOUR_BYTES + vector_bytes);
+        let rest = ANSWER_REST + if with_work { WORK_BYTES } else { 0 };
+        let room = call.entry.room(count.saturating_mul(neighbours.saturating_add(rest)))?;
+        params.effort = admitted(&served, count, call)?.effort;
+        let lowered = lowered(&params, served.index())?;
+        let mut answers = Handed::queries(&served, rows, params, call)?.answer(call).await?;
+        let vectors = match with_vectors {
+            true => Some(self.vectors_of(&served, &mut answers, call).await?),
+            false => None,
+        };
+        served.metrics.answered(&answers, call.arrival);
+        if answers.iter().any(|answer| answer.missing.parts() > 0) {
+            served.log_damage();
+        }
+        let found =
+            Found { answers, vectors, version: served.version(), arrival: call.arrival, lowered, room };
+        let is_lowered = |answer: &&Answer| found.effort(answer).is_some();
+        served.metrics.degraded.inc_by(found.answers.iter().filter(is_lowered).count() as u64); // CAST: widening
+        Ok(found)
+    }
+
+    async fn fetch<'a>(&self, index: &str, ids: Vec<u64>, call: Call<'a>) -> Result<Fetched<'a>, Refusal> {
+        let served = self.registry.get(index)?;
+        let limit = self.limits.batch as usize; // CAST: widening
+        match ids.len() {
+            0 => return Err(Refusal::field("ids", "none given")),
+            found if found > limit => return Err(Refusal::limit("ids", found, limit)),
+            _ => {}
+        }
+        let room = call.entry.room(ids.len() * (served.index().row_bytes() + 3) + ANSWER_REST)?;
+        admitted(&served, FetchRequest::pieces(ids.len()), call)?;
+        let EngineFetched { rows, states } = self.fetched(&served, "ids", ids, call).await?;
+        Ok(Fetched { rows: rows_of(&served, rows), states, version: served.version(), room })
+    }
+}
+
+impl Local {
+    /// The index's own vectors as queries.
+    async fn rows_of(
+        &self,
+        served: &Served,
+        ids: Vec<u64>,
+        form: Form,
+        call: Call<'_>,
+    ) -> Result<Queries, Refusal> {
+        form.check(ids.len(), &self.limits)?;
+        admitted(served, FetchRequest::pieces(ids.len()), call)?;
+        let (count, asked) = (ids.len(), ids.clone());
+        let EngineFetched { rows, states } = self.fetched(served, form.field(), ids, call).await?;
+        for (id, state) in asked.into_iter().zip(states) {
+            match state {
+                FetchState::Found => {}
+                FetchState::Damaged => {
+                    return Err(Refusal::Damaged(format!("the vector {id} cannot be read")));
+                }
+                FetchState::Absent => return Err(Refusal::NoVector { id }),
+            }
+        }
+        Ok(Queries { rows: rows.into(), count })
+    }
+
+    /// The vectors of all neighbours. Neighbours whose vectors cannot be read are left out of the answers.
+    async fn vectors_of(
+        &self,
+        served: &Served,
+        answers: &mut [Answer],
+        call: Call<'_>,
+    ) -> Result<Rows, Refusal> {
+        let ids = answers.iter().flat_map(|a| &a.neighbours).map(|n| n.id).collect();
+        let EngineFetched { rows, states } = self.fetched(served, "options.with_vectors", ids, call).await?;
+        if states.contains(&FetchState::Absent) {
+            return Err(Refusal::Damaged("an id that was found by search is not among the ids".to_owned()));
+        }
+        let mut states = states.into_iter();
+        for answer in answers {
+            let before = answer.neighbours.len();
+            answer.neighbours.retain(|_| states.next() == Some(FetchState::Found));
+            answer.missing.pages += (before - answer.neighbours.len()) as u32; // CAST: at most k
+        }
+        Ok(rows_of(served, rows))
+    }
+
+    /// Vectors by id, in turns with queries. `field` is the one that asks for them.
+    async fn fetched(
+        &self,
+        served: &Served,
+        field: &'static str,
+        ids: Vec<u64>,
+        call: Call<'_>,
+    ) -> Result<EngineFetched, Refusal> {
+        let (limit, row_bytes) = (self.limits.message_bytes, served.index().row_bytes());
+        let bytes = ids.len().saturating_mul(row_bytes);
+        if bytes > limit {
+            let message = format!("{bytes} bytes of vectors, the server's limit is {limit}");
+            return Err(Refusal::field(field, message));
+        }
+        let fetched = Handed::ids(served, ids, call)?.answer(call).await?;
+        if fetched.states.contains(&FetchState::Damaged) {
+            served.log_damage();
+        }
+        Ok(fetched)
+    }
+}
+
+/// Lets in work that counts as `count` queries, or refuses it.
+fn admitted(served: &Served, count: usize, call: Call<'_>) -> Result<Admitted, Refusal> {
+    let load = Load::of(served.engine(), count);
+    served.admission.admit(load, call.deadline).inspect_err(|refusal| {
+        if matches!(refusal, Refusal::Overloaded { .. }) {
+            served.metrics.refused.inc_by(count as u64); // CAST: widening
+        }
+    })
+}
+
+fn rows_of(served: &Served, data: Vec<u8>) -> Rows {
+    Rows { dtype: served.index().dtype(), dim: served.index().dim(), data }
+}

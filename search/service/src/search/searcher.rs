@@ -1,0 +1,14 @@
+//! What every searcher does.
+use crate::ask::{Ask, Fetched, Found};
+use crate::call::Call;
+use crate::refusal::Refusal;
+
+/// Answers queries and looks vectors up.
+#[tonic::async_trait]
+pub(crate) trait Searcher: Send + Sync {
+    /// Answers queries, all from one version of their index. Dropped, it is given up.
+    async fn search<'a>(&self, ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal>;
+
+    /// Vectors of the index of that name, the default one if it is empty.
+    async fn fetch<'a>(&self, index: &str, ids: Vec<u64>, call: Call<'a>) -> Result<Fetched<'a>, Refusal>;
+}

@@ -1,0 +1,251 @@
+//! Between the messages and what they mean.
+use std::time::Instant;
+
+use spandrel_engine::{Answer, Distances, FetchState, Limit, Rerank, SearchParams};
+use spandrel_index::{DType, Metric, Tier};
+use spandrel_proto::v1;
+use spandrel_proto::v1::vectors::Form as VectorsForm;
+
+use crate::ask::{Ask, Effort, Fetched, Form, Found, Numbers, Rows, Target};
+use crate::metrics::queue_us;
+use crate::refusal::Refusal;
+
+/// One query.
+pub(super) fn one(request: v1::SearchRequest) -> Result<Ask, Refusal> {
+    let v1::SearchRequest { index, query, k, options } = request;
+    ask(index, (query, Form::One), (k, options.unwrap_or_default()))
+}
+
+/// Many queries.
+pub(super) fn many(request: v1::SearchBatchRequest) -> Result<Ask, Refusal> {
+    let v1::SearchBatchRequest { index, queries, k, options } = request;
+    ask(index, (queries, Form::Batch), (k, options.unwrap_or_default()))
+}
+
+fn ask(
+    index: String,
+    (vectors, form): (Option<v1::Vectors>, Form),
+    (k, options): (u32, v1::SearchOptions),
+) -> Result<Ask, Refusal> {
+    let params = params(k, &options)?;
+    let target = target(form.field(), vectors)?;
+    let v1::SearchOptions { with_vectors, with_work, .. } = options;
+    Ok(Ask { index, target, form, params, with_vectors, with_work })
+}
+
+fn target(field: &'static str, vectors: Option<v1::Vectors>) -> Result<Target, Refusal> {
+    let Some(v1::Vectors { dim, form }) = vectors else {
+        return Err(Refusal::field(field, "not set"));
+    };
+    let numbers = match form {
+        None => return Err(Refusal::field(field, "no elements; set floats, raw or ids")),
+        Some(VectorsForm::Ids(v1::Ids { values })) => return Ok(Target::Ids(values)),
+        Some(VectorsForm::Floats(v1::Floats { values })) => Numbers::Floats(values),
+        Some(VectorsForm::Raw(v1::Raw { data, dtype })) => {
+            Numbers::Raw { data, dtype: dtype_of(field, dtype)? }
+        }
+    };
+    Ok(Target::Vectors { numbers, dim })
+}
+
+fn dtype_of(field: &'static str, code: i32) -> Result<DType, Refusal> {
+    match v1::Dtype::try_from(code) {
+        Ok(v1::Dtype::F32) => Ok(DType::F32),
+        Ok(v1::Dtype::F16) => Ok(DType::F16),
+        Ok(v1::Dtype::I8) => Ok(DType::I8),
+        Ok(v1::Dtype::U8) => Ok(DType::U8),
+        Ok(v1::Dtype::Unspecified) => Err(Refusal::field(field, "data without its dtype")),
+        Err(_) => Err(Refusal::field(field, format!("unknown dtype {code}, expected 1 to 4"))),
+    }
+}
+
+/// How to search.
+fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> {
+    let rerank = match (options.rerank, options.rerank_errors) {
+        (Some(_), Some(_)) => {
+            let message = "both rerank and rerank_errors are set, expected one of them";
+            return Err(Refusal::field("options.rerank_errors", message));
+        }
+        (Some(count), None) => Some(Rerank::Count(count)),
+        (None, errors) => errors.map(Rerank::Errors),
+    };
+    let distances = match v1::Distances::try_from(options.distances) {
+        Ok(v1::Distances::Unspecified | v1::Distances::Exact) => Distances::Exact,
+        Ok(v1::Distances::Any) => Distances::Any,
+        Err(_) => {
+            let message = format!("unknown distances {}, expected 0 to 2", options.distances);
+            return Err(Refusal::field("options.distances", message));
+        }
+    };
+    Ok(SearchParams {
+        k: k as usize, // CAST: widening
+        epsilon: options.epsilon,
+        max_lists: options.max_lists,
+        effort: 1.0,
+        max_bytes: options.max_bytes,
+        rerank,
+        distances,
+        // For the metrics; an answer holds them if it was asked for its work.
+        times: true,
+    })
+}
+
+/// The answer to one query.
+pub(super) fn response(found: &mut Found<'_>, with_work: bool) -> v1::SearchResponse {
+    let vectors = found.vectors.take().map(vectors);
+    let none = Answer::default();
+    let answer = found.answers.first().unwrap_or(&none);
+    v1::SearchResponse {
+        ids: answer.neighbours.iter().map(|n| n.id).collect(),
+        distances: answer.neighbours.iter().map(|n| n.distance).collect(),
+        estimated: estimated(&found.answers),
+        missing: (answer.missing.parts() > 0).then(|| missing(answer)),
+        effort: found.effort(answer).map(effort),
+        limited_by: limited_by(answer) as i32, // CAST: the enum's code
+        index_version: found.version.number,
+        index_uuid: found.version.uuid.to_string(),
+        vectors,
+        work: with_work.then(|| work(answer, found.arrival)),
+    }
+}
+
+/// The answers to many queries.
+pub(super) fn responses(found: &mut Found<'_>, with_work: bool) -> v1::SearchBatchResponse {
+    let vectors = found.vectors.take().map(vectors);
+    let (found, answers) = (&*found, &found.answers);
+    let neighbours = || answers.iter().flat_map(|a| &a.neighbours);
+    v1::SearchBatchResponse {
+        counts: answers.iter().map(|a| a.neighbours.len() as u32).collect(), // CAST: at most k
+        ids: neighbours().map(|n| n.id).collect(),
+        distances: neighbours().map(|n| n.distance).collect(),
+        estimated: estimated(answers),
+        missing: unless_all(answers, |a| a.missing.parts() == 0, missing),
+        effort: match found.lowered {
+            None => Vec::new(),
+            Some(_) => unless_all(
+                answers,
+                |a| found.effort(a).is_none(),
+                |a| found.effort(a).map(effort).unwrap_or_default(),
+            ),
+        },
+        // CAST: the enum's code
+        limited_by: unless_all(answers, |a| a.limited_by.is_none(), |a| limited_by(a) as i32),
+        index_version: found.version.number,
+        index_uuid: found.version.uuid.to_string(),
+        vectors,
+        work: if with_work { answers.iter().map(|a| work(a, found.arrival)).collect() } else { Vec::new() },
+    }
+}
+
+/// One item for each answer; none if there is nothing to say of any.
+fn unless_all<T>(
+    answers: &[Answer],
+    is_nothing: impl Fn(&Answer) -> bool,
+    item: impl Fn(&Answer) -> T,
+) -> Vec<T> {
+    if answers.iter().all(is_nothing) { Vec::new() } else { answers.iter().map(item).collect() }
+}
+
+/// Vectors by id.
+pub(super) fn fetched(found: &mut Fetched<'_>) -> v1::FetchResponse {
+    let rows =
+        Rows { dtype: found.rows.dtype, dim: found.rows.dim, data: std::mem::take(&mut found.rows.data) };
+    let is = |wanted| move |&state: &FetchState| state == wanted;
+    let damaged = (0..).zip(&found.states).filter(|(_, state)| is(FetchState::Damaged)(state));
+    v1::FetchResponse {
+        found: found.states.iter().map(is(FetchState::Found)).collect(),
+        vectors: Some(vectors(rows)),
+        index_version: found.version.number,
+        index_uuid: found.version.uuid.to_string(),
+        damaged: damaged.map(|(at, _)| at).collect(),
+    }
+}
+
+fn missing(answer: &Answer) -> v1::Missing {
+    v1::Missing { lists: answer.missing.lists, pages: answer.missing.pages }
+}
+
+fn effort(effort: Effort) -> v1::Effort {
+    let Effort { asked_lists, searched_lists } = effort;
+    v1::Effort { asked_lists, searched_lists }
+}
+
+fn limited_by(answer: &Answer) -> v1::Limit {
+    match answer.limited_by {
+        None => v1::Limit::Unspecified,
+        Some(Limit::MaxLists) => v1::Limit::MaxLists,
+        Some(Limit::MaxBytes) => v1::Limit::MaxBytes,
+    }
+}
+
+/// Whether each distance is an estimate; empty if none is.
+fn estimated(answers: &[Answer]) -> Vec<bool> {
+    let all = || answers.iter().flat_map(|a| &a.neighbours).map(|n| n.estimated);
+    if all().any(|e| e) { all().collect() } else { Vec::new() }
+}
+
+/// What an answer to a request that came at `arrival` took.
+fn work(answer: &Answer, arrival: Instant) -> v1::Work {
+    let work = &answer.work;
+    v1::Work {
+        lists: work.lists,
+        reads: work.reads,
+        pages: work.pages,
+        rounds: work.rounds,
+        read_bytes: work.read_bytes,
+        codes: work.vectors_scanned,
+        reranked: work.reranked,
+        head_distances: work.head_distances,
+        queue_us: queue_us(answer, arrival),
+        search_us: answer.latency_us,
+        candidates: work.candidates,
+        cache_hits: work.cache_hits,
+        stages: answer.stages.map(|times| v1::Stages {
+            probe_us: times.probe_us,
+            scan_us: times.scan_us,
+            plan_us: times.plan_us,
+            wait_us: times.wait_us,
+            verify_us: times.verify_us,
+            rerank_us: times.rerank_us,
+        }),
+    }
+}
+
+fn vectors(rows: Rows) -> v1::Vectors {
+    let Rows { dtype, dim, data } = rows;
+    v1::Vectors::raw(dim as u32, wire_dtype(dtype), data) // CAST: at most DIM_MAX
+}
+
+pub(super) fn wire_dtype(dtype: DType) -> v1::Dtype {
+    match dtype {
+        DType::F32 => v1::Dtype::F32,
+        DType::F16 => v1::Dtype::F16,
+        DType::I8 => v1::Dtype::I8,
+        DType::U8 => v1::Dtype::U8,
+    }
+}
+
+pub(super) fn wire_metric(metric: Metric) -> v1::Metric {
+    match metric {
+        Metric::L2 => v1::Metric::SquaredL2,
+        Metric::InnerProduct => v1::Metric::InnerProduct,
+        Metric::Cosine => v1::Metric::Cosine,
+    }
+}
+
+pub(super) fn wire_tier(tier: Tier) -> v1::Tier {
+    match tier {
+        Tier::Memory => v1::Tier::Memory,
+        Tier::Ssd => v1::Tier::Ssd,
+    }
+}
+
+/// Where a part is to be kept; none if it is left to the index.
+pub(super) fn tier(field: &'static str, code: i32) -> Result<Option<Tier>, Refusal> {
+    match v1::Tier::try_from(code) {
+        Ok(v1::Tier::Unspecified) => Ok(None),
+        Ok(v1::Tier::Memory) => Ok(Some(Tier::Memory)),
+        Ok(v1::Tier::Ssd) => Ok(Some(Tier::Ssd)),
+        Err(_) => Err(Refusal::field(field, format!("unknown tier {code}, expected 0 to 2"))),
+    }
+}

@@ -1,0 +1,10 @@
+//! gRPC: messages to what callers ask for, and what they get to messages. Decides nothing.
+mod admin;
+mod convert;
+mod grpc;
+mod items;
+mod stream;
+
+pub(crate) use self::admin::Admin;
+pub(crate) use self::grpc::Grpc;
+pub(crate) use self::stream::Bounds as StreamBounds;

@@ -1,0 +1,116 @@
+//! Streams of queries: answered as they finish, each with a status of its own.
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message as _;
+use spandrel_proto::v1::search_stream_response::Result as ItemResult;
+use spandrel_proto::v1::{ItemStatus, SearchRequest, SearchStreamRequest, SearchStreamResponse};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::items;
+use crate::call::Call;
+use crate::ledger::Entry;
+use crate::refusal::{Refusal, of_request};
+use crate::search::Searcher;
+
+/// How streams are bounded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Queries under way at once.
+    pub(crate) window: usize,
+    /// Longest time of one query.
+    pub(crate) longest: Duration,
+}
+
+type Item = Result<SearchStreamResponse, Status>;
+
+/// Answers a stream. What the client does not take in keeps further queries from being read, and so the client from
+/// sending them.
+pub(crate) fn serve(
+    searcher: Arc<dyn Searcher>,
+    bounds: Bounds,
+    queries: Streaming<SearchStreamRequest>,
+    entry: Arc<Entry>,
+) -> ReceiverStream<Item> {
+    let (sender, receiver) = mpsc::channel(bounds.window);
+    tokio::spawn(async move {
+        let deadline = Call::of(&entry).deadline;
+        let end = tokio::select! {
+            end = answer_all((&searcher, bounds), queries, &sender, &entry) => end,
+            () = sender.closed() => Ok(()),
+            refusal = entry.revoked() => Err(refusal.into()),
+            () = tokio::time::sleep_until(deadline.into()) => Err(Refusal::Deadline.into()),
+        };
+        if let Err(status) = end {
+            // Nobody may be listening any more.
+            drop(sender.send(Err(status)).await);
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+/// Reads queries until the client has no more, or the connection is to end; returns when all are answered.
+async fn answer_all(
+    (searcher, bounds): (&Arc<dyn Searcher>, Bounds),
+    mut queries: Streaming<SearchStreamRequest>,
+    sender: &mpsc::Sender<Item>,
+    entry: &Arc<Entry>,
+) -> Result<(), Status> {
+    let places = Arc::new(Semaphore::new(bounds.window));
+    let everything = u32::try_from(bounds.window).unwrap_or(u32::MAX);
+    let mut end = Ok(());
+    loop {
+        // Never closed.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let next = tokio::select! {
+            next = queries.message() => next.map_err(of_request)?,
+            refusal = entry.ended() => {
+                end = Err(refusal.into());
+                None
+            }
+        };
+        let Some(SearchStreamRequest { tag, request }) = next else { break };
+        let (searcher, sender, entry) = (Arc::clone(searcher), sender.clone(), Arc::clone(entry));
+        tokio::spawn(async move {
+            let of_stream = Call::of(&entry);
+            let call =
+                Call { deadline: of_stream.deadline.min(of_stream.arrival + bounds.longest), ..of_stream };
+            let answered = tokio::select! {
+                answered = answer(&*searcher, tag, request, call) => answered,
+                () = sender.closed() => return,
+            };
+            drop(sender.send(Ok(answered)).await);
+            drop(place);
+        });
+    }
+    // Each place comes back when its answer is on its way.
+    drop(places.acquire_many(everything).await);
+    end
+}
+
+async fn answer(
+    searcher: &dyn Searcher,
+    tag: u64,
+    request: Option<SearchRequest>,
+    call: Call<'_>,
+) -> SearchStreamResponse {
+    let result = match request {
+        None => Err(Refusal::field("request", "not set")),
+        Some(request) => items::one(searcher, request, call).await,
+    };
+    let result = match result {
+        Ok(answer) => ItemResult::Answer(answer),
+        Err(refusal) => ItemResult::Status(status(refusal)),
+    };
+    SearchStreamResponse { tag, result: Some(result) }
+}
+
+/// What a status says of a call, for one query.
+fn status(refusal: Refusal) -> ItemStatus {
+    let status = Status::from(refusal);
+    // Made by this server.
+    let details = tonic_types::pb::Status::decode(status.details()).unwrap_or_default().details;
+    ItemStatus { code: status.code() as i32, message: status.message().to_owned(), details } // CAST: the enum's code
+}

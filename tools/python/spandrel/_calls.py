@@ -1,0 +1,218 @@
+"""What both clients ask, and what they make of the answers. They differ in the calling alone."""
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Generic, List, Optional, Sequence, TypeVar, Union
+
+import numpy.typing as npt
+
+from . import _errors, _messages
+from ._options import Options, Retry, Tls, call_metadata, channel_options, proxy_of
+from ._results import Answers, Fetched, IndexInfo
+from .v1 import admin_pb2, admin_pb2_grpc, search_pb2, search_pb2_grpc
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan(Generic[T]):
+    """Calls of one method, and what their responses come to.
+
+    Requests are made when their turn comes. `again` tells whether a call that failed may be made once more, `is_long` whether it
+    takes as long as reading an index does, so that it has no time limit unless one is given.
+    """
+
+    method: Any
+    requests: List[Callable[[], Any]]
+    join: Callable[[List[Any]], T]
+    again: bool = True
+    is_long: bool = False
+
+
+class Calls:
+    """The calls of one client. `transport` is grpc or grpc.aio."""
+
+    def __init__(
+        self,
+        transport: Any,
+        target: str,
+        *,
+        index: str,
+        token: Optional[str],
+        tls: Optional[Tls],
+        timeout: float,
+        retry: Retry,
+        batch_size: int,
+        calls_at_once: int,
+        max_message_bytes: int,
+    ) -> None:
+        options = channel_options(target, tls, max_message_bytes)
+        if tls is None:
+            self.channel = transport.insecure_channel(target, options)
+        else:
+            self.channel = transport.secure_channel(target, tls.credentials(), options)
+        self.stub = search_pb2_grpc.SearchServiceStub(self.channel)
+        self._admin = admin_pb2_grpc.AdminServiceStub(self.channel)
+        self.proxy, self.metadata, self.calls_at_once = proxy_of(target), call_metadata(token), calls_at_once
+        self._index, self._timeout, self._retry, self._batch_size = index, timeout, retry, batch_size
+
+    def search(self, queries: npt.ArrayLike, k: int, options: Options, index: Optional[str]) -> Plan[Answers]:
+        """Queries as rows of an array."""
+        rows, single = _messages.queries_of(queries)
+        if len(rows) == 0:
+            raise ValueError("no queries")
+        size = _messages.batch_size(rows.shape[1] * rows.itemsize, k, options, self._batch_size)
+        return self._search(lambda of: _messages.vectors_of(rows[of]), len(rows), single, size, k, options, index)
+
+    def search_by_id(
+        self, ids: Union[int, Sequence[int]], k: int, options: Options, index: Optional[str]
+    ) -> Plan[Answers]:
+        """Vectors of the index itself as queries."""
+        numbers, single = _ids(ids)
+        # How long a vector is only the server knows: the longest for which it is asked in one piece.
+        size = _messages.batch_size(_messages.DIM_BYTES_MAX if options.with_vectors else 1, k, options, self._batch_size)
+        return self._search(lambda of: _messages.of_ids(numbers[of]), len(numbers), single, size, k, options, index)
+
+    def _search(
+        self,
+        vectors: Callable[[slice], search_pb2.Vectors],
+        count: int,
+        single: bool,
+        size: int,
+        k: int,
+        options: Options,
+        index: Optional[str],
+    ) -> Plan[Answers]:
+        name, message = self._name(index), options.message()
+        if single:
+
+            def one() -> search_pb2.SearchRequest:
+                return search_pb2.SearchRequest(index=name, query=vectors(slice(0, 1)), k=k, options=message)
+
+            return Plan(self.stub.Search, [one], lambda responses: _messages.one_of(responses[0], k))
+        parts = _messages.chunks(count, size)
+
+        def part(of: slice) -> search_pb2.SearchBatchRequest:
+            return search_pb2.SearchBatchRequest(index=name, queries=vectors(of), k=k, options=message)
+
+        def join(responses: List[Any]) -> Answers:
+            for response, of in zip(responses, parts):
+                _messages.whole(response, of.stop - of.start)
+            return _messages.answers_of(responses, k, single=False)
+
+        return Plan(self.stub.SearchBatch, [_later(part, of) for of in parts], join)
+
+    def stream_request(
+        self, number: int, query: npt.ArrayLike, k: int, options: Options, index: Optional[str]
+    ) -> search_pb2.SearchStreamRequest:
+        """One query of a stream."""
+        rows, _ = _messages.queries_of(query)
+        vectors = _messages.vectors_of(rows)
+        request = search_pb2.SearchRequest(index=self._name(index), query=vectors, k=k, options=options.message())
+        return search_pb2.SearchStreamRequest(tag=number, request=request)
+
+    def fetch(self, ids: Sequence[int], index: Optional[str]) -> Plan[Fetched]:
+        """Vectors by id."""
+        numbers, _ = _ids(ids)
+        name = self._name(index)
+
+        def part(of: slice) -> search_pb2.FetchRequest:
+            return search_pb2.FetchRequest(index=name, ids=numbers[of])
+
+        parts = _messages.chunks(len(numbers), self._batch_size)
+        requests = [_later(part, of) for of in parts]
+        return Plan(self.stub.Fetch, requests, lambda responses: _messages.fetched_of(responses, len(numbers)))
+
+    def indexes(self) -> Plan[List[IndexInfo]]:
+        """The indexes of the server."""
+
+        def join(responses: List[Any]) -> List[IndexInfo]:
+            return [_messages.info_of(summary) for summary in responses[0].indexes]
+
+        return Plan(self._admin.ListIndexes, [admin_pb2.ListIndexesRequest], join)
+
+    def describe(self, index: Optional[str]) -> Plan[IndexInfo]:
+        """One index in full."""
+        request = admin_pb2.DescribeIndexRequest(index=self._name(index))
+        return Plan(self._admin.DescribeIndex, [lambda: request], lambda responses: _messages.details_of(responses[0]))
+
+    def load(
+        self, index: str, path: str, codes: Optional[str], vectors: Optional[str], estimates: bool
+    ) -> Plan[IndexInfo]:
+        """Opening a further index."""
+        request = _messages.load_of(index, path, codes, vectors, estimates)
+        return Plan(self._admin.LoadIndex, [lambda: request], _opened, again=False, is_long=True)
+
+    def unload(self, index: str) -> Plan[None]:
+        """Serving an index no more."""
+        request = admin_pb2.UnloadIndexRequest(index=index)
+        return Plan(self._admin.UnloadIndex, [lambda: request], lambda _: None, again=False)
+
+    def switch(self, index: str, path: str) -> Plan[IndexInfo]:
+        """Putting another version in the place of an index."""
+        request = admin_pb2.SwitchIndexRequest(index=index, path=path)
+        return Plan(self._admin.SwitchIndex, [lambda: request], _opened, again=False, is_long=True)
+
+    def verify(self, index: str, deep: bool) -> Plan[Optional[str]]:
+        """Reading an index from end to end."""
+        request = admin_pb2.VerifyRequest(index=index, deep=deep)
+
+        def join(responses: List[Any]) -> Optional[str]:
+            problem: str = responses[0].problem
+            return None if responses[0].whole else problem
+
+        return Plan(self._admin.Verify, [lambda: request], join, is_long=True)
+
+    def _name(self, index: Optional[str]) -> str:
+        return self._index if index is None else index
+
+    def deadline(self, plan: Plan[T], timeout: Optional[float]) -> Optional[float]:
+        """When all calls of a plan have to be over; None for no limit."""
+        if timeout is None:
+            timeout = None if plan.is_long else self._timeout
+        return None if timeout is None else time.monotonic() + timeout
+
+    def attempts(self, plan: Plan[T], deadline: Optional[float]) -> Attempts:
+        """The attempts at one call of a plan."""
+        return Attempts(self._retry if plan.again else Retry(1), deadline, self.proxy)
+
+
+class Attempts:
+    """Attempts at one call, until its deadline."""
+
+    def __init__(self, retry: Retry, deadline: Optional[float], proxy: Optional[str]) -> None:
+        self._retry, self._deadline, self._proxy, self._made = retry, deadline, proxy, 0
+
+    def left(self) -> Optional[float]:
+        """Begins an attempt: the time it has, in seconds; None for no limit."""
+        self._made += 1
+        if self._deadline is None:
+            return None
+        left = self._deadline - time.monotonic()
+        if left <= 0.0:
+            raise _errors.too_late()
+        return left
+
+    def pause(self, error: Any) -> float:
+        """Seconds before the next attempt; raises the failure where another does not help or would be too late."""
+        failure = _errors.of_rpc(error, self._proxy)
+        pause = self._retry.pause(failure, self._made + 1)
+        if pause is None or (self._deadline is not None and time.monotonic() + pause >= self._deadline):
+            raise failure from None
+        return pause
+
+
+def _ids(given: Union[int, Sequence[int]]) -> tuple[List[int], bool]:
+    numbers, single = _messages.ids_of(given)
+    if not numbers:
+        raise ValueError("no ids")
+    return numbers, single
+
+
+def _opened(responses: List[Any]) -> IndexInfo:
+    return _messages.info_of(responses[0].summary)
+
+
+def _later(make: Callable[[slice], T], of: slice) -> Callable[[], T]:
+    return lambda: make(of)
