@@ -2,12 +2,11 @@
 //!
 //! The scratch folder holds one `checkpoint.json`, replaced atomically after each phase: everything that a
 //! later phase needs from an earlier one, beside the scratch files and sections that it names.
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use spandrel_index::Outliers;
-use spandrel_io::{Folder, FolderError, RealFolder, publish};
+use spandrel_io::{FolderStore, Store, StoreError};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::spill::Spill;
@@ -122,12 +121,9 @@ impl Checkpoint {
     /// Reads the checkpoint of a scratch folder, if there is one.
     pub(crate) fn read(scratch: &Path) -> Result<Option<Checkpoint>, BuildError> {
         let path = scratch.join(FILE);
-        let bytes = match RealFolder::new(scratch).read(FILE, BYTES_MAX) {
+        let bytes = match FolderStore::new(scratch).read(FILE, BYTES_MAX) {
             Ok(bytes) => bytes,
-            Err(FolderError::Missing { .. }) => return Ok(None),
-            Err(FolderError::Io { source, .. }) if source.kind() == ErrorKind::NotADirectory => {
-                return Ok(None);
-            }
+            Err(StoreError::Missing { .. }) => return Ok(None),
             Err(e) => return Err(e.into()),
         };
         let damaged = |what: &str| BuildError::Scratch { path: path.clone(), what: what.to_owned() };
@@ -139,11 +135,11 @@ impl Checkpoint {
     }
 
     /// Replaces the checkpoint durably. The names of the files that it speaks of are to be durable before.
-    pub(crate) fn write(&self, scratch: &dyn Folder) -> Result<(), BuildError> {
+    pub(crate) fn write(&self, scratch: &dyn Store) -> Result<(), BuildError> {
         let json = serde_json::to_vec(self).map_err(std::io::Error::other)?;
         let mut bytes = format!("{:016x}", xxh3_64(&json)).into_bytes();
         bytes.extend_from_slice(&json);
-        Ok(publish(scratch, FILE, &bytes)?)
+        Ok(scratch.replace(FILE, &bytes)?)
     }
 
     /// Refuses to go on under other parameters than the build began with.
@@ -212,7 +208,7 @@ mod tests {
             graph: Some(GraphDone { section: None }),
             ..Checkpoint::default()
         };
-        checkpoint.write(&RealFolder::new(dir.path())).unwrap();
+        checkpoint.write(&FolderStore::new(dir.path())).unwrap();
         assert_eq!(Checkpoint::read(dir.path()).unwrap(), Some(checkpoint.clone()));
         assert!(checkpoint.check(dir.path(), &[("seed", "1".into())]).is_ok());
         let other = checkpoint.check(dir.path(), &[("seed", "2".into())]).unwrap_err();
@@ -225,6 +221,6 @@ mod tests {
         // However long the file, no more is read than a checkpoint can have.
         fs::File::options().write(true).open(&path).unwrap().set_len(3 << 30).unwrap();
         let refused = Checkpoint::read(dir.path());
-        assert!(matches!(refused, Err(BuildError::Folder(FolderError::TooLong { .. }))), "{refused:?}");
+        assert!(matches!(refused, Err(BuildError::Store(StoreError::TooLong { .. }))), "{refused:?}");
     }
 }

@@ -118,9 +118,9 @@ pub enum BuildError {
     /// An output or scratch file could not be written.
     #[error(transparent)]
     Write(#[from] spandrel_io::WriteError),
-    /// A small file could not be published.
+    /// A file of the index or of the scratch folder could not be published, opened or removed.
     #[error(transparent)]
-    Folder(#[from] spandrel_io::FolderError),
+    Store(#[from] spandrel_io::StoreError),
     /// The system refused; the message names the file.
     #[error(transparent)]
     Io(#[from] io::Error),

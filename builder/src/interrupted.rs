@@ -1,5 +1,6 @@
 //! Tests of builds that were interrupted: by a crash at any moment, or with damage while they lay still.
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use fs_err as fs;
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
-use spandrel_io::{Folder, FolderError, RealFolder};
+use spandrel_io::{Blob, FileWriter, FolderStore, Naming, Sink, Store, StoreError, WriteError};
 
 use crate::filing::ReplicaRule;
 use crate::run::build_in;
@@ -110,8 +111,9 @@ struct Disk {
 }
 
 /// A folder whose changes are watched.
+#[derive(Debug, Clone)]
 struct Watched {
-    folder: RealFolder,
+    folder: FolderStore,
     number: usize,
     paths: [PathBuf; 2],
     disk: Arc<Mutex<Disk>>,
@@ -119,7 +121,7 @@ struct Watched {
 
 impl Watched {
     /// Looks at both folders after a change of this one.
-    fn changed<T>(&self, synced: bool, done: Result<T, FolderError>) -> Result<T, FolderError> {
+    fn changed(&self, synced: bool) {
         let mut disk = self.disk.lock().unwrap();
         disk.live = self.paths.each_ref().map(|path| read_all(path));
         if synced {
@@ -131,28 +133,59 @@ impl Watched {
                 disk.images.insert([index[0].clone(), scratch[1].clone()]);
             }
         }
-        done
     }
 }
 
-impl Folder for Watched {
-    fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
-        self.changed(false, self.folder.write_new(name, bytes))
+impl Store for Watched {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path(name)
     }
-    fn rename(&self, from: &str, to: &str) -> Result<(), FolderError> {
-        self.changed(false, self.folder.rename(from, to))
+    fn open(&self, name: &str) -> Result<Arc<dyn Blob>, StoreError> {
+        self.folder.open(name)
     }
-    fn sync(&self) -> Result<(), FolderError> {
-        self.changed(true, self.folder.sync())
+    fn create(&self, name: &str) -> Result<FileWriter, WriteError> {
+        let sink = WatchedSink { writer: Some(self.folder.create(name)?), store: self.clone() };
+        Ok(FileWriter::over(Box::new(sink), &self.path(name)))
     }
-    fn remove(&self, name: &str) -> Result<(), FolderError> {
-        self.changed(false, self.folder.remove(name))
+    fn sync(&self) -> Result<(), StoreError> {
+        self.folder.sync().inspect(|()| self.changed(true))
     }
-    fn list(&self) -> Result<Vec<String>, FolderError> {
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.folder.remove(name).inspect(|()| self.changed(false))
+    }
+    fn list(&self) -> Result<Vec<String>, StoreError> {
         self.folder.list()
     }
-    fn read(&self, name: &str, bytes_max: u64) -> Result<Vec<u8>, FolderError> {
-        self.folder.read(name, bytes_max)
+}
+
+/// A file whose end is watched.
+struct WatchedSink {
+    writer: Option<FileWriter>,
+    store: Watched,
+}
+
+impl Write for WatchedSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.as_mut().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for WatchedSink {
+    fn leave_out(&mut self, bytes: u64) -> io::Result<()> {
+        self.writer = Some(self.writer.take().unwrap().with_head(bytes)?);
+        Ok(())
+    }
+    fn finish(&mut self, head: &[u8], naming: Naming) -> io::Result<()> {
+        let writer = self.writer.take().unwrap();
+        match naming {
+            Naming::New => writer.finish_new()?,
+            Naming::Replace => writer.finish_with_head(head)?,
+        };
+        self.store.changed(false);
+        Ok(())
     }
 }
 
@@ -176,10 +209,10 @@ fn a_build_goes_on_after_a_crash_at_any_moment() {
     let coded = BuildConfig { code: CodeSpec::RaBitQ { bits: 2 }, ..config(&dir.path().join("watched")) };
     let disk = Arc::new(Mutex::new(Disk::default()));
     let paths = [coded.out.clone(), coded.out.join("scratch")];
-    let open = |path: &Path| -> Box<dyn Folder> {
+    let open = |path: &Path| -> Box<dyn Store> {
         let number = usize::from(path.ends_with("scratch"));
         let disk = Arc::clone(&disk);
-        Box::new(Watched { folder: RealFolder::new(path), number, paths: paths.clone(), disk })
+        Box::new(Watched { folder: FolderStore::new(path), number, paths: paths.clone(), disk })
     };
     let stop = AtomicBool::new(false);
     let caller = Caller { progress: &Silent, stop: &stop, calibrate: None };

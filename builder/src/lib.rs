@@ -29,8 +29,9 @@ pub use run::{BuildReport, Caller, build, build_for};
 
 use std::path::{Path, PathBuf};
 
-use spandrel_index::format::{SectionKind, section_name};
+use spandrel_index::format::{BODY_AT, SectionKind, section_name};
 use spandrel_index::{SourceError, VectorSource};
+use spandrel_io::{FileWriter, Store, WriteError};
 
 /// The caller's numbers for the vectors, row by row.
 pub trait IdSource: Send + Sync {
@@ -61,6 +62,7 @@ pub struct Input<'a> {
 /// The version being written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target<'a> {
+    pub(crate) store: &'a dyn Store,
     pub(crate) dir: &'a Path,
     pub(crate) version: u64,
     pub(crate) uuid: u128,
@@ -69,5 +71,10 @@ pub(crate) struct Target<'a> {
 impl Target<'_> {
     pub(crate) fn section(&self, kind: SectionKind) -> PathBuf {
         self.dir.join(section_name(kind, self.version))
+    }
+
+    /// Starts the file of a section, room left for its header.
+    pub(crate) fn create(&self, kind: SectionKind) -> Result<FileWriter, WriteError> {
+        self.store.create(&section_name(kind, self.version))?.with_head(BODY_AT)
     }
 }

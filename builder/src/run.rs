@@ -1,5 +1,6 @@
 //! A build from its first check to the switch: which phases are still to do, and in which folder.
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use fs_err as fs;
 use spandrel_index::SourceError;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{self, CURRENT, Manifest, OpenError};
-use spandrel_io::{Folder, FolderError, FolderLock, RealFolder, free_bytes, sync_folder};
+use spandrel_io::{FolderLock, FolderStore, Store, StoreError, free_bytes, sync_folder};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::checkpoint::{
@@ -50,7 +51,7 @@ pub fn build(
 }
 
 /// How the folders of index and scratch files are changed durably; tests watch what a crash would leave of them.
-pub(crate) type OpenFolder<'a> = &'a dyn Fn(&Path) -> Box<dyn Folder>;
+pub(crate) type OpenStore<'a> = &'a dyn Fn(&Path) -> Box<dyn Store>;
 
 /// What the caller of a build gives besides what to build.
 #[derive(Clone, Copy)]
@@ -72,14 +73,14 @@ pub fn build_for(
     config: &BuildConfig,
     caller: Caller<'_>,
 ) -> Result<BuildReport, BuildError> {
-    build_in(input, config, caller, &|path| Box::new(RealFolder::new(path)))
+    build_in(input, config, caller, &|path| Box::new(FolderStore::new(path)))
 }
 
 pub(crate) fn build_in(
     input: Input<'_>,
     config: &BuildConfig,
     caller: Caller<'_>,
-    open: OpenFolder<'_>,
+    open: OpenStore<'_>,
 ) -> Result<BuildReport, BuildError> {
     let params = Params::check(config, input)?;
     let plan = Plan::new(&params);
@@ -99,8 +100,7 @@ pub(crate) fn build_in(
         Begin::Phases(checkpoint) => *checkpoint,
     };
     let files = ScratchFiles(place.scratch.clone());
-    let (index, scratch) = (open(&place.dir), open(&place.scratch));
-    let folders = Folders { index, scratch };
+    let folders = Folders { index: open(&place.dir).into(), scratch: open(&place.scratch) };
     let mut run =
         Run { params, plan, input, files, folders, checkpoint, calibrate: caller.calibrate, context };
     let manifest = match run.phases(&place.dir) {
@@ -246,7 +246,7 @@ impl Place {
         require_disk(&self.dir, &self.scratch, asked.plan)?;
         let fingerprint = asked.fingerprint()?.into_iter().map(|(name, value)| (name.to_owned(), value));
         let checkpoint = Checkpoint { fingerprint: fingerprint.collect(), version, ..Checkpoint::default() };
-        checkpoint.write(&RealFolder::new(&self.scratch))?;
+        checkpoint.write(&FolderStore::new(&self.scratch))?;
         Ok(checkpoint)
     }
 
@@ -326,8 +326,8 @@ fn require_disk(dir: &Path, scratch: &Path, plan: &Plan) -> Result<(), BuildErro
 
 /// The folders of a build.
 struct Folders {
-    index: Box<dyn Folder>,
-    scratch: Box<dyn Folder>,
+    index: Rc<dyn Store>,
+    scratch: Box<dyn Store>,
 }
 
 /// One build under way.
@@ -355,7 +355,9 @@ impl Run<'_> {
                 checked
             }
         };
-        let target = Target { dir, version: self.checkpoint.version, uuid: uuid(&self.params, &checked) };
+        let store = Rc::clone(&self.folders.index);
+        let (version, uuid) = (self.checkpoint.version, uuid(&self.params, &checked));
+        let target = Target { store: &*store, dir, version, uuid };
         if self.checkpoint.written.is_none() {
             self.form_lists(&checked, target)?;
         }
@@ -471,7 +473,7 @@ impl Run<'_> {
         self.checkpoint.write(&*self.folders.scratch)?;
         for name in done_with {
             match self.folders.scratch.remove(name) {
-                Ok(()) | Err(FolderError::Missing { .. }) => {}
+                Ok(()) | Err(StoreError::Missing { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
         }

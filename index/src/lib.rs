@@ -30,7 +30,9 @@ pub use head_space::{
 pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParams};
 pub use location::Location;
 pub use metric::{Metric, UnknownMetric};
-pub use open::{CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors};
+pub use open::{
+    CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors, Segment, Stored,
+};
 pub use source::{SourceError, VectorSource};
 pub use spread::{OUTLIER_RATIO, Outliers, Spread};
 pub use tier::{Tier, UnknownTier};

@@ -237,6 +237,8 @@ impl TestIndex {
                 kernels: crate::kernels::Variant::best().name().into(),
             },
             segments: vec![SegmentEntry {
+                uuid: None,
+                heads_of: None,
                 vectors: self.ids.len() as u64,
                 lists: self.lists as u64,
                 sections: Vec::new(),

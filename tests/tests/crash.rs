@@ -8,8 +8,8 @@ use spandrel_builder::{BuildConfig, BuildError, Calibrate, Silent};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{CURRENT, Manifest, OpenError, current, publish_manifest};
 use spandrel_index::{DType, Index, Metric, Tier};
-use spandrel_io::faults::CrashFolder;
-use spandrel_io::{Folder, RealFolder};
+use spandrel_io::faults::CrashStore;
+use spandrel_io::{FolderStore, Store};
 use spandrel_tests::{Base, Calibrator, LIMITS, clustered, coded, config, crash_config};
 
 use crate::support::{assert_same, identity};
@@ -38,17 +38,19 @@ impl Versions {
     }
 
     /// What a builder does: sections, each synced, then manifest and switch.
-    fn publish(&self, version: usize, folder: &impl Folder) {
+    fn publish(&self, version: usize, store: &dyn Store) {
         let (sections, manifest) = &self.0[version];
         for (name, bytes) in sections {
-            folder.write_new(name, bytes).unwrap();
+            let mut writer = store.create(name).unwrap();
+            writer.append(bytes).unwrap();
+            writer.finish().unwrap();
         }
-        publish_manifest(folder, manifest).unwrap();
+        publish_manifest(store, manifest).unwrap();
     }
 }
 
 /// Writes what a crash left into a real folder and opens it.
-fn reopen(image: &CrashFolder) -> Result<u64, OpenError> {
+fn reopen(image: &CrashStore) -> Result<u64, OpenError> {
     let dir = tempfile::tempdir().unwrap();
     for name in image.list().unwrap() {
         fs::write(dir.path().join(&name), image.read(&name, FILE_BYTES_MAX).unwrap()).unwrap();
@@ -59,19 +61,19 @@ fn reopen(image: &CrashFolder) -> Result<u64, OpenError> {
 #[test]
 fn a_crash_at_any_sync_leaves_the_old_index_or_the_new_one() {
     let versions = Versions::build();
-    let whole = CrashFolder::new();
+    let whole = CrashStore::new();
     versions.publish(0, &whole);
     let first = whole.syncs();
     versions.publish(1, &whole);
     let all = whole.syncs();
     let mut opened = Vec::new();
     for stop in 0..=all {
-        let folder = CrashFolder::stopping_after(stop);
-        versions.publish(0, &folder);
+        let store = CrashStore::stopping_after(stop);
+        versions.publish(0, &store);
         if stop > first {
-            versions.publish(1, &folder);
+            versions.publish(1, &store);
         }
-        for image in folder.images() {
+        for image in store.images() {
             match reopen(&image) {
                 Ok(version) => opened.push(version),
                 // Before the first switch there is no index, which is not a damaged one.
@@ -213,9 +215,9 @@ fn the_old_index_stays_in_force_while_it_is_being_replaced() {
 fn leftovers_of_a_switch_do_not_matter() {
     let versions = Versions::build();
     let dir = tempfile::tempdir().unwrap();
-    versions.publish(0, &RealFolder::new(dir.path()));
+    versions.publish(0, &FolderStore::new(dir.path()));
     // As after a crash between writing the new CURRENT and giving it its name.
-    fs::write(dir.path().join("CURRENT.new"), "manifest-2 half a lin").unwrap();
+    fs::write(dir.path().join("CURRENT.partial"), "manifest-2 half a lin").unwrap();
     fs::write(dir.path().join("codes-2.partial"), "half a file").unwrap();
     assert_eq!(Index::open(dir.path()).unwrap().manifest().version, 1);
     let mut config = config(Metric::L2, dir.path());

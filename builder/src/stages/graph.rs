@@ -1,7 +1,6 @@
 //! Builds the index over the heads, from the heads as stored.
-use spandrel_index::format::{BODY_AT, SectionKind};
+use spandrel_index::format::SectionKind;
 use spandrel_index::heads::{HeadIndex, HeadIndexKind, Heads, HnswGraph, HnswParams};
-use spandrel_io::FileWriter;
 
 use super::write::{SectionShape, finish_section};
 use super::{read_section, seed_of};
@@ -31,7 +30,7 @@ pub(crate) fn graph(
     let advance = |units| context.progress.advance(units);
     let graph = HnswGraph::build(&heads, &hnsw, context.pool, &advance, context.stop)
         .map_err(|_| BuildError::Stopped)?;
-    let mut writer = FileWriter::create_with_head(&target.section(SectionKind::Graph), BODY_AT)?;
+    let mut writer = target.create(SectionKind::Graph)?;
     writer.append(&graph.to_bytes())?;
     let shape = SectionShape { kind: SectionKind::Graph, unit_bytes: 0, count: u64::from(written.lists) };
     Ok(GraphDone { section: Some(finish_section(params, target, shape, writer)?) })

@@ -2,7 +2,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use spandrel_index::format::{BODY_AT, ID_PAGE_BYTES, IdPages, SectionKind};
+use spandrel_index::format::{ID_PAGE_BYTES, IdPages, SectionKind};
 use spandrel_io::FileWriter;
 
 use super::write::{Layouts, SectionShape, finish_section};
@@ -107,7 +107,7 @@ pub(crate) fn ids(
         }
     }
     let pages = IdPages { id_bytes: Layouts::new(params, checked).id_bytes, uuid: target.uuid };
-    let mut writer = FileWriter::create_with_head(&target.section(SectionKind::Ids), BODY_AT)?;
+    let mut writer = target.create(SectionKind::Ids)?;
     let (mut page, mut first_ids) = (Vec::new(), Vec::new());
     let mut last = None;
     while let Some(Reverse((pair, number))) = heads.pop() {

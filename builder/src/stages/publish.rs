@@ -8,7 +8,7 @@ use spandrel_index::format::{
     BODY_AT, BuildRecord, CalibrationPoint, Manifest, SearchDefault, SectionEntry, SectionKind, SegmentEntry,
     hash_hex, manifest_name, publish_manifest, section_name,
 };
-use spandrel_io::{Folder, hash_file_from};
+use spandrel_io::{Store, hash_file_from};
 
 use super::write::Layouts;
 use crate::checkpoint::{Checked, Checkpoint, ListStats, Section, Written};
@@ -98,6 +98,8 @@ pub(crate) fn manifest(
             kernels: params.kernels().to_owned(),
         },
         segments: vec![SegmentEntry {
+            uuid: None,
+            heads_of: None,
             vectors: params.vectors,
             lists: u64::from(written.lists),
             sections: sections(checkpoint).map(entry).collect(),
@@ -111,7 +113,7 @@ pub(crate) fn publish(
     checkpoint: &Checkpoint,
     lists: &ListStats,
     manifest: &Manifest,
-    folder: &dyn Folder,
+    store: &dyn Store,
 ) -> Result<(), BuildError> {
     let stats = Stats {
         build_seconds: checkpoint.seconds.iter().map(|(_, seconds)| seconds).sum(),
@@ -122,8 +124,8 @@ pub(crate) fn publish(
         calibration: checkpoint.calibrated.as_ref().map_or(&[], |found| &found.points),
     };
     let stats = serde_json::to_vec_pretty(&stats).map_err(std::io::Error::other)?;
-    spandrel_io::publish(folder, &stats_name(manifest.version), &stats)?;
-    Ok(publish_manifest(folder, manifest)?)
+    store.replace(&stats_name(manifest.version), &stats)?;
+    Ok(publish_manifest(store, manifest)?)
 }
 
 /// Name of the statistics of a version.
@@ -146,7 +148,6 @@ pub(crate) fn remove_versions(dir: &Path, given_up: impl Fn(u64) -> bool) -> Res
 /// The version a file name carries, if it is the name of one of our versioned files, finished or not.
 pub(crate) fn version_of(name: &str) -> Option<u64> {
     let name = name.strip_suffix(".partial").unwrap_or(name);
-    let name = name.strip_suffix(".new").unwrap_or(name);
     let (stem, version) = name.rsplit_once('-')?;
     let version: u64 = version.strip_suffix(".json").unwrap_or(version).parse().ok()?;
     let sections = SectionKind::ALL.iter().map(|&kind| section_name(kind, version));
@@ -176,9 +177,8 @@ mod tests {
         assert_eq!(version_of("build-stats-1.json"), Some(1));
         assert_eq!(version_of("manifest-1"), Some(1));
         // What a crash amid publication leaves.
-        assert_eq!(version_of("manifest-1.new"), Some(1));
-        assert_eq!(version_of("build-stats-7.json.new"), Some(7));
-        assert_eq!(version_of("manifest-2.new.partial"), Some(2));
+        assert_eq!(version_of("manifest-1.partial"), Some(1));
+        assert_eq!(version_of("build-stats-7.json.partial"), Some(7));
         for name in ["CURRENT", "LOCK", "notes-1", "heads-x", "heads-01", "-1"] {
             assert_eq!(version_of(name), None, "{name}");
         }

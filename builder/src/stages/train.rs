@@ -1,8 +1,7 @@
 //! Trains the code of the lists on residuals sampled from the filed vectors.
 use spandrel_index::codes::{CodeModel, CodeSpec};
-use spandrel_index::format::{BODY_AT, SectionKind};
+use spandrel_index::format::SectionKind;
 use spandrel_index::{HeadSpace, for_each_element};
-use spandrel_io::FileWriter;
 
 use super::file::REPLICA_BIT;
 use super::heads::StoredHeads;
@@ -57,7 +56,7 @@ pub(crate) fn train(
     };
     let model = context.pool.install(train).map_err(std::io::Error::other)?;
     context.progress.note(&format!("code {}: {}", params.code, model.allotment()));
-    let mut writer = FileWriter::create_with_head(&target.section(SectionKind::Model), BODY_AT)?;
+    let mut writer = target.create(SectionKind::Model)?;
     writer.append(&model.to_bytes())?;
     let shape = SectionShape { kind: SectionKind::Model, unit_bytes: 0, count: params.vectors };
     finish_section(params, target, shape, writer)

@@ -2,8 +2,8 @@
 use rayon::prelude::*;
 use spandrel_index::codes::{CodeModel, CodeSpec};
 use spandrel_index::format::{
-    BODY_AT, CodedLayout, DirectoryEntry, FullLayout, Header, IdBytes, ListLayout, PageLayout, Record,
-    SectionKind, UNIT_BYTES, hash_hex, list_hash, section_name,
+    CodedLayout, DirectoryEntry, FullLayout, Header, IdBytes, ListLayout, PageLayout, Record, SectionKind,
+    UNIT_BYTES, hash_hex, list_hash, section_name,
 };
 use spandrel_index::{HeadSpace, Metric, inverse_norm};
 use spandrel_io::FileWriter;
@@ -227,7 +227,7 @@ impl<'a> Writer<'a> {
         files: &ScratchFiles,
         target: Target<'a>,
     ) -> Result<Writer<'a>, BuildError> {
-        let create = |kind| FileWriter::create_with_head(&target.section(kind), BODY_AT);
+        let create = |kind| target.create(kind);
         Ok(Writer {
             params,
             target,
@@ -302,8 +302,7 @@ impl<'a> Writer<'a> {
     fn finish(mut self, heads_before: u32) -> Result<Written, BuildError> {
         self.finish_page()?;
         let id_runs = self.ids.finish()?;
-        let mut directory =
-            FileWriter::create_with_head(&self.target.section(SectionKind::Directory), BODY_AT)?;
+        let mut directory = self.target.create(SectionKind::Directory)?;
         directory.append(&self.directory)?;
         let (params, target) = (self.params, self.target);
         let finish = |kind, writer, unit_bytes, count| {

@@ -1,6 +1,5 @@
 //! File formats: one layout for all of them, a reader and a writer of vectors, a file of neighbours.
 mod array;
-mod atomic;
 mod contents;
 mod error;
 mod format;
@@ -8,6 +7,7 @@ mod ids;
 mod kind;
 mod layout;
 mod npy;
+mod output;
 mod reader;
 mod stored;
 #[cfg(test)]
@@ -16,12 +16,12 @@ mod truth;
 mod writer;
 
 pub use array::Array;
-pub(crate) use atomic::same_file;
-pub use atomic::write_file;
 pub use contents::{Contents, contents};
 pub use error::FileError;
 pub use format::{Format, InFile, OutFile, UnknownFormat};
 pub use ids::IdFile;
+pub(crate) use output::same_file;
+pub use output::write_file;
 pub use reader::VectorFile;
 pub use truth::{Truth, TruthError};
 pub use writer::VectorWriter;

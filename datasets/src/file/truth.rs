@@ -13,8 +13,8 @@ use std::path::Path;
 
 use fs_err::File;
 
-use super::atomic::AtomicFile;
 use super::layout::Layout;
+use super::output::OutputFile;
 use super::stored::{Stored, file_error};
 use super::{FileError, Format, InFile, OutFile, npy};
 
@@ -142,7 +142,7 @@ impl Truth {
         let narrow = || self.ids.iter().map(|&id| (id as u32).to_le_bytes());
         match format {
             Format::Ibin => {
-                let mut out = AtomicFile::create(path)?;
+                let mut out = OutputFile::create(path, 0)?;
                 out.write_all(&queries.to_le_bytes())?;
                 out.write_all(&k.to_le_bytes())?;
                 write_all(&mut out, narrow())?;
@@ -150,18 +150,18 @@ impl Truth {
                     assert_eq!(distances.len(), self.ids.len(), "a distance for each id");
                     write_all(&mut out, distances.iter().map(|d| d.to_le_bytes()))?;
                 }
-                Ok(out.finish()?)
+                Ok(out.finish(&[])?)
             }
             Format::Ivecs => {
-                let mut out = AtomicFile::create(path)?;
+                let mut out = OutputFile::create(path, 0)?;
                 for row in self.ids.chunks(self.k) {
                     out.write_all(&k.to_le_bytes())?;
                     write_all(&mut out, row.iter().map(|&id| (id as u32).to_le_bytes()))?; // CAST: checked above
                 }
-                Ok(out.finish()?)
+                Ok(out.finish(&[])?)
             }
             Format::Npy => {
-                let mut out = AtomicFile::create(path)?;
+                let mut out = OutputFile::create(path, 0)?;
                 let descr = match largest {
                     0..=0xffff_ffff => "<u4",
                     0x1_0000_0000..=0x7fff_ffff_ffff_ffff => "<i8",
@@ -172,7 +172,7 @@ impl Truth {
                     "<u4" => write_all(&mut out, narrow())?,
                     _ => write_all(&mut out, self.ids.iter().map(|id| id.to_le_bytes()))?,
                 }
-                Ok(out.finish()?)
+                Ok(out.finish(&[])?)
             }
             _ => Err(kind(path, format, "ids")),
         }

@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use spandrel_index::{DIM_MAX, DType};
 
-use super::atomic::AtomicFile;
+use super::output::OutputFile;
 use super::{FileError, Format, OutFile, npy};
 
 /// A file of vectors being written.
 ///
-/// Rows go to a temporary file beside the destination; [`VectorWriter::finish`] writes the count, makes the file
+/// Rows go to a file beside the destination, `NAME.partial`; [`VectorWriter::finish`] writes the count, makes the file
 /// durable and moves it into place. Dropped before that, it leaves nothing behind.
 #[derive(Debug)]
 pub struct VectorWriter {
     path: PathBuf,
-    out: AtomicFile,
+    out: OutputFile,
     format: Format,
     dtype: DType,
     dim: usize,
@@ -39,11 +39,9 @@ impl VectorWriter {
         if dim == 0 || dim > DIM_MAX {
             return Err(FileError::Dim { path: path.to_owned(), dim });
         }
-        let out = AtomicFile::create(path)?;
-        let mut writer = VectorWriter { path: path.to_owned(), out, format, dtype, dim, rows: 0 };
-        let header = writer.header();
-        writer.out.write_all(&header)?;
-        Ok(writer)
+        let header_bytes = header(format, dtype, dim, 0).len();
+        let out = OutputFile::create(path, header_bytes)?;
+        Ok(VectorWriter { path: path.to_owned(), out, format, dtype, dim, rows: 0 })
     }
 
     /// Appends rows lying back to back, little-endian.
@@ -92,13 +90,11 @@ impl VectorWriter {
     ///
     /// # Errors
     /// No rows, or the system's refusal; the file that had the name before is then still there.
-    pub fn finish(mut self) -> Result<u64, FileError> {
+    pub fn finish(self) -> Result<u64, FileError> {
         if self.rows == 0 {
             return Err(FileError::NoRows { path: self.path });
         }
-        let header = self.header();
-        self.out.patch(0, &header)?;
-        self.out.finish()?;
+        self.out.finish(&header(self.format, self.dtype, self.dim, self.rows))?;
         Ok(self.rows)
     }
 
@@ -110,16 +106,16 @@ impl VectorWriter {
             Format::Fvecs | Format::Bvecs | Format::Ivecs | Format::Npy => u64::MAX,
         }
     }
+}
 
-    /// The bytes before the first row, for the rows counted so far.
-    fn header(&self) -> Vec<u8> {
-        match self.format {
-            Format::Fbin | Format::F16bin | Format::I8bin | Format::U8bin | Format::Ibin => {
-                // CAST: `write_rows` keeps the count within u32, `create` the dim
-                [(self.rows as u32).to_le_bytes(), (self.dim as u32).to_le_bytes()].concat()
-            }
-            Format::Fvecs | Format::Bvecs | Format::Ivecs => Vec::new(),
-            Format::Npy => npy::write(npy::descr(self.dtype), self.rows, self.dim),
+/// The bytes before the first row, of the same length for any number of rows.
+fn header(format: Format, dtype: DType, dim: usize, rows: u64) -> Vec<u8> {
+    match format {
+        Format::Fbin | Format::F16bin | Format::I8bin | Format::U8bin | Format::Ibin => {
+            // CAST: `write_rows` keeps the count within u32, `create` the dim
+            [(rows as u32).to_le_bytes(), (dim as u32).to_le_bytes()].concat()
         }
+        Format::Fvecs | Format::Bvecs | Format::Ivecs => Vec::new(),
+        Format::Npy => npy::write(npy::descr(dtype), rows, dim),
     }
 }

@@ -199,8 +199,7 @@ fn check_space(out_dir: &Path, missing: &[(&RemoteFile, PathBuf)]) -> Result<(),
         let have = fs_err::metadata(part::part_path(path)).map_or(0, |m| m.len());
         needed_bytes = needed_bytes.saturating_add(file.bytes().saturating_sub(have));
     }
-    let stat = rustix::fs::statvfs(out_dir).map_err(|e| GetError::Io(e.into()))?;
-    let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let free_bytes = spandrel_io::free_bytes(out_dir)?;
     if needed_bytes > free_bytes {
         return Err(GetError::NoSpace { path: out_dir.to_owned(), needed_bytes, free_bytes });
     }

@@ -6,11 +6,11 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use fs_err::{File, OpenOptions};
+use fs_err::File;
 use serde::{Deserialize, Serialize};
+use spandrel_io::{FileWriter, LockError, lock_file, sync_name};
 
 use super::GetError;
 use crate::catalogue::{HEADER_BYTES, RemoteFile};
@@ -118,18 +118,17 @@ impl Part {
     /// Opens the part of a file, or makes an empty one, cut back to what its record vouches for.
     pub(super) fn open(path: &Path, file: &RemoteFile, url: &str) -> Result<Part, GetError> {
         let part_path = part_path(path);
-        let handle =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&part_path)?;
-        let locked = || GetError::Locked { path: part_path.clone() };
-        handle.file().try_lock().map_err(|error| match error {
-            std::fs::TryLockError::WouldBlock => locked(),
-            std::fs::TryLockError::Error(error) => GetError::Io(error),
+        let handle = lock_file(&part_path).map_err(|error| match error {
+            LockError::Held { path, .. } => GetError::Locked { path },
+            other => GetError::Io(io::Error::other(other)),
         })?;
-        // Between opening and locking, the former owner may have finished and renamed this very file.
-        let (named, opened) = (fs_err::metadata(&part_path), handle.metadata()?);
-        if !named.is_ok_and(|n| (n.dev(), n.ino()) == (opened.dev(), opened.ino())) {
-            return Err(locked());
+        let handle = File::from_parts(handle, &part_path);
+        if path.exists() {
+            // Whoever had the lock before finished it.
+            remove_if_there(&part_path)?;
+            return Err(GetError::Locked { path: part_path });
         }
+        let bytes = handle.metadata()?.len();
         let mut part = Part {
             file: handle,
             url: url.to_owned(),
@@ -140,7 +139,7 @@ impl Part {
             durable_bytes: 0,
             path: part_path,
         };
-        part.believe_record(opened.len().min(file.bytes()))?;
+        part.believe_record(bytes.min(file.bytes()))?;
         part.file.set_len(part.have)?;
         part.file.seek(SeekFrom::Start(part.have))?;
         Ok(part)
@@ -225,12 +224,8 @@ impl Part {
             durable_bytes: self.have,
         };
         let text = serde_json::to_vec(&record).map_err(io::Error::from)?;
-        let path = self.record_path();
-        let new_path = with_suffix(&path, ".new");
-        let mut new = File::create(&new_path)?;
-        new.write_all(&text)?;
-        new.sync_data()?;
-        fs_err::rename(&new_path, &path)?;
+        let mut record = FileWriter::create(&self.record_path()).map_err(io::Error::from)?;
+        record.append(&text).and_then(|()| record.finish()).map_err(io::Error::from)?;
         self.durable_bytes = self.have;
         Ok(())
     }
@@ -258,7 +253,7 @@ impl Part {
         }
         fs_err::rename(&self.path, path)?;
         remove_if_there(&self.record_path())?;
-        sync_folder_of(path)
+        Ok(sync_name(path)?)
     }
 
     fn record_path(&self) -> PathBuf {
@@ -278,12 +273,6 @@ fn remove_if_there(path: &Path) -> Result<(), GetError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-fn sync_folder_of(path: &Path) -> Result<(), GetError> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! ```
 use std::path::Path;
 
-use spandrel_io::{Folder, FolderError, RealFolder, publish};
+use spandrel_io::{FolderStore, Store, StoreError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Manifest, OpenError, hash_hex, manifest_name};
@@ -49,12 +49,12 @@ impl Current {
 /// force is the one before or this one. Its sections are to be finished before.
 ///
 /// # Errors
-/// [`FolderError`]; the version in force is then the one before or this one.
-pub fn publish_manifest(folder: &(impl Folder + ?Sized), manifest: &Manifest) -> Result<(), FolderError> {
+/// [`StoreError`]; the version in force is then the one before or this one.
+pub fn publish_manifest(store: &dyn Store, manifest: &Manifest) -> Result<(), StoreError> {
     let bytes = manifest.to_bytes();
-    // Its sync of the folder covers the names of the sections too, before anything points to them.
-    publish(folder, &manifest_name(manifest.version), &bytes)?;
-    publish(folder, CURRENT, &Current::of(manifest.version, &bytes).to_bytes())
+    // Its sync covers the names of the sections too, before anything points to them.
+    store.publish(&manifest_name(manifest.version), &bytes)?;
+    store.replace(CURRENT, &Current::of(manifest.version, &bytes).to_bytes())
 }
 
 /// Reads which version of the index in `dir` is in force.
@@ -63,10 +63,10 @@ pub fn publish_manifest(folder: &(impl Folder + ?Sized), manifest: &Manifest) ->
 /// [`OpenError::NotAnIndex`] without the file, [`OpenError::Field`] when it was damaged.
 pub fn current(dir: &Path) -> Result<Current, OpenError> {
     let path = dir.join(CURRENT);
-    let bytes = match RealFolder::new(dir).read(CURRENT, CURRENT_BYTES_MAX) {
+    let bytes = match FolderStore::new(dir).read(CURRENT, CURRENT_BYTES_MAX) {
         Ok(bytes) => bytes,
-        Err(FolderError::Missing { .. }) => return Err(OpenError::NotAnIndex { path: dir.to_owned() }),
-        Err(e) => return Err(OpenError::folder(&path, e)),
+        Err(StoreError::Missing { .. }) => return Err(OpenError::NotAnIndex { path: dir.to_owned() }),
+        Err(e) => return Err(OpenError::store(&path, e)),
     };
     Current::parse(&bytes).ok_or_else(|| {
         let found = String::from_utf8_lossy(&bytes).into_owned();

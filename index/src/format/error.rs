@@ -2,7 +2,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use spandrel_io::FolderError;
+use spandrel_io::{ReadError, StoreError};
 
 use super::{MAJOR, MINOR, StrayReplica};
 use crate::Tier;
@@ -135,14 +135,16 @@ impl OpenError {
         OpenError::field(path, field, stray.position, format!("a position below {vectors}"))
     }
 
-    /// Why a small file in a folder could not be read.
-    pub(super) fn folder(path: &Path, error: FolderError) -> OpenError {
+    /// Why a file of a store could not be opened or read.
+    pub(crate) fn store(path: &Path, error: StoreError) -> OpenError {
         match error {
-            FolderError::TooLong { bytes, bytes_max, .. } => {
+            StoreError::TooLong { bytes, bytes_max, .. } => {
                 OpenError::Length { path: path.to_owned(), found: bytes, expected: bytes_max }
             }
-            FolderError::Missing { .. } => OpenError::read(path, io::ErrorKind::NotFound.into()),
-            FolderError::Io { source, .. } => OpenError::read(path, source),
+            StoreError::Missing { .. } => OpenError::read(path, io::ErrorKind::NotFound.into()),
+            StoreError::Io { source, .. } | StoreError::Read(ReadError::Io { source, .. }) => {
+                OpenError::read(path, source)
+            }
             other => OpenError::read(path, io::Error::other(other)),
         }
     }

@@ -59,6 +59,9 @@ impl SectionKind {
         SectionKind::Model,
     ];
 
+    /// What a segment has none of when it shares the heads of another.
+    pub(super) const SHARED: [SectionKind; 3] = [SectionKind::Heads, SectionKind::Graph, SectionKind::Model];
+
     /// The stable number stored in headers.
     pub const fn code(self) -> u8 {
         self as u8

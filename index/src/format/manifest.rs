@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use spandrel_io::{Folder as _, RealFolder};
+use spandrel_io::{FolderStore, Store as _};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Current, MAJOR, MINOR, OpenError, SectionKind};
@@ -17,6 +17,10 @@ use crate::codes::CodeSpec;
 use crate::{DIM_MAX, DType, HeadSpace, Metric, Tier};
 
 const FIRST_WORD: &str = "spandrel-manifest ";
+/// The column of the vectors that are searched.
+pub const MAIN_COLUMN: &str = "";
+/// Segments of an index: each costs a query a search of its heads, and seven open files.
+pub const SEGMENTS_MAX: usize = 256;
 /// A manifest is a few kilobytes; a longer file is not one.
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
@@ -45,7 +49,7 @@ pub struct Manifest {
     pub search_cells: Vec<SearchCell>,
     /// How the index came about.
     pub build: BuildRecord,
-    /// One segment today.
+    /// What is searched together, 1 to [`SEGMENTS_MAX`]; no id is in two of them.
     pub segments: Vec<SegmentEntry>,
 }
 
@@ -164,6 +168,12 @@ pub struct BuildRecord {
 /// A part of the index with its own heads, lists and vectors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SegmentEntry {
+    /// 32 hex digits that its sections carry; those of the index if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// Number of an earlier segment whose heads, head index and model it shares, in place of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heads_of: Option<u16>,
     /// Vectors in it.
     pub vectors: u64,
     /// Lists in it.
@@ -209,8 +219,8 @@ impl Manifest {
     /// something that cannot be.
     pub fn open(dir: &Path, current: Current) -> Result<Manifest, OpenError> {
         let path = dir.join(manifest_name(current.version));
-        let bytes = RealFolder::new(dir).read(&manifest_name(current.version), MANIFEST_BYTES_MAX);
-        let bytes = bytes.map_err(|e| OpenError::folder(&path, e))?;
+        let bytes = FolderStore::new(dir).read(&manifest_name(current.version), MANIFEST_BYTES_MAX);
+        let bytes = bytes.map_err(|e| OpenError::store(&path, e))?;
         let json = body(&path, &bytes)?;
         let found = xxh3_128(&bytes);
         if found != current.hash {
@@ -231,7 +241,7 @@ impl Manifest {
         if self.version != version {
             return Err(OpenError::field(path, "version", self.version, version));
         }
-        if self.uuid.len() != 32 || u128::from_str_radix(&self.uuid, 16).is_err() {
+        if !is_hash(&self.uuid) {
             return Err(OpenError::field(path, "uuid", &self.uuid, "32 hex digits"));
         }
         self.metric().map_err(|_| OpenError::field(path, "metric", &self.metric, "l2, ip or cosine"))?;
@@ -256,27 +266,21 @@ impl Manifest {
                 "places of vectors apart, k ascending",
             ));
         }
-        let [segment] = self.segments.as_slice() else {
-            return Err(OpenError::field(path, "segments", self.segments.len(), 1));
-        };
-        if segment.vectors == 0 || segment.vectors > u64::from(u32::MAX) {
-            return Err(OpenError::field(path, "vectors", segment.vectors, format!("1 to {}", u32::MAX)));
+        if self.segments.is_empty() || self.segments.len() > SEGMENTS_MAX {
+            let expected = format!("1 to {SEGMENTS_MAX}");
+            return Err(OpenError::field(path, "segments", self.segments.len(), expected));
         }
-        if segment.lists == 0 || segment.lists > segment.vectors {
-            return Err(OpenError::field(path, "lists", segment.lists, format!("1 to {}", segment.vectors)));
+        for (number, segment) in self.segments.iter().enumerate() {
+            let (before, _) = self.segments.split_at(number);
+            segment.check(path, before)?;
+            if before.iter().any(|other| other.uuid(self) == segment.uuid(self)) {
+                let field = format!("uuid of segment {number}");
+                return Err(OpenError::field(path, field, hash_hex(segment.uuid(self)), "one of its own"));
+            }
         }
-        for section in &segment.sections {
-            let known = SectionKind::ALL.iter().any(|k| k.name() == section.kind);
-            if !known && section.required {
-                return Err(OpenError::UnknownSection { path: path.to_owned(), kind: section.kind.clone() });
-            }
-            // A file name from a manifest never leaves the index's directory.
-            if section.file.contains('/') || section.file.is_empty() || section.file.starts_with('.') {
-                return Err(OpenError::field(path, "file", &section.file, "a plain file name"));
-            }
-            if u128::from_str_radix(&section.hash, 16).is_err() {
-                return Err(OpenError::field(path, "hash", &section.hash, "32 hex digits"));
-            }
+        let lists: u64 = self.segments.iter().map(|segment| segment.lists).sum();
+        if lists > u64::from(u32::MAX) {
+            return Err(OpenError::field(path, "lists", lists, format!("1 to {} in all", u32::MAX)));
         }
         Ok(())
     }
@@ -344,22 +348,94 @@ impl Manifest {
 }
 
 impl SegmentEntry {
-    /// The section of a kind, if there is one.
-    pub fn section(&self, kind: SectionKind) -> Option<&SectionEntry> {
-        self.sections.iter().find(|s| s.kind == kind.name())
+    /// The uuid as a number, in the index of `manifest`.
+    pub fn uuid(&self, manifest: &Manifest) -> u128 {
+        let own = self.uuid.as_ref().map(|uuid| u128::from_str_radix(uuid, 16).unwrap_or_default());
+        own.unwrap_or_else(|| manifest.uuid())
     }
 
-    /// The section of a kind that every index has.
+    /// The section of a kind and column, if there is one.
+    pub fn section(&self, kind: SectionKind, column: &str) -> Option<&SectionEntry> {
+        self.sections.iter().find(|section| section.kind == kind.name() && section.column == column)
+    }
+
+    /// The section of a kind that every segment has.
     ///
     /// # Errors
     /// [`OpenError::MissingSection`].
-    pub fn required(&self, path: &Path, kind: SectionKind) -> Result<&SectionEntry, OpenError> {
+    pub(crate) fn required(&self, path: &Path, kind: SectionKind) -> Result<&SectionEntry, OpenError> {
         let missing = || OpenError::MissingSection { path: path.to_owned(), kind: kind.name() };
-        self.section(kind).ok_or_else(missing)
+        self.section(kind, MAIN_COLUMN).ok_or_else(missing)
+    }
+
+    /// Checks it, the segment that comes after those `before`.
+    fn check(&self, path: &Path, before: &[SegmentEntry]) -> Result<(), OpenError> {
+        let refused = |field: &str, found: &dyn ToString, expected: &str| {
+            let field = format!("{field} of segment {}", before.len());
+            Err(OpenError::field(path, field, found.to_string(), expected))
+        };
+        if self.uuid.as_ref().is_some_and(|uuid| !is_hash(uuid)) {
+            return refused("uuid", &self.uuid.as_deref().unwrap_or_default(), "32 hex digits");
+        }
+        if self.vectors == 0 || self.vectors > u64::from(u32::MAX) {
+            return refused("vectors", &self.vectors, &format!("1 to {}", u32::MAX));
+        }
+        if self.lists == 0 || self.lists > u64::from(u32::MAX) {
+            return refused("lists", &self.lists, &format!("1 to {}", u32::MAX));
+        }
+        match self.heads_of.map(|of| (of, before.get(usize::from(of)))) {
+            // Lists of few vectors under the heads of many may be empty.
+            None if self.lists > self.vectors => {
+                return refused("lists", &self.lists, &format!("1 to {}", self.vectors));
+            }
+            None => {}
+            Some((_, Some(owner))) if owner.heads_of.is_none() && owner.lists == self.lists => {
+                let is_own =
+                    |section: &&SectionEntry| SectionKind::SHARED.iter().any(|k| k.name() == section.kind);
+                if let Some(own) = self.sections.iter().find(is_own) {
+                    return refused("sections", &own.kind, "none of heads, since it shares those of another");
+                }
+            }
+            Some((of, _)) => {
+                return refused(
+                    "heads_of",
+                    &of,
+                    "an earlier segment with heads of its own, as many as lists",
+                );
+            }
+        }
+        for (at, section) in self.sections.iter().enumerate() {
+            section.check(path)?;
+            let same =
+                |other: &SectionEntry| (&other.kind, &other.column) == (&section.kind, &section.column);
+            if self.sections.iter().take(at).any(same) {
+                return refused("sections", &section.kind, "one of each kind and column");
+            }
+        }
+        Ok(())
     }
 }
 
 impl SectionEntry {
+    fn check(&self, path: &Path) -> Result<(), OpenError> {
+        let known = self.column == MAIN_COLUMN && SectionKind::ALL.iter().any(|k| k.name() == self.kind);
+        if !known && self.required {
+            let kind = match self.column.as_str() {
+                MAIN_COLUMN => self.kind.clone(),
+                column => format!("{} of column {column}", self.kind),
+            };
+            return Err(OpenError::UnknownSection { path: path.to_owned(), kind });
+        }
+        // A file name from a manifest never leaves the index's directory.
+        if self.file.contains('/') || self.file.is_empty() || self.file.starts_with('.') {
+            return Err(OpenError::field(path, "file", &self.file, "a plain file name"));
+        }
+        if !is_hash(&self.hash) {
+            return Err(OpenError::field(path, "hash", &self.hash, "32 hex digits"));
+        }
+        Ok(())
+    }
+
     /// The hash as a number.
     pub fn hash(&self) -> u128 {
         u128::from_str_radix(&self.hash, 16).unwrap_or_default()
@@ -394,6 +470,10 @@ fn body<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8], OpenError> {
         });
     }
     Ok(json)
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// A 128-bit hash or uuid as 32 hex digits.

@@ -35,8 +35,8 @@ pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};
 pub use ids::{ID_PAGE_BYTES, IdBytes, IdPages};
 pub use lists::{CodedLayout, CodedList, FullLayout, FullList, ListLayout, StrayReplica};
 pub use manifest::{
-    BuildRecord, CalibrationPoint, Manifest, SearchCell, SearchDefault, SectionEntry, SegmentEntry, hash_hex,
-    manifest_name, section_name,
+    BuildRecord, CalibrationPoint, MAIN_COLUMN, Manifest, SEGMENTS_MAX, SearchCell, SearchDefault,
+    SectionEntry, SegmentEntry, hash_hex, manifest_name, section_name,
 };
 pub use vectors::{PageLayout, Record};
 

@@ -4,24 +4,30 @@
 //! where they are read.
 #![deny(clippy::indexing_slicing)]
 
+mod distinct;
+pub(crate) mod ids;
+mod options;
 mod resident;
 pub(crate) mod section;
+mod segment;
+mod shape;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-
-use fs_err::File;
 
 use crate::codes::{CodeModel, CodeSpec};
 use crate::format::{
-    Current, Directory, DirectoryShape, IdPages, ListLayout, Manifest, OpenError, PageLayout, SearchDefault,
-    SectionKind, current, manifest_name,
+    Current, Directory, IdPages, ListLayout, Manifest, OpenError, PageLayout, SearchDefault, current,
+    manifest_name,
 };
-use crate::heads::{HeadIndex, Heads, HnswGraph};
+use crate::heads::{HeadIndex, Heads};
 use crate::{DType, HeadSpace, Metric, Tier};
+pub use options::OpenOptions;
 pub use resident::{CodeRange, ResidentCodes, ResidentIds, ResidentVectors};
-use section::{SectionReader, Shape, UNSTOPPED, only_segment};
+use section::UNSTOPPED;
+use segment::Opening;
+pub use segment::{Segment, Stored};
+use shape::Shape;
 
 /// One version of an index, open for search. Never changes; a newer version is another `Index`.
 #[derive(Debug)]
@@ -29,30 +35,8 @@ pub struct Index {
     dir: PathBuf,
     manifest: Manifest,
     shape: Shape,
-    heads: Heads,
-    head_index: HeadIndex,
-    directory: Directory,
-    model: Option<CodeModel>,
-    resident_codes: Option<ResidentCodes>,
-    resident_vectors: Option<ResidentVectors>,
-    resident_ids: Option<ResidentIds>,
-    codes: PathBuf,
-    codes_bytes: u64,
-    vectors: PathBuf,
-    ids: PathBuf,
-    /// Every section's file, kept open: its name may go, or another version take its place.
-    files: Vec<(SectionKind, Arc<File>)>,
-}
-
-/// Where parts of an index are kept while it is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct OpenOptions {
-    /// Codes of the lists; where the index was built for if not given.
-    pub codes: Option<Tier>,
-    /// The vectors themselves; on SSD if not given.
-    pub vectors: Option<Tier>,
-    /// Whether the ids of all vectors are kept in memory, which answering with estimates needs.
-    pub ids: bool,
+    /// At least one.
+    segments: Vec<Segment>,
 }
 
 /// Bytes of memory that an open index holds, by what they are for.
@@ -144,70 +128,18 @@ impl Index {
         options: OpenOptions,
         stop: &AtomicBool,
     ) -> Result<Index, OpenError> {
-        let shape = Shape::of(dir, &manifest)?;
         let manifest_path = dir.join(manifest_name(manifest.version));
-        let segment = only_segment(&manifest_path, &manifest)?;
-        let mut files = Vec::new();
-        let mut open = |kind| -> Result<SectionReader<'_>, OpenError> {
-            let entry = segment.required(&manifest_path, kind)?;
-            let section = SectionReader::open(dir, entry, kind, &shape, stop)?;
-            files.push((kind, Arc::clone(section.file())));
-            Ok(section)
-        };
-
-        let codes = open(SectionKind::Codes)?;
-        let vectors = open(SectionKind::Vectors)?;
-        let ids = open(SectionKind::Ids)?;
-        let heads = read_heads(open(SectionKind::Heads)?, &shape)?;
-        let head_index = match segment.section(SectionKind::Graph) {
-            Some(_) => read_graph(open(SectionKind::Graph)?, &heads)?,
-            None => HeadIndex::flat(&heads),
-        };
-        let directory = read_directory(open(SectionKind::Directory)?, &shape, codes.body_bytes())?;
-        let model = match shape.code {
-            CodeSpec::Full => None,
-            code => Some(read_model(open(SectionKind::Model)?, code, shape.dim)?),
-        };
-        let in_memory = |part, tier| match tier {
-            Tier::Memory if model.is_none() => {
-                Err(OpenError::Tier { path: manifest_path.clone(), part, tier })
-            }
-            tier => Ok(tier == Tier::Memory),
-        };
-        let codes_in_memory = in_memory("codes", options.codes.unwrap_or(manifest.build.codes))?;
-        let vectors_in_memory = in_memory("vectors", options.vectors.unwrap_or(Tier::Ssd))?;
-        let (codes_path, codes_bytes) = (codes.path().to_owned(), codes.body_bytes());
-        let vectors_path = vectors.path().to_owned();
-        let resident_codes = match shape.lists_layout {
-            ListLayout::Coded(layout) if codes_in_memory => {
-                Some(ResidentCodes::read(codes, &directory, layout)?)
-            }
-            _ => None,
-        };
-        let resident_vectors =
-            if vectors_in_memory { Some(ResidentVectors::read(vectors, shape.pages)?) } else { None };
-        let ids_path = ids.path().to_owned();
-        let resident_ids = match options.ids {
-            true => Some(ResidentIds::read(ids, &shape.ids, shape.vectors)?),
-            false => None,
-        };
-        Ok(Index {
-            dir: dir.to_owned(),
-            codes: codes_path,
-            codes_bytes,
-            vectors: vectors_path,
-            ids: ids_path,
-            files,
-            heads,
-            head_index,
-            directory,
-            model,
-            resident_codes,
-            resident_vectors,
-            resident_ids,
-            shape,
-            manifest,
-        })
+        let shape = Shape::of(&manifest_path, &manifest)?;
+        let opening =
+            Opening { dir, manifest: &manifest, manifest_path: &manifest_path, shape, options, stop };
+        let mut segments = Vec::with_capacity(manifest.segments.len());
+        for entry in &manifest.segments {
+            segments.push(Segment::open(&opening, entry, &segments)?);
+        }
+        if segments.len() > 1 {
+            distinct::check(&segments, stop)?;
+        }
+        Ok(Index { dir: dir.to_owned(), manifest, shape, segments })
     }
 
     /// The directory it was opened from.
@@ -237,7 +169,7 @@ impl Index {
 
     /// Bytes of a vector.
     pub fn row_bytes(&self) -> usize {
-        self.shape.dtype.row_bytes(self.shape.dim)
+        self.shape.row_bytes()
     }
 
     /// What its lists hold.
@@ -245,14 +177,29 @@ impl Index {
         self.shape.code
     }
 
-    /// How codes are made; none for lists of exact vectors.
-    pub fn model(&self) -> Option<&CodeModel> {
-        self.model.as_ref()
+    /// How vectors and queries become rows of head space.
+    pub fn space(&self) -> HeadSpace {
+        self.shape.space
     }
 
-    /// The codes, where they are in memory.
-    pub fn resident_codes(&self) -> Option<&ResidentCodes> {
-        self.resident_codes.as_ref()
+    /// What is searched together, in the order of the manifest: one or more.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Number of vectors.
+    pub fn vectors(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.count).sum()
+    }
+
+    /// Number of lists.
+    pub fn lists(&self) -> u32 {
+        self.segments.iter().map(Segment::lists).sum()
+    }
+
+    /// What the index is known by.
+    pub fn uuid(&self) -> u128 {
+        self.manifest.uuid()
     }
 
     /// What queries for `k` neighbours get that name no pruning.
@@ -260,64 +207,84 @@ impl Index {
         self.manifest.search_default(k, self.vectors_tier())
     }
 
-    /// The vectors, where they are in memory.
-    pub fn resident_vectors(&self) -> Option<&ResidentVectors> {
-        self.resident_vectors.as_ref()
-    }
-
-    /// The ids of all vectors, where they are in memory.
-    pub fn resident_ids(&self) -> Option<&ResidentIds> {
-        self.resident_ids.as_ref()
-    }
-
     /// Where its codes are.
     pub fn codes_tier(&self) -> Tier {
-        if self.resident_codes.is_some() { Tier::Memory } else { Tier::Ssd }
+        self.first().codes.tier()
     }
 
     /// Where its vectors are.
     pub fn vectors_tier(&self) -> Tier {
-        if self.resident_vectors.is_some() { Tier::Memory } else { Tier::Ssd }
+        self.first().vectors.tier()
     }
 
-    /// Number of vectors.
-    pub fn vectors(&self) -> u64 {
-        self.shape.vectors
+    /// Whether the ids of all vectors are in memory.
+    pub fn has_ids(&self) -> bool {
+        self.first().ids.resident.is_some()
     }
 
-    /// Number of lists, and of heads.
-    pub fn lists(&self) -> u32 {
-        self.heads.count()
+    /// Bytes of memory it holds.
+    pub fn memory(&self) -> Memory {
+        let mut memory = Memory::default();
+        for (number, segment) in self.segments.iter().enumerate() {
+            if usize::from(segment.heads_of) == number {
+                memory.heads += segment.heads.memory_bytes();
+                memory.head_index += segment.head_index.memory_bytes();
+                memory.codes += segment.model.as_ref().map_or(0, |model| model.memory_bytes());
+            }
+            memory.directory += segment.directory.memory_bytes();
+            memory.codes += segment.codes.resident.as_ref().map_or(0, ResidentCodes::memory_bytes);
+            memory.vectors += segment.vectors.resident.as_ref().map_or(0, ResidentVectors::memory_bytes);
+            memory.resident_ids += segment.ids.resident.as_ref().map_or(0, ResidentIds::memory_bytes);
+        }
+        memory
     }
 
-    /// What the hashes of its lists and pages are seeded with.
-    pub fn uuid(&self) -> u128 {
-        self.shape.uuid
+    /// All segments are opened with the same options, so that the first says where parts are.
+    fn first(&self) -> &Segment {
+        match self.segments.first() {
+            Some(segment) => segment,
+            None => unreachable!("the manifest was checked to have a segment"),
+        }
     }
 
-    /// How vectors and queries become rows of head space.
-    pub fn space(&self) -> HeadSpace {
-        self.shape.space
+    /// How codes are made; none for lists of exact vectors.
+    pub fn model(&self) -> Option<&CodeModel> {
+        self.first().model.as_deref()
+    }
+
+    /// The codes, where they are in memory.
+    pub fn resident_codes(&self) -> Option<&ResidentCodes> {
+        self.first().codes.resident.as_ref()
+    }
+
+    /// The vectors, where they are in memory.
+    pub fn resident_vectors(&self) -> Option<&ResidentVectors> {
+        self.first().vectors.resident.as_ref()
+    }
+
+    /// The ids of all vectors, where they are in memory.
+    pub fn resident_ids(&self) -> Option<&ResidentIds> {
+        self.first().ids.resident.as_ref()
     }
 
     /// Centres of the lists, in head space.
     pub fn heads(&self) -> &Heads {
-        &self.heads
+        &self.first().heads
     }
 
     /// Finds the nearest heads.
     pub fn head_index(&self) -> &HeadIndex {
-        &self.head_index
+        &self.first().head_index
     }
 
     /// Where each list lies.
     pub fn directory(&self) -> &Directory {
-        &self.directory
+        &self.first().directory
     }
 
     /// Shape of the lists.
     pub fn list_layout(&self) -> ListLayout {
-        self.shape.lists_layout
+        self.shape.lists
     }
 
     /// Shape of the pages of vectors.
@@ -327,115 +294,31 @@ impl Index {
 
     /// Shape of the pages of ids.
     pub fn id_pages(&self) -> IdPages {
-        self.shape.ids
+        self.first().ids.layout
     }
 
     /// The file of the lists; its body starts at [`BODY_AT`](crate::format::BODY_AT).
     pub fn codes_path(&self) -> &Path {
-        &self.codes
+        &self.first().codes.path
     }
 
     /// Bytes of the body of the lists' file.
     pub fn codes_bytes(&self) -> u64 {
-        self.codes_bytes
+        self.first().codes.body_bytes
     }
 
     /// The file of the vectors' pages.
     pub fn vectors_path(&self) -> &Path {
-        &self.vectors
+        &self.first().vectors.path
     }
 
     /// Bytes of the body of the vectors' file.
     pub fn vectors_bytes(&self) -> u64 {
-        self.shape.pages.pages(self.shape.vectors) * self.shape.pages.page_bytes() as u64
+        self.first().vectors.body_bytes
     }
 
     /// The file of the ids' pages.
     pub fn ids_path(&self) -> &Path {
-        &self.ids
+        &self.first().ids.path
     }
-
-    /// Bytes of memory it holds.
-    pub fn memory(&self) -> Memory {
-        Memory {
-            heads: self.heads.memory_bytes(),
-            head_index: self.head_index.memory_bytes(),
-            directory: self.directory.memory_bytes(),
-            codes: self.model.as_ref().map_or(0, CodeModel::memory_bytes)
-                + self.resident_codes.as_ref().map_or(0, ResidentCodes::memory_bytes),
-            resident_ids: self.resident_ids.as_ref().map_or(0, ResidentIds::memory_bytes),
-            vectors: self.resident_vectors.as_ref().map_or(0, ResidentVectors::memory_bytes),
-        }
-    }
-
-    /// The open file of a section that it has.
-    pub(crate) fn file(&self, kind: SectionKind) -> &Arc<File> {
-        match self.files.iter().find(|(of, _)| *of == kind) {
-            Some((_, file)) => file,
-            None => unreachable!("a section that was not opened"),
-        }
-    }
-
-    pub(crate) fn shape(&self) -> &Shape {
-        &self.shape
-    }
-}
-
-fn read_heads(mut section: SectionReader<'_>, shape: &Shape) -> Result<Heads, OpenError> {
-    let refused = |e: crate::heads::HeadsError, path: &Path| {
-        OpenError::field(path, "heads", e, "heads of the manifest")
-    };
-    // The header's check has compared count, dimension and type with the body's length.
-    let (dtype, dim) = (shape.space.dtype(shape.dtype), shape.space.dim(shape.dim));
-    let Ok(count) = usize::try_from(shape.lists) else {
-        return Err(OpenError::field(
-            section.path(),
-            "count",
-            shape.lists,
-            "a number this machine can count",
-        ));
-    };
-    let mut heads = Heads::zeroed(dtype, dim, count).map_err(|e| refused(e, section.path()))?;
-    section.read(heads.rows_mut())?;
-    section.finish()?;
-    Ok(heads)
-}
-
-fn read_graph(mut section: SectionReader<'_>, heads: &Heads) -> Result<HeadIndex, OpenError> {
-    let path = section.path().to_owned();
-    let body = section.read_all()?;
-    section.finish()?;
-    let graph = HnswGraph::from_bytes(&body, heads.count())
-        .map_err(|e| OpenError::field(&path, "graph", e, format!("a graph over {} heads", heads.count())))?;
-    Ok(HeadIndex::Graph(graph))
-}
-
-fn read_directory(
-    mut section: SectionReader<'_>,
-    shape: &Shape,
-    codes_bytes: u64,
-) -> Result<Directory, OpenError> {
-    let path = section.path().to_owned();
-    let expected = DirectoryShape {
-        lists: shape.lists,
-        vectors: shape.vectors,
-        layout: shape.lists_layout,
-        codes_bytes,
-    };
-    let body_bytes = section.body_bytes();
-    let directory = Directory::read(&path, body_bytes, expected, &mut |out| section.read(out));
-    // Damage is told as damage, whatever sense it made as a directory.
-    if directory.is_err() {
-        section.read_all()?;
-    }
-    section.finish()?;
-    directory
-}
-
-fn read_model(mut section: SectionReader<'_>, code: CodeSpec, dim: usize) -> Result<CodeModel, OpenError> {
-    let path = section.path().to_owned();
-    let body = section.read_all()?;
-    // Damage is told as damage, whatever sense it made as a model.
-    section.finish()?;
-    CodeModel::from_bytes(&path, &body, code, dim)
 }

@@ -5,12 +5,11 @@ use std::path::Path;
 
 use spandrel_io::AlignedBuf;
 
+use super::ids::IdReader;
 use super::section::SectionReader;
 use crate::bitmap::Bitmap;
 use crate::codes::{Factors, copy_lane, factor_block};
-use crate::format::{
-    CodedLayout, Directory, ID_PAGE_BYTES, IdBytes, IdPages, ListLayout, OpenError, PageLayout, Record,
-};
+use crate::format::{CodedLayout, Directory, IdBytes, IdPages, ListLayout, OpenError, PageLayout, Record};
 use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, prefetch};
 
 /// The codes of every vector once, in position order: vector `p` is in lane `p % 16` of block `p / 16`, so that
@@ -198,29 +197,20 @@ pub struct ResidentIds {
 
 impl ResidentIds {
     pub(super) fn read(
-        mut section: SectionReader<'_>,
-        pages: &IdPages,
+        section: SectionReader<'_>,
+        layout: IdPages,
         vectors: u64,
     ) -> Result<ResidentIds, OpenError> {
-        let id_bytes = pages.id_bytes;
+        let id_bytes = layout.id_bytes;
         let mut ids = vec![0; usize::try_from(vectors).unwrap_or(usize::MAX) * id_bytes.get()];
         let mut positions = Bitmap::new(vectors);
-        let mut page = vec![0; ID_PAGE_BYTES];
-        for number in 0..pages.pages(vectors) {
-            section.read(&mut page)?;
-            let left = vectors - number * pages.page_entries() as u64;
-            let count = left.min(pages.page_entries() as u64) as usize; // CAST: a page's entries
-            let pairs =
-                pages.read_page(number, &page, count).map_err(|(found, expected)| OpenError::Checksum {
-                    path: section.path().to_owned(),
-                    what: format!("page {number}"),
-                    found: format!("{found:08x}"),
-                    expected: format!("{expected:08x}"),
-                })?;
-            for (id, position) in pairs {
+        let path = section.path().to_owned();
+        let mut pages = IdReader::new(section, layout, vectors);
+        while let Some(page) = pages.next()? {
+            for (id, position) in page.pairs {
                 if !positions.set(position) {
                     let expected = format!("a position below {vectors} that no other id has");
-                    return Err(OpenError::field(section.path(), "position of an id", position, expected));
+                    return Err(OpenError::field(&path, "position of an id", position, expected));
                 }
                 let at = position as usize * id_bytes.get();
                 let Some(out) = ids.get_mut(at..at + id_bytes.get()) else {
@@ -230,8 +220,8 @@ impl ResidentIds {
             }
         }
         // The first ids of pages, which are read for their hash.
-        section.read_all()?;
-        section.finish()?;
+        pages.tail()?;
+        pages.finish()?;
         Ok(ResidentIds { ids, id_bytes })
     }
 

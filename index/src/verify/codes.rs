@@ -5,8 +5,7 @@ use super::watch::Watch;
 use super::{VerifyError, check_values};
 use crate::codes::{CodeBlocks, Encoder};
 use crate::format::{CodedLayout, DirectoryEntry, OpenError};
-use crate::kernels::Variant;
-use crate::{Index, for_each_element};
+use crate::{Segment, for_each_element};
 
 /// Bytes of lists and their vectors held while replicas are looked up.
 const BATCH_BYTES: usize = 128 << 20;
@@ -33,7 +32,7 @@ struct Wanted {
 /// A block of sixteen shares the scales of its factors, so lists are encoded whole, and many lists at a time are held, so
 /// that the vectors of their replicas are read in the order of positions.
 pub(super) struct Recoder<'a> {
-    index: &'a Index,
+    segment: &'a Segment,
     layout: CodedLayout,
     encoder: Option<Encoder<'a>>,
     pages: PageReader<'a>,
@@ -49,13 +48,12 @@ pub(super) struct Recoder<'a> {
 }
 
 impl<'a> Recoder<'a> {
-    pub(super) fn new(index: &'a Index, layout: CodedLayout) -> Recoder<'a> {
-        let same = index.manifest().build.kernels == Variant::best().name();
+    pub(super) fn new(segment: &'a Segment, layout: CodedLayout, same_codes: bool) -> Recoder<'a> {
         Recoder {
-            index,
+            segment,
             layout,
-            encoder: index.model().filter(|_| same).map(Encoder::new),
-            pages: PageReader::new(index),
+            encoder: segment.model.as_deref().filter(|_| same_codes).map(Encoder::new),
+            pages: PageReader::new(segment),
             held: Vec::new(),
             codes: Vec::new(),
             vectors: Vec::new(),
@@ -74,16 +72,16 @@ impl<'a> Recoder<'a> {
         primaries: &mut Primaries,
         watch: &mut Watch<'_>,
     ) -> Result<(), VerifyError> {
-        let index = self.index;
+        let segment = self.segment;
         let view = self
             .layout
-            .view(bytes, (entry.primaries, entry.replicas), index.vectors())
-            .map_err(|stray| OpenError::stray(index.codes_path(), list, stray, index.vectors()))?;
+            .view(bytes, (entry.primaries, entry.replicas), segment.count)
+            .map_err(|stray| OpenError::stray(&segment.codes.path, list, stray, segment.count))?;
         let vectors_at = self.vectors.len();
         for _ in 0..entry.primaries {
             let (record, position) = primaries.next(watch)?;
-            check_values(index, record.vector, record.inverse_norm).map_err(|(found, expected)| {
-                OpenError::field(index.vectors_path(), format!("vector at {position}"), found, expected)
+            check_values(segment, record.vector, record.inverse_norm).map_err(|(found, expected)| {
+                OpenError::field(&segment.vectors.path, format!("vector at {position}"), found, expected)
             })?;
             self.vectors.extend_from_slice(record.vector);
         }
@@ -93,7 +91,7 @@ impl<'a> Recoder<'a> {
         }
         for replica in 0..entry.replicas as usize {
             self.wanted.push(Wanted { position: view.position(replica), at: self.vectors.len() });
-            self.vectors.resize(self.vectors.len() + index.row_bytes(), 0);
+            self.vectors.resize(self.vectors.len() + segment.shape().row_bytes(), 0);
         }
         self.held.push(Held { list, entry, codes_at: self.codes.len(), vectors_at });
         self.codes.extend_from_slice(bytes);
@@ -126,26 +124,27 @@ impl<'a> Recoder<'a> {
     }
 
     fn compare_list(&mut self, held: &Held) -> Result<(), VerifyError> {
-        let (index, entry) = (self.index, held.entry);
+        let (segment, entry) = (self.segment, held.entry);
+        let (space, dtype) = (segment.shape().space, segment.shape().dtype);
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
         let vectors = self.vectors.get(held.vectors_at..).unwrap_or_default();
         self.rows.clear();
-        for vector in vectors.chunks_exact(index.row_bytes()).take(entry.count()) {
-            index.space().float_vector(index.dtype(), vector, &mut self.rows);
+        for vector in vectors.chunks_exact(segment.shape().row_bytes()).take(entry.count()) {
+            space.float_vector(dtype, vector, &mut self.rows);
         }
         self.head.clear();
-        let heads = index.heads();
+        let heads = &segment.heads;
         for_each_element(heads.dtype(), heads.row(held.list), |x| self.head.push(x));
         encoder.encode(&self.rows, &self.head, &mut self.blocks);
         let bytes = self.codes.get(held.codes_at..).unwrap_or_default();
         let same = self
             .layout
-            .view(bytes, (entry.primaries, entry.replicas), index.vectors())
+            .view(bytes, (entry.primaries, entry.replicas), segment.count)
             .is_ok_and(|view| self.blocks.rows == view.rows && self.blocks.factors == view.factors);
         if same {
             return Ok(());
         }
         let field = format!("codes of list {}", held.list);
-        Err(OpenError::field(index.codes_path(), field, "others", "those of its vectors").into())
+        Err(OpenError::field(&segment.codes.path, field, "others", "those of its vectors").into())
     }
 }

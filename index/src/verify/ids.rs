@@ -6,11 +6,12 @@ use fs_err::File;
 use fs_err::os::unix::fs::FileExt;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::VerifyError;
 use super::watch::Watch;
-use super::{VerifyError, open};
-use crate::Index;
+use crate::Segment;
 use crate::bitmap::Bitmap;
 use crate::format::{BODY_AT, ID_PAGE_BYTES, IdPages, OpenError, SectionKind};
+use crate::open::ids::{IdPage, IdReader, id_pairs};
 
 /// What the section of ids says, kept for the checks of the other sections.
 pub(super) struct FirstIds {
@@ -34,22 +35,18 @@ pub(super) fn pair_hash(id: u64, position: u32) -> u64 {
 }
 
 /// Checks the section from end to end.
-pub(super) fn check(index: &Index, watch: &mut Watch<'_>) -> Result<FirstIds, VerifyError> {
+pub(super) fn check(segment: &Segment, watch: &mut Watch<'_>) -> Result<FirstIds, VerifyError> {
     watch.name("ids");
-    let mut section = open(index, SectionKind::Ids)?;
-    let path = section.path().to_owned();
-    let layout = index.id_pages();
-    let count = index.vectors();
+    let (layout, count) = (segment.ids.layout, segment.count);
+    let mut pages = IdReader::new(segment.read(SectionKind::Ids)?, layout, count);
+    let path = pages.path().to_owned();
     let mut firsts = Vec::new();
     let mut positions = Bitmap::new(count);
     let mut last_id = None;
     let mut pair_sum = 0_u64;
-    let mut page = vec![0; ID_PAGE_BYTES];
-    for number in 0..layout.pages(count) {
-        section.read(&mut page)?;
-        let pairs = read_pairs(&path, &layout, count, number, &page)?;
+    while let Some(IdPage { number, bytes, pairs }) = pages.next()? {
         let used = pairs.len() * (layout.id_bytes.get() + 4);
-        check_zeros(&path, &page, used, format!("ids page {number}"))?;
+        check_zeros(&path, bytes, used, format!("ids page {number}"))?;
         firsts.extend(pairs.first().map(|&(id, _)| id));
         for (id, position) in pairs {
             if last_id.is_some_and(|last| last >= id) {
@@ -66,32 +63,13 @@ pub(super) fn check(index: &Index, watch: &mut Watch<'_>) -> Result<FirstIds, Ve
         }
         watch.step(ID_PAGE_BYTES as u64)?;
     }
-    let tail = section.read_all()?;
-    if tail != layout.tail(&firsts) {
+    let file = Arc::clone(pages.file());
+    if pages.tail()? != layout.tail(&firsts) {
         let field = "first ids of the pages";
         return Err(OpenError::field(&path, field, "another content", "those of the pages").into());
     }
-    let file = Arc::clone(section.file());
-    section.finish()?;
+    pages.finish()?;
     Ok(FirstIds { layout, count, firsts, pair_sum, file, path })
-}
-
-fn read_pairs(
-    path: &Path,
-    layout: &IdPages,
-    count: u64,
-    number: u64,
-    page: &[u8],
-) -> Result<Vec<(u64, u32)>, OpenError> {
-    let per_page = layout.page_entries();
-    let before = number * per_page as u64;
-    let entries = (count - before).min(per_page as u64) as usize; // CAST: at most a page's
-    layout.read_page(number, page, entries).map_err(|(found, expected)| OpenError::Checksum {
-        path: path.to_owned(),
-        what: format!("ids page {number}"),
-        found: format!("{found:08x}"),
-        expected: format!("{expected:08x}"),
-    })
 }
 
 /// Checks that nothing but zeros follows what a page holds, its checksum apart.
@@ -138,7 +116,7 @@ impl Lookup<'_> {
             let mut bytes = vec![0; ID_PAGE_BYTES];
             let offset = BODY_AT + page as u64 * ID_PAGE_BYTES as u64;
             ids.file.read_exact_at(&mut bytes, offset).map_err(|e| OpenError::read(&ids.path, e))?;
-            self.pairs = read_pairs(&ids.path, &ids.layout, ids.count, page as u64, &bytes)?;
+            self.pairs = id_pairs(&ids.path, &ids.layout, ids.count, page as u64, &bytes)?;
             self.page = Some(page);
         }
         let found = self.pairs.binary_search_by_key(&id, |&(id, _)| id);

@@ -4,38 +4,45 @@ use super::ids::{FirstIds, pair_hash};
 use super::records::Records;
 use super::replicas::Replicas;
 use super::watch::Watch;
-use super::{VerifyError, check_values, open};
+use super::{VerifyError, check_values};
 use crate::format::{
     BODY_AT, DirectoryEntry, FullList, ListLayout, OpenError, Record, SectionKind, UNIT_BYTES, list_hash,
 };
 use crate::open::section::SectionReader;
-use crate::{Index, Metric};
+use crate::{Metric, Segment};
 
 /// Reads lists and vectors side by side, since primaries lie in the order of positions: how many replicas were
 /// compared.
-pub(super) fn check(index: &Index, ids: &FirstIds, watch: &mut Watch<'_>) -> Result<u64, VerifyError> {
+///
+/// Codes are compared with their vectors where this machine makes the `same_codes`.
+pub(super) fn check(
+    segment: &Segment,
+    ids: &FirstIds,
+    same_codes: bool,
+    watch: &mut Watch<'_>,
+) -> Result<u64, VerifyError> {
     watch.name("lists and vectors");
-    let mut lists = Lists::open(index)?;
-    let mut primaries = Primaries::open(index)?;
-    let copies = match index.list_layout() {
+    let mut lists = Lists::open(segment)?;
+    let mut primaries = Primaries::open(segment)?;
+    let copies = match segment.codes.layout {
         ListLayout::Full(layout) => {
-            let mut replicas = Replicas::new(index, ids);
-            while let Some((list, entry, bytes)) = lists.next(index, watch)? {
+            let mut replicas = Replicas::new(segment, ids);
+            while let Some((list, entry, bytes)) = lists.next(segment, watch)? {
                 let view = layout.view(bytes, entry.count());
-                check_full(index, (list, entry.primaries), &view, &mut primaries, &mut replicas, watch)?;
+                check_full(segment, (list, entry.primaries), &view, &mut primaries, &mut replicas, watch)?;
             }
             Copies::Vectors(replicas)
         }
         ListLayout::Coded(layout) => {
-            let mut again = Recoder::new(index, layout);
-            while let Some(list) = lists.next(index, watch)? {
+            let mut again = Recoder::new(segment, layout, same_codes);
+            while let Some(list) = lists.next(segment, watch)? {
                 again.add(list, &mut primaries, watch)?;
             }
             Copies::Codes(Box::new(again))
         }
     };
     lists.section.finish()?;
-    primaries.finish(index, ids)?;
+    primaries.finish(segment, ids)?;
     watch.name("replicas");
     match copies {
         Copies::Vectors(replicas) => replicas.finish(watch),
@@ -60,21 +67,25 @@ struct Lists {
 }
 
 impl Lists {
-    fn open(index: &Index) -> Result<Lists, OpenError> {
-        Ok(Lists { section: open(index, SectionKind::Codes)?, next: 0, bytes: Vec::new() })
+    fn open(segment: &Segment) -> Result<Lists, OpenError> {
+        Ok(Lists { section: segment.read(SectionKind::Codes)?, next: 0, bytes: Vec::new() })
     }
 
-    fn next(&mut self, index: &Index, watch: &mut Watch<'_>) -> Result<Option<CheckedList<'_>>, VerifyError> {
+    fn next(
+        &mut self,
+        segment: &Segment,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<CheckedList<'_>>, VerifyError> {
         let list = self.next;
-        if list == index.lists() {
+        if list == segment.lists() {
             return Ok(None);
         }
         self.next += 1;
-        let (entry, layout) = (index.directory().entry(list), index.list_layout());
+        let (entry, layout) = (segment.directory.entry(list), segment.codes.layout);
         self.bytes.resize(layout.list_bytes(entry.primaries, entry.replicas), 0);
         self.section.read(&mut self.bytes)?;
         let path = self.section.path();
-        let found = list_hash(index.uuid(), list, &self.bytes);
+        let found = list_hash(segment.uuid, list, &self.bytes);
         if found != entry.hash {
             let offset = BODY_AT + u64::from(entry.offset_units) * UNIT_BYTES as u64;
             return Err(VerifyError::Open(OpenError::Checksum {
@@ -102,8 +113,8 @@ pub(super) struct Primaries {
 }
 
 impl Primaries {
-    fn open(index: &Index) -> Result<Primaries, OpenError> {
-        Ok(Primaries { records: Records::open(index)?, position: 0, pair_sum: 0 })
+    fn open(segment: &Segment) -> Result<Primaries, OpenError> {
+        Ok(Primaries { records: Records::open(segment)?, position: 0, pair_sum: 0 })
     }
 
     /// The next record and its position.
@@ -115,11 +126,11 @@ impl Primaries {
         Ok((record, position))
     }
 
-    fn finish(self, index: &Index, ids: &FirstIds) -> Result<(), VerifyError> {
+    fn finish(self, segment: &Segment, ids: &FirstIds) -> Result<(), VerifyError> {
         self.records.finish()?;
         if self.pair_sum != ids.pair_sum {
             let expected = "the id at each position to be that of the vectors";
-            return Err(OpenError::field(index.ids_path(), "positions of ids", "others", expected).into());
+            return Err(OpenError::field(&segment.ids.path, "positions of ids", "others", expected).into());
         }
         Ok(())
     }
@@ -127,19 +138,19 @@ impl Primaries {
 
 /// Compares the entries of a list of exact vectors with the vectors.
 fn check_full(
-    index: &Index,
+    segment: &Segment,
     (list, primary_count): (u32, u32),
     view: &FullList<'_>,
     primaries: &mut Primaries,
     replicas: &mut Replicas<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<(), VerifyError> {
-    for (at, vector) in view.vectors.chunks_exact(index.row_bytes()).enumerate() {
+    for (at, vector) in view.vectors.chunks_exact(segment.shape().row_bytes()).enumerate() {
         let id = view.id(at);
-        let norm = (index.metric() == Metric::Cosine).then(|| view.inverse_norm(at));
+        let norm = (segment.shape().metric == Metric::Cosine).then(|| view.inverse_norm(at));
         let place = || format!("entry {at} (id {id}) of list {list}");
-        check_values(index, vector, norm)
-            .map_err(|(found, expected)| OpenError::field(index.codes_path(), place(), found, expected))?;
+        check_values(segment, vector, norm)
+            .map_err(|(found, expected)| OpenError::field(&segment.codes.path, place(), found, expected))?;
         if at >= primary_count as usize {
             replicas.add(list, id, vector, norm, watch)?;
             continue;
@@ -148,7 +159,7 @@ fn check_full(
         let norms_agree = record.inverse_norm.map(f32::to_bits) == norm.map(f32::to_bits);
         if record.vector != vector || record.id != id || !norms_agree {
             let found = format!("{} at position {position} with id {}", "another record", record.id);
-            return Err(OpenError::field(index.vectors_path(), place(), found, "the same record").into());
+            return Err(OpenError::field(&segment.vectors.path, place(), found, "the same record").into());
         }
     }
     Ok(())

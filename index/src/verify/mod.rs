@@ -13,12 +13,12 @@ mod replicas;
 mod watch;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::format::{OpenError, SectionKind, manifest_name};
-use crate::open::section::{PIECE_BYTES, SectionReader, UNSTOPPED, only_segment};
-use crate::{DType, Index, Metric, OpenOptions, Tier, for_each_element, inverse_norm};
+use crate::format::{OpenError, SectionKind};
+use crate::kernels::Variant;
+use crate::open::section::{PIECE_BYTES, SectionReader};
+use crate::{DType, Index, Metric, OpenOptions, Segment, Tier, for_each_element, inverse_norm};
 use watch::Watch;
 
 /// A stored norm may differ from ours by the rounding of a sum.
@@ -119,38 +119,32 @@ fn check(
         bytes: manifest.index_bytes(),
         vectors: index.vectors(),
         lists: u64::from(index.lists()),
-        copies: index.directory().copies(),
+        copies: index.segments().iter().map(|segment| segment.directory.copies()).sum(),
         hashes: 0,
         replicas: 0,
     };
-    watch.name("memory");
-    for kind in [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory, SectionKind::Model] {
-        let sections = manifest.segments.iter().flat_map(|s| &s.sections);
-        match sections.filter(|section| section.kind == kind.name()).map(|section| section.bytes).next() {
-            None => {}
-            Some(bytes) if just_opened => watch.step(bytes)?,
-            Some(_) => hash(open(index, kind)?, &mut watch)?,
+    // Elsewhere codes are rounded otherwise.
+    let same_kernels = manifest.build.kernels == Variant::best().name();
+    for segment in index.segments() {
+        watch.name("memory");
+        let resident = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory, SectionKind::Model];
+        for kind in resident.into_iter().filter(|&kind| segment.has(kind)) {
+            let section = segment.read(kind)?;
+            if just_opened { watch.step(section.file_bytes())? } else { hash(section, &mut watch)? }
         }
-    }
-    if deep {
-        let first_ids = ids::check(index, &mut watch)?;
-        report.hashes = first_ids.pages() + index.page_layout().pages(index.vectors()) + report.lists;
-        report.replicas = lists::check(index, &first_ids, &mut watch)?;
-    } else {
-        for kind in [SectionKind::Codes, SectionKind::Vectors, SectionKind::Ids] {
-            watch.name(kind.name());
-            hash(open(index, kind)?, &mut watch)?;
+        if deep {
+            let first_ids = ids::check(segment, &mut watch)?;
+            let pages = first_ids.pages() + segment.vectors.layout.pages(segment.count);
+            report.hashes += pages + u64::from(segment.lists());
+            report.replicas += lists::check(segment, &first_ids, same_kernels, &mut watch)?;
+        } else {
+            for kind in [SectionKind::Codes, SectionKind::Vectors, SectionKind::Ids] {
+                watch.name(kind.name());
+                hash(segment.read(kind)?, &mut watch)?;
+            }
         }
     }
     Ok(report)
-}
-
-/// A section of an open index, from its beginning.
-fn open(index: &Index, kind: SectionKind) -> Result<SectionReader<'static>, OpenError> {
-    let manifest_path = index.dir().join(manifest_name(index.manifest().version));
-    let entry = only_segment(&manifest_path, index.manifest())?.required(&manifest_path, kind)?;
-    let file = Arc::clone(index.file(kind));
-    SectionReader::of(file, index.dir().join(&entry.file), entry, kind, index.shape(), &UNSTOPPED)
 }
 
 /// Reads a section to its end.
@@ -166,10 +160,11 @@ fn hash(mut section: SectionReader<'_>, watch: &mut Watch<'_>) -> Result<(), Ver
 }
 
 /// Checks that the elements are numbers and the norm is theirs: what was found and expected if not.
-fn check_values(index: &Index, vector: &[u8], norm: Option<f32>) -> Result<(), (String, String)> {
-    if matches!(index.dtype(), DType::F32 | DType::F16) {
+fn check_values(segment: &Segment, vector: &[u8], norm: Option<f32>) -> Result<(), (String, String)> {
+    let (metric, dtype) = (segment.shape().metric, segment.shape().dtype);
+    if matches!(dtype, DType::F32 | DType::F16) {
         let mut wrong = None;
-        for_each_element(index.dtype(), vector, |x| {
+        for_each_element(dtype, vector, |x| {
             if !x.is_finite() {
                 wrong = Some(x);
             }
@@ -178,8 +173,8 @@ fn check_values(index: &Index, vector: &[u8], norm: Option<f32>) -> Result<(), (
             return Err((format!("an element {x}"), "finite elements".into()));
         }
     }
-    if index.metric() == Metric::Cosine {
-        let (found, expected) = (norm.unwrap_or_default(), inverse_norm(index.dtype(), vector));
+    if metric == Metric::Cosine {
+        let (found, expected) = (norm.unwrap_or_default(), inverse_norm(dtype, vector));
         if !(expected > 0.0 && (found - expected).abs() <= expected * NORM_TOLERANCE) {
             return Err((format!("an inverse norm of {found}"), format!("{expected}, above 0")));
         }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 use fs_err::os::unix::fs::FileExt;
 
+use super::VerifyError;
 use super::ids::check_zeros;
 use super::watch::Watch;
-use super::{VerifyError, open};
-use crate::Index;
+use crate::Segment;
 use crate::format::{BODY_AT, OpenError, PageLayout, Record, SectionKind};
 use crate::open::section::{PIECE_BYTES, SectionReader};
 
@@ -28,15 +28,15 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn open(index: &Index) -> Result<Records, OpenError> {
-        let section = open(index, SectionKind::Vectors)?;
+    pub(super) fn open(segment: &Segment) -> Result<Records, OpenError> {
+        let section = segment.read(SectionKind::Vectors)?;
         let path = section.path().to_owned();
         Ok(Records {
             section,
             path,
-            layout: index.page_layout(),
-            uuid: index.uuid(),
-            count: index.vectors(),
+            layout: segment.vectors.layout,
+            uuid: segment.uuid,
+            count: segment.count,
             buf: Vec::new(),
             first_page: 0,
             pages: 0,
@@ -83,7 +83,7 @@ impl Records {
 
 /// Reads the pages of vectors at ascending positions, each checked.
 pub(super) struct PageReader<'a> {
-    index: &'a Index,
+    segment: &'a Segment,
     file: &'a File,
     page: Vec<u8>,
     /// Number of the page in `page`.
@@ -91,19 +91,19 @@ pub(super) struct PageReader<'a> {
 }
 
 impl<'a> PageReader<'a> {
-    pub(super) fn new(index: &'a Index) -> PageReader<'a> {
-        let file = index.file(SectionKind::Vectors);
-        PageReader { index, file, page: vec![0; index.page_layout().page_bytes()], number: None }
+    pub(super) fn new(segment: &'a Segment) -> PageReader<'a> {
+        let file = segment.file(SectionKind::Vectors);
+        PageReader { segment, file, page: vec![0; segment.vectors.layout.page_bytes()], number: None }
     }
 
     /// The record at a position, which must be below the number of vectors.
     pub(super) fn record(&mut self, position: u32, watch: &mut Watch<'_>) -> Result<Record<'_>, VerifyError> {
-        let (path, layout) = (self.index.vectors_path(), self.index.page_layout());
+        let (path, layout) = (&self.segment.vectors.path, self.segment.vectors.layout);
         let (number, slot) = layout.place(position);
         if self.number != Some(number) {
             let offset = BODY_AT + number * self.page.len() as u64;
             self.file.read_exact_at(&mut self.page, offset).map_err(|e| OpenError::read(path, e))?;
-            check_page(path, &layout, self.index.uuid(), number, &self.page)?;
+            check_page(path, &layout, self.segment.uuid, number, &self.page)?;
             self.number = Some(number);
             watch.step(0)?;
         }

@@ -5,7 +5,7 @@ use super::VerifyError;
 use super::ids::FirstIds;
 use super::records::PageReader;
 use super::watch::Watch;
-use crate::Index;
+use crate::Segment;
 use crate::format::OpenError;
 
 /// Replicas remembered before they are looked up: 24 bytes each.
@@ -21,7 +21,7 @@ struct Replica {
 
 /// Gathers replicas, and looks them up by id and then by position, so that both files are read forward.
 pub(super) struct Replicas<'a> {
-    index: &'a Index,
+    segment: &'a Segment,
     ids: &'a FirstIds,
     pages: PageReader<'a>,
     batch: Vec<Replica>,
@@ -35,8 +35,8 @@ fn content_hash(vector: &[u8], inverse_norm: Option<f32>) -> u64 {
 }
 
 impl<'a> Replicas<'a> {
-    pub(super) fn new(index: &'a Index, ids: &'a FirstIds) -> Replicas<'a> {
-        Replicas { index, ids, pages: PageReader::new(index), batch: Vec::new(), checked: 0 }
+    pub(super) fn new(segment: &'a Segment, ids: &'a FirstIds) -> Replicas<'a> {
+        Replicas { segment, ids, pages: PageReader::new(segment), batch: Vec::new(), checked: 0 }
     }
 
     pub(super) fn add(
@@ -66,7 +66,7 @@ impl<'a> Replicas<'a> {
                 let field = format!("replica in list {}", replica.list);
                 let found = format!("id {}", replica.id);
                 return Err(
-                    OpenError::field(self.index.codes_path(), field, found, "an id of the index").into()
+                    OpenError::field(&self.segment.codes.path, field, found, "an id of the index").into()
                 );
             };
             replica.position = position;
@@ -79,7 +79,7 @@ impl<'a> Replicas<'a> {
                 let field = format!("replica of id {} in list {}", replica.id, replica.list);
                 let expected = format!("the vector at position {}", replica.position);
                 let found = "another vector or norm";
-                return Err(OpenError::field(self.index.codes_path(), field, found, expected).into());
+                return Err(OpenError::field(&self.segment.codes.path, field, found, expected).into());
             }
         }
         self.checked += self.batch.len() as u64;

@@ -62,13 +62,18 @@ impl ReadFile {
     /// # Errors
     /// [`OpenError`]; with [`Direct::On`] also where the file system has no direct reads.
     pub fn open(path: &Path, direct: Direct) -> Result<Arc<ReadFile>, OpenError> {
+        ReadFile::open_named(path, path, direct)
+    }
+
+    /// As [`ReadFile::open`], by one path under the name of another.
+    pub(crate) fn open_named(open: &Path, path: &Path, direct: Direct) -> Result<Arc<ReadFile>, OpenError> {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
-        let buffered = OpenOptions::new().read(true).open(path).map_err(failed)?;
+        let buffered = OpenOptions::new().read(true).open(open).map_err(failed)?;
         let meta = buffered.metadata().map_err(failed)?;
         if !meta.is_file() {
             return Err(OpenError::NotAFile { path: path.to_owned() });
         }
-        let found = if direct == Direct::Off { None } else { open_direct(path) };
+        let found = if direct == Direct::Off { None } else { open_direct(open) };
         if direct == Direct::On && found.is_none() {
             return Err(OpenError::NoDirect { path: path.to_owned() });
         }
@@ -118,20 +123,38 @@ impl ReadFile {
         Ok(transfer.into_buf())
     }
 
-    /// Fills `out` from `offset` on, blocking, in pieces.
+    /// Fills `out` from `offset` on, blocking.
     ///
     /// # Errors
     /// As a completion's.
     pub fn read_into(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
         const PIECE: usize = 1 << 20;
+        // Checked as a whole before any of it is read.
+        let all = u64::try_from(out.len()).ok().and_then(|bytes| offset.checked_add(bytes));
+        if all.is_none_or(|end| end > self.len) {
+            let bytes = u32::try_from(out.len()).unwrap_or(u32::MAX);
+            return Err(self.short(&Read { file: 0, offset, bytes, tag: 0 }, self.len));
+        }
         let mut at = offset;
         for piece in out.chunks_mut(PIECE) {
             // CAST: a piece is at most 1 MiB.
-            let read = self.read_at(at, piece.len() as u32)?;
-            piece.copy_from_slice(&read);
-            at += read.len() as u64;
+            let read = Read { file: 0, offset: at, bytes: piece.len() as u32, tag: 0 };
+            if self.direct {
+                piece.copy_from_slice(&self.read_at(at, read.bytes)?);
+            } else {
+                self.file.read_exact_at(piece, at).map_err(|source| self.ended(&read, source))?;
+            }
+            at += u64::from(read.bytes);
         }
         Ok(())
+    }
+
+    /// The error of a read that the system refused, or that met the end of a file that was longer when it was opened.
+    fn ended(&self, read: &Read, source: std::io::Error) -> ReadError {
+        match self.file.metadata() {
+            Ok(now) if source.kind() == std::io::ErrorKind::UnexpectedEof => self.short(read, now.len()),
+            _ => self.failed(read, source),
+        }
     }
 
     /// Refuses a read that cannot succeed, before anything is allocated for it.
@@ -236,6 +259,10 @@ mod tests {
                 Err(ReadError::ShortFile { file_bytes: 1000, .. })
             ));
         }
+        for (offset, bytes) in [(0, 1001), (512, 512), (u64::MAX, 2)] {
+            let error = file.read_into(offset, &mut vec![0; bytes]).unwrap_err();
+            assert!(matches!(error, ReadError::ShortFile { file_bytes: 1000, .. }), "{error:?}");
+        }
         // A hole costs no disk.
         File::options().write(true).open(&path).unwrap().set_len(1 << 33).unwrap();
         let file = ReadFile::open(&path, Direct::Auto).unwrap();
@@ -250,6 +277,8 @@ mod tests {
             let file = ReadFile::open(&path, direct).unwrap();
             File::options().write(true).open(&path).unwrap().set_len(5_000).unwrap();
             let error = file.read_at(512, 8_192).unwrap_err();
+            assert!(matches!(error, ReadError::ShortFile { file_bytes: 5_000, .. }), "{error:?}");
+            let error = file.read_into(512, &mut [0; 8_192]).unwrap_err();
             assert!(matches!(error, ReadError::ShortFile { file_bytes: 5_000, .. }), "{error:?}");
         }
     }

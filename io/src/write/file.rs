@@ -1,21 +1,13 @@
 //! Files written once from front to end, with their hash.
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-const BUFFER_BYTES: usize = 1 << 20;
+use super::partial::PartialFile;
+use super::{Naming, Sink, Written};
 
-/// Length and hash of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
-    /// Bytes in the file.
-    pub bytes: u64,
-    /// XXH3-128 of them, seed 0.
-    pub hash: u128,
-}
+const BUFFER_BYTES: usize = 1 << 20;
 
 /// Why a file could not be written. Nothing is left under its name in any case.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +20,18 @@ pub enum WriteError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Another process is writing a file of this name. Wait for that one, or choose another name.
+    #[error("{path}: another process is writing it")]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is a file of this name, and it is not to be replaced.
+    #[error("{path}: there already, and it is not to be replaced")]
+    Taken {
+        /// The file.
+        path: PathBuf,
     },
     /// The disk, or the user's share of it, is full. Free some space or write elsewhere.
     #[error("{path}: the disk is full after {bytes} bytes, free some space or write elsewhere")]
@@ -63,6 +67,7 @@ impl WriteError {
         match source.raw_os_error() {
             Some(libc::ENOSPC | libc::EDQUOT) => WriteError::DiskFull { path, bytes },
             Some(libc::EFBIG) => WriteError::FileTooLarge { path, bytes },
+            _ if source.kind() == io::ErrorKind::AlreadyExists => WriteError::Taken { path },
             _ => WriteError::Io { path, bytes, source },
         }
     }
@@ -73,6 +78,8 @@ impl From<WriteError> for io::Error {
         let kind = match &error {
             WriteError::DiskFull { .. } => io::ErrorKind::StorageFull,
             WriteError::FileTooLarge { .. } => io::ErrorKind::FileTooLarge,
+            WriteError::Busy { .. } => io::ErrorKind::ResourceBusy,
+            WriteError::Taken { .. } => io::ErrorKind::AlreadyExists,
             WriteError::Create { source, .. } | WriteError::Io { source, .. } => source.kind(),
         };
         io::Error::new(kind, error)
@@ -81,53 +88,43 @@ impl From<WriteError> for io::Error {
 
 /// Writes a new file, buffered, and hashes what the file accepted.
 ///
-/// The bytes go to `NAME.partial`; [`FileWriter::finish`] syncs them and renames the file to its name, so
+/// A local file's bytes go to `NAME.partial`; [`FileWriter::finish`] syncs them and renames the file to its name, so
 /// that what stood there before is only ever replaced by something whole. The new name itself survives a
-/// crash once the folder is synced ([`publish`](crate::publish) and [`sync_folder`](crate::sync_folder) do
-/// that). Dropped unfinished, the file removes itself.
+/// crash once the folder is synced ([`Store::sync`](crate::Store::sync), [`sync_folder`](crate::sync_folder)).
+/// Dropped unfinished, the file removes itself.
 #[derive(Debug)]
 pub struct FileWriter {
-    output: Output<File>,
+    output: Output<Box<dyn Sink>>,
     path: PathBuf,
-    partial: PathBuf,
-    finished: bool,
     head_bytes: u64,
 }
 
 impl FileWriter {
-    /// Starts a file that will be called `path`.
+    /// Starts a local file that will be called `path`.
     ///
     /// # Errors
-    /// [`WriteError::Create`], or [`WriteError::DiskFull`] when not even an empty file fits.
+    /// [`WriteError::Create`], [`WriteError::Busy`], or [`WriteError::DiskFull`] when not even an empty file fits.
     pub fn create(path: &Path) -> Result<FileWriter, WriteError> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let file = File::create(&partial).map_err(|source| match WriteError::new(path, 0, source) {
-            WriteError::Io { path, source, .. } => WriteError::Create { path, source },
-            full => full,
-        })?;
-        Ok(FileWriter {
-            output: Output::new(file),
-            path: path.to_owned(),
-            partial,
-            finished: false,
-            head_bytes: 0,
-        })
+        Ok(FileWriter::over(Box::new(PartialFile::create(path)?), path))
     }
 
-    /// Starts a file whose first `head_bytes` are written last, by [`FileWriter::finish_with_head`].
+    /// Writes into `sink`; errors name `path`.
+    pub fn over(sink: Box<dyn Sink>, path: &Path) -> FileWriter {
+        FileWriter { output: Output::new(sink), path: path.to_owned(), head_bytes: 0 }
+    }
+
+    /// Leaves out the first `head_bytes`, which [`FileWriter::finish_with_head`] writes last. Called before anything
+    /// is appended.
     ///
     /// They do not count in [`FileWriter::bytes`] and not in the hash.
     ///
     /// # Errors
-    /// As [`FileWriter::create`].
-    pub fn create_with_head(path: &Path, head_bytes: u64) -> Result<FileWriter, WriteError> {
-        let mut writer = FileWriter::create(path)?;
-        let skipped = writer.output.inner.seek(SeekFrom::Start(head_bytes));
-        skipped.map_err(|source| writer.failed(source))?;
-        writer.head_bytes = head_bytes;
-        Ok(writer)
+    /// [`WriteError`].
+    pub fn with_head(mut self, head_bytes: u64) -> Result<FileWriter, WriteError> {
+        let left_out = self.output.inner.leave_out(head_bytes);
+        left_out.map_err(|source| self.failed(source))?;
+        self.head_bytes = head_bytes;
+        Ok(self)
     }
 
     /// Appends `bytes`.
@@ -171,7 +168,15 @@ impl FileWriter {
     /// # Errors
     /// [`WriteError`]; the file is removed then.
     pub fn finish(self) -> Result<Written, WriteError> {
-        self.finish_with_head(&[])
+        self.finish_as(&[], Naming::Replace)
+    }
+
+    /// As [`FileWriter::finish`], unless there is a file of the name.
+    ///
+    /// # Errors
+    /// [`WriteError::Taken`]; any other [`WriteError`].
+    pub fn finish_new(self) -> Result<Written, WriteError> {
+        self.finish_as(&[], Naming::New)
     }
 
     /// As [`FileWriter::finish`], with the bytes that were left out at the start. The hash is that of what
@@ -182,15 +187,16 @@ impl FileWriter {
     ///
     /// # Panics
     /// When `head` has another length than was left out.
-    pub fn finish_with_head(mut self, head: &[u8]) -> Result<Written, WriteError> {
+    pub fn finish_with_head(self, head: &[u8]) -> Result<Written, WriteError> {
+        self.finish_as(head, Naming::Replace)
+    }
+
+    fn finish_as(mut self, head: &[u8], naming: Naming) -> Result<Written, WriteError> {
         assert_eq!(head.len() as u64, self.head_bytes);
         self.output
             .flush()
-            .and_then(|()| self.output.inner.write_all_at(head, 0))
-            .and_then(|()| self.output.inner.sync_all())
-            .and_then(|()| std::fs::rename(&self.partial, &self.path))
+            .and_then(|()| self.output.inner.finish(head, naming))
             .map_err(|source| self.failed(source))?;
-        self.finished = true;
         let bytes = self.head_bytes + self.output.accepted;
         Ok(Written { bytes, hash: self.output.hash.digest128() })
     }
@@ -208,15 +214,6 @@ impl Write for FileWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         self.output.flush().map_err(|source| self.failed(source).into())
-    }
-}
-
-impl Drop for FileWriter {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Nothing to be done when even this fails; the next writer of the name truncates the remains.
-            let _ = std::fs::remove_file(&self.partial);
-        }
     }
 }
 
@@ -289,45 +286,14 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// Length and hash of a file, read once from front to end through a small buffer.
-///
-/// # Errors
-/// When it cannot be read; the error names the file.
-pub fn hash_file(path: &Path) -> io::Result<Written> {
-    hash_file_from(path, 0)
-}
-
-/// As [`hash_file`], the hash leaving out the first `head_bytes`; the length counts them.
-///
-/// # Errors
-/// When it cannot be read; the error names the file.
-pub fn hash_file_from(path: &Path, head_bytes: u64) -> io::Result<Written> {
-    let mut file = fs_err::File::open(path)?;
-    let head_bytes = file.seek(SeekFrom::Start(head_bytes.min(file.metadata()?.len())))?;
-    let mut hash = HashOnly(Xxh3::new());
-    let mut buffered = io::BufReader::with_capacity(BUFFER_BYTES, &mut file);
-    let bytes = io::copy(&mut buffered, &mut hash)?;
-    Ok(Written { bytes: head_bytes + bytes, hash: hash.0.digest128() })
-}
-
-struct HashOnly(Xxh3);
-
-impl Write for HashOnly {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use xxhash_rust::xxh3::xxh3_128;
 
+    use std::fs::File;
+
     use super::*;
+    use crate::{hash_file, hash_file_from};
 
     /// Takes a few bytes at a time, is interrupted often and fails after `limit` bytes.
     struct Reluctant {
@@ -359,7 +325,7 @@ mod tests {
     fn a_head_written_last_is_left_out_of_the_hash() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("section");
-        let mut writer = FileWriter::create_with_head(&path, 4).unwrap();
+        let mut writer = FileWriter::create(&path).unwrap().with_head(4).unwrap();
         writer.append(b"body").unwrap();
         assert_eq!(writer.bytes(), 4);
         let written = writer.finish_with_head(b"head").unwrap();
@@ -417,6 +383,28 @@ mod tests {
         drop(writer);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert_eq!(std::fs::read(&path).unwrap(), b"good");
+    }
+
+    /// Two processes that wrote one file at a time truncated each other's bytes.
+    #[test]
+    fn a_name_has_one_writer_and_may_be_kept_from_replacing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest-1");
+        let mut first = FileWriter::create(&path).unwrap();
+        first.append(b"first").unwrap();
+        assert!(matches!(FileWriter::create(&path), Err(WriteError::Busy { .. })));
+        first.finish_new().unwrap();
+        let mut second = FileWriter::create(&path).unwrap();
+        second.append(b"second").unwrap();
+        assert!(matches!(second.finish_new(), Err(WriteError::Taken { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        // What a killed writer left is no part of the next file.
+        std::fs::write(dir.path().join("manifest-2.partial"), b"longer than what follows").unwrap();
+        let mut third = FileWriter::create(&dir.path().join("manifest-2")).unwrap();
+        third.append(b"third").unwrap();
+        third.finish().unwrap();
+        assert_eq!(std::fs::read(dir.path().join("manifest-2")).unwrap(), b"third");
     }
 
     #[test]

@@ -50,21 +50,7 @@ impl FolderLock {
     /// [`LockError::Held`] when another process, or another lock of this one, has it.
     pub fn acquire(dir: &Path) -> Result<FolderLock, LockError> {
         let path = dir.join(Self::NAME);
-        let failed = |source| LockError::Io { path: path.clone(), source };
-        let mut file = loop {
-            let mut file = open(&path).map_err(failed)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    let pid = read_pid(&mut file);
-                    return Err(LockError::Held { path, pid });
-                }
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
-            }
-            if is_named(&file, &path).map_err(failed)? {
-                break file;
-            }
-        };
+        let mut file = lock_file(&path)?;
         // The number only serves the message, so a full disk is no reason to fail.
         let _ = file
             .set_len(0)
@@ -79,6 +65,29 @@ impl FolderLock {
     /// When the system refuses.
     pub fn remove(&self) -> io::Result<()> {
         if is_named(&self.file, &self.path)? { std::fs::remove_file(&self.path) } else { Ok(()) }
+    }
+}
+
+/// Opens a file for reading and writing, or makes an empty one, and locks it until it is closed, without waiting.
+///
+/// The lock counts while the file has this name: one that lost it to a rename or removal meanwhile is not taken.
+///
+/// # Errors
+/// [`LockError::Held`] when another process, or another lock of this one, has it.
+pub fn lock_file(path: &Path) -> Result<File, LockError> {
+    let failed = |source| LockError::Io { path: path.to_owned(), source };
+    loop {
+        let mut file = open(path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LockError::Held { path: path.to_owned(), pid: read_pid(&mut file) });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        if is_named(&file, path).map_err(failed)? {
+            return Ok(file);
+        }
     }
 }
 

@@ -1,10 +1,32 @@
-//! Durable output: hashed files, one atomic switch, one writer per directory.
+//! Durable output: hashed files that appear whole or not at all, and one writer for each name.
 #![deny(clippy::indexing_slicing)]
 
-mod file;
-mod folder;
-mod lock;
+use std::io;
+use std::path::Path;
 
-pub use file::{FileWriter, WriteError, Written, hash_file, hash_file_from};
-pub use folder::{Folder, FolderError, RealFolder, publish, sync_folder};
-pub use lock::{FolderLock, LockError};
+mod file;
+mod hash;
+mod lock;
+mod partial;
+
+pub use file::{FileWriter, WriteError};
+pub use hash::{Written, hash_file, hash_file_from};
+pub use lock::{FolderLock, LockError, lock_file};
+pub use partial::{Naming, Sink};
+
+/// Makes the names in a folder survive a crash.
+///
+/// # Errors
+/// When the folder cannot be opened or synced; the error names it.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    fs_err::File::open(path)?.sync_all()
+}
+
+/// Makes the name of a file survive a crash.
+///
+/// # Errors
+/// As [`sync_folder`], of the folder that it is in.
+pub fn sync_name(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    sync_folder(folder.unwrap_or(Path::new(".")))
+}

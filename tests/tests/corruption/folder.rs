@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use spandrel_builder::{BuildConfig, ListCount};
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::{Manifest, OpenError, SectionKind, section_name};
+use spandrel_index::format::{MAIN_COLUMN, Manifest, OpenError, SectionKind, section_name};
 use spandrel_index::{DType, Index, Metric, Tier};
 use spandrel_tests::{Base, clustered, coded, config};
 use tempfile::TempDir;
@@ -89,7 +89,7 @@ impl Built {
     }
 
     fn has(&self, kind: SectionKind) -> bool {
-        self.manifest.segments[0].section(kind).is_some()
+        self.manifest.segments[0].section(kind, MAIN_COLUMN).is_some()
     }
 }
 

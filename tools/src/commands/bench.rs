@@ -12,7 +12,7 @@ use super::measure::{Examples, Pruning, Sweep, cross, json, measure};
 use super::remote::bench::Remotely;
 use super::remote::{self, Rpc, ServerArgs};
 use super::search::{IoArgs, PlaceArgs, open_index, open_queries, read_queries};
-use crate::figures::{Align, Machine, OperatingPoint, Point, Stages, TextTable, points_table, units};
+use crate::figures::{Align, Machine, Point, STAGES, TextTable, points_table, units};
 use crate::report::{Comparison, page};
 use crate::values::parse_epsilon;
 use crate::{Session, UsageError, write_file};
@@ -96,7 +96,7 @@ pub struct BenchArgs {
 pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     if let (Some(_), Some(queries), Some(truth)) = (&args.server.server, &args.queries, &args.truth) {
         let points = remotely(args, queries, truth, session)?;
-        let label = points.first().map_or_else(String::new, |point| point.label.clone());
+        let label = points.first().and_then(|point| point.label.clone()).unwrap_or_default();
         return hand_out(args, &label, &points, "", session);
     }
     let (Some(index), Some(queries), Some(truth)) = (&args.index, &args.queries, &args.truth) else {
@@ -120,7 +120,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         seconds: args.seconds.into(),
     };
     let examples = Examples { queries: &queries, truth: &truth };
-    let points = measure(&index, examples, &sweep, session, |_| {})?;
+    let points = measure(&index, examples, &sweep, session)?;
     let ceiling = ceiling::words(&index, examples, &sweep, &points, session)?.unwrap_or_default();
     hand_out(args, &sweep.label, &points, &ceiling, session)
 }
@@ -143,12 +143,7 @@ fn pruning(args: &BenchArgs) -> Pruning {
     }
 }
 
-fn remotely(
-    args: &BenchArgs,
-    queries: &Path,
-    truth: &Path,
-    session: &Session,
-) -> anyhow::Result<Vec<OperatingPoint>> {
+fn remotely(args: &BenchArgs, queries: &Path, truth: &Path, session: &Session) -> anyhow::Result<Vec<Point>> {
     if args.rate.is_some() && args.server.rpc != Rpc::Unary {
         return Err(UsageError("--rate needs --rpc unary".to_owned()).into());
     }
@@ -172,7 +167,7 @@ fn remotely(
 fn hand_out(
     args: &BenchArgs,
     label: &str,
-    points: &[OperatingPoint],
+    points: &[Point],
     ceiling: &str,
     session: &Session,
 ) -> anyhow::Result<()> {
@@ -181,8 +176,7 @@ fn hand_out(
         session.note(&format!("wrote {}", path.display()));
     }
     if let Some(path) = &args.html {
-        let points = points.iter().map(Point::from).collect();
-        write_file(path, page(&Comparison::of(vec![(label.to_owned(), points)])).as_bytes())?;
+        write_file(path, page(&Comparison::of(vec![(label.to_owned(), points.to_vec())])).as_bytes())?;
         session.note(&format!("wrote {}", path.display()));
     }
     let files: Vec<&Path> = [&args.json, &args.html].into_iter().flatten().map(PathBuf::as_path).collect();
@@ -191,7 +185,7 @@ fn hand_out(
 }
 
 /// A warning where no answer is in the truth: a truth of something else is likelier than such an index.
-fn no_answer_matches(points: &[OperatingPoint]) -> String {
+fn no_answer_matches(points: &[Point]) -> String {
     if points.is_empty() || points.iter().any(|point| point.recall > 0.0) {
         return String::new();
     }
@@ -201,55 +195,51 @@ fn no_answer_matches(points: &[OperatingPoint]) -> String {
 }
 
 /// The table of the points, and what they have in common.
-pub(super) fn text(points: &[OperatingPoint]) -> String {
+pub(super) fn text(points: &[Point]) -> String {
     let Some(first) = points.first() else { return String::new() };
-    let rows: Vec<Point> = points.iter().map(Point::from).collect();
-    // CAST: shown to three digits
-    let size = |bytes: u64| units::bytes(bytes as f64);
-    let run = match (&first.server, &first.io) {
-        (Some(server), _) => {
-            let connections = first.connections.unwrap_or(1);
-            format!("asked {server} over {connections} connections")
-        }
-        (None, io) => format!(
+    let said = |text: &Option<String>| text.clone().unwrap_or_default();
+    let size = |bytes: Option<f64>| units::bytes(bytes.unwrap_or_default());
+    let run = match &first.server {
+        Some(server) => format!("asked {server} over {} connections", first.connections.unwrap_or(1)),
+        None => format!(
             "{} threads, {}, {} reads",
             first.threads.unwrap_or_default(),
-            io.as_deref().unwrap_or_default(),
+            said(&first.io),
             if first.direct == Some(true) { "direct" } else { "page cache" }
         ),
     };
-    let process = first.rss_anon_bytes.map(|bytes| format!(" (process {} anonymous)", size(bytes)));
+    let process = first.rss_anon_bytes.map(|bytes| format!(" (process {} anonymous)", units::bytes(bytes)));
     format!(
         "{}\n{}\nk {}, {run}, codes {} in {}, vectors in {}, distances {}\nmemory {}{}, on disk {}\n\n{}",
-        first.index,
-        first.machine,
-        first.k,
-        first.code,
-        first.codes,
-        first.vectors,
-        first.distances,
+        said(&first.index),
+        said(&first.machine),
+        first.k.unwrap_or_default(),
+        said(&first.code),
+        said(&first.codes),
+        said(&first.vectors),
+        said(&first.distances),
         size(first.memory_bytes),
         process.unwrap_or_default(),
         size(first.index_bytes),
-        points_table(&rows)
+        points_table(points)
     ) + &stages_text(points)
 }
 
 /// Where the microseconds of a query go, a line each point.
-fn stages_text(points: &[OperatingPoint]) -> String {
+fn stages_text(points: &[Point]) -> String {
     let mut table = TextTable::new();
     if points.iter().all(|point| point.stages.is_none()) {
         return String::new();
     }
     table.column("us of a query", Align::Left);
-    Stages::default().named().iter().for_each(|(name, _)| table.column(name, Align::Right));
+    STAGES.iter().for_each(|(name, _)| table.column(name, Align::Right));
     table.column("all", Align::Right);
     for point in points {
         let Some(stages) = &point.stages else { continue };
-        let all: f64 = stages.named().iter().map(|(_, us)| us).sum();
-        let mut cells = vec![Some(Point::from(point).settings())];
-        let cell = |us: f64| Some(format!("{} ({:.0} %)", units::three_digits(us), 100.0 * us / all));
-        cells.extend(stages.named().map(|(_, us)| cell(us)));
+        let all: f64 = stages.values().sum();
+        let cell = |us: &f64| format!("{} ({:.0} %)", units::three_digits(*us), 100.0 * us / all);
+        let mut cells = vec![point.params.words()];
+        cells.extend(STAGES.iter().map(|(name, _)| stages.get(&format!("{name}_us")).map(cell)));
         cells.push(Some(units::three_digits(all)));
         table.row(cells);
     }
@@ -297,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_truth_that_no_answer_matches_is_pointed_out() {
-        let point = |recall| OperatingPoint { recall, ..crate::figures::example() };
+        let point = |recall| Point { recall, ..crate::figures::example() };
         assert!(no_answer_matches(&[point(0.0), point(0.0)]).contains("no answer is in the truth"));
         assert_eq!(no_answer_matches(&[point(0.0), point(0.01)]), "");
         assert_eq!(no_answer_matches(&[]), "");

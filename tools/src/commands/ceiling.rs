@@ -8,7 +8,7 @@ use spandrel_index::{Index, Tier, VectorSource as _};
 
 use super::measure::{Examples, Sweep};
 use crate::Session;
-use crate::figures::OperatingPoint;
+use crate::figures::Point;
 
 /// Queries asked, spread over all.
 const QUERIES: usize = 200;
@@ -45,11 +45,11 @@ pub(super) fn words(
     index: &Arc<Index>,
     examples: Examples<'_>,
     sweep: &Sweep,
-    points: &[OperatingPoint],
+    points: &[Point],
     session: &Session,
 ) -> anyhow::Result<Option<String>> {
     let best = points.iter().max_by(|a, b| a.recall.total_cmp(&b.recall));
-    let Some(best) = best else { return Ok(None) };
+    let Some(params) = best.map(|best| best.params.ours()) else { return Ok(None) };
     let queries = affordable(index).min(examples.queries.len());
     if queries < QUERIES_MIN.min(examples.queries.len()) {
         return Ok(None);
@@ -62,18 +62,18 @@ pub(super) fn words(
         ..EngineConfig::default()
     };
     let engine = Engine::open(Arc::clone(index), config)?;
-    let rule = best.params.rerank.map(Rerank::Count).or(best.params.rerank_errors.map(Rerank::Errors));
+    let rule = params.rerank.map(Rerank::Count).or(params.rerank_errors.map(Rerank::Errors));
     let meter = session.meter();
     meter.phase("searching every list", "queries");
     let of = |max_lists: Option<u32>, rerank: Option<Rerank>| -> anyhow::Result<f64> {
-        let params = SearchParams {
-            epsilon: if max_lists.is_none() { best.params.epsilon } else { None },
-            max_lists: max_lists.or(best.params.max_lists),
+        let search = SearchParams {
+            epsilon: if max_lists.is_none() { params.epsilon } else { None },
+            max_lists: max_lists.or(params.max_lists),
             rerank,
             distances: sweep.distances,
             ..SearchParams::new(sweep.k)
         };
-        let answers = engine.search_until(rows.bytes(), &params, &session.stop)?;
+        let answers = engine.search_until(rows.bytes(), &search, &session.stop)?;
         let known = spandrel_engine::Truth {
             ids: &truth.ids,
             distances: truth.distances.as_deref().unwrap_or_default(),

@@ -15,7 +15,7 @@ use spandrel_io::{BackendChoice, Direct};
 
 use super::search::{open_engine, refuse_damage};
 use super::truth_check::Sample;
-use crate::figures::{LatencySummary, Machine, OperatingPoint, PointParams, Stages, process_memory};
+use crate::figures::{LatencySummary, Machine, Params, Point, PointParams, process_memory};
 use crate::{Advised, Session};
 
 /// What to measure.
@@ -87,14 +87,13 @@ pub(super) fn check_truth(truth: &Truth, queries: &Rows, k: usize) -> anyhow::Re
     Ok(())
 }
 
-/// Measures every point; calls `each` as they come.
+/// Measures every point.
 pub(super) fn measure(
     index: &Arc<Index>,
     examples: Examples<'_>,
     sweep: &Sweep,
     session: &Session,
-    mut each: impl FnMut(&OperatingPoint),
-) -> anyhow::Result<Vec<OperatingPoint>> {
+) -> anyhow::Result<Vec<Point>> {
     check_truth(examples.truth, examples.queries, sweep.k)?;
     check_sample(index, examples, sweep)?;
     let meter = session.meter();
@@ -110,7 +109,7 @@ pub(super) fn measure(
         };
         let engine = open_engine(index, config, session)?;
         for params in &sweep.params {
-            meter.phase(&format!("searching, {in_flight} in flight{}", words(params)), "queries");
+            meter.phase(format!("searching, {in_flight} in flight {params}").trim_end(), "queries");
             let search = SearchParams {
                 epsilon: params.epsilon,
                 max_lists: params.max_lists,
@@ -122,13 +121,14 @@ pub(super) fn measure(
             let run =
                 run(&engine, examples.queries, &search, sweep.seconds, session, |done| meter.set(done, 0))?;
             let mut point = point(&engine, examples, sweep, in_flight, &search, run)?;
-            if point.reads > 0.0 {
+            if let (Some(reads), Some(bytes)) = (point.reads.filter(|reads| *reads > 0.0), point.read_bytes) {
                 meter.phase("measuring the disk by itself", "reads");
-                let possible = limit.reads_per_s(index, point.read_bytes / point.reads, sweep, session)?;
-                point.disk_share = Some(point.qps * point.reads / possible);
+                let possible = limit.reads_per_s(index, bytes / reads, sweep, session)?;
+                let seen = point.qps * reads;
+                // What the run itself took, the disk can give.
+                point.disk_share = Some(seen / possible.max(seen));
             }
             meter.finish();
-            each(&point);
             points.push(point);
         }
     }
@@ -172,14 +172,6 @@ impl DiskLimit {
         self.measured.push((bytes, rate));
         Ok(rate)
     }
-}
-
-fn words(params: &PointParams) -> String {
-    let epsilon = params.epsilon.map(|e| format!(", epsilon {e}")).unwrap_or_default();
-    let max_lists = params.max_lists.map(|m| format!(", {m} lists")).unwrap_or_default();
-    let rerank = params.rerank.map(|n| format!(", {n} reranked")).unwrap_or_default();
-    let errors = params.rerank_errors.map(|e| format!(", {e} errors")).unwrap_or_default();
-    epsilon + &max_lists + &rerank + &errors
 }
 
 /// What passes over all queries gave.
@@ -240,7 +232,7 @@ fn point(
     in_flight: usize,
     search: &SearchParams,
     mut run: Run,
-) -> anyhow::Result<OperatingPoint> {
+) -> anyhow::Result<Point> {
     let index = engine.index();
     let Examples { truth, .. } = examples;
     let known = spandrel_engine::Truth {
@@ -251,69 +243,39 @@ fn point(
     let recall = recall(index.metric(), &run.answers, known, sweep.k)?;
     let latency = LatencySummary::of(&mut run.latencies_ns);
     let resolved = search.resolve(index)?;
-    Ok(OperatingPoint {
-        label: sweep.label.clone(),
-        index: index.dir().display().to_string(),
-        machine: Machine::detect().to_string(),
-        code: index.code().to_string(),
-        codes: index.codes_tier().to_string(),
-        vectors: index.vectors_tier().to_string(),
-        distances: sweep.distances.to_string(),
-        params: PointParams {
+    let rule = Some(resolved.rerank()).filter(|_| index.code() != CodeSpec::Full);
+    let count = run.latencies_ns.len() as f64; // CAST: exact to 2^53
+    let point = Point {
+        label: Some(sweep.label.clone()),
+        index: Some(index.dir().display().to_string()),
+        machine: Some(Machine::detect().to_string()),
+        code: Some(index.code().to_string()),
+        codes: Some(index.codes_tier().to_string()),
+        vectors: Some(index.vectors_tier().to_string()),
+        distances: Some(sweep.distances.to_string()),
+        params: Params::Ours(PointParams {
             epsilon: resolved.epsilon(),
             max_lists: Some(resolved.lists()),
-            rerank: match resolved.rerank() {
-                Rerank::Count(count) if index.code() != CodeSpec::Full => Some(count),
-                _ => None,
-            },
-            rerank_errors: match resolved.rerank() {
-                Rerank::Errors(errors) if index.code() != CodeSpec::Full => Some(errors),
-                _ => None,
-            },
-        },
-        k: sweep.k,
-        threads: Some(sweep.threads),
-        in_flight,
+            rerank: if let Some(Rerank::Count(count)) = rule { Some(count) } else { None },
+            rerank_errors: if let Some(Rerank::Errors(errors)) = rule { Some(errors) } else { None },
+        }),
+        // CAST: widening, here and below
+        k: Some(sweep.k as u64),
+        threads: Some(sweep.threads as u64),
+        in_flight: Some(in_flight as u64),
         io: Some(engine.io().backend.to_string()),
         direct: Some(engine.io().direct),
         recall,
-        qps: run.latencies_ns.len() as f64 / run.elapsed.as_secs_f64().max(1e-9), // CAST: exact to 2^53
-        mean_us: latency.mean_us,
-        p50_us: latency.p50_us,
-        p95_us: latency.p95_us,
-        p99_us: latency.p99_us,
-        p999_us: latency.p999_us,
-        cache_hits: (engine.cache_bytes() > 0).then(|| run.cache_hits as f64 / run.latencies_ns.len() as f64), // CAST: as above
-        stages: stages(&run.answers),
-        memory_bytes: index.memory().total() as u64 + engine.cache_bytes(), // CAST: widening
-        rss_anon_bytes: Some(run.rss_anon_bytes),
-        index_bytes: index.manifest().index_bytes(),
+        qps: count / run.elapsed.as_secs_f64().max(1e-9),
+        cache_hits: (engine.cache_bytes() > 0).then(|| run.cache_hits as f64 / count), // CAST: as above
+        // CAST: exact to 2^53, here and below
+        memory_bytes: Some((index.memory().total() as u64 + engine.cache_bytes()) as f64),
+        rss_anon_bytes: Some(run.rss_anon_bytes as f64),
+        index_bytes: Some(index.manifest().index_bytes() as f64),
         build_seconds: build_seconds(index),
-        ..OperatingPoint::of_work(run.answers.iter())
-    })
-}
-
-/// Mean microseconds of each stage, where they were taken.
-fn stages(answers: &[Answer]) -> Option<Stages> {
-    let mut sums = Stages::default();
-    for answer in answers {
-        let times = answer.stages?;
-        sums.probe_us += f64::from(times.probe_us);
-        sums.scan_us += f64::from(times.scan_us);
-        sums.plan_us += f64::from(times.plan_us);
-        sums.wait_us += f64::from(times.wait_us);
-        sums.verify_us += f64::from(times.verify_us);
-        sums.rerank_us += f64::from(times.rerank_us);
-    }
-    let mean = |sum: f64| sum / answers.len() as f64; // CAST: exact to 2^53
-    Some(Stages {
-        probe_us: mean(sums.probe_us),
-        scan_us: mean(sums.scan_us),
-        plan_us: mean(sums.plan_us),
-        wait_us: mean(sums.wait_us),
-        verify_us: mean(sums.verify_us),
-        rerank_us: mean(sums.rerank_us),
-    })
+        ..Point::of_work(run.answers.iter())
+    };
+    Ok(point.with_latencies(&latency))
 }
 
 /// Refuses a truth that does not fit, by vectors of the index.
@@ -349,7 +311,7 @@ pub(super) fn build_seconds(index: &Index) -> Option<f64> {
 }
 
 /// The file that `--json` asks for.
-pub(super) fn json(points: &[OperatingPoint]) -> anyhow::Result<Vec<u8>> {
+pub(super) fn json(points: &[Point]) -> anyhow::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec_pretty(points).context("writing operating points as JSON")?;
     bytes.push(b'\n');
     Ok(bytes)

@@ -1,20 +1,23 @@
 //! What is measured, and how it is shown: operating points, latencies, memory, the machine.
 mod cgroup;
-mod columns;
 mod latency;
 mod machine;
+mod params;
 mod point;
 mod process;
+mod show;
+mod table;
 mod text_table;
 pub mod units;
 
 pub use cgroup::memory_limit;
-pub use columns::{COLUMNS, Column, points_table};
 pub use latency::LatencySummary;
 pub use machine::Machine;
-pub(crate) use point::shortened;
+pub(crate) use params::shortened;
+pub use params::{Params, PointParams};
 #[cfg(test)]
-pub(crate) use point::tests::example;
-pub use point::{OperatingPoint, Point, PointParams, Stages};
+pub(crate) use point::example;
+pub use point::{COLUMNS, Column, KEYS, Point, STAGES};
 pub use process::{ProcessMemory, process_memory};
+pub use table::points_table;
 pub use text_table::{Align, TextTable};

@@ -127,9 +127,9 @@ fn write_charts(html: &mut String, comparison: &Comparison) {
     html.push_str("</div>\n");
 }
 
-fn shown_columns<'a>(points: impl Iterator<Item = &'a Point> + Clone) -> Vec<Column> {
-    let is_told = |column: &Column| points.clone().any(|p| (column.cell)(p).is_some());
-    COLUMNS.into_iter().filter(is_told).collect()
+fn shown_columns<'a>(points: impl Iterator<Item = &'a Point> + Clone) -> Vec<&'static Column> {
+    let is_told = |column: &&Column| points.clone().any(|p| (column.cell)(p).is_some());
+    COLUMNS.iter().filter(is_told).collect()
 }
 
 fn write_points(html: &mut String, comparison: &Comparison) {
@@ -161,7 +161,7 @@ fn write_series(html: &mut String, series: &Series) {
 fn write_columns(html: &mut String, comparison: &Comparison) {
     html.push_str("<h2>What the columns mean</h2>\n<dl>\n");
     for column in shown_columns(comparison.points()) {
-        let _ = writeln!(html, "<dt>{}</dt><dd>{}</dd>", escape(column.head), escape(column.about));
+        let _ = writeln!(html, "<dt>{}</dt><dd>{}</dd>", escape(column.head), escape(column.about()));
     }
     for (name, about) in [
         ("build", "How long building the index took."),
@@ -198,7 +198,7 @@ fn swatch(number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figures::example;
+    use crate::figures::{Params, example};
 
     #[test]
     fn nothing_from_a_file_becomes_markup() {
@@ -207,8 +207,8 @@ mod tests {
             label: Some(evil.to_owned()),
             machine: Some(evil.to_owned()),
             io: Some(evil.to_owned()),
-            params: serde_json::json!({ evil: evil }),
-            ..Point::from(&example())
+            params: Params::Other(serde_json::json!({ evil: evil })),
+            ..example()
         };
         let other = Point { recall: 0.9, qps: 1.0, ..Point::default() };
         let html =
@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn the_page_needs_nothing_from_outside() {
-        let html = page(&Comparison::of(vec![("run".to_owned(), vec![Point::from(&example())])]));
+        let html =
+            page(&Comparison::of(vec![("run".to_owned(), vec![Point { qps_spread: None, ..example() }])]));
         let without_namespace = html.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
         for outside in ["http:", "https:", "url(", "@import", "src=", "href=", "<link"] {
             assert!(!without_namespace.contains(outside), "{outside}");

@@ -168,7 +168,7 @@ fn x_name(comparison: &Comparison) -> String {
 
 fn tip(name: &str, point: &Point) -> Vec<String> {
     let mut lines = vec![name.to_owned()];
-    lines.extend(Some(point.settings()).filter(|s| !s.is_empty()));
+    lines.extend(point.params.words());
     lines.push(format!("recall {:.4}, {} QPS", point.recall, units::three_digits(point.qps)));
     let times = [("p50", point.p50_us), ("p99", point.p99_us)];
     let times: Vec<String> =

@@ -1,9 +1,11 @@
 //! Values of flags that the argument parser does not know by itself.
+mod format;
 mod range;
 mod ratio;
 mod search_memory;
 mod size;
 
+pub use format::OutputFormat;
 pub use range::{BadRowRange, RowRange};
 pub use ratio::{BadEpsilon, parse_epsilon};
 pub use search_memory::SearchMemory;

@@ -1,7 +1,7 @@
 //! Where an index is kept while it is calibrated. Codes in memory leave replicas out and are rounded a little otherwise
 //! than those on SSD, so where codes are follows the index alone; the rest decides no answer and follows the limits.
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::{Manifest, SectionKind};
+use spandrel_index::format::{MAIN_COLUMN, Manifest, SectionKind};
 use spandrel_index::{OpenOptions, Tier};
 use spandrel_io::{BackendChoice, Direct};
 
@@ -64,7 +64,9 @@ impl Placement {
     /// None where the index would have to be searched as it never will be: codes with replicas that are meant for
     /// memory, and are too many for it here.
     pub(super) fn of(manifest: &Manifest, limits: CalibrateLimits) -> Option<Placement> {
-        let bytes = |kind| manifest.segments.iter().filter_map(|s| s.section(kind)).map(|s| s.bytes).sum();
+        let bytes = |kind| {
+            manifest.segments.iter().filter_map(|s| s.section(kind, MAIN_COLUMN)).map(|s| s.bytes).sum()
+        };
         let resident = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory, SectionKind::Model];
         let vectors: u64 = manifest.segments.iter().map(|s| s.vectors).sum();
         let sizes = Sizes {

@@ -17,7 +17,7 @@ use super::measure::{Examples, Pruning, Sweep, cross, json, measure};
 use super::search::{IoArgs, PlaceArgs, open_index, open_queries, read_queries};
 use super::shape::{ShapeArgs, threads_default};
 use super::{bench, verify as verify_command};
-use crate::figures::{OperatingPoint, Point, PointParams, units};
+use crate::figures::{Point, PointParams, units};
 use crate::report::{AtRecall, Comparison, page, qps_at};
 use crate::{Advised, Session, write_file};
 
@@ -72,7 +72,7 @@ pub struct DemoArgs {
 /// What was asked for, and what it gave.
 struct Swept {
     params: Vec<PointParams>,
-    points: Vec<OperatingPoint>,
+    points: Vec<Point>,
 }
 
 struct Demo<'a> {
@@ -203,7 +203,7 @@ impl Demo<'_> {
             seconds: 1.0,
         };
         let examples = Examples { queries: &queries, truth };
-        let points = measure(&index, examples, &sweep, self.session, |_| {})?;
+        let points = measure(&index, examples, &sweep, self.session)?;
         let ceiling = ceiling::words(&index, examples, &sweep, &points, self.session)?;
         self.session.print(&indented(&format!(
             "{}\n{}",
@@ -218,11 +218,10 @@ impl Demo<'_> {
         Ok(Swept { params: sweep.params, points })
     }
 
-    fn report(&mut self, points: &[OperatingPoint]) -> anyhow::Result<PathBuf> {
+    fn report(&mut self, points: &[Point]) -> anyhow::Result<PathBuf> {
         let html = self.path("report.html");
         write_file(&self.path("figures.json"), &json(points)?)?;
-        let rows = points.iter().map(Point::from).collect();
-        write_file(&html, page(&Comparison::of(vec![("demo".to_owned(), rows)])).as_bytes())?;
+        write_file(&html, page(&Comparison::of(vec![("demo".to_owned(), points.to_vec())])).as_bytes())?;
         Ok(html)
     }
 
@@ -265,11 +264,12 @@ fn refuse_foreign(dir: &Path) -> anyhow::Result<()> {
 fn measured(sweep: &Swept) -> String {
     let asked = || sweep.params.iter().zip(&sweep.points);
     let good = asked().filter(|(_, point)| point.recall >= RECALL_FLOOR);
-    let cheapest = good.min_by(|(_, a), (_, b)| a.lists.total_cmp(&b.lists));
+    let lists = |point: &Point| point.lists.unwrap_or_default();
+    let cheapest = good.min_by(|(_, a), (_, b)| lists(a).total_cmp(&lists(b)));
     let best = || asked().max_by(|(_, a), (_, b)| a.recall.total_cmp(&b.recall));
     let Some((params, point)) = cheapest.or_else(best) else { return String::new() };
     let lists = params.max_lists.map(|lists| format!(" --max-lists {lists}")).unwrap_or_default();
-    format!(" --k {}{lists}     # recall@{0} measured: {:.4}", point.k, point.recall)
+    format!(" --k {}{lists}     # recall@{0} measured: {:.4}", point.k.unwrap_or_default(), point.recall)
 }
 
 fn advice(args: &DemoArgs, index: &Path, queries: &Path, report: &Path, sweep: &Swept) -> String {
@@ -289,7 +289,7 @@ fn advice(args: &DemoArgs, index: &Path, queries: &Path, report: &Path, sweep: &
     )
 }
 
-fn check_floor(points: &[OperatingPoint]) -> anyhow::Result<()> {
+fn check_floor(points: &[Point]) -> anyhow::Result<()> {
     let best = points.iter().map(|p| p.recall).fold(0.0, f64::max);
     if best >= RECALL_FLOOR {
         return Ok(());
@@ -320,8 +320,11 @@ mod tests {
     #[test]
     fn the_command_to_go_on_with_has_the_recall_that_was_measured() {
         let swept = |recalls: &[f64]| {
-            let point =
-                |(lists, &recall): (f64, &f64)| OperatingPoint { recall, lists, ..crate::figures::example() };
+            let point = |(lists, &recall): (f64, &f64)| Point {
+                recall,
+                lists: Some(lists),
+                ..crate::figures::example()
+            };
             let asked = |max_lists| PointParams { max_lists, ..PointParams::default() };
             Swept {
                 params: [None, Some(8), Some(64)].map(asked).to_vec(),
@@ -339,7 +342,7 @@ mod tests {
 
     #[test]
     fn the_floor_is_kept() {
-        let point = |recall| OperatingPoint { recall, ..crate::figures::example() };
+        let point = |recall| Point { recall, ..crate::figures::example() };
         assert!(check_floor(&[point(0.5), point(0.96)]).is_ok());
         assert!(check_floor(&[point(0.94)]).is_err());
         assert!(check_floor(&[]).is_err());

@@ -12,7 +12,7 @@ use crate::client::{Client, ClientConfig, RetryPolicy};
 use crate::commands::input::InputArgs;
 use crate::commands::remote::{Asking, Remote, answers};
 use crate::commands::search::{PlaceArgs, open_engine, open_index, open_queries, read_queries};
-use crate::commands::serve::settings::{NamedDir, Settings};
+use crate::commands::serve::settings::{NamedDir, Settings, parse};
 use crate::commands::serve::{runtime, serve};
 
 /// Name the index is served under.
@@ -39,12 +39,8 @@ pub(super) fn compare(
         let engine = open_engine(&opened, spandrel_engine::EngineConfig::default(), session)?;
         engine.search_until(queries.bytes(), &SearchParams::new(k), &session.stop)?
     };
-    let settings = Settings {
-        listen: Some("127.0.0.1:0".parse().map_err(anyhow::Error::msg)?),
-        metrics: Some("off".parse().map_err(anyhow::Error::msg)?),
-        ..Settings::default()
-    };
-    let config = settings.config(&indexes(index), Vec::new())?;
+    let settings: Settings = parse(["--listen=127.0.0.1:0", "--metrics=off"])?;
+    let config = settings.config(&indexes(index), &[])?;
     runtime()?.block_on(async {
         let mut server = Server::start(config).await?;
         server.open_indexes().await?;
@@ -88,6 +84,6 @@ async fn ask(address: &str, queries: Arc<Rows>, k: u32) -> anyhow::Result<Vec<An
 
 /// Serves the index until the process is told to stop.
 pub(super) fn keep_up(index: &Path, session: &Session) -> anyhow::Result<()> {
-    let settings = Settings::default();
-    serve(settings.config(&indexes(index), Vec::new())?, &settings, session)
+    let settings: Settings = parse([""; 0])?;
+    serve(settings.config(&indexes(index), &[])?, &settings, session)
 }

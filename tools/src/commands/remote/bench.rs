@@ -13,7 +13,7 @@ use crate::commands::input::InputArgs;
 use crate::commands::measure::check_truth;
 use crate::commands::serve::runtime;
 use crate::commands::truth_check::Sample;
-use crate::figures::{LatencySummary, Machine, OperatingPoint, PointParams};
+use crate::figures::{LatencySummary, Machine, Point, PointParams};
 use crate::{Advised, Session};
 
 /// What is measured.
@@ -33,10 +33,7 @@ pub(in crate::commands) struct Remotely<'a> {
 }
 
 /// Measures every point.
-pub(in crate::commands) fn measure(
-    what: &Remotely<'_>,
-    session: &Session,
-) -> anyhow::Result<Vec<OperatingPoint>> {
+pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> anyhow::Result<Vec<Point>> {
     let Some(config) = what.server.config(RetryPolicy::NEVER)? else {
         unreachable!("asked only with a server")
     };
@@ -134,7 +131,7 @@ fn point(
     (in_flight, params): (usize, &PointParams),
     warm_up: &Outcome,
     mut outcome: Outcome,
-) -> anyhow::Result<OperatingPoint> {
+) -> anyhow::Result<Point> {
     let v1::DescribeIndexResponse { code, memory_bytes, disk_bytes, .. } = &remote.about;
     if outcome.latencies_ns.is_empty() {
         let why = outcome.first_refusal.map_or_else(String::new, |status| format!(": {}", status.message()));
@@ -146,22 +143,22 @@ fn point(
         0 => None,
         _ => Some(LatencySummary::of(&mut outcome.refused_ns).p99_us),
     };
-    let tier = |tier: v1::Tier| if tier == v1::Tier::Memory { "memory" } else { "ssd" };
-    Ok(OperatingPoint {
-        label: what.label.clone().unwrap_or_else(|| remote.summary.name.clone()),
+    let tier = |tier: v1::Tier| if tier == v1::Tier::Memory { "memory" } else { "ssd" }.to_owned();
+    let point = Point {
+        label: Some(what.label.clone().unwrap_or_else(|| remote.summary.name.clone())),
         // Its folder is told to those who may manage it.
-        index: match remote.about.path.as_str() {
+        index: Some(match remote.about.path.as_str() {
             "" => remote.summary.name.clone(),
             path => path.to_owned(),
-        },
-        machine: Machine::detect().to_string(),
-        code: code.clone(),
-        codes: tier(remote.about.codes()).to_owned(),
-        vectors: tier(remote.about.vectors()).to_owned(),
-        distances: what.distances.to_string(),
-        params: *params,
-        k: what.k as usize, // CAST: widening
-        in_flight,
+        }),
+        machine: Some(Machine::detect().to_string()),
+        code: Some(code.clone()),
+        codes: Some(tier(remote.about.codes())),
+        vectors: Some(tier(remote.about.vectors())),
+        distances: Some(what.distances.to_string()),
+        params: (*params).into(),
+        k: Some(what.k.into()),
+        in_flight: Some(in_flight as u64), // CAST: widening
         server: Some(remote.address.clone()),
         rpc: Some(what.server.rpc.name().to_owned()),
         connections: Some(what.server.connections.into()),
@@ -169,18 +166,14 @@ fn point(
         refused_share: Some(outcome.refused_share),
         refused_p99_us,
         recall,
-        // CAST: counts are exact to 2^53
+        // CAST: counts are exact to 2^53, here and below
         qps: outcome.latencies_ns.len() as f64 / outcome.elapsed.as_secs_f64().max(1e-9),
-        mean_us: latency.mean_us,
-        p50_us: latency.p50_us,
-        p95_us: latency.p95_us,
-        p99_us: latency.p99_us,
-        p999_us: latency.p999_us,
-        memory_bytes: memory_bytes.values().sum(),
-        index_bytes: *disk_bytes,
+        memory_bytes: Some(memory_bytes.values().sum::<u64>() as f64),
+        index_bytes: Some(*disk_bytes as f64),
         // Of a server no more is known.
-        ..OperatingPoint::of_work(warm_up.answers.iter().flatten())
-    })
+        ..Point::of_work(warm_up.answers.iter().flatten())
+    };
+    Ok(point.with_latencies(&latency))
 }
 
 /// Recall over the queries that were answered.

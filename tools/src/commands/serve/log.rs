@@ -5,8 +5,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
-use super::settings::{LogFormat, Settings};
+use super::settings::Settings;
 use crate::Session;
+use crate::values::OutputFormat;
 
 /// Keeps the log going; traces still on their way leave when it is dropped.
 pub(super) struct Log {
@@ -23,9 +24,9 @@ pub(super) fn start(settings: &Settings, session: &Session) -> anyhow::Result<Lo
     // A reader of the log that goes away ends neither the server nor a call: what cannot be written is dropped.
     let lines =
         fmt::layer().with_writer(io::stderr).log_internal_errors(false).with_target(false).with_ansi(false);
-    let lines = match settings.log_format.unwrap_or(LogFormat::Text) {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().boxed(),
+    let lines = match settings.log_format {
+        OutputFormat::Text => lines.boxed(),
+        OutputFormat::Json => lines.json().boxed(),
     };
     let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
     #[cfg(feature = "otel")]

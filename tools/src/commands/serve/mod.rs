@@ -13,7 +13,7 @@ use spandrel_service::{Server, ServerConfig};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::settings::{NamedDir, Settings, SettingsFile};
+use self::settings::{Flags, NamedDir, Settings, SettingsFile};
 use crate::Session;
 use crate::failure::OutputClosed;
 
@@ -36,13 +36,13 @@ pub struct ServeArgs {
     pub check: bool,
     /// Everything else.
     #[command(flatten)]
-    pub settings: Settings,
+    pub settings: Flags<Settings>,
 }
 
 pub(super) fn run(args: &ServeArgs, session: &Session) -> anyhow::Result<()> {
     let file = args.config.as_deref().map(SettingsFile::read).transpose()?.unwrap_or_default();
-    let settings = args.settings.clone().or(file.server);
-    let config = settings.config(&args.index, file.index)?;
+    let settings = file.settings(&args.settings)?;
+    let config = settings.config(&args.index, file.indexes())?;
     for warning in config.warnings() {
         session.note(&format!("warning: {warning}"));
     }

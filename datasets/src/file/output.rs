@@ -1,12 +1,12 @@
 //! A file that appears whole or not at all.
-use std::ffi::OsString;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use fs_err::{File, OpenOptions};
+use fs_err::OpenOptions;
+use spandrel_io::{FileWriter, Naming, Sink, sync_name};
 
-const BUFFER_BYTES: usize = 1 << 20;
 /// Symbolic links followed: the limit of Linux.
 const LINKS_MAX: usize = 40;
 
@@ -22,89 +22,92 @@ pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     matches!((resolved(a), resolved(b)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// Writes a whole file, replacing an older one only when every byte is on disk. Links and pipes as in `AtomicFile`.
+/// Writes a whole file, replacing an older one only when every byte is on disk. Links and pipes as in `OutputFile`.
 ///
 /// # Errors
 /// What the file system answers; an older file is untouched then.
 pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = AtomicFile::create(path)?;
+    let mut file = OutputFile::create(path, 0)?;
     file.write_all(bytes)?;
-    file.finish()
+    file.finish(&[])
 }
 
-/// Where the bytes go once all are written.
-#[derive(Debug)]
-enum Destination {
-    /// The file of this name, which the temporary file replaces.
-    Replace(PathBuf),
-    /// A pipe, a device, or an open descriptor: the bytes are copied into it.
-    Stream(PathBuf),
-}
-
-/// A new file beside its destination, moved there by `finish` and removed when dropped before.
+/// A new file that takes the place of an older one when it is finished, and leaves nothing behind when it is not.
 ///
 /// A symbolic link stays, and what it points to is replaced. What is no plain file gets the bytes when all are there,
 /// since headers are written last; until then they lie in the system's folder for temporary files.
 #[derive(Debug)]
-pub(crate) struct AtomicFile {
-    destination: Destination,
-    temporary: PathBuf,
-    out: BufWriter<File>,
-    finished: bool,
+pub(crate) struct OutputFile {
+    writer: FileWriter,
+    /// The file whose name is to survive a crash.
+    named: Option<PathBuf>,
 }
 
-impl AtomicFile {
-    pub(crate) fn create(path: &Path) -> io::Result<AtomicFile> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let unique = format!("{}-{}.part", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let (destination, temporary) = if is_stream(path) {
-            let temporary = std::env::temp_dir().join(format!(".spandrel.{unique}"));
-            (Destination::Stream(path.to_owned()), temporary)
-        } else {
-            let path = linked(path)?;
-            let Some(name) = path.file_name() else {
-                let message = format!("{}: not a file's name", path.display());
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-            };
-            let mut part = OsString::from(".");
-            part.push(name);
-            part.push(format!(".{unique}"));
-            let temporary = path.with_file_name(part);
-            (Destination::Replace(path), temporary)
-        };
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary)?;
-        let out = BufWriter::with_capacity(BUFFER_BYTES, file);
-        Ok(AtomicFile { destination, temporary, out, finished: false })
-    }
-
-    /// Overwrites bytes written before.
-    pub(crate) fn patch(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.out.seek(SeekFrom::Start(offset))?;
-        self.out.write_all(bytes)
-    }
-
-    /// Makes the file durable and gives it its name, in place of a file that had it.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
-        self.out.flush()?;
-        match &self.destination {
-            Destination::Stream(path) => {
-                self.out.seek(SeekFrom::Start(0))?;
-                // Appended, so that a file that the shell opened keeps what is in it.
-                let mut stream = OpenOptions::new().append(true).open(path)?;
-                io::copy(self.out.get_mut(), &mut stream)?;
-                Ok(())
-            }
-            Destination::Replace(path) => {
-                self.out.get_ref().sync_all()?;
-                fs_err::rename(&self.temporary, path)?;
-                self.finished = true;
-                let folder = match path.parent() {
-                    Some(parent) if !parent.as_os_str().is_empty() => parent,
-                    _ => Path::new("."),
-                };
-                File::open(folder)?.sync_all()
-            }
+impl OutputFile {
+    /// Starts a file whose first `head_bytes` are written last.
+    pub(crate) fn create(path: &Path, head_bytes: usize) -> io::Result<OutputFile> {
+        let head_bytes = head_bytes as u64; // CAST: widening
+        if is_stream(path) {
+            let spool = Spool { file: tempfile::tempfile()?, stream: path.to_owned() };
+            let writer = FileWriter::over(Box::new(spool), path).with_head(head_bytes)?;
+            return Ok(OutputFile { writer, named: None });
         }
+        let path = linked(path)?;
+        if path.file_name().is_none() {
+            let message = format!("{}: not a file's name", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let writer = FileWriter::create(&path)?.with_head(head_bytes)?;
+        Ok(OutputFile { writer, named: Some(path) })
+    }
+
+    /// Makes the file durable, `head` at its start, and gives it its name in place of a file that had it.
+    ///
+    /// # Panics
+    /// When `head` has another length than was left out.
+    pub(crate) fn finish(self, head: &[u8]) -> io::Result<()> {
+        self.writer.finish_with_head(head)?;
+        self.named.as_deref().map_or(Ok(()), sync_name)
+    }
+}
+
+impl Write for OutputFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// What goes into a pipe, a device, or an open descriptor once it is whole.
+struct Spool {
+    file: File,
+    stream: PathBuf,
+}
+
+impl Write for Spool {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Spool {
+    fn leave_out(&mut self, bytes: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(bytes)).map(drop)
+    }
+
+    fn finish(&mut self, head: &[u8], _: Naming) -> io::Result<()> {
+        self.file.write_all_at(head, 0)?;
+        self.file.seek(SeekFrom::Start(0))?;
+        // Appended, so that a file that the shell opened keeps what is in it.
+        let mut stream = OpenOptions::new().append(true).open(&self.stream)?;
+        io::copy(&mut self.file, &mut stream).map(drop)
     }
 }
 
@@ -129,25 +132,6 @@ fn linked(path: &Path) -> io::Result<PathBuf> {
     }
     let message = format!("{}: more than {LINKS_MAX} symbolic links", path.display());
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
-}
-
-impl Write for AtomicFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-impl Drop for AtomicFile {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Nothing more can be done about a leftover than leave it under its temporary name.
-            let _ = fs_err::remove_file(&self.temporary);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -202,14 +186,12 @@ mod tests {
             let pipe = pipe.clone();
             move || std::fs::read(pipe).unwrap()
         });
-        let mut file = AtomicFile::create(&pipe).unwrap();
-        file.write_all(b"????rows").unwrap();
-        file.patch(0, b"head").unwrap();
-        let temporary = file.temporary.clone();
-        file.finish().unwrap();
+        let mut file = OutputFile::create(&pipe, 4).unwrap();
+        file.write_all(b"rows").unwrap();
+        file.finish(b"head").unwrap();
         assert_eq!(reading.join().unwrap(), b"headrows");
         assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
-        assert!(!temporary.exists());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         write_file(Path::new("/dev/null"), b"x").unwrap();
     }
 }

@@ -1,0 +1,311 @@
+//! A part of an index with lists and vectors of its own.
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use fs_err::File;
+
+use super::options::OpenOptions;
+use super::resident::{ResidentCodes, ResidentIds, ResidentVectors};
+use super::section::{SectionReader, UNSTOPPED};
+use super::shape::{SegmentShape, Shape};
+use crate::Tier;
+use crate::codes::{CodeModel, CodeSpec};
+use crate::format::{
+    Directory, DirectoryShape, IdPages, ListLayout, MAIN_COLUMN, Manifest, OpenError, PageLayout,
+    SectionEntry, SectionKind, SegmentEntry,
+};
+use crate::heads::{HeadIndex, Heads, HeadsError, HnswGraph};
+
+/// A section that stays on disk, and what of it is in memory.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Stored<L, R> {
+    /// Its file; the body starts at [`BODY_AT`](crate::format::BODY_AT).
+    pub path: PathBuf,
+    /// Bytes of the body.
+    pub body_bytes: u64,
+    /// Shape of its lists or pages.
+    pub layout: L,
+    /// What it holds, where that is in memory.
+    pub resident: Option<R>,
+}
+
+impl<L, R> Stored<L, R> {
+    /// Where its content is searched.
+    pub fn tier(&self) -> Tier {
+        if self.resident.is_some() { Tier::Memory } else { Tier::Ssd }
+    }
+}
+
+/// A part of an index: heads, the lists under them, and the vectors in these. Positions and lists are numbered within it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Segment {
+    /// What the hashes of its lists and pages are seeded with.
+    pub uuid: u128,
+    /// Number of its vectors.
+    pub count: u64,
+    /// Number of the segment whose heads, head index and model these are: its own unless it shares those of another.
+    pub heads_of: u16,
+    /// Centres of the lists, in head space.
+    pub heads: Arc<Heads>,
+    /// Finds the nearest heads.
+    pub head_index: Arc<HeadIndex>,
+    /// How codes are made; none for lists of exact vectors.
+    pub model: Option<Arc<CodeModel>>,
+    /// Where each list lies.
+    pub directory: Directory,
+    /// The lists.
+    pub codes: Stored<ListLayout, ResidentCodes>,
+    /// The vectors, in the order of positions.
+    pub vectors: Stored<PageLayout, ResidentVectors>,
+    /// Pairs of id and position.
+    pub ids: Stored<IdPages, ResidentIds>,
+    shape: SegmentShape,
+    sections: Vec<OpenSection>,
+}
+
+/// A section's file, kept open: its name may go, or another version take its place.
+#[derive(Debug)]
+struct OpenSection {
+    kind: SectionKind,
+    entry: SectionEntry,
+    path: PathBuf,
+    file: Arc<File>,
+}
+
+/// What the segments of an index are opened with.
+pub(super) struct Opening<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) manifest: &'a Manifest,
+    pub(super) manifest_path: &'a Path,
+    pub(super) shape: Shape,
+    pub(super) options: OpenOptions,
+    pub(super) stop: &'a AtomicBool,
+}
+
+impl Opening<'_> {
+    /// Whether a part that is to be kept in `tier` is kept in memory.
+    fn in_memory(&self, part: &'static str, tier: Tier) -> Result<bool, OpenError> {
+        if tier == Tier::Memory && self.shape.code == CodeSpec::Full {
+            return Err(OpenError::Tier { path: self.manifest_path.to_owned(), part, tier });
+        }
+        Ok(tier == Tier::Memory)
+    }
+}
+
+/// What a segment may share with another.
+#[derive(Clone)]
+struct Centres {
+    of: u16,
+    heads: Arc<Heads>,
+    head_index: Arc<HeadIndex>,
+    model: Option<Arc<CodeModel>>,
+}
+
+impl Segment {
+    /// Opens the segment of `entry`, after those `before` it.
+    pub(super) fn open(
+        opening: &Opening<'_>,
+        entry: &SegmentEntry,
+        before: &[Segment],
+    ) -> Result<Segment, OpenError> {
+        let shape = opening.shape.segment(opening.manifest, entry);
+        let mut files = Files { opening, entry, shape: &shape, sections: Vec::new() };
+        let codes = files.open(SectionKind::Codes)?;
+        let vectors = files.open(SectionKind::Vectors)?;
+        let ids = files.open(SectionKind::Ids)?;
+        let centres = match entry.heads_of.and_then(|of| before.get(usize::from(of))) {
+            Some(other) => other.centres(),
+            None => files.centres(before.len() as u16)?, // CAST: fewer segments were checked
+        };
+        let directory = read_directory(files.open(SectionKind::Directory)?, &shape, codes.body_bytes())?;
+        let Files { sections, .. } = files;
+
+        let (options, built_for) = (opening.options, opening.manifest.build.codes);
+        let codes_in_memory = opening.in_memory("codes", options.codes.unwrap_or(built_for))?;
+        let vectors_in_memory = opening.in_memory("vectors", options.vectors.unwrap_or(Tier::Ssd))?;
+        let (lists, pages, id_pages) = (shape.index.lists, shape.index.pages, shape.ids());
+        let codes = stored(codes, lists, |codes| match lists {
+            ListLayout::Coded(layout) if codes_in_memory => {
+                ResidentCodes::read(codes, &directory, layout).map(Some)
+            }
+            _ => Ok(None),
+        })?;
+        let vectors = stored(vectors, pages, |vectors| {
+            vectors_in_memory.then(|| ResidentVectors::read(vectors, pages)).transpose()
+        })?;
+        let ids = stored(ids, id_pages, |ids| {
+            options.ids.then(|| ResidentIds::read(ids, id_pages, shape.vectors)).transpose()
+        })?;
+        Ok(Segment {
+            uuid: shape.uuid,
+            count: shape.vectors,
+            heads_of: centres.of,
+            heads: centres.heads,
+            head_index: centres.head_index,
+            model: centres.model,
+            directory,
+            codes,
+            vectors,
+            ids,
+            shape,
+            sections,
+        })
+    }
+
+    fn centres(&self) -> Centres {
+        Centres {
+            of: self.heads_of,
+            heads: Arc::clone(&self.heads),
+            head_index: Arc::clone(&self.head_index),
+            model: self.model.clone(),
+        }
+    }
+
+    /// Number of its lists, and of heads over them.
+    pub fn lists(&self) -> u32 {
+        self.heads.count()
+    }
+
+    /// What its index is in the main.
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape.index
+    }
+
+    /// Whether it has a file of a kind.
+    pub(crate) fn has(&self, kind: SectionKind) -> bool {
+        self.sections.iter().any(|section| section.kind == kind)
+    }
+
+    /// The open file of a section that it has.
+    pub(crate) fn file(&self, kind: SectionKind) -> &Arc<File> {
+        &self.section(kind).file
+    }
+
+    /// A section that it has, from its beginning.
+    pub(crate) fn read(&self, kind: SectionKind) -> Result<SectionReader<'static>, OpenError> {
+        self.read_until(kind, &UNSTOPPED)
+    }
+
+    /// As [`Segment::read`], given up after `stop` is set.
+    pub(super) fn read_until<'a>(
+        &self,
+        kind: SectionKind,
+        stop: &'a AtomicBool,
+    ) -> Result<SectionReader<'a>, OpenError> {
+        let OpenSection { entry, path, file, .. } = self.section(kind);
+        SectionReader::of(Arc::clone(file), path.clone(), entry, kind, &self.shape, stop)
+    }
+
+    fn section(&self, kind: SectionKind) -> &OpenSection {
+        match self.sections.iter().find(|section| section.kind == kind) {
+            Some(section) => section,
+            None => unreachable!("a section that was not opened"),
+        }
+    }
+}
+
+/// The files of a segment while it is opened.
+struct Files<'a> {
+    opening: &'a Opening<'a>,
+    entry: &'a SegmentEntry,
+    shape: &'a SegmentShape,
+    sections: Vec<OpenSection>,
+}
+
+impl<'a> Files<'a> {
+    fn open(&mut self, kind: SectionKind) -> Result<SectionReader<'a>, OpenError> {
+        let Opening { dir, manifest_path, stop, .. } = self.opening;
+        let entry = self.entry.required(manifest_path, kind)?;
+        let path = dir.join(&entry.file);
+        let file = Arc::new(File::open(&path).map_err(|e| OpenError::read(&path, e))?);
+        let section = SectionReader::of(Arc::clone(&file), path.clone(), entry, kind, self.shape, stop)?;
+        self.sections.push(OpenSection { kind, entry: entry.clone(), path, file });
+        Ok(section)
+    }
+
+    /// Heads and model of segment number `of`, which has its own.
+    fn centres(&mut self, of: u16) -> Result<Centres, OpenError> {
+        let heads = read_heads(self.open(SectionKind::Heads)?, self.shape)?;
+        let head_index = match self.entry.section(SectionKind::Graph, MAIN_COLUMN) {
+            Some(_) => read_graph(self.open(SectionKind::Graph)?, &heads)?,
+            None => HeadIndex::flat(&heads),
+        };
+        let model = match self.shape.index.code {
+            CodeSpec::Full => None,
+            code => Some(read_model(self.open(SectionKind::Model)?, code, self.shape.index.dim)?),
+        };
+        Ok(Centres {
+            of,
+            heads: Arc::new(heads),
+            head_index: Arc::new(head_index),
+            model: model.map(Arc::new),
+        })
+    }
+}
+
+/// A section, and what `read` keeps of it.
+fn stored<'a, L, R>(
+    section: SectionReader<'a>,
+    layout: L,
+    read: impl FnOnce(SectionReader<'a>) -> Result<Option<R>, OpenError>,
+) -> Result<Stored<L, R>, OpenError> {
+    let (path, body_bytes) = (section.path().to_owned(), section.body_bytes());
+    Ok(Stored { path, body_bytes, layout, resident: read(section)? })
+}
+
+fn read_heads(mut section: SectionReader<'_>, shape: &SegmentShape) -> Result<Heads, OpenError> {
+    let refused = |e: HeadsError, path: &Path| OpenError::field(path, "heads", e, "heads of the manifest");
+    // The header's check has compared count, dimension and type with the body's length.
+    let space = shape.index.space;
+    let (dtype, dim) = (space.dtype(shape.index.dtype), space.dim(shape.index.dim));
+    let Ok(count) = usize::try_from(shape.lists) else {
+        return Err(OpenError::field(
+            section.path(),
+            "count",
+            shape.lists,
+            "a number this machine can count",
+        ));
+    };
+    let mut heads = Heads::zeroed(dtype, dim, count).map_err(|e| refused(e, section.path()))?;
+    section.read(heads.rows_mut())?;
+    section.finish()?;
+    Ok(heads)
+}
+
+fn read_graph(mut section: SectionReader<'_>, heads: &Heads) -> Result<HeadIndex, OpenError> {
+    let path = section.path().to_owned();
+    let body = section.read_all()?;
+    section.finish()?;
+    let graph = HnswGraph::from_bytes(&body, heads.count())
+        .map_err(|e| OpenError::field(&path, "graph", e, format!("a graph over {} heads", heads.count())))?;
+    Ok(HeadIndex::Graph(graph))
+}
+
+fn read_directory(
+    mut section: SectionReader<'_>,
+    shape: &SegmentShape,
+    codes_bytes: u64,
+) -> Result<Directory, OpenError> {
+    let path = section.path().to_owned();
+    let expected =
+        DirectoryShape { lists: shape.lists, vectors: shape.vectors, layout: shape.index.lists, codes_bytes };
+    let body_bytes = section.body_bytes();
+    let directory = Directory::read(&path, body_bytes, expected, &mut |out| section.read(out));
+    // Damage is told as damage, whatever sense it made as a directory.
+    if directory.is_err() {
+        section.read_all()?;
+    }
+    section.finish()?;
+    directory
+}
+
+fn read_model(mut section: SectionReader<'_>, code: CodeSpec, dim: usize) -> Result<CodeModel, OpenError> {
+    let path = section.path().to_owned();
+    let body = section.read_all()?;
+    // Damage is told as damage, whatever sense it made as a model.
+    section.finish()?;
+    CodeModel::from_bytes(&path, &body, code, dim)
+}

@@ -1,0 +1,133 @@
+//! What a manifest says, in the types that the rest of the crate works with.
+use std::path::Path;
+
+use crate::codes::CodeSpec;
+use crate::format::{
+    CodedLayout, FullLayout, Header, ID_PAGE_BYTES, IdBytes, IdPages, ListLayout, Manifest, OpenError,
+    PageLayout, SectionKind, SegmentEntry, UNIT_BYTES, hash_hex,
+};
+use crate::{DIM_MAX, DType, HeadSpace, Metric};
+
+/// What all segments of an index have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) metric: Metric,
+    pub(crate) dtype: DType,
+    pub(crate) dim: usize,
+    pub(crate) space: HeadSpace,
+    pub(crate) code: CodeSpec,
+    pub(crate) lists: ListLayout,
+    pub(crate) pages: PageLayout,
+    id_bytes: IdBytes,
+}
+
+impl Shape {
+    /// Takes a manifest, read from `path`, at its word where that can be.
+    pub(crate) fn of(path: &Path, manifest: &Manifest) -> Result<Shape, OpenError> {
+        let metric =
+            manifest.metric().map_err(|e| OpenError::field(path, "metric", e.0, "l2, ip or cosine"))?;
+        let dtype =
+            manifest.dtype().map_err(|e| OpenError::field(path, "dtype", e.0, "f32, f16, i8 or u8"))?;
+        let space = manifest.head_space;
+        let fits = match space {
+            HeadSpace::Same => metric == Metric::L2,
+            HeadSpace::Normalised => metric == Metric::Cosine,
+            HeadSpace::Lifted { norm_max } => {
+                metric == Metric::InnerProduct && norm_max.is_finite() && norm_max >= 0.0
+            }
+        };
+        if !fits {
+            let expected = format!("the space of {metric}");
+            return Err(OpenError::field(path, "head_space", format!("{space:?}"), expected));
+        }
+        if space.dim(manifest.dim) > DIM_MAX {
+            let expected = format!("at most {} for {metric}", DIM_MAX - 1);
+            return Err(OpenError::field(path, "dim", manifest.dim, expected));
+        }
+        let id_bytes = if manifest.id_bytes == 4 { IdBytes::Four } else { IdBytes::Eight };
+        let row_bytes = dtype.row_bytes(manifest.dim);
+        let code = manifest.code().map_err(|e| OpenError::field(path, "code", e.0, "a code family"))?;
+        let lists = match code {
+            CodeSpec::Full => ListLayout::Full(FullLayout::new(row_bytes, metric, id_bytes)),
+            _ => ListLayout::Coded(CodedLayout::of(code, manifest.dim)),
+        };
+        let pages = PageLayout::new(row_bytes, metric, id_bytes);
+        Ok(Shape { metric, dtype, dim: manifest.dim, space, code, lists, pages, id_bytes })
+    }
+
+    /// Bytes of a vector.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.dtype.row_bytes(self.dim)
+    }
+
+    /// The shape of one of the segments of `manifest`.
+    pub(crate) fn segment(&self, manifest: &Manifest, entry: &SegmentEntry) -> SegmentShape {
+        SegmentShape { index: *self, uuid: entry.uuid(manifest), vectors: entry.vectors, lists: entry.lists }
+    }
+}
+
+/// What the sections of one segment must agree with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SegmentShape {
+    pub(crate) index: Shape,
+    pub(crate) uuid: u128,
+    pub(crate) vectors: u64,
+    pub(crate) lists: u64,
+}
+
+impl SegmentShape {
+    pub(crate) fn ids(&self) -> IdPages {
+        IdPages { id_bytes: self.index.id_bytes, uuid: self.uuid }
+    }
+
+    /// Refuses a header that contradicts the manifest.
+    pub(super) fn check(&self, path: &Path, header: &Header) -> Result<(), OpenError> {
+        let Shape { metric, dtype, dim, space, code, pages, .. } = self.index;
+        let differs = |field: &str, found: String, expected: String| {
+            if found == expected { Ok(()) } else { Err(OpenError::field(path, field, found, expected)) }
+        };
+        differs("uuid", hash_hex(header.uuid), hash_hex(self.uuid))?;
+        differs("metric", header.metric.to_string(), metric.to_string())?;
+        let rows = match header.kind {
+            SectionKind::Heads => Some((space.dtype(dtype), space.dim(dim))),
+            SectionKind::Codes | SectionKind::Vectors => Some((dtype, dim)),
+            // These hold no rows.
+            SectionKind::Graph | SectionKind::Directory | SectionKind::Ids | SectionKind::Model => None,
+        };
+        if let Some((dtype, dim)) = rows {
+            differs("dtype", header.dtype.to_string(), dtype.to_string())?;
+            differs("dim", header.dim.to_string(), dim.to_string())?;
+        }
+        let family = match header.kind {
+            SectionKind::Codes | SectionKind::Model => code.family(),
+            _ => 0,
+        };
+        differs("family", header.family.to_string(), family.to_string())?;
+        let unit_bytes = match header.kind {
+            SectionKind::Codes => UNIT_BYTES,
+            SectionKind::Vectors => pages.page_bytes(),
+            SectionKind::Ids => ID_PAGE_BYTES,
+            SectionKind::Heads | SectionKind::Graph | SectionKind::Directory | SectionKind::Model => 0,
+        };
+        differs("unit_bytes", header.unit_bytes.to_string(), unit_bytes.to_string())?;
+        let count = match header.kind {
+            SectionKind::Vectors | SectionKind::Ids | SectionKind::Model => self.vectors,
+            _ => self.lists,
+        };
+        differs("count", header.count.to_string(), count.to_string())?;
+        let body_bytes = match header.kind {
+            SectionKind::Heads => {
+                let row_bytes = space.dtype(dtype).row_bytes(space.dim(dim));
+                Some(self.lists * row_bytes as u64)
+            }
+            SectionKind::Vectors => Some(pages.pages(self.vectors) * pages.page_bytes() as u64),
+            SectionKind::Ids => Some(self.ids().body_bytes(self.vectors)),
+            // Checked entry by entry where they are read.
+            SectionKind::Graph | SectionKind::Directory | SectionKind::Codes | SectionKind::Model => None,
+        };
+        match body_bytes {
+            Some(bytes) => differs("body_bytes", header.body_bytes.to_string(), bytes.to_string()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! From settings to the server that they ask for.
+use std::time::Duration;
+
+use spandrel_engine::{Distances, EngineConfig};
+use spandrel_index::OpenOptions;
+use spandrel_service::{AdmissionConfig, IndexConfig, Limits, ServerConfig, TlsConfig};
+
+use super::declared::Settings;
+use super::file::IndexEntry;
+use super::values::{NamedDir, Switch};
+use crate::UsageError;
+
+impl Settings {
+    /// Time between saying that the server will stop and stopping.
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+
+    /// Time for calls under way when the server stops.
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace_seconds)
+    }
+
+    /// The server that these settings ask for.
+    ///
+    /// # Errors
+    /// Settings that do not go together, two indexes of one name, and none at all.
+    pub(in crate::commands) fn config(
+        &self,
+        dirs: &[NamedDir],
+        entries: &[IndexEntry],
+    ) -> anyhow::Result<ServerConfig> {
+        Ok(ServerConfig {
+            indexes: self.indexes(dirs, entries)?,
+            listen: self.listen.0,
+            metrics: self.metrics.address(),
+            engine: EngineConfig {
+                threads: self.threads.unwrap_or(EngineConfig::default().threads),
+                in_flight: self.in_flight,
+                io: self.io,
+                direct: self.direct,
+                cache_bytes: self.cache.map_or(0, |size| size.0),
+            },
+            limits: self.limits(),
+            admission: AdmissionConfig {
+                queue_delay_max: Duration::from_millis(self.queue_delay_ms),
+                degrade_effort_min: self.degrade_effort_min,
+            },
+            tls: self.tls()?,
+            tokens: self.tokens.clone(),
+            roots: self.root.clone(),
+            default_index: self.default_index.clone(),
+            health: self.health == Switch::On,
+            reflection: self.reflection == Switch::On,
+            insecure: self.insecure,
+            metrics_insecure: self.metrics_insecure,
+        })
+    }
+
+    fn tls(&self) -> Result<Option<TlsConfig>, UsageError> {
+        match (&self.tls_certificate, &self.tls_key) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsConfig {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                client_ca: self.tls_client_ca.clone(),
+            })),
+            (None, None) if self.tls_client_ca.is_none() => Ok(None),
+            _ => Err(UsageError("TLS needs both a certificate and its key".to_owned())),
+        }
+    }
+
+    /// The indexes to serve. What the command line says of one replaces what the file says of it.
+    fn indexes(&self, dirs: &[NamedDir], entries: &[IndexEntry]) -> Result<Vec<IndexConfig>, UsageError> {
+        let of_flag = |NamedDir { name, dir }: &NamedDir| IndexConfig {
+            name: name.clone(),
+            path: dir.clone(),
+            options: OpenOptions {
+                codes: self.codes,
+                vectors: self.vectors,
+                ids: self.distances == Distances::Any,
+            },
+        };
+        let of_file = |entry: &IndexEntry| IndexConfig {
+            name: entry.name.clone(),
+            path: entry.path.clone(),
+            options: OpenOptions {
+                codes: entry.codes.or(self.codes),
+                vectors: entry.vectors.or(self.vectors),
+                ids: entry.distances.unwrap_or(self.distances) == Distances::Any,
+            },
+        };
+        let left = entries.iter().filter(|entry| dirs.iter().all(|dir| dir.name != entry.name));
+        let indexes: Vec<IndexConfig> = dirs.iter().map(of_flag).chain(left.map(of_file)).collect();
+        let mut names: Vec<&str> = indexes.iter().map(|index| index.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(UsageError(format!("two indexes are called '{}'", twice[0])));
+        }
+        if indexes.is_empty() && self.root.is_empty() {
+            return Err(UsageError(
+                "no index to serve: give --index NAME=DIR, or --root DIR to load some later".to_owned(),
+            ));
+        }
+        Ok(indexes)
+    }
+
+    fn limits(&self) -> Limits {
+        // CAST: sizes are bounded where they are declared, to less than 2^32 of headers
+        Limits {
+            message_bytes: self.max_message.0 as usize,
+            in_flight_bytes: self.max_in_flight.0 as usize,
+            k: self.max_k,
+            lists: self.max_lists,
+            rerank: self.max_rerank,
+            batch: self.max_batch,
+            stream_window: self.stream_window,
+            streams: self.max_streams,
+            connections: self.max_connections,
+            header_bytes: self.max_headers.0 as u32,
+            handshake: Duration::from_secs(self.handshake_seconds),
+            idle: Duration::from_secs(self.idle_seconds),
+            age: Duration::from_secs(self.age_seconds),
+            request: Duration::from_secs(self.request_seconds),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::serve::settings::layers::parse;
+
+    fn config(words: &[&str], dirs: &[&str]) -> anyhow::Result<ServerConfig> {
+        let dirs: Vec<NamedDir> = dirs.iter().map(|dir| dir.parse().unwrap()).collect();
+        parse::<Settings>(words)?.config(&dirs, &[])
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_server() {
+        let config = config(&[], &["a=x"]).unwrap();
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.admission, AdmissionConfig::default());
+        assert_eq!((config.listen.port(), config.metrics.unwrap().port()), (7700, 7701));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        assert!(config(&["--root=/"], &[]).is_ok());
+        for (words, dirs, says) in [
+            (&[][..], &[][..], "no index to serve"),
+            (&["--root=/", "--tls-key=k"], &[], "both a certificate and its key"),
+            (&[], &["a=x", "a=y"], "two indexes are called 'a'"),
+            (&["--degrade-effort-min=0"], &["a=x"], "above 0"),
+            (&["--max-message=1"], &["a=x"], "expected 1024 to"),
+        ] {
+            let error = config(words, dirs).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Every setting of a server, declared once.
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, value_parser};
+use spandrel_engine::{Distances, EngineConfig};
+use spandrel_index::Tier;
+use spandrel_io::{BackendChoice, Direct};
+use spandrel_service::{AdmissionConfig, Limits};
+
+use super::values::{Address, Metrics, Switch, share, size};
+use crate::values::{ByteSize, OutputFormat as LogFormat};
+
+/// Longest time that can be set, in seconds.
+const SECONDS_MAX: u64 = u32::MAX as u64; // CAST: widening
+
+/// Every setting but the indexes. In a file the names are the same, with `_` for `-`.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Where gRPC is served, an address or the name of a host, and a port.
+    #[arg(long, value_name = "ADDR", default_value_t = Address::local(7700))]
+    pub listen: Address,
+    /// Where metrics are served over HTTP, or off.
+    #[arg(long, value_name = "ADDR|off", default_value_t = Metrics::At(Address::local(7701)))]
+    pub metrics: Metrics,
+    /// Where codes are: memory or ssd [default: what each index was built for].
+    #[arg(long, value_name = "memory|ssd")]
+    pub codes: Option<Tier>,
+    /// Where the vectors that are compared exactly are: ssd or memory [default: ssd].
+    #[arg(long, value_name = "ssd|memory")]
+    pub vectors: Option<Tier>,
+    /// Which distances clients may ask for: exact, or any, which keeps ids in memory.
+    #[arg(long, value_name = "exact|any", default_value_t = Distances::Exact)]
+    pub distances: Distances,
+    /// Memory for pages of vectors that were read, of each index [default: none].
+    #[arg(long, value_name = "SIZE")]
+    pub cache: Option<ByteSize>,
+    /// Search threads of each index [default: one for each processor].
+    #[arg(long, value_name = "N", value_parser = usize_in(1..=1024))]
+    pub threads: Option<usize>,
+    /// Queries that each search thread works on at the same time.
+    #[arg(long, value_name = "N", default_value_t = EngineConfig::default().in_flight, value_parser = usize_in(1..=1024))]
+    pub in_flight: usize,
+    /// What carries out reads.
+    #[arg(long, value_name = "auto|uring|pread", default_value_t = BackendChoice::Auto)]
+    pub io: BackendChoice,
+    /// Whether reads pass the page cache by.
+    #[arg(long, value_name = "auto|on|off", default_value_t = Direct::Auto)]
+    pub direct: Direct,
+    /// A folder that clients may have indexes opened from; several are allowed [default: none].
+    #[arg(long, value_name = "DIR")]
+    pub root: Vec<PathBuf>,
+    /// Name of the index for requests that name none [default: the only index; with several, none].
+    #[arg(long, value_name = "NAME")]
+    pub default_index: Option<String>,
+    /// File of who may do what: a line `search TOKEN [NAME]` or `admin TOKEN [NAME]` for each API token, where the audit log
+    /// calls it by NAME; `search certificate NAME` or `admin certificate NAME` for clients whose certificate holds this DNS
+    /// name, URI or common name, `*` for any. Read again when it changes [default: clients with a certificate may search; where
+    /// none is asked for everybody may do everything].
+    #[arg(long, value_name = "FILE")]
+    pub tokens: Option<PathBuf>,
+    /// The server's certificate chain, PEM; read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Who signs the certificates of clients, PEM: with it every client needs one. Alone it lets clients search; --tokens
+    /// says who may do more.
+    #[arg(long, value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Let other machines connect for gRPC without TLS or without a token.
+    #[arg(long)]
+    pub insecure: bool,
+    /// Let other machines reach the port of metrics, which has no TLS.
+    #[arg(long)]
+    pub metrics_insecure: bool,
+    /// Whether the health service answers.
+    #[arg(long, value_name = "on|off", value_enum, default_value_t = Switch::On, hide_possible_values = true)]
+    pub health: Switch,
+    /// Whether the reflection services answer.
+    #[arg(long, value_name = "on|off", value_enum, default_value_t = Switch::On, hide_possible_values = true)]
+    pub reflection: Switch,
+    /// Time between turning the health to NOT_SERVING and refusing calls when the server is told to stop, in seconds, for load
+    /// balancers to notice.
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = value_parser!(u64).range(0..=SECONDS_MAX))]
+    pub drain_seconds: u64,
+    /// Longest time after that for calls under way when the server is told to stop, in seconds.
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = value_parser!(u64).range(0..=SECONDS_MAX))]
+    pub grace_seconds: u64,
+    /// Queries whose expected time in the queue is longer are refused, in milliseconds.
+    #[arg(long, value_name = "MS", help_heading = "Under load", default_value_t = queue_delay_ms(), value_parser = value_parser!(u64).range(1..=60_000))]
+    pub queue_delay_ms: u64,
+    /// Before that, search fewer lists, down to this share of them, and say so in answers; 1 is all.
+    #[arg(long, value_name = "SHARE", help_heading = "Under load", default_value_t = AdmissionConfig::default().degrade_effort_min, value_parser = share)]
+    pub degrade_effort_min: f32,
+    /// Largest message.
+    #[arg(long, value_name = "SIZE", help_heading = "Limits", default_value_t = bytes(Limits::default().message_bytes), value_parser = size(1 << 10..=1 << 30))]
+    pub max_message: ByteSize,
+    /// Bytes held by all calls together, requests and answers; a quarter of them by one connection.
+    #[arg(long, value_name = "SIZE", help_heading = "Limits", default_value_t = bytes(Limits::default().in_flight_bytes), value_parser = size(1 << 20..=1 << 40))]
+    pub max_in_flight: ByteSize,
+    /// Neighbours of one query.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().k, value_parser = value_parser!(u32).range(1..))]
+    pub max_k: u32,
+    /// Lists that one query may ask for, of those there are.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().lists, value_parser = value_parser!(u32).range(1..))]
+    pub max_lists: u32,
+    /// Vectors that one query may ask to be compared exactly, of those there are.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().rerank, value_parser = value_parser!(u32).range(1..))]
+    pub max_rerank: u32,
+    /// Queries of one batch and ids of one fetch.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().batch, value_parser = value_parser!(u32).range(1..))]
+    pub max_batch: u32,
+    /// Queries of one stream under way at once.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().stream_window, value_parser = usize_in(1..=u16::MAX.into()))]
+    pub stream_window: usize,
+    /// Calls under way at once on one connection.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().streams, value_parser = value_parser!(u32).range(1..))]
+    pub max_streams: u32,
+    /// Connections at once.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().connections, value_parser = usize_in(1..=u32::MAX.into()))]
+    pub max_connections: usize,
+    /// Headers of one call.
+    #[arg(long, value_name = "SIZE", help_heading = "Limits", default_value_t = bytes(Limits::default().header_bytes), value_parser = size(1 << 10..=1 << 20))]
+    pub max_headers: ByteSize,
+    /// Time for a TLS handshake, in seconds.
+    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().handshake.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
+    pub handshake_seconds: u64,
+    /// A connection without a call for so long is ended, in seconds; health calls do not count.
+    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().idle.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
+    pub idle_seconds: u64,
+    /// A connection is ended after so long, in seconds; calls under way have --request-seconds left.
+    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().age.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
+    pub age_seconds: u64,
+    /// Longest time of one call from its headers, whatever its deadline, in seconds; streams go on. A connection that
+    /// leaves an answer unread for so long is ended.
+    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().request.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
+    pub request_seconds: u64,
+    /// Send traces of calls to an OpenTelemetry collector, as in http://127.0.0.1:4317; needs a program built with
+    /// --features otel [default: none].
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
+    /// Form of the log on standard error: text or json. SPANDREL_LOG sets what is logged, as in
+    /// SPANDREL_LOG=debug.
+    #[arg(long, value_name = "text|json", value_enum, default_value_t = LogFormat::Text, hide_possible_values = true)]
+    pub log_format: LogFormat,
+}
+
+/// Reads whole numbers within bounds.
+fn usize_in(bounds: RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(bounds)
+}
+
+fn bytes(size: impl TryInto<u64>) -> ByteSize {
+    ByteSize(size.try_into().unwrap_or(u64::MAX))
+}
+
+fn queue_delay_ms() -> u64 {
+    AdmissionConfig::default().queue_delay_max.as_millis() as u64 // CAST: a fraction of a second
+}

@@ -1,0 +1,129 @@
+//! A file of settings: `[server]` with the keys of [`Settings`], and `[[index]]`.
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::anyhow;
+use serde::{Deserialize, Deserializer};
+use spandrel_engine::Distances;
+use spandrel_index::Tier;
+
+use super::declared::Settings;
+use super::layers::{File, Flags, Keys};
+
+/// A file of settings that was read.
+#[derive(Debug, Default)]
+pub(in crate::commands) struct SettingsFile {
+    path: PathBuf,
+    text: String,
+    tables: Tables,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Tables {
+    index: Vec<IndexEntry>,
+    server: Keys,
+}
+
+/// An index in a file of settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::commands) struct IndexEntry {
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    #[serde(default, deserialize_with = "parsed")]
+    pub(super) codes: Option<Tier>,
+    #[serde(default, deserialize_with = "parsed")]
+    pub(super) vectors: Option<Tier>,
+    #[serde(default, deserialize_with = "parsed")]
+    pub(super) distances: Option<Distances>,
+}
+
+/// A value written as a word.
+fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(|e| serde::de::Error::custom(format!("'{text}': {e}")))
+}
+
+impl SettingsFile {
+    /// Reads a file; the paths in it count from its folder.
+    pub(in crate::commands) fn read(path: &Path) -> anyhow::Result<SettingsFile> {
+        let text = fs_err::read_to_string(path)?;
+        let file = File { path, text: &text };
+        let mut tables: Tables = toml::from_str(&text).map_err(|error| {
+            let line = file.line(error.span().map_or(0, |at| at.start));
+            anyhow!("{line}: {}", error.message().replace('\n', "; "))
+        })?;
+        tables.index.iter_mut().for_each(|index| index.path = file.folder().join(&index.path));
+        Ok(SettingsFile { path: path.to_owned(), text, tables })
+    }
+
+    /// The settings of a server, by these flags, the environment and this file.
+    ///
+    /// # Errors
+    /// A value that cannot be meant, with its place.
+    pub(in crate::commands) fn settings(&self, flags: &Flags<Settings>) -> anyhow::Result<Settings> {
+        flags.resolve(&self.tables.server, File { path: &self.path, text: &self.text })
+    }
+
+    /// Indexes to be served.
+    pub(in crate::commands) fn indexes(&self) -> &[IndexEntry] {
+        &self.tables.index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::serve::settings::layers::parse;
+
+    fn read(text: &str) -> anyhow::Result<(Settings, SettingsFile)> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("serve.toml");
+        std::fs::write(&path, text).unwrap();
+        let file = SettingsFile::read(&path)?;
+        Ok((file.settings(&parse::<Flags<Settings>>([""; 0])?)?, file))
+    }
+
+    #[test]
+    fn files_say_what_flags_say() {
+        let (settings, file) = read(
+            "[server]\nlisten = '127.0.0.1:1'\nmax_k = 5\nmax_lists = 6\nmax_rerank = 7\nmetrics = 'off'\ntokens = 'tokens'\n\
+             [[index]]\nname = 'a'\npath = 'there'\nvectors = 'memory'\n[[index]]\nname = 'b'\npath = '/abs'\n",
+        )
+        .unwrap();
+        let dirs = ["a=here".parse().unwrap()];
+        let config = settings.config(&dirs, file.indexes()).unwrap();
+        assert_eq!(config.listen.port(), 1);
+        assert_eq!((config.limits.k, config.metrics), (5, None));
+        assert_eq!((config.limits.lists, config.limits.rerank), (6, 7));
+        assert!(config.tokens.unwrap().is_absolute(), "counted from the file's folder");
+        let paths: Vec<(&str, &Path)> =
+            config.indexes.iter().map(|i| (i.name.as_str(), i.path.as_path())).collect();
+        assert_eq!(paths, [("a", Path::new("here")), ("b", Path::new("/abs"))]);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for (text, says) in [
+            ("[server]\nlisten = 'here'", "line 2: listen is 'here': expected an address"),
+            ("[server]\nunknown = 1", "line 2: unknown key 'unknown'"),
+            ("listen = '127.0.0.1:1'", "line 1: unknown field"),
+            ("[[index]]\nname = 'a'", "missing field `path`"),
+            ("[[index]]\nname = 'a'\npath = 'b'\ncodes = 'tape'", "line 4: 'tape': "),
+            ("[server]\ncodes = 'tape'", "line 2: codes is 'tape': "),
+            ("[server]\nhealth = 'sick'", "line 2: health is 'sick': expected on or off"),
+            ("[server]\n\nmax_k = 0", "line 3: max_k is '0': 0 is not in 1.."),
+            ("[server]\nmax_message = '1'", "line 2: max_message is '1': 1 bytes, expected 1024 to"),
+            (
+                "[server]\ndegrade_effort_min = 0.0",
+                "line 2: degrade_effort_min is '0': expected a number above 0",
+            ),
+            ("x", "line 1: "),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Values of settings: addresses, names, switches, sizes within bounds.
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use clap::builder::{StringValueParser, TypedValueParser};
+
+use crate::values::ByteSize;
+
+/// An index on the command line: `NAME=DIR`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedDir {
+    /// Name to serve it under.
+    pub name: String,
+    /// Its folder.
+    pub dir: PathBuf,
+}
+
+impl FromStr for NamedDir {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<NamedDir, String> {
+        match text.split_once('=') {
+            Some((name, dir)) if !name.is_empty() && !dir.is_empty() => {
+                Ok(NamedDir { name: name.to_owned(), dir: PathBuf::from(dir) })
+            }
+            _ => Err("expected NAME=DIR, such as sift=/data/sift-index".to_owned()),
+        }
+    }
+}
+
+/// Whether something is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
+/// An address to serve at: numbers and a port, or the name of a host and a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(pub(super) SocketAddr);
+
+impl Address {
+    /// A port of this machine alone.
+    pub(super) const fn local(port: u16) -> Address {
+        Address(SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Address, String> {
+        if let Ok(address) = text.parse() {
+            return Ok(Address(address));
+        }
+        if text.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+            return Err("expected an address and a port, such as 127.0.0.1:7700 or localhost:7700".to_owned());
+        }
+        let found = text.to_socket_addrs().map_err(|e| format!("the host cannot be found: {e}"))?;
+        // Of `localhost` IPv4, which is where clients look by default.
+        let best = found.min_by_key(SocketAddr::is_ipv6).ok_or("the host has no address")?;
+        Ok(Address(best))
+    }
+}
+
+/// Where metrics are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metrics {
+    /// Nowhere.
+    Off,
+    /// There.
+    At(Address),
+}
+
+impl Metrics {
+    /// The address, if there is one.
+    pub(super) fn address(self) -> Option<SocketAddr> {
+        match self {
+            Metrics::Off => None,
+            Metrics::At(address) => Some(address.0),
+        }
+    }
+}
+
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Metrics::Off => f.write_str("off"),
+            Metrics::At(address) => address.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Metrics {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Metrics, String> {
+        match text {
+            "off" => Ok(Metrics::Off),
+            text => text.parse().map(Metrics::At).map_err(|e| format!("{e}, or off")),
+        }
+    }
+}
+
+/// Reads sizes within bounds, in bytes.
+pub(super) fn size(bounds: RangeInclusive<u64>) -> impl TypedValueParser<Value = ByteSize> {
+    StringValueParser::new().try_map(move |text| match text.parse::<ByteSize>() {
+        Ok(size) if bounds.contains(&size.0) => Ok(size),
+        Ok(size) => Err(format!("{} bytes, expected {} to {}", size.0, bounds.start(), bounds.end())),
+        Err(error) => Err(error.to_string()),
+    })
+}
+
+/// Reads a share of something: above 0 to 1.
+pub(super) fn share(text: &str) -> Result<f32, &'static str> {
+    let share = text.parse().ok().filter(|share: &f32| *share > 0.0 && *share <= 1.0);
+    share.ok_or("expected a number above 0, to 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_may_be_names() {
+        let address = |text: &str| text.parse::<Address>().map(|address| address.to_string());
+        assert_eq!(address("127.0.0.1:7700").unwrap(), "127.0.0.1:7700");
+        assert_eq!(address("[::1]:7700").unwrap(), "[::1]:7700");
+        assert!("localhost:7700".parse::<Address>().unwrap().0.ip().is_loopback());
+        for bad in ["localhost", "localhost:", "127.0.0.1", ":x", "", "localhost:77000"] {
+            assert!(address(bad).unwrap_err().contains("localhost:7700"), "{bad}");
+        }
+        let metrics = |text: &str| text.parse::<Metrics>().map(|metrics| metrics.to_string());
+        assert_eq!(metrics("off").unwrap(), "off");
+        assert_eq!(metrics("127.0.0.1:2").unwrap(), "127.0.0.1:2");
+        assert!(metrics("on").unwrap_err().ends_with(", or off"));
+    }
+
+    #[test]
+    fn indexes_have_a_name_and_a_folder() {
+        assert_eq!("a=b=c".parse(), Ok(NamedDir { name: "a".to_owned(), dir: "b=c".into() }));
+        for bad in ["a", "=x", "a="] {
+            assert!(bad.parse::<NamedDir>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        assert_eq!(share("0.25"), Ok(0.25));
+        assert_eq!(share("1"), Ok(1.0));
+        for bad in ["0", "-0.5", "1.1", "nan", "x"] {
+            assert!(share(bad).is_err(), "{bad}");
+        }
+    }
+}

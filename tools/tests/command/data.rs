@@ -1,0 +1,188 @@
+//! Files of vectors, neighbours and ids.
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{run, spandrel, text, write_u8bin};
+
+#[test]
+fn data_commands_work_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write_u8bin(Path::new(&path("base.u8bin")), 100);
+    run(&["data", "crop", &path("base.u8bin"), &path("queries.fbin"), "--rows", "40..45"]);
+    run(&["data", "convert", &path("base.u8bin"), &path("base.fbin")]);
+    let said = run(&[
+        "data",
+        "truth",
+        "--base",
+        &path("base.fbin"),
+        "--queries",
+        &path("queries.fbin"),
+        "--metric",
+        "l2",
+        "--k",
+        "3",
+        "--out",
+        &path("truth.ibin"),
+    ]);
+    assert!(said.contains("3 nearest of 100 vectors for each of 5 queries, l2"), "{said}");
+    let info = run(&["data", "info", &path("truth.ibin")]);
+    assert!(info.contains("3 neighbours of 5 queries, with distances"), "{info}");
+    let scan = run(&["data", "info", "--scan", &path("base.fbin")]);
+    assert!(scan.contains("100 vectors of 2 x f32") && scan.contains("values    0 to 99"), "{scan}");
+    assert!(run(&["data", "get", "--list"]).contains("bigann-10M"));
+
+    let wrong = spandrel(&[
+        "data",
+        "truth",
+        "--base",
+        &path("base.fbin"),
+        "--queries",
+        &path("queries.fbin"),
+        "--metric",
+        "l2",
+        "--k",
+        "3",
+        "--out",
+        &path("truth.fbin"),
+    ]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("expected one ending in .ibin, .ivecs or .npy"));
+    assert!(!Path::new(&path("truth.fbin")).exists());
+}
+
+/// A file of `ids`, in the form that NumPy saves.
+fn write_ids(path: &str, ids: &[u64]) {
+    let text = format!("{{'descr': '<u8', 'fortran_order': False, 'shape': ({},), }}\n", ids.len());
+    let mut bytes = [&b"\x93NUMPY\x01\x00"[..], &(text.len() as u16).to_le_bytes(), text.as_bytes()].concat();
+    ids.iter().for_each(|id| bytes.extend(id.to_le_bytes()));
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_truth_has_the_ids_of_the_index_and_its_metric() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (base, queries, index, ids) = (path("b.u8bin"), path("q.u8bin"), path("index"), path("ids.npy"));
+    let size = ["--vectors", "1000", "--dim", "16", "--out", &base];
+    run(&[&["data", "generate", "sift"], &size[..], &["--queries", "40", "--queries-out", &queries]].concat());
+    let own: Vec<u64> = (0..1000).map(|row| (1 << 40) + row * 7).collect();
+    write_ids(&ids, &own);
+    run(&["build", "--base", &base, "--metric", "l2", "--ids", &ids, "--out", &index]);
+    let truth = |metric: &str, flags: &[&str], name: &str| {
+        let out = path(name);
+        let fixed =
+            ["data", "truth", "--base", &base, "--queries", &queries, "--metric", metric, "--k", "10"];
+        run(&[&fixed[..], &["--out", &out], flags].concat());
+        out
+    };
+    let named = truth("l2", &["--ids", &ids], "named.npy");
+    let rows = truth("l2", &[], "rows.ibin");
+    let bench = |truth: &str, flags: &[&str]| {
+        let fixed = ["bench", "--index", &index, "--queries", &queries, "--truth", truth, "--seconds", "0"];
+        spandrel(&[&fixed[..], &["--max-lists", "1000", "--rerank", "1000"], flags].concat())
+    };
+    // It printed a recall of 0.0000 for row numbers.
+    for (truth, flags) in [(&named, &[][..]), (&rows, &["--ids", &ids])] {
+        let output = bench(truth, flags);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("1.0000"), "{}", text(&output.stdout));
+        assert!(text(&output.stdout).contains("every list with 1000 reranked"), "{}", text(&output.stdout));
+    }
+    let other = truth("ip", &["--ids", &ids], "other.npy");
+    let other_rows = truth("ip", &[], "other.ibin");
+    for (truth, flags, says) in [
+        (&rows, &[][..], "which the index does not hold"),
+        (&other, &[], "the truth does not fit"),
+        (&other_rows, &["--ids", &ids], "the truth has distances of ip, the index compares by l2"),
+    ] {
+        let output = bench(truth, flags);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+        assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
+    }
+    // Ids that the format cannot hold are refused before anything is computed.
+    let narrow = ["data", "truth", "--base", &base, "--queries", &queries, "--metric", "l2", "--ids", &ids];
+    let output = spandrel(&[&narrow[..], &["--out", &path("t.ibin")]].concat());
+    assert!(text(&output.stderr).contains("write an .npy file"), "{}", text(&output.stderr));
+    // Fewer vectors than neighbours asked for: all of them.
+    write_u8bin(Path::new(&path("five.u8bin")), 5);
+    let all =
+        ["data", "truth", "--base", &path("five.u8bin"), "--queries", &path("five.u8bin"), "--metric", "l2"];
+    assert!(run(&[&all[..], &["--out", &path("five.ibin")]].concat()).contains("5 nearest of 5 vectors"));
+}
+
+#[test]
+fn outputs_may_be_pipes_and_inputs_may_have_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write_u8bin(Path::new(&path("base.u8bin")), 100);
+    fs::copy(path("base.u8bin"), path("base.bin")).unwrap();
+    fs::copy(path("base.u8bin"), path("base.1B.u8bin.crop_nb_100")).unwrap();
+    fs::copy(path("base.u8bin"), path("base")).unwrap();
+    for (args, says) in [
+        (&["base.1B.u8bin.crop_nb_100"][..], "100 vectors of 2 x u8"),
+        (&["base.bin", "--dtype", "u8"], "100 vectors of 2 x u8"),
+        (&["base", "--format", "u8bin"], "100 vectors of 2 x u8"),
+        (&["base", "--format", "fvecs"], "u8bin or i8bin by its length"),
+        (&["base.bin"], "help: say what it holds with --format"),
+    ] {
+        let output = spandrel(&[&["data", "info", &path(args[0])], &args[1..]].concat());
+        let said = [text(&output.stdout), text(&output.stderr)].concat();
+        assert!(said.contains(says), "{args:?}: {said}");
+    }
+    let mut bytes = fs::read(path("base.u8bin")).unwrap();
+    bytes.truncate(8 + 2 * 60);
+    fs::write(path("part.u8bin"), &bytes).unwrap();
+    let refused = spandrel(&["data", "info", &path("part.u8bin")]);
+    assert!(text(&refused.stderr).contains("--allow-truncated"), "{}", text(&refused.stderr));
+    let taken = spandrel(&["data", "info", &path("part.u8bin"), "--allow-truncated"]);
+    assert!(text(&taken.stdout).contains("60 vectors"), "{}", text(&taken.stdout));
+
+    // To a pipe, and to a file that the shell opened, goes what would be in a file of that name, and nothing else.
+    let crop =
+        ["data", "crop", &path("base.u8bin"), "/dev/stdout", "--rows", "3..5", "--out-format", "u8bin"];
+    let rows = [2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 4, 1];
+    let piped = spandrel(&crop);
+    assert_eq!(
+        (piped.status.code(), piped.stdout.as_slice()),
+        (Some(0), &rows[..]),
+        "{}",
+        text(&piped.stderr)
+    );
+    assert!(text(&piped.stderr).contains("2 rows"), "{}", text(&piped.stderr));
+    let file = fs::File::create(path("redirected")).unwrap();
+    let status = Command::new(env!("CARGO_BIN_EXE_spandrel")).args(crop).stdout(file).status().unwrap();
+    assert!(status.success());
+    assert_eq!(fs::read(path("redirected")).unwrap(), rows);
+    assert!(fs::symlink_metadata("/dev/stdout").unwrap().is_symlink(), "no file took its place");
+    let nameless = spandrel(&["data", "crop", &path("base.u8bin"), "/dev/stdout", "--rows", "3..5"]);
+    assert_eq!(nameless.status.code(), Some(2));
+    assert!(text(&nameless.stderr).contains("--out-format"), "{}", text(&nameless.stderr));
+
+    std::os::unix::fs::symlink("target.u8bin", path("link.u8bin")).unwrap();
+    let linked = ["data", "crop", &path("base.u8bin"), &path("link.u8bin"), "--rows", "3..5"];
+    assert_eq!(spandrel(&linked).status.code(), Some(0));
+    assert!(fs::symlink_metadata(path("link.u8bin")).unwrap().is_symlink());
+    assert_eq!(fs::read(path("target.u8bin")).unwrap(), rows);
+}
+
+#[test]
+fn an_input_with_rows_of_two_lengths_leaves_no_build_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    // The second row claims one element, its bytes are two.
+    let rows: Vec<u8> =
+        [[2_i32, 7, 7], [1, 7, 7]].as_flattened().iter().flat_map(|x| x.to_le_bytes()).collect();
+    fs::write(path("base.fvecs"), rows).unwrap();
+    let output =
+        spandrel(&["build", "--base", &path("base.fvecs"), "--metric", "l2", "--out", &path("index")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("row 1 at offset 12: expected 2 elements, found 1"));
+    assert!(!Path::new(&path("index")).exists());
+    fs::rename(path("base.fvecs"), path("truth.ivecs")).unwrap();
+    assert_eq!(spandrel(&["data", "info", &path("truth.ivecs")]).status.code(), Some(0));
+    let output = spandrel(&["data", "info", &path("truth.ivecs"), "--scan"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("row 1 at offset 12: expected 2 elements, found 1"));
+}

@@ -1,0 +1,8 @@
+//! The program as a user runs it: exit codes, and which stream says what.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of test functions")]
+mod build;
+mod data;
+mod search;
+mod settings;
+mod support;
+mod usage;

@@ -1,0 +1,119 @@
+//! An index that is searched and measured, and reports of that.
+use std::fs;
+
+use crate::support::{run, spandrel, text};
+
+#[test]
+fn an_index_is_searched_and_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (base, queries, index, truth) = (path("b.u8bin"), path("q.u8bin"), path("index"), path("t.ibin"));
+    run(&[
+        "data",
+        "generate",
+        "sift",
+        "--vectors",
+        "2000",
+        "--dim",
+        "32",
+        "--out",
+        &base,
+        "--queries",
+        "50",
+        "--queries-out",
+        &queries,
+    ]);
+    run(&[
+        "data",
+        "truth",
+        "--base",
+        &base,
+        "--queries",
+        &queries,
+        "--metric",
+        "l2",
+        "--k",
+        "10",
+        "--out",
+        &truth,
+    ]);
+    run(&["build", "--base", &base, "--metric", "l2", "--out", &index]);
+    assert!(run(&["verify", &index, "--deep"]).starts_with("good: version 1,"));
+    assert!(run(&["inspect", &index]).contains("2 000 of 32 x u8, l2"));
+
+    let search = ["query", "--index", &index, "--queries", &queries, "--k", "3", "--max-lists", "1000"];
+    let lines = run(&search);
+    assert_eq!(lines.lines().count(), 50 * 3);
+    // An index of fewer vectors than asked for gives all.
+    let all = run(&["query", "--index", &index, "--queries", &queries, "--k", "2001"]);
+    assert_eq!(all.lines().count(), 50 * 2000);
+    run(&[&search[..], &["--io", "pread", "--direct", "off", "--out", &path("r.ibin")]].concat());
+    assert!(run(&["data", "info", &path("r.ibin")]).contains("3 neighbours of 50 queries, with distances"));
+    run(&[&search[..], &["--out", &path("r.npy")]].concat());
+    assert_eq!(fs::metadata(path("r.npy")).unwrap().len(), 128 + 50 * 3 * 8);
+
+    let bench = ["bench", "--index", &index, "--queries", &queries, "--truth", &truth, "--seconds", "0"];
+    let sweep = [
+        "--max-lists",
+        "1,1000",
+        "--in-flight",
+        "1,2",
+        "--rerank",
+        "2000",
+        "--json",
+        &path("f.json"),
+        "--html",
+        &path("f.html"),
+    ];
+    run(&[&bench[..], &sweep].concat());
+    let figures: serde_json::Value = serde_json::from_slice(&fs::read(path("f.json")).unwrap()).unwrap();
+    assert_eq!(figures.as_array().unwrap().len(), 4);
+    // Every list is read and every vector compared, so every neighbour is found.
+    assert_eq!(figures[1]["recall"], 1.0);
+    assert!(figures[0]["recall"].as_f64().unwrap() < 1.0);
+    assert!(run(&["report", &path("f.json")]).contains("2 in flight"));
+
+    for (args, says) in [
+        (&["query", "--index", &index, "--queries", &truth][..], "t.ibin"),
+        (&["query", "--index", "/no/such", "--queries", &queries], "spandrel build"),
+        (&["bench", "--index", &index, "--queries", &base, "--truth", &truth], "2000"),
+        (
+            &["bench", "--index", &index, "--queries", &queries, "--truth", &truth, "--k", "11"],
+            "recall at 11",
+        ),
+        (&["verify", folder.path().to_str().unwrap()], "no index here"),
+    ] {
+        let output = spandrel(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(text(&output.stderr).contains(says), "{args:?}: {}", text(&output.stderr));
+    }
+    for args in
+        [&["query", "--index", &index, "--queries", &queries, "--k", "0"][..], &["bench", "--index", &index]]
+    {
+        assert_eq!(spandrel(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn reports_are_printed_and_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("ours.json"), r#"[{"recall": 0.93, "qps": 4000}, {"recall": 0.97, "qps": 1000}]"#)
+        .unwrap();
+    fs::write(path("theirs.json"), "{\"peer\": \"graph\", \"recall\": 0.95, \"qps\": 500}\n").unwrap();
+    let output = spandrel(&[
+        "report",
+        &path("ours.json"),
+        &path("theirs.json"),
+        "--html",
+        &path("r.html"),
+        "--svg",
+        &path("r.svg"),
+        "-q",
+    ]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+    assert!(text(&output.stdout).contains("0.25x"), "{}", text(&output.stdout));
+    assert!(fs::read_to_string(path("r.html")).unwrap().ends_with("</html>\n"));
+    assert!(fs::read_to_string(path("r.svg")).unwrap().starts_with("<svg "));
+}
