@@ -24,8 +24,8 @@ use spandrel_io::ReadError;
 use crate::{Engine, EngineError, SearchError};
 use placement::Placement;
 use queries::Queries;
-use search::{Goal, Settled, least_work, prune, settle};
-use trials::{Part, Trials};
+use search::{Goal, Settled, expected, least_work, prunes, settle};
+use trials::{Part, STEPS_USUAL, Setting, Trials};
 
 /// Neighbours that the least work is looked for; other numbers take as many errors.
 const K: u32 = 10;
@@ -105,37 +105,30 @@ pub fn calibrate(
     if trials.has_codes() && manifest.build.codes == Tier::Memory {
         tiers.push(Tier::Memory);
     }
+    let starts = match ks.contains(&K) {
+        true => least_work(&mut trials, (K, RECALL_DEFAULT), &tiers)?,
+        false => vec![Setting { lists: 1, steps: STEPS_USUAL, pruned: false }; tiers.len()],
+    };
     let mut found = Calibrated::default();
-    for vectors in tiers {
-        let mut errors = trials::TENTHS_USUAL;
-        let mut cells = Vec::new();
+    for (vectors, start) in tiers.into_iter().zip(starts) {
+        let (mut near, mut cells) = (start, Vec::new());
         for &k in &ks {
             let on_ssd = found.cells.iter().find(|cell| cell.k == k && k >= K_SHARED);
             if let Some(&cell) = on_ssd {
                 cells.push(SearchCell { vectors, ..cell });
                 continue;
             }
+            let goal = Goal::of(k);
             let settled = if k == K {
-                let mut settled = None;
-                for recall in RECALLS {
-                    let goal = Goal { k, recall, vectors };
-                    let found_here = at_ten(&mut trials, goal)?;
-                    found.points.extend(point(&trials, goal, &found_here));
-                    if recall == RECALL_DEFAULT {
-                        settled = Some(prune(&mut trials, goal, Part::Rest, found_here)?);
-                    }
-                }
+                near.pruned = prunes(&mut trials, goal, start)?;
+                let settled = settle_pruned(&mut trials, goal, near)?;
+                near.steps = settled.setting.steps;
+                found.points.extend(points(&mut trials, vectors, start, settled.setting)?);
                 settled
             } else {
-                let goal = Goal { k, recall: RECALL_DEFAULT, vectors };
-                let start = trials.start(k, Part::All, errors, RECALL_DEFAULT);
-                let found_here = settle(&mut trials, goal, Part::All, start)?;
-                Some(prune(&mut trials, goal, Part::All, found_here)?)
+                let start = trials.start(goal, near);
+                settle_pruned(&mut trials, goal, Setting { pruned: near.pruned && k < K_SHARED, ..start })?
             };
-            let Some(settled) = settled else { unreachable!("the default is one of the recalls") };
-            if k == K {
-                errors = settled.setting.tenths;
-            }
             cells.push(cell(&trials, k, vectors, &settled));
         }
         cells.sort_by_key(|cell: &SearchCell| cell.k);
@@ -144,22 +137,62 @@ pub fn calibrate(
     Ok(found)
 }
 
-/// The least work found on some of the queries, moved to where the others expect the recall.
-fn at_ten(trials: &mut Trials<'_>, goal: Goal) -> Result<Settled, CalibrateError> {
-    let start = least_work(trials, goal)?;
-    settle(trials, goal, Part::Rest, start)
+impl Goal {
+    /// The default for `k` neighbours. Where each query takes long, less is done to come close to the recall.
+    fn of(k: u32) -> Goal {
+        let part = if k == K { Part::Rest } else { Part::All };
+        let slack = match k {
+            ..100 => 0.0005,
+            100..1000 => 0.001,
+            1000..10_000 => 0.004,
+            10_000.. => 0.015,
+        };
+        Goal { k, part, recall: RECALL_DEFAULT, slack }
+    }
 }
 
-fn point(trials: &Trials<'_>, goal: Goal, settled: &Settled) -> Option<CalibrationPoint> {
-    (settled.recall >= goal.recall).then(|| CalibrationPoint {
-        recall: goal.recall,
-        vectors: goal.vectors,
-        max_lists: settled.setting.lists,
-        rerank_errors: trials.has_codes().then(|| settled.setting.errors()),
-        held_out_recall: settled.trial.recall(),
-        reranked: settled.trial.reranked,
-        vectors_scanned: settled.trial.vectors_scanned,
-    })
+/// As [`settle`], pruned only if that reaches the recall.
+fn settle_pruned(trials: &mut Trials<'_>, goal: Goal, start: Setting) -> Result<Settled, CalibrateError> {
+    let settled = settle(trials, goal, start)?;
+    if settled.recall >= goal.recall || !start.pruned {
+        return Ok(settled);
+    }
+    settle(trials, goal, Setting { pruned: false, ..start })
+}
+
+/// Settings without pruning for several recalls at [`K`], those that are reached: the default's own, and others on the path
+/// that starts at the least work for that recall.
+fn points(
+    trials: &mut Trials<'_>,
+    vectors: Tier,
+    start: Setting,
+    default: Setting,
+) -> Result<Vec<CalibrationPoint>, CalibrateError> {
+    let mut points = Vec::new();
+    for recall in RECALLS {
+        let (setting, trial, reached) = if recall == RECALL_DEFAULT {
+            let setting = Setting { pruned: false, ..default };
+            let trial = trials.outcome(K, Part::Rest, setting)?;
+            let reached = expected(&trial.losses);
+            (setting, trial, reached)
+        } else {
+            let goal = Goal { k: K, part: Part::Curve, recall, slack: 0.1 * (1.0 - recall) };
+            let Settled { setting, trial, recall } = settle(trials, goal, start)?;
+            (setting, trial, recall)
+        };
+        if reached >= recall {
+            points.push(CalibrationPoint {
+                recall,
+                vectors,
+                max_lists: setting.lists,
+                rerank_errors: trials.has_codes().then(|| setting.errors()),
+                held_out_recall: trial.recall(),
+                reranked: trial.reranked,
+                vectors_scanned: trial.vectors_scanned,
+            });
+        }
+    }
+    Ok(points)
 }
 
 fn cell(trials: &Trials<'_>, k: u32, vectors: Tier, settled: &Settled) -> SearchCell {

@@ -9,11 +9,11 @@ use spandrel_io::{Direct, ReadFile};
 use super::CalibrateError;
 use crate::engine::open_file;
 
-/// Vectors of which one is a query, between the fewest queries and the most: 600 know a recall of 0.95 to half a percent,
-/// and calibrating is to take a tenth of the build.
-const VECTORS_PER_QUERY: u64 = 2000;
-const QUERIES_MIN: u64 = 600;
-const QUERIES_MAX: u64 = 1500;
+/// Vectors of which one is a query, between the fewest queries and the most: two thirds of 1200 know a recall of 0.95 to a
+/// third of a percent, and calibrating is to take a tenth of the build.
+const VECTORS_PER_QUERY: u64 = 1500;
+const QUERIES_MIN: u64 = 1200;
+const QUERIES_MAX: u64 = 1800;
 
 /// Rows of the index with their places and ids.
 pub(super) struct Queries {

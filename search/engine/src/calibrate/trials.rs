@@ -8,16 +8,18 @@ use super::CalibrateError;
 use super::lists::ranks;
 use super::placement::Placement;
 use super::queries::Queries;
-use super::search::expected;
+use super::search::{Goal, expected};
 use super::truth::{Nearest, nearest};
 use crate::recall::no_worse;
 use crate::{Answer, Engine, Rerank, SearchParams};
 
-/// Most tenths of standard errors tried: nearly all true neighbours lie inside, and the count of vectors compared
+/// Steps of errors in one standard error.
+const STEPS_PER_ERROR: u8 = 20;
+/// Most steps of errors tried: nearly all true neighbours lie inside two and a half, and the count of vectors compared
 /// exactly has a bound of its own.
-pub(super) const TENTHS_MAX: u8 = 25;
+const STEPS_MAX: u8 = 50;
 /// Where there are too few vectors for the number of neighbours that errors are found by.
-pub(super) const TENTHS_USUAL: u8 = 10;
+pub(super) const STEPS_USUAL: u8 = 20;
 /// One query in so many finds the setting of least work, the others say whether it is enough.
 const CURVE: usize = 3;
 /// An index of fewer vectors reads all lists: its queries are quick anyway.
@@ -46,15 +48,15 @@ pub(super) enum Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Setting {
     pub(super) lists: u32,
-    /// Tenths of standard errors.
-    pub(super) tenths: u8,
+    /// Standard errors, in steps of a twentieth.
+    pub(super) steps: u8,
     /// Whether lists beyond [`EPSILON`] are left out.
     pub(super) pruned: bool,
 }
 
 impl Setting {
     pub(super) fn errors(self) -> f32 {
-        f32::from(self.tenths) / 10.0
+        f32::from(self.steps) / f32::from(STEPS_PER_ERROR)
     }
 
     pub(super) fn epsilon(self) -> Option<f32> {
@@ -111,7 +113,7 @@ impl<'a> Trials<'a> {
             }
         };
         let depth = |query: usize| {
-            let wanted = ks.iter().filter(|&&k| query.is_multiple_of(step(k)));
+            let wanted = ks.iter().filter(|&&k| query.is_multiple_of(step(k, queries.len())));
             wanted.max().map_or(0, |&k| k as usize)
         };
         let depths: Vec<usize> = (0..queries.len()).map(depth).collect();
@@ -140,7 +142,8 @@ impl<'a> Trials<'a> {
 
     /// Queries of a part for a number of neighbours: fewer where each has many.
     fn part(&self, k: u32, part: Part) -> impl Iterator<Item = usize> + use<> {
-        let of_k = (0..self.queries.len()).step_by(step(k)).enumerate();
+        let all = self.queries.len();
+        let of_k = (0..all).step_by(step(k, all)).enumerate();
         of_k.filter_map(move |(number, query)| match part {
             Part::Curve => number.is_multiple_of(CURVE).then_some(query),
             Part::Rest => (!number.is_multiple_of(CURVE)).then_some(query),
@@ -160,11 +163,17 @@ impl<'a> Trials<'a> {
         })
     }
 
-    /// Where to begin for `k` neighbours, with so many errors.
-    pub(super) fn start(&self, k: u32, part: Part, tenths: u8, recall: f64) -> Setting {
-        let at = self.fewest_lists(k, part, |losses| expected(losses) >= recall);
-        let tenths = if self.has_codes() { tenths } else { 0 };
-        Setting { lists: self.grid[at.min(self.grid.len() - 1)], tenths, pruned: false }
+    /// Most steps of errors.
+    pub(super) fn steps_max(&self) -> u8 {
+        if self.has_codes() { STEPS_MAX } else { 0 }
+    }
+
+    /// Where to begin for another number of neighbours than `near` is for: errors and pruning alike, and the lists that
+    /// hold enough of the neighbours.
+    pub(super) fn start(&self, goal: Goal, near: Setting) -> Setting {
+        let at = self.fewest_lists(goal.k, goal.part, |losses| expected(losses) >= goal.recall);
+        let lists = self.grid[at.min(self.grid.len() - 1)];
+        Setting { lists, steps: near.steps.min(self.steps_max()), ..near }
     }
 
     /// Searches under a setting, unless that was done before.
@@ -232,21 +241,22 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// One query in so many is asked for `k` neighbours.
-fn step(k: u32) -> usize {
-    match k {
-        ..100 => 1,
-        100..1000 => 2,
-        1000..10_000 => 6,
-        10_000.. => 12,
-    }
+/// One query in so many of `all` is asked for `k` neighbours: fewer queries know as much where each has many.
+fn step(k: u32, all: usize) -> usize {
+    let wanted = match k {
+        ..100 => all,
+        100..1000 => 200,
+        1000..10_000 => 80,
+        10_000.. => 50,
+    };
+    (all / wanted.max(1)).max(1)
 }
 
-/// Numbers of lists worth trying, eight to an octave, and the most; of a small index all lists alone.
+/// Numbers of lists worth trying, sixteen to an octave, and the most; of a small index all lists alone.
 fn grid(vectors: u64, lists_max: u32) -> Vec<u32> {
-    let octaves = (0..28).map(|octave| 1_u32 << octave);
-    let steps = octaves.flat_map(|eighth| (8..16).map(move |eighths| eighths * eighth));
-    let fewer = steps.take_while(|&lists| lists < lists_max && vectors >= SMALL);
+    let octaves = (0..27).map(|octave| 1_u32 << octave);
+    let steps = octaves.flat_map(|sixteenth| (16..32).map(move |sixteenths| sixteenths * sixteenth));
+    let fewer = (8..16).chain(steps).take_while(|&lists| lists < lists_max && vectors >= SMALL);
     fewer.chain([lists_max]).collect()
 }
 
@@ -272,10 +282,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn fewer_queries_are_asked_for_many_neighbours() {
+        let asked = |all: usize| [1, 10, 100, 1000, 10_000].map(|k| all.div_ceil(step(k, all)));
+        assert_eq!(asked(1200), [1200, 1200, 200, 80, 50]);
+        assert_eq!(asked(60), [60, 60, 60, 60, 60]);
+        assert_eq!(asked(1), [1; 5]);
+    }
+
+    #[test]
     fn numbers_of_lists_end_with_the_most() {
         assert_eq!(grid(9_999, 400), [400]);
         assert_eq!(grid(10_000, 3), [3]);
-        assert_eq!(grid(10_000, 23), [8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 23]);
+        assert_eq!(grid(10_000, 35), (8..33).chain([34, 35]).collect::<Vec<u32>>());
         let many = grid(u64::from(u32::MAX), u32::MAX);
         assert!(many.is_sorted() && many.last() == Some(&u32::MAX));
     }

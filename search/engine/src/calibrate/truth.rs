@@ -1,5 +1,6 @@
 //! The exact nearest neighbours of the queries, by comparison with every vector.
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::thread;
 
 use spandrel_index::format::Record;
@@ -13,7 +14,7 @@ use crate::scan::Prepared;
 use crate::top::TopK;
 
 /// Bytes of pages held at once.
-const CHUNK_BYTES: u64 = 2 << 20;
+const CHUNK_BYTES: u64 = 4 << 20;
 /// Vectors that queries are compared with together; the longest of them decides how far rough scores are trusted.
 const TILE: usize = 512;
 /// Half a unit in the last place of f32, relative.
@@ -47,25 +48,42 @@ pub(super) fn nearest(
     let mut states: Vec<State<'_>> =
         (0..queries.len()).map(|query| State::new(index, queries, query, depths[query])).collect();
     let packed = walk.kernel.pack_left(&queries.rows);
+    let threads = threads.max(1);
     let page_bytes = pages.layout.page_bytes() as u64;
-    let (all, step) = (pages.layout.pages(index.vectors()), (CHUNK_BYTES / page_bytes).max(1));
-    let mut bytes = Vec::new();
+    let (all, step) =
+        (pages.layout.pages(index.vectors()), (CHUNK_BYTES / threads as u64 / page_bytes).max(1));
+    let mut bytes = vec![Vec::new(); threads];
     let mut first = 0;
     while first < all {
         if !go_on() {
             return Err(CalibrateError::Stopped);
         }
-        let range = first..(first + step).min(all);
-        pages.read(range.clone(), &mut bytes)?;
-        let chunk = Chunk::new(&walk, index, &pages, range, &bytes);
-        let group = states.len().div_ceil(threads.max(1));
+        let chunks: Result<Vec<Chunk<'_>>, CalibrateError> = thread::scope(|scope| {
+            let mut reads = Vec::with_capacity(threads);
+            for bytes in &mut bytes {
+                let range = first..(first + step).min(all);
+                if range.is_empty() {
+                    break;
+                }
+                first = range.end;
+                let (walk, pages) = (&walk, &pages);
+                reads.push(scope.spawn(move || {
+                    pages.read(range.clone(), bytes)?;
+                    Ok(Chunk::new(walk, index, pages, range, bytes))
+                }));
+            }
+            reads.into_iter().map(|read| read.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        let chunks = chunks?;
+        let group = states.len().div_ceil(threads);
         thread::scope(|scope| {
             for (number, states) in states.chunks_mut(group).enumerate() {
-                let (walk, chunk, packed) = (&walk, &chunk, &packed);
-                scope.spawn(move || walk.compare(chunk, packed, number * group, states));
+                let (walk, chunks, packed) = (&walk, &chunks, &packed);
+                scope.spawn(move || {
+                    chunks.iter().for_each(|chunk| walk.compare(chunk, packed, number * group, states));
+                });
             }
         });
-        first += step;
     }
     let own = |query: usize| if walk.by_id { queries.ids[query] } else { queries.positions[query].into() };
     let states = states.into_iter().enumerate();
