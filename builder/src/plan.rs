@@ -2,7 +2,7 @@
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{BODY_AT, FullLayout, IdBytes, IdPages, PageLayout};
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
-use spandrel_index::{DType, HeadIndex, HeadIndexKind, Tier};
+use spandrel_index::{DType, HeadIndex, HeadIndexKind, Spread, Tier};
 
 use crate::cluster::BLOCK_HEADS;
 use crate::config::Params;
@@ -209,7 +209,8 @@ impl PhaseMemory {
         let group = (PART_SLACK * GROUP_BYTES).min(filed_records);
         let lists_bytes = if params.code == CodeSpec::Full { group } else { group / 4 };
         let group = group + 32 * group / params.filed_record_bytes() as u64 + lists_bytes;
-        let write = heads + group + positions + filed_index + run;
+        // The sample that tells how vectors are spread goes before groups come.
+        let write = heads + group.max(spread_bytes(params)) + positions + filed_index + run;
         let graph = lists * (head_row + head_row.max(2 * GRAPH_BYTES));
         // A buffer of bytes and one of pairs for each run, and the first ids of pages.
         let ids = vectors.div_ceil(RUN_PAIRS as u64) * (192 << 10) + vectors / 16;
@@ -239,7 +240,14 @@ pub(crate) fn head_index_bytes(dtype: DType, dim: usize, count: usize) -> u64 {
     }
 }
 
-/// What training codes takes: the sample, rotated, and packed to be multiplied; a copy of parts of it for each thread.
+/// The sample that tells how vectors are spread.
+fn spread_bytes(params: &Params) -> u64 {
+    let rows = params.vectors.min(Spread::sample_rows(params.dim) as u64); // CAST: widening
+    rows * (size_of::<f32>() * params.dim) as u64 // CAST: widening
+}
+
+/// What training codes takes: a sample of how vectors are spread, and after it that of residuals, rotated, and packed to be
+/// multiplied; a copy of parts of it for each thread.
 fn training_bytes(params: &Params, lists: u64) -> u64 {
     let rows = params.vectors.min(params.code.sample_rows(params.dim) as u64); // CAST: widening
     let copies = if matches!(params.code, CodeSpec::Products { .. }) { 4 } else { 1 };
@@ -250,7 +258,8 @@ fn training_bytes(params: &Params, lists: u64) -> u64 {
         } // CAST: widening
         _ => 0,
     };
-    lists * params.head_row_bytes() as u64 + copies * rows * 4 * params.dim as u64 + matrices // CAST: widening
+    let residuals = copies * rows * 4 * params.dim as u64 + matrices; // CAST: widening
+    lists * params.head_row_bytes() as u64 + residuals.max(spread_bytes(params)) // CAST: widening
 }
 
 /// Bytes of a code and its factors.

@@ -60,7 +60,9 @@ impl<'a> FiledCopies<'a> {
     pub(super) fn spread(&self, context: Context<'_>) -> Result<(Spread, Vec<f32>), BuildError> {
         let (params, layout) = (self.params, RecordLayout::of_filed(self.params));
         let wanted = Spread::sample_rows(params.dim) as u64; // CAST: widening
-        let (mut rows, mut row) = (Vec::new(), Vec::new());
+        // Stretches round what is wanted up.
+        let room = wanted.next_multiple_of(STRETCHES).min(self.len()) as usize; // CAST: a few thousand
+        let (mut rows, mut row) = (Vec::with_capacity(room * params.dim), Vec::new());
         context.progress.phase("spread", wanted.min(self.len()), "vectors");
         self.sample(wanted, context, |record| {
             row.clear();
