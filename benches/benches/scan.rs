@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{Bencher, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use spandrel_index::codes::{PlaneLayout, Segment};
+use spandrel_index::codes::{PlaneLayout, PlaneSegment};
 use spandrel_index::kernels::Variant;
 use spandrel_index::kernels::lookup::LookupTables;
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel, ScanTerms};
@@ -22,7 +22,7 @@ const PLACES: [(&str, usize); 2] = [("cache", 256 << 10), ("memory", 256 << 20)]
 
 /// Layouts by name: uniform ones, and bits falling along the axes, two a dimension on average.
 fn layouts(dim: usize) -> Vec<(String, PlaneLayout)> {
-    let segment = |dims, bits| Segment { dims, bits };
+    let segment = |dims, bits| PlaneSegment { dims, bits };
     let uniform = |bits: u8| (format!("rabitq:{bits}"), PlaneLayout::new(vec![segment(dim, bits)]));
     let falling = PlaneLayout::new(vec![segment(dim / 4, 4), segment(dim / 4, 2), segment(dim / 2, 1)]);
     let mut layouts: Vec<_> = [1, 2, 4, 8].map(uniform).into();
@@ -39,7 +39,8 @@ struct Memory {
 impl Memory {
     fn new() -> Memory {
         let bytes = PLACES[1].1;
-        let least = LIST_BLOCKS * PlaneLayout::new(vec![Segment { dims: DIMS[0], bits: 1 }]).block_bytes();
+        let least =
+            LIST_BLOCKS * PlaneLayout::new(vec![PlaneSegment { dims: DIMS[0], bits: 1 }]).block_bytes();
         let factor_bytes = bytes / least * LIST_BLOCKS * FACTOR_BYTES;
         let zeroed = |bytes| AlignedBuf::zeroed_huge(bytes).expect("memory for codes");
         let (mut rows, mut factors) = (zeroed(bytes), zeroed(factor_bytes));

@@ -1,9 +1,11 @@
 //! From vectors to codes and factors, whatever the family.
-use super::encode::PlaneCoder;
 use super::factors::{Factors, factor_block};
-use super::family::{Centre, CodeModel, Frame};
+use super::family::CodeModel;
+use super::frame::{Centre, Frame, Rotated};
+use super::planes::PlaneCoder;
 use super::products::ProductCoder;
 use super::rotation::BatchRotation;
+use super::sums::squared_length;
 use crate::kernels::scan::BLOCK_VECTORS;
 
 /// Codes in blocks of sixteen, the last filled up with zeros.
@@ -13,16 +15,6 @@ pub struct CodeBlocks {
     pub rows: Vec<u8>,
     /// Factors of all blocks.
     pub factors: Vec<u8>,
-}
-
-/// Residuals of one list, ready to be coded.
-pub(super) struct Rotated<'a> {
-    /// The residuals, rotated, back to back.
-    pub(super) rows: &'a [f32],
-    /// What they are measured from, less the mean, rotated.
-    pub(super) centre: &'a [f32],
-    /// Squared length of each residual.
-    pub(super) squared: &'a [f64],
 }
 
 /// Encodes the vectors of one list after the other.
@@ -110,14 +102,4 @@ impl<'a> Encoder<'a> {
             out.factors.extend_from_slice(&factor_block(factors));
         }
     }
-}
-
-/// Adds up side by side, so that no sum waits for the one before, in an order that no instruction set changes.
-pub(super) fn squared_length(values: &[f32]) -> f64 {
-    const LANES: usize = 16;
-    let mut sums = [0.0; LANES];
-    for chunk in values.chunks(LANES) {
-        sums.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
-    }
-    sums.iter().sum()
 }

@@ -6,8 +6,12 @@
 //! rather than a trait, since a file says which family it is of; the match is made once a list.
 use std::path::Path;
 
-use super::rotation::{BatchRotation, Rotation};
-use super::{CodeQuery, CodeSpec, Codebooks, CodebooksError, PlaneModel, ProductModel, TrainError};
+use super::error::TrainError;
+use super::frame::{Centre, Frame};
+use super::planes::PlaneModel;
+use super::products::{Codebooks, CodebooksError, ProductModel};
+use super::query::CodeQuery;
+use super::spec::CodeSpec;
 use crate::format::OpenError;
 use crate::kernels::scan::{ScanKernel, ScanTerms};
 use crate::spread::shorten;
@@ -19,35 +23,6 @@ pub enum CodeModel {
     Planes(PlaneModel),
     /// Product quantisation: `pq`.
     Products(ProductModel),
-}
-
-/// What residuals are measured from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Centre {
-    /// The head of the list.
-    Head,
-    /// The mean of all vectors that are not outliers.
-    Mean,
-}
-
-/// How vectors become what is coded: less their centre, and rotated.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Frame<'a> {
-    /// Elements of a vector.
-    pub(super) dim: usize,
-    /// Dimensions coded.
-    pub(super) dims: usize,
-    pub(super) rotation: &'a Rotation,
-    pub(super) centre: Centre,
-    /// Mean of the vectors that are not outliers. Queries are coded around it, so that their values are not spent on a
-    /// common offset.
-    pub(super) mean: &'a [f32],
-}
-
-impl<'a> Frame<'a> {
-    pub(super) fn batch_rotation(&self) -> BatchRotation<'a> {
-        BatchRotation::new(self.rotation, self.dim, self.dims)
-    }
 }
 
 impl CodeModel {
@@ -177,6 +152,41 @@ impl CodeModel {
                 kernel.scan(model.layout().runs(), query.table(), (rows, factors), terms, out);
             }
             CodeModel::Products(_) => kernel.look_up(query.lookups(), (rows, factors), terms, out),
+        }
+    }
+}
+
+impl CodeQuery {
+    /// Takes in a query and the head nearest to it: their elements in head space, without that of lifted inner
+    /// product.
+    pub fn prepare(&mut self, model: &CodeModel, row: &[f32], nearest: &[f32]) {
+        let frame = model.frame();
+        assert_eq!((row.len(), nearest.len()), (frame.dim, frame.dim));
+        let is_uneven = match model {
+            CodeModel::Planes(model) => model.is_uneven(),
+            CodeModel::Products(_) => true,
+        };
+        let centres = [frame.mean, nearest];
+        self.rotate(&frame, row, if is_uneven { &centres } else { &centres[..1] });
+        let (_, around) = self.rotated.split_at(frame.dims);
+        self.error_ratio = match model {
+            _ if !is_uneven => 1.0,
+            CodeModel::Planes(model) => model.error_ratio(&self.centred[frame.dim..], around),
+            CodeModel::Products(model) => model.error_ratio(around),
+        };
+        self.centred.truncate(frame.dim);
+        self.rotated.truncate(frame.dims);
+        self.mean_distance = match frame.centre {
+            Centre::Head => None,
+            Centre::Mean => Some(self.centred.iter().map(|x| x * x).sum()),
+        };
+        match model {
+            CodeModel::Planes(model) => model.prepare(self),
+            CodeModel::Products(model) => {
+                let terms = model.tables(&self.rotated, &mut self.products, &mut self.lookups);
+                (self.offset, self.scale, self.rounding) = (terms.offset, terms.scale, terms.variance);
+                self.product_max = terms.product_max;
+            }
         }
     }
 }

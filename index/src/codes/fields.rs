@@ -1,7 +1,7 @@
 //! Values of a stored model, one after the other.
 use std::path::Path;
 
-use super::dense::DenseRotation;
+use super::rotation::DenseRotation;
 use crate::format::OpenError;
 
 /// Takes values off a stored model.

@@ -9,33 +9,34 @@
 //! Distances are squared L2 in head space, whatever the metric. Promises: the same vectors give the same codes; the
 //! stated standard error counts the rounding of code and query. It does not know where codes lie, nor which of them
 //! a query looks at.
-mod dense;
-mod encode;
+mod axes;
 mod encoder;
+mod error;
 mod factors;
 mod family;
 mod fields;
-mod model;
+mod frame;
 mod planes;
 mod products;
 mod query;
 mod rotation;
 mod rounding;
+mod sample;
+mod sizes;
 mod spec;
-mod train;
+mod sums;
 
-pub use dense::{DenseRotation, RotationScratch};
+pub use axes::AXES_DIM_MAX;
 pub use encoder::{CodeBlocks, Encoder};
+pub use error::TrainError;
 pub use factors::Factors;
 pub(crate) use factors::factor_block;
 pub use family::CodeModel;
-pub use model::PlaneModel;
-pub use planes::{PlaneLayout, Segment, copy_lane};
+pub use planes::{PlaneLayout, PlaneModel, PlaneSegment, copy_lane};
 pub use products::{Codebooks, CodebooksError, ProductModel};
 pub use query::CodeQuery;
-pub use rotation::Rotation;
+pub use rotation::{DenseRotation, Rotation, RotationScratch};
 pub use spec::{CodeSpec, UnknownCode};
-pub use train::{AXES_DIM_MAX, TrainError};
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use spandrel_index::Index;
-use spandrel_index::codes::{CodeModel, CodeSpec, PlaneModel, RotationScratch, Segment};
+use spandrel_index::codes::{CodeModel, CodeSpec, PlaneModel, PlaneSegment, RotationScratch};
 
 use crate::code::{Code, Estimate};
 use crate::coded::train;
@@ -123,7 +123,7 @@ fn encode(lists: &Lists, model: &PlaneModel, list: u32) -> CodedList {
 
 /// Appends the scaled code of a segment's part of a residual, with the step that loses least: the variance of its product
 /// with a vector of length one.
-fn code(segment: &Segment, part: &[f32], out: &mut Vec<f32>) -> f32 {
+fn code(segment: &PlaneSegment, part: &[f32], out: &mut Vec<f32>) -> f32 {
     /// Steps tried, in powers of this from [`STEP_LEAST`].
     const STEP_RATIO: f32 = 1.06;
     const STEPS: i32 = 26;
@@ -157,7 +157,10 @@ fn code(segment: &Segment, part: &[f32], out: &mut Vec<f32>) -> f32 {
 }
 
 /// Segments, and their parts of a rotated row.
-fn parts<'a>(segments: &'a [Segment], row: &'a [f32]) -> impl Iterator<Item = (&'a Segment, &'a [f32])> {
+fn parts<'a>(
+    segments: &'a [PlaneSegment],
+    row: &'a [f32],
+) -> impl Iterator<Item = (&'a PlaneSegment, &'a [f32])> {
     segments.iter().scan(row, |rest, segment| {
         let (part, after) = rest.split_at(segment.dims);
         *rest = after;

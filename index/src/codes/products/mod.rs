@@ -4,7 +4,7 @@
 //! as the nearest of 16 or 256 centroids. As with bit planes the code of each vector has a scale of its own, which makes
 //! `<u, r> = |r|^2` and estimates unbiased, and its error is measured when it is coded. Centroids are raised by a gain for
 //! each dimension before they stand for a residual. Dimensions are filled up with zeros to a multiple of the sub-quantisers.
-mod code;
+mod encode;
 mod import;
 mod model;
 mod nearest;
@@ -12,6 +12,6 @@ mod opq;
 mod query;
 mod train;
 
-pub(super) use code::ProductCoder;
+pub(super) use encode::ProductCoder;
 pub use import::{Codebooks, CodebooksError};
 pub use model::ProductModel;

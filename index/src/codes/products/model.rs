@@ -13,10 +13,10 @@ use std::path::Path;
 
 use crate::DIM_MAX;
 use crate::codes::CodeSpec;
-use crate::codes::encoder::squared_length;
-use crate::codes::family::{Centre, Frame};
 use crate::codes::fields::Fields;
+use crate::codes::frame::{Centre, Frame};
 use crate::codes::rotation::Rotation;
+use crate::codes::sums::squared_length;
 use crate::format::OpenError;
 use crate::kernels::scan::BLOCK_VECTORS;
 
@@ -45,14 +45,6 @@ pub struct ProductModel {
 }
 
 impl ProductModel {
-    pub(in crate::codes) fn weight(&self) -> &[f32] {
-        &self.weight
-    }
-
-    pub(in crate::codes) fn lost(&self) -> &[f32] {
-        &self.lost
-    }
-
     /// What a residual is multiplied with before it is compared with centroids.
     pub(super) fn scale_of(&self, rotated: &[f32]) -> f32 {
         let length = squared_length(rotated).sqrt();

@@ -1,5 +1,5 @@
 //! Rotation before product quantisation (Ge et al., "Optimized product quantization", CVPR 2013).
-use crate::codes::train::principal_axes;
+use crate::codes::axes::principal_axes;
 
 /// Axes of less than this share of the strongest one's variance count as having so much.
 const LEAST: f64 = 1e-9;

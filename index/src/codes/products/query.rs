@@ -20,6 +20,21 @@ pub(in crate::codes) struct TableTerms {
 }
 
 impl ProductModel {
+    /// Codes lose more in some dimensions than in others: what the lost parts of the products of a query, as seen from its
+    /// nearest head, are expected to be, over what a code states for queries spread as vectors are.
+    pub(in crate::codes) fn error_ratio(&self, rotated: &[f32]) -> f32 {
+        let (mut found, mut expected, mut all) = (0.0_f64, 0.0_f64, 0.0_f64);
+        let of_dims = self.weight.iter().zip(&self.lost);
+        for (&x, (&weight, &lost)) in rotated.iter().zip(of_dims) {
+            let (squared, lost) = (f64::from(x) * f64::from(x), f64::from(lost));
+            all += squared;
+            found += squared * lost;
+            expected += f64::from(weight) * lost;
+        }
+        let ratio = found / (all * expected);
+        if ratio.is_finite() && ratio > 0.0 { ratio.sqrt() as f32 } else { 1.0 } // CAST: rounds
+    }
+
     /// Fills `tables` for a rotated query; `products` is a buffer.
     pub(in crate::codes) fn tables(
         &self,

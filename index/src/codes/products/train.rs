@@ -4,14 +4,13 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::code::ProductCoder;
+use super::encode::ProductCoder;
 use super::import::Codebooks;
 use super::model::ProductModel;
 use super::nearest::Nearest;
 use super::opq;
-use crate::codes::DenseRotation;
-use crate::codes::rotation::Rotation;
-use crate::codes::train::measured_rows;
+use crate::codes::rotation::{DenseRotation, Rotation};
+use crate::codes::sample::measured_rows;
 
 /// Rounds of k-means.
 const ROUNDS: usize = 20;

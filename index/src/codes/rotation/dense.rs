@@ -1,6 +1,6 @@
 //! Rotation by a matrix that was learned.
-use super::encoder::squared_length;
-use super::rounding::nearest_whole;
+use crate::codes::rounding::nearest_whole;
+use crate::codes::sums::squared_length;
 use crate::kernels::matrix::{GROUP_ROWS, PackedMatrix};
 
 /// Steps in one.
@@ -27,37 +27,37 @@ pub struct RotationScratch {
 
 impl DenseRotation {
     /// Rounds rows of `dim` elements lying back to back.
-    pub(super) fn new(rows: &[f32], dim: usize) -> DenseRotation {
+    pub(in crate::codes) fn new(rows: &[f32], dim: usize) -> DenseRotation {
         let steps = |x: &f32| nearest_whole(x * STEPS) as i16; // CAST: saturates
         DenseRotation::from_steps(&rows.iter().map(steps).collect::<Vec<i16>>(), dim)
     }
 
     /// A matrix as stored.
-    pub(super) fn from_steps(values: &[i16], dim: usize) -> DenseRotation {
+    pub(in crate::codes) fn from_steps(values: &[i16], dim: usize) -> DenseRotation {
         DenseRotation { matrix: PackedMatrix::new(values, dim) }
     }
 
     /// The matrix to be stored, row by row.
-    pub(super) fn steps(&self) -> impl Iterator<Item = i16> {
+    pub(in crate::codes) fn steps(&self) -> impl Iterator<Item = i16> {
         self.matrix.values()
     }
 
     /// Its rows.
-    pub(super) fn rows(&self) -> Vec<f32> {
+    pub(in crate::codes) fn rows(&self) -> Vec<f32> {
         self.matrix.values().map(|x| f32::from(x) / STEPS).collect()
     }
 
     /// Memory that a matrix from `dim` elements to `dims` takes.
-    pub(super) fn bytes(dim: usize, dims: usize) -> usize {
+    pub(in crate::codes) fn bytes(dim: usize, dims: usize) -> usize {
         2 * dim.next_multiple_of(2) * dims.next_multiple_of(GROUP_ROWS)
     }
 
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(in crate::codes) fn memory_bytes(&self) -> usize {
         self.matrix.memory_bytes()
     }
 
     /// Rotates one or two rows lying back to back.
-    pub(super) fn apply(&self, rows: &[f32], scratch: &mut RotationScratch, out: &mut [f32]) {
+    pub(in crate::codes) fn apply(&self, rows: &[f32], scratch: &mut RotationScratch, out: &mut [f32]) {
         let RotationScratch { rounded, products } = scratch;
         let (dim, dims, groups) = (self.matrix.columns(), self.matrix.rows(), self.matrix.groups());
         let mut scales = [0.0; 2];

@@ -1,13 +1,14 @@
 //! Rotations of residuals before they are coded.
+mod batch;
+mod dense;
+mod hadamard;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::dense::{DenseRotation, RotationScratch};
-use crate::DType;
-use crate::kernels::{BlockKernel, LeftRows, Operation, RightRows};
-
-/// Rounds of sign flips and transforms of a [`Rotation::Hadamard`].
-const ROUNDS: usize = 4;
+pub(super) use batch::BatchRotation;
+pub use dense::{DenseRotation, RotationScratch};
+use hadamard::{ROUNDS, transform};
 
 /// How a residual of `dim` elements becomes one of the coded dimensions. Lengths are kept, except by
 /// [`Rotation::Dense`] with fewer rows than elements.
@@ -62,92 +63,10 @@ impl Rotation {
     }
 }
 
-/// A rotation made ready for many rows at a time.
-pub(super) struct BatchRotation<'a> {
-    rotation: &'a Rotation,
-    dim: usize,
-    dims: usize,
-    matrix: Option<(BlockKernel, RightRows)>,
-}
-
-impl<'a> BatchRotation<'a> {
-    pub(super) fn new(rotation: &'a Rotation, dim: usize, dims: usize) -> BatchRotation<'a> {
-        let matrix = match rotation {
-            Rotation::Dense(matrix) => {
-                let kernel = BlockKernel::new(DType::F32, dim);
-                let packed = kernel.pack_right(bytemuck::cast_slice(&matrix.rows()));
-                Some((kernel, packed))
-            }
-            Rotation::Identity | Rotation::Hadamard { .. } => None,
-        };
-        BatchRotation { rotation, dim, dims, matrix }
-    }
-
-    /// Rotates rows lying back to back.
-    pub(super) fn apply(&self, rows: &[f32], out: &mut Vec<f32>) {
-        let count = rows.len() / self.dim;
-        out.clear();
-        out.resize(count * self.dims, 0.0);
-        match &self.matrix {
-            Some((kernel, matrix)) => {
-                let left: LeftRows = kernel.pack_left(bytemuck::cast_slice(rows));
-                let (left, right) = ((&left, 0..count), (matrix, 0..self.dims));
-                kernel.scores(Operation::InnerProduct, left, right, out);
-            }
-            None => {
-                let scratch = &mut RotationScratch::default();
-                for (row, out) in rows.chunks_exact(self.dim).zip(out.chunks_exact_mut(self.dims)) {
-                    self.rotation.apply(row, self.dim, scratch, out);
-                }
-            }
-        }
-    }
-}
-
 fn pad(row: &[f32], out: &mut [f32]) {
     let (start, rest) = out.split_at_mut(row.len());
     start.copy_from_slice(row);
     rest.fill(0.0);
-}
-
-fn transform(flips: &[u8], x: &mut [f32]) {
-    let dims = x.len();
-    let power = 1 << dims.ilog2();
-    for round in 0..ROUNDS {
-        for (i, value) in x.iter_mut().enumerate() {
-            let bit = round * dims + i;
-            let flip = u32::from(flips[bit / 8] >> (bit % 8) & 1) << 31;
-            *value = f32::from_bits(value.to_bits() ^ flip);
-        }
-        let start = if round % 2 == 0 { 0 } else { dims - power };
-        hadamard(&mut x[start..start + power]);
-        if power < dims {
-            let half = dims / 2;
-            let (low, high) = x.split_at_mut(half);
-            for (a, b) in low.iter_mut().zip(high) {
-                (*a, *b) = (
-                    (*a + *b) * std::f32::consts::FRAC_1_SQRT_2,
-                    (*a - *b) * std::f32::consts::FRAC_1_SQRT_2,
-                );
-            }
-        }
-    }
-}
-
-/// The fast Hadamard transform, scaled to keep lengths. The length is a power of two.
-fn hadamard(x: &mut [f32]) {
-    let mut half = 1;
-    while half < x.len() {
-        for pair in x.chunks_exact_mut(2 * half) {
-            let (low, high) = pair.split_at_mut(half);
-            for (a, b) in low.iter_mut().zip(high) {
-                (*a, *b) = (*a + *b, *a - *b);
-            }
-        }
-        half *= 2;
-    }
-    let scale = 1.0 / (x.len() as f32).sqrt(); // CAST: exact, a power of two
-    x.iter_mut().for_each(|x| *x *= scale);
 }
 
 #[cfg(test)]

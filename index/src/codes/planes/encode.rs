@@ -1,11 +1,12 @@
 //! From rotated residuals to bit planes.
 use std::ops::Range;
 
-use super::encoder::{Rotated, squared_length};
-use super::factors::Factors;
+use super::layout::PlaneSegment;
 use super::model::{PlaneModel, SegmentModel};
-use super::planes::Segment;
-use super::rounding::nearest_whole;
+use crate::codes::factors::Factors;
+use crate::codes::frame::Rotated;
+use crate::codes::rounding::nearest_whole;
+use crate::codes::sums::squared_length;
 use crate::kernels::scan::BLOCK_VECTORS;
 
 /// Scales tried for a vector's code, relative to what its length suggests.
@@ -25,18 +26,23 @@ pub(super) struct Observed {
 }
 
 /// Codes rotated residuals in bit planes.
-pub(super) struct PlaneCoder<'a> {
+pub(in crate::codes) struct PlaneCoder<'a> {
     model: &'a PlaneModel,
     code: Vec<u8>,
 }
 
 impl<'a> PlaneCoder<'a> {
-    pub(super) fn new(model: &'a PlaneModel) -> PlaneCoder<'a> {
+    pub(in crate::codes) fn new(model: &'a PlaneModel) -> PlaneCoder<'a> {
         PlaneCoder { model, code: Vec::new() }
     }
 
     /// Codes residuals into blocks of zeros, and appends their factors.
-    pub(super) fn code(&mut self, residuals: &Rotated<'_>, rows: &mut [u8], factors: &mut Vec<Factors>) {
+    pub(in crate::codes) fn code(
+        &mut self,
+        residuals: &Rotated<'_>,
+        rows: &mut [u8],
+        factors: &mut Vec<Factors>,
+    ) {
         let layout = &self.model.layout;
         let block_bytes = layout.block_bytes();
         let vectors = residuals.rows.chunks_exact(layout.dims()).zip(residuals.squared);
@@ -163,7 +169,7 @@ impl<'a> PlaneCoder<'a> {
 
 impl PlaneModel {
     /// Segments, what their dimensions have in common, and where those are.
-    fn parts(&self) -> impl Iterator<Item = (Segment, SegmentModel, Range<usize>)> {
+    fn parts(&self) -> impl Iterator<Item = (PlaneSegment, SegmentModel, Range<usize>)> {
         self.layout.segments().iter().zip(&self.segments).scan(0, |end, (&segment, &model)| {
             let start = *end;
             *end += segment.dims;

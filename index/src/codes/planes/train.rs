@@ -1,15 +1,15 @@
-//! Learning a model from a sample of residuals.
-use nalgebra::{DMatrix, SymmetricEigen};
+//! Learning bit planes from a sample of residuals.
+use nalgebra::DMatrix;
 
-use super::dense::{DenseRotation, RotationScratch};
 use super::encode::PlaneCoder;
-use super::family::Centre;
+use super::layout::{PlaneLayout, PlaneSegment, SEGMENT_DIMS};
 use super::model::{PlaneModel, QueryForm, SegmentModel};
-use super::planes::{PlaneLayout, SEGMENT_DIMS, Segment};
-use super::rotation::Rotation;
-use super::{CodeSpec, CodebooksError};
-use crate::DType;
-use crate::kernels::{BlockKernel, Operation};
+use crate::codes::CodeSpec;
+use crate::codes::axes::principal_axes;
+use crate::codes::error::TrainError;
+use crate::codes::frame::Centre;
+use crate::codes::rotation::{DenseRotation, Rotation, RotationScratch};
+use crate::codes::sample::measured_rows;
 
 /// Step of the best uniform quantiser of a unit Gaussian, by bits (Max, "Quantizing for minimum distortion", 1960).
 /// One bit is a sign at any step. At this one its product with the number is 1 on average, so that beside segments
@@ -20,108 +20,9 @@ const DISTORTION: [f64; 9] =
     [1.0, 0.3634, 0.1188, 0.037_44, 0.011_54, 0.003_495, 0.001_04, 0.000_304, 0.000_087_7];
 /// Squared cosine between residuals of neighbours, on axes that are not coded.
 const LIKENESS: f64 = 0.25;
-/// Largest dimension whose principal axes are looked for: time and memory grow with its cube and square.
-pub const AXES_DIM_MAX: usize = 2048;
-/// Residuals that are coded to learn what codes are like.
-const MEASURED_ROWS: usize = 2048;
-
-/// Why a code cannot be trained.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrainError {
-    /// Principal axes of so many dimensions take too long to find.
-    #[error("axes for {dim} dimensions, at most {AXES_DIM_MAX} are handled: take rabitq, or pq without +opq")]
-    AxesDim {
-        /// Dimensions given.
-        dim: usize,
-    },
-    /// Codebooks given for another code.
-    #[error(transparent)]
-    Codebooks(#[from] CodebooksError),
-    /// More sub-quantisers than dimensions.
-    #[error("{quantisers} sub-quantisers for {dim} dimensions, at most one for each is expected")]
-    Quantisers {
-        /// Sub-quantisers asked for.
-        quantisers: u32,
-        /// Dimensions given.
-        dim: usize,
-    },
-    /// More bits than eight for each dimension.
-    #[error("axes:{bytes} is more than 8 bits for each of {dim} dimensions, expected at most axes:{most}")]
-    AxesBytes {
-        /// Bytes asked for.
-        bytes: u32,
-        /// Dimensions given.
-        dim: usize,
-        /// Most bytes that can be used.
-        most: usize,
-    },
-}
-
-impl CodeSpec {
-    /// Whether the family can code vectors of `dim` elements.
-    ///
-    /// # Errors
-    /// [`TrainError`].
-    pub fn check(self, dim: usize) -> Result<(), TrainError> {
-        match self {
-            CodeSpec::Axes { .. } | CodeSpec::Products { rotated: true, .. } if dim > AXES_DIM_MAX => {
-                Err(TrainError::AxesDim { dim })
-            }
-            CodeSpec::Axes { bytes } if bytes as usize > dim.next_multiple_of(SEGMENT_DIMS) => {
-                let most = dim.next_multiple_of(SEGMENT_DIMS);
-                Err(TrainError::AxesBytes { bytes, dim, most })
-            }
-            CodeSpec::Products { quantisers, .. } if quantisers as usize > dim => {
-                Err(TrainError::Quantisers { quantisers, dim })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Bytes of the code of one vector of `dim` elements, without factors; 0 for exact vectors.
-    pub fn code_bytes(self, dim: usize) -> usize {
-        let dims = dim.next_multiple_of(SEGMENT_DIMS);
-        match self {
-            CodeSpec::Full => 0,
-            CodeSpec::RaBitQ { bits } => dims * bits as usize / 8,
-            CodeSpec::Axes { bytes } => bytes as usize,
-            CodeSpec::Binary => dims / 8,
-            CodeSpec::Products { quantisers, bits, .. } => {
-                (quantisers as usize * usize::from(bits)).div_ceil(8)
-            }
-        }
-    }
-
-    /// Bytes of memory that a model for vectors of `dim` elements takes once for all: its matrix, centroids for coding and
-    /// for queries.
-    pub fn model_bytes(self, dim: usize) -> usize {
-        match self {
-            CodeSpec::Axes { bytes } => {
-                DenseRotation::bytes(dim, dim.next_multiple_of(SEGMENT_DIMS).min(8 * bytes as usize))
-            }
-            CodeSpec::Products { quantisers, bits, rotated } => {
-                let dims = dim.next_multiple_of(quantisers as usize);
-                let matrix = if rotated { DenseRotation::bytes(dim, dims) } else { 0 };
-                matrix + 2 * 4 * (dims << bits)
-            }
-            CodeSpec::Full | CodeSpec::RaBitQ { .. } | CodeSpec::Binary => 0,
-        }
-    }
-
-    /// Residuals that [`CodeModel::train`](super::CodeModel::train) makes use of.
-    pub fn sample_rows(self, dim: usize) -> usize {
-        const PRODUCTS: usize = 8_000_000_000;
-        match self {
-            CodeSpec::Axes { .. } | CodeSpec::Products { .. } => (PRODUCTS / (dim * dim)).clamp(8192, 65_536),
-            _ => MEASURED_ROWS,
-        }
-    }
-}
-
 impl PlaneModel {
-    /// See [`CodeModel::train`](super::CodeModel::train).
-    pub(super) fn train(
+    /// See [`CodeModel::train`](crate::codes::CodeModel::train).
+    pub(in crate::codes) fn train(
         spec: CodeSpec,
         mean: Vec<f32>,
         residuals: &[f32],
@@ -133,7 +34,7 @@ impl PlaneModel {
         let uniform = |bits: u8| {
             let weight = 1.0 / dims as f32; // CAST: exact
             let model = SegmentModel { step: STEP[bits as usize], spread: 1.0, weight, lost: 1.0 };
-            (PlaneLayout::new(vec![Segment { dims, bits }]), vec![model])
+            (PlaneLayout::new(vec![PlaneSegment { dims, bits }]), vec![model])
         };
         let (centre, query) = match spec {
             CodeSpec::Binary => (Centre::Mean, QueryForm::Signs),
@@ -155,33 +56,6 @@ impl PlaneModel {
         model.measure(residuals);
         Ok(model)
     }
-}
-
-/// Rows of the axes by falling variance, and their variances.
-pub(super) fn principal_axes(dim: usize, residuals: &[f32]) -> (DMatrix<f64>, Vec<f64>) {
-    let count = residuals.len() / dim;
-    let mut covariance = vec![0.0_f64; dim * dim];
-    let mut products = vec![0.0_f32; dim * dim];
-    let mut columns: Vec<f32> = Vec::new();
-    for rows in residuals.chunks(crate::DIM_MAX * dim) {
-        let rows_count = rows.len() / dim;
-        columns.clear();
-        columns.extend((0..dim).flat_map(|column| rows.iter().skip(column).step_by(dim)));
-        let kernel = BlockKernel::new(DType::F32, rows_count);
-        let bytes = bytemuck::cast_slice(&columns);
-        let (left, right) = (kernel.pack_left(bytes), kernel.pack_right(bytes));
-        kernel.scores(Operation::InnerProduct, (&left, 0..dim), (&right, 0..dim), &mut products);
-        covariance.iter_mut().zip(&products).for_each(|(sum, &x)| *sum += f64::from(x));
-    }
-    let covariance = DMatrix::from_fn(dim, dim, |i, j| {
-        // Products of the two orders may be rounded differently.
-        0.5 * (covariance[i * dim + j] + covariance[j * dim + i]) / count.max(1) as f64
-    });
-    let eigen = SymmetricEigen::new(covariance);
-    let mut order: Vec<usize> = (0..dim).collect();
-    order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]).then(a.cmp(&b)));
-    let axes = DMatrix::from_fn(dim, dim, |i, j| eigen.eigenvectors[(j, order[i])]);
-    (axes, order.iter().map(|&i| eigen.eigenvalues[i].max(0.0)).collect())
 }
 
 /// Gives `bits` to segments of axes with these falling variances.
@@ -208,7 +82,7 @@ fn allot(variances: &[f64], dims: usize, bits: usize) -> (PlaneLayout, Vec<Segme
         let spread = (sums[end] - sums[start]) / (end - start) as f64; // CAST: exact
         let spread = (spread as f32).max(f32::MIN_POSITIVE); // CAST: rounds
         let step = STEP[bits] * spread.sqrt();
-        segments.push(Segment { dims: (end - start) * SEGMENT_DIMS, bits: bits as u8 }); // CAST: at most 8
+        segments.push(PlaneSegment { dims: (end - start) * SEGMENT_DIMS, bits: bits as u8 }); // CAST: at most 8
         models.push(SegmentModel { step, spread, weight: spread / dims as f32, lost: 0.0 }); // CAST: exact
     }
     (PlaneLayout::new(segments), models)
@@ -303,20 +177,13 @@ impl PlaneModel {
     }
 }
 
-/// Residuals to be coded to learn what codes are like: from all over, since neighbours in a sample come from lists near
-/// each other.
-pub(super) fn measured_rows(residuals: &[f32], dim: usize) -> Vec<f32> {
-    let all = residuals.len() / dim;
-    let count = all.min(MEASURED_ROWS);
-    (0..count).flat_map(|at| &residuals[at * all / count * dim..][..dim]).copied().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::codes::sample::MEASURED_ROWS;
 
     #[test]
     fn bits_go_to_strong_axes() {
@@ -370,20 +237,6 @@ mod tests {
     }
 
     #[test]
-    fn axes_are_found() {
-        // Two directions of a plane in three dimensions.
-        let mut residuals = Vec::new();
-        for i in 0..64 {
-            let (a, b) = ((i % 8) as f32 - 3.5, ((i / 8) as f32 - 3.5) * 0.25);
-            residuals.extend([a + b, a - b, 0.0]);
-        }
-        let (axes, variances) = principal_axes(3, &residuals);
-        let half = std::f64::consts::FRAC_1_SQRT_2;
-        assert!((axes[(0, 0)].abs() - half).abs() < 1e-6 && axes[(0, 2)].abs() < 1e-6);
-        assert!((variances[0] - 16.0 * variances[1]).abs() < 1e-3 && variances[2] < 1e-6);
-    }
-
-    #[test]
     fn codes_are_measured_all_over_the_sample() {
         // A quarter of the residuals, the first, are four times as long as the others.
         let mut rng = ChaCha8Rng::seed_from_u64(1);
@@ -401,13 +254,5 @@ mod tests {
         let ratio = lost(&residuals) / lost(&residuals[..long]);
         let expected = (0.25 * 16.0 + 0.75) / 16.0;
         assert!((ratio / expected - 1.0).abs() < 0.05, "{ratio}, expected {expected}");
-    }
-
-    #[test]
-    fn what_cannot_be_coded_is_refused() {
-        assert!(CodeSpec::Axes { bytes: 132 }.check(100).is_err());
-        assert!(CodeSpec::Axes { bytes: 128 }.check(100).is_ok());
-        assert!(CodeSpec::Axes { bytes: 32 }.check(4096).is_err());
-        assert!(CodeSpec::RaBitQ { bits: 1 }.check(4096).is_ok());
     }
 }

@@ -2,18 +2,18 @@
 use crate::kernels::scan::{BLOCK_VECTORS, PlaneRun, ROW_BYTES};
 
 /// Dimensions of a segment are a multiple of this, so that no row of one bit a dimension is partly filled.
-pub(super) const SEGMENT_DIMS: usize = 32;
+pub(in crate::codes) const SEGMENT_DIMS: usize = 32;
 
 /// Neighbouring dimensions with the same number of bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segment {
+pub struct PlaneSegment {
     /// Dimensions, a multiple of [`SEGMENT_DIMS`].
     pub dims: usize,
     /// Bits of each, 1 to 8.
     pub bits: u8,
 }
 
-impl Segment {
+impl PlaneSegment {
     /// The middle of the range of a dimension's code.
     pub fn middle(&self) -> f32 {
         f32::from((1_u16 << self.bits) - 1) / 2.0
@@ -38,7 +38,7 @@ impl Plane {
 /// Where each dimension's bits lie in the rows of a block; `kernels::scan` describes a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlaneLayout {
-    segments: Vec<Segment>,
+    segments: Vec<PlaneSegment>,
     planes: Vec<Plane>,
     runs: Vec<PlaneRun>,
 }
@@ -48,7 +48,7 @@ impl PlaneLayout {
     ///
     /// # Panics
     /// When a segment's dimensions or bits are out of range.
-    pub fn new(segments: Vec<Segment>) -> PlaneLayout {
+    pub fn new(segments: Vec<PlaneSegment>) -> PlaneLayout {
         let mut planes = Vec::new();
         let mut first_dim = 0;
         for segment in &segments {
@@ -77,7 +77,7 @@ impl PlaneLayout {
     }
 
     /// Segments in the order of dimensions.
-    pub fn segments(&self) -> &[Segment] {
+    pub fn segments(&self) -> &[PlaneSegment] {
         &self.segments
     }
 
@@ -142,8 +142,8 @@ mod tests {
     #[test]
     fn the_scan_reads_what_was_packed() {
         let mut rng = ChaCha8Rng::seed_from_u64(4);
-        let segment = |dims, bits| Segment { dims, bits };
-        let mut shapes: Vec<Vec<Segment>> = (1..=8).map(|bits| vec![segment(64, bits)]).collect();
+        let segment = |dims, bits| PlaneSegment { dims, bits };
+        let mut shapes: Vec<Vec<PlaneSegment>> = (1..=8).map(|bits| vec![segment(64, bits)]).collect();
         shapes.push((1..=8).rev().map(|bits| segment(32, bits)).collect());
         shapes.push(vec![segment(32, 4), segment(32, 2), segment(64, 1)]);
         for segments in shapes {

@@ -10,12 +10,12 @@
 //! ```
 use std::path::Path;
 
-use super::CodeSpec;
-use super::family::{Centre, Frame};
-use super::fields::Fields;
-use super::planes::{PlaneLayout, SEGMENT_DIMS, Segment};
-use super::rotation::Rotation;
+use super::layout::{PlaneLayout, PlaneSegment, SEGMENT_DIMS};
 use crate::DIM_MAX;
+use crate::codes::CodeSpec;
+use crate::codes::fields::Fields;
+use crate::codes::frame::{Centre, Frame};
+use crate::codes::rotation::Rotation;
 use crate::format::OpenError;
 use crate::kernels::scan::BLOCK_VECTORS;
 
@@ -64,7 +64,7 @@ pub struct PlaneModel {
 }
 
 impl PlaneModel {
-    pub(super) fn frame(&self) -> Frame<'_> {
+    pub(in crate::codes) fn frame(&self) -> Frame<'_> {
         Frame {
             dim: self.dim,
             dims: self.layout.dims(),
@@ -85,12 +85,12 @@ impl PlaneModel {
     }
 
     /// Memory it takes.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(in crate::codes) fn memory_bytes(&self) -> usize {
         self.rotation.memory_bytes() + 4 * self.mean.len() + 64 * self.segments.len()
     }
 
     /// Bits a dimension, segment by segment.
-    pub(super) fn allotment(&self) -> String {
+    pub(in crate::codes) fn allotment(&self) -> String {
         let mut parts: Vec<(usize, u8)> = Vec::new();
         for segment in self.layout.segments() {
             match parts.last_mut() {
@@ -103,7 +103,7 @@ impl PlaneModel {
     }
 
     /// The model as stored.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(in crate::codes) fn to_bytes(&self) -> Vec<u8> {
         let rotation = match &self.rotation {
             Rotation::Identity => 0,
             Rotation::Hadamard { .. } => 1,
@@ -141,7 +141,7 @@ impl PlaneModel {
     ///
     /// # Errors
     /// [`OpenError::Field`] for a value that cannot be.
-    pub(super) fn from_bytes(
+    pub(in crate::codes) fn from_bytes(
         path: &Path,
         bytes: &[u8],
         spec: CodeSpec,
@@ -166,7 +166,7 @@ impl PlaneModel {
                 return Err(OpenError::field(path, "dims of a segment", dims, "a multiple of 32"));
             }
             let bits = fields.number("bits of a segment", 1..=8)? as u8; // CAST: just checked
-            shapes.push(Segment { dims, bits });
+            shapes.push(PlaneSegment { dims, bits });
             let (step, spread) = (fields.float("step")?, fields.float("spread")?);
             let (weight, lost) = (fields.float("weight")?, fields.float("lost")?);
             models.push(SegmentModel { step, spread, weight, lost });

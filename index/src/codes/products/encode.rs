@@ -1,8 +1,9 @@
 //! From rotated residuals to product codes.
 use super::model::ProductModel;
 use super::nearest::Nearest;
-use crate::codes::encoder::{Rotated, squared_length};
 use crate::codes::factors::Factors;
+use crate::codes::frame::Rotated;
+use crate::codes::sums::squared_length;
 use crate::kernels::scan::BLOCK_VECTORS;
 
 /// Least cosine between a residual and its code. Below it, the scale that makes estimates unbiased would make the error

@@ -1,0 +1,54 @@
+//! Principal axes of residuals.
+use nalgebra::{DMatrix, SymmetricEigen};
+
+use crate::kernels::{BlockKernel, Operation};
+use crate::{DIM_MAX, DType};
+
+/// Largest dimension whose principal axes are looked for: time and memory grow with its cube and square.
+pub const AXES_DIM_MAX: usize = 2048;
+
+/// Rows of the axes by falling variance, and their variances.
+pub(super) fn principal_axes(dim: usize, residuals: &[f32]) -> (DMatrix<f64>, Vec<f64>) {
+    let count = residuals.len() / dim;
+    let mut covariance = vec![0.0_f64; dim * dim];
+    let mut products = vec![0.0_f32; dim * dim];
+    let mut columns: Vec<f32> = Vec::new();
+    for rows in residuals.chunks(DIM_MAX * dim) {
+        let rows_count = rows.len() / dim;
+        columns.clear();
+        columns.extend((0..dim).flat_map(|column| rows.iter().skip(column).step_by(dim)));
+        let kernel = BlockKernel::new(DType::F32, rows_count);
+        let bytes = bytemuck::cast_slice(&columns);
+        let (left, right) = (kernel.pack_left(bytes), kernel.pack_right(bytes));
+        kernel.scores(Operation::InnerProduct, (&left, 0..dim), (&right, 0..dim), &mut products);
+        covariance.iter_mut().zip(&products).for_each(|(sum, &x)| *sum += f64::from(x));
+    }
+    let covariance = DMatrix::from_fn(dim, dim, |i, j| {
+        // Products of the two orders may be rounded differently.
+        0.5 * (covariance[i * dim + j] + covariance[j * dim + i]) / count.max(1) as f64
+    });
+    let eigen = SymmetricEigen::new(covariance);
+    let mut order: Vec<usize> = (0..dim).collect();
+    order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]).then(a.cmp(&b)));
+    let axes = DMatrix::from_fn(dim, dim, |i, j| eigen.eigenvectors[(j, order[i])]);
+    (axes, order.iter().map(|&i| eigen.eigenvalues[i].max(0.0)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_are_found() {
+        // Two directions of a plane in three dimensions.
+        let mut residuals = Vec::new();
+        for i in 0..64 {
+            let (a, b) = ((i % 8) as f32 - 3.5, ((i / 8) as f32 - 3.5) * 0.25);
+            residuals.extend([a + b, a - b, 0.0]);
+        }
+        let (axes, variances) = principal_axes(3, &residuals);
+        let half = std::f64::consts::FRAC_1_SQRT_2;
+        assert!((axes[(0, 0)].abs() - half).abs() < 1e-6 && axes[(0, 2)].abs() < 1e-6);
+        assert!((variances[0] - 16.0 * variances[1]).abs() < 1e-3 && variances[2] < 1e-6);
+    }
+}

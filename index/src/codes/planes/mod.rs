@@ -1,0 +1,11 @@
+//! Codes made of bit planes: `rabitq`, `axes`, `binary`.
+mod encode;
+mod layout;
+mod model;
+mod query;
+mod train;
+
+pub(super) use encode::PlaneCoder;
+pub(super) use layout::SEGMENT_DIMS;
+pub use layout::{PlaneLayout, PlaneSegment, copy_lane};
+pub use model::PlaneModel;
