@@ -6,11 +6,10 @@
 //! ```
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::vectors::{check_sum, checksum};
+use super::checksum::{CRC_BYTES, check_sum, checksum};
 
 /// Bytes of one page of ids.
 pub const ID_PAGE_BYTES: usize = 4096;
-const CRC_BYTES: usize = 4;
 const POSITION_BYTES: usize = 4;
 
 /// Width of the ids of an index: four bytes unless one needs more.

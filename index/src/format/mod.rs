@@ -19,6 +19,7 @@
 //! little-endian. A version is its own number, not the release's.
 #![deny(clippy::indexing_slicing)]
 
+mod checksum;
 mod current;
 mod directory;
 mod error;

@@ -6,10 +6,10 @@
 //! ```
 //! Position p is record `p % records` of page `p / records`; no record straddles pages. The checksum is
 //! seeded with the index's uuid and the page's number. 128 bytes with 4-byte ids: 31 x 132 + 4 = 4096.
+use super::checksum::{CRC_BYTES, check_sum, checksum};
 use super::{IdBytes, UNIT_BYTES, padded_bytes};
 use crate::Metric;
 
-const CRC_BYTES: usize = 4;
 /// Pages are no larger than this unless one record needs more.
 const PAGE_BYTES_USUAL: usize = 4096;
 
@@ -111,19 +111,6 @@ impl PageLayout {
         };
         Record { vector, id: self.id_bytes.read(id, 0), inverse_norm }
     }
-}
-
-/// Checks the sum at the end of a page: the sums found and expected if they differ.
-pub(super) fn check_sum(uuid: u128, page_number: u64, page: &[u8]) -> Result<(), (u32, u32)> {
-    let Some((body, stored)) = page.split_last_chunk::<CRC_BYTES>() else { return Err((0, 0)) };
-    let (found, stored) = (checksum(uuid, page_number, body), u32::from_le_bytes(*stored));
-    if found == stored { Ok(()) } else { Err((found, stored)) }
-}
-
-/// crc32c over the uuid, the page's number and the page without its sum.
-pub(super) fn checksum(uuid: u128, page_number: u64, body: &[u8]) -> u32 {
-    let seed = crc32c::crc32c_append(crc32c::crc32c(&uuid.to_le_bytes()), &page_number.to_le_bytes());
-    crc32c::crc32c_append(seed, body)
 }
 
 #[cfg(test)]

@@ -8,9 +8,7 @@
 //! Tables are bytes. Sixteen of them are one register, looked up by a shuffle (Andre, Kermarrec and Le Scouarnec,
 //! "Cache locality is not enough", VLDB 2015); 256 of them are four, looked up by AVX-512 VBMI for four blocks at a time, and
 //! one by one where that is missing. Sums are exact, and what follows is rounded as in [`scan`](super::scan).
-#![allow(unsafe_code)]
-
-use super::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel, ScanTerms, estimate};
+use super::blocks::{BLOCK_VECTORS, FACTOR_BYTES, ScanTerms, estimate};
 
 /// Bytes of one row of a block.
 pub(super) const LOOKUP_ROW_BYTES: usize = BLOCK_VECTORS;
@@ -45,6 +43,20 @@ impl LookupTables {
         self.values.resize(bytes, 0);
     }
 
+    pub(super) fn bits(&self) -> u8 {
+        self.bits
+    }
+
+    /// Rows of a block.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// All tables, as the scan takes them.
+    pub(super) fn values(&self) -> &[u8] {
+        &self.values
+    }
+
     /// The table of one sub-quantiser.
     pub fn of_mut(&mut self, quantiser: usize) -> &mut [u8] {
         match self.bits {
@@ -59,7 +71,7 @@ impl LookupTables {
     }
 }
 
-/// Blocks to be scanned, all checked by [`ScanKernel::look_up`].
+/// Blocks to be scanned, all checked by [`ScanKernel::look_up`](super::scan::ScanKernel::look_up).
 pub(super) struct LookupJob<'a> {
     /// Rows of a block.
     pub(super) rows: usize,
@@ -73,32 +85,6 @@ pub(super) struct LookupJob<'a> {
 /// The machine runs the instruction set. `codes` has `rows` rows for each block of `factors`, `out` sixteen places for
 /// each; `tables` has those of all rows, of 4 bits filled up to a whole group.
 pub(super) type LookupFn = unsafe fn(job: &LookupJob<'_>, out: &mut [[f32; BLOCK_VECTORS]]);
-
-impl ScanKernel {
-    /// Estimates for every vector of the blocks in `codes` and `factors`, into `out`, which has room for them exactly:
-    /// as by [`ScanKernel::scan`], with a sum of table values for the dot product.
-    ///
-    /// # Panics
-    /// When lengths do not agree.
-    #[inline]
-    pub fn look_up(
-        &self,
-        tables: &LookupTables,
-        (codes, factors): (&[u8], &[u8]),
-        terms: ScanTerms,
-        out: &mut [f32],
-    ) {
-        let (factors, rest) = factors.as_chunks::<FACTOR_BYTES>();
-        let (out, out_rest) = out.as_chunks_mut::<BLOCK_VECTORS>();
-        let &LookupTables { bits, rows, ref values } = tables;
-        assert!(rest.is_empty() && out_rest.is_empty() && out.len() == factors.len());
-        assert_eq!(codes.len(), factors.len() * rows * LOOKUP_ROW_BYTES);
-        let job = LookupJob { rows, tables: values, codes, factors, terms };
-        let look_up = if bits == 4 { self.small } else { self.large };
-        // SAFETY: the variant was checked in `with_variant`, the lengths just now, those of tables in `reset`.
-        unsafe { look_up(&job, out) };
-    }
-}
 
 /// The reference for 4 bits.
 pub(super) fn small_scalar(job: &LookupJob<'_>, out: &mut [[f32; BLOCK_VECTORS]]) {
@@ -149,6 +135,7 @@ mod tests {
 
     use super::*;
     use crate::kernels::Variant;
+    use crate::kernels::scan::ScanKernel;
 
     /// Factors that hand the sum through: mul 1, nothing added.
     fn plain_factors() -> [u8; FACTOR_BYTES] {

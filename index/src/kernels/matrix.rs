@@ -8,16 +8,11 @@
 #![allow(unsafe_code)]
 
 use super::Variant;
+pub use super::products::GROUP_ROWS;
+use super::products::{Line, ProductsFn, ProductsJob, products_scalar};
 
-/// Rows of a group.
-pub const GROUP_ROWS: usize = 16;
 /// Rows multiplied with the matrix at a time, at most: what is loaded serves all of them.
 const ROWS_MAX: usize = 2;
-
-/// Two neighbouring elements of sixteen rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[repr(C, align(64))]
-pub(super) struct Line(pub(super) [[i16; 2]; GROUP_ROWS]);
 
 /// A matrix packed for products.
 #[derive(Debug, Clone)]
@@ -27,20 +22,6 @@ pub struct PackedMatrix {
     lines: Vec<Line>,
     products: [ProductsFn; ROWS_MAX],
 }
-
-/// What is multiplied, all checked by [`PackedMatrix::products`].
-pub(super) struct ProductsJob<'a> {
-    /// Of a group.
-    pub(super) pairs: usize,
-    pub(super) lines: &'a [Line],
-    /// Rows back to back.
-    pub(super) rows: &'a [[i16; 2]],
-}
-
-/// # Safety
-/// The machine runs the instruction set. `job.lines` has `pairs` lines for each group, `job.rows` so many pairs for each
-/// of the rows that the function takes, and `out` a place for each group of each row, row by row.
-pub(super) type ProductsFn = unsafe fn(job: &ProductsJob<'_>, out: &mut [[i32; GROUP_ROWS]]);
 
 impl PackedMatrix {
     /// Packs rows of `columns` elements lying back to back.
@@ -125,22 +106,6 @@ impl PackedMatrix {
     /// Bytes allocated.
     pub fn memory_bytes(&self) -> usize {
         size_of_val(self.lines.as_slice())
-    }
-}
-
-/// The reference.
-fn products_scalar<const ROWS: usize>(job: &ProductsJob<'_>, out: &mut [[i32; GROUP_ROWS]]) {
-    let groups = out.len() / ROWS;
-    for (row, out) in job.rows.chunks_exact(job.pairs).zip(out.chunks_exact_mut(groups)) {
-        for (group, sums) in job.lines.chunks_exact(job.pairs).zip(out) {
-            *sums = [0; GROUP_ROWS];
-            for (line, pair) in group.iter().zip(row) {
-                for (sum, of_row) in sums.iter_mut().zip(&line.0) {
-                    let [a, b] = [0, 1].map(|at| i32::from(of_row[at]) * i32::from(pair[at]));
-                    *sum = sum.wrapping_add(a.wrapping_add(b));
-                }
-            }
-        }
     }
 }
 

@@ -9,12 +9,15 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
+mod blocks;
 mod lane;
 pub mod lookup;
 pub mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pair;
+mod products;
+mod push;
 #[cfg(test)]
 mod reference;
 mod scalar;

@@ -1,8 +1,9 @@
 //! The codes of lists against the vectors they stand for: primaries and replicas.
-use super::lists::Primaries;
+use super::error::VerifyError;
+use super::primaries::Primaries;
 use super::records::PageReader;
+use super::values::check_values;
 use super::watch::Watch;
-use super::{VerifyError, check_values};
 use crate::codes::{CodeBlocks, Encoder};
 use crate::format::{CodedLayout, DirectoryEntry, OpenError};
 use crate::{Segment, for_each_element};

@@ -6,7 +6,7 @@ use fs_err::File;
 use fs_err::os::unix::fs::FileExt;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::VerifyError;
+use super::error::VerifyError;
 use super::watch::Watch;
 use crate::Segment;
 use crate::bitmap::Bitmap;

@@ -6,23 +6,25 @@
 #![deny(clippy::indexing_slicing)]
 
 mod codes;
+mod error;
 mod ids;
 mod lists;
+mod primaries;
 mod records;
 mod replicas;
+mod values;
 mod watch;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use crate::format::{OpenError, SectionKind};
+use crate::format::SectionKind;
 use crate::kernels::Variant;
 use crate::open::section::{PIECE_BYTES, SectionReader};
-use crate::{DType, Index, Metric, OpenOptions, Segment, Tier, for_each_element, inverse_norm};
+use crate::{Index, OpenOptions, Tier};
+pub use error::VerifyError;
+pub use watch::VerifyProgress;
 use watch::Watch;
-
-/// A stored norm may differ from ours by the rounding of a sum.
-const NORM_TOLERANCE: f32 = 1e-5;
 
 /// What was checked, all of it good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,34 +47,6 @@ pub struct VerifyReport {
     pub hashes: u64,
     /// Replicas compared with their vector: 0 unless deep, and 0 for codes that the kernels of another machine rounded.
     pub replicas: u64,
-}
-
-/// How far verifying has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VerifyProgress<'a> {
-    /// What is being read.
-    pub what: &'a str,
-    /// Bytes read so far.
-    pub done_bytes: u64,
-    /// Bytes to read in all.
-    pub total_bytes: u64,
-}
-
-/// Why an index did not pass.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// A file is missing, damaged or contradicts another; it names the file and the place.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// It was told to stop before the end. Nothing wrong was found up to there.
-    #[error("stopped after {done_bytes} of {total_bytes} bytes, nothing wrong so far")]
-    Stopped {
-        /// Bytes read so far.
-        done_bytes: u64,
-        /// Bytes to read in all.
-        total_bytes: u64,
-    },
 }
 
 /// Verifies the version in force of the index in `dir`.
@@ -157,29 +131,6 @@ fn hash(mut section: SectionReader<'_>, watch: &mut Watch<'_>) -> Result<(), Ver
         watch.step(bytes)?;
     }
     Ok(section.finish()?)
-}
-
-/// Checks that the elements are numbers and the norm is theirs: what was found and expected if not.
-fn check_values(segment: &Segment, vector: &[u8], norm: Option<f32>) -> Result<(), (String, String)> {
-    let (metric, dtype) = (segment.shape().metric, segment.shape().dtype);
-    if matches!(dtype, DType::F32 | DType::F16) {
-        let mut wrong = None;
-        for_each_element(dtype, vector, |x| {
-            if !x.is_finite() {
-                wrong = Some(x);
-            }
-        });
-        if let Some(x) = wrong {
-            return Err((format!("an element {x}"), "finite elements".into()));
-        }
-    }
-    if metric == Metric::Cosine {
-        let (found, expected) = (norm.unwrap_or_default(), inverse_norm(dtype, vector));
-        if !(expected > 0.0 && (found - expected).abs() <= expected * NORM_TOLERANCE) {
-            return Err((format!("an inverse norm of {found}"), format!("{expected}, above 0")));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 use fs_err::os::unix::fs::FileExt;
 
-use super::VerifyError;
+use super::error::VerifyError;
 use super::ids::check_zeros;
 use super::watch::Watch;
 use crate::Segment;

@@ -1,7 +1,7 @@
 //! Replicas against the vectors they are copies of, many at a time.
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::VerifyError;
+use super::error::VerifyError;
 use super::ids::FirstIds;
 use super::records::PageReader;
 use super::watch::Watch;

@@ -4,7 +4,7 @@ use fs_err as fs;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::*;
-use crate::format::{BODY_AT, CURRENT, Current, Manifest, current, hash_hex, manifest_name};
+use crate::format::{BODY_AT, CURRENT, Current, Manifest, OpenError, current, hash_hex, manifest_name};
 use crate::testing::TestIndex;
 use crate::{DType, Metric};
 

@@ -1,10 +1,21 @@
 //! Progress and the wish to stop.
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{VerifyError, VerifyProgress};
+use super::error::VerifyError;
 
 /// Bytes between two reports.
 const REPORT_BYTES: u64 = 8 << 20;
+
+/// How far verifying has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyProgress<'a> {
+    /// What is being read.
+    pub what: &'a str,
+    /// Bytes read so far.
+    pub done_bytes: u64,
+    /// Bytes to read in all.
+    pub total_bytes: u64,
+}
 
 pub(super) struct Watch<'a> {
     progress: &'a mut dyn FnMut(VerifyProgress<'_>),

@@ -4,8 +4,8 @@
 use std::arch::x86_64::*;
 
 use super::scan::finish;
+use crate::kernels::blocks::BLOCK_VECTORS;
 use crate::kernels::lookup::{GROUP_ROWS, LOOKUP_ROW_BYTES, LookupJob, SMALL, SUMMED_MAX};
-use crate::kernels::scan::BLOCK_VECTORS;
 
 /// Rows of one step.
 const ROWS: usize = 2;

@@ -3,12 +3,12 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::matrix::{GROUP_ROWS, ProductsJob};
+use crate::kernels::products::{GROUP_ROWS, ProductsJob};
 
 /// Registers of a line.
 const HALVES: usize = 2;
 
-/// See [`ProductsFn`](crate::kernels::matrix::ProductsFn).
+/// See [`ProductsFn`](crate::kernels::products::ProductsFn).
 #[target_feature(enable = "avx2")]
 pub(in crate::kernels) unsafe fn products<const ROWS: usize>(
     job: &ProductsJob<'_>,

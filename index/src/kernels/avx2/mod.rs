@@ -15,7 +15,7 @@ pub(super) use scan::scan;
 
 use super::lane::{self, Lane, PairFns, pair_fns};
 use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns};
-use super::{Operation, select};
+use super::{Operation, push};
 use crate::DType;
 
 /// Rows and registers of columns in one tile: twelve sums, two loads, one broadcast and one product fill the
@@ -81,7 +81,7 @@ pub(super) unsafe fn below(scores: &[f32], limit: f32, out: &mut Vec<u32>) {
             let bits = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(eight, wide_limit));
             mask |= bits.cast_unsigned() << (8 * part);
         }
-        select::push_bits(mask, i * 32, out);
+        push::push_bits(mask, i * 32, out);
     }
-    select::push_rest(rest, blocks.len() * 32, limit, out);
+    push::push_rest(rest, blocks.len() * 32, limit, out);
 }

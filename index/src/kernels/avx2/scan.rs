@@ -3,11 +3,11 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::scan::{
+use crate::kernels::blocks::{
     ADD_AT, BLOCK_VECTORS, FACTOR_BYTES, MUL_AT, ROW_BYTES, ScanJob, ScanTerms, wide,
 };
 
-/// See [`ScanFn`](crate::kernels::scan::ScanFn).
+/// See [`ScanFn`](crate::kernels::blocks::ScanFn).
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(in crate::kernels) unsafe fn scan(job: &ScanJob<'_>, out: &mut [[f32; BLOCK_VECTORS]]) {
     let mut rows = job.rows.as_ptr();

@@ -5,8 +5,8 @@
 use std::arch::x86_64::*;
 
 use super::scan::finish;
+use crate::kernels::blocks::BLOCK_VECTORS;
 use crate::kernels::lookup::{GROUP_ROWS, LARGE, LOOKUP_ROW_BYTES, LookupJob, SMALL, SUMMED_MAX};
-use crate::kernels::scan::BLOCK_VECTORS;
 
 /// Blocks that are looked up together in tables of 8 bits.
 const BLOCKS: usize = 4;

@@ -3,12 +3,12 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::matrix::{GROUP_ROWS, ProductsJob};
+use crate::kernels::products::{GROUP_ROWS, ProductsJob};
 
 /// Groups multiplied side by side, since one sum would wait for itself.
 const GROUPS: usize = 4;
 
-/// See [`ProductsFn`](crate::kernels::matrix::ProductsFn).
+/// See [`ProductsFn`](crate::kernels::products::ProductsFn).
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(in crate::kernels) unsafe fn products<const ROWS: usize>(
     job: &ProductsJob<'_>,

@@ -18,7 +18,7 @@ pub(super) use scan::scan;
 
 use super::lane::{self, Lane, PairFns, pair_fns};
 use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns};
-use super::{Operation, select};
+use super::{Operation, push};
 use crate::DType;
 
 /// Rows and registers of columns in one tile: twenty-four sums and two loads of thirty-two registers.
@@ -81,7 +81,7 @@ pub(super) unsafe fn below(scores: &[f32], limit: f32, out: &mut Vec<u32>) {
             unsafe { (_mm512_loadu_ps(block.as_ptr()), _mm512_loadu_ps(block.as_ptr().add(16))) };
         let low = u32::from(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(low, wide_limit));
         let high = u32::from(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(high, wide_limit));
-        select::push_bits(low | high << 16, i * 32, out);
+        push::push_bits(low | high << 16, i * 32, out);
     }
     let (mut first, mut rest) = (blocks.len() * 32, rest);
     while !rest.is_empty() {
@@ -90,7 +90,7 @@ pub(super) unsafe fn below(scores: &[f32], limit: f32, out: &mut Vec<u32>) {
         // SAFETY: only the lanes of the part are read.
         let scores = unsafe { _mm512_maskz_loadu_ps(lanes, part.as_ptr()) };
         let chosen = _mm512_mask_cmp_ps_mask::<_CMP_LE_OQ>(lanes, scores, wide_limit);
-        select::push_bits(u32::from(chosen), first, out);
+        push::push_bits(u32::from(chosen), first, out);
         (first, rest) = (first + part.len(), after);
     }
 }

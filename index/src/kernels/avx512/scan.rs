@@ -3,14 +3,14 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::scan::{
+use crate::kernels::blocks::{
     ADD_AT, BLOCK_VECTORS, FACTOR_BYTES, MUL_AT, ROW_BYTES, ScanJob, ScanTerms, wide,
 };
 
 /// Sums of products in four chains, since one would wait for itself.
 type Sums = [__m512i; 4];
 
-/// See [`ScanFn`](crate::kernels::scan::ScanFn).
+/// See [`ScanFn`](crate::kernels::blocks::ScanFn).
 ///
 /// One block after the other: two at a time would share the query's values, but codes in memory then come at a third
 /// of the speed of a plain walk.

@@ -4,8 +4,8 @@
 use std::arch::aarch64::*;
 
 use super::scan::{QUARTERS, finish};
+use crate::kernels::blocks::BLOCK_VECTORS;
 use crate::kernels::lookup::{GROUP_ROWS, LOOKUP_ROW_BYTES, LookupJob, SMALL, SUMMED_MAX};
-use crate::kernels::scan::BLOCK_VECTORS;
 
 /// Tables of 4 bits; see [`LookupFn`](crate::kernels::lookup::LookupFn).
 #[target_feature(enable = "neon")]

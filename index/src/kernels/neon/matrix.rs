@@ -4,9 +4,9 @@
 use std::arch::aarch64::*;
 
 use super::scan::QUARTERS;
-use crate::kernels::matrix::{GROUP_ROWS, ProductsJob};
+use crate::kernels::products::{GROUP_ROWS, ProductsJob};
 
-/// See [`ProductsFn`](crate::kernels::matrix::ProductsFn).
+/// See [`ProductsFn`](crate::kernels::products::ProductsFn).
 #[target_feature(enable = "neon")]
 pub(in crate::kernels) unsafe fn products<const ROWS: usize>(
     job: &ProductsJob<'_>,

@@ -15,7 +15,7 @@ pub(super) use scan::scan;
 
 use super::lane::{self, Lane, PairFns, pair_fns};
 use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns};
-use super::{Operation, select};
+use super::{Operation, push};
 use crate::DType;
 
 /// Rows and registers of columns in one tile: twenty-four sums, four loads and a broadcast of thirty-two
@@ -79,8 +79,8 @@ pub(super) unsafe fn below(scores: &[f32], limit: f32, out: &mut Vec<u32>) {
         let chosen = |part: usize| vcleq_f32(four(part), wide_limit);
         let any = vorrq_u32(vorrq_u32(chosen(0), chosen(1)), vorrq_u32(chosen(2), chosen(3)));
         if vmaxvq_u32(any) != 0 {
-            select::push_rest(block, i * 16, limit, out);
+            push::push_rest(block, i * 16, limit, out);
         }
     }
-    select::push_rest(rest, blocks.len() * 16, limit, out);
+    push::push_rest(rest, blocks.len() * 16, limit, out);
 }

@@ -3,14 +3,14 @@
 
 use std::arch::aarch64::*;
 
-use crate::kernels::scan::{
+use crate::kernels::blocks::{
     ADD_AT, BLOCK_VECTORS, FACTOR_BYTES, MUL_AT, ROW_BYTES, ScanJob, ScanTerms, wide,
 };
 
 /// Registers of four vectors in a row.
 pub(super) const QUARTERS: usize = 4;
 
-/// See [`ScanFn`](crate::kernels::scan::ScanFn).
+/// See [`ScanFn`](crate::kernels::blocks::ScanFn).
 #[target_feature(enable = "neon")]
 pub(in crate::kernels) unsafe fn scan(job: &ScanJob<'_>, out: &mut [[f32; BLOCK_VECTORS]]) {
     let mut rows = job.rows.as_ptr();

@@ -1,0 +1,38 @@
+//! Vectors in the order of positions, as primaries lie in lists.
+use super::error::VerifyError;
+use super::ids::{FirstIds, pair_hash};
+use super::records::Records;
+use super::watch::Watch;
+use crate::Segment;
+use crate::format::{OpenError, Record};
+
+/// The vectors in position order, and what their ids and positions add up to.
+pub(super) struct Primaries {
+    records: Records,
+    position: u32,
+    pair_sum: u64,
+}
+
+impl Primaries {
+    pub(super) fn open(segment: &Segment) -> Result<Primaries, OpenError> {
+        Ok(Primaries { records: Records::open(segment)?, position: 0, pair_sum: 0 })
+    }
+
+    /// The next record and its position.
+    pub(super) fn next(&mut self, watch: &mut Watch<'_>) -> Result<(Record<'_>, u32), VerifyError> {
+        let record = self.records.next(watch)?;
+        let position = self.position;
+        self.pair_sum = self.pair_sum.wrapping_add(pair_hash(record.id, position));
+        self.position = position.wrapping_add(1);
+        Ok((record, position))
+    }
+
+    pub(super) fn finish(self, segment: &Segment, ids: &FirstIds) -> Result<(), VerifyError> {
+        self.records.finish()?;
+        if self.pair_sum != ids.pair_sum {
+            let expected = "the id at each position to be that of the vectors";
+            return Err(OpenError::field(&segment.ids.path, "positions of ids", "others", expected).into());
+        }
+        Ok(())
+    }
+}
