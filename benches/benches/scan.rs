@@ -9,7 +9,7 @@ use criterion::{Bencher, BenchmarkGroup, Criterion, Throughput, criterion_group,
 use spandrel_index::codes::{PlaneLayout, PlaneSegment};
 use spandrel_index::kernels::Variant;
 use spandrel_index::kernels::lookup::LookupTables;
-use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel, ScanTerms};
+use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ROW_BYTES, ScanKernel, ScanTerms};
 use spandrel_io::AlignedBuf;
 
 const DIMS: [usize; 3] = [128, 384, 768];
@@ -112,6 +112,21 @@ fn scans(c: &mut Criterion) {
         each_layout(c, &format!("scan/{place}/bound"), |b, layout| {
             memory.lists(layout.block_bytes(), bytes).walk(b, |rows, factors| {
                 black_box(sum(rows).wrapping_add(sum(factors)));
+            });
+        });
+        // As a scan would walk a list whose planes lie one after the other, each of all blocks.
+        each_layout(c, &format!("scan/{place}/bound by planes"), |b, layout| {
+            let planes: Vec<usize> = layout.runs().iter().map(|run| run.rows * ROW_BYTES).collect();
+            memory.lists(layout.block_bytes(), bytes).walk(b, |rows, factors| {
+                let mut total = sum(factors);
+                for block in 0..LIST_BLOCKS {
+                    let mut start = 0;
+                    for &bytes in &planes {
+                        total = total.wrapping_add(sum(&rows[start + block * bytes..][..bytes]));
+                        start += LIST_BLOCKS * bytes;
+                    }
+                }
+                black_box(total);
             });
         });
     }
