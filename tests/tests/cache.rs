@@ -47,9 +47,11 @@ fn answers_are_the_same_and_reads_are_saved() {
                 assert_eq!(sum(&expected, |a| a.work.cache_hits), 0);
                 // Room for a fifth of the pages, and for all.
                 for share in [5, 1] {
-                    let engine =
-                        Engine::open(Arc::clone(&index), config(index.vectors_bytes() / share + 400_000))
-                            .unwrap();
+                    let engine = Engine::open(
+                        Arc::clone(&index),
+                        config(index.segments()[0].vectors.body_bytes / share + 400_000),
+                    )
+                    .unwrap();
                     for pass in 0..3 {
                         let answers = engine.search(queries.bytes(), &params).unwrap();
                         assert_eq!(
@@ -77,7 +79,7 @@ fn pages_that_were_damaged_on_the_way_are_not_kept() {
     let queries = clustered(DType::F32, 32, 100, 2);
     let index = Arc::new(Index::open(dir.path()).unwrap());
     let rates = FaultRates { flip: 0.3, error: 0.1, ..FaultRates::default() };
-    let config = EngineConfig { threads: 1, ..config(index.vectors_bytes() + 400_000) };
+    let config = EngineConfig { threads: 1, ..config(index.segments()[0].vectors.body_bytes + 400_000) };
     let engine = Engine::open_with(Arc::clone(&index), config, move || {
         Ok(Box::new(FaultyReader::new(open_reader(config.io, 32)?, Schedule::seeded(1, rates))))
     })
@@ -129,7 +131,7 @@ fn ids_of_one_page_share_its_read_and_cached_vectors_need_none() {
     let (dir, base) = built(Metric::L2);
     let index = Arc::new(Index::open(dir.path()).unwrap());
     let lookup = Arc::new(Lookup::open(Arc::clone(&index), Direct::Auto).unwrap());
-    for (cache_bytes, expected) in [(0, [2, 2]), (index.vectors_bytes() * 2, [2, 1])] {
+    for (cache_bytes, expected) in [(0, [2, 2]), (index.segments()[0].vectors.body_bytes * 2, [2, 1])] {
         let config = EngineConfig { threads: 1, ..config(cache_bytes) };
         let reads = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&reads);

@@ -153,7 +153,7 @@ fn a_flipped_byte_of_what_stays_in_memory_is_refused_at_opening() {
 fn regions(index: &Index) -> Vec<(SectionKind, usize, String)> {
     let mut regions = Vec::new();
     for list in 0..index.lists() {
-        let entry = index.directory().entry(list);
+        let entry = index.segments()[0].directory.entry(list);
         let bytes = index.list_layout().list_bytes(entry.primaries, entry.replicas);
         let at = BODY + entry.offset_units as usize * UNIT_BYTES;
         // What it is followed by keeps 1 from being taken for 10.
@@ -165,7 +165,7 @@ fn regions(index: &Index) -> Vec<(SectionKind, usize, String)> {
         let ends = [at, at + page - 5, at + page - 1];
         regions.extend(ends.map(|at| (SectionKind::Vectors, at, format!("page {number} "))));
     }
-    for number in 0..index.id_pages().pages(index.vectors()) as usize {
+    for number in 0..index.segments()[0].ids.layout.pages(index.vectors()) as usize {
         let at = BODY + number * 4096;
         regions.extend([at, at + 4095].map(|at| (SectionKind::Ids, at, format!("ids page {number} "))));
     }
@@ -219,7 +219,7 @@ fn lists_that_changed_places_are_found() {
     let whole = Whole::small();
     let index = Index::open(whole.dir()).unwrap();
     let place = |list| {
-        let entry = index.directory().entry(list);
+        let entry = index.segments()[0].directory.entry(list);
         let at = BODY + entry.offset_units as usize * UNIT_BYTES;
         at..at + index.list_layout().list_bytes(entry.primaries, entry.replicas)
     };
@@ -281,7 +281,7 @@ fn lists_damaged_after_opening_are_left_out_and_counted() {
         let complete = engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
         assert_eq!((complete.missing.parts(), complete.neighbours.len()), (0, VECTORS));
         for list in 0..engine.index().lists() {
-            let entry = engine.index().directory().entry(list);
+            let entry = engine.index().segments()[0].directory.entry(list);
             let at = BODY + entry.offset_units as usize * UNIT_BYTES;
             let search = |_: &Path| engine.search(query, &every_list(VECTORS)).unwrap().remove(0);
             let answer = whole.with_flipped(&name, at, search);
@@ -311,7 +311,8 @@ fn lists_cut_short_after_opening_are_left_out_and_counted() {
         let engine = open_engine(whole.dir());
         let index = Arc::clone(engine.index());
         let last = index.lists() - 1;
-        let at = BODY as u64 + u64::from(index.directory().entry(last).offset_units) * UNIT_BYTES as u64;
+        let at = BODY as u64
+            + u64::from(index.segments()[0].directory.entry(last).offset_units) * UNIT_BYTES as u64;
         fs::File::options().write(true).open(&path).unwrap().set_len(at).unwrap();
         let answer = engine.search(whole.base.rows.row(0), &every_list(3)).unwrap().remove(0);
         assert_eq!(answer.missing.parts(), 1);

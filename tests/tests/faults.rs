@@ -90,8 +90,9 @@ fn faults_that_cannot_be_mended_are_counted_and_what_is_left_is_true() {
             let whole = open_engine_with(case.dir.path(), options);
             let expected = whole.search(queries.bytes(), &PARAMS).unwrap();
             let name = format!("{}, {options:?}", whole.index().code());
-            let lists_read = whole.index().resident_codes().is_none();
-            let pages_read = whole.index().model().is_some() && whole.index().resident_vectors().is_none();
+            let lists_read = whole.index().codes_tier() == Tier::Ssd;
+            let pages_read =
+                whole.index().code() != CodeSpec::Full && whole.index().vectors_tier() == Tier::Ssd;
             let (mut complete, mut damaged, mut parts) = (0, 0, Vec::new());
             for seed in 0..4 {
                 let engine = faulty(whole.index(), engine_config(), seed, rates);
@@ -126,7 +127,7 @@ fn a_disk_that_answers_nothing_gives_empty_answers_that_say_so() {
             let engine = faulty(&index, engine_config(), 1, rates);
             for answer in engine.search(case.queries().bytes(), &PARAMS).unwrap() {
                 assert!(answer.neighbours.is_empty());
-                if index.resident_codes().is_none() {
+                if index.codes_tier() == Tier::Ssd {
                     assert_eq!((answer.missing.parts(), answer.work.vectors_scanned), (answer.work.lists, 0));
                 } else {
                     // Only the pages of candidates were wanted.

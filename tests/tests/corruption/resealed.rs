@@ -368,7 +368,7 @@ fn reseal_lists(whole: &Whole, index: &Index, mut change: impl FnMut(u32, ListPa
     let mut directory = whole.read(&file(SectionKind::Directory));
     let ListLayout::Coded(layout) = index.list_layout() else { panic!("lists of codes") };
     for list in 0..index.lists() {
-        let entry = index.directory().entry(list);
+        let entry = index.segments()[0].directory.entry(list);
         let at = body + entry.offset_units as usize * UNIT_BYTES;
         let bytes = index.list_layout().list_bytes(entry.primaries, entry.replicas);
         let bytes = &mut codes[at..at + bytes];
@@ -437,7 +437,7 @@ fn replicas_of_other_codes_are_found_by_a_deep_verification() {
     let report = verify_index(good.dir(), true).unwrap();
     assert_eq!(report.replicas, report.copies - report.vectors, "all of them are compared");
     assert!(report.replicas > 1000, "{report:?}");
-    let with_replicas = |list: u32| index.directory().entry(list).replicas > 0;
+    let with_replicas = |list: u32| index.segments()[0].directory.entry(list).replicas > 0;
     let first = (0..index.lists()).find(|&list| with_replicas(list)).unwrap();
     let last = (0..index.lists()).rfind(|&list| with_replicas(list)).unwrap();
     type Change = fn(ListParts, &mut [u8]);
@@ -518,7 +518,7 @@ fn a_replica_at_a_position_out_of_range_is_damage_of_its_list() {
 fn ids_of_one_position_are_refused_where_ids_are_kept_in_memory() {
     let whole = Whole::with_replicas();
     let index = Index::open(whole.dir()).unwrap();
-    let (pages, mut bytes) = (index.id_pages(), whole.read(&file(SectionKind::Ids)));
+    let (pages, mut bytes) = (index.segments()[0].ids.layout, whole.read(&file(SectionKind::Ids)));
     let page = BODY_AT as usize..BODY_AT as usize + ID_PAGE_BYTES;
     let mut pairs = pages.read_page(0, &bytes[page.clone()], pages.page_entries()).unwrap();
     pairs[3].1 = pairs[5].1;

@@ -46,17 +46,26 @@ fn text(index: &Index, added: u64) -> String {
         ),
     );
     line("lists", units::count(index.lists().into()));
-    let mut counts: Vec<u64> =
-        (0..index.lists()).map(|list| index.directory().entry(list).count() as u64).collect(); // CAST: widening
+    if index.segments().len() > 1 {
+        line("segments", units::count(index.segments().len() as u64)); // CAST: a few
+    }
+    let segments = index.segments();
+    let lists =
+        segments.iter().flat_map(|segment| (0..segment.lists()).map(|list| segment.directory.entry(list)));
+    let mut counts: Vec<u64> = lists.map(|entry| entry.count() as u64).collect(); // CAST: widening
     counts.sort_unstable();
     line("entries", entries_text(&counts, index.vectors()));
-    let head_index = match index.head_index() {
-        HeadIndex::Flat => "a flat scan",
-        HeadIndex::Packed(_) => "a flat scan of packed heads",
-        HeadIndex::Graph(_) => "a graph",
-    };
-    let bits = index.model().map(|model| format!(", {}", model.allotment()));
-    line("code", format!("{}{}, searched from {}", build.code, bits.unwrap_or_default(), build.codes));
+    // What is true of each segment that has heads of its own, told once where they agree.
+    let owners = segments.iter().enumerate().filter(|&(number, of)| usize::from(of.heads_of) == number);
+    let owners = owners.map(|(_, segment)| segment);
+    let head_index = told_once(owners.clone().map(|segment| match *segment.head_index {
+        HeadIndex::Flat => "a flat scan".to_owned(),
+        HeadIndex::Packed(_) => "a flat scan of packed heads".to_owned(),
+        HeadIndex::Graph(_) => "a graph".to_owned(),
+    }));
+    let bits = owners.filter_map(|segment| Some(format!(", {}", segment.model.as_ref()?.allotment())));
+    let bits = told_once(bits);
+    line("code", format!("{}{}, searched from {}", build.code, bits, build.codes));
     if let Some(hash) = &build.codebooks {
         line("codebooks", format!("given, of hash {hash}"));
     }
@@ -116,6 +125,17 @@ fn text(index: &Index, added: u64) -> String {
     }
     let _ = write!(text, "\n{table}");
     text
+}
+
+/// Each text once, in the order of the first.
+fn told_once(texts: impl Iterator<Item = String>) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for text in texts {
+        if !told.contains(&text) {
+            told.push(text);
+        }
+    }
+    told.join(" or ")
 }
 
 /// How long lists are; `counts` is sorted.

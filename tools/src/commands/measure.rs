@@ -9,7 +9,7 @@ use spandrel_engine::{
     Answer, Distances, Engine, EngineConfig, FetchState, Fetched, Lookup, Rerank, SearchParams, recall,
 };
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::{Index, VectorSource as _};
+use spandrel_index::{Index, Tier, VectorSource as _};
 use spandrel_io::disk::{DiskParams, Load, measure_file};
 use spandrel_io::{BackendChoice, Direct};
 
@@ -154,8 +154,12 @@ impl DiskLimit {
         if let Some((_, rate)) = self.measured.iter().find(|(of, _)| *of == bytes) {
             return Ok(*rate);
         }
-        let in_memory = index.resident_codes().is_some();
-        let path = if in_memory { index.vectors_path() } else { index.codes_path() };
+        // What is read the most: of the largest segment, if there are several.
+        let Some(largest) = index.segments().iter().max_by_key(|segment| segment.count) else {
+            unreachable!("an index has a segment")
+        };
+        let in_memory = index.codes_tier() == Tier::Memory;
+        let path = if in_memory { &largest.vectors.path } else { &largest.codes.path };
         let length = fs_err::metadata(path)?.len();
         if length < u64::from(bytes) {
             return Ok(f64::INFINITY);

@@ -21,8 +21,8 @@ pub(crate) struct Coded<'a> {
 impl<'a> Coded<'a> {
     /// Trains a code on a sample of the lists, or takes that of the index, and codes all vectors.
     pub(crate) fn new(lists: &'a Lists, spec: CodeSpec, pool: &ThreadPool) -> Result<Coded<'a>> {
-        let model = match lists.index.model() {
-            Some(model) if lists.index.code() == spec => model.clone(),
+        let model = match &lists.segment().model {
+            Some(model) if lists.index.code() == spec => CodeModel::clone(model),
             _ => train(lists, spec)?,
         };
         let encode = |scratch: &mut (Encoder<'_>, Vec<f32>, Vec<f32>), list: u32| {

@@ -8,7 +8,9 @@ use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{BuildConfig, Input, ListCount, Silent, build};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::heads::Scratch;
-use spandrel_index::{HeadIndex, HeadQuery, Index, OpenOptions, Tier, VectorSource, for_each_element};
+use spandrel_index::{
+    HeadIndex, HeadQuery, Index, OpenOptions, Segment, Tier, VectorSource, for_each_element,
+};
 
 use crate::set::{K, Set};
 
@@ -58,7 +60,8 @@ impl Lists {
     pub(crate) fn open(set: &Set, folder: &Path) -> Result<Lists> {
         let options = OpenOptions { vectors: Some(Tier::Memory), ids: true, ..OpenOptions::default() };
         let index = Index::open_with(folder, options)?;
-        let ids = index.resident_ids().context("ids were asked for")?;
+        let segment = &index.segments()[0];
+        let ids = segment.ids.resident.as_ref().context("ids were asked for")?;
         let mut positions = vec![0; index.vectors() as usize];
         for position in 0..positions.len() as u32 {
             positions[ids.id(position) as usize] = position;
@@ -70,7 +73,7 @@ impl Lists {
             index.space().map_query(index.dtype(), set.queries.row(query), &mut row);
             let mut found = Vec::new();
             let all = HeadQuery { row: &row, k: index.lists() as usize, ef: 0 };
-            HeadIndex::Flat.search(index.heads(), &all, &mut scratch, &mut found);
+            HeadIndex::Flat.search(&segment.heads, &all, &mut scratch, &mut found);
             ranked.push(found);
         }
         let mut lists = Lists { index, positions, ranked, searched: 32, ceiling: 0.0 };
@@ -79,6 +82,11 @@ impl Lists {
             lists.ceiling = lists.ceiling_of(set, lists.searched);
         }
         Ok(lists)
+    }
+
+    /// The one segment that a build writes.
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.index.segments()[0]
     }
 
     /// The share of true neighbours in the nearest lists.
@@ -97,7 +105,7 @@ impl Lists {
 
     /// The list that holds a position.
     pub(crate) fn list_of(&self, position: u32) -> u32 {
-        let directory = self.index.directory();
+        let directory = &self.segment().directory;
         let (mut low, mut high) = (0, self.index.lists());
         while high - low > 1 {
             let middle = low + (high - low) / 2;
@@ -108,19 +116,19 @@ impl Lists {
 
     /// Positions of a list: the first, and how many.
     pub(crate) fn range(&self, list: u32) -> (u32, usize) {
-        let directory = self.index.directory();
+        let directory = &self.segment().directory;
         (directory.first_position(list), directory.entry(list).primaries as usize)
     }
 
     /// A head's elements, in head space.
     pub(crate) fn head(&self, list: u32, out: &mut Vec<f32>) {
         out.clear();
-        for_each_element(self.index.heads().dtype(), self.index.heads().row(list), |x| out.push(x));
+        for_each_element(self.segment().heads.dtype(), self.segment().heads.row(list), |x| out.push(x));
     }
 
     /// Appends the elements of a vector, in head space.
     pub(crate) fn vector(&self, position: u32, out: &mut Vec<f32>) {
-        let vectors = self.index.resident_vectors().expect("vectors are in memory");
+        let vectors = self.segment().vectors.resident.as_ref().expect("vectors are in memory");
         self.index.space().float_vector(self.index.dtype(), vectors.record(position).vector, out);
     }
 }

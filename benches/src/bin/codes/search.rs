@@ -131,7 +131,7 @@ impl Query {
         let operation = if set.metric == Metric::L2 { Operation::SquaredL2 } else { Operation::InnerProduct };
         let kernel = PairKernel::new(operation, index.dtype(), index.dim());
         let inverse = inverse_norm(index.dtype(), row);
-        let vectors = index.resident_vectors().expect("vectors are in memory");
+        let vectors = lists.segment().vectors.resident.as_ref().expect("vectors are in memory");
         let hits = set.hits(query);
         for candidate in &mut candidates {
             let record = vectors.record(candidate.position);

@@ -70,7 +70,7 @@ fn index(served: &Served) -> Value {
         "lists": index.lists(),
         "codes_tier": index.codes_tier().to_string(),
         "vectors_tier": index.vectors_tier().to_string(),
-        "estimates": index.resident_ids().is_some(),
+        "estimates": index.has_ids(),
         "memory_bytes": memory,
         "disk_bytes": index.manifest().index_bytes(),
         "open_seconds": served.opening_time.as_secs_f64(),

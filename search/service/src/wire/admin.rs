@@ -167,7 +167,7 @@ fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
         code: index.code().to_string(),
         codes: tier(index.codes_tier()),
         vectors: tier(index.vectors_tier()),
-        estimates: index.resident_ids().is_some(),
+        estimates: index.has_ids(),
         memory_bytes: served
             .memory()
             .into_iter()
