@@ -65,13 +65,13 @@ fn check(name: &str, metric: Metric, base: &Base) {
         let what = format!("{name}, {metric}, {} on {}", config.code, config.codes);
         base.build(&config).unwrap_or_else(|e| panic!("{what}: {e}"));
         let engine = open_engine(&config.out);
-        let usual = SearchParams::new(K);
+        let usual = || SearchParams::new(K);
         for params in [
-            usual,
-            SearchParams { epsilon: Some(0.0), ..usual },
-            SearchParams { epsilon: Some(0.6), max_lists: Some(u32::MAX), ..usual },
-            SearchParams { effort: 0.01, ..usual },
-            SearchParams { k: count(&base.rows) + 5, ..usual },
+            usual(),
+            SearchParams { epsilon: Some(0.0), ..usual() },
+            SearchParams { epsilon: Some(0.6), max_lists: Some(u32::MAX), ..usual() },
+            SearchParams { effort: 0.01, ..usual() },
+            SearchParams { k: count(&base.rows) + 5, ..usual() },
         ] {
             for (query, answer) in engine.search(queries, &params).unwrap().iter().enumerate() {
                 let what = format!("{what}, query {query}: {params:?}");

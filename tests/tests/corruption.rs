@@ -343,7 +343,7 @@ fn pages_of_vectors_damaged_after_opening_are_left_out_and_counted() {
         let (mut touched, mut damage) = (0, Vec::new());
         for page in 0..pages {
             let at = BODY + page as usize * layout.page_bytes() + 3;
-            let search = |_: &Path| [params, near].map(|p| engine.search(query, &p).unwrap().remove(0));
+            let search = |_: &Path| [&params, &near].map(|p| engine.search(query, p).unwrap().remove(0));
             let [answer, answer_near] = whole.with_flipped(&name, at, search);
             damage.extend(engine.damage().pop());
             assert_eq!(answer.missing, Missing { lists: 0, pages: 1 }, "page {page}");

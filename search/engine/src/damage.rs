@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use crate::reads::Extent;
+
 /// Parts remembered at most, so that a dead disk does not fill the memory.
 const REMEMBERED_MAX: usize = 1000;
 /// Reads in a row that must fail before a part is not read any more: a few may have been faults of the way there.
@@ -110,7 +112,7 @@ impl DamageLog {
     }
 
     /// Remembers a part that failed, with what was wrong the first time.
-    pub(crate) fn add(&self, part: DamagedPart, offset: u64, bytes: u64, reason: DamageReason) {
+    pub(crate) fn add(&self, part: DamagedPart, extent: Extent, reason: DamageReason) {
         let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, failures)) = parts.get_mut(&part) {
             *failures = failures.saturating_add(1);
@@ -120,6 +122,7 @@ impl DamageLog {
                 DamagedPart::Page(_) => &self.vectors,
                 DamagedPart::IdPage(_) => &self.ids,
             };
+            let Extent { offset, bytes } = extent;
             parts.insert(part, (Damage { path: path.clone(), part, offset, bytes, reason }, 1));
             let (word, bit) = place(part);
             self.filter[word].fetch_or(bit, Ordering::Release);
@@ -188,7 +191,8 @@ mod tests {
     fn a_part_that_healed_leaves_nothing_behind() {
         let log = DamageLog::new(Path::new("codes-1"), Path::new("vectors-1"), Path::new("ids-1"));
         let parts = || (0..200).map(DamagedPart::List).chain((0..200).map(DamagedPart::Page));
-        let fail = |part| log.add(part, 0, 512, DamageReason::Read("an error".into()));
+        let fail =
+            |part| log.add(part, Extent { offset: 0, bytes: 512 }, DamageReason::Read("an error".into()));
         let set = || log.filter.iter().map(|word| word.load(Ordering::Acquire).count_ones()).sum::<u32>();
         parts().for_each(fail);
         assert_eq!(log.all().len(), 400);

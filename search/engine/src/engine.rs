@@ -1,6 +1,5 @@
 //! The engine: workers, their queue, and the ways to hand in queries.
 use std::fmt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -9,16 +8,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::bounded;
 use spandrel_index::Index;
-use spandrel_index::format::BODY_AT;
-use spandrel_io::{Backend, BackendChoice, Direct, ReadFile, Reader, ReaderError, open_reader};
+use spandrel_io::{Backend, BackendChoice, Direct, Reader, ReaderError, open_reader};
 
 use crate::cache::PageCache;
 use crate::damage::DamageLog;
+use crate::files::open_file;
+use crate::ids::{FetchRequest, Fetched, Ids, Piece};
 use crate::job::{Job, Queries, Reply, Waiting};
+use crate::plan::QueryPlan;
 use crate::queue::Queue;
 use crate::threads::Threads;
 use crate::validate::check_queries;
-use crate::vectors::{FetchRequest, Fetched, Ids, Piece};
 use crate::{Answer, Backlog, Damage, EngineError, Lookup, SearchError, SearchParams, ThreadReport};
 
 /// Threads, and queries in flight on each, that an engine accepts.
@@ -208,7 +208,7 @@ impl Engine {
     /// [`SearchError`]; nothing is searched when the parameters or any query are refused.
     pub fn search(&self, queries: &[u8], params: &SearchParams) -> Result<Vec<Answer>, SearchError> {
         let queries = Bytes::copy_from_slice(queries);
-        let request = Request { queries, params: *params, deadline: None, stop: None };
+        let request = Request { queries, params: params.clone(), deadline: None, stop: None };
         self.search_request(request, Vec::new())
     }
 
@@ -224,7 +224,7 @@ impl Engine {
     ) -> Result<Vec<Answer>, SearchError> {
         let stop = Some(Arc::clone(stop));
         let queries = Bytes::copy_from_slice(queries);
-        self.search_request(Request { queries, params: *params, deadline: None, stop }, Vec::new())
+        self.search_request(Request { queries, params: params.clone(), deadline: None, stop }, Vec::new())
     }
 
     /// As [`Engine::search`], where each query leaves vectors out whose positions are given, ascending. Lists of exact vectors
@@ -236,7 +236,7 @@ impl Engine {
         left_out: Vec<Vec<u32>>,
     ) -> Result<Vec<Answer>, SearchError> {
         let queries = Bytes::copy_from_slice(queries);
-        let request = Request { queries, params: *params, deadline: None, stop: None };
+        let request = Request { queries, params: params.clone(), deadline: None, stop: None };
         self.search_request(request, left_out)
     }
 
@@ -323,24 +323,14 @@ impl Engine {
     ) -> Result<Option<Arc<Job<Queries>>>, SearchError> {
         let Request { queries: rows, params, deadline, stop } = request;
         let index = self.index();
-        let params = params.resolve(index)?;
+        let plan = QueryPlan::of(&params, index)?;
         if check_queries(index, &rows)? == 0 {
             reply(Ok(Vec::new()));
             return Ok(None);
         }
         let (row_bytes, pace) = (index.row_bytes(), Arc::clone(&self.shared.pace));
-        Ok(Some(Job::new(Queries { rows, row_bytes, params, left_out, pace }, deadline, stop, reply)))
+        Ok(Some(Job::new(Queries { rows, row_bytes, plan, left_out, pace }, deadline, stop, reply)))
     }
-}
-
-/// Opens a file of an index, whose body has that many bytes.
-pub(crate) fn open_file(path: &Path, body_bytes: u64, direct: Direct) -> Result<Arc<ReadFile>, EngineError> {
-    let file = ReadFile::open(path, direct)?;
-    let expected = BODY_AT + body_bytes;
-    if file.len() != expected {
-        return Err(EngineError::Changed { path: path.display().to_string(), found: file.len(), expected });
-    }
-    Ok(file)
 }
 
 impl Drop for Engine {

@@ -1,20 +1,10 @@
 //! Which bytes to ask for: neighbouring lists become one request.
 use spandrel_index::format::{BODY_AT, Directory, ListLayout, UNIT_BYTES};
 
+use crate::reads::Extent;
+
 /// Requests grow by merging up to this many bytes; a single list may be longer.
 const MERGED_BYTES_MAX: u64 = 256 << 10;
-
-/// Bytes that are read for nothing to save a request.
-///
-/// On 1 000 000 SIFT vectors, gaps of 8 KiB saved 6 % of the requests of lists of exact vectors and cost 4 % more
-/// bytes: not worth it. Between lists of codes, which are smaller, they saved 11 to 18 % for 7 to 17 %, and gave as
-/// many queries per second more where requests were the limit.
-pub(crate) fn gap_bytes(layout: &ListLayout) -> u64 {
-    match layout {
-        ListLayout::Full(_) => 0,
-        ListLayout::Coded(_) => 8 << 10,
-    }
-}
 
 /// One list to read.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,6 +39,11 @@ impl ListPlace {
         self.primaries as usize + self.replicas as usize
     }
 
+    /// Where it lies in the file of lists.
+    pub(crate) fn extent(&self) -> Extent {
+        Extent { offset: self.offset, bytes: self.bytes }
+    }
+
     fn end(&self) -> u64 {
         self.offset + self.bytes
     }
@@ -65,6 +60,11 @@ pub(crate) struct ListRead {
 }
 
 impl ListRead {
+    /// What is read of the file of lists.
+    pub(crate) fn extent(&self) -> Extent {
+        Extent { offset: self.offset, bytes: self.bytes }
+    }
+
     /// A request for one list alone.
     pub(crate) fn single(places: &[ListPlace], at: usize) -> ListRead {
         ListRead { offset: places[at].offset, bytes: places[at].bytes, first: at, end: at + 1 }

@@ -6,8 +6,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::answer::Answer;
+use crate::error::SearchError;
+use crate::ids::{FetchRequest, Ids, Piece};
 use crate::pace::Pace;
-use crate::{Answer, ResolvedParams, SearchError};
+use crate::plan::QueryPlan;
+
+/// Bytes of codes or vectors in memory that a query goes through before it asks whether it is still wanted: about 0.2 ms.
+pub(crate) const PIECE_BYTES: usize = 1 << 20;
 
 /// What is called with the answers, on the worker that found the last of them.
 pub(crate) type Reply<A> = Box<dyn FnOnce(Result<Vec<A>, SearchError>) + Send>;
@@ -29,7 +35,7 @@ pub(crate) trait Task: Send + Sync + Sized + 'static {
 /// A piece of any task.
 pub(crate) enum Started {
     Query(Running<Queries>),
-    Fetch(Running<crate::vectors::Ids>),
+    Fetch(Running<Ids>),
 }
 
 /// Queries to be answered.
@@ -37,7 +43,7 @@ pub(crate) struct Queries {
     /// Query rows, back to back.
     pub(crate) rows: Bytes,
     pub(crate) row_bytes: usize,
-    pub(crate) params: ResolvedParams,
+    pub(crate) plan: QueryPlan,
     /// Positions that each query leaves out, ascending; empty where none does.
     pub(crate) left_out: Vec<Vec<u32>>,
     pub(crate) pace: Arc<Pace>,
@@ -63,6 +69,18 @@ impl Task for Queries {
 
     fn answered(&self, answer: &Answer) {
         self.pace.took(answer.latency_us);
+    }
+}
+
+impl Task for Ids {
+    type Answer = Piece;
+
+    fn pieces(&self) -> usize {
+        FetchRequest::pieces(self.ids.len())
+    }
+
+    fn started(running: Running<Ids>) -> Started {
+        Started::Fetch(running)
     }
 }
 

@@ -5,8 +5,8 @@ use spandrel_index::Index;
 use spandrel_index::format::{BODY_AT, ID_PAGE_BYTES};
 use spandrel_io::Direct;
 
-use crate::EngineError;
-use crate::engine::open_file;
+use crate::error::EngineError;
+use crate::files::open_file;
 
 /// What has to be in memory to find vectors by their ids: the first id of every page of ids, 8 bytes for about 500
 /// vectors.

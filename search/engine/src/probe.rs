@@ -1,10 +1,10 @@
 //! Which lists a query reads: those of the nearest heads, pruned, but enough of them to hold `k` vectors.
-use spandrel_index::Index;
 use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
 
-use crate::ResolvedParams;
 use crate::fetch::ListPlace;
-use crate::query::KEPT;
+use crate::kept;
+use crate::plan::{ProbePlan, QueryPlan};
+use crate::subject::Query;
 
 /// Heads followed in a graph beyond those wanted.
 ///
@@ -39,38 +39,36 @@ impl Prober {
         self.nearest.first().map(|&(_, head)| head)
     }
 
-    /// Chooses lists for the query `head_row`, into `out`, nearest first.
+    /// Chooses lists for a query, into `out`, nearest first.
     ///
-    /// Those within epsilon among the nearest `params.lists()` are chosen in any case, and then the next nearest until
-    /// those that can be read hold `k` vectors, or there are `params.lists_max()`.
+    /// Those within epsilon among the nearest `lists` of the plan are chosen in any case, and then the next nearest until
+    /// those that can be read hold `k` vectors, or there are `lists_max`.
     pub(crate) fn choose(
         &mut self,
-        index: &Index,
-        head_row: &[u8],
-        params: &ResolvedParams,
+        query: &Query<'_>,
+        plan: &QueryPlan,
         is_unreadable: impl Fn(u32) -> bool,
         out: &mut Vec<ListPlace>,
     ) -> Probed {
+        let (index, k) = (query.index, plan.collect.k as u64);
         let (directory, layout) = (index.directory(), index.list_layout());
-        // What an unusually large query took.
-        self.nearest.clear();
-        self.nearest.shrink_to(KEPT);
-        let mut heads = params.lists();
+        kept::clear(&mut self.nearest);
+        let mut heads = plan.probe.lists;
         let mut head_distances = 0_u32;
         loop {
             let query = HeadQuery {
-                row: head_row,
+                row: query.head_row,
                 k: heads as usize,
                 ef: probe_width(index.head_index().kind(), heads),
             };
             let computed =
                 index.head_index().search(index.heads(), &query, &mut self.scratch, &mut self.nearest);
             head_distances = head_distances.saturating_add(computed);
-            let within = self.within_epsilon(params);
+            let within = self.within_epsilon(&plan.probe);
             let mut probed = Probed { head_distances, ..Probed::default() };
             out.clear();
             for (at, &near) in self.nearest.iter().enumerate() {
-                if at >= within && probed.vectors >= params.k() as u64 {
+                if at >= within && probed.vectors >= k {
                     break;
                 }
                 probed.lists += 1;
@@ -85,24 +83,24 @@ impl Prober {
                 probed.vectors += u64::from(place.primaries);
                 out.push(place);
             }
-            let missing = (params.k() as u64).saturating_sub(probed.vectors);
-            if missing == 0 || heads >= params.lists_max() {
+            let missing = (k).saturating_sub(probed.vectors);
+            if missing == 0 || heads >= plan.stop.lists_max {
                 return probed;
             }
             let mean = (index.vectors() / u64::from(index.lists())).max(1);
             // Twice as many at least, so that lists much shorter than most take few turns.
             let more = (2 * missing.div_ceil(mean)).max(heads.into());
             let wanted = u64::from(heads) + more;
-            heads = wanted.min(params.lists_max().into()) as u32; // CAST: at most `lists_max`
+            heads = wanted.min(plan.stop.lists_max.into()) as u32; // CAST: at most `lists_max`
         }
     }
 
     /// How many of the nearest heads are within epsilon, of as many as are to be read: at least one, so that the nearest
     /// list is read even where a distance is no number.
-    fn within_epsilon(&self, params: &ResolvedParams) -> usize {
-        let few = &self.nearest[..self.nearest.len().min(params.lists() as usize)];
+    fn within_epsilon(&self, plan: &ProbePlan) -> usize {
+        let few = &self.nearest[..self.nearest.len().min(plan.lists as usize)];
         let Some(&(first, _)) = few.first() else { return 0 };
-        let bound = params.head_bound(first);
+        let bound = plan.head_bound(first);
         few.partition_point(|&(distance, _)| distance <= bound).max(1)
     }
 }

@@ -200,13 +200,14 @@ mod tests {
     use super::*;
     use crate::SearchParams;
     use crate::job::{Job, Queries, Running};
+    use crate::plan::QueryPlan;
 
     /// A request of that many queries, that may be given up by a flag.
     fn job(index: &Index, queries: usize, stop: Option<Arc<AtomicBool>>) -> Arc<Job<Queries>> {
         let row_bytes = index.row_bytes();
-        let params = SearchParams::new(1).resolve(index).unwrap();
+        let plan = QueryPlan::of(&SearchParams::new(1), index).unwrap();
         let rows = vec![0; queries * row_bytes].into();
-        let task = Queries { rows, row_bytes, params, left_out: Vec::new(), pace: Arc::default() };
+        let task = Queries { rows, row_bytes, plan, left_out: Vec::new(), pace: Arc::default() };
         Job::new(task, None, stop, Box::new(drop))
     }
 

@@ -247,14 +247,14 @@ fn k_are_found_unless_a_limit_that_was_given_says_otherwise() {
         let query = random_rows(DType::U8, 8, 1, 3);
         let one = |params: SearchParams| engine.search(&query, &params).unwrap().remove(0);
         // The manifest's cap is 8 lists, of 10 vectors each.
-        let usual = SearchParams::new(150);
+        let usual = || SearchParams::new(150);
         for params in [
-            usual,
-            SearchParams { epsilon: Some(0.0), ..usual },
-            SearchParams { effort: 0.0, ..usual },
-            SearchParams { max_lists: Some(20), effort: 0.1, ..usual },
+            usual(),
+            SearchParams { epsilon: Some(0.0), ..usual() },
+            SearchParams { effort: 0.0, ..usual() },
+            SearchParams { max_lists: Some(20), effort: 0.1, ..usual() },
         ] {
-            let answer = one(params);
+            let answer = one(params.clone());
             assert_eq!((answer.neighbours.len(), answer.limited_by), (150, None), "{params:?}");
             assert!(answer.work.lists < 20, "{params:?}: {:?}", answer.work);
         }

@@ -1,105 +1,16 @@
 //! Vectors by id on their way through a worker: pages of ids, then pages of vectors, each in one burst.
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Instant;
 
-use spandrel_index::format::{BODY_AT, ID_PAGE_BYTES};
+use spandrel_index::format::ID_PAGE_BYTES;
 use spandrel_io::{Read, ReadBuf, ReadError};
 
-use crate::DamageReason;
-use crate::damage::DamagedPart;
+use crate::damage::{DamageReason, DamagedPart};
 use crate::error::with_cause;
-use crate::job::{End, Running, Started, Task};
-use crate::lookup::Lookup;
-use crate::query::{Tools, number_of, slot_of, tag_of};
-use crate::request::{IDS_FILE, VECTORS_FILE};
-use crate::rerank::{PageRead, merge_pages};
-
-/// Ids of a piece: about as many reads as a query makes, so that fetches and queries take turns of one length.
-pub(crate) const PIECE: usize = 16;
-
-/// Vectors wanted by id, together with their own terms.
-#[derive(Debug)]
-pub struct FetchRequest {
-    /// Of the engine's index.
-    pub lookup: Arc<Lookup>,
-    /// Ids, any number of times each.
-    pub ids: Vec<u64>,
-    /// When to give up.
-    pub deadline: Option<Instant>,
-    /// Set to true to give up.
-    pub stop: Option<Arc<AtomicBool>>,
-}
-
-impl FetchRequest {
-    /// Pieces that ids are fetched in, each of about the work of a query.
-    pub fn pieces(ids: usize) -> usize {
-        ids.div_ceil(PIECE)
-    }
-}
-
-/// Vectors by id.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Fetched {
-    /// Those that were found, exactly as given, back to back in the order of the ids.
-    pub rows: Vec<u8>,
-    /// What became of each id.
-    pub states: Vec<FetchState>,
-}
-
-impl Fetched {
-    pub(crate) fn of(pieces: Vec<Piece>, row_bytes: usize) -> Fetched {
-        let mut fetched = Fetched::default();
-        for piece in pieces {
-            for (row, &state) in piece.rows.chunks_exact(row_bytes).zip(&piece.states) {
-                if state == FetchState::Found {
-                    fetched.rows.extend_from_slice(row);
-                }
-            }
-            fetched.states.extend(piece.states);
-        }
-        fetched
-    }
-}
-
-/// Ids whose vectors are wanted.
-pub(crate) struct Ids {
-    pub(crate) lookup: Arc<Lookup>,
-    pub(crate) ids: Vec<u64>,
-}
-
-/// What became of an id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum FetchState {
-    /// The index has no such id.
-    #[default]
-    Absent,
-    /// Its vector is there.
-    Found,
-    /// A page that is needed for it could not be read or is damaged.
-    Damaged,
-}
-
-/// The vectors of a piece.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Piece {
-    /// Rows by the place of their id; zeros where there is none.
-    pub(crate) rows: Vec<u8>,
-    pub(crate) states: Vec<FetchState>,
-}
-
-impl Task for Ids {
-    type Answer = Piece;
-
-    fn pieces(&self) -> usize {
-        FetchRequest::pieces(self.ids.len())
-    }
-
-    fn started(running: Running<Ids>) -> Started {
-        Started::Fetch(running)
-    }
-}
+use crate::ids::{FetchState, Ids, PIECE, Piece};
+use crate::job::{End, Running};
+use crate::pages::{PageRead, merge_pages, page_extent};
+use crate::query::Tools;
+use crate::reads::{IDS_FILE, Outbox, VECTORS_FILE, number_of, slot_of};
 
 /// What is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -176,16 +87,13 @@ impl FetchSlot {
 
     /// Appends the requests from number `first` on.
     fn submit(&mut self, first: usize, tools: &Tools, tag: u32, out: &mut Vec<Read>) {
-        let page_bytes = self.page_bytes(tools) as u64;
+        let page_bytes = self.page_bytes(tools);
         let file = match self.stage {
             Stage::Ids => IDS_FILE,
             Stage::Vectors => VECTORS_FILE,
         };
         for (number, read) in self.requests.iter().enumerate().skip(first) {
-            let offset = BODY_AT + read.first_page * page_bytes;
-            // CAST: merged up to a few pages
-            let bytes = (read.pages * page_bytes) as u32;
-            out.push(Read { file, offset, bytes, tag: tag_of(tag, number) });
+            Outbox { slot: tag, reads: out }.push(file, read.extent(page_bytes), number);
         }
         self.reads_left += self.requests.len() - first;
     }
@@ -297,9 +205,8 @@ impl FetchSlot {
 
     /// Gives up what is wanted of one page, and remembers why.
     fn damaged(&mut self, wanted: Range<usize>, tools: &Tools, reason: DamageReason) {
-        let page_bytes = self.page_bytes(tools) as u64;
         let page = self.wanted[wanted.start].page;
-        tools.damage.add(part(self.stage, page), BODY_AT + page * page_bytes, page_bytes, reason);
+        tools.damage.add(part(self.stage, page), page_extent(page, self.page_bytes(tools)), reason);
         for wanted in &self.wanted[wanted] {
             self.piece.states[wanted.at] = FetchState::Damaged;
         }
@@ -343,13 +250,6 @@ impl FetchSlot {
             None => running.finish(std::mem::take(&mut self.piece)),
         }
         true
-    }
-}
-
-impl Piece {
-    fn put(&mut self, at: usize, vector: &[u8]) {
-        self.rows[at * vector.len()..(at + 1) * vector.len()].copy_from_slice(vector);
-        self.states[at] = FetchState::Found;
     }
 }
 

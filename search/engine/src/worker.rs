@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use spandrel_io::{Completion, Read, ReadError, Reader};
 
-use crate::SearchError;
-use crate::error::with_cause;
+use crate::error::{SearchError, with_cause};
 use crate::job::Started;
-use crate::query::{QuerySlot, Tools, slot_of};
+use crate::query::{QuerySlot, Tools};
 use crate::queue::Queue;
+use crate::reads::slot_of;
 use crate::vectors::FetchSlot;
 
 /// While the reads of one query are out, another probes or scans; with nothing to do the thread sleeps.
@@ -53,7 +53,7 @@ impl Worker {
             let reason = with_cause(error);
             let error = || SearchError::Broken { reason: reason.clone() };
             for Slot { query, fetch } in &mut self.slots {
-                query.running.take().into_iter().for_each(|running| running.fail(error()));
+                query.fail(error);
                 fetch.running.take().into_iter().for_each(|running| running.fail(error()));
             }
         }
@@ -125,7 +125,7 @@ impl Worker {
 
     fn free_if_done(&mut self, slot: u32) {
         let Slot { query, fetch } = &mut self.slots[slot as usize];
-        if query.finish_if_done(&self.tools.index) || fetch.finish_if_done() {
+        if query.finish_if_done(&self.tools) || fetch.finish_if_done() {
             self.free.push(slot);
         }
     }

@@ -112,19 +112,20 @@ impl<'a> Checker<'a> {
 
 impl Search<'_> {
     fn every_way(&mut self, place: Place, rng: &mut ChaCha8Rng) {
-        let plain = SearchParams::new(self.of.case.k);
+        let k = self.of.case.k;
+        let plain = || SearchParams::new(k);
         let lists = self.engine.index().lists();
         let coded = self.of.case.code != CodeSpec::Full;
-        if let Some(recall) = self.ask("default", plain) {
+        if let Some(recall) = self.ask("default", plain()) {
             self.findings.default_recall(self.of.case, recall);
         }
         let epsilon = Some([0.0, 0.1, 0.5, 2.0][rng.random_range(0..4)]);
         let max_lists = Some(rng.random_range(1..=lists));
-        self.ask("epsilon", SearchParams { epsilon, ..plain });
-        self.ask("epsilon and max_lists", SearchParams { epsilon, max_lists, ..plain });
+        self.ask("epsilon", SearchParams { epsilon, ..plain() });
+        self.ask("epsilon and max_lists", SearchParams { epsilon, max_lists, ..plain() });
         let max_bytes = Some(1 << rng.random_range(9..22));
-        self.ask("max_bytes", SearchParams { max_bytes, ..plain });
-        self.ask("max_lists and max_bytes", SearchParams { max_lists, max_bytes, ..plain });
+        self.ask("max_bytes", SearchParams { max_bytes, ..plain() });
+        self.ask("max_lists and max_bytes", SearchParams { max_lists, max_bytes, ..plain() });
         self.lists_grow(lists);
         if coded {
             self.rerank_grows(max_lists);

@@ -6,9 +6,9 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{
-    Answer, Distances, Engine, EngineConfig, FetchState, Fetched, Lookup, Rerank, SearchParams, recall,
+    Answer, Distances, Engine, EngineConfig, FetchState, Fetched, Lookup, QueryPlan, Rerank, SearchParams,
+    recall,
 };
-use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Tier, VectorSource as _};
 use spandrel_io::disk::{DiskParams, Load, measure_file};
 use spandrel_io::{BackendChoice, Direct};
@@ -246,8 +246,7 @@ fn point(
     };
     let recall = recall(index.metric(), &run.answers, known, sweep.k)?;
     let latency = LatencySummary::of(&mut run.latencies_ns);
-    let resolved = search.resolve(index)?;
-    let rule = Some(resolved.rerank()).filter(|_| index.code() != CodeSpec::Full);
+    let plan = QueryPlan::of(search, index)?;
     let count = run.latencies_ns.len() as f64; // CAST: exact to 2^53
     let point = Point {
         label: Some(sweep.label.clone()),
@@ -258,10 +257,10 @@ fn point(
         vectors: Some(index.vectors_tier().to_string()),
         distances: Some(sweep.distances.to_string()),
         params: Params::Ours(PointParams {
-            epsilon: resolved.epsilon(),
-            max_lists: Some(resolved.lists()),
-            rerank: if let Some(Rerank::Count(count)) = rule { Some(count) } else { None },
-            rerank_errors: if let Some(Rerank::Errors(errors)) = rule { Some(errors) } else { None },
+            epsilon: plan.epsilon(),
+            max_lists: Some(plan.lists()),
+            rerank: if let Some(Rerank::Count(count)) = plan.rerank() { Some(count) } else { None },
+            rerank_errors: if let Some(Rerank::Errors(errors)) = plan.rerank() { Some(errors) } else { None },
         }),
         // CAST: widening, here and below
         k: Some(sweep.k as u64),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use spandrel_datasets::{Format, OutFile, Truth};
-use spandrel_engine::{Answer, EngineConfig, Limit, Rerank, SearchError, SearchParams};
+use spandrel_engine::{Answer, EngineConfig, Limit, QueryPlan, Rerank, SearchError, SearchParams};
 use spandrel_index::VectorSource as _;
 
 use super::input::InputArgs;
@@ -120,7 +120,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         distances: args.places.distances,
         ..SearchParams::new(k)
     };
-    params.resolve(&index)?;
+    QueryPlan::of(&params, &index)?;
     let engine = open_engine(&index, config, session)?;
     let meter = session.meter();
     meter.phase("searching", "queries");

@@ -9,10 +9,10 @@ use spandrel_io::Direct;
 use super::CalibrateError;
 use super::queries::Queries;
 use super::truth::Nearest;
-use crate::engine::open_file;
 use crate::fetch::ListPlace;
+use crate::files::open_file;
 use crate::probe::probe_width;
-use crate::scan::check;
+use crate::scan::{ReadList, check};
 
 /// Lists read before the caller is asked whether to go on.
 const LISTS: u32 = 1024;
@@ -86,21 +86,25 @@ impl Holders {
             let place = ListPlace::of((0.0, list), directory, &layout);
             bytes.resize(place.bytes as usize, 0); // CAST: a list fits in memory
             file.read_into(place.offset, &mut bytes)?;
-            let view = check(index, &place, &bytes).map_err(|_| CalibrateError::Damaged { parts: 1 })?;
+            let damaged = CalibrateError::Damaged { parts: 1 };
+            if check(index, ReadList { place: &place, bytes: &bytes }).is_err() {
+                return Err(damaged);
+            }
             let mut add = |name: u64| {
                 if wanted.contains(&name) {
                     holders.others.entry(name).or_default().push(list);
                 }
             };
-            match (view, layout) {
-                (Some(view), _) => {
+            match layout {
+                ListLayout::Coded(layout) => {
+                    let view = layout.view(&bytes, (place.primaries, place.replicas), index.vectors());
+                    let view = view.map_err(|_| damaged)?;
                     (0..place.replicas as usize).for_each(|at| add(view.position(at).into()));
                 }
-                (None, ListLayout::Full(layout)) => {
+                ListLayout::Full(layout) => {
                     let view = layout.view(&bytes, place.count());
                     (0..place.count()).for_each(|at| add(view.id(at)));
                 }
-                (None, ListLayout::Coded(_)) => unreachable!("lists of codes have a view"),
             }
         }
         Ok(holders)

@@ -7,7 +7,7 @@ use spandrel_index::format::{BODY_AT, PageLayout, Record};
 use spandrel_io::{Direct, ReadFile};
 
 use super::CalibrateError;
-use crate::engine::open_file;
+use crate::files::open_file;
 
 /// Vectors of which one is a query, between the fewest queries and the most: two thirds of 1200 know a recall of 0.95 to a
 /// third of a percent, and calibrating is to take a tenth of the build.

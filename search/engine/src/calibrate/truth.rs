@@ -9,9 +9,9 @@ use spandrel_index::{Index, Metric, inverse_norm, norm_squared};
 
 use super::CalibrateError;
 use super::queries::{Pages, Queries};
+use crate::collect::Best;
 use crate::rerank::Reranker;
-use crate::scan::Prepared;
-use crate::top::TopK;
+use crate::subject::Prepared;
 
 /// Bytes of pages held at once.
 const CHUNK_BYTES: u64 = 4 << 20;
@@ -96,14 +96,14 @@ struct State<'a> {
     norm: f64,
     position: u32,
     equals: Vec<u64>,
-    top: TopK,
+    top: Best,
     kth: f32,
 }
 
 impl<'a> State<'a> {
     fn new(index: &Index, queries: &'a Queries, query: usize, depth: usize) -> State<'a> {
         let row = queries.row(query);
-        let mut top = TopK::default();
+        let mut top = Best::default();
         top.reset(depth);
         State {
             query: Prepared { row, inverse_norm: inverse_norm(index.dtype(), row) },
@@ -214,7 +214,7 @@ impl Walk {
                     if is_equal || position == state.position {
                         state.equals.push(id);
                     } else {
-                        self.reranker.offer(Record { id, ..record }, state.query, &mut state.top);
+                        state.top.offer(self.reranker.score(record, state.query), id);
                     }
                 }
                 state.kth = state.top.bound_score();

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, bounded};
@@ -7,11 +8,15 @@ use spandrel_builder::{BuildConfig, Caller, Input, ListCount, Silent, build_for}
 use spandrel_datasets::Rows;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::testing::random_rows;
-use spandrel_index::{DType, OpenOptions, Tier};
+use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
 
 use super::*;
-use crate::job::{Job, Queries, Started, Take, Waiting};
-use crate::{Rerank, SearchError, SearchParams};
+use crate::answer::{Answer, Work};
+use crate::damage::DamageLog;
+use crate::job::{End, Job, PIECE_BYTES, Queries, Started, Take, Waiting};
+use crate::params::{Rerank, SearchParams};
+use crate::plan::QueryPlan;
+use crate::scan::Sink;
 
 const DIM: usize = 128;
 const VECTORS: usize = 20_000;
@@ -55,7 +60,7 @@ fn taken(index: &Index) -> (Running, Arc<AtomicBool>, Replies) {
     let queries = Queries {
         rows: random_rows(DType::F32, DIM, 1, 2).into(),
         row_bytes: index.row_bytes(),
-        params: params.resolve(index).unwrap(),
+        plan: QueryPlan::of(&params, index).unwrap(),
         left_out: Vec::new(),
         pace: Arc::default(),
     };
@@ -79,43 +84,49 @@ fn a_search_in_memory_stops_within_a_piece() {
 
     let (running, _, answers) = taken(&index);
     slot.start(running, &mut tools, 0, &mut reads);
-    assert_eq!((slot.work.vectors_scanned, slot.work.reranked), (VECTORS as u64, VECTORS as u32));
-    assert!(slot.finish_if_done(&index));
+    let work = |slot: &QuerySlot| (slot.progress.work.vectors_scanned, slot.progress.work.reranked);
+    assert_eq!(work(&slot), (VECTORS as u64, VECTORS as u32));
+    assert!(slot.finish_if_done(&tools));
     assert_eq!(answers.recv().unwrap().unwrap()[0].neighbours.len(), 10);
 
     // Told to stop after it was taken.
     let (running, stop, answers) = taken(&index);
     stop.store(true, Ordering::Relaxed);
     slot.start(running, &mut tools, 0, &mut reads);
-    assert_eq!((slot.work.vectors_scanned, slot.work.reranked), (0, 0));
-    assert!(slot.finish_if_done(&index) && reads.is_empty());
+    assert_eq!(work(&slot), (0, 0));
+    assert!(slot.finish_if_done(&tools) && reads.is_empty());
     assert!(matches!(answers.recv().unwrap(), Err(SearchError::Stopped { answered: 0, queries: 1 })));
 
     // Told to stop during the scan.
-    let (running, ..) = taken(&index);
-    let params = running.job.params;
     for looks in 1..3 {
-        let (mut looked, model) = (0, index.model().unwrap());
-        slot.work = Work::default();
-        slot.probe(&params, &mut tools);
-        slot.scan_resident(&index, model, &mut tools, || {
+        let (running, ..) = taken(&index);
+        slot.running = Some(running);
+        slot.progress.work = Work::default();
+        let (states, mut step) = slot.step(&mut tools, Outbox { slot: 0, reads: &mut reads }).unwrap();
+        states.probed.begin(&mut step);
+        let mut looked = 0;
+        let query = step.query;
+        let sink = Sink { found: step.found, progress: step.progress };
+        let end = step.scan.scan_resident(&query, &states.probed.places, sink, &mut || {
             looked += 1;
             (looked > looks).then_some(End::Stopped)
         });
-        let piece = slot.work.vectors_scanned / looks;
+        assert_eq!(end, Some(End::Stopped));
+        let piece = slot.progress.work.vectors_scanned / looks;
         let bytes = piece * index.resident_codes().unwrap().memory_bytes() as u64 / VECTORS as u64;
         assert!((PIECE_BYTES as u64 / 2..=PIECE_BYTES as u64).contains(&bytes), "{looks}: {bytes}");
     }
-    slot.end = None;
 
     // Told to stop before the comparison of vectors.
     let (running, stop, _answers) = taken(&index);
-    slot.candidates.reset(params.keep(false));
-    slot.work = Work::default();
-    slot.bursts = 0;
-    slot.scan_resident(&index, index.model().unwrap(), &mut tools, || None);
-    stop.store(true, Ordering::Relaxed);
     slot.running = Some(running);
-    slot.rerank_when_idle(&mut tools, 0, &mut reads);
-    assert_eq!((slot.work.vectors_scanned, slot.work.reranked), (VECTORS as u64, 0));
+    slot.progress.work = Work::default();
+    let (states, mut step) = slot.step(&mut tools, Outbox { slot: 0, reads: &mut reads }).unwrap();
+    step.found.reset(step.plan, false);
+    states.probed.begin(&mut step);
+    states.scanning.begin(&mut states.probed, &mut step);
+    states.now = State::Scanning;
+    stop.store(true, Ordering::Relaxed);
+    states.advance(&mut step);
+    assert_eq!(work(&slot), (VECTORS as u64, 0));
 }

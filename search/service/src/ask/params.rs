@@ -1,5 +1,5 @@
 //! How to search: what is refused, and what load makes of it.
-use spandrel_engine::{ParamsError, Rerank, SearchParams};
+use spandrel_engine::{ParamsError, QueryPlan, Rerank, SearchParams};
 use spandrel_index::Index;
 
 use super::found::Lowered;
@@ -39,6 +39,6 @@ pub(crate) fn lowered(params: &SearchParams, index: &Index) -> Result<Option<Low
     if params.effort >= 1.0 {
         return Ok(None);
     }
-    let asked = SearchParams { effort: 1.0, ..*params }.resolve(index)?.lists();
-    Ok(Some(Lowered { asked, allowed: params.resolve(index)?.lists() }))
+    let asked = QueryPlan::of(&SearchParams { effort: 1.0, ..params.clone() }, index)?.lists();
+    Ok(Some(Lowered { asked, allowed: QueryPlan::of(params, index)?.lists() }))
 }

@@ -42,7 +42,7 @@ impl Key {
 /// Replicas of a vector have the same score and id, so distinct keys are distinct vectors. Keys below the
 /// bound are gathered, and thinned out to `k` when there are many: what is dropped could not be in the end.
 #[derive(Debug, Default)]
-pub(crate) struct TopK {
+pub(crate) struct Best {
     k: usize,
     full: usize,
     keys: Vec<Key>,
@@ -51,7 +51,7 @@ pub(crate) struct TopK {
     bound_score: f32,
 }
 
-impl TopK {
+impl Best {
     /// Forgets everything and keeps `k` from now on.
     pub(crate) fn reset(&mut self, k: usize) {
         self.k = k;
@@ -143,7 +143,7 @@ mod tests {
             expected.truncate(k);
             for turn in 0..4 {
                 offered.rotate_left(turn * 317);
-                let mut top = TopK::default();
+                let mut top = Best::default();
                 top.reset(k);
                 for &(score, id) in &offered {
                     if top.wants(score) {

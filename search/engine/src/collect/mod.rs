@@ -1,0 +1,8 @@
+//! What is found while lists are scanned, and what of it is compared exactly.
+mod best;
+mod candidates;
+mod top_k;
+
+pub(crate) use best::Best;
+pub(crate) use candidates::Candidate;
+pub(crate) use top_k::TopK;

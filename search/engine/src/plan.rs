@@ -1,0 +1,200 @@
+//! What a query does in one index: made once from what was asked for.
+use spandrel_index::Index;
+
+use crate::params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};
+
+/// Standard errors by which the second burst trusts estimates more than the first, since it knows the k-th distance
+/// and not only its estimate: few queries then take a second burst.
+const SECOND_LESS: f32 = 1.0;
+/// Standard errors by which two estimates together may be wrong, at least, for a vector to be returned with its estimate.
+/// Fewer do where its distance is compared afterwards.
+const DECIDED_ERRORS: f32 = 2.0;
+/// Standard errors by which a vector may be farther that is compared because its page is read for another.
+const KEPT_MORE: f32 = 1.5;
+
+/// How queries are answered from one index.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryPlan {
+    pub(crate) probe: ProbePlan,
+    pub(crate) stop: StopPlan,
+    pub(crate) collect: CollectPlan,
+    /// None where lists hold exact vectors: what is found in them needs no second look.
+    pub(crate) verify: Option<VerifyPlan>,
+    /// Whether answers say where their time went.
+    pub(crate) times: bool,
+}
+
+/// Which lists are searched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ProbePlan {
+    /// Pruning by distance, if any.
+    pub(crate) epsilon: Option<f32>,
+    /// Lists searched at most where they hold enough vectors, no more than there are.
+    pub(crate) lists: u32,
+}
+
+/// Where a search ends in any case.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct StopPlan {
+    /// Lists searched at most, no more than there are.
+    pub(crate) lists_max: u32,
+    /// Bytes asked of the disk at most.
+    pub(crate) bytes_max: u64,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct CollectPlan {
+    /// Neighbours, no more than there are vectors.
+    pub(crate) k: usize,
+}
+
+/// Which of the vectors that were estimated are compared exactly.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct VerifyPlan {
+    pub(crate) rerank: Rerank,
+    /// Whether answers may carry estimated distances.
+    pub(crate) estimates: bool,
+}
+
+impl QueryPlan {
+    /// Checks parameters against an index and fills in what they leave open.
+    ///
+    /// # Errors
+    /// [`ParamsError`].
+    pub fn of(params: &SearchParams, index: &Index) -> Result<QueryPlan, ParamsError> {
+        if params.k == 0 {
+            return Err(ParamsError::ZeroK);
+        }
+        let k = usize::try_from(index.vectors()).map_or(params.k, |vectors| params.k.min(vectors));
+        let (epsilon, lists) = match (params.epsilon, params.max_lists) {
+            (None, None) => {
+                let default = index.search_default(k);
+                (default.epsilon, default.max_lists)
+            }
+            (Some(epsilon), None) => (Some(epsilon), EPSILON_LISTS_MAX),
+            (epsilon, Some(max_lists)) => (epsilon, max_lists),
+        };
+        if let Some(found) = epsilon
+            && !(found >= 0.0 && found.is_finite())
+        {
+            return Err(ParamsError::Epsilon { found });
+        }
+        if lists == 0 {
+            return Err(ParamsError::ZeroLists);
+        }
+        if !(0.0..=1.0).contains(&params.effort) {
+            return Err(ParamsError::Effort { found: params.effort });
+        }
+        let bytes_max = params.max_bytes.unwrap_or(u64::MAX);
+        if bytes_max == 0 {
+            return Err(ParamsError::ZeroBytes);
+        }
+        let verify = VerifyPlan::of(params, index, k)?;
+        // Of those there are: a share of more than all would be all.
+        let lists = (lists.min(index.lists()) as f32 * params.effort).ceil().max(1.0) as u32; // CAST: a share of a count
+        let lists_max = params.max_lists.unwrap_or(u32::MAX).min(index.lists());
+        Ok(QueryPlan {
+            probe: ProbePlan { epsilon, lists: lists.min(index.lists()) },
+            stop: StopPlan { lists_max, bytes_max },
+            collect: CollectPlan { k },
+            verify,
+            times: params.times,
+        })
+    }
+
+    /// Pruning by distance, if any.
+    pub fn epsilon(&self) -> Option<f32> {
+        self.probe.epsilon
+    }
+
+    /// Lists searched at most where they hold enough vectors, no more than there are.
+    pub fn lists(&self) -> u32 {
+        self.probe.lists
+    }
+
+    /// Which vectors are compared exactly; none where lists hold exact vectors.
+    pub fn rerank(&self) -> Option<Rerank> {
+        self.verify.map(|verify| verify.rerank)
+    }
+
+    /// Bytes set aside for pages of vectors before lists are chosen: a page for each of the neighbours wanted, but at
+    /// most half of what may be asked.
+    pub(crate) fn bytes_for_pages(&self, index: &Index) -> u64 {
+        if self.verify.is_none() || index.resident_vectors().is_some() {
+            return 0;
+        }
+        let pages = (self.collect.k * index.page_layout().page_bytes()) as u64; // CAST: widening
+        pages.min(self.stop.bytes_max / 2)
+    }
+}
+
+impl ProbePlan {
+    /// Largest squared distance of a head whose list is searched, when the nearest head is this far.
+    pub(crate) fn head_bound(&self, nearest: f32) -> f32 {
+        match self.epsilon {
+            // CAST: back to the precision of the distances compared with it.
+            Some(epsilon) => (f64::from(nearest) * (1.0 + f64::from(epsilon)).powi(2)) as f32,
+            None => f32::INFINITY,
+        }
+    }
+}
+
+impl VerifyPlan {
+    fn of(params: &SearchParams, index: &Index, k: usize) -> Result<Option<VerifyPlan>, ParamsError> {
+        let rerank = params.rerank.unwrap_or(Rerank::Errors(index.search_default(k).rerank_errors));
+        if let Rerank::Errors(found) = rerank
+            && !(found >= 0.0 && found.is_finite())
+        {
+            return Err(ParamsError::RerankErrors { found });
+        }
+        if index.model().is_none() {
+            return Ok(None);
+        }
+        let estimates = params.distances == Distances::Any;
+        if estimates && index.resident_ids().is_none() {
+            return Err(ParamsError::NoIds);
+        }
+        Ok(Some(VerifyPlan { rerank, estimates }))
+    }
+
+    /// Bursts of exact comparisons.
+    pub(crate) fn bursts_max(&self) -> u32 {
+        match self.rerank {
+            Rerank::Errors(_) if !self.estimates => 2,
+            _ => 1,
+        }
+    }
+
+    /// Standard errors by which two estimates together may be wrong in the first burst, where errors decide.
+    pub(crate) fn first_errors(&self) -> Option<f32> {
+        match self.rerank {
+            Rerank::Count(_) => None,
+            Rerank::Errors(errors) => Some(errors),
+        }
+    }
+
+    /// Standard errors by which an estimate may be too large in the second burst, against the k-th exact distance.
+    pub(crate) fn second_errors(&self) -> f32 {
+        self.first_errors().unwrap_or_default() - SECOND_LESS
+    }
+
+    /// Standard errors by which two estimates together may be wrong where the distance of a vector is not needed.
+    pub(crate) fn decided_errors(&self) -> f32 {
+        self.first_errors().unwrap_or_default().max(DECIDED_ERRORS)
+    }
+
+    /// Standard errors by which candidates are kept while codes are scanned, where errors decide.
+    pub(crate) fn kept_errors(&self) -> Option<f32> {
+        let decided = if self.estimates { self.decided_errors() } else { 0.0 };
+        self.first_errors().map(|errors| (errors + KEPT_MORE).max(decided))
+    }
+
+    /// Vectors compared exactly at most, for `k` neighbours.
+    pub(crate) fn compared_max(&self, k: usize) -> usize {
+        match self.rerank {
+            Rerank::Count(count) => k.max(count as usize),
+            Rerank::Errors(_) => 16 * k + 64,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How far a query is: what it took, what it may still take, and what it waits for.
+use std::time::Instant;
+
+use crate::answer::{Limit, Missing, Work};
+use crate::job::End;
+use crate::plan::QueryPlan;
+use crate::reads::{Extent, Outbox, pages_touched};
+use crate::stages::StageClock;
+
+/// What every state of a query adds to.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) work: Work,
+    /// Lists and pages left out.
+    pub(crate) missing: Missing,
+    /// What may still be asked of the disk.
+    pub(crate) bytes_left: u64,
+    pub(crate) limited_by: Option<Limit>,
+    /// Reads not yet back.
+    pub(crate) reads_left: usize,
+    /// Why the query was given up, if it was: what is still being read is not looked at.
+    pub(crate) end: Option<End>,
+    pub(crate) clock: StageClock,
+}
+
+impl Progress {
+    /// At the beginning of a query.
+    pub(crate) fn begin(&mut self, plan: &QueryPlan, started: Instant) {
+        self.work = Work::default();
+        self.missing = Missing::default();
+        self.bytes_left = plan.stop.bytes_max;
+        self.limited_by = None;
+        self.end = None;
+        self.clock.begin(plan.times.then_some(started));
+    }
+
+    /// Asks for parts of a file, numbered from `first` on, in one round.
+    pub(crate) fn ask(
+        &mut self,
+        file: u32,
+        first: usize,
+        extents: impl Iterator<Item = Extent>,
+        out: &mut Outbox<'_>,
+    ) {
+        let mut count = 0;
+        for extent in extents {
+            let read = out.push(file, extent, first + count);
+            self.work.pages += pages_touched(&read);
+            self.work.read_bytes += u64::from(read.bytes);
+            count += 1;
+        }
+        self.reads_left += count;
+        self.work.reads += count as u32; // CAST: at most one per list or page
+        self.work.rounds += u32::from(count > 0);
+    }
+}

@@ -1,0 +1,35 @@
+//! The last state of a query: its answer is put together.
+use spandrel_index::Index;
+
+use crate::answer::{Answer, Limit, Neighbour};
+use crate::collect::TopK;
+use crate::job::Running;
+use crate::progress::Progress;
+
+/// What a query found, and what it took.
+pub(super) fn answer(running: &Running, index: &Index, found: &mut TopK, progress: &mut Progress) -> Answer {
+    let plan = &running.job.plan;
+    let found = found.finish();
+    let neighbours: Vec<Neighbour> = found
+        .keys
+        .iter()
+        .map(|key| Neighbour {
+            id: key.id,
+            distance: key.distance(index.metric()),
+            estimated: found.estimated.binary_search(&key.id).is_ok(),
+        })
+        .collect();
+    let is_short = neighbours.len() < plan.collect.k && plan.stop.lists_max < index.lists();
+    let is_limited = is_short && progress.work.lists >= plan.stop.lists_max;
+    let limited_by = progress.limited_by.or(is_limited.then_some(Limit::MaxLists));
+    progress.clock.lap(|times| &mut times.rerank_us);
+    Answer {
+        neighbours,
+        work: progress.work,
+        taken: Some(running.started),
+        latency_us: running.started.elapsed().as_nanos() as f32 / 1000.0, // CAST: rounds
+        stages: progress.clock.times(),
+        missing: progress.missing,
+        limited_by,
+    }
+}

@@ -1,0 +1,190 @@
+//! One query on its way through a worker: probed, scanning, choosing, fetching, done.
+mod choosing;
+mod done;
+mod fetching;
+mod probed;
+mod scanning;
+mod step;
+#[cfg(test)]
+mod tests;
+mod tools;
+
+use spandrel_io::{Read, ReadBuf, ReadError};
+
+use crate::collect::TopK;
+use crate::error::SearchError;
+use crate::job::Running;
+use crate::progress::Progress;
+use crate::reads::{Outbox, number_of, slot_of};
+use crate::subject::Subject;
+use choosing::Choosing;
+use fetching::Fetching;
+use probed::Probed;
+use scanning::Scanning;
+use step::Step;
+
+pub(crate) use tools::Tools;
+
+/// A place for a query in flight. Its buffers are used again by the queries that follow.
+#[derive(Default)]
+pub(crate) struct QuerySlot {
+    /// The query, while there is one.
+    running: Option<Running>,
+    subject: Subject,
+    found: TopK,
+    progress: Progress,
+    states: States,
+}
+
+/// Where a query is, and what it has there.
+#[derive(Default)]
+struct States {
+    now: State,
+    probed: Probed,
+    scanning: Scanning,
+    choosing: Choosing,
+    fetching: Fetching,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    /// Lists are chosen.
+    Probed,
+    /// Lists are scanned, and may be awaited.
+    Scanning,
+    /// What needs an exact comparison is about to be chosen.
+    Choosing,
+    /// Vectors are compared exactly, and their pages may be awaited.
+    Fetching,
+    /// The answer is complete.
+    #[default]
+    Done,
+}
+
+impl States {
+    /// Goes on from state to state while nothing is awaited and the query is wanted.
+    fn advance(&mut self, step: &mut Step<'_>) {
+        while step.progress.reads_left == 0 && step.progress.end.is_none() {
+            self.now = match self.now {
+                State::Probed => {
+                    self.scanning.begin(&mut self.probed, step);
+                    State::Scanning
+                }
+                State::Scanning => State::Choosing,
+                State::Choosing if step.found.is_undecided() && !step.is_over() => {
+                    self.choosing.choose(step);
+                    self.fetching.begin(&mut self.choosing, step);
+                    State::Fetching
+                }
+                State::Choosing => State::Done,
+                State::Fetching => State::Choosing,
+                State::Done => return,
+            };
+        }
+    }
+
+    fn clear(&mut self) {
+        self.probed.clear();
+        self.scanning.clear();
+        self.choosing.clear();
+        self.fetching.clear();
+    }
+}
+
+impl QuerySlot {
+    /// Probes and prunes, scans what is in memory, and appends the reads that the query needs, for `slot` of the worker.
+    pub(crate) fn start(&mut self, running: Running, tools: &mut Tools, slot: u32, reads: &mut Vec<Read>) {
+        let index = &*tools.index;
+        let plan = &running.job.plan;
+        self.progress.begin(plan, running.started);
+        self.found.reset(plan, index.resident_codes().is_none() && index.manifest().build.max_replicas > 1);
+        if let Some(left_out) = running.job.left_out.get(running.number) {
+            self.found.leave_out(left_out);
+        }
+        self.subject.set(index, running.row());
+        self.running = Some(running);
+        let out = Outbox { slot, reads };
+        if let Some((states, mut step)) = self.step(tools, out) {
+            states.probed.begin(&mut step);
+            states.now = State::Probed;
+        }
+        if let (Some(running), Some(nearest)) = (&self.running, tools.prober.nearest()) {
+            tools.scan.prepare(&tools.index, running.row(), nearest, self.subject.code());
+        }
+        if let Some((states, mut step)) = self.step(tools, Outbox { slot, reads }) {
+            states.advance(&mut step);
+        }
+    }
+
+    /// Takes in one read, unless the query is no longer wanted.
+    pub(crate) fn arrive(
+        &mut self,
+        tag: u64,
+        result: &Result<ReadBuf, ReadError>,
+        tools: &mut Tools,
+        reads: &mut Vec<Read>,
+    ) {
+        self.progress.reads_left -= 1;
+        self.progress.clock.lap(|times| &mut times.wait_us);
+        let Some((states, mut step)) = self.step(tools, Outbox { slot: slot_of(tag), reads }) else {
+            unreachable!("a query waits for all of its reads")
+        };
+        if step.is_over() {
+            return;
+        }
+        match states.now {
+            State::Scanning => {
+                states.scanning.arrive(number_of(tag), result, &mut states.probed, &mut step);
+                if step.progress.reads_left == 0 {
+                    states.scanning.replace(&mut states.probed, &mut step);
+                }
+            }
+            State::Fetching => states.fetching.arrive(number_of(tag), result, &mut step),
+            state => unreachable!("{state:?} awaits no reads"),
+        }
+        states.advance(&mut step);
+    }
+
+    /// The states of the query that is there, and what they work with.
+    fn step<'a>(&'a mut self, tools: &'a mut Tools, out: Outbox<'a>) -> Option<(&'a mut States, Step<'a>)> {
+        let running = self.running.as_ref()?;
+        let step = Step {
+            plan: &running.job.plan,
+            running,
+            query: self.subject.query(&tools.index, running.row()),
+            prober: &mut tools.prober,
+            scan: &mut *tools.scan,
+            reranker: &tools.reranker,
+            damage: &tools.damage,
+            cache: tools.cache.as_deref(),
+            found: &mut self.found,
+            progress: &mut self.progress,
+            out,
+        };
+        Some((&mut self.states, step))
+    }
+
+    /// When nothing is awaited any more: hands in the answer. Says whether that freed the slot.
+    pub(crate) fn finish_if_done(&mut self, tools: &Tools) -> bool {
+        if self.progress.reads_left > 0 {
+            return false;
+        }
+        let Some(running) = self.running.take() else { return false };
+        match self.progress.end {
+            Some(end) => running.abandon(end),
+            None => {
+                let answer = done::answer(&running, &tools.index, &mut self.found, &mut self.progress);
+                running.finish(answer);
+            }
+        }
+        self.states.clear();
+        true
+    }
+
+    /// Gives up the query that is there, if any, because the thread cannot go on.
+    pub(crate) fn fail(&mut self, error: impl FnOnce() -> SearchError) {
+        if let Some(running) = self.running.take() {
+            running.fail(error());
+        }
+    }
+}

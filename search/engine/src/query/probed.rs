@@ -1,0 +1,99 @@
+//! The first state of a query: its nearest heads are known, and lists are chosen.
+use std::vec::Drain;
+
+use crate::answer::Limit;
+use crate::damage::{DamageReason, DamagedPart};
+use crate::fetch::ListPlace;
+use crate::kept;
+use crate::query::step::Step;
+
+/// The lists of a query.
+#[derive(Debug, Default)]
+pub(super) struct Probed {
+    /// Lists chosen last and not scanned so far: nearest first, or in file order where they are read.
+    pub(super) places: Vec<ListPlace>,
+    /// Lists asked of the disk so far, and those of them that turned out to be unreadable; both ascending.
+    asked: Vec<u32>,
+    unreadable: Vec<u32>,
+    /// Vectors whose own list was chosen and is readable as far as is known.
+    vectors: u64,
+}
+
+impl Probed {
+    /// Chooses the first lists.
+    pub(super) fn begin(&mut self, step: &mut Step<'_>) {
+        self.clear();
+        self.choose(step);
+    }
+
+    /// Chooses lists that have not been asked for, within the bytes that may be asked.
+    pub(super) fn choose(&mut self, step: &mut Step<'_>) {
+        let (plan, index) = (step.plan, step.query.index);
+        let is_read = index.resident_codes().is_none();
+        let Probed { places, asked, unreadable, vectors } = self;
+        let damage = step.damage;
+        let is_unreadable = |list| {
+            is_read
+                && (damage.is_quarantined(DamagedPart::List(list)) || unreadable.binary_search(&list).is_ok())
+        };
+        let chosen = step.prober.choose(&step.query, plan, is_unreadable, places);
+        let progress = &mut *step.progress;
+        progress.work.lists = chosen.lists;
+        progress.work.head_distances = progress.work.head_distances.saturating_add(chosen.head_distances);
+        *vectors = chosen.vectors;
+        if is_read {
+            progress.missing.lists = chosen.unreadable;
+            places.retain(|place| asked.binary_search(&place.list).is_err());
+            let least = usize::from(asked.is_empty());
+            let bytes = progress.bytes_left.saturating_sub(plan.bytes_for_pages(index));
+            for dropped in drain_over(bytes, least, places) {
+                *vectors -= u64::from(dropped.primaries);
+                progress.limited_by = Some(Limit::MaxBytes);
+            }
+            let bytes = places.iter().map(|place| place.bytes).sum();
+            progress.bytes_left = progress.bytes_left.saturating_sub(bytes);
+            asked.extend(places.iter().map(|place| place.list));
+            asked.sort_unstable();
+            // Lists lie in the order of their numbers.
+            places.sort_unstable_by_key(|place| place.list);
+        }
+        progress.clock.lap(|times| &mut times.probe_us);
+    }
+
+    /// Whether more lists are needed in place of those that turned out to be unreadable: the others hold fewer than `k`
+    /// vectors.
+    pub(super) fn is_short(&self, step: &Step<'_>) -> bool {
+        let is_short = !self.unreadable.is_empty() && self.vectors < step.plan.collect.k as u64;
+        let may_grow =
+            step.progress.limited_by.is_none() && step.progress.work.lists < step.plan.stop.lists_max;
+        is_short && may_grow
+    }
+
+    /// Goes on without a list, given by its number among the places, that cannot be read or is damaged.
+    pub(super) fn leave_out(&mut self, at: usize, reason: DamageReason, step: &mut Step<'_>) {
+        let place = self.places[at];
+        step.progress.missing.lists += 1;
+        self.vectors -= u64::from(place.primaries);
+        if let Err(at) = self.unreadable.binary_search(&place.list) {
+            self.unreadable.insert(at, place.list);
+        }
+        step.damage.add(DamagedPart::List(place.list), place.extent(), reason);
+    }
+
+    pub(super) fn clear(&mut self) {
+        kept::clear(&mut self.places);
+        kept::clear(&mut self.asked);
+        kept::clear(&mut self.unreadable);
+    }
+}
+
+/// Drops the farthest of the lists, nearest first, that go over a limit of bytes; `least` are kept in any case.
+fn drain_over(bytes_max: u64, least: usize, places: &mut Vec<ListPlace>) -> Drain<'_, ListPlace> {
+    let mut bytes = 0_u64;
+    let kept = places.iter().take_while(|place| {
+        bytes = bytes.saturating_add(place.bytes);
+        bytes <= bytes_max
+    });
+    let kept = kept.count().max(least.min(places.len()));
+    places.drain(kept..)
+}

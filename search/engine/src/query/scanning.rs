@@ -1,0 +1,98 @@
+//! Lists are scanned: in memory at once, those on SSD as they arrive.
+use spandrel_io::{ReadBuf, ReadError};
+
+use crate::damage::{DamageReason, DamagedPart};
+use crate::error::with_cause;
+use crate::fetch::{ListRead, plan};
+use crate::kept;
+use crate::query::probed::Probed;
+use crate::query::step::Step;
+use crate::reads::LISTS_FILE;
+use crate::scan::ReadList;
+
+/// The reads of lists.
+#[derive(Debug, Default)]
+pub(super) struct Scanning {
+    requests: Vec<ListRead>,
+}
+
+impl Scanning {
+    /// Scans the lists chosen where they are in memory, and asks for them where they are not.
+    pub(super) fn begin(&mut self, probed: &mut Probed, step: &mut Step<'_>) {
+        self.clear();
+        if step.query.index.resident_codes().is_some() {
+            let (running, query) = (step.running, step.query);
+            let (scan, sink) = step.scan();
+            let end = scan.scan_resident(&query, &probed.places, sink, &mut || running.job.end());
+            step.progress.end = end;
+            probed.places.clear();
+        }
+        step.progress.clock.lap(|times| &mut times.scan_us);
+        self.ask(probed, step);
+    }
+
+    /// Asks for the lists that were chosen.
+    fn ask(&mut self, probed: &Probed, step: &mut Step<'_>) {
+        let first = self.requests.len();
+        plan(&probed.places, step.scan.gap_bytes(), |read| self.requests.push(read));
+        self.submit(first, step);
+    }
+
+    fn submit(&self, first: usize, step: &mut Step<'_>) {
+        let extents = self.requests[first..].iter().map(ListRead::extent);
+        step.progress.ask(LISTS_FILE, first, extents, &mut step.out);
+    }
+
+    /// With nothing under way: asks for more lists in place of unreadable ones, where the others hold fewer than `k` vectors.
+    pub(super) fn replace(&mut self, probed: &mut Probed, step: &mut Step<'_>) {
+        if probed.is_short(step) {
+            probed.choose(step);
+            self.ask(probed, step);
+        }
+    }
+
+    /// Takes in one read; what could not be merged into one is asked for again, list by list.
+    pub(super) fn arrive(
+        &mut self,
+        number: usize,
+        result: &Result<ReadBuf, ReadError>,
+        probed: &mut Probed,
+        step: &mut Step<'_>,
+    ) {
+        let read = self.requests[number];
+        match result {
+            Ok(bytes) => scan_read(read, bytes, probed, step),
+            // One bad sector should cost one list.
+            Err(_) if read.end - read.first > 1 => {
+                let first = self.requests.len();
+                let singles = (read.first..read.end).map(|at| ListRead::single(&probed.places, at));
+                self.requests.extend(singles);
+                self.submit(first, step);
+            }
+            Err(error) => {
+                for at in read.first..read.end {
+                    probed.leave_out(at, DamageReason::Read(with_cause(error)), step);
+                }
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        kept::clear(&mut self.requests);
+    }
+}
+
+/// Scans the lists of a read, each checked before.
+fn scan_read(read: ListRead, bytes: &[u8], probed: &mut Probed, step: &mut Step<'_>) {
+    for at in read.first..read.end {
+        let place = probed.places[at];
+        let from = (place.offset - read.offset) as usize; // CAST: inside a read
+        let bytes = &bytes[from..from + place.bytes as usize]; // CAST: inside a read
+        let query = step.query;
+        let (scan, sink) = step.scan();
+        match scan.scan_read(&query, ReadList { place: &place, bytes }, sink) {
+            Ok(()) => step.damage.whole(DamagedPart::List(place.list)),
+            Err(reason) => probed.leave_out(at, reason, step),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What the states of a query work with.
+use crate::cache::PageCache;
+use crate::collect::TopK;
+use crate::damage::DamageLog;
+use crate::job::Running;
+use crate::plan::QueryPlan;
+use crate::probe::Prober;
+use crate::progress::Progress;
+use crate::reads::Outbox;
+use crate::rerank::Reranker;
+use crate::scan::{Scan, Sink};
+use crate::subject::Query;
+
+/// One query with the worker's tools, for as long as the query goes on without waiting.
+pub(super) struct Step<'a> {
+    pub(super) plan: &'a QueryPlan,
+    pub(super) running: &'a Running,
+    pub(super) query: Query<'a>,
+    pub(super) prober: &'a mut Prober,
+    pub(super) scan: &'a mut dyn Scan,
+    pub(super) reranker: &'a Reranker,
+    pub(super) damage: &'a DamageLog,
+    pub(super) cache: Option<&'a PageCache>,
+    pub(super) found: &'a mut TopK,
+    pub(super) progress: &'a mut Progress,
+    pub(super) out: Outbox<'a>,
+}
+
+impl Step<'_> {
+    /// Whether the query is no longer wanted.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.progress.end = self.progress.end.or_else(|| self.running.job.end());
+        self.progress.end.is_some()
+    }
+
+    /// The scan, and where what it finds goes.
+    pub(super) fn scan(&mut self) -> (&mut dyn Scan, Sink<'_>) {
+        (self.scan, Sink { found: self.found, progress: self.progress })
+    }
+}

@@ -1,0 +1,69 @@
+//! What is asked of the disk, and whose read it is.
+use spandrel_io::Read;
+
+/// Slots of an index's files in a worker's reader.
+pub(crate) const LISTS_FILE: u32 = 0;
+pub(crate) const VECTORS_FILE: u32 = 1;
+pub(crate) const IDS_FILE: u32 = 2;
+
+/// Part of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Where the reads of one slot of a worker go before they are submitted together.
+pub(crate) struct Outbox<'a> {
+    pub(crate) slot: u32,
+    pub(crate) reads: &'a mut Vec<Read>,
+}
+
+impl Outbox<'_> {
+    /// Adds a read of one of the index's files, told apart by `number` from others of the slot.
+    pub(crate) fn push(&mut self, file: u32, extent: Extent, number: usize) -> Read {
+        // What is too long for one read is refused by the reader, and counts as damaged.
+        let bytes = u32::try_from(extent.bytes).unwrap_or(u32::MAX);
+        let tag = u64::from(self.slot) << 32 | number as u64;
+        let read = Read { file, offset: extent.offset, bytes, tag };
+        self.reads.push(read);
+        read
+    }
+}
+
+/// The slot whose read a tag belongs to.
+pub(crate) fn slot_of(tag: u64) -> u32 {
+    (tag >> 32) as u32 // CAST: the upper half
+}
+
+/// The number of the read that a tag belongs to.
+pub(crate) fn number_of(tag: u64) -> usize {
+    (tag & u64::from(u32::MAX)) as usize // CAST: the lower half
+}
+
+/// 4 KiB pages of its file that a read touches.
+pub(crate) fn pages_touched(read: &Read) -> u32 {
+    let pages = (read.offset + u64::from(read.bytes)).div_ceil(4096) - read.offset / 4096;
+    pages as u32 // CAST: a read is shorter than 2^32 bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_those_touched() {
+        let touched = |offset, bytes| pages_touched(&Read { file: 0, offset, bytes, tag: 0 });
+        assert_eq!(touched(4096, 4096), 1);
+        assert_eq!(touched(4096 + 512, 4096), 2);
+        assert_eq!(touched(8191, 2), 2);
+    }
+
+    #[test]
+    fn tags_tell_reads_apart() {
+        let mut reads = Vec::new();
+        let read = Outbox { slot: 7, reads: &mut reads }.push(1, Extent { offset: 512, bytes: u64::MAX }, 9);
+        assert_eq!((slot_of(read.tag), number_of(read.tag), read.bytes), (7, 9, u32::MAX));
+        assert_eq!(reads, [read]);
+    }
+}

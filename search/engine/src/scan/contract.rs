@@ -1,0 +1,60 @@
+//! What every scan of lists does.
+use spandrel_index::Index;
+use spandrel_index::codes::CodeQuery;
+use spandrel_index::format::list_hash;
+
+use crate::collect::TopK;
+use crate::damage::DamageReason;
+use crate::fetch::ListPlace;
+use crate::job::End;
+use crate::progress::Progress;
+use crate::subject::Query;
+
+/// Scans lists of one kind for one query after the other. One per worker.
+pub(crate) trait Scan {
+    /// Bytes between two lists that are read for nothing to save a request.
+    fn gap_bytes(&self) -> u64;
+
+    /// Makes ready what codes are compared with: for the query `row` as given, whose nearest head is `nearest`.
+    fn prepare(&mut self, index: &Index, row: &[u8], nearest: u32, out: &mut CodeQuery);
+
+    /// Scans those of the lists that are in memory, nearest first so that the bound is good early. `end` is asked now and then
+    /// whether to go on; why not, if not.
+    fn scan_resident(
+        &mut self,
+        query: &Query<'_>,
+        places: &[ListPlace],
+        sink: Sink<'_>,
+        end: &mut dyn FnMut() -> Option<End>,
+    ) -> Option<End>;
+
+    /// Checks a list as it was read, and scans it.
+    fn scan_read(
+        &mut self,
+        query: &Query<'_>,
+        list: ReadList<'_>,
+        sink: Sink<'_>,
+    ) -> Result<(), DamageReason>;
+}
+
+/// Where what a scan finds goes, and what it took.
+pub(crate) struct Sink<'a> {
+    pub(crate) found: &'a mut TopK,
+    pub(crate) progress: &'a mut Progress,
+}
+
+/// A list as it was read.
+#[derive(Clone, Copy)]
+pub(crate) struct ReadList<'a> {
+    pub(crate) place: &'a ListPlace,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// Checks the hash of a list, before which nothing else may be done with its bytes.
+pub(crate) fn check(index: &Index, list: ReadList<'_>) -> Result<(), DamageReason> {
+    let ReadList { place, bytes } = list;
+    match list_hash(index.uuid(), place.list, bytes) {
+        found if found == place.hash => Ok(()),
+        found => Err(DamageReason::Hash { found, expected: place.hash }),
+    }
+}

@@ -1,0 +1,94 @@
+//! Lists of exact vectors: compared as they arrive.
+use spandrel_index::codes::CodeQuery;
+use spandrel_index::format::FullLayout;
+use spandrel_index::kernels::{Operation, PairKernel};
+use spandrel_index::{Index, Metric};
+
+use super::contract::{ReadList, Scan, Sink, check};
+use crate::damage::DamageReason;
+use crate::fetch::ListPlace;
+use crate::job::End;
+use crate::subject::Query;
+
+/// Rows scored before their scores are looked at.
+const BLOCK_ROWS: usize = 256;
+
+/// Compares whole vectors.
+pub(super) struct FullScan {
+    kernel: PairKernel,
+    layout: FullLayout,
+    metric: Metric,
+    scores: [f32; BLOCK_ROWS],
+}
+
+impl FullScan {
+    pub(super) fn new(index: &Index, layout: FullLayout) -> FullScan {
+        let operation = match index.metric() {
+            Metric::L2 => Operation::SquaredL2,
+            Metric::InnerProduct | Metric::Cosine => Operation::InnerProduct,
+        };
+        FullScan {
+            kernel: PairKernel::new(operation, index.dtype(), index.dim()),
+            layout,
+            metric: index.metric(),
+            scores: [0.0; BLOCK_ROWS],
+        }
+    }
+}
+
+impl Scan for FullScan {
+    /// On 1 000 000 SIFT vectors, gaps of 8 KiB saved 6 % of the requests and cost 4 % more bytes: not worth it.
+    fn gap_bytes(&self) -> u64 {
+        0
+    }
+
+    fn prepare(&mut self, _index: &Index, _row: &[u8], _nearest: u32, _out: &mut CodeQuery) {}
+
+    /// None are in memory.
+    fn scan_resident(
+        &mut self,
+        _query: &Query<'_>,
+        _places: &[ListPlace],
+        _into: Sink<'_>,
+        _end: &mut dyn FnMut() -> Option<End>,
+    ) -> Option<End> {
+        None
+    }
+
+    fn scan_read(
+        &mut self,
+        query: &Query<'_>,
+        list: ReadList<'_>,
+        sink: Sink<'_>,
+    ) -> Result<(), DamageReason> {
+        check(query.index, list)?;
+        let Sink { found, progress } = sink;
+        progress.clock.lap(|times| &mut times.verify_us);
+        let count = list.place.count();
+        progress.work.vectors_scanned += count as u64;
+        let view = self.layout.view(list.bytes, count);
+        let row_bytes = self.layout.row_bytes;
+        let mut first = 0;
+        for rows in view.vectors.chunks(BLOCK_ROWS * row_bytes) {
+            let scores = &mut self.scores[..rows.len() / row_bytes];
+            self.kernel.score_rows(query.exact.row, rows, scores);
+            match self.metric {
+                Metric::L2 => {}
+                Metric::InnerProduct => scores.iter_mut().for_each(|s| *s = -*s),
+                Metric::Cosine => {
+                    for (at, score) in scores.iter_mut().enumerate() {
+                        *score = query.exact.cosine_score(*score, view.inverse_norm(first + at));
+                    }
+                }
+            }
+            for (at, &score) in scores.iter().enumerate() {
+                if found.wants(score) {
+                    found.exact(score, view.id(first + at));
+                }
+            }
+            first += scores.len();
+        }
+        progress.clock.lap(|times| &mut times.scan_us);
+        Ok(())
+    }
+}
