@@ -165,3 +165,26 @@ fn every_command_is_on_its_page() {
         assert!(page.contains(&format!("| `{name}` |")), "docs/command-line.md has no row for `{name}`");
     }
 }
+
+/// The table of limits has the defaults of the program.
+#[test]
+fn documented_limits_are_those_of_the_program() {
+    let mut cli = Cli::command();
+    cli.build();
+    let serve = cli.find_subcommand("serve").unwrap();
+    let page = fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let table = page.split_once("## Limits").unwrap().1.split_once("\n- ").unwrap().0;
+    let mut rows = 0;
+    for row in table.lines().filter(|row| row.contains("| `--")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, _, default, flag, _] = cells[..] else { panic!("{row}") };
+        let name = flag.trim_matches('`').trim_start_matches('-');
+        let known = serve.get_arguments().find(|arg| arg.get_long() == Some(name)).expect(flag);
+        let known: Vec<String> =
+            known.get_default_values().iter().map(|value| value.to_string_lossy().into_owned()).collect();
+        let written: String = default.trim_end_matches(" s").split_whitespace().collect();
+        assert_eq!(known, [written], "docs/operating.md: {row}");
+        rows += 1;
+    }
+    assert!(rows >= 14, "{rows} limits found");
+}

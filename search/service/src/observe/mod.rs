@@ -168,4 +168,17 @@ mod tests {
         let forgotten: Vec<&String> = told.iter().filter(|name| !is_shown(name)).collect();
         assert!(forgotten.is_empty(), "{forgotten:?}");
     }
+
+    /// The page for operators names metrics as they are, also in its alerts.
+    #[test]
+    fn the_documented_metrics_exist() {
+        let told = names(&told());
+        let page = include_str!("../../../../docs/operating.md");
+        let words = page.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let named: BTreeSet<&str> = words.filter(|word| word.starts_with("spandrel_")).collect();
+        // A histogram is named without the ends of its series.
+        let exists = |name: &&str| told.contains(*name) || told.contains(&format!("{name}_bucket"));
+        let missing: Vec<&&str> = named.iter().filter(|name| !exists(name)).collect();
+        assert!(missing.is_empty() && named.len() > 20, "{missing:?} of {told:?}");
+    }
 }
