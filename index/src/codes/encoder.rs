@@ -1,4 +1,4 @@
-//! From vectors to codes and factors, whatever the family.
+//! From vectors to codes and factors, for every family.
 use super::factors::{Factors, factor_block};
 use super::family::CodeModel;
 use super::frame::{Centre, Frame, Rotated};

@@ -6,7 +6,7 @@ use super::products::CodebooksError;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// Principal axes of so many dimensions take too long to find.
+    /// Principal axes of this many dimensions take too long to find.
     #[error("axes for {dim} dimensions, at most {AXES_DIM_MAX} are handled: take rabitq, or pq without +opq")]
     AxesDim {
         /// Dimensions given.

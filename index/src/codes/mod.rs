@@ -6,7 +6,7 @@
 //! unbiased over random rotations. Hence `estimate = |q - c|^2 + add + mul <u, q>` with
 //! `add = |r|^2 + 2 |r|^2 <c, u> / <u, r>` and `mul = -2 |r|^2 / <u, r>`, both kept with the code.
 //!
-//! Distances are squared L2 in head space, whatever the metric. Promises: the same vectors give the same codes; the
+//! Distances are squared L2 in head space, for every metric. Promises: the same vectors give the same codes; the
 //! stated standard error counts the rounding of code and query. It does not know where codes lie, nor which of them
 //! a query looks at.
 mod axes;

@@ -400,7 +400,7 @@ impl SegmentEntry {
                 return refused(
                     "heads_of",
                     &of,
-                    "an earlier segment with heads of its own, as many as lists",
+                    "an earlier segment with heads of its own, one for each list",
                 );
             }
         }

@@ -31,7 +31,7 @@ impl HnswGraph {
         self.count
     }
 
-    /// Links per node in upper layers; layer 0 has twice as many.
+    /// Links per node in upper layers; layer 0 has twice this number.
     pub fn m(&self) -> usize {
         self.m
     }
@@ -49,7 +49,7 @@ impl HnswGraph {
     /// them unless there are fewer heads. Returns the distances computed.
     ///
     /// # Panics
-    /// When the graph is not over as many heads, or the query is not a row of theirs.
+    /// When the graph has another number of nodes than there are heads, or the query is not a row of theirs.
     pub fn search(
         &self,
         heads: &Heads,

@@ -83,7 +83,7 @@ impl HeadIndex {
     /// are found by scoring all.
     ///
     /// # Panics
-    /// When the index is not over as many heads, or the query is not a row of theirs.
+    /// When the index was made for another number of heads, or the query is not a row of theirs.
     pub fn search(
         &self,
         heads: &Heads,

@@ -18,7 +18,7 @@
 //! A copy is a head with the same row as its representative; it has no links.
 //!
 //! The file around it carries version and hash. All the same nothing here is believed: a graph that opens
-//! has every number in range, whatever its bytes were. That all heads can be reached is not checked.
+//! has every number in range, for any bytes. That all heads can be reached is not checked.
 #![deny(clippy::indexing_slicing)]
 use std::io::{self, Write};
 
@@ -173,7 +173,7 @@ impl HnswGraph {
             below = nodes;
         }
         let ranked_count = counts.first().copied().unwrap_or(0);
-        // At most 2^32 lists of 512 links and 32 layers of half as many: far from overflowing.
+        // At most 2^32 lists of 512 links and 32 layers of 256: far from overflowing.
         let upper_words: u64 = counts.iter().map(|&c| u64::from(c) * m as u64).sum();
         let base_words = 2 * m as u64 * u64::from(count);
         reader.total += 4 * (u64::from(ranked_count) + upper_words + base_words + 2 * u64::from(copy_count));

@@ -97,7 +97,7 @@ enum Side {
 /// A block kernel chosen once for an element type and dimension.
 ///
 /// The value for a pair depends on the two rows and the variant alone, not on how rows are cut into blocks,
-/// so results are the same whatever the block sizes and the thread count. Equal rows have distance 0.
+/// so results are the same for all block sizes and thread counts. Equal rows have distance 0.
 #[derive(Debug, Clone, Copy)]
 pub struct BlockKernel {
     dtype: DType,

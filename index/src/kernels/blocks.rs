@@ -9,7 +9,7 @@
 //!   4  2 scale of error, bf16
 //! ```
 //! Parts lie so that one shift and one mask give sixty-four bytes which the byte products of the instruction sets
-//! multiply with four query values each: 128 dimensions take 32 products a block whatever their bits. Dot products
+//! multiply with four query values each: 128 dimensions take 32 products a block, at any number of bits. Dot products
 //! are exact in `i32`, and what follows is rounded in one order, so every variant gives the same estimates.
 /// Vectors in a block of codes.
 pub const BLOCK_VECTORS: usize = 16;

@@ -1,6 +1,6 @@
 //! Pair kernels written once, over the registers that each instruction set supplies.
 //!
-//! A row's value comes from two running sums (even and odd registers along the row) whatever the number of
+//! A row's value comes from two running sums (even and odd registers along the row) for every number of
 //! rows scored together, so it depends on the two rows and the instruction set alone.
 #![allow(unsafe_code)]
 
@@ -131,7 +131,7 @@ pub(super) unsafe fn rows<L: Lane, const SQUARED: bool>(query: &[u8], rows: &[u8
     let mut row = rows.as_ptr();
     let lines = (4 * bytes).div_ceil(64).min(LINES_PER_FOUR);
     let (fours, rest) = out.as_chunks_mut::<4>();
-    // SAFETY: `rows` holds `out.len()` rows of `bytes` bytes; each step takes as many as it fills of `out`.
+    // SAFETY: `rows` holds `out.len()` rows of `bytes` bytes; each step reads one row for each value of `out` that it fills.
     unsafe {
         for four in fours {
             for line in 0..lines {

@@ -18,8 +18,8 @@ pub(super) struct ProductsJob<'a> {
 }
 
 /// # Safety
-/// The machine runs the instruction set. `job.lines` has `pairs` lines for each group, `job.rows` so many pairs for each
-/// of the rows that the function takes, and `out` a place for each group of each row, row by row.
+/// The machine runs the instruction set. `job.lines` has `pairs` lines for each group. `job.rows` has `pairs` pairs for
+/// each of the rows that the function takes. `out` has a place for each group of each row, row by row.
 pub(super) type ProductsFn = unsafe fn(job: &ProductsJob<'_>, out: &mut [[i32; GROUP_ROWS]]);
 
 /// The reference.

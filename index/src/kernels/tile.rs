@@ -1,9 +1,9 @@
 //! Block kernels written once, over the registers that each instruction set supplies.
 //!
 //! Rows become *units* of four bytes: one f32, a pair of i16, or four bytes, as the multiplication wants them.
-//! Left rows lie one after the other. Right rows lie in *panels* of as many rows as a tile has columns, unit by
+//! Left rows lie one after the other. Right rows lie in *panels* with one row for each column of a tile, unit by
 //! unit, so that one load takes the same unit of neighbouring rows. A tile's sums stay in registers over the
-//! whole of a row, so each pair is summed in the order of its elements, whatever tile it falls into.
+//! whole of a row, so each pair is summed in the order of its elements, in every tile.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -33,7 +33,7 @@ pub(super) trait Tile {
     /// Writes `left + right - 2 sum` if squared and `left + right + sum` if not, as floats.
     ///
     /// # Safety
-    /// `LANES` terms can be read at `right`, as many values written at `out`.
+    /// `LANES` terms can be read at `right`, and `LANES` values written at `out`.
     unsafe fn store<const SQUARED: bool>(sum: Self::Sum, left: u32, right: *const u32, out: *mut f32);
 }
 

@@ -18,7 +18,7 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// Every variant, whatever this machine can run.
+    /// Every variant, also those that this machine cannot run.
     pub const ALL: [Variant; 4] = [Variant::Scalar, Variant::Neon, Variant::Avx2, Variant::Avx512];
 
     /// Whether this machine can run it.

@@ -294,7 +294,7 @@ fn read_directory(
         DirectoryShape { lists: shape.lists, vectors: shape.vectors, layout: shape.index.lists, codes_bytes };
     let body_bytes = section.body_bytes();
     let directory = Directory::read(&path, body_bytes, expected, &mut |out| section.read(out));
-    // Damage is told as damage, whatever sense it made as a directory.
+    // Damage is reported as damage, also where the bytes parse as a directory.
     if directory.is_err() {
         section.read_all()?;
     }
@@ -305,7 +305,7 @@ fn read_directory(
 fn read_model(mut section: SectionReader<'_>, code: CodeSpec, dim: usize) -> Result<CodeModel, OpenError> {
     let path = section.path().to_owned();
     let body = section.read_all()?;
-    // Damage is told as damage, whatever sense it made as a model.
+    // Damage is reported as damage, also where the bytes parse as a model.
     section.finish()?;
     CodeModel::from_bytes(&path, &body, code, dim)
 }

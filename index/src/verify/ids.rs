@@ -19,7 +19,7 @@ pub(super) struct FirstIds {
     count: u64,
     /// First id of each page.
     firsts: Vec<u64>,
-    /// Of all pairs, whatever their order.
+    /// Of all pairs, in any order.
     pub(super) pair_sum: u64,
     file: Arc<File>,
     path: PathBuf,

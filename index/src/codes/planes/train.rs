@@ -62,7 +62,7 @@ impl PlaneModel {
 ///
 /// What counts is the error of `<residual, query - head>`: both are spread over the axes alike. Axes with the same
 /// number of bits are one segment and mixed with each other, which evens out their variances: `n` dimensions of mean
-/// variance `m` then lose `n m^2` times the distortion of so many bits, less than the sum of the squares that each
+/// variance `m` then lose `n m^2` times the distortion of their bits, less than the sum of the squares that each
 /// would lose alone. Of all cuts into segments of falling bits the one that loses least is taken; that of a single
 /// segment is RaBitQ. Every axis gets a bit where there are enough, since what is not coded at all biases the
 /// estimates of true neighbours.
@@ -98,8 +98,8 @@ fn cut(sums: &[f64], budget: usize) -> Vec<(usize, usize, usize)> {
         // What true neighbours lose is not random there: it adds up.
         if bits == 0 { alone + SEGMENT_DIMS as f64 * LIKENESS * sum * sum } else { alone }
     };
-    // The least loss of the first `end` groups with `used` bits, in segments of at least so many bits a dimension;
-    // and of each number of bits, where the segment of so many that ends there begins, if there is one.
+    // The least loss of the first `end` groups with `used` bits, in segments of at least the current number of bits a
+    // dimension; and for each number of bits, where the segment of that number that ends there begins, if there is one.
     let mut least = vec![f64::INFINITY; (count + 1) * width];
     least[0] = 0.0;
     let mut begins: Vec<Vec<Option<usize>>> = Vec::new();

@@ -71,10 +71,10 @@ pub enum CodebooksError {
 }
 
 impl Codebooks {
-    /// Centroids of `shape` sub-quantisers x centroids x dimensions, and a rotation of so many rows and columns.
+    /// Centroids of `shape` sub-quantisers x centroids x dimensions, and a rotation with its rows and columns.
     ///
     /// # Errors
-    /// [`CodebooksError`] when there are not so many values, or not all are finite.
+    /// [`CodebooksError`] when the number of values is not that of the shape, or not all are finite.
     pub fn new(
         shape: [usize; 3],
         centroids: Vec<f32>,

@@ -1,6 +1,6 @@
 //! Product quantisation (Jégou, Douze and Schmid, "Product quantization for nearest neighbor search", TPAMI 2011).
 //!
-//! A residual's dimensions are cut into as many equal stretches as there are sub-quantisers, and each stretch is coded
+//! A residual's dimensions are cut into an equal stretch for each sub-quantiser, and each stretch is coded
 //! as the nearest of 16 or 256 centroids. As with bit planes the code of each vector has a scale of its own, which makes
 //! `<u, r> = |r|^2` and estimates unbiased, and its error is measured when it is coded. Centroids are raised by a gain for
 //! each dimension before they stand for a residual. Dimensions are filled up with zeros to a multiple of the sub-quantisers.

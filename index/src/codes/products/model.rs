@@ -110,7 +110,7 @@ impl ProductModel {
         };
         let words = [
             self.dim as u32,        // CAST: at most DIM_MAX
-            self.quantisers as u32, // CAST: at most as many as dimensions
+            self.quantisers as u32, // CAST: at most the number of dimensions
             u32::from(self.bits),
             if matrix.is_some() { 2 } else { 0 },
             u32::from(self.unit_length),

@@ -32,7 +32,7 @@ pub(in crate::kernels) unsafe fn look_up_small(job: &LookupJob<'_>, out: &mut [[
 /// Sums over rows `first` to `end`, of sixteen vectors in order.
 ///
 /// # Safety
-/// So many rows can be read at `codes`, and the groups of tables of rows up to `end` at `tables`. At most
+/// Rows `first..end` can be read at `codes`, and the groups of tables of rows up to `end` at `tables`. At most
 /// `SUMMED_MAX / 2` steps; `first` is even.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -18,7 +18,7 @@ pub(in crate::kernels) unsafe fn products<const ROWS: usize>(
     for group in 0..groups {
         let mut sums = [[_mm256_setzero_si256(); HALVES]; ROWS];
         for pair in 0..job.pairs {
-            // SAFETY: each group has so many lines of two registers, each row so many pairs, of four bytes.
+            // SAFETY: a group holds `pairs` lines of 2 registers. A row holds `pairs` i16 pairs.
             let halves: [__m256i; HALVES] = std::array::from_fn(|half| unsafe {
                 let line = job.lines.as_ptr().add(group * job.pairs + pair).cast::<__m256i>();
                 _mm256_load_si256(line.add(half))

@@ -33,7 +33,7 @@ pub(in crate::kernels) unsafe fn look_up_small(job: &LookupJob<'_>, out: &mut [[
 /// Sums of sixteen vectors in order over `rows` rows.
 ///
 /// # Safety
-/// So many rows can be read at `codes`, and the tables of their groups at `tables`. At most `SUMMED_MAX / 2` groups.
+/// `rows` rows can be read at `codes`, and the tables of their groups at `tables`. At most `SUMMED_MAX / 2` groups.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn sums(tables: *const u8, rows: usize, codes: &mut *const u8) -> __m512i {

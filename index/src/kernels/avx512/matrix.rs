@@ -17,7 +17,7 @@ pub(in crate::kernels) unsafe fn products<const ROWS: usize>(
     let groups = out.len() / ROWS;
     let mut group = 0;
     while group < groups {
-        // SAFETY: by the contract; so many groups are left.
+        // SAFETY: by the contract; the branch checks that `GROUPS` groups are left, and one is left in the loop.
         group += unsafe {
             if group + GROUPS <= groups {
                 multiply::<ROWS, GROUPS>(job, group, groups, out)
@@ -31,7 +31,7 @@ pub(in crate::kernels) unsafe fn products<const ROWS: usize>(
 /// Multiplies `COUNT` groups from number `group` on.
 ///
 /// # Safety
-/// The contract of [`products`], and there are so many groups.
+/// The contract of [`products`]; `COUNT` groups are left from `group` on.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn multiply<const ROWS: usize, const COUNT: usize>(
@@ -42,7 +42,7 @@ unsafe fn multiply<const ROWS: usize, const COUNT: usize>(
 ) -> usize {
     let mut sums = [[_mm512_setzero_si512(); COUNT]; ROWS];
     for pair in 0..job.pairs {
-        // SAFETY: each group has so many lines, each row so many pairs, of four bytes.
+        // SAFETY: a group holds `pairs` lines of one register. A row holds `pairs` i16 pairs.
         let lines: [__m512i; COUNT] = std::array::from_fn(|at| unsafe {
             _mm512_load_si512(job.lines.as_ptr().add((group + at) * job.pairs + pair).cast())
         });
@@ -58,7 +58,7 @@ unsafe fn multiply<const ROWS: usize, const COUNT: usize>(
     }
     for (row, sums) in sums.into_iter().enumerate() {
         for (at, sum) in sums.into_iter().enumerate() {
-            // SAFETY: a place is an array of as many bytes.
+            // SAFETY: a place of `out` has 64 bytes, like the register.
             unsafe { _mm512_storeu_si512(out[row * groups + group + at].as_mut_ptr().cast(), sum) };
         }
     }

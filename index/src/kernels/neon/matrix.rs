@@ -16,7 +16,7 @@ pub(in crate::kernels) unsafe fn products<const ROWS: usize>(
     for group in 0..groups {
         let mut sums = [[vdupq_n_s32(0); QUARTERS]; ROWS];
         for pair in 0..job.pairs {
-            // SAFETY: each group has so many lines of four registers, each row so many pairs, of four bytes.
+            // SAFETY: a group holds `pairs` lines of 4 registers. A row holds `pairs` i16 pairs.
             let quarters: [int16x8_t; QUARTERS] = std::array::from_fn(|quarter| unsafe {
                 let line = job.lines.as_ptr().add(group * job.pairs + pair).cast::<i16>();
                 vld1q_s16(line.add(8 * quarter))
