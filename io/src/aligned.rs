@@ -50,7 +50,7 @@ impl AlignedBuf {
     }
 
     /// As [`AlignedBuf::zeroed`], on huge pages where the system grants them: for large tables read here and there,
-    /// which would otherwise miss the processor's table of pages at every turn.
+    /// since each access on small pages costs a TLB miss.
     ///
     /// # Errors
     /// [`BufferError`] when the allocator has no such block.

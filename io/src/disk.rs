@@ -21,7 +21,7 @@ use crate::{
 /// Reads start at multiples of this many bytes.
 const PLACE_BYTES: u64 = 4096;
 
-/// One measurement: random reads of one size, so many at once.
+/// One measurement: random reads of one size at one queue depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
     /// Bytes of each read.
@@ -263,7 +263,7 @@ fn summarise(load: Load, mut nanoseconds: Vec<u32>, seconds: f64, processor: Dur
     }
 }
 
-/// Removed when measured, whatever came of it.
+/// Removed after the measurement, also where that failed.
 struct TestFile(PathBuf);
 
 impl Drop for TestFile {

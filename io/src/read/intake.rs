@@ -92,7 +92,7 @@ impl Intake {
         self.backlog.len() + self.ended.len()
     }
 
-    /// How many completions to sleep for when `missing` are still to be had and `issued` are going.
+    /// How many completions to sleep for when `missing` are still to come and `issued` are under way.
     ///
     /// With more reads waiting for a place, wakes early so that the disk's queue does not run dry.
     pub(crate) fn wait_for(&self, missing: usize, issued: usize) -> usize {

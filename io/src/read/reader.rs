@@ -38,7 +38,7 @@ pub trait Reader: Send {
     /// Registers a file and returns its slot. Slots count up from 0 and are never given back.
     fn add_file(&mut self, file: Arc<ReadFile>) -> u32;
 
-    /// Starts reads, as many at once as the depth allows; the rest wait inside for a free place.
+    /// Starts reads, at most `depth` at once; the rest wait inside for a free place.
     ///
     /// Does not block. What is wrong with a single read (past the end, too long) shows in its completion.
     ///

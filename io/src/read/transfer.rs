@@ -88,7 +88,7 @@ impl Transfer {
             return Some(Ok(()));
         }
         if reached <= self.filled {
-            // Nothing beyond what was there: the file ends here, whatever its length was when opened.
+            // Nothing beyond what was there: the file ends here, although it was longer when it was opened.
             return Some(Err(file.short(&self.read, self.start + self.filled as u64)));
         }
         self.filled = reached;

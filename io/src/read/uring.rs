@@ -1,6 +1,6 @@
 //! Reads through an io_uring.
 //!
-//! The kernel holds at most `depth` requests, and the completion queue has room for twice as many, so it
+//! The kernel holds at most `depth` requests, and the completion queue has room for twice that number, so it
 //! cannot overflow. A transfer and its buffer stay in `slots`, keyed by the request's user data, from the
 //! moment its request is pushed until its completion is reaped.
 #![allow(unsafe_code)]

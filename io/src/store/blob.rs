@@ -47,7 +47,7 @@ pub struct Merging {
 
 impl Merging {
     /// For a local SSD. On 1 000 000 SIFT vectors, gaps of 8 KiB between lists of codes saved 11 to 18 % of the requests for
-    /// 7 to 17 % more bytes, and gave as many queries per second more where requests were the limit; a request costs more
+    /// 7 to 17 % more bytes, and gave more queries per second where requests were the limit; a request costs more
     /// than a few pages.
     pub const SSD: Merging =
         Merging { gap_bytes: 8 << 10, merged_bytes_max: 256 << 10, scattered_bytes_max: 16 << 10 };

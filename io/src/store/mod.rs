@@ -23,7 +23,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// What messages call the blob of a name.
     fn path(&self, name: &str) -> PathBuf;
 
-    /// Opens a blob. It can be read while it is open, whatever becomes of its name.
+    /// Opens a blob. It can be read while it is open, also after its name was removed or replaced.
     ///
     /// # Errors
     /// [`StoreError::Missing`]; [`StoreError::Open`].
