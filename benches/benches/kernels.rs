@@ -18,7 +18,7 @@ fn rows(dtype: DType, dim: usize, count: usize) -> Vec<u8> {
     }
 }
 
-/// One query against 256 rows back to back, and against as many picked out of order.
+/// One query against 256 rows back to back, and against 256 rows picked out of order.
 fn pairs(c: &mut Criterion) {
     const ROWS: usize = 256;
     for variant in Variant::available() {

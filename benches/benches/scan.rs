@@ -16,7 +16,7 @@ const DIMS: [usize; 3] = [128, 384, 768];
 /// Blocks scanned by one call: lists of 128 codes, near those of an index.
 const LIST_BLOCKS: usize = 8;
 const LIST_CODES: usize = LIST_BLOCKS * BLOCK_VECTORS;
-/// Where codes are, by how many bytes they are walked through: well inside a core's second cache, and far more than
+/// Where codes are, by how many bytes they are walked through: well inside a core's L2 cache, and far more than
 /// the last one.
 const PLACES: [(&str, usize); 2] = [("cache", 256 << 10), ("memory", 256 << 20)];
 
@@ -52,7 +52,7 @@ impl Memory {
         Memory { rows, factors }
     }
 
-    /// As many lists of blocks of `block_bytes` as `bytes` hold.
+    /// Lists of blocks of `block_bytes`, up to `bytes` in all.
     fn lists(&self, block_bytes: usize, bytes: usize) -> Lists<'_> {
         let (row_bytes, factor_bytes) = (LIST_BLOCKS * block_bytes, LIST_BLOCKS * FACTOR_BYTES);
         let count = bytes / (row_bytes + factor_bytes);
@@ -132,7 +132,7 @@ fn scans(c: &mut Criterion) {
     }
 }
 
-/// Product codes of as many bytes as `axes` has for 128 dimensions, and of half as many.
+/// Product codes of 16 and 32 bytes: `axes` has 32 for 128 dimensions.
 const PRODUCTS: [(usize, u8); 4] = [(32, 4), (64, 4), (16, 8), (32, 8)];
 
 fn lookups(c: &mut Criterion) {

@@ -1,10 +1,10 @@
 //! Compares codes at equal bytes: how good estimates are, and what must be read for a recall.
 //!
 //! Lists are formed once for each set, by building an index in a temporary folder. Every code is then trained and
-//! all vectors are coded in memory; a search scans the nearest lists, so many that they hold what is looked for, and
+//! all vectors are coded in memory; a search scans enough of the nearest lists to hold the true neighbours, and
 //! reranks as the engine does, with the number of standard errors swept. One line compares that with the engine itself.
 //! After `axes:B` comes `scaled:B`, the same allotment with a scale of its own for each segment.
-//! Bytes are those of the code and of scales beyond the first; factors take 5.5 more whatever the code.
+//! Bytes are those of the code and of scales beyond the first; factors take 5.5 more for every code.
 //!
 //! ```text
 //! cargo run --release -p spandrel-benches --bin codes -- --data DIR [--bytes 16,32,48,64]
@@ -165,7 +165,7 @@ fn measure(set: &Set, name: &str, code: &impl Code, started: Instant, pool: &Thr
     sweep
 }
 
-/// The codes compared, by bytes; those that do not exist for so many are left out.
+/// The codes compared, by bytes; families without a code of that size are left out.
 fn specs(dim: usize, bytes: &[u32]) -> Vec<CodeSpec> {
     let rabitq = (1..=8).map(|bits| CodeSpec::RaBitQ { bits });
     let mut all = bytes.to_vec();

@@ -65,7 +65,7 @@ impl HeadCodes {
         self.blocks.rows.len() + self.blocks.factors.len() + self.model.memory_bytes()
     }
 
-    /// The `k` heads nearest to `query` of those whose estimate is at most so many usual errors above the `k`-th; the
+    /// The `k` heads nearest to `query` of those whose estimate is at most a few usual errors above the `k`-th; the
     /// number of distances computed.
     pub(crate) fn search(
         &mut self,
@@ -83,7 +83,7 @@ impl HeadCodes {
         let blocks = (self.blocks.rows.as_slice(), self.blocks.factors.as_slice());
         self.model.scan(&self.kernel, &self.query, blocks, terms, &mut self.estimates);
         let estimates = &self.estimates[..heads.len()];
-        // The k-th smallest of the minima of blocks: as many estimates at least are no larger.
+        // The k-th smallest of the minima of blocks: at least k estimates are no larger.
         self.minima.clear();
         self.minima.extend(
             estimates.chunks(BLOCK_VECTORS).map(|block| block.iter().copied().fold(f32::INFINITY, f32::min)),
