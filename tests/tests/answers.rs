@@ -1,4 +1,4 @@
-//! `k` answers, whatever pruning says, unless a limit that was given with the query stands in the way and is named.
+//! `k` answers, also where pruning left fewer, unless a limit given with the query forbids them and is named.
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spandrel_builder::BuildConfig;
@@ -42,7 +42,7 @@ fn three_far_away(dim: usize, count: usize) -> Base {
     rows(dim, values)
 }
 
-/// Ways to build an index of rows of so many elements.
+/// Ways to build an index of rows of `dim` elements.
 fn configs(metric: Metric, dim: usize, dir: &TempDir) -> Vec<BuildConfig> {
     let products = CodeSpec::Products { quantisers: dim.min(5) as u32, bits: 4, rotated: false }; // CAST: at most 5
     let codes =

@@ -125,7 +125,7 @@ impl Reader for Counting {
     }
 }
 
-/// Each id cost two reads, one after the other, whatever pages they shared and whatever the cache held.
+/// Each id cost two reads, one after the other, also where they shared pages or the cache held them.
 #[test]
 fn ids_of_one_page_share_its_read_and_cached_vectors_need_none() {
     let (dir, base) = built(Metric::L2);

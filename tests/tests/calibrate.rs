@@ -182,7 +182,7 @@ impl Calibrate for Failing {
         _: &dyn Progress,
         _: &AtomicBool,
     ) -> Result<Option<Calibration>, Box<dyn Error + Send + Sync>> {
-        Err("no mood".into())
+        Err("calibration refused".into())
     }
 }
 
@@ -211,7 +211,7 @@ fn a_build_that_fails_to_calibrate_goes_on_with_or_without() {
         let mut config = coded(Metric::L2, code, Tier::Memory, &dir.path().join(name));
         let failed = base.build_watched(&config, Some(&Failing), &Silent).unwrap_err();
         assert!(matches!(failed, BuildError::Calibrate(_)), "{failed}");
-        assert_eq!(failed.source().unwrap().to_string(), "no mood");
+        assert_eq!(failed.source().unwrap().to_string(), "calibration refused");
         assert!(matches!(current(&config.out), Err(OpenError::NotAnIndex { .. })), "nothing was published");
         config.resume = true;
         base.build_watched(&config, by, &Silent).unwrap();

@@ -97,7 +97,7 @@ const DIM: usize = 8;
 const VECTORS: usize = 150;
 
 impl Fixture {
-    /// Whether its bytes are the same whatever the kernels: floats round differently under others.
+    /// Whether its bytes are the same with all kernels: floats round differently under others.
     fn is_exact(&self) -> bool {
         self.dtype.is_integer() && self.code == CodeSpec::Full
     }

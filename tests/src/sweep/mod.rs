@@ -1,6 +1,6 @@
 //! Random small cases against brute force: every one is built and searched in many ways, with and without limits.
 //!
-//! Holds of every answer: as many neighbours as were asked for or as there are, unless a limit was given; ids that exist,
+//! Holds of every answer: `k` neighbours, or all there are, unless a limit was given; ids that exist,
 //! each once; exact distances, in order. Holds of parameters: more compared never finds less, and all of it finds
 //! everything.
 mod case;

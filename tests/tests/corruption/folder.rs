@@ -32,7 +32,7 @@ struct Built {
     manifest: Manifest,
 }
 
-/// Exact vectors in lists of so many, or codes in lists like those of the small index.
+/// Exact vectors in lists of the given size, or codes in lists like those of the small index.
 #[derive(Clone, Copy)]
 enum Lists {
     Full(u32),
@@ -104,7 +104,7 @@ impl Whole {
         OTHER.write()
     }
 
-    /// So many lists that there is a graph over the heads.
+    /// Enough lists for a graph over the heads.
     pub(super) fn with_graph() -> Whole {
         let whole = WITH_GRAPH.write();
         assert!(WITH_GRAPH.has(SectionKind::Graph) && !SMALL.has(SectionKind::Graph));

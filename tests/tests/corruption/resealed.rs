@@ -309,7 +309,7 @@ fn open_resealed(whole: &Whole, kind: SectionKind, bytes: &[u8]) -> Result<Index
     whole.with(&file(kind), bytes, |_| open_json(whole, &json))
 }
 
-/// Answers are ordered, distinct and of vectors that there are, whatever the heads say.
+/// Answers are ordered, distinct and of existing vectors, also where heads are wrong.
 fn search_all(whole: &Whole, index: Index) {
     let vectors = index.vectors();
     let engine = Engine::open(index.into(), engine_config()).unwrap();
@@ -529,7 +529,7 @@ fn ids_of_one_position_are_refused_where_ids_are_kept_in_memory() {
     assert!(verify_index(whole.dir(), true).is_err());
 }
 
-/// Whatever is in lists and pages whose hashes hold: answers or damage, and the threads that search go on.
+/// Any content of lists and pages under good hashes gives answers or damage, and the search threads go on.
 #[test]
 fn wrong_content_of_lists_and_pages_never_ends_a_search_thread() {
     let mut rng = ChaCha8Rng::seed_from_u64(12);

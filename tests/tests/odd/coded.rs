@@ -1,4 +1,4 @@
-//! Odd inputs in lists of codes. Scanning every list and comparing every vector must be exact whatever the codes are
+//! Odd inputs in lists of codes. Scanning every list and comparing every vector must be exact for all codes
 //! worth; so must what the index's own parameters find be true, if not complete.
 use spandrel_builder::ListCount;
 use spandrel_datasets::Rows;
@@ -15,7 +15,7 @@ use crate::support::{
 /// Principal axes of more dimensions take too long to find in a test.
 const AXES_DIM: usize = 512;
 
-/// Codes of each family that vectors of so many elements can have.
+/// Codes of each family that vectors of `dim` elements can have.
 fn codes(dim: usize) -> Vec<CodeSpec> {
     let mut codes = vec![CodeSpec::RaBitQ { bits: 1 }, CodeSpec::RaBitQ { bits: 4 }, CodeSpec::Binary];
     if dim <= AXES_DIM {
