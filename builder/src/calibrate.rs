@@ -29,7 +29,7 @@ pub struct Calibration {
 pub trait Calibrate: Sync {
     /// The default, or none to keep the usual one.
     ///
-    /// `progress` is told of queries; soon after `stop` is set it fails, with whatever error.
+    /// `progress` receives the number of queries done; soon after `stop` is set it fails, with any error.
     ///
     /// # Errors
     /// Any; the build then fails, and can be resumed.

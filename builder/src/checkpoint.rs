@@ -134,7 +134,7 @@ impl Checkpoint {
         serde_json::from_slice(json).map(Some).map_err(|e| damaged(&e.to_string()))
     }
 
-    /// Replaces the checkpoint durably. The names of the files that it speaks of are to be durable before.
+    /// Replaces the checkpoint durably. The names of its files have to be durable before.
     pub(crate) fn write(&self, scratch: &dyn Store) -> Result<(), BuildError> {
         let json = serde_json::to_vec(self).map_err(std::io::Error::other)?;
         let mut bytes = format!("{:016x}", xxh3_64(&json)).into_bytes();

@@ -83,11 +83,11 @@ const LONGER_READS: f64 = 1.1;
 const LIST_SIZE_MOST: u32 = 512;
 
 /// Bits of a dimension beyond which a better code no longer saves reads: the nearest vectors lie on their own pages
-/// whatever is known of the others.
+/// in any case.
 const BITS_MAX: usize = 4;
 /// Bits of a dimension from which on principal axes err less than products, which win below.
 const AXES_BITS_MIN: usize = 2;
-/// Codes of fewer bytes compare so many vectors that reading longer ones from SSD costs less.
+/// With shorter codes, comparing vectors exactly costs more than reading longer codes from SSD.
 const MEMORY_BYTES_MIN: usize = 12;
 /// Longer codes on SSD cost more bytes of lists than they save of pages.
 const SSD_BYTES_MAX: usize = 32;
@@ -121,8 +121,8 @@ impl Choice {
         Choice { code, codes, list_size, replicas, memory_per_vector, disk_per_vector, query }
     }
 
-    /// Seconds that a build takes on so many threads, by the rates of one to ten million SIFT-like vectors on the machine
-    /// of the README's figures.
+    /// Seconds that a build takes on `threads` threads, by the rates of one to ten million SIFT-like vectors on machine A
+    /// of `docs/benchmarks.md`.
     pub fn build_seconds(&self, shape: VectorShape, threads: usize) -> f64 {
         /// Clustering, filing and writing one copy; floats take about half as much again.
         const MICROSECONDS: f64 = 0.13;
@@ -157,7 +157,7 @@ impl Choice {
         choices
     }
 
-    /// The best layout that keeps at most `bytes` in memory for each vector: the best code of as many bytes as fit, in
+    /// The best layout that keeps at most `bytes` in memory for each vector: the best code of the bytes that fit, in
     /// memory; where too few fit, codes on SSD; where heads alone are too much, the same with the memory that takes.
     pub fn for_memory(shape: VectorShape, bytes: f64) -> Choice {
         let usual = Choice::in_memory(shape, bytes, CODED_LIST_SIZE_DEFAULT);
@@ -205,7 +205,7 @@ fn ssd_code(dim: usize) -> CodeSpec {
     }
 }
 
-/// The code with the smallest errors in so many bytes.
+/// The code with the smallest errors in `bytes` bytes.
 fn best_code(dim: usize, bytes: usize) -> CodeSpec {
     // CAST: a few bytes for each of AXES_DIM_MAX
     if dim > AXES_DIM_MAX {

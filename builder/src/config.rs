@@ -27,7 +27,7 @@ const LISTS_MAX: u64 = 1 << 31;
 pub enum ListCount {
     /// This many; splitting may add some.
     Lists(u64),
-    /// As many as make lists of this many vectors each, replicas not counted.
+    /// The number that makes lists of this size in vectors, replicas not counted.
     Size(u32),
 }
 

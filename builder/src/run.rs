@@ -40,7 +40,7 @@ pub struct BuildReport {
 /// bytes as if it had not been interrupted.
 ///
 /// # Errors
-/// [`BuildError`]; whatever was published before stays in force.
+/// [`BuildError`]; the version published before stays in force.
 pub fn build(
     input: Input<'_>,
     config: &BuildConfig,
@@ -56,7 +56,7 @@ pub(crate) type OpenStore<'a> = &'a dyn Fn(&Path) -> Box<dyn Store>;
 /// What the caller of a build gives besides what to build.
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
-    /// Is told how far the build is.
+    /// Receives progress updates.
     pub progress: &'a dyn Progress,
     /// Set to true to stop.
     pub stop: &'a AtomicBool,
@@ -67,7 +67,7 @@ pub struct Caller<'a> {
 /// As [`build`], for a caller that may calibrate the index before it is published.
 ///
 /// # Errors
-/// [`BuildError`]; whatever was published before stays in force.
+/// [`BuildError`]; the version published before stays in force.
 pub fn build_for(
     input: Input<'_>,
     config: &BuildConfig,
@@ -191,7 +191,7 @@ impl Place {
         let current = match format::current(&self.dir) {
             Ok(current) => Some(current),
             Err(OpenError::NotAnIndex { .. }) => None,
-            // Whatever is wrong with what is there, a replacement was asked for.
+            // A replacement was asked for: what is wrong with the old index does not matter.
             Err(_) if config.replace => None,
             Err(e) => return Err(e.into()),
         };

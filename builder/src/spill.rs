@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_come_back_in_order_whatever_the_buffers() {
+    fn groups_come_back_in_order_with_buffers_of_any_size() {
         let dir = tempfile::tempdir().unwrap();
         for memory in [0, 200_000, 1 << 20] {
             let path = dir.path().join(format!("spill-{memory}"));

@@ -104,7 +104,7 @@ impl CoarseParts {
             let chunks = sample.bytes.par_chunks(self.chunk_bytes());
             chunks.map_init(Vec::new, |scores, rows| self.count_chunk(rows, scores)).collect()
         });
-        // Summed in the order of the chunks, so that rounding is the same whatever the pool.
+        // Summed in the order of the chunks, so that rounding is the same for every pool.
         let mut sizes = vec![0_u32; count];
         let mut total = 0.0;
         for (chunk_sizes, chunk_total) in chunks {

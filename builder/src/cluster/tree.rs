@@ -78,7 +78,7 @@ struct Node<'n> {
     picks: &'n mut [u32],
     /// Where `picks` lies in the order of all rows.
     start: usize,
-    /// Leaves wanted, at most as many as rows.
+    /// Leaves wanted, at most one for each row.
     leaves: usize,
     /// Nodes above.
     depth: usize,
@@ -233,7 +233,7 @@ impl Grower<'_> {
         children
     }
 
-    /// Cuts the largest leaves in two until there are as many as wanted or none can be cut.
+    /// Cuts the largest leaves in two until there are `wanted` of them or none can be cut.
     fn split_to_count(&self, order: &mut [u32], leaves: &mut Vec<Range<usize>>) -> Result<(), Stopped> {
         let wanted = self.params.lists.min(self.rows.len());
         if leaves.len() >= wanted {

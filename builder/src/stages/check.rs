@@ -156,7 +156,7 @@ fn check_chunk(
     }
     let hash = chunk_hash(rows, &own_ids);
     let mut norm_squared_max = 0.0_f64;
-    // Bytes are finite whatever they are; their lengths matter to two of the metrics.
+    // Bytes are always finite; their lengths matter to two of the metrics.
     if !(params.dtype.is_integer() && params.metric == Metric::L2) {
         for (row, vector) in (range.start..).zip(rows.chunks_exact(row_bytes)) {
             let squared = check_vector(params.dtype, params.metric, vector)
