@@ -160,7 +160,7 @@ impl Catalogue {
         &self.entries
     }
 
-    /// The entry of this name, whatever its case.
+    /// The entry of this name; case does not matter.
     pub fn find(&self, name: &str) -> Result<&Entry, UnknownEntry> {
         if let Some(entry) = self.entries.iter().find(|e| e.name.eq_ignore_ascii_case(name)) {
             return Ok(entry);

@@ -17,7 +17,7 @@ const BYTES_MAX: u64 = 1 << 30;
 pub struct Array {
     /// Sizes, the slowest first.
     pub shape: Vec<usize>,
-    /// As many values as their product.
+    /// The values, in order; their number is the product of the sizes.
     pub values: Vec<f32>,
 }
 
@@ -54,7 +54,7 @@ impl Array {
         }
         let mut bytes = vec![0; (file_bytes - data_at) as usize]; // CAST: at most BYTES_MAX
         header.read_into(data_at, &mut bytes)?;
-        let shape = sizes.iter().map(|&size| size as usize).collect(); // CAST: the file holds so many, or none
+        let shape = sizes.iter().map(|&size| size as usize).collect(); // CAST: the file holds this many values, or none
         let values = bytes.as_chunks::<4>().0.iter().map(|&x| f32::from_le_bytes(x)).collect();
         Ok(Array { shape, values })
     }

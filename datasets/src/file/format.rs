@@ -24,7 +24,7 @@ pub enum Format {
     I8bin,
     /// `.u8bin`: u8 rows behind two counts.
     U8bin,
-    /// `.ibin`: 32-bit ids behind two counts, then optionally as many f32 distances.
+    /// `.ibin`: 32-bit ids behind two counts, then optionally an f32 distance for each.
     Ibin,
     /// `.fvecs`: f32 rows, each behind its length.
     Fvecs,

@@ -76,7 +76,7 @@ pub(super) struct Layout {
     pub(super) data_at: u64,
     /// Bytes before the elements of each row.
     pub(super) prefix_bytes: usize,
-    /// Whether as many f32 distances follow the ids.
+    /// Whether an f32 distance for each id follows the ids.
     pub(super) distances: bool,
     pub(super) file_bytes: u64,
 }

@@ -15,7 +15,7 @@ use spandrel_index::DType;
 
 use super::layout::Element;
 
-/// Bytes that tell where the text lies, whatever the version.
+/// Bytes that tell where the text lies, in every version.
 pub(super) const PREAMBLE_BYTES: usize = 12;
 /// Longest text accepted: every file that NumPy writes for two dimensions needs under 128 bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;

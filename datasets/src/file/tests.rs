@@ -301,7 +301,7 @@ fn reversed<const N: usize>(mut bytes: [u8; N]) -> [u8; N] {
 }
 
 #[test]
-fn arrays_are_read_whatever_their_order() {
+fn arrays_are_read_in_either_order() {
     let folder = TempDir::new().unwrap();
     let path = path(&folder, Format::Npy);
     let numbers = [1.0_f32, -2.5, 3.0, 4.25, 0.1, 1e30];

@@ -1,7 +1,7 @@
 //! Files of true neighbours.
 //!
 //! ```text
-//! ibin     u32 queries, u32 k, ids (u32), then optionally as many distances (f32), told apart by size
+//! ibin     u32 queries, u32 k, ids (u32), then optionally a distance (f32) for each id, told apart by size
 //! ivecs    every query: i32 k, ids (i32)
 //! npy      ids of 32 or 64 bits
 //! ```

@@ -102,7 +102,7 @@ pub struct GenerateParams {
     pub dtype: DType,
     /// Equal seeds make equal sets.
     pub seed: u64,
-    /// Threads to use; 0 for as many as the machine has.
+    /// Threads to use; 0 for one on each processor.
     pub threads: usize,
 }
 

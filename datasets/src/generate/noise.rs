@@ -18,7 +18,7 @@ pub(super) enum Purpose {
     Copies = 5,
 }
 
-/// The random numbers of one row, whatever was drawn for others.
+/// The random numbers of one row, independent of what was drawn for others.
 pub(super) fn row_rng(seed: u64, purpose: Purpose, row: u64) -> ChaCha8Rng {
     // Purposes take the top bits of the stream, rows stay far below them.
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

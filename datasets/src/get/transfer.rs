@@ -230,7 +230,7 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// The first bytes of a body, as many as a header has.
+    /// The first bytes of a body, up to the length of a header.
     fn first_bytes(&self, wire: &Wire) -> Result<[u8; HEADER_BYTES as usize], Setback> {
         let mut lead = Vec::new();
         loop {

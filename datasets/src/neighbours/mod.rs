@@ -24,7 +24,7 @@ pub struct TruthParams {
     pub metric: Metric,
     /// Neighbours of each query; all rows of a base that has fewer.
     pub k: usize,
-    /// Threads to use; 0 for as many as the machine has.
+    /// Threads to use; 0 for one on each processor.
     pub threads: usize,
 }
 
