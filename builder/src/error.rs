@@ -14,7 +14,7 @@ pub enum BuildError {
     Parameter {
         /// Name of the parameter, as on the command line.
         parameter: &'static str,
-        /// Its value.
+        /// The value given.
         found: String,
         /// What it may be.
         expected: String,
@@ -93,9 +93,9 @@ pub enum BuildError {
         path: PathBuf,
         /// What differs.
         parameter: &'static str,
-        /// Its value in the checkpoint.
+        /// Value in the checkpoint.
         found: String,
-        /// Its value now.
+        /// Value in this run.
         expected: String,
     },
     /// The checkpoint, a scratch file or a section is not as an earlier phase left it, so that phase has to be done again.

@@ -151,7 +151,7 @@ fn copy(
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Info {
-    /// Its format.
+    /// Format of the file.
     pub format: Format,
     /// Vectors or ids.
     pub contents: Contents,

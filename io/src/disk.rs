@@ -122,7 +122,7 @@ pub enum DiskError {
     FileTooSmall {
         /// The file.
         path: PathBuf,
-        /// Its length.
+        /// Length of the file, in bytes.
         file_bytes: u64,
         /// Bytes of one read.
         bytes: u32,

@@ -59,7 +59,7 @@ impl ClusterParams {
 /// A run of neighbouring heads, about [`BLOCK_HEADS`] of them, that are filed together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// Its heads.
+    /// Numbers of the heads.
     pub heads: Range<u32>,
     /// The mean of its heads, as a row.
     pub center: Vec<u8>,

@@ -27,7 +27,7 @@ pub enum CatalogueError {
         path: PathBuf,
         /// Largest size read.
         expected: u64,
-        /// Its size.
+        /// Size of the file, in bytes.
         found: u64,
     },
     /// The text is not the JSON expected; the cause gives line, column and field.

@@ -33,7 +33,7 @@ pub enum FileError {
     Kind {
         /// The file.
         path: PathBuf,
-        /// Its format.
+        /// Format of the file.
         format: Format,
         /// What was to be read or written.
         wanted: String,
@@ -120,7 +120,7 @@ pub enum FileError {
     WideId {
         /// The file.
         path: PathBuf,
-        /// Its format.
+        /// Format of the file.
         format: Format,
         /// The id.
         id: u64,
@@ -130,7 +130,7 @@ pub enum FileError {
     TooManyRows {
         /// The file.
         path: PathBuf,
-        /// Its format.
+        /// Format of the file.
         format: Format,
         /// Rows it can count.
         rows_max: u64,

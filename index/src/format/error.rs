@@ -30,7 +30,7 @@ pub enum OpenError {
         path: PathBuf,
         /// What it should be.
         expected: &'static str,
-        /// Its first bytes.
+        /// The first bytes of the file.
         found: Vec<u8>,
     },
     /// Written by a release whose format this one cannot read. Rebuild, or open it with that release.
@@ -88,7 +88,7 @@ pub enum OpenError {
         path: PathBuf,
         /// The field.
         field: String,
-        /// Its value.
+        /// The value in the file.
         found: String,
         /// What it may be.
         expected: String,

@@ -178,7 +178,7 @@ pub struct SegmentEntry {
     pub vectors: u64,
     /// Lists in it.
     pub lists: u64,
-    /// Its files.
+    /// The files of the segment, one a section.
     pub sections: Vec<SectionEntry>,
 }
 

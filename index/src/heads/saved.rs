@@ -60,7 +60,7 @@ pub enum GraphError {
         field: &'static str,
         /// Where it begins.
         offset: u64,
-        /// Its value.
+        /// The value in the file.
         found: u64,
         /// The values it may have.
         expected: String,

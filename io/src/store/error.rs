@@ -19,7 +19,7 @@ pub enum StoreError {
     TooLong {
         /// The file.
         path: PathBuf,
-        /// Its length.
+        /// Length of the blob, in bytes.
         bytes: u64,
         /// The limit.
         bytes_max: u64,

@@ -28,7 +28,7 @@ pub enum WriteError {
         path: PathBuf,
     },
     /// There is a file of this name, and it is not to be replaced.
-    #[error("{path}: there already, and it is not to be replaced")]
+    #[error("{path}: exists already and is not replaced")]
     Taken {
         /// The file.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum WriteError {
         bytes: u64,
     },
     /// The file system or a limit (`ulimit -f`) does not allow files of this size.
-    #[error("{path}: larger than files may be here ({bytes} bytes written), see `ulimit -f`")]
+    #[error("{path}: files may not be this large here ({bytes} bytes were written), raise `ulimit -f`")]
     FileTooLarge {
         /// The file.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum WriteError {
         bytes: u64,
     },
     /// Writing, syncing or renaming failed.
-    #[error("{path}: cannot be written, {bytes} bytes were")]
+    #[error("{path}: writing failed after {bytes} bytes")]
     Io {
         /// The file.
         path: PathBuf,

@@ -32,7 +32,7 @@ pub struct Damage {
     pub part: DamagedPart,
     /// Where it starts in the file.
     pub offset: u64,
-    /// Its length.
+    /// Bytes of the part.
     pub bytes: u64,
     /// What is wrong with it.
     pub reason: DamageReason,

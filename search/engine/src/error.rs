@@ -15,7 +15,7 @@ pub enum EngineError {
     Config {
         /// The setting.
         field: &'static str,
-        /// Its value.
+        /// The value given.
         found: usize,
         /// The largest value accepted.
         max: usize,

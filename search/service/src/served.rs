@@ -18,7 +18,7 @@ use crate::refusal::Refusal;
 pub struct IndexConfig {
     /// Name it is served under: 1 to 64 of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`.
     pub name: String,
-    /// Its folder.
+    /// Folder of the index.
     pub path: PathBuf,
     /// Where its parts are kept.
     pub options: OpenOptions,

@@ -104,7 +104,7 @@ pub enum StartError {
     /// An index cannot be served.
     #[error("index '{name}': {reason}")]
     Index {
-        /// Its name.
+        /// Name the index was to be served under.
         name: String,
         /// Why.
         reason: String,

@@ -42,7 +42,7 @@ impl DenseRotation {
         self.matrix.values()
     }
 
-    /// Its rows.
+    /// The matrix as f32, row by row.
     pub(in crate::codes) fn rows(&self) -> Vec<f32> {
         self.matrix.values().map(|x| f32::from(x) / STEPS).collect()
     }

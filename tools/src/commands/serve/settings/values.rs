@@ -15,7 +15,7 @@ use crate::values::ByteSize;
 pub struct NamedDir {
     /// Name to serve it under.
     pub name: String,
-    /// Its folder.
+    /// Folder of the index.
     pub dir: PathBuf,
 }
 
