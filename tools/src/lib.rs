@@ -4,7 +4,6 @@
 //! 2 (usage) or 130 (interrupted); a file that is written replaces an older one whole or not at all.
 //! It holds no search and no building of its own.
 pub mod cli;
-pub mod client;
 pub mod commands;
 mod failure;
 pub mod figures;

@@ -42,5 +42,5 @@ pub use admission::AdmissionConfig;
 pub use limits::Limits;
 pub use served::IndexConfig;
 pub use server::{Server, ServerConfig, StartError};
-pub use tls::{Side, TlsConfig, TlsError, check_certificates, check_identity, tls_fault};
+pub use tls::TlsConfig;
 pub use tokens::TokensError;

@@ -10,6 +10,7 @@ use spandrel_engine::EngineConfig;
 use spandrel_proto::DESCRIPTOR;
 use spandrel_proto::v1::admin_service_server::AdminServiceServer;
 use spandrel_proto::v1::search_service_server::SearchServiceServer;
+use spandrel_tls::TlsError;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -33,7 +34,7 @@ use crate::served::{IndexConfig, Opening};
 use crate::stopping::Stopping;
 use crate::threads::watch;
 use crate::throttle::Throttle;
-use crate::tls::{Tls, TlsConfig, TlsError};
+use crate::tls::{Tls, TlsConfig};
 use crate::tokens::{Tokens, TokensError};
 use crate::wire::{Admin, Grpc, StreamBounds};
 

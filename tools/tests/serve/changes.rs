@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use spandrel_client::{Client, ClientConfig, RetryPolicy};
 use spandrel_proto::v1;
-use spandrel_tools::client::{Client, ClientConfig, RetryPolicy};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;

@@ -4,8 +4,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use spandrel_client::{Client, ClientConfig, ClientTls, RetryPolicy};
 use spandrel_proto::v1;
-use spandrel_tools::client::{Client, ClientConfig, ClientTls, RetryPolicy};
 use tonic::Code;
 
 use crate::support::{Server, http_get, made, request, run};

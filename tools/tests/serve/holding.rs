@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use h2::client::SendRequest;
 use h2::{RecvStream, SendStream};
 use http::HeaderMap;
+use spandrel_client::{Client, ClientConfig};
 use spandrel_proto::v1;
-use spandrel_tools::client::{Client, ClientConfig};
 use tonic::Code;
 
 use crate::support::{QUERIES, Server, bytes, made, request, run};

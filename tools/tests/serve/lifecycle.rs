@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use prost::Message as _;
+use spandrel_client::{Client, ClientConfig};
 use spandrel_proto::v1;
-use spandrel_tools::client::{Client, ClientConfig};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -63,8 +63,7 @@ fn a_server_told_to_stop_while_it_loads_stops_loading() {
     let mut server = Server::loading(&format!("index={}", folder.path().display()), &[]);
     server.terminate();
     server.log.wait(&["stopping"]);
-    // Waits for ever where the server has not come to the index yet.
-    std::thread::spawn(move || gate.open());
+    gate.open();
     assert_eq!(server.wait(), Some(0));
     assert!(!server.log.text().contains("serving"), "{}", server.log.text());
 }
@@ -104,7 +103,6 @@ fn a_load_that_was_given_up_stops_before_the_next_begins() {
         let listed = server.client().admin().list_indexes(v1::ListIndexesRequest {}).await.unwrap();
         let names: Vec<String> = listed.into_inner().indexes.into_iter().map(|index| index.name).collect();
         assert_eq!(names, ["index", "quick"], "what was given up is not served");
-        gate.remove();
         server.client().admin().load_index(load("slow", 60)).await.unwrap();
 
         // What is unloaded leaves no name behind.

@@ -1,8 +1,8 @@
 //! More than the server can do: refused early, told when to come back, and everything is well afterwards.
 use std::time::{Duration, Instant};
 
+use spandrel_client::{Client, ClientConfig};
 use spandrel_proto::v1;
-use spandrel_tools::client::{Client, ClientConfig};
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt as _;

@@ -1,9 +1,9 @@
 //! Requests that cannot be answered get the code of the table, the field, and what to change.
 use std::time::{Duration, Instant};
 
+use spandrel_client::{Client, ClientConfig, item_status};
 use spandrel_proto::v1;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
-use spandrel_tools::client::{Client, ClientConfig, item_status};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 

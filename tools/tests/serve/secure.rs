@@ -3,8 +3,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
+use spandrel_client::{Client, ClientConfig};
 use spandrel_proto::v1;
-use spandrel_tools::client::{Client, ClientConfig};
 use tonic::Code;
 
 use crate::support::{Gate, Server, copy_folder, made, request, run, spandrel};

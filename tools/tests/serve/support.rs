@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
+use spandrel_client::{Client, ClientConfig, RetryPolicy};
 use spandrel_proto::v1;
-use spandrel_tools::client::{Client, ClientConfig, RetryPolicy};
 use tempfile::TempDir;
 use tonic::Code;
 
@@ -274,30 +274,46 @@ pub(crate) fn bytes(rows: Vec<u8>) -> v1::Vectors {
     v1::Vectors::raw(DIM as u32, v1::Dtype::U8, rows)
 }
 
-/// Keeps an index from being opened: a pipe in the place of its first file.
+/// Keeps an index from being opened: whoever opens its first file waits for a lease on it to be given back, for 45 seconds
+/// at most (`/proc/sys/fs/lease-break-time`). Killed when dropped.
 pub(crate) struct Gate {
-    path: PathBuf,
-    content: Vec<u8>,
+    holder: Child,
 }
+
+/// Takes a lease on a file, says so, and keeps it until standard input ends. The signal that tells of somebody waiting is one
+/// that is ignored.
+const HOLD: &str = "\
+import fcntl, os, signal, sys
+file = os.open(sys.argv[1], os.O_RDWR)
+fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print('held', flush=True)
+sys.stdin.read()
+";
 
 impl Gate {
     pub(crate) fn close(index: &Path) -> Gate {
-        let path = index.join("CURRENT");
-        let content = std::fs::read(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        Gate { path, content }
+        let mut command = Command::new("python3");
+        command.args(["-c", HOLD]).arg(index.join("CURRENT")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "held\n");
+        Gate { holder }
     }
 
     /// Lets whoever is opening the index go on.
-    pub(crate) fn open(&self) {
-        std::fs::write(&self.path, &self.content).unwrap();
+    pub(crate) fn open(mut self) {
+        drop(self.holder.stdin.take());
+        assert!(self.holder.wait().unwrap().success());
     }
+}
 
-    /// Puts the file back.
-    pub(crate) fn remove(&self) {
-        std::fs::remove_file(&self.path).unwrap();
-        std::fs::write(&self.path, &self.content).unwrap();
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.holder.kill());
+        drop(self.holder.wait());
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::{Entry, Ledger, SMALL_SHARE};
+use super::unread::Unread;
+use super::{Ledger, SMALL_SHARE};
 use crate::audit::Audit;
 use crate::limits::Limits;
 use crate::method::Method;
@@ -45,7 +46,7 @@ pub(crate) struct Connection {
 }
 
 struct Calls {
-    open: HashMap<u64, Weak<Entry>>,
+    open: HashMap<u64, Weak<Unread>>,
     next: u64,
     /// Calls that keep the connection alive.
     active: usize,
@@ -97,8 +98,8 @@ impl Connection {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a call: its number.
-    pub(super) fn begin(&self, call: &Weak<Entry>, is_active: bool) -> u64 {
+    /// Enters a call, of which `unread` is what its client has not taken in: its number.
+    pub(super) fn begin(&self, unread: &Arc<Unread>, is_active: bool) -> u64 {
         let mut calls = self.lock();
         let number = calls.next;
         calls.next += 1;
@@ -106,7 +107,7 @@ impl Connection {
         if is_active {
             calls.since = Instant::now();
         }
-        calls.open.insert(number, Weak::clone(call));
+        calls.open.insert(number, Arc::downgrade(unread));
         number
     }
 
@@ -167,10 +168,8 @@ impl Connection {
         if calls.active == 0 && now.saturating_duration_since(calls.since) >= limits.idle {
             return Some(End::Idle);
         }
-        // The last owner of a call enters it out of the books, which takes the lock.
-        let open: Vec<Arc<Entry>> = calls.open.values().filter_map(Weak::upgrade).collect();
-        drop(calls);
-        open.iter().any(|call| call.is_unread(now, limits.request)).then_some(End::Unread)
+        let mut open = calls.open.values().filter_map(Weak::upgrade);
+        open.any(|unread| unread.is_over(now, limits.request)).then_some(End::Unread)
     }
 
     /// Tells the calls that its end has come.

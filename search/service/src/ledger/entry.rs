@@ -1,13 +1,14 @@
 //! One call in the ledger.
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use tokio::time::{sleep_until, timeout_at};
 use tonic::Code;
 
-use super::Connection;
+use super::connection::Connection;
+use super::unread::Unread;
 use crate::deadline::timeout_of;
 use crate::method::Method;
 use crate::metrics::code_name;
@@ -17,8 +18,6 @@ use crate::tokens::{Denied, Pass, Scope};
 
 /// Bytes that a call holds besides its headers and messages.
 const OVERHEAD: usize = 512;
-/// Time after its deadline in which a client may still take in an answer.
-const READING: Duration = Duration::from_secs(5);
 
 /// A call, from its headers to its last byte. Counted, and its bytes given back, when the last owner drops it.
 pub(crate) struct Entry {
@@ -38,7 +37,7 @@ pub(crate) struct Entry {
     /// Whether its time to an answer, and its end, have been counted.
     is_timed: AtomicBool,
     is_counted: AtomicBool,
-    unread: Mutex<Unread>,
+    unread: Arc<Unread>,
     /// Set when it is let in.
     let_in: OnceLock<LetIn>,
 }
@@ -52,13 +51,6 @@ pub(crate) struct LetIn {
     pub(crate) _work: Option<Work>,
 }
 
-/// Pieces of answers that were handed to the connection and are not written yet.
-struct Unread {
-    pieces: usize,
-    /// When the last of them was handed over or written.
-    since: Instant,
-}
-
 impl Entry {
     /// Enters a call whose headers have come; `is_allowed` if its token gives it the scope that it needs.
     pub(crate) fn open(
@@ -70,21 +62,23 @@ impl Entry {
         let arrival = Instant::now();
         let longest = method.longest(timeout_of(headers), connection.limits());
         let is_active = is_allowed && !method.is_small();
-        Arc::new_cyclic(|entry: &Weak<Entry>| Entry {
+        // A time beyond what clocks can tell is no limit.
+        let deadline = longest.and_then(|longest| arrival.checked_add(longest));
+        let unread = Arc::new(Unread::new(arrival, deadline.filter(|_| !method.is_stream())));
+        Arc::new(Entry {
             connection: Arc::clone(connection),
-            number: connection.begin(entry, is_active),
+            number: connection.begin(&unread, is_active),
             method,
             is_active,
             arrival,
-            // A time beyond what clocks can tell is no limit.
-            deadline: longest.and_then(|longest| arrival.checked_add(longest)),
+            deadline,
             held: AtomicUsize::new(0),
             request: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
             is_watch: AtomicBool::new(false),
             is_timed: AtomicBool::new(false),
             is_counted: AtomicBool::new(false),
-            unread: Mutex::new(Unread { pieces: 0, since: arrival }),
+            unread,
             let_in: OnceLock::new(),
         })
     }
@@ -246,32 +240,14 @@ impl Entry {
         }
     }
 
-    fn unread(&self) -> MutexGuard<'_, Unread> {
-        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A piece of an answer was handed to the connection.
     pub(super) fn handed_over(&self) {
-        let mut unread = self.unread();
-        if unread.pieces == 0 {
-            unread.since = Instant::now();
-        }
-        unread.pieces += 1;
+        self.unread.handed_over();
     }
 
     /// A piece was written, or thrown away.
     pub(super) fn written(&self) {
-        let mut unread = self.unread();
-        unread.pieces -= 1;
-        unread.since = Instant::now();
-    }
-
-    /// Whether its client has not taken in an answer for as long as `limit`, or beyond the end of a call that is no stream.
-    pub(super) fn is_unread(&self, now: Instant, limit: Duration) -> bool {
-        let unread = self.unread();
-        let is_late = || self.deadline.is_some_and(|deadline| now >= deadline + READING);
-        let is_stuck = now.saturating_duration_since(unread.since) >= limit;
-        unread.pieces > 0 && (is_stuck || (!self.method.is_stream() && is_late()))
+        self.unread.written();
     }
 }
 

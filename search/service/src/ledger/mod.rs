@@ -10,6 +10,7 @@ mod entry;
 mod framing;
 mod incoming;
 mod outgoing;
+mod unread;
 
 use std::io;
 use std::sync::Arc;

@@ -1,27 +1,22 @@
 //! TLS: certificates from PEM files, read again when they change.
-mod fault;
 mod names;
-mod pem;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use spandrel_tls::{Side, TlsError, read_certificates, read_identity, tls_fault};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-pub use self::fault::{Side, tls_fault};
 pub(crate) use self::names::names_of;
-pub use self::pem::{check_certificates, check_identity};
-use self::pem::{read_certificates, read_identity};
 use crate::fresh::{Stamps, keep_fresh};
 
 /// Files of a server's identity.
@@ -40,88 +35,6 @@ impl TlsConfig {
         let files = [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()];
         files.into_iter().flatten().cloned().collect()
     }
-}
-
-/// Why TLS cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error(transparent)]
-    Read(#[from] io::Error),
-    /// A file holds nothing of that kind.
-    #[error("{path}: no {what} in PEM form", path = path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What was looked for.
-        what: &'static str,
-        /// Why it was not found.
-        #[source]
-        source: rustls::pki_types::pem::Error,
-    },
-    /// The key needs a passphrase, which nobody can be asked for.
-    #[error(
-        "{path}: the private key is encrypted; write it without a passphrase, as `openssl pkey -in KEY -out PLAIN` does",
-        path = path.display()
-    )]
-    EncryptedKey {
-        /// The key's file.
-        path: PathBuf,
-    },
-    /// A key of a kind or a curve that is not supported.
-    #[error(
-        "{path}: a private key of {kind} cannot be used; expected ECDSA on P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits",
-        path = path.display()
-    )]
-    UnsupportedKey {
-        /// The key's file.
-        path: PathBuf,
-        /// What it is, as far as its identifiers tell.
-        kind: &'static str,
-        /// Why it was refused.
-        #[source]
-        source: rustls::Error,
-    },
-    /// The certificate that the key belongs to is not the first.
-    #[error(
-        "{path}: the key belongs to certificate {at} of {count}; the chain has to begin with that one, each issuer after what it signed",
-        path = path.display()
-    )]
-    ChainOrder {
-        /// The certificates' file.
-        path: PathBuf,
-        /// Where the right certificate is, from 1.
-        at: usize,
-        /// Certificates in the file.
-        count: usize,
-    },
-    /// The key belongs to none of the certificates.
-    #[error("{key}: not the key of the certificate in {certificate}", key = key.display(), certificate = certificate.display())]
-    KeyMismatch {
-        /// The key's file.
-        key: PathBuf,
-        /// The certificates' file.
-        certificate: PathBuf,
-    },
-    /// The certificate is of a kind that is not supported.
-    #[error("{path}: the certificate cannot be used", path = path.display())]
-    Certificate {
-        /// The certificate's file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: rustls::Error,
-    },
-    /// Clients' certificates could not be checked with these.
-    #[error("{path}: clients' certificates cannot be checked with it", path = path.display())]
-    ClientCa {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: VerifierBuilderError,
-    },
 }
 
 /// Accepts TLS connections with the newest certificate that could be read.

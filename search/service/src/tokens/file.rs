@@ -1,7 +1,7 @@
 //! The file of tokens and of certificates' names.
 use std::path::{Path, PathBuf};
 
-use super::Scope;
+use super::scope::Scope;
 
 /// Shortest token accepted: shorter ones can be guessed.
 const TOKEN_BYTES_MIN: usize = 16;

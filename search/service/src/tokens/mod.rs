@@ -8,6 +8,7 @@
 //! Without a file a client with a certificate may search, and where no certificates are asked for everybody may do
 //! everything.
 mod file;
+mod scope;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,14 +20,8 @@ use tonic::Code;
 
 pub use self::file::TokensError;
 use self::file::{ANY, Entries};
+pub(crate) use self::scope::Scope;
 use crate::fresh::{Stamps, keep_fresh};
-
-/// What a caller may do. Admin allows everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Scope {
-    Search,
-    Admin,
-}
 
 /// Who makes a call.
 #[derive(Debug, Clone, PartialEq, Eq)]

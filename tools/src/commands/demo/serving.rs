@@ -8,12 +8,12 @@ use spandrel_engine::{Answer, SearchParams};
 use spandrel_service::Server;
 
 use crate::Session;
-use crate::client::{Client, ClientConfig, RetryPolicy};
 use crate::commands::input::InputArgs;
 use crate::commands::remote::{Asking, Remote, answers};
 use crate::commands::search::{PlaceArgs, open_engine, open_index, open_queries, read_queries};
 use crate::commands::serve::settings::{NamedDir, Settings, parse};
 use crate::commands::serve::{runtime, serve};
+use spandrel_client::{Client, ClientConfig, RetryPolicy};
 
 /// Name the index is served under.
 const NAME: &str = "demo";

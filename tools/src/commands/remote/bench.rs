@@ -8,13 +8,13 @@ use spandrel_proto::v1;
 
 use super::load::{Load, Outcome};
 use super::{Asking, Remote, ServerArgs, options, told};
-use crate::client::{Client, RetryPolicy};
 use crate::commands::input::InputArgs;
 use crate::commands::measure::check_truth;
 use crate::commands::serve::runtime;
 use crate::commands::truth_check::Sample;
 use crate::figures::{LatencySummary, Machine, Point, PointParams};
 use crate::{Advised, Session};
+use spandrel_client::{Client, RetryPolicy};
 
 /// What is measured.
 #[derive(Clone)]

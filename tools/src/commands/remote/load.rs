@@ -14,7 +14,7 @@ use tonic::Status;
 
 use super::patience::Patience;
 use super::{Asking, BATCH, Rpc, answer, answers, item};
-use crate::client::Client;
+use spandrel_client::Client;
 
 /// Who asks what, and how.
 pub(super) struct Load {

@@ -19,9 +19,9 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::Advised;
-use crate::client::{Client, ClientConfig, ClientTls, RetryPolicy, TlsFault, item_status};
 use crate::commands::input::InputArgs;
 use crate::figures::PointParams;
+use spandrel_client::{Client, ClientConfig, ClientTls, RetryPolicy, TlsFault, item_status};
 
 /// Heading of the flags that speak of a server.
 pub(super) const HEADING: &str = "Ask a server instead of opening an index";

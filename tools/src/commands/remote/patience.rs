@@ -3,9 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use spandrel_client::time_to_come_back;
 use tonic::Status;
-
-use crate::client::retry::{random, time_to_come_back};
 
 /// Waits for a server that refuses for the moment, and counts how often it did.
 #[derive(Debug)]
@@ -64,4 +63,10 @@ impl Patience {
         // CAST: counts are exact to 2^53
         self.refused() as f64 / self.asked.load(Ordering::Relaxed).max(1) as f64
     }
+}
+
+/// A number from 0 to 1 that differs between processes and calls.
+fn random() -> f64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0) as f64 / u64::MAX as f64 // CAST: any number will do
 }

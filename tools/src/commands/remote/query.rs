@@ -13,11 +13,11 @@ use tonic::{Code, Status};
 
 use super::patience::Patience;
 use super::{Asking, BATCH, Remote, Rpc, ServerArgs, answer, answers, item, options, told};
-use crate::client::{Client, RetryPolicy};
 use crate::commands::input::InputArgs;
 use crate::commands::serve::runtime;
 use crate::figures::PointParams;
 use crate::{Advised, Session};
+use spandrel_client::{Client, RetryPolicy};
 
 /// What is asked.
 pub(in crate::commands) struct Query<'a> {

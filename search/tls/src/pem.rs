@@ -7,9 +7,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, InconsistentKeys};
 
-use super::TlsError;
+use crate::error::TlsError;
 
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+/// A chain of certificates, the own one first, and its private key.
+pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// Checks that a file holds certificates.
 ///
@@ -27,7 +28,11 @@ pub fn check_identity(certificate: &Path, key: &Path) -> Result<(), TlsError> {
     read_identity(certificate, key).map(drop)
 }
 
-pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// The certificates in a file, one at least.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = fs_err::read(path)?;
     let failed = |source| TlsError::Pem { path: path.to_owned(), what: "certificate", source };
     let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().map_err(failed)?;
@@ -35,7 +40,10 @@ pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'stati
 }
 
 /// A chain, the own certificate first, and the key that belongs to it.
-pub(super) fn read_identity(certificate: &Path, key: &Path) -> Result<Identity, TlsError> {
+///
+/// # Errors
+/// [`TlsError`].
+pub fn read_identity(certificate: &Path, key: &Path) -> Result<Identity, TlsError> {
     let chain = read_certificates(certificate)?;
     let key_path = key;
     let key = read_key(key_path)?;

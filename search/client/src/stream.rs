@@ -1,19 +1,11 @@
 //! Answers of a stream, up to its deadline.
 use std::time::Instant;
 
-use prost::Message as _;
 use spandrel_proto::v1;
 use tokio::time::timeout_at;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
-use super::{in_words, too_late};
-
-/// Why one query of a stream was refused, as a call that asks it alone is told, with all details.
-pub fn item_status(item: v1::ItemStatus) -> Status {
-    let v1::ItemStatus { code, message, details } = item;
-    let full = tonic_types::pb::Status { code, message: message.clone(), details };
-    Status::with_details(Code::from(code), message, full.encode_to_vec().into())
-}
+use crate::status::{in_words, too_late};
 
 /// The answers of a stream of queries, as they come.
 #[derive(Debug)]

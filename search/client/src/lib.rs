@@ -1,30 +1,50 @@
 //! A gRPC client with deadlines and retries over the generated one.
 //!
+//! ```no_run
+//! use spandrel_client::{Client, ClientConfig, v1};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = ClientConfig { address: "127.0.0.1:7700".to_owned(), ..ClientConfig::default() };
+//! let client = Client::new(&config)?;
+//! let query = vec![0.1, 0.2, 0.3, 0.4];
+//! let request = v1::SearchRequest { query: Some(v1::Vectors::floats(4, query)), k: 10, ..Default::default() };
+//! let answer = client.search(request).await?;
+//! for (id, distance) in answer.ids.iter().zip(&answer.distances) {
+//!     println!("{id}\t{distance}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Promises: a call is made again only where that may help (UNAVAILABLE, a connection lost, or RESOURCE_EXHAUSTED with a
 //! time to come back), with growing pauses, and never past its deadline. What is wrong with certificates is told in words,
 //! as FAILED_PRECONDITION, and not tried again. Queries of a batch have to say their dimension, and the answer has a row for
 //! each. Clones share connections.
 mod check;
-pub(crate) mod retry;
+mod retry;
+mod status;
 mod stream;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use spandrel_proto::v1;
 use spandrel_proto::v1::admin_service_client::AdminServiceClient;
 use spandrel_proto::v1::search_service_client::SearchServiceClient;
+use spandrel_tls::{TlsError, check_certificates, check_identity};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Code, Request, Status};
+use tonic::{Request, Status};
 
 pub use retry::RetryPolicy;
-use retry::{is_lost, tls_fault_of};
-use spandrel_service::{TlsError, check_certificates, check_identity};
-pub use stream::{AnswerStream, item_status};
+/// The messages.
+pub use spandrel_proto::v1;
+pub use status::{TlsFault, item_status, time_to_come_back};
+pub use stream::AnswerStream;
+
+use status::in_words;
 
 /// How a server is reached.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +79,7 @@ pub enum ClientError {
     /// The address makes no sense.
     #[error("'{address}' is no address, expected HOST:PORT")]
     Address {
-        /// It.
+        /// The address.
         address: String,
         /// Why.
         #[source]
@@ -78,11 +98,6 @@ pub enum ClientError {
     #[error("the token holds characters that cannot be sent")]
     Token,
 }
-
-/// What is wrong with certificates or TLS: the source of a status.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct TlsFault(String);
 
 /// Adds the token.
 #[derive(Debug, Clone)]
@@ -231,26 +246,6 @@ impl Client {
         let ended = self.retry.run(deadline, || call(deadline)).await;
         ended.map_err(|status| in_words(status, deadline))
     }
-}
-
-/// A status as callers are told it.
-fn in_words(status: Status, deadline: Instant) -> Status {
-    if let Some(fault) = tls_fault_of(&status) {
-        let mut status = Status::failed_precondition(fault.clone());
-        status.set_source(Arc::new(TlsFault(fault)));
-        return status;
-    }
-    match status.code() {
-        // What the transport makes of a deadline that passes here before the server's word comes.
-        Code::Cancelled if Instant::now() >= deadline => too_late(),
-        // Which code the transport finds for it depends on the moment.
-        _ if is_lost(&status) => Status::unavailable(format!("no connection: {}", status.message())),
-        _ => status,
-    }
-}
-
-fn too_late() -> Status {
-    Status::deadline_exceeded("the deadline passed before the answer came")
 }
 
 /// A request whose answer is awaited until `deadline`.

@@ -6,7 +6,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// Refuses queries that do not say their dimension: a server takes two of half its index's dimension for one. How many
 /// there are; whether they fit the index the server says.
-pub(super) fn queries(vectors: Option<&v1::Vectors>) -> Result<usize, Status> {
+pub(crate) fn queries(vectors: Option<&v1::Vectors>) -> Result<usize, Status> {
     let Some(vectors) = vectors else { return Ok(0) };
     let elements = match &vectors.form {
         None => return Ok(0),
@@ -30,7 +30,7 @@ pub(super) fn queries(vectors: Option<&v1::Vectors>) -> Result<usize, Status> {
 }
 
 /// Refuses an answer to another number of queries or ids than were asked.
-pub(super) fn answered(asked: usize, found: usize) -> Result<(), Status> {
+pub(crate) fn answered(asked: usize, found: usize) -> Result<(), Status> {
     match asked == found {
         true => Ok(()),
         false => Err(Status::internal(format!("{found} answers to {asked} queries or ids"))),
@@ -38,7 +38,7 @@ pub(super) fn answered(asked: usize, found: usize) -> Result<(), Status> {
 }
 
 /// Refuses an answer whose parts are not of one length.
-pub(super) fn whole(response: &v1::SearchBatchResponse) -> Result<(), Status> {
+pub(crate) fn whole(response: &v1::SearchBatchResponse) -> Result<(), Status> {
     let counted: u64 = response.counts.iter().map(|&count| u64::from(count)).sum();
     let (ids, distances) = (response.ids.len(), response.distances.len());
     // CAST: widening
