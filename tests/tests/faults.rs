@@ -13,7 +13,9 @@ use tempfile::TempDir;
 
 use crate::support::{TIERS, assert_true, engine_config, found, open_engine_with};
 
-const PARAMS: SearchParams = SearchParams { max_lists: Some(25), ..SearchParams::new(10) };
+fn params() -> SearchParams {
+    SearchParams { max_lists: Some(25), ..SearchParams::new(10) }
+}
 
 /// An engine whose workers meet faults, each by a schedule of its own.
 fn faulty(index: &Arc<Index>, config: EngineConfig, seed: u64, rates: FaultRates) -> Engine {
@@ -69,11 +71,11 @@ fn faults_that_can_be_mended_do_not_show() {
         let queries = case.queries();
         for &options in case.options {
             let whole = open_engine_with(case.dir.path(), options);
-            let expected = found(&whole.search(queries.bytes(), &PARAMS).unwrap());
+            let expected = found(&whole.search(queries.bytes(), &params()).unwrap());
             for (seed, in_flight) in [(0, 1), (1, 8), (2, 1), (3, 8)] {
                 let config = EngineConfig { in_flight, ..engine_config() };
                 let engine = faulty(whole.index(), config, seed, rates);
-                let answers = engine.search(queries.bytes(), &PARAMS).unwrap();
+                let answers = engine.search(queries.bytes(), &params()).unwrap();
                 assert_eq!(found(&answers), expected, "{options:?}, seed {seed}");
                 assert!(engine.damage().is_empty());
             }
@@ -88,7 +90,7 @@ fn faults_that_cannot_be_mended_are_counted_and_what_is_left_is_true() {
         let queries = case.queries();
         for &options in case.options {
             let whole = open_engine_with(case.dir.path(), options);
-            let expected = whole.search(queries.bytes(), &PARAMS).unwrap();
+            let expected = whole.search(queries.bytes(), &params()).unwrap();
             let name = format!("{}, {options:?}", whole.index().code());
             let lists_read = whole.index().codes_tier() == Tier::Ssd;
             let pages_read =
@@ -96,7 +98,7 @@ fn faults_that_cannot_be_mended_are_counted_and_what_is_left_is_true() {
             let (mut complete, mut damaged, mut parts) = (0, 0, Vec::new());
             for seed in 0..4 {
                 let engine = faulty(whole.index(), engine_config(), seed, rates);
-                let answers = engine.search(queries.bytes(), &PARAMS).unwrap();
+                let answers = engine.search(queries.bytes(), &params()).unwrap();
                 for (at, (answer, expected)) in answers.iter().zip(&expected).enumerate() {
                     let what = format!("{name}, seed {seed}, query {at}");
                     assert_true(case.metric, &case.base, queries.row(at), answer, &what);
@@ -125,7 +127,7 @@ fn a_disk_that_answers_nothing_gives_empty_answers_that_say_so() {
             let index = Arc::new(Index::open_with(case.dir.path(), options).unwrap());
             let rates = FaultRates { error: 1.0, ..FaultRates::default() };
             let engine = faulty(&index, engine_config(), 1, rates);
-            for answer in engine.search(case.queries().bytes(), &PARAMS).unwrap() {
+            for answer in engine.search(case.queries().bytes(), &params()).unwrap() {
                 assert!(answer.neighbours.is_empty());
                 if index.codes_tier() == Tier::Ssd {
                     assert_eq!((answer.missing.parts(), answer.work.vectors_scanned), (answer.work.lists, 0));

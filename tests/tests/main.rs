@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing there")]
 mod support;
 
+mod accept;
 mod answers;
 mod cache;
 mod calibrate;

@@ -6,12 +6,17 @@ use crate::reads::Extent;
 /// Requests grow by merging up to this many bytes; a single list may be longer.
 const MERGED_BYTES_MAX: u64 = 256 << 10;
 
+/// The segment whose lists are searched.
+pub(crate) const SEGMENT: u16 = 0;
+
 /// One list to read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ListPlace {
     pub(crate) list: u32,
     pub(crate) primaries: u32,
     pub(crate) replicas: u32,
+    /// Vectors of it, copies not counted, that may be answers.
+    pub(crate) accepted: u64,
     /// Squared distance from the query to its head.
     pub(crate) distance: f32,
     /// Where it starts in the file.
@@ -27,6 +32,7 @@ impl ListPlace {
             list,
             primaries: entry.primaries,
             replicas: entry.replicas,
+            accepted: entry.primaries.into(),
             distance,
             offset: BODY_AT + u64::from(entry.offset_units) * UNIT_BYTES as u64,
             bytes: layout.list_bytes(entry.primaries, entry.replicas) as u64,
@@ -93,7 +99,7 @@ mod tests {
     use super::*;
 
     fn place(list: u32, offset: u64, bytes: u64) -> ListPlace {
-        ListPlace { list, primaries: 1, replicas: 0, distance: 0.0, offset, bytes, hash: 0 }
+        ListPlace { list, primaries: 1, replicas: 0, accepted: 1, distance: 0.0, offset, bytes, hash: 0 }
     }
 
     #[test]

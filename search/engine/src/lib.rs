@@ -11,6 +11,7 @@
 //! number of threads, on batching or on the order in which reads arrive; a damaged list is skipped, counted
 //! and remembered, never scanned; nothing is allocated per query in the steady state but the answer itself.
 //! It does not know sockets or files of queries, and never writes.
+mod accept;
 mod answer;
 mod cache;
 mod calibrate;
@@ -43,6 +44,7 @@ mod validate;
 mod vectors;
 mod worker;
 
+pub use accept::{Accept, AcceptBits};
 pub use answer::{Answer, Limit, Missing, Neighbour, Work};
 pub use calibrate::{CalibrateError, CalibrateLimits, Calibrated, calibrate};
 pub use damage::{Damage, DamageReason, DamagedPart};

@@ -1,6 +1,9 @@
 //! What a caller asks for.
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::accept::Accept;
 
 /// Lists read at most when a query gives epsilon alone.
 ///
@@ -11,11 +14,12 @@ pub const EPSILON_LISTS_MAX: u32 = 256;
 /// What a caller asks for.
 ///
 /// With neither `epsilon` nor `max_lists`, both come from the index; `max_lists` alone means no epsilon;
-/// `epsilon` alone is capped at [`EPSILON_LISTS_MAX`]. Where the lists so chosen hold fewer than `k` vectors, the next
+/// `epsilon` alone is capped at [`EPSILON_LISTS_MAX`]. Where the lists so chosen hold fewer than `k` vectors that may be
+/// answers, the next
 /// nearest are read as well: only a `max_lists` or `max_bytes` that was given holds in any case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchParams {
-    /// Neighbours wanted, 1 or more; of an index that holds fewer vectors, all of them.
+    /// Neighbours wanted, 1 or more; of an index that holds fewer vectors that may be answers, all of them.
     pub k: usize,
     /// A list is read iff its head is no farther than `1 + epsilon` times the nearest head: 0 or more.
     pub epsilon: Option<f32>,
@@ -34,6 +38,8 @@ pub struct SearchParams {
     pub rerank: Option<Rerank>,
     /// Which distances answers may carry.
     pub distances: Distances,
+    /// Which vectors may be answers; all if not given.
+    pub accept: Option<Arc<dyn Accept>>,
     /// Whether answers say where their time went.
     pub times: bool,
 }
@@ -92,6 +98,7 @@ impl SearchParams {
             max_bytes: None,
             rerank: None,
             distances: Distances::Exact,
+            accept: None,
             times: false,
         }
     }

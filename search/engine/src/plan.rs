@@ -1,6 +1,7 @@
 //! What a query does in one index: made once from what was asked for.
-use spandrel_index::Index;
+use spandrel_index::{Index, Segment};
 
+use crate::accept::Accepted;
 use crate::params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};
 
 /// Standard errors by which the second burst trusts estimates more than the first, since it knows the k-th distance
@@ -17,6 +18,8 @@ const KEPT_MORE: f32 = 1.5;
 pub struct QueryPlan {
     pub(crate) probe: ProbePlan,
     pub(crate) stop: StopPlan,
+    /// Which vectors may be answers.
+    pub(crate) accept: Accepted,
     pub(crate) collect: CollectPlan,
     /// None where lists hold exact vectors: what is found in them needs no second look.
     pub(crate) verify: Option<VerifyPlan>,
@@ -45,7 +48,7 @@ pub(crate) struct StopPlan {
 /// What is wanted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct CollectPlan {
-    /// Neighbours, no more than there are vectors.
+    /// Neighbours, no more than there are vectors that may be answers.
     pub(crate) k: usize,
 }
 
@@ -66,7 +69,10 @@ impl QueryPlan {
         if params.k == 0 {
             return Err(ParamsError::ZeroK);
         }
-        let k = usize::try_from(index.vectors()).map_or(params.k, |vectors| params.k.min(vectors));
+        let accept = Accepted(params.accept.clone());
+        let acceptable = |(number, segment): (u16, &Segment)| accept.count(number, 0..segment.count as u32); // CAST: positions
+        let acceptable: u64 = (0..).zip(index.segments()).map(acceptable).sum();
+        let k = usize::try_from(acceptable).map_or(params.k, |vectors| params.k.min(vectors));
         let (epsilon, lists) = match (params.epsilon, params.max_lists) {
             (None, None) => {
                 let default = index.search_default(k);
@@ -97,6 +103,7 @@ impl QueryPlan {
         Ok(QueryPlan {
             probe: ProbePlan { epsilon, lists: lists.min(index.lists()) },
             stop: StopPlan { lists_max, bytes_max },
+            accept,
             collect: CollectPlan { k },
             verify,
             times: params.times,

@@ -1,7 +1,7 @@
 //! Which lists a query reads: those of the nearest heads, pruned, but enough of them to hold `k` vectors.
 use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
 
-use crate::fetch::ListPlace;
+use crate::fetch::{ListPlace, SEGMENT};
 use crate::kept;
 use crate::plan::{ProbePlan, QueryPlan};
 use crate::subject::Query;
@@ -29,7 +29,8 @@ pub(crate) struct Probed {
     pub(crate) head_distances: u32,
     /// Lists chosen that cannot be read.
     pub(crate) unreadable: u32,
-    /// Vectors whose own list was chosen and can be read: no more than there are, since copies are not counted.
+    /// Vectors that may be answers whose own list was chosen and can be read: no more than there are, since copies are not
+    /// counted.
     pub(crate) vectors: u64,
 }
 
@@ -42,7 +43,7 @@ impl Prober {
     /// Chooses lists for a query, into `out`, nearest first.
     ///
     /// Those within epsilon among the nearest `lists` of the plan are chosen in any case, and then the next nearest until
-    /// those that can be read hold `k` vectors, or there are `lists_max`.
+    /// those that can be read hold `k` vectors that may be answers, or there are `lists_max`.
     pub(crate) fn choose(
         &mut self,
         query: &Query<'_>,
@@ -53,16 +54,22 @@ impl Prober {
         let (index, k) = (query.index, plan.collect.k as u64);
         let (directory, layout) = (index.directory(), index.list_layout());
         kept::clear(&mut self.nearest);
+        if k == 0 {
+            out.clear();
+            return Probed::default();
+        }
+        // Whether lists say where their copies lie, which may be answers too.
+        let has_copies = index.model().is_some() && index.resident_codes().is_none();
         let mut heads = plan.probe.lists;
         let mut head_distances = 0_u32;
         loop {
-            let query = HeadQuery {
+            let head_query = HeadQuery {
                 row: query.head_row,
                 k: heads as usize,
                 ef: probe_width(index.head_index().kind(), heads),
             };
             let computed =
-                index.head_index().search(index.heads(), &query, &mut self.scratch, &mut self.nearest);
+                index.head_index().search(index.heads(), &head_query, &mut self.scratch, &mut self.nearest);
             head_distances = head_distances.saturating_add(computed);
             let within = self.within_epsilon(&plan.probe);
             let mut probed = Probed { head_distances, ..Probed::default() };
@@ -72,7 +79,14 @@ impl Prober {
                     break;
                 }
                 probed.lists += 1;
-                let place = ListPlace::of(near, directory, &layout);
+                let mut place = ListPlace::of(near, directory, &layout);
+                if !query.accept.is_all() {
+                    let start = directory.first_position(place.list);
+                    place.accepted = query.accept.count(SEGMENT, start..start + place.primaries);
+                    if place.accepted == 0 && !(has_copies && place.replicas > 0) {
+                        continue;
+                    }
+                }
                 if place.bytes == 0 {
                     continue;
                 }
@@ -80,7 +94,7 @@ impl Prober {
                     probed.unreadable += 1;
                     continue;
                 }
-                probed.vectors += u64::from(place.primaries);
+                probed.vectors += place.accepted;
                 out.push(place);
             }
             let missing = (k).saturating_sub(probed.vectors);

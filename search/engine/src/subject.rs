@@ -2,6 +2,8 @@
 use spandrel_index::codes::CodeQuery;
 use spandrel_index::{Index, Metric, inverse_norm};
 
+use crate::accept::Accepted;
+
 /// What follows from a query's row in one index. Its memory is used again by the queries that follow.
 #[derive(Debug, Default)]
 pub(crate) struct Subject {
@@ -29,6 +31,8 @@ pub(crate) struct Query<'a> {
     pub(crate) head_row: &'a [u8],
     /// As codes are compared with it, where lists hold them; made ready once its nearest head is known.
     pub(crate) code: &'a CodeQuery,
+    /// Which vectors may be answers.
+    pub(crate) accept: &'a Accepted,
 }
 
 impl Subject {
@@ -45,10 +49,10 @@ impl Subject {
         &mut self.code
     }
 
-    /// The query that was taken up, with the index and the row that it came with.
-    pub(crate) fn query<'a>(&'a self, index: &'a Index, row: &'a [u8]) -> Query<'a> {
+    /// The query that was taken up, with the index, the row and the vectors to choose from that it came with.
+    pub(crate) fn query<'a>(&'a self, index: &'a Index, row: &'a [u8], accept: &'a Accepted) -> Query<'a> {
         let exact = Prepared { row, inverse_norm: self.inverse_norm };
-        Query { index, exact, head_row: &self.head_row, code: &self.code }
+        Query { index, exact, head_row: &self.head_row, code: &self.code, accept }
     }
 }
 

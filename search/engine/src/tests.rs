@@ -295,7 +295,7 @@ fn k_are_found_in_spite_of_damaged_lists() {
         let answer = engine.search(&query, &params).unwrap().remove(0);
         assert_eq!((answer.neighbours.len(), answer.limited_by), (10, None), "time {time}");
         assert!(answer.missing.parts() > 0 && answer.work.lists > lists, "time {time}: {answer:?}");
-        let limited = SearchParams { max_lists: Some(lists), ..params };
+        let limited = SearchParams { max_lists: Some(lists), ..params.clone() };
         let answer = engine.search(&query, &limited).unwrap().remove(0);
         assert!(answer.missing.parts() > 0 && answer.neighbours.len() < 10, "time {time}: {answer:?}");
         assert_eq!((answer.work.lists, answer.limited_by), (lists, Some(Limit::MaxLists)), "time {time}");

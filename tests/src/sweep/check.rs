@@ -143,7 +143,7 @@ impl Search<'_> {
         let mut before = None;
         let steps = std::iter::successors(Some(1), |lists| Some(lists * 3)).take_while(|&step| step < lists);
         for step in steps.chain([lists]) {
-            let params = SearchParams { max_lists: Some(step), ..everything };
+            let params = SearchParams { max_lists: Some(step), ..everything.clone() };
             let Some(recall) = self.ask("everything of some lists", params) else { return };
             self.compare(
                 Fault::FellWithLists,
@@ -202,7 +202,7 @@ impl Search<'_> {
         let k = self.of.case.k as u32; // CAST: at most the vectors and five
         let rule = [Rerank::Errors(2.0), Rerank::Count(k), Rerank::Count(4 * k + 16)][rng.random_range(0..3)];
         let exact = SearchParams { rerank: Some(rule), ..SearchParams::new(self.of.case.k) };
-        let any = SearchParams { distances: Distances::Any, ..exact };
+        let any = SearchParams { distances: Distances::Any, ..exact.clone() };
         if let (Some(exact), Some(any)) = (self.ask("exact distances", exact), self.ask("any distances", any))
         {
             self.findings.trend(Trend::estimates(self.of.case, rule), mean(&any) - mean(&exact));

@@ -61,13 +61,6 @@ impl Best {
         self.bound_score = f32::INFINITY;
     }
 
-    /// Whether a vector with this score could still be kept.
-    #[inline]
-    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "lets a NaN through to the comparison of keys")]
-    pub(crate) fn wants(&self, score: f32) -> bool {
-        !(score > self.bound_score)
-    }
-
     /// Offers a candidate.
     pub(crate) fn offer(&mut self, score: f32, id: u64) {
         let key = Key::new(score, id);
@@ -146,7 +139,7 @@ mod tests {
                 let mut top = Best::default();
                 top.reset(k);
                 for &(score, id) in &offered {
-                    if top.wants(score) {
+                    if score <= top.bound_score() {
                         top.offer(score, id);
                     }
                 }

@@ -1,6 +1,8 @@
 //! Vectors that may be among the nearest, by their estimates and what these err by.
 use std::cmp::Ordering;
 
+use spandrel_index::Location;
+
 /// One vector, as far as its code tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Candidate {
@@ -8,7 +10,7 @@ pub(crate) struct Candidate {
     pub(crate) estimate: f32,
     /// Standard error of the estimate.
     pub(crate) error: f32,
-    pub(crate) position: u32,
+    pub(crate) location: Location,
     /// Whether its exact distance has been asked for.
     pub(crate) compared: bool,
 }
@@ -71,7 +73,7 @@ pub(crate) struct Candidates {
     kept: Vec<Candidate>,
     /// Distances to choose from, and with copies whose they are.
     distances: Vec<f32>,
-    keys: Vec<u64>,
+    keys: Vec<(Location, u32)>,
     bound: f32,
     unlikely: Unlikely,
 }
@@ -134,8 +136,9 @@ impl Candidates {
     /// Offers a candidate.
     #[inline]
     pub(crate) fn offer(&mut self, candidate: Candidate) {
-        let is_left_out =
-            || !self.left_out.is_empty() && self.left_out.binary_search(&candidate.position).is_ok();
+        let is_left_out = || {
+            !self.left_out.is_empty() && self.left_out.binary_search(&candidate.location.position()).is_ok()
+        };
         if candidate.least(self.half) > self.bound || self.unlikely.is(&candidate) || is_left_out() {
             return;
         }
@@ -233,13 +236,12 @@ impl Candidates {
         distances.clear();
         if self.keep.copies {
             // Distances are not negative, so that their bits are in their order.
-            let key =
-                |c: &Candidate| u64::from(c.position) << 32 | u64::from((c.most(errors) + 0.0).to_bits());
+            let key = |c: &Candidate| (c.location, (c.most(errors) + 0.0).to_bits());
             keys.clear();
             keys.extend(kept.iter().map(key));
             keys.sort_unstable();
-            keys.dedup_by_key(|key| *key >> 32);
-            distances.extend(keys.iter().map(|&key| f32::from_bits(key as u32))); // CAST: the lower half
+            keys.dedup_by_key(|key| key.0);
+            distances.extend(keys.iter().map(|&(_, bits)| f32::from_bits(bits)));
         } else {
             distances.extend(kept.iter().map(|candidate| candidate.most(errors)));
         }
@@ -252,10 +254,10 @@ impl Candidates {
         if self.keep.copies {
             let by_error = |a: &Candidate, b: &Candidate| {
                 let errors = a.error.total_cmp(&b.error);
-                a.position.cmp(&b.position).then(errors).then(a.estimate.total_cmp(&b.estimate))
+                a.location.cmp(&b.location).then(errors).then(a.estimate.total_cmp(&b.estimate))
             };
             self.kept.sort_unstable_by(by_error);
-            self.kept.dedup_by_key(|candidate| candidate.position);
+            self.kept.dedup_by_key(|candidate| candidate.location);
         }
     }
 }
@@ -263,7 +265,7 @@ impl Candidates {
 /// The likelier to be within `distance` first.
 fn by_chance(a: &Candidate, b: &Candidate, distance: f32) -> Ordering {
     let chance = a.errors_over(distance).total_cmp(&b.errors_over(distance));
-    chance.then(a.estimate.total_cmp(&b.estimate)).then(a.position.cmp(&b.position))
+    chance.then(a.estimate.total_cmp(&b.estimate)).then(a.location.cmp(&b.location))
 }
 
 #[cfg(test)]
@@ -273,7 +275,7 @@ mod tests {
     const KEEP: Keep = Keep { k: 10, errors: Some(1.5), compared_max: usize::MAX, copies: false };
 
     fn candidate(estimate: f32, error: f32, position: u32) -> Candidate {
-        Candidate { estimate, error, position, compared: false }
+        Candidate { estimate, error, location: Location::new(0, position), compared: false }
     }
 
     /// What is kept of `offered`, and the last bound, in turns that begin at different ones.
@@ -316,10 +318,13 @@ mod tests {
             let mut most: Vec<f32> = offered.iter().map(|c| c.most(0.5 * errors)).collect();
             most.sort_by(f32::total_cmp);
             let bound = most.get(k - 1).copied().unwrap_or(f32::INFINITY);
-            let mut expected: Vec<u32> =
-                offered.iter().filter(|c| c.least(0.5 * errors) <= bound).map(|c| c.position).collect();
+            let mut expected: Vec<u32> = offered
+                .iter()
+                .filter(|c| c.least(0.5 * errors) <= bound)
+                .map(|c| c.location.position())
+                .collect();
             let found = kept(Keep { k, errors: Some(errors), ..KEEP }, &offered);
-            let mut positions: Vec<u32> = found.0.iter().map(|c| c.position).collect();
+            let mut positions: Vec<u32> = found.0.iter().map(|c| c.location.position()).collect();
             positions.sort_unstable();
             expected.sort_unstable();
             assert_eq!((positions, found.1), (expected, bound), "k {k}");
@@ -346,7 +351,7 @@ mod tests {
         let offered: Vec<Candidate> = near.chain(far).collect();
         let (found, bound) = kept(Keep { compared_max: 224, ..KEEP }, &offered);
         assert_eq!(bound, 19.75, "of the tenth that is near");
-        let of_near = |found: &[Candidate]| found.iter().filter(|c| c.position < 1000).count();
+        let of_near = |found: &[Candidate]| found.iter().filter(|c| c.location.position() < 1000).count();
         assert_eq!(of_near(&found), 11);
         // With room for fewer than there are, those that are surely near come first.
         assert_eq!(of_near(&found[..10]), 10, "{found:?}");
@@ -383,7 +388,7 @@ mod tests {
         offered.iter_mut().for_each(|c| (c.estimate, c.error) = (5.0, 1.0));
         let (found, _) = kept(keep, &offered);
         assert_eq!(found.len(), 448);
-        assert!(found.iter().zip(0..).all(|(c, at)| c.position == at));
+        assert!(found.iter().zip(0..).all(|(c, at)| c.location.position() == at));
     }
 
     #[test]
@@ -395,7 +400,7 @@ mod tests {
         let (found, bound) = kept(keep, &offered);
         // The best of 1 is 4 + 1, of 7 it is 3 + 3.
         assert_eq!(bound, 6.0);
-        let mut found: Vec<(f32, u32)> = found.iter().map(|c| (c.estimate, c.position)).collect();
+        let mut found: Vec<(f32, u32)> = found.iter().map(|c| (c.estimate, c.location.position())).collect();
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
         assert_eq!(found, [(3.0, 7), (4.0, 1), (6.0, 9)], "each with the estimate that errs the least");
     }

@@ -1,8 +1,10 @@
 //! What is found while lists are scanned, and what of it is compared exactly.
 mod best;
 mod candidates;
+mod contract;
 mod top_k;
 
 pub(crate) use best::Best;
 pub(crate) use candidates::Candidate;
+pub(crate) use contract::Collect;
 pub(crate) use top_k::TopK;

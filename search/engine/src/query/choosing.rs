@@ -58,9 +58,9 @@ impl Choosing {
                 break;
             }
             candidate.compared = true;
-            let page = layout.place(candidate.position).0;
+            let page = layout.place(candidate.location.position()).0;
             if !is_read || !step.damage.is_quarantined(DamagedPart::Page(page)) {
-                self.positions.push(candidate.position);
+                self.positions.push(candidate.location.position());
             } else if let Err(at) = self.left_out.binary_search(&page) {
                 self.left_out.insert(at, page);
                 progress.missing.pages += 1;
@@ -83,10 +83,10 @@ impl Choosing {
             let before = after.checked_sub(1).map(|at| reads[at]);
             before.is_some_and(|read| page < read.first_page + read.pages)
         };
-        let is_beside = |candidate: &&mut Candidate| is_read(layout.place(candidate.position).0);
+        let is_beside = |candidate: &&mut Candidate| is_read(layout.place(candidate.location.position()).0);
         for candidate in step.found.uncompared().filter(is_beside) {
             candidate.compared = true;
-            positions.push(candidate.position);
+            positions.push(candidate.location.position());
         }
         positions.sort_unstable();
     }

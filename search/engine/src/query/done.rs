@@ -2,12 +2,17 @@
 use spandrel_index::Index;
 
 use crate::answer::{Answer, Limit, Neighbour};
-use crate::collect::TopK;
+use crate::collect::Collect;
 use crate::job::Running;
 use crate::progress::Progress;
 
 /// What a query found, and what it took.
-pub(super) fn answer(running: &Running, index: &Index, found: &mut TopK, progress: &mut Progress) -> Answer {
+pub(super) fn answer(
+    running: &Running,
+    index: &Index,
+    found: &mut dyn Collect,
+    progress: &mut Progress,
+) -> Answer {
     let plan = &running.job.plan;
     let found = found.finish();
     let neighbours: Vec<Neighbour> = found

@@ -151,7 +151,7 @@ impl QuerySlot {
         let step = Step {
             plan: &running.job.plan,
             running,
-            query: self.subject.query(&tools.index, running.row()),
+            query: self.subject.query(&tools.index, running.row(), &running.job.plan.accept),
             prober: &mut tools.prober,
             scan: &mut *tools.scan,
             reranker: &tools.reranker,

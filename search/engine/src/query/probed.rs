@@ -15,7 +15,7 @@ pub(super) struct Probed {
     /// Lists asked of the disk so far, and those of them that turned out to be unreadable; both ascending.
     asked: Vec<u32>,
     unreadable: Vec<u32>,
-    /// Vectors whose own list was chosen and is readable as far as is known.
+    /// Vectors that may be answers whose own list was chosen and is readable as far as is known.
     vectors: u64,
 }
 
@@ -47,7 +47,7 @@ impl Probed {
             let least = usize::from(asked.is_empty());
             let bytes = progress.bytes_left.saturating_sub(plan.bytes_for_pages(index));
             for dropped in drain_over(bytes, least, places) {
-                *vectors -= u64::from(dropped.primaries);
+                *vectors -= dropped.accepted;
                 progress.limited_by = Some(Limit::MaxBytes);
             }
             let bytes = places.iter().map(|place| place.bytes).sum();
@@ -73,7 +73,7 @@ impl Probed {
     pub(super) fn leave_out(&mut self, at: usize, reason: DamageReason, step: &mut Step<'_>) {
         let place = self.places[at];
         step.progress.missing.lists += 1;
-        self.vectors -= u64::from(place.primaries);
+        self.vectors -= place.accepted;
         if let Err(at) = self.unreadable.binary_search(&place.list) {
             self.unreadable.insert(at, place.list);
         }

@@ -1,6 +1,6 @@
 //! What the states of a query work with.
 use crate::cache::PageCache;
-use crate::collect::TopK;
+use crate::collect::Collect;
 use crate::damage::DamageLog;
 use crate::job::Running;
 use crate::plan::QueryPlan;
@@ -21,7 +21,7 @@ pub(super) struct Step<'a> {
     pub(super) reranker: &'a Reranker,
     pub(super) damage: &'a DamageLog,
     pub(super) cache: Option<&'a PageCache>,
-    pub(super) found: &'a mut TopK,
+    pub(super) found: &'a mut dyn Collect,
     pub(super) progress: &'a mut Progress,
     pub(super) out: Outbox<'a>,
 }

@@ -119,10 +119,10 @@ fn a_search_in_memory_stops_within_a_piece() {
 
     // Told to stop before the comparison of vectors.
     let (running, stop, _answers) = taken(&index);
+    slot.found.reset(&running.job.plan, false);
     slot.running = Some(running);
     slot.progress.work = Work::default();
     let (states, mut step) = slot.step(&mut tools, Outbox { slot: 0, reads: &mut reads }).unwrap();
-    step.found.reset(step.plan, false);
     states.probed.begin(&mut step);
     states.scanning.begin(&mut states.probed, &mut step);
     states.now = State::Scanning;

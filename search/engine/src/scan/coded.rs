@@ -5,12 +5,12 @@ use spandrel_index::codes::{CodeModel, CodeQuery};
 use spandrel_index::format::CodedLayout;
 use spandrel_index::kernels::below;
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel, prefetch};
-use spandrel_index::{Index, for_each_element};
+use spandrel_index::{Index, Location, for_each_element};
 
 use super::contract::{ReadList, Scan, Sink, check};
-use crate::collect::{Candidate, TopK};
+use crate::collect::Collect;
 use crate::damage::DamageReason;
-use crate::fetch::ListPlace;
+use crate::fetch::{ListPlace, SEGMENT};
 use crate::job::{End, PIECE_BYTES};
 
 use crate::subject::Query;
@@ -58,7 +58,7 @@ impl CodedScan {
         blocks: Blocks<'_>,
         lanes: Range<usize>,
         position: impl Fn(usize) -> u32,
-        found: &mut TopK,
+        found: &mut dyn Collect,
     ) {
         let Blocks { rows, factors, head_distance } = blocks;
         let (model, code) = (model(query.index), query.code);
@@ -71,11 +71,14 @@ impl CodedScan {
         below(&self.estimates[lanes.clone()], limit, &mut self.picks);
         for &pick in &self.picks {
             let lane = lanes.start + pick as usize;
+            let location = Location::new(SEGMENT, position(lane));
+            if !query.accept.has(location) {
+                continue;
+            }
             let error = code.error(&terms, &factor_blocks[lane / BLOCK_VECTORS], lane % BLOCK_VECTORS);
-            let estimate = self.estimates[lane];
-            found.offer(Candidate { estimate, error, position: position(lane), compared: false });
+            found.offer(location, self.estimates[lane], error);
         }
-        found.tighten();
+        found.offered();
     }
 }
 
@@ -122,6 +125,9 @@ impl Scan for CodedScan {
                 let range = codes.range(positions_of(next));
                 prefetch(range.rows);
                 prefetch(range.factors);
+            }
+            if place.accepted == 0 {
+                continue;
             }
             let mut rest = positions_of(place);
             while !rest.is_empty() {

@@ -3,7 +3,7 @@ use spandrel_index::Index;
 use spandrel_index::codes::CodeQuery;
 use spandrel_index::format::list_hash;
 
-use crate::collect::TopK;
+use crate::collect::Collect;
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
 use crate::job::End;
@@ -39,7 +39,7 @@ pub(crate) trait Scan {
 
 /// Where what a scan finds goes, and what it took.
 pub(crate) struct Sink<'a> {
-    pub(crate) found: &'a mut TopK,
+    pub(crate) found: &'a mut dyn Collect,
     pub(crate) progress: &'a mut Progress,
 }
 

@@ -2,11 +2,11 @@
 use spandrel_index::codes::CodeQuery;
 use spandrel_index::format::FullLayout;
 use spandrel_index::kernels::{Operation, PairKernel};
-use spandrel_index::{Index, Metric};
+use spandrel_index::{Index, Location, Metric};
 
 use super::contract::{ReadList, Scan, Sink, check};
 use crate::damage::DamageReason;
-use crate::fetch::ListPlace;
+use crate::fetch::{ListPlace, SEGMENT};
 use crate::job::End;
 use crate::subject::Query;
 
@@ -68,6 +68,13 @@ impl Scan for FullScan {
         progress.work.vectors_scanned += count as u64;
         let view = self.layout.view(list.bytes, count);
         let row_bytes = self.layout.row_bytes;
+        let start = query.index.directory().first_position(list.place.list);
+        let primaries = list.place.primaries as usize;
+        // Where copies lie is not known here. Each vector is in its own list too.
+        let is_accepted = |entry: usize| {
+            let location = || Location::new(SEGMENT, start + entry as u32); // CAST: a position
+            query.accept.is_all() || entry < primaries && query.accept.has(location())
+        };
         let mut first = 0;
         for rows in view.vectors.chunks(BLOCK_ROWS * row_bytes) {
             let scores = &mut self.scores[..rows.len() / row_bytes];
@@ -81,8 +88,11 @@ impl Scan for FullScan {
                     }
                 }
             }
+            let limit = found.exact_limit();
             for (at, &score) in scores.iter().enumerate() {
-                if found.wants(score) {
+                // Lets a NaN through to the comparison of keys.
+                let is_far = score > limit;
+                if !is_far && is_accepted(first + at) {
                     found.exact(score, view.id(first + at));
                 }
             }

@@ -1,0 +1,91 @@
+//! Searches among the vectors that an `Accept` lets through: as if there were no others.
+use std::sync::Arc;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use spandrel_datasets::Rows;
+use spandrel_engine::{AcceptBits, Engine, SearchParams};
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::{DType, Index, Location, Metric, OpenOptions, Tier, VectorSource};
+use spandrel_tests::{Base, clustered, coded, config, count};
+
+use crate::support::{TIERS, assert_exact, assert_true, engine_config, every_list};
+
+const K: usize = 10;
+
+/// Of the rows of `base` a share of `share` in the index, and a base of these rows alone.
+fn some(base: &Base, index: &Index, share: f64) -> (Arc<AcceptBits>, Base) {
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let (mut bits, mut bytes, mut ids) = (AcceptBits::none(index), Vec::new(), Vec::new());
+    for (number, segment) in (0..).zip(index.segments()) {
+        let resident = segment.ids.resident.as_ref().unwrap();
+        for position in 0..segment.count as u32 {
+            if rng.random_bool(share) {
+                let id = resident.id(position);
+                bits.insert(Location::new(number, position));
+                bytes.extend_from_slice(base.rows.row(id as usize));
+                ids.push(id);
+            }
+        }
+    }
+    (
+        Arc::new(bits),
+        Base { rows: Rows::new(base.rows.dtype(), base.rows.dim(), bytes).unwrap(), ids: Some(ids) },
+    )
+}
+
+#[track_caller]
+fn check(metric: Metric, base: &Base, engine: &Engine, what: &str) {
+    let queries = clustered(base.rows.dtype(), base.rows.dim(), 8, 5);
+    for share in [0.5, 0.1, 0.004] {
+        let (accept, accepted) = some(base, engine.index(), share);
+        let wanted = K.min(count(&accepted.rows));
+        let accept = || Some(accept.clone() as _);
+        let exact = SearchParams { accept: accept(), ..every_list(K) };
+        let few = || SearchParams { accept: accept(), ..SearchParams::new(K) };
+        let narrow = SearchParams { epsilon: Some(0.0), ..few() };
+        for (query, answer) in engine.search(queries.bytes(), &exact).unwrap().iter().enumerate() {
+            let what = format!("{what}, {share}, query {query}");
+            assert_eq!((answer.neighbours.len(), answer.limited_by), (wanted, None), "{what}");
+            assert_exact(metric, &accepted, queries.row(query), answer, &what);
+        }
+        for params in [few(), narrow] {
+            for (query, answer) in engine.search(queries.bytes(), &params).unwrap().iter().enumerate() {
+                let what = format!("{what}, {share}, query {query}, {params:?}");
+                assert_eq!((answer.neighbours.len(), answer.limited_by), (wanted, None), "{what}");
+                assert_true(metric, &accepted, queries.row(query), answer, &what);
+            }
+        }
+    }
+    let none = Some(Arc::new(AcceptBits::none(engine.index())) as _);
+    let none = SearchParams { accept: none, ..SearchParams::new(K) };
+    let answers = engine.search(queries.bytes(), &none).unwrap();
+    assert!(answers.iter().all(|a| a.neighbours.is_empty() && a.limited_by.is_none() && a.work.reads == 0));
+}
+
+#[test]
+fn answers_are_those_of_an_index_of_the_accepted_vectors_alone() {
+    for (metric, dtype) in
+        [(Metric::L2, DType::U8), (Metric::InnerProduct, DType::F32), (Metric::Cosine, DType::F16)]
+    {
+        let base = Base::new(clustered(dtype, 12, 2000, 1));
+        let dir = tempfile::tempdir().unwrap();
+        let open = |name: &str, options: OpenOptions| {
+            let options = OpenOptions { ids: true, ..options };
+            let index = Arc::new(Index::open_with(&dir.path().join(name), options).unwrap());
+            Engine::open(index, engine_config()).unwrap()
+        };
+        base.build(&config(metric, &dir.path().join("full"))).unwrap();
+        check(metric, &base, &open("full", OpenOptions::default()), &format!("{metric}, full"));
+        let mut copied = coded(metric, CodeSpec::RaBitQ { bits: 2 }, Tier::Ssd, &dir.path().join("copied"));
+        copied.replicas = config(metric, dir.path()).replicas;
+        base.build(&copied).unwrap();
+        base.build(&coded(metric, CodeSpec::RaBitQ { bits: 2 }, Tier::Ssd, &dir.path().join("coded")))
+            .unwrap();
+        for options in TIERS {
+            for name in ["coded", "copied"] {
+                check(metric, &base, &open(name, options), &format!("{metric}, {name}, {options:?}"));
+            }
+        }
+    }
+}
