@@ -137,8 +137,8 @@ impl Watched {
 }
 
 impl Store for Watched {
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path(name)
+    fn root(&self) -> &Path {
+        self.folder.root()
     }
     fn open(&self, name: &str) -> Result<Arc<dyn Blob>, StoreError> {
         self.folder.open(name)

@@ -188,7 +188,7 @@ impl Place {
     /// Decides where to begin, according to what is in the folders and what was asked for.
     fn begin(&self, asked: Asked<'_>, context: Context<'_>) -> Result<Begin, BuildError> {
         let Asked { config, params, .. } = asked;
-        let current = match format::current(&self.dir) {
+        let current = match format::current(&FolderStore::new(&self.dir)) {
             Ok(current) => Some(current),
             Err(OpenError::NotAnIndex { .. }) => None,
             // A replacement was asked for: what is wrong with the old index does not matter.
@@ -204,7 +204,7 @@ impl Place {
             begun.check(&self.scratch, &asked.fingerprint()?)?;
             if let Some(current) = current.filter(|current| current.version >= begun.version) {
                 // Stopped between the switch and cleaning up.
-                let manifest = Manifest::open(&self.dir, current)?;
+                let manifest = Manifest::open(&FolderStore::new(&self.dir), current)?;
                 self.clean_up(current.version)?;
                 return Ok(Begin::Complete(Box::new(manifest)));
             }
@@ -212,7 +212,7 @@ impl Place {
             return Ok(Begin::Phases(Box::new(begun)));
         }
         if let (Some(current), false) = (current, config.replace) {
-            let manifest = Manifest::open(&self.dir, current)?;
+            let manifest = Manifest::open(&FolderStore::new(&self.dir), current)?;
             if config.resume
                 && params.made(&manifest)
                 && stages::hash_input(params, asked.input, context)? == manifest.build.input_hash

@@ -38,5 +38,13 @@ pub use spread::{OUTLIER_RATIO, Outliers, Spread};
 pub use tier::{Tier, UnknownTier};
 pub use verify::{VerifyError, VerifyProgress, VerifyReport, verify, verify_open};
 
+/// The versions of the index in a folder, oldest first; [`Index::open_version`] opens one.
+///
+/// # Errors
+/// As [`format::versions`].
+pub fn versions(folder: &std::path::Path) -> Result<Vec<format::Version>, format::OpenError> {
+    format::versions(&spandrel_io::FolderStore::new(folder))
+}
+
 /// Largest dimension accepted: the exact integer distance of two u8 vectors still fits an `i32`.
 pub const DIM_MAX: usize = 16_384;

@@ -3,19 +3,17 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
 
 use spandrel_builder::{BuildConfig, BuildError, Calibrate, Silent};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{CURRENT, Manifest, OpenError, current, publish_manifest};
-use spandrel_index::{DType, Index, Metric, Tier};
+use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
 use spandrel_io::faults::CrashStore;
 use spandrel_io::{FolderStore, Store};
 use spandrel_tests::{Base, Calibrator, LIMITS, clustered, coded, config, crash_config};
 
 use crate::support::{assert_same, identity};
-
-/// The largest file of the indexes here.
-const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Section files, by name.
 type Sections = Vec<(String, Vec<u8>)>;
@@ -49,13 +47,10 @@ impl Versions {
     }
 }
 
-/// Writes what a crash left into a real folder and opens it.
+/// Opens what a crash left.
 fn reopen(image: &CrashStore) -> Result<u64, OpenError> {
-    let dir = tempfile::tempdir().unwrap();
-    for name in image.list().unwrap() {
-        fs::write(dir.path().join(&name), image.read(&name, FILE_BYTES_MAX).unwrap()).unwrap();
-    }
-    Index::open(dir.path()).map(|index| index.manifest().version)
+    Index::open_from(image, OpenOptions::default(), &AtomicBool::new(false))
+        .map(|index| index.manifest().version)
 }
 
 #[test]
@@ -129,7 +124,7 @@ fn kill_and_resume(code: CodeSpec, calibrate: bool, signs: &[&str]) -> usize {
             break;
         }
         kills += 1;
-        let no_index = current(&config.out).unwrap_err();
+        let no_index = current(&FolderStore::new(&config.out)).unwrap_err();
         assert!(matches!(no_index, OpenError::NotAnIndex { .. }), "sign {sign}: {no_index}");
         let refused = build(&config).unwrap_err();
         assert!(matches!(refused, BuildError::Unfinished { .. }), "sign {sign}: {refused}");

@@ -20,6 +20,7 @@ use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{Manifest, OpenError, current};
 use spandrel_index::kernels::Variant;
 use spandrel_index::{DType, Index, Metric, Tier};
+use spandrel_io::FolderStore;
 use spandrel_tests::{Base, clustered, config};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::Xxh3;
@@ -222,7 +223,8 @@ fn the_current_release_writes_the_newest_fixtures_byte_for_byte() {
             let what = format!("{} by {variant}", fixture.name);
             let built = built.path().join(fixture.name);
             let exact = fixture.is_exact();
-            let kernels = Manifest::open(&built, current(&built).unwrap()).unwrap().build.kernels;
+            let store = FolderStore::new(&built);
+            let kernels = Manifest::open(&store, current(&store).unwrap()).unwrap().build.kernels;
             assert_eq!(kernels, if exact { "exact" } else { variant.name() }, "{what}");
             if exact || variant == Variant::Scalar {
                 assert_same(&identity(&built), &identity(&fixture.index()), &what);

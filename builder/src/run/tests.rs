@@ -264,7 +264,7 @@ fn a_refused_input_leaves_nothing_behind() {
     run(&good, &config).unwrap();
     config.replace = true;
     assert!(matches!(run(&source, &config).unwrap_err(), BuildError::Value { .. }));
-    assert_eq!(format::current(&config.out).unwrap().version, 1);
+    assert_eq!(format::current(&FolderStore::new(&config.out)).unwrap().version, 1);
     assert!(!config.out.join(SCRATCH).exists());
     // An index that has lost its CURRENT may still be mended: nothing but the refused build goes.
     let published = files(&config.out);

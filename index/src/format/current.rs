@@ -3,9 +3,7 @@
 //! ```text
 //! CURRENT = "manifest-N HASH\n"        HASH: xxh3-128 of the manifest file, 32 hex digits
 //! ```
-use std::path::Path;
-
-use spandrel_io::{FolderStore, Store, StoreError};
+use spandrel_io::{Store, StoreError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Manifest, OpenError, hash_hex, manifest_name};
@@ -57,15 +55,17 @@ pub fn publish_manifest(store: &dyn Store, manifest: &Manifest) -> Result<(), St
     store.replace(CURRENT, &Current::of(manifest.version, &bytes).to_bytes())
 }
 
-/// Reads which version of the index in `dir` is in force.
+/// Reads which version of the index in a store is in force.
 ///
 /// # Errors
 /// [`OpenError::NotAnIndex`] without the file, [`OpenError::Field`] when it was damaged.
-pub fn current(dir: &Path) -> Result<Current, OpenError> {
-    let path = dir.join(CURRENT);
-    let bytes = match FolderStore::new(dir).read(CURRENT, CURRENT_BYTES_MAX) {
+pub fn current(store: &dyn Store) -> Result<Current, OpenError> {
+    let path = store.path(CURRENT);
+    let bytes = match store.read(CURRENT, CURRENT_BYTES_MAX) {
         Ok(bytes) => bytes,
-        Err(StoreError::Missing { .. }) => return Err(OpenError::NotAnIndex { path: dir.to_owned() }),
+        Err(StoreError::Missing { .. }) => {
+            return Err(OpenError::NotAnIndex { path: store.root().to_owned() });
+        }
         Err(e) => return Err(OpenError::store(&path, e)),
     };
     Current::parse(&bytes).ok_or_else(|| {
@@ -76,6 +76,8 @@ pub fn current(dir: &Path) -> Result<Current, OpenError> {
 
 #[cfg(test)]
 mod tests {
+    use spandrel_io::FolderStore;
+
     use super::*;
 
     #[test]
@@ -100,12 +102,13 @@ mod tests {
     #[test]
     fn a_long_file_is_refused_unread() {
         let dir = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(dir.path());
         let bytes = Current::of(1, b"manifest").to_bytes();
         std::fs::write(dir.path().join(CURRENT), &bytes).unwrap();
-        current(dir.path()).unwrap();
+        current(&store).unwrap();
         let file = std::fs::File::options().write(true).open(dir.path().join(CURRENT)).unwrap();
         file.set_len(1 << 40).unwrap();
-        let refused = current(dir.path()).unwrap_err();
+        let refused = current(&store).unwrap_err();
         assert!(matches!(refused, OpenError::Length { found, .. } if found == 1 << 40), "{refused}");
         // The largest version there can be fits.
         assert!(Current::of(u64::MAX, b"manifest").to_bytes().len() as u64 <= CURRENT_BYTES_MAX);

@@ -23,6 +23,16 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
+    /// The directory holds an index, but not that version of it.
+    #[error("{path}: no version {version} here; there {}", among(.there), path = path.display())]
+    NoVersion {
+        /// The directory.
+        path: PathBuf,
+        /// The version asked for.
+        version: u64,
+        /// The versions there are, ascending.
+        there: Vec<u64>,
+    },
     /// The file is not one of ours, or its first bytes were changed by a text-mode transfer.
     #[error("{path}: not a spandrel {expected} (it starts with {found:02x?})", path = path.display())]
     NotOurs {
@@ -113,6 +123,14 @@ pub enum OpenError {
     },
 }
 
+fn among(versions: &[u64]) -> String {
+    match versions {
+        [] => "is none".to_owned(),
+        [one] => format!("is {one}"),
+        all => format!("are {}", all.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
+
 impl OpenError {
     /// A [`OpenError::Field`] from anything printable.
     pub(crate) fn field(
@@ -142,8 +160,20 @@ impl OpenError {
                 OpenError::Length { path: path.to_owned(), found: bytes, expected: bytes_max }
             }
             StoreError::Missing { .. } => OpenError::read(path, io::ErrorKind::NotFound.into()),
-            StoreError::Io { source, .. } | StoreError::Read(ReadError::Io { source, .. }) => {
+            StoreError::Io { source, .. } | StoreError::Open(spandrel_io::OpenError::Open { source, .. }) => {
                 OpenError::read(path, source)
+            }
+            StoreError::Read(error) => OpenError::blob(path, error),
+            other => OpenError::read(path, io::Error::other(other)),
+        }
+    }
+
+    /// Why a range of an open file could not be read.
+    pub(crate) fn blob(path: &Path, error: ReadError) -> OpenError {
+        match error {
+            ReadError::Io { source, .. } => OpenError::read(path, source),
+            short @ ReadError::ShortFile { .. } => {
+                OpenError::read(path, io::Error::new(io::ErrorKind::UnexpectedEof, short))
             }
             other => OpenError::read(path, io::Error::other(other)),
         }

@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use spandrel_io::{FolderStore, Store as _};
+use spandrel_io::Store;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Current, MAJOR, MINOR, OpenError, SectionKind};
@@ -212,28 +212,40 @@ impl Manifest {
         bytes
     }
 
-    /// Reads the manifest that `current` names in `dir`.
+    /// Reads the manifest that `current` names in a store.
     ///
     /// # Errors
     /// Any [`OpenError`]: the file is missing, longer than it can be, of another version, damaged, or says
     /// something that cannot be.
-    pub fn open(dir: &Path, current: Current) -> Result<Manifest, OpenError> {
-        let path = dir.join(manifest_name(current.version));
-        let bytes = FolderStore::new(dir).read(&manifest_name(current.version), MANIFEST_BYTES_MAX);
-        let bytes = bytes.map_err(|e| OpenError::store(&path, e))?;
+    pub fn open(store: &dyn Store, current: Current) -> Result<Manifest, OpenError> {
+        Manifest::read(store, current.version, Some(current.hash))
+    }
+
+    /// Reads the manifest of a version that need not be in force: its own first line says whether it is whole.
+    ///
+    /// # Errors
+    /// As [`Manifest::open`].
+    pub fn open_version(store: &dyn Store, version: u64) -> Result<Manifest, OpenError> {
+        Manifest::read(store, version, None)
+    }
+
+    fn read(store: &dyn Store, version: u64, hash: Option<u128>) -> Result<Manifest, OpenError> {
+        let name = manifest_name(version);
+        let path = store.path(&name);
+        let bytes = store.read(&name, MANIFEST_BYTES_MAX).map_err(|e| OpenError::store(&path, e))?;
         let json = body(&path, &bytes)?;
         let found = xxh3_128(&bytes);
-        if found != current.hash {
+        if let Some(expected) = hash.filter(|&expected| expected != found) {
             return Err(OpenError::Checksum {
                 path,
                 what: "manifest".into(),
                 found: hash_hex(found),
-                expected: hash_hex(current.hash),
+                expected: hash_hex(expected),
             });
         }
         let manifest: Manifest = serde_json::from_slice(json)
             .map_err(|e| OpenError::field(&path, "content", e, "the fields of this format"))?;
-        manifest.check(&path, current.version)?;
+        manifest.check(&path, version)?;
         Ok(manifest)
     }
 

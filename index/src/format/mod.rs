@@ -28,6 +28,7 @@ mod ids;
 mod lists;
 mod manifest;
 mod vectors;
+mod versions;
 
 pub use current::{CURRENT, Current, current, publish_manifest};
 pub use directory::{Directory, DirectoryEntry, DirectoryShape, list_hash};
@@ -40,6 +41,7 @@ pub use manifest::{
     SectionEntry, SegmentEntry, hash_hex, manifest_name, section_name,
 };
 pub use vectors::{PageLayout, Record};
+pub use versions::{Version, versions};
 
 /// Major version of the format: another one is refused.
 pub const MAJOR: u16 = 4;

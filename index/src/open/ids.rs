@@ -2,7 +2,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fs_err::File;
+use spandrel_io::Blob;
 
 use super::section::SectionReader;
 use crate::format::{ID_PAGE_BYTES, IdPages, OpenError};
@@ -34,8 +34,8 @@ impl<'a> IdReader<'a> {
         self.section.path()
     }
 
-    pub(crate) fn file(&self) -> &Arc<File> {
-        self.section.file()
+    pub(crate) fn blob(&self) -> &Arc<dyn Blob> {
+        self.section.blob()
     }
 
     /// The next page; none after the last.

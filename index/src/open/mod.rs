@@ -15,10 +15,12 @@ mod shape;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use spandrel_io::{FolderStore, Store};
+
 use crate::codes::{CodeModel, CodeSpec};
 use crate::format::{
-    Current, Directory, IdPages, ListLayout, Manifest, OpenError, PageLayout, SearchDefault, current,
-    manifest_name,
+    Directory, IdPages, ListLayout, Manifest, OpenError, PageLayout, SearchDefault, current, manifest_name,
+    versions,
 };
 use crate::heads::{HeadIndex, Heads};
 use crate::{DType, HeadSpace, Metric, Tier};
@@ -88,25 +90,43 @@ impl Index {
     /// # Errors
     /// As [`Index::open_with`]; [`OpenError::Stopped`].
     pub fn open_until(dir: &Path, options: OpenOptions, stop: &AtomicBool) -> Result<Index, OpenError> {
-        let first = current(dir)?;
-        let refused = match Index::open_version(dir, first, options, stop) {
+        Index::open_from(&FolderStore::new(dir), options, stop)
+    }
+
+    /// As [`Index::open_until`], out of any store.
+    ///
+    /// # Errors
+    /// As [`Index::open_until`].
+    pub fn open_from(store: &dyn Store, options: OpenOptions, stop: &AtomicBool) -> Result<Index, OpenError> {
+        let open = |current| Index::open_manifest(store, Manifest::open(store, current)?, options, stop);
+        let first = current(store)?;
+        let refused = match open(first) {
             Ok(index) => return Ok(index),
             Err(stopped @ OpenError::Stopped { .. }) => return Err(stopped),
             Err(refused) => refused,
         };
-        match current(dir) {
-            Ok(now) if now != first => Index::open_version(dir, now, options, stop),
+        match current(store) {
+            Ok(now) if now != first => open(now),
             _ => Err(refused),
         }
     }
 
-    pub(crate) fn open_version(
+    /// As [`Index::open_until`], of a version that need not be in force; [`versions`](crate::versions) says which there are.
+    ///
+    /// # Errors
+    /// As [`Index::open_until`]; [`OpenError::NoVersion`].
+    pub fn open_version(
         dir: &Path,
-        version: Current,
+        version: u64,
         options: OpenOptions,
         stop: &AtomicBool,
     ) -> Result<Index, OpenError> {
-        Index::open_manifest(dir, Manifest::open(dir, version)?, options, stop)
+        let store = FolderStore::new(dir);
+        let there: Vec<u64> = versions(&store)?.iter().map(|there| there.number).collect();
+        if !there.contains(&version) {
+            return Err(OpenError::NoVersion { path: dir.to_owned(), version, there });
+        }
+        Index::open_manifest(&store, Manifest::open_version(&store, version)?, options, stop)
     }
 
     /// Opens the sections in `dir` that a manifest names before it is published, or without regard to what is in
@@ -119,19 +139,19 @@ impl Index {
         manifest: Manifest,
         options: OpenOptions,
     ) -> Result<Index, OpenError> {
-        Index::open_manifest(dir, manifest, options, &UNSTOPPED)
+        Index::open_manifest(&FolderStore::new(dir), manifest, options, &UNSTOPPED)
     }
 
     fn open_manifest(
-        dir: &Path,
+        store: &dyn Store,
         manifest: Manifest,
         options: OpenOptions,
         stop: &AtomicBool,
     ) -> Result<Index, OpenError> {
-        let manifest_path = dir.join(manifest_name(manifest.version));
+        let manifest_path = store.path(&manifest_name(manifest.version));
         let shape = Shape::of(&manifest_path, &manifest)?;
         let opening =
-            Opening { dir, manifest: &manifest, manifest_path: &manifest_path, shape, options, stop };
+            Opening { store, manifest: &manifest, manifest_path: &manifest_path, shape, options, stop };
         let mut segments = Vec::with_capacity(manifest.segments.len());
         for entry in &manifest.segments {
             segments.push(Segment::open(&opening, entry, &segments)?);
@@ -139,7 +159,7 @@ impl Index {
         if segments.len() > 1 {
             distinct::check(&segments, stop)?;
         }
-        Ok(Index { dir: dir.to_owned(), manifest, shape, segments })
+        Ok(Index { dir: store.root().to_owned(), manifest, shape, segments })
     }
 
     /// The directory it was opened from.

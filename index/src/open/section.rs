@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fs_err::File;
-use fs_err::os::unix::fs::FileExt;
+use spandrel_io::Blob;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::shape::SegmentShape;
@@ -19,7 +18,7 @@ pub(crate) static UNSTOPPED: AtomicBool = AtomicBool::new(false);
 
 /// A section file whose length and header agree with the manifest, positioned at its body.
 pub(crate) struct SectionReader<'a> {
-    file: Arc<File>,
+    blob: Arc<dyn Blob>,
     path: PathBuf,
     /// Where the next bytes are.
     at: u64,
@@ -34,31 +33,30 @@ pub(crate) struct SectionReader<'a> {
 impl<'a> SectionReader<'a> {
     /// The open file of `entry`, its length and header checked.
     pub(crate) fn of(
-        file: Arc<File>,
-        path: PathBuf,
+        blob: Arc<dyn Blob>,
         entry: &SectionEntry,
         kind: SectionKind,
         shape: &SegmentShape,
         stop: &'a AtomicBool,
     ) -> Result<SectionReader<'a>, OpenError> {
-        let found = file.metadata().map_err(|e| OpenError::read(&path, e))?.len();
+        let (path, found) = (blob.path().to_owned(), blob.len());
         if found != entry.bytes || found < BODY_AT {
             let expected = entry.bytes.max(BODY_AT);
             return Err(OpenError::Length { path, found, expected });
         }
         let mut start = [0; BODY_AT as usize]; // CAST: a constant
-        file.read_exact_at(&mut start, 0).map_err(|e| OpenError::read(&path, e))?;
+        blob.read_into(0, &mut start).map_err(|e| OpenError::blob(&path, e))?;
         let header = Header::parse(&path, &start, found, kind)?;
         shape.check(&path, &header)?;
         let body_bytes = header.body_bytes;
         let hasher = Xxh3::new();
         let (hash, at) = (entry.hash(), BODY_AT);
-        Ok(SectionReader { file, path, at, hasher, hash, body_bytes, left: body_bytes, stop })
+        Ok(SectionReader { blob, path, at, hasher, hash, body_bytes, left: body_bytes, stop })
     }
 
     /// The open file.
-    pub(crate) fn file(&self) -> &Arc<File> {
-        &self.file
+    pub(crate) fn blob(&self) -> &Arc<dyn Blob> {
+        &self.blob
     }
 
     /// The file.
@@ -91,7 +89,7 @@ impl<'a> SectionReader<'a> {
                 let source = io::Error::from(io::ErrorKind::UnexpectedEof);
                 return Err(OpenError::read(&self.path, source));
             }
-            self.file.read_exact_at(piece, self.at).map_err(|e| OpenError::read(&self.path, e))?;
+            self.blob.read_into(self.at, piece).map_err(|e| OpenError::blob(&self.path, e))?;
             self.at += piece.len() as u64;
             // While the piece is still in the processor's cache.
             self.hasher.update(piece);

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use fs_err::File;
+use spandrel_io::{Blob, Store};
 
 use super::options::OpenOptions;
 use super::resident::{ResidentCodes, ResidentIds, ResidentVectors};
@@ -21,7 +21,9 @@ use crate::heads::{HeadIndex, Heads, HeadsError, HnswGraph};
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Stored<L, R> {
-    /// Its file; the body starts at [`BODY_AT`](crate::format::BODY_AT).
+    /// Its file, kept open; the body starts at [`BODY_AT`](crate::format::BODY_AT).
+    pub blob: Arc<dyn Blob>,
+    /// What messages call it.
     pub path: PathBuf,
     /// Bytes of the body.
     pub body_bytes: u64,
@@ -71,13 +73,12 @@ pub struct Segment {
 struct OpenSection {
     kind: SectionKind,
     entry: SectionEntry,
-    path: PathBuf,
-    file: Arc<File>,
+    blob: Arc<dyn Blob>,
 }
 
 /// What the segments of an index are opened with.
 pub(super) struct Opening<'a> {
-    pub(super) dir: &'a Path,
+    pub(super) store: &'a dyn Store,
     pub(super) manifest: &'a Manifest,
     pub(super) manifest_path: &'a Path,
     pub(super) shape: Shape,
@@ -180,8 +181,8 @@ impl Segment {
     }
 
     /// The open file of a section that it has.
-    pub(crate) fn file(&self, kind: SectionKind) -> &Arc<File> {
-        &self.section(kind).file
+    pub(crate) fn file(&self, kind: SectionKind) -> &Arc<dyn Blob> {
+        &self.section(kind).blob
     }
 
     /// A section that it has, from its beginning.
@@ -195,8 +196,8 @@ impl Segment {
         kind: SectionKind,
         stop: &'a AtomicBool,
     ) -> Result<SectionReader<'a>, OpenError> {
-        let OpenSection { entry, path, file, .. } = self.section(kind);
-        SectionReader::of(Arc::clone(file), path.clone(), entry, kind, &self.shape, stop)
+        let OpenSection { entry, blob, .. } = self.section(kind);
+        SectionReader::of(Arc::clone(blob), entry, kind, &self.shape, stop)
     }
 
     fn section(&self, kind: SectionKind) -> &OpenSection {
@@ -217,12 +218,12 @@ struct Files<'a> {
 
 impl<'a> Files<'a> {
     fn open(&mut self, kind: SectionKind) -> Result<SectionReader<'a>, OpenError> {
-        let Opening { dir, manifest_path, stop, .. } = self.opening;
+        let Opening { store, manifest_path, stop, .. } = self.opening;
         let entry = self.entry.required(manifest_path, kind)?;
-        let path = dir.join(&entry.file);
-        let file = Arc::new(File::open(&path).map_err(|e| OpenError::read(&path, e))?);
-        let section = SectionReader::of(Arc::clone(&file), path.clone(), entry, kind, self.shape, stop)?;
-        self.sections.push(OpenSection { kind, entry: entry.clone(), path, file });
+        let blob = store.open(&entry.file);
+        let blob = blob.map_err(|e| OpenError::store(&store.path(&entry.file), e))?;
+        let section = SectionReader::of(Arc::clone(&blob), entry, kind, self.shape, stop)?;
+        self.sections.push(OpenSection { kind, entry: entry.clone(), blob });
         Ok(section)
     }
 
@@ -252,8 +253,8 @@ fn stored<'a, L, R>(
     layout: L,
     read: impl FnOnce(SectionReader<'a>) -> Result<Option<R>, OpenError>,
 ) -> Result<Stored<L, R>, OpenError> {
-    let (path, body_bytes) = (section.path().to_owned(), section.body_bytes());
-    Ok(Stored { path, body_bytes, layout, resident: read(section)? })
+    let (blob, body_bytes) = (Arc::clone(section.blob()), section.body_bytes());
+    Ok(Stored { path: blob.path().to_owned(), blob, body_bytes, layout, resident: read(section)? })
 }
 
 fn read_heads(mut section: SectionReader<'_>, shape: &SegmentShape) -> Result<Heads, OpenError> {

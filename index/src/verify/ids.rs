@@ -2,8 +2,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fs_err::File;
-use fs_err::os::unix::fs::FileExt;
+use spandrel_io::Blob;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::VerifyError;
@@ -21,7 +20,7 @@ pub(super) struct FirstIds {
     firsts: Vec<u64>,
     /// Of all pairs, in any order.
     pub(super) pair_sum: u64,
-    file: Arc<File>,
+    blob: Arc<dyn Blob>,
     path: PathBuf,
 }
 
@@ -63,13 +62,13 @@ pub(super) fn check(segment: &Segment, watch: &mut Watch<'_>) -> Result<FirstIds
         }
         watch.step(ID_PAGE_BYTES as u64)?;
     }
-    let file = Arc::clone(pages.file());
+    let blob = Arc::clone(pages.blob());
     if pages.tail()? != layout.tail(&firsts) {
         let field = "first ids of the pages";
         return Err(OpenError::field(&path, field, "another content", "those of the pages").into());
     }
     pages.finish()?;
-    Ok(FirstIds { layout, count, firsts, pair_sum, file, path })
+    Ok(FirstIds { layout, count, firsts, pair_sum, blob, path })
 }
 
 /// Checks that nothing but zeros follows what a page holds, its checksum apart.
@@ -115,7 +114,7 @@ impl Lookup<'_> {
         if self.page != Some(page) {
             let mut bytes = vec![0; ID_PAGE_BYTES];
             let offset = BODY_AT + page as u64 * ID_PAGE_BYTES as u64;
-            ids.file.read_exact_at(&mut bytes, offset).map_err(|e| OpenError::read(&ids.path, e))?;
+            ids.blob.read_into(offset, &mut bytes).map_err(|e| OpenError::blob(&ids.path, e))?;
             self.pairs = id_pairs(&ids.path, &ids.layout, ids.count, page as u64, &bytes)?;
             self.page = Some(page);
         }

@@ -1,8 +1,7 @@
 //! The section of vectors, record by record.
 use std::path::{Path, PathBuf};
 
-use fs_err::File;
-use fs_err::os::unix::fs::FileExt;
+use spandrel_io::Blob;
 
 use super::error::VerifyError;
 use super::ids::check_zeros;
@@ -84,7 +83,7 @@ impl Records {
 /// Reads the pages of vectors at ascending positions, each checked.
 pub(super) struct PageReader<'a> {
     segment: &'a Segment,
-    file: &'a File,
+    blob: &'a dyn Blob,
     page: Vec<u8>,
     /// Number of the page in `page`.
     number: Option<u64>,
@@ -92,8 +91,8 @@ pub(super) struct PageReader<'a> {
 
 impl<'a> PageReader<'a> {
     pub(super) fn new(segment: &'a Segment) -> PageReader<'a> {
-        let file = segment.file(SectionKind::Vectors);
-        PageReader { segment, file, page: vec![0; segment.vectors.layout.page_bytes()], number: None }
+        let blob = &**segment.file(SectionKind::Vectors);
+        PageReader { segment, blob, page: vec![0; segment.vectors.layout.page_bytes()], number: None }
     }
 
     /// The record at a position, which must be below the number of vectors.
@@ -102,7 +101,7 @@ impl<'a> PageReader<'a> {
         let (number, slot) = layout.place(position);
         if self.number != Some(number) {
             let offset = BODY_AT + number * self.page.len() as u64;
-            self.file.read_exact_at(&mut self.page, offset).map_err(|e| OpenError::read(path, e))?;
+            self.blob.read_into(offset, &mut self.page).map_err(|e| OpenError::blob(path, e))?;
             check_page(path, &layout, self.segment.uuid, number, &self.page)?;
             self.number = Some(number);
             watch.step(0)?;

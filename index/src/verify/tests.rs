@@ -20,7 +20,10 @@ fn written(index: &TestIndex) -> tempfile::TempDir {
 
 /// Rewrites a section's body and every hash that covers the whole file, so that only content gives it away.
 fn rewrite(dir: &Path, kind: SectionKind, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut manifest = Manifest::open(dir, current(dir).unwrap()).unwrap();
+    let mut manifest = {
+        let store = spandrel_io::FolderStore::new(dir);
+        Manifest::open(&store, current(&store).unwrap()).unwrap()
+    };
     let entry = manifest.segments[0].sections.iter_mut().find(|s| s.kind == kind.name()).unwrap();
     let path = dir.join(&entry.file);
     let bytes = fs::read(&path).unwrap();

@@ -117,8 +117,8 @@ fn missing(name: &str) -> StoreError {
 }
 
 impl Store for CrashStore {
-    fn path(&self, name: &str) -> PathBuf {
-        PathBuf::from(name)
+    fn root(&self) -> &Path {
+        Path::new("")
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn Blob>, StoreError> {

@@ -28,8 +28,8 @@ impl FolderStore {
 }
 
 impl Store for FolderStore {
-    fn path(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+    fn root(&self) -> &Path {
+        &self.path
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn Blob>, StoreError> {

@@ -6,7 +6,7 @@ mod error;
 mod folder;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use blob::{Blob, Merging};
@@ -20,8 +20,13 @@ use crate::{FileWriter, WriteError};
 /// A change of names (a finished blob, a removal) survives a crash for certain only after [`Store::sync`];
 /// before, it may or may not. [`Store::publish`] and [`Store::replace`] sync by themselves.
 pub trait Store: fmt::Debug + Send + Sync {
+    /// What messages call the store itself.
+    fn root(&self) -> &Path;
+
     /// What messages call the blob of a name.
-    fn path(&self, name: &str) -> PathBuf;
+    fn path(&self, name: &str) -> PathBuf {
+        self.root().join(name)
+    }
 
     /// Opens a blob. It can be read while it is open, also after its name was removed or replaced.
     ///
@@ -111,8 +116,6 @@ pub trait Store: fmt::Debug + Send + Sync {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::Direct;
     use crate::faults::CrashStore;
