@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use spandrel_index::Outliers;
-use spandrel_io::{FolderStore, Store, StoreError};
+use spandrel_io::{Store, StoreError};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::spill::Spill;
@@ -23,6 +23,10 @@ pub(crate) struct Checkpoint {
     pub(crate) fingerprint: Vec<(String, String)>,
     /// Version being built.
     pub(crate) version: u64,
+    /// Version that was in force when the build began; 0 if none was.
+    pub(crate) replaces: u64,
+    /// Older versions that are to stay.
+    pub(crate) keep_previous: u32,
     pub(crate) checked: Option<Checked>,
     pub(crate) parted: Option<Parted>,
     pub(crate) clustered: Option<Clustered>,
@@ -36,6 +40,20 @@ pub(crate) struct Checkpoint {
     pub(crate) calibrated: Option<Calibration>,
     /// Seconds spent in each phase, by name, over all runs.
     pub(crate) seconds: Vec<(String, f64)>,
+}
+
+/// What a phase gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Product {
+    Checked,
+    Parted,
+    Clustered,
+    Filed,
+    Model,
+    Written,
+    Graph,
+    Ids,
+    Calibrated,
 }
 
 /// The input, read once.
@@ -118,10 +136,25 @@ pub struct ListStats {
 }
 
 impl Checkpoint {
+    /// Whether a phase has given this.
+    pub(crate) fn has(&self, product: Product) -> bool {
+        match product {
+            Product::Checked => self.checked.is_some(),
+            Product::Parted => self.parted.is_some(),
+            Product::Clustered => self.clustered.is_some(),
+            Product::Filed => self.filed.is_some(),
+            Product::Model => self.model.is_some(),
+            Product::Written => self.written.is_some(),
+            Product::Graph => self.graph.is_some(),
+            Product::Ids => self.ids.is_some(),
+            Product::Calibrated => self.calibrated.is_some(),
+        }
+    }
+
     /// Reads the checkpoint of a scratch folder, if there is one.
-    pub(crate) fn read(scratch: &Path) -> Result<Option<Checkpoint>, BuildError> {
-        let path = scratch.join(FILE);
-        let bytes = match FolderStore::new(scratch).read(FILE, BYTES_MAX) {
+    pub(crate) fn read(scratch: &dyn Store) -> Result<Option<Checkpoint>, BuildError> {
+        let path = scratch.path(FILE);
+        let bytes = match scratch.read(FILE, BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(StoreError::Missing { .. }) => return Ok(None),
             Err(e) => return Err(e.into()),
@@ -195,21 +228,23 @@ impl ScratchFiles {
 #[cfg(test)]
 mod tests {
     use fs_err as fs;
+    use spandrel_io::FolderStore;
 
     use super::*;
 
     #[test]
     fn round_trips_and_refuses_damage() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Checkpoint::read(dir.path()).unwrap(), None);
+        let store = FolderStore::new(dir.path());
+        assert_eq!(Checkpoint::read(&store).unwrap(), None);
         let checkpoint = Checkpoint {
             fingerprint: vec![("seed".into(), "1".into())],
             version: 2,
             graph: Some(GraphDone { section: None }),
             ..Checkpoint::default()
         };
-        checkpoint.write(&FolderStore::new(dir.path())).unwrap();
-        assert_eq!(Checkpoint::read(dir.path()).unwrap(), Some(checkpoint.clone()));
+        checkpoint.write(&store).unwrap();
+        assert_eq!(Checkpoint::read(&store).unwrap(), Some(checkpoint.clone()));
         assert!(checkpoint.check(dir.path(), &[("seed", "1".into())]).is_ok());
         let other = checkpoint.check(dir.path(), &[("seed", "2".into())]).unwrap_err();
         assert!(matches!(other, BuildError::Resume { parameter: "seed", .. }));
@@ -217,10 +252,10 @@ mod tests {
         let mut bytes = fs::read(&path).unwrap();
         bytes[30] ^= 1;
         fs::write(&path, bytes).unwrap();
-        assert!(matches!(Checkpoint::read(dir.path()), Err(BuildError::Scratch { .. })));
+        assert!(matches!(Checkpoint::read(&store), Err(BuildError::Scratch { .. })));
         // However long the file, no more is read than a checkpoint can have.
         fs::File::options().write(true).open(&path).unwrap().set_len(3 << 30).unwrap();
-        let refused = Checkpoint::read(dir.path());
+        let refused = Checkpoint::read(&store);
         assert!(matches!(refused, Err(BuildError::Store(StoreError::TooLong { .. }))), "{refused:?}");
     }
 }

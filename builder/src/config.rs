@@ -64,6 +64,8 @@ pub struct BuildConfig {
     pub resume: bool,
     /// Publish a new version over an index that is there.
     pub replace: bool,
+    /// Older versions that stay beside the new one, the one it replaces first. None go with an index that is not there.
+    pub keep_previous: u32,
 }
 
 /// A configuration checked against its input.
@@ -230,6 +232,12 @@ impl Params {
         } else {
             Variant::best().name()
         }
+    }
+
+    /// A seed for one use of randomness in a build.
+    pub(crate) fn seed_of(&self, stage: u64, part: u64) -> u64 {
+        let words = [self.seed, stage, part].map(u64::to_le_bytes);
+        xxhash_rust::xxh3::xxh3_64(words.as_flattened())
     }
 
     /// Bytes of a stored vector.

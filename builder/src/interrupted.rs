@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
-use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::{Index, Tier, versions};
 use spandrel_io::{Blob, FileWriter, FolderStore, Naming, Sink, Store, StoreError, WriteError};
 
 use crate::filing::ReplicaRule;
@@ -200,15 +200,12 @@ fn read_all(path: &Path) -> Files {
         .collect()
 }
 
-/// The checkpoint could be durable before the names of the sections that it says are written: a build of hours was then
-/// lost to a missing file.
-#[test]
-fn a_build_goes_on_after_a_crash_at_any_moment() {
-    let dir = tempfile::tempdir().unwrap();
-    let source = clustered(700, 8);
-    let coded = BuildConfig { code: CodeSpec::RaBitQ { bits: 2 }, ..config(&dir.path().join("watched")) };
-    let disk = Arc::new(Mutex::new(Disk::default()));
-    let paths = [coded.out.clone(), coded.out.join("scratch")];
+/// Builds, and gives what a crash at any moment would have left of both folders.
+fn watch(source: &Memory, config: &BuildConfig) -> BTreeSet<[Files; 2]> {
+    let paths = [config.out.clone(), config.out.join("scratch")];
+    let before = paths.each_ref().map(|path| read_all(path));
+    let disk = Disk { live: before.clone(), durable: before, images: BTreeSet::new() };
+    let disk = Arc::new(Mutex::new(disk));
     let open = |path: &Path| -> Box<dyn Store> {
         let number = usize::from(path.ends_with("scratch"));
         let disk = Arc::clone(&disk);
@@ -216,18 +213,34 @@ fn a_build_goes_on_after_a_crash_at_any_moment() {
     };
     let stop = AtomicBool::new(false);
     let caller = Caller { progress: &Silent, stop: &stop, calibrate: None };
-    let input = Input { vectors: &source, ids: None };
-    build_in(input, &coded, caller, &open).unwrap();
+    let input = Input { vectors: source, ids: None };
+    build_in(input, config, caller, &open).unwrap();
+    std::mem::take(&mut disk.lock().unwrap().images)
+}
+
+/// Writes what a crash left.
+fn restore(out: &Path, [index, scratch]: &[Files; 2]) {
+    fs::create_dir_all(out.join("scratch")).unwrap();
+    for (folder, files) in [(out.to_owned(), index), (out.join("scratch"), scratch)] {
+        files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), &**bytes).unwrap());
+    }
+}
+
+/// The checkpoint could be durable before the names of the sections that it says are written: a build of hours was then
+/// lost to a missing file.
+#[test]
+fn a_build_goes_on_after_a_crash_at_any_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = clustered(700, 8);
+    let coded = BuildConfig { code: CodeSpec::RaBitQ { bits: 2 }, ..config(&dir.path().join("watched")) };
+    let images = watch(&source, &coded);
     let expected = files(&coded.out);
-    let images = std::mem::take(&mut disk.lock().unwrap().images);
     assert!(images.len() > 30, "{} images", images.len());
     let (mut resumed, mut published) = (0, 0);
-    for (number, [index, scratch]) in images.into_iter().enumerate() {
+    for (number, image) in images.into_iter().enumerate() {
         let out = dir.path().join(format!("crashed-{number}"));
-        fs::create_dir_all(out.join("scratch")).unwrap();
-        for (folder, files) in [(out.clone(), &index), (out.join("scratch"), &scratch)] {
-            files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), &**bytes).unwrap());
-        }
+        restore(&out, &image);
+        let [index, scratch] = image;
         resumed += usize::from(scratch.contains_key("checkpoint.json"));
         published += usize::from(index.contains_key("CURRENT"));
         let config = BuildConfig { out, resume: true, ..coded.clone() };
@@ -239,4 +252,40 @@ fn a_build_goes_on_after_a_crash_at_any_moment() {
         fs::remove_dir_all(&config.out).unwrap();
     }
     assert!(resumed > 25 && published > 0, "{resumed} resumed, {published} published");
+}
+
+/// The files of the version in force went with the build that replaced it: there was no way back.
+#[test]
+fn kept_versions_are_whole_after_a_crash_at_any_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = clustered(400, 8);
+    let mut replacing = config(&dir.path().join("watched"));
+    (replacing.replace, replacing.keep_previous) = (true, 1);
+    for seed in [1, 2] {
+        run(&source, &BuildConfig { seed, ..replacing.clone() }).unwrap();
+    }
+    let of_two = |out: &Path| -> Files {
+        read_all(out).into_iter().filter(|(name, _)| name.ends_with("-2")).collect()
+    };
+    let second = of_two(&replacing.out);
+    let images = watch(&source, &replacing);
+    let expected = files(&replacing.out);
+    let mut seen = BTreeSet::new();
+    for (number, image) in images.iter().enumerate() {
+        let out = dir.path().join(format!("crashed-{number}"));
+        restore(&out, image);
+        let in_force = Index::open(&out).unwrap().manifest().version;
+        let found = versions(&out).unwrap();
+        assert!(found.iter().all(|version| version.manifest.is_ok()), "image {number}: {found:?}");
+        let there: Vec<u64> = found.iter().map(|version| version.number).collect();
+        assert!(there.contains(&2) && (in_force == 3 || there.contains(&1)), "image {number}: {there:?}");
+        assert_eq!(of_two(&out), second, "image {number}");
+        seen.insert((in_force, there));
+        let resumed = BuildConfig { out, resume: true, ..replacing.clone() };
+        run(&source, &resumed).unwrap();
+        assert_eq!(files(&resumed.out), expected, "image {number}");
+        fs::remove_dir_all(&resumed.out).unwrap();
+    }
+    let all = [(2, vec![1, 2]), (2, vec![1, 2, 3]), (3, vec![1, 2, 3]), (3, vec![2, 3])];
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
 }

@@ -10,13 +10,18 @@ pub mod cluster;
 mod config;
 mod error;
 pub mod filing;
+mod folders;
 #[cfg(test)]
 mod interrupted;
+mod kept;
+mod phases;
 mod plan;
 mod progress;
+mod rows;
 mod run;
 mod spill;
 mod stages;
+mod state;
 
 pub use calibrate::{Calibrate, Calibration, Unpublished};
 pub use checkpoint::ListStats;
@@ -25,6 +30,7 @@ pub use config::{BuildConfig, COPIES_DEFAULT, LIST_SIZE_DEFAULT, ListCount, Para
 pub use error::BuildError;
 pub use plan::Plan;
 pub use progress::{Progress, Silent};
+pub use rows::Rows;
 pub use run::{BuildReport, Caller, build, build_for};
 
 use std::path::{Path, PathBuf};

@@ -7,7 +7,6 @@ use spandrel_index::{DType, HeadIndex, HeadIndexKind, Spread, Tier};
 use crate::cluster::BLOCK_HEADS;
 use crate::config::Params;
 use crate::filing::{FilingWidth, ReplicaRule};
-use crate::stages::{CHUNK_BYTES, RUN_PAIRS};
 use crate::{BuildError, spill};
 
 /// Predicted sizes. Bytes throughout.
@@ -54,6 +53,10 @@ const SPILL_BYTES_MAX: u64 = 256 << 20;
 const GRAPH_BYTES: u64 = 140;
 /// Bytes that a packed head takes beyond its row.
 const PACKED_TERM_BYTES: u64 = 8;
+/// Bytes of the input read at once by a thread. The input's hash is made of the hashes of such chunks.
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+/// Pairs of id and position sorted in memory at a time.
+pub(crate) const RUN_PAIRS: usize = 1 << 20;
 /// Bytes of directory per list.
 pub(crate) const DIRECTORY_BYTES: u64 = 20;
 /// Bytes that one group of lists aims at when copies are sorted into lists.

@@ -121,6 +121,7 @@ pub fn config(metric: Metric, out: &Path) -> BuildConfig {
         scratch: None,
         resume: false,
         replace: false,
+        keep_previous: 0,
     }
 }
 

@@ -8,7 +8,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, RightRows};
 
-use super::rows::{MeanSums, Rows};
+use crate::rows::{MeanSums, Rows};
 
 /// Rows scored at a time: the block of scores stays in the second-level cache.
 pub(crate) const CHUNK_ROWS: usize = 1024;

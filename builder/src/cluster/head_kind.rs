@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use spandrel_index::kernels::{Operation, PairKernel};
 
-use super::Rows;
-use super::rows::MeanSums;
+use crate::Rows;
+use crate::rows::MeanSums;
 
 /// What stands for a list among the heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,14 +7,12 @@ mod head_kind;
 mod order;
 mod parts;
 mod refine;
-mod rows;
 mod split;
 mod tree;
 
 pub use head_kind::{HeadKind, UnknownHeadKind, representative};
 pub use order::bisect_order;
 pub use parts::CoarseParts;
-pub use rows::Rows;
 pub use split::split;
 pub use tree::cluster;
 

@@ -1,7 +1,7 @@
 //! Orders in which neighbours are near.
 use spandrel_index::kernels::{Operation, PairKernel};
 
-use super::rows::Rows;
+use crate::Rows;
 
 /// Rows so that near ones stand near: recursive bisection between two far rows.
 ///

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use spandrel_index::kernels::BlockKernel;
 
 use super::flat::{CHUNK_ROWS, PricedCentres, cheapest, score_all};
-use super::rows::Rows;
 use super::{ClusterParams, HeadKind, Stopped, cluster};
+use crate::Rows;
 
 /// Steps in which prices approach balance.
 const PRICE_STEPS: usize = 24;

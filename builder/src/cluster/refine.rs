@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::head_kind::HeadMaker;
-use super::rows::Rows;
 use super::{Clustering, HeadKind, Stopped};
+use crate::Rows;
 use crate::filing::{Filer, FilerScratch, FilingParams, FilingWidth, HeadBlocks, ReplicaRule};
 
 /// How far a row looks for a nearer head.

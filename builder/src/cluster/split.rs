@@ -1,7 +1,7 @@
 //! Balanced splitting of one set of rows.
 use spandrel_index::kernels::{Operation, PairKernel};
 
-use super::rows::{MeanSums, Rows};
+use crate::rows::{MeanSums, Rows};
 
 /// Rounds of moving the two centres of a cut.
 const CUT_ROUNDS: usize = 4;

@@ -13,9 +13,9 @@ use super::flat::{self, CHUNK_ROWS, FlatParams, PricedCentres};
 use super::head_kind::HeadMaker;
 use super::order::chain;
 use super::refine::refine;
-use super::rows::{MeanSums, Rows};
 use super::split::Cutter;
 use super::{BLOCK_HEADS, Block, ClusterParams, Clustering, HeadKind, Stopped};
+use crate::rows::{MeanSums, Rows};
 
 /// Rows looked at for each centre of a node.
 const SAMPLE_PER_CENTRE: usize = 128;

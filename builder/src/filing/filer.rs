@@ -7,7 +7,7 @@ use spandrel_index::kernels::{BlockKernel, Operation, PairKernel, RightRows};
 use super::nearest::NearestScratch;
 use super::rule::RuleScratch;
 use super::{Filed, FilingParams, FilingWidth, ReplicaRule, neighbour_blocks};
-use crate::cluster::Rows;
+use crate::Rows;
 
 /// Rows filed together: their scores stay in the cache.
 const CHUNK_ROWS: usize = 256;

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use spandrel_index::kernels::{BlockKernel, Operation};
 
 use super::nearest::NearestScratch;
-use crate::cluster::Rows;
+use crate::Rows;
 
 /// Blocks whose neighbours are found together.
 const CHUNK_BLOCKS: usize = 64;

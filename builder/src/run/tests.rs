@@ -1,12 +1,17 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use fs_err as fs;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::{self, CURRENT};
 use spandrel_index::{DIM_MAX, DType, Metric, SourceError, Tier, VectorSource};
+use spandrel_io::FolderLock;
 
 use super::*;
 use crate::cluster::HeadKind;
 use crate::filing::ReplicaRule;
+use crate::folders::SCRATCH;
 use crate::{ListCount, Silent};
 
 pub(crate) struct Memory {
@@ -62,6 +67,7 @@ pub(crate) fn config(out: &Path) -> BuildConfig {
         scratch: None,
         resume: false,
         replace: false,
+        keep_previous: 0,
     }
 }
 
@@ -234,6 +240,44 @@ fn an_index_is_replaced_only_on_request() {
     config.seed = 4;
     assert_eq!(run(&source, &config).unwrap().manifest.version, 2);
     assert!(files(&config.out).iter().all(|(name, _)| !name.ends_with("-1")));
+}
+
+#[test]
+fn older_versions_are_kept_on_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = clustered(300, 8);
+    let mut config = config(&dir.path().join("index"));
+    let versions = |config: &BuildConfig| -> Vec<u64> {
+        let found = spandrel_index::versions(&config.out).unwrap();
+        assert!(found.iter().all(|version| version.manifest.is_ok()));
+        found.iter().map(|version| version.number).collect()
+    };
+    run(&source, &config).unwrap();
+    let first = files(&config.out);
+    (config.replace, config.keep_previous) = (true, 1);
+    for (seed, there) in [(4, [1, 2]), (5, [2, 3])] {
+        config.seed = seed;
+        run(&source, &config).unwrap();
+        assert_eq!(versions(&config), there);
+        let kept = files(&config.out);
+        assert!(seed > 4 || first.iter().filter(|(name, _)| name != CURRENT).all(|file| kept.contains(file)));
+    }
+    // A version that was put in force again is the first to be kept, and no number is given twice.
+    let store = FolderStore::new(&config.out);
+    let old = format::Manifest::open_version(&store, 2).unwrap();
+    format::publish_manifest(&store, &old).unwrap();
+    config.seed = 6;
+    run(&source, &config).unwrap();
+    assert_eq!(versions(&config), [2, 4]);
+    // What an unfinished build left beside them goes, and they stay.
+    fs::write(config.out.join("codes-5"), "half").unwrap();
+    config.keep_previous = 2;
+    run(&source, &config).unwrap();
+    assert_eq!(versions(&config), [2, 4, 5]);
+    config.keep_previous = 0;
+    run(&source, &config).unwrap();
+    assert_eq!(versions(&config), [6]);
+    assert!(files(&config.out).iter().all(|(name, _)| name == CURRENT || name.ends_with("-6")));
 }
 
 #[test]

@@ -1,17 +1,12 @@
 //! Lets the caller find the default of queries.
-use spandrel_index::format::Manifest;
+use super::publish::manifest;
+use crate::state::BuildState;
+use crate::{BuildError, Calibrate, Calibration, Unpublished};
 
-use crate::progress::Context;
-use crate::{BuildError, Calibrate, Calibration, Target, Unpublished};
-
-pub(crate) fn calibrate(
-    manifest: &Manifest,
-    by: &dyn Calibrate,
-    target: Target<'_>,
-    context: Context<'_>,
-) -> Result<Calibration, BuildError> {
+pub(crate) fn calibrate(state: &BuildState<'_>, by: &dyn Calibrate) -> Result<Calibration, BuildError> {
+    let context = state.context;
     context.progress.phase("calibrate", 0, "queries");
-    let index = Unpublished { dir: target.dir, manifest };
+    let index = Unpublished { dir: state.target().dir, manifest: &manifest(state) };
     let found = by.calibrate(index, context.progress, context.stop);
     context.check_stop()?;
     let none = || Calibration { cells: Vec::new(), points: Vec::new() };

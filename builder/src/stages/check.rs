@@ -6,15 +6,14 @@ use spandrel_index::format::hash_hex;
 use spandrel_index::{DType, Metric, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::seed_of;
-use crate::checkpoint::{Checked, ScratchFiles};
+use crate::checkpoint::Checked;
 use crate::config::Params;
+use crate::plan::CHUNK_BYTES;
 use crate::progress::Context;
 use crate::spill::SpillWriter;
+use crate::state::BuildState;
 use crate::{BuildError, Input};
 
-/// Bytes read at once by a thread. The input's hash is made of the hashes of such chunks.
-pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks for each thread whose samples are held until they are written.
 const WINDOW_CHUNKS: usize = 32;
 
@@ -31,18 +30,14 @@ struct Chunk {
     sample: Vec<u8>,
 }
 
-pub(crate) fn check(
-    params: &Params,
-    input: Input<'_>,
-    files: &ScratchFiles,
-    context: Context<'_>,
-) -> Result<Checked, BuildError> {
+pub(crate) fn check(state: &BuildState<'_>) -> Result<Checked, BuildError> {
+    let BuildState { params, input, files, context, .. } = state;
     let picks = sample_picks(params);
     let row_bytes = params.row_bytes();
     let mut sample = SpillWriter::create(&files.sample(), 1, row_bytes, 0)?;
     let mut hashes = Vec::new();
     let (mut norm_squared_max, mut id_max) = (0.0_f64, 0);
-    check_chunks(params, input, &picks, context, |chunk| {
+    check_chunks(params, *input, &picks, *context, |chunk| {
         hashes.push(chunk.hash);
         norm_squared_max = norm_squared_max.max(chunk.norm_squared_max);
         id_max = id_max.max(chunk.id_max);
@@ -130,7 +125,7 @@ fn check_chunks(
 
 /// Row numbers of the sample, ascending: one from each of equal stretches of the input.
 fn sample_picks(params: &Params) -> Vec<u64> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed_of(params, 0, 0));
+    let mut rng = ChaCha8Rng::seed_from_u64(params.seed_of(0, 0));
     let count = params.sample_rows();
     let edge = |i: u64| (u128::from(i) * u128::from(params.vectors) / u128::from(count)) as u64; // CAST: <= n
     (0..count).map(|i| rng.random_range(edge(i)..edge(i + 1))).collect()

@@ -1,26 +1,20 @@
 //! Clusters each part into lists, one part in memory at a time.
-use spandrel_index::HeadSpace;
 use spandrel_index::format::hash_hex;
 use spandrel_io::FileWriter;
 
-use super::{Part, RecordLayout, cut_groups, seed_of};
-use crate::BuildError;
-use crate::checkpoint::{Checked, Clustered, Parted, ScratchFiles};
-use crate::cluster::{ClusterParams, Rows};
+use super::records::{Part, cut_groups, head_rows};
+use crate::checkpoint::Clustered;
+use crate::cluster::ClusterParams;
 use crate::config::Params;
-use crate::progress::Context;
 use crate::spill::{SpillReader, SpillWriter};
+use crate::state::BuildState;
+use crate::{BuildError, Rows};
 
-pub(crate) fn cluster(
-    params: &Params,
-    checked: &Checked,
-    parted: &Parted,
-    files: &ScratchFiles,
-    context: Context<'_>,
-) -> Result<Clustered, BuildError> {
+pub(crate) fn cluster(state: &BuildState<'_>) -> Result<Clustered, BuildError> {
+    let &BuildState { params, context, ref files, .. } = state;
     context.progress.phase("cluster", params.vectors, "vectors");
-    let space = HeadSpace::of(params.metric, checked.norm_max);
-    let spill = SpillReader::open(&files.parts(), &parted.spill)?;
+    let space = state.space();
+    let spill = SpillReader::open(&files.parts(), &state.parted().spill)?;
     let mut heads_file = FileWriter::create(&files.heads())?;
     let mut leaves = SpillWriter::create(&files.leaves(), 1, 4, 1 << 20)?;
     let (mut centers, mut block_ends) = (Vec::new(), Vec::new());
@@ -34,7 +28,7 @@ pub(crate) fn cluster(
         vectors_before += part.len();
         let mut clustering = ClusterParams::new(lists);
         clustering.heads = params.heads;
-        clustering.seed = seed_of(params, 2, number as u64);
+        clustering.seed = params.seed_of(2, number as u64);
         let rows = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &rows };
         let clustering = crate::cluster::cluster(rows, &clustering, context.pool, context.stop)?;
         heads_file.append(&clustering.heads)?;
@@ -65,15 +59,4 @@ fn lists_of(params: &Params, vectors_before: u64, part: &Part) -> usize {
     let share = |vectors: u64| u128::from(params.lists) * u128::from(vectors) / u128::from(params.vectors);
     let lists = share(vectors_before + part.len()) - share(vectors_before);
     (lists as usize).max(1) // CAST: at most the lists of the whole index
-}
-
-/// The rows in head space of records of a part.
-pub(super) fn head_rows(params: &Params, space: HeadSpace, records: &[u8]) -> Vec<u8> {
-    let layout = RecordLayout::of_parts(params);
-    let count = records.len() / layout.bytes;
-    let mut rows = Vec::with_capacity(count * params.head_row_bytes());
-    for record in records.chunks_exact(layout.bytes) {
-        space.map_vector(params.dtype, layout.vector(record), &mut rows);
-    }
-    rows
 }

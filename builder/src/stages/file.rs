@@ -1,33 +1,23 @@
 //! Files every vector under its nearest head and replicas, and sorts the copies into groups of lists.
 use rayon::prelude::*;
-use spandrel_index::HeadSpace;
 
-use super::cluster::head_rows;
 use super::heads::StoredHeads;
-use super::{RecordLayout, cut_groups};
-use crate::BuildError;
-use crate::checkpoint::{Checked, Clustered, Filed, Parted, ScratchFiles};
-use crate::cluster::Rows;
-use crate::config::Params;
+use super::records::{REPLICA_BIT, RecordLayout, cut_groups, head_rows};
+use crate::checkpoint::Filed;
 use crate::filing::{Filed as FiledRow, Filer, FilerScratch, FilingParams, FilingWidth};
 use crate::plan::Plan;
-use crate::progress::Context;
 use crate::spill::{SpillReader, SpillWriter};
+use crate::state::BuildState;
+use crate::{BuildError, Rows};
 
-/// Marks a replica in the list number of a filed copy.
-pub(super) const REPLICA_BIT: u32 = 1 << 31;
 /// Nearest heads that a replica rule chooses from, as in SPANN.
 const NEAREST: usize = 64;
 
-pub(crate) fn file(
-    params: &Params,
-    plan: &Plan,
-    (checked, parted, clustered): (&Checked, &Parted, &Clustered),
-    files: &ScratchFiles,
-    context: Context<'_>,
-) -> Result<Filed, BuildError> {
+pub(crate) fn file(state: &BuildState<'_>) -> Result<Filed, BuildError> {
+    let &BuildState { params, plan, context, ref files, .. } = state;
+    let clustered = state.clustered();
     context.progress.phase("file", params.vectors, "vectors");
-    let space = HeadSpace::of(params.metric, checked.norm_max);
+    let space = state.space();
     let heads = StoredHeads::read(params, clustered, files)?;
     let filing =
         FilingParams { rule: params.replicas, copies_max: params.max_copies as usize, nearest: NEAREST };
@@ -36,7 +26,7 @@ pub(crate) fn file(
     let groups = clustered.heads.div_ceil(group_lists) as usize;
     let mut filed =
         SpillWriter::create(&files.filed(), groups, params.filed_record_bytes(), plan.file_buffers)?;
-    let spill = SpillReader::open(&files.parts(), &parted.spill)?;
+    let spill = SpillReader::open(&files.parts(), &state.parted().spill)?;
     let leaves_file = SpillReader::open(&files.leaves(), &clustered.leaves)?;
     let layout = RecordLayout::of_parts(params);
     let (mut records, mut leaves, mut before) = (Vec::new(), Vec::new(), 0);

@@ -2,19 +2,14 @@
 use spandrel_index::format::SectionKind;
 use spandrel_index::heads::{HeadIndex, HeadIndexKind, Heads, HnswGraph, HnswParams};
 
-use super::write::{SectionShape, finish_section};
-use super::{read_section, seed_of};
-use crate::checkpoint::{GraphDone, Written};
-use crate::config::Params;
-use crate::progress::Context;
-use crate::{BuildError, Target};
+use super::section::{SectionShape, finish_section, read_section};
+use crate::BuildError;
+use crate::checkpoint::GraphDone;
+use crate::state::BuildState;
 
-pub(crate) fn graph(
-    params: &Params,
-    written: &Written,
-    target: Target<'_>,
-    context: Context<'_>,
-) -> Result<GraphDone, BuildError> {
+pub(crate) fn graph(state: &BuildState<'_>) -> Result<GraphDone, BuildError> {
+    let &BuildState { params, context, .. } = state;
+    let (written, target) = (state.written(), state.target());
     let count = written.lists as usize;
     if HeadIndex::preferred(params.head_dtype(), params.head_dim(), count) == HeadIndexKind::Flat {
         return Ok(GraphDone { section: None });
@@ -26,7 +21,7 @@ pub(crate) fn graph(
     let heads = Heads::from_rows(params.head_dtype(), params.head_dim(), &rows)
         .map_err(|e| BuildError::Scratch { path: target.section(SectionKind::Heads), what: e.to_string() })?;
     drop(rows);
-    let hnsw = HnswParams { seed: seed_of(params, 3, 0), ..HnswParams::default() };
+    let hnsw = HnswParams { seed: params.seed_of(3, 0), ..HnswParams::default() };
     let advance = |units| context.progress.advance(units);
     let graph = HnswGraph::build(&heads, &hnsw, context.pool, &advance, context.stop)
         .map_err(|_| BuildError::Stopped)?;

@@ -3,12 +3,11 @@
 //! ```text
 //! file = heads, a row each | centre of each block, a row each | end of each block: u32
 //! ```
-use super::read_checked;
-use crate::BuildError;
+use super::section::read_checked;
 use crate::checkpoint::{Clustered, ScratchFiles};
-use crate::cluster::Rows;
 use crate::config::Params;
 use crate::filing::HeadBlocks;
+use crate::{BuildError, Rows};
 
 /// Heads in blocks.
 pub(super) struct StoredHeads {

@@ -5,15 +5,14 @@ use std::collections::BinaryHeap;
 use spandrel_index::format::{ID_PAGE_BYTES, IdPages, SectionKind};
 use spandrel_io::FileWriter;
 
-use super::write::{Layouts, SectionShape, finish_section};
-use crate::checkpoint::{Checked, ScratchFiles, Section, Written};
+use super::section::{Layouts, SectionShape, finish_section};
+use crate::BuildError;
+use crate::checkpoint::{ScratchFiles, Section};
 use crate::config::Params;
-use crate::progress::Context;
+use crate::plan::RUN_PAIRS;
 use crate::spill::{Spill, SpillReader, SpillWriter, buffer_records_min};
-use crate::{BuildError, Target};
+use crate::state::BuildState;
 
-/// Pairs sorted in memory at a time.
-pub(crate) const RUN_PAIRS: usize = 1 << 20;
 /// Bytes of a pair in scratch: id and position.
 const PAIR_BYTES: usize = 12;
 
@@ -89,15 +88,11 @@ impl Run {
     }
 }
 
-pub(crate) fn ids(
-    params: &Params,
-    (checked, written): (&Checked, &Written),
-    files: &ScratchFiles,
-    target: Target<'_>,
-    context: Context<'_>,
-) -> Result<Section, BuildError> {
+pub(crate) fn ids(state: &BuildState<'_>) -> Result<Section, BuildError> {
+    let &BuildState { params, context, ref files, .. } = state;
+    let target = state.target();
     context.progress.phase("ids", params.vectors, "ids");
-    let spill = SpillReader::open(&files.id_runs(), &written.id_runs)?;
+    let spill = SpillReader::open(&files.id_runs(), &state.written().id_runs)?;
     let mut runs: Vec<Run> =
         (0..spill.groups()).map(|group| Run { group, next: 0, buffer: Vec::new(), at: 0 }).collect();
     let mut heads = BinaryHeap::new();
@@ -106,7 +101,7 @@ pub(crate) fn ids(
             heads.push(Reverse((pair, number)));
         }
     }
-    let pages = IdPages { id_bytes: Layouts::new(params, checked).id_bytes, uuid: target.uuid };
+    let pages = IdPages { id_bytes: Layouts::new(params, state.checked()).id_bytes, uuid: target.uuid };
     let mut writer = target.create(SectionKind::Ids)?;
     let (mut page, mut first_ids) = (Vec::new(), Vec::new());
     let mut last = None;

@@ -2,9 +2,9 @@
 use spandrel_index::HeadSpace;
 use spandrel_index::kernels::{Operation, PairKernel};
 
-use super::RecordLayout;
-use super::file::REPLICA_BIT;
-use crate::cluster::{Rows, bisect_order, representative, split};
+use super::records::{REPLICA_BIT, RecordLayout};
+use crate::Rows;
+use crate::cluster::{bisect_order, representative, split};
 use crate::config::Params;
 
 /// One list: records of its group by number, in the order they are written.

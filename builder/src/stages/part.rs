@@ -5,26 +5,18 @@ use rayon::prelude::*;
 use spandrel_index::HeadSpace;
 
 use super::check::{chunk_hash, chunk_rows, input_hash};
-use super::seed_of;
-use crate::checkpoint::{Checked, Parted, ScratchFiles};
-use crate::cluster::{CoarseParts, Rows};
+use crate::checkpoint::Parted;
+use crate::cluster::CoarseParts;
 use crate::config::Params;
-use crate::plan::Plan;
-use crate::progress::Context;
 use crate::spill::{SpillReader, SpillWriter};
-use crate::{BuildError, Input};
+use crate::state::BuildState;
+use crate::{BuildError, Input, Rows};
 
-pub(crate) fn part(
-    params: &Params,
-    plan: &Plan,
-    input: Input<'_>,
-    checked: &Checked,
-    files: &ScratchFiles,
-    context: Context<'_>,
-) -> Result<Parted, BuildError> {
+pub(crate) fn part(state: &BuildState<'_>) -> Result<Parted, BuildError> {
+    let &BuildState { params, plan, input, context, ref files, .. } = state;
     context.progress.phase("part", params.vectors, "vectors");
-    let space = HeadSpace::of(params.metric, checked.norm_max);
-    let parts = coarse_parts(params, space, (checked, files), context)?;
+    let space = state.space();
+    let parts = coarse_parts(state)?;
     let groups = parts.as_ref().map_or(1, CoarseParts::len);
     let mut spill =
         SpillWriter::create(&files.parts(), groups, params.part_record_bytes(), plan.part_buffers)?;
@@ -53,23 +45,20 @@ pub(crate) fn part(
         }
     }
     // From here on the input is not read again: what was checked is what is indexed.
-    if input_hash(hashes) != checked.input_hash {
+    if input_hash(hashes) != state.checked().input_hash {
         return Err(BuildError::Changed { name: input.vectors.name() });
     }
     Ok(Parted { spill: spill.finish()? })
 }
 
 /// The coarse parts, learned from the sample; none when one part holds everything.
-fn coarse_parts(
-    params: &Params,
-    space: HeadSpace,
-    (checked, files): (&Checked, &ScratchFiles),
-    context: Context<'_>,
-) -> Result<Option<CoarseParts>, BuildError> {
+fn coarse_parts(state: &BuildState<'_>) -> Result<Option<CoarseParts>, BuildError> {
+    let &BuildState { params, context, ref files, .. } = state;
+    let space = state.space();
     if params.parts() == 1 {
         return Ok(None);
     }
-    let sample = SpillReader::open(&files.sample(), &checked.sample)?;
+    let sample = SpillReader::open(&files.sample(), &state.checked().sample)?;
     let count = sample.records(0);
     let mut rows = Vec::with_capacity(count as usize * params.head_row_bytes()); // CAST: the plan fits in memory
     // Piece by piece, so that the sample is in memory once.
@@ -83,7 +72,7 @@ fn coarse_parts(
     }
     let rows = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &rows };
     let parts = params.parts() as usize; // CAST: usize is 64 bits
-    let seed = seed_of(params, 1, 0);
+    let seed = params.seed_of(1, 0);
     Ok(Some(CoarseParts::train(rows, parts, seed, context.pool, context.stop)?))
 }
 

@@ -1,20 +1,19 @@
 //! Reads back what was written, then switches to it with one rename.
 use std::path::Path;
 
-use fs_err as fs;
 use serde::Serialize;
 use spandrel_index::HeadSpace;
 use spandrel_index::format::{
-    BODY_AT, BuildRecord, CalibrationPoint, Manifest, SearchDefault, SectionEntry, SectionKind, SegmentEntry,
-    hash_hex, manifest_name, publish_manifest, section_name,
+    BODY_AT, BuildRecord, CalibrationPoint, Manifest, SearchDefault, SectionEntry, SegmentEntry, hash_hex,
+    publish_manifest,
 };
-use spandrel_io::{Store, hash_file_from};
+use spandrel_io::hash_file_from;
 
-use super::write::Layouts;
-use crate::checkpoint::{Checked, Checkpoint, ListStats, Section, Written};
-use crate::config::Params;
-use crate::progress::Context;
-use crate::{BuildError, Target};
+use super::section::Layouts;
+use crate::BuildError;
+use crate::checkpoint::{Checkpoint, ListStats, Section};
+use crate::kept::stats_name;
+use crate::state::BuildState;
 
 /// Pruning of a query that names none: near recall@10 of 0.95 on the sets measured.
 const SEARCH_DEFAULT: SearchDefault = SearchDefault { epsilon: Some(0.6), max_lists: 64, rerank_errors: 0.9 };
@@ -38,13 +37,10 @@ fn sections(checkpoint: &Checkpoint) -> impl Iterator<Item = &Section> {
 }
 
 /// Reads every section back and compares it with what was written.
-pub(crate) fn verify(
-    checkpoint: &Checkpoint,
-    target: Target<'_>,
-    context: Context<'_>,
-) -> Result<(), BuildError> {
-    context.progress.phase("verify", sections(checkpoint).map(|s| s.bytes).sum(), "bytes");
-    for section in sections(checkpoint) {
+pub(crate) fn verify(state: &BuildState<'_>) -> Result<(), BuildError> {
+    let (context, target) = (state.context, state.target());
+    context.progress.phase("verify", sections(&state.done).map(|s| s.bytes).sum(), "bytes");
+    for section in sections(&state.done) {
         context.check_stop()?;
         verify_section(&target.dir.join(&section.file), section)?;
         context.progress.advance(section.bytes);
@@ -68,12 +64,9 @@ fn verify_section(path: &Path, section: &Section) -> Result<(), BuildError> {
 }
 
 /// What the index says of itself.
-pub(crate) fn manifest(
-    params: &Params,
-    checkpoint: &Checkpoint,
-    (checked, written): (&Checked, &Written),
-    target: Target<'_>,
-) -> Manifest {
+pub(crate) fn manifest(state: &BuildState<'_>) -> Manifest {
+    let (params, checkpoint) = (state.params, &state.done);
+    let (checked, written, target) = (state.checked(), state.written(), state.target());
     let usual = SearchDefault { max_lists: params.max_lists_default(), ..SEARCH_DEFAULT };
     Manifest {
         version: target.version,
@@ -108,51 +101,21 @@ pub(crate) fn manifest(
 }
 
 /// Writes statistics and manifest, and switches to them.
-pub(crate) fn publish(
-    params: &Params,
-    checkpoint: &Checkpoint,
-    lists: &ListStats,
-    manifest: &Manifest,
-    store: &dyn Store,
-) -> Result<(), BuildError> {
+pub(crate) fn publish(state: &BuildState<'_>) -> Result<Manifest, BuildError> {
+    let (params, checkpoint, store) = (state.params, &state.done, state.target().store);
+    let manifest = manifest(state);
     let stats = Stats {
         build_seconds: checkpoint.seconds.iter().map(|(_, seconds)| seconds).sum(),
         threads: params.threads,
         memory_bytes: params.memory_bytes,
         seconds: &checkpoint.seconds,
-        lists,
+        lists: &state.written().stats,
         calibration: checkpoint.calibrated.as_ref().map_or(&[], |found| &found.points),
     };
     let stats = serde_json::to_vec_pretty(&stats).map_err(std::io::Error::other)?;
     store.replace(&stats_name(manifest.version), &stats)?;
-    Ok(publish_manifest(store, manifest)?)
-}
-
-/// Name of the statistics of a version.
-pub(crate) fn stats_name(version: u64) -> String {
-    format!("build-stats-{version}.json")
-}
-
-/// Removes the files of the versions that `given_up` picks.
-pub(crate) fn remove_versions(dir: &Path, given_up: impl Fn(u64) -> bool) -> Result<(), BuildError> {
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        let name = name.to_string_lossy();
-        if version_of(&name).is_some_and(&given_up) {
-            fs::remove_file(dir.join(name.as_ref()))?;
-        }
-    }
-    Ok(())
-}
-
-/// The version a file name carries, if it is the name of one of our versioned files, finished or not.
-pub(crate) fn version_of(name: &str) -> Option<u64> {
-    let name = name.strip_suffix(".partial").unwrap_or(name);
-    let (stem, version) = name.rsplit_once('-')?;
-    let version: u64 = version.strip_suffix(".json").unwrap_or(version).parse().ok()?;
-    let sections = SectionKind::ALL.iter().map(|&kind| section_name(kind, version));
-    let others = [manifest_name(version), stats_name(version)];
-    (!stem.is_empty() && sections.chain(others).any(|known| known == name)).then_some(version)
+    publish_manifest(store, &manifest)?;
+    Ok(manifest)
 }
 
 fn entry(section: &Section) -> SectionEntry {
@@ -163,24 +126,5 @@ fn entry(section: &Section) -> SectionEntry {
         file: section.file.clone(),
         bytes: section.bytes,
         hash: section.hash.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_told_from_names() {
-        assert_eq!(version_of("heads-3"), Some(3));
-        assert_eq!(version_of("codes-12.partial"), Some(12));
-        assert_eq!(version_of("build-stats-1.json"), Some(1));
-        assert_eq!(version_of("manifest-1"), Some(1));
-        // What a crash amid publication leaves.
-        assert_eq!(version_of("manifest-1.partial"), Some(1));
-        assert_eq!(version_of("build-stats-7.json.partial"), Some(7));
-        for name in ["CURRENT", "LOCK", "notes-1", "heads-x", "heads-01", "-1"] {
-            assert_eq!(version_of(name), None, "{name}");
-        }
     }
 }

@@ -3,12 +3,12 @@ use std::ops::Range;
 
 use spandrel_index::{HeadSpace, Spread};
 
-use super::RecordLayout;
+use super::records::RecordLayout;
 use crate::BuildError;
-use crate::checkpoint::{Filed, ScratchFiles};
 use crate::config::Params;
 use crate::progress::Context;
 use crate::spill::SpillReader;
+use crate::state::BuildState;
 
 /// Stretches of the filed vectors that a sample is taken from.
 const STRETCHES: u64 = 256;
@@ -22,15 +22,10 @@ pub(super) struct FiledCopies<'a> {
 }
 
 impl<'a> FiledCopies<'a> {
-    pub(super) fn open(
-        params: &'a Params,
-        space: HeadSpace,
-        filed: &Filed,
-        files: &ScratchFiles,
-    ) -> Result<FiledCopies<'a>, BuildError> {
-        let spill = SpillReader::open(&files.filed(), &filed.spill)?;
+    pub(super) fn open(state: &'a BuildState<'_>) -> Result<FiledCopies<'a>, BuildError> {
+        let spill = SpillReader::open(&state.files.filed(), &state.filed().spill)?;
         let groups = (0..spill.groups()).map(|group| spill.records(group)).collect();
-        Ok(FiledCopies { params, space, spill, groups })
+        Ok(FiledCopies { params: state.params, space: state.space(), spill, groups })
     }
 
     /// Copies in all groups.

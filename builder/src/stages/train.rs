@@ -1,28 +1,21 @@
 //! Trains the code of the lists on residuals sampled from the filed vectors.
 use spandrel_index::codes::{CodeModel, CodeSpec};
+use spandrel_index::for_each_element;
 use spandrel_index::format::SectionKind;
-use spandrel_index::{HeadSpace, for_each_element};
 
-use super::file::REPLICA_BIT;
 use super::heads::StoredHeads;
+use super::records::{REPLICA_BIT, RecordLayout};
 use super::sample::FiledCopies;
-use super::write::{SectionShape, finish_section};
-use super::{RecordLayout, seed_of};
-use crate::checkpoint::{Checked, Clustered, Filed, ScratchFiles, Section};
-use crate::config::Params;
-use crate::progress::Context;
-use crate::{BuildError, Target};
+use super::section::{SectionShape, finish_section};
+use crate::BuildError;
+use crate::checkpoint::Section;
+use crate::state::BuildState;
 
-pub(crate) fn train(
-    params: &Params,
-    (checked, clustered, filed): (&Checked, &Clustered, &Filed),
-    files: &ScratchFiles,
-    target: Target<'_>,
-    context: Context<'_>,
-) -> Result<Section, BuildError> {
-    let space = HeadSpace::of(params.metric, checked.norm_max);
-    let heads = StoredHeads::read(params, clustered, files)?.heads;
-    let copies = FiledCopies::open(params, space, filed, files)?;
+pub(crate) fn train(state: &BuildState<'_>) -> Result<Section, BuildError> {
+    let &BuildState { params, context, ref files, .. } = state;
+    let (space, target) = (state.space(), state.target());
+    let heads = StoredHeads::read(params, state.clustered(), files)?.heads;
+    let copies = FiledCopies::open(state)?;
     let (spread, rows) = copies.spread(context)?;
     let mean = spread.mean(&rows);
     let blind = if params.code == CodeSpec::Binary { blind_signs(&rows, &mean) } else { 0 };
@@ -49,7 +42,7 @@ pub(crate) fn train(
         // The element that lifts inner product is not coded.
         residuals.extend(vector.iter().zip(&head).take(params.dim).map(|(x, c)| x - c));
     })?;
-    let seed = seed_of(params, 4, 0);
+    let seed = params.seed_of(4, 0);
     let train = || match &params.codebooks {
         Some(codebooks) => CodeModel::import(params.code, codebooks, mean, residuals),
         None => CodeModel::train(params.code, mean, residuals, seed),

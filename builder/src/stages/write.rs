@@ -1,71 +1,47 @@
 //! Writes lists, their heads and directory, and the vectors, in one sequential pass.
 use rayon::prelude::*;
-use spandrel_index::codes::{CodeModel, CodeSpec};
-use spandrel_index::format::{
-    CodedLayout, DirectoryEntry, FullLayout, Header, IdBytes, ListLayout, PageLayout, Record, SectionKind,
-    UNIT_BYTES, hash_hex, list_hash, section_name,
-};
+use spandrel_index::codes::CodeModel;
+use spandrel_index::format::{DirectoryEntry, Record, SectionKind, UNIT_BYTES, list_hash};
 use spandrel_index::{HeadSpace, Metric, inverse_norm};
 use spandrel_io::FileWriter;
 
-use super::encode::ListEncoder;
-use super::file::REPLICA_BIT;
+use super::encode::{Encoding, ListEncoder};
 use super::heads::StoredHeads;
 use super::ids::IdRuns;
 use super::list::{FormedList, Former};
+use super::records::{Part, REPLICA_BIT, RecordLayout, cut_groups};
 use super::sample::FiledCopies;
-use super::{Part, RecordLayout, cut_groups, read_section};
-use crate::checkpoint::{Checked, Clustered, Filed, ListStats, ScratchFiles, Section, Written};
+use super::section::{Layouts, SectionShape, finish_section, read_section};
+use crate::checkpoint::{ListStats, Section, Written};
 use crate::config::Params;
 use crate::plan::GROUP_BYTES;
 use crate::progress::Context;
 use crate::spill::SpillReader;
+use crate::state::BuildState;
 use crate::{BuildError, Target};
 
 /// A list may hold this many times the mean number of copies of a head before it is split. Pieces hold at
 /// least half of it, so no list is longer than 2.5 times the mean of what is written.
 const CAP_OF_MEAN: f64 = 2.2;
 
-/// Shapes that the whole index shares.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Layouts {
-    pub(super) id_bytes: IdBytes,
-    pub(super) list: ListLayout,
-    pub(super) page: PageLayout,
-}
-
-impl Layouts {
-    pub(super) fn new(params: &Params, checked: &Checked) -> Layouts {
-        let id_bytes = IdBytes::holding(checked.id_max);
-        Layouts {
-            id_bytes,
-            list: match params.code {
-                CodeSpec::Full => {
-                    ListLayout::Full(FullLayout::new(params.row_bytes(), params.metric, id_bytes))
-                }
-                code => ListLayout::Coded(CodedLayout::of(code, params.dim)),
-            },
-            page: PageLayout::new(params.row_bytes(), params.metric, id_bytes),
-        }
-    }
-}
-
-pub(crate) fn write(
-    params: &Params,
-    (checked, clustered, filed): (&Checked, &Clustered, &Filed),
-    model: Option<&Section>,
-    files: &ScratchFiles,
-    target: Target<'_>,
-    context: Context<'_>,
-) -> Result<Written, BuildError> {
-    let mut writer = Writer::create(params, checked, files, target)?;
-    let formation = Formation::open(params, (clustered, filed), files, writer.space)?;
+pub(crate) fn write(state: &BuildState<'_>) -> Result<Written, BuildError> {
+    let &BuildState { params, context, .. } = state;
+    let mut writer = Writer::create(state)?;
+    let formation = Formation::open(state)?;
     let positions = formation.positions_for_replicas(context)?;
-    let model = model.map(|section| read_model(params, target, section)).transpose()?;
-    let (space, layout) = (writer.space, writer.layouts.list);
-    let (spread, _) = FiledCopies::open(params, space, filed, files)?.spread(context)?;
+    let model =
+        state.done.model.as_ref().map(|section| read_model(params, state.target(), section)).transpose()?;
+    let (spread, _) = FiledCopies::open(state)?.spread(context)?;
+    let encoding = Encoding {
+        params,
+        space: writer.space,
+        layout: writer.layouts.list,
+        model: model.as_ref(),
+        positions: &positions,
+        spread: &spread,
+    };
     context.progress.phase("write", params.vectors, "vectors");
-    let encoder = || ListEncoder::new(params, (space, &spread), layout, model.as_ref(), &positions);
+    let encoder = || ListEncoder::new(&encoding);
     let encode =
         |encoder: &mut ListEncoder<'_>, records: &[u8], list: &FormedList| encoder.encode(records, list);
     formation.each_group(context, encoder, encode, |records, formed| {
@@ -79,7 +55,7 @@ pub(crate) fn write(
         }
         Ok(())
     })?;
-    writer.finish(clustered.heads)
+    writer.finish(state.clustered().heads)
 }
 
 /// The filed copies, and what it takes to form lists of them.
@@ -95,20 +71,17 @@ struct Formation<'a> {
 }
 
 impl<'a> Formation<'a> {
-    fn open(
-        params: &'a Params,
-        (clustered, filed): (&Clustered, &Filed),
-        files: &ScratchFiles,
-        space: HeadSpace,
-    ) -> Result<Formation<'a>, BuildError> {
-        let spill = SpillReader::open(&files.filed(), &filed.spill)?;
+    fn open(state: &'a BuildState<'_>) -> Result<Formation<'a>, BuildError> {
+        let &BuildState { params, ref files, .. } = state;
+        let clustered = state.clustered();
+        let spill = SpillReader::open(&files.filed(), &state.filed().spill)?;
         // Where one vector is there very often, its group does not fit in memory.
         let groups = cut_groups(&spill, GROUP_BYTES / params.filed_record_bytes() as u64); // CAST: widening
         let copies: u64 = groups.iter().map(Part::len).sum();
         let mean = copies as f64 / f64::from(clustered.heads);
         Ok(Formation {
             params,
-            space,
+            space: state.space(),
             spill,
             groups,
             heads: StoredHeads::read(params, clustered, files)?.heads,
@@ -221,18 +194,14 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn create(
-        params: &'a Params,
-        checked: &Checked,
-        files: &ScratchFiles,
-        target: Target<'a>,
-    ) -> Result<Writer<'a>, BuildError> {
+    fn create(state: &'a BuildState<'_>) -> Result<Writer<'a>, BuildError> {
+        let (params, target) = (state.params, state.target());
         let create = |kind| target.create(kind);
         Ok(Writer {
             params,
             target,
-            space: HeadSpace::of(params.metric, checked.norm_max),
-            layouts: Layouts::new(params, checked),
+            space: state.space(),
+            layouts: Layouts::new(params, state.checked()),
             heads: create(SectionKind::Heads)?,
             codes: create(SectionKind::Codes)?,
             vectors: create(SectionKind::Vectors)?,
@@ -242,7 +211,7 @@ impl<'a> Writer<'a> {
             page_slots: 0,
             position: 0,
             lists: 0,
-            ids: IdRuns::create(params, files)?,
+            ids: IdRuns::create(params, &state.files)?,
             stats: ListStats::default(),
         })
     }
@@ -320,42 +289,4 @@ impl<'a> Writer<'a> {
         self.stats.dropped = u64::from(heads_before).saturating_sub(lists - self.stats.split);
         Ok(Written { lists: self.lists, sections, id_runs, stats: self.stats })
     }
-}
-
-/// What a header says beside the index's own facts.
-pub(super) struct SectionShape {
-    pub(super) kind: SectionKind,
-    pub(super) unit_bytes: u32,
-    pub(super) count: u64,
-}
-
-/// Writes the header over the gap left for it and makes the file durable.
-pub(super) fn finish_section(
-    params: &Params,
-    target: Target<'_>,
-    shape: SectionShape,
-    writer: FileWriter,
-) -> Result<Section, BuildError> {
-    let in_head_space = matches!(shape.kind, SectionKind::Heads | SectionKind::Graph);
-    let header = Header {
-        kind: shape.kind,
-        dtype: if in_head_space { params.head_dtype() } else { params.dtype },
-        metric: params.metric,
-        family: match shape.kind {
-            SectionKind::Codes | SectionKind::Model => params.code.family(),
-            _ => 0,
-        },
-        dim: if in_head_space { params.head_dim() } else { params.dim } as u32, // CAST: at most DIM_MAX + 1
-        unit_bytes: shape.unit_bytes,
-        count: shape.count,
-        uuid: target.uuid,
-        body_bytes: writer.bytes(),
-    };
-    let written = writer.finish_with_head(&header.to_bytes())?;
-    Ok(Section {
-        kind: shape.kind.name().to_owned(),
-        file: section_name(shape.kind, target.version),
-        bytes: written.bytes,
-        hash: hash_hex(written.hash),
-    })
 }

@@ -62,6 +62,9 @@ pub struct BuildArgs {
     /// Publish a new version over an index that is there, or begin an interrupted build anew.
     #[arg(long)]
     pub replace: bool,
+    /// Older versions that stay beside the new one, so that there is a way back; `spandrel inspect` lists them.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "replace")]
+    pub keep_previous: u32,
     /// Keep the usual default of queries rather than finding those that give this index a recall of 0.95 for 1 to 10 000
     /// neighbours.
     #[arg(long)]
@@ -81,6 +84,7 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
         scratch: args.scratch.clone(),
         resume: args.resume,
         replace: args.replace,
+        keep_previous: args.keep_previous,
         ..args.shape.config(shape, args.out.clone())
     };
     let plan = Plan::new(&Params::check(&config, input)?);

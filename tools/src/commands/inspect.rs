@@ -3,7 +3,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use spandrel_index::{HeadIndex, Index};
+use spandrel_index::format::Version;
+use spandrel_index::{HeadIndex, Index, versions};
 
 use super::defaults;
 use crate::Session;
@@ -22,11 +23,23 @@ pub(super) fn run(args: &InspectArgs, session: &Session) -> anyhow::Result<()> {
     let before = anonymous();
     let index = Index::open(&args.index)?;
     let added = anonymous().saturating_sub(before);
-    session.print(&text(&index, added))
+    session.print(&text(&index, &versions(&args.index)?, added))
+}
+
+/// The versions in the folder beside the open one, oldest first.
+fn versions_text(versions: &[Version], open: u64) -> impl Iterator<Item = String> {
+    versions.iter().filter(move |version| version.number != open).map(|version| match &version.manifest {
+        Ok(manifest) => {
+            let vectors = manifest.segments.iter().map(|segment| segment.vectors).sum();
+            let on_disk = units::bytes(manifest.index_bytes() as f64); // CAST: shown to three digits
+            format!("version {}, {} vectors, {on_disk} on disk", version.number, units::count(vectors))
+        }
+        Err(error) => format!("version {}, which cannot be opened: {error}", version.number),
+    })
 }
 
 /// `added` bytes of anonymous memory came with opening.
-fn text(index: &Index, added: u64) -> String {
+fn text(index: &Index, versions: &[Version], added: u64) -> String {
     let manifest = index.manifest();
     let build = &manifest.build;
     let mut text = String::new();
@@ -34,6 +47,8 @@ fn text(index: &Index, added: u64) -> String {
         let _ = writeln!(text, "{name:<12}{value}"); // writing to a string does not fail
     };
     line("index", format!("{} version {}", index.dir().display(), manifest.version));
+    let names = ["kept"].into_iter().chain(std::iter::repeat(""));
+    names.zip(versions_text(versions, manifest.version)).for_each(|(name, version)| line(name, version));
     line("uuid", manifest.uuid.clone());
     line(
         "vectors",

@@ -95,6 +95,7 @@ impl ShapeArgs {
             scratch: None,
             resume: false,
             replace: false,
+            keep_previous: 0,
         }
     }
 }

@@ -50,6 +50,7 @@ pub(crate) fn build_index(set: &Set, code: CodeSpec, out: &Path, threads: usize)
         scratch: None,
         resume: false,
         replace: false,
+        keep_previous: 0,
     };
     let input = Input { vectors: &set.base, ids: None };
     build(input, &config, &Silent, &AtomicBool::new(false)).context("building lists")?;

@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use spandrel_builder::cluster::Rows;
+use spandrel_builder::Rows;
 use spandrel_datasets::{Truth, VectorFile};
 use spandrel_index::VectorSource;
 

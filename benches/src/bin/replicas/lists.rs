@@ -3,7 +3,8 @@ use std::sync::Mutex;
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
-use spandrel_builder::cluster::{Clustering, Rows};
+use spandrel_builder::Rows;
+use spandrel_builder::cluster::Clustering;
 use spandrel_builder::filing::{
     Filed, Filer, FilerScratch, FilingParams, FilingWidth, HeadBlocks, ReplicaRule, RuleScratch,
 };

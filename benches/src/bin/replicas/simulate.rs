@@ -1,7 +1,8 @@
 //! A search with exact arithmetic, played back for every number of lists at once.
 use rayon::ThreadPool;
 use rayon::prelude::*;
-use spandrel_builder::cluster::{Clustering, Rows};
+use spandrel_builder::Rows;
+use spandrel_builder::cluster::Clustering;
 use spandrel_index::kernels::{BlockKernel, Operation};
 
 use crate::data::{Data, K};

@@ -40,6 +40,7 @@ fn index(dir: &std::path::Path) -> Arc<Index> {
         scratch: None,
         resume: false,
         replace: false,
+        keep_previous: 0,
     };
     let input = Input { vectors: &Rows::new(DType::F32, DIM, rows).unwrap(), ids: None };
     let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate: None };

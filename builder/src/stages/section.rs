@@ -1,0 +1,102 @@
+//! Sections as phases write them and read them again.
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use fs_err as fs;
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::{
+    BODY_AT, CodedLayout, FullLayout, Header, IdBytes, ListLayout, PageLayout, SectionKind, hash_hex,
+    section_name,
+};
+use spandrel_io::FileWriter;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::checkpoint::{Checked, Section};
+use crate::config::Params;
+use crate::{BuildError, Target};
+
+/// Shapes that the whole index shares.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layouts {
+    pub(super) id_bytes: IdBytes,
+    pub(super) list: ListLayout,
+    pub(super) page: PageLayout,
+}
+
+impl Layouts {
+    pub(super) fn new(params: &Params, checked: &Checked) -> Layouts {
+        let id_bytes = IdBytes::holding(checked.id_max);
+        Layouts {
+            id_bytes,
+            list: match params.code {
+                CodeSpec::Full => {
+                    ListLayout::Full(FullLayout::new(params.row_bytes(), params.metric, id_bytes))
+                }
+                code => ListLayout::Coded(CodedLayout::of(code, params.dim)),
+            },
+            page: PageLayout::new(params.row_bytes(), params.metric, id_bytes),
+        }
+    }
+}
+
+/// Reads a file of `bytes` bytes from `from` on, and compares that with its hash in hex digits.
+pub(super) fn read_checked(path: &Path, bytes: u64, from: u64, hash: &str) -> Result<Vec<u8>, BuildError> {
+    let damaged = |what| BuildError::Scratch { path: path.to_owned(), what };
+    let mut file = fs::File::open(path)?;
+    let found = file.metadata()?.len();
+    if found != bytes || bytes < from {
+        return Err(damaged(format!("{found} bytes, expected {bytes}")));
+    }
+    file.seek(SeekFrom::Start(from))?;
+    let mut content = vec![0; (bytes - from) as usize]; // CAST: usize is 64 bits
+    file.read_exact(&mut content)?;
+    let found = hash_hex(xxh3_128(&content));
+    if found == hash { Ok(content) } else { Err(damaged(format!("hash {found}, expected {hash}"))) }
+}
+
+/// The body of a section that an earlier phase wrote, checked by its hash.
+pub(super) fn read_section(
+    target: Target<'_>,
+    kind: SectionKind,
+    section: &Section,
+) -> Result<Vec<u8>, BuildError> {
+    read_checked(&target.section(kind), section.bytes, BODY_AT, &section.hash)
+}
+
+/// What a header says beside the index's own facts.
+pub(super) struct SectionShape {
+    pub(super) kind: SectionKind,
+    pub(super) unit_bytes: u32,
+    pub(super) count: u64,
+}
+
+/// Writes the header over the gap left for it and makes the file durable.
+pub(super) fn finish_section(
+    params: &Params,
+    target: Target<'_>,
+    shape: SectionShape,
+    writer: FileWriter,
+) -> Result<Section, BuildError> {
+    let in_head_space = matches!(shape.kind, SectionKind::Heads | SectionKind::Graph);
+    let header = Header {
+        kind: shape.kind,
+        dtype: if in_head_space { params.head_dtype() } else { params.dtype },
+        metric: params.metric,
+        family: match shape.kind {
+            SectionKind::Codes | SectionKind::Model => params.code.family(),
+            _ => 0,
+        },
+        dim: if in_head_space { params.head_dim() } else { params.dim } as u32, // CAST: at most DIM_MAX + 1
+        unit_bytes: shape.unit_bytes,
+        count: shape.count,
+        uuid: target.uuid,
+        body_bytes: writer.bytes(),
+    };
+    let written = writer.finish_with_head(&header.to_bytes())?;
+    Ok(Section {
+        kind: shape.kind.name().to_owned(),
+        file: section_name(shape.kind, target.version),
+        bytes: written.bytes,
+        hash: hash_hex(written.hash),
+    })
+}
