@@ -7,7 +7,9 @@
 compile_error!("Spandrel runs on Linux on x86-64 and aarch64 only");
 
 mod aligned;
+#[cfg(any(test, feature = "disk"))]
 pub mod disk;
+#[cfg(any(test, feature = "faults"))]
 pub mod faults;
 mod read;
 mod store;

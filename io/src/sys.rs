@@ -2,9 +2,11 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+#[cfg(any(test, feature = "disk"))]
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, StatxFlags, statvfs, statx};
+#[cfg(any(test, feature = "disk"))]
 use rustix::time::{ClockId, clock_gettime};
 
 /// What the file system says about direct I/O on an open file.
@@ -45,6 +47,7 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
 }
 
 /// Processor time this process has used, in all its threads.
+#[cfg(any(test, feature = "disk"))]
 pub(crate) fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     // CAST: nanoseconds are below 10^9.

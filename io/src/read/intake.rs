@@ -44,6 +44,7 @@ impl Intake {
     }
 
     /// The next read to issue, with its buffer, exactly as it was asked for.
+    #[cfg(any(test, feature = "faults"))]
     pub(crate) fn next_unaligned(&mut self) -> Option<Transfer> {
         self.next_where(|_| 1)
     }
