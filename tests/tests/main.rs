@@ -17,5 +17,6 @@ mod mixtures;
 mod odd;
 mod outliers;
 mod recall;
+mod segments;
 mod sweep;
 mod words;

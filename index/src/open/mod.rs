@@ -17,12 +17,10 @@ use std::sync::atomic::AtomicBool;
 
 use spandrel_io::{FolderStore, Store};
 
-use crate::codes::{CodeModel, CodeSpec};
+use crate::codes::CodeSpec;
 use crate::format::{
-    Directory, IdPages, ListLayout, Manifest, OpenError, PageLayout, SearchDefault, current, manifest_name,
-    versions,
+    ListLayout, Manifest, OpenError, PageLayout, SearchDefault, current, manifest_name, versions,
 };
-use crate::heads::{HeadIndex, Heads};
 use crate::{DType, HeadSpace, Metric, Tier};
 pub use options::OpenOptions;
 pub use resident::{CodeRange, ResidentCodes, ResidentIds, ResidentVectors};
@@ -267,78 +265,13 @@ impl Index {
         }
     }
 
-    /// How codes are made; none for lists of exact vectors.
-    pub fn model(&self) -> Option<&CodeModel> {
-        self.first().model.as_deref()
-    }
-
-    /// The codes, where they are in memory.
-    pub fn resident_codes(&self) -> Option<&ResidentCodes> {
-        self.first().codes.resident.as_ref()
-    }
-
-    /// The vectors, where they are in memory.
-    pub fn resident_vectors(&self) -> Option<&ResidentVectors> {
-        self.first().vectors.resident.as_ref()
-    }
-
-    /// The ids of all vectors, where they are in memory.
-    pub fn resident_ids(&self) -> Option<&ResidentIds> {
-        self.first().ids.resident.as_ref()
-    }
-
-    /// Centres of the lists, in head space.
-    pub fn heads(&self) -> &Heads {
-        &self.first().heads
-    }
-
-    /// Finds the nearest heads.
-    pub fn head_index(&self) -> &HeadIndex {
-        &self.first().head_index
-    }
-
-    /// Where each list lies.
-    pub fn directory(&self) -> &Directory {
-        &self.first().directory
-    }
-
-    /// Shape of the lists.
+    /// Shape of the lists of all segments.
     pub fn list_layout(&self) -> ListLayout {
         self.shape.lists
     }
 
-    /// Shape of the pages of vectors.
+    /// Shape of the pages of vectors of all segments.
     pub fn page_layout(&self) -> PageLayout {
         self.shape.pages
-    }
-
-    /// Shape of the pages of ids.
-    pub fn id_pages(&self) -> IdPages {
-        self.first().ids.layout
-    }
-
-    /// The file of the lists; its body starts at [`BODY_AT`](crate::format::BODY_AT).
-    pub fn codes_path(&self) -> &Path {
-        &self.first().codes.path
-    }
-
-    /// Bytes of the body of the lists' file.
-    pub fn codes_bytes(&self) -> u64 {
-        self.first().codes.body_bytes
-    }
-
-    /// The file of the vectors' pages.
-    pub fn vectors_path(&self) -> &Path {
-        &self.first().vectors.path
-    }
-
-    /// Bytes of the body of the vectors' file.
-    pub fn vectors_bytes(&self) -> u64 {
-        self.first().vectors.body_bytes
-    }
-
-    /// The file of the ids' pages.
-    pub fn ids_path(&self) -> &Path {
-        &self.first().ids.path
     }
 }

@@ -1,7 +1,7 @@
 //! Lists and pages that had to be left out, remembered until they are read whole, and in the end not read any more.
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
@@ -15,7 +15,7 @@ const FAILURES: u32 = 8;
 /// A part of an index that is read as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DamagedPart {
-    /// A list, by number.
+    /// A list, by its number in the segment.
     List(u32),
     /// A page of vectors, by number.
     Page(u64),
@@ -28,6 +28,8 @@ pub enum DamagedPart {
 pub struct Damage {
     /// The file.
     pub path: PathBuf,
+    /// Number of the segment that it belongs to.
+    pub segment: u16,
     /// What it is.
     pub part: DamagedPart,
     /// Where it starts in the file.
@@ -52,7 +54,7 @@ pub enum DamageReason {
     Position {
         /// The position.
         position: u32,
-        /// Vectors in the index.
+        /// Vectors in the segment.
         vectors: u64,
     },
     /// The system could not read it.
@@ -71,7 +73,7 @@ impl fmt::Display for DamagedPart {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Damage { path, part, offset, bytes, reason } = self;
+        let Damage { path, part, offset, bytes, reason, .. } = self;
         write!(f, "{}: {part} ({bytes} bytes at {offset}): ", path.display())?;
         match reason {
             DamageReason::Hash { found, expected } => {
@@ -88,56 +90,51 @@ impl fmt::Display for Damage {
 /// Words of the filter of failing parts.
 const FILTER_WORDS: usize = 64;
 
+/// A part of a segment.
+type Key = (u16, DamagedPart);
+
 /// The parts whose last read failed.
 #[derive(Debug)]
 pub(crate) struct DamageLog {
-    lists: PathBuf,
-    vectors: PathBuf,
-    ids: PathBuf,
-    /// Parts, and how often in a row each failed last.
-    parts: RwLock<BTreeMap<DamagedPart, (Damage, u32)>>,
+    /// Files in the order of their slots.
+    paths: Vec<PathBuf>,
+    /// Parts by segment, and how often in a row each failed last.
+    parts: RwLock<BTreeMap<Key, (Damage, u32)>>,
     /// A bit for each hash of a part; those of `parts` are set. Searches take the lock only where a bit is set.
     filter: [AtomicU64; FILTER_WORDS],
 }
 
 impl DamageLog {
-    pub(crate) fn new(lists: &Path, vectors: &Path, ids: &Path) -> DamageLog {
-        DamageLog {
-            lists: lists.to_owned(),
-            vectors: vectors.to_owned(),
-            ids: ids.to_owned(),
-            parts: RwLock::default(),
-            filter: [const { AtomicU64::new(0) }; FILTER_WORDS],
-        }
+    /// Of files in the order of their slots.
+    pub(crate) fn new(paths: Vec<PathBuf>) -> DamageLog {
+        DamageLog { paths, parts: RwLock::default(), filter: [const { AtomicU64::new(0) }; FILTER_WORDS] }
     }
 
-    /// Remembers a part that failed, with what was wrong the first time.
-    pub(crate) fn add(&self, part: DamagedPart, extent: Extent, reason: DamageReason) {
+    /// Remembers a part of a segment that failed, with what was wrong the first time.
+    pub(crate) fn add(&self, segment: u16, part: DamagedPart, extent: Extent, reason: DamageReason) {
         let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, failures)) = parts.get_mut(&part) {
+        let key = (segment, part);
+        if let Some((_, failures)) = parts.get_mut(&key) {
             *failures = failures.saturating_add(1);
         } else if parts.len() < REMEMBERED_MAX {
-            let path = match part {
-                DamagedPart::List(_) => &self.lists,
-                DamagedPart::Page(_) => &self.vectors,
-                DamagedPart::IdPage(_) => &self.ids,
-            };
-            let Extent { offset, bytes } = extent;
-            parts.insert(part, (Damage { path: path.clone(), part, offset, bytes, reason }, 1));
-            let (word, bit) = place(part);
+            let Extent { file, offset, bytes } = extent;
+            let path = self.paths[file as usize].clone();
+            parts.insert(key, (Damage { path, segment, part, offset, bytes, reason }, 1));
+            let (word, bit) = place(key);
             self.filter[word].fetch_or(bit, Ordering::Release);
         }
     }
 
     /// Notes that a part was read and is whole: what was wrong with it is forgotten.
-    pub(crate) fn whole(&self, part: DamagedPart) {
-        if self.failures(part) == 0 {
+    pub(crate) fn whole(&self, segment: u16, part: DamagedPart) {
+        let key = (segment, part);
+        if self.failures(key) == 0 {
             return;
         }
         let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
-        parts.remove(&part);
+        parts.remove(&key);
         let mut filter = [0; FILTER_WORDS];
-        for (word, bit) in parts.keys().map(|&part| place(part)) {
+        for (word, bit) in parts.keys().map(|&key| place(key)) {
             filter[word] |= bit;
         }
         for (shared, word) in self.filter.iter().zip(filter) {
@@ -146,17 +143,17 @@ impl DamageLog {
     }
 
     /// Whether a part failed so often that it is not read any more.
-    pub(crate) fn is_quarantined(&self, part: DamagedPart) -> bool {
-        self.failures(part) >= FAILURES
+    pub(crate) fn is_quarantined(&self, segment: u16, part: DamagedPart) -> bool {
+        self.failures((segment, part)) >= FAILURES
     }
 
-    fn failures(&self, part: DamagedPart) -> u32 {
-        let (word, bit) = place(part);
+    fn failures(&self, key: Key) -> u32 {
+        let (word, bit) = place(key);
         if self.filter[word].load(Ordering::Acquire) & bit == 0 {
             return 0;
         }
         let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
-        parts.get(&part).map_or(0, |(_, failures)| *failures)
+        parts.get(&key).map_or(0, |(_, failures)| *failures)
     }
 
     /// Parts remembered.
@@ -164,7 +161,7 @@ impl DamageLog {
         self.parts.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Everything remembered, lists first, by number.
+    /// Everything remembered: of each segment lists first, by number.
     pub(crate) fn all(&self) -> Vec<Damage> {
         let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
         parts.values().map(|(damage, _)| damage.clone()).collect()
@@ -172,12 +169,13 @@ impl DamageLog {
 }
 
 /// Word and bit of a part in the filter.
-fn place(part: DamagedPart) -> (usize, u64) {
+fn place((segment, part): Key) -> (usize, u64) {
     let number = match part {
         DamagedPart::List(list) => u64::from(list) << 2,
         DamagedPart::Page(page) => page << 2 | 1,
         DamagedPart::IdPage(page) => page << 2 | 2,
     };
+    let number = number | u64::from(segment) << 48;
     // The upper bits of a product with an odd constant depend on all bits of the number.
     let hash = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     ((hash >> 58) as usize, 1 << (hash >> 52 & 63)) // CAST: below `FILTER_WORDS`
@@ -189,26 +187,28 @@ mod tests {
 
     #[test]
     fn a_part_that_healed_leaves_nothing_behind() {
-        let log = DamageLog::new(Path::new("codes-1"), Path::new("vectors-1"), Path::new("ids-1"));
+        let log = DamageLog::new(["codes-1", "vectors-1", "ids-1"].map(PathBuf::from).into());
         let parts = || (0..200).map(DamagedPart::List).chain((0..200).map(DamagedPart::Page));
-        let fail =
-            |part| log.add(part, Extent { offset: 0, bytes: 512 }, DamageReason::Read("an error".into()));
+        let fail = |part| {
+            log.add(0, part, Extent { file: 0, offset: 0, bytes: 512 }, DamageReason::Read("an error".into()))
+        };
         let set = || log.filter.iter().map(|word| word.load(Ordering::Acquire).count_ones()).sum::<u32>();
         parts().for_each(fail);
         assert_eq!(log.all().len(), 400);
         assert!(set() > 300, "hashes are spread out");
         (1..FAILURES).for_each(|_| fail(DamagedPart::Page(7)));
-        assert!(log.is_quarantined(DamagedPart::Page(7)) && !log.is_quarantined(DamagedPart::List(7)));
-        parts().filter(|&part| part != DamagedPart::Page(7)).for_each(|part| log.whole(part));
+        assert!(log.is_quarantined(0, DamagedPart::Page(7)) && !log.is_quarantined(0, DamagedPart::List(7)));
+        parts().filter(|&part| part != DamagedPart::Page(7)).for_each(|part| log.whole(0, part));
         assert_eq!((log.all().len(), set()), (1, 1));
-        assert!(log.is_quarantined(DamagedPart::Page(7)));
+        assert!(log.is_quarantined(0, DamagedPart::Page(7)));
+        assert!(!log.is_quarantined(1, DamagedPart::Page(7)), "the page of another segment");
         // One failure after another, with a good read in between, is no row of failures.
-        log.whole(DamagedPart::Page(7));
+        log.whole(0, DamagedPart::Page(7));
         for _ in 0..2 * FAILURES {
             fail(DamagedPart::List(3));
-            log.whole(DamagedPart::List(3));
+            log.whole(0, DamagedPart::List(3));
         }
-        assert!(!log.is_quarantined(DamagedPart::List(3)));
+        assert!(!log.is_quarantined(0, DamagedPart::List(3)));
         assert_eq!((log.all().len(), set()), (0, 0), "searches take no lock any more");
     }
 }

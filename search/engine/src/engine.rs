@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::bounded;
-use spandrel_index::Index;
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::{Index, Location, Tier};
 use spandrel_io::{Backend, BackendChoice, Direct, Reader, ReaderError, open_reader};
 
 use crate::cache::PageCache;
 use crate::damage::DamageLog;
-use crate::files::open_file;
+use crate::files::{QueryFile, files_of, open_file};
 use crate::ids::{FetchRequest, Fetched, Ids, Piece};
 use crate::job::{Job, Queries, Reply, Waiting};
 use crate::plan::QueryPlan;
 use crate::queue::Queue;
+use crate::reads::FileKind;
 use crate::threads::Threads;
 use crate::validate::check_queries;
 use crate::{Answer, Backlog, Damage, EngineError, Lookup, SearchError, SearchParams, ThreadReport};
@@ -115,13 +117,15 @@ impl Engine {
                 return Err(EngineError::Config { field, found, max: COUNT_MAX });
             }
         }
-        let lists = open_file(index.codes_path(), index.codes_bytes(), config.direct)?;
-        let vectors = open_file(index.vectors_path(), index.vectors_bytes(), config.direct)?;
-        let id_bytes = index.id_pages().body_bytes(index.vectors());
-        let ids = open_file(index.ids_path(), id_bytes, config.direct)?;
+        let files = files_of(&index);
+        let open = |file: &QueryFile| open_file(&file.path, file.body_bytes, config.direct);
+        let opened = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        // Ids are read for fetches alone.
+        let direct = files.iter().zip(&opened).all(|(of, file)| of.kind == FileKind::Ids || file.is_direct());
         // What is in memory is not cached as well, nor pages that nobody reads; all pages take a little more than they are.
-        let unread = index.resident_vectors().is_some() || index.model().is_none();
-        let cache_bytes = if unread { 0 } else { config.cache_bytes.min(index.vectors_bytes() / 4 * 5) };
+        let unread = index.vectors_tier() == Tier::Memory || index.code() == CodeSpec::Full;
+        let vectors_bytes: u64 = index.segments().iter().map(|segment| segment.vectors.body_bytes).sum();
+        let cache_bytes = if unread { 0 } else { config.cache_bytes.min(vectors_bytes / 4 * 5) };
         let cache = PageCache::new(
             usize::try_from(cache_bytes).unwrap_or(usize::MAX),
             index.page_layout().page_bytes(),
@@ -129,16 +133,14 @@ impl Engine {
         .map_err(|source| EngineError::Cache { bytes: cache_bytes, source })?
         .map(Arc::new);
         let cache_bytes = if cache.is_some() { cache_bytes } else { 0 };
-        let direct = lists.is_direct() && vectors.is_direct();
         let shared = Arc::new(Threads {
-            damage: Arc::new(DamageLog::new(index.codes_path(), index.vectors_path(), index.ids_path())),
+            damage: Arc::new(DamageLog::new(files.into_iter().map(|file| file.path).collect())),
             index,
             cache,
             queue: Arc::new(Queue::new(config.threads)),
             pace: Arc::default(),
             in_flight: config.in_flight as u32, // CAST: at most COUNT_MAX
-            // In the order of their slots.
-            files: vec![lists, vectors, ids],
+            files: opened,
             readers: Mutex::new(Box::new(readers)),
             replaced: AtomicU64::new(0),
             failure: Mutex::default(),
@@ -227,20 +229,24 @@ impl Engine {
         self.search_request(Request { queries, params: params.clone(), deadline: None, stop }, Vec::new())
     }
 
-    /// As [`Engine::search`], where each query leaves vectors out whose positions are given, ascending. Lists of exact vectors
+    /// As [`Engine::search`], where each query leaves vectors out whose locations are given, ascending. Lists of exact vectors
     /// leave none out.
     pub(crate) fn search_without(
         &self,
         queries: &[u8],
         params: &SearchParams,
-        left_out: Vec<Vec<u32>>,
+        left_out: Vec<Vec<Location>>,
     ) -> Result<Vec<Answer>, SearchError> {
         let queries = Bytes::copy_from_slice(queries);
         let request = Request { queries, params: params.clone(), deadline: None, stop: None };
         self.search_request(request, left_out)
     }
 
-    fn search_request(&self, request: Request, left_out: Vec<Vec<u32>>) -> Result<Vec<Answer>, SearchError> {
+    fn search_request(
+        &self,
+        request: Request,
+        left_out: Vec<Vec<Location>>,
+    ) -> Result<Vec<Answer>, SearchError> {
         let (sender, receiver) = bounded(1);
         // There is room for the one reply, so the send cannot block.
         let reply = Box::new(move |result| drop(sender.send(result)));
@@ -318,7 +324,7 @@ impl Engine {
     fn job(
         &self,
         request: Request,
-        left_out: Vec<Vec<u32>>,
+        left_out: Vec<Vec<Location>>,
         reply: Reply<Answer>,
     ) -> Result<Option<Arc<Job<Queries>>>, SearchError> {
         let Request { queries: rows, params, deadline, stop } = request;

@@ -1,17 +1,27 @@
 //! Which bytes to ask for: neighbouring lists become one request.
-use spandrel_index::format::{BODY_AT, Directory, ListLayout, UNIT_BYTES};
+use spandrel_index::Segment;
+use spandrel_index::format::{BODY_AT, UNIT_BYTES};
 
-use crate::reads::Extent;
+use crate::reads::{Extent, FileKind};
 
 /// Requests grow by merging up to this many bytes; a single list may be longer.
 const MERGED_BYTES_MAX: u64 = 256 << 10;
 
-/// The segment whose lists are searched.
-pub(crate) const SEGMENT: u16 = 0;
+/// A list and how far its head is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NearList {
+    /// Squared distance from the query to its head.
+    pub(crate) distance: f32,
+    pub(crate) segment: u16,
+    /// Its number in the segment.
+    pub(crate) list: u32,
+}
 
 /// One list to read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ListPlace {
+    pub(crate) segment: u16,
+    /// Its number in the segment.
     pub(crate) list: u32,
     pub(crate) primaries: u32,
     pub(crate) replicas: u32,
@@ -26,18 +36,25 @@ pub(crate) struct ListPlace {
 }
 
 impl ListPlace {
-    pub(crate) fn of((distance, list): (f32, u32), directory: &Directory, layout: &ListLayout) -> ListPlace {
-        let entry = directory.entry(list);
+    /// List `near.list` of `segment`.
+    pub(crate) fn of(near: NearList, segment: &Segment) -> ListPlace {
+        let entry = segment.directory.entry(near.list);
         ListPlace {
-            list,
+            segment: near.segment,
+            list: near.list,
             primaries: entry.primaries,
             replicas: entry.replicas,
             accepted: entry.primaries.into(),
-            distance,
+            distance: near.distance,
             offset: BODY_AT + u64::from(entry.offset_units) * UNIT_BYTES as u64,
-            bytes: layout.list_bytes(entry.primaries, entry.replicas) as u64,
+            bytes: segment.codes.layout.list_bytes(entry.primaries, entry.replicas) as u64,
             hash: entry.hash,
         }
+    }
+
+    /// What tells it from all other lists; ascends as lists lie in files.
+    pub(crate) fn key(&self) -> (u16, u32) {
+        (self.segment, self.list)
     }
 
     /// Entries in it.
@@ -45,9 +62,9 @@ impl ListPlace {
         self.primaries as usize + self.replicas as usize
     }
 
-    /// Where it lies in the file of lists.
+    /// Where it lies.
     pub(crate) fn extent(&self) -> Extent {
-        Extent { offset: self.offset, bytes: self.bytes }
+        Extent { file: FileKind::Lists.slot(self.segment), offset: self.offset, bytes: self.bytes }
     }
 
     fn end(&self) -> u64 {
@@ -58,22 +75,16 @@ impl ListPlace {
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ListRead {
-    pub(crate) offset: u64,
-    pub(crate) bytes: u64,
+    pub(crate) extent: Extent,
     /// The lists in it: `first..end` of those planned for.
     pub(crate) first: usize,
     pub(crate) end: usize,
 }
 
 impl ListRead {
-    /// What is read of the file of lists.
-    pub(crate) fn extent(&self) -> Extent {
-        Extent { offset: self.offset, bytes: self.bytes }
-    }
-
     /// A request for one list alone.
     pub(crate) fn single(places: &[ListPlace], at: usize) -> ListRead {
-        ListRead { offset: places[at].offset, bytes: places[at].bytes, first: at, end: at + 1 }
+        ListRead { extent: places[at].extent(), first: at, end: at + 1 }
     }
 }
 
@@ -82,9 +93,10 @@ pub(crate) fn plan(places: &[ListPlace], gap_bytes: u64, mut out: impl FnMut(Lis
     let mut open: Option<ListRead> = None;
     for (at, place) in places.iter().enumerate() {
         if let Some(last) = &mut open {
-            let merged = place.end() - last.offset;
-            if place.offset - (last.offset + last.bytes) <= gap_bytes && merged <= MERGED_BYTES_MAX {
-                last.bytes = merged;
+            let Extent { file, offset, bytes } = &mut last.extent;
+            let is_near = *file == place.extent().file && place.offset - (*offset + *bytes) <= gap_bytes;
+            if is_near && place.end() - *offset <= MERGED_BYTES_MAX {
+                *bytes = place.end() - *offset;
                 last.end = at + 1;
                 continue;
             }
@@ -99,13 +111,23 @@ mod tests {
     use super::*;
 
     fn place(list: u32, offset: u64, bytes: u64) -> ListPlace {
-        ListPlace { list, primaries: 1, replicas: 0, accepted: 1, distance: 0.0, offset, bytes, hash: 0 }
+        ListPlace {
+            segment: 0,
+            list,
+            primaries: 1,
+            replicas: 0,
+            accepted: 1,
+            distance: 0.0,
+            offset,
+            bytes,
+            hash: 0,
+        }
     }
 
     #[test]
     fn neighbours_merge_up_to_the_cap() {
         let big = MERGED_BYTES_MAX - 1024;
-        let places = [
+        let mut places = vec![
             place(0, 4096, 512),
             place(1, 4608, 1024),
             place(7, 8192, 512),
@@ -113,13 +135,17 @@ mod tests {
             place(9, 8704 + big, 1024),
             place(10, 8704 + big + 1024, 2 * MERGED_BYTES_MAX),
         ];
+        // Of another segment, whose file is another.
+        places.push(ListPlace { segment: 1, ..place(11, 8704 + big + 1024, 512) });
         let mut reads = Vec::new();
         plan(&places, 0, |read| reads.push(read));
         let mut wide = Vec::new();
-        plan(&places[..3], 4096, |read| wide.push((read.offset, read.bytes, read.first, read.end)));
+        plan(&places[..3], 4096, |read| {
+            wide.push((read.extent.offset, read.extent.bytes, read.first, read.end))
+        });
         assert_eq!(wide, [(4096, 4608, 0, 3)]);
         let cut: Vec<(u64, u64, usize, usize)> =
-            reads.iter().map(|r| (r.offset, r.bytes, r.first, r.end)).collect();
+            reads.iter().map(|r| (r.extent.offset, r.extent.bytes, r.first, r.end)).collect();
         assert_eq!(
             cut,
             [
@@ -127,7 +153,9 @@ mod tests {
                 (8192, 512 + big, 2, 4),
                 (8704 + big, 1024, 4, 5),
                 (8704 + big + 1024, 2 * MERGED_BYTES_MAX, 5, 6),
+                (8704 + big + 1024, 512, 6, 7),
             ]
         );
+        assert_eq!(reads[5].extent.file, FileKind::Lists.slot(1));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
+use spandrel_index::Location;
 
 use crate::answer::Answer;
 use crate::error::SearchError;
@@ -44,8 +45,8 @@ pub(crate) struct Queries {
     pub(crate) rows: Bytes,
     pub(crate) row_bytes: usize,
     pub(crate) plan: QueryPlan,
-    /// Positions that each query leaves out, ascending; empty where none does.
-    pub(crate) left_out: Vec<Vec<u32>>,
+    /// What each query leaves out, ascending; empty where none does.
+    pub(crate) left_out: Vec<Vec<Location>>,
     pub(crate) pace: Arc<Pace>,
 }
 

@@ -1,51 +1,93 @@
 //! Which pages to read: those near each other become one request.
+use spandrel_index::Location;
 use spandrel_index::format::{BODY_AT, PageLayout};
 
-use crate::reads::Extent;
+use crate::reads::{Extent, FileKind};
 
 /// Pages are read together across gaps, up to this many bytes: a request costs more than a few pages.
 const MERGED_BYTES_MAX: u64 = 16 << 10;
 
-/// One request: pages `first_page..first_page + pages`.
+/// A page of a segment. Pages of two segments are too far apart to be read together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PageKey(u64);
+
+impl PageKey {
+    /// Page `number` of a segment, far below 2^48.
+    pub(crate) fn new(segment: u16, number: u64) -> PageKey {
+        PageKey(u64::from(segment) << 48 | number)
+    }
+
+    /// The page of vectors on which a vector lies.
+    pub(crate) fn of(location: Location, layout: &PageLayout) -> PageKey {
+        PageKey::new(location.segment(), layout.place(location.position()).0)
+    }
+
+    /// Its segment.
+    pub(crate) fn segment(self) -> u16 {
+        (self.0 >> 48) as u16 // CAST: the upper quarter
+    }
+
+    /// Its number in the segment.
+    pub(crate) fn number(self) -> u64 {
+        self.0 & (u64::MAX >> 16)
+    }
+
+    /// Both as one number.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// How many pages it comes after another of its segment, or a number beyond all pages.
+    pub(crate) fn after(self, first: PageKey) -> u64 {
+        self.0 - first.0
+    }
+
+    /// Where it lies in the file of a kind.
+    pub(crate) fn extent(self, kind: FileKind, page_bytes: usize) -> Extent {
+        let bytes = page_bytes as u64;
+        Extent { file: kind.slot(self.segment()), offset: BODY_AT + self.number() * bytes, bytes }
+    }
+}
+
+/// One request: `pages` pages from `first_page` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PageRead {
-    pub(crate) first_page: u64,
+    pub(crate) first_page: PageKey,
     pub(crate) pages: u64,
-    /// The positions in it: `first..end` of those planned for.
+    /// The locations in it: `first..end` of those planned for.
     pub(crate) first: usize,
     pub(crate) end: usize,
 }
 
 impl PageRead {
-    /// What is read of the pages' file.
-    pub(crate) fn extent(&self, page_bytes: usize) -> Extent {
-        let one = page_extent(self.first_page, page_bytes);
+    /// What is read of the file of a kind.
+    pub(crate) fn extent(&self, kind: FileKind, page_bytes: usize) -> Extent {
+        let one = self.first_page.extent(kind, page_bytes);
         Extent { bytes: self.pages * one.bytes, ..one }
+    }
+
+    /// Whether a page is one of these.
+    pub(crate) fn holds(&self, page: PageKey) -> bool {
+        page >= self.first_page && page.after(self.first_page) < self.pages
     }
 }
 
-/// Where one page lies in its file.
-pub(crate) fn page_extent(page: u64, page_bytes: usize) -> Extent {
-    let bytes = page_bytes as u64;
-    Extent { offset: BODY_AT + page * bytes, bytes }
-}
-
-/// The requests for ascending positions.
-pub(crate) fn plan_pages(positions: &[u32], layout: &PageLayout, out: impl FnMut(PageRead)) {
-    merge_pages(positions.iter().map(|&position| layout.place(position).0), layout.page_bytes(), out);
+/// The requests for ascending locations.
+pub(crate) fn plan_pages(locations: &[Location], layout: &PageLayout, out: impl FnMut(PageRead)) {
+    merge_pages(locations.iter().map(|&at| PageKey::of(at, layout)), layout.page_bytes(), out);
 }
 
 /// The requests for ascending pages, each for one thing that is wanted.
 pub(crate) fn merge_pages(
-    wanted: impl Iterator<Item = u64>,
+    wanted: impl Iterator<Item = PageKey>,
     page_bytes: usize,
     mut out: impl FnMut(PageRead),
 ) {
     let mut open: Option<PageRead> = None;
     for (at, page) in wanted.enumerate() {
         if let Some(last) = &mut open {
-            let pages = page + 1 - last.first_page;
-            if pages <= last.pages || pages * page_bytes as u64 <= MERGED_BYTES_MAX {
+            let pages = page.after(last.first_page) + 1;
+            if pages <= last.pages || pages.saturating_mul(page_bytes as u64) <= MERGED_BYTES_MAX {
                 last.pages = last.pages.max(pages);
                 last.end = at + 1;
                 continue;
@@ -56,17 +98,16 @@ pub(crate) fn merge_pages(
     open.map(out);
 }
 
-/// Points the requests, in file order, at the positions in them, which ascend; each lies in one of the requests.
+/// Points the requests, in file order, at the locations in them, which ascend; each lies in one of the requests.
 pub(crate) fn assign<'a>(
-    positions: &[u32],
+    locations: &[Location],
     layout: &PageLayout,
     reads: impl Iterator<Item = &'a mut PageRead>,
 ) {
     let mut at = 0;
     for read in reads {
         read.first = at;
-        let end_page = read.first_page + read.pages;
-        at += positions[at..].partition_point(|&position| layout.place(position).0 < end_page);
+        at += locations[at..].partition_point(|&location| read.holds(PageKey::of(location, layout)));
         read.end = at;
     }
 }
@@ -83,12 +124,31 @@ mod tests {
         // 31 records a page of 4096 bytes.
         let layout = PageLayout::new(128, Metric::L2, IdBytes::Four);
         let positions = [0, 5, 30, 31, 3 * 31, 4 * 31, 40 * 31, 40 * 31 + 30, 44 * 31];
+        let mut locations: Vec<Location> = positions.iter().map(|&at| Location::new(0, at)).collect();
+        // Of another segment, however near their numbers are.
+        locations.extend([45 * 31, 45 * 31 + 1].map(|at| Location::new(1, at)));
+        locations.push(Location::new(u16::MAX, 0));
         let mut reads = Vec::new();
-        plan_pages(&positions, &layout, |read| reads.push(read));
-        let cut: Vec<(u64, u64, usize, usize)> =
-            reads.iter().map(|r| (r.first_page, r.pages, r.first, r.end)).collect();
-        assert_eq!(cut, [(0, 4, 0, 5), (4, 1, 5, 6), (40, 1, 6, 8), (44, 1, 8, 9)]);
-        assert_eq!(reads[2].extent(4096).offset, BODY_AT + 40 * 4096);
-        assert_eq!(reads[0].extent(4096).bytes, 4 * 4096);
+        plan_pages(&locations, &layout, |read| reads.push(read));
+        let cut: Vec<(u16, u64, u64, usize, usize)> = reads
+            .iter()
+            .map(|r| (r.first_page.segment(), r.first_page.number(), r.pages, r.first, r.end))
+            .collect();
+        let expected = [
+            (0, 0, 4, 0, 5),
+            (0, 4, 1, 5, 6),
+            (0, 40, 1, 6, 8),
+            (0, 44, 1, 8, 9),
+            (1, 45, 1, 9, 11),
+            (u16::MAX, 0, 1, 11, 12),
+        ];
+        assert_eq!(cut, expected);
+        let extent = reads[4].extent(FileKind::Vectors, 4096);
+        assert_eq!((extent.file, extent.offset), (FileKind::Vectors.slot(1), BODY_AT + 45 * 4096));
+        assert_eq!(reads[0].extent(FileKind::Vectors, 4096).bytes, 4 * 4096);
+        let mut again = reads.clone();
+        again.iter_mut().for_each(|read| (read.first, read.end) = (0, 0));
+        assign(&locations, &layout, again.iter_mut());
+        assert_eq!(again, reads);
     }
 }

@@ -1,5 +1,6 @@
 //! What a query does in one index: made once from what was asked for.
-use spandrel_index::{Index, Segment};
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::{Index, Segment, Tier};
 
 use crate::accept::Accepted;
 use crate::params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};
@@ -128,7 +129,7 @@ impl QueryPlan {
     /// Bytes set aside for pages of vectors before lists are chosen: a page for each of the neighbours wanted, but at
     /// most half of what may be asked.
     pub(crate) fn bytes_for_pages(&self, index: &Index) -> u64 {
-        if self.verify.is_none() || index.resident_vectors().is_some() {
+        if self.verify.is_none() || index.vectors_tier() == Tier::Memory {
             return 0;
         }
         let pages = (self.collect.k * index.page_layout().page_bytes()) as u64; // CAST: widening
@@ -155,11 +156,11 @@ impl VerifyPlan {
         {
             return Err(ParamsError::RerankErrors { found });
         }
-        if index.model().is_none() {
+        if index.code() == CodeSpec::Full {
             return Ok(None);
         }
         let estimates = params.distances == Distances::Any;
-        if estimates && index.resident_ids().is_none() {
+        if estimates && !index.has_ids() {
             return Err(ParamsError::NoIds);
         }
         Ok(Some(VerifyPlan { rerank, estimates }))

@@ -1,7 +1,9 @@
 //! Which lists a query reads: those of the nearest heads, pruned, but enough of them to hold `k` vectors.
+use spandrel_index::codes::CodeSpec;
 use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
+use spandrel_index::{Index, Tier};
 
-use crate::fetch::{ListPlace, SEGMENT};
+use crate::fetch::{ListPlace, NearList};
 use crate::kept;
 use crate::plan::{ProbePlan, QueryPlan};
 use crate::subject::Query;
@@ -16,8 +18,12 @@ const EXTRA_HEADS: usize = 48;
 #[derive(Debug, Default)]
 pub(crate) struct Prober {
     scratch: Scratch,
-    /// The heads nearest to the last query, ascending by distance.
-    nearest: Vec<(f32, u32)>,
+    /// Heads of one segment nearest to the query, ascending by distance.
+    heads: Vec<(f32, u32)>,
+    /// The nearest head of each segment that has heads of its own.
+    first: Vec<(u16, u32)>,
+    /// The lists of all segments whose heads are nearest to the last query, ascending by distance.
+    nearest: Vec<NearList>,
 }
 
 /// What a probe found.
@@ -35,9 +41,9 @@ pub(crate) struct Probed {
 }
 
 impl Prober {
-    /// The head nearest to the last query.
-    pub(crate) fn nearest(&self) -> Option<u32> {
-        self.nearest.first().map(|&(_, head)| head)
+    /// Of each segment with heads of its own, by number, the head nearest to the last query.
+    pub(crate) fn nearest_heads(&self) -> &[(u16, u32)] {
+        &self.first
     }
 
     /// Chooses lists for a query, into `out`, nearest first.
@@ -48,28 +54,21 @@ impl Prober {
         &mut self,
         query: &Query<'_>,
         plan: &QueryPlan,
-        is_unreadable: impl Fn(u32) -> bool,
+        is_unreadable: impl Fn((u16, u32)) -> bool,
         out: &mut Vec<ListPlace>,
     ) -> Probed {
         let (index, k) = (query.index, plan.collect.k as u64);
-        let (directory, layout) = (index.directory(), index.list_layout());
         kept::clear(&mut self.nearest);
         if k == 0 {
             out.clear();
             return Probed::default();
         }
         // Whether lists say where their copies lie, which may be answers too.
-        let has_copies = index.model().is_some() && index.resident_codes().is_none();
-        let mut heads = plan.probe.lists;
+        let has_copies = index.code() != CodeSpec::Full && index.codes_tier() == Tier::Ssd;
+        let mut lists = plan.probe.lists;
         let mut head_distances = 0_u32;
         loop {
-            let head_query = HeadQuery {
-                row: query.head_row,
-                k: heads as usize,
-                ef: probe_width(index.head_index().kind(), heads),
-            };
-            let computed =
-                index.head_index().search(index.heads(), &head_query, &mut self.scratch, &mut self.nearest);
+            let computed = self.search(index, query.head_row, lists);
             head_distances = head_distances.saturating_add(computed);
             let within = self.within_epsilon(&plan.probe);
             let mut probed = Probed { head_distances, ..Probed::default() };
@@ -79,10 +78,11 @@ impl Prober {
                     break;
                 }
                 probed.lists += 1;
-                let mut place = ListPlace::of(near, directory, &layout);
+                let segment = query.segment(near.segment);
+                let mut place = ListPlace::of(near, segment);
                 if !query.accept.is_all() {
-                    let start = directory.first_position(place.list);
-                    place.accepted = query.accept.count(SEGMENT, start..start + place.primaries);
+                    let start = segment.directory.first_position(place.list);
+                    place.accepted = query.accept.count(place.segment, start..start + place.primaries);
                     if place.accepted == 0 && !(has_copies && place.replicas > 0) {
                         continue;
                     }
@@ -90,7 +90,7 @@ impl Prober {
                 if place.bytes == 0 {
                     continue;
                 }
-                if is_unreadable(place.list) {
+                if is_unreadable(place.key()) {
                     probed.unreadable += 1;
                     continue;
                 }
@@ -98,24 +98,55 @@ impl Prober {
                 out.push(place);
             }
             let missing = (k).saturating_sub(probed.vectors);
-            if missing == 0 || heads >= plan.stop.lists_max {
+            if missing == 0 || lists >= plan.stop.lists_max {
                 return probed;
             }
             let mean = (index.vectors() / u64::from(index.lists())).max(1);
             // Twice as many at least, so that lists much shorter than most take few turns.
-            let more = (2 * missing.div_ceil(mean)).max(heads.into());
-            let wanted = u64::from(heads) + more;
-            heads = wanted.min(plan.stop.lists_max.into()) as u32; // CAST: at most `lists_max`
+            let more = (2 * missing.div_ceil(mean)).max(lists.into());
+            let wanted = u64::from(lists) + more;
+            lists = wanted.min(plan.stop.lists_max.into()) as u32; // CAST: at most `lists_max`
         }
+    }
+
+    /// Finds the nearest lists of all segments together: how many distances that took.
+    fn search(&mut self, index: &Index, row: &[u8], lists: u32) -> u32 {
+        let Prober { scratch, heads, first, nearest } = self;
+        let mut computed = 0_u32;
+        nearest.clear();
+        first.clear();
+        for (number, owner) in (0..).zip(index.segments()) {
+            if owner.heads_of != number {
+                continue;
+            }
+            let count = lists.min(owner.lists());
+            let ef = probe_width(owner.head_index.kind(), count);
+            let query = HeadQuery { row, k: count as usize, ef };
+            computed = computed.saturating_add(owner.head_index.search(&owner.heads, &query, scratch, heads));
+            first.extend(heads.first().map(|&(_, head)| (number, head)));
+            // Each segment with these heads has a list under each of them.
+            let sharing = (0..).zip(index.segments()).filter(|(_, segment)| segment.heads_of == number);
+            for (segment, _) in sharing {
+                nearest.extend(heads.iter().map(|&(distance, list)| NearList { distance, segment, list }));
+            }
+        }
+        if index.segments().len() > 1 {
+            let key = |near: &NearList| (near.segment, near.list);
+            let order =
+                |a: &NearList, b: &NearList| a.distance.total_cmp(&b.distance).then(key(a).cmp(&key(b)));
+            nearest.sort_unstable_by(order);
+            nearest.truncate(lists as usize);
+        }
+        computed
     }
 
     /// How many of the nearest heads are within epsilon, of as many as are to be read: at least one, so that the nearest
     /// list is read even where a distance is no number.
     fn within_epsilon(&self, plan: &ProbePlan) -> usize {
         let few = &self.nearest[..self.nearest.len().min(plan.lists as usize)];
-        let Some(&(first, _)) = few.first() else { return 0 };
-        let bound = plan.head_bound(first);
-        few.partition_point(|&(distance, _)| distance <= bound).max(1)
+        let Some(first) = few.first() else { return 0 };
+        let bound = plan.head_bound(first.distance);
+        few.partition_point(|near| near.distance <= bound).max(1)
     }
 }
 

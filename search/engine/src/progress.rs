@@ -34,17 +34,11 @@ impl Progress {
         self.clock.begin(plan.times.then_some(started));
     }
 
-    /// Asks for parts of a file, numbered from `first` on, in one round.
-    pub(crate) fn ask(
-        &mut self,
-        file: u32,
-        first: usize,
-        extents: impl Iterator<Item = Extent>,
-        out: &mut Outbox<'_>,
-    ) {
+    /// Asks for parts of files, numbered from `first` on, in one round.
+    pub(crate) fn ask(&mut self, first: usize, extents: impl Iterator<Item = Extent>, out: &mut Outbox<'_>) {
         let mut count = 0;
         for extent in extents {
-            let read = out.push(file, extent, first + count);
+            let read = out.push(extent, first + count);
             self.work.pages += pages_touched(&read);
             self.work.read_bytes += u64::from(read.bytes);
             count += 1;

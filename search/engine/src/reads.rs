@@ -1,14 +1,29 @@
 //! What is asked of the disk, and whose read it is.
 use spandrel_io::Read;
 
-/// Slots of an index's files in a worker's reader.
-pub(crate) const LISTS_FILE: u32 = 0;
-pub(crate) const VECTORS_FILE: u32 = 1;
-pub(crate) const IDS_FILE: u32 = 2;
+/// What queries read of each segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    Lists,
+    Vectors,
+    Ids,
+}
+
+impl FileKind {
+    /// In the order of their slots.
+    pub(crate) const ALL: [FileKind; 3] = [FileKind::Lists, FileKind::Vectors, FileKind::Ids];
+
+    /// Slot of this file of a segment in a worker's reader.
+    pub(crate) fn slot(self, segment: u16) -> u32 {
+        FileKind::ALL.len() as u32 * u32::from(segment) + self as u32 // CAST: small numbers
+    }
+}
 
 /// Part of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
+    /// The file's slot in a worker's reader.
+    pub(crate) file: u32,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
 }
@@ -20,12 +35,12 @@ pub(crate) struct Outbox<'a> {
 }
 
 impl Outbox<'_> {
-    /// Adds a read of one of the index's files, told apart by `number` from others of the slot.
-    pub(crate) fn push(&mut self, file: u32, extent: Extent, number: usize) -> Read {
+    /// Adds a read, told apart by `number` from others of the slot.
+    pub(crate) fn push(&mut self, extent: Extent, number: usize) -> Read {
         // What is too long for one read is refused by the reader, and counts as damaged.
         let bytes = u32::try_from(extent.bytes).unwrap_or(u32::MAX);
         let tag = u64::from(self.slot) << 32 | number as u64;
-        let read = Read { file, offset: extent.offset, bytes, tag };
+        let read = Read { file: extent.file, offset: extent.offset, bytes, tag };
         self.reads.push(read);
         read
     }
@@ -60,9 +75,17 @@ mod tests {
     }
 
     #[test]
+    fn every_file_has_a_slot() {
+        let slots: Vec<u32> =
+            (0..3).flat_map(|segment| FileKind::ALL.map(|kind| kind.slot(segment))).collect();
+        assert_eq!(slots, (0..9).collect::<Vec<u32>>());
+    }
+
+    #[test]
     fn tags_tell_reads_apart() {
         let mut reads = Vec::new();
-        let read = Outbox { slot: 7, reads: &mut reads }.push(1, Extent { offset: 512, bytes: u64::MAX }, 9);
+        let extent = Extent { file: 1, offset: 512, bytes: u64::MAX };
+        let read = Outbox { slot: 7, reads: &mut reads }.push(extent, 9);
         assert_eq!((slot_of(read.tag), number_of(read.tag), read.bytes), (7, 9, u32::MAX));
         assert_eq!(reads, [read]);
     }

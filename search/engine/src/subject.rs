@@ -1,6 +1,6 @@
 //! A query as it is compared with heads, codes and vectors.
 use spandrel_index::codes::CodeQuery;
-use spandrel_index::{Index, Metric, inverse_norm};
+use spandrel_index::{Index, Metric, Segment, inverse_norm};
 
 use crate::accept::Accepted;
 
@@ -9,7 +9,8 @@ use crate::accept::Accepted;
 pub(crate) struct Subject {
     head_row: Vec<u8>,
     inverse_norm: f32,
-    code: CodeQuery,
+    /// For each segment with a model of its own, by number.
+    codes: Vec<CodeQuery>,
 }
 
 /// A query ready to be compared with vectors.
@@ -29,8 +30,9 @@ pub(crate) struct Query<'a> {
     pub(crate) exact: Prepared<'a>,
     /// Its row in head space.
     pub(crate) head_row: &'a [u8],
-    /// As codes are compared with it, where lists hold them; made ready once its nearest head is known.
-    pub(crate) code: &'a CodeQuery,
+    /// As codes are compared with it, where lists hold them, by the segment whose model it is; made ready once the nearest
+    /// head is known.
+    codes: &'a [CodeQuery],
     /// Which vectors may be answers.
     pub(crate) accept: &'a Accepted,
 }
@@ -44,15 +46,19 @@ impl Subject {
         index.space().map_query(index.dtype(), row, &mut self.head_row);
     }
 
-    /// What codes are compared with.
-    pub(crate) fn code(&mut self) -> &mut CodeQuery {
-        &mut self.code
+    /// What codes of the model of a segment are compared with.
+    pub(crate) fn code(&mut self, segment: u16) -> &mut CodeQuery {
+        let at = usize::from(segment);
+        if self.codes.len() <= at {
+            self.codes.resize_with(at + 1, CodeQuery::default);
+        }
+        &mut self.codes[at]
     }
 
     /// The query that was taken up, with the index, the row and the vectors to choose from that it came with.
     pub(crate) fn query<'a>(&'a self, index: &'a Index, row: &'a [u8], accept: &'a Accepted) -> Query<'a> {
         let exact = Prepared { row, inverse_norm: self.inverse_norm };
-        Query { index, exact, head_row: &self.head_row, code: &self.code, accept }
+        Query { index, exact, head_row: &self.head_row, codes: &self.codes, accept }
     }
 }
 
@@ -65,7 +71,17 @@ impl Prepared<'_> {
     }
 }
 
-impl Query<'_> {
+impl<'a> Query<'a> {
+    /// A segment of the index.
+    pub(crate) fn segment(&self, number: u16) -> &'a Segment {
+        &self.index.segments()[usize::from(number)]
+    }
+
+    /// What codes of a segment are compared with.
+    pub(crate) fn code(&self, segment: &Segment) -> &'a CodeQuery {
+        &self.codes[usize::from(segment.heads_of)]
+    }
+
     /// The squared distance in head space that goes with a score.
     pub(crate) fn distance_of_score(&self, score: f32) -> f32 {
         self.index.space().distance_of_score(score, self.index.dtype(), self.exact.row)

@@ -187,10 +187,10 @@ fn a_failed_merged_read_is_repeated_list_by_list() {
 #[test]
 fn a_damaged_list_is_left_out_and_the_rest_keeps_serving() {
     let made = made(TestIndex::random(Metric::L2, DType::U8, 16, 300));
-    let entry = made.index.directory().entry(0);
-    let mut bytes = std::fs::read(made.index.codes_path()).unwrap();
+    let entry = made.index.segments()[0].directory.entry(0);
+    let mut bytes = std::fs::read(&made.index.segments()[0].codes.path).unwrap();
     bytes[4096 + 512 * entry.offset_units as usize] ^= 1;
-    std::fs::write(made.index.codes_path(), bytes).unwrap();
+    std::fs::write(&made.index.segments()[0].codes.path, bytes).unwrap();
     let engine = engine(&made);
     let queries = random_rows(DType::U8, 16, 12, 3);
     let first = engine.search(&queries, &all_lists(&made, 5)).unwrap();
@@ -219,8 +219,12 @@ fn epsilon_reads_the_lists_within_it() {
             let query = floats(DType::F32, query);
             let distances: Vec<f64> = (0..made.index.lists())
                 .map(|head| {
-                    true_distance(Metric::L2, &query, &floats(DType::F32, made.index.heads().row(head)))
-                        .sqrt()
+                    true_distance(
+                        Metric::L2,
+                        &query,
+                        &floats(DType::F32, made.index.segments()[0].heads.row(head)),
+                    )
+                    .sqrt()
                 })
                 .collect();
             let nearest = distances.iter().copied().fold(f64::INFINITY, f64::min);
@@ -281,15 +285,15 @@ fn k_are_found_in_spite_of_damaged_lists() {
     // Reads nearest lists until they hold ten vectors.
     let params = SearchParams { epsilon: Some(0.0), ..SearchParams::new(10) };
     let lists = whole.search(&query, &params).unwrap()[0].work.lists;
-    let mut bytes = std::fs::read(made.index.codes_path()).unwrap();
+    let mut bytes = std::fs::read(&made.index.segments()[0].codes.path).unwrap();
     for list in 0..made.index.lists() {
-        let entry = made.index.directory().entry(list);
+        let entry = made.index.segments()[0].directory.entry(list);
         // One list in three is left.
         if list % 3 != 0 {
             bytes[4096 + 512 * entry.offset_units as usize] ^= 1;
         }
     }
-    std::fs::write(made.index.codes_path(), bytes).unwrap();
+    std::fs::write(&made.index.segments()[0].codes.path, bytes).unwrap();
     let engine = engine(&made);
     for time in 0..12 {
         let answer = engine.search(&query, &params).unwrap().remove(0);
@@ -546,7 +550,7 @@ fn a_damaged_page_costs_its_own_vectors_alone_and_is_counted() {
         states.iter().filter(|&&state| state == FetchState::Damaged).count()
     };
     // A page of vectors in the middle.
-    flip(made.index.vectors_path(), 4096 + 5 * made.index.page_layout().page_bytes() + 77);
+    flip(&made.index.segments()[0].vectors.path, 4096 + 5 * made.index.page_layout().page_bytes() + 77);
     let records = made.index.page_layout().page_records();
     let engine = engine(&made);
     // Also once it is not read any more.
@@ -559,15 +563,15 @@ fn a_damaged_page_costs_its_own_vectors_alone_and_is_counted() {
         engine.damage()
     );
     // And a page of ids.
-    flip(made.index.ids_path(), 4096 + 4096 + 77);
-    let entries = made.index.id_pages().page_entries();
+    flip(&made.index.segments()[0].ids.path, 4096 + 4096 + 77);
+    let entries = made.index.segments()[0].ids.layout.page_entries();
     for _ in 0..10 {
         assert!((entries..=entries + records).contains(&lost(&engine)), "{}", lost(&engine));
     }
     assert_eq!(engine.damage_count(), 2);
     assert!(engine.damage().iter().any(|damage| damage.part == DamagedPart::IdPage(1)));
 
-    let path = made.index.ids_path();
+    let path = &made.index.segments()[0].ids.path;
     flip(path, std::fs::metadata(path).unwrap().len() as usize - 12);
     let refused = Lookup::open(Arc::clone(&made.index), Direct::Auto);
     assert!(matches!(refused, Err(EngineError::IdsDamaged { .. })), "{refused:?}");
@@ -753,7 +757,7 @@ fn what_does_not_fit_is_refused_at_opening() {
         let refused = Engine::open(Arc::clone(&made.index), config(threads, in_flight));
         assert!(matches!(refused, Err(EngineError::Config { .. })));
     }
-    let codes: &Path = made.index.codes_path();
+    let codes: &Path = &made.index.segments()[0].codes.path;
     let bytes = std::fs::read(codes).unwrap();
     std::fs::write(codes, &bytes[..bytes.len() - 512]).unwrap();
     let refused = Engine::open(Arc::clone(&made.index), config(1, 1));

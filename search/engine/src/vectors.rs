@@ -1,6 +1,7 @@
 //! Vectors by id on their way through a worker: pages of ids, then pages of vectors, each in one burst.
 use std::ops::Range;
 
+use spandrel_index::Location;
 use spandrel_index::format::ID_PAGE_BYTES;
 use spandrel_io::{Read, ReadBuf, ReadError};
 
@@ -8,9 +9,9 @@ use crate::damage::{DamageReason, DamagedPart};
 use crate::error::with_cause;
 use crate::ids::{FetchState, Ids, PIECE, Piece};
 use crate::job::{End, Running};
-use crate::pages::{PageRead, merge_pages, page_extent};
+use crate::pages::{PageKey, PageRead, merge_pages};
 use crate::query::Tools;
-use crate::reads::{IDS_FILE, Outbox, VECTORS_FILE, number_of, slot_of};
+use crate::reads::{FileKind, Outbox, number_of, slot_of};
 
 /// What is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,9 +28,9 @@ struct Wanted {
     /// Its place in the piece.
     at: usize,
     /// Where its vector is, once that is known.
-    position: u32,
+    location: Location,
     /// The page to be read for it.
-    page: u64,
+    page: PageKey,
 }
 
 /// A place for a piece of a fetch in flight.
@@ -56,9 +57,8 @@ impl FetchSlot {
             Piece { rows: vec![0; ids.len() * row_bytes], states: vec![FetchState::Absent; ids.len()] };
         let lookup = &running.job.lookup;
         self.wanted.clear();
-        self.wanted.extend(ids.iter().enumerate().filter_map(|(at, &id)| {
-            let page = lookup.page(id)?;
-            Some(Wanted { id, at, position: 0, page })
+        self.wanted.extend(ids.iter().enumerate().flat_map(|(at, &id)| {
+            lookup.pages(id).map(move |page| Wanted { id, at, location: Location::default(), page })
         }));
         self.located.clear();
         self.requests.clear();
@@ -72,7 +72,7 @@ impl FetchSlot {
     fn ask(&mut self, tools: &Tools, tag: u32, out: &mut Vec<Read>) {
         let (stage, states) = (self.stage, &mut self.piece.states);
         self.wanted.retain(|wanted| {
-            let quarantined = tools.damage.is_quarantined(part(stage, wanted.page));
+            let quarantined = tools.damage.is_quarantined(wanted.page.segment(), part(stage, wanted.page));
             if quarantined {
                 states[wanted.at] = FetchState::Damaged;
             }
@@ -88,14 +88,17 @@ impl FetchSlot {
     /// Appends the requests from number `first` on.
     fn submit(&mut self, first: usize, tools: &Tools, tag: u32, out: &mut Vec<Read>) {
         let page_bytes = self.page_bytes(tools);
-        let file = match self.stage {
-            Stage::Ids => IDS_FILE,
-            Stage::Vectors => VECTORS_FILE,
-        };
         for (number, read) in self.requests.iter().enumerate().skip(first) {
-            Outbox { slot: tag, reads: out }.push(file, read.extent(page_bytes), number);
+            Outbox { slot: tag, reads: out }.push(read.extent(self.file(), page_bytes), number);
         }
         self.reads_left += self.requests.len() - first;
+    }
+
+    fn file(&self) -> FileKind {
+        match self.stage {
+            Stage::Ids => FileKind::Ids,
+            Stage::Vectors => FileKind::Vectors,
+        }
     }
 
     fn page_bytes(&self, tools: &Tools) -> usize {
@@ -146,14 +149,14 @@ impl FetchSlot {
         while first < read.end {
             let page = self.wanted[first].page;
             let end = first + self.wanted[first..read.end].partition_point(|wanted| wanted.page == page);
-            let at = (page - read.first_page) as usize * page_bytes; // CAST: inside a read
+            let at = page.after(read.first_page) as usize * page_bytes; // CAST: inside a read
             let bytes = &bytes[at..at + page_bytes];
             let checked = match self.stage {
                 Stage::Ids => self.locate(first..end, page, bytes, tools),
                 Stage::Vectors => self.copy(first..end, page, bytes, tools),
             };
             match checked {
-                Ok(()) => tools.damage.whole(part(self.stage, page)),
+                Ok(()) => tools.damage.whole(page.segment(), part(self.stage, page)),
                 Err(reason) => self.damaged(first..end, tools, reason),
             }
             first = end;
@@ -164,7 +167,7 @@ impl FetchSlot {
     fn locate(
         &mut self,
         wanted: Range<usize>,
-        page: u64,
+        page: PageKey,
         bytes: &[u8],
         tools: &Tools,
     ) -> Result<(), DamageReason> {
@@ -173,13 +176,15 @@ impl FetchSlot {
         for &wanted in &self.wanted[wanted] {
             let Ok(found) = pairs.binary_search_by_key(&wanted.id, |&(id, _)| id) else { continue };
             let position = pairs[found].1;
-            if u64::from(position) >= tools.index.vectors() {
-                let (id, vectors) = (wanted.id, tools.index.vectors());
+            let vectors = tools.index.segments()[usize::from(page.segment())].count;
+            if u64::from(position) >= vectors {
+                let id = wanted.id;
                 let text = format!("id {id} is said to be at position {position} of {vectors}");
                 return Err(DamageReason::Read(text));
             }
-            let page = tools.index.page_layout().place(position).0;
-            self.located.push(Wanted { position, page, ..wanted });
+            let location = Location::new(page.segment(), position);
+            let page = PageKey::of(location, &tools.index.page_layout());
+            self.located.push(Wanted { location, page, ..wanted });
         }
         Ok(())
     }
@@ -188,17 +193,18 @@ impl FetchSlot {
     fn copy(
         &mut self,
         wanted: Range<usize>,
-        page: u64,
+        page: PageKey,
         bytes: &[u8],
         tools: &Tools,
     ) -> Result<(), DamageReason> {
         let layout = tools.index.page_layout();
-        layout.check_page(tools.index.uuid(), page, bytes).map_err(sums)?;
-        for &Wanted { at, position, .. } in &self.wanted[wanted] {
-            self.piece.put(at, layout.record(bytes, layout.place(position).1).vector);
+        let uuid = tools.index.segments()[usize::from(page.segment())].uuid;
+        layout.check_page(uuid, page.number(), bytes).map_err(sums)?;
+        for &Wanted { at, location, .. } in &self.wanted[wanted] {
+            self.piece.put(at, layout.record(bytes, layout.place(location.position()).1).vector);
         }
         if let Some(cache) = &tools.cache {
-            cache.insert(page, bytes);
+            cache.insert(page.bits(), bytes);
         }
         Ok(())
     }
@@ -206,7 +212,8 @@ impl FetchSlot {
     /// Gives up what is wanted of one page, and remembers why.
     fn damaged(&mut self, wanted: Range<usize>, tools: &Tools, reason: DamageReason) {
         let page = self.wanted[wanted.start].page;
-        tools.damage.add(part(self.stage, page), page_extent(page, self.page_bytes(tools)), reason);
+        let extent = page.extent(self.file(), self.page_bytes(tools));
+        tools.damage.add(page.segment(), part(self.stage, page), extent, reason);
         for wanted in &self.wanted[wanted] {
             self.piece.states[wanted.at] = FetchState::Damaged;
         }
@@ -219,16 +226,17 @@ impl FetchSlot {
         }
         self.stage = Stage::Vectors;
         let layout = tools.index.page_layout();
-        let (resident, piece) = (tools.index.resident_vectors(), &mut self.piece);
+        let piece = &mut self.piece;
         self.wanted.clear();
         for wanted in self.located.drain(..) {
-            if let Some(vectors) = resident {
-                piece.put(wanted.at, vectors.record(wanted.position).vector);
+            let (segment, position) = (wanted.location.segment(), wanted.location.position());
+            if let Some(vectors) = &tools.index.segments()[usize::from(segment)].vectors.resident {
+                piece.put(wanted.at, vectors.record(position).vector);
                 continue;
             }
             let cached = tools.cache.as_ref().is_some_and(|cache| {
-                cache.get(wanted.page, |bytes| {
-                    let (_, slot) = layout.place(wanted.position);
+                cache.get(wanted.page.bits(), |bytes| {
+                    let (_, slot) = layout.place(position);
                     piece.put(wanted.at, layout.record(bytes, slot).vector);
                 })
             });
@@ -253,10 +261,10 @@ impl FetchSlot {
     }
 }
 
-fn part(stage: Stage, page: u64) -> DamagedPart {
+fn part(stage: Stage, page: PageKey) -> DamagedPart {
     match stage {
-        Stage::Ids => DamagedPart::IdPage(page),
-        Stage::Vectors => DamagedPart::Page(page),
+        Stage::Ids => DamagedPart::IdPage(page.number()),
+        Stage::Vectors => DamagedPart::Page(page.number()),
     }
 }
 

@@ -1,15 +1,15 @@
 //! In which of a query's lists its true neighbours are.
 use std::collections::{HashMap, HashSet};
 
-use spandrel_index::Index;
 use spandrel_index::format::ListLayout;
 use spandrel_index::heads::{HeadQuery, Scratch};
+use spandrel_index::{Index, Tier};
 use spandrel_io::Direct;
 
 use super::CalibrateError;
-use super::queries::Queries;
+use super::queries::{Queries, only_segment};
 use super::truth::Nearest;
-use crate::fetch::ListPlace;
+use crate::fetch::{ListPlace, NearList};
 use crate::files::open_file;
 use crate::probe::probe_width;
 use crate::scan::{ReadList, check};
@@ -27,6 +27,7 @@ pub(super) fn ranks(
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Vec<u32>>, CalibrateError> {
     let holders = Holders::find(index, nearest, go_on)?;
+    let segment = only_segment(index);
     let (mut row, mut scratch, mut found) = (Vec::new(), Scratch::new(), Vec::new());
     let mut rank_of_list = vec![u32::MAX; index.lists() as usize];
     let mut ranks = Vec::with_capacity(nearest.len());
@@ -36,9 +37,9 @@ pub(super) fn ranks(
         }
         row.clear();
         index.space().map_query(index.dtype(), queries.row(query), &mut row);
-        let ef = probe_width(index.head_index().kind(), lists_max);
+        let ef = probe_width(segment.head_index.kind(), lists_max);
         let heads = HeadQuery { row: &row, k: lists_max as usize, ef };
-        index.head_index().search(index.heads(), &heads, &mut scratch, &mut found);
+        segment.head_index.search(&segment.heads, &heads, &mut scratch, &mut found);
         rank_of_list.fill(u32::MAX);
         for (rank, &(_, list)) in (0..).zip(&found) {
             rank_of_list[list as usize] = rank;
@@ -66,28 +67,29 @@ impl Holders {
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Holders, CalibrateError> {
         let layout = index.list_layout();
-        let (directory, coded) = (index.directory(), matches!(layout, ListLayout::Coded(_)));
+        let segment = only_segment(index);
+        let (directory, coded) = (&segment.directory, matches!(layout, ListLayout::Coded(_)));
         let lists = 0..index.lists();
         let first_positions = match coded {
             true => lists.clone().map(|list| directory.first_position(list)).collect(),
             false => Vec::new(),
         };
         let mut holders = Holders { first_positions, others: HashMap::new() };
-        if index.resident_codes().is_some() || coded && index.manifest().build.max_replicas < 2 {
+        if index.codes_tier() == Tier::Memory || coded && index.manifest().build.max_replicas < 2 {
             return Ok(holders);
         }
         let wanted: HashSet<u64> = nearest.iter().flat_map(|nearest| &nearest.names).copied().collect();
-        let file = open_file(index.codes_path(), index.codes_bytes(), Direct::Off)?;
+        let file = open_file(&segment.codes.path, segment.codes.body_bytes, Direct::Off)?;
         let mut bytes = Vec::new();
         for list in lists {
             if list % LISTS == 0 && !go_on() {
                 return Err(CalibrateError::Stopped);
             }
-            let place = ListPlace::of((0.0, list), directory, &layout);
+            let place = ListPlace::of(NearList { distance: 0.0, segment: 0, list }, segment);
             bytes.resize(place.bytes as usize, 0); // CAST: a list fits in memory
             file.read_into(place.offset, &mut bytes)?;
             let damaged = CalibrateError::Damaged { parts: 1 };
-            if check(index, ReadList { place: &place, bytes: &bytes }).is_err() {
+            if check(segment, ReadList { place: &place, bytes: &bytes }).is_err() {
                 return Err(damaged);
             }
             let mut add = |name: u64| {
@@ -97,7 +99,7 @@ impl Holders {
             };
             match layout {
                 ListLayout::Coded(layout) => {
-                    let view = layout.view(&bytes, (place.primaries, place.replicas), index.vectors());
+                    let view = layout.view(&bytes, (place.primaries, place.replicas), segment.count);
                     let view = view.map_err(|_| damaged)?;
                     (0..place.replicas as usize).for_each(|at| add(view.position(at).into()));
                 }

@@ -80,7 +80,7 @@ pub enum CalibrateError {
 /// Finds the least work for recall@10 of 0.90, 0.95 and 0.99 in the index in `dir` that `manifest` describes, published
 /// or not, and what keeps a recall of 0.95 for 1 to 10 000 neighbours: with vectors on SSD, and for codes meant for
 /// memory with vectors there too. A default that cannot reach its recall is the best that was tried, and says what it
-/// reaches. Nothing is found where there are more codes with replicas meant for memory than are kept there meanwhile.
+/// reaches. Nothing is found for an index of several segments, nor where there are more codes with replicas meant for memory than are kept there meanwhile.
 ///
 /// `tell` hears how many queries were answered since it was last called, and says whether to go on.
 ///
@@ -93,6 +93,9 @@ pub fn calibrate(
     tell: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Calibrated, CalibrateError> {
     let Some(placement) = Placement::of(manifest, limits) else { return Ok(Calibrated::default()) };
+    if manifest.segments.len() > 1 {
+        return Ok(Calibrated::default());
+    }
     let index = Arc::new(Index::open_unpublished(dir, manifest.clone(), placement.open)?);
     let ks: Vec<u32> = CELLS.into_iter().filter(|&k| u64::from(k) < index.vectors()).collect();
     if ks.is_empty() {

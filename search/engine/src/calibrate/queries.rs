@@ -2,8 +2,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use spandrel_index::Index;
 use spandrel_index::format::{BODY_AT, PageLayout, Record};
+use spandrel_index::{Index, Segment};
 use spandrel_io::{Direct, ReadFile};
 
 use super::CalibrateError;
@@ -52,6 +52,14 @@ impl Queries {
     }
 }
 
+/// The segment of an index that was just built.
+pub(super) fn only_segment(index: &Index) -> &Segment {
+    match index.segments() {
+        [segment] => segment,
+        _ => unreachable!("an index of several segments is not calibrated"),
+    }
+}
+
 /// Pages of vectors, read from front to back.
 pub(super) struct Pages {
     file: Arc<ReadFile>,
@@ -62,8 +70,9 @@ pub(super) struct Pages {
 impl Pages {
     pub(super) fn open(index: &Index) -> Result<Pages, CalibrateError> {
         // What was just written is in the system's cache.
-        let file = open_file(index.vectors_path(), index.vectors_bytes(), Direct::Off)?;
-        Ok(Pages { file, layout: index.page_layout(), uuid: index.uuid() })
+        let segment = only_segment(index);
+        let file = open_file(&segment.vectors.path, segment.vectors.body_bytes, Direct::Off)?;
+        Ok(Pages { file, layout: segment.vectors.layout, uuid: segment.uuid })
     }
 
     /// Replaces `out` with some pages, each checked.

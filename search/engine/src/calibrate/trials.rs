@@ -2,12 +2,13 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use spandrel_index::{Metric, Tier};
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::{Location, Metric, Tier};
 
 use super::CalibrateError;
 use super::lists::ranks;
 use super::placement::Placement;
-use super::queries::Queries;
+use super::queries::{Queries, only_segment};
 use super::search::{Goal, expected};
 use super::truth::{Nearest, nearest};
 use crate::recall::no_worse;
@@ -107,9 +108,10 @@ impl<'a> Trials<'a> {
         let codes_per_page = match index.manifest().build.codes {
             Tier::Memory => CODES_PER_PAGE,
             Tier::Ssd => {
+                let segment = only_segment(index);
                 let entries: usize =
-                    (0..index.lists()).map(|list| index.directory().entry(list).count()).sum();
-                PAGE_BYTES * entries as f64 / index.codes_bytes() as f64 // CAST: a ratio
+                    (0..segment.lists()).map(|list| segment.directory.entry(list).count()).sum();
+                PAGE_BYTES * entries as f64 / segment.codes.body_bytes as f64 // CAST: a ratio
             }
         };
         let depth = |query: usize| {
@@ -133,7 +135,7 @@ impl<'a> Trials<'a> {
     }
 
     pub(super) fn has_codes(&self) -> bool {
-        self.engine.index().model().is_some()
+        self.engine.index().code() != CodeSpec::Full
     }
 
     pub(super) fn grid(&self) -> &[u32] {
@@ -228,8 +230,9 @@ impl<'a> Trials<'a> {
             rerank: Some(Rerank::Errors(setting.errors())),
             ..SearchParams::new(k as usize + more)
         };
-        let positions = |names: &Vec<u64>| names.iter().map(|&name| name as u32).collect(); // CAST: positions, with codes
-        let answers = self.engine.search_without(&rows, &params, equals.map(positions).collect())?;
+        // CAST: with codes, names are positions in the one segment
+        let locations = |names: &Vec<u64>| names.iter().map(|&name| Location::new(0, name as u32)).collect();
+        let answers = self.engine.search_without(&rows, &params, equals.map(locations).collect())?;
         match answers.iter().map(|answer| u64::from(answer.missing.parts())).sum() {
             0 => {}
             parts => return Err(CalibrateError::Damaged { parts }),

@@ -3,6 +3,7 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::thread;
 
+use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::Record;
 use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, RightRows, below};
 use spandrel_index::{Index, Metric, inverse_norm, norm_squared};
@@ -180,7 +181,7 @@ impl Walk {
             kernel: BlockKernel::new(index.dtype(), index.dim()),
             reranker: Reranker::new(index),
             dim: index.dim(),
-            by_id: index.model().is_none(),
+            by_id: index.code() == CodeSpec::Full,
         }
     }
 

@@ -67,8 +67,8 @@ pub(crate) struct Candidates {
     keep: Keep,
     /// Half of the errors.
     half: f32,
-    /// Positions that are not kept, ascending.
-    left_out: Vec<u32>,
+    /// What is not kept, ascending.
+    left_out: Vec<Location>,
     full: usize,
     kept: Vec<Candidate>,
     /// Distances to choose from, and with copies whose they are.
@@ -123,9 +123,9 @@ impl Candidates {
         self.unlikely = Unlikely::NONE;
     }
 
-    /// Keeps none of these positions, which ascend.
-    pub(crate) fn leave_out(&mut self, positions: &[u32]) {
-        self.left_out.extend_from_slice(positions);
+    /// Keeps none of these, which ascend.
+    pub(crate) fn leave_out(&mut self, locations: &[Location]) {
+        self.left_out.extend_from_slice(locations);
     }
 
     /// No candidate with such an error or a smaller one, and an estimate above this, is kept.
@@ -136,9 +136,8 @@ impl Candidates {
     /// Offers a candidate.
     #[inline]
     pub(crate) fn offer(&mut self, candidate: Candidate) {
-        let is_left_out = || {
-            !self.left_out.is_empty() && self.left_out.binary_search(&candidate.location.position()).is_ok()
-        };
+        let is_left_out =
+            || !self.left_out.is_empty() && self.left_out.binary_search(&candidate.location).is_ok();
         if candidate.least(self.half) > self.bound || self.unlikely.is(&candidate) || is_left_out() {
             return;
         }
@@ -240,7 +239,7 @@ impl Candidates {
             keys.clear();
             keys.extend(kept.iter().map(key));
             keys.sort_unstable();
-            keys.dedup_by_key(|key| key.0);
+            keys.dedup_by_key(|(location, _)| *location);
             distances.extend(keys.iter().map(|&(_, bits)| f32::from_bits(bits)));
         } else {
             distances.extend(kept.iter().map(|candidate| candidate.most(errors)));

@@ -36,10 +36,10 @@ impl TopK {
         }
     }
 
-    /// Leaves out the vectors at these positions, which ascend.
-    pub(crate) fn leave_out(&mut self, positions: &[u32]) {
+    /// Leaves out these vectors, whose locations ascend.
+    pub(crate) fn leave_out(&mut self, locations: &[Location]) {
         if self.verify.is_some() {
-            self.candidates.leave_out(positions);
+            self.candidates.leave_out(locations);
         }
     }
 
@@ -55,14 +55,16 @@ impl TopK {
     /// Takes those candidates with their estimates that are surely among the nearest: no more than `k` others can be as near
     /// as they are at most, as far as errors tell.
     fn take_estimates(&mut self, errors: f32, query: &Query<'_>) {
-        let Some(ids) = query.index.resident_ids() else { return };
+        let segments = query.index.segments();
         let border = self.candidates.border(errors);
         for candidate in self.candidates.kept() {
-            if candidate.most(0.5 * errors) <= border {
+            let Candidate { location, estimate, .. } = *candidate;
+            let ids = segments[usize::from(location.segment())].ids.resident.as_ref();
+            if let Some(ids) = ids.filter(|_| candidate.most(0.5 * errors) <= border) {
                 candidate.compared = true;
-                let id = ids.id(candidate.location.position());
+                let id = ids.id(location.position());
                 self.estimated.push(id);
-                self.best.offer(query.score_of_distance(candidate.estimate), id);
+                self.best.offer(query.score_of_distance(estimate), id);
             }
         }
     }

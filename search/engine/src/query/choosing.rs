@@ -1,35 +1,36 @@
 //! Vectors are chosen whose exact distances are needed.
 use spandrel_index::format::PageLayout;
+use spandrel_index::{Location, Tier};
 
 use crate::answer::Limit;
 use crate::collect::Candidate;
 use crate::damage::DamagedPart;
 use crate::kept;
-use crate::pages::{PageRead, assign, plan_pages};
+use crate::pages::{PageKey, PageRead, assign, plan_pages};
 use crate::query::step::Step;
 
 /// What is to be compared in one burst.
 #[derive(Debug, Default)]
 pub(super) struct Choosing {
-    /// Positions, ascending.
-    pub(super) positions: Vec<u32>,
-    /// The pages they lie on, and which positions lie on each.
+    /// Where they lie, ascending.
+    pub(super) locations: Vec<Location>,
+    /// The pages they lie on, and which lie on each.
     pub(super) reads: Vec<PageRead>,
     /// Pages that are not read any more, ascending.
-    left_out: Vec<u64>,
+    left_out: Vec<PageKey>,
 }
 
 impl Choosing {
     /// Chooses what is undecided, within the vectors that may be compared and the bytes that may be asked.
     pub(super) fn choose(&mut self, step: &mut Step<'_>) {
-        self.positions.clear();
+        self.locations.clear();
         self.reads.clear();
         self.take_undecided(step);
         step.progress.work.candidates = step.found.candidates();
         let layout = step.query.index.page_layout();
-        plan_pages(&self.positions, &layout, |read| self.reads.push(read));
+        plan_pages(&self.locations, &layout, |read| self.reads.push(read));
         self.take_beside(step, &layout);
-        assign(&self.positions, &layout, self.reads.iter_mut());
+        assign(&self.locations, &layout, self.reads.iter_mut());
         step.progress.clock.lap(|times| &mut times.plan_us);
     }
 
@@ -38,7 +39,7 @@ impl Choosing {
         let Some(verify) = step.plan.verify else { return };
         let layout = index.page_layout();
         let page_bytes = layout.page_bytes() as u64;
-        let is_read = index.resident_vectors().is_none();
+        let is_read = index.vectors_tier() == Tier::Ssd;
         let progress = &mut *step.progress;
         let compared = progress.work.reranked as usize;
         let mut room = verify.compared_max(k).saturating_sub(compared);
@@ -51,24 +52,25 @@ impl Choosing {
             room = room.min(pages);
         }
         for candidate in step.found.undecided(&step.query) {
-            if self.positions.len() == room {
+            if self.locations.len() == room {
                 if is_limited {
                     progress.limited_by = Some(Limit::MaxBytes);
                 }
                 break;
             }
             candidate.compared = true;
-            let page = layout.place(candidate.location.position()).0;
-            if !is_read || !step.damage.is_quarantined(DamagedPart::Page(page)) {
-                self.positions.push(candidate.location.position());
+            let page = PageKey::of(candidate.location, &layout);
+            if !is_read || !step.damage.is_quarantined(page.segment(), DamagedPart::Page(page.number())) {
+                self.locations.push(candidate.location);
             } else if let Err(at) = self.left_out.binary_search(&page) {
                 self.left_out.insert(at, page);
                 progress.missing.pages += 1;
             }
         }
-        self.positions.sort_unstable();
+        self.locations.sort_unstable();
         if is_read {
-            let pages = self.positions.chunk_by(|&a, &b| layout.place(a).0 == layout.place(b).0).count();
+            let pages =
+                self.locations.chunk_by(|&a, &b| PageKey::of(a, &layout) == PageKey::of(b, &layout)).count();
             progress.bytes_left = progress.bytes_left.saturating_sub(pages as u64 * page_bytes); // CAST: widening
         }
     }
@@ -76,23 +78,22 @@ impl Choosing {
     /// Candidates that lie in the pages anyway are compared as well, wherever vectors are, so that answers do not depend on
     /// that.
     fn take_beside(&mut self, step: &mut Step<'_>, layout: &PageLayout) {
-        let Choosing { positions, reads, .. } = self;
+        let Choosing { locations, reads, .. } = self;
         // Reads ascend.
-        let is_read = |page: u64| {
+        let is_read = |page: PageKey| {
             let after = reads.partition_point(|read| read.first_page <= page);
-            let before = after.checked_sub(1).map(|at| reads[at]);
-            before.is_some_and(|read| page < read.first_page + read.pages)
+            after.checked_sub(1).is_some_and(|at| reads[at].holds(page))
         };
-        let is_beside = |candidate: &&mut Candidate| is_read(layout.place(candidate.location.position()).0);
+        let is_beside = |candidate: &&mut Candidate| is_read(PageKey::of(candidate.location, layout));
         for candidate in step.found.uncompared().filter(is_beside) {
             candidate.compared = true;
-            positions.push(candidate.location.position());
+            locations.push(candidate.location);
         }
-        positions.sort_unstable();
+        locations.sort_unstable();
     }
 
     pub(super) fn clear(&mut self) {
-        kept::clear(&mut self.positions);
+        kept::clear(&mut self.locations);
         kept::clear(&mut self.reads);
         kept::clear(&mut self.left_out);
     }

@@ -9,6 +9,7 @@ mod step;
 mod tests;
 mod tools;
 
+use spandrel_index::Tier;
 use spandrel_io::{Read, ReadBuf, ReadError};
 
 use crate::collect::TopK;
@@ -16,6 +17,7 @@ use crate::error::SearchError;
 use crate::job::Running;
 use crate::progress::Progress;
 use crate::reads::{Outbox, number_of, slot_of};
+use crate::scan::QueryRow;
 use crate::subject::Subject;
 use choosing::Choosing;
 use fetching::Fetching;
@@ -97,7 +99,7 @@ impl QuerySlot {
         let index = &*tools.index;
         let plan = &running.job.plan;
         self.progress.begin(plan, running.started);
-        self.found.reset(plan, index.resident_codes().is_none() && index.manifest().build.max_replicas > 1);
+        self.found.reset(plan, index.codes_tier() == Tier::Ssd && index.manifest().build.max_replicas > 1);
         if let Some(left_out) = running.job.left_out.get(running.number) {
             self.found.leave_out(left_out);
         }
@@ -108,8 +110,12 @@ impl QuerySlot {
             states.probed.begin(&mut step);
             states.now = State::Probed;
         }
-        if let (Some(running), Some(nearest)) = (&self.running, tools.prober.nearest()) {
-            tools.scan.prepare(&tools.index, running.row(), nearest, self.subject.code());
+        if let Some(running) = &self.running {
+            for &(number, nearest) in tools.prober.nearest_heads() {
+                let owner = &tools.index.segments()[usize::from(number)];
+                let query = QueryRow { row: running.row(), nearest };
+                tools.scan.prepare(&tools.index, owner, query, self.subject.code(number));
+            }
         }
         if let Some((states, mut step)) = self.step(tools, Outbox { slot, reads }) {
             states.advance(&mut step);

@@ -1,6 +1,8 @@
 //! The first state of a query: its nearest heads are known, and lists are chosen.
 use std::vec::Drain;
 
+use spandrel_index::Tier;
+
 use crate::answer::Limit;
 use crate::damage::{DamageReason, DamagedPart};
 use crate::fetch::ListPlace;
@@ -13,8 +15,8 @@ pub(super) struct Probed {
     /// Lists chosen last and not scanned so far: nearest first, or in file order where they are read.
     pub(super) places: Vec<ListPlace>,
     /// Lists asked of the disk so far, and those of them that turned out to be unreadable; both ascending.
-    asked: Vec<u32>,
-    unreadable: Vec<u32>,
+    asked: Vec<(u16, u32)>,
+    unreadable: Vec<(u16, u32)>,
     /// Vectors that may be answers whose own list was chosen and is readable as far as is known.
     vectors: u64,
 }
@@ -29,12 +31,13 @@ impl Probed {
     /// Chooses lists that have not been asked for, within the bytes that may be asked.
     pub(super) fn choose(&mut self, step: &mut Step<'_>) {
         let (plan, index) = (step.plan, step.query.index);
-        let is_read = index.resident_codes().is_none();
+        let is_read = index.codes_tier() == Tier::Ssd;
         let Probed { places, asked, unreadable, vectors } = self;
         let damage = step.damage;
-        let is_unreadable = |list| {
+        let is_unreadable = |key: (u16, u32)| {
             is_read
-                && (damage.is_quarantined(DamagedPart::List(list)) || unreadable.binary_search(&list).is_ok())
+                && (damage.is_quarantined(key.0, DamagedPart::List(key.1))
+                    || unreadable.binary_search(&key).is_ok())
         };
         let chosen = step.prober.choose(&step.query, plan, is_unreadable, places);
         let progress = &mut *step.progress;
@@ -43,7 +46,7 @@ impl Probed {
         *vectors = chosen.vectors;
         if is_read {
             progress.missing.lists = chosen.unreadable;
-            places.retain(|place| asked.binary_search(&place.list).is_err());
+            places.retain(|place| asked.binary_search(&place.key()).is_err());
             let least = usize::from(asked.is_empty());
             let bytes = progress.bytes_left.saturating_sub(plan.bytes_for_pages(index));
             for dropped in drain_over(bytes, least, places) {
@@ -52,10 +55,10 @@ impl Probed {
             }
             let bytes = places.iter().map(|place| place.bytes).sum();
             progress.bytes_left = progress.bytes_left.saturating_sub(bytes);
-            asked.extend(places.iter().map(|place| place.list));
+            asked.extend(places.iter().map(ListPlace::key));
             asked.sort_unstable();
             // Lists lie in the order of their numbers.
-            places.sort_unstable_by_key(|place| place.list);
+            places.sort_unstable_by_key(ListPlace::key);
         }
         progress.clock.lap(|times| &mut times.probe_us);
     }
@@ -74,10 +77,10 @@ impl Probed {
         let place = self.places[at];
         step.progress.missing.lists += 1;
         self.vectors -= place.accepted;
-        if let Err(at) = self.unreadable.binary_search(&place.list) {
-            self.unreadable.insert(at, place.list);
+        if let Err(at) = self.unreadable.binary_search(&place.key()) {
+            self.unreadable.insert(at, place.key());
         }
-        step.damage.add(DamagedPart::List(place.list), place.extent(), reason);
+        step.damage.add(place.segment, DamagedPart::List(place.list), place.extent(), reason);
     }
 
     pub(super) fn clear(&mut self) {

@@ -1,4 +1,5 @@
 //! Lists are scanned: in memory at once, those on SSD as they arrive.
+use spandrel_index::Tier;
 use spandrel_io::{ReadBuf, ReadError};
 
 use crate::damage::{DamageReason, DamagedPart};
@@ -7,7 +8,6 @@ use crate::fetch::{ListRead, plan};
 use crate::kept;
 use crate::query::probed::Probed;
 use crate::query::step::Step;
-use crate::reads::LISTS_FILE;
 use crate::scan::ReadList;
 
 /// The reads of lists.
@@ -20,7 +20,7 @@ impl Scanning {
     /// Scans the lists chosen where they are in memory, and asks for them where they are not.
     pub(super) fn begin(&mut self, probed: &mut Probed, step: &mut Step<'_>) {
         self.clear();
-        if step.query.index.resident_codes().is_some() {
+        if step.query.index.codes_tier() == Tier::Memory {
             let (running, query) = (step.running, step.query);
             let (scan, sink) = step.scan();
             let end = scan.scan_resident(&query, &probed.places, sink, &mut || running.job.end());
@@ -39,8 +39,8 @@ impl Scanning {
     }
 
     fn submit(&self, first: usize, step: &mut Step<'_>) {
-        let extents = self.requests[first..].iter().map(ListRead::extent);
-        step.progress.ask(LISTS_FILE, first, extents, &mut step.out);
+        let extents = self.requests[first..].iter().map(|read| read.extent);
+        step.progress.ask(first, extents, &mut step.out);
     }
 
     /// With nothing under way: asks for more lists in place of unreadable ones, where the others hold fewer than `k` vectors.
@@ -86,12 +86,12 @@ impl Scanning {
 fn scan_read(read: ListRead, bytes: &[u8], probed: &mut Probed, step: &mut Step<'_>) {
     for at in read.first..read.end {
         let place = probed.places[at];
-        let from = (place.offset - read.offset) as usize; // CAST: inside a read
+        let from = (place.offset - read.extent.offset) as usize; // CAST: inside a read
         let bytes = &bytes[from..from + place.bytes as usize]; // CAST: inside a read
         let query = step.query;
         let (scan, sink) = step.scan();
         match scan.scan_read(&query, ReadList { place: &place, bytes }, sink) {
-            Ok(()) => step.damage.whole(DamagedPart::List(place.list)),
+            Ok(()) => step.damage.whole(place.segment, DamagedPart::List(place.list)),
             Err(reason) => probed.leave_out(at, reason, step),
         }
     }

@@ -13,6 +13,7 @@ use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
 use super::*;
 use crate::answer::{Answer, Work};
 use crate::damage::DamageLog;
+use crate::files::files_of;
 use crate::job::{End, Job, PIECE_BYTES, Queries, Started, Take, Waiting};
 use crate::params::{Rerank, SearchParams};
 use crate::plan::QueryPlan;
@@ -79,7 +80,7 @@ fn taken(index: &Index) -> (Running, Arc<AtomicBool>, Replies) {
 fn a_search_in_memory_stops_within_a_piece() {
     let dir = tempfile::tempdir().unwrap();
     let index = index(dir.path());
-    let damage = Arc::new(DamageLog::new(index.codes_path(), index.vectors_path(), index.ids_path()));
+    let damage = Arc::new(DamageLog::new(files_of(&index).into_iter().map(|file| file.path).collect()));
     let mut tools = Tools::new(Arc::clone(&index), damage, None);
     let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
 
@@ -114,7 +115,8 @@ fn a_search_in_memory_stops_within_a_piece() {
         });
         assert_eq!(end, Some(End::Stopped));
         let piece = slot.progress.work.vectors_scanned / looks;
-        let bytes = piece * index.resident_codes().unwrap().memory_bytes() as u64 / VECTORS as u64;
+        let bytes = piece * index.segments()[0].codes.resident.as_ref().unwrap().memory_bytes() as u64
+            / VECTORS as u64;
         assert!((PIECE_BYTES as u64 / 2..=PIECE_BYTES as u64).contains(&bytes), "{looks}: {bytes}");
     }
 

@@ -5,12 +5,12 @@ use spandrel_index::codes::{CodeModel, CodeQuery};
 use spandrel_index::format::CodedLayout;
 use spandrel_index::kernels::below;
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel, prefetch};
-use spandrel_index::{Index, Location, for_each_element};
+use spandrel_index::{CodeRange, Index, Location, ResidentCodes, Segment, for_each_element};
 
-use super::contract::{ReadList, Scan, Sink, check};
+use super::contract::{QueryRow, ReadList, Scan, Sink, check};
 use crate::collect::Collect;
 use crate::damage::DamageReason;
-use crate::fetch::{ListPlace, SEGMENT};
+use crate::fetch::ListPlace;
 use crate::job::{End, PIECE_BYTES};
 
 use crate::subject::Query;
@@ -22,6 +22,7 @@ const CACHED_BYTES: usize = 8 << 20;
 /// Codes in blocks, some of whose lanes are a list's vectors.
 #[derive(Debug, Clone, Copy)]
 struct Blocks<'a> {
+    segment: &'a Segment,
     rows: &'a [u8],
     factors: &'a [u8],
     /// Squared distance from the query to the list's head.
@@ -51,17 +52,17 @@ impl CodedScan {
         }
     }
 
-    /// Offers the vectors in `lanes` of `blocks`; `position` tells that of a lane.
+    /// Offers the vectors in `lanes` of `blocks`; `location` tells that of a lane.
     fn scan(
         &mut self,
         query: &Query<'_>,
         blocks: Blocks<'_>,
         lanes: Range<usize>,
-        position: impl Fn(usize) -> u32,
+        location: impl Fn(usize) -> Location,
         found: &mut dyn Collect,
     ) {
-        let Blocks { rows, factors, head_distance } = blocks;
-        let (model, code) = (model(query.index), query.code);
+        let Blocks { segment, rows, factors, head_distance } = blocks;
+        let (model, code) = (model(segment), query.code(segment));
         let factor_blocks = factors.as_chunks::<FACTOR_BYTES>().0;
         let terms = code.terms(head_distance);
         self.estimates.resize(factor_blocks.len() * BLOCK_VECTORS, 0.0);
@@ -71,7 +72,7 @@ impl CodedScan {
         below(&self.estimates[lanes.clone()], limit, &mut self.picks);
         for &pick in &self.picks {
             let lane = lanes.start + pick as usize;
-            let location = Location::new(SEGMENT, position(lane));
+            let location = location(lane);
             if !query.accept.has(location) {
                 continue;
             }
@@ -89,13 +90,13 @@ impl Scan for CodedScan {
         8 << 10
     }
 
-    fn prepare(&mut self, index: &Index, row: &[u8], nearest: u32, out: &mut CodeQuery) {
-        let model = model(index);
+    fn prepare(&mut self, index: &Index, owner: &Segment, query: QueryRow<'_>, out: &mut CodeQuery) {
+        let model = model(owner);
         self.query.clear();
-        index.space().float_query(index.dtype(), row, &mut self.query);
+        index.space().float_query(index.dtype(), query.row, &mut self.query);
         self.nearest.clear();
-        let heads = index.heads();
-        for_each_element(heads.dtype(), heads.row(nearest), |x| self.nearest.push(x));
+        let heads = &owner.heads;
+        for_each_element(heads.dtype(), heads.row(query.nearest), |x| self.nearest.push(x));
         // That which lifts inner product is 0 in every query.
         self.nearest.truncate(model.dim());
         out.prepare(model, &self.query, &self.nearest);
@@ -109,27 +110,26 @@ impl Scan for CodedScan {
         sink: Sink<'_>,
         end: &mut dyn FnMut() -> Option<End>,
     ) -> Option<End> {
-        let (index, Sink { found, progress }) = (query.index, sink);
-        let codes = index.resident_codes()?;
-        let vector_bytes = codes.memory_bytes().div_ceil(index.vectors().max(1) as usize); // CAST: in memory
+        let Sink { found, progress } = sink;
+        let codes_bytes = codes_bytes(query.index);
+        let vector_bytes = codes_bytes.div_ceil(query.index.vectors().max(1) as usize); // CAST: in memory
         let piece_max = (PIECE_BYTES / vector_bytes.max(1)).max(1) as u32; // CAST: at most `PIECE_BYTES`
         // Vectors since `end` was asked.
         let mut scanned = piece_max;
-        let positions_of = |place: &ListPlace| {
-            let start = index.directory().first_position(place.list);
-            start..start + place.primaries
-        };
-        let ahead = codes.memory_bytes() > CACHED_BYTES;
+        let ahead = codes_bytes > CACHED_BYTES;
         for (at, place) in places.iter().enumerate() {
             if let Some(next) = places.get(at + 1).filter(|_| ahead) {
-                let range = codes.range(positions_of(next));
+                let segment = query.segment(next.segment);
+                let range = resident(segment).range(positions_of(segment, next));
                 prefetch(range.rows);
                 prefetch(range.factors);
             }
             if place.accepted == 0 {
                 continue;
             }
-            let mut rest = positions_of(place);
+            let segment = query.segment(place.segment);
+            let codes = resident(segment);
+            let mut rest = positions_of(segment, place);
             while !rest.is_empty() {
                 if scanned == piece_max {
                     if let Some(end) = end() {
@@ -139,12 +139,12 @@ impl Scan for CodedScan {
                 }
                 let count = (rest.len() as u32).min(piece_max - scanned); // CAST: positions
                 let range = codes.range(rest.start..rest.start + count);
-                let first = (rest.start - range.first) as usize;
-                let lanes = first..first + count as usize;
-                let blocks =
-                    Blocks { rows: range.rows, factors: range.factors, head_distance: place.distance };
-                let position = |lane: usize| range.first + lane as u32; // CAST: a position
-                self.scan(query, blocks, lanes, position, found);
+                let lane = (rest.start - range.first) as usize;
+                let lanes = lane..lane + count as usize;
+                let CodeRange { first, rows, factors } = range;
+                let blocks = Blocks { segment, rows, factors, head_distance: place.distance };
+                let location = |lane: usize| Location::new(place.segment, first + lane as u32); // CAST: a position
+                self.scan(query, blocks, lanes, location, found);
                 progress.work.vectors_scanned += u64::from(count);
                 rest.start += count;
                 scanned += count;
@@ -159,28 +159,51 @@ impl Scan for CodedScan {
         list: ReadList<'_>,
         sink: Sink<'_>,
     ) -> Result<(), DamageReason> {
-        let (index, Sink { found, progress }) = (query.index, sink);
-        check(index, list)?;
-        let (place, vectors) = (list.place, index.vectors());
+        let Sink { found, progress } = sink;
+        let segment = query.segment(list.place.segment);
+        check(segment, list)?;
+        let (place, vectors) = (list.place, segment.count);
         let view = self.layout.view(list.bytes, (place.primaries, place.replicas), vectors);
         let view = view.map_err(|stray| DamageReason::Position { position: stray.position, vectors })?;
         progress.clock.lap(|times| &mut times.verify_us);
         progress.work.vectors_scanned += place.count() as u64;
-        let start = index.directory().first_position(place.list);
-        let position = |lane: usize| match lane.checked_sub(place.primaries as usize) {
-            None => start + lane as u32, // CAST: a position
-            Some(replica) => view.position(replica),
+        let start = segment.directory.first_position(place.list);
+        let location = |lane: usize| {
+            let position = match lane.checked_sub(place.primaries as usize) {
+                None => start + lane as u32, // CAST: a position
+                Some(replica) => view.position(replica),
+            };
+            Location::new(place.segment, position)
         };
-        let blocks = Blocks { rows: view.rows, factors: view.factors, head_distance: place.distance };
-        self.scan(query, blocks, 0..place.count(), position, found);
+        let (rows, factors) = (view.rows, view.factors);
+        let blocks = Blocks { segment, rows, factors, head_distance: place.distance };
+        self.scan(query, blocks, 0..place.count(), location, found);
         progress.clock.lap(|times| &mut times.scan_us);
         Ok(())
     }
 }
 
-fn model(index: &Index) -> &CodeModel {
-    match index.model() {
+fn model(segment: &Segment) -> &CodeModel {
+    match &segment.model {
         Some(model) => model,
         None => unreachable!("an index with lists of codes has a model"),
     }
+}
+
+fn resident(segment: &Segment) -> &ResidentCodes {
+    match &segment.codes.resident {
+        Some(codes) => codes,
+        None => unreachable!("codes are in memory in all segments or in none"),
+    }
+}
+
+/// Positions of the primaries of a list.
+fn positions_of(segment: &Segment, place: &ListPlace) -> Range<u32> {
+    let start = segment.directory.first_position(place.list);
+    start..start + place.primaries
+}
+
+/// Memory that the codes of all segments take.
+fn codes_bytes(index: &Index) -> usize {
+    index.segments().iter().map(|segment| resident(segment).memory_bytes()).sum()
 }

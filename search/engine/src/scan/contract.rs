@@ -1,7 +1,7 @@
 //! What every scan of lists does.
-use spandrel_index::Index;
 use spandrel_index::codes::CodeQuery;
 use spandrel_index::format::list_hash;
+use spandrel_index::{Index, Segment};
 
 use crate::collect::Collect;
 use crate::damage::DamageReason;
@@ -15,8 +15,8 @@ pub(crate) trait Scan {
     /// Bytes between two lists that are read for nothing to save a request.
     fn gap_bytes(&self) -> u64;
 
-    /// Makes ready what codes are compared with: for the query `row` as given, whose nearest head is `nearest`.
-    fn prepare(&mut self, index: &Index, row: &[u8], nearest: u32, out: &mut CodeQuery);
+    /// Makes ready what codes by the model of `owner` are compared with, for a query and its nearest head there.
+    fn prepare(&mut self, index: &Index, owner: &Segment, query: QueryRow<'_>, out: &mut CodeQuery);
 
     /// Scans those of the lists that are in memory, nearest first so that the bound is good early. `end` is asked now and then
     /// whether to go on; why not, if not.
@@ -37,6 +37,13 @@ pub(crate) trait Scan {
     ) -> Result<(), DamageReason>;
 }
 
+/// A query as given, and its nearest head.
+#[derive(Clone, Copy)]
+pub(crate) struct QueryRow<'a> {
+    pub(crate) row: &'a [u8],
+    pub(crate) nearest: u32,
+}
+
 /// Where what a scan finds goes, and what it took.
 pub(crate) struct Sink<'a> {
     pub(crate) found: &'a mut dyn Collect,
@@ -51,9 +58,9 @@ pub(crate) struct ReadList<'a> {
 }
 
 /// Checks the hash of a list, before which nothing else may be done with its bytes.
-pub(crate) fn check(index: &Index, list: ReadList<'_>) -> Result<(), DamageReason> {
+pub(crate) fn check(segment: &Segment, list: ReadList<'_>) -> Result<(), DamageReason> {
     let ReadList { place, bytes } = list;
-    match list_hash(index.uuid(), place.list, bytes) {
+    match list_hash(segment.uuid, place.list, bytes) {
         found if found == place.hash => Ok(()),
         found => Err(DamageReason::Hash { found, expected: place.hash }),
     }

@@ -2,11 +2,11 @@
 use spandrel_index::codes::CodeQuery;
 use spandrel_index::format::FullLayout;
 use spandrel_index::kernels::{Operation, PairKernel};
-use spandrel_index::{Index, Location, Metric};
+use spandrel_index::{Index, Location, Metric, Segment};
 
-use super::contract::{ReadList, Scan, Sink, check};
+use super::contract::{QueryRow, ReadList, Scan, Sink, check};
 use crate::damage::DamageReason;
-use crate::fetch::{ListPlace, SEGMENT};
+use crate::fetch::ListPlace;
 use crate::job::End;
 use crate::subject::Query;
 
@@ -42,7 +42,7 @@ impl Scan for FullScan {
         0
     }
 
-    fn prepare(&mut self, _index: &Index, _row: &[u8], _nearest: u32, _out: &mut CodeQuery) {}
+    fn prepare(&mut self, _: &Index, _: &Segment, _: QueryRow<'_>, _: &mut CodeQuery) {}
 
     /// None are in memory.
     fn scan_resident(
@@ -61,18 +61,19 @@ impl Scan for FullScan {
         list: ReadList<'_>,
         sink: Sink<'_>,
     ) -> Result<(), DamageReason> {
-        check(query.index, list)?;
+        check(query.segment(list.place.segment), list)?;
         let Sink { found, progress } = sink;
         progress.clock.lap(|times| &mut times.verify_us);
         let count = list.place.count();
         progress.work.vectors_scanned += count as u64;
         let view = self.layout.view(list.bytes, count);
         let row_bytes = self.layout.row_bytes;
-        let start = query.index.directory().first_position(list.place.list);
+        let segment = list.place.segment;
+        let start = query.segment(segment).directory.first_position(list.place.list);
         let primaries = list.place.primaries as usize;
         // Where copies lie is not known here. Each vector is in its own list too.
         let is_accepted = |entry: usize| {
-            let location = || Location::new(SEGMENT, start + entry as u32); // CAST: a position
+            let location = || Location::new(segment, start + entry as u32); // CAST: a position
             query.accept.is_all() || entry < primaries && query.accept.has(location())
         };
         let mut first = 0;

@@ -9,7 +9,7 @@ use spandrel_index::format::ListLayout;
 use coded::CodedScan;
 use full::FullScan;
 
-pub(crate) use contract::{ReadList, Scan, Sink, check};
+pub(crate) use contract::{QueryRow, ReadList, Scan, Sink, check};
 
 /// What scans the lists of an index.
 pub(crate) fn scan_of(index: &Index) -> Box<dyn Scan> {
