@@ -2,6 +2,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// Largest dimension accepted: the exact integer distance of two u8 vectors still fits an `i32`.
+pub const DIM_MAX: usize = 16_384;
+
 /// Run-time tag of a vector's element type. The codes are stored in files and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]

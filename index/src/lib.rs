@@ -23,7 +23,7 @@ pub mod testing;
 mod tier;
 mod verify;
 
-pub use dtype::{DType, UnknownDType};
+pub use dtype::{DIM_MAX, DType, UnknownDType};
 pub use head_space::{
     HeadSpace, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element, inverse_norm, norm_squared,
 };
@@ -45,6 +45,3 @@ pub use verify::{VerifyError, VerifyProgress, VerifyReport, verify, verify_open}
 pub fn versions(folder: &std::path::Path) -> Result<Vec<format::Version>, format::OpenError> {
     format::versions(&spandrel_io::FolderStore::new(folder))
 }
-
-/// Largest dimension accepted: the exact integer distance of two u8 vectors still fits an `i32`.
-pub const DIM_MAX: usize = 16_384;

@@ -214,9 +214,10 @@ impl TestIndex {
     }
 
     fn manifest(&self, space: HeadSpace, id_bytes: IdBytes) -> Manifest {
+        let uuid = hash_hex(xxh3_128(&self.rows) ^ u128::from(self.version));
         Manifest {
             version: self.version,
-            uuid: hash_hex(xxh3_128(&self.rows) ^ u128::from(self.version)),
+            uuid: uuid.clone(),
             metric: self.metric.name().into(),
             dtype: self.dtype.name().into(),
             dim: self.dim,
@@ -237,7 +238,7 @@ impl TestIndex {
                 kernels: crate::kernels::Variant::best().name().into(),
             },
             segments: vec![SegmentEntry {
-                uuid: None,
+                uuid,
                 heads_of: None,
                 vectors: self.ids.len() as u64,
                 lists: self.lists as u64,

@@ -94,7 +94,7 @@ fn merge(parts: &[&Path], out: &Path) {
         let part = manifest_of(dir);
         assert_eq!((part.id_bytes, part.head_space), (manifest.id_bytes, manifest.head_space));
         let mut segment: SegmentEntry = part.segments[0].clone();
-        segment.uuid = Some(part.uuid.clone());
+        segment.uuid.clone_from(&part.uuid);
         for section in &mut segment.sections {
             let name = format!("{}.{number}", section.file);
             fs::copy(dir.join(&section.file), out.join(&name)).unwrap();
@@ -270,7 +270,7 @@ fn segments_that_cannot_be_are_refused() {
     let mut manifest = good.clone();
     manifest.segments[2].uuid = manifest.segments[0].uuid.clone();
     refused(dir, &manifest, "uuid of segment 2");
-    manifest.segments[2].uuid = Some("none".into());
+    manifest.segments[2].uuid = "none".into();
     refused(dir, &manifest, "uuid of segment 2");
     manifest = good.clone();
     manifest.segments.swap(0, 1);

@@ -91,7 +91,7 @@ pub(crate) fn manifest(state: &BuildState<'_>) -> Manifest {
             kernels: params.kernels().to_owned(),
         },
         segments: vec![SegmentEntry {
-            uuid: None,
+            uuid: hash_hex(target.uuid),
             heads_of: None,
             vectors: params.vectors,
             lists: u64::from(written.lists),

@@ -6,7 +6,8 @@
 use spandrel_io::{Store, StoreError};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Manifest, OpenError, hash_hex, manifest_name};
+use super::OpenError;
+use super::names::{hash_hex, manifest_name};
 
 /// Name of the file that names the manifest in force.
 pub const CURRENT: &str = "CURRENT";
@@ -41,18 +42,6 @@ impl Current {
         // Only the one spelling that `to_bytes` writes is believed.
         (current.to_bytes() == bytes).then_some(current)
     }
-}
-
-/// Puts the version of a manifest in force, in one atomic switch: after a crash at any point the version in
-/// force is the one before or this one. Its sections are to be finished before.
-///
-/// # Errors
-/// [`StoreError`]; the version in force is then the one before or this one.
-pub fn publish_manifest(store: &dyn Store, manifest: &Manifest) -> Result<(), StoreError> {
-    let bytes = manifest.to_bytes();
-    // Its sync covers the names of the sections too, before anything points to them.
-    store.publish(&manifest_name(manifest.version), &bytes)?;
-    store.replace(CURRENT, &Current::of(manifest.version, &bytes).to_bytes())
 }
 
 /// Reads which version of the index in a store is in force.

@@ -4,21 +4,23 @@
 //! manifest-N = "spandrel-manifest MAJOR.MINOR HASH\n" JSON      HASH: xxh3-128 of the JSON, 32 hex digits
 //! ```
 //! The same index gives the same bytes: fields stand in the order declared here, floats in their shortest
-//! form. A section that is `required` and of a kind unknown to the reader refuses the index by name; one
-//! that is not required is ignored.
+//! form. A field that the reader does not know refuses the manifest: a later minor version may add some, and is refused
+//! by its number before.
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use spandrel_io::Store;
+use spandrel_io::{Store, StoreError};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Current, MAJOR, MINOR, OpenError, SectionKind};
+use super::current::{CURRENT, Current};
+use super::defaults::{SearchCell, SearchDefault};
+use super::entries::SegmentEntry;
+use super::names::{hash_hex, is_hash, manifest_name};
+use super::{MAJOR, MINOR, OpenError};
 use crate::codes::CodeSpec;
 use crate::{DIM_MAX, DType, HeadSpace, Metric, Tier};
 
 const FIRST_WORD: &str = "spandrel-manifest ";
-/// The column of the vectors that are searched.
-pub const MAIN_COLUMN: &str = "";
 /// Segments of an index: each costs a query a search of its heads, and seven open files.
 pub const SEGMENTS_MAX: usize = 256;
 /// A manifest is a few kilobytes; a longer file is not one.
@@ -26,6 +28,7 @@ const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
 /// Everything an index says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Version of the index in its directory: N of the file names.
     pub version: u64,
@@ -53,94 +56,9 @@ pub struct Manifest {
     pub segments: Vec<SegmentEntry>,
 }
 
-/// Pruning that a query gets when it asks for none.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct SearchDefault {
-    /// A list is read iff its head is no farther than `1 + epsilon` times the nearest head; no such limit if none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub epsilon: Option<f32>,
-    /// At most this many lists are read.
-    pub max_lists: u32,
-    /// A vector is reranked iff its estimate, less this many standard errors, is among the best estimates. Lists of
-    /// exact vectors do not use it.
-    pub rerank_errors: f32,
-}
-
-impl SearchDefault {
-    fn check(&self, path: &Path, what: &'static str) -> Result<(), OpenError> {
-        let numbers = [self.epsilon.unwrap_or_default(), self.rerank_errors];
-        if numbers.iter().any(|x| !x.is_finite() || *x < 0.0) || self.max_lists == 0 {
-            return Err(OpenError::field(path, what, format!("{self:?}"), "a usable default"));
-        }
-        Ok(())
-    }
-}
-
-/// The default of queries for a number of neighbours, as calibration found it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct SearchCell {
-    /// Neighbours wanted.
-    pub k: u32,
-    /// Where vectors are.
-    pub vectors: Tier,
-    /// A list is read iff its head is no farther than `1 + epsilon` times the nearest head; no such limit if none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub epsilon: Option<f32>,
-    /// At most this many lists are read.
-    pub max_lists: u32,
-    /// Standard errors of estimates within which vectors are compared exactly; none for lists of exact vectors.
-    pub rerank_errors: Option<f32>,
-    /// Recall of queries that was looked for.
-    pub target: f64,
-    /// Recall that a further query is to expect at least: less than was looked for where that is out of reach.
-    pub recall: f64,
-    /// Rows of the index, each left out of its own answer, that say so.
-    pub queries: u32,
-}
-
-impl SearchCell {
-    /// Queries needed for the recall to be below the target because of what they miss, rather than for being few.
-    pub fn is_short(&self) -> bool {
-        let least = 1.0 / (f64::from(self.queries) + 1.0);
-        self.recall < self.target && 1.0 - least >= self.target
-    }
-
-    fn check(&self, path: &Path) -> Result<(), OpenError> {
-        let numbers = [self.epsilon, self.rerank_errors].map(Option::unwrap_or_default);
-        let is_share = |x: f64| (0.0..=1.0).contains(&x);
-        let usable = self.k > 0
-            && self.max_lists > 0
-            && numbers.iter().all(|x| x.is_finite() && *x >= 0.0)
-            && is_share(self.target)
-            && is_share(self.recall);
-        if usable {
-            return Ok(());
-        }
-        Err(OpenError::field(path, "search_cells", format!("{self:?}"), "a usable default"))
-    }
-}
-
-/// The least work that was found to give a recall.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct CalibrationPoint {
-    /// Recall@10 of queries that was looked for.
-    pub recall: f64,
-    /// Where vectors are when work is weighed so.
-    pub vectors: Tier,
-    /// Lists to read at most.
-    pub max_lists: u32,
-    /// Standard errors of estimates within which vectors are compared exactly; none for lists of exact vectors.
-    pub rerank_errors: Option<f32>,
-    /// Recall@10 of rows of the index, each left out of its own answer: more than that of strangers.
-    pub held_out_recall: f64,
-    /// Vectors compared exactly after their codes were scanned, per query.
-    pub reranked: f64,
-    /// Vectors compared, or estimated from their codes, per query.
-    pub vectors_scanned: f64,
-}
-
 /// The parameters that decided the bytes of the index.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BuildRecord {
     /// xxh3-128 of the input rows and ids.
     pub input_hash: String,
@@ -163,40 +81,6 @@ pub struct BuildRecord {
     pub codes: Tier,
     /// Kernel variant, since floats round differently under another; `exact` where no kernel rounds.
     pub kernels: String,
-}
-
-/// A part of the index with its own heads, lists and vectors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SegmentEntry {
-    /// 32 hex digits that its sections carry; those of the index if not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uuid: Option<String>,
-    /// Number of an earlier segment whose heads, head index and model it shares, in place of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub heads_of: Option<u16>,
-    /// Vectors in it.
-    pub vectors: u64,
-    /// Lists in it.
-    pub lists: u64,
-    /// The files of the segment, one a section.
-    pub sections: Vec<SectionEntry>,
-}
-
-/// One file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SectionEntry {
-    /// Name of the kind.
-    pub kind: String,
-    /// The vector column it belongs to; there is one, named "".
-    pub column: String,
-    /// Whether a reader that does not know the kind must refuse the index.
-    pub required: bool,
-    /// File name inside the index's directory.
-    pub file: String,
-    /// Length of the file.
-    pub bytes: u64,
-    /// xxh3-128 of the body, from `BODY_AT` to the end; the header carries its own.
-    pub hash: String,
 }
 
 impl Manifest {
@@ -283,12 +167,7 @@ impl Manifest {
             return Err(OpenError::field(path, "segments", self.segments.len(), expected));
         }
         for (number, segment) in self.segments.iter().enumerate() {
-            let (before, _) = self.segments.split_at(number);
-            segment.check(path, before)?;
-            if before.iter().any(|other| other.uuid(self) == segment.uuid(self)) {
-                let field = format!("uuid of segment {number}");
-                return Err(OpenError::field(path, field, hash_hex(segment.uuid(self)), "one of its own"));
-            }
+            segment.check(path, self.segments.split_at(number).0)?;
         }
         let lists: u64 = self.segments.iter().map(|segment| segment.lists).sum();
         if lists > u64::from(u32::MAX) {
@@ -359,99 +238,16 @@ impl Manifest {
     }
 }
 
-impl SegmentEntry {
-    /// The uuid as a number, in the index of `manifest`.
-    pub fn uuid(&self, manifest: &Manifest) -> u128 {
-        let own = self.uuid.as_ref().map(|uuid| u128::from_str_radix(uuid, 16).unwrap_or_default());
-        own.unwrap_or_else(|| manifest.uuid())
-    }
-
-    /// The section of a kind and column, if there is one.
-    pub fn section(&self, kind: SectionKind, column: &str) -> Option<&SectionEntry> {
-        self.sections.iter().find(|section| section.kind == kind.name() && section.column == column)
-    }
-
-    /// The section of a kind that every segment has.
-    ///
-    /// # Errors
-    /// [`OpenError::MissingSection`].
-    pub(crate) fn required(&self, path: &Path, kind: SectionKind) -> Result<&SectionEntry, OpenError> {
-        let missing = || OpenError::MissingSection { path: path.to_owned(), kind: kind.name() };
-        self.section(kind, MAIN_COLUMN).ok_or_else(missing)
-    }
-
-    /// Checks it, the segment that comes after those `before`.
-    fn check(&self, path: &Path, before: &[SegmentEntry]) -> Result<(), OpenError> {
-        let refused = |field: &str, found: &dyn ToString, expected: &str| {
-            let field = format!("{field} of segment {}", before.len());
-            Err(OpenError::field(path, field, found.to_string(), expected))
-        };
-        if self.uuid.as_ref().is_some_and(|uuid| !is_hash(uuid)) {
-            return refused("uuid", &self.uuid.as_deref().unwrap_or_default(), "32 hex digits");
-        }
-        if self.vectors == 0 || self.vectors > u64::from(u32::MAX) {
-            return refused("vectors", &self.vectors, &format!("1 to {}", u32::MAX));
-        }
-        if self.lists == 0 || self.lists > u64::from(u32::MAX) {
-            return refused("lists", &self.lists, &format!("1 to {}", u32::MAX));
-        }
-        match self.heads_of.map(|of| (of, before.get(usize::from(of)))) {
-            // Lists of few vectors under the heads of many may be empty.
-            None if self.lists > self.vectors => {
-                return refused("lists", &self.lists, &format!("1 to {}", self.vectors));
-            }
-            None => {}
-            Some((_, Some(owner))) if owner.heads_of.is_none() && owner.lists == self.lists => {
-                let is_own =
-                    |section: &&SectionEntry| SectionKind::SHARED.iter().any(|k| k.name() == section.kind);
-                if let Some(own) = self.sections.iter().find(is_own) {
-                    return refused("sections", &own.kind, "none of heads, since it shares those of another");
-                }
-            }
-            Some((of, _)) => {
-                return refused(
-                    "heads_of",
-                    &of,
-                    "an earlier segment with heads of its own, one for each list",
-                );
-            }
-        }
-        for (at, section) in self.sections.iter().enumerate() {
-            section.check(path)?;
-            let same =
-                |other: &SectionEntry| (&other.kind, &other.column) == (&section.kind, &section.column);
-            if self.sections.iter().take(at).any(same) {
-                return refused("sections", &section.kind, "one of each kind and column");
-            }
-        }
-        Ok(())
-    }
-}
-
-impl SectionEntry {
-    fn check(&self, path: &Path) -> Result<(), OpenError> {
-        let known = self.column == MAIN_COLUMN && SectionKind::ALL.iter().any(|k| k.name() == self.kind);
-        if !known && self.required {
-            let kind = match self.column.as_str() {
-                MAIN_COLUMN => self.kind.clone(),
-                column => format!("{} of column {column}", self.kind),
-            };
-            return Err(OpenError::UnknownSection { path: path.to_owned(), kind });
-        }
-        // A file name from a manifest never leaves the index's directory.
-        if self.file.contains('/') || self.file.is_empty() || self.file.starts_with('.') {
-            return Err(OpenError::field(path, "file", &self.file, "a plain file name"));
-        }
-        if !is_hash(&self.hash) {
-            return Err(OpenError::field(path, "hash", &self.hash, "32 hex digits"));
-        }
-        Ok(())
-    }
-
-    /// The hash as a number.
-    pub fn hash(&self) -> u128 {
-        u128::from_str_radix(&self.hash, 16).unwrap_or_default()
-    }
+/// Puts the version of a manifest in force, in one atomic switch: after a crash at any point the version in
+/// force is the one before or this one. Its sections are to be finished before.
+///
+/// # Errors
+/// [`StoreError`]; the version in force is then the one before or this one.
+pub fn publish_manifest(store: &dyn Store, manifest: &Manifest) -> Result<(), StoreError> {
+    let bytes = manifest.to_bytes();
+    // Its sync covers the names of the sections too, before anything points to them.
+    store.publish(&manifest_name(manifest.version), &bytes)?;
+    store.replace(CURRENT, &Current::of(manifest.version, &bytes).to_bytes())
 }
 
 /// Splits off and checks the first line: the JSON that follows it.
@@ -484,25 +280,6 @@ fn body<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8], OpenError> {
     Ok(json)
 }
 
-fn is_hash(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// A 128-bit hash or uuid as 32 hex digits.
-pub fn hash_hex(hash: u128) -> String {
-    format!("{hash:032x}")
-}
-
-/// File name of the manifest of a version.
-pub fn manifest_name(version: u64) -> String {
-    format!("manifest-{version}")
-}
-
-/// File name of a section of a version.
-pub fn section_name(kind: SectionKind, version: u64) -> String {
-    format!("{}-{version}", kind.name())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -515,9 +292,21 @@ mod tests {
                 "input_hash": "0", "seed": 0, "lists": 5000, "replicas": "none", "max_replicas": 1, "heads": "means",
                 "code": "rabitq:2", "codes": "memory", "kernels": "scalar"
             },
-            "segments": [{ "vectors": 100_000, "lists": 5000, "sections": [] }],
+            "segments": [{ "uuid": "0", "vectors": 100_000, "lists": 5000, "sections": [] }],
         });
         serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn fields_of_no_meaning_are_refused() {
+        let good = serde_json::to_value(manifest()).unwrap();
+        for place in ["", "/segments/0", "/build", "/search_default"] {
+            let mut json = good.clone();
+            json.pointer_mut(place).unwrap()["colour"] = "blue".into();
+            let error = serde_json::from_value::<Manifest>(json).unwrap_err().to_string();
+            assert!(error.contains("unknown field `colour`"), "{place}: {error}");
+        }
+        assert_eq!(serde_json::from_value::<Manifest>(good).unwrap(), manifest());
     }
 
     #[test]
@@ -553,20 +342,5 @@ mod tests {
         assert_eq!((of(10, Tier::Memory), of(11, Tier::Memory)), ((20, 1.5), (5000, 1.5)));
         manifest.search_cells.pop();
         assert_eq!(manifest.search_default(10, Tier::Memory).max_lists, 40);
-    }
-
-    #[test]
-    fn what_falls_short_is_told_from_what_had_few_queries() {
-        let cell = |recall, queries| SearchCell {
-            k: 10,
-            vectors: Tier::Ssd,
-            epsilon: None,
-            max_lists: 1,
-            rerank_errors: None,
-            target: 0.95,
-            recall,
-            queries,
-        };
-        assert!(cell(0.9, 400).is_short() && !cell(0.9, 12).is_short() && !cell(0.95, 400).is_short());
     }
 }

@@ -15,31 +15,55 @@
 //! build-stats-N.json, LOCK                                  not part of the index's identity
 //! ```
 //!
+//! An index is one or more segments, each with sections of its own. A segment without heads, graph and model uses those of an
+//! earlier one, which its entry in the manifest names. Sections are found by kind and column; those above are of the column
+//! of vectors that are searched, named "".
+//!
+//! What is not used is zero, and is refused if it is not: words, padding after headers, and on a deep verification the ends of
+//! lists and pages. What comes next has its room:
+//!
+//! ```text
+//! kind or place                       holds                                   a reader that does not know it
+//! calibration                         the curve behind defaults of queries    ignores it, takes the manifest's defaults
+//! attributes                          values and postings by position         ignores it, has no filters
+//! radii, or the directory's spare     how far a list reaches                  ignores the section; a word in use is a
+//!   word                                                                      minor version, which it refuses
+//! documents                           which vectors are one document          refuses the index, since answers name them
+//! tombstones                          vectors that are no longer there        refuses the index, since answers would hold them
+//! vectors, codes of another column    further vectors at the same positions   ignores them
+//! ```
+//!
+//! Whether it ignores or refuses is written with each section ([`SectionEntry::required`]), not known to the reader. These
+//! names are taken: no section of another meaning may have them.
+//!
 //! Every section file starts with the header of `header.rs`; its body starts at [`BODY_AT`]. Integers are
 //! little-endian. A version is its own number, not the release's.
 #![deny(clippy::indexing_slicing)]
 
 mod checksum;
 mod current;
+mod defaults;
 mod directory;
+mod entries;
 mod error;
 mod header;
 mod ids;
 mod lists;
 mod manifest;
+mod names;
 mod vectors;
 mod versions;
 
-pub use current::{CURRENT, Current, current, publish_manifest};
+pub use current::{CURRENT, Current, current};
+pub use defaults::{CalibrationPoint, SearchCell, SearchDefault};
 pub use directory::{Directory, DirectoryEntry, DirectoryShape, list_hash};
+pub use entries::{MAIN_COLUMN, SectionEntry, SegmentEntry};
 pub use error::OpenError;
 pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};
 pub use ids::{ID_PAGE_BYTES, IdBytes, IdPages};
 pub use lists::{CodedLayout, CodedList, FullLayout, FullList, ListLayout, StrayReplica};
-pub use manifest::{
-    BuildRecord, CalibrationPoint, MAIN_COLUMN, Manifest, SEGMENTS_MAX, SearchCell, SearchDefault,
-    SectionEntry, SegmentEntry, hash_hex, manifest_name, section_name,
-};
+pub use manifest::{BuildRecord, Manifest, SEGMENTS_MAX, publish_manifest};
+pub use names::{hash_hex, manifest_name, section_name};
 pub use vectors::{PageLayout, Record};
 pub use versions::{Version, versions};
 

@@ -3,7 +3,10 @@ use std::collections::HashSet;
 
 use spandrel_io::Store;
 
-use super::{Manifest, OpenError, current, manifest_name};
+use super::OpenError;
+use super::current::current;
+use super::manifest::Manifest;
+use super::names::manifest_name;
 
 /// A version of an index whose manifest is there.
 #[derive(Debug)]

@@ -112,7 +112,7 @@ impl Segment {
         entry: &SegmentEntry,
         before: &[Segment],
     ) -> Result<Segment, OpenError> {
-        let shape = opening.shape.segment(opening.manifest, entry);
+        let shape = opening.shape.segment(entry);
         let mut files = Files { opening, entry, shape: &shape, sections: Vec::new() };
         let codes = files.open(SectionKind::Codes)?;
         let vectors = files.open(SectionKind::Vectors)?;

@@ -60,9 +60,9 @@ impl Shape {
         self.dtype.row_bytes(self.dim)
     }
 
-    /// The shape of one of the segments of `manifest`.
-    pub(crate) fn segment(&self, manifest: &Manifest, entry: &SegmentEntry) -> SegmentShape {
-        SegmentShape { index: *self, uuid: entry.uuid(manifest), vectors: entry.vectors, lists: entry.lists }
+    /// The shape of one of the index's segments.
+    pub(crate) fn segment(&self, entry: &SegmentEntry) -> SegmentShape {
+        SegmentShape { index: *self, uuid: entry.uuid(), vectors: entry.vectors, lists: entry.lists }
     }
 }
 

@@ -1,0 +1,142 @@
+//! What a manifest says of a segment and of its files.
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::names::is_hash;
+use super::{OpenError, SectionKind};
+
+/// The column of the vectors that are searched.
+pub const MAIN_COLUMN: &str = "";
+
+/// A part of the index with its own heads, lists and vectors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SegmentEntry {
+    /// 32 hex digits that its sections carry, and that seed the hashes of its lists and pages. No other segment has them.
+    pub uuid: String,
+    /// Number of an earlier segment whose heads, head index and model it shares, in place of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heads_of: Option<u16>,
+    /// Vectors in it.
+    pub vectors: u64,
+    /// Lists in it.
+    pub lists: u64,
+    /// The files of the segment, one a section.
+    pub sections: Vec<SectionEntry>,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SectionEntry {
+    /// Name of the kind.
+    pub kind: String,
+    /// The column of vectors it belongs to: [`MAIN_COLUMN`] of those that are searched.
+    pub column: String,
+    /// Whether a reader that does not know the kind, or the column, must refuse the index; it ignores the section if not.
+    pub required: bool,
+    /// File name inside the index's directory.
+    pub file: String,
+    /// Length of the file.
+    pub bytes: u64,
+    /// xxh3-128 of the body, from `BODY_AT` to the end; the header carries its own.
+    pub hash: String,
+}
+
+impl SegmentEntry {
+    /// The uuid as a number.
+    pub fn uuid(&self) -> u128 {
+        u128::from_str_radix(&self.uuid, 16).unwrap_or_default()
+    }
+
+    /// The section of a kind and column, if there is one.
+    pub fn section(&self, kind: SectionKind, column: &str) -> Option<&SectionEntry> {
+        self.sections.iter().find(|section| section.kind == kind.name() && section.column == column)
+    }
+
+    /// The section of a kind that every segment has.
+    ///
+    /// # Errors
+    /// [`OpenError::MissingSection`].
+    pub(crate) fn required(&self, path: &Path, kind: SectionKind) -> Result<&SectionEntry, OpenError> {
+        let missing = || OpenError::MissingSection { path: path.to_owned(), kind: kind.name() };
+        self.section(kind, MAIN_COLUMN).ok_or_else(missing)
+    }
+
+    /// Checks it, the segment that comes after those `before`.
+    pub(super) fn check(&self, path: &Path, before: &[SegmentEntry]) -> Result<(), OpenError> {
+        let refused = |field: &str, found: &dyn ToString, expected: &str| {
+            let field = format!("{field} of segment {}", before.len());
+            Err(OpenError::field(path, field, found.to_string(), expected))
+        };
+        if !is_hash(&self.uuid) {
+            return refused("uuid", &self.uuid, "32 hex digits");
+        }
+        if before.iter().any(|other| other.uuid == self.uuid) {
+            return refused("uuid", &self.uuid, "one of its own");
+        }
+        if self.vectors == 0 || self.vectors > u64::from(u32::MAX) {
+            return refused("vectors", &self.vectors, &format!("1 to {}", u32::MAX));
+        }
+        if self.lists == 0 || self.lists > u64::from(u32::MAX) {
+            return refused("lists", &self.lists, &format!("1 to {}", u32::MAX));
+        }
+        match self.heads_of.map(|of| (of, before.get(usize::from(of)))) {
+            // Lists of few vectors under the heads of many may be empty.
+            None if self.lists > self.vectors => {
+                return refused("lists", &self.lists, &format!("1 to {}", self.vectors));
+            }
+            None => {}
+            Some((_, Some(owner))) if owner.heads_of.is_none() && owner.lists == self.lists => {
+                let is_own =
+                    |section: &&SectionEntry| SectionKind::SHARED.iter().any(|k| k.name() == section.kind);
+                if let Some(own) = self.sections.iter().find(is_own) {
+                    return refused("sections", &own.kind, "none of heads, since it shares those of another");
+                }
+            }
+            Some((of, _)) => {
+                return refused(
+                    "heads_of",
+                    &of,
+                    "an earlier segment with heads of its own, one for each list",
+                );
+            }
+        }
+        for (at, section) in self.sections.iter().enumerate() {
+            section.check(path)?;
+            let same =
+                |other: &SectionEntry| (&other.kind, &other.column) == (&section.kind, &section.column);
+            if self.sections.iter().take(at).any(same) {
+                return refused("sections", &section.kind, "one of each kind and column");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SectionEntry {
+    fn check(&self, path: &Path) -> Result<(), OpenError> {
+        let known = self.column == MAIN_COLUMN && SectionKind::ALL.iter().any(|k| k.name() == self.kind);
+        if !known && self.required {
+            let kind = match self.column.as_str() {
+                MAIN_COLUMN => self.kind.clone(),
+                column => format!("{} of column {column}", self.kind),
+            };
+            return Err(OpenError::UnknownSection { path: path.to_owned(), kind });
+        }
+        // A file name from a manifest never leaves the index's directory.
+        if self.file.contains('/') || self.file.is_empty() || self.file.starts_with('.') {
+            return Err(OpenError::field(path, "file", &self.file, "a plain file name"));
+        }
+        if !is_hash(&self.hash) {
+            return Err(OpenError::field(path, "hash", &self.hash, "32 hex digits"));
+        }
+        Ok(())
+    }
+
+    /// The hash as a number.
+    pub fn hash(&self) -> u128 {
+        u128::from_str_radix(&self.hash, 16).unwrap_or_default()
+    }
+}
