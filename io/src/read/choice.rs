@@ -1,112 +1,6 @@
 //! Which backend carries the reads, and why.
-use std::fmt;
-use std::io;
-use std::str::FromStr;
-
+use super::backend::{BackendChoice, Fallback};
 use super::{PreadReader, Reader, ReaderError, UringReader};
-
-/// What carries reads to the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Backend {
-    /// One io_uring: a batch of reads costs one system call.
-    Uring,
-    /// A few threads that issue positioned reads.
-    Pread,
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Backend::Uring => "uring",
-            Backend::Pread => "pread",
-        })
-    }
-}
-
-/// Which backend is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum BackendChoice {
-    /// io_uring where the kernel grants it, positioned reads otherwise.
-    #[default]
-    Auto,
-    /// io_uring or an error.
-    Uring,
-    /// Positioned reads.
-    Pread,
-}
-
-impl FromStr for BackendChoice {
-    type Err = UnknownChoice;
-
-    fn from_str(s: &str) -> Result<BackendChoice, UnknownChoice> {
-        match s {
-            "auto" => Ok(BackendChoice::Auto),
-            "uring" => Ok(BackendChoice::Uring),
-            "pread" => Ok(BackendChoice::Pread),
-            _ => Err(UnknownChoice { found: s.to_owned(), expected: "auto, uring or pread" }),
-        }
-    }
-}
-
-impl fmt::Display for BackendChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            BackendChoice::Auto => "auto",
-            BackendChoice::Uring => "uring",
-            BackendChoice::Pread => "pread",
-        })
-    }
-}
-
-/// A word that names no choice.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown choice '{found}', expected {expected}")]
-pub struct UnknownChoice {
-    /// The word.
-    pub found: String,
-    /// The words there are.
-    pub expected: &'static str,
-}
-
-/// Why io_uring cannot be had here.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unavailable {
-    /// A container's seccomp profile or the sysctl `kernel.io_uring_disabled` forbids it.
-    #[error(
-        "this process may not use io_uring (a container's seccomp profile or the sysctl \
-         kernel.io_uring_disabled forbids it)"
-    )]
-    Forbidden,
-    /// The kernel was built without it, is older than 5.1, or a sandbox hides it.
-    #[error("this kernel has no io_uring")]
-    Missing,
-    /// The kernel's limit on locked memory is too small for the ring (before Linux 5.12).
-    #[error("the ring does not fit the limit on locked memory (raise `ulimit -l`)")]
-    LockedMemory,
-    /// Older than Linux 5.6.
-    #[error("this kernel's io_uring has no plain read operation (Linux 5.6 has)")]
-    NoReadOperation,
-    /// Any other refusal.
-    #[error("the ring cannot be set up: {0}")]
-    Other(io::Error),
-}
-
-impl Unavailable {
-    pub(super) fn from_setup(error: io::Error) -> Unavailable {
-        match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => Unavailable::Forbidden,
-            Some(libc::ENOSYS) => Unavailable::Missing,
-            Some(libc::ENOMEM) => Unavailable::LockedMemory,
-            _ => Unavailable::Other(error),
-        }
-    }
-}
-
-/// The wish that was not granted: positioned reads instead of io_uring. Its text is one warning.
-#[derive(Debug, thiserror::Error)]
-#[error("reading with positioned reads, which costs more processor time: {0}")]
-pub struct Fallback(pub Unavailable);
 
 /// A reader that keeps up to `depth` reads going at once.
 ///
@@ -129,7 +23,10 @@ pub fn open_reader(choice: BackendChoice, depth: usize) -> Result<Box<dyn Reader
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+    use crate::read::backend::{Backend, Unavailable};
 
     #[test]
     fn choices_have_names_and_are_kept() {

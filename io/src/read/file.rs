@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{OpenError, Read, ReadBuf, ReadError, Transfer, UnknownChoice};
+use super::{OpenError, Read, ReadError, UnknownChoice};
 use crate::AlignedBuf;
 use crate::sys::{DirectAlignment, direct_alignment};
 
@@ -109,18 +109,6 @@ impl ReadFile {
     /// The path it was opened by.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Reads `bytes` bytes at `offset`, blocking. For opening and checking files; queries use a reader.
-    ///
-    /// # Errors
-    /// As a completion's.
-    pub fn read_at(&self, offset: u64, bytes: u32) -> Result<ReadBuf, ReadError> {
-        let read = Read { file: 0, offset, bytes, tag: 0 };
-        self.check(&read)?;
-        let mut transfer = Transfer::new(read, self.align, AlignedBuf::zeroed)?;
-        transfer.run(self)?;
-        Ok(transfer.into_buf())
     }
 
     /// Fills `out` from `offset` on, blocking.

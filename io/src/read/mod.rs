@@ -1,6 +1,7 @@
 //! Batched reads from immutable files: the request, its completion, and the backends that carry it.
 #![deny(clippy::indexing_slicing)]
 
+mod backend;
 mod choice;
 #[cfg(test)]
 mod contract;
@@ -10,15 +11,18 @@ mod intake;
 mod pool;
 mod pread;
 mod reader;
+mod request;
 mod transfer;
 mod uring;
 
-pub use choice::{Backend, BackendChoice, Fallback, Unavailable, UnknownChoice, open_reader};
+pub use backend::{Backend, BackendChoice, Fallback, Unavailable, UnknownChoice};
+pub use choice::open_reader;
 pub use error::{OpenError, ReadError, ReaderError};
 pub use file::{Direct, ReadFile};
 pub use pool::ReadBuf;
 pub use pread::PreadReader;
-pub use reader::{Completion, Read, Reader};
+pub use reader::{Completion, Reader};
+pub use request::Read;
 pub use uring::UringReader;
 
 pub(crate) use intake::Intake;

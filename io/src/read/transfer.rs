@@ -137,6 +137,20 @@ fn is_transient(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::ECANCELED))
 }
 
+impl ReadFile {
+    /// Reads `bytes` bytes at `offset`, blocking. For opening and checking files; queries use a reader.
+    ///
+    /// # Errors
+    /// As a completion's.
+    pub fn read_at(&self, offset: u64, bytes: u32) -> Result<ReadBuf, ReadError> {
+        let read = Read { file: 0, offset, bytes, tag: 0 };
+        self.check(&read)?;
+        let mut transfer = Transfer::new(read, self.alignment(), AlignedBuf::zeroed)?;
+        transfer.run(self)?;
+        Ok(transfer.into_buf())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;

@@ -4,12 +4,14 @@
 use std::io;
 use std::path::Path;
 
+mod error;
 mod file;
 mod hash;
 mod lock;
 mod partial;
 
-pub use file::{FileWriter, WriteError};
+pub use error::WriteError;
+pub use file::FileWriter;
 pub use hash::{Written, hash_file, hash_file_from};
 pub use lock::{FolderLock, LockError, lock_file};
 pub use partial::{Naming, Sink};

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::{LockError, WriteError, lock_file};
+use super::error::WriteError;
+use super::{LockError, lock_file};
 
 /// Whether a finished file may take the place of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
