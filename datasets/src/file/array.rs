@@ -5,7 +5,8 @@ use std::path::Path;
 use fs_err::File;
 use spandrel_index::DType;
 
-use super::layout::{Element, Header};
+use super::element::Element;
+use super::layout::Header;
 use super::npy::{self, NpyOrder};
 use super::{FileError, Format};
 

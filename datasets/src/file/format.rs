@@ -1,11 +1,8 @@
 //! The known formats, told by file extension or by the caller.
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
 use spandrel_index::DType;
-
-use super::FileError;
 
 /// A file format, told by the extension.
 ///
@@ -49,29 +46,6 @@ impl Format {
         Format::Ivecs,
         Format::Npy,
     ];
-
-    /// The format of a file, by its extension (in either case). A crop's `.crop_nb_N` behind the extension is left out.
-    ///
-    /// # Errors
-    /// [`FileError::UnknownFormat`], which lists the known ones.
-    pub fn of(path: &Path) -> Result<Format, FileError> {
-        let unknown = || FileError::UnknownFormat { path: path.to_owned() };
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let whole = match name.rsplit_once(".crop_nb_") {
-            Some((whole, rows)) if !rows.is_empty() && rows.bytes().all(|b| b.is_ascii_digit()) => whole,
-            _ => &name,
-        };
-        let (_, extension) = whole.rsplit_once('.').ok_or_else(unknown)?;
-        extension.parse().map_err(|UnknownFormat| unknown())
-    }
-
-    /// The format of a file, by its name, or as the caller says where the name does not tell.
-    ///
-    /// # Errors
-    /// [`FileError::UnknownFormat`] where neither tells.
-    pub fn of_or(path: &Path, otherwise: Option<Format>) -> Result<Format, FileError> {
-        Format::of(path).or_else(|unknown| otherwise.ok_or(unknown))
-    }
 
     /// The largest id that a file of this format can hold.
     pub const fn id_max(self) -> u64 {
@@ -149,58 +123,6 @@ impl FromStr for Format {
     }
 }
 
-/// A file to read, and what its name does not say.
-#[derive(Debug, Clone, Copy)]
-pub struct InFile<'a> {
-    /// The file.
-    pub path: &'a Path,
-    /// Its format where the name does not tell it.
-    pub format: Option<Format>,
-    /// Whether the whole rows that are there are taken where the header counts more.
-    pub truncated: bool,
-}
-
-/// A file to write, and what its name does not say.
-#[derive(Debug, Clone, Copy)]
-pub struct OutFile<'a> {
-    /// The file.
-    pub path: &'a Path,
-    /// Its format where the name does not tell it.
-    pub format: Option<Format>,
-}
-
-impl<'a, P: AsRef<Path> + ?Sized> From<&'a P> for InFile<'a> {
-    fn from(path: &'a P) -> InFile<'a> {
-        InFile { path: path.as_ref(), format: None, truncated: false }
-    }
-}
-
-impl<'a, P: AsRef<Path> + ?Sized> From<&'a P> for OutFile<'a> {
-    fn from(path: &'a P) -> OutFile<'a> {
-        OutFile { path: path.as_ref(), format: None }
-    }
-}
-
-impl InFile<'_> {
-    /// The format, by the name or as the caller says.
-    ///
-    /// # Errors
-    /// [`FileError::UnknownFormat`].
-    pub fn format(&self) -> Result<Format, FileError> {
-        Format::of_or(self.path, self.format)
-    }
-}
-
-impl OutFile<'_> {
-    /// The format, by the name or as the caller says.
-    ///
-    /// # Errors
-    /// [`FileError::UnknownFormat`].
-    pub fn format(&self) -> Result<Format, FileError> {
-        Format::of_or(self.path, self.format)
-    }
-}
-
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.extension())
@@ -212,21 +134,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn extensions_name_formats() {
+    fn formats_are_named_by_their_extensions() {
         for format in Format::ALL {
-            let path = format!("a.b/c.{format}");
-            assert_eq!(Format::of(Path::new(&path)).unwrap(), format);
-            assert_eq!(Format::of(Path::new(&path.to_uppercase())).unwrap(), format);
-            let crop = format!("base.1B.{format}.crop_nb_10000000");
-            assert_eq!(Format::of(Path::new(&crop)).unwrap(), format);
             assert_eq!(format.to_string().parse(), Ok(format));
         }
-        for path in ["x", "x.bin", "x.fbin.gz", "fbin", "", "x.fbin.crop_nb_", "x.fbin.crop_nb_1x", ".."] {
-            let message = Format::of(Path::new(path)).unwrap_err().to_string();
-            assert!(message.contains("f16bin, i8bin"), "{message}");
-            assert_eq!(Format::of_or(Path::new(path), Some(Format::Npy)).unwrap(), Format::Npy);
-        }
-        assert_eq!(Format::of_or(Path::new("x.fbin"), Some(Format::Npy)).unwrap(), Format::Fbin);
         assert_eq!("bin".parse::<Format>(), Err(UnknownFormat));
     }
 

@@ -5,8 +5,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use fs_err::File;
-use spandrel_index::{DIM_MAX, DType};
+use spandrel_index::DType;
 
+use super::element::Element;
 use super::kind::{HEAD_BYTES, Kind, recognise};
 use super::npy::{self, NpyOrder};
 use super::{FileError, Format, InFile};
@@ -16,52 +17,10 @@ pub(super) const BIN_HEADER_BYTES: u64 = 8;
 const BIN_WIDTH_AT: u64 = 4;
 /// Bytes of the length before each row of a `vecs` file.
 pub(super) const VECS_PREFIX_BYTES: usize = 4;
-/// Most ids in a row of neighbours.
-pub(super) const NEIGHBOURS_MAX: usize = 1 << 24;
-
-/// What the elements of a file are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Element {
-    Vector(DType),
-    /// Double precision, read as f32, rounded to nearest.
-    Double,
-    /// Whole numbers of 4 or 8 bytes.
-    Id {
-        bytes: usize,
-        signed: bool,
-    },
-}
-
 /// Ids as ibin has them.
 const BIN_ID: Element = Element::Id { bytes: 4, signed: false };
 /// Ids as ivecs has them.
 const VECS_ID: Element = Element::Id { bytes: 4, signed: true };
-
-impl Element {
-    pub(super) fn bytes(self) -> usize {
-        match self {
-            Element::Vector(dtype) => dtype.bytes(),
-            Element::Double => 8,
-            Element::Id { bytes, .. } => bytes,
-        }
-    }
-
-    /// The type that vectors are read as; none for ids.
-    pub(super) fn dtype(self) -> Option<DType> {
-        match self {
-            Element::Vector(dtype) => Some(dtype),
-            Element::Double => Some(DType::F32),
-            Element::Id { .. } => None,
-        }
-    }
-
-    fn width_max(self) -> usize {
-        match self {
-            Element::Vector(_) | Element::Double => DIM_MAX,
-            Element::Id { .. } => NEIGHBOURS_MAX,
-        }
-    }
-}
 
 /// A header that was checked against the file's length: arithmetic on it cannot leave the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,13 @@
 //! File formats: one layout for all of them, a reader and a writer of vectors, a file of neighbours.
 mod array;
 mod contents;
+mod element;
 mod error;
 mod format;
 mod ids;
 mod kind;
 mod layout;
+mod named;
 mod npy;
 mod output;
 mod reader;
@@ -18,8 +20,9 @@ mod writer;
 pub use array::Array;
 pub use contents::{Contents, contents};
 pub use error::FileError;
-pub use format::{Format, InFile, OutFile, UnknownFormat};
+pub use format::{Format, UnknownFormat};
 pub use ids::IdFile;
+pub use named::{InFile, OutFile};
 pub(crate) use output::same_file;
 pub use output::write_file;
 pub use reader::VectorFile;

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use spandrel_index::DType;
 
-use super::layout::Element;
+use super::element::Element;
 
 /// Bytes that tell where the text lies, in every version.
 pub(super) const PREAMBLE_BYTES: usize = 12;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 use spandrel_index::{DType, SourceError, VectorSource};
 
-use super::layout::{Element, Layout};
+use super::element::Element;
+use super::layout::Layout;
 use super::stored::Stored;
 use super::{FileError, Format, InFile};
 

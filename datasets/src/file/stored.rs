@@ -8,7 +8,8 @@ use fs_err::File;
 use spandrel_index::SourceError;
 
 use super::FileError;
-use super::layout::{Element, Layout};
+use super::element::Element;
+use super::layout::Layout;
 
 /// Bytes read at once of rows that need work.
 const CHUNK_BYTES: usize = 4 << 20;

@@ -2,7 +2,7 @@
 use rand_chacha::ChaCha8Rng;
 use spandrel_index::DType;
 
-use super::Kind;
+use super::kind::Kind;
 use super::mixture::{Mixture, Recipe};
 use super::noise::{Purpose, below, normal, normals, row_rng, uniform};
 use crate::values::encode;

@@ -2,7 +2,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::part::Header;
+use super::header::Header;
 
 /// A download that did not come to its end. What was received stays as a part for the next call, except
 /// where the message says otherwise.

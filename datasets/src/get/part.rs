@@ -4,7 +4,6 @@
 //! the new `durable_bytes` replaces the old one. After a crash the part is cut back to what was durable.
 #![deny(clippy::indexing_slicing)]
 use std::ffi::OsString;
-use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,51 +11,14 @@ use fs_err::File;
 use serde::{Deserialize, Serialize};
 use spandrel_io::{FileWriter, LockError, lock_file, sync_name};
 
-use super::GetError;
+use super::error::GetError;
+use super::header::Header;
 use crate::catalogue::{HEADER_BYTES, RemoteFile};
 
 /// Bytes written between two records.
 const DURABLE_STEP_BYTES: u64 = 64 << 20;
 /// Largest record read.
 const RECORD_BYTES_MAX: u64 = 64 << 10;
-
-/// Rows and elements of a row, as a file's first 8 bytes give them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
-    /// Number of rows.
-    pub rows: u32,
-    /// Elements of a row.
-    pub width: u32,
-}
-
-impl fmt::Display for Header {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a header of {} rows of {}", self.rows, self.width)
-    }
-}
-
-impl Header {
-    /// The header of the fetched file.
-    pub(super) fn finished(file: &RemoteFile) -> Header {
-        Header { rows: file.rows, width: file.width }
-    }
-
-    /// The header of the published file.
-    pub(super) fn published(file: &RemoteFile) -> Header {
-        Header { rows: file.source_rows, width: file.width }
-    }
-
-    pub(super) fn from_bytes(bytes: [u8; 8]) -> Header {
-        let [a, b, c, d, e, f, g, h] = bytes;
-        Header { rows: u32::from_le_bytes([a, b, c, d]), width: u32::from_le_bytes([e, f, g, h]) }
-    }
-
-    pub(super) fn to_bytes(self) -> [u8; 8] {
-        let [a, b, c, d] = self.rows.to_le_bytes();
-        let [e, f, g, h] = self.width.to_le_bytes();
-        [a, b, c, d, e, f, g, h]
-    }
-}
 
 /// What tells two versions of a published file apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

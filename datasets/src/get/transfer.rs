@@ -3,9 +3,11 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::part::{Header, Part, part_path};
+use super::error::GetError;
+use super::header::Header;
+use super::options::{Options, Step};
+use super::part::{Part, part_path};
 use super::wire::{Arrival, Head, Request, Wire, WireError};
-use super::{GetError, Options, Step};
 use crate::catalogue::{HEADER_BYTES, RemoteFile};
 
 /// Fresh starts before giving up: a file that changes, or a server that cannot continue.

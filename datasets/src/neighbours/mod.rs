@@ -5,17 +5,15 @@
 //! decides nothing. Ties go to the smaller row number. The answer is the same for any number of threads.
 mod best;
 mod block;
+mod error;
 mod exact;
 mod search;
 
-use spandrel_index::{DType, Metric, SourceError, VectorSource};
+use spandrel_index::{Metric, VectorSource};
 
 use crate::file::Truth;
-use crate::values::CheckError;
-use crate::watch::{Stopped, Watch};
-
-/// Most neighbours of a query.
-pub const K_MAX: usize = 1 << 24;
+use crate::watch::Watch;
+pub use error::{ComputeTruthError, K_MAX};
 
 /// What to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,74 +24,6 @@ pub struct TruthParams {
     pub k: usize,
     /// Threads to use; 0 for one on each processor.
     pub threads: usize,
-}
-
-/// Why neighbours could not be computed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ComputeTruthError {
-    /// Base and queries are of different types. Convert one of them.
-    #[error("queries of {queries}, base of {base}: convert one of them")]
-    DType {
-        /// Element type of the base.
-        base: DType,
-        /// Element type of the queries.
-        queries: DType,
-    },
-    /// Base and queries have different dimensions.
-    #[error("queries of {queries} elements, base of {base}")]
-    Dim {
-        /// Elements of a row of the base.
-        base: usize,
-        /// Elements of a query.
-        queries: usize,
-    },
-    /// `k` is zero or over [`K_MAX`].
-    #[error("k = {k}, expected 1..={K_MAX}")]
-    K {
-        /// The value given.
-        k: usize,
-    },
-    /// Row numbers of truth have 32 bits.
-    #[error("base of {rows} rows, expected at most 4294967296")]
-    Rows {
-        /// Rows of the base.
-        rows: u64,
-    },
-    /// There are no queries.
-    #[error("no queries")]
-    NoQueries,
-    /// The result does not fit memory: use fewer queries at once.
-    #[error("{queries} queries with {k} neighbours each do not fit memory")]
-    Memory {
-        /// Number of queries.
-        queries: u64,
-        /// Neighbours of each.
-        k: usize,
-    },
-    /// The threads could not be started.
-    #[error("starting {threads} threads")]
-    Threads {
-        /// Threads asked for.
-        threads: usize,
-        /// The system's answer.
-        source: rayon::ThreadPoolBuildError,
-    },
-    /// A row cannot be compared with others, or cannot be read.
-    #[error(transparent)]
-    Check(#[from] CheckError),
-}
-
-impl From<SourceError> for ComputeTruthError {
-    fn from(e: SourceError) -> Self {
-        ComputeTruthError::Check(CheckError::Source(e))
-    }
-}
-
-impl From<Stopped> for ComputeTruthError {
-    fn from(e: Stopped) -> Self {
-        ComputeTruthError::Check(CheckError::Stopped(e))
-    }
 }
 
 /// Computes the `k` nearest rows of `base` for each query, with their distances: all rows where it has fewer.

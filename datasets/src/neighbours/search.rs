@@ -5,9 +5,9 @@ use rayon::prelude::*;
 use spandrel_index::kernels::{BlockKernel, LeftRows};
 use spandrel_index::{Metric, SourceError, VectorSource};
 
-use super::ComputeTruthError;
 use super::best::{Best, Neighbour};
 use super::block::{Measured, Shape, Tile, tiles};
+use super::error::ComputeTruthError;
 use super::exact;
 use crate::file::Truth;
 use crate::values::{BadRow, CheckError};

@@ -1,10 +1,10 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use spandrel_index::DIM_MAX;
+use spandrel_index::{DIM_MAX, DType};
 
 use super::*;
 use crate::Rows;
-use crate::values::{decode, encode};
+use crate::values::{CheckError, decode, encode};
 
 /// Random rows with some zeros' worth of spread, every eighth a copy of an earlier one.
 fn rows(dtype: DType, dim: usize, count: usize, seed: u64) -> Rows {

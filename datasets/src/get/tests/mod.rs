@@ -4,6 +4,8 @@ mod refused;
 mod server;
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use self::server::{Answer, Asked, Server, serve};
 use super::*;

@@ -1,0 +1,76 @@
+//! Why neighbours could not be computed.
+use spandrel_index::{DType, SourceError};
+
+use crate::values::CheckError;
+use crate::watch::Stopped;
+
+/// Most neighbours of a query.
+pub const K_MAX: usize = 1 << 24;
+
+/// Why neighbours could not be computed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ComputeTruthError {
+    /// Base and queries are of different types. Convert one of them.
+    #[error("queries of {queries}, base of {base}: convert one of them")]
+    DType {
+        /// Element type of the base.
+        base: DType,
+        /// Element type of the queries.
+        queries: DType,
+    },
+    /// Base and queries have different dimensions.
+    #[error("queries of {queries} elements, base of {base}")]
+    Dim {
+        /// Elements of a row of the base.
+        base: usize,
+        /// Elements of a query.
+        queries: usize,
+    },
+    /// `k` is zero or over [`K_MAX`].
+    #[error("k = {k}, expected 1..={K_MAX}")]
+    K {
+        /// The value given.
+        k: usize,
+    },
+    /// Row numbers of truth have 32 bits.
+    #[error("base of {rows} rows, expected at most 4294967296")]
+    Rows {
+        /// Rows of the base.
+        rows: u64,
+    },
+    /// There are no queries.
+    #[error("no queries")]
+    NoQueries,
+    /// The result does not fit memory: use fewer queries at once.
+    #[error("{queries} queries with {k} neighbours each do not fit memory")]
+    Memory {
+        /// Number of queries.
+        queries: u64,
+        /// Neighbours of each.
+        k: usize,
+    },
+    /// The threads could not be started.
+    #[error("starting {threads} threads")]
+    Threads {
+        /// Threads asked for.
+        threads: usize,
+        /// The system's answer.
+        source: rayon::ThreadPoolBuildError,
+    },
+    /// A row cannot be compared with others, or cannot be read.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+}
+
+impl From<SourceError> for ComputeTruthError {
+    fn from(e: SourceError) -> Self {
+        ComputeTruthError::Check(CheckError::Source(e))
+    }
+}
+
+impl From<Stopped> for ComputeTruthError {
+    fn from(e: Stopped) -> Self {
+        ComputeTruthError::Check(CheckError::Stopped(e))
+    }
+}
