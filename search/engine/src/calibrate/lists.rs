@@ -6,7 +6,7 @@ use spandrel_index::heads::{HeadQuery, Scratch};
 use spandrel_index::{Index, Tier};
 use spandrel_io::Direct;
 
-use super::CalibrateError;
+use super::error::CalibrateError;
 use super::queries::{Queries, only_segment};
 use super::truth::Nearest;
 use crate::fetch::{ListPlace, NearList};

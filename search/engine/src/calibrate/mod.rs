@@ -5,6 +5,8 @@
 //! is found by searches. What is chosen keeps `1 - (sum of losses + 1) / (queries + 1)` at the recall wanted, which is
 //! then the least that a further query is to expect (Angelopoulos et al., "Conformal Risk Control", 2022). Only what
 //! answers and counts of work say decides, never a time, so the result depends on the index alone.
+mod error;
+mod goal;
 mod lists;
 mod placement;
 mod queries;
@@ -12,20 +14,21 @@ mod search;
 mod trials;
 mod truth;
 
+pub use error::CalibrateError;
 pub use placement::CalibrateLimits;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use spandrel_index::format::{CalibrationPoint, Manifest, OpenError, SearchCell};
+use spandrel_index::format::{CalibrationPoint, Manifest, SearchCell};
 use spandrel_index::{Index, Tier};
-use spandrel_io::ReadError;
 
-use crate::{Engine, EngineError, SearchError};
+use crate::Engine;
+use goal::{Goal, Part, expected};
 use placement::Placement;
 use queries::Queries;
-use search::{Goal, Settled, expected, least_work, prunes, settle};
-use trials::{Part, STEPS_USUAL, Setting, Trials};
+use search::{Settled, least_work, prunes, settle};
+use trials::{STEPS_USUAL, Setting, Trials};
 
 /// Neighbours that the least work is looked for; other numbers take as many errors.
 const K: u32 = 10;
@@ -37,10 +40,6 @@ const K_SHARED: u32 = 1000;
 const RECALL_DEFAULT: f64 = 0.95;
 /// Recalls looked for besides, at [`K`].
 const RECALLS: [f64; 3] = [0.90, RECALL_DEFAULT, 0.99];
-/// A query misses so much more than a row of the index, in whose list it lies itself: 1.06 times on SIFT descriptors,
-/// 1.13 to 1.2 on sentence embeddings.
-const STRANGER_MISSES: f64 = 1.15;
-
 /// What calibrating came to.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Calibrated {
@@ -50,37 +49,11 @@ pub struct Calibrated {
     pub points: Vec<CalibrationPoint>,
 }
 
-/// Why an index could not be calibrated.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CalibrateError {
-    /// It cannot be opened.
-    #[error("the index cannot be opened")]
-    Open(#[from] OpenError),
-    /// It cannot be searched.
-    #[error("the index cannot be searched")]
-    Engine(#[from] EngineError),
-    /// A search gave no answer.
-    #[error("the index cannot be searched")]
-    Search(#[from] SearchError),
-    /// Its vectors or lists cannot be read.
-    #[error("the index cannot be read")]
-    Read(#[from] ReadError),
-    /// Lists or pages of the index are damaged or cannot be read.
-    #[error("{parts} damaged lists or pages were met")]
-    Damaged {
-        /// How often.
-        parts: u64,
-    },
-    /// The caller wished to stop.
-    #[error("stopped")]
-    Stopped,
-}
-
 /// Finds the least work for recall@10 of 0.90, 0.95 and 0.99 in the index in `dir` that `manifest` describes, published
 /// or not, and what keeps a recall of 0.95 for 1 to 10 000 neighbours: with vectors on SSD, and for codes meant for
 /// memory with vectors there too. A default that cannot reach its recall is the best that was tried, and says what it
-/// reaches. Nothing is found for an index of several segments, nor where there are more codes with replicas meant for memory than are kept there meanwhile.
+/// reaches. Nothing is found for an index of several segments, nor where there are more codes with replicas meant for memory
+/// than are kept there meanwhile.
 ///
 /// `tell` hears how many queries were answered since it was last called, and says whether to go on.
 ///

@@ -6,7 +6,7 @@ use spandrel_index::format::{BODY_AT, PageLayout, Record};
 use spandrel_index::{Index, Segment};
 use spandrel_io::{Direct, ReadFile};
 
-use super::CalibrateError;
+use super::error::CalibrateError;
 use crate::files::open_file;
 
 /// Vectors of which one is a query, between the fewest queries and the most: two thirds of 1200 know a recall of 0.95 to a

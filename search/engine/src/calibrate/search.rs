@@ -3,8 +3,9 @@ use std::rc::Rc;
 
 use spandrel_index::Tier;
 
-use super::trials::{Part, Setting, Trial, Trials};
-use super::{CalibrateError, STRANGER_MISSES};
+use super::error::CalibrateError;
+use super::goal::{Goal, Part, STRANGER_MISSES, expected};
+use super::trials::{Setting, Trial, Trials};
 
 /// Numbers of lists skipped from one to the next while errors are weighed against lists: work is flat around its least.
 const LISTS_STRIDE: usize = 8;
@@ -18,29 +19,12 @@ const PRUNING_LOSES: f64 = 0.1;
 /// on SIFT descriptors and sentence embeddings.
 const FALL: f64 = 0.04;
 
-/// What is looked for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Goal {
-    pub(super) k: u32,
-    pub(super) part: Part,
-    pub(super) recall: f64,
-    /// Expected recall beyond `recall` that is not worth further searches.
-    pub(super) slack: f64,
-}
-
 /// A setting and what it came to.
 pub(super) struct Settled {
     pub(super) setting: Setting,
     pub(super) trial: Rc<Trial>,
     /// The recall that a further query is to expect at least.
     pub(super) recall: f64,
-}
-
-/// The recall that a further query is to expect at least, after losses of rows of the index.
-pub(super) fn expected(losses: &[f64]) -> f64 {
-    let missed = STRANGER_MISSES * losses.iter().sum::<f64>();
-    // The allowance for strangers takes no more than there is.
-    (1.0 - (missed + 1.0) / (losses.len() as f64 + 1.0)).max(0.0) // CAST: exact
 }
 
 /// For each place of vectors, the setting of least work that reaches the recall at `k` on the queries set apart for that, or
@@ -274,14 +258,6 @@ impl Seen<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_further_query_counts_as_a_miss() {
-        assert_eq!(expected(&[0.0; 19]), 0.95);
-        assert_eq!(expected(&[1.0; 50]), 0.0, "no recall is less than none");
-        let (few, many) = (expected(&[0.02; 50]), expected(&[0.02; 5000]));
-        assert!(few < many && many < 1.0 - 0.02 * STRANGER_MISSES, "{few} {many}");
-    }
 
     #[test]
     fn the_fewest_errors_are_found() {

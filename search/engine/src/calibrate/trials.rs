@@ -5,11 +5,11 @@ use std::rc::Rc;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Location, Metric, Tier};
 
-use super::CalibrateError;
+use super::error::CalibrateError;
+use super::goal::{Goal, Part, expected};
 use super::lists::ranks;
 use super::placement::Placement;
 use super::queries::{Queries, only_segment};
-use super::search::{Goal, expected};
 use super::truth::{Nearest, nearest};
 use crate::recall::no_worse;
 use crate::{Answer, Engine, Rerank, SearchParams};
@@ -33,17 +33,6 @@ const CODES_PER_PAGE: f64 = 6000.0;
 const CODES_PER_VECTOR: f64 = 100.0;
 /// Bytes of a page on which codes lie on SSD.
 const PAGE_BYTES: f64 = 4096.0;
-
-/// Which queries a setting is tried on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Part {
-    /// Those that find the setting of least work.
-    Curve,
-    /// The others.
-    Rest,
-    /// Both.
-    All,
-}
 
 /// How to search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

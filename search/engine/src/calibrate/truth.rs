@@ -8,7 +8,7 @@ use spandrel_index::format::Record;
 use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, RightRows, below};
 use spandrel_index::{Index, Metric, inverse_norm, norm_squared};
 
-use super::CalibrateError;
+use super::error::CalibrateError;
 use super::queries::{Pages, Queries};
 use crate::collect::Best;
 use crate::rerank::Reranker;
