@@ -341,7 +341,9 @@ fn damage_of_a_segment_met_by_queries_is_named_and_left_out() {
         let mut bad = good.clone();
         bad[BODY_AT as usize..].iter_mut().for_each(|byte| *byte ^= 0x55); // CAST: a small file
         fs::write(&path, &bad).unwrap();
-        let answers = search(&engine, &union.queries, &every_list(K));
+        // Fewer times than it takes for a part not to be read any more.
+        let few = &union.queries.bytes()[..5 * union.queries.row_bytes()];
+        let answers = engine.search(few, &every_list(K)).unwrap();
         fs::write(&path, &good).unwrap();
         let lost = &union.parts[2];
         for answer in &answers {

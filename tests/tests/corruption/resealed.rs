@@ -93,7 +93,8 @@ fn fields_of_a_manifest_that_cannot_be_are_refused() {
     let wrong = [
         ("/version", json!(2)),
         ("/uuid", json!("12")),
-        ("/uuid", json!("00000000000000000000000000000001")),
+        ("/segments/0/uuid", json!("00000000000000000000000000000001")),
+        ("/segments/0/uuid", json!("1")),
         ("/metric", json!("euclid")),
         ("/metric", json!("ip")),
         ("/dtype", json!("f64")),
