@@ -35,7 +35,7 @@ pub struct Load {
 pub struct DiskParams {
     /// Which backend reads.
     pub backend: BackendChoice,
-    /// Whether reads pass the page cache by. Figures through the cache are not the disk's.
+    /// Whether reads bypass the page cache. Figures through the cache are not the disk's.
     pub direct: Direct,
     /// Bytes of the test file.
     pub file_bytes: u64,

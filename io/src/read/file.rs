@@ -96,7 +96,7 @@ impl ReadFile {
         self.len == 0
     }
 
-    /// Whether reads pass the page cache by.
+    /// Whether reads bypass the page cache.
     pub fn is_direct(&self) -> bool {
         self.direct
     }
