@@ -84,7 +84,7 @@ impl Missing {
 /// The answer to one query.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Answer {
-    /// Best first, ties by id. As many as were asked for or as there are, unless `limited_by` or `missing` says why not.
+    /// Best first, ties by id. `k` of them, or all there are, unless `limited_by` or `missing` says why not.
     pub neighbours: Vec<Neighbour>,
     /// What it took.
     pub work: Work,

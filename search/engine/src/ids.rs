@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::lookup::Lookup;
 
-/// Ids of a piece: about as many reads as a query makes, so that fetches and queries take turns of one length.
+/// Ids of a piece: about the reads of one query, so that fetches and queries take turns of one length.
 pub(crate) const PIECE: usize = 16;
 
 /// Vectors wanted by id, together with their own terms.

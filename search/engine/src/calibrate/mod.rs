@@ -30,7 +30,7 @@ use queries::Queries;
 use search::{Settled, least_work, prunes, settle};
 use trials::{STEPS_USUAL, Setting, Trials};
 
-/// Neighbours that the least work is looked for; other numbers take as many errors.
+/// Number of neighbours for which the least work is looked for; other numbers start from its errors.
 const K: u32 = 10;
 /// Numbers of neighbours that have a default of their own.
 const CELLS: [u32; 5] = [K, 1, 100, 1000, 10_000];

@@ -9,9 +9,9 @@ use crate::EngineConfig;
 
 /// Program, stacks, and what the queries and their answers take.
 const FIXED_BYTES: u64 = 48 << 20;
-/// Codes that are searched from memory, if they are meant for it: every build that makes as many needs more than that.
+/// Codes that are searched from memory, if they are meant for it: a build that makes more bytes of codes needs more memory than that.
 const CODES_BYTES_MAX: u64 = 128 << 20;
-/// Vectors that are kept in memory meanwhile, if there is room for twice as many bytes: answers are the same.
+/// Vectors that are kept in memory meanwhile, if there is room for twice their bytes: answers are the same.
 const VECTORS_BYTES_MAX: u64 = 256 << 20;
 /// Cache for pages of more vectors than that.
 const CACHE_BYTES: u64 = 64 << 20;

@@ -21,7 +21,7 @@ const STEPS_PER_ERROR: u8 = 20;
 const STEPS_MAX: u8 = 50;
 /// Where there are too few vectors for the number of neighbours that errors are found by.
 pub(super) const STEPS_USUAL: u8 = 20;
-/// One query in so many finds the setting of least work, the others say whether it is enough.
+/// One query in `CURVE` finds the setting of least work; the others say whether it is enough.
 const CURVE: usize = 3;
 /// An index of fewer vectors reads all lists: its queries are quick anyway.
 const SMALL: u64 = 10_000;
@@ -85,7 +85,7 @@ pub(super) struct Trials<'a> {
 }
 
 impl<'a> Trials<'a> {
-    /// Finds the true neighbours, as many as `ks` ask for.
+    /// Finds the true neighbours, up to the largest number in `ks`.
     pub(super) fn new(
         engine: &'a Engine,
         queries: &'a Queries,
@@ -211,7 +211,7 @@ impl<'a> Trials<'a> {
         }
         let rows: Vec<u8> = picks.iter().flat_map(|&query| self.queries.row(query)).copied().collect();
         let equals = picks.iter().map(|&query| &self.nearest[query].equals);
-        // Lists of exact vectors leave none out: so many more are asked for.
+        // Lists of exact vectors leave no equal row out: as a query has `more` of them, `k + more` are asked for.
         let more = if self.has_codes() { 0 } else { equals.clone().map(Vec::len).max().unwrap_or(0) };
         let params = SearchParams {
             epsilon: setting.epsilon(),
@@ -233,7 +233,7 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// One query in so many of `all` is asked for `k` neighbours: fewer queries know as much where each has many.
+/// Every `step`-th of `all` queries is asked for `k` neighbours: with many neighbours each, fewer queries tell the same.
 fn step(k: u32, all: usize) -> usize {
     let wanted = match k {
         ..100 => all,

@@ -34,7 +34,7 @@ pub(super) struct Nearest {
     pub(super) equals: Vec<u64>,
 }
 
-/// Finds as many neighbours of each query as `depths` says.
+/// Finds `depths[i]` neighbours of query `i`.
 ///
 /// All pairs are scored by the block kernel; what may be among the nearest, however that rounds, is scored as searches
 /// score it. `go_on` is asked after each piece.
@@ -153,7 +153,7 @@ impl<'a> Chunk<'a> {
         let rows: Vec<u8> = records.iter().flat_map(|record| record.vector).copied().collect();
         let norm = |record: &Record<'_>| norm_squared(index.dtype(), record.vector).sqrt();
         let longest = |tile: &[Record<'_>]| tile.iter().map(norm).fold(0.0, f64::max);
-        // Products of integers are exact, whatever their lengths.
+        // Products of integers are exact at any length.
         let tiles = if index.dtype().is_integer() { &[][..] } else { &records[..] };
         Chunk {
             first: first as u32,
@@ -227,7 +227,7 @@ impl Walk {
     /// integers, whose rough scores are exact but for their last rounding, none is given.
     fn limit(&self, state: &State<'_>, longest: Option<&f64>) -> f32 {
         let kth = f64::from(state.kth);
-        // Sums of as many products in any order, twice: rough scores and those of searches.
+        // Sums of `dim` products in any order, twice: rough scores and those of searches.
         let relative = 2.0 * (self.dim as f64 + 16.0) * ROUNDING; // CAST: exact
         let (limit, margin) = match (self.metric, longest) {
             (Metric::L2, Some(longest)) => (kth, relative * (state.norm + longest).powi(2)),

@@ -1,4 +1,4 @@
-//! The k best of what was scanned, whatever the order it came in.
+//! The k best of what was scanned, in any order of arrival.
 use spandrel_index::Metric;
 
 /// A candidate's place in the order of answers: by score, ties by id. Smaller is better.
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_smallest_distinct_whatever_the_order() {
+    fn keeps_the_smallest_distinct_in_any_order() {
         for k in [1, 3, 10, 500] {
             // Few scores and each candidate twice: ties and replicas.
             let mut offered: Vec<(f32, u64)> = (0..1000_u64)

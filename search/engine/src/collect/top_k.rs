@@ -7,7 +7,7 @@ use super::contract::{Collect, Found, Undecided};
 use crate::plan::{QueryPlan, VerifyPlan};
 use crate::subject::Query;
 
-/// Collects the `k` nearest of what is offered, in whatever order it comes.
+/// Collects the `k` nearest of what is offered, in any order.
 #[derive(Debug, Default)]
 pub(crate) struct TopK {
     k: usize,
