@@ -42,7 +42,7 @@ pub(crate) struct Acceptor {
     pub(crate) handshakes: Throttle,
 }
 
-/// Accepts connections, no more than so many at once, each served by what `serve` makes of it.
+/// Accepts connections, at most `limit` at once. `serve` makes the future that serves one.
 pub(crate) async fn accept<F: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
     (limit, ledger): (usize, Arc<Ledger>),

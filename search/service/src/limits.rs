@@ -26,11 +26,11 @@ pub struct Limits {
     pub header_bytes: u32,
     /// Time for a new connection's TLS handshake.
     pub handshake: Duration,
-    /// A connection without a request for so long is ended; calls of the health service do not count.
+    /// Time without a request after which a connection is ended; calls of the health service do not count.
     pub idle: Duration,
     /// A connection older than this is ended, so that clients spread over servers again; its calls have `request` left.
     pub age: Duration,
-    /// Longest time a request may take from its headers, whatever its deadline, and an answer may be left unread.
+    /// Longest time a request may take from its headers, also where its deadline is later, and an answer may be left unread.
     pub request: Duration,
 }
 

@@ -7,7 +7,7 @@ use crate::refusal::Refusal;
 pub(crate) enum Form {
     /// One.
     One,
-    /// As many as a batch may have.
+    /// One to the largest number in a batch.
     Batch,
 }
 

@@ -194,7 +194,7 @@ impl Entry {
         self.give(held - left);
     }
 
-    /// Keeps room for an answer of at most so many bytes, before it is searched for.
+    /// Keeps room for an answer of at most `bytes` bytes, before it is searched for.
     pub(crate) fn room(&self, bytes: usize) -> Result<Room<'_>, Refusal> {
         let limit = self.connection.share();
         if bytes > limit {
@@ -271,7 +271,7 @@ pub(crate) struct Room<'a> {
 }
 
 impl Room<'_> {
-    /// The answer is there and has so many bytes; those are held until it is written.
+    /// The answer is there and has `bytes` bytes, which are held until it is written.
     pub(crate) fn settle(mut self, bytes: usize) {
         let kept = bytes.min(self.bytes);
         self.bytes -= kept;

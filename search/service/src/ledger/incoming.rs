@@ -12,8 +12,8 @@ use super::Entry;
 use super::framing::Framing;
 use crate::refusal::Refusal;
 
-/// A request's body. A message is handed on when all of it has come: tonic makes room for as many bytes as its beginning
-/// says, so that one which lies would be asked memory for.
+/// A request's body. A message is handed on when all of it has come: tonic allocates the bytes that its prefix
+/// claims, so a prefix that lies would cost memory.
 ///
 /// tonic asks for more only when it has handed out every complete message, so that at that moment it holds what is
 /// partial and no more.

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_ends_at_its_limits_whatever_is_open() {
+    fn a_connection_ends_at_its_limits_with_calls_open() {
         let limits = Limits {
             idle: Duration::from_secs(1),
             age: Duration::from_secs(5),

@@ -22,7 +22,7 @@ pub(crate) struct Observed {
     /// Most neighbours of one query.
     pub(crate) k_max: u32,
     pub(crate) tokens: Tokens,
-    /// Whether gRPC asks for client certificates, which this port cannot.
+    /// Whether gRPC asks for client certificates. This port cannot check any.
     pub(crate) certificates: bool,
     /// Whether only this machine reaches the port.
     pub(crate) is_local: bool,

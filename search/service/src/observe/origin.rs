@@ -1,7 +1,7 @@
-//! Keeps pages from elsewhere from asking through the browser of somebody who may.
+//! Keeps pages of other origins from asking through a user's browser.
 //!
 //! No answer carries CORS headers, so that none can be read by another origin. Against a name of the attacker's that
-//! was made to point here (DNS rebinding), a port of this machine alone answers only to names of this machine; and what
+//! was made to point here (DNS rebinding), a port on loopback answers requests for names of this machine only; and what
 //! a browser says to come from another site is refused.
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -22,7 +22,7 @@ fn refused(is_local: bool, headers: &HeaderMap) -> Option<&'static str> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(header::HOST).unwrap_or_default();
     if is_local && !names_this_machine(host) {
-        return Some("the port is of this machine alone; ask for it as localhost or by its address");
+        return Some("this port answers requests for localhost only: ask for it as localhost or by its address");
     }
     let site = text(header::HeaderName::from_static("sec-fetch-site"));
     let is_same_site = site.is_none_or(|site| matches!(site, "same-origin" | "none"));

@@ -24,9 +24,9 @@ use crate::fresh::{Stamps, keep_fresh};
 pub struct TlsConfig {
     /// The certificate chain, PEM, the server's own first.
     pub certificate: PathBuf,
-    /// Its private key, PEM.
+    /// Private key of that certificate, PEM.
     pub key: PathBuf,
-    /// Certificates of those who sign clients', PEM: with it every client needs a certificate.
+    /// CA certificates for clients, PEM: with it every client needs a certificate.
     pub client_ca: Option<PathBuf>,
 }
 
