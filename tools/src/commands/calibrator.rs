@@ -12,7 +12,7 @@ pub struct Calibrator {
 }
 
 impl Calibrator {
-    /// For a build that uses so many threads and so much memory.
+    /// With the threads and the memory of a build.
     pub fn of(config: &BuildConfig) -> Calibrator {
         Calibrator { limits: CalibrateLimits { threads: config.threads, memory_bytes: config.memory_bytes } }
     }

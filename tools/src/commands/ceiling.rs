@@ -20,7 +20,7 @@ const CODES_MAX: u64 = 500_000_000;
 const BYTES_MAX: u64 = 4 << 30;
 /// Errors more than the point's in another pass.
 const ERRORS_MORE: f32 = 2.0;
-/// Vectors compared exactly in a pass that errors do not bound, for each neighbour; or as many times those of the point.
+/// Vectors compared exactly in a pass that errors do not bound, for each neighbour; or this many times those of the point.
 const COUNT_OF_K: usize = 100;
 const COUNT_TIMES: u32 = 4;
 /// Recall that is worth a remark.
@@ -112,7 +112,7 @@ fn affordable(index: &Index) -> u64 {
     queries.min(QUERIES as u64)
 }
 
-/// Every so many queries, and their neighbours.
+/// `count` queries, evenly spaced, and their neighbours.
 fn sample(examples: Examples<'_>, count: usize) -> anyhow::Result<(Rows, Truth)> {
     let Examples { queries, truth } = examples;
     let mut bytes = Vec::with_capacity(count * queries.row_bytes());

@@ -141,7 +141,7 @@ struct DiskLimit {
 }
 
 impl DiskLimit {
-    /// Reads finished in a second, of about `bytes` each and as many at once as the disk makes use of.
+    /// Reads finished in a second, of about `bytes` each, at the queue depth at which the disk gives most.
     fn reads_per_s(
         &mut self,
         index: &Index,

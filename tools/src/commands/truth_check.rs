@@ -1,7 +1,7 @@
 //! Whether a truth is that of an index and its queries: a few of its neighbours are compared again.
 //!
 //! Catches ids of another kind (row numbers where the index has ids of its own), another metric, another base and other
-//! queries. A truth in the same order is taken whatever its distances: on unit vectors all metrics give one order.
+//! queries. A truth in the same order is taken with any distances: on unit vectors all metrics give one order.
 use spandrel_datasets::{Rows, Truth, decode};
 use spandrel_index::{DType, Metric};
 

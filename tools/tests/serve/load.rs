@@ -152,7 +152,7 @@ fn a_batch_that_cannot_be_in_time_is_refused_at_once() {
 
 #[test]
 fn calls_given_up_are_not_searched_to_their_end() {
-    /// As many calls as a connection may have, nearly.
+    /// Nearly the number of calls that a connection may have.
     const CALLS: u32 = 240;
     run(async {
         let flags =

@@ -1,4 +1,4 @@
-//! Load on a server: so many calls at a time, each the next as one ends, or calls at a fixed rate whatever happens.
+//! Load on a server: a fixed number of calls under way (closed loop), or calls at a fixed rate (open loop).
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(super) struct Load {
     pub(super) rpc: Rpc,
     /// Calls, or queries of a stream, at once on each connection.
     pub(super) in_flight: usize,
-    /// All queries are asked at least once, and for so long at least.
+    /// Least time to ask for; all queries are asked at least once.
     pub(super) seconds: f64,
     pub(super) stop: Arc<AtomicBool>,
 }
@@ -78,7 +78,7 @@ impl Dealer {
 }
 
 impl Load {
-    /// Keeps so many calls under way until all is asked and the time is over. A server that refuses for the moment is
+    /// Keeps a fixed number of calls under way until all is asked and the time is over. A server that refuses for the moment is
     /// asked again after the time that it names; latencies count from the first time.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ impl Load {
         Ok(outcome)
     }
 
-    /// Sends queries at a rate, each at its time whatever became of those before. Latencies count from that time, so
+    /// Sends queries at a rate, each at its time, without waiting for those before. Latencies count from that time, so
     /// that a server which stalls does not hide it by being asked less.
     pub(super) async fn open(&self, rate: f64) -> Outcome {
         let queries = self.asking.count();
@@ -203,7 +203,7 @@ async fn calls(
     Ok(samples)
 }
 
-/// A stream with so many queries under way.
+/// A stream with a fixed number of queries under way.
 async fn stream(
     (client, patience): (Client, Arc<Patience>),
     asking: Asking,
