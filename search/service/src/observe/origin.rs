@@ -22,7 +22,7 @@ fn refused(is_local: bool, headers: &HeaderMap) -> Option<&'static str> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(header::HOST).unwrap_or_default();
     if is_local && !names_this_machine(host) {
-        return Some("this port answers requests for localhost only: ask for it as localhost or by its address");
+        return Some("this port answers requests for localhost only; ask by that name or by address");
     }
     let site = text(header::HeaderName::from_static("sec-fetch-site"));
     let is_same_site = site.is_none_or(|site| matches!(site, "same-origin" | "none"));
