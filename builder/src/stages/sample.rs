@@ -41,12 +41,15 @@ impl<'a> FiledCopies<'a> {
         mut each: impl FnMut(&[u8]),
     ) -> Result<(), BuildError> {
         let layout = RecordLayout::of_filed(self.params);
-        let mut records = Vec::new();
+        let (mut records, mut left) = (Vec::new(), wanted.min(self.len()));
         for (group, range) in stretches(&self.groups, wanted) {
             context.check_stop()?;
             self.spill.read(group, range.clone(), &mut records)?;
             records.chunks_exact(layout.bytes).for_each(&mut each);
-            context.progress.advance(range.end - range.start);
+            // Stretches are of equal length, which may make a few more than wanted.
+            let told = left.min(range.end - range.start);
+            context.progress.advance(told);
+            left -= told;
         }
         Ok(())
     }

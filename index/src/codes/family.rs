@@ -118,7 +118,7 @@ impl CodeModel {
         }
     }
 
-    /// What the bits of a code are spent on: `dimensions x bits 32x4 32x2 64x1`, or `16 of 8 dimensions x 8 bits`.
+    /// What the bits of a code are spent on: `dimensions x bits 32x4 32x2 64x1`, or `16 x 8 bits for 8 of 128 dimensions`.
     pub fn allotment(&self) -> String {
         match self {
             CodeModel::Planes(model) => model.allotment(),

@@ -87,9 +87,16 @@ impl ProductModel {
         self.rotation.memory_bytes() + 4 * values
     }
 
-    /// Sub-quantisers, their dimensions and bits.
+    /// Sub-quantisers, their bits, and the dimensions of each; the last may have fewer.
     pub(in crate::codes) fn allotment(&self) -> String {
-        format!("{} of {} dimensions x {} bits", self.quantisers, self.width(), self.bits)
+        let most = if self.quantisers * self.width() > self.dim { "up to " } else { "" };
+        format!(
+            "{} x {} bits for {most}{} of {} dimensions",
+            self.quantisers,
+            self.bits,
+            self.width(),
+            self.dim
+        )
     }
 
     pub(in crate::codes) fn frame(&self) -> Frame<'_> {
