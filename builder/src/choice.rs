@@ -121,8 +121,8 @@ impl Choice {
         Choice { code, codes, list_size, replicas, memory_per_vector, disk_per_vector, query }
     }
 
-    /// Seconds that a build takes on `threads` threads, by the rates of one to ten million SIFT-like vectors on machine A
-    /// of `docs/benchmarks.md`.
+    /// Seconds that a build takes on `threads` threads, calibration included: by the rates of one to ten million SIFT-like
+    /// vectors on machine A of `docs/benchmarks.md`, and by processor time of small sets for what does not grow with them.
     pub fn build_seconds(&self, shape: VectorShape, threads: usize) -> f64 {
         /// Clustering, filing and writing one copy; floats take about half as much again.
         const MICROSECONDS: f64 = 0.13;
@@ -130,17 +130,25 @@ impl Choice {
         const OF_COPY: f64 = 0.06;
         /// Finding the nearest centroids of a copy.
         const OF_PRODUCTS: f64 = 0.015;
-        /// Training centroids, on a sample of a size that does not grow.
+        /// Training a code, on a sample of a size that does not grow beyond [`SAMPLE`].
         const TRAINING_SECONDS: f64 = 4.0;
+        /// Trials of calibration, of which small sets take fewer.
+        const CALIBRATION_SECONDS: f64 = 5.0;
+        /// Comparing the trials' queries with every vector.
+        const OF_TRUTH: f64 = 0.01;
+        /// Vectors from which on trials and training no longer grow.
+        const SAMPLE: f64 = 20_000.0;
         let copies = if self.replicas == ReplicaRule::None { 1.0 } else { 2.0 };
         let wide = if shape.dtype.is_integer() { 1.0 } else { 1.5 };
         let (coding, training) = match self.code {
             CodeSpec::Products { .. } => (copies * OF_PRODUCTS, TRAINING_SECONDS),
-            _ => (0.0, 0.0),
+            CodeSpec::Full => (0.0, 0.0),
+            _ => (0.0, TRAINING_SECONDS),
         };
-        let microseconds = (MICROSECONDS + (copies - 1.0) * OF_COPY) * wide + coding;
-        // CAST: estimates
-        (shape.vectors as f64 * shape.dim as f64 * microseconds / 1e6 + training) / threads as f64
+        let microseconds = (MICROSECONDS + (copies - 1.0) * OF_COPY) * wide + coding + OF_TRUTH;
+        // CAST: estimates, here and below
+        let fixed = (training + CALIBRATION_SECONDS) * (shape.vectors as f64 / SAMPLE).min(1.0);
+        (shape.vectors as f64 * shape.dim as f64 * microseconds / 1e6 + fixed) / threads as f64
     }
 
     /// Layouts worth comparing, the smallest in memory first.
