@@ -8,7 +8,7 @@ and prints a row for each: seconds and peak memory of the build, bytes a vector 
 asked for, interpolated between operating points, queries per second and reads; then the powers of the number of vectors
 with which they grow (least squares on logarithms). Sets are kept in DIR and used again.
 """
-import argparse, json, math, os, re, subprocess, sys
+import argparse, json, math, os, subprocess, sys
 
 LISTS = "64,96,128,192,256,384"
 
@@ -71,17 +71,17 @@ def main():
     sizes = sorted(int(size) for size in args.vectors.split(","))
     rows = []
     for size, base, queries, truth in prepare(args, sizes):
-        index, figures = (os.path.join(args.work, f"{name}-{size}") for name in ("index", "points"))
-        built = run(args, "build", "--quiet", "--base", base, "--metric", "l2", "--out", index, "--replace", "--memory", args.memory,
+        index = os.path.join(args.work, f"index-{size}")
+        built = run(args, "build", "--quiet", "--format", "json", "--base", base, "--metric", "l2", "--out", index, "--replace", "--memory", args.memory,
                     "--threads", args.threads, "--search-memory", args.search_memory)
-        peak = re.search(r"^memory\s+(.+) at its peak", built, re.M).group(1)
-        run(args, "bench", "--quiet", "--index", index, "--queries", queries, "--truth", truth, "--threads", args.threads,
-            "--in-flight", args.in_flight, "--max-lists", LISTS, "--rerank-errors", "0.9", "--json", figures)
-        points = json.load(open(figures))
+        built = json.loads(built)
+        seconds, peak = built["build_seconds"], built["memory_peak"] / 1e6
+        points = run(args, "bench", "--quiet", "--format", "json", "--index", index, "--queries", queries, "--truth", truth, "--threads", args.threads,
+            "--in-flight", args.in_flight, "--max-lists", LISTS, "--rerank-errors", "0.9")
+        points = json.loads(points)
         qps, reads = at_recall(points, args.recall)
-        seconds = float(re.search(r"^time\s+([\d.]+) s", built, re.M).group(1))
         rows.append((size, seconds, peak, points[0]["memory_bytes"] / size, points[0]["index_bytes"] / size, qps, reads))
-        print("%11d vectors: built in %6.1f s, %s at its peak; %.1f B in memory and %.0f B on disk a vector; recall %.2f at %6.0f QPS, %.1f reads"
+        print("%11d vectors: built in %6.1f s, %.0f MB at its peak; %.1f B in memory and %.0f B on disk a vector; recall %.2f at %6.0f QPS, %.1f reads"
               % (size, seconds, peak, *rows[-1][3:5], args.recall, qps, reads), flush=True)
     if len(rows) > 1:
         growth = [power(sizes, [row[at] for row in rows]) for at in (5, 6)]

@@ -2,32 +2,19 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use spandrel_index::{DType, Outliers, SourceError, Spread, VectorSource};
+use spandrel_index::{Outliers, SourceError, Spread, VectorSource};
 
+use crate::converted::Converted;
 use crate::file::{
     Contents, FileError, Format, InFile, OutFile, Truth, VectorFile, VectorWriter, contents, same_file,
 };
-use crate::values::{decode_into, encode, is_zero};
+use crate::values::{decode_into, is_zero};
 use crate::watch::{Stopped, Watch, for_each_block};
 
 /// Why a file could not be converted or cut.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConvertError {
-    /// A value has no place in the type written. Scale the values first, or write another type.
-    #[error("{path}: row {row}, element {element} is {value}, which {dtype} cannot hold", path = path.display())]
-    Value {
-        /// The file read.
-        path: PathBuf,
-        /// The row.
-        row: u64,
-        /// The element in the row.
-        element: usize,
-        /// The value there.
-        value: f32,
-        /// The type to be written.
-        dtype: DType,
-    },
     /// The rows asked for are none, or not all there.
     #[error("{path}: rows {start}..{end} asked for, expected a part of 0..{rows}", path = path.display())]
     Rows {
@@ -124,26 +111,10 @@ fn copy(
     output: OutFile<'_>,
     watch: Watch<'_>,
 ) -> Result<u64, ConvertError> {
-    let (from, dim) = (file.dtype(), file.dim());
-    let to = output.format()?.dtype().unwrap_or(from);
-    let mut writer = VectorWriter::create(output, to, dim)?;
-    let (mut values, mut encoded) = (Vec::new(), Vec::new());
-    for_each_block(file, rows, watch, |first, block| -> Result<(), ConvertError> {
-        if from == to {
-            return Ok(writer.write_rows(block)?);
-        }
-        decode_into(from, block, &mut values);
-        encoded.clear();
-        if let Err(at) = encode(to, &values, &mut encoded) {
-            return Err(ConvertError::Value {
-                path: file.path().to_owned(),
-                row: first + (at / dim) as u64, // CAST: usize is 64 bits here
-                element: at % dim,
-                value: values[at],
-                dtype: to,
-            });
-        }
-        Ok(writer.write_rows(&encoded)?)
+    let source = Converted::new(file, output.format()?.dtype().unwrap_or(file.dtype()));
+    let mut writer = VectorWriter::create(output, source.dtype(), source.dim())?;
+    for_each_block(&source, rows, watch, |_, block| -> Result<(), ConvertError> {
+        Ok(writer.write_rows(block)?)
     })?;
     Ok(writer.finish()?)
 }
@@ -269,6 +240,8 @@ fn sampled_spread(source: &dyn VectorSource, watch: Watch<'_>) -> Result<Spread,
 mod tests {
     use super::*;
     use crate::Rows;
+    use crate::values::encode;
+    use spandrel_index::DType;
     use tempfile::TempDir;
 
     fn write(path: &Path, dtype: DType, values: &[f32]) {

@@ -5,6 +5,7 @@
 //! never on the number of threads. It does not know what an index is.
 pub mod catalogue;
 mod convert;
+mod converted;
 mod file;
 mod generate;
 pub mod get;
@@ -14,6 +15,7 @@ mod values;
 mod watch;
 
 pub use convert::{ConvertError, Info, Norms, ValueScan, convert, crop, info, scan_values};
+pub use converted::Converted;
 pub use file::{
     Array, Contents, FileError, Format, IdFile, InFile, OutFile, Truth, TruthError, UnknownFormat,
     VectorFile, VectorWriter, contents, write_file,

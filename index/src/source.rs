@@ -39,6 +39,28 @@ pub trait VectorSource: Send + Sync {
     }
 }
 
+impl<S: VectorSource + ?Sized> VectorSource for &S {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn dim(&self) -> usize {
+        (**self).dim()
+    }
+
+    fn dtype(&self) -> DType {
+        (**self).dtype()
+    }
+
+    fn read_rows(&self, first: u64, out: &mut [u8]) -> Result<(), SourceError> {
+        (**self).read_rows(first, out)
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
+    }
+}
+
 /// Why rows could not be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,6 +76,20 @@ pub enum SourceError {
         end: u64,
         /// Rows there are.
         len: u64,
+    },
+    /// A value has no place in the type that rows are wanted in. Scale the values, or take another type.
+    #[error("{name}: row {row}, element {element} is {value}, which {dtype} cannot hold")]
+    Value {
+        /// The source.
+        name: String,
+        /// The row.
+        row: u64,
+        /// The element in the row.
+        element: usize,
+        /// The value there.
+        value: f32,
+        /// The type wanted.
+        dtype: DType,
     },
     /// The file shrank or the device failed since it was opened.
     #[error("{path}: reading {bytes} bytes at {offset}", path = path.display())]

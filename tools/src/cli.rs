@@ -1,7 +1,13 @@
 //! The command line as a whole. Each sub-command defines its own flags.
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, build, data, demo, inspect, plan, query, report, serve, verify};
+use crate::commands::{
+    bench, build, completions, data, demo, inspect, man, plan, query, report, serve, verify,
+};
+use crate::values::OutputFormat;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,6 +36,16 @@ pub struct Cli {
     /// Show no progress and no remarks.
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// What results on standard output look like: text for people, or json for programs.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "text|json",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub format: OutputFormat,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -58,6 +74,36 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Serve indexes over gRPC.
     Serve(Box<serve::ServeArgs>),
+    /// Print a script that lets a shell complete commands and flags.
+    Completions(completions::CompletionsArgs),
+    /// Write a manual page for each command.
+    Man(man::ManArgs),
+}
+
+/// Reads a command line. Where it needs a server and names none, the one that `SPANDREL_SERVER` names is asked.
+///
+/// # Errors
+/// What cannot be meant, as clap tells it, and requests for help.
+pub fn parse(words: Vec<OsString>, server: Option<OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(&words).or_else(|error| {
+        let Some(server) = server.filter(|_| error.kind() == ErrorKind::MissingRequiredArgument) else {
+            return Err(error);
+        };
+        let flag = [OsString::from("--server"), server];
+        let again = Cli::try_parse_from(words.into_iter().chain(flag));
+        again.map_err(|again| if again.kind() == ErrorKind::UnknownArgument { error } else { again })
+    })
+}
+
+/// The sub-command that a word means which names none.
+pub fn meant_by(word: &str) -> Option<&'static str> {
+    match word {
+        "search" | "find" => Some("query"),
+        "index" => Some("build"),
+        "info" => Some("inspect"),
+        "check" => Some("verify"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -68,6 +114,25 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_environment_names_a_server_where_no_index_is_given() {
+        let server = |line: &str| {
+            let words = line.split(' ').map(OsString::from).collect();
+            match parse(words, Some("there:1".into()))?.command {
+                Command::Query(args) => Ok::<_, clap::Error>(args.server.server),
+                _ => Ok(None),
+            }
+        };
+        assert_eq!(server("spandrel query --queries q").unwrap().as_deref(), Some("there:1"));
+        assert_eq!(server("spandrel query --queries q --rpc unary").unwrap().as_deref(), Some("there:1"));
+        assert_eq!(server("spandrel query --queries q --server here:2").unwrap().as_deref(), Some("here:2"));
+        assert_eq!(server("spandrel query --queries q --index i").unwrap(), None);
+        let missing = server("spandrel query").unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::MissingRequiredArgument);
+        assert!(missing.to_string().contains("--queries"), "{missing}");
+        assert!(server("spandrel inspect").unwrap_err().to_string().contains("<DIR>"));
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub fn describe(error: &anyhow::Error, stopped: bool) -> (Outcome, String) {
 fn file_help(error: &FileError) -> Option<&'static str> {
     match error {
         FileError::UnknownFormat { .. } => {
-            Some("say what it holds with --format, or with --dtype where rows lie behind two counts")
+            Some("say what it holds with --input-format, or with --dtype where rows lie behind two counts")
         }
         // CAST: widening
         // Ids are taken whole or not at all.

@@ -4,16 +4,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
-use spandrel_tools::cli::Cli;
+use spandrel_tools::cli;
 use spandrel_tools::{Outcome, Session, commands, describe};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = cli::parse(std::env::args_os().collect(), std::env::var_os("SPANDREL_SERVER"));
+    let cli = cli.unwrap_or_else(|error| suggest(error).exit());
     let stop = Arc::new(AtomicBool::new(false));
     let result = stop_on_signals(&stop).and_then(|()| {
-        let session = Session { stop: Arc::clone(&stop), quiet: cli.quiet };
+        let session = Session { stop: Arc::clone(&stop), quiet: cli.quiet, format: cli.format };
         commands::run(&cli.command, &session)
     });
     let Err(error) = result else { return Outcome::Done.into() };
@@ -21,6 +22,18 @@ fn main() -> ExitCode {
     // Nobody can be told that standard error is gone.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
     outcome.into()
+}
+
+/// Names the sub-command that another word for it means.
+fn suggest(mut error: clap::Error) -> clap::Error {
+    let meant = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) => cli::meant_by(word),
+        _ => None,
+    };
+    if let Some(command) = meant {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![command.to_owned()]));
+    }
+    error
 }
 
 /// Asks the run to stop at the first signal and ends the process at the second.

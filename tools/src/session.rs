@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
+use serde::Serialize;
 
 use crate::failure::OutputClosed;
 use crate::progress::{Display, Meter};
+use crate::values::OutputFormat;
 
 /// One run of the program.
 #[derive(Debug, Clone)]
@@ -18,6 +20,8 @@ pub struct Session {
     pub stop: Arc<AtomicBool>,
     /// Whether progress and notes are kept back.
     pub quiet: bool,
+    /// What results look like.
+    pub format: OutputFormat,
 }
 
 impl Session {
@@ -38,16 +42,28 @@ impl Session {
         }
     }
 
-    /// Writes results to standard output, or to standard error if one of these files was written to standard output.
+    /// Writes results to standard output in the form that was asked for.
     ///
     /// # Errors
     /// Those of [`Session::print`].
-    pub fn print_beside(&self, files: &[&Path], text: &str) -> anyhow::Result<()> {
+    pub fn show(&self, text: &str, json: &impl Serialize) -> anyhow::Result<()> {
+        self.show_beside(&[], text, json)
+    }
+
+    /// As [`Session::show`], but to standard error if one of these files was written to standard output.
+    ///
+    /// # Errors
+    /// Those of [`Session::print`].
+    pub fn show_beside(&self, files: &[&Path], text: &str, json: &impl Serialize) -> anyhow::Result<()> {
+        let shown = match self.format {
+            OutputFormat::Text => text.to_owned(),
+            OutputFormat::Json => serde_json::to_string_pretty(json)? + "\n",
+        };
         if files.iter().any(|path| is_stdout(path)) {
-            self.note(text.trim_end());
+            self.note(shown.trim_end());
             return Ok(());
         }
-        self.print(text)
+        self.print(&shown)
     }
 
     /// Writes a remark to standard error, unless the run is quiet.

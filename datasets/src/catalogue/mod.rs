@@ -4,7 +4,6 @@
 //! that the sizes computed from them cannot overflow. An entry nobody has fetched with this catalogue says
 //! so ([`Entry::checked`]). It does not go to the network (`get` does), and it invents nothing: sizes follow
 //! from rows, dimension and element type, and a truth that is not published is absent.
-mod listing;
 mod parse;
 
 use spandrel_index::{DType, Metric};

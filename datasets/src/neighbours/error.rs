@@ -1,5 +1,5 @@
 //! Why neighbours could not be computed.
-use spandrel_index::{DType, SourceError};
+use spandrel_index::SourceError;
 
 use crate::values::CheckError;
 use crate::watch::Stopped;
@@ -11,14 +11,6 @@ pub const K_MAX: usize = 1 << 24;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ComputeTruthError {
-    /// Base and queries are of different types. Convert one of them.
-    #[error("queries of {queries}, base of {base}: convert one of them")]
-    DType {
-        /// Element type of the base.
-        base: DType,
-        /// Element type of the queries.
-        queries: DType,
-    },
     /// Base and queries have different dimensions.
     #[error("queries of {queries} elements, base of {base}")]
     Dim {

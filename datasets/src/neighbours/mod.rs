@@ -11,6 +11,7 @@ mod search;
 
 use spandrel_index::{Metric, VectorSource};
 
+use crate::converted::Converted;
 use crate::file::Truth;
 use crate::watch::Watch;
 pub use error::{ComputeTruthError, K_MAX};
@@ -28,7 +29,8 @@ pub struct TruthParams {
 
 /// Computes the `k` nearest rows of `base` for each query, with their distances: all rows where it has fewer.
 ///
-/// Progress counts rows of the base, once for each batch of queries that fits memory.
+/// Queries of another element type are converted to that of the base, see [`Converted`]. Progress counts rows of the base,
+/// once for each batch of queries that fits memory.
 ///
 /// # Errors
 /// Bases and queries that do not belong together, `k` out of range, NaN, infinities, zero vectors under cosine,
@@ -40,9 +42,6 @@ pub fn compute_truth(
     watch: Watch<'_>,
 ) -> Result<Truth, ComputeTruthError> {
     let TruthParams { metric, k, threads } = params;
-    if base.dtype() != queries.dtype() {
-        return Err(ComputeTruthError::DType { base: base.dtype(), queries: queries.dtype() });
-    }
     if base.dim() != queries.dim() {
         return Err(ComputeTruthError::Dim { base: base.dim(), queries: queries.dim() });
     }
@@ -60,7 +59,8 @@ pub fn compute_truth(
         .build()
         .map_err(|source| ComputeTruthError::Threads { threads, source })?;
     let k = k.min(usize::try_from(base.len()).unwrap_or(k));
-    pool.install(|| search::run(base, queries, metric, k, watch))
+    let queries = Converted::new(queries, base.dtype());
+    pool.install(|| search::run(base, &queries, metric, k, watch))
 }
 
 #[cfg(test)]

@@ -175,13 +175,25 @@ fn threads_do_not_change_the_answer() {
 }
 
 #[test]
+fn queries_of_another_type_are_converted() {
+    let (base, queries) = (rows(DType::U8, 16, 500, 8), rows(DType::U8, 16, 20, 9));
+    let floats = Rows::read(&Converted::new(&queries, DType::F32)).unwrap();
+    let expected = compute(&base, &queries, Metric::L2, 5, 2);
+    assert_eq!(compute(&base, &floats, Metric::L2, 5, 2), expected);
+}
+
+#[test]
 fn what_cannot_be_compared_is_refused() {
     let base = rows(DType::F32, 4, 50, 1);
     let run = |base: &Rows, queries: &Rows, metric, k| {
         compute_truth(base, queries, TruthParams { metric, k, threads: 1 }, Watch::none()).unwrap_err()
     };
-    let dtype = run(&base, &rows(DType::F16, 4, 5, 1), Metric::L2, 1);
-    assert!(matches!(dtype, ComputeTruthError::DType { base: DType::F32, queries: DType::F16 }));
+    let bytes = rows(DType::U8, 4, 5, 1);
+    let fractions = run(&bytes, &base, Metric::L2, 1).to_string();
+    assert!(
+        fractions.contains("row 0, element 0 is ") && fractions.contains("which u8 cannot hold"),
+        "{fractions}"
+    );
     let dim = run(&base, &rows(DType::F32, 5, 5, 1), Metric::L2, 1);
     assert!(matches!(dim, ComputeTruthError::Dim { base: 4, queries: 5 }));
     for k in [0, K_MAX + 1] {

@@ -45,7 +45,7 @@ def made():
     flags = ["--vectors", str(VECTORS), "--out", base, "--queries", str(QUERIES), "--queries-out", queries_path]
     run("data", "generate", "sift", *flags)
     run("build", "--base", base, "--metric", "l2", "--out", index, "--list-size", "32")
-    lines = run("query", "--index", index, "--queries", queries_path, "--k", str(K)).splitlines()
+    lines = run("query", "--index", index, "--queries", queries_path, "--k", str(K)).splitlines()[1:]
     table = np.array([line.split("\t") for line in lines]).reshape(QUERIES, K, 4)
     return types.SimpleNamespace(
         folder=folder.name,

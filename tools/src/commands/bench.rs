@@ -3,18 +3,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use spandrel_datasets::{IdFile, Truth};
-use spandrel_io::disk::{DiskParams, DiskReport, measure_folder};
+use serde_json::{Value, json};
+use spandrel_datasets::{IdFile, Rows, Truth};
+use spandrel_io::disk::{DiskParams, DiskReport, DiskRow, measure_folder};
 
 use super::ceiling;
 use super::input::InputArgs;
-use super::measure::{Examples, Pruning, Sweep, cross, json, measure};
+use super::measure::{self, Examples, Pruning, Sweep, cross};
 use super::remote::bench::Remotely;
 use super::remote::{self, Rpc, ServerArgs};
-use super::search::{IoArgs, PlaceArgs, open_index, open_queries, read_queries};
+use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, open_index, open_queries};
 use crate::figures::{Align, Machine, Point, STAGES, TextTable, points_table, units};
 use crate::report::{Comparison, page};
-use crate::values::parse_epsilon;
+use crate::values::{OutputFormat, parse_epsilon};
 use crate::{Session, UsageError, write_file};
 
 /// Measure an index: recall, queries per second, latency, reads.
@@ -42,23 +43,23 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub k: u32,
     /// Worker threads.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "How the index is read", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: u16,
     /// Queries that each thread works on at the same time.
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "4",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub in_flight: Vec<u16>,
     /// A list is read if its head is at most 1 + epsilon times as far as the nearest one.
-    #[arg(long, value_name = "E,E", value_delimiter = ',', value_parser = parse_epsilon)]
+    #[arg(long, value_name = "E,E", value_delimiter = ',', help_heading = KNOBS, value_parser = parse_epsilon)]
     pub epsilon: Vec<f32>,
     /// Most lists read.
-    #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N,N", value_delimiter = ',', help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_lists: Vec<u32>,
     /// Vectors compared exactly after their codes were scanned, those most likely to be among the nearest.
-    #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N,N", value_delimiter = ',', help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
     pub rerank: Vec<u32>,
     /// Compare exactly each vector whose estimate, less half of this number of its standard errors, may be among the k best.
-    #[arg(long, value_name = "E,E", value_delimiter = ',', conflicts_with = "rerank", value_parser = parse_epsilon)]
+    #[arg(long, value_name = "E,E", value_delimiter = ',', conflicts_with = "rerank", help_heading = KNOBS, value_parser = parse_epsilon)]
     pub rerank_errors: Vec<f32>,
     /// Where codes and vectors are.
     #[command(flatten)]
@@ -103,7 +104,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         return disk(args, session);
     };
     let index = open_index(index, &args.places)?;
-    let queries = read_queries(&open_queries(&index, &args.input, queries)?)?;
+    let queries = Rows::read(&open_queries(Fit::of(&index), &args.input, queries, session)?)?;
     let truth = read_truth(truth, args.ids.as_deref())?;
     let folder = index.dir().file_name().unwrap_or(index.dir().as_os_str()).to_string_lossy().into_owned();
     let sweep = Sweep {
@@ -120,7 +121,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         seconds: args.seconds.into(),
     };
     let examples = Examples { queries: &queries, truth: &truth };
-    let points = measure(&index, examples, &sweep, session)?;
+    let points = measure::measure(&index, examples, &sweep, session)?;
     let ceiling = ceiling::words(&index, examples, &sweep, &points, session)?.unwrap_or_default();
     hand_out(args, &sweep.label, &points, &ceiling, session)
 }
@@ -172,7 +173,7 @@ fn hand_out(
     session: &Session,
 ) -> anyhow::Result<()> {
     if let Some(path) = &args.json {
-        write_file(path, &json(points)?)?;
+        write_file(path, &measure::json(points)?)?;
         session.note(&format!("wrote {}", path.display()));
     }
     if let Some(path) = &args.html {
@@ -181,7 +182,11 @@ fn hand_out(
     }
     let files: Vec<&Path> = [&args.json, &args.html].into_iter().flatten().map(PathBuf::as_path).collect();
     let separator = if ceiling.is_empty() { "" } else { "\n" };
-    session.print_beside(&files, &(text(points) + separator + ceiling + &no_answer_matches(points)))
+    let remarks = ceiling.to_owned() + &no_answer_matches(points);
+    if session.format == OutputFormat::Json {
+        session.note(remarks.trim());
+    }
+    session.show_beside(&files, &(text(points) + separator + &remarks), &points)
 }
 
 /// A warning where no answer is in the truth: a truth of something else is likelier than such an index.
@@ -251,7 +256,29 @@ fn disk(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     session.note("writing a test file, then reading it in several ways; about 15 seconds");
     let params = DiskParams { backend: args.io.io, direct: args.io.direct, ..DiskParams::default() };
     let report = measure_folder(dir, &params, &session.stop)?;
-    session.print(&disk_text(&report))
+    session.show(&disk_text(&report), &disk_json(&report))
+}
+
+fn disk_json(report: &DiskReport) -> Value {
+    let row = |row: &DiskRow| {
+        json!({
+            "bytes": row.bytes,
+            "at_once": row.depth,
+            "reads_per_s": row.reads_per_s,
+            "mb_per_s": row.mb_per_s,
+            "mean_us": row.mean_us,
+            "p99_us": row.p99_us,
+            "cpu_us": row.cpu_us,
+        })
+    };
+    json!({
+        "machine": Machine::detect().to_string(),
+        "io": report.backend.to_string(),
+        "direct": report.direct,
+        "file_bytes": report.file_bytes,
+        "write_mb_per_s": report.write_mb_per_s,
+        "loads": report.rows.iter().map(row).collect::<Vec<_>>(),
+    })
 }
 
 fn disk_text(report: &DiskReport) -> String {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use clap::Args;
+use serde_json::{Value, json};
 use spandrel_builder::{
     BuildConfig, BuildReport, Calibrate, Caller, Input, Params, Plan, Progress, VectorShape, build_for,
 };
@@ -17,7 +18,7 @@ use super::calibrator::Calibrator;
 use super::defaults;
 use super::ids::Ids;
 use super::input::InputArgs;
-use super::shape::{ShapeArgs, plan_text, search_memory_warning};
+use super::shape::{ShapeArgs, plan_json, plan_text, search_memory_warning};
 use crate::figures::{process_memory, units};
 use crate::{Meter, Session};
 
@@ -90,7 +91,7 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     let plan = Plan::new(&Params::check(&config, input)?);
     let text = plan_text(&plan);
     if args.dry_run {
-        session.print(&text)?;
+        session.show(&text, &plan_json(&plan))?;
         return Ok(plan.check_memory()?);
     }
     session.note(text.trim_end());
@@ -101,7 +102,7 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
         session.note(&format!("warning: {warning}"));
     }
     let report = build_watched(input, &config, !args.no_calibrate, session)?;
-    session.print(&report_text(&report, &config))
+    session.show(&report_text(&report, &config), &report_json(&report, &config))
 }
 
 /// Codebooks that were given, with their rotation.
@@ -167,6 +168,32 @@ impl Progress for MeterProgress {
     fn note(&self, message: &str) {
         self.meter.note(message);
     }
+}
+
+/// What a build came to, for programs.
+pub(super) fn report_json(report: &BuildReport, config: &BuildConfig) -> Value {
+    let manifest = &report.manifest;
+    let memory = process_memory().map(|memory| memory.rss_peak_bytes);
+    let seconds: serde_json::Map<String, Value> =
+        report.seconds.iter().map(|(phase, seconds)| (phase.clone(), (*seconds).into())).collect();
+    json!({
+        "index": config.out,
+        "version": manifest.version,
+        "uuid": manifest.uuid,
+        "vectors": manifest.segments.iter().map(|segment| segment.vectors).sum::<u64>(),
+        "dim": manifest.dim,
+        "dtype": manifest.dtype.to_string(),
+        "metric": manifest.metric.to_string(),
+        "lists": manifest.segments.iter().map(|segment| segment.lists).sum::<u64>(),
+        "copies": report.lists.as_ref().map(|lists| lists.copies),
+        "outliers": report.lists.as_ref().map(|lists| lists.outliers.count),
+        "index_bytes": manifest.index_bytes(),
+        "seconds": seconds,
+        "build_seconds": report.seconds.iter().map(|(_, seconds)| seconds).sum::<f64>(),
+        "memory_peak": memory,
+        "memory_allowed": config.memory_bytes,
+        "warnings": defaults::warnings(manifest).collect::<Vec<_>>(),
+    })
 }
 
 /// What a build came to, line by line.

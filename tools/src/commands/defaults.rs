@@ -1,4 +1,5 @@
 //! What an index says of its default of queries, in words.
+use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{CalibrationPoint, Manifest, SearchCell};
 use spandrel_index::{Index, Tier};
 
@@ -8,8 +9,13 @@ use crate::figures::units;
 pub(super) fn at_ten(manifest: &Manifest) -> String {
     let default = manifest.search_default(10, Tier::Ssd);
     let epsilon = default.epsilon.map(|epsilon| format!("epsilon {epsilon}, ")).unwrap_or_default();
-    let (lists, errors) = (default.max_lists, default.rerank_errors);
-    format!("{epsilon}at most {lists} lists, reranked within {errors} errors, unless asked otherwise")
+    let rerank = match default.rerank_errors {
+        _ if manifest.build.code == CodeSpec::Full.to_string() => String::new(),
+        0.0 => ", the nearest by their estimates reranked".to_owned(),
+        errors => format!(", reranked within {errors} errors"),
+    };
+    let lists = units::count(default.max_lists.into());
+    format!("{epsilon}at most {lists} lists{rerank}, unless asked otherwise")
 }
 
 /// A warning for each default that falls short of its recall.
@@ -44,20 +50,21 @@ pub(super) fn cells(manifest: &Manifest) -> impl Iterator<Item = String> {
     })
 }
 
-/// The settings for several recalls at 10 neighbours, as flags; none where the statistics of the build are gone.
-pub(super) fn points(index: &Index) -> Vec<String> {
+/// The settings for several recalls at 10 neighbours; none where the statistics of the build are gone.
+pub(super) fn points(index: &Index) -> Vec<CalibrationPoint> {
     #[derive(serde::Deserialize)]
     struct Stats {
         calibration: Vec<CalibrationPoint>,
     }
     let path = index.dir().join(format!("build-stats-{}.json", index.manifest().version));
     let stats: Option<Stats> = fs_err::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let points = stats.map(|stats| stats.calibration).unwrap_or_default();
-    let text = |point: &CalibrationPoint| {
-        let flags = flags(point.max_lists, point.rerank_errors);
-        format!("recall {} at k 10, vectors in {}: {flags}", point.recall, point.vectors)
-    };
-    points.iter().map(text).collect()
+    stats.map(|stats| stats.calibration).unwrap_or_default()
+}
+
+/// A setting as flags.
+pub(super) fn point_text(point: &CalibrationPoint) -> String {
+    let flags = flags(point.max_lists, point.rerank_errors);
+    format!("recall {} at k 10, vectors in {}: {flags}", point.recall, point.vectors)
 }
 
 fn flags(max_lists: u32, rerank_errors: Option<f32>) -> String {

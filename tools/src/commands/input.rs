@@ -7,12 +7,13 @@ use spandrel_index::DType;
 
 /// How files of vectors are read.
 #[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "How files of vectors are read")]
 pub struct InputArgs {
     /// Format of vectors to read whose file names tell none: fbin, f16bin, i8bin, u8bin, fvecs, bvecs or npy.
     #[arg(long, value_name = "FORMAT")]
-    pub format: Option<Format>,
+    pub input_format: Option<Format>,
     /// Element type of such vectors behind two counts (rows, elements), as .bin files often hold them: f32, f16, i8 or u8.
-    #[arg(long, value_name = "T", conflicts_with = "format")]
+    #[arg(long, value_name = "T", conflicts_with = "input_format")]
     pub dtype: Option<DType>,
     /// Where a header counts more rows than the file holds, take those that are there: the first rows of a larger set.
     #[arg(long)]
@@ -24,7 +25,7 @@ impl InputArgs {
     pub(super) fn of<'a>(&self, path: &'a Path) -> InFile<'a> {
         InFile {
             path,
-            format: self.format.or(self.dtype.map(Format::bin_of)),
+            format: self.input_format.or(self.dtype.map(Format::bin_of)),
             truncated: self.allow_truncated,
         }
     }

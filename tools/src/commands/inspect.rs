@@ -3,8 +3,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::{Value, json};
 use spandrel_index::format::Version;
-use spandrel_index::{HeadIndex, Index, versions};
+use spandrel_index::{HeadIndex, Index, Segment, Tier, versions};
 
 use super::defaults;
 use crate::Session;
@@ -23,7 +24,45 @@ pub(super) fn run(args: &InspectArgs, session: &Session) -> anyhow::Result<()> {
     let before = anonymous();
     let index = Index::open(&args.index)?;
     let added = anonymous().saturating_sub(before);
-    session.print(&text(&index, &versions(&args.index)?, added))
+    let about = About { counts: list_lengths(&index), versions: versions(&args.index)?, index: &index, added };
+    session.show(&text(&about), &json(&about))
+}
+
+/// What is told of an index.
+struct About<'a> {
+    index: &'a Index,
+    /// Entries of each list, the fewest first.
+    counts: Vec<u64>,
+    /// The versions in the folder.
+    versions: Vec<Version>,
+    /// Bytes of anonymous memory that came with opening.
+    added: u64,
+}
+
+/// Entries of each list, the fewest first.
+fn list_lengths(index: &Index) -> Vec<u64> {
+    let lists = index
+        .segments()
+        .iter()
+        .flat_map(|segment| (0..segment.lists()).map(|list| segment.directory.entry(list)));
+    let mut counts: Vec<u64> = lists.map(|entry| entry.count() as u64).collect(); // CAST: widening
+    counts.sort_unstable();
+    counts
+}
+
+/// The segments that have heads of their own.
+fn owners(index: &Index) -> impl Iterator<Item = &Segment> {
+    let own = |&(number, segment): &(usize, &Segment)| usize::from(segment.heads_of) == number;
+    index.segments().iter().enumerate().filter(own).map(|(_, segment)| segment)
+}
+
+/// How the heads near a query are found, told once where segments agree.
+fn head_index(index: &Index) -> String {
+    told_once(owners(index).map(|segment| match *segment.head_index {
+        HeadIndex::Flat => "a flat scan".to_owned(),
+        HeadIndex::Packed(_) => "a flat scan of packed heads".to_owned(),
+        HeadIndex::Graph(_) => "a graph".to_owned(),
+    }))
 }
 
 /// The versions in the folder beside the open one, oldest first.
@@ -38,10 +77,48 @@ fn versions_text(versions: &[Version], open: u64) -> impl Iterator<Item = String
     })
 }
 
-/// `added` bytes of anonymous memory came with opening.
-fn text(index: &Index, versions: &[Version], added: u64) -> String {
+/// What an index consists of, for programs.
+fn json(about: &About<'_>) -> Value {
+    let About { index, counts, versions, added } = about;
+    let (manifest, memory) = (index.manifest(), index.memory());
+    let sections: Vec<_> = manifest.segments.iter().flat_map(|segment| &segment.sections).collect();
+    json!({
+        "index": index.dir(),
+        "version": manifest.version,
+        "versions": versions.iter().map(|version| version.number).collect::<Vec<_>>(),
+        "uuid": manifest.uuid,
+        "vectors": index.vectors(),
+        "dim": index.dim(),
+        "dtype": index.dtype().to_string(),
+        "metric": index.metric().to_string(),
+        "lists": index.lists(),
+        "segments": index.segments().len(),
+        "entries": counts.iter().sum::<u64>(),
+        "list_shortest": counts.first(),
+        "list_longest": counts.last(),
+        "head_index": head_index(index),
+        "build": manifest.build,
+        "search_default": manifest.search_default(10, Tier::Ssd),
+        "search_cells": manifest.search_cells,
+        "search_points": defaults::points(index),
+        "warnings": defaults::warnings(manifest).collect::<Vec<_>>(),
+        "memory_bytes": memory.total(),
+        "memory_parts": {
+            "codes": memory.codes,
+            "heads": memory.heads,
+            "head_index": memory.head_index,
+            "directory": memory.directory,
+        },
+        "memory_added": added,
+        "index_bytes": manifest.index_bytes(),
+        "sections": sections,
+    })
+}
+
+/// The same for people.
+fn text(about: &About<'_>) -> String {
+    let About { index, counts, versions, added } = about;
     let manifest = index.manifest();
-    let build = &manifest.build;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<12}{value}"); // writing to a string does not fail
@@ -50,96 +127,78 @@ fn text(index: &Index, versions: &[Version], added: u64) -> String {
     let names = ["kept"].into_iter().chain(std::iter::repeat(""));
     names.zip(versions_text(versions, manifest.version)).for_each(|(name, version)| line(name, version));
     line("uuid", manifest.uuid.clone());
-    line(
-        "vectors",
-        format!(
-            "{} of {} x {}, {}",
-            units::count(index.vectors()),
-            index.dim(),
-            index.dtype(),
-            index.metric()
-        ),
-    );
+    let (vectors, dim, dtype) = (units::count(index.vectors()), index.dim(), index.dtype());
+    line("vectors", format!("{vectors} of {dim} x {dtype}, {}", index.metric()));
     line("lists", units::count(index.lists().into()));
     if index.segments().len() > 1 {
         line("segments", units::count(index.segments().len() as u64)); // CAST: a few
     }
-    let segments = index.segments();
-    let lists =
-        segments.iter().flat_map(|segment| (0..segment.lists()).map(|list| segment.directory.entry(list)));
-    let mut counts: Vec<u64> = lists.map(|entry| entry.count() as u64).collect(); // CAST: widening
-    counts.sort_unstable();
-    line("entries", entries_text(&counts, index.vectors()));
-    // What is true of each segment that has heads of its own, told once where they agree.
-    let owners = segments.iter().enumerate().filter(|&(number, of)| usize::from(of.heads_of) == number);
-    let owners = owners.map(|(_, segment)| segment);
-    let head_index = told_once(owners.clone().map(|segment| match *segment.head_index {
-        HeadIndex::Flat => "a flat scan".to_owned(),
-        HeadIndex::Packed(_) => "a flat scan of packed heads".to_owned(),
-        HeadIndex::Graph(_) => "a graph".to_owned(),
-    }));
-    let bits = owners.filter_map(|segment| Some(format!(", {}", segment.model.as_ref()?.allotment())));
-    let bits = told_once(bits);
-    line("code", format!("{}{}, searched from {}", build.code, bits, build.codes));
+    line("entries", entries_text(counts, index.vectors()));
+    let build = &manifest.build;
+    let bits = told_once(
+        owners(index)
+            .filter_map(|segment| segment.model.as_ref())
+            .map(|model| format!(", {}", model.allotment())),
+    );
+    line("code", format!("{}{bits}, searched from {}", build.code, build.codes));
     if let Some(hash) = &build.codebooks {
         line("codebooks", format!("given, of hash {hash}"));
     }
-    line("heads", format!("{}, found by {head_index}", build.heads));
+    line("heads", format!("{}, found by {}", build.heads, head_index(index)));
     line("search", defaults::at_ten(manifest));
     let names = ["defaults"].into_iter().chain(std::iter::repeat(""));
     names.zip(defaults::cells(manifest)).for_each(|(name, cell)| line(name, cell));
     let names = ["points"].into_iter().chain(std::iter::repeat(""));
-    names.zip(defaults::points(index)).for_each(|(name, point)| line(name, point));
+    names.zip(defaults::points(index)).for_each(|(name, point)| line(name, defaults::point_text(&point)));
     defaults::warnings(manifest).for_each(|warning| line("warning", warning));
+    let (lists, copies) = (units::count(build.lists), build.max_replicas);
     line(
         "built",
         format!(
-            "{} lists asked for, replicas {} up to {} copies, seed {}, {} kernels",
-            units::count(build.lists),
-            build.replicas,
-            build.max_replicas,
-            build.seed,
-            build.kernels
+            "{lists} lists asked for, replicas {} up to {copies} copies, seed {}, {} kernels",
+            build.replicas, build.seed, build.kernels
         ),
     );
     line("input hash", build.input_hash.clone());
-    let memory = index.memory();
+    line("memory", memory_text(index, *added));
     // CAST: shown to three digits
+    let bytes = manifest.index_bytes() as f64;
+    let per_vector = units::three_digits(bytes / index.vectors() as f64);
+    line("on disk", format!("{}, {per_vector} bytes a vector", units::bytes(bytes)));
+    text + "\n" + &sections_table(index).to_string()
+}
+
+/// What an open index takes, by part.
+fn memory_text(index: &Index, added: u64) -> String {
+    let memory = index.memory();
+    // CAST: shown to three digits, here and below
     let size = |bytes: usize| units::bytes(bytes as f64);
-    let per_vector = memory.total() as f64 / index.vectors() as f64; // CAST: as above
-    line(
-        "memory",
-        format!(
-            "{}, {} bytes a vector (codes {}, heads {}, head index {}, directory {}); opening added {}",
-            size(memory.total()),
-            units::three_digits(per_vector),
-            size(memory.codes),
-            size(memory.heads),
-            size(memory.head_index),
-            size(memory.directory),
-            units::bytes(added as f64)
-        ),
-    );
-    let bytes = manifest.index_bytes();
-    let per_vector = bytes as f64 / index.vectors() as f64; // CAST: as above
-    // CAST: as above
-    line(
-        "on disk",
-        format!("{}, {} bytes a vector", units::bytes(bytes as f64), units::three_digits(per_vector)),
-    );
+    let per_vector = memory.total() as f64 / index.vectors() as f64;
+    format!(
+        "{}, {} bytes a vector (codes {}, heads {}, head index {}, directory {}); opening added {}",
+        size(memory.total()),
+        units::three_digits(per_vector),
+        size(memory.codes),
+        size(memory.heads),
+        size(memory.head_index),
+        size(memory.directory),
+        units::bytes(added as f64)
+    )
+}
+
+fn sections_table(index: &Index) -> TextTable {
     let mut table = TextTable::new();
     for (head, align) in
         [("section", Align::Left), ("file", Align::Left), ("bytes", Align::Right), ("hash", Align::Left)]
     {
         table.column(head, align);
     }
-    for section in manifest.segments.iter().flat_map(|s| &s.sections) {
+    for section in index.manifest().segments.iter().flat_map(|segment| &segment.sections) {
         let cells =
             [section.kind.clone(), section.file.clone(), units::count(section.bytes), section.hash.clone()];
         table.row(cells.map(Some).to_vec());
     }
-    let _ = write!(text, "\n{table}");
-    text
+    table
 }
 
 /// Each text once, in the order of the first.
@@ -163,11 +222,11 @@ fn entries_text(counts: &[u64], vectors: u64) -> String {
         "{} in all, {:.2} copies of a vector; lists of {} to {}, mean {}, median {}, 99th percentile {}",
         units::count(total),
         per(vectors),
-        at(0),
-        at(100),
+        units::count(at(0)),
+        units::count(at(100)),
         units::three_digits(per(counts.len() as u64)), // CAST: widening
-        at(50),
-        at(99)
+        units::count(at(50)),
+        units::count(at(99))
     )
 }
 
@@ -177,11 +236,11 @@ mod tests {
 
     #[test]
     fn lengths_of_lists() {
-        let counts: Vec<u64> = (0..=100).collect();
-        let text = entries_text(&counts, 2525);
+        let counts: Vec<u64> = (0..=100).map(|count| 20 * count).collect();
+        let text = entries_text(&counts, 50_500);
         assert_eq!(
             text,
-            "5 050 in all, 2.00 copies of a vector; lists of 0 to 100, mean 50.0, median 50, 99th percentile 99"
+            "101 000 in all, 2.00 copies of a vector; lists of 0 to 2 000, mean 1 000, median 1 000, 99th percentile 1 980"
         );
     }
 }

@@ -3,12 +3,14 @@ pub mod bench;
 pub mod build;
 pub mod calibrator;
 mod ceiling;
+pub mod completions;
 pub mod data;
 mod defaults;
 pub mod demo;
 mod ids;
 pub mod input;
 pub mod inspect;
+pub mod man;
 mod measure;
 pub mod plan;
 pub mod query;
@@ -20,8 +22,10 @@ pub mod shape;
 mod truth_check;
 pub mod verify;
 
+use clap::CommandFactory as _;
+
 use crate::Session;
-use crate::cli::Command;
+use crate::cli::{Cli, Command};
 
 /// Runs a sub-command.
 ///
@@ -39,5 +43,7 @@ pub fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(args, session),
         Command::Report(args) => report::run(args, session),
         Command::Serve(args) => serve::run(args, session),
+        Command::Completions(args) => completions::run(args, Cli::command(), session),
+        Command::Man(args) => man::run(args, Cli::command(), session),
     }
 }

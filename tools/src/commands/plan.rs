@@ -1,11 +1,14 @@
 //! `spandrel plan`: what a build would take.
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Args;
+use serde_json::{Value, json};
 use spandrel_builder::{Choice, Input, Params, Plan, VectorShape};
 use spandrel_index::{DType, Metric, SourceError, VectorSource};
 
-use super::shape::{ShapeArgs, plan_text};
+use super::input::InputArgs;
+use super::shape::{ShapeArgs, plan_json, plan_text};
 use crate::Session;
 use crate::figures::{Align, TextTable, units};
 use crate::values::SearchMemory;
@@ -13,15 +16,18 @@ use crate::values::SearchMemory;
 /// Say what a build would take: memory, disk, and what searching keeps in memory.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// Vectors to be indexed.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub vectors: u64,
+    /// Vectors to be indexed, of which number, dimension and type are taken.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["vectors", "dim"])]
+    pub base: Option<PathBuf>,
+    /// Vectors to be indexed, where there is no file of them yet.
+    #[arg(long, value_name = "N", required_unless_present = "base", requires_all = ["dim", "dtype"], value_parser = clap::value_parser!(u64).range(1..))]
+    pub vectors: Option<u64>,
     /// Elements of a vector.
-    #[arg(long, value_name = "D")]
-    pub dim: usize,
-    /// Element type: f32, f16, i8 or u8.
-    #[arg(long, value_name = "T")]
-    pub dtype: DType,
+    #[arg(long, value_name = "D", required_unless_present = "base")]
+    pub dim: Option<usize>,
+    /// How the file of vectors is read; without one --dtype is the type of the vectors.
+    #[command(flatten)]
+    pub input: InputArgs,
     /// How vectors are compared: l2, ip or cosine.
     #[arg(long, value_name = "l2|ip|cosine", default_value_t = Metric::L2)]
     pub metric: Metric,
@@ -65,14 +71,15 @@ impl VectorSource for Imagined {
 const INDEX_VECTORS_MAX: u64 = u32::MAX as u64; // CAST: widening
 
 pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
-    let whole = VectorShape { vectors: args.vectors, dim: args.dim, dtype: args.dtype, metric: args.metric };
-    let parts = args.vectors.div_ceil(INDEX_VECTORS_MAX);
-    let source = Imagined { vectors: args.vectors.div_ceil(parts), dim: args.dim, dtype: args.dtype };
+    let whole = args.vectors_to_index()?;
+    let parts = whole.vectors.div_ceil(INDEX_VECTORS_MAX).max(1);
+    let source = Imagined { vectors: whole.vectors.div_ceil(parts), dim: whole.dim, dtype: whole.dtype };
     // All of them are searched together.
-    let allowed = args.shape.search_memory().per_vector(args.vectors);
+    let allowed = args.shape.search_memory().per_vector(whole.vectors);
     let asked = ShapeArgs { search_memory: Some(SearchMemory::PerVector(allowed)), ..args.shape.clone() };
     let config = asked.config(VectorShape::of(&source, args.metric), PathBuf::new());
     let plan = Plan::new(&Params::check(&config, Input { vectors: &source, ids: None })?);
+    let choices = choices(whole, &plan);
     let mut text = String::new();
     if parts > 1 {
         let most = units::count(INDEX_VECTORS_MAX);
@@ -85,13 +92,67 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     let part = VectorShape { vectors: source.vectors, ..whole };
     let seconds = Choice::of(part, plan.code, plan.codes).build_seconds(part, config.threads);
     text += &format!("{:<14}about {} on {} threads\n", "build time", units::seconds(seconds), config.threads);
-    text += &format!("\n{}", alternatives_text(whole, allowed, config.threads, &plan));
-    session.print(&text)?;
+    let wanted = Wanted { shape: whole, memory_per_vector: allowed, threads: config.threads };
+    text += &format!("\n{}", alternatives_text(wanted, &choices, &plan));
+    let mut json = plan_json(&plan);
+    json["indexes"] = parts.into();
+    json["build_seconds"] = seconds.into();
+    json["threads"] = config.threads.into();
+    json["alternatives"] = choices.iter().map(|choice| alternative_json(wanted, choice)).collect();
+    session.show(&text, &json)?;
     Ok(plan.check_memory()?)
 }
 
+impl PlanArgs {
+    /// The vectors of the file, or those that the flags describe.
+    fn vectors_to_index(&self) -> anyhow::Result<VectorShape> {
+        if let Some(base) = &self.base {
+            return Ok(VectorShape::of(&self.input.open(base)?, self.metric));
+        }
+        let (vectors, dim, dtype) = (self.vectors, self.dim, self.input.dtype);
+        let known = vectors.zip(dim).zip(dtype);
+        let ((vectors, dim), dtype) = known.context("give --base, or --vectors, --dim and --dtype")?;
+        Ok(VectorShape { vectors, dim, dtype, metric: self.metric })
+    }
+}
+
+/// What is to be indexed and searched.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    shape: VectorShape,
+    /// Bytes of memory for each vector while searching, at most.
+    memory_per_vector: f64,
+    threads: usize,
+}
+
+/// The plan's own layout and others, the smallest in memory first.
+fn choices(shape: VectorShape, plan: &Plan) -> Vec<Choice> {
+    let chosen = (plan.code, plan.codes);
+    let mut choices = Choice::alternatives(shape);
+    if !choices.iter().any(|choice| (choice.code, choice.codes) == chosen) {
+        choices.push(Choice::of(shape, plan.code, plan.codes));
+    }
+    choices.sort_by(|a, b| a.memory_per_vector.total_cmp(&b.memory_per_vector));
+    choices
+}
+
+/// What a layout would take.
+fn alternative_json(wanted: Wanted, choice: &Choice) -> Value {
+    json!({
+        "code": choice.code.to_string(),
+        "codes": choice.codes.to_string(),
+        "memory_per_vector": choice.memory_per_vector,
+        "disk_per_vector": choice.disk_per_vector,
+        "reads": choice.query.reads,
+        "read_bytes": choice.query.bytes,
+        "build_seconds": choice.build_seconds(wanted.shape, wanted.threads),
+        "fits": choice.memory_per_vector <= wanted.memory_per_vector,
+    })
+}
+
 /// What other codes and places would take, and whether that fits.
-fn alternatives_text(shape: VectorShape, allowed: f64, threads: usize, plan: &Plan) -> String {
+fn alternatives_text(wanted: Wanted, choices: &[Choice], plan: &Plan) -> String {
+    let Wanted { shape, memory_per_vector: allowed, threads } = wanted;
     let chosen = (plan.code, plan.codes);
     let planned = plan.search_memory as f64 / plan.vectors as f64; // CAST: shown to three digits
     let mut table = TextTable::new();
@@ -107,11 +168,6 @@ fn alternatives_text(shape: VectorShape, allowed: f64, threads: usize, plan: &Pl
     ] {
         table.column(head, align);
     }
-    let mut choices = Choice::alternatives(shape);
-    if !choices.iter().any(|choice| (choice.code, choice.codes) == chosen) {
-        choices.push(Choice::of(shape, chosen.0, chosen.1));
-    }
-    choices.sort_by(|a, b| a.memory_per_vector.total_cmp(&b.memory_per_vector));
     for choice in choices {
         let in_plan = (choice.code, choice.codes) == chosen;
         let mark = if in_plan {

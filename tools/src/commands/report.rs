@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::report::{Comparison, memory_qps_svg, page, recall_qps_svg, text};
+use crate::report::{Comparison, json, memory_qps_svg, page, recall_qps_svg, text};
 use crate::{Advised, Session, write_file};
 
 /// Compare the figures of several runs.
@@ -52,5 +52,5 @@ pub(super) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<()> {
         session.note(&format!("wrote {}", path.display()));
     }
     let files = [&args.html, &args.svg, &args.memory_svg].into_iter().flatten().map(PathBuf::as_path);
-    session.print_beside(&files.collect::<Vec<_>>(), &text(&comparison))
+    session.show_beside(&files.collect::<Vec<_>>(), &text(&comparison), &json(&comparison))
 }

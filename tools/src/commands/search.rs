@@ -3,17 +3,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use spandrel_datasets::{Rows, VectorFile};
+use spandrel_datasets::{Converted, VectorFile};
 use spandrel_engine::{Distances, Engine, EngineConfig};
-use spandrel_index::{Index, OpenOptions, Tier, VectorSource as _};
+use spandrel_index::{DType, Index, OpenOptions, Tier, VectorSource};
 use spandrel_io::{BackendChoice, Direct};
 
 use super::input::InputArgs;
 use crate::values::ByteSize;
 use crate::{Advised, Session};
 
+/// Heading of the flags that trade recall for work.
+pub(super) const KNOBS: &str = "How thoroughly to search";
+
 /// How lists are read.
 #[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "How the index is read")]
 pub struct IoArgs {
     /// What carries out reads: auto takes io_uring where the kernel grants it and positioned reads otherwise.
     #[arg(long, value_name = "auto|uring|pread", default_value_t = BackendChoice::Auto)]
@@ -25,6 +29,7 @@ pub struct IoArgs {
 
 /// Where parts of an index are kept while it is searched.
 #[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "How the index is read")]
 pub struct PlaceArgs {
     /// Where codes are: memory or ssd [default: what the index was built for].
     #[arg(long, value_name = "memory|ssd")]
@@ -71,29 +76,47 @@ pub(super) fn open_engine(
     Ok(engine)
 }
 
-/// A file of queries that fit an index.
-pub(super) fn open_queries(index: &Index, input: &InputArgs, path: &Path) -> anyhow::Result<VectorFile> {
-    let queries = input.open(path)?;
-    if queries.dim() != index.dim() {
-        let (found, expected) = (queries.dim(), index.dim());
+/// What queries have to be like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fit {
+    pub(super) dim: usize,
+    pub(super) dtype: DType,
+}
+
+impl Fit {
+    /// As the vectors of an index.
+    pub(super) fn of(index: &Index) -> Fit {
+        Fit { dim: index.dim(), dtype: index.dtype() }
+    }
+}
+
+/// A file of queries that fit an index, converted to its type if they are of another.
+pub(super) fn open_queries(
+    fit: Fit,
+    input: &InputArgs,
+    path: &Path,
+    session: &Session,
+) -> anyhow::Result<Converted<VectorFile>> {
+    let file = input.open(path)?;
+    if file.dim() != fit.dim {
+        let (found, expected) = (file.dim(), fit.dim);
         let message = format!("{}: queries of {found} elements, the index has {expected}", path.display());
         return Err(Advised::new(message, "search with vectors of the kind that was indexed").into());
     }
-    if queries.dtype() != index.dtype() {
-        let (found, expected) = (queries.dtype(), index.dtype());
-        let message = format!("{}: queries of {found}, the index holds {expected}", path.display());
-        let help = format!("write them as {expected} with `spandrel data convert`");
-        return Err(Advised::new(message, help).into());
-    }
-    if queries.is_empty() {
+    if file.is_empty() {
         return Err(Advised::new(format!("{}: no queries", path.display()), "give at least one").into());
     }
+    let queries = Converted::new(file, fit.dtype);
+    note_rounding(&queries, session);
     Ok(queries)
 }
 
-/// All queries of a file.
-pub(super) fn read_queries(queries: &VectorFile) -> anyhow::Result<Rows> {
-    Ok(Rows::read(queries)?)
+/// Says so where values are rounded.
+pub(super) fn note_rounding<S: VectorSource>(queries: &Converted<S>, session: &Session) {
+    if queries.rounds() {
+        session
+            .note(&format!("note: {}: queries of f32 are rounded to f16, which is searched", queries.name()));
+    }
 }
 
 /// Fails if lists or pages had to be left out: the answers are not whole.

@@ -128,6 +128,22 @@ pub(super) fn search_memory_warning(asked: SearchMemory, shape: VectorShape, pla
     ))
 }
 
+/// What a build will take, for programs.
+pub(super) fn plan_json(plan: &Plan) -> serde_json::Value {
+    serde_json::json!({
+        "vectors": plan.vectors,
+        "lists": plan.lists,
+        "code": plan.code.to_string(),
+        "codes": plan.codes.to_string(),
+        "copies": plan.copies,
+        "memory_needed": plan.memory_needed,
+        "memory_allowed": plan.memory_allowed,
+        "scratch_bytes": plan.scratch_bytes,
+        "index_bytes": plan.index_bytes,
+        "search_memory": plan.search_memory,
+    })
+}
+
 /// What a build will take, line by line.
 pub(super) fn plan_text(plan: &Plan) -> String {
     // CAST: shown to three digits

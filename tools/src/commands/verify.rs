@@ -28,7 +28,22 @@ pub(super) fn run(args: &VerifyArgs, session: &Session) -> anyhow::Result<()> {
         &session.stop,
     )?;
     meter.finish();
-    session.print(&report_text(&report))
+    session.show(&report_text(&report), &report_json(&report))
+}
+
+/// What was checked, for programs.
+pub(super) fn report_json(report: &VerifyReport) -> serde_json::Value {
+    serde_json::json!({
+        "version": report.version,
+        "files": report.files,
+        "bytes": report.bytes,
+        "vectors": report.vectors,
+        "lists": report.lists,
+        "copies": report.copies,
+        "deep": report.deep,
+        "hashes": report.hashes,
+        "replicas": report.replicas,
+    })
 }
 
 /// What was checked, in one line.

@@ -7,6 +7,7 @@ mod chart;
 mod equal_recall;
 mod escape;
 mod front;
+mod json;
 mod load;
 mod page;
 mod plots;
@@ -15,6 +16,7 @@ mod text;
 
 pub use equal_recall::{AtRecall, RECALLS, qps_at};
 pub use front::{Better, front};
+pub use json::json;
 pub use load::{LoadError, load};
 pub use page::page;
 pub use plots::{memory_qps_svg, recall_qps_svg};

@@ -123,9 +123,9 @@ fn outputs_may_be_pipes_and_inputs_may_have_any_name() {
     for (args, says) in [
         (&["base.1B.u8bin.crop_nb_100"][..], "100 vectors of 2 x u8"),
         (&["base.bin", "--dtype", "u8"], "100 vectors of 2 x u8"),
-        (&["base", "--format", "u8bin"], "100 vectors of 2 x u8"),
-        (&["base", "--format", "fvecs"], "u8bin or i8bin by its length"),
-        (&["base.bin"], "help: say what it holds with --format"),
+        (&["base", "--input-format", "u8bin"], "100 vectors of 2 x u8"),
+        (&["base", "--input-format", "fvecs"], "u8bin or i8bin by its length"),
+        (&["base.bin"], "help: say what it holds with --input-format"),
     ] {
         let output = spandrel(&[&["data", "info", &path(args[0])], &args[1..]].concat());
         let said = [text(&output.stdout), text(&output.stderr)].concat();

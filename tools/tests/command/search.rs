@@ -43,10 +43,11 @@ fn an_index_is_searched_and_measured() {
 
     let search = ["query", "--index", &index, "--queries", &queries, "--k", "3", "--max-lists", "1000"];
     let lines = run(&search);
-    assert_eq!(lines.lines().count(), 50 * 3);
+    assert_eq!(lines.lines().count(), 1 + 50 * 3);
+    assert!(lines.starts_with("query\trank\tid\tdistance\n0\t1\t"), "{lines}");
     // An index of fewer vectors than asked for gives all.
     let all = run(&["query", "--index", &index, "--queries", &queries, "--k", "2001"]);
-    assert_eq!(all.lines().count(), 50 * 2000);
+    assert_eq!(all.lines().count(), 1 + 50 * 2000);
     run(&[&search[..], &["--io", "pread", "--direct", "off", "--out", &path("r.ibin")]].concat());
     assert!(run(&["data", "info", &path("r.ibin")]).contains("3 neighbours of 50 queries, with distances"));
     run(&[&search[..], &["--out", &path("r.npy")]].concat());
@@ -116,4 +117,70 @@ fn reports_are_printed_and_written() {
     assert!(text(&output.stdout).contains("0.25x"), "{}", text(&output.stdout));
     assert!(fs::read_to_string(path("r.html")).unwrap().ends_with("</html>\n"));
     assert!(fs::read_to_string(path("r.svg")).unwrap().starts_with("<svg "));
+}
+
+/// Queries of floats were refused by an index of bytes, though gRPC takes them.
+#[test]
+fn queries_of_another_type_are_taken_where_they_convert() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (base, queries, floats) = (path("b.u8bin"), path("q.u8bin"), path("q.fbin"));
+    let size = ["--vectors", "1000", "--dim", "16", "--out", &base];
+    run(&[&["data", "generate", "sift"], &size[..], &["--queries", "20", "--queries-out", &queries]].concat());
+    run(&["data", "convert", &queries, &floats]);
+    let truth = |queries: &str, out: &str| {
+        let out = path(out);
+        run(&[
+            "data",
+            "truth",
+            "--base",
+            &base,
+            "--queries",
+            queries,
+            "--metric",
+            "l2",
+            "--k",
+            "10",
+            "--out",
+            &out,
+        ]);
+        fs::read(out).unwrap()
+    };
+    assert_eq!(truth(&queries, "t.ibin"), truth(&floats, "f.ibin"));
+    run(&["build", "--base", &base, "--metric", "l2", "--out", &path("index"), "--no-calibrate"]);
+    let query =
+        |index: &str, queries: &str| spandrel(&["query", "--index", &path(index), "--queries", queries]);
+    let (whole, converted) = (query("index", &queries), query("index", &floats));
+    assert_eq!(converted.status.code(), Some(0), "{}", text(&converted.stderr));
+    assert!(whole.stdout == converted.stdout && !text(&converted.stderr).contains("rounded"));
+    let bench = [
+        "bench",
+        "--index",
+        &path("index"),
+        "--queries",
+        &floats,
+        "--truth",
+        &path("t.ibin"),
+        "--seconds",
+        "0",
+    ];
+    assert!(text(&spandrel(&bench).stdout).contains("recall"));
+
+    // Half a step beyond a whole number, in the last row.
+    let mut bytes = fs::read(&floats).unwrap();
+    let at = bytes.len() - 4;
+    bytes[at..].copy_from_slice(&7.5_f32.to_le_bytes());
+    fs::write(&floats, &bytes).unwrap();
+    for refused in [query("index", &floats), spandrel(&bench)] {
+        assert_eq!(refused.status.code(), Some(1));
+        let says = "q.fbin: row 19, element 15 is 7.5, which u8 cannot hold";
+        assert!(text(&refused.stderr).contains(says), "{}", text(&refused.stderr));
+    }
+    // To f16 they are rounded, with a remark.
+    run(&["data", "convert", &base, &path("b.f16bin")]);
+    run(&["build", "--base", &path("b.f16bin"), "--metric", "l2", "--out", &path("half"), "--no-calibrate"]);
+    let rounded = query("half", &floats);
+    assert_eq!(rounded.status.code(), Some(0), "{}", text(&rounded.stderr));
+    let said = text(&rounded.stderr);
+    assert_eq!(said.matches("queries of f32 are rounded to f16").count(), 1, "{said}");
 }

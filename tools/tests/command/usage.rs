@@ -2,7 +2,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{spandrel, text};
+use crate::support::{run, spandrel, text, write_u8bin};
 
 #[test]
 fn wrong_usage_ends_with_2() {
@@ -23,6 +23,15 @@ fn wrong_usage_ends_with_2() {
 }
 
 #[test]
+fn other_words_for_a_command_name_it() {
+    for (word, command) in [("search", "query"), ("info", "inspect"), ("queri", "query")] {
+        let output = spandrel(&[word]);
+        assert_eq!(output.status.code(), Some(2), "{word}");
+        assert!(text(&output.stderr).contains(&format!("'{command}'")), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn help_and_version_end_with_0() {
     let version = spandrel(&["--version"]);
     assert_eq!(version.status.code(), Some(0));
@@ -30,6 +39,48 @@ fn help_and_version_end_with_0() {
     let help = spandrel(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     assert!(text(&help.stdout).contains("Examples:"));
+}
+
+#[test]
+fn shells_and_readers_of_manuals_are_served() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]);
+        assert!(script.contains("rerank-errors") && script.contains("completions"), "{shell}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("man1");
+    let pages = run(&["man", dir.to_str().unwrap()]);
+    let page = fs::read_to_string(dir.join("spandrel-data-truth.1")).unwrap();
+    assert!(pages.contains("spandrel-data-truth.1") && page.contains("exact nearest neighbours"), "{page}");
+    assert!(fs::read_to_string(dir.join("spandrel.1")).unwrap().contains("spandrel"));
+}
+
+/// A token in the environment is nobody else's to read.
+#[test]
+fn a_token_of_the_environment_is_not_shown() {
+    let token = "the-token-of-this-test-0123456789";
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let queries = folder.path().join("q.u8bin");
+    write_u8bin(&queries, 2);
+    let queries = queries.to_str().unwrap();
+    for args in [
+        &["query", "--help"][..],
+        &["query", "--queries", queries],
+        &["query", "--queries", queries, "--tls"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spandrel"));
+        let output = command
+            .args(args)
+            .env("SPANDREL_TOKEN", token)
+            .env("SPANDREL_SERVER", &address)
+            .output()
+            .unwrap();
+        let said = [text(&output.stdout), text(&output.stderr)].concat();
+        assert!(!said.contains(token), "{said}");
+        // The server of the environment was asked, and is not there.
+        assert!(args.contains(&"--help") || said.contains(&address), "{said}");
+    }
 }
 
 #[test]
@@ -73,6 +124,6 @@ fn a_limit_on_file_size_is_an_error_like_a_full_disk() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("File too large"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("see `ulimit -f`"), "{}", text(&output.stderr));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -290,3 +290,21 @@ fn answers_may_be_estimates_where_ids_are_in_memory() {
         assert_eq!(flags.estimated.len(), flags.ids.len(), "some of 200 queries have an estimate");
     });
 }
+
+#[test]
+fn of_two_indexes_the_command_line_asks_for_a_name() {
+    let half = format!("half={}", made().text("half"));
+    let server = Server::start(&["--index", &half]);
+    let queries = made().text("queries.u8bin");
+    for name in [&[][..], &["--index-name", "other"]] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_spandrel"))
+            .args([&["query", "--server", &server.address, "--queries", &queries], name].concat())
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("help: choose one of them with --index-name"), "{told}");
+        assert!(told.contains("half") && told.contains("index"), "{told}");
+    }
+    spandrel(&["query", "--server", &server.address, "--queries", &queries, "--index-name", "half"]);
+}

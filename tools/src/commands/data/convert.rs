@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use clap::Args;
 use spandrel_datasets::{Format, convert};
 
+use super::files::{output, show_rows, watched};
 use crate::Session;
 use crate::commands::input::InputArgs;
-use crate::figures::units;
 
 /// Write a file in another format.
 ///
@@ -28,8 +28,7 @@ pub struct ConvertArgs {
 }
 
 pub(super) fn run(args: &ConvertArgs, session: &Session) -> anyhow::Result<()> {
-    let (input, output) = (args.input_args.of(&args.input), super::output(&args.output, args.out_format)?);
-    let rows = super::watched(session, "converting", |watch| convert(input, output, watch))?;
-    session
-        .print_beside(&[&args.output], &format!("{}: {} rows\n", args.output.display(), units::count(rows)))
+    let (input, output) = (args.input_args.of(&args.input), output(&args.output, args.out_format)?);
+    let rows = watched(session, "converting", |watch| convert(input, output, watch))?;
+    show_rows(session, &args.output, rows)
 }

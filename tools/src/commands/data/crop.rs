@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use clap::Args;
 use spandrel_datasets::{Format, crop};
 
+use super::files::{output, show_rows, watched};
 use crate::Session;
 use crate::commands::input::InputArgs;
-use crate::figures::units;
 use crate::values::RowRange;
 
 /// Write some rows of a file, in the same or another format.
@@ -30,9 +30,8 @@ pub struct CropArgs {
 }
 
 pub(super) fn run(args: &CropArgs, session: &Session) -> anyhow::Result<()> {
-    let (input, output) = (args.input_args.of(&args.input), super::output(&args.output, args.out_format)?);
+    let (input, output) = (args.input_args.of(&args.input), output(&args.output, args.out_format)?);
     let range = args.rows.0.clone();
-    let rows = super::watched(session, "copying", |watch| crop(input, output, range, watch))?;
-    session
-        .print_beside(&[&args.output], &format!("{}: {} rows\n", args.output.display(), units::count(rows)))
+    let rows = watched(session, "copying", |watch| crop(input, output, range, watch))?;
+    show_rows(session, &args.output, rows)
 }

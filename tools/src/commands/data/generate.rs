@@ -2,10 +2,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 use spandrel_datasets::{GenerateParams, Kind, generate};
 use spandrel_index::DType;
 
-use super::output_format;
+use super::files::{output_format, watched};
 use crate::figures::units;
 use crate::{Session, UsageError};
 
@@ -67,16 +68,14 @@ pub(super) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<()> 
         seed: args.seed,
         threads: args.threads.map_or(0, usize::from),
     };
-    super::watched(session, "generating", |watch| {
-        generate(params, &args.out, args.queries_out.as_deref(), watch)
-    })?;
-    let mut text = String::new();
-    for (path, rows) in
-        std::iter::once((&args.out, params.vectors)).chain(args.queries_out.iter().zip(args.queries))
-    {
+    watched(session, "generating", |watch| generate(params, &args.out, args.queries_out.as_deref(), watch))?;
+    let files = std::iter::once((&args.out, params.vectors)).chain(args.queries_out.iter().zip(args.queries));
+    let (mut text, mut made) = (String::new(), Vec::new());
+    for (path, rows) in files {
         text += &format!("{}: {} vectors of {} x {dtype}\n", path.display(), units::count(rows), params.dim);
+        made.push(json!({ "out": path, "rows": rows, "dim": params.dim, "dtype": dtype.to_string() }));
     }
     let written: Vec<&Path> =
         std::iter::once(&args.out).chain(&args.queries_out).map(PathBuf::as_path).collect();
-    session.print_beside(&written, &text)
+    session.show_beside(&written, &text, &json!({ "files": made }))
 }

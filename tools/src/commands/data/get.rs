@@ -2,10 +2,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spandrel_datasets::catalogue::Catalogue;
+use serde_json::{Value, json};
+use spandrel_datasets::catalogue::{Catalogue, Entry};
 use spandrel_datasets::get::{Backoff, Options, Step, get};
 
-use crate::figures::units;
+use crate::figures::{Align, TextTable, units};
 use crate::{Meter, Session};
 
 /// Fetch a public set, whole or its first rows: base, queries and, where it is published, truth.
@@ -30,7 +31,7 @@ pub struct GetArgs {
 pub(super) fn run(args: &GetArgs, session: &Session) -> anyhow::Result<()> {
     let catalogue = Catalogue::builtin();
     let (Some(name), Some(out)) = (&args.name, &args.out) else {
-        return session.print(&catalogue.table().to_string());
+        return session.show(&list_text(&catalogue), &list_json(&catalogue));
     };
     let entry = catalogue.find(name)?;
     let meter = session.meter();
@@ -48,7 +49,60 @@ pub(super) fn run(args: &GetArgs, session: &Session) -> anyhow::Result<()> {
         text += &format!("truth   {}\n", truth.display());
     }
     text += &format!("fetched {}\n", units::bytes(fetched.received_bytes as f64)); // CAST: shown to three digits
-    session.print(&text)
+    let json = json!({
+        "base": fetched.base,
+        "queries": fetched.queries,
+        "truth": fetched.truth,
+        "received_bytes": fetched.received_bytes,
+    });
+    session.show(&text, &json)
+}
+
+/// The sets there are, and what "no" in the last columns means.
+fn list_text(catalogue: &Catalogue) -> String {
+    let mut table = TextTable::new();
+    table.column("name", Align::Left);
+    for head in ["rows", "dim", "dtype", "metric", "size", "truth", "checked"] {
+        table.column(head, Align::Right);
+    }
+    let yes_or_no = |answer| if answer { "yes" } else { "no" }.to_owned();
+    for entry in catalogue.entries() {
+        let cells = [
+            entry.name.clone(),
+            units::count(entry.base.rows.into()),
+            entry.dim.to_string(),
+            entry.dtype.to_string(),
+            entry.metric.to_string(),
+            units::bytes(entry.bytes() as f64), // CAST: shown to three digits
+            yes_or_no(entry.truth.is_some()),
+            yes_or_no(entry.checked),
+        ];
+        table.row(cells.map(Some).to_vec());
+    }
+    let mut text = table.to_string();
+    if catalogue.entries().iter().any(|entry| entry.truth.is_none()) {
+        text += "truth no: none is published for that crop, `spandrel data truth` computes it\n";
+    }
+    if catalogue.entries().iter().any(|entry| !entry.checked) {
+        text += "checked no: never fetched with these facts; sizes and headers are checked on arrival\n";
+    }
+    text
+}
+
+fn list_json(catalogue: &Catalogue) -> Value {
+    let of = |entry: &Entry| {
+        json!({
+            "name": entry.name,
+            "rows": entry.base.rows,
+            "dim": entry.dim,
+            "dtype": entry.dtype.to_string(),
+            "metric": entry.metric.to_string(),
+            "bytes": entry.bytes(),
+            "truth": entry.truth.is_some(),
+            "checked": entry.checked,
+        })
+    };
+    json!({ "sets": catalogue.entries().iter().map(of).collect::<Vec<_>>() })
 }
 
 fn show(meter: &Meter, step: &Step<'_>) {

@@ -1,17 +1,15 @@
 //! `spandrel data`: files of vectors.
 mod convert;
 mod crop;
+mod files;
 mod generate;
 mod get;
 mod info;
 mod truth;
 
-use std::path::Path;
-
 use clap::{Args, Subcommand};
-use spandrel_datasets::{Format, OutFile, Watch};
 
-use crate::{Session, UsageError};
+use crate::Session;
 
 /// Fetch, make, convert and describe files of vectors.
 ///
@@ -49,28 +47,5 @@ pub(super) fn run(args: &DataArgs, session: &Session) -> anyhow::Result<()> {
         DataCommand::Crop(args) => crop::run(args, session),
         DataCommand::Info(args) => info::run(args, session),
         DataCommand::Get(args) => get::run(args, session),
-    }
-}
-
-/// Runs work of this room under a meter with one phase.
-fn watched<T>(session: &Session, phase: &str, work: impl FnOnce(Watch<'_>) -> T) -> T {
-    let meter = session.meter();
-    meter.phase(phase, "rows");
-    let result = work(Watch { progress: &|done, total| meter.set(done, total), stop: &session.stop });
-    meter.finish();
-    result
-}
-
-/// The format that the name of an output asks for.
-fn output_format(path: &Path) -> Result<Format, UsageError> {
-    Format::of(path).map_err(|error| UsageError(error.to_string()))
-}
-
-/// A file to write, whose format its name or `--out-format` tells.
-fn output(path: &Path, format: Option<Format>) -> Result<OutFile<'_>, UsageError> {
-    let out = OutFile { path, format };
-    match out.format() {
-        Ok(_) => Ok(out),
-        Err(error) => Err(UsageError(format!("{error}, or one of these with --out-format"))),
     }
 }

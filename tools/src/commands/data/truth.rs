@@ -2,10 +2,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use spandrel_datasets::{Format, IdFile, TruthParams, VectorFile, compute_truth};
+use serde_json::json;
+use spandrel_datasets::{Converted, Format, IdFile, TruthParams, VectorFile, compute_truth};
 use spandrel_index::{Metric, VectorSource as _};
 
+use super::files::{output, watched};
 use crate::commands::input::InputArgs;
+use crate::commands::search::note_rounding;
 use crate::figures::units;
 use crate::{Advised, Session, UsageError};
 
@@ -45,7 +48,7 @@ pub struct TruthArgs {
 }
 
 pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
-    let out = super::output(&args.out, args.out_format)?;
+    let out = output(&args.out, args.out_format)?;
     let format = out.format()?;
     if !matches!(format, Format::Ibin | Format::Ivecs | Format::Npy) {
         let path = args.out.display();
@@ -54,7 +57,8 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         return Err(UsageError(message).into());
     }
     let base = args.input.open(&args.base)?;
-    let queries = args.input.open(&args.queries)?;
+    let queries = Converted::new(args.input.open(&args.queries)?, base.dtype());
+    note_rounding(&queries, session);
     let ids = args.ids.as_deref().map(|path| read_ids(path, &base, format)).transpose()?;
     let params = TruthParams {
         metric: args.metric,
@@ -62,7 +66,7 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         threads: args.threads.map_or(0, usize::from),
     };
     let mut truth =
-        super::watched(session, "exact neighbours", |watch| compute_truth(&base, &queries, params, watch))?;
+        watched(session, "exact neighbours", |watch| compute_truth(&base, &queries, params, watch))?;
     if let Some(ids) = &ids {
         truth.name_rows(ids)?;
     }
@@ -75,7 +79,14 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         units::count(truth.queries as u64), // CAST: usize is 64 bits here
         args.metric
     );
-    session.print_beside(&[&args.out], &text)
+    let json = json!({
+        "out": args.out,
+        "k": truth.k,
+        "vectors": base.len(),
+        "queries": truth.queries,
+        "metric": args.metric.to_string(),
+    });
+    session.show_beside(&[&args.out], &text, &json)
 }
 
 /// The ids of the vectors of a base, which the format to write has to hold.

@@ -5,20 +5,22 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use serde_json::{Value, json};
 use spandrel_builder::{Input, VectorShape};
-use spandrel_datasets::{GenerateParams, Kind, Truth, TruthParams, Watch, compute_truth, generate};
+use spandrel_datasets::{GenerateParams, Kind, Rows, Truth, TruthParams, Watch, compute_truth, generate};
 use spandrel_engine::Distances;
 use spandrel_index::{Metric, verify};
 
-use super::build::{build_watched, report_text};
+use super::build::{build_watched, report_json, report_text};
 use super::ceiling;
 use super::input::InputArgs;
-use super::measure::{Examples, Pruning, Sweep, cross, json, measure};
-use super::search::{IoArgs, PlaceArgs, open_index, open_queries, read_queries};
+use super::measure::{self, Examples, Pruning, Sweep, cross};
+use super::search::{Fit, IoArgs, PlaceArgs, open_index, open_queries};
 use super::shape::{ShapeArgs, threads_default};
 use super::{bench, verify as verify_command};
 use crate::figures::{Point, PointParams, units};
 use crate::report::{AtRecall, Comparison, page, qps_at};
+use crate::values::OutputFormat;
 use crate::{Advised, Session, write_file};
 
 /// Lists read, from quick to thorough.
@@ -90,14 +92,24 @@ pub(super) fn run(args: &DemoArgs, session: &Session) -> anyhow::Result<()> {
     let mut demo = Demo { args, session, threads, steps: 0 };
     let (base, queries) = demo.input()?;
     let truth = demo.truth(&base, &queries)?;
-    let index = demo.build(&base)?;
-    demo.verify(&index)?;
+    let (index, built) = demo.build(&base)?;
+    let verified = demo.verify(&index)?;
     let sweep = demo.search(&index, &queries, &truth)?;
     let report = demo.report(&sweep.points)?;
-    demo.serve(&index, &queries)?;
+    let served = demo.serve(&index, &queries)?;
     let seconds = units::seconds(start.elapsed().as_secs_f64());
     let advice = advice(args, &index, &queries, &report, &sweep);
-    session.print(&format!("\nDone in {seconds}.\n{advice}"))?;
+    let json = json!({
+        "dir": args.dir,
+        "index": index,
+        "report": report,
+        "build": built,
+        "verify": verified,
+        "points": sweep.points,
+        "server_answers": served,
+        "seconds": start.elapsed().as_secs_f64(),
+    });
+    session.show(&format!("\nDone in {seconds}.\n{advice}"), &json)?;
     check_floor(&sweep.points)?;
     if args.serve { serving::keep_up(&index, session) } else { Ok(()) }
 }
@@ -105,7 +117,18 @@ pub(super) fn run(args: &DemoArgs, session: &Session) -> anyhow::Result<()> {
 impl Demo<'_> {
     fn step(&mut self, title: &str) -> anyhow::Result<()> {
         self.steps += 1;
-        self.session.print(&format!("\n{}. {title}\n", self.steps))
+        self.say(&format!("\n{}. {title}\n", self.steps))
+    }
+
+    /// Tells how it goes; where programs read standard output, beside it.
+    fn say(&self, text: &str) -> anyhow::Result<()> {
+        match self.session.format {
+            OutputFormat::Text => self.session.print(text),
+            OutputFormat::Json => {
+                self.session.note(text.trim_end());
+                Ok(())
+            }
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -134,7 +157,7 @@ impl Demo<'_> {
             threads: self.threads,
         };
         self.watched("generating", |watch| generate(params, &base, Some(&queries), watch))?;
-        self.session.print(&format!("   {}, {}\n", base.display(), queries.display()))?;
+        self.say(&format!("   {}, {}\n", base.display(), queries.display()))?;
         Ok((base, queries))
     }
 
@@ -146,11 +169,11 @@ impl Demo<'_> {
             self.watched("exact neighbours", |watch| compute_truth(&base, &queries, params, watch))?;
         let path = self.path("truth.ibin");
         truth.write(&path)?;
-        self.session.print(&format!("   {}\n", path.display()))?;
+        self.say(&format!("   {}\n", path.display()))?;
         Ok(truth)
     }
 
-    fn build(&mut self, base: &Path) -> anyhow::Result<PathBuf> {
+    fn build(&mut self, base: &Path) -> anyhow::Result<(PathBuf, Value)> {
         self.step("Building the index")?;
         let out = self.path("index");
         let base = self.args.input.open(base)?;
@@ -160,27 +183,27 @@ impl Demo<'_> {
         // What is generated is known: its sweep passes the floor under the usual default.
         let calibrate = self.args.base.is_some();
         let report = build_watched(Input { vectors: &base, ids: None }, &config, calibrate, self.session)?;
-        self.session.print(&indented(&report_text(&report, &config)))?;
-        Ok(out)
+        self.say(&indented(&report_text(&report, &config)))?;
+        Ok((out, report_json(&report, &config)))
     }
 
-    fn verify(&mut self, index: &Path) -> anyhow::Result<()> {
+    fn verify(&mut self, index: &Path) -> anyhow::Result<Value> {
         self.step("Reading it back and comparing every copy")?;
         let meter = self.session.meter();
         meter.phase("verifying", "bytes");
         let report =
             verify(index, true, &mut |p| meter.set(p.done_bytes, p.total_bytes), &self.session.stop)?;
         meter.finish();
-        self.session.print(&indented(&verify_command::report_text(&report)))
+        self.say(&indented(&verify_command::report_text(&report)))?;
+        Ok(verify_command::report_json(&report))
     }
 
     fn search(&mut self, index: &Path, queries: &Path, truth: &Truth) -> anyhow::Result<Swept> {
         self.step("Searching, from quick to thorough")?;
         let index = open_index(index, &PlaceArgs::default())?;
-        let queries = read_queries(&open_queries(&index, &self.args.input, queries)?)?;
+        let queries = Rows::read(&open_queries(Fit::of(&index), &self.args.input, queries, self.session)?)?;
         let k = K.min(truth.k);
-        self.session
-            .print(&format!("   One of the settings has to reach a recall@{k} of {RECALL_FLOOR}.\n\n"))?;
+        self.say(&format!("   One of the settings has to reach a recall@{k} of {RECALL_FLOOR}.\n\n"))?;
         let most = index.lists();
         let mut max_lists: Vec<u32> = MAX_LISTS.into_iter().map(|lists| lists.min(most)).collect();
         max_lists.dedup();
@@ -203,32 +226,33 @@ impl Demo<'_> {
             seconds: 1.0,
         };
         let examples = Examples { queries: &queries, truth };
-        let points = measure(&index, examples, &sweep, self.session)?;
+        let points = measure::measure(&index, examples, &sweep, self.session)?;
         let ceiling = ceiling::words(&index, examples, &sweep, &points, self.session)?;
-        self.session.print(&indented(&format!(
-            "{}\n{}",
-            bench::text(&points),
-            ceiling.unwrap_or_default()
-        )))?;
+        self.say(&indented(&format!("{}\n{}", bench::text(&points), ceiling.unwrap_or_default())))?;
         let pairs: Vec<(f64, f64)> = points.iter().map(|p| (p.recall, p.qps)).collect();
         if let AtRecall::Rate(rate) = qps_at(&pairs, 0.95) {
             let rate = units::three_digits(rate);
-            self.session.print(&format!("\n   At recall 0.95: about {rate} queries a second.\n"))?;
+            self.say(&format!("\n   At recall 0.95: about {rate} queries a second.\n"))?;
         }
         Ok(Swept { params: sweep.params, points })
     }
 
     fn report(&mut self, points: &[Point]) -> anyhow::Result<PathBuf> {
         let html = self.path("report.html");
-        write_file(&self.path("figures.json"), &json(points)?)?;
+        write_file(&self.path("figures.json"), &measure::json(points)?)?;
         write_file(&html, page(&Comparison::of(vec![("demo".to_owned(), points.to_vec())])).as_bytes())?;
         Ok(html)
     }
 
-    fn serve(&mut self, index: &Path, queries: &Path) -> anyhow::Result<()> {
+    fn serve(&mut self, index: &Path, queries: &Path) -> anyhow::Result<usize> {
         self.step("Serving it over gRPC, and asking as a client would")?;
-        let told = serving::compare(index, (queries, &self.args.input), self.session)?;
-        self.session.print(&indented(&told))
+        let same = serving::compare(index, (queries, &self.args.input), self.session)?;
+        let told = format!(
+            "{} answers through gRPC at {}, all as in this process; the server is stopped",
+            same.answers, same.address
+        );
+        self.say(&indented(&told))?;
+        Ok(same.answers)
     }
 
     fn watched<T>(&self, phase: &str, work: impl FnOnce(Watch<'_>) -> T) -> T {

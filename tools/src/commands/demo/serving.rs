@@ -10,7 +10,7 @@ use spandrel_service::Server;
 use crate::Session;
 use crate::commands::input::InputArgs;
 use crate::commands::remote::{Asking, Remote, answers};
-use crate::commands::search::{PlaceArgs, open_engine, open_index, open_queries, read_queries};
+use crate::commands::search::{Fit, PlaceArgs, open_engine, open_index, open_queries};
 use crate::commands::serve::settings::{NamedDir, Settings, parse};
 use crate::commands::serve::{runtime, serve};
 use spandrel_client::{Client, ClientConfig, RetryPolicy};
@@ -26,14 +26,21 @@ fn indexes(index: &Path) -> [NamedDir; 1] {
     [NamedDir { name: NAME.to_owned(), dir: index.to_owned() }]
 }
 
-/// Serves the index on loopback, asks all queries, compares, and stops the server: what was done, in words.
+/// Answers that were the same from a server.
+pub(super) struct Same {
+    pub(super) answers: usize,
+    /// Where the server listened.
+    pub(super) address: String,
+}
+
+/// Serves the index on loopback, asks all queries, compares, and stops the server.
 pub(super) fn compare(
     index: &Path,
     (queries, input): (&Path, &InputArgs),
     session: &Session,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Same> {
     let opened = open_index(index, &PlaceArgs::default())?;
-    let queries = Arc::new(read_queries(&open_queries(&opened, input, queries)?)?);
+    let queries = Arc::new(Rows::read(&open_queries(Fit::of(&opened), input, queries, session)?)?);
     let k = K.min(usize::try_from(opened.vectors()).unwrap_or(K));
     let expected = {
         let engine = open_engine(&opened, spandrel_engine::EngineConfig::default(), session)?;
@@ -58,10 +65,7 @@ pub(super) fn compare(
         if let Some(number) = differs {
             anyhow::bail!("the server's answer to query {number} differs from the one found in this process");
         }
-        Ok(format!(
-            "{} answers through gRPC at {address}, all as in this process; the server is stopped",
-            found.len()
-        ))
+        Ok(Same { answers: found.len(), address })
     })
 }
 

@@ -10,6 +10,7 @@ use super::load::{Load, Outcome};
 use super::{Asking, Remote, ServerArgs, options, told};
 use crate::commands::input::InputArgs;
 use crate::commands::measure::check_truth;
+use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
 use crate::commands::truth_check::Sample;
 use crate::figures::{LatencySummary, Machine, Point, PointParams};
@@ -40,7 +41,7 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
     runtime()?.block_on(async {
         let clients = what.server.clients(&config)?;
         let remote = Arc::new(Remote::open(&clients, &config.address, what.server.index_name()).await?);
-        let queries = Arc::new(Rows::read(&remote.open_queries(&what.input, what.queries)?)?);
+        let queries = Arc::new(Rows::read(&open_queries(remote.fit(), &what.input, what.queries, session)?)?);
         let k = what.k.min(u32::try_from(remote.summary.vectors).unwrap_or(what.k));
         let what = &Remotely { k, ..what.clone() };
         check_truth(what.truth, &queries, what.k as usize)?; // CAST: widening

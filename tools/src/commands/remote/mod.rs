@@ -4,13 +4,13 @@ mod load;
 mod patience;
 pub(super) mod query;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use spandrel_datasets::{Rows, VectorFile};
+use spandrel_datasets::Rows;
 use spandrel_engine::{Answer, Distances, Limit, Missing, Neighbour, Work};
 use spandrel_index::{DType, Metric, VectorSource as _};
 use spandrel_proto::v1;
@@ -19,7 +19,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::Advised;
-use crate::commands::input::InputArgs;
+use crate::commands::search::Fit;
 use crate::figures::PointParams;
 use spandrel_client::{Client, ClientConfig, ClientTls, RetryPolicy, TlsFault, item_status};
 
@@ -30,13 +30,14 @@ pub(super) const HEADING: &str = "Ask a server instead of opening an index";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = HEADING)]
 pub struct ServerArgs {
-    /// Ask the server at this address; several are separated by commas, and calls are spread over them.
+    /// Ask the server at this address; several are separated by commas, and calls are spread over them [default:
+    /// $SPANDREL_SERVER where no index is named].
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["index", "codes", "vectors", "io", "direct", "threads"])]
     pub server: Option<String>,
     /// Name of the index there [default: the only one].
     #[arg(long, value_name = "NAME", requires = "server", conflicts_with = "index")]
     pub index_name: Option<String>,
-    /// File with an API token.
+    /// File with an API token [default: the token in $SPANDREL_TOKEN, if there is one].
     #[arg(long, value_name = "FILE", requires = "server", conflicts_with = "index")]
     pub token: Option<PathBuf>,
     /// Talk TLS with a server whose certificate is signed by somebody whom this system trusts. Each of the flags below
@@ -95,7 +96,10 @@ impl ServerArgs {
     /// The client; none if no server was named.
     pub(super) fn config(&self, retry: RetryPolicy) -> anyhow::Result<Option<ClientConfig>> {
         let Some(address) = &self.server else { return Ok(None) };
-        let token = self.token.as_ref().map(fs_err::read_to_string).transpose()?;
+        let token = match &self.token {
+            Some(file) => Some(fs_err::read_to_string(file)?),
+            None => std::env::var("SPANDREL_TOKEN").ok(),
+        };
         let identity = self.tls_certificate.clone().zip(self.tls_key.clone());
         let given = self.tls || self.tls_ca.is_some() || self.tls_server_name.is_some() || identity.is_some();
         let domain = self.tls_server_name.clone();
@@ -150,25 +154,9 @@ impl Remote {
         Ok(Remote { address: address.to_owned(), about, summary, dtype, metric })
     }
 
-    /// A file of queries that fit the index.
-    pub(super) fn open_queries(&self, input: &InputArgs, path: &Path) -> anyhow::Result<VectorFile> {
-        let queries = input.open(path)?;
-        let (found, expected) = ((queries.dim(), queries.dtype()), (self.summary.dim as usize, self.dtype)); // CAST: widening
-        if found != expected {
-            let message = format!(
-                "{}: queries of {} x {}, the index holds {} x {}",
-                path.display(),
-                found.0,
-                found.1,
-                expected.0,
-                expected.1
-            );
-            return Err(Advised::new(message, "search with vectors of the kind that was indexed").into());
-        }
-        if queries.is_empty() {
-            return Err(Advised::new(format!("{}: no queries", path.display()), "give at least one").into());
-        }
-        Ok(queries)
+    /// What queries have to be like.
+    pub(super) fn fit(&self) -> Fit {
+        Fit { dim: self.summary.dim as usize, dtype: self.dtype } // CAST: widening
     }
 
     /// The message that carries these rows.
@@ -321,7 +309,9 @@ pub(super) fn told(address: &str) -> impl Fn(Status) -> anyhow::Error {
             Code::Unavailable => {
                 "is a server running there, and does it talk TLS (--tls)? Start one with `spandrel serve`"
             }
-            Code::Unauthenticated | Code::PermissionDenied => "give a token with --token FILE",
+            Code::Unauthenticated | Code::PermissionDenied => {
+                "give a token with --token FILE or in SPANDREL_TOKEN"
+            }
             Code::NotFound => "choose one of them with --index-name",
             Code::ResourceExhausted => "the server is loaded: ask for less at a time, or try again later",
             Code::InvalidArgument if names_field(&status, "index") => "choose one of them with --index-name",

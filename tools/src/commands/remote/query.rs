@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 use super::patience::Patience;
 use super::{Asking, BATCH, Remote, Rpc, ServerArgs, answer, answers, item, options, told};
 use crate::commands::input::InputArgs;
+use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
 use crate::figures::PointParams;
 use crate::{Advised, Session};
@@ -44,7 +45,7 @@ pub(in crate::commands) fn ask(
     runtime()?.block_on(async {
         let clients = server.clients(&config)?;
         let remote = Arc::new(Remote::open(&clients, &config.address, server.index_name()).await?);
-        let file = remote.open_queries(&query.input, query.queries)?;
+        let file = open_queries(remote.fit(), &query.input, query.queries, session)?;
         let mut asker =
             Asker {
                 clients,

@@ -9,6 +9,7 @@ use std::thread::available_parallelism;
 
 use anyhow::Context as _;
 use clap::Args;
+use serde_json::{Value, json};
 use spandrel_service::{Server, ServerConfig};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,16 +49,17 @@ pub(super) fn run(args: &ServeArgs, session: &Session) -> anyhow::Result<()> {
     }
     if args.check {
         config.check()?;
+        let mut opened = Vec::new();
         for index in &config.indexes {
-            let opened = spandrel_index::Index::open_with(&index.path, index.options);
-            let opened = opened.with_context(|| format!("index '{}'", index.name))?;
-            session.note(&format!(
-                "index '{}': {} vectors, whole as far as opening tells",
-                index.name,
-                opened.vectors()
-            ));
+            let found = spandrel_index::Index::open_with(&index.path, index.options);
+            let vectors = found.with_context(|| format!("index '{}'", index.name))?.vectors();
+            session
+                .note(&format!("index '{}': {vectors} vectors, whole as far as opening tells", index.name));
+            opened.push((index.name.clone(), vectors));
         }
-        return session.print("the settings are good\n");
+        let indexes: Vec<Value> =
+            opened.into_iter().map(|(name, vectors)| json!({ "name": name, "vectors": vectors })).collect();
+        return session.show("the settings are good\n", &json!({ "indexes": indexes }));
     }
     serve(config, &settings, session)
 }
@@ -85,7 +87,8 @@ pub(super) fn serve(config: ServerConfig, settings: &Settings, session: &Session
         };
         if let Some(opened) = opened {
             opened?;
-            match session.print(&format!("listening on {}\n", server.listen())) {
+            let ready = json!({ "listen": server.listen(), "metrics": server.metrics() });
+            match session.show(&format!("listening on {}\n", server.listen()), &ready) {
                 // Whoever reads the output may have seen enough.
                 Err(error) if error.is::<OutputClosed>() => {}
                 printed => printed?,

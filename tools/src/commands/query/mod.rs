@@ -1,0 +1,162 @@
+//! `spandrel query`: the nearest vectors of some queries.
+mod output;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use spandrel_datasets::Format;
+use spandrel_engine::{EngineConfig, QueryPlan, Rerank, SearchError, SearchParams};
+use spandrel_index::VectorSource as _;
+
+use self::output::{Form, Output};
+use super::input::InputArgs;
+use super::remote::query::{Query, ask};
+use super::remote::{HEADING, ServerArgs, parse_rate};
+use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, open_engine, open_index, open_queries, refuse_damage};
+use super::shape::threads_default;
+use crate::figures::PointParams;
+use crate::values::parse_epsilon;
+use crate::{Advised, Session};
+
+/// Find the nearest vectors of each query.
+///
+/// Prints a heading, and a line for each neighbour, best first: query, rank, id, distance, and ~ where that is an estimate.
+/// Distances are squared L2, 1 - cos, or the inner product itself.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// Folder of the index.
+    #[arg(long, value_name = "DIR", required_unless_present = "server")]
+    pub index: Option<PathBuf>,
+    /// Vectors to search for.
+    #[arg(long, value_name = "FILE")]
+    pub queries: PathBuf,
+    /// Neighbours of each query.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub k: u32,
+    /// A list is read if its head is at most 1 + epsilon times as far as the nearest one [default: the index's own].
+    #[arg(long, value_name = "E", help_heading = KNOBS, value_parser = parse_epsilon)]
+    pub epsilon: Option<f32>,
+    /// Most lists read [default: the index's own].
+    #[arg(long, value_name = "N", help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_lists: Option<u32>,
+    /// Vectors compared exactly after their codes were scanned, the likeliest to be near [default: by the errors of their
+    /// estimates].
+    #[arg(long, value_name = "N", help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rerank: Option<u32>,
+    /// Compare exactly each vector whose estimate, less half of this number of its standard errors, may be among
+    /// the k best: more find more and read more [default: the index's own].
+    #[arg(long, value_name = "E", conflicts_with = "rerank", help_heading = KNOBS, value_parser = parse_epsilon)]
+    pub rerank_errors: Option<f32>,
+    /// How the file of queries is read.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Where codes and vectors are.
+    #[command(flatten)]
+    pub places: PlaceArgs,
+    /// Threads to use [default: one for each processor].
+    #[arg(long, value_name = "N", help_heading = "How the index is read", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// How lists are read.
+    #[command(flatten)]
+    pub io: IoArgs,
+    /// Write the answers to a file instead: .ibin with ids and distances, or .npy with ids alone (int64). Where fewer
+    /// than k were found, the ids that are missing are 4294967295 or -1.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Format of that file, ibin or npy, where its name tells none, as that of a pipe.
+    #[arg(long, value_name = "FORMAT", requires = "out")]
+    pub out_format: Option<Format>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Ask the server at most so many queries a second.
+    #[arg(long, value_name = "QPS", requires = "server", conflicts_with = "index", help_heading = HEADING, value_parser = parse_rate)]
+    pub rate: Option<f64>,
+}
+
+/// Queries searched at a time, so that memory does not grow with their number when lines are printed.
+const BATCH: u64 = 10_000;
+
+pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
+    let form = Form::of(args.out.as_deref(), args.out_format, session.format)?;
+    let mut output = Output::new(form, args.k as usize, session); // CAST: widening
+    let Some(index) = &args.index else { return ask_server(args, output) };
+    let index = open_index(index, &args.places)?;
+    let queries = open_queries(Fit::of(&index), &args.input, &args.queries, session)?;
+    let config = EngineConfig {
+        threads: args.threads.map_or_else(threads_default, usize::from),
+        io: args.io.io,
+        direct: args.io.direct,
+        cache_bytes: args.places.cache_bytes(),
+        ..EngineConfig::default()
+    };
+    let params = SearchParams {
+        epsilon: args.epsilon,
+        max_lists: args.max_lists,
+        rerank: args.rerank.map(Rerank::Count).or(args.rerank_errors.map(Rerank::Errors)),
+        distances: args.places.distances,
+        ..SearchParams::new(args.k as usize) // CAST: widening
+    };
+    QueryPlan::of(&params, &index)?;
+    let engine = open_engine(&index, config, session)?;
+    let meter = session.meter();
+    meter.phase("searching", "queries");
+    let mut first = 0;
+    while first < queries.len() {
+        let count = BATCH.min(queries.len() - first);
+        let mut rows = vec![0; count as usize * queries.row_bytes()]; // CAST: at most BATCH
+        queries.read_rows(first, &mut rows)?;
+        let answers = engine
+            .search_until(&rows, &params, &session.stop)
+            .map_err(|error| in_file(error, &args.queries, first))?;
+        output.take(first, &answers)?;
+        first += count;
+        meter.set(first, queries.len());
+    }
+    meter.finish();
+    let incomplete = output.finish(args.out.as_deref(), &index.dir().display().to_string())?;
+    refuse_damage(&engine, incomplete)
+}
+
+/// As [`run`], where a server answers.
+fn ask_server(args: &QueryArgs, mut output: Output<'_>) -> anyhow::Result<()> {
+    let params = PointParams {
+        epsilon: args.epsilon,
+        max_lists: args.max_lists,
+        rerank: args.rerank,
+        rerank_errors: args.rerank_errors,
+    };
+    let distances = args.places.distances;
+    let query =
+        Query { queries: &args.queries, input: args.input, k: args.k, params, distances, rate: args.rate };
+    ask(&args.server, &query, output.session, |first, answers| output.take(first, &answers))?;
+    let incomplete = output.finish(args.out.as_deref(), args.server.index_name())?;
+    if incomplete > 0 {
+        let message = format!("{incomplete} answers are not whole: parts of the server's index are damaged");
+        return Err(Advised::new(message, "its log and DescribeIndex say which").into());
+    }
+    Ok(())
+}
+
+/// Names the file of a query that was refused, and counts it from the file's beginning.
+fn in_file(error: SearchError, path: &Path, first: u64) -> anyhow::Error {
+    match error {
+        // CAST: usize is 64 bits here
+        SearchError::Query(bad) => {
+            anyhow::Error::new(bad.after(first as usize)).context(path.display().to_string())
+        }
+        other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_query_is_counted_from_the_beginning() {
+        let refused = SearchError::Query(spandrel_engine::QueryError::Zero { query: 5 });
+        let error = in_file(refused, Path::new("q.fbin"), 10_000);
+        assert_eq!(format!("{error:#}"), "q.fbin: query 10005: a zero vector has no cosine");
+    }
+}

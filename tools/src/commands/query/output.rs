@@ -1,0 +1,263 @@
+//! The answers to queries on their way out: printed as they come, or written to a file at the end.
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+use spandrel_datasets::{Format, OutFile, Truth};
+use spandrel_engine::{Answer, Limit};
+
+use crate::values::OutputFormat;
+use crate::{Advised, Session, UsageError, write_file};
+
+/// How answers are handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Lines,
+    Json,
+    Ibin,
+    Npy,
+}
+
+impl Form {
+    pub(super) fn of(
+        out: Option<&Path>,
+        format: Option<Format>,
+        printed: OutputFormat,
+    ) -> Result<Form, UsageError> {
+        let Some(path) = out else {
+            return Ok(if printed == OutputFormat::Json { Form::Json } else { Form::Lines });
+        };
+        match (OutFile { path, format }).format() {
+            Ok(Format::Ibin) => Ok(Form::Ibin),
+            Ok(Format::Npy) => Ok(Form::Npy),
+            _ => {
+                let path = path.display();
+                let message = format!(
+                    "{path}: expected a file ending in .ibin or .npy, or one of these with --out-format"
+                );
+                Err(UsageError(message))
+            }
+        }
+    }
+}
+
+/// What becomes of answers.
+pub(super) struct Output<'a> {
+    pub(super) session: &'a Session,
+    form: Form,
+    table: Table,
+    limited: Limited,
+    incomplete: usize,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn new(form: Form, k: usize, session: &'a Session) -> Output<'a> {
+        let table = Table { k, ids: Vec::new(), distances: Vec::new() };
+        Output { session, form, table, limited: Limited::default(), incomplete: 0 }
+    }
+
+    /// Takes the next answers; the first of them is to query `first`.
+    pub(super) fn take(&mut self, first: u64, answers: &[Answer]) -> anyhow::Result<()> {
+        self.incomplete += answers.iter().filter(|answer| answer.missing.parts() > 0).count();
+        self.limited.count(answers);
+        match self.form {
+            Form::Lines if first == 0 => self.session.print(&(HEAD.to_owned() + &lines(first, answers))),
+            Form::Lines => self.session.print(&lines(first, answers)),
+            Form::Json => self.session.print(&json_lines(first, answers)?),
+            Form::Ibin | Form::Npy => {
+                answers.iter().for_each(|answer| self.table.push(answer));
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes what is left to write: how many answers are not whole. `index` is what was searched, for messages.
+    pub(super) fn finish(self, out: Option<&Path>, index: &str) -> anyhow::Result<usize> {
+        if let Some(path) = out {
+            self.table.write(self.form, path, index)?;
+            self.session.note(&format!("wrote {}", path.display()));
+        }
+        self.limited.tell(self.session);
+        Ok(self.incomplete)
+    }
+}
+
+/// Answers that a limit cut short.
+#[derive(Debug, Default)]
+struct Limited {
+    by_lists: usize,
+    by_bytes: usize,
+}
+
+impl Limited {
+    fn count(&mut self, answers: &[Answer]) {
+        let by = |limit| answers.iter().filter(|a| a.limited_by == Some(limit)).count();
+        self.by_lists += by(Limit::MaxLists);
+        self.by_bytes += by(Limit::MaxBytes);
+    }
+
+    fn tell(&self, session: &Session) {
+        for (limit, answers) in [(Limit::MaxLists, self.by_lists), (Limit::MaxBytes, self.by_bytes)] {
+            if answers > 0 {
+                let verb = if answers == 1 { "answer was" } else { "answers were" };
+                session.note(&format!("note: {answers} {verb} cut short by {limit}"));
+            }
+        }
+    }
+}
+
+/// Heading of the lines.
+const HEAD: &str = "query\trank\tid\tdistance\n";
+
+fn lines(first: u64, answers: &[Answer]) -> String {
+    let mut text = String::new();
+    for (query, answer) in (first..).zip(answers) {
+        for (rank, neighbour) in (1_u32..).zip(&answer.neighbours) {
+            // Writing to a string does not fail.
+            let mark = if neighbour.estimated { "\t~" } else { "" };
+            let _ = writeln!(text, "{query}\t{rank}\t{}\t{}{mark}", neighbour.id, neighbour.distance);
+        }
+    }
+    text
+}
+
+/// An answer as a line of JSON.
+#[derive(Serialize)]
+struct Line {
+    query: u64,
+    neighbours: Vec<Found>,
+    /// The limit that cut the answer short.
+    limited_by: Option<String>,
+    /// Whether no list and no page had to be left out.
+    whole: bool,
+}
+
+#[derive(Serialize)]
+struct Found {
+    id: u64,
+    distance: f32,
+    estimated: bool,
+}
+
+fn json_lines(first: u64, answers: &[Answer]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for (query, answer) in (first..).zip(answers) {
+        let found = answer.neighbours.iter();
+        let line = Line {
+            query,
+            neighbours: found
+                .map(|n| Found { id: n.id, distance: n.distance, estimated: n.estimated })
+                .collect(),
+            limited_by: answer.limited_by.map(|limit| limit.to_string()),
+            whole: answer.missing.parts() == 0,
+        };
+        text += &serde_json::to_string(&line)?;
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Answers as rows of `k`, padded.
+struct Table {
+    k: usize,
+    ids: Vec<Option<u64>>,
+    distances: Vec<f32>,
+}
+
+impl Table {
+    fn push(&mut self, answer: &Answer) {
+        for at in 0..self.k {
+            let found = answer.neighbours.get(at);
+            self.ids.push(found.map(|n| n.id));
+            self.distances.push(found.map_or(f32::INFINITY, |n| n.distance));
+        }
+    }
+
+    fn write(self, form: Form, path: &Path, index: &str) -> anyhow::Result<()> {
+        let queries = self.ids.len() / self.k;
+        if form == Form::Npy {
+            return Ok(write_file(path, &npy(&self.ids, queries, self.k)?)?);
+        }
+        let mut ids = Vec::with_capacity(self.ids.len());
+        for id in self.ids {
+            let narrow = u32::try_from(id.unwrap_or(u32::MAX.into())).map_err(|_| {
+                let message = format!("an id of {index} does not fit 32 bits");
+                Advised::new(message, "write the answers as .npy")
+            })?;
+            ids.push(narrow.into());
+        }
+        Truth { queries, k: self.k, ids, distances: Some(self.distances) }
+            .write(OutFile { path, format: Some(Format::Ibin) })?;
+        Ok(())
+    }
+}
+
+/// Ids as an array of int64 in NumPy's format, version 1.
+fn npy(ids: &[Option<u64>], rows: usize, columns: usize) -> anyhow::Result<Vec<u8>> {
+    const HEADER_BYTES: usize = 128;
+    const PREFIX: &[u8; 8] = b"\x93NUMPY\x01\x00";
+    let mut text = format!("{{'descr': '<i8', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    let text_bytes = HEADER_BYTES - PREFIX.len() - 2;
+    text = format!("{text:<width$}\n", width = text_bytes - 1);
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + ids.len() * 8);
+    bytes.extend_from_slice(PREFIX);
+    bytes.extend_from_slice(&(text_bytes as u16).to_le_bytes()); // CAST: 118
+    bytes.extend_from_slice(text.as_bytes());
+    for id in ids {
+        let signed = match id {
+            None => -1,
+            Some(id) => i64::try_from(*id).map_err(|_| {
+                Advised::new(
+                    format!("id {id} does not fit a signed 64-bit number"),
+                    "print the answers instead",
+                )
+            })?,
+        };
+        bytes.extend_from_slice(&signed.to_le_bytes());
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spandrel_engine::Neighbour;
+
+    fn answer(ids: &[u64]) -> Answer {
+        let neighbours = ids.iter().map(|&id| Neighbour { id, distance: 0.5, estimated: false }).collect();
+        Answer { neighbours, ..Answer::default() }
+    }
+
+    #[test]
+    fn lines_number_queries_on() {
+        assert_eq!(lines(7, &[answer(&[3]), answer(&[4, 5])]), "7\t1\t3\t0.5\n8\t1\t4\t0.5\n8\t2\t5\t0.5\n");
+    }
+
+    #[test]
+    fn lines_of_json_hold_what_there_is() {
+        let text = json_lines(7, &[answer(&[3])]).unwrap();
+        let expected = r#"{"query":7,"neighbours":[{"id":3,"distance":0.5,"estimated":false}],"limited_by":null,"whole":true}"#;
+        assert_eq!(text, format!("{expected}\n"));
+    }
+
+    #[test]
+    fn arrays_are_padded() {
+        let bytes = npy(&[Some(3), None], 1, 2).unwrap();
+        assert_eq!(bytes.len(), 128 + 16);
+        assert_eq!(bytes[127], b'\n');
+        assert_eq!(&bytes[8..10], &[118, 0]);
+        assert_eq!(&bytes[128..], [3_i64.to_le_bytes(), (-1_i64).to_le_bytes()].concat());
+        assert!(npy(&[Some(u64::MAX)], 1, 1).is_err());
+        assert!(npy(&[], usize::MAX, usize::MAX).unwrap().len() == 128);
+    }
+
+    #[test]
+    fn forms_by_extension() {
+        assert_eq!(Form::of(None, None, OutputFormat::Text).unwrap(), Form::Lines);
+        assert_eq!(Form::of(Some(Path::new("a.ibin")), None, OutputFormat::Json).unwrap(), Form::Ibin);
+        assert!(Form::of(Some(Path::new("a.fbin")), None, OutputFormat::Text).is_err());
+        let stdout = Some(Path::new("/dev/stdout"));
+        assert!(Form::of(stdout, None, OutputFormat::Text).unwrap_err().to_string().contains("--out-format"));
+        assert_eq!(Form::of(stdout, Some(Format::Npy), OutputFormat::Text).unwrap(), Form::Npy);
+    }
+}
