@@ -24,7 +24,8 @@ pub(super) fn run(args: &InspectArgs, session: &Session) -> anyhow::Result<()> {
     let before = anonymous();
     let index = Index::open(&args.index)?;
     let added = anonymous().saturating_sub(before);
-    let about = About { counts: list_lengths(&index), versions: versions(&args.index)?, index: &index, added };
+    let about =
+        About { counts: list_lengths(&index), versions: versions(&args.index)?, index: &index, added };
     session.show(&text(&about), &json(&about))
 }
 

@@ -299,7 +299,7 @@ fn check_sample(index: &Arc<Index>, examples: Examples<'_>, sweep: &Sweep) -> an
         });
         found.push(vectors.collect::<Result<Vec<_>, _>>()?);
     }
-    Ok(sample.check((index.metric(), index.dtype()), examples.queries, &found)?)
+    Ok(sample.check(index.metric(), examples.queries, &found)?)
 }
 
 /// How long the build took, by the statistics it left behind; none where they are gone.

@@ -3,7 +3,7 @@
 //! Catches ids of another kind (row numbers where the index has ids of its own), another metric, another base and other
 //! queries. A truth in the same order is taken with any distances: on unit vectors all metrics give one order.
 use spandrel_datasets::{Rows, Truth, decode};
-use spandrel_index::{DType, Metric};
+use spandrel_index::{Metric, VectorSource as _};
 
 use crate::Advised;
 
@@ -55,7 +55,7 @@ impl<'a> Sample<'a> {
     /// id.
     pub(super) fn check(
         &self,
-        (metric, dtype): (Metric, DType),
+        metric: Metric,
         queries: &Rows,
         found: &[Vec<Option<Vec<u8>>>],
     ) -> Result<(), Advised> {
@@ -69,8 +69,9 @@ impl<'a> Sample<'a> {
             }
         }
         for (&query, vectors) in self.queries.iter().zip(found) {
-            let row = decode(dtype, queries.row(query));
-            let vectors: Vec<Vec<f32>> = vectors.iter().flatten().map(|bytes| decode(dtype, bytes)).collect();
+            let row = decode(queries.dtype(), queries.row(query));
+            let vectors: Vec<Vec<f32>> =
+                vectors.iter().flatten().map(|bytes| decode(queries.dtype(), bytes)).collect();
             pairs.push((query, row, vectors));
         }
         let compared = |metric| -> Vec<Vec<Compared>> {
@@ -157,6 +158,7 @@ fn disorder(metric: Metric, compared: &[Vec<Compared>]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spandrel_index::DType;
 
     /// Rows of f32, each one and a half times as long as the one before in another direction.
     fn rows(count: usize) -> Vec<[f32; 4]> {
@@ -186,7 +188,7 @@ mod tests {
         let sample = Sample::of(&truth);
         let vector = |id: &u64| base.get(*id as usize).map(|row| bytes(&[*row]));
         let found: Vec<Vec<_>> = sample.ids().iter().map(|ids| ids.iter().map(vector).collect()).collect();
-        let checked = sample.check((by, DType::F32), &source(&queries), &found);
+        let checked = sample.check(by, &source(&queries), &found);
         checked.map_err(|advised| format!("{advised}: {}", advised.help))
     }
 

@@ -124,6 +124,6 @@ fn a_limit_on_file_size_is_an_error_like_a_full_disk() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("see `ulimit -f`"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("raise `ulimit -f`"), "{}", text(&output.stderr));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

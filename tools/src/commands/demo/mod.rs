@@ -246,7 +246,7 @@ impl Demo<'_> {
 
     fn serve(&mut self, index: &Path, queries: &Path) -> anyhow::Result<usize> {
         self.step("Serving it over gRPC, and asking as a client would")?;
-        let same = serving::compare(index, (queries, &self.args.input), self.session)?;
+        let same = serving::compare(index, queries, &self.args.input, self.session)?;
         let told = format!(
             "{} answers through gRPC at {}, all as in this process; the server is stopped",
             same.answers, same.address

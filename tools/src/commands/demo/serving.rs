@@ -36,7 +36,8 @@ pub(super) struct Same {
 /// Serves the index on loopback, asks all queries, compares, and stops the server.
 pub(super) fn compare(
     index: &Path,
-    (queries, input): (&Path, &InputArgs),
+    queries: &Path,
+    input: &InputArgs,
     session: &Session,
 ) -> anyhow::Result<Same> {
     let opened = open_index(index, &PlaceArgs::default())?;

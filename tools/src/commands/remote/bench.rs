@@ -83,7 +83,7 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
                 if session.is_stopped() {
                     anyhow::bail!("stopped before the end");
                 }
-                points.push(point(what, &remote, (in_flight, params), &warm_up, outcome)?);
+                points.push(point(what, &remote, Setting { in_flight, params: *params }, &warm_up, outcome)?);
                 meter.finish();
             }
         }
@@ -123,13 +123,20 @@ async fn check_sample(
         let vector = |&found: &bool| if found { rows.next().map(<[u8]>::to_vec) } else { None };
         found.push(response.found.iter().map(vector).collect());
     }
-    Ok(sample.check((remote.metric, remote.dtype), queries, &found)?)
+    Ok(sample.check(remote.metric, queries, &found)?)
+}
+
+/// What one point was measured with.
+#[derive(Clone, Copy)]
+struct Setting {
+    in_flight: usize,
+    params: PointParams,
 }
 
 fn point(
     what: &Remotely<'_>,
     remote: &Remote,
-    (in_flight, params): (usize, &PointParams),
+    setting: Setting,
     warm_up: &Outcome,
     mut outcome: Outcome,
 ) -> anyhow::Result<Point> {
@@ -157,9 +164,9 @@ fn point(
         codes: Some(tier(remote.about.codes())),
         vectors: Some(tier(remote.about.vectors())),
         distances: Some(what.distances.to_string()),
-        params: (*params).into(),
+        params: setting.params.into(),
         k: Some(what.k.into()),
-        in_flight: Some(in_flight as u64), // CAST: widening
+        in_flight: Some(setting.in_flight as u64), // CAST: widening
         server: Some(remote.address.clone()),
         rpc: Some(what.server.rpc.name().to_owned()),
         connections: Some(what.server.connections.into()),

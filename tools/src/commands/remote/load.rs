@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::patience::Patience;
+use super::patience::{Connection, Patience};
 use super::{Asking, BATCH, Rpc, answer, answers, item};
 use spandrel_client::Client;
 
@@ -98,10 +98,10 @@ impl Load {
             let workers = if self.rpc == Rpc::Stream { 1 } else { self.in_flight };
             for _ in 0..workers {
                 let (asking, dealer) = (self.asking.clone(), Arc::clone(&dealer));
-                let client = (client.clone(), Arc::clone(&patience));
+                let connection = Connection { client: client.clone(), patience: Arc::clone(&patience) };
                 match self.rpc {
-                    Rpc::Stream => tasks.spawn(stream(client, asking, dealer, self.in_flight)),
-                    rpc => tasks.spawn(calls(client, asking, dealer, rpc)),
+                    Rpc::Stream => tasks.spawn(stream(connection, asking, dealer, self.in_flight)),
+                    rpc => tasks.spawn(calls(connection, asking, dealer, rpc)),
                 };
             }
         }
@@ -180,12 +180,8 @@ const STREAM_TIME: Duration = Duration::from_secs(24 * 3600);
 type Samples = Result<Vec<Sample>, Status>;
 
 /// One call after the other.
-async fn calls(
-    (client, patience): (Client, Arc<Patience>),
-    asking: Asking,
-    dealer: Arc<Dealer>,
-    rpc: Rpc,
-) -> Samples {
+async fn calls(connection: Connection, asking: Asking, dealer: Arc<Dealer>, rpc: Rpc) -> Samples {
+    let Connection { client, patience } = connection;
     let mut samples = Vec::new();
     while let Some((numbers, first_pass)) = dealer.next() {
         let (first, queries, begun) = (numbers.start, numbers.len(), Instant::now());
@@ -204,12 +200,8 @@ async fn calls(
 }
 
 /// A stream with a fixed number of queries under way.
-async fn stream(
-    (client, patience): (Client, Arc<Patience>),
-    asking: Asking,
-    dealer: Arc<Dealer>,
-    in_flight: usize,
-) -> Samples {
+async fn stream(connection: Connection, asking: Asking, dealer: Arc<Dealer>, in_flight: usize) -> Samples {
+    let Connection { client, patience } = connection;
     let (sender, receiver) = mpsc::channel(in_flight);
     let mut answered = client.search_stream(ReceiverStream::new(receiver), Some(STREAM_TIME)).await?;
     // The stream of queries ends with its sender, which the task below keeps until all are answered.

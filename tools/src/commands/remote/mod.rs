@@ -322,9 +322,10 @@ pub(super) fn told(address: &str) -> impl Fn(Status) -> anyhow::Error {
     }
 }
 
+/// Whether a status says that a field of the request is wrong.
 fn names_field(status: &Status, field: &str) -> bool {
-    let violations = status.get_details_bad_request().map(|bad| bad.field_violations);
-    violations.is_some_and(|violations| violations.iter().any(|violation| violation.field == field))
+    let details = status.get_details_bad_request();
+    details.is_some_and(|bad| bad.field_violations.iter().any(|violation| violation.field == field))
 }
 
 /// Queries a second.

@@ -3,8 +3,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use spandrel_client::time_to_come_back;
+use spandrel_client::{Client, time_to_come_back};
 use tonic::Status;
+
+/// A connection to a server, and the patience that it shares with others.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) client: Client,
+    pub(super) patience: Arc<Patience>,
+}
 
 /// Waits for a server that refuses for the moment, and counts how often it did.
 #[derive(Debug)]

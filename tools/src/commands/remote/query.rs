@@ -11,7 +11,7 @@ use spandrel_index::VectorSource as _;
 use spandrel_proto::v1;
 use tonic::{Code, Status};
 
-use super::patience::Patience;
+use super::patience::{Connection, Patience};
 use super::{Asking, BATCH, Remote, Rpc, ServerArgs, answer, answers, item, options, told};
 use crate::commands::input::InputArgs;
 use crate::commands::search::open_queries;
@@ -121,8 +121,11 @@ impl Asker<'_> {
             {
                 let numbers = start..(start + queries).min(total);
                 self.pace.wait(numbers.len()).await;
-                let (client, patience) = (self.clients[connection].clone(), Arc::clone(&self.patience));
-                let call = call((client, patience), asking.clone(), self.rpc, numbers.clone());
+                let connection = Connection {
+                    client: self.clients[connection].clone(),
+                    patience: Arc::clone(&self.patience),
+                };
+                let call = call(connection, asking.clone(), self.rpc, numbers.clone());
                 calls.push_back((numbers, tokio::spawn(call)));
             }
             let Some((numbers, call)) = calls.pop_front() else { return Ok(found) };
@@ -148,30 +151,30 @@ impl Asker<'_> {
 
 /// Answers to the queries `numbers`, in order.
 async fn call(
-    (client, patience): (Client, Arc<Patience>),
+    connection: Connection,
     asking: Asking,
     rpc: Rpc,
     numbers: Range<usize>,
 ) -> Result<Vec<Answer>, Status> {
     match rpc {
         Rpc::Batch => {
-            let ask = || client.search_batch(asking.many(numbers.clone()));
-            Ok(answers(&patience.call(ask).await?))
+            let ask = || connection.client.search_batch(asking.many(numbers.clone()));
+            Ok(answers(&connection.patience.call(ask).await?))
         }
         Rpc::Unary => {
             let none = numbers.map(|number| (number, None)).collect();
-            one_by_one((&client, &patience), &asking, none).await
+            one_by_one(&connection, &asking, none).await
         }
         Rpc::Stream => {
-            let found = stream((&client, &patience), &asking, numbers.clone()).await?;
-            one_by_one((&client, &patience), &asking, numbers.zip(found).collect()).await
+            let found = stream(&connection, &asking, numbers.clone()).await?;
+            one_by_one(&connection, &asking, numbers.zip(found).collect()).await
         }
     }
 }
 
 /// Asks for the answers that are missing.
 async fn one_by_one(
-    (client, patience): (&Client, &Patience),
+    connection: &Connection,
     asking: &Asking,
     found: Vec<(usize, Option<Answer>)>,
 ) -> Result<Vec<Answer>, Status> {
@@ -179,7 +182,7 @@ async fn one_by_one(
     for (number, found) in found {
         all.push(match found {
             Some(answer) => answer,
-            None => answer(&patience.call(|| client.search(asking.one(number))).await?),
+            None => answer(&connection.patience.call(|| connection.client.search(asking.one(number))).await?),
         });
     }
     Ok(all)
@@ -188,10 +191,11 @@ async fn one_by_one(
 /// What a stream answers to the queries `numbers`. Missing is what it refuses for the moment, and what it did not come to
 /// before it broke off.
 async fn stream(
-    (client, patience): (&Client, &Patience),
+    connection: &Connection,
     asking: &Asking,
     numbers: Range<usize>,
 ) -> Result<Vec<Option<Answer>>, Status> {
+    let Connection { client, patience } = connection;
     let (start, mut found) = (numbers.start, vec![None; numbers.len()]);
     let ask = {
         let asking = asking.clone();
