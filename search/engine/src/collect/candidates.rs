@@ -1,5 +1,6 @@
 //! Vectors that may be among the nearest, by their estimates and what these err by.
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use spandrel_index::Location;
 
@@ -32,9 +33,13 @@ impl Candidate {
     }
 }
 
-/// Standard errors added to estimates to find a distance that `k` vectors are likely to be within, by which candidates
-/// are put in order.
-const ORDER_ERRORS: f32 = 0.5;
+/// Half of the fewest and of the most standard errors by which candidates are put in order: below one error estimates
+/// are as good as told apart, and beyond four nothing is decided.
+const HALF_ORDER: Range<f32> = 0.5..2.0;
+/// Candidates held for a distance at least: of few, one that the last distance favours is easily dropped on the way.
+const HELD_LEAST: usize = 128;
+/// Halvings by which errors are found that leave a number of candidates.
+const HALVINGS: u32 = 16;
 
 /// Which candidates are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -58,10 +63,14 @@ pub(crate) struct Keep {
 ///
 /// What is kept does not depend on the order of offers: a bound seen on the way is never below the last one.
 ///
-/// Where `n` may be compared, at most `8 n` candidates are held: those most likely to be within a distance `d`, by
-/// `(e - d) / s`, where `k` are likely to be within `d`. More offers lower `d`. Half of those held are therefore the
-/// likeliest for the `d` of now, and half are the likeliest for 0: a candidate that `n` others beat at both is beaten by
-/// them at each distance between. In the end the `2 n` likeliest are left, in any order of offers the same.
+/// Where `n` may be compared and more are kept, errors are lowered until `n` are left. What more errors add comes after
+/// what fewer errors keep, so that a larger `n`, or more errors under the same `n`, only add to what is compared. Of those that
+/// one error cannot tell apart, the likeliest come first: `d` the bound of one error, those with the smallest `(e - d) / s`.
+///
+/// Meanwhile at most `12 n` are held, or 768: the `2 n` likeliest for each of three values of `d`, since further offers lower the one
+/// that counts. They are 0 and the bounds of one and of four errors.
+///
+/// A vector that was offered more than once counts by its likeliest copy, whichever of them were dropped on the way.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
     keep: Keep,
@@ -75,39 +84,27 @@ pub(crate) struct Candidates {
     distances: Vec<f32>,
     keys: Vec<(Location, u32)>,
     bound: f32,
-    unlikely: Unlikely,
+    unlikely: [Unlikely; 3],
 }
 
-/// What is too far for its error at two distances.
+/// What is too far for its error at a distance.
 #[derive(Debug, Clone, Copy)]
 struct Unlikely {
-    /// Standard errors over 0.
-    over_zero: f32,
-    /// Standard errors over `distance`.
-    over_distance: f32,
     distance: f32,
+    /// Standard errors over it.
+    errors_over: f32,
 }
 
 impl Unlikely {
-    const NONE: Unlikely = Unlikely { over_zero: f32::INFINITY, over_distance: f32::INFINITY, distance: 0.0 };
-
-    fn is(&self, candidate: &Candidate) -> bool {
-        candidate.estimate > self.over_zero * candidate.error
-            && candidate.estimate > self.distance + self.over_distance * candidate.error
-    }
-
-    /// With an error of at most `error`, every estimate above this is unlikely. May be NaN, which is no limit.
-    fn limit(&self, error: f32) -> f32 {
-        // Where those kept are below the distance, smaller errors leave more room.
-        let over_zero = self.over_zero.max(0.0) * error;
-        let over_distance = self.distance + self.over_distance.max(0.0) * error;
-        if over_zero > over_distance { over_zero } else { over_distance }
+    /// The largest estimate with such an error that is likely enough.
+    fn most(self, error: f32) -> f32 {
+        self.distance + self.errors_over * error
     }
 }
 
 impl Default for Unlikely {
     fn default() -> Unlikely {
-        Unlikely::NONE
+        Unlikely { distance: 0.0, errors_over: f32::INFINITY }
     }
 }
 
@@ -120,7 +117,7 @@ impl Candidates {
         self.left_out.clear();
         self.kept.clear();
         self.bound = f32::INFINITY;
-        self.unlikely = Unlikely::NONE;
+        self.unlikely = [Unlikely::default(); 3];
     }
 
     /// Keeps none of these, which ascend.
@@ -130,7 +127,14 @@ impl Candidates {
 
     /// No candidate with such an error or a smaller one, and an estimate above this, is kept.
     pub(crate) fn limit(&self, error: f32) -> f32 {
-        (self.bound + self.half * error).min(self.unlikely.limit(error))
+        let most = self.unlikely.iter().map(|unlikely| {
+            // Where those kept are below the distance, smaller errors leave more room.
+            let most = Unlikely { errors_over: unlikely.errors_over.max(0.0), ..*unlikely }.most(error);
+            // Any number of no errors.
+            if most.is_nan() { f32::INFINITY } else { most }
+        });
+        let most = most.fold(0.0, f32::max);
+        (self.bound + self.half * error).min(most)
     }
 
     /// Offers a candidate.
@@ -138,13 +142,17 @@ impl Candidates {
     pub(crate) fn offer(&mut self, candidate: Candidate) {
         let is_left_out =
             || !self.left_out.is_empty() && self.left_out.binary_search(&candidate.location).is_ok();
-        if candidate.least(self.half) > self.bound || self.unlikely.is(&candidate) || is_left_out() {
+        if candidate.least(self.half) > self.bound || self.is_unlikely(&candidate) || is_left_out() {
             return;
         }
         self.kept.push(candidate);
         if self.kept.len() >= self.full {
             self.thin();
         }
+    }
+
+    fn is_unlikely(&self, candidate: &Candidate) -> bool {
+        self.unlikely.iter().all(|unlikely| candidate.estimate > unlikely.most(candidate.error))
     }
 
     /// After some offers: finds a first bound as soon as there can be one.
@@ -157,15 +165,22 @@ impl Candidates {
     /// After the last offer: one candidate for each vector, the likeliest first.
     pub(crate) fn finish(&mut self) {
         self.thin();
-        self.merge_copies();
-        let likely = self.likely_distance();
-        self.kept.sort_unstable_by(|a, b| by_chance(a, b, likely));
+        let half = self.half_of_room();
+        let distance = self.bound_of(half);
+        if self.keep.copies {
+            let likeliest = |a: &Candidate, b: &Candidate| {
+                a.location.cmp(&b.location).then_with(|| by_chance(a, b, distance))
+            };
+            self.kept.sort_unstable_by(likeliest);
+            self.kept.dedup_by_key(|candidate| candidate.location);
+        }
+        self.kept.sort_unstable_by(|a, b| by_chance(a, b, distance));
         self.kept.truncate(self.keep.compared_max.saturating_mul(2));
     }
 
     /// The bound with `errors` in place of those it keeps by; infinity with fewer than `k` candidates.
     pub(crate) fn bound_at(&mut self, errors: f32) -> f32 {
-        self.kth_most(self.keep.k, 0.5 * errors).unwrap_or(f32::INFINITY)
+        self.bound_of(0.5 * errors)
     }
 
     /// The `k + 1`-th smallest `e - errors / 2 s`, which no more than `k` vectors are likely to be below. Call it after
@@ -194,39 +209,64 @@ impl Candidates {
     }
 
     fn thin(&mut self) {
-        if self.keep.errors.is_some()
-            && let Some(bound) = self.kth_most(self.keep.k, self.half)
-        {
-            self.bound = self.bound.min(bound);
+        if self.keep.errors.is_some() {
+            self.bound = self.bound.min(self.bound_of(self.half));
             let (bound, half) = (self.bound, self.half);
             self.kept.retain(|candidate| candidate.least(half) <= bound);
         }
-        let held_max = self.keep.compared_max.saturating_mul(4);
-        if self.kept.len() > held_max {
-            self.merge_copies();
-            self.drop_unlikely(held_max / 2);
-        }
+        self.drop_unlikely(self.keep.compared_max.saturating_mul(2).max(HELD_LEAST));
         // With many that cannot be told apart, the buffer grows instead of being thinned at every offer.
         self.full = self.full.max(2 * self.kept.len());
     }
 
-    /// Keeps the `count` likeliest at a distance of 0, and of the others the `count` likeliest at the distance that `k` are
-    /// likely to be within.
+    /// Of too many, keeps the `count` likeliest at each of three distances.
     fn drop_unlikely(&mut self, count: usize) {
-        if self.kept.len() <= 2 * count {
+        if self.kept.len() / 3 <= count {
             return;
         }
-        let distance = self.likely_distance();
-        let (_, last, rest) = self.kept.select_nth_unstable_by(count - 1, |a, b| by_chance(a, b, 0.0));
-        let over_zero = last.errors_over(0.0);
-        let (_, last, _) = rest.select_nth_unstable_by(count - 1, |a, b| by_chance(a, b, distance));
-        self.unlikely = Unlikely { over_zero, over_distance: last.errors_over(distance), distance };
-        self.kept.truncate(2 * count);
+        let distances = [0.0, self.bound_of(HALF_ORDER.start), self.bound_of(HALF_ORDER.end)];
+        let mut left = 0;
+        for (unlikely, distance) in self.unlikely.iter_mut().zip(distances) {
+            let order = |a: &Candidate, b: &Candidate| by_chance(a, b, distance);
+            let (_, last, _) = self.kept[left..].select_nth_unstable_by(count - 1, order);
+            *unlikely = Unlikely { distance, errors_over: last.errors_over(distance) };
+            left += count;
+        }
+        self.kept.truncate(left);
     }
 
-    /// A distance that `k` vectors, or all, are likely to be within.
-    fn likely_distance(&mut self) -> f32 {
-        self.kth_most(self.keep.k.min(self.kept.len()), ORDER_ERRORS).unwrap_or(0.0)
+    /// Half of the errors that leave no more than may be compared, within [`HALF_ORDER`].
+    fn half_of_room(&mut self) -> f32 {
+        let room = self.keep.compared_max;
+        let end = if self.keep.errors.is_some() { HALF_ORDER.end.min(self.half) } else { HALF_ORDER.end };
+        let (mut low, mut high) = (HALF_ORDER.start.min(end), end);
+        if self.kept.len() <= room || self.count_within(high) <= room {
+            return high;
+        }
+        for _ in 0..HALVINGS {
+            let middle = 0.5 * (low + high);
+            if self.count_within(middle) > room { high = middle } else { low = middle }
+        }
+        low
+    }
+
+    /// Vectors that `half` of the errors keep.
+    fn count_within(&mut self, half: f32) -> usize {
+        let bound = self.bound_of(half);
+        let within = self.kept.iter().filter(|candidate| candidate.least(half) <= bound);
+        if !self.keep.copies {
+            return within.count();
+        }
+        self.keys.clear();
+        self.keys.extend(within.map(|candidate| (candidate.location, 0)));
+        self.keys.sort_unstable();
+        self.keys.dedup();
+        self.keys.len()
+    }
+
+    /// The `k`-th smallest `max(e, 0) + half s`; infinity with fewer than `k` vectors.
+    fn bound_of(&mut self, half: f32) -> f32 {
+        self.kth_most(self.keep.k, half).unwrap_or(f32::INFINITY)
     }
 
     /// The `k`-th smallest `max(e, 0) + errors s` over distinct vectors, if there are `k`.
@@ -246,18 +286,6 @@ impl Candidates {
         }
         let at = k.checked_sub(1).filter(|&at| at < distances.len())?;
         Some(*distances.select_nth_unstable_by(at, f32::total_cmp).1)
-    }
-
-    /// Of copies of a vector, keeps the one whose estimate errs the least.
-    fn merge_copies(&mut self) {
-        if self.keep.copies {
-            let by_error = |a: &Candidate, b: &Candidate| {
-                let errors = a.error.total_cmp(&b.error);
-                a.location.cmp(&b.location).then(errors).then(a.estimate.total_cmp(&b.estimate))
-            };
-            self.kept.sort_unstable_by(by_error);
-            self.kept.dedup_by_key(|candidate| candidate.location);
-        }
     }
 }
 
@@ -373,12 +401,13 @@ mod tests {
             candidates.reset(keep);
             for &candidate in &offered {
                 candidates.offer(candidate);
-                assert!(candidates.kept.len() <= 8 * 224, "{}", candidates.kept.len());
+                assert!(candidates.kept.len() <= 12 * 224, "{}", candidates.kept.len());
             }
             candidates.finish();
-            let likely = candidates.likely_distance();
+            let mut most: Vec<f32> = offered.iter().map(|c| c.most(HALF_ORDER.start)).collect();
+            most.sort_by(f32::total_cmp);
             let mut all = offered.clone();
-            all.sort_unstable_by(|a, b| by_chance(a, b, likely));
+            all.sort_unstable_by(|a, b| by_chance(a, b, most[keep.k - 1]));
             assert!(candidates.kept()[..224] == all[..224]);
             let (found, _) = kept(keep, &offered);
             assert!(found[..224] == all[..224], "in any order");
@@ -388,6 +417,17 @@ mod tests {
         let (found, _) = kept(keep, &offered);
         assert_eq!(found.len(), 448);
         assert!(found.iter().zip(0..).all(|(c, at)| c.location.position() == at));
+    }
+
+    #[test]
+    fn without_errors_nothing_is_unlikely_before_there_are_too_many() {
+        let keep = Keep { errors: None, compared_max: 30, ..KEEP };
+        let mut candidates = Candidates::default();
+        candidates.reset(keep);
+        assert_eq!(candidates.limit(0.0), f32::INFINITY);
+        let offered: Vec<Candidate> = (0..2000).map(|i| candidate((i % 50) as f32, 0.0, i)).collect();
+        let (found, _) = kept(keep, &offered);
+        assert!(found.iter().all(|candidate| candidate.estimate == 0.0) && found.len() == 30, "{found:?}");
     }
 
     #[test]
@@ -401,6 +441,70 @@ mod tests {
         assert_eq!(bound, 6.0);
         let mut found: Vec<(f32, u32)> = found.iter().map(|c| (c.estimate, c.location.position())).collect();
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
-        assert_eq!(found, [(3.0, 7), (4.0, 1), (6.0, 9)], "each with the estimate that errs the least");
+        assert_eq!(found, [(3.0, 7), (4.0, 1), (6.0, 9)], "each with the likelier estimate");
+    }
+
+    /// 4000 candidates around distances from 10 to 40, each with a copy, whose errors are from 0.1 to 30, evenly by their
+    /// logarithm.
+    fn of_mixed_errors(seed: u32) -> Vec<Candidate> {
+        let mut state = u64::from(seed);
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 24) as f32 // CAST: 24 bits
+        };
+        let mut of = |position: u32| {
+            let error = 0.1 * 300_f32.powf(random());
+            // The sum of twelve is nearly normal.
+            let off = (0..12).map(|_| random()).sum::<f32>() - 6.0;
+            let distance = 10.0 + 30.0 * (position * 7919 % 4001) as f32 / 4001.0;
+            candidate(distance + error * off, error, position)
+        };
+        (0..8000).map(|number| of(number / 2)).collect()
+    }
+
+    /// Positions that are compared first, with so many errors if errors decide.
+    fn compared(keep: Keep, errors: Option<f32>, offered: &[Candidate]) -> Vec<u32> {
+        let mut candidates = Candidates::default();
+        candidates.reset(keep);
+        offered.iter().for_each(|&candidate| candidates.offer(candidate));
+        candidates.finish();
+        let limit = errors.map_or(f32::INFINITY, |errors| candidates.bound_at(errors));
+        let half = 0.5 * errors.unwrap_or_default();
+        let likely = candidates.kept().iter().filter(|candidate| candidate.least(half) <= limit);
+        likely.take(keep.compared_max).map(|candidate| candidate.location.position()).collect()
+    }
+
+    #[track_caller]
+    fn each_has_all_of_the_last(rows: &[Vec<u32>], what: &str) {
+        for pair in rows.windows(2) {
+            let lost = pair[0].iter().filter(|position| !pair[1].contains(position)).count();
+            let (fewer, more) = (pair[0].len(), pair[1].len());
+            assert_eq!(lost, 0, "{what}: {fewer} compared, then {more}");
+        }
+    }
+
+    #[test]
+    fn more_work_compares_all_that_less_does() {
+        for seed in 0..40 {
+            for copies in [false, true] {
+                // Of a vector offered twice where it counts once, the second has a place of its own.
+                let own = |(number, c): (u32, &Candidate)| {
+                    let position = if copies { c.location.position() } else { number };
+                    candidate(c.estimate, c.error, position)
+                };
+                let offered: Vec<Candidate> = (0..).zip(&of_mixed_errors(seed)).map(own).collect();
+                let what = format!("seed {seed}, copies {copies}");
+                let of_counts = [10, 11, 20, 56, 200, 900, 3000].map(|compared_max| {
+                    let keep = Keep { errors: None, compared_max, copies, ..KEEP };
+                    compared(keep, None, &offered)
+                });
+                each_has_all_of_the_last(&of_counts, &format!("{what}, by count"));
+                let of_errors = [1.0, 1.5, 2.0, 4.0, 8.0, 30.0].map(|errors| {
+                    let keep = Keep { errors: Some(errors + 1.5), compared_max: 224, copies, ..KEEP };
+                    compared(keep, Some(errors), &offered)
+                });
+                each_has_all_of_the_last(&of_errors, &format!("{what}, by errors"));
+            }
+        }
     }
 }
