@@ -187,7 +187,7 @@ impl<'a> Builder<'a> {
         scratch.visited.reset(self.heads.len());
         scratch.beam.reset(BeamSize::of(self.ef));
         self.graph.seed_base(scratch);
-        scratch.walk(self.heads, self.graph.base_layer(), row);
+        scratch.walk(self.heads, self.graph.base_layer(), row, &mut || true);
         let keys = candidates(scratch.beam.keys(), usize::MAX, &|mate| self.order[mate]);
         let base = Layer { links: &self.graph.base, names: None };
         let base = select(self.heads, base, &keys, self.graph.m);

@@ -57,6 +57,18 @@ impl HnswGraph {
         scratch: &mut Scratch,
         out: &mut Vec<(f32, u32)>,
     ) -> u32 {
+        self.search_while(heads, query, scratch, out, &mut || true)
+    }
+
+    /// As [`HnswGraph::search`], as far as it came while `go_on` said yes.
+    pub(super) fn search_while(
+        &self,
+        heads: &Heads,
+        query: &HeadQuery<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<(f32, u32)>,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> u32 {
         assert_eq!(heads.count(), self.count, "a graph goes with the heads it was built over");
         out.clear();
         let k = query.k.min(heads.len());
@@ -67,7 +79,7 @@ impl HnswGraph {
         scratch.visited.reset(heads.len());
         scratch.beam.reset(BeamSize { kept: query.ef.max(k), followed: query.ef, wanted: k });
         self.seed_base(scratch);
-        computed += scratch.walk(heads, self.base_layer(), query.row);
+        computed += scratch.walk(heads, self.base_layer(), query.row, go_on);
         let keys = scratch.beam.keys();
         if self.copies.is_empty() {
             out.extend(keys.iter().take(k).map(|&key| (score_of(key), node_of(key))));
@@ -110,7 +122,7 @@ impl HnswGraph {
         scratch.visited.reset(self.ranked.len());
         scratch.beam.reset(BeamSize::of(ef));
         seed(scratch, |rank| rank);
-        let computed = scratch.walk(heads, self.upper_layer(level), row);
+        let computed = scratch.walk(heads, self.upper_layer(level), row, &mut || true);
         scratch.keys.clear();
         scratch.keys.extend_from_slice(scratch.beam.keys());
         computed

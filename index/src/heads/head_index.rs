@@ -91,14 +91,30 @@ impl HeadIndex {
         scratch: &mut Scratch,
         out: &mut Vec<(f32, u32)>,
     ) -> u32 {
+        self.search_while(heads, query, scratch, out, &mut || true)
+    }
+
+    /// As [`HeadIndex::search`]; `go_on` is asked every few dozen steps of a walk and every MiB of rows. Once it has said no,
+    /// what is in `out` is of no use. Packed heads are so few that it is not asked.
+    ///
+    /// # Panics
+    /// As [`HeadIndex::search`].
+    pub fn search_while(
+        &self,
+        heads: &Heads,
+        query: &HeadQuery<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<(f32, u32)>,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> u32 {
         match self {
-            HeadIndex::Flat => flat::search(heads, query, scratch, out),
+            HeadIndex::Flat => flat::search(heads, query, scratch, out, go_on),
             HeadIndex::Packed(packed) => packed.search(heads, query, scratch, out),
             HeadIndex::Graph(graph) if query.k <= heads.len() / FLAT_SHARE => {
-                graph.search(heads, query, scratch, out)
+                graph.search_while(heads, query, scratch, out, go_on)
             }
             HeadIndex::Graph(_) => {
-                let computed = flat::search(heads, query, scratch, out);
+                let computed = flat::search(heads, query, scratch, out, go_on);
                 // Four bytes a head, which walks do not need.
                 scratch.nearest = Nearest::default();
                 computed
@@ -132,6 +148,35 @@ mod tests {
             assert_eq!(computed, 2000);
             assert_eq!(got, found(&HeadIndex::Flat, &heads, &HeadQuery { row, k, ef: 0 }));
             assert!(memory <= before, "{memory} bytes kept, {before} before");
+        }
+    }
+
+    #[test]
+    fn a_search_stops_within_a_piece_once_told() {
+        let rows = clustered(DType::U8, 128, 20_000, 1);
+        let heads = Heads::from_rows(DType::U8, 128, &rows).unwrap();
+        let graph = build(&heads, &HnswParams { ef_construction: 20, ..HnswParams::default() }, 2);
+        let row = &clustered(DType::U8, 128, 1, 2)[..];
+        // By a walk, by scoring all as so many are wanted, and by a flat scan.
+        for (index, k) in [(HeadIndex::Graph(graph), 2000), (HeadIndex::Flat, 10)]
+            .iter()
+            .flat_map(|(index, k)| [(index, *k), (index, 20_000)])
+        {
+            let (mut scratch, mut out) = (Scratch::new(), Vec::new());
+            let mut search = |asks: u32| {
+                let mut asked = 0;
+                let query = HeadQuery { row, k, ef: k };
+                index.search_while(&heads, &query, &mut scratch, &mut out, &mut || {
+                    asked += 1;
+                    asked < asks
+                })
+            };
+            let (all, first, second) = (search(u32::MAX), search(1), search(2));
+            // A batch follows four heads of 32 links, a piece has 8192 rows.
+            assert!(
+                first <= 8192 && second <= 2 * 8192 && second > first && second < all,
+                "{k}: {first}, {second} of {all}"
+            );
         }
     }
 

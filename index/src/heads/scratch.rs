@@ -7,6 +7,8 @@ use crate::kernels::LeftRows;
 
 /// Candidates whose links are followed together: their neighbours are scored as one batch.
 const FOLLOWED_TOGETHER: usize = 4;
+/// Batches after which a walk asks whether to go on: about 20 us.
+const BATCHES_PER_ASK: usize = 16;
 
 /// Working memory of searches, one per thread. It grows to what the usual search needs and stays.
 #[derive(Debug, Default)]
@@ -43,8 +45,15 @@ impl Scratch {
 
     /// Walks a layer from the candidates in the beam until no nearer one is left to follow.
     ///
-    /// Every node of the beam must be marked as visited. Returns the distances computed.
-    pub(super) fn walk(&mut self, heads: &Heads, layer: Layer<'_>, query: &[u8]) -> u32 {
+    /// Every node of the beam must be marked as visited. Ends early where `go_on` says no, which is asked now and then.
+    /// Returns the distances computed.
+    pub(super) fn walk(
+        &mut self,
+        heads: &Heads,
+        layer: Layer<'_>,
+        query: &[u8],
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> u32 {
         let room = layer.links.stride() * FOLLOWED_TOGETHER;
         if self.picks.len() < room {
             self.picks.resize(room, 0);
@@ -52,7 +61,10 @@ impl Scratch {
             self.scores.resize(room, 0.0);
         }
         let mut computed = 0;
-        loop {
+        for batch in 1_usize.. {
+            if batch.is_multiple_of(BATCHES_PER_ASK) && !go_on() {
+                break;
+            }
             let (mut followed, mut count) = (0, 0);
             while followed < FOLLOWED_TOGETHER
                 && let Some(node) = self.beam.follow()
@@ -61,8 +73,7 @@ impl Scratch {
                 count = self.visited.pick_new(layer.links.places(node), &mut self.picks, count);
             }
             if followed == 0 {
-                self.beam.settle();
-                return computed;
+                break;
             }
             if count == 0 {
                 continue;
@@ -82,6 +93,8 @@ impl Scratch {
             heads.kernel().score_picks(query, heads.rows(), names, scores);
             self.beam.offer(picks, scores);
         }
+        self.beam.settle();
+        computed
     }
 }
 

@@ -4,6 +4,7 @@ use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
 use spandrel_index::{Index, Tier};
 
 use crate::fetch::{ListPlace, NearList};
+use crate::job::End;
 use crate::kept;
 use crate::plan::{ProbePlan, QueryPlan};
 use crate::subject::Query;
@@ -38,6 +39,8 @@ pub(crate) struct Probed {
     /// Vectors that may be answers whose own list was chosen and can be read: no more than there are, since copies are not
     /// counted.
     pub(crate) vectors: u64,
+    /// Why the search for heads was given up, if it was; nothing is chosen then.
+    pub(crate) end: Option<End>,
 }
 
 impl Prober {
@@ -49,12 +52,14 @@ impl Prober {
     /// Chooses lists for a query, into `out`, nearest first.
     ///
     /// Those within epsilon among the nearest `lists` of the plan are chosen in any case, and then the next nearest until
-    /// those that can be read hold `k` vectors that may be answers, or there are `lists_max`.
+    /// those that can be read hold `k` vectors that may be answers, or there are `lists_max`. `end` is asked now and then
+    /// whether to go on.
     pub(crate) fn choose(
         &mut self,
         query: &Query<'_>,
         plan: &QueryPlan,
         is_unreadable: impl Fn((u16, u32)) -> bool,
+        mut end: impl FnMut() -> Option<End>,
         out: &mut Vec<ListPlace>,
     ) -> Probed {
         let (index, k) = (query.index, plan.collect.k as u64);
@@ -68,8 +73,17 @@ impl Prober {
         let mut lists = plan.probe.lists;
         let mut head_distances = 0_u32;
         loop {
-            let computed = self.search(index, query.head_row, lists);
+            let mut ended = None;
+            let mut go_on = || {
+                ended = ended.or_else(&mut end);
+                ended.is_none()
+            };
+            let computed = self.search(index, query.head_row, lists, &mut go_on);
             head_distances = head_distances.saturating_add(computed);
+            if ended.is_some() {
+                out.clear();
+                return Probed { head_distances, end: ended, ..Probed::default() };
+            }
             let within = self.within_epsilon(&plan.probe);
             let mut probed = Probed { head_distances, ..Probed::default() };
             out.clear();
@@ -110,7 +124,7 @@ impl Prober {
     }
 
     /// Finds the nearest lists of all segments together: how many distances that took.
-    fn search(&mut self, index: &Index, row: &[u8], lists: u32) -> u32 {
+    fn search(&mut self, index: &Index, row: &[u8], lists: u32, go_on: &mut dyn FnMut() -> bool) -> u32 {
         let Prober { scratch, heads, first, nearest } = self;
         let mut computed = 0_u32;
         nearest.clear();
@@ -122,7 +136,8 @@ impl Prober {
             let count = lists.min(owner.lists());
             let ef = probe_width(owner.head_index.kind(), count);
             let query = HeadQuery { row, k: count as usize, ef };
-            computed = computed.saturating_add(owner.head_index.search(&owner.heads, &query, scratch, heads));
+            let found = owner.head_index.search_while(&owner.heads, &query, scratch, heads, go_on);
+            computed = computed.saturating_add(found);
             first.extend(heads.first().map(|&(_, head)| (number, head)));
             // Each segment with these heads has a list under each of them.
             let sharing = (0..).zip(index.segments()).filter(|(_, segment)| segment.heads_of == number);

@@ -30,6 +30,9 @@ impl Fetching {
         if let Some(cache) = step.cache {
             self.compare_cached(cache, step);
         }
+        if step.progress.end.is_some() {
+            return;
+        }
         if step.query.index.vectors_tier() == Tier::Memory {
             self.compare_resident(step);
         } else {
@@ -62,9 +65,13 @@ impl Fetching {
     /// Compares the locations whose pages are cached, and keeps the others alone.
     fn compare_cached(&mut self, cache: &PageCache, step: &mut Step<'_>) {
         let layout = step.query.index.page_layout();
-        let mut left = 0;
-        let mut at = 0;
+        let piece_pages = (PIECE_BYTES / layout.page_bytes()).max(1);
+        let (mut left, mut at, mut pages) = (0, 0, 0);
         while at < self.locations.len() {
+            if pages % piece_pages == 0 && step.is_over() {
+                return;
+            }
+            pages += 1;
             let page = PageKey::of(self.locations[at], &layout);
             let of_page =
                 self.locations[at..].iter().take_while(|&&p| PageKey::of(p, &layout) == page).count();

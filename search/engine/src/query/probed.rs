@@ -39,11 +39,13 @@ impl Probed {
                 && (damage.is_quarantined(key.0, DamagedPart::List(key.1))
                     || unreadable.binary_search(&key).is_ok())
         };
-        let chosen = step.prober.choose(&step.query, plan, is_unreadable, places);
+        let running = step.running;
+        let chosen = step.prober.choose(&step.query, plan, is_unreadable, || running.job.end(), places);
         let progress = &mut *step.progress;
         progress.work.lists = chosen.lists;
         progress.work.head_distances = progress.work.head_distances.saturating_add(chosen.head_distances);
         *vectors = chosen.vectors;
+        progress.end = progress.end.or(chosen.end);
         if is_read {
             progress.missing.lists = chosen.unreadable;
             places.retain(|place| asked.binary_search(&place.key()).is_err());

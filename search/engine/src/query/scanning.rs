@@ -88,10 +88,14 @@ fn scan_read(read: ListRead, bytes: &[u8], probed: &mut Probed, step: &mut Step<
         let place = probed.places[at];
         let from = (place.offset - read.extent.offset) as usize; // CAST: inside a read
         let bytes = &bytes[from..from + place.bytes as usize]; // CAST: inside a read
-        let query = step.query;
+        let (running, query) = (step.running, step.query);
         let (scan, sink) = step.scan();
-        match scan.scan_read(&query, ReadList { place: &place, bytes }, sink) {
-            Ok(()) => step.damage.whole(place.segment, DamagedPart::List(place.list)),
+        match scan.scan_read(&query, ReadList { place: &place, bytes }, sink, &mut || running.job.end()) {
+            Ok(Some(end)) => {
+                step.progress.end = Some(end);
+                return;
+            }
+            Ok(None) => step.damage.whole(place.segment, DamagedPart::List(place.list)),
             Err(reason) => probed.leave_out(at, reason, step),
         }
     }

@@ -1,3 +1,5 @@
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,22 +10,30 @@ use spandrel_builder::{BuildConfig, Caller, Input, ListCount, Silent, build_for}
 use spandrel_datasets::Rows;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::testing::random_rows;
-use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
+use spandrel_index::{DType, Index, Location, Metric, OpenOptions, Tier};
 
 use super::*;
 use crate::answer::{Answer, Work};
+use crate::cache::PageCache;
 use crate::damage::DamageLog;
 use crate::files::files_of;
 use crate::job::{End, Job, PIECE_BYTES, Queries, Started, Take, Waiting};
+use crate::pages::PageKey;
 use crate::params::{Rerank, SearchParams};
 use crate::plan::QueryPlan;
-use crate::scan::Sink;
+use crate::reads::FileKind;
+use crate::scan::{ReadList, Sink};
 
 const DIM: usize = 128;
 const VECTORS: usize = 20_000;
 
 /// Codes of 3 MB and vectors of 10 MB, both in memory, in so few lists that one is more than a piece.
-fn index(dir: &std::path::Path) -> Arc<Index> {
+fn index(dir: &Path) -> Arc<Index> {
+    open(dir, CodeSpec::RaBitQ { bits: 8 }, Tier::Memory)
+}
+
+/// An index of two lists, its codes and vectors on `tier`.
+fn open(dir: &Path, code: CodeSpec, tier: Tier) -> Arc<Index> {
     let rows = random_rows(DType::F32, DIM, VECTORS, 1);
     let config = BuildConfig {
         metric: Metric::L2,
@@ -32,9 +42,9 @@ fn index(dir: &std::path::Path) -> Arc<Index> {
         replicas: ReplicaRule::None,
         max_replicas: 1,
         heads: HeadKind::Means,
-        code: CodeSpec::RaBitQ { bits: 8 },
+        code,
         codebooks: None,
-        codes: Tier::Memory,
+        codes: tier,
         memory_bytes: 1 << 30,
         threads: 1,
         seed: 7,
@@ -46,7 +56,7 @@ fn index(dir: &std::path::Path) -> Arc<Index> {
     let input = Input { vectors: &Rows::new(DType::F32, DIM, rows).unwrap(), ids: None };
     let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate: None };
     build_for(input, &config, caller).unwrap();
-    let options = OpenOptions { vectors: Some(Tier::Memory), ..OpenOptions::default() };
+    let options = OpenOptions { vectors: Some(tier), ..OpenOptions::default() };
     Arc::new(Index::open_with(&config.out, options).unwrap())
 }
 
@@ -132,4 +142,78 @@ fn a_search_in_memory_stops_within_a_piece() {
     stop.store(true, Ordering::Relaxed);
     states.advance(&mut step);
     assert_eq!(work(&slot), (VECTORS as u64, 0));
+}
+
+fn part(path: &Path, offset: u64, bytes: u64) -> Vec<u8> {
+    fs::read(path).unwrap()[offset as usize..][..bytes as usize].to_vec()
+}
+
+#[test]
+fn a_list_that_was_read_is_left_within_a_piece() {
+    for code in [CodeSpec::RaBitQ { bits: 8 }, CodeSpec::Full] {
+        let dir = tempfile::tempdir().unwrap();
+        let index = open(dir.path(), code, Tier::Ssd);
+        let damage = Arc::new(DamageLog::new(files_of(&index).into_iter().map(|file| file.path).collect()));
+        let mut tools = Tools::new(Arc::clone(&index), damage, None);
+        let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
+        let (running, ..) = taken(&index);
+        slot.start(running, &mut tools, 0, &mut reads);
+        let place = *slot.states.probed.places.iter().max_by_key(|place| place.bytes).unwrap();
+        let bytes = part(&index.segments()[0].codes.path, place.offset, place.bytes);
+        assert!(bytes.len() > PIECE_BYTES, "{code}: {}", bytes.len());
+        for looks in [0, 1, u64::MAX] {
+            slot.progress.work = Work::default();
+            let (_, step) = slot.step(&mut tools, Outbox { slot: 0, reads: &mut reads }).unwrap();
+            let (query, mut looked) = (step.query, 0);
+            let sink = Sink { found: step.found, progress: step.progress };
+            let list = ReadList { place: &place, bytes: &bytes };
+            let end = step.scan.scan_read(&query, list, sink, &mut || {
+                looked += 1;
+                (looked > looks).then_some(End::Stopped)
+            });
+            let scanned = slot.progress.work.vectors_scanned;
+            if looks == u64::MAX {
+                assert_eq!((end, scanned), (Ok(None), place.count() as u64), "{code}");
+            } else {
+                let piece = scanned * place.bytes / place.count() as u64 / (looks + 1);
+                let pieces = PIECE_BYTES as u64 / 2..=PIECE_BYTES as u64 * 11 / 10;
+                let all = scanned == place.count() as u64;
+                assert!(
+                    all && end == Ok(None) || pieces.contains(&piece) && end == Ok(Some(End::Stopped)),
+                    "{code}: {piece}"
+                );
+                assert!(looks > 0 || !all, "{code}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_query_that_was_stopped_compares_nothing_of_the_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = open(dir.path(), CodeSpec::RaBitQ { bits: 8 }, Tier::Ssd);
+    let page_bytes = index.page_layout().page_bytes();
+    let cache = Arc::new(PageCache::new(16 << 20, page_bytes).unwrap().unwrap());
+    let pages = 100;
+    for page in 0..pages {
+        let key = PageKey::new(0, page);
+        let extent = key.extent(FileKind::Vectors, page_bytes);
+        cache.insert(key.bits(), &part(&index.segments()[0].vectors.path, extent.offset, extent.bytes));
+    }
+    let damage = Arc::new(DamageLog::new(files_of(&index).into_iter().map(|file| file.path).collect()));
+    let mut tools = Tools::new(Arc::clone(&index), damage, Some(cache));
+    for stopped in [false, true] {
+        let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
+        let (running, stop, _answers) = taken(&index);
+        slot.found.reset(&running.job.plan, false);
+        slot.running = Some(running);
+        stop.store(stopped, Ordering::Relaxed);
+        let (states, mut step) = slot.step(&mut tools, Outbox { slot: 0, reads: &mut reads }).unwrap();
+        let positions = pages * index.page_layout().page_records() as u64;
+        states.choosing.locations =
+            (0..positions as u32).map(|position| Location::new(0, position)).collect();
+        states.fetching.begin(&mut states.choosing, &mut step);
+        let hits = u64::from(slot.progress.work.cache_hits);
+        assert_eq!((hits, reads.len()), (if stopped { 0 } else { pages }, 0));
+    }
 }

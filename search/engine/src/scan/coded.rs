@@ -158,7 +158,8 @@ impl Scan for CodedScan {
         query: &Query<'_>,
         list: ReadList<'_>,
         sink: Sink<'_>,
-    ) -> Result<(), DamageReason> {
+        end: &mut dyn FnMut() -> Option<End>,
+    ) -> Result<Option<End>, DamageReason> {
         let Sink { found, progress } = sink;
         let segment = query.segment(list.place.segment);
         check(segment, list)?;
@@ -166,7 +167,6 @@ impl Scan for CodedScan {
         let view = self.layout.view(list.bytes, (place.primaries, place.replicas), vectors);
         let view = view.map_err(|stray| DamageReason::Position { position: stray.position, vectors })?;
         progress.clock.lap(|times| &mut times.verify_us);
-        progress.work.vectors_scanned += place.count() as u64;
         let start = segment.directory.first_position(place.list);
         let location = |lane: usize| {
             let position = match lane.checked_sub(place.primaries as usize) {
@@ -175,11 +175,29 @@ impl Scan for CodedScan {
             };
             Location::new(place.segment, position)
         };
-        let (rows, factors) = (view.rows, view.factors);
-        let blocks = Blocks { segment, rows, factors, head_distance: place.distance };
-        self.scan(query, blocks, 0..place.count(), location, found);
+        let blocks = (view.factors.len() / FACTOR_BYTES).max(1);
+        let block_bytes = view.rows.len() / blocks;
+        let piece_blocks = (PIECE_BYTES / block_bytes.max(1)).max(1);
+        for first in (0..blocks).step_by(piece_blocks) {
+            if first > 0
+                && let Some(end) = end()
+            {
+                return Ok(Some(end));
+            }
+            let end = (first + piece_blocks).min(blocks);
+            let piece = Blocks {
+                segment,
+                rows: &view.rows[first * block_bytes..end * block_bytes],
+                factors: &view.factors[first * FACTOR_BYTES..end * FACTOR_BYTES],
+                head_distance: place.distance,
+            };
+            let before = first * BLOCK_VECTORS;
+            let lanes = place.count().min(end * BLOCK_VECTORS) - before;
+            self.scan(query, piece, 0..lanes, |lane| location(before + lane), found);
+            progress.work.vectors_scanned += lanes as u64;
+        }
         progress.clock.lap(|times| &mut times.scan_us);
-        Ok(())
+        Ok(None)
     }
 }
 

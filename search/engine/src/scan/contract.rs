@@ -28,13 +28,14 @@ pub(crate) trait Scan {
         end: &mut dyn FnMut() -> Option<End>,
     ) -> Option<End>;
 
-    /// Checks a list as it was read, and scans it.
+    /// Checks a list as it was read, and scans it. `end` is asked now and then whether to go on; why not, if not.
     fn scan_read(
         &mut self,
         query: &Query<'_>,
         list: ReadList<'_>,
         sink: Sink<'_>,
-    ) -> Result<(), DamageReason>;
+        end: &mut dyn FnMut() -> Option<End>,
+    ) -> Result<Option<End>, DamageReason>;
 }
 
 /// A query as given, and its nearest head.

@@ -7,7 +7,7 @@ use spandrel_index::{Index, Location, Metric, Segment};
 use super::contract::{QueryRow, ReadList, Scan, Sink, check};
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
-use crate::job::End;
+use crate::job::{End, PIECE_BYTES};
 use crate::subject::Query;
 
 /// Rows scored before their scores are looked at.
@@ -60,13 +60,12 @@ impl Scan for FullScan {
         query: &Query<'_>,
         list: ReadList<'_>,
         sink: Sink<'_>,
-    ) -> Result<(), DamageReason> {
+        end: &mut dyn FnMut() -> Option<End>,
+    ) -> Result<Option<End>, DamageReason> {
         check(query.segment(list.place.segment), list)?;
         let Sink { found, progress } = sink;
         progress.clock.lap(|times| &mut times.verify_us);
-        let count = list.place.count();
-        progress.work.vectors_scanned += count as u64;
-        let view = self.layout.view(list.bytes, count);
+        let view = self.layout.view(list.bytes, list.place.count());
         let row_bytes = self.layout.row_bytes;
         let segment = list.place.segment;
         let start = query.segment(segment).directory.first_position(list.place.list);
@@ -76,8 +75,15 @@ impl Scan for FullScan {
             let location = || Location::new(segment, start + entry as u32); // CAST: a position
             query.accept.is_all() || entry < primaries && query.accept.has(location())
         };
+        let piece_blocks = (PIECE_BYTES / (BLOCK_ROWS * row_bytes)).max(1);
         let mut first = 0;
-        for rows in view.vectors.chunks(BLOCK_ROWS * row_bytes) {
+        for (block, rows) in view.vectors.chunks(BLOCK_ROWS * row_bytes).enumerate() {
+            if block > 0
+                && block % piece_blocks == 0
+                && let Some(end) = end()
+            {
+                return Ok(Some(end));
+            }
             let scores = &mut self.scores[..rows.len() / row_bytes];
             self.kernel.score_rows(query.exact.row, rows, scores);
             match self.metric {
@@ -98,8 +104,9 @@ impl Scan for FullScan {
                 }
             }
             first += scores.len();
+            progress.work.vectors_scanned += scores.len() as u64;
         }
         progress.clock.lap(|times| &mut times.scan_us);
-        Ok(())
+        Ok(None)
     }
 }
