@@ -34,7 +34,7 @@ impl DType {
     }
 
     /// The element type of a stored number.
-    pub fn from_code(code: u8) -> Result<DType, UnknownDType> {
+    pub(crate) fn from_code(code: u8) -> Result<DType, UnknownDType> {
         Self::ALL.into_iter().find(|t| t.code() == code).ok_or_else(|| UnknownDType(code.to_string()))
     }
 

@@ -34,7 +34,7 @@ pub use open::{
     CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors, Segment, Stored,
 };
 pub use source::{SourceError, VectorSource};
-pub use spread::{OUTLIER_RATIO, Outliers, Spread};
+pub use spread::{Outliers, Spread};
 pub use tier::{Tier, UnknownTier};
 pub use verify::{VerifyError, VerifyProgress, VerifyReport, verify, verify_open};
 

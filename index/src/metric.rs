@@ -29,7 +29,7 @@ impl Metric {
     }
 
     /// The metric of a stored number.
-    pub fn from_code(code: u8) -> Result<Metric, UnknownMetric> {
+    pub(crate) fn from_code(code: u8) -> Result<Metric, UnknownMetric> {
         Self::ALL.into_iter().find(|m| m.code() == code).ok_or_else(|| UnknownMetric(code.to_string()))
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A vector farther from the middle than this many times the median distance is an outlier. Lengths of word vectors
 /// differ by a factor of 5, those of descriptors by less.
-pub const OUTLIER_RATIO: f64 = 8.0;
+pub(crate) const OUTLIER_RATIO: f64 = 8.0;
 
 /// Longer rows than this many times the median length are shortened: one in a hundred then has a seventh of the weight.
 const LENGTH_RATIO: f64 = 4.0;

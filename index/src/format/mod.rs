@@ -62,7 +62,7 @@ pub use error::OpenError;
 pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};
 pub use ids::{ID_PAGE_BYTES, IdBytes, IdPages};
 pub use lists::{CodedLayout, CodedList, FullLayout, FullList, ListLayout, StrayReplica};
-pub use manifest::{BuildRecord, Manifest, SEGMENTS_MAX, publish_manifest};
+pub use manifest::{BuildRecord, Manifest, publish_manifest};
 pub use names::{hash_hex, manifest_name, section_name};
 pub use vectors::{PageLayout, Record};
 pub use versions::{Version, versions};
@@ -76,6 +76,6 @@ pub const MINOR: u16 = 0;
 pub const UNIT_BYTES: usize = 512;
 
 /// `bytes` rounded up to whole units.
-pub const fn padded_bytes(bytes: usize) -> usize {
+pub(crate) const fn padded_bytes(bytes: usize) -> usize {
     bytes.div_ceil(UNIT_BYTES) * UNIT_BYTES
 }

@@ -45,7 +45,7 @@ impl Heads {
     ///
     /// # Errors
     /// [`HeadsError::Dim`], [`HeadsError::TooMany`]. The caller has checked `count` against its file.
-    pub fn zeroed(dtype: DType, dim: usize, count: usize) -> Result<Heads, HeadsError> {
+    pub(crate) fn zeroed(dtype: DType, dim: usize, count: usize) -> Result<Heads, HeadsError> {
         check_dim(dim)?;
         let row_bytes = dtype.row_bytes(dim);
         let too_many = HeadsError::TooMany { count, row_bytes };
@@ -107,7 +107,7 @@ impl Heads {
     }
 
     /// Every row, to be filled.
-    pub fn rows_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn rows_mut(&mut self) -> &mut [u8] {
         self.rows.as_mut_slice()
     }
 

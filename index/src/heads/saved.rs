@@ -99,7 +99,7 @@ pub enum GraphError {
 
 impl HnswGraph {
     /// Bytes of the saved form.
-    pub fn saved_bytes(&self) -> u64 {
+    pub(crate) fn saved_bytes(&self) -> u64 {
         let upper: usize = self.upper.iter().map(|l| l.words().len()).sum();
         let words = self.upper.len() + self.ranked.len() + upper + self.base.words().len();
         FIXED_BYTES + 4 * (words + 2 * self.copies.len()) as u64
@@ -109,7 +109,7 @@ impl HnswGraph {
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         let mut buffer = Vec::with_capacity(FIXED_BYTES as usize);
         buffer.extend(self.count.to_le_bytes());
         buffer.extend((self.m as u16).to_le_bytes()); // CAST: at most 256

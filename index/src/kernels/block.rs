@@ -136,7 +136,7 @@ impl BlockKernel {
     }
 
     /// As [`BlockKernel::pack_left`], into rows whose memory is used again.
-    pub fn pack_left_into(&self, rows: &[u8], out: &mut LeftRows) {
+    pub(crate) fn pack_left_into(&self, rows: &[u8], out: &mut LeftRows) {
         out.units.clear();
         out.terms.squared.clear();
         out.terms.inner.clear();

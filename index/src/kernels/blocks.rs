@@ -36,7 +36,7 @@ pub struct PlaneRun {
 
 impl PlaneRun {
     /// Parts of one vector that a row holds.
-    pub const fn row_parts(bits: u8) -> usize {
+    pub(crate) const fn row_parts(bits: u8) -> usize {
         32 / bits as usize
     }
 
@@ -86,28 +86,28 @@ pub fn error_of(factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
 
 /// No error and no factor of a dot product in a block is larger, signs apart.
 #[inline]
-pub fn maxima(factors: &[u8; FACTOR_BYTES]) -> (f32, f32) {
+pub(crate) fn maxima(factors: &[u8; FACTOR_BYTES]) -> (f32, f32) {
     let error = wide(factors[4], factors[5]) * f32::from(u8::MAX);
     (error, wide(factors[2], factors[3]) * f32::from(i16::MAX))
 }
 
 /// What is added to the estimate of vector `lane` of a block.
 #[inline]
-pub fn add_of(factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
+pub(crate) fn add_of(factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
     let at = ADD_AT + 2 * lane;
     wide(factors[0], factors[1]) * f32::from(i16::from_le_bytes([factors[at], factors[at + 1]]))
 }
 
 /// The factor of the dot product of vector `lane` of a block.
 #[inline]
-pub fn mul_of(factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
+pub(crate) fn mul_of(factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
     let at = MUL_AT + 2 * lane;
     wide(factors[2], factors[3]) * f32::from(i16::from_le_bytes([factors[at], factors[at + 1]]))
 }
 
 /// What `add` and `mul` are rounded to in a block, whose vectors share the steps.
 #[inline]
-pub fn steps(factors: &[u8; FACTOR_BYTES]) -> (f32, f32) {
+pub(crate) fn steps(factors: &[u8; FACTOR_BYTES]) -> (f32, f32) {
     (wide(factors[0], factors[1]), wide(factors[2], factors[3]))
 }
 

@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use super::Variant;
-pub use super::products::GROUP_ROWS;
+pub(crate) use super::products::GROUP_ROWS;
 use super::products::{Line, ProductsFn, ProductsJob, products_scalar};
 
 /// Rows multiplied with the matrix at a time, at most: what is loaded serves all of them.
@@ -16,7 +16,7 @@ const ROWS_MAX: usize = 2;
 
 /// A matrix packed for products.
 #[derive(Debug, Clone)]
-pub struct PackedMatrix {
+pub(crate) struct PackedMatrix {
     rows: usize,
     columns: usize,
     lines: Vec<Line>,
@@ -28,12 +28,12 @@ impl PackedMatrix {
     ///
     /// # Panics
     /// When the last is not whole.
-    pub fn new(values: &[i16], columns: usize) -> PackedMatrix {
+    pub(crate) fn new(values: &[i16], columns: usize) -> PackedMatrix {
         PackedMatrix::with_variant(values, columns, Variant::best())
     }
 
     /// As [`PackedMatrix::new`], for the kernel of one variant, which this machine must be able to run.
-    pub fn with_variant(values: &[i16], columns: usize, variant: Variant) -> PackedMatrix {
+    pub(crate) fn with_variant(values: &[i16], columns: usize, variant: Variant) -> PackedMatrix {
         assert!(variant.is_available(), "{variant} kernels cannot run here");
         assert!(values.len().is_multiple_of(columns), "rows of {columns} in {} values", values.len());
         let (rows, pairs) = (values.len() / columns, columns.div_ceil(2));
@@ -57,27 +57,27 @@ impl PackedMatrix {
     }
 
     /// Rows.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// Elements of a row.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
     /// Pairs of elements of a row, the last filled up with zero.
-    pub fn pairs(&self) -> usize {
+    pub(crate) fn pairs(&self) -> usize {
         self.columns.div_ceil(2)
     }
 
     /// Groups of rows, the last filled up.
-    pub fn groups(&self) -> usize {
+    pub(crate) fn groups(&self) -> usize {
         self.rows.div_ceil(GROUP_ROWS)
     }
 
     /// Elements in order, row by row.
-    pub fn values(&self) -> impl Iterator<Item = i16> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = i16> {
         (0..self.rows).flat_map(move |row| {
             let group = &self.lines[row / GROUP_ROWS * self.pairs()..][..self.pairs()];
             group.iter().flat_map(move |line| line.0[row % GROUP_ROWS]).take(self.columns)
@@ -91,7 +91,7 @@ impl PackedMatrix {
     ///
     /// # Panics
     /// When lengths do not agree.
-    pub fn products(&self, rows: &[[i16; 2]], out: &mut [[i32; GROUP_ROWS]]) {
+    pub(crate) fn products(&self, rows: &[[i16; 2]], out: &mut [[i32; GROUP_ROWS]]) {
         let (pairs, count) = (self.pairs(), rows.len() / self.pairs().max(1));
         assert!(
             (1..=ROWS_MAX).contains(&count) && rows.len() == count * pairs,
@@ -104,7 +104,7 @@ impl PackedMatrix {
     }
 
     /// Bytes allocated.
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         size_of_val(self.lines.as_slice())
     }
 }

@@ -12,7 +12,7 @@ mod block;
 mod blocks;
 mod lane;
 pub mod lookup;
-pub mod matrix;
+pub(crate) mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pair;

@@ -1,7 +1,7 @@
 //! What kernels of products with a matrix take and give, and their reference; [`matrix`](super::matrix) packs it.
 
 /// Rows of a group.
-pub const GROUP_ROWS: usize = 16;
+pub(crate) const GROUP_ROWS: usize = 16;
 
 /// Two neighbouring elements of sixteen rows.
 #[derive(Debug, Clone, Copy, PartialEq)]

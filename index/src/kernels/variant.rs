@@ -23,7 +23,7 @@ impl Variant {
 
     /// Whether this machine can run it.
     #[cfg(target_arch = "x86_64")]
-    pub fn is_available(self) -> bool {
+    pub(crate) fn is_available(self) -> bool {
         match self {
             Variant::Scalar => true,
             Variant::Neon => false,
@@ -45,7 +45,7 @@ impl Variant {
 
     /// Whether this machine can run it.
     #[cfg(target_arch = "aarch64")]
-    pub fn is_available(self) -> bool {
+    pub(crate) fn is_available(self) -> bool {
         match self {
             Variant::Scalar => true,
             Variant::Neon => std::arch::is_aarch64_feature_detected!("neon"),

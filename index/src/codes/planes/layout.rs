@@ -97,7 +97,7 @@ impl PlaneLayout {
     }
 
     /// Puts the code of one vector, a number for each dimension, into lane `lane` of a block of zeros.
-    pub fn pack(&self, code: &[u8], lane: usize, block: &mut [u8]) {
+    pub(crate) fn pack(&self, code: &[u8], lane: usize, block: &mut [u8]) {
         assert_eq!((code.len(), block.len()), (self.dims(), self.block_bytes()));
         let mut rows = block.chunks_exact_mut(ROW_BYTES);
         for plane in &self.planes {
@@ -122,7 +122,11 @@ impl PlaneLayout {
 }
 
 /// Copies one vector's code from a block to another of the same layout, whose rows have `lane_bytes` of each vector.
-pub fn copy_lane(lane_bytes: usize, (from, from_lane): (&[u8], usize), (to, to_lane): (&mut [u8], usize)) {
+pub(crate) fn copy_lane(
+    lane_bytes: usize,
+    (from, from_lane): (&[u8], usize),
+    (to, to_lane): (&mut [u8], usize),
+) {
     let row_bytes = BLOCK_VECTORS * lane_bytes;
     for (from, to) in from.chunks_exact(row_bytes).zip(to.chunks_exact_mut(row_bytes)) {
         let from = &from[lane_bytes * from_lane..][..lane_bytes];

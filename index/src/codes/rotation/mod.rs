@@ -29,7 +29,7 @@ pub enum Rotation {
 
 impl Rotation {
     /// A random rotation in `dims` dimensions.
-    pub fn hadamard(dims: usize, seed: u64) -> Rotation {
+    pub(crate) fn hadamard(dims: usize, seed: u64) -> Rotation {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         Rotation::Hadamard { flips: (0..(ROUNDS * dims).div_ceil(8)).map(|_| rng.random()).collect() }
     }
