@@ -156,6 +156,6 @@ mod tests {
                 (8704 + big + 1024, 512, 6, 7),
             ]
         );
-        assert_eq!(reads[5].extent.file, FileKind::Lists.slot(1));
+        assert_eq!(reads[4].extent.file, FileKind::Lists.slot(1));
     }
 }
