@@ -42,7 +42,7 @@ pub struct Manifest {
     pub dim: usize,
     /// Bytes of an id, 4 or 8.
     pub id_bytes: usize,
-    /// How vectors are mapped to the space of the heads.
+    /// How vectors are mapped to the space of the heads: one space for all segments, so that distances in it compare.
     pub head_space: HeadSpace,
     /// Pruning used when a query names none, where no cell says better.
     pub search_default: SearchDefault,

@@ -169,7 +169,8 @@ impl DamageLog {
 }
 
 /// Word and bit of a part in the filter.
-fn place((segment, part): Key) -> (usize, u64) {
+fn place(key: Key) -> (usize, u64) {
+    let (segment, part) = key;
     let number = match part {
         DamagedPart::List(list) => u64::from(list) << 2,
         DamagedPart::Page(page) => page << 2 | 1,
