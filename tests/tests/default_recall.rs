@@ -18,7 +18,7 @@ use spandrel_tests::{Base, Calibrator, LIMITS, coded, count};
 
 use crate::support::open_engine;
 
-/// Queries of a set; all of them are asked for one neighbour.
+/// Queries of a set; all of them are asked for one neighbour or ten.
 const QUERIES: usize = 2000;
 
 /// A base and queries that are none of its rows, and how they are compared.
@@ -113,7 +113,8 @@ fn defaults(set: &Set, ks: &[usize]) -> Vec<(usize, f64, Option<f64>)> {
     let manifest = build(set, dir.path());
     let engine = open_engine(dir.path());
     let found = |&k: &usize| {
-        let asked = (QUERIES / k).max(200).min(count(&set.queries));
+        // Copies of a vector are found or missed together, so that ten neighbours may say no more than one.
+        let asked = (10 * QUERIES / k).clamp(200, QUERIES).min(count(&set.queries));
         let queries = set.queries.bytes()[..asked * set.queries.row_bytes()].to_vec();
         let queries = Rows::new(set.queries.dtype(), set.queries.dim(), queries).unwrap();
         let params = TruthParams { metric: set.metric, k, threads: 2 };

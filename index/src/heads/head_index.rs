@@ -157,7 +157,7 @@ mod tests {
         let heads = Heads::from_rows(DType::U8, 128, &rows).unwrap();
         let graph = build(&heads, &HnswParams { ef_construction: 20, ..HnswParams::default() }, 2);
         let row = &clustered(DType::U8, 128, 1, 2)[..];
-        // By a walk, by scoring all as so many are wanted, and by a flat scan.
+        // By a walk, by scoring all since most are wanted, and by a flat scan.
         for (index, k) in [(HeadIndex::Graph(graph), 2000), (HeadIndex::Flat, 10)]
             .iter()
             .flat_map(|(index, k)| [(index, *k), (index, 20_000)])

@@ -116,7 +116,7 @@ impl Prober {
                 return probed;
             }
             let mean = (index.vectors() / u64::from(index.lists())).max(1);
-            // Twice as many at least, so that lists much shorter than most take few turns.
+            // At least twice the number, so that lists much shorter than most take few turns.
             let more = (2 * missing.div_ceil(mean)).max(lists.into());
             let wanted = u64::from(lists) + more;
             lists = wanted.min(plan.stop.lists_max.into()) as u32; // CAST: at most `lists_max`
@@ -155,7 +155,7 @@ impl Prober {
         computed
     }
 
-    /// How many of the nearest heads are within epsilon, of as many as are to be read: at least one, so that the nearest
+    /// How many of the nearest heads are within epsilon, among those to be read: at least one, so that the nearest
     /// list is read even where a distance is no number.
     fn within_epsilon(&self, plan: &ProbePlan) -> usize {
         let few = &self.nearest[..self.nearest.len().min(plan.lists as usize)];

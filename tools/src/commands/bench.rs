@@ -88,7 +88,7 @@ pub struct BenchArgs {
     /// Which server.
     #[command(flatten)]
     pub server: ServerArgs,
-    /// Send unary calls at this rate, whatever becomes of them, rather than the next as one ends; latencies count from the
+    /// Send unary calls at this rate (open loop) rather than the next as one ends; latencies count from the
     /// moment a call was due.
     #[arg(long, value_name = "QPS", requires = "server", conflicts_with = "index", help_heading = remote::HEADING, value_parser = remote::parse_rate)]
     pub rate: Option<f64>,

@@ -19,10 +19,10 @@ pub(super) const KNOBS: &str = "How thoroughly to search";
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "How the index is read")]
 pub struct IoArgs {
-    /// What carries out reads: auto takes io_uring where the kernel grants it and positioned reads otherwise.
+    /// How reads are done: auto takes io_uring where the kernel grants it, and positioned reads otherwise.
     #[arg(long, value_name = "auto|uring|pread", default_value_t = BackendChoice::Auto)]
     pub io: BackendChoice,
-    /// Whether reads pass the page cache by: auto does where the file system allows.
+    /// Whether reads bypass the page cache: auto does where the file system allows.
     #[arg(long, value_name = "auto|on|off", default_value_t = Direct::Auto)]
     pub direct: Direct,
 }
@@ -37,11 +37,11 @@ pub struct PlaceArgs {
     /// Where the vectors that are compared exactly are: ssd or memory [default: ssd].
     #[arg(long, value_name = "ssd|memory")]
     pub vectors: Option<Tier>,
-    /// Which distances are given: exact, or any, where a vector that is surely among the nearest is not read and its
-    /// estimated distance given; that keeps ids in memory.
+    /// Which distances are given: exact, or any. With any, a vector whose estimate decides that it is among the nearest is not
+    /// read, and the estimate is given; that keeps ids in memory.
     #[arg(long, value_name = "exact|any", default_value_t)]
     pub distances: Distances,
-    /// Memory for pages of vectors that were read, so that they need not be read again [default: none].
+    /// Memory for a cache of pages of vectors [default: none].
     #[arg(long, value_name = "SIZE")]
     pub cache: Option<ByteSize>,
 }

@@ -462,7 +462,7 @@ mod tests {
         (0..8000).map(|number| of(number / 2)).collect()
     }
 
-    /// Positions that are compared first, with so many errors if errors decide.
+    /// Positions that are compared first, by `errors` if errors decide.
     fn compared(keep: Keep, errors: Option<f32>, offered: &[Candidate]) -> Vec<u32> {
         let mut candidates = Candidates::default();
         candidates.reset(keep);

@@ -15,7 +15,7 @@ use crate::job::{End, PIECE_BYTES};
 
 use crate::subject::Query;
 
-/// Codes in memory of so many bytes lie in a cache, and asking for them ahead costs more than it saves: on 50 000 vectors
+/// Codes in memory of up to this many bytes lie in a cache. Prefetching them costs more than it saves: on 50 000 vectors
 /// a tenth of a query's time, where on 1 000 000 it saves a fifth.
 const CACHED_BYTES: usize = 8 << 20;
 
@@ -85,7 +85,7 @@ impl CodedScan {
 
 impl Scan for CodedScan {
     /// Between lists of codes on 1 000 000 SIFT vectors, gaps of 8 KiB saved 11 to 18 % of the requests for 7 to 17 % more
-    /// bytes, and gave as many queries per second more where requests were the limit.
+    /// bytes, and gave more queries per second where requests were the limit.
     fn gap_bytes(&self) -> u64 {
         8 << 10
     }
@@ -97,7 +97,7 @@ impl Scan for CodedScan {
         self.nearest.clear();
         let heads = &owner.heads;
         for_each_element(heads.dtype(), heads.row(query.nearest), |x| self.nearest.push(x));
-        // That which lifts inner product is 0 in every query.
+        // The element that lifts inner product is 0 in every query.
         self.nearest.truncate(model.dim());
         out.prepare(model, &self.query, &self.nearest);
     }

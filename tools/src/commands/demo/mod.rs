@@ -322,7 +322,7 @@ fn check_floor(points: &[Point]) -> anyhow::Result<()> {
     Err(Advised::new(
         message,
         "the line on every list says which knob finds more; --search-memory makes better codes, and smaller lists \
-         (--list-size) or more copies (--max-replicas) find more in as many lists",
+         (--list-size) or more copies (--max-replicas) find more in the same number of lists",
     )
     .into())
 }

@@ -69,7 +69,7 @@ pub struct QueryArgs {
     /// Which server.
     #[command(flatten)]
     pub server: ServerArgs,
-    /// Ask the server at most so many queries a second.
+    /// Most queries a second to ask the server
     #[arg(long, value_name = "QPS", requires = "server", conflicts_with = "index", help_heading = HEADING, value_parser = parse_rate)]
     pub rate: Option<f64>,
 }

@@ -243,7 +243,7 @@ impl Pace {
         Pace { rate, due: Instant::now() }
     }
 
-    /// Waits until so many queries more may be asked.
+    /// Waits until `queries` more queries may be asked.
     async fn wait(&mut self, queries: usize) {
         let Some(rate) = self.rate else { return };
         tokio::time::sleep_until(self.due.into()).await;
