@@ -5,7 +5,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, build, completions, data, demo, inspect, man, plan, query, report, serve, verify,
+    admin, bench, build, completions, data, demo, inspect, man, plan, query, report, serve, verify,
 };
 use crate::values::OutputFormat;
 
@@ -74,6 +74,8 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Serve indexes over gRPC.
     Serve(Box<serve::ServeArgs>),
+    /// Manage the indexes of a server.
+    Admin(Box<admin::AdminArgs>),
     /// Print a script that lets a shell complete commands and flags.
     Completions(completions::CompletionsArgs),
     /// Write a manual page for each command.

@@ -22,6 +22,7 @@
 //! as FAILED_PRECONDITION, and not tried again. Queries of a batch have to say their dimension, and the answer has a row for
 //! each. Clones share connections.
 mod check;
+mod operations;
 mod retry;
 mod status;
 mod stream;
@@ -38,6 +39,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
+pub use operations::{opened, verified};
 pub use retry::RetryPolicy;
 /// The messages.
 pub use spandrel_proto::v1;
@@ -233,7 +235,7 @@ impl Client {
         .await
     }
 
-    /// The admin service, without retries: loading and switching need not help the second time.
+    /// The admin service, without retries: what changes something need not help the second time.
     pub fn admin(&self) -> AdminServiceClient<InterceptedService<Channel, impl Interceptor + Clone + use<>>> {
         self.admin.clone()
     }
@@ -246,6 +248,11 @@ impl Client {
         let ended = self.retry.run(deadline, || call(deadline)).await;
         ended.map_err(|status| in_words(status, deadline))
     }
+}
+
+/// A request whose answer is awaited for so long.
+pub(crate) fn soon<T>(message: T, timeout: Duration) -> Request<T> {
+    timed(message, Instant::now() + timeout)
 }
 
 /// A request whose answer is awaited until `deadline`.

@@ -22,6 +22,7 @@ mod limits;
 mod method;
 mod metrics;
 mod observe;
+mod operations;
 mod peer;
 mod refusal;
 mod registry;

@@ -20,10 +20,14 @@ pub(crate) enum Method {
     Fetch,
     ListIndexes,
     DescribeIndex,
-    LoadIndex,
     UnloadIndex,
-    SwitchIndex,
-    Verify,
+    StartLoad,
+    StartSwitch,
+    StartVerify,
+    GetOperation,
+    ListOperations,
+    WatchOperation,
+    CancelOperation,
     HealthCheck,
     HealthWatch,
     Reflection,
@@ -34,17 +38,21 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    pub(crate) const ALL: [Method; 15] = [
+    pub(crate) const ALL: [Method; 19] = [
         Method::Search,
         Method::SearchBatch,
         Method::SearchStream,
         Method::Fetch,
         Method::ListIndexes,
         Method::DescribeIndex,
-        Method::LoadIndex,
         Method::UnloadIndex,
-        Method::SwitchIndex,
-        Method::Verify,
+        Method::StartLoad,
+        Method::StartSwitch,
+        Method::StartVerify,
+        Method::GetOperation,
+        Method::ListOperations,
+        Method::WatchOperation,
+        Method::CancelOperation,
         Method::HealthCheck,
         Method::HealthWatch,
         Method::Reflection,
@@ -61,10 +69,14 @@ impl Method {
             "/spandrel.v1.SearchService/Fetch" => Method::Fetch,
             "/spandrel.v1.AdminService/ListIndexes" => Method::ListIndexes,
             "/spandrel.v1.AdminService/DescribeIndex" => Method::DescribeIndex,
-            "/spandrel.v1.AdminService/LoadIndex" => Method::LoadIndex,
             "/spandrel.v1.AdminService/UnloadIndex" => Method::UnloadIndex,
-            "/spandrel.v1.AdminService/SwitchIndex" => Method::SwitchIndex,
-            "/spandrel.v1.AdminService/Verify" => Method::Verify,
+            "/spandrel.v1.AdminService/StartLoad" => Method::StartLoad,
+            "/spandrel.v1.AdminService/StartSwitch" => Method::StartSwitch,
+            "/spandrel.v1.AdminService/StartVerify" => Method::StartVerify,
+            "/spandrel.v1.AdminService/GetOperation" => Method::GetOperation,
+            "/spandrel.v1.AdminService/ListOperations" => Method::ListOperations,
+            "/spandrel.v1.AdminService/WatchOperation" => Method::WatchOperation,
+            "/spandrel.v1.AdminService/CancelOperation" => Method::CancelOperation,
             "/grpc.health.v1.Health/Check" => Method::HealthCheck,
             "/grpc.health.v1.Health/Watch" => Method::HealthWatch,
             _ if path.starts_with("/grpc.reflection.") => Method::Reflection,
@@ -81,10 +93,14 @@ impl Method {
             Method::Fetch => "Fetch",
             Method::ListIndexes => "ListIndexes",
             Method::DescribeIndex => "DescribeIndex",
-            Method::LoadIndex => "LoadIndex",
             Method::UnloadIndex => "UnloadIndex",
-            Method::SwitchIndex => "SwitchIndex",
-            Method::Verify => "Verify",
+            Method::StartLoad => "StartLoad",
+            Method::StartSwitch => "StartSwitch",
+            Method::StartVerify => "StartVerify",
+            Method::GetOperation => "GetOperation",
+            Method::ListOperations => "ListOperations",
+            Method::WatchOperation => "WatchOperation",
+            Method::CancelOperation => "CancelOperation",
             Method::HealthCheck => "HealthCheck",
             Method::HealthWatch => "HealthWatch",
             Method::Reflection => "Reflection",
@@ -98,9 +114,14 @@ impl Method {
     pub(crate) fn scope(self) -> Option<Scope> {
         match self {
             Method::HealthCheck | Method::HealthWatch => None,
-            Method::LoadIndex | Method::UnloadIndex | Method::SwitchIndex | Method::Verify => {
-                Some(Scope::Admin)
-            }
+            Method::UnloadIndex
+            | Method::StartLoad
+            | Method::StartSwitch
+            | Method::StartVerify
+            | Method::GetOperation
+            | Method::ListOperations
+            | Method::WatchOperation
+            | Method::CancelOperation => Some(Scope::Admin),
             _ => Some(Scope::Search),
         }
     }
@@ -112,19 +133,19 @@ impl Method {
 
     /// Whether a call takes in messages, or gives out answers, until either side ends it.
     pub(crate) fn is_stream(self) -> bool {
-        matches!(self, Method::SearchStream | Method::HealthWatch | Method::Reflection)
+        matches!(
+            self,
+            Method::SearchStream | Method::WatchOperation | Method::HealthWatch | Method::Reflection
+        )
     }
 
     /// Longest time of a call whose client asked for `asked`; none for no limit.
     pub(crate) fn longest(self, asked: Option<Duration>, limits: &Limits) -> Option<Duration> {
         match self {
-            // Opening and verifying an index takes as long as reading it; streams go on.
-            Method::LoadIndex
-            | Method::UnloadIndex
-            | Method::SwitchIndex
-            | Method::Verify
-            | Method::SearchStream
-            | Method::HealthWatch => asked,
+            // It waits for an index that is being opened; streams go on.
+            Method::UnloadIndex | Method::WatchOperation | Method::SearchStream | Method::HealthWatch => {
+                asked
+            }
             _ => Some(asked.map_or(limits.request, |asked| asked.min(limits.request))),
         }
     }
@@ -147,7 +168,7 @@ mod tests {
     #[test]
     fn methods_have_the_scope_of_what_they_change() {
         assert_eq!(Method::of("/spandrel.v1.SearchService/Search").scope(), Some(Scope::Search));
-        assert_eq!(Method::of("/spandrel.v1.AdminService/Verify").scope(), Some(Scope::Admin));
+        assert_eq!(Method::of("/spandrel.v1.AdminService/StartVerify").scope(), Some(Scope::Admin));
         assert_eq!(Method::of("/grpc.health.v1.Health/Check").scope(), None);
         for unknown in ["/", "", "/spandrel.v1.SearchService/SearchRange", "/grpc.health.v1.Health/List"] {
             assert_eq!(Method::of(unknown).scope(), Some(Scope::Search), "{unknown}");

@@ -55,6 +55,10 @@ pub(crate) enum Refusal {
     Damaged(String),
     #[error("another verification is under way")]
     Busy,
+    #[error("no operation {id}; the server remembers the last 100 since its start")]
+    NoOperation { id: u64 },
+    #[error("{limit} operations are under way; cancel one, or try again later")]
+    Operations { limit: usize },
     /// Told to those who may open indexes.
     #[error("the index cannot be opened: {0}")]
     Unreadable(String),
@@ -77,11 +81,15 @@ impl Refusal {
     pub(crate) fn code(&self) -> Code {
         match self {
             Refusal::Field { .. } | Refusal::NoName { .. } => Code::InvalidArgument,
-            Refusal::NoIndex { .. } | Refusal::NoVector { .. } => Code::NotFound,
-            Refusal::Taken { .. } => Code::AlreadyExists,
-            Refusal::Overloaded { .. } | Refusal::Bytes { .. } | Refusal::Watches { .. } | Refusal::Busy => {
-                Code::ResourceExhausted
+            Refusal::NoIndex { .. } | Refusal::NoVector { .. } | Refusal::NoOperation { .. } => {
+                Code::NotFound
             }
+            Refusal::Taken { .. } => Code::AlreadyExists,
+            Refusal::Overloaded { .. }
+            | Refusal::Bytes { .. }
+            | Refusal::Watches { .. }
+            | Refusal::Busy
+            | Refusal::Operations { .. } => Code::ResourceExhausted,
             Refusal::Deadline | Refusal::Short { .. } => Code::DeadlineExceeded,
             Refusal::Cancelled => Code::Cancelled,
             Refusal::Stopping | Refusal::NoThreads | Refusal::Ending(_) | Refusal::Loading { .. } => {
@@ -119,7 +127,9 @@ impl Refusal {
             Refusal::Stopping | Refusal::Loading { .. } | Refusal::Ending(_) | Refusal::Bytes { .. } => {
                 Some(Duration::from_millis(100))
             }
-            Refusal::Busy | Refusal::NoThreads | Refusal::Watches { .. } => Some(Duration::from_secs(1)),
+            Refusal::Busy | Refusal::NoThreads | Refusal::Watches { .. } | Refusal::Operations { .. } => {
+                Some(Duration::from_secs(1))
+            }
             _ => None,
         }
     }
@@ -127,10 +137,16 @@ impl Refusal {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Status {
-        let (code, text) = (refusal.code(), refusal.told());
-        if matches!(code, Code::Internal | Code::DataLoss) {
+        if matches!(refusal.code(), Code::Internal | Code::DataLoss) {
             tracing::error!(error = %refusal, "request failed");
         }
+        Status::from(&refusal)
+    }
+}
+
+impl From<&Refusal> for Status {
+    fn from(refusal: &Refusal) -> Status {
+        let (code, text) = (refusal.code(), refusal.told());
         let details = match (refusal.violation(), refusal.retry_after()) {
             (Some((field, message)), _) => ErrorDetails::with_bad_request_violation(field, message),
             (None, Some(delay)) => ErrorDetails::with_retry_info(Some(delay)),

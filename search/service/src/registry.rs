@@ -39,6 +39,12 @@ pub(crate) struct Loading {
     pub(crate) of: usize,
 }
 
+/// An index, and the one that it took the place of.
+pub(crate) struct Switched {
+    pub(crate) old: Arc<Served>,
+    pub(crate) new: Arc<Served>,
+}
+
 impl Registry {
     pub(crate) fn new(
         opening: Opening,
@@ -115,14 +121,20 @@ impl Registry {
         self.open(held, config).await
     }
 
+    /// Refuses a name that no further index may have.
+    pub(crate) fn check_new(&self, name: &str) -> Result<(), Refusal> {
+        check_name(name)?;
+        self.check_loaded()?;
+        match self.map.load().contains_key(name) {
+            false => Ok(()),
+            true => Err(Refusal::Taken { name: name.to_owned() }),
+        }
+    }
+
     /// Opens a further index. Given up, it stops opening.
     pub(crate) async fn load(self: &Arc<Self>, config: IndexConfig) -> Result<Arc<Served>, Refusal> {
-        check_name(&config.name)?;
-        self.check_loaded()?;
         let held = Arc::clone(&self.changes).lock_owned().await;
-        if self.map.load().contains_key(&config.name) {
-            return Err(Refusal::Taken { name: config.name });
-        }
+        self.check_new(&config.name)?;
         self.open(held, config).await
     }
 
@@ -150,19 +162,21 @@ impl Registry {
         }
     }
 
-    /// Puts the newest version in `path`, or in the folder it has, in the place of an index: the one before and the
-    /// one now. Given up, it stops opening, and the one before stays.
+    /// Puts a version, the one in force if none is named, in `path`, or in the folder it has, in the place of an index. Given up,
+    /// it stops opening, and the one before stays.
     pub(crate) async fn switch(
         self: &Arc<Self>,
         name: &str,
         path: Option<PathBuf>,
-    ) -> Result<(Arc<Served>, Arc<Served>), Refusal> {
+        version: Option<u64>,
+    ) -> Result<Switched, Refusal> {
         let held = Arc::clone(&self.changes).lock_owned().await;
         let old = self.get(name)?;
         let mut config = old.config.clone();
         config.path = path.unwrap_or(config.path);
+        config.version = version;
         let new = self.open(held, config).await?;
-        Ok((old, new))
+        Ok(Switched { old, new })
     }
 
     /// Opens an index and puts it in place, in a task of its own that holds the lock to its end: a caller who gives up sets

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spandrel_engine::{Engine, EngineConfig, Lookup};
-use spandrel_index::{Index, OpenOptions};
+use spandrel_index::{DType, Index, Metric, OpenOptions};
 
 use crate::admission::{Admission, AdmissionConfig};
 use crate::ask::Version;
@@ -20,8 +20,23 @@ pub struct IndexConfig {
     pub name: String,
     /// Folder of the index.
     pub path: PathBuf,
+    /// The version to serve, in force or not; the one in force if none is named.
+    pub version: Option<u64>,
     /// Where its parts are kept.
     pub options: OpenOptions,
+}
+
+/// What matters most about an index.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Summary {
+    pub(crate) name: String,
+    pub(crate) version: Version,
+    pub(crate) vectors: u64,
+    pub(crate) dim: usize,
+    pub(crate) dtype: DType,
+    pub(crate) metric: Metric,
+    /// Lists and pages found damaged since it was opened, 1000 at most.
+    pub(crate) quarantined: usize,
 }
 
 /// What indexes are opened with, whichever they are.
@@ -54,7 +69,10 @@ impl Served {
         let begun = Instant::now();
         let engine = opening.engine;
         let slots = engine.threads * engine.in_flight;
-        let index = Arc::new(Index::open_until(&config.path, config.options, stop)?);
+        let index = Arc::new(match config.version {
+            None => Index::open_until(&config.path, config.options, stop)?,
+            Some(version) => Index::open_version(&config.path, version, config.options, stop)?,
+        });
         let uuid = format!("{:032x}", index.uuid()).into();
         let version = Version { number: index.manifest().version, uuid };
         let lookup = Arc::new(Lookup::open(Arc::clone(&index), engine.direct)?);
@@ -88,6 +106,20 @@ impl Served {
 
     pub(crate) fn version(&self) -> Version {
         self.version.clone()
+    }
+
+    /// What matters most about it.
+    pub(crate) fn summary(&self) -> Summary {
+        let index = self.index();
+        Summary {
+            name: self.config.name.clone(),
+            version: self.version(),
+            vectors: index.vectors(),
+            dim: index.dim(),
+            dtype: index.dtype(),
+            metric: index.metric(),
+            quarantined: self.engine().damage_count(),
+        }
     }
 
     /// Bytes of memory by part.

@@ -27,6 +27,7 @@ use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::observe::{self, Indexes, Observed, router};
+use crate::operations::Operations;
 use crate::registry::{Loading, Registry};
 use crate::request_id::RequestIds;
 use crate::search::Local;
@@ -286,7 +287,7 @@ impl Server {
         };
         let admin = Admin {
             registry: Arc::clone(&registry),
-            stopping: stopping.clone(),
+            operations: Operations::new(stopping.clone()),
             verifying: Arc::new(Semaphore::new(1)),
         };
         let bytes = limits.message_bytes;

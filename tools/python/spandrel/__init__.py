@@ -18,7 +18,7 @@ from ._errors import (
     WrongEventLoop,
 )
 from ._options import Options, Retry, Tls
-from ._results import Answers, Effort, Fetched, IndexInfo, Missing, StreamAnswer
+from ._results import Answers, Effort, Fetched, IndexInfo, Missing, Operation, StreamAnswer
 from .aio import AsyncClient
 from .client import Client
 
@@ -33,6 +33,7 @@ __all__ = [
     "InvalidArgument",
     "Missing",
     "NotFound",
+    "Operation",
     "Options",
     "Overloaded",
     "PermissionDenied",

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from . import _errors, _messages
 from ._options import Options, Retry, Tls, call_metadata, channel_options, proxy_of
-from ._results import Answers, Fetched, IndexInfo
+from ._results import Answers, Fetched, IndexInfo, Operation
 from .v1 import admin_pb2, admin_pb2_grpc, search_pb2, search_pb2_grpc
 
 T = TypeVar("T")
@@ -19,15 +19,13 @@ T = TypeVar("T")
 class Plan(Generic[T]):
     """Calls of one method, and what their responses come to.
 
-    Requests are made when their turn comes. `again` tells whether a call that failed may be made once more, `is_long` whether it
-    takes as long as reading an index does, so that it has no time limit unless one is given.
+    Requests are made when their turn comes. `again` tells whether a call that failed may be made once more.
     """
 
     method: Any
     requests: List[Callable[[], Any]]
     join: Callable[[List[Any]], T]
     again: bool = True
-    is_long: bool = False
 
 
 class Calls:
@@ -138,42 +136,58 @@ class Calls:
         return Plan(self._admin.DescribeIndex, [lambda: request], lambda responses: _messages.details_of(responses[0]))
 
     def load(
-        self, index: str, path: str, codes: Optional[str], vectors: Optional[str], estimates: bool
-    ) -> Plan[IndexInfo]:
-        """Opening a further index."""
+        self,
+        index: str,
+        path: str,
+        codes: Optional[str],
+        vectors: Optional[str],
+        estimates: bool,
+    ) -> Plan[Operation]:
+        """Beginning to open a further index."""
         request = _messages.load_of(index, path, codes, vectors, estimates)
-        return Plan(self._admin.LoadIndex, [lambda: request], _opened, again=False, is_long=True)
+        return Plan(self._admin.StartLoad, [lambda: request], _operation, again=False)
 
     def unload(self, index: str) -> Plan[None]:
         """Serving an index no more."""
         request = admin_pb2.UnloadIndexRequest(index=index)
         return Plan(self._admin.UnloadIndex, [lambda: request], lambda _: None, again=False)
 
-    def switch(self, index: str, path: str) -> Plan[IndexInfo]:
-        """Putting another version in the place of an index."""
-        request = admin_pb2.SwitchIndexRequest(index=index, path=path)
-        return Plan(self._admin.SwitchIndex, [lambda: request], _opened, again=False, is_long=True)
+    def switch(self, index: str, path: str) -> Plan[Operation]:
+        """Beginning to put another version in the place of an index."""
+        request = admin_pb2.StartSwitchRequest(index=index, path=path)
+        return Plan(self._admin.StartSwitch, [lambda: request], _operation, again=False)
 
-    def verify(self, index: str, deep: bool) -> Plan[Optional[str]]:
-        """Reading an index from end to end."""
-        request = admin_pb2.VerifyRequest(index=index, deep=deep)
+    def verify(self, index: str, deep: bool) -> Plan[Operation]:
+        """Beginning to read an index from end to end."""
+        request = admin_pb2.StartVerifyRequest(index=index, deep=deep)
+        return Plan(self._admin.StartVerify, [lambda: request], _operation, again=False)
 
-        def join(responses: List[Any]) -> Optional[str]:
-            problem: str = responses[0].problem
-            return None if responses[0].whole else problem
+    def operation(self, id: int) -> Plan[Operation]:
+        """An operation as it is now."""
+        request = admin_pb2.GetOperationRequest(id=id)
+        return Plan(self._admin.GetOperation, [lambda: request], _operation)
 
-        return Plan(self._admin.Verify, [lambda: request], join, is_long=True)
+    def operations(self) -> Plan[List[Operation]]:
+        """The operations that the server remembers."""
+
+        def join(responses: List[Any]) -> List[Operation]:
+            return [_messages.operation_of(operation) for operation in responses[0].operations]
+
+        return Plan(self._admin.ListOperations, [admin_pb2.ListOperationsRequest], join)
+
+    def cancel(self, id: int) -> Plan[Operation]:
+        """Giving up an operation."""
+        request = admin_pb2.CancelOperationRequest(id=id)
+        return Plan(self._admin.CancelOperation, [lambda: request], _operation)
 
     def _name(self, index: Optional[str]) -> str:
         return self._index if index is None else index
 
-    def deadline(self, plan: Plan[T], timeout: Optional[float]) -> Optional[float]:
-        """When all calls of a plan have to be over; None for no limit."""
-        if timeout is None:
-            timeout = None if plan.is_long else self._timeout
-        return None if timeout is None else time.monotonic() + timeout
+    def deadline(self, timeout: Optional[float]) -> float:
+        """When all calls of a plan have to be over."""
+        return time.monotonic() + (self._timeout if timeout is None else timeout)
 
-    def attempts(self, plan: Plan[T], deadline: Optional[float]) -> Attempts:
+    def attempts(self, plan: Plan[T], deadline: float) -> Attempts:
         """The attempts at one call of a plan."""
         return Attempts(self._retry if plan.again else Retry(1), deadline, self.proxy)
 
@@ -181,14 +195,12 @@ class Calls:
 class Attempts:
     """Attempts at one call, until its deadline."""
 
-    def __init__(self, retry: Retry, deadline: Optional[float], proxy: Optional[str]) -> None:
+    def __init__(self, retry: Retry, deadline: float, proxy: Optional[str]) -> None:
         self._retry, self._deadline, self._proxy, self._made = retry, deadline, proxy, 0
 
-    def left(self) -> Optional[float]:
-        """Begins an attempt: the time it has, in seconds; None for no limit."""
+    def left(self) -> float:
+        """Begins an attempt: the time it has, in seconds."""
         self._made += 1
-        if self._deadline is None:
-            return None
         left = self._deadline - time.monotonic()
         if left <= 0.0:
             raise _errors.too_late()
@@ -198,9 +210,41 @@ class Attempts:
         """Seconds before the next attempt; raises the failure where another does not help or would be too late."""
         failure = _errors.of_rpc(error, self._proxy)
         pause = self._retry.pause(failure, self._made + 1)
-        if pause is None or (self._deadline is not None and time.monotonic() + pause >= self._deadline):
+        if pause is None or time.monotonic() + pause >= self._deadline:
             raise failure from None
         return pause
+
+
+class Looks:
+    """Looks at an operation until it has ended, or for `timeout` seconds if there is a limit."""
+
+    def __init__(self, timeout: Optional[float]) -> None:
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._pause = 0.01
+
+    def pause(self) -> Optional[float]:
+        """Seconds until the next look; None once the time is over."""
+        self._pause = min(1.0, 1.5 * self._pause)
+        if self._deadline is None:
+            return self._pause
+        left = self._deadline - time.monotonic()
+        return min(left, self._pause) if left > 0.0 else None
+
+
+def done(operation: Operation) -> Operation:
+    """An operation that has ended, if it is done; else raises why not."""
+    if operation.error is not None:
+        raise operation.error
+    if operation.state == "cancelled":
+        raise _errors.cancelled(operation.id)
+    return operation
+
+
+def opened(operation: Operation) -> IndexInfo:
+    """The index that an operation opened."""
+    if operation.opened is None:
+        raise _errors.broken(f"operation {operation.id} is done without the index that it opened")
+    return operation.opened
 
 
 def _ids(given: Union[int, Sequence[int]]) -> tuple[List[int], bool]:
@@ -210,8 +254,8 @@ def _ids(given: Union[int, Sequence[int]]) -> tuple[List[int], bool]:
     return numbers, single
 
 
-def _opened(responses: List[Any]) -> IndexInfo:
-    return _messages.info_of(responses[0].summary)
+def _operation(responses: List[Any]) -> Operation:
+    return _messages.operation_of(responses[0])
 
 
 def _later(make: Callable[[slice], T], of: slice) -> Callable[[], T]:

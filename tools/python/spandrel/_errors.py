@@ -102,13 +102,18 @@ def of_status(code: grpc.StatusCode, message: str, fields: Dict[str, str], retry
 
 def too_late() -> SpandrelError:
     """The exception for a call whose time is over before it is made."""
-    return DeadlineExceeded(grpc.StatusCode.DEADLINE_EXCEEDED, "the time was over before the call was made")
+    return DeadlineExceeded(grpc.StatusCode.DEADLINE_EXCEEDED, "the time was over before the call was made or had its answer")
 
 
 def wrong_loop() -> SpandrelError:
     """The exception for an asyncio client outside of its event loop."""
     message = "make the AsyncClient inside the running event loop that uses it, and one for each event loop"
     return WrongEventLoop(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
+def cancelled(operation: int) -> SpandrelError:
+    """The exception for an operation that somebody gave up."""
+    return SpandrelError(grpc.StatusCode.CANCELLED, f"operation {operation} was cancelled")
 
 
 def broken(message: str) -> SpandrelError:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from . import _errors
 from ._options import Options
-from ._results import Answers, Effort, Fetched, IndexInfo, Missing, StreamAnswer
+from ._results import Answers, Effort, Fetched, IndexInfo, Missing, Operation, StreamAnswer
 from .v1 import admin_pb2, search_pb2
 
 T = TypeVar("T")
@@ -35,6 +35,17 @@ _METRICS = {
     search_pb2.METRIC_SQUARED_L2: "l2",
     search_pb2.METRIC_INNER_PRODUCT: "ip",
     search_pb2.METRIC_COSINE: "cosine",
+}
+_KINDS = {
+    admin_pb2.OPERATION_KIND_LOAD: "load",
+    admin_pb2.OPERATION_KIND_SWITCH: "switch",
+    admin_pb2.OPERATION_KIND_VERIFY: "verify",
+}
+_STATES = {
+    admin_pb2.OPERATION_STATE_RUNNING: "running",
+    admin_pb2.OPERATION_STATE_DONE: "done",
+    admin_pb2.OPERATION_STATE_FAILED: "failed",
+    admin_pb2.OPERATION_STATE_CANCELLED: "cancelled",
 }
 _LIMITS = {search_pb2.LIMIT_MAX_LISTS: "max_lists", search_pb2.LIMIT_MAX_BYTES: "max_bytes"}
 
@@ -223,17 +234,33 @@ def info_of(summary: admin_pb2.IndexSummary, details: Optional[Dict[str, Any]] =
 
 def load_of(
     index: str, path: str, codes: Optional[str], vectors: Optional[str], estimates: bool
-) -> admin_pb2.LoadIndexRequest:
+) -> admin_pb2.StartLoadRequest:
     """The request to open an index."""
     for name, tier in (("codes", codes), ("vectors", vectors)):
         if tier is not None and tier not in _TIERS:
             raise ValueError(f"{name} is {tier!r}, expected 'memory' or 'ssd'")
-    return admin_pb2.LoadIndexRequest(
+    return admin_pb2.StartLoadRequest(
         index=index,
         path=path,
         codes=None if codes is None else _TIERS[codes],
         vectors=None if vectors is None else _TIERS[vectors],
         estimates=estimates,
+    )
+
+
+def operation_of(message: admin_pb2.Operation) -> Operation:
+    """An operation as it is now."""
+    return Operation(
+        id=message.id,
+        kind=_KINDS.get(message.kind, "unknown"),
+        index=message.index,
+        state=_STATES.get(message.state, "unknown"),
+        seconds=message.seconds,
+        done_bytes=message.done_bytes,
+        total_bytes=message.total_bytes,
+        opened=info_of(message.opened.summary) if message.HasField("opened") else None,
+        problem=message.verified.problem or None if message.HasField("verified") else None,
+        error=_errors.of_item(message.error) if message.HasField("error") else None,
     )
 
 

@@ -107,3 +107,24 @@ class IndexInfo:
     metric: str
     quarantined: int
     details: Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Work of a server that takes as long as reading an index, and goes on whether or not somebody waits.
+
+    `kind` is 'load', 'switch' or 'verify', `state` 'running', 'done', 'failed' or 'cancelled'; `seconds` counts from its start, or
+    to its end; `total_bytes` is 0 where that is not known. Of what is done, `opened` is the index that a load or a switch opened,
+    `problem` the first thing that a verification found wrong; `error` says why one failed.
+    """
+
+    id: int
+    kind: str
+    index: str
+    state: str
+    seconds: float
+    done_bytes: int
+    total_bytes: int
+    opened: Optional[IndexInfo]
+    problem: Optional[str]
+    error: Optional[SpandrelError]

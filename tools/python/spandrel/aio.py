@@ -9,9 +9,9 @@ import grpc.aio
 import numpy.typing as npt
 
 from . import _errors, _messages
-from ._calls import Calls, Plan
+from ._calls import Calls, Looks, Plan, done, opened
 from ._options import Options, Retry, Tls
-from ._results import Answers, Fetched, IndexInfo, StreamAnswer
+from ._results import Answers, Fetched, IndexInfo, Operation, StreamAnswer
 from .v1 import search_pb2
 
 T = TypeVar("T")
@@ -144,7 +144,7 @@ class AsyncClient:
         timeout: Optional[float] = None,
     ) -> IndexInfo:
         """As `Client.load`."""
-        return await self._run(self._calls.load(index, path, codes, vectors, estimates), timeout)
+        return opened(await self._ended(self._calls.load(index, path, codes, vectors, estimates), timeout))
 
     async def unload(self, index: str, *, timeout: Optional[float] = None) -> None:
         """As `Client.unload`."""
@@ -152,11 +152,31 @@ class AsyncClient:
 
     async def switch(self, index: str, path: str = "", *, timeout: Optional[float] = None) -> IndexInfo:
         """As `Client.switch`."""
-        return await self._run(self._calls.switch(index, path), timeout)
+        return opened(await self._ended(self._calls.switch(index, path), timeout))
 
     async def verify(self, index: str, *, deep: bool = False, timeout: Optional[float] = None) -> Optional[str]:
         """As `Client.verify`."""
-        return await self._run(self._calls.verify(index, deep), timeout)
+        return (await self._ended(self._calls.verify(index, deep), timeout)).problem
+
+    async def operations(self, *, timeout: Optional[float] = None) -> List[Operation]:
+        """As `Client.operations`."""
+        return await self._run(self._calls.operations(), timeout)
+
+    async def cancel(self, operation: int, *, timeout: Optional[float] = None) -> Operation:
+        """As `Client.cancel`."""
+        return await self._run(self._calls.cancel(operation), timeout)
+
+    async def _ended(self, plan: Plan[Operation], timeout: Optional[float]) -> Operation:
+        looks = Looks(timeout)
+        operation = await self._run(plan, timeout)
+        while operation.state == "running":
+            pause = looks.pause()
+            if pause is None:
+                await self.cancel(operation.id)
+                raise _errors.too_late()
+            await asyncio.sleep(pause)
+            operation = await self._run(self._calls.operation(operation.id), None)
+        return done(operation)
 
     def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
@@ -164,7 +184,7 @@ class AsyncClient:
 
     async def _run(self, plan: Plan[T], timeout: Optional[float]) -> T:
         self._check_loop()
-        deadline = self._calls.deadline(plan, timeout)
+        deadline = self._calls.deadline(timeout)
         places = asyncio.Semaphore(self._calls.calls_at_once)
 
         async def call(request: Callable[[], Any]) -> Any:
@@ -180,7 +200,7 @@ class AsyncClient:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _call(self, plan: Plan[T], request: Any, deadline: Optional[float]) -> Any:
+    async def _call(self, plan: Plan[T], request: Any, deadline: float) -> Any:
         attempts = self._calls.attempts(plan, deadline)
         while True:
             left = attempts.left()

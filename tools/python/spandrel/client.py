@@ -9,9 +9,9 @@ import grpc
 import numpy.typing as npt
 
 from . import _errors, _messages
-from ._calls import Calls, Plan
+from ._calls import Calls, Looks, Plan, done, opened
 from ._options import Options, Retry, Tls
-from ._results import Answers, Fetched, IndexInfo, StreamAnswer
+from ._results import Answers, Fetched, IndexInfo, Operation, StreamAnswer
 from .v1 import search_pb2
 
 T = TypeVar("T")
@@ -146,10 +146,10 @@ class Client:
         """Opens a further index from a folder of the server.
 
         `codes` and `vectors` say where those are, 'memory' or 'ssd': without them as the index was built for, and on SSD.
-        With `estimates` its ids are kept in memory, so that answers may carry estimates. It stops when `timeout` is over; without
-        one it takes as long as it takes.
+        With `estimates` its ids are kept in memory, so that answers may carry estimates. It is given
+        up when `timeout` is over; without one it takes as long as it takes.
         """
-        return self._run(self._calls.load(index, path, codes, vectors, estimates), timeout)
+        return opened(self._ended(self._calls.load(index, path, codes, vectors, estimates), timeout))
 
     def unload(self, index: str, *, timeout: Optional[float] = None) -> None:
         """Stops serving an index."""
@@ -157,14 +157,34 @@ class Client:
 
     def switch(self, index: str, path: str = "", *, timeout: Optional[float] = None) -> IndexInfo:
         """Puts the newest version in `path`, or in the folder it has, in the place of an index; `timeout` as in `load`."""
-        return self._run(self._calls.switch(index, path), timeout)
+        return opened(self._ended(self._calls.switch(index, path), timeout))
 
     def verify(self, index: str, *, deep: bool = False, timeout: Optional[float] = None) -> Optional[str]:
         """Reads an index from end to end: None if it is whole, else the first thing found wrong; `timeout` as in `load`."""
-        return self._run(self._calls.verify(index, deep), timeout)
+        return (self._ended(self._calls.verify(index, deep), timeout)).problem
+
+    def operations(self, *, timeout: Optional[float] = None) -> List[Operation]:
+        """What the server loads, switches and verifies, and what of it was: up to 100 since its start, oldest first."""
+        return self._run(self._calls.operations(), timeout)
+
+    def cancel(self, operation: int, *, timeout: Optional[float] = None) -> Operation:
+        """Gives up an operation of the server; one that has ended stays as it is."""
+        return self._run(self._calls.cancel(operation), timeout)
+
+    def _ended(self, plan: Plan[Operation], timeout: Optional[float]) -> Operation:
+        looks = Looks(timeout)
+        operation = self._run(plan, timeout)
+        while operation.state == "running":
+            pause = looks.pause()
+            if pause is None:
+                self.cancel(operation.id)
+                raise _errors.too_late()
+            time.sleep(pause)
+            operation = self._run(self._calls.operation(operation.id), None)
+        return done(operation)
 
     def _run(self, plan: Plan[T], timeout: Optional[float]) -> T:
-        deadline = self._calls.deadline(plan, timeout)
+        deadline = self._calls.deadline(timeout)
 
         def call(request: Callable[[], Any]) -> Any:
             return self._call(plan, request(), deadline)
@@ -176,7 +196,7 @@ class Client:
         with ThreadPoolExecutor(workers, thread_name_prefix="spandrel") as pool:
             return plan.join(list(pool.map(call, plan.requests)))
 
-    def _call(self, plan: Plan[T], request: Any, deadline: Optional[float]) -> Any:
+    def _call(self, plan: Plan[T], request: Any, deadline: float) -> Any:
         attempts = self._calls.attempts(plan, deadline)
         while True:
             left = attempts.left()

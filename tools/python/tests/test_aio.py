@@ -102,6 +102,7 @@ class RealServer(unittest.IsolatedAsyncioTestCase):
         self.assertEqual((await self.client.indexes())[0].name, "vectors")
         self.assertEqual((await self.client.describe()).vectors, VECTORS)
         self.assertIsNone(await self.client.verify("vectors"))
+        self.assertEqual((await self.client.operations())[-1].kind, "verify")
         stop, calls = asyncio.Event(), 0
 
         async def ask():

@@ -1,5 +1,8 @@
 """The blocking client against a real server."""
+import fcntl
 import os
+import shutil
+import signal
 import threading
 import time
 import unittest
@@ -174,7 +177,30 @@ class RealServer(unittest.TestCase):
         with self.assertRaisesRegex(spandrel.InvalidArgument, "second"):
             self.client.search(self.queries[0])
         self.client.unload("second")
+        load, verify = (
+            next(o for o in reversed(self.client.operations()) if o.kind == kind) for kind in ("load", "verify")
+        )
+        self.assertEqual((load.index, load.state, load.opened.vectors), ("second", "done", VECTORS))
+        self.assertEqual((verify.state, verify.problem, verify.error), ("done", None, None))
+        self.assertTrue(verify.done_bytes == verify.total_bytes > 0)
+        self.assertEqual(self.client.cancel(load.id).state, "done", "what has ended stays as it is")
+        with self.assertRaisesRegex(spandrel.NotFound, "no operation 4711"):
+            self.client.cancel(4711)
         assert_expected(self.client.search(self.queries, K))
+
+    def test_an_operation_that_takes_too_long_is_given_up(self):
+        folder = os.path.join(made().folder, "slow")
+        shutil.copytree(self.index, folder)
+        current = os.path.join(folder, "CURRENT")
+        with open(current, "r+") as file:
+            # Opening waits until the lease is given back; the signal that tells of it is one that is ignored.
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            with self.assertRaises(spandrel.DeadlineExceeded):
+                self.client.load("slow", folder, timeout=0.3)
+        last = self.client.operations()[-1]
+        self.assertEqual((last.kind, last.index, last.state), ("load", "slow", "cancelled"))
+        self.assertEqual([info.name for info in self.client.indexes()], ["vectors"])
 
     def test_switching_under_load_fails_no_call(self):
         stop, failures, calls = threading.Event(), [], []

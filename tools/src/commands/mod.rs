@@ -1,4 +1,5 @@
 //! The sub-commands, one file each.
+pub mod admin;
 pub mod bench;
 pub mod build;
 pub mod calibrator;
@@ -45,5 +46,6 @@ pub fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(args, session),
         Command::Completions(args) => completions::run(args, Cli::command(), session),
         Command::Man(args) => man::run(args, Cli::command(), session),
+        Command::Admin(args) => admin::run(args, session),
     }
 }

@@ -229,8 +229,8 @@ fn the_server_describes_itself() {
         let default = about.default_rerank_errors;
         assert!(default.is_finite() && default > 0.0, "{default}");
         assert!(about.memory_bytes["codes"] > VECTORS * 16 && about.disk_bytes > VECTORS * DIM as u64);
-        let verify = v1::VerifyRequest { index: "index".to_owned(), deep: true };
-        let verified = admin.verify(verify).await.unwrap().into_inner();
+        let verify = v1::StartVerifyRequest { index: "index".to_owned(), deep: true };
+        let verified = server.client().verify(verify).await.unwrap();
         assert!(verified.whole && verified.bytes > 0, "{verified:?}");
 
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address)).unwrap();

@@ -64,8 +64,8 @@ fn an_index_is_switched_under_load_without_a_failure() {
             assert_eq!(answer.ids, expected[number], "of version {} alone", answer.index_version);
             seen.lock().unwrap().insert(answer.index_version);
         });
-        let mut admin = server.client().admin();
-        let switch = v1::SwitchIndexRequest { index: "index".to_owned(), path: String::new() };
+        let client = server.client();
+        let switch = v1::StartSwitchRequest { index: "index".to_owned(), ..Default::default() };
         let seen = |count| versions.lock().unwrap().len() >= count;
         while !seen(1) {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -87,18 +87,18 @@ fn an_index_is_switched_under_load_without_a_failure() {
         ]);
         // The files of the old version are gone from the folder, and still what is served and verified.
         for deep in [false, true] {
-            let verify = v1::VerifyRequest { index: "index".to_owned(), deep };
-            let verified = admin.verify(verify).await.unwrap().into_inner();
+            let verify = v1::StartVerifyRequest { index: "index".to_owned(), deep };
+            let verified = client.verify(verify).await.unwrap();
             assert!(verified.whole && verified.version == 1, "{verified:?}");
         }
-        let switched = admin.switch_index(switch.clone()).await.unwrap().into_inner();
-        assert_eq!((switched.old_version, switched.summary.unwrap().version), (1, 2));
+        let switched = client.switch_index(switch.clone()).await.unwrap();
+        assert_eq!((switched.old_version, switched.summary.unwrap().version), (Some(1), 2));
         for _ in 0..10 {
-            admin.switch_index(switch.clone()).await.unwrap();
+            client.switch_index(switch.clone()).await.unwrap();
         }
         // One that cannot be opened leaves the old one in place.
         std::fs::write(live.join("CURRENT"), b"nothing").unwrap();
-        let refused = admin.switch_index(switch).await.unwrap_err();
+        let refused = client.switch_index(switch).await.unwrap_err();
         assert_eq!(refused.code(), Code::DataLoss, "{refused}");
         while !seen(2) {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -211,12 +211,8 @@ fn damage_is_flagged_counted_and_the_rest_goes_on() {
         assert!(
             (server.metric("spandrel_queries_partial_total{index=\"index\"}") - partial as f64).abs() < 0.5
         );
-        let mut admin = server.client().admin();
-        let verified = admin
-            .verify(v1::VerifyRequest { index: "index".to_owned(), deep: false })
-            .await
-            .unwrap()
-            .into_inner();
+        let verify = v1::StartVerifyRequest { index: "index".to_owned(), deep: false };
+        let verified = server.client().verify(verify).await.unwrap();
         assert!(!verified.whole && verified.problem.contains("vectors-1"), "{verified:?}");
     });
 }

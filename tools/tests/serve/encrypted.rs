@@ -187,24 +187,24 @@ fn a_certificate_allows_searching_and_the_file_more() {
         let flags =
             ["--tls-certificate", &certificate, "--tls-key", &key, "--tls-client-ca", &ca, "--root", &root];
         let load =
-            || v1::LoadIndexRequest { index: "half".to_owned(), path: root.clone(), ..Default::default() };
+            || v1::StartLoadRequest { index: "half".to_owned(), path: root.clone(), ..Default::default() };
         let alone = Server::start(&flags);
         let certified = client(&alone, folder, "server", Some("client"));
         certified.search(request(0)).await.unwrap();
-        let refused = certified.admin().load_index(load()).await.unwrap_err();
+        let refused = certified.load_index(load()).await.unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
-        alone.log.wait(&["call refused", "caller=\"certificate localhost\"", "LoadIndex"]);
+        alone.log.wait(&["call refused", "caller=\"certificate localhost\"", "StartLoad"]);
 
         let tokens = path("tokens");
         std::fs::write(&tokens, "admin certificate localhost\n").unwrap();
         let mapped = Server::start(&[&flags[..], &["--tokens", &tokens]].concat());
         let certified = client(&mapped, folder, "server", Some("client"));
-        certified.admin().load_index(load()).await.unwrap();
-        mapped.log.wait(&["admin action", "caller=\"certificate localhost\"", "LoadIndex", "OK"]);
+        certified.load_index(load()).await.unwrap();
+        mapped.log.wait(&["admin action", "caller=\"certificate localhost\"", "StartLoad", "OK"]);
         std::fs::write(&tokens, "search certificate *\nadmin certificate operations.example\n").unwrap();
         mapped.log.wait(&["tokens read again"]);
         certified.search(v1::SearchRequest { index: "index".to_owned(), ..request(0) }).await.unwrap();
-        let refused = certified.admin().load_index(load()).await.unwrap_err();
+        let refused = certified.load_index(load()).await.unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
     });
 }

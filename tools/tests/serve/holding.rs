@@ -384,9 +384,9 @@ fn connections_leave_descriptors_for_a_switch() {
         until("some are refused", || server.metric("spandrel_connections_refused_total ") > 100.0).await;
         let _pages: Vec<TcpStream> =
             (0..60).map(|_| TcpStream::connect(server.metrics.as_ref().unwrap()).unwrap()).collect();
-        let switch = v1::SwitchIndexRequest { index: "index".to_owned(), path: String::new() };
+        let switch = v1::StartSwitchRequest { index: "index".to_owned(), ..Default::default() };
         for _ in 0..3 {
-            client.admin().switch_index(switch.clone()).await.unwrap();
+            client.switch_index(switch.clone()).await.unwrap();
         }
         assert_eq!(client.search(request(0)).await.unwrap().ids.len(), 10);
         let open = server.metric("spandrel_descriptors ");

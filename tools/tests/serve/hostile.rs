@@ -149,7 +149,7 @@ fn random_messages_get_a_status_each() {
             "/spandrel.v1.SearchService/SearchBatch",
             "/spandrel.v1.SearchService/SearchStream",
             "/spandrel.v1.SearchService/Fetch",
-            "/spandrel.v1.AdminService/LoadIndex",
+            "/spandrel.v1.AdminService/StartLoad",
             "/spandrel.v1.Nothing/Nothing",
             "/",
         ] {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use prost::Message as _;
 use spandrel_client::{Client, ClientConfig};
 use spandrel_proto::v1;
+use spandrel_proto::v1::{OperationKind, OperationState};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -77,33 +78,39 @@ fn a_load_that_was_given_up_stops_before_the_next_begins() {
         let gate = Gate::close(&slow);
         copy_folder(&made().path("half"), &folder.path().join("quick"));
         let server = Server::start(&["--root", folder.path().to_str().unwrap(), "--metrics", "127.0.0.1:0"]);
-        let load = |name: &str, seconds| {
+        let load = |name: &str| {
             let path = folder.path().join(name).to_str().unwrap().to_owned();
-            let mut load = tonic::Request::new(v1::LoadIndexRequest {
-                index: name.to_owned(),
-                path,
-                ..Default::default()
-            });
-            load.set_timeout(Duration::from_secs(seconds));
-            load
+            v1::StartLoadRequest { index: name.to_owned(), path, ..Default::default() }
         };
-        let given_up = server.client().admin().load_index(load("slow", 1)).await.unwrap_err();
-        assert!(matches!(given_up.code(), Code::Cancelled | Code::DeadlineExceeded), "{given_up}");
-        let mut admin = server.client().admin();
-        let quick = load("quick", 60);
-        let next = tokio::spawn(async move { admin.load_index(quick).await });
-        let waiting = async {
-            let mut admin = server.client().admin();
-            admin.load_index(load("quick", 1)).await
-        };
-        assert!(waiting.await.is_err(), "two were opening at once");
-        assert!(!next.is_finished());
+        let (client, mut admin) = (server.client(), server.client().admin());
+        let given_up = admin.start_load(load("slow")).await.unwrap().into_inner();
+        assert_eq!((given_up.kind(), given_up.state()), (OperationKind::Load, OperationState::Running));
+        let watching = tokio::spawn({
+            let (client, started) = (client.clone(), given_up.clone());
+            async move { client.wait(started, |_| {}).await }
+        });
+        let next = tokio::spawn({
+            let (client, quick) = (client.clone(), load("quick"));
+            async move { client.load_index(quick).await }
+        });
+        let id = given_up.id;
+        let cancelled = admin.cancel_operation(v1::CancelOperationRequest { id }).await.unwrap().into_inner();
+        assert_eq!(cancelled.state(), OperationState::Cancelled);
+        assert_eq!(watching.await.unwrap().unwrap().state(), OperationState::Cancelled);
+        // Of its own thread: it is still waiting for the file.
+        let listed =
+            admin.list_operations(v1::ListOperationsRequest {}).await.unwrap().into_inner().operations;
+        let states: Vec<_> =
+            listed.iter().map(|operation| (operation.index.as_str(), operation.state())).collect();
+        let expected = [("slow", OperationState::Cancelled), ("quick", OperationState::Running)];
+        assert_eq!(states, expected, "two were opening at once");
         gate.open();
-        next.await.unwrap().unwrap();
-        let listed = server.client().admin().list_indexes(v1::ListIndexesRequest {}).await.unwrap();
-        let names: Vec<String> = listed.into_inner().indexes.into_iter().map(|index| index.name).collect();
+        let opened = next.await.unwrap().unwrap();
+        assert_eq!((opened.old_version, opened.summary.unwrap().name.as_str()), (None, "quick"));
+        let indexes = admin.list_indexes(v1::ListIndexesRequest {}).await.unwrap().into_inner().indexes;
+        let names: Vec<String> = indexes.into_iter().map(|index| index.name).collect();
         assert_eq!(names, ["index", "quick"], "what was given up is not served");
-        server.client().admin().load_index(load("slow", 60)).await.unwrap();
+        client.load_index(load("slow")).await.unwrap();
 
         // What is unloaded leaves no name behind.
         assert_eq!(status_of(&server, "slow").await, Ok(SERVING));
@@ -112,6 +119,47 @@ fn a_load_that_was_given_up_stops_before_the_next_begins() {
         assert_eq!(status_of(&server, "slow").await, Err(Code::NotFound));
         let told = http_get(server.metrics.as_ref().unwrap(), "/metrics");
         assert!(told.contains("index=\"quick\"") && !told.contains("index=\"slow\""), "{told}");
+    });
+}
+
+#[test]
+fn operations_are_watched_to_their_end_and_remembered() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let damaged = folder.path().join("damaged");
+        copy_folder(&made().path("half"), &damaged);
+        let vectors = damaged.join("vectors-1");
+        let mut bytes = std::fs::read(&vectors).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&vectors, bytes).unwrap();
+        let server = Server::start(&["--root", folder.path().to_str().unwrap()]);
+        let (client, mut admin) = (server.client(), server.client().admin());
+        let path = damaged.to_str().unwrap().to_owned();
+        let load = v1::StartLoadRequest { index: "damaged".to_owned(), path, ..Default::default() };
+        client.load_index(load).await.unwrap();
+        let verify = v1::StartVerifyRequest { index: "damaged".to_owned(), deep: false };
+        let started = admin.start_verify(verify).await.unwrap().into_inner();
+        let mut watching =
+            admin.watch_operation(v1::WatchOperationRequest { id: started.id }).await.unwrap().into_inner();
+        let mut last = None;
+        while let Some(now) = watching.message().await.unwrap() {
+            assert_eq!((now.id, now.kind()), (2, OperationKind::Verify));
+            last = Some(now);
+        }
+        let last = last.unwrap();
+        assert_eq!(last.state(), OperationState::Done);
+        let verified = spandrel_client::verified(last.clone()).unwrap();
+        assert!(!verified.whole && verified.problem.contains("vectors-1") && last.seconds > 0.0, "{last:?}");
+        let again = admin.get_operation(v1::GetOperationRequest { id: 2 }).await.unwrap().into_inner();
+        assert_eq!(again, last);
+        // What cannot be opened fails, with the status of a call that is refused.
+        std::fs::write(damaged.join("CURRENT"), b"nothing").unwrap();
+        let switch = v1::StartSwitchRequest { index: "damaged".to_owned(), ..Default::default() };
+        let refused = client.switch_index(switch).await.unwrap_err();
+        assert_eq!(refused.code(), Code::DataLoss, "{refused}");
+        let unknown = admin.watch_operation(v1::WatchOperationRequest { id: 77 }).await.unwrap_err();
+        assert_eq!(unknown.code(), Code::NotFound);
     });
 }
 

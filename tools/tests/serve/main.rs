@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what went wrong by failing there")]
 mod support;
 
+mod admin;
 mod answers;
 mod changes;
 mod encrypted;

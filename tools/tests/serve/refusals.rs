@@ -273,37 +273,38 @@ fn admin_calls_keep_to_the_roots() {
     run(async {
         let root = made().text("half");
         let server = Server::start(&["--root", &root]);
-        let mut admin = server.client().admin();
-        let load = |name: &str, path: &str| v1::LoadIndexRequest {
+        let client = server.client();
+        let mut admin = client.admin();
+        let load = |name: &str, path: &str| v1::StartLoadRequest {
             index: name.to_owned(),
             path: path.to_owned(),
             ..Default::default()
         };
         let above = format!("{root}/../index");
         for path in ["/", "/etc/passwd", "no/such", &above, ""] {
-            let refused = admin.load_index(load("new", path)).await.unwrap_err();
+            let refused = client.load_index(load("new", path)).await.unwrap_err();
             assert_refused(&refused, Code::PermissionDenied, "", "--root");
         }
         assert_refused(
-            &admin.load_index(load("a/b", &root)).await.unwrap_err(),
+            &client.load_index(load("a/b", &root)).await.unwrap_err(),
             Code::InvalidArgument,
             "index",
             "no name",
         );
         assert_refused(
-            &admin.load_index(load("index", &root)).await.unwrap_err(),
+            &client.load_index(load("index", &root)).await.unwrap_err(),
             Code::AlreadyExists,
             "",
             "unload",
         );
-        let tiers = v1::LoadIndexRequest { codes: 9, ..load("new", &root) };
+        let tiers = v1::StartLoadRequest { codes: 9, ..load("new", &root) };
         assert_refused(
-            &admin.load_index(tiers).await.unwrap_err(),
+            &client.load_index(tiers).await.unwrap_err(),
             Code::InvalidArgument,
             "codes",
             "unknown tier 9",
         );
-        admin.load_index(load("new", &root)).await.unwrap();
+        client.load_index(load("new", &root)).await.unwrap();
         let none = server.client().search(request(0)).await.unwrap_err();
         assert_refused(&none, Code::InvalidArgument, "index", "'index', 'new'");
         admin.unload_index(v1::UnloadIndexRequest { index: "new".to_owned() }).await.unwrap();

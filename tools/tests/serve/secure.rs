@@ -30,13 +30,13 @@ fn tokens_open_what_their_scope_allows() {
             assert!(!refused.message().contains("0123"), "{refused}");
         }
         let load =
-            || v1::LoadIndexRequest { index: "half".to_owned(), path: root.clone(), ..Default::default() };
+            || v1::StartLoadRequest { index: "half".to_owned(), path: root.clone(), ..Default::default() };
         for token in [SEARCH, ADMIN] {
             assert_eq!(with(Some(token)).search(request(0)).await.unwrap().ids.len(), 10);
         }
-        let refused = with(Some(SEARCH)).admin().load_index(load()).await.unwrap_err();
+        let refused = with(Some(SEARCH)).load_index(load()).await.unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied);
-        with(Some(ADMIN)).admin().load_index(load()).await.unwrap();
+        with(Some(ADMIN)).load_index(load()).await.unwrap();
         for (token, sees) in [(SEARCH, false), (ADMIN, true)] {
             let about = with(Some(token)).describe_index("half").await.unwrap();
             assert_eq!(about.path == root, sees, "folders are for admins to know: {}", about.path);
@@ -74,9 +74,9 @@ fn tokens_open_what_their_scope_allows() {
         // Who did what, and who was turned away.
         let peer = "peer=127.0.0.1:";
         server.log.wait(&[peer, "call refused", "method=\"Search\"", "unknown token"]);
-        let asked = ["call refused", "method=\"LoadIndex\"", "caller=\"line 2\"", "needs admin"];
+        let asked = ["call refused", "method=\"StartLoad\"", "caller=\"line 2\"", "needs admin"];
         server.log.wait(&[&[peer][..], &asked].concat());
-        let done = ["admin action", "method=\"LoadIndex\"", "caller=\"night shift\"", "outcome=\"OK\""];
+        let done = ["admin action", "method=\"StartLoad\"", "caller=\"night shift\"", "outcome=\"OK\""];
         server.log.wait(&[&[peer][..], &done].concat());
         let log = server.log.text();
         assert!([SEARCH, ADMIN, renewed].iter().all(|secret| !log.contains(secret)), "{log}");

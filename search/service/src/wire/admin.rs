@@ -2,25 +2,29 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use spandrel_index::{OpenOptions, Tier, VerifyError, verify_open};
+use spandrel_index::{OpenOptions, Tier, VerifyError, VerifyProgress, verify_open};
 use spandrel_proto::v1;
 use spandrel_proto::v1::admin_service_server::AdminService;
 use tokio::sync::Semaphore;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::convert::{tier, wire_dtype, wire_metric, wire_tier};
+use super::convert::{summary, tier, wire_tier};
+use super::operations::{message, watch};
 use crate::causes::with_causes;
+use crate::operations::{Kind, Opened, Operations, Outcome, Progress, Verified};
 use crate::refusal::Refusal;
-use crate::registry::Registry;
+use crate::registry::{Registry, Switched};
 use crate::served::{IndexConfig, Served};
-use crate::stopping::{StopFlag, Stopping};
+use crate::stopping::StopFlag;
 use crate::tokens::{Caller, Scope};
 
 /// Manages indexes.
 pub(crate) struct Admin {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) stopping: Stopping,
+    pub(crate) operations: Operations,
     /// One place: verifying reads as fast as the disk gives.
     pub(crate) verifying: Arc<Semaphore>,
 }
@@ -31,7 +35,7 @@ type Answer<T> = Result<Response<T>, Status>;
 impl AdminService for Admin {
     async fn list_indexes(&self, _: Request<v1::ListIndexesRequest>) -> Answer<v1::ListIndexesResponse> {
         self.registry.check_loaded()?;
-        let indexes = self.registry.all().iter().map(|served| summary(served)).collect();
+        let indexes = self.registry.all().iter().map(|served| summary(served.summary())).collect();
         Ok(Response::new(v1::ListIndexesResponse { indexes }))
     }
 
@@ -44,18 +48,21 @@ impl AdminService for Admin {
         Ok(Response::new(description(&served, is_admin)))
     }
 
-    async fn load_index(&self, request: Request<v1::LoadIndexRequest>) -> Answer<v1::LoadIndexResponse> {
-        let request = request.into_inner();
-        let options = OpenOptions {
-            codes: tier("codes", request.codes)?,
-            vectors: tier("vectors", request.vectors)?,
-            ids: request.estimates,
-        };
-        let path = self.registry.confined(&request.path)?;
-        let loading = self.registry.load(IndexConfig { name: request.index, path, options });
-        let served = self.unless_stopping(loading).await?;
-        log("loaded", &served);
-        Ok(Response::new(v1::LoadIndexResponse { summary: Some(summary(&served)) }))
+    async fn start_load(&self, request: Request<v1::StartLoadRequest>) -> Answer<v1::Operation> {
+        let v1::StartLoadRequest { index: name, path, codes, vectors, estimates, version } =
+            request.into_inner();
+        let options =
+            OpenOptions { codes: tier("codes", codes)?, vectors: tier("vectors", vectors)?, ids: estimates };
+        let path = self.registry.confined(&path)?;
+        self.registry.check_new(&name)?;
+        let registry = Arc::clone(&self.registry);
+        let version = (version > 0).then_some(version);
+        let config = IndexConfig { name: name.clone(), path, version, options };
+        let operation = self.operations.start(Kind::Load, &name, |_| async move {
+            let served = registry.load(config).await?;
+            Ok(Outcome::Opened(Opened { now: served.summary(), before: None }))
+        })?;
+        Ok(Response::new(message(&operation)))
     }
 
     async fn unload_index(
@@ -71,85 +78,87 @@ impl AdminService for Admin {
         Ok(Response::new(v1::UnloadIndexResponse {}))
     }
 
-    async fn switch_index(
-        &self,
-        request: Request<v1::SwitchIndexRequest>,
-    ) -> Answer<v1::SwitchIndexResponse> {
-        let v1::SwitchIndexRequest { index, path } = request.into_inner();
+    async fn start_switch(&self, request: Request<v1::StartSwitchRequest>) -> Answer<v1::Operation> {
+        let v1::StartSwitchRequest { index, path, version } = request.into_inner();
+        let version = (version > 0).then_some(version);
         let path: Option<PathBuf> = match path.as_str() {
             "" => None,
             path => Some(self.registry.confined(path)?),
         };
-        let (old, new) = self.unless_stopping(self.registry.switch(&index, path)).await?;
-        log("switched", &new);
-        let old_version = old.version().number;
-        Ok(Response::new(v1::SwitchIndexResponse { old_version, summary: Some(summary(&new)) }))
+        let name = self.registry.get(&index)?.config.name.clone();
+        let (registry, switched) = (Arc::clone(&self.registry), name.clone());
+        let operation = self.operations.start(Kind::Switch, &name, |_| async move {
+            let Switched { old, new } = registry.switch(&switched, path, version).await?;
+            Ok(Outcome::Opened(Opened { now: new.summary(), before: Some(old.version().number) }))
+        })?;
+        Ok(Response::new(message(&operation)))
     }
 
-    async fn verify(&self, request: Request<v1::VerifyRequest>) -> Answer<v1::VerifyResponse> {
-        let v1::VerifyRequest { index, deep } = request.into_inner();
+    async fn start_verify(&self, request: Request<v1::StartVerifyRequest>) -> Answer<v1::Operation> {
+        let v1::StartVerifyRequest { index, deep } = request.into_inner();
         let served = self.registry.get(&index)?;
         let Ok(place) = Arc::clone(&self.verifying).try_acquire_owned() else {
             return Err(Refusal::Busy.into());
         };
-        let version = served.version().number;
-        let flag = StopFlag::default();
-        let (stop, asked) = (flag.share(), self.stopping.clone());
-        let mut verifying = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            verify_open(served.index(), deep, &mut |_| {}, &stop)
-        });
-        let verified = tokio::select! {
-            verified = &mut verifying => verified,
-            () = asked.asked() => return Err(Refusal::Stopping.into()),
+        let name = served.config.name.clone();
+        let verifying = |progress: Arc<Progress>| async move {
+            let flag = StopFlag::default();
+            let stop = flag.share();
+            let verifying = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                verify(&served, deep, &progress, &stop)
+            });
+            verifying.await.map_err(|e| Refusal::Internal(format!("verifying: {e}")))?
         };
-        drop(flag);
-        let verified = verified.map_err(|e| Refusal::Internal(format!("verifying: {e}")))?;
-        Ok(Response::new(match verified {
-            Ok(report) => {
-                let (whole, bytes) = (true, report.bytes);
-                v1::VerifyResponse { whole, bytes, problem: String::new(), version }
-            }
-            Err(VerifyError::Stopped { .. }) => return Err(Refusal::Cancelled.into()),
-            Err(error) => {
-                let problem = with_causes(&error);
-                v1::VerifyResponse { whole: false, bytes: 0, problem, version }
-            }
-        }))
+        let operation = self.operations.start(Kind::Verify, &name, verifying)?;
+        Ok(Response::new(message(&operation)))
     }
-}
 
-impl Admin {
-    /// What a change comes to, which is given up when the server is to stop.
-    async fn unless_stopping<T>(
+    async fn get_operation(&self, request: Request<v1::GetOperationRequest>) -> Answer<v1::Operation> {
+        Ok(Response::new(message(&*self.operations.get(request.into_inner().id)?)))
+    }
+
+    async fn list_operations(
         &self,
-        change: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<T, Refusal> {
-        tokio::select! {
-            changed = change => changed,
-            () = self.stopping.asked() => Err(Refusal::Stopping),
+        _: Request<v1::ListOperationsRequest>,
+    ) -> Answer<v1::ListOperationsResponse> {
+        let operations = self.operations.all().iter().map(|operation| message(operation)).collect();
+        Ok(Response::new(v1::ListOperationsResponse { operations }))
+    }
+
+    type WatchOperationStream = ReceiverStream<Result<v1::Operation, Status>>;
+
+    async fn watch_operation(
+        &self,
+        mut request: Request<v1::WatchOperationRequest>,
+    ) -> Answer<Self::WatchOperationStream> {
+        let Some(entry) = request.extensions_mut().remove() else {
+            unreachable!("the guard enters every call")
+        };
+        Ok(Response::new(watch(self.operations.get(request.into_inner().id)?, entry)))
+    }
+
+    async fn cancel_operation(&self, request: Request<v1::CancelOperationRequest>) -> Answer<v1::Operation> {
+        let operation = self.operations.get(request.into_inner().id)?;
+        operation.cancel();
+        operation.ended().await;
+        Ok(Response::new(message(&operation)))
+    }
+}
+
+/// Verifies the files that an index is served from.
+fn verify(served: &Served, deep: bool, progress: &Progress, stop: &AtomicBool) -> Result<Outcome, Refusal> {
+    let version = served.version().number;
+    let mut tell = |now: VerifyProgress<'_>| progress.set(now.done_bytes, now.total_bytes);
+    let verified = match verify_open(served.index(), deep, &mut tell, stop) {
+        Ok(report) => {
+            progress.set(report.bytes, report.bytes);
+            Verified { version, bytes: report.bytes, problem: None }
         }
-    }
-}
-
-fn log(what: &str, served: &Served) {
-    let (index, version) = (&served.config.name, served.version().number);
-    tracing::info!(index, version, path = %served.config.path.display(), "{what}");
-}
-
-/// What matters most about an index.
-fn summary(served: &Served) -> v1::IndexSummary {
-    let index = served.index();
-    v1::IndexSummary {
-        name: served.config.name.clone(),
-        version: served.version().number,
-        uuid: served.version().uuid.to_string(),
-        vectors: index.vectors(),
-        dim: index.dim() as u32,                            // CAST: at most DIM_MAX
-        dtype: wire_dtype(index.dtype()) as i32,            // CAST: the enum's code
-        metric: wire_metric(index.metric()) as i32,         // CAST: the enum's code
-        quarantined: served.engine().damage_count() as u32, // CAST: at most 1000
-    }
+        Err(VerifyError::Stopped { .. }) => return Err(Refusal::Cancelled),
+        Err(error) => Verified { version, bytes: 0, problem: Some(with_causes(&error)) },
+    };
+    Ok(Outcome::Verified(verified))
 }
 
 /// Neighbours for which an index's default is described.
@@ -161,7 +170,7 @@ fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
     let default = index.search_default(NEIGHBOURS);
     let tier = |tier: Tier| wire_tier(tier) as i32; // CAST: the enum's code
     v1::DescribeIndexResponse {
-        summary: Some(summary(served)),
+        summary: Some(summary(served.summary())),
         path: if is_admin { served.config.path.display().to_string() } else { String::new() },
         lists: index.lists(),
         code: index.code().to_string(),

@@ -9,6 +9,7 @@ use spandrel_proto::v1::vectors::Form as VectorsForm;
 use crate::ask::{Ask, Effort, Fetched, Form, Found, Numbers, Rows, Target};
 use crate::metrics::queue_us;
 use crate::refusal::Refusal;
+use crate::served::Summary;
 
 /// One query.
 pub(super) fn one(request: v1::SearchRequest) -> Result<Ask, Refusal> {
@@ -217,7 +218,7 @@ fn vectors(rows: Rows) -> v1::Vectors {
     v1::Vectors::raw(dim as u32, wire_dtype(dtype), data) // CAST: at most DIM_MAX
 }
 
-pub(super) fn wire_dtype(dtype: DType) -> v1::Dtype {
+fn wire_dtype(dtype: DType) -> v1::Dtype {
     match dtype {
         DType::F32 => v1::Dtype::F32,
         DType::F16 => v1::Dtype::F16,
@@ -226,7 +227,7 @@ pub(super) fn wire_dtype(dtype: DType) -> v1::Dtype {
     }
 }
 
-pub(super) fn wire_metric(metric: Metric) -> v1::Metric {
+fn wire_metric(metric: Metric) -> v1::Metric {
     match metric {
         Metric::L2 => v1::Metric::SquaredL2,
         Metric::InnerProduct => v1::Metric::InnerProduct,
@@ -248,5 +249,19 @@ pub(super) fn tier(field: &'static str, code: i32) -> Result<Option<Tier>, Refus
         Ok(v1::Tier::Memory) => Ok(Some(Tier::Memory)),
         Ok(v1::Tier::Ssd) => Ok(Some(Tier::Ssd)),
         Err(_) => Err(Refusal::field(field, format!("unknown tier {code}, expected 0 to 2"))),
+    }
+}
+
+pub(super) fn summary(summary: Summary) -> v1::IndexSummary {
+    let Summary { name, version, vectors, dim, dtype, metric, quarantined } = summary;
+    v1::IndexSummary {
+        name,
+        version: version.number,
+        uuid: version.uuid.to_string(),
+        vectors,
+        dim: dim as u32,                    // CAST: at most DIM_MAX
+        dtype: wire_dtype(dtype) as i32,    // CAST: the enum's code
+        metric: wire_metric(metric) as i32, // CAST: the enum's code
+        quarantined: quarantined as u32,    // CAST: at most 1000
     }
 }

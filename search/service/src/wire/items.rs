@@ -1,6 +1,7 @@
-//! One query, alone or in a stream.
+//! One query, alone or in a stream, and why one was refused.
 use prost::Message as _;
 use spandrel_proto::v1;
+use tonic::Status;
 
 use super::convert;
 use crate::call::Call;
@@ -19,4 +20,11 @@ pub(super) async fn one(
     let response = convert::response(&mut found, with_work);
     found.room.settle(response.encoded_len());
     Ok(response)
+}
+
+/// What a status says of a call, for a part of one.
+pub(super) fn item_status(status: &Status) -> v1::ItemStatus {
+    // Made by this server.
+    let details = tonic_types::pb::Status::decode(status.details()).unwrap_or_default().details;
+    v1::ItemStatus { code: status.code() as i32, message: status.message().to_owned(), details } // CAST: the enum's code
 }

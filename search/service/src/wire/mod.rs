@@ -3,6 +3,7 @@ mod admin;
 mod convert;
 mod grpc;
 mod items;
+mod operations;
 mod stream;
 
 pub(crate) use self::admin::Admin;

@@ -2,9 +2,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prost::Message as _;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
-use spandrel_proto::v1::{ItemStatus, SearchRequest, SearchStreamRequest, SearchStreamResponse};
+use spandrel_proto::v1::{SearchRequest, SearchStreamRequest, SearchStreamResponse};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -102,15 +101,7 @@ async fn answer(
     };
     let result = match result {
         Ok(answer) => ItemResult::Answer(answer),
-        Err(refusal) => ItemResult::Status(status(refusal)),
+        Err(refusal) => ItemResult::Status(items::item_status(&refusal.into())),
     };
     SearchStreamResponse { tag, result: Some(result) }
-}
-
-/// What a status says of a call, for one query.
-fn status(refusal: Refusal) -> ItemStatus {
-    let status = Status::from(refusal);
-    // Made by this server.
-    let details = tonic_types::pb::Status::decode(status.details()).unwrap_or_default().details;
-    ItemStatus { code: status.code() as i32, message: status.message().to_owned(), details } // CAST: the enum's code
 }

@@ -23,7 +23,7 @@ const CALL: usize = 500;
 const GRACE: Duration = Duration::from_secs(5);
 
 fn indexes(index: &Path) -> [NamedDir; 1] {
-    [NamedDir { name: NAME.to_owned(), dir: index.to_owned() }]
+    [NamedDir { name: NAME.to_owned(), dir: index.to_owned(), version: None }]
 }
 
 /// Answers that were the same from a server.

@@ -92,21 +92,49 @@ impl Rpc {
 /// Queries of one call of SearchBatch.
 pub(super) const BATCH: usize = 64;
 
-impl ServerArgs {
-    /// The client; none if no server was named.
-    pub(super) fn config(&self, retry: RetryPolicy) -> anyhow::Result<Option<ClientConfig>> {
-        let Some(address) = &self.server else { return Ok(None) };
-        let token = match &self.token {
+/// How a server is reached, as flags say it.
+pub(super) struct Connection {
+    pub(super) address: String,
+    /// A file that holds it.
+    pub(super) token: Option<PathBuf>,
+    pub(super) tls: bool,
+    pub(super) tls_ca: Option<PathBuf>,
+    pub(super) tls_server_name: Option<String>,
+    /// Files of a certificate and its key.
+    pub(super) identity: Option<(PathBuf, PathBuf)>,
+    pub(super) deadline_ms: Option<u32>,
+}
+
+impl Connection {
+    /// What a client is made of; TLS where any of its flags is given.
+    pub(super) fn config(self, retry: RetryPolicy) -> anyhow::Result<ClientConfig> {
+        let Connection { address, token, tls, tls_ca, tls_server_name, identity, deadline_ms } = self;
+        let token = match token {
             Some(file) => Some(fs_err::read_to_string(file)?),
             None => std::env::var("SPANDREL_TOKEN").ok(),
         };
-        let identity = self.tls_certificate.clone().zip(self.tls_key.clone());
-        let given = self.tls || self.tls_ca.is_some() || self.tls_server_name.is_some() || identity.is_some();
-        let domain = self.tls_server_name.clone();
-        let tls = given.then(|| ClientTls { ca: self.tls_ca.clone(), identity, domain });
+        let given = tls || tls_ca.is_some() || tls_server_name.is_some() || identity.is_some();
+        let tls = given.then_some(ClientTls { ca: tls_ca, identity, domain: tls_server_name });
         let token = token.map(|token| token.trim().to_owned());
-        let timeout = self.deadline_ms.map(|ms| Duration::from_millis(ms.into()));
-        Ok(Some(ClientConfig { address: address.clone(), tls, token, retry, timeout }))
+        let timeout = deadline_ms.map(|ms| Duration::from_millis(ms.into()));
+        Ok(ClientConfig { address, tls, token, retry, timeout })
+    }
+}
+
+impl ServerArgs {
+    /// The client; none if no server was named.
+    pub(super) fn config(&self, retry: RetryPolicy) -> anyhow::Result<Option<ClientConfig>> {
+        let Some(address) = self.server.clone() else { return Ok(None) };
+        let connection = Connection {
+            address,
+            token: self.token.clone(),
+            tls: self.tls,
+            tls_ca: self.tls_ca.clone(),
+            tls_server_name: self.tls_server_name.clone(),
+            identity: self.tls_certificate.clone().zip(self.tls_key.clone()),
+            deadline_ms: self.deadline_ms,
+        };
+        Ok(Some(connection.config(retry)?))
     }
 
     /// A client for each connection.

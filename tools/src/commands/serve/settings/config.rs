@@ -71,9 +71,10 @@ impl Settings {
 
     /// The indexes to serve. What the command line says of one replaces what the file says of it.
     fn indexes(&self, dirs: &[NamedDir], entries: &[IndexEntry]) -> Result<Vec<IndexConfig>, UsageError> {
-        let of_flag = |NamedDir { name, dir }: &NamedDir| IndexConfig {
+        let of_flag = |NamedDir { name, dir, version }: &NamedDir| IndexConfig {
             name: name.clone(),
             path: dir.clone(),
+            version: *version,
             options: OpenOptions {
                 codes: self.codes,
                 vectors: self.vectors,
@@ -83,6 +84,7 @@ impl Settings {
         let of_file = |entry: &IndexEntry| IndexConfig {
             name: entry.name.clone(),
             path: entry.path.clone(),
+            version: entry.version,
             options: OpenOptions {
                 codes: entry.codes.or(self.codes),
                 vectors: entry.vectors.or(self.vectors),

@@ -32,6 +32,8 @@ struct Tables {
 pub(in crate::commands) struct IndexEntry {
     pub(super) name: String,
     pub(super) path: PathBuf,
+    /// The version to serve; the one in force if none is named.
+    pub(super) version: Option<u64>,
     #[serde(default, deserialize_with = "parsed")]
     pub(super) codes: Option<Tier>,
     #[serde(default, deserialize_with = "parsed")]

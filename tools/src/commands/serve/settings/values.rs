@@ -10,25 +10,30 @@ use clap::builder::{StringValueParser, TypedValueParser};
 
 use crate::values::ByteSize;
 
-/// An index on the command line: `NAME=DIR`.
+/// An index on the command line: `NAME=DIR`, or `NAME=DIR@N` for version N of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedDir {
     /// Name to serve it under.
     pub name: String,
     /// Folder of the index.
     pub dir: PathBuf,
+    /// The version to serve; the one in force if none is named.
+    pub version: Option<u64>,
 }
 
 impl FromStr for NamedDir {
     type Err = String;
 
     fn from_str(text: &str) -> Result<NamedDir, String> {
-        match text.split_once('=') {
-            Some((name, dir)) if !name.is_empty() && !dir.is_empty() => {
-                Ok(NamedDir { name: name.to_owned(), dir: PathBuf::from(dir) })
-            }
-            _ => Err("expected NAME=DIR, such as sift=/data/sift-index".to_owned()),
+        let (name, dir) = text.split_once('=').unwrap_or_default();
+        // A folder of such a name is written with a slash at its end.
+        let versioned = dir.rsplit_once('@').and_then(|(dir, version)| Some((dir, version.parse().ok()?)));
+        let (dir, version) = versioned.map_or((dir, None), |(dir, version)| (dir, Some(version)));
+        if name.is_empty() || dir.is_empty() || version == Some(0) {
+            let expected = "expected NAME=DIR, such as sift=/data/sift-index, or NAME=DIR@N for its version N, 1 or more";
+            return Err(expected.to_owned());
         }
+        Ok(NamedDir { name: name.to_owned(), dir: PathBuf::from(dir), version })
     }
 }
 
@@ -150,7 +155,11 @@ mod tests {
 
     #[test]
     fn indexes_have_a_name_and_a_folder() {
-        assert_eq!("a=b=c".parse(), Ok(NamedDir { name: "a".to_owned(), dir: "b=c".into() }));
+        let of = |dir: &str, version| Ok(NamedDir { name: "a".to_owned(), dir: dir.into(), version });
+        assert_eq!("a=b=c".parse(), of("b=c", None));
+        assert_eq!("a=b@7".parse(), of("b", Some(7)));
+        assert_eq!("a=b@7/".parse(), of("b@7/", None));
+        assert_eq!("a=b@x".parse(), of("b@x", None));
         for bad in ["a", "=x", "a="] {
             assert!(bad.parse::<NamedDir>().is_err(), "{bad}");
         }

@@ -1,0 +1,158 @@
+//! Which indexes there are, and what they are.
+use serde_json::{Value, json};
+use spandrel_client::v1;
+
+use super::reach::Server;
+use crate::Session;
+use crate::figures::{Align, TextTable, units};
+
+pub(super) async fn list(server: &Server, session: &Session) -> anyhow::Result<()> {
+    let listed =
+        server.client.admin().list_indexes(v1::ListIndexesRequest {}).await.map_err(server.told())?;
+    let indexes = listed.into_inner().indexes;
+    let mut table = TextTable::new();
+    for (head, align) in [
+        ("index", Align::Left),
+        ("version", Align::Right),
+        ("vectors", Align::Right),
+        ("dim", Align::Right),
+        ("type", Align::Left),
+        ("metric", Align::Left),
+        ("damaged", Align::Right),
+    ] {
+        table.column(head, align);
+    }
+    for index in &indexes {
+        let cells = [
+            index.name.clone(),
+            index.version.to_string(),
+            units::count(index.vectors),
+            index.dim.to_string(),
+            dtype(index).to_owned(),
+            metric(index).to_owned(),
+            index.quarantined.to_string(),
+        ];
+        table.row(cells.into_iter().map(Some).collect());
+    }
+    session.show(&table.to_string(),
+        &json!({ "indexes": indexes.iter().map(summary).collect::<Vec<_>>() }),
+    )
+}
+
+pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> anyhow::Result<()> {
+    let about = server.client.describe_index(name).await.map_err(server.told())?;
+    let index = about.summary.clone().unwrap_or_default();
+    let tier = |tier: v1::Tier| if tier == v1::Tier::Memory { "memory" } else { "ssd" };
+    let mut memory: Vec<(&String, &u64)> = about.memory_bytes.iter().collect();
+    memory.sort();
+    let total: u64 = about.memory_bytes.values().sum();
+    // CAST: shown to three digits
+    let bytes = |bytes: u64| units::bytes(bytes as f64);
+    let parts: Vec<String> = memory
+        .iter()
+        .filter(|(_, of)| **of > 0)
+        .map(|(part, of)| format!("{part} {}", bytes(**of)))
+        .collect();
+    let mut lines = vec![
+        ("index", format!("{} version {}", index.name, index.version)),
+        ("uuid", index.uuid.clone()),
+        (
+            "vectors",
+            format!(
+                "{} of {} x {}, {}",
+                units::count(index.vectors),
+                index.dim,
+                dtype(&index),
+                metric(&index)
+            ),
+        ),
+        ("lists", units::count(about.lists.into())),
+        ("code", format!("{}, in {}; vectors in {}", about.code, tier(about.codes()), tier(about.vectors()))),
+        ("estimates", if about.estimates { "allowed" } else { "not allowed" }.to_owned()),
+        ("memory", format!("{}: {}", bytes(total), parts.join(", "))),
+        ("disk", bytes(about.disk_bytes)),
+        ("search", defaults(&about)),
+        (
+            "opened",
+            format!(
+                "in {}, {} ago",
+                units::seconds(about.open_seconds.into()),
+                units::seconds(about.served_seconds as f64)
+            ),
+        ),
+    ];
+    if !about.path.is_empty() {
+        lines.insert(1, ("folder", about.path.clone()));
+    }
+    lines.extend(about.quarantined.iter().map(|part| ("damaged", part.clone())));
+    let text: String = lines.into_iter().map(|(name, value)| format!("{name:<11}{value}\n")).collect();
+    let mut value = summary(&index);
+    let more = json!({
+        "path": about.path,
+        "lists": about.lists,
+        "code": about.code,
+        "codes": tier(about.codes()),
+        "vectors_tier": tier(about.vectors()),
+        "estimates": about.estimates,
+        "memory_bytes": about.memory_bytes,
+        "disk_bytes": about.disk_bytes,
+        "default_max_lists": about.default_max_lists,
+        "default_epsilon": about.default_epsilon,
+        "default_rerank_errors": about.default_rerank_errors,
+        "quarantined": about.quarantined,
+        "open_seconds": about.open_seconds,
+        "served_seconds": about.served_seconds,
+    });
+    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
+        value.extend(more);
+    }
+    session.show(&text, &value)
+}
+
+/// What a query for 10 neighbours does that does not say.
+fn defaults(about: &v1::DescribeIndexResponse) -> String {
+    let epsilon = match about.default_epsilon {
+        epsilon if epsilon.is_finite() => format!("epsilon {epsilon}, "),
+        _ => String::new(),
+    };
+    format!("{epsilon}max-lists {}, rerank-errors {}", about.default_max_lists, about.default_rerank_errors)
+}
+
+pub(super) async fn unload(server: &Server, name: &str, session: &Session) -> anyhow::Result<()> {
+    let request = v1::UnloadIndexRequest { index: name.to_owned() };
+    server.client.admin().unload_index(request).await.map_err(server.told())?;
+    session.show(&format!("unloaded {name}\n"), &json!({ "unloaded": name }))
+}
+
+/// An index for programs.
+pub(super) fn summary(index: &v1::IndexSummary) -> Value {
+    json!({
+        "name": index.name,
+        "version": index.version,
+        "uuid": index.uuid,
+        "vectors": index.vectors,
+        "dim": index.dim,
+        "dtype": dtype(index),
+        "metric": metric(index),
+        "damaged": index.quarantined,
+    })
+}
+
+fn dtype(index: &v1::IndexSummary) -> &'static str {
+    match index.dtype() {
+        v1::Dtype::F32 => "f32",
+        v1::Dtype::F16 => "f16",
+        v1::Dtype::I8 => "i8",
+        v1::Dtype::U8 => "u8",
+        v1::Dtype::Unspecified => "unknown",
+    }
+}
+
+fn metric(index: &v1::IndexSummary) -> &'static str {
+    match index.metric() {
+        v1::Metric::SquaredL2 => "l2",
+        v1::Metric::InnerProduct => "ip",
+        v1::Metric::Cosine => "cosine",
+        v1::Metric::Unspecified => "unknown",
+    }
+}
