@@ -119,12 +119,24 @@ impl Index {
         options: OpenOptions,
         stop: &AtomicBool,
     ) -> Result<Index, OpenError> {
-        let store = FolderStore::new(dir);
-        let there: Vec<u64> = versions(&store)?.iter().map(|there| there.number).collect();
+        Index::open_version_from(&FolderStore::new(dir), version, options, stop)
+    }
+
+    /// As [`Index::open_version`], out of any store.
+    ///
+    /// # Errors
+    /// As [`Index::open_version`].
+    pub fn open_version_from(
+        store: &dyn Store,
+        version: u64,
+        options: OpenOptions,
+        stop: &AtomicBool,
+    ) -> Result<Index, OpenError> {
+        let there: Vec<u64> = versions(store)?.iter().map(|there| there.number).collect();
         if !there.contains(&version) {
-            return Err(OpenError::NoVersion { path: dir.to_owned(), version, there });
+            return Err(OpenError::NoVersion { path: store.root().to_owned(), version, there });
         }
-        Index::open_manifest(&store, Manifest::open_version(&store, version)?, options, stop)
+        Index::open_manifest(store, Manifest::open_version(store, version)?, options, stop)
     }
 
     /// Opens the sections in `dir` that a manifest names before it is published, or without regard to what is in

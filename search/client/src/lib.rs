@@ -203,8 +203,8 @@ impl Client {
         timeout: Option<Duration>,
     ) -> Result<AnswerStream, Status> {
         let deadline = Instant::now() + timeout.unwrap_or(self.timeout);
-        let opened = self.search.clone().search_stream(timed(queries, deadline)).await;
-        Ok(AnswerStream::new(opened.map_err(|status| in_words(status, deadline))?.into_inner(), deadline))
+        let answers = self.search.clone().search_stream(timed(queries, deadline)).await;
+        Ok(AnswerStream::new(answers.map_err(|status| in_words(status, deadline))?.into_inner(), deadline))
     }
 
     /// Vectors by id.

@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::health::Health;
+use crate::progress::Progress;
 use crate::refusal::Refusal;
 use crate::served::{IndexConfig, Opening, Served};
 use crate::stopping::StopFlag;
@@ -118,7 +119,7 @@ impl Registry {
     pub(crate) async fn load_first(self: &Arc<Self>, config: IndexConfig) -> Result<Arc<Served>, Refusal> {
         check_name(&config.name)?;
         let held = Arc::clone(&self.changes).lock_owned().await;
-        self.open(held, config).await
+        self.open(held, config, Arc::default()).await
     }
 
     /// Refuses a name that no further index may have.
@@ -132,10 +133,14 @@ impl Registry {
     }
 
     /// Opens a further index. Given up, it stops opening.
-    pub(crate) async fn load(self: &Arc<Self>, config: IndexConfig) -> Result<Arc<Served>, Refusal> {
+    pub(crate) async fn load(
+        self: &Arc<Self>,
+        config: IndexConfig,
+        progress: Arc<Progress>,
+    ) -> Result<Arc<Served>, Refusal> {
         let held = Arc::clone(&self.changes).lock_owned().await;
         self.check_new(&config.name)?;
-        self.open(held, config).await
+        self.open(held, config, progress).await
     }
 
     /// Stops serving an index.
@@ -169,13 +174,14 @@ impl Registry {
         name: &str,
         path: Option<PathBuf>,
         version: Option<u64>,
+        progress: Arc<Progress>,
     ) -> Result<Switched, Refusal> {
         let held = Arc::clone(&self.changes).lock_owned().await;
         let old = self.get(name)?;
         let mut config = old.config.clone();
         config.path = path.unwrap_or(config.path);
         config.version = version;
-        let new = self.open(held, config).await?;
+        let new = self.open(held, config, progress).await?;
         Ok(Switched { old, new })
     }
 
@@ -185,13 +191,14 @@ impl Registry {
         self: &Arc<Self>,
         held: OwnedMutexGuard<()>,
         config: IndexConfig,
+        progress: Arc<Progress>,
     ) -> Result<Arc<Served>, Refusal> {
         let given_up = StopFlag::default();
         let (registry, stop) = (Arc::clone(self), given_up.share());
         let opening = tokio::spawn(async move {
             let _held = held;
             let (with, flag) = (registry.opening.clone(), Arc::clone(&stop));
-            let opening = tokio::task::spawn_blocking(move || Served::open(config, &with, &flag));
+            let opening = tokio::task::spawn_blocking(move || Served::open(config, &with, progress, &flag));
             let served = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")))??;
             if stop.load(Ordering::Relaxed) {
                 if !registry.map.load().contains_key(&served.config.name) {

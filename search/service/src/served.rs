@@ -11,7 +11,9 @@ use spandrel_index::{DType, Index, Metric, OpenOptions};
 use crate::admission::{Admission, AdmissionConfig};
 use crate::ask::Version;
 use crate::metrics::{IndexMetrics, Metrics};
+use crate::progress::Progress;
 use crate::refusal::Refusal;
+use crate::watched::Watched;
 
 /// How an index is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,14 +66,21 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Opens an index. Blocks for as long as reading what stays in memory takes, or until `stop` is set.
-    pub(crate) fn open(config: IndexConfig, opening: &Opening, stop: &AtomicBool) -> Result<Served, Refusal> {
+    /// Opens an index, and counts in `progress` what is read. Blocks for as long as reading what stays in memory takes, or until
+    /// `stop` is set.
+    pub(crate) fn open(
+        config: IndexConfig,
+        opening: &Opening,
+        progress: Arc<Progress>,
+        stop: &AtomicBool,
+    ) -> Result<Served, Refusal> {
         let begun = Instant::now();
         let engine = opening.engine;
         let slots = engine.threads * engine.in_flight;
+        let store = Watched::new(&config.path, progress);
         let index = Arc::new(match config.version {
-            None => Index::open_until(&config.path, config.options, stop)?,
-            Some(version) => Index::open_version(&config.path, version, config.options, stop)?,
+            None => Index::open_from(&store, config.options, stop)?,
+            Some(version) => Index::open_version_from(&store, version, config.options, stop)?,
         });
         let uuid = format!("{:032x}", index.uuid()).into();
         let version = Version { number: index.manifest().version, uuid };

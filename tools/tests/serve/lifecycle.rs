@@ -138,6 +138,8 @@ fn operations_are_watched_to_their_end_and_remembered() {
         let path = damaged.to_str().unwrap().to_owned();
         let load = v1::StartLoadRequest { index: "damaged".to_owned(), path, ..Default::default() };
         client.load_index(load).await.unwrap();
+        let loaded = admin.get_operation(v1::GetOperationRequest { id: 1 }).await.unwrap().into_inner();
+        assert!(loaded.done_bytes > 10_000, "what stays in memory was read: {loaded:?}");
         let verify = v1::StartVerifyRequest { index: "damaged".to_owned(), deep: false };
         let started = admin.start_verify(verify).await.unwrap().into_inner();
         let mut watching =

@@ -2,7 +2,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::operation::{Kind, Operation, Outcome, Progress, State};
+use super::operation::{Kind, Operation, Outcome, State};
+use crate::progress::Progress;
 use crate::refusal::Refusal;
 use crate::stopping::Stopping;
 

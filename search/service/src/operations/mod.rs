@@ -4,4 +4,4 @@ mod kept;
 mod operation;
 
 pub(crate) use self::kept::Operations;
-pub(crate) use self::operation::{Kind, Opened, Operation, Outcome, Progress, State, Verified};
+pub(crate) use self::operation::{Kind, Opened, Operation, Outcome, State, Verified};

@@ -1,10 +1,10 @@
 //! One operation: how far it is, and how it ended.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::progress::Progress;
 use crate::refusal::Refusal;
 use crate::served::Summary;
 
@@ -14,25 +14,6 @@ pub(crate) enum Kind {
     Load,
     Switch,
     Verify,
-}
-
-/// Bytes read so far, and in all; 0 where that is not known.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    done: AtomicU64,
-    total: AtomicU64,
-}
-
-impl Progress {
-    pub(crate) fn set(&self, done: u64, total: u64) {
-        self.done.store(done, Ordering::Relaxed);
-        self.total.store(total, Ordering::Relaxed);
-    }
-
-    /// Bytes read, and bytes in all.
-    pub(crate) fn bytes(&self) -> (u64, u64) {
-        (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
-    }
 }
 
 /// What came out.

@@ -14,7 +14,8 @@ use tonic::{Request, Response, Status};
 use super::convert::{summary, tier, wire_tier};
 use super::operations::{message, watch};
 use crate::causes::with_causes;
-use crate::operations::{Kind, Opened, Operations, Outcome, Progress, Verified};
+use crate::operations::{Kind, Opened, Operations, Outcome, Verified};
+use crate::progress::Progress;
 use crate::refusal::Refusal;
 use crate::registry::{Registry, Switched};
 use crate::served::{IndexConfig, Served};
@@ -58,8 +59,8 @@ impl AdminService for Admin {
         let registry = Arc::clone(&self.registry);
         let version = (version > 0).then_some(version);
         let config = IndexConfig { name: name.clone(), path, version, options };
-        let operation = self.operations.start(Kind::Load, &name, |_| async move {
-            let served = registry.load(config).await?;
+        let operation = self.operations.start(Kind::Load, &name, |progress| async move {
+            let served = registry.load(config, progress).await?;
             Ok(Outcome::Opened(Opened { now: served.summary(), before: None }))
         })?;
         Ok(Response::new(message(&operation)))
@@ -87,8 +88,8 @@ impl AdminService for Admin {
         };
         let name = self.registry.get(&index)?.config.name.clone();
         let (registry, switched) = (Arc::clone(&self.registry), name.clone());
-        let operation = self.operations.start(Kind::Switch, &name, |_| async move {
-            let Switched { old, new } = registry.switch(&switched, path, version).await?;
+        let operation = self.operations.start(Kind::Switch, &name, |progress| async move {
+            let Switched { old, new } = registry.switch(&switched, path, version, progress).await?;
             Ok(Outcome::Opened(Opened { now: new.summary(), before: Some(old.version().number) }))
         })?;
         Ok(Response::new(message(&operation)))

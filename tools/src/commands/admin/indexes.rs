@@ -34,9 +34,7 @@ pub(super) async fn list(server: &Server, session: &Session) -> anyhow::Result<(
         ];
         table.row(cells.into_iter().map(Some).collect());
     }
-    session.show(&table.to_string(),
-        &json!({ "indexes": indexes.iter().map(summary).collect::<Vec<_>>() }),
-    )
+    session.show(&table.to_string(), &json!({ "indexes": indexes.iter().map(summary).collect::<Vec<_>>() }))
 }
 
 pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> anyhow::Result<()> {

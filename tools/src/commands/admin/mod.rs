@@ -4,8 +4,6 @@ mod indexes;
 mod operations;
 mod reach;
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
 use self::reach::Reach;
@@ -70,12 +68,4 @@ pub(super) fn run(args: &AdminArgs, session: &Session) -> anyhow::Result<()> {
             Action::Operations { cancel } => operations::list(&server, *cancel, session).await,
         }
     })
-}
-
-/// A folder of the server as a message holds it.
-fn path_text(path: &PathBuf) -> anyhow::Result<String> {
-    match path.to_str() {
-        Some(text) => Ok(text.to_owned()),
-        None => anyhow::bail!("{}: not in UTF-8, which a message cannot carry", path.display()),
-    }
 }

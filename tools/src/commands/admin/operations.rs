@@ -1,5 +1,5 @@
 //! Loading, switching and verifying, which take as long as reading an index.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -9,7 +9,6 @@ use spandrel_client::{opened, v1, verified};
 use spandrel_index::Tier;
 
 use super::indexes::summary;
-use super::path_text;
 use super::reach::Server;
 use crate::Session;
 use crate::figures::{Align, TextTable, units};
@@ -81,12 +80,20 @@ pub(super) async fn load(server: &Server, args: &LoadArgs, session: &Session) ->
 pub(super) async fn switch(server: &Server, args: &SwitchArgs, session: &Session) -> anyhow::Result<()> {
     let request = v1::StartSwitchRequest {
         index: args.index.clone(),
-        path: args.path.as_ref().map(path_text).transpose()?.unwrap_or_default(),
+        path: args.path.as_deref().map(path_text).transpose()?.unwrap_or_default(),
         version: args.version.unwrap_or_default(),
     };
     let started = server.client.admin().start_switch(request).await.map_err(server.told())?;
     let ended = wait(server, started.into_inner(), "switching", session).await?;
     show_opened(opened(ended).map_err(server.told())?, session)
+}
+
+/// A folder of the server as a message holds it.
+fn path_text(path: &Path) -> anyhow::Result<String> {
+    match path.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => anyhow::bail!("{}: not in UTF-8, which a message cannot carry", path.display()),
+    }
 }
 
 fn show_opened(opened: v1::Opened, session: &Session) -> anyhow::Result<()> {
@@ -109,9 +116,8 @@ pub(super) async fn verify(server: &Server, args: &VerifyArgs, session: &Session
         format!("version {version}: {problem}\n")
     };
     let problem = (!whole).then_some(problem);
-    session.show(&text,
-        &json!({ "version": version, "whole": whole, "bytes": bytes, "problem": problem }),
-    )?;
+    session
+        .show(&text, &json!({ "version": version, "whole": whole, "bytes": bytes, "problem": problem }))?;
     if whole { Ok(()) } else { anyhow::bail!("{} is not whole", args.index) }
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use clap::Args;
 use spandrel_client::{Client, RetryPolicy};
 
-use crate::commands::remote::{Connection, told};
 use crate::UsageError;
+use crate::commands::remote::{Connection, told};
 
 /// Which server is managed, and how it is reached.
 #[derive(Debug, Args)]
