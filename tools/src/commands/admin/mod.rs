@@ -30,6 +30,7 @@ enum Action {
         index: Option<String>,
     },
     /// Open a further index, and wait until it answers.
+    #[command(disable_version_flag = true)]
     Load(operations::LoadArgs),
     /// Stop serving an index.
     Unload {
@@ -38,6 +39,7 @@ enum Action {
         index: String,
     },
     /// Put the version in force, a given one or another index in the place of one, and wait until it answers.
+    #[command(disable_version_flag = true)]
     Switch(operations::SwitchArgs),
     /// Read the files that an index is served from end to end, and say whether they are whole.
     Verify(operations::VerifyArgs),
