@@ -139,12 +139,13 @@ class Calls:
         self,
         index: str,
         path: str,
+        version: Optional[int],
         codes: Optional[str],
         vectors: Optional[str],
         estimates: bool,
     ) -> Plan[Operation]:
         """Beginning to open a further index."""
-        request = _messages.load_of(index, path, codes, vectors, estimates)
+        request = _messages.load_of(index, path, version, codes, vectors, estimates)
         return Plan(self._admin.StartLoad, [lambda: request], _operation, again=False)
 
     def unload(self, index: str) -> Plan[None]:
@@ -152,9 +153,9 @@ class Calls:
         request = admin_pb2.UnloadIndexRequest(index=index)
         return Plan(self._admin.UnloadIndex, [lambda: request], lambda _: None, again=False)
 
-    def switch(self, index: str, path: str) -> Plan[Operation]:
+    def switch(self, index: str, path: str, version: Optional[int]) -> Plan[Operation]:
         """Beginning to put another version in the place of an index."""
-        request = admin_pb2.StartSwitchRequest(index=index, path=path)
+        request = admin_pb2.StartSwitchRequest(index=index, path=path, version=version or 0)
         return Plan(self._admin.StartSwitch, [lambda: request], _operation, again=False)
 
     def verify(self, index: str, deep: bool) -> Plan[Operation]:

@@ -138,21 +138,24 @@ class AsyncClient:
         index: str,
         path: str,
         *,
+        version: Optional[int] = None,
         codes: Optional[str] = None,
         vectors: Optional[str] = None,
         estimates: bool = False,
         timeout: Optional[float] = None,
     ) -> IndexInfo:
         """As `Client.load`."""
-        return opened(await self._ended(self._calls.load(index, path, codes, vectors, estimates), timeout))
+        return opened(await self._ended(self._calls.load(index, path, version, codes, vectors, estimates), timeout))
 
     async def unload(self, index: str, *, timeout: Optional[float] = None) -> None:
         """As `Client.unload`."""
         await self._run(self._calls.unload(index), timeout)
 
-    async def switch(self, index: str, path: str = "", *, timeout: Optional[float] = None) -> IndexInfo:
+    async def switch(
+        self, index: str, path: str = "", *, version: Optional[int] = None, timeout: Optional[float] = None
+    ) -> IndexInfo:
         """As `Client.switch`."""
-        return opened(await self._ended(self._calls.switch(index, path), timeout))
+        return opened(await self._ended(self._calls.switch(index, path, version), timeout))
 
     async def verify(self, index: str, *, deep: bool = False, timeout: Optional[float] = None) -> Optional[str]:
         """As `Client.verify`."""

@@ -138,6 +138,7 @@ class Client:
         index: str,
         path: str,
         *,
+        version: Optional[int] = None,
         codes: Optional[str] = None,
         vectors: Optional[str] = None,
         estimates: bool = False,
@@ -146,18 +147,21 @@ class Client:
         """Opens a further index from a folder of the server.
 
         `codes` and `vectors` say where those are, 'memory' or 'ssd': without them as the index was built for, and on SSD.
-        With `estimates` its ids are kept in memory, so that answers may carry estimates. It is given
-        up when `timeout` is over; without one it takes as long as it takes.
+        With `estimates` its ids are kept in memory, so that answers may carry estimates. `version` is one that the folder still
+        has; without it the one in force is opened. The load is given up when `timeout` is over; without one it takes as long as it
+        takes.
         """
-        return opened(self._ended(self._calls.load(index, path, codes, vectors, estimates), timeout))
+        return opened(self._ended(self._calls.load(index, path, version, codes, vectors, estimates), timeout))
 
     def unload(self, index: str, *, timeout: Optional[float] = None) -> None:
         """Stops serving an index."""
         self._run(self._calls.unload(index), timeout)
 
-    def switch(self, index: str, path: str = "", *, timeout: Optional[float] = None) -> IndexInfo:
-        """Puts the newest version in `path`, or in the folder it has, in the place of an index; `timeout` as in `load`."""
-        return opened(self._ended(self._calls.switch(index, path), timeout))
+    def switch(
+        self, index: str, path: str = "", *, version: Optional[int] = None, timeout: Optional[float] = None
+    ) -> IndexInfo:
+        """Puts a version in `path`, or in the folder it has, in the place of an index; `version` and `timeout` as in `load`."""
+        return opened(self._ended(self._calls.switch(index, path, version), timeout))
 
     def verify(self, index: str, *, deep: bool = False, timeout: Optional[float] = None) -> Optional[str]:
         """Reads an index from end to end: None if it is whole, else the first thing found wrong; `timeout` as in `load`."""

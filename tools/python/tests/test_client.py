@@ -183,6 +183,9 @@ class RealServer(unittest.TestCase):
         self.assertEqual((load.index, load.state, load.opened.vectors), ("second", "done", VECTORS))
         self.assertEqual((verify.state, verify.problem, verify.error), ("done", None, None))
         self.assertTrue(verify.done_bytes == verify.total_bytes > 0)
+        with self.assertRaisesRegex(spandrel.SpandrelError, "no version 7"):
+            self.client.switch("vectors", version=7)
+        self.assertEqual(self.client.switch("vectors", version=1).version, 1)
         self.assertEqual(self.client.cancel(load.id).state, "done", "what has ended stays as it is")
         with self.assertRaisesRegex(spandrel.NotFound, "no operation 4711"):
             self.client.cancel(4711)
