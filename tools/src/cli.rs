@@ -22,7 +22,7 @@ Examples:
 Results go to standard output, progress to standard error.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
-/// Search among more vectors than memory holds: an index on disk, its heads in memory.
+/// Vector search over more vectors than memory holds: codes in memory, vectors on SSD.
 #[derive(Debug, Parser)]
 #[command(
     name = "spandrel",

@@ -66,7 +66,7 @@ pub struct ClientConfig {
 /// Files for TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientTls {
-    /// Who signs the server's certificate, PEM; none for those whom the system trusts.
+    /// CA certificates for the server's certificate, PEM; the system's roots if none.
     pub ca: Option<PathBuf>,
     /// The client's own certificate and key, PEM, where the server asks for them.
     pub identity: Option<(PathBuf, PathBuf)>,

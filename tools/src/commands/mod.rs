@@ -31,7 +31,7 @@ use crate::cli::{Cli, Command};
 /// Runs a sub-command.
 ///
 /// # Errors
-/// Whatever kept it from its end; `describe` turns it into a message and an exit code.
+/// What stopped it; `describe` turns it into a message and an exit code.
 pub fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args, session),

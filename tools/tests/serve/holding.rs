@@ -226,7 +226,7 @@ fn a_deadline_covers_the_upload() {
 }
 
 #[test]
-fn connections_end_whatever_is_open_on_them() {
+fn connections_end_with_calls_open_on_them() {
     run(async {
         let limits = ["--idle-seconds", "1", "--age-seconds", "3", "--request-seconds", "2"];
         let (server, _folder) = guarded(&limits);

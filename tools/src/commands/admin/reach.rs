@@ -17,11 +17,10 @@ pub(super) struct Reach {
     /// File with an API token [default: the token in $SPANDREL_TOKEN, if there is one].
     #[arg(long, value_name = "FILE", global = true)]
     token: Option<PathBuf>,
-    /// Talk TLS with a server whose certificate is signed by somebody whom this system trusts. Each of the flags below
-    /// implies it.
+    /// Use TLS, and check the server's certificate against the system's roots. Each of the flags below implies it.
     #[arg(long, global = true)]
     tls: bool,
-    /// Certificates of those who sign the server's, PEM [default: those that this system trusts].
+    /// CA certificates for the server's certificate, PEM [default: the system's roots].
     #[arg(long, value_name = "FILE", global = true)]
     tls_ca: Option<PathBuf>,
     /// The name in the server's certificate [default: the host of --server].
@@ -30,7 +29,7 @@ pub(super) struct Reach {
     /// The client's own certificate, PEM, where the server asks for one.
     #[arg(long, value_name = "FILE", requires = "tls_key", global = true)]
     tls_certificate: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// Private key of that certificate, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_certificate", global = true)]
     tls_key: Option<PathBuf>,
 }

@@ -40,11 +40,10 @@ pub struct ServerArgs {
     /// File with an API token [default: the token in $SPANDREL_TOKEN, if there is one].
     #[arg(long, value_name = "FILE", requires = "server", conflicts_with = "index")]
     pub token: Option<PathBuf>,
-    /// Talk TLS with a server whose certificate is signed by somebody whom this system trusts. Each of the flags below
-    /// implies it.
+    /// Use TLS, and check the server's certificate against the system's roots. Each of the flags below implies it.
     #[arg(long, requires = "server", conflicts_with = "index")]
     pub tls: bool,
-    /// Certificates of those who sign the server's, PEM [default: those that this system trusts].
+    /// CA certificates for the server's certificate, PEM [default: the system's roots].
     #[arg(long, value_name = "FILE", requires = "server", conflicts_with = "index")]
     pub tls_ca: Option<PathBuf>,
     /// The name in the server's certificate [default: the host of --server].
@@ -53,7 +52,7 @@ pub struct ServerArgs {
     /// The client's own certificate, PEM, where the server asks for one.
     #[arg(long, value_name = "FILE", requires_all = ["server", "tls_key"], conflicts_with = "index")]
     pub tls_certificate: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// Private key of that certificate, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_certificate", conflicts_with = "index")]
     pub tls_key: Option<PathBuf>,
     /// Which method carries the queries.

@@ -51,7 +51,7 @@ pub enum Switch {
 pub struct Address(pub(super) SocketAddr);
 
 impl Address {
-    /// A port of this machine alone.
+    /// A port on loopback.
     pub(super) const fn local(port: u16) -> Address {
         Address(SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port))
     }
