@@ -4,8 +4,12 @@ use spandrel_index::format::{FullLayout, IdBytes, PageLayout};
 use spandrel_index::kernels::scan::BLOCK_VECTORS;
 use spandrel_index::{DType, HeadSpace, Metric, Tier, VectorSource};
 
-use crate::config::{CODED_LIST_SIZE_DEFAULT, LIST_SIZE_DEFAULT, SSD_LIST_SIZE_DEFAULT};
 use crate::filing::ReplicaRule;
+use crate::measured::{
+    AXES_BITS_MIN, BITS_MAX, CODED_LIST_SIZE_DEFAULT, FULL_LISTS, FULL_READS, LIST_SIZE_DEFAULT,
+    LIST_SIZE_MOST, LONGER_READS, MEMORY_BYTES_MIN, PAGE_GAPS, RERANK, SSD_BYTES_MAX, SSD_GAPS,
+    SSD_LIST_READS, SSD_LIST_SIZE_DEFAULT, SSD_LISTS, build,
+};
 use crate::plan::{DIRECTORY_BYTES, code_bytes, head_index_bytes};
 
 /// Vectors to be indexed.
@@ -47,6 +51,14 @@ pub struct Choice {
     pub query: QueryCost,
 }
 
+/// What is chosen of a layout.
+struct Layout {
+    code: CodeSpec,
+    codes: Tier,
+    list_size: u32,
+    replicas: ReplicaRule,
+}
+
 /// Requests of one query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QueryCost {
@@ -56,41 +68,6 @@ pub struct QueryCost {
     pub bytes: f64,
 }
 
-/// Reads for exact distances, and distinct pages in them, by bytes of a code: what SIFT descriptors and sentence embeddings
-/// took at recall@10 of 0.95 in the comparison of codes, the mean where both were measured.
-const RERANK: [(f64, f64, f64); 7] = [
-    (12.0, 45.0, 54.0),
-    (16.0, 24.8, 30.5),
-    (24.0, 13.8, 17.3),
-    (32.0, 10.7, 13.4),
-    (48.0, 8.4, 10.4),
-    (64.0, 7.6, 9.5),
-    (96.0, 7.3, 9.2),
-];
-/// Bytes that merged reads of pages take over those of the pages themselves.
-const PAGE_GAPS: f64 = 1.17;
-/// Lists that such a query reads from SSD, requests for them after merging, and bytes read for nothing over the rest.
-const SSD_LISTS: f64 = 60.0;
-const SSD_LIST_READS: f64 = 32.0;
-const SSD_GAPS: f64 = 1.15;
-/// The same for lists of exact vectors.
-const FULL_LISTS: f64 = 64.0;
-const FULL_READS: f64 = 42.0;
-
-/// More reads that a query takes on codes as long in lists of twice the size, on SIFT descriptors, and a little.
-const LONGER_READS: f64 = 1.1;
-/// Lists are not made longer than this to save memory: their reads would take longer than more of them.
-const LIST_SIZE_MOST: u32 = 512;
-
-/// Bits of a dimension beyond which a better code no longer saves reads: the nearest vectors lie on their own pages
-/// in any case.
-const BITS_MAX: usize = 4;
-/// Bits of a dimension from which on principal axes err less than products, which win below.
-const AXES_BITS_MIN: usize = 2;
-/// With shorter codes, comparing vectors exactly costs more than reading longer codes from SSD.
-const MEMORY_BYTES_MIN: usize = 12;
-/// Longer codes on SSD cost more bytes of lists than they save of pages.
-const SSD_BYTES_MAX: usize = 32;
 /// Bytes of codes that are shown beside each other.
 const SHOWN_BYTES: [usize; 11] = [12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512];
 
@@ -102,14 +79,11 @@ impl Choice {
             (_, Tier::Memory) => (CODED_LIST_SIZE_DEFAULT, ReplicaRule::None),
             (_, Tier::Ssd) => (SSD_LIST_SIZE_DEFAULT, ReplicaRule::Soar),
         };
-        Choice::with(shape, (code, codes), (list_size, replicas))
+        Choice::with(shape, Layout { code, codes, list_size, replicas })
     }
 
-    fn with(
-        shape: VectorShape,
-        (code, codes): (CodeSpec, Tier),
-        (list_size, replicas): (u32, ReplicaRule),
-    ) -> Choice {
+    fn with(shape: VectorShape, layout: Layout) -> Choice {
+        let Layout { code, codes, list_size, replicas } = layout;
         let in_memory = match codes {
             Tier::Memory => code_bytes(code, shape.dim),
             Tier::Ssd => 0.0,
@@ -124,30 +98,17 @@ impl Choice {
     /// Seconds that a build takes on `threads` threads, calibration included: by the rates of one to ten million SIFT-like
     /// vectors on machine A of `docs/benchmarks.md`, and by processor time of small sets for what does not grow with them.
     pub fn build_seconds(&self, shape: VectorShape, threads: usize) -> f64 {
-        /// Clustering, filing and writing one copy; floats take about half as much again.
-        const MICROSECONDS: f64 = 0.13;
-        /// Filing and writing a further copy.
-        const OF_COPY: f64 = 0.06;
-        /// Finding the nearest centroids of a copy.
-        const OF_PRODUCTS: f64 = 0.015;
-        /// Training a code, on a sample of a size that does not grow beyond [`SAMPLE`].
-        const TRAINING_SECONDS: f64 = 4.0;
-        /// Trials of calibration, of which small sets take fewer.
-        const CALIBRATION_SECONDS: f64 = 5.0;
-        /// Comparing the trials' queries with every vector.
-        const OF_TRUTH: f64 = 0.01;
-        /// Vectors from which on trials and training no longer grow.
-        const SAMPLE: f64 = 20_000.0;
         let copies = if self.replicas == ReplicaRule::None { 1.0 } else { 2.0 };
         let wide = if shape.dtype.is_integer() { 1.0 } else { 1.5 };
         let (coding, training) = match self.code {
-            CodeSpec::Products { .. } => (copies * OF_PRODUCTS, TRAINING_SECONDS),
+            CodeSpec::Products { .. } => (copies * build::PRODUCTS, build::TRAINING_SECONDS),
             CodeSpec::Full => (0.0, 0.0),
-            _ => (0.0, TRAINING_SECONDS),
+            _ => (0.0, build::TRAINING_SECONDS),
         };
-        let microseconds = (MICROSECONDS + (copies - 1.0) * OF_COPY) * wide + coding + OF_TRUTH;
+        let copying = (build::FIRST_COPY + (copies - 1.0) * build::FURTHER_COPY) * wide;
+        let microseconds = copying + coding + build::TRUTH;
         // CAST: estimates, here and below
-        let fixed = (training + CALIBRATION_SECONDS) * (shape.vectors as f64 / SAMPLE).min(1.0);
+        let fixed = (training + build::CALIBRATION_SECONDS) * (shape.vectors as f64 / build::SAMPLE).min(1.0);
         (shape.vectors as f64 * shape.dim as f64 * microseconds / 1e6 + fixed) / threads as f64
     }
 
@@ -178,7 +139,12 @@ impl Choice {
         }
         let choice = Choice::of(shape, ssd_code(shape.dim), Tier::Ssd);
         // Longer lists have fewer heads.
-        let of = |list_size| Choice::with(shape, (choice.code, Tier::Ssd), (list_size, choice.replicas));
+        let of = |list_size| {
+            Choice::with(
+                shape,
+                Layout { code: choice.code, codes: Tier::Ssd, list_size, replicas: choice.replicas },
+            )
+        };
         let mut longer = (choice.list_size..LIST_SIZE_MOST).map(of);
         longer.find(|choice| choice.memory_per_vector <= bytes).unwrap_or_else(|| of(LIST_SIZE_MOST))
     }
@@ -188,7 +154,7 @@ impl Choice {
         let room = (memory_bytes_min(shape.dim)..=BITS_MAX * bit(shape.dim)).rev();
         let of = |room| {
             let code = best_code(shape.dim, room);
-            Choice::with(shape, (code, Tier::Memory), (list_size, ReplicaRule::None))
+            Choice::with(shape, Layout { code, codes: Tier::Memory, list_size, replicas: ReplicaRule::None })
         };
         room.map(of).find(|choice| choice.memory_per_vector <= bytes)
     }

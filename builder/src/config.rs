@@ -9,16 +9,9 @@ use spandrel_index::{DIM_MAX, DType, HeadSpace, Metric, Tier};
 
 use crate::cluster::HeadKind;
 use crate::filing::ReplicaRule;
+use crate::measured::{MAX_LISTS_MEMORY, MAX_LISTS_SSD};
 use crate::{BuildError, Input};
 
-/// Vectors per list, by primaries, unless asked for otherwise.
-pub const LIST_SIZE_DEFAULT: u32 = 32;
-/// Vectors per list of codes on SSD, unless asked for otherwise.
-pub(crate) const SSD_LIST_SIZE_DEFAULT: u32 = 64;
-/// Vectors per list of codes in memory, unless asked for otherwise.
-pub(crate) const CODED_LIST_SIZE_DEFAULT: u32 = 120;
-/// Most copies of a vector in all, unless asked for otherwise.
-pub const COPIES_DEFAULT: u32 = 2;
 /// Lists a segment can have: the top bit of a list's number marks replicas in scratch files.
 const LISTS_MAX: u64 = 1 << 31;
 
@@ -217,11 +210,11 @@ impl Params {
         self.code != CodeSpec::Full && self.max_copies > 1
     }
 
-    /// Lists that a query reads when it names no number: near recall@10 of 0.95 on the sets measured.
+    /// Lists that a query reads when it names no number.
     pub(crate) fn max_lists_default(&self) -> u32 {
         match self.codes {
-            Tier::Memory => 160,
-            Tier::Ssd => 64,
+            Tier::Memory => MAX_LISTS_MEMORY,
+            Tier::Ssd => MAX_LISTS_SSD,
         }
     }
 

@@ -14,6 +14,7 @@ mod folders;
 #[cfg(test)]
 mod interrupted;
 mod kept;
+mod measured;
 mod phases;
 mod plan;
 mod progress;
@@ -26,8 +27,9 @@ mod state;
 pub use calibrate::{Calibrate, Calibration, Unpublished};
 pub use checkpoint::ListStats;
 pub use choice::{Choice, QueryCost, VectorShape};
-pub use config::{BuildConfig, COPIES_DEFAULT, LIST_SIZE_DEFAULT, ListCount, Params};
+pub use config::{BuildConfig, ListCount, Params};
 pub use error::BuildError;
+pub use measured::{COPIES_DEFAULT, LIST_SIZE_DEFAULT};
 pub use plan::Plan;
 pub use progress::{Progress, Silent};
 pub use rows::Rows;

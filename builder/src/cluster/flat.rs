@@ -8,14 +8,11 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, RightRows};
 
+use crate::measured::cluster::{PRICE_DAMPING, PRICE_STEPS};
 use crate::rows::{MeanSums, Rows};
 
 /// Rows scored at a time: the block of scores stays in the second-level cache.
 pub(crate) const CHUNK_ROWS: usize = 1024;
-/// Price steps between two computations of distances.
-const PRICE_STEPS: usize = 4;
-/// Share of the way to its fixed point that a price moves in one step.
-const PRICE_DAMPING: f32 = 0.15;
 
 /// How one node is clustered.
 #[derive(Debug, Clone, Copy)]

@@ -18,6 +18,8 @@ pub use tree::cluster;
 
 use std::ops::Range;
 
+use crate::measured::cluster as measured;
+
 /// How to cluster.
 #[derive(Debug, Clone, Copy)]
 pub struct ClusterParams {
@@ -40,14 +42,14 @@ pub struct ClusterParams {
 }
 
 impl ClusterParams {
-    /// The parameters that measured best, for a number of lists.
+    /// The usual parameters, for a number of lists.
     pub fn new(lists: usize) -> ClusterParams {
         ClusterParams {
             lists,
-            branching: 32,
-            balance: 0.5,
-            rounds: 6,
-            refinements: 1,
+            branching: measured::BRANCHING,
+            balance: measured::BALANCE,
+            rounds: measured::ROUNDS,
+            refinements: measured::REFINEMENTS,
             heads: HeadKind::Means,
             seed: 0,
         }

@@ -8,13 +8,7 @@ use spandrel_index::kernels::BlockKernel;
 use super::flat::{CHUNK_ROWS, PricedCentres, cheapest, score_all};
 use super::{ClusterParams, HeadKind, Stopped, cluster};
 use crate::Rows;
-
-/// Steps in which prices approach balance.
-const PRICE_STEPS: usize = 24;
-/// Price, in mean distances, of a part with twice its share of the sample.
-const BALANCE: f32 = 2.0;
-/// Share of the way to its fixed point that a price moves in one step.
-const DAMPING: f32 = 0.05;
+use crate::measured::parts::{BALANCE, DAMPING, PRICE_STEPS};
 
 /// Centres with a price each, so that parts come out nearly equal in size.
 ///

@@ -7,9 +7,10 @@ use super::head_kind::HeadMaker;
 use super::{Clustering, HeadKind, Stopped};
 use crate::Rows;
 use crate::filing::{Filer, FilerScratch, FilingParams, FilingWidth, HeadBlocks, ReplicaRule};
+use crate::measured::cluster::{REFINE_AROUND, REFINE_PROBED};
 
 /// How far a row looks for a nearer head.
-const WIDTH: FilingWidth = FilingWidth { around: 48, probed: 6 };
+const WIDTH: FilingWidth = FilingWidth { around: REFINE_AROUND, probed: REFINE_PROBED };
 
 /// Moves every head to its place among the rows nearest to it; heads without a row stay.
 ///

@@ -1,10 +1,8 @@
 //! Balanced splitting of one set of rows.
 use spandrel_index::kernels::{Operation, PairKernel};
 
+use crate::measured::cluster::CUT_ROUNDS;
 use crate::rows::{MeanSums, Rows};
-
-/// Rounds of moving the two centres of a cut.
-const CUT_ROUNDS: usize = 4;
 
 /// Splits rows into `parts` pieces of equal size, give or take one, each of near rows.
 ///

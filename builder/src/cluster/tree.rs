@@ -15,10 +15,9 @@ use super::order::chain;
 use super::refine::refine;
 use super::split::Cutter;
 use super::{BLOCK_HEADS, Block, ClusterParams, Clustering, HeadKind, Stopped};
+use crate::measured::cluster::SAMPLE_PER_CENTRE;
 use crate::rows::{MeanSums, Rows};
 
-/// Rows looked at for each centre of a node.
-const SAMPLE_PER_CENTRE: usize = 128;
 /// Most heads in a block.
 const BLOCK_HEADS_MAX: usize = BLOCK_HEADS + BLOCK_HEADS / 2;
 /// Deepest level: below it, where only a few outliers part at each level, leaves are halved instead.

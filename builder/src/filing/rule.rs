@@ -5,10 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Weight of the angle between residuals under [`ReplicaRule::Soar`].
-const SOAR_LAMBDA: f32 = 1.0;
-/// Weight of the angle between residuals under [`ReplicaRule::Air`], and how far its copies may lie.
-const AIR_LAMBDA: f32 = 0.5;
+use crate::measured::filing::{AIR_LAMBDA, SOAR_LAMBDA};
 
 /// The rule that chooses a vector's replicas among its nearest heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,13 +5,11 @@ use super::heads::StoredHeads;
 use super::records::{REPLICA_BIT, RecordLayout, cut_groups, head_rows};
 use crate::checkpoint::Filed;
 use crate::filing::{Filed as FiledRow, Filer, FilerScratch, FilingParams, FilingWidth};
+use crate::measured::filing::NEAREST;
 use crate::plan::Plan;
 use crate::spill::{SpillReader, SpillWriter};
 use crate::state::BuildState;
 use crate::{BuildError, Rows};
-
-/// Nearest heads that a replica rule chooses from, as in SPANN.
-const NEAREST: usize = 64;
 
 pub(crate) fn file(state: &BuildState<'_>) -> Result<Filed, BuildError> {
     let &BuildState { params, plan, context, ref files, .. } = state;

@@ -13,10 +13,8 @@ use super::section::Layouts;
 use crate::BuildError;
 use crate::checkpoint::{Checkpoint, ListStats, Section};
 use crate::kept::stats_name;
+use crate::measured::SEARCH_DEFAULT;
 use crate::state::BuildState;
-
-/// Pruning of a query that names none: near recall@10 of 0.95 on the sets measured.
-const SEARCH_DEFAULT: SearchDefault = SearchDefault { epsilon: Some(0.6), max_lists: 64, rerank_errors: 0.9 };
 
 /// What `build-stats-N.json` holds.
 #[derive(Debug, Serialize)]

@@ -14,15 +14,12 @@ use super::sample::FiledCopies;
 use super::section::{Layouts, SectionShape, finish_section, read_section};
 use crate::checkpoint::{ListStats, Section, Written};
 use crate::config::Params;
+use crate::measured::CAP_OF_MEAN;
 use crate::plan::GROUP_BYTES;
 use crate::progress::Context;
 use crate::spill::SpillReader;
 use crate::state::BuildState;
 use crate::{BuildError, Target};
-
-/// A list may hold this many times the mean number of copies of a head before it is split. Pieces hold at
-/// least half of it, so no list is longer than 2.5 times the mean of what is written.
-const CAP_OF_MEAN: f64 = 2.2;
 
 pub(crate) fn write(state: &BuildState<'_>) -> Result<Written, BuildError> {
     let &BuildState { params, context, .. } = state;

@@ -1,0 +1,142 @@
+//! The numbers that decide what every user gets, each with where it comes from. All of them in one place, so that a new
+//! measurement has one file to change.
+//!
+//! A source is a page of `docs/decisions/` with its command, a command of a bench, or a commit that holds the figures. "By
+//! hand" means that no measurement is recorded: whoever measures it first writes down what came out. Numbers that bound
+//! memory or buffers are in `plan.rs` and `spill.rs`.
+use spandrel_index::format::SearchDefault;
+
+// Shape of an index. Page 003.
+
+/// Vectors per list, by primaries, unless asked for otherwise.
+pub const LIST_SIZE_DEFAULT: u32 = 32;
+/// Vectors per list of codes on SSD, unless asked for otherwise.
+pub(crate) const SSD_LIST_SIZE_DEFAULT: u32 = 64;
+/// Vectors per list of codes in memory, unless asked for otherwise.
+pub(crate) const CODED_LIST_SIZE_DEFAULT: u32 = 120;
+/// Most copies of a vector in all, unless asked for otherwise. Page 001, bench `replicas`.
+pub const COPIES_DEFAULT: u32 = 2;
+/// A list may hold this many times the mean number of copies of a head before it is split. Pieces hold at
+/// least half of it, so no list is longer than 2.5 times the mean of what is written. By hand.
+pub(crate) const CAP_OF_MEAN: f64 = 2.2;
+/// Pruning of a query that names none, where the index was not calibrated: near recall@10 of 0.95 on SIFT descriptors and
+/// sentence embeddings. `spandrel bench --max-lists --epsilon`, whose figures were not kept.
+pub(crate) const SEARCH_DEFAULT: SearchDefault =
+    SearchDefault { epsilon: Some(0.6), max_lists: MAX_LISTS_SSD, rerank_errors: 0.9 };
+/// Lists that such a query reads from SSD. As above.
+pub(crate) const MAX_LISTS_SSD: u32 = 64;
+/// Lists that such a query scans in memory. As above.
+pub(crate) const MAX_LISTS_MEMORY: u32 = 160;
+
+// What a layout is expected to ask of the disk.
+
+/// Reads for exact distances, and distinct pages in them, by bytes of a code: what SIFT descriptors and sentence embeddings
+/// took at recall@10 of 0.95, the mean where both were measured, by the code that `Choice` takes at that size. Page 002,
+/// bench `codes`: run it and take the column "at 0.95".
+pub(crate) const RERANK: [(f64, f64, f64); 7] = [
+    (12.0, 45.0, 54.0),
+    (16.0, 24.8, 30.5),
+    (24.0, 13.8, 17.3),
+    (32.0, 10.7, 13.4),
+    (48.0, 8.4, 10.4),
+    (64.0, 7.6, 9.5),
+    (96.0, 7.3, 9.2),
+];
+/// Bytes that merged reads of pages take over those of the pages themselves. `spandrel bench`, bytes over pages at the default
+/// on 1M SIFT; the figures were not kept.
+pub(crate) const PAGE_GAPS: f64 = 1.17;
+/// Lists that a query at recall@10 of 0.95 reads from SSD, requests for them after merging, and bytes read for nothing over
+/// the rest. `spandrel bench` on 1M SIFT with codes on SSD; the figures were not kept.
+pub(crate) const SSD_LISTS: f64 = 60.0;
+pub(crate) const SSD_LIST_READS: f64 = 32.0;
+pub(crate) const SSD_GAPS: f64 = 1.15;
+/// The same for lists of exact vectors.
+pub(crate) const FULL_LISTS: f64 = 64.0;
+pub(crate) const FULL_READS: f64 = 42.0;
+/// How many times the reads a query takes on codes of the same length in lists of twice the size, on SIFT descriptors, and a
+/// little. Page 003.
+pub(crate) const LONGER_READS: f64 = 1.1;
+/// Lists are not made longer than this to save memory: their reads would take longer than more of them. By hand.
+pub(crate) const LIST_SIZE_MOST: u32 = 512;
+/// Bits of a dimension beyond which a better code no longer saves reads: the nearest vectors lie on their own pages
+/// in any case. Page 002: 8.8 pages at 64 bytes on SIFT, whatever the code.
+pub(crate) const BITS_MAX: usize = 4;
+/// Bits of a dimension from which on principal axes err less than products, which win below. Page 002.
+pub(crate) const AXES_BITS_MIN: usize = 2;
+/// With shorter codes, comparing vectors exactly costs more than reading longer codes from SSD. Page 002: 83 pages at 8
+/// bytes on SIFT, 36 at 12.
+pub(crate) const MEMORY_BYTES_MIN: usize = 12;
+/// Longer codes on SSD cost more bytes of lists than they save of pages. Page 002.
+pub(crate) const SSD_BYTES_MAX: usize = 32;
+
+/// Microseconds of a thread, for an element of a vector of integers, that a build takes: rates of one to ten million SIFT-like
+/// vectors on machine A of `docs/benchmarks.md`, and processor time of small sets for what does not grow with them.
+/// `spandrel build`, the times of its phases (eab8b51, fe8e789).
+pub(crate) mod build {
+    /// Clustering, filing and writing one copy; floats take about half as much again.
+    pub(crate) const FIRST_COPY: f64 = 0.13;
+    /// Filing and writing a further copy.
+    pub(crate) const FURTHER_COPY: f64 = 0.06;
+    /// Finding the nearest centroids of a copy.
+    pub(crate) const PRODUCTS: f64 = 0.015;
+    /// Comparing the trials' queries with every vector.
+    pub(crate) const TRUTH: f64 = 0.01;
+    /// Seconds of training a code, on a sample of a size that does not grow beyond [`SAMPLE`].
+    pub(crate) const TRAINING_SECONDS: f64 = 4.0;
+    /// Seconds of trials of calibration, of which small sets take fewer.
+    pub(crate) const CALIBRATION_SECONDS: f64 = 5.0;
+    /// Vectors from which on trials and training no longer grow.
+    pub(crate) const SAMPLE: f64 = 20_000.0;
+}
+
+/// Clustering. Bench `replicas --rules none` gives lists and bytes read at equal recall for any of them.
+pub(crate) mod cluster {
+    /// Most children of a tree node. By hand, after SPANN.
+    pub(crate) const BRANCHING: usize = 32;
+    /// Weight of balance. By hand.
+    pub(crate) const BALANCE: f32 = 0.5;
+    /// Rounds of Lloyd's algorithm in each node. By hand.
+    pub(crate) const ROUNDS: usize = 6;
+    /// Rounds of moving heads among all rows nearby: 632 kB instead of 722 at recall 0.95 on SIFT, for twice the time
+    /// (c9b2de2). `replicas --lists-of 25 --rules none --queries 2000 --refinements 0`, then 1.
+    pub(crate) const REFINEMENTS: usize = 1;
+    /// Blocks around its own that a row may look into for a nearer head meanwhile, and those it is compared with. By hand.
+    pub(crate) const REFINE_AROUND: usize = 48;
+    pub(crate) const REFINE_PROBED: usize = 6;
+    /// Rows looked at for each centre of a node. By hand.
+    pub(crate) const SAMPLE_PER_CENTRE: usize = 128;
+    /// Price steps between two computations of distances, and the share of the way to its fixed point that a price moves in
+    /// one. By hand.
+    pub(crate) const PRICE_STEPS: usize = 4;
+    pub(crate) const PRICE_DAMPING: f32 = 0.15;
+    /// Rounds of moving the two centres of a cut. By hand.
+    pub(crate) const CUT_ROUNDS: usize = 4;
+}
+
+/// Coarse parts.
+pub(crate) mod parts {
+    /// Steps in which prices approach balance. By hand.
+    pub(crate) const PRICE_STEPS: usize = 24;
+    /// Price, in mean distances, of a part with twice its share of the sample. By hand.
+    pub(crate) const BALANCE: f32 = 2.0;
+    /// Share of the way to its fixed point that a price moves in one step. By hand.
+    pub(crate) const DAMPING: f32 = 0.05;
+}
+
+/// Filing.
+pub(crate) mod filing {
+    /// Nearest heads that a replica rule chooses from, as in SPANN.
+    pub(crate) const NEAREST: usize = 64;
+    /// Copies up to which the narrow width files well. By hand, between the two and eight of page 053.
+    pub(crate) const FEW_COPIES: usize = 4;
+    /// Blocks that rows may look into, and those they are compared with, for few copies. Page 053.
+    pub(crate) const NARROW_AROUND: usize = 256;
+    pub(crate) const NARROW_PROBED: usize = 24;
+    /// The same for more copies. Page 053.
+    pub(crate) const WIDE_AROUND: usize = 512;
+    pub(crate) const WIDE_PROBED: usize = 72;
+    /// Weight of the angle between residuals under SOAR. By hand, as its authors have it; page 001 compares the rules.
+    pub(crate) const SOAR_LAMBDA: f32 = 1.0;
+    /// Weight of the angle between residuals under AIR, and how far its copies may lie. By hand.
+    pub(crate) const AIR_LAMBDA: f32 = 0.5;
+}
