@@ -15,7 +15,7 @@ mod shape;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use spandrel_io::{FolderStore, Store};
+use spandrel_io::{FolderStore, Merging, Store};
 
 use crate::codes::CodeSpec;
 use crate::format::{
@@ -215,6 +215,11 @@ impl Index {
     /// What is searched together, in the order of the manifest: one or more.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+
+    /// Which requests for ranges of its files it pays to make one of: all lie in one store.
+    pub fn merging(&self) -> Merging {
+        self.first().codes.blob.merging()
     }
 
     /// Number of vectors.

@@ -118,7 +118,7 @@ impl Engine {
             }
         }
         let files = files_of(&index);
-        let open = |file: &QueryFile| open_file(&file.path, file.body_bytes, config.direct);
+        let open = |file: &QueryFile| open_file(&*file.blob, file.body_bytes, config.direct);
         let opened = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         // Ids are read for fetches alone.
         let direct = files.iter().zip(&opened).all(|(of, file)| of.kind == FileKind::Ids || file.is_direct());
@@ -134,7 +134,7 @@ impl Engine {
         .map(Arc::new);
         let cache_bytes = if cache.is_some() { cache_bytes } else { 0 };
         let shared = Arc::new(Threads {
-            damage: Arc::new(DamageLog::new(files.into_iter().map(|file| file.path).collect())),
+            damage: Arc::new(DamageLog::new(files.iter().map(|file| file.blob.path().to_owned()).collect())),
             index,
             cache,
             queue: Arc::new(Queue::new(config.threads)),

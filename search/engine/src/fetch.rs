@@ -1,11 +1,9 @@
 //! Which bytes to ask for: neighbouring lists become one request.
 use spandrel_index::Segment;
 use spandrel_index::format::{BODY_AT, UNIT_BYTES};
+use spandrel_io::Merging;
 
 use crate::reads::{Extent, FileKind};
-
-/// Requests grow by merging up to this many bytes; a single list may be longer.
-const MERGED_BYTES_MAX: u64 = 256 << 10;
 
 /// A list and how far its head is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,14 +86,15 @@ impl ListRead {
     }
 }
 
-/// The requests for lists in file order, across gaps of up to `gap_bytes`.
-pub(crate) fn plan(places: &[ListPlace], gap_bytes: u64, mut out: impl FnMut(ListRead)) {
+/// The requests for lists in file order, merged as far as it pays.
+pub(crate) fn plan(places: &[ListPlace], merging: Merging, mut out: impl FnMut(ListRead)) {
     let mut open: Option<ListRead> = None;
     for (at, place) in places.iter().enumerate() {
         if let Some(last) = &mut open {
             let Extent { file, offset, bytes } = &mut last.extent;
-            let is_near = *file == place.extent().file && place.offset - (*offset + *bytes) <= gap_bytes;
-            if is_near && place.end() - *offset <= MERGED_BYTES_MAX {
+            let is_near =
+                *file == place.extent().file && place.offset - (*offset + *bytes) <= merging.gap_bytes;
+            if is_near && place.end() - *offset <= merging.merged_bytes_max {
                 *bytes = place.end() - *offset;
                 last.end = at + 1;
                 continue;
@@ -126,21 +125,22 @@ mod tests {
 
     #[test]
     fn neighbours_merge_up_to_the_cap() {
-        let big = MERGED_BYTES_MAX - 1024;
+        let merged = Merging::SSD.merged_bytes_max;
+        let big = merged - 1024;
         let mut places = vec![
             place(0, 4096, 512),
             place(1, 4608, 1024),
             place(7, 8192, 512),
             place(8, 8704, big),
             place(9, 8704 + big, 1024),
-            place(10, 8704 + big + 1024, 2 * MERGED_BYTES_MAX),
+            place(10, 8704 + big + 1024, 2 * merged),
         ];
         // Of another segment, whose file is another.
         places.push(ListPlace { segment: 1, ..place(11, 8704 + big + 1024, 512) });
         let mut reads = Vec::new();
-        plan(&places, 0, |read| reads.push(read));
+        plan(&places, Merging { gap_bytes: 0, ..Merging::SSD }, |read| reads.push(read));
         let mut wide = Vec::new();
-        plan(&places[..3], 4096, |read| {
+        plan(&places[..3], Merging { gap_bytes: 4096, ..Merging::SSD }, |read| {
             wide.push((read.extent.offset, read.extent.bytes, read.first, read.end))
         });
         assert_eq!(wide, [(4096, 4608, 0, 3)]);
@@ -152,7 +152,7 @@ mod tests {
                 (4096, 1536, 0, 2),
                 (8192, 512 + big, 2, 4),
                 (8704 + big, 1024, 4, 5),
-                (8704 + big + 1024, 2 * MERGED_BYTES_MAX, 5, 6),
+                (8704 + big + 1024, 2 * merged, 5, 6),
                 (8704 + big + 1024, 512, 6, 7),
             ]
         );

@@ -1,10 +1,9 @@
 //! Files of an index, opened for the queries.
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use spandrel_index::format::BODY_AT;
 use spandrel_index::{Index, Segment};
-use spandrel_io::{Direct, ReadFile};
+use spandrel_io::{Blob, Direct, ReadFile};
 
 use crate::error::EngineError;
 use crate::reads::FileKind;
@@ -12,7 +11,7 @@ use crate::reads::FileKind;
 /// A file that queries read.
 pub(crate) struct QueryFile {
     pub(crate) kind: FileKind,
-    pub(crate) path: PathBuf,
+    pub(crate) blob: Arc<dyn Blob>,
     pub(crate) body_bytes: u64,
 }
 
@@ -20,23 +19,31 @@ pub(crate) struct QueryFile {
 pub(crate) fn files_of(index: &Index) -> Vec<QueryFile> {
     let of_segment = |segment: &Segment| {
         FileKind::ALL.map(|kind| {
-            let (path, body_bytes) = match kind {
-                FileKind::Lists => (&segment.codes.path, segment.codes.body_bytes),
-                FileKind::Vectors => (&segment.vectors.path, segment.vectors.body_bytes),
-                FileKind::Ids => (&segment.ids.path, segment.ids.body_bytes),
+            let (blob, body_bytes) = match kind {
+                FileKind::Lists => (&segment.codes.blob, segment.codes.body_bytes),
+                FileKind::Vectors => (&segment.vectors.blob, segment.vectors.body_bytes),
+                FileKind::Ids => (&segment.ids.blob, segment.ids.body_bytes),
             };
-            QueryFile { kind, path: path.clone(), body_bytes }
+            QueryFile { kind, blob: Arc::clone(blob), body_bytes }
         })
     };
     index.segments().iter().flat_map(of_segment).collect()
 }
 
-/// Opens a file of an index, whose body has that many bytes.
-pub(crate) fn open_file(path: &Path, body_bytes: u64, direct: Direct) -> Result<Arc<ReadFile>, EngineError> {
-    let file = ReadFile::open(path, direct)?;
+/// What a reader reads a file of an index by, whose body has `body_bytes` bytes.
+pub(crate) fn open_file(
+    blob: &dyn Blob,
+    body_bytes: u64,
+    direct: Direct,
+) -> Result<Arc<ReadFile>, EngineError> {
+    let file = blob.for_queries(direct)?;
     let expected = BODY_AT + body_bytes;
     if file.len() != expected {
-        return Err(EngineError::Changed { path: path.display().to_string(), found: file.len(), expected });
+        return Err(EngineError::Changed {
+            path: blob.path().display().to_string(),
+            found: file.len(),
+            expected,
+        });
     }
     Ok(file)
 }

@@ -55,7 +55,7 @@ impl Lookup {
 fn first_ids(segment: &Segment, direct: Direct) -> Result<Vec<u64>, EngineError> {
     let pages = segment.ids.layout;
     let count = pages.pages(segment.count);
-    let ids = open_file(&segment.ids.path, segment.ids.body_bytes, direct)?;
+    let ids = open_file(&*segment.ids.blob, segment.ids.body_bytes, direct)?;
     let mut tail = vec![0; count as usize * 8 + 8]; // CAST: a few bytes for each page
     let at = BODY_AT + count * ID_PAGE_BYTES as u64;
     ids.read_into(at, &mut tail).map_err(EngineError::Ids)?;

@@ -1,11 +1,9 @@
 //! Which pages to read: those near each other become one request.
 use spandrel_index::Location;
 use spandrel_index::format::{BODY_AT, PageLayout};
+use spandrel_io::Merging;
 
 use crate::reads::{Extent, FileKind};
-
-/// Pages are read together across gaps, up to this many bytes: a request costs more than a few pages.
-const MERGED_BYTES_MAX: u64 = 16 << 10;
 
 /// A page of a segment. Pages of two segments are too far apart to be read together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,21 +71,27 @@ impl PageRead {
 }
 
 /// The requests for ascending locations.
-pub(crate) fn plan_pages(locations: &[Location], layout: &PageLayout, out: impl FnMut(PageRead)) {
-    merge_pages(locations.iter().map(|&at| PageKey::of(at, layout)), layout.page_bytes(), out);
+pub(crate) fn plan_pages(
+    locations: &[Location],
+    layout: &PageLayout,
+    merging: Merging,
+    out: impl FnMut(PageRead),
+) {
+    merge_pages(locations.iter().map(|&at| PageKey::of(at, layout)), layout.page_bytes(), merging, out);
 }
 
 /// The requests for ascending pages, each for one thing that is wanted.
 pub(crate) fn merge_pages(
     wanted: impl Iterator<Item = PageKey>,
     page_bytes: usize,
+    merging: Merging,
     mut out: impl FnMut(PageRead),
 ) {
     let mut open: Option<PageRead> = None;
     for (at, page) in wanted.enumerate() {
         if let Some(last) = &mut open {
             let pages = page.after(last.first_page) + 1;
-            if pages <= last.pages || pages.saturating_mul(page_bytes as u64) <= MERGED_BYTES_MAX {
+            if pages <= last.pages || pages.saturating_mul(page_bytes as u64) <= merging.scattered_bytes_max {
                 last.pages = last.pages.max(pages);
                 last.end = at + 1;
                 continue;
@@ -129,7 +133,7 @@ mod tests {
         locations.extend([45 * 31, 45 * 31 + 1].map(|at| Location::new(1, at)));
         locations.push(Location::new(u16::MAX, 0));
         let mut reads = Vec::new();
-        plan_pages(&locations, &layout, |read| reads.push(read));
+        plan_pages(&locations, &layout, Merging::SSD, |read| reads.push(read));
         let cut: Vec<(u16, u64, u64, usize, usize)> = reads
             .iter()
             .map(|r| (r.first_page.segment(), r.first_page.number(), r.pages, r.first, r.end))

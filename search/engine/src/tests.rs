@@ -18,14 +18,14 @@ use super::*;
 struct Made {
     input: TestIndex,
     index: Arc<Index>,
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 fn made(input: TestIndex) -> Made {
     let dir = tempfile::tempdir().unwrap();
     input.write(dir.path());
     let index = Arc::new(Index::open(dir.path()).unwrap());
-    Made { input, index, dir }
+    Made { input, index, _dir: dir }
 }
 
 fn config(threads: usize, in_flight: usize) -> EngineConfig {
@@ -762,7 +762,8 @@ fn what_does_not_fit_is_refused_at_opening() {
     std::fs::write(codes, &bytes[..bytes.len() - 512]).unwrap();
     let refused = Engine::open(Arc::clone(&made.index), config(1, 1));
     assert!(matches!(refused, Err(EngineError::Changed { .. })));
-    std::fs::remove_file(made.dir.path().join("codes-1")).unwrap();
-    let refused = Engine::open(Arc::clone(&made.index), config(1, 1));
-    assert!(matches!(refused, Err(EngineError::Open(_))));
+    // A file that has lost its name is still that of the open index.
+    std::fs::write(codes, &bytes).unwrap();
+    std::fs::remove_file(codes).unwrap();
+    assert!(Engine::open(Arc::clone(&made.index), config(1, 1)).is_ok());
 }

@@ -81,7 +81,7 @@ impl FetchSlot {
         self.wanted.sort_unstable_by_key(|wanted| (wanted.page, wanted.at));
         self.requests.clear();
         let pages = self.wanted.iter().map(|wanted| wanted.page);
-        merge_pages(pages, self.page_bytes(tools), |read| self.requests.push(read));
+        merge_pages(pages, self.page_bytes(tools), tools.index.merging(), |read| self.requests.push(read));
         self.submit(0, tools, tag, out);
     }
 

@@ -79,7 +79,7 @@ impl Holders {
             return Ok(holders);
         }
         let wanted: HashSet<u64> = nearest.iter().flat_map(|nearest| &nearest.names).copied().collect();
-        let file = open_file(&segment.codes.path, segment.codes.body_bytes, Direct::Off)?;
+        let file = open_file(&*segment.codes.blob, segment.codes.body_bytes, Direct::Off)?;
         let mut bytes = Vec::new();
         for list in lists {
             if list % LISTS == 0 && !go_on() {

@@ -71,7 +71,7 @@ impl Pages {
     pub(super) fn open(index: &Index) -> Result<Pages, CalibrateError> {
         // What was just written is in the system's cache.
         let segment = only_segment(index);
-        let file = open_file(&segment.vectors.path, segment.vectors.body_bytes, Direct::Off)?;
+        let file = open_file(&*segment.vectors.blob, segment.vectors.body_bytes, Direct::Off)?;
         Ok(Pages { file, layout: segment.vectors.layout, uuid: segment.uuid })
     }
 

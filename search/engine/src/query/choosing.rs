@@ -28,7 +28,7 @@ impl Choosing {
         self.take_undecided(step);
         step.progress.work.candidates = step.found.candidates();
         let layout = step.query.index.page_layout();
-        plan_pages(&self.locations, &layout, |read| self.reads.push(read));
+        plan_pages(&self.locations, &layout, step.query.index.merging(), |read| self.reads.push(read));
         self.take_beside(step, &layout);
         assign(&self.locations, &layout, self.reads.iter_mut());
         step.progress.clock.lap(|times| &mut times.plan_us);

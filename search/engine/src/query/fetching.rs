@@ -93,7 +93,7 @@ impl Fetching {
         if left < self.locations.len() {
             self.locations.truncate(left);
             self.requests.clear();
-            plan_pages(&self.locations, &layout, |read| self.requests.push(read));
+            plan_pages(&self.locations, &layout, step.query.index.merging(), |read| self.requests.push(read));
             assign(&self.locations, &layout, self.requests.iter_mut());
         }
     }

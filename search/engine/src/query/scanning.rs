@@ -1,6 +1,6 @@
 //! Lists are scanned: in memory at once, those on SSD as they arrive.
 use spandrel_index::Tier;
-use spandrel_io::{ReadBuf, ReadError};
+use spandrel_io::{Merging, ReadBuf, ReadError};
 
 use crate::damage::{DamageReason, DamagedPart};
 use crate::error::with_cause;
@@ -34,7 +34,9 @@ impl Scanning {
     /// Asks for the lists that were chosen.
     fn ask(&mut self, probed: &Probed, step: &mut Step<'_>) {
         let first = self.requests.len();
-        plan(&probed.places, step.scan.gap_bytes(), |read| self.requests.push(read));
+        let merging = step.query.index.merging();
+        let merging = Merging { gap_bytes: step.scan.gap_bytes(merging), ..merging };
+        plan(&probed.places, merging, |read| self.requests.push(read));
         self.submit(first, step);
     }
 

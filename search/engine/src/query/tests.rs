@@ -90,7 +90,8 @@ fn taken(index: &Index) -> (Running, Arc<AtomicBool>, Replies) {
 fn a_search_in_memory_stops_within_a_piece() {
     let dir = tempfile::tempdir().unwrap();
     let index = index(dir.path());
-    let damage = Arc::new(DamageLog::new(files_of(&index).into_iter().map(|file| file.path).collect()));
+    let damage =
+        Arc::new(DamageLog::new(files_of(&index).iter().map(|file| file.blob.path().to_owned()).collect()));
     let mut tools = Tools::new(Arc::clone(&index), damage, None);
     let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
 
@@ -153,7 +154,9 @@ fn a_list_that_was_read_is_left_within_a_piece() {
     for code in [CodeSpec::RaBitQ { bits: 8 }, CodeSpec::Full] {
         let dir = tempfile::tempdir().unwrap();
         let index = open(dir.path(), code, Tier::Ssd);
-        let damage = Arc::new(DamageLog::new(files_of(&index).into_iter().map(|file| file.path).collect()));
+        let damage = Arc::new(DamageLog::new(
+            files_of(&index).iter().map(|file| file.blob.path().to_owned()).collect(),
+        ));
         let mut tools = Tools::new(Arc::clone(&index), damage, None);
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
         let (running, ..) = taken(&index);
@@ -200,7 +203,8 @@ fn a_query_that_was_stopped_compares_nothing_of_the_cache() {
         let extent = key.extent(FileKind::Vectors, page_bytes);
         cache.insert(key.bits(), &part(&index.segments()[0].vectors.path, extent.offset, extent.bytes));
     }
-    let damage = Arc::new(DamageLog::new(files_of(&index).into_iter().map(|file| file.path).collect()));
+    let damage =
+        Arc::new(DamageLog::new(files_of(&index).iter().map(|file| file.blob.path().to_owned()).collect()));
     let mut tools = Tools::new(Arc::clone(&index), damage, Some(cache));
     for stopped in [false, true] {
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());

@@ -2,6 +2,7 @@
 use spandrel_index::codes::CodeQuery;
 use spandrel_index::format::list_hash;
 use spandrel_index::{Index, Segment};
+use spandrel_io::Merging;
 
 use crate::collect::Collect;
 use crate::damage::DamageReason;
@@ -12,8 +13,8 @@ use crate::subject::Query;
 
 /// Scans lists of one kind for one query after the other. One per worker.
 pub(crate) trait Scan {
-    /// Bytes between two lists that are read for nothing to save a request.
-    fn gap_bytes(&self) -> u64;
+    /// Bytes between two lists that are read for nothing to save a request, where the store is as `merging` says.
+    fn gap_bytes(&self, merging: Merging) -> u64;
 
     /// Makes ready what codes by the model of `owner` are compared with, for a query and its nearest head there.
     fn prepare(&mut self, index: &Index, owner: &Segment, query: QueryRow<'_>, out: &mut CodeQuery);
