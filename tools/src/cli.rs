@@ -137,6 +137,26 @@ mod tests {
         assert!(server("spandrel inspect").unwrap_err().to_string().contains("<DIR>"));
     }
 
+    /// A heading of a group went on to the flags behind it: `--out` stood under how the index is read.
+    #[test]
+    fn flags_stand_under_their_own_heading() {
+        fn check(command: &clap::Command) {
+            for arg in command.get_arguments() {
+                let own: &[&str] = match arg.get_help_heading() {
+                    Some("How files of vectors are read") => &["input_format", "dtype", "allow_truncated"],
+                    Some("How the index is read") => {
+                        &["codes", "vectors", "distances", "cache", "threads", "io", "direct"]
+                    }
+                    Some("How thoroughly to search") => &["epsilon", "max_lists", "rerank", "rerank_errors"],
+                    _ => continue,
+                };
+                assert!(own.contains(&arg.get_id().as_str()), "{} {}", command.get_name(), arg.get_id());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
     #[test]
     fn every_flag_is_explained() {
         fn check(command: &clap::Command) {

@@ -12,7 +12,7 @@ use super::input::InputArgs;
 use super::measure::{self, Examples, Pruning, Sweep, cross};
 use super::remote::bench::Remotely;
 use super::remote::{self, Rpc, ServerArgs};
-use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, open_index, open_queries};
+use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, READING, open_index, open_queries};
 use crate::figures::{Align, Machine, Point, STAGES, TextTable, points_table, units};
 use crate::report::{Comparison, page};
 use crate::values::{OutputFormat, parse_epsilon};
@@ -43,7 +43,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub k: u32,
     /// Worker threads.
-    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "How the index is read", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = READING, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: u16,
     /// Queries that each thread works on at the same time.
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "4",

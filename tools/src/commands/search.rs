@@ -15,34 +15,35 @@ use crate::{Advised, Session};
 /// Heading of the flags that trade recall for work.
 pub(super) const KNOBS: &str = "How thoroughly to search";
 
+/// Heading of the flags that say where an index is kept and how it is read.
+pub(super) const READING: &str = "How the index is read";
+
 /// How lists are read.
 #[derive(Debug, Clone, Copy, Args)]
-#[command(next_help_heading = "How the index is read")]
 pub struct IoArgs {
     /// How reads are done: auto takes io_uring where the kernel grants it, and positioned reads otherwise.
-    #[arg(long, value_name = "auto|uring|pread", default_value_t = BackendChoice::Auto)]
+    #[arg(long, help_heading = READING, value_name = "auto|uring|pread", default_value_t = BackendChoice::Auto)]
     pub io: BackendChoice,
     /// Whether reads bypass the page cache: auto does where the file system allows.
-    #[arg(long, value_name = "auto|on|off", default_value_t = Direct::Auto)]
+    #[arg(long, help_heading = READING, value_name = "auto|on|off", default_value_t = Direct::Auto)]
     pub direct: Direct,
 }
 
 /// Where parts of an index are kept while it is searched.
 #[derive(Debug, Clone, Copy, Default, Args)]
-#[command(next_help_heading = "How the index is read")]
 pub struct PlaceArgs {
     /// Where codes are: memory or ssd [default: what the index was built for].
-    #[arg(long, value_name = "memory|ssd")]
+    #[arg(long, help_heading = READING, value_name = "memory|ssd")]
     pub codes: Option<Tier>,
     /// Where the vectors that are compared exactly are: ssd or memory [default: ssd].
-    #[arg(long, value_name = "ssd|memory")]
+    #[arg(long, help_heading = READING, value_name = "ssd|memory")]
     pub vectors: Option<Tier>,
     /// Which distances are given: exact, or any. With any, a vector whose estimate decides that it is among the nearest is not
     /// read, and the estimate is given; that keeps ids in memory.
-    #[arg(long, value_name = "exact|any", default_value_t)]
+    #[arg(long, help_heading = READING, value_name = "exact|any", default_value_t)]
     pub distances: Distances,
     /// Memory for a cache of pages of vectors [default: none].
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, help_heading = READING, value_name = "SIZE")]
     pub cache: Option<ByteSize>,
 }
 

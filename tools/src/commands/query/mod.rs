@@ -12,7 +12,9 @@ use self::output::{Form, Output};
 use super::input::InputArgs;
 use super::remote::query::{Query, ask};
 use super::remote::{HEADING, ServerArgs, parse_rate};
-use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, open_engine, open_index, open_queries, refuse_damage};
+use super::search::{
+    Fit, IoArgs, KNOBS, PlaceArgs, READING, open_engine, open_index, open_queries, refuse_damage,
+};
 use super::shape::threads_default;
 use crate::figures::PointParams;
 use crate::values::parse_epsilon;
@@ -54,7 +56,7 @@ pub struct QueryArgs {
     #[command(flatten)]
     pub places: PlaceArgs,
     /// Threads to use [default: one for each processor].
-    #[arg(long, value_name = "N", help_heading = "How the index is read", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", help_heading = READING, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// How lists are read.
     #[command(flatten)]
