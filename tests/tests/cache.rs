@@ -103,6 +103,10 @@ impl Reader for Counting {
         self.0.add_file(file)
     }
 
+    fn remove_file(&mut self, slot: u32) {
+        self.0.remove_file(slot);
+    }
+
     fn submit(&mut self, reads: &[Read]) -> Result<(), ReadError> {
         self.1.fetch_add(reads.len() as u64, Ordering::Relaxed);
         self.0.submit(reads)

@@ -129,6 +129,11 @@ impl<R: Reader> Reader for FaultyReader<R> {
         slot
     }
 
+    fn remove_file(&mut self, slot: u32) {
+        self.inner.remove_file(slot);
+        self.intake.remove_file(slot);
+    }
+
     fn submit(&mut self, reads: &[Read]) -> Result<(), ReadError> {
         self.intake.accept(reads);
         // Not widened here: the reader beneath does that.

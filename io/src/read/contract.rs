@@ -26,10 +26,18 @@ impl Fixture {
     }
 
     fn within(parent: &Path) -> Fixture {
+        Fixture::of(parent, 5)
+    }
+
+    fn of_seed(seed: u64) -> Fixture {
+        Fixture::of(&std::env::temp_dir(), seed)
+    }
+
+    fn of(parent: &Path, seed: u64) -> Fixture {
         let dir = tempfile::tempdir_in(parent).unwrap();
         let path = dir.path().join("data");
         let mut content = vec![0; FILE_BYTES as usize];
-        ChaCha8Rng::seed_from_u64(5).fill(&mut content[..]);
+        ChaCha8Rng::seed_from_u64(seed).fill(&mut content[..]);
         std::fs::write(&path, &content).unwrap();
         Fixture { _dir: dir, path, content }
     }
@@ -192,6 +200,30 @@ fn a_file_cut_short_is_an_error(make: Make) {
     }
 }
 
+fn slots_are_used_again_for_other_files(make: Make) {
+    let (one, other) = (Fixture::new(), Fixture::of_seed(6));
+    let mut reader = make(4);
+    let kept = reader.add_file(one.open(Direct::Auto));
+    for turn in 0..100 {
+        let fixture = [&one, &other][turn % 2];
+        let file = fixture.open(Direct::Auto);
+        let slot = reader.add_file(Arc::clone(&file));
+        assert_eq!((kept, slot), (0, 1));
+        for (fixture, slot) in [(fixture, slot), (&one, kept)] {
+            let (reads, mut out) = (random_reads(slot, 3, turn as u64), Vec::new());
+            reader.submit(&reads).unwrap();
+            reader.complete(3, &mut out).unwrap();
+            fixture.check(&reads, &out);
+            out.into_iter().for_each(|c| reader.recycle(c.result.unwrap()));
+        }
+        reader.remove_file(slot);
+        // A thread that read it may hold it for a moment more.
+        while Arc::strong_count(&file) > 1 {
+            std::thread::yield_now();
+        }
+    }
+}
+
 fn errors_of_the_system_show(make: Make) {
     let fixture = Fixture::new();
     let mut reader = make(4);
@@ -340,6 +372,7 @@ macro_rules! contract {
                 odd_places_and_lengths
                 a_bad_read_fails_alone
                 a_file_cut_short_is_an_error
+                slots_are_used_again_for_other_files
                 errors_of_the_system_show
                 buffers_are_used_again
                 many_files

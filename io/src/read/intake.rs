@@ -8,7 +8,8 @@ use super::{Completion, Read, ReadBuf, ReadError, ReadFile, Transfer};
 /// Reads before and after a backend has them.
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
-    files: Vec<Arc<ReadFile>>,
+    /// By slot; none where it is free.
+    files: Vec<Option<Arc<ReadFile>>>,
     pool: BufPool,
     /// Accepted, without a buffer yet.
     backlog: VecDeque<Read>,
@@ -18,13 +19,24 @@ pub(crate) struct Intake {
 
 impl Intake {
     pub(crate) fn add_file(&mut self, file: Arc<ReadFile>) -> u32 {
-        let slot = u32::try_from(self.files.len()).expect("fewer than 2^32 files");
-        self.files.push(file);
-        slot
+        let free = self.files.iter().position(Option::is_none);
+        let slot = free.unwrap_or(self.files.len());
+        match self.files.get_mut(slot) {
+            Some(place) => *place = Some(file),
+            None => self.files.push(Some(file)),
+        }
+        u32::try_from(slot).expect("fewer than 2^32 files")
+    }
+
+    /// Frees the slot of a file that no read in the backlog is for.
+    pub(crate) fn remove_file(&mut self, slot: u32) {
+        assert!(self.backlog.iter().all(|read| read.file != slot), "a file is let go of before it was read");
+        let file = self.files.get_mut(slot as usize).and_then(Option::take);
+        assert!(file.is_some(), "slot {slot} has no file to let go of");
     }
 
     pub(crate) fn file(&self, slot: u32) -> &Arc<ReadFile> {
-        self.files.get(slot as usize).expect("the slot came from add_file")
+        self.files.get(slot as usize).and_then(Option::as_ref).expect("the slot came from add_file")
     }
 
     /// Takes reads in; those that cannot succeed or have nothing to read end at once.

@@ -159,6 +159,10 @@ impl Reader for PreadReader {
         self.intake.add_file(file)
     }
 
+    fn remove_file(&mut self, slot: u32) {
+        self.intake.remove_file(slot);
+    }
+
     fn submit(&mut self, reads: &[Read]) -> Result<(), ReadError> {
         self.intake.accept(reads);
         self.fill();

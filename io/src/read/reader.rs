@@ -19,8 +19,14 @@ pub struct Completion {
 /// waits for the reads that the kernel already has. Once warm, nothing is allocated per read, provided
 /// that buffers come back through [`Reader::recycle`].
 pub trait Reader: Send {
-    /// Registers a file and returns its slot. Slots count up from 0 and are never given back.
+    /// Registers a file and returns its slot, the lowest that is free, from 0.
     fn add_file(&mut self, file: Arc<ReadFile>) -> u32;
+
+    /// Lets go of a file; its slot is free for another.
+    ///
+    /// # Panics
+    /// When a read of it is under way, or the slot is free.
+    fn remove_file(&mut self, slot: u32);
 
     /// Starts reads, at most `depth` at once; the rest wait inside for a free place.
     ///
@@ -59,6 +65,10 @@ pub trait Reader: Send {
 impl<R: Reader + ?Sized> Reader for Box<R> {
     fn add_file(&mut self, file: Arc<ReadFile>) -> u32 {
         (**self).add_file(file)
+    }
+
+    fn remove_file(&mut self, slot: u32) {
+        (**self).remove_file(slot);
     }
 
     fn submit(&mut self, reads: &[Read]) -> Result<(), ReadError> {

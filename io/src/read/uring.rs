@@ -130,7 +130,7 @@ impl UringReader {
         // SAFETY: the entry's buffer belongs to the transfer in the slot that its user data names. `fill`
         // leaves it there, `reap` takes it out only after this request's completion, and `Drop` waits for
         // all completions or leaks the slots. The heap block does not move and nothing else touches it
-        // meanwhile. The file is open as long as `intake` holds it, and files are never removed.
+        // meanwhile. The file is open as long as `intake` holds it, which `remove_file` ends only while no slot reads it.
         let pushed = unsafe { self.ring.submission().push(&entry) }.is_ok();
         self.issued += usize::from(pushed);
         pushed
@@ -240,6 +240,16 @@ impl Reader for UringReader {
             self.fixed = slot;
         }
         slot
+    }
+
+    fn remove_file(&mut self, slot: u32) {
+        let is_read = |transfer: &Transfer| transfer.read().file == slot;
+        assert!(!self.slots.iter().flatten().any(is_read), "a file is let go of while it is read");
+        self.intake.remove_file(slot);
+        if slot < self.fixed && self.ring.submitter().register_files_update(slot, &[-1]).is_err() {
+            // From here on plain descriptors, so that the old file is not read in place of the next.
+            self.fixed = slot;
+        }
     }
 
     fn submit(&mut self, reads: &[Read]) -> Result<(), ReadError> {

@@ -1,62 +1,31 @@
-//! The engine: workers, their queue, and the ways to hand in queries.
+//! One index, and the ways to hand in queries.
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::bounded;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Location, Tier};
-use spandrel_io::{Backend, BackendChoice, Direct, Reader, ReaderError, open_reader};
+use spandrel_io::{Backend, Reader, ReaderError};
 
+use crate::answer::Answer;
 use crate::cache::PageCache;
-use crate::damage::DamageLog;
+use crate::damage::{Damage, DamageLog};
+use crate::error::{EngineError, SearchError};
+use crate::executor::{EngineConfig, Executor};
 use crate::files::{QueryFile, files_of, open_file};
 use crate::ids::{FetchRequest, Fetched, Ids, Piece};
-use crate::job::{Job, Queries, Reply, Waiting};
+use crate::job::{Job, Queries, Reply, Terms, Waiting};
+use crate::lookup::Lookup;
+use crate::params::SearchParams;
 use crate::plan::QueryPlan;
-use crate::queue::Queue;
+use crate::queue::Backlog;
 use crate::reads::FileKind;
-use crate::threads::Threads;
+use crate::searched::Searched;
+use crate::threads::ThreadReport;
 use crate::validate::check_queries;
-use crate::{Answer, Backlog, Damage, EngineError, Lookup, SearchError, SearchParams, ThreadReport};
-
-/// Threads, and queries in flight on each, that an engine accepts.
-const COUNT_MAX: usize = 1024;
-/// Reads that one worker keeps at the disk at once; more wait in its reader.
-const DEPTH: usize = 128;
-
-/// How an engine runs. None of it changes an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EngineConfig {
-    /// Worker threads, 1 to 1024.
-    pub threads: usize,
-    /// Queries that each worker keeps in flight, 1 to 1024.
-    pub in_flight: usize,
-    /// What carries the reads.
-    pub io: BackendChoice,
-    /// Whether reads pass the page cache by.
-    pub direct: Direct,
-    /// Memory for pages of vectors that were read, so that they need not be read again; 0 for none. Lists are not
-    /// cached.
-    pub cache_bytes: u64,
-}
-
-impl Default for EngineConfig {
-    /// A thread per processor, four queries in flight on each, the fastest reads there are.
-    fn default() -> EngineConfig {
-        let threads = thread::available_parallelism().map_or(1, |n| n.get().min(COUNT_MAX));
-        EngineConfig {
-            threads,
-            in_flight: 4,
-            io: BackendChoice::default(),
-            direct: Direct::default(),
-            cache_bytes: 0,
-        }
-    }
-}
 
 /// How the lists are being read. Figures are worth nothing without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,41 +51,25 @@ pub struct Request {
     pub stop: Option<Arc<AtomicBool>>,
 }
 
-/// Searches one open index.
+/// Searches one open index, with the threads of an [`Executor`].
 ///
-/// Dropping it waits for what was handed in.
+/// Dropping it waits for what was handed in, and closes the index's files. Not to be dropped by a reply, which a search thread
+/// calls.
 pub struct Engine {
-    shared: Arc<Threads>,
+    searched: Arc<Searched>,
     io: IoReport,
     cache_bytes: u64,
-    /// Threads there should be.
-    wanted: usize,
-    threads: Vec<JoinHandle<()>>,
+    /// After what it searches: the last engine ends the threads.
+    executor: Executor,
 }
 
-impl Engine {
-    /// Opens the lists of `index` and starts the workers.
+impl Executor {
+    /// Opens the files of an index for searches by these threads.
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn open(index: Arc<Index>, config: EngineConfig) -> Result<Engine, EngineError> {
-        Engine::open_with(index, config, move || open_reader(config.io, DEPTH))
-    }
-
-    /// As [`Engine::open`], with readers of the caller's making: one per worker, and one for each that is replaced.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn open_with(
-        index: Arc<Index>,
-        config: EngineConfig,
-        readers: impl FnMut() -> Result<Box<dyn Reader>, ReaderError> + Send + 'static,
-    ) -> Result<Engine, EngineError> {
-        for (field, found) in [("threads", config.threads), ("in-flight", config.in_flight)] {
-            if found == 0 || found > COUNT_MAX {
-                return Err(EngineError::Config { field, found, max: COUNT_MAX });
-            }
-        }
+    pub fn register(&self, index: Arc<Index>) -> Result<Engine, EngineError> {
+        let config = self.config();
         let files = files_of(&index);
         let open = |file: &QueryFile| open_file(&*file.blob, file.body_bytes, config.direct);
         let opened = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
@@ -133,37 +86,37 @@ impl Engine {
         .map_err(|source| EngineError::Cache { bytes: cache_bytes, source })?
         .map(Arc::new);
         let cache_bytes = if cache.is_some() { cache_bytes } else { 0 };
-        let shared = Arc::new(Threads {
-            damage: Arc::new(DamageLog::new(files.iter().map(|file| file.blob.path().to_owned()).collect())),
-            index,
-            cache,
-            queue: Arc::new(Queue::new(config.threads)),
-            pace: Arc::default(),
-            in_flight: config.in_flight as u32, // CAST: at most COUNT_MAX
-            files: opened,
-            readers: Mutex::new(Box::new(readers)),
-            replaced: AtomicU64::new(0),
-            failure: Mutex::default(),
-        });
-        let ready = (0..config.threads).map(|_| shared.reader()).collect::<Result<Vec<_>, _>>()?;
-        let Some(first) = ready.first() else { unreachable!("there is at least one thread") };
-        let io = IoReport {
-            backend: first.backend(),
-            direct,
-            fallback: first.fallback().map(ToString::to_string),
-        };
-        let mut engine = Engine { shared, io, cache_bytes, wanted: config.threads, threads: Vec::new() };
-        for (number, reader) in ready.into_iter().enumerate() {
-            let shared = Arc::clone(&engine.shared);
-            let thread = thread::Builder::new().name(format!("search-{number}"));
-            engine.threads.push(thread.spawn(move || shared.serve(reader)).map_err(EngineError::Thread)?);
-        }
-        Ok(engine)
+        let io = IoReport { backend: self.backend(), direct, fallback: self.fallback().map(str::to_owned) };
+        let damage = DamageLog::new(files.iter().map(|file| file.blob.path().to_owned()).collect());
+        let searched = Searched::new(self.take_number(), index, damage, cache, opened);
+        Ok(Engine { searched: Arc::new(searched), io, cache_bytes, executor: self.clone() })
+    }
+}
+
+impl Engine {
+    /// Opens the files of `index` and starts threads that search it alone.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn open(index: Arc<Index>, config: EngineConfig) -> Result<Engine, EngineError> {
+        Executor::new(config)?.register(index)
+    }
+
+    /// As [`Engine::open`], with readers of the caller's making: one for each thread, and one for each that is replaced.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn open_with(
+        index: Arc<Index>,
+        config: EngineConfig,
+        readers: impl FnMut() -> Result<Box<dyn Reader>, ReaderError> + Send + 'static,
+    ) -> Result<Engine, EngineError> {
+        Executor::with_readers(config, readers)?.register(index)
     }
 
     /// The index it searches.
     pub fn index(&self) -> &Arc<Index> {
-        &self.shared.index
+        &self.searched.index
     }
 
     /// How the lists are being read.
@@ -178,28 +131,29 @@ impl Engine {
 
     /// Lists and pages found damaged or unreadable so far, up to 1000 of them, by number.
     pub fn damage(&self) -> Vec<Damage> {
-        self.shared.damage.all()
+        self.searched.damage.all()
     }
 
     /// How its threads are. One that breaks down fails the queries it has in flight and is replaced, once a second at
     /// most; while none is left, queries are refused.
     pub fn threads(&self) -> ThreadReport {
-        self.shared.report(self.wanted)
+        self.executor.threads()
     }
 
     /// Lists and pages in [`Engine::damage`].
     pub fn damage_count(&self) -> usize {
-        self.shared.damage.count()
+        self.searched.damage.count()
     }
 
-    /// What is ahead of a request of that many queries, one or more, if it is handed in now.
+    /// What is ahead of a request of that many queries, one or more, if it is handed in now: of all indexes that the
+    /// executor has.
     pub fn backlog(&self, queries: usize) -> Backlog {
-        self.shared.queue.backlog(queries)
+        self.executor.queue().backlog(&self.searched, queries)
     }
 
     /// Time that a query takes from the moment a thread takes it, as measured so far; 0 before the first.
     pub fn query_time(&self) -> Duration {
-        self.shared.pace.query()
+        self.searched.pace.query()
     }
 
     /// Answers queries lying back to back, in their order. Blocks until all are answered.
@@ -251,7 +205,7 @@ impl Engine {
         // There is room for the one reply, so the send cannot block.
         let reply = Box::new(move |result| drop(sender.send(result)));
         if let Some(job) = self.job(request, left_out, reply)? {
-            self.shared.queue.push(job, false)?;
+            self.executor.queue().push(job, false)?;
         }
         receiver.recv().unwrap_or(Err(SearchError::Closed))
     }
@@ -296,7 +250,7 @@ impl Engine {
         let reply = move |result: Result<Vec<Piece>, _>| {
             reply(result.map(|pieces| Fetched::of(pieces, row_bytes)));
         };
-        let job = Job::new(Ids { lookup, ids }, deadline, stop, Box::new(reply));
+        let job = Job::new(Ids { lookup, ids }, &self.searched, Terms { deadline, stop }, Box::new(reply));
         self.hand_in(job)
     }
 
@@ -317,7 +271,7 @@ impl Engine {
 
     /// Hands in a job unless too many wait. Refused, it does not reply.
     fn hand_in(&self, job: Arc<dyn Waiting>) -> Result<(), SearchError> {
-        self.shared.queue.push(Arc::clone(&job), true).inspect_err(|_| job.forget())
+        self.executor.queue().push(Arc::clone(&job), true).inspect_err(|_| job.forget())
     }
 
     /// Checks a request. Without any query it replies at once.
@@ -334,24 +288,19 @@ impl Engine {
             reply(Ok(Vec::new()));
             return Ok(None);
         }
-        let (row_bytes, pace) = (index.row_bytes(), Arc::clone(&self.shared.pace));
-        Ok(Some(Job::new(Queries { rows, row_bytes, plan, left_out, pace }, deadline, stop, reply)))
+        let queries = Queries { rows, row_bytes: index.row_bytes(), plan, left_out };
+        Ok(Some(Job::new(queries, &self.searched, Terms { deadline, stop }, reply)))
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // Threads end when the queue is closed and empty.
-        self.shared.queue.close();
-        for thread in self.threads.drain(..) {
-            // It catches the panics of its workers.
-            let _ = thread.join();
-        }
+        self.executor.drop_index(&self.searched);
     }
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Engine({}, {} threads)", self.index().dir().display(), self.wanted)
+        write!(f, "Engine({}, {:?})", self.index().dir().display(), self.executor)
     }
 }

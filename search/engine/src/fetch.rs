@@ -62,7 +62,7 @@ impl ListPlace {
 
     /// Where it lies.
     pub(crate) fn extent(&self) -> Extent {
-        Extent { file: FileKind::Lists.slot(self.segment), offset: self.offset, bytes: self.bytes }
+        Extent { file: FileKind::Lists.number(self.segment), offset: self.offset, bytes: self.bytes }
     }
 
     fn end(&self) -> u64 {
@@ -156,6 +156,6 @@ mod tests {
                 (8704 + big + 1024, 512, 6, 7),
             ]
         );
-        assert_eq!(reads[4].extent.file, FileKind::Lists.slot(1));
+        assert_eq!(reads[4].extent.file, FileKind::Lists.number(1));
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct QueryFile {
     pub(crate) body_bytes: u64,
 }
 
-/// The files of all segments, in the order of their slots.
+/// The files of all segments, by number.
 pub(crate) fn files_of(index: &Index) -> Vec<QueryFile> {
     let of_segment = |segment: &Segment| {
         FileKind::ALL.map(|kind| {

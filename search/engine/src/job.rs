@@ -10,8 +10,8 @@ use spandrel_index::Location;
 use crate::answer::Answer;
 use crate::error::SearchError;
 use crate::ids::{FetchRequest, Ids, Piece};
-use crate::pace::Pace;
 use crate::plan::QueryPlan;
+use crate::searched::{Held, Searched};
 
 /// Bytes of codes or vectors in memory that a query goes through before it asks whether it is still wanted: about 0.2 ms.
 pub(crate) const PIECE_BYTES: usize = 1 << 20;
@@ -29,14 +29,26 @@ pub(crate) trait Task: Send + Sync + Sized + 'static {
     /// As a worker tells it apart.
     fn started(running: Running<Self>) -> Started;
 
-    /// Sees each answer.
-    fn answered(&self, _answer: &Self::Answer) {}
+    /// Microseconds that an answer took, where that says how long the next will take.
+    fn latency_us(_answer: &Self::Answer) -> Option<f32> {
+        None
+    }
 }
 
 /// A piece of any task.
 pub(crate) enum Started {
     Query(Running<Queries>),
     Fetch(Running<Ids>),
+}
+
+impl Started {
+    /// The index it works on.
+    pub(crate) fn searched(&self) -> &Arc<Searched> {
+        match self {
+            Started::Query(running) => running.job.searched(),
+            Started::Fetch(running) => running.job.searched(),
+        }
+    }
 }
 
 /// Queries to be answered.
@@ -47,7 +59,6 @@ pub(crate) struct Queries {
     pub(crate) plan: QueryPlan,
     /// What each query leaves out, ascending; empty where none does.
     pub(crate) left_out: Vec<Vec<Location>>,
-    pub(crate) pace: Arc<Pace>,
 }
 
 impl Queries {
@@ -68,8 +79,8 @@ impl Task for Queries {
         Started::Query(running)
     }
 
-    fn answered(&self, answer: &Answer) {
-        self.pace.took(answer.latency_us);
+    fn latency_us(answer: &Answer) -> Option<f32> {
+        Some(answer.latency_us)
     }
 }
 
@@ -85,11 +96,20 @@ impl Task for Ids {
     }
 }
 
+/// When the caller gives up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Terms {
+    pub(crate) deadline: Option<Instant>,
+    /// Set to true to give up.
+    pub(crate) stop: Option<Arc<AtomicBool>>,
+}
+
 /// A task on its way.
 pub(crate) struct Job<T: Task> {
     task: T,
-    deadline: Option<Instant>,
-    stop: Option<Arc<AtomicBool>>,
+    terms: Terms,
+    /// The index.
+    held: Held,
     state: Mutex<JobState<T::Answer>>,
 }
 
@@ -115,6 +135,9 @@ pub(crate) enum Take {
 
 /// A job of any task, as it waits in the queue.
 pub(crate) trait Waiting: Send + Sync {
+    /// The index it works on.
+    fn searched(&self) -> &Arc<Searched>;
+
     fn pieces(&self) -> usize;
 
     /// Takes the next piece, unless there is none, or no more of them is wanted.
@@ -166,14 +189,14 @@ impl<T: Task> Deref for Job<T> {
 impl<T: Task> Job<T> {
     pub(crate) fn new(
         task: T,
-        deadline: Option<Instant>,
-        stop: Option<Arc<AtomicBool>>,
+        searched: &Arc<Searched>,
+        terms: Terms,
         reply: Reply<T::Answer>,
     ) -> Arc<Job<T>> {
         let answers = vec![T::Answer::default(); task.pieces()];
         let reply = Some(reply);
         let state = JobState { next: 0, running: 0, answered: 0, answers, failed: None, reply };
-        Arc::new(Job { task, deadline, stop, state: Mutex::new(state) })
+        Arc::new(Job { task, terms, held: searched.hold_for_job(), state: Mutex::new(state) })
     }
 
     fn lock(&self) -> MutexGuard<'_, JobState<T::Answer>> {
@@ -195,16 +218,18 @@ impl<T: Task> Job<T> {
 
     /// Why no more of the job is wanted, if so.
     pub(crate) fn end(&self) -> Option<End> {
-        if self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+        if self.terms.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             return Some(End::Stopped);
         }
         // The clock is read only where it matters.
-        self.deadline.filter(|&deadline| Instant::now() >= deadline).map(|_| End::Deadline)
+        self.terms.deadline.filter(|&deadline| Instant::now() >= deadline).map(|_| End::Deadline)
     }
 
     /// Hands in the answer to a piece that was taken.
     fn finish(&self, piece: usize, answer: T::Answer) {
-        self.task.answered(&answer);
+        if let Some(micros) = T::latency_us(&answer) {
+            self.held.searched().pace.took(micros);
+        }
         self.update(|state| {
             state.running -= 1;
             state.answered += 1;
@@ -224,6 +249,10 @@ impl<T: Task> Job<T> {
 }
 
 impl<T: Task> Waiting for Job<T> {
+    fn searched(&self) -> &Arc<Searched> {
+        self.held.searched()
+    }
+
     fn pieces(&self) -> usize {
         self.task.pieces()
     }

@@ -43,7 +43,7 @@ impl PageKey {
     /// Where it lies in the file of a kind.
     pub(crate) fn extent(self, kind: FileKind, page_bytes: usize) -> Extent {
         let bytes = page_bytes as u64;
-        Extent { file: kind.slot(self.segment()), offset: BODY_AT + self.number() * bytes, bytes }
+        Extent { file: kind.number(self.segment()), offset: BODY_AT + self.number() * bytes, bytes }
     }
 }
 
@@ -148,7 +148,7 @@ mod tests {
         ];
         assert_eq!(cut, expected);
         let extent = reads[4].extent(FileKind::Vectors, 4096);
-        assert_eq!((extent.file, extent.offset), (FileKind::Vectors.slot(1), BODY_AT + 45 * 4096));
+        assert_eq!((extent.file, extent.offset), (FileKind::Vectors.number(1), BODY_AT + 45 * 4096));
         assert_eq!(reads[0].extent(FileKind::Vectors, 4096).bytes, 4 * 4096);
         let mut again = reads.clone();
         again.iter_mut().for_each(|read| (read.first, read.end) = (0, 0));

@@ -1,86 +1,100 @@
-//! What waits for a search thread.
+//! What waits for search threads.
 //!
-//! Single queries and batches take turns, and batches among themselves: a batch is worked on query by query, so that
-//! it delays others by one query and not by its length. Single queries are taken in the order they came.
-use std::collections::VecDeque;
+//! Requests to one index of one kind, single queries or batches, are a flow. Flows take turns by the work that their queries
+//! are expected to take, so that neither a batch nor a slow index keeps others waiting for longer than its share. In a flow
+//! single queries are taken in the order they came, and batches take turns, query by query.
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::SearchError;
+use crate::error::SearchError;
+use crate::flow::{Flow, Kind, times};
 use crate::job::{Started, Take, Waiting};
+use crate::searched::Searched;
 
-/// Requests of one query, and requests of several, that wait at most where the caller does not wait for a place.
+/// Requests of a flow that wait at most where the caller does not wait for a place.
 const PLACES: usize = 1024;
 
-/// What threads take before a request that is handed in now, in queries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What threads take before a request that is handed in now, as the time that it is expected to take one query at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
     /// Queries of others before its first.
-    pub before_first: usize,
+    pub before_first: Duration,
     /// Queries of others before its last.
-    pub before_last: usize,
+    pub before_last: Duration,
 }
 
-/// The queue of one engine, with the number of threads that serve it.
+/// The queue of one executor, with the number of threads that serve it.
 pub(crate) struct Queue {
     state: Mutex<State>,
-    /// Rung when there is work, or when there will be no more.
+    /// Rung when there is work, or something else for threads to do.
     work: Condvar,
     /// Rung when the queue is closed.
     closing: Condvar,
 }
 
 struct State {
-    /// Requests of one query, oldest first.
-    singles: VecDeque<Arc<dyn Waiting>>,
-    /// Requests of several, with the queries that no thread has taken; the one whose turn is next comes first.
-    batches: VecDeque<(Arc<dyn Waiting>, usize)>,
-    /// Whether the next turn is a batch's, where both wait.
-    batch_next: bool,
+    /// Two for each index, once requests of that kind have come.
+    flows: Vec<Flow>,
+    /// What the flow had taken whose turn was last.
+    clock: Duration,
     /// Threads that sleep until there is work.
     sleeping: usize,
     /// Threads that serve.
     threads: usize,
+    /// Times that an index was closed.
+    closed_indexes: u64,
     closed: bool,
 }
 
+/// What a thread is to do next.
+pub(crate) enum Next {
+    /// Work on a piece.
+    Piece(Started),
+    /// What it did before; nothing waits.
+    Nothing,
+    /// Let go of indexes that are closing.
+    LetGo,
+    /// End: the queue is closed and empty.
+    End,
+}
+
 impl State {
-    /// The request whose turn it is, with the queries it has left besides one.
-    fn pick(&mut self) -> Option<(Arc<dyn Waiting>, usize)> {
-        let batch_first = self.batch_next || self.singles.is_empty();
-        let batch = if batch_first { self.batches.pop_front() } else { None };
-        self.batch_next = batch.is_none();
-        let (job, left) = match batch {
-            Some(batch) => batch,
-            None => (self.singles.pop_front()?, 1),
-        };
-        Some((job, left - 1))
+    /// The flow whose turn it is.
+    fn pick(&mut self) -> Option<&mut Flow> {
+        let waiting = self.flows.iter_mut().filter(|flow| !flow.is_empty());
+        waiting.min_by_key(|flow| (flow.taken, flow.kind, flow.index))
     }
 
-    /// A single query waits for those before it and for a turn of the batches after each of them. A batch waits for a
-    /// turn of each other batch; by the time of its last query, each other one had as many turns or has ended.
-    fn backlog(&self, queries: usize) -> Backlog {
-        let singles = self.singles.len();
-        let of_batches = |most: usize| self.batches.iter().map(|(_, left)| (*left).min(most)).sum::<usize>();
-        if queries == 1 {
-            let before = singles + singles.min(of_batches(singles));
-            return Backlog { before_first: before, before_last: before };
+    /// The flow of requests of a kind to an index.
+    fn flow(&mut self, index: usize, kind: Kind) -> &mut Flow {
+        let at = self.flows.iter().position(|flow| (flow.index, flow.kind) == (index, kind));
+        let at = at.unwrap_or_else(|| {
+            self.flows.push(Flow::new(index, kind));
+            self.flows.len() - 1
+        });
+        &mut self.flows[at]
+    }
+
+    /// Each other flow has as much work done as this one until then, or has ended.
+    fn backlog(&mut self, searched: &Searched, queries: usize) -> Backlog {
+        let (piece, kind) = (searched.pace.query(), Kind::of(queries));
+        let (first, last) = self.flow(searched.number, kind).before(queries, piece);
+        let own = if kind == Kind::Batch { times(piece, queries) } else { Duration::ZERO };
+        let others = self.flows.iter().filter(|flow| (flow.index, flow.kind) != (searched.number, kind));
+        let mut backlog = Backlog { before_first: first, before_last: last };
+        for waiting in others.map(Flow::waiting) {
+            backlog.before_first += waiting.min(first);
+            backlog.before_last += waiting.min(last + own);
         }
-        let (first, last) = (self.batches.len(), of_batches(queries));
-        Backlog { before_first: first + singles.min(first), before_last: last + singles.min(last + queries) }
-    }
-
-    fn take_all(&mut self) -> Vec<Arc<dyn Waiting>> {
-        let batches = self.batches.drain(..).map(|(job, _)| job);
-        self.singles.drain(..).chain(batches).collect()
+        backlog
     }
 }
 
 impl Queue {
     /// A queue that `threads` threads are about to serve.
     pub(crate) fn new(threads: usize) -> Queue {
-        let (singles, batches) = (VecDeque::new(), VecDeque::new());
-        let state = State { singles, batches, batch_next: false, sleeping: 0, threads, closed: false };
+        let (flows, clock) = (Vec::new(), Duration::ZERO);
+        let state = State { flows, clock, sleeping: 0, threads, closed_indexes: 0, closed: false };
         Queue { state: Mutex::new(state), work: Condvar::new(), closing: Condvar::new() }
     }
 
@@ -95,15 +109,16 @@ impl Queue {
         if state.threads == 0 || state.closed {
             return Err(SearchError::Closed);
         }
-        let queries = job.pieces();
-        let waiting = if queries == 1 { state.singles.len() } else { state.batches.len() };
-        if limited && waiting >= PLACES {
+        let (queries, clock) = (job.pieces(), state.clock);
+        let flow = state.flow(job.searched().number, Kind::of(queries));
+        if limited && flow.len() >= PLACES {
             return Err(SearchError::Overloaded { queue: PLACES });
         }
-        match queries {
-            1 => state.singles.push_back(job),
-            _ => state.batches.push_back((job, queries)),
+        if flow.is_empty() {
+            // Turns that were not used are not made up for.
+            flow.taken = flow.taken.max(clock);
         }
+        flow.push(job, queries);
         // Waking asks the kernel, even where nobody sleeps.
         let woken = queries.min(state.sleeping);
         drop(state);
@@ -111,26 +126,37 @@ impl Queue {
         Ok(())
     }
 
-    /// The next query. Without any, `sleep` says whether to wait for one; `None` if not, or when the queue is closed
-    /// and empty.
-    pub(crate) fn next(&self, sleep: bool) -> Option<Started> {
+    /// What to do next, for a thread that has let go of indexes closed by `seen`. Without any work, `sleep` says whether to
+    /// wait for some.
+    pub(crate) fn next(&self, sleep: bool, seen: &mut u64) -> Next {
         let mut state = self.lock();
         loop {
-            let Some((job, left)) = state.pick() else {
-                if !sleep || state.closed {
-                    return None;
+            if *seen != state.closed_indexes {
+                *seen = state.closed_indexes;
+                return Next::LetGo;
+            }
+            let Some(flow) = state.pick() else {
+                if state.closed && sleep {
+                    return Next::End;
+                }
+                if !sleep {
+                    return Next::Nothing;
                 }
                 state.sleeping += 1;
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
                 state.sleeping -= 1;
                 continue;
             };
+            let taken = flow.taken;
+            let Some((job, left)) = flow.pop() else { unreachable!("a flow is picked that is not empty") };
             match Arc::clone(&job).take() {
                 Take::Piece { started, more } => {
+                    flow.charge(job.searched().pace.query());
                     if more {
-                        state.batches.push_back((job, left));
+                        flow.push(job, left - 1);
                     }
-                    return Some(started);
+                    state.clock = taken;
+                    return Next::Piece(started);
                 }
                 Take::Over(reply) => {
                     // A reply is the caller's own code.
@@ -146,8 +172,17 @@ impl Queue {
     }
 
     /// What is ahead of a request of that many queries.
-    pub(crate) fn backlog(&self, queries: usize) -> Backlog {
-        self.lock().backlog(queries)
+    pub(crate) fn backlog(&self, searched: &Searched, queries: usize) -> Backlog {
+        self.lock().backlog(searched, queries)
+    }
+
+    /// Wakes threads, so that they let go of an index that is closing and has nothing waiting.
+    pub(crate) fn close_index(&self, number: usize) {
+        let mut state = self.lock();
+        state.flows.retain(|flow| flow.index != number);
+        state.closed_indexes += 1;
+        drop(state);
+        self.work.notify_all();
     }
 
     /// No more requests come; those that wait are still answered.
@@ -169,11 +204,13 @@ impl Queue {
 
     /// A thread serves no more. What waits for the last one is refused.
     pub(crate) fn thread_went(&self) {
-        let waiting = {
-            let mut state = self.lock();
-            state.threads -= 1;
-            if state.threads == 0 { state.take_all() } else { Vec::new() }
-        };
+        let mut waiting = Vec::new();
+        let mut state = self.lock();
+        state.threads -= 1;
+        if state.threads == 0 {
+            state.flows.iter_mut().for_each(|flow| waiting.extend(flow.drain()));
+        }
+        drop(state);
         waiting.iter().for_each(|job| job.refuse(SearchError::Closed));
     }
 
@@ -192,64 +229,107 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use spandrel_index::testing::TestIndex;
     use spandrel_index::{DType, Index, Metric};
 
     use super::*;
-    use crate::SearchParams;
-    use crate::job::{Job, Queries, Running};
+    use crate::answer::Answer;
+    use crate::job::{Job, Queries, Running, Terms};
+    use crate::params::SearchParams;
     use crate::plan::QueryPlan;
 
+    const MS: Duration = Duration::from_millis(1);
+
     /// A request of that many queries, that may be given up by a flag.
-    fn job(index: &Index, queries: usize, stop: Option<Arc<AtomicBool>>) -> Arc<Job<Queries>> {
-        let row_bytes = index.row_bytes();
-        let plan = QueryPlan::of(&SearchParams::new(1), index).unwrap();
+    fn job(searched: &Arc<Searched>, queries: usize, stop: Option<Arc<AtomicBool>>) -> Arc<Job<Queries>> {
+        let row_bytes = searched.index.row_bytes();
+        let plan = QueryPlan::of(&SearchParams::new(1), &searched.index).unwrap();
         let rows = vec![0; queries * row_bytes].into();
-        let task = Queries { rows, row_bytes, plan, left_out: Vec::new(), pace: Arc::default() };
-        Job::new(task, None, stop, Box::new(drop))
+        let task = Queries { rows, row_bytes, plan, left_out: Vec::new() };
+        Job::new(task, searched, Terms { deadline: None, stop }, Box::new(drop))
     }
 
     fn next(queue: &Queue) -> Option<Running> {
-        match queue.next(false)? {
-            Started::Query(running) => Some(running),
-            Started::Fetch(_) => panic!("only queries were handed in"),
+        match queue.next(false, &mut 0) {
+            Next::Piece(Started::Query(running)) => Some(running),
+            Next::Nothing => None,
+            _ => panic!("only queries were handed in"),
         }
     }
 
-    fn with_index(test: impl FnOnce(&Index)) {
+    /// Two indexes, whose queries take one and `other_ms` milliseconds.
+    fn with_indexes(other_ms: f32, test: impl FnOnce(&Arc<Searched>, &Arc<Searched>)) {
         let dir = tempfile::tempdir().unwrap();
         TestIndex::random(Metric::L2, DType::U8, 4, 50).write(dir.path());
-        test(&Index::open(dir.path()).unwrap());
+        let index = Arc::new(Index::open(dir.path()).unwrap());
+        let [one, other] = [0, 1].map(|number| {
+            let mut searched = Searched::of(&index);
+            searched.number = number;
+            Arc::new(searched)
+        });
+        one.pace.took(1000.0);
+        other.pace.took(1000.0 * other_ms);
+        test(&one, &other);
+    }
+
+    /// The numbers of the requests in the order in which their queries are taken, each with that of the query.
+    fn order(queue: &Queue, all: &[Arc<Job<Queries>>]) -> Vec<(usize, usize)> {
+        let mut order = Vec::new();
+        while let Some(running) = next(queue) {
+            let which = all.iter().position(|job| Arc::ptr_eq(job, &running.job)).unwrap();
+            order.push((which, running.number));
+            running.finish(Answer { latency_us: 1000.0, ..Answer::default() });
+        }
+        order
     }
 
     #[test]
     fn single_queries_and_batches_take_turns() {
-        with_index(|index| {
+        with_indexes(1.0, |index, _| {
             let queue = Queue::new(1);
-            let all = [job(index, 3, None), job(index, 4, None), job(index, 1, None), job(index, 1, None)];
-            for job in &all {
-                queue.push(job.clone(), true).unwrap();
-            }
-            let mut order = Vec::new();
-            while let Some(running) = next(&queue) {
-                let which = all.iter().position(|job| Arc::ptr_eq(job, &running.job)).unwrap();
-                order.push((which, running.number));
-                running.finish(crate::Answer::default());
-            }
+            let all = [3, 4, 1, 1].map(|queries| job(index, queries, None));
+            all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
             let expected = [(2, 0), (0, 0), (3, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2), (1, 3)];
-            assert_eq!(order, expected);
+            assert_eq!(order(&queue, &all), expected);
+        });
+    }
+
+    #[test]
+    fn indexes_take_turns_by_the_work_of_their_queries() {
+        with_indexes(1.0, |index, other| {
+            let queue = Queue::new(1);
+            let all = [job(index, 4, None), job(other, 1, None), job(other, 1, None), job(other, 1, None)];
+            all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
+            let expected = [(1, 0), (0, 0), (2, 0), (0, 1), (3, 0), (0, 2), (0, 3)];
+            assert_eq!(order(&queue, &all), expected, "a batch of one index lets queries of another pass");
+            // Queries of the one take three times as long as those of the other, so that three of these pass for each.
+            (0..1000).for_each(|_| index.pace.took(3000.0));
+            let all: Vec<_> =
+                (0..4).map(|_| job(index, 1, None)).chain((0..9).map(|_| job(other, 1, None))).collect();
+            all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
+            let mut of_slow = Vec::new();
+            for at in 0..13 {
+                let running = next(&queue).unwrap();
+                if running.job.searched().number == index.number {
+                    of_slow.push(at);
+                }
+                let latency_us = if running.job.searched().number == index.number { 3000.0 } else { 1000.0 };
+                running.finish(Answer { latency_us, ..Answer::default() });
+            }
+            let between: Vec<usize> = of_slow.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            assert_eq!(between, [4, 4, 4], "{of_slow:?}");
         });
     }
 
     #[test]
     fn what_is_ahead_is_counted_by_turns() {
-        with_index(|index| {
+        with_indexes(2.0, |index, other| {
             let queue = Queue::new(1);
             let ahead = |queries| {
-                let Backlog { before_first, before_last } = queue.backlog(queries);
-                (before_first, before_last)
+                let Backlog { before_first, before_last } = queue.backlog(index, queries);
+                (before_first.as_millis(), before_last.as_millis())
             };
             assert_eq!([ahead(1), ahead(200)], [(0, 0), (0, 0)]);
             for _ in 0..5 {
@@ -261,20 +341,34 @@ mod tests {
                 queue.push(job(index, 1, None), true).unwrap();
             }
             assert_eq!([ahead(1), ahead(2), ahead(1000)], [(6, 6), (8, 13), (8, 1003)]);
+            // Work of another index takes turns too, by the time that it takes.
+            queue.push(job(other, 1, None), true).unwrap();
+            assert_eq!([ahead(1), ahead(2)], [(8, 8), (10, 15)]);
+            assert_eq!(queue.backlog(other, 1), Backlog { before_first: 6 * MS, before_last: 6 * MS });
         });
     }
 
     #[test]
     fn a_batch_given_up_is_dropped_at_once() {
-        with_index(|index| {
+        with_indexes(1.0, |index, _| {
             let queue = Queue::new(1);
             let stop = Arc::new(AtomicBool::new(false));
             queue.push(job(index, 1000, Some(Arc::clone(&stop))), true).unwrap();
-            next(&queue).unwrap().finish(crate::Answer::default());
-            assert_eq!(queue.backlog(1000).before_last, 999);
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            next(&queue).unwrap().finish(Answer { latency_us: 1000.0, ..Answer::default() });
+            assert_eq!(queue.backlog(index, 1000).before_last, 999 * MS);
+            stop.store(true, Ordering::Relaxed);
             assert!(next(&queue).is_none());
-            assert_eq!(queue.backlog(1000).before_last, 0);
+            assert_eq!(queue.backlog(index, 1000).before_last, Duration::ZERO);
         });
+    }
+
+    #[test]
+    fn threads_are_told_of_a_closed_index_once() {
+        let (queue, mut seen) = (Queue::new(1), 0);
+        queue.close_index(0);
+        assert!(matches!(queue.next(true, &mut seen), Next::LetGo));
+        assert!(matches!(queue.next(false, &mut seen), Next::Nothing));
+        queue.close();
+        assert!(matches!(queue.next(true, &mut seen), Next::End));
     }
 }

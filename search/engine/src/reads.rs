@@ -10,11 +10,11 @@ pub(crate) enum FileKind {
 }
 
 impl FileKind {
-    /// In the order of their slots.
+    /// In the order of their numbers.
     pub(crate) const ALL: [FileKind; 3] = [FileKind::Lists, FileKind::Vectors, FileKind::Ids];
 
-    /// Slot of this file of a segment in a worker's reader.
-    pub(crate) fn slot(self, segment: u16) -> u32 {
+    /// Number of this file of a segment among the files of its index.
+    pub(crate) fn number(self, segment: u16) -> u32 {
         FileKind::ALL.len() as u32 * u32::from(segment) + self as u32 // CAST: small numbers
     }
 }
@@ -22,7 +22,7 @@ impl FileKind {
 /// Part of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
-    /// The file's slot in a worker's reader.
+    /// The file's number among those of the index.
     pub(crate) file: u32,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
@@ -31,6 +31,8 @@ pub(crate) struct Extent {
 /// Where the reads of one slot of a worker go before they are submitted together.
 pub(crate) struct Outbox<'a> {
     pub(crate) slot: u32,
+    /// Slots of the index's files in the worker's reader, by number.
+    pub(crate) files: &'a [u32],
     pub(crate) reads: &'a mut Vec<Read>,
 }
 
@@ -40,7 +42,7 @@ impl Outbox<'_> {
         // What is too long for one read is refused by the reader, and counts as damaged.
         let bytes = u32::try_from(extent.bytes).unwrap_or(u32::MAX);
         let tag = u64::from(self.slot) << 32 | number as u64;
-        let read = Read { file: extent.file, offset: extent.offset, bytes, tag };
+        let read = Read { file: self.files[extent.file as usize], offset: extent.offset, bytes, tag };
         self.reads.push(read);
         read
     }
@@ -75,18 +77,18 @@ mod tests {
     }
 
     #[test]
-    fn every_file_has_a_slot() {
-        let slots: Vec<u32> =
-            (0..3).flat_map(|segment| FileKind::ALL.map(|kind| kind.slot(segment))).collect();
-        assert_eq!(slots, (0..9).collect::<Vec<u32>>());
+    fn every_file_has_a_number() {
+        let numbers: Vec<u32> =
+            (0..3).flat_map(|segment| FileKind::ALL.map(|kind| kind.number(segment))).collect();
+        assert_eq!(numbers, (0..9).collect::<Vec<u32>>());
     }
 
     #[test]
     fn tags_tell_reads_apart() {
         let mut reads = Vec::new();
         let extent = Extent { file: 1, offset: 512, bytes: u64::MAX };
-        let read = Outbox { slot: 7, reads: &mut reads }.push(extent, 9);
-        assert_eq!((slot_of(read.tag), number_of(read.tag), read.bytes), (7, 9, u32::MAX));
+        let read = Outbox { slot: 7, files: &[3, 5], reads: &mut reads }.push(extent, 9);
+        assert_eq!((slot_of(read.tag), number_of(read.tag), read.file, read.bytes), (7, 9, 5, u32::MAX));
         assert_eq!(reads, [read]);
     }
 }

@@ -1,7 +1,7 @@
 //! Whole searches over small indexes.
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::bounded;
@@ -18,14 +18,14 @@ use super::*;
 struct Made {
     input: TestIndex,
     index: Arc<Index>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 fn made(input: TestIndex) -> Made {
     let dir = tempfile::tempdir().unwrap();
     input.write(dir.path());
     let index = Arc::new(Index::open(dir.path()).unwrap());
-    Made { input, index, _dir: dir }
+    Made { input, index, dir }
 }
 
 fn config(threads: usize, in_flight: usize) -> EngineConfig {
@@ -435,6 +435,10 @@ impl Reader for Stopping {
         self.0.add_file(file)
     }
 
+    fn remove_file(&mut self, slot: u32) {
+        self.0.remove_file(slot);
+    }
+
     fn submit(&mut self, reads: &[Read]) -> Result<(), ReadError> {
         assert!(!self.1.load(Ordering::Relaxed), "reads for a search that was stopped");
         self.0.submit(reads)
@@ -637,6 +641,10 @@ impl Reader for Breaking {
         self.0.add_file(file)
     }
 
+    fn remove_file(&mut self, slot: u32) {
+        self.0.remove_file(slot);
+    }
+
     fn submit(&mut self, reads: &[Read]) -> Result<(), ReadError> {
         let Some(left) = self.1.checked_sub(1) else {
             match self.2 {
@@ -766,4 +774,172 @@ fn what_does_not_fit_is_refused_at_opening() {
     std::fs::write(codes, &bytes).unwrap();
     std::fs::remove_file(codes).unwrap();
     assert!(Engine::open(Arc::clone(&made.index), config(1, 1)).is_ok());
+}
+
+/// A backend that tells how many files it has, and how many it may have been given at most.
+struct Watched(Box<dyn Reader>, Arc<AtomicUsize>, Arc<AtomicUsize>);
+
+impl Reader for Watched {
+    fn add_file(&mut self, file: Arc<ReadFile>) -> u32 {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        let slot = self.0.add_file(file);
+        self.2.fetch_max(slot as usize + 1, Ordering::Relaxed);
+        slot
+    }
+
+    fn remove_file(&mut self, slot: u32) {
+        self.1.fetch_sub(1, Ordering::Relaxed);
+        self.0.remove_file(slot);
+    }
+
+    fn submit(&mut self, reads: &[Read]) -> Result<(), ReadError> {
+        self.0.submit(reads)
+    }
+
+    fn complete(&mut self, at_least: usize, out: &mut Vec<Completion>) -> Result<(), ReadError> {
+        self.0.complete(at_least, out)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.0.in_flight()
+    }
+
+    fn recycle(&mut self, buf: ReadBuf) {
+        self.0.recycle(buf);
+    }
+
+    fn backend(&self) -> Backend {
+        self.0.backend()
+    }
+}
+
+/// An executor, the readers it made, and the files that they have now and had slots for at most.
+fn watched(config: EngineConfig) -> (Executor, [Arc<AtomicUsize>; 3]) {
+    let [readers, files, slots] = [(); 3].map(|()| Arc::new(AtomicUsize::new(0)));
+    let (made, has, most) = (Arc::clone(&readers), Arc::clone(&files), Arc::clone(&slots));
+    let executor = Executor::with_readers(config, move || {
+        made.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Watched(open_reader(config.io, 16)?, Arc::clone(&has), Arc::clone(&most))))
+    });
+    (executor.unwrap(), [readers, files, slots])
+}
+
+#[test]
+fn indexes_come_and_go_under_load_and_share_their_threads() {
+    let all = [(8, 1500), (24, 700), (12, 300)].map(|(dim, count)| {
+        let made = made(TestIndex::random(Metric::L2, DType::U8, dim, count));
+        let queries = random_rows(DType::U8, dim, 30, 3);
+        let expected = found(&engine(&made).search(&queries, &all_lists(&made, 5)).unwrap());
+        (made, queries, expected)
+    });
+    for io in [BackendChoice::Auto, BackendChoice::Pread] {
+        let (executor, [readers, files, slots]) = watched(EngineConfig { io, ..config(2, 3) });
+        let asked = AtomicUsize::new(0);
+        let ask = |engine: &Engine, at: usize| {
+            let (made, queries, expected) = &all[at];
+            assert_eq!(found(&engine.search(queries, &all_lists(made, 5)).unwrap()), *expected, "index {at}");
+            asked.fetch_add(1, Ordering::Relaxed);
+        };
+        let stays = executor.register(Arc::clone(&all[0].0.index)).unwrap();
+        std::thread::scope(|scope| {
+            let done = Arc::new(AtomicBool::new(false));
+            for _ in 0..2 {
+                let (ask, stays, done) = (&ask, &stays, Arc::clone(&done));
+                scope.spawn(move || {
+                    while !done.load(Ordering::Relaxed) {
+                        ask(stays, 0);
+                    }
+                });
+            }
+            for turn in 0..40 {
+                let at = 1 + turn % 2;
+                let comes = executor.register(Arc::clone(&all[at].0.index)).unwrap();
+                ask(&comes, at);
+                // Handed in before it is dropped, and answered.
+                let (sender, receiver) = bounded(1);
+                let (made, queries, expected) = &all[at];
+                let request = Request {
+                    queries: queries.clone().into(),
+                    params: all_lists(made, 5),
+                    deadline: None,
+                    stop: None,
+                };
+                comes.submit(request, move |result| sender.send(result).unwrap()).unwrap();
+                drop(comes);
+                assert_eq!(found(&receiver.try_recv().unwrap().unwrap()), *expected);
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(asked.load(Ordering::Relaxed) > 80);
+        assert_eq!(
+            (readers.load(Ordering::Relaxed), executor.threads().wanted),
+            (2, 2),
+            "{io}: no more threads"
+        );
+        assert!(files.load(Ordering::Relaxed) <= 2 * 3, "{io}: files of the index that stays alone");
+        assert!(slots.load(Ordering::Relaxed) <= 2 * 3, "{io}: slots are used again");
+        drop(stays);
+        assert_eq!(files.load(Ordering::Relaxed), 0, "{io}");
+        // The files themselves are closed, besides those of the index.
+        let open = |made: &Made| {
+            let links = std::fs::read_dir("/proc/self/fd").unwrap();
+            let paths = links.filter_map(|link| std::fs::read_link(link.unwrap().path()).ok());
+            paths.filter(|path| path.starts_with(made.dir.path())).count()
+        };
+        let before = open(&all[0].0);
+        let engine = executor.register(Arc::clone(&all[0].0.index)).unwrap();
+        ask(&engine, 0);
+        drop(engine);
+        assert_eq!(open(&all[0].0), before, "{io}");
+    }
+}
+
+#[test]
+fn a_batch_on_one_index_lets_queries_on_another_pass() {
+    let (one, other) = (
+        made(TestIndex::random(Metric::L2, DType::U8, 8, 1500)),
+        made(TestIndex::random(Metric::L2, DType::U8, 24, 700)),
+    );
+    let executor = Executor::new(config(1, 1)).unwrap();
+    let [one_engine, other_engine] =
+        [&one, &other].map(|made| executor.register(Arc::clone(&made.index)).unwrap());
+    let (sender, receiver) = bounded(2);
+    let (batch, single) = (sender.clone(), sender);
+    let queries = random_rows(DType::U8, 8, 5000, 3).into();
+    let request = Request { queries, params: all_lists(&one, 5), deadline: None, stop: None };
+    one_engine.submit(request, move |result| batch.send(result.unwrap().len()).unwrap()).unwrap();
+    let queries = random_rows(DType::U8, 24, 1, 3).into();
+    let request = Request { queries, params: all_lists(&other, 5), deadline: None, stop: None };
+    other_engine.submit(request, move |result| single.send(result.unwrap().len()).unwrap()).unwrap();
+    assert_eq!([receiver.recv().unwrap(), receiver.recv().unwrap()], [1, 5000]);
+}
+
+#[test]
+fn a_thread_that_breaks_is_replaced_for_all_indexes() {
+    let (one, other) = (
+        made(TestIndex::random(Metric::L2, DType::U8, 8, 200)),
+        made(TestIndex::random(Metric::L2, DType::U8, 24, 200)),
+    );
+    let mut made_readers = 0;
+    let executor = Executor::with_readers(config(1, 3), move || {
+        made_readers += 1;
+        let submissions = if made_readers == 1 { 0 } else { u32::MAX };
+        Ok(Box::new(Breaking(open_reader(BackendChoice::Auto, 16)?, submissions, Break::Panic)))
+    })
+    .unwrap();
+    let [one_engine, other_engine] =
+        [&one, &other].map(|made| executor.register(Arc::clone(&made.index)).unwrap());
+    let queries = random_rows(DType::U8, 8, 10, 3);
+    let broken = one_engine.search(&queries, &SearchParams::new(1));
+    assert!(matches!(broken, Err(SearchError::Broken { .. })), "{broken:?}");
+    // An index may go meanwhile, and another come.
+    drop(one_engine);
+    let one_engine = executor.register(Arc::clone(&one.index)).unwrap();
+    while executor.threads().alive < 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(executor.threads().replaced, 1);
+    assert_eq!(one_engine.search(&queries, &SearchParams::new(1)).unwrap().len(), 10);
+    let queries = random_rows(DType::U8, 24, 10, 3);
+    assert_eq!(other_engine.search(&queries, &SearchParams::new(1)).unwrap().len(), 10);
 }

@@ -1,18 +1,13 @@
-//! The search threads of an engine: each runs a worker, and replaces it when it breaks.
+//! The search threads of an executor: each runs a worker, and replaces it when it breaks.
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use spandrel_index::Index;
-use spandrel_io::{ReadFile, Reader, ReaderError};
+use spandrel_io::{Reader, ReaderError};
 
-use crate::cache::PageCache;
-use crate::damage::DamageLog;
 use crate::error::with_cause;
-use crate::pace::Pace;
-use crate::query::Tools;
 use crate::queue::Queue;
 use crate::worker::Worker;
 
@@ -22,7 +17,7 @@ const RESTART_INTERVAL: Duration = Duration::from_secs(1);
 /// Makes a reader without files.
 pub(crate) type MakeReader = Box<dyn FnMut() -> Result<Box<dyn Reader>, ReaderError> + Send>;
 
-/// How the search threads of an engine are.
+/// How the search threads are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThreadReport {
     /// Threads that take queries.
@@ -35,31 +30,22 @@ pub struct ThreadReport {
     pub failure: Option<String>,
 }
 
-/// What the threads of one engine share.
+/// What the threads of one executor share.
 pub(crate) struct Threads {
-    pub(crate) index: Arc<Index>,
-    pub(crate) damage: Arc<DamageLog>,
-    pub(crate) cache: Option<Arc<PageCache>>,
     pub(crate) queue: Arc<Queue>,
-    pub(crate) pace: Arc<Pace>,
+    /// Threads there should be.
+    pub(crate) wanted: usize,
     /// Queries that each keeps in flight.
     pub(crate) in_flight: u32,
-    /// Files of the index, in the order of their slots.
-    pub(crate) files: Vec<Arc<ReadFile>>,
     pub(crate) readers: Mutex<MakeReader>,
     pub(crate) replaced: AtomicU64,
     pub(crate) failure: Mutex<Option<String>>,
 }
 
 impl Threads {
-    /// A reader with the files in their slots.
+    /// A reader without files.
     pub(crate) fn reader(&self) -> Result<Box<dyn Reader>, ReaderError> {
-        let mut reader = (self.readers.lock().unwrap_or_else(PoisonError::into_inner))()?;
-        for (file, expected) in self.files.iter().zip(0..) {
-            let slot = reader.add_file(Arc::clone(file));
-            assert_eq!(slot, expected, "a reader came with files of its own");
-        }
-        Ok(reader)
+        (self.readers.lock().unwrap_or_else(PoisonError::into_inner))()
     }
 
     /// Answers queries until the queue is closed and empty.
@@ -107,18 +93,17 @@ impl Threads {
     }
 
     fn work(&self, reader: Box<dyn Reader>) -> Result<(), spandrel_io::ReadError> {
-        let tools = Tools::new(Arc::clone(&self.index), Arc::clone(&self.damage), self.cache.clone());
-        Worker::new(tools, reader, Arc::clone(&self.queue), self.in_flight).run()
+        Worker::new(reader, Arc::clone(&self.queue), self.in_flight).run()
     }
 
     fn note(&self, failure: String) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
 
-    pub(crate) fn report(&self, wanted: usize) -> ThreadReport {
+    pub(crate) fn report(&self) -> ThreadReport {
         ThreadReport {
             alive: self.queue.threads(),
-            wanted,
+            wanted: self.wanted,
             replaced: self.replaced.load(Ordering::Relaxed),
             failure: self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }

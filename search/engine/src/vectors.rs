@@ -89,7 +89,8 @@ impl FetchSlot {
     fn submit(&mut self, first: usize, tools: &Tools, tag: u32, out: &mut Vec<Read>) {
         let page_bytes = self.page_bytes(tools);
         for (number, read) in self.requests.iter().enumerate().skip(first) {
-            Outbox { slot: tag, reads: out }.push(read.extent(self.file(), page_bytes), number);
+            Outbox { slot: tag, files: &tools.files, reads: out }
+                .push(read.extent(self.file(), page_bytes), number);
         }
         self.reads_left += self.requests.len() - first;
     }

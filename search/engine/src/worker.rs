@@ -1,4 +1,4 @@
-//! A thread that owns one reader and keeps several queries going.
+//! A thread that owns one reader and keeps several queries going, of whatever indexes they are.
 use std::sync::Arc;
 
 use spandrel_io::{Completion, Read, ReadError, Reader};
@@ -6,13 +6,15 @@ use spandrel_io::{Completion, Read, ReadError, Reader};
 use crate::error::{SearchError, with_cause};
 use crate::job::Started;
 use crate::query::{QuerySlot, Tools};
-use crate::queue::Queue;
+use crate::queue::{Next, Queue};
 use crate::reads::slot_of;
+use crate::searched::{Held, Searched};
 use crate::vectors::FetchSlot;
 
 /// While the reads of one query are out, another probes or scans; with nothing to do the thread sleeps.
 pub(crate) struct Worker {
-    tools: Tools,
+    /// What it has of each index, by the index's number.
+    attached: Vec<Option<Attached>>,
     reader: Box<dyn Reader>,
     queue: Arc<Queue>,
     slots: Vec<Slot>,
@@ -20,30 +22,41 @@ pub(crate) struct Worker {
     free: Vec<u32>,
     reads: Vec<Read>,
     completions: Vec<Completion>,
+    /// Closed indexes that it has let go of.
+    let_go: u64,
+}
+
+/// An index that this thread has worked on.
+struct Attached {
+    tools: Tools,
+    held: Held,
 }
 
 /// A place for a query or a piece of a fetch.
 #[derive(Default)]
 struct Slot {
+    /// Number of the index that it works on.
+    index: usize,
     query: QuerySlot,
     fetch: FetchSlot,
 }
 
 impl Worker {
-    /// The reader has the files of lists and vectors in their slots.
-    pub(crate) fn new(tools: Tools, reader: Box<dyn Reader>, queue: Arc<Queue>, in_flight: u32) -> Worker {
+    /// The reader has no files.
+    pub(crate) fn new(reader: Box<dyn Reader>, queue: Arc<Queue>, in_flight: u32) -> Worker {
         Worker {
-            tools,
+            attached: Vec::new(),
             reader,
             queue,
             slots: (0..in_flight).map(|_| Slot::default()).collect(),
             free: (0..in_flight).rev().collect(),
             reads: Vec::new(),
             completions: Vec::new(),
+            let_go: 0,
         }
     }
 
-    /// Answers queries until the engine closes. What was handed in before is answered first.
+    /// Answers queries until the queue is closed. What was handed in before is answered first.
     ///
     /// # Errors
     /// When the reader breaks down; the queries in flight have then failed.
@@ -52,7 +65,7 @@ impl Worker {
         if let Err(error) = &served {
             let reason = with_cause(error);
             let error = || SearchError::Broken { reason: reason.clone() };
-            for Slot { query, fetch } in &mut self.slots {
+            for Slot { query, fetch, .. } in &mut self.slots {
                 query.fail(error);
                 fetch.running.take().into_iter().for_each(|running| running.fail(error()));
             }
@@ -62,34 +75,49 @@ impl Worker {
 
     fn serve(&mut self) -> Result<(), ReadError> {
         loop {
-            let started = self.start_one()?;
-            let busy = self.free.len() < self.slots.len();
-            if !started && !busy {
-                return Ok(());
-            }
+            let started = match self.next() {
+                Next::Piece(started) => {
+                    self.start(started)?;
+                    true
+                }
+                Next::Nothing => false,
+                Next::LetGo => {
+                    self.let_go();
+                    continue;
+                }
+                Next::End => return Ok(()),
+            };
             // With a free slot, see whether a query can be started before sleeping. Waking for each read
             // measured no dearer than waking for several, and scans lists while they are in the cache.
             let may_start = started && !self.free.is_empty();
-            if busy {
+            if self.free.len() < self.slots.len() {
                 self.take_in(usize::from(!may_start))?;
             }
         }
     }
 
-    /// Starts one query. Sleeps for it only when there is nothing else to do; `false` if there is none.
-    fn start_one(&mut self) -> Result<bool, ReadError> {
-        let Some(&slot) = self.free.last() else { return Ok(false) };
-        let idle = self.free.len() == self.slots.len();
-        let Some(started) = self.queue.next(idle) else { return Ok(false) };
-        self.free.pop();
-        let Slot { query, fetch } = &mut self.slots[slot as usize];
+    /// What to do next. Sleeps for it only when there is nothing else to do.
+    fn next(&mut self) -> Next {
+        if self.free.is_empty() {
+            return Next::Nothing;
+        }
+        let is_idle = self.free.len() == self.slots.len();
+        self.queue.next(is_idle, &mut self.let_go)
+    }
+
+    fn start(&mut self, started: Started) -> Result<(), ReadError> {
+        let Some(slot) = self.free.pop() else { unreachable!("work is asked for where a slot is free") };
+        let index = started.searched().number;
+        let tools = attach(&mut self.attached, &mut *self.reader, started.searched());
+        let place = &mut self.slots[slot as usize];
+        place.index = index;
         match started {
-            Started::Query(running) => query.start(running, &mut self.tools, slot, &mut self.reads),
-            Started::Fetch(running) => fetch.start(running, &self.tools, slot, &mut self.reads),
+            Started::Query(running) => place.query.start(running, tools, slot, &mut self.reads),
+            Started::Fetch(running) => place.fetch.start(running, tools, slot, &mut self.reads),
         }
         self.submit()?;
         self.free_if_done(slot);
-        Ok(true)
+        Ok(())
     }
 
     /// Takes in what has been read, sleeping until there are at least that many.
@@ -98,11 +126,12 @@ impl Worker {
         let read = self.reader.complete(at_least, &mut completions);
         for Completion { tag, result } in completions.drain(..) {
             let slot = slot_of(tag);
-            let Slot { query, fetch } = &mut self.slots[slot as usize];
+            let Slot { index, query, fetch } = &mut self.slots[slot as usize];
+            let tools = tools_of(&mut self.attached, *index);
             if fetch.running.is_some() {
-                fetch.arrive(tag, &result, &self.tools, &mut self.reads);
+                fetch.arrive(tag, &result, tools, &mut self.reads);
             } else {
-                query.arrive(tag, &result, &mut self.tools, &mut self.reads);
+                query.arrive(tag, &result, tools, &mut self.reads);
             }
             if let Ok(buf) = result {
                 self.reader.recycle(buf);
@@ -124,9 +153,45 @@ impl Worker {
     }
 
     fn free_if_done(&mut self, slot: u32) {
-        let Slot { query, fetch } = &mut self.slots[slot as usize];
-        if query.finish_if_done(&self.tools) || fetch.finish_if_done() {
+        let Slot { index, query, fetch } = &mut self.slots[slot as usize];
+        if query.finish_if_done(tools_of(&mut self.attached, *index)) || fetch.finish_if_done() {
             self.free.push(slot);
         }
+    }
+
+    /// Lets go of the indexes that are closing: no query works on them any more.
+    fn let_go(&mut self) {
+        for place in &mut self.attached {
+            if let Some(Attached { tools, .. }) =
+                place.take_if(|attached| attached.held.searched().is_closing())
+            {
+                tools.files.into_iter().for_each(|file| self.reader.remove_file(file));
+            }
+        }
+    }
+}
+
+/// The tools for an index, which are made when its first query comes.
+fn attach<'a>(
+    attached: &'a mut Vec<Option<Attached>>,
+    reader: &mut dyn Reader,
+    searched: &Arc<Searched>,
+) -> &'a mut Tools {
+    if attached.len() <= searched.number {
+        attached.resize_with(searched.number + 1, || None);
+    }
+    let place = &mut attached[searched.number];
+    let attached = place.get_or_insert_with(|| {
+        let held = searched.hold_for_thread();
+        let files = searched.files.iter().map(|file| reader.add_file(Arc::clone(file))).collect();
+        Attached { tools: Tools::new(searched, files), held }
+    });
+    &mut attached.tools
+}
+
+fn tools_of(attached: &mut [Option<Attached>], index: usize) -> &mut Tools {
+    match attached.get_mut(index) {
+        Some(Some(attached)) => &mut attached.tools,
+        _ => unreachable!("queries work on an index that is attached"),
     }
 }

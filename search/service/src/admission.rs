@@ -1,7 +1,7 @@
 //! Whether a request is let in: overload is refused early, not queued to death.
 //!
-//! The delay that a request will meet is the queries that are taken before it times what a query takes, over those
-//! answered at once (Little's law); the engine counts the one and measures the other. A request whose first query would
+//! The delay that a request will meet is the time that the queries taken before it take, of all indexes, over the number of
+//! queries answered at once (Little's law); the engine measures the one and the configuration says the other. A request whose first query would
 //! wait longer than the limit, or whose last could not be answered before its deadline, is refused at once; before
 //! that, effort may be lowered. A batch counts with all its queries, and lets single ones pass: they take turns.
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ impl Default for AdmissionConfig {
 /// Share of the longest delay from which on effort is lowered.
 const DEGRADE_FROM: f32 = 0.25;
 
-/// The load of one engine as a request meets it.
+/// The load as a request to one index meets it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     /// Queries of the request.
@@ -46,11 +46,11 @@ impl Load {
     }
 }
 
-/// Lets requests in to one engine.
+/// Lets requests in to one index.
 #[derive(Debug)]
 pub(crate) struct Admission {
     config: AdmissionConfig,
-    /// Queries that the engine works on at once.
+    /// Queries of all indexes that are worked on at once.
     slots: usize,
     /// Queries handed to the engine and not answered.
     in_flight: AtomicUsize,
@@ -71,8 +71,8 @@ impl Admission {
     /// Lets a request in or refuses it.
     pub(crate) fn admit(&self, load: Load, deadline: Instant) -> Result<Admitted, Refusal> {
         let Load { queries, backlog, query } = load;
-        let delay = self.time(backlog.before_first, query);
-        let own = self.time(queries.saturating_sub(1), query) + query;
+        let delay = self.share(backlog.before_first);
+        let own = self.share(query.mul_f64(queries.saturating_sub(1) as f64)) + query; // CAST: a count of queries
         let limit = self.config.queue_delay_max;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -83,7 +83,7 @@ impl Admission {
         if queries > 1 && own > left {
             return Err(Refusal::Short { queries, needs_ms: ms(own), left_ms: ms(left) });
         }
-        let others = self.time(backlog.before_last, query);
+        let others = self.share(backlog.before_last);
         if delay > limit || (!others.is_zero() && others + own > left) {
             // Until half of the longest delay has been worked off, or enough for the deadline.
             let (waiting, over) = match delay > limit {
@@ -99,12 +99,12 @@ impl Admission {
 
     /// Expected time in the queue of a single query that comes now.
     pub(crate) fn delay(&self, engine: &Engine) -> Duration {
-        self.time(engine.backlog(1).before_first, engine.query_time())
+        self.share(engine.backlog(1).before_first)
     }
 
-    /// Time in which so many queries are taken.
-    fn time(&self, queries: usize, query: Duration) -> Duration {
-        query.mul_f64(queries as f64 / self.slots as f64) // CAST: counts of queries
+    /// Time in which work is done that takes this time one query at a time.
+    fn share(&self, work: Duration) -> Duration {
+        work.div_f64(self.slots as f64) // CAST: a count of queries
     }
 
     /// Queries handed to the engine and not answered.
@@ -130,8 +130,9 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     /// A request that so many queries come before, of a millisecond each.
-    fn load(queries: usize, before_first: usize, before_last: usize) -> Load {
-        Load { queries, backlog: Backlog { before_first, before_last }, query: MS }
+    fn load(queries: usize, before_first: u32, before_last: u32) -> Load {
+        let backlog = Backlog { before_first: before_first * MS, before_last: before_last * MS };
+        Load { queries, backlog, query: MS }
     }
 
     fn within(time: Duration) -> Instant {

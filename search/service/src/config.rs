@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use spandrel_engine::EngineConfig;
+use spandrel_engine::{EngineConfig, EngineError};
 use spandrel_tls::TlsError;
 
 use crate::admission::AdmissionConfig;
@@ -24,7 +24,7 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Where metrics are served, if they are.
     pub metrics: Option<SocketAddr>,
-    /// Threads of search, and how they read, for each index.
+    /// Search threads, which all indexes share, and how they read.
     pub engine: EngineConfig,
     /// Name of the index that requests get which name none; of several indexes there is no other default.
     pub default_index: Option<String>,
@@ -103,6 +103,9 @@ pub enum StartError {
         /// Files that may be open.
         allowed: usize,
     },
+    /// The search threads cannot be started.
+    #[error("the search threads cannot be started")]
+    Threads(#[from] EngineError),
     /// A folder named as a root is not there.
     #[error("a root cannot be opened")]
     Root(#[source] io::Error),

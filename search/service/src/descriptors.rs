@@ -6,8 +6,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::gauge::ConstGauge;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files of an index that are open besides the reader of each search thread: its seven sections, and once more lists,
-/// vectors and ids for queries.
+/// Files of an index that are open: its seven sections, and once more lists, vectors and ids for queries.
 const OF_INDEX: usize = 10;
 /// Kept for the log, certificates, sockets that listen, and what is opened for a moment.
 const SLACK: usize = 64;
@@ -33,10 +32,10 @@ fn open() -> Option<usize> {
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
 }
 
-/// Connections that `allowed` descriptors suffice for, beside those of the second port and of `indexes`, each of which is
-/// open twice while it is switched.
+/// Connections that `allowed` descriptors suffice for, beside those of the second port, of `indexes`, each of which is
+/// open twice while it is switched, and of the readers of search threads.
 pub(crate) fn connections(allowed: usize, pages: usize, indexes: usize, threads: usize) -> usize {
-    let files = 2 * indexes.max(1) * (OF_INDEX + threads);
+    let files = 2 * indexes.max(1) * OF_INDEX + threads;
     allowed.saturating_sub(open().unwrap_or(0) + files + pages + SLACK)
 }
 
@@ -95,7 +94,7 @@ mod tests {
     #[test]
     fn connections_leave_descriptors_for_files() {
         let most = connections(10_000, 64, 2, 4);
-        assert!((9_000..10_000 - 64 - 2 * 2 * (OF_INDEX + 4)).contains(&most), "{most}");
+        assert!((9_000..10_000 - 64 - 2 * 2 * OF_INDEX - 4).contains(&most), "{most}");
         assert_eq!(connections(100, 64, 1, 4), 0);
         assert!(raise() >= open().unwrap());
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use spandrel_engine::ThreadReport;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::health::Health;
@@ -62,6 +63,11 @@ impl Registry {
             roots,
             default,
         }
+    }
+
+    /// How the search threads are.
+    pub(crate) fn threads(&self) -> ThreadReport {
+        self.opening.executor.threads()
     }
 
     /// How far the start is; none once all indexes are open.

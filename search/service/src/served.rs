@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use spandrel_engine::{Engine, EngineConfig, Lookup};
+use spandrel_engine::{Engine, Executor, Lookup};
 use spandrel_index::{DType, Index, Metric, OpenOptions};
 
 use crate::admission::{Admission, AdmissionConfig};
@@ -44,7 +44,8 @@ pub(crate) struct Summary {
 /// What indexes are opened with, whichever they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Opening {
-    pub(crate) engine: EngineConfig,
+    /// The search threads of all indexes.
+    pub(crate) executor: Executor,
     pub(crate) admission: AdmissionConfig,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -75,8 +76,8 @@ impl Served {
         stop: &AtomicBool,
     ) -> Result<Served, Refusal> {
         let begun = Instant::now();
-        let engine = opening.engine;
-        let slots = engine.threads * engine.in_flight;
+        let searching = *opening.executor.config();
+        let slots = searching.threads * searching.in_flight;
         let store = Watched::new(&config.path, progress);
         let index = Arc::new(match config.version {
             None => Index::open_from(&store, config.options, stop)?,
@@ -84,8 +85,8 @@ impl Served {
         });
         let uuid = format!("{:032x}", index.uuid()).into();
         let version = Version { number: index.manifest().version, uuid };
-        let lookup = Arc::new(Lookup::open(Arc::clone(&index), engine.direct)?);
-        let engine = Engine::open(index, engine)?;
+        let lookup = Arc::new(Lookup::open(Arc::clone(&index), searching.direct)?);
+        let engine = opening.executor.register(index)?;
         if let Some(why) = &engine.io().fallback {
             tracing::warn!(index = config.name, backend = %engine.io().backend, why, "reading in a slower way");
         }
@@ -160,7 +161,7 @@ impl Served {
 }
 
 impl Drop for Served {
-    /// Joining threads and giving back gigabytes must not keep a thread of the runtime.
+    /// Waiting for search threads and giving back gigabytes must not keep a thread of the runtime.
     fn drop(&mut self) {
         let engine = self.engine.take();
         // Without a thread to be had it is dropped here after all.

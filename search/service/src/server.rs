@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use spandrel_engine::Executor;
 use spandrel_proto::DESCRIPTOR;
 use spandrel_proto::v1::admin_service_server::AdminServiceServer;
 use spandrel_proto::v1::search_service_server::SearchServiceServer;
@@ -68,8 +69,8 @@ impl Server {
 
         let mut counts = prometheus_client::registry::Registry::with_prefix("spandrel");
         let metrics = Metrics::new(&mut counts);
-        let opening =
-            Opening { engine: config.engine, admission: config.admission, metrics: Arc::clone(&metrics) };
+        let executor = Executor::new(config.engine)?;
+        let opening = Opening { executor, admission: config.admission, metrics: Arc::clone(&metrics) };
         let (reporter, health_server) = tonic_health::server::health_reporter();
         let health = Health::new(reporter);
         let registry = Arc::new(Registry::new(

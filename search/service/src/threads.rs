@@ -1,5 +1,4 @@
-//! Watching the search threads: what broke is logged, and an index without any does not count as serving.
-use std::collections::BTreeMap;
+//! Watching the search threads: what broke is logged, and without any no index counts as serving.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,58 +12,40 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Watches until the server stops.
 pub(crate) async fn watch(registry: Arc<Registry>, stopping: Stopping) {
-    let mut known = BTreeMap::new();
+    let mut known = Known { serving: true, replaced: 0 };
     loop {
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
             () = stopping.asked() => return,
         }
-        let all = registry.all();
-        let now = all.iter().map(|served| (served.config.name.as_str(), served.engine().threads()));
-        for (index, serving) in changes(&mut known, now) {
-            registry.set_serving(&index, serving && !stopping.is_draining()).await;
+        let Some(serving) = known.look(registry.threads()) else { continue };
+        for served in registry.all() {
+            registry.set_serving(&served.config.name, serving && !stopping.is_draining()).await;
         }
     }
 }
 
-/// How the threads of an index were at the last look.
+/// How the threads were at the last look.
 struct Known {
     serving: bool,
     replaced: u64,
 }
 
-/// The indexes whose health changed since the last look, and whether they serve now. Logs what happened to threads.
-fn changes<'a>(
-    known: &mut BTreeMap<String, Known>,
-    now: impl Iterator<Item = (&'a str, ThreadReport)>,
-) -> Vec<(String, bool)> {
-    let mut seen = BTreeMap::new();
-    let mut changed = Vec::new();
-    for (index, threads) in now {
-        let ThreadReport { alive, wanted, replaced, failure } = threads;
-        // An index is opened with all its threads.
-        let before = known.remove(index).unwrap_or(Known { serving: true, replaced: 0 });
+impl Known {
+    /// Whether indexes serve, if they have to be told: when that changed, and while they do not, since an index may have been
+    /// opened meanwhile. Logs what happened to threads.
+    fn look(&mut self, now: ThreadReport) -> Option<bool> {
+        let ThreadReport { alive, wanted, replaced, failure } = now;
         let serving = alive > 0;
         let why = failure.unwrap_or_default();
-        if serving != before.serving {
-            changed.push((index.to_owned(), serving));
+        if !serving && self.serving {
+            tracing::error!(wanted, why, "no search thread is left; queries are refused");
+        } else if replaced > self.replaced {
+            tracing::error!(alive, wanted, replaced, why, "a search thread broke down and was replaced");
         }
-        if !serving && before.serving {
-            tracing::error!(index, wanted, why, "no search thread is left; queries are refused");
-        } else if replaced > before.replaced {
-            tracing::error!(
-                index,
-                alive,
-                wanted,
-                replaced,
-                why,
-                "a search thread broke down and was replaced"
-            );
-        }
-        seen.insert(index.to_owned(), Known { serving, replaced });
+        let before = std::mem::replace(self, Known { serving, replaced });
+        (serving != before.serving || !serving).then_some(serving)
     }
-    *known = seen;
-    changed
 }
 
 #[cfg(test)]
@@ -72,19 +53,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_serves_while_it_has_a_thread() {
-        let mut known = BTreeMap::new();
-        let mut look = |all: &[(&'static str, usize)]| {
-            let report = |alive| ThreadReport { alive, wanted: 2, replaced: 0, failure: None };
-            changes(&mut known, all.iter().map(|&(index, alive)| (index, report(alive))))
-        };
-        assert_eq!(look(&[("a", 2), ("b", 2)]), []);
-        assert_eq!(look(&[("a", 1), ("b", 2)]), []);
-        assert_eq!(look(&[("a", 0), ("b", 2)]), [("a".to_owned(), false)]);
-        assert_eq!(look(&[("a", 0), ("b", 2)]), []);
-        assert_eq!(look(&[("a", 1), ("b", 0)]), [("a".to_owned(), true), ("b".to_owned(), false)]);
-        // Unloaded without threads, loaded with them.
-        assert_eq!(look(&[("a", 2)]), []);
-        assert_eq!(look(&[("a", 2), ("b", 2)]), []);
+    fn indexes_serve_while_there_is_a_thread() {
+        let mut known = Known { serving: true, replaced: 0 };
+        let mut look = |alive| known.look(ThreadReport { alive, wanted: 2, replaced: 0, failure: None });
+        assert_eq!(
+            [2, 1, 0, 0, 1, 2].map(&mut look),
+            [None, None, Some(false), Some(false), Some(true), None]
+        );
     }
 }

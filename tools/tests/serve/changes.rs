@@ -57,7 +57,9 @@ fn an_index_is_switched_under_load_without_a_failure() {
         copy_folder(&made().path("half"), &live);
         let (half, whole) = (ids_of("half"), ids_of("index"));
         let root = folder.path().to_str().unwrap().to_owned();
-        let server = Server::of(&format!("index={}", live.display()), &["--root", &root]);
+        let flags = ["--root", &root, "--threads", "2"];
+        let server = Server::of(&format!("index={}", live.display()), &flags);
+        assert_eq!(server.search_threads(), 2);
         let versions = Arc::new(std::sync::Mutex::new(BTreeSet::new()));
         let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::clone(&versions));
         let asking = keep_asking(server.client(), Arc::clone(&stop), move |number, answer| {
@@ -94,9 +96,12 @@ fn an_index_is_switched_under_load_without_a_failure() {
         }
         let switched = client.switch_index(switch.clone()).await.unwrap();
         assert_eq!((switched.old_version, switched.summary.unwrap().version), (Some(1), 2));
+        // Threads of search are those of the server, whatever versions are open.
         for _ in 0..10 {
             client.switch_index(switch.clone()).await.unwrap();
+            assert_eq!(server.search_threads(), 2);
         }
+        assert_eq!(server.metric("spandrel_search_threads"), 2.0);
         // One that cannot be opened leaves the old one in place.
         std::fs::write(live.join("CURRENT"), b"nothing").unwrap();
         let refused = client.switch_index(switch).await.unwrap_err();

@@ -105,8 +105,7 @@ impl QuerySlot {
         }
         self.subject.set(index, running.row());
         self.running = Some(running);
-        let out = Outbox { slot, reads };
-        if let Some((states, mut step)) = self.step(tools, out) {
+        if let Some((states, mut step)) = self.step(tools, slot, reads) {
             states.probed.begin(&mut step);
             states.now = State::Probed;
         }
@@ -117,7 +116,7 @@ impl QuerySlot {
                 tools.scan.prepare(&tools.index, owner, query, self.subject.code(number));
             }
         }
-        if let Some((states, mut step)) = self.step(tools, Outbox { slot, reads }) {
+        if let Some((states, mut step)) = self.step(tools, slot, reads) {
             states.advance(&mut step);
         }
     }
@@ -132,7 +131,7 @@ impl QuerySlot {
     ) {
         self.progress.reads_left -= 1;
         self.progress.clock.lap(|times| &mut times.wait_us);
-        let Some((states, mut step)) = self.step(tools, Outbox { slot: slot_of(tag), reads }) else {
+        let Some((states, mut step)) = self.step(tools, slot_of(tag), reads) else {
             unreachable!("a query waits for all of its reads")
         };
         if step.is_over() {
@@ -152,7 +151,12 @@ impl QuerySlot {
     }
 
     /// The states of the query that is there, and what they work with.
-    fn step<'a>(&'a mut self, tools: &'a mut Tools, out: Outbox<'a>) -> Option<(&'a mut States, Step<'a>)> {
+    fn step<'a>(
+        &'a mut self,
+        tools: &'a mut Tools,
+        slot: u32,
+        reads: &'a mut Vec<Read>,
+    ) -> Option<(&'a mut States, Step<'a>)> {
         let running = self.running.as_ref()?;
         let step = Step {
             plan: &running.job.plan,
@@ -165,7 +169,7 @@ impl QuerySlot {
             cache: tools.cache.as_deref(),
             found: &mut self.found,
             progress: &mut self.progress,
-            out,
+            out: Outbox { slot, files: &tools.files, reads },
         };
         Some((&mut self.states, step))
     }

@@ -15,14 +15,13 @@ use spandrel_index::{DType, Index, Location, Metric, OpenOptions, Tier};
 use super::*;
 use crate::answer::{Answer, Work};
 use crate::cache::PageCache;
-use crate::damage::DamageLog;
-use crate::files::files_of;
-use crate::job::{End, Job, PIECE_BYTES, Queries, Started, Take, Waiting};
+use crate::job::{End, Job, PIECE_BYTES, Queries, Started, Take, Terms, Waiting};
 use crate::pages::PageKey;
 use crate::params::{Rerank, SearchParams};
 use crate::plan::QueryPlan;
 use crate::reads::FileKind;
 use crate::scan::{ReadList, Sink};
+use crate::searched::Searched;
 
 const DIM: usize = 128;
 const VECTORS: usize = 20_000;
@@ -63,7 +62,8 @@ fn open(dir: &Path, code: CodeSpec, tier: Tier) -> Arc<Index> {
 type Replies = Receiver<Result<Vec<Answer>, SearchError>>;
 
 /// A query of all lists that compares everything, taken from its job, with its flag and where the reply goes.
-fn taken(index: &Index) -> (Running, Arc<AtomicBool>, Replies) {
+fn taken(searched: &Arc<Searched>) -> (Running, Arc<AtomicBool>, Replies) {
+    let index = &*searched.index;
     let params = SearchParams {
         max_lists: Some(u32::MAX),
         rerank: Some(Rerank::Count(VECTORS as u32)),
@@ -74,12 +74,11 @@ fn taken(index: &Index) -> (Running, Arc<AtomicBool>, Replies) {
         row_bytes: index.row_bytes(),
         plan: QueryPlan::of(&params, index).unwrap(),
         left_out: Vec::new(),
-        pace: Arc::default(),
     };
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, receiver) = bounded(1);
     let reply = Box::new(move |result| drop(sender.send(result)));
-    let job = Job::new(queries, None, Some(Arc::clone(&stop)), reply);
+    let job = Job::new(queries, searched, Terms { deadline: None, stop: Some(Arc::clone(&stop)) }, reply);
     match job.take() {
         Take::Piece { started: Started::Query(running), .. } => (running, stop, receiver),
         _ => panic!("a query to take"),
@@ -90,12 +89,11 @@ fn taken(index: &Index) -> (Running, Arc<AtomicBool>, Replies) {
 fn a_search_in_memory_stops_within_a_piece() {
     let dir = tempfile::tempdir().unwrap();
     let index = index(dir.path());
-    let damage =
-        Arc::new(DamageLog::new(files_of(&index).iter().map(|file| file.blob.path().to_owned()).collect()));
-    let mut tools = Tools::new(Arc::clone(&index), damage, None);
+    let searched = Arc::new(Searched::of(&index));
+    let mut tools = Tools::new(&searched, vec![0, 1, 2]);
     let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
 
-    let (running, _, answers) = taken(&index);
+    let (running, _, answers) = taken(&searched);
     slot.start(running, &mut tools, 0, &mut reads);
     let work = |slot: &QuerySlot| (slot.progress.work.vectors_scanned, slot.progress.work.reranked);
     assert_eq!(work(&slot), (VECTORS as u64, VECTORS as u32));
@@ -103,7 +101,7 @@ fn a_search_in_memory_stops_within_a_piece() {
     assert_eq!(answers.recv().unwrap().unwrap()[0].neighbours.len(), 10);
 
     // Told to stop after it was taken.
-    let (running, stop, answers) = taken(&index);
+    let (running, stop, answers) = taken(&searched);
     stop.store(true, Ordering::Relaxed);
     slot.start(running, &mut tools, 0, &mut reads);
     assert_eq!(work(&slot), (0, 0));
@@ -112,10 +110,10 @@ fn a_search_in_memory_stops_within_a_piece() {
 
     // Told to stop during the scan.
     for looks in 1..3 {
-        let (running, ..) = taken(&index);
+        let (running, ..) = taken(&searched);
         slot.running = Some(running);
         slot.progress.work = Work::default();
-        let (states, mut step) = slot.step(&mut tools, Outbox { slot: 0, reads: &mut reads }).unwrap();
+        let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
         states.probed.begin(&mut step);
         let mut looked = 0;
         let query = step.query;
@@ -132,11 +130,11 @@ fn a_search_in_memory_stops_within_a_piece() {
     }
 
     // Told to stop before the comparison of vectors.
-    let (running, stop, _answers) = taken(&index);
+    let (running, stop, _answers) = taken(&searched);
     slot.found.reset(&running.job.plan, false);
     slot.running = Some(running);
     slot.progress.work = Work::default();
-    let (states, mut step) = slot.step(&mut tools, Outbox { slot: 0, reads: &mut reads }).unwrap();
+    let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
     states.probed.begin(&mut step);
     states.scanning.begin(&mut states.probed, &mut step);
     states.now = State::Scanning;
@@ -154,19 +152,17 @@ fn a_list_that_was_read_is_left_within_a_piece() {
     for code in [CodeSpec::RaBitQ { bits: 8 }, CodeSpec::Full] {
         let dir = tempfile::tempdir().unwrap();
         let index = open(dir.path(), code, Tier::Ssd);
-        let damage = Arc::new(DamageLog::new(
-            files_of(&index).iter().map(|file| file.blob.path().to_owned()).collect(),
-        ));
-        let mut tools = Tools::new(Arc::clone(&index), damage, None);
+        let searched = Arc::new(Searched::of(&index));
+        let mut tools = Tools::new(&searched, vec![0, 1, 2]);
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
-        let (running, ..) = taken(&index);
+        let (running, ..) = taken(&searched);
         slot.start(running, &mut tools, 0, &mut reads);
         let place = *slot.states.probed.places.iter().max_by_key(|place| place.bytes).unwrap();
         let bytes = part(&index.segments()[0].codes.path, place.offset, place.bytes);
         assert!(bytes.len() > PIECE_BYTES, "{code}: {}", bytes.len());
         for looks in [0, 1, u64::MAX] {
             slot.progress.work = Work::default();
-            let (_, step) = slot.step(&mut tools, Outbox { slot: 0, reads: &mut reads }).unwrap();
+            let (_, step) = slot.step(&mut tools, 0, &mut reads).unwrap();
             let (query, mut looked) = (step.query, 0);
             let sink = Sink { found: step.found, progress: step.progress };
             let list = ReadList { place: &place, bytes: &bytes };
@@ -203,16 +199,17 @@ fn a_query_that_was_stopped_compares_nothing_of_the_cache() {
         let extent = key.extent(FileKind::Vectors, page_bytes);
         cache.insert(key.bits(), &part(&index.segments()[0].vectors.path, extent.offset, extent.bytes));
     }
-    let damage =
-        Arc::new(DamageLog::new(files_of(&index).iter().map(|file| file.blob.path().to_owned()).collect()));
-    let mut tools = Tools::new(Arc::clone(&index), damage, Some(cache));
+    let mut searched = Searched::of(&index);
+    searched.cache = Some(cache);
+    let searched = Arc::new(searched);
+    let mut tools = Tools::new(&searched, vec![0, 1, 2]);
     for stopped in [false, true] {
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
-        let (running, stop, _answers) = taken(&index);
+        let (running, stop, _answers) = taken(&searched);
         slot.found.reset(&running.job.plan, false);
         slot.running = Some(running);
         stop.store(stopped, Ordering::Relaxed);
-        let (states, mut step) = slot.step(&mut tools, Outbox { slot: 0, reads: &mut reads }).unwrap();
+        let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
         let positions = pages * index.page_layout().page_records() as u64;
         states.choosing.locations =
             (0..positions as u32).map(|position| Location::new(0, position)).collect();

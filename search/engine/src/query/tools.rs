@@ -8,6 +8,7 @@ use crate::damage::DamageLog;
 use crate::probe::Prober;
 use crate::rerank::Reranker;
 use crate::scan::{Scan, scan_of};
+use crate::searched::Searched;
 
 /// Tools for the queries of one index.
 pub(crate) struct Tools {
@@ -17,11 +18,21 @@ pub(crate) struct Tools {
     pub(super) reranker: Reranker,
     pub(crate) damage: Arc<DamageLog>,
     pub(crate) cache: Option<Arc<PageCache>>,
+    /// Slots of the index's files in the reader, by number.
+    pub(crate) files: Vec<u32>,
 }
 
 impl Tools {
-    pub(crate) fn new(index: Arc<Index>, damage: Arc<DamageLog>, cache: Option<Arc<PageCache>>) -> Tools {
-        let (prober, scan, reranker) = (Prober::default(), scan_of(&index), Reranker::new(&index));
-        Tools { index, prober, scan, reranker, damage, cache }
+    pub(crate) fn new(searched: &Searched, files: Vec<u32>) -> Tools {
+        let Searched { index, damage, cache, .. } = searched;
+        Tools {
+            prober: Prober::default(),
+            scan: scan_of(index),
+            reranker: Reranker::new(index),
+            index: Arc::clone(index),
+            damage: Arc::clone(damage),
+            cache: cache.clone(),
+            files,
+        }
     }
 }

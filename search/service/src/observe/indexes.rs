@@ -38,18 +38,14 @@ impl Collector for Indexes {
         })?;
         let help = "Lists and pages left out because they are damaged, 1000 at most";
         gauge("index_quarantined", help, &|s| s.engine().damage_count() as f64)?;
-        gauge("search_threads", "Search threads that answer queries", &|s| {
-            s.engine().threads().alive as f64
-        })?;
-        let empty = ConstCounter::new(0_u64);
+        let threads = self.0.threads();
+        let alive = ConstGauge::new(threads.alive as f64);
+        let help = "Search threads that answer queries";
+        alive.encode(encoder.encode_descriptor("search_threads", help, None, alive.metric_type())?)?;
+        let replaced = ConstCounter::new(threads.replaced);
         let help = "Search threads that broke down and were replaced";
-        let mut metric =
-            encoder.encode_descriptor("search_threads_replaced", help, None, empty.metric_type())?;
-        for served in &all {
-            let labels = [("index", served.config.name.as_str())];
-            let replaced = served.engine().threads().replaced;
-            ConstCounter::new(replaced).encode(metric.encode_family(&labels)?)?;
-        }
+        let name = "search_threads_replaced";
+        replaced.encode(encoder.encode_descriptor(name, help, None, replaced.metric_type())?)?;
         let empty = ConstGauge::new(0.0);
         let help = "Bytes of memory by part of the index";
         let mut metric = encoder.encode_descriptor("index_memory_bytes", help, None, empty.metric_type())?;

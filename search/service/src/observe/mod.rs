@@ -94,8 +94,8 @@ mod tests {
         metrics.answered_in(Method::Search, 0.001);
         metrics.ended(Method::Search, "OK");
         drop(metrics.index("an index"));
-        let engine = spandrel_engine::EngineConfig::default();
-        let opening = Opening { engine, admission: AdmissionConfig::default(), metrics };
+        let executor = spandrel_engine::Executor::new(spandrel_engine::EngineConfig::default()).unwrap();
+        let opening = Opening { executor, admission: AdmissionConfig::default(), metrics };
         let health = crate::health::Health::new(tonic_health::server::health_reporter().0);
         counts.register_collector(Box::new(Indexes(Arc::new(Registry::new(
             opening,

@@ -36,7 +36,7 @@ pub struct Settings {
     /// Memory for pages of vectors that were read, of each index [default: none].
     #[arg(long, value_name = "SIZE")]
     pub cache: Option<ByteSize>,
-    /// Search threads of each index [default: one for each processor].
+    /// Search threads, which all indexes share [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = usize_in(1..=1024))]
     pub threads: Option<usize>,
     /// Queries that each search thread works on at the same time.
