@@ -158,7 +158,7 @@ impl Engine {
 
     /// Answers queries lying back to back, in their order. Blocks until all are answered.
     ///
-    /// Workers take the queries one by one, each as many at a time as it keeps in flight, in turns with those of others.
+    /// Workers take the queries one by one, in turns with those of other callers, up to the number that each keeps in flight.
     ///
     /// # Errors
     /// [`SearchError`]; nothing is searched when the parameters or any query are refused.

@@ -25,7 +25,7 @@ pub struct EngineConfig {
     pub in_flight: usize,
     /// What carries the reads.
     pub io: BackendChoice,
-    /// Whether reads pass the page cache by.
+    /// Whether reads bypass the page cache.
     pub direct: Direct,
     /// Memory, for each index, for pages of vectors that were read, so that they need not be read again; 0 for none.
     /// Lists are not cached.

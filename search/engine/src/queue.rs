@@ -335,7 +335,7 @@ mod tests {
             for _ in 0..5 {
                 queue.push(job(index, 200, None), true).unwrap();
             }
-            // Whatever batches have left, a single query has the next turn.
+            // A single query has the next turn, however much of the batches is left.
             assert_eq!([ahead(1), ahead(10), ahead(1000)], [(0, 0), (5, 50), (5, 1000)]);
             for _ in 0..3 {
                 queue.push(job(index, 1, None), true).unwrap();

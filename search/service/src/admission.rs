@@ -129,7 +129,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A request that so many queries come before, of a millisecond each.
+    /// A request behind `before_first` queries of a millisecond each.
     fn load(queries: usize, before_first: u32, before_last: u32) -> Load {
         let backlog = Backlog { before_first: before_first * MS, before_last: before_last * MS };
         Load { queries, backlog, query: MS }
@@ -164,7 +164,7 @@ mod tests {
         assert!(admission.admit(load(1, 80, 80), within(30 * MS)).is_ok());
         let late = admission.admit(load(1, 80, 80), within(10 * MS));
         assert!(matches!(late, Err(Refusal::Overloaded { .. })), "{late:?}");
-        // With nothing waiting a single query is let in whatever it is expected to take.
+        // With nothing waiting a single query is let in, however long it is expected to take.
         assert!(admission.admit(Load { query: 100 * MS, ..load(1, 0, 0) }, within(10 * MS)).is_ok());
         assert!(matches!(admission.admit(load(1, 0, 0), Instant::now()), Err(Refusal::Deadline)));
         // A batch by its own end: 800 queries take 100 ms and more.

@@ -262,7 +262,7 @@ pub(crate) fn http_get(address: &str, path: &str) -> String {
     text
 }
 
-/// Runs the client's side of a test, on the clock of a patient person.
+/// Runs the client's side of a test, with a timeout that no healthy test reaches.
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {

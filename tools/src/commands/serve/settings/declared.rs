@@ -33,7 +33,7 @@ pub struct Settings {
     /// Which distances clients may ask for: exact, or any, which keeps ids in memory.
     #[arg(long, value_name = "exact|any", default_value_t = Distances::Exact)]
     pub distances: Distances,
-    /// Memory for pages of vectors that were read, of each index [default: none].
+    /// Memory for a cache of pages of vectors, of each index [default: none].
     #[arg(long, value_name = "SIZE")]
     pub cache: Option<ByteSize>,
     /// Search threads, which all indexes share [default: one for each processor].
@@ -42,10 +42,10 @@ pub struct Settings {
     /// Queries that each search thread works on at the same time.
     #[arg(long, value_name = "N", default_value_t = EngineConfig::default().in_flight, value_parser = usize_in(1..=1024))]
     pub in_flight: usize,
-    /// What carries out reads.
+    /// How reads are done.
     #[arg(long, value_name = "auto|uring|pread", default_value_t = BackendChoice::Auto)]
     pub io: BackendChoice,
-    /// Whether reads pass the page cache by.
+    /// Whether reads bypass the page cache.
     #[arg(long, value_name = "auto|on|off", default_value_t = Direct::Auto)]
     pub direct: Direct,
     /// A folder that clients may have indexes opened from; several are allowed [default: none].
@@ -54,7 +54,7 @@ pub struct Settings {
     /// Name of the index for requests that name none [default: the only index; with several, none].
     #[arg(long, value_name = "NAME")]
     pub default_index: Option<String>,
-    /// File of who may do what: a line `search TOKEN [NAME]` or `admin TOKEN [NAME]` for each API token, where the audit log
+    /// File of permissions: a line `search TOKEN [NAME]` or `admin TOKEN [NAME]` for each API token, where the audit log
     /// calls it by NAME; `search certificate NAME` or `admin certificate NAME` for clients whose certificate holds this DNS
     /// name, URI or common name, `*` for any. Read again when it changes [default: clients with a certificate may search; where
     /// none is asked for everybody may do everything].
@@ -63,11 +63,11 @@ pub struct Settings {
     /// The server's certificate chain, PEM; read again when it changes.
     #[arg(long, value_name = "FILE")]
     pub tls_certificate: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// Private key of that certificate, PEM.
     #[arg(long, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Who signs the certificates of clients, PEM: with it every client needs one. Alone it lets clients search; --tokens
-    /// says who may do more.
+    /// CA certificates for clients, PEM: with it every client needs a certificate. It allows searching; --tokens says who
+    /// may do more.
     #[arg(long, value_name = "FILE")]
     pub tls_client_ca: Option<PathBuf>,
     /// Let other machines connect for gRPC without TLS or without a token.
@@ -82,11 +82,10 @@ pub struct Settings {
     /// Whether the reflection services answer.
     #[arg(long, value_name = "on|off", value_enum, default_value_t = Switch::On, hide_possible_values = true)]
     pub reflection: Switch,
-    /// Time between turning the health to NOT_SERVING and refusing calls when the server is told to stop, in seconds, for load
-    /// balancers to notice.
+    /// Graceful drain: seconds between turning health to NOT_SERVING and refusing calls, for load balancers to notice.
     #[arg(long, value_name = "S", default_value_t = 0, value_parser = value_parser!(u64).range(0..=SECONDS_MAX))]
     pub drain_seconds: u64,
-    /// Longest time after that for calls under way when the server is told to stop, in seconds.
+    /// Seconds after the drain that calls under way have to finish.
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = value_parser!(u64).range(0..=SECONDS_MAX))]
     pub grace_seconds: u64,
     /// Queries whose expected time in the queue is longer are refused, in milliseconds.
@@ -128,14 +127,14 @@ pub struct Settings {
     /// Time for a TLS handshake, in seconds.
     #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().handshake.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
     pub handshake_seconds: u64,
-    /// A connection without a call for so long is ended, in seconds; health calls do not count.
+    /// Seconds without a call after which a connection is ended; health calls do not count.
     #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().idle.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
     pub idle_seconds: u64,
-    /// A connection is ended after so long, in seconds; calls under way have --request-seconds left.
+    /// Seconds after which a connection is ended; calls under way have --request-seconds left.
     #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().age.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
     pub age_seconds: u64,
-    /// Longest time of one call from its headers, whatever its deadline, in seconds; streams go on. A connection that
-    /// leaves an answer unread for so long is ended.
+    /// Longest time of one call from its headers, also where its deadline is later, in seconds; streams go on. A connection that
+    /// leaves an answer unread for that time is ended.
     #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().request.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
     pub request_seconds: u64,
     /// Send traces of calls to an OpenTelemetry collector, as in http://127.0.0.1:4317; needs a program built with
