@@ -104,7 +104,7 @@ impl FileWriter {
     }
 
     /// As [`FileWriter::finish`], with the bytes that were left out at the start. The hash is that of what
-    /// follows them; [`hash_file_from`] gives the same.
+    /// follows them; [`crate::hash_file_from`] gives the same.
     ///
     /// # Errors
     /// [`WriteError`]; the file is removed then.
