@@ -19,7 +19,7 @@ const DEPTH: usize = 128;
 /// How indexes are searched. None of it changes an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// Search threads, 1 to 1024, whatever the number of indexes.
+    /// Search threads, 1 to 1024, for any number of indexes.
     pub threads: usize,
     /// Queries that each thread keeps in flight, 1 to 1024.
     pub in_flight: usize,

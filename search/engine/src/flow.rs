@@ -79,7 +79,7 @@ impl Flow {
 
     /// Expected work of this flow before the first and before the last piece of a request of `pieces` that comes now. A
     /// request of one piece waits for those before it; one of several for a turn of each other, and by the time of its last
-    /// piece each other had as many turns or has ended.
+    /// piece each other had the same number of turns or has ended.
     pub(crate) fn before(&self, pieces: usize, piece: Duration) -> (Duration, Duration) {
         match self.kind {
             Kind::Single => (self.work(piece), self.work(piece)),
@@ -97,7 +97,7 @@ impl Flow {
     }
 }
 
-/// Time that so many pieces take.
+/// Time that `pieces` pieces take.
 pub(crate) fn times(piece: Duration, pieces: usize) -> Duration {
     piece.saturating_mul(u32::try_from(pieces).unwrap_or(u32::MAX))
 }

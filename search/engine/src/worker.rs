@@ -1,4 +1,4 @@
-//! A thread that owns one reader and keeps several queries going, of whatever indexes they are.
+//! A thread that owns one reader and keeps several queries going, of any index.
 use std::sync::Arc;
 
 use spandrel_io::{Completion, Read, ReadError, Reader};
