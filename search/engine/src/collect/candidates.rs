@@ -80,9 +80,12 @@ pub(crate) struct Candidates {
     left_out: Vec<Location>,
     full: usize,
     kept: Vec<Candidate>,
-    /// Distances to choose from, and with copies whose they are.
+    /// Distances to choose from.
     distances: Vec<f32>,
-    keys: Vec<(Location, u32)>,
+    /// With copies: vectors, and whose distances are whose. One number sorts in half the time of two.
+    locations: Vec<Location>,
+    of_segment: Vec<u64>,
+    of_segments: Vec<(Location, u32)>,
     bound: f32,
     unlikely: [Unlikely; 3],
 }
@@ -257,11 +260,11 @@ impl Candidates {
         if !self.keep.copies {
             return within.count();
         }
-        self.keys.clear();
-        self.keys.extend(within.map(|candidate| (candidate.location, 0)));
-        self.keys.sort_unstable();
-        self.keys.dedup();
-        self.keys.len()
+        self.locations.clear();
+        self.locations.extend(within.map(|candidate| candidate.location));
+        self.locations.sort_unstable();
+        self.locations.dedup();
+        self.locations.len()
     }
 
     /// The `k`-th smallest `max(e, 0) + half s`; infinity with fewer than `k` vectors.
@@ -271,21 +274,39 @@ impl Candidates {
 
     /// The `k`-th smallest `max(e, 0) + errors s` over distinct vectors, if there are `k`.
     fn kth_most(&mut self, k: usize, errors: f32) -> Option<f32> {
-        let Candidates { kept, distances, keys, .. } = self;
-        distances.clear();
+        self.distances.clear();
         if self.keep.copies {
-            // Distances are not negative, so that their bits are in their order.
-            let key = |c: &Candidate| (c.location, (c.most(errors) + 0.0).to_bits());
-            keys.clear();
-            keys.extend(kept.iter().map(key));
-            keys.sort_unstable();
-            keys.dedup_by_key(|(location, _)| *location);
-            distances.extend(keys.iter().map(|&(_, bits)| f32::from_bits(bits)));
+            self.least_of_copies(errors);
         } else {
-            distances.extend(kept.iter().map(|candidate| candidate.most(errors)));
+            self.distances.extend(self.kept.iter().map(|candidate| candidate.most(errors)));
         }
+        let distances = &mut self.distances;
         let at = k.checked_sub(1).filter(|&at| at < distances.len())?;
         Some(*distances.select_nth_unstable_by(at, f32::total_cmp).1)
+    }
+}
+
+impl Candidates {
+    /// Appends the smallest `max(e, 0) + errors s` of each vector to the distances.
+    fn least_of_copies(&mut self, errors: f32) {
+        let Candidates { kept, distances, of_segment, of_segments, .. } = self;
+        // Distances are not negative, so that their bits are in their order.
+        let bits = |c: &Candidate| (c.most(errors) + 0.0).to_bits();
+        let Some(segment) = kept.first().map(|c| c.location.segment()) else { return };
+        if kept.iter().all(|c| c.location.segment() == segment) {
+            let key = |c: &Candidate| u64::from(c.location.position()) << 32 | u64::from(bits(c));
+            of_segment.clear();
+            of_segment.extend(kept.iter().map(key));
+            of_segment.sort_unstable();
+            of_segment.dedup_by_key(|key| *key >> 32);
+            distances.extend(of_segment.iter().map(|&key| f32::from_bits(key as u32))); // CAST: the lower half
+        } else {
+            of_segments.clear();
+            of_segments.extend(kept.iter().map(|c| (c.location, bits(c))));
+            of_segments.sort_unstable();
+            of_segments.dedup_by_key(|(location, _)| *location);
+            distances.extend(of_segments.iter().map(|&(_, bits)| f32::from_bits(bits)));
+        }
     }
 }
 
