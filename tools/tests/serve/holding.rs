@@ -432,7 +432,7 @@ fn calls_are_counted_by_how_they_end() {
         // It may be answered, and its stream be closed, before the message is sent.
         let _ = call.body.send_data(framed(0, &[]).into(), true);
         assert_eq!(code(call.answer).await, Code::Unimplemented);
-        let call = raw.open("/spandrel.v1.AdminService/Verify", Some(TOKEN), None).await;
+        let call = raw.open("/spandrel.v1.AdminService/StartVerify", Some(TOKEN), None).await;
         assert_eq!(code(call.answer).await, Code::PermissionDenied);
         let call = raw.open("/spandrel.v1.SearchService/SearchRange", None, None).await;
         assert_eq!(code(call.answer).await, Code::Unauthenticated);
