@@ -59,7 +59,7 @@ pub(crate) const LONGER_READS: f64 = 1.1;
 /// Lists are not made longer than this to save memory: their reads would take longer than more of them. By hand.
 pub(crate) const LIST_SIZE_MOST: u32 = 512;
 /// Bits of a dimension beyond which a better code no longer saves reads: the nearest vectors lie on their own pages
-/// in any case. Page 002: 8.8 pages at 64 bytes on SIFT, whatever the code.
+/// in any case. Page 002: 8.8 pages at 64 bytes on SIFT with every code.
 pub(crate) const BITS_MAX: usize = 4;
 /// Bits of a dimension from which on principal axes err less than products, which win below. Page 002.
 pub(crate) const AXES_BITS_MIN: usize = 2;

@@ -208,7 +208,7 @@ mod tests {
         let (ids, distances) = ([1, 2, 3], [1.0, 2.0, 2.0]);
         assert_eq!(of(Metric::L2, &[(1, 1.0), (9, 2.0)], &ids, &distances, 2), 1.0);
         assert_eq!(of(Metric::L2, &[(1, 1.0), (9, 2.1)], &ids, &distances, 2), 0.5);
-        // No tie at the last column: an id that is not in the truth is no hit, whatever distance it claims.
+        // No tie at the last column: an id that is not in the truth is no hit at any distance.
         assert_eq!(of(Metric::L2, &[(1, 1.0), (9, 1.0)], &ids, &[1.0, 2.0, 3.0], 2), 0.5);
         // All true neighbours are one vector.
         assert_eq!(of(Metric::L2, &[(7, 0.0), (8, 0.0)], &ids, &[0.0; 3], 2), 1.0);

@@ -92,7 +92,7 @@ fn what_is_not_whole_fails_and_older_versions_are_switched_to() {
     assert_eq!(json(&server, &["describe"])["vectors"], 2500);
     let (code, told) = failure(&server, &["switch", "index", "--version", "9"]);
     assert!(code == Some(1) && told.contains("no version 9"), "{told}");
-    // Named in the settings, it is what a restart serves, whatever is in force in the folder.
+    // Named in the settings, a restart serves it, even where another is in force in the folder.
     let again = Server::of(&format!("index={path}@1"), &[]);
     assert_eq!(json(&again, &["describe"])["vectors"], 2500);
 

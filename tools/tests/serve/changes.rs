@@ -96,7 +96,7 @@ fn an_index_is_switched_under_load_without_a_failure() {
         }
         let switched = client.switch_index(switch.clone()).await.unwrap();
         assert_eq!((switched.old_version, switched.summary.unwrap().version), (Some(1), 2));
-        // Threads of search are those of the server, whatever versions are open.
+        // Threads of search are those of the server, with one version open or several.
         for _ in 0..10 {
             client.switch_index(switch.clone()).await.unwrap();
             assert_eq!(server.search_threads(), 2);
