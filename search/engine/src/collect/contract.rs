@@ -15,11 +15,8 @@ pub(crate) trait Collect {
     /// No estimate above this whose standard error is at most `error` is of use.
     fn limit(&self, error: f32) -> f32;
 
-    /// Offers a vector by the estimate of its squared distance in head space, and its standard error.
-    fn offer(&mut self, location: Location, estimate: f32, error: f32);
-
-    /// After a run of such offers.
-    fn offered(&mut self);
+    /// Offers vectors of a list by estimates. All at once, since a call for each took 3 % of a search in memory.
+    fn offer(&mut self, estimated: &[Estimated]);
 
     /// No exact score above this is of use.
     fn exact_limit(&self) -> f32;
@@ -42,6 +39,16 @@ pub(crate) trait Collect {
 
     /// What was found, once nothing is undecided.
     fn finish(&mut self) -> Found<'_>;
+}
+
+/// A vector by its code.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Estimated {
+    pub(crate) location: Location,
+    /// Estimated squared distance in head space.
+    pub(crate) estimate: f32,
+    /// Standard error of the estimate.
+    pub(crate) error: f32,
 }
 
 /// Candidates that were not compared so far.

@@ -3,7 +3,7 @@ use spandrel_index::Location;
 
 use super::best::Best;
 use super::candidates::{Candidate, Candidates, Keep};
-use super::contract::{Collect, Found, Undecided};
+use super::contract::{Collect, Estimated, Found, Undecided};
 use crate::plan::{QueryPlan, VerifyPlan};
 use crate::subject::Query;
 
@@ -75,11 +75,10 @@ impl Collect for TopK {
         self.candidates.limit(error)
     }
 
-    fn offer(&mut self, location: Location, estimate: f32, error: f32) {
-        self.candidates.offer(Candidate { estimate, error, location, compared: false });
-    }
-
-    fn offered(&mut self) {
+    fn offer(&mut self, estimated: &[Estimated]) {
+        for &Estimated { location, estimate, error } in estimated {
+            self.candidates.offer(Candidate { estimate, error, location, compared: false });
+        }
         self.candidates.tighten();
     }
 

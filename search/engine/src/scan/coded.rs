@@ -9,11 +9,10 @@ use spandrel_index::{CodeRange, Index, Location, ResidentCodes, Segment, for_eac
 use spandrel_io::Merging;
 
 use super::contract::{QueryRow, ReadList, Scan, Sink, check};
-use crate::collect::Collect;
+use crate::collect::{Collect, Estimated};
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
 use crate::job::{End, PIECE_BYTES};
-
 use crate::subject::Query;
 
 /// Codes in memory of up to this many bytes lie in a cache. Prefetching them costs more than it saves: on 50 000 vectors
@@ -39,6 +38,7 @@ pub(crate) struct CodedScan {
     nearest: Vec<f32>,
     estimates: Vec<f32>,
     picks: Vec<u32>,
+    estimated: Vec<Estimated>,
 }
 
 impl CodedScan {
@@ -50,6 +50,7 @@ impl CodedScan {
             nearest: Vec::new(),
             estimates: Vec::new(),
             picks: Vec::new(),
+            estimated: Vec::new(),
         }
     }
 
@@ -71,16 +72,17 @@ impl CodedScan {
         let limit = found.limit(code.error_max(&terms, factor_blocks));
         self.picks.clear();
         below(&self.estimates[lanes.clone()], limit, &mut self.picks);
-        for &pick in &self.picks {
+        let estimated = self.picks.iter().filter_map(|&pick| {
             let lane = lanes.start + pick as usize;
             let location = location(lane);
-            if !query.accept.has(location) {
-                continue;
-            }
-            let error = code.error(&terms, &factor_blocks[lane / BLOCK_VECTORS], lane % BLOCK_VECTORS);
-            found.offer(location, self.estimates[lane], error);
-        }
-        found.offered();
+            query.accept.has(location).then(|| {
+                let error = code.error(&terms, &factor_blocks[lane / BLOCK_VECTORS], lane % BLOCK_VECTORS);
+                Estimated { location, estimate: self.estimates[lane], error }
+            })
+        });
+        self.estimated.clear();
+        self.estimated.extend(estimated);
+        found.offer(&self.estimated);
     }
 }
 
