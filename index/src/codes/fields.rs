@@ -2,6 +2,7 @@
 use std::path::Path;
 
 use super::rotation::DenseRotation;
+use crate::DIM_MAX;
 use crate::format::OpenError;
 
 /// Takes values off a stored model.
@@ -11,6 +12,15 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// Of a model that begins with the dimensions of its vectors, which must be `dim`.
+    pub(super) fn of_model(path: &'a Path, bytes: &'a [u8], dim: usize) -> Result<Fields<'a>, OpenError> {
+        let mut fields = Fields { path, rest: bytes };
+        match fields.number("dim", 1..=DIM_MAX)? {
+            found if found == dim => Ok(fields),
+            found => Err(OpenError::field(path, "dim", found, dim)),
+        }
+    }
+
     pub(super) fn take(&mut self, what: &str, bytes: usize) -> Result<&'a [u8], OpenError> {
         match self.rest.split_at_checked(bytes) {
             Some((taken, rest)) => {

@@ -12,20 +12,10 @@ fn data_commands_work_together() {
     write_u8bin(Path::new(&path("base.u8bin")), 100);
     run(&["data", "crop", &path("base.u8bin"), &path("queries.fbin"), "--rows", "40..45"]);
     run(&["data", "convert", &path("base.u8bin"), &path("base.fbin")]);
-    let said = run(&[
-        "data",
-        "truth",
-        "--base",
-        &path("base.fbin"),
-        "--queries",
-        &path("queries.fbin"),
-        "--metric",
-        "l2",
-        "--k",
-        "3",
-        "--out",
-        &path("truth.ibin"),
-    ]);
+    let (base, queries) = (path("base.fbin"), path("queries.fbin"));
+    let truth =
+        ["data", "truth", "--base", &base, "--queries", &queries, "--metric", "l2", "--k", "3", "--out"];
+    let said = run(&[&truth[..], &[&path("truth.ibin")]].concat());
     assert!(said.contains("3 nearest of 100 vectors for each of 5 queries, l2"), "{said}");
     let info = run(&["data", "info", &path("truth.ibin")]);
     assert!(info.contains("3 neighbours of 5 queries, with distances"), "{info}");
@@ -33,20 +23,7 @@ fn data_commands_work_together() {
     assert!(scan.contains("100 vectors of 2 x f32") && scan.contains("values    0 to 99"), "{scan}");
     assert!(run(&["data", "get", "--list"]).contains("bigann-10M"));
 
-    let wrong = spandrel(&[
-        "data",
-        "truth",
-        "--base",
-        &path("base.fbin"),
-        "--queries",
-        &path("queries.fbin"),
-        "--metric",
-        "l2",
-        "--k",
-        "3",
-        "--out",
-        &path("truth.fbin"),
-    ]);
+    let wrong = spandrel(&[&truth[..], &[&path("truth.fbin")]].concat());
     assert_eq!(wrong.status.code(), Some(2));
     assert!(text(&wrong.stderr).contains("expected one ending in .ibin, .ivecs or .npy"));
     assert!(!Path::new(&path("truth.fbin")).exists());

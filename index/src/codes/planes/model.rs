@@ -147,11 +147,7 @@ impl PlaneModel {
         spec: CodeSpec,
         dim: usize,
     ) -> Result<PlaneModel, OpenError> {
-        let mut fields = Fields { path, rest: bytes };
-        let found_dim = fields.number("dim", 1..=DIM_MAX)?;
-        if found_dim != dim {
-            return Err(OpenError::field(path, "dim", found_dim, dim));
-        }
+        let mut fields = Fields::of_model(path, bytes, dim)?;
         let segments = fields.number("segments", 1..=DIM_MAX / SEGMENT_DIMS + 1)?;
         let centre = if fields.number("centre", 0..=1)? == 0 { Centre::Head } else { Centre::Mean };
         let rotation = fields.number("rotation", 0..=2)?;

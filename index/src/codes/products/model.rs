@@ -11,7 +11,6 @@
 //! ```
 use std::path::Path;
 
-use crate::DIM_MAX;
 use crate::codes::CodeSpec;
 use crate::codes::fields::Fields;
 use crate::codes::frame::{Centre, Frame};
@@ -144,11 +143,7 @@ impl ProductModel {
         spec: CodeSpec,
         dim: usize,
     ) -> Result<ProductModel, OpenError> {
-        let mut fields = Fields { path, rest: bytes };
-        let found_dim = fields.number("dim", 1..=DIM_MAX)?;
-        if found_dim != dim {
-            return Err(OpenError::field(path, "dim", found_dim, dim));
-        }
+        let mut fields = Fields::of_model(path, bytes, dim)?;
         let quantisers = fields.number("quantisers", 1..=dim)?;
         let bits = fields.number("bits", 4..=8)? as u8; // CAST: just checked
         let rotated = fields.number("rotation", 0..=2)? == 2;
