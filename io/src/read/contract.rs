@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Completion, Direct, PreadReader, Read, ReadError, ReadFile, Reader, UringReader};
-use crate::faults::{FaultRates, FaultyReader, Schedule};
+use crate::faults::{FaultRates, FaultyReader, InlineReader, Schedule};
 
 type Make = fn(usize) -> Box<dyn Reader>;
 
@@ -405,8 +405,13 @@ fn pread(depth: usize) -> Box<dyn Reader> {
     Box::new(PreadReader::new(depth).unwrap())
 }
 
+fn inline(_: usize) -> Box<dyn Reader> {
+    Box::<InlineReader>::default()
+}
+
 contract! {
     on_uring: super::uring;
     on_pread: super::pread;
     on_faulty: super::faulty;
+    on_inline: super::inline;
 }

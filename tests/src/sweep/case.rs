@@ -52,6 +52,8 @@ pub struct Case {
     pub own_ids: bool,
     /// Whether the build calibrates.
     pub calibrated: bool,
+    /// Whether reads are carried out at once, which is much cheaper, or by the usual backend.
+    pub inline: bool,
     /// Random choices of the searches follow it.
     pub searches_seed: u64,
     data_seed: u64,
@@ -62,11 +64,8 @@ impl Case {
     pub fn of(seed: u64, number: u64) -> Case {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(number);
-        // Most faults of shape show in small sets, which are quick; a fifth are of any size.
-        let vectors = match rng.random_range(0..5) {
-            0 => rng.random_range(1..=VECTORS_MAX),
-            _ => (VECTORS_MAX as f64).powf(rng.random_range(0.0..=1.0)).round() as usize, // CAST: 1 to 3000
-        };
+        // Most faults of shape show in small sets, which are quick.
+        let vectors = (VECTORS_MAX as f64).powf(rng.random_range(0.0..=1.0)).round() as usize; // CAST: 1 to 3000
         let dim = match rng.random_range(0..4) {
             0 => rng.random_range(1..=4),
             _ => rng.random_range(1..=DIM_MAX),
@@ -97,6 +96,7 @@ impl Case {
             replicas: if rng.random() { ReplicaRule::Soar } else { ReplicaRule::Rng },
             own_ids: rng.random_range(0..4) == 0,
             calibrated: rng.random_range(0..10) == 0,
+            inline: rng.random_range(0..16) != 0,
             searches_seed: rng.random(),
             data_seed: rng.random(),
         }

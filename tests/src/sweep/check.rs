@@ -4,16 +4,20 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, sync_channel};
 
+use bytes::Bytes;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spandrel_builder::{Calibrate, Silent};
 use spandrel_datasets::Rows;
 use spandrel_engine::{
-    Answer, CalibrateLimits, Distances, Engine, EngineConfig, Limit, Rerank, SearchParams,
+    Answer, CalibrateLimits, Distances, Engine, EngineConfig, Executor, Limit, Request, Rerank, SearchError,
+    SearchParams,
 };
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Metric, OpenOptions, Tier, verify};
+use spandrel_io::faults::InlineReader;
 
 use super::case::{Case, QUERIES};
 use super::exact::Truth;
@@ -57,6 +61,8 @@ struct Checker<'a> {
     queries: Rows,
     truth: Truth,
     rows_of_ids: HashMap<u64, usize>,
+    /// Searches every index of the case.
+    executor: Executor,
 }
 
 /// An index that is open, where to note what is found, and what to say of the way it is searched.
@@ -72,7 +78,12 @@ impl<'a> Checker<'a> {
         let (base, queries) = case.data()?;
         let truth = Truth::of(case.metric, &base.rows, &queries);
         let rows_of_ids = (0..case.vectors).map(|row| (base.id(row), row)).collect();
-        Ok(Checker { case, base, queries, truth, rows_of_ids })
+        let config = EngineConfig { threads: 1, ..EngineConfig::default() };
+        let executor = match case.inline {
+            true => Executor::with_readers(config, || Ok(Box::<InlineReader>::default()))?,
+            false => Executor::new(config)?,
+        };
+        Ok(Checker { case, base, queries, truth, rows_of_ids, executor })
     }
 
     fn all(&self, folder: &Path, findings: &mut Findings) -> Result<(), Box<dyn Error>> {
@@ -106,7 +117,7 @@ impl<'a> Checker<'a> {
     fn open(&self, out: &Path, place: Place) -> Result<Engine, Box<dyn Error>> {
         let options = OpenOptions { codes: place.codes, vectors: Some(place.vectors), ids: place.ids };
         let index = Arc::new(Index::open_with(out, options)?);
-        Ok(Engine::open(index, EngineConfig { threads: 1, ..EngineConfig::default() })?)
+        Ok(self.executor.register(index)?)
     }
 }
 
@@ -116,16 +127,19 @@ impl Search<'_> {
         let plain = || SearchParams::new(k);
         let lists = self.engine.index().lists();
         let coded = self.of.case.code != CodeSpec::Full;
-        if let Some(recall) = self.ask("default", plain()) {
-            self.findings.default_recall(self.of.case, recall);
-        }
         let epsilon = Some([0.0, 0.1, 0.5, 2.0][rng.random_range(0..4)]);
         let max_lists = Some(rng.random_range(1..=lists));
-        self.ask("epsilon", SearchParams { epsilon, ..plain() });
-        self.ask("epsilon and max_lists", SearchParams { epsilon, max_lists, ..plain() });
         let max_bytes = Some(1 << rng.random_range(9..22));
-        self.ask("max_bytes", SearchParams { max_bytes, ..plain() });
-        self.ask("max_lists and max_bytes", SearchParams { max_lists, max_bytes, ..plain() });
+        let asked = self.ask(vec![
+            ("default", plain()),
+            ("epsilon", SearchParams { epsilon, ..plain() }),
+            ("epsilon and max_lists", SearchParams { epsilon, max_lists, ..plain() }),
+            ("max_bytes", SearchParams { max_bytes, ..plain() }),
+            ("max_lists and max_bytes", SearchParams { max_lists, max_bytes, ..plain() }),
+        ]);
+        if let Some(Some(recall)) = asked.into_iter().next() {
+            self.findings.default_recall(self.of.case, recall);
+        }
         self.lists_grow(lists);
         if coded {
             self.rerank_grows(max_lists);
@@ -138,19 +152,19 @@ impl Search<'_> {
 
     /// With everything compared, recall never falls with more lists, and is 1 with all.
     fn lists_grow(&mut self, lists: u32) {
-        let everything =
-            SearchParams { rerank: Some(Rerank::Count(u32::MAX)), ..SearchParams::new(self.of.case.k) };
-        let mut before = None;
+        let rerank = Some(Rerank::Count(u32::MAX));
         let steps = std::iter::successors(Some(1), |lists| Some(lists * 3)).take_while(|&step| step < lists);
-        for step in steps.chain([lists]) {
-            let params = SearchParams { max_lists: Some(step), ..everything.clone() };
-            let Some(recall) = self.ask("everything of some lists", params) else { return };
-            self.compare(
-                Fault::FellWithLists,
-                before.as_ref(),
-                &recall,
-                format!("at {step} of {lists} lists"),
-            );
+        let steps: Vec<u32> = steps.chain([lists]).collect();
+        let of_step = |&step: &u32| {
+            let params = SearchParams { max_lists: Some(step), rerank, ..SearchParams::new(self.of.case.k) };
+            ("everything of some lists", params)
+        };
+        let asked = self.ask(steps.iter().map(of_step).collect());
+        let mut before = None;
+        for (step, recall) in steps.into_iter().zip(asked) {
+            let Some(recall) = recall else { return };
+            let what = format!("at {step} of {lists} lists");
+            self.compare(Fault::FellWithLists, before.as_ref(), &recall, what);
             before = Some(recall);
         }
         let least = before.iter().flatten().copied().fold(1.0, f64::min);
@@ -165,11 +179,11 @@ impl Search<'_> {
     /// At fixed lists, recall never falls as more is compared.
     fn rerank_grows(&mut self, max_lists: Option<u32>) {
         let k = self.of.case.k as u32; // CAST: at most the vectors and five
+        let counts = [1, k, 2 * k, 4 * k + 16, u32::MAX];
+        let asked = self.ask_with(max_lists, "rerank", counts.map(Rerank::Count));
         let mut before = None;
-        for count in [1, k, 2 * k, 4 * k + 16, u32::MAX] {
-            let rerank = Some(Rerank::Count(count));
-            let params = SearchParams { max_lists, rerank, ..SearchParams::new(self.of.case.k) };
-            let Some(recall) = self.ask("rerank", params) else { return };
+        for (count, recall) in counts.into_iter().zip(asked) {
+            let Some(recall) = recall else { return };
             let what = format!("at {max_lists:?} lists, rerank {count}");
             self.compare(Fault::FellWithRerank, before.as_ref(), &recall, what);
             before = Some(recall);
@@ -178,11 +192,10 @@ impl Search<'_> {
 
     /// At fixed lists, mean recall never falls as errors grow: judged over many cases.
     fn errors_grow(&mut self, max_lists: Option<u32>) {
+        let asked = self.ask_with(max_lists, "rerank_errors", ERRORS.map(Rerank::Errors));
         let mut before: Option<Vec<f64>> = None;
-        for errors in ERRORS {
-            let rerank = Some(Rerank::Errors(errors));
-            let params = SearchParams { max_lists, rerank, ..SearchParams::new(self.of.case.k) };
-            let Some(recall) = self.ask("rerank_errors", params) else { return };
+        for (errors, recall) in ERRORS.into_iter().zip(asked) {
+            let Some(recall) = recall else { return };
             if let Some(before) = &before {
                 let rise = mean(&recall) - mean(before);
                 self.findings.trend(Trend::errors(self.of.case, errors), rise);
@@ -203,9 +216,9 @@ impl Search<'_> {
         let rule = [Rerank::Errors(2.0), Rerank::Count(k), Rerank::Count(4 * k + 16)][rng.random_range(0..3)];
         let exact = SearchParams { rerank: Some(rule), ..SearchParams::new(self.of.case.k) };
         let any = SearchParams { distances: Distances::Any, ..exact.clone() };
-        if let (Some(exact), Some(any)) = (self.ask("exact distances", exact), self.ask("any distances", any))
-        {
-            self.findings.trend(Trend::estimates(self.of.case, rule), mean(&any) - mean(&exact));
+        let asked = self.ask(vec![("exact distances", exact), ("any distances", any)]);
+        if let [Some(exact), Some(any)] = &asked[..] {
+            self.findings.trend(Trend::estimates(self.of.case, rule), mean(any) - mean(exact));
         }
     }
 
@@ -222,9 +235,44 @@ impl Search<'_> {
         self.findings.fault(fault, format!("{}, {what}", self.what));
     }
 
-    /// Searches, checks the answers, and gives the recall of each; none where the search is refused.
-    fn ask(&mut self, way: &str, params: SearchParams) -> Option<Vec<f64>> {
-        match self.engine.search(self.of.queries.bytes(), &params) {
+    /// Searches with some rules of what is compared, at some lists.
+    fn ask_with(
+        &mut self,
+        max_lists: Option<u32>,
+        way: &'static str,
+        rules: [Rerank; 5],
+    ) -> Vec<Option<Vec<f64>>> {
+        let k = self.of.case.k;
+        let of_rule = |rule| (way, SearchParams { max_lists, rerank: Some(rule), ..SearchParams::new(k) });
+        self.ask(rules.map(of_rule).into())
+    }
+
+    /// Searches in some ways at once, checks the answers, and gives their recall in each way; none where it is refused.
+    fn ask(&mut self, ways: Vec<(&'static str, SearchParams)>) -> Vec<Option<Vec<f64>>> {
+        let queries = Bytes::copy_from_slice(self.of.queries.bytes());
+        let submit = |(way, params): (&'static str, SearchParams)| {
+            let (sender, receiver) = sync_channel(1);
+            let request =
+                Request { queries: queries.clone(), params: params.clone(), deadline: None, stop: None };
+            let refused = self.engine.submit(request, move |result| drop(sender.send(result))).err();
+            (way, params, refused.map_or(Ok(receiver), Err))
+        };
+        let submitted: Vec<_> = ways.into_iter().map(submit).collect();
+        let taken = |(way, params, receiver): (&str, _, Result<Receiver<_>, SearchError>)| {
+            let found = receiver.and_then(|receiver| receiver.recv().unwrap_or(Err(SearchError::Closed)));
+            self.answers(way, &params, found)
+        };
+        submitted.into_iter().map(taken).collect()
+    }
+
+    /// Checks answers: their recall.
+    fn answers(
+        &mut self,
+        way: &str,
+        params: &SearchParams,
+        found: Result<Vec<Answer>, SearchError>,
+    ) -> Option<Vec<f64>> {
+        match found {
             Err(e) => {
                 let fault =
                     if self.of.case.k > self.of.case.vectors { Fault::RefusedK } else { Fault::Refused };
@@ -235,7 +283,7 @@ impl Search<'_> {
                 if answers.len() != QUERIES {
                     self.fault(Fault::TooFew, format!("{way}: {} answers", answers.len()));
                 }
-                let recall = |(query, answer)| self.answer(way, &params, query, answer);
+                let recall = |(query, answer)| self.answer(way, params, query, answer);
                 Some(answers.iter().enumerate().map(recall).collect())
             }
         }

@@ -109,6 +109,11 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// The faults, a line or two for each.
+    pub fn lines(&self, case: &Case) -> Vec<String> {
+        self.faults.iter().map(|(fault, what)| format!("{fault:?}: {case}\n      {what}")).collect()
+    }
+
     /// Notes a fault; the first of a class is kept.
     pub fn fault(&mut self, fault: Fault, what: String) {
         self.faults.entry(fault).or_insert(what);

@@ -19,11 +19,9 @@ use std::{fs, io, thread};
 pub use case::Case;
 pub use data::{Shape, encode, normal};
 pub use exact::{Exact, Truth, exact_distance};
-pub use findings::{Fault, Report};
+pub use findings::{Fault, Findings, Report};
 
-use findings::Findings;
-
-/// Runs the cases of some numbers on a number of threads; `tell` hears of each that is done.
+/// Runs the cases of some numbers on a number of threads; `tell` hears of each that is done, with what it found.
 ///
 /// # Errors
 /// Where no folder can be made for indexes: in memory if the system has one for that, else where temporary files go.
@@ -31,7 +29,7 @@ pub fn sweep(
     seed: u64,
     numbers: Range<u64>,
     threads: usize,
-    tell: &(dyn Fn(u64) + Sync),
+    tell: &(dyn Fn(&Case, &Findings) + Sync),
 ) -> io::Result<Report> {
     let memory = PathBuf::from("/dev/shm");
     let place = if memory.is_dir() { memory } else { std::env::temp_dir() };
@@ -55,8 +53,8 @@ pub fn sweep(
                         findings
                     });
                     drop(fs::remove_dir_all(&own));
+                    tell(&case, &found);
                     report.lock().expect("no thread panics with the report").add(&case, found);
-                    tell(number);
                 }
             });
         }
