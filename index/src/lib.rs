@@ -16,6 +16,7 @@ pub mod kernels;
 mod location;
 mod metric;
 mod open;
+pub mod order;
 mod source;
 mod spread;
 #[cfg(any(test, feature = "testing"))]

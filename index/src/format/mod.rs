@@ -56,7 +56,7 @@ mod versions;
 
 pub use current::{CURRENT, Current, current};
 pub use defaults::{CalibrationPoint, SearchCell, SearchDefault};
-pub use directory::{Directory, DirectoryEntry, DirectoryShape, list_hash};
+pub use directory::{Directory, DirectoryEntry, DirectoryShape, list_hash, list_hash_while};
 pub use entries::{MAIN_COLUMN, SectionEntry, SegmentEntry};
 pub use error::OpenError;
 pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};

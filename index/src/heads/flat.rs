@@ -23,7 +23,7 @@ pub(super) fn search(
         }
         heads.kernel().score_rows(query.row, rows, scores);
     }
-    scratch.nearest.select(query.k, out);
+    scratch.nearest.select_while(query.k, out, go_on);
     heads.count()
 }
 

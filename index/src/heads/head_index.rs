@@ -94,8 +94,9 @@ impl HeadIndex {
         self.search_while(heads, query, scratch, out, &mut || true)
     }
 
-    /// As [`HeadIndex::search`]; `go_on` is asked every few dozen steps of a walk and every MiB of rows. Once it has said no,
-    /// what is in `out` is of no use. Packed heads are so few that it is not asked.
+    /// As [`HeadIndex::search`]; `go_on` is asked every few dozen steps of a walk, every MiB of rows and between the pieces
+    /// of a sort; packed heads are so few bytes that their scores are computed at once. Once it has said no, what is in `out` is of
+    /// no use.
     ///
     /// # Panics
     /// As [`HeadIndex::search`].
@@ -109,7 +110,7 @@ impl HeadIndex {
     ) -> u32 {
         match self {
             HeadIndex::Flat => flat::search(heads, query, scratch, out, go_on),
-            HeadIndex::Packed(packed) => packed.search(heads, query, scratch, out),
+            HeadIndex::Packed(packed) => packed.search(heads, query, scratch, out, go_on),
             HeadIndex::Graph(graph) if query.k <= heads.len() / FLAT_SHARE => {
                 graph.search_while(heads, query, scratch, out, go_on)
             }

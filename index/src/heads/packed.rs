@@ -28,20 +28,22 @@ impl PackedHeads {
         PackedHeads { kernel, rows: kernel.pack_right(heads.rows()) }
     }
 
-    /// Scores all heads. Same answers as a scan of the rows.
+    /// Scores all heads. Same answers as a scan of the rows. Finds none where `go_on` says no while
+    /// they are put in order.
     pub(super) fn search(
         &self,
         heads: &Heads,
         query: &HeadQuery<'_>,
         scratch: &mut Scratch,
         out: &mut Vec<(f32, u32)>,
+        go_on: &mut dyn FnMut() -> bool,
     ) -> u32 {
         assert_eq!(heads.len(), self.rows.len(), "other heads were packed");
         self.kernel.pack_left_into(query.row, &mut scratch.query);
         let scores = scratch.nearest.scores(self.rows.len());
         let (query_row, all) = ((&scratch.query, 0..1), (&self.rows, 0..self.rows.len()));
         self.kernel.scores(Operation::SquaredL2, query_row, all, scores);
-        scratch.nearest.select(query.k, out);
+        scratch.nearest.select_while(query.k, out, go_on);
         heads.count()
     }
 

@@ -409,6 +409,33 @@ fn inline(_: usize) -> Box<dyn Reader> {
     Box::<InlineReader>::default()
 }
 
+/// Reads that wait for a place end when they are withdrawn; those under way, and those still wanted, are carried out.
+#[test]
+fn waiting_reads_can_be_withdrawn() {
+    let fixture = Fixture::new();
+    for make in [uring, pread] {
+        let mut reader = make(4);
+        let file = reader.add_file(fixture.open(Direct::Auto));
+        let reads = random_reads(file, 1000, 3);
+        reader.submit(&reads).unwrap();
+        reader.withdraw(&|read| read.tag % 10 == 0);
+        let mut out = Vec::new();
+        reader.complete(usize::MAX, &mut out).unwrap();
+        assert_eq!((out.len(), reader.in_flight()), (1000, 0));
+        let (withdrawn, done): (Vec<_>, Vec<_>) =
+            out.into_iter().partition(|completion| matches!(completion.result, Err(ReadError::Withdrawn)));
+        assert!(withdrawn.iter().all(|completion| completion.tag % 10 != 0));
+        // Those of the first four that were not wanted either.
+        let unwanted = done.iter().filter(|completion| completion.tag % 10 != 0).count();
+        assert!(done.len() - unwanted == 100 && unwanted <= 4, "{} done, {unwanted} unwanted", done.len());
+        let of_done: Vec<Read> = reads
+            .into_iter()
+            .filter(|read| done.iter().any(|completion| completion.tag == read.tag))
+            .collect();
+        fixture.check(&of_done, &done);
+    }
+}
+
 contract! {
     on_uring: super::uring;
     on_pread: super::pread;

@@ -72,6 +72,9 @@ pub enum ReadError {
     /// No memory for the buffer.
     #[error(transparent)]
     Buffer(#[from] BufferError),
+    /// Withdrawn by [`Reader::withdraw`](super::Reader::withdraw) before it was begun.
+    #[error("the read was withdrawn")]
+    Withdrawn,
     /// The ring itself failed; the reader is of no more use.
     #[error("the io_uring cannot be entered, try --io pread")]
     Ring {

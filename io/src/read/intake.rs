@@ -85,6 +85,18 @@ impl Intake {
         }
     }
 
+    /// Ends the reads that were not issued so far and are not wanted.
+    pub(crate) fn withdraw(&mut self, is_wanted: &dyn Fn(&Read) -> bool) {
+        let Intake { backlog, ended, .. } = self;
+        backlog.retain(|read| {
+            let is_wanted = is_wanted(read);
+            if !is_wanted {
+                ended.push_back(Completion { tag: read.tag, result: Err(ReadError::Withdrawn) });
+            }
+            is_wanted
+        });
+    }
+
     fn end(&mut self, tag: u64, result: Result<ReadBuf, ReadError>) {
         self.ended.push_back(Completion { tag, result });
     }

@@ -182,6 +182,10 @@ impl Reader for PreadReader {
         Ok(())
     }
 
+    fn withdraw(&mut self, is_wanted: &dyn Fn(&Read) -> bool) {
+        self.intake.withdraw(is_wanted);
+    }
+
     fn in_flight(&self) -> usize {
         self.intake.waiting() + self.issued
     }

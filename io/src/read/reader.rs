@@ -47,6 +47,10 @@ pub trait Reader: Send {
     /// When the backend is broken. What was appended to `out` before is good.
     fn complete(&mut self, at_least: usize, out: &mut Vec<Completion>) -> Result<(), ReadError>;
 
+    /// Ends reads that wait for a free place and are not wanted any more, with [`ReadError::Withdrawn`]. A reader whose
+    /// reads wait elsewhere carries them out nevertheless.
+    fn withdraw(&mut self, _is_wanted: &dyn Fn(&Read) -> bool) {}
+
     /// Reads submitted and not yet handed out by `complete`.
     fn in_flight(&self) -> usize;
 
@@ -77,6 +81,10 @@ impl<R: Reader + ?Sized> Reader for Box<R> {
 
     fn complete(&mut self, at_least: usize, out: &mut Vec<Completion>) -> Result<(), ReadError> {
         (**self).complete(at_least, out)
+    }
+
+    fn withdraw(&mut self, is_wanted: &dyn Fn(&Read) -> bool) {
+        (**self).withdraw(is_wanted);
     }
 
     fn in_flight(&self) -> usize {

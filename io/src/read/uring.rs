@@ -292,6 +292,10 @@ impl Reader for UringReader {
         }
     }
 
+    fn withdraw(&mut self, is_wanted: &dyn Fn(&Read) -> bool) {
+        self.intake.withdraw(is_wanted);
+    }
+
     fn in_flight(&self) -> usize {
         self.intake.waiting() + self.again.len() + self.issued
     }

@@ -17,13 +17,14 @@ use crate::error::{EngineError, SearchError};
 use crate::executor::{EngineConfig, Executor};
 use crate::files::{QueryFile, files_of, open_file};
 use crate::ids::{FetchRequest, Fetched, Ids, Piece};
-use crate::job::{Job, Queries, Reply, Terms, Waiting};
+use crate::job::{Job, Queries, Reply, Waiting};
 use crate::lookup::Lookup;
 use crate::params::SearchParams;
 use crate::plan::QueryPlan;
 use crate::queue::Backlog;
 use crate::reads::FileKind;
 use crate::searched::Searched;
+use crate::terms::Terms;
 use crate::threads::ThreadReport;
 use crate::validate::check_queries;
 

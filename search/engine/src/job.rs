@@ -1,6 +1,5 @@
 //! Work that was handed in together: workers take it piece by piece, the last one done replies.
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -12,6 +11,7 @@ use crate::error::SearchError;
 use crate::ids::{FetchRequest, Ids, Piece};
 use crate::plan::QueryPlan;
 use crate::searched::{Held, Searched};
+use crate::terms::{End, Terms};
 
 /// Bytes of codes or vectors in memory that a query goes through before it asks whether it is still wanted: about 0.2 ms.
 pub(crate) const PIECE_BYTES: usize = 1 << 20;
@@ -94,14 +94,6 @@ impl Task for Ids {
     fn started(running: Running<Ids>) -> Started {
         Started::Fetch(running)
     }
-}
-
-/// When the caller gives up.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Terms {
-    pub(crate) deadline: Option<Instant>,
-    /// Set to true to give up.
-    pub(crate) stop: Option<Arc<AtomicBool>>,
 }
 
 /// A task on its way.
@@ -218,11 +210,12 @@ impl<T: Task> Job<T> {
 
     /// Why no more of the job is wanted, if so.
     pub(crate) fn end(&self) -> Option<End> {
-        if self.terms.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
-            return Some(End::Stopped);
-        }
-        // The clock is read only where it matters.
-        self.terms.deadline.filter(|&deadline| Instant::now() >= deadline).map(|_| End::Deadline)
+        self.terms.end()
+    }
+
+    /// When the caller gives up.
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// Hands in the answer to a piece that was taken.
@@ -328,22 +321,6 @@ impl<T: Task> Drop for Running<T> {
     fn drop(&mut self) {
         if !self.ended {
             self.job.fail(|_| SearchError::Broken { reason: "it panicked".to_owned() });
-        }
-    }
-}
-
-/// Why a job ends early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Stopped,
-    Deadline,
-}
-
-impl End {
-    fn error(self, answered: usize, queries: usize) -> SearchError {
-        match self {
-            End::Stopped => SearchError::Stopped { answered, queries },
-            End::Deadline => SearchError::Deadline { answered, queries },
         }
     }
 }

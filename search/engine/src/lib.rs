@@ -42,6 +42,7 @@ mod scan;
 mod searched;
 mod stages;
 mod subject;
+mod terms;
 mod threads;
 mod validate;
 mod vectors;

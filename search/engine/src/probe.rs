@@ -1,13 +1,14 @@
 //! Which lists a query reads: those of the nearest heads, pruned, but enough of them to hold `k` vectors.
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
+use spandrel_index::order::{PIECE, sort_while};
 use spandrel_index::{Index, Tier};
 
 use crate::fetch::{ListPlace, NearList};
-use crate::job::End;
 use crate::kept;
 use crate::plan::{ProbePlan, QueryPlan};
 use crate::subject::Query;
+use crate::terms::End;
 
 /// Heads followed in a graph beyond those wanted.
 ///
@@ -91,6 +92,12 @@ impl Prober {
                 if at >= within && probed.vectors >= k {
                     break;
                 }
+                if at % PIECE == PIECE - 1
+                    && let Some(end) = end()
+                {
+                    out.clear();
+                    return Probed { head_distances, end: Some(end), ..Probed::default() };
+                }
                 probed.lists += 1;
                 let segment = query.segment(near.segment);
                 let mut place = ListPlace::of(near, segment);
@@ -149,7 +156,7 @@ impl Prober {
             let key = |near: &NearList| (near.segment, near.list);
             let order =
                 |a: &NearList, b: &NearList| a.distance.total_cmp(&b.distance).then(key(a).cmp(&key(b)));
-            nearest.sort_unstable_by(order);
+            sort_while(nearest, order, go_on);
             nearest.truncate(lists as usize);
         }
         computed

@@ -2,10 +2,10 @@
 use std::time::Instant;
 
 use crate::answer::{Limit, Missing, Work};
-use crate::job::End;
 use crate::plan::QueryPlan;
 use crate::reads::{Extent, Outbox, pages_touched};
 use crate::stages::StageClock;
+use crate::terms::{End, Terms};
 
 /// What every state of a query adds to.
 #[derive(Debug, Default)]
@@ -24,6 +24,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// Whether the caller still waits, by `terms`; remembers if not.
+    pub(crate) fn go_on(&mut self, terms: &Terms) -> bool {
+        self.end = self.end.or_else(|| terms.end());
+        self.end.is_none()
+    }
+
     /// At the beginning of a query.
     pub(crate) fn begin(&mut self, plan: &QueryPlan, started: Instant) {
         self.work = Work::default();

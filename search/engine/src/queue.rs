@@ -236,9 +236,10 @@ mod tests {
 
     use super::*;
     use crate::answer::Answer;
-    use crate::job::{Job, Queries, Running, Terms};
+    use crate::job::{Job, Queries, Running};
     use crate::params::SearchParams;
     use crate::plan::QueryPlan;
+    use crate::terms::Terms;
 
     const MS: Duration = Duration::from_millis(1);
 

@@ -8,10 +8,11 @@ use spandrel_io::{Read, ReadBuf, ReadError};
 use crate::damage::{DamageReason, DamagedPart};
 use crate::error::with_cause;
 use crate::ids::{FetchState, Ids, PIECE, Piece};
-use crate::job::{End, Running};
+use crate::job::Running;
 use crate::pages::{PageKey, PageRead, merge_pages};
 use crate::query::Tools;
 use crate::reads::{FileKind, Outbox, number_of, slot_of};
+use crate::terms::End;
 
 /// What is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -109,19 +110,21 @@ impl FetchSlot {
         }
     }
 
-    /// Takes in one read; what could not be merged into one is asked for again, page by page.
+    /// Takes in one read; what could not be merged into one is asked for again, page by page. Says whether it was just found
+    /// out that the piece is no longer wanted: what else was asked for is of no use then.
     pub(crate) fn arrive(
         &mut self,
         tag: u64,
         result: &Result<ReadBuf, ReadError>,
         tools: &Tools,
         out: &mut Vec<Read>,
-    ) {
+    ) -> bool {
         let slot = slot_of(tag);
         self.reads_left -= 1;
+        let was_over = self.end.is_some();
         self.end = self.end.or_else(|| self.running.as_ref().and_then(|running| running.job.end()));
         if self.end.is_some() {
-            return;
+            return !was_over;
         }
         let read = self.requests[number_of(tag)];
         match result {
@@ -141,6 +144,7 @@ impl FetchSlot {
             }
         }
         self.go_on(tools, slot, out);
+        false
     }
 
     /// Looks for what is wanted in the pages of a read, each checked before.

@@ -128,10 +128,13 @@ impl Worker {
             let slot = slot_of(tag);
             let Slot { index, query, fetch } = &mut self.slots[slot as usize];
             let tools = tools_of(&mut self.attached, *index);
-            if fetch.running.is_some() {
-                fetch.arrive(tag, &result, tools, &mut self.reads);
+            let ended = if fetch.running.is_some() {
+                fetch.arrive(tag, &result, tools, &mut self.reads)
             } else {
-                query.arrive(tag, &result, tools, &mut self.reads);
+                query.arrive(tag, &result, tools, &mut self.reads)
+            };
+            if ended {
+                self.reader.withdraw(&|read| slot_of(read.tag) != slot);
             }
             if let Ok(buf) = result {
                 self.reader.recycle(buf);

@@ -89,7 +89,7 @@ impl Holders {
             bytes.resize(place.bytes as usize, 0); // CAST: a list fits in memory
             file.read_into(place.offset, &mut bytes)?;
             let damaged = CalibrateError::Damaged { parts: 1 };
-            if check(segment, ReadList { place: &place, bytes: &bytes }).is_err() {
+            if check(segment, ReadList { place: &place, bytes: &bytes }, &mut || None).is_err() {
                 return Err(damaged);
             }
             let mut add = |name: u64| {

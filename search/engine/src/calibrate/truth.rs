@@ -13,6 +13,7 @@ use super::queries::{Pages, Queries};
 use crate::collect::Best;
 use crate::rerank::Reranker;
 use crate::subject::Prepared;
+use crate::terms::Terms;
 
 /// Bytes of pages held at once.
 const CHUNK_BYTES: u64 = 4 << 20;
@@ -105,7 +106,7 @@ impl<'a> State<'a> {
     fn new(index: &Index, queries: &'a Queries, query: usize, depth: usize) -> State<'a> {
         let row = queries.row(query);
         let mut top = Best::default();
-        top.reset(depth);
+        top.reset(depth, &Terms::default());
         State {
             query: Prepared { row, inverse_norm: inverse_norm(index.dtype(), row) },
             norm: norm_squared(index.dtype(), row).sqrt(),

@@ -1,5 +1,8 @@
 //! The k best of what was scanned, in any order of arrival.
 use spandrel_index::Metric;
+use spandrel_index::order::{dedup_while, sort_while};
+
+use crate::terms::{End, Patience, Terms};
 
 /// A candidate's place in the order of answers: by score, ties by id. Smaller is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,12 +52,14 @@ pub(crate) struct Best {
     /// The k-th smallest key at the last thinning; no key from here on is wanted.
     bound: Option<Key>,
     bound_score: f32,
+    patience: Patience,
 }
 
 impl Best {
-    /// Forgets everything and keeps `k` from now on.
-    pub(crate) fn reset(&mut self, k: usize) {
+    /// Forgets everything and keeps `k` from now on, while somebody waits for it by `terms`.
+    pub(crate) fn reset(&mut self, k: usize, terms: &Terms) {
         self.k = k;
+        self.patience = Patience::of(terms);
         self.full = 2 * k + 64;
         self.keys.clear();
         self.bound = None;
@@ -90,9 +95,17 @@ impl Best {
         &self.keys
     }
 
+    /// Why the keys are of no use: the caller gave up while they were put in order.
+    pub(crate) fn end(&self) -> Option<End> {
+        self.patience.end()
+    }
+
     fn thin(&mut self) {
-        self.keys.sort_unstable();
-        self.keys.dedup();
+        let Best { keys, patience, .. } = self;
+        let mut go_on = || patience.go_on();
+        if !sort_while(keys, Key::cmp, &mut go_on) || !dedup_while(keys, |&key| key, &mut go_on) {
+            return self.give_up();
+        }
         self.keys.truncate(self.k);
         if self.keys.len() == self.k
             && let Some(&last) = self.keys.last()
@@ -101,10 +114,20 @@ impl Best {
             self.bound_score = if last.rank == NAN_RANK { f32::INFINITY } else { last.score() };
         }
     }
+
+    /// Keeps nothing from here on.
+    fn give_up(&mut self) {
+        self.keys.clear();
+        self.bound = Some(Key { rank: 0, id: 0 });
+        self.bound_score = f32::NEG_INFINITY;
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -119,6 +142,26 @@ mod tests {
         assert_eq!(Key::new(-0.0, 1), Key::new(0.0, 1));
         assert!(Key::new(1.0, 1) < Key::new(1.0, 2));
         assert_eq!(Key::new(0.0, 1).distance(Metric::InnerProduct).to_bits(), 0);
+    }
+
+    #[test]
+    fn nothing_is_kept_for_a_caller_who_gave_up() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let terms = Terms { stop: Some(Arc::clone(&stop)), deadline: None };
+        for stopped in [false, true] {
+            stop.store(false, Ordering::Relaxed);
+            let mut top = Best::default();
+            top.reset(10_000, &terms);
+            (0..15_000).for_each(|id| top.offer((id * 7919 % 15_013) as f32, id));
+            stop.store(stopped, Ordering::Relaxed);
+            let kept = top.finish().len();
+            // Also where the flag is taken back.
+            stop.store(false, Ordering::Relaxed);
+            top.offer(-1.0, 20_000);
+            let (expected, end) = if stopped { (0, Some(End::Stopped)) } else { (10_000, None) };
+            assert_eq!((kept, top.finish().len(), top.end()), (expected, expected, end));
+            assert_eq!(top.bound_score() == f32::NEG_INFINITY, stopped);
+        }
     }
 
     #[test]
@@ -137,7 +180,7 @@ mod tests {
             for turn in 0..4 {
                 offered.rotate_left(turn * 317);
                 let mut top = Best::default();
-                top.reset(k);
+                top.reset(k, &Terms::default());
                 for &(score, id) in &offered {
                     if score <= top.bound_score() {
                         top.offer(score, id);

@@ -3,6 +3,9 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use spandrel_index::Location;
+use spandrel_index::order::{dedup_while, retain_while, select_while, sort_while};
+
+use crate::terms::{End, Patience, Terms};
 
 /// One vector, as far as its code tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,6 +91,7 @@ pub(crate) struct Candidates {
     of_segments: Vec<(Location, u32)>,
     bound: f32,
     unlikely: [Unlikely; 3],
+    patience: Patience,
 }
 
 /// What is too far for its error at a distance.
@@ -112,9 +116,10 @@ impl Default for Unlikely {
 }
 
 impl Candidates {
-    /// Forgets everything; keeps by `keep` from now on.
-    pub(crate) fn reset(&mut self, keep: Keep) {
+    /// Forgets everything; keeps by `keep` from now on, while somebody waits for it by `terms`.
+    pub(crate) fn reset(&mut self, keep: Keep, terms: &Terms) {
         self.keep = keep;
+        self.patience = Patience::of(terms);
         self.half = keep.errors.map_or(0.0, |errors| 0.5 * errors);
         self.full = 4 * keep.k + 256;
         self.left_out.clear();
@@ -171,14 +176,37 @@ impl Candidates {
         let half = self.half_of_room();
         let distance = self.bound_of(half);
         if self.keep.copies {
-            let likeliest = |a: &Candidate, b: &Candidate| {
-                a.location.cmp(&b.location).then_with(|| by_chance(a, b, distance))
-            };
-            self.kept.sort_unstable_by(likeliest);
-            self.kept.dedup_by_key(|candidate| candidate.location);
+            self.drop_copies(distance);
         }
-        self.kept.sort_unstable_by(|a, b| by_chance(a, b, distance));
+        let Candidates { kept, patience, .. } = self;
+        let chance = |a: &Candidate, b: &Candidate| by_chance(a, b, distance);
+        if !sort_while(kept, chance, &mut || patience.go_on()) {
+            return self.give_up();
+        }
         self.kept.truncate(self.keep.compared_max.saturating_mul(2));
+    }
+
+    /// Keeps the likeliest copy of each vector.
+    fn drop_copies(&mut self, distance: f32) {
+        let Candidates { kept, patience, .. } = self;
+        let mut go_on = || patience.go_on();
+        let likeliest = |a: &Candidate, b: &Candidate| {
+            a.location.cmp(&b.location).then_with(|| by_chance(a, b, distance))
+        };
+        if !sort_while(kept, likeliest, &mut go_on) || !dedup_while(kept, |c| c.location, &mut go_on) {
+            self.give_up();
+        }
+    }
+
+    /// Why what was kept is of no use: the caller gave up while it was put in order.
+    pub(crate) fn end(&self) -> Option<End> {
+        self.patience.end()
+    }
+
+    /// Keeps nothing from here on.
+    fn give_up(&mut self) {
+        self.kept.clear();
+        self.bound = f32::NEG_INFINITY;
     }
 
     /// The bound with `errors` in place of those it keeps by; infinity with fewer than `k` candidates.
@@ -189,14 +217,24 @@ impl Candidates {
     /// The `k + 1`-th smallest `e - errors / 2 s`, which no more than `k` vectors are likely to be below. Call it after
     /// [`finish`](Candidates::finish).
     pub(crate) fn border(&mut self, errors: f32) -> f32 {
-        self.distances.clear();
-        self.distances.extend(self.kept.iter().map(|candidate| candidate.least(0.5 * errors)));
-        let k = self.keep.k;
-        if self.distances.len() <= k {
-            // What was not kept is beyond the bound.
-            return self.bound;
+        let Candidates { kept, distances, patience, .. } = self;
+        distances.clear();
+        let least = |candidate: &Candidate| candidate.least(0.5 * errors);
+        let came = patience.each_piece(kept, |piece| distances.extend(piece.iter().map(least)));
+        // What was not kept is beyond the bound.
+        self.nth_distance(self.keep.k, came).map_or(self.bound, |distance| distance.min(self.bound))
+    }
+
+    /// The `n`-th of the distances, if there are more than `n` and they came to be complete.
+    fn nth_distance(&mut self, n: usize, are_complete: bool) -> Option<f32> {
+        let Candidates { distances, patience, .. } = self;
+        let are_complete = are_complete
+            && (n >= distances.len() || select_while(distances, n, f32::total_cmp, &mut || patience.go_on()));
+        if !are_complete {
+            self.give_up();
+            return None;
         }
-        self.distances.select_nth_unstable_by(k, f32::total_cmp).1.min(self.bound)
+        self.distances.get(n).copied()
     }
 
     /// The candidates kept.
@@ -213,9 +251,14 @@ impl Candidates {
 
     fn thin(&mut self) {
         if self.keep.errors.is_some() {
-            self.bound = self.bound.min(self.bound_of(self.half));
-            let (bound, half) = (self.bound, self.half);
-            self.kept.retain(|candidate| candidate.least(half) <= bound);
+            let bound = self.bound_of(self.half);
+            // Where the caller gave up meanwhile, it is below all.
+            self.bound = self.bound.min(bound);
+            let Candidates { kept, patience, bound, half, .. } = self;
+            let is_near = |candidate: &Candidate| candidate.least(*half) <= *bound;
+            if !retain_while(kept, is_near, &mut || patience.go_on()) {
+                self.give_up();
+            }
         }
         self.drop_unlikely(self.keep.compared_max.saturating_mul(2).max(HELD_LEAST));
         // With many that cannot be told apart, the buffer grows instead of being thinned at every offer.
@@ -228,12 +271,18 @@ impl Candidates {
             return;
         }
         let distances = [0.0, self.bound_of(HALF_ORDER.start), self.bound_of(HALF_ORDER.end)];
+        if self.patience.end().is_some() {
+            return;
+        }
+        let Candidates { kept, patience, unlikely, .. } = self;
         let mut left = 0;
-        for (unlikely, distance) in self.unlikely.iter_mut().zip(distances) {
+        for (unlikely, distance) in unlikely.iter_mut().zip(distances) {
             let order = |a: &Candidate, b: &Candidate| by_chance(a, b, distance);
-            let (_, last, _) = self.kept[left..].select_nth_unstable_by(count - 1, order);
-            *unlikely = Unlikely { distance, errors_over: last.errors_over(distance) };
+            if !select_while(&mut kept[left..], count - 1, order, &mut || patience.go_on()) {
+                return self.give_up();
+            }
             left += count;
+            *unlikely = Unlikely { distance, errors_over: kept[left - 1].errors_over(distance) };
         }
         self.kept.truncate(left);
     }
@@ -247,6 +296,9 @@ impl Candidates {
             return high;
         }
         for _ in 0..HALVINGS {
+            if self.patience.end().is_some() {
+                break;
+            }
             let middle = 0.5 * (low + high);
             if self.count_within(middle) > room { high = middle } else { low = middle }
         }
@@ -256,15 +308,29 @@ impl Candidates {
     /// Vectors that `half` of the errors keep.
     fn count_within(&mut self, half: f32) -> usize {
         let bound = self.bound_of(half);
-        let within = self.kept.iter().filter(|candidate| candidate.least(half) <= bound);
-        if !self.keep.copies {
-            return within.count();
+        let Candidates { kept, locations, patience, keep, .. } = self;
+        let is_within = |candidate: &&Candidate| candidate.least(half) <= bound;
+        let mut count = 0;
+        locations.clear();
+        let mut came = patience.each_piece(kept, |piece| {
+            let within = piece.iter().filter(is_within);
+            if keep.copies {
+                locations.extend(within.map(|candidate| candidate.location));
+            } else {
+                count += within.count();
+            }
+        });
+        if keep.copies {
+            let mut go_on = || patience.go_on();
+            came = came
+                && sort_while(locations, Location::cmp, &mut go_on)
+                && dedup_while(locations, |&location| location, &mut go_on);
+            count = locations.len();
         }
-        self.locations.clear();
-        self.locations.extend(within.map(|candidate| candidate.location));
-        self.locations.sort_unstable();
-        self.locations.dedup();
-        self.locations.len()
+        if !came {
+            self.give_up();
+        }
+        count
     }
 
     /// The `k`-th smallest `max(e, 0) + half s`; infinity with fewer than `k` vectors.
@@ -275,37 +341,47 @@ impl Candidates {
     /// The `k`-th smallest `max(e, 0) + errors s` over distinct vectors, if there are `k`.
     fn kth_most(&mut self, k: usize, errors: f32) -> Option<f32> {
         self.distances.clear();
-        if self.keep.copies {
-            self.least_of_copies(errors);
+        let are_complete = if self.keep.copies {
+            self.least_of_copies(errors)
         } else {
-            self.distances.extend(self.kept.iter().map(|candidate| candidate.most(errors)));
-        }
-        let distances = &mut self.distances;
-        let at = k.checked_sub(1).filter(|&at| at < distances.len())?;
-        Some(*distances.select_nth_unstable_by(at, f32::total_cmp).1)
+            let Candidates { kept, distances, patience, .. } = self;
+            let most = |candidate: &Candidate| candidate.most(errors);
+            patience.each_piece(kept, |piece| distances.extend(piece.iter().map(most)))
+        };
+        self.nth_distance(k.checked_sub(1)?, are_complete)
     }
 }
 
 impl Candidates {
-    /// Appends the smallest `max(e, 0) + errors s` of each vector to the distances.
-    fn least_of_copies(&mut self, errors: f32) {
-        let Candidates { kept, distances, of_segment, of_segments, .. } = self;
+    /// Appends the smallest `max(e, 0) + errors s` of each vector to the distances: whether it came to an end.
+    fn least_of_copies(&mut self, errors: f32) -> bool {
+        let Candidates { kept, distances, of_segment, of_segments, patience, .. } = self;
         // Distances are not negative, so that their bits are in their order.
         let bits = |c: &Candidate| (c.most(errors) + 0.0).to_bits();
-        let Some(segment) = kept.first().map(|c| c.location.segment()) else { return };
-        if kept.iter().all(|c| c.location.segment() == segment) {
+        let Some(segment) = kept.first().map(|c| c.location.segment()) else { return true };
+        let mut is_one = true;
+        let is_of = |c: &Candidate| c.location.segment() == segment;
+        if !patience.each_piece(kept, |piece| is_one = is_one && piece.iter().all(is_of)) {
+            return false;
+        }
+        if is_one {
             let key = |c: &Candidate| u64::from(c.location.position()) << 32 | u64::from(bits(c));
             of_segment.clear();
-            of_segment.extend(kept.iter().map(key));
-            of_segment.sort_unstable();
-            of_segment.dedup_by_key(|key| *key >> 32);
-            distances.extend(of_segment.iter().map(|&key| f32::from_bits(key as u32))); // CAST: the lower half
+            patience.each_piece(kept, |piece| of_segment.extend(piece.iter().map(key)))
+                && sort_while(of_segment, u64::cmp, &mut || patience.go_on())
+                && dedup_while(of_segment, |key| *key >> 32, &mut || patience.go_on())
+                && patience.each_piece(of_segment, |piece| {
+                    distances.extend(piece.iter().map(|&key| f32::from_bits(key as u32))); // CAST: the lower half
+                })
         } else {
             of_segments.clear();
-            of_segments.extend(kept.iter().map(|c| (c.location, bits(c))));
-            of_segments.sort_unstable();
-            of_segments.dedup_by_key(|(location, _)| *location);
-            distances.extend(of_segments.iter().map(|&(_, bits)| f32::from_bits(bits)));
+            patience.each_piece(kept, |piece| {
+                of_segments.extend(piece.iter().map(|c| (c.location, bits(c))));
+            }) && sort_while(of_segments, Ord::cmp, &mut || patience.go_on())
+                && dedup_while(of_segments, |(location, _)| *location, &mut || patience.go_on())
+                && patience.each_piece(of_segments, |piece| {
+                    distances.extend(piece.iter().map(|&(_, bits)| f32::from_bits(bits)));
+                })
         }
     }
 }
@@ -318,6 +394,9 @@ fn by_chance(a: &Candidate, b: &Candidate, distance: f32) -> Ordering {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering as Order};
+
     use super::*;
 
     const KEEP: Keep = Keep { k: 10, errors: Some(1.5), compared_max: usize::MAX, copies: false };
@@ -335,7 +414,7 @@ mod tests {
             let turned = offered.len() * 4 / 15;
             offered.rotate_left(turned);
             let mut candidates = Candidates::default();
-            candidates.reset(keep);
+            candidates.reset(keep, &Terms::default());
             for (number, &candidate) in offered.iter().enumerate() {
                 if candidate.estimate <= candidates.limit(error_max) {
                     candidates.offer(candidate);
@@ -419,7 +498,7 @@ mod tests {
         for errors in [Some(4.0), None] {
             let keep = Keep { errors, ..keep };
             let mut candidates = Candidates::default();
-            candidates.reset(keep);
+            candidates.reset(keep, &Terms::default());
             for &candidate in &offered {
                 candidates.offer(candidate);
                 assert!(candidates.kept.len() <= 12 * 224, "{}", candidates.kept.len());
@@ -441,10 +520,34 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_kept_for_a_caller_who_gave_up() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let terms = Terms { stop: Some(Arc::clone(&stop)), deadline: None };
+        for (copies, errors) in [(false, Some(4.0)), (true, Some(4.0)), (false, None), (true, None)] {
+            for stopped in [false, true] {
+                stop.store(false, Order::Relaxed);
+                let mut candidates = Candidates::default();
+                candidates.reset(Keep { k: 5000, errors, compared_max: 10_000, copies }, &terms);
+                // None can be told from another.
+                (0..15_000).for_each(|i| candidates.offer(candidate((i % 7) as f32, 1e5, i)));
+                stop.store(stopped, Order::Relaxed);
+                candidates.finish();
+                let kept = candidates.kept().len();
+                // Also where the flag is taken back.
+                stop.store(false, Order::Relaxed);
+                candidates.offer(candidate(0.0, 0.0, 20_000));
+                let (expected, end) = if stopped { (0, Some(End::Stopped)) } else { (15_000, None) };
+                assert_eq!((kept, candidates.end()), (expected, end), "{copies} {errors:?}");
+                assert_eq!(candidates.kept().len() > kept, !stopped, "{copies} {errors:?}");
+            }
+        }
+    }
+
+    #[test]
     fn without_errors_nothing_is_unlikely_before_there_are_too_many() {
         let keep = Keep { errors: None, compared_max: 30, ..KEEP };
         let mut candidates = Candidates::default();
-        candidates.reset(keep);
+        candidates.reset(keep, &Terms::default());
         assert_eq!(candidates.limit(0.0), f32::INFINITY);
         let offered: Vec<Candidate> = (0..2000).map(|i| candidate((i % 50) as f32, 0.0, i)).collect();
         let (found, _) = kept(keep, &offered);
@@ -486,7 +589,7 @@ mod tests {
     /// Positions that are compared first, by `errors` if errors decide.
     fn compared(keep: Keep, errors: Option<f32>, offered: &[Candidate]) -> Vec<u32> {
         let mut candidates = Candidates::default();
-        candidates.reset(keep);
+        candidates.reset(keep, &Terms::default());
         offered.iter().for_each(|&candidate| candidates.offer(candidate));
         candidates.finish();
         let limit = errors.map_or(f32::INFINITY, |errors| candidates.bound_at(errors));

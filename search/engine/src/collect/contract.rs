@@ -6,6 +6,7 @@ use spandrel_index::Location;
 use super::best::Key;
 use super::candidates::Candidate;
 use crate::subject::Query;
+use crate::terms::End;
 
 /// Collects, for one query, what scans find. What is collected does not depend on the order of offers.
 ///
@@ -23,6 +24,9 @@ pub(crate) trait Collect {
 
     /// Offers a vector by its exact score.
     fn exact(&mut self, score: f32, id: u64);
+
+    /// Why what was collected is of no use, if so: the caller gave up while it was put in order.
+    fn end(&self) -> Option<End>;
 
     /// Whether vectors may have to be compared exactly before the answer is known.
     fn is_undecided(&self) -> bool;

@@ -6,5 +6,5 @@ mod top_k;
 
 pub(crate) use best::Best;
 pub(crate) use candidates::Candidate;
-pub(crate) use contract::{Collect, Estimated};
+pub(crate) use contract::{Collect, Estimated, Found};
 pub(crate) use top_k::TopK;

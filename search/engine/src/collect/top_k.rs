@@ -1,11 +1,13 @@
 //! The `k` nearest: what estimates leave in doubt is compared exactly, in a burst or two.
 use spandrel_index::Location;
+use spandrel_index::order::{PIECE, sort_while};
 
 use super::best::Best;
 use super::candidates::{Candidate, Candidates, Keep};
 use super::contract::{Collect, Estimated, Found, Undecided};
 use crate::plan::{QueryPlan, VerifyPlan};
 use crate::subject::Query;
+use crate::terms::{End, Patience, Terms};
 
 /// Collects the `k` nearest of what is offered, in any order.
 #[derive(Debug, Default)]
@@ -20,19 +22,22 @@ pub(crate) struct TopK {
     bursts: u32,
     /// Candidates there were when the first began.
     candidates_kept: u32,
+    patience: Patience,
 }
 
 impl TopK {
-    /// Forgets everything; with `copies`, a vector may be offered more than once.
-    pub(crate) fn reset(&mut self, plan: &QueryPlan, copies: bool) {
+    /// Forgets everything; with `copies`, a vector may be offered more than once. Puts in order what it finds while somebody
+    /// waits for it by `terms`.
+    pub(crate) fn reset(&mut self, plan: &QueryPlan, copies: bool, terms: &Terms) {
+        self.patience = Patience::of(terms);
         let k = plan.collect.k;
         (self.k, self.verify) = (k, plan.verify);
-        self.best.reset(k);
+        self.best.reset(k, terms);
         self.estimated.clear();
         (self.bursts, self.candidates_kept) = (0, 0);
         if let Some(verify) = &self.verify {
             let (errors, compared_max) = (verify.kept_errors(), verify.compared_max(k));
-            self.candidates.reset(Keep { k, errors, compared_max, copies });
+            self.candidates.reset(Keep { k, errors, compared_max, copies }, terms);
         }
     }
 
@@ -57,7 +62,10 @@ impl TopK {
     fn take_estimates(&mut self, errors: f32, query: &Query<'_>) {
         let segments = query.index.segments();
         let border = self.candidates.border(errors);
-        for candidate in self.candidates.kept() {
+        for (number, candidate) in self.candidates.kept().iter_mut().enumerate() {
+            if number % PIECE == PIECE - 1 && !self.patience.go_on() {
+                return;
+            }
             let Candidate { location, estimate, .. } = *candidate;
             let ids = segments[usize::from(location.segment())].ids.resident.as_ref();
             if let Some(ids) = ids.filter(|_| candidate.most(0.5 * errors) <= border) {
@@ -94,6 +102,10 @@ impl Collect for TopK {
         self.verify.is_some_and(|verify| self.bursts < verify.bursts_max())
     }
 
+    fn end(&self) -> Option<End> {
+        self.patience.end().or(self.candidates.end()).or(self.best.end())
+    }
+
     /// The first burst takes those whose estimates may be among the best; the second those that exact distances leave in
     /// doubt.
     fn undecided(&mut self, query: &Query<'_>) -> Undecided<'_> {
@@ -122,7 +134,7 @@ impl Collect for TopK {
     }
 
     fn finish(&mut self) -> Found<'_> {
-        self.estimated.sort_unstable();
+        sort_while(&mut self.estimated, u64::cmp, &mut || self.patience.go_on());
         Found { keys: self.best.finish(), estimated: &self.estimated }
     }
 }

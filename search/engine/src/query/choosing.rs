@@ -1,5 +1,6 @@
 //! Vectors are chosen whose exact distances are needed.
 use spandrel_index::format::PageLayout;
+use spandrel_index::order::{PIECE, sort_while};
 use spandrel_index::{Location, Tier};
 
 use crate::answer::Limit;
@@ -27,9 +28,15 @@ impl Choosing {
         self.reads.clear();
         self.take_undecided(step);
         step.progress.work.candidates = step.found.candidates();
+        if step.is_over() {
+            return;
+        }
         let layout = step.query.index.page_layout();
         plan_pages(&self.locations, &layout, step.query.index.merging(), |read| self.reads.push(read));
         self.take_beside(step, &layout);
+        if step.progress.end.is_some() {
+            return;
+        }
         assign(&self.locations, &layout, self.reads.iter_mut());
         step.progress.clock.lap(|times| &mut times.plan_us);
     }
@@ -40,7 +47,7 @@ impl Choosing {
         let layout = index.page_layout();
         let page_bytes = layout.page_bytes() as u64;
         let is_read = index.vectors_tier() == Tier::Ssd;
-        let progress = &mut *step.progress;
+        let (progress, terms) = (&mut *step.progress, step.running.job.terms());
         let compared = progress.work.reranked as usize;
         let mut room = verify.compared_max(k).saturating_sub(compared);
         let mut is_limited = false;
@@ -51,7 +58,10 @@ impl Choosing {
             is_limited = pages < room;
             room = room.min(pages);
         }
-        for candidate in step.found.undecided(&step.query) {
+        for (number, candidate) in step.found.undecided(&step.query).enumerate() {
+            if number % PIECE == PIECE - 1 && !progress.go_on(terms) {
+                return;
+            }
             if self.locations.len() == room {
                 if is_limited {
                     progress.limited_by = Some(Limit::MaxBytes);
@@ -67,7 +77,9 @@ impl Choosing {
                 progress.missing.pages += 1;
             }
         }
-        self.locations.sort_unstable();
+        if !sort_while(&mut self.locations, Location::cmp, &mut || progress.go_on(terms)) {
+            return;
+        }
         if is_read {
             let pages =
                 self.locations.chunk_by(|&a, &b| PageKey::of(a, &layout) == PageKey::of(b, &layout)).count();
@@ -84,12 +96,18 @@ impl Choosing {
             let after = reads.partition_point(|read| read.first_page <= page);
             after.checked_sub(1).is_some_and(|at| reads[at].holds(page))
         };
-        let is_beside = |candidate: &&mut Candidate| is_read(PageKey::of(candidate.location, layout));
-        for candidate in step.found.uncompared().filter(is_beside) {
-            candidate.compared = true;
-            locations.push(candidate.location);
+        let (progress, terms) = (&mut *step.progress, step.running.job.terms());
+        let is_beside = |candidate: &Candidate| is_read(PageKey::of(candidate.location, layout));
+        for (number, candidate) in step.found.uncompared().enumerate() {
+            if number % PIECE == PIECE - 1 && !progress.go_on(terms) {
+                return;
+            }
+            if is_beside(candidate) {
+                candidate.compared = true;
+                locations.push(candidate.location);
+            }
         }
-        locations.sort_unstable();
+        sort_while(locations, Location::cmp, &mut || progress.go_on(terms));
     }
 
     pub(super) fn clear(&mut self) {

@@ -2,33 +2,37 @@
 use spandrel_index::Index;
 
 use crate::answer::{Answer, Limit, Neighbour};
-use crate::collect::Collect;
+use crate::collect::{Collect, Found};
 use crate::job::Running;
 use crate::progress::Progress;
+use crate::terms::{End, Patience};
 
-/// What a query found, and what it took.
+/// What a query found, and what it took; why not, where the caller gave up while it was put in order.
 pub(super) fn answer(
     running: &Running,
     index: &Index,
     found: &mut dyn Collect,
     progress: &mut Progress,
-) -> Answer {
+) -> Result<Answer, End> {
     let plan = &running.job.plan;
-    let found = found.finish();
-    let neighbours: Vec<Neighbour> = found
-        .keys
-        .iter()
-        .map(|key| Neighbour {
+    let Found { keys, estimated } = found.finish();
+    let mut neighbours = Vec::with_capacity(keys.len());
+    let mut patience = Patience::of(running.job.terms());
+    patience.each_piece(keys, |keys| {
+        neighbours.extend(keys.iter().map(|key| Neighbour {
             id: key.id,
             distance: key.distance(index.metric()),
-            estimated: found.estimated.binary_search(&key.id).is_ok(),
-        })
-        .collect();
+            estimated: estimated.binary_search(&key.id).is_ok(),
+        }));
+    });
+    if let Some(end) = found.end().or(patience.end()) {
+        return Err(end);
+    }
     let is_short = neighbours.len() < plan.collect.k && plan.stop.lists_max < index.lists();
     let is_limited = is_short && progress.work.lists >= plan.stop.lists_max;
     let limited_by = progress.limited_by.or(is_limited.then_some(Limit::MaxLists));
     progress.clock.lap(|times| &mut times.rerank_us);
-    Answer {
+    Ok(Answer {
         neighbours,
         work: progress.work,
         taken: Some(running.started),
@@ -36,5 +40,5 @@ pub(super) fn answer(
         stages: progress.clock.times(),
         missing: progress.missing,
         limited_by,
-    }
+    })
 }

@@ -75,7 +75,9 @@ impl States {
                 State::Scanning => State::Choosing,
                 State::Choosing if step.found.is_undecided() && !step.is_over() => {
                     self.choosing.choose(step);
-                    self.fetching.begin(&mut self.choosing, step);
+                    if !step.is_over() {
+                        self.fetching.begin(&mut self.choosing, step);
+                    }
                     State::Fetching
                 }
                 State::Choosing => State::Done,
@@ -99,7 +101,8 @@ impl QuerySlot {
         let index = &*tools.index;
         let plan = &running.job.plan;
         self.progress.begin(plan, running.started);
-        self.found.reset(plan, index.codes_tier() == Tier::Ssd && index.manifest().build.max_replicas > 1);
+        let copies = index.codes_tier() == Tier::Ssd && index.manifest().build.max_replicas > 1;
+        self.found.reset(plan, copies, running.job.terms());
         if let Some(left_out) = running.job.left_out.get(running.number) {
             self.found.leave_out(left_out);
         }
@@ -121,21 +124,23 @@ impl QuerySlot {
         }
     }
 
-    /// Takes in one read, unless the query is no longer wanted.
+    /// Takes in one read, unless the query is no longer wanted. Says whether that was just found out: what else was asked for
+    /// is of no use then.
     pub(crate) fn arrive(
         &mut self,
         tag: u64,
         result: &Result<ReadBuf, ReadError>,
         tools: &mut Tools,
         reads: &mut Vec<Read>,
-    ) {
+    ) -> bool {
         self.progress.reads_left -= 1;
+        let was_over = self.progress.end.is_some();
         self.progress.clock.lap(|times| &mut times.wait_us);
         let Some((states, mut step)) = self.step(tools, slot_of(tag), reads) else {
             unreachable!("a query waits for all of its reads")
         };
         if step.is_over() {
-            return;
+            return !was_over;
         }
         match states.now {
             State::Scanning => {
@@ -148,6 +153,7 @@ impl QuerySlot {
             state => unreachable!("{state:?} awaits no reads"),
         }
         states.advance(&mut step);
+        step.progress.end.is_some()
     }
 
     /// The states of the query that is there, and what they work with.
@@ -180,12 +186,13 @@ impl QuerySlot {
             return false;
         }
         let Some(running) = self.running.take() else { return false };
-        match self.progress.end {
-            Some(end) => running.abandon(end),
-            None => {
-                let answer = done::answer(&running, &tools.index, &mut self.found, &mut self.progress);
-                running.finish(answer);
-            }
+        let answer = match self.progress.end {
+            Some(end) => Err(end),
+            None => done::answer(&running, &tools.index, &mut self.found, &mut self.progress),
+        };
+        match answer {
+            Ok(answer) => running.finish(answer),
+            Err(end) => running.abandon(end),
         }
         self.states.clear();
         true

@@ -2,6 +2,7 @@
 use std::vec::Drain;
 
 use spandrel_index::Tier;
+use spandrel_index::order::sort_while;
 
 use crate::answer::Limit;
 use crate::damage::{DamageReason, DamagedPart};
@@ -58,9 +59,12 @@ impl Probed {
             let bytes = places.iter().map(|place| place.bytes).sum();
             progress.bytes_left = progress.bytes_left.saturating_sub(bytes);
             asked.extend(places.iter().map(ListPlace::key));
-            asked.sort_unstable();
             // Lists lie in the order of their numbers.
-            places.sort_unstable_by_key(ListPlace::key);
+            let of_number = |a: &ListPlace, b: &ListPlace| a.key().cmp(&b.key());
+            let mut go_on = || progress.go_on(running.job.terms());
+            if !sort_while(asked, Ord::cmp, &mut go_on) || !sort_while(places, of_number, &mut go_on) {
+                places.clear();
+            }
         }
         progress.clock.lap(|times| &mut times.probe_us);
     }

@@ -29,7 +29,7 @@ pub(super) struct Step<'a> {
 impl Step<'_> {
     /// Whether the query is no longer wanted.
     pub(super) fn is_over(&mut self) -> bool {
-        self.progress.end = self.progress.end.or_else(|| self.running.job.end());
+        self.progress.end = self.progress.end.or_else(|| self.found.end()).or_else(|| self.running.job.end());
         self.progress.end.is_some()
     }
 

@@ -15,13 +15,14 @@ use spandrel_index::{DType, Index, Location, Metric, OpenOptions, Tier};
 use super::*;
 use crate::answer::{Answer, Work};
 use crate::cache::PageCache;
-use crate::job::{End, Job, PIECE_BYTES, Queries, Started, Take, Terms, Waiting};
+use crate::job::{Job, PIECE_BYTES, Queries, Started, Take, Waiting};
 use crate::pages::PageKey;
 use crate::params::{Rerank, SearchParams};
 use crate::plan::QueryPlan;
 use crate::reads::FileKind;
 use crate::scan::{ReadList, Sink};
 use crate::searched::Searched;
+use crate::terms::{End, Terms};
 
 const DIM: usize = 128;
 const VECTORS: usize = 20_000;
@@ -63,11 +64,16 @@ type Replies = Receiver<Result<Vec<Answer>, SearchError>>;
 
 /// A query of all lists that compares everything, taken from its job, with its flag and where the reply goes.
 fn taken(searched: &Arc<Searched>) -> (Running, Arc<AtomicBool>, Replies) {
+    asked(searched, 10)
+}
+
+/// As [`taken`], for some neighbours.
+fn asked(searched: &Arc<Searched>, k: usize) -> (Running, Arc<AtomicBool>, Replies) {
     let index = &*searched.index;
     let params = SearchParams {
         max_lists: Some(u32::MAX),
         rerank: Some(Rerank::Count(VECTORS as u32)),
-        ..SearchParams::new(10)
+        ..SearchParams::new(k)
     };
     let queries = Queries {
         rows: random_rows(DType::F32, DIM, 1, 2).into(),
@@ -131,7 +137,7 @@ fn a_search_in_memory_stops_within_a_piece() {
 
     // Told to stop before the comparison of vectors.
     let (running, stop, _answers) = taken(&searched);
-    slot.found.reset(&running.job.plan, false);
+    slot.found.reset(&running.job.plan, false, running.job.terms());
     slot.running = Some(running);
     slot.progress.work = Work::default();
     let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
@@ -160,7 +166,9 @@ fn a_list_that_was_read_is_left_within_a_piece() {
         let place = *slot.states.probed.places.iter().max_by_key(|place| place.bytes).unwrap();
         let bytes = part(&index.segments()[0].codes.path, place.offset, place.bytes);
         assert!(bytes.len() > PIECE_BYTES, "{code}: {}", bytes.len());
-        for looks in [0, 1, u64::MAX] {
+        // Its hash is looked at in pieces, before anything else.
+        let hashed = bytes.len().div_ceil(PIECE_BYTES) as u64;
+        for before in 0..hashed {
             slot.progress.work = Work::default();
             let (_, step) = slot.step(&mut tools, 0, &mut reads).unwrap();
             let (query, mut looked) = (step.query, 0);
@@ -168,10 +176,23 @@ fn a_list_that_was_read_is_left_within_a_piece() {
             let list = ReadList { place: &place, bytes: &bytes };
             let end = step.scan.scan_read(&query, list, sink, &mut || {
                 looked += 1;
-                (looked > looks).then_some(End::Stopped)
+                (looked > before).then_some(End::Stopped)
             });
             let scanned = slot.progress.work.vectors_scanned;
-            if looks == u64::MAX {
+            assert_eq!((end, looked, scanned), (Ok(Some(End::Stopped)), before + 1, 0), "{code}");
+        }
+        for looks in [0, 1, u64::MAX - hashed] {
+            slot.progress.work = Work::default();
+            let (_, step) = slot.step(&mut tools, 0, &mut reads).unwrap();
+            let (query, mut looked) = (step.query, 0);
+            let sink = Sink { found: step.found, progress: step.progress };
+            let list = ReadList { place: &place, bytes: &bytes };
+            let end = step.scan.scan_read(&query, list, sink, &mut || {
+                looked += 1;
+                (looked > hashed + looks).then_some(End::Stopped)
+            });
+            let scanned = slot.progress.work.vectors_scanned;
+            if looks == u64::MAX - hashed {
                 assert_eq!((end, scanned), (Ok(None), place.count() as u64), "{code}");
             } else {
                 let piece = scanned * place.bytes / place.count() as u64 / (looks + 1);
@@ -206,7 +227,7 @@ fn a_query_that_was_stopped_compares_nothing_of_the_cache() {
     for stopped in [false, true] {
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
         let (running, stop, _answers) = taken(&searched);
-        slot.found.reset(&running.job.plan, false);
+        slot.found.reset(&running.job.plan, false, running.job.terms());
         slot.running = Some(running);
         stop.store(stopped, Ordering::Relaxed);
         let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
@@ -216,5 +237,47 @@ fn a_query_that_was_stopped_compares_nothing_of_the_cache() {
         states.fetching.begin(&mut states.choosing, &mut step);
         let hits = u64::from(slot.progress.work.cache_hits);
         assert_eq!((hits, reads.len()), (if stopped { 0 } else { pages }, 0));
+    }
+}
+
+#[test]
+fn a_query_that_was_stopped_puts_nothing_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = index(dir.path());
+    let searched = Arc::new(Searched::of(&index));
+    let mut tools = Tools::new(&searched, vec![0, 1, 2]);
+    // Told to stop before what is compared is chosen, and before the answer is put together.
+    for stopped in ["never", "choosing", "done"] {
+        let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
+        // The same query once before, which makes its codes.
+        slot.start(taken(&searched).0, &mut tools, 0, &mut reads);
+        assert!(slot.finish_if_done(&tools));
+        let (running, stop, answers) = asked(&searched, VECTORS);
+        let stop_at = |place| stop.store(stopped == place, Ordering::Relaxed);
+        slot.found.reset(&running.job.plan, false, running.job.terms());
+        slot.running = Some(running);
+        slot.progress.work = Work::default();
+        let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
+        states.probed.begin(&mut step);
+        states.scanning.begin(&mut states.probed, &mut step);
+        stop_at("choosing");
+        states.choosing.choose(&mut step);
+        let chosen = states.choosing.locations.len();
+        if stopped == "choosing" {
+            assert_eq!((chosen, step.found.candidates(), step.progress.end), (0, 0, Some(End::Stopped)));
+            // Also where the flag is taken back, nothing is made of what was left.
+            stop.store(false, Ordering::Relaxed);
+        } else {
+            assert_eq!(chosen, VECTORS);
+            states.fetching.begin(&mut states.choosing, &mut step);
+            stop_at("done");
+        }
+        assert!(slot.finish_if_done(&tools));
+        match answers.recv().unwrap() {
+            Ok(answers) => assert!(stopped == "never" && answers[0].neighbours.len() == VECTORS, "{stopped}"),
+            Err(e) => {
+                assert!(stopped != "never" && matches!(e, SearchError::Stopped { .. }), "{stopped}: {e}")
+            }
+        }
     }
 }

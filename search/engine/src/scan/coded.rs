@@ -12,8 +12,9 @@ use super::contract::{QueryRow, ReadList, Scan, Sink, check};
 use crate::collect::{Collect, Estimated};
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
-use crate::job::{End, PIECE_BYTES};
+use crate::job::PIECE_BYTES;
 use crate::subject::Query;
+use crate::terms::End;
 
 /// Codes in memory of up to this many bytes lie in a cache. Prefetching them costs more than it saves: on 50 000 vectors
 /// a tenth of a query's time, where on 1 000 000 it saves a fifth.
@@ -163,7 +164,9 @@ impl Scan for CodedScan {
     ) -> Result<Option<End>, DamageReason> {
         let Sink { found, progress } = sink;
         let segment = query.segment(list.place.segment);
-        check(segment, list)?;
+        if let Some(end) = check(segment, list, end)? {
+            return Ok(Some(end));
+        }
         let (place, vectors) = (list.place, segment.count);
         let view = self.layout.view(list.bytes, (place.primaries, place.replicas), vectors);
         let view = view.map_err(|stray| DamageReason::Position { position: stray.position, vectors })?;

@@ -1,15 +1,15 @@
 //! What every scan of lists does.
 use spandrel_index::codes::CodeQuery;
-use spandrel_index::format::list_hash;
+use spandrel_index::format::list_hash_while;
 use spandrel_index::{Index, Segment};
 use spandrel_io::Merging;
 
 use crate::collect::Collect;
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
-use crate::job::End;
 use crate::progress::Progress;
 use crate::subject::Query;
+use crate::terms::End;
 
 /// Scans lists of one kind for one query after the other. One per worker.
 pub(crate) trait Scan {
@@ -59,11 +59,21 @@ pub(crate) struct ReadList<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
-/// Checks the hash of a list, before which nothing else may be done with its bytes.
-pub(crate) fn check(segment: &Segment, list: ReadList<'_>) -> Result<(), DamageReason> {
+/// Checks the hash of a list, before which nothing else may be done with its bytes. `end` is asked after each MiB of a longer
+/// one whether to go on; why not, if not.
+pub(crate) fn check(
+    segment: &Segment,
+    list: ReadList<'_>,
+    end: &mut dyn FnMut() -> Option<End>,
+) -> Result<Option<End>, DamageReason> {
     let ReadList { place, bytes } = list;
-    match list_hash(segment.uuid, place.list, bytes) {
-        found if found == place.hash => Ok(()),
-        found => Err(DamageReason::Hash { found, expected: place.hash }),
+    let mut ended = None;
+    let found = list_hash_while(segment.uuid, place.list, bytes, &mut || {
+        ended = end();
+        ended.is_none()
+    });
+    match found {
+        Some(found) if found != place.hash => Err(DamageReason::Hash { found, expected: place.hash }),
+        _ => Ok(ended),
     }
 }

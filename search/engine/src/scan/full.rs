@@ -8,8 +8,9 @@ use spandrel_io::Merging;
 use super::contract::{QueryRow, ReadList, Scan, Sink, check};
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
-use crate::job::{End, PIECE_BYTES};
+use crate::job::PIECE_BYTES;
 use crate::subject::Query;
+use crate::terms::End;
 
 /// Rows scored before their scores are looked at.
 const BLOCK_ROWS: usize = 256;
@@ -63,7 +64,9 @@ impl Scan for FullScan {
         sink: Sink<'_>,
         end: &mut dyn FnMut() -> Option<End>,
     ) -> Result<Option<End>, DamageReason> {
-        check(query.segment(list.place.segment), list)?;
+        if let Some(end) = check(query.segment(list.place.segment), list, end)? {
+            return Ok(Some(end));
+        }
         let Sink { found, progress } = sink;
         progress.clock.lap(|times| &mut times.verify_us);
         let view = self.layout.view(list.bytes, list.place.count());

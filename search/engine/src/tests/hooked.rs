@@ -14,6 +14,8 @@ pub(super) enum Event {
     /// Reads were taken from it.
     Completed {
         reads: usize,
+        /// Those of them that it was told not to carry out.
+        withdrawn: usize,
     },
 }
 
@@ -52,7 +54,13 @@ impl Reader for Hooked {
 
     fn complete(&mut self, at_least: usize, out: &mut Vec<Completion>) -> Result<(), ReadError> {
         self.inner.complete(at_least, out)?;
-        (self.hook)(Event::Completed { reads: out.len() })
+        let is_withdrawn = |done: &&Completion| matches!(done.result, Err(ReadError::Withdrawn));
+        let withdrawn = out.iter().filter(is_withdrawn).count();
+        (self.hook)(Event::Completed { reads: out.len(), withdrawn })
+    }
+
+    fn withdraw(&mut self, is_wanted: &dyn Fn(&Read) -> bool) {
+        self.inner.withdraw(is_wanted);
     }
 
     fn in_flight(&self) -> usize {

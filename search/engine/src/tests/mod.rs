@@ -1,7 +1,7 @@
 //! Whole searches over small indexes.
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::bounded;
@@ -433,15 +433,22 @@ fn a_query_under_way_is_given_up_within_a_burst() {
     let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 2000));
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
+    let [carried_out, withdrawn] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let counters = (Arc::clone(&carried_out), Arc::clone(&withdrawn));
     let engine = Engine::open_with(Arc::clone(&made.index), config(1, 4), move || {
         let stop = Arc::clone(&told);
+        let (carried_out, all_withdrawn) = counters.clone();
         Hooked::boxed(open_reader(BackendChoice::Auto, 16)?, move |event| {
             match event {
                 Event::Submit => {
                     assert!(!stop.load(Ordering::Relaxed), "reads for a search that was stopped")
                 }
                 // The search is asked to stop when the first bytes come in.
-                Event::Completed { reads } if reads > 0 => stop.store(true, Ordering::Relaxed),
+                Event::Completed { reads, withdrawn } if reads > 0 => {
+                    carried_out.fetch_add(reads - withdrawn, Ordering::Relaxed);
+                    all_withdrawn.fetch_add(withdrawn, Ordering::Relaxed);
+                    stop.store(true, Ordering::Relaxed);
+                }
                 _ => {}
             }
             Ok(())
@@ -449,8 +456,15 @@ fn a_query_under_way_is_given_up_within_a_burst() {
     })
     .unwrap();
     let queries = random_rows(DType::U8, 8, 100, 3);
-    let stopped = engine.search_until(&queries, &all_lists(&made, 1), &stop);
+    // Every other list, so that many reads are asked for at once.
+    let params = SearchParams { max_lists: Some(made.index.lists() / 2), ..SearchParams::new(1) };
+    let stopped = engine.search_until(&queries, &params, &stop);
     assert!(matches!(stopped, Err(SearchError::Stopped { answered: 0, queries: 100 })), "{stopped:?}");
+    // Each of four queries asked for about fifty, of which sixteen were under way; those that took their places meanwhile were
+    // read, the others not any more.
+    drop(engine);
+    let [carried_out, withdrawn] = [carried_out, withdrawn].map(|count| count.load(Ordering::Relaxed));
+    assert!(withdrawn >= 40, "{carried_out} read, {withdrawn} withdrawn");
 }
 
 #[test]
