@@ -1,9 +1,10 @@
 //! Where a server's log goes: standard error, and traces to a collector where the program was built for that.
 use std::io;
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+use tracing_subscriber::{Layer as _, fmt};
 
 use super::settings::Settings;
 use crate::Session;
@@ -17,10 +18,11 @@ pub(super) struct Log {
 
 /// Starts the log. Needs a tokio runtime where traces are sent.
 pub(super) fn start(settings: &Settings, session: &Session) -> anyhow::Result<Log> {
-    let usual = if session.quiet { "warn" } else { "info" };
+    let usual = if session.quiet { LevelFilter::WARN } else { LevelFilter::INFO };
     // The audit log is kept by whoever wants a quiet server, too.
-    let filter = EnvFilter::try_from_env("SPANDREL_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{usual},audit=info")));
+    let usual = Targets::new().with_default(usual).with_target("audit", LevelFilter::INFO);
+    let asked = std::env::var("SPANDREL_LOG").ok().and_then(|text| text.parse().ok());
+    let filter: Targets = asked.unwrap_or(usual);
     // A reader of the log that goes away ends neither the server nor a call: what cannot be written is dropped.
     let lines =
         fmt::layer().with_writer(io::stderr).log_internal_errors(false).with_target(false).with_ansi(false);
@@ -34,9 +36,7 @@ pub(super) fn start(settings: &Settings, session: &Session) -> anyhow::Result<Lo
         let traces = settings.otlp.as_deref().map(provider).transpose()?;
         let layer = traces.as_ref().map(|traces| {
             let tracer = opentelemetry::trace::TracerProvider::tracer(traces, "spandrel");
-            tracing_opentelemetry::layer()
-                .with_tracer(tracer)
-                .with_filter(tracing_subscriber::filter::LevelFilter::INFO)
+            tracing_opentelemetry::layer().with_tracer(tracer).with_filter(LevelFilter::INFO)
         });
         registry.with(layer).init();
         Ok(Log { traces })
