@@ -2,7 +2,7 @@
 //!
 //! The scratch folder holds one `checkpoint.json`, replaced atomically after each phase: everything that a
 //! later phase needs from an earlier one, beside the scratch files and sections that it names.
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use spandrel_index::Outliers;
@@ -199,31 +199,6 @@ pub(crate) const HEADS: &str = "heads";
 pub(crate) const LEAVES: &str = "leaves";
 pub(crate) const FILED: &str = "filed";
 pub(crate) const ID_RUNS: &str = "id-runs";
-
-/// Paths of the files in a scratch folder.
-#[derive(Debug, Clone)]
-pub(crate) struct ScratchFiles(pub(crate) PathBuf);
-
-impl ScratchFiles {
-    pub(crate) fn sample(&self) -> PathBuf {
-        self.0.join(SAMPLE)
-    }
-    pub(crate) fn parts(&self) -> PathBuf {
-        self.0.join(PARTS)
-    }
-    pub(crate) fn heads(&self) -> PathBuf {
-        self.0.join(HEADS)
-    }
-    pub(crate) fn leaves(&self) -> PathBuf {
-        self.0.join(LEAVES)
-    }
-    pub(crate) fn filed(&self) -> PathBuf {
-        self.0.join(FILED)
-    }
-    pub(crate) fn id_runs(&self) -> PathBuf {
-        self.0.join(ID_RUNS)
-    }
-}
 
 #[cfg(test)]
 mod tests {

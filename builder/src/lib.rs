@@ -35,7 +35,7 @@ pub use progress::{Progress, Silent};
 pub use rows::Rows;
 pub use run::{BuildReport, Caller, build, build_for};
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use spandrel_index::format::{BODY_AT, SectionKind, section_name};
 use spandrel_index::{SourceError, VectorSource};
@@ -77,10 +77,6 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    pub(crate) fn section(&self, kind: SectionKind) -> PathBuf {
-        self.dir.join(section_name(kind, self.version))
-    }
-
     /// Starts the file of a section, room left for its header.
     pub(crate) fn create(&self, kind: SectionKind) -> Result<FileWriter, WriteError> {
         self.store.create(&section_name(kind, self.version))?.with_head(BODY_AT)

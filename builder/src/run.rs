@@ -6,7 +6,7 @@ use spandrel_index::SourceError;
 use spandrel_index::format::Manifest;
 use spandrel_io::{FolderStore, Store};
 
-use crate::checkpoint::{Checkpoint, ListStats, ScratchFiles};
+use crate::checkpoint::{Checkpoint, ListStats};
 use crate::config::Params;
 use crate::folders::{Asked, Begin, Folders, OpenStore};
 use crate::plan::Plan;
@@ -96,7 +96,6 @@ pub(crate) fn build_in(
         dir: folders.dir.clone(),
         index: open(&folders.dir),
         scratch: open(&folders.scratch),
-        files: ScratchFiles(folders.scratch.clone()),
         done,
     };
     if state.calibrate.is_none() {

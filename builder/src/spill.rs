@@ -9,13 +9,11 @@
 //! is full. Reading a group gathers its extents in order, so what comes back depends on the order of appending alone, not
 //! on the sizes of the buffers. Every extent is checked by its hash when it is read, the index by the one that the
 //! checkpoint keeps.
-use std::io::Write;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use spandrel_io::{Blob, FileWriter, Store};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::BuildError;
@@ -72,32 +70,31 @@ struct Extent {
 
 /// Writes a spill file.
 pub(crate) struct SpillWriter {
-    file: fs::File,
+    file: FileWriter,
     record_bytes: usize,
     buffers: Vec<Vec<u8>>,
     buffer_bytes: usize,
     /// By group, in the order of writing.
     extents: Vec<(u32, Extent)>,
-    file_bytes: u64,
 }
 
 impl SpillWriter {
     /// A new file of `groups` groups whose buffers take at most `memory_bytes` together, but no less than
     /// [`memory_min`] says.
     pub(crate) fn create(
-        path: &Path,
+        store: &dyn Store,
+        name: &str,
         groups: usize,
         record_bytes: usize,
         memory_bytes: u64,
     ) -> Result<SpillWriter, BuildError> {
         let share = memory_bytes / groups.max(1) as u64; // CAST: widening
         Ok(SpillWriter {
-            file: fs::File::create(path)?,
+            file: store.create(name)?,
             record_bytes,
             buffers: vec![Vec::new(); groups],
             buffer_bytes: buffer_records(record_bytes, share) * record_bytes,
             extents: Vec::new(),
-            file_bytes: 0,
         })
     }
 
@@ -122,11 +119,10 @@ impl SpillWriter {
         if buffer.is_empty() {
             return Ok(());
         }
-        self.file.write_all(buffer)?;
         // CAST: a buffer is at most BUFFER_BYTES_MAX or a record
-        let extent = Extent { offset: self.file_bytes, bytes: buffer.len() as u32, hash: xxh3_64(buffer) };
+        let extent = Extent { offset: self.file.bytes(), bytes: buffer.len() as u32, hash: xxh3_64(buffer) };
+        self.file.append(buffer)?;
         self.extents.push((group as u32, extent)); // CAST: groups are fewer than 2^32
-        self.file_bytes += buffer.len() as u64;
         buffer.clear();
         Ok(())
     }
@@ -157,23 +153,18 @@ impl SpillWriter {
             }
             rest = &rest[count..];
         }
-        self.file.write_all(&index)?;
-        self.file.sync_data()?;
-        Ok(Spill {
-            record_bytes: self.record_bytes,
-            groups,
-            index_at: self.file_bytes,
-            index_hash: xxh3_64(&index),
-            file_bytes: self.file_bytes + index.len() as u64,
-        })
+        let index_at = self.file.bytes();
+        self.file.append(&index)?;
+        let file_bytes = self.file.finish()?.bytes;
+        let (record_bytes, index_hash) = (self.record_bytes, xxh3_64(&index));
+        Ok(Spill { record_bytes, groups, index_at, index_hash, file_bytes })
     }
 }
 
 /// Reads a finished spill file.
 #[derive(Debug)]
 pub(crate) struct SpillReader {
-    path: PathBuf,
-    file: fs::File,
+    blob: Arc<dyn Blob>,
     record_bytes: usize,
     extents: Vec<Extent>,
     /// End of each group in `extents`, and the group's bytes.
@@ -182,23 +173,21 @@ pub(crate) struct SpillReader {
 
 impl SpillReader {
     /// Opens a file of which the checkpoint kept `spill`.
-    pub(crate) fn open(path: &Path, spill: &Spill) -> Result<SpillReader, BuildError> {
-        let file = fs::File::open(path)?;
-        let found = file.metadata()?.len();
-        let damaged = |what| BuildError::Scratch { path: path.to_owned(), what };
-        if found != spill.file_bytes {
-            return Err(damaged(format!("{found} bytes, expected {}", spill.file_bytes)));
+    pub(crate) fn open(store: &dyn Store, name: &str, spill: &Spill) -> Result<SpillReader, BuildError> {
+        let blob = store.open(name)?;
+        let damaged = |what| BuildError::Scratch { path: store.path(name), what };
+        if blob.len() != spill.file_bytes {
+            return Err(damaged(format!("{} bytes, expected {}", blob.len(), spill.file_bytes)));
         }
         // CAST: usize is 64 bits
         let mut index = vec![0; spill.file_bytes.saturating_sub(spill.index_at) as usize];
-        read_at(path, &file, &mut index, spill.index_at)?;
+        read_at(&*blob, &mut index, spill.index_at)?;
         let (found, expected) = (xxh3_64(&index), spill.index_hash);
         if found != expected {
             return Err(damaged(format!("index of extents: hash {found:016x}, expected {expected:016x}")));
         }
         let mut reader = SpillReader {
-            path: path.to_owned(),
-            file,
+            blob,
             record_bytes: spill.record_bytes,
             extents: Vec::with_capacity(index.len() / EXTENT_BYTES),
             groups: Vec::with_capacity(spill.groups),
@@ -272,20 +261,21 @@ impl SpillReader {
     }
 
     fn read_extent(&self, extent: &Extent, out: &mut [u8]) -> Result<(), BuildError> {
-        read_at(&self.path, &self.file, out, extent.offset)?;
+        read_at(&*self.blob, out, extent.offset)?;
         let (found, expected) = (xxh3_64(out), extent.hash);
         if found == expected {
             return Ok(());
         }
         let (bytes, offset) = (extent.bytes, extent.offset);
         let what = format!("{bytes} bytes at {offset}: hash {found:016x}, expected {expected:016x}");
-        Err(BuildError::Scratch { path: self.path.clone(), what })
+        Err(BuildError::Scratch { path: self.blob.path().to_owned(), what })
     }
 }
 
-fn read_at(path: &Path, file: &fs::File, out: &mut [u8], offset: u64) -> Result<(), BuildError> {
-    let failed = |e| BuildError::Scratch { path: path.to_owned(), what: format!("reading failed: {e}") };
-    file.file().read_exact_at(out, offset).map_err(failed)
+fn read_at(blob: &dyn Blob, out: &mut [u8], offset: u64) -> Result<(), BuildError> {
+    let failed =
+        |e| BuildError::Scratch { path: blob.path().to_owned(), what: format!("reading failed: {e}") };
+    blob.read_into(offset, out).map_err(failed)
 }
 
 /// Takes the first `N` bytes off the front.
@@ -297,21 +287,24 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+    use spandrel_io::FolderStore;
+
     use super::*;
 
     #[test]
     fn groups_come_back_in_order_with_buffers_of_any_size() {
         let dir = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(dir.path());
         for memory in [0, 200_000, 1 << 20] {
-            let path = dir.path().join(format!("spill-{memory}"));
-            let mut writer = SpillWriter::create(&path, 3, 1000, memory).unwrap();
+            let mut writer = SpillWriter::create(&store, "spill", 3, 1000, memory).unwrap();
             let record = |i: u32| [i.to_le_bytes().as_slice(), &[i as u8; 996]].concat();
             for i in 0..1000_u32 {
                 let record = record(i);
                 writer.push((i % 3) as usize, &[&record[..1], &record[1..]]).unwrap();
             }
             let spill = writer.finish().unwrap();
-            let reader = SpillReader::open(&path, &spill).unwrap();
+            let reader = SpillReader::open(&store, "spill", &spill).unwrap();
             assert_eq!((reader.groups(), reader.records(0)), (3, 334));
             let mut out = Vec::new();
             reader.read(1, 10..12, &mut out).unwrap();
@@ -327,15 +320,15 @@ mod tests {
     #[test]
     fn buffers_have_a_floor() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("spill");
-        let mut writer = SpillWriter::create(&path, 20, 100, 0).unwrap();
+        let store = FolderStore::new(dir.path());
+        let mut writer = SpillWriter::create(&store, "spill", 20, 100, 0).unwrap();
         for i in 0..60_000 {
             writer.push(i % 20, &[&[7; 100]]).unwrap();
         }
         let extents = writer.extents.len();
         assert_eq!(extents, 20 * (3000 / buffer_records_min(100)));
         let spill = writer.finish().unwrap();
-        let reader = SpillReader::open(&path, &spill).unwrap();
+        let reader = SpillReader::open(&store, "spill", &spill).unwrap();
         assert_eq!(reader.extents.len(), extents + 20);
         assert!(index_memory(20, 100, 6_000_000) >= reader.extents.len() as u64 * 56);
         // What the checkpoint keeps does not grow with them.
@@ -345,15 +338,16 @@ mod tests {
     #[test]
     fn damage_anywhere_is_refused() {
         let dir = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(dir.path());
         let path = dir.path().join("spill");
-        let mut writer = SpillWriter::create(&path, 2, 4, 0).unwrap();
+        let mut writer = SpillWriter::create(&store, "spill", 2, 4, 0).unwrap();
         for i in 0..40_000_u32 {
             writer.push((i % 2) as usize, &[&i.to_le_bytes()]).unwrap();
         }
         let spill = writer.finish().unwrap();
         let good = fs::read(&path).unwrap();
         let read_all = || -> Result<(), BuildError> {
-            let reader = SpillReader::open(&path, &spill)?;
+            let reader = SpillReader::open(&store, "spill", &spill)?;
             let mut out = Vec::new();
             (0..2).try_for_each(|group| reader.read(group, 0..reader.records(group), &mut out))
         };
@@ -374,7 +368,7 @@ mod tests {
         let mut bad = good.clone();
         bad[60_000] ^= 1;
         fs::write(&path, &bad).unwrap();
-        let reader = SpillReader::open(&path, &spill).unwrap();
+        let reader = SpillReader::open(&store, "spill", &spill).unwrap();
         assert!(reader.read(0, 0..2, &mut Vec::new()).is_err());
     }
 }

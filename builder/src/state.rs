@@ -5,7 +5,7 @@ use spandrel_index::HeadSpace;
 use spandrel_io::Store;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::checkpoint::{Checked, Checkpoint, Clustered, Filed, Parted, ScratchFiles, Written};
+use crate::checkpoint::{Checked, Checkpoint, Clustered, Filed, Parted, Written};
 use crate::config::Params;
 use crate::plan::Plan;
 use crate::progress::Context;
@@ -18,12 +18,11 @@ pub(crate) struct BuildState<'a> {
     pub(crate) input: Input<'a>,
     pub(crate) calibrate: Option<&'a dyn Calibrate>,
     pub(crate) context: Context<'a>,
-    /// The index's folder, and how files of it are made.
+    /// The index's folder, and its files.
     pub(crate) dir: PathBuf,
     pub(crate) index: Box<dyn Store>,
-    /// The scratch folder: its checkpoint, and the paths of the files between phases.
+    /// The scratch folder: the checkpoint, and the files between phases.
     pub(crate) scratch: Box<dyn Store>,
-    pub(crate) files: ScratchFiles,
     /// What phases have given.
     pub(crate) done: Checkpoint,
 }

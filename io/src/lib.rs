@@ -24,8 +24,8 @@ pub use read::{
 pub use store::{Blob, FolderStore, Merging, Store, StoreError};
 pub use sys::free_bytes;
 pub use write::{
-    FileWriter, FolderLock, LockError, Naming, Sink, WriteError, Written, hash_file, hash_file_from,
-    lock_file, sync_folder, sync_name,
+    FileWriter, FolderLock, LockError, Naming, Sink, WriteError, Written, hash_blob, lock_file, sync_folder,
+    sync_name,
 };
 
 /// Largest single read: larger ones are refused, so that no offset table can ask for all memory.

@@ -6,7 +6,7 @@ use spandrel_index::format::hash_hex;
 use spandrel_index::{DType, Metric, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use crate::checkpoint::Checked;
+use crate::checkpoint::{Checked, SAMPLE};
 use crate::config::Params;
 use crate::plan::CHUNK_BYTES;
 use crate::progress::Context;
@@ -31,10 +31,10 @@ struct Chunk {
 }
 
 pub(crate) fn check(state: &BuildState<'_>) -> Result<Checked, BuildError> {
-    let BuildState { params, input, files, context, .. } = state;
+    let BuildState { params, input, scratch, context, .. } = state;
     let picks = sample_picks(params);
     let row_bytes = params.row_bytes();
-    let mut sample = SpillWriter::create(&files.sample(), 1, row_bytes, 0)?;
+    let mut sample = SpillWriter::create(&**scratch, SAMPLE, 1, row_bytes, 0)?;
     let mut hashes = Vec::new();
     let (mut norm_squared_max, mut id_max) = (0.0_f64, 0);
     check_chunks(params, *input, &picks, *context, |chunk| {

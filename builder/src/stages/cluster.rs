@@ -1,9 +1,8 @@
 //! Clusters each part into lists, one part in memory at a time.
 use spandrel_index::format::hash_hex;
-use spandrel_io::FileWriter;
 
 use super::records::{Part, cut_groups, head_rows};
-use crate::checkpoint::Clustered;
+use crate::checkpoint::{Clustered, HEADS, LEAVES, PARTS};
 use crate::cluster::ClusterParams;
 use crate::config::Params;
 use crate::spill::{SpillReader, SpillWriter};
@@ -11,12 +10,12 @@ use crate::state::BuildState;
 use crate::{BuildError, Rows};
 
 pub(crate) fn cluster(state: &BuildState<'_>) -> Result<Clustered, BuildError> {
-    let &BuildState { params, context, ref files, .. } = state;
+    let &BuildState { params, context, ref scratch, .. } = state;
     context.progress.phase("cluster", params.vectors, "vectors");
     let space = state.space();
-    let spill = SpillReader::open(&files.parts(), &state.parted().spill)?;
-    let mut heads_file = FileWriter::create(&files.heads())?;
-    let mut leaves = SpillWriter::create(&files.leaves(), 1, 4, 1 << 20)?;
+    let spill = SpillReader::open(&**scratch, PARTS, &state.parted().spill)?;
+    let mut heads_file = scratch.create(HEADS)?;
+    let mut leaves = SpillWriter::create(&**scratch, LEAVES, 1, 4, 1 << 20)?;
     let (mut centers, mut block_ends) = (Vec::new(), Vec::new());
     let (mut heads, mut vectors_before) = (0_u32, 0_u64);
     let mut records = Vec::new();

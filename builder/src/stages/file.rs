@@ -3,7 +3,7 @@ use rayon::prelude::*;
 
 use super::heads::StoredHeads;
 use super::records::{REPLICA_BIT, RecordLayout, cut_groups, head_rows};
-use crate::checkpoint::Filed;
+use crate::checkpoint::{FILED, Filed, LEAVES, PARTS};
 use crate::filing::{Filed as FiledRow, Filer, FilerScratch, FilingParams, FilingWidth};
 use crate::measured::filing::NEAREST;
 use crate::plan::Plan;
@@ -12,20 +12,20 @@ use crate::state::BuildState;
 use crate::{BuildError, Rows};
 
 pub(crate) fn file(state: &BuildState<'_>) -> Result<Filed, BuildError> {
-    let &BuildState { params, plan, context, ref files, .. } = state;
+    let &BuildState { params, plan, context, ref scratch, .. } = state;
     let clustered = state.clustered();
     context.progress.phase("file", params.vectors, "vectors");
     let space = state.space();
-    let heads = StoredHeads::read(params, clustered, files)?;
+    let heads = StoredHeads::read(params, clustered, &**scratch)?;
     let filing =
         FilingParams { rule: params.replicas, copies_max: params.max_copies as usize, nearest: NEAREST };
     let filer = Filer::new(heads.blocks(params), filing, FilingWidth::of(filing.copies_max), context.pool);
     let group_lists = Plan::group_lists(params);
     let groups = clustered.heads.div_ceil(group_lists) as usize;
     let mut filed =
-        SpillWriter::create(&files.filed(), groups, params.filed_record_bytes(), plan.file_buffers)?;
-    let spill = SpillReader::open(&files.parts(), &state.parted().spill)?;
-    let leaves_file = SpillReader::open(&files.leaves(), &clustered.leaves)?;
+        SpillWriter::create(&**scratch, FILED, groups, params.filed_record_bytes(), plan.file_buffers)?;
+    let spill = SpillReader::open(&**scratch, PARTS, &state.parted().spill)?;
+    let leaves_file = SpillReader::open(&**scratch, LEAVES, &clustered.leaves)?;
     let layout = RecordLayout::of_parts(params);
     let (mut records, mut leaves, mut before) = (Vec::new(), Vec::new(), 0);
     for part in cut_groups(&spill, params.part_rows()) {

@@ -17,9 +17,9 @@ pub(crate) fn graph(state: &BuildState<'_>) -> Result<GraphDone, BuildError> {
     context.progress.phase("graph", u64::from(written.lists), "heads");
     let section = written.sections.iter().find(|section| section.kind == SectionKind::Heads.name());
     let Some(section) = section else { unreachable!("heads were written with the lists") };
-    let rows = read_section(target, SectionKind::Heads, section)?;
+    let rows = read_section(target, section)?;
     let heads = Heads::from_rows(params.head_dtype(), params.head_dim(), &rows)
-        .map_err(|e| BuildError::Scratch { path: target.section(SectionKind::Heads), what: e.to_string() })?;
+        .map_err(|e| BuildError::Scratch { path: target.store.path(&section.file), what: e.to_string() })?;
     drop(rows);
     let hnsw = HnswParams { seed: params.seed_of(3, 0), ..HnswParams::default() };
     let advance = |units| context.progress.advance(units);

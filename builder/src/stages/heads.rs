@@ -3,8 +3,10 @@
 //! ```text
 //! file = heads, a row each | centre of each block, a row each | end of each block: u32
 //! ```
-use super::section::read_checked;
-use crate::checkpoint::{Clustered, ScratchFiles};
+use spandrel_io::Store;
+
+use super::section::{Content, read_checked};
+use crate::checkpoint::{Clustered, HEADS};
 use crate::config::Params;
 use crate::filing::HeadBlocks;
 use crate::{BuildError, Rows};
@@ -22,9 +24,10 @@ impl StoredHeads {
     pub(super) fn read(
         params: &Params,
         clustered: &Clustered,
-        files: &ScratchFiles,
+        scratch: &dyn Store,
     ) -> Result<StoredHeads, BuildError> {
-        let mut heads = read_checked(&files.heads(), clustered.heads_bytes, 0, &clustered.heads_hash)?;
+        let content = Content { bytes: clustered.heads_bytes, from: 0, hash: &clustered.heads_hash };
+        let mut heads = read_checked(scratch, HEADS, content)?;
         let row_bytes = params.head_row_bytes();
         let mut centers = heads.split_off(clustered.heads as usize * row_bytes);
         let ends = centers.split_off(clustered.blocks as usize * row_bytes);

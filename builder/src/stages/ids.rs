@@ -3,11 +3,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use spandrel_index::format::{ID_PAGE_BYTES, IdPages, SectionKind};
-use spandrel_io::FileWriter;
+use spandrel_io::{FileWriter, Store};
 
 use super::section::{Layouts, SectionShape, finish_section};
 use crate::BuildError;
-use crate::checkpoint::{ScratchFiles, Section};
+use crate::checkpoint::{ID_RUNS, Section};
 use crate::config::Params;
 use crate::plan::RUN_PAIRS;
 use crate::spill::{Spill, SpillReader, SpillWriter, buffer_records_min};
@@ -25,9 +25,9 @@ pub(super) struct IdRuns {
 }
 
 impl IdRuns {
-    pub(super) fn create(params: &Params, files: &ScratchFiles) -> Result<IdRuns, BuildError> {
+    pub(super) fn create(params: &Params, scratch: &dyn Store) -> Result<IdRuns, BuildError> {
         let runs = params.vectors.div_ceil(RUN_PAIRS as u64) as usize; // CAST: usize is 64 bits
-        let spill = SpillWriter::create(&files.id_runs(), runs, PAIR_BYTES, 0)?;
+        let spill = SpillWriter::create(scratch, ID_RUNS, runs, PAIR_BYTES, 0)?;
         Ok(IdRuns { spill, run: Vec::new(), runs: 0 })
     }
 
@@ -89,10 +89,10 @@ impl Run {
 }
 
 pub(crate) fn ids(state: &BuildState<'_>) -> Result<Section, BuildError> {
-    let &BuildState { params, context, ref files, .. } = state;
+    let &BuildState { params, context, ref scratch, .. } = state;
     let target = state.target();
     context.progress.phase("ids", params.vectors, "ids");
-    let spill = SpillReader::open(&files.id_runs(), &state.written().id_runs)?;
+    let spill = SpillReader::open(&**scratch, ID_RUNS, &state.written().id_runs)?;
     let mut runs: Vec<Run> =
         (0..spill.groups()).map(|group| Run { group, next: 0, buffer: Vec::new(), at: 0 }).collect();
     let mut heads = BinaryHeap::new();

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use spandrel_index::HeadSpace;
 
 use super::check::{chunk_hash, chunk_rows, input_hash};
-use crate::checkpoint::Parted;
+use crate::checkpoint::{PARTS, Parted, SAMPLE};
 use crate::cluster::CoarseParts;
 use crate::config::Params;
 use crate::spill::{SpillReader, SpillWriter};
@@ -13,13 +13,13 @@ use crate::state::BuildState;
 use crate::{BuildError, Input, Rows};
 
 pub(crate) fn part(state: &BuildState<'_>) -> Result<Parted, BuildError> {
-    let &BuildState { params, plan, input, context, ref files, .. } = state;
+    let &BuildState { params, plan, input, context, ref scratch, .. } = state;
     context.progress.phase("part", params.vectors, "vectors");
     let space = state.space();
     let parts = coarse_parts(state)?;
     let groups = parts.as_ref().map_or(1, CoarseParts::len);
     let mut spill =
-        SpillWriter::create(&files.parts(), groups, params.part_record_bytes(), plan.part_buffers)?;
+        SpillWriter::create(&**scratch, PARTS, groups, params.part_record_bytes(), plan.part_buffers)?;
     let chunk_rows = chunk_rows(params);
     let chunks: Vec<u64> = (0..params.vectors.div_ceil(chunk_rows)).collect();
     let mut hashes = Vec::with_capacity(chunks.len());
@@ -53,12 +53,12 @@ pub(crate) fn part(state: &BuildState<'_>) -> Result<Parted, BuildError> {
 
 /// The coarse parts, learned from the sample; none when one part holds everything.
 fn coarse_parts(state: &BuildState<'_>) -> Result<Option<CoarseParts>, BuildError> {
-    let &BuildState { params, context, ref files, .. } = state;
+    let &BuildState { params, context, ref scratch, .. } = state;
     let space = state.space();
     if params.parts() == 1 {
         return Ok(None);
     }
-    let sample = SpillReader::open(&files.sample(), &state.checked().sample)?;
+    let sample = SpillReader::open(&**scratch, SAMPLE, &state.checked().sample)?;
     let count = sample.records(0);
     let mut rows = Vec::with_capacity(count as usize * params.head_row_bytes()); // CAST: the plan fits in memory
     // Piece by piece, so that the sample is in memory once.

@@ -1,13 +1,11 @@
 //! Reads back what was written, then switches to it with one rename.
-use std::path::Path;
-
 use serde::Serialize;
 use spandrel_index::HeadSpace;
 use spandrel_index::format::{
     BODY_AT, BuildRecord, CalibrationPoint, Manifest, SearchDefault, SectionEntry, SegmentEntry, hash_hex,
     publish_manifest,
 };
-use spandrel_io::hash_file_from;
+use spandrel_io::{Store, StoreError, hash_blob};
 
 use super::section::Layouts;
 use crate::BuildError;
@@ -40,14 +38,14 @@ pub(crate) fn verify(state: &BuildState<'_>) -> Result<(), BuildError> {
     context.progress.phase("verify", sections(&state.done).map(|s| s.bytes).sum(), "bytes");
     for section in sections(&state.done) {
         context.check_stop()?;
-        verify_section(&target.dir.join(&section.file), section)?;
+        verify_section(target.store, section)?;
         context.progress.advance(section.bytes);
     }
     Ok(())
 }
 
-fn verify_section(path: &Path, section: &Section) -> Result<(), BuildError> {
-    let found = hash_file_from(path, BODY_AT)?;
+fn verify_section(store: &dyn Store, section: &Section) -> Result<(), BuildError> {
+    let found = hash_blob(&*store.open(&section.file)?, BODY_AT).map_err(StoreError::from)?;
     if found.bytes != section.bytes || hash_hex(found.hash) != section.hash {
         let what = format!(
             "read back {} bytes with hash {}, wrote {} with {}",
@@ -56,7 +54,7 @@ fn verify_section(path: &Path, section: &Section) -> Result<(), BuildError> {
             section.bytes,
             section.hash
         );
-        return Err(BuildError::Scratch { path: path.to_owned(), what });
+        return Err(BuildError::Scratch { path: store.path(&section.file), what });
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use spandrel_index::{HeadSpace, Spread};
 
 use super::records::RecordLayout;
 use crate::BuildError;
+use crate::checkpoint::FILED;
 use crate::config::Params;
 use crate::progress::Context;
 use crate::spill::SpillReader;
@@ -23,7 +24,7 @@ pub(super) struct FiledCopies<'a> {
 
 impl<'a> FiledCopies<'a> {
     pub(super) fn open(state: &'a BuildState<'_>) -> Result<FiledCopies<'a>, BuildError> {
-        let spill = SpillReader::open(&state.files.filed(), &state.filed().spill)?;
+        let spill = SpillReader::open(&*state.scratch, FILED, &state.filed().spill)?;
         let groups = (0..spill.groups()).map(|group| spill.records(group)).collect();
         Ok(FiledCopies { params: state.params, space: state.space(), spill, groups })
     }

@@ -1,14 +1,10 @@
 //! Sections as phases write them and read them again.
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
-
-use fs_err as fs;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{
     BODY_AT, CodedLayout, FullLayout, Header, IdBytes, ListLayout, PageLayout, SectionKind, hash_hex,
     section_name,
 };
-use spandrel_io::FileWriter;
+use spandrel_io::{FileWriter, Store, StoreError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::checkpoint::{Checked, Section};
@@ -39,28 +35,37 @@ impl Layouts {
     }
 }
 
-/// Reads a file of `bytes` bytes from `from` on, and compares that with its hash in hex digits.
-pub(super) fn read_checked(path: &Path, bytes: u64, from: u64, hash: &str) -> Result<Vec<u8>, BuildError> {
-    let damaged = |what| BuildError::Scratch { path: path.to_owned(), what };
-    let mut file = fs::File::open(path)?;
-    let found = file.metadata()?.len();
-    if found != bytes || bytes < from {
-        return Err(damaged(format!("{found} bytes, expected {bytes}")));
+/// What is in a file that an earlier phase wrote, from a place on.
+pub(super) struct Content<'a> {
+    /// Bytes of the file.
+    pub(super) bytes: u64,
+    pub(super) from: u64,
+    /// Of what is from there on, in hex digits.
+    pub(super) hash: &'a str,
+}
+
+/// Reads what an earlier phase wrote, and compares it with its hash.
+pub(super) fn read_checked(
+    store: &dyn Store,
+    name: &str,
+    expected: Content<'_>,
+) -> Result<Vec<u8>, BuildError> {
+    let Content { bytes, from, hash } = expected;
+    let damaged = |what| BuildError::Scratch { path: store.path(name), what };
+    let blob = store.open(name)?;
+    if blob.len() != bytes || bytes < from {
+        return Err(damaged(format!("{} bytes, expected {bytes}", blob.len())));
     }
-    file.seek(SeekFrom::Start(from))?;
     let mut content = vec![0; (bytes - from) as usize]; // CAST: usize is 64 bits
-    file.read_exact(&mut content)?;
+    blob.read_into(from, &mut content).map_err(StoreError::from)?;
     let found = hash_hex(xxh3_128(&content));
     if found == hash { Ok(content) } else { Err(damaged(format!("hash {found}, expected {hash}"))) }
 }
 
 /// The body of a section that an earlier phase wrote, checked by its hash.
-pub(super) fn read_section(
-    target: Target<'_>,
-    kind: SectionKind,
-    section: &Section,
-) -> Result<Vec<u8>, BuildError> {
-    read_checked(&target.section(kind), section.bytes, BODY_AT, &section.hash)
+pub(super) fn read_section(target: Target<'_>, section: &Section) -> Result<Vec<u8>, BuildError> {
+    let Section { file, bytes, hash, .. } = section;
+    read_checked(target.store, file, Content { bytes: *bytes, from: BODY_AT, hash })
 }
 
 /// What a header says beside the index's own facts.

@@ -12,9 +12,9 @@ use crate::checkpoint::Section;
 use crate::state::BuildState;
 
 pub(crate) fn train(state: &BuildState<'_>) -> Result<Section, BuildError> {
-    let &BuildState { params, context, ref files, .. } = state;
+    let &BuildState { params, context, ref scratch, .. } = state;
     let (space, target) = (state.space(), state.target());
-    let heads = StoredHeads::read(params, state.clustered(), files)?.heads;
+    let heads = StoredHeads::read(params, state.clustered(), &**scratch)?.heads;
     let copies = FiledCopies::open(state)?;
     let (spread, rows) = copies.spread(context)?;
     let mean = spread.mean(&rows);

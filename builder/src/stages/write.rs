@@ -12,7 +12,7 @@ use super::list::{FormedList, Former};
 use super::records::{Part, REPLICA_BIT, RecordLayout, cut_groups};
 use super::sample::FiledCopies;
 use super::section::{Layouts, SectionShape, finish_section, read_section};
-use crate::checkpoint::{ListStats, Section, Written};
+use crate::checkpoint::{FILED, ListStats, Section, Written};
 use crate::config::Params;
 use crate::measured::CAP_OF_MEAN;
 use crate::plan::GROUP_BYTES;
@@ -69,9 +69,9 @@ struct Formation<'a> {
 
 impl<'a> Formation<'a> {
     fn open(state: &'a BuildState<'_>) -> Result<Formation<'a>, BuildError> {
-        let &BuildState { params, ref files, .. } = state;
+        let &BuildState { params, ref scratch, .. } = state;
         let clustered = state.clustered();
-        let spill = SpillReader::open(&files.filed(), &state.filed().spill)?;
+        let spill = SpillReader::open(&**scratch, FILED, &state.filed().spill)?;
         // Where one vector is there very often, its group does not fit in memory.
         let groups = cut_groups(&spill, GROUP_BYTES / params.filed_record_bytes() as u64); // CAST: widening
         let copies: u64 = groups.iter().map(Part::len).sum();
@@ -81,7 +81,7 @@ impl<'a> Formation<'a> {
             space: state.space(),
             spill,
             groups,
-            heads: StoredHeads::read(params, clustered, files)?.heads,
+            heads: StoredHeads::read(params, clustered, &**scratch)?.heads,
             cap: (CAP_OF_MEAN * mean).ceil().max(2.0) as usize, // CAST: a few vectors
         })
     }
@@ -150,8 +150,8 @@ impl<'a> Formation<'a> {
 
 /// The model that was trained for the lists.
 fn read_model(params: &Params, target: Target<'_>, section: &Section) -> Result<CodeModel, BuildError> {
-    let body = read_section(target, SectionKind::Model, section)?;
-    Ok(CodeModel::from_bytes(&target.section(SectionKind::Model), &body, params.code, params.dim)?)
+    let body = read_section(target, section)?;
+    Ok(CodeModel::from_bytes(&target.store.path(&section.file), &body, params.code, params.dim)?)
 }
 
 /// The records of a group by head, each head's primaries before its replicas, in row order.
@@ -208,7 +208,7 @@ impl<'a> Writer<'a> {
             page_slots: 0,
             position: 0,
             lists: 0,
-            ids: IdRuns::create(params, &state.files)?,
+            ids: IdRuns::create(params, &*state.scratch)?,
             stats: ListStats::default(),
         })
     }

@@ -1,10 +1,9 @@
 //! Length and hash of files.
-use std::io::{self, Seek, SeekFrom, Write};
-use std::path::Path;
-
 use xxhash_rust::xxh3::Xxh3;
 
-const BUFFER_BYTES: usize = 1 << 20;
+use crate::{Blob, ReadError};
+
+const BUFFER_BYTES: u64 = 1 << 20;
 
 /// Length and hash of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,36 +14,20 @@ pub struct Written {
     pub hash: u128,
 }
 
-/// Length and hash of a file, read once from front to end through a small buffer.
+/// Length and hash of a blob, read once from front to end through a small buffer. The hash leaves out the first `head_bytes`;
+/// the length counts them.
 ///
 /// # Errors
-/// When it cannot be read; the error names the file.
-pub fn hash_file(path: &Path) -> io::Result<Written> {
-    hash_file_from(path, 0)
-}
-
-/// As [`hash_file`], the hash leaving out the first `head_bytes`; the length counts them.
-///
-/// # Errors
-/// When it cannot be read; the error names the file.
-pub fn hash_file_from(path: &Path, head_bytes: u64) -> io::Result<Written> {
-    let mut file = fs_err::File::open(path)?;
-    let head_bytes = file.seek(SeekFrom::Start(head_bytes.min(file.metadata()?.len())))?;
-    let mut hash = HashOnly(Xxh3::new());
-    let mut buffered = io::BufReader::with_capacity(BUFFER_BYTES, &mut file);
-    let bytes = io::copy(&mut buffered, &mut hash)?;
-    Ok(Written { bytes: head_bytes + bytes, hash: hash.0.digest128() })
-}
-
-struct HashOnly(Xxh3);
-
-impl Write for HashOnly {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
+/// [`ReadError`].
+pub fn hash_blob(blob: &dyn Blob, head_bytes: u64) -> Result<Written, ReadError> {
+    let (mut hash, mut buffer) = (Xxh3::new(), vec![0; BUFFER_BYTES as usize]); // CAST: 1 MiB
+    let bytes = blob.len();
+    let mut at = head_bytes.min(bytes);
+    while at < bytes {
+        let (piece, _) = buffer.split_at_mut((bytes - at).min(BUFFER_BYTES) as usize); // CAST: at most 1 MiB
+        blob.read_into(at, piece)?;
+        hash.update(piece);
+        at += piece.len() as u64; // CAST: widening
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok(Written { bytes, hash: hash.digest128() })
 }

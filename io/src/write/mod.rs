@@ -12,7 +12,7 @@ mod partial;
 
 pub use error::WriteError;
 pub use file::FileWriter;
-pub use hash::{Written, hash_file, hash_file_from};
+pub use hash::{Written, hash_blob};
 pub use lock::{FolderLock, LockError, lock_file};
 pub use partial::{Naming, Sink};
 
