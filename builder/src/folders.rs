@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use spandrel_index::format::{CURRENT, Manifest, OpenError, current};
+use spandrel_index::format::{APPROVED, CURRENT, Manifest, OpenError, current};
 use spandrel_io::{FolderLock, Store, free_bytes, sync_folder};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -214,6 +214,7 @@ fn refuse_foreign(dir: &Path) -> Result<(), BuildError> {
         let name = name.to_string_lossy();
         let known = [CURRENT, FolderLock::NAME, SCRATCH].contains(&name.as_ref())
             || name.starts_with(CURRENT)
+            || name.starts_with(APPROVED)
             || kept::version_of(&name).is_some();
         if !known {
             return Err(BuildError::NotEmpty { path: dir.to_owned(), found: name.into_owned() });

@@ -1,17 +1,18 @@
 //! Which versions stay in an index's folder, and the removal of the others.
 use std::collections::HashSet;
 
-use spandrel_index::format::{Manifest, SectionKind, manifest_name, section_name, versions};
+use spandrel_index::format::{Manifest, SectionKind, approved, manifest_name, section_name, versions};
 use spandrel_io::{Store, StoreError};
 
 use crate::BuildError;
 
-/// The version in force and up to `previous` others that are whole: first `before`, which was in force until now, then
-/// the newest.
+/// The version in force, the one that was approved, and up to `previous` others that are whole: first `before`, which was
+/// in force until now, then the newest.
 pub(crate) fn kept(store: &dyn Store, before: u64, previous: u32) -> Result<Vec<u64>, BuildError> {
     let (mut kept, mut others) = (Vec::new(), Vec::new());
+    let approved = approved(store)?.map(|approved| approved.version);
     for version in versions(store)? {
-        match version.in_force {
+        match version.in_force || approved == Some(version.number) {
             true => kept.push(version.number),
             false if version.manifest.is_ok() => others.push(version.number),
             false => {}

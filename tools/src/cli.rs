@@ -5,7 +5,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    admin, bench, build, completions, data, demo, inspect, man, plan, query, report, serve, verify,
+    admin, bench, build, completions, data, demo, inspect, man, plan, query, report, serve, switch, verify,
 };
 use crate::values::OutputFormat;
 
@@ -66,6 +66,9 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     /// Read an index from end to end and say whether it is whole.
     Verify(verify::VerifyArgs),
+    /// Put a version of an index in force that its folder still has.
+    #[command(disable_version_flag = true)]
+    Switch(switch::SwitchArgs),
     /// Find the nearest vectors of each query.
     Query(Box<query::QueryArgs>),
     /// Measure an index: recall, queries per second, latency, reads; or measure a disk.

@@ -264,8 +264,7 @@ fn older_versions_are_kept_on_request() {
     }
     // A version that was put in force again is the first to be kept, and no number is given twice.
     let store = FolderStore::new(&config.out);
-    let old = format::Manifest::open_version(&store, 2).unwrap();
-    format::publish_manifest(&store, &old).unwrap();
+    format::put_in_force(&store, 2).unwrap();
     config.seed = 6;
     run(&source, &config).unwrap();
     assert_eq!(versions(&config), [2, 4]);
@@ -278,6 +277,30 @@ fn older_versions_are_kept_on_request() {
     run(&source, &config).unwrap();
     assert_eq!(versions(&config), [6]);
     assert!(files(&config.out).iter().all(|(name, _)| name == CURRENT || name.ends_with("-6")));
+}
+
+#[test]
+fn what_was_approved_stays_until_another_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = clustered(300, 8);
+    let mut config = config(&dir.path().join("index"));
+    run(&source, &config).unwrap();
+    config.replace = true;
+    let store = FolderStore::new(&config.out);
+    let build = || {
+        run(&source, &config).unwrap();
+        let found = spandrel_index::versions(&config.out).unwrap();
+        found.iter().map(|version| (version.number, version.manifest.is_ok())).collect::<Vec<_>>()
+    };
+    format::approve(&store, 1).unwrap();
+    assert_eq!([build(), build()], [[(1, true), (2, true)], [(1, true), (3, true)]]);
+    format::approve(&store, 3).unwrap();
+    assert_eq!(build(), [(3, true), (4, true)]);
+    // Which one it was cannot be told any more: nothing goes.
+    fs::write(config.out.join(format::APPROVED), "manifest-3").unwrap();
+    assert!(matches!(run(&source, &config).unwrap_err(), BuildError::Open(_)));
+    fs::remove_file(config.out.join(format::APPROVED)).unwrap();
+    assert_eq!(build(), [(5, true)]);
 }
 
 #[test]

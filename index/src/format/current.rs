@@ -14,7 +14,7 @@ pub const CURRENT: &str = "CURRENT";
 /// Most bytes of that file: a version takes at most 20 digits.
 const CURRENT_BYTES_MAX: u64 = 80;
 
-/// What CURRENT says.
+/// What CURRENT says, and APPROVED.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Current {
     /// Version of the index: N of `manifest-N` and its sections.
@@ -49,18 +49,22 @@ impl Current {
 /// # Errors
 /// [`OpenError::NotAnIndex`] without the file, [`OpenError::Field`] when it was damaged.
 pub fn current(store: &dyn Store) -> Result<Current, OpenError> {
-    let path = store.path(CURRENT);
-    let bytes = match store.read(CURRENT, CURRENT_BYTES_MAX) {
+    read(store, CURRENT)?.ok_or_else(|| OpenError::NotAnIndex { path: store.root().to_owned() })
+}
+
+/// What a file of that name and this form says, if there is one.
+pub(super) fn read(store: &dyn Store, name: &str) -> Result<Option<Current>, OpenError> {
+    let path = store.path(name);
+    let bytes = match store.read(name, CURRENT_BYTES_MAX) {
         Ok(bytes) => bytes,
-        Err(StoreError::Missing { .. }) => {
-            return Err(OpenError::NotAnIndex { path: store.root().to_owned() });
-        }
+        Err(StoreError::Missing { .. }) => return Ok(None),
         Err(e) => return Err(OpenError::store(&path, e)),
     };
-    Current::parse(&bytes).ok_or_else(|| {
+    let damaged = || {
         let found = String::from_utf8_lossy(&bytes).into_owned();
         OpenError::field(&path, "content", format!("{found:?}"), "'manifest-N HASH'")
-    })
+    };
+    Current::parse(&bytes).ok_or_else(damaged).map(Some)
 }
 
 #[cfg(test)]

@@ -33,6 +33,16 @@ pub enum OpenError {
         /// The versions there are, ascending.
         there: Vec<u64>,
     },
+    /// The version that was approved cannot be opened. Nothing else is opened in its place.
+    #[error("{path}: version {version}, which was approved, cannot be opened; restore it, or approve another with `spandrel switch`", path = path.display())]
+    Approved {
+        /// The directory.
+        path: PathBuf,
+        /// The version.
+        version: u64,
+        /// Why it cannot be opened.
+        source: Box<OpenError>,
+    },
     /// The file is not one of ours, or its first bytes were changed by a text-mode transfer.
     #[error("{path}: not a spandrel {expected} (it starts with {found:02x?})", path = path.display())]
     NotOurs {

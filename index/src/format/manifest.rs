@@ -24,7 +24,7 @@ const FIRST_WORD: &str = "spandrel-manifest ";
 /// Segments of an index: each costs a query a search of its heads, and seven open files.
 pub(crate) const SEGMENTS_MAX: usize = 256;
 /// A manifest is a few kilobytes; a longer file is not one.
-const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+pub(super) const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
 /// Everything an index says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! CURRENT        "manifest-N <hash>"                        current.rs
+//! APPROVED       the same, of what servers start with       approved.rs (once a version was approved)
 //! manifest-N     parameters and the list of sections        manifest.rs
 //! heads-N        list centres, resident                     header.rs + rows
 //! graph-N        HNSW over the heads, resident (optional)   header.rs + heads::graph
@@ -40,6 +41,7 @@
 //! little-endian. A version is its own number, not the release's.
 #![deny(clippy::indexing_slicing)]
 
+mod approved;
 mod checksum;
 mod current;
 mod defaults;
@@ -54,6 +56,7 @@ mod names;
 mod vectors;
 mod versions;
 
+pub use approved::{APPROVED, approve, approved, put_in_force};
 pub use current::{CURRENT, Current, current};
 pub use defaults::{CalibrationPoint, SearchCell, SearchDefault};
 pub use directory::{Directory, DirectoryEntry, DirectoryShape, list_hash, list_hash_while};

@@ -19,7 +19,7 @@ use spandrel_io::{FolderStore, Merging, Store};
 
 use crate::codes::CodeSpec;
 use crate::format::{
-    ListLayout, Manifest, OpenError, PageLayout, SearchDefault, current, manifest_name, versions,
+    ListLayout, Manifest, OpenError, PageLayout, SearchDefault, approved, current, manifest_name, versions,
 };
 use crate::{DType, HeadSpace, Metric, Tier};
 pub use options::OpenOptions;
@@ -107,6 +107,28 @@ impl Index {
             Ok(now) if now != first => open(now),
             _ => Err(refused),
         }
+    }
+
+    /// As [`Index::open_from`], of the version that was approved, where one was, else of the one in force.
+    ///
+    /// # Errors
+    /// As [`Index::open_until`]; [`OpenError::Approved`].
+    pub fn open_approved_from(
+        store: &dyn Store,
+        options: OpenOptions,
+        stop: &AtomicBool,
+    ) -> Result<Index, OpenError> {
+        let Some(approved) = approved(store)? else { return Index::open_from(store, options, stop) };
+        let manifest = Manifest::open(store, approved);
+        let opened = manifest.and_then(|manifest| Index::open_manifest(store, manifest, options, stop));
+        opened.map_err(|error| match error {
+            OpenError::Stopped { .. } => error,
+            source => OpenError::Approved {
+                path: store.root().to_owned(),
+                version: approved.version,
+                source: Box::new(source),
+            },
+        })
     }
 
     /// As [`Index::open_until`], of a version that need not be in force; [`versions`](crate::versions) says which there are.

@@ -211,6 +211,10 @@ impl From<SearchError> for Refusal {
 impl From<OpenError> for Refusal {
     fn from(error: OpenError) -> Refusal {
         let text = with_causes(&error);
+        let error = match error {
+            OpenError::Approved { source, .. } => *source,
+            other => other,
+        };
         match error {
             OpenError::Stopped { .. } => Refusal::Cancelled,
             OpenError::MissingSection { .. }
@@ -264,6 +268,14 @@ mod tests {
             (OpenError::NotOurs { path: path(), expected: "manifest", found: vec![0] }, Code::DataLoss),
             (OpenError::Length { path: path(), found: 1, expected: 2 }, Code::DataLoss),
             (read(io::ErrorKind::NotFound), Code::DataLoss),
+            (
+                OpenError::Approved {
+                    path: path(),
+                    version: 1,
+                    source: read(io::ErrorKind::NotFound).into(),
+                },
+                Code::DataLoss,
+            ),
             (read(io::ErrorKind::PermissionDenied), Code::Internal),
         ] {
             assert_eq!(Refusal::from(error).code(), code);

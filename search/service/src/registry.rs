@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::health::Health;
 use crate::progress::Progress;
 use crate::refusal::Refusal;
-use crate::served::{IndexConfig, Opening, Served};
+use crate::served::{IndexConfig, Opening, Served, Source, Which};
 use crate::stopping::StopFlag;
 
 type Map = BTreeMap<String, Arc<Served>>;
@@ -45,6 +45,28 @@ pub(crate) struct Loading {
 pub(crate) struct Switched {
     pub(crate) old: Arc<Served>,
     pub(crate) new: Arc<Served>,
+    /// Why a start would not open this version; none where it would.
+    pub(crate) forgotten: Option<String>,
+}
+
+/// An index to be opened.
+struct Wanted {
+    config: IndexConfig,
+    source: Source,
+    /// Whether the version is approved once it is in place.
+    approve: bool,
+}
+
+impl From<IndexConfig> for Wanted {
+    fn from(config: IndexConfig) -> Wanted {
+        Wanted { source: config.source(), config, approve: false }
+    }
+}
+
+/// An index that is in place, and why it could not be approved.
+struct Placed {
+    served: Arc<Served>,
+    forgotten: Option<String>,
 }
 
 impl Registry {
@@ -125,7 +147,7 @@ impl Registry {
     pub(crate) async fn load_first(self: &Arc<Self>, config: IndexConfig) -> Result<Arc<Served>, Refusal> {
         check_name(&config.name)?;
         let held = Arc::clone(&self.changes).lock_owned().await;
-        self.open(held, config, Arc::default()).await
+        Ok(self.open(held, config.into(), Arc::default()).await?.served)
     }
 
     /// Refuses a name that no further index may have.
@@ -146,7 +168,7 @@ impl Registry {
     ) -> Result<Arc<Served>, Refusal> {
         let held = Arc::clone(&self.changes).lock_owned().await;
         self.check_new(&config.name)?;
-        self.open(held, config, progress).await
+        Ok(self.open(held, config.into(), progress).await?.served)
     }
 
     /// Stops serving an index.
@@ -173,8 +195,8 @@ impl Registry {
         }
     }
 
-    /// Puts a version, the one in force if none is named, in `path`, or in the folder it has, in the place of an index. Given up,
-    /// it stops opening, and the one before stays.
+    /// Puts a version, the one in force if none is named, in `path`, or in the folder it has, in the place of an index, and
+    /// approves it. Given up, it stops opening, and the one before stays.
     pub(crate) async fn switch(
         self: &Arc<Self>,
         name: &str,
@@ -184,11 +206,13 @@ impl Registry {
     ) -> Result<Switched, Refusal> {
         let held = Arc::clone(&self.changes).lock_owned().await;
         let old = self.get(name)?;
-        let mut config = old.config.clone();
-        config.path = path.unwrap_or(config.path);
-        config.version = version;
-        let new = self.open(held, config, progress).await?;
-        Ok(Switched { old, new })
+        let source = Source {
+            path: path.unwrap_or_else(|| old.index().dir().to_owned()),
+            version: version.map_or(Which::InForce, Which::Number),
+        };
+        let wanted = Wanted { config: old.config.clone(), source, approve: true };
+        let Placed { served: new, forgotten } = self.open(held, wanted, progress).await?;
+        Ok(Switched { old, new, forgotten })
     }
 
     /// Opens an index and puts it in place, in a task of its own that holds the lock to its end: a caller who gives up sets
@@ -196,15 +220,17 @@ impl Registry {
     async fn open(
         self: &Arc<Self>,
         held: OwnedMutexGuard<()>,
-        config: IndexConfig,
+        wanted: Wanted,
         progress: Arc<Progress>,
-    ) -> Result<Arc<Served>, Refusal> {
+    ) -> Result<Placed, Refusal> {
         let given_up = StopFlag::default();
         let (registry, stop) = (Arc::clone(self), given_up.share());
         let opening = tokio::spawn(async move {
             let _held = held;
             let (with, flag) = (registry.opening.clone(), Arc::clone(&stop));
-            let opening = tokio::task::spawn_blocking(move || Served::open(config, &with, progress, &flag));
+            let Wanted { config, source, approve } = wanted;
+            let opening =
+                tokio::task::spawn_blocking(move || Served::open(config, &source, &with, progress, &flag));
             let served = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")))??;
             if stop.load(Ordering::Relaxed) {
                 if !registry.map.load().contains_key(&served.config.name) {
@@ -219,7 +245,15 @@ impl Registry {
             if registry.loading().is_none() {
                 registry.health.serving(&served.config.name).await;
             }
-            Ok(served)
+            let approving = Arc::clone(&served);
+            let approved =
+                tokio::task::spawn_blocking(move || approve.then(|| approving.approve()).flatten());
+            let forgotten = approved.await.map_err(|e| Refusal::Internal(format!("approving: {e}")))?;
+            if let Some(why) = &forgotten {
+                let index = &served.config.name;
+                tracing::warn!(index, why, "a restart does not serve this version");
+            }
+            Ok(Placed { served, forgotten })
         });
         let opened = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")))?;
         drop(given_up);

@@ -1,15 +1,18 @@
 //! One index as it is being served.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use spandrel_engine::{Engine, Executor, Lookup};
+use spandrel_index::format::{OpenError, approve, current};
 use spandrel_index::{DType, Index, Metric, OpenOptions};
+use spandrel_io::{FolderStore, Store};
 
 use crate::admission::{Admission, AdmissionConfig};
 use crate::ask::Version;
+use crate::causes::with_causes;
 use crate::metrics::{IndexMetrics, Metrics};
 use crate::progress::Progress;
 use crate::refusal::Refusal;
@@ -22,10 +25,56 @@ pub struct IndexConfig {
     pub name: String,
     /// Folder of the index.
     pub path: PathBuf,
-    /// The version to serve, in force or not; the one in force if none is named.
+    /// The version to serve, in force or not; if none is named, the one that was approved, else the one in force.
     pub version: Option<u64>,
     /// Where its parts are kept.
     pub options: OpenOptions,
+}
+
+/// What an index is opened from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// Its folder.
+    pub(crate) path: PathBuf,
+    pub(crate) version: Which,
+}
+
+/// Which version of an index is opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Which {
+    /// The one that was approved, else the one in force.
+    Approved,
+    InForce,
+    Number(u64),
+}
+
+impl Which {
+    fn open(self, store: &dyn Store, options: OpenOptions, stop: &AtomicBool) -> Result<Index, OpenError> {
+        match self {
+            Which::Approved => Index::open_approved_from(store, options, stop),
+            Which::InForce => Index::open_from(store, options, stop),
+            Which::Number(version) => Index::open_version_from(store, version, options, stop),
+        }
+    }
+}
+
+impl IndexConfig {
+    fn which(&self) -> Which {
+        self.version.map_or(Which::Approved, Which::Number)
+    }
+
+    /// What a start or a load opens.
+    pub(crate) fn source(&self) -> Source {
+        Source { path: self.path.clone(), version: self.which() }
+    }
+
+    /// Opens what a server that starts with this serves.
+    ///
+    /// # Errors
+    /// As [`Index::open_approved_from`] and [`Index::open_version_from`].
+    pub fn open(&self, stop: &AtomicBool) -> Result<Index, OpenError> {
+        self.which().open(&FolderStore::new(&self.path), self.options, stop)
+    }
 }
 
 /// What matters most about an index.
@@ -52,6 +101,7 @@ pub(crate) struct Opening {
 
 /// An index, open and answering. Never changes: a switch puts another in its place.
 pub(crate) struct Served {
+    /// As it was first opened: a switch does not change it.
     pub(crate) config: IndexConfig,
     pub(crate) opened: Instant,
     /// Time that opening took.
@@ -67,10 +117,11 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Opens an index, and counts in `progress` what is read. Blocks for as long as reading what stays in memory takes, or until
-    /// `stop` is set.
+    /// Opens an index from `source`, and counts in `progress` what is read. Blocks for as long as reading what stays in memory
+    /// takes, or until `stop` is set.
     pub(crate) fn open(
         config: IndexConfig,
+        source: &Source,
         opening: &Opening,
         progress: Arc<Progress>,
         stop: &AtomicBool,
@@ -78,11 +129,8 @@ impl Served {
         let begun = Instant::now();
         let searching = *opening.executor.config();
         let slots = searching.threads * searching.in_flight;
-        let store = Watched::new(&config.path, progress);
-        let index = Arc::new(match config.version {
-            None => Index::open_from(&store, config.options, stop)?,
-            Some(version) => Index::open_version_from(&store, version, config.options, stop)?,
-        });
+        let store = Watched::new(&source.path, progress);
+        let index = Arc::new(source.version.open(&store, config.options, stop)?);
         let uuid = format!("{:032x}", index.uuid()).into();
         let version = Version { number: index.manifest().version, uuid };
         let lookup = Arc::new(Lookup::open(Arc::clone(&index), searching.direct)?);
@@ -112,6 +160,28 @@ impl Served {
 
     pub(crate) fn index(&self) -> &Arc<Index> {
         self.engine().index()
+    }
+
+    /// Approves its version, durably, so that a server that starts opens it: why one would not. Where the settings decide what
+    /// a start opens, nothing is written.
+    pub(crate) fn approve(&self) -> Option<String> {
+        let (version, folder) = (self.version.number, self.index().dir());
+        let real = |path: &Path| fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        match self.config.version {
+            _ if real(folder) != real(&self.config.path) => {
+                return Some(format!("its settings name {}", self.config.path.display()));
+            }
+            Some(held) if held != version => return Some(format!("its settings hold it to version {held}")),
+            Some(_) => return None,
+            None => {}
+        }
+        approve(&FolderStore::new(folder), version).err().map(|error| with_causes(&error))
+    }
+
+    /// The version that is in force in its folder, where that is another.
+    pub(crate) fn other_in_force(&self) -> Option<u64> {
+        let current = current(&FolderStore::new(self.index().dir())).ok()?;
+        (current.version != self.version.number).then_some(current.version)
     }
 
     pub(crate) fn version(&self) -> Version {

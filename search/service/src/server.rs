@@ -169,6 +169,15 @@ impl Server {
             })?;
             let (vectors, version) = (served.index().vectors(), served.version().number);
             tracing::info!(index = index.name, version, vectors, io = %served.engine().io().backend, "serving");
+            let looking = tokio::task::spawn_blocking(move || served.other_in_force());
+            if let Ok(Some(in_force)) = looking.await {
+                tracing::warn!(
+                    index = index.name,
+                    version,
+                    in_force,
+                    "another version is in force in its folder"
+                );
+            }
         }
         self.registry.set_loaded().await;
         Ok(())

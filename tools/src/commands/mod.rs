@@ -20,6 +20,7 @@ pub mod report;
 pub mod search;
 pub mod serve;
 pub mod shape;
+pub mod switch;
 mod truth_check;
 pub mod verify;
 
@@ -40,6 +41,7 @@ pub fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Build(args) => build::run(args, session),
         Command::Inspect(args) => inspect::run(args, session),
         Command::Verify(args) => verify::run(args, session),
+        Command::Switch(args) => switch::run(args, session),
         Command::Query(args) => query::run(args, session),
         Command::Bench(args) => bench::run(args, session),
         Command::Report(args) => report::run(args, session),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::{DIM, Server, copy_folder, made, spandrel};
 
 /// What `spandrel admin` prints for programs.
-fn json(server: &Server, args: &[&str]) -> Value {
+pub(crate) fn json(server: &Server, args: &[&str]) -> Value {
     let fixed = ["--quiet", "admin", "--server", &server.address, "--format", "json"];
     serde_json::from_str(&spandrel(&[&fixed[..], args].concat())).unwrap()
 }
@@ -92,7 +92,6 @@ fn what_is_not_whole_fails_and_older_versions_are_switched_to() {
     assert_eq!(json(&server, &["describe"])["vectors"], 2500);
     let (code, told) = failure(&server, &["switch", "index", "--version", "9"]);
     assert!(code == Some(1) && told.contains("no version 9"), "{told}");
-    // Named in the settings, a restart serves it, even where another is in force in the folder.
     let again = Server::of(&format!("index={path}@1"), &[]);
     assert_eq!(json(&again, &["describe"])["vectors"], 2500);
 

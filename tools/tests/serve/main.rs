@@ -4,6 +4,7 @@ mod support;
 
 mod admin;
 mod answers;
+mod approved;
 mod changes;
 mod encrypted;
 mod holding;

@@ -29,6 +29,8 @@ pub(crate) struct Opened {
     pub(crate) now: Summary,
     /// The version that it took the place of.
     pub(crate) before: Option<u64>,
+    /// Of a switch: why a server that starts would not open this version; none where it would.
+    pub(crate) forgotten: Option<String>,
 }
 
 /// What verifying found.

@@ -61,7 +61,7 @@ impl AdminService for Admin {
         let config = IndexConfig { name: name.clone(), path, version, options };
         let operation = self.operations.start(Kind::Load, &name, |progress| async move {
             let served = registry.load(config, progress).await?;
-            Ok(Outcome::Opened(Opened { now: served.summary(), before: None }))
+            Ok(Outcome::Opened(Opened { now: served.summary(), before: None, forgotten: None }))
         })?;
         Ok(Response::new(message(&operation)))
     }
@@ -89,8 +89,10 @@ impl AdminService for Admin {
         let name = self.registry.get(&index)?.config.name.clone();
         let (registry, switched) = (Arc::clone(&self.registry), name.clone());
         let operation = self.operations.start(Kind::Switch, &name, |progress| async move {
-            let Switched { old, new } = registry.switch(&switched, path, version, progress).await?;
-            Ok(Outcome::Opened(Opened { now: new.summary(), before: Some(old.version().number) }))
+            let Switched { old, new, forgotten } =
+                registry.switch(&switched, path, version, progress).await?;
+            let before = Some(old.version().number);
+            Ok(Outcome::Opened(Opened { now: new.summary(), before, forgotten }))
         })?;
         Ok(Response::new(message(&operation)))
     }
@@ -172,7 +174,7 @@ fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
     let tier = |tier: Tier| wire_tier(tier) as i32; // CAST: the enum's code
     v1::DescribeIndexResponse {
         summary: Some(summary(served.summary())),
-        path: if is_admin { served.config.path.display().to_string() } else { String::new() },
+        path: if is_admin { served.index().dir().display().to_string() } else { String::new() },
         lists: index.lists(),
         code: index.code().to_string(),
         codes: tier(index.codes_tier()),

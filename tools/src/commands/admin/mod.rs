@@ -38,7 +38,9 @@ enum Action {
         #[arg(value_name = "NAME")]
         index: String,
     },
-    /// Put the version in force, a given one or another index in the place of one, and wait until it answers.
+    /// Put the version in force, a given one or another index in the place of one, wait until it answers, and approve it.
+    ///
+    /// A server that starts opens the version that was approved, unless its settings name another.
     #[command(disable_version_flag = true)]
     Switch(operations::SwitchArgs),
     /// Read the files that an index is served from end to end, and say whether they are whole.

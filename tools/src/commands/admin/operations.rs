@@ -21,7 +21,7 @@ pub(super) struct LoadArgs {
     /// Its folder on the server, inside one of those that it was started with (`serve --root`).
     #[arg(value_name = "DIR")]
     path: PathBuf,
-    /// The version to open, one that its folder still has [default: the one in force].
+    /// The version to open, one that its folder still has [default: the one that was approved, else the one in force].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     version: Option<u64>,
     /// Where codes are [default: as the index was built for].
@@ -100,8 +100,14 @@ fn show_opened(opened: v1::Opened, session: &Session) -> anyhow::Result<()> {
     let index = opened.summary.unwrap_or_default();
     let before = opened.old_version.map_or_else(String::new, |old| format!(" in the place of version {old}"));
     let vectors = units::count(index.vectors);
-    let text = format!("{} serves version {}{before}, {vectors} vectors\n", index.name, index.version);
-    session.show(&text, &json!({ "index": summary(&index), "old_version": opened.old_version }))
+    let forgotten = Some(opened.not_remembered).filter(|why| !why.is_empty());
+    let mut text = format!("{} serves version {}{before}, {vectors} vectors\n", index.name, index.version);
+    if let Some(why) = &forgotten {
+        text += &format!("a restart of the server does not keep to it: {why}\n");
+    }
+    let json =
+        json!({ "index": summary(&index), "old_version": opened.old_version, "not_remembered": forgotten });
+    session.show(&text, &json)
 }
 
 pub(super) async fn verify(server: &Server, args: &VerifyArgs, session: &Session) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 use spandrel_service::{Server, ServerConfig};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,15 +51,15 @@ pub(super) fn run(args: &ServeArgs, session: &Session) -> anyhow::Result<()> {
         config.check()?;
         let mut opened = Vec::new();
         for index in &config.indexes {
-            let found = spandrel_index::Index::open_with(&index.path, index.options);
-            let vectors = found.with_context(|| format!("index '{}'", index.name))?.vectors();
-            session
-                .note(&format!("index '{}': {vectors} vectors, whole as far as opening tells", index.name));
-            opened.push((index.name.clone(), vectors));
+            let found = index.open(&session.stop).with_context(|| format!("index '{}'", index.name))?;
+            let (version, vectors) = (found.manifest().version, found.vectors());
+            let name = &index.name;
+            session.note(&format!(
+                "index '{name}': version {version}, {vectors} vectors, whole as far as opening tells"
+            ));
+            opened.push(json!({ "name": name, "version": version, "vectors": vectors }));
         }
-        let indexes: Vec<Value> =
-            opened.into_iter().map(|(name, vectors)| json!({ "name": name, "vectors": vectors })).collect();
-        return session.show("the settings are good\n", &json!({ "indexes": indexes }));
+        return session.show("the settings are good\n", &json!({ "indexes": opened }));
     }
     serve(config, &settings, session)
 }

@@ -32,7 +32,7 @@ struct Tables {
 pub(in crate::commands) struct IndexEntry {
     pub(super) name: String,
     pub(super) path: PathBuf,
-    /// The version to serve; the one in force if none is named.
+    /// The version to serve; if none is named, the one that was approved, else the one in force.
     pub(super) version: Option<u64>,
     #[serde(default, deserialize_with = "parsed")]
     pub(super) codes: Option<Tier>,

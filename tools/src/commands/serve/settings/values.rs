@@ -17,7 +17,7 @@ pub struct NamedDir {
     pub name: String,
     /// Folder of the index.
     pub dir: PathBuf,
-    /// The version to serve; the one in force if none is named.
+    /// The version to serve; if none is named, the one that was approved, else the one in force.
     pub version: Option<u64>,
 }
 
