@@ -13,6 +13,7 @@ pub mod format;
 mod head_space;
 pub mod heads;
 pub mod kernels;
+mod list_radius;
 mod location;
 mod metric;
 mod open;
@@ -29,8 +30,9 @@ pub use head_space::{
     HeadSpace, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element, inverse_norm, norm_squared,
 };
 pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParams};
+pub use list_radius::list_radius;
 pub use location::Location;
-pub use metric::{Metric, UnknownMetric};
+pub use metric::{Metric, RadiusError, UnknownMetric};
 pub use open::{
     CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors, Segment, Stored,
 };

@@ -19,6 +19,19 @@ pub enum Metric {
 #[error("unknown metric '{0}', expected l2, ip or cosine")]
 pub struct UnknownMetric(pub String);
 
+/// A radius that no distance can be compared with.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error(
+    "radius is {found}, expected a finite number{least} for {metric}",
+    least = if *metric == Metric::InnerProduct { "" } else { " of 0 or more" }
+)]
+pub struct RadiusError {
+    /// The value given.
+    pub found: f32,
+    /// Whose distances it was given for.
+    pub metric: Metric,
+}
+
 impl Metric {
     /// Every metric.
     pub const ALL: [Metric; 3] = [Metric::L2, Metric::InnerProduct, Metric::Cosine];
@@ -51,6 +64,25 @@ impl Metric {
             Metric::InnerProduct => -score,
         }
     }
+
+    /// The score of a distance as shown: the inverse of [`Metric::distance_of_score`].
+    pub fn score_of_distance(self, distance: f32) -> f32 {
+        self.distance_of_score(distance)
+    }
+
+    /// Checks that a radius is one: a finite number, and not below 0 where no distance is.
+    ///
+    /// # Errors
+    /// [`RadiusError`].
+    pub fn check_radius(self, radius: f32) -> Result<(), RadiusError> {
+        let is_radius = radius.is_finite() && (radius >= 0.0 || self == Metric::InnerProduct);
+        if is_radius { Ok(()) } else { Err(RadiusError { found: radius, metric: self }) }
+    }
+
+    /// Whether a vector at a distance, as shown to users, is within a radius in the same unit, which counts itself.
+    pub fn is_within(self, distance: f32, radius: f32) -> bool {
+        self.score_of_distance(distance) <= self.score_of_distance(radius)
+    }
 }
 
 impl fmt::Display for Metric {
@@ -80,5 +112,23 @@ mod tests {
         }
         assert!(Metric::from_code(9).is_err());
         assert!("euclid".parse::<Metric>().is_err());
+    }
+
+    #[test]
+    fn a_radius_counts_itself_and_is_refused_where_nothing_is_within() {
+        assert!(Metric::L2.is_within(2.0, 2.0) && !Metric::Cosine.is_within(0.3, 0.2));
+        assert!(Metric::InnerProduct.is_within(-1.0, -2.0) && !Metric::InnerProduct.is_within(-2.0, -1.0));
+        for metric in Metric::ALL {
+            assert!(
+                [f32::NAN, f32::INFINITY, f32::NEG_INFINITY]
+                    .map(|r| metric.check_radius(r))
+                    .iter()
+                    .all(Result::is_err)
+            );
+            assert_eq!(metric.check_radius(-1.0).is_ok(), metric == Metric::InnerProduct);
+            assert!(metric.check_radius(0.0).is_ok());
+        }
+        let message = Metric::L2.check_radius(-1.0).unwrap_err().to_string();
+        assert_eq!(message, "radius is -1, expected a finite number of 0 or more for l2");
     }
 }

@@ -14,7 +14,7 @@ use crate::format::{
     hash_hex, list_hash, manifest_name, section_name,
 };
 use crate::heads::{Heads, HnswGraph, HnswParams};
-use crate::{DType, HeadSpace, Metric, Tier, inverse_norm, norm_squared};
+use crate::{DType, HeadSpace, Metric, Tier, for_each_element, inverse_norm, list_radius, norm_squared};
 
 /// What to write.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ impl TestIndex {
             let graph = HnswGraph::build(&heads, &params, &pool, &|_| {}, &stop).expect("a graph");
             put(SectionKind::Graph, 0, &graph.to_bytes());
         }
-        let (directory, codes) = self.lists(&lists, uuid, id_bytes);
+        let (directory, codes) = self.lists(&lists, (space, &heads), uuid, id_bytes);
         put(SectionKind::Directory, 0, &directory);
         put(SectionKind::Codes, UNIT_BYTES, &codes);
         let order: Vec<usize> = lists.iter().flat_map(|(primaries, _)| primaries.clone()).collect();
@@ -124,7 +124,13 @@ impl TestIndex {
         lists
     }
 
-    fn lists(&self, lists: &[(Vec<usize>, Vec<usize>)], uuid: u128, id_bytes: IdBytes) -> (Vec<u8>, Vec<u8>) {
+    fn lists(
+        &self,
+        lists: &[(Vec<usize>, Vec<usize>)],
+        (space, heads): (HeadSpace, &Heads),
+        uuid: u128,
+        id_bytes: IdBytes,
+    ) -> (Vec<u8>, Vec<u8>) {
         let layout = FullLayout::new(self.row_bytes(), self.metric, id_bytes);
         let (mut directory, mut codes) = (Vec::new(), Vec::new());
         for (number, (primaries, replicas)) in lists.iter().enumerate() {
@@ -134,10 +140,16 @@ impl TestIndex {
             let ids: Vec<u64> = entries().map(|&at| self.ids[at]).collect();
             let norms: Vec<f32> = entries().filter_map(|&at| self.inverse_norm(at)).collect();
             layout.write(&vectors, &norms, &ids, &mut codes);
+            let (mut head, mut rows) = (Vec::new(), Vec::new());
+            for_each_element(heads.dtype(), heads.row(number as u32), |x| head.push(x));
+            for &at in primaries {
+                space.float_vector(self.dtype, self.row(at), &mut rows);
+            }
             let entry = DirectoryEntry {
                 offset_units: (start / UNIT_BYTES) as u32,
                 primaries: primaries.len() as u32,
                 replicas: replicas.len() as u32,
+                radius: list_radius(&head, &rows, heads.dim(), self.dim),
                 hash: list_hash(uuid, number as u32, &codes[start..]),
             };
             entry.write(&mut directory);

@@ -1,7 +1,7 @@
 //! The bytes of a list as stored.
 use spandrel_index::codes::{CodeBlocks, CodeModel, Encoder};
 use spandrel_index::format::ListLayout;
-use spandrel_index::{HeadSpace, Metric, Outliers, Spread, for_each_element, inverse_norm};
+use spandrel_index::{HeadSpace, Metric, Outliers, Spread, for_each_element, inverse_norm, list_radius};
 
 use super::list::FormedList;
 use super::records::RecordLayout;
@@ -20,6 +20,16 @@ pub(super) struct Encoding<'a> {
     pub(super) spread: &'a Spread,
 }
 
+/// A list as it is stored.
+pub(super) struct Encoded {
+    /// Its entries, primaries first.
+    pub(super) bytes: Vec<u8>,
+    /// Among the primaries.
+    pub(super) outliers: Outliers,
+    /// Largest distance of a primary from the head.
+    pub(super) radius: f32,
+}
+
 /// Encodes lists one after the other; each thread has its own.
 pub(super) struct ListEncoder<'a> {
     by: &'a Encoding<'a>,
@@ -35,8 +45,8 @@ impl<'a> ListEncoder<'a> {
         ListEncoder { by, encoder, rows: Vec::new(), head: Vec::new(), blocks: CodeBlocks::default() }
     }
 
-    /// The list's entries out of the records of its group, primaries first, and the outliers among the primaries.
-    pub(super) fn encode(&mut self, records: &[u8], list: &FormedList) -> (Vec<u8>, Outliers) {
+    /// Encodes a list out of the records of its group.
+    pub(super) fn encode(&mut self, records: &[u8], list: &FormedList) -> Encoded {
         let &Encoding { params, space, positions, .. } = self.by;
         let layout = RecordLayout::of_filed(params);
         let record = |&pick: &u32| &records[pick as usize * layout.bytes..][..layout.bytes];
@@ -49,11 +59,13 @@ impl<'a> ListEncoder<'a> {
         for row in self.rows.chunks_exact(params.head_dim()).take(list.primaries.len()) {
             outliers.see(self.by.spread, &row[..params.dim]);
         }
+        self.head.clear();
+        for_each_element(params.head_dtype(), &list.head, |x| self.head.push(x));
+        let primaries = &self.rows[..list.primaries.len() * params.head_dim()];
+        let radius = list_radius(&self.head, primaries, params.head_dim(), params.dim);
         let mut bytes = Vec::new();
         match (self.by.layout, &mut self.encoder) {
             (ListLayout::Coded(coded), Some(encoder)) => {
-                self.head.clear();
-                for_each_element(params.head_dtype(), &list.head, |x| self.head.push(x));
                 encoder.encode(&self.rows, &self.head, &mut self.blocks);
                 let position = |record: &[u8]| positions[layout.row(record) as usize];
                 let positions: Vec<u32> = list.replicas.iter().map(record).map(position).collect();
@@ -73,6 +85,6 @@ impl<'a> ListEncoder<'a> {
             }
             (ListLayout::Coded(_), None) => unreachable!("lists of codes have a model"),
         }
-        (bytes, outliers)
+        Encoded { bytes, outliers, radius }
     }
 }

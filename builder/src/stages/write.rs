@@ -5,7 +5,7 @@ use spandrel_index::format::{DirectoryEntry, Record, SectionKind, UNIT_BYTES, li
 use spandrel_index::{HeadSpace, Metric, inverse_norm};
 use spandrel_io::FileWriter;
 
-use super::encode::{Encoding, ListEncoder};
+use super::encode::{Encoded, Encoding, ListEncoder};
 use super::heads::StoredHeads;
 use super::ids::IdRuns;
 use super::list::{FormedList, Former};
@@ -44,9 +44,8 @@ pub(crate) fn write(state: &BuildState<'_>) -> Result<Written, BuildError> {
     formation.each_group(context, encoder, encode, |records, formed| {
         for lists in formed {
             writer.stats.split += u64::from(lists.len() > 1);
-            for (list, (bytes, outliers)) in lists {
-                writer.stats.outliers.add(*outliers);
-                writer.push(records, list, bytes)?;
+            for (list, encoded) in lists {
+                writer.push(records, list, encoded)?;
                 context.progress.advance(list.primaries.len() as u64);
             }
         }
@@ -213,7 +212,8 @@ impl<'a> Writer<'a> {
         })
     }
 
-    fn push(&mut self, records: &[u8], list: &FormedList, bytes: &[u8]) -> Result<(), BuildError> {
+    fn push(&mut self, records: &[u8], list: &FormedList, encoded: &Encoded) -> Result<(), BuildError> {
+        let Encoded { bytes, outliers, radius } = encoded;
         let offset = self.codes.bytes() / UNIT_BYTES as u64;
         let offset_units = u32::try_from(offset).map_err(|_| BuildError::Parameter {
             parameter: "--base",
@@ -224,12 +224,14 @@ impl<'a> Writer<'a> {
             offset_units,
             primaries: list.primaries.len() as u32, // CAST: a list has fewer than 2^32 entries
             replicas: list.replicas.len() as u32,   // CAST: as above
+            radius: *radius,
             hash: list_hash(self.target.uuid, self.lists, bytes),
         };
         entry.write(&mut self.directory);
         self.codes.append(bytes)?;
         self.heads.append(&list.head)?;
         self.lists += 1;
+        self.stats.outliers.add(*outliers);
         self.stats.copies += entry.count() as u64;
         self.stats.trimmed += list.trimmed;
         self.stats.longest = self.stats.longest.max(entry.count() as u64);

@@ -1,8 +1,8 @@
-//! Where each list lies: resident, 20 bytes a list.
+//! Where each list lies, and how far its vectors are from its head: resident, 24 bytes a list.
 //!
 //! ```text
 //! body = per list { offset: u32 in units of 512 from the body of codes, primaries: u32, replicas: u32,
-//!                   zero: u32, hash: u64 }, 24 bytes
+//!                   radius: f32, hash: u64 }, 24 bytes
 //! ```
 //! The hash is seeded with the index's uuid and the list's number, so a read that lands on another list, or
 //! on the same list of an older index, fails like a damaged one.
@@ -21,7 +21,7 @@ const PIECE_ENTRIES: usize = 1024;
 const PIECE_BYTES: usize = 1 << 20;
 
 /// One list's place and size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DirectoryEntry {
     /// Where the list starts, in units of 512 bytes from the body of the codes section.
     pub offset_units: u32,
@@ -29,6 +29,8 @@ pub struct DirectoryEntry {
     pub primaries: u32,
     /// Further copies filed here.
     pub replicas: u32,
+    /// Its [`list_radius`](crate::list_radius); 0 without primaries.
+    pub radius: f32,
     /// [`list_hash`] of the list's bytes, padding included.
     pub hash: u64,
 }
@@ -41,7 +43,7 @@ impl DirectoryEntry {
 
     /// Appends the entry as stored.
     pub fn write(&self, out: &mut Vec<u8>) {
-        for word in [self.offset_units, self.primaries, self.replicas, 0] {
+        for word in [self.offset_units, self.primaries, self.replicas, self.radius.to_bits()] {
             out.extend_from_slice(&word.to_le_bytes());
         }
         out.extend_from_slice(&self.hash.to_le_bytes());
@@ -80,6 +82,7 @@ pub struct Directory {
     /// First position of each list, and the number of vectors at the end.
     first_positions: Box<[u32]>,
     replicas: Box<[u32]>,
+    radii: Box<[f32]>,
     hashes: Box<[u64]>,
 }
 
@@ -105,6 +108,7 @@ impl Directory {
             offsets: vec![0; lists].into(),
             first_positions: vec![0; lists + 1].into(),
             replicas: vec![0; lists].into(),
+            radii: vec![0.0; lists].into(),
             hashes: vec![0; lists].into(),
         };
         let mut piece = vec![[0; ENTRY_BYTES]; PIECE_ENTRIES.min(lists)];
@@ -112,18 +116,19 @@ impl Directory {
         let slots = (directory.offsets.iter_mut())
             .zip(directory.first_positions.iter_mut().skip(1))
             .zip(directory.replicas.iter_mut())
+            .zip(directory.radii.iter_mut())
             .zip(directory.hashes.iter_mut());
-        for (list, (((offset, next_first), replica_count), hash)) in slots.enumerate() {
+        for (list, ((((offset, next_first), replica_count), radius), hash)) in slots.enumerate() {
             let at = list % PIECE_ENTRIES;
             if at == 0 {
                 piece.truncate(lists - list);
                 read(piece.as_flattened_mut())?;
             }
-            let Some((entry, zero)) = piece.get(at).map(parse_entry) else {
-                unreachable!("a piece was just read")
-            };
-            if zero != 0 {
-                return Err(OpenError::field(path, format!("padding of list {list}"), zero, 0));
+            let Some(entry) = piece.get(at).map(parse_entry) else { unreachable!("a piece was just read") };
+            let is_radius = entry.radius.is_finite() && entry.radius.is_sign_positive();
+            if !is_radius || entry.primaries == 0 && entry.radius > 0.0 {
+                let expected = if entry.primaries == 0 { "0" } else { "a finite number of 0 or more" };
+                return Err(OpenError::field(path, format!("radius of list {list}"), entry.radius, expected));
             }
             if u64::from(entry.offset_units) != unit {
                 return Err(OpenError::field(
@@ -148,6 +153,7 @@ impl Directory {
             *offset = entry.offset_units;
             *next_first = position as u32; // CAST: at most `vectors`, which the header bounds
             *replica_count = entry.replicas;
+            *radius = entry.radius;
             *hash = entry.hash;
         }
         if position != expected.vectors {
@@ -176,6 +182,7 @@ impl Directory {
             offset_units: self.offsets[at],
             primaries: self.first_positions[at + 1] - self.first_positions[at],
             replicas: self.replicas[at],
+            radius: self.radii[at],
             hash: self.hashes[at],
         }
     }
@@ -197,7 +204,8 @@ impl Directory {
 
     /// Resident bytes.
     pub fn memory_bytes(&self) -> usize {
-        4 * (self.offsets.len() + self.first_positions.len() + self.replicas.len()) + 8 * self.hashes.len()
+        4 * (self.offsets.len() + self.first_positions.len() + self.replicas.len() + self.radii.len())
+            + 8 * self.hashes.len()
     }
 }
 
@@ -214,13 +222,12 @@ pub struct DirectoryShape {
     pub codes_bytes: u64,
 }
 
-/// An entry and its word of zeros.
-fn parse_entry(raw: &[u8; ENTRY_BYTES]) -> (DirectoryEntry, u32) {
+fn parse_entry(raw: &[u8; ENTRY_BYTES]) -> DirectoryEntry {
     let (words, _) = raw.as_chunks::<4>();
-    let [offset_units, primaries, replicas, zero, low, high] =
+    let [offset_units, primaries, replicas, radius, low, high] =
         <[[u8; 4]; 6]>::try_from(words).unwrap_or_default().map(u32::from_le_bytes);
     let hash = u64::from(high) << 32 | u64::from(low);
-    (DirectoryEntry { offset_units, primaries, replicas, hash }, zero)
+    DirectoryEntry { offset_units, primaries, replicas, radius: f32::from_bits(radius), hash }
 }
 
 #[cfg(test)]
@@ -236,9 +243,9 @@ mod tests {
 
     fn entries() -> [DirectoryEntry; 3] {
         [
-            DirectoryEntry { offset_units: 0, primaries: 5, replicas: 1, hash: 1 },
-            DirectoryEntry { offset_units: 2, primaries: 0, replicas: 0, hash: 2 },
-            DirectoryEntry { offset_units: 2, primaries: 7, replicas: 0, hash: u64::MAX - 5 },
+            DirectoryEntry { offset_units: 0, primaries: 5, replicas: 1, radius: 0.5, hash: 1 },
+            DirectoryEntry { offset_units: 2, primaries: 0, replicas: 0, radius: 0.0, hash: 2 },
+            DirectoryEntry { offset_units: 2, primaries: 7, replicas: 0, radius: 7.5, hash: u64::MAX - 5 },
         ]
     }
 
@@ -270,24 +277,21 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        for damage in 0..4 {
+        for damage in 0..8 {
             let mut wrong = entries();
             match damage {
                 0 => wrong[1].offset_units = 1,
                 1 => wrong[2].primaries = 8,
                 2 => wrong[0].replicas = u32::MAX,
+                3 => wrong[0].radius = f32::NAN,
+                4 => wrong[0].radius = f32::INFINITY,
+                5 => wrong[0].radius = -0.5,
+                6 => wrong[1].radius = 0.5,
                 _ => wrong[2].primaries = 6,
             }
             assert!(matches!(parse(&wrong), Err(OpenError::Field { .. })), "{damage}");
         }
         assert!(parse(&entries()[..2]).is_err());
-        let mut body = Vec::new();
-        entries().iter().for_each(|e| e.write(&mut body));
-        for at in [12, 15, 24 + 13] {
-            let mut wrong = body.clone();
-            wrong[at] = 1;
-            assert!(matches!(parse_body(&wrong), Err(OpenError::Field { .. })), "padding at {at}");
-        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The codes of lists against the vectors they stand for: primaries and replicas.
 use super::error::VerifyError;
 use super::primaries::Primaries;
+use super::radii::Radii;
 use super::records::PageReader;
 use super::values::check_values;
 use super::watch::Watch;
@@ -44,6 +45,7 @@ pub(super) struct Recoder<'a> {
     rows: Vec<f32>,
     head: Vec<f32>,
     blocks: CodeBlocks,
+    radii: Radii,
     /// Replicas compared so far.
     replicas: u64,
 }
@@ -62,6 +64,7 @@ impl<'a> Recoder<'a> {
             rows: Vec::new(),
             head: Vec::new(),
             blocks: CodeBlocks::default(),
+            radii: Radii::default(),
             replicas: 0,
         }
     }
@@ -86,6 +89,7 @@ impl<'a> Recoder<'a> {
             })?;
             self.vectors.extend_from_slice(record.vector);
         }
+        self.radii.check(segment, (list, &entry), self.vectors.get(vectors_at..).unwrap_or_default())?;
         if self.encoder.is_none() {
             self.vectors.clear();
             return Ok(());

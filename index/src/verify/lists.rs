@@ -3,6 +3,7 @@ use super::codes::Recoder;
 use super::error::VerifyError;
 use super::ids::FirstIds;
 use super::primaries::Primaries;
+use super::radii::Radii;
 use super::replicas::Replicas;
 use super::values::check_values;
 use super::watch::Watch;
@@ -27,10 +28,12 @@ pub(super) fn check(
     let mut primaries = Primaries::open(segment)?;
     let copies = match segment.codes.layout {
         ListLayout::Full(layout) => {
-            let mut replicas = Replicas::new(segment, ids);
+            let (mut replicas, mut radii) = (Replicas::new(segment, ids), Radii::default());
             while let Some((list, entry, bytes)) = lists.next(segment, watch)? {
                 let view = layout.view(bytes, entry.count());
                 check_full(segment, (list, entry.primaries), &view, &mut primaries, &mut replicas, watch)?;
+                let bytes = entry.primaries as usize * segment.shape().row_bytes();
+                radii.check(segment, (list, &entry), view.vectors.get(..bytes).unwrap_or_default())?;
             }
             Copies::Vectors(replicas)
         }

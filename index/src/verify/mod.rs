@@ -10,6 +10,7 @@ mod error;
 mod ids;
 mod lists;
 mod primaries;
+mod radii;
 mod records;
 mod replicas;
 mod values;

@@ -163,6 +163,15 @@ fn contradictions_behind_good_hashes_are_found() {
     run(dir.path(), false).unwrap();
     assert!(refused(dir.path()).contains("vectors-1: entry 0"));
 
+    // A radius that is not that of the list.
+    let dir = written(&index);
+    rewrite(dir.path(), SectionKind::Directory, |body| {
+        let radius = f32::from_le_bytes(body[12..16].try_into().unwrap());
+        body[12..16].copy_from_slice(&radius.next_down().to_le_bytes());
+    });
+    run(dir.path(), false).unwrap();
+    assert!(refused(dir.path()).contains("radius of list 0"));
+
     // Two ids that have each other's position.
     let ids = crate::format::IdPages { id_bytes: crate::format::IdBytes::Four, uuid };
     let swap = |from: usize, to: usize, positions_only: bool| {
