@@ -17,11 +17,13 @@ mod watch;
 pub use convert::{ConvertError, Info, Norms, ValueScan, convert, crop, info, scan_values};
 pub use converted::Converted;
 pub use file::{
-    Array, Contents, FileError, Format, IdFile, InFile, OutFile, Truth, TruthError, UnknownFormat,
-    VectorFile, VectorWriter, contents, write_file,
+    Array, Contents, FileError, Format, IdFile, InFile, OutFile, RangeTruth, Truth, TruthError,
+    UnknownFormat, VectorFile, VectorWriter, contents, write_file,
 };
 pub use generate::{GenerateError, GenerateParams, Kind, UnknownKind, generate, generate_rows};
-pub use neighbours::{ComputeTruthError, K_MAX, TruthParams, compute_truth};
+pub use neighbours::{
+    ComputeTruthError, K_MAX, RangeTruthParams, TruthParams, compute_range_truth, compute_truth,
+};
 pub use rows::{Rows, RowsError};
 pub use values::{BadRow, CheckError, Zeros, check_rows, check_values, decode};
 pub use watch::{Stopped, Watch};

@@ -10,6 +10,7 @@ mod layout;
 mod named;
 mod npy;
 mod output;
+mod range_truth;
 mod reader;
 mod stored;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use ids::IdFile;
 pub use named::{InFile, OutFile};
 pub(crate) use output::same_file;
 pub use output::write_file;
+pub use range_truth::RangeTruth;
 pub use reader::VectorFile;
 pub use truth::{Truth, TruthError};
 pub use writer::VectorWriter;

@@ -228,7 +228,7 @@ fn kind(path: &Path, format: Format, wanted: &str) -> FileError {
     FileError::Kind { path: path.to_owned(), format, wanted: wanted.to_owned(), instead }
 }
 
-fn write_all<const N: usize>(
+pub(super) fn write_all<const N: usize>(
     out: &mut impl Write,
     words: impl Iterator<Item = [u8; N]>,
 ) -> Result<(), FileError> {
@@ -238,7 +238,7 @@ fn write_all<const N: usize>(
     Ok(())
 }
 
-fn read(path: &Path, file: &File, offset: u64, bytes: u64) -> Result<Vec<u8>, FileError> {
+pub(super) fn read(path: &Path, file: &File, offset: u64, bytes: u64) -> Result<Vec<u8>, FileError> {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     let mut out = vec![0; bytes];
     let read = file.file().read_exact_at(&mut out, offset);

@@ -1,4 +1,4 @@
-//! The best rows of one query so far.
+//! The rows of one query that are kept so far: the best, or those within a radius.
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
@@ -55,10 +55,56 @@ impl Best {
     pub(super) fn worst_key(&self) -> Option<f64> {
         if self.heap.len() < self.k { None } else { self.heap.peek().map(|n| n.key) }
     }
+}
+
+/// What is kept of the rows that a query meets.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// The best.
+    Nearest(Best),
+    /// Those whose key is at most `limit`.
+    Within { limit: f64, neighbours: Vec<Neighbour> },
+}
+
+impl Kept {
+    pub(super) fn offer(&mut self, neighbour: Neighbour) {
+        match self {
+            Kept::Nearest(best) => best.offer(neighbour),
+            Kept::Within { limit, neighbours } if neighbour.key <= *limit => neighbours.push(neighbour),
+            Kept::Within { .. } => {}
+        }
+    }
+
+    /// The key that a row must not exceed to be kept. None while any row is.
+    pub(super) fn worst_key(&self) -> Option<f64> {
+        match self {
+            Kept::Nearest(best) => best.worst_key(),
+            Kept::Within { limit, .. } => Some(*limit),
+        }
+    }
+
+    /// Whether a row whose key is the worst one is kept, although it comes after the others.
+    pub(super) fn keeps_equals(&self) -> bool {
+        matches!(self, Kept::Within { .. })
+    }
+
+    /// Rows kept.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Kept::Nearest(best) => best.heap.len(),
+            Kept::Within { neighbours, .. } => neighbours.len(),
+        }
+    }
 
     /// The neighbours kept, nearest first.
     pub(super) fn into_sorted(self) -> Vec<Neighbour> {
-        self.heap.into_sorted_vec()
+        match self {
+            Kept::Nearest(best) => best.heap.into_sorted_vec(),
+            Kept::Within { mut neighbours, .. } => {
+                neighbours.sort_unstable();
+                neighbours
+            }
+        }
     }
 }
 
@@ -74,7 +120,7 @@ mod tests {
         }
         assert_eq!(best.worst_key(), Some(1.0));
         best.offer(Neighbour { key: 1.0, row: 1 });
-        let rows: Vec<u32> = best.into_sorted().iter().map(|n| n.row).collect();
+        let rows: Vec<u32> = Kept::Nearest(best).into_sorted().iter().map(|n| n.row).collect();
         assert_eq!(rows, [8, 1, 7]);
     }
 }

@@ -1,5 +1,5 @@
 //! Why neighbours could not be computed.
-use spandrel_index::SourceError;
+use spandrel_index::{RadiusError, SourceError};
 
 use crate::values::CheckError;
 use crate::watch::Stopped;
@@ -24,6 +24,28 @@ pub enum ComputeTruthError {
     K {
         /// The value given.
         k: usize,
+    },
+    /// A radius that no distance can be compared with.
+    #[error(transparent)]
+    Radius(#[from] RadiusError),
+    /// One query has more neighbours within the radius than fit memory: use a smaller radius.
+    #[error("query {query} has more than {max} neighbours within the radius: use a smaller one")]
+    Within {
+        /// Number of the query.
+        query: u64,
+        /// Most neighbours of a query.
+        max: usize,
+    },
+    /// All queries together have more neighbours within the radius than a file counts: use a smaller radius, or fewer
+    /// queries.
+    #[error(
+        "more than {max} neighbours within the radius up to query {query}: use a smaller radius or fewer queries"
+    )]
+    Results {
+        /// Most neighbours in all.
+        max: usize,
+        /// Number of the query.
+        query: u64,
     },
     /// Row numbers of truth have 32 bits.
     #[error("base of {rows} rows, expected at most 4294967296")]

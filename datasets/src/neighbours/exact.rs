@@ -96,3 +96,18 @@ pub(super) fn distance(metric: Metric, key: f64, query_square_norm: f64) -> f32 
     };
     distance as f32 // CAST: rounded once, to nearest
 }
+
+/// A key that no row exceeds whose distance, as shown, is within `radius`.
+pub(super) fn key_limit(metric: Metric, radius: f32, query_square_norm: f64) -> f64 {
+    /// What the arithmetic of keys may lose, relative.
+    const SLACK: f64 = 1e-12;
+    match metric {
+        // What rounds to the radius is nearer than the next number after it.
+        Metric::L2 => f64::from(radius.next_up()),
+        Metric::InnerProduct => -f64::from(radius.next_down()),
+        Metric::Cosine => {
+            let cosine = 1.0 - f64::from(radius.next_up()) - SLACK;
+            -cosine * cosine.abs() * query_square_norm + SLACK * query_square_norm
+        }
+    }
+}

@@ -12,7 +12,7 @@ mod search;
 use spandrel_index::{Metric, VectorSource};
 
 use crate::converted::Converted;
-use crate::file::Truth;
+use crate::file::{RangeTruth, Truth};
 use crate::watch::Watch;
 pub use error::{ComputeTruthError, K_MAX};
 
@@ -23,6 +23,17 @@ pub struct TruthParams {
     pub metric: Metric,
     /// Neighbours of each query; all rows of a base that has fewer.
     pub k: usize,
+    /// Threads to use; 0 for one on each processor.
+    pub threads: usize,
+}
+
+/// What to compute within a radius.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RangeTruthParams {
+    /// What near means.
+    pub metric: Metric,
+    /// All rows are wanted whose squared L2 distance or `1 - cos` is at most this, or whose inner product is at least this.
+    pub radius: f32,
     /// Threads to use; 0 for one on each processor.
     pub threads: usize,
 }
@@ -42,11 +53,38 @@ pub fn compute_truth(
     watch: Watch<'_>,
 ) -> Result<Truth, ComputeTruthError> {
     let TruthParams { metric, k, threads } = params;
-    if base.dim() != queries.dim() {
-        return Err(ComputeTruthError::Dim { base: base.dim(), queries: queries.dim() });
-    }
+    check(base, queries)?;
     if k == 0 || k > K_MAX {
         return Err(ComputeTruthError::K { k });
+    }
+    let k = k.min(usize::try_from(base.len()).unwrap_or(k));
+    let queries = Converted::new(queries, base.dtype());
+    pool(threads)?.install(|| search::run(base, &queries, metric, k, watch))
+}
+
+/// Computes the rows of `base` within a radius of each query, with their distances.
+///
+/// Queries of another element type are converted to that of the base, see [`Converted`]. What is found may take 512 MiB in a
+/// walk over the base: where it takes more, fewer queries take part in each.
+///
+/// # Errors
+/// As [`compute_truth`], with a radius in place of `k`, and where more is found than fits memory.
+pub fn compute_range_truth(
+    base: &dyn VectorSource,
+    queries: &dyn VectorSource,
+    params: RangeTruthParams,
+    watch: Watch<'_>,
+) -> Result<RangeTruth, ComputeTruthError> {
+    let RangeTruthParams { metric, radius, threads } = params;
+    check(base, queries)?;
+    metric.check_radius(radius)?;
+    let queries = Converted::new(queries, base.dtype());
+    pool(threads)?.install(|| search::run_within(base, &queries, metric, radius, watch))
+}
+
+fn check(base: &dyn VectorSource, queries: &dyn VectorSource) -> Result<(), ComputeTruthError> {
+    if base.dim() != queries.dim() {
+        return Err(ComputeTruthError::Dim { base: base.dim(), queries: queries.dim() });
     }
     if base.len() > 1 << 32 {
         return Err(ComputeTruthError::Rows { rows: base.len() });
@@ -54,13 +92,14 @@ pub fn compute_truth(
     if queries.is_empty() {
         return Err(ComputeTruthError::NoQueries);
     }
-    let pool = rayon::ThreadPoolBuilder::new()
+    Ok(())
+}
+
+fn pool(threads: usize) -> Result<rayon::ThreadPool, ComputeTruthError> {
+    rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
-        .map_err(|source| ComputeTruthError::Threads { threads, source })?;
-    let k = k.min(usize::try_from(base.len()).unwrap_or(k));
-    let queries = Converted::new(queries, base.dtype());
-    pool.install(|| search::run(base, &queries, metric, k, watch))
+        .map_err(|source| ComputeTruthError::Threads { threads, source })
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use rayon::prelude::*;
 use spandrel_index::kernels::{BlockKernel, LeftRows};
 use spandrel_index::{Metric, SourceError, VectorSource};
 
-use super::best::{Best, Neighbour};
+use super::best::{Best, Kept, Neighbour};
 use super::block::{Measured, Shape, Tile, tiles};
 use super::error::ComputeTruthError;
 use super::exact;
-use crate::file::Truth;
+use crate::file::{RangeTruth, Truth};
 use crate::values::{BadRow, CheckError};
 use crate::watch::Watch;
 
@@ -28,12 +28,15 @@ const ROUNDINGS_EXTRA: f64 = 8.0;
 /// Norms outside of this range could over- or underflow a kernel's f32 sums: such rows are scored exactly instead.
 const NORMS_SAFE: Range<f64> = 1e-12..1e18;
 
+/// Neighbours of all queries of a walk within a radius, at most.
+const WITHIN_MAX: usize = BATCH_BYTES / size_of::<Neighbour>();
+
 /// Scores looked at together before looking at each.
 const SCREEN: usize = 16;
 
 /// A query while the base goes past.
 struct State {
-    best: Best,
+    kept: Kept,
     norm: f64,
     square_norm: f64,
 }
@@ -72,8 +75,10 @@ pub(super) fn run(
             progress: &|done, total| (watch.progress)(batch * total + done, batches * total),
             stop: watch.stop,
         };
-        for state in walk(base, queries, first..first + count, k, &shape, batch_watch)? {
-            for Neighbour { key, row } in state.best.into_sorted() {
+        let wanted = first..first + count;
+        let nearest = |_| Kept::Nearest(Best::new(k));
+        for state in walk(base, queries, wanted, &shape, &nearest, batch_watch)?.unwrap_or_default() {
+            for Neighbour { key, row } in state.kept.into_sorted() {
                 ids.push(row.into());
                 distances.push(exact::distance(metric, key, state.square_norm));
             }
@@ -82,15 +87,64 @@ pub(super) fn run(
     Ok(Truth { queries: query_count, k, ids, distances: Some(distances) })
 }
 
-/// Finds the neighbours of some of the queries in one walk over the base.
+pub(super) fn run_within(
+    base: &dyn VectorSource,
+    queries: &dyn VectorSource,
+    metric: Metric,
+    radius: f32,
+    watch: Watch<'_>,
+) -> Result<RangeTruth, ComputeTruthError> {
+    let (dtype, dim) = (base.dtype(), base.dim());
+    let shape = Shape { metric, dtype, dim, kernel: BlockKernel::new(dtype, dim) };
+    let within = |square_norm| Kept::Within {
+        limit: exact::key_limit(metric, radius, square_norm),
+        neighbours: Vec::new(),
+    };
+    let mut truth = RangeTruth::default();
+    let mut batch_queries = (BATCH_BYTES / (shape.row_bytes() + 8 * dim)).max(1) as u64; // CAST: widening
+    let mut first = 0;
+    while first < queries.len() {
+        let count = batch_queries.min(queries.len() - first);
+        let batch_watch = Watch {
+            progress: &|done, total| {
+                (watch.progress)(first * total + done * count, queries.len() * total);
+            },
+            stop: watch.stop,
+        };
+        let Some(states) = walk(base, queries, first..first + count, &shape, &within, batch_watch)? else {
+            // What was found took too much memory: fewer queries at once.
+            if count == 1 {
+                return Err(ComputeTruthError::Within { query: first, max: WITHIN_MAX });
+            }
+            batch_queries = count.div_ceil(2);
+            continue;
+        };
+        for state in states {
+            let found = state.kept.into_sorted().into_iter();
+            let of_query = found.map(|Neighbour { key, row }| {
+                (u64::from(row), exact::distance(metric, key, state.square_norm))
+            });
+            let is_within = |&(_, distance): &(u64, f32)| metric.is_within(distance, radius);
+            truth.push(of_query.filter(is_within)).map_err(|_| ComputeTruthError::Results {
+                max: RangeTruth::RESULTS_MAX,
+                query: truth.queries() as u64, // CAST: usize is 64 bits here
+            })?;
+        }
+        first += count;
+    }
+    Ok(truth)
+}
+
+/// Finds the neighbours of some of the queries in one walk over the base. None where those within a radius are more than
+/// [`WITHIN_MAX`].
 fn walk(
     base: &dyn VectorSource,
     queries: &dyn VectorSource,
     wanted: Range<u64>,
-    k: usize,
     shape: &Shape,
+    kept: &dyn Fn(f64) -> Kept,
     watch: Watch<'_>,
-) -> Result<Vec<State>, ComputeTruthError> {
+) -> Result<Option<Vec<State>>, ComputeTruthError> {
     let row_bytes = shape.row_bytes();
     let bad = |source: &dyn VectorSource, bad: BadRow| {
         ComputeTruthError::Check(CheckError::Row { name: source.name(), bad })
@@ -99,7 +153,8 @@ fn walk(
     queries.read_rows(wanted.start, &mut rows)?;
     let measured = Measured::new(shape, wanted.start, &rows).map_err(|e| bad(queries, e))?;
     let packed = shape.kernel.pack_left(&rows);
-    let new_state = |&square_norm: &f64| State { best: Best::new(k), norm: square_norm.sqrt(), square_norm };
+    let new_state =
+        |&square_norm: &f64| State { kept: kept(square_norm), norm: square_norm.sqrt(), square_norm };
     let mut states: Vec<State> = measured.square_norms.iter().map(new_state).collect();
     let batch = Batch { rows, packed, measured };
 
@@ -134,11 +189,15 @@ fn walk(
         );
         worked.map_err(|e| bad(base, e))?;
         read?;
+        let is_within = states.first().is_some_and(|state| state.kept.keeps_equals());
+        if is_within && states.iter().map(|state| state.kept.len()).sum::<usize>() > WITHIN_MAX {
+            return Ok(None);
+        }
         std::mem::swap(&mut current, &mut next);
         first = after;
     }
     (watch.progress)(base.len(), base.len());
-    Ok(states)
+    Ok(Some(states))
 }
 
 /// A part of the base in memory.
@@ -196,7 +255,7 @@ impl Pairs<'_> {
             }
             for (j, &key) in (number * SCREEN..).zip(keys) {
                 if passes(key, limit) {
-                    state.best.offer(self.neighbour(j, key));
+                    state.kept.offer(self.neighbour(j, key));
                     limit = self.limit(state);
                 }
             }
@@ -213,14 +272,14 @@ impl Pairs<'_> {
     /// A product of `d` elements, summed in any order in f32, is off by at most `(d + small) * ROUNDING * |q| |x|`, and
     /// squared distances made of norms and products by as much of `(|q| + |x|)^2`.
     fn limit(&self, state: &State) -> f32 {
-        let Some(worst) = state.best.worst_key() else { return f32::INFINITY };
+        let Some(worst) = state.kept.worst_key() else { return f32::INFINITY };
         let metric = self.shape.metric;
         let rough = exact::key_in_kernel_units(metric, worst);
         if self.shape.dtype.is_integer() && metric != Metric::Cosine {
             // CAST: rounding keeps the order: no row nearer than the worst has a larger rounded value
             let limit = rough as f32;
             // Rows come in order, so an equal one never wins the tie.
-            return if self.exact() { limit.next_down() } else { limit };
+            return if self.exact() && !state.kept.keeps_equals() { limit.next_down() } else { limit };
         }
         let (query, row) = (state.norm, self.tile.norm_max);
         let safe = |norm: f64| norm == 0.0 || NORMS_SAFE.contains(&norm);

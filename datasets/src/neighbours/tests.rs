@@ -90,6 +90,47 @@ fn every_type_and_metric_agrees_with_a_plain_loop() {
     }
 }
 
+/// The truth within a radius, by one walk and by several.
+fn within(base: &Rows, queries: &Rows, metric: Metric, radius: f32) -> RangeTruth {
+    compute_range_truth(base, queries, RangeTruthParams { metric, radius, threads: 2 }, Watch::none())
+        .unwrap()
+}
+
+#[test]
+fn all_within_a_radius_agree_with_the_nearest() {
+    for dtype in DType::ALL {
+        for metric in Metric::ALL {
+            let (base, queries) = (rows(dtype, 33, 700, 1), rows(dtype, 33, 40, 2));
+            let all = compute(&base, &queries, metric, 700, 2);
+            let distances = all.distances.as_ref().unwrap();
+            // That of a neighbour itself, which counts, of a far one, and of none.
+            let none = if metric == Metric::InnerProduct { 1e9 } else { 0.0 };
+            for radius in [distances[5], distances[33 * 700 + 200], distances[699], none] {
+                let found = within(&base, &queries, metric, radius);
+                assert_eq!(found.queries(), 40);
+                for query in 0..40 {
+                    let range = query * 700..(query + 1) * 700;
+                    let count = distances[range.clone()].partition_point(|&d| metric.is_within(d, radius));
+                    let expected: Vec<u32> =
+                        all.ids[range.clone()][..count].iter().map(|&id| id as u32).collect();
+                    let what = format!("{dtype} {metric} {radius} query {query}");
+                    assert_eq!(found.of(query), (&expected[..], &distances[range][..count]), "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_radius_that_is_none_is_refused() {
+    let base = rows(DType::F32, 4, 50, 1);
+    for radius in [f32::NAN, f32::INFINITY, -1.0] {
+        let params = RangeTruthParams { metric: Metric::L2, radius, threads: 1 };
+        let refused = compute_range_truth(&base, &base, params, Watch::none()).unwrap_err();
+        assert!(matches!(refused, ComputeTruthError::Radius(_)), "{refused}");
+    }
+}
+
 #[test]
 fn large_integers_are_not_merged_by_rounding() {
     // Values near 2^29, where f32 keeps every 32nd whole number, that differ by less.

@@ -29,6 +29,32 @@ fn data_commands_work_together() {
     assert!(!Path::new(&path("truth.fbin")).exists());
 }
 
+#[test]
+fn a_truth_within_a_radius_has_the_layout_of_big_ann() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write_u8bin(Path::new(&path("base.u8bin")), 100);
+    let (base, out) = (path("base.u8bin"), path("within.bin"));
+    run(&["data", "crop", &base, &path("queries.u8bin"), "--rows", "40..45"]);
+    let queries = path("queries.u8bin");
+    let truth = ["data", "truth", "--base", &base, "--queries", &queries, "--metric", "l2", "--out", &out];
+    let said = run(&[&truth[..], &["--radius", "0"]].concat());
+    assert!(said.contains("5 of 100 vectors within 0 of 5 queries, 1 to 1 of each, l2"), "{said}");
+    let words: Vec<u32> = [5, 5, 1, 1, 1, 1, 1, 40, 41, 42, 43, 44, 0, 0, 0, 0, 0].to_vec();
+    let expected: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    assert_eq!(fs::read(&out).unwrap(), expected);
+
+    for (flags, says) in [
+        (&["--radius", "-1"][..], "radius is -1, expected a finite number of 0 or more for l2"),
+        (&["--radius", "nan"], "radius is NaN"),
+        (&["--radius", "1", "--k", "3"], "cannot be used with"),
+    ] {
+        let refused = spandrel(&[&truth[..], flags].concat());
+        assert!(text(&refused.stderr).contains(says), "{}", text(&refused.stderr));
+        assert_ne!(refused.status.code(), Some(0));
+    }
+}
+
 /// A file of `ids`, in the form that NumPy saves.
 fn write_ids(path: &str, ids: &[u64]) {
     let text = format!("{{'descr': '<u8', 'fortran_order': False, 'shape': ({},), }}\n", ids.len());

@@ -3,7 +3,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use spandrel_datasets::{Converted, Format, IdFile, TruthParams, VectorFile, compute_truth};
+use spandrel_datasets::{
+    Converted, Format, IdFile, RangeTruthParams, TruthParams, VectorFile, compute_range_truth, compute_truth,
+};
 use spandrel_index::{Metric, VectorSource as _};
 
 use super::files::{output, watched};
@@ -12,10 +14,10 @@ use crate::commands::search::note_rounding;
 use crate::figures::units;
 use crate::{Advised, Session, UsageError};
 
-/// Compute the exact nearest neighbours of queries.
+/// Compute the exact nearest neighbours of queries, or all within a radius.
 ///
 /// The base streams past, so it may be far larger than memory. Ties go to the smaller row number. A base of fewer than k
-/// vectors gives them all.
+/// vectors gives them all. With --radius the file has the layout of big-ann-benchmarks for range search.
 #[derive(Debug, Args)]
 pub struct TruthArgs {
     /// Vectors to search.
@@ -30,6 +32,9 @@ pub struct TruthArgs {
     /// Neighbours of each query.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub k: u32,
+    /// All vectors within this distance in place of k: squared L2 or 1 - cos at most this, inner product at least this.
+    #[arg(long, value_name = "R", conflicts_with_all = ["k", "out_format"], allow_negative_numbers = true)]
+    pub radius: Option<f32>,
     /// Threads to use [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -39,7 +44,7 @@ pub struct TruthArgs {
     /// How base and queries are read.
     #[command(flatten)]
     pub input: InputArgs,
-    /// File to write: ibin with distances, or ivecs or npy without; npy takes ids of 64 bits.
+    /// File to write: ibin with distances, or ivecs or npy without; npy takes ids of 64 bits. With --radius any name.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Format to write where the name of the output tells none, as that of a pipe.
@@ -48,6 +53,9 @@ pub struct TruthArgs {
 }
 
 pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
+    if let Some(radius) = args.radius {
+        return run_within(args, radius, session);
+    }
     let out = output(&args.out, args.out_format)?;
     let format = out.format()?;
     if !matches!(format, Format::Ibin | Format::Ivecs | Format::Npy) {
@@ -84,6 +92,42 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         "k": truth.k,
         "vectors": base.len(),
         "queries": truth.queries,
+        "metric": args.metric.to_string(),
+    });
+    session.show_beside(&[&args.out], &text, &json)
+}
+
+fn run_within(args: &TruthArgs, radius: f32, session: &Session) -> anyhow::Result<()> {
+    let base = args.input.open(&args.base)?;
+    let queries = Converted::new(args.input.open(&args.queries)?, base.dtype());
+    note_rounding(&queries, session);
+    // Ids of the file have 31 bits, like those of ivecs.
+    let ids = args.ids.as_deref().map(|path| read_ids(path, &base, Format::Ivecs)).transpose()?;
+    let params =
+        RangeTruthParams { metric: args.metric, radius, threads: args.threads.map_or(0, usize::from) };
+    let work = |watch: spandrel_datasets::Watch<'_>| compute_range_truth(&base, &queries, params, watch);
+    let mut truth = watched(session, "exact neighbours", work)?;
+    if let Some(ids) = &ids {
+        truth.name_rows(ids)?;
+    }
+    truth.write(&args.out)?;
+    let [least, most] = [truth.counts().min(), truth.counts().max()].map(Option::unwrap_or_default);
+    let text = format!(
+        "{}: {} of {} vectors within {radius} of {} queries, {least} to {most} of each, {}\n",
+        args.out.display(),
+        units::count(truth.results() as u64), // CAST: usize is 64 bits here
+        units::count(base.len()),
+        units::count(truth.queries() as u64), // CAST: as above
+        args.metric
+    );
+    let json = json!({
+        "out": args.out,
+        "radius": radius,
+        "results": truth.results(),
+        "results_least": least,
+        "results_most": most,
+        "vectors": base.len(),
+        "queries": truth.queries(),
         "metric": args.metric.to_string(),
     });
     session.show_beside(&[&args.out], &text, &json)
