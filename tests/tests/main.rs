@@ -16,6 +16,7 @@ mod golden;
 mod mixtures;
 mod odd;
 mod outliers;
+mod ranges;
 mod recall;
 mod segments;
 mod sweep;

@@ -40,6 +40,22 @@ pub struct Work {
     pub head_distances: u32,
 }
 
+impl Work {
+    /// Adds what another query took.
+    pub(crate) fn add(&mut self, other: &Work) {
+        self.lists += other.lists;
+        self.reads += other.reads;
+        self.pages += other.pages;
+        self.rounds += other.rounds;
+        self.read_bytes += other.read_bytes;
+        self.vectors_scanned += other.vectors_scanned;
+        self.candidates += other.candidates;
+        self.cache_hits += other.cache_hits;
+        self.reranked += other.reranked;
+        self.head_distances += other.head_distances;
+    }
+}
+
 /// A limit that was given with a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
@@ -47,6 +63,8 @@ pub enum Limit {
     MaxLists,
     /// [`SearchParams::max_bytes`](crate::SearchParams::max_bytes).
     MaxBytes,
+    /// [`RangeParams::max_results`](crate::RangeParams::max_results).
+    MaxResults,
 }
 
 impl Limit {
@@ -55,6 +73,7 @@ impl Limit {
         match self {
             Limit::MaxLists => "max_lists",
             Limit::MaxBytes => "max_bytes",
+            Limit::MaxResults => "max_results",
         }
     }
 }

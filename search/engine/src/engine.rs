@@ -275,6 +275,18 @@ impl Engine {
         self.executor.queue().push(Arc::clone(&job), true).inspect_err(|_| job.forget())
     }
 
+    /// Hands in queries that were checked; `limited` refuses them when too many requests wait. Refused, they get no reply.
+    pub(crate) fn submit_queries(
+        &self,
+        queries: Queries,
+        terms: Terms,
+        limited: bool,
+        reply: Reply<Answer>,
+    ) -> Result<(), SearchError> {
+        let job: Arc<dyn Waiting> = Job::new(queries, &self.searched, terms, reply);
+        self.executor.queue().push(Arc::clone(&job), limited).inspect_err(|_| job.forget())
+    }
+
     /// Checks a request. Without any query it replies at once.
     fn job(
         &self,

@@ -75,6 +75,12 @@ pub enum SearchError {
     /// A query is no vector of the index.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// A search within a radius is one query.
+    #[error("{found} queries for a search within a radius, expected 1")]
+    RangeQueries {
+        /// Queries given.
+        found: usize,
+    },
     /// Too much is waiting already. Try again later.
     #[error("the queue of {queue} places is full, try again later")]
     Overloaded {

@@ -23,6 +23,8 @@ pub(crate) struct ListPlace {
     pub(crate) list: u32,
     pub(crate) primaries: u32,
     pub(crate) replicas: u32,
+    /// Entries that are scanned, the first: all, or the primaries alone.
+    pub(crate) scanned: u32,
     /// Vectors of it, copies not counted, that may be answers.
     pub(crate) accepted: u64,
     /// Squared distance from the query to its head.
@@ -42,6 +44,7 @@ impl ListPlace {
             list: near.list,
             primaries: entry.primaries,
             replicas: entry.replicas,
+            scanned: entry.primaries + entry.replicas,
             accepted: entry.primaries.into(),
             distance: near.distance,
             offset: BODY_AT + u64::from(entry.offset_units) * UNIT_BYTES as u64,
@@ -115,6 +118,7 @@ mod tests {
             list,
             primaries: 1,
             replicas: 0,
+            scanned: 1,
             accepted: 1,
             distance: 0.0,
             offset,

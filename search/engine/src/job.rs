@@ -9,7 +9,7 @@ use spandrel_index::Location;
 use crate::answer::Answer;
 use crate::error::SearchError;
 use crate::ids::{FetchRequest, Ids, Piece};
-use crate::plan::QueryPlan;
+use crate::plan::{CollectPlan, QueryPlan};
 use crate::searched::{Held, Searched};
 use crate::terms::{End, Terms};
 
@@ -30,7 +30,7 @@ pub(crate) trait Task: Send + Sync + Sized + 'static {
     fn started(running: Running<Self>) -> Started;
 
     /// Microseconds that an answer took, where that says how long the next will take.
-    fn latency_us(_answer: &Self::Answer) -> Option<f32> {
+    fn latency_us(&self, _answer: &Self::Answer) -> Option<f32> {
         None
     }
 }
@@ -79,8 +79,9 @@ impl Task for Queries {
         Started::Query(running)
     }
 
-    fn latency_us(answer: &Answer) -> Option<f32> {
-        Some(answer.latency_us)
+    /// A part of a search within a radius says nothing of how long others take.
+    fn latency_us(&self, answer: &Answer) -> Option<f32> {
+        matches!(self.plan.collect, CollectPlan::Nearest { .. }).then_some(answer.latency_us)
     }
 }
 
@@ -220,7 +221,7 @@ impl<T: Task> Job<T> {
 
     /// Hands in the answer to a piece that was taken.
     fn finish(&self, piece: usize, answer: T::Answer) {
-        if let Some(micros) = T::latency_us(&answer) {
+        if let Some(micros) = self.task.latency_us(&answer) {
             self.held.searched().pace.took(micros);
         }
         self.update(|state| {

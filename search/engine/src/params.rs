@@ -3,6 +3,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use spandrel_index::RadiusError;
+
 use crate::accept::Accept;
 
 /// Lists read at most when a query gives epsilon alone.
@@ -132,6 +134,18 @@ pub enum ParamsError {
     /// No byte may be read.
     #[error("max-bytes is 0, expected at least 1")]
     ZeroBytes,
+    /// A radius that no distance can be compared with.
+    #[error(transparent)]
+    Radius(#[from] RadiusError),
+    /// Not a share.
+    #[error("completeness is {found}, expected a share from 0 to 1")]
+    Completeness {
+        /// The value given.
+        found: f32,
+    },
+    /// No vector may be returned.
+    #[error("max-results is 0, expected at least 1")]
+    ZeroResults,
     /// Not a share.
     #[error("effort is {found}, expected a share from 0 to 1")]
     Effort {

@@ -4,6 +4,8 @@ use spandrel_index::{Index, Segment, Tier};
 
 use crate::accept::Accepted;
 use crate::params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};
+use crate::range_params::RangeParams;
+use crate::range_plan::RangePlan;
 
 /// Standard errors by which the second burst trusts estimates more than the first, since it knows the k-th distance
 /// and not only its estimate: few queries then take a second burst.
@@ -47,10 +49,12 @@ pub(crate) struct StopPlan {
 }
 
 /// What is wanted.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct CollectPlan {
-    /// Neighbours, no more than there are vectors that may be answers.
-    pub(crate) k: usize,
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum CollectPlan {
+    /// That many nearest neighbours, no more than there are vectors that may be answers.
+    Nearest { k: usize },
+    /// The next of all vectors within a radius.
+    Within(RangePlan),
 }
 
 /// Which of the vectors that were estimated are compared exactly.
@@ -105,10 +109,55 @@ impl QueryPlan {
             probe: ProbePlan { epsilon, lists: lists.min(index.lists()) },
             stop: StopPlan { lists_max, bytes_max },
             accept,
-            collect: CollectPlan { k },
+            collect: CollectPlan::Nearest { k },
             verify,
             times: params.times,
         })
+    }
+
+    /// What a search within a radius does in an index.
+    ///
+    /// # Errors
+    /// [`ParamsError`].
+    pub(crate) fn within(params: &RangeParams, index: &Index) -> Result<QueryPlan, ParamsError> {
+        index.metric().check_radius(params.radius)?;
+        if !(0.0..=1.0).contains(&params.completeness) {
+            return Err(ParamsError::Completeness { found: params.completeness });
+        }
+        if params.max_results == Some(0) {
+            return Err(ParamsError::ZeroResults);
+        }
+        let bytes_max = params.max_bytes.unwrap_or(u64::MAX);
+        if bytes_max == 0 {
+            return Err(ParamsError::ZeroBytes);
+        }
+        let estimates = params.distances == Distances::Any;
+        let errors = params.errors(index.code());
+        let score = index.metric().score_of_distance(params.radius);
+        Ok(QueryPlan {
+            probe: ProbePlan { epsilon: None, lists: index.lists() },
+            stop: StopPlan { lists_max: index.lists(), bytes_max },
+            accept: Accepted(params.accept.clone()),
+            collect: CollectPlan::Within(RangePlan::new(score, errors, bytes_max)),
+            verify: VerifyPlan::with(Rerank::Errors(errors), estimates, index)?,
+            times: false,
+        })
+    }
+
+    /// Nearest neighbours wanted; none where all within a radius are.
+    pub(crate) fn k(&self) -> usize {
+        match &self.collect {
+            CollectPlan::Nearest { k } => *k,
+            CollectPlan::Within(_) => 0,
+        }
+    }
+
+    /// Vectors compared exactly at most, where lists hold codes.
+    pub(crate) fn compared_max(&self, verify: &VerifyPlan) -> usize {
+        match &self.collect {
+            CollectPlan::Nearest { k } => verify.compared_max(*k),
+            CollectPlan::Within(_) => usize::MAX,
+        }
     }
 
     /// Pruning by distance, if any.
@@ -127,13 +176,17 @@ impl QueryPlan {
     }
 
     /// Bytes set aside for pages of vectors before lists are chosen: a page for each of the neighbours wanted, but at
-    /// most half of what may be asked.
+    /// most half of what may be asked, which is set aside where their number is not known.
     pub(crate) fn bytes_for_pages(&self, index: &Index) -> u64 {
         if self.verify.is_none() || index.vectors_tier() == Tier::Memory {
             return 0;
         }
-        let pages = (self.collect.k * index.page_layout().page_bytes()) as u64; // CAST: widening
-        pages.min(self.stop.bytes_max / 2)
+        let half = self.stop.bytes_max / 2;
+        match &self.collect {
+            // CAST: widening
+            CollectPlan::Nearest { k } => half.min((k * index.page_layout().page_bytes()) as u64),
+            CollectPlan::Within(_) => half,
+        }
     }
 }
 
@@ -156,10 +209,13 @@ impl VerifyPlan {
         {
             return Err(ParamsError::RerankErrors { found });
         }
+        VerifyPlan::with(rerank, params.distances == Distances::Any, index)
+    }
+
+    fn with(rerank: Rerank, estimates: bool, index: &Index) -> Result<Option<VerifyPlan>, ParamsError> {
         if index.code() == CodeSpec::Full {
             return Ok(None);
         }
-        let estimates = params.distances == Distances::Any;
         if estimates && !index.has_ids() {
             return Err(ParamsError::NoIds);
         }

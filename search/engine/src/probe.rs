@@ -50,6 +50,12 @@ impl Prober {
         &self.first
     }
 
+    /// Takes over what is known of the heads nearest to the next query.
+    pub(crate) fn set_nearest_heads(&mut self, heads: &[(u16, u32)]) {
+        self.first.clear();
+        self.first.extend_from_slice(heads);
+    }
+
     /// Chooses lists for a query, into `out`, nearest first.
     ///
     /// Those within epsilon among the nearest `lists` of the plan are chosen in any case, and then the next nearest until
@@ -63,7 +69,7 @@ impl Prober {
         mut end: impl FnMut() -> Option<End>,
         out: &mut Vec<ListPlace>,
     ) -> Probed {
-        let (index, k) = (query.index, plan.collect.k as u64);
+        let (index, k) = (query.index, plan.k() as u64);
         kept::clear(&mut self.nearest);
         if k == 0 {
             out.clear();

@@ -176,6 +176,9 @@ impl From<ParamsError> for Refusal {
             ParamsError::Epsilon { .. } => "options.epsilon",
             ParamsError::ZeroLists => "options.max_lists",
             ParamsError::ZeroBytes => "options.max_bytes",
+            ParamsError::Radius(_) => "radius",
+            ParamsError::Completeness { .. } => "completeness",
+            ParamsError::ZeroResults => "max_results",
             ParamsError::RerankErrors { .. } => "options.rerank_errors",
             ParamsError::NoIds => {
                 let text = "the index is served without its ids in memory, so that no distances can be \

@@ -302,6 +302,7 @@ impl Search<'_> {
             None => true,
             Some(Limit::MaxLists) => params.max_lists.is_some() && count < wanted,
             Some(Limit::MaxBytes) => params.max_bytes.is_some(),
+            Some(Limit::MaxResults) => false,
         };
         if !is_named_rightly {
             let named = answer.limited_by;

@@ -47,7 +47,11 @@ _STATES = {
     admin_pb2.OPERATION_STATE_FAILED: "failed",
     admin_pb2.OPERATION_STATE_CANCELLED: "cancelled",
 }
-_LIMITS = {search_pb2.LIMIT_MAX_LISTS: "max_lists", search_pb2.LIMIT_MAX_BYTES: "max_bytes"}
+_LIMITS = {
+    search_pb2.LIMIT_MAX_LISTS: "max_lists",
+    search_pb2.LIMIT_MAX_BYTES: "max_bytes",
+    search_pb2.LIMIT_MAX_RESULTS: "max_results",
+}
 
 
 def queries_of(given: npt.ArrayLike) -> Tuple[npt.NDArray[Any], bool]:

@@ -387,7 +387,7 @@ impl Candidates {
 }
 
 /// The likelier to be within `distance` first.
-fn by_chance(a: &Candidate, b: &Candidate, distance: f32) -> Ordering {
+pub(super) fn by_chance(a: &Candidate, b: &Candidate, distance: f32) -> Ordering {
     let chance = a.errors_over(distance).total_cmp(&b.errors_over(distance));
     chance.then(a.estimate.total_cmp(&b.estimate)).then(a.location.cmp(&b.location))
 }

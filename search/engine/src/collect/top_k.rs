@@ -30,7 +30,7 @@ impl TopK {
     /// waits for it by `terms`.
     pub(crate) fn reset(&mut self, plan: &QueryPlan, copies: bool, terms: &Terms) {
         self.patience = Patience::of(terms);
-        let k = plan.collect.k;
+        let k = plan.k();
         (self.k, self.verify) = (k, plan.verify);
         self.best.reset(k, terms);
         self.estimated.clear();

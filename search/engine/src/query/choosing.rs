@@ -42,14 +42,14 @@ impl Choosing {
     }
 
     fn take_undecided(&mut self, step: &mut Step<'_>) {
-        let (index, k) = (step.query.index, step.plan.collect.k);
+        let index = step.query.index;
         let Some(verify) = step.plan.verify else { return };
         let layout = index.page_layout();
         let page_bytes = layout.page_bytes() as u64;
         let is_read = index.vectors_tier() == Tier::Ssd;
         let (progress, terms) = (&mut *step.progress, step.running.job.terms());
         let compared = progress.work.reranked as usize;
-        let mut room = verify.compared_max(k).saturating_sub(compared);
+        let mut room = step.plan.compared_max(&verify).saturating_sub(compared);
         let mut is_limited = false;
         if is_read {
             // Each may need a page of its own. The best is compared in any case.

@@ -28,7 +28,7 @@ pub(super) fn answer(
     if let Some(end) = found.end().or(patience.end()) {
         return Err(end);
     }
-    let is_short = neighbours.len() < plan.collect.k && plan.stop.lists_max < index.lists();
+    let is_short = neighbours.len() < plan.k() && plan.stop.lists_max < index.lists();
     let is_limited = is_short && progress.work.lists >= plan.stop.lists_max;
     let limited_by = progress.limited_by.or(is_limited.then_some(Limit::MaxLists));
     progress.clock.lap(|times| &mut times.rerank_us);

@@ -12,9 +12,10 @@ mod tools;
 use spandrel_index::Tier;
 use spandrel_io::{Read, ReadBuf, ReadError};
 
-use crate::collect::TopK;
+use crate::collect::{Bound, Collect, TopK, Within};
 use crate::error::SearchError;
 use crate::job::Running;
+use crate::plan::CollectPlan;
 use crate::progress::Progress;
 use crate::reads::{Outbox, number_of, slot_of};
 use crate::scan::QueryRow;
@@ -33,7 +34,8 @@ pub(crate) struct QuerySlot {
     /// The query, while there is one.
     running: Option<Running>,
     subject: Subject,
-    found: TopK,
+    top_k: TopK,
+    within: Within,
     progress: Progress,
     states: States,
 }
@@ -101,10 +103,12 @@ impl QuerySlot {
         let index = &*tools.index;
         let plan = &running.job.plan;
         self.progress.begin(plan, running.started);
-        let copies = index.codes_tier() == Tier::Ssd && index.manifest().build.max_replicas > 1;
-        self.found.reset(plan, copies, running.job.terms());
-        if let Some(left_out) = running.job.left_out.get(running.number) {
-            self.found.leave_out(left_out);
+        if matches!(plan.collect, CollectPlan::Nearest { .. }) {
+            let copies = index.codes_tier() == Tier::Ssd && index.manifest().build.max_replicas > 1;
+            self.top_k.reset(plan, copies, running.job.terms());
+            if let Some(left_out) = running.job.left_out.get(running.number) {
+                self.top_k.leave_out(left_out);
+            }
         }
         self.subject.set(index, running.row());
         self.running = Some(running);
@@ -112,6 +116,7 @@ impl QuerySlot {
             states.probed.begin(&mut step);
             states.now = State::Probed;
         }
+        self.bound_within(tools);
         if let Some(running) = &self.running {
             for &(number, nearest) in tools.prober.nearest_heads() {
                 let owner = &tools.index.segments()[usize::from(number)];
@@ -122,6 +127,22 @@ impl QuerySlot {
         if let Some((states, mut step)) = self.step(tools, slot, reads) {
             states.advance(&mut step);
         }
+    }
+
+    /// Sets what is within the radius, once lists were chosen by it.
+    fn bound_within(&mut self, tools: &Tools) {
+        let Some(running) = &self.running else { return };
+        let plan = &running.job.plan;
+        let CollectPlan::Within(range) = &plan.collect else { return };
+        let query = self.subject.query(&tools.index, running.row(), &plan.accept);
+        self.within.reset(Bound {
+            score: range.score,
+            distance: query.distance_of_score(range.score),
+            slack: range.cursor().lists.as_ref().map_or(0.0, |lists| lists.slack),
+            errors: range.errors,
+            verify: plan.verify,
+            is_limited: plan.stop.bytes_max < u64::MAX,
+        });
     }
 
     /// Takes in one read, unless the query is no longer wanted. Says whether that was just found out: what else was asked for
@@ -173,7 +194,7 @@ impl QuerySlot {
             reranker: &tools.reranker,
             damage: &tools.damage,
             cache: tools.cache.as_deref(),
-            found: &mut self.found,
+            found: collector(&running.job.plan.collect, &mut self.top_k, &mut self.within),
             progress: &mut self.progress,
             out: Outbox { slot, files: &tools.files, reads },
         };
@@ -186,9 +207,14 @@ impl QuerySlot {
             return false;
         }
         let Some(running) = self.running.take() else { return false };
+        let collect = &running.job.plan.collect;
+        if let CollectPlan::Within(range) = collect {
+            range.cursor().bytes_left = self.progress.bytes_left;
+        }
+        let found = collector(collect, &mut self.top_k, &mut self.within);
         let answer = match self.progress.end {
             Some(end) => Err(end),
-            None => done::answer(&running, &tools.index, &mut self.found, &mut self.progress),
+            None => done::answer(&running, &tools.index, found, &mut self.progress),
         };
         match answer {
             Ok(answer) => running.finish(answer),
@@ -203,5 +229,13 @@ impl QuerySlot {
         if let Some(running) = self.running.take() {
             running.fail(error());
         }
+    }
+}
+
+/// What collects for a query.
+fn collector<'a>(collect: &CollectPlan, top_k: &'a mut TopK, within: &'a mut Within) -> &'a mut dyn Collect {
+    match collect {
+        CollectPlan::Nearest { .. } => top_k,
+        CollectPlan::Within(_) => within,
     }
 }

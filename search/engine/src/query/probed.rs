@@ -8,7 +8,10 @@ use crate::answer::Limit;
 use crate::damage::{DamageReason, DamagedPart};
 use crate::fetch::ListPlace;
 use crate::kept;
+use crate::plan::CollectPlan;
 use crate::query::step::Step;
+use crate::range_lists::{RangeLists, lists_within};
+use crate::range_plan::{PART_BYTES, PART_ENTRIES, RangeCursor, RangePlan};
 
 /// The lists of a query.
 #[derive(Debug, Default)]
@@ -31,6 +34,69 @@ impl Probed {
 
     /// Chooses lists that have not been asked for, within the bytes that may be asked.
     pub(super) fn choose(&mut self, step: &mut Step<'_>) {
+        match &step.plan.collect {
+            CollectPlan::Nearest { .. } => self.choose_nearest(step),
+            CollectPlan::Within(range) => self.choose_within(range, step),
+        }
+        step.progress.clock.lap(|times| &mut times.probe_us);
+    }
+
+    /// Takes the next of the lists that can hold a vector within a radius, as many as make a part of the search.
+    fn choose_within(&mut self, range: &RangePlan, step: &mut Step<'_>) {
+        self.places.clear();
+        let (query, running, damage) = (step.query, step.running, step.damage);
+        let mut cursor = range.cursor();
+        if cursor.lists.is_none() {
+            match lists_within(&query, range.score, &mut || running.job.terms().end()) {
+                Ok(lists) => {
+                    step.progress.work.head_distances = lists.head_distances;
+                    cursor.lists = Some(lists);
+                }
+                Err(end) => {
+                    step.progress.end = Some(end);
+                    return;
+                }
+            }
+        }
+        let RangeCursor { lists, next, .. } = &mut *cursor;
+        let Some(RangeLists { lists, nearest_heads, .. }) = lists else { return };
+        step.prober.set_nearest_heads(nearest_heads);
+        let is_read = query.index.codes_tier() == Tier::Ssd;
+        let progress = &mut *step.progress;
+        let bytes_max = progress.bytes_left.saturating_sub(step.plan.bytes_for_pages(query.index));
+        let (mut entries, mut bytes) = (0, 0_u64);
+        while let Some(list) = lists.get(*next).filter(|_| entries < PART_ENTRIES && bytes < PART_BYTES) {
+            let segment = query.segment(list.near.segment);
+            let mut place = ListPlace::of(list.near, segment);
+            place.scanned = place.primaries;
+            if !query.accept.is_all() {
+                let start = segment.directory.first_position(place.list);
+                place.accepted = query.accept.count(place.segment, start..start + place.primaries);
+            }
+            let is_wanted = list.least_score <= range.score && place.accepted > 0;
+            if is_wanted && is_read && damage.is_quarantined(place.segment, DamagedPart::List(place.list)) {
+                progress.missing.lists += 1;
+            } else if is_wanted {
+                if is_read && bytes + place.bytes > bytes_max && *next > 0 {
+                    progress.limited_by = Some(Limit::MaxBytes);
+                    *next = lists.len();
+                    break;
+                }
+                entries += place.primaries as usize;
+                bytes += if is_read { place.bytes } else { 0 };
+                self.places.push(place);
+            }
+            *next += 1;
+        }
+        progress.work.lists = self.places.len() as u32; // CAST: fewer than the lists
+        self.vectors = self.places.iter().map(|place| place.accepted).sum();
+        if is_read {
+            progress.bytes_left = progress.bytes_left.saturating_sub(bytes);
+            self.places.sort_unstable_by_key(ListPlace::key);
+        }
+    }
+
+    fn choose_nearest(&mut self, step: &mut Step<'_>) {
         let (plan, index) = (step.plan, step.query.index);
         let is_read = index.codes_tier() == Tier::Ssd;
         let Probed { places, asked, unreadable, vectors } = self;
@@ -41,7 +107,8 @@ impl Probed {
                     || unreadable.binary_search(&key).is_ok())
         };
         let running = step.running;
-        let chosen = step.prober.choose(&step.query, plan, is_unreadable, || running.job.end(), places);
+        let chosen =
+            step.prober.choose(&step.query, plan, is_unreadable, || running.job.terms().end(), places);
         let progress = &mut *step.progress;
         progress.work.lists = chosen.lists;
         progress.work.head_distances = progress.work.head_distances.saturating_add(chosen.head_distances);
@@ -66,13 +133,12 @@ impl Probed {
                 places.clear();
             }
         }
-        progress.clock.lap(|times| &mut times.probe_us);
     }
 
     /// Whether more lists are needed in place of those that turned out to be unreadable: the others hold fewer than `k`
     /// vectors.
     pub(super) fn is_short(&self, step: &Step<'_>) -> bool {
-        let is_short = !self.unreadable.is_empty() && self.vectors < step.plan.collect.k as u64;
+        let is_short = !self.unreadable.is_empty() && self.vectors < step.plan.k() as u64;
         let may_grow =
             step.progress.limited_by.is_none() && step.progress.work.lists < step.plan.stop.lists_max;
         is_short && may_grow

@@ -137,7 +137,7 @@ fn a_search_in_memory_stops_within_a_piece() {
 
     // Told to stop before the comparison of vectors.
     let (running, stop, _answers) = taken(&searched);
-    slot.found.reset(&running.job.plan, false, running.job.terms());
+    slot.top_k.reset(&running.job.plan, false, running.job.terms());
     slot.running = Some(running);
     slot.progress.work = Work::default();
     let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
@@ -227,7 +227,7 @@ fn a_query_that_was_stopped_compares_nothing_of_the_cache() {
     for stopped in [false, true] {
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
         let (running, stop, _answers) = taken(&searched);
-        slot.found.reset(&running.job.plan, false, running.job.terms());
+        slot.top_k.reset(&running.job.plan, false, running.job.terms());
         slot.running = Some(running);
         stop.store(stopped, Ordering::Relaxed);
         let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
@@ -254,7 +254,7 @@ fn a_query_that_was_stopped_puts_nothing_in_order() {
         assert!(slot.finish_if_done(&tools));
         let (running, stop, answers) = asked(&searched, VECTORS);
         let stop_at = |place| stop.store(stopped == place, Ordering::Relaxed);
-        slot.found.reset(&running.job.plan, false, running.job.terms());
+        slot.top_k.reset(&running.job.plan, false, running.job.terms());
         slot.running = Some(running);
         slot.progress.work = Work::default();
         let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();

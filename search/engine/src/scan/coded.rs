@@ -179,8 +179,9 @@ impl Scan for CodedScan {
             };
             Location::new(place.segment, position)
         };
-        let blocks = (view.factors.len() / FACTOR_BYTES).max(1);
-        let block_bytes = view.rows.len() / blocks;
+        let block_bytes = view.rows.len() / (view.factors.len() / FACTOR_BYTES).max(1);
+        let scanned = place.scanned as usize;
+        let blocks = scanned.div_ceil(BLOCK_VECTORS);
         let piece_blocks = (PIECE_BYTES / block_bytes.max(1)).max(1);
         for first in (0..blocks).step_by(piece_blocks) {
             if first > 0
@@ -196,7 +197,7 @@ impl Scan for CodedScan {
                 head_distance: place.distance,
             };
             let before = first * BLOCK_VECTORS;
-            let lanes = place.count().min(end * BLOCK_VECTORS) - before;
+            let lanes = scanned.min(end * BLOCK_VECTORS) - before;
             self.scan(query, piece, 0..lanes, |lane| location(before + lane), found);
             progress.work.vectors_scanned += lanes as u64;
         }

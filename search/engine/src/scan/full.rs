@@ -81,7 +81,8 @@ impl Scan for FullScan {
         };
         let piece_blocks = (PIECE_BYTES / (BLOCK_ROWS * row_bytes)).max(1);
         let mut first = 0;
-        for (block, rows) in view.vectors.chunks(BLOCK_ROWS * row_bytes).enumerate() {
+        let scanned = &view.vectors[..list.place.scanned as usize * row_bytes];
+        for (block, rows) in scanned.chunks(BLOCK_ROWS * row_bytes).enumerate() {
             if block > 0
                 && block % piece_blocks == 0
                 && let Some(end) = end()

@@ -177,6 +177,7 @@ fn limited_by(answer: &Answer) -> v1::Limit {
         None => v1::Limit::Unspecified,
         Some(Limit::MaxLists) => v1::Limit::MaxLists,
         Some(Limit::MaxBytes) => v1::Limit::MaxBytes,
+        Some(Limit::MaxResults) => v1::Limit::MaxResults,
     }
 }
 

@@ -82,22 +82,21 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Answers that a limit cut short.
+/// Answers that a limit cut short, by the limit.
 #[derive(Debug, Default)]
-struct Limited {
-    by_lists: usize,
-    by_bytes: usize,
-}
+struct Limited([usize; LIMITS.len()]);
+
+const LIMITS: [Limit; 3] = [Limit::MaxLists, Limit::MaxBytes, Limit::MaxResults];
 
 impl Limited {
     fn count(&mut self, answers: &[Answer]) {
-        let by = |limit| answers.iter().filter(|a| a.limited_by == Some(limit)).count();
-        self.by_lists += by(Limit::MaxLists);
-        self.by_bytes += by(Limit::MaxBytes);
+        for (count, limit) in self.0.iter_mut().zip(LIMITS) {
+            *count += answers.iter().filter(|answer| answer.limited_by == Some(limit)).count();
+        }
     }
 
     fn tell(&self, session: &Session) {
-        for (limit, answers) in [(Limit::MaxLists, self.by_lists), (Limit::MaxBytes, self.by_bytes)] {
+        for (answers, limit) in self.0.into_iter().zip(LIMITS) {
             if answers > 0 {
                 let verb = if answers == 1 { "answer was" } else { "answers were" };
                 session.note(&format!("note: {answers} {verb} cut short by {limit}"));

@@ -288,6 +288,7 @@ fn limit(code: i32) -> Option<Limit> {
     match v1::Limit::try_from(code) {
         Ok(v1::Limit::MaxLists) => Some(Limit::MaxLists),
         Ok(v1::Limit::MaxBytes) => Some(Limit::MaxBytes),
+        Ok(v1::Limit::MaxResults) => Some(Limit::MaxResults),
         Ok(v1::Limit::Unspecified) | Err(_) => None,
     }
 }
