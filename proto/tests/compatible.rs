@@ -6,6 +6,7 @@ use std::path::Path;
 use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What a peer relies on, a line each, sorted.
 fn interface() -> BTreeSet<String> {
@@ -110,4 +111,17 @@ fn what_breaks_clients_is_refused_even_while_recording() {
 #[test]
 fn reserved_numbers_may_be_taken_into_use() {
     assert!(interface().iter().all(|line| !line.starts_with("reserved")));
+}
+
+/// The compiler of the `.proto` files takes too long to build to run here; `.ci/run` runs it.
+#[test]
+fn the_code_was_generated_from_the_files_as_they_are() {
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let hashes = std::fs::read_to_string(proto.join("generated/hashes.txt")).unwrap();
+    let files: Vec<_> = hashes.lines().map(|line| line.split_once(' ').unwrap()).collect();
+    assert_eq!(files.len(), 4);
+    for (hash, file) in files {
+        let found = format!("{:016x}", xxh3_64(&std::fs::read(proto.join(file)).unwrap()));
+        assert_eq!(found, hash, "{file} changed: cargo run --manifest-path proto/generate/Cargo.toml");
+    }
 }
