@@ -53,6 +53,8 @@ pub struct SearchOptions {
     pub with_work: bool,
     #[prost(float, optional, tag = "8")]
     pub rerank_errors: ::core::option::Option<f32>,
+    #[prost(bool, tag = "10")]
+    pub explain: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchRequest {
@@ -87,6 +89,8 @@ pub struct SearchResponse {
     pub work: ::core::option::Option<Work>,
     #[prost(enumeration = "Limit", tag = "10")]
     pub limited_by: i32,
+    #[prost(message, optional, tag = "11")]
+    pub explanation: ::core::option::Option<Explanation>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Missing {
@@ -137,6 +141,8 @@ pub struct SearchBatchResponse {
     pub work: ::prost::alloc::vec::Vec<Work>,
     #[prost(enumeration = "Limit", repeated, tag = "11")]
     pub limited_by: ::prost::alloc::vec::Vec<i32>,
+    #[prost(message, repeated, tag = "12")]
+    pub explanations: ::prost::alloc::vec::Vec<Explanation>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchStreamRequest {
@@ -214,6 +220,70 @@ pub struct Stages {
     pub verify_us: f32,
     #[prost(float, tag = "6")]
     pub rerank_us: f32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Explanation {
+    #[prost(float, optional, tag = "1")]
+    pub epsilon: ::core::option::Option<f32>,
+    #[prost(uint32, tag = "2")]
+    pub lists_planned: u32,
+    #[prost(uint32, optional, tag = "3")]
+    pub rerank: ::core::option::Option<u32>,
+    #[prost(float, optional, tag = "4")]
+    pub rerank_errors: ::core::option::Option<f32>,
+    #[prost(message, repeated, tag = "5")]
+    pub lists: ::prost::alloc::vec::Vec<ExplainedList>,
+    #[prost(uint32, tag = "6")]
+    pub lists_more: u32,
+    #[prost(enumeration = "Stop", tag = "7")]
+    pub stop: i32,
+    #[prost(message, repeated, tag = "8")]
+    pub compared: ::prost::alloc::vec::Vec<ExplainedVector>,
+    #[prost(uint32, tag = "9")]
+    pub compared_more: u32,
+    #[prost(message, repeated, tag = "10")]
+    pub rounds: ::prost::alloc::vec::Vec<Round>,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct ExplainedList {
+    #[prost(uint32, tag = "1")]
+    pub segment: u32,
+    #[prost(uint32, tag = "2")]
+    pub list: u32,
+    #[prost(float, tag = "3")]
+    pub head_distance: f32,
+    #[prost(enumeration = "ListFate", tag = "4")]
+    pub fate: i32,
+    #[prost(uint32, tag = "5")]
+    pub scanned: u32,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct ExplainedVector {
+    #[prost(uint64, optional, tag = "1")]
+    pub id: ::core::option::Option<u64>,
+    #[prost(uint32, tag = "2")]
+    pub segment: u32,
+    #[prost(uint32, tag = "3")]
+    pub position: u32,
+    #[prost(uint32, tag = "4")]
+    pub burst: u32,
+    #[prost(bool, tag = "5")]
+    pub beside: bool,
+    #[prost(float, tag = "6")]
+    pub estimate: f32,
+    #[prost(float, tag = "7")]
+    pub error: f32,
+    #[prost(float, optional, tag = "8")]
+    pub distance: ::core::option::Option<f32>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Round {
+    #[prost(enumeration = "ReadPart", tag = "1")]
+    pub part: i32,
+    #[prost(uint32, tag = "2")]
+    pub reads: u32,
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FetchRequest {
@@ -359,6 +429,117 @@ impl Limit {
             "LIMIT_MAX_LISTS" => Some(Self::MaxLists),
             "LIMIT_MAX_BYTES" => Some(Self::MaxBytes),
             "LIMIT_MAX_RESULTS" => Some(Self::MaxResults),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ListFate {
+    Unspecified = 0,
+    Planned = 1,
+    Needed = 2,
+    Epsilon = 3,
+    MaxBytes = 4,
+    Empty = 5,
+    Damaged = 6,
+}
+impl ListFate {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LIST_FATE_UNSPECIFIED",
+            Self::Planned => "LIST_FATE_PLANNED",
+            Self::Needed => "LIST_FATE_NEEDED",
+            Self::Epsilon => "LIST_FATE_EPSILON",
+            Self::MaxBytes => "LIST_FATE_MAX_BYTES",
+            Self::Empty => "LIST_FATE_EMPTY",
+            Self::Damaged => "LIST_FATE_DAMAGED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LIST_FATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "LIST_FATE_PLANNED" => Some(Self::Planned),
+            "LIST_FATE_NEEDED" => Some(Self::Needed),
+            "LIST_FATE_EPSILON" => Some(Self::Epsilon),
+            "LIST_FATE_MAX_BYTES" => Some(Self::MaxBytes),
+            "LIST_FATE_EMPTY" => Some(Self::Empty),
+            "LIST_FATE_DAMAGED" => Some(Self::Damaged),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Stop {
+    Unspecified = 0,
+    Count = 1,
+    Epsilon = 2,
+    Neighbours = 3,
+    MaxLists = 4,
+    MaxBytes = 5,
+    All = 6,
+}
+impl Stop {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STOP_UNSPECIFIED",
+            Self::Count => "STOP_COUNT",
+            Self::Epsilon => "STOP_EPSILON",
+            Self::Neighbours => "STOP_NEIGHBOURS",
+            Self::MaxLists => "STOP_MAX_LISTS",
+            Self::MaxBytes => "STOP_MAX_BYTES",
+            Self::All => "STOP_ALL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STOP_UNSPECIFIED" => Some(Self::Unspecified),
+            "STOP_COUNT" => Some(Self::Count),
+            "STOP_EPSILON" => Some(Self::Epsilon),
+            "STOP_NEIGHBOURS" => Some(Self::Neighbours),
+            "STOP_MAX_LISTS" => Some(Self::MaxLists),
+            "STOP_MAX_BYTES" => Some(Self::MaxBytes),
+            "STOP_ALL" => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReadPart {
+    Unspecified = 0,
+    Lists = 1,
+    Vectors = 2,
+}
+impl ReadPart {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "READ_PART_UNSPECIFIED",
+            Self::Lists => "READ_PART_LISTS",
+            Self::Vectors => "READ_PART_VECTORS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "READ_PART_UNSPECIFIED" => Some(Self::Unspecified),
+            "READ_PART_LISTS" => Some(Self::Lists),
+            "READ_PART_VECTORS" => Some(Self::Vectors),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@ mod corruption;
 mod crash;
 mod default_recall;
 mod estimates;
+mod explain;
 mod faults;
 mod golden;
 mod mixtures;

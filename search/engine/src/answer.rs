@@ -3,6 +3,7 @@ use std::fmt;
 use std::time::Instant;
 
 use crate::StageTimes;
+use crate::explain::Explanation;
 
 /// One vector found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -113,6 +114,8 @@ pub struct Answer {
     pub latency_us: f32,
     /// Where that time went, if it was asked for.
     pub stages: Option<StageTimes>,
+    /// How it was found, if that was asked for.
+    pub explanation: Option<Box<Explanation>>,
     /// What was left out: the answer is not whole unless that is nothing.
     pub missing: Missing,
     /// The limit that cut the answer short: `max_bytes` where lists or candidates were left out for it, `max_lists` where

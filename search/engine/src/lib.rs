@@ -20,6 +20,7 @@ mod damage;
 mod engine;
 mod error;
 mod executor;
+mod explain;
 mod fetch;
 mod files;
 mod flow;
@@ -59,6 +60,9 @@ pub use damage::{Damage, DamageReason, DamagedPart};
 pub use engine::{Engine, IoReport, Request};
 pub use error::{EngineError, SearchError};
 pub use executor::{EngineConfig, Executor};
+pub use explain::{
+    EXPLAINED_MAX, Exact, ExplainedList, ExplainedVector, Explanation, First, ListFate, ReadPart, Round, Stop,
+};
 pub use ids::{FetchRequest, FetchState, Fetched};
 pub use lookup::Lookup;
 pub use params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};

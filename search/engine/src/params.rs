@@ -44,6 +44,9 @@ pub struct SearchParams {
     pub accept: Option<Arc<dyn Accept>>,
     /// Whether answers say where their time went.
     pub times: bool,
+    /// Whether answers say how they were found: [`Answer::explanation`](crate::Answer::explanation) and
+    /// [`Answer::stages`](crate::Answer::stages).
+    pub explain: bool,
 }
 
 /// Which distances answers may carry.
@@ -102,6 +105,7 @@ impl SearchParams {
             distances: Distances::Exact,
             accept: None,
             times: false,
+            explain: false,
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct QueryPlan {
     pub(crate) verify: Option<VerifyPlan>,
     /// Whether answers say where their time went.
     pub(crate) times: bool,
+    /// Whether answers say how they were found.
+    pub(crate) explain: bool,
 }
 
 /// Which lists are searched.
@@ -111,7 +113,8 @@ impl QueryPlan {
             accept,
             collect: CollectPlan::Nearest { k },
             verify,
-            times: params.times,
+            times: params.times || params.explain,
+            explain: params.explain,
         })
     }
 
@@ -141,6 +144,7 @@ impl QueryPlan {
             collect: CollectPlan::Within(RangePlan::new(score, errors, bytes_max)),
             verify: VerifyPlan::with(Rerank::Errors(errors), estimates, index)?,
             times: false,
+            explain: false,
         })
     }
 

@@ -56,6 +56,11 @@ impl Prober {
         self.first.extend_from_slice(heads);
     }
 
+    /// The lists whose heads were found nearest to the last query, ascending by distance: at least those that were chosen.
+    pub(crate) fn nearest(&self) -> &[NearList] {
+        &self.nearest
+    }
+
     /// Chooses lists for a query, into `out`, nearest first.
     ///
     /// Those within epsilon among the nearest `lists` of the plan are chosen in any case, and then the next nearest until
@@ -170,7 +175,7 @@ impl Prober {
 
     /// How many of the nearest heads are within epsilon, among those to be read: at least one, so that the nearest
     /// list is read even where a distance is no number.
-    fn within_epsilon(&self, plan: &ProbePlan) -> usize {
+    pub(crate) fn within_epsilon(&self, plan: &ProbePlan) -> usize {
         let few = &self.nearest[..self.nearest.len().min(plan.lists as usize)];
         let Some(first) = few.first() else { return 0 };
         let bound = plan.head_bound(first.distance);

@@ -2,6 +2,7 @@
 use std::time::Instant;
 
 use crate::answer::{Limit, Missing, Work};
+use crate::explain::{Explanation, Round};
 use crate::plan::QueryPlan;
 use crate::reads::{Extent, Outbox, pages_touched};
 use crate::stages::StageClock;
@@ -21,6 +22,8 @@ pub(crate) struct Progress {
     /// Why the query was given up, if it was: what is still being read is not looked at.
     pub(crate) end: Option<End>,
     pub(crate) clock: StageClock,
+    /// How the query is being answered, where it is to be explained.
+    pub(crate) explanation: Option<Box<Explanation>>,
 }
 
 impl Progress {
@@ -38,12 +41,20 @@ impl Progress {
         self.limited_by = None;
         self.end = None;
         self.clock.begin(plan.times.then_some(started));
+        let explanation = || Explanation {
+            epsilon: plan.epsilon(),
+            lists_planned: plan.lists(),
+            rerank: plan.rerank(),
+            ..Explanation::default()
+        };
+        self.explanation = plan.explain.then(|| Box::new(explanation()));
     }
 
     /// Asks for parts of files, numbered from `first` on, in one round.
     pub(crate) fn ask(&mut self, first: usize, extents: impl Iterator<Item = Extent>, out: &mut Outbox<'_>) {
-        let mut count = 0;
+        let (mut count, before, mut part) = (0, self.work.read_bytes, None);
         for extent in extents {
+            part.get_or_insert(extent.part());
             let read = out.push(extent, first + count);
             self.work.pages += pages_touched(&read);
             self.work.read_bytes += u64::from(read.bytes);
@@ -52,5 +63,9 @@ impl Progress {
         self.reads_left += count;
         self.work.reads += count as u32; // CAST: at most one per list or page
         self.work.rounds += u32::from(count > 0);
+        if let (Some(explanation), Some(part)) = (&mut self.explanation, part) {
+            let (reads, bytes) = (count as u32, self.work.read_bytes - before); // CAST: as above
+            explanation.asked(Round { part, reads, bytes });
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What is asked of the disk, and whose read it is.
 use spandrel_io::Read;
 
+use crate::explain::ReadPart;
+
 /// What queries read of each segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileKind {
@@ -26,6 +28,14 @@ pub(crate) struct Extent {
     pub(crate) file: u32,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
+}
+
+impl Extent {
+    /// What queries read there.
+    pub(crate) fn part(self) -> ReadPart {
+        let is_list = self.file % FileKind::ALL.len() as u32 == FileKind::Lists as u32; // CAST: small numbers
+        if is_list { ReadPart::Lists } else { ReadPart::Vectors }
+    }
 }
 
 /// Where the reads of one slot of a worker go before they are submitted together.

@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 # Half of what a server takes and gives in a message, unless it was set.
 _BATCH_BYTES = 8 << 20
+# Of an explanation at most.
+_EXPLANATION_BYTES = 24 << 10
 # Of the longest vector that an index may hold.
 DIM_BYTES_MAX = 4 << 14
 
@@ -147,6 +149,7 @@ def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, sing
         parts = [rows_of(r.vectors, len(r.ids)) for r in responses if r.ids]
         vectors = _padded(np.concatenate(parts or [np.zeros((0, 0), np.float32)]), present, 0)
     work: List[Any] = [message for r in responses for message in r.work]
+    explanations: List[Any] = [message for r in responses for message in r.explanations]
 
     def shaped(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return array[0] if single else array
@@ -163,6 +166,7 @@ def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, sing
         index_uuids=sorted({r.index_uuid for r in responses}),
         vectors=None if vectors is None else shaped(vectors),
         work=work or None,
+        explanations=explanations or None,
     )
 
 
@@ -195,6 +199,7 @@ def one_of(response: search_pb2.SearchResponse, k: int) -> Answers:
         index_uuid=response.index_uuid,
         vectors=response.vectors if response.HasField("vectors") else None,
         work=[response.work] if response.HasField("work") else [],
+        explanations=[response.explanation] if response.HasField("explanation") else [],
     )
     return answers_of([batch], k, single=True)
 
@@ -295,7 +300,7 @@ def batch_size(query_bytes: int, k: int, options: Options, most: int) -> int:
     """Queries of one call: at most `most`, and of no more bytes of queries or answers than `_BATCH_BYTES`."""
     # An id takes up to ten bytes on the wire, a distance four, the flag one. Elements of the index are no wider than those
     # of a query that it takes.
-    answer = k * (15 + (query_bytes if options.with_vectors else 0))
+    answer = k * (15 + (query_bytes if options.with_vectors else 0)) + (_EXPLANATION_BYTES if options.explain else 0)
     return max(1, min(most, _BATCH_BYTES // max(query_bytes, answer, 1)))
 
 

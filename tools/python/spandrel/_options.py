@@ -70,6 +70,7 @@ class Options:
     distances: Literal["exact", "any"] = "exact"
     with_vectors: bool = False
     with_work: bool = False
+    explain: bool = False
 
     def message(self) -> search_pb2.SearchOptions:
         """As it is sent."""
@@ -85,6 +86,7 @@ class Options:
             distances=kinds[self.distances],
             with_vectors=self.with_vectors,
             with_work=self.with_work,
+            explain=self.explain,
         )
 
 

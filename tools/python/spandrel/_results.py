@@ -36,7 +36,8 @@ class Answers:
     that are estimates. For each query, None where there is nothing to say: `missing`, the damaged parts of the index that were
     left out; `effort`, where the server, under load, searched fewer lists than asked for; `limited_by`, the limit that cut the
     answer short, 'max_lists' or 'max_bytes'. `vectors` has shape (n, k, dim), zeros where there is none, if they were asked for.
-    `work` holds a message for each query, if it was asked for. `index_versions` and `index_uuids` are the versions of the index
+    `work` holds a message for each query, if it was asked for, and `explanations` one that says how it was answered (Explanation
+    in search.proto). `index_versions` and `index_uuids` are the versions of the index
     that answered: one, unless it was switched meanwhile.
     """
 
@@ -51,6 +52,7 @@ class Answers:
     index_uuids: List[str]
     vectors: Optional[npt.NDArray[Any]] = None
     work: Optional[List[Any]] = None
+    explanations: Optional[List[Any]] = None
 
     def __repr__(self) -> str:
         queries, k = len(self.counts), self.ids.shape[-1]

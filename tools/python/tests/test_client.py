@@ -61,6 +61,13 @@ class RealServer(unittest.TestCase):
             with self.assertRaises(spandrel.InvalidArgument) as raised:
                 self.client.search(self.queries, K, wrong)
             self.assertEqual(list(raised.exception.fields), ["options.rerank_errors"])
+        explained = self.client.search(self.queries[:300], K, spandrel.Options(explain=True))
+        self.assertEqual(len(explained.explanations), 300)
+        for told, work, ids in zip(explained.explanations, explained.work, explained.ids):
+            self.assertEqual(sum(found.scanned for found in told.lists), work.codes)
+            self.assertLessEqual(set(ids.tolist()), {vector.id for vector in told.compared})
+        self.assertIsNone(answers.explanations)
+        self.assertEqual(len(self.client.search(self.queries[0], K, spandrel.Options(explain=True)).explanations), 1)
         single = self.client.search(self.queries[0], 3, options)
         self.assertEqual((single.ids.shape, single.vectors.shape), ((3,), (3, DIM)))
 

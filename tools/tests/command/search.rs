@@ -53,6 +53,23 @@ fn an_index_is_searched_and_measured() {
     run(&[&search[..], &["--out", &path("r.npy")]].concat());
     assert_eq!(fs::metadata(path("r.npy")).unwrap().len(), 128 + 50 * 3 * 8);
 
+    // Remarks go with the answers, which stay as they are.
+    let explained = run(&[&search[..], &["--explain"]].concat());
+    let answers: Vec<&str> = explained.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(answers, lines.lines().collect::<Vec<_>>());
+    assert_eq!(explained.matches("# query ").count(), 50);
+    let objects = run(&[&search[..], &["--explain", "--format", "json"]].concat());
+    for object in objects.lines() {
+        let object: serde_json::Value = serde_json::from_str(object).unwrap();
+        let told = &object["explanation"];
+        let scanned: u64 =
+            told["lists"].as_array().unwrap().iter().map(|l| l["scanned"].as_u64().unwrap()).sum();
+        assert!(told["codes"] == scanned && scanned > 0, "{told}");
+        assert!(
+            told["compared"].as_array().unwrap().iter().any(|v| v["id"] == object["neighbours"][0]["id"])
+        );
+    }
+
     let bench = ["bench", "--index", &index, "--queries", &queries, "--truth", &truth, "--seconds", "0"];
     let sweep = [
         "--max-lists",

@@ -157,6 +157,39 @@ fn vectors_of_the_index_are_searched_for_by_their_ids() {
 }
 
 #[test]
+fn an_answer_says_how_it_was_found_where_that_is_asked_for() {
+    run(async {
+        let server = Server::start(&["--queue-delay-ms", "60000", "--max-message", "512KiB"]);
+        let client = server.client();
+        let explain = Some(v1::SearchOptions { explain: true, ..v1::SearchOptions::default() });
+        let one = client.search(v1::SearchRequest { options: explain, ..request(0) }).await.unwrap();
+        let (told, work) = (one.explanation.unwrap(), one.work.unwrap());
+        let scanned: u64 = told.lists.iter().map(|list| u64::from(list.scanned)).sum();
+        assert!(scanned == work.codes && scanned > 0, "{told:?}");
+        let reads: u32 = told.rounds.iter().map(|round| round.reads).sum();
+        assert_eq!((told.compared.len() as u32, reads), (work.reranked, work.reads), "{told:?}");
+        assert!(one.ids.iter().all(|id| told.compared.iter().any(|vector| vector.id == Some(*id))));
+        assert!(work.stages.is_some_and(|stages| stages.probe_us > 0.0));
+        let plain = client.search(request(0)).await.unwrap();
+        assert_eq!((plain.ids, plain.explanation), (one.ids, None));
+
+        let batch = |queries: usize| v1::SearchBatchRequest {
+            queries: Some(bytes(made().queries()[..queries * DIM].to_vec())),
+            k: 10,
+            options: explain,
+            ..Default::default()
+        };
+        let few = client.search_batch(batch(3)).await.unwrap();
+        assert_eq!(few.explanations[0].lists, told.lists);
+        assert_eq!(few.explanations.len(), 3);
+        // As many as a message might not hold are refused before they are searched.
+        let refused = client.search_batch(batch(30)).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        assert!(refused.message().contains("bytes of explanations"), "{refused}");
+    });
+}
+
+#[test]
 fn a_limit_that_cuts_an_answer_short_is_named() {
     run(async {
         let server = Server::start(&["--max-k", "100000", "--metrics", "127.0.0.1:0"]);

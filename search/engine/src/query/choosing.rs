@@ -8,6 +8,7 @@ use crate::collect::Candidate;
 use crate::damage::DamagedPart;
 use crate::kept;
 use crate::pages::{PageKey, PageRead, assign, plan_pages};
+use crate::query::explaining::vector;
 use crate::query::step::Step;
 
 /// What is to be compared in one burst.
@@ -47,7 +48,7 @@ impl Choosing {
         let layout = index.page_layout();
         let page_bytes = layout.page_bytes() as u64;
         let is_read = index.vectors_tier() == Tier::Ssd;
-        let (progress, terms) = (&mut *step.progress, step.running.job.terms());
+        let (query, progress, terms) = (step.query, &mut *step.progress, step.running.job.terms());
         let compared = progress.work.reranked as usize;
         let mut room = step.plan.compared_max(&verify).saturating_sub(compared);
         let mut is_limited = false;
@@ -58,7 +59,8 @@ impl Choosing {
             is_limited = pages < room;
             room = room.min(pages);
         }
-        for (number, candidate) in step.found.undecided(&step.query).enumerate() {
+        let burst = 1 + u32::from(compared > 0);
+        for (number, candidate) in step.found.undecided(&query).enumerate() {
             if number % PIECE == PIECE - 1 && !progress.go_on(terms) {
                 return;
             }
@@ -72,6 +74,9 @@ impl Choosing {
             let page = PageKey::of(candidate.location, &layout);
             if !is_read || !step.damage.is_quarantined(page.segment(), DamagedPart::Page(page.number())) {
                 self.locations.push(candidate.location);
+                if let Some(explanation) = &mut progress.explanation {
+                    explanation.compared.push(vector(candidate, &query, burst, false));
+                }
             } else if let Err(at) = self.left_out.binary_search(&page) {
                 self.left_out.insert(at, page);
                 progress.missing.pages += 1;
@@ -96,7 +101,8 @@ impl Choosing {
             let after = reads.partition_point(|read| read.first_page <= page);
             after.checked_sub(1).is_some_and(|at| reads[at].holds(page))
         };
-        let (progress, terms) = (&mut *step.progress, step.running.job.terms());
+        let (query, progress, terms) = (step.query, &mut *step.progress, step.running.job.terms());
+        let burst = 1 + u32::from(progress.work.reranked > 0);
         let is_beside = |candidate: &Candidate| is_read(PageKey::of(candidate.location, layout));
         for (number, candidate) in step.found.uncompared().enumerate() {
             if number % PIECE == PIECE - 1 && !progress.go_on(terms) {
@@ -104,6 +110,9 @@ impl Choosing {
             }
             if is_beside(candidate) {
                 candidate.compared = true;
+                if let Some(explanation) = &mut progress.explanation {
+                    explanation.compared.push(vector(candidate, &query, burst, true));
+                }
                 locations.push(candidate.location);
             }
         }

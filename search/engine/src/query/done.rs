@@ -38,6 +38,7 @@ pub(super) fn answer(
         taken: Some(running.started),
         latency_us: running.started.elapsed().as_nanos() as f32 / 1000.0, // CAST: rounds
         stages: progress.clock.times(),
+        explanation: progress.explanation.take(),
         missing: progress.missing,
         limited_by,
     })

@@ -57,7 +57,7 @@ impl Fetching {
             locations.iter().for_each(|&at| resident(at).prefetch(at.position()));
             for &at in locations {
                 let record = resident(at).record(at.position());
-                step.found.exact(step.reranker.score(record, step.query.exact), record.id);
+                step.compare(at, record);
             }
         }
     }
@@ -78,8 +78,7 @@ impl Fetching {
             let locations = &self.locations[at..at + of_page];
             let hit = cache.get(page.bits(), |bytes| {
                 for &location in locations {
-                    let record = layout.record(bytes, layout.place(location.position()).1);
-                    step.found.exact(step.reranker.score(record, step.query.exact), record.id);
+                    step.compare(location, layout.record(bytes, layout.place(location.position()).1));
                 }
             });
             if hit {
@@ -139,7 +138,7 @@ impl Fetching {
 
     /// Compares the vectors wanted of the pages of a read, each page checked before.
     fn compare_read(&self, read: PageRead, bytes: &[u8], step: &mut Step<'_>) {
-        let (query, layout) = (&step.query, step.query.index.page_layout());
+        let (query, layout) = (step.query, step.query.index.page_layout());
         let page_bytes = layout.page_bytes();
         let same_page = |&a: &Location, &b: &Location| PageKey::of(a, &layout) == PageKey::of(b, &layout);
         for locations in self.locations[read.first..read.end].chunk_by(same_page) {
@@ -157,8 +156,7 @@ impl Fetching {
             step.damage.whole(segment, part);
             step.progress.clock.lap(|times| &mut times.verify_us);
             for &location in locations {
-                let record = layout.record(page, layout.place(location.position()).1);
-                step.found.exact(step.reranker.score(record, query.exact), record.id);
+                step.compare(location, layout.record(page, layout.place(location.position()).1));
             }
             if let Some(cache) = step.cache {
                 cache.insert(key.bits(), page);

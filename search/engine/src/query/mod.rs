@@ -1,6 +1,7 @@
 //! One query on its way through a worker: probed, scanning, choosing, fetching, done.
 mod choosing;
 mod done;
+mod explaining;
 mod fetching;
 mod probed;
 mod scanning;

@@ -9,6 +9,7 @@ use crate::damage::{DamageReason, DamagedPart};
 use crate::fetch::ListPlace;
 use crate::kept;
 use crate::plan::CollectPlan;
+use crate::query::explaining::{Chosen, damaged};
 use crate::query::step::Step;
 use crate::range_lists::{RangeLists, lists_within};
 use crate::range_plan::{PART_BYTES, PART_ENTRIES, RangeCursor, RangePlan};
@@ -133,6 +134,9 @@ impl Probed {
                 places.clear();
             }
         }
+        if progress.explanation.is_some() {
+            Chosen { probed: chosen, asked, unreadable }.tell(step);
+        }
     }
 
     /// Whether more lists are needed in place of those that turned out to be unreadable: the others hold fewer than `k`
@@ -152,6 +156,7 @@ impl Probed {
         if let Err(at) = self.unreadable.binary_search(&place.key()) {
             self.unreadable.insert(at, place.key());
         }
+        damaged(&place, step);
         step.damage.add(place.segment, DamagedPart::List(place.list), place.extent(), reason);
     }
 

@@ -1,7 +1,11 @@
 //! What the states of a query work with.
+use spandrel_index::Location;
+use spandrel_index::format::Record;
+
 use crate::cache::PageCache;
 use crate::collect::Collect;
 use crate::damage::DamageLog;
+use crate::explain::Exact;
 use crate::job::Running;
 use crate::plan::QueryPlan;
 use crate::probe::Prober;
@@ -31,6 +35,17 @@ impl Step<'_> {
     pub(super) fn is_over(&mut self) -> bool {
         self.progress.end = self.progress.end.or_else(|| self.found.end()).or_else(|| self.running.job.end());
         self.progress.end.is_some()
+    }
+
+    /// Compares a vector, and offers it by its exact score.
+    pub(super) fn compare(&mut self, location: Location, record: Record<'_>) {
+        let score = self.reranker.score(record, self.query.exact);
+        self.found.exact(score, record.id);
+        if let Some(explanation) = &mut self.progress.explanation {
+            // Adding zero turns a minus zero into zero, as answers show it.
+            let distance = self.query.index.metric().distance_of_score(score) + 0.0;
+            explanation.compared(location, Exact { id: record.id, distance });
+        }
     }
 
     /// The scan, and where what it finds goes.

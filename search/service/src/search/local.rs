@@ -22,6 +22,8 @@ pub(crate) struct Local {
 /// Bytes of an answer besides those of its neighbours, and of its work, each query's.
 const ANSWER_REST: usize = 192;
 const WORK_BYTES: usize = 256;
+/// Bytes of an explanation at most: 256 lists, vectors and rounds of 24, 48 and 20 bytes, and what is told once.
+const EXPLANATION_BYTES: usize = 24 << 10;
 /// Bytes of a neighbour: an id, a distance, whether that is an estimate.
 const NEIGHBOUR_BYTES: usize = 10 + 4 + 1;
 
@@ -44,7 +46,13 @@ impl Searcher for Local {
         // What can never be answered is not told to come back.
         let vector_bytes = if with_vectors { served.index().row_bytes() } else { 0 };
         let neighbours = params.k.saturating_mul(NEIGHBOUR_BYTES + vector_bytes);
-        let rest = ANSWER_REST + if with_work { WORK_BYTES } else { 0 };
+        let explained = if params.explain { EXPLANATION_BYTES } else { 0 };
+        let (bytes, limit) = (count.saturating_mul(explained), self.limits.message_bytes);
+        if bytes > limit {
+            let message = format!("up to {bytes} bytes of explanations, the server's limit is {limit}");
+            return Err(Refusal::field("options.explain", message));
+        }
+        let rest = ANSWER_REST + explained + if with_work { WORK_BYTES } else { 0 };
         let room = call.entry.room(count.saturating_mul(neighbours.saturating_add(rest)))?;
         params.effort = admitted(&served, count, call)?.effort;
         let lowered = lowered(&params, served.index())?;

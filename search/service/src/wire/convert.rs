@@ -6,6 +6,7 @@ use spandrel_index::{DType, Metric, Tier};
 use spandrel_proto::v1;
 use spandrel_proto::v1::vectors::Form as VectorsForm;
 
+use super::explained::explanation;
 use crate::ask::{Ask, Effort, Fetched, Form, Found, Numbers, Rows, Target};
 use crate::metrics::queue_us;
 use crate::refusal::Refusal;
@@ -30,8 +31,8 @@ fn ask(
 ) -> Result<Ask, Refusal> {
     let params = params(k, &options)?;
     let target = target(form.field(), vectors)?;
-    let v1::SearchOptions { with_vectors, with_work, .. } = options;
-    Ok(Ask { index, target, form, params, with_vectors, with_work })
+    let v1::SearchOptions { with_vectors, with_work, explain, .. } = options;
+    Ok(Ask { index, target, form, params, with_vectors, with_work: with_work || explain })
 }
 
 fn target(field: &'static str, vectors: Option<v1::Vectors>) -> Result<Target, Refusal> {
@@ -89,6 +90,7 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
         accept: None,
         // For the metrics; an answer holds them if it was asked for its work.
         times: true,
+        explain: options.explain,
     })
 }
 
@@ -108,6 +110,7 @@ pub(super) fn response(found: &mut Found<'_>, with_work: bool) -> v1::SearchResp
         index_uuid: found.version.uuid.to_string(),
         vectors,
         work: with_work.then(|| work(answer, found.arrival)),
+        explanation: answer.explanation.as_deref().map(explanation),
     }
 }
 
@@ -136,6 +139,7 @@ pub(super) fn responses(found: &mut Found<'_>, with_work: bool) -> v1::SearchBat
         index_uuid: found.version.uuid.to_string(),
         vectors,
         work: if with_work { answers.iter().map(|a| work(a, found.arrival)).collect() } else { Vec::new() },
+        explanations: answers.iter().filter_map(|a| a.explanation.as_deref()).map(explanation).collect(),
     }
 }
 

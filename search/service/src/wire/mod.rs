@@ -1,6 +1,7 @@
 //! gRPC: messages to what callers ask for, and what they get to messages. Decides nothing.
 mod admin;
 mod convert;
+mod explained;
 mod grpc;
 mod items;
 mod operations;

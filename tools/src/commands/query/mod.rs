@@ -1,4 +1,5 @@
 //! `spandrel query`: the nearest vectors of some queries.
+mod explained;
 mod output;
 
 use std::path::{Path, PathBuf};
@@ -68,6 +69,10 @@ pub struct QueryArgs {
     /// Format of that file, ibin or npy, where its name tells none, as that of a pipe.
     #[arg(long, value_name = "FORMAT", requires = "out")]
     pub out_format: Option<Format>,
+    /// Say how each query was answered: lists considered and where the search stopped, codes, vectors compared with their
+    /// estimates, reads, time by stage. Remarks after its neighbours begin with #.
+    #[arg(long, conflicts_with = "out")]
+    pub explain: bool,
     /// Which server.
     #[command(flatten)]
     pub server: ServerArgs,
@@ -97,6 +102,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         max_lists: args.max_lists,
         rerank: args.rerank.map(Rerank::Count).or(args.rerank_errors.map(Rerank::Errors)),
         distances: args.places.distances,
+        explain: args.explain,
         ..SearchParams::new(args.k as usize) // CAST: widening
     };
     QueryPlan::of(&params, &index)?;
@@ -129,8 +135,15 @@ fn ask_server(args: &QueryArgs, mut output: Output<'_>) -> anyhow::Result<()> {
         rerank_errors: args.rerank_errors,
     };
     let distances = args.places.distances;
-    let query =
-        Query { queries: &args.queries, input: args.input, k: args.k, params, distances, rate: args.rate };
+    let query = Query {
+        queries: &args.queries,
+        input: args.input,
+        k: args.k,
+        params,
+        distances,
+        explain: args.explain,
+        rate: args.rate,
+    };
     ask(&args.server, &query, output.session, |first, answers| output.take(first, &answers))?;
     let incomplete = output.finish(args.out.as_deref(), args.server.index_name())?;
     if incomplete > 0 {

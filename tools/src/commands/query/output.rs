@@ -6,6 +6,7 @@ use serde::Serialize;
 use spandrel_datasets::{Format, OutFile, Truth};
 use spandrel_engine::{Answer, Limit};
 
+use super::explained::Explained;
 use crate::values::OutputFormat;
 use crate::{Advised, Session, UsageError, write_file};
 
@@ -116,6 +117,7 @@ fn lines(first: u64, answers: &[Answer]) -> String {
             let mark = if neighbour.estimated { "\t~" } else { "" };
             let _ = writeln!(text, "{query}\t{rank}\t{}\t{}{mark}", neighbour.id, neighbour.distance);
         }
+        text += &Explained::of(answer).map(|explained| explained.text(query)).unwrap_or_default();
     }
     text
 }
@@ -129,6 +131,8 @@ struct Line {
     limited_by: Option<String>,
     /// Whether no list and no page had to be left out.
     whole: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explained>,
 }
 
 #[derive(Serialize)]
@@ -149,6 +153,7 @@ fn json_lines(first: u64, answers: &[Answer]) -> anyhow::Result<String> {
                 .collect(),
             limited_by: answer.limited_by.map(|limit| limit.to_string()),
             whole: answer.missing.parts() == 0,
+            explanation: Explained::of(answer),
         };
         text += &serde_json::to_string(&line)?;
         text.push('\n');

@@ -1,5 +1,6 @@
 //! What `query`, `bench` and `demo` share when a server answers: its flags, its index, messages and answers.
 pub(super) mod bench;
+mod explained;
 mod load;
 mod patience;
 pub(super) mod query;
@@ -18,6 +19,7 @@ use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use self::explained::{explanation, stages};
 use crate::Advised;
 use crate::commands::search::Fit;
 use crate::figures::PointParams;
@@ -277,7 +279,8 @@ pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
         work: response.work.as_ref().map(work_of).unwrap_or_default(),
         taken: None,
         latency_us: 0.0,
-        stages: None,
+        stages: response.explanation.as_ref().and(response.work.as_ref()).and_then(stages),
+        explanation: response.explanation.as_ref().map(|message| Box::new(explanation(message))),
         missing: response.missing.map(missing_of).unwrap_or_default(),
         limited_by: limit(response.limited_by),
     }
@@ -309,6 +312,7 @@ pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
     for (number, &count) in response.counts.iter().enumerate() {
         let end = first + count as usize; // CAST: widening
         let part = first..end;
+        let explained = response.explanations.get(number);
         all.push(Answer {
             neighbours: neighbours(
                 response.ids.get(part.clone()).unwrap_or_default(),
@@ -318,7 +322,8 @@ pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
             work: response.work.get(number).map(work_of).unwrap_or_default(),
             taken: None,
             latency_us: 0.0,
-            stages: None,
+            stages: explained.and(response.work.get(number)).and_then(stages),
+            explanation: explained.map(|message| Box::new(explanation(message))),
             missing: response.missing.get(number).copied().map(missing_of).unwrap_or_default(),
             limited_by: response.limited_by.get(number).copied().and_then(limit),
         });

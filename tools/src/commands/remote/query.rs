@@ -27,6 +27,7 @@ pub(in crate::commands) struct Query<'a> {
     pub(in crate::commands) k: u32,
     pub(in crate::commands) params: PointParams,
     pub(in crate::commands) distances: spandrel_engine::Distances,
+    pub(in crate::commands) explain: bool,
     /// Most queries asked a second.
     pub(in crate::commands) rate: Option<f64>,
 }
@@ -66,7 +67,10 @@ pub(in crate::commands) fn ask(
                 remote: Arc::clone(&remote),
                 queries: rows,
                 k: query.k,
-                options: options(&query.params, query.distances, false),
+                options: v1::SearchOptions {
+                    explain: query.explain,
+                    ..options(&query.params, query.distances, false)
+                },
             };
             let found = asker.part(first, &asking, session).await?;
             incomplete += found.iter().filter(|answer| answer.missing.parts() > 0).count();

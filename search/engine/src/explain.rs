@@ -1,0 +1,243 @@
+//! How a query was answered, step by step.
+use std::fmt;
+
+use spandrel_index::Location;
+
+use crate::params::Rerank;
+
+/// Lists, vectors and rounds of an explanation that are told one by one, at most. Of the rest the number is told.
+pub const EXPLAINED_MAX: usize = 256;
+
+/// How a query was answered. What it adds up to is in [`Work`](crate::Work), the time by stage in
+/// [`Answer::stages`](crate::Answer::stages).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Explanation {
+    /// A list is planned for iff its head is no farther than `1 + epsilon` times the nearest head; none: no such bound.
+    pub epsilon: Option<f32>,
+    /// Lists planned for at most.
+    pub lists_planned: u32,
+    /// Which vectors are compared exactly; none where lists hold exact vectors.
+    pub rerank: Option<Rerank>,
+    /// Lists whose heads were considered, nearest first.
+    pub lists: First<ExplainedList>,
+    /// Why no further list was searched.
+    pub stop: Stop,
+    /// Vectors compared exactly after their codes were scanned, burst by burst. In a burst those that were chosen come
+    /// first, the likeliest to be near before others, then those that lie in the same pages. Of lists of exact vectors none.
+    pub compared: First<ExplainedVector>,
+    /// Groups of reads that waited for the group before, in order. The last one told holds those that are not.
+    pub rounds: Vec<Round>,
+}
+
+/// The first of a sequence, at most [`EXPLAINED_MAX`], and how many come after them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct First<T> {
+    /// The first.
+    pub items: Vec<T>,
+    /// Number of those after them.
+    pub more: u32,
+}
+
+impl<T> Default for First<T> {
+    fn default() -> First<T> {
+        First { items: Vec::new(), more: 0 }
+    }
+}
+
+impl<T> First<T> {
+    pub(crate) fn push(&mut self, item: T) {
+        if self.items.len() < EXPLAINED_MAX {
+            self.items.push(item);
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
+/// A list whose head was considered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExplainedList {
+    /// Number of its segment.
+    pub segment: u16,
+    /// Its number in the segment.
+    pub list: u32,
+    /// Distance from the query to its head, Euclidean, in head space.
+    pub head_distance: f32,
+    /// What became of it.
+    pub fate: ListFate,
+    /// Vectors of it that were scanned, copies included.
+    pub scanned: u32,
+}
+
+/// What becomes of a list whose head is considered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListFate {
+    /// Searched: among the nearest, as planned.
+    Planned,
+    /// Searched beyond the plan, since the lists before hold fewer than `k` vectors.
+    Needed,
+    /// Left out: farther than epsilon allows.
+    Epsilon,
+    /// Left out: over the bytes that may be asked.
+    MaxBytes,
+    /// Left out: it holds no vector that may be an answer.
+    Empty,
+    /// Left out: damaged, or it cannot be read.
+    Damaged,
+}
+
+impl ListFate {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ListFate::Planned => "planned",
+            ListFate::Needed => "needed",
+            ListFate::Epsilon => "epsilon",
+            ListFate::MaxBytes => "max_bytes",
+            ListFate::Empty => "empty",
+            ListFate::Damaged => "damaged",
+        }
+    }
+
+    /// Whether such a list is searched.
+    pub const fn is_searched(self) -> bool {
+        matches!(self, ListFate::Planned | ListFate::Needed)
+    }
+}
+
+impl fmt::Display for ListFate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Why no further list is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stop {
+    /// The planned number is reached.
+    Count,
+    /// The next head is farther than epsilon allows.
+    Epsilon,
+    /// The lists hold `k` vectors, for which more were searched than planned.
+    Neighbours,
+    /// `max_lists` is reached before they do.
+    MaxLists,
+    /// The bytes that may be asked are spent.
+    MaxBytes,
+    /// There is no other.
+    #[default]
+    All,
+}
+
+impl Stop {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Stop::Count => "count",
+            Stop::Epsilon => "epsilon",
+            Stop::Neighbours => "neighbours",
+            Stop::MaxLists => "max_lists",
+            Stop::MaxBytes => "max_bytes",
+            Stop::All => "all",
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A vector compared exactly. Distances are as answers show them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExplainedVector {
+    /// Where it lies.
+    pub location: Location,
+    /// Burst of comparisons that it belongs to, from 1.
+    pub burst: u32,
+    /// Whether it was compared only because its page was needed for another.
+    pub beside: bool,
+    /// Its distance as estimated from its code.
+    pub estimate: f32,
+    /// Standard error of the estimate.
+    pub error: f32,
+    /// Its id and its exact distance; none where its page is damaged or cannot be read.
+    pub exact: Option<Exact>,
+}
+
+/// What an exact comparison gives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exact {
+    /// The caller's number for the vector.
+    pub id: u64,
+    /// Its distance.
+    pub distance: f32,
+}
+
+/// Reads that are asked for together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Round {
+    /// What is read.
+    pub part: ReadPart,
+    /// Requests to the disk.
+    pub reads: u32,
+    /// Bytes requested.
+    pub bytes: u64,
+}
+
+/// What queries read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadPart {
+    /// Lists.
+    Lists,
+    /// Pages of vectors.
+    Vectors,
+}
+
+impl ReadPart {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ReadPart::Lists => "lists",
+            ReadPart::Vectors => "vectors",
+        }
+    }
+}
+
+impl Explanation {
+    /// Counts a round of reads.
+    pub(crate) fn asked(&mut self, round: Round) {
+        let is_full = self.rounds.len() == EXPLAINED_MAX;
+        match self.rounds.last_mut() {
+            Some(last) if is_full => {
+                last.reads += round.reads;
+                last.bytes += round.bytes;
+            }
+            _ => self.rounds.push(round),
+        }
+    }
+
+    /// Takes in the exact distance of a vector that was chosen.
+    pub(crate) fn compared(&mut self, location: Location, exact: Exact) {
+        let told = self.compared.items.iter_mut().find(|vector| vector.location == location);
+        told.into_iter().for_each(|vector| vector.exact = Some(exact));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_told_is_counted() {
+        let mut first = First::default();
+        (0..300).for_each(|number| first.push(number));
+        assert_eq!((first.items.len(), first.items.last(), first.more), (256, Some(&255), 44));
+        let mut explanation = Explanation::default();
+        (0..300).for_each(|_| explanation.asked(Round { part: ReadPart::Vectors, reads: 2, bytes: 8192 }));
+        assert_eq!(explanation.rounds.len(), 256);
+        assert_eq!(explanation.rounds.iter().map(|round| round.reads).sum::<u32>(), 600);
+        assert_eq!(explanation.rounds.iter().map(|round| round.bytes).sum::<u64>(), 300 * 8192);
+    }
+}

@@ -1,0 +1,126 @@
+//! What a query tells of itself where it is to be explained.
+use spandrel_index::Tier;
+use spandrel_index::codes::CodeSpec;
+
+use crate::answer::Limit;
+use crate::collect::Candidate;
+use crate::damage::DamagedPart;
+use crate::explain::{ExplainedList, ExplainedVector, First, ListFate, Stop};
+use crate::fetch::ListPlace;
+use crate::probe;
+use crate::query::step::Step;
+use crate::subject::Query;
+
+/// Lists as they were chosen.
+pub(super) struct Chosen<'a> {
+    pub(super) probed: probe::Probed,
+    /// Lists asked of the disk so far, and those of them that turned out to be unreadable; both ascending.
+    pub(super) asked: &'a [(u16, u32)],
+    pub(super) unreadable: &'a [(u16, u32)],
+}
+
+impl Chosen<'_> {
+    /// Tells what became of each list that was considered, in place of what was told before.
+    pub(super) fn tell(&self, step: &mut Step<'_>) {
+        let (plan, nearest) = (step.plan, step.prober.nearest());
+        let within = step.prober.within_epsilon(&plan.probe);
+        let mut lists = First::default();
+        // Heads beyond these were looked up for more vectors, which were not needed.
+        let considered = (self.probed.lists.max(plan.probe.lists) as usize).min(nearest.len());
+        for (at, &near) in nearest[..considered].iter().enumerate() {
+            let place = ListPlace::of(near, step.query.segment(near.segment));
+            let fate = match self.left_out(&place, step) {
+                _ if at >= self.probed.lists as usize => ListFate::Epsilon,
+                Some(fate) => fate,
+                None if at < within => ListFate::Planned,
+                None => ListFate::Needed,
+            };
+            let scanned = match step.query.index.codes_tier() {
+                _ if !fate.is_searched() => 0,
+                Tier::Memory => place.primaries,
+                Tier::Ssd => place.primaries + place.replicas,
+            };
+            let head_distance = near.distance.sqrt();
+            lists.push(ExplainedList {
+                segment: near.segment,
+                list: near.list,
+                head_distance,
+                fate,
+                scanned,
+            });
+        }
+        let stop = self.stop(step, within);
+        if let Some(explanation) = &mut step.progress.explanation {
+            explanation.lists = lists;
+            explanation.stop = stop;
+        }
+    }
+
+    /// Why a list that was chosen is not searched; none if it is.
+    fn left_out(&self, place: &ListPlace, step: &Step<'_>) -> Option<ListFate> {
+        let index = step.query.index;
+        let is_read = index.codes_tier() == Tier::Ssd;
+        let has_copies = is_read && index.code() != CodeSpec::Full && place.replicas > 0;
+        let start = step.query.segment(place.segment).directory.first_position(place.list);
+        let accepted = step.query.accept.count(place.segment, start..start + place.primaries);
+        let may_answer = step.query.accept.is_all() || accepted > 0 || has_copies;
+        if place.bytes == 0 || !may_answer {
+            return Some(ListFate::Empty);
+        }
+        let has = |lists: &[(u16, u32)]| lists.binary_search(&place.key()).is_ok();
+        if !is_read || has(self.asked) && !has(self.unreadable) {
+            return None;
+        }
+        let is_damaged = has(self.unreadable)
+            || step.damage.is_quarantined(place.segment, DamagedPart::List(place.list))
+            || step.progress.limited_by != Some(Limit::MaxBytes);
+        Some(if is_damaged { ListFate::Damaged } else { ListFate::MaxBytes })
+    }
+
+    fn stop(&self, step: &Step<'_>, within: usize) -> Stop {
+        let (plan, all) = (step.plan, step.query.index.lists());
+        let chosen = self.probed.lists as usize;
+        if step.progress.limited_by == Some(Limit::MaxBytes) {
+            Stop::MaxBytes
+        } else if chosen > within || plan.k() == 0 {
+            let is_enough = self.probed.vectors >= plan.k() as u64; // CAST: widening
+            match (is_enough, self.probed.lists == all) {
+                (true, _) => Stop::Neighbours,
+                (false, true) => Stop::All,
+                (false, false) => Stop::MaxLists,
+            }
+        } else if within < plan.probe.lists as usize {
+            Stop::Epsilon
+        } else if plan.probe.lists == all {
+            Stop::All
+        } else if self.probed.vectors < plan.k() as u64 {
+            // CAST: widening
+            Stop::MaxLists
+        } else {
+            Stop::Count
+        }
+    }
+}
+
+/// Tells that a list which was asked for is damaged.
+pub(super) fn damaged(place: &ListPlace, step: &mut Step<'_>) {
+    let Some(explanation) = &mut step.progress.explanation else { return };
+    let mut told = explanation.lists.items.iter_mut();
+    if let Some(list) = told.find(|list| (list.segment, list.list) == place.key()) {
+        (list.fate, list.scanned) = (ListFate::Damaged, 0);
+    }
+}
+
+/// A candidate that is to be compared, in the terms of answers.
+pub(super) fn vector(candidate: &Candidate, query: &Query<'_>, burst: u32, beside: bool) -> ExplainedVector {
+    let Candidate { estimate, error, location, .. } = *candidate;
+    let score = query.score_of_distance(estimate);
+    ExplainedVector {
+        location,
+        burst,
+        beside,
+        estimate: query.index.metric().distance_of_score(score),
+        error: (query.score_of_distance(estimate + error) - score).abs(),
+        exact: None,
+    }
+}

@@ -1,0 +1,67 @@
+//! How a query was answered, as a message.
+use spandrel_engine::{ExplainedList, ExplainedVector, Explanation, ListFate, ReadPart, Rerank, Round, Stop};
+use spandrel_proto::v1;
+
+pub(super) fn explanation(explanation: &Explanation) -> v1::Explanation {
+    let Explanation { epsilon, lists_planned, rerank, lists, stop, compared, rounds } = explanation;
+    v1::Explanation {
+        epsilon: *epsilon,
+        lists_planned: *lists_planned,
+        rerank: if let Some(Rerank::Count(count)) = rerank { Some(*count) } else { None },
+        rerank_errors: if let Some(Rerank::Errors(errors)) = rerank { Some(*errors) } else { None },
+        lists: lists.items.iter().map(list).collect(),
+        lists_more: lists.more,
+        stop: wire_stop(*stop) as i32, // CAST: the enum's code
+        compared: compared.items.iter().map(vector).collect(),
+        compared_more: compared.more,
+        rounds: rounds.iter().map(round).collect(),
+    }
+}
+
+fn list(of: &ExplainedList) -> v1::ExplainedList {
+    let &ExplainedList { segment, list, head_distance, fate, scanned } = of;
+    let fate = match fate {
+        ListFate::Planned => v1::ListFate::Planned,
+        ListFate::Needed => v1::ListFate::Needed,
+        ListFate::Epsilon => v1::ListFate::Epsilon,
+        ListFate::MaxBytes => v1::ListFate::MaxBytes,
+        ListFate::Empty => v1::ListFate::Empty,
+        ListFate::Damaged => v1::ListFate::Damaged,
+    };
+    // CAST: the enum's code
+    v1::ExplainedList { segment: segment.into(), list, head_distance, fate: fate as i32, scanned }
+}
+
+fn wire_stop(stop: Stop) -> v1::Stop {
+    match stop {
+        Stop::Count => v1::Stop::Count,
+        Stop::Epsilon => v1::Stop::Epsilon,
+        Stop::Neighbours => v1::Stop::Neighbours,
+        Stop::MaxLists => v1::Stop::MaxLists,
+        Stop::MaxBytes => v1::Stop::MaxBytes,
+        Stop::All => v1::Stop::All,
+    }
+}
+
+fn vector(of: &ExplainedVector) -> v1::ExplainedVector {
+    let &ExplainedVector { location, burst, beside, estimate, error, exact } = of;
+    v1::ExplainedVector {
+        id: exact.map(|exact| exact.id),
+        segment: location.segment().into(),
+        position: location.position(),
+        burst,
+        beside,
+        estimate,
+        error,
+        distance: exact.map(|exact| exact.distance),
+    }
+}
+
+fn round(of: &Round) -> v1::Round {
+    let &Round { part, reads, bytes } = of;
+    let part = match part {
+        ReadPart::Lists => v1::ReadPart::Lists,
+        ReadPart::Vectors => v1::ReadPart::Vectors,
+    };
+    v1::Round { part: part as i32, reads, bytes } // CAST: the enum's code
+}

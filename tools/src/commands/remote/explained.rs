@@ -1,0 +1,74 @@
+//! How a server says that it answered a query.
+use spandrel_engine::{
+    Exact, ExplainedList, ExplainedVector, Explanation, First, ListFate, ReadPart, Rerank, Round, StageTimes,
+    Stop,
+};
+use spandrel_index::Location;
+use spandrel_proto::v1;
+
+/// What a message tells; what a newer server tells beyond that is left out.
+pub(super) fn explanation(message: &v1::Explanation) -> Explanation {
+    let lists = message.lists.iter().filter_map(list);
+    let rounds = message.rounds.iter().filter_map(round);
+    Explanation {
+        epsilon: message.epsilon,
+        lists_planned: message.lists_planned,
+        rerank: message.rerank.map(Rerank::Count).or(message.rerank_errors.map(Rerank::Errors)),
+        lists: First { items: lists.collect(), more: message.lists_more },
+        stop: stop(message.stop()),
+        compared: First { items: message.compared.iter().map(vector).collect(), more: message.compared_more },
+        rounds: rounds.collect(),
+    }
+}
+
+/// Where the time went.
+pub(super) fn stages(work: &v1::Work) -> Option<StageTimes> {
+    let v1::Stages { probe_us, scan_us, plan_us, wait_us, verify_us, rerank_us } = work.stages?;
+    Some(StageTimes { probe_us, scan_us, plan_us, wait_us, verify_us, rerank_us })
+}
+
+fn list(message: &v1::ExplainedList) -> Option<ExplainedList> {
+    let &v1::ExplainedList { segment, list, head_distance, scanned, .. } = message;
+    let fate = match message.fate() {
+        v1::ListFate::Unspecified => return None,
+        v1::ListFate::Planned => ListFate::Planned,
+        v1::ListFate::Needed => ListFate::Needed,
+        v1::ListFate::Epsilon => ListFate::Epsilon,
+        v1::ListFate::MaxBytes => ListFate::MaxBytes,
+        v1::ListFate::Empty => ListFate::Empty,
+        v1::ListFate::Damaged => ListFate::Damaged,
+    };
+    Some(ExplainedList { segment: u16::try_from(segment).ok()?, list, head_distance, fate, scanned })
+}
+
+fn stop(stop: v1::Stop) -> Stop {
+    match stop {
+        v1::Stop::Count => Stop::Count,
+        v1::Stop::Epsilon => Stop::Epsilon,
+        v1::Stop::Neighbours => Stop::Neighbours,
+        v1::Stop::MaxLists => Stop::MaxLists,
+        v1::Stop::MaxBytes => Stop::MaxBytes,
+        v1::Stop::All | v1::Stop::Unspecified => Stop::All,
+    }
+}
+
+fn vector(message: &v1::ExplainedVector) -> ExplainedVector {
+    let &v1::ExplainedVector { id, segment, position, burst, beside, estimate, error, distance } = message;
+    ExplainedVector {
+        location: Location::new(u16::try_from(segment).unwrap_or(u16::MAX), position),
+        burst,
+        beside,
+        estimate,
+        error,
+        exact: id.zip(distance).map(|(id, distance)| Exact { id, distance }),
+    }
+}
+
+fn round(message: &v1::Round) -> Option<Round> {
+    let part = match message.part() {
+        v1::ReadPart::Unspecified => return None,
+        v1::ReadPart::Lists => ReadPart::Lists,
+        v1::ReadPart::Vectors => ReadPart::Vectors,
+    };
+    Some(Round { part, reads: message.reads, bytes: message.bytes })
+}
