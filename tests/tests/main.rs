@@ -14,6 +14,7 @@ mod estimates;
 mod explain;
 mod faults;
 mod golden;
+mod measured;
 mod mixtures;
 mod odd;
 mod outliers;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use spandrel_builder::{BuildConfig, ListCount};
 use spandrel_datasets::Rows;
-use spandrel_engine::{Answer, Engine, FetchState, Lookup, SearchParams};
+use spandrel_engine::{Answer, Engine, ExactSearch, FetchState, Lookup, SearchParams};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{
     BODY_AT, CURRENT, Current, MAIN_COLUMN, Manifest, OpenError, SectionKind, SegmentEntry, current,
@@ -142,6 +142,12 @@ fn all_lists_with_exact_comparison_answer_like_the_union() {
             let (one, many) = (answers(&union.one), answers(&union.many));
             assert!(many.iter().all(|answer| answer.missing.parts() == 0 && answer.neighbours.len() == k));
             assert!(found(&many) == found(&one), "{name}, {options:?}, {k} neighbours");
+            let engine = open_engine_with(union.many.path(), options);
+            let queries = union.queries.bytes().to_vec().into();
+            let every = Arc::new(ExactSearch::new(engine.index(), queries, k, Vec::new()).unwrap());
+            let nearest = engine.exact(&every, &mut |_| true).unwrap();
+            let same = nearest.neighbours.iter().zip(&many).all(|(exact, found)| *exact == found.neighbours);
+            assert!(same && nearest.missing_pages == 0, "{name}, {options:?}, {k} neighbours");
         }
     }
 }

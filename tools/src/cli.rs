@@ -5,7 +5,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    admin, bench, build, completions, data, demo, inspect, man, plan, query, report, serve, switch, verify,
+    admin, bench, build, completions, data, demo, inspect, man, plan, query, recall, report, serve, switch,
+    verify,
 };
 use crate::values::OutputFormat;
 
@@ -73,6 +74,8 @@ pub enum Command {
     Query(Box<query::QueryArgs>),
     /// Measure an index: recall, queries per second, latency, reads; or measure a disk.
     Bench(Box<bench::BenchArgs>),
+    /// Measure the recall of an index against exact search.
+    Recall(Box<recall::RecallArgs>),
     /// Compare the figures of several runs.
     Report(report::ReportArgs),
     /// Serve indexes over gRPC.

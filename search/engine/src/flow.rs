@@ -3,25 +3,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::job::Waiting;
+use crate::job::{Kind, Waiting};
 
 /// Expected work of a piece of an index that answered nothing so far.
 const UNKNOWN: Duration = Duration::from_micros(1);
-
-/// Which requests wait together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    /// Those of one piece, in the order they came.
-    Single,
-    /// Those of several, in turns.
-    Batch,
-}
-
-impl Kind {
-    pub(crate) fn of(pieces: usize) -> Kind {
-        if pieces == 1 { Kind::Single } else { Kind::Batch }
-    }
-}
 
 /// Requests that take their turns among themselves.
 pub(crate) struct Flow {
@@ -83,7 +68,7 @@ impl Flow {
     pub(crate) fn before(&self, pieces: usize, piece: Duration) -> (Duration, Duration) {
         match self.kind {
             Kind::Single => (self.work(piece), self.work(piece)),
-            Kind::Batch => {
+            Kind::Batch | Kind::Idle => {
                 let last: usize = self.jobs.iter().map(|(_, left)| (*left).min(pieces)).sum();
                 (times(piece, self.jobs.len()), times(piece, last))
             }

@@ -8,6 +8,7 @@ use spandrel_index::Location;
 
 use crate::answer::Answer;
 use crate::error::SearchError;
+use crate::exact::ExactPieces;
 use crate::ids::{FetchRequest, Ids, Piece};
 use crate::plan::{CollectPlan, QueryPlan};
 use crate::searched::{Held, Searched};
@@ -19,12 +20,34 @@ pub(crate) const PIECE_BYTES: usize = 1 << 20;
 /// What is called with the answers, on the worker that found the last of them.
 pub(crate) type Reply<A> = Box<dyn FnOnce(Result<Vec<A>, SearchError>) + Send>;
 
+/// Which requests wait together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Those of one piece, in the order they came.
+    Single,
+    /// Those of several, in turns.
+    Batch,
+    /// Those that wait for as long as anything else does.
+    Idle,
+}
+
+impl Kind {
+    pub(crate) fn of(pieces: usize) -> Kind {
+        if pieces == 1 { Kind::Single } else { Kind::Batch }
+    }
+}
+
 /// Work in pieces that workers take one by one.
 pub(crate) trait Task: Send + Sync + Sized + 'static {
     /// What a piece gets.
     type Answer: Default + Clone + Send + 'static;
 
     fn pieces(&self) -> usize;
+
+    /// Which requests it waits with.
+    fn kind(&self) -> Kind {
+        Kind::of(self.pieces())
+    }
 
     /// As a worker tells it apart.
     fn started(running: Running<Self>) -> Started;
@@ -39,6 +62,7 @@ pub(crate) trait Task: Send + Sync + Sized + 'static {
 pub(crate) enum Started {
     Query(Running<Queries>),
     Fetch(Running<Ids>),
+    Exact(Running<ExactPieces>),
 }
 
 impl Started {
@@ -47,6 +71,7 @@ impl Started {
         match self {
             Started::Query(running) => running.job.searched(),
             Started::Fetch(running) => running.job.searched(),
+            Started::Exact(running) => running.job.searched(),
         }
     }
 }
@@ -97,6 +122,23 @@ impl Task for Ids {
     }
 }
 
+impl Task for ExactPieces {
+    /// Microseconds that it took.
+    type Answer = f32;
+
+    fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
+    fn kind(&self) -> Kind {
+        if self.idle { Kind::Idle } else { Kind::Batch }
+    }
+
+    fn started(running: Running<ExactPieces>) -> Started {
+        Started::Exact(running)
+    }
+}
+
 /// A task on its way.
 pub(crate) struct Job<T: Task> {
     task: T,
@@ -132,6 +174,9 @@ pub(crate) trait Waiting: Send + Sync {
     fn searched(&self) -> &Arc<Searched>;
 
     fn pieces(&self) -> usize;
+
+    /// Which requests it waits with.
+    fn kind(&self) -> Kind;
 
     /// Takes the next piece, unless there is none, or no more of them is wanted.
     fn take(self: Arc<Self>) -> Take;
@@ -249,6 +294,10 @@ impl<T: Task> Waiting for Job<T> {
 
     fn pieces(&self) -> usize {
         self.task.pieces()
+    }
+
+    fn kind(&self) -> Kind {
+        self.task.kind()
     }
 
     fn take(self: Arc<Job<T>>) -> Take {

@@ -2,13 +2,14 @@
 //!
 //! Requests to one index of one kind, single queries or batches, are a flow. Flows take turns by the work that their queries
 //! are expected to take, so that neither a batch nor a slow index keeps others waiting for longer than its share. In a flow
-//! single queries are taken in the order they came, and batches take turns, query by query.
+//! single queries are taken in the order they came, and batches take turns, query by query. Idle work is taken where nothing else
+//! waits.
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::SearchError;
-use crate::flow::{Flow, Kind, times};
-use crate::job::{Started, Take, Waiting};
+use crate::flow::{Flow, times};
+use crate::job::{Kind, Started, Take, Waiting};
 use crate::searched::Searched;
 
 /// Requests of a flow that wait at most where the caller does not wait for a place.
@@ -61,7 +62,10 @@ pub(crate) enum Next {
 impl State {
     /// The flow whose turn it is.
     fn pick(&mut self) -> Option<&mut Flow> {
-        let waiting = self.flows.iter_mut().filter(|flow| !flow.is_empty());
+        let waits = |flow: &&Flow| !flow.is_empty();
+        let is_idle = self.flows.iter().filter(waits).all(|flow| flow.kind == Kind::Idle);
+        let may = |flow: &&mut Flow| !flow.is_empty() && (flow.kind == Kind::Idle) == is_idle;
+        let waiting = self.flows.iter_mut().filter(may);
         waiting.min_by_key(|flow| (flow.taken, flow.kind, flow.index))
     }
 
@@ -80,7 +84,8 @@ impl State {
         let (piece, kind) = (searched.pace.query(), Kind::of(queries));
         let (first, last) = self.flow(searched.number, kind).before(queries, piece);
         let own = if kind == Kind::Batch { times(piece, queries) } else { Duration::ZERO };
-        let others = self.flows.iter().filter(|flow| (flow.index, flow.kind) != (searched.number, kind));
+        let is_own = |flow: &Flow| (flow.index, flow.kind) == (searched.number, kind);
+        let others = self.flows.iter().filter(|flow| !is_own(flow) && flow.kind != Kind::Idle);
         let mut backlog = Backlog { before_first: first, before_last: last };
         for waiting in others.map(Flow::waiting) {
             backlog.before_first += waiting.min(first);
@@ -110,7 +115,7 @@ impl Queue {
             return Err(SearchError::Closed);
         }
         let (queries, clock) = (job.pieces(), state.clock);
-        let flow = state.flow(job.searched().number, Kind::of(queries));
+        let flow = state.flow(job.searched().number, job.kind());
         if limited && flow.len() >= PLACES {
             return Err(SearchError::Overloaded { queue: PLACES });
         }
@@ -147,7 +152,7 @@ impl Queue {
                 state.sleeping -= 1;
                 continue;
             };
-            let taken = flow.taken;
+            let (taken, kind) = (flow.taken, flow.kind);
             let Some((job, left)) = flow.pop() else { unreachable!("a flow is picked that is not empty") };
             match Arc::clone(&job).take() {
                 Take::Piece { started, more } => {
@@ -155,7 +160,9 @@ impl Queue {
                     if more {
                         flow.push(job, left - 1);
                     }
-                    state.clock = taken;
+                    if kind != Kind::Idle {
+                        state.clock = taken;
+                    }
                     return Next::Piece(started);
                 }
                 Take::Over(reply) => {
@@ -236,6 +243,7 @@ mod tests {
 
     use super::*;
     use crate::answer::Answer;
+    use crate::exact::{ExactPieces, ExactSearch};
     use crate::job::{Job, Queries, Running};
     use crate::params::SearchParams;
     use crate::plan::QueryPlan;
@@ -321,6 +329,31 @@ mod tests {
             }
             let between: Vec<usize> = of_slow.windows(2).map(|pair| pair[1] - pair[0]).collect();
             assert_eq!(between, [4, 4, 4], "{of_slow:?}");
+        });
+    }
+
+    #[test]
+    fn idle_work_is_taken_where_nothing_else_waits() {
+        with_indexes(1.0, |index, other| {
+            let queue = Queue::new(1);
+            let rows = vec![0; index.index.row_bytes()].into();
+            let search = Arc::new(ExactSearch::new(&index.index, rows, 1, Vec::new()).unwrap());
+            let pieces = |idle| ExactPieces { search: Arc::clone(&search), pieces: 0..2, idle };
+            let exact = |idle| Job::new(pieces(idle), index, Terms::default(), Box::new(drop));
+            queue.push(exact(true), true).unwrap();
+            let all = [job(index, 3, None), job(other, 1, None)];
+            all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
+            let (with, queue_alone) = (queue.backlog(other, 1), Queue::new(1));
+            all.iter().for_each(|job| queue_alone.push(job.clone(), true).unwrap());
+            assert_eq!(with, queue_alone.backlog(other, 1), "idle work is ahead of nobody");
+            for _ in 0..4 {
+                let running = next(&queue).expect("queries come first");
+                running.finish(Answer { latency_us: 1000.0, ..Answer::default() });
+            }
+            // Given up, a piece would take the other with it.
+            let taken: Vec<Next> = (0..2).map(|_| queue.next(false, &mut 0)).collect();
+            assert!(taken.iter().all(|next| matches!(next, Next::Piece(Started::Exact(_)))));
+            assert!(matches!(queue.next(false, &mut 0), Next::Nothing));
         });
     }
 

@@ -62,6 +62,28 @@ pub enum RecallError {
 /// # Errors
 /// [`RecallError`].
 pub fn recall(metric: Metric, answers: &[Answer], truth: Truth<'_>, k: usize) -> Result<f64, RecallError> {
+    let hits = hits(metric, answers, truth, k)?;
+    if hits.is_empty() {
+        return Ok(1.0);
+    }
+    Ok(hits.iter().sum::<usize>() as f64 / (hits.len() * k) as f64)
+}
+
+/// As [`recall`], of each query.
+///
+/// # Errors
+/// [`RecallError`].
+pub fn recalls(
+    metric: Metric,
+    answers: &[Answer],
+    truth: Truth<'_>,
+    k: usize,
+) -> Result<Vec<f64>, RecallError> {
+    Ok(hits(metric, answers, truth, k)?.into_iter().map(|hits| hits as f64 / k as f64).collect())
+}
+
+/// Hits of each query, at most `k`.
+fn hits(metric: Metric, answers: &[Answer], truth: Truth<'_>, k: usize) -> Result<Vec<usize>, RecallError> {
     let Truth { ids, distances, columns } = truth;
     if k == 0 || columns < k {
         return Err(RecallError::Columns { k, columns });
@@ -73,16 +95,12 @@ pub fn recall(metric: Metric, answers: &[Answer], truth: Truth<'_>, k: usize) ->
     if answers.len() != queries {
         return Err(RecallError::Queries { answers: answers.len(), queries });
     }
-    if queries == 0 {
-        return Ok(1.0);
-    }
-    let mut hits = 0;
-    for (query, answer) in answers.iter().enumerate() {
+    let of_query = |(query, answer): (usize, &Answer)| {
         let row = query * columns..(query + 1) * columns;
         let distances = distances.get(row.clone()).unwrap_or_default();
-        hits += row_hits(metric, &answer.neighbours, &ids[row], distances, k);
-    }
-    Ok(hits as f64 / (queries * k) as f64)
+        row_hits(metric, &answer.neighbours, &ids[row], distances, k)
+    };
+    Ok(answers.iter().enumerate().map(of_query).collect())
 }
 
 /// Hits of one query: at most `k`, each id once.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use spandrel_io::{Completion, Read, ReadError, Reader};
 
 use crate::error::{SearchError, with_cause};
+use crate::exact::ExactSlot;
 use crate::job::Started;
 use crate::query::{QuerySlot, Tools};
 use crate::queue::{Next, Queue};
@@ -32,13 +33,14 @@ struct Attached {
     held: Held,
 }
 
-/// A place for a query or a piece of a fetch.
+/// A place for a query, or a piece of a fetch or of an exact search.
 #[derive(Default)]
 struct Slot {
     /// Number of the index that it works on.
     index: usize,
     query: QuerySlot,
     fetch: FetchSlot,
+    exact: ExactSlot,
 }
 
 impl Worker {
@@ -65,9 +67,10 @@ impl Worker {
         if let Err(error) = &served {
             let reason = with_cause(error);
             let error = || SearchError::Broken { reason: reason.clone() };
-            for Slot { query, fetch, .. } in &mut self.slots {
+            for Slot { query, fetch, exact, .. } in &mut self.slots {
                 query.fail(error);
                 fetch.running.take().into_iter().for_each(|running| running.fail(error()));
+                exact.running.take().into_iter().for_each(|running| running.fail(error()));
             }
         }
         served
@@ -114,6 +117,7 @@ impl Worker {
         match started {
             Started::Query(running) => place.query.start(running, tools, slot, &mut self.reads),
             Started::Fetch(running) => place.fetch.start(running, tools, slot, &mut self.reads),
+            Started::Exact(running) => place.exact.start(running, tools, slot, &mut self.reads),
         }
         self.submit()?;
         self.free_if_done(slot);
@@ -126,10 +130,13 @@ impl Worker {
         let read = self.reader.complete(at_least, &mut completions);
         for Completion { tag, result } in completions.drain(..) {
             let slot = slot_of(tag);
-            let Slot { index, query, fetch } = &mut self.slots[slot as usize];
+            let Slot { index, query, fetch, exact } = &mut self.slots[slot as usize];
             let tools = tools_of(&mut self.attached, *index);
             let ended = if fetch.running.is_some() {
                 fetch.arrive(tag, &result, tools, &mut self.reads)
+            } else if exact.running.is_some() {
+                exact.arrive(&result, tools);
+                false
             } else {
                 query.arrive(tag, &result, tools, &mut self.reads)
             };
@@ -156,8 +163,9 @@ impl Worker {
     }
 
     fn free_if_done(&mut self, slot: u32) {
-        let Slot { index, query, fetch } = &mut self.slots[slot as usize];
-        if query.finish_if_done(tools_of(&mut self.attached, *index)) || fetch.finish_if_done() {
+        let Slot { index, query, fetch, exact } = &mut self.slots[slot as usize];
+        let is_done = query.finish_if_done(tools_of(&mut self.attached, *index));
+        if is_done || fetch.finish_if_done() || exact.finish_if_done() {
             self.free.push(slot);
         }
     }

@@ -110,14 +110,8 @@ pub(super) fn measure(
         let engine = open_engine(index, config, session)?;
         for params in &sweep.params {
             meter.phase(format!("searching, {in_flight} in flight {params}").trim_end(), "queries");
-            let search = SearchParams {
-                epsilon: params.epsilon,
-                max_lists: params.max_lists,
-                rerank: params.rerank.map(Rerank::Count).or(params.rerank_errors.map(Rerank::Errors)),
-                distances: sweep.distances,
-                times: sweep.stages,
-                ..SearchParams::new(sweep.k)
-            };
+            let search =
+                SearchParams { distances: sweep.distances, times: sweep.stages, ..params.search(sweep.k) };
             let run =
                 run(&engine, examples.queries, &search, sweep.seconds, session, |done| meter.set(done, 0))?;
             let mut point = point(&engine, examples, sweep, in_flight, &search, run)?;

@@ -15,6 +15,7 @@ pub mod man;
 mod measure;
 pub mod plan;
 pub mod query;
+pub mod recall;
 pub mod remote;
 pub mod report;
 pub mod search;
@@ -44,6 +45,7 @@ pub fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Switch(args) => switch::run(args, session),
         Command::Query(args) => query::run(args, session),
         Command::Bench(args) => bench::run(args, session),
+        Command::Recall(args) => recall::run(args, session),
         Command::Report(args) => report::run(args, session),
         Command::Serve(args) => serve::run(args, session),
         Command::Completions(args) => completions::run(args, Cli::command(), session),

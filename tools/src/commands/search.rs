@@ -9,7 +9,8 @@ use spandrel_index::{DType, Index, OpenOptions, Tier, VectorSource};
 use spandrel_io::{BackendChoice, Direct};
 
 use super::input::InputArgs;
-use crate::values::ByteSize;
+use crate::figures::PointParams;
+use crate::values::{ByteSize, parse_epsilon};
 use crate::{Advised, Session};
 
 /// Heading of the flags that trade recall for work.
@@ -17,6 +18,33 @@ pub(super) const KNOBS: &str = "How thoroughly to search";
 
 /// Heading of the flags that say where an index is kept and how it is read.
 pub(super) const READING: &str = "How the index is read";
+
+/// How thoroughly to search; what is not given is left to the index.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct KnobArgs {
+    /// A list is read if its head is at most 1 + epsilon times as far as the nearest one [default: the index's own].
+    #[arg(long, value_name = "E", help_heading = KNOBS, value_parser = parse_epsilon)]
+    pub epsilon: Option<f32>,
+    /// Most lists read [default: the index's own].
+    #[arg(long, value_name = "N", help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_lists: Option<u32>,
+    /// Vectors compared exactly after their codes were scanned, the likeliest to be near [default: by the errors of their
+    /// estimates].
+    #[arg(long, value_name = "N", help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rerank: Option<u32>,
+    /// Compare exactly each vector whose estimate, less half of this number of its standard errors, may be among
+    /// the k best: more find more and read more [default: the index's own].
+    #[arg(long, value_name = "E", conflicts_with = "rerank", help_heading = KNOBS, value_parser = parse_epsilon)]
+    pub rerank_errors: Option<f32>,
+}
+
+impl KnobArgs {
+    /// As the settings of a point.
+    pub(super) fn point(self) -> PointParams {
+        let KnobArgs { epsilon, max_lists, rerank, rerank_errors } = self;
+        PointParams { epsilon, max_lists, rerank, rerank_errors }
+    }
+}
 
 /// How lists are read.
 #[derive(Debug, Clone, Copy, Args)]

@@ -3,6 +3,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use spandrel_engine::{Rerank, SearchParams};
 
 /// The knobs of a search of ours; what is not given is left to the index.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -18,6 +19,18 @@ pub struct PointParams {
     /// Standard errors by which estimates may be too large.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rerank_errors: Option<f32>,
+}
+
+impl PointParams {
+    /// A search for `k` neighbours with these.
+    pub fn search(&self, k: usize) -> SearchParams {
+        SearchParams {
+            epsilon: self.epsilon,
+            max_lists: self.max_lists,
+            rerank: self.rerank.map(Rerank::Count).or(self.rerank_errors.map(Rerank::Errors)),
+            ..SearchParams::new(k)
+        }
+    }
 }
 
 /// The settings of any program.

@@ -90,6 +90,20 @@ fn an_index_is_searched_and_measured() {
     assert_eq!(figures[1]["recall"], 1.0);
     assert!(figures[0]["recall"].as_f64().unwrap() < 1.0);
     assert!(run(&["report", &path("f.json")]).contains("2 in flight"));
+    // The same recall as with a truth from a file.
+    let recall = ["recall", "--index", &index, "--format", "json", "--rerank", "2000"];
+    let measured = |flags: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&run(&[&recall[..], flags].concat())).unwrap()
+    };
+    let few = measured(&["--queries", &queries, "--max-lists", "1"]);
+    let point = &few["points"][0];
+    assert_eq!((&point["recall"], &point["queries"]), (&figures[0]["recall"], &serde_json::json!(50)));
+    let end = |name: &str| point[name].as_f64().unwrap();
+    assert!(end("recall_low") < end("recall") && end("recall") < end("recall_high"), "{few}");
+    let rows = measured(&["--max-lists", "1000", "--sample", "70", "--memory", "64MiB"]);
+    assert_eq!((&rows["points"][0]["recall"], &rows["points"][0]["queries"]), (&1.0.into(), &70.into()));
+    let refused = spandrel(&["recall", "--index", &index, "--memory", "1MiB"]);
+    assert!(text(&refused.stderr).contains("--memory allows 1MiB"), "{}", text(&refused.stderr));
 
     for (args, says) in [
         (&["query", "--index", &index, "--queries", &truth][..], "t.ibin"),

@@ -16,6 +16,7 @@ mod truth;
 
 pub use error::CalibrateError;
 pub use placement::CalibrateLimits;
+pub(crate) use queries::Pages;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -28,7 +28,7 @@ impl Queries {
         let vectors = index.vectors();
         let count = (vectors / VECTORS_PER_QUERY).clamp(QUERIES_MIN, QUERIES_MAX).min(vectors);
         let mut queries = Queries { rows: Vec::new(), positions: Vec::new(), ids: Vec::new() };
-        let (pages, mut page) = (Pages::open(index)?, Vec::new());
+        let (pages, mut page) = (Pages::open(only_segment(index))?, Vec::new());
         for at in 0..count {
             let position = ((2 * at + 1) * vectors / (2 * count)) as u32; // CAST: vectors are fewer than 2^32
             let (number, slot) = pages.layout.place(position);
@@ -61,22 +61,21 @@ pub(super) fn only_segment(index: &Index) -> &Segment {
 }
 
 /// Pages of vectors, read from front to back.
-pub(super) struct Pages {
+pub(crate) struct Pages {
     file: Arc<ReadFile>,
-    pub(super) layout: PageLayout,
+    pub(crate) layout: PageLayout,
     uuid: u128,
 }
 
 impl Pages {
-    pub(super) fn open(index: &Index) -> Result<Pages, CalibrateError> {
+    pub(crate) fn open(segment: &Segment) -> Result<Pages, CalibrateError> {
         // What was just written is in the system's cache.
-        let segment = only_segment(index);
         let file = open_file(&*segment.vectors.blob, segment.vectors.body_bytes, Direct::Off)?;
         Ok(Pages { file, layout: segment.vectors.layout, uuid: segment.uuid })
     }
 
     /// Replaces `out` with some pages, each checked.
-    pub(super) fn read(&self, pages: Range<u64>, out: &mut Vec<u8>) -> Result<(), CalibrateError> {
+    pub(crate) fn read(&self, pages: Range<u64>, out: &mut Vec<u8>) -> Result<(), CalibrateError> {
         let page_bytes = self.layout.page_bytes();
         out.resize((pages.end - pages.start) as usize * page_bytes, 0); // CAST: the caller has room for them
         self.file.read_into(BODY_AT + pages.start * page_bytes as u64, out)?;

@@ -9,7 +9,7 @@ use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, RightRows, below
 use spandrel_index::{Index, Metric, inverse_norm, norm_squared};
 
 use super::error::CalibrateError;
-use super::queries::{Pages, Queries};
+use super::queries::{Pages, Queries, only_segment};
 use crate::collect::Best;
 use crate::rerank::Reranker;
 use crate::subject::Prepared;
@@ -46,7 +46,7 @@ pub(super) fn nearest(
     threads: usize,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Nearest>, CalibrateError> {
-    let (pages, walk) = (Pages::open(index)?, Walk::new(index));
+    let (pages, walk) = (Pages::open(only_segment(index))?, Walk::new(index));
     let mut states: Vec<State<'_>> =
         (0..queries.len()).map(|query| State::new(index, queries, query, depths[query])).collect();
     let packed = walk.kernel.pack_left(&queries.rows);

@@ -23,6 +23,11 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
+    /// What compares single vectors.
+    pub(crate) fn reranker(&self) -> &Reranker {
+        &self.reranker
+    }
+
     pub(crate) fn new(searched: &Searched, files: Vec<u32>) -> Tools {
         let Searched { index, damage, cache, .. } = searched;
         Tools {

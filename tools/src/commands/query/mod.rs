@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use spandrel_datasets::Format;
-use spandrel_engine::{EngineConfig, QueryPlan, Rerank, SearchError, SearchParams};
+use spandrel_engine::{EngineConfig, QueryPlan, SearchError, SearchParams};
 use spandrel_index::VectorSource as _;
 
 use self::output::{Form, Output};
@@ -14,11 +14,9 @@ use super::input::InputArgs;
 use super::remote::query::{Query, ask};
 use super::remote::{HEADING, ServerArgs, parse_rate};
 use super::search::{
-    Fit, IoArgs, KNOBS, PlaceArgs, READING, open_engine, open_index, open_queries, refuse_damage,
+    Fit, IoArgs, KnobArgs, PlaceArgs, READING, open_engine, open_index, open_queries, refuse_damage,
 };
 use super::shape::threads_default;
-use crate::figures::PointParams;
-use crate::values::parse_epsilon;
 use crate::{Advised, Session};
 
 /// Find the nearest vectors of each query.
@@ -36,20 +34,9 @@ pub struct QueryArgs {
     /// Neighbours of each query.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub k: u32,
-    /// A list is read if its head is at most 1 + epsilon times as far as the nearest one [default: the index's own].
-    #[arg(long, value_name = "E", help_heading = KNOBS, value_parser = parse_epsilon)]
-    pub epsilon: Option<f32>,
-    /// Most lists read [default: the index's own].
-    #[arg(long, value_name = "N", help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_lists: Option<u32>,
-    /// Vectors compared exactly after their codes were scanned, the likeliest to be near [default: by the errors of their
-    /// estimates].
-    #[arg(long, value_name = "N", help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
-    pub rerank: Option<u32>,
-    /// Compare exactly each vector whose estimate, less half of this number of its standard errors, may be among
-    /// the k best: more find more and read more [default: the index's own].
-    #[arg(long, value_name = "E", conflicts_with = "rerank", help_heading = KNOBS, value_parser = parse_epsilon)]
-    pub rerank_errors: Option<f32>,
+    /// How thoroughly to search.
+    #[command(flatten)]
+    pub knobs: KnobArgs,
     /// How the file of queries is read.
     #[command(flatten)]
     pub input: InputArgs,
@@ -98,12 +85,9 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         ..EngineConfig::default()
     };
     let params = SearchParams {
-        epsilon: args.epsilon,
-        max_lists: args.max_lists,
-        rerank: args.rerank.map(Rerank::Count).or(args.rerank_errors.map(Rerank::Errors)),
         distances: args.places.distances,
         explain: args.explain,
-        ..SearchParams::new(args.k as usize) // CAST: widening
+        ..args.knobs.point().search(args.k as usize) // CAST: widening
     };
     QueryPlan::of(&params, &index)?;
     let engine = open_engine(&index, config, session)?;
@@ -128,12 +112,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
 
 /// As [`run`], where a server answers.
 fn ask_server(args: &QueryArgs, mut output: Output<'_>) -> anyhow::Result<()> {
-    let params = PointParams {
-        epsilon: args.epsilon,
-        max_lists: args.max_lists,
-        rerank: args.rerank,
-        rerank_errors: args.rerank_errors,
-    };
+    let params = args.knobs.point();
     let distances = args.places.distances;
     let query = Query {
         queries: &args.queries,

@@ -1,0 +1,182 @@
+//! Queries that are compared with every vector.
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use spandrel_index::{Index, Location, Metric, inverse_norm};
+
+use crate::answer::Neighbour;
+use crate::collect::Best;
+use crate::error::SearchError;
+use crate::pages::PageKey;
+use crate::params::ParamsError;
+use crate::subject::Prepared;
+use crate::terms::Terms;
+use crate::validate::check_queries;
+
+/// Bytes of vectors that a piece compares with a query, summed over the queries: about 0.1 ms of work.
+const PIECE_BYTES: usize = 1 << 20;
+/// Bytes of a piece at most, however few the queries are.
+const READ_BYTES_MAX: usize = 256 << 10;
+
+/// Queries of one index on their way through all of its vectors, piece by piece.
+pub struct ExactSearch {
+    index: Arc<Index>,
+    /// Query rows, back to back.
+    rows: Bytes,
+    /// One over the length of each query, under cosine.
+    inverse_norms: Vec<f32>,
+    /// A vector that each query leaves out, by query; empty where none does.
+    left_out: Vec<Location>,
+    best: Vec<Mutex<Best>>,
+    page_bytes: usize,
+    piece_pages: u64,
+    /// Number of the first piece of each segment, and of all pieces.
+    first_pieces: Vec<usize>,
+    /// Pages that are damaged or cannot be read.
+    missing: AtomicU64,
+}
+
+/// The exact nearest vectors of some queries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExactNearest {
+    /// Of each query, best first, ties by id: `k`, or all there are.
+    pub neighbours: Vec<Vec<Neighbour>>,
+    /// Pages that are damaged or cannot be read: without their vectors this is not exact.
+    pub missing_pages: u64,
+}
+
+impl ExactSearch {
+    /// Prepares a search for the `k` nearest of `queries`, rows of the index back to back. Each leaves out the vector at its
+    /// place of `left_out`; none does where that is empty.
+    ///
+    /// # Errors
+    /// [`SearchError::Params`] and [`SearchError::Query`].
+    ///
+    /// # Panics
+    /// When `left_out` is neither empty nor of one location for each query.
+    pub fn new(
+        index: &Arc<Index>,
+        queries: Bytes,
+        k: usize,
+        left_out: Vec<Location>,
+    ) -> Result<ExactSearch, SearchError> {
+        if k == 0 {
+            return Err(ParamsError::ZeroK.into());
+        }
+        let count = check_queries(index, &queries)?;
+        assert!(
+            left_out.is_empty() || left_out.len() == count,
+            "each query leaves one vector out, or none does"
+        );
+        let k = usize::try_from(index.vectors()).map_or(k, |vectors| k.min(vectors));
+        let new_best = || {
+            let mut best = Best::default();
+            best.reset(k, &Terms::default());
+            Mutex::new(best)
+        };
+        let is_cosine = index.metric() == Metric::Cosine;
+        let inverse = |row| if is_cosine { inverse_norm(index.dtype(), row) } else { 0.0 };
+        let page_bytes = index.page_layout().page_bytes();
+        let piece_bytes = (PIECE_BYTES / count.max(1)).min(READ_BYTES_MAX);
+        let piece_pages = (piece_bytes / page_bytes).max(1) as u64; // CAST: widening
+        let mut first_pieces = vec![0];
+        for segment in index.segments() {
+            let pieces = segment.vectors.layout.pages(segment.count).div_ceil(piece_pages);
+            first_pieces.push(first_pieces[first_pieces.len() - 1] + pieces as usize); // CAST: 64 bits
+        }
+        Ok(ExactSearch {
+            index: Arc::clone(index),
+            inverse_norms: queries.chunks_exact(index.row_bytes()).map(inverse).collect(),
+            rows: queries,
+            left_out,
+            best: (0..count).map(|_| new_best()).collect(),
+            page_bytes,
+            piece_pages,
+            first_pieces,
+            missing: AtomicU64::new(0),
+        })
+    }
+
+    /// Bytes that a search of one query takes for `k` neighbours, besides its row.
+    pub fn query_bytes(k: usize) -> usize {
+        // Keys are gathered before they are thinned out.
+        (2 * k + 64) * 16 + 128
+    }
+
+    /// Pieces that the vectors go past in.
+    pub fn pieces(&self) -> usize {
+        self.first_pieces.last().copied().unwrap_or_default()
+    }
+
+    /// Bytes of pages of all pieces.
+    pub fn bytes(&self) -> u64 {
+        self.index.segments().iter().map(|segment| segment.vectors.body_bytes).sum()
+    }
+
+    /// The neighbours, once every piece went past.
+    pub fn finish(&self) -> ExactNearest {
+        let metric = self.index.metric();
+        let of_query = |number: usize| -> Vec<Neighbour> {
+            let mut best = self.best(number);
+            let keys = best.finish().iter();
+            keys.map(|key| Neighbour { id: key.id, distance: key.distance(metric), estimated: false })
+                .collect()
+        };
+        ExactNearest {
+            neighbours: (0..self.best.len()).map(of_query).collect(),
+            missing_pages: self.missing.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    pub(super) fn queries(&self) -> usize {
+        self.best.len()
+    }
+
+    pub(super) fn prepared(&self, number: usize) -> Prepared<'_> {
+        let row_bytes = self.index.row_bytes();
+        Prepared {
+            row: &self.rows[number * row_bytes..][..row_bytes],
+            inverse_norm: self.inverse_norms[number],
+        }
+    }
+
+    pub(super) fn leaves_out(&self, number: usize, location: Location) -> bool {
+        self.left_out.get(number) == Some(&location)
+    }
+
+    pub(super) fn best(&self, number: usize) -> MutexGuard<'_, Best> {
+        // Offers leave it whole at every step.
+        self.best[number].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first page of a piece, and how many pages it has.
+    pub(super) fn pages(&self, piece: usize) -> (PageKey, u64) {
+        let segment = self.first_pieces.partition_point(|&first| first <= piece) - 1;
+        let first = (piece - self.first_pieces[segment]) as u64 * self.piece_pages;
+        let of = &self.index.segments()[segment];
+        let pages = of.vectors.layout.pages(of.count) - first;
+        (PageKey::new(segment as u16, first), pages.min(self.piece_pages)) // CAST: segments are numbered by u16
+    }
+
+    pub(super) fn page_bytes(&self) -> usize {
+        self.page_bytes
+    }
+
+    pub(super) fn miss(&self, pages: u64) {
+        self.missing.fetch_add(pages, Ordering::Relaxed);
+    }
+}
+
+/// Some pieces of an exact search, as they are handed in.
+pub(crate) struct ExactPieces {
+    pub(crate) search: Arc<ExactSearch>,
+    pub(crate) pieces: Range<usize>,
+    /// Whether they wait for as long as anything else does.
+    pub(crate) idle: bool,
+}
