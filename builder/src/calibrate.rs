@@ -1,11 +1,13 @@
-//! What queries get that name no pruning: found by the caller, who knows how to search.
+//! What recall queries are to expect: found by the caller, who knows how to search.
 use std::error::Error;
 use std::sync::atomic::AtomicBool;
 
-use serde::{Deserialize, Serialize};
-use spandrel_index::format::{CalibrationPoint, Manifest, SearchCell};
+use spandrel_index::format::{
+    BODY_AT, Header, Manifest, RecallCurves, SectionEntry, SectionKind, hash_hex, section_name,
+};
+use spandrel_io::Store;
 
-use crate::Progress;
+use crate::{BuildError, Progress};
 
 /// An index that is whole but not published.
 #[derive(Debug, Clone, Copy)]
@@ -16,18 +18,9 @@ pub struct Unpublished<'a> {
     pub manifest: &'a Manifest,
 }
 
-/// What calibrating came to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Calibration {
-    /// What the manifest will say.
-    pub cells: Vec<SearchCell>,
-    /// Pruning for several recalls, for the statistics.
-    pub points: Vec<CalibrationPoint>,
-}
-
-/// Finds the default of an index before it is published. The same index must give the same bytes.
+/// Finds what recall to expect of an index before it is published. The same index must give the same bytes.
 pub trait Calibrate: Sync {
-    /// The default, or none to keep the usual one.
+    /// The curves, or none to keep the usual default.
     ///
     /// `progress` receives the number of queries done; soon after `stop` is set it fails, with any error.
     ///
@@ -38,5 +31,41 @@ pub trait Calibrate: Sync {
         index: Unpublished<'_>,
         progress: &dyn Progress,
         stop: &AtomicBool,
-    ) -> Result<Option<Calibration>, Box<dyn Error + Send + Sync>>;
+    ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>>;
+}
+
+/// Writes the curves as a section of version `version` of the index of `manifest`.
+pub(crate) fn write_recall(
+    store: &dyn Store,
+    manifest: &Manifest,
+    version: u64,
+    curves: &RecallCurves,
+) -> Result<SectionEntry, BuildError> {
+    let kind = SectionKind::Recall;
+    let file = section_name(kind, version);
+    let (Ok(dtype), Ok(metric)) = (manifest.dtype(), manifest.metric()) else {
+        unreachable!("a manifest is checked where it is read or made");
+    };
+    let mut writer = store.create(&file)?.with_head(BODY_AT)?;
+    writer.append(&curves.to_bytes())?;
+    let header = Header {
+        kind,
+        dtype,
+        metric,
+        family: 0,
+        dim: manifest.dim as u32, // CAST: at most DIM_MAX
+        unit_bytes: 0,
+        count: manifest.lists(),
+        uuid: manifest.uuid(),
+        body_bytes: writer.bytes(),
+    };
+    let written = writer.finish_with_head(&header.to_bytes())?;
+    Ok(SectionEntry {
+        kind: kind.name().to_owned(),
+        column: String::new(),
+        required: false,
+        file,
+        bytes: written.bytes,
+        hash: hash_hex(written.hash),
+    })
 }

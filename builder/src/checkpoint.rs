@@ -6,11 +6,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use spandrel_index::Outliers;
+use spandrel_index::format::SectionEntry;
 use spandrel_io::{Store, StoreError};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::BuildError;
 use crate::spill::Spill;
-use crate::{BuildError, Calibration};
 
 const FILE: &str = "checkpoint.json";
 /// Most bytes of it: it holds a few numbers for each phase.
@@ -37,7 +38,7 @@ pub(crate) struct Checkpoint {
     pub(crate) graph: Option<GraphDone>,
     pub(crate) ids: Option<Section>,
     /// What the caller found; not there unless it was asked.
-    pub(crate) calibrated: Option<Calibration>,
+    pub(crate) calibrated: Option<Calibrated>,
     /// Seconds spent in each phase, by name, over all runs.
     pub(crate) seconds: Vec<(String, f64)>,
 }
@@ -105,6 +106,12 @@ pub(crate) struct Written {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GraphDone {
     pub(crate) section: Option<Section>,
+}
+
+/// What recall to expect; no section where nothing was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Calibrated {
+    pub(crate) recall: Option<SectionEntry>,
 }
 
 /// One finished section file.

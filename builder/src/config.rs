@@ -181,7 +181,7 @@ impl Params {
     /// Whether a manifest is that of an index with these parameters; its input is not looked at.
     pub(crate) fn made(&self, manifest: &Manifest) -> bool {
         let build = &manifest.build;
-        let vectors: u64 = manifest.segments.iter().map(|segment| segment.vectors).sum();
+        let vectors = manifest.vectors();
         manifest.metric == self.metric.name()
             && manifest.dtype == self.dtype.name()
             && (manifest.dim, vectors) == (self.dim, self.vectors)

@@ -24,7 +24,7 @@ mod spill;
 mod stages;
 mod state;
 
-pub use calibrate::{Calibrate, Calibration, Unpublished};
+pub use calibrate::{Calibrate, Unpublished};
 pub use checkpoint::ListStats;
 pub use choice::{Choice, QueryCost, VectorShape};
 pub use config::{BuildConfig, ListCount, Params};

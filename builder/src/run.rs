@@ -2,9 +2,9 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use spandrel_index::SourceError;
-use spandrel_index::format::Manifest;
-use spandrel_io::{FolderStore, Store};
+use spandrel_index::format::{Manifest, RecallCurves, SectionKind, section_name};
+use spandrel_index::{SourceError, read_recall};
+use spandrel_io::{FolderStore, Store, StoreError};
 
 use crate::checkpoint::{Checkpoint, ListStats};
 use crate::config::Params;
@@ -19,6 +19,8 @@ use crate::{BuildConfig, BuildError, Calibrate, Input, Progress, phases, stages}
 pub struct BuildReport {
     /// The manifest in force.
     pub manifest: Manifest,
+    /// What recall to expect, where it was calibrated.
+    pub recall: Option<RecallCurves>,
     /// Sizes of the lists; not known when the index had been complete before.
     pub lists: Option<ListStats>,
     /// Seconds of each phase, over all runs that it took.
@@ -83,7 +85,8 @@ pub(crate) fn build_in(
     let asked = Asked { config, params: &params, plan: &plan, input };
     let done = match folders.begin(asked, context, open)? {
         Begin::Complete(manifest) => {
-            return Ok(BuildReport { manifest: *manifest, lists: None, seconds: Vec::new() });
+            let recall = read_recall(&folders.dir, &manifest)?;
+            return Ok(BuildReport { manifest: *manifest, recall, lists: None, seconds: Vec::new() });
         }
         Begin::Phases(done) => *done,
     };
@@ -99,8 +102,7 @@ pub(crate) fn build_in(
         done,
     };
     if state.calibrate.is_none() {
-        // It may have been asked for before the interruption.
-        state.done.calibrated = None;
+        forget_calibration(&mut state)?;
     }
     let manifest = match phases::run(&mut state).and_then(|()| stages::publish(&state)) {
         Ok(manifest) => manifest,
@@ -114,10 +116,23 @@ pub(crate) fn build_in(
     };
     folders.clean_up(&state.done)?;
     Ok(BuildReport {
+        recall: read_recall(&folders.dir, &manifest)?,
         manifest,
         lists: state.done.written.map(|written| written.stats),
         seconds: state.done.seconds,
     })
+}
+
+/// It may have been asked for before the interruption.
+fn forget_calibration(state: &mut BuildState<'_>) -> Result<(), BuildError> {
+    if state.done.calibrated.take().is_some() {
+        // A checkpoint never names a file that is gone.
+        state.done.write(&*state.scratch)?;
+    }
+    match state.index.remove(&section_name(SectionKind::Recall, state.done.version)) {
+        Ok(()) | Err(StoreError::Missing { .. }) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Whether an error is the input's own, found before there was anything to go on with or beyond mending.

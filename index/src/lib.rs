@@ -35,6 +35,7 @@ pub use location::Location;
 pub use metric::{Metric, RadiusError, UnknownMetric};
 pub use open::{
     CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors, Segment, Stored,
+    read_recall,
 };
 pub use source::{SourceError, VectorSource};
 pub use spread::{Outliers, Spread};

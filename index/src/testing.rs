@@ -236,7 +236,7 @@ impl TestIndex {
             id_bytes: id_bytes.get(),
             head_space: space,
             search_default: SearchDefault { epsilon: Some(0.5), max_lists: 8, rerank_errors: 1.0 },
-            search_cells: Vec::new(),
+            recall: None,
             build: BuildRecord {
                 input_hash: hash_hex(xxh3_128(&self.rows)),
                 seed: 0,

@@ -14,12 +14,13 @@ use rand_chacha::ChaCha8Rng;
 use spandrel_builder::cluster::HeadKind;
 use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{
-    BuildConfig, BuildError, BuildReport, Calibrate, Calibration, Caller, IdSource, Input, ListCount,
-    Progress, Unpublished, build_for,
+    BuildConfig, BuildError, BuildReport, Calibrate, Caller, IdSource, Input, ListCount, Progress,
+    Unpublished, build_for,
 };
 use spandrel_datasets::Rows;
 use spandrel_engine::{CalibrateLimits, calibrate};
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::RecallCurves;
 use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
 
 /// What a test builds from.
@@ -90,13 +91,12 @@ impl Calibrate for Calibrator {
         index: Unpublished<'_>,
         progress: &dyn Progress,
         stop: &AtomicBool,
-    ) -> Result<Option<Calibration>, Box<dyn Error + Send + Sync>> {
+    ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
         let mut tell = |queries| {
             progress.advance(queries);
             !stop.load(Ordering::Relaxed)
         };
-        let found = calibrate(index.dir, index.manifest, self.0, &mut tell)?;
-        Ok(Some(Calibration { cells: found.cells, points: found.points }))
+        Ok(calibrate(index.dir, index.manifest, self.0, &mut tell)?)
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use spandrel_builder::filing::ReplicaRule;
-use spandrel_builder::{
-    BuildConfig, BuildError, BuildReport, Calibrate, Calibration, Progress, Silent, Unpublished,
+use spandrel_builder::{BuildConfig, BuildError, BuildReport, Calibrate, Progress, Silent, Unpublished};
+use spandrel_engine::{
+    Aim, Answer, CalibrateError, CalibrateLimits, Engine, Limit, Pruning, SearchParams, calibrate,
 };
-use spandrel_engine::{Answer, CalibrateError, CalibrateLimits, Calibrated, Engine, SearchParams, calibrate};
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::{BODY_AT, OpenError, current};
+use spandrel_index::format::{BODY_AT, OpenError, RecallCurves, RecallSource, current};
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
 use spandrel_io::FolderStore;
 use spandrel_tests::{Base, Calibrator, LIMITS, clustered, coded, config};
@@ -23,7 +23,7 @@ fn build(base: &Base, config: &BuildConfig) -> BuildReport {
 }
 
 /// Calibrates a published index.
-fn calibrated(dir: &Path, limits: CalibrateLimits) -> Result<Calibrated, CalibrateError> {
+fn calibrated(dir: &Path, limits: CalibrateLimits) -> Result<Option<RecallCurves>, CalibrateError> {
     let index = Index::open(dir).unwrap();
     calibrate(dir, index.manifest(), limits, &mut |_| true)
 }
@@ -54,47 +54,125 @@ fn defaults_reach_their_recall_with_less_than_everything() {
         // As the command builds them: codes in memory without replicas, lists on SSD with two copies.
         let replicas = if codes == Tier::Ssd { ReplicaRule::Soar } else { ReplicaRule::None };
         let config = BuildConfig { replicas, ..coded(metric, code, codes, dir.path()) };
-        let manifest = build(&base, &config).manifest;
+        build(&base, &config);
         let engine = open_engine(dir.path());
         let strangers = clustered(dtype, 16, 500, 2);
         let truth = engine.search(strangers.bytes(), &every_list(10)).unwrap();
         let answers = engine.search(strangers.bytes(), &SearchParams::new(10)).unwrap();
         let found = recall(metric, &answers, &truth);
-        assert!((0.93..0.995).contains(&found), "{what}: {found} by {:?}", manifest.search_cells);
-        let stats = fs::read(dir.path().join("build-stats-1.json")).unwrap();
-        let stats: serde_json::Value = serde_json::from_slice(&stats).unwrap();
-        let points = stats["calibration"].as_array().unwrap();
-        let lists: Vec<u64> = points.iter().map(|point| point["max_lists"].as_u64().unwrap()).collect();
-        let (lists, in_memory) = lists.split_at(3);
-        // Vectors in memory: more of them are compared, of fewer lists.
-        assert_eq!(in_memory.len(), if codes == Tier::Memory { 3 } else { 0 }, "{what}: {points:?}");
-        assert!(in_memory.iter().zip(lists).all(|(fewer, lists)| fewer <= lists), "{what}: {points:?}");
-        let default = manifest.search_default(10, Tier::Memory);
+        let index = engine.index();
+        let curves = index.recall().unwrap();
+        assert!((0.93..0.995).contains(&found), "{what}: {found} by {curves:?}");
+        assert_eq!((curves.source, curves.confidence), (RecallSource::Rows, None));
+        let curve = |tier| curves.of(tier).find(|curve| curve.k == 10).unwrap();
+        let on_ssd = curve(Tier::Ssd);
+        assert!((8..=32).contains(&on_ssd.points.len()), "{what}: {on_ssd:?}");
+        assert!(on_ssd.points[0].recall < 0.7 && on_ssd.points.last().unwrap().recall > 0.99, "{what}");
+        assert!(on_ssd.points.iter().all(|point| point.lists < index.lists()), "{what}");
+        assert!(code != CodeSpec::Full || on_ssd.points.iter().all(|point| point.rerank_errors == 0.0));
+        assert_eq!(curve(Tier::Memory).vectors, codes, "{what}");
+        let default = Pruning::of(index, 10, Aim::at(0.95));
         if codes == Tier::Memory {
-            assert_eq!(in_memory.get(1), Some(&u64::from(default.max_lists)), "{what}");
             let options = OpenOptions { vectors: Some(Tier::Memory), ..OpenOptions::default() };
             let index = Arc::new(Index::open_with(dir.path(), options).unwrap());
-            assert_eq!(index.search_default(10), default);
+            let in_memory = Pruning::of(&index, 10, Aim::at(0.95));
+            // More of them are compared, of fewer lists.
+            assert!(in_memory.max_lists <= default.max_lists, "{what}: {in_memory:?}, {default:?}");
             let engine = Engine::open(index, engine_config()).unwrap();
             let answers = engine.search(strangers.bytes(), &SearchParams::new(10)).unwrap();
             let found = recall(metric, &answers, &truth);
-            assert!((0.93..0.995).contains(&found), "{what}: {found} by {default:?}");
+            assert!((0.93..0.995).contains(&found), "{what}: {found} by {in_memory:?}");
         }
-        assert!(lists.is_sorted() && lists[2] < manifest.segments[0].lists, "{what}: {lists:?}");
-        assert_eq!(lists[1], u64::from(manifest.search_default(10, Tier::Ssd).max_lists), "{what}");
-        assert_eq!(points[0]["rerank_errors"].is_null(), code == CodeSpec::Full, "{what}");
+    }
+}
+
+/// An index with codes in memory, calibrated, and queries with their truth.
+struct Asked {
+    _dir: tempfile::TempDir,
+    engine: Engine,
+    strangers: spandrel_datasets::Rows,
+    truth: Vec<Answer>,
+}
+
+impl Asked {
+    fn build(codes: CodeSpec) -> Asked {
+        let dir = tempfile::tempdir().unwrap();
+        let base = Base::new(clustered(DType::U8, 16, 12_000, 1));
+        build(&base, &coded(Metric::L2, codes, Tier::Memory, dir.path()));
+        let engine = open_engine(dir.path());
+        let strangers = clustered(DType::U8, 16, 500, 2);
+        let truth = engine.search(strangers.bytes(), &every_list(10)).unwrap();
+        Asked { _dir: dir, engine, strangers, truth }
+    }
+
+    fn ask(&self, params: &SearchParams) -> Vec<Answer> {
+        self.engine.search(self.strangers.bytes(), params).unwrap()
     }
 }
 
 #[test]
-fn points_do_not_depend_on_threads_or_memory() {
+fn a_recall_that_is_asked_for_is_found_and_answers_say_so() {
+    let asked = Asked::build(CodeSpec::Axes { bytes: 12 });
+    let mut work = Vec::new();
+    for target in [0.8, 0.9, 0.95, 0.99] {
+        let answers = asked.ask(&SearchParams { recall: Some(target), ..SearchParams::new(10) });
+        let promise = answers[0].promise.unwrap();
+        assert!((promise.expected.unwrap() - target).abs() < 1e-9 && promise.reached(), "{promise:?}");
+        let found = recall(Metric::L2, &answers, &asked.truth);
+        // Three standard errors, and what rows know of strangers.
+        let slack = 0.01 + 0.2 * (1.0 - target);
+        assert!(found > target - slack && found < target + slack + 0.02, "{target}: {found}");
+        work.push(answers.iter().map(|answer| answer.work.vectors_scanned).sum::<u64>());
+    }
+    assert!(work.is_sorted_by(|a, b| a < b), "{work:?}");
+    let default = asked.ask(&SearchParams::new(10));
+    let named = asked.ask(&SearchParams { recall: Some(0.95), ..SearchParams::new(10) });
+    let ids = |answers: &[Answer]| answers.iter().map(|a| a.neighbours.clone()).collect::<Vec<_>>();
+    assert_eq!((ids(&default), default[0].promise), (ids(&named), named[0].promise));
+}
+
+#[test]
+fn what_holds_a_query_back_is_said() {
+    let asked = Asked::build(CodeSpec::Axes { bytes: 12 });
+    let usual = || SearchParams { recall: Some(0.95), ..SearchParams::new(10) };
+    let promise = |params: SearchParams| asked.ask(&params)[0].promise.unwrap();
+    // More than a thousand queries can say, and than the curve has.
+    let most = promise(SearchParams { recall: Some(1.0), ..usual() });
+    assert!(!most.reached() && most.expected.is_some_and(|expected| expected > 0.99), "{most:?}");
+    let capped = promise(SearchParams { max_lists: Some(3), ..usual() });
+    assert!(!capped.reached() && capped.expected.is_some_and(|expected| expected < 0.9), "{capped:?}");
+    let roomy = promise(SearchParams { max_lists: Some(600), ..usual() });
+    assert!(roomy.reached(), "{roomy:?}");
+    let lowered = promise(SearchParams { effort: 0.5, ..usual() });
+    assert!(lowered.expected.is_some_and(|expected| (0.49..0.9).contains(&expected)), "{lowered:?}");
+    let least = promise(SearchParams { effort: 0.0, ..usual() });
+    assert!(least.expected.is_some_and(|expected| (expected - 0.5).abs() < 1e-9), "{least:?}");
+    let few = asked.ask(&SearchParams { max_bytes: Some(4096), ..usual() });
+    let cut = few.iter().find(|answer| answer.limited_by == Some(Limit::MaxBytes)).unwrap();
+    assert_eq!(cut.promise.unwrap().expected, None);
+    let less = spandrel_engine::Rerank::Count(10);
+    assert_eq!(promise(SearchParams { rerank: Some(less), ..usual() }).expected, None);
+    let more = spandrel_engine::Rerank::Errors(4.0);
+    assert!(promise(SearchParams { rerank: Some(more), ..usual() }).reached());
+    // More neighbours than any curve is for.
+    assert_eq!(promise(SearchParams { recall: Some(0.9), ..SearchParams::new(11_000) }).expected, None);
+    for named in [
+        SearchParams { epsilon: Some(0.5), ..SearchParams::new(10) },
+        SearchParams { max_lists: Some(9), ..SearchParams::new(10) },
+    ] {
+        assert_eq!(asked.ask(&named)[0].promise, None, "{named:?}");
+    }
+}
+
+#[test]
+fn curves_do_not_depend_on_threads_or_memory() {
     for (code, codes) in [(CodeSpec::Axes { bytes: 12 }, Tier::Memory), (CodeSpec::Full, Tier::Ssd)] {
         let dir = tempfile::tempdir().unwrap();
         let base = Base::new(clustered(DType::U8, 16, 12_000, 1));
         base.build(&coded(Metric::L2, code, codes, dir.path())).unwrap();
         let expected = calibrated(dir.path(), LIMITS).unwrap();
         let tiers = if codes == Tier::Memory { 2 } else { 1 };
-        assert_eq!((expected.points.len(), expected.cells.len()), (3 * tiers, 5 * tiers), "{code}");
+        assert_eq!(expected.as_ref().unwrap().curves.len(), 5 * tiers, "{code}");
         // Without room for a cache, and with a query at a time.
         for (threads, memory_bytes) in [(1, 0), (3, 100 << 20)] {
             let found = calibrated(dir.path(), CalibrateLimits { threads, memory_bytes }).unwrap();
@@ -104,7 +182,7 @@ fn points_do_not_depend_on_threads_or_memory() {
 }
 
 #[test]
-fn bytes_do_not_depend_on_threads_or_memory_and_only_the_manifest_on_calibration() {
+fn bytes_do_not_depend_on_threads_or_memory_and_only_the_recall_on_calibration() {
     let dir = tempfile::tempdir().unwrap();
     let base = Base::new(clustered(DType::U8, 16, 9000, 1));
     let code = CodeSpec::RaBitQ { bits: 3 };
@@ -119,9 +197,10 @@ fn bytes_do_not_depend_on_threads_or_memory_and_only_the_manifest_on_calibration
     assert!(build("one", 1, 200 << 20, true) == expected);
     assert!(build("three", 3, 100 << 20, true) == expected);
     let usual = build("usual", 2, 1 << 30, false);
-    let differ: Vec<_> = expected.iter().filter(|(name, bytes)| usual[*name] != **bytes).collect();
+    let differ: Vec<_> = expected.iter().filter(|&(name, bytes)| usual.get(name) != Some(bytes)).collect();
     let names: Vec<_> = differ.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["CURRENT", "manifest-1"]);
+    assert_eq!(names, ["CURRENT", "manifest-1", "recall-1"]);
+    assert_eq!(usual.len() + 1, expected.len());
 }
 
 #[test]
@@ -131,11 +210,9 @@ fn a_row_leaves_itself_out_by_its_own_id() {
     let own = Base { ids: Some((0..9000).map(|row| 5 * row + 3).collect()), rows: rows.clone() };
     let calibrated = [("rows", Base::new(rows)), ("own", own)].map(|(name, base)| {
         let out = dir.path().join(name);
-        build(&base, &coded(Metric::L2, CodeSpec::RaBitQ { bits: 3 }, Tier::Memory, &out));
-        let stats = fs::read(out.join("build-stats-1.json")).unwrap();
-        serde_json::from_slice::<serde_json::Value>(&stats).unwrap()["calibration"].clone()
+        build(&base, &coded(Metric::L2, CodeSpec::RaBitQ { bits: 3 }, Tier::Memory, &out)).recall.unwrap()
     });
-    assert_eq!(calibrated[0].as_array().unwrap().len(), 6);
+    assert_eq!(calibrated[0].curves.len(), 8);
     assert_eq!(calibrated[0], calibrated[1]);
 }
 
@@ -146,8 +223,10 @@ fn rows_that_are_heads_are_calibrated_too() {
     let heads = spandrel_builder::cluster::HeadKind::Vectors;
     let replicas = ReplicaRule::Soar;
     let config = BuildConfig { heads, replicas, ..config(Metric::L2, dir.path()) };
-    let default = build(&base, &config).manifest.search_default(10, Tier::Ssd);
-    let engine = Engine::open(Arc::new(Index::open(dir.path()).unwrap()), engine_config()).unwrap();
+    build(&base, &config);
+    let index = Arc::new(Index::open(dir.path()).unwrap());
+    let default = Pruning::of(&index, 10, Aim::at(0.95));
+    let engine = Engine::open(index, engine_config()).unwrap();
     let strangers = clustered(DType::U8, 16, 500, 2);
     let truth = engine.search(strangers.bytes(), &every_list(10)).unwrap();
     let params = SearchParams { max_lists: Some(default.max_lists), ..SearchParams::new(10) };
@@ -182,7 +261,7 @@ impl Calibrate for Failing {
         _: Unpublished<'_>,
         _: &dyn Progress,
         _: &AtomicBool,
-    ) -> Result<Option<Calibration>, Box<dyn Error + Send + Sync>> {
+    ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
         Err("calibration refused".into())
     }
 }
@@ -196,7 +275,7 @@ impl Calibrate for Shrugging {
         _: Unpublished<'_>,
         _: &dyn Progress,
         _: &AtomicBool,
-    ) -> Result<Option<Calibration>, Box<dyn Error + Send + Sync>> {
+    ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
         Ok(None)
     }
 }

@@ -1,14 +1,23 @@
-//! Lets the caller find the default of queries.
-use super::publish::manifest;
-use crate::state::BuildState;
-use crate::{BuildError, Calibrate, Calibration, Unpublished};
+//! Lets the caller find what recall to expect.
+use spandrel_index::format::Manifest;
+use spandrel_index::read_recall;
 
-pub(crate) fn calibrate(state: &BuildState<'_>, by: &dyn Calibrate) -> Result<Calibration, BuildError> {
-    let context = state.context;
+use super::publish::manifest;
+use crate::calibrate::write_recall;
+use crate::checkpoint::Calibrated;
+use crate::state::BuildState;
+use crate::{BuildError, Calibrate, Unpublished};
+
+pub(crate) fn calibrate(state: &BuildState<'_>, by: &dyn Calibrate) -> Result<Calibrated, BuildError> {
+    let (context, target) = (state.context, state.target());
     context.progress.phase("calibrate", 0, "queries");
-    let index = Unpublished { dir: state.target().dir, manifest: &manifest(state) };
-    let found = by.calibrate(index, context.progress, context.stop);
+    let manifest = manifest(state);
+    let found =
+        by.calibrate(Unpublished { dir: target.dir, manifest: &manifest }, context.progress, context.stop);
     context.check_stop()?;
-    let none = || Calibration { cells: Vec::new(), points: Vec::new() };
-    Ok(found.map_err(BuildError::Calibrate)?.unwrap_or_else(none))
+    let Some(curves) = found.map_err(BuildError::Calibrate)? else { return Ok(Calibrated { recall: None }) };
+    let recall = Some(write_recall(target.store, &manifest, target.version, &curves)?);
+    // Read back, as every section is.
+    read_recall(target.dir, &Manifest { recall: recall.clone(), ..manifest })?;
+    Ok(Calibrated { recall })
 }

@@ -2,8 +2,7 @@
 use serde::Serialize;
 use spandrel_index::HeadSpace;
 use spandrel_index::format::{
-    BODY_AT, BuildRecord, CalibrationPoint, Manifest, SearchDefault, SectionEntry, SegmentEntry, hash_hex,
-    publish_manifest,
+    BODY_AT, BuildRecord, Manifest, SearchDefault, SectionEntry, SegmentEntry, hash_hex, publish_manifest,
 };
 use spandrel_io::{Store, StoreError, hash_blob};
 
@@ -22,7 +21,6 @@ struct Stats<'a> {
     memory_bytes: u64,
     seconds: &'a [(String, f64)],
     lists: &'a ListStats,
-    calibration: &'a [CalibrationPoint],
 }
 
 /// Every section of the index, finished.
@@ -73,7 +71,7 @@ pub(crate) fn manifest(state: &BuildState<'_>) -> Manifest {
         id_bytes: Layouts::new(params, checked).id_bytes.get(),
         head_space: HeadSpace::of(params.metric, checked.norm_max),
         search_default: usual,
-        search_cells: checkpoint.calibrated.as_ref().map_or(Vec::new(), |found| found.cells.clone()),
+        recall: checkpoint.calibrated.as_ref().and_then(|found| found.recall.clone()),
         build: BuildRecord {
             input_hash: checked.input_hash.clone(),
             seed: params.seed,
@@ -106,7 +104,6 @@ pub(crate) fn publish(state: &BuildState<'_>) -> Result<Manifest, BuildError> {
         memory_bytes: params.memory_bytes,
         seconds: &checkpoint.seconds,
         lists: &state.written().stats,
-        calibration: checkpoint.calibrated.as_ref().map_or(&[], |found| &found.points),
     };
     let stats = serde_json::to_vec_pretty(&stats).map_err(std::io::Error::other)?;
     store.replace(&stats_name(manifest.version), &stats)?;

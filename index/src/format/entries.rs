@@ -116,7 +116,7 @@ impl SegmentEntry {
 }
 
 impl SectionEntry {
-    fn check(&self, path: &Path) -> Result<(), OpenError> {
+    pub(super) fn check(&self, path: &Path) -> Result<(), OpenError> {
         let known = self.column == MAIN_COLUMN && SectionKind::ALL.iter().any(|k| k.name() == self.kind);
         if !known && self.required {
             let kind = match self.column.as_str() {

@@ -45,11 +45,13 @@ pub enum SectionKind {
     Ids = 6,
     /// What a code family learned; indexes of exact lists have none.
     Model = 7,
+    /// What recall queries are to expect, by what they spend; of the whole index.
+    Recall = 8,
 }
 
 impl SectionKind {
     /// Every kind.
-    pub const ALL: [SectionKind; 7] = [
+    pub const ALL: [SectionKind; 8] = [
         SectionKind::Heads,
         SectionKind::Graph,
         SectionKind::Directory,
@@ -57,6 +59,7 @@ impl SectionKind {
         SectionKind::Vectors,
         SectionKind::Ids,
         SectionKind::Model,
+        SectionKind::Recall,
     ];
 
     /// What a segment has none of when it shares the heads of another.
@@ -77,6 +80,7 @@ impl SectionKind {
             SectionKind::Vectors => "vectors",
             SectionKind::Ids => "ids",
             SectionKind::Model => "model",
+            SectionKind::Recall => "recall",
         }
     }
 }

@@ -13,8 +13,8 @@ use spandrel_io::{Store, StoreError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::current::{CURRENT, Current};
-use super::defaults::{SearchCell, SearchDefault};
-use super::entries::SegmentEntry;
+use super::defaults::SearchDefault;
+use super::entries::{SectionEntry, SegmentEntry};
 use super::names::{hash_hex, is_hash, manifest_name};
 use super::{MAJOR, MINOR, OpenError};
 use crate::codes::CodeSpec;
@@ -44,12 +44,11 @@ pub struct Manifest {
     pub id_bytes: usize,
     /// How vectors are mapped to the space of the heads: one space for all segments, so that distances in it compare.
     pub head_space: HeadSpace,
-    /// Pruning used when a query names none, where no cell says better.
+    /// Pruning used when a query names none, where there is no section of recall.
     pub search_default: SearchDefault,
-    /// The same, found for numbers of neighbours: ascending for each place of vectors. Where those in memory have none,
-    /// those on SSD count.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub search_cells: Vec<SearchCell>,
+    /// What queries are to expect, by what they spend; not there where the index was not calibrated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall: Option<SectionEntry>,
     /// How the index came about.
     pub build: BuildRecord,
     /// What is searched together, 1 to [`SEGMENTS_MAX`]; no id is in two of them.
@@ -152,16 +151,7 @@ impl Manifest {
             OpenError::field(path, "code", e.0, "full, rabitq:B, axes:BYTES, pq:MxN[+opq] or binary")
         })?;
         self.search_default.check(path, "search_default")?;
-        self.search_cells.iter().try_for_each(|cell| cell.check(path))?;
-        let order = |cell: &SearchCell| (cell.vectors == Tier::Memory, cell.k);
-        if !self.search_cells.is_sorted_by(|a, b| order(a) < order(b)) {
-            return Err(OpenError::field(
-                path,
-                "search_cells",
-                "others",
-                "places of vectors apart, k ascending",
-            ));
-        }
+        self.recall.iter().try_for_each(|section| section.check(path))?;
         if self.segments.is_empty() || self.segments.len() > SEGMENTS_MAX {
             let expected = format!("1 to {SEGMENTS_MAX}");
             return Err(OpenError::field(path, "segments", self.segments.len(), expected));
@@ -169,42 +159,11 @@ impl Manifest {
         for (number, segment) in self.segments.iter().enumerate() {
             segment.check(path, self.segments.split_at(number).0)?;
         }
-        let lists: u64 = self.segments.iter().map(|segment| segment.lists).sum();
+        let lists = self.lists();
         if lists > u64::from(u32::MAX) {
             return Err(OpenError::field(path, "lists", lists, format!("1 to {} in all", u32::MAX)));
         }
         Ok(())
-    }
-
-    /// What a query for `k` neighbours gets that names no pruning, with vectors in `tier`.
-    ///
-    /// Between two cells the number of lists grows as a power of k, epsilon and errors are the more of both; fewer neighbours
-    /// than the first cell's take what it says. More than the last cell's take all lists.
-    pub fn search_default(&self, k: usize, tier: Tier) -> SearchDefault {
-        let of = |tier| self.search_cells.iter().filter(move |cell| cell.vectors == tier);
-        let tier = if of(tier).next().is_some() { tier } else { Tier::Ssd };
-        let after = of(tier).find(|cell| cell.k as usize >= k);
-        let before = of(tier).take_while(|cell| (cell.k as usize) < k).last();
-        let errors = |cell: &SearchCell| cell.rerank_errors.unwrap_or_default();
-        let (epsilon, max_lists, rerank_errors) = match (before, after) {
-            (None, None) => return self.search_default,
-            (None, Some(cell)) => (cell.epsilon, cell.max_lists, errors(cell)),
-            (_, Some(cell)) if cell.k as usize == k => (cell.epsilon, cell.max_lists, errors(cell)),
-            (Some(cell), None) => (None, u32::MAX, errors(cell)),
-            (Some(before), Some(after)) => {
-                let octaves = |from: f64, to: f64| (to / from).log2();
-                // CAST: numbers of neighbours, far below 2^53
-                let share = octaves(before.k.into(), k as f64) / octaves(before.k.into(), after.k.into());
-                let growth = octaves(before.max_lists.into(), after.max_lists.into());
-                let lists = f64::from(before.max_lists) * (share * growth).exp2();
-                let epsilon = before.epsilon.zip(after.epsilon).map(|(a, b)| a.max(b));
-                // CAST: between the two
-                (epsilon, lists.ceil() as u32, errors(before).max(errors(after)))
-            }
-        };
-        let lists: u64 = self.segments.iter().map(|segment| segment.lists).sum();
-        let max_lists = max_lists.min(u32::try_from(lists).unwrap_or(u32::MAX));
-        SearchDefault { epsilon, max_lists, rerank_errors }
     }
 
     /// The metric.
@@ -229,12 +188,27 @@ impl Manifest {
 
     /// Names of every file in force, the manifest and CURRENT apart.
     pub fn files(&self) -> impl Iterator<Item = &str> {
-        self.segments.iter().flat_map(|s| s.sections.iter().map(|section| section.file.as_str()))
+        self.sections().map(|section| section.file.as_str())
     }
 
     /// Bytes of all sections on disk.
     pub fn index_bytes(&self) -> u64 {
-        self.segments.iter().flat_map(|s| s.sections.iter().map(|section| section.bytes)).sum()
+        self.sections().map(|section| section.bytes).sum()
+    }
+
+    /// Every section: those of the segments, then those of the whole index.
+    pub fn sections(&self) -> impl Iterator<Item = &SectionEntry> {
+        self.segments.iter().flat_map(|segment| &segment.sections).chain(&self.recall)
+    }
+
+    /// Vectors of all segments.
+    pub fn vectors(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.vectors).sum()
+    }
+
+    /// Lists of all segments.
+    pub fn lists(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.lists).sum()
     }
 }
 
@@ -307,40 +281,5 @@ mod tests {
             assert!(error.contains("unknown field `colour`"), "{place}: {error}");
         }
         assert_eq!(serde_json::from_value::<Manifest>(good).unwrap(), manifest());
-    }
-
-    #[test]
-    fn defaults_follow_the_number_of_neighbours() {
-        let mut manifest = manifest();
-        assert_eq!(manifest.search_default(10, Tier::Ssd), manifest.search_default);
-        let cell = |k, vectors, max_lists, errors| SearchCell {
-            k,
-            vectors,
-            epsilon: (k == 10).then_some(0.5),
-            max_lists,
-            rerank_errors: Some(errors),
-            target: 0.95,
-            recall: 0.95,
-            queries: 400,
-        };
-        manifest.search_cells = vec![
-            cell(10, Tier::Ssd, 40, 1.0),
-            cell(1000, Tier::Ssd, 640, 0.5),
-            cell(10, Tier::Memory, 20, 1.5),
-        ];
-        let of = |k, tier| {
-            let SearchDefault { epsilon, max_lists, rerank_errors } = manifest.search_default(k, tier);
-            assert_eq!(epsilon, (k <= 10).then_some(0.5));
-            (max_lists, rerank_errors)
-        };
-        let ssd = [1, 10, 11, 100, 999, 1000, 1001, usize::MAX].map(|k| of(k, Tier::Ssd));
-        assert_eq!(ssd[..2], [(40, 1.0); 2]);
-        assert!((41..45).contains(&ssd[2].0) && ssd[2].1 == 1.0, "{ssd:?}");
-        assert!((160..162).contains(&ssd[3].0) && ssd[3].1 == 1.0, "{ssd:?}");
-        assert!((600..=640).contains(&ssd[4].0) && ssd[4].1 == 1.0, "{ssd:?}");
-        assert_eq!(ssd[5..], [(640, 0.5), (5000, 0.5), (5000, 0.5)]);
-        assert_eq!((of(10, Tier::Memory), of(11, Tier::Memory)), ((20, 1.5), (5000, 1.5)));
-        manifest.search_cells.pop();
-        assert_eq!(manifest.search_default(10, Tier::Memory).max_lists, 40);
     }
 }

@@ -13,10 +13,11 @@
 //! model-N        how codes are made, resident (not full)    codes::model
 //! vectors-N      every vector once, in pages                vectors.rs
 //! ids-N          id to position, in pages                   ids.rs
+//! recall-N       recall by work, resident (if calibrated)   recall.rs
 //! build-stats-N.json, LOCK                                  not part of the index's identity
 //! ```
 //!
-//! An index is one or more segments, each with sections of its own. A segment without heads, graph and model uses those of an
+//! An index is one or more segments, each with sections of its own; `recall-N` is the whole index's. A segment without heads, graph and model uses those of an
 //! earlier one, which its entry in the manifest names. Sections are found by kind and column; those above are of the column
 //! of vectors that are searched, named "".
 //!
@@ -25,7 +26,6 @@
 //!
 //! ```text
 //! kind or place                       holds                                   a reader that does not know it
-//! calibration                         the curve behind defaults of queries    ignores it, takes the manifest's defaults
 //! attributes                          values and postings by position         ignores it, has no filters
 //! radii, or the directory's spare     how far a list reaches                  ignores the section; a word in use is a
 //!   word                                                                      minor version, which it refuses
@@ -53,12 +53,13 @@ mod ids;
 mod lists;
 mod manifest;
 mod names;
+mod recall;
 mod vectors;
 mod versions;
 
 pub use approved::{APPROVED, approve, approved, put_in_force};
 pub use current::{CURRENT, Current, current};
-pub use defaults::{CalibrationPoint, SearchCell, SearchDefault};
+pub use defaults::SearchDefault;
 pub use directory::{Directory, DirectoryEntry, DirectoryShape, list_hash, list_hash_while};
 pub use entries::{MAIN_COLUMN, SectionEntry, SegmentEntry};
 pub use error::OpenError;
@@ -67,6 +68,8 @@ pub use ids::{ID_PAGE_BYTES, IdBytes, IdPages};
 pub use lists::{CodedLayout, CodedList, FullLayout, FullList, ListLayout, StrayReplica};
 pub use manifest::{BuildRecord, Manifest, publish_manifest};
 pub use names::{hash_hex, manifest_name, section_name};
+pub(crate) use recall::RECALL_BYTES_MAX;
+pub use recall::{RecallCurve, RecallCurves, RecallPoint, RecallSource};
 pub use vectors::{PageLayout, Record};
 pub use versions::{Version, versions};
 

@@ -7,6 +7,7 @@
 mod distinct;
 pub(crate) mod ids;
 mod options;
+mod recall;
 mod resident;
 pub(crate) mod section;
 mod segment;
@@ -19,10 +20,12 @@ use spandrel_io::{FolderStore, Merging, Store};
 
 use crate::codes::CodeSpec;
 use crate::format::{
-    ListLayout, Manifest, OpenError, PageLayout, SearchDefault, approved, current, manifest_name, versions,
+    ListLayout, Manifest, OpenError, PageLayout, RecallCurves, approved, current, manifest_name, versions,
 };
 use crate::{DType, HeadSpace, Metric, Tier};
 pub use options::OpenOptions;
+use recall::StoredRecall;
+pub use recall::read_recall;
 pub use resident::{CodeRange, ResidentCodes, ResidentIds, ResidentVectors};
 use section::UNSTOPPED;
 use segment::Opening;
@@ -37,6 +40,7 @@ pub struct Index {
     shape: Shape,
     /// At least one.
     segments: Vec<Segment>,
+    recall: Option<StoredRecall>,
 }
 
 /// Bytes of memory that an open index holds, by what they are for.
@@ -191,7 +195,8 @@ impl Index {
         if segments.len() > 1 {
             distinct::check(&segments, stop)?;
         }
-        Ok(Index { dir: store.root().to_owned(), manifest, shape, segments })
+        let recall = StoredRecall::open(store, &manifest, shape, stop)?;
+        Ok(Index { dir: store.root().to_owned(), manifest, shape, segments, recall })
     }
 
     /// The directory it was opened from.
@@ -259,9 +264,14 @@ impl Index {
         self.manifest.uuid()
     }
 
-    /// What queries for `k` neighbours get that name no pruning.
-    pub fn search_default(&self, k: usize) -> SearchDefault {
-        self.manifest.search_default(k, self.vectors_tier())
+    /// What recall queries are to expect, by what they spend; none where the index was not calibrated.
+    pub fn recall(&self) -> Option<&RecallCurves> {
+        self.recall.as_ref().map(|stored| &stored.curves)
+    }
+
+    /// The open file of that.
+    pub(crate) fn stored_recall(&self) -> Option<&StoredRecall> {
+        self.recall.as_ref()
     }
 
     /// Where its codes are.

@@ -92,7 +92,11 @@ impl SegmentShape {
             SectionKind::Heads => Some((space.dtype(dtype), space.dim(dim))),
             SectionKind::Codes | SectionKind::Vectors => Some((dtype, dim)),
             // These hold no rows.
-            SectionKind::Graph | SectionKind::Directory | SectionKind::Ids | SectionKind::Model => None,
+            SectionKind::Graph
+            | SectionKind::Directory
+            | SectionKind::Ids
+            | SectionKind::Model
+            | SectionKind::Recall => None,
         };
         if let Some((dtype, dim)) = rows {
             differs("dtype", header.dtype.to_string(), dtype.to_string())?;
@@ -107,7 +111,11 @@ impl SegmentShape {
             SectionKind::Codes => UNIT_BYTES,
             SectionKind::Vectors => pages.page_bytes(),
             SectionKind::Ids => ID_PAGE_BYTES,
-            SectionKind::Heads | SectionKind::Graph | SectionKind::Directory | SectionKind::Model => 0,
+            SectionKind::Heads
+            | SectionKind::Graph
+            | SectionKind::Directory
+            | SectionKind::Model
+            | SectionKind::Recall => 0,
         };
         differs("unit_bytes", header.unit_bytes.to_string(), unit_bytes.to_string())?;
         let count = match header.kind {
@@ -123,7 +131,11 @@ impl SegmentShape {
             SectionKind::Vectors => Some(pages.pages(self.vectors) * pages.page_bytes() as u64),
             SectionKind::Ids => Some(self.ids().body_bytes(self.vectors)),
             // Checked entry by entry where they are read.
-            SectionKind::Graph | SectionKind::Directory | SectionKind::Codes | SectionKind::Model => None,
+            SectionKind::Graph
+            | SectionKind::Directory
+            | SectionKind::Codes
+            | SectionKind::Model
+            | SectionKind::Recall => None,
         };
         match body_bytes {
             Some(bytes) => differs("body_bytes", header.body_bytes.to_string(), bytes.to_string()),

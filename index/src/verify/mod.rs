@@ -100,6 +100,11 @@ fn check(
     };
     // Elsewhere codes are rounded otherwise.
     let same_kernels = manifest.build.kernels == Variant::best().name();
+    if let Some(recall) = index.stored_recall() {
+        watch.name("memory");
+        let section = recall.read()?;
+        if just_opened { watch.step(section.file_bytes())? } else { hash(section, &mut watch)? }
+    }
     for segment in index.segments() {
         watch.name("memory");
         let resident = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory, SectionKind::Model];

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::StageTimes;
 use crate::explain::Explanation;
+use crate::pruning::Promise;
 
 /// One vector found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -121,4 +122,7 @@ pub struct Answer {
     /// The limit that cut the answer short: `max_bytes` where lists or candidates were left out for it, `max_lists` where
     /// fewer neighbours than asked for are returned although there are more.
     pub limited_by: Option<Limit>,
+    /// The recall asked for, and what is to be expected of this answer; none where the query named its own pruning, and in
+    /// an answer from elsewhere.
+    pub promise: Option<Promise>,
 }

@@ -15,20 +15,25 @@ pub const EPSILON_LISTS_MAX: u32 = 256;
 
 /// What a caller asks for.
 ///
-/// With neither `epsilon` nor `max_lists`, both come from the index; `max_lists` alone means no epsilon;
-/// `epsilon` alone is capped at [`EPSILON_LISTS_MAX`]. Where the lists so chosen hold fewer than `k` vectors that may be
-/// answers, the next
-/// nearest are read as well: only a `max_lists` or `max_bytes` that was given holds in any case.
+/// With none of `recall`, `epsilon` and `max_lists`, a query asks for a recall of
+/// [`RECALL_DEFAULT`](crate::RECALL_DEFAULT). `max_lists` alone means no epsilon; `epsilon` alone is capped at
+/// [`EPSILON_LISTS_MAX`]. Where the lists so chosen hold fewer than `k` vectors that may be answers, the next nearest are
+/// read as well: only a `max_lists` or `max_bytes` that was given holds in any case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchParams {
     /// Neighbours wanted, 1 or more; of an index that holds fewer vectors that may be answers, all of them.
     pub k: usize,
+    /// Recall wanted, more than 0 and at most 1, on average over queries like those the index was calibrated with. It
+    /// decides lists, errors and epsilon; `max_lists`, `max_bytes` and `rerank` may hold a query back, and
+    /// [`Answer::promise`](crate::Answer::promise) says what is left to expect. Not together with `epsilon`.
+    pub recall: Option<f64>,
     /// A list is read iff its head is no farther than `1 + epsilon` times the nearest head: 0 or more.
     pub epsilon: Option<f32>,
     /// Lists read at most: 1 or more.
     pub max_lists: Option<u32>,
-    /// The share of the lists so chosen that is read, from 0 to 1, as a server under load asks for less. It costs recall,
-    /// not answers.
+    /// The share of its work that a query spends, from 0 to 1, as a server under load asks for less. It costs recall, not
+    /// answers. A query that asks for a recall takes the point of the index's curve that takes this share of the work for
+    /// it, but for a recall of a half at least; others read this share of their lists.
     pub effort: f32,
     /// Bytes asked of the disk at most, counted before requests are merged across gaps: the farthest lists are dropped,
     /// then the worst candidates, but not the nearest list and the best candidate. Pages for `k` candidates are set
@@ -97,6 +102,7 @@ impl SearchParams {
     pub const fn new(k: usize) -> SearchParams {
         SearchParams {
             k,
+            recall: None,
             epsilon: None,
             max_lists: None,
             effort: 1.0,
@@ -117,6 +123,15 @@ pub enum ParamsError {
     /// No neighbour is wanted.
     #[error("k is 0, expected at least 1")]
     ZeroK,
+    /// Not a recall.
+    #[error("recall is {found}, expected more than 0 and at most 1")]
+    Recall {
+        /// The value given.
+        found: f64,
+    },
+    /// A recall decides how lists are pruned. Give one of the two.
+    #[error("recall and epsilon are both given, expected one of them")]
+    RecallAndEpsilon,
     /// Not a distance ratio.
     #[error("epsilon is {found}, expected a finite number of 0 or more")]
     Epsilon {

@@ -4,6 +4,7 @@ use spandrel_index::{Index, Segment, Tier};
 
 use crate::accept::Accepted;
 use crate::params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};
+use crate::pruning::{Aim, Promise, Pruning, RECALL_DEFAULT};
 use crate::range_params::RangeParams;
 use crate::range_plan::RangePlan;
 
@@ -26,6 +27,8 @@ pub struct QueryPlan {
     pub(crate) collect: CollectPlan,
     /// None where lists hold exact vectors: what is found in them needs no second look.
     pub(crate) verify: Option<VerifyPlan>,
+    /// None where the query names its own pruning.
+    pub(crate) promise: Option<Promise>,
     /// Whether answers say where their time went.
     pub(crate) times: bool,
     /// Whether answers say how they were found.
@@ -80,41 +83,37 @@ impl QueryPlan {
         let acceptable = |(number, segment): (u16, &Segment)| accept.count(number, 0..segment.count as u32); // CAST: positions
         let acceptable: u64 = (0..).zip(index.segments()).map(acceptable).sum();
         let k = usize::try_from(acceptable).map_or(params.k, |vectors| params.k.min(vectors));
-        let (epsilon, lists) = match (params.epsilon, params.max_lists) {
-            (None, None) => {
-                let default = index.search_default(k);
-                (default.epsilon, default.max_lists)
-            }
-            (Some(epsilon), None) => (Some(epsilon), EPSILON_LISTS_MAX),
-            (epsilon, Some(max_lists)) => (epsilon, max_lists),
+        check_pruning(params)?;
+        let target = match params.recall {
+            None if params.epsilon.is_some() || params.max_lists.is_some() => None,
+            asked => Some(asked.unwrap_or(RECALL_DEFAULT)),
         };
-        if let Some(found) = epsilon
-            && !(found >= 0.0 && found.is_finite())
-        {
-            return Err(ParamsError::Epsilon { found });
-        }
-        if lists == 0 {
-            return Err(ParamsError::ZeroLists);
-        }
-        if !(0.0..=1.0).contains(&params.effort) {
-            return Err(ParamsError::Effort { found: params.effort });
-        }
+        let lists_max = params.max_lists.unwrap_or(u32::MAX).min(index.lists());
+        let aim = match target {
+            Some(recall) => Aim { recall, effort: params.effort.into(), lists_max },
+            None => Aim::at(RECALL_DEFAULT),
+        };
+        let pruning = Pruning::of(index, k, aim);
+        let probe = match target {
+            Some(_) => ProbePlan { epsilon: pruning.epsilon, lists: pruning.max_lists },
+            None => ProbePlan::named(params, index),
+        };
         let bytes_max = params.max_bytes.unwrap_or(u64::MAX);
         if bytes_max == 0 {
             return Err(ParamsError::ZeroBytes);
         }
-        let verify = VerifyPlan::of(params, index, k)?;
-        // Of those there are: a share of more than all would be all.
-        let lists = (lists.min(index.lists()) as f32 * params.effort).ceil().max(1.0) as u32; // CAST: a share of a count
-        let lists_max = params.max_lists.unwrap_or(u32::MAX).min(index.lists());
+        let verify = VerifyPlan::of(params, index, pruning.rerank_errors)?;
+        let is_curves_own = params.accept.is_none() && !compares_less(params.rerank, &pruning);
+        let expected = pruning.recall.filter(|_| is_curves_own);
         Ok(QueryPlan {
-            probe: ProbePlan { epsilon, lists: lists.min(index.lists()) },
+            probe,
             stop: StopPlan { lists_max, bytes_max },
             accept,
             collect: CollectPlan::Nearest { k },
             verify,
             times: params.times || params.explain,
             explain: params.explain,
+            promise: target.map(|target| Promise { target, expected }),
         })
     }
 
@@ -143,6 +142,7 @@ impl QueryPlan {
             accept: Accepted(params.accept.clone()),
             collect: CollectPlan::Within(RangePlan::new(score, errors, bytes_max)),
             verify: VerifyPlan::with(Rerank::Errors(errors), estimates, index)?,
+            promise: None,
             times: false,
             explain: false,
         })
@@ -167,6 +167,11 @@ impl QueryPlan {
     /// Pruning by distance, if any.
     pub fn epsilon(&self) -> Option<f32> {
         self.probe.epsilon
+    }
+
+    /// The recall asked for, and what is to be expected; none where the query names its own pruning.
+    pub fn promise(&self) -> Option<Promise> {
+        self.promise
     }
 
     /// Lists searched at most where they hold enough vectors, no more than there are.
@@ -194,7 +199,48 @@ impl QueryPlan {
     }
 }
 
+/// Refuses what says nothing of how lists are to be pruned.
+fn check_pruning(params: &SearchParams) -> Result<(), ParamsError> {
+    if let Some(found) = params.recall
+        && !(found > 0.0 && found <= 1.0)
+    {
+        return Err(ParamsError::Recall { found });
+    }
+    if params.recall.is_some() && params.epsilon.is_some() {
+        return Err(ParamsError::RecallAndEpsilon);
+    }
+    if let Some(found) = params.epsilon
+        && !(found >= 0.0 && found.is_finite())
+    {
+        return Err(ParamsError::Epsilon { found });
+    }
+    if params.max_lists == Some(0) {
+        return Err(ParamsError::ZeroLists);
+    }
+    if !(0.0..=1.0).contains(&params.effort) {
+        return Err(ParamsError::Effort { found: params.effort });
+    }
+    Ok(())
+}
+
+/// Whether a rule given with the query may compare fewer vectors than the recall takes.
+fn compares_less(rerank: Option<Rerank>, pruning: &Pruning) -> bool {
+    match rerank {
+        None => false,
+        Some(Rerank::Errors(errors)) => errors < pruning.rerank_errors,
+        Some(Rerank::Count(_)) => true,
+    }
+}
+
 impl ProbePlan {
+    /// As a query names it.
+    fn named(params: &SearchParams, index: &Index) -> ProbePlan {
+        let lists = params.max_lists.unwrap_or(EPSILON_LISTS_MAX).min(index.lists());
+        // Of those there are: a share of more than all would be all.
+        let lists = (lists as f32 * params.effort).ceil().max(1.0) as u32; // CAST: a share of a count
+        ProbePlan { epsilon: params.epsilon, lists: lists.min(index.lists()) }
+    }
+
     /// Largest squared distance of a head whose list is searched, when the nearest head is this far.
     pub(crate) fn head_bound(&self, nearest: f32) -> f32 {
         match self.epsilon {
@@ -206,8 +252,9 @@ impl ProbePlan {
 }
 
 impl VerifyPlan {
-    fn of(params: &SearchParams, index: &Index, k: usize) -> Result<Option<VerifyPlan>, ParamsError> {
-        let rerank = params.rerank.unwrap_or(Rerank::Errors(index.search_default(k).rerank_errors));
+    /// With the index's own errors unless the query names a rule.
+    fn of(params: &SearchParams, index: &Index, errors: f32) -> Result<Option<VerifyPlan>, ParamsError> {
+        let rerank = params.rerank.unwrap_or(Rerank::Errors(errors));
         if let Rerank::Errors(found) = rerank
             && !(found >= 0.0 && found.is_finite())
         {

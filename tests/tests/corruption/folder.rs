@@ -167,7 +167,11 @@ impl Whole {
     pub(super) fn resident(&self) -> Vec<SectionKind> {
         let mut kinds = self.kinds();
         kinds.retain(|kind| match kind {
-            SectionKind::Heads | SectionKind::Graph | SectionKind::Directory | SectionKind::Model => true,
+            SectionKind::Heads
+            | SectionKind::Graph
+            | SectionKind::Directory
+            | SectionKind::Model
+            | SectionKind::Recall => true,
             SectionKind::Codes => self.built.manifest.build.codes == Tier::Memory,
             SectionKind::Vectors | SectionKind::Ids => false,
         });

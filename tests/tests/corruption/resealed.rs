@@ -130,14 +130,9 @@ fn fields_of_a_manifest_that_cannot_be_are_refused() {
         check!(open_json(&whole, &json), OpenError::Field { .. }, "{field} = {value}");
     }
     let mut json = good.clone();
-    let cell = |k, max_lists| {
-        json!({"k": k, "vectors": "ssd", "max_lists": max_lists, "rerank_errors": 1.0,
-        "target": 0.95, "recall": 0.95, "queries": 400})
-    };
-    json["search_cells"] = json!([cell(1, 0)]);
-    check!(open_json(&whole, &json), OpenError::Field { .. }, "search_cells");
-    json["search_cells"] = json!([cell(10, 8), cell(1, 8)]);
-    check!(open_json(&whole, &json), OpenError::Field { .. }, "search_cells");
+    json["recall"] = json["segments"][0]["sections"][0].clone();
+    json["recall"]["file"] = "../recall-1".into();
+    check!(open_json(&whole, &json), OpenError::Field { .. }, "recall");
     for (field, value) in [("bytes", json!(4096)), ("bytes", json!(0)), ("bytes", json!(u64::MAX))] {
         let mut json = good.clone();
         json["segments"][0]["sections"][0][field] = value.clone();

@@ -180,11 +180,11 @@ pub(super) fn report_json(report: &BuildReport, config: &BuildConfig) -> Value {
         "index": config.out,
         "version": manifest.version,
         "uuid": manifest.uuid,
-        "vectors": manifest.segments.iter().map(|segment| segment.vectors).sum::<u64>(),
+        "vectors": manifest.vectors(),
         "dim": manifest.dim,
         "dtype": manifest.dtype.to_string(),
         "metric": manifest.metric.to_string(),
-        "lists": manifest.segments.iter().map(|segment| segment.lists).sum::<u64>(),
+        "lists": manifest.lists(),
         "copies": report.lists.as_ref().map(|lists| lists.copies),
         "outliers": report.lists.as_ref().map(|lists| lists.outliers.count),
         "index_bytes": manifest.index_bytes(),
@@ -192,7 +192,7 @@ pub(super) fn report_json(report: &BuildReport, config: &BuildConfig) -> Value {
         "build_seconds": report.seconds.iter().map(|(_, seconds)| seconds).sum::<f64>(),
         "memory_peak": memory,
         "memory_allowed": config.memory_bytes,
-        "warnings": defaults::warnings(manifest).collect::<Vec<_>>(),
+        "warnings": defaults::warnings(manifest, report.recall.as_ref()).collect::<Vec<_>>(),
     })
 }
 
@@ -214,7 +214,7 @@ pub(super) fn report_text(report: &BuildReport, config: &BuildConfig) -> String 
         manifest.metric
     );
     let _ = writeln!(text, "lists     {}", units::count(lists));
-    let _ = writeln!(text, "queries   {}", defaults::at_ten(manifest));
+    let _ = writeln!(text, "queries   {}", defaults::at_ten_text(manifest, report.recall.as_ref()));
     if let Some(stats) = &report.lists {
         let _ = writeln!(
             text,
@@ -240,7 +240,7 @@ pub(super) fn report_text(report: &BuildReport, config: &BuildConfig) -> String 
         let peak = units::bytes(memory.rss_peak_bytes as f64);
         let _ = writeln!(text, "memory    {peak} at its peak, {allowed} allowed");
     }
-    for warning in defaults::warnings(manifest) {
+    for warning in defaults::warnings(manifest, report.recall.as_ref()) {
         let _ = writeln!(text, "warning   {warning}");
     }
     text

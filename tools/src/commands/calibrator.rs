@@ -2,10 +2,11 @@
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use spandrel_builder::{BuildConfig, Calibrate, Calibration, Progress, Unpublished};
+use spandrel_builder::{BuildConfig, Calibrate, Progress, Unpublished};
 use spandrel_engine::{CalibrateLimits, calibrate};
+use spandrel_index::format::RecallCurves;
 
-/// Finds defaults that keep a recall of 0.95, within what the build may use.
+/// Finds what recall to expect, within what the build may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Calibrator {
     limits: CalibrateLimits,
@@ -24,15 +25,15 @@ impl Calibrate for Calibrator {
         index: Unpublished<'_>,
         progress: &dyn Progress,
         stop: &AtomicBool,
-    ) -> Result<Option<Calibration>, Box<dyn Error + Send + Sync>> {
+    ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
         let mut tell = |queries| {
             progress.advance(queries);
             !stop.load(Ordering::Relaxed)
         };
         let found = calibrate(index.dir, index.manifest, self.limits, &mut tell)?;
-        if found.cells.is_empty() {
+        if found.is_none() {
             progress.note("not calibrated: queries get the usual default");
         }
-        Ok(Some(Calibration { cells: found.cells, points: found.points }))
+        Ok(found)
     }
 }

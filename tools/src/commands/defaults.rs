@@ -1,73 +1,100 @@
-//! What an index says of its default of queries, in words.
+//! What an index says of the recall of its queries, in words.
+use spandrel_engine::{Aim, Calibrated, Pruning, RECALL_DEFAULT};
+use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::{CalibrationPoint, Manifest, SearchCell};
-use spandrel_index::{Index, Tier};
+use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, SearchDefault};
 
 use crate::figures::units;
 
-/// The default for 10 neighbours, in a line.
-pub(super) fn at_ten(manifest: &Manifest) -> String {
-    let default = manifest.search_default(10, Tier::Ssd);
+/// Recalls told of.
+const RECALLS: [f64; 4] = [0.80, 0.90, 0.95, 0.99];
+
+/// What a query for 10 neighbours gets that names no pruning, with vectors on SSD.
+pub(super) fn at_ten(manifest: &Manifest, recall: Option<&RecallCurves>) -> SearchDefault {
+    let Pruning { epsilon, max_lists, rerank_errors, .. } =
+        Calibrated { manifest, recall, vectors: Tier::Ssd }.pruning(10, Aim::at(RECALL_DEFAULT));
+    SearchDefault { epsilon, max_lists, rerank_errors }
+}
+
+/// The same in a line.
+pub(super) fn at_ten_text(manifest: &Manifest, recall: Option<&RecallCurves>) -> String {
+    let default = at_ten(manifest, recall);
     let epsilon = default.epsilon.map(|epsilon| format!("epsilon {epsilon}, ")).unwrap_or_default();
     let rerank = match default.rerank_errors {
-        _ if manifest.build.code == CodeSpec::Full.to_string() => String::new(),
+        _ if is_exact(manifest) => String::new(),
         0.0 => ", the nearest by their estimates reranked".to_owned(),
-        errors => format!(", reranked within {errors} errors"),
+        errors => format!(", reranked within {} errors", rounded(errors)),
     };
     let lists = units::count(default.max_lists.into());
     format!("{epsilon}at most {lists} lists{rerank}, unless asked otherwise")
 }
 
-/// A warning for each default that falls short of its recall.
-pub(super) fn warnings(manifest: &Manifest) -> impl Iterator<Item = String> {
-    let lists: u64 = manifest.segments.iter().map(|segment| segment.lists).sum();
-    manifest.search_cells.iter().filter(|cell| cell.is_short()).map(move |cell| {
-        let &SearchCell { k, vectors, max_lists, rerank_errors, target, recall, .. } = cell;
-        let errors = rerank_errors.map(|errors| format!(" and {errors} errors")).unwrap_or_default();
-        let knob = match rerank_errors {
-            _ if u64::from(max_lists) < lists => "--max-lists of queries reads more of them",
-            Some(_) => "a longer code estimates better (--code, --search-memory), and --rerank of queries compares more",
-            None => "--max-bytes of queries may be in the way",
+/// Errors to two places.
+fn rounded(errors: f32) -> f32 {
+    (100.0 * errors).round() / 100.0
+}
+
+fn is_exact(manifest: &Manifest) -> bool {
+    manifest.build.code == CodeSpec::Full.to_string()
+}
+
+/// A warning for each number of neighbours whose usual recall is out of reach.
+pub(super) fn warnings(manifest: &Manifest, recall: Option<&RecallCurves>) -> impl Iterator<Item = String> {
+    let curves = recall.into_iter().flat_map(|recall| &recall.curves);
+    curves.filter(|curve| is_short(curve)).filter_map(move |curve| {
+        let &RecallCurve { k, vectors, .. } = curve;
+        let point = curve.points.last()?;
+        let exact = is_exact(manifest);
+        let errors = if exact { String::new() } else { format!(" and {} errors", point.rerank_errors) };
+        let knob = match exact {
+            _ if u64::from(point.lists) < manifest.lists() => "--max-lists of queries reads more of them",
+            false => "a longer code estimates better (--code, --search-memory), and --rerank of queries compares more",
+            true => "--max-bytes of queries may be in the way",
         };
-        format!(
-            "queries for {k} neighbours, vectors in {vectors}: recall {recall:.3} is to be expected where {target} was \
+        Some(format!(
+            "queries for {k} neighbours, vectors in {vectors}: recall {:.3} is to be expected where {RECALL_DEFAULT} was \
              looked for, with {} of {} lists{errors}; {knob}",
-            units::count(max_lists.into()),
-            units::count(lists)
-        )
+            point.recall,
+            units::count(point.lists.into()),
+            units::count(manifest.lists())
+        ))
     })
 }
 
-/// Each number of neighbours with its default, as flags.
-pub(super) fn cells(manifest: &Manifest) -> impl Iterator<Item = String> {
-    manifest.search_cells.iter().map(|cell| {
-        let epsilon = cell.epsilon.map(|epsilon| format!("--epsilon {epsilon} ")).unwrap_or_default();
-        let flags = flags(cell.max_lists, cell.rerank_errors);
-        format!(
-            "k {}, vectors in {}: {epsilon}{flags} for recall {:.3} at least",
-            cell.k, cell.vectors, cell.recall
-        )
+/// Whether the usual recall is out of reach because of what queries miss, rather than for their being few.
+fn is_short(curve: &RecallCurve) -> bool {
+    let most = 1.0 - 1.0 / (f64::from(curve.queries) + 1.0);
+    most >= RECALL_DEFAULT && curve.points.last().is_some_and(|point| point.recall < RECALL_DEFAULT)
+}
+
+/// Each number of neighbours with what some recalls take.
+pub(super) fn curves<'a>(
+    manifest: &'a Manifest,
+    recall: Option<&'a RecallCurves>,
+) -> impl Iterator<Item = String> + 'a {
+    recall.into_iter().flat_map(|recall| &recall.curves).filter_map(move |curve| {
+        let &RecallCurve { k, vectors, queries, .. } = curve;
+        let most = curve.points.last()?.recall;
+        let calibrated = Calibrated { manifest, recall, vectors };
+        let reached = RECALLS.into_iter().filter(|&recall| recall <= most).map(|recall| {
+            let Pruning { max_lists, rerank_errors, .. } = calibrated.pruning(k as usize, Aim::at(recall));
+            let errors = if is_exact(manifest) {
+                String::new()
+            } else {
+                format!(" and {} errors", rounded(rerank_errors))
+            };
+            format!("{recall:.2} with {} lists{errors}, ", units::count(max_lists.into()))
+        });
+        Some(format!(
+            "k {k}, vectors in {vectors}: {}at most {most:.4}, by {queries} queries",
+            reached.collect::<String>()
+        ))
     })
 }
 
-/// The settings for several recalls at 10 neighbours; none where the statistics of the build are gone.
-pub(super) fn points(index: &Index) -> Vec<CalibrationPoint> {
-    #[derive(serde::Deserialize)]
-    struct Stats {
-        calibration: Vec<CalibrationPoint>,
-    }
-    let path = index.dir().join(format!("build-stats-{}.json", index.manifest().version));
-    let stats: Option<Stats> = fs_err::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    stats.map(|stats| stats.calibration).unwrap_or_default()
-}
-
-/// A setting as flags.
-pub(super) fn point_text(point: &CalibrationPoint) -> String {
-    let flags = flags(point.max_lists, point.rerank_errors);
-    format!("recall {} at k 10, vectors in {}: {flags}", point.recall, point.vectors)
-}
-
-fn flags(max_lists: u32, rerank_errors: Option<f32>) -> String {
-    let errors = rerank_errors.map(|errors| format!(" --rerank-errors {errors}")).unwrap_or_default();
-    format!("--max-lists {max_lists}{errors}")
+/// What stands behind all that.
+pub(super) fn source(recall: &RecallCurves) -> String {
+    let confidence =
+        recall.confidence.map(|share| format!(", with a confidence of {share}")).unwrap_or_default();
+    format!("{}{confidence}", recall.source)
 }

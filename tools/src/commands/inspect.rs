@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 use spandrel_index::format::Version;
-use spandrel_index::{HeadIndex, Index, Segment, Tier, versions};
+use spandrel_index::{HeadIndex, Index, Segment, versions};
 
 use super::defaults;
 use crate::Session;
@@ -70,9 +70,12 @@ fn head_index(index: &Index) -> String {
 fn versions_text(versions: &[Version], open: u64) -> impl Iterator<Item = String> {
     versions.iter().filter(move |version| version.number != open).map(|version| match &version.manifest {
         Ok(manifest) => {
-            let vectors = manifest.segments.iter().map(|segment| segment.vectors).sum();
             let on_disk = units::bytes(manifest.index_bytes() as f64); // CAST: shown to three digits
-            format!("version {}, {} vectors, {on_disk} on disk", version.number, units::count(vectors))
+            format!(
+                "version {}, {} vectors, {on_disk} on disk",
+                version.number,
+                units::count(manifest.vectors())
+            )
         }
         Err(error) => format!("version {}, which cannot be opened: {error}", version.number),
     })
@@ -82,7 +85,7 @@ fn versions_text(versions: &[Version], open: u64) -> impl Iterator<Item = String
 fn json(about: &About<'_>) -> Value {
     let About { index, counts, versions, added } = about;
     let (manifest, memory) = (index.manifest(), index.memory());
-    let sections: Vec<_> = manifest.segments.iter().flat_map(|segment| &segment.sections).collect();
+    let sections: Vec<_> = manifest.sections().collect();
     json!({
         "index": index.dir(),
         "version": manifest.version,
@@ -99,10 +102,9 @@ fn json(about: &About<'_>) -> Value {
         "list_longest": counts.last(),
         "head_index": head_index(index),
         "build": manifest.build,
-        "search_default": manifest.search_default(10, Tier::Ssd),
-        "search_cells": manifest.search_cells,
-        "search_points": defaults::points(index),
-        "warnings": defaults::warnings(manifest).collect::<Vec<_>>(),
+        "search_default": defaults::at_ten(manifest, index.recall()),
+        "recall": index.recall(),
+        "warnings": defaults::warnings(manifest, index.recall()).collect::<Vec<_>>(),
         "memory_bytes": memory.total(),
         "memory_parts": {
             "codes": memory.codes,
@@ -146,12 +148,12 @@ fn text(about: &About<'_>) -> String {
         line("codebooks", format!("given, of hash {hash}"));
     }
     line("heads", format!("{}, found by {}", build.heads, head_index(index)));
-    line("search", defaults::at_ten(manifest));
-    let names = ["defaults"].into_iter().chain(std::iter::repeat(""));
-    names.zip(defaults::cells(manifest)).for_each(|(name, cell)| line(name, cell));
-    let names = ["points"].into_iter().chain(std::iter::repeat(""));
-    names.zip(defaults::points(index)).for_each(|(name, point)| line(name, defaults::point_text(&point)));
-    defaults::warnings(manifest).for_each(|warning| line("warning", warning));
+    line("search", defaults::at_ten_text(manifest, index.recall()));
+    let names = ["recall"].into_iter().chain(std::iter::repeat(""));
+    let source = index.recall().map(|recall| format!("by {}", defaults::source(recall)));
+    let curves = source.into_iter().chain(defaults::curves(manifest, index.recall()));
+    names.zip(curves).for_each(|(name, curve)| line(name, curve));
+    defaults::warnings(manifest, index.recall()).for_each(|warning| line("warning", warning));
     let (lists, copies) = (units::count(build.lists), build.max_replicas);
     line(
         "built",
@@ -194,7 +196,7 @@ fn sections_table(index: &Index) -> TextTable {
     {
         table.column(head, align);
     }
-    for section in index.manifest().segments.iter().flat_map(|segment| &segment.sections) {
+    for section in index.manifest().sections() {
         let cells =
             [section.kind.clone(), section.file.clone(), units::count(section.bytes), section.hash.clone()];
         table.row(cells.map(Some).to_vec());

@@ -68,10 +68,10 @@ impl Placement {
             manifest.segments.iter().filter_map(|s| s.section(kind, MAIN_COLUMN)).map(|s| s.bytes).sum()
         };
         let resident = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory, SectionKind::Model];
-        let vectors: u64 = manifest.segments.iter().map(|s| s.vectors).sum();
+        let vectors = manifest.vectors();
         let sizes = Sizes {
             entries: vectors * u64::from(manifest.build.max_replicas),
-            lists: manifest.segments.iter().map(|s| s.lists).sum(),
+            lists: manifest.lists(),
             codes: bytes(SectionKind::Codes),
             vectors: bytes(SectionKind::Vectors),
             resident: resident.into_iter().map(bytes).sum(),

@@ -6,10 +6,10 @@ use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Location, Metric, Tier};
 
 use super::error::CalibrateError;
-use super::goal::{Goal, Part, expected};
 use super::lists::ranks;
 use super::placement::Placement;
 use super::queries::{Queries, only_segment};
+use super::rule::STRANGER_MISSES;
 use super::truth::{Nearest, nearest};
 use crate::recall::no_worse;
 use crate::{Answer, Engine, Rerank, SearchParams};
@@ -21,8 +21,8 @@ const STEPS_PER_ERROR: u8 = 20;
 const STEPS_MAX: u8 = 50;
 /// Where there are too few vectors for the number of neighbours that errors are found by.
 pub(super) const STEPS_USUAL: u8 = 20;
-/// One query in `CURVE` finds the setting of least work; the others say whether it is enough.
-const CURVE: usize = 3;
+/// One query in `PATH` finds the settings of least work; the others say what to expect of them.
+const PATH: usize = 3;
 /// An index of fewer vectors reads all lists: its queries are quick anyway.
 const SMALL: u64 = 10_000;
 /// Pruning by distance that is tried. On SIFT descriptors it leaves out one list in seven of 192, and 0.001 of recall.
@@ -33,6 +33,15 @@ const CODES_PER_PAGE: f64 = 6000.0;
 const CODES_PER_VECTOR: f64 = 100.0;
 /// Bytes of a page on which codes lie on SSD.
 const PAGE_BYTES: f64 = 4096.0;
+
+/// Which queries a setting is tried on: none of them serves for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    /// Those that find the settings of least work.
+    Path,
+    /// The others, which say what to expect of them.
+    Rest,
+}
 
 /// How to search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,7 +76,12 @@ pub(super) struct Trial {
 impl Trial {
     /// Mean recall of the rows themselves.
     pub(super) fn recall(&self) -> f64 {
-        1.0 - self.losses.iter().sum::<f64>() / self.losses.len() as f64 // CAST: exact
+        1.0 - self.missed() / self.losses.len() as f64 // CAST: exact
+    }
+
+    /// What all queries together missed, in queries.
+    pub(super) fn missed(&self) -> f64 {
+        self.losses.iter().sum()
     }
 }
 
@@ -136,21 +150,20 @@ impl<'a> Trials<'a> {
         let all = self.queries.len();
         let of_k = (0..all).step_by(step(k, all)).enumerate();
         of_k.filter_map(move |(number, query)| match part {
-            Part::Curve => number.is_multiple_of(CURVE).then_some(query),
-            Part::Rest => (!number.is_multiple_of(CURVE)).then_some(query),
-            Part::All => Some(query),
+            Part::Path => number.is_multiple_of(PATH).then_some(query),
+            Part::Rest => (!number.is_multiple_of(PATH)).then_some(query),
         })
     }
 
-    /// The place in the grid of the fewest lists whose losses are few `enough` when all that lists hold is found; its end
-    /// when none are.
-    pub(super) fn fewest_lists(&self, k: u32, part: Part, enough: impl Fn(&[f64]) -> bool) -> usize {
+    /// The place in the grid of the fewest lists that hold a share of the neighbours; its end when none do.
+    pub(super) fn fewest_lists(&self, k: u32, wanted: f64) -> usize {
         self.grid.partition_point(|&lists| {
-            let loss = |query: usize| {
+            let held = |query: usize| {
                 let ranks = first(&self.ranks[query], k);
-                share(ranks.iter().filter(|&&rank| rank >= lists).count(), ranks.len())
+                share(ranks.iter().filter(|&&rank| rank < lists).count(), ranks.len())
             };
-            !enough(&self.part(k, part).map(loss).collect::<Vec<f64>>())
+            let held: Vec<f64> = self.part(k, Part::Path).map(held).collect();
+            held.iter().sum::<f64>() / (held.len() as f64) < wanted // CAST: exact
         })
     }
 
@@ -160,9 +173,9 @@ impl<'a> Trials<'a> {
     }
 
     /// Where to begin for another number of neighbours than `near` is for: errors and pruning alike, and the lists that
-    /// hold enough of the neighbours.
-    pub(super) fn start(&self, goal: Goal, near: Setting) -> Setting {
-        let at = self.fewest_lists(goal.k, goal.part, |losses| expected(losses) >= goal.recall);
+    /// hold enough of the neighbours for a recall.
+    pub(super) fn start(&self, k: u32, recall: f64, near: Setting) -> Setting {
+        let at = self.fewest_lists(k, wanted_of_rows(recall));
         let lists = self.grid[at.min(self.grid.len() - 1)];
         Setting { lists, steps: near.steps.min(self.steps_max()), ..near }
     }
@@ -198,11 +211,15 @@ impl<'a> Trials<'a> {
     /// Work in vectors compared exactly. With vectors on SSD that is about a page for each, and codes scanned are worth what
     /// they take of the time of one, or where they lie on SSD the pages that they lie on.
     pub(super) fn work(&self, trial: &Trial, vectors: Tier) -> f64 {
-        let codes = match vectors {
+        trial.reranked + trial.vectors_scanned / self.codes_per_compared(vectors)
+    }
+
+    /// Codes scanned in the time that one vector takes to be compared.
+    pub(super) fn codes_per_compared(&self, vectors: Tier) -> f64 {
+        match vectors {
             Tier::Ssd => self.codes_per_page,
             Tier::Memory => CODES_PER_VECTOR,
-        };
-        trial.reranked + trial.vectors_scanned / codes
+        }
     }
 
     fn search(&mut self, picks: &[usize], k: u32, setting: Setting) -> Result<Vec<Answer>, CalibrateError> {
@@ -233,13 +250,18 @@ impl<'a> Trials<'a> {
     }
 }
 
+/// The recall that rows of the index must have for strangers to have this one.
+pub(super) fn wanted_of_rows(recall: f64) -> f64 {
+    1.0 - (1.0 - recall) / STRANGER_MISSES
+}
+
 /// Every `step`-th of `all` queries is asked for `k` neighbours: with many neighbours each, fewer queries tell the same.
 fn step(k: u32, all: usize) -> usize {
     let wanted = match k {
         ..100 => all,
-        100..1000 => 200,
-        1000..10_000 => 80,
-        10_000.. => 50,
+        100..1000 => 300,
+        1000..10_000 => 120,
+        10_000.. => 75,
     };
     (all / wanted.max(1)).max(1)
 }
@@ -248,7 +270,7 @@ fn step(k: u32, all: usize) -> usize {
 fn grid(vectors: u64, lists_max: u32) -> Vec<u32> {
     let octaves = (0..27).map(|octave| 1_u32 << octave);
     let steps = octaves.flat_map(|sixteenth| (16..32).map(move |sixteenths| sixteenths * sixteenth));
-    let fewer = (8..16).chain(steps).take_while(|&lists| lists < lists_max && vectors >= SMALL);
+    let fewer = (1..16).chain(steps).take_while(|&lists| lists < lists_max && vectors >= SMALL);
     fewer.chain([lists_max]).collect()
 }
 
@@ -276,7 +298,7 @@ mod tests {
     #[test]
     fn fewer_queries_are_asked_for_many_neighbours() {
         let asked = |all: usize| [1, 10, 100, 1000, 10_000].map(|k| all.div_ceil(step(k, all)));
-        assert_eq!(asked(1200), [1200, 1200, 200, 80, 50]);
+        assert_eq!(asked(1200), [1200, 1200, 300, 120, 75]);
         assert_eq!(asked(60), [60, 60, 60, 60, 60]);
         assert_eq!(asked(1), [1; 5]);
     }
@@ -284,8 +306,8 @@ mod tests {
     #[test]
     fn numbers_of_lists_end_with_the_most() {
         assert_eq!(grid(9_999, 400), [400]);
-        assert_eq!(grid(10_000, 3), [3]);
-        assert_eq!(grid(10_000, 35), (8..33).chain([34, 35]).collect::<Vec<u32>>());
+        assert_eq!(grid(10_000, 3), [1, 2, 3]);
+        assert_eq!(grid(10_000, 35), (1..33).chain([34, 35]).collect::<Vec<u32>>());
         let many = grid(u64::from(u32::MAX), u32::MAX);
         assert!(many.is_sorted() && many.last() == Some(&u32::MAX));
     }

@@ -5,6 +5,7 @@ use crate::answer::{Answer, Limit, Neighbour};
 use crate::collect::{Collect, Found};
 use crate::job::Running;
 use crate::progress::Progress;
+use crate::pruning::Promise;
 use crate::terms::{End, Patience};
 
 /// What a query found, and what it took; why not, where the caller gave up while it was put in order.
@@ -31,6 +32,10 @@ pub(super) fn answer(
     let is_short = neighbours.len() < plan.k() && plan.stop.lists_max < index.lists();
     let is_limited = is_short && progress.work.lists >= plan.stop.lists_max;
     let limited_by = progress.limited_by.or(is_limited.then_some(Limit::MaxLists));
+    // What was left out may be what the curve counts on.
+    let is_cut = limited_by == Some(Limit::MaxBytes) || progress.missing.parts() > 0;
+    let promise =
+        plan.promise.map(|promise| Promise { expected: promise.expected.filter(|_| !is_cut), ..promise });
     progress.clock.lap(|times| &mut times.rerank_us);
     Ok(Answer {
         neighbours,
@@ -41,5 +46,6 @@ pub(super) fn answer(
         explanation: progress.explanation.take(),
         missing: progress.missing,
         limited_by,
+        promise,
     })
 }

@@ -326,6 +326,12 @@ fn parameters_that_make_no_sense_are_refused() {
         assert!(matches!(refused(params), ParamsError::Effort { .. }));
     }
     assert_eq!(refused(SearchParams { max_lists: Some(0), ..SearchParams::new(1) }), ParamsError::ZeroLists);
+    for recall in [0.0, -0.5, 1.01, f64::NAN, f64::INFINITY] {
+        let params = SearchParams { recall: Some(recall), ..SearchParams::new(1) };
+        assert!(matches!(refused(params), ParamsError::Recall { .. }), "{recall}");
+    }
+    let both = SearchParams { recall: Some(0.9), epsilon: Some(0.5), ..SearchParams::new(1) };
+    assert_eq!(refused(both), ParamsError::RecallAndEpsilon);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use spandrel_engine::{Aim, Pruning, RECALL_DEFAULT};
 use spandrel_index::{OpenOptions, Tier, VerifyError, VerifyProgress, verify_open};
 use spandrel_proto::v1;
 use spandrel_proto::v1::admin_service_server::AdminService;
@@ -170,7 +171,7 @@ const NEIGHBOURS: usize = 10;
 /// An index in full. Where it lies on the server's disk is for admins to know.
 fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
     let (index, damage) = (served.index(), served.engine().damage());
-    let default = index.search_default(NEIGHBOURS);
+    let default = Pruning::of(index, NEIGHBOURS, Aim::at(RECALL_DEFAULT));
     let tier = |tier: Tier| wire_tier(tier) as i32; // CAST: the enum's code
     v1::DescribeIndexResponse {
         summary: Some(summary(served.summary())),

@@ -84,6 +84,7 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
         epsilon: options.epsilon,
         max_lists: options.max_lists,
         effort: 1.0,
+        recall: None,
         max_bytes: options.max_bytes,
         rerank,
         distances,

@@ -283,6 +283,7 @@ pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
         explanation: response.explanation.as_ref().map(|message| Box::new(explanation(message))),
         missing: response.missing.map(missing_of).unwrap_or_default(),
         limited_by: limit(response.limited_by),
+        promise: None,
     }
 }
 
@@ -326,6 +327,7 @@ pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
             explanation: explained.map(|message| Box::new(explanation(message))),
             missing: response.missing.get(number).copied().map(missing_of).unwrap_or_default(),
             limited_by: response.limited_by.get(number).copied().and_then(limit),
+            promise: None,
         });
         first = end;
     }

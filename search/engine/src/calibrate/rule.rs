@@ -1,29 +1,8 @@
-//! What is looked for, and when it is reached.
+//! What a further query is to expect, after the losses of others.
 
 /// A query misses so much more than a row of the index, in whose list it lies itself: 1.06 times on SIFT descriptors,
 /// 1.13 to 1.2 on sentence embeddings.
 pub(super) const STRANGER_MISSES: f64 = 1.15;
-
-/// Which queries a setting is tried on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Part {
-    /// Those that find the setting of least work.
-    Curve,
-    /// The others.
-    Rest,
-    /// Both.
-    All,
-}
-
-/// What is looked for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Goal {
-    pub(super) k: u32,
-    pub(super) part: Part,
-    pub(super) recall: f64,
-    /// Expected recall beyond `recall` that is not worth further searches.
-    pub(super) slack: f64,
-}
 
 /// The recall that a further query is to expect at least, after losses of rows of the index.
 pub(super) fn expected(losses: &[f64]) -> f64 {

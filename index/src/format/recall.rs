@@ -1,0 +1,366 @@
+//! What recall queries are to expect of an index, by what they spend: the section `recall`.
+//!
+//! ```text
+//!  0  4 queries  1 rows, 2 rows held back, 3 given     16  4 curves
+//!  4  4 zero                                           20  4 zero
+//!  8  8 confidence f64, 0 for the mean
+//! then each curve:
+//!  0  4 k                        8  4 queries          16  8 codes f64 scanned in the time of one vector compared
+//!  4  4 vectors  1 memory, 2 ssd 12 4 points
+//! then each of its points:
+//!  0  4 lists                    8  4 epsilon f32, infinity for none    16  8 recall f64
+//!  4  4 errors f32              12  4 zero             24  8 codes scanned f64      32  8 vectors compared f64
+//! ```
+//! Curves ascend by place of vectors, SSD first, and then by k. The points of a curve ascend in everything.
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::OpenError;
+use crate::Tier;
+
+/// Curves of an index at most.
+const CURVES_MAX: usize = 64;
+/// Points of a curve at most.
+const POINTS_MAX: usize = 256;
+const HEAD_BYTES: usize = 24;
+const CURVE_BYTES: usize = 24;
+const POINT_BYTES: usize = 40;
+/// Bytes of the body at most.
+pub(crate) const RECALL_BYTES_MAX: u64 =
+    (HEAD_BYTES + CURVES_MAX * (CURVE_BYTES + POINTS_MAX * POINT_BYTES)) as u64;
+
+/// The queries that stand behind an expected recall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecallSource {
+    /// Rows of the index.
+    Rows,
+    /// Rows of the index that formed no list and trained no code.
+    HeldBack,
+    /// Queries that the user gave.
+    Queries,
+}
+
+impl RecallSource {
+    const ALL: [RecallSource; 3] = [RecallSource::Rows, RecallSource::HeldBack, RecallSource::Queries];
+
+    const fn code(self) -> u32 {
+        match self {
+            RecallSource::Rows => 1,
+            RecallSource::HeldBack => 2,
+            RecallSource::Queries => 3,
+        }
+    }
+}
+
+impl fmt::Display for RecallSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            RecallSource::Rows => "rows of the index",
+            RecallSource::HeldBack => "rows held back",
+            RecallSource::Queries => "queries given",
+        })
+    }
+}
+
+/// What queries are to expect, by what they spend.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RecallCurves {
+    /// The queries that say so.
+    pub source: RecallSource,
+    /// The expected recall is reached with this confidence, between 0 and 1; none where it is an expectation.
+    pub confidence: Option<f64>,
+    /// One for each place of vectors and number of neighbours, in this order: SSD first, `k` ascending.
+    pub curves: Vec<RecallCurve>,
+}
+
+/// The same for one number of neighbours.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RecallCurve {
+    /// Where vectors are.
+    pub vectors: Tier,
+    /// Neighbours wanted.
+    pub k: u32,
+    /// Queries that say so.
+    pub queries: u32,
+    /// Codes scanned in the time that one vector takes to be compared: how the two are added up.
+    pub codes_per_compared: f64,
+    /// One or more, ascending in everything.
+    pub points: Vec<RecallPoint>,
+}
+
+/// What to spend, and what to expect of it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RecallPoint {
+    /// Lists searched.
+    pub lists: u32,
+    /// Standard errors of estimates within which vectors are compared exactly; 0 for lists of exact vectors.
+    pub rerank_errors: f32,
+    /// A list is searched iff its head is no farther than `1 + epsilon` times the nearest head; no such limit if none.
+    pub epsilon: Option<f32>,
+    /// Recall that a further query is to expect at least.
+    pub recall: f64,
+    /// Vectors compared, or estimated from their codes, per query.
+    pub vectors_scanned: f64,
+    /// Vectors compared exactly after their codes were scanned, per query.
+    pub reranked: f64,
+}
+
+impl RecallCurves {
+    /// The curves for a place of vectors, `k` ascending. Where those in memory have none, those on SSD count.
+    pub fn of(&self, vectors: Tier) -> impl Iterator<Item = &RecallCurve> {
+        let has = |tier| self.curves.iter().any(|curve| curve.vectors == tier);
+        let tier = if has(vectors) { vectors } else { Tier::Ssd };
+        self.curves.iter().filter(move |curve| curve.vectors == tier)
+    }
+
+    /// The body of the section.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let count = |count: usize| (count as u32).to_le_bytes(); // CAST: within the limits
+        out.extend_from_slice(&self.source.code().to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.confidence.unwrap_or_default().to_le_bytes());
+        out.extend_from_slice(&count(self.curves.len()));
+        out.extend_from_slice(&[0; 4]);
+        for curve in &self.curves {
+            out.extend_from_slice(&curve.k.to_le_bytes());
+            out.extend_from_slice(&tier_code(curve.vectors).to_le_bytes());
+            out.extend_from_slice(&curve.queries.to_le_bytes());
+            out.extend_from_slice(&count(curve.points.len()));
+            out.extend_from_slice(&curve.codes_per_compared.to_le_bytes());
+            for point in &curve.points {
+                out.extend_from_slice(&point.lists.to_le_bytes());
+                out.extend_from_slice(&point.rerank_errors.to_le_bytes());
+                out.extend_from_slice(&point.epsilon.unwrap_or(f32::INFINITY).to_le_bytes());
+                out.extend_from_slice(&[0; 4]);
+                out.extend_from_slice(&point.recall.to_le_bytes());
+                out.extend_from_slice(&point.vectors_scanned.to_le_bytes());
+                out.extend_from_slice(&point.reranked.to_le_bytes());
+            }
+        }
+        out
+    }
+
+    /// Reads the body of the section of an index of `lists` lists; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`OpenError::Field`] for anything that cannot be.
+    pub fn from_bytes(path: &Path, body: &[u8], lists: u64) -> Result<RecallCurves, OpenError> {
+        let mut fields = Fields { path, left: body };
+        let source = fields.u32()?;
+        let Some(source) = RecallSource::ALL.into_iter().find(|known| known.code() == source) else {
+            return Err(fields.refused("queries", source, "1 to 3"));
+        };
+        fields.zero()?;
+        let confidence = fields.f64()?;
+        if !(0.0..1.0).contains(&confidence) {
+            return Err(fields.refused("confidence", confidence, "0, or less than 1"));
+        }
+        let count = fields.count("curves", CURVES_MAX)?;
+        fields.zero()?;
+        let curves =
+            (0..count).map(|_| RecallCurve::take(&mut fields, lists)).collect::<Result<Vec<_>, _>>()?;
+        if !fields.left.is_empty() {
+            return Err(fields.refused("bytes", body.len(), &(body.len() - fields.left.len()).to_string()));
+        }
+        let order = |curve: &RecallCurve| (curve.vectors == Tier::Memory, curve.k);
+        if !curves.is_sorted_by(|a, b| order(a) < order(b)) {
+            return Err(fields.refused("curves", "others", "places of vectors apart, k ascending"));
+        }
+        let confidence = (confidence > 0.0).then_some(confidence);
+        Ok(RecallCurves { source, confidence, curves })
+    }
+}
+
+impl RecallCurve {
+    fn take(fields: &mut Fields<'_>, lists: u64) -> Result<RecallCurve, OpenError> {
+        let (k, vectors, queries) = (fields.u32()?, fields.u32()?, fields.u32()?);
+        if k == 0 {
+            return Err(fields.refused("k", k, "1 or more"));
+        }
+        let vectors = match vectors {
+            1 => Tier::Memory,
+            2 => Tier::Ssd,
+            found => return Err(fields.refused("vectors", found, "1 or 2")),
+        };
+        let count = fields.count("points", POINTS_MAX)?;
+        let codes_per_compared = fields.f64()?;
+        if !(codes_per_compared > 0.0 && codes_per_compared.is_finite()) {
+            return Err(fields.refused("codes a vector", codes_per_compared, "more than 0"));
+        }
+        let points = (0..count).map(|_| RecallPoint::take(fields, lists)).collect::<Result<Vec<_>, _>>()?;
+        let ascends = |a: &RecallPoint, b: &RecallPoint| {
+            let loosens = b.epsilon.is_none_or(|b| a.epsilon.is_some_and(|a| a <= b));
+            a.lists <= b.lists
+                && a.rerank_errors <= b.rerank_errors
+                && loosens
+                && a.recall <= b.recall
+                && a.vectors_scanned <= b.vectors_scanned
+                && a.reranked <= b.reranked
+        };
+        if !points.is_sorted_by(ascends) {
+            return Err(fields.refused("points", "others", "points that ascend"));
+        }
+        Ok(RecallCurve { vectors, k, queries, codes_per_compared, points })
+    }
+
+    /// What a point takes, in vectors compared exactly.
+    pub fn work(&self, point: &RecallPoint) -> f64 {
+        point.reranked + point.vectors_scanned / self.codes_per_compared
+    }
+}
+
+impl RecallPoint {
+    fn take(fields: &mut Fields<'_>, lists_max: u64) -> Result<RecallPoint, OpenError> {
+        let (lists, rerank_errors, epsilon) = (fields.u32()?, fields.f32()?, fields.f32()?);
+        fields.zero()?;
+        let (recall, vectors_scanned, reranked) = (fields.f64()?, fields.f64()?, fields.f64()?);
+        let is_amount = |x: f64| x >= 0.0 && x.is_finite();
+        let usable = (1..=lists_max).contains(&lists.into())
+            && is_amount(rerank_errors.into())
+            && epsilon >= 0.0
+            && (0.0..=1.0).contains(&recall)
+            && is_amount(vectors_scanned)
+            && is_amount(reranked);
+        let epsilon = epsilon.is_finite().then_some(epsilon);
+        let point = RecallPoint { lists, rerank_errors, epsilon, recall, vectors_scanned, reranked };
+        if usable { Ok(point) } else { Err(fields.refused("point", format!("{point:?}"), "a usable one")) }
+    }
+}
+
+fn tier_code(tier: Tier) -> u32 {
+    match tier {
+        Tier::Memory => 1,
+        Tier::Ssd => 2,
+    }
+}
+
+/// Takes fields off a body in order.
+struct Fields<'a> {
+    path: &'a Path,
+    left: &'a [u8],
+}
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], OpenError> {
+        let Some((field, rest)) = self.left.split_first_chunk::<N>() else {
+            return Err(self.refused("bytes", "an end", "more of them"));
+        };
+        self.left = rest;
+        Ok(*field)
+    }
+
+    fn u32(&mut self) -> Result<u32, OpenError> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn f32(&mut self) -> Result<f32, OpenError> {
+        self.take().map(f32::from_le_bytes)
+    }
+
+    fn f64(&mut self) -> Result<f64, OpenError> {
+        self.take().map(f64::from_le_bytes)
+    }
+
+    fn zero(&mut self) -> Result<(), OpenError> {
+        match self.u32()? {
+            0 => Ok(()),
+            found => Err(self.refused("a word not in use", found, "0")),
+        }
+    }
+
+    /// A number of things, 1 to `most`.
+    fn count(&mut self, what: &str, most: usize) -> Result<usize, OpenError> {
+        let found = self.u32()? as usize; // CAST: widening
+        let expected = || format!("1 to {most}");
+        if (1..=most).contains(&found) { Ok(found) } else { Err(self.refused(what, found, &expected())) }
+    }
+
+    fn refused(&self, field: &str, found: impl fmt::Display, expected: &str) -> OpenError {
+        OpenError::field(self.path, field, found, expected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curves() -> RecallCurves {
+        let point = |lists: u32, epsilon| RecallPoint {
+            lists,
+            rerank_errors: 0.05 * lists as f32,
+            epsilon,
+            recall: 1.0 - 1.0 / f64::from(lists),
+            vectors_scanned: 120.0 * f64::from(lists),
+            reranked: f64::from(lists),
+        };
+        let points = vec![point(2, Some(0.6)), point(4, Some(0.6)), point(9, None)];
+        let curve = |vectors, k| RecallCurve {
+            vectors,
+            k,
+            queries: 800,
+            codes_per_compared: 6000.0,
+            points: points.clone(),
+        };
+        let curves = vec![curve(Tier::Ssd, 1), curve(Tier::Ssd, 10), curve(Tier::Memory, 10)];
+        RecallCurves { source: RecallSource::Queries, confidence: Some(0.95), curves }
+    }
+
+    fn read(curves: &RecallCurves) -> Result<RecallCurves, OpenError> {
+        RecallCurves::from_bytes(Path::new("f"), &curves.to_bytes(), 9)
+    }
+
+    #[test]
+    fn round_trips() {
+        assert_eq!(read(&curves()).unwrap(), curves());
+        let mean = RecallCurves { confidence: None, ..curves() };
+        assert_eq!(read(&mean).unwrap(), mean);
+        assert!(curves().to_bytes().len() as u64 <= RECALL_BYTES_MAX);
+        assert_eq!(curves().of(Tier::Memory).map(|curve| curve.k).collect::<Vec<_>>(), [10]);
+        let ssd = RecallCurves { curves: curves().curves[..2].to_vec(), ..curves() };
+        assert_eq!(ssd.of(Tier::Memory).count(), 2, "those on SSD stand in");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let changes: [fn(&mut RecallCurves); 16] = [
+            |c| c.confidence = Some(1.0),
+            |c| c.confidence = Some(f64::NAN),
+            |c| c.curves.clear(),
+            |c| c.curves.swap(0, 1),
+            |c| c.curves[1].k = 1,
+            |c| c.curves[0].k = 0,
+            |c| c.curves[0].points.clear(),
+            |c| c.curves[0].codes_per_compared = 0.0,
+            |c| c.curves[0].points[2].lists = 10,
+            |c| c.curves[0].points[0].lists = 0,
+            |c| c.curves[0].points[0].rerank_errors = f32::NAN,
+            |c| c.curves[0].points[2].epsilon = Some(0.1),
+            |c| c.curves[0].points[0].recall = 1.5,
+            |c| c.curves[0].points[2].recall = 0.1,
+            |c| c.curves[0].points[2].reranked = f64::INFINITY,
+            |c| c.curves[0].points[0].vectors_scanned = -1.0,
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut wrong = curves();
+            change(&mut wrong);
+            assert!(matches!(read(&wrong), Err(OpenError::Field { .. })), "change {number}");
+        }
+        let good = curves().to_bytes();
+        for at in 0..good.len() {
+            let error = RecallCurves::from_bytes(Path::new("f"), &good[..at], 9).unwrap_err();
+            assert!(matches!(error, OpenError::Field { .. }), "{at}: {error}");
+        }
+        for at in [4, 20, 60] {
+            let mut wrong = good.clone();
+            wrong[at] = 1;
+            let error = RecallCurves::from_bytes(Path::new("f"), &wrong, 9).unwrap_err();
+            assert!(error.to_string().contains("not in use"), "{at}: {error}");
+        }
+        let longer = [&good[..], &[0]].concat();
+        assert!(RecallCurves::from_bytes(Path::new("f"), &longer, 9).is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! The curve of one number of neighbours: what to expect at places of a path of growing work.
+use std::rc::Rc;
+
+use spandrel_index::Tier;
+use spandrel_index::format::{RecallCurve, RecallPoint};
+
+use super::error::CalibrateError;
+use super::rule::expected;
+use super::trials::{Part, Setting, Trial, Trials};
+
+/// The recall of the lowest point, or a little under it.
+const RECALL_LEAST: f64 = 0.5;
+/// Places of the path from one point to the next at most: half an octave of lists, while errors grow too.
+const PLACES_MAX: usize = 16;
+/// Lists of a point to those of the one before at most, unless a place is more.
+const LISTS_RATIO: f64 = 1.5;
+/// By how much the logarithm of what is missed falls from one place to the next, until it is known: 0.02 to 0.06 on SIFT
+/// descriptors and sentence embeddings.
+const FALL: f64 = 0.04;
+/// Where it falls by less than this from one point to the next, more work does not help, or pruning by distance is in the way.
+const FALL_LEAST: f64 = 0.05;
+
+/// What to expect along the path through `start`, of queries that did not choose the path.
+///
+/// `pruned` of the start holds up to the first point that reaches `recall`. Each query counts with its worst loss at a point
+/// or further on, so that what is expected never falls.
+pub(super) fn trace(
+    trials: &mut Trials<'_>,
+    (k, recall): (u32, f64),
+    vectors: Tier,
+    start: Setting,
+) -> Result<RecallCurve, CalibrateError> {
+    let path = Path::through(trials, start);
+    let mut measured = down(trials, k, &path)?;
+    measured.extend(up(trials, (k, recall), &path)?);
+    let queries = measured[0].trial.losses.len() as u32; // CAST: at most the queries
+    let codes_per_compared = trials.codes_per_compared(vectors);
+    let points = points(&measured, trials.has_codes());
+    Ok(RecallCurve { vectors, k, queries, codes_per_compared, points })
+}
+
+/// A setting, and what it came to.
+struct Measured {
+    setting: Setting,
+    trial: Rc<Trial>,
+}
+
+impl Measured {
+    fn of(trials: &mut Trials<'_>, k: u32, setting: Setting) -> Result<Measured, CalibrateError> {
+        Ok(Measured { setting, trial: trials.outcome(k, Part::Rest, setting)? })
+    }
+}
+
+/// From the start on, until queries miss nothing that matters or more work does not help.
+fn up(
+    trials: &mut Trials<'_>,
+    (k, recall): (u32, f64),
+    path: &Path,
+) -> Result<Vec<Measured>, CalibrateError> {
+    let (mut at, last) = (path.start, path.settings.len() - 1);
+    let mut measured = vec![Measured::of(trials, k, path.settings[at])?];
+    let (mut fall, mut level) = (FALL, 0);
+    loop {
+        let Measured { setting, trial } = &measured[measured.len() - 1];
+        let missed = trial.missed();
+        // What one query misses is what any further query counts as.
+        if at == last || missed < 1.0 || level == 2 {
+            return Ok(measured);
+        }
+        let pruned = setting.pruned && level == 0 && expected(&trial.losses) < recall;
+        let next = path.next(at, (at + places(k, fall)).min(last));
+        let better = Measured::of(trials, k, Setting { pruned, ..path.settings[next] })?;
+        let fell = (missed / better.trial.missed().max(f64::MIN_POSITIVE)).ln();
+        level = if fell < FALL_LEAST { level + 1 } else { 0 };
+        fall = fell / (next - at) as f64; // CAST: a few places
+        at = next;
+        measured.push(better);
+    }
+}
+
+/// From the lowest point up to the start, which is left out.
+fn down(trials: &mut Trials<'_>, k: u32, path: &Path) -> Result<Vec<Measured>, CalibrateError> {
+    let (mut at, mut fall) = (path.start, FALL);
+    let mut found = Measured::of(trials, k, path.settings[at])?;
+    let mut measured = Vec::new();
+    while at > 0 && found.trial.recall() > RECALL_LEAST {
+        let next = path.next(at, at.saturating_sub(places(k, fall)));
+        let worse = Measured::of(trials, k, path.settings[next])?;
+        // CAST: a few places
+        fall = (worse.trial.missed().max(1.0) / found.trial.missed().max(1.0)).ln() / (at - next) as f64;
+        at = next;
+        measured.push(std::mem::replace(&mut found, worse));
+    }
+    measured.push(found);
+    measured.reverse();
+    measured.pop();
+    Ok(measured)
+}
+
+/// Places to the next point, where the logarithm of what is missed falls by `fall` with each.
+fn places(k: u32, fall: f64) -> usize {
+    // What is missed falls to this share from one point to the next. Searches for many neighbours take long.
+    let share: f64 = match k {
+        ..1000 => 0.65,
+        1000..10_000 => 0.5,
+        10_000.. => 0.4,
+    };
+    let places = -share.ln() / fall.max(f64::MIN_POSITIVE);
+    (places.ceil() as usize).clamp(1, PLACES_MAX) // CAST: saturates
+}
+
+/// The points of what was measured, those left out that give no more than one of less work.
+fn points(measured: &[Measured], has_codes: bool) -> Vec<RecallPoint> {
+    let mut worst = vec![0.0; measured[0].trial.losses.len()];
+    let expect = |measured: &Measured| {
+        worst
+            .iter_mut()
+            .zip(&measured.trial.losses)
+            .for_each(|(loss, &found)| *loss = f64::max(*loss, found));
+        expected(&worst)
+    };
+    let mut recalls: Vec<f64> = measured.iter().rev().map(expect).collect();
+    recalls.reverse();
+    let mut points: Vec<RecallPoint> = Vec::new();
+    for (&Measured { setting, ref trial }, recall) in measured.iter().zip(recalls) {
+        let before = points.last();
+        if before.is_some_and(|before| before.recall >= recall) {
+            continue;
+        }
+        let more =
+            |work: f64, of: fn(&RecallPoint) -> f64| before.map_or(work, |before| work.max(of(before)));
+        points.push(RecallPoint {
+            lists: setting.lists,
+            rerank_errors: if has_codes { setting.errors() } else { 0.0 },
+            epsilon: setting.epsilon(),
+            recall,
+            vectors_scanned: more(trial.vectors_scanned, |point| point.vectors_scanned),
+            reranked: more(trial.reranked, |point| point.reranked),
+        });
+    }
+    points
+}
+
+/// Settings of growing work.
+struct Path {
+    settings: Vec<Setting>,
+    start: usize,
+}
+
+impl Path {
+    fn through(trials: &Trials<'_>, start: Setting) -> Path {
+        let grid = trials.grid();
+        let at = grid.partition_point(|&lists| lists < start.lists).min(grid.len() - 1);
+        let most = trials.steps_max();
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let (mut lists, mut steps) = (at, start.steps);
+        while lists > 0 || steps > 0 {
+            if steps > 0 {
+                steps -= 1;
+                before.push(Setting { lists: grid[lists], steps, ..start });
+            }
+            if lists > 0 {
+                lists -= 1;
+                before.push(Setting { lists: grid[lists], steps, ..start });
+            }
+        }
+        (lists, steps) = (at, start.steps);
+        while lists + 1 < grid.len() || steps < most {
+            if steps < most {
+                steps += 1;
+                after.push(Setting { lists: grid[lists], steps, ..start });
+            }
+            if lists + 1 < grid.len() {
+                lists += 1;
+                after.push(Setting { lists: grid[lists], steps, ..start });
+            }
+        }
+        before.reverse();
+        let first = before.len();
+        before.push(Setting { lists: grid[at], ..start });
+        before.extend(after);
+        Path { settings: before, start: first }
+    }
+
+    /// The next place to measure on the way from one place to another: lists are not many times more or fewer there, since
+    /// few lists grow fast.
+    fn next(&self, at: usize, to: usize) -> usize {
+        let lists = |place: usize| f64::from(self.settings[place].lists);
+        let is_near = |&place: &usize| {
+            let ratio = lists(place) / lists(at);
+            (1.0 / LISTS_RATIO..=LISTS_RATIO).contains(&ratio) || place.abs_diff(at) == 1
+        };
+        if to > at {
+            (at + 1..=to).take_while(is_near).last().unwrap_or(to)
+        } else {
+            (to..at).rev().take_while(is_near).last().unwrap_or(to)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(lists: u32, losses: &[f64]) -> Measured {
+        let trial =
+            Trial { losses: losses.to_vec(), reranked: 9.0, vectors_scanned: 10.0 * f64::from(lists) };
+        Measured { setting: Setting { lists, steps: 20, pruned: false }, trial: Rc::new(trial) }
+    }
+
+    #[test]
+    fn a_query_counts_with_its_worst_loss_further_on() {
+        let losses = [[0.2, 0.4], [0.0, 0.1], [0.1, 0.1], [0.0, 0.1]];
+        let measured: Vec<_> = (1..).zip(&losses).map(|(lists, losses)| measured(lists, losses)).collect();
+        let points = points(&measured, true);
+        let of = |losses: [f64; 2]| expected(&losses);
+        let found: Vec<_> = points.iter().map(|point| (point.lists, point.recall)).collect();
+        // The third place is worse than the second said, and gives no more than the second then does.
+        assert_eq!(found, [(1, of([0.2, 0.4])), (2, of([0.1, 0.1])), (4, of([0.0, 0.1]))]);
+        assert_eq!((points[2].vectors_scanned, points[2].rerank_errors), (40.0, 1.0));
+    }
+
+    #[test]
+    fn few_lists_are_measured_one_by_one() {
+        let setting = |lists| Setting { lists, steps: 0, pruned: false };
+        let path = Path { settings: [1, 2, 3, 4, 5, 6, 7, 8].map(setting).to_vec(), start: 7 };
+        assert_eq!([7, 4, 2, 1].map(|at| path.next(at, 0)), [5, 3, 1, 0]);
+        assert_eq!([0, 1, 3, 5].map(|at| path.next(at, 7)), [1, 2, 5, 7]);
+        assert_eq!((path.next(7, 6), path.next(5, 6)), (6, 6));
+    }
+
+    #[test]
+    fn points_lie_closer_where_misses_fall_faster() {
+        assert_eq!([0.0, 0.01, 0.04, 0.1, 9.0].map(|fall| places(10, fall)), [16, 16, 11, 5, 1]);
+        assert_eq!([10, 1000, 10_000].map(|k| places(k, 0.1)), [5, 7, 10]);
+    }
+}

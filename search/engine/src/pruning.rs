@@ -1,0 +1,287 @@
+//! What a query spends for a recall: a place on the curves of its index.
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::{
+    MAIN_COLUMN, Manifest, RecallCurve, RecallCurves, RecallPoint, SectionKind, SegmentEntry,
+};
+use spandrel_index::{Index, Tier};
+
+/// Recall of queries that name no pruning.
+pub const RECALL_DEFAULT: f64 = 0.95;
+
+/// Recall that less effort leaves at least.
+const RECALL_LEAST: f64 = 0.5;
+/// Rounding of an expected recall between two points.
+const ROUNDING: f64 = 1e-9;
+
+/// What a query aims at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Aim {
+    /// Recall, more than 0 and at most 1.
+    pub recall: f64,
+    /// The share of the work for that which is spent, from 0 to 1, but no less than a recall of a half takes.
+    pub effort: f64,
+    /// Lists searched at most.
+    pub lists_max: u32,
+}
+
+impl Aim {
+    /// A recall, whatever it takes.
+    pub const fn at(recall: f64) -> Aim {
+        Aim { recall, effort: 1.0, lists_max: u32::MAX }
+    }
+}
+
+/// What a query spends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pruning {
+    /// A list is searched iff its head is no farther than `1 + epsilon` times the nearest head; no such limit if none.
+    pub epsilon: Option<f32>,
+    /// Lists searched at most, no more than there are.
+    pub max_lists: u32,
+    /// Standard errors of estimates within which vectors are compared exactly. Lists of exact vectors do not use it.
+    pub rerank_errors: f32,
+    /// Recall that a query is to expect, on average over queries like those the index was calibrated with; none where the
+    /// index is not calibrated, or not for this many neighbours.
+    pub recall: Option<f64>,
+}
+
+/// The recall that a query asked for, and what it is to expect.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Promise {
+    /// Recall asked for; [`RECALL_DEFAULT`] of a query that names no pruning.
+    pub target: f64,
+    /// Recall to be expected of what was spent, on average over queries like those the index was calibrated with. None
+    /// where nothing is known: the index is not calibrated or not for this many neighbours, some vectors may be no
+    /// answers, `rerank` asks for less, `max_bytes` left something out, or parts are damaged.
+    pub expected: Option<f64>,
+}
+
+impl Promise {
+    /// Whether the target at least is to be expected.
+    pub fn reached(&self) -> bool {
+        self.expected.is_some_and(|expected| expected + ROUNDING >= self.target)
+    }
+}
+
+impl Pruning {
+    /// What a query for `k` neighbours spends: what `aim` takes, or the most that is known to help where that is less.
+    pub fn of(index: &Index, k: usize, aim: Aim) -> Pruning {
+        let (manifest, recall, vectors) = (index.manifest(), index.recall(), index.vectors_tier());
+        Calibrated { manifest, recall, vectors }.pruning(k, aim)
+    }
+}
+
+/// What an index says of its recall, open or not.
+#[derive(Debug, Clone, Copy)]
+pub struct Calibrated<'a> {
+    /// What it says of itself.
+    pub manifest: &'a Manifest,
+    /// Its curves, where it was calibrated.
+    pub recall: Option<&'a RecallCurves>,
+    /// Where its vectors are searched.
+    pub vectors: Tier,
+}
+
+impl Calibrated<'_> {
+    /// As [`Pruning::of`].
+    ///
+    /// Between two curves the number of lists grows as a power of k; errors and epsilon are the larger of both. Fewer
+    /// neighbours than the first curve's take what it says, more than the last's take all lists.
+    pub fn pruning(&self, k: usize, aim: Aim) -> Pruning {
+        let lists = u32::try_from(self.manifest.lists()).unwrap_or(u32::MAX);
+        let share = |lists: u32| (f64::from(lists) * aim.effort).ceil() as u32; // CAST: a share of a count
+        let curves = || self.recall.into_iter().flat_map(|recall| recall.of(self.vectors));
+        let before = curves().take_while(|curve| (curve.k as usize) < k).last();
+        let after = curves().find(|curve| curve.k as usize >= k);
+        let pruning = match (before, after) {
+            (None, None) => {
+                let usual = self.manifest.search_default;
+                let max_lists = share(usual.max_lists.min(lists));
+                Pruning {
+                    epsilon: usual.epsilon,
+                    max_lists,
+                    rerank_errors: usual.rerank_errors,
+                    recall: None,
+                }
+            }
+            (Some(last), None) => {
+                let rerank_errors = last.points.last().map_or(0.0, |point| point.rerank_errors);
+                Pruning { epsilon: None, max_lists: share(lists), rerank_errors, recall: None }
+            }
+            (Some(before), Some(after)) if after.k as usize > k => {
+                let octaves = |from: f64, to: f64| (to / from).log2();
+                // CAST: numbers of neighbours, far below 2^53
+                let share = octaves(before.k.into(), k as f64) / octaves(before.k.into(), after.k.into());
+                Spot::of(before, aim).towards(Spot::of(after, aim), share).pruning()
+            }
+            (_, Some(curve)) => Spot::of(curve, aim).pruning(),
+        };
+        let max_lists = pruning.max_lists.min(aim.lists_max).clamp(1, lists);
+        let is_exact = max_lists == lists && pruning.epsilon.is_none() && self.finds_all_of_all_lists();
+        let recall = if is_exact { Some(1.0) } else { pruning.recall };
+        Pruning { max_lists, recall, ..pruning }
+    }
+
+    /// Whether searching all lists finds all: they hold exact vectors, and no graph may miss a list.
+    fn finds_all_of_all_lists(&self) -> bool {
+        let has_graph = |segment: &SegmentEntry| segment.section(SectionKind::Graph, MAIN_COLUMN).is_some();
+        self.manifest.code() == Ok(CodeSpec::Full) && !self.manifest.segments.iter().any(has_graph)
+    }
+}
+
+/// A place on a curve. Before its first point a curve goes on straight to nothing for no work.
+#[derive(Debug, Clone, Copy)]
+struct Spot {
+    lists: f64,
+    errors: f32,
+    epsilon: Option<f32>,
+    recall: f64,
+}
+
+impl Spot {
+    fn of(curve: &RecallCurve, aim: Aim) -> Spot {
+        let mut place = Place::of(curve, aim.recall, |point| point.recall);
+        if aim.effort < 1.0 {
+            let work = |point: &RecallPoint| curve.work(point);
+            // Most of that work is what no answer can do without.
+            let least = Place::of(curve, RECALL_LEAST, |point| point.recall).value(curve, work);
+            let allowed = (aim.effort * place.value(curve, work)).max(least);
+            place = place.before(Place::of(curve, allowed, work));
+        }
+        let lists = |point: &RecallPoint| f64::from(point.lists);
+        place = place.before(Place::of(curve, aim.lists_max.into(), lists));
+        let after = &curve.points[place.after];
+        let errors = |point: &RecallPoint| f64::from(point.rerank_errors);
+        let errors = if place.after == 0 { errors(after) } else { place.value(curve, errors) };
+        Spot {
+            lists: place.value(curve, lists),
+            errors: errors as f32, // CAST: between two f32
+            epsilon: after.epsilon,
+            recall: place.value(curve, |point| point.recall),
+        }
+    }
+
+    /// A share of the way from this spot, of fewer neighbours, to another.
+    fn towards(self, other: Spot, share: f64) -> Spot {
+        let growth = (other.lists.max(1.0) / self.lists.max(1.0)).powf(share);
+        Spot {
+            lists: self.lists.max(1.0) * growth,
+            errors: self.errors.max(other.errors),
+            epsilon: self.epsilon.zip(other.epsilon).map(|(a, b)| a.max(b)),
+            recall: self.recall.min(other.recall),
+        }
+    }
+
+    fn pruning(self) -> Pruning {
+        // A rounding more is no list more.
+        let max_lists = (self.lists - ROUNDING).ceil() as u32; // CAST: saturates
+        Pruning { epsilon: self.epsilon, max_lists, rerank_errors: self.errors, recall: Some(self.recall) }
+    }
+}
+
+/// A share of the way from the point before to a point. What is missed falls ever more slowly with work, so that between
+/// two points less is missed than the straight line between them says.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    after: usize,
+    share: f64,
+}
+
+impl Place {
+    /// The first place where an ascending `value` is reached, or the end.
+    fn of(curve: &RecallCurve, wanted: f64, value: impl Fn(&RecallPoint) -> f64) -> Place {
+        let Some(after) = curve.points.iter().position(|point| value(point) >= wanted) else {
+            return Place { after: curve.points.len() - 1, share: 1.0 };
+        };
+        let high = value(&curve.points[after]);
+        let low = after.checked_sub(1).map_or(0.0, |before| value(&curve.points[before]));
+        let share = if high > low { ((wanted - low) / (high - low)).clamp(0.0, 1.0) } else { 1.0 };
+        Place { after, share }
+    }
+
+    fn value(self, curve: &RecallCurve, value: impl Fn(&RecallPoint) -> f64) -> f64 {
+        let low = self.after.checked_sub(1).map_or(0.0, |before| value(&curve.points[before]));
+        low + self.share * (value(&curve.points[self.after]) - low)
+    }
+
+    fn before(self, other: Place) -> Place {
+        if (other.after, other.share) < (self.after, self.share) { other } else { self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curve(k: u32, lists: u32) -> RecallCurve {
+        let point = |lists: u32, rerank_errors, epsilon, recall| RecallPoint {
+            lists,
+            rerank_errors,
+            epsilon,
+            recall,
+            vectors_scanned: 100.0 * f64::from(lists),
+            reranked: 10.0,
+        };
+        let points = vec![
+            point(lists, 0.5, Some(0.6), 0.6),
+            point(3 * lists, 1.0, Some(0.6), 0.9),
+            point(9 * lists, 2.0, None, 0.98),
+        ];
+        RecallCurve { vectors: Tier::Ssd, k, queries: 800, codes_per_compared: 100.0, points }
+    }
+
+    fn at(aim: Aim) -> (u32, f32, Option<f32>, f64) {
+        let found = Spot::of(&curve(10, 10), aim).pruning();
+        let recall = (found.recall.unwrap() * 1e6).round() / 1e6;
+        (found.max_lists, found.rerank_errors, found.epsilon, recall)
+    }
+
+    #[test]
+    fn a_recall_is_reached_between_two_points() {
+        for (recall, expected) in [
+            (0.6, (10, 0.5, Some(0.6), 0.6)),
+            (0.75, (20, 0.75, Some(0.6), 0.75)),
+            (0.9, (30, 1.0, Some(0.6), 0.9)),
+            (0.94, (60, 1.5, None, 0.94)),
+            (0.98, (90, 2.0, None, 0.98)),
+            // More than it reaches, and less than its first point.
+            (1.0, (90, 2.0, None, 0.98)),
+            (0.3, (5, 0.5, Some(0.6), 0.3)),
+        ] {
+            assert_eq!(at(Aim::at(recall)), expected, "{recall}");
+        }
+    }
+
+    #[test]
+    fn effort_and_a_cap_of_lists_move_down_the_curve() {
+        // Work is 20, 40 and 100 at the points.
+        let lowered = |effort| at(Aim { effort, ..Aim::at(0.98) });
+        assert_eq!(lowered(0.4), (30, 1.0, Some(0.6), 0.9));
+        assert_eq!(lowered(0.3), (20, 0.75, Some(0.6), 0.75));
+        assert_eq!(lowered(0.1), (9, 0.5, Some(0.6), 0.5));
+        let capped = |lists_max| at(Aim { lists_max, ..Aim::at(0.94) });
+        assert_eq!(capped(60), (60, 1.5, None, 0.94));
+        assert_eq!(capped(20), (20, 0.75, Some(0.6), 0.75));
+        assert_eq!(capped(1).0, 1);
+    }
+
+    #[test]
+    fn between_numbers_of_neighbours_nothing_is_less_than_at_both() {
+        let of = |k: f64, recall: f64| {
+            let share = (k / 10.0).log2() / 10.0_f64.log2();
+            let (few, many) = (curve(10, 10), curve(100, 40));
+            Spot::of(&few, Aim::at(recall)).towards(Spot::of(&many, Aim::at(recall)), share).pruning()
+        };
+        let middle = of(1000.0_f64.sqrt(), 0.9);
+        assert_eq!((middle.max_lists, middle.rerank_errors, middle.epsilon), (60, 1.0, Some(0.6)));
+        assert!((middle.recall.unwrap() - 0.9).abs() < 1e-9);
+        assert_eq!((of(10.0, 0.94).max_lists, of(100.0, 0.94).max_lists), (60, 240));
+    }
+
+    #[test]
+    fn a_promise_is_kept_or_not() {
+        let reached = |expected| Promise { target: 0.95, expected }.reached();
+        assert!(reached(Some(0.95)) && reached(Some(0.95 - 1e-12)) && reached(Some(1.0)));
+        assert!(!reached(Some(0.949)) && !reached(None));
+    }
+}
