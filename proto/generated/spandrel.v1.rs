@@ -285,6 +285,53 @@ pub struct Round {
     #[prost(uint64, tag = "3")]
     pub bytes: u64,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SearchRangeRequest {
+    #[prost(string, tag = "1")]
+    pub index: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub query: ::core::option::Option<Vectors>,
+    #[prost(float, optional, tag = "3")]
+    pub radius: ::core::option::Option<f32>,
+    #[prost(float, optional, tag = "4")]
+    pub completeness: ::core::option::Option<f32>,
+    #[prost(uint32, optional, tag = "5")]
+    pub max_results: ::core::option::Option<u32>,
+    #[prost(uint64, optional, tag = "6")]
+    pub max_bytes: ::core::option::Option<u64>,
+    #[prost(enumeration = "Distances", tag = "7")]
+    pub distances: i32,
+    #[prost(bool, tag = "8")]
+    pub with_work: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SearchRangeResponse {
+    #[prost(uint64, repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<u64>,
+    #[prost(float, repeated, tag = "2")]
+    pub distances: ::prost::alloc::vec::Vec<f32>,
+    #[prost(bool, repeated, tag = "3")]
+    pub estimated: ::prost::alloc::vec::Vec<bool>,
+    #[prost(message, optional, tag = "4")]
+    pub end: ::core::option::Option<RangeEnd>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RangeEnd {
+    #[prost(uint64, tag = "1")]
+    pub results: u64,
+    #[prost(message, optional, tag = "2")]
+    pub missing: ::core::option::Option<Missing>,
+    #[prost(enumeration = "Limit", tag = "3")]
+    pub limited_by: i32,
+    #[prost(float, tag = "4")]
+    pub completeness: f32,
+    #[prost(uint64, tag = "5")]
+    pub index_version: u64,
+    #[prost(string, tag = "6")]
+    pub index_uuid: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub work: ::core::option::Option<Work>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FetchRequest {
     #[prost(string, tag = "1")]
@@ -696,6 +743,30 @@ pub mod search_service_client {
                 .insert(GrpcMethod::new("spandrel.v1.SearchService", "SearchStream"));
             self.inner.streaming(req, path, codec).await
         }
+        pub async fn search_range(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SearchRangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SearchRangeResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/spandrel.v1.SearchService/SearchRange",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("spandrel.v1.SearchService", "SearchRange"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         pub async fn fetch(
             &mut self,
             request: impl tonic::IntoRequest<super::FetchRequest>,
@@ -755,6 +826,19 @@ pub mod search_service_server {
             request: tonic::Request<tonic::Streaming<super::SearchStreamRequest>>,
         ) -> std::result::Result<
             tonic::Response<Self::SearchStreamStream>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the SearchRange method.
+        type SearchRangeStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SearchRangeResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        async fn search_range(
+            &self,
+            request: tonic::Request<super::SearchRangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::SearchRangeStream>,
             tonic::Status,
         >;
         async fn fetch(
@@ -972,6 +1056,52 @@ pub mod search_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/spandrel.v1.SearchService/SearchRange" => {
+                    #[allow(non_camel_case_types)]
+                    struct SearchRangeSvc<T: SearchService>(pub Arc<T>);
+                    impl<
+                        T: SearchService,
+                    > tonic::server::ServerStreamingService<super::SearchRangeRequest>
+                    for SearchRangeSvc<T> {
+                        type Response = super::SearchRangeResponse;
+                        type ResponseStream = T::SearchRangeStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SearchRangeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SearchService>::search_range(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SearchRangeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

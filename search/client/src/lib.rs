@@ -44,7 +44,7 @@ pub use retry::RetryPolicy;
 /// The messages.
 pub use spandrel_proto::v1;
 pub use status::{TlsFault, item_status, time_to_come_back};
-pub use stream::AnswerStream;
+pub use stream::{AnswerStream, RangeStream};
 
 use status::in_words;
 
@@ -205,6 +205,24 @@ impl Client {
         let deadline = Instant::now() + timeout.unwrap_or(self.timeout);
         let answers = self.search.clone().search_stream(timed(queries, deadline)).await;
         Ok(AnswerStream::new(answers.map_err(|status| in_words(status, deadline))?.into_inner(), deadline))
+    }
+
+    /// All vectors within a radius of one query, which have to be there within `timeout`; within the time for a call if none is
+    /// given. Begun again only where the server refuses at once.
+    ///
+    /// # Errors
+    /// As [`Client::search`].
+    pub async fn search_range(
+        &self,
+        request: v1::SearchRangeRequest,
+        timeout: Option<Duration>,
+    ) -> Result<RangeStream, Status> {
+        let deadline = Instant::now() + timeout.unwrap_or(self.timeout);
+        let begun = self.retry.run(deadline, || {
+            let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
+            async move { Ok(client.search_range(request).await?.into_inner()) }
+        });
+        Ok(RangeStream::new(begun.await.map_err(|status| in_words(status, deadline))?, deadline))
     }
 
     /// Vectors by id.

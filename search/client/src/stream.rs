@@ -1,4 +1,4 @@
-//! Answers of a stream, up to its deadline.
+//! Messages of streams, up to their deadlines.
 use std::time::Instant;
 
 use spandrel_proto::v1;
@@ -10,13 +10,57 @@ use crate::status::{in_words, too_late};
 /// The answers of a stream of queries, as they come.
 #[derive(Debug)]
 pub struct AnswerStream {
-    answers: Streaming<v1::SearchStreamResponse>,
+    answers: Messages<v1::SearchStreamResponse>,
+}
+
+/// The vectors within a radius, as they come. The server searches on as they are taken.
+#[derive(Debug)]
+pub struct RangeStream {
+    parts: Messages<v1::SearchRangeResponse>,
+    has_ended: bool,
+}
+
+#[derive(Debug)]
+struct Messages<T> {
+    messages: Streaming<T>,
     deadline: Instant,
 }
 
+impl<T> Messages<T> {
+    async fn next(&mut self) -> Result<Option<T>, Status> {
+        match timeout_at(self.deadline.into(), self.messages.message()).await {
+            Ok(next) => next.map_err(|status| in_words(status, self.deadline)),
+            Err(_) => Err(too_late()),
+        }
+    }
+}
+
+impl RangeStream {
+    pub(super) fn new(messages: Streaming<v1::SearchRangeResponse>, deadline: Instant) -> RangeStream {
+        RangeStream { parts: Messages { messages, deadline }, has_ended: false }
+    }
+
+    /// The next message; none after the last, which has its `end` set.
+    ///
+    /// # Errors
+    /// The status that the stream ended with; DEADLINE_EXCEEDED, also where the server says nothing; INTERNAL where it stops
+    /// before the end.
+    pub async fn message(&mut self) -> Result<Option<v1::SearchRangeResponse>, Status> {
+        let next = self.parts.next().await?;
+        match &next {
+            None if !self.has_ended => {
+                return Err(Status::internal("the answer within a radius stopped before its end"));
+            }
+            None => {}
+            Some(part) => self.has_ended |= part.end.is_some(),
+        }
+        Ok(next)
+    }
+}
+
 impl AnswerStream {
-    pub(super) fn new(answers: Streaming<v1::SearchStreamResponse>, deadline: Instant) -> AnswerStream {
-        AnswerStream { answers, deadline }
+    pub(super) fn new(messages: Streaming<v1::SearchStreamResponse>, deadline: Instant) -> AnswerStream {
+        AnswerStream { answers: Messages { messages, deadline } }
     }
 
     /// The next answer; none after the last.
@@ -24,9 +68,6 @@ impl AnswerStream {
     /// # Errors
     /// The status that the stream ended with; DEADLINE_EXCEEDED, also where the server says nothing.
     pub async fn message(&mut self) -> Result<Option<v1::SearchStreamResponse>, Status> {
-        match timeout_at(self.deadline.into(), self.answers.message()).await {
-            Ok(next) => next.map_err(|status| in_words(status, self.deadline)),
-            Err(_) => Err(too_late()),
-        }
+        self.answers.next().await
     }
 }

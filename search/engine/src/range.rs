@@ -164,9 +164,14 @@ impl RangeSearch {
         self.is_over
     }
 
-    /// Parts that a search has at most, but for lists that are longer than a part.
-    pub fn parts_max(&self) -> usize {
-        self.index.vectors().div_ceil(PART_ENTRIES as u64).max(1) as usize // CAST: positions
+    /// Vectors that it holds until its end, at most: none where those of each part are handed out at once.
+    pub fn held_max(&self) -> usize {
+        self.best.as_ref().map_or(0, |best| best.max)
+    }
+
+    /// Parts that a search of an index has at most, but for lists that are longer than a part.
+    pub fn parts_max(index: &Index) -> usize {
+        index.vectors().div_ceil(PART_ENTRIES as u64).max(1) as usize // CAST: positions
     }
 
     /// What the parts so far took, and what their answers miss.

@@ -14,6 +14,8 @@ pub struct Limits {
     pub lists: u32,
     /// Vectors that one query may ask to be compared exactly, of those that the index has.
     pub rerank: u32,
+    /// Vectors that one search within a radius may ask for as the best of all.
+    pub range_results: u32,
     /// Queries of one batch, ids of one fetch.
     pub batch: u32,
     /// Queries of one stream that are under way at once; more wait in the client.
@@ -42,6 +44,7 @@ impl Default for Limits {
             k: 1000,
             lists: 4096,
             rerank: 10_000,
+            range_results: 100_000,
             batch: 1024,
             stream_window: 128,
             streams: 256,

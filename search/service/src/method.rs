@@ -17,6 +17,7 @@ pub(crate) enum Method {
     Search,
     SearchBatch,
     SearchStream,
+    SearchRange,
     Fetch,
     ListIndexes,
     DescribeIndex,
@@ -38,10 +39,11 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    pub(crate) const ALL: [Method; 19] = [
+    pub(crate) const ALL: [Method; 20] = [
         Method::Search,
         Method::SearchBatch,
         Method::SearchStream,
+        Method::SearchRange,
         Method::Fetch,
         Method::ListIndexes,
         Method::DescribeIndex,
@@ -66,6 +68,7 @@ impl Method {
             "/spandrel.v1.SearchService/Search" => Method::Search,
             "/spandrel.v1.SearchService/SearchBatch" => Method::SearchBatch,
             "/spandrel.v1.SearchService/SearchStream" => Method::SearchStream,
+            "/spandrel.v1.SearchService/SearchRange" => Method::SearchRange,
             "/spandrel.v1.SearchService/Fetch" => Method::Fetch,
             "/spandrel.v1.AdminService/ListIndexes" => Method::ListIndexes,
             "/spandrel.v1.AdminService/DescribeIndex" => Method::DescribeIndex,
@@ -90,6 +93,7 @@ impl Method {
             Method::Search => "Search",
             Method::SearchBatch => "SearchBatch",
             Method::SearchStream => "SearchStream",
+            Method::SearchRange => "SearchRange",
             Method::Fetch => "Fetch",
             Method::ListIndexes => "ListIndexes",
             Method::DescribeIndex => "DescribeIndex",
@@ -155,7 +159,7 @@ impl Method {
         match self {
             _ if self.is_small() => SMALL_MESSAGE,
             // One query.
-            Method::SearchStream => limits.message_bytes.min(4 * DIM_MAX + QUERY_REST),
+            Method::SearchStream | Method::SearchRange => limits.message_bytes.min(4 * DIM_MAX + QUERY_REST),
             _ => limits.message_bytes,
         }
     }
@@ -170,7 +174,7 @@ mod tests {
         assert_eq!(Method::of("/spandrel.v1.SearchService/Search").scope(), Some(Scope::Search));
         assert_eq!(Method::of("/spandrel.v1.AdminService/StartVerify").scope(), Some(Scope::Admin));
         assert_eq!(Method::of("/grpc.health.v1.Health/Check").scope(), None);
-        for unknown in ["/", "", "/spandrel.v1.SearchService/SearchRange", "/grpc.health.v1.Health/List"] {
+        for unknown in ["/", "", "/spandrel.v1.SearchService/SearchAll", "/grpc.health.v1.Health/List"] {
             assert_eq!(Method::of(unknown).scope(), Some(Scope::Search), "{unknown}");
         }
         let names: std::collections::BTreeSet<&str> = Method::ALL.map(Method::name).into();

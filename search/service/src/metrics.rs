@@ -165,7 +165,7 @@ impl Metrics {
             ("query_reranked", "Vectors compared exactly after their codes were scanned", &m.reranked),
             ("queries_degraded", "Queries searched less thoroughly because of load", &m.degraded),
             ("queries_partial", "Answers that miss damaged parts", &m.partial),
-            ("queries_limited", "Answers that a limit on lists or bytes cut short", &m.limited),
+            ("queries_limited", "Answers that a limit on lists, bytes or results cut short", &m.limited),
             (
                 "queries_refused",
                 "Queries refused because the queue was too long; those whose deadline had passed are not among them",

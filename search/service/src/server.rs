@@ -89,6 +89,7 @@ impl Server {
         let grpc = Grpc {
             searcher: searcher.clone(),
             streams: StreamBounds { window: limits.stream_window, longest: limits.request },
+            message_bytes: limits.message_bytes,
         };
         let admin = Admin {
             registry: Arc::clone(&registry),

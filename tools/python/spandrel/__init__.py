@@ -17,8 +17,18 @@ from ._errors import (
     Unavailable,
     WrongEventLoop,
 )
-from ._options import Options, Retry, Tls
-from ._results import Answers, Effort, Fetched, IndexInfo, Missing, Operation, StreamAnswer
+from ._options import Options, RangeOptions, Retry, Tls
+from ._results import (
+    Answers,
+    Effort,
+    Fetched,
+    IndexInfo,
+    Missing,
+    Operation,
+    RangeEnd,
+    RangePart,
+    StreamAnswer,
+)
 from .aio import AsyncClient
 from .client import Client
 
@@ -37,6 +47,9 @@ __all__ = [
     "Options",
     "Overloaded",
     "PermissionDenied",
+    "RangeEnd",
+    "RangeOptions",
+    "RangePart",
     "Retry",
     "SpandrelError",
     "StreamAnswer",

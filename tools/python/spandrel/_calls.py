@@ -8,7 +8,7 @@ from typing import Any, Callable, Generic, List, Optional, Sequence, TypeVar, Un
 import numpy.typing as npt
 
 from . import _errors, _messages
-from ._options import Options, Retry, Tls, call_metadata, channel_options, proxy_of
+from ._options import Options, RangeOptions, Retry, Tls, call_metadata, channel_options, distances_of, proxy_of
 from ._results import Answers, Fetched, IndexInfo, Operation
 from .v1 import admin_pb2, admin_pb2_grpc, search_pb2, search_pb2_grpc
 
@@ -110,6 +110,28 @@ class Calls:
         request = search_pb2.SearchRequest(index=self._name(index), query=vectors, k=k, options=options.message())
         return search_pb2.SearchStreamRequest(tag=number, request=request)
 
+    def range_request(
+        self, query: npt.ArrayLike, radius: float, options: RangeOptions, index: Optional[str]
+    ) -> search_pb2.SearchRangeRequest:
+        """One query for all within a radius."""
+        rows, single = _messages.queries_of(query)
+        if not single and len(rows) != 1:
+            raise ValueError(f"{len(rows)} queries within a radius, expected one")
+        return search_pb2.SearchRangeRequest(
+            index=self._name(index),
+            query=_messages.vectors_of(rows),
+            radius=radius,
+            completeness=options.completeness,
+            max_results=options.max_results,
+            max_bytes=options.max_bytes,
+            distances=distances_of(options.distances),
+            with_work=options.with_work,
+        )
+
+    def timeout(self, timeout: Optional[float]) -> float:
+        """The time that a call has, in seconds."""
+        return self._timeout if timeout is None else timeout
+
     def fetch(self, ids: Sequence[int], index: Optional[str]) -> Plan[Fetched]:
         """Vectors by id."""
         numbers, _ = _ids(ids)
@@ -186,7 +208,7 @@ class Calls:
 
     def deadline(self, timeout: Optional[float]) -> float:
         """When all calls of a plan have to be over."""
-        return time.monotonic() + (self._timeout if timeout is None else timeout)
+        return time.monotonic() + self.timeout(timeout)
 
     def attempts(self, plan: Plan[T], deadline: float) -> Attempts:
         """The attempts at one call of a plan."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from . import _errors
 from ._options import Options
-from ._results import Answers, Effort, Fetched, IndexInfo, Missing, Operation, StreamAnswer
+from ._results import Answers, Effort, Fetched, IndexInfo, Missing, Operation, RangeEnd, RangePart, StreamAnswer
 from .v1 import admin_pb2, search_pb2
 
 T = TypeVar("T")
@@ -139,11 +139,9 @@ def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, sing
     counts = np.concatenate([np.asarray(r.counts, np.int64) for r in responses])
     flat_ids = np.concatenate([np.asarray(r.ids, np.uint64) for r in responses])
     present = np.arange(k)[None, :] < counts[:, None]
-    ids = _padded(flat_ids.view(np.int64), present, -1)
-    if (flat_ids > np.iinfo(np.int64).max).any():
-        ids = ids.view(np.uint64)
+    ids = _signed(_padded(flat_ids.view(np.int64), present, -1), flat_ids)
     flat_distances = np.concatenate([np.asarray(r.distances, np.float32) for r in responses])
-    flags = [np.asarray(r.estimated, np.bool_) if r.estimated else np.zeros(len(r.ids), np.bool_) for r in responses]
+    flags = [_flags(r) for r in responses]
     vectors = None
     if any(r.HasField("vectors") for r in responses):
         parts = [rows_of(r.vectors, len(r.ids)) for r in responses if r.ids]
@@ -168,6 +166,42 @@ def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, sing
         work=work or None,
         explanations=explanations or None,
     )
+
+
+def _signed(ids: npt.NDArray[np.int64], given: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
+    """Ids as whole numbers with a sign, unless one of those given is too large for that."""
+    return ids.view(np.uint64) if (given > np.iinfo(np.int64).max).any() else ids
+
+
+def _flags(message: Any) -> npt.NDArray[np.bool_]:
+    """Which distances are estimates."""
+    return np.asarray(message.estimated, np.bool_) if message.estimated else np.zeros(len(message.ids), np.bool_)
+
+
+def range_part(message: search_pb2.SearchRangeResponse) -> RangePart:
+    """One message of an answer within a radius."""
+    if len(message.ids) != len(message.distances):
+        raise _errors.broken(f"{len(message.ids)} ids with {len(message.distances)} distances within a radius")
+    ids, end = np.asarray(message.ids, np.uint64), None
+    if message.HasField("end"):
+        said = message.end
+        end = RangeEnd(
+            results=said.results,
+            missing=_missing_of(said.missing),
+            limited_by=_LIMITS.get(said.limited_by),
+            completeness=said.completeness,
+            index_version=said.index_version,
+            index_uuid=said.index_uuid,
+            work=said.work if said.HasField("work") else None,
+        )
+    distances = np.asarray(message.distances, np.float32)
+    return RangePart(_signed(ids.view(np.int64), ids), distances, _flags(message), end)
+
+
+def has_ended(last: Optional[RangePart]) -> None:
+    """Raises where an answer within a radius stopped before its end."""
+    if last is None or last.end is None:
+        raise _errors.broken("the answer within a radius stopped before its end")
 
 
 def _for_each(

@@ -58,6 +58,26 @@ class Tls:
         return grpc.ssl_channel_credentials(read(self.ca), read(self.key), read(self.certificate))
 
 
+def distances_of(distances: str) -> search_pb2.Distances:
+    """As they are sent."""
+    kinds = {"exact": search_pb2.DISTANCES_EXACT, "any": search_pb2.DISTANCES_ANY}
+    if distances not in kinds:
+        raise ValueError(f"distances is {distances!r}, expected 'exact' or 'any'")
+    return kinds[distances]
+
+
+@dataclass(frozen=True)
+class RangeOptions:
+    """How to search within a radius. `completeness` is the share of the vectors that is wanted, all unless it is given;
+    `max_results` asks for the best alone, which come at the end. See proto/spandrel/v1/search.proto."""
+
+    completeness: Optional[float] = None
+    max_results: Optional[int] = None
+    max_bytes: Optional[int] = None
+    distances: Literal["exact", "any"] = "exact"
+    with_work: bool = False
+
+
 @dataclass(frozen=True)
 class Options:
     """How to search; what is None is as the index was built for. See proto/spandrel/v1/search.proto."""
@@ -74,16 +94,13 @@ class Options:
 
     def message(self) -> search_pb2.SearchOptions:
         """As it is sent."""
-        kinds = {"exact": search_pb2.DISTANCES_EXACT, "any": search_pb2.DISTANCES_ANY}
-        if self.distances not in kinds:
-            raise ValueError(f"distances is {self.distances!r}, expected 'exact' or 'any'")
         return search_pb2.SearchOptions(
             epsilon=self.epsilon,
             max_lists=self.max_lists,
             max_bytes=self.max_bytes,
             rerank=self.rerank,
             rerank_errors=self.rerank_errors,
-            distances=kinds[self.distances],
+            distances=distances_of(self.distances),
             with_vectors=self.with_vectors,
             with_work=self.with_work,
             explain=self.explain,

@@ -78,6 +78,32 @@ class StreamAnswer:
     error: Optional[SpandrelError]
 
 
+@dataclass(frozen=True)
+class RangeEnd:
+    """What is to be said of all vectors within a radius: `results` in all parts; `missing` and `limited_by` as in `Answers`, where
+    'max_results' is a limit too; `completeness`, the share that was searched for, which a server under load may have lowered;
+    `work`, the message, if it was asked for."""
+
+    results: int
+    missing: Optional[Missing]
+    limited_by: Optional[str]
+    completeness: float
+    index_version: int
+    index_uuid: str
+    work: Optional[Any] = None
+
+
+@dataclass(frozen=True)
+class RangePart:
+    """Some of the vectors within a radius, best first: `ids`, `distances` and `estimated` of shape (n,), as in `Answers`. The
+    last part has none, and `end` set."""
+
+    ids: npt.NDArray[Any]
+    distances: npt.NDArray[np.float32]
+    estimated: npt.NDArray[np.bool_]
+    end: Optional[RangeEnd] = None
+
+
 @dataclass(frozen=True, repr=False)
 class Fetched:
     """Vectors by id: `found` (bool, (n,)) for each id asked for, `vectors` (n, dim), zeros where there is none; `damaged` (bool,

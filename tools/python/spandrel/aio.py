@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from . import _errors, _messages
 from ._calls import Calls, Looks, Plan, done, opened
-from ._options import Options, Retry, Tls
-from ._results import Answers, Fetched, IndexInfo, Operation, StreamAnswer
+from ._options import Options, RangeOptions, Retry, Tls
+from ._results import Answers, Fetched, IndexInfo, Operation, RangePart, StreamAnswer
 from .v1 import search_pb2
 
 T = TypeVar("T")
@@ -120,6 +120,30 @@ class AsyncClient:
             raise _errors.of_rpc(error, self._calls.proxy) from None
         finally:
             call.cancel()
+
+    async def search_range(
+        self,
+        query: npt.ArrayLike,
+        radius: float,
+        options: RangeOptions = RangeOptions(),
+        *,
+        index: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> AsyncIterator[RangePart]:
+        """As `Client.search_range`."""
+        self._check_loop()
+        request = self._calls.range_request(query, radius, options, index)
+        timeout = self._calls.timeout(timeout)
+        call, part = self._calls.stub.SearchRange(request, timeout=timeout, metadata=self._calls.metadata), None
+        try:
+            async for message in call:
+                part = _messages.range_part(message)
+                yield part
+        except grpc.aio.AioRpcError as error:
+            raise _errors.of_rpc(error, self._calls.proxy) from None
+        finally:
+            call.cancel()
+        _messages.has_ended(part)
 
     async def fetch(self, ids: Sequence[int], *, index: Optional[str] = None, timeout: Optional[float] = None) -> Fetched:
         """As `Client.fetch`."""

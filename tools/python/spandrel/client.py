@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from . import _errors, _messages
 from ._calls import Calls, Looks, Plan, done, opened
-from ._options import Options, Retry, Tls
-from ._results import Answers, Fetched, IndexInfo, Operation, StreamAnswer
+from ._options import Options, RangeOptions, Retry, Tls
+from ._results import Answers, Fetched, IndexInfo, Operation, RangePart, StreamAnswer
 from .v1 import search_pb2
 
 T = TypeVar("T")
@@ -120,6 +120,35 @@ class Client:
             raise _errors.of_rpc(error, self._calls.proxy) from None
         finally:
             call.cancel()
+
+    def search_range(
+        self,
+        query: npt.ArrayLike,
+        radius: float,
+        options: RangeOptions = RangeOptions(),
+        *,
+        index: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> Iterator[RangePart]:
+        """All vectors within `radius` of a query of shape (dim,), in parts as the server finds them; the last part says what was
+        left out.
+
+        The radius is in the unit of distances: squared L2 or 1 - cos of at most this, an inner product of at least this. Each
+        part is best first, and comes before later ones whatever their distances. The server searches on as parts are taken, within
+        `timeout`. It is not tried again.
+        """
+        request = self._calls.range_request(query, radius, options, index)
+        timeout = self._calls.timeout(timeout)
+        call, part = self._calls.stub.SearchRange(request, timeout=timeout, metadata=self._calls.metadata), None
+        try:
+            for message in call:
+                part = _messages.range_part(message)
+                yield part
+        except grpc.RpcError as error:
+            raise _errors.of_rpc(error, self._calls.proxy) from None
+        finally:
+            call.cancel()
+        _messages.has_ended(part)
 
     def fetch(self, ids: Sequence[int], *, index: Optional[str] = None, timeout: Optional[float] = None) -> Fetched:
         """Vectors by id, in the order of `ids`, with zeros for those that the index does not have."""

@@ -33,6 +33,17 @@ class RealServer(unittest.IsolatedAsyncioTestCase):
         by_id = await self.client.search_by_id([3, 4], K)
         np.testing.assert_array_equal(by_id.ids, (await self.client.search(self.rows[3:5], K)).ids)
 
+    async def test_ranges(self):
+        squared = ((self.rows.astype(np.int64) - self.queries[7].astype(np.int64)) ** 2).sum(axis=1)
+        radius = float(np.sort(squared)[200])
+        *parts, last = [part async for part in self.client.search_range(self.queries[7], radius)]
+        ids = np.sort(np.concatenate([part.ids for part in parts]))
+        np.testing.assert_array_equal(ids, np.flatnonzero(squared <= radius))
+        self.assertEqual(last.end.results, len(ids))
+        with self.assertRaises(spandrel.InvalidArgument):
+            async for _ in self.client.search_range(self.queries[7], float("nan")):
+                pass
+
     async def test_streams(self):
         async def queries():
             for query in self.queries[:100]:

@@ -71,6 +71,29 @@ class RealServer(unittest.TestCase):
         single = self.client.search(self.queries[0], 3, options)
         self.assertEqual((single.ids.shape, single.vectors.shape), ((3,), (3, DIM)))
 
+    def test_ranges(self):
+        squared = ((self.rows.astype(np.int64) - self.queries[7].astype(np.int64)) ** 2).sum(axis=1)
+        radius = float(np.sort(squared)[200])
+        expected = np.flatnonzero(squared <= radius)
+        *parts, last = self.client.search_range(self.queries[7], radius)
+        ids = np.concatenate([part.ids for part in parts])
+        np.testing.assert_array_equal(np.sort(ids), expected)
+        np.testing.assert_array_equal(np.concatenate([part.distances for part in parts]), squared[ids])
+        self.assertEqual((len(last.ids), last.end.results, last.end.completeness), (0, len(expected), 1.0))
+        self.assertEqual((last.end.missing, last.end.limited_by, last.end.work), (None, None, None))
+        options = spandrel.RangeOptions(max_results=5, completeness=0.5, with_work=True)
+        best, last = self.client.search_range(self.queries[7], radius, options)
+        self.assertEqual((len(best.ids), last.end.limited_by, last.end.completeness), (5, "max_results", 0.5))
+        self.assertGreater(last.end.work.lists, 0)
+        with self.assertRaises(spandrel.InvalidArgument) as raised:
+            list(self.client.search_range(self.queries[7], -1.0))
+        self.assertEqual(list(raised.exception.fields), ["radius"])
+        with self.assertRaises(ValueError):
+            next(self.client.search_range(self.queries[:2], radius))
+        # One that is given up leaves the client as it was.
+        next(self.client.search_range(self.queries[7], 1e9))
+        assert_expected(self.client.search(self.queries[7], K), 7)
+
     def test_streams(self):
         def queries():
             yield from self.queries[:50]

@@ -1,10 +1,12 @@
 //! `spandrel bench`: recall, rate, latency and reads of an index, or the limits of a disk.
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use spandrel_datasets::{IdFile, Rows, Truth};
+use spandrel_datasets::{IdFile, RangeTruth, Rows, Truth};
+use spandrel_index::Index;
 use spandrel_io::disk::{DiskParams, DiskReport, DiskRow, measure_folder};
 
 use super::ceiling;
@@ -13,6 +15,7 @@ use super::measure::{self, Examples, Pruning, Sweep, cross};
 use super::remote::bench::Remotely;
 use super::remote::{self, Rpc, ServerArgs};
 use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, READING, open_index, open_queries};
+use super::within::{self, RadiusArgs, RangeSweep, parse_share};
 use crate::figures::{Align, Machine, Point, STAGES, TextTable, points_table, units};
 use crate::report::{Comparison, page};
 use crate::values::{OutputFormat, parse_epsilon};
@@ -61,6 +64,13 @@ pub struct BenchArgs {
     /// Compare exactly each vector whose estimate, less half of this number of its standard errors, may be among the k best.
     #[arg(long, value_name = "E,E", value_delimiter = ',', conflicts_with = "rerank", help_heading = KNOBS, value_parser = parse_epsilon)]
     pub rerank_errors: Vec<f32>,
+    /// All within a radius; the truth is one of `data truth --radius`.
+    #[command(flatten)]
+    pub radius: RadiusArgs,
+    /// Shares of the vectors within the radius that are wanted.
+    #[arg(long, value_name = "SHARE,SHARE", value_delimiter = ',', requires = "radius", default_value = "1",
+          help_heading = KNOBS, value_parser = parse_share)]
+    pub completeness: Vec<f32>,
     /// Where codes and vectors are.
     #[command(flatten)]
     pub places: PlaceArgs,
@@ -96,6 +106,9 @@ pub struct BenchArgs {
 
 pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     if let (Some(_), Some(queries), Some(truth)) = (&args.server.server, &args.queries, &args.truth) {
+        if args.radius.radius.is_some() {
+            return Err(UsageError("--radius needs --index".to_owned()).into());
+        }
         let points = remotely(args, queries, truth, session)?;
         let label = points.first().and_then(|point| point.label.clone()).unwrap_or_default();
         return hand_out(args, &label, &points, "", session);
@@ -105,10 +118,12 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     };
     let index = open_index(index, &args.places)?;
     let queries = Rows::read(&open_queries(Fit::of(&index), &args.input, queries, session)?)?;
+    if args.radius.radius.is_some() {
+        return within(args, (&index, &queries, truth), session);
+    }
     let truth = read_truth(truth, args.ids.as_deref())?;
-    let folder = index.dir().file_name().unwrap_or(index.dir().as_os_str()).to_string_lossy().into_owned();
     let sweep = Sweep {
-        label: args.label.clone().unwrap_or(folder),
+        label: label(args, &index),
         k: usize::try_from(index.vectors().min(args.k.into()))?,
         threads: args.threads.into(),
         in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
@@ -124,6 +139,37 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     let points = measure::measure(&index, examples, &sweep, session)?;
     let ceiling = ceiling::words(&index, examples, &sweep, &points, session)?.unwrap_or_default();
     hand_out(args, &sweep.label, &points, &ceiling, session)
+}
+
+/// What to call the run.
+fn label(args: &BenchArgs, index: &Index) -> String {
+    let folder = || index.dir().file_name().unwrap_or(index.dir().as_os_str()).to_string_lossy().into_owned();
+    args.label.clone().unwrap_or_else(folder)
+}
+
+/// As [`run`], for all within a radius.
+fn within(
+    args: &BenchArgs,
+    (index, queries, truth): (&Arc<Index>, &Rows, &Path),
+    session: &Session,
+) -> anyhow::Result<()> {
+    let mut known = RangeTruth::open(truth)?;
+    if let Some(ids) = &args.ids {
+        known.name_rows(&IdFile::open(ids)?.read_all()?).with_context(|| truth.display().to_string())?;
+    }
+    let of = |&completeness: &f32| args.radius.params(completeness, args.places.distances);
+    let sweep = RangeSweep {
+        label: label(args, index),
+        threads: args.threads.into(),
+        in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
+        params: args.completeness.iter().filter_map(of).collect(),
+        io: args.io.io,
+        direct: args.io.direct,
+        cache_bytes: args.places.cache_bytes(),
+        seconds: args.seconds.into(),
+    };
+    let points = within::measure(index, queries, &known, &sweep, session)?;
+    hand_out(args, &sweep.label, &points, "", session)
 }
 
 /// A truth, with the ids of its rows if they are given.
@@ -215,10 +261,10 @@ pub(super) fn text(points: &[Point]) -> String {
     };
     let process = first.rss_anon_bytes.map(|bytes| format!(" (process {} anonymous)", units::bytes(bytes)));
     format!(
-        "{}\n{}\nk {}, {run}, codes {} in {}, vectors in {}, distances {}\nmemory {}{}, on disk {}\n\n{}",
+        "{}\n{}\n{}, {run}, codes {} in {}, vectors in {}, distances {}\nmemory {}{}, on disk {}\n\n{}",
         said(&first.index),
         said(&first.machine),
-        first.k.unwrap_or_default(),
+        first.k.map_or_else(|| "all within a radius".to_owned(), |k| format!("k {k}")),
         said(&first.code),
         said(&first.codes),
         said(&first.vectors),

@@ -24,6 +24,7 @@ pub mod shape;
 pub mod switch;
 mod truth_check;
 pub mod verify;
+pub mod within;
 
 use clap::CommandFactory as _;
 

@@ -98,8 +98,13 @@ figures! {
     /// Whether reads went past the page cache; of a server it is not known.
     direct: Option<bool> = true;
     /// Share of the true k nearest vectors found, the mean over all queries. A returned vector that is as near as the true
-    /// k-th counts as found.
+    /// k-th counts as found. Within a radius: share of all true results of all queries.
     recall: f64 = 0.95, "recall" recall;
+    /// Within a radius: the area under precision over recall of the results of all queries, at 100 thresholds on the distance,
+    /// as big-ann-benchmarks defines it; where all results are true it is the recall.
+    average_precision: Option<f64> = 0.94, "average precision" recall_or_none;
+    /// Within a radius: vectors returned per query.
+    results: Option<f64> = 70.0, "results" number;
     /// Queries answered in a second by all threads together.
     qps: f64 = 1234.5, "QPS" rate;
     /// Range of the rates of repeated runs, in percent of their median (in JSON as a share of 1).

@@ -18,6 +18,10 @@ pub(super) fn recall(recall: &f64) -> Option<String> {
     Some(format!("{recall:.4}"))
 }
 
+pub(super) fn recall_or_none(recall: &Option<f64>) -> Option<String> {
+    recall.as_ref().and_then(self::recall)
+}
+
 pub(super) fn rate(rate: &f64) -> Option<String> {
     Some(units::three_digits(*rate))
 }

@@ -4,6 +4,69 @@ use std::fs;
 use crate::support::{run, spandrel, text};
 
 #[test]
+fn all_within_a_radius_are_searched_and_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (base, queries, index, truth) = (path("b.u8bin"), path("q.u8bin"), path("index"), path("t.bin"));
+    let generate = ["data", "generate", "sift", "--vectors", "2000", "--dim", "32", "--queries", "20"];
+    run(&[&generate[..], &["--out", &base, "--queries-out", &queries]].concat());
+    let of = ["--queries", &queries, "--radius", "60000"];
+    run(&[&["data", "truth", "--base", &base, "--metric", "l2", "--out", &truth], &of[..]].concat());
+    run(&["build", "--base", &base, "--metric", "l2", "--out", &index, "--no-calibrate"]);
+
+    let query = [&["query", "--index", &index], &of[..]].concat();
+    let lines = run(&query);
+    let results = u32::from_le_bytes(fs::read(&truth).unwrap()[4..8].try_into().unwrap()) as usize;
+    assert!(results > 100, "{results}");
+    assert_eq!(lines.lines().count(), 1 + results);
+    // Distances of bytes are exact, so that the files are one.
+    run(&[&query[..], &["--out", &path("found.bin")]].concat());
+    assert_eq!(fs::read(path("found.bin")).unwrap(), fs::read(&truth).unwrap());
+    let best = spandrel(&[&query[..], &["--max-results", "2"]].concat());
+    assert!(text(&best.stdout).lines().count() <= 1 + 2 * 20);
+    assert!(text(&best.stderr).contains("cut short by max_results"), "{}", text(&best.stderr));
+    let json = run(&[&query[..], &["--format", "json", "--max-results", "1"]].concat());
+    assert_eq!(json.lines().count(), 20);
+    assert!(json.contains("\"limited_by\":\"max_results\""), "{json}");
+
+    let bench = [&["bench", "--index", &index, "--truth", &truth, "--seconds", "0"], &of[..]].concat();
+    let shares = ["--completeness", "0.95,1", "--json", &path("f.json")];
+    let said = run(&[&bench[..], &shares].concat());
+    assert!(said.contains("all within a radius") && said.contains("average precision"), "{said}");
+    let figures: serde_json::Value = serde_json::from_slice(&fs::read(path("f.json")).unwrap()).unwrap();
+    assert_eq!((&figures[1]["recall"], &figures[1]["average_precision"]), (&1.0.into(), &1.0.into()));
+    assert!(figures[0]["recall"].as_f64().unwrap() >= 0.95, "{figures}");
+    assert_eq!(figures[1]["results"], results as f64 / 20.0);
+
+    for (flags, says) in [
+        (&["--k", "3"][..], "cannot be used with"),
+        (&["--max-lists", "3"], "cannot be used with"),
+        (&["--completeness", "1.5"], "expected a share from 0 to 1"),
+    ] {
+        let refused = spandrel(&[&query[..], flags].concat());
+        assert!(text(&refused.stderr).contains(says), "{}", text(&refused.stderr));
+    }
+    let negative = spandrel(&["query", "--index", &index, "--queries", &queries, "--radius", "-1"]);
+    assert!(text(&negative.stderr).contains("radius is -1, expected a finite number of 0 or more for l2"));
+    // A truth of the nearest has another layout.
+    run(&[
+        "data",
+        "truth",
+        "--base",
+        &base,
+        "--queries",
+        &queries,
+        "--metric",
+        "l2",
+        "--out",
+        &path("t.ibin"),
+    ]);
+    let other =
+        ["bench", "--index", &index, "--queries", &queries, "--radius", "1", "--truth", &path("t.ibin")];
+    assert!(text(&spandrel(&other).stderr).contains("file is oversized"));
+}
+
+#[test]
 fn an_index_is_searched_and_measured() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

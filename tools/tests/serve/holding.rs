@@ -23,19 +23,19 @@ const TOKEN: &str = "search-token-0123456789";
 type Body = SendStream<prost::bytes::Bytes>;
 
 /// A call whose request goes on.
-struct Call {
+pub(crate) struct Call {
     body: Body,
     answer: h2::client::ResponseFuture,
 }
 
 /// A client that sends frames as it likes; `window` is what it lets the server send on each stream.
-struct Raw {
+pub(crate) struct Raw {
     client: SendRequest<prost::bytes::Bytes>,
     connection: tokio::task::JoinHandle<Result<(), h2::Error>>,
 }
 
 impl Raw {
-    async fn to(server: &Server, window: u32) -> Raw {
+    pub(crate) async fn to(server: &Server, window: u32) -> Raw {
         let tcp = tokio::net::TcpStream::connect(&server.address).await.unwrap();
         let handshake = h2::client::Builder::new().initial_window_size(window).handshake(tcp);
         let (client, connection) = handshake.await.unwrap();
@@ -59,7 +59,7 @@ impl Raw {
     }
 
     /// A whole call.
-    async fn call(&self, method: &str, message: &impl prost::Message) -> Call {
+    pub(crate) async fn call(&self, method: &str, message: &impl prost::Message) -> Call {
         let mut call = self.open(method, Some(TOKEN), None).await;
         let message = message.encode_to_vec();
         call.body.send_data(framed(message.len(), &message).into(), true).unwrap();
@@ -67,7 +67,7 @@ impl Raw {
     }
 
     /// Whether the server has ended the connection within so long.
-    async fn ends_within(self, time: Duration) -> bool {
+    pub(crate) async fn ends_within(self, time: Duration) -> bool {
         let Raw { client, connection } = self;
         let ended = tokio::time::timeout(time, connection).await.is_ok();
         drop(client);
@@ -104,7 +104,7 @@ async fn code_within(answer: h2::client::ResponseFuture, time: Duration) -> Opti
 }
 
 /// Waits until `is_so`.
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
@@ -125,11 +125,11 @@ fn client(server: &Server) -> Client {
     Client::new(&ClientConfig { token: Some(TOKEN.to_owned()), ..server.config() }).unwrap()
 }
 
-fn held(server: &Server) -> f64 {
+pub(crate) fn held(server: &Server) -> f64 {
     server.metric("spandrel_requests_in_flight_bytes ")
 }
 
-fn ended_with(server: &Server, method: &str, code: &str) -> f64 {
+pub(crate) fn ended_with(server: &Server, method: &str, code: &str) -> f64 {
     let name = format!("spandrel_requests_total{{method=\"{method}\",code=\"{code}\"}}");
     server.metric_or_zero(&name)
 }

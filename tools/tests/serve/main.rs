@@ -12,6 +12,7 @@ mod hostile;
 mod lifecycle;
 mod load;
 mod page;
+mod ranges;
 mod refusals;
 mod secure;
 #[cfg(feature = "otel")]

@@ -4,6 +4,7 @@ mod form;
 mod found;
 mod params;
 mod target;
+mod within;
 
 use spandrel_engine::SearchParams;
 
@@ -11,6 +12,7 @@ pub(crate) use self::form::Form;
 pub(crate) use self::found::{Effort, Fetched, Found, Rows, Version};
 pub(crate) use self::params::{check, lowered};
 pub(crate) use self::target::{Numbers, Queries, Target};
+pub(crate) use self::within::{AskWithin, EndOfRange};
 
 /// Queries of one index.
 #[derive(Debug)]

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use spandrel_engine::{Answer, FetchRequest, Fetched, Request, SearchError, SearchParams};
+use spandrel_engine::{
+    Answer, FetchRequest, Fetched, RangePart, RangeSearch, Request, SearchError, SearchParams,
+};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -31,6 +33,14 @@ impl Handed<Vec<Answer>> {
             let (deadline, stop) = (Some(call.deadline), Some(stop));
             served.engine().submit(Request { queries, params, deadline, stop }, reply)
         })
+    }
+}
+
+impl Handed<RangePart> {
+    /// Hands the next part of a search within a radius to the engine without waiting.
+    pub(super) fn part(served: &Served, search: &RangeSearch) -> Result<Handed<RangePart>, SearchError> {
+        // The search has a flag and a deadline of its own.
+        Handed::with(served, 1, |_, reply| served.engine().submit_range(search, reply))
     }
 }
 

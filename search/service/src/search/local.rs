@@ -1,17 +1,21 @@
 //! Searching the indexes that this server has open.
 use std::sync::Arc;
 
-use spandrel_engine::{Answer, FetchRequest, FetchState, Fetched as EngineFetched};
+use spandrel_engine::{
+    Answer, FetchRequest, FetchState, Fetched as EngineFetched, RangeRequest, RangeSearch,
+};
 
 use super::handed::Handed;
+use super::ranging::Ranging;
 use super::searcher::Searcher;
 use crate::admission::{Admitted, Load};
-use crate::ask::{Ask, Fetched, Form, Found, Queries, Rows, Target, check, lowered};
+use crate::ask::{Ask, AskWithin, Fetched, Form, Found, Queries, Rows, Target, check, lowered};
 use crate::call::Call;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::registry::Registry;
 use crate::served::Served;
+use crate::stopping::StopFlag;
 
 /// The indexes of this server.
 pub(crate) struct Local {
@@ -70,6 +74,31 @@ impl Searcher for Local {
         let is_lowered = |answer: &&Answer| found.effort(answer).is_some();
         served.metrics.degraded.inc_by(found.answers.iter().filter(is_lowered).count() as u64); // CAST: widening
         Ok(found)
+    }
+
+    async fn within(&self, ask: AskWithin, call: Call<'_>) -> Result<Ranging, Refusal> {
+        ask.check(&self.limits)?;
+        let served = self.registry.get(&ask.index)?;
+        let AskWithin { target, mut params, .. } = ask;
+        let Queries { rows: query, .. } = match target {
+            Target::Vectors { numbers, dim } => numbers.rows(dim, Form::One, served.index(), &self.limits)?,
+            Target::Ids(ids) => self.rows_of(&served, ids, Form::One, call).await?,
+        };
+        // Each part is a query.
+        let load = Load::of(served.engine(), RangeSearch::parts_max(served.index()));
+        let admitted = served.admission.admit(load, call.deadline).inspect_err(|refusal| {
+            if matches!(refusal, Refusal::Overloaded { .. }) {
+                served.metrics.refused.inc();
+            }
+        })?;
+        if admitted.effort < 1.0 {
+            params.completeness *= admitted.effort;
+            served.metrics.degraded.inc();
+        }
+        let (waiting, completeness) = (StopFlag::default(), params.completeness);
+        let (deadline, stop) = (Some(call.deadline), Some(waiting.share()));
+        let search = served.engine().range(RangeRequest { query, params, deadline, stop })?;
+        Ok(Ranging { served, search, completeness, _waiting: waiting })
     }
 
     async fn fetch<'a>(&self, index: &str, ids: Vec<u64>, call: Call<'a>) -> Result<Fetched<'a>, Refusal> {

@@ -1,7 +1,9 @@
 //! Who answers: the indexes of this server today.
 mod handed;
 mod local;
+mod ranging;
 mod searcher;
 
 pub(crate) use self::local::Local;
+pub(crate) use self::ranging::Ranging;
 pub(crate) use self::searcher::Searcher;

@@ -1,5 +1,6 @@
 //! What every searcher does.
-use crate::ask::{Ask, Fetched, Found};
+use super::ranging::Ranging;
+use crate::ask::{Ask, AskWithin, Fetched, Found};
 use crate::call::Call;
 use crate::refusal::Refusal;
 
@@ -8,6 +9,9 @@ use crate::refusal::Refusal;
 pub(crate) trait Searcher: Send + Sync {
     /// Answers queries, all from one version of their index. Dropped, it is given up.
     async fn search<'a>(&self, ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal>;
+
+    /// Begins a search within a radius, all of it in one version of its index.
+    async fn within(&self, ask: AskWithin, call: Call<'_>) -> Result<Ranging, Refusal>;
 
     /// Vectors of the index of that name, the default one if it is empty.
     async fn fetch<'a>(&self, index: &str, ids: Vec<u64>, call: Call<'a>) -> Result<Fetched<'a>, Refusal>;

@@ -1,13 +1,13 @@
 //! Between the messages and what they mean.
 use std::time::Instant;
 
-use spandrel_engine::{Answer, Distances, FetchState, Limit, Rerank, SearchParams};
+use spandrel_engine::{Answer, Distances, FetchState, Limit, Neighbour, RangeParams, Rerank, SearchParams};
 use spandrel_index::{DType, Metric, Tier};
 use spandrel_proto::v1;
 use spandrel_proto::v1::vectors::Form as VectorsForm;
 
 use super::explained::explanation;
-use crate::ask::{Ask, Effort, Fetched, Form, Found, Numbers, Rows, Target};
+use crate::ask::{Ask, AskWithin, Effort, EndOfRange, Fetched, Form, Found, Numbers, Rows, Target};
 use crate::metrics::queue_us;
 use crate::refusal::Refusal;
 use crate::served::Summary;
@@ -61,6 +61,15 @@ fn dtype_of(field: &'static str, code: i32) -> Result<DType, Refusal> {
     }
 }
 
+/// Which distances an answer may carry.
+fn distances(field: &'static str, code: i32) -> Result<Distances, Refusal> {
+    match v1::Distances::try_from(code) {
+        Ok(v1::Distances::Unspecified | v1::Distances::Exact) => Ok(Distances::Exact),
+        Ok(v1::Distances::Any) => Ok(Distances::Any),
+        Err(_) => Err(Refusal::field(field, format!("unknown distances {code}, expected 0 to 2"))),
+    }
+}
+
 /// How to search.
 fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> {
     let rerank = match (options.rerank, options.rerank_errors) {
@@ -71,14 +80,7 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
         (Some(count), None) => Some(Rerank::Count(count)),
         (None, errors) => errors.map(Rerank::Errors),
     };
-    let distances = match v1::Distances::try_from(options.distances) {
-        Ok(v1::Distances::Unspecified | v1::Distances::Exact) => Distances::Exact,
-        Ok(v1::Distances::Any) => Distances::Any,
-        Err(_) => {
-            let message = format!("unknown distances {}, expected 0 to 2", options.distances);
-            return Err(Refusal::field("options.distances", message));
-        }
-    };
+    let distances = distances("options.distances", options.distances)?;
     Ok(SearchParams {
         k: k as usize, // CAST: widening
         epsilon: options.epsilon,
@@ -95,6 +97,48 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
     })
 }
 
+/// One query for all within a radius.
+pub(super) fn within(request: v1::SearchRangeRequest) -> Result<AskWithin, Refusal> {
+    let v1::SearchRangeRequest { index, query, radius, completeness, max_results, max_bytes, .. } = request;
+    let radius = radius.ok_or_else(|| Refusal::field("radius", "not set"))?;
+    if max_bytes == Some(0) {
+        return Err(Refusal::field("max_bytes", "max_bytes is 0, expected at least 1"));
+    }
+    let params = RangeParams {
+        completeness: completeness.unwrap_or(1.0),
+        max_results: max_results.map(|max| max as usize), // CAST: widening
+        max_bytes,
+        distances: distances("distances", request.distances)?,
+        ..RangeParams::new(radius)
+    };
+    Ok(AskWithin { index, target: target(Form::One.field(), query)?, params })
+}
+
+/// Some of the vectors within a radius.
+pub(super) fn part(found: &[Neighbour]) -> v1::SearchRangeResponse {
+    v1::SearchRangeResponse {
+        ids: found.iter().map(|n| n.id).collect(),
+        distances: found.iter().map(|n| n.distance).collect(),
+        estimated: estimated(found.iter()),
+        end: None,
+    }
+}
+
+/// The end of an answer within a radius.
+pub(super) fn end(end: &EndOfRange, with_work: bool) -> v1::SearchRangeResponse {
+    let EndOfRange { results, answer, completeness, version, arrival } = end;
+    let end = v1::RangeEnd {
+        results: *results,
+        missing: (answer.missing.parts() > 0).then(|| missing(answer)),
+        limited_by: limited_by(answer) as i32, // CAST: the enum's code
+        completeness: *completeness,
+        index_version: version.number,
+        index_uuid: version.uuid.to_string(),
+        work: with_work.then(|| work(answer, *arrival)),
+    };
+    v1::SearchRangeResponse { end: Some(end), ..Default::default() }
+}
+
 /// The answer to one query.
 pub(super) fn response(found: &mut Found<'_>, with_work: bool) -> v1::SearchResponse {
     let vectors = found.vectors.take().map(vectors);
@@ -103,7 +147,7 @@ pub(super) fn response(found: &mut Found<'_>, with_work: bool) -> v1::SearchResp
     v1::SearchResponse {
         ids: answer.neighbours.iter().map(|n| n.id).collect(),
         distances: answer.neighbours.iter().map(|n| n.distance).collect(),
-        estimated: estimated(&found.answers),
+        estimated: estimated(found.answers.iter().flat_map(|a| &a.neighbours)),
         missing: (answer.missing.parts() > 0).then(|| missing(answer)),
         effort: found.effort(answer).map(effort),
         limited_by: limited_by(answer) as i32, // CAST: the enum's code
@@ -124,7 +168,7 @@ pub(super) fn responses(found: &mut Found<'_>, with_work: bool) -> v1::SearchBat
         counts: answers.iter().map(|a| a.neighbours.len() as u32).collect(), // CAST: at most k
         ids: neighbours().map(|n| n.id).collect(),
         distances: neighbours().map(|n| n.distance).collect(),
-        estimated: estimated(answers),
+        estimated: estimated(neighbours()),
         missing: unless_all(answers, |a| a.missing.parts() == 0, missing),
         effort: match found.lowered {
             None => Vec::new(),
@@ -187,8 +231,8 @@ fn limited_by(answer: &Answer) -> v1::Limit {
 }
 
 /// Whether each distance is an estimate; empty if none is.
-fn estimated(answers: &[Answer]) -> Vec<bool> {
-    let all = || answers.iter().flat_map(|a| &a.neighbours).map(|n| n.estimated);
+fn estimated<'a>(found: impl Iterator<Item = &'a Neighbour> + Clone) -> Vec<bool> {
+    let all = || found.clone().map(|n| n.estimated);
     if all().any(|e| e) { all().collect() } else { Vec::new() }
 }
 

@@ -7,7 +7,7 @@ use spandrel_proto::v1::search_service_server::SearchService;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{convert, items, stream};
+use super::{convert, items, range, stream};
 use crate::call::Call;
 use crate::ledger::Entry;
 use crate::search::Searcher;
@@ -17,6 +17,8 @@ pub(crate) struct Grpc {
     pub(crate) searcher: Arc<dyn Searcher>,
     /// How streams are bounded.
     pub(crate) streams: stream::Bounds,
+    /// Most bytes of a message.
+    pub(crate) message_bytes: usize,
 }
 
 /// A request, and its entry in the ledger.
@@ -27,6 +29,7 @@ fn entered<T>(mut request: Request<T>) -> (T, Arc<Entry>) {
 
 #[tonic::async_trait]
 impl SearchService for Grpc {
+    type SearchRangeStream = ReceiverStream<Result<v1::SearchRangeResponse, Status>>;
     type SearchStreamStream = ReceiverStream<Result<v1::SearchStreamResponse, Status>>;
 
     async fn search(
@@ -56,6 +59,14 @@ impl SearchService for Grpc {
     ) -> Result<Response<Self::SearchStreamStream>, Status> {
         let (queries, entry) = entered(request);
         Ok(Response::new(stream::serve(Arc::clone(&self.searcher), self.streams, queries, entry)))
+    }
+
+    async fn search_range(
+        &self,
+        request: Request<v1::SearchRangeRequest>,
+    ) -> Result<Response<Self::SearchRangeStream>, Status> {
+        let (request, entry) = entered(request);
+        Ok(Response::new(range::serve(&*self.searcher, request, self.message_bytes, entry).await?))
     }
 
     async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<v1::FetchResponse>, Status> {

@@ -5,6 +5,7 @@ mod explained;
 mod grpc;
 mod items;
 mod operations;
+mod range;
 mod stream;
 
 pub(crate) use self::admin::Admin;

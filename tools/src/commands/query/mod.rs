@@ -3,23 +3,26 @@ mod explained;
 mod output;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
-use spandrel_datasets::Format;
-use spandrel_engine::{EngineConfig, QueryPlan, SearchError, SearchParams};
-use spandrel_index::VectorSource as _;
+use spandrel_datasets::{Converted, Format, VectorFile};
+use spandrel_engine::{EngineConfig, QueryPlan, RangeParams, SearchError, SearchParams};
+use spandrel_index::{Index, VectorSource as _};
 
 use self::output::{Form, Output};
 use super::input::InputArgs;
 use super::remote::query::{Query, ask};
+use super::remote::within::ask_within;
 use super::remote::{HEADING, ServerArgs, parse_rate};
 use super::search::{
     Fit, IoArgs, KnobArgs, PlaceArgs, READING, open_engine, open_index, open_queries, refuse_damage,
 };
 use super::shape::threads_default;
+use super::within::{self, CompletenessArgs, RadiusArgs};
 use crate::{Advised, Session};
 
-/// Find the nearest vectors of each query.
+/// Find the nearest vectors of each query, or all within a radius.
 ///
 /// Prints a heading, and a line for each neighbour, best first: query, rank, id, distance, and ~ where that is an estimate.
 /// Distances are squared L2, 1 - cos, or the inner product itself.
@@ -37,6 +40,12 @@ pub struct QueryArgs {
     /// How thoroughly to search.
     #[command(flatten)]
     pub knobs: KnobArgs,
+    /// All within a radius.
+    #[command(flatten)]
+    pub radius: RadiusArgs,
+    /// How many of them.
+    #[command(flatten)]
+    pub completeness: CompletenessArgs,
     /// How the file of queries is read.
     #[command(flatten)]
     pub input: InputArgs,
@@ -50,15 +59,16 @@ pub struct QueryArgs {
     #[command(flatten)]
     pub io: IoArgs,
     /// Write the answers to a file instead: .ibin with ids and distances, or .npy with ids alone (int64). Where fewer
-    /// than k were found, the ids that are missing are 4294967295 or -1.
+    /// than k were found, the ids that are missing are 4294967295 or -1. With --radius any name: counts, ids and distances in
+    /// the layout of big-ann-benchmarks.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Format of that file, ibin or npy, where its name tells none, as that of a pipe.
-    #[arg(long, value_name = "FORMAT", requires = "out")]
+    #[arg(long, value_name = "FORMAT", requires = "out", conflicts_with = "radius")]
     pub out_format: Option<Format>,
     /// Say how each query was answered: lists considered and where the search stopped, codes, vectors compared with their
     /// estimates, reads, time by stage. Remarks after its neighbours begin with #.
-    #[arg(long, conflicts_with = "out")]
+    #[arg(long, conflicts_with_all = ["out", "radius"])]
     pub explain: bool,
     /// Which server.
     #[command(flatten)]
@@ -72,9 +82,13 @@ pub struct QueryArgs {
 const BATCH: u64 = 10_000;
 
 pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
-    let form = Form::of(args.out.as_deref(), args.out_format, session.format)?;
+    let within = args.radius.params(args.completeness.completeness, args.places.distances);
+    let form = match (&within, &args.out) {
+        (Some(_), Some(_)) => Form::Range,
+        _ => Form::of(args.out.as_deref(), args.out_format, session.format)?,
+    };
     let mut output = Output::new(form, args.k as usize, session); // CAST: widening
-    let Some(index) = &args.index else { return ask_server(args, output) };
+    let Some(index) = &args.index else { return ask_server(args, within, output) };
     let index = open_index(index, &args.places)?;
     let queries = open_queries(Fit::of(&index), &args.input, &args.queries, session)?;
     let config = EngineConfig {
@@ -84,6 +98,9 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         cache_bytes: args.places.cache_bytes(),
         ..EngineConfig::default()
     };
+    if let Some(params) = within {
+        return run_within(args, &index, (queries, config), &params, output);
+    }
     let params = SearchParams {
         distances: args.places.distances,
         explain: args.explain,
@@ -110,8 +127,38 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     refuse_damage(&engine, incomplete)
 }
 
+/// As [`run`], for all within a radius.
+fn run_within(
+    args: &QueryArgs,
+    index: &Arc<Index>,
+    (queries, config): (Converted<VectorFile>, EngineConfig),
+    params: &RangeParams,
+    mut output: Output<'_>,
+) -> anyhow::Result<()> {
+    let session = output.session;
+    index.metric().check_radius(params.radius)?;
+    let engine = open_engine(index, config, session)?;
+    let meter = session.meter();
+    meter.phase("searching", "queries");
+    // As many as are answered at once, since there may be many results.
+    let (threads, mut first) = (config.threads as u64, 0); // CAST: widening
+    while first < queries.len() {
+        let count = threads.min(queries.len() - first);
+        let mut rows = vec![0; count as usize * queries.row_bytes()]; // CAST: at most `threads`
+        queries.read_rows(first, &mut rows)?;
+        let answers = within::answers(&engine, &rows.into(), params, session)
+            .map_err(|error| in_file(error, &args.queries, first))?;
+        output.take(first, &answers)?;
+        first += count;
+        meter.set(first, queries.len());
+    }
+    meter.finish();
+    let incomplete = output.finish(args.out.as_deref(), &index.dir().display().to_string())?;
+    refuse_damage(&engine, incomplete)
+}
+
 /// As [`run`], where a server answers.
-fn ask_server(args: &QueryArgs, mut output: Output<'_>) -> anyhow::Result<()> {
+fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<'_>) -> anyhow::Result<()> {
     let params = args.knobs.point();
     let distances = args.places.distances;
     let query = Query {
@@ -123,7 +170,16 @@ fn ask_server(args: &QueryArgs, mut output: Output<'_>) -> anyhow::Result<()> {
         explain: args.explain,
         rate: args.rate,
     };
-    ask(&args.server, &query, output.session, |first, answers| output.take(first, &answers))?;
+    let session = output.session;
+    match within {
+        None => {
+            ask(&args.server, &query, session, |first, answers| output.take(first, &answers))?;
+        }
+        Some(params) => {
+            let each = |number, answer| output.take(number, &[answer]);
+            ask_within(&args.server, &query, &params, session, each)?;
+        }
+    }
     let incomplete = output.finish(args.out.as_deref(), args.server.index_name())?;
     if incomplete > 0 {
         let message = format!("{incomplete} answers are not whole: parts of the server's index are damaged");

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
-use spandrel_datasets::{Format, OutFile, Truth};
+use spandrel_datasets::{Format, OutFile, RangeTruth, Truth};
 use spandrel_engine::{Answer, Limit};
 
 use super::explained::Explained;
@@ -17,6 +17,8 @@ pub(super) enum Form {
     Json,
     Ibin,
     Npy,
+    /// Results of any number for each query.
+    Range,
 }
 
 impl Form {
@@ -47,6 +49,7 @@ pub(super) struct Output<'a> {
     pub(super) session: &'a Session,
     form: Form,
     table: Table,
+    within: RangeTruth,
     limited: Limited,
     incomplete: usize,
 }
@@ -54,7 +57,8 @@ pub(super) struct Output<'a> {
 impl<'a> Output<'a> {
     pub(super) fn new(form: Form, k: usize, session: &'a Session) -> Output<'a> {
         let table = Table { k, ids: Vec::new(), distances: Vec::new() };
-        Output { session, form, table, limited: Limited::default(), incomplete: 0 }
+        let (within, limited) = (RangeTruth::default(), Limited::default());
+        Output { session, form, table, within, limited, incomplete: 0 }
     }
 
     /// Takes the next answers; the first of them is to query `first`.
@@ -69,18 +73,35 @@ impl<'a> Output<'a> {
                 answers.iter().for_each(|answer| self.table.push(answer));
                 Ok(())
             }
+            Form::Range => answers.iter().try_for_each(|answer| push_within(&mut self.within, answer)),
         }
     }
 
     /// Writes what is left to write: how many answers are not whole. `index` is what was searched, for messages.
     pub(super) fn finish(self, out: Option<&Path>, index: &str) -> anyhow::Result<usize> {
         if let Some(path) = out {
-            self.table.write(self.form, path, index)?;
+            match self.form {
+                Form::Range => self.within.write(path)?,
+                form => self.table.write(form, path, index)?,
+            }
             self.session.note(&format!("wrote {}", path.display()));
         }
         self.limited.tell(self.session);
         Ok(self.incomplete)
     }
+}
+
+/// Appends an answer of any length.
+fn push_within(all: &mut RangeTruth, answer: &Answer) -> anyhow::Result<()> {
+    let wide = answer.neighbours.iter().map(|n| n.id).find(|id| *id > Format::Ivecs.id_max());
+    if let Some(id) = wide {
+        let message = format!("id {id} does not fit 31 bits");
+        return Err(Advised::new(message, "print the answers instead").into());
+    }
+    all.push(answer.neighbours.iter().map(|n| (n.id, n.distance))).map_err(|_| {
+        let message = format!("more than {} results in all", RangeTruth::RESULTS_MAX);
+        Advised::new(message, "print the answers instead, or ask for fewer").into()
+    })
 }
 
 /// Answers that a limit cut short, by the limit.

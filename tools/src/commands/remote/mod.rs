@@ -4,6 +4,7 @@ mod explained;
 mod load;
 mod patience;
 pub(super) mod query;
+pub(super) mod within;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -230,6 +231,14 @@ impl Asking {
     }
 }
 
+/// Which distances answers may carry.
+pub(super) fn wire_distances(distances: Distances) -> v1::Distances {
+    match distances {
+        Distances::Exact => v1::Distances::Exact,
+        Distances::Any => v1::Distances::Any,
+    }
+}
+
 /// How to search.
 pub(super) fn options(params: &PointParams, distances: Distances, with_work: bool) -> v1::SearchOptions {
     v1::SearchOptions {
@@ -237,10 +246,7 @@ pub(super) fn options(params: &PointParams, distances: Distances, with_work: boo
         max_lists: params.max_lists,
         rerank: params.rerank,
         rerank_errors: params.rerank_errors,
-        distances: match distances {
-            Distances::Exact => v1::Distances::Exact,
-            Distances::Any => v1::Distances::Any,
-        } as i32, // CAST: the enum's code
+        distances: wire_distances(distances) as i32, // CAST: the enum's code
         with_work,
         ..v1::SearchOptions::default()
     }
@@ -261,13 +267,13 @@ fn work_of(work: &v1::Work) -> Work {
     }
 }
 
-fn neighbours(ids: &[u64], distances: &[f32], estimated: &[bool]) -> Vec<Neighbour> {
+pub(super) fn neighbours(ids: &[u64], distances: &[f32], estimated: &[bool]) -> Vec<Neighbour> {
     let estimated = estimated.iter().copied().chain(std::iter::repeat(false));
     let all = ids.iter().zip(distances).zip(estimated);
     all.map(|((&id, &distance), estimated)| Neighbour { id, distance, estimated }).collect()
 }
 
-fn missing_of(missing: v1::Missing) -> Missing {
+pub(super) fn missing_of(missing: v1::Missing) -> Missing {
     let v1::Missing { lists, pages } = missing;
     Missing { lists, pages }
 }
@@ -288,7 +294,7 @@ pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
 }
 
 /// The limit of a code; one that a newer server has is taken for none.
-fn limit(code: i32) -> Option<Limit> {
+pub(super) fn limit(code: i32) -> Option<Limit> {
     match v1::Limit::try_from(code) {
         Ok(v1::Limit::MaxLists) => Some(Limit::MaxLists),
         Ok(v1::Limit::MaxBytes) => Some(Limit::MaxBytes),

@@ -114,6 +114,7 @@ impl Settings {
             k: self.max_k,
             lists: self.max_lists,
             rerank: self.max_rerank,
+            range_results: self.max_range_results,
             batch: self.max_batch,
             stream_window: self.stream_window,
             streams: self.max_streams,

@@ -109,6 +109,9 @@ pub struct Settings {
     /// Vectors that one query may ask to be compared exactly, of those there are.
     #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().rerank, value_parser = value_parser!(u32).range(1..))]
     pub max_rerank: u32,
+    /// Vectors that one search within a radius may ask for as the best of all.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().range_results, value_parser = value_parser!(u32).range(1..))]
+    pub max_range_results: u32,
     /// Queries of one batch and ids of one fetch.
     #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().batch, value_parser = value_parser!(u32).range(1..))]
     pub max_batch: u32,

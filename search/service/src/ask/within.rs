@@ -1,0 +1,43 @@
+//! What is asked within a radius, and what is to be said at the end.
+use std::time::Instant;
+
+use spandrel_engine::{Answer, RangeParams};
+
+use super::found::Version;
+use super::target::Target;
+use crate::limits::Limits;
+use crate::refusal::Refusal;
+
+/// One query for all vectors within a radius.
+#[derive(Debug)]
+pub(crate) struct AskWithin {
+    /// Name of the index; empty for the default one.
+    pub(crate) index: String,
+    pub(crate) target: Target,
+    /// What is wanted; its completeness is for the searcher to lower under load.
+    pub(crate) params: RangeParams,
+}
+
+/// What is to be said of all parts of an answer.
+pub(crate) struct EndOfRange {
+    /// Vectors in all parts.
+    pub(crate) results: u64,
+    /// What they took and miss, without neighbours.
+    pub(crate) answer: Answer,
+    /// The share that was searched for.
+    pub(crate) completeness: f32,
+    pub(crate) version: Version,
+    /// When the query came.
+    pub(crate) arrival: Instant,
+}
+
+impl AskWithin {
+    /// Refuses what is over the server's limits.
+    pub(crate) fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        let limit = limits.range_results as usize; // CAST: widening
+        match self.params.max_results {
+            Some(found) if found > limit => Err(Refusal::limit("max_results", found, limit)),
+            _ => Ok(()),
+        }
+    }
+}

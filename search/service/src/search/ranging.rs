@@ -1,0 +1,53 @@
+//! A search within a radius on its way: the engine is asked for a part at a time.
+use std::sync::Arc;
+
+use spandrel_engine::{Neighbour, RangeSearch};
+
+use super::handed::Handed;
+use crate::ask::EndOfRange;
+use crate::call::Call;
+use crate::refusal::Refusal;
+use crate::served::Served;
+use crate::stopping::StopFlag;
+
+/// A search within a radius. Between its parts it holds no search thread. Dropped early, it is given up.
+pub(crate) struct Ranging {
+    pub(super) served: Arc<Served>,
+    pub(super) search: RangeSearch,
+    pub(super) completeness: f32,
+    /// The flag that the search looks at.
+    pub(super) _waiting: StopFlag,
+}
+
+impl Ranging {
+    /// Results that are held until the end, at most: the best, where their number is bounded.
+    pub(crate) fn held_max(&self) -> usize {
+        self.search.held_max()
+    }
+
+    /// Searches the next part: the vectors to be handed out; none once all parts were searched.
+    pub(crate) async fn next(&mut self, call: Call<'_>) -> Result<Option<Vec<Neighbour>>, Refusal> {
+        if self.search.is_over() {
+            return Ok(None);
+        }
+        let part = Handed::part(&self.served, &self.search)?.answer(call).await?;
+        Ok(Some(self.search.take(part)))
+    }
+
+    /// What is to be said at the end.
+    pub(crate) fn end(&self, call: Call<'_>) -> EndOfRange {
+        let summary = self.search.summary();
+        let answer = summary.answer.clone();
+        self.served.metrics.answered(std::slice::from_ref(&answer), call.arrival);
+        if answer.missing.parts() > 0 {
+            self.served.log_damage();
+        }
+        EndOfRange {
+            results: summary.results,
+            answer,
+            completeness: self.completeness,
+            version: self.served.version(),
+            arrival: call.arrival,
+        }
+    }
+}

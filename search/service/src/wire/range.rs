@@ -1,0 +1,107 @@
+//! Answers within a radius, a message at a time.
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message as _;
+use spandrel_proto::v1::{SearchRangeRequest, SearchRangeResponse};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::convert;
+use crate::call::Call;
+use crate::ledger::{Entry, Room};
+use crate::refusal::Refusal;
+use crate::search::{Ranging, Searcher};
+
+/// Vectors of one message, at most; few parts of a search have more.
+const RESULTS_MAX: usize = 1 << 14;
+/// Bytes of a vector in a message: an id, a distance, whether that is an estimate.
+const RESULT_BYTES: usize = 10 + 4 + 1;
+/// Bytes of a message besides.
+const MESSAGE_REST: usize = 512;
+
+/// How soon it is looked again whether there is room.
+const ROOM_AGAIN: Duration = Duration::from_millis(20);
+
+type Item = Result<SearchRangeResponse, Status>;
+
+/// Answers one query. The next part is searched when the message before the last was taken in: a client that reads slowly
+/// keeps two messages here, and no search thread.
+pub(super) async fn serve(
+    searcher: &dyn Searcher,
+    request: SearchRangeRequest,
+    message_bytes: usize,
+    entry: Arc<Entry>,
+) -> Result<ReceiverStream<Item>, Refusal> {
+    let with_work = request.with_work;
+    let ranging = searcher.within(convert::within(request)?, Call::of(&entry)).await?;
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let end = tokio::select! {
+            end = answer(ranging, Form { with_work, message_bytes }, &sender, &entry) => end,
+            () = sender.closed() => Ok(()),
+            refusal = entry.over() => Err(refusal),
+        };
+        if let Err(refusal) = end {
+            // Nobody may be listening any more.
+            drop(sender.send(Err(refusal.into())).await);
+        }
+    });
+    Ok(ReceiverStream::new(receiver))
+}
+
+/// Room for bytes of a message. Once an answer has begun it waits where others hold too many.
+async fn room_for(bytes: usize, entry: &Entry, is_first: bool) -> Result<Room<'_>, Refusal> {
+    loop {
+        match entry.room(bytes) {
+            Err(Refusal::Bytes { .. }) if !is_first => sleep(ROOM_AGAIN).await,
+            room => return room,
+        }
+    }
+}
+
+/// What the messages are like.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    /// Whether the last says what the search took.
+    with_work: bool,
+    /// Most bytes of one.
+    message_bytes: usize,
+}
+
+async fn answer(
+    mut ranging: Ranging,
+    form: Form,
+    sender: &mpsc::Sender<Item>,
+    entry: &Entry,
+) -> Result<(), Refusal> {
+    let call = Call::of(entry);
+    let of_message = form.message_bytes.saturating_sub(MESSAGE_REST) / RESULT_BYTES;
+    let results_max = of_message.clamp(1, RESULTS_MAX);
+    // Kept for what is held until the end.
+    let held = entry.room(ranging.held_max().saturating_mul(RESULT_BYTES));
+    let held = held.map_err(|refusal| match refusal {
+        Refusal::Field { message, .. } => Refusal::field("max_results", message),
+        other => other,
+    })?;
+    let mut is_first = true;
+    loop {
+        let room =
+            room_for(RESULTS_MAX * RESULT_BYTES + MESSAGE_REST, entry, mem::take(&mut is_first)).await?;
+        let Some(found) = ranging.next(call).await? else { break };
+        let messages: Vec<_> = found.chunks(results_max).map(convert::part).collect();
+        room.settle(messages.iter().map(prost::Message::encoded_len).sum());
+        for message in messages {
+            // Whoever does not listen any more ends the call.
+            drop(sender.send(Ok(message)).await);
+        }
+    }
+    drop(held);
+    let end = convert::end(&ranging.end(call), form.with_work);
+    room_for(MESSAGE_REST, entry, false).await?.settle(end.encoded_len());
+    drop(sender.send(Ok(end)).await);
+    Ok(())
+}

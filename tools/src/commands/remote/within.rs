@@ -1,0 +1,84 @@
+//! `spandrel query --server --radius`: all vectors within a radius, as a server finds them.
+use std::sync::atomic::Ordering;
+
+use spandrel_client::{Client, RetryPolicy};
+use spandrel_engine::{Answer, RangeParams};
+use spandrel_index::VectorSource as _;
+use spandrel_proto::v1;
+use tonic::{Code, Status};
+
+use super::query::Query;
+use super::{Remote, ServerArgs, limit, missing_of, neighbours, told, wire_distances};
+use crate::commands::search::open_queries;
+use crate::commands::serve::runtime;
+use crate::commands::within::sort;
+use crate::{Advised, Session};
+
+/// Asks a server query by query; hands over each answer with its number.
+pub(in crate::commands) fn ask_within(
+    server: &ServerArgs,
+    query: &Query<'_>,
+    params: &RangeParams,
+    session: &Session,
+    mut each: impl FnMut(u64, Answer) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let Some(config) = server.config(RetryPolicy::default())? else {
+        unreachable!("asked only with a server")
+    };
+    runtime()?.block_on(async {
+        let clients = server.clients(&config)?;
+        let remote = Remote::open(&clients, &config.address, server.index_name()).await?;
+        let file = open_queries(remote.fit(), &query.input, query.queries, session)?;
+        let meter = session.meter();
+        meter.phase("searching", "queries");
+        let mut row = vec![0; file.row_bytes()];
+        for (number, client) in (0..file.len()).zip(clients.iter().cycle()) {
+            if session.stop.load(Ordering::Relaxed) {
+                anyhow::bail!("stopped with {number} queries answered");
+            }
+            file.read_rows(number, &mut row)?;
+            let answer =
+                answer(client, &remote, &row, params).await.map_err(|status| match status.code() {
+                    Code::InvalidArgument => {
+                        let message = format!("query {number}: {}", status.message());
+                        Advised::new(message, "change that, and ask again").into()
+                    }
+                    _ => told(&config.address)(status),
+                })?;
+            each(number, answer)?;
+            meter.set(number + 1, file.len());
+        }
+        meter.finish();
+        Ok(())
+    })
+}
+
+/// The answer to one query, best first.
+async fn answer(
+    client: &Client,
+    remote: &Remote,
+    row: &[u8],
+    params: &RangeParams,
+) -> Result<Answer, Status> {
+    let request = v1::SearchRangeRequest {
+        index: remote.summary.name.clone(),
+        query: Some(remote.vectors(row)),
+        radius: Some(params.radius),
+        completeness: Some(params.completeness),
+        max_results: params.max_results.map(|max| max as u32), // CAST: a flag of 32 bits
+        max_bytes: params.max_bytes,
+        distances: wire_distances(params.distances) as i32, // CAST: the enum's code
+        with_work: false,
+    };
+    let mut parts = client.search_range(request, None).await?;
+    let mut answer = Answer::default();
+    while let Some(part) = parts.message().await? {
+        answer.neighbours.extend(neighbours(&part.ids, &part.distances, &part.estimated));
+        if let Some(end) = part.end {
+            answer.missing = end.missing.map(missing_of).unwrap_or_default();
+            answer.limited_by = limit(end.limited_by);
+        }
+    }
+    sort(remote.metric, &mut answer.neighbours);
+    Ok(answer)
+}
