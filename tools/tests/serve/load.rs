@@ -15,6 +15,31 @@ fn thorough(number: usize) -> v1::SearchRequest {
     v1::SearchRequest { options: Some(options), ..request(number) }
 }
 
+/// All queries, some times over.
+fn thorough_batch(times: usize) -> v1::SearchBatchRequest {
+    let queries = Some(bytes(made().queries().repeat(times)));
+    v1::SearchBatchRequest { queries, k: 10, options: thorough(0).options, ..Default::default() }
+}
+
+/// One search thread, and room and time for large batches on a busy machine.
+const ROOM: [&str; 8] =
+    ["--threads", "1", "--max-batch", "100000", "--max-message", "64MiB", "--request-seconds", "3600"];
+
+/// A client that waits as long.
+fn patient(server: &Server) -> Client {
+    Client::new(&ClientConfig { timeout: Some(Duration::from_secs(3600)), ..server.config() }).unwrap()
+}
+
+const IN_FLIGHT: &str = "spandrel_queries_in_flight{index=\"index\"}";
+const REFUSED: &str = "spandrel_queries_refused_total{index=\"index\"}";
+
+/// Waits until that many queries are with the server.
+async fn until_in_flight(server: &Server, queries: usize) {
+    while server.metric(IN_FLIGHT) < queries as f64 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[test]
 fn overload_is_refused_at_once_and_passes() {
     run(async {
@@ -25,34 +50,31 @@ fn overload_is_refused_at_once_and_passes() {
         for number in 0..20 {
             client.search(thorough(number)).await.unwrap();
         }
-        let mut tasks = JoinSet::new();
-        for number in 0..2000 {
-            let client = client.clone();
-            tasks.spawn(async move {
-                let begun = Instant::now();
-                (client.search(thorough(number % QUERIES)).await, begun.elapsed())
-            });
-        }
         let (mut answered, mut degraded, mut refused) = (0, 0, 0);
-        while let Some(joined) = tasks.join_next().await {
-            match joined.unwrap().0 {
-                Ok(answer) => {
-                    answered += 1;
-                    degraded += i32::from(
-                        answer.effort.is_some_and(|e| (1..e.asked_lists).contains(&e.searched_lists)),
-                    );
-                }
-                Err(status) => {
-                    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
-                    let after = status.get_details_retry_info().unwrap().retry_delay.unwrap();
-                    assert!(after > Duration::ZERO && after < Duration::from_secs(5), "{after:?}");
-                    refused += 1;
+        // Until there was each: how many a busy machine answers before the queue is full is its own affair.
+        while answered == 0 || degraded == 0 || refused == 0 {
+            let mut tasks = JoinSet::new();
+            for number in 0..500 {
+                let client = client.clone();
+                tasks.spawn(async move { client.search(thorough(number % QUERIES)).await });
+            }
+            while let Some(joined) = tasks.join_next().await {
+                match joined.unwrap() {
+                    Ok(answer) => {
+                        answered += 1;
+                        let is_degraded = |e: v1::Effort| (1..e.asked_lists).contains(&e.searched_lists);
+                        degraded += i32::from(answer.effort.is_some_and(is_degraded));
+                    }
+                    Err(status) => {
+                        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+                        let after = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+                        assert!(after > Duration::ZERO && after < Duration::from_secs(60), "{after:?}");
+                        refused += 1;
+                    }
                 }
             }
         }
-        assert!(answered > 10 && refused > 100, "{answered} answered, {refused} refused");
-        assert!(degraded > 0, "effort is lowered before queries are refused");
-        let counted = server.metric("spandrel_queries_refused_total{index=\"index\"}");
+        let counted = server.metric(REFUSED);
         assert!((counted - f64::from(refused)).abs() < 0.5, "{counted} counted, {refused} seen");
         assert!(
             (server.metric("spandrel_queries_degraded_total{index=\"index\"}") - f64::from(degraded)).abs()
@@ -60,60 +82,61 @@ fn overload_is_refused_at_once_and_passes() {
         );
         let after = client.search(thorough(0)).await.unwrap();
         assert!(after.effort.is_none(), "all is well once the load is gone");
-        assert!(server.metric("spandrel_queries_in_flight{index=\"index\"}").abs() < 0.5);
+        assert!(server.metric(IN_FLIGHT).abs() < 0.5);
     });
 }
 
 #[test]
 fn a_large_batch_lets_others_pass() {
+    /// Queries of the batch: half a minute of work.
+    const BATCH: usize = 100 * QUERIES;
     run(async {
-        let server = Server::start(&["--threads", "1", "--max-batch", "100000", "--max-message", "64MiB"]);
-        let client = server.client();
-        let options = thorough(0).options;
-        let queries = Some(bytes(made().queries().repeat(20)));
-        let batch = v1::SearchBatchRequest { queries, k: 10, options, ..Default::default() };
+        let server = Server::start(&[&ROOM[..], &["--metrics", "127.0.0.1:0"]].concat());
+        let client = patient(&server);
         let long = tokio::spawn({
             let client = client.clone();
-            async move { client.search_batch(batch).await.unwrap().counts.len() }
+            async move { client.search_batch(thorough_batch(100)).await }
         });
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        until_in_flight(&server, BATCH).await;
         for number in 0..5 {
             client.search(request(number)).await.unwrap();
         }
-        assert!(!long.is_finished(), "single queries are answered before a batch of 4 000 is");
-        assert_eq!(long.await.unwrap(), 20 * QUERIES);
+        // The batch counts until its last query is answered.
+        assert!(
+            server.metric(IN_FLIGHT) > BATCH as f64 - 0.5,
+            "single queries are answered before a large batch"
+        );
+        assert!(!long.is_finished());
+        long.abort();
     });
 }
 
 #[test]
 fn batches_do_not_refuse_single_queries() {
     run(async {
-        let flags = ["--threads", "1", "--queue-delay-ms", "10", "--metrics", "127.0.0.1:0"];
-        let server = Server::start(&flags);
-        let client = server.client();
+        // Far less than the batches take, and far more than a query or two of a busy machine.
+        let flags = ["--queue-delay-ms", "1000", "--metrics", "127.0.0.1:0"];
+        let server = Server::start(&[&ROOM[..], &flags].concat());
+        let client = patient(&server);
         // So that it is known what a query takes.
         for number in 0..20 {
             client.search(thorough(number)).await.unwrap();
         }
-        let queries = Some(bytes(made().queries()));
-        let options = thorough(0).options;
-        let batch = v1::SearchBatchRequest { queries, k: 10, options, ..Default::default() };
         let mut batches = JoinSet::new();
         for _ in 0..5 {
-            let (client, batch) = (client.clone(), batch.clone());
-            batches.spawn(async move { client.search_batch(batch).await.unwrap().counts.len() });
+            let client = client.clone();
+            batches.spawn(async move { client.search_batch(thorough_batch(20)).await });
         }
-        while server.metric("spandrel_queries_in_flight{index=\"index\"}") < 900.0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until_in_flight(&server, 5 * 20 * QUERIES).await;
         for number in 0..20 {
             client.search(request(number)).await.unwrap();
         }
         assert!(batches.try_join_next().is_none(), "single queries are answered before the batches are");
-        while let Some(answered) = batches.join_next().await {
-            assert_eq!(answered.unwrap(), QUERIES);
-        }
-        assert!(server.metric("spandrel_queries_refused_total{index=\"index\"}") < 0.5);
+        assert!(server.metric(REFUSED) < 0.5);
+        batches.abort_all();
+        while batches.join_next().await.is_some() {}
+        // And a batch with nothing beside it is answered whole.
+        assert_eq!(client.search_batch(thorough_batch(1)).await.unwrap().counts.len(), QUERIES);
     });
 }
 
@@ -137,56 +160,43 @@ fn a_batch_that_cannot_be_in_time_is_refused_at_once() {
             client.search(thorough(number)).await.unwrap();
             needed = needed.max(begun.elapsed());
         }
-        let queries = Some(bytes(made().queries().repeat(200)));
-        let batch =
-            v1::SearchBatchRequest { queries, k: 10, options: thorough(0).options, ..Default::default() };
+        let batch = thorough_batch(200);
         let hasty = ClientConfig { timeout: Some(Duration::from_secs(5)), ..server.config() };
         let begun = Instant::now();
         let refused = Client::new(&hasty).unwrap().search_batch(batch).await.unwrap_err();
         assert_eq!(refused.code(), Code::DeadlineExceeded, "{refused}");
         assert!(refused.message().contains("40000 queries take about"), "{refused}; {needed:?} for one");
         assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
-        assert!(server.metric("spandrel_queries_refused_total{index=\"index\"}") < 0.5, "that is no load");
+        assert!(server.metric(REFUSED) < 0.5, "that is no load");
     });
 }
 
 #[test]
 fn calls_given_up_are_not_searched_to_their_end() {
-    /// Nearly the number of calls that a connection may have.
-    const CALLS: u32 = 240;
+    const CALLS: usize = 12;
     run(async {
-        let flags =
-            ["--threads", "1", "--in-flight", "1", "--queue-delay-ms", "60000", "--metrics", "127.0.0.1:0"];
-        let server = Server::start(&flags);
-        let client = server.client();
-        let in_flight = || server.metric("spandrel_queries_in_flight{index=\"index\"}");
-        client.search(thorough(0)).await.unwrap();
+        let flags = ["--in-flight", "1", "--queue-delay-ms", "60000", "--metrics", "127.0.0.1:0"];
+        let server = Server::start(&[&ROOM[..], &flags].concat());
+        let client = patient(&server);
         let before = server.processor_time();
-        for number in 0..50 {
-            client.search(thorough(number)).await.unwrap();
-        }
-        let one = (server.processor_time() - before) / 50;
+        client.search_batch(thorough_batch(1)).await.unwrap();
+        let one = server.processor_time() - before;
         let mut tasks = JoinSet::new();
-        for number in 0..CALLS {
+        for _ in 0..CALLS {
             let client = client.clone();
-            tasks.spawn(async move { client.search(thorough(number as usize % QUERIES)).await });
+            tasks.spawn(async move { client.search_batch(thorough_batch(1)).await });
         }
-        // With the engine, which works on one at a time.
-        while in_flight() < f64::from(CALLS) / 2.0 {
-            tokio::task::yield_now().await;
-        }
+        // The engine works on one after the other: nearly all that it has of them is still to be done.
+        until_in_flight(&server, CALLS / 2 * QUERIES).await;
         let before = server.processor_time();
         tasks.abort_all();
         while tasks.join_next().await.is_some() {}
-        while in_flight() > 0.5 {
+        while server.metric(IN_FLIGHT) > 0.5 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let spent = server.processor_time() - before;
-        let whole = one * CALLS / 2;
-        assert!(
-            spent < whole * 3 / 4,
-            "{spent:?} for queries that nobody waits for; {whole:?} answers them all"
-        );
+        let whole = one * (CALLS / 2) as u32;
+        assert!(spent < whole / 2, "{spent:?} for queries that nobody waits for; {whole:?} answers them all");
         client.search(request(0)).await.unwrap();
     });
 }
