@@ -279,3 +279,50 @@ fn expected_copies(params: &Params) -> f64 {
         ReplicaRule::Rng | ReplicaRule::Air => most.min(1.0 + 0.9 * (most - 1.0)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use spandrel_index::{DIM_MAX, Metric};
+
+    use super::*;
+    use crate::cluster::HeadKind;
+
+    fn params(dim: usize, vectors: u64, code: CodeSpec) -> Params {
+        Params {
+            metric: Metric::L2,
+            dtype: DType::U8,
+            dim,
+            vectors,
+            lists: 2,
+            replicas: ReplicaRule::None,
+            max_copies: 1,
+            heads: HeadKind::Means,
+            code,
+            codebooks: None,
+            codes: Tier::Ssd,
+            memory_bytes: 1 << 30,
+            threads: 1,
+            seed: 1,
+            own_ids: false,
+        }
+    }
+
+    #[test]
+    fn the_sample_of_the_spread_is_counted() {
+        // As floats, whatever the vectors are: 4 096 of them, fewer where they are wide, 128 at least, and no more than there are.
+        for (dim, vectors, expected) in [
+            (64, 1_000_000, 4096 * 256),
+            (2048, 1_000_000, 8 << 20),
+            (16_384, 1_000_000, 128 * 65_536),
+            (DIM_MAX, 1_000_000, 128 * 4 * DIM_MAX as u64),
+            (1024, 10, 10 * 4096),
+        ] {
+            for code in [CodeSpec::Full, CodeSpec::Binary, CodeSpec::Axes { bytes: 4 }] {
+                let params = params(dim, vectors, code);
+                assert_eq!(spread_bytes(&params), expected, "{vectors} of {dim}");
+                let heads = 2 * params.head_row_bytes() as u64;
+                assert!(training_bytes(&params, 2) >= heads + expected, "{code}: {vectors} of {dim}");
+            }
+        }
+    }
+}
