@@ -2,6 +2,7 @@
 //!
 //! The inputs are made here and not by `spandrel-datasets`, so that a change of its generators does not move
 //! what the tests have recorded.
+pub mod mutations;
 pub mod sweep;
 
 use std::error::Error;
@@ -56,9 +57,17 @@ impl Base {
         calibrate: Option<&dyn Calibrate>,
         progress: &dyn Progress,
     ) -> Result<BuildReport, BuildError> {
+        self.build_for(config, Caller { progress, stop: &AtomicBool::new(false), calibrate })
+    }
+
+    /// Builds an index from it for a caller, who may stop it.
+    ///
+    /// # Errors
+    /// Those of [`build_for`].
+    pub fn build_for(&self, config: &BuildConfig, caller: Caller<'_>) -> Result<BuildReport, BuildError> {
         let ids = self.ids.as_deref().map(Ids);
         let input = Input { vectors: &self.rows, ids: ids.as_ref().map(|ids| ids as &dyn IdSource) };
-        build_for(input, config, Caller { progress, stop: &AtomicBool::new(false), calibrate })
+        build_for(input, config, caller)
     }
 
     /// The id of a row.

@@ -1,5 +1,6 @@
 //! Every way a file can be wrong, each matched to the error that says so.
 mod folder;
+mod mutated;
 mod resealed;
 
 use std::fs;

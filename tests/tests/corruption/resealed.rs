@@ -27,14 +27,14 @@ fn sealed(version: &str, json: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (manifest, current)
 }
 
-fn manifest_json(whole: &Whole) -> Value {
+pub(super) fn manifest_json(whole: &Whole) -> Value {
     let bytes = whole.read("manifest-1");
     let line = bytes.iter().position(|&b| b == b'\n').unwrap();
     serde_json::from_slice(&bytes[line + 1..]).unwrap()
 }
 
 /// What opening says to a manifest with this JSON.
-fn open_json(whole: &Whole, json: &Value) -> Result<Index, OpenError> {
+pub(super) fn open_json(whole: &Whole, json: &Value) -> Result<Index, OpenError> {
     open_manifest(whole, &format!("{MAJOR}.{MINOR}"), &serde_json::to_vec(json).unwrap())
 }
 
@@ -306,7 +306,7 @@ fn open_resealed(whole: &Whole, kind: SectionKind, bytes: &[u8]) -> Result<Index
 }
 
 /// Answers are ordered, distinct and of existing vectors, also where heads are wrong.
-fn search_all(whole: &Whole, index: Index) {
+pub(super) fn search_all(whole: &Whole, index: Index) {
     let vectors = index.vectors();
     let engine = Engine::open(index.into(), engine_config()).unwrap();
     let params = SearchParams { max_lists: Some(30), ..SearchParams::new(10) };

@@ -59,6 +59,9 @@ impl Framing {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     fn message(bytes: u8) -> Vec<u8> {
@@ -78,6 +81,52 @@ mod tests {
         let mut framing = Framing::default();
         assert!(!framing.feed(&body[..4], 200).unwrap() && framing.partial() == 4);
         assert!(framing.feed(&body[4..20], 200).unwrap() && framing.partial() == 7);
+    }
+
+    /// What a body comes to, looked at as a whole: whether a message ended, and bytes of the one that did not; nothing where
+    /// one is over the limit.
+    fn whole(body: &[u8], limit: usize) -> Option<(bool, usize)> {
+        let (mut rest, mut is_complete) = (body, false);
+        while let Some((prefix, after)) = rest.split_at_checked(PREFIX) {
+            let bytes = prefix[1..].iter().fold(0, |bytes, &byte| bytes << 8 | usize::from(byte));
+            if bytes > limit {
+                return None;
+            }
+            let Some((_, next)) = after.split_at_checked(bytes) else { break };
+            (rest, is_complete) = (next, true);
+        }
+        Some((is_complete, rest.len()))
+    }
+
+    #[test]
+    fn hostile_bodies_come_to_the_same_in_any_parts() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let (mut good, mut refused) = (0, 0);
+        for _ in 0..20_000 {
+            let limit = rng.random_range(0..60);
+            let mut body: Vec<u8> =
+                (0..rng.random_range(0..6)).flat_map(|_| message(rng.random_range(0..50))).collect();
+            for _ in 0..rng.random_range(0..3) {
+                match body.len() {
+                    0 => body.push(rng.random()),
+                    bytes => body[rng.random_range(0..bytes)] = rng.random(),
+                }
+            }
+            let mut framing = Framing::default();
+            let (mut rest, mut is_complete, mut is_refused) = (&body[..], false, false);
+            while !rest.is_empty() && !is_refused {
+                let (part, after) = rest.split_at(rng.random_range(1..=rest.len()));
+                rest = after;
+                match framing.feed(part, limit) {
+                    Ok(complete) => is_complete |= complete,
+                    Err(_) => is_refused = true,
+                }
+            }
+            let found = (!is_refused).then_some((is_complete, framing.partial()));
+            assert_eq!(found, whole(&body, limit), "{body:?}, limit {limit}");
+            if is_refused { refused += 1 } else { good += 1 }
+        }
+        assert!(good > 1000 && refused > 1000, "{good} good, {refused} refused");
     }
 
     #[test]

@@ -205,6 +205,9 @@ fn shown(found: &Found<'_>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     #[test]
@@ -228,6 +231,43 @@ mod tests {
                 "{bad}: {refusal}"
             );
         }
+    }
+
+    #[test]
+    fn hostile_addresses_are_read_or_refused() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let parts = [
+            "id",
+            "k",
+            "index",
+            "=",
+            "&",
+            "1",
+            "-",
+            "18446744073709551615",
+            "%00",
+            "\u{fffd}",
+            "é",
+            "?",
+            " ",
+        ];
+        let (mut read, mut refused) = (0, 0);
+        for _ in 0..50_000 {
+            let count = rng.random_range(0..8);
+            let rest: String = (0..count).map(|_| parts[rng.random_range(0..parts.len())]).collect();
+            let query = if rng.random() { format!("id=1&{rest}") } else { rest };
+            match asked(&query) {
+                Ok(Asked { index, id, .. }) => {
+                    assert!(query.contains(&format!("id={id}")) && query.contains(index), "{query}");
+                    read += 1;
+                }
+                Err(refusal) => {
+                    assert!(matches!(refusal, Refusal::Field { .. }), "{query}: {refusal}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(read > 50 && refused > 1000, "{read} read, {refused} refused");
     }
 
     #[test]

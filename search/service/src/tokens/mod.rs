@@ -195,8 +195,11 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
 mod tests {
     use std::time::Duration;
 
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
     use tokio::time::timeout;
 
+    use super::file::Token;
     use super::*;
 
     fn read(text: &str) -> Result<Tokens, TokensError> {
@@ -277,6 +280,48 @@ mod tests {
         assert!(timeout(soon, revoked.as_mut()).await.is_err(), "another one went");
         write("search fedcba9876543210\n");
         assert_eq!(revoked.await, Denied::UnknownToken);
+    }
+
+    #[test]
+    fn hostile_files_are_read_or_refused_without_telling_tokens() {
+        const SECRET: &str = "very-secret-0123456789";
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let good = format!("search {SECRET} alice\nadmin certificate ops\n# a remark\nadmin {SECRET}-too\n");
+        let (mut read, mut refused) = (0, 0);
+        for _ in 0..2000 {
+            let mut bytes = good.clone().into_bytes();
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(0..bytes.len());
+                match rng.random_range(0..4) {
+                    0 => bytes[at] = rng.random(),
+                    1 => bytes[at] = b" \t\n\r\0#"[rng.random_range(0..6)],
+                    2 => bytes.truncate(at + 1),
+                    _ => drop(bytes.drain(at / 2..at)),
+                }
+                if bytes.is_empty() {
+                    break;
+                }
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("tokens");
+            std::fs::write(&path, &bytes).unwrap();
+            match Entries::read(&path) {
+                Ok(entries) => {
+                    let is_sound = |token: &Token| {
+                        token.secret.len() >= 16
+                            && token.secret.iter().all(u8::is_ascii_graphic)
+                            && !token.name.chars().any(char::is_control)
+                    };
+                    assert!(!entries.is_empty() && entries.tokens.iter().all(is_sound), "{bytes:?}");
+                    read += 1;
+                }
+                Err(error) => {
+                    assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(read > 100 && refused > 100, "{read} read, {refused} refused");
     }
 
     #[test]

@@ -77,6 +77,9 @@ impl SettingsFile {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
     use crate::commands::serve::settings::layers::parse;
 
@@ -104,6 +107,34 @@ mod tests {
         let paths: Vec<(&str, &Path)> =
             config.indexes.iter().map(|i| (i.name.as_str(), i.path.as_path())).collect();
         assert_eq!(paths, [("a", Path::new("here")), ("b", Path::new("/abs"))]);
+    }
+
+    #[test]
+    fn hostile_files_are_read_or_refused_with_their_line() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let good = "[server]\nlisten = '127.0.0.1:1'\nmax_k = 5\nqueue_delay_ms = 20\nmax_message = '4MiB'\n\
+                    [[index]]\nname = 'a'\npath = 'there'\nvectors = 'memory'\n";
+        let (mut read_well, mut refused) = (0, 0);
+        for _ in 0..2000 {
+            let mut text: Vec<char> = good.chars().collect();
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(0..text.len());
+                let char = ['0', '9', '\'', '\n', '[', '=', '-', 'é', '\0', 'x'][rng.random_range(0..10)];
+                match rng.random_range(0..3) {
+                    0 => text[at] = char,
+                    1 => text.insert(at, char),
+                    _ => drop(text.remove(at)),
+                }
+            }
+            match read(&text.into_iter().collect::<String>()) {
+                Ok(_) => read_well += 1,
+                Err(error) => {
+                    assert!(error.to_string().contains("line "), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(read_well > 50 && refused > 1000, "{read_well} read, {refused} refused");
     }
 
     #[test]
