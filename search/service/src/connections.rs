@@ -45,7 +45,8 @@ pub(crate) struct Acceptor {
 /// Accepts connections, at most `limit` at once. `serve` makes the future that serves one.
 pub(crate) async fn accept<F: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
-    (limit, ledger): (usize, Arc<Ledger>),
+    limit: usize,
+    ledger: Arc<Ledger>,
     serve: impl Fn(TcpStream, SocketAddr) -> F,
 ) {
     let places = Arc::new(Semaphore::new(limit));
@@ -74,9 +75,10 @@ pub(crate) async fn accept<F: Future<Output = ()> + Send + 'static>(
 impl Acceptor {
     /// Accepts connections until the server is to stop.
     pub(crate) async fn run(self, listener: TcpListener) {
-        let limits = (self.shared.limits.connections, Arc::clone(&self.shared.ledger));
+        let (limit, ledger) = (self.shared.limits.connections, Arc::clone(&self.shared.ledger));
         let acceptor = Arc::new(self);
-        let accepting = accept(listener, limits, |stream, peer| Arc::clone(&acceptor).serve(stream, peer));
+        let accepting =
+            accept(listener, limit, ledger, |stream, peer| Arc::clone(&acceptor).serve(stream, peer));
         tokio::select! {
             () = accepting => {}
             () = acceptor.stopping.asked() => {}

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tonic::service::Routes;
+use tonic::service::{Routes, RoutesBuilder};
 
 use crate::causes::with_causes;
 use crate::config::{ServerConfig, StartError};
@@ -56,31 +56,15 @@ impl Server {
         let limits = config.limits_that_fit()?;
         let tokens = config.tokens.as_deref().map(Tokens::open).transpose()?.unwrap_or_default();
         let tls = config.tls.as_ref().map(Tls::open).transpose()?;
-        let listener = listen(config.listen).await?;
-        let metrics_listener = match config.metrics {
-            Some(address) => Some(listen(address).await?),
-            None => None,
-        };
-        let local = |listener: &TcpListener, fallback| listener.local_addr().unwrap_or(fallback);
-        let (listen, metrics_address) = (
-            local(&listener, config.listen),
-            metrics_listener.as_ref().zip(config.metrics).map(|(listener, address)| local(listener, address)),
-        );
+        let port = Port::listen(config.listen).await?;
+        let metrics_port = Port::listen_if(config.metrics).await?;
+        let (listen, metrics_address) = (port.address, metrics_port.as_ref().map(|port| port.address));
 
         let mut counts = prometheus_client::registry::Registry::with_prefix("spandrel");
         let metrics = Metrics::new(&mut counts);
-        let executor = Executor::new(config.engine)?;
-        let opening = Opening { executor, admission: config.admission, metrics: Arc::clone(&metrics) };
         let (reporter, health_server) = tonic_health::server::health_reporter();
         let health = Health::new(reporter);
-        let registry = Arc::new(Registry::new(
-            opening,
-            config.canonical_roots()?,
-            config.default_index.clone(),
-            health.clone(),
-        ));
-        health.loading(config.indexes.iter().map(|index| index.name.as_str())).await;
-        registry.set_loading(Loading { done: 0, of: config.indexes.len() });
+        let registry = registry(&config, &metrics, &health).await?;
         counts.register_collector(Box::new(Indexes(Arc::clone(&registry))));
         counts.register_collector(Box::new(Descriptors));
 
@@ -96,12 +80,7 @@ impl Server {
             operations: Operations::new(stopping.clone()),
             verifying: Arc::new(Semaphore::new(1)),
         };
-        let bytes = limits.message_bytes;
-        let mut routes = Routes::builder();
-        routes.add_service(
-            SearchServiceServer::new(grpc).max_decoding_message_size(bytes).max_encoding_message_size(bytes),
-        );
-        routes.add_service(AdminServiceServer::new(admin));
+        let mut routes = routes(grpc, admin, limits.message_bytes);
         if config.health {
             routes.add_service(health_server);
         }
@@ -109,13 +88,12 @@ impl Server {
             add_reflection(&mut routes);
         }
         let ledger = Arc::new(Ledger::new(limits, Arc::clone(&metrics)));
-        let request_ids = RequestIds::new();
         let shared = Arc::new(Shared {
             tokens: tokens.clone(),
             stopping: stopping.clone(),
             metrics,
             limits,
-            request_ids,
+            request_ids: RequestIds::new(),
             ledger: Arc::clone(&ledger),
         });
         let observed = Observed {
@@ -144,10 +122,9 @@ impl Server {
             stopping: stopping.clone(),
             handshakes: Throttle::default(),
         };
-        tasks.push(tokio::spawn(acceptor.run(listener)));
-        if let Some(listener) = metrics_listener {
-            let pages = router(observed);
-            tasks.push(tokio::spawn(observe::serve(listener, pages, ledger)));
+        tasks.push(tokio::spawn(acceptor.run(port.listener)));
+        if let Some(port) = metrics_port {
+            tasks.push(tokio::spawn(observe::serve(port.listener, router(observed), ledger)));
         }
         tasks.push(tokio::spawn(watch(Arc::clone(&registry), stopping.clone())));
         let indexes = config.indexes;
@@ -224,12 +201,56 @@ impl Drop for Server {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+/// A port that is being listened on.
+struct Port {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Port {
+    async fn listen(address: SocketAddr) -> Result<Port, StartError> {
+        let bound = TcpListener::bind(address).await;
+        let listener = bound.map_err(|source| StartError::Listen { address, source })?;
+        let address = listener.local_addr().unwrap_or(address);
+        Ok(Port { listener, address })
+    }
+
+    async fn listen_if(address: Option<SocketAddr>) -> Result<Option<Port>, StartError> {
+        match address {
+            Some(address) => Port::listen(address).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The indexes that will be there, none of them open yet.
+async fn registry(
+    config: &ServerConfig,
+    metrics: &Arc<Metrics>,
+    health: &Health,
+) -> Result<Arc<Registry>, StartError> {
+    let executor = Executor::new(config.engine)?;
+    let opening = Opening { executor, admission: config.admission, metrics: Arc::clone(metrics) };
+    let (roots, default) = (config.canonical_roots()?, config.default_index.clone());
+    let registry = Registry::new(opening, roots, default, health.clone());
+    health.loading(config.indexes.iter().map(|index| index.name.as_str())).await;
+    registry.set_loading(Loading { done: 0, of: config.indexes.len() });
+    Ok(Arc::new(registry))
+}
+
+/// The services of this server's own interface, with a limit on messages of searches.
+fn routes(grpc: Grpc, admin: Admin, message_bytes: usize) -> RoutesBuilder {
+    let mut routes = Routes::builder();
+    let search = SearchServiceServer::new(grpc)
+        .max_decoding_message_size(message_bytes)
+        .max_encoding_message_size(message_bytes);
+    routes.add_service(search);
+    routes.add_service(AdminServiceServer::new(admin));
+    routes
 }
 
 /// Reflection in both versions that clients ask for.
-fn add_reflection(routes: &mut tonic::service::RoutesBuilder) {
+fn add_reflection(routes: &mut RoutesBuilder) {
     let builder = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR)

@@ -37,7 +37,7 @@ pub(crate) fn serve(
     tokio::spawn(async move {
         let deadline = Call::of(&entry).deadline;
         let end = tokio::select! {
-            end = answer_all((&searcher, bounds), queries, &sender, &entry) => end,
+            end = answer_all(&searcher, bounds, queries, &sender, &entry) => end,
             () = sender.closed() => Ok(()),
             refusal = entry.revoked() => Err(refusal.into()),
             () = tokio::time::sleep_until(deadline.into()) => Err(Refusal::Deadline.into()),
@@ -52,7 +52,8 @@ pub(crate) fn serve(
 
 /// Reads queries until the client has no more, or the connection is to end; returns when all are answered.
 async fn answer_all(
-    (searcher, bounds): (&Arc<dyn Searcher>, Bounds),
+    searcher: &Arc<dyn Searcher>,
+    bounds: Bounds,
     mut queries: Streaming<SearchStreamRequest>,
     sender: &mpsc::Sender<Item>,
     entry: &Arc<Entry>,
