@@ -9,7 +9,7 @@ use std::path::Path;
 use super::error::TrainError;
 use super::frame::{Centre, Frame};
 use super::planes::PlaneModel;
-use super::products::{Codebooks, CodebooksError, ProductModel};
+use super::products::{Codebooks, CodebooksError, ProductModel, Quantisers};
 use super::query::CodeQuery;
 use super::spec::CodeSpec;
 use crate::format::OpenError;
@@ -47,8 +47,8 @@ impl CodeModel {
         shorten(&mut residuals, mean.len());
         Ok(match spec {
             CodeSpec::Products { quantisers, bits, rotated } => {
-                let shape = (quantisers as usize, bits, rotated);
-                CodeModel::Products(ProductModel::train(shape, mean, &residuals, seed))
+                let parts = Quantisers { count: quantisers as usize, bits };
+                CodeModel::Products(ProductModel::train(parts, rotated, mean, &residuals, seed))
             }
             _ => CodeModel::Planes(PlaneModel::train(spec, mean, &residuals, seed)?),
         })
@@ -69,8 +69,8 @@ impl CodeModel {
         shorten(&mut residuals, mean.len());
         match spec {
             CodeSpec::Products { quantisers, bits, .. } => {
-                let shape = (quantisers as usize, bits);
-                Ok(CodeModel::Products(ProductModel::import(codebooks, shape, mean, &residuals)))
+                let parts = Quantisers { count: quantisers as usize, bits };
+                Ok(CodeModel::Products(ProductModel::import(codebooks, parts, mean, &residuals)))
             }
             _ => Err(CodebooksError::Code(spec).into()),
         }

@@ -32,7 +32,7 @@ pub use error::TrainError;
 pub use factors::Factors;
 pub(crate) use factors::factor_block;
 pub use family::CodeModel;
-pub(crate) use planes::copy_lane;
+pub(crate) use planes::{Lane, copy_lane};
 pub use planes::{PlaneLayout, PlaneModel, PlaneSegment};
 pub use products::{Codebooks, CodebooksError, ProductModel};
 pub use query::CodeQuery;

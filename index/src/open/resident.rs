@@ -8,7 +8,7 @@ use spandrel_io::AlignedBuf;
 use super::ids::IdReader;
 use super::section::SectionReader;
 use crate::bitmap::Bitmap;
-use crate::codes::{Factors, copy_lane, factor_block};
+use crate::codes::{Factors, Lane, copy_lane, factor_block};
 use crate::format::{CodedLayout, Directory, IdBytes, IdPages, ListLayout, OpenError, PageLayout, Record};
 use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, prefetch};
 
@@ -68,7 +68,7 @@ impl ResidentCodes {
             let blocks = blocks.zip(view.factors.as_chunks::<FACTOR_BYTES>().0);
             let entries = blocks.flat_map(|block| (0..BLOCK_VECTORS).map(move |lane| (block, lane)));
             for ((rows, factors), lane) in entries.take(entry.primaries as usize) {
-                filling.push((rows, lane), Factors::of(factors, lane));
+                filling.push(Lane { rows, lane }, Factors::of(factors, lane));
             }
         }
         section.finish()?;
@@ -111,13 +111,13 @@ struct Filling {
 }
 
 impl Filling {
-    fn push(&mut self, code: (&[u8], usize), factors: Factors) {
+    fn push(&mut self, code: Lane<'_>, factors: Factors) {
         let CodedLayout { block_bytes, lane_bytes } = self.layout;
         let at = self.block * block_bytes;
         let Some(block) = self.rows.get_mut(at..at + block_bytes) else {
             unreachable!("there are blocks for all primaries")
         };
-        copy_lane(lane_bytes, code, (block, self.pending.len()));
+        copy_lane(lane_bytes, code, block, self.pending.len());
         self.pending.push(factors);
         if self.pending.len() == BLOCK_VECTORS {
             self.finish_block();

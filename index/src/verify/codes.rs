@@ -72,11 +72,13 @@ impl<'a> Recoder<'a> {
     /// Takes the bytes of the next list, whose hash held, and the vectors of its primaries.
     pub(super) fn add(
         &mut self,
-        (list, entry, bytes): (u32, DirectoryEntry, &[u8]),
+        list: u32,
+        bytes: &[u8],
         primaries: &mut Primaries,
         watch: &mut Watch<'_>,
     ) -> Result<(), VerifyError> {
         let segment = self.segment;
+        let entry = segment.directory.entry(list);
         let view = self
             .layout
             .view(bytes, (entry.primaries, entry.replicas), segment.count)
@@ -89,7 +91,7 @@ impl<'a> Recoder<'a> {
             })?;
             self.vectors.extend_from_slice(record.vector);
         }
-        self.radii.check(segment, (list, &entry), self.vectors.get(vectors_at..).unwrap_or_default())?;
+        self.radii.check(segment, list, self.vectors.get(vectors_at..).unwrap_or_default())?;
         if self.encoder.is_none() {
             self.vectors.clear();
             return Ok(());

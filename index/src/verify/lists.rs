@@ -7,9 +7,7 @@ use super::radii::Radii;
 use super::replicas::Replicas;
 use super::values::check_values;
 use super::watch::Watch;
-use crate::format::{
-    BODY_AT, DirectoryEntry, FullList, ListLayout, OpenError, SectionKind, UNIT_BYTES, list_hash,
-};
+use crate::format::{BODY_AT, FullList, ListLayout, OpenError, SectionKind, UNIT_BYTES, list_hash};
 use crate::open::section::SectionReader;
 use crate::{Metric, Segment};
 
@@ -29,18 +27,19 @@ pub(super) fn check(
     let copies = match segment.codes.layout {
         ListLayout::Full(layout) => {
             let (mut replicas, mut radii) = (Replicas::new(segment, ids), Radii::default());
-            while let Some((list, entry, bytes)) = lists.next(segment, watch)? {
+            while let Some((list, bytes)) = lists.next(segment, watch)? {
+                let entry = segment.directory.entry(list);
                 let view = layout.view(bytes, entry.count());
-                check_full(segment, (list, entry.primaries), &view, &mut primaries, &mut replicas, watch)?;
+                check_full(segment, list, &view, &mut primaries, &mut replicas, watch)?;
                 let bytes = entry.primaries as usize * segment.shape().row_bytes();
-                radii.check(segment, (list, &entry), view.vectors.get(..bytes).unwrap_or_default())?;
+                radii.check(segment, list, view.vectors.get(..bytes).unwrap_or_default())?;
             }
             Copies::Vectors(replicas)
         }
         ListLayout::Coded(layout) => {
             let mut again = Recoder::new(segment, layout, same_codes);
-            while let Some(list) = lists.next(segment, watch)? {
-                again.add(list, &mut primaries, watch)?;
+            while let Some((list, bytes)) = lists.next(segment, watch)? {
+                again.add(list, bytes, &mut primaries, watch)?;
             }
             Copies::Codes(Box::new(again))
         }
@@ -60,8 +59,8 @@ enum Copies<'a> {
     Codes(Box<Recoder<'a>>),
 }
 
-/// A list's number, entry and bytes.
-type CheckedList<'a> = (u32, DirectoryEntry, &'a [u8]);
+/// A list's number and bytes.
+type CheckedList<'a> = (u32, &'a [u8]);
 
 /// The lists from front to back, each checked by its hash.
 struct Lists {
@@ -105,19 +104,20 @@ impl Lists {
             return Err(OpenError::field(path, field, "not zero", "zero").into());
         }
         watch.step(self.bytes.len() as u64)?;
-        Ok(Some((list, entry, &self.bytes)))
+        Ok(Some((list, &self.bytes)))
     }
 }
 
 /// Compares the entries of a list of exact vectors with the vectors.
 fn check_full(
     segment: &Segment,
-    (list, primary_count): (u32, u32),
+    list: u32,
     view: &FullList<'_>,
     primaries: &mut Primaries,
     replicas: &mut Replicas<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<(), VerifyError> {
+    let primary_count = segment.directory.entry(list).primaries;
     for (at, vector) in view.vectors.chunks_exact(segment.shape().row_bytes()).enumerate() {
         let id = view.id(at);
         let norm = (segment.shape().metric == Metric::Cosine).then(|| view.inverse_norm(at));

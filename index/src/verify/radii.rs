@@ -1,6 +1,6 @@
 //! The radii of lists against their vectors.
 use super::error::VerifyError;
-use crate::format::{DirectoryEntry, OpenError, SectionKind};
+use crate::format::{OpenError, SectionKind};
 use crate::{Segment, for_each_element, list_radius};
 
 /// Computes radii once more.
@@ -15,10 +15,10 @@ impl Radii {
     pub(super) fn check(
         &mut self,
         segment: &Segment,
-        (list, entry): (u32, &DirectoryEntry),
+        list: u32,
         primaries: &[u8],
     ) -> Result<(), VerifyError> {
-        let (shape, heads) = (segment.shape(), &segment.heads);
+        let (shape, heads, entry) = (segment.shape(), &segment.heads, segment.directory.entry(list));
         self.rows.clear();
         for vector in primaries.chunks_exact(shape.row_bytes()) {
             shape.space.float_vector(shape.dtype, vector, &mut self.rows);

@@ -122,16 +122,20 @@ impl PlaneLayout {
 }
 
 /// Copies one vector's code from a block to another of the same layout, whose rows have `lane_bytes` of each vector.
-pub(crate) fn copy_lane(
-    lane_bytes: usize,
-    (from, from_lane): (&[u8], usize),
-    (to, to_lane): (&mut [u8], usize),
-) {
+pub(crate) fn copy_lane(lane_bytes: usize, from: Lane<'_>, to: &mut [u8], to_lane: usize) {
     let row_bytes = BLOCK_VECTORS * lane_bytes;
-    for (from, to) in from.chunks_exact(row_bytes).zip(to.chunks_exact_mut(row_bytes)) {
-        let from = &from[lane_bytes * from_lane..][..lane_bytes];
-        to[lane_bytes * to_lane..][..lane_bytes].copy_from_slice(from);
+    for (rows, to) in from.rows.chunks_exact(row_bytes).zip(to.chunks_exact_mut(row_bytes)) {
+        let code = &rows[lane_bytes * from.lane..][..lane_bytes];
+        to[lane_bytes * to_lane..][..lane_bytes].copy_from_slice(code);
     }
+}
+
+/// One code of a block.
+#[derive(Clone, Copy)]
+pub(crate) struct Lane<'a> {
+    /// The block.
+    pub(crate) rows: &'a [u8],
+    pub(crate) lane: usize,
 }
 
 #[cfg(test)]
@@ -167,7 +171,7 @@ mod tests {
                     .map(|levels| rng.random_range(0..levels) as u8)
                     .collect();
                 layout.pack(&code, lane, &mut block);
-                copy_lane(4, (&block, lane), (&mut moved, BLOCK_VECTORS - 1 - lane));
+                copy_lane(4, Lane { rows: &block, lane }, &mut moved, BLOCK_VECTORS - 1 - lane);
                 let dot: i32 = code.iter().zip(&values).map(|(&u, &q)| i32::from(u) * i32::from(q)).sum();
                 *expected = dot as f32;
             }

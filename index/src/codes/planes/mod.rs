@@ -7,6 +7,6 @@ mod train;
 
 pub(super) use encode::PlaneCoder;
 pub(super) use layout::SEGMENT_DIMS;
-pub(crate) use layout::copy_lane;
+pub(crate) use layout::{Lane, copy_lane};
 pub use layout::{PlaneLayout, PlaneSegment};
 pub use model::PlaneModel;

@@ -15,3 +15,4 @@ mod train;
 pub(super) use encode::ProductCoder;
 pub use import::{Codebooks, CodebooksError};
 pub use model::ProductModel;
+pub(super) use train::Quantisers;

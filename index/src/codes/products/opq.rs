@@ -6,8 +6,9 @@ const LEAST: f64 = 1e-9;
 
 /// Rows that turn residuals of `dim` elements to their principal axes, dealt out to the sub-quantisers so that the
 /// products of variances are balanced: the parametric solution, which is the best for normal numbers. Rows of zeros fill
-/// up to `dims`.
-pub(super) fn rotation((dim, dims, quantisers): (usize, usize, usize), residuals: &[f32]) -> Vec<f32> {
+/// up to a multiple of their number.
+pub(super) fn rotation(dim: usize, quantisers: usize, residuals: &[f32]) -> Vec<f32> {
+    let dims = dim.next_multiple_of(quantisers);
     let (axes, variances) = principal_axes(dim, residuals);
     let places = places(&variances, dims, quantisers);
     let mut rows = vec![0.0; dims * dim];

@@ -18,25 +18,32 @@ const ROUNDS: usize = 20;
 /// may still come.
 const EVEN: f64 = 0.02;
 
+/// The sub-quantisers of a code.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::codes) struct Quantisers {
+    pub(in crate::codes) count: usize,
+    /// Of the number of a centroid.
+    pub(in crate::codes) bits: u8,
+}
+
 impl ProductModel {
     /// Trains centroids on residuals of length 1, since the code of each vector has a scale of its own: on residuals as
     /// they are, long ones lie beyond all centroids and short ones between them. Sub-quantisers are trained side by side, on
     /// the pool in which this is called, each in one order, so that the same input gives the same model.
     pub(in crate::codes) fn train(
-        (quantisers, bits, rotated): (usize, u8, bool),
+        parts: Quantisers,
+        rotated: bool,
         mean: Vec<f32>,
         residuals: &[f32],
         seed: u64,
     ) -> ProductModel {
         let dim = mean.len();
-        let dims = dim.next_multiple_of(quantisers);
+        let (quantisers, dims) = (parts.count, dim.next_multiple_of(parts.count));
         let rotation = match rotated {
-            true => {
-                Rotation::Dense(DenseRotation::new(&opq::rotation((dim, dims, quantisers), residuals), dim))
-            }
+            true => Rotation::Dense(DenseRotation::new(&opq::rotation(dim, quantisers, residuals), dim)),
             false => Rotation::Identity,
         };
-        let mut model = ProductModel::untrained((dim, quantisers, bits), rotation, mean);
+        let mut model = ProductModel::untrained(parts, rotation, mean);
         let sample = model.rotated(residuals);
         let (width, entries) = (model.width(), model.entries());
         let of_quantiser = |quantiser: usize| {
@@ -56,7 +63,7 @@ impl ProductModel {
     /// Takes centroids, and their rotation, as they were given. They must have been checked.
     pub(in crate::codes) fn import(
         codebooks: &Codebooks,
-        (quantisers, bits): (usize, u8),
+        parts: Quantisers,
         mean: Vec<f32>,
         residuals: &[f32],
     ) -> ProductModel {
@@ -64,18 +71,15 @@ impl ProductModel {
             Some(rotation) => Rotation::Dense(DenseRotation::new(&rotation.values, mean.len())),
             None => Rotation::Identity,
         };
-        let mut model = ProductModel::untrained((mean.len(), quantisers, bits), rotation, mean);
+        let mut model = ProductModel::untrained(parts, rotation, mean);
         (model.centroids, model.unit_length) = (codebooks.centroids.clone(), false);
         let sample = model.rotated(residuals);
         model.measure(&sample, residuals);
         model
     }
 
-    fn untrained(
-        (dim, quantisers, bits): (usize, usize, u8),
-        rotation: Rotation,
-        mean: Vec<f32>,
-    ) -> ProductModel {
+    fn untrained(parts: Quantisers, rotation: Rotation, mean: Vec<f32>) -> ProductModel {
+        let (dim, Quantisers { count: quantisers, bits }) = (mean.len(), parts);
         let dims = dim.next_multiple_of(quantisers);
         let zeros = || vec![0.0; dims];
         ProductModel {
