@@ -1,1 +1,2 @@
-//! Measurements.
+//! Measurements, and the sets that they are taken on.
+pub mod set;

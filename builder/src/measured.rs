@@ -23,9 +23,9 @@ pub(crate) const CAP_OF_MEAN: f64 = 2.2;
 /// sentence embeddings. `spandrel bench --max-lists --epsilon`, whose figures were not kept.
 pub(crate) const SEARCH_DEFAULT: SearchDefault =
     SearchDefault { epsilon: Some(0.6), max_lists: MAX_LISTS_SSD, rerank_errors: 0.9 };
-/// Lists that such a query reads from SSD. As above.
+/// Lists that such a query reads from SSD. Bench `layouts`.
 pub(crate) const MAX_LISTS_SSD: u32 = 64;
-/// Lists that such a query scans in memory. As above.
+/// Lists that such a query scans in memory. Bench `layouts`.
 pub(crate) const MAX_LISTS_MEMORY: u32 = 160;
 
 // What a layout is expected to ask of the disk.
@@ -46,11 +46,11 @@ pub(crate) const RERANK: [(f64, f64, f64); 7] = [
 /// on 1M SIFT; the figures were not kept.
 pub(crate) const PAGE_GAPS: f64 = 1.17;
 /// Lists that a query at recall@10 of 0.95 reads from SSD, requests for them after merging, and bytes read for nothing over
-/// the rest. `spandrel bench` on 1M SIFT with codes on SSD; the figures were not kept.
+/// the rest. Bench `layouts` on 1M SIFT.
 pub(crate) const SSD_LISTS: f64 = 60.0;
 pub(crate) const SSD_LIST_READS: f64 = 32.0;
 pub(crate) const SSD_GAPS: f64 = 1.15;
-/// The same for lists of exact vectors.
+/// The same for lists of exact vectors. Bench `layouts` on 1M SIFT.
 pub(crate) const FULL_LISTS: f64 = 64.0;
 pub(crate) const FULL_READS: f64 = 42.0;
 /// How many times the reads a query takes on codes of the same length in lists of twice the size, on SIFT descriptors, and a

@@ -2,7 +2,7 @@
 use spandrel_index::VectorSource;
 
 use crate::lists::Lists;
-use crate::set::Set;
+use spandrel_benches::set::Set;
 
 /// An estimate of a squared distance, and its standard error.
 #[derive(Debug, Clone, Copy, Default)]

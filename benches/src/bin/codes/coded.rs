@@ -7,7 +7,7 @@ use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel};
 
 use crate::code::{Code, Estimate};
 use crate::lists::Lists;
-use crate::set::Set;
+use spandrel_benches::set::Set;
 
 /// Codes of every list.
 pub(crate) struct Coded<'a> {

@@ -12,7 +12,7 @@ use spandrel_index::{
     HeadIndex, HeadQuery, Index, OpenOptions, Segment, Tier, VectorSource, for_each_element,
 };
 
-use crate::set::{K, Set};
+use spandrel_benches::set::{K, Set};
 
 /// Vectors of a list, as an index of codes has them.
 const LIST_SIZE: u32 = 120;

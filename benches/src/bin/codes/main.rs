@@ -15,7 +15,6 @@ mod coded;
 mod lists;
 mod scaled;
 mod search;
-mod set;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +32,7 @@ use crate::coded::Coded;
 use crate::lists::{Lists, build_index};
 use crate::scaled::Scaled;
 use crate::search::Sweep;
-use crate::set::{K, Set};
+use spandrel_benches::set::{K, Set};
 
 /// Recalls to reach.
 const RECALLS: [f64; 2] = [0.95, 0.99];

@@ -13,7 +13,7 @@ use spandrel_index::codes::{CodeModel, CodeSpec, PlaneModel, PlaneSegment, Rotat
 use crate::code::{Code, Estimate};
 use crate::coded::train;
 use crate::lists::Lists;
-use crate::set::Set;
+use spandrel_benches::set::Set;
 
 /// Bytes of a scale.
 const SCALE_BYTES: usize = 2;

@@ -9,7 +9,7 @@ use spandrel_index::kernels::{Operation, PairKernel};
 use spandrel_index::{Metric, VectorSource, inverse_norm};
 
 use crate::code::{Code, Estimate};
-use crate::set::{K, Set};
+use spandrel_benches::set::{K, Set};
 
 /// Standard errors, in the engine's words `rerank-errors`, from 0 in steps.
 const STEP: f32 = 0.25;

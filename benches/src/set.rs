@@ -8,22 +8,29 @@ use spandrel_datasets::{Rows, Truth, TruthParams, VectorFile, Watch, compute_tru
 use spandrel_index::{DType, Metric, VectorSource};
 
 /// Neighbours a query is asked for.
-pub(crate) const K: usize = 10;
+pub const K: usize = 10;
 /// Neighbours whose estimates are measured.
-pub(crate) const NEAR: usize = 100;
+pub const NEAR: usize = 100;
 
 /// Vectors, queries and true neighbours.
-pub(crate) struct Set {
-    pub(crate) name: String,
-    pub(crate) metric: Metric,
-    pub(crate) base: Rows,
-    pub(crate) queries: Rows,
+pub struct Set {
+    /// Name of its folder.
+    pub name: String,
+    /// How its vectors are compared.
+    pub metric: Metric,
+    /// What is searched.
+    pub base: Rows,
+    /// What is searched for.
+    pub queries: Rows,
     truth: Truth,
 }
 
 impl Set {
     /// The set in a folder with `base.*bin`, `query.*bin` and `truth.ibin`.
-    pub(crate) fn open(folder: &Path, name: &str, metric: Metric, queries_max: usize) -> Result<Set> {
+    ///
+    /// # Errors
+    /// Files that are missing, or do not fit each other.
+    pub fn open(folder: &Path, name: &str, metric: Metric, queries_max: usize) -> Result<Set> {
         let folder = folder.join(name);
         let base = Rows::read(&VectorFile::open(find(&folder, "base")?)?)?;
         let queries = Rows::read(&VectorFile::open(find(&folder, "query")?)?)?;
@@ -37,7 +44,10 @@ impl Set {
     }
 
     /// Normal numbers in every dimension: no axis is stronger than another.
-    pub(crate) fn isotropic(vectors: usize, dim: usize, queries: usize, threads: usize) -> Result<Set> {
+    ///
+    /// # Errors
+    /// More numbers than a set can have.
+    pub fn isotropic(vectors: usize, dim: usize, queries: usize, threads: usize) -> Result<Set> {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut rows = |count: usize| {
             let mut bytes = Vec::with_capacity(4 * count * dim);
@@ -58,12 +68,12 @@ impl Set {
     }
 
     /// The nearest rows of a query, nearest first.
-    pub(crate) fn near(&self, query: usize) -> &[u64] {
+    pub fn near(&self, query: usize) -> &[u64] {
         &self.truth.ids_of(query)[..NEAR]
     }
 
     /// Rows that count as a hit of a query: no farther than the k-th true neighbour.
-    pub(crate) fn hits(&self, query: usize) -> &[u64] {
+    pub fn hits(&self, query: usize) -> &[u64] {
         let ids = self.truth.ids_of(query);
         let Some(distances) = &self.truth.distances else { return &ids[..K] };
         let distances = &distances[query * self.truth.k..(query + 1) * self.truth.k];
