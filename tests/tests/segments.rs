@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use spandrel_builder::{BuildConfig, ListCount};
 use spandrel_datasets::Rows;
-use spandrel_engine::{Answer, Engine, ExactSearch, FetchState, Lookup, SearchParams};
+use spandrel_engine::{
+    Answer, Engine, ExactSearch, FetchState, Lookup, RangeParams, RangeRequest, SearchParams,
+};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{
     BODY_AT, CURRENT, Current, MAIN_COLUMN, Manifest, OpenError, SectionKind, SegmentEntry, current,
@@ -19,7 +21,9 @@ use spandrel_io::{Direct, FolderStore};
 use spandrel_tests::{Base, clustered, coded, config, count};
 use tempfile::TempDir;
 
-use crate::support::{TIERS, every_list, exact_distance, open_engine, open_engine_with, verify_index};
+use crate::support::{
+    TIERS, engine_config, every_list, exact_distance, open_engine, open_engine_with, verify_index,
+};
 
 const DIM: usize = 24;
 const K: usize = 10;
@@ -208,6 +212,45 @@ fn pruning_goes_over_all_segments_together() {
     }
 }
 
+/// Ids and the bits of distances of all vectors within a radius of a query.
+fn within(engine: &Engine, row: &[u8], radius: f32) -> Vec<(u64, u32)> {
+    let (query, params) = (row.to_vec().into(), RangeParams::new(radius));
+    let mut search = engine.range(RangeRequest { query, params, deadline: None, stop: None }).unwrap();
+    let mut found = Vec::new();
+    while let Some(part) = search.next(engine).unwrap() {
+        found.extend(part.iter().map(|n| (n.id, n.distance.to_bits())));
+    }
+    found.sort_unstable();
+    found
+}
+
+#[test]
+fn all_within_a_radius_are_those_of_the_union() {
+    let rabitq = CodeSpec::RaBitQ { bits: 2 };
+    let codes = |metric, code| move |out: &Path| coded(metric, code, Tier::Memory, out);
+    for union in [
+        Union::build(DType::F32, |out| config(Metric::InnerProduct, out)),
+        Union::build(DType::I8, codes(Metric::L2, rabitq)),
+        Union::build(DType::F16, codes(Metric::Cosine, rabitq)),
+        Union::build(DType::U8, |out| BuildConfig { code: rabitq, ..config(Metric::L2, out) }),
+    ] {
+        for options in TIERS {
+            let opened = [&union.one, &union.many].map(|dir| Index::open_with(dir.path(), options));
+            let [Ok(one), Ok(many)] = opened else { continue };
+            let [one, many] =
+                [one, many].map(|index| Engine::open(Arc::new(index), engine_config()).unwrap());
+            for query in 0..5 {
+                let row = union.queries.row(query);
+                let nearest = one.search(row, &every_list(300)).unwrap();
+                let radius = nearest[0].neighbours[299].distance;
+                let expected = within(&one, row, radius);
+                assert!(expected.len() >= 300, "{}", expected.len());
+                assert_eq!(within(&many, row, radius), expected, "{options:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_segment_may_search_with_the_heads_of_another() {
     for code in [CodeSpec::Full, CodeSpec::RaBitQ { bits: 2 }] {
@@ -242,6 +285,9 @@ fn a_segment_may_search_with_the_heads_of_another() {
         let heads = many_engine.index().segments()[0].lists();
         assert!(answers.iter().all(|answer| answer.work.head_distances == heads), "one search for both");
         assert!(answers.iter().all(|answer| answer.work.lists == 2 * heads));
+        let radius = expected[0].neighbours[K - 1].distance;
+        let row = queries.row(0);
+        assert_eq!(within(&many_engine, row, radius), within(&one, row, radius), "{code}");
         verify_index(many.path(), true).unwrap();
         // Heads of a later segment, of none, of oneself, or beside one's own.
         for heads_of in [1, 2, u16::MAX] {

@@ -22,6 +22,7 @@ use spandrel_io::faults::InlineReader;
 use super::case::{Case, QUERIES};
 use super::exact::Truth;
 use super::findings::{Fault, Findings, Trend};
+use super::within::Asked;
 use crate::{Base, Calibrator};
 
 /// Standard errors at which the property is looked at.
@@ -147,6 +148,26 @@ impl Search<'_> {
         }
         if coded && place.ids {
             self.estimates(rng);
+        }
+        self.within(rng);
+    }
+
+    /// All vectors within a radius are found, each once, and of a share no less than that on average.
+    fn within(&mut self, rng: &mut ChaCha8Rng) {
+        let Checker { case, base, queries, truth, .. } = self.of;
+        let ids: Vec<u64> = (0..case.vectors).map(|row| base.id(row)).collect();
+        let query = rng.random_range(0..QUERIES);
+        let asked = Asked { metric: case.metric, queries, query, truth, ids: &ids };
+        match asked.search(&self.engine, rng) {
+            Err(e) => self.fault(Fault::Refused, format!("within a radius, query {query}: {}", chain(&e))),
+            Ok(told) => {
+                for (fault, what) in told.faults {
+                    self.fault(fault, format!("query {query} {what}"));
+                }
+                if let Some(rise) = told.rise {
+                    self.findings.trend(Trend::within(case), rise);
+                }
+            }
         }
     }
 

@@ -52,6 +52,11 @@ impl Trend {
         Trend(format!("{} {} to {errors} errors", family(case.code), case.metric))
     }
 
+    /// The share found within a radius, less the share asked for.
+    pub fn within(case: &Case) -> Trend {
+        Trend(format!("{} {} within a radius", family(case.code), case.metric))
+    }
+
     /// Recall as estimates are allowed.
     pub fn estimates(case: &Case, rule: Rerank) -> Trend {
         let rule = match rule {

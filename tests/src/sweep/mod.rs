@@ -8,6 +8,7 @@ mod check;
 mod data;
 mod exact;
 mod findings;
+mod within;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};

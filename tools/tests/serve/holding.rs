@@ -428,13 +428,13 @@ fn calls_are_counted_by_how_they_end() {
         let seconds = server.metric("spandrel_request_duration_seconds_sum{method=\"SearchStream\"}");
         assert!((0.25..0.69).contains(&seconds), "{seconds} s to the first answer");
         // A method that this server does not have.
-        let mut call = raw.open("/spandrel.v1.SearchService/SearchRange", Some(TOKEN), None).await;
+        let mut call = raw.open("/spandrel.v1.SearchService/SearchAll", Some(TOKEN), None).await;
         // It may be answered, and its stream be closed, before the message is sent.
         let _ = call.body.send_data(framed(0, &[]).into(), true);
         assert_eq!(code(call.answer).await, Code::Unimplemented);
         let call = raw.open("/spandrel.v1.AdminService/StartVerify", Some(TOKEN), None).await;
         assert_eq!(code(call.answer).await, Code::PermissionDenied);
-        let call = raw.open("/spandrel.v1.SearchService/SearchRange", None, None).await;
+        let call = raw.open("/spandrel.v1.SearchService/SearchAll", None, None).await;
         assert_eq!(code(call.answer).await, Code::Unauthenticated);
     });
 }
