@@ -1253,6 +1253,23 @@ pub struct DescribeIndexResponse {
     pub default_rerank_errors: f32,
     #[prost(uint64, tag = "15")]
     pub served_seconds: u64,
+    #[prost(message, repeated, tag = "16")]
+    pub measured_recall: ::prost::alloc::vec::Vec<MeasuredRecall>,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct MeasuredRecall {
+    #[prost(uint32, tag = "1")]
+    pub k: u32,
+    #[prost(double, tag = "2")]
+    pub target: f64,
+    #[prost(double, tag = "3")]
+    pub recall: f64,
+    #[prost(double, tag = "4")]
+    pub low: f64,
+    #[prost(double, tag = "5")]
+    pub high: f64,
+    #[prost(uint32, tag = "6")]
+    pub queries: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnloadIndexRequest {

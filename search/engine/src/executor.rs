@@ -135,6 +135,7 @@ impl Executor {
 
     /// Drops an index: waits for what was handed in, and until every thread has let go of its files.
     pub(crate) fn drop_index(&self, searched: &Searched) {
+        self.queue().give_up_idle(searched.number);
         searched.close(|| self.queue().close_index(searched.number));
         let mut numbers = self.running.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         numbers[searched.number] = false;

@@ -183,6 +183,14 @@ impl Queue {
         self.lock().backlog(searched, queries)
     }
 
+    /// Gives up idle work of an index that is closing: it might wait for ever.
+    pub(crate) fn give_up_idle(&self, number: usize) {
+        let mut state = self.lock();
+        let waiting: Vec<Arc<dyn Waiting>> = state.flow(number, Kind::Idle).drain().collect();
+        drop(state);
+        waiting.iter().for_each(|job| job.refuse(SearchError::Closed));
+    }
+
     /// Wakes threads, so that they let go of an index that is closing and has nothing waiting.
     pub(crate) fn close_index(&self, number: usize) {
         let mut state = self.lock();

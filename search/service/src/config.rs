@@ -32,6 +32,9 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// When requests are refused under load.
     pub admission: AdmissionConfig,
+    /// Share of the time of search threads in which queries are compared with every vector to measure recall, from 0 (not at
+    /// all) to 1.
+    pub measure_recall: f32,
     /// The server's certificate.
     pub tls: Option<TlsConfig>,
     /// File of API tokens.

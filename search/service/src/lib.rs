@@ -26,6 +26,7 @@ mod observe;
 mod operations;
 mod peer;
 mod progress;
+mod recall;
 mod refusal;
 mod registry;
 mod request_id;

@@ -15,6 +15,7 @@ use crate::ask::Version;
 use crate::causes::with_causes;
 use crate::metrics::{IndexMetrics, Metrics};
 use crate::progress::Progress;
+use crate::recall::{Measured, Recall};
 use crate::refusal::Refusal;
 use crate::watched::Watched;
 
@@ -97,6 +98,8 @@ pub(crate) struct Opening {
     pub(crate) executor: Executor,
     pub(crate) admission: AdmissionConfig,
     pub(crate) metrics: Arc<Metrics>,
+    /// Whether the recall of what is answered is measured.
+    pub(crate) measures_recall: bool,
 }
 
 /// An index, open and answering. Never changes: a switch puts another in its place.
@@ -110,6 +113,8 @@ pub(crate) struct Served {
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) metrics: IndexMetrics,
+    /// Recall of what it answers, where that is measured.
+    pub(crate) recall: Option<Recall>,
     /// Damaged parts that the log tells of.
     logged: AtomicUsize,
     /// Taken when it is dropped.
@@ -148,6 +153,7 @@ impl Served {
             lookup,
             admission,
             metrics,
+            recall: opening.measures_recall.then(Recall::default),
             logged: AtomicUsize::new(0),
             engine: Some(engine),
         })
@@ -200,6 +206,11 @@ impl Served {
             metric: index.metric(),
             quarantined: self.engine().damage_count(),
         }
+    }
+
+    /// Recall of what it answered, as far as that was measured.
+    pub(crate) fn measured(&self) -> Vec<Measured> {
+        self.recall.as_ref().map(|recall| recall.tally.measured()).unwrap_or_default()
     }
 
     /// Bytes of memory by part.

@@ -23,6 +23,7 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::observe::{self, Indexes, Observed, router};
 use crate::operations::Operations;
+use crate::recall::{Budget, check};
 use crate::registry::{Loading, Registry};
 use crate::request_id::RequestIds;
 use crate::search::Local;
@@ -127,6 +128,10 @@ impl Server {
             tasks.push(tokio::spawn(observe::serve(port.listener, router(observed), ledger)));
         }
         tasks.push(tokio::spawn(watch(Arc::clone(&registry), stopping.clone())));
+        if config.measure_recall > 0.0 {
+            let budget = Budget { share: config.measure_recall, threads: config.engine.threads };
+            tasks.push(tokio::spawn(check(Arc::clone(&registry), budget, stopping.clone())));
+        }
         let indexes = config.indexes;
         tracing::info!(%listen, indexes = indexes.len(), "loading");
         Ok(Server { listen, metrics: metrics_address, registry, health, stopping, indexes, tasks })
@@ -230,7 +235,12 @@ async fn registry(
     health: &Health,
 ) -> Result<Arc<Registry>, StartError> {
     let executor = Executor::new(config.engine)?;
-    let opening = Opening { executor, admission: config.admission, metrics: Arc::clone(metrics) };
+    let opening = Opening {
+        executor,
+        admission: config.admission,
+        metrics: Arc::clone(metrics),
+        measures_recall: config.measure_recall > 0.0,
+    };
     let (roots, default) = (config.canonical_roots()?, config.default_index.clone());
     let registry = Registry::new(opening, roots, default, health.clone());
     health.loading(config.indexes.iter().map(|index| index.name.as_str())).await;

@@ -326,6 +326,17 @@ def details_of(response: admin_pb2.DescribeIndexResponse) -> IndexInfo:
         "quarantined": list(response.quarantined),
         "open_seconds": response.open_seconds,
         "served_seconds": response.served_seconds,
+        "measured_recall": [
+            {
+                "k": measured.k,
+                "target": measured.target,
+                "recall": measured.recall,
+                "low": measured.low,
+                "high": measured.high,
+                "queries": measured.queries,
+            }
+            for measured in response.measured_recall
+        ],
     }
     return info_of(response.summary, details)
 

@@ -13,6 +13,7 @@ mod lifecycle;
 mod load;
 mod page;
 mod ranges;
+mod recall;
 mod refusals;
 mod secure;
 #[cfg(feature = "otel")]

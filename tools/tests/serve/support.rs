@@ -263,11 +263,11 @@ pub(crate) fn http_get(address: &str, path: &str) -> String {
 }
 
 /// Runs the client's side of a test, with a timeout that no healthy test reaches.
-pub(crate) fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         tokio::time::timeout(Duration::from_secs(120), test).await.expect("no end in sight")
-    });
+    })
 }
 
 /// Query `number`, with the 10 nearest wanted.

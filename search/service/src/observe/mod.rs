@@ -95,7 +95,8 @@ mod tests {
         metrics.ended(Method::Search, "OK");
         drop(metrics.index("an index"));
         let executor = spandrel_engine::Executor::new(spandrel_engine::EngineConfig::default()).unwrap();
-        let opening = Opening { executor, admission: AdmissionConfig::default(), metrics };
+        let admission = AdmissionConfig::default();
+        let opening = Opening { executor, admission, metrics, measures_recall: true };
         let health = crate::health::Health::new(tonic_health::server::health_reporter().0);
         counts.register_collector(Box::new(Indexes(Arc::new(Registry::new(
             opening,

@@ -159,6 +159,11 @@ function showIndexes(chosen) {
         ["disk", asBytes(index.disk_bytes)],
         ["open for", duration(index.served_seconds)],
         ["damaged", String(index.quarantined), index.quarantined ? "bad" : ""],
+        ...index.recall.map(({ k, target, recall, low, high, queries, under_target }) => [
+          `recall at ${k}`,
+          `${recall.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)}, target ${target}, ${queries} queries)`,
+          under_target ? "bad" : "",
+        ]),
       ]),
       element("div", { className: "memory" }, partsBar(parts, `memory by part, ${asBytes(memory)} in all`)),
       legend);

@@ -3,6 +3,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
+use spandrel_engine::RecallEstimate;
 
 use super::observed::{Observed, json};
 use crate::histogram::{Histogram, SECONDS};
@@ -56,6 +57,15 @@ fn index(served: &Served) -> Value {
         .chain(parts)
         .map(|(stage, histogram)| (stage.to_owned(), times(histogram)))
         .collect();
+    let recall: Vec<Value> = served
+        .measured()
+        .into_iter()
+        .map(|of| {
+            let RecallEstimate { recall, low, high, queries } = of.estimate;
+            let (k, target, is_under) = (of.asked.k, of.asked.target, of.is_under());
+            json!({ "k": k, "target": target, "recall": recall, "low": low, "high": high, "queries": queries, "under_target": is_under })
+        })
+        .collect();
     let memory: Map<String, Value> =
         served.memory().into_iter().map(|(part, bytes)| (part.to_owned(), bytes.into())).collect();
     json!({
@@ -79,6 +89,7 @@ fn index(served: &Served) -> Value {
         "damage": damage.iter().take(DAMAGE_TOLD).map(|part| part.part.to_string()).collect::<Vec<_>>(),
         "in_flight": served.admission.in_flight(),
         "queue_delay_seconds": served.admission.delay(served.engine()).as_secs_f64(),
+        "recall": recall,
         "counts": counts,
         "stages": stages,
     })

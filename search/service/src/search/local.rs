@@ -38,6 +38,8 @@ impl Searcher for Local {
         check(&ask.params, served.index(), &self.limits)?;
         let Ask { target, form, mut params, with_vectors, with_work, .. } = ask;
         // Of vectors that come by their ids the time counts from when they are there, as of those that come with the request.
+        // What lies in the index is found better than what does not.
+        let is_own = matches!(target, Target::Ids(_));
         let (Queries { rows, count }, call) = match target {
             Target::Vectors { numbers, dim } => {
                 (numbers.rows(dim, form, served.index(), &self.limits)?, call)
@@ -60,7 +62,12 @@ impl Searcher for Local {
         let room = call.entry.room(count.saturating_mul(neighbours.saturating_add(rest)))?;
         params.effort = admitted(&served, count, call)?.effort;
         let lowered = lowered(&params, served.index())?;
-        let mut answers = Handed::queries(&served, rows, params, call)?.answer(call).await?;
+        let is_kept = !is_own && lowered.is_none() && params.accept.is_none();
+        let k = params.k;
+        let mut answers = Handed::queries(&served, rows.clone(), params, call)?.answer(call).await?;
+        if let Some(recall) = served.recall.as_ref().filter(|_| is_kept) {
+            recall.reservoir.see(&rows, &answers, k);
+        }
         let vectors = match with_vectors {
             true => Some(self.vectors_of(&served, &mut answers, call).await?),
             false => None,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use spandrel_engine::{Aim, Pruning, RECALL_DEFAULT};
+use spandrel_engine::{Aim, Pruning, RECALL_DEFAULT, RecallEstimate};
 use spandrel_index::{OpenOptions, Tier, VerifyError, VerifyProgress, verify_open};
 use spandrel_proto::v1;
 use spandrel_proto::v1::admin_service_server::AdminService;
@@ -17,6 +17,7 @@ use super::operations::{message, watch};
 use crate::causes::with_causes;
 use crate::operations::{Kind, Opened, Operations, Outcome, Verified};
 use crate::progress::Progress;
+use crate::recall::Measured;
 use crate::refusal::Refusal;
 use crate::registry::{Registry, Switched};
 use crate::served::{IndexConfig, Served};
@@ -165,6 +166,18 @@ fn verify(served: &Served, deep: bool, progress: &Progress, stop: &AtomicBool) -
     Ok(Outcome::Verified(verified))
 }
 
+fn measured_recall(measured: &Measured) -> v1::MeasuredRecall {
+    let RecallEstimate { recall, low, high, queries } = measured.estimate;
+    v1::MeasuredRecall {
+        k: measured.asked.k as u32, // CAST: within the server's limit
+        target: measured.asked.target,
+        recall,
+        low,
+        high,
+        queries: queries as u32, // CAST: at most 1024
+    }
+}
+
 /// Neighbours for which an index's default is described.
 const NEIGHBOURS: usize = 10;
 
@@ -196,5 +209,6 @@ fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
             .collect(),
         open_seconds: served.opening_time.as_secs_f32(),
         served_seconds: served.opened.elapsed().as_secs(),
+        measured_recall: served.measured().iter().map(measured_recall).collect(),
     }
 }

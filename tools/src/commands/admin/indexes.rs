@@ -82,6 +82,7 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
     if !about.path.is_empty() {
         lines.insert(1, ("folder", about.path.clone()));
     }
+    lines.extend(about.measured_recall.iter().map(|measured| ("recall", recall_text(measured))));
     lines.extend(about.quarantined.iter().map(|part| ("damaged", part.clone())));
     let text: String = lines.into_iter().map(|(name, value)| format!("{name:<11}{value}\n")).collect();
     let mut value = summary(&index);
@@ -100,11 +101,23 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
         "quarantined": about.quarantined,
         "open_seconds": about.open_seconds,
         "served_seconds": about.served_seconds,
+        "measured_recall": about.measured_recall.iter().map(recall_json).collect::<Vec<_>>(),
     });
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         value.extend(more);
     }
     session.show(&text, &value)
+}
+
+/// Recall as the server measured it.
+fn recall_text(measured: &v1::MeasuredRecall) -> String {
+    let &v1::MeasuredRecall { k, target, recall, low, high, queries } = measured;
+    format!("at {k}: {recall:.4} ({low:.4} to {high:.4}, {queries} queries, target {target})")
+}
+
+fn recall_json(measured: &v1::MeasuredRecall) -> Value {
+    let &v1::MeasuredRecall { k, target, recall, low, high, queries } = measured;
+    json!({ "k": k, "target": target, "recall": recall, "low": low, "high": high, "queries": queries })
 }
 
 /// What a query for 10 neighbours does that does not say.

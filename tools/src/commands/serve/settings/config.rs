@@ -46,6 +46,7 @@ impl Settings {
                 queue_delay_max: Duration::from_millis(self.queue_delay_ms),
                 degrade_effort_min: self.degrade_effort_min,
             },
+            measure_recall: self.measure_recall,
             tls: self.tls()?,
             tokens: self.tokens.clone(),
             roots: self.root.clone(),

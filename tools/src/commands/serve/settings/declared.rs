@@ -9,7 +9,7 @@ use spandrel_index::Tier;
 use spandrel_io::{BackendChoice, Direct};
 use spandrel_service::{AdmissionConfig, Limits};
 
-use super::values::{Address, Metrics, Switch, share, size};
+use super::values::{Address, Metrics, Switch, share, share_or_none, size};
 use crate::values::{ByteSize, OutputFormat as LogFormat};
 
 /// Longest time that can be set, in seconds.
@@ -94,6 +94,10 @@ pub struct Settings {
     /// Before that, search fewer lists, down to this share of them, and say so in answers; 1 is all.
     #[arg(long, value_name = "SHARE", help_heading = "Under load", default_value_t = AdmissionConfig::default().degrade_effort_min, value_parser = share)]
     pub degrade_effort_min: f32,
+    /// Share of the search threads' time, while nothing else waits, in which kept queries are compared with every vector to
+    /// measure recall; 0 measures none.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share_or_none)]
+    pub measure_recall: f32,
     /// Largest message.
     #[arg(long, value_name = "SIZE", help_heading = "Limits", default_value_t = bytes(Limits::default().message_bytes), value_parser = size(1 << 10..=1 << 30))]
     pub max_message: ByteSize,

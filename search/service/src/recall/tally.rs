@@ -1,0 +1,125 @@
+//! What the queries that were compared say of recall.
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use spandrel_engine::RecallEstimate;
+
+use super::kept::Asked;
+
+/// Queries of a kind that an estimate is made of: the last that were compared.
+const QUERIES: usize = 1024;
+/// Kinds of queries told apart; further ones are not measured.
+const KINDS: usize = 16;
+
+/// Recall of the last queries, by what they asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<Vec<Kind>>);
+
+#[derive(Debug)]
+struct Kind {
+    asked: Asked,
+    recalls: VecDeque<f64>,
+    is_warned: bool,
+}
+
+/// The recall of queries that asked for the same.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Measured {
+    pub(crate) asked: Asked,
+    pub(crate) estimate: RecallEstimate,
+}
+
+impl Measured {
+    /// Whether the recall is under its target with confidence.
+    pub(crate) fn is_under(&self) -> bool {
+        self.asked.is_promised && self.estimate.high < self.asked.target
+    }
+}
+
+impl Tally {
+    /// Counts a query. Whether a recall is promised is as the last query says.
+    pub(crate) fn add(&self, asked: Asked, recall: f64) {
+        let mut kinds = self.lock();
+        let is_same = |kind: &Kind| (kind.asked.k, kind.asked.target) == (asked.k, asked.target);
+        let at = kinds.iter().position(is_same).unwrap_or(kinds.len());
+        if at == kinds.len() {
+            if at == KINDS {
+                return;
+            }
+            kinds.push(Kind { asked, recalls: VecDeque::new(), is_warned: false });
+        }
+        let Some(kind) = kinds.get_mut(at) else { return };
+        kind.asked = asked;
+        if kind.recalls.len() == QUERIES {
+            kind.recalls.pop_front();
+        }
+        kind.recalls.push_back(recall);
+    }
+
+    /// What is known, by `k` and then by target.
+    pub(crate) fn measured(&self) -> Vec<Measured> {
+        let mut measured: Vec<Measured> = self.lock().iter_mut().map(Kind::measured).collect();
+        let order = |a: &Asked, b: &Asked| a.k.cmp(&b.k).then(a.target.total_cmp(&b.target));
+        measured.sort_by(|a, b| order(&a.asked, &b.asked));
+        measured
+    }
+
+    /// What fell under its target and was not told before.
+    pub(crate) fn to_warn_of(&self) -> Vec<Measured> {
+        let mut kinds = self.lock();
+        let fallen = kinds.iter_mut().filter(|kind| !kind.is_warned).filter_map(|kind| {
+            let measured = kind.measured();
+            kind.is_warned = measured.is_under();
+            kind.is_warned.then_some(measured)
+        });
+        fallen.collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Kind>> {
+        // Whole at every step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kind {
+    fn measured(&mut self) -> Measured {
+        Measured { asked: self.asked, estimate: RecallEstimate::of(self.recalls.make_contiguous()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_queries_of_each_kind_count() {
+        let tally = Tally::default();
+        let asked = |k, is_promised| Asked { k, target: 0.95, is_promised };
+        let (ten, hundred) = (asked(10, true), asked(100, false));
+        (0..3 * QUERIES).for_each(|_| tally.add(ten, 0.5));
+        (0..QUERIES).for_each(|_| tally.add(ten, 1.0));
+        tally.add(hundred, 0.25);
+        let measured = tally.measured();
+        assert_eq!(measured.iter().map(|of| of.asked).collect::<Vec<_>>(), [ten, hundred]);
+        assert_eq!((measured[0].estimate.recall, measured[0].estimate.queries), (1.0, QUERIES));
+        assert_eq!((measured[1].estimate.recall, measured[1].estimate.queries), (0.25, 1));
+        (1000..2000).for_each(|k| tally.add(asked(k, false), 1.0));
+        assert_eq!(tally.measured().len(), KINDS);
+    }
+
+    #[test]
+    fn a_fall_is_told_once() {
+        let tally = Tally::default();
+        let asked = Asked { k: 10, target: 0.95, is_promised: true };
+        (0..100).for_each(|_| tally.add(asked, 0.97));
+        assert!(tally.to_warn_of().is_empty());
+        (0..100).for_each(|_| tally.add(asked, 0.7));
+        let told = tally.to_warn_of();
+        assert!(told.len() == 1 && told[0].is_under(), "{told:?}");
+        assert!(tally.to_warn_of().is_empty() && tally.measured()[0].is_under());
+        // Without a promise nothing can fall under it.
+        let none = Asked { k: 11, is_promised: false, ..asked };
+        (0..100).for_each(|_| tally.add(none, 0.1));
+        assert!(tally.to_warn_of().is_empty());
+    }
+}
