@@ -19,6 +19,7 @@ mod mixtures;
 mod odd;
 mod outliers;
 mod ranges;
+mod recalibrated;
 mod recall;
 mod segments;
 mod sweep;

@@ -14,6 +14,7 @@ mod segment;
 mod shape;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use spandrel_io::{FolderStore, Merging, Store};
@@ -38,8 +39,9 @@ pub struct Index {
     dir: PathBuf,
     manifest: Manifest,
     shape: Shape,
-    /// At least one.
-    segments: Vec<Segment>,
+    options: OpenOptions,
+    /// At least one. Shared with other versions of the same sections.
+    segments: Arc<Vec<Segment>>,
     recall: Option<StoredRecall>,
 }
 
@@ -196,7 +198,31 @@ impl Index {
             distinct::check(&segments, stop)?;
         }
         let recall = StoredRecall::open(store, &manifest, shape, stop)?;
-        Ok(Index { dir: store.root().to_owned(), manifest, shape, segments, recall })
+        let segments = Arc::new(segments);
+        Ok(Index { dir: store.root().to_owned(), manifest, shape, options, segments, recall })
+    }
+
+    /// Another version of this index that is of the same sections, but for what it says of recall: only that is read, and
+    /// everything else is shared. None where other sections differ, or where parts would be kept elsewhere.
+    ///
+    /// # Errors
+    /// [`OpenError`] of what is read.
+    pub fn recalibrated(
+        &self,
+        store: &dyn Store,
+        manifest: Manifest,
+        options: OpenOptions,
+        stop: &AtomicBool,
+    ) -> Result<Option<Index>, OpenError> {
+        let Manifest { version, recall, .. } = self.manifest.clone();
+        // The same version again may be of files that were restored.
+        let is_another = manifest.version != version && store.root() == self.dir && options == self.options;
+        if !is_another || (Manifest { version, recall, ..manifest.clone() }) != self.manifest {
+            return Ok(None);
+        }
+        let recall = StoredRecall::open(store, &manifest, self.shape, stop)?;
+        let (dir, segments) = (self.dir.clone(), Arc::clone(&self.segments));
+        Ok(Some(Index { dir, manifest, shape: self.shape, options, segments, recall }))
     }
 
     /// The directory it was opened from.

@@ -53,13 +53,15 @@ pub(crate) struct Switched {
 struct Wanted {
     config: IndexConfig,
     source: Source,
+    /// What it takes the place of, which it may share parts with.
+    loaded: Option<Arc<Served>>,
     /// Whether the version is approved once it is in place.
     approve: bool,
 }
 
 impl From<IndexConfig> for Wanted {
     fn from(config: IndexConfig) -> Wanted {
-        Wanted { source: config.source(), config, approve: false }
+        Wanted { source: config.source(), config, loaded: None, approve: false }
     }
 }
 
@@ -210,7 +212,8 @@ impl Registry {
             path: path.unwrap_or_else(|| old.index().dir().to_owned()),
             version: version.map_or(Which::InForce, Which::Number),
         };
-        let wanted = Wanted { config: old.config.clone(), source, approve: true };
+        let loaded = Some(Arc::clone(&old));
+        let wanted = Wanted { config: old.config.clone(), source, loaded, approve: true };
         let Placed { served: new, forgotten } = self.open(held, wanted, progress).await?;
         Ok(Switched { old, new, forgotten })
     }
@@ -228,9 +231,11 @@ impl Registry {
         let opening = tokio::spawn(async move {
             let _held = held;
             let (with, flag) = (registry.opening.clone(), Arc::clone(&stop));
-            let Wanted { config, source, approve } = wanted;
-            let opening =
-                tokio::task::spawn_blocking(move || Served::open(config, &source, &with, progress, &flag));
+            let Wanted { config, source, loaded, approve } = wanted;
+            let opening = tokio::task::spawn_blocking(move || {
+                let loaded = loaded.as_ref().map(|loaded| &**loaded.index());
+                Served::open(config, &source, loaded, &with, progress, &flag)
+            });
             let served = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")))??;
             if stop.load(Ordering::Relaxed) {
                 if !registry.map.load().contains_key(&served.config.name) {

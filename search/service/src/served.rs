@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spandrel_engine::{Engine, Executor, Lookup};
-use spandrel_index::format::{OpenError, approve, current};
+use spandrel_index::format::{Manifest, OpenError, approve, current};
 use spandrel_index::{DType, Index, Metric, OpenOptions};
 use spandrel_io::{FolderStore, Store};
 
@@ -56,6 +56,24 @@ impl Which {
             Which::InForce => Index::open_from(store, options, stop),
             Which::Number(version) => Index::open_version_from(store, version, options, stop),
         }
+    }
+
+    /// The same where it shares everything but its recall with an index that is open.
+    fn share(
+        self,
+        store: &dyn Store,
+        loaded: &Index,
+        options: OpenOptions,
+        stop: &AtomicBool,
+    ) -> Result<Option<Index>, OpenError> {
+        let manifest = match self {
+            Which::Approved => return Ok(None),
+            Which::InForce => current(store).and_then(|current| Manifest::open(store, current)),
+            Which::Number(version) => Manifest::open_version(store, version),
+        };
+        // What is wrong with it is told where it is opened.
+        let Ok(manifest) = manifest else { return Ok(None) };
+        loaded.recalibrated(store, manifest, options, stop)
     }
 }
 
@@ -123,10 +141,11 @@ pub(crate) struct Served {
 
 impl Served {
     /// Opens an index from `source`, and counts in `progress` what is read. Blocks for as long as reading what stays in memory
-    /// takes, or until `stop` is set.
+    /// takes, or until `stop` is set. Of a version that differs from `loaded` in its recall alone, nothing else is read.
     pub(crate) fn open(
         config: IndexConfig,
         source: &Source,
+        loaded: Option<&Index>,
         opening: &Opening,
         progress: Arc<Progress>,
         stop: &AtomicBool,
@@ -135,7 +154,12 @@ impl Served {
         let searching = *opening.executor.config();
         let slots = searching.threads * searching.in_flight;
         let store = Watched::new(&source.path, progress);
-        let index = Arc::new(source.version.open(&store, config.options, stop)?);
+        let share = |loaded| source.version.share(&store, loaded, config.options, stop).transpose();
+        let shared = loaded.and_then(share).transpose()?;
+        let index = Arc::new(match shared {
+            Some(index) => index,
+            None => source.version.open(&store, config.options, stop)?,
+        });
         let uuid = format!("{:032x}", index.uuid()).into();
         let version = Version { number: index.manifest().version, uuid };
         let lookup = Arc::new(Lookup::open(Arc::clone(&index), searching.direct)?);

@@ -1,10 +1,13 @@
 //! Replacing indexes and servers while they are in use, and damage found on the way.
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use spandrel_client::{Client, ClientConfig, RetryPolicy};
+use spandrel_index::format::{Manifest, current, publish_manifest};
+use spandrel_io::FolderStore;
 use spandrel_proto::v1;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -47,6 +50,45 @@ fn ids_of(index: &str) -> Vec<Vec<u64>> {
         ids[number].push(words.nth(1).unwrap().parse().unwrap());
     }
     ids
+}
+
+/// A version that differs in what it says of recall alone, as calibrating an index again publishes it.
+fn recalibrate(dir: &Path) {
+    let store = FolderStore::new(dir);
+    let manifest = Manifest::open(&store, current(&store).unwrap()).unwrap();
+    publish_manifest(&store, &Manifest { version: manifest.version + 1, recall: None, ..manifest }).unwrap();
+}
+
+#[test]
+fn a_recalibrated_index_is_switched_to_without_loading_it_again() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let live = folder.path().join("live");
+        copy_folder(&made().path("index"), &live);
+        let server = Server::of(&format!("index={}", live.display()), &["--threads", "1"]);
+        let client = server.client();
+        let before = client.search(request(0)).await.unwrap();
+        assert!(before.promise.unwrap().expected_recall.is_some());
+        let memory = client.describe_index("").await.unwrap().memory_bytes;
+        recalibrate(&live);
+        let switch =
+            |version| v1::StartSwitchRequest { index: "index".to_owned(), version, ..Default::default() };
+        let switched = client.switch_index(switch(0)).await.unwrap();
+        assert_eq!((switched.old_version, switched.summary.unwrap().version), (Some(1), 2));
+        let read = |operations: Vec<v1::Operation>| operations.last().unwrap().done_bytes;
+        let listed = client.admin().list_operations(v1::ListOperationsRequest {}).await.unwrap();
+        // The manifest alone, and the first ids of pages; opening it anew reads all that stays in memory.
+        let (codes, shared) = (memory["codes"], read(listed.into_inner().operations));
+        assert!(shared < codes / 4, "{shared} bytes were read of an index with {codes} bytes of codes");
+        assert_eq!(client.describe_index("").await.unwrap().memory_bytes, memory);
+        let after = client.search(request(0)).await.unwrap();
+        assert_eq!((after.index_version, after.promise.unwrap().expected_recall), (2, None));
+        // Once more the same, which is opened anew: files may have been restored.
+        client.switch_index(switch(2)).await.unwrap();
+        let listed = client.admin().list_operations(v1::ListOperationsRequest {}).await.unwrap();
+        let anew = read(listed.into_inner().operations);
+        assert!(anew > codes, "{anew} bytes were read");
+    });
 }
 
 #[test]
