@@ -53,6 +53,8 @@ pub struct SearchOptions {
     pub with_work: bool,
     #[prost(float, optional, tag = "8")]
     pub rerank_errors: ::core::option::Option<f32>,
+    #[prost(double, optional, tag = "9")]
+    pub recall: ::core::option::Option<f64>,
     #[prost(bool, tag = "10")]
     pub explain: bool,
 }
@@ -91,6 +93,17 @@ pub struct SearchResponse {
     pub limited_by: i32,
     #[prost(message, optional, tag = "11")]
     pub explanation: ::core::option::Option<Explanation>,
+    #[prost(message, optional, tag = "12")]
+    pub promise: ::core::option::Option<Promise>,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Promise {
+    #[prost(double, tag = "1")]
+    pub target: f64,
+    #[prost(double, optional, tag = "2")]
+    pub expected_recall: ::core::option::Option<f64>,
+    #[prost(bool, tag = "3")]
+    pub reached: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Missing {
@@ -143,6 +156,8 @@ pub struct SearchBatchResponse {
     pub limited_by: ::prost::alloc::vec::Vec<i32>,
     #[prost(message, repeated, tag = "12")]
     pub explanations: ::prost::alloc::vec::Vec<Explanation>,
+    #[prost(message, repeated, tag = "13")]
+    pub promises: ::prost::alloc::vec::Vec<Promise>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchStreamRequest {
@@ -1255,6 +1270,35 @@ pub struct DescribeIndexResponse {
     pub served_seconds: u64,
     #[prost(message, repeated, tag = "16")]
     pub measured_recall: ::prost::alloc::vec::Vec<MeasuredRecall>,
+    #[prost(message, optional, tag = "17")]
+    pub calibration: ::core::option::Option<Calibration>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Calibration {
+    #[prost(enumeration = "CalibrationSource", tag = "1")]
+    pub source: i32,
+    #[prost(double, optional, tag = "2")]
+    pub confidence: ::core::option::Option<f64>,
+    #[prost(message, repeated, tag = "3")]
+    pub curves: ::prost::alloc::vec::Vec<RecallCurve>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RecallCurve {
+    #[prost(uint32, tag = "1")]
+    pub k: u32,
+    #[prost(uint32, tag = "2")]
+    pub queries: u32,
+    #[prost(message, repeated, tag = "3")]
+    pub points: ::prost::alloc::vec::Vec<RecallPoint>,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct RecallPoint {
+    #[prost(uint32, tag = "1")]
+    pub lists: u32,
+    #[prost(float, tag = "2")]
+    pub rerank_errors: f32,
+    #[prost(double, tag = "3")]
+    pub recall: f64,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct MeasuredRecall {
@@ -1407,6 +1451,38 @@ impl Tier {
             "TIER_UNSPECIFIED" => Some(Self::Unspecified),
             "TIER_MEMORY" => Some(Self::Memory),
             "TIER_SSD" => Some(Self::Ssd),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CalibrationSource {
+    Unspecified = 0,
+    Rows = 1,
+    HeldBack = 2,
+    Queries = 3,
+}
+impl CalibrationSource {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CALIBRATION_SOURCE_UNSPECIFIED",
+            Self::Rows => "CALIBRATION_SOURCE_ROWS",
+            Self::HeldBack => "CALIBRATION_SOURCE_HELD_BACK",
+            Self::Queries => "CALIBRATION_SOURCE_QUERIES",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CALIBRATION_SOURCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CALIBRATION_SOURCE_ROWS" => Some(Self::Rows),
+            "CALIBRATION_SOURCE_HELD_BACK" => Some(Self::HeldBack),
+            "CALIBRATION_SOURCE_QUERIES" => Some(Self::Queries),
             _ => None,
         }
     }

@@ -173,6 +173,7 @@ impl From<ParamsError> for Refusal {
     fn from(error: ParamsError) -> Refusal {
         let field = match error {
             ParamsError::ZeroK => "k",
+            ParamsError::Recall { .. } | ParamsError::RecallAndEpsilon => "options.recall",
             ParamsError::Epsilon { .. } => "options.epsilon",
             ParamsError::ZeroLists => "options.max_lists",
             ParamsError::ZeroBytes => "options.max_bytes",

@@ -49,6 +49,11 @@ _STATES = {
     admin_pb2.OPERATION_STATE_FAILED: "failed",
     admin_pb2.OPERATION_STATE_CANCELLED: "cancelled",
 }
+_SOURCES = {
+    admin_pb2.CALIBRATION_SOURCE_ROWS: "rows",
+    admin_pb2.CALIBRATION_SOURCE_HELD_BACK: "held_back",
+    admin_pb2.CALIBRATION_SOURCE_QUERIES: "queries",
+}
 _LIMITS = {
     search_pb2.LIMIT_MAX_LISTS: "max_lists",
     search_pb2.LIMIT_MAX_BYTES: "max_bytes",
@@ -148,6 +153,7 @@ def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, sing
         vectors = _padded(np.concatenate(parts or [np.zeros((0, 0), np.float32)]), present, 0)
     work: List[Any] = [message for r in responses for message in r.work]
     explanations: List[Any] = [message for r in responses for message in r.explanations]
+    promises = [_promise_of(promise) for r in responses for promise in _for_each(r, r.promises, lambda promise: promise)]
 
     def shaped(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return array[0] if single else array
@@ -162,6 +168,8 @@ def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, sing
         limited_by=[limit for r in responses for limit in _for_each(r, r.limited_by, _LIMITS.get)],
         index_versions=sorted({r.index_version for r in responses}),
         index_uuids=sorted({r.index_uuid for r in responses}),
+        expected_recall=np.array([expected for expected, _ in promises], np.float64),
+        reached=np.array([reached for _, reached in promises], np.bool_),
         vectors=None if vectors is None else shaped(vectors),
         work=work or None,
         explanations=explanations or None,
@@ -215,6 +223,12 @@ def _missing_of(message: search_pb2.Missing) -> Optional[Missing]:
     return Missing(message.lists, message.pages) if message.lists or message.pages else None
 
 
+def _promise_of(message: Optional[search_pb2.Promise]) -> Tuple[float, bool]:
+    if message is None or not message.HasField("expected_recall"):
+        return float("nan"), False
+    return message.expected_recall, message.reached
+
+
 def _effort_of(message: search_pb2.Effort) -> Optional[Effort]:
     return Effort(message.asked_lists, message.searched_lists) if message.asked_lists else None
 
@@ -234,6 +248,7 @@ def one_of(response: search_pb2.SearchResponse, k: int) -> Answers:
         vectors=response.vectors if response.HasField("vectors") else None,
         work=[response.work] if response.HasField("work") else [],
         explanations=[response.explanation] if response.HasField("explanation") else [],
+        promises=[response.promise] if response.HasField("promise") else [],
     )
     return answers_of([batch], k, single=True)
 
@@ -308,6 +323,24 @@ def operation_of(message: admin_pb2.Operation) -> Operation:
     )
 
 
+def _calibration_of(message: admin_pb2.Calibration) -> Dict[str, Any]:
+    return {
+        "source": _SOURCES.get(message.source, "unknown"),
+        "confidence": message.confidence if message.HasField("confidence") else None,
+        "curves": [
+            {
+                "k": curve.k,
+                "queries": curve.queries,
+                "points": [
+                    {"lists": point.lists, "rerank_errors": point.rerank_errors, "recall": point.recall}
+                    for point in curve.points
+                ],
+            }
+            for curve in message.curves
+        ],
+    }
+
+
 def details_of(response: admin_pb2.DescribeIndexResponse) -> IndexInfo:
     """An index's full description."""
     tier = {code: name for name, code in _TIERS.items()}
@@ -326,6 +359,7 @@ def details_of(response: admin_pb2.DescribeIndexResponse) -> IndexInfo:
         "quarantined": list(response.quarantined),
         "open_seconds": response.open_seconds,
         "served_seconds": response.served_seconds,
+        "calibration": _calibration_of(response.calibration) if response.HasField("calibration") else None,
         "measured_recall": [
             {
                 "k": measured.k,

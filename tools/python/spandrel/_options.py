@@ -82,6 +82,7 @@ class RangeOptions:
 class Options:
     """How to search; what is None is as the index was built for. See proto/spandrel/v1/search.proto."""
 
+    recall: Optional[float] = None
     epsilon: Optional[float] = None
     max_lists: Optional[int] = None
     max_bytes: Optional[int] = None
@@ -95,6 +96,7 @@ class Options:
     def message(self) -> search_pb2.SearchOptions:
         """As it is sent."""
         return search_pb2.SearchOptions(
+            recall=self.recall,
             epsilon=self.epsilon,
             max_lists=self.max_lists,
             max_bytes=self.max_bytes,

@@ -36,6 +36,8 @@ class Answers:
     that are estimates. For each query, None where there is nothing to say: `missing`, the damaged parts of the index that were
     left out; `effort`, where the server, under load, searched fewer lists than asked for; `limited_by`, the limit that cut the
     answer short, 'max_lists' or 'max_bytes'. `vectors` has shape (n, k, dim), zeros where there is none, if they were asked for.
+    `expected_recall` (float64, (n,)) is the recall to expect by the index's calibration, NaN where nothing is known, and `reached`
+    (bool, (n,)) whether that is the recall asked for.
     `work` holds a message for each query, if it was asked for, and `explanations` one that says how it was answered (Explanation
     in search.proto). `index_versions` and `index_uuids` are the versions of the index
     that answered: one, unless it was switched meanwhile.
@@ -50,6 +52,8 @@ class Answers:
     limited_by: List[Optional[str]]
     index_versions: List[int]
     index_uuids: List[str]
+    expected_recall: npt.NDArray[np.float64]
+    reached: npt.NDArray[np.bool_]
     vectors: Optional[npt.NDArray[Any]] = None
     work: Optional[List[Any]] = None
     explanations: Optional[List[Any]] = None

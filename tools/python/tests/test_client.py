@@ -61,6 +61,12 @@ class RealServer(unittest.TestCase):
             with self.assertRaises(spandrel.InvalidArgument) as raised:
                 self.client.search(self.queries, K, wrong)
             self.assertEqual(list(raised.exception.fields), ["options.rerank_errors"])
+        for recall in (0.5, 0.9):
+            asked = self.client.search(self.queries, K, spandrel.Options(recall=recall))
+            self.assertTrue(asked.reached.all() and (asked.expected_recall > recall - 1e-9).all())
+        own = self.client.search(self.queries, K, spandrel.Options(max_lists=3))
+        self.assertTrue(np.isnan(own.expected_recall).all() and not own.reached.any())
+        self.assertTrue(self.client.describe().details["calibration"]["curves"])
         explained = self.client.search(self.queries[:300], K, spandrel.Options(explain=True))
         self.assertEqual(len(explained.explanations), 300)
         for told, work, ids in zip(explained.explanations, explained.work, explained.ids):

@@ -18,7 +18,7 @@ use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, READING, open_index, open_que
 use super::within::{self, RadiusArgs, RangeSweep, parse_share};
 use crate::figures::{Align, Machine, Point, STAGES, TextTable, points_table, units};
 use crate::report::{Comparison, page};
-use crate::values::{OutputFormat, parse_epsilon};
+use crate::values::{OutputFormat, parse_epsilon, parse_recall};
 use crate::{Session, UsageError, write_file};
 
 /// Measure an index: recall, queries per second, latency, reads.
@@ -52,6 +52,9 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "4",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub in_flight: Vec<u16>,
+    /// Recall wanted: what the index's calibration takes for it is measured.
+    #[arg(long, value_name = "R,R", value_delimiter = ',', conflicts_with = "epsilon", help_heading = KNOBS, value_parser = parse_recall)]
+    pub recall: Vec<f64>,
     /// A list is read if its head is at most 1 + epsilon times as far as the nearest one.
     #[arg(long, value_name = "E,E", value_delimiter = ',', help_heading = KNOBS, value_parser = parse_epsilon)]
     pub epsilon: Vec<f32>,
@@ -183,6 +186,7 @@ fn read_truth(path: &Path, ids: Option<&Path>) -> anyhow::Result<Truth> {
 
 fn pruning(args: &BenchArgs) -> Pruning {
     Pruning {
+        recall: args.recall.clone(),
         epsilon: args.epsilon.clone(),
         max_lists: args.max_lists.clone(),
         rerank: args.rerank.clone(),

@@ -26,7 +26,7 @@ pub(super) fn at_ten_text(manifest: &Manifest, recall: Option<&RecallCurves>) ->
         errors => format!(", reranked within {} errors", rounded(errors)),
     };
     let lists = units::count(default.max_lists.into());
-    format!("{epsilon}at most {lists} lists{rerank}, unless asked otherwise")
+    format!("{epsilon}at most {lists} lists{rerank} for --recall {RECALL_DEFAULT}, unless asked otherwise")
 }
 
 /// Errors to two places.

@@ -49,6 +49,7 @@ pub(super) struct Examples<'a> {
 /// Values to be measured; an empty list leaves a setting to the index.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pruning {
+    pub(super) recall: Vec<f64>,
     pub(super) epsilon: Vec<f32>,
     pub(super) max_lists: Vec<u32>,
     pub(super) rerank: Vec<u32>,
@@ -61,11 +62,13 @@ pub(super) fn cross(values: &Pruning) -> Vec<PointParams> {
         if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
     }
     let mut params = Vec::new();
-    for epsilon in or_none(&values.epsilon) {
-        for max_lists in or_none(&values.max_lists) {
-            for rerank in or_none(&values.rerank) {
-                for rerank_errors in or_none(&values.rerank_errors) {
-                    params.push(PointParams { epsilon, max_lists, rerank, rerank_errors });
+    for recall in or_none(&values.recall) {
+        for epsilon in or_none(&values.epsilon) {
+            for max_lists in or_none(&values.max_lists) {
+                for rerank in or_none(&values.rerank) {
+                    for rerank_errors in or_none(&values.rerank_errors) {
+                        params.push(PointParams { recall, epsilon, max_lists, rerank, rerank_errors });
+                    }
                 }
             }
         }
@@ -251,6 +254,7 @@ fn point(
         vectors: Some(index.vectors_tier().to_string()),
         distances: Some(sweep.distances.to_string()),
         params: Params::Ours(PointParams {
+            recall: search.recall,
             epsilon: plan.epsilon(),
             max_lists: Some(plan.lists()),
             rerank: if let Some(Rerank::Count(count)) = plan.rerank() { Some(count) } else { None },

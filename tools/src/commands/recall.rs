@@ -10,11 +10,11 @@ use spandrel_index::{Index, VectorSource as _};
 
 use super::input::InputArgs;
 use super::search::{
-    Fit, IoArgs, KnobArgs, PlaceArgs, READING, open_engine, open_index, open_queries, refuse_damage,
+    Fit, IoArgs, KNOBS, KnobArgs, PlaceArgs, READING, open_engine, open_index, open_queries, refuse_damage,
 };
 use super::shape::threads_default;
 use crate::figures::{Align, PointParams, TextTable, process_memory, units};
-use crate::values::ByteSize;
+use crate::values::{ByteSize, parse_recall};
 use crate::{Advised, Session};
 
 /// Measure the recall of an index against exact search.
@@ -38,6 +38,9 @@ pub struct RecallArgs {
     /// Neighbours asked for; all of an index that holds fewer.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub k: u32,
+    /// Recall wanted: a row for each of several.
+    #[arg(long, value_name = "R,R", value_delimiter = ',', conflicts_with = "epsilon", help_heading = KNOBS, value_parser = parse_recall)]
+    pub recall: Vec<f64>,
     /// How thoroughly to search.
     #[command(flatten)]
     pub knobs: KnobArgs,
@@ -72,6 +75,8 @@ struct Measured {
 struct Point {
     params: PointParams,
     queries: usize,
+    /// Recall to be expected by the index's calibration; none where nothing is known.
+    expected_recall: Option<f64>,
     recall: f64,
     /// Ends of the interval of 95 %.
     recall_low: f64,
@@ -93,8 +98,7 @@ pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
     if k == 0 {
         return Err(Advised::new("the index holds one vector alone", "measure with --queries").into());
     }
-    let params = SearchParams { distances: args.places.distances, ..args.knobs.point().search(k) };
-    QueryPlan::of(&params, &index)?;
+    let mut points = settings(args, &index, k)?;
     let config = EngineConfig {
         threads: args.threads.map_or_else(threads_default, usize::from),
         io: args.io.io,
@@ -104,7 +108,6 @@ pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
     };
     let engine = open_engine(&index, config, session)?;
     let batch = batch(args, &engine, k)?;
-    let mut point = Sums::default();
     let count = sample.rows.len() / index.row_bytes();
     let meter = session.meter();
     for first in (0..count).step_by(batch) {
@@ -130,13 +133,15 @@ pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
         meter.phase("searching", "queries");
         for part in parts(queries.clone()) {
             anyhow::ensure!(!session.is_stopped(), "stopped");
-            let answers = sample.answers(&engine, &params, part.clone())?;
-            refuse_damage(&engine, answers.iter().filter(|answer| answer.missing.parts() > 0).count())?;
             let truth = &nearest.neighbours[part.start - first..part.end - first];
             let ids: Vec<u64> = truth.iter().flatten().map(|neighbour| neighbour.id).collect();
             let distances: Vec<f32> = truth.iter().flatten().map(|neighbour| neighbour.distance).collect();
             let known = Truth { ids: &ids, distances: &distances, columns: k };
-            point.add(&answers, recalls(index.metric(), &answers, known, k)?);
+            for Setting { params, sums, .. } in &mut points {
+                let answers = sample.answers(&engine, params, part.clone())?;
+                refuse_damage(&engine, answers.iter().filter(|answer| answer.missing.parts() > 0).count())?;
+                sums.add(&answers, recalls(index.metric(), &answers, known, k)?);
+            }
             meter.set(part.end as u64, count as u64); // CAST: widening
         }
     }
@@ -147,9 +152,34 @@ pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
         vectors: index.vectors(),
         queries: args.queries.clone(),
         k,
-        points: vec![point.point(args.knobs.point())],
+        points: points.iter().map(Setting::point).collect(),
     };
     session.show(&text(&measured), &measured)
+}
+
+/// A setting, and what its answers came to so far.
+struct Setting {
+    params: SearchParams,
+    shown: PointParams,
+    /// Recall to be expected.
+    expected: Option<f64>,
+    sums: Sums,
+}
+
+/// What is to be measured: each recall, or the one setting of the flags.
+fn settings(args: &RecallArgs, index: &Index, k: usize) -> anyhow::Result<Vec<Setting>> {
+    let recalls: Vec<Option<f64>> = match args.recall.is_empty() {
+        true => vec![None],
+        false => args.recall.iter().copied().map(Some).collect(),
+    };
+    let setting = |recall| {
+        let shown = args.knobs.point(recall);
+        let params = SearchParams { distances: args.places.distances, ..shown.search(k) };
+        let promise = QueryPlan::of(&params, index)?.promise();
+        let expected = promise.and_then(|promise| promise.expected);
+        Ok(Setting { params, shown, expected, sums: Sums::default() })
+    };
+    recalls.into_iter().map(setting).collect()
 }
 
 /// Queries searched before it is asked whether to stop.
@@ -219,12 +249,13 @@ impl Sums {
         }
     }
 
-    fn point(&self, params: PointParams) -> Point {
+    fn point(&self, params: PointParams, expected_recall: Option<f64>) -> Point {
         let RecallEstimate { recall, low, high, queries } = RecallEstimate::of(&self.recalls);
         let mean = |sum: u64| sum as f64 / queries.max(1) as f64; // CAST: means
         Point {
             params,
             queries,
+            expected_recall,
             recall,
             recall_low: low,
             recall_high: high,
@@ -237,6 +268,12 @@ impl Sums {
     }
 }
 
+impl Setting {
+    fn point(&self) -> Point {
+        self.sums.point(self.shown, self.expected)
+    }
+}
+
 fn text(measured: &Measured) -> String {
     let Measured { index, version, vectors, queries, k, points } = measured;
     let from = match queries {
@@ -245,7 +282,9 @@ fn text(measured: &Measured) -> String {
     };
     let mut table = TextTable::new();
     table.column("", Align::Left);
-    for head in ["queries", "recall", "from", "to", "lists", "codes", "reranked", "reads", "kB read"] {
+    for head in
+        ["queries", "expected", "recall", "from", "to", "lists", "codes", "reranked", "reads", "kB read"]
+    {
         table.column(head, Align::Right);
     }
     for point in points {
@@ -255,18 +294,19 @@ fn text(measured: &Measured) -> String {
             words = "as the index is set".to_owned();
         }
         let cells = [
-            words,
-            units::count(point.queries as u64), // CAST: widening
-            share(point.recall),
-            share(point.recall_low),
-            share(point.recall_high),
-            units::three_digits(point.lists),
-            units::three_digits(point.codes),
-            units::three_digits(point.reranked),
-            units::three_digits(point.reads),
-            units::three_digits(point.read_bytes / 1000.0),
+            Some(words),
+            Some(units::count(point.queries as u64)), // CAST: widening
+            point.expected_recall.map(share),
+            Some(share(point.recall)),
+            Some(share(point.recall_low)),
+            Some(share(point.recall_high)),
+            Some(units::three_digits(point.lists)),
+            Some(units::three_digits(point.codes)),
+            Some(units::three_digits(point.reranked)),
+            Some(units::three_digits(point.reads)),
+            Some(units::three_digits(point.read_bytes / 1000.0)),
         ];
-        table.row(cells.map(Some).to_vec());
+        table.row(cells.to_vec());
     }
     let memory = process_memory().map(|memory| units::bytes(memory.rss_peak_bytes as f64)); // CAST: shown to three digits
     let memory = memory.map(|peak| format!(", {peak} of memory at the peak")).unwrap_or_default();

@@ -39,10 +39,10 @@ pub struct KnobArgs {
 }
 
 impl KnobArgs {
-    /// As the settings of a point.
-    pub(super) fn point(self) -> PointParams {
+    /// As the settings of a point, with the recall wanted.
+    pub(super) fn point(self, recall: Option<f64>) -> PointParams {
         let KnobArgs { epsilon, max_lists, rerank, rerank_errors } = self;
-        PointParams { epsilon, max_lists, rerank, rerank_errors }
+        PointParams { recall, epsilon, max_lists, rerank, rerank_errors }
     }
 }
 

@@ -9,6 +9,9 @@ use spandrel_engine::{Rerank, SearchParams};
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PointParams {
+    /// Recall asked for; the knobs below are then what that comes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
     /// A list is read if its head is at most `1 + epsilon` times as far as the nearest one; none: no such bound.
     pub epsilon: Option<f32>,
     /// Most lists read.
@@ -25,6 +28,7 @@ impl PointParams {
     /// A search for `k` neighbours with these.
     pub fn search(&self, k: usize) -> SearchParams {
         SearchParams {
+            recall: self.recall,
             epsilon: self.epsilon,
             max_lists: self.max_lists,
             rerank: self.rerank.map(Rerank::Count).or(self.rerank_errors.map(Rerank::Errors)),
@@ -89,6 +93,7 @@ impl From<PointParams> for Params {
 impl fmt::Display for PointParams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = [
+            ("recall", self.recall.map(|value| value.to_string())),
             ("epsilon", self.epsilon.map(|value| value.to_string())),
             ("max_lists", self.max_lists.map(|value| value.to_string())),
             ("rerank", self.rerank.map(|value| value.to_string())),

@@ -72,7 +72,7 @@ figures! {
     /// rerank_errors: those whose estimate, less half of this number of its standard errors, is among the k best.
     #[serde(default)]
     params: Params = super::PointParams {
-        epsilon: Some(0.2), max_lists: Some(64), rerank: None, rerank_errors: Some(1.5)
+        recall: None, epsilon: Some(0.2), max_lists: Some(64), rerank: None, rerank_errors: Some(1.5)
     }, "settings" settings;
     /// Neighbours asked for.
     k: Option<u64> = 10;
@@ -105,6 +105,8 @@ figures! {
     average_precision: Option<f64> = 0.94, "average precision" recall_or_none;
     /// Within a radius: vectors returned per query.
     results: Option<f64> = 70.0, "results" number;
+    /// Recall to be expected where the settings are a recall, by the index's calibration; null where nothing is known.
+    expected_recall: Option<f64> = 0.94, "expected" recall_or_none;
     /// Queries answered in a second by all threads together.
     qps: f64 = 1234.5, "QPS" rate;
     /// Range of the rates of repeated runs, in percent of their median (in JSON as a share of 1).
@@ -197,7 +199,10 @@ impl Point {
             };
             STAGES.into_iter().map(|(name, of)| (format!("{name}_us"), mean(of))).collect()
         });
+        let expected = |answer: &Answer| answer.promise.and_then(|promise| promise.expected);
+        let expected: Option<f64> = answers.clone().map(expected).sum();
         Point {
+            expected_recall: expected.map(|sum| sum / count),
             lists: mean(|w| w.lists.into()),
             reads: mean(|w| w.reads.into()),
             pages: mean(|w| w.pages.into()),

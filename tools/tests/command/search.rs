@@ -153,6 +153,23 @@ fn an_index_is_searched_and_measured() {
     assert_eq!(figures[1]["recall"], 1.0);
     assert!(figures[0]["recall"].as_f64().unwrap() < 1.0);
     assert!(run(&["report", &path("f.json")]).contains("2 in flight"));
+    // A recall that is asked for, with a row for each.
+    run(&[&bench[..], &["--recall", ".5,.9", "--json", &path("r.json")]].concat());
+    let asked: serde_json::Value = serde_json::from_slice(&fs::read(path("r.json")).unwrap()).unwrap();
+    let of = |row: usize, key: &str| asked[row][key].as_f64().unwrap();
+    assert_eq!((&asked[0]["params"]["recall"], &asked[1]["params"]["recall"]), (&0.5.into(), &0.9.into()));
+    assert!(of(0, "expected_recall") > 0.4999 && of(1, "expected_recall") > 0.8999, "{asked}");
+    assert!(of(0, "recall") < of(1, "recall") && of(1, "recall") > 0.8, "{asked}");
+    let found = run(&["query", "--index", &index, "--queries", &queries, "--k", "3", "--recall", "0.9"]);
+    assert_eq!(found.lines().count(), 1 + 50 * 3);
+    let both =
+        spandrel(&["query", "--index", &index, "--queries", &queries, "--recall", ".9", "--epsilon", "1"]);
+    assert_eq!(both.status.code(), Some(2), "{}", text(&both.stderr));
+    let rows =
+        run(&["recall", "--index", &index, "--recall", ".5,.9", "--sample", "100", "--format", "json"]);
+    let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
+    let recall = |row: usize| rows["points"][row]["recall"].as_f64().unwrap();
+    assert!(recall(0) < recall(1), "{rows}");
     // The same recall as with a truth from a file.
     let recall = ["recall", "--index", &index, "--format", "json", "--rerank", "2000"];
     let measured = |flags: &[&str]| -> serde_json::Value {

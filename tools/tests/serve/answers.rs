@@ -190,6 +190,50 @@ fn an_answer_says_how_it_was_found_where_that_is_asked_for() {
 }
 
 #[test]
+fn a_recall_is_asked_for_and_what_to_expect_is_told() {
+    run(async {
+        let server = Server::start(&["--queue-delay-ms", "60000"]);
+        let client = server.client();
+        let ask = |options| v1::SearchRequest { options: Some(options), ..request(0) };
+        let with = |recall| v1::SearchOptions { recall: Some(recall), with_work: true, ..Default::default() };
+        let mut codes = Vec::new();
+        for recall in [0.5, 0.9] {
+            let answer = client.search(ask(with(recall))).await.unwrap();
+            let promise = answer.promise.unwrap();
+            assert!(promise.target == recall && promise.reached, "{promise:?}");
+            assert!(promise.expected_recall.unwrap() > recall - 1e-9, "{promise:?}");
+            let work = answer.work.unwrap();
+            codes.push(work.codes + u64::from(work.reranked));
+        }
+        assert!(codes[0] < codes[1], "{codes:?}");
+        let usual = client.search(request(0)).await.unwrap().promise.unwrap();
+        assert_eq!(usual.target, 0.95);
+        // More than the index can give is answered with what it has.
+        let most = client.search(ask(with(1.0))).await.unwrap().promise.unwrap();
+        assert!(!most.reached && most.expected_recall.unwrap() < 1.0, "{most:?}");
+        let own = v1::SearchOptions { max_lists: Some(9), ..Default::default() };
+        assert_eq!(client.search(ask(own)).await.unwrap().promise, None, "it names its own pruning");
+        let batch = v1::SearchBatchRequest {
+            queries: Some(bytes(made().queries()[..3 * DIM].to_vec())),
+            k: 10,
+            options: Some(with(0.9)),
+            ..Default::default()
+        };
+        assert_eq!(client.search_batch(batch).await.unwrap().promises.len(), 3);
+        for wrong in [with(0.0), with(1.5), v1::SearchOptions { epsilon: Some(0.1), ..with(0.9) }] {
+            let refused = client.search(ask(wrong)).await.unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused}");
+            let fields = tonic_types::StatusExt::get_details_bad_request(&refused).unwrap().field_violations;
+            assert_eq!(fields[0].field, "options.recall");
+        }
+        let calibration = client.describe_index("").await.unwrap().calibration.unwrap();
+        let curve = calibration.curves.iter().find(|curve| curve.k == 10).unwrap();
+        assert!(curve.queries > 100 && curve.points.last().unwrap().recall > 0.95, "{calibration:?}");
+        assert_ne!(calibration.source(), v1::CalibrationSource::Unspecified);
+    });
+}
+
+#[test]
 fn a_limit_that_cuts_an_answer_short_is_named() {
     run(async {
         let server = Server::start(&["--max-k", "100000", "--metrics", "127.0.0.1:0"]);

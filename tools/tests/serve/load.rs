@@ -50,20 +50,39 @@ fn overload_is_refused_at_once_and_passes() {
         for number in 0..20 {
             client.search(thorough(number)).await.unwrap();
         }
-        let (mut answered, mut degraded, mut refused) = (0, 0, 0);
+        let (mut answered, mut degraded, mut promised, mut refused) = (0, 0, 0, 0);
         // Until there was each: how many a busy machine answers before the queue is full is its own affair.
-        while answered == 0 || degraded == 0 || refused == 0 {
+        while answered == 0 || degraded == 0 || promised == 0 || refused == 0 {
             let mut tasks = JoinSet::new();
             for number in 0..500 {
                 let client = client.clone();
-                tasks.spawn(async move { client.search(thorough(number % QUERIES)).await });
+                let recall = v1::SearchOptions { recall: Some(0.99), ..Default::default() };
+                let asked = match number % 2 {
+                    0 => thorough(number % QUERIES),
+                    _ => v1::SearchRequest { options: Some(recall), ..request(number % QUERIES) },
+                };
+                tasks.spawn(async move { client.search(asked).await });
             }
             while let Some(joined) = tasks.join_next().await {
                 match joined.unwrap() {
                     Ok(answer) => {
                         answered += 1;
-                        let is_degraded = |e: v1::Effort| (1..e.asked_lists).contains(&e.searched_lists);
-                        degraded += i32::from(answer.effort.is_some_and(is_degraded));
+                        degraded += i32::from(answer.effort.is_some());
+                        match (answer.effort, answer.promise) {
+                            (Some(effort), None) => {
+                                assert!(
+                                    (1..effort.asked_lists).contains(&effort.searched_lists),
+                                    "{effort:?}"
+                                );
+                            }
+                            // Of a recall less is left, and the answer says what.
+                            (Some(_), Some(promise)) => {
+                                let expected = promise.expected_recall.unwrap();
+                                assert!(expected < promise.target && !promise.reached, "{promise:?}");
+                                promised += 1;
+                            }
+                            (None, _) => {}
+                        }
                     }
                     Err(status) => {
                         assert_eq!(status.code(), Code::ResourceExhausted, "{status}");

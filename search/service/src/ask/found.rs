@@ -26,10 +26,12 @@ impl Found<'_> {
     /// How thoroughly the query of one of these answers was searched; none if as it was asked. One that its distances pruned
     /// before the lowered limit did was.
     pub(crate) fn effort(&self, answer: &Answer) -> Option<Effort> {
-        let Lowered { asked, allowed } = self.lowered?;
+        let Lowered { asked, allowed, expected } = self.lowered?;
         let searched_lists = answer.work.lists;
-        (searched_lists >= allowed && searched_lists < asked)
-            .then_some(Effort { asked_lists: asked, searched_lists })
+        let is_fewer = searched_lists >= allowed && searched_lists < asked;
+        let promised = answer.promise.and_then(|promise| promise.expected);
+        let is_less = expected.zip(promised).is_some_and(|(expected, promised)| promised < expected);
+        (is_fewer || is_less).then_some(Effort { asked_lists: asked, searched_lists })
     }
 }
 
@@ -43,10 +45,12 @@ pub(crate) struct Effort {
 }
 
 /// Most lists of queries that are searched less thoroughly: as asked for, and as the server allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Lowered {
     pub(crate) asked: u32,
     pub(crate) allowed: u32,
+    /// Recall that they would expect otherwise, where that is known.
+    pub(crate) expected: Option<f64>,
 }
 
 /// Which version of an index answered.

@@ -39,6 +39,7 @@ pub(crate) fn lowered(params: &SearchParams, index: &Index) -> Result<Option<Low
     if params.effort >= 1.0 {
         return Ok(None);
     }
-    let asked = QueryPlan::of(&SearchParams { effort: 1.0, ..params.clone() }, index)?.lists();
-    Ok(Some(Lowered { asked, allowed: QueryPlan::of(params, index)?.lists() }))
+    let asked = QueryPlan::of(&SearchParams { effort: 1.0, ..params.clone() }, index)?;
+    let expected = asked.promise().and_then(|promise| promise.expected);
+    Ok(Some(Lowered { asked: asked.lists(), allowed: QueryPlan::of(params, index)?.lists(), expected }))
 }

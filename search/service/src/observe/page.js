@@ -137,6 +137,15 @@ function facts(pairs) {
     element("div", { className: mark ?? "" }, element("dt", {}, name), element("dd", {}, value))));
 }
 
+// What backs the recall that queries expect.
+function promised(calibration) {
+  if (!calibration) return "not calibrated";
+  const curve = calibration.curves.find(({ k }) => k >= 10) ?? calibration.curves.at(-1);
+  const confidence = calibration.confidence ? `, confidence ${calibration.confidence}` : "";
+  const most = curve ? `at most ${curve.points.at(-1).recall.toFixed(3)} at ${curve.k}, by ${curve.queries} ` : "by ";
+  return `${most}${calibration.source}${confidence}`;
+}
+
 function showIndexes(chosen) {
   const cards = latest.indexes.map((index) => {
     const parts = MEMORY
@@ -159,6 +168,7 @@ function showIndexes(chosen) {
         ["disk", asBytes(index.disk_bytes)],
         ["open for", duration(index.served_seconds)],
         ["damaged", String(index.quarantined), index.quarantined ? "bad" : ""],
+        ["recall", promised(index.calibration)],
         ...index.recall.map(({ k, target, recall, low, high, queries, under_target }) => [
           `recall at ${k}`,
           `${recall.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)}, target ${target}, ${queries} queries)`,

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 use spandrel_engine::RecallEstimate;
+use spandrel_index::format::RecallCurve;
 
 use super::observed::{Observed, json};
 use crate::histogram::{Histogram, SECONDS};
@@ -66,6 +67,21 @@ fn index(served: &Served) -> Value {
             json!({ "k": k, "target": target, "recall": recall, "low": low, "high": high, "queries": queries, "under_target": is_under })
         })
         .collect();
+    let calibration = index.recall().map(|curves| {
+        let curve = |curve: &RecallCurve| {
+            let points: Vec<Value> = curve
+                .points
+                .iter()
+                .map(|point| json!({ "lists": point.lists, "rerank_errors": point.rerank_errors, "recall": point.recall }))
+                .collect();
+            json!({ "k": curve.k, "queries": curve.queries, "points": points })
+        };
+        json!({
+            "source": curves.source.to_string(),
+            "confidence": curves.confidence,
+            "curves": curves.of(index.vectors_tier()).map(curve).collect::<Vec<_>>(),
+        })
+    });
     let memory: Map<String, Value> =
         served.memory().into_iter().map(|(part, bytes)| (part.to_owned(), bytes.into())).collect();
     json!({
@@ -90,6 +106,7 @@ fn index(served: &Served) -> Value {
         "in_flight": served.admission.in_flight(),
         "queue_delay_seconds": served.admission.delay(served.engine()).as_secs_f64(),
         "recall": recall,
+        "calibration": calibration,
         "counts": counts,
         "stages": stages,
     })

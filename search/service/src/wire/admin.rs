@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use spandrel_engine::{Aim, Pruning, RECALL_DEFAULT, RecallEstimate};
+use spandrel_index::format::{RecallCurve, RecallCurves, RecallPoint, RecallSource};
 use spandrel_index::{OpenOptions, Tier, VerifyError, VerifyProgress, verify_open};
 use spandrel_proto::v1;
 use spandrel_proto::v1::admin_service_server::AdminService;
@@ -166,6 +167,29 @@ fn verify(served: &Served, deep: bool, progress: &Progress, stop: &AtomicBool) -
     Ok(Outcome::Verified(verified))
 }
 
+fn calibration(curves: &RecallCurves, vectors: Tier) -> v1::Calibration {
+    let source = match curves.source {
+        RecallSource::Rows => v1::CalibrationSource::Rows,
+        RecallSource::HeldBack => v1::CalibrationSource::HeldBack,
+        RecallSource::Queries => v1::CalibrationSource::Queries,
+    };
+    let point = |point: &RecallPoint| v1::RecallPoint {
+        lists: point.lists,
+        rerank_errors: point.rerank_errors,
+        recall: point.recall,
+    };
+    let curve = |curve: &RecallCurve| v1::RecallCurve {
+        k: curve.k,
+        queries: curve.queries,
+        points: curve.points.iter().map(point).collect(),
+    };
+    v1::Calibration {
+        source: source as i32, // CAST: the enum's code
+        confidence: curves.confidence,
+        curves: curves.of(vectors).map(curve).collect(),
+    }
+}
+
 fn measured_recall(measured: &Measured) -> v1::MeasuredRecall {
     let RecallEstimate { recall, low, high, queries } = measured.estimate;
     v1::MeasuredRecall {
@@ -210,5 +234,6 @@ fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
         open_seconds: served.opening_time.as_secs_f32(),
         served_seconds: served.opened.elapsed().as_secs(),
         measured_recall: served.measured().iter().map(measured_recall).collect(),
+        calibration: index.recall().map(|curves| calibration(curves, index.vectors_tier())),
     }
 }

@@ -1,7 +1,9 @@
 //! Between the messages and what they mean.
 use std::time::Instant;
 
-use spandrel_engine::{Answer, Distances, FetchState, Limit, Neighbour, RangeParams, Rerank, SearchParams};
+use spandrel_engine::{
+    Answer, Distances, FetchState, Limit, Neighbour, Promise, RangeParams, Rerank, SearchParams,
+};
 use spandrel_index::{DType, Metric, Tier};
 use spandrel_proto::v1;
 use spandrel_proto::v1::vectors::Form as VectorsForm;
@@ -83,10 +85,10 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
     let distances = distances("options.distances", options.distances)?;
     Ok(SearchParams {
         k: k as usize, // CAST: widening
+        recall: options.recall,
         epsilon: options.epsilon,
         max_lists: options.max_lists,
         effort: 1.0,
-        recall: None,
         max_bytes: options.max_bytes,
         rerank,
         distances,
@@ -156,6 +158,7 @@ pub(super) fn response(found: &mut Found<'_>, with_work: bool) -> v1::SearchResp
         vectors,
         work: with_work.then(|| work(answer, found.arrival)),
         explanation: answer.explanation.as_deref().map(explanation),
+        promise: answer.promise.map(promise),
     }
 }
 
@@ -185,6 +188,7 @@ pub(super) fn responses(found: &mut Found<'_>, with_work: bool) -> v1::SearchBat
         vectors,
         work: if with_work { answers.iter().map(|a| work(a, found.arrival)).collect() } else { Vec::new() },
         explanations: answers.iter().filter_map(|a| a.explanation.as_deref()).map(explanation).collect(),
+        promises: answers.iter().filter_map(|a| a.promise).map(promise).collect(),
     }
 }
 
@@ -219,6 +223,11 @@ fn missing(answer: &Answer) -> v1::Missing {
 fn effort(effort: Effort) -> v1::Effort {
     let Effort { asked_lists, searched_lists } = effort;
     v1::Effort { asked_lists, searched_lists }
+}
+
+fn promise(promise: Promise) -> v1::Promise {
+    let Promise { target, expected } = promise;
+    v1::Promise { target, expected_recall: expected, reached: promise.reached() }
 }
 
 fn limited_by(answer: &Answer) -> v1::Limit {

@@ -82,6 +82,7 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
     if !about.path.is_empty() {
         lines.insert(1, ("folder", about.path.clone()));
     }
+    lines.extend(about.calibration.iter().flat_map(calibration_text).map(|line| ("promise", line)));
     lines.extend(about.measured_recall.iter().map(|measured| ("recall", recall_text(measured))));
     lines.extend(about.quarantined.iter().map(|part| ("damaged", part.clone())));
     let text: String = lines.into_iter().map(|(name, value)| format!("{name:<11}{value}\n")).collect();
@@ -101,12 +102,39 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
         "quarantined": about.quarantined,
         "open_seconds": about.open_seconds,
         "served_seconds": about.served_seconds,
+        "calibration": about.calibration.as_ref().map(calibration_json),
         "measured_recall": about.measured_recall.iter().map(recall_json).collect::<Vec<_>>(),
     });
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         value.extend(more);
     }
     session.show(&text, &value)
+}
+
+/// What backs the recall that queries expect, a line for each number of neighbours.
+fn calibration_text(of: &v1::Calibration) -> Vec<String> {
+    let confidence = of.confidence.map(|share| format!(", confidence {share}")).unwrap_or_default();
+    let source = source(of);
+    let line = |curve: &v1::RecallCurve| {
+        let most = curve.points.last().map_or(0.0, |point| point.recall);
+        format!("at {}: at most {most:.4}, by {} {source}{confidence}", curve.k, curve.queries)
+    };
+    of.curves.iter().map(line).collect()
+}
+
+fn calibration_json(of: &v1::Calibration) -> Value {
+    let point = |point: &v1::RecallPoint| json!({ "lists": point.lists, "rerank_errors": point.rerank_errors, "recall": point.recall });
+    let curve = |curve: &v1::RecallCurve| json!({ "k": curve.k, "queries": curve.queries, "points": curve.points.iter().map(point).collect::<Vec<_>>() });
+    json!({ "source": source(of), "confidence": of.confidence, "curves": of.curves.iter().map(curve).collect::<Vec<_>>() })
+}
+
+fn source(of: &v1::Calibration) -> &'static str {
+    match of.source() {
+        v1::CalibrationSource::Rows => "rows of the index",
+        v1::CalibrationSource::HeldBack => "rows held back",
+        v1::CalibrationSource::Queries => "queries given",
+        v1::CalibrationSource::Unspecified => "other queries",
+    }
 }
 
 /// Recall as the server measured it.

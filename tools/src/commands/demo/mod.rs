@@ -210,7 +210,7 @@ impl Demo<'_> {
         let mut params = cross(&Pruning { max_lists, ..Pruning::default() });
         if self.args.base.is_some() {
             // What was calibrated.
-            params.insert(0, PointParams::default());
+            params.insert(0, PointParams { recall: Some(RECALL_FLOOR), ..PointParams::default() });
         }
         let sweep = Sweep {
             label: "demo".to_owned(),
@@ -292,8 +292,9 @@ fn measured(sweep: &Swept) -> String {
     let cheapest = good.min_by(|(_, a), (_, b)| lists(a).total_cmp(&lists(b)));
     let best = || asked().max_by(|(_, a), (_, b)| a.recall.total_cmp(&b.recall));
     let Some((params, point)) = cheapest.or_else(best) else { return String::new() };
+    let recall = params.recall.map(|recall| format!(" --recall {recall}")).unwrap_or_default();
     let lists = params.max_lists.map(|lists| format!(" --max-lists {lists}")).unwrap_or_default();
-    format!(" --k {}{lists}     # recall@{0} measured: {:.4}", point.k.unwrap_or_default(), point.recall)
+    format!(" --k {}{recall}{lists}     # recall@{0} measured: {:.4}", point.k.unwrap_or_default(), point.recall)
 }
 
 fn advice(args: &DemoArgs, index: &Path, queries: &Path, report: &Path, sweep: &Swept) -> String {
@@ -349,13 +350,16 @@ mod tests {
                 lists: Some(lists),
                 ..crate::figures::example()
             };
-            let asked = |max_lists| PointParams { max_lists, ..PointParams::default() };
+            let asked = |max_lists: Option<u32>| {
+                let recall = max_lists.is_none().then_some(0.95);
+                PointParams { recall, max_lists, ..PointParams::default() }
+            };
             Swept {
                 params: [None, Some(8), Some(64)].map(asked).to_vec(),
                 points: [40.0, 8.0, 64.0].into_iter().zip(recalls).map(point).collect(),
             }
         };
-        assert!(measured(&swept(&[0.957, 0.9, 0.98])).ends_with(" --k 10     # recall@10 measured: 0.9570"));
+        assert!(measured(&swept(&[0.957, 0.9, 0.98])).ends_with(" --k 10 --recall 0.95     # recall@10 measured: 0.9570"));
         assert!(
             measured(&swept(&[0.9, 0.951, 0.98])).contains("--max-lists 8     # recall@10 measured: 0.9510")
         );

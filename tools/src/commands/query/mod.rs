@@ -16,10 +16,11 @@ use super::remote::query::{Query, ask};
 use super::remote::within::ask_within;
 use super::remote::{HEADING, ServerArgs, parse_rate};
 use super::search::{
-    Fit, IoArgs, KnobArgs, PlaceArgs, READING, open_engine, open_index, open_queries, refuse_damage,
+    Fit, IoArgs, KNOBS, KnobArgs, PlaceArgs, READING, open_engine, open_index, open_queries, refuse_damage,
 };
 use super::shape::threads_default;
 use super::within::{self, CompletenessArgs, RadiusArgs};
+use crate::values::parse_recall;
 use crate::{Advised, Session};
 
 /// Find the nearest vectors of each query, or all within a radius.
@@ -37,6 +38,10 @@ pub struct QueryArgs {
     /// Neighbours of each query.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub k: u32,
+    /// Recall wanted, on average over queries like those that the index was calibrated with [default: 0.95 where neither
+    /// --epsilon nor --max-lists is given].
+    #[arg(long, value_name = "R", conflicts_with = "epsilon", help_heading = KNOBS, value_parser = parse_recall)]
+    pub recall: Option<f64>,
     /// How thoroughly to search.
     #[command(flatten)]
     pub knobs: KnobArgs,
@@ -104,7 +109,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     let params = SearchParams {
         distances: args.places.distances,
         explain: args.explain,
-        ..args.knobs.point().search(args.k as usize) // CAST: widening
+        ..args.knobs.point(args.recall).search(args.k as usize) // CAST: widening
     };
     QueryPlan::of(&params, &index)?;
     let engine = open_engine(&index, config, session)?;
@@ -159,7 +164,7 @@ fn run_within(
 
 /// As [`run`], where a server answers.
 fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<'_>) -> anyhow::Result<()> {
-    let params = args.knobs.point();
+    let params = args.knobs.point(args.recall);
     let distances = args.places.distances;
     let query = Query {
         queries: &args.queries,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use spandrel_datasets::Rows;
-use spandrel_engine::{Answer, Distances, Limit, Missing, Neighbour, Work};
+use spandrel_engine::{Answer, Distances, Limit, Missing, Neighbour, Promise, Work};
 use spandrel_index::{DType, Metric, VectorSource as _};
 use spandrel_proto::v1;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
@@ -242,6 +242,7 @@ pub(super) fn wire_distances(distances: Distances) -> v1::Distances {
 /// How to search.
 pub(super) fn options(params: &PointParams, distances: Distances, with_work: bool) -> v1::SearchOptions {
     v1::SearchOptions {
+        recall: params.recall,
         epsilon: params.epsilon,
         max_lists: params.max_lists,
         rerank: params.rerank,
@@ -289,8 +290,12 @@ pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
         explanation: response.explanation.as_ref().map(|message| Box::new(explanation(message))),
         missing: response.missing.map(missing_of).unwrap_or_default(),
         limited_by: limit(response.limited_by),
-        promise: None,
+        promise: response.promise.map(promise_of),
     }
+}
+
+fn promise_of(promise: v1::Promise) -> Promise {
+    Promise { target: promise.target, expected: promise.expected_recall }
 }
 
 /// The limit of a code; one that a newer server has is taken for none.
@@ -333,7 +338,7 @@ pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
             explanation: explained.map(|message| Box::new(explanation(message))),
             missing: response.missing.get(number).copied().map(missing_of).unwrap_or_default(),
             limited_by: response.limited_by.get(number).copied().and_then(limit),
-            promise: None,
+            promise: response.promises.get(number).copied().map(promise_of),
         });
         first = end;
     }

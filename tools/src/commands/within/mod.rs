@@ -20,7 +20,7 @@ pub struct RadiusArgs {
     /// All vectors within this distance in place of the k nearest: squared L2 or 1 - cos at most this, inner product at least
     /// this.
     #[arg(long, value_name = "R", allow_negative_numbers = true,
-          conflicts_with_all = ["k", "epsilon", "max_lists", "rerank", "rerank_errors"])]
+          conflicts_with_all = ["k", "recall", "epsilon", "max_lists", "rerank", "rerank_errors"])]
     pub radius: Option<f32>,
     /// Of those within the radius, the best alone.
     #[arg(long, value_name = "N", requires = "radius", value_parser = clap::value_parser!(u32).range(1..))]
