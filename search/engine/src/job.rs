@@ -14,9 +14,6 @@ use crate::plan::{CollectPlan, QueryPlan};
 use crate::searched::{Held, Searched};
 use crate::terms::{End, Terms};
 
-/// Bytes of codes or vectors in memory that a query goes through before it asks whether it is still wanted: about 0.2 ms.
-pub(crate) const PIECE_BYTES: usize = 1 << 20;
-
 /// What is called with the answers, on the worker that found the last of them.
 pub(crate) type Reply<A> = Box<dyn FnOnce(Result<Vec<A>, SearchError>) + Send>;
 

@@ -11,9 +11,8 @@ use spandrel_index::order::sort_while;
 use spandrel_index::{HeadSpace, Metric, Segment, for_each_element, norm_squared};
 
 use crate::fetch::NearList;
-use crate::job::PIECE_BYTES;
 use crate::subject::Query;
-use crate::terms::End;
+use crate::terms::{End, PIECE_BYTES};
 
 /// Half a unit in the last place of single precision, relative.
 const ROUNDING: f64 = 1.0 / (1 << 24) as f64;

@@ -7,6 +7,9 @@ use spandrel_index::order::PIECE;
 
 use crate::error::SearchError;
 
+/// Bytes of codes or vectors in memory that a query goes through before it asks whether it is still wanted: about 0.2 ms.
+pub(crate) const PIECE_BYTES: usize = 1 << 20;
+
 /// When the caller gives up; by default never.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Terms {

@@ -6,12 +6,12 @@ use spandrel_io::{ReadBuf, ReadError};
 use crate::cache::PageCache;
 use crate::damage::{DamageReason, DamagedPart};
 use crate::error::with_cause;
-use crate::job::PIECE_BYTES;
 use crate::kept;
 use crate::pages::{PageKey, PageRead, assign, plan_pages};
 use crate::query::choosing::Choosing;
 use crate::query::step::Step;
 use crate::reads::FileKind;
+use crate::terms::PIECE_BYTES;
 
 /// The reads of pages.
 #[derive(Debug, Default)]

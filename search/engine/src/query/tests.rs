@@ -15,14 +15,14 @@ use spandrel_index::{DType, Index, Location, Metric, OpenOptions, Tier};
 use super::*;
 use crate::answer::{Answer, Work};
 use crate::cache::PageCache;
-use crate::job::{Job, PIECE_BYTES, Queries, Started, Take, Waiting};
+use crate::job::{Job, Queries, Started, Take, Waiting};
 use crate::pages::PageKey;
 use crate::params::{Rerank, SearchParams};
 use crate::plan::QueryPlan;
 use crate::reads::FileKind;
 use crate::scan::{ReadList, Sink};
 use crate::searched::Searched;
-use crate::terms::{End, Terms};
+use crate::terms::{End, PIECE_BYTES, Terms};
 
 const DIM: usize = 128;
 const VECTORS: usize = 20_000;

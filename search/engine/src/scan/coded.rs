@@ -12,9 +12,8 @@ use super::contract::{QueryRow, ReadList, Scan, Sink, check};
 use crate::collect::{Collect, Estimated};
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
-use crate::job::PIECE_BYTES;
 use crate::subject::Query;
-use crate::terms::End;
+use crate::terms::{End, PIECE_BYTES};
 
 /// Codes in memory of up to this many bytes lie in a cache. Prefetching them costs more than it saves: on 50 000 vectors
 /// a tenth of a query's time, where on 1 000 000 it saves a fifth.

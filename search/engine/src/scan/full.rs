@@ -8,9 +8,8 @@ use spandrel_io::Merging;
 use super::contract::{QueryRow, ReadList, Scan, Sink, check};
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
-use crate::job::PIECE_BYTES;
 use crate::subject::Query;
-use crate::terms::End;
+use crate::terms::{End, PIECE_BYTES};
 
 /// Rows scored before their scores are looked at.
 const BLOCK_ROWS: usize = 256;

@@ -294,7 +294,11 @@ fn measured(sweep: &Swept) -> String {
     let Some((params, point)) = cheapest.or_else(best) else { return String::new() };
     let recall = params.recall.map(|recall| format!(" --recall {recall}")).unwrap_or_default();
     let lists = params.max_lists.map(|lists| format!(" --max-lists {lists}")).unwrap_or_default();
-    format!(" --k {}{recall}{lists}     # recall@{0} measured: {:.4}", point.k.unwrap_or_default(), point.recall)
+    format!(
+        " --k {}{recall}{lists}     # recall@{0} measured: {:.4}",
+        point.k.unwrap_or_default(),
+        point.recall
+    )
 }
 
 fn advice(args: &DemoArgs, index: &Path, queries: &Path, report: &Path, sweep: &Swept) -> String {
@@ -359,7 +363,10 @@ mod tests {
                 points: [40.0, 8.0, 64.0].into_iter().zip(recalls).map(point).collect(),
             }
         };
-        assert!(measured(&swept(&[0.957, 0.9, 0.98])).ends_with(" --k 10 --recall 0.95     # recall@10 measured: 0.9570"));
+        assert!(
+            measured(&swept(&[0.957, 0.9, 0.98]))
+                .ends_with(" --k 10 --recall 0.95     # recall@10 measured: 0.9570")
+        );
         assert!(
             measured(&swept(&[0.9, 0.951, 0.98])).contains("--max-lists 8     # recall@10 measured: 0.9510")
         );
