@@ -86,6 +86,14 @@ pub enum BuildError {
         /// The folder.
         path: PathBuf,
     },
+    /// Another version was published while the build was interrupted.
+    #[error("{path}: version {found} was published since the build was interrupted; pass --replace to start anew", path = path.display())]
+    Overtaken {
+        /// The folder.
+        path: PathBuf,
+        /// The version in force.
+        found: u64,
+    },
     /// The interrupted build had other parameters, another input or other kernels.
     #[error("{path}: the interrupted build had {parameter} {found}, now it is {expected}; use the same, or pass --replace to start anew", path = path.display())]
     Resume {
@@ -124,8 +132,8 @@ pub enum BuildError {
     /// The system refused; the message names the file.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The caller's search for a default failed. The build can be resumed, also without calibrating.
-    #[error("the index was built but could not be calibrated")]
+    /// The caller's calibration failed. A build can be resumed, also without it.
+    #[error("the index could not be calibrated")]
     Calibrate(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A stop was asked for; the build can be resumed.
     #[error("stopped; pass --resume to go on")]

@@ -99,7 +99,10 @@ impl Folders {
             }
             begun.check(&self.scratch, &asked.fingerprint()?)?;
             begun.keep_previous = begun.keep_previous.max(config.keep_previous);
-            if let Some(current) = current.filter(|current| current.version >= begun.version) {
+            if in_force > begun.version {
+                return Err(BuildError::Overtaken { path: self.dir.clone(), found: in_force });
+            }
+            if let Some(current) = current.filter(|current| current.version == begun.version) {
                 // Stopped between the switch and cleaning up.
                 let manifest = Manifest::open(&*self.index, current)?;
                 self.clean_up(&begun)?;
@@ -127,7 +130,7 @@ impl Folders {
             fs::remove_dir_all(&self.scratch)?;
         }
         let newest = match in_force {
-            0 => self.newest()?,
+            0 => kept::newest(&*self.index)?,
             _ => {
                 let kept = kept::kept(&*self.index, in_force, asked.config.keep_previous)?;
                 // Remains of builds that were given up.
@@ -185,12 +188,6 @@ impl Folders {
             fs::remove_dir_all(&self.scratch)?;
         }
         Ok(())
-    }
-
-    /// The newest version that left a file in the folder, in force or not.
-    fn newest(&self) -> Result<u64, BuildError> {
-        let names = self.index.list()?;
-        Ok(names.iter().filter_map(|name| kept::version_of(name)).max().unwrap_or(0))
     }
 }
 

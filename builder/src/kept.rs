@@ -44,6 +44,11 @@ pub(crate) fn remove_others(store: &dyn Store, kept: &[u64]) -> Result<(), Build
     others.iter().try_for_each(|name| remove(store, name))
 }
 
+/// The newest version that left a file in the folder, in force or not.
+pub(crate) fn newest(store: &dyn Store) -> Result<u64, BuildError> {
+    Ok(store.list()?.iter().filter_map(|name| version_of(name)).max().unwrap_or(0))
+}
+
 /// Removes the files of one version.
 pub(crate) fn remove_version(store: &dyn Store, version: u64) -> Result<(), BuildError> {
     store

@@ -18,6 +18,7 @@ mod measured;
 mod phases;
 mod plan;
 mod progress;
+mod recalibrate;
 mod rows;
 mod run;
 mod spill;
@@ -32,6 +33,7 @@ pub use error::BuildError;
 pub use measured::{COPIES_DEFAULT, LIST_SIZE_DEFAULT};
 pub use plan::Plan;
 pub use progress::{Progress, Silent};
+pub use recalibrate::{Recalibrated, recalibrate};
 pub use rows::Rows;
 pub use run::{BuildReport, Caller, build, build_for};
 

@@ -85,7 +85,7 @@ pub(crate) fn build_in(
     let asked = Asked { config, params: &params, plan: &plan, input };
     let done = match folders.begin(asked, context, open)? {
         Begin::Complete(manifest) => {
-            let recall = read_recall(&folders.dir, &manifest)?;
+            let recall = read_recall(&*open(&folders.dir), &manifest)?;
             return Ok(BuildReport { manifest: *manifest, recall, lists: None, seconds: Vec::new() });
         }
         Begin::Phases(done) => *done,
@@ -116,7 +116,7 @@ pub(crate) fn build_in(
     };
     folders.clean_up(&state.done)?;
     Ok(BuildReport {
-        recall: read_recall(&folders.dir, &manifest)?,
+        recall: read_recall(&*state.index, &manifest)?,
         manifest,
         lists: state.done.written.map(|written| written.stats),
         seconds: state.done.seconds,

@@ -19,7 +19,7 @@ use spandrel_builder::{
     Unpublished, build_for,
 };
 use spandrel_datasets::Rows;
-use spandrel_engine::{CalibrateLimits, calibrate};
+use spandrel_engine::{CalibrateLimits, CalibrateParams, calibrate};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::RecallCurves;
 use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
@@ -95,6 +95,21 @@ impl IdSource for Ids<'_> {
 pub struct Calibrator(pub CalibrateLimits);
 
 impl Calibrate for Calibrator {
+    fn calibrate(
+        &self,
+        index: Unpublished<'_>,
+        progress: &dyn Progress,
+        stop: &AtomicBool,
+    ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
+        Recalibrator(CalibrateParams::new(self.0)).calibrate(index, progress, stop)
+    }
+}
+
+/// As [`Calibrator`], with queries of its own or a confidence.
+#[derive(Debug, Clone, Copy)]
+pub struct Recalibrator<'a>(pub CalibrateParams<'a>);
+
+impl Calibrate for Recalibrator<'_> {
     fn calibrate(
         &self,
         index: Unpublished<'_>,

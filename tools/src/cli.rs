@@ -5,8 +5,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    admin, bench, build, completions, data, demo, inspect, man, plan, query, recall, report, serve, switch,
-    verify,
+    admin, bench, build, calibrate, completions, data, demo, inspect, man, plan, query, recall, report,
+    serve, switch, verify,
 };
 use crate::values::OutputFormat;
 
@@ -63,6 +63,8 @@ pub enum Command {
     Plan(plan::PlanArgs),
     /// Build an index from a file of vectors.
     Build(Box<build::BuildArgs>),
+    /// Find again what recall to expect of an index, without building it anew.
+    Calibrate(Box<calibrate::CalibrateArgs>),
     /// Say what an index consists of.
     Inspect(inspect::InspectArgs),
     /// Read an index from end to end and say whether it is whole.

@@ -18,6 +18,6 @@ pub(crate) fn calibrate(state: &BuildState<'_>, by: &dyn Calibrate) -> Result<Ca
     let Some(curves) = found.map_err(BuildError::Calibrate)? else { return Ok(Calibrated { recall: None }) };
     let recall = Some(write_recall(target.store, &manifest, target.version, &curves)?);
     // Read back, as every section is.
-    read_recall(target.dir, &Manifest { recall: recall.clone(), ..manifest })?;
+    read_recall(target.store, &Manifest { recall: recall.clone(), ..manifest })?;
     Ok(Calibrated { recall })
 }

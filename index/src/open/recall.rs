@@ -1,9 +1,8 @@
 //! What an index says of the recall of its queries.
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use spandrel_io::{Blob, FolderStore, Store};
+use spandrel_io::{Blob, Store};
 
 use super::section::{SectionReader, UNSTOPPED};
 use super::shape::{SegmentShape, Shape};
@@ -20,14 +19,13 @@ pub(crate) struct StoredRecall {
     shape: SegmentShape,
 }
 
-/// Reads the curves of the index in `dir` that a manifest describes, published or not; none where it is not calibrated.
+/// Reads the curves of the index in a store that a manifest describes, published or not; none where it is not calibrated.
 ///
 /// # Errors
 /// [`OpenError`] naming what is missing, damaged, or not of this index.
-pub fn read_recall(dir: &Path, manifest: &Manifest) -> Result<Option<RecallCurves>, OpenError> {
-    let store = FolderStore::new(dir);
+pub fn read_recall(store: &dyn Store, manifest: &Manifest) -> Result<Option<RecallCurves>, OpenError> {
     let shape = Shape::of(&store.path(&manifest_name(manifest.version)), manifest)?;
-    let stored = StoredRecall::open(&store, manifest, shape, &UNSTOPPED)?;
+    let stored = StoredRecall::open(store, manifest, shape, &UNSTOPPED)?;
     Ok(stored.map(|stored| stored.curves))
 }
 

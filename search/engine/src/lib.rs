@@ -59,7 +59,9 @@ mod worker;
 
 pub use accept::{Accept, AcceptBits};
 pub use answer::{Answer, Limit, Missing, Neighbour, Work};
-pub use calibrate::{CalibrateError, CalibrateLimits, calibrate};
+pub use calibrate::{
+    CalibrateError, CalibrateLimits, CalibrateParams, GivenQueries, calibrate, expected_recall,
+};
 pub use damage::{Damage, DamageReason, DamagedPart};
 pub use engine::{Engine, IoReport, Request};
 pub use error::{EngineError, SearchError};

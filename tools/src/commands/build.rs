@@ -133,8 +133,7 @@ pub(super) fn build_watched(
     calibrate: bool,
     session: &Session,
 ) -> anyhow::Result<BuildReport> {
-    let progress =
-        MeterProgress { meter: session.meter(), done: AtomicU64::new(0), total: AtomicU64::new(0) };
+    let progress = MeterProgress::new(session);
     let calibrator = Calibrator::of(config);
     let caller = Caller {
         progress: &progress,
@@ -142,14 +141,25 @@ pub(super) fn build_watched(
         calibrate: calibrate.then_some(&calibrator as &dyn Calibrate),
     };
     let report = build_for(input, config, caller)?;
-    progress.meter.finish();
+    progress.finish();
     Ok(report)
 }
 
-struct MeterProgress {
+/// Tells a meter how far a build is.
+pub(super) struct MeterProgress {
     meter: Meter,
     done: AtomicU64,
     total: AtomicU64,
+}
+
+impl MeterProgress {
+    pub(super) fn new(session: &Session) -> MeterProgress {
+        MeterProgress { meter: session.meter(), done: AtomicU64::new(0), total: AtomicU64::new(0) }
+    }
+
+    pub(super) fn finish(&self) {
+        self.meter.finish();
+    }
 }
 
 impl Progress for MeterProgress {

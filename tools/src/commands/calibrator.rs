@@ -3,23 +3,22 @@ use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use spandrel_builder::{BuildConfig, Calibrate, Progress, Unpublished};
-use spandrel_engine::{CalibrateLimits, calibrate};
+use spandrel_engine::{CalibrateLimits, CalibrateParams, calibrate};
 use spandrel_index::format::RecallCurves;
 
 /// Finds what recall to expect, within what the build may use.
 #[derive(Debug, Clone, Copy)]
-pub struct Calibrator {
-    limits: CalibrateLimits,
-}
+pub struct Calibrator<'a>(pub CalibrateParams<'a>);
 
-impl Calibrator {
-    /// With the threads and the memory of a build.
-    pub fn of(config: &BuildConfig) -> Calibrator {
-        Calibrator { limits: CalibrateLimits { threads: config.threads, memory_bytes: config.memory_bytes } }
+impl Calibrator<'_> {
+    /// With rows of the index, and with the threads and the memory of a build.
+    pub fn of(config: &BuildConfig) -> Calibrator<'static> {
+        let limits = CalibrateLimits { threads: config.threads, memory_bytes: config.memory_bytes };
+        Calibrator(CalibrateParams::new(limits))
     }
 }
 
-impl Calibrate for Calibrator {
+impl Calibrate for Calibrator<'_> {
     fn calibrate(
         &self,
         index: Unpublished<'_>,
@@ -30,7 +29,7 @@ impl Calibrate for Calibrator {
             progress.advance(queries);
             !stop.load(Ordering::Relaxed)
         };
-        let found = calibrate(index.dir, index.manifest, self.limits, &mut tell)?;
+        let found = calibrate(index.dir, index.manifest, self.0, &mut tell)?;
         if found.is_none() {
             progress.note("not calibrated: queries get the usual default");
         }

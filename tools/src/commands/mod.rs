@@ -2,6 +2,7 @@
 pub mod admin;
 pub mod bench;
 pub mod build;
+pub mod calibrate;
 pub mod calibrator;
 mod ceiling;
 pub mod completions;
@@ -41,6 +42,7 @@ pub fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Data(args) => data::run(args, session),
         Command::Plan(args) => plan::run(args, session),
         Command::Build(args) => build::run(args, session),
+        Command::Calibrate(args) => calibrate::run(args, session),
         Command::Inspect(args) => inspect::run(args, session),
         Command::Verify(args) => verify::run(args, session),
         Command::Switch(args) => switch::run(args, session),

@@ -93,6 +93,11 @@ fn every_command_prints_json() {
     let inspected = json(&["inspect", &index]);
     assert_eq!((&inspected["uuid"], &inspected["lists"]), (&built["uuid"], &built["lists"]));
     assert_eq!(json(&["verify", &index, "--deep"])["vectors"], 2000);
+    let calibrated = json(&["calibrate", "--index", &index, "--queries", &queries, "--truth", &truth]);
+    assert_eq!(
+        (&calibrated["version"], &calibrated["points"][0]["queries"]),
+        (&Value::from(2), &Value::from(33))
+    );
 
     let bench = ["bench", "--index", &index, "--queries", &queries, "--truth", &truth, "--seconds", "0"];
     let points = json(&[&bench[..], &["--max-lists", "1,2000"]].concat());

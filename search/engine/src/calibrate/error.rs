@@ -3,6 +3,7 @@ use spandrel_index::format::OpenError;
 use spandrel_io::ReadError;
 
 use crate::error::{EngineError, SearchError};
+use crate::validate::QueryError;
 
 /// Why an index could not be calibrated.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,64 @@ pub enum CalibrateError {
     Damaged {
         /// How often.
         parts: u64,
+    },
+    /// Not a confidence.
+    #[error("confidence is {found}, expected more than 0 and less than 1")]
+    Confidence {
+        /// The value given.
+        found: f64,
+    },
+    /// The queries given cannot be searched for.
+    #[error(transparent)]
+    Queries(#[from] QueryError),
+    /// Too few queries were given to say anything. A recall of `R` takes `10 / (1 - R)` of them or more.
+    #[error("{found} queries are given, expected {needed} at least; 1000 are enough for a recall of 0.99")]
+    Few {
+        /// Queries given.
+        found: usize,
+        /// The fewest.
+        needed: usize,
+    },
+    /// The truth is not that of the queries: it has another number of them.
+    #[error("{found} true neighbours are given, expected {columns} for each of {queries} queries")]
+    TruthShape {
+        /// Neighbours given.
+        found: usize,
+        /// Queries given.
+        queries: usize,
+        /// Neighbours of each.
+        columns: usize,
+    },
+    /// The truth names an id that no vector has: row numbers, where the index has ids of its own, or another base.
+    #[error("the truth of query {query} names the id {id}, which no vector of the index has")]
+    TruthId {
+        /// Number of the query.
+        query: usize,
+        /// The id.
+        id: u64,
+    },
+    /// The truth names a vector twice.
+    #[error("the truth of query {query} names the id {id} twice")]
+    TruthTwice {
+        /// Number of the query.
+        query: usize,
+        /// The id.
+        id: u64,
+    },
+    /// An exact search finds nearer vectors than the truth: it is of another base, metric, or other queries.
+    #[error(
+        "neighbour {neighbour} of query {query} is at distance {found} by the truth, and at {expected} by an exact search; \
+         without a truth the neighbours are computed"
+    )]
+    TruthFit {
+        /// Number of the query.
+        query: usize,
+        /// Number of the neighbour, from 0.
+        neighbour: usize,
+        /// Distance of the truth's neighbour.
+        found: f32,
+        /// Distance of the true neighbour.
+        expected: f32,
     },
     /// The caller wished to stop.
     #[error("stopped")]

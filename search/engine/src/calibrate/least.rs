@@ -2,7 +2,7 @@
 use spandrel_index::Tier;
 
 use super::error::CalibrateError;
-use super::trials::{Part, Setting, Trials, wanted_of_rows};
+use super::trials::{Part, Setting, Trials};
 
 /// Numbers of lists skipped from one to the next while errors are weighed against lists: work is flat around its least.
 const LISTS_STRIDE: usize = 8;
@@ -20,7 +20,7 @@ pub(super) fn least_work(
     tiers: &[Tier],
 ) -> Result<Vec<Setting>, CalibrateError> {
     let most = trials.steps_max();
-    let wanted = wanted_of_rows(recall);
+    let wanted = trials.rule.wanted(recall);
     let grid = trials.grid().to_vec();
     let tried = |trials: &mut Trials<'_>, lists: u32, steps: u8| {
         trials.outcome(k, Part::Path, Setting { lists, steps, pruned: false })

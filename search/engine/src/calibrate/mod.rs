@@ -1,11 +1,12 @@
 //! What recall queries are to expect of an index, by what they spend.
 //!
-//! Rows of the index are searched as queries that leave themselves out. Their true neighbours are found by comparison
+//! Rows of the index are searched as queries that leave themselves out, or queries that are given. Their true neighbours are found by comparison
 //! with every vector. A third of the queries finds the settings of least work, a path of lists and errors that grow in turn.
 //! The others say what to expect along it: `1 - (sum of losses + 1) / (queries + 1)` is the least that a further query is to
 //! expect (Angelopoulos et al., "Conformal Risk Control", 2022). Only what answers and counts of work say decides, never a
 //! time, so the result depends on the index alone.
 mod error;
+mod given;
 mod least;
 mod lists;
 mod path;
@@ -16,8 +17,10 @@ mod trials;
 mod truth;
 
 pub use error::CalibrateError;
+pub use given::GivenQueries;
 pub use placement::CalibrateLimits;
 pub(crate) use queries::Pages;
+pub use rule::expected_recall;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +33,8 @@ use least::{least_work, prunes};
 use path::trace;
 use placement::Placement;
 use queries::Queries;
-use trials::{STEPS_USUAL, Setting, Trials};
+use rule::Rule;
+use trials::{Asked, STEPS_USUAL, Setting, Trials};
 
 /// Number of neighbours for which the least work is looked for; other numbers start from its errors.
 const K: u32 = 10;
@@ -39,10 +43,28 @@ const CELLS: [u32; 5] = [K, 1, 100, 1000, 10_000];
 /// From here on vectors in memory take the curve of those on SSD: searches for it take most of the time.
 const K_SHARED: u32 = 1000;
 
+/// What an index is calibrated with.
+#[derive(Debug, Clone, Copy)]
+pub struct CalibrateParams<'a> {
+    /// Queries that stand for those to come; rows of the index if none are given.
+    pub given: Option<GivenQueries<'a>>,
+    /// Recalls are reached with this confidence, more than 0 and less than 1; without it they are expectations.
+    pub confidence: Option<f64>,
+    /// What calibrating may use.
+    pub limits: CalibrateLimits,
+}
+
+impl CalibrateParams<'_> {
+    /// With rows of the index.
+    pub const fn new(limits: CalibrateLimits) -> Self {
+        CalibrateParams { given: None, confidence: None, limits }
+    }
+}
+
 /// Finds what recall to expect of the index in `dir` that `manifest` describes, published or not, for 1 to 10 000
 /// neighbours: with vectors on SSD, and for codes meant for memory with vectors there too. A curve ends where more work
-/// does not help. Nothing is found for an index of several segments or of one vector, nor where there are more codes with
-/// replicas meant for memory than are kept there meanwhile.
+/// does not help. A truth that is given tells of no more neighbours than it has. Nothing is found for an index of several
+/// segments or of one vector, nor where there are more codes with replicas meant for memory than are kept there meanwhile.
 ///
 /// `tell` hears how many queries were answered since it was last called, and says whether to go on.
 ///
@@ -51,21 +73,31 @@ const K_SHARED: u32 = 1000;
 pub fn calibrate(
     dir: &Path,
     manifest: &Manifest,
-    limits: CalibrateLimits,
+    params: CalibrateParams<'_>,
     tell: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<RecallCurves>, CalibrateError> {
+    let CalibrateParams { given, confidence, limits } = params;
+    if let Some(found) = confidence.filter(|&share| !(share > 0.0 && share < 1.0)) {
+        return Err(CalibrateError::Confidence { found });
+    }
     let Some(placement) = Placement::of(manifest, limits) else { return Ok(None) };
     if manifest.segments.len() > 1 {
         return Ok(None);
     }
     let index = Arc::new(Index::open_unpublished(dir, manifest.clone(), placement.open)?);
-    let ks: Vec<u32> = CELLS.into_iter().filter(|&k| u64::from(k) < index.vectors()).collect();
+    let known = given.map_or(usize::MAX, |given| given.neighbours_max());
+    let is_wanted = |&k: &u32| u64::from(k) < index.vectors() && k as usize <= known;
+    let ks: Vec<u32> = CELLS.into_iter().filter(is_wanted).collect();
     if ks.is_empty() {
         return Ok(None);
     }
-    let queries = Queries::read(&index)?;
+    let (queries, rule, source) = match given {
+        Some(given) => (given.queries(&index)?, Rule::of_queries(confidence), RecallSource::Queries),
+        None => (Queries::read(&index)?, Rule::of_rows(confidence), RecallSource::Rows),
+    };
     let engine = Engine::open(index, placement.engine)?;
-    let mut trials = Trials::new(&engine, &queries, placement, &ks, tell)?;
+    let asked = Asked { queries: &queries, given, rule };
+    let mut trials = Trials::new(&engine, asked, placement, &ks, tell)?;
     let mut tiers = vec![Tier::Ssd];
     if trials.has_codes() && manifest.build.codes == Tier::Memory {
         tiers.push(Tier::Memory);
@@ -92,5 +124,5 @@ pub fn calibrate(
         }
         curves[first..].sort_by_key(|curve| curve.k);
     }
-    Ok(Some(RecallCurves { source: RecallSource::Rows, confidence: None, curves }))
+    Ok(Some(RecallCurves { source, confidence, curves }))
 }

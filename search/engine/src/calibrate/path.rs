@@ -5,7 +5,7 @@ use spandrel_index::Tier;
 use spandrel_index::format::{RecallCurve, RecallPoint};
 
 use super::error::CalibrateError;
-use super::rule::expected;
+use super::rule::Rule;
 use super::trials::{Part, Setting, Trial, Trials};
 
 /// The recall of the lowest point, or a little under it.
@@ -35,7 +35,7 @@ pub(super) fn trace(
     measured.extend(up(trials, (k, recall), &path)?);
     let queries = measured[0].trial.losses.len() as u32; // CAST: at most the queries
     let codes_per_compared = trials.codes_per_compared(vectors);
-    let points = points(&measured, trials.has_codes());
+    let points = points(&measured, trials.rule, trials.has_codes());
     Ok(RecallCurve { vectors, k, queries, codes_per_compared, points })
 }
 
@@ -67,7 +67,7 @@ fn up(
         if at == last || missed < 1.0 || level == 2 {
             return Ok(measured);
         }
-        let pruned = setting.pruned && level == 0 && expected(&trial.losses) < recall;
+        let pruned = setting.pruned && level == 0 && trials.rule.expected(&trial.losses) < recall;
         let next = path.next(at, (at + places(k, fall)).min(last));
         let better = Measured::of(trials, k, Setting { pruned, ..path.settings[next] })?;
         let fell = (missed / better.trial.missed().max(f64::MIN_POSITIVE)).ln();
@@ -110,14 +110,14 @@ fn places(k: u32, fall: f64) -> usize {
 }
 
 /// The points of what was measured, those left out that give no more than one of less work.
-fn points(measured: &[Measured], has_codes: bool) -> Vec<RecallPoint> {
+fn points(measured: &[Measured], rule: Rule, has_codes: bool) -> Vec<RecallPoint> {
     let mut worst = vec![0.0; measured[0].trial.losses.len()];
     let expect = |measured: &Measured| {
         worst
             .iter_mut()
             .zip(&measured.trial.losses)
             .for_each(|(loss, &found)| *loss = f64::max(*loss, found));
-        expected(&worst)
+        rule.expected(&worst)
     };
     let mut recalls: Vec<f64> = measured.iter().rev().map(expect).collect();
     recalls.reverse();
@@ -212,8 +212,9 @@ mod tests {
     fn a_query_counts_with_its_worst_loss_further_on() {
         let losses = [[0.2, 0.4], [0.0, 0.1], [0.1, 0.1], [0.0, 0.1]];
         let measured: Vec<_> = (1..).zip(&losses).map(|(lists, losses)| measured(lists, losses)).collect();
-        let points = points(&measured, true);
-        let of = |losses: [f64; 2]| expected(&losses);
+        let rule = Rule::of_rows(None);
+        let points = points(&measured, rule, true);
+        let of = |losses: [f64; 2]| rule.expected(&losses);
         let found: Vec<_> = points.iter().map(|point| (point.lists, point.recall)).collect();
         // The third place is worse than the second said, and gives no more than the second then does.
         assert_eq!(found, [(1, of([0.2, 0.4])), (2, of([0.1, 0.1])), (4, of([0.0, 0.1]))]);

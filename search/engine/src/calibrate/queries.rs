@@ -1,4 +1,4 @@
-//! Rows of the index that are used as queries, each leaving itself out.
+//! Rows of the index that are used as queries, each leaving itself out, and others.
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,11 +15,19 @@ const VECTORS_PER_QUERY: u64 = 1500;
 const QUERIES_MIN: u64 = 1200;
 const QUERIES_MAX: u64 = 1800;
 
-/// Rows of the index with their places and ids.
+/// Queries that stand for those to come.
 pub(super) struct Queries {
     pub(super) rows: Vec<u8>,
-    pub(super) positions: Vec<u32>,
-    pub(super) ids: Vec<u64>,
+    pub(super) count: usize,
+    /// Of rows of the index, which each is.
+    pub(super) own: Option<Vec<Own>>,
+}
+
+/// A vector of the index that is a query.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Own {
+    pub(super) position: u32,
+    pub(super) id: u64,
 }
 
 impl Queries {
@@ -27,22 +35,21 @@ impl Queries {
     pub(super) fn read(index: &Index) -> Result<Queries, CalibrateError> {
         let vectors = index.vectors();
         let count = (vectors / VECTORS_PER_QUERY).clamp(QUERIES_MIN, QUERIES_MAX).min(vectors);
-        let mut queries = Queries { rows: Vec::new(), positions: Vec::new(), ids: Vec::new() };
+        let (mut rows, mut own) = (Vec::new(), Vec::new());
         let (pages, mut page) = (Pages::open(only_segment(index))?, Vec::new());
         for at in 0..count {
             let position = ((2 * at + 1) * vectors / (2 * count)) as u32; // CAST: vectors are fewer than 2^32
             let (number, slot) = pages.layout.place(position);
             pages.read(number..number + 1, &mut page)?;
             let Record { vector, id, .. } = pages.layout.record(&page, slot);
-            queries.rows.extend_from_slice(vector);
-            queries.positions.push(position);
-            queries.ids.push(id);
+            rows.extend_from_slice(vector);
+            own.push(Own { position, id });
         }
-        Ok(queries)
+        Ok(Queries { rows, count: own.len(), own: Some(own) })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ids.len()
+        self.count
     }
 
     /// Row of a query.

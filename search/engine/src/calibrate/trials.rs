@@ -6,10 +6,11 @@ use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Location, Metric, Tier};
 
 use super::error::CalibrateError;
+use super::given::GivenQueries;
 use super::lists::ranks;
 use super::placement::Placement;
 use super::queries::{Queries, only_segment};
-use super::rule::STRANGER_MISSES;
+use super::rule::Rule;
 use super::truth::{Nearest, nearest};
 use crate::recall::no_worse;
 use crate::{Answer, Engine, Rerank, SearchParams};
@@ -85,6 +86,15 @@ impl Trial {
     }
 }
 
+/// The queries, and how their losses say what to expect.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) queries: &'a Queries,
+    /// Where they are from, unless they are rows of the index.
+    pub(super) given: Option<GivenQueries<'a>>,
+    pub(super) rule: Rule,
+}
+
 pub(super) struct Trials<'a> {
     engine: &'a Engine,
     queries: &'a Queries,
@@ -94,6 +104,8 @@ pub(super) struct Trials<'a> {
     /// Numbers of lists worth trying, ascending.
     grid: Vec<u32>,
     codes_per_page: f64,
+    /// How losses say what to expect.
+    pub(super) rule: Rule,
     tried: HashMap<(u32, Part, Setting), Rc<Trial>>,
     tell: &'a mut dyn FnMut(u64) -> bool,
 }
@@ -102,11 +114,12 @@ impl<'a> Trials<'a> {
     /// Finds the true neighbours, up to the largest number in `ks`.
     pub(super) fn new(
         engine: &'a Engine,
-        queries: &'a Queries,
+        asked: Asked<'a>,
         placement: Placement,
         ks: &[u32],
         tell: &'a mut dyn FnMut(u64) -> bool,
     ) -> Result<Trials<'a>, CalibrateError> {
+        let Asked { queries, given, rule } = asked;
         let index = &**engine.index();
         let codes_per_page = match index.manifest().build.codes {
             Tier::Memory => CODES_PER_PAGE,
@@ -123,7 +136,11 @@ impl<'a> Trials<'a> {
         };
         let depths: Vec<usize> = (0..queries.len()).map(depth).collect();
         let mut go_on = || tell(0);
-        let nearest = nearest(index, queries, &depths, placement.engine.threads, &mut go_on)?;
+        let told = given.map(|given| given.nearest(index, queries, &depths, &mut go_on)).transpose()?;
+        let nearest = match told.flatten() {
+            Some(told) => told,
+            None => nearest(index, queries, &depths, placement.engine.threads, &mut go_on)?,
+        };
         let ranks = ranks(index, queries, &nearest, placement.lists_max, &mut go_on)?;
         Ok(Trials {
             engine,
@@ -132,6 +149,7 @@ impl<'a> Trials<'a> {
             ranks,
             grid: grid(index.vectors(), placement.lists_max),
             codes_per_page,
+            rule,
             tried: HashMap::new(),
             tell,
         })
@@ -175,7 +193,7 @@ impl<'a> Trials<'a> {
     /// Where to begin for another number of neighbours than `near` is for: errors and pruning alike, and the lists that
     /// hold enough of the neighbours for a recall.
     pub(super) fn start(&self, k: u32, recall: f64, near: Setting) -> Setting {
-        let at = self.fewest_lists(k, wanted_of_rows(recall));
+        let at = self.fewest_lists(k, self.rule.wanted(recall));
         let lists = self.grid[at.min(self.grid.len() - 1)];
         Setting { lists, steps: near.steps.min(self.steps_max()), ..near }
     }
@@ -248,11 +266,6 @@ impl<'a> Trials<'a> {
         }
         Ok(answers)
     }
-}
-
-/// The recall that rows of the index must have for strangers to have this one.
-pub(super) fn wanted_of_rows(recall: f64) -> f64 {
-    1.0 - (1.0 - recall) / STRANGER_MISSES
 }
 
 /// Every `step`-th of `all` queries is asked for `k` neighbours: with many neighbours each, fewer queries tell the same.

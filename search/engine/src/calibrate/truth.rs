@@ -87,7 +87,10 @@ pub(super) fn nearest(
             }
         });
     }
-    let own = |query: usize| if walk.by_id { queries.ids[query] } else { queries.positions[query].into() };
+    let own = |query: usize| {
+        let own = queries.own.as_ref().map(|own| own[query]);
+        own.map(|own| if walk.by_id { own.id } else { own.position.into() })
+    };
     let states = states.into_iter().enumerate();
     Ok(states.map(|(query, state)| state.finish(index.metric(), own(query))).collect())
 }
@@ -96,7 +99,8 @@ pub(super) fn nearest(
 struct State<'a> {
     query: Prepared<'a>,
     norm: f64,
-    position: u32,
+    /// Where it lies itself; none of a query from elsewhere, which leaves nothing out.
+    position: Option<u32>,
     equals: Vec<u64>,
     top: Best,
     kth: f32,
@@ -110,16 +114,16 @@ impl<'a> State<'a> {
         State {
             query: Prepared { row, inverse_norm: inverse_norm(index.dtype(), row) },
             norm: norm_squared(index.dtype(), row).sqrt(),
-            position: queries.positions[query],
+            position: queries.own.as_ref().map(|own| own[query].position),
             equals: Vec::new(),
             top,
             kth: f32::INFINITY,
         }
     }
 
-    fn finish(mut self, metric: Metric, own: u64) -> Nearest {
+    fn finish(mut self, metric: Metric, own: Option<u64>) -> Nearest {
         // An inner product with itself may be among the least.
-        self.equals.push(own);
+        self.equals.extend(own);
         self.equals.sort_unstable();
         self.equals.dedup();
         let keys = self.top.finish();
@@ -212,8 +216,8 @@ impl Walk {
                     let position = chunk.first + start as u32 + pick; // CAST: a position
                     let record = records[pick as usize];
                     let id = if self.by_id { record.id } else { u64::from(position) };
-                    let is_equal = record.vector == state.query.row && state.equals.len() < EQUALS_MAX;
-                    if is_equal || position == state.position {
+                    let is_equal = || record.vector == state.query.row && state.equals.len() < EQUALS_MAX;
+                    if state.position.is_some_and(|own| own == position || is_equal()) {
                         state.equals.push(id);
                     } else {
                         state.top.offer(self.reranker.score(record, state.query), id);
