@@ -95,9 +95,13 @@ fn shaped(name: &'static str, metric: Metric, (count, dim): (usize, usize), shap
     Set { name, metric, base: rows(base), queries: rows(queries) }
 }
 
-/// As the command builds by default, with two bits a dimension.
-fn build(set: &Set, dir: &Path) {
-    let code = CodeSpec::Axes { bytes: set.base.dim().next_multiple_of(32) as u32 / 4 };
+/// The code that the command takes by default: two bits a dimension.
+fn default_code(set: &Set) -> CodeSpec {
+    CodeSpec::Axes { bytes: set.base.dim().next_multiple_of(32) as u32 / 4 }
+}
+
+/// As the command builds by default.
+fn build(set: &Set, code: CodeSpec, dir: &Path) {
     let config = BuildConfig { lists: ListCount::Size(120), ..coded(set.metric, code, Tier::Memory, dir) };
     let base = Base::new(set.base.clone());
     let report = base.build_watched(&config, Some(&Calibrator(LIMITS)), &Silent).unwrap();
@@ -106,9 +110,9 @@ fn build(set: &Set, dir: &Path) {
 }
 
 /// Recall of the default for each `k`, and what the index says of it.
-fn defaults(set: &Set, ks: &[usize]) -> Vec<(usize, f64, Option<f64>)> {
+fn defaults(set: &Set, code: CodeSpec, ks: &[usize]) -> Vec<(usize, f64, Option<f64>)> {
     let dir = tempfile::tempdir().unwrap();
-    build(set, dir.path());
+    build(set, code, dir.path());
     let engine = open_engine(dir.path());
     let found = |&k: &usize| {
         // Copies of a vector are found or missed together, so that ten neighbours may say no more than one.
@@ -127,7 +131,7 @@ fn defaults(set: &Set, ks: &[usize]) -> Vec<(usize, f64, Option<f64>)> {
         let reranked =
             answers.iter().map(|answer| u64::from(answer.work.reranked)).sum::<u64>() / asked as u64;
         println!(
-            "{name} {count} x {dim} {}: k {k}: {found:.3} ({said:?}), {work} scanned, {reranked} compared",
+            "{name} {count} x {dim} {} {code}: k {k}: {found:.3} ({said:?}), {work} scanned, {reranked} compared",
             set.metric
         );
         (k, found, said)
@@ -137,7 +141,11 @@ fn defaults(set: &Set, ks: &[usize]) -> Vec<(usize, f64, Option<f64>)> {
 
 /// The default keeps its recall, or the index says that it cannot.
 fn check(set: &Set, ks: &[usize]) {
-    for (k, found, said) in defaults(set, ks) {
+    check_by(set, default_code(set), ks);
+}
+
+fn check_by(set: &Set, code: CodeSpec, ks: &[usize]) {
+    for (k, found, said) in defaults(set, code, ks) {
         // Where nothing is said, all lists are searched.
         let said = said.unwrap_or(0.95);
         // Three standard errors of the recall of one neighbour at 2000 queries.
@@ -165,6 +173,18 @@ fn hostile_data_keep_their_recall() {
     check(&uniform(12_000, 64), &[10]);
     check(&shaped("a table", Metric::InnerProduct, (569, 30), Shape::Table), &[10]);
     check(&shaped("one element", Metric::InnerProduct, (12_000, 1), Shape::Gaussian), &[10]);
+}
+
+#[test]
+fn signs_keep_their_recall() {
+    check_by(&with_outliers(12_000, 64), CodeSpec::Binary, &[1, 10, 100]);
+    check_by(&around_centres("signs", Metric::Cosine, (6000, 96)), CodeSpec::Binary, &[10]);
+    check_by(&shaped("three far away", Metric::L2, (6000, 64), Shape::FarFew), CodeSpec::Binary, &[10]);
+    check_by(
+        &shaped("a table of signs", Metric::InnerProduct, (6000, 30), Shape::Table),
+        CodeSpec::Binary,
+        &[10],
+    );
 }
 
 #[test]
