@@ -151,7 +151,7 @@ impl<'a> Recoder<'a> {
         if same {
             return Ok(());
         }
-        let field = format!("codes of list {}", held.list);
-        Err(OpenError::field(&segment.codes.path, field, "others", "those of its vectors").into())
+        let field = format!("code of list {}", held.list);
+        Err(OpenError::field(&segment.codes.path, field, "that of other vectors", "that of its own").into())
     }
 }

@@ -420,7 +420,7 @@ fn codes_of_other_vectors_are_found_by_a_deep_verification() {
 #[track_caller]
 fn assert_codes_differ(whole: &Whole, list: u32, what: &str) {
     let deep = verify_index(whole.dir(), true);
-    let named = matches!(&deep, Err(VerifyError::Open(OpenError::Field { field, .. })) if *field == format!("codes of list {list}"));
+    let named = matches!(&deep, Err(VerifyError::Open(OpenError::Field { field, .. })) if *field == format!("code of list {list}"));
     assert!(named, "{what}: {deep:?}");
 }
 

@@ -1,7 +1,8 @@
 //! Whether a truth is that of an index and its queries: a few of its neighbours are compared again.
 //!
 //! Catches ids of another kind (row numbers where the index has ids of its own), another metric, another base and other
-//! queries. A truth in the same order is taken with any distances: on unit vectors all metrics give one order.
+//! queries. A truth in the same order is taken with any distances where vectors have one length, as unit vectors have: all
+//! metrics give one order then.
 use spandrel_datasets::{Rows, Truth, decode};
 use spandrel_index::{Metric, VectorSource as _};
 
@@ -17,6 +18,10 @@ const TOLERANCE: f64 = 2e-3;
 const FITTING_MIN: f64 = 0.9;
 /// Share of pairs of successive neighbours that may be in the wrong order.
 const DISORDER_MAX: f64 = 0.1;
+
+/// By how much, as a share of the longest, lengths may differ that are one: lengths of descriptors rounded to bytes differ by
+/// three times that, and 2 % of their nearest by one metric are not by another.
+const LENGTH_TOLERANCE: f64 = 1e-3;
 
 /// Neighbours of a truth that are looked at.
 pub(super) struct Sample<'a> {
@@ -89,7 +94,9 @@ impl<'a> Sample<'a> {
         let other =
             Metric::ALL.into_iter().filter(|&m| m != metric).find(|&m| fitting(&compared(m)) >= FITTING_MIN);
         match other {
-            Some(other) if disorder > 0.0 => {
+            Some(other)
+                if disorder > 0.0 || !have_one_length(pairs.iter().flat_map(|(_, _, vectors)| vectors)) =>
+            {
                 let message = format!("the truth has distances of {other}, the index compares by {metric}");
                 let help = format!("compute it with `spandrel data truth --metric {metric}`");
                 Err(Advised::new(message, help))
@@ -112,6 +119,13 @@ impl<'a> Sample<'a> {
         let distances = self.truth.distances.as_ref()?;
         Some(distances[query * self.truth.k + column].into())
     }
+}
+
+/// Whether all vectors are of the same length.
+fn have_one_length<'a>(vectors: impl Iterator<Item = &'a Vec<f32>>) -> bool {
+    let length = |vector: &Vec<f32>| vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    let (least, most) = vectors.map(length).fold((f64::INFINITY, 0.0_f64), |(a, b), x| (a.min(x), b.max(x)));
+    most - least <= LENGTH_TOLERANCE * most
 }
 
 fn compare(metric: Metric, query: &[f32], vector: &[f32], known: Option<f64>) -> Compared {
@@ -177,13 +191,21 @@ mod tests {
 
     /// What checking says of a truth of `of`, changed by `change`, against an index that compares by `by`.
     fn checked(of: Metric, by: Metric, change: impl Fn(&mut Truth)) -> Result<(), String> {
-        let base = rows(60);
+        checked_in(&rows(60), of, by, change)
+    }
+
+    fn checked_in(
+        base: &[[f32; 4]],
+        of: Metric,
+        by: Metric,
+        change: impl Fn(&mut Truth),
+    ) -> Result<(), String> {
         let source = |rows: &[[f32; 4]]| Rows::new(DType::F32, 4, bytes(rows)).unwrap();
         let queries: Vec<[f32; 4]> = rows(80)[60..].iter().map(|row| row.map(|x| x * 0.8 + 0.3)).collect();
         let params = spandrel_datasets::TruthParams { metric: of, k: 10, threads: 1 };
         let watch = spandrel_datasets::Watch::none();
         let mut truth =
-            spandrel_datasets::compute_truth(&source(&base), &source(&queries), params, watch).unwrap();
+            spandrel_datasets::compute_truth(&source(base), &source(&queries), params, watch).unwrap();
         change(&mut truth);
         let sample = Sample::of(&truth);
         let vector = |id: &u64| base.get(*id as usize).map(|row| bytes(&[*row]));
@@ -218,6 +240,23 @@ mod tests {
                 let refused = checked(of, by, |truth| truth.distances = None).unwrap_err();
                 assert!(refused.contains("does not fit"), "{refused}");
             }
+        }
+    }
+
+    #[test]
+    fn a_truth_of_another_metric_is_taken_where_vectors_have_one_length_alone() {
+        let of_length = |spread: f32| -> Vec<[f32; 4]> {
+            let scaled = |(number, row): (usize, [f32; 4])| {
+                let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+                row.map(|x| x / length * (1.0 + spread * (number % 5) as f32))
+            };
+            rows(60).into_iter().enumerate().map(scaled).collect()
+        };
+        for (of, by) in [(Metric::InnerProduct, Metric::L2), (Metric::Cosine, Metric::InnerProduct)] {
+            assert_eq!(checked_in(&of_length(0.0), of, by, |_| {}), Ok(()), "{of} for {by}");
+            // So near to one length that a sample is in order within what rounding may do.
+            let refused = checked_in(&of_length(4e-4), of, by, |_| {}).unwrap_err();
+            assert!(refused.contains(&format!("distances of {of}")), "{refused}");
         }
     }
 
