@@ -109,7 +109,8 @@ impl Server {
             is_local: metrics_address.is_some_and(|address| address.ip().is_loopback()),
             started: Instant::now(),
         };
-        let mut tasks = Vec::new();
+        let budget = Budget { share: config.measure_recall, threads: config.engine.threads };
+        let mut tasks = watching(&registry, budget, &stopping);
         if let (Some(tls), Some(config)) = (&tls, config.tls) {
             tasks.push(tokio::spawn(tls.clone().keep_fresh(config)));
         }
@@ -126,11 +127,6 @@ impl Server {
         tasks.push(tokio::spawn(acceptor.run(port.listener)));
         if let Some(port) = metrics_port {
             tasks.push(tokio::spawn(observe::serve(port.listener, router(observed), ledger)));
-        }
-        tasks.push(tokio::spawn(watch(Arc::clone(&registry), stopping.clone())));
-        if config.measure_recall > 0.0 {
-            let budget = Budget { share: config.measure_recall, threads: config.engine.threads };
-            tasks.push(tokio::spawn(check(Arc::clone(&registry), budget, stopping.clone())));
         }
         let indexes = config.indexes;
         tracing::info!(%listen, indexes = indexes.len(), "loading");
@@ -226,6 +222,15 @@ impl Port {
             None => Ok(None),
         }
     }
+}
+
+/// What looks after the indexes while they are served.
+fn watching(registry: &Arc<Registry>, budget: Budget, stopping: &Stopping) -> Vec<JoinHandle<()>> {
+    let mut tasks = vec![tokio::spawn(watch(Arc::clone(registry), stopping.clone()))];
+    if budget.share > 0.0 {
+        tasks.push(tokio::spawn(check(Arc::clone(registry), budget, stopping.clone())));
+    }
+    tasks
 }
 
 /// The indexes that will be there, none of them open yet.
