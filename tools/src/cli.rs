@@ -155,7 +155,9 @@ mod tests {
                     Some("How the index is read") => {
                         &["codes", "vectors", "distances", "cache", "threads", "io", "direct"]
                     }
-                    Some("How thoroughly to search") => &["epsilon", "max_lists", "rerank", "rerank_errors"],
+                    Some("How thoroughly to search") => {
+                        &["recall", "epsilon", "max_lists", "rerank", "rerank_errors", "completeness"]
+                    }
                     _ => continue,
                 };
                 assert!(own.contains(&arg.get_id().as_str()), "{} {}", command.get_name(), arg.get_id());
