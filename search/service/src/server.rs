@@ -8,7 +8,6 @@ use spandrel_proto::DESCRIPTOR;
 use spandrel_proto::v1::admin_service_server::AdminServiceServer;
 use spandrel_proto::v1::search_service_server::SearchServiceServer;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::service::{Routes, RoutesBuilder};
@@ -22,7 +21,6 @@ use crate::health::Health;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::observe::{self, Indexes, Observed, router};
-use crate::operations::Operations;
 use crate::recall::{Budget, check};
 use crate::registry::{Loading, Registry};
 use crate::request_id::RequestIds;
@@ -76,12 +74,7 @@ impl Server {
             streams: StreamBounds { window: limits.stream_window, longest: limits.request },
             message_bytes: limits.message_bytes,
         };
-        let admin = Admin {
-            registry: Arc::clone(&registry),
-            operations: Operations::new(stopping.clone()),
-            verifying: Arc::new(Semaphore::new(1)),
-        };
-        let mut routes = routes(grpc, admin, limits.message_bytes);
+        let mut routes = routes(grpc, Admin::new(&registry, &stopping), limits.message_bytes);
         if config.health {
             routes.add_service(health_server);
         }

@@ -22,15 +22,25 @@ use crate::recall::Measured;
 use crate::refusal::Refusal;
 use crate::registry::{Registry, Switched};
 use crate::served::{IndexConfig, Served};
-use crate::stopping::StopFlag;
+use crate::stopping::{StopFlag, Stopping};
 use crate::tokens::{Caller, Scope};
 
 /// Manages indexes.
 pub(crate) struct Admin {
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) operations: Operations,
+    registry: Arc<Registry>,
+    operations: Operations,
     /// One place: verifying reads as fast as the disk gives.
-    pub(crate) verifying: Arc<Semaphore>,
+    verifying: Arc<Semaphore>,
+}
+
+impl Admin {
+    pub(crate) fn new(registry: &Arc<Registry>, stopping: &Stopping) -> Admin {
+        Admin {
+            registry: Arc::clone(registry),
+            operations: Operations::new(stopping.clone()),
+            verifying: Arc::new(Semaphore::new(1)),
+        }
+    }
 }
 
 type Answer<T> = Result<Response<T>, Status>;
