@@ -95,12 +95,19 @@ mod tests {
             lists: 1,
             rerank_errors: 0.0,
             epsilon: None,
+            log_odds: None,
             recall: 0.5,
             vectors_scanned: 20.0,
             reranked: 0.0,
         };
-        let curve =
-            RecallCurve { vectors: Tier::Ssd, k: 1, queries, codes_per_compared: 1.0, points: vec![point] };
+        let curve = RecallCurve {
+            vectors: Tier::Ssd,
+            k: 1,
+            queries,
+            codes_per_compared: 1.0,
+            stop: None,
+            points: vec![point],
+        };
         RecallCurves { source: RecallSource::Queries, confidence: None, curves: vec![curve] }
     }
 

@@ -505,6 +505,7 @@ pub enum ListFate {
     MaxBytes = 4,
     Empty = 5,
     Damaged = 6,
+    Enough = 7,
 }
 impl ListFate {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -520,6 +521,7 @@ impl ListFate {
             Self::MaxBytes => "LIST_FATE_MAX_BYTES",
             Self::Empty => "LIST_FATE_EMPTY",
             Self::Damaged => "LIST_FATE_DAMAGED",
+            Self::Enough => "LIST_FATE_ENOUGH",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -532,6 +534,7 @@ impl ListFate {
             "LIST_FATE_MAX_BYTES" => Some(Self::MaxBytes),
             "LIST_FATE_EMPTY" => Some(Self::Empty),
             "LIST_FATE_DAMAGED" => Some(Self::Damaged),
+            "LIST_FATE_ENOUGH" => Some(Self::Enough),
             _ => None,
         }
     }
@@ -546,6 +549,7 @@ pub enum Stop {
     MaxLists = 4,
     MaxBytes = 5,
     All = 6,
+    Enough = 7,
 }
 impl Stop {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -561,6 +565,7 @@ impl Stop {
             Self::MaxLists => "STOP_MAX_LISTS",
             Self::MaxBytes => "STOP_MAX_BYTES",
             Self::All => "STOP_ALL",
+            Self::Enough => "STOP_ENOUGH",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -573,6 +578,7 @@ impl Stop {
             "STOP_MAX_LISTS" => Some(Self::MaxLists),
             "STOP_MAX_BYTES" => Some(Self::MaxBytes),
             "STOP_ALL" => Some(Self::All),
+            "STOP_ENOUGH" => Some(Self::Enough),
             _ => None,
         }
     }

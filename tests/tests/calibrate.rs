@@ -11,12 +11,12 @@ use spandrel_builder::{
 };
 use spandrel_datasets::Rows;
 use spandrel_engine::{
-    Aim, Answer, CalibrateError, CalibrateLimits, CalibrateParams, Engine, GivenQueries, Limit, Pruning,
-    SearchParams, Truth, calibrate,
+    AcceptBits, Aim, Answer, CalibrateError, CalibrateLimits, CalibrateParams, Engine, GivenQueries, Limit,
+    Pruning, SearchParams, Stop, Truth, calibrate,
 };
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{BODY_AT, OpenError, RecallCurves, RecallSource, current};
-use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
+use spandrel_index::{DType, Index, Location, Metric, OpenOptions, Tier};
 use spandrel_io::FolderStore;
 use spandrel_tests::{Base, Calibrator, LIMITS, Recalibrator, clustered, coded, config};
 
@@ -133,6 +133,38 @@ fn a_recall_that_is_asked_for_is_found_and_answers_say_so() {
     let named = asked.ask(&SearchParams { recall: Some(0.95), ..SearchParams::new(10) });
     let ids = |answers: &[Answer]| answers.iter().map(|a| a.neighbours.clone()).collect::<Vec<_>>();
     assert_eq!((ids(&default), default[0].promise), (ids(&named), named[0].promise));
+}
+
+#[test]
+fn searches_of_codes_in_memory_end_where_they_have_found_enough() {
+    let asked = Asked::build(CodeSpec::Axes { bytes: 12 });
+    let index = asked.engine.index();
+    let curve = index.recall().unwrap().of(Tier::Ssd).find(|curve| curve.k == 10).unwrap();
+    assert!(curve.stop.is_some() && curve.points.iter().any(|point| point.log_odds.is_some()), "{curve:?}");
+    let target = 0.98;
+    let usual = SearchParams { recall: Some(target), explain: true, ..SearchParams::new(10) };
+    let constant = Pruning::of(index, 10, Aim::at(target));
+    // Of all vectors by their locations: what was learned of all does not count.
+    let mut all = AcceptBits::none(index);
+    (0..index.vectors() as u32).for_each(|position| all.insert(Location::new(0, position)));
+    let counted = asked.ask(&SearchParams { accept: Some(Arc::new(all)), ..usual.clone() });
+    assert!(counted.iter().all(|answer| answer.work.lists == constant.max_lists), "{constant:?}");
+    let scanned = |answers: &[Answer]| answers.iter().map(|a| a.work.vectors_scanned).sum::<u64>();
+    let found = asked.ask(&usual);
+    assert!(10 * scanned(&found) < 9 * scanned(&counted), "{} {}", scanned(&found), scanned(&counted));
+    let (few, many) = (recall(Metric::L2, &found, &asked.truth), recall(Metric::L2, &counted, &asked.truth));
+    assert!(few > many - 0.01, "{few} {many}");
+    for answer in &found {
+        let explanation = answer.explanation.as_ref().unwrap();
+        let searched = explanation.lists.items.iter().filter(|list| list.fate.is_searched());
+        assert_eq!(searched.map(|list| u64::from(list.scanned)).sum::<u64>(), answer.work.vectors_scanned);
+    }
+    let ended = |answer: &&Answer| answer.explanation.as_ref().unwrap().stop == Stop::Enough;
+    let ended: Vec<u32> = found.iter().filter(ended).map(|answer| answer.work.lists).collect();
+    assert!(2 * ended.len() > found.len() && ended.iter().max() > Some(&constant.max_lists), "{ended:?}");
+    // A limit under what some searches take is kept by a constant number.
+    let held = asked.ask(&SearchParams { max_lists: Some(constant.max_lists), ..usual });
+    assert!(held.iter().all(|answer| answer.work.lists == constant.max_lists));
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub use lists::{CodedLayout, CodedList, FullLayout, FullList, ListLayout, StrayR
 pub use manifest::{BuildRecord, Manifest, publish_manifest};
 pub use names::{hash_hex, manifest_name, section_name};
 pub(crate) use recall::RECALL_BYTES_MAX;
-pub use recall::{RecallCurve, RecallCurves, RecallPoint, RecallSource};
+pub use recall::{RecallCurve, RecallCurves, RecallPoint, RecallSource, STOP_WEIGHTS};
 pub use vectors::{PageLayout, Record};
 pub use versions::{Version, versions};
 

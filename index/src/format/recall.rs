@@ -6,12 +6,14 @@
 //!  8  8 confidence f64, 0 for the mean
 //! then each curve:
 //!  0  4 k                        8  4 queries          16  8 codes f64 scanned in the time of one vector compared
-//!  4  4 vectors  1 memory, 2 ssd 12 4 points
+//!  4  4 vectors  1 memory, 2 ssd 12 4 points           24  4 weights, 0 or 21   28  4 zero
+//! 32  4 each weight f32
 //! then each of its points:
 //!  0  4 lists                    8  4 epsilon f32, infinity for none    16  8 recall f64
-//!  4  4 errors f32              12  4 zero             24  8 codes scanned f64      32  8 vectors compared f64
+//!  4  4 errors f32              12  4 log-odds f32, -infinity for none, at which a search ends
+//! 24  8 codes scanned f64       32  8 vectors compared f64
 //! ```
-//! Curves ascend by place of vectors, SSD first, and then by k. The points of a curve ascend in everything.
+//! Curves ascend by place of vectors, SSD first, and then by k. The points of a curve ascend in everything but log-odds.
 use std::fmt;
 use std::path::Path;
 
@@ -25,7 +27,10 @@ const CURVES_MAX: usize = 64;
 /// Points of a curve at most.
 const POINTS_MAX: usize = 256;
 const HEAD_BYTES: usize = 24;
-const CURVE_BYTES: usize = 24;
+/// With all weights.
+const CURVE_BYTES: usize = 32 + 4 * STOP_WEIGHTS;
+/// Weights by which a search tells how much is missing: of a constant, of five inputs, and of the products of any two.
+pub const STOP_WEIGHTS: usize = 21;
 const POINT_BYTES: usize = 40;
 /// Bytes of the body at most.
 pub(crate) const RECALL_BYTES_MAX: u64 =
@@ -87,19 +92,23 @@ pub struct RecallCurve {
     pub queries: u32,
     /// Codes scanned in the time that one vector takes to be compared: how the two are added up.
     pub codes_per_compared: f64,
-    /// One or more, ascending in everything.
+    /// By which a search of codes in memory tells how much is missing, where it is to end early.
+    pub stop: Option<[f32; STOP_WEIGHTS]>,
+    /// One or more, ascending in everything but log-odds.
     pub points: Vec<RecallPoint>,
 }
 
 /// What to spend, and what to expect of it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RecallPoint {
-    /// Lists searched.
+    /// Lists searched; where searches end early, those that find as much.
     pub lists: u32,
     /// Standard errors of estimates within which vectors are compared exactly; 0 for lists of exact vectors.
     pub rerank_errors: f32,
     /// A list is searched iff its head is no farther than `1 + epsilon` times the nearest head; no such limit if none.
     pub epsilon: Option<f32>,
+    /// Logarithm of the odds that a neighbour is missing below which a search ends early; none where it does not.
+    pub log_odds: Option<f32>,
     /// Recall that a further query is to expect at least.
     pub recall: f64,
     /// Vectors compared, or estimated from their codes, per query.
@@ -131,11 +140,15 @@ impl RecallCurves {
             out.extend_from_slice(&curve.queries.to_le_bytes());
             out.extend_from_slice(&count(curve.points.len()));
             out.extend_from_slice(&curve.codes_per_compared.to_le_bytes());
+            let weights = curve.stop.as_ref().map_or(&[][..], |weights| weights);
+            out.extend_from_slice(&count(weights.len()));
+            out.extend_from_slice(&[0; 4]);
+            weights.iter().for_each(|weight| out.extend_from_slice(&weight.to_le_bytes()));
             for point in &curve.points {
                 out.extend_from_slice(&point.lists.to_le_bytes());
                 out.extend_from_slice(&point.rerank_errors.to_le_bytes());
                 out.extend_from_slice(&point.epsilon.unwrap_or(f32::INFINITY).to_le_bytes());
-                out.extend_from_slice(&[0; 4]);
+                out.extend_from_slice(&point.log_odds.unwrap_or(f32::NEG_INFINITY).to_le_bytes());
                 out.extend_from_slice(&point.recall.to_le_bytes());
                 out.extend_from_slice(&point.vectors_scanned.to_le_bytes());
                 out.extend_from_slice(&point.reranked.to_le_bytes());
@@ -191,6 +204,22 @@ impl RecallCurve {
         if !(codes_per_compared > 0.0 && codes_per_compared.is_finite()) {
             return Err(fields.refused("codes a vector", codes_per_compared, "more than 0"));
         }
+        let stop = match fields.u32()? {
+            0 => None,
+            21 => Some(()),
+            found => return Err(fields.refused("weights", found, "0 or 21")),
+        };
+        fields.zero()?;
+        let mut weights = [0.0; STOP_WEIGHTS];
+        if stop.is_some() {
+            for weight in &mut weights {
+                *weight = fields.f32()?;
+            }
+        }
+        if weights.iter().any(|weight| !weight.is_finite()) {
+            return Err(fields.refused("weights", "others", "numbers"));
+        }
+        let stop = stop.map(|()| weights);
         let points = (0..count).map(|_| RecallPoint::take(fields, lists)).collect::<Result<Vec<_>, _>>()?;
         let ascends = |a: &RecallPoint, b: &RecallPoint| {
             let loosens = b.epsilon.is_none_or(|b| a.epsilon.is_some_and(|a| a <= b));
@@ -204,7 +233,7 @@ impl RecallCurve {
         if !points.is_sorted_by(ascends) {
             return Err(fields.refused("points", "others", "points that ascend"));
         }
-        Ok(RecallCurve { vectors, k, queries, codes_per_compared, points })
+        Ok(RecallCurve { vectors, k, queries, codes_per_compared, stop, points })
     }
 
     /// What a point takes, in vectors compared exactly.
@@ -216,17 +245,20 @@ impl RecallCurve {
 impl RecallPoint {
     fn take(fields: &mut Fields<'_>, lists_max: u64) -> Result<RecallPoint, OpenError> {
         let (lists, rerank_errors, epsilon) = (fields.u32()?, fields.f32()?, fields.f32()?);
-        fields.zero()?;
+        let log_odds = fields.f32()?;
         let (recall, vectors_scanned, reranked) = (fields.f64()?, fields.f64()?, fields.f64()?);
         let is_amount = |x: f64| x >= 0.0 && x.is_finite();
         let usable = (1..=lists_max).contains(&lists.into())
             && is_amount(rerank_errors.into())
             && epsilon >= 0.0
+            && log_odds < f32::INFINITY
             && (0.0..=1.0).contains(&recall)
             && is_amount(vectors_scanned)
             && is_amount(reranked);
         let epsilon = epsilon.is_finite().then_some(epsilon);
-        let point = RecallPoint { lists, rerank_errors, epsilon, recall, vectors_scanned, reranked };
+        let log_odds = log_odds.is_finite().then_some(log_odds);
+        let point =
+            RecallPoint { lists, rerank_errors, epsilon, log_odds, recall, vectors_scanned, reranked };
         if usable { Ok(point) } else { Err(fields.refused("point", format!("{point:?}"), "a usable one")) }
     }
 }
@@ -293,6 +325,7 @@ mod tests {
             lists,
             rerank_errors: 0.05 * lists as f32,
             epsilon,
+            log_odds: epsilon.is_none().then_some(-3.5),
             recall: 1.0 - 1.0 / f64::from(lists),
             vectors_scanned: 120.0 * f64::from(lists),
             reranked: f64::from(lists),
@@ -303,6 +336,7 @@ mod tests {
             k,
             queries: 800,
             codes_per_compared: 6000.0,
+            stop: (k > 1).then_some([0.5; STOP_WEIGHTS]),
             points: points.clone(),
         };
         let curves = vec![curve(Tier::Ssd, 1), curve(Tier::Ssd, 10), curve(Tier::Memory, 10)];
@@ -326,7 +360,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        let changes: [fn(&mut RecallCurves); 16] = [
+        let changes: [fn(&mut RecallCurves); 19] = [
             |c| c.confidence = Some(1.0),
             |c| c.confidence = Some(f64::NAN),
             |c| c.curves.clear(),
@@ -343,6 +377,9 @@ mod tests {
             |c| c.curves[0].points[2].recall = 0.1,
             |c| c.curves[0].points[2].reranked = f64::INFINITY,
             |c| c.curves[0].points[0].vectors_scanned = -1.0,
+            |c| c.curves[1].stop = Some([f32::NAN; STOP_WEIGHTS]),
+            |c| c.curves[1].points[0].log_odds = Some(f32::INFINITY),
+            |c| c.curves[1].points[0].log_odds = Some(f32::NAN),
         ];
         for (number, change) in changes.iter().enumerate() {
             let mut wrong = curves();
@@ -354,12 +391,16 @@ mod tests {
             let error = RecallCurves::from_bytes(Path::new("f"), &good[..at], 9).unwrap_err();
             assert!(matches!(error, OpenError::Field { .. }), "{at}: {error}");
         }
-        for at in [4, 20, 60] {
+        for at in [4, 20, 52] {
             let mut wrong = good.clone();
             wrong[at] = 1;
             let error = RecallCurves::from_bytes(Path::new("f"), &wrong, 9).unwrap_err();
             assert!(error.to_string().contains("not in use"), "{at}: {error}");
         }
+        let mut wrong = good.clone();
+        wrong[48] = 20;
+        let error = RecallCurves::from_bytes(Path::new("f"), &wrong, 9).unwrap_err();
+        assert!(error.to_string().contains("weights"), "{error}");
         let longer = [&good[..], &[0]].concat();
         assert!(RecallCurves::from_bytes(Path::new("f"), &longer, 9).is_err());
     }

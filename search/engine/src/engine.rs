@@ -25,6 +25,7 @@ use crate::plan::QueryPlan;
 use crate::queue::Backlog;
 use crate::reads::FileKind;
 use crate::searched::Searched;
+use crate::stop::{StopRule, Traces};
 use crate::terms::Terms;
 use crate::threads::ThreadReport;
 use crate::validate::check_queries;
@@ -51,6 +52,17 @@ pub struct Request {
     pub deadline: Option<Instant>,
     /// Set to true to give up.
     pub stop: Option<Arc<AtomicBool>>,
+}
+
+/// What calibration alone asks for.
+#[derive(Default)]
+pub(crate) struct Special {
+    /// What each query leaves out, ascending; empty where none does.
+    pub(crate) left_out: Vec<Vec<Location>>,
+    /// When searches end before their last list.
+    pub(crate) rule: Option<StopRule>,
+    /// Where the steps of searches are kept.
+    pub(crate) traces: Option<Arc<Traces>>,
 }
 
 /// Searches one open index, with the threads of an [`Executor`].
@@ -167,7 +179,7 @@ impl Engine {
     pub fn search(&self, queries: &[u8], params: &SearchParams) -> Result<Vec<Answer>, SearchError> {
         let queries = Bytes::copy_from_slice(queries);
         let request = Request { queries, params: params.clone(), deadline: None, stop: None };
-        self.search_request(request, Vec::new())
+        self.search_request(request, Special::default())
     }
 
     /// As [`Engine::search`], but gives up soon after `stop` becomes true.
@@ -182,7 +194,10 @@ impl Engine {
     ) -> Result<Vec<Answer>, SearchError> {
         let stop = Some(Arc::clone(stop));
         let queries = Bytes::copy_from_slice(queries);
-        self.search_request(Request { queries, params: params.clone(), deadline: None, stop }, Vec::new())
+        self.search_request(
+            Request { queries, params: params.clone(), deadline: None, stop },
+            Special::default(),
+        )
     }
 
     /// As [`Engine::search`], where each query leaves vectors out whose locations are given, ascending. Lists of exact vectors
@@ -191,22 +206,18 @@ impl Engine {
         &self,
         queries: &[u8],
         params: &SearchParams,
-        left_out: Vec<Vec<Location>>,
+        special: Special,
     ) -> Result<Vec<Answer>, SearchError> {
         let queries = Bytes::copy_from_slice(queries);
         let request = Request { queries, params: params.clone(), deadline: None, stop: None };
-        self.search_request(request, left_out)
+        self.search_request(request, special)
     }
 
-    fn search_request(
-        &self,
-        request: Request,
-        left_out: Vec<Vec<Location>>,
-    ) -> Result<Vec<Answer>, SearchError> {
+    fn search_request(&self, request: Request, special: Special) -> Result<Vec<Answer>, SearchError> {
         let (sender, receiver) = bounded(1);
         // There is room for the one reply, so the send cannot block.
         let reply = Box::new(move |result| drop(sender.send(result)));
-        if let Some(job) = self.job(request, left_out, reply)? {
+        if let Some(job) = self.job(request, special, reply)? {
             self.executor.queue().push(job, false)?;
         }
         receiver.recv().unwrap_or(Err(SearchError::Closed))
@@ -223,7 +234,7 @@ impl Engine {
         request: Request,
         reply: impl FnOnce(Result<Vec<Answer>, SearchError>) + Send + 'static,
     ) -> Result<(), SearchError> {
-        match self.job(request, Vec::new(), Box::new(reply))? {
+        match self.job(request, Special::default(), Box::new(reply))? {
             Some(job) => self.hand_in(job),
             None => Ok(()),
         }
@@ -347,17 +358,20 @@ impl Engine {
     fn job(
         &self,
         request: Request,
-        left_out: Vec<Vec<Location>>,
+        special: Special,
         reply: Reply<Answer>,
     ) -> Result<Option<Arc<Job<Queries>>>, SearchError> {
         let Request { queries: rows, params, deadline, stop } = request;
         let index = self.index();
-        let plan = QueryPlan::of(&params, index)?;
+        let Special { left_out, rule, traces } = special;
+        let mut plan = QueryPlan::of(&params, index)?;
+        plan.stop.traced = traces.is_some();
+        plan.stop.rule = rule.or(plan.stop.rule);
         if check_queries(index, &rows)? == 0 {
             reply(Ok(Vec::new()));
             return Ok(None);
         }
-        let queries = Queries { rows, row_bytes: index.row_bytes(), plan, left_out };
+        let queries = Queries { rows, row_bytes: index.row_bytes(), plan, left_out, traces };
         Ok(Some(Job::new(queries, &self.searched, Terms { deadline, stop }, reply)))
     }
 }

@@ -84,6 +84,8 @@ pub enum ListFate {
     Empty,
     /// Left out: damaged, or it cannot be read.
     Damaged,
+    /// Left out: the lists before have found enough for the recall.
+    Enough,
 }
 
 impl ListFate {
@@ -96,6 +98,7 @@ impl ListFate {
             ListFate::MaxBytes => "max_bytes",
             ListFate::Empty => "empty",
             ListFate::Damaged => "damaged",
+            ListFate::Enough => "enough",
         }
     }
 
@@ -124,6 +127,8 @@ pub enum Stop {
     MaxLists,
     /// The bytes that may be asked are spent.
     MaxBytes,
+    /// The lists have found enough for the recall.
+    Enough,
     /// There is no other.
     #[default]
     All,
@@ -138,6 +143,7 @@ impl Stop {
             Stop::Neighbours => "neighbours",
             Stop::MaxLists => "max_lists",
             Stop::MaxBytes => "max_bytes",
+            Stop::Enough => "enough",
             Stop::All => "all",
         }
     }

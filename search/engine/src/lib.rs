@@ -50,6 +50,7 @@ mod sample;
 mod scan;
 mod searched;
 mod stages;
+mod stop;
 mod subject;
 mod terms;
 mod threads;

@@ -7,6 +7,7 @@ use crate::params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchPar
 use crate::pruning::{Aim, Promise, Pruning, RECALL_DEFAULT};
 use crate::range_params::RangeParams;
 use crate::range_plan::RangePlan;
+use crate::stop::{StopRule, cap};
 
 /// Standard errors by which the second burst trusts estimates more than the first, since it knows the k-th distance
 /// and not only its estimate: few queries then take a second burst.
@@ -51,6 +52,10 @@ pub(crate) struct StopPlan {
     pub(crate) lists_max: u32,
     /// Bytes asked of the disk at most.
     pub(crate) bytes_max: u64,
+    /// When a search of codes in memory ends before.
+    pub(crate) rule: Option<StopRule>,
+    /// Whether steps are kept for calibration, and no search ends before its last list.
+    pub(crate) traced: bool,
 }
 
 /// What is wanted.
@@ -94,8 +99,15 @@ impl QueryPlan {
             None => Aim::at(RECALL_DEFAULT),
         };
         let pruning = Pruning::of(index, k, aim);
+        // What was learned of all vectors says nothing of some of them.
+        let learned = pruning.stop.filter(|_| target.is_some() && accept.is_all());
+        let cap = cap(pruning.max_lists).min(index.lists());
+        let learned = learned.filter(|_| index.codes_tier() == Tier::Memory && cap <= lists_max);
         let probe = match target {
-            Some(_) => ProbePlan { epsilon: pruning.epsilon, lists: pruning.max_lists },
+            Some(_) => {
+                let lists = if learned.is_some() { cap } else { pruning.max_lists };
+                ProbePlan { epsilon: pruning.epsilon, lists }
+            }
             None => ProbePlan::named(params, index),
         };
         let bytes_max = params.max_bytes.unwrap_or(u64::MAX);
@@ -107,7 +119,7 @@ impl QueryPlan {
         let expected = pruning.recall.filter(|_| is_curves_own);
         Ok(QueryPlan {
             probe,
-            stop: StopPlan { lists_max, bytes_max },
+            stop: StopPlan { lists_max, bytes_max, rule: learned, traced: false },
             accept,
             collect: CollectPlan::Nearest { k },
             verify,
@@ -138,7 +150,7 @@ impl QueryPlan {
         let score = index.metric().score_of_distance(params.radius);
         Ok(QueryPlan {
             probe: ProbePlan { epsilon: None, lists: index.lists() },
-            stop: StopPlan { lists_max: index.lists(), bytes_max },
+            stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None, traced: false },
             accept: Accepted(params.accept.clone()),
             collect: CollectPlan::Within(RangePlan::new(score, errors, bytes_max)),
             verify: VerifyPlan::with(Rerank::Errors(errors), estimates, index)?,
@@ -229,6 +241,13 @@ fn compares_less(rerank: Option<Rerank>, pruning: &Pruning) -> bool {
         None => false,
         Some(Rerank::Errors(errors)) => errors < pruning.rerank_errors,
         Some(Rerank::Count(_)) => true,
+    }
+}
+
+impl StopPlan {
+    /// Whether it matters how a search goes.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.traced || self.rule.is_some()
     }
 }
 

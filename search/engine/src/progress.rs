@@ -17,6 +17,8 @@ pub(crate) struct Progress {
     /// What may still be asked of the disk.
     pub(crate) bytes_left: u64,
     pub(crate) limited_by: Option<Limit>,
+    /// Lists chosen that were not searched, since those before had found enough.
+    pub(crate) unsearched: u32,
     /// Reads not yet back.
     pub(crate) reads_left: usize,
     /// Why the query was given up, if it was: what is still being read is not looked at.
@@ -37,6 +39,7 @@ impl Progress {
     pub(crate) fn begin(&mut self, plan: &QueryPlan, started: Instant) {
         self.work = Work::default();
         self.missing = Missing::default();
+        self.unsearched = 0;
         self.bytes_left = plan.stop.bytes_max;
         self.limited_by = None;
         self.end = None;

@@ -5,6 +5,8 @@ use spandrel_index::format::{
 };
 use spandrel_index::{Index, Tier};
 
+use crate::stop::StopRule;
+
 /// Recall of queries that name no pruning.
 pub const RECALL_DEFAULT: f64 = 0.95;
 
@@ -40,6 +42,8 @@ pub struct Pruning {
     pub max_lists: u32,
     /// Standard errors of estimates within which vectors are compared exactly. Lists of exact vectors do not use it.
     pub rerank_errors: f32,
+    /// When a search of codes in memory ends early, or goes on beyond `max_lists`, to find as much as these.
+    pub(crate) stop: Option<StopRule>,
     /// Recall that a query is to expect, on average over queries like those the index was calibrated with; none where the
     /// index is not calibrated, or not for this many neighbours.
     pub recall: Option<f64>,
@@ -101,12 +105,13 @@ impl Calibrated<'_> {
                     epsilon: usual.epsilon,
                     max_lists,
                     rerank_errors: usual.rerank_errors,
+                    stop: None,
                     recall: None,
                 }
             }
             (Some(last), None) => {
                 let rerank_errors = last.points.last().map_or(0.0, |point| point.rerank_errors);
-                Pruning { epsilon: None, max_lists: share(lists), rerank_errors, recall: None }
+                Pruning { epsilon: None, max_lists: share(lists), rerank_errors, stop: None, recall: None }
             }
             (Some(before), Some(after)) if after.k as usize > k => {
                 let octaves = |from: f64, to: f64| (to / from).log2();
@@ -135,6 +140,7 @@ struct Spot {
     lists: f64,
     errors: f32,
     epsilon: Option<f32>,
+    stop: Option<StopRule>,
     recall: f64,
 }
 
@@ -157,6 +163,7 @@ impl Spot {
             lists: place.value(curve, lists),
             errors: errors as f32, // CAST: between two f32
             epsilon: after.epsilon,
+            stop: place.stop(curve),
             recall: place.value(curve, |point| point.recall),
         }
     }
@@ -168,6 +175,8 @@ impl Spot {
             lists: self.lists.max(1.0) * growth,
             errors: self.errors.max(other.errors),
             epsilon: self.epsilon.zip(other.epsilon).map(|(a, b)| a.max(b)),
+            // Neither rule is that of the numbers between.
+            stop: None,
             recall: self.recall.min(other.recall),
         }
     }
@@ -175,7 +184,8 @@ impl Spot {
     fn pruning(self) -> Pruning {
         // A rounding more is no list more.
         let max_lists = (self.lists - ROUNDING).ceil() as u32; // CAST: saturates
-        Pruning { epsilon: self.epsilon, max_lists, rerank_errors: self.errors, recall: Some(self.recall) }
+        let Spot { epsilon, errors: rerank_errors, stop, recall, .. } = self;
+        Pruning { epsilon, max_lists, rerank_errors, stop, recall: Some(recall) }
     }
 }
 
@@ -204,6 +214,21 @@ impl Place {
         low + self.share * (value(&curve.points[self.after]) - low)
     }
 
+    /// When a search ends early that spends what is spent here. Where that is so at one of the two points alone, between them
+    /// none does.
+    fn stop(self, curve: &RecallCurve) -> Option<StopRule> {
+        let weights = curve.stop?;
+        let high = curve.points[self.after].log_odds?;
+        let threshold = match self.after.checked_sub(1) {
+            Some(before) if self.share < 1.0 => {
+                let low = curve.points[before].log_odds?;
+                low + self.share as f32 * (high - low) // CAST: a share
+            }
+            _ => high,
+        };
+        Some(StopRule { weights, threshold })
+    }
+
     fn before(self, other: Place) -> Place {
         if (other.after, other.share) < (self.after, self.share) { other } else { self }
     }
@@ -211,6 +236,8 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
+    use spandrel_index::format::STOP_WEIGHTS;
+
     use super::*;
 
     fn curve(k: u32, lists: u32) -> RecallCurve {
@@ -218,6 +245,7 @@ mod tests {
             lists,
             rerank_errors,
             epsilon,
+            log_odds: None,
             recall,
             vectors_scanned: 100.0 * f64::from(lists),
             reranked: 10.0,
@@ -227,7 +255,7 @@ mod tests {
             point(3 * lists, 1.0, Some(0.6), 0.9),
             point(9 * lists, 2.0, None, 0.98),
         ];
-        RecallCurve { vectors: Tier::Ssd, k, queries: 800, codes_per_compared: 100.0, points }
+        RecallCurve { vectors: Tier::Ssd, k, queries: 800, codes_per_compared: 100.0, stop: None, points }
     }
 
     fn at(aim: Aim) -> (u32, f32, Option<f32>, f64) {
@@ -276,6 +304,21 @@ mod tests {
         assert_eq!((middle.max_lists, middle.rerank_errors, middle.epsilon), (60, 1.0, Some(0.6)));
         assert!((middle.recall.unwrap() - 0.9).abs() < 1e-9);
         assert_eq!((of(10.0, 0.94).max_lists, of(100.0, 0.94).max_lists), (60, 240));
+    }
+
+    #[test]
+    fn searches_end_early_between_points_that_both_say_when() {
+        let mut of = curve(10, 10);
+        of.stop = Some([0.5; STOP_WEIGHTS]);
+        (of.points[1].log_odds, of.points[2].log_odds) = (Some(-2.0), Some(-4.0));
+        let threshold = |recall| Spot::of(&of, Aim::at(recall)).stop.map(|rule| rule.threshold);
+        assert_eq!([0.9, 0.94, 0.98, 1.0].map(threshold), [Some(-2.0), Some(-3.0), Some(-4.0), Some(-4.0)]);
+        // The first point says nothing, nor do searches for other numbers of neighbours.
+        assert_eq!([0.3, 0.6, 0.89].map(threshold), [None; 3]);
+        let between = Spot::of(&of, Aim::at(0.9)).towards(Spot::of(&of, Aim::at(0.9)), 0.5);
+        assert_eq!(between.stop, None);
+        of.stop = None;
+        assert_eq!(Spot::of(&of, Aim::at(0.98)).stop, None);
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn report<'a>(args: &'a CalibrateArgs, found: &Recalibrated) -> Report<'a> {
         let calibrated = Calibrated { manifest, recall: Some(recall), vectors: curve.vectors };
         args.recall.iter().map(move |&target| {
             let aim = Aim::at(target);
-            let Pruning { epsilon, max_lists, rerank_errors, recall: expected } =
+            let Pruning { epsilon, max_lists, rerank_errors, recall: expected, .. } =
                 calibrated.pruning(curve.k as usize, aim); // CAST: widening
             Point {
                 vectors: curve.vectors,

@@ -23,7 +23,7 @@ pub(super) fn least_work(
     let wanted = trials.rule.wanted(recall);
     let grid = trials.grid().to_vec();
     let tried = |trials: &mut Trials<'_>, lists: u32, steps: u8| {
-        trials.outcome(k, Part::Path, Setting { lists, steps, pruned: false })
+        trials.outcome(k, Part::Path, Setting { lists, steps, pruned: false, stops: false })
     };
     // Fewer lists than hold the neighbours cannot reach it.
     let mut at = trials.fewest_lists(k, wanted);
@@ -45,7 +45,7 @@ pub(super) fn least_work(
             if enough > few { ((wanted - few) / (enough - few)).clamp(0.0, 1.0) } else { 1.0 }
         });
         let saved = ((1.0 - part) * f64::from(ERRORS_STRIDE)) as u8; // CAST: at most the stride
-        let setting = Setting { lists, steps: steps.saturating_sub(saved), pruned: false };
+        let setting = Setting { lists, steps: steps.saturating_sub(saved), pruned: false, stops: false };
         for (least, &vectors) in least.iter_mut().zip(tiers) {
             let work = trials.work(&enough, vectors);
             let fewer = before.as_ref().map_or(work, |trial| trials.work(trial, vectors));
@@ -56,7 +56,7 @@ pub(super) fn least_work(
             break;
         }
     }
-    let all = Setting { lists: grid[grid.len() - 1], steps: most, pruned: false };
+    let all = Setting { lists: grid[grid.len() - 1], steps: most, pruned: false, stops: false };
     Ok(least.into_iter().map(|least| least.setting.map_or(all, |(setting, _)| setting)).collect())
 }
 

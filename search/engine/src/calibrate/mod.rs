@@ -13,6 +13,7 @@ mod path;
 mod placement;
 mod queries;
 mod rule;
+mod stopping;
 mod trials;
 mod truth;
 
@@ -104,7 +105,7 @@ pub fn calibrate(
     }
     let starts = match ks.contains(&K) {
         true => least_work(&mut trials, (K, RECALL_DEFAULT), &tiers)?,
-        false => vec![Setting { lists: 1, steps: STEPS_USUAL, pruned: false }; tiers.len()],
+        false => vec![Setting { lists: 1, steps: STEPS_USUAL, pruned: false, stops: false }; tiers.len()],
     };
     let mut curves: Vec<RecallCurve> = Vec::new();
     for (vectors, mut near) in tiers.into_iter().zip(starts) {
@@ -116,7 +117,9 @@ pub fn calibrate(
                 Some(curve) => RecallCurve { vectors, ..curve.clone() },
                 None => {
                     let start = if k == K { near } else { trials.start(k, RECALL_DEFAULT, near) };
-                    let start = Setting { pruned: start.pruned && k < K_SHARED, ..start };
+                    let stops = trials.learn_to_stop(k)?;
+                    // One way to leave lists out is enough.
+                    let start = Setting { pruned: start.pruned && k < K_SHARED && !stops, stops, ..start };
                     trace(&mut trials, (k, RECALL_DEFAULT), vectors, start)?
                 }
             };

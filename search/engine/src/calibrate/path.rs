@@ -7,6 +7,7 @@ use spandrel_index::format::{RecallCurve, RecallPoint};
 use super::error::CalibrateError;
 use super::rule::Rule;
 use super::trials::{Part, Setting, Trial, Trials};
+use crate::stop::StopRule;
 
 /// The recall of the lowest point, or a little under it.
 const RECALL_LEAST: f64 = 0.5;
@@ -35,19 +36,26 @@ pub(super) fn trace(
     measured.extend(up(trials, (k, recall), &path)?);
     let queries = measured[0].trial.losses.len() as u32; // CAST: at most the queries
     let codes_per_compared = trials.codes_per_compared(vectors);
+    let stop = measured.iter().find_map(|found| found.stop).map(|rule| rule.weights);
     let points = points(&measured, trials.rule, trials.has_codes());
-    Ok(RecallCurve { vectors, k, queries, codes_per_compared, points })
+    Ok(RecallCurve { vectors, k, queries, codes_per_compared, stop, points })
 }
 
 /// A setting, and what it came to.
 struct Measured {
     setting: Setting,
+    /// When its searches end early.
+    stop: Option<StopRule>,
     trial: Rc<Trial>,
 }
 
 impl Measured {
     fn of(trials: &mut Trials<'_>, k: u32, setting: Setting) -> Result<Measured, CalibrateError> {
-        Ok(Measured { setting, trial: trials.outcome(k, Part::Rest, setting)? })
+        Ok(Measured {
+            setting,
+            stop: trials.stop_rule(k, setting),
+            trial: trials.outcome(k, Part::Rest, setting)?,
+        })
     }
 }
 
@@ -61,7 +69,7 @@ fn up(
     let mut measured = vec![Measured::of(trials, k, path.settings[at])?];
     let (mut fall, mut level) = (FALL, 0);
     loop {
-        let Measured { setting, trial } = &measured[measured.len() - 1];
+        let Measured { setting, trial, .. } = &measured[measured.len() - 1];
         let missed = trial.missed();
         // What one query misses is what any further query counts as.
         if at == last || missed < 1.0 || level == 2 {
@@ -122,7 +130,7 @@ fn points(measured: &[Measured], rule: Rule, has_codes: bool) -> Vec<RecallPoint
     let mut recalls: Vec<f64> = measured.iter().rev().map(expect).collect();
     recalls.reverse();
     let mut points: Vec<RecallPoint> = Vec::new();
-    for (&Measured { setting, ref trial }, recall) in measured.iter().zip(recalls) {
+    for (&Measured { setting, stop, ref trial }, recall) in measured.iter().zip(recalls) {
         let before = points.last();
         if before.is_some_and(|before| before.recall >= recall) {
             continue;
@@ -133,6 +141,7 @@ fn points(measured: &[Measured], rule: Rule, has_codes: bool) -> Vec<RecallPoint
             lists: setting.lists,
             rerank_errors: if has_codes { setting.errors() } else { 0.0 },
             epsilon: setting.epsilon(),
+            log_odds: stop.map(|rule| rule.threshold),
             recall,
             vectors_scanned: more(trial.vectors_scanned, |point| point.vectors_scanned),
             reranked: more(trial.reranked, |point| point.reranked),
@@ -205,7 +214,11 @@ mod tests {
     fn measured(lists: u32, losses: &[f64]) -> Measured {
         let trial =
             Trial { losses: losses.to_vec(), reranked: 9.0, vectors_scanned: 10.0 * f64::from(lists) };
-        Measured { setting: Setting { lists, steps: 20, pruned: false }, trial: Rc::new(trial) }
+        Measured {
+            setting: Setting { lists, steps: 20, pruned: false, stops: false },
+            stop: None,
+            trial: Rc::new(trial),
+        }
     }
 
     #[test]
@@ -223,7 +236,7 @@ mod tests {
 
     #[test]
     fn few_lists_are_measured_one_by_one() {
-        let setting = |lists| Setting { lists, steps: 0, pruned: false };
+        let setting = |lists| Setting { lists, steps: 0, pruned: false, stops: false };
         let path = Path { settings: [1, 2, 3, 4, 5, 6, 7, 8].map(setting).to_vec(), start: 7 };
         assert_eq!([7, 4, 2, 1].map(|at| path.next(at, 0)), [5, 3, 1, 0]);
         assert_eq!([0, 1, 3, 5].map(|at| path.next(at, 7)), [1, 2, 5, 7]);

@@ -1,6 +1,7 @@
 //! Searches of the queries under one setting after the other, each made once.
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Location, Metric, Tier};
@@ -11,8 +12,11 @@ use super::lists::ranks;
 use super::placement::Placement;
 use super::queries::{Queries, only_segment};
 use super::rule::Rule;
+use super::stopping::{Stopping, Traced};
 use super::truth::{Nearest, nearest};
+use crate::engine::Special;
 use crate::recall::no_worse;
+use crate::stop::{StopRule, Traces, cap};
 use crate::{Answer, Engine, Rerank, SearchParams};
 
 /// Steps of errors in one standard error.
@@ -35,6 +39,13 @@ const CODES_PER_VECTOR: f64 = 100.0;
 /// Bytes of a page on which codes lie on SSD.
 const PAGE_BYTES: f64 = 4096.0;
 
+/// Numbers of neighbours at most for which searches end early: more are kept in order too slowly.
+const STOP_K_MAX: u32 = 100;
+/// Recall at which it is to save lists.
+const STOP_RECALL: f64 = 0.99;
+/// Lists that searches are traced over to those that this takes.
+const TRACED: u32 = 2;
+
 /// Which queries a setting is tried on: none of them serves for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Part {
@@ -52,6 +63,8 @@ pub(super) struct Setting {
     pub(super) steps: u8,
     /// Whether lists beyond [`EPSILON`] are left out.
     pub(super) pruned: bool,
+    /// Whether a search ends where it has found enough, and may go on beyond these lists.
+    pub(super) stops: bool,
 }
 
 impl Setting {
@@ -107,6 +120,8 @@ pub(super) struct Trials<'a> {
     /// How losses say what to expect.
     pub(super) rule: Rule,
     tried: HashMap<(u32, Part, Setting), Rc<Trial>>,
+    /// When searches end early, for the numbers of neighbours where that saves lists.
+    stopping: HashMap<u32, Stopping>,
     tell: &'a mut dyn FnMut(u64) -> bool,
 }
 
@@ -151,6 +166,7 @@ impl<'a> Trials<'a> {
             codes_per_page,
             rule,
             tried: HashMap::new(),
+            stopping: HashMap::new(),
             tell,
         })
     }
@@ -209,7 +225,7 @@ impl<'a> Trials<'a> {
             return Ok(Rc::clone(trial));
         }
         let picks: Vec<usize> = self.part(k, part).collect();
-        let answers = self.search(&picks, k, setting)?;
+        let answers = self.search(&picks, k, (setting, None))?;
         let metric = self.engine.index().metric();
         let (mut losses, mut reranked, mut vectors_scanned) = (Vec::new(), 0_u64, 0_u64);
         for (answer, &query) in answers.iter().zip(&picks) {
@@ -240,7 +256,49 @@ impl<'a> Trials<'a> {
         }
     }
 
-    fn search(&mut self, picks: &[usize], k: u32, setting: Setting) -> Result<Vec<Answer>, CalibrateError> {
+    /// Learns when searches for `k` neighbours have found enough: whether that saves lists.
+    pub(super) fn learn_to_stop(&mut self, k: u32) -> Result<bool, CalibrateError> {
+        if self.stopping.contains_key(&k) {
+            return Ok(true);
+        }
+        let index = &**self.engine.index();
+        if k > STOP_K_MAX || !self.has_codes() || index.codes_tier() != Tier::Memory || self.grid.len() == 1 {
+            return Ok(false);
+        }
+        let enough = self.fewest_lists(k, self.rule.wanted(STOP_RECALL));
+        let Some(&enough) = self.grid.get(enough) else { return Ok(false) };
+        let lists = enough.saturating_mul(TRACED).min(index.lists());
+        let picks: Vec<usize> = self.part(k, Part::Path).collect();
+        let traces = Arc::new(Traces::of(picks.len()));
+        let setting = Setting { lists, steps: 0, pruned: false, stops: false };
+        self.search(&picks, k, (setting, Some(&traces)))?;
+        let traced = traces.take().into_iter().zip(&picks).map(|(samples, &query)| {
+            let ranks = first(&self.ranks[query], k).to_vec();
+            Traced { samples, ranks }
+        });
+        // Nothing is left to take after all lists.
+        let traced_lists = if lists == index.lists() { u32::MAX } else { lists };
+        let learned =
+            Stopping::learn(traced.collect(), traced_lists).filter(|stopping| stopping.is_worth(enough));
+        let is_worth = learned.is_some();
+        self.stopping.extend(learned.map(|stopping| (k, stopping)));
+        Ok(is_worth)
+    }
+
+    /// When searches end early under a setting.
+    pub(super) fn stop_rule(&self, k: u32, setting: Setting) -> Option<StopRule> {
+        let stopping = self.stopping.get(&k).filter(|_| setting.stops)?;
+        let threshold = stopping.threshold(setting.lists)?;
+        Some(StopRule { weights: stopping.weights, threshold })
+    }
+
+    /// With traces, they are filled.
+    fn search(
+        &mut self,
+        picks: &[usize],
+        k: u32,
+        (setting, traces): (Setting, Option<&Arc<Traces>>),
+    ) -> Result<Vec<Answer>, CalibrateError> {
         if !(self.tell)(0) {
             return Err(CalibrateError::Stopped);
         }
@@ -248,15 +306,20 @@ impl<'a> Trials<'a> {
         let equals = picks.iter().map(|&query| &self.nearest[query].equals);
         // Lists of exact vectors leave no equal row out: as a query has `more` of them, `k + more` are asked for.
         let more = if self.has_codes() { 0 } else { equals.clone().map(Vec::len).max().unwrap_or(0) };
+        let rule = self.stop_rule(k, setting);
         let params = SearchParams {
             epsilon: setting.epsilon(),
-            max_lists: Some(setting.lists),
+            max_lists: Some(if rule.is_some() { cap(setting.lists) } else { setting.lists }),
             rerank: Some(Rerank::Errors(setting.errors())),
             ..SearchParams::new(k as usize + more)
         };
         // CAST: with codes, names are positions in the one segment
         let locations = |names: &Vec<u64>| names.iter().map(|&name| Location::new(0, name as u32)).collect();
-        let answers = self.engine.search_without(&rows, &params, equals.map(locations).collect())?;
+        let answers = self.engine.search_without(
+            &rows,
+            &params,
+            Special { left_out: equals.map(locations).collect(), rule, traces: traces.cloned() },
+        )?;
         match answers.iter().map(|answer| u64::from(answer.missing.parts())).sum() {
             0 => {}
             parts => return Err(CalibrateError::Damaged { parts }),

@@ -148,15 +148,21 @@ impl Candidates {
     /// Offers a candidate.
     #[inline]
     pub(crate) fn offer(&mut self, candidate: Candidate) {
-        let is_left_out =
-            || !self.left_out.is_empty() && self.left_out.binary_search(&candidate.location).is_ok();
-        if candidate.least(self.half) > self.bound || self.is_unlikely(&candidate) || is_left_out() {
+        if candidate.least(self.half) > self.bound
+            || self.is_unlikely(&candidate)
+            || self.is_left_out(candidate.location)
+        {
             return;
         }
         self.kept.push(candidate);
         if self.kept.len() >= self.full {
             self.thin();
         }
+    }
+
+    /// Whether a vector is one of those that are left out.
+    pub(crate) fn is_left_out(&self, location: Location) -> bool {
+        !self.left_out.is_empty() && self.left_out.binary_search(&location).is_ok()
     }
 
     fn is_unlikely(&self, candidate: &Candidate) -> bool {

@@ -5,6 +5,7 @@ use spandrel_index::Location;
 
 use super::best::Key;
 use super::candidates::Candidate;
+use super::front::FrontState;
 use crate::subject::Query;
 use crate::terms::End;
 
@@ -18,6 +19,14 @@ pub(crate) trait Collect {
 
     /// Offers vectors of a list by estimates. All at once, since a call for each took 3 % of a search in memory.
     fn offer(&mut self, estimated: &[Estimated]);
+
+    /// Before the vectors of the list that `searched` nearer ones were searched before, where lists come in this order.
+    fn begin_list(&mut self, _searched: u32) {}
+
+    /// How the search goes, where that is followed and there are `k` vectors.
+    fn front(&self) -> Option<FrontState> {
+        None
+    }
 
     /// No exact score above this is of use.
     fn exact_limit(&self) -> f32;

@@ -2,11 +2,13 @@
 mod best;
 mod candidates;
 mod contract;
+mod front;
 mod top_k;
 mod within;
 
 pub(crate) use best::{Best, Key};
 pub(crate) use candidates::Candidate;
 pub(crate) use contract::{Collect, Estimated, Found};
+pub(crate) use front::FrontState;
 pub(crate) use top_k::TopK;
 pub(crate) use within::{Bound, Within};

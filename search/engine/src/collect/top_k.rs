@@ -5,6 +5,7 @@ use spandrel_index::order::{PIECE, sort_while};
 use super::best::Best;
 use super::candidates::{Candidate, Candidates, Keep};
 use super::contract::{Collect, Estimated, Found, Undecided};
+use super::front::{Front, FrontState};
 use crate::plan::{QueryPlan, VerifyPlan};
 use crate::subject::Query;
 use crate::terms::{End, Patience, Terms};
@@ -15,6 +16,7 @@ pub(crate) struct TopK {
     k: usize,
     verify: Option<VerifyPlan>,
     candidates: Candidates,
+    front: Front,
     best: Best,
     /// Ids taken with their estimates.
     estimated: Vec<u64>,
@@ -33,6 +35,7 @@ impl TopK {
         let k = plan.k();
         (self.k, self.verify) = (k, plan.verify);
         self.best.reset(k, terms);
+        self.front.reset(if plan.stop.is_followed() { k } else { 0 });
         self.estimated.clear();
         (self.bursts, self.candidates_kept) = (0, 0);
         if let Some(verify) = &self.verify {
@@ -87,7 +90,19 @@ impl Collect for TopK {
         for &Estimated { location, estimate, error } in estimated {
             self.candidates.offer(Candidate { estimate, error, location, compared: false });
         }
+        if self.front.is_on() {
+            let others = estimated.iter().filter(|offered| !self.candidates.is_left_out(offered.location));
+            others.for_each(|offered| self.front.offer(offered.estimate));
+        }
         self.candidates.tighten();
+    }
+
+    fn begin_list(&mut self, searched: u32) {
+        self.front.begin_list(searched);
+    }
+
+    fn front(&self) -> Option<FrontState> {
+        self.front.state()
     }
 
     fn exact_limit(&self) -> f32 {

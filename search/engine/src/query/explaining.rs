@@ -102,6 +102,19 @@ impl Chosen<'_> {
     }
 }
 
+/// Tells that the last of the `places`, those that were not searched, were not needed.
+pub(super) fn enough(places: &[ListPlace], step: &mut Step<'_>) {
+    let unsearched = step.progress.unsearched as usize; // CAST: a number of lists
+    let Some(explanation) = step.progress.explanation.as_mut().filter(|_| unsearched > 0) else { return };
+    explanation.stop = Stop::Enough;
+    for place in &places[places.len() - unsearched..] {
+        let mut told = explanation.lists.items.iter_mut();
+        if let Some(list) = told.find(|list| (list.segment, list.list) == place.key()) {
+            (list.fate, list.scanned) = (ListFate::Enough, 0);
+        }
+    }
+}
+
 /// Tells that a list which was asked for is damaged.
 pub(super) fn damaged(place: &ListPlace, step: &mut Step<'_>) {
     let Some(explanation) = &mut step.progress.explanation else { return };

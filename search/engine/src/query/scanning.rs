@@ -6,6 +6,7 @@ use crate::damage::{DamageReason, DamagedPart};
 use crate::error::with_cause;
 use crate::fetch::{ListRead, plan};
 use crate::kept;
+use crate::query::explaining;
 use crate::query::probed::Probed;
 use crate::query::step::Step;
 use crate::scan::ReadList;
@@ -25,6 +26,7 @@ impl Scanning {
             let (scan, sink) = step.scan();
             let end = scan.scan_resident(&query, &probed.places, sink, &mut || running.job.end());
             step.progress.end = end;
+            explaining::enough(&probed.places, step);
             probed.places.clear();
         }
         step.progress.clock.lap(|times| &mut times.scan_us);

@@ -13,6 +13,7 @@ use crate::progress::Progress;
 use crate::reads::Outbox;
 use crate::rerank::Reranker;
 use crate::scan::{Scan, Sink};
+use crate::stop::EarlyEnd;
 use crate::subject::Query;
 
 /// One query with the worker's tools, for as long as the query goes on without waiting.
@@ -50,6 +51,7 @@ impl Step<'_> {
 
     /// The scan, and where what it finds goes.
     pub(super) fn scan(&mut self) -> (&mut dyn Scan, Sink<'_>) {
-        (self.scan, Sink { found: self.found, progress: self.progress })
+        let stop = EarlyEnd::of(self.running);
+        (self.scan, Sink { found: self.found, progress: self.progress, stop })
     }
 }

@@ -22,6 +22,7 @@ use crate::plan::QueryPlan;
 use crate::reads::FileKind;
 use crate::scan::{ReadList, Sink};
 use crate::searched::Searched;
+use crate::stop::EarlyEnd;
 use crate::terms::{End, PIECE_BYTES, Terms};
 
 const DIM: usize = 128;
@@ -80,6 +81,7 @@ fn asked(searched: &Arc<Searched>, k: usize) -> (Running, Arc<AtomicBool>, Repli
         row_bytes: index.row_bytes(),
         plan: QueryPlan::of(&params, index).unwrap(),
         left_out: Vec::new(),
+        traces: None,
     };
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, receiver) = bounded(1);
@@ -123,7 +125,7 @@ fn a_search_in_memory_stops_within_a_piece() {
         states.probed.begin(&mut step);
         let mut looked = 0;
         let query = step.query;
-        let sink = Sink { found: step.found, progress: step.progress };
+        let sink = Sink { found: step.found, progress: step.progress, stop: EarlyEnd::default() };
         let end = step.scan.scan_resident(&query, &states.probed.places, sink, &mut || {
             looked += 1;
             (looked > looks).then_some(End::Stopped)
@@ -172,7 +174,7 @@ fn a_list_that_was_read_is_left_within_a_piece() {
             slot.progress.work = Work::default();
             let (_, step) = slot.step(&mut tools, 0, &mut reads).unwrap();
             let (query, mut looked) = (step.query, 0);
-            let sink = Sink { found: step.found, progress: step.progress };
+            let sink = Sink { found: step.found, progress: step.progress, stop: EarlyEnd::default() };
             let list = ReadList { place: &place, bytes: &bytes };
             let end = step.scan.scan_read(&query, list, sink, &mut || {
                 looked += 1;
@@ -185,7 +187,7 @@ fn a_list_that_was_read_is_left_within_a_piece() {
             slot.progress.work = Work::default();
             let (_, step) = slot.step(&mut tools, 0, &mut reads).unwrap();
             let (query, mut looked) = (step.query, 0);
-            let sink = Sink { found: step.found, progress: step.progress };
+            let sink = Sink { found: step.found, progress: step.progress, stop: EarlyEnd::default() };
             let list = ReadList { place: &place, bytes: &bytes };
             let end = step.scan.scan_read(&query, list, sink, &mut || {
                 looked += 1;

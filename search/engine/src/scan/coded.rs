@@ -111,7 +111,7 @@ impl Scan for CodedScan {
         sink: Sink<'_>,
         end: &mut dyn FnMut() -> Option<End>,
     ) -> Option<End> {
-        let Sink { found, progress } = sink;
+        let Sink { found, progress, stop } = sink;
         let codes_bytes = codes_bytes(query.index);
         let vector_bytes = codes_bytes.div_ceil(query.index.vectors().max(1) as usize); // CAST: in memory
         let piece_max = (PIECE_BYTES / vector_bytes.max(1)).max(1) as u32; // CAST: at most `PIECE_BYTES`
@@ -119,6 +119,12 @@ impl Scan for CodedScan {
         let mut scanned = piece_max;
         let ahead = codes_bytes > CACHED_BYTES;
         for (at, place) in places.iter().enumerate() {
+            found.begin_list(at as u32); // CAST: lists are numbered by u32
+            if stop.is_enough(at, places, found) {
+                progress.unsearched = (places.len() - at) as u32; // CAST: as before
+                progress.work.lists -= progress.unsearched;
+                break;
+            }
             if let Some(next) = places.get(at + 1).filter(|_| ahead) {
                 let segment = query.segment(next.segment);
                 let range = resident(segment).range(positions_of(segment, next));
@@ -161,7 +167,7 @@ impl Scan for CodedScan {
         sink: Sink<'_>,
         end: &mut dyn FnMut() -> Option<End>,
     ) -> Result<Option<End>, DamageReason> {
-        let Sink { found, progress } = sink;
+        let Sink { found, progress, .. } = sink;
         let segment = query.segment(list.place.segment);
         if let Some(end) = check(segment, list, end)? {
             return Ok(Some(end));

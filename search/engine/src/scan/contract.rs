@@ -8,6 +8,7 @@ use crate::collect::Collect;
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
 use crate::progress::Progress;
+use crate::stop::EarlyEnd;
 use crate::subject::Query;
 use crate::terms::End;
 
@@ -50,6 +51,7 @@ pub(crate) struct QueryRow<'a> {
 pub(crate) struct Sink<'a> {
     pub(crate) found: &'a mut dyn Collect,
     pub(crate) progress: &'a mut Progress,
+    pub(crate) stop: EarlyEnd<'a>,
 }
 
 /// A list as it was read.

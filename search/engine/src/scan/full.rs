@@ -66,7 +66,7 @@ impl Scan for FullScan {
         if let Some(end) = check(query.segment(list.place.segment), list, end)? {
             return Ok(Some(end));
         }
-        let Sink { found, progress } = sink;
+        let Sink { found, progress, .. } = sink;
         progress.clock.lap(|times| &mut times.verify_us);
         let view = self.layout.view(list.bytes, list.place.count());
         let row_bytes = self.layout.row_bytes;

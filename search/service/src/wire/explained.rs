@@ -27,6 +27,7 @@ fn list(of: &ExplainedList) -> v1::ExplainedList {
         ListFate::MaxBytes => v1::ListFate::MaxBytes,
         ListFate::Empty => v1::ListFate::Empty,
         ListFate::Damaged => v1::ListFate::Damaged,
+        ListFate::Enough => v1::ListFate::Enough,
     };
     // CAST: the enum's code
     v1::ExplainedList { segment: segment.into(), list, head_distance, fate: fate as i32, scanned }
@@ -39,6 +40,7 @@ fn wire_stop(stop: Stop) -> v1::Stop {
         Stop::Neighbours => v1::Stop::Neighbours,
         Stop::MaxLists => v1::Stop::MaxLists,
         Stop::MaxBytes => v1::Stop::MaxBytes,
+        Stop::Enough => v1::Stop::Enough,
         Stop::All => v1::Stop::All,
     }
 }

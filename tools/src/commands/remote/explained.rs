@@ -37,6 +37,7 @@ fn list(message: &v1::ExplainedList) -> Option<ExplainedList> {
         v1::ListFate::MaxBytes => ListFate::MaxBytes,
         v1::ListFate::Empty => ListFate::Empty,
         v1::ListFate::Damaged => ListFate::Damaged,
+        v1::ListFate::Enough => ListFate::Enough,
     };
     Some(ExplainedList { segment: u16::try_from(segment).ok()?, list, head_distance, fate, scanned })
 }
@@ -48,6 +49,7 @@ fn stop(stop: v1::Stop) -> Stop {
         v1::Stop::Neighbours => Stop::Neighbours,
         v1::Stop::MaxLists => Stop::MaxLists,
         v1::Stop::MaxBytes => Stop::MaxBytes,
+        v1::Stop::Enough => Stop::Enough,
         v1::Stop::All | v1::Stop::Unspecified => Stop::All,
     }
 }

@@ -1,0 +1,190 @@
+//! Whether a search has found enough before it has searched all the lists that it may.
+//!
+//! How much of the `k` nearest is still missing is told by how the search goes: by logistic regression on the number of
+//! lists, on how long ago one of them was of use, and on how far the next one is, beside the `k`-th nearest and beside the
+//! first (after Li et al., "Improving Approximate Nearest Neighbor Search through Learned Adaptive Early Termination",
+//! SIGMOD 2020, with fewer inputs). A search ends at a threshold. Weights and threshold come from calibration.
+use std::f32::consts::LN_2;
+use std::sync::{Mutex, PoisonError};
+
+use spandrel_index::format::STOP_WEIGHTS;
+
+use crate::collect::{Collect, FrontState};
+use crate::fetch::ListPlace;
+use crate::job::Running;
+
+/// Numbers of lists after which a search may end are multiples of this: to look costs as much as to scan four codes.
+const STRIDE: usize = 4;
+/// Inputs of the regression.
+pub(crate) const INPUTS: usize = 5;
+/// Its weights: of a constant, of the inputs, and of the products of any two.
+pub(crate) const WEIGHTS: usize = STOP_WEIGHTS;
+const _: () = assert!(WEIGHTS == 1 + INPUTS + INPUTS * (INPUTS + 1) / 2);
+/// Inputs are bounded: nothing that a search meets is worth more.
+const LOG_MAX: f32 = 12.0;
+
+/// Lists that a search may take, where a constant number finds as much. More would go to searches that hardly gain by them.
+pub(crate) fn cap(lists: u32) -> u32 {
+    lists.saturating_add(lists / 2)
+}
+
+/// When a search ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct StopRule {
+    pub(crate) weights: [f32; WEIGHTS],
+    /// It ends where the logarithm of the odds that a neighbour is missing is below this.
+    pub(crate) threshold: f32,
+}
+
+/// How far a search is after some lists.
+#[derive(Debug, Clone, Copy)]
+struct Progressed {
+    /// Lists searched.
+    lists: usize,
+    front: FrontState,
+    /// Squared distances of the head of the first list, and of that of the next.
+    first: f32,
+    next: f32,
+}
+
+impl StopRule {
+    fn is_enough(&self, inputs: &[f32; INPUTS]) -> bool {
+        log_odds(&self.weights, inputs) < self.threshold
+    }
+}
+
+/// The logarithm of the odds that a neighbour is missing.
+pub(crate) fn log_odds(weights: &[f32; WEIGHTS], inputs: &[f32; INPUTS]) -> f32 {
+    terms(inputs).iter().zip(weights).map(|(term, weight)| term * weight).sum()
+}
+
+/// What weights are of.
+pub(crate) fn terms(inputs: &[f32; INPUTS]) -> [f32; WEIGHTS] {
+    let mut terms = [1.0; WEIGHTS];
+    terms[1..=INPUTS].copy_from_slice(inputs);
+    let mut at = 1 + INPUTS;
+    for (number, &a) in inputs.iter().enumerate() {
+        for &b in &inputs[number..] {
+            terms[at] = a * b;
+            at += 1;
+        }
+    }
+    terms
+}
+
+fn inputs(progressed: Progressed) -> [f32; INPUTS] {
+    let Progressed { lists, front, first, next } = progressed;
+    let count = |count: u32| ln(1.0 + count as f32); // CAST: numbers of lists and neighbours
+    let ratio = |a: f32, b: f32| (ln(a) - ln(b)).clamp(-LOG_MAX, LOG_MAX);
+    [
+        count(lists as u32), // CAST: lists are numbered by u32
+        ratio(next, front.kth),
+        count(front.idle),
+        count(front.recent),
+        ratio(next, first),
+    ]
+}
+
+/// The natural logarithm to seven digits, of what is too small that of the smallest positive number. Computed here, since
+/// that of the system's library differs by its version, and weights are to depend on the index alone.
+fn ln(x: f32) -> f32 {
+    // Also of what is no number.
+    let x = if x > f32::MIN_POSITIVE { x.min(f32::MAX) } else { f32::MIN_POSITIVE };
+    let bits = x.to_bits();
+    // The mantissa between the root of a half and the root of two.
+    let exponent = (bits as i32 - 0x3f35_04f3) >> 23; // CAST: a positive float's bits
+    let mantissa = f32::from_bits((bits as i32 - (exponent << 23)) as u32); // CAST: back
+    let t = (mantissa - 1.0) / (mantissa + 1.0);
+    let square = t * t;
+    let series = 1.0 + square * (1.0 / 3.0 + square * (0.2 + square * (1.0 / 7.0)));
+    exponent as f32 * LN_2 + 2.0 * t * series // CAST: exact
+}
+
+/// What watches over the search of one query.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct EarlyEnd<'a> {
+    rule: Option<&'a StopRule>,
+    /// The steps are kept there, by this number.
+    traces: Option<(&'a Traces, usize)>,
+}
+
+impl<'a> EarlyEnd<'a> {
+    pub(crate) fn of(running: &'a Running) -> EarlyEnd<'a> {
+        let traces = running.job.traces.as_deref().map(|traces| (traces, running.number));
+        EarlyEnd { rule: running.job.plan.stop.rule.as_ref(), traces }
+    }
+
+    /// Whether the lists before number `lists` of `places`, nearest first, were enough.
+    #[inline]
+    pub(crate) fn is_enough(&self, lists: usize, places: &[ListPlace], found: &dyn Collect) -> bool {
+        if lists == 0 || !lists.is_multiple_of(STRIDE) || self.rule.is_none() && self.traces.is_none() {
+            return false;
+        }
+        let Some(front) = found.front() else { return false };
+        let (first, next) = (places[0].distance, places[lists].distance);
+        let inputs = inputs(Progressed { lists, front, first, next });
+        if let Some((traces, query)) = self.traces {
+            traces.add(query, Sample { lists: lists as u32, inputs }); // CAST: lists are numbered by u32
+            return false;
+        }
+        self.rule.is_some_and(|rule| rule.is_enough(&inputs))
+    }
+}
+
+/// A step of a search, as calibration learns from it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) lists: u32,
+    pub(crate) inputs: [f32; INPUTS],
+}
+
+/// The steps of some queries, by number. While they are kept, no search ends early.
+#[derive(Debug)]
+pub(crate) struct Traces(Mutex<Vec<Vec<Sample>>>);
+
+impl Traces {
+    pub(crate) fn of(queries: usize) -> Traces {
+        Traces(Mutex::new(vec![Vec::new(); queries]))
+    }
+
+    pub(crate) fn add(&self, query: usize, sample: Sample) {
+        // A sample is whole or not there.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[query].push(sample);
+    }
+
+    pub(crate) fn take(&self) -> Vec<Vec<Sample>> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithms_are_those_of_the_library() {
+        for x in [2e-38_f32, 1e-9, 0.3, 0.7, 0.7072, 1.0, 1.42, 1.5, 3.0, 1e9, 3e38] {
+            assert!((ln(x) - x.ln()).abs() <= 2e-7 * x.ln().abs().max(1.0), "{x}: {} {}", ln(x), x.ln());
+        }
+        assert_eq!((ln(0.0), ln(-1.0), ln(f32::NAN)), (ln(f32::MIN_POSITIVE), ln(0.0), ln(0.0)));
+        assert!(ln(f32::INFINITY) < 89.0);
+    }
+
+    #[test]
+    fn any_search_has_inputs_that_are_numbers() {
+        let front = FrontState { kth: -3.0, idle: 7, recent: 2 };
+        for (first, next) in [(0.0, 0.0), (0.0, f32::MAX), (f32::NAN, 1.0), (1e-30, f32::INFINITY)] {
+            let inputs = inputs(Progressed { lists: 8, front, first, next });
+            assert!(inputs.iter().all(|x| x.abs() <= LOG_MAX), "{inputs:?}");
+        }
+    }
+
+    #[test]
+    fn all_pairs_of_inputs_have_a_weight() {
+        let terms = terms(&[2.0, 3.0, 5.0, 7.0, 11.0]);
+        let products =
+            [4.0, 6.0, 10.0, 14.0, 22.0, 9.0, 15.0, 21.0, 33.0, 25.0, 35.0, 55.0, 49.0, 77.0, 121.0];
+        assert_eq!(terms[..6], [1.0, 2.0, 3.0, 5.0, 7.0, 11.0]);
+        assert_eq!(terms[6..], products);
+    }
+}
