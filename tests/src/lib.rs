@@ -7,11 +7,12 @@ pub mod sweep;
 
 use std::error::Error;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use half::f16;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use spandrel_benches::Calibrator as Recalibrator;
 use spandrel_builder::cluster::HeadKind;
 use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{
@@ -19,7 +20,7 @@ use spandrel_builder::{
     Unpublished, build_for,
 };
 use spandrel_datasets::Rows;
-use spandrel_engine::{CalibrateLimits, CalibrateParams, calibrate};
+use spandrel_engine::{CalibrateLimits, CalibrateParams};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::RecallCurves;
 use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
@@ -90,7 +91,7 @@ impl IdSource for Ids<'_> {
     }
 }
 
-/// Calibrates by the engine.
+/// Calibrates by the engine with rows of the index.
 #[derive(Debug, Clone, Copy)]
 pub struct Calibrator(pub CalibrateLimits);
 
@@ -102,25 +103,6 @@ impl Calibrate for Calibrator {
         stop: &AtomicBool,
     ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
         Recalibrator(CalibrateParams::new(self.0)).calibrate(index, progress, stop)
-    }
-}
-
-/// As [`Calibrator`], with queries of its own or a confidence.
-#[derive(Debug, Clone, Copy)]
-pub struct Recalibrator<'a>(pub CalibrateParams<'a>);
-
-impl Calibrate for Recalibrator<'_> {
-    fn calibrate(
-        &self,
-        index: Unpublished<'_>,
-        progress: &dyn Progress,
-        stop: &AtomicBool,
-    ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
-        let mut tell = |queries| {
-            progress.advance(queries);
-            !stop.load(Ordering::Relaxed)
-        };
-        Ok(calibrate(index.dir, index.manifest, self.0, &mut tell)?)
     }
 }
 

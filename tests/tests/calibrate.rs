@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use spandrel_benches::Calibrator as Recalibrator;
 use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{
     BuildConfig, BuildError, BuildReport, Calibrate, Progress, Silent, Unpublished, recalibrate,
@@ -18,7 +19,7 @@ use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{BODY_AT, OpenError, RecallCurves, RecallSource, current};
 use spandrel_index::{DType, Index, Location, Metric, OpenOptions, Tier};
 use spandrel_io::FolderStore;
-use spandrel_tests::{Base, Calibrator, LIMITS, Recalibrator, clustered, coded, config};
+use spandrel_tests::{Base, Calibrator, LIMITS, clustered, coded, config};
 
 use crate::support::{engine_config, every_list, identity, open_engine};
 
@@ -70,7 +71,7 @@ fn defaults_reach_their_recall_with_less_than_everything() {
         assert_eq!((curves.source, curves.confidence), (RecallSource::Rows, None));
         let curve = |tier| curves.of(tier).find(|curve| curve.k == 10).unwrap();
         let on_ssd = curve(Tier::Ssd);
-        assert!((8..=32).contains(&on_ssd.points.len()), "{what}: {on_ssd:?}");
+        assert!((6..=32).contains(&on_ssd.points.len()), "{what}: {on_ssd:?}");
         assert!(on_ssd.points[0].recall < 0.7 && on_ssd.points.last().unwrap().recall > 0.99, "{what}");
         assert!(on_ssd.points.iter().all(|point| point.lists < index.lists()), "{what}");
         assert!(code != CodeSpec::Full || on_ssd.points.iter().all(|point| point.rerank_errors == 0.0));

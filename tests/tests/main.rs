@@ -18,6 +18,7 @@ mod measured;
 mod mixtures;
 mod odd;
 mod outliers;
+mod promise;
 mod ranges;
 mod recalibrated;
 mod recall;

@@ -13,8 +13,10 @@ use crate::stop::StopRule;
 const RECALL_LEAST: f64 = 0.5;
 /// Places of the path from one point to the next at most: half an octave of lists, while errors grow too.
 const PLACES_MAX: usize = 16;
-/// Lists of a point to those of the one before at most, unless a place is more.
+/// Lists of a point to those of the one before at most, unless a place is more: above the start, and below, where few lists hold
+/// much.
 const LISTS_RATIO: f64 = 1.5;
+const FEW_LISTS_RATIO: f64 = 1.25;
 /// By how much the logarithm of what is missed falls from one place to the next, until it is known: 0.02 to 0.06 on SIFT
 /// descriptors and sentence embeddings.
 const FALL: f64 = 0.04;
@@ -71,12 +73,13 @@ fn up(
     loop {
         let Measured { setting, trial, .. } = &measured[measured.len() - 1];
         let missed = trial.missed();
+        let is_most = trials.rule.expected(&trial.losses) >= trials.recall_most(k);
         // What one query misses is what any further query counts as.
-        if at == last || missed < 1.0 || level == 2 {
+        if at == last || missed < 1.0 || is_most || level == 2 {
             return Ok(measured);
         }
         let pruned = setting.pruned && level == 0 && trials.rule.expected(&trial.losses) < recall;
-        let next = path.next(at, (at + places(k, fall)).min(last));
+        let next = path.next(at, (at + places(shares(k).1, fall)).min(last));
         let better = Measured::of(trials, k, Setting { pruned, ..path.settings[next] })?;
         let fell = (missed / better.trial.missed().max(f64::MIN_POSITIVE)).ln();
         level = if fell < FALL_LEAST { level + 1 } else { 0 };
@@ -92,7 +95,7 @@ fn down(trials: &mut Trials<'_>, k: u32, path: &Path) -> Result<Vec<Measured>, C
     let mut found = Measured::of(trials, k, path.settings[at])?;
     let mut measured = Vec::new();
     while at > 0 && found.trial.recall() > RECALL_LEAST {
-        let next = path.next(at, at.saturating_sub(places(k, fall)));
+        let next = path.next(at, at.saturating_sub(places(shares(k).0, fall)));
         let worse = Measured::of(trials, k, path.settings[next])?;
         // CAST: a few places
         fall = (worse.trial.missed().max(1.0) / found.trial.missed().max(1.0)).ln() / (at - next) as f64;
@@ -105,16 +108,21 @@ fn down(trials: &mut Trials<'_>, k: u32, path: &Path) -> Result<Vec<Measured>, C
     Ok(measured)
 }
 
-/// Places to the next point, where the logarithm of what is missed falls by `fall` with each.
-fn places(k: u32, fall: f64) -> usize {
-    // What is missed falls to this share from one point to the next. Searches for many neighbours take long.
-    let share: f64 = match k {
-        ..1000 => 0.65,
-        1000..10_000 => 0.5,
-        10_000.. => 0.4,
-    };
+/// Places to the next point, where the logarithm of what is missed falls by `fall` with each until it is `share` of what it
+/// was.
+fn places(share: f64, fall: f64) -> usize {
     let places = -share.ln() / fall.max(f64::MIN_POSITIVE);
     (places.ceil() as usize).clamp(1, PLACES_MAX) // CAST: saturates
+}
+
+/// To what share the recall missed falls from one point to the next, below the start and above. Searches of many lists or for
+/// many neighbours take long, and where little is missed an eighth of it is nothing.
+const fn shares(k: u32) -> (f64, f64) {
+    match k {
+        ..1000 => (0.65, 0.5),
+        1000..10_000 => (0.4, 0.4),
+        10_000.. => (0.25, 0.25),
+    }
 }
 
 /// The points of what was measured, those left out that give no more than one of less work.
@@ -196,8 +204,9 @@ impl Path {
     fn next(&self, at: usize, to: usize) -> usize {
         let lists = |place: usize| f64::from(self.settings[place].lists);
         let is_near = |&place: &usize| {
-            let ratio = lists(place) / lists(at);
-            (1.0 / LISTS_RATIO..=LISTS_RATIO).contains(&ratio) || place.abs_diff(at) == 1
+            let (few, many) = (lists(place.min(at)), lists(place.max(at)));
+            let most = if to > at { LISTS_RATIO } else { FEW_LISTS_RATIO };
+            many <= most * few || place.abs_diff(at) == 1
         };
         if to > at {
             (at + 1..=to).take_while(is_near).last().unwrap_or(to)
@@ -238,14 +247,14 @@ mod tests {
     fn few_lists_are_measured_one_by_one() {
         let setting = |lists| Setting { lists, steps: 0, pruned: false, stops: false };
         let path = Path { settings: [1, 2, 3, 4, 5, 6, 7, 8].map(setting).to_vec(), start: 7 };
-        assert_eq!([7, 4, 2, 1].map(|at| path.next(at, 0)), [5, 3, 1, 0]);
+        assert_eq!([7, 4, 2, 1].map(|at| path.next(at, 0)), [6, 3, 1, 0]);
         assert_eq!([0, 1, 3, 5].map(|at| path.next(at, 7)), [1, 2, 5, 7]);
         assert_eq!((path.next(7, 6), path.next(5, 6)), (6, 6));
     }
 
     #[test]
     fn points_lie_closer_where_misses_fall_faster() {
-        assert_eq!([0.0, 0.01, 0.04, 0.1, 9.0].map(|fall| places(10, fall)), [16, 16, 11, 5, 1]);
-        assert_eq!([10, 1000, 10_000].map(|k| places(k, 0.1)), [5, 7, 10]);
+        assert_eq!([0.0, 0.01, 0.04, 0.1, 9.0].map(|fall| places(0.5, fall)), [16, 16, 16, 7, 1]);
+        assert_eq!([0.65, 0.4, 0.25].map(|share| places(share, 0.1)), [5, 10, 14]);
     }
 }

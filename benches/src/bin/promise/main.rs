@@ -1,0 +1,159 @@
+//! Whether a recall that is asked for is found, by queries that calibration never saw.
+//!
+//! Of each set an index is built and calibrated with its own rows. Then 200 random halves of the queries calibrate it, and the
+//! others measure. A line for each number of neighbours and target: what rows promise and what all queries find; then of the
+//! halves the mean of recall less the target, its standard error, the share of halves under, least and most.
+//!
+//! ```text
+//! cargo run --release -p spandrel-benches --bin promise -- --data DIR [--sets text50k,sift,embedding]
+//! ```
+//! `DIR` holds `sift1m`, `text50k` and `kv32`, each with `base.*bin`, `query.*bin` and `truth.ibin`. Generated sets are `sift`,
+//! `embedding` and `ood` (queries of another distribution).
+mod set;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Parser;
+use spandrel_benches::Calibrator;
+use spandrel_benches::promise::Losses;
+use spandrel_builder::cluster::HeadKind;
+use spandrel_builder::{BuildConfig, Caller, Choice, Input, ListCount, Silent, VectorShape, build_for};
+use spandrel_engine::{
+    Aim, CalibrateLimits, CalibrateParams, Engine, EngineConfig, Pruning, SearchParams, recalls,
+};
+use spandrel_index::{Index, OpenOptions, Tier};
+
+use crate::set::Set;
+
+/// Halves of the queries.
+const HALVES: usize = 200;
+/// Memory to search in that the default build aims at, in bytes a vector.
+const SEARCH_BYTES: f64 = 40.0;
+/// Memory to build in.
+const MEMORY_BYTES: u64 = 4 << 30;
+
+#[derive(Debug, Parser)]
+#[command(about = "Measures whether a promised recall is kept")]
+struct Args {
+    /// Folder of the sets that are files
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Sets: folders of --data, or sift, embedding and ood, which are generated
+    #[arg(long, value_delimiter = ',', default_values_t = ["sift", "embedding", "ood"].map(String::from))]
+    sets: Vec<String>,
+    /// Vectors of a generated set
+    #[arg(long, default_value_t = 50_000)]
+    vectors: u64,
+    /// Queries at most
+    #[arg(long, default_value_t = 4000)]
+    queries: usize,
+    /// Neighbours asked for
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100])]
+    k: Vec<u32>,
+    /// Recalls asked for
+    #[arg(long, value_delimiter = ',', default_values_t = [0.80, 0.90, 0.95, 0.99])]
+    targets: Vec<f64>,
+    /// Reach them with this confidence rather than on average
+    #[arg(long)]
+    confidence: Option<f64>,
+    /// Where vectors are searched
+    #[arg(long, default_value_t = Tier::Memory)]
+    place: Tier,
+    /// Threads to use
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    println!(
+        "{:<10} {:>4} {:>6}  {:>8} {:>8} {:>7}  {:>8} {:>7} {:>6} {:>8} {:>8} {:>7} {:>9}",
+        "set",
+        "k",
+        "target",
+        "rows say",
+        "found",
+        "error",
+        "margin",
+        "error",
+        "under",
+        "least",
+        "most",
+        "reached",
+        "codes"
+    );
+    args.sets.iter().try_for_each(|name| measure(&args, name))
+}
+
+fn measure(args: &Args, name: &str) -> Result<()> {
+    let set = Set::named(args.data.as_deref(), name, args.vectors, args.queries)?;
+    let folder = tempfile::tempdir()?;
+    let dir = folder.path().join("index");
+    build(args, &set, &dir)?;
+    let options = OpenOptions { vectors: Some(args.place), ..OpenOptions::default() };
+    let index = Arc::new(Index::open_with(&dir, options)?);
+    let config = EngineConfig { threads: args.threads, ..EngineConfig::default() };
+    let engine = Engine::open(Arc::clone(&index), config)?;
+    for &k in &args.k {
+        let losses = Losses::measure(&engine, &set.queries, set.truth(), k)?;
+        for &target in &args.targets {
+            let rows = Pruning::of(&index, k as usize, Aim::at(target)).recall.unwrap_or(0.0);
+            let params = SearchParams { recall: Some(target), ..SearchParams::new(k as usize) };
+            let answers = engine.search(set.queries.bytes(), &params)?;
+            let found = recalls(index.metric(), &answers, set.truth(), k as usize)?;
+            let mean = found.iter().sum::<f64>() / found.len() as f64;
+            let variance =
+                found.iter().map(|recall| (recall - mean).powi(2)).sum::<f64>() / found.len() as f64;
+            let error = (variance / found.len() as f64).sqrt();
+            let kept = losses.halves(target, args.confidence, HALVES, 1);
+            let cheapest = if kept.cheapest > 0.5 { "  the cheapest point" } else { "" };
+            println!(
+                "{name:<10} {k:>4} {target:>6}  {rows:>8.4} {mean:>8.4} {error:>7.4}  {:>8.4} {:>7.4} {:>6.2} {:>8.4} {:>8.4} {:>7.2} {:>9.0}{cheapest}",
+                kept.margin, kept.error, kept.under, kept.least, kept.most, kept.reached, kept.scanned
+            );
+        }
+    }
+    Ok(())
+}
+
+/// As the command builds by default.
+fn build(args: &Args, set: &Set, dir: &std::path::Path) -> Result<()> {
+    let shape = VectorShape::of(&set.base, set.metric);
+    let choice = Choice::for_memory(shape, SEARCH_BYTES);
+    let config = BuildConfig {
+        metric: set.metric,
+        out: dir.to_owned(),
+        lists: ListCount::Size(choice.list_size),
+        replicas: choice.replicas,
+        max_replicas: spandrel_builder::COPIES_DEFAULT,
+        heads: HeadKind::Means,
+        code: choice.code,
+        codebooks: None,
+        codes: choice.codes,
+        memory_bytes: MEMORY_BYTES,
+        threads: args.threads,
+        seed: 1,
+        scratch: None,
+        resume: false,
+        replace: false,
+        keep_previous: 0,
+    };
+    let limits = CalibrateLimits { threads: args.threads, memory_bytes: MEMORY_BYTES };
+    let calibrator = Calibrator(CalibrateParams::new(limits));
+    let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate: Some(&calibrator) };
+    let (start, input) = (Instant::now(), Input { vectors: &set.base, ids: None });
+    let report = build_for(input, &config, caller)?;
+    let calibrating: f64 =
+        report.seconds.iter().filter(|(phase, _)| phase == "calibrate").map(|(_, seconds)| seconds).sum();
+    println!(
+        "# {}: {} built in {:.1} s, {calibrating:.1} of them calibrating",
+        set.name,
+        config.code,
+        start.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
