@@ -11,7 +11,6 @@ use spandrel_index::format::STOP_WEIGHTS;
 
 use crate::collect::{Collect, FrontState};
 use crate::fetch::ListPlace;
-use crate::job::Running;
 
 /// Numbers of lists after which a search may end are multiples of this: to look costs as much as to scan four codes.
 const STRIDE: usize = 4;
@@ -109,9 +108,9 @@ pub(crate) struct EarlyEnd<'a> {
 }
 
 impl<'a> EarlyEnd<'a> {
-    pub(crate) fn of(running: &'a Running) -> EarlyEnd<'a> {
-        let traces = running.job.traces.as_deref().map(|traces| (traces, running.number));
-        EarlyEnd { rule: running.job.plan.stop.rule.as_ref(), traces }
+    /// By a rule, or only kept: then with the number of the query among the traces.
+    pub(crate) fn new(rule: Option<&'a StopRule>, traces: Option<(&'a Traces, usize)>) -> EarlyEnd<'a> {
+        EarlyEnd { rule, traces }
     }
 
     /// Whether the lists before number `lists` of `places`, nearest first, were enough.

@@ -51,7 +51,9 @@ impl Step<'_> {
 
     /// The scan, and where what it finds goes.
     pub(super) fn scan(&mut self) -> (&mut dyn Scan, Sink<'_>) {
-        let stop = EarlyEnd::of(self.running);
+        let Running { job, number, .. } = self.running;
+        let traces = job.traces.as_deref().map(|traces| (traces, *number));
+        let stop = EarlyEnd::new(self.plan.stop.rule.as_ref(), traces);
         (self.scan, Sink { found: self.found, progress: self.progress, stop })
     }
 }
