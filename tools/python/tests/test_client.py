@@ -230,8 +230,9 @@ class RealServer(unittest.TestCase):
     def test_an_operation_that_takes_too_long_is_given_up(self):
         folder = os.path.join(made().folder, "slow")
         shutil.copytree(self.index, folder)
-        current = os.path.join(folder, "CURRENT")
-        with open(current, "r+") as file:
+        # Read whether or not a version was approved, unlike CURRENT.
+        manifest = os.path.join(folder, "manifest-1")
+        with open(manifest, "r+") as file:
             # Opening waits until the lease is given back; the signal that tells of it is one that is ignored.
             fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
