@@ -44,7 +44,7 @@ const STOP_K_MAX: u32 = 100;
 /// Recall at which it is to save lists.
 const STOP_RECALL: f64 = 0.99;
 /// Lists that searches are traced over to those that this takes.
-const TRACED: u32 = 2;
+const TRACED: u32 = 4;
 
 /// Which queries a setting is tried on: none of them serves for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
