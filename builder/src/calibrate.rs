@@ -1,6 +1,6 @@
 //! What recall queries are to expect: found by the caller, who knows how to search.
 use std::error::Error;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use spandrel_index::format::{
     BODY_AT, Header, Manifest, RecallCurves, SectionEntry, SectionKind, hash_hex, section_name,
@@ -22,16 +22,31 @@ pub struct Unpublished<'a> {
 pub trait Calibrate: Sync {
     /// The curves, or none to keep the usual default.
     ///
-    /// `progress` receives the number of queries done; soon after `stop` is set it fails, with any error.
+    /// `tell` hears how many queries were done since it was last called, and says whether to go on; where not, this fails, with
+    /// any error.
     ///
     /// # Errors
     /// Any; the build then fails, and can be resumed.
     fn calibrate(
         &self,
         index: Unpublished<'_>,
-        progress: &dyn Progress,
-        stop: &AtomicBool,
+        tell: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>>;
+}
+
+/// Calibrates while the caller of a build wishes it to go on.
+pub(crate) fn calibrated(
+    by: &dyn Calibrate,
+    index: Unpublished<'_>,
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<Option<RecallCurves>, BuildError> {
+    progress.phase("calibrate", 0, "queries");
+    let mut tell = |queries| {
+        progress.advance(queries);
+        !stop.load(Ordering::Relaxed)
+    };
+    by.calibrate(index, &mut tell).map_err(BuildError::Calibrate)
 }
 
 /// Writes the curves as a section of version `version` of the index of `manifest`.

@@ -7,7 +7,7 @@ use spandrel_index::format::{Manifest, RecallCurves, approved, current, publish_
 use spandrel_index::read_recall;
 use spandrel_io::{FolderLock, FolderStore, Store, StoreError};
 
-use crate::calibrate::write_recall;
+use crate::calibrate::{calibrated, write_recall};
 use crate::checkpoint::Checkpoint;
 use crate::folders::SCRATCH;
 use crate::kept::{newest, remove_others, stats_name};
@@ -47,9 +47,8 @@ pub fn recalibrate(
         return Err(BuildError::Unfinished { path: dir });
     }
     let manifest = Manifest::open(&store, current(&store)?)?;
-    progress.phase("calibrate", 0, "queries");
-    let found = by.calibrate(Unpublished { dir: &dir, manifest: &manifest }, progress, stop);
-    let Some(recall) = found.map_err(BuildError::Calibrate)? else { return Ok(None) };
+    let index = Unpublished { dir: &dir, manifest: &manifest };
+    let Some(recall) = calibrated(by, index, progress, stop)? else { return Ok(None) };
     publish(&store, &manifest, &recall).map(|manifest| Some(Recalibrated { manifest, recall }))
 }
 
@@ -118,8 +117,7 @@ mod tests {
         fn calibrate(
             &self,
             _: Unpublished<'_>,
-            _: &dyn Progress,
-            _: &AtomicBool,
+            _: &mut dyn FnMut(u64) -> bool,
         ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
             self.0.clone().map(Some).ok_or_else(|| "refused".into())
         }

@@ -5,24 +5,21 @@
 pub mod mutations;
 pub mod sweep;
 
-use std::error::Error;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use half::f16;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use spandrel_benches::Calibrator as Recalibrator;
+pub use spandrel_benches::Calibrator;
 use spandrel_builder::cluster::HeadKind;
 use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{
-    BuildConfig, BuildError, BuildReport, Calibrate, Caller, IdSource, Input, ListCount, Progress,
-    Unpublished, build_for,
+    BuildConfig, BuildError, BuildReport, Calibrate, Caller, IdSource, Input, ListCount, Progress, build_for,
 };
 use spandrel_datasets::Rows;
 use spandrel_engine::{CalibrateLimits, CalibrateParams};
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::RecallCurves;
 use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
 
 /// What a test builds from.
@@ -91,23 +88,11 @@ impl IdSource for Ids<'_> {
     }
 }
 
-/// Calibrates by the engine with rows of the index.
-#[derive(Debug, Clone, Copy)]
-pub struct Calibrator(pub CalibrateLimits);
-
-impl Calibrate for Calibrator {
-    fn calibrate(
-        &self,
-        index: Unpublished<'_>,
-        progress: &dyn Progress,
-        stop: &AtomicBool,
-    ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
-        Recalibrator(CalibrateParams::new(self.0)).calibrate(index, progress, stop)
-    }
-}
-
 /// What the builds of the tests may use.
 pub const LIMITS: CalibrateLimits = CalibrateLimits { threads: 2, memory_bytes: 1 << 30 };
+
+/// Calibrates with rows of the index.
+pub const CALIBRATOR: Calibrator<'static> = Calibrator(CalibrateParams::new(LIMITS));
 
 /// A configuration that small inputs are happy with: lists of 20, two copies by SOAR, heads that are means.
 pub fn config(metric: Metric, out: &Path) -> BuildConfig {

@@ -5,11 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use spandrel_benches::Calibrator as Recalibrator;
 use spandrel_builder::filing::ReplicaRule;
-use spandrel_builder::{
-    BuildConfig, BuildError, BuildReport, Calibrate, Progress, Silent, Unpublished, recalibrate,
-};
+use spandrel_builder::{BuildConfig, BuildError, BuildReport, Calibrate, Silent, Unpublished, recalibrate};
 use spandrel_datasets::Rows;
 use spandrel_engine::{
     AcceptBits, Aim, Answer, CalibrateError, CalibrateLimits, CalibrateParams, Engine, GivenQueries, Limit,
@@ -19,12 +16,12 @@ use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{BODY_AT, OpenError, RecallCurves, RecallSource, current};
 use spandrel_index::{DType, Index, Location, Metric, OpenOptions, Tier};
 use spandrel_io::FolderStore;
-use spandrel_tests::{Base, Calibrator, LIMITS, clustered, coded, config};
+use spandrel_tests::{Base, CALIBRATOR, Calibrator, LIMITS, clustered, coded, config};
 
 use crate::support::{engine_config, every_list, identity, open_engine};
 
 fn build(base: &Base, config: &BuildConfig) -> BuildReport {
-    base.build_watched(config, Some(&Calibrator(LIMITS)), &Silent).unwrap()
+    base.build_watched(config, Some(&CALIBRATOR), &Silent).unwrap()
 }
 
 /// Calibrates a published index.
@@ -226,7 +223,7 @@ fn bytes_do_not_depend_on_threads_or_memory_and_only_the_recall_on_calibration()
     let build = |name: &str, threads, memory_bytes, calibrated: bool| {
         let out = dir.path().join(name);
         let config = BuildConfig { threads, memory_bytes, ..coded(Metric::L2, code, Tier::Memory, &out) };
-        let calibrator = Calibrator(CalibrateLimits { threads, memory_bytes });
+        let calibrator = Calibrator(CalibrateParams::new(CalibrateLimits { threads, memory_bytes }));
         base.build_watched(&config, calibrated.then_some(&calibrator as _), &Silent).unwrap();
         identity(&out)
     };
@@ -297,8 +294,7 @@ impl Calibrate for Failing {
     fn calibrate(
         &self,
         _: Unpublished<'_>,
-        _: &dyn Progress,
-        _: &AtomicBool,
+        _: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
         Err("calibration refused".into())
     }
@@ -311,8 +307,7 @@ impl Calibrate for Shrugging {
     fn calibrate(
         &self,
         _: Unpublished<'_>,
-        _: &dyn Progress,
-        _: &AtomicBool,
+        _: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
         Ok(None)
     }
@@ -371,7 +366,7 @@ fn foreign_queries_keep_their_recall_once_they_were_given() {
         let given = Some(GivenQueries { rows: given.bytes(), truth });
         let params = CalibrateParams { given, confidence, limits: LIMITS };
         let stop = AtomicBool::new(false);
-        recalibrate(dir.path(), &Recalibrator(params), &Silent, &stop).map(Option::unwrap)
+        recalibrate(dir.path(), &Calibrator(params), &Silent, &stop).map(Option::unwrap)
     };
     again(None, None).unwrap();
     let (computed, found) = by(dir.path());

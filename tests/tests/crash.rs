@@ -11,7 +11,7 @@ use spandrel_index::format::{CURRENT, Manifest, OpenError, current, publish_mani
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
 use spandrel_io::faults::CrashStore;
 use spandrel_io::{FolderStore, Store};
-use spandrel_tests::{Base, Calibrator, LIMITS, clustered, coded, config, crash_config};
+use spandrel_tests::{Base, CALIBRATOR, clustered, coded, config, crash_config};
 
 use crate::support::{assert_same, identity};
 
@@ -111,7 +111,7 @@ fn kill_and_resume(code: CodeSpec, calibrate: bool, signs: &[&str]) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let base = Base::new(clustered(DType::U8, 16, 9000, 1));
     let flags: &[&str] = if calibrate { &["calibrate", "resume"] } else { &["", "resume"] };
-    let calibrate = calibrate.then_some(&Calibrator(LIMITS) as &dyn Calibrate);
+    let calibrate = calibrate.then_some(&CALIBRATOR as &dyn Calibrate);
     let build = |config: &BuildConfig| base.build_watched(config, calibrate, &Silent);
     let whole = crash_config(code, &dir.path().join("whole"));
     build(&whole).unwrap();

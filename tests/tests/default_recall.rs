@@ -13,7 +13,7 @@ use spandrel_engine::{SearchParams, Truth, recall};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{DType, Metric, Tier, VectorSource};
 use spandrel_tests::sweep::{Shape, encode};
-use spandrel_tests::{Base, Calibrator, LIMITS, coded, count};
+use spandrel_tests::{Base, CALIBRATOR, coded, count};
 
 use crate::support::open_engine;
 
@@ -104,7 +104,7 @@ fn default_code(set: &Set) -> CodeSpec {
 fn build(set: &Set, code: CodeSpec, dir: &Path) {
     let config = BuildConfig { lists: ListCount::Size(120), ..coded(set.metric, code, Tier::Memory, dir) };
     let base = Base::new(set.base.clone());
-    let report = base.build_watched(&config, Some(&Calibrator(LIMITS)), &Silent).unwrap();
+    let report = base.build_watched(&config, Some(&CALIBRATOR), &Silent).unwrap();
     let seconds = report.seconds.iter().filter(|(phase, _)| phase == "calibrate").map(|(_, seconds)| seconds);
     println!("{}: calibrated in {:.1} s", set.name, seconds.sum::<f64>());
 }

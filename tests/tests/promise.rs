@@ -7,7 +7,7 @@ use spandrel_datasets::{GenerateParams, Kind, TruthParams, Watch, compute_truth,
 use spandrel_engine::{Engine, SearchParams, Truth, recalls};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
-use spandrel_tests::{Base, Calibrator, LIMITS, coded};
+use spandrel_tests::{Base, CALIBRATOR, coded};
 
 use crate::support::engine_config;
 
@@ -35,7 +35,7 @@ fn check(set: &Set, ks: &[u32]) {
     let code = CodeSpec::Axes { bytes: dim.next_multiple_of(32) as u32 / 4 };
     let mut config = coded(metric, code, Tier::Memory, dir.path());
     config.lists = ListCount::Size(60);
-    Base::new(base).build_watched(&config, Some(&Calibrator(LIMITS)), &Silent).unwrap();
+    Base::new(base).build_watched(&config, Some(&CALIBRATOR), &Silent).unwrap();
     let options = OpenOptions { vectors: Some(Tier::Memory), ..OpenOptions::default() };
     let index = Arc::new(Index::open_with(dir.path(), options).unwrap());
     let engine = Engine::open(index, engine_config()).unwrap();

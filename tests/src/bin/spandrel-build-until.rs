@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use spandrel_builder::{Calibrate, Progress};
 use spandrel_index::DType;
 use spandrel_index::codes::CodeSpec;
-use spandrel_tests::{Base, Calibrator, LIMITS, clustered, crash_config};
+use spandrel_tests::{Base, CALIBRATOR, clustered, crash_config};
 
 struct Signs {
     /// The phase whose signs are counted, if not all are.
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     config.threads = threads;
     let asked = |flag: &str| args.iter().skip(4).any(|word| word == flag);
     config.resume = asked("resume");
-    let calibrate = asked("calibrate").then_some(&Calibrator(LIMITS) as &dyn Calibrate);
+    let calibrate = asked("calibrate").then_some(&CALIBRATOR as &dyn Calibrate);
     let base = Base::new(clustered(DType::U8, 16, 9000, 1));
     match base.build_watched(&config, calibrate, &signs) {
         Ok(_) => {

@@ -12,8 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use spandrel_builder::{Calibrate, Silent};
 use spandrel_datasets::Rows;
 use spandrel_engine::{
-    Answer, CalibrateLimits, Distances, Engine, EngineConfig, Executor, Limit, Request, Rerank, SearchError,
-    SearchParams,
+    Answer, CalibrateLimits, CalibrateParams, Distances, Engine, EngineConfig, Executor, Limit, Request,
+    Rerank, SearchError, SearchParams,
 };
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Metric, OpenOptions, Tier, verify};
@@ -94,7 +94,8 @@ impl<'a> Checker<'a> {
         for two_copies in [false, true] {
             let out = folder.join(if two_copies { "two" } else { "one" });
             let config = self.case.build(&out, two_copies, tier(!two_copies && rng.random()));
-            let calibrator = Calibrator(CalibrateLimits { threads: 1, memory_bytes: 1 << 30 });
+            let limits = CalibrateLimits { threads: 1, memory_bytes: 1 << 30 };
+            let calibrator = Calibrator(CalibrateParams::new(limits));
             let calibrate = self.case.calibrated.then_some(&calibrator as &dyn Calibrate);
             self.base.build_watched(&config, calibrate, &Silent)?;
             if rng.random_range(0..8) == 0 {

@@ -1,8 +1,7 @@
 //! Calibrates an index for the builder, which knows nothing of queries, by the engine, which knows nothing of builds.
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use spandrel_builder::{BuildConfig, Calibrate, Progress, Unpublished};
+use spandrel_builder::{BuildConfig, Calibrate, Unpublished};
 use spandrel_engine::{CalibrateLimits, CalibrateParams, calibrate};
 use spandrel_index::format::RecallCurves;
 
@@ -22,17 +21,8 @@ impl Calibrate for Calibrator<'_> {
     fn calibrate(
         &self,
         index: Unpublished<'_>,
-        progress: &dyn Progress,
-        stop: &AtomicBool,
+        tell: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
-        let mut tell = |queries| {
-            progress.advance(queries);
-            !stop.load(Ordering::Relaxed)
-        };
-        let found = calibrate(index.dir, index.manifest, self.0, &mut tell)?;
-        if found.is_none() {
-            progress.note("not calibrated: queries get the usual default");
-        }
-        Ok(found)
+        Ok(calibrate(index.dir, index.manifest, self.0, tell)?)
     }
 }
