@@ -1466,7 +1466,6 @@ impl Tier {
 pub enum CalibrationSource {
     Unspecified = 0,
     Rows = 1,
-    HeldBack = 2,
     Queries = 3,
 }
 impl CalibrationSource {
@@ -1478,7 +1477,6 @@ impl CalibrationSource {
         match self {
             Self::Unspecified => "CALIBRATION_SOURCE_UNSPECIFIED",
             Self::Rows => "CALIBRATION_SOURCE_ROWS",
-            Self::HeldBack => "CALIBRATION_SOURCE_HELD_BACK",
             Self::Queries => "CALIBRATION_SOURCE_QUERIES",
         }
     }
@@ -1487,7 +1485,6 @@ impl CalibrationSource {
         match value {
             "CALIBRATION_SOURCE_UNSPECIFIED" => Some(Self::Unspecified),
             "CALIBRATION_SOURCE_ROWS" => Some(Self::Rows),
-            "CALIBRATION_SOURCE_HELD_BACK" => Some(Self::HeldBack),
             "CALIBRATION_SOURCE_QUERIES" => Some(Self::Queries),
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! What recall queries are to expect of an index, by what they spend: the section `recall`.
 //!
 //! ```text
-//!  0  4 queries  1 rows, 2 rows held back, 3 given     16  4 curves
+//!  0  4 queries  1 rows, 3 given (2 is not in use)     16  4 curves
 //!  4  4 zero                                           20  4 zero
 //!  8  8 confidence f64, 0 for the mean
 //! then each curve:
@@ -42,19 +42,16 @@ pub(crate) const RECALL_BYTES_MAX: u64 =
 pub enum RecallSource {
     /// Rows of the index.
     Rows,
-    /// Rows of the index that formed no list and trained no code.
-    HeldBack,
     /// Queries that the user gave.
     Queries,
 }
 
 impl RecallSource {
-    const ALL: [RecallSource; 3] = [RecallSource::Rows, RecallSource::HeldBack, RecallSource::Queries];
+    const ALL: [RecallSource; 2] = [RecallSource::Rows, RecallSource::Queries];
 
     const fn code(self) -> u32 {
         match self {
             RecallSource::Rows => 1,
-            RecallSource::HeldBack => 2,
             RecallSource::Queries => 3,
         }
     }
@@ -64,7 +61,6 @@ impl fmt::Display for RecallSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             RecallSource::Rows => "rows of the index",
-            RecallSource::HeldBack => "rows held back",
             RecallSource::Queries => "queries given",
         })
     }
@@ -165,7 +161,7 @@ impl RecallCurves {
         let mut fields = Fields { path, left: body };
         let source = fields.u32()?;
         let Some(source) = RecallSource::ALL.into_iter().find(|known| known.code() == source) else {
-            return Err(fields.refused("queries", source, "1 to 3"));
+            return Err(fields.refused("queries", source, "1 or 3"));
         };
         fields.zero()?;
         let confidence = fields.f64()?;

@@ -51,7 +51,6 @@ _STATES = {
 }
 _SOURCES = {
     admin_pb2.CALIBRATION_SOURCE_ROWS: "rows",
-    admin_pb2.CALIBRATION_SOURCE_HELD_BACK: "held_back",
     admin_pb2.CALIBRATION_SOURCE_QUERIES: "queries",
 }
 _LIMITS = {

@@ -180,7 +180,6 @@ fn verify(served: &Served, deep: bool, progress: &Progress, stop: &AtomicBool) -
 fn calibration(curves: &RecallCurves, vectors: Tier) -> v1::Calibration {
     let source = match curves.source {
         RecallSource::Rows => v1::CalibrationSource::Rows,
-        RecallSource::HeldBack => v1::CalibrationSource::HeldBack,
         RecallSource::Queries => v1::CalibrationSource::Queries,
     };
     let point = |point: &RecallPoint| v1::RecallPoint {

@@ -131,7 +131,6 @@ fn calibration_json(of: &v1::Calibration) -> Value {
 fn source(of: &v1::Calibration) -> &'static str {
     match of.source() {
         v1::CalibrationSource::Rows => "rows of the index",
-        v1::CalibrationSource::HeldBack => "rows held back",
         v1::CalibrationSource::Queries => "queries given",
         v1::CalibrationSource::Unspecified => "other queries",
     }
