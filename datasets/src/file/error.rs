@@ -125,6 +125,14 @@ pub enum FileError {
         /// The id.
         id: u64,
     },
+    /// An id is too large for a file of true neighbours within a radius.
+    #[error("{path}: id {id} does not fit a file of neighbours within a radius, which holds 31 bits", path = path.display())]
+    RangeId {
+        /// The file.
+        path: PathBuf,
+        /// The id.
+        id: u64,
+    },
     /// More rows than the format can count.
     #[error("{path}: more than {rows_max} rows do not fit a {format} file, write npy", path = path.display())]
     TooManyRows {

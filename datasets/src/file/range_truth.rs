@@ -151,7 +151,7 @@ impl RangeTruth {
         Ok(RangeTruth { ends, ids, distances })
     }
 
-    /// Writes the file, whatever its name.
+    /// Writes the file, under any name.
     ///
     /// # Errors
     /// No queries, ids over 31 bits, a full disk.
@@ -160,8 +160,7 @@ impl RangeTruth {
             return Err(FileError::NoRows { path: path.to_owned() });
         }
         if let Some(&id) = self.ids.iter().find(|&&id| i32::try_from(id).is_err()) {
-            let format = super::Format::Ivecs;
-            return Err(FileError::WideId { path: path.to_owned(), format, id: id.into() });
+            return Err(FileError::RangeId { path: path.to_owned(), id: id.into() });
         }
         let mut out = OutputFile::create(path, 0)?;
         // CAST: each is at most `RESULTS_MAX`, here and below

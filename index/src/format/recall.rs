@@ -200,22 +200,13 @@ impl RecallCurve {
         if !(codes_per_compared > 0.0 && codes_per_compared.is_finite()) {
             return Err(fields.refused("codes a vector", codes_per_compared, "more than 0"));
         }
-        let stop = match fields.u32()? {
-            0 => None,
-            21 => Some(()),
-            found => return Err(fields.refused("weights", found, "0 or 21")),
-        };
+        let weights = fields.u32()? as usize; // CAST: widening
         fields.zero()?;
-        let mut weights = [0.0; STOP_WEIGHTS];
-        if stop.is_some() {
-            for weight in &mut weights {
-                *weight = fields.f32()?;
-            }
-        }
-        if weights.iter().any(|weight| !weight.is_finite()) {
-            return Err(fields.refused("weights", "others", "numbers"));
-        }
-        let stop = stop.map(|()| weights);
+        let stop = match weights {
+            0 => None,
+            STOP_WEIGHTS => Some(fields.weights()?),
+            found => return Err(fields.refused("weights", found, &format!("0 or {STOP_WEIGHTS}"))),
+        };
         let points = (0..count).map(|_| RecallPoint::take(fields, lists)).collect::<Result<Vec<_>, _>>()?;
         let ascends = |a: &RecallPoint, b: &RecallPoint| {
             let loosens = b.epsilon.is_none_or(|b| a.epsilon.is_some_and(|a| a <= b));
@@ -298,6 +289,17 @@ impl Fields<'_> {
             0 => Ok(()),
             found => Err(self.refused("a word not in use", found, "0")),
         }
+    }
+
+    fn weights(&mut self) -> Result<[f32; STOP_WEIGHTS], OpenError> {
+        let mut weights = [0.0; STOP_WEIGHTS];
+        for weight in &mut weights {
+            *weight = self.f32()?;
+        }
+        if weights.iter().all(|weight| weight.is_finite()) {
+            return Ok(weights);
+        }
+        Err(self.refused("weights", "others", "numbers"))
     }
 
     /// A number of things, 1 to `most`.

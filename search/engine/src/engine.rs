@@ -54,7 +54,7 @@ pub struct Request {
     pub stop: Option<Arc<AtomicBool>>,
 }
 
-/// What calibration alone asks for.
+/// What searches ask for that measure the index.
 #[derive(Default)]
 pub(crate) struct Special {
     /// What each query leaves out, ascending; empty where none does.
@@ -177,9 +177,7 @@ impl Engine {
     /// # Errors
     /// [`SearchError`]; nothing is searched when the parameters or any query are refused.
     pub fn search(&self, queries: &[u8], params: &SearchParams) -> Result<Vec<Answer>, SearchError> {
-        let queries = Bytes::copy_from_slice(queries);
-        let request = Request { queries, params: params.clone(), deadline: None, stop: None };
-        self.search_request(request, Special::default())
+        self.search_without(Bytes::copy_from_slice(queries), params, Special::default())
     }
 
     /// As [`Engine::search`], but gives up soon after `stop` becomes true.
@@ -200,15 +198,13 @@ impl Engine {
         )
     }
 
-    /// As [`Engine::search`], where each query leaves vectors out whose locations are given, ascending. Lists of exact vectors
-    /// leave none out.
+    /// As [`Engine::search`], in special ways. Lists of exact vectors leave none out.
     pub(crate) fn search_without(
         &self,
-        queries: &[u8],
+        queries: Bytes,
         params: &SearchParams,
         special: Special,
     ) -> Result<Vec<Answer>, SearchError> {
-        let queries = Bytes::copy_from_slice(queries);
         let request = Request { queries, params: params.clone(), deadline: None, stop: None };
         self.search_request(request, special)
     }
@@ -235,7 +231,7 @@ impl Engine {
         reply: impl FnOnce(Result<Vec<Answer>, SearchError>) + Send + 'static,
     ) -> Result<(), SearchError> {
         match self.job(request, Special::default(), Box::new(reply))? {
-            Some(job) => self.hand_in(job),
+            Some(job) => self.hand_in(job, true),
             None => Ok(()),
         }
     }
@@ -264,7 +260,7 @@ impl Engine {
             reply(result.map(|pieces| Fetched::of(pieces, row_bytes)));
         };
         let job = Job::new(Ids { lookup, ids }, &self.searched, Terms { deadline, stop }, Box::new(reply));
-        self.hand_in(job)
+        self.hand_in(job, true)
     }
 
     /// Fetches vectors by id. Blocks until all are there.
@@ -300,7 +296,7 @@ impl Engine {
         let reply = move |result: Result<Vec<f32>, _>| {
             reply(result.map(|micros| micros.first().copied().unwrap_or_default()));
         };
-        self.hand_in(self.exact_job(pieces, Box::new(reply)))
+        self.hand_in(self.exact_job(pieces, Box::new(reply)), true)
     }
 
     /// Finishes an exact search. Blocks until every vector was compared; `tell` hears how many pieces are done, and says
@@ -337,9 +333,9 @@ impl Engine {
         Job::new(pieces, &self.searched, Terms::default(), reply)
     }
 
-    /// Hands in a job unless too many wait. Refused, it does not reply.
-    fn hand_in(&self, job: Arc<dyn Waiting>) -> Result<(), SearchError> {
-        self.executor.queue().push(Arc::clone(&job), true).inspect_err(|_| job.forget())
+    /// Hands in a job; `limited` refuses it when too many wait. Refused, it does not reply.
+    fn hand_in(&self, job: Arc<dyn Waiting>, limited: bool) -> Result<(), SearchError> {
+        self.executor.queue().push(Arc::clone(&job), limited).inspect_err(|_| job.forget())
     }
 
     /// Hands in queries that were checked; `limited` refuses them when too many requests wait. Refused, they get no reply.
@@ -350,8 +346,7 @@ impl Engine {
         limited: bool,
         reply: Reply<Answer>,
     ) -> Result<(), SearchError> {
-        let job: Arc<dyn Waiting> = Job::new(queries, &self.searched, terms, reply);
-        self.executor.queue().push(Arc::clone(&job), limited).inspect_err(|_| job.forget())
+        self.hand_in(Job::new(queries, &self.searched, terms, reply), limited)
     }
 
     /// Checks a request. Without any query it replies at once.
@@ -365,7 +360,6 @@ impl Engine {
         let index = self.index();
         let Special { left_out, rule, traces } = special;
         let mut plan = QueryPlan::of(&params, index)?;
-        plan.stop.traced = traces.is_some();
         plan.stop.rule = rule.or(plan.stop.rule);
         if check_queries(index, &rows)? == 0 {
             reply(Ok(Vec::new()));

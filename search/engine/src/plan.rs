@@ -54,8 +54,6 @@ pub(crate) struct StopPlan {
     pub(crate) bytes_max: u64,
     /// When a search of codes in memory ends before.
     pub(crate) rule: Option<StopRule>,
-    /// Whether steps are kept for calibration, and no search ends before its last list.
-    pub(crate) traced: bool,
 }
 
 /// What is wanted.
@@ -119,7 +117,7 @@ impl QueryPlan {
         let expected = pruning.recall.filter(|_| is_curves_own);
         Ok(QueryPlan {
             probe,
-            stop: StopPlan { lists_max, bytes_max, rule: learned, traced: false },
+            stop: StopPlan { lists_max, bytes_max, rule: learned },
             accept,
             collect: CollectPlan::Nearest { k },
             verify,
@@ -150,7 +148,7 @@ impl QueryPlan {
         let score = index.metric().score_of_distance(params.radius);
         Ok(QueryPlan {
             probe: ProbePlan { epsilon: None, lists: index.lists() },
-            stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None, traced: false },
+            stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None },
             accept: Accepted(params.accept.clone()),
             collect: CollectPlan::Within(RangePlan::new(score, errors, bytes_max)),
             verify: VerifyPlan::with(Rerank::Errors(errors), estimates, index)?,
@@ -241,13 +239,6 @@ fn compares_less(rerank: Option<Rerank>, pruning: &Pruning) -> bool {
         None => false,
         Some(Rerank::Errors(errors)) => errors < pruning.rerank_errors,
         Some(Rerank::Count(_)) => true,
-    }
-}
-
-impl StopPlan {
-    /// Whether it matters how a search goes.
-    pub(crate) fn is_followed(&self) -> bool {
-        self.traced || self.rule.is_some()
     }
 }
 

@@ -10,8 +10,8 @@ use crate::stop::StopRule;
 /// Recall of queries that name no pruning.
 pub const RECALL_DEFAULT: f64 = 0.95;
 
-/// Recall that less effort leaves at least.
-const RECALL_LEAST: f64 = 0.5;
+/// Recall that less effort leaves at least, and about that of the first point of a curve.
+pub(crate) const RECALL_LEAST: f64 = 0.5;
 /// Rounding of an expected recall between two points.
 const ROUNDING: f64 = 1e-9;
 
@@ -27,7 +27,7 @@ pub struct Aim {
 }
 
 impl Aim {
-    /// A recall, whatever it takes.
+    /// A recall, with no limit on effort or lists.
     pub const fn at(recall: f64) -> Aim {
         Aim { recall, effort: 1.0, lists_max: u32::MAX }
     }

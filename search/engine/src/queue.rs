@@ -62,11 +62,8 @@ pub(crate) enum Next {
 impl State {
     /// The flow whose turn it is.
     fn pick(&mut self) -> Option<&mut Flow> {
-        let waits = |flow: &&Flow| !flow.is_empty();
-        let is_idle = self.flows.iter().filter(waits).all(|flow| flow.kind == Kind::Idle);
-        let may = |flow: &&mut Flow| !flow.is_empty() && (flow.kind == Kind::Idle) == is_idle;
-        let waiting = self.flows.iter_mut().filter(may);
-        waiting.min_by_key(|flow| (flow.taken, flow.kind, flow.index))
+        let waiting = self.flows.iter_mut().filter(|flow| !flow.is_empty());
+        waiting.min_by_key(|flow| (flow.kind == Kind::Idle, flow.taken, flow.kind, flow.index))
     }
 
     /// The flow of requests of a kind to an index.

@@ -201,21 +201,18 @@ impl RangeSearch {
 }
 
 impl Best {
-    /// Takes in what was found. Once more than the number wanted are there, the score of the last that is kept: whatever is worse
-    /// is of no use.
+    /// Takes in what was found. Once more than the number wanted are there, the score of the last that is kept: vectors with a
+    /// larger score need not be searched for.
     fn offer(&mut self, found: Vec<Neighbour>, metric: Metric) -> Option<f32> {
         self.held.extend(found);
         // One more than wanted tells that there are more.
         let kept = self.max.saturating_add(1);
-        if self.held.len() > kept {
-            let key = |neighbour: &Neighbour| key_of(neighbour, metric);
-            self.held.select_nth_unstable_by_key(kept - 1, key);
-            self.held.truncate(kept);
-        }
         if self.held.len() < kept {
             return None;
         }
-        self.held.iter().max_by_key(|n| key_of(n, metric)).map(|n| metric.score_of_distance(n.distance))
+        self.held.select_nth_unstable_by_key(kept - 1, |neighbour| key_of(neighbour, metric));
+        self.held.truncate(kept);
+        self.held.last().map(|last| metric.score_of_distance(last.distance))
     }
 
     fn finish(&mut self, metric: Metric, whole: &mut Answer) -> Vec<Neighbour> {

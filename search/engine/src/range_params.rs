@@ -14,7 +14,7 @@ pub struct RangeParams {
     pub radius: f32,
     /// The share of the vectors within the radius that is wanted, from 0 to 1. It decides how far estimates are trusted:
     /// `t` standard errors, where a normal error exceeds `t` with a chance below `1 - completeness`. At 1 these are
-    /// [`RANGE_ERRORS_MAX`], and for codes of signs always. Every list that can hold such a vector is scanned in any case.
+    /// [`RANGE_ERRORS_MAX`], and for codes of signs always; at 0.5 and less none. Every list that can hold such a vector is scanned in any case.
     pub completeness: f32,
     /// Vectors returned at most: the best. 1 or more; no limit if not given.
     pub max_results: Option<usize>,

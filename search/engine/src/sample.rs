@@ -103,7 +103,7 @@ impl Sample {
         let asked = SearchParams { k: params.k + usize::from(is_dropped), ..params.clone() };
         let locations = left_out.iter().map(|left| vec![left.location]).collect();
         let special = Special { left_out: locations, ..Special::default() };
-        let mut answers = engine.search_without(&rows, &asked, special)?;
+        let mut answers = engine.search_without(rows, &asked, special)?;
         for (answer, left) in answers.iter_mut().zip(left_out) {
             answer.neighbours.retain(|neighbour| neighbour.id != left.id);
             answer.neighbours.truncate(params.k);

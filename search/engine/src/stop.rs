@@ -12,13 +12,12 @@ use spandrel_index::format::STOP_WEIGHTS;
 use crate::collect::{Collect, FrontState};
 use crate::fetch::ListPlace;
 
-/// Numbers of lists after which a search may end are multiples of this: to look costs as much as to scan four codes.
+/// Numbers of lists after which a search may end are multiples of this: to look takes 400 instructions, as a dozen codes do (SIFT).
 const STRIDE: usize = 4;
 /// Inputs of the regression.
 pub(crate) const INPUTS: usize = 5;
-/// Its weights: of a constant, of the inputs, and of the products of any two.
-pub(crate) const WEIGHTS: usize = STOP_WEIGHTS;
-const _: () = assert!(WEIGHTS == 1 + INPUTS + INPUTS * (INPUTS + 1) / 2);
+/// Weights are those of a constant, of the inputs, and of the products of any two.
+const _: () = assert!(STOP_WEIGHTS == 1 + INPUTS + INPUTS * (INPUTS + 1) / 2);
 /// Inputs are bounded: nothing that a search meets is worth more.
 const LOG_MAX: f32 = 12.0;
 
@@ -30,7 +29,7 @@ pub(crate) fn cap(lists: u32) -> u32 {
 /// When a search ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct StopRule {
-    pub(crate) weights: [f32; WEIGHTS],
+    pub(crate) weights: [f32; STOP_WEIGHTS],
     /// It ends where the logarithm of the odds that a neighbour is missing is below this.
     pub(crate) threshold: f32,
 }
@@ -53,13 +52,13 @@ impl StopRule {
 }
 
 /// The logarithm of the odds that a neighbour is missing.
-pub(crate) fn log_odds(weights: &[f32; WEIGHTS], inputs: &[f32; INPUTS]) -> f32 {
+pub(crate) fn log_odds(weights: &[f32; STOP_WEIGHTS], inputs: &[f32; INPUTS]) -> f32 {
     terms(inputs).iter().zip(weights).map(|(term, weight)| term * weight).sum()
 }
 
 /// What weights are of.
-pub(crate) fn terms(inputs: &[f32; INPUTS]) -> [f32; WEIGHTS] {
-    let mut terms = [1.0; WEIGHTS];
+pub(crate) fn terms(inputs: &[f32; INPUTS]) -> [f32; STOP_WEIGHTS] {
+    let mut terms = [1.0; STOP_WEIGHTS];
     terms[1..=INPUTS].copy_from_slice(inputs);
     let mut at = 1 + INPUTS;
     for (number, &a) in inputs.iter().enumerate() {
@@ -123,7 +122,7 @@ impl<'a> EarlyEnd<'a> {
         let (first, next) = (places[0].distance, places[lists].distance);
         let inputs = inputs(Progressed { lists, front, first, next });
         if let Some((traces, query)) = self.traces {
-            traces.add(query, Sample { lists: lists as u32, inputs }); // CAST: lists are numbered by u32
+            traces.add(query, TracedStep { lists: lists as u32, inputs }); // CAST: lists are numbered by u32
             return false;
         }
         self.rule.is_some_and(|rule| rule.is_enough(&inputs))
@@ -132,26 +131,26 @@ impl<'a> EarlyEnd<'a> {
 
 /// A step of a search, as calibration learns from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Sample {
+pub(crate) struct TracedStep {
     pub(crate) lists: u32,
     pub(crate) inputs: [f32; INPUTS],
 }
 
 /// The steps of some queries, by number. While they are kept, no search ends early.
 #[derive(Debug)]
-pub(crate) struct Traces(Mutex<Vec<Vec<Sample>>>);
+pub(crate) struct Traces(Mutex<Vec<Vec<TracedStep>>>);
 
 impl Traces {
     pub(crate) fn of(queries: usize) -> Traces {
         Traces(Mutex::new(vec![Vec::new(); queries]))
     }
 
-    pub(crate) fn add(&self, query: usize, sample: Sample) {
-        // A sample is whole or not there.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[query].push(sample);
+    pub(crate) fn add(&self, query: usize, step: TracedStep) {
+        // A step is whole or not there.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[query].push(step);
     }
 
-    pub(crate) fn take(&self) -> Vec<Vec<Sample>> {
+    pub(crate) fn take(&self) -> Vec<Vec<TracedStep>> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

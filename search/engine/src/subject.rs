@@ -37,11 +37,18 @@ pub(crate) struct Query<'a> {
     pub(crate) accept: &'a Accepted,
 }
 
+impl<'a> Prepared<'a> {
+    pub(crate) fn of(index: &Index, row: &'a [u8]) -> Prepared<'a> {
+        let inverse_norm =
+            if index.metric() == Metric::Cosine { inverse_norm(index.dtype(), row) } else { 0.0 };
+        Prepared { row, inverse_norm }
+    }
+}
+
 impl Subject {
     /// Takes up another query.
     pub(crate) fn set(&mut self, index: &Index, row: &[u8]) {
-        self.inverse_norm =
-            if index.metric() == Metric::Cosine { inverse_norm(index.dtype(), row) } else { 0.0 };
+        self.inverse_norm = Prepared::of(index, row).inverse_norm;
         self.head_row.clear();
         index.space().map_query(index.dtype(), row, &mut self.head_row);
     }

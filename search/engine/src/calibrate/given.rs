@@ -1,8 +1,8 @@
 //! Queries that the user gives, and what the user knows of their neighbours.
 use std::collections::HashMap;
 
+use spandrel_index::Index;
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::{Index, inverse_norm};
 
 use super::error::CalibrateError;
 use super::queries::{Pages, Queries, only_segment};
@@ -29,6 +29,13 @@ pub struct GivenQueries<'a> {
     pub rows: &'a [u8],
     /// Their true neighbours; found by comparison with every vector where they are not given.
     pub truth: Option<Truth<'a>>,
+}
+
+/// What queries are given to: those of them that are used, and threads to compare them with.
+pub(super) struct GivenTo<'a> {
+    pub(super) index: &'a Index,
+    pub(super) queries: &'a Queries,
+    pub(super) threads: usize,
 }
 
 impl GivenQueries<'_> {
@@ -65,11 +72,11 @@ impl GivenQueries<'_> {
     /// Every page is read once, for where these neighbours lie and how far they are.
     pub(super) fn nearest(
         &self,
-        index: &Index,
-        queries: &Queries,
+        to: &GivenTo<'_>,
         depths: &[usize],
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Vec<Nearest>>, CalibrateError> {
+        let &GivenTo { index, queries, .. } = to;
         let Some(truth) = self.truth else { return Ok(None) };
         let used = self.used(index)?;
         let ids =
@@ -103,7 +110,7 @@ impl GivenQueries<'_> {
             })
             .collect();
         let picks: Vec<usize> = (0..CHECKED).map(|at| at * queries.len() / CHECKED).collect();
-        for (&query, exact) in picks.iter().zip(exact(index, queries, &picks, depths, go_on)?) {
+        for (&query, exact) in picks.iter().zip(exact(to, &picks, depths, go_on)?) {
             let told = &nearest[query].distances;
             let wrong = (0..told.len()).find(|&at| !no_worse(metric, told[at], exact.distances[at]));
             if let Some(at) = wrong {
@@ -133,6 +140,7 @@ fn scored(
     let (pages, by_id) = (Pages::open(segment)?, index.code() == CodeSpec::Full);
     let (all, of_page) = (pages.layout.pages(segment.count), pages.layout.page_records());
     let page_bytes = pages.layout.page_bytes();
+    let prepared: Vec<_> = (0..queries.len()).map(|query| Prepared::of(index, queries.row(query))).collect();
     let mut found: Vec<Vec<Scored>> = (0..queries.len()).map(|_| Vec::new()).collect();
     let mut bytes = Vec::new();
     for first in (0..all).step_by(PAGES as usize) {
@@ -146,10 +154,12 @@ fn scored(
             let page = &bytes[at / of_page * page_bytes..][..page_bytes];
             let record = pages.layout.record(page, at % of_page);
             for &query in wanted.get(&record.id).into_iter().flatten() {
-                let row = queries.row(query);
-                let prepared = Prepared { row, inverse_norm: inverse_norm(index.dtype(), row) };
                 let name = if by_id { record.id } else { (start + at) as u64 };
-                found[query].push(Scored { name, id: record.id, score: reranker.score(record, prepared) });
+                found[query].push(Scored {
+                    name,
+                    id: record.id,
+                    score: reranker.score(record, prepared[query]),
+                });
             }
         }
     }
@@ -158,14 +168,13 @@ fn scored(
 
 /// The neighbours of some queries by comparison with every vector.
 fn exact(
-    index: &Index,
-    queries: &Queries,
+    to: &GivenTo<'_>,
     picks: &[usize],
     depths: &[usize],
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Nearest>, CalibrateError> {
-    let rows = picks.iter().flat_map(|&query| queries.row(query)).copied().collect();
+    let rows = picks.iter().flat_map(|&query| to.queries.row(query)).copied().collect();
     let some = Queries { rows, count: picks.len(), own: None };
     let depths: Vec<usize> = picks.iter().map(|&query| depths[query]).collect();
-    nearest(index, &some, &depths, 1, go_on)
+    nearest(to.index, &some, &depths, to.threads, go_on)
 }

@@ -3,6 +3,7 @@ use spandrel_index::Tier;
 
 use super::error::CalibrateError;
 use super::trials::{Part, Setting, Trials};
+use crate::pruning::RECALL_DEFAULT;
 
 /// Numbers of lists skipped from one to the next while errors are weighed against lists: work is flat around its least.
 const LISTS_STRIDE: usize = 8;
@@ -12,18 +13,19 @@ const ERRORS_STRIDE: u8 = 5;
 const WORSE_MAX: u32 = 1;
 /// Share of what may be missed that pruning by distance may miss.
 const PRUNING_LOSES: f64 = 0.1;
-/// For each place of vectors, the setting of least work that reaches the recall at `k` on the queries set apart for that, or
+
+/// For each place of vectors, the setting of least work that reaches the default recall at `k` on the queries set apart for that, or
 /// the most that is tried.
 pub(super) fn least_work(
     trials: &mut Trials<'_>,
-    (k, recall): (u32, f64),
+    k: u32,
     tiers: &[Tier],
 ) -> Result<Vec<Setting>, CalibrateError> {
     let most = trials.steps_max();
-    let wanted = trials.rule.wanted(recall);
+    let wanted = trials.rule.wanted(RECALL_DEFAULT);
     let grid = trials.grid().to_vec();
     let tried = |trials: &mut Trials<'_>, lists: u32, steps: u8| {
-        trials.outcome(k, Part::Path, Setting { lists, steps, pruned: false, stops: false })
+        trials.outcome(k, Part::Path, Setting::new(lists, steps))
     };
     // Fewer lists than hold the neighbours cannot reach it.
     let mut at = trials.fewest_lists(k, wanted);
@@ -45,7 +47,7 @@ pub(super) fn least_work(
             if enough > few { ((wanted - few) / (enough - few)).clamp(0.0, 1.0) } else { 1.0 }
         });
         let saved = ((1.0 - part) * f64::from(ERRORS_STRIDE)) as u8; // CAST: at most the stride
-        let setting = Setting { lists, steps: steps.saturating_sub(saved), pruned: false, stops: false };
+        let setting = Setting::new(lists, steps.saturating_sub(saved));
         for (least, &vectors) in least.iter_mut().zip(tiers) {
             let work = trials.work(&enough, vectors);
             let fewer = before.as_ref().map_or(work, |trial| trials.work(trial, vectors));
@@ -56,7 +58,7 @@ pub(super) fn least_work(
             break;
         }
     }
-    let all = Setting { lists: grid[grid.len() - 1], steps: most, pruned: false, stops: false };
+    let all = Setting::new(grid[grid.len() - 1], most);
     Ok(least.into_iter().map(|least| least.setting.map_or(all, |(setting, _)| setting)).collect())
 }
 
@@ -77,17 +79,13 @@ impl Least {
     }
 }
 
-/// Whether leaving lists out by distance too saves codes and loses next to nothing of a recall; rows of the index lie
+/// Whether leaving lists out by distance too saves codes and loses next to nothing of the default recall; rows of the index lie
 /// nearer to the nearest head than other queries, so that it leaves out more of theirs.
-pub(super) fn prunes(
-    trials: &mut Trials<'_>,
-    (k, recall): (u32, f64),
-    setting: Setting,
-) -> Result<bool, CalibrateError> {
+pub(super) fn prunes(trials: &mut Trials<'_>, k: u32, setting: Setting) -> Result<bool, CalibrateError> {
     let all = trials.outcome(k, Part::Path, setting)?;
     let pruned = trials.outcome(k, Part::Path, Setting { pruned: true, ..setting })?;
     let lost = all.recall() - pruned.recall();
-    Ok(lost <= PRUNING_LOSES * (1.0 - recall) && pruned.vectors_scanned < all.vectors_scanned)
+    Ok(lost <= PRUNING_LOSES * (1.0 - RECALL_DEFAULT) && pruned.vectors_scanned < all.vectors_scanned)
 }
 
 /// The fewest of 0 to `most` that do, where `most` do.

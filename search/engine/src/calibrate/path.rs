@@ -7,10 +7,8 @@ use spandrel_index::format::{RecallCurve, RecallPoint};
 use super::error::CalibrateError;
 use super::rule::Rule;
 use super::trials::{Part, Setting, Trial, Trials};
-use crate::stop::StopRule;
+use crate::pruning::{RECALL_DEFAULT, RECALL_LEAST};
 
-/// The recall of the lowest point, or a little under it.
-const RECALL_LEAST: f64 = 0.5;
 /// Places of the path from one point to the next at most: half an octave of lists, while errors grow too.
 const PLACES_MAX: usize = 16;
 /// Lists of a point to those of the one before at most, unless a place is more: above the start, and below, where few lists hold
@@ -25,20 +23,20 @@ const FALL_LEAST: f64 = 0.05;
 
 /// What to expect along the path through `start`, of queries that did not choose the path.
 ///
-/// `pruned` of the start holds up to the first point that reaches `recall`. Each query counts with its worst loss at a point
+/// `pruned` of the start holds up to the first point that reaches the default recall. Each query counts with its worst loss at a point
 /// or further on, so that what is expected never falls.
 pub(super) fn trace(
     trials: &mut Trials<'_>,
-    (k, recall): (u32, f64),
+    k: u32,
     vectors: Tier,
     start: Setting,
 ) -> Result<RecallCurve, CalibrateError> {
     let path = Path::through(trials, start);
     let mut measured = down(trials, k, &path)?;
-    measured.extend(up(trials, (k, recall), &path)?);
+    measured.extend(up(trials, k, &path)?);
     let queries = measured[0].trial.losses.len() as u32; // CAST: at most the queries
     let codes_per_compared = trials.codes_per_compared(vectors);
-    let stop = measured.iter().find_map(|found| found.stop).map(|rule| rule.weights);
+    let stop = measured.iter().find_map(|found| found.trial.stop).map(|rule| rule.weights);
     let points = points(&measured, trials.rule, trials.has_codes());
     Ok(RecallCurve { vectors, k, queries, codes_per_compared, stop, points })
 }
@@ -46,39 +44,29 @@ pub(super) fn trace(
 /// A setting, and what it came to.
 struct Measured {
     setting: Setting,
-    /// When its searches end early.
-    stop: Option<StopRule>,
     trial: Rc<Trial>,
 }
 
 impl Measured {
     fn of(trials: &mut Trials<'_>, k: u32, setting: Setting) -> Result<Measured, CalibrateError> {
-        Ok(Measured {
-            setting,
-            stop: trials.stop_rule(k, setting),
-            trial: trials.outcome(k, Part::Rest, setting)?,
-        })
+        Ok(Measured { setting, trial: trials.outcome(k, Part::Rest, setting)? })
     }
 }
 
 /// From the start on, until queries miss nothing that matters or more work does not help.
-fn up(
-    trials: &mut Trials<'_>,
-    (k, recall): (u32, f64),
-    path: &Path,
-) -> Result<Vec<Measured>, CalibrateError> {
+fn up(trials: &mut Trials<'_>, k: u32, path: &Path) -> Result<Vec<Measured>, CalibrateError> {
     let (mut at, last) = (path.start, path.settings.len() - 1);
     let mut measured = vec![Measured::of(trials, k, path.settings[at])?];
     let (mut fall, mut level) = (FALL, 0);
     loop {
-        let Measured { setting, trial, .. } = &measured[measured.len() - 1];
+        let Measured { setting, trial } = &measured[measured.len() - 1];
         let missed = trial.missed();
         let is_most = trials.rule.expected(&trial.losses) >= trials.recall_most(k);
         // What one query misses is what any further query counts as.
         if at == last || missed < 1.0 || is_most || level == 2 {
             return Ok(measured);
         }
-        let pruned = setting.pruned && level == 0 && trials.rule.expected(&trial.losses) < recall;
+        let pruned = setting.pruned && level == 0 && trials.rule.expected(&trial.losses) < RECALL_DEFAULT;
         let next = path.next(at, (at + places(shares(k).1, fall)).min(last));
         let better = Measured::of(trials, k, Setting { pruned, ..path.settings[next] })?;
         let fell = (missed / better.trial.missed().max(f64::MIN_POSITIVE)).ln();
@@ -138,7 +126,7 @@ fn points(measured: &[Measured], rule: Rule, has_codes: bool) -> Vec<RecallPoint
     let mut recalls: Vec<f64> = measured.iter().rev().map(expect).collect();
     recalls.reverse();
     let mut points: Vec<RecallPoint> = Vec::new();
-    for (&Measured { setting, stop, ref trial }, recall) in measured.iter().zip(recalls) {
+    for (&Measured { setting, ref trial }, recall) in measured.iter().zip(recalls) {
         let before = points.last();
         if before.is_some_and(|before| before.recall >= recall) {
             continue;
@@ -149,7 +137,7 @@ fn points(measured: &[Measured], rule: Rule, has_codes: bool) -> Vec<RecallPoint
             lists: setting.lists,
             rerank_errors: if has_codes { setting.errors() } else { 0.0 },
             epsilon: setting.epsilon(),
-            log_odds: stop.map(|rule| rule.threshold),
+            log_odds: trial.stop.map(|rule| rule.threshold),
             recall,
             vectors_scanned: more(trial.vectors_scanned, |point| point.vectors_scanned),
             reranked: more(trial.reranked, |point| point.reranked),
@@ -221,13 +209,13 @@ mod tests {
     use super::*;
 
     fn measured(lists: u32, losses: &[f64]) -> Measured {
-        let trial =
-            Trial { losses: losses.to_vec(), reranked: 9.0, vectors_scanned: 10.0 * f64::from(lists) };
-        Measured {
-            setting: Setting { lists, steps: 20, pruned: false, stops: false },
+        let trial = Trial {
             stop: None,
-            trial: Rc::new(trial),
-        }
+            losses: losses.to_vec(),
+            reranked: 9.0,
+            vectors_scanned: 10.0 * f64::from(lists),
+        };
+        Measured { setting: Setting::new(lists, 20), trial: Rc::new(trial) }
     }
 
     #[test]
@@ -245,7 +233,7 @@ mod tests {
 
     #[test]
     fn few_lists_are_measured_one_by_one() {
-        let setting = |lists| Setting { lists, steps: 0, pruned: false, stops: false };
+        let setting = |lists| Setting::new(lists, 0);
         let path = Path { settings: [1, 2, 3, 4, 5, 6, 7, 8].map(setting).to_vec(), start: 7 };
         assert_eq!([7, 4, 2, 1].map(|at| path.next(at, 0)), [6, 3, 1, 0]);
         assert_eq!([0, 1, 3, 5].map(|at| path.next(at, 7)), [1, 2, 5, 7]);

@@ -1,5 +1,7 @@
 //! Learns when a search of codes in memory has found enough, from searches that went on.
-use crate::stop::{Sample, WEIGHTS, cap, log_odds, terms};
+use spandrel_index::format::STOP_WEIGHTS;
+
+use crate::stop::{TracedStep, cap, log_odds, terms};
 
 /// Steps that weights are learned from at most: 21 weights are known well enough.
 const LEARNED_MAX: usize = 8000;
@@ -16,7 +18,7 @@ const WORTH: f64 = 0.9;
 /// How the searches for a number of neighbours went that did not end early.
 #[derive(Debug)]
 pub(super) struct Stopping {
-    pub(super) weights: [f32; WEIGHTS],
+    pub(super) weights: [f32; STOP_WEIGHTS],
     searches: Vec<Search>,
     /// Lists of each.
     lists: u32,
@@ -34,7 +36,7 @@ struct Search {
 /// A search as it was traced.
 #[derive(Debug)]
 pub(super) struct Traced {
-    pub(super) samples: Vec<Sample>,
+    pub(super) steps: Vec<TracedStep>,
     /// Lists searched before each of its neighbours is found.
     pub(super) ranks: Vec<u32>,
 }
@@ -42,21 +44,21 @@ pub(super) struct Traced {
 impl Stopping {
     /// From searches of `lists` lists each. None where nothing is to be learned: none had a step, or weights are no numbers.
     pub(super) fn learn(traced: Vec<Traced>, lists: u32) -> Option<Stopping> {
-        let steps: usize = traced.iter().map(|search| search.samples.len()).sum();
+        let steps: usize = traced.iter().map(|search| search.steps.len()).sum();
         let every = steps.div_ceil(LEARNED_MAX).max(1);
         let labelled = traced.iter().flat_map(|search| {
-            search.samples.iter().map(|sample| Labelled {
-                terms: terms(&sample.inputs).map(f64::from),
-                missing: missing(&search.ranks, sample.lists, lists),
+            search.steps.iter().map(|step| Labelled {
+                terms: terms(&step.inputs).map(f64::from),
+                missing: missing(&search.ranks, step.lists, lists),
             })
         });
         let weights = weights(&labelled.step_by(every).collect::<Vec<_>>())?;
-        let searches = traced.into_iter().map(|Traced { samples, mut ranks }| {
+        let searches = traced.into_iter().map(|Traced { steps, mut ranks }| {
             ranks.sort_unstable();
             let mut least = f32::INFINITY;
-            let steps = samples.iter().map(|sample| {
-                least = least.min(log_odds(&weights, &sample.inputs));
-                (sample.lists, least)
+            let steps = steps.iter().map(|step| {
+                least = least.min(log_odds(&weights, &step.inputs));
+                (step.lists, least)
             });
             Search { steps: steps.collect(), ranks }
         });
@@ -116,21 +118,21 @@ fn missing(ranks: &[u32], lists: u32, all: u32) -> f64 {
 
 /// A step of a search, and the share of its neighbours that was missing.
 struct Labelled {
-    terms: [f64; WEIGHTS],
+    terms: [f64; STOP_WEIGHTS],
     missing: f64,
 }
 
 /// Weights by which the logistic function of the terms comes nearest to what was missing, in likelihood: Newton's method on
 /// standardised terms, in the order of the steps.
-fn weights(labelled: &[Labelled]) -> Option<[f32; WEIGHTS]> {
+fn weights(labelled: &[Labelled]) -> Option<[f32; STOP_WEIGHTS]> {
     if labelled.is_empty() {
         return None;
     }
     let count = labelled.len() as f64; // CAST: exact
     let mean_of = |of: &dyn Fn(&Labelled) -> f64| labelled.iter().map(of).sum::<f64>() / count;
-    let (mut means, mut scales) = ([0.0; WEIGHTS], [1.0; WEIGHTS]);
+    let (mut means, mut scales) = ([0.0; STOP_WEIGHTS], [1.0; STOP_WEIGHTS]);
     // The first term is constant.
-    for at in 1..WEIGHTS {
+    for at in 1..STOP_WEIGHTS {
         means[at] = mean_of(&|step| step.terms[at]);
         let variance = mean_of(&|step| (step.terms[at] - means[at]).powi(2));
         scales[at] = variance.sqrt().max(1e-6);
@@ -142,9 +144,9 @@ fn weights(labelled: &[Labelled]) -> Option<[f32; WEIGHTS]> {
         }
         terms
     };
-    let mut found = [0.0; WEIGHTS];
+    let mut found = [0.0; STOP_WEIGHTS];
     for _ in 0..NEWTON_MAX {
-        let (mut slope, mut bend) = ([0.0; WEIGHTS], [[0.0; WEIGHTS]; WEIGHTS]);
+        let (mut slope, mut bend) = ([0.0; STOP_WEIGHTS], [[0.0; STOP_WEIGHTS]; STOP_WEIGHTS]);
         for step in labelled {
             let terms = standardised(step);
             let odds: f64 = terms.iter().zip(&found).map(|(term, weight)| term * weight).sum();
@@ -157,7 +159,7 @@ fn weights(labelled: &[Labelled]) -> Option<[f32; WEIGHTS]> {
                 }
             }
         }
-        for at in 0..WEIGHTS {
+        for at in 0..STOP_WEIGHTS {
             slope[at] -= RIDGE * found[at];
             bend[at][at] += RIDGE;
         }
@@ -169,8 +171,8 @@ fn weights(labelled: &[Labelled]) -> Option<[f32; WEIGHTS]> {
         }
     }
     // Back to terms as they are.
-    let mut weights = [0.0; WEIGHTS];
-    for at in 1..WEIGHTS {
+    let mut weights = [0.0; STOP_WEIGHTS];
+    for at in 1..STOP_WEIGHTS {
         weights[at] = found[at] / scales[at];
         weights[0] -= weights[at] * means[at];
     }
@@ -180,8 +182,11 @@ fn weights(labelled: &[Labelled]) -> Option<[f32; WEIGHTS]> {
 }
 
 /// Solves for a positive definite matrix, of which the lower half is given, by Cholesky's method.
-fn solve(mut matrix: [[f64; WEIGHTS]; WEIGHTS], mut right: [f64; WEIGHTS]) -> [f64; WEIGHTS] {
-    for row in 0..WEIGHTS {
+fn solve(
+    mut matrix: [[f64; STOP_WEIGHTS]; STOP_WEIGHTS],
+    mut right: [f64; STOP_WEIGHTS],
+) -> [f64; STOP_WEIGHTS] {
+    for row in 0..STOP_WEIGHTS {
         for column in 0..=row {
             let products = |at: usize| matrix[row][at] * matrix[column][at];
             let left = matrix[row][column] - (0..column).map(products).sum::<f64>();
@@ -190,8 +195,8 @@ fn solve(mut matrix: [[f64; WEIGHTS]; WEIGHTS], mut right: [f64; WEIGHTS]) -> [f
         let before: f64 = (0..row).map(|at| matrix[row][at] * right[at]).sum();
         right[row] = (right[row] - before) / matrix[row][row];
     }
-    for row in (0..WEIGHTS).rev() {
-        let after: f64 = (row + 1..WEIGHTS).map(|at| matrix[at][row] * right[at]).sum();
+    for row in (0..STOP_WEIGHTS).rev() {
+        let after: f64 = (row + 1..STOP_WEIGHTS).map(|at| matrix[at][row] * right[at]).sum();
         right[row] = (right[row] - after) / matrix[row][row];
     }
     right
@@ -225,9 +230,9 @@ mod tests {
             let inputs = |lists: u32| {
                 [(lists as f32).ln(), (lists as f32 / reach as f32).ln(), 0.3, 0.0, (reach as f32).ln()]
             };
-            let samples = (4..300).step_by(4).map(|lists| Sample { lists, inputs: inputs(lists) });
+            let steps = (4..300).step_by(4).map(|lists| TracedStep { lists, inputs: inputs(lists) });
             let ranks = (0..10).map(|at| at * reach / 10).collect();
-            Traced { samples: samples.collect(), ranks }
+            Traced { steps: steps.collect(), ranks }
         };
         (0..count).map(search).collect()
     }
@@ -251,7 +256,7 @@ mod tests {
     #[test]
     fn nothing_is_gained_where_nothing_tells_searches_apart() {
         let flat = traced(300).into_iter().map(|mut search| {
-            search.samples.iter_mut().for_each(|sample| sample.inputs = [1.0; 5]);
+            search.steps.iter_mut().for_each(|step| step.inputs = [1.0; 5]);
             search
         });
         let stopping = Stopping::learn(flat.collect(), 300).unwrap();

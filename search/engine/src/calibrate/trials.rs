@@ -7,7 +7,7 @@ use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Location, Metric, Tier};
 
 use super::error::CalibrateError;
-use super::given::GivenQueries;
+use super::given::{GivenQueries, GivenTo};
 use super::lists::ranks;
 use super::placement::Placement;
 use super::queries::{Queries, only_segment};
@@ -15,6 +15,7 @@ use super::rule::Rule;
 use super::stopping::{Stopping, Traced};
 use super::truth::{Nearest, nearest};
 use crate::engine::Special;
+use crate::pruning::RECALL_DEFAULT;
 use crate::recall::no_worse;
 use crate::stop::{StopRule, Traces, cap};
 use crate::{Answer, Engine, Rerank, SearchParams};
@@ -67,7 +68,18 @@ pub(super) struct Setting {
     pub(super) stops: bool,
 }
 
+/// When searches end early, and where their steps are kept.
+struct Watch {
+    stop: Option<StopRule>,
+    traces: Option<Arc<Traces>>,
+}
+
 impl Setting {
+    /// Neither pruned by distance nor ended early.
+    pub(super) const fn new(lists: u32, steps: u8) -> Setting {
+        Setting { lists, steps, pruned: false, stops: false }
+    }
+
     pub(super) fn errors(self) -> f32 {
         f32::from(self.steps) / f32::from(STEPS_PER_ERROR)
     }
@@ -80,6 +92,8 @@ impl Setting {
 /// What a setting came to.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Trial {
+    /// When its searches ended early.
+    pub(super) stop: Option<StopRule>,
     /// Of each query, the share of its true neighbours that was not found.
     pub(super) losses: Vec<f64>,
     /// Means over the queries.
@@ -120,8 +134,8 @@ pub(super) struct Trials<'a> {
     /// How losses say what to expect.
     pub(super) rule: Rule,
     tried: HashMap<(u32, Part, Setting), Rc<Trial>>,
-    /// When searches end early, for the numbers of neighbours where that saves lists.
-    stopping: HashMap<u32, Stopping>,
+    /// When searches end early, by number of neighbours; none where that saves too few lists.
+    stopping: HashMap<u32, Option<Stopping>>,
     tell: &'a mut dyn FnMut(u64) -> bool,
 }
 
@@ -151,7 +165,15 @@ impl<'a> Trials<'a> {
         };
         let depths: Vec<usize> = (0..queries.len()).map(depth).collect();
         let mut go_on = || tell(0);
-        let told = given.map(|given| given.nearest(index, queries, &depths, &mut go_on)).transpose()?;
+        let told = given
+            .map(|given| {
+                given.nearest(
+                    &GivenTo { index, queries, threads: placement.engine.threads },
+                    &depths,
+                    &mut go_on,
+                )
+            })
+            .transpose()?;
         let nearest = match told.flatten() {
             Some(told) => told,
             None => nearest(index, queries, &depths, placement.engine.threads, &mut go_on)?,
@@ -217,9 +239,9 @@ impl<'a> Trials<'a> {
     }
 
     /// Where to begin for another number of neighbours than `near` is for: errors and pruning alike, and the lists that
-    /// hold enough of the neighbours for a recall.
-    pub(super) fn start(&self, k: u32, recall: f64, near: Setting) -> Setting {
-        let at = self.fewest_lists(k, self.rule.wanted(recall));
+    /// hold enough of the neighbours for the default recall.
+    pub(super) fn start(&self, k: u32, near: Setting) -> Setting {
+        let at = self.fewest_lists(k, self.rule.wanted(RECALL_DEFAULT));
         let lists = self.grid[at.min(self.grid.len() - 1)];
         Setting { lists, steps: near.steps.min(self.steps_max()), ..near }
     }
@@ -235,7 +257,8 @@ impl<'a> Trials<'a> {
             return Ok(Rc::clone(trial));
         }
         let picks: Vec<usize> = self.part(k, part).collect();
-        let answers = self.search(&picks, k, (setting, None))?;
+        let stop = self.stop_rule(k, setting);
+        let answers = self.search(&picks, k, setting, Watch { stop, traces: None })?;
         let metric = self.engine.index().metric();
         let (mut losses, mut reranked, mut vectors_scanned) = (Vec::new(), 0_u64, 0_u64);
         for (answer, &query) in answers.iter().zip(&picks) {
@@ -247,7 +270,7 @@ impl<'a> Trials<'a> {
         }
         let count = picks.len() as f64; // CAST: a mean, here and below
         let (reranked, vectors_scanned) = (reranked as f64 / count, vectors_scanned as f64 / count);
-        let trial = Rc::new(Trial { losses, reranked, vectors_scanned });
+        let trial = Rc::new(Trial { stop, losses, reranked, vectors_scanned });
         self.tried.insert((k, part, setting), Rc::clone(&trial));
         Ok(trial)
     }
@@ -268,8 +291,8 @@ impl<'a> Trials<'a> {
 
     /// Learns when searches for `k` neighbours have found enough: whether that saves lists.
     pub(super) fn learn_to_stop(&mut self, k: u32) -> Result<bool, CalibrateError> {
-        if self.stopping.contains_key(&k) {
-            return Ok(true);
+        if let Some(learned) = self.stopping.get(&k) {
+            return Ok(learned.is_some());
         }
         let index = &**self.engine.index();
         if k > STOP_K_MAX || !self.has_codes() || index.codes_tier() != Tier::Memory || self.grid.len() == 1 {
@@ -280,34 +303,34 @@ impl<'a> Trials<'a> {
         let lists = enough.saturating_mul(TRACED).min(index.lists());
         let picks: Vec<usize> = self.part(k, Part::Path).collect();
         let traces = Arc::new(Traces::of(picks.len()));
-        let setting = Setting { lists, steps: 0, pruned: false, stops: false };
-        self.search(&picks, k, (setting, Some(&traces)))?;
-        let traced = traces.take().into_iter().zip(&picks).map(|(samples, &query)| {
+        let setting = Setting::new(lists, 0);
+        self.search(&picks, k, setting, Watch { stop: None, traces: Some(Arc::clone(&traces)) })?;
+        let traced = traces.take().into_iter().zip(&picks).map(|(steps, &query)| {
             let ranks = first(&self.ranks[query], k).to_vec();
-            Traced { samples, ranks }
+            Traced { steps, ranks }
         });
         // Nothing is left to take after all lists.
         let traced_lists = if lists == index.lists() { u32::MAX } else { lists };
         let learned =
             Stopping::learn(traced.collect(), traced_lists).filter(|stopping| stopping.is_worth(enough));
         let is_worth = learned.is_some();
-        self.stopping.extend(learned.map(|stopping| (k, stopping)));
+        self.stopping.insert(k, learned);
         Ok(is_worth)
     }
 
     /// When searches end early under a setting.
-    pub(super) fn stop_rule(&self, k: u32, setting: Setting) -> Option<StopRule> {
-        let stopping = self.stopping.get(&k).filter(|_| setting.stops)?;
+    fn stop_rule(&self, k: u32, setting: Setting) -> Option<StopRule> {
+        let stopping = self.stopping.get(&k)?.as_ref().filter(|_| setting.stops)?;
         let threshold = stopping.threshold(setting.lists)?;
         Some(StopRule { weights: stopping.weights, threshold })
     }
 
-    /// With traces, they are filled.
     fn search(
         &mut self,
         picks: &[usize],
         k: u32,
-        (setting, traces): (Setting, Option<&Arc<Traces>>),
+        setting: Setting,
+        watch: Watch,
     ) -> Result<Vec<Answer>, CalibrateError> {
         if !(self.tell)(0) {
             return Err(CalibrateError::Stopped);
@@ -316,7 +339,7 @@ impl<'a> Trials<'a> {
         let equals = picks.iter().map(|&query| &self.nearest[query].equals);
         // Lists of exact vectors leave no equal row out: as a query has `more` of them, `k + more` are asked for.
         let more = if self.has_codes() { 0 } else { equals.clone().map(Vec::len).max().unwrap_or(0) };
-        let rule = self.stop_rule(k, setting);
+        let Watch { stop: rule, traces } = watch;
         let params = SearchParams {
             epsilon: setting.epsilon(),
             max_lists: Some(if rule.is_some() { cap(setting.lists) } else { setting.lists }),
@@ -326,9 +349,9 @@ impl<'a> Trials<'a> {
         // CAST: with codes, names are positions in the one segment
         let locations = |names: &Vec<u64>| names.iter().map(|&name| Location::new(0, name as u32)).collect();
         let answers = self.engine.search_without(
-            &rows,
+            rows.into(),
             &params,
-            Special { left_out: equals.map(locations).collect(), rule, traces: traces.cloned() },
+            Special { left_out: equals.map(locations).collect(), rule, traces },
         )?;
         match answers.iter().map(|answer| u64::from(answer.missing.parts())).sum() {
             0 => {}

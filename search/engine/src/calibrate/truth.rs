@@ -6,7 +6,7 @@ use std::thread;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::Record;
 use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, RightRows, below};
-use spandrel_index::{Index, Metric, inverse_norm, norm_squared};
+use spandrel_index::{Index, Metric, norm_squared};
 
 use super::error::CalibrateError;
 use super::queries::{Pages, Queries, only_segment};
@@ -112,7 +112,7 @@ impl<'a> State<'a> {
         let mut top = Best::default();
         top.reset(depth, &Terms::default());
         State {
-            query: Prepared { row, inverse_norm: inverse_norm(index.dtype(), row) },
+            query: Prepared::of(index, row),
             norm: norm_squared(index.dtype(), row).sqrt(),
             position: queries.own.as_ref().map(|own| own[query].position),
             equals: Vec::new(),

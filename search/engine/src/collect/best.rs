@@ -95,6 +95,11 @@ impl Best {
         &self.keys
     }
 
+    /// Looks whether the caller still waits.
+    pub(crate) fn go_on(&mut self) -> bool {
+        self.patience.go_on()
+    }
+
     /// Why the keys are of no use: the caller gave up while they were put in order.
     pub(crate) fn end(&self) -> Option<End> {
         self.patience.end()

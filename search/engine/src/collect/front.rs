@@ -8,9 +8,8 @@ const RECENT: u32 = 16;
 pub(crate) struct Front {
     /// 0 to keep nothing.
     k: usize,
-    /// Ascending.
-    estimates: Vec<f32>,
-    lists: Vec<u32>,
+    /// Estimates, ascending, each with that number.
+    nearest: Vec<(f32, u32)>,
     /// Lists searched.
     searched: u32,
 }
@@ -29,8 +28,7 @@ pub(crate) struct FrontState {
 impl Front {
     pub(crate) fn reset(&mut self, k: usize) {
         self.k = k;
-        self.estimates.clear();
-        self.lists.clear();
+        self.nearest.clear();
         self.searched = 0;
     }
 
@@ -41,17 +39,14 @@ impl Front {
     /// Offers a vector of the list that is being searched.
     #[inline]
     pub(crate) fn offer(&mut self, estimate: f32) {
-        let full = self.estimates.len() >= self.k;
-        if full && self.estimates.last().is_none_or(|&last| estimate >= last) {
-            return;
+        if self.nearest.len() >= self.k {
+            if self.nearest.last().is_none_or(|&(last, _)| estimate >= last) {
+                return;
+            }
+            self.nearest.pop();
         }
-        if full {
-            self.estimates.pop();
-            self.lists.pop();
-        }
-        let at = self.estimates.partition_point(|&before| before <= estimate);
-        self.estimates.insert(at, estimate);
-        self.lists.insert(at, self.searched);
+        let at = self.nearest.partition_point(|&(before, _)| before <= estimate);
+        self.nearest.insert(at, (estimate, self.searched));
     }
 
     /// Before the list that `searched` others were searched before.
@@ -61,9 +56,9 @@ impl Front {
 
     /// None while there are fewer than `k`.
     pub(crate) fn state(&self) -> Option<FrontState> {
-        let &kth = self.estimates.last().filter(|_| self.estimates.len() == self.k)?;
+        let &(kth, _) = self.nearest.last().filter(|_| self.nearest.len() == self.k)?;
         let (mut last, mut recent) = (0, 0);
-        for &list in &self.lists {
+        for &(_, list) in &self.nearest {
             last = last.max(list);
             recent += u32::from(list + RECENT >= self.searched);
         }

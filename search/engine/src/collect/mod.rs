@@ -10,5 +10,5 @@ pub(crate) use best::{Best, Key};
 pub(crate) use candidates::Candidate;
 pub(crate) use contract::{Collect, Estimated, Found};
 pub(crate) use front::FrontState;
-pub(crate) use top_k::TopK;
+pub(crate) use top_k::{Collecting, TopK};
 pub(crate) use within::{Bound, Within};

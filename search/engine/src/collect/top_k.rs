@@ -8,7 +8,7 @@ use super::contract::{Collect, Estimated, Found, Undecided};
 use super::front::{Front, FrontState};
 use crate::plan::{QueryPlan, VerifyPlan};
 use crate::subject::Query;
-use crate::terms::{End, Patience, Terms};
+use crate::terms::{End, Terms};
 
 /// Collects the `k` nearest of what is offered, in any order.
 #[derive(Debug, Default)]
@@ -24,18 +24,27 @@ pub(crate) struct TopK {
     bursts: u32,
     /// Candidates there were when the first began.
     candidates_kept: u32,
-    patience: Patience,
+}
+
+/// How to collect.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Collecting<'a> {
+    /// Whether a vector may be offered more than once.
+    pub(crate) copies: bool,
+    /// Whether it is told how the search goes.
+    pub(crate) follows: bool,
+    /// While somebody waits by these, what was found is put in order.
+    pub(crate) terms: &'a Terms,
 }
 
 impl TopK {
-    /// Forgets everything; with `copies`, a vector may be offered more than once. Puts in order what it finds while somebody
-    /// waits for it by `terms`.
-    pub(crate) fn reset(&mut self, plan: &QueryPlan, copies: bool, terms: &Terms) {
-        self.patience = Patience::of(terms);
+    /// Forgets everything; collects from now on.
+    pub(crate) fn reset(&mut self, plan: &QueryPlan, with: Collecting<'_>) {
+        let Collecting { copies, follows, terms } = with;
         let k = plan.k();
         (self.k, self.verify) = (k, plan.verify);
         self.best.reset(k, terms);
-        self.front.reset(if plan.stop.is_followed() { k } else { 0 });
+        self.front.reset(if follows { k } else { 0 });
         self.estimated.clear();
         (self.bursts, self.candidates_kept) = (0, 0);
         if let Some(verify) = &self.verify {
@@ -66,7 +75,7 @@ impl TopK {
         let segments = query.index.segments();
         let border = self.candidates.border(errors);
         for (number, candidate) in self.candidates.kept().iter_mut().enumerate() {
-            if number % PIECE == PIECE - 1 && !self.patience.go_on() {
+            if number % PIECE == PIECE - 1 && !self.best.go_on() {
                 return;
             }
             let Candidate { location, estimate, .. } = *candidate;
@@ -118,7 +127,7 @@ impl Collect for TopK {
     }
 
     fn end(&self) -> Option<End> {
-        self.patience.end().or(self.candidates.end()).or(self.best.end())
+        self.candidates.end().or(self.best.end())
     }
 
     /// The first burst takes those whose estimates may be among the best; the second those that exact distances leave in
@@ -149,7 +158,7 @@ impl Collect for TopK {
     }
 
     fn finish(&mut self) -> Found<'_> {
-        sort_while(&mut self.estimated, u64::cmp, &mut || self.patience.go_on());
+        sort_while(&mut self.estimated, u64::cmp, &mut || self.best.go_on());
         Found { keys: self.best.finish(), estimated: &self.estimated }
     }
 }

@@ -30,7 +30,6 @@ pub struct ExactSearch {
     /// A vector that each query leaves out, by query; empty where none does.
     left_out: Vec<Location>,
     best: Vec<Mutex<Best>>,
-    page_bytes: usize,
     piece_pages: u64,
     /// Number of the first piece of each segment, and of all pieces.
     first_pieces: Vec<usize>,
@@ -92,7 +91,6 @@ impl ExactSearch {
             rows: queries,
             left_out,
             best: (0..count).map(|_| new_best()).collect(),
-            page_bytes,
             piece_pages,
             first_pieces,
             missing: AtomicU64::new(0),
@@ -165,7 +163,7 @@ impl ExactSearch {
     }
 
     pub(super) fn page_bytes(&self) -> usize {
-        self.page_bytes
+        self.index.page_layout().page_bytes()
     }
 
     pub(super) fn miss(&self, pages: u64) {

@@ -1,12 +1,13 @@
 //! The last state of a query: its answer is put together.
 use spandrel_index::Index;
+use spandrel_index::order::PIECE;
 
 use crate::answer::{Answer, Limit, Neighbour};
 use crate::collect::{Collect, Found};
 use crate::job::Running;
 use crate::progress::Progress;
 use crate::pruning::Promise;
-use crate::terms::{End, Patience};
+use crate::terms::End;
 
 /// What a query found, and what it took; why not, where the caller gave up while it was put in order.
 pub(super) fn answer(
@@ -18,15 +19,17 @@ pub(super) fn answer(
     let plan = &running.job.plan;
     let Found { keys, estimated } = found.finish();
     let mut neighbours = Vec::with_capacity(keys.len());
-    let mut patience = Patience::of(running.job.terms());
-    patience.each_piece(keys, |keys| {
+    for (number, keys) in keys.chunks(PIECE).enumerate() {
+        if number > 0 && !progress.go_on(running.job.terms()) {
+            break;
+        }
         neighbours.extend(keys.iter().map(|key| Neighbour {
             id: key.id,
             distance: key.distance(index.metric()),
             estimated: estimated.binary_search(&key.id).is_ok(),
         }));
-    });
-    if let Some(end) = found.end().or(patience.end()) {
+    }
+    if let Some(end) = found.end().or(progress.end) {
         return Err(end);
     }
     let is_short = neighbours.len() < plan.k() && plan.stop.lists_max < index.lists();

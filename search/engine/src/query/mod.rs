@@ -13,7 +13,7 @@ mod tools;
 use spandrel_index::Tier;
 use spandrel_io::{Read, ReadBuf, ReadError};
 
-use crate::collect::{Bound, Collect, TopK, Within};
+use crate::collect::{Bound, Collect, Collecting, TopK, Within};
 use crate::error::SearchError;
 use crate::job::Running;
 use crate::plan::CollectPlan;
@@ -106,7 +106,8 @@ impl QuerySlot {
         self.progress.begin(plan, running.started);
         if matches!(plan.collect, CollectPlan::Nearest { .. }) {
             let copies = index.codes_tier() == Tier::Ssd && index.manifest().build.max_replicas > 1;
-            self.top_k.reset(plan, copies, running.job.terms());
+            let follows = plan.stop.rule.is_some() || running.job.traces.is_some();
+            self.top_k.reset(plan, Collecting { copies, follows, terms: running.job.terms() });
             if let Some(left_out) = running.job.left_out.get(running.number) {
                 self.top_k.leave_out(left_out);
             }

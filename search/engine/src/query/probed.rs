@@ -42,7 +42,7 @@ impl Probed {
         step.progress.clock.lap(|times| &mut times.probe_us);
     }
 
-    /// Takes the next of the lists that can hold a vector within a radius, as many as make a part of the search.
+    /// Takes the next of the lists that can hold a vector within a radius, those of one part of the search.
     fn choose_within(&mut self, range: &RangePlan, step: &mut Step<'_>) {
         self.places.clear();
         let (query, running, damage) = (step.query, step.running, step.damage);

@@ -15,6 +15,7 @@ use spandrel_index::{DType, Index, Location, Metric, OpenOptions, Tier};
 use super::*;
 use crate::answer::{Answer, Work};
 use crate::cache::PageCache;
+use crate::collect::Collecting;
 use crate::job::{Job, Queries, Started, Take, Waiting};
 use crate::pages::PageKey;
 use crate::params::{Rerank, SearchParams};
@@ -139,7 +140,8 @@ fn a_search_in_memory_stops_within_a_piece() {
 
     // Told to stop before the comparison of vectors.
     let (running, stop, _answers) = taken(&searched);
-    slot.top_k.reset(&running.job.plan, false, running.job.terms());
+    slot.top_k
+        .reset(&running.job.plan, Collecting { copies: false, follows: false, terms: running.job.terms() });
     slot.running = Some(running);
     slot.progress.work = Work::default();
     let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
@@ -229,7 +231,10 @@ fn a_query_that_was_stopped_compares_nothing_of_the_cache() {
     for stopped in [false, true] {
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
         let (running, stop, _answers) = taken(&searched);
-        slot.top_k.reset(&running.job.plan, false, running.job.terms());
+        slot.top_k.reset(
+            &running.job.plan,
+            Collecting { copies: false, follows: false, terms: running.job.terms() },
+        );
         slot.running = Some(running);
         stop.store(stopped, Ordering::Relaxed);
         let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
@@ -256,7 +261,10 @@ fn a_query_that_was_stopped_puts_nothing_in_order() {
         assert!(slot.finish_if_done(&tools));
         let (running, stop, answers) = asked(&searched, VECTORS);
         let stop_at = |place| stop.store(stopped == place, Ordering::Relaxed);
-        slot.top_k.reset(&running.job.plan, false, running.job.terms());
+        slot.top_k.reset(
+            &running.job.plan,
+            Collecting { copies: false, follows: false, terms: running.job.terms() },
+        );
         slot.running = Some(running);
         slot.progress.work = Work::default();
         let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
