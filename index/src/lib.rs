@@ -6,6 +6,7 @@
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("Spandrel runs on Linux on x86-64 and aarch64 only");
 
+mod attribute_source;
 mod bitmap;
 pub mod codes;
 mod dtype;
@@ -25,6 +26,7 @@ pub mod testing;
 mod tier;
 mod verify;
 
+pub use attribute_source::{AttributeSource, AttributeSourceError};
 pub use dtype::{DIM_MAX, DType, UnknownDType};
 pub use head_space::{
     HeadSpace, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element, inverse_norm, norm_squared,

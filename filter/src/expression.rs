@@ -1,0 +1,123 @@
+//! The expression, over names.
+
+/// Which rows match, over the names of attributes.
+///
+/// Trees deeper than [`NESTING_MAX`](crate::NESTING_MAX), with more than [`TERMS_MAX`](crate::TERMS_MAX) comparisons, or with
+/// an AND or OR of nothing do not bind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Filter {
+    /// Rows that match all of these, at least one.
+    And(Vec<Filter>),
+    /// Rows that match any of these, at least one.
+    Or(Vec<Filter>),
+    /// Rows that do not match this, rows with nulls included.
+    Not(Box<Filter>),
+    /// Rows whose value is in a relation to another. Never null.
+    Compare {
+        /// The attribute.
+        name: String,
+        /// The relation.
+        comparison: Comparison,
+        /// The right side.
+        value: Value,
+    },
+    /// Rows whose value is (or is not) one of several. Never null.
+    In {
+        /// The attribute.
+        name: String,
+        /// The values; none of them is no error.
+        values: Vec<Value>,
+        /// Whether to take the rows with other values instead.
+        negated: bool,
+    },
+    /// Rows whose value is from `low` to `high`, both included. Never null.
+    Between {
+        /// The attribute.
+        name: String,
+        /// The least.
+        low: Value,
+        /// The greatest.
+        high: Value,
+    },
+    /// Rows where the attribute is null.
+    IsNull {
+        /// The attribute.
+        name: String,
+    },
+    /// Rows with any or all of these tags.
+    Contains {
+        /// The attribute.
+        name: String,
+        /// The tags; none of them is no error: any of none matches nothing, all of none every row that has a tag.
+        tags: Vec<String>,
+        /// How many of them.
+        mode: TagMode,
+    },
+    /// Rows with one of these ids.
+    Ids(Vec<u64>),
+}
+
+/// A relation of two values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Greater,
+    /// `>=`
+    AtLeast,
+}
+
+impl Comparison {
+    /// Its sign in text.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Comparison::Equal => "=",
+            Comparison::NotEqual => "!=",
+            Comparison::Less => "<",
+            Comparison::AtMost => "<=",
+            Comparison::Greater => ">",
+            Comparison::AtLeast => ">=",
+        }
+    }
+}
+
+/// How many of the tags a row needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TagMode {
+    /// At least one.
+    Any,
+    /// Each.
+    All,
+}
+
+/// A value as it is written in a filter. The attribute's type says what it means.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A keyword, or a timestamp in RFC 3339.
+    Text(String),
+    /// True or false.
+    Bool(bool),
+    /// A whole number; microseconds for a timestamp.
+    I64(i64),
+    /// Another number.
+    F64(f64),
+}
+
+impl Value {
+    /// What it is, in words.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Value::Text(_) => "text",
+            Value::Bool(_) => "a bool",
+            Value::I64(_) => "a whole number",
+            Value::F64(_) => "a number",
+        }
+    }
+}
