@@ -289,7 +289,7 @@ mod tests {
         let mut wide = RangeTruth::default();
         wide.push([(1 << 31, 0.0)].into_iter()).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(wide.write(&dir.path().join("t")), Err(FileError::WideId { .. })));
+        assert!(matches!(wide.write(&dir.path().join("t")), Err(FileError::RangeId { .. })));
         assert!(matches!(RangeTruth::default().write(&dir.path().join("t")), Err(FileError::NoRows { .. })));
     }
 }
