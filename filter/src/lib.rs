@@ -1,6 +1,6 @@
 //! Filters: which rows may be answers, by what is known of each.
 //!
-//! A [`Schema`] names attributes and their types. A [`Filter`] is an expression over names. [`Filter::bind`] turns it into a
+//! A [`Schema`] names attributes and their types. A [`Filter`] is an expression over names, read from text or JSON. [`Filter::bind`] turns it into a
 //! [`Bound`]: attributes by number, values in the types of the attributes, one form for expressions that say the same.
 //!
 //! A comparison of a null is false, whatever it compares, and so is its opposite: neither `a = 1` nor `a != 1` matches a row
@@ -12,8 +12,10 @@ mod bind;
 mod bound;
 mod cell;
 mod expression;
+mod json;
 mod limits;
 pub mod order;
+mod text;
 mod timestamp;
 
 pub use attribute::{Attribute, AttributeType, ID, Schema, SchemaError, UnknownType};
@@ -21,7 +23,10 @@ pub use bind::BindError;
 pub use bound::{Bound, KeyRange, Predicate, Row};
 pub use cell::{Cell, Tags};
 pub use expression::{Comparison, Filter, TagMode, Value};
+pub use json::{FromJsonError, Json, JsonError, JsonProblem};
 pub use limits::{
-    ATTRIBUTES_MAX, NAME_BYTES_MAX, NESTING_MAX, TAGS_MAX, TERMS_MAX, VALUE_BYTES_MAX, VALUES_MAX,
+    ATTRIBUTES_MAX, FILTER_BYTES_MAX, NAME_BYTES_MAX, NESTING_MAX, TAGS_MAX, TERMS_MAX, VALUE_BYTES_MAX,
+    VALUES_MAX,
 };
+pub use text::{ParseError, Problem};
 pub use timestamp::{TimestampError, format_timestamp, parse_timestamp};

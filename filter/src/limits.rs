@@ -14,3 +14,5 @@ pub const TERMS_MAX: usize = 10_000;
 pub const VALUES_MAX: usize = 100_000;
 /// Most levels of AND, OR, NOT and brackets in each other.
 pub const NESTING_MAX: usize = 100;
+/// Most bytes of a filter in text or JSON.
+pub const FILTER_BYTES_MAX: usize = 1 << 20;
