@@ -16,6 +16,7 @@ pub mod heads;
 pub mod kernels;
 mod list_radius;
 mod location;
+mod matches;
 mod metric;
 mod open;
 pub mod order;
@@ -34,6 +35,7 @@ pub use head_space::{
 pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParams};
 pub use list_radius::list_radius;
 pub use location::Location;
+pub use matches::{Matches, SegmentMatches, Within};
 pub use metric::{Metric, RadiusError, UnknownMetric};
 pub use open::{
     CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors, Segment, Stored,

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing there")]
 mod support;
 
-mod accept;
 mod answers;
 mod cache;
 mod calibrate;
@@ -13,6 +12,7 @@ mod default_recall;
 mod estimates;
 mod explain;
 mod faults;
+mod filter;
 mod golden;
 mod measured;
 mod mixtures;

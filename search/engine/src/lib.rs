@@ -58,7 +58,6 @@ mod validate;
 mod vectors;
 mod worker;
 
-pub use accept::{Accept, AcceptBits};
 pub use answer::{Answer, Limit, Missing, Neighbour, Work};
 pub use calibrate::{
     CalibrateError, CalibrateLimits, CalibrateParams, GivenQueries, calibrate, expected_recall,

@@ -3,9 +3,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use spandrel_index::RadiusError;
-
-use crate::accept::Accept;
+use spandrel_index::{Matches, RadiusError};
 
 /// Lists read at most when a query gives epsilon alone.
 ///
@@ -45,8 +43,8 @@ pub struct SearchParams {
     pub rerank: Option<Rerank>,
     /// Which distances answers may carry.
     pub distances: Distances,
-    /// Which vectors may be answers; all if not given.
-    pub accept: Option<Arc<dyn Accept>>,
+    /// Which vectors may be answers, of the index that is searched; all if not given.
+    pub filter: Option<Arc<Matches>>,
     /// Whether answers say where their time went.
     pub times: bool,
     /// Whether answers say how they were found: [`Answer::explanation`](crate::Answer::explanation) and
@@ -109,7 +107,7 @@ impl SearchParams {
             max_bytes: None,
             rerank: None,
             distances: Distances::Exact,
-            accept: None,
+            filter: None,
             times: false,
             explain: false,
         }

@@ -1,6 +1,6 @@
 //! What a query does in one index: made once from what was asked for.
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::{Index, Segment, Tier};
+use spandrel_index::{Index, Tier};
 
 use crate::accept::Accepted;
 use crate::params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};
@@ -82,9 +82,8 @@ impl QueryPlan {
         if params.k == 0 {
             return Err(ParamsError::ZeroK);
         }
-        let accept = Accepted(params.accept.clone());
-        let acceptable = |(number, segment): (u16, &Segment)| accept.count(number, 0..segment.count as u32); // CAST: positions
-        let acceptable: u64 = (0..).zip(index.segments()).map(acceptable).sum();
+        let accept = Accepted(params.filter.clone());
+        let acceptable = params.filter.as_ref().map_or(index.vectors(), |matches| matches.count());
         let k = usize::try_from(acceptable).map_or(params.k, |vectors| params.k.min(vectors));
         check_pruning(params)?;
         let target = match params.recall {
@@ -113,7 +112,7 @@ impl QueryPlan {
             return Err(ParamsError::ZeroBytes);
         }
         let verify = VerifyPlan::of(params, index, pruning.rerank_errors)?;
-        let is_curves_own = params.accept.is_none() && !compares_less(params.rerank, &pruning);
+        let is_curves_own = params.filter.is_none() && !compares_less(params.rerank, &pruning);
         let expected = pruning.recall.filter(|_| is_curves_own);
         Ok(QueryPlan {
             probe,
@@ -149,7 +148,7 @@ impl QueryPlan {
         Ok(QueryPlan {
             probe: ProbePlan { epsilon: None, lists: index.lists() },
             stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None },
-            accept: Accepted(params.accept.clone()),
+            accept: Accepted(params.filter.clone()),
             collect: CollectPlan::Within(RangePlan::new(score, errors, bytes_max)),
             verify: VerifyPlan::with(Rerank::Errors(errors), estimates, index)?,
             promise: None,

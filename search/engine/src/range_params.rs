@@ -1,9 +1,9 @@
 //! What a caller asks for within a radius.
 use std::sync::Arc;
 
+use spandrel_index::Matches;
 use spandrel_index::codes::CodeSpec;
 
-use crate::accept::Accept;
 use crate::params::Distances;
 
 /// What a caller asks for: all vectors within a radius.
@@ -23,8 +23,8 @@ pub struct RangeParams {
     pub max_bytes: Option<u64>,
     /// Which distances answers may carry.
     pub distances: Distances,
-    /// Which vectors may be answers; all if not given.
-    pub accept: Option<Arc<dyn Accept>>,
+    /// Which vectors may be answers, of the index that is searched; all if not given.
+    pub filter: Option<Arc<Matches>>,
 }
 
 /// Standard errors by which estimates may be wrong where all vectors within a radius are wanted.
@@ -39,7 +39,7 @@ impl RangeParams {
             max_results: None,
             max_bytes: None,
             distances: Distances::Exact,
-            accept: None,
+            filter: None,
         }
     }
 

@@ -62,7 +62,7 @@ impl Searcher for Local {
         let room = call.entry.room(count.saturating_mul(neighbours.saturating_add(rest)))?;
         params.effort = admitted(&served, count, call)?.effort;
         let lowered = lowered(&params, served.index())?;
-        let is_kept = !is_own && lowered.is_none() && params.accept.is_none();
+        let is_kept = !is_own && lowered.is_none() && params.filter.is_none();
         let k = params.k;
         let mut answers = Handed::queries(&served, rows.clone(), params, call)?.answer(call).await?;
         if let Some(recall) = served.recall.as_ref().filter(|_| is_kept) {

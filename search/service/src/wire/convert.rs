@@ -92,7 +92,7 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
         max_bytes: options.max_bytes,
         rerank,
         distances,
-        accept: None,
+        filter: None,
         // For the metrics; an answer holds them if it was asked for its work.
         times: true,
         explain: options.explain,

@@ -1,12 +1,12 @@
-//! Searches among the vectors that an `Accept` lets through: as if there were no others.
+//! Searches among the vectors that match a filter: as if there were no others.
 use std::sync::Arc;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spandrel_datasets::Rows;
-use spandrel_engine::{AcceptBits, Engine, SearchParams};
+use spandrel_engine::{Engine, SearchParams};
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::{DType, Index, Location, Metric, OpenOptions, Tier, VectorSource};
+use spandrel_index::{DType, Index, Matches, Metric, OpenOptions, Tier, VectorSource};
 use spandrel_tests::{Base, clustered, coded, config, count};
 
 use crate::support::{TIERS, assert_exact, assert_true, engine_config, every_list};
@@ -14,35 +14,29 @@ use crate::support::{TIERS, assert_exact, assert_true, engine_config, every_list
 const K: usize = 10;
 
 /// Of the rows of `base` a share of `share` in the index, and a base of these rows alone.
-fn some(base: &Base, index: &Index, share: f64) -> (Arc<AcceptBits>, Base) {
+fn some(base: &Base, index: &Index, share: f64) -> (Arc<Matches>, Base) {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
-    let (mut bits, mut bytes, mut ids) = (AcceptBits::none(index), Vec::new(), Vec::new());
-    for (number, segment) in (0..).zip(index.segments()) {
-        let resident = segment.ids.resident.as_ref().unwrap();
-        for position in 0..segment.count as u32 {
-            if rng.random_bool(share) {
-                let id = resident.id(position);
-                bits.insert(Location::new(number, position));
-                bytes.extend_from_slice(base.rows.row(id as usize));
-                ids.push(id);
-            }
-        }
+    let matches = Matches::of(index, |_| rng.random_bool(share));
+    let (mut bytes, mut ids) = (Vec::new(), Vec::new());
+    for location in matches.iter() {
+        let resident = index.segments()[usize::from(location.segment())].ids.resident.as_ref().unwrap();
+        let id = resident.id(location.position());
+        bytes.extend_from_slice(base.rows.row(id as usize));
+        ids.push(id);
     }
-    (
-        Arc::new(bits),
-        Base { rows: Rows::new(base.rows.dtype(), base.rows.dim(), bytes).unwrap(), ids: Some(ids) },
-    )
+    let rows = Rows::new(base.rows.dtype(), base.rows.dim(), bytes).unwrap();
+    (Arc::new(matches), Base { rows, ids: Some(ids) })
 }
 
 #[track_caller]
 fn check(metric: Metric, base: &Base, engine: &Engine, what: &str) {
     let queries = clustered(base.rows.dtype(), base.rows.dim(), 8, 5);
     for share in [0.5, 0.1, 0.004] {
-        let (accept, accepted) = some(base, engine.index(), share);
+        let (matches, accepted) = some(base, engine.index(), share);
         let wanted = K.min(count(&accepted.rows));
-        let accept = || Some(accept.clone() as _);
-        let exact = SearchParams { accept: accept(), ..every_list(K) };
-        let few = || SearchParams { accept: accept(), ..SearchParams::new(K) };
+        let filter = || Some(Arc::clone(&matches));
+        let exact = SearchParams { filter: filter(), ..every_list(K) };
+        let few = || SearchParams { filter: filter(), ..SearchParams::new(K) };
         let narrow = SearchParams { epsilon: Some(0.0), ..few() };
         for (query, answer) in engine.search(queries.bytes(), &exact).unwrap().iter().enumerate() {
             let what = format!("{what}, {share}, query {query}");
@@ -57,8 +51,8 @@ fn check(metric: Metric, base: &Base, engine: &Engine, what: &str) {
             }
         }
     }
-    let none = Some(Arc::new(AcceptBits::none(engine.index())) as _);
-    let none = SearchParams { accept: none, ..SearchParams::new(K) };
+    let none = Some(Arc::new(Matches::of(engine.index(), |_| false)));
+    let none = SearchParams { filter: none, ..SearchParams::new(K) };
     let answers = engine.search(queries.bytes(), &none).unwrap();
     assert!(answers.iter().all(|a| a.neighbours.is_empty() && a.limited_by.is_none() && a.work.reads == 0));
 }

@@ -1,0 +1,442 @@
+//! Which vectors of an index match a filter.
+//!
+//! A position is a place in list order, so that a list is a range of positions, and how many of its vectors match is a count of
+//! bits. Each segment has a bit for each position where many match, and the positions themselves where few do.
+use std::fmt;
+use std::ops::Range;
+
+use crate::kernels::scan::BLOCK_VECTORS;
+use crate::{Index, Location};
+
+/// A segment of which fewer than one position in this many matches keeps the positions that do: a quarter of the memory of
+/// bits, or less.
+const SPARSE: u64 = 128;
+/// Positions to a stretch of a sparse segment, whose matches are found at once and looked through: 32 at most on average.
+const STRETCH: u32 = 4096;
+const WORD: u32 = u64::BITS;
+
+/// Which vectors of an index match: of each segment, some of its positions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Matches {
+    segments: Vec<SegmentMatches>,
+    count: u64,
+    blocks: u64,
+}
+
+/// Which positions of a segment match.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SegmentMatches {
+    /// Positions of the segment.
+    positions: u64,
+    /// Those that match.
+    count: u64,
+    blocks: u64,
+    form: Form,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Form {
+    /// A bit for each position, 64 a word; those beyond the last are 0.
+    Dense(Vec<u64>),
+    /// Positions, ascending, and the number of them before each stretch and in all.
+    Sparse { sorted: Vec<u32>, before: Vec<u32> },
+}
+
+impl Matches {
+    /// Of each segment of an index, in the order of the manifest, its matches.
+    pub fn new(segments: Vec<SegmentMatches>) -> Matches {
+        let count = segments.iter().map(SegmentMatches::count).sum();
+        let blocks = segments.iter().map(SegmentMatches::blocks).sum();
+        Matches { segments, count, blocks }
+    }
+
+    /// Those vectors of an index of which `is_match` says so; it is asked for each, in order.
+    pub fn of(index: &Index, mut is_match: impl FnMut(Location) -> bool) -> Matches {
+        let of_segment = |(number, positions): (u16, u64)| {
+            let mut words = vec![0_u64; words_of(positions)];
+            for (at, word) in (0..).zip(&mut words) {
+                // CAST: positions are u32
+                let bits = (positions - u64::from(at * WORD)).min(WORD.into()) as u32;
+                let is_match = |&bit: &u32| is_match(Location::new(number, at * WORD + bit));
+                *word = (0..bits).filter(is_match).fold(0, |word, bit| word | 1 << bit);
+            }
+            SegmentMatches::from_words(words, positions)
+        };
+        let counts = index.segments().iter().map(|segment| segment.count);
+        Matches::new((0..).zip(counts).map(of_segment).collect())
+    }
+
+    /// Matches in all.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Blocks of sixteen positions that hold one or more, as codes in memory lie.
+    pub fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Those of each segment.
+    pub fn segments(&self) -> &[SegmentMatches] {
+        &self.segments
+    }
+
+    /// Whether the vector there matches; none does where the index has no such location.
+    #[inline]
+    pub fn contains(&self, location: Location) -> bool {
+        let segment = self.segments.get(usize::from(location.segment()));
+        segment.is_some_and(|segment| segment.contains(location.position()))
+    }
+
+    /// Matches of a segment among some positions.
+    #[inline]
+    pub fn count_in(&self, segment: u16, positions: Range<u32>) -> u64 {
+        self.segments.get(usize::from(segment)).map_or(0, |segment| segment.count_in(positions))
+    }
+
+    /// Where they lie, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = Location> {
+        let numbered = (0..).zip(&self.segments);
+        numbered.flat_map(|(number, segment)| {
+            segment.within(0..u32::MAX).map(move |at| Location::new(number, at))
+        })
+    }
+
+    /// Memory that they take.
+    pub fn memory_bytes(&self) -> usize {
+        self.segments.iter().map(SegmentMatches::memory_bytes).sum()
+    }
+}
+
+impl SegmentMatches {
+    /// Those of a segment of `positions` vectors, ascending.
+    ///
+    /// # Panics
+    /// When they do not ascend, or one is beyond the last.
+    pub fn from_sorted(sorted: Vec<u32>, positions: u64) -> SegmentMatches {
+        assert!(sorted.is_sorted_by(|a, b| a < b), "positions that match ascend");
+        assert!(sorted.last().is_none_or(|&last| u64::from(last) < positions), "a match is a position");
+        if is_sparse(sorted.len() as u64, positions) {
+            return SegmentMatches::sparse(sorted, positions);
+        }
+        let mut words = vec![0; words_of(positions)];
+        sorted.iter().for_each(|&at| words[(at / WORD) as usize] |= 1 << (at % WORD));
+        SegmentMatches::from_words(words, positions)
+    }
+
+    /// Those of some ranges, which ascend and do not overlap, of a segment of `positions` vectors.
+    ///
+    /// # Panics
+    /// When they do not, or one goes beyond the last.
+    pub fn from_ranges(ranges: &[Range<u32>], positions: u64) -> SegmentMatches {
+        let ascend = |a: &Range<u32>, b: &Range<u32>| a.end <= b.start;
+        assert!(ranges.is_sorted_by(ascend), "ranges that match ascend");
+        assert!(ranges.last().is_none_or(|last| u64::from(last.end) <= positions), "a match is a position");
+        if is_sparse(ranges.iter().map(|range| range.len() as u64).sum(), positions) {
+            return SegmentMatches::sparse(ranges.iter().cloned().flatten().collect(), positions);
+        }
+        let mut words = vec![0_u64; words_of(positions)];
+        for range in ranges.iter().filter(|range| !range.is_empty()) {
+            words_with(range.clone(), |at, mask| words[at] |= mask);
+        }
+        SegmentMatches::from_words(words, positions)
+    }
+
+    /// Those of a segment of `positions` vectors whose bits are set: bit `p % 64` of word `p / 64`.
+    ///
+    /// # Panics
+    /// When there are not words for exactly these positions, or a bit beyond the last is set.
+    pub fn from_words(words: Vec<u64>, positions: u64) -> SegmentMatches {
+        assert_eq!(words.len(), words_of(positions), "words for {positions} positions");
+        let beyond = positions % u64::from(WORD);
+        assert!(beyond == 0 || words.last().is_none_or(|last| last >> beyond == 0), "a match is a position");
+        let count = words.iter().map(|word| u64::from(word.count_ones())).sum();
+        let of_word = |word: &u64| (0..4).filter(|block| *word >> (16 * block) & 0xffff > 0).count();
+        let blocks = words.iter().map(of_word).sum::<usize>() as u64; // CAST: widening
+        let segment = SegmentMatches { positions, count, blocks, form: Form::Dense(words) };
+        if is_sparse(count, positions) {
+            let sorted = segment.within(0..u32::MAX).collect();
+            return SegmentMatches::sparse(sorted, positions);
+        }
+        segment
+    }
+
+    fn sparse(sorted: Vec<u32>, positions: u64) -> SegmentMatches {
+        // CAST: positions are u32
+        let stretches = positions.div_ceil(STRETCH.into()) as u32;
+        let before = |stretch: u32| match stretch {
+            0 => 0,
+            // CAST: no more than positions
+            _ => sorted.partition_point(|&at| at / STRETCH < stretch) as u32,
+        };
+        let before = (0..=stretches).map(before).collect();
+        let block = |at: &u32| *at as usize / BLOCK_VECTORS;
+        let blocks = sorted.chunk_by(|a, b| block(a) == block(b)).count() as u64; // CAST: widening
+        SegmentMatches {
+            positions,
+            count: sorted.len() as u64,
+            blocks,
+            form: Form::Sparse { sorted, before },
+        }
+    }
+
+    /// Positions of the segment.
+    pub fn positions(&self) -> u64 {
+        self.positions
+    }
+
+    /// Positions that match.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Blocks of sixteen positions that hold one or more.
+    pub fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Whether a position matches.
+    #[inline]
+    pub fn contains(&self, position: u32) -> bool {
+        match &self.form {
+            Form::Dense(words) => {
+                words.get((position / WORD) as usize).is_some_and(|word| word >> (position % WORD) & 1 == 1)
+            }
+            Form::Sparse { sorted, .. } => sorted.get(self.first_at(position)) == Some(&position),
+        }
+    }
+
+    /// Matches among some positions.
+    #[inline]
+    pub fn count_in(&self, positions: Range<u32>) -> u64 {
+        let end = self.end_of(&positions);
+        if positions.start >= end {
+            return 0;
+        }
+        match &self.form {
+            Form::Dense(words) => {
+                let mut count = 0;
+                words_with(positions.start..end, |at, mask| {
+                    count += u64::from((words[at] & mask).count_ones())
+                });
+                count
+            }
+            // CAST: widening
+            Form::Sparse { .. } => (self.first_at(end) - self.first_at(positions.start)) as u64,
+        }
+    }
+
+    /// Which of the 16 positions from `first` on match: bit `i` for position `first + i`.
+    #[inline]
+    pub fn mask(&self, first: u32) -> u16 {
+        match &self.form {
+            Form::Dense(words) => {
+                let (at, shift) = ((first / WORD) as usize, first % WORD);
+                let word = |at: usize| words.get(at).copied().unwrap_or_default();
+                // Shifted twice, since a shift by 64 is none.
+                let mask = word(at) >> shift | word(at + 1) << 1 << (WORD - 1 - shift);
+                mask as u16 // CAST: the first 16
+            }
+            Form::Sparse { sorted, .. } => {
+                let end = u64::from(first) + BLOCK_VECTORS as u64;
+                let from = sorted[self.first_at(first)..].iter();
+                from.take_while(|&&at| u64::from(at) < end).fold(0, |mask, &at| mask | 1 << (at - first))
+            }
+        }
+    }
+
+    /// The matches among some positions, ascending.
+    pub fn within(&self, positions: Range<u32>) -> Within<'_> {
+        let (start, end) = (positions.start, self.end_of(&positions).max(positions.start));
+        match &self.form {
+            Form::Sparse { sorted, .. } => {
+                Within::Sparse(sorted[self.first_at(start)..self.first_at(end)].iter())
+            }
+            Form::Dense(words) => {
+                let at = (start / WORD) as usize;
+                let word = words.get(at).map_or(0, |word| word & u64::MAX << (start % WORD));
+                Within::Dense { words, at, word, end }
+            }
+        }
+    }
+
+    /// Memory that they take.
+    pub fn memory_bytes(&self) -> usize {
+        match &self.form {
+            Form::Dense(words) => size_of_val(&words[..]),
+            Form::Sparse { sorted, before } => size_of_val(&sorted[..]) + size_of_val(&before[..]),
+        }
+    }
+
+    /// Where some positions end, within the segment.
+    fn end_of(&self, positions: &Range<u32>) -> u32 {
+        u64::from(positions.end).min(self.positions) as u32 // CAST: no more than `end`
+    }
+
+    /// Of a sparse segment, the number of matches before a position; of a dense one, none.
+    #[inline]
+    fn first_at(&self, position: u32) -> usize {
+        let Form::Sparse { sorted, before } = &self.form else { return 0 };
+        let stretch = (position / STRETCH) as usize;
+        let Some(&[from, to]) = before.get(stretch..).and_then(|rest| rest.first_chunk()) else {
+            return sorted.len();
+        };
+        // CAST: widenings
+        from as usize + sorted[from as usize..to as usize].partition_point(|&at| at < position)
+    }
+}
+
+impl fmt::Debug for SegmentMatches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} positions", self.count, self.positions)
+    }
+}
+
+/// Matches of a segment, ascending.
+#[derive(Debug, Clone)]
+pub enum Within<'a> {
+    /// Bits.
+    Dense {
+        /// Those of the segment.
+        words: &'a [u64],
+        /// Number of the word that is gone through.
+        at: usize,
+        /// What is left of it.
+        word: u64,
+        /// Position after the last.
+        end: u32,
+    },
+    /// Positions.
+    Sparse(std::slice::Iter<'a, u32>),
+}
+
+impl Iterator for Within<'_> {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        match self {
+            Within::Sparse(sorted) => sorted.next().copied(),
+            Within::Dense { words, at, word, end } => {
+                while *word == 0 {
+                    *at += 1;
+                    if *at >= (*end).div_ceil(WORD) as usize {
+                        return None;
+                    }
+                    *word = words[*at];
+                }
+                let position = *at as u32 * WORD + word.trailing_zeros(); // CAST: a position
+                *word &= *word - 1;
+                (position < *end).then_some(position)
+            }
+        }
+    }
+}
+
+fn is_sparse(count: u64, positions: u64) -> bool {
+    count < positions / SPARSE
+}
+
+fn words_of(positions: u64) -> usize {
+    positions.div_ceil(WORD.into()) as usize // CAST: positions are u32
+}
+
+/// Calls `each` with the number of every word that has bits of `positions`, which are not empty, and with these bits.
+#[inline]
+fn words_with(positions: Range<u32>, mut each: impl FnMut(usize, u64)) {
+    let last = positions.end - 1;
+    let (first_word, last_word) = (positions.start / WORD, last / WORD);
+    for at in first_word..=last_word {
+        let mut mask = u64::MAX;
+        if at == first_word {
+            mask &= u64::MAX << (positions.start % WORD);
+        }
+        if at == last_word {
+            mask &= u64::MAX >> (WORD - 1 - last % WORD);
+        }
+        each(at as usize, mask);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// Every question, answered from the positions alone.
+    fn check(found: &SegmentMatches, expected: &[u32], positions: u32) {
+        let is_sparse = matches!(found.form, Form::Sparse { .. });
+        assert_eq!(is_sparse, (expected.len() as u64) < u64::from(positions) / SPARSE);
+        assert_eq!((found.count(), found.positions()), (expected.len() as u64, positions.into()));
+        let mut blocks: Vec<u32> = expected.iter().map(|at| at / 16).collect();
+        blocks.dedup();
+        assert_eq!(found.blocks(), blocks.len() as u64);
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut edges =
+            vec![0, 1, 15, 16, 63, 64, 65, 4095, 4096, 4097, positions.saturating_sub(1), positions];
+        edges.extend([positions + 1, positions + 5000, u32::MAX]);
+        edges.extend((0..40).map(|_| rng.random_range(0..=positions)));
+        for &start in &edges {
+            let holds = |at: u32| expected.binary_search(&at).is_ok();
+            assert_eq!(found.contains(start), holds(start), "{start}");
+            let of = |i: u32| start.checked_add(i).is_some_and(holds);
+            let mask = (0..16).filter(|&i| of(i)).fold(0, |mask, i| mask | 1_u16 << i);
+            assert_eq!(found.mask(start), mask, "{start}");
+            for &end in &edges {
+                let inside: Vec<u32> =
+                    expected.iter().copied().filter(|at| (start..end).contains(at)).collect();
+                assert_eq!(found.count_in(start..end), inside.len() as u64, "{start}..{end}");
+                assert_eq!(found.within(start..end).collect::<Vec<_>>(), inside, "{start}..{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_form_answers_as_the_positions_do() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for positions in [0_u32, 1, 63, 64, 65, 4096, 20_000] {
+            for share in [0.0, 0.001, 0.01, 0.3, 1.0] {
+                let expected: Vec<u32> = (0..positions).filter(|_| rng.random_bool(share)).collect();
+                let found = SegmentMatches::from_sorted(expected.clone(), positions.into());
+                check(&found, &expected, positions);
+                let mut words = vec![0_u64; positions.div_ceil(64) as usize];
+                expected.iter().for_each(|at| words[*at as usize / 64] |= 1 << (at % 64));
+                assert_eq!(SegmentMatches::from_words(words, positions.into()), found);
+                let mut ranges: Vec<Range<u32>> = Vec::new();
+                for &at in &expected {
+                    match ranges.last_mut() {
+                        Some(last) if last.end == at => last.end = at + 1,
+                        _ => ranges.push(at..at + 1),
+                    }
+                }
+                assert_eq!(SegmentMatches::from_ranges(&ranges, positions.into()), found);
+            }
+        }
+        check(&SegmentMatches::from_ranges(&[5..5, 100..300], 1000), &(100..300).collect::<Vec<_>>(), 1000);
+    }
+
+    #[test]
+    fn segments_are_told_apart() {
+        let few = SegmentMatches::from_sorted(vec![7, 9000], 10_000);
+        let all = SegmentMatches::from_ranges(&[0..40, 40..100], 100);
+        let matches = Matches::new(vec![few, all]);
+        assert_eq!(matches.count(), 102);
+        assert!(matches.contains(Location::new(0, 9000)) && !matches.contains(Location::new(0, 8)));
+        assert!(matches.contains(Location::new(1, 8)) && !matches.contains(Location::new(1, 100)));
+        assert!(!matches.contains(Location::new(2, 7)));
+        assert_eq!((matches.count_in(1, 90..200), matches.count_in(2, 0..9)), (10, 0));
+        let first: Vec<Location> = matches.iter().take(3).collect();
+        assert_eq!(first, [Location::new(0, 7), Location::new(0, 9000), Location::new(1, 0)]);
+        assert_eq!(matches.iter().count(), 102);
+        // Two positions and four counts of 4 bytes, and two words.
+        assert_eq!(matches.memory_bytes(), 8 + 16 + 16);
+    }
+
+    #[test]
+    #[should_panic(expected = "a match is a position")]
+    fn a_bit_beyond_the_last_position_is_a_bug() {
+        let _ = SegmentMatches::from_words(vec![1 << 40], 40);
+    }
+}
