@@ -1,8 +1,9 @@
-//! Files of vectors: reading, writing, exact neighbours, generated sets.
+//! Files of vectors, attributes and filters: reading, writing, exact neighbours, generated sets.
 //!
 //! Promises: a count in a header sizes nothing before it was checked against the file's length; a file
 //! that is written replaces an older one whole or not at all; results depend on input, parameters and seed,
 //! never on the number of threads. It does not know what an index is.
+mod attributes;
 pub mod catalogue;
 mod convert;
 mod converted;
@@ -14,6 +15,10 @@ mod rows;
 mod values;
 mod watch;
 
+pub use attributes::{
+    AttributeFileError, BaseRows, BoundFilters, Filters, JsonLines, LINE_BYTES_MAX, NpyColumns, Place,
+    RowProblem, SchemaProblem, TagMatrix, open_attributes, read_schema,
+};
 pub use convert::{ConvertError, Info, Norms, ValueScan, convert, crop, info, scan_values};
 pub use converted::Converted;
 pub use file::{

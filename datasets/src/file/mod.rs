@@ -1,5 +1,6 @@
 //! File formats: one layout for all of them, a reader and a writer of vectors, a file of neighbours.
 mod array;
+mod column;
 mod contents;
 mod element;
 mod error;
@@ -19,6 +20,7 @@ mod truth;
 mod writer;
 
 pub use array::Array;
+pub(crate) use column::{Column, ColumnElement};
 pub use contents::{Contents, contents};
 pub use error::FileError;
 pub use format::{Format, UnknownFormat};

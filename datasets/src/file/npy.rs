@@ -109,19 +109,52 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// What the header of a file of one value a row says.
+pub(super) struct ColumnHeader {
+    /// The element type as written, without quotes.
+    pub(super) descr: String,
+    pub(super) rows: u64,
+}
+
+/// Parses the text of a header of one dimension, of any element type.
+pub(super) fn parse_column(text: &[u8]) -> Result<ColumnHeader, NpyError> {
+    let printable = String::from_utf8_lossy(text);
+    let Written { descr, shape, .. } = written(&printable)?;
+    let inner = shape.strip_prefix('(').and_then(|s| s.strip_suffix(",)"));
+    let bad_shape = || error("npy shape", TEXT_AT, "one dimension", shape.chars().take(60).collect());
+    let rows = inner.and_then(|rows| number(rows.trim())).ok_or_else(bad_shape)?;
+    Ok(ColumnHeader { descr: unquoted(descr).chars().take(60).collect(), rows })
+}
+
+/// The three values of the dictionary, as written.
+struct Written<'a> {
+    descr: &'a str,
+    fortran_order: &'a str,
+    shape: &'a str,
+}
+
+fn written(printable: &str) -> Result<Written<'_>, NpyError> {
+    let fields = Fields::parse(printable).unwrap_or_default();
+    match (fields.descr, fields.fortran_order, fields.shape) {
+        (Some(descr), Some(fortran_order), Some(shape)) => Ok(Written { descr, fortran_order, shape }),
+        _ => Err(malformed(printable)),
+    }
+}
+
+fn malformed(printable: &str) -> NpyError {
+    let shown = printable.trim_end().chars().take(120).collect();
+    error("npy header", TEXT_AT, "a dictionary of descr, fortran_order and shape", shown)
+}
+
+fn unquoted(descr: &str) -> &str {
+    let quoted = |quote| descr.strip_prefix(quote).and_then(|d| d.strip_suffix(quote));
+    quoted('\'').or_else(|| quoted('"')).unwrap_or(descr)
+}
+
 /// Element type, order and shape, the latter as written.
 fn element_and_shape(printable: &str) -> Result<(Element, NpyOrder, &str), NpyError> {
-    let at = TEXT_AT;
-    let shown: String = printable.trim_end().chars().take(120).collect();
-    let malformed =
-        || error("npy header", at, "a dictionary of descr, fortran_order and shape", shown.clone());
-
-    let fields = Fields::parse(printable).ok_or_else(malformed)?;
-    let (Some(descr), Some(order), Some(shape)) = (fields.descr, fields.fortran_order, fields.shape) else {
-        return Err(malformed());
-    };
-    let quoted = |quote| descr.strip_prefix(quote).and_then(|d| d.strip_suffix(quote));
-    let name = quoted('\'').or_else(|| quoted('"')).unwrap_or(descr);
+    let Written { descr, fortran_order, shape } = written(printable)?;
+    let name = unquoted(descr);
     let (big_endian, name) = match name.strip_prefix('>') {
         Some(name) => (true, name),
         None => (false, name.strip_prefix(['<', '|']).unwrap_or(name)),
@@ -143,13 +176,13 @@ fn element_and_shape(printable: &str) -> Result<(Element, NpyOrder, &str), NpyEr
                 found += ", which is text, raw bytes or objects; ids are whole numbers, so number what strings and \
                           UUIDs name and keep the table";
             }
-            return Err(error("npy element type", at, expected, found));
+            return Err(error("npy element type", TEXT_AT, expected, found));
         }
     };
-    let by_column = match order {
+    let by_column = match fortran_order {
         "False" => false,
         "True" => true,
-        _ => return Err(malformed()),
+        _ => return Err(malformed(printable)),
     };
     Ok((element, NpyOrder { big_endian, by_column }, shape))
 }

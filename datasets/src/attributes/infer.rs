@@ -1,0 +1,124 @@
+//! Types of attributes from the values of JSON lines.
+use std::collections::HashMap;
+
+use spandrel_filter::{ATTRIBUTES_MAX, Attribute, AttributeType, Json, Schema, parse_timestamp};
+
+use super::cell::cell_of;
+use super::error::RowProblem;
+
+/// What the values of an attribute have in common so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Bool,
+    /// Whole numbers of 64 bits with sign.
+    Whole,
+    Number,
+    /// Texts that are all timestamps.
+    Timestamp,
+    Text,
+    Tags,
+}
+
+#[derive(Debug)]
+struct Guess {
+    name: String,
+    /// None while all were null.
+    seen: Option<Seen>,
+    /// The first line with a value.
+    line: u64,
+}
+
+/// Learns a schema from lines: attributes in the order in which they first come.
+#[derive(Debug, Default)]
+pub(super) struct Inference {
+    guesses: Vec<Guess>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Inference {
+    /// Learns from one value, and checks that it is one of its type.
+    pub(super) fn learn(&mut self, line: u64, name: &str, json: &Json) -> Result<(), RowProblem> {
+        let number = match self.by_name.get(name) {
+            Some(&number) => number,
+            None if self.guesses.len() == ATTRIBUTES_MAX => return Err(RowProblem::Attributes),
+            None => {
+                self.by_name.insert(name.to_owned(), self.guesses.len());
+                self.guesses.push(Guess { name: name.to_owned(), seen: None, line });
+                self.guesses.len() - 1
+            }
+        };
+        let Some(here) = seen(name, json)? else { return Ok(()) };
+        let Some(guess) = self.guesses.get_mut(number) else { return Ok(()) };
+        cell_of(name, here.kind(), json)?;
+        guess.seen = Some(match guess.seen {
+            None => {
+                guess.line = line;
+                here
+            }
+            Some(before) => before.and(here).ok_or_else(|| RowProblem::Conflict {
+                name: name.to_owned(),
+                found: here.words(),
+                first: before.words(),
+                line: guess.line,
+            })?,
+        });
+        Ok(())
+    }
+
+    /// The schema. An attribute that is null in every line is a keyword.
+    pub(super) fn finish(self) -> Result<Schema, RowProblem> {
+        if self.guesses.is_empty() {
+            return Err(RowProblem::Nothing);
+        }
+        let kind = |seen: Option<Seen>| seen.map_or(AttributeType::Keyword, Seen::kind);
+        let attributes =
+            self.guesses.into_iter().map(|Guess { name, seen, .. }| Attribute { name, kind: kind(seen) });
+        Schema::new(attributes.collect()).map_err(RowProblem::Schema)
+    }
+}
+
+/// What one value is. None of a null.
+fn seen(name: &str, json: &Json) -> Result<Option<Seen>, RowProblem> {
+    Ok(Some(match json {
+        Json::Null => return Ok(None),
+        Json::Bool(_) => Seen::Bool,
+        Json::Whole(whole) if i64::try_from(*whole).is_ok() => Seen::Whole,
+        Json::Whole(_) | Json::Number(_) => Seen::Number,
+        Json::Text(text) if parse_timestamp(text).is_ok() => Seen::Timestamp,
+        Json::Text(_) => Seen::Text,
+        Json::Array(_) => Seen::Tags,
+        Json::Object(_) => return Err(RowProblem::Unusable { name: name.to_owned(), found: json.kind() }),
+    }))
+}
+
+impl Seen {
+    /// What values of both are. None where no type holds both.
+    fn and(self, other: Seen) -> Option<Seen> {
+        match (self, other) {
+            (a, b) if a == b => Some(a),
+            (Seen::Whole, Seen::Number) | (Seen::Number, Seen::Whole) => Some(Seen::Number),
+            (Seen::Timestamp, Seen::Text) | (Seen::Text, Seen::Timestamp) => Some(Seen::Text),
+            _ => None,
+        }
+    }
+
+    fn kind(self) -> AttributeType {
+        match self {
+            Seen::Bool => AttributeType::Bool,
+            Seen::Whole => AttributeType::I64,
+            Seen::Number => AttributeType::F64,
+            Seen::Timestamp => AttributeType::Timestamp,
+            Seen::Text => AttributeType::Keyword,
+            Seen::Tags => AttributeType::Tags,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Seen::Bool => "a bool",
+            Seen::Whole | Seen::Number => "a number",
+            Seen::Timestamp | Seen::Text => "text",
+            Seen::Tags => "an array",
+        }
+    }
+}
