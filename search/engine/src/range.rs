@@ -20,8 +20,8 @@ use crate::engine::Engine;
 use crate::error::SearchError;
 use crate::job::Queries;
 use crate::plan::{CollectPlan, QueryPlan};
+use crate::range_lists::RangeList;
 use crate::range_params::RangeParams;
-use crate::range_plan::PART_ENTRIES;
 use crate::terms::Terms;
 use crate::validate::check_queries;
 
@@ -167,12 +167,14 @@ impl RangeSearch {
 
     /// Vectors that it holds until its end, at most: none where those of each part are handed out at once.
     pub fn held_max(&self) -> usize {
-        self.best.as_ref().map_or(0, |best| best.max)
+        let vectors = self.index.vectors() as usize; // CAST: positions
+        self.best.as_ref().map_or(0, |best| best.max.min(vectors))
     }
 
-    /// Parts that a search of an index has at most, but for lists that are longer than a part.
-    pub fn parts_max(index: &Index) -> usize {
-        index.vectors().div_ceil(PART_ENTRIES as u64).max(1) as usize // CAST: positions
+    /// Bytes of the numbers of its lists, which it holds from its first part to its end.
+    pub fn list_bytes(&self) -> usize {
+        let CollectPlan::Within(range) = &self.plan.collect else { return 0 };
+        range.cursor().lists.as_ref().map_or(0, |found| found.lists.capacity() * size_of::<RangeList>())
     }
 
     /// What the parts so far took, and what their answers miss.

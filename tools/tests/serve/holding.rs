@@ -25,7 +25,7 @@ type Body = SendStream<prost::bytes::Bytes>;
 /// A call whose request goes on.
 pub(crate) struct Call {
     body: Body,
-    answer: h2::client::ResponseFuture,
+    pub(crate) answer: h2::client::ResponseFuture,
 }
 
 /// A client that sends frames as it likes; `window` is what it lets the server send on each stream.

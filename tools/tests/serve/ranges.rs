@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use prost::Message as _;
 use spandrel_client::RangeStream;
 use spandrel_proto::v1;
 use tempfile::TempDir;
@@ -27,7 +28,19 @@ fn large() -> &'static TempDir {
         let [base, index] = ["base.u8bin", "index"].map(|name| text(&folder, name));
         let (count, dim) = (LARGE.to_string(), LARGE_DIM.to_string());
         spandrel(&["data", "generate", "sift", "--vectors", &count, "--dim", &dim, "--out", &base]);
-        spandrel(&["build", "--quiet", "--base", &base, "--metric", "l2", "--out", &index, "--no-calibrate"]);
+        spandrel(&[
+            "build",
+            "--quiet",
+            "--base",
+            &base,
+            "--metric",
+            "l2",
+            "--out",
+            &index,
+            "--no-calibrate",
+            "--list-size",
+            "16",
+        ]);
         folder
     })
 }
@@ -174,6 +187,67 @@ fn a_reader_that_never_reads_holds_no_thread_and_little_memory() {
         assert!(server.processor_time() - worked < Duration::from_millis(200), "nobody searches on");
         assert!(raw.ends_within(Duration::from_secs(20)).await);
         until("all comes back", || held(&server) < 1.0).await;
+    });
+}
+
+#[test]
+fn what_is_held_to_the_end_is_counted() {
+    run(async {
+        let flags = ["--metrics", "127.0.0.1:0", "--max-message", "16KiB", "--queue-delay-ms", "60000"];
+        let server = server(&flags);
+        let lists = f64::from(server.client().describe_index("").await.unwrap().lists);
+        // Besides, three messages of less than 10 kB, and the request.
+        let rest = 35e3;
+        let raw = Raw::to(&server, 0).await;
+        let mut of_lists = 0.0;
+        let best = v1::SearchRangeRequest { max_results: Some(100_000), ..within(FAR) };
+        for (request, results) in [(within(FAR), 0.0), (best, LARGE as f64)] {
+            let unread = raw.call(SEARCH_RANGE, &request).await;
+            let (least, most) = match of_lists {
+                0.0 => (16.0 * lists, 32.0 * lists + rest),
+                of_lists => (of_lists + 15.0 * results - rest, of_lists + 15.0 * results + rest),
+            };
+            let is_so = || (least..most).contains(&held(&server));
+            until(&format!("{least} to {most} bytes are held for {results} results"), is_so).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            of_lists = held(&server);
+            assert!((least..most).contains(&of_lists), "{of_lists} bytes, not {least} to {most}");
+            drop(unread);
+            until("all comes back", || held(&server) < 1.0).await;
+        }
+    });
+}
+
+#[test]
+fn one_under_way_when_the_server_stops_is_finished() {
+    run(async {
+        let mut server = server(&["--max-message", "16KiB", "--queue-delay-ms", "60000"]);
+        let raw = Raw::to(&server, 65_535).await;
+        let mut body = raw.call(SEARCH_RANGE, &within(FAR)).await.answer.await.unwrap().into_body();
+        // One window; the rest is not yet searched.
+        let mut came = body.data().await.unwrap().unwrap();
+        server.terminate();
+        server.log.wait(&["stopping"]);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let mut all = Vec::new();
+        loop {
+            all.extend_from_slice(&came);
+            body.flow_control().release_capacity(came.len()).unwrap();
+            let Some(more) = body.data().await else { break };
+            came = more.unwrap();
+        }
+        assert_eq!(body.trailers().await.unwrap().unwrap()["grpc-status"], "0");
+        let (mut rest, mut ids, mut end) = (&all[..], BTreeSet::new(), None);
+        while let Some((&[0, a, b, c, d], after)) = rest.split_first_chunk() {
+            let (message, after) = after.split_at(u32::from_le_bytes([d, c, b, a]) as usize);
+            let message = v1::SearchRangeResponse::decode(message).unwrap();
+            ids.extend(message.ids);
+            (end, rest) = (message.end, after);
+        }
+        assert_eq!((ids.len(), end.unwrap().results, rest.len()), (LARGE, LARGE as u64, 0));
+        let log = server.log.clone();
+        assert_eq!(tokio::task::spawn_blocking(move || server.wait()).await.unwrap(), Some(0));
+        log.wait(&["stopped", "cut=0"]);
     });
 }
 

@@ -118,8 +118,8 @@ impl Entry {
         self.deadline
     }
 
-    /// Returns at its deadline, when its connection ends, or when its token is taken away: why.
-    pub(crate) async fn over(&self) -> Refusal {
+    /// Returns at its deadline, or when its token is taken away: why. The end of its connection lets it finish.
+    pub(crate) async fn revoked_or_late(&self) -> Refusal {
         let deadline = async {
             match self.deadline {
                 Some(deadline) => sleep_until(deadline.into()).await,
@@ -127,9 +127,16 @@ impl Entry {
             }
         };
         tokio::select! {
-            refusal = self.connection.ended() => refusal,
             refusal = self.revoked() => refusal,
             () = deadline => Refusal::Deadline,
+        }
+    }
+
+    /// As [`Entry::revoked_or_late`], and when its connection ends.
+    pub(crate) async fn over(&self) -> Refusal {
+        tokio::select! {
+            refusal = self.connection.ended() => refusal,
+            refusal = self.revoked_or_late() => refusal,
         }
     }
 

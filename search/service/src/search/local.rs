@@ -1,9 +1,7 @@
 //! Searching the indexes that this server has open.
 use std::sync::Arc;
 
-use spandrel_engine::{
-    Answer, FetchRequest, FetchState, Fetched as EngineFetched, RangeRequest, RangeSearch,
-};
+use spandrel_engine::{Answer, FetchRequest, FetchState, Fetched as EngineFetched, RangeRequest};
 
 use super::handed::Handed;
 use super::ranging::Ranging;
@@ -37,9 +35,9 @@ impl Searcher for Local {
         let served = self.registry.get(&ask.index)?;
         check(&ask.params, served.index(), &self.limits)?;
         let Ask { target, form, mut params, with_vectors, with_work, .. } = ask;
-        // Of vectors that come by their ids the time counts from when they are there, as of those that come with the request.
         // What lies in the index is found better than what does not.
         let is_own = matches!(target, Target::Ids(_));
+        // Of vectors that come by their ids the time counts from when they are there, as of those that come with the request.
         let (Queries { rows, count }, call) = match target {
             Target::Vectors { numbers, dim } => {
                 (numbers.rows(dim, form, served.index(), &self.limits)?, call)
@@ -91,15 +89,10 @@ impl Searcher for Local {
             Target::Vectors { numbers, dim } => numbers.rows(dim, Form::One, served.index(), &self.limits)?,
             Target::Ids(ids) => self.rows_of(&served, ids, Form::One, call).await?,
         };
-        // Each part is a query.
-        let load = Load::of(served.engine(), RangeSearch::parts_max(served.index()));
-        let admitted = served.admission.admit(load, call.deadline).inspect_err(|refusal| {
-            if matches!(refusal, Refusal::Overloaded { .. }) {
-                served.metrics.refused.inc();
-            }
-        })?;
-        if admitted.effort < 1.0 {
-            params.completeness *= admitted.effort;
+        // Its parts go in one at a time.
+        let Admitted { effort } = admitted(&served, 1, call)?;
+        if effort < 1.0 {
+            params.completeness *= effort;
             served.metrics.degraded.inc();
         }
         let (waiting, completeness) = (StopFlag::default(), params.completeness);

@@ -25,6 +25,11 @@ impl Ranging {
         self.search.held_max()
     }
 
+    /// Bytes of the numbers of lists that it holds to its end; none before its first part.
+    pub(crate) fn list_bytes(&self) -> usize {
+        self.search.list_bytes()
+    }
+
     /// Searches the next part: the vectors to be handed out; none once all parts were searched.
     pub(crate) async fn next(&mut self, call: Call<'_>) -> Result<Option<Vec<Neighbour>>, Refusal> {
         if self.search.is_over() {

@@ -1,5 +1,4 @@
 //! Answers within a radius, a message at a time.
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +22,11 @@ const RESULT_BYTES: usize = 10 + 4 + 1;
 /// Bytes of a message besides.
 const MESSAGE_REST: usize = 512;
 
+/// Most bytes of a message with this number of vectors.
+const fn bytes_of(results: usize) -> usize {
+    results * RESULT_BYTES + MESSAGE_REST
+}
+
 /// How soon it is looked again whether there is room.
 const ROOM_AGAIN: Duration = Duration::from_millis(20);
 
@@ -43,7 +47,7 @@ pub(super) async fn serve(
         let end = tokio::select! {
             end = answer(ranging, Form { with_work, message_bytes }, &sender, &entry) => end,
             () = sender.closed() => Ok(()),
-            refusal = entry.over() => Err(refusal),
+            refusal = entry.revoked_or_late() => Err(refusal),
         };
         if let Err(refusal) = end {
             // Nobody may be listening any more.
@@ -51,6 +55,14 @@ pub(super) async fn serve(
         }
     });
     Ok(ReceiverStream::new(receiver))
+}
+
+/// Room for bytes held to the end. Where they never fit, `field` is the one that asks for them.
+fn room_to_the_end<'a>(bytes: usize, entry: &'a Entry, field: &'static str) -> Result<Room<'a>, Refusal> {
+    entry.room(bytes).map_err(|refusal| match refusal {
+        Refusal::Field { message, .. } => Refusal::field(field, message),
+        other => other,
+    })
 }
 
 /// Room for bytes of a message. Once an answer has begun it waits where others hold too many.
@@ -81,25 +93,28 @@ async fn answer(
     let call = Call::of(entry);
     let of_message = form.message_bytes.saturating_sub(MESSAGE_REST) / RESULT_BYTES;
     let results_max = of_message.clamp(1, RESULTS_MAX);
-    // Kept for what is held until the end.
-    let held = entry.room(ranging.held_max().saturating_mul(RESULT_BYTES));
-    let held = held.map_err(|refusal| match refusal {
-        Refusal::Field { message, .. } => Refusal::field("max_results", message),
-        other => other,
-    })?;
-    let mut is_first = true;
+    let best = room_to_the_end(ranging.held_max().saturating_mul(RESULT_BYTES), entry, "max_results")?;
+    // Its first part finds the lists.
+    let mut lists = None;
     loop {
-        let room =
-            room_for(RESULTS_MAX * RESULT_BYTES + MESSAGE_REST, entry, mem::take(&mut is_first)).await?;
+        let room = room_for(bytes_of(RESULTS_MAX), entry, lists.is_none()).await?;
         let Some(found) = ranging.next(call).await? else { break };
-        let messages: Vec<_> = found.chunks(results_max).map(convert::part).collect();
-        room.settle(messages.iter().map(prost::Message::encoded_len).sum());
-        for message in messages {
+        if lists.is_none() {
+            lists = Some(room_to_the_end(ranging.list_bytes(), entry, "radius")?);
+        }
+        let mut room = Some(room);
+        for found in found.chunks(results_max) {
+            let room = match room.take() {
+                Some(room) => room,
+                None => room_for(bytes_of(found.len()), entry, false).await?,
+            };
+            let message = convert::part(found);
+            room.settle(message.encoded_len());
             // Whoever does not listen any more ends the call.
             drop(sender.send(Ok(message)).await);
         }
     }
-    drop(held);
+    drop(best);
     let end = convert::end(&ranging.end(call), form.with_work);
     room_for(MESSAGE_REST, entry, false).await?.settle(end.encoded_len());
     drop(sender.send(Ok(end)).await);

@@ -35,12 +35,10 @@ pub(crate) fn serve(
 ) -> ReceiverStream<Item> {
     let (sender, receiver) = mpsc::channel(bounds.window);
     tokio::spawn(async move {
-        let deadline = Call::of(&entry).deadline;
         let end = tokio::select! {
             end = answer_all(&searcher, bounds, queries, &sender, &entry) => end,
             () = sender.closed() => Ok(()),
-            refusal = entry.revoked() => Err(refusal.into()),
-            () = tokio::time::sleep_until(deadline.into()) => Err(Refusal::Deadline.into()),
+            refusal = entry.revoked_or_late() => Err(refusal.into()),
         };
         if let Err(status) = end {
             // Nobody may be listening any more.
