@@ -84,8 +84,8 @@ mod tests {
             times += 1;
             Ok::<_, Infallible>(())
         };
-        let recall = keep_fresh("test", stamps, read);
-        drop(tokio::time::timeout(Duration::from_secs(10), recall).await);
+        let watching = keep_fresh("test", stamps, read);
+        drop(tokio::time::timeout(Duration::from_secs(10), watching).await);
         assert_eq!(times, 1, "read once, and not again without a change");
     }
 }

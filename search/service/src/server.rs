@@ -21,7 +21,7 @@ use crate::health::Health;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::observe::{self, Indexes, Observed, router};
-use crate::recall::{Budget, check};
+use crate::recall::{Budget, measure};
 use crate::registry::{Loading, Registry};
 use crate::request_id::RequestIds;
 use crate::search::Local;
@@ -221,7 +221,7 @@ impl Port {
 fn watching(registry: &Arc<Registry>, budget: Budget, stopping: &Stopping) -> Vec<JoinHandle<()>> {
     let mut tasks = vec![tokio::spawn(watch(Arc::clone(registry), stopping.clone()))];
     if budget.share > 0.0 {
-        tasks.push(tokio::spawn(check(Arc::clone(registry), budget, stopping.clone())));
+        tasks.push(tokio::spawn(measure(Arc::clone(registry), budget, stopping.clone())));
     }
     tasks
 }

@@ -41,6 +41,19 @@ fn status(server: &Server) -> Value {
     serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
+/// Waits until the recall of this number of queries was measured.
+fn measured(server: &Server, queries: usize) -> Value {
+    let begun = Instant::now();
+    loop {
+        let of = status(server)["indexes"][0]["recall"][0].clone();
+        if of["queries"] == queries {
+            return of;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{of}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn recall_is_measured_and_shown_wherever_an_index_is_described() {
     const QUERIES: usize = 16;
@@ -53,15 +66,7 @@ fn recall_is_measured_and_shown_wherever_an_index_is_described() {
         asked(&server, QUERIES, None).await
     });
     let mean = recalls.iter().sum::<f64>() / QUERIES as f64;
-    let begun = Instant::now();
-    let measured = loop {
-        let of = status(&server)["indexes"][0]["recall"][0].clone();
-        if of["queries"] == QUERIES {
-            break of;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{of}");
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let measured = measured(&server, QUERIES);
     let of = |name: &str| measured[name].as_f64().unwrap();
     assert!((of("recall") - mean).abs() < 1e-9, "{measured}, truly {mean}");
     assert!(of("low") <= mean && mean <= of("high") && of("high") - of("low") < 0.4, "{measured}");
@@ -81,8 +86,14 @@ fn recall_is_measured_and_shown_wherever_an_index_is_described() {
 
 #[test]
 fn nothing_is_measured_where_that_is_off() {
-    let server = Server::start(&["--metrics", "127.0.0.1:0", "--measure-recall", "0"]);
+    let flags = |share| ["--metrics", "127.0.0.1:0", "--queue-delay-ms", "60000", "--measure-recall", share];
+    let [server, measuring] = ["0", "1"].map(|share| Server::start(&flags(share)));
     run(asked(&server, 16, None));
+    // Another that was asked the same has looked twice.
+    for rounds in 1..=2 {
+        run(asked(&measuring, 16, None));
+        measured(&measuring, 16 * rounds);
+    }
     let (told, metrics) = (status(&server), http_get(server.metrics.as_ref().unwrap(), "/metrics"));
     assert_eq!(told["indexes"][0]["recall"], Value::Array(Vec::new()), "{told}");
     assert!(!metrics.contains("spandrel_recall{"), "{metrics}");

@@ -7,4 +7,4 @@ mod task;
 
 pub(crate) use self::comparing::Recall;
 pub(crate) use self::tally::Measured;
-pub(crate) use self::task::{Budget, check};
+pub(crate) use self::task::{Budget, measure};

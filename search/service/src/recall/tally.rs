@@ -8,10 +8,10 @@ use super::kept::Asked;
 
 /// Queries of a kind that an estimate is made of: the last that were compared.
 const QUERIES: usize = 1024;
-/// Kinds of queries told apart; further ones are not measured.
+/// Kinds of queries told apart; a further one takes the place of the one that had a query the longest ago.
 const KINDS: usize = 16;
 
-/// Recall of the last queries, by what they asked for.
+/// Recall of the last queries, by what they asked for; the kind of the last query is the last.
 #[derive(Debug, Default)]
 pub(crate) struct Tally(Mutex<Vec<Kind>>);
 
@@ -41,19 +41,19 @@ impl Tally {
     pub(crate) fn add(&self, asked: Asked, recall: f64) {
         let mut kinds = self.lock();
         let is_same = |kind: &Kind| (kind.asked.k, kind.asked.target) == (asked.k, asked.target);
-        let at = kinds.iter().position(is_same).unwrap_or(kinds.len());
-        if at == kinds.len() {
-            if at == KINDS {
-                return;
-            }
-            kinds.push(Kind { asked, recalls: VecDeque::new(), is_warned: false });
-        }
-        let Some(kind) = kinds.get_mut(at) else { return };
+        let mut kind = match kinds.iter().position(is_same) {
+            Some(at) => kinds.remove(at),
+            None => Kind { asked, recalls: VecDeque::new(), is_warned: false },
+        };
         kind.asked = asked;
         if kind.recalls.len() == QUERIES {
             kind.recalls.pop_front();
         }
         kind.recalls.push_back(recall);
+        if kinds.len() == KINDS {
+            kinds.remove(0);
+        }
+        kinds.push(kind);
     }
 
     /// What is known, by `k` and then by target.
@@ -103,8 +103,15 @@ mod tests {
         assert_eq!(measured.iter().map(|of| of.asked).collect::<Vec<_>>(), [ten, hundred]);
         assert_eq!((measured[0].estimate.recall, measured[0].estimate.queries), (1.0, QUERIES));
         assert_eq!((measured[1].estimate.recall, measured[1].estimate.queries), (0.25, 1));
-        (1000..2000).for_each(|k| tally.add(asked(k, false), 1.0));
-        assert_eq!(tally.measured().len(), KINDS);
+        // However many others there are, one that goes on being asked stays.
+        for k in 1000..2000 {
+            tally.add(asked(k, false), 1.0);
+            tally.add(hundred, 0.25);
+        }
+        let measured = tally.measured();
+        let last = (2000 - KINDS + 1..2000).map(|k| asked(k, false));
+        assert!(measured.iter().map(|of| of.asked).eq([hundred].into_iter().chain(last)), "{measured:?}");
+        assert_eq!(measured[0].estimate.queries, 1001);
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Budget {
 }
 
 /// Compares what is kept of all indexes until the server stops.
-pub(crate) async fn check(registry: Arc<Registry>, budget: Budget, stopping: Stopping) {
+pub(crate) async fn measure(registry: Arc<Registry>, budget: Budget, stopping: Stopping) {
     loop {
         let mut pause = LOOK;
         for served in registry.all() {
