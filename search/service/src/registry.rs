@@ -46,7 +46,7 @@ pub(crate) struct Switched {
     pub(crate) old: Arc<Served>,
     pub(crate) new: Arc<Served>,
     /// Why a start would not open this version; none where it would.
-    pub(crate) forgotten: Option<String>,
+    pub(crate) not_remembered: Option<String>,
 }
 
 /// An index to be opened.
@@ -68,7 +68,7 @@ impl From<IndexConfig> for Wanted {
 /// An index that is in place, and why it could not be approved.
 struct Placed {
     served: Arc<Served>,
-    forgotten: Option<String>,
+    not_remembered: Option<String>,
 }
 
 impl Registry {
@@ -214,8 +214,8 @@ impl Registry {
         };
         let loaded = Some(Arc::clone(&old));
         let wanted = Wanted { config: old.config.clone(), source, loaded, approve: true };
-        let Placed { served: new, forgotten } = self.open(held, wanted, progress).await?;
-        Ok(Switched { old, new, forgotten })
+        let Placed { served: new, not_remembered } = self.open(held, wanted, progress).await?;
+        Ok(Switched { old, new, not_remembered })
     }
 
     /// Opens an index and puts it in place, in a task of its own that holds the lock to its end: a caller who gives up sets
@@ -253,12 +253,12 @@ impl Registry {
             let approving = Arc::clone(&served);
             let approved =
                 tokio::task::spawn_blocking(move || approve.then(|| approving.approve()).flatten());
-            let forgotten = approved.await.map_err(|e| Refusal::Internal(format!("approving: {e}")))?;
-            if let Some(why) = &forgotten {
+            let not_remembered = approved.await.map_err(|e| Refusal::Internal(format!("approving: {e}")))?;
+            if let Some(why) = &not_remembered {
                 let index = &served.config.name;
                 tracing::warn!(index, why, "a restart does not serve this version");
             }
-            Ok(Placed { served, forgotten })
+            Ok(Placed { served, not_remembered })
         });
         let opened = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")))?;
         drop(given_up);

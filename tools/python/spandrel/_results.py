@@ -20,7 +20,10 @@ class Missing:
 
 @dataclass(frozen=True)
 class Effort:
-    """How thoroughly a query was searched under load: most lists as asked for, and lists searched instead."""
+    """How thoroughly a query was searched under load: most lists as asked for, and lists searched instead.
+
+    Where both are the same other work was saved, and `expected_recall` is lower all the same.
+    """
 
     asked_lists: int
     searched_lists: int
@@ -34,7 +37,7 @@ class Answers:
     were found, and after those ids are -1 and distances NaN. An id of 2^63 or more makes ids uint64, with 2^64 - 1 for -1.
     Distances are squared L2, 1 - cos, or the inner product itself. `estimated` (bool, same shape as ids) marks distances
     that are estimates. For each query, None where there is nothing to say: `missing`, the damaged parts of the index that were
-    left out; `effort`, where the server, under load, searched fewer lists than asked for; `limited_by`, the limit that cut the
+    left out; `effort`, where the server, under load, searched less thoroughly than asked for; `limited_by`, the limit that cut the
     answer short, 'max_lists' or 'max_bytes'. `vectors` has shape (n, k, dim), zeros where there is none, if they were asked for.
     `expected_recall` (float64, (n,)) is the recall to expect by the index's calibration, NaN where nothing is known, and `reached`
     (bool, (n,)) whether that is the recall asked for.

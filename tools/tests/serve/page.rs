@@ -88,6 +88,10 @@ fn status_counts_what_was_searched() {
     assert_eq!((&index["metric"], &index["version"]), (&"l2".into(), &1.into()));
     assert_eq!((&index["counts"]["queries"], &index["counts"]["refused"]), (&5.into(), &0.into()), "{index}");
     assert!(index["memory_bytes"]["codes"].as_u64() > Some(0) && index["quarantined"] == 0, "{index}");
+    let (calibration, has_k) = (&index["calibration"], |curve: &&Value| curve["k"] == 10);
+    let curve = calibration["curves"].as_array().unwrap().iter().find(has_k).unwrap();
+    assert!(calibration["source"] == "rows" && curve["queries"].as_u64() > Some(0), "{calibration}");
+    assert!(curve["most"].as_f64() > Some(0.9) && curve.get("points").is_none(), "{calibration}");
     let ends = status["class_seconds"].as_array().unwrap().len();
     for stage in ["queue", "search", "probe", "scan", "plan", "wait", "verify", "rerank"] {
         let classes = index["stages"][stage]["classes"].as_array().unwrap();

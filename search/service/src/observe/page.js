@@ -137,13 +137,15 @@ function facts(pairs) {
     element("div", { className: mark ?? "" }, element("dt", {}, name), element("dd", {}, value))));
 }
 
+const SOURCES = { rows: "rows of the index", queries: "queries given" };
+
 // What backs the recall that queries expect.
 function promised(calibration) {
   if (!calibration) return "not calibrated";
   const curve = calibration.curves.find(({ k }) => k >= 10) ?? calibration.curves.at(-1);
   const confidence = calibration.confidence ? `, confidence ${calibration.confidence}` : "";
-  const most = curve ? `at most ${curve.points.at(-1).recall.toFixed(3)} at ${curve.k}, by ${curve.queries} ` : "by ";
-  return `${most}${calibration.source}${confidence}`;
+  const most = curve ? `at most ${curve.most.toFixed(3)} at ${curve.k}, by ${curve.queries} ` : "by ";
+  return `${most}${SOURCES[calibration.source]}${confidence}`;
 }
 
 function showIndexes(chosen) {

@@ -69,15 +69,10 @@ fn index(served: &Served) -> Value {
         .collect();
     let calibration = index.recall().map(|curves| {
         let curve = |curve: &RecallCurve| {
-            let points: Vec<Value> = curve
-                .points
-                .iter()
-                .map(|point| json!({ "lists": point.lists, "rerank_errors": point.rerank_errors, "recall": point.recall }))
-                .collect();
-            json!({ "k": curve.k, "queries": curve.queries, "points": points })
+            json!({ "k": curve.k, "queries": curve.queries, "most": curve.points.last().map(|point| point.recall) })
         };
         json!({
-            "source": curves.source.to_string(),
+            "source": curves.source,
             "confidence": curves.confidence,
             "curves": curves.of(index.vectors_tier()).map(curve).collect::<Vec<_>>(),
         })

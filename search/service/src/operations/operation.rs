@@ -30,7 +30,7 @@ pub(crate) struct Opened {
     /// The version that it took the place of.
     pub(crate) before: Option<u64>,
     /// Of a switch: why a server that starts would not open this version; none where it would.
-    pub(crate) forgotten: Option<String>,
+    pub(crate) not_remembered: Option<String>,
 }
 
 /// What verifying found.

@@ -74,7 +74,7 @@ impl AdminService for Admin {
         let config = IndexConfig { name: name.clone(), path, version, options };
         let operation = self.operations.start(Kind::Load, &name, |progress| async move {
             let served = registry.load(config, progress).await?;
-            Ok(Outcome::Opened(Opened { now: served.summary(), before: None, forgotten: None }))
+            Ok(Outcome::Opened(Opened { now: served.summary(), before: None, not_remembered: None }))
         })?;
         Ok(Response::new(message(&operation)))
     }
@@ -102,10 +102,10 @@ impl AdminService for Admin {
         let name = self.registry.get(&index)?.config.name.clone();
         let (registry, switched) = (Arc::clone(&self.registry), name.clone());
         let operation = self.operations.start(Kind::Switch, &name, |progress| async move {
-            let Switched { old, new, forgotten } =
+            let Switched { old, new, not_remembered } =
                 registry.switch(&switched, path, version, progress).await?;
             let before = Some(old.version().number);
-            Ok(Outcome::Opened(Opened { now: new.summary(), before, forgotten }))
+            Ok(Outcome::Opened(Opened { now: new.summary(), before, not_remembered }))
         })?;
         Ok(Response::new(message(&operation)))
     }

@@ -46,10 +46,10 @@ pub(super) fn message(operation: &Operation) -> v1::Operation {
 
 fn of_outcome(outcome: Outcome) -> WireOutcome {
     match outcome {
-        Outcome::Opened(Opened { now, before, forgotten }) => WireOutcome::Opened(v1::Opened {
+        Outcome::Opened(Opened { now, before, not_remembered }) => WireOutcome::Opened(v1::Opened {
             summary: Some(summary(now)),
             old_version: before,
-            not_remembered: forgotten.unwrap_or_default(),
+            not_remembered: not_remembered.unwrap_or_default(),
         }),
         Outcome::Verified(Verified { version, bytes, problem }) => WireOutcome::Verified(v1::Verified {
             whole: problem.is_none(),

@@ -100,13 +100,12 @@ fn show_opened(opened: v1::Opened, session: &Session) -> anyhow::Result<()> {
     let index = opened.summary.unwrap_or_default();
     let before = opened.old_version.map_or_else(String::new, |old| format!(" in the place of version {old}"));
     let vectors = units::count(index.vectors);
-    let forgotten = Some(opened.not_remembered).filter(|why| !why.is_empty());
+    let not_remembered = Some(opened.not_remembered).filter(|why| !why.is_empty());
     let mut text = format!("{} serves version {}{before}, {vectors} vectors\n", index.name, index.version);
-    if let Some(why) = &forgotten {
+    if let Some(why) = &not_remembered {
         text += &format!("a restart of the server does not keep to it: {why}\n");
     }
-    let json =
-        json!({ "index": summary(&index), "old_version": opened.old_version, "not_remembered": forgotten });
+    let json = json!({ "index": summary(&index), "old_version": opened.old_version, "not_remembered": not_remembered });
     session.show(&text, &json)
 }
 
