@@ -84,7 +84,7 @@ pub(crate) mod build {
     /// Seconds of training a code, on a sample of a size that does not grow beyond [`SAMPLE`].
     pub(crate) const TRAINING_SECONDS: f64 = 4.0;
     /// Seconds of trials of calibration, of which small sets take fewer.
-    pub(crate) const CALIBRATION_SECONDS: f64 = 5.0;
+    pub(crate) const CALIBRATION_SECONDS: f64 = 2.0;
     /// Vectors from which on trials and training no longer grow.
     pub(crate) const SAMPLE: f64 = 20_000.0;
 }

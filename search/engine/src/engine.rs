@@ -25,7 +25,6 @@ use crate::plan::QueryPlan;
 use crate::queue::Backlog;
 use crate::reads::FileKind;
 use crate::searched::Searched;
-use crate::stop::{StopRule, Traces};
 use crate::terms::Terms;
 use crate::threads::ThreadReport;
 use crate::validate::check_queries;
@@ -52,17 +51,6 @@ pub struct Request {
     pub deadline: Option<Instant>,
     /// Set to true to give up.
     pub stop: Option<Arc<AtomicBool>>,
-}
-
-/// What searches ask for that measure the index.
-#[derive(Default)]
-pub(crate) struct Special {
-    /// What each query leaves out, ascending; empty where none does.
-    pub(crate) left_out: Vec<Vec<Location>>,
-    /// When searches end before their last list.
-    pub(crate) rule: Option<StopRule>,
-    /// Where the steps of searches are kept.
-    pub(crate) traces: Option<Arc<Traces>>,
 }
 
 /// Searches one open index, with the threads of an [`Executor`].
@@ -177,7 +165,7 @@ impl Engine {
     /// # Errors
     /// [`SearchError`]; nothing is searched when the parameters or any query are refused.
     pub fn search(&self, queries: &[u8], params: &SearchParams) -> Result<Vec<Answer>, SearchError> {
-        self.search_without(Bytes::copy_from_slice(queries), params, Special::default())
+        self.search_without(Bytes::copy_from_slice(queries), params, Vec::new())
     }
 
     /// As [`Engine::search`], but gives up soon after `stop` becomes true.
@@ -192,28 +180,30 @@ impl Engine {
     ) -> Result<Vec<Answer>, SearchError> {
         let stop = Some(Arc::clone(stop));
         let queries = Bytes::copy_from_slice(queries);
-        self.search_request(
-            Request { queries, params: params.clone(), deadline: None, stop },
-            Special::default(),
-        )
+        self.search_request(Request { queries, params: params.clone(), deadline: None, stop }, Vec::new())
     }
 
-    /// As [`Engine::search`], in special ways. Lists of exact vectors leave none out.
+    /// As [`Engine::search`], where each query leaves out the vectors at some locations, which ascend. Lists of exact vectors
+    /// leave none out.
     pub(crate) fn search_without(
         &self,
         queries: Bytes,
         params: &SearchParams,
-        special: Special,
+        left_out: Vec<Vec<Location>>,
     ) -> Result<Vec<Answer>, SearchError> {
         let request = Request { queries, params: params.clone(), deadline: None, stop: None };
-        self.search_request(request, special)
+        self.search_request(request, left_out)
     }
 
-    fn search_request(&self, request: Request, special: Special) -> Result<Vec<Answer>, SearchError> {
+    fn search_request(
+        &self,
+        request: Request,
+        left_out: Vec<Vec<Location>>,
+    ) -> Result<Vec<Answer>, SearchError> {
         let (sender, receiver) = bounded(1);
         // There is room for the one reply, so the send cannot block.
         let reply = Box::new(move |result| drop(sender.send(result)));
-        if let Some(job) = self.job(request, special, reply)? {
+        if let Some(job) = self.job(request, left_out, reply)? {
             self.executor.queue().push(job, false)?;
         }
         receiver.recv().unwrap_or(Err(SearchError::Closed))
@@ -230,7 +220,7 @@ impl Engine {
         request: Request,
         reply: impl FnOnce(Result<Vec<Answer>, SearchError>) + Send + 'static,
     ) -> Result<(), SearchError> {
-        match self.job(request, Special::default(), Box::new(reply))? {
+        match self.job(request, Vec::new(), Box::new(reply))? {
             Some(job) => self.hand_in(job, true),
             None => Ok(()),
         }
@@ -353,19 +343,17 @@ impl Engine {
     fn job(
         &self,
         request: Request,
-        special: Special,
+        left_out: Vec<Vec<Location>>,
         reply: Reply<Answer>,
     ) -> Result<Option<Arc<Job<Queries>>>, SearchError> {
         let Request { queries: rows, params, deadline, stop } = request;
         let index = self.index();
-        let Special { left_out, rule, traces } = special;
-        let mut plan = QueryPlan::of(&params, index)?;
-        plan.stop.rule = rule.or(plan.stop.rule);
+        let plan = QueryPlan::of(&params, index)?;
         if check_queries(index, &rows)? == 0 {
             reply(Ok(Vec::new()));
             return Ok(None);
         }
-        let queries = Queries { rows, row_bytes: index.row_bytes(), plan, left_out, traces };
+        let queries = Queries { rows, row_bytes: index.row_bytes(), plan, left_out };
         Ok(Some(Job::new(queries, &self.searched, Terms { deadline, stop }, reply)))
     }
 }

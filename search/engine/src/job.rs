@@ -12,7 +12,6 @@ use crate::exact::ExactPieces;
 use crate::ids::{FetchRequest, Ids, Piece};
 use crate::plan::{CollectPlan, QueryPlan};
 use crate::searched::{Held, Searched};
-use crate::stop::Traces;
 use crate::terms::{End, Terms};
 
 /// What is called with the answers, on the worker that found the last of them.
@@ -82,8 +81,6 @@ pub(crate) struct Queries {
     pub(crate) plan: QueryPlan,
     /// What each query leaves out, ascending; empty where none does.
     pub(crate) left_out: Vec<Vec<Location>>,
-    /// Where the steps of searches are kept, if they are.
-    pub(crate) traces: Option<Arc<Traces>>,
 }
 
 impl Queries {

@@ -261,7 +261,7 @@ mod tests {
         let row_bytes = searched.index.row_bytes();
         let plan = QueryPlan::of(&SearchParams::new(1), &searched.index).unwrap();
         let rows = vec![0; queries * row_bytes].into();
-        let task = Queries { rows, row_bytes, plan, left_out: Vec::new(), traces: None };
+        let task = Queries { rows, row_bytes, plan, left_out: Vec::new() };
         Job::new(task, searched, Terms { deadline: None, stop }, Box::new(drop))
     }
 

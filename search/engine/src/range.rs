@@ -113,7 +113,6 @@ impl Engine {
             row_bytes: self.index().row_bytes(),
             plan: search.plan.clone(),
             left_out: Vec::new(),
-            traces: None,
         };
         let reply = move |result: Result<Vec<Answer>, SearchError>| {
             reply(result.map(|answers| RangePart(answers.into_iter().next().unwrap_or_default())));

@@ -9,7 +9,7 @@ use spandrel_index::{Index, Location};
 
 use crate::answer::Answer;
 use crate::calibrate::{CalibrateError, Pages};
-use crate::engine::{Engine, Special};
+use crate::engine::Engine;
 use crate::error::SearchError;
 use crate::exact::ExactSearch;
 use crate::params::SearchParams;
@@ -102,8 +102,7 @@ impl Sample {
         let is_dropped = !left_out.is_empty() && engine.index().code() == CodeSpec::Full;
         let asked = SearchParams { k: params.k + usize::from(is_dropped), ..params.clone() };
         let locations = left_out.iter().map(|left| vec![left.location]).collect();
-        let special = Special { left_out: locations, ..Special::default() };
-        let mut answers = engine.search_without(rows, &asked, special)?;
+        let mut answers = engine.search_without(rows, &asked, locations)?;
         for (answer, left) in answers.iter_mut().zip(left_out) {
             answer.neighbours.retain(|neighbour| neighbour.id != left.id);
             answer.neighbours.truncate(params.k);

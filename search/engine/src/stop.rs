@@ -5,12 +5,10 @@
 //! first (after Li et al., "Improving Approximate Nearest Neighbor Search through Learned Adaptive Early Termination",
 //! SIGMOD 2020, with fewer inputs). A search ends at a threshold. Weights and threshold come from calibration.
 use std::f32::consts::LN_2;
-use std::sync::{Mutex, PoisonError};
 
 use spandrel_index::format::STOP_WEIGHTS;
 
 use crate::collect::{Collect, FrontState};
-use crate::fetch::ListPlace;
 
 /// Numbers of lists after which a search may end are multiples of this: to look takes 400 instructions, as a dozen codes do (SIFT).
 const STRIDE: usize = 4;
@@ -34,21 +32,31 @@ pub(crate) struct StopRule {
     pub(crate) threshold: f32,
 }
 
-/// How far a search is after some lists.
+/// Squared distances of two heads.
 #[derive(Debug, Clone, Copy)]
-struct Progressed {
-    /// Lists searched.
-    lists: usize,
-    front: FrontState,
-    /// Squared distances of the head of the first list, and of that of the next.
-    first: f32,
-    next: f32,
+pub(crate) struct HeadDistances {
+    /// Of the first list.
+    pub(crate) first: f32,
+    /// Of the next to be searched.
+    pub(crate) next: f32,
 }
 
 impl StopRule {
-    fn is_enough(&self, inputs: &[f32; INPUTS]) -> bool {
-        log_odds(&self.weights, inputs) < self.threshold
+    /// Whether `lists` lists were enough.
+    #[inline]
+    pub(crate) fn is_enough(&self, lists: usize, heads: HeadDistances, found: &dyn Collect) -> bool {
+        let inputs = inputs_after(lists, heads, found);
+        inputs.is_some_and(|inputs| log_odds(&self.weights, &inputs) < self.threshold)
     }
+}
+
+/// What tells whether `lists` lists were enough, where a search looks after them.
+#[inline]
+pub(crate) fn inputs_after(lists: usize, heads: HeadDistances, found: &dyn Collect) -> Option<[f32; INPUTS]> {
+    if lists == 0 || !lists.is_multiple_of(STRIDE) {
+        return None;
+    }
+    Some(inputs(lists, heads, found.front()?))
 }
 
 /// The logarithm of the odds that a neighbour is missing.
@@ -70,8 +78,8 @@ pub(crate) fn terms(inputs: &[f32; INPUTS]) -> [f32; STOP_WEIGHTS] {
     terms
 }
 
-fn inputs(progressed: Progressed) -> [f32; INPUTS] {
-    let Progressed { lists, front, first, next } = progressed;
+fn inputs(lists: usize, heads: HeadDistances, front: FrontState) -> [f32; INPUTS] {
+    let HeadDistances { first, next } = heads;
     let count = |count: u32| ln(1.0 + count as f32); // CAST: numbers of lists and neighbours
     let ratio = |a: f32, b: f32| (ln(a) - ln(b)).clamp(-LOG_MAX, LOG_MAX);
     [
@@ -98,61 +106,11 @@ fn ln(x: f32) -> f32 {
     exponent as f32 * LN_2 + 2.0 * t * series // CAST: exact
 }
 
-/// What watches over the search of one query.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct EarlyEnd<'a> {
-    rule: Option<&'a StopRule>,
-    /// The steps are kept there, by this number.
-    traces: Option<(&'a Traces, usize)>,
-}
-
-impl<'a> EarlyEnd<'a> {
-    /// By a rule, or only kept: then with the number of the query among the traces.
-    pub(crate) fn new(rule: Option<&'a StopRule>, traces: Option<(&'a Traces, usize)>) -> EarlyEnd<'a> {
-        EarlyEnd { rule, traces }
-    }
-
-    /// Whether the lists before number `lists` of `places`, nearest first, were enough.
-    #[inline]
-    pub(crate) fn is_enough(&self, lists: usize, places: &[ListPlace], found: &dyn Collect) -> bool {
-        if lists == 0 || !lists.is_multiple_of(STRIDE) || self.rule.is_none() && self.traces.is_none() {
-            return false;
-        }
-        let Some(front) = found.front() else { return false };
-        let (first, next) = (places[0].distance, places[lists].distance);
-        let inputs = inputs(Progressed { lists, front, first, next });
-        if let Some((traces, query)) = self.traces {
-            traces.add(query, TracedStep { lists: lists as u32, inputs }); // CAST: lists are numbered by u32
-            return false;
-        }
-        self.rule.is_some_and(|rule| rule.is_enough(&inputs))
-    }
-}
-
 /// A step of a search, as calibration learns from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct TracedStep {
     pub(crate) lists: u32,
     pub(crate) inputs: [f32; INPUTS],
-}
-
-/// The steps of some queries, by number. While they are kept, no search ends early.
-#[derive(Debug)]
-pub(crate) struct Traces(Mutex<Vec<Vec<TracedStep>>>);
-
-impl Traces {
-    pub(crate) fn of(queries: usize) -> Traces {
-        Traces(Mutex::new(vec![Vec::new(); queries]))
-    }
-
-    pub(crate) fn add(&self, query: usize, step: TracedStep) {
-        // A step is whole or not there.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[query].push(step);
-    }
-
-    pub(crate) fn take(&self) -> Vec<Vec<TracedStep>> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 #[cfg(test)]
@@ -172,7 +130,7 @@ mod tests {
     fn any_search_has_inputs_that_are_numbers() {
         let front = FrontState { kth: -3.0, idle: 7, recent: 2 };
         for (first, next) in [(0.0, 0.0), (0.0, f32::MAX), (f32::NAN, 1.0), (1e-30, f32::INFINITY)] {
-            let inputs = inputs(Progressed { lists: 8, front, first, next });
+            let inputs = inputs(8, HeadDistances { first, next }, front);
             assert!(inputs.iter().all(|x| x.abs() <= LOG_MAX), "{inputs:?}");
         }
     }

@@ -1,5 +1,7 @@
 //! In which of a query's lists its true neighbours are.
 use std::collections::{HashMap, HashSet};
+use std::panic::resume_unwind;
+use std::thread;
 
 use spandrel_index::format::ListLayout;
 use spandrel_index::heads::{HeadQuery, Scratch};
@@ -16,40 +18,100 @@ use crate::scan::{ReadList, check};
 
 /// Lists read before the caller is asked whether to go on.
 const LISTS: u32 = 1024;
+/// Queries of a thread before that.
+const BATCH: usize = 256;
+/// Nearest lists among which neighbours are looked for first: to put these heads in order takes a fifth of the time of all.
+const LISTS_FIRST: u32 = 1024;
+
+/// What lists are looked for of, by how many threads.
+#[derive(Clone, Copy)]
+pub(super) struct RanksOf<'a> {
+    pub(super) index: &'a Index,
+    pub(super) queries: &'a Queries,
+    /// Lists looked at, nearest first.
+    pub(super) lists_max: u32,
+    pub(super) threads: usize,
+}
 
 /// Of each query and each of its neighbours, how many of the nearest lists are read before it is found: the place of the
 /// first list that holds it, counted from 0, or `u32::MAX` where none of the `lists_max` nearest does.
 pub(super) fn ranks(
-    index: &Index,
-    queries: &Queries,
+    of: RanksOf<'_>,
     nearest: &[Nearest],
-    lists_max: u32,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Vec<u32>>, CalibrateError> {
-    let holders = Holders::find(index, nearest, go_on)?;
-    let segment = only_segment(index);
-    let (mut row, mut scratch, mut found) = (Vec::new(), Scratch::new(), Vec::new());
-    let mut rank_of_list = vec![u32::MAX; index.lists() as usize];
+    let holders = Holders::find(of.index, nearest, go_on)?;
     let mut ranks = Vec::with_capacity(nearest.len());
-    for (query, nearest) in nearest.iter().enumerate() {
+    for batch in (0..nearest.len()).collect::<Vec<_>>().chunks(BATCH * of.threads) {
         if !go_on() {
             return Err(CalibrateError::Stopped);
         }
+        let group = batch.len().div_ceil(of.threads).max(1);
+        let found: Vec<Vec<Vec<u32>>> = thread::scope(|scope| {
+            let holders = &holders;
+            let work = batch.chunks(group).map(|batch| {
+                scope.spawn(move || {
+                    let mut ranker = Ranker::new(of);
+                    batch.iter().map(|&query| ranker.ranks(query, &nearest[query], holders)).collect()
+                })
+            });
+            let work: Vec<_> = work.collect();
+            work.into_iter().map(|work| work.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        ranks.extend(found.into_iter().flatten());
+    }
+    Ok(ranks)
+}
+
+/// Finds the places of lists for one query after the other.
+struct Ranker<'a> {
+    of: RanksOf<'a>,
+    row: Vec<u8>,
+    scratch: Scratch,
+    found: Vec<(f32, u32)>,
+    /// Of each list found.
+    rank_of_list: Vec<u32>,
+}
+
+impl<'a> Ranker<'a> {
+    fn new(of: RanksOf<'a>) -> Ranker<'a> {
+        let lists = of.index.lists() as usize; // CAST: widening
+        Ranker {
+            of,
+            row: Vec::new(),
+            scratch: Scratch::new(),
+            found: Vec::new(),
+            rank_of_list: vec![u32::MAX; lists],
+        }
+    }
+
+    /// The places for the neighbours of one query. Few lists hold all of them for most.
+    fn ranks(&mut self, query: usize, nearest: &Nearest, holders: &Holders) -> Vec<u32> {
+        let most = self.of.lists_max;
+        let ranks = self.among(LISTS_FIRST.min(most), query, nearest, holders);
+        let are_all = most <= LISTS_FIRST || ranks.iter().all(|&rank| rank < u32::MAX);
+        if are_all { ranks } else { self.among(most, query, nearest, holders) }
+    }
+
+    fn among(&mut self, lists: u32, query: usize, nearest: &Nearest, holders: &Holders) -> Vec<u32> {
+        let RanksOf { index, queries, .. } = self.of;
+        let segment = only_segment(index);
+        let Ranker { row, scratch, found, rank_of_list, .. } = self;
         row.clear();
-        index.space().map_query(index.dtype(), queries.row(query), &mut row);
-        let ef = probe_width(segment.head_index.kind(), lists_max);
-        let heads = HeadQuery { row: &row, k: lists_max as usize, ef };
-        segment.head_index.search(&segment.heads, &heads, &mut scratch, &mut found);
-        rank_of_list.fill(u32::MAX);
-        for (rank, &(_, list)) in (0..).zip(&found) {
+        index.space().map_query(index.dtype(), queries.row(query), row);
+        let ef = probe_width(segment.head_index.kind(), lists);
+        let heads = HeadQuery { row, k: lists as usize, ef }; // CAST: widening, here and below
+        segment.head_index.search(&segment.heads, &heads, scratch, found);
+        for (rank, &(_, list)) in (0..).zip(&*found) {
             rank_of_list[list as usize] = rank;
         }
         let of = |&name: &u64| {
             holders.lists(name).map(|list| rank_of_list[list as usize]).min().unwrap_or(u32::MAX)
         };
-        ranks.push(nearest.names.iter().map(of).collect());
+        let ranks = nearest.names.iter().map(of).collect();
+        found.iter().for_each(|&(_, list)| rank_of_list[list as usize] = u32::MAX);
+        ranks
     }
-    Ok(ranks)
 }
 
 /// The lists that hold some vectors.
@@ -75,7 +137,9 @@ impl Holders {
             false => Vec::new(),
         };
         let mut holders = Holders { first_positions, others: HashMap::new() };
-        if index.codes_tier() == Tier::Memory || coded && index.manifest().build.max_replicas < 2 {
+        // Where codes are meant for memory, copies are not there.
+        let build = &index.manifest().build;
+        if coded && (build.codes == Tier::Memory || build.max_replicas < 2) {
             return Ok(holders);
         }
         let wanted: HashSet<u64> = nearest.iter().flat_map(|nearest| &nearest.names).copied().collect();

@@ -12,7 +12,11 @@ mod lists;
 mod path;
 mod placement;
 mod queries;
+mod recordings;
+mod replay;
 mod rule;
+mod scores;
+mod seen;
 mod stopping;
 mod trials;
 mod truth;
@@ -24,18 +28,16 @@ pub(crate) use queries::Pages;
 pub use rule::expected_recall;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, RecallSource};
 use spandrel_index::{Index, Tier};
 
-use crate::Engine;
 use least::{least_work, prunes};
 use path::trace;
 use placement::Placement;
 use queries::Queries;
 use rule::Rule;
-use trials::{Asked, STEPS_USUAL, Setting, Trials};
+use trials::{Given, STEPS_USUAL, Setting, Trials};
 
 /// Number of neighbours for which the least work is looked for; other numbers start from its errors.
 const K: u32 = 10;
@@ -65,7 +67,7 @@ impl CalibrateParams<'_> {
 /// Finds what recall to expect of the index in `dir` that `manifest` describes, published or not, for 1 to 10 000
 /// neighbours: with vectors on SSD, and for codes meant for memory with vectors there too. A curve ends where more work
 /// does not help; by rows of the index at 0.995, or 0.96 from 1 000 neighbours on. A truth that is given tells of no more neighbours than it has. Nothing is found for an index of several
-/// segments or of one vector, nor where there are more codes with replicas meant for memory than are kept there meanwhile.
+/// segments or of one vector.
 ///
 /// `tell` hears how many queries were answered since it was last called, and says whether to go on.
 ///
@@ -81,11 +83,11 @@ pub fn calibrate(
     if let Some(found) = confidence.filter(|&share| !(share > 0.0 && share < 1.0)) {
         return Err(CalibrateError::Confidence { found });
     }
-    let Some(placement) = Placement::of(manifest, limits) else { return Ok(None) };
+    let placement = Placement::of(manifest, limits);
     if manifest.segments.len() > 1 {
         return Ok(None);
     }
-    let index = Arc::new(Index::open_unpublished(dir, manifest.clone(), placement.open)?);
+    let index = Index::open_unpublished(dir, manifest.clone(), placement.open)?;
     let known = given.map_or(usize::MAX, |given| given.neighbours_max());
     let is_wanted = |&k: &u32| u64::from(k) < index.vectors() && k as usize <= known;
     let ks: Vec<u32> = CELLS.into_iter().filter(is_wanted).collect();
@@ -96,9 +98,8 @@ pub fn calibrate(
         Some(given) => (given.queries(&index)?, Rule::of_queries(confidence), RecallSource::Queries),
         None => (Queries::read(&index)?, Rule::of_rows(confidence), RecallSource::Rows),
     };
-    let engine = Engine::open(index, placement.engine)?;
-    let asked = Asked { queries: &queries, given, rule };
-    let mut trials = Trials::new(&engine, asked, placement, &ks, tell)?;
+    let given = Given { queries: &queries, given, rule };
+    let mut trials = Trials::new(&index, given, placement, &ks, tell)?;
     let mut tiers = vec![Tier::Ssd];
     if trials.has_codes() && manifest.build.codes == Tier::Memory {
         tiers.push(Tier::Memory);

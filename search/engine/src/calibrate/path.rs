@@ -11,10 +11,6 @@ use crate::pruning::{RECALL_DEFAULT, RECALL_LEAST};
 
 /// Places of the path from one point to the next at most: half an octave of lists, while errors grow too.
 const PLACES_MAX: usize = 16;
-/// Lists of a point to those of the one before at most, unless a place is more: above the start, and below, where few lists hold
-/// much.
-const LISTS_RATIO: f64 = 1.5;
-const FEW_LISTS_RATIO: f64 = 1.25;
 /// By how much the logarithm of what is missed falls from one place to the next, until it is known: 0.02 to 0.06 on SIFT
 /// descriptors and sentence embeddings.
 const FALL: f64 = 0.04;
@@ -67,7 +63,7 @@ fn up(trials: &mut Trials<'_>, k: u32, path: &Path) -> Result<Vec<Measured>, Cal
             return Ok(measured);
         }
         let pruned = setting.pruned && level == 0 && trials.rule.expected(&trial.losses) < RECALL_DEFAULT;
-        let next = path.next(at, (at + places(shares(k).1, fall)).min(last));
+        let next = path.next(at, (at + places(shares(k).1, fall)).min(last), lists_ratio(k));
         let better = Measured::of(trials, k, Setting { pruned, ..path.settings[next] })?;
         let fell = (missed / better.trial.missed().max(f64::MIN_POSITIVE)).ln();
         level = if fell < FALL_LEAST { level + 1 } else { 0 };
@@ -83,11 +79,16 @@ fn down(trials: &mut Trials<'_>, k: u32, path: &Path) -> Result<Vec<Measured>, C
     let mut found = Measured::of(trials, k, path.settings[at])?;
     let mut measured = Vec::new();
     while at > 0 && found.trial.recall() > RECALL_LEAST {
-        let next = path.next(at, at.saturating_sub(places(shares(k).0, fall)));
+        let next = path.next(at, at.saturating_sub(places(shares(k).0, fall)), few_lists_ratio(k));
         let worse = Measured::of(trials, k, path.settings[next])?;
         // CAST: a few places
         fall = (worse.trial.missed().max(1.0) / found.trial.missed().max(1.0)).ln() / (at - next) as f64;
         at = next;
+        // Fewer lists would hold fewer vectors than are wanted, so that more of them are searched.
+        let is_least = worse.setting.steps == 0 && worse.trial == found.trial;
+        if is_least {
+            break;
+        }
         measured.push(std::mem::replace(&mut found, worse));
     }
     measured.push(found);
@@ -111,6 +112,16 @@ const fn shares(k: u32) -> (f64, f64) {
         1000..10_000 => (0.4, 0.4),
         10_000.. => (0.25, 0.25),
     }
+}
+
+/// Lists of a point to those of the one before at most, unless a place is more.
+const fn lists_ratio(k: u32) -> f64 {
+    if k < 1000 { 1.5 } else { 2.0 }
+}
+
+/// The same below the start, where few lists hold much.
+const fn few_lists_ratio(k: u32) -> f64 {
+    if k < 1000 { 1.25 } else { 1.5 }
 }
 
 /// The points of what was measured, those left out that give no more than one of less work.
@@ -187,13 +198,12 @@ impl Path {
         Path { settings: before, start: first }
     }
 
-    /// The next place to measure on the way from one place to another: lists are not many times more or fewer there, since
+    /// The next place to measure on the way from one place to another: lists are at most `most` times more or fewer there, since
     /// few lists grow fast.
-    fn next(&self, at: usize, to: usize) -> usize {
+    fn next(&self, at: usize, to: usize, most: f64) -> usize {
         let lists = |place: usize| f64::from(self.settings[place].lists);
         let is_near = |&place: &usize| {
             let (few, many) = (lists(place.min(at)), lists(place.max(at)));
-            let most = if to > at { LISTS_RATIO } else { FEW_LISTS_RATIO };
             many <= most * few || place.abs_diff(at) == 1
         };
         if to > at {
@@ -235,9 +245,9 @@ mod tests {
     fn few_lists_are_measured_one_by_one() {
         let setting = |lists| Setting::new(lists, 0);
         let path = Path { settings: [1, 2, 3, 4, 5, 6, 7, 8].map(setting).to_vec(), start: 7 };
-        assert_eq!([7, 4, 2, 1].map(|at| path.next(at, 0)), [6, 3, 1, 0]);
-        assert_eq!([0, 1, 3, 5].map(|at| path.next(at, 7)), [1, 2, 5, 7]);
-        assert_eq!((path.next(7, 6), path.next(5, 6)), (6, 6));
+        assert_eq!([7, 4, 2, 1].map(|at| path.next(at, 0, 1.25)), [6, 3, 1, 0]);
+        assert_eq!([0, 1, 3, 5].map(|at| path.next(at, 7, 1.5)), [1, 2, 5, 7]);
+        assert_eq!((path.next(7, 6, 1.25), path.next(5, 6, 1.5)), (6, 6));
     }
 
     #[test]

@@ -3,9 +3,6 @@
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{MAIN_COLUMN, Manifest, SectionKind};
 use spandrel_index::{OpenOptions, Tier};
-use spandrel_io::{BackendChoice, Direct};
-
-use crate::EngineConfig;
 
 /// Program, stacks, and what the queries and their answers take.
 const FIXED_BYTES: u64 = 48 << 20;
@@ -13,16 +10,14 @@ const FIXED_BYTES: u64 = 48 << 20;
 const CODES_BYTES_MAX: u64 = 128 << 20;
 /// Vectors that are kept in memory meanwhile, if there is room for twice their bytes: answers are the same.
 const VECTORS_BYTES_MAX: u64 = 256 << 20;
-/// Cache for pages of more vectors than that.
-const CACHE_BYTES: u64 = 64 << 20;
 /// Codes that a query may scan: a hundredth of a second.
 const CODES_MAX: u64 = 4 << 20;
-/// Bytes of lists that a query may read, so that some can be in flight.
+/// Bytes of lists that a query may read.
 const LISTS_BYTES_MAX: u64 = 32 << 20;
-/// Buffers of a query that reads pages alone.
-const PAGES_BYTES: u64 = 1 << 20;
-/// Queries in flight on a thread; more would not keep it busier, since what is read was written just before.
-const IN_FLIGHT_MAX: u64 = 4;
+/// Bytes of what was found of the queries that are kept from one setting to the next at most.
+const RECORDINGS_BYTES_MAX: u64 = 512 << 20;
+/// What a thread needs: a list, a page, the candidates of a query.
+const THREAD_BYTES: u64 = 2 << 20;
 
 /// What calibrating may use. It decides no result.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +32,9 @@ pub struct CalibrateLimits {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Placement {
     pub(super) open: OpenOptions,
-    pub(super) engine: EngineConfig,
+    pub(super) threads: usize,
+    /// Bytes of what was found of the queries that are kept from one setting to the next.
+    pub(super) recordings_bytes: usize,
     /// Most lists that are tried: follows the index alone.
     pub(super) lists_max: u32,
 }
@@ -55,15 +52,11 @@ struct Sizes {
     resident: u64,
     /// Whether lists hold codes rather than exact vectors.
     coded: bool,
-    /// Whether vectors are in more than one list.
-    replicas: bool,
     meant_for: Tier,
 }
 
 impl Placement {
-    /// None where the index would have to be searched as it never will be: codes with replicas that are meant for
-    /// memory, and are too many for it here.
-    pub(super) fn of(manifest: &Manifest, limits: CalibrateLimits) -> Option<Placement> {
+    pub(super) fn of(manifest: &Manifest, limits: CalibrateLimits) -> Placement {
         let bytes = |kind| {
             manifest.segments.iter().filter_map(|s| s.section(kind, MAIN_COLUMN)).map(|s| s.bytes).sum()
         };
@@ -76,48 +69,33 @@ impl Placement {
             vectors: bytes(SectionKind::Vectors),
             resident: resident.into_iter().map(bytes).sum(),
             coded: !matches!(manifest.code(), Ok(CodeSpec::Full)),
-            replicas: manifest.build.max_replicas > 1,
             meant_for: manifest.build.codes,
         };
         Placement::of_sizes(sizes, limits)
     }
 
-    fn of_sizes(sizes: Sizes, limits: CalibrateLimits) -> Option<Placement> {
-        let Sizes { entries, lists, codes, vectors, resident, coded, replicas, meant_for } = sizes;
+    fn of_sizes(sizes: Sizes, limits: CalibrateLimits) -> Placement {
+        let Sizes { entries, lists, codes, vectors, resident, coded, meant_for } = sizes;
         let tier = if codes > CODES_BYTES_MAX { Tier::Ssd } else { meant_for };
-        if replicas && tier != meant_for {
-            return None;
-        }
-        let codes_in_memory = tier == Tier::Memory;
         let list_bytes = (codes / lists.max(1)).max(1);
         // All lists, unless that is more than a query may take: from memory all are quickly scanned, from SSD read.
         let within_codes = (u128::from(CODES_MAX) * u128::from(lists) / u128::from(entries.max(1))) as u64; // CAST: below 2^54
-        let within_bytes = if codes_in_memory { u64::MAX } else { LISTS_BYTES_MAX / list_bytes };
+        let within_bytes = if tier == Tier::Memory { u64::MAX } else { LISTS_BYTES_MAX / list_bytes };
         let lists_max = lists.min(within_codes).min(within_bytes).max(1);
-        let query_bytes =
-            if codes_in_memory { PAGES_BYTES } else { PAGES_BYTES + 2 * lists_max * list_bytes };
-        let taken = FIXED_BYTES + resident + if codes_in_memory { codes } else { 0 };
+        let taken = FIXED_BYTES + resident + if tier == Tier::Memory { codes } else { 0 };
         let mut left = limits.memory_bytes.saturating_sub(taken);
         let in_memory = coded && vectors <= VECTORS_BYTES_MAX.min(left / 2);
-        let cache_bytes = if coded && !in_memory && CACHE_BYTES <= left / 2 { CACHE_BYTES } else { 0 };
-        left -= if in_memory { vectors } else { cache_bytes };
+        left -= if in_memory { vectors } else { 0 };
         let vectors = if in_memory { Tier::Memory } else { Tier::Ssd };
-        let threads = limits.threads.max(1) as u64; // CAST: widening
-        let in_flight = (left / query_bytes).clamp(1, threads * IN_FLIGHT_MAX);
-        let threads = threads.min(in_flight);
-        Some(Placement {
+        // CAST: no more than the threads given; at most `RECORDINGS_BYTES_MAX`
+        let threads = (left / THREAD_BYTES).clamp(1, limits.threads.max(1) as u64);
+        let recordings_bytes = left.saturating_sub(threads * THREAD_BYTES).min(RECORDINGS_BYTES_MAX);
+        Placement {
             open: OpenOptions { codes: Some(tier), vectors: Some(vectors), ids: false },
-            engine: EngineConfig {
-                // CAST: no more than the threads given; no more than IN_FLIGHT_MAX
-                threads: threads as usize,
-                in_flight: (in_flight / threads) as usize,
-                io: BackendChoice::Auto,
-                // What was just written is in the system's cache.
-                direct: Direct::Off,
-                cache_bytes,
-            },
+            threads: threads as usize,
+            recordings_bytes: recordings_bytes as usize,
             lists_max: lists_max as u32, // CAST: lists are numbered by u32
-        })
+        }
     }
 }
 
@@ -134,13 +112,12 @@ mod tests {
             vectors: 300 << 20,
             resident: 10 << 20,
             coded: true,
-            replicas: false,
             meant_for,
         }
     }
 
     fn of(sizes: Sizes, threads: usize, memory_bytes: u64) -> Placement {
-        Placement::of_sizes(sizes, CalibrateLimits { threads, memory_bytes }).unwrap()
+        Placement::of_sizes(sizes, CalibrateLimits { threads, memory_bytes })
     }
 
     #[test]
@@ -155,25 +132,20 @@ mod tests {
             for (threads, memory) in [(1, 0), (2, 200 << 20), (64, 1 << 30)] {
                 let found = of(sizes, threads, memory);
                 assert_eq!((found.open.codes, found.lists_max), (expected.open.codes, expected.lists_max));
-                assert!((1..=threads).contains(&found.engine.threads) && found.engine.in_flight >= 1);
+                assert!((1..=threads).contains(&found.threads));
             }
         }
-        let limits = CalibrateLimits { threads: 2, memory_bytes: 1 << 40 };
-        let replicas = |codes, tier| Sizes { replicas: true, ..sizes(codes, tier) };
-        assert_eq!(Placement::of_sizes(replicas(129 << 20, Tier::Memory), limits), None);
-        assert!(Placement::of_sizes(replicas(128 << 20, Tier::Memory), limits).is_some());
-        assert!(Placement::of_sizes(replicas(129 << 20, Tier::Ssd), limits).is_some());
     }
 
     #[test]
     fn limits_bound_the_rest() {
-        let roomy = of(sizes(100 << 20, Tier::Memory), 8, 1 << 30).engine;
-        assert_eq!((roomy.threads, roomy.in_flight, roomy.cache_bytes), (8, 4, CACHE_BYTES));
-        assert_eq!(of(sizes(100 << 20, Tier::Memory), 8, 200 << 20).engine.cache_bytes, 0);
-        // Lists of 400 KiB: 32 MiB of them a query, twice for what is merged.
-        let full = Sizes { coded: false, ..sizes(4 << 30, Tier::Ssd) };
-        let wide = of(full, 8, 400 << 20);
-        assert_eq!((wide.engine.threads, wide.engine.in_flight), (5, 1));
-        assert!(u64::from(wide.lists_max) * ((4 << 30) / 10_000) <= LISTS_BYTES_MAX);
+        let roomy = of(sizes(100 << 20, Tier::Memory), 8, 2 << 30);
+        assert_eq!((roomy.threads, roomy.recordings_bytes), (8, RECORDINGS_BYTES_MAX as usize));
+        assert_eq!(roomy.open.vectors, Some(Tier::Ssd), "they are too many");
+        let tight = of(sizes(100 << 20, Tier::Memory), 8, 170 << 20);
+        assert_eq!((tight.threads, tight.recordings_bytes), (6, 0));
+        // Lists of 400 KiB: 32 MiB of them a query.
+        let full = of(Sizes { coded: false, ..sizes(4 << 30, Tier::Ssd) }, 8, 400 << 20);
+        assert!(u64::from(full.lists_max) * ((4 << 30) / 10_000) <= LISTS_BYTES_MAX);
     }
 }

@@ -1,24 +1,24 @@
 //! Searches of the queries under one setting after the other, each made once.
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::{Location, Metric, Tier};
+use spandrel_index::{Index, Tier};
 
 use super::error::CalibrateError;
 use super::given::{GivenQueries, GivenTo};
-use super::lists::ranks;
+use super::lists::{RanksOf, ranks};
 use super::placement::Placement;
 use super::queries::{Queries, only_segment};
+use super::recordings::Recordings;
+use super::replay::{Asked, Field, Outcome};
 use super::rule::Rule;
 use super::stopping::{Stopping, Traced};
 use super::truth::{Nearest, nearest};
-use crate::engine::Special;
+use crate::collect::Keep;
 use crate::pruning::RECALL_DEFAULT;
-use crate::recall::no_worse;
-use crate::stop::{StopRule, Traces, cap};
-use crate::{Answer, Engine, Rerank, SearchParams};
+use crate::stop::{StopRule, cap};
+use crate::{ParamsError, QueryPlan, Rerank, SearchParams};
 
 /// Steps of errors in one standard error.
 const STEPS_PER_ERROR: u8 = 20;
@@ -68,10 +68,11 @@ pub(super) struct Setting {
     pub(super) stops: bool,
 }
 
-/// When searches end early, and where their steps are kept.
-struct Watch {
-    stop: Option<StopRule>,
-    traces: Option<Arc<Traces>>,
+/// When searches end early, or that it is only told how they go.
+#[derive(Clone, Copy)]
+enum Watch {
+    Rule(Option<StopRule>),
+    Traced,
 }
 
 impl Setting {
@@ -80,6 +81,7 @@ impl Setting {
         Setting { lists, steps, pruned: false, stops: false }
     }
 
+    /// Errors in units of one.
     pub(super) fn errors(self) -> f32 {
         f32::from(self.steps) / f32::from(STEPS_PER_ERROR)
     }
@@ -88,6 +90,9 @@ impl Setting {
         self.pruned.then_some(EPSILON)
     }
 }
+
+/// The most errors that are tried.
+const MOST: Setting = Setting::new(1, STEPS_MAX);
 
 /// What a setting came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,7 +120,7 @@ impl Trial {
 
 /// The queries, and how their losses say what to expect.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct Given<'a> {
     pub(super) queries: &'a Queries,
     /// Where they are from, unless they are rows of the index.
     pub(super) given: Option<GivenQueries<'a>>,
@@ -123,11 +128,15 @@ pub(super) struct Asked<'a> {
 }
 
 pub(super) struct Trials<'a> {
-    engine: &'a Engine,
+    index: &'a Index,
     queries: &'a Queries,
     nearest: Vec<Nearest>,
     /// How many lists are read before each of a query's neighbours is found.
     ranks: Vec<Vec<u32>>,
+    /// Numbers of neighbours that are asked for.
+    ks: Vec<u32>,
+    lists_max: u32,
+    recordings: Recordings,
     /// Numbers of lists worth trying, ascending.
     grid: Vec<u32>,
     codes_per_page: f64,
@@ -142,14 +151,13 @@ pub(super) struct Trials<'a> {
 impl<'a> Trials<'a> {
     /// Finds the true neighbours, up to the largest number in `ks`.
     pub(super) fn new(
-        engine: &'a Engine,
-        asked: Asked<'a>,
+        index: &'a Index,
+        given: Given<'a>,
         placement: Placement,
         ks: &[u32],
         tell: &'a mut dyn FnMut(u64) -> bool,
     ) -> Result<Trials<'a>, CalibrateError> {
-        let Asked { queries, given, rule } = asked;
-        let index = &**engine.index();
+        let Given { queries, given, rule } = given;
         let codes_per_page = match index.manifest().build.codes {
             Tier::Memory => CODES_PER_PAGE,
             Tier::Ssd => {
@@ -167,23 +175,23 @@ impl<'a> Trials<'a> {
         let mut go_on = || tell(0);
         let told = given
             .map(|given| {
-                given.nearest(
-                    &GivenTo { index, queries, threads: placement.engine.threads },
-                    &depths,
-                    &mut go_on,
-                )
+                given.nearest(&GivenTo { index, queries, threads: placement.threads }, &depths, &mut go_on)
             })
             .transpose()?;
         let nearest = match told.flatten() {
             Some(told) => told,
-            None => nearest(index, queries, &depths, placement.engine.threads, &mut go_on)?,
+            None => nearest(index, queries, &depths, placement.threads, &mut go_on)?,
         };
-        let ranks = ranks(index, queries, &nearest, placement.lists_max, &mut go_on)?;
+        let to = RanksOf { index, queries, lists_max: placement.lists_max, threads: placement.threads };
+        let ranks = ranks(to, &nearest, &mut go_on)?;
         Ok(Trials {
-            engine,
+            index,
             queries,
             nearest,
             ranks,
+            ks: ks.to_vec(),
+            lists_max: placement.lists_max,
+            recordings: Recordings::new(placement.threads, placement.recordings_bytes),
             grid: grid(index.vectors(), placement.lists_max),
             codes_per_page,
             rule,
@@ -204,7 +212,7 @@ impl<'a> Trials<'a> {
     }
 
     pub(super) fn has_codes(&self) -> bool {
-        self.engine.index().code() != CodeSpec::Full
+        self.index.code() != CodeSpec::Full
     }
 
     pub(super) fn grid(&self) -> &[u32] {
@@ -258,15 +266,13 @@ impl<'a> Trials<'a> {
         }
         let picks: Vec<usize> = self.part(k, part).collect();
         let stop = self.stop_rule(k, setting);
-        let answers = self.search(&picks, k, setting, Watch { stop, traces: None })?;
-        let metric = self.engine.index().metric();
-        let (mut losses, mut reranked, mut vectors_scanned) = (Vec::new(), 0_u64, 0_u64);
-        for (answer, &query) in answers.iter().zip(&picks) {
-            let truth = first(&self.nearest[query].distances, k);
-            let left_out = if self.has_codes() { &[][..] } else { &self.nearest[query].equals };
-            losses.push(share(truth.len() - hits(answer, left_out, truth, metric), truth.len()));
-            reranked += u64::from(answer.work.reranked);
-            vectors_scanned += answer.work.vectors_scanned;
+        let outcomes = self.search(&picks, k, setting, Watch::Rule(stop))?;
+        let (mut losses, mut reranked, mut vectors_scanned) = (Vec::new(), 0, 0);
+        for (outcome, &query) in outcomes.iter().zip(&picks) {
+            let neighbours = first(&self.nearest[query].distances, k).len();
+            losses.push(share(neighbours - outcome.found, neighbours));
+            reranked += outcome.reranked;
+            vectors_scanned += outcome.vectors_scanned;
         }
         let count = picks.len() as f64; // CAST: a mean, here and below
         let (reranked, vectors_scanned) = (reranked as f64 / count, vectors_scanned as f64 / count);
@@ -294,20 +300,19 @@ impl<'a> Trials<'a> {
         if let Some(learned) = self.stopping.get(&k) {
             return Ok(learned.is_some());
         }
-        let index = &**self.engine.index();
-        if k > STOP_K_MAX || !self.has_codes() || index.codes_tier() != Tier::Memory || self.grid.len() == 1 {
+        let index = self.index;
+        let in_memory = index.manifest().build.codes == Tier::Memory;
+        if k > STOP_K_MAX || !self.has_codes() || !in_memory || self.grid.len() == 1 {
             return Ok(false);
         }
         let enough = self.fewest_lists(k, self.rule.wanted(STOP_RECALL));
         let Some(&enough) = self.grid.get(enough) else { return Ok(false) };
         let lists = enough.saturating_mul(TRACED).min(index.lists());
         let picks: Vec<usize> = self.part(k, Part::Path).collect();
-        let traces = Arc::new(Traces::of(picks.len()));
-        let setting = Setting::new(lists, 0);
-        self.search(&picks, k, setting, Watch { stop: None, traces: Some(Arc::clone(&traces)) })?;
-        let traced = traces.take().into_iter().zip(&picks).map(|(steps, &query)| {
+        let outcomes = self.search(&picks, k, Setting::new(lists, 0), Watch::Traced)?;
+        let traced = outcomes.into_iter().zip(&picks).map(|(outcome, &query)| {
             let ranks = first(&self.ranks[query], k).to_vec();
-            Traced { steps, ranks }
+            Traced { steps: outcome.steps, ranks }
         });
         // Nothing is left to take after all lists.
         let traced_lists = if lists == index.lists() { u32::MAX } else { lists };
@@ -331,36 +336,43 @@ impl<'a> Trials<'a> {
         k: u32,
         setting: Setting,
         watch: Watch,
-    ) -> Result<Vec<Answer>, CalibrateError> {
-        if !(self.tell)(0) {
-            return Err(CalibrateError::Stopped);
-        }
-        let rows: Vec<u8> = picks.iter().flat_map(|&query| self.queries.row(query)).copied().collect();
-        let equals = picks.iter().map(|&query| &self.nearest[query].equals);
-        // Lists of exact vectors leave no equal row out: as a query has `more` of them, `k + more` are asked for.
-        let more = if self.has_codes() { 0 } else { equals.clone().map(Vec::len).max().unwrap_or(0) };
-        let Watch { stop: rule, traces } = watch;
+    ) -> Result<Vec<Outcome>, CalibrateError> {
+        let (rule, is_traced) = match watch {
+            Watch::Rule(rule) => (rule, false),
+            Watch::Traced => (None, true),
+        };
         let params = SearchParams {
             epsilon: setting.epsilon(),
             max_lists: Some(if rule.is_some() { cap(setting.lists) } else { setting.lists }),
             rerank: Some(Rerank::Errors(setting.errors())),
-            ..SearchParams::new(k as usize + more)
+            ..SearchParams::new(k as usize) // CAST: widening
         };
-        // CAST: with codes, names are positions in the one segment
-        let locations = |names: &Vec<u64>| names.iter().map(|&name| Location::new(0, name as u32)).collect();
-        let answers = self.engine.search_without(
-            rows.into(),
-            &params,
-            Special { left_out: equals.map(locations).collect(), rule, traces },
-        )?;
-        match answers.iter().map(|answer| u64::from(answer.missing.parts())).sum() {
-            0 => {}
-            parts => return Err(CalibrateError::Damaged { parts }),
-        }
-        if !(self.tell)(answers.len() as u64) {
-            return Err(CalibrateError::Stopped);
-        }
-        Ok(answers)
+        let refused = |error: ParamsError| CalibrateError::Search(error.into());
+        let plan = QueryPlan::of(&params, self.index).map_err(refused)?;
+        let most = SearchParams { rerank: Some(Rerank::Errors(MOST.errors())), ..params };
+        let most = QueryPlan::of(&most, self.index).map_err(refused)?;
+        let errors = most.verify.and_then(|verify| verify.kept_errors());
+        let build = &self.index.manifest().build;
+        let copies = build.codes == Tier::Ssd && build.max_replicas > 1;
+        let (all, recorded) = (self.queries.len(), Recordings::recorded(k));
+        let deepest = |query: usize| {
+            let asked = self.ks.iter().filter(|&&k| k <= recorded && query.is_multiple_of(step(k, all)));
+            asked.max().map_or(k, |&most| most.max(k)) as usize // CAST: widening
+        };
+        let asked = |query| Asked {
+            plan: plan.clone(),
+            keep: Keep { k: deepest(query), errors, compared_max: usize::MAX, copies },
+            rule,
+            is_traced,
+        };
+        let field = Field {
+            index: self.index,
+            queries: self.queries,
+            nearest: &self.nearest,
+            ranks: &self.ranks,
+            lists_max: self.lists_max,
+        };
+        self.recordings.search(field, picks, &asked, self.tell)
     }
 }
 
@@ -391,13 +403,6 @@ fn first<T>(values: &[T], k: u32) -> &[T] {
 /// A share of some; 0 of none.
 fn share(part: usize, all: usize) -> f64 {
     part as f64 / all.max(1) as f64 // CAST: exact
-}
-
-/// True neighbours that an answer holds, vectors that the query leaves out apart.
-fn hits(answer: &Answer, left_out: &[u64], truth: &[f32], metric: Metric) -> usize {
-    let Some(&kth) = truth.last() else { return 0 };
-    let others = answer.neighbours.iter().filter(|neighbour| left_out.binary_search(&neighbour.id).is_err());
-    others.take(truth.len()).filter(|neighbour| no_worse(metric, neighbour.distance, kth)).count()
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ impl<'a> State<'a> {
     fn new(index: &Index, queries: &'a Queries, query: usize, depth: usize) -> State<'a> {
         let row = queries.row(query);
         let mut top = Best::default();
-        top.reset(depth, &Terms::default());
+        top.reset(depth, false, &Terms::default());
         State {
             query: Prepared::of(index, row),
             norm: norm_squared(index.dtype(), row).sqrt(),
@@ -155,7 +155,8 @@ impl<'a> Chunk<'a> {
             pages.layout.record(page, at % of_page)
         };
         let records: Vec<Record<'a>> = (0..end - first).map(record).collect();
-        let rows: Vec<u8> = records.iter().flat_map(|record| record.vector).copied().collect();
+        let mut rows = Vec::with_capacity(records.len() * index.row_bytes());
+        records.iter().for_each(|record| rows.extend_from_slice(record.vector));
         let norm = |record: &Record<'_>| norm_squared(index.dtype(), record.vector).sqrt();
         let longest = |tile: &[Record<'_>]| tile.iter().map(norm).fold(0.0, f64::max);
         // Products of integers are exact at any length.

@@ -1,6 +1,6 @@
 //! The k best of what was scanned, in any order of arrival.
 use spandrel_index::Metric;
-use spandrel_index::order::{dedup_while, sort_while};
+use spandrel_index::order::{dedup_while, select_while, sort_while};
 
 use crate::terms::{End, Patience, Terms};
 
@@ -42,11 +42,13 @@ impl Key {
 
 /// Keeps the `k` smallest distinct keys of those offered.
 ///
-/// Replicas of a vector have the same score and id, so distinct keys are distinct vectors. Keys below the
+/// Copies of a vector have the same score and id, so distinct keys are distinct vectors. Keys below the
 /// bound are gathered, and thinned out to `k` when there are many: what is dropped could not be in the end.
 #[derive(Debug, Default)]
 pub(crate) struct Best {
     k: usize,
+    /// Whether a key may be offered more than once.
+    copies: bool,
     full: usize,
     keys: Vec<Key>,
     /// The k-th smallest key at the last thinning; no key from here on is wanted.
@@ -56,9 +58,10 @@ pub(crate) struct Best {
 }
 
 impl Best {
-    /// Forgets everything and keeps `k` from now on, while somebody waits for it by `terms`.
-    pub(crate) fn reset(&mut self, k: usize, terms: &Terms) {
-        self.k = k;
+    /// Forgets everything and keeps `k` from now on, while somebody waits for it by `terms`. `copies`: a vector may be offered
+    /// more than once.
+    pub(crate) fn reset(&mut self, k: usize, copies: bool, terms: &Terms) {
+        (self.k, self.copies) = (k, copies);
         self.patience = Patience::of(terms);
         self.full = 2 * k + 64;
         self.keys.clear();
@@ -92,6 +95,10 @@ impl Best {
     /// The keys kept, best first.
     pub(crate) fn finish(&mut self) -> &[Key] {
         self.thin();
+        let Best { keys, patience, .. } = self;
+        if !sort_while(keys, Key::cmp, &mut || patience.go_on()) {
+            self.give_up();
+        }
         &self.keys
     }
 
@@ -106,12 +113,17 @@ impl Best {
     }
 
     fn thin(&mut self) {
-        let Best { keys, patience, .. } = self;
+        let Best { k, copies, keys, patience, .. } = self;
         let mut go_on = || patience.go_on();
-        if !sort_while(keys, Key::cmp, &mut go_on) || !dedup_while(keys, |&key| key, &mut go_on) {
+        let came = if *copies {
+            sort_while(keys, Key::cmp, &mut go_on) && dedup_while(keys, |&key| key, &mut go_on)
+        } else {
+            keys.len() < *k || *k == 0 || select_while(keys, *k - 1, Key::cmp, &mut go_on)
+        };
+        if !came {
             return self.give_up();
         }
-        self.keys.truncate(self.k);
+        keys.truncate(*k);
         if self.keys.len() == self.k
             && let Some(&last) = self.keys.last()
         {
@@ -156,7 +168,7 @@ mod tests {
         for stopped in [false, true] {
             stop.store(false, Ordering::Relaxed);
             let mut top = Best::default();
-            top.reset(10_000, &terms);
+            top.reset(10_000, false, &terms);
             (0..15_000).for_each(|id| top.offer((id * 7919 % 15_013) as f32, id));
             stop.store(stopped, Ordering::Relaxed);
             let kept = top.finish().len();
@@ -184,14 +196,18 @@ mod tests {
             expected.truncate(k);
             for turn in 0..4 {
                 offered.rotate_left(turn * 317);
-                let mut top = Best::default();
-                top.reset(k, &Terms::default());
-                for &(score, id) in &offered {
-                    if score <= top.bound_score() {
-                        top.offer(score, id);
+                for copies in [true, false] {
+                    let mut top = Best::default();
+                    top.reset(k, copies, &Terms::default());
+                    // The second time a vector comes it is a copy.
+                    let mut seen = std::collections::HashSet::new();
+                    for &(score, id) in &offered {
+                        if score <= top.bound_score() && (seen.insert((score.to_bits(), id)) || copies) {
+                            top.offer(score, id);
+                        }
                     }
+                    assert_eq!(top.finish(), expected, "k {k}, turn {turn}, copies {copies}");
                 }
-                assert_eq!(top.finish(), expected, "k {k}, turn {turn}");
             }
         }
     }

@@ -148,16 +148,20 @@ impl Candidates {
     /// Offers a candidate.
     #[inline]
     pub(crate) fn offer(&mut self, candidate: Candidate) {
-        if candidate.least(self.half) > self.bound
-            || self.is_unlikely(&candidate)
-            || self.is_left_out(candidate.location)
-        {
+        if !self.may_be_kept(&candidate) {
             return;
         }
         self.kept.push(candidate);
         if self.kept.len() >= self.full {
             self.thin();
         }
+    }
+
+    /// Whether a candidate may be among those kept, after the offers so far.
+    #[inline]
+    pub(crate) fn may_be_kept(&self, candidate: &Candidate) -> bool {
+        let is_far = candidate.least(self.half) > self.bound || self.is_unlikely(candidate);
+        !is_far && !self.is_left_out(candidate.location)
     }
 
     /// Whether a vector is one of those that are left out.
@@ -176,15 +180,22 @@ impl Candidates {
         }
     }
 
-    /// After the last offer: one candidate for each vector, the likeliest first.
-    pub(crate) fn finish(&mut self) {
+    /// After the last offer: one candidate for each vector, the likeliest first if there are more than `room`.
+    pub(crate) fn finish(&mut self, room: usize) {
         self.thin();
+        let room = room.min(self.keep.compared_max);
+        if self.kept.len() <= room && !self.keep.copies {
+            return;
+        }
         let half = self.half_of_room();
         let distance = self.bound_of(half);
         if self.keep.copies {
             self.drop_copies(distance);
         }
         let Candidates { kept, patience, .. } = self;
+        if kept.len() <= room {
+            return;
+        }
         let chance = |a: &Candidate, b: &Candidate| by_chance(a, b, distance);
         if !sort_while(kept, chance, &mut || patience.go_on()) {
             return self.give_up();
@@ -429,7 +440,7 @@ mod tests {
                     candidates.tighten();
                 }
             }
-            candidates.finish();
+            candidates.finish(0);
             candidates.keep_compared();
             let found_now = (candidates.kept().to_vec(), candidates.bound);
             let first = found.get_or_insert_with(|| found_now.clone());
@@ -509,7 +520,7 @@ mod tests {
                 candidates.offer(candidate);
                 assert!(candidates.kept.len() <= 12 * 224, "{}", candidates.kept.len());
             }
-            candidates.finish();
+            candidates.finish(0);
             let mut most: Vec<f32> = offered.iter().map(|c| c.most(HALF_ORDER.start)).collect();
             most.sort_by(f32::total_cmp);
             let mut all = offered.clone();
@@ -537,7 +548,7 @@ mod tests {
                 // None can be told from another.
                 (0..15_000).for_each(|i| candidates.offer(candidate((i % 7) as f32, 1e5, i)));
                 stop.store(stopped, Order::Relaxed);
-                candidates.finish();
+                candidates.finish(0);
                 let kept = candidates.kept().len();
                 // Also where the flag is taken back.
                 stop.store(false, Order::Relaxed);
@@ -597,7 +608,7 @@ mod tests {
         let mut candidates = Candidates::default();
         candidates.reset(keep, &Terms::default());
         offered.iter().for_each(|&candidate| candidates.offer(candidate));
-        candidates.finish();
+        candidates.finish(0);
         let limit = errors.map_or(f32::INFINITY, |errors| candidates.bound_at(errors));
         let half = 0.5 * errors.unwrap_or_default();
         let likely = candidates.kept().iter().filter(|candidate| candidate.least(half) <= limit);

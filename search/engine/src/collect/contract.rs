@@ -41,8 +41,8 @@ pub(crate) trait Collect {
     fn is_undecided(&self) -> bool;
 
     /// After all offers of estimates, and then after those of exact scores: begins a burst, and gives the candidates whose
-    /// exact scores are needed and were not asked for, the likeliest first.
-    fn undecided(&mut self, query: &Query<'_>) -> Undecided<'_>;
+    /// exact scores are needed and were not asked for, the likeliest first if they may be more than `room`.
+    fn undecided(&mut self, query: &Query<'_>, room: usize) -> Undecided<'_>;
 
     /// The candidates whose exact scores were not asked for.
     fn uncompared(&mut self) -> Undecided<'_>;
@@ -62,6 +62,14 @@ pub(crate) struct Estimated {
     pub(crate) estimate: f32,
     /// Standard error of the estimate.
     pub(crate) error: f32,
+}
+
+impl Estimated {
+    /// As a candidate that was not compared so far.
+    pub(crate) fn candidate(self) -> Candidate {
+        let Estimated { location, estimate, error } = self;
+        Candidate { estimate, error, location, compared: false }
+    }
 }
 
 /// Candidates that were not compared so far.

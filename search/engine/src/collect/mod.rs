@@ -3,12 +3,14 @@ mod best;
 mod candidates;
 mod contract;
 mod front;
+mod recorder;
 mod top_k;
 mod within;
 
 pub(crate) use best::{Best, Key};
-pub(crate) use candidates::Candidate;
+pub(crate) use candidates::{Candidate, Keep};
 pub(crate) use contract::{Collect, Estimated, Found};
 pub(crate) use front::FrontState;
+pub(crate) use recorder::{Recorder, Recording};
 pub(crate) use top_k::{Collecting, TopK};
 pub(crate) use within::{Bound, Within};

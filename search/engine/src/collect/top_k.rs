@@ -43,7 +43,8 @@ impl TopK {
         let Collecting { copies, follows, terms } = with;
         let k = plan.k();
         (self.k, self.verify) = (k, plan.verify);
-        self.best.reset(k, terms);
+        // Candidates are distinct.
+        self.best.reset(k, plan.verify.is_none(), terms);
         self.front.reset(if follows { k } else { 0 });
         self.estimated.clear();
         (self.bursts, self.candidates_kept) = (0, 0);
@@ -60,8 +61,8 @@ impl TopK {
         }
     }
 
-    fn end_offers(&mut self, verify: &VerifyPlan, query: &Query<'_>) {
-        self.candidates.finish();
+    fn end_offers(&mut self, verify: &VerifyPlan, query: &Query<'_>, room: usize) {
+        self.candidates.finish(room);
         self.candidates_kept = self.candidates.kept().len() as u32; // CAST: at most the vectors
         if verify.estimates {
             self.take_estimates(verify.decided_errors(), query);
@@ -96,9 +97,7 @@ impl Collect for TopK {
     }
 
     fn offer(&mut self, estimated: &[Estimated]) {
-        for &Estimated { location, estimate, error } in estimated {
-            self.candidates.offer(Candidate { estimate, error, location, compared: false });
-        }
+        estimated.iter().for_each(|found| self.candidates.offer(found.candidate()));
         if self.front.is_on() {
             let others = estimated.iter().filter(|offered| !self.candidates.is_left_out(offered.location));
             others.for_each(|offered| self.front.offer(offered.estimate));
@@ -132,12 +131,12 @@ impl Collect for TopK {
 
     /// The first burst takes those whose estimates may be among the best; the second those that exact distances leave in
     /// doubt.
-    fn undecided(&mut self, query: &Query<'_>) -> Undecided<'_> {
+    fn undecided(&mut self, query: &Query<'_>, room: usize) -> Undecided<'_> {
         let Some(verify) = self.verify else {
             return Undecided { kept: [].iter_mut(), errors: 0.0, limit: 0.0 };
         };
         let (errors, limit) = if self.bursts == 0 {
-            self.end_offers(&verify, query);
+            self.end_offers(&verify, query, room);
             match verify.first_errors() {
                 None => (0.0, f32::INFINITY),
                 Some(errors) => (0.5 * errors, self.candidates.bound_at(errors)),

@@ -24,8 +24,6 @@ pub(crate) struct Bound {
     pub(crate) errors: f32,
     /// Which are compared exactly; none where lists hold exact vectors.
     pub(crate) verify: Option<VerifyPlan>,
-    /// Whether there may be room for some of them only.
-    pub(crate) is_limited: bool,
 }
 
 /// Collects the vectors within a radius, each offered once. With a bound `b` on squared distances, an estimate `e` and its
@@ -79,12 +77,7 @@ impl Collect for Within {
 
     fn offer(&mut self, estimated: &[Estimated]) {
         let (farthest, errors) = (self.farthest(), self.bound.errors);
-        let candidates = estimated.iter().map(|&Estimated { location, estimate, error }| Candidate {
-            estimate,
-            error,
-            location,
-            compared: false,
-        });
+        let candidates = estimated.iter().map(|found| found.candidate());
         // Lets an estimate through that is no number.
         let is_outside = |candidate: &Candidate| candidate.least(errors) > farthest;
         self.candidates.extend(candidates.filter(|candidate| !is_outside(candidate)));
@@ -109,13 +102,13 @@ impl Collect for Within {
         self.bound.verify.is_some() && !self.has_begun
     }
 
-    fn undecided(&mut self, query: &Query<'_>) -> Undecided<'_> {
+    fn undecided(&mut self, query: &Query<'_>, room: usize) -> Undecided<'_> {
         self.has_begun = true;
         self.candidates_kept = self.candidates.len() as u32; // CAST: at most the vectors of a part
         if self.bound.verify.is_some_and(|verify| verify.estimates) {
             self.take_estimates(query);
         }
-        if self.bound.is_limited {
+        if self.candidates.len() > room {
             let farthest = self.farthest();
             self.candidates.sort_unstable_by(|a, b| by_chance(a, b, farthest));
         }

@@ -72,7 +72,7 @@ impl ExactSearch {
         let k = usize::try_from(index.vectors()).map_or(k, |vectors| k.min(vectors));
         let new_best = || {
             let mut best = Best::default();
-            best.reset(k, &Terms::default());
+            best.reset(k, false, &Terms::default());
             Mutex::new(best)
         };
         let is_cosine = index.metric() == Metric::Cosine;

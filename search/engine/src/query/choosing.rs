@@ -60,7 +60,9 @@ impl Choosing {
             room = room.min(pages);
         }
         let burst = 1 + u32::from(compared > 0);
-        for (number, candidate) in step.found.undecided(&query).enumerate() {
+        // The order is of use to whoever wants to know it.
+        let sorted_over = if progress.explanation.is_some() { 0 } else { room };
+        for (number, candidate) in step.found.undecided(&query, sorted_over).enumerate() {
             if number % PIECE == PIECE - 1 && !progress.go_on(terms) {
                 return;
             }

@@ -106,7 +106,7 @@ impl QuerySlot {
         self.progress.begin(plan, running.started);
         if matches!(plan.collect, CollectPlan::Nearest { .. }) {
             let copies = index.codes_tier() == Tier::Ssd && index.manifest().build.max_replicas > 1;
-            let follows = plan.stop.rule.is_some() || running.job.traces.is_some();
+            let follows = plan.stop.rule.is_some();
             self.top_k.reset(plan, Collecting { copies, follows, terms: running.job.terms() });
             if let Some(left_out) = running.job.left_out.get(running.number) {
                 self.top_k.leave_out(left_out);
@@ -143,7 +143,6 @@ impl QuerySlot {
             slack: range.cursor().lists.as_ref().map_or(0.0, |lists| lists.slack),
             errors: range.errors,
             verify: plan.verify,
-            is_limited: plan.stop.bytes_max < u64::MAX,
         });
     }
 

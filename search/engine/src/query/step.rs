@@ -13,7 +13,6 @@ use crate::progress::Progress;
 use crate::reads::Outbox;
 use crate::rerank::Reranker;
 use crate::scan::{Scan, Sink};
-use crate::stop::EarlyEnd;
 use crate::subject::Query;
 
 /// One query with the worker's tools, for as long as the query goes on without waiting.
@@ -51,9 +50,7 @@ impl Step<'_> {
 
     /// The scan, and where what it finds goes.
     pub(super) fn scan(&mut self) -> (&mut dyn Scan, Sink<'_>) {
-        let Running { job, number, .. } = self.running;
-        let traces = job.traces.as_deref().map(|traces| (traces, *number));
-        let stop = EarlyEnd::new(self.plan.stop.rule.as_ref(), traces);
+        let stop = self.plan.stop.rule.as_ref();
         (self.scan, Sink { found: self.found, progress: self.progress, stop })
     }
 }

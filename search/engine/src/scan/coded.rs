@@ -12,6 +12,7 @@ use super::contract::{QueryRow, ReadList, Scan, Sink, check};
 use crate::collect::{Collect, Estimated};
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
+use crate::stop::HeadDistances;
 use crate::subject::Query;
 use crate::terms::{End, PIECE_BYTES};
 
@@ -120,7 +121,8 @@ impl Scan for CodedScan {
         let ahead = codes_bytes > CACHED_BYTES;
         for (at, place) in places.iter().enumerate() {
             found.begin_list(at as u32); // CAST: lists are numbered by u32
-            if stop.is_enough(at, places, found) {
+            let heads = HeadDistances { first: places[0].distance, next: place.distance };
+            if stop.is_some_and(|rule| rule.is_enough(at, heads, found)) {
                 progress.unsearched = (places.len() - at) as u32; // CAST: as before
                 progress.work.lists -= progress.unsearched;
                 break;

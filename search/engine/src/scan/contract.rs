@@ -8,7 +8,7 @@ use crate::collect::Collect;
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
 use crate::progress::Progress;
-use crate::stop::EarlyEnd;
+use crate::stop::StopRule;
 use crate::subject::Query;
 use crate::terms::End;
 
@@ -51,7 +51,8 @@ pub(crate) struct QueryRow<'a> {
 pub(crate) struct Sink<'a> {
     pub(crate) found: &'a mut dyn Collect,
     pub(crate) progress: &'a mut Progress,
-    pub(crate) stop: EarlyEnd<'a>,
+    /// When to end before the last list.
+    pub(crate) stop: Option<&'a StopRule>,
 }
 
 /// A list as it was read.

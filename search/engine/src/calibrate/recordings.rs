@@ -1,0 +1,90 @@
+//! Searches of many queries, made again by some threads.
+use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::thread;
+
+use super::error::CalibrateError;
+use super::replay::{Asked, Field, Outcome, Replayer};
+use super::seen::Seen;
+
+/// Queries whose searches are made before the caller is asked whether to go on, by thread.
+const BATCH: usize = 256;
+/// Up to this many neighbours searches are made from the same recordings.
+const K_RECORDED: u32 = 100;
+
+/// What is known of the searches of all queries.
+#[derive(Debug)]
+pub(super) struct Recordings {
+    threads: usize,
+    /// Bytes kept from one setting to the next at most.
+    bytes_max: usize,
+    /// By the number of neighbours that they are good for, at most, then by query.
+    seen: HashMap<u32, Vec<Seen>>,
+}
+
+impl Recordings {
+    pub(super) fn new(threads: usize, bytes_max: usize) -> Recordings {
+        Recordings { threads, bytes_max, seen: HashMap::new() }
+    }
+
+    /// The number of neighbours that recordings for `k` are good for: those for few serve all of few.
+    pub(super) const fn recorded(k: u32) -> u32 {
+        if k <= K_RECORDED { K_RECORDED } else { k }
+    }
+
+    /// Makes the searches of some queries. `keep` says what is kept of each. `tell` is asked now and then whether to go on.
+    pub(super) fn search(
+        &mut self,
+        field: Field<'_>,
+        picks: &[usize],
+        asked: &(dyn Fn(usize) -> Asked + Sync),
+        tell: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Vec<Outcome>, CalibrateError> {
+        let recorded = Recordings::recorded(asked(0).plan.k() as u32); // CAST: a k that has a curve
+        // Recordings for many neighbours are large, and of no use to others.
+        self.seen.retain(|&k, _| k == recorded || k == K_RECORDED);
+        let all = self.seen.entry(recorded).or_default();
+        all.resize_with(field.queries.len(), Seen::default);
+        let mut outcomes = Vec::with_capacity(picks.len());
+        for picks in picks.chunks(BATCH * self.threads) {
+            if !tell(0) {
+                return Err(CalibrateError::Stopped);
+            }
+            let mut taken: Vec<(usize, Seen)> =
+                picks.iter().map(|&query| (query, std::mem::take(&mut all[query]))).collect();
+            let group = taken.len().div_ceil(self.threads).max(1);
+            let found: Vec<Result<Vec<Outcome>, CalibrateError>> = thread::scope(|scope| {
+                let work = taken.chunks_mut(group).map(|taken| {
+                    scope.spawn(move || {
+                        let mut replayer = Replayer::open(field)?;
+                        let mut search =
+                            |(query, seen): &mut (usize, Seen)| replayer.search(*query, seen, &asked(*query));
+                        taken.iter_mut().map(&mut search).collect()
+                    })
+                });
+                let work: Vec<_> = work.collect();
+                work.into_iter()
+                    .map(|work| work.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                    .collect()
+            });
+            for (query, seen) in taken {
+                all[query] = seen;
+            }
+            for found in found {
+                outcomes.extend(found?);
+            }
+            if !tell(picks.len() as u64) {
+                return Err(CalibrateError::Stopped);
+            }
+        }
+        let mut bytes = 0;
+        for seen in self.seen.values_mut().flatten() {
+            bytes += seen.bytes();
+            if bytes > self.bytes_max {
+                bytes -= seen.bytes();
+                *seen = Seen::default();
+            }
+        }
+        Ok(outcomes)
+    }
+}

@@ -1,0 +1,372 @@
+//! Makes searches again from what was recorded of them: the lists are scanned once, and any number of them with any errors
+//! is as if it were searched.
+use std::sync::Arc;
+
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
+use spandrel_index::{Index, Location, Segment, Tier};
+use spandrel_io::{Direct, ReadFile};
+
+use super::error::CalibrateError;
+use super::queries::{Queries, only_segment};
+use super::scores::Scores;
+use super::seen::{Counts, Seen, Walked};
+use super::truth::Nearest;
+use crate::accept::Accepted;
+use crate::collect::{Collect as _, Collecting, Keep, Recorder, TopK};
+use crate::fetch::{ListPlace, NearList};
+use crate::files::open_file;
+use crate::pages::{PageRead, plan_pages};
+use crate::plan::QueryPlan;
+use crate::probe::probe_width;
+use crate::progress::Progress;
+use crate::recall::no_worse;
+use crate::scan::{QueryRow, ReadList, Scan, Sink, scan_of};
+use crate::stop::{HeadDistances, StopRule, TracedStep, inputs_after};
+use crate::subject::Subject;
+use crate::terms::Terms;
+
+/// What searches are made of.
+#[derive(Clone, Copy)]
+pub(super) struct Field<'a> {
+    pub(super) index: &'a Index,
+    pub(super) queries: &'a Queries,
+    pub(super) nearest: &'a [Nearest],
+    /// How many lists are read before each of a query's neighbours is found.
+    pub(super) ranks: &'a [Vec<u32>],
+    /// Lists that are tried at most.
+    pub(super) lists_max: u32,
+}
+
+/// How searches are made.
+pub(super) struct Asked {
+    pub(super) plan: QueryPlan,
+    /// What is kept of the lists, for this and other searches.
+    pub(super) keep: Keep,
+    /// When searches end before their last list.
+    pub(super) rule: Option<StopRule>,
+    /// Whether it is only told how they go.
+    pub(super) is_traced: bool,
+}
+
+/// What came of a search.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// True neighbours found.
+    pub(super) found: usize,
+    pub(super) reranked: u64,
+    pub(super) vectors_scanned: u64,
+    /// How it went, where that was asked for.
+    pub(super) steps: Vec<TracedStep>,
+}
+
+/// Makes the searches of one thread.
+pub(super) struct Replayer<'a> {
+    field: Field<'a>,
+    segment: &'a Segment,
+    /// Lists of codes that are not in memory.
+    lists: Option<Arc<ReadFile>>,
+    scan: Box<dyn Scan>,
+    scores: Scores<'a>,
+    accept: Accepted,
+    terms: Terms,
+    subject: Subject,
+    scratch: Scratch,
+    recorder: Recorder,
+    top_k: TopK,
+    progress: Progress,
+    heads: Vec<(f32, u32)>,
+    bytes: Vec<u8>,
+    /// Places of the lists that are searched, ascending.
+    order: Vec<u32>,
+    burst: Burst,
+}
+
+/// Vectors compared together.
+#[derive(Default)]
+struct Burst {
+    locations: Vec<Location>,
+    reads: Vec<PageRead>,
+    /// A bit for each page of the index: whether it is read.
+    pages: Vec<u64>,
+    scores: Vec<f32>,
+}
+
+impl<'a> Replayer<'a> {
+    pub(super) fn open(field: Field<'a>) -> Result<Replayer<'a>, CalibrateError> {
+        let index = field.index;
+        let segment = only_segment(index);
+        let is_read = index.code() != CodeSpec::Full && index.codes_tier() == Tier::Ssd;
+        let open = || open_file(&*segment.codes.blob, segment.codes.body_bytes, Direct::Off);
+        Ok(Replayer {
+            field,
+            segment,
+            lists: is_read.then(open).transpose()?,
+            scan: scan_of(index),
+            scores: Scores::open(index)?,
+            accept: Accepted::default(),
+            terms: Terms::default(),
+            subject: Subject::default(),
+            scratch: Scratch::new(),
+            recorder: Recorder::default(),
+            top_k: TopK::default(),
+            progress: Progress::default(),
+            heads: Vec::new(),
+            bytes: Vec::new(),
+            order: Vec::new(),
+            burst: Burst::default(),
+        })
+    }
+
+    /// Makes one search. `seen` is what is known of the query, and grows.
+    pub(super) fn search(
+        &mut self,
+        query: usize,
+        seen: &mut Seen,
+        asked: &Asked,
+    ) -> Result<Outcome, CalibrateError> {
+        self.see(query, seen, asked)?;
+        self.choose(query, seen, asked);
+        let mut outcome = Outcome::default();
+        if self.field.index.code() == CodeSpec::Full {
+            let is_searched = |rank: &&u32| self.order.binary_search(rank).is_ok();
+            let ranks = &self.field.ranks[query];
+            outcome.found = ranks[..ranks.len().min(asked.plan.k())].iter().filter(is_searched).count();
+            for &at in &self.order {
+                outcome.vectors_scanned += scanned(seen, at as usize); // CAST: widening
+            }
+            return Ok(outcome);
+        }
+        self.collect(seen, asked, &mut outcome);
+        if !asked.is_traced {
+            self.compare(query, seen, asked, &mut outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Records as many lists as a search takes.
+    fn see(&mut self, query: usize, seen: &mut Seen, asked: &Asked) -> Result<(), CalibrateError> {
+        let all = self.field.index.lists() as usize; // CAST: widening, here and below
+        let (lists, k) = ((asked.plan.lists() as usize).min(all), asked.plan.k() as u64);
+        loop {
+            let known = seen.lists();
+            let is_short = seen.counts(known).vectors < k && known < all;
+            if known >= lists && !is_short {
+                return Ok(());
+            }
+            // Twice as many, since each time heads are put in order and the query is made ready for codes.
+            let more = (2 * known).min(self.field.lists_max as usize).max(lists);
+            let more = if known >= lists { (2 * known).max(1) } else { more };
+            self.record(query, seen, asked, more.min(all))?;
+        }
+    }
+
+    /// Records the `lists` nearest lists.
+    fn record(
+        &mut self,
+        number: usize,
+        seen: &mut Seen,
+        asked: &Asked,
+        lists: usize,
+    ) -> Result<(), CalibrateError> {
+        let (index, segment) = (self.field.index, self.segment);
+        let row = self.field.queries.row(number);
+        self.subject.set(index, row);
+        let head_row = self.subject.query(index, row, &self.accept).head_row;
+        let ef = probe_width(segment.head_index.kind(), lists as u32); // CAST: lists are numbered by u32
+        let heads = HeadQuery { row: head_row, k: lists, ef };
+        segment.head_index.search(&segment.heads, &heads, &mut self.scratch, &mut self.heads);
+        if !self.heads.starts_with(&seen.heads) {
+            // A longer walk over a graph found what a shorter one missed.
+            *seen = Seen { scores: std::mem::take(&mut seen.scores), ..Seen::default() };
+        }
+        let first = seen.lists();
+        let is_coded = index.code() != CodeSpec::Full;
+        // Where codes are meant for memory, copies are not there.
+        let has_copies = !is_coded || index.manifest().build.codes == Tier::Ssd;
+        let place = |&(distance, list): &(f32, u32)| {
+            let place = ListPlace::of(NearList { distance, segment: 0, list }, segment);
+            let scanned = if has_copies { place.scanned } else { place.primaries };
+            ListPlace { scanned, ..place }
+        };
+        let places: Vec<ListPlace> = self.heads[first..].iter().map(place).collect();
+        seen.heads.extend_from_slice(&self.heads[first..]);
+        seen.walked = Walked::default();
+        for place in &places {
+            let before = seen.counts(seen.counts.len());
+            seen.counts.push(Counts {
+                scanned: before.scanned + u64::from(place.scanned),
+                vectors: before.vectors + u64::from(place.primaries),
+            });
+        }
+        if !is_coded {
+            return Ok(());
+        }
+        if let Some(&(_, nearest)) = self.heads.first() {
+            self.scan.prepare(index, segment, QueryRow { row, nearest }, self.subject.code(0));
+        }
+        // CAST: with codes, names are positions in the one segment
+        let left_out = self.field.nearest[number].equals.iter().map(|&name| Location::new(0, name as u32));
+        let recording = std::mem::take(&mut seen.recording);
+        self.recorder.begin(asked.keep, &left_out.collect::<Vec<_>>(), recording);
+        let scanned = self.scan_places(row, &places);
+        seen.recording = self.recorder.take();
+        scanned
+    }
+
+    fn scan_places(&mut self, row: &[u8], places: &[ListPlace]) -> Result<(), CalibrateError> {
+        let query = self.subject.query(self.field.index, row, &self.accept);
+        let Some(file) = &self.lists else {
+            let sink = Sink { found: &mut self.recorder, progress: &mut self.progress, stop: None };
+            self.scan.scan_resident(&query, places, sink, &mut || None);
+            return Ok(());
+        };
+        for place in places {
+            self.recorder.begin_list(0);
+            if place.bytes == 0 {
+                continue;
+            }
+            self.bytes.resize(place.bytes as usize, 0); // CAST: a list fits in memory
+            file.read_into(place.offset, &mut self.bytes)?;
+            let sink = Sink { found: &mut self.recorder, progress: &mut self.progress, stop: None };
+            let list = ReadList { place, bytes: &self.bytes };
+            let scanned = self.scan.scan_read(&query, list, sink, &mut || None);
+            scanned.map_err(|_| CalibrateError::Damaged { parts: 1 })?;
+        }
+        Ok(())
+    }
+
+    /// The lists that are searched, of those that are known.
+    fn choose(&mut self, query: usize, seen: &mut Seen, asked: &Asked) {
+        let lists = (asked.plan.lists() as usize).min(seen.lists()); // CAST: widening, here and below
+        self.order.clear();
+        match self.segment.head_index.kind() {
+            HeadIndexKind::Flat => self.order.extend(0..lists as u32),
+            HeadIndexKind::Graph => {
+                if seen.walked.lists != lists {
+                    self.walk(query, seen, lists);
+                }
+                self.order.extend_from_slice(&seen.walked.places);
+            }
+        }
+        let Some(&first) = self.order.first() else { return };
+        let bound = asked.plan.probe.head_bound(seen.heads[first as usize].0);
+        let near = self.order.partition_point(|&at| seen.heads[at as usize].0 <= bound).max(1);
+        self.order.truncate(near);
+        // More where these hold too few vectors.
+        let k = asked.plan.k() as u64;
+        let fewest = seen.counts.partition_point(|counts| counts.vectors < k) + 1;
+        let last = self.order.last().map_or(0, |&last| last + 1);
+        self.order.extend(last..fewest.min(seen.lists()) as u32);
+    }
+
+    /// Finds the places of the lists that a search for `lists` of them finds by the graph.
+    fn walk(&mut self, query: usize, seen: &mut Seen, lists: usize) {
+        let row = self.field.queries.row(query);
+        self.subject.set(self.field.index, row);
+        let head_row = self.subject.query(self.field.index, row, &self.accept).head_row;
+        let ef = probe_width(HeadIndexKind::Graph, lists as u32); // CAST: lists are numbered by u32, here and below
+        let heads = HeadQuery { row: head_row, k: lists, ef };
+        self.segment.head_index.search(&self.segment.heads, &heads, &mut self.scratch, &mut self.heads);
+        // Both ascend by distance and then by list.
+        let mut found = self.heads.iter().peekable();
+        let places = seen.heads.iter().zip(0..).filter_map(|(head, place)| {
+            while found.next_if(|&found| found.0 < head.0 || found.0 == head.0 && found.1 < head.1).is_some()
+            {
+            }
+            found.next_if(|&found| found.1 == head.1).map(|_| place)
+        });
+        seen.walked = Walked { lists, places: places.collect() };
+    }
+
+    /// Offers what the lists hold.
+    fn collect(&mut self, seen: &Seen, asked: &Asked, outcome: &mut Outcome) {
+        let follows = asked.is_traced || asked.rule.is_some();
+        let collecting = Collecting { copies: asked.keep.copies, follows, terms: &self.terms };
+        self.top_k.reset(&asked.plan, collecting);
+        let first = self.order.first().map_or(0.0, |&first| seen.heads[first as usize].0);
+        for (searched, &at) in self.order.iter().enumerate() {
+            let at = at as usize; // CAST: widening
+            self.top_k.begin_list(searched as u32); // CAST: lists are numbered by u32, here and below
+            let heads = HeadDistances { first, next: seen.heads[at].0 };
+            if asked.rule.is_some_and(|rule| rule.is_enough(searched, heads, &self.top_k)) {
+                break;
+            }
+            if asked.is_traced
+                && let Some(inputs) = inputs_after(searched, heads, &self.top_k)
+            {
+                outcome.steps.push(TracedStep { lists: searched as u32, inputs });
+            }
+            let found = seen.recording.of(at);
+            if !found.is_empty() {
+                self.top_k.offer(found);
+            }
+            outcome.vectors_scanned += scanned(seen, at);
+        }
+    }
+
+    /// Compares what estimates leave in doubt, as a search does.
+    fn compare(
+        &mut self,
+        number: usize,
+        seen: &mut Seen,
+        asked: &Asked,
+        outcome: &mut Outcome,
+    ) -> Result<(), CalibrateError> {
+        let (index, row) = (self.field.index, self.field.queries.row(number));
+        self.subject.set(index, row);
+        let query = self.subject.query(index, row, &self.accept);
+        let layout = index.page_layout();
+        let Burst { locations, reads, pages, scores } = &mut self.burst;
+        let room = asked.plan.verify.map_or(0, |verify| asked.plan.compared_max(&verify));
+        while self.top_k.is_undecided() {
+            let room = room.saturating_sub(outcome.reranked as usize); // CAST: vectors in memory
+            locations.clear();
+            reads.clear();
+            scores.clear();
+            for candidate in self.top_k.undecided(&query, room).take(room) {
+                candidate.compared = true;
+                locations.push(candidate.location);
+            }
+            locations.sort_unstable();
+            plan_pages(locations, &layout, index.merging(), |read| reads.push(read));
+            pages.resize((layout.pages(index.vectors()) / 64 + 1) as usize, 0); // CAST: a bit for each page, here and below
+            let numbers = |read: &PageRead| read.first_page.number()..read.first_page.number() + read.pages;
+            for number in reads.iter().flat_map(numbers) {
+                pages[(number / 64) as usize] |= 1 << (number % 64);
+            }
+            for candidate in self.top_k.uncompared() {
+                let (number, _) = layout.place(candidate.location.position());
+                if pages[(number / 64) as usize] >> (number % 64) & 1 == 1 {
+                    candidate.compared = true;
+                    locations.push(candidate.location);
+                }
+            }
+            for number in reads.iter().flat_map(numbers) {
+                pages[(number / 64) as usize] = 0;
+            }
+            locations.sort_unstable();
+            self.scores.of(query.exact, locations, &mut seen.scores, scores)?;
+            for (location, &score) in locations.iter().zip(&*scores) {
+                self.top_k.exact(score, location.position().into());
+            }
+            outcome.reranked += locations.len() as u64; // CAST: widening
+        }
+        let distances = &self.field.nearest[number].distances;
+        let truth = &distances[..distances.len().min(asked.plan.k())];
+        let Some(&kth) = truth.last() else { return Ok(()) };
+        let metric = index.metric();
+        let keys = self.top_k.finish().keys;
+        let is_hit = |key: &&crate::collect::Key| no_worse(metric, key.distance(metric), kth);
+        outcome.found = keys.iter().take(truth.len()).filter(is_hit).count();
+        Ok(())
+    }
+}
+
+/// Vectors scanned in a list.
+fn scanned(seen: &Seen, at: usize) -> u64 {
+    seen.counts(at + 1).scanned - seen.counts(at).scanned
+}
+
+#[cfg(test)]
+mod tests;
