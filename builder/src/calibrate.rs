@@ -77,6 +77,7 @@ pub(crate) fn write_recall(
     let written = writer.finish_with_head(&header.to_bytes())?;
     Ok(SectionEntry {
         kind: kind.name().to_owned(),
+        attribute: None,
         column: String::new(),
         required: false,
         file,

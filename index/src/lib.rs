@@ -7,6 +7,7 @@
 compile_error!("Spandrel runs on Linux on x86-64 and aarch64 only");
 
 mod attribute_source;
+pub mod attributes;
 mod bitmap;
 pub mod codes;
 mod dtype;
@@ -38,8 +39,8 @@ pub use location::Location;
 pub use matches::{Matches, SegmentMatches, Within};
 pub use metric::{Metric, RadiusError, UnknownMetric};
 pub use open::{
-    CodeRange, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors, Segment, Stored,
-    read_recall,
+    CodeRange, IdFinder, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors, Segment,
+    Stored, read_recall,
 };
 pub use source::{SourceError, VectorSource};
 pub use spread::{Outliers, Spread};

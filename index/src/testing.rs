@@ -7,11 +7,13 @@ use std::path::Path;
 use fs_err as fs;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::attributes::AttributeSpec;
+use crate::attributes::testing::{TestAttribute, section_body};
 use crate::codes::CodeSpec;
 use crate::format::{
-    BuildRecord, CURRENT, Current, DirectoryEntry, FullLayout, Header, ID_PAGE_BYTES, IdBytes, IdPages,
-    Manifest, PageLayout, Record, SearchDefault, SectionEntry, SectionKind, SegmentEntry, UNIT_BYTES,
-    hash_hex, list_hash, manifest_name, section_name,
+    AttributeEntry, BuildRecord, CURRENT, Current, DirectoryEntry, FullLayout, Header, ID_PAGE_BYTES,
+    IdBytes, IdPages, Manifest, PageLayout, Record, SearchDefault, SectionEntry, SectionKind, SegmentEntry,
+    UNIT_BYTES, attribute_name, hash_hex, list_hash, manifest_name, section_name,
 };
 use crate::heads::{Heads, HnswGraph, HnswParams};
 use crate::{DType, HeadSpace, Metric, Tier, for_each_element, inverse_norm, list_radius, norm_squared};
@@ -35,8 +37,16 @@ pub struct TestIndex {
     pub copies: usize,
     /// Whether there is a graph over the heads.
     pub graph: bool,
+    /// What is known of the vectors.
+    pub attributes: Vec<TestAttribute>,
     /// Version of the index in its directory.
     pub version: u64,
+}
+
+/// Where a section goes.
+struct Place<'a> {
+    dir: &'a Path,
+    file: String,
 }
 
 impl TestIndex {
@@ -45,7 +55,8 @@ impl TestIndex {
         let rows = random_rows(dtype, dim, count, 1);
         let ids = (0..count as u64).map(|i| i * 7919 % 1_000_003).collect();
         let lists = count.div_ceil(10);
-        TestIndex { metric, dtype, dim, rows, ids, lists, copies: 2, graph: false, version: 1 }
+        let attributes = Vec::new();
+        TestIndex { metric, dtype, dim, rows, ids, lists, copies: 2, graph: false, attributes, version: 1 }
     }
 
     /// Bytes of one vector.
@@ -73,7 +84,8 @@ impl TestIndex {
         let mut manifest = self.manifest(space, id_bytes);
         let uuid = manifest.uuid();
         let mut put = |kind, unit_bytes: usize, body: &[u8]| {
-            let entry = self.section(dir, space, uuid, kind, unit_bytes, body);
+            let place = Place { dir, file: section_name(kind, self.version) };
+            let entry = self.section(&place, space, uuid, kind, unit_bytes, body);
             manifest.segments[0].sections.push(entry);
         };
         put(SectionKind::Heads, 0, heads.rows());
@@ -92,6 +104,10 @@ impl TestIndex {
         put(SectionKind::Vectors, layout.page_bytes(), &self.pages(&order, layout, uuid));
         let ids = self.id_pages(&order, IdPages { id_bytes, uuid });
         put(SectionKind::Ids, ID_PAGE_BYTES, &ids);
+        for (number, attribute) in (0..).zip(&self.attributes) {
+            let entry = self.attribute(dir, (space, uuid), number, (attribute, &order));
+            manifest.segments[0].sections.push(entry);
+        }
 
         let bytes = manifest.to_bytes();
         fs::write(dir.join(manifest_name(self.version)), &bytes).expect("the manifest");
@@ -187,9 +203,29 @@ impl TestIndex {
         (self.metric == Metric::Cosine).then(|| inverse_norm(self.dtype, self.row(at)))
     }
 
-    fn section(
+    fn attribute(
         &self,
         dir: &Path,
+        (space, uuid): (HeadSpace, u128),
+        number: u16,
+        (attribute, order): (&TestAttribute, &[usize]),
+    ) -> SectionEntry {
+        let TestAttribute { attribute: spandrel_filter::Attribute { name, kind }, cells, resident } =
+            attribute;
+        let cells: Vec<_> = order.iter().map(|&at| &cells[at]).collect();
+        let body = section_body(dir, AttributeSpec { uuid, attribute: number, kind: *kind }, &cells);
+        let place = Place { dir, file: attribute_name(number, self.version) };
+        let entry = AttributeEntry { name: name.clone(), kind: kind.name().into(), resident: *resident };
+        SectionEntry {
+            attribute: Some(entry),
+            required: false,
+            ..self.section(&place, space, uuid, SectionKind::Attributes, 0, &body)
+        }
+    }
+
+    fn section(
+        &self,
+        place: &Place<'_>,
         space: HeadSpace,
         uuid: u128,
         kind: SectionKind,
@@ -205,7 +241,7 @@ impl TestIndex {
             dim: if in_head_space { space.dim(self.dim) } else { self.dim } as u32,
             unit_bytes: unit_bytes as u32,
             count: match kind {
-                SectionKind::Vectors | SectionKind::Ids => self.ids.len() as u64,
+                SectionKind::Vectors | SectionKind::Ids | SectionKind::Attributes => self.ids.len() as u64,
                 _ => self.lists as u64,
             },
             uuid,
@@ -213,11 +249,12 @@ impl TestIndex {
         };
         let mut bytes = header.to_bytes();
         bytes.extend_from_slice(body);
-        let file = section_name(kind, self.version);
-        fs::write(dir.join(&file), &bytes).expect("a section");
+        let file = place.file.clone();
+        fs::write(place.dir.join(&file), &bytes).expect("a section");
         SectionEntry {
             kind: kind.name().into(),
             column: String::new(),
+            attribute: None,
             required: true,
             file,
             bytes: bytes.len() as u64,

@@ -115,6 +115,7 @@ fn entry(section: &Section) -> SectionEntry {
     SectionEntry {
         kind: section.kind.clone(),
         column: String::new(),
+        attribute: None,
         required: true,
         file: section.file.clone(),
         bytes: section.bytes,

@@ -2,6 +2,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use spandrel_filter::{Attribute, AttributeType, Schema};
 
 use super::names::is_hash;
 use super::{OpenError, SectionKind};
@@ -34,6 +35,9 @@ pub struct SectionEntry {
     pub kind: String,
     /// The column of vectors it belongs to: [`MAIN_COLUMN`] of those that are searched.
     pub column: String,
+    /// The attribute that a section of attributes holds; all segments have the same, in the same order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<AttributeEntry>,
     /// Whether a reader that does not know the kind, or the column, must refuse the index; it ignores the section if not.
     pub required: bool,
     /// File name inside the index's directory.
@@ -42,6 +46,20 @@ pub struct SectionEntry {
     pub bytes: u64,
     /// xxh3-128 of the body, from `BODY_AT` to the end; the header carries its own.
     pub hash: String,
+}
+
+/// An attribute and where it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttributeEntry {
+    /// What filters call it.
+    pub name: String,
+    /// Name of its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether all of it is kept in memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resident: bool,
 }
 
 impl SegmentEntry {
@@ -53,6 +71,27 @@ impl SegmentEntry {
     /// The section of a kind and column, if there is one.
     pub fn section(&self, kind: SectionKind, column: &str) -> Option<&SectionEntry> {
         self.sections.iter().find(|section| section.kind == kind.name() && section.column == column)
+    }
+
+    /// The sections of attributes with their attributes, in the order of the schema.
+    pub fn attributes(&self) -> impl Iterator<Item = (&SectionEntry, &AttributeEntry)> {
+        self.sections.iter().filter_map(|section| Some((section, section.attribute.as_ref()?)))
+    }
+
+    /// The attributes.
+    ///
+    /// # Errors
+    /// [`OpenError::Field`] for types that are none, and names that no schema has.
+    pub(crate) fn schema(&self, path: &Path) -> Result<Schema, OpenError> {
+        let mut attributes = Vec::new();
+        for (_, AttributeEntry { name, kind, .. }) in self.attributes() {
+            let kind = kind.parse().map_err(|_| {
+                let types = AttributeType::ALL.map(AttributeType::name).join(", ");
+                OpenError::field(path, format!("type of attribute {name}"), kind, types)
+            })?;
+            attributes.push(Attribute { name: name.clone(), kind });
+        }
+        Schema::new(attributes).map_err(|e| OpenError::field(path, "attributes", e, "those of a schema"))
     }
 
     /// The section of a kind that every segment has.
@@ -105,13 +144,25 @@ impl SegmentEntry {
         }
         for (at, section) in self.sections.iter().enumerate() {
             section.check(path)?;
-            let same =
-                |other: &SectionEntry| (&other.kind, &other.column) == (&section.kind, &section.column);
-            if self.sections.iter().take(at).any(same) {
-                return refused("sections", &section.kind, "one of each kind and column");
+            let key = |section: &SectionEntry| {
+                let name = section.attribute.as_ref().map(|attribute| attribute.name.clone());
+                (section.kind.clone(), section.column.clone(), name)
+            };
+            if self.sections.iter().take(at).any(|other| key(other) == key(section)) {
+                return refused("sections", &section.kind, "one of each kind, column and attribute");
+            }
+            if section.attribute.is_some() != (section.kind == SectionKind::Attributes.name()) {
+                return refused("sections", &section.kind, "an attribute with each section of attributes");
             }
         }
-        Ok(())
+        let schema = self.schema(path)?;
+        match before.first() {
+            Some(first) if first.schema(path)? != schema => {
+                let names = schema.attributes().iter().map(|attribute| attribute.name.as_str());
+                refused("attributes", &names.collect::<Vec<_>>().join(", "), "those of the first segment")
+            }
+            _ => Ok(()),
+        }
     }
 }
 

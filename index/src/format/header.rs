@@ -47,11 +47,13 @@ pub enum SectionKind {
     Model = 7,
     /// What recall queries are to expect, by what they spend; of the whole index.
     Recall = 8,
+    /// What is known of the vectors in one attribute: values and their positions.
+    Attributes = 9,
 }
 
 impl SectionKind {
     /// Every kind.
-    pub const ALL: [SectionKind; 8] = [
+    pub const ALL: [SectionKind; 9] = [
         SectionKind::Heads,
         SectionKind::Graph,
         SectionKind::Directory,
@@ -60,6 +62,7 @@ impl SectionKind {
         SectionKind::Ids,
         SectionKind::Model,
         SectionKind::Recall,
+        SectionKind::Attributes,
     ];
 
     /// What a segment has none of when it shares the heads of another.
@@ -81,6 +84,7 @@ impl SectionKind {
             SectionKind::Ids => "ids",
             SectionKind::Model => "model",
             SectionKind::Recall => "recall",
+            SectionKind::Attributes => "attributes",
         }
     }
 }

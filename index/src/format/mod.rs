@@ -13,20 +13,20 @@
 //! model-N        how codes are made, resident (not full)    codes::model
 //! vectors-N      every vector once, in pages                vectors.rs
 //! ids-N          id to position, in pages                   ids.rs
+//! attributes.A-N values of attribute A, positions of each   attributes/ (dictionary resident)
 //! recall-N       recall by work, resident (if calibrated)   recall.rs
 //! build-stats-N.json, LOCK                                  not part of the index's identity
 //! ```
 //!
 //! An index is one or more segments, each with sections of its own; `recall-N` is the whole index's. A segment without heads, graph and model uses those of an
-//! earlier one, which its entry in the manifest names. Sections are found by kind and column; those above are of the column
-//! of vectors that are searched, named "".
+//! earlier one, which its entry in the manifest names. Sections are found by kind and column, those of attributes by the attribute's
+//! name; those above are of the column of vectors that are searched, named "".
 //!
 //! What is not used is zero, and is refused if it is not: words, padding after headers, and on a deep verification the ends of
 //! lists and pages. What comes next has its room:
 //!
 //! ```text
 //! kind or place                       holds                                   a reader that does not know it
-//! attributes                          values and postings by position         ignores it, has no filters
 //! radii, or the directory's spare     how far a list reaches                  ignores the section; a word in use is a
 //!   word                                                                      minor version, which it refuses
 //! documents                           which vectors are one document          refuses the index, since answers name them
@@ -58,16 +58,17 @@ mod vectors;
 mod versions;
 
 pub use approved::{APPROVED, approve, approved, put_in_force};
+pub(crate) use checksum::{CRC_BYTES, checksum_seed};
 pub use current::{CURRENT, Current, current};
 pub use defaults::SearchDefault;
 pub use directory::{Directory, DirectoryEntry, DirectoryShape, list_hash, list_hash_while};
-pub use entries::{MAIN_COLUMN, SectionEntry, SegmentEntry};
+pub use entries::{AttributeEntry, MAIN_COLUMN, SectionEntry, SegmentEntry};
 pub use error::OpenError;
 pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};
 pub use ids::{ID_PAGE_BYTES, IdBytes, IdPages};
 pub use lists::{CodedLayout, CodedList, FullLayout, FullList, ListLayout, StrayReplica};
 pub use manifest::{BuildRecord, Manifest, publish_manifest};
-pub use names::{hash_hex, manifest_name, section_name};
+pub use names::{attribute_name, hash_hex, manifest_name, section_name};
 pub(crate) use recall::RECALL_BYTES_MAX;
 pub use recall::{RecallCurve, RecallCurves, RecallPoint, RecallSource, STOP_WEIGHTS};
 pub use vectors::{PageLayout, Record};

@@ -16,7 +16,12 @@ pub fn manifest_name(version: u64) -> String {
     format!("manifest-{version}")
 }
 
-/// File name of a section of a version.
+/// File name of the section of attribute number `attribute` of a version.
+pub fn attribute_name(attribute: u16, version: u64) -> String {
+    format!("{}.{attribute}-{version}", SectionKind::Attributes.name())
+}
+
+/// File name of a section of a version, but for those of attributes.
 pub fn section_name(kind: SectionKind, version: u64) -> String {
     format!("{}-{version}", kind.name())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use spandrel_io::Blob;
 
 use super::section::SectionReader;
-use crate::format::{ID_PAGE_BYTES, IdPages, OpenError};
+use crate::format::{BODY_AT, ID_PAGE_BYTES, IdPages, OpenError};
 
 /// Reads pages from front to back, checking each.
 pub(crate) struct IdReader<'a> {
@@ -78,4 +78,82 @@ pub(crate) fn id_pairs(
         found: format!("{found:08x}"),
         expected: format!("{expected:08x}"),
     })
+}
+
+/// Pages that are read at once where most of them are needed.
+const PAGES_TOGETHER: u64 = 64;
+
+/// Finds positions of ids in the section of a segment, blocking.
+#[derive(Debug)]
+pub struct IdFinder {
+    blob: Arc<dyn Blob>,
+    layout: IdPages,
+    count: u64,
+    /// First id of each page.
+    firsts: Vec<u64>,
+}
+
+impl IdFinder {
+    /// Over a section of `count` pairs; reads and checks the first id of each page.
+    ///
+    /// # Errors
+    /// [`OpenError`] when they cannot be read or are damaged.
+    pub fn open(blob: Arc<dyn Blob>, layout: IdPages, count: u64) -> Result<IdFinder, OpenError> {
+        let pages = layout.pages(count);
+        let mut tail = vec![0; pages as usize * 8 + 8]; // CAST: usize is 64 bits
+        let at = BODY_AT + pages * ID_PAGE_BYTES as u64;
+        blob.read_into(at, &mut tail).map_err(|e| OpenError::blob(blob.path(), e))?;
+        let Some((first_ids, stored)) = tail.split_last_chunk::<8>() else { unreachable!("8 bytes or more") };
+        let (found, expected) = (layout.tail_hash(first_ids), u64::from_le_bytes(*stored));
+        if found != expected {
+            return Err(OpenError::Checksum {
+                path: blob.path().to_owned(),
+                what: "first ids of the pages".into(),
+                found: format!("{found:016x}"),
+                expected: format!("{expected:016x}"),
+            });
+        }
+        let firsts = first_ids.as_chunks::<8>().0.iter().map(|&id| u64::from_le_bytes(id)).collect();
+        Ok(IdFinder { blob, layout, count, firsts })
+    }
+
+    /// Hands the position of each id, in the order given, to `take`; none of an id that is not there. `ids` ascend.
+    /// `between` is called before each read.
+    ///
+    /// # Errors
+    /// [`OpenError`] when pages cannot be read or are damaged; the error of `between` or `take`.
+    pub fn find<E: From<OpenError>>(
+        &self,
+        ids: &[u64],
+        mut between: impl FnMut() -> Result<(), E>,
+        mut take: impl FnMut(u64, Option<u32>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let together = if ids.len() as u64 > self.firsts.len() as u64 / 4 { PAGES_TOGETHER } else { 1 };
+        let (mut bytes, mut read) = (Vec::new(), 0..0);
+        let (mut pairs, mut of_page) = (Vec::new(), None);
+        for &id in ids {
+            let Some(page) = self.firsts.partition_point(|&first| first <= id).checked_sub(1) else {
+                take(id, None)?;
+                continue;
+            };
+            let page = page as u64;
+            if of_page != Some(page) {
+                if !read.contains(&page) {
+                    between()?;
+                    read = page..(page + together).min(self.firsts.len() as u64);
+                    bytes.resize((read.end - read.start) as usize * ID_PAGE_BYTES, 0); // CAST: a few pages
+                    let at = BODY_AT + page * ID_PAGE_BYTES as u64;
+                    let failed = |e| OpenError::blob(self.blob.path(), e);
+                    self.blob.read_into(at, &mut bytes).map_err(failed)?;
+                }
+                let at = (page - read.start) as usize; // CAST: as above
+                let page_bytes = bytes.chunks_exact(ID_PAGE_BYTES).nth(at).unwrap_or_default();
+                pairs = id_pairs(self.blob.path(), &self.layout, self.count, page, page_bytes)?;
+                of_page = Some(page);
+            }
+            let found = pairs.binary_search_by_key(&id, |&(id, _)| id).ok().and_then(|at| pairs.get(at));
+            take(id, found.map(|&(_, position)| position))?;
+        }
+        Ok(())
+    }
 }

@@ -17,13 +17,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use spandrel_filter::Schema;
 use spandrel_io::{FolderStore, Merging, Store};
 
+use crate::attributes::{CACHE_BYTES, PostingCache, StoredAttribute};
 use crate::codes::CodeSpec;
 use crate::format::{
     ListLayout, Manifest, OpenError, PageLayout, RecallCurves, approved, current, manifest_name, versions,
 };
 use crate::{DType, HeadSpace, Metric, Tier};
+pub use ids::IdFinder;
 pub use options::OpenOptions;
 use recall::StoredRecall;
 pub use recall::read_recall;
@@ -42,6 +45,8 @@ pub struct Index {
     options: OpenOptions,
     /// At least one. Shared with other versions of the same sections.
     segments: Arc<Vec<Segment>>,
+    schema: Arc<Schema>,
+    postings: Arc<PostingCache>,
     recall: Option<StoredRecall>,
 }
 
@@ -60,12 +65,20 @@ pub struct Memory {
     pub codes: usize,
     /// Vectors in memory.
     pub vectors: usize,
+    /// Dictionaries and places of attributes, all of those that are resident, and postings that were read.
+    pub attributes: usize,
 }
 
 impl Memory {
     /// All of them together.
     pub fn total(&self) -> usize {
-        self.heads + self.head_index + self.directory + self.resident_ids + self.codes + self.vectors
+        self.heads
+            + self.head_index
+            + self.directory
+            + self.resident_ids
+            + self.codes
+            + self.vectors
+            + self.attributes
     }
 }
 
@@ -188,8 +201,16 @@ impl Index {
     ) -> Result<Index, OpenError> {
         let manifest_path = store.path(&manifest_name(manifest.version));
         let shape = Shape::of(&manifest_path, &manifest)?;
-        let opening =
-            Opening { store, manifest: &manifest, manifest_path: &manifest_path, shape, options, stop };
+        let postings = Arc::new(PostingCache::new(CACHE_BYTES));
+        let opening = Opening {
+            store,
+            manifest: &manifest,
+            manifest_path: &manifest_path,
+            shape,
+            options,
+            stop,
+            postings: Arc::clone(&postings),
+        };
         let mut segments = Vec::with_capacity(manifest.segments.len());
         for entry in &manifest.segments {
             segments.push(Segment::open(&opening, entry, &segments)?);
@@ -199,7 +220,10 @@ impl Index {
         }
         let recall = StoredRecall::open(store, &manifest, shape, stop)?;
         let segments = Arc::new(segments);
-        Ok(Index { dir: store.root().to_owned(), manifest, shape, options, segments, recall })
+        // The same in all segments, which was checked.
+        let schema = manifest.segments.first().map(|first| first.schema(&manifest_path)).transpose()?;
+        let (dir, schema) = (store.root().to_owned(), Arc::new(schema.unwrap_or_default()));
+        Ok(Index { dir, manifest, shape, options, segments, schema, postings, recall })
     }
 
     /// Another version of this index that is of the same sections, but for what it says of recall: only that is read, and
@@ -222,7 +246,8 @@ impl Index {
         }
         let recall = StoredRecall::open(store, &manifest, self.shape, stop)?;
         let (dir, segments) = (self.dir.clone(), Arc::clone(&self.segments));
-        Ok(Some(Index { dir, manifest, shape: self.shape, options, segments, recall }))
+        let (schema, postings) = (Arc::clone(&self.schema), Arc::clone(&self.postings));
+        Ok(Some(Index { dir, manifest, shape: self.shape, options, segments, schema, postings, recall }))
     }
 
     /// The directory it was opened from.
@@ -268,6 +293,11 @@ impl Index {
     /// What is searched together, in the order of the manifest: one or more.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+
+    /// The attributes that filters know, in the order of their numbers; none where it was built without.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
     }
 
     /// Which requests for ranges of its files it pays to make one of: all lie in one store.
@@ -317,7 +347,7 @@ impl Index {
 
     /// Bytes of memory it holds.
     pub fn memory(&self) -> Memory {
-        let mut memory = Memory::default();
+        let mut memory = Memory { attributes: self.postings.memory_bytes(), ..Memory::default() };
         for (number, segment) in self.segments.iter().enumerate() {
             if usize::from(segment.heads_of) == number {
                 memory.heads += segment.heads.memory_bytes();
@@ -327,6 +357,8 @@ impl Index {
             memory.directory += segment.directory.memory_bytes();
             memory.codes += segment.codes.resident.as_ref().map_or(0, ResidentCodes::memory_bytes);
             memory.vectors += segment.vectors.resident.as_ref().map_or(0, ResidentVectors::memory_bytes);
+            memory.attributes +=
+                segment.attributes().iter().map(StoredAttribute::memory_bytes).sum::<usize>();
             memory.resident_ids += segment.ids.resident.as_ref().map_or(0, ResidentIds::memory_bytes);
         }
         memory

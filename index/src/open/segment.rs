@@ -10,6 +10,7 @@ use super::resident::{ResidentCodes, ResidentIds, ResidentVectors};
 use super::section::{SectionReader, UNSTOPPED};
 use super::shape::{SegmentShape, Shape};
 use crate::Tier;
+use crate::attributes::{AttributeSpec, Opened, PostingCache, StoredAttribute};
 use crate::codes::{CodeModel, CodeSpec};
 use crate::format::{
     Directory, DirectoryShape, IdPages, ListLayout, MAIN_COLUMN, Manifest, OpenError, PageLayout,
@@ -64,6 +65,8 @@ pub struct Segment {
     pub vectors: Stored<PageLayout, ResidentVectors>,
     /// Pairs of id and position.
     pub ids: Stored<IdPages, ResidentIds>,
+    /// What is known of the vectors beside them, in the order of the schema.
+    attributes: Vec<StoredAttribute>,
     shape: SegmentShape,
     sections: Vec<OpenSection>,
 }
@@ -84,6 +87,8 @@ pub(super) struct Opening<'a> {
     pub(super) shape: Shape,
     pub(super) options: OpenOptions,
     pub(super) stop: &'a AtomicBool,
+    /// Of the attributes of all segments.
+    pub(super) postings: Arc<PostingCache>,
 }
 
 impl Opening<'_> {
@@ -122,6 +127,7 @@ impl Segment {
             None => files.centres(before.len() as u16)?, // CAST: fewer segments were checked
         };
         let directory = read_directory(files.open(SectionKind::Directory)?, &shape, codes.body_bytes())?;
+        let attributes = files.attributes(before.len() as u16)?; // CAST: fewer segments were checked
         let Files { sections, .. } = files;
 
         let (options, built_for) = (opening.options, opening.manifest.build.codes);
@@ -151,6 +157,7 @@ impl Segment {
             codes,
             vectors,
             ids,
+            attributes,
             shape,
             sections,
         })
@@ -170,9 +177,27 @@ impl Segment {
         self.heads.count()
     }
 
+    /// What is known of its vectors in attribute number `attribute` of the [schema](crate::Index::schema).
+    pub fn attribute(&self, attribute: usize) -> Option<&StoredAttribute> {
+        self.attributes.get(attribute)
+    }
+
+    /// What is known of its vectors beside them, in the order of the schema.
+    pub fn attributes(&self) -> &[StoredAttribute] {
+        &self.attributes
+    }
+
     /// What its index is in the main.
     pub(crate) fn shape(&self) -> &Shape {
         &self.shape.index
+    }
+
+    /// The sections of attributes, from their beginnings, in the order of the schema.
+    pub(crate) fn read_attributes(&self) -> impl Iterator<Item = Result<SectionReader<'static>, OpenError>> {
+        let sections = self.sections.iter().filter(|section| section.kind == SectionKind::Attributes);
+        sections.map(|OpenSection { kind, entry, blob }| {
+            SectionReader::of(Arc::clone(blob), entry, *kind, &self.shape, &UNSTOPPED)
+        })
     }
 
     /// Whether it has a file of a kind.
@@ -218,13 +243,42 @@ struct Files<'a> {
 
 impl<'a> Files<'a> {
     fn open(&mut self, kind: SectionKind) -> Result<SectionReader<'a>, OpenError> {
-        let Opening { store, manifest_path, stop, .. } = self.opening;
-        let entry = self.entry.required(manifest_path, kind)?;
+        let entry = self.entry.required(self.opening.manifest_path, kind)?;
+        self.open_entry(kind, entry)
+    }
+
+    fn open_entry(
+        &mut self,
+        kind: SectionKind,
+        entry: &SectionEntry,
+    ) -> Result<SectionReader<'a>, OpenError> {
+        let Opening { store, stop, .. } = self.opening;
         let blob = store.open(&entry.file);
         let blob = blob.map_err(|e| OpenError::store(&store.path(&entry.file), e))?;
         let section = SectionReader::of(Arc::clone(&blob), entry, kind, self.shape, stop)?;
         self.sections.push(OpenSection { kind, entry: entry.clone(), blob });
         Ok(section)
+    }
+
+    /// The attributes of segment number `segment`.
+    fn attributes(&mut self, segment: u16) -> Result<Vec<StoredAttribute>, OpenError> {
+        let schema = self.entry.schema(self.opening.manifest_path)?;
+        let mut attributes = Vec::new();
+        for (number, (section, attribute)) in self.entry.attributes().enumerate() {
+            let Some(kind) = schema.attributes().get(number).map(|attribute| attribute.kind) else {
+                unreachable!("the schema is of these attributes")
+            };
+            let opened = Opened {
+                spec: AttributeSpec { uuid: self.shape.uuid, attribute: number as u16, kind }, // CAST: checked
+                segment,
+                positions: self.shape.vectors as u32, // CAST: checked with the manifest
+                resident: attribute.resident,
+                cache: Arc::clone(&self.opening.postings),
+            };
+            let section = self.open_entry(SectionKind::Attributes, section)?;
+            attributes.push(StoredAttribute::open(section, opened)?);
+        }
+        Ok(attributes)
     }
 
     /// Heads and model of segment number `of`, which has its own.

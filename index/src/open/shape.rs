@@ -96,7 +96,8 @@ impl SegmentShape {
             | SectionKind::Directory
             | SectionKind::Ids
             | SectionKind::Model
-            | SectionKind::Recall => None,
+            | SectionKind::Recall
+            | SectionKind::Attributes => None,
         };
         if let Some((dtype, dim)) = rows {
             differs("dtype", header.dtype.to_string(), dtype.to_string())?;
@@ -115,11 +116,14 @@ impl SegmentShape {
             | SectionKind::Graph
             | SectionKind::Directory
             | SectionKind::Model
-            | SectionKind::Recall => 0,
+            | SectionKind::Recall
+            | SectionKind::Attributes => 0,
         };
         differs("unit_bytes", header.unit_bytes.to_string(), unit_bytes.to_string())?;
         let count = match header.kind {
-            SectionKind::Vectors | SectionKind::Ids | SectionKind::Model => self.vectors,
+            SectionKind::Vectors | SectionKind::Ids | SectionKind::Model | SectionKind::Attributes => {
+                self.vectors
+            }
             _ => self.lists,
         };
         differs("count", header.count.to_string(), count.to_string())?;
@@ -135,7 +139,8 @@ impl SegmentShape {
             | SectionKind::Directory
             | SectionKind::Codes
             | SectionKind::Model
-            | SectionKind::Recall => None,
+            | SectionKind::Recall
+            | SectionKind::Attributes => None,
         };
         match body_bytes {
             Some(bytes) => differs("body_bytes", header.body_bytes.to_string(), bytes.to_string()),

@@ -1,8 +1,8 @@
 //! Reading an index from end to end to see whether it is whole.
 //!
 //! Shallow: what opening checks, and the hash of every file. Deep: besides, that the files say the same
-//! about every vector. Files are read front to back once; memory is bounded by
-//! [`replicas::BATCH`] and a few bits per vector.
+//! about every vector. Files are read front to back once, those of attributes once more where they are compared; memory is
+//! bounded by [`replicas::BATCH`] and a few bits per vector.
 #![deny(clippy::indexing_slicing)]
 
 mod codes;
@@ -19,6 +19,7 @@ mod watch;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use crate::attributes;
 use crate::format::SectionKind;
 use crate::kernels::Variant;
 use crate::open::section::{PIECE_BYTES, SectionReader};
@@ -44,7 +45,7 @@ pub struct VerifyReport {
     pub lists: u64,
     /// Entries of all lists, primaries and replicas.
     pub copies: u64,
-    /// Lists, pages of vectors and pages of ids whose own hash was checked: 0 unless deep.
+    /// Lists, pages of vectors and of ids, and pieces of attributes whose own hash was checked: 0 unless deep.
     pub hashes: u64,
     /// Replicas compared with their vector: 0 unless deep, and 0 for codes that the kernels of another machine rounded.
     pub replicas: u64,
@@ -121,6 +122,13 @@ fn check(
             for kind in [SectionKind::Codes, SectionKind::Vectors, SectionKind::Ids] {
                 watch.name(kind.name());
                 hash(segment.read(kind)?, &mut watch)?;
+            }
+        }
+        watch.name("attributes");
+        for (attribute, section) in segment.attributes().iter().zip(segment.read_attributes()) {
+            hash(section?, &mut watch)?;
+            if deep {
+                report.hashes += attributes::check(attribute, &mut || watch.step(0))?;
             }
         }
     }

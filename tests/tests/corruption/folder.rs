@@ -173,7 +173,7 @@ impl Whole {
             | SectionKind::Model
             | SectionKind::Recall => true,
             SectionKind::Codes => self.built.manifest.build.codes == Tier::Memory,
-            SectionKind::Vectors | SectionKind::Ids => false,
+            SectionKind::Vectors | SectionKind::Ids | SectionKind::Attributes => false,
         });
         kinds
     }

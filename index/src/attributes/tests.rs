@@ -1,0 +1,337 @@
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use spandrel_filter::{Attribute, AttributeType, Bound, Cell, Comparison, Filter, Row, TagMode, Value};
+
+use super::testing::TestAttribute;
+use super::*;
+use crate::format::{BODY_AT, OpenError, attribute_name};
+use crate::testing::TestIndex;
+use crate::{DType, Index, Location, Metric, VerifyError, VerifyReport, verify};
+
+const COUNT: usize = 6000;
+
+/// The cells of an attribute, a tenth of them null.
+fn cells(kind: AttributeType, rng: &mut ChaCha8Rng) -> Vec<Cell> {
+    // Few of many, many of few.
+    let skewed = |rng: &mut ChaCha8Rng| (300.0 * rng.random::<f64>().powi(6)) as i64;
+    let one = |rng: &mut ChaCha8Rng| match kind {
+        _ if rng.random_bool(0.1) => Cell::Null,
+        AttributeType::Keyword => Cell::Keyword(format!("value {}", skewed(rng))),
+        AttributeType::Tags => {
+            let mut tags: Vec<i64> = (0..rng.random_range(1..8)).map(|_| skewed(rng)).collect();
+            tags.sort_unstable();
+            tags.dedup();
+            Cell::Tags(tags.into_iter().collect())
+        }
+        AttributeType::Bool => Cell::Bool(rng.random_bool(0.3)),
+        AttributeType::I64 => Cell::I64(skewed(rng) - 20),
+        AttributeType::F64 => Cell::F64(rng.random_range(-1.0..1.0)),
+        AttributeType::Timestamp => Cell::Timestamp(1_700_000_000_000_000 + skewed(rng) * 86_400_000_000),
+    };
+    (0..COUNT).map(|_| one(rng)).collect()
+}
+
+fn attributes(resident: bool) -> Vec<TestAttribute> {
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    AttributeType::ALL
+        .into_iter()
+        .map(|kind| {
+            let attribute = Attribute { name: kind.name().into(), kind };
+            TestAttribute { attribute, cells: cells(kind, &mut rng), resident }
+        })
+        .collect()
+}
+
+fn write(dir: &Path, attributes: Vec<TestAttribute>) -> TestIndex {
+    let made = TestIndex { attributes, ..TestIndex::random(Metric::L2, DType::U8, 8, COUNT) };
+    made.write(dir);
+    made
+}
+
+/// The row of each position, by the ids of its vectors.
+fn rows_by_position(made: &TestIndex, index: &Index) -> Vec<usize> {
+    let mut sorted: Vec<(u64, usize)> = made.ids.iter().copied().zip(0..).collect();
+    sorted.sort_unstable();
+    let ids: Vec<u64> = sorted.iter().map(|&(id, _)| id).collect();
+    let segment = &index.segments()[0];
+    let finder = crate::IdFinder::open(segment.ids.blob.clone(), segment.ids.layout, segment.count).unwrap();
+    let mut rows = vec![usize::MAX; COUNT];
+    let mut of_id = sorted.iter();
+    finder
+        .find::<OpenError>(
+            &ids,
+            || Ok(()),
+            |id, position| {
+                let &(expected, row) = of_id.next().unwrap();
+                assert_eq!(id, expected);
+                rows[position.unwrap() as usize] = row;
+                Ok(())
+            },
+        )
+        .unwrap();
+    rows
+}
+
+fn deep(dir: &Path) -> Result<VerifyReport, VerifyError> {
+    verify(dir, true, &mut |_| {}, &AtomicBool::new(false))
+}
+
+#[test]
+fn cells_come_back_by_position() {
+    for resident in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let made = write(dir.path(), attributes(resident));
+        let index = Index::open(dir.path()).unwrap();
+        assert_eq!(index.schema().attributes().len(), 6);
+        let rows = rows_by_position(&made, &index);
+        for (number, attribute) in made.attributes.iter().enumerate() {
+            let stored = index.segments()[0].attribute(number).unwrap();
+            assert_eq!((stored.is_resident(), stored.memory_bytes() > 0), (resident, true));
+            let nulls = attribute.cells.iter().filter(|cell| **cell == Cell::Null).count();
+            assert_eq!(stored.null_count(), nulls as u64);
+            for (position, &row) in rows.iter().enumerate().step_by(7) {
+                let (mut found, expected) = (stored.cell(position as u32).unwrap(), &attribute.cells[row]);
+                let mut expected = expected.clone();
+                // Tags come back in the order of their bytes.
+                for cell in [&mut found, &mut expected] {
+                    if let Cell::Tags(tags) = cell {
+                        let mut sorted: Vec<String> = tags.iter().map(str::to_owned).collect();
+                        sorted.sort_unstable();
+                        *tags = sorted.into_iter().collect();
+                    }
+                }
+                assert_eq!(found, expected, "{} of row {row}", attribute.attribute.name);
+            }
+            let most = stored.most_frequent(3);
+            assert!(most.is_sorted_by(|a, b| a.positions >= b.positions));
+            for ValueCount { value, positions } in most {
+                let has = |cell: &&Cell| cell.texts().any(|text| text == value);
+                assert_eq!(attribute.cells.iter().filter(has).count(), positions as usize, "{value}");
+            }
+        }
+        // Codes of exact lists are on SSD: these are all that is there besides heads and directory.
+        assert!(index.memory().attributes > 0);
+    }
+}
+
+#[test]
+fn postings_take_at_most_three_bytes_a_tag() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), attributes(false));
+    let index = Index::open(dir.path()).unwrap();
+    let tags = index.segments()[0].attribute(1).unwrap();
+    assert!(tags.values() > 250 && tags.pairs() > 12_000, "{tags:?}");
+    let bytes = tags.posting_bytes() as f64 / tags.pairs() as f64;
+    assert!(bytes <= 3.0, "{bytes}");
+}
+
+#[test]
+fn every_flipped_byte_is_found_and_a_whole_section_is_good() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), attributes(false));
+    let report = deep(dir.path()).unwrap();
+    assert!(report.hashes > 6 * 4 + 24, "{report:?}");
+    for number in 0..6 {
+        let path = dir.path().join(attribute_name(number, 1));
+        let good = fs::read(&path).unwrap();
+        let body = BODY_AT as usize..good.len();
+        let header = [0, 9, 12, 30, 63, 64, 4095];
+        for at in header.into_iter().chain(body.clone().step_by(body.len() / 60 + 1)).chain([good.len() - 1])
+        {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            fs::write(&path, &bad).unwrap();
+            let found = verify(dir.path(), false, &mut |_| {}, &AtomicBool::new(false));
+            assert!(matches!(found, Err(VerifyError::Open(_))), "attribute {number}, byte {at}: {found:?}");
+            // What is read of it is never taken for good.
+            if let Ok(index) = Index::open(dir.path()) {
+                let stored = index.segments()[0].attribute(usize::from(number)).unwrap();
+                let refused = check::<OpenError>(stored, &mut || Ok(()));
+                assert!(
+                    matches!(refused, Err(OpenError::Checksum { .. })),
+                    "attribute {number}, byte {at}: {refused:?}"
+                );
+            }
+        }
+        fs::write(&path, &good).unwrap();
+    }
+    // Sections that changed places: of one uuid and length of values.
+    let paths = [0, 1].map(|number| dir.path().join(attribute_name(number, 1)));
+    let bytes = paths.each_ref().map(|path| fs::read(path).unwrap());
+    fs::write(&paths[0], &bytes[1]).unwrap();
+    fs::write(&paths[1], &bytes[0]).unwrap();
+    assert!(Index::open(dir.path()).is_err());
+}
+
+/// A row of the test's attributes.
+struct TestRow<'a> {
+    made: &'a TestIndex,
+    row: usize,
+}
+
+impl Row for TestRow<'_> {
+    fn id(&self) -> u64 {
+        self.made.ids[self.row]
+    }
+
+    fn cell(&self, attribute: usize) -> &Cell {
+        &self.made.attributes[attribute].cells[self.row]
+    }
+}
+
+fn term(made: &TestIndex, rng: &mut ChaCha8Rng) -> Filter {
+    let number = rng.random_range(0..7);
+    let Some(attribute) = made.attributes.get(number) else {
+        let mut ids: Vec<u64> = made.ids.iter().copied().step_by(rng.random_range(5..90)).collect();
+        ids.extend((0..rng.random_range(0..300)).map(|_| rng.random_range(0..1_000_003_u64)));
+        return Filter::Ids(ids);
+    };
+    let (name, kind) = (attribute.attribute.name.clone(), attribute.attribute.kind);
+    let value = |rng: &mut ChaCha8Rng| match &attribute.cells[rng.random_range(0..COUNT)] {
+        Cell::Keyword(text) => Value::Text(text.clone()),
+        Cell::Tags(tags) => Value::Text(tags.iter().next().unwrap().into()),
+        Cell::Bool(value) => Value::Bool(*value),
+        Cell::I64(value) | Cell::Timestamp(value) => Value::I64(*value),
+        Cell::F64(value) => Value::F64(*value),
+        Cell::Null => match kind {
+            AttributeType::Keyword | AttributeType::Tags => Value::Text("not there".into()),
+            AttributeType::Bool => Value::Bool(true),
+            AttributeType::F64 => Value::F64(0.25),
+            AttributeType::I64 | AttributeType::Timestamp => Value::I64(7),
+        },
+    };
+    if rng.random_bool(0.1) {
+        return Filter::IsNull { name };
+    }
+    if kind == AttributeType::Tags {
+        let text = |rng: &mut ChaCha8Rng| match value(rng) {
+            Value::Text(text) => text,
+            _ => unreachable!("tags are texts"),
+        };
+        let tags = (0..rng.random_range(0..5)).map(|_| text(rng)).collect();
+        let mode = if rng.random() { TagMode::Any } else { TagMode::All };
+        return Filter::Contains { name, tags, mode };
+    }
+    let comparisons = [
+        Comparison::Equal,
+        Comparison::NotEqual,
+        Comparison::Less,
+        Comparison::AtMost,
+        Comparison::Greater,
+        Comparison::AtLeast,
+    ];
+    // Texts and truths have no order.
+    let most = if kind.is_number() { 6 } else { 2 };
+    match rng.random_range(0..3) {
+        0 => Filter::Compare { name, comparison: comparisons[rng.random_range(0..most)], value: value(rng) },
+        1 if kind.is_number() => Filter::Between { name, low: value(rng), high: value(rng) },
+        _ => {
+            let values = (0..rng.random_range(0..40)).map(|_| value(rng)).collect();
+            Filter::In { name, values, negated: rng.random() }
+        }
+    }
+}
+
+fn filter(made: &TestIndex, depth: u32, rng: &mut ChaCha8Rng) -> Filter {
+    let parts = |rng: &mut ChaCha8Rng| {
+        (0..rng.random_range(1..5)).map(|_| filter(made, depth - 1, rng)).collect::<Vec<_>>()
+    };
+    match rng.random_range(0..4) {
+        _ if depth == 0 => term(made, rng),
+        0 => Filter::And(parts(rng)),
+        1 => Filter::Or(parts(rng)),
+        2 => Filter::Not(Box::new(filter(made, depth - 1, rng))),
+        _ => term(made, rng),
+    }
+}
+
+fn limits(stop: &AtomicBool) -> CompileLimits<'_> {
+    CompileLimits { memory_bytes: 16 << 20, deadline: None, stop }
+}
+
+#[test]
+fn filters_match_what_rows_say_one_by_one() {
+    let stop = AtomicBool::new(false);
+    for resident in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let made = write(dir.path(), attributes(resident));
+        let index = Index::open(dir.path()).unwrap();
+        let rows = rows_by_position(&made, &index);
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let (mut none, mut all, mut some) = (0, 0, 0);
+        for turn in 0..400 {
+            let filter = filter(&made, turn % 5, &mut rng);
+            let bound = filter.bind(index.schema()).unwrap();
+            let found = compile(&index, &bound, limits(&stop)).unwrap();
+            let matching =
+                |&position: &u32| bound.matches(&TestRow { made: &made, row: rows[position as usize] });
+            let expected: Vec<Location> =
+                (0..COUNT as u32).filter(matching).map(|position| Location::new(0, position)).collect();
+            assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+            assert_eq!(found.count(), expected.len() as u64);
+            none += usize::from(expected.is_empty());
+            all += usize::from(expected.len() == COUNT);
+            some += usize::from(!expected.is_empty() && expected.len() < COUNT);
+        }
+        assert!(none > 5 && all > 5 && some > 250, "{none} {some} {all}");
+    }
+}
+
+#[test]
+fn compiling_ends_at_its_limits() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), attributes(false));
+    let index = Index::open(dir.path()).unwrap();
+    let text = |value: &str| Value::Text(value.into());
+    let values = (0..300).map(|i| text(&format!("value {i}"))).collect();
+    let filter = Filter::In { name: "keyword".into(), values, negated: false };
+    let bound = filter.bind(index.schema()).unwrap();
+    let stop = AtomicBool::new(true);
+    assert!(matches!(compile(&index, &bound, limits(&stop)), Err(CompileError::Stopped)));
+    let go = AtomicBool::new(false);
+    let past = CompileLimits { deadline: Some(Instant::now() - Duration::from_secs(1)), ..limits(&go) };
+    assert!(matches!(compile(&index, &bound, past), Err(CompileError::Deadline)));
+    let small = CompileLimits { memory_bytes: 1000, ..limits(&go) };
+    let refused = compile(&index, &bound, small).unwrap_err();
+    assert!(matches!(refused, CompileError::Memory { allowed: 1000, needed } if needed > 1000), "{refused}");
+    let other = Bound::Attribute { attribute: 6, predicate: spandrel_filter::Predicate::Null };
+    let refused = compile(&index, &other, limits(&go)).unwrap_err();
+    assert!(matches!(refused, CompileError::Schema { attribute: 6, attributes: 6 }), "{refused}");
+    assert!(compile(&index, &bound, limits(&go)).unwrap().count() > 4000);
+}
+
+#[test]
+fn numbers_are_looked_up_only_where_something_is_left() {
+    // All numbers of a frame but the first frame's are one: nothing of these is read.
+    let dir = tempfile::tempdir().unwrap();
+    let cells = (0..COUNT as i64).map(Cell::I64).collect();
+    let attribute = Attribute { name: "row".into(), kind: AttributeType::I64 };
+    let made = write(dir.path(), vec![TestAttribute { attribute, cells, resident: false }]);
+    let index = Index::open(dir.path()).unwrap();
+    let rows = rows_by_position(&made, &index);
+    let stored = index.segments()[0].attribute(0).unwrap();
+    let range = [spandrel_filter::KeyRange {
+        first: spandrel_filter::order::key_of_i64(100),
+        last: spandrel_filter::order::key_of_i64(200),
+    }];
+    let mut reads = 0;
+    let found = |within: Option<&roaring::RoaringBitmap>, reads: &mut u32| {
+        stored
+            .in_ranges::<OpenError>(&range, within, &mut || {
+                *reads += 1;
+                Ok(())
+            })
+            .unwrap()
+    };
+    let whole = found(None, &mut reads);
+    let expected: Vec<u32> =
+        (0..COUNT as u32).filter(|&at| (100..=200).contains(&rows[at as usize])).collect();
+    assert_eq!((whole.iter().collect::<Vec<_>>(), reads > 0), (expected, true));
+    reads = 0;
+    assert_eq!((found(Some(&roaring::RoaringBitmap::new()), &mut reads).len(), reads), (0, 0));
+}
