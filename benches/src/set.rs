@@ -1,16 +1,22 @@
-//! Sets of vectors to compare codes on.
+//! Sets of vectors to measure on, and how indexes of them are built.
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use spandrel_datasets::{Rows, Truth, TruthParams, VectorFile, Watch, compute_truth};
+use spandrel_builder::cluster::HeadKind;
+use spandrel_builder::{BuildConfig, COPIES_DEFAULT, Choice, ListCount};
+use spandrel_datasets::{
+    GenerateParams, Kind, Rows, Truth, TruthParams, VectorFile, Watch, compute_truth, generate_rows,
+};
 use spandrel_index::{DType, Metric, VectorSource};
 
 /// Neighbours a query is asked for.
 pub const K: usize = 10;
-/// Neighbours whose estimates are measured.
+/// Neighbours known of each query, whose estimates are measured.
 pub const NEAR: usize = 100;
+/// Memory to build in.
+pub const MEMORY_BYTES: u64 = 4 << 30;
 
 /// Vectors, queries and true neighbours.
 pub struct Set {
@@ -26,7 +32,7 @@ pub struct Set {
 }
 
 impl Set {
-    /// The set in a folder with `base.*bin`, `query.*bin` and `truth.ibin`.
+    /// The set in a folder with `base.*bin`, `query.*bin` and `truth.ibin`, and at most `queries_max` queries of it.
     ///
     /// # Errors
     /// Files that are missing, or do not fit each other.
@@ -34,13 +40,35 @@ impl Set {
         let folder = folder.join(name);
         let base = Rows::read(&VectorFile::open(find(&folder, "base")?)?)?;
         let queries = Rows::read(&VectorFile::open(find(&folder, "query")?)?)?;
-        let truth = Truth::open(folder.join("truth.ibin"))?;
+        let mut truth = Truth::open(folder.join("truth.ibin"))?;
         truth.validate(queries.len(), base.len())?;
         ensure!(truth.k >= NEAR, "the truth has {} neighbours, {NEAR} needed", truth.k);
         let count = truth.queries.min(queries_max);
         let kept = queries.bytes()[..count * queries.row_bytes()].to_vec();
         let queries = Rows::new(queries.dtype(), queries.dim(), kept)?;
+        truth.queries = count;
+        truth.ids.truncate(count * truth.k);
+        if let Some(distances) = &mut truth.distances {
+            distances.truncate(count * truth.k);
+        }
         Ok(Set { name: name.to_owned(), metric, base, queries, truth })
+    }
+
+    /// A generated set in the usual shape of its kind.
+    ///
+    /// # Errors
+    /// More numbers than a set can have.
+    pub fn generated(kind: Kind, vectors: u64, queries: u64) -> Result<Set> {
+        let (metric, dtype, dim) = match kind {
+            Kind::Sift => (Metric::L2, DType::U8, 128),
+            Kind::Embedding => (Metric::Cosine, DType::F32, 96),
+            Kind::Ood => (Metric::InnerProduct, DType::F16, 64),
+        };
+        let params = GenerateParams { kind, vectors, queries, dim, dtype, seed: 1, threads: 2 };
+        let (base, queries) = generate_rows(params, Watch::none())?;
+        let params = TruthParams { metric, k: NEAR, threads: 2 };
+        let truth = compute_truth(&base, &queries, params, Watch::none())?;
+        Ok(Set { name: kind.to_string(), metric, base, queries, truth })
     }
 
     /// Normal numbers in every dimension: no axis is stronger than another.
@@ -65,6 +93,37 @@ impl Set {
         let params = TruthParams { metric: Metric::L2, k: NEAR, threads };
         let truth = compute_truth(&base, &queries, params, Watch::none())?;
         Ok(Set { name: "isotropic".to_owned(), metric: Metric::L2, base, queries, truth })
+    }
+
+    /// How an index of the set with a layout is built in `out`, the rest as the command builds by default.
+    pub fn config(&self, choice: &Choice, out: &Path, threads: usize) -> BuildConfig {
+        BuildConfig {
+            metric: self.metric,
+            out: out.to_owned(),
+            lists: ListCount::Size(choice.list_size),
+            replicas: choice.replicas,
+            max_replicas: COPIES_DEFAULT,
+            heads: HeadKind::Means,
+            code: choice.code,
+            codebooks: None,
+            codes: choice.codes,
+            memory_bytes: MEMORY_BYTES,
+            threads,
+            seed: 1,
+            scratch: None,
+            resume: false,
+            replace: false,
+            keep_previous: 0,
+        }
+    }
+
+    /// The true neighbours of all queries.
+    pub fn truth(&self) -> spandrel_engine::Truth<'_> {
+        spandrel_engine::Truth {
+            ids: &self.truth.ids,
+            distances: self.truth.distances.as_deref().unwrap_or_default(),
+            columns: self.truth.k,
+        }
     }
 
     /// The nearest rows of a query, nearest first.

@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spandrel_engine::{
     Answer, Engine, ExactNearest, ExactSearch, RecallEstimate, Rerank, Sample, SearchError, SearchParams,
-    Truth, recalls,
+    recall_of,
 };
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{DType, Metric, OpenOptions, Tier};
@@ -24,10 +24,10 @@ fn exact(engine: &Engine, search: ExactSearch) -> ExactNearest {
 
 /// The recall of each answer, by the exact neighbours.
 fn recalls_of(engine: &Engine, answers: &[Answer], nearest: &ExactNearest, k: usize) -> Vec<f64> {
-    let ids: Vec<u64> = nearest.neighbours.iter().flatten().map(|neighbour| neighbour.id).collect();
-    let distances: Vec<f32> = nearest.neighbours.iter().flatten().map(|n| n.distance).collect();
-    let truth = Truth { ids: &ids, distances: &distances, columns: k };
-    recalls(engine.index().metric(), answers, truth, k).unwrap()
+    let of = |(answer, nearest): (&Answer, &Vec<_>)| {
+        recall_of(engine.index().metric(), &answer.neighbours, nearest, k)
+    };
+    answers.iter().zip(&nearest.neighbours).map(of).collect()
 }
 
 #[test]

@@ -23,8 +23,18 @@ struct Set {
     dim: usize,
 }
 
-/// Builds and calibrates an index of a generated set, and checks both promises for some numbers of neighbours.
-fn check(set: &Set, ks: &[u32]) {
+/// Numbers of checks made.
+#[derive(Debug, Default)]
+struct Checks {
+    overshoots: usize,
+    bounds: usize,
+    promises: usize,
+}
+
+/// Builds and calibrates an index of a generated set, and checks both promises for some numbers of neighbours. Returns the
+/// number of checks that the index let be made.
+fn check(set: &Set, ks: &[u32]) -> Checks {
+    let mut checks = Checks::default();
     let &Set { kind, metric, dtype, dim } = set;
     let params = GenerateParams { kind, vectors: 12_000, queries: 1600, dim, dtype, seed: 3, threads: 2 };
     let (base, queries) = generate_rows(params, Watch::none()).unwrap();
@@ -46,22 +56,32 @@ fn check(set: &Set, ks: &[u32]) {
             let kept = losses.halves(target, None, HALVES, 7);
             println!("{what}: {kept:?}");
             assert!(kept.reached > 0.0 && kept.margin >= -3.0 * kept.error, "{what}: {kept:?}");
-            assert!(
-                target > 0.95 || kept.cheapest > 0.0 || kept.margin <= OVERSHOOT + 3.0 * kept.error,
-                "{what}: {kept:?}"
-            );
+            // Beyond, points are far apart; and the least work may find more than the target.
+            if target <= 0.95 && kept.cheapest == 0.0 {
+                checks.overshoots += 1;
+                assert!(kept.margin <= OVERSHOOT + 3.0 * kept.error, "{what}: {kept:?}");
+            }
             let bound = losses.halves(target, Some(0.95), HALVES, 7);
-            // One half in twenty may fail, and the half that measures has an error of its own.
-            assert!(bound.reached == 0.0 || bound.under <= 0.1, "{what}: {bound:?}");
+            if bound.reached > 0.0 {
+                checks.bounds += 1;
+                // One half in twenty may fail, and the half that measures has an error of its own.
+                assert!(bound.under <= 0.1, "{what}: {bound:?}");
+            }
             let params = SearchParams { recall: Some(target), ..SearchParams::new(k as usize) };
             let answers = engine.search(queries.bytes(), &params).unwrap();
             let promised = answers[0].promise.unwrap().expected.unwrap();
             let found = recalls(metric, &answers, truth, k as usize).unwrap();
             let found = found.iter().sum::<f64>() / found.len() as f64;
             println!("{what}: rows promise {promised:.4}, found {found:.4}");
-            assert!(kind == Kind::Ood || found > target.min(promised) - 0.01, "{what}: {found}");
+            // Rows stand for queries of their own distribution.
+            if kind != Kind::Ood && promised >= target {
+                checks.promises += 1;
+                assert!(found > target - 0.01, "{what}: {found}");
+            }
         }
     }
+    println!("{checks:?}");
+    checks
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub use pruning::{Aim, Calibrated, Promise, Pruning, RECALL_DEFAULT};
 pub use queue::Backlog;
 pub use range::{RangePart, RangeRequest, RangeSearch, RangeSummary};
 pub use range_params::{RANGE_ERRORS_MAX, RangeParams};
-pub use recall::{RecallError, Truth, recall, recalls};
+pub use recall::{RecallError, Truth, recall, recall_of, recalls};
 pub use sample::Sample;
 pub use stages::StageTimes;
 pub use threads::ThreadReport;

@@ -82,6 +82,17 @@ pub fn recalls(
     Ok(hits(metric, answers, truth, k)?.into_iter().map(|hits| hits as f64 / k as f64).collect())
 }
 
+/// The recall of one query by its exact neighbours, best first: the share found of the first `k`, or of all where there are
+/// fewer; 1 where there is none.
+pub fn recall_of(metric: Metric, found: &[Neighbour], nearest: &[Neighbour], k: usize) -> f64 {
+    let k = k.min(nearest.len());
+    if k == 0 {
+        return 1.0;
+    }
+    let (ids, distances): (Vec<u64>, Vec<f32>) = nearest.iter().map(|near| (near.id, near.distance)).unzip();
+    row_hits(metric, found, &ids, &distances, k) as f64 / k as f64
+}
+
 /// Hits of each query, at most `k`.
 fn hits(metric: Metric, answers: &[Answer], truth: Truth<'_>, k: usize) -> Result<Vec<usize>, RecallError> {
     let Truth { ids, distances, columns } = truth;
@@ -210,6 +221,9 @@ mod tests {
         assert_eq!(of(Metric::L2, &[(1, 1.0), (1, 1.0)], &ids, &distances, 2), 0.5);
         assert_eq!(of(Metric::L2, &[(1, 1.0), (3, 3.0)], &ids, &distances, 2), 0.5);
         assert_eq!(of(Metric::L2, &[], &ids, &distances, 2), 0.0);
+        let [exact, found] = [&[(1, 1.0), (2, 2.0), (3, 3.0)][..], &[(1, 1.0), (3, 3.0)]].map(answer);
+        let of = |k| recall_of(Metric::L2, &found.neighbours, &exact.neighbours, k);
+        assert_eq!((of(0), of(1), of(2), of(9)), (1.0, 1.0, 0.5, 2.0 / 3.0));
     }
 
     #[test]

@@ -11,14 +11,14 @@ use spandrel_io::disk::{DiskParams, DiskReport, DiskRow, measure_folder};
 
 use super::ceiling;
 use super::input::InputArgs;
-use super::measure::{self, Examples, Pruning, Sweep, cross};
+use super::measure::{self, Examples, Pruning, Setup, Sweep, cross};
 use super::remote::bench::Remotely;
 use super::remote::{self, Rpc, ServerArgs};
 use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, READING, open_index, open_queries};
-use super::within::{self, RadiusArgs, RangeSweep, parse_share};
+use super::within::{self, RadiusArgs, RangeSweep};
 use crate::figures::{Align, Machine, Point, STAGES, TextTable, points_table, units};
 use crate::report::{Comparison, page};
-use crate::values::{OutputFormat, parse_epsilon, parse_recall};
+use crate::values::{OutputFormat, parse_epsilon, parse_recall, parse_share};
 use crate::{Session, UsageError, write_file};
 
 /// Measure an index: recall, queries per second, latency, reads.
@@ -53,7 +53,7 @@ pub struct BenchArgs {
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub in_flight: Vec<u16>,
     /// Recall wanted: what the index's calibration takes for it is measured.
-    #[arg(long, value_name = "R,R", value_delimiter = ',', conflicts_with = "epsilon", help_heading = KNOBS, value_parser = parse_recall)]
+    #[arg(long, value_name = "R,R", value_delimiter = ',', conflicts_with = "epsilon", help_heading = KNOBS, value_parser = parse_recall::<f64>)]
     pub recall: Vec<f64>,
     /// A list is read if its head is at most 1 + epsilon times as far as the nearest one.
     #[arg(long, value_name = "E,E", value_delimiter = ',', help_heading = KNOBS, value_parser = parse_epsilon)]
@@ -84,7 +84,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub seconds: u32,
     /// Take the time of queries stage by stage, which costs a little, and show where it goes.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "radius")]
     pub stages: bool,
     /// What to call the run in reports [default: the name of the index's folder].
     #[arg(long, value_name = "NAME")]
@@ -126,28 +126,29 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     }
     let truth = read_truth(truth, args.ids.as_deref())?;
     let sweep = Sweep {
-        label: label(args, &index),
+        setup: setup(args, &index),
         k: usize::try_from(index.vectors().min(args.k.into()))?,
-        threads: args.threads.into(),
-        in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
         params: cross(&pruning(args)),
-        io: args.io.io,
-        direct: args.io.direct,
         distances: args.places.distances,
-        cache_bytes: args.places.cache_bytes(),
         stages: args.stages,
-        seconds: args.seconds.into(),
     };
     let examples = Examples { queries: &queries, truth: &truth };
     let points = measure::measure(&index, examples, &sweep, session)?;
     let ceiling = ceiling::words(&index, examples, &sweep, &points, session)?.unwrap_or_default();
-    hand_out(args, &sweep.label, &points, &ceiling, session)
+    hand_out(args, &sweep.setup.label, &points, &ceiling, session)
 }
 
-/// What to call the run.
-fn label(args: &BenchArgs, index: &Index) -> String {
+fn setup(args: &BenchArgs, index: &Index) -> Setup {
     let folder = || index.dir().file_name().unwrap_or(index.dir().as_os_str()).to_string_lossy().into_owned();
-    args.label.clone().unwrap_or_else(folder)
+    Setup {
+        label: args.label.clone().unwrap_or_else(folder),
+        threads: args.threads.into(),
+        in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
+        io: args.io.io,
+        direct: args.io.direct,
+        cache_bytes: args.places.cache_bytes(),
+        seconds: args.seconds.into(),
+    }
 }
 
 /// As [`run`], for all within a radius.
@@ -161,18 +162,10 @@ fn within(
         known.name_rows(&IdFile::open(ids)?.read_all()?).with_context(|| truth.display().to_string())?;
     }
     let of = |&completeness: &f32| args.radius.params(completeness, args.places.distances);
-    let sweep = RangeSweep {
-        label: label(args, index),
-        threads: args.threads.into(),
-        in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
-        params: args.completeness.iter().filter_map(of).collect(),
-        io: args.io.io,
-        direct: args.io.direct,
-        cache_bytes: args.places.cache_bytes(),
-        seconds: args.seconds.into(),
-    };
+    let sweep =
+        RangeSweep { setup: setup(args, index), params: args.completeness.iter().filter_map(of).collect() };
     let points = within::measure(index, queries, &known, &sweep, session)?;
-    hand_out(args, &sweep.label, &points, "", session)
+    hand_out(args, &sweep.setup.label, &points, "", session)
 }
 
 /// A truth, with the ids of its rows if they are given.

@@ -66,8 +66,7 @@ pub struct BuildArgs {
     /// Older versions that stay beside the new one, so that there is a way back; `spandrel inspect` lists them.
     #[arg(long, value_name = "N", default_value_t = 0, requires = "replace")]
     pub keep_previous: u32,
-    /// Keep the usual default of queries rather than finding those that give this index a recall of 0.95 for 1 to 10 000
-    /// neighbours.
+    /// Keep constants for queries rather than finding what recall to expect of this index.
     #[arg(long)]
     pub no_calibrate: bool,
     /// Print the plan and build nothing.

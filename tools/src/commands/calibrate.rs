@@ -7,6 +7,7 @@ use serde::Serialize;
 use spandrel_builder::{Recalibrated, recalibrate};
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{Aim, CalibrateLimits, CalibrateParams, Calibrated, GivenQueries, Promise, Pruning};
+use spandrel_index::format::RecallSource;
 use spandrel_index::{Index, OpenOptions, Tier, VectorSource as _};
 
 use super::build::MeterProgress;
@@ -16,19 +17,20 @@ use super::input::InputArgs;
 use super::search::{Fit, open_queries};
 use super::shape::{memory_default, threads_default};
 use crate::figures::{Align, TextTable, units};
-use crate::values::ByteSize;
+use crate::values::{ByteSize, parse_recall};
 use crate::{Advised, Session};
 
 /// Find again what recall to expect of an index, without building it anew.
 ///
 /// A new version is published over the same files; the one before stays beside it. With --queries the promise is for queries
-/// from the same source, rows of the index stand in for them without: give a thousand or more that are none of those to come.
+/// from the same source, rows of the index stand in for them without.
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
     /// Folder of the index.
-    #[arg(long, value_name = "DIR")]
+    #[arg(value_name = "DIR")]
     pub index: PathBuf,
-    /// Queries that stand for those to come [default: rows of the index].
+    /// Queries that stand for those to come: at least a thousand, and others than those to measure with [default: rows of the
+    /// index].
     #[arg(long, value_name = "FILE")]
     pub queries: Option<PathBuf>,
     /// Their true neighbours, as `spandrel data truth` writes them [default: they are computed].
@@ -38,10 +40,10 @@ pub struct CalibrateArgs {
     #[command(flatten)]
     pub input: InputArgs,
     /// Recalls to tell of; queries may ask for any.
-    #[arg(long, value_name = "R,...", value_delimiter = ',', default_value = "0.8,0.9,0.95,0.99", value_parser = share)]
+    #[arg(long, value_name = "R,...", value_delimiter = ',', default_value = "0.8,0.9,0.95,0.99", value_parser = parse_recall::<f64>)]
     pub recall: Vec<f64>,
     /// Reach recalls with this confidence, between 0 and 1 [default: on average].
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[arg(long, value_name = "SHARE", value_parser = confidence)]
     pub confidence: Option<f64>,
     /// Memory to stay within, as far as searching allows.
     #[arg(long, value_name = "SIZE")]
@@ -51,11 +53,8 @@ pub struct CalibrateArgs {
     pub threads: Option<u16>,
 }
 
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
-        _ => Err("expected more than 0 and less than 1".to_owned()),
-    }
+fn confidence(text: &str) -> Result<f64, &'static str> {
+    parse_recall(text).ok().filter(|share| *share < 1.0).ok_or("expected more than 0 and less than 1")
 }
 
 /// What was found.
@@ -63,7 +62,7 @@ fn share(text: &str) -> Result<f64, String> {
 struct Report<'a> {
     index: &'a PathBuf,
     version: u64,
-    source: String,
+    source: RecallSource,
     confidence: Option<f64>,
     points: Vec<Point>,
 }
@@ -145,7 +144,7 @@ fn report<'a>(args: &'a CalibrateArgs, found: &Recalibrated) -> Report<'a> {
     Report {
         index: &args.index,
         version: manifest.version,
-        source: recall.source.to_string(),
+        source: recall.source,
         confidence: recall.confidence,
         points: points.collect(),
     }
@@ -174,9 +173,10 @@ fn text(report: &Report<'_>, found: &Recalibrated) -> String {
         ]);
     }
     format!(
-        "{}, version {}, calibrated by {}\n\n{table}",
+        "{}, version {}, calibrated by {}\n{}\n{table}",
         report.index.display(),
         report.version,
-        defaults::source(&found.recall)
+        defaults::source(&found.recall),
+        defaults::ends_early(&found.recall).map(|early| format!("{early}\n")).unwrap_or_default()
     )
 }

@@ -55,12 +55,8 @@ pub(super) fn words(
         return Ok(None);
     }
     let (rows, truth) = sample(examples, queries as usize)?; // CAST: at most QUERIES
-    let config = EngineConfig {
-        threads: sweep.threads,
-        io: sweep.io,
-        direct: sweep.direct,
-        ..EngineConfig::default()
-    };
+    let config = sweep.setup.engine_config(EngineConfig::default().in_flight);
+    let config = EngineConfig { cache_bytes: 0, ..config };
     let engine = Engine::open(Arc::clone(index), config)?;
     let rule = params.rerank.map(Rerank::Count).or(params.rerank_errors.map(Rerank::Errors));
     let meter = session.meter();

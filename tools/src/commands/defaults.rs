@@ -26,12 +26,18 @@ pub(super) fn at_ten_text(manifest: &Manifest, recall: Option<&RecallCurves>) ->
         errors => format!(", reranked within {} errors", rounded(errors)),
     };
     let lists = units::count(default.max_lists.into());
-    format!("{epsilon}at most {lists} lists{rerank} for --recall {RECALL_DEFAULT}, unless asked otherwise")
+    let recall = recall.map(|_| format!(" for --recall {RECALL_DEFAULT}")).unwrap_or_default();
+    format!("{epsilon}at most {lists} lists{rerank}{recall}, unless asked otherwise")
 }
 
 /// Errors to two places.
 fn rounded(errors: f32) -> f32 {
     (100.0 * errors).round() / 100.0
+}
+
+/// The errors that go with a number of lists; nothing where lists hold exact vectors.
+fn and_errors(manifest: &Manifest, errors: f32) -> String {
+    if is_exact(manifest) { String::new() } else { format!(" and {} errors", rounded(errors)) }
 }
 
 fn is_exact(manifest: &Manifest) -> bool {
@@ -44,19 +50,19 @@ pub(super) fn warnings(manifest: &Manifest, recall: Option<&RecallCurves>) -> im
     curves.filter(|curve| is_short(curve)).filter_map(move |curve| {
         let &RecallCurve { k, vectors, .. } = curve;
         let point = curve.points.last()?;
-        let exact = is_exact(manifest);
-        let errors = if exact { String::new() } else { format!(" and {} errors", point.rerank_errors) };
-        let knob = match exact {
+        let neighbours = if k == 1 { "neighbour" } else { "neighbours" };
+        let knob = match is_exact(manifest) {
             _ if u64::from(point.lists) < manifest.lists() => "--max-lists of queries reads more of them",
             false => "a longer code estimates better (--code, --search-memory), and --rerank of queries compares more",
             true => "--max-bytes of queries may be in the way",
         };
         Some(format!(
-            "queries for {k} neighbours, vectors in {vectors}: recall {:.3} is to be expected where {RECALL_DEFAULT} was \
-             looked for, with {} of {} lists{errors}; {knob}",
+            "queries for {k} {neighbours}, vectors in {vectors}: recall {:.3} is to be expected where {RECALL_DEFAULT} was \
+             looked for, with {} of {} lists{}; {knob}",
             point.recall,
             units::count(point.lists.into()),
-            units::count(manifest.lists())
+            units::count(manifest.lists()),
+            and_errors(manifest, point.rerank_errors)
         ))
     })
 }
@@ -78,18 +84,21 @@ pub(super) fn curves<'a>(
         let calibrated = Calibrated { manifest, recall, vectors };
         let reached = RECALLS.into_iter().filter(|&recall| recall <= most).map(|recall| {
             let Pruning { max_lists, rerank_errors, .. } = calibrated.pruning(k as usize, Aim::at(recall));
-            let errors = if is_exact(manifest) {
-                String::new()
-            } else {
-                format!(" and {} errors", rounded(rerank_errors))
-            };
-            format!("{recall:.2} with {} lists{errors}, ", units::count(max_lists.into()))
+            let (lists, errors) = (units::count(max_lists.into()), and_errors(manifest, rerank_errors));
+            format!("{recall:.2} with {lists} lists{errors}, ")
         });
         Some(format!(
             "k {k}, vectors in {vectors}: {}at most {most:.4}, by {queries} queries",
             reached.collect::<String>()
         ))
     })
+}
+
+/// Says so where the lists told of are not those that searches take.
+pub(super) fn ends_early(recall: &RecallCurves) -> Option<&'static str> {
+    recall.curves.iter().any(|curve| curve.stop.is_some()).then_some(
+        "with codes in memory a search ends when it has found enough: after fewer lists, or up to half as many more",
+    )
 }
 
 /// What stands behind all that.

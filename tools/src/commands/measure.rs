@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{
-    Answer, Distances, Engine, EngineConfig, FetchState, Fetched, Lookup, QueryPlan, Rerank, SearchParams,
-    recall,
+    Answer, Distances, Engine, EngineConfig, FetchState, Fetched, Lookup, QueryPlan, Rerank, SearchError,
+    SearchParams, recall,
 };
 use spandrel_index::{Index, Tier, VectorSource as _};
 use spandrel_io::disk::{DiskParams, Load, measure_file};
@@ -16,27 +16,33 @@ use spandrel_io::{BackendChoice, Direct};
 use super::search::{open_engine, refuse_damage};
 use super::truth_check::Sample;
 use crate::figures::{LatencySummary, Machine, Params, Point, PointParams, process_memory};
-use crate::{Advised, Session};
+use crate::{Advised, Meter, Session};
 
-/// What to measure.
+/// How an index is run while it is measured.
 #[derive(Debug, Clone)]
-pub(super) struct Sweep {
+pub(super) struct Setup {
     /// What to call the run.
     pub(super) label: String,
-    pub(super) k: usize,
     pub(super) threads: usize,
     pub(super) in_flight: Vec<usize>,
-    /// Pruning, one entry for each point.
-    pub(super) params: Vec<PointParams>,
     pub(super) io: BackendChoice,
     pub(super) direct: Direct,
-    pub(super) distances: Distances,
     /// Memory for pages that were read.
     pub(super) cache_bytes: u64,
-    /// Whether the time of queries is taken stage by stage.
-    pub(super) stages: bool,
     /// Shortest time to measure a point for.
     pub(super) seconds: f64,
+}
+
+/// What to measure of the nearest.
+#[derive(Debug, Clone)]
+pub(super) struct Sweep {
+    pub(super) setup: Setup,
+    pub(super) k: usize,
+    /// Pruning, one entry for each point.
+    pub(super) params: Vec<PointParams>,
+    pub(super) distances: Distances,
+    /// Whether the time of queries is taken stage by stage.
+    pub(super) stages: bool,
 }
 
 /// Queries and their true neighbours.
@@ -97,39 +103,79 @@ pub(super) fn measure(
     sweep: &Sweep,
     session: &Session,
 ) -> anyhow::Result<Vec<Point>> {
-    check_truth(examples.truth, examples.queries, sweep.k)?;
-    check_sample(index, examples, sweep)?;
-    let meter = session.meter();
-    let mut limit = DiskLimit { measured: Vec::new() };
-    let mut points = Vec::new();
-    for &in_flight in &sweep.in_flight {
-        let config = EngineConfig {
-            threads: sweep.threads,
-            in_flight,
-            io: sweep.io,
-            direct: sweep.direct,
-            cache_bytes: sweep.cache_bytes,
-        };
-        let engine = open_engine(index, config, session)?;
-        for params in &sweep.params {
-            meter.phase(format!("searching, {in_flight} in flight {params}").trim_end(), "queries");
-            let search =
-                SearchParams { distances: sweep.distances, times: sweep.stages, ..params.search(sweep.k) };
-            let run =
-                run(&engine, examples.queries, &search, sweep.seconds, session, |done| meter.set(done, 0))?;
-            let mut point = point(&engine, examples, sweep, in_flight, &search, run)?;
-            if let (Some(reads), Some(bytes)) = (point.reads.filter(|reads| *reads > 0.0), point.read_bytes) {
-                meter.phase("measuring the disk by itself", "reads");
-                let possible = limit.reads_per_s(index, bytes / reads, sweep, session)?;
-                let seen = point.qps * reads;
-                // What the run itself took, the disk can give.
-                point.disk_share = Some(seen / possible.max(seen));
-            }
-            meter.finish();
-            points.push(point);
-        }
+    let Examples { queries, truth } = examples;
+    check_truth(truth, queries, sweep.k)?;
+    check_sample(index, examples, &sweep.setup)?;
+    let known = spandrel_engine::Truth {
+        ids: &truth.ids,
+        distances: truth.distances.as_deref().unwrap_or_default(),
+        columns: truth.k,
+    };
+    sweep.setup.points(index, &sweep.params, session, |running, params| {
+        let search =
+            SearchParams { distances: sweep.distances, times: sweep.stages, ..params.search(sweep.k) };
+        let plan = QueryPlan::of(&search, index)?;
+        let run = running.run(&params.to_string(), queries, |count| {
+            let rows = &queries.bytes()[..count * queries.row_bytes()];
+            running.engine.search_until(rows, &search, &session.stop)
+        })?;
+        Ok(Point {
+            distances: Some(sweep.distances.to_string()),
+            params: Params::Ours(PointParams {
+                recall: search.recall,
+                epsilon: plan.epsilon(),
+                max_lists: Some(plan.lists()),
+                rerank: if let Some(Rerank::Count(count)) = plan.rerank() { Some(count) } else { None },
+                rerank_errors: if let Some(Rerank::Errors(errors)) = plan.rerank() {
+                    Some(errors)
+                } else {
+                    None
+                },
+            }),
+            k: Some(sweep.k as u64), // CAST: widening
+            recall: recall(index.metric(), &run.answers, known, sweep.k)?,
+            ..running.point(run)
+        })
+    })
+}
+
+impl Setup {
+    pub(super) fn engine_config(&self, in_flight: usize) -> EngineConfig {
+        let &Setup { threads, io, direct, cache_bytes, .. } = self;
+        EngineConfig { threads, in_flight, io, direct, cache_bytes }
     }
-    Ok(points)
+
+    /// The points of some parameters, each measured by `one` with every number of queries in flight.
+    pub(super) fn points<P>(
+        &self,
+        index: &Arc<Index>,
+        params: &[P],
+        session: &Session,
+        one: impl Fn(&Running<'_>, &P) -> anyhow::Result<Point>,
+    ) -> anyhow::Result<Vec<Point>> {
+        let meter = session.meter();
+        let mut limit = DiskLimit { measured: Vec::new() };
+        let mut points = Vec::new();
+        for &in_flight in &self.in_flight {
+            let engine = open_engine(index, self.engine_config(in_flight), session)?;
+            let running = Running { setup: self, engine, in_flight, meter: &meter };
+            for params in params {
+                let mut point = one(&running, params)?;
+                if let (Some(reads), Some(bytes)) =
+                    (point.reads.filter(|reads| *reads > 0.0), point.read_bytes)
+                {
+                    meter.phase("measuring the disk by itself", "reads");
+                    let possible = limit.reads_per_s(index, bytes / reads, self, session)?;
+                    let seen = point.qps * reads;
+                    // What the run itself took, the disk can give.
+                    point.disk_share = Some(seen / possible.max(seen));
+                }
+                meter.finish();
+                points.push(point);
+            }
+        }
+        Ok(points)
+    }
 }
 
 /// What the disk gives by itself on the index's own file, by bytes of a read.
@@ -143,7 +189,7 @@ impl DiskLimit {
         &mut self,
         index: &Index,
         bytes: f64,
-        sweep: &Sweep,
+        setup: &Setup,
         session: &Session,
     ) -> anyhow::Result<f64> {
         // CAST: a few pages
@@ -162,8 +208,8 @@ impl DiskLimit {
             return Ok(f64::INFINITY);
         }
         let params = DiskParams {
-            backend: sweep.io,
-            direct: sweep.direct,
+            backend: setup.io,
+            direct: setup.direct,
             duration: Duration::from_millis(500),
             loads: vec![Load { bytes, depth: 128 }],
             ..DiskParams::default()
@@ -175,115 +221,100 @@ impl DiskLimit {
     }
 }
 
+/// An engine that is measured.
+pub(super) struct Running<'a> {
+    pub(super) engine: Engine,
+    pub(super) in_flight: usize,
+    setup: &'a Setup,
+    meter: &'a Meter,
+}
+
 /// What passes over all queries gave.
-struct Run {
+pub(super) struct Run {
     /// Answers of the first pass; the later ones are the same. With a cache, of the last pass.
-    answers: Vec<Answer>,
+    pub(super) answers: Vec<Answer>,
     /// Pages found in the cache in all passes.
     cache_hits: u64,
     latencies_ns: Vec<u64>,
     elapsed: Duration,
-    /// Anonymous memory of the process once warm, before answers and samples pile up here.
-    rss_anon_bytes: u64,
+    /// Anonymous memory of the process once warm, before answers and samples pile up here; none where it is not known.
+    rss_anon_bytes: Option<u64>,
 }
 
 /// Queries that warm up an engine before it is measured.
 const WARM_UP: usize = 200;
 
-fn run(
-    engine: &Engine,
-    queries: &Rows,
-    params: &SearchParams,
-    seconds: f64,
-    session: &Session,
-    progress: impl Fn(u64),
-) -> anyhow::Result<Run> {
-    let all = queries.bytes();
-    let warm_up = &all[..all.len().min(WARM_UP * queries.row_bytes())];
-    engine.search_until(warm_up, params, &session.stop)?;
-    let rss_anon_bytes = process_memory().map_or(0, |m| m.rss_anon_bytes);
-    let mut run = Run {
-        answers: Vec::new(),
-        cache_hits: 0,
-        latencies_ns: Vec::new(),
-        elapsed: Duration::ZERO,
-        rss_anon_bytes,
-    };
-    while run.answers.is_empty() || run.elapsed.as_secs_f64() < seconds {
-        let start = Instant::now();
-        let answers = engine.search_until(all, params, &session.stop)?;
-        run.elapsed += start.elapsed();
-        refuse_damage(engine, answers.iter().filter(|a| a.missing.parts() > 0).count())?;
-        // CAST: a latency in nanoseconds fits
-        run.latencies_ns.extend(answers.iter().map(|a| (f64::from(a.latency_us) * 1e3) as u64));
-        run.cache_hits += answers.iter().map(|a| u64::from(a.work.cache_hits)).sum::<u64>();
-        // With a cache the later passes read less, and what is told of reads has to be of those.
-        if run.answers.is_empty() || engine.cache_bytes() > 0 {
-            run.answers = answers;
+impl Running<'_> {
+    /// Searches for all queries until the time is over, once at least, after some of them as a warm-up. `pass` answers the first
+    /// queries, of a number that it is given; `settings` says how.
+    pub(super) fn run(
+        &self,
+        settings: &str,
+        queries: &Rows,
+        pass: impl Fn(usize) -> Result<Vec<Answer>, SearchError>,
+    ) -> anyhow::Result<Run> {
+        let Running { engine, in_flight, meter, .. } = self;
+        meter.phase(format!("searching, {in_flight} in flight {settings}").trim_end(), "queries");
+        let count = queries.bytes().len() / queries.row_bytes();
+        pass(count.min(WARM_UP))?;
+        let mut run = Run {
+            answers: Vec::new(),
+            cache_hits: 0,
+            latencies_ns: Vec::new(),
+            elapsed: Duration::ZERO,
+            rss_anon_bytes: process_memory().map(|memory| memory.rss_anon_bytes),
+        };
+        while run.answers.is_empty() || run.elapsed.as_secs_f64() < self.setup.seconds {
+            let start = Instant::now();
+            let answers = pass(count)?;
+            run.elapsed += start.elapsed();
+            refuse_damage(engine, answers.iter().filter(|a| a.missing.parts() > 0).count())?;
+            // CAST: a latency in nanoseconds fits
+            run.latencies_ns.extend(answers.iter().map(|a| (f64::from(a.latency_us) * 1e3) as u64));
+            run.cache_hits += answers.iter().map(|a| u64::from(a.work.cache_hits)).sum::<u64>();
+            // With a cache the later passes read less, and what is told of reads has to be of those.
+            if run.answers.is_empty() || engine.cache_bytes() > 0 {
+                run.answers = answers;
+            }
+            meter.set(run.latencies_ns.len() as u64, 0); // CAST: widening
         }
-        progress(run.latencies_ns.len() as u64); // CAST: widening
+        Ok(run)
     }
-    Ok(run)
-}
 
-fn point(
-    engine: &Engine,
-    examples: Examples<'_>,
-    sweep: &Sweep,
-    in_flight: usize,
-    search: &SearchParams,
-    mut run: Run,
-) -> anyhow::Result<Point> {
-    let index = engine.index();
-    let Examples { truth, .. } = examples;
-    let known = spandrel_engine::Truth {
-        ids: &truth.ids,
-        distances: truth.distances.as_deref().unwrap_or_default(),
-        columns: truth.k,
-    };
-    let recall = recall(index.metric(), &run.answers, known, sweep.k)?;
-    let latency = LatencySummary::of(&mut run.latencies_ns);
-    let plan = QueryPlan::of(search, index)?;
-    let count = run.latencies_ns.len() as f64; // CAST: exact to 2^53
-    let point = Point {
-        label: Some(sweep.label.clone()),
-        index: Some(index.dir().display().to_string()),
-        machine: Some(Machine::detect().to_string()),
-        code: Some(index.code().to_string()),
-        codes: Some(index.codes_tier().to_string()),
-        vectors: Some(index.vectors_tier().to_string()),
-        distances: Some(sweep.distances.to_string()),
-        params: Params::Ours(PointParams {
-            recall: search.recall,
-            epsilon: plan.epsilon(),
-            max_lists: Some(plan.lists()),
-            rerank: if let Some(Rerank::Count(count)) = plan.rerank() { Some(count) } else { None },
-            rerank_errors: if let Some(Rerank::Errors(errors)) = plan.rerank() { Some(errors) } else { None },
-        }),
-        // CAST: widening, here and below
-        k: Some(sweep.k as u64),
-        threads: Some(sweep.threads as u64),
-        in_flight: Some(in_flight as u64),
-        io: Some(engine.io().backend.to_string()),
-        direct: Some(engine.io().direct),
-        recall,
-        qps: count / run.elapsed.as_secs_f64().max(1e-9),
-        cache_hits: (engine.cache_bytes() > 0).then(|| run.cache_hits as f64 / count), // CAST: as above
-        // CAST: exact to 2^53, here and below
-        memory_bytes: Some((index.memory().total() as u64 + engine.cache_bytes()) as f64),
-        rss_anon_bytes: Some(run.rss_anon_bytes as f64),
-        index_bytes: Some(index.manifest().index_bytes() as f64),
-        build_seconds: build_seconds(index),
-        ..Point::of_work(run.answers.iter())
-    };
-    Ok(point.with_latencies(&latency))
+    /// All that a run tells but what was asked, and how well that was answered.
+    pub(super) fn point(&self, mut run: Run) -> Point {
+        let (engine, index) = (&self.engine, self.engine.index());
+        let latency = LatencySummary::of(&mut run.latencies_ns);
+        let count = run.latencies_ns.len() as f64; // CAST: exact to 2^53
+        let point = Point {
+            label: Some(self.setup.label.clone()),
+            index: Some(index.dir().display().to_string()),
+            machine: Some(Machine::detect().to_string()),
+            code: Some(index.code().to_string()),
+            codes: Some(index.codes_tier().to_string()),
+            vectors: Some(index.vectors_tier().to_string()),
+            // CAST: widening, here and below
+            threads: Some(self.setup.threads as u64),
+            in_flight: Some(self.in_flight as u64),
+            io: Some(engine.io().backend.to_string()),
+            direct: Some(engine.io().direct),
+            qps: count / run.elapsed.as_secs_f64().max(1e-9),
+            cache_hits: (engine.cache_bytes() > 0).then(|| run.cache_hits as f64 / count), // CAST: as above
+            // CAST: exact to 2^53, here and below
+            memory_bytes: Some((index.memory().total() as u64 + engine.cache_bytes()) as f64),
+            rss_anon_bytes: run.rss_anon_bytes.map(|bytes| bytes as f64),
+            index_bytes: Some(index.manifest().index_bytes() as f64),
+            build_seconds: build_seconds(index),
+            ..Point::of_work(run.answers.iter())
+        };
+        point.with_latencies(&latency)
+    }
 }
 
 /// Refuses a truth that does not fit, by vectors of the index.
-fn check_sample(index: &Arc<Index>, examples: Examples<'_>, sweep: &Sweep) -> anyhow::Result<()> {
-    let lookup = Arc::new(Lookup::open(Arc::clone(index), sweep.direct)?);
-    let (io, direct) = (sweep.io, sweep.direct);
-    let config = EngineConfig { threads: 1, in_flight: 1, io, direct, cache_bytes: 0 };
+fn check_sample(index: &Arc<Index>, examples: Examples<'_>, setup: &Setup) -> anyhow::Result<()> {
+    let lookup = Arc::new(Lookup::open(Arc::clone(index), setup.direct)?);
+    let config = EngineConfig { threads: 1, cache_bytes: 0, ..setup.engine_config(1) };
     let engine = Engine::open(Arc::clone(index), config)?;
     let sample = Sample::of(examples.truth);
     let mut found = Vec::new();
@@ -301,7 +332,7 @@ fn check_sample(index: &Arc<Index>, examples: Examples<'_>, sweep: &Sweep) -> an
 }
 
 /// How long the build took, by the statistics it left behind; none where they are gone.
-pub(super) fn build_seconds(index: &Index) -> Option<f64> {
+fn build_seconds(index: &Index) -> Option<f64> {
     #[derive(Deserialize)]
     struct Stats {
         build_seconds: f64,

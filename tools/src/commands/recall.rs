@@ -1,10 +1,10 @@
 //! `spandrel recall`: what share of the true neighbours an index finds, measured.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 use spandrel_engine::{
-    Engine, EngineConfig, QueryPlan, RecallEstimate, Sample, SearchParams, Truth, recalls,
+    Engine, EngineConfig, QueryPlan, RecallEstimate, Sample, SearchParams, Work, recall_of,
 };
 use spandrel_index::{Index, VectorSource as _};
 
@@ -24,7 +24,7 @@ use crate::{Advised, Session};
 #[derive(Debug, Args)]
 pub struct RecallArgs {
     /// Folder of the index.
-    #[arg(long, value_name = "DIR")]
+    #[arg(value_name = "DIR")]
     pub index: PathBuf,
     /// Vectors to search for [default: rows of the index].
     #[arg(long, value_name = "FILE")]
@@ -39,7 +39,7 @@ pub struct RecallArgs {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub k: u32,
     /// Recall wanted: a row for each of several.
-    #[arg(long, value_name = "R,R", value_delimiter = ',', conflicts_with = "epsilon", help_heading = KNOBS, value_parser = parse_recall)]
+    #[arg(long, value_name = "R,R", value_delimiter = ',', conflicts_with = "epsilon", help_heading = KNOBS, value_parser = parse_recall::<f64>)]
     pub recall: Vec<f64>,
     /// How thoroughly to search.
     #[command(flatten)]
@@ -71,7 +71,7 @@ struct Measured {
 }
 
 /// The recall of one setting.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Point {
     params: PointParams,
     queries: usize,
@@ -81,24 +81,34 @@ struct Point {
     /// Ends of the interval of 95 %.
     recall_low: f64,
     recall_high: f64,
+    // Means over the queries; sums until all are searched.
     lists: f64,
     codes: f64,
     reranked: f64,
     reads: f64,
     read_bytes: f64,
+    /// Of each query so far.
+    #[serde(skip)]
+    recalls: Vec<f64>,
 }
 
 pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
     let index = open_index(&args.index, &args.places)?;
     let sample = match &args.queries {
-        Some(_) => queries(args, &index, session)?,
+        Some(path) => queries(args, path, &index, session)?,
         None => Sample::of_index(&index, args.sample.into())?,
     };
     let k = usize::try_from(sample.neighbours_max(&index).min(args.k.into()))?;
     if k == 0 {
         return Err(Advised::new("the index holds one vector alone", "measure with --queries").into());
     }
-    let mut points = settings(args, &index, k)?;
+    let search = |params: &PointParams| SearchParams { distances: args.places.distances, ..params.search(k) };
+    let mut points = Vec::new();
+    for params in params(args) {
+        let promise = QueryPlan::of(&search(&params), &index)?.promise();
+        let expected_recall = promise.and_then(|promise| promise.expected);
+        points.push(Point { params, expected_recall, ..Point::default() });
+    }
     let config = EngineConfig {
         threads: args.threads.map_or_else(threads_default, usize::from),
         io: args.io.io,
@@ -133,53 +143,34 @@ pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
         meter.phase("searching", "queries");
         for part in parts(queries.clone()) {
             anyhow::ensure!(!session.is_stopped(), "stopped");
-            let truth = &nearest.neighbours[part.start - first..part.end - first];
-            let ids: Vec<u64> = truth.iter().flatten().map(|neighbour| neighbour.id).collect();
-            let distances: Vec<f32> = truth.iter().flatten().map(|neighbour| neighbour.distance).collect();
-            let known = Truth { ids: &ids, distances: &distances, columns: k };
-            for Setting { params, sums, .. } in &mut points {
-                let answers = sample.answers(&engine, params, part.clone())?;
+            let nearest = &nearest.neighbours[part.start - first..part.end - first];
+            for point in &mut points {
+                let answers = sample.answers(&engine, &search(&point.params), part.clone())?;
                 refuse_damage(&engine, answers.iter().filter(|answer| answer.missing.parts() > 0).count())?;
-                sums.add(&answers, recalls(index.metric(), &answers, known, k)?);
+                for (answer, nearest) in answers.iter().zip(nearest) {
+                    point.add(&answer.work, recall_of(index.metric(), &answer.neighbours, nearest, k));
+                }
             }
             meter.set(part.end as u64, count as u64); // CAST: widening
         }
     }
     meter.finish();
+    points.iter_mut().for_each(Point::finish);
     let measured = Measured {
         index: args.index.clone(),
         version: index.manifest().version,
         vectors: index.vectors(),
         queries: args.queries.clone(),
         k,
-        points: points.iter().map(Setting::point).collect(),
+        points,
     };
     session.show(&text(&measured), &measured)
 }
 
-/// A setting, and what its answers came to so far.
-struct Setting {
-    params: SearchParams,
-    shown: PointParams,
-    /// Recall to be expected.
-    expected: Option<f64>,
-    sums: Sums,
-}
-
 /// What is to be measured: each recall, or the one setting of the flags.
-fn settings(args: &RecallArgs, index: &Index, k: usize) -> anyhow::Result<Vec<Setting>> {
-    let recalls: Vec<Option<f64>> = match args.recall.is_empty() {
-        true => vec![None],
-        false => args.recall.iter().copied().map(Some).collect(),
-    };
-    let setting = |recall| {
-        let shown = args.knobs.point(recall);
-        let params = SearchParams { distances: args.places.distances, ..shown.search(k) };
-        let promise = QueryPlan::of(&params, index)?.promise();
-        let expected = promise.and_then(|promise| promise.expected);
-        Ok(Setting { params, shown, expected, sums: Sums::default() })
-    };
-    recalls.into_iter().map(setting).collect()
+fn params(args: &RecallArgs) -> Vec<PointParams> {
+    let recalls = args.recall.iter().copied().map(|recall| args.knobs.point(Some(recall)));
+    if args.recall.is_empty() { vec![args.knobs.point(None)] } else { recalls.collect() }
 }
 
 /// Queries searched before it is asked whether to stop.
@@ -191,8 +182,7 @@ fn parts(queries: std::ops::Range<usize>) -> impl Iterator<Item = std::ops::Rang
 }
 
 /// The queries of a file: all, or some at equal distances.
-fn queries(args: &RecallArgs, index: &Index, session: &Session) -> anyhow::Result<Sample> {
-    let Some(path) = &args.queries else { unreachable!("called with a file") };
+fn queries(args: &RecallArgs, path: &Path, index: &Index, session: &Session) -> anyhow::Result<Sample> {
     let file = open_queries(Fit::of(index), &args.input, path, session)?;
     let count = file.len().min(args.sample.into());
     let mut rows = vec![0; count as usize * file.row_bytes()]; // CAST: at most the sample
@@ -226,51 +216,24 @@ fn batch(args: &RecallArgs, engine: &Engine, k: usize) -> anyhow::Result<usize> 
     Ok(usize::try_from(queries)?)
 }
 
-/// What answers came to so far.
-#[derive(Debug, Default)]
-struct Sums {
-    recalls: Vec<f64>,
-    lists: u64,
-    codes: u64,
-    reranked: u64,
-    reads: u64,
-    read_bytes: u64,
-}
-
-impl Sums {
-    fn add(&mut self, answers: &[spandrel_engine::Answer], recalls: Vec<f64>) {
-        self.recalls.extend(recalls);
-        for answer in answers {
-            self.lists += u64::from(answer.work.lists);
-            self.codes += answer.work.vectors_scanned;
-            self.reranked += u64::from(answer.work.reranked);
-            self.reads += u64::from(answer.work.reads);
-            self.read_bytes += answer.work.read_bytes;
-        }
+impl Point {
+    /// Counts one query.
+    fn add(&mut self, work: &Work, recall: f64) {
+        self.recalls.push(recall);
+        self.lists += f64::from(work.lists);
+        self.codes += work.vectors_scanned as f64; // CAST: exact to 2^53, here and below
+        self.reranked += f64::from(work.reranked);
+        self.reads += f64::from(work.reads);
+        self.read_bytes += work.read_bytes as f64;
     }
 
-    fn point(&self, params: PointParams, expected_recall: Option<f64>) -> Point {
+    /// Once all are counted.
+    fn finish(&mut self) {
         let RecallEstimate { recall, low, high, queries } = RecallEstimate::of(&self.recalls);
-        let mean = |sum: u64| sum as f64 / queries.max(1) as f64; // CAST: means
-        Point {
-            params,
-            queries,
-            expected_recall,
-            recall,
-            recall_low: low,
-            recall_high: high,
-            lists: mean(self.lists),
-            codes: mean(self.codes),
-            reranked: mean(self.reranked),
-            reads: mean(self.reads),
-            read_bytes: mean(self.read_bytes),
-        }
-    }
-}
-
-impl Setting {
-    fn point(&self) -> Point {
-        self.sums.point(self.shown, self.expected)
+        (self.recall, self.recall_low, self.recall_high, self.queries) = (recall, low, high, queries);
+        let Point { lists, codes, reranked, reads, read_bytes, .. } = self;
+        // CAST: a mean
+        [lists, codes, reranked, reads, read_bytes].into_iter().for_each(|sum| *sum /= queries.max(1) as f64);
     }
 }
 

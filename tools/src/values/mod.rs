@@ -7,6 +7,6 @@ mod size;
 
 pub use format::OutputFormat;
 pub use range::{BadRowRange, RowRange};
-pub use ratio::{BadEpsilon, BadRecall, parse_epsilon, parse_recall};
+pub use ratio::{BadEpsilon, BadRecall, BadShare, parse_epsilon, parse_recall, parse_share};
 pub use search_memory::SearchMemory;
 pub use size::{BadSize, ByteSize};

@@ -1,4 +1,5 @@
-//! Ratios that queries are set by: how much farther than the nearest head a list may lie, and the recall wanted.
+//! Ratios that are set: how much farther than the nearest head a list may lie, the recall wanted, shares.
+use std::str::FromStr;
 
 /// What cannot be an epsilon.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,12 +20,25 @@ pub fn parse_epsilon(text: &str) -> Result<f32, BadEpsilon> {
 #[error("expected a number above 0, to 1, such as 0.95")]
 pub struct BadRecall;
 
-/// Reads one recall: above 0, to 1.
+/// Reads one recall, or another ratio that is not nothing: above 0, to 1.
 ///
 /// # Errors
 /// Anything else.
-pub fn parse_recall(text: &str) -> Result<f64, BadRecall> {
-    text.parse().ok().filter(|recall| *recall > 0.0 && *recall <= 1.0).ok_or(BadRecall)
+pub fn parse_recall<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, BadRecall> {
+    text.parse().ok().filter(|recall| *recall > T::from(0) && *recall <= T::from(1)).ok_or(BadRecall)
+}
+
+/// What cannot be a share.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a share from 0 to 1, such as 0.95")]
+pub struct BadShare;
+
+/// Reads one share: from 0 to 1.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_share(text: &str) -> Result<f32, BadShare> {
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or(BadShare)
 }
 
 #[cfg(test)]
@@ -35,7 +49,17 @@ mod tests {
     fn recalls() {
         assert_eq!((parse_recall(".95"), parse_recall("1")), (Ok(0.95), Ok(1.0)));
         for bad in ["", "0", "-0.1", "1.01", "nan", "95"] {
-            assert_eq!(parse_recall(bad), Err(BadRecall), "{bad}");
+            assert_eq!(parse_recall::<f64>(bad), Err(BadRecall), "{bad}");
+        }
+        // Not nothing once it is rounded.
+        assert_eq!((parse_recall("1e-60"), parse_recall::<f32>("1e-60")), (Ok(1e-60), Err(BadRecall)));
+    }
+
+    #[test]
+    fn shares() {
+        assert_eq!((parse_share("0"), parse_share("0.25"), parse_share("1")), (Ok(0.0), Ok(0.25), Ok(1.0)));
+        for bad in ["", "-0.1", "1.1", "nan", "x"] {
+            assert_eq!(parse_share(bad), Err(BadShare), "{bad}");
         }
     }
 

@@ -104,8 +104,9 @@ fn a_build_calibrates_unless_told_not_to() {
     assert!(said.contains(", calibrate ") && !said.contains(usual), "{said}");
     let told = run(&["inspect", &index]);
     assert!(told.contains("recall      by rows of the index\n") && told.contains(", 0.95 with "), "{told}");
+    assert!(told.contains(" for --recall 0.95") && told.contains("when it has found enough"), "{told}");
     let said = run(&[&build[..], &["--replace", "--no-calibrate"]].concat());
-    assert!(!said.contains(", calibrate ") && said.contains(usual), "{said}");
+    assert!(!said.contains(", calibrate ") && said.contains(&format!("{usual}, unless")), "{said}");
     let few = path("few.u8bin");
     run(&["data", "crop", &base, &few, "--rows", "0..9999"]);
     let said = run(&["build", "--base", &few, "--metric", "l2", "--out", &path("few")]);

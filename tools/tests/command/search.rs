@@ -10,11 +10,11 @@ fn all_within_a_radius_are_searched_and_measured() {
     let (base, queries, index, truth) = (path("b.u8bin"), path("q.u8bin"), path("index"), path("t.bin"));
     let generate = ["data", "generate", "sift", "--vectors", "2000", "--dim", "32", "--queries", "20"];
     run(&[&generate[..], &["--out", &base, "--queries-out", &queries]].concat());
-    let of = ["--queries", &queries, "--radius", "60000"];
-    run(&[&["data", "truth", "--base", &base, "--metric", "l2", "--out", &truth], &of[..]].concat());
+    let of_radius = ["--queries", &queries, "--radius", "60000"];
+    run(&[&["data", "truth", "--base", &base, "--metric", "l2", "--out", &truth], &of_radius[..]].concat());
     run(&["build", "--base", &base, "--metric", "l2", "--out", &index, "--no-calibrate"]);
 
-    let query = [&["query", "--index", &index], &of[..]].concat();
+    let query = [&["query", "--index", &index], &of_radius[..]].concat();
     let lines = run(&query);
     let results = u32::from_le_bytes(fs::read(&truth).unwrap()[4..8].try_into().unwrap()) as usize;
     assert!(results > 100, "{results}");
@@ -29,7 +29,7 @@ fn all_within_a_radius_are_searched_and_measured() {
     assert_eq!(json.lines().count(), 20);
     assert!(json.contains("\"limited_by\":\"max_results\""), "{json}");
 
-    let bench = [&["bench", "--index", &index, "--truth", &truth, "--seconds", "0"], &of[..]].concat();
+    let bench = [&["bench", "--index", &index, "--truth", &truth, "--seconds", "0"], &of_radius[..]].concat();
     let shares = ["--completeness", "0.95,1", "--json", &path("f.json")];
     let said = run(&[&bench[..], &shares].concat());
     assert!(said.contains("all within a radius") && said.contains("average precision"), "{said}");
@@ -37,6 +37,18 @@ fn all_within_a_radius_are_searched_and_measured() {
     assert_eq!((&figures[1]["recall"], &figures[1]["average_precision"]), (&1.0.into(), &1.0.into()));
     assert!(figures[0]["recall"].as_f64().unwrap() >= 0.95, "{figures}");
     assert_eq!(figures[1]["results"], results as f64 / 20.0);
+    // What is told is of a warm index, as it is of the nearest.
+    run(&[&bench[..], &["--cache", "4MiB", "--json", &path("c.json")]].concat());
+    let warm: serde_json::Value = serde_json::from_slice(&fs::read(path("c.json")).unwrap()).unwrap();
+    let of = |point: &serde_json::Value, key: &str| point[key].as_f64().unwrap();
+    assert!(of(&warm[0], "cache_hits") > 0.0 && of(&warm[0], "pages") < of(&figures[1], "pages"), "{warm}");
+    let staged = spandrel(&[&bench[..], &["--stages"]].concat());
+    assert!(text(&staged.stderr).contains("cannot be used with"), "{}", text(&staged.stderr));
+    for flags in [["--rpc", "unary"], ["--rate", "5"]] {
+        let asked = spandrel(&[&["query", "--server", "127.0.0.1:1"], &of_radius[..], &flags].concat());
+        assert!(text(&asked.stderr).contains(&format!("'{}", flags[0])), "{}", text(&asked.stderr));
+        assert_eq!(asked.status.code(), Some(2));
+    }
 
     for (flags, says) in [
         (&["--k", "3"][..], "cannot be used with"),
@@ -166,12 +178,12 @@ fn an_index_is_searched_and_measured() {
         spandrel(&["query", "--index", &index, "--queries", &queries, "--recall", ".9", "--epsilon", "1"]);
     assert_eq!(both.status.code(), Some(2), "{}", text(&both.stderr));
     let rows =
-        run(&["recall", "--index", &index, "--recall", ".5,.9", "--sample", "100", "--format", "json"]);
+        run(&["recall", &index, "--recall", ".5,.9", "--sample", "100", "--format", "json"]);
     let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
     let recall = |row: usize| rows["points"][row]["recall"].as_f64().unwrap();
     assert!(recall(0) < recall(1), "{rows}");
     // The same recall as with a truth from a file.
-    let recall = ["recall", "--index", &index, "--format", "json", "--rerank", "2000"];
+    let recall = ["recall", &index, "--format", "json", "--rerank", "2000"];
     let measured = |flags: &[&str]| -> serde_json::Value {
         serde_json::from_str(&run(&[&recall[..], flags].concat())).unwrap()
     };
@@ -182,7 +194,7 @@ fn an_index_is_searched_and_measured() {
     assert!(end("recall_low") < end("recall") && end("recall") < end("recall_high"), "{few}");
     let rows = measured(&["--max-lists", "1000", "--sample", "70", "--memory", "64MiB"]);
     assert_eq!((&rows["points"][0]["recall"], &rows["points"][0]["queries"]), (&1.0.into(), &70.into()));
-    let refused = spandrel(&["recall", "--index", &index, "--memory", "1MiB"]);
+    let refused = spandrel(&["recall", &index, "--memory", "1MiB"]);
     assert!(text(&refused.stderr).contains("--memory allows 1MiB"), "{}", text(&refused.stderr));
 
     for (args, says) in [

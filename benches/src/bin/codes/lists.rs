@@ -3,9 +3,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use spandrel_builder::cluster::HeadKind;
 use spandrel_builder::filing::ReplicaRule;
-use spandrel_builder::{BuildConfig, Input, ListCount, Silent, build};
+use spandrel_builder::{BuildConfig, Choice, Input, Silent, VectorShape, build};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::heads::Scratch;
 use spandrel_index::{
@@ -34,24 +33,9 @@ pub(crate) struct Lists {
 
 /// Builds an index with code `code` in `out`.
 pub(crate) fn build_index(set: &Set, code: CodeSpec, out: &Path, threads: usize) -> Result<()> {
-    let config = BuildConfig {
-        metric: set.metric,
-        out: out.to_owned(),
-        lists: ListCount::Size(LIST_SIZE),
-        replicas: ReplicaRule::None,
-        max_replicas: 1,
-        heads: HeadKind::Means,
-        code,
-        codebooks: None,
-        codes: Tier::Memory,
-        memory_bytes: 4 << 30,
-        threads,
-        seed: 1,
-        scratch: None,
-        resume: false,
-        replace: false,
-        keep_previous: 0,
-    };
+    let choice = Choice::of(VectorShape::of(&set.base, set.metric), code, Tier::Memory);
+    let choice = Choice { list_size: LIST_SIZE, replicas: ReplicaRule::None, ..choice };
+    let config = BuildConfig { max_replicas: 1, ..set.config(&choice, out, threads) };
     let input = Input { vectors: &set.base, ids: None };
     build(input, &config, &Silent, &AtomicBool::new(false)).context("building lists")?;
     Ok(())

@@ -12,8 +12,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 use clap::Parser;
 use spandrel_benches::set::{K, Set};
-use spandrel_builder::cluster::HeadKind;
-use spandrel_builder::{BuildConfig, COPIES_DEFAULT, Choice, Input, ListCount, Silent, VectorShape, build};
+use spandrel_builder::{Choice, Input, Silent, VectorShape, build};
 use spandrel_engine::{Answer, Distances, Engine, EngineConfig, Rerank, SearchParams};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Metric, OpenOptions, Tier, VectorSource};
@@ -166,24 +165,7 @@ impl Built {
 }
 
 fn build_index(set: &Set, choice: &Choice, out: &Path, threads: usize) -> Result<()> {
-    let config = BuildConfig {
-        metric: set.metric,
-        out: out.to_owned(),
-        lists: ListCount::Size(choice.list_size),
-        replicas: choice.replicas,
-        max_replicas: COPIES_DEFAULT,
-        heads: HeadKind::Means,
-        code: choice.code,
-        codebooks: None,
-        codes: choice.codes,
-        memory_bytes: 4 << 30,
-        threads,
-        seed: 1,
-        scratch: None,
-        resume: false,
-        replace: false,
-        keep_previous: 0,
-    };
+    let config = set.config(choice, out, threads);
     let input = Input { vectors: &set.base, ids: None };
     build(input, &config, &Silent, &AtomicBool::new(false)).context("building")?;
     Ok(())

@@ -9,32 +9,27 @@
 //! ```
 //! `DIR` holds `sift1m`, `text50k` and `kv32`, each with `base.*bin`, `query.*bin` and `truth.ibin`. Generated sets are `sift`,
 //! `embedding` and `ood` (queries of another distribution).
-mod set;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser;
 use spandrel_benches::Calibrator;
 use spandrel_benches::promise::Losses;
-use spandrel_builder::cluster::HeadKind;
-use spandrel_builder::{BuildConfig, Caller, Choice, Input, ListCount, Silent, VectorShape, build_for};
+use spandrel_benches::set::{MEMORY_BYTES, Set};
+use spandrel_builder::{Caller, Choice, Input, Silent, VectorShape, build_for};
+use spandrel_datasets::Kind;
 use spandrel_engine::{
     Aim, CalibrateLimits, CalibrateParams, Engine, EngineConfig, Pruning, SearchParams, recalls,
 };
-use spandrel_index::{Index, OpenOptions, Tier};
-
-use crate::set::Set;
+use spandrel_index::{DType, Index, Metric, OpenOptions, Tier, VectorSource as _};
 
 /// Halves of the queries.
 const HALVES: usize = 200;
 /// Memory to search in that the default build aims at, in bytes a vector.
 const SEARCH_BYTES: f64 = 40.0;
-/// Memory to build in.
-const MEMORY_BYTES: u64 = 4 << 30;
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures whether a promised recall is kept")]
@@ -90,7 +85,7 @@ fn main() -> Result<()> {
 }
 
 fn measure(args: &Args, name: &str) -> Result<()> {
-    let set = Set::named(args.data.as_deref(), name, args.vectors, args.queries)?;
+    let set = open(args, name)?;
     let folder = tempfile::tempdir()?;
     let dir = folder.path().join("index");
     build(args, &set, &dir)?;
@@ -120,28 +115,24 @@ fn measure(args: &Args, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// A generated set, or one in a folder.
+fn open(args: &Args, name: &str) -> Result<Set> {
+    if let Ok(kind) = name.parse::<Kind>() {
+        return Set::generated(kind, args.vectors, args.queries as u64); // CAST: widening
+    }
+    let data = args.data.as_ref().with_context(|| format!("--data is needed for {name}"))?;
+    let mut set = Set::open(data, name, Metric::L2, args.queries)?;
+    if set.queries.dtype() == DType::F16 {
+        set.metric = Metric::InnerProduct;
+    }
+    Ok(set)
+}
+
 /// As the command builds by default.
 fn build(args: &Args, set: &Set, dir: &std::path::Path) -> Result<()> {
     let shape = VectorShape::of(&set.base, set.metric);
     let choice = Choice::for_memory(shape, SEARCH_BYTES);
-    let config = BuildConfig {
-        metric: set.metric,
-        out: dir.to_owned(),
-        lists: ListCount::Size(choice.list_size),
-        replicas: choice.replicas,
-        max_replicas: spandrel_builder::COPIES_DEFAULT,
-        heads: HeadKind::Means,
-        code: choice.code,
-        codebooks: None,
-        codes: choice.codes,
-        memory_bytes: MEMORY_BYTES,
-        threads: args.threads,
-        seed: 1,
-        scratch: None,
-        resume: false,
-        replace: false,
-        keep_previous: 0,
-    };
+    let config = set.config(&choice, dir, args.threads);
     let limits = CalibrateLimits { threads: args.threads, memory_bytes: MEMORY_BYTES };
     let calibrator = Calibrator(CalibrateParams::new(limits));
     let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate: Some(&calibrator) };

@@ -1,6 +1,7 @@
 //! Which indexes there are, and what they are.
 use serde_json::{Value, json};
 use spandrel_client::v1;
+use spandrel_index::format::RecallSource;
 
 use super::reach::Server;
 use crate::Session;
@@ -114,7 +115,7 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
 /// What backs the recall that queries expect, a line for each number of neighbours.
 fn calibration_text(of: &v1::Calibration) -> Vec<String> {
     let confidence = of.confidence.map(|share| format!(", confidence {share}")).unwrap_or_default();
-    let source = source(of);
+    let source = source(of).map_or("other queries".to_owned(), |source| source.to_string());
     let line = |curve: &v1::RecallCurve| {
         let most = curve.points.last().map_or(0.0, |point| point.recall);
         format!("at {}: at most {most:.4}, by {} {source}{confidence}", curve.k, curve.queries)
@@ -133,11 +134,12 @@ fn calibration_json(of: &v1::Calibration) -> Value {
     json!({ "source": source, "confidence": of.confidence, "curves": of.curves.iter().map(curve).collect::<Vec<_>>() })
 }
 
-fn source(of: &v1::Calibration) -> &'static str {
+/// The queries behind a calibration; none where a newer server has others.
+fn source(of: &v1::Calibration) -> Option<RecallSource> {
     match of.source() {
-        v1::CalibrationSource::Rows => "rows of the index",
-        v1::CalibrationSource::Queries => "queries given",
-        v1::CalibrationSource::Unspecified => "other queries",
+        v1::CalibrationSource::Rows => Some(RecallSource::Rows),
+        v1::CalibrationSource::Queries => Some(RecallSource::Queries),
+        v1::CalibrationSource::Unspecified => None,
     }
 }
 

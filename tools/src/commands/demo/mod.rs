@@ -14,7 +14,7 @@ use spandrel_index::{Metric, verify};
 use super::build::{build_watched, report_json, report_text};
 use super::ceiling;
 use super::input::InputArgs;
-use super::measure::{self, Examples, Pruning, Sweep, cross};
+use super::measure::{self, Examples, Pruning, Setup, Sweep, cross};
 use super::search::{Fit, IoArgs, PlaceArgs, open_index, open_queries};
 use super::shape::{ShapeArgs, threads_default};
 use super::{bench, verify as verify_command};
@@ -212,19 +212,16 @@ impl Demo<'_> {
             // What was calibrated.
             params.insert(0, PointParams { recall: Some(RECALL_FLOOR), ..PointParams::default() });
         }
-        let sweep = Sweep {
+        let setup = Setup {
             label: "demo".to_owned(),
-            k,
             threads: self.threads,
             in_flight: vec![4],
-            params,
             io: self.args.io.io,
             direct: self.args.io.direct,
-            distances: Distances::Exact,
             cache_bytes: 0,
-            stages: false,
             seconds: 1.0,
         };
+        let sweep = Sweep { setup, k, params, distances: Distances::Exact, stages: false };
         let examples = Examples { queries: &queries, truth };
         let points = measure::measure(&index, examples, &sweep, self.session)?;
         let ceiling = ceiling::words(&index, examples, &sweep, &points, self.session)?;

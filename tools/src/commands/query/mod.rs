@@ -40,7 +40,7 @@ pub struct QueryArgs {
     pub k: u32,
     /// Recall wanted, on average over queries like those that the index was calibrated with [default: 0.95 where neither
     /// --epsilon nor --max-lists is given].
-    #[arg(long, value_name = "R", conflicts_with = "epsilon", help_heading = KNOBS, value_parser = parse_recall)]
+    #[arg(long, value_name = "R", conflicts_with = "epsilon", help_heading = KNOBS, value_parser = parse_recall::<f64>)]
     pub recall: Option<f64>,
     /// How thoroughly to search.
     #[command(flatten)]
@@ -145,13 +145,13 @@ fn run_within(
     let engine = open_engine(index, config, session)?;
     let meter = session.meter();
     meter.phase("searching", "queries");
-    // As many as are answered at once, since there may be many results.
+    // One query for each thread at a time: a query may have many results.
     let (threads, mut first) = (config.threads as u64, 0); // CAST: widening
     while first < queries.len() {
         let count = threads.min(queries.len() - first);
         let mut rows = vec![0; count as usize * queries.row_bytes()]; // CAST: at most `threads`
         queries.read_rows(first, &mut rows)?;
-        let answers = within::answers(&engine, &rows.into(), params, session)
+        let answers = within::answers(&engine, &rows.into(), params, config.threads, session)
             .map_err(|error| in_file(error, &args.queries, first))?;
         output.take(first, &answers)?;
         first += count;

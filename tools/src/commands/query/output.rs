@@ -3,10 +3,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::Value;
 use spandrel_datasets::{Format, OutFile, RangeTruth, Truth};
 use spandrel_engine::{Answer, Limit};
 
-use super::explained::Explained;
+use super::explained;
 use crate::values::OutputFormat;
 use crate::{Advised, Session, UsageError, write_file};
 
@@ -138,7 +139,7 @@ fn lines(first: u64, answers: &[Answer]) -> String {
             let mark = if neighbour.estimated { "\t~" } else { "" };
             let _ = writeln!(text, "{query}\t{rank}\t{}\t{}{mark}", neighbour.id, neighbour.distance);
         }
-        text += &Explained::of(answer).map(|explained| explained.text(query)).unwrap_or_default();
+        text += &explained::text(query, answer).unwrap_or_default();
     }
     text
 }
@@ -153,7 +154,7 @@ struct Line {
     /// Whether no list and no page had to be left out.
     whole: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    explanation: Option<Explained>,
+    explanation: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -174,7 +175,7 @@ fn json_lines(first: u64, answers: &[Answer]) -> anyhow::Result<String> {
                 .collect(),
             limited_by: answer.limited_by.map(|limit| limit.to_string()),
             whole: answer.missing.parts() == 0,
-            explanation: Explained::of(answer),
+            explanation: explained::json(answer),
         };
         text += &serde_json::to_string(&line)?;
         text.push('\n');

@@ -139,6 +139,13 @@ impl ServerArgs {
         Ok(Some(connection.config(retry)?))
     }
 
+    /// The client of a caller that waits itself for a server that refuses for the moment, however long that takes.
+    fn patient_config(&self) -> anyhow::Result<ClientConfig> {
+        let policy = RetryPolicy { refused: false, ..RetryPolicy::default() };
+        let Some(config) = self.config(policy)? else { unreachable!("asked only with a server") };
+        Ok(config)
+    }
+
     /// A client for each connection.
     pub(super) fn clients(&self, config: &ClientConfig) -> anyhow::Result<Vec<Client>> {
         Ok((0..self.connections).map(|_| Client::new(config)).collect::<Result<_, _>>()?)

@@ -6,6 +6,8 @@ use std::time::Duration;
 use spandrel_client::{Client, time_to_come_back};
 use tonic::Status;
 
+use crate::Session;
+
 /// A connection to a server, and the patience that it shares with others.
 #[derive(Clone)]
 pub(super) struct Connection {
@@ -55,14 +57,29 @@ impl Patience {
 
     /// Counts a refusal: how long to wait before asking again; none if that does not help, or nobody waits any more.
     pub(super) fn pause(&self, status: &Status) -> Option<Duration> {
-        let asked = time_to_come_back(status).filter(|_| !self.stop.load(Ordering::Relaxed))?;
+        let asked = time_to_come_back(status).filter(|_| !self.is_over())?;
         self.refused.fetch_add(1, Ordering::Relaxed);
         // So that those who were refused together do not come back together.
         Some(asked.mul_f64(1.0 + random() / 2.0))
     }
 
+    /// Whether nobody waits any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Says how often the server refused, if it did.
+    pub(super) fn tell(&self, session: &Session) {
+        let (refused, percent) = (self.refused(), 100.0 * self.refused_share());
+        if refused > 0 {
+            session.note(&format!(
+                "the server was loaded: it refused {refused} calls, {percent:.1} % of those made, and was asked again"
+            ));
+        }
     }
 
     /// The share of what was sent that was refused.

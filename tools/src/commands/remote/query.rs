@@ -18,7 +18,7 @@ use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
 use crate::figures::PointParams;
 use crate::{Advised, Session};
-use spandrel_client::{Client, RetryPolicy};
+use spandrel_client::Client;
 
 /// What is asked.
 pub(in crate::commands) struct Query<'a> {
@@ -40,21 +40,18 @@ pub(in crate::commands) fn ask(
     session: &Session,
     mut each: impl FnMut(u64, Vec<Answer>) -> anyhow::Result<()>,
 ) -> anyhow::Result<usize> {
-    // A server that refuses for the moment is waited for below, however long that takes.
-    let policy = RetryPolicy { refused: false, ..RetryPolicy::default() };
-    let Some(config) = server.config(policy)? else { unreachable!("asked only with a server") };
+    let config = server.patient_config()?;
     runtime()?.block_on(async {
         let clients = server.clients(&config)?;
         let remote = Arc::new(Remote::open(&clients, &config.address, server.index_name()).await?);
         let file = open_queries(remote.fit(), &query.input, query.queries, session)?;
-        let mut asker =
-            Asker {
-                clients,
-                rpc: server.rpc,
-                address: &config.address,
-                pace: Pace::new(query.rate),
-                patience: Patience::new(&session.stop),
-            };
+        let mut asker = Asker {
+            clients,
+            rpc: server.rpc,
+            address: &config.address,
+            pace: Pace::new(query.rate),
+            patience: Patience::new(&session.stop),
+        };
         let meter = session.meter();
         meter.phase("searching", "queries");
         let (mut first, mut incomplete) = (0, 0);
@@ -79,12 +76,7 @@ pub(in crate::commands) fn ask(
             meter.set(first, file.len());
         }
         meter.finish();
-        if asker.patience.refused() > 0 {
-            let (refused, percent) = (asker.patience.refused(), 100.0 * asker.patience.refused_share());
-            session.note(&format!(
-                "the server was loaded: it refused {refused} calls, {percent:.1} % of those made, and was asked again"
-            ));
-        }
+        asker.patience.tell(session);
         Ok(incomplete)
     })
 }

@@ -1,12 +1,12 @@
 //! `spandrel query --server --radius`: all vectors within a radius, as a server finds them.
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
-use spandrel_client::{Client, RetryPolicy};
 use spandrel_engine::{Answer, RangeParams};
 use spandrel_index::VectorSource as _;
 use spandrel_proto::v1;
 use tonic::{Code, Status};
 
+use super::patience::{Connection, Patience};
 use super::query::Query;
 use super::{Remote, ServerArgs, limit, missing_of, neighbours, told, wire_distances};
 use crate::commands::search::open_queries;
@@ -22,40 +22,41 @@ pub(in crate::commands) fn ask_within(
     session: &Session,
     mut each: impl FnMut(u64, Answer) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let Some(config) = server.config(RetryPolicy::default())? else {
-        unreachable!("asked only with a server")
-    };
+    let config = server.patient_config()?;
     runtime()?.block_on(async {
         let clients = server.clients(&config)?;
         let remote = Remote::open(&clients, &config.address, server.index_name()).await?;
         let file = open_queries(remote.fit(), &query.input, query.queries, session)?;
         let meter = session.meter();
         meter.phase("searching", "queries");
+        let patience = Patience::new(&session.stop);
         let mut row = vec![0; file.row_bytes()];
         for (number, client) in (0..file.len()).zip(clients.iter().cycle()) {
-            if session.stop.load(Ordering::Relaxed) {
+            file.read_rows(number, &mut row)?;
+            let connection = Connection { client: client.clone(), patience: Arc::clone(&patience) };
+            let answer = answer(&connection, &remote, &row, params).await;
+            if session.is_stopped() {
                 anyhow::bail!("stopped with {number} queries answered");
             }
-            file.read_rows(number, &mut row)?;
-            let answer =
-                answer(client, &remote, &row, params).await.map_err(|status| match status.code() {
-                    Code::InvalidArgument => {
-                        let message = format!("query {number}: {}", status.message());
-                        Advised::new(message, "change that, and ask again").into()
-                    }
-                    _ => told(&config.address)(status),
-                })?;
+            let answer = answer.map_err(|status| match status.code() {
+                Code::InvalidArgument => {
+                    let message = format!("query {number}: {}", status.message());
+                    Advised::new(message, "change that, and ask again").into()
+                }
+                _ => told(&config.address)(status),
+            })?;
             each(number, answer)?;
             meter.set(number + 1, file.len());
         }
         meter.finish();
+        patience.tell(session);
         Ok(())
     })
 }
 
-/// The answer to one query, best first.
+/// The answer to one query, best first; what came of it so far where the patience is over.
 async fn answer(
-    client: &Client,
+    connection: &Connection,
     remote: &Remote,
     row: &[u8],
     params: &RangeParams,
@@ -70,9 +71,12 @@ async fn answer(
         distances: wire_distances(params.distances) as i32, // CAST: the enum's code
         with_work: false,
     };
-    let mut parts = client.search_range(request, None).await?;
+    let Connection { client, patience } = connection;
+    let mut parts = patience.call(|| client.search_range(request.clone(), None)).await?;
     let mut answer = Answer::default();
-    while let Some(part) = parts.message().await? {
+    while !patience.is_over()
+        && let Some(part) = parts.message().await?
+    {
         answer.neighbours.extend(neighbours(&part.ids, &part.distances, &part.estimated));
         if let Some(end) = part.end {
             answer.missing = end.missing.map(missing_of).unwrap_or_default();

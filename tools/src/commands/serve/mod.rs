@@ -29,7 +29,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NAME=DIR")]
     pub index: Vec<NamedDir>,
     /// A TOML file of settings: `[server]` with the names of these flags, `_` for `-`, and `[[index]]` with name, path and,
-    /// if wanted, codes, vectors and distances. Unknown keys are refused.
+    /// if wanted, version, codes, vectors and distances. Unknown keys are refused.
     #[arg(long, value_name = "FILE", env = "SPANDREL_CONFIG")]
     pub config: Option<PathBuf>,
     /// Check settings, certificates, tokens and indexes, and end.

@@ -2,7 +2,9 @@
 mod bench;
 mod precision;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use bytes::Bytes;
 use clap::Args;
@@ -11,6 +13,7 @@ use spandrel_index::Metric;
 
 use super::search::KNOBS;
 use crate::Session;
+use crate::values::parse_share;
 
 pub(super) use bench::{RangeSweep, measure};
 
@@ -20,7 +23,8 @@ pub struct RadiusArgs {
     /// All vectors within this distance in place of the k nearest: squared L2 or 1 - cos at most this, inner product at least
     /// this.
     #[arg(long, value_name = "R", allow_negative_numbers = true,
-          conflicts_with_all = ["k", "recall", "epsilon", "max_lists", "rerank", "rerank_errors"])]
+          conflicts_with_all = ["k", "recall", "epsilon", "max_lists", "rerank", "rerank_errors",
+                                "rpc", "rate"])]
     pub radius: Option<f32>,
     /// Of those within the radius, the best alone.
     #[arg(long, value_name = "N", requires = "radius", value_parser = clap::value_parser!(u32).range(1..))]
@@ -44,12 +48,6 @@ pub struct CompletenessArgs {
     pub completeness: f32,
 }
 
-/// Reads a share.
-pub(super) fn parse_share(text: &str) -> Result<f32, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "expected a share from 0 to 1, such as 0.95".to_owned())
-}
-
 /// All vectors within the radius of one query, best first, with what the search took.
 ///
 /// # Errors
@@ -60,14 +58,15 @@ fn within(
     params: &RangeParams,
     session: &Session,
 ) -> Result<Answer, SearchError> {
-    let stop = Some(session.stop.clone());
+    let (begun, stop) = (Instant::now(), Some(session.stop.clone()));
     let mut search = engine.range(RangeRequest { query, params: params.clone(), deadline: None, stop })?;
     let mut neighbours = Vec::new();
     while let Some(found) = search.next(engine)? {
         neighbours.extend(found);
     }
     sort(engine.index().metric(), &mut neighbours);
-    Ok(Answer { neighbours, ..search.summary().answer.clone() })
+    let latency_us = begun.elapsed().as_secs_f32() * 1e6;
+    Ok(Answer { neighbours, latency_us, ..search.summary().answer.clone() })
 }
 
 /// Puts neighbours in order: best first, ties by id.
@@ -76,7 +75,7 @@ pub(super) fn sort(metric: Metric, neighbours: &mut [Neighbour]) {
     neighbours.sort_unstable_by(|a, b| score(a).total_cmp(&score(b)).then(a.id.cmp(&b.id)));
 }
 
-/// The answers to some queries back to back, all searched at once.
+/// The answers to some queries back to back, of which `callers` are searched at the same time.
 ///
 /// # Errors
 /// [`SearchError`] of the first query that has none.
@@ -84,16 +83,33 @@ pub(super) fn answers(
     engine: &Engine,
     queries: &Bytes,
     params: &RangeParams,
+    callers: usize,
     session: &Session,
 ) -> Result<Vec<Answer>, SearchError> {
     let row_bytes = engine.index().row_bytes();
-    let rows = (0..queries.len()).step_by(row_bytes).map(|at| queries.slice(at..at + row_bytes));
-    let answers: Vec<Result<Answer, SearchError>> = thread::scope(|scope| {
-        let threads: Vec<_> =
-            rows.map(|row| scope.spawn(move || within(engine, row, params, session))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or(Err(SearchError::Closed))).collect()
+    let (next, count) = (AtomicUsize::new(0), queries.len() / row_bytes);
+    let call = || {
+        let mut found = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return found;
+            }
+            let row = queries.slice(number * row_bytes..(number + 1) * row_bytes);
+            let answer = within(engine, row, params, session);
+            if answer.is_err() {
+                next.store(count, Ordering::Relaxed);
+            }
+            found.push((number, answer));
+        }
+    };
+    let closed = |_| vec![(0, Err(SearchError::Closed))];
+    let mut all: Vec<(usize, Result<Answer, SearchError>)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..callers.min(count)).map(|_| scope.spawn(call)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(closed)).collect()
     });
-    let numbered = answers.into_iter().enumerate().map(|(number, answer)| {
+    all.sort_unstable_by_key(|(number, _)| *number);
+    let numbered = all.into_iter().map(|(number, answer)| {
         answer.map_err(|error| match error {
             SearchError::Query(bad) => SearchError::Query(bad.after(number)),
             other => other,

@@ -52,7 +52,7 @@ fn average_precision(results: &[(f64, bool)], truly: f64) -> f64 {
     let (mut precision, mut recall, mut area) = (1.0, 0.0, 0.0);
     for number in 0..THRESHOLDS {
         let share = number as f64 / (THRESHOLDS - 1) as f64;
-        // The last is the farthest result itself, whatever the arithmetic of the others.
+        // The last is the farthest result itself, exactly: the others are rounded.
         let threshold = if number + 1 == THRESHOLDS { last } else { start + share * (last - start) };
         while let Some(&(_, is_true)) = results.get(at).filter(|(score, _)| *score <= threshold) {
             hits += usize::from(is_true);

@@ -9,8 +9,8 @@ use spandrel_index::Tier;
 use spandrel_io::{BackendChoice, Direct};
 use spandrel_service::{AdmissionConfig, Limits};
 
-use super::values::{Address, Metrics, Switch, share, share_or_none, size};
-use crate::values::{ByteSize, OutputFormat as LogFormat};
+use super::values::{Address, Metrics, Switch, size};
+use crate::values::{ByteSize, OutputFormat as LogFormat, parse_recall, parse_share};
 
 /// Longest time that can be set, in seconds.
 const SECONDS_MAX: u64 = u32::MAX as u64; // CAST: widening
@@ -91,12 +91,12 @@ pub struct Settings {
     /// Queries whose expected time in the queue is longer are refused, in milliseconds.
     #[arg(long, value_name = "MS", help_heading = "Under load", default_value_t = queue_delay_ms(), value_parser = value_parser!(u64).range(1..=60_000))]
     pub queue_delay_ms: u64,
-    /// Before that, search fewer lists, down to this share of them, and say so in answers; 1 is all.
-    #[arg(long, value_name = "SHARE", help_heading = "Under load", default_value_t = AdmissionConfig::default().degrade_effort_min, value_parser = share)]
+    /// Before that, spend less on each query, down to this share of its work, and say so in answers; 1 is all.
+    #[arg(long, value_name = "SHARE", help_heading = "Under load", default_value_t = AdmissionConfig::default().degrade_effort_min, value_parser = parse_recall::<f32>)]
     pub degrade_effort_min: f32,
-    /// Share of the search threads' time, while nothing else waits, in which kept queries are compared with every vector to
-    /// measure recall; 0 measures none.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share_or_none)]
+    /// Share of search threads' time at most that is spent comparing a sample of queries with every vector, to measure recall;
+    /// 0 turns it off.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = parse_share)]
     pub measure_recall: f32,
     /// Largest message.
     #[arg(long, value_name = "SIZE", help_heading = "Limits", default_value_t = bytes(Limits::default().message_bytes), value_parser = size(1 << 10..=1 << 30))]

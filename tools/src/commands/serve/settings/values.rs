@@ -128,18 +128,6 @@ pub(super) fn size(bounds: RangeInclusive<u64>) -> impl TypedValueParser<Value =
     })
 }
 
-/// Reads a share of something: above 0 to 1.
-pub(super) fn share(text: &str) -> Result<f32, &'static str> {
-    let share = text.parse().ok().filter(|share: &f32| *share > 0.0 && *share <= 1.0);
-    share.ok_or("expected a number above 0, to 1")
-}
-
-/// Reads a share of something, or 0 for none of it.
-pub(super) fn share_or_none(text: &str) -> Result<f32, &'static str> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or("expected a number from 0 to 1")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,17 +156,6 @@ mod tests {
         assert_eq!("a=b@x".parse(), of("b@x", None));
         for bad in ["a", "=x", "a="] {
             assert!(bad.parse::<NamedDir>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn shares() {
-        assert_eq!(share("0.25"), Ok(0.25));
-        assert_eq!(share("1"), Ok(1.0));
-        assert_eq!((share_or_none("0"), share_or_none("1")), (Ok(0.0), Ok(1.0)));
-        assert!(share_or_none("-0.1").is_err() && share_or_none("nan").is_err());
-        for bad in ["0", "-0.5", "1.1", "nan", "x"] {
-            assert!(share(bad).is_err(), "{bad}");
         }
     }
 }
