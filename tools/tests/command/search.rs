@@ -177,8 +177,7 @@ fn an_index_is_searched_and_measured() {
     let both =
         spandrel(&["query", "--index", &index, "--queries", &queries, "--recall", ".9", "--epsilon", "1"]);
     assert_eq!(both.status.code(), Some(2), "{}", text(&both.stderr));
-    let rows =
-        run(&["recall", &index, "--recall", ".5,.9", "--sample", "100", "--format", "json"]);
+    let rows = run(&["recall", &index, "--recall", ".5,.9", "--sample", "100", "--format", "json"]);
     let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
     let recall = |row: usize| rows["points"][row]["recall"].as_f64().unwrap();
     assert!(recall(0) < recall(1), "{rows}");

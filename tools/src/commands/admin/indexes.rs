@@ -126,11 +126,7 @@ fn calibration_text(of: &v1::Calibration) -> Vec<String> {
 fn calibration_json(of: &v1::Calibration) -> Value {
     let point = |point: &v1::RecallPoint| json!({ "lists": point.lists, "rerank_errors": point.rerank_errors, "recall": point.recall });
     let curve = |curve: &v1::RecallCurve| json!({ "k": curve.k, "queries": curve.queries, "points": curve.points.iter().map(point).collect::<Vec<_>>() });
-    let source = match of.source() {
-        v1::CalibrationSource::Rows => "rows",
-        v1::CalibrationSource::Queries => "queries",
-        v1::CalibrationSource::Unspecified => "unknown",
-    };
+    let source = source(of).map_or("unknown".into(), |source| json!(source));
     json!({ "source": source, "confidence": of.confidence, "curves": of.curves.iter().map(curve).collect::<Vec<_>>() })
 }
 
