@@ -10,6 +10,7 @@ mod converted;
 mod file;
 mod generate;
 pub mod get;
+pub mod labels;
 mod neighbours;
 mod rows;
 mod values;

@@ -3,6 +3,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::support::{run, spandrel, text, write_u8bin};
 
 #[test]
@@ -53,6 +55,59 @@ fn a_truth_within_a_radius_has_the_layout_of_big_ann() {
         assert!(text(&refused.stderr).contains(says), "{}", text(&refused.stderr));
         assert_ne!(refused.status.code(), Some(0));
     }
+}
+
+#[test]
+fn tags_and_filters_are_generated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (base, queries) = (path("base.fbin"), path("queries.fbin"));
+    let generate = ["data", "generate", "embedding", "--vectors", "500", "--dim", "8", "--queries", "20"];
+    run(&[&generate[..], &["--out", &base, "--queries-out", &queries]].concat());
+    let labels =
+        ["data", "generate", "labels", "--base", &base, "--tags", "10", "--per-vector", "2", "--out"];
+    let filters = ["--queries", &queries, "--correlation", "-0.5", "--query-tags", "2", "--filters-out"];
+    let said = run(&[&labels[..], &[&path("tags.jsonl")], &filters, &[&path("filters.jsonl")]].concat());
+    assert!(
+        said.contains("1 000 tags of 500 vectors, of 10") && said.contains("filters of 20 queries"),
+        "{said}"
+    );
+    let lines = |name: &str| -> Vec<Value> {
+        let text = fs::read_to_string(path(name)).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (tags, asked) = (lines("tags.jsonl"), lines("filters.jsonl"));
+    assert_eq!(
+        (tags.len(), asked.len(), &tags[7]["id"], &asked[7]["query_id"]),
+        (500, 20, &7.into(), &7.into())
+    );
+    let has_all = |row: &Value, wanted: &[Value]| {
+        let tags = row["tags"].as_array().unwrap();
+        wanted.iter().all(|tag| tags.contains(tag))
+    };
+    for filter in &asked {
+        let wanted = filter["filter"]["tags"]["$containsAll"].as_array().unwrap();
+        assert!((1..=2).contains(&wanted.len()) && tags.iter().any(|row| has_all(row, wanted)), "{filter}");
+    }
+
+    run(&[&labels[..], &[&path("tags.spmat")]].concat());
+    let bytes = fs::read(path("tags.spmat")).unwrap();
+    let counts: Vec<u64> =
+        bytes.chunks(8).take(3).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
+    assert_eq!((counts.as_slice(), bytes.len()), (&[500, 10, 1000][..], 24 + 8 * 501 + 8 * 1000));
+
+    for (flags, says) in [
+        (&["tags.txt"][..], "expected a name ending in .spmat or .jsonl"),
+        (&["tags.spmat", "--correlation", "2"], "expected a number from -1 to 1"),
+        (&["tags.spmat", "--queries", "q"], "--filters-out"),
+        (&["tags.spmat", "--tags", "0"], "0 is not in 1.."),
+    ] {
+        let refused = spandrel(&[&labels[..], flags].concat());
+        assert!(text(&refused.stderr).contains(says), "{}", text(&refused.stderr));
+        assert_eq!(refused.status.code(), Some(2));
+    }
+    let missing = spandrel(&["data", "generate", "sift", "--vectors", "5"]);
+    assert!(text(&missing.stderr).contains("--out"), "{}", text(&missing.stderr));
 }
 
 /// A file of `ids`, in the form that NumPy saves.

@@ -9,8 +9,18 @@ use crate::{Session, UsageError};
 
 /// Runs work of this room under a meter with one phase.
 pub(super) fn watched<T>(session: &Session, phase: &str, work: impl FnOnce(Watch<'_>) -> T) -> T {
+    watched_of(session, phase, "rows", work)
+}
+
+/// As [`watched`], where progress counts something else than rows.
+pub(super) fn watched_of<T>(
+    session: &Session,
+    phase: &str,
+    what: &'static str,
+    work: impl FnOnce(Watch<'_>) -> T,
+) -> T {
     let meter = session.meter();
-    meter.phase(phase, "rows");
+    meter.phase(phase, what);
     let result = work(Watch { progress: &|done, total| meter.set(done, total), stop: &session.stop });
     meter.finish();
     result

@@ -1,21 +1,41 @@
 //! `spandrel data generate`: seeded sets.
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::json;
 use spandrel_datasets::{GenerateParams, Kind, generate};
 use spandrel_index::DType;
 
 use super::files::{output_format, watched};
+use super::labels::{self, LabelsArgs};
 use crate::figures::units;
 use crate::{Session, UsageError};
 
-/// Make a seeded set with the structure of real ones.
+/// Make a seeded set with the structure of real ones, or give vectors tags.
 ///
 /// sift: histograms of gradients, as SIFT descriptors. embedding: unit vectors, clustered, with a falling spectrum, as
 /// text embeddings. ood: a base like that, and queries of another distribution, as in searching images by text.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct GenerateArgs {
+    /// What to generate for vectors that are there.
+    #[command(subcommand)]
+    pub beside: Option<Beside>,
+    /// A set of vectors.
+    #[command(flatten)]
+    pub set: Option<SetArgs>,
+}
+
+/// What to generate for vectors that are there.
+#[derive(Debug, Subcommand)]
+pub enum Beside {
+    /// Give vectors tags, and queries filters by them.
+    Labels(LabelsArgs),
+}
+
+/// A set of vectors.
+#[derive(Debug, Args)]
+pub struct SetArgs {
     /// What kind of vectors: sift, embedding or ood.
     #[arg(value_name = "sift|embedding|ood")]
     pub kind: Kind,
@@ -46,6 +66,14 @@ pub struct GenerateArgs {
 }
 
 pub(super) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<()> {
+    match (&args.beside, &args.set) {
+        (Some(Beside::Labels(args)), _) => labels::run(args, session),
+        (None, Some(args)) => run_set(args, session),
+        (None, None) => Err(UsageError("expected sift, embedding, ood or labels".to_owned()).into()),
+    }
+}
+
+fn run_set(args: &SetArgs, session: &Session) -> anyhow::Result<()> {
     let kind = args.kind;
     let dtype = match (args.dtype, output_format(&args.out)?.dtype()) {
         (Some(asked), _) => asked,

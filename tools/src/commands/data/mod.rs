@@ -5,6 +5,7 @@ mod files;
 mod generate;
 mod get;
 mod info;
+mod labels;
 mod truth;
 
 use clap::{Args, Subcommand};
