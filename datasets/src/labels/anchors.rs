@@ -5,7 +5,8 @@ use rayon::prelude::*;
 use spandrel_index::kernels::{Operation, PairKernel};
 use spandrel_index::{DType, Metric, VectorSource};
 
-use super::{LabelError, Placement};
+use super::error::LabelError;
+use super::placement::Placement;
 use crate::converted::Converted;
 use crate::values::{Zeros, check_rows};
 use crate::watch::{Watch, for_each_block};

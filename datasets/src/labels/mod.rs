@@ -5,56 +5,20 @@
 //! anchor where the correlation is positive, of its farthest where it is negative, and for a random one where it is 0. Every tag
 //! and query has its own stream of random numbers, so the result is the same for any number of threads.
 mod anchors;
+mod error;
 mod matrix;
 mod place;
+mod placement;
+mod random;
 
-use rand::{RngCore as _, SeedableRng as _};
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use spandrel_index::{Metric, SourceError, VectorSource};
+use spandrel_index::VectorSource;
 
+pub use self::error::{LABEL_ROWS_MAX, LABELS_MAX, LabelError};
 pub use self::matrix::Matrix;
-use crate::values::BadRow;
-use crate::watch::{Stopped, Watch};
-
-/// Most vectors of a base that gets tags, since tags hold row numbers of 32 bits.
-pub const LABEL_ROWS_MAX: u64 = 1 << 32;
-/// Most tags.
-pub const LABELS_MAX: usize = 1 << 24;
-
-/// How many vectors carry each tag.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Frequencies {
-    /// Number of tags.
-    pub tags: usize,
-    /// Tag number `i`, from 0, has a frequency in proportion to `(i + 1)^-zipf`.
-    pub zipf: f64,
-    /// Tags of a vector, on average.
-    pub per_vector: f64,
-}
-
-impl Frequencies {
-    /// The number of `vectors` vectors that carry each tag, the most frequent first: at least 1, at most all.
-    pub fn sizes(&self, vectors: u64) -> Vec<u64> {
-        let weight = |tag: usize| (tag as f64 + 1.0).powf(-self.zipf); // CAST: exact to 2^53
-        let total: f64 = (0..self.tags).map(weight).sum();
-        let size = |tag| (vectors as f64 * self.per_vector * weight(tag) / total).round() as u64; // CAST: not negative
-        (0..self.tags).map(|tag| size(tag).clamp(1, vectors)).collect()
-    }
-}
-
-/// Which vectors carry a tag, and which queries ask for it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Placement {
-    /// What near means.
-    pub metric: Metric,
-    /// From -1 to 1.
-    pub correlation: f64,
-    /// Equal seeds make equal tags.
-    pub seed: u64,
-    /// Threads to use; 0 for one on each processor.
-    pub threads: usize,
-}
+pub use self::placement::{Frequencies, Placement};
+use self::random::{Purpose, below, stream};
+use crate::watch::Watch;
 
 /// Tags of the rows of a base.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,51 +29,6 @@ pub struct Labels {
     anchors: Vec<u32>,
     /// The rows that carry each tag, ascending.
     members: Vec<Vec<u32>>,
-}
-
-/// Why vectors could not be given tags.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LabelError {
-    /// No tags, or too many.
-    #[error("{0} tags, expected 1 to {LABELS_MAX}")]
-    Tags(usize),
-    /// A base of no vectors, or of too many.
-    #[error("a base of {0} vectors, expected 1 to {LABEL_ROWS_MAX}")]
-    Vectors(u64),
-    /// A correlation beyond its ends.
-    #[error("a correlation of {0}, expected -1 to 1")]
-    Correlation(f64),
-    /// Queries of another dimension than the base.
-    #[error("queries of {queries} dimensions, a base of {base}")]
-    Dim {
-        /// Of the base.
-        base: usize,
-        /// Of the queries.
-        queries: usize,
-    },
-    /// A row that has no distance.
-    #[error("{name}: {bad}")]
-    Row {
-        /// The source.
-        name: String,
-        /// The row.
-        bad: BadRow,
-    },
-    /// The threads could not be started.
-    #[error("starting {threads} threads")]
-    Threads {
-        /// Threads asked for.
-        threads: usize,
-        /// The system's answer.
-        source: rayon::ThreadPoolBuildError,
-    },
-    /// Rows could not be read.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The stop flag was set.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
 }
 
 impl Labels {
@@ -212,33 +131,6 @@ impl Labels {
 fn add(end: &mut u64, more: usize) -> u64 {
     *end += more as u64; // CAST: usize is 64 bits here
     *end
-}
-
-/// What a stream of random numbers is for. No two purposes share numbers.
-#[derive(Debug, Clone, Copy)]
-#[repr(u64)]
-enum Purpose {
-    /// The anchor of a tag.
-    Anchor = 1,
-    /// The members of a tag.
-    Members = 2,
-    /// The tag of a query.
-    Query = 3,
-    /// Further tags of a query.
-    More = 4,
-}
-
-/// The random numbers of one tag or query.
-fn stream(seed: u64, purpose: Purpose, number: usize) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream((purpose as u64) << 56 | number as u64); // CAST: far below 2^56
-    rng
-}
-
-/// A number in `0..n`.
-fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
-    let wide = u128::from(rng.next_u64()) * u128::from(n);
-    (wide >> 64) as u64 // CAST: below n
 }
 
 fn pool(threads: usize) -> Result<rayon::ThreadPool, LabelError> {

@@ -3,7 +3,9 @@ use rayon::prelude::*;
 use spandrel_index::VectorSource;
 
 use super::anchors::{self, Distances};
-use super::{LabelError, Placement, Purpose, stream};
+use super::error::LabelError;
+use super::placement::Placement;
+use super::random::{Purpose, stream};
 use crate::watch::Watch;
 
 /// Bytes of distances held at once. What does not fit takes another walk over the base.

@@ -1,7 +1,7 @@
 //! Sizes, correlation, and the layout of files.
 use super::*;
 use crate::{Converted, GenerateParams, Kind, Rows, generate_rows};
-use spandrel_index::DType;
+use spandrel_index::{DType, Metric};
 
 fn rows() -> (Rows, Rows) {
     let params = GenerateParams {

@@ -1,0 +1,30 @@
+//! Random numbers that are the same for any number of threads.
+use rand::{RngCore as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+/// What a stream of random numbers is for. No two purposes share numbers.
+#[derive(Debug, Clone, Copy)]
+#[repr(u64)]
+pub(super) enum Purpose {
+    /// The anchor of a tag.
+    Anchor = 1,
+    /// The members of a tag.
+    Members = 2,
+    /// The tag of a query.
+    Query = 3,
+    /// Further tags of a query.
+    More = 4,
+}
+
+/// The random numbers of one tag or query.
+pub(super) fn stream(seed: u64, purpose: Purpose, number: usize) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream((purpose as u64) << 56 | number as u64); // CAST: far below 2^56
+    rng
+}
+
+/// A number in `0..n`.
+pub(super) fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
+    let wide = u128::from(rng.next_u64()) * u128::from(n);
+    (wide >> 64) as u64 // CAST: below n
+}
