@@ -18,7 +18,7 @@ mod watch;
 
 pub use attributes::{
     AttributeFileError, BaseRows, BoundFilters, Filters, JsonLines, LINE_BYTES_MAX, NpyColumns, Place,
-    RowProblem, SchemaProblem, TagMatrix, open_attributes, read_schema,
+    RowFilters, RowFiltersError, RowProblem, SchemaProblem, TagMatrix, open_attributes, read_schema,
 };
 pub use convert::{ConvertError, Info, Norms, ValueScan, convert, crop, info, scan_values};
 pub use converted::Converted;
@@ -28,7 +28,8 @@ pub use file::{
 };
 pub use generate::{GenerateError, GenerateParams, Kind, UnknownKind, generate, generate_rows};
 pub use neighbours::{
-    ComputeTruthError, K_MAX, RangeTruthParams, TruthParams, compute_range_truth, compute_truth,
+    ComputeTruthError, K_MAX, RangeTruthParams, TruthParams, compute_filtered_range_truth,
+    compute_filtered_truth, compute_range_truth, compute_truth,
 };
 pub use rows::{Rows, RowsError};
 pub use values::{BadRow, CheckError, Zeros, check_rows, check_values, decode};

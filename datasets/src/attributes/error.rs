@@ -325,13 +325,13 @@ pub enum RowProblem {
     },
     /// A filter in JSON is none.
     #[error("filter: {0}")]
-    Filter(FromJsonError),
+    Filter(Box<FromJsonError>),
     /// A filter in text is none.
     #[error("filter: {0}")]
-    Text(ParseError),
+    Text(Box<ParseError>),
     /// A filter does not belong to the attributes.
     #[error("filter: {0}")]
-    Bind(BindError),
+    Bind(Box<BindError>),
 }
 
 /// What is wrong with a file of a schema.

@@ -74,7 +74,7 @@ impl Filters {
             let key = filter.bind(schema).map_err(|error| AttributeFileError::Place {
                 path: self.path.clone(),
                 place: *place,
-                problem: RowProblem::Bind(error),
+                problem: RowProblem::Bind(Box::new(error)),
             })?;
             let number = *numbers.entry(key).or_insert_with_key(|key| {
                 bound.distinct.push(key.clone());
@@ -88,7 +88,7 @@ impl Filters {
 
 fn of_lines(path: &Path) -> Result<Vec<Placed>, AttributeFileError> {
     let mut filters = Vec::new();
-    for_each_line(path, Watch::none(), &mut |line, json| {
+    for_each_line(path, &mut |line, json| {
         let place = Place::Line(line);
         let query = filters.len() as u64; // CAST: widening
         let filter = of_line(query, &json).map_err(|problem| AttributeFileError::Place {
@@ -107,8 +107,13 @@ fn of_line(query: u64, json: &Json) -> Result<Filter, RowProblem> {
     let mut filter = None;
     for (key, json) in entries {
         match (key.as_str(), json) {
-            ("filter", Json::Text(text)) => filter = Some(Filter::parse(text).map_err(RowProblem::Text)?),
-            ("filter", json) => filter = Some(Filter::from_json_tree(json).map_err(RowProblem::Filter)?),
+            ("filter", Json::Text(text)) => {
+                filter = Some(Filter::parse(text).map_err(|error| RowProblem::Text(Box::new(error)))?)
+            }
+            ("filter", json) => {
+                filter =
+                    Some(Filter::from_json_tree(json).map_err(|error| RowProblem::Filter(Box::new(error)))?)
+            }
             ("query_id", Json::Whole(number)) if *number == i128::from(query) => {}
             ("query_id", Json::Whole(number)) => {
                 return Err(RowProblem::QueryId { found: number.to_string(), expected: query });

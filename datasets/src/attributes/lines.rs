@@ -34,7 +34,7 @@ impl<'a> JsonLines<'a> {
     /// name are left out; each that it names must occur.
     ///
     /// Without a schema, whole numbers are `i64`, with others among them `f64`, texts `keyword`, or `timestamp` where all are
-    /// in RFC 3339, arrays `tags`. Progress counts bytes.
+    /// in RFC 3339, arrays `tags`. Progress counts rows.
     ///
     /// # Errors
     /// A file that cannot be read, a line that is no object of values, that names no vector or one before that of the last
@@ -143,14 +143,21 @@ fn for_each_object(
     each: EachObject<'_>,
 ) -> Result<(), AttributeFileError> {
     let mut rows = RowIds::new(base);
-    for_each_line(path, watch, &mut |line, json| {
+    let mut lines = 0_u64;
+    for_each_line(path, &mut |line, json| {
         let place =
             |problem| AttributeFileError::Place { path: path.to_owned(), place: Place::Line(line), problem };
         let Json::Object(entries) = json else { return Err(place(RowProblem::NotObject(json.kind()))) };
         let id = id_of(&entries).map_err(place)?;
         let row = rows.row(id)?.map_err(place)?;
+        if lines.is_multiple_of(LINES_A_STEP) {
+            watch.step(row, base.rows)?;
+        }
+        lines += 1;
         each(&Object { line, row, entries }).map_err(place)
-    })
+    })?;
+    (watch.progress)(base.rows, base.rows);
+    Ok(())
 }
 
 fn id_of(entries: &[(String, Json)]) -> Result<u64, RowProblem> {
@@ -167,30 +174,19 @@ fn id_of(entries: &[(String, Json)]) -> Result<u64, RowProblem> {
 
 type EachLine<'a> = &'a mut dyn FnMut(u64, Json) -> Result<ControlFlow<()>, AttributeFileError>;
 
-/// Calls `each` with the number of each line that is not blank, and the JSON in it. Progress counts bytes.
-pub(super) fn for_each_line(
-    path: &Path,
-    watch: Watch<'_>,
-    each: EachLine<'_>,
-) -> Result<(), AttributeFileError> {
-    let file = File::open(path)?;
-    let total = file.metadata()?.len();
-    let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
+/// Calls `each` with the number of each line that is not blank, and the JSON in it.
+pub(super) fn for_each_line(path: &Path, each: EachLine<'_>) -> Result<(), AttributeFileError> {
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, File::open(path)?);
     let mut bytes = Vec::new();
-    let (mut line, mut done) = (0, 0);
+    let mut line = 0;
     loop {
-        if line % LINES_A_STEP == 0 {
-            watch.step(done, total.max(done))?;
-        }
         line += 1;
         bytes.clear();
-        // CAST: widening, here and below
+        // CAST: widening
         let read = reader.by_ref().take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut bytes)?;
         if read == 0 {
-            (watch.progress)(total, total);
             return Ok(());
         }
-        done += read as u64;
         let place =
             |problem| AttributeFileError::Place { path: path.to_owned(), place: Place::Line(line), problem };
         if read > LINE_BYTES_MAX {

@@ -6,6 +6,7 @@ mod filters;
 mod infer;
 mod lines;
 mod matrix;
+mod row_filters;
 mod row_ids;
 mod schema;
 
@@ -20,6 +21,7 @@ pub use error::{AttributeFileError, LINE_BYTES_MAX, Place, RowProblem, SchemaPro
 pub use filters::{BoundFilters, Filters};
 pub use lines::JsonLines;
 pub use matrix::TagMatrix;
+pub use row_filters::{RowFilters, RowFiltersError};
 pub use row_ids::BaseRows;
 pub use schema::read_schema;
 

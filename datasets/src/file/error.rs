@@ -105,6 +105,21 @@ pub enum FileError {
         /// The value there.
         found: i128,
     },
+    /// An id follows -1, which stands after the last neighbour of a query.
+    #[error(
+        "{path}: row {row} at offset {offset}: expected -1, as after the last neighbour of a query, found {found}",
+        path = path.display()
+    )]
+    AfterLast {
+        /// The file.
+        path: PathBuf,
+        /// The row.
+        row: u64,
+        /// Where the id is written.
+        offset: u64,
+        /// The value there.
+        found: i128,
+    },
     /// Rows given to a writer are not a whole number of rows.
     #[error("{path}: {bytes} bytes are not whole rows of {row_bytes} bytes", path = path.display())]
     PartialRow {

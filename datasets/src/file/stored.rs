@@ -22,6 +22,16 @@ pub(super) struct Stored<'a> {
     pub(super) layout: &'a Layout,
 }
 
+/// Stands in place of a neighbour that is not there.
+pub(super) const NONE: u64 = u64::MAX;
+
+/// An element of a file.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    row: u64,
+    column: usize,
+}
+
 impl Stored<'_> {
     /// Rows that are read at once where they need work after that.
     pub(super) fn rows_at_once(&self) -> u64 {
@@ -104,6 +114,48 @@ impl Stored<'_> {
 
     /// Appends the ids of `rows` rows, from row `first` on; none may be negative.
     pub(super) fn read_ids(&self, first: u64, rows: u64, ids: &mut Vec<u64>) -> Result<(), SourceError> {
+        self.read_numbers(first, rows, &mut |at, number| {
+            let id = u64::try_from(number).ok().filter(|&id| id != u64::MAX);
+            ids.push(id.ok_or_else(|| self.bad_id(at, number))?);
+            Ok(())
+        })
+    }
+
+    /// Like [`Stored::read_ids`], of true neighbours: after those of a query -1 may stand, which is read as [`NONE`].
+    pub(super) fn read_truth(&self, first: u64, rows: u64, ids: &mut Vec<u64>) -> Result<(), SourceError> {
+        let Element::Id { bytes, .. } = self.layout.element else { unreachable!("opened as a file of ids") };
+        let all_bits = if bytes == 4 { i128::from(u32::MAX) } else { i128::from(u64::MAX) };
+        let mut is_short = false;
+        self.read_numbers(first, rows, &mut |at, number| {
+            let is_none = number == -1 || number == all_bits;
+            is_short = is_none || is_short && at.column > 0;
+            let id = u64::try_from(number).ok().filter(|_| !is_short);
+            ids.push(match id {
+                None if is_none => NONE,
+                None if is_short => {
+                    return Err(self.bad_element(
+                        at,
+                        FileError::AfterLast {
+                            path: self.path.to_owned(),
+                            row: at.row,
+                            offset: self.offset_of(at.row, at.column),
+                            found: number,
+                        },
+                    ));
+                }
+                id => id.ok_or_else(|| self.bad_id(at, number))?,
+            });
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with the numbers of `rows` rows, from row `first` on.
+    fn read_numbers(
+        &self,
+        first: u64,
+        rows: u64,
+        each: &mut dyn FnMut(At, i128) -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
         let Element::Id { bytes, signed } = self.layout.element else {
             unreachable!("opened as a file of ids")
         };
@@ -111,23 +163,25 @@ impl Stored<'_> {
         let mut stored = vec![0; rows as usize * row_bytes]; // CAST: rows that were checked against the file's length
         self.read(first, &mut stored)?;
         for (number, element) in stored.chunks_exact(bytes).enumerate() {
-            let id = match element.first_chunk::<8>() {
-                Some(&wide) => u64::from_le_bytes(wide),
-                // CAST: keeps the sign, which the next line looks at
-                None if signed => i64::from(i32::from_le_bytes(narrow(element))).cast_unsigned(),
-                None => u64::from(u32::from_le_bytes(narrow(element))),
+            let value = match element.first_chunk::<8>() {
+                Some(&wide) if signed => i64::from_le_bytes(wide).into(),
+                Some(&wide) => u64::from_le_bytes(wide).into(),
+                None if signed => i32::from_le_bytes(narrow(element)).into(),
+                None => u32::from_le_bytes(narrow(element)).into(),
             };
-            let is_negative = signed && id > i64::MAX.cast_unsigned();
-            if is_negative || id == u64::MAX {
-                let found = if is_negative { i128::from(id.cast_signed()) } else { i128::from(id) };
-                let row = first + (number / self.layout.width) as u64; // CAST: widening
-                let offset = self.offset_of(row, number % self.layout.width);
-                let error = FileError::Id { path: self.path.to_owned(), row, offset, found };
-                return Err(self.invalid(offset, bytes, error));
-            }
-            ids.push(id);
+            let row = first + (number / self.layout.width) as u64; // CAST: widening
+            each(At { row, column: number % self.layout.width }, value)?;
         }
         Ok(())
+    }
+
+    fn bad_id(&self, at: At, found: i128) -> SourceError {
+        let offset = self.offset_of(at.row, at.column);
+        self.bad_element(at, FileError::Id { path: self.path.to_owned(), row: at.row, offset, found })
+    }
+
+    fn bad_element(&self, at: At, error: FileError) -> SourceError {
+        self.invalid(self.offset_of(at.row, at.column), self.layout.element.bytes(), error)
     }
 
     /// Where an element lies.

@@ -6,6 +6,9 @@
 //! npy      ids of 32 or 64 bits
 //! ```
 //! Distances are squared L2, the inner product itself, or `1 - cos`; best first in every case.
+//!
+//! Where a query has fewer than `k` neighbours, since fewer vectors match its filter, the rest of its ids are -1: all bits of
+//! an id without sign. Their distances are infinite.
 #![deny(clippy::indexing_slicing)]
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -15,7 +18,7 @@ use fs_err::File;
 
 use super::layout::Layout;
 use super::output::OutputFile;
-use super::stored::{Stored, file_error};
+use super::stored::{NONE, Stored, file_error};
 use super::{FileError, Format, InFile, OutFile, npy};
 
 /// The true neighbours of a set of queries, best first.
@@ -25,7 +28,8 @@ pub struct Truth {
     pub queries: usize,
     /// Neighbours of each query.
     pub k: usize,
-    /// Ids of the neighbours, `k` for each query: row numbers of the base, or the ids that its vectors were given.
+    /// Ids of the neighbours, `k` for each query: row numbers of the base, or the ids that its vectors were given. After
+    /// the last neighbour of a query that has fewer than `k`, [`Truth::NONE`].
     pub ids: Vec<u64>,
     /// Their distances, where the file has them.
     pub distances: Option<Vec<f32>>,
@@ -57,6 +61,16 @@ pub enum TruthError {
         /// Rows that have ids.
         rows: usize,
     },
+    /// A query has fewer than `k` neighbours, as only a query with a filter can.
+    #[error("truth of query {query} has {found} of {k} neighbours: it is that of queries with filters")]
+    Fewer {
+        /// The query.
+        query: usize,
+        /// Neighbours that it has.
+        found: usize,
+        /// Neighbours of each query.
+        k: usize,
+    },
     /// A distance is NaN: the file is damaged.
     #[error("truth of query {query}: distance {neighbour} is no number: compute the truth anew")]
     Distance {
@@ -76,10 +90,14 @@ pub enum TruthError {
 }
 
 impl Truth {
+    /// Stands in place of a neighbour that is not there.
+    pub const NONE: u64 = NONE;
+
     /// Reads a file of neighbours: ibin, ivecs or npy. A file whose name tells no format is taken for an ibin.
     ///
     /// # Errors
-    /// A file of vectors, counts out of range, negative ids, a truncated or oversized file.
+    /// A file of vectors, counts out of range, negative ids but for -1 after the last neighbour of a query, a truncated or
+    /// oversized file.
     pub fn open(path: impl AsRef<Path>) -> Result<Truth, FileError> {
         let path = path.as_ref();
         let from = InFile { format: Some(Format::Ibin), ..path.into() };
@@ -94,7 +112,7 @@ impl Truth {
         let mut row = 0;
         while row < layout.rows {
             let rows = stored.rows_at_once().min(layout.rows - row);
-            stored.read_ids(row, rows, &mut ids).map_err(file_error)?;
+            stored.read_truth(row, rows, &mut ids).map_err(file_error)?;
             row += rows;
         }
         let mut distances = Vec::new();
@@ -134,8 +152,11 @@ impl Truth {
             })
         };
         let (queries, k) = (count(self.queries)?, count(self.k)?);
-        let largest = self.ids.iter().copied().max().unwrap_or_default();
-        if largest > format.id_max() {
+        let ids = || self.ids.iter().copied().filter(|&id| id != Truth::NONE);
+        let largest = ids().max().unwrap_or_default();
+        let is_short = ids().count() < self.ids.len();
+        // The largest id of 32 bits without sign has the bits of a missing one.
+        if largest > format.id_max() || largest == u64::from(u32::MAX) && format == Format::Ibin {
             return Err(FileError::WideId { path: path.to_owned(), format, id: largest });
         }
         // CAST: checked just now
@@ -163,13 +184,14 @@ impl Truth {
             Format::Npy => {
                 let mut out = OutputFile::create(path, 0)?;
                 let descr = match largest {
-                    0..=0xffff_ffff => "<u4",
-                    0x1_0000_0000..=0x7fff_ffff_ffff_ffff => "<i8",
+                    0..=0x7fff_ffff if is_short => "<i4",
+                    0..=0xffff_fffe if !is_short => "<u4",
+                    0..=0x7fff_ffff_ffff_ffff => "<i8",
                     _ => "<u8",
                 };
                 out.write_all(&npy::write(descr, u64::from(queries), self.k))?;
                 match descr {
-                    "<u4" => write_all(&mut out, narrow())?,
+                    "<i4" | "<u4" => write_all(&mut out, narrow())?,
                     _ => write_all(&mut out, self.ids.iter().map(|id| id.to_le_bytes()))?,
                 }
                 Ok(out.finish(&[])?)
@@ -178,13 +200,14 @@ impl Truth {
         }
     }
 
-    /// The neighbours of one query, best first.
+    /// The neighbours of one query, best first: `k`, or fewer where fewer vectors match its filter.
     ///
     /// # Panics
     /// When there is no such query.
     #[expect(clippy::indexing_slicing, reason = "documented panic; the caller's own number, not the file's")]
     pub fn ids_of(&self, query: usize) -> &[u64] {
-        &self.ids[query * self.k..(query + 1) * self.k]
+        let ids = &self.ids[query * self.k..(query + 1) * self.k];
+        &ids[..ids.iter().position(|&id| id == Truth::NONE).unwrap_or(self.k)]
     }
 
     /// Puts ids in the place of row numbers: `ids` holds the id of each row of the base.
@@ -192,7 +215,7 @@ impl Truth {
     /// # Errors
     /// A row without an id.
     pub fn name_rows(&mut self, ids: &[u64]) -> Result<(), TruthError> {
-        for (at, row) in self.ids.iter_mut().enumerate() {
+        for (at, row) in self.ids.iter_mut().enumerate().filter(|(_, row)| **row != Truth::NONE) {
             let id = usize::try_from(*row).ok().and_then(|row| ids.get(row));
             *row = *id.ok_or(TruthError::NoId { query: at / self.k, row: *row, rows: ids.len() })?;
         }
@@ -202,8 +225,21 @@ impl Truth {
     /// Checks that the truth can be that of `queries` queries against a base of `rows` rows.
     ///
     /// # Errors
-    /// Another number of queries, an id that is no row of the base, a distance that is NaN.
+    /// Another number of queries, fewer than `k` neighbours of a query, an id that is no row of the base, a distance that is
+    /// NaN.
     pub fn validate(&self, queries: u64, rows: u64) -> Result<(), TruthError> {
+        let of_query = |query| (query, self.ids_of(query).len());
+        if let Some((query, found)) = (0..self.queries).map(of_query).find(|&(_, found)| found < self.k) {
+            return Err(TruthError::Fewer { query, found, k: self.k });
+        }
+        self.validate_filtered(queries, rows)
+    }
+
+    /// Like [`Truth::validate`], of queries with filters, which may have fewer than `k` neighbours.
+    ///
+    /// # Errors
+    /// As [`Truth::validate`], but for that.
+    pub fn validate_filtered(&self, queries: u64, rows: u64) -> Result<(), TruthError> {
         let found = self.queries as u64; // CAST: usize is 64 bits here
         if found != queries {
             return Err(TruthError::Queries { expected: queries, found });
@@ -212,12 +248,9 @@ impl Truth {
         if let Some(at) = nan {
             return Err(TruthError::Distance { query: at / self.k, neighbour: at % self.k });
         }
-        match self.ids.iter().position(|&id| id >= rows) {
-            Some(at) => Err(TruthError::Id {
-                query: at / self.k,
-                id: self.ids.get(at).copied().unwrap_or_default(),
-                rows,
-            }),
+        let is_beyond = |&(_, &id): &(usize, &u64)| id >= rows && id != Truth::NONE;
+        match self.ids.iter().enumerate().find(is_beyond) {
+            Some((at, &id)) => Err(TruthError::Id { query: at / self.k, id, rows }),
             None => Ok(()),
         }
     }

@@ -53,6 +53,20 @@ pub enum ComputeTruthError {
         /// Rows of the base.
         rows: u64,
     },
+    /// The filters are those of other queries or other vectors.
+    #[error(
+        "filters of {filters} queries over {filtered_rows} rows, there are {queries} queries and a base of {rows} rows"
+    )]
+    Filters {
+        /// Filters there are.
+        filters: usize,
+        /// Rows they choose from.
+        filtered_rows: u64,
+        /// Queries.
+        queries: u64,
+        /// Rows of the base.
+        rows: u64,
+    },
     /// There are no queries.
     #[error("no queries")]
     NoQueries,

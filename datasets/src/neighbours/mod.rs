@@ -7,14 +7,17 @@ mod best;
 mod block;
 mod error;
 mod exact;
+mod part;
 mod search;
 
 use spandrel_index::{Metric, VectorSource};
 
+use crate::attributes::RowFilters;
 use crate::converted::Converted;
 use crate::file::{RangeTruth, Truth};
 use crate::watch::Watch;
 pub use error::{ComputeTruthError, K_MAX};
+use part::Asking;
 
 /// What to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,14 +55,42 @@ pub fn compute_truth(
     params: TruthParams,
     watch: Watch<'_>,
 ) -> Result<Truth, ComputeTruthError> {
+    nearest(base, Asking { queries, filters: None }, params, watch)
+}
+
+/// Like [`compute_truth`], of the rows alone that match each query's filter. Where fewer than `k` do, [`Truth::NONE`] stands in
+/// place of the others, as far away as can be.
+///
+/// The rows that match are held for as many filters as fit 512 MiB, equal filters once. Where queries have more, the base
+/// is read again for the rest.
+///
+/// # Errors
+/// As [`compute_truth`], and where there is not one filter for each query, over the rows of the base.
+pub fn compute_filtered_truth(
+    base: &dyn VectorSource,
+    queries: &dyn VectorSource,
+    filters: &RowFilters,
+    params: TruthParams,
+    watch: Watch<'_>,
+) -> Result<Truth, ComputeTruthError> {
+    nearest(base, Asking { queries, filters: Some(filters) }, params, watch)
+}
+
+fn nearest(
+    base: &dyn VectorSource,
+    asking: Asking<'_>,
+    params: TruthParams,
+    watch: Watch<'_>,
+) -> Result<Truth, ComputeTruthError> {
     let TruthParams { metric, k, threads } = params;
-    check(base, queries)?;
+    check(base, asking)?;
     if k == 0 || k > K_MAX {
         return Err(ComputeTruthError::K { k });
     }
     let k = k.min(usize::try_from(base.len()).unwrap_or(k));
-    let queries = Converted::new(queries, base.dtype());
-    pool(threads)?.install(|| search::run(base, &queries, metric, k, watch))
+    let queries = Converted::new(asking.queries, base.dtype());
+    let asking = Asking { queries: &queries, ..asking };
+    pool(threads)?.install(|| search::run(base, asking, metric, k, watch))
 }
 
 /// Computes the rows of `base` within a radius of each query, with their distances.
@@ -75,14 +106,50 @@ pub fn compute_range_truth(
     params: RangeTruthParams,
     watch: Watch<'_>,
 ) -> Result<RangeTruth, ComputeTruthError> {
-    let RangeTruthParams { metric, radius, threads } = params;
-    check(base, queries)?;
-    metric.check_radius(radius)?;
-    let queries = Converted::new(queries, base.dtype());
-    pool(threads)?.install(|| search::run_within(base, &queries, metric, radius, watch))
+    within(base, Asking { queries, filters: None }, params, watch)
 }
 
-fn check(base: &dyn VectorSource, queries: &dyn VectorSource) -> Result<(), ComputeTruthError> {
+/// Like [`compute_range_truth`], of the rows alone that match each query's filter.
+///
+/// # Errors
+/// As [`compute_range_truth`], and where there is not one filter for each query, over the rows of the base.
+pub fn compute_filtered_range_truth(
+    base: &dyn VectorSource,
+    queries: &dyn VectorSource,
+    filters: &RowFilters,
+    params: RangeTruthParams,
+    watch: Watch<'_>,
+) -> Result<RangeTruth, ComputeTruthError> {
+    within(base, Asking { queries, filters: Some(filters) }, params, watch)
+}
+
+fn within(
+    base: &dyn VectorSource,
+    asking: Asking<'_>,
+    params: RangeTruthParams,
+    watch: Watch<'_>,
+) -> Result<RangeTruth, ComputeTruthError> {
+    let RangeTruthParams { metric, radius, threads } = params;
+    check(base, asking)?;
+    metric.check_radius(radius)?;
+    let queries = Converted::new(asking.queries, base.dtype());
+    let asking = Asking { queries: &queries, ..asking };
+    pool(threads)?.install(|| search::run_within(base, asking, metric, radius, watch))
+}
+
+fn check(base: &dyn VectorSource, asking: Asking<'_>) -> Result<(), ComputeTruthError> {
+    let Asking { queries, filters } = asking;
+    if let Some(filters) = filters
+        && (filters.queries() as u64, filters.rows()) != (queries.len(), base.len())
+    // CAST: widening
+    {
+        return Err(ComputeTruthError::Filters {
+            filters: filters.queries(),
+            filtered_rows: filters.rows(),
+            queries: queries.len(),
+            rows: base.len(),
+        });
+    }
     if base.dim() != queries.dim() {
         return Err(ComputeTruthError::Dim { base: base.dim(), queries: queries.dim() });
     }

@@ -1,14 +1,16 @@
 //! The walk over the base.
 use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use spandrel_index::kernels::{BlockKernel, LeftRows};
-use spandrel_index::{Metric, SourceError, VectorSource};
+use spandrel_index::{Metric, SegmentMatches, SourceError, VectorSource};
 
 use super::best::{Best, Kept, Neighbour};
 use super::block::{Measured, Shape, Tile, tiles};
 use super::error::ComputeTruthError;
 use super::exact;
+use super::part::{Asking, Part};
 use crate::file::{RangeTruth, Truth};
 use crate::values::{BadRow, CheckError};
 use crate::watch::Watch;
@@ -37,6 +39,8 @@ const SCREEN: usize = 16;
 /// A query while the base goes past.
 struct State {
     kept: Kept,
+    /// The rows that it may find; all where it has no filter.
+    allowed: Option<Arc<SegmentMatches>>,
     norm: f64,
     square_norm: f64,
 }
@@ -50,16 +54,17 @@ struct Batch {
 
 pub(super) fn run(
     base: &dyn VectorSource,
-    queries: &dyn VectorSource,
+    asking: Asking<'_>,
     metric: Metric,
     k: usize,
     watch: Watch<'_>,
 ) -> Result<Truth, ComputeTruthError> {
+    let queries = asking.queries;
     let (dtype, dim) = (base.dtype(), base.dim());
     let shape = Shape { metric, dtype, dim, kernel: BlockKernel::new(dtype, dim) };
     let query_bytes = shape.row_bytes() + 8 * dim + k * size_of::<Neighbour>();
     let batch_queries = (BATCH_BYTES / query_bytes).max(1) as u64; // CAST: widening
-    let batches = queries.len().div_ceil(batch_queries);
+    let farthest = if metric == Metric::InnerProduct { f32::NEG_INFINITY } else { f32::INFINITY };
 
     let memory = || ComputeTruthError::Memory { queries: queries.len(), k };
     let query_count = usize::try_from(queries.len()).map_err(|_| memory())?;
@@ -68,32 +73,38 @@ pub(super) fn run(
     ids.try_reserve_exact(total).map_err(|_| memory())?;
     distances.try_reserve_exact(total).map_err(|_| memory())?;
 
-    for batch in 0..batches {
-        let first = batch * batch_queries;
-        let count = batch_queries.min(queries.len() - first);
-        let batch_watch = Watch {
-            progress: &|done, total| (watch.progress)(batch * total + done, batches * total),
+    let mut first = 0;
+    while first < queries.len() {
+        let part = Part::choose(asking, base.len(), first, batch_queries);
+        let count = part.count();
+        let part_watch = Watch {
+            progress: &|done, total| (watch.progress)(first * total + done * count, queries.len() * total),
             stop: watch.stop,
         };
-        let wanted = first..first + count;
         let nearest = |_| Kept::Nearest(Best::new(k));
-        for state in walk(base, queries, wanted, &shape, &nearest, batch_watch)?.unwrap_or_default() {
-            for Neighbour { key, row } in state.kept.into_sorted() {
+        for state in walk(base, queries, &part, &shape, &nearest, part_watch)?.unwrap_or_default() {
+            let found = state.kept.into_sorted();
+            let missing = k - found.len();
+            for Neighbour { key, row } in found {
                 ids.push(row.into());
                 distances.push(exact::distance(metric, key, state.square_norm));
             }
+            ids.extend(std::iter::repeat_n(Truth::NONE, missing));
+            distances.extend(std::iter::repeat_n(farthest, missing));
         }
+        first += count;
     }
     Ok(Truth { queries: query_count, k, ids, distances: Some(distances) })
 }
 
 pub(super) fn run_within(
     base: &dyn VectorSource,
-    queries: &dyn VectorSource,
+    asking: Asking<'_>,
     metric: Metric,
     radius: f32,
     watch: Watch<'_>,
 ) -> Result<RangeTruth, ComputeTruthError> {
+    let queries = asking.queries;
     let (dtype, dim) = (base.dtype(), base.dim());
     let shape = Shape { metric, dtype, dim, kernel: BlockKernel::new(dtype, dim) };
     let within = |square_norm| Kept::Within {
@@ -104,14 +115,15 @@ pub(super) fn run_within(
     let mut batch_queries = (BATCH_BYTES / (shape.row_bytes() + 8 * dim)).max(1) as u64; // CAST: widening
     let mut first = 0;
     while first < queries.len() {
-        let count = batch_queries.min(queries.len() - first);
-        let batch_watch = Watch {
+        let part = Part::choose(asking, base.len(), first, batch_queries);
+        let count = part.count();
+        let part_watch = Watch {
             progress: &|done, total| {
                 (watch.progress)(first * total + done * count, queries.len() * total);
             },
             stop: watch.stop,
         };
-        let Some(states) = walk(base, queries, first..first + count, &shape, &within, batch_watch)? else {
+        let Some(states) = walk(base, queries, &part, &shape, &within, part_watch)? else {
             // What was found took too much memory: fewer queries at once.
             if count == 1 {
                 return Err(ComputeTruthError::Within { query: first, max: WITHIN_MAX });
@@ -140,7 +152,7 @@ pub(super) fn run_within(
 fn walk(
     base: &dyn VectorSource,
     queries: &dyn VectorSource,
-    wanted: Range<u64>,
+    part: &Part,
     shape: &Shape,
     kept: &dyn Fn(f64) -> Kept,
     watch: Watch<'_>,
@@ -149,13 +161,17 @@ fn walk(
     let bad = |source: &dyn VectorSource, bad: BadRow| {
         ComputeTruthError::Check(CheckError::Row { name: source.name(), bad })
     };
-    let mut rows = vec![0; (wanted.end - wanted.start) as usize * row_bytes]; // CAST: at most BATCH_BYTES
-    queries.read_rows(wanted.start, &mut rows)?;
-    let measured = Measured::new(shape, wanted.start, &rows).map_err(|e| bad(queries, e))?;
+    let mut rows = vec![0; part.count() as usize * row_bytes]; // CAST: at most BATCH_BYTES
+    queries.read_rows(part.queries.start, &mut rows)?;
+    let measured = Measured::new(shape, part.queries.start, &rows).map_err(|e| bad(queries, e))?;
     let packed = shape.kernel.pack_left(&rows);
-    let new_state =
-        |&square_norm: &f64| State { kept: kept(square_norm), norm: square_norm.sqrt(), square_norm };
-    let mut states: Vec<State> = measured.square_norms.iter().map(new_state).collect();
+    let new_state = |(query, &square_norm): (usize, &f64)| State {
+        kept: kept(square_norm),
+        allowed: part.allowed.get(query).cloned(),
+        norm: square_norm.sqrt(),
+        square_norm,
+    };
+    let mut states: Vec<State> = measured.square_norms.iter().enumerate().map(new_state).collect();
     let batch = Batch { rows, packed, measured };
 
     let groups_wanted = rayon::current_num_threads() * GROUPS_PER_THREAD;
@@ -249,6 +265,18 @@ impl Pairs<'_> {
     /// Offers the rows that may be among the best.
     fn offer(&self, state: &mut State) {
         let mut limit = self.limit(state);
+        if let Some(allowed) = state.allowed.clone() {
+            // CAST: filters choose from fewer than 2^32 rows
+            let first = (self.block.first + self.tile.start as u64) as u32;
+            for row in allowed.within(first..first + self.keys.len() as u32) {
+                let j = (row - first) as usize; // CAST: widening
+                if passes(self.keys[j], limit) {
+                    state.kept.offer(self.neighbour(j, self.keys[j]));
+                    limit = self.limit(state);
+                }
+            }
+            return;
+        }
         for (number, keys) in self.keys.chunks(SCREEN).enumerate() {
             if !keys.iter().fold(false, |any, &key| any | passes(key, limit)) {
                 continue;

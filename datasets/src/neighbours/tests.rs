@@ -1,9 +1,13 @@
+use std::ops::ControlFlow;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use spandrel_index::{DIM_MAX, DType};
+use spandrel_filter::{Attribute, AttributeType, Cell, Filter, Schema};
+use spandrel_index::{AttributeSource, AttributeSourceError, DIM_MAX, DType};
 
 use super::*;
 use crate::Rows;
+use crate::attributes::{BaseRows, BoundFilters};
 use crate::values::{CheckError, decode, encode};
 
 /// Random rows with some zeros' worth of spread, every eighth a copy of an earlier one.
@@ -267,4 +271,123 @@ fn the_largest_dimension_works() {
     let truth = compute(&base, &base, Metric::L2, 1, 2);
     let first_copy = |row: usize| (0..40).find(|&other| base.row(other) == base.row(row)).unwrap();
     assert_eq!(truth.ids, (0..40).map(|row| first_copy(row) as u64).collect::<Vec<u64>>());
+}
+
+/// A number for each row.
+struct Numbered {
+    schema: Schema,
+    numbers: Vec<i64>,
+}
+
+impl AttributeSource for Numbered {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn len(&self) -> u64 {
+        self.numbers.len() as u64
+    }
+
+    fn scan(
+        &self,
+        each: &mut dyn FnMut(u64, &[Cell]) -> ControlFlow<()>,
+    ) -> Result<(), AttributeSourceError> {
+        let rows = (0..).zip(&self.numbers);
+        let _ = rows.map(|(row, &number)| each(row, &[Cell::I64(number)])).find(ControlFlow::is_break);
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        "numbers".to_owned()
+    }
+}
+
+/// Filters `n < limit`, one for each query.
+fn below(limits: &[i64], numbers: &[i64]) -> RowFilters {
+    let attribute = Attribute { name: "n".to_owned(), kind: AttributeType::I64 };
+    let made = Numbered { schema: Schema::new(vec![attribute]).unwrap(), numbers: numbers.to_vec() };
+    let mut filters = BoundFilters::default();
+    for limit in limits {
+        let bound = Filter::parse(&format!("n < {limit}")).unwrap().bind(&made.schema).unwrap();
+        let number = filters.distinct.iter().position(|other| *other == bound).unwrap_or_else(|| {
+            filters.distinct.push(bound);
+            filters.distinct.len() - 1
+        });
+        filters.of_query.push(number);
+    }
+    RowFilters::read(&made, filters, BaseRows { rows: made.len(), ids: None }, Watch::none()).unwrap()
+}
+
+/// The rows of a truth of all rows that a query may find, and then none.
+fn kept(all: &Truth, query: usize, k: usize, may: impl Fn(u64) -> bool) -> (Vec<u64>, Vec<f32>) {
+    let row = query * all.k..(query + 1) * all.k;
+    let distances = all.distances.as_ref().unwrap()[row.clone()].iter().copied();
+    let mut found: Vec<(u64, f32)> =
+        all.ids[row].iter().copied().zip(distances).filter(|n| may(n.0)).collect();
+    found.resize(k.max(found.len()), (Truth::NONE, f32::INFINITY));
+    found.truncate(k);
+    found.into_iter().unzip()
+}
+
+#[test]
+fn filters_leave_the_nearest_of_the_rows_that_match() {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    for (dtype, dim, count) in [(DType::U8, 33, 3000), (DType::F32, 7, 700)] {
+        let (base, queries) = (rows(dtype, dim, count, 1), rows(dtype, dim, 300, 2));
+        let numbers: Vec<i64> = (0..count).map(|_| rng.random_range(0..1000)).collect();
+        // Many filters and few, of no row, of one in a thousand, of half, and of all.
+        let limits: Vec<i64> = (0..300)
+            .map(|query| if query < 200 { query * 7 } else { [0, 1, 500, 1000][query as usize % 4] })
+            .collect();
+        let filters = below(&limits, &numbers);
+        for metric in [Metric::L2, Metric::Cosine] {
+            let all = compute(&base, &queries, metric, count, 2);
+            let params = TruthParams { metric, k: 10, threads: 3 };
+            let truth = compute_filtered_truth(&base, &queries, &filters, params, Watch::none()).unwrap();
+            assert_eq!((truth.queries, truth.k), (300, 10));
+            for (query, &limit) in limits.iter().enumerate() {
+                let (ids, distances) = kept(&all, query, 10, |row| numbers[row as usize] < limit);
+                assert_eq!(truth.ids[query * 10..][..10], ids, "query {query}");
+                assert_eq!(truth.distances.as_ref().unwrap()[query * 10..][..10], distances, "query {query}");
+            }
+            let radius = all.distances.as_ref().unwrap()[count / 3];
+            let params = RangeTruthParams { metric, radius, threads: 2 };
+            let truth =
+                compute_filtered_range_truth(&base, &queries, &filters, params, Watch::none()).unwrap();
+            for (query, &limit) in limits.iter().enumerate() {
+                let (ids, distances) = kept(&all, query, count, |row| numbers[row as usize] < limit);
+                let within = distances.iter().take_while(|&&distance| distance <= radius).count();
+                let found: Vec<u64> = truth.of(query).0.iter().map(|&id| id.into()).collect();
+                assert_eq!(found, &ids[..within], "query {query}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_query_without_matches_has_no_neighbour_and_inner_products_are_infinitely_small() {
+    let (base, queries) = (rows(DType::F32, 4, 9, 1), rows(DType::F32, 4, 2, 2));
+    let filters = below(&[0, 5], &[9, 9, 4, 9, 9, 9, 9, 9, 9]);
+    let params = TruthParams { metric: Metric::InnerProduct, k: 3, threads: 1 };
+    let truth = compute_filtered_truth(&base, &queries, &filters, params, Watch::none()).unwrap();
+    assert_eq!(truth.ids, [Truth::NONE, Truth::NONE, Truth::NONE, 2, Truth::NONE, Truth::NONE]);
+    assert_eq!((truth.ids_of(0), truth.ids_of(1)), (&[][..], &[2][..]));
+    assert!(truth.distances.unwrap()[4..].iter().all(|&product| product == f32::NEG_INFINITY));
+}
+
+#[test]
+fn filters_of_other_queries_are_refused() {
+    let (base, queries) = (rows(DType::F32, 4, 9, 1), rows(DType::F32, 4, 2, 2));
+    let params = TruthParams { metric: Metric::L2, k: 3, threads: 1 };
+    let refused = |filters: &RowFilters| {
+        compute_filtered_truth(&base, &queries, filters, params, Watch::none()).unwrap_err().to_string()
+    };
+    assert_eq!(
+        refused(&below(&[1], &[1; 9])),
+        "filters of 1 queries over 9 rows, there are 2 queries and a base of 9 rows"
+    );
+    assert_eq!(
+        refused(&below(&[1; 2], &[1; 8])),
+        "filters of 2 queries over 8 rows, there are 2 queries and a base of 9 rows"
+    );
 }

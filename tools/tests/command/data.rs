@@ -244,3 +244,73 @@ fn an_input_with_rows_of_two_lengths_leaves_no_build_behind() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("row 1 at offset 12: expected 2 elements, found 1"));
 }
+
+#[test]
+fn a_truth_under_filters_has_the_nearest_that_match() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    // Vector n is (n, n / 2): the nearest of n are n, then n - 1 and n + 1.
+    write_u8bin(Path::new(&path("base.u8bin")), 100);
+    run(&["data", "crop", &path("base.u8bin"), &path("queries.u8bin"), "--rows", "40..43"]);
+    let rows: String = (0..100)
+        .map(|row| {
+            format!("{{\"id\": {row}, \"n\": {row}, \"tags\": [\"t{}\", \"t{}\"]}}\n", row % 10, row % 7)
+        })
+        .collect();
+    fs::write(path("a.jsonl"), rows).unwrap();
+    let filters = "{\"filter\": \"n < 10\"}\n{\"filter\": {\"tags\": {\"$containsAll\": [\"t0\", \"t5\"]}}}\n\
+                   {\"filter\": \"n >= 98\", \"query_id\": 2}\n";
+    fs::write(path("f.jsonl"), filters).unwrap();
+    let (base, queries, out) = (path("base.u8bin"), path("queries.u8bin"), path("t.ibin"));
+    let (attributes, filters) = (path("a.jsonl"), path("f.jsonl"));
+    let fixed = ["data", "truth", "--base", &base, "--queries", &queries, "--metric", "l2", "--k", "3"];
+    let truth = [&fixed[..], &["--filters", &filters, "--attributes", &attributes, "--out"]].concat();
+    let said = run(&[&truth[..], &[&out]].concat());
+    assert!(said.contains("3 different filters; fewer than 3 match for 1 of the queries"), "{said}");
+    let words = |path: &str| -> Vec<u32> {
+        let bytes = fs::read(path).unwrap();
+        bytes.as_chunks::<4>().0.iter().map(|&word| u32::from_le_bytes(word)).collect()
+    };
+    // 40 has t0 and t5, and so have 5, 10, 70, 75 and others.
+    let of_tags: Vec<u32> = {
+        let has = |row: &u32, tag: u32| row % 10 == tag || row % 7 == tag;
+        let mut rows: Vec<u32> = (0..100).filter(|row| has(row, 0) && has(row, 5)).collect();
+        rows.sort_by_key(|row| row.abs_diff(41));
+        rows
+    };
+    assert_eq!(words(&out)[..2], [3, 3]);
+    assert_eq!(words(&out)[2..11], [&[9, 8, 7], &of_tags[..3], &[98, 99, u32::MAX]].concat());
+    assert_eq!(f32::from_bits(words(&out)[19]), f32::INFINITY);
+    let json: serde_json::Value =
+        serde_json::from_str(&run(&[&truth[..], &[&out, "--json"]].concat())).unwrap();
+    assert_eq!((&json["filters"], &json["fewer"]), (&3.into(), &1.into()));
+
+    // Ids of the base name the rows of attributes, and are what is found.
+    let own: Vec<u64> = (0..100).map(|row| 1000 - row).collect();
+    write_ids(&path("ids.npy"), &own);
+    let rows: String = own.iter().map(|id| format!("{{\"id\": {id}, \"n\": {}}}\n", 1000 - id)).collect();
+    fs::write(path("own.jsonl"), rows).unwrap();
+    let by_n = "{\"filter\": \"n < 10 and id != 991\"}\n".repeat(3);
+    fs::write(path("n.jsonl"), by_n).unwrap();
+    let (ids, own, by_n) = (path("ids.npy"), path("own.jsonl"), path("n.jsonl"));
+    let named =
+        [&fixed[..], &["--ids", &ids, "--filters", &by_n, "--attributes", &own, "--out", &out]].concat();
+    run(&named);
+    assert_eq!(words(&out)[2..5], [992, 993, 994]);
+    run(&[&named[..7], &["l2", "--radius", "1500"], &named[10..]].concat());
+    let within = words(&out);
+    assert_eq!((within[0], within[2]), (3, within[1] / 3));
+
+    let refused = |arguments: &[&str]| text(&spandrel(arguments).stderr).to_owned();
+    let message = refused(&[&fixed[..], &["--filters", &filters, "--out", &out]].concat());
+    assert!(message.contains("--attributes"), "{message}");
+    fs::write(&filters, "{\"filter\": \"n < 10\"}\n").unwrap();
+    let message = refused(&[&truth[..], &[&out]].concat());
+    assert!(message.contains("filters of 1 queries over 100 rows, there are 3 queries"), "{message}");
+    fs::write(&filters, "{\"filter\": \"m < 10\"}\n").unwrap();
+    let message = refused(&[&truth[..], &[&out]].concat());
+    assert!(
+        message.contains("line 1: filter: no attribute `m`; the nearest is `n`; there are `n` (i64)"),
+        "{message}"
+    );
+}

@@ -53,7 +53,7 @@ fn ids_of_64_bits_are_kept_and_negative_ones_refused() {
         Truth::open(&path)
     };
     assert_eq!(wide(&[1, 2, 1 << 40, 0]).unwrap().ids, [1, 2, 1 << 40, 0]);
-    assert!(matches!(wide(&[1, 2, 3, -1]), Err(FileError::Id { row: 1, offset: 152, found: -1, .. })));
+    assert!(matches!(wide(&[1, 2, 3, -2]), Err(FileError::Id { row: 1, offset: 152, found: -2, .. })));
     for (ids, descr) in [([1, 1 << 40], "<i8"), ([1, u64::MAX - 1], "<u8")] {
         let truth = Truth { queries: 1, k: 2, ids: ids.to_vec(), distances: None };
         truth.write(&path).unwrap();
@@ -83,4 +83,58 @@ fn rows_get_the_ids_they_were_given() {
     assert_eq!(truth.ids_of(1), [1 << 40, (1 << 40) + 7, (1 << 40) + 3]);
     let short = tiny_truth().name_rows(&ids[..7]);
     assert_eq!(short, Err(TruthError::NoId { query: 1, row: 7, rows: 7 }));
+}
+
+#[test]
+fn a_query_may_have_fewer_neighbours() {
+    let folder = TempDir::new().unwrap();
+    let truth = |ids: [u64; 6]| Truth {
+        queries: 3,
+        k: 2,
+        ids: ids.to_vec(),
+        distances: Some(vec![0.5, f32::INFINITY, f32::INFINITY, f32::INFINITY, 0.0, 1.0]),
+    };
+    let none = Truth::NONE;
+    let short = truth([4, none, none, none, 5, 0]);
+    let wide = truth([1 << 40, none, none, none, 5, 0]);
+    for format in [Format::Ibin, Format::Ivecs, Format::Npy] {
+        let path = path(&folder, format);
+        short.write(&path).unwrap();
+        let distances = short.distances.clone().filter(|_| format == Format::Ibin);
+        assert_eq!(Truth::open(&path).unwrap(), Truth { distances, ..short.clone() });
+        // -1 in every form: all bits of an id.
+        let ids: Vec<u8> = [4_i32, -1, -1, -1, 5, 0].iter().flat_map(|id| id.to_le_bytes()).collect();
+        let bytes = fs::read(&path).unwrap();
+        let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+        assert!(holds(&ids[..8]) && holds(&ids[8..16]), "{format}");
+    }
+    let path = path(&folder, Format::Npy);
+    for wide in [wide, truth([u64::MAX - 1, none, none, none, 5, 0])] {
+        wide.write(&path).unwrap();
+        assert_eq!(Truth::open(&path).unwrap(), Truth { distances: None, ..wide });
+    }
+    assert_eq!([0, 1, 2].map(|query| short.ids_of(query).to_vec()), [vec![4], vec![], vec![5, 0]]);
+    assert_eq!(short.validate(3, 6), Err(TruthError::Fewer { query: 0, found: 1, k: 2 }));
+    assert_eq!(short.validate_filtered(3, 6), Ok(()));
+    assert_eq!(short.validate_filtered(3, 5), Err(TruthError::Id { query: 2, id: 5, rows: 5 }));
+    assert_eq!(short.validate_filtered(2, 6), Err(TruthError::Queries { expected: 2, found: 3 }));
+    let mut named = short;
+    named.name_rows(&[9, 8, 7, 6, 5, 4]).unwrap();
+    assert_eq!(named.ids, [5, none, none, none, 4, 9]);
+}
+
+#[test]
+fn nothing_but_missing_ones_follows_a_missing_neighbour() {
+    let folder = TempDir::new().unwrap();
+    let path = path(&folder, Format::Ibin);
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    fs::write(&path, words(&[2, 3, 5, u32::MAX, 7, 1, 2, 3])).unwrap();
+    let refused = Truth::open(&path).unwrap_err();
+    assert!(matches!(refused, FileError::AfterLast { row: 0, offset: 16, found: 7, .. }), "{refused}");
+    // As an id it has the bits of a missing neighbour.
+    let largest = Truth { queries: 1, k: 1, ids: vec![u32::MAX.into()], distances: None };
+    assert!(matches!(largest.write(&path), Err(FileError::WideId { .. })));
+    let npy = self::path(&folder, Format::Npy);
+    largest.write(&npy).unwrap();
+    assert_eq!(Truth::open(&npy).unwrap(), largest);
 }

@@ -2,6 +2,7 @@
 mod convert;
 mod crop;
 mod files;
+mod filtered;
 mod generate;
 mod get;
 mod info;

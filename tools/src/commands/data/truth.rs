@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use spandrel_datasets::{
-    Converted, Format, IdFile, RangeTruthParams, TruthParams, VectorFile, compute_range_truth, compute_truth,
+    Converted, Format, IdFile, RangeTruthParams, TruthParams, VectorFile, compute_filtered_range_truth,
+    compute_filtered_truth, compute_range_truth, compute_truth,
 };
 use spandrel_index::{Metric, VectorSource as _};
 
 use super::files::{output, watched};
+use super::filtered::FilteredArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::search::note_rounding;
 use crate::figures::units;
@@ -17,7 +19,8 @@ use crate::{Advised, Session, UsageError};
 /// Compute the exact nearest neighbours of queries, or all within a radius.
 ///
 /// The base streams past, so it may be far larger than memory. Ties go to the smaller row number. A base of fewer than k
-/// vectors gives them all. With --radius the file has the layout of big-ann-benchmarks for range search.
+/// vectors gives them all. With --filters only vectors that match a query's filter are its neighbours, and -1 stands in place of
+/// those that are missing where fewer than k match. With --radius the file has the layout of big-ann-benchmarks for range search.
 #[derive(Debug, Args)]
 pub struct TruthArgs {
     /// Vectors to search.
@@ -41,6 +44,9 @@ pub struct TruthArgs {
     /// The vectors' own ids, as `build --ids` takes them: ibin or npy with one id in each row [default: row numbers].
     #[arg(long, value_name = "FILE")]
     pub ids: Option<PathBuf>,
+    /// Filters, one for each query.
+    #[command(flatten)]
+    pub filtered: FilteredArgs,
     /// How base and queries are read.
     #[command(flatten)]
     pub input: InputArgs,
@@ -73,13 +79,17 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         k: args.k as usize, // CAST: widening
         threads: args.threads.map_or(0, usize::from),
     };
-    let mut truth =
-        watched(session, "exact neighbours", |watch| compute_truth(&base, &queries, params, watch))?;
+    let filters = args.filtered.read(base.len(), args.ids.as_deref(), session)?;
+    let mut truth = watched(session, "exact neighbours", |watch| match &filters {
+        Some(filters) => compute_filtered_truth(&base, &queries, filters, params, watch),
+        None => compute_truth(&base, &queries, params, watch),
+    })?;
     if let Some(ids) = &ids {
         truth.name_rows(ids)?;
     }
     truth.write(out)?;
-    let text = format!(
+    let fewer = (0..truth.queries).filter(|&query| truth.ids_of(query).len() < truth.k).count();
+    let mut text = format!(
         "{}: {} nearest of {} vectors for each of {} queries, {}\n",
         args.out.display(),
         truth.k,
@@ -87,13 +97,23 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         units::count(truth.queries as u64), // CAST: usize is 64 bits here
         args.metric
     );
-    let json = json!({
+    let mut json = json!({
         "out": args.out,
         "k": truth.k,
         "vectors": base.len(),
         "queries": truth.queries,
         "metric": args.metric.to_string(),
     });
+    if let Some(filters) = &filters {
+        text += &format!(
+            "{} different filters; fewer than {} match for {} of the queries\n",
+            units::count(filters.distinct() as u64), // CAST: usize is 64 bits here
+            truth.k,
+            units::count(fewer as u64), // CAST: as above
+        );
+        json["filters"] = json!(filters.distinct());
+        json["fewer"] = json!(fewer);
+    }
     session.show_beside(&[&args.out], &text, &json)
 }
 
@@ -105,8 +125,11 @@ fn run_within(args: &TruthArgs, radius: f32, session: &Session) -> anyhow::Resul
     let ids = args.ids.as_deref().map(|path| read_ids(path, &base, Format::Ivecs)).transpose()?;
     let params =
         RangeTruthParams { metric: args.metric, radius, threads: args.threads.map_or(0, usize::from) };
-    let work = |watch: spandrel_datasets::Watch<'_>| compute_range_truth(&base, &queries, params, watch);
-    let mut truth = watched(session, "exact neighbours", work)?;
+    let filters = args.filtered.read(base.len(), args.ids.as_deref(), session)?;
+    let mut truth = watched(session, "exact neighbours", |watch| match &filters {
+        Some(filters) => compute_filtered_range_truth(&base, &queries, filters, params, watch),
+        None => compute_range_truth(&base, &queries, params, watch),
+    })?;
     if let Some(ids) = &ids {
         truth.name_rows(ids)?;
     }
@@ -120,7 +143,7 @@ fn run_within(args: &TruthArgs, radius: f32, session: &Session) -> anyhow::Resul
         units::count(truth.queries() as u64), // CAST: as above
         args.metric
     );
-    let json = json!({
+    let mut json = json!({
         "out": args.out,
         "radius": radius,
         "results": truth.results(),
@@ -130,6 +153,9 @@ fn run_within(args: &TruthArgs, radius: f32, session: &Session) -> anyhow::Resul
         "queries": truth.queries(),
         "metric": args.metric.to_string(),
     });
+    if let Some(filters) = &filters {
+        json["filters"] = json!(filters.distinct());
+    }
     session.show_beside(&[&args.out], &text, &json)
 }
 
