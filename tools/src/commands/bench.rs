@@ -6,16 +6,17 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use spandrel_datasets::{IdFile, RangeTruth, Rows, Truth};
-use spandrel_index::Index;
+use spandrel_index::{Index, VectorSource as _};
 use spandrel_io::disk::{DiskParams, DiskReport, DiskRow, measure_folder};
 
 use super::ceiling;
+use super::filter::{Compiler, FilterArgs};
 use super::input::InputArgs;
 use super::measure::{self, Examples, Pruning, Setup, Sweep, cross};
 use super::remote::bench::Remotely;
 use super::remote::{self, Rpc, ServerArgs};
 use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, READING, open_index, open_queries};
-use super::within::{self, RadiusArgs, RangeSweep};
+use super::within::{self, RadiusArgs, RangeExamples, RangeSweep};
 use crate::figures::{Align, Machine, Point, STAGES, TextTable, points_table, units};
 use crate::report::{Comparison, page};
 use crate::values::{OutputFormat, parse_epsilon, parse_recall, parse_share};
@@ -74,6 +75,9 @@ pub struct BenchArgs {
     #[arg(long, value_name = "SHARE,SHARE", value_delimiter = ',', requires = "radius", default_value = "1",
           help_heading = KNOBS, value_parser = parse_share)]
     pub completeness: Vec<f32>,
+    /// Which vectors may be answers; the truth is one of `data truth --filters`.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// Where codes and vectors are.
     #[command(flatten)]
     pub places: PlaceArgs,
@@ -109,8 +113,9 @@ pub struct BenchArgs {
 
 pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     if let (Some(_), Some(queries), Some(truth)) = (&args.server.server, &args.queries, &args.truth) {
-        if args.radius.radius.is_some() {
-            return Err(UsageError("--radius needs --index".to_owned()).into());
+        if args.radius.radius.is_some() || args.filter.is_given() {
+            let flag = if args.filter.is_given() { "a filter" } else { "--radius" };
+            return Err(UsageError(format!("{flag} needs --index")).into());
         }
         let points = remotely(args, queries, truth, session)?;
         let label = points.first().and_then(|point| point.label.clone()).unwrap_or_default();
@@ -121,8 +126,10 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     };
     let index = open_index(index, &args.places)?;
     let queries = Rows::read(&open_queries(Fit::of(&index), &args.input, queries, session)?)?;
+    let filters = args.filter.bind(index.schema(), queries.len())?;
+    let filters = filters.map(|asked| Compiler::new(&index, asked, &session.stop));
     if args.radius.radius.is_some() {
-        return within(args, (&index, &queries, truth), session);
+        return within(args, (&index, &queries, truth), filters.as_ref(), session);
     }
     let truth = read_truth(truth, args.ids.as_deref())?;
     let sweep = Sweep {
@@ -132,7 +139,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         distances: args.places.distances,
         stages: args.stages,
     };
-    let examples = Examples { queries: &queries, truth: &truth };
+    let examples = Examples { queries: &queries, truth: &truth, filters: filters.as_ref() };
     let points = measure::measure(&index, examples, &sweep, session)?;
     let ceiling = ceiling::words(&index, examples, &sweep, &points, session)?.unwrap_or_default();
     hand_out(args, &sweep.setup.label, &points, &ceiling, session)
@@ -155,6 +162,7 @@ fn setup(args: &BenchArgs, index: &Index) -> Setup {
 fn within(
     args: &BenchArgs,
     (index, queries, truth): (&Arc<Index>, &Rows, &Path),
+    filters: Option<&Compiler<'_>>,
     session: &Session,
 ) -> anyhow::Result<()> {
     let mut known = RangeTruth::open(truth)?;
@@ -164,7 +172,7 @@ fn within(
     let of = |&completeness: &f32| args.radius.params(completeness, args.places.distances);
     let sweep =
         RangeSweep { setup: setup(args, index), params: args.completeness.iter().filter_map(of).collect() };
-    let points = within::measure(index, queries, &known, &sweep, session)?;
+    let points = within::measure(index, RangeExamples { queries, truth: &known, filters }, &sweep, session)?;
     hand_out(args, &sweep.setup.label, &points, "", session)
 }
 

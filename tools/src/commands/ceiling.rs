@@ -40,7 +40,8 @@ struct Ceiling {
     count: Option<(u32, f64)>,
 }
 
-/// Says what the best of the points leaves to be had, and by which flag; nothing where reading every list takes too long.
+/// Says what the best of the points leaves to be had, and by which flag; nothing where reading every list takes too long, and of
+/// queries with filters.
 pub(super) fn words(
     index: &Arc<Index>,
     examples: Examples<'_>,
@@ -48,6 +49,9 @@ pub(super) fn words(
     points: &[Point],
     session: &Session,
 ) -> anyhow::Result<Option<String>> {
+    if examples.filters.is_some() {
+        return Ok(None);
+    }
     let best = points.iter().max_by(|a, b| a.recall.total_cmp(&b.recall));
     let Some(params) = best.map(|best| best.params.ours()) else { return Ok(None) };
     let queries = affordable(index).min(examples.queries.len());
@@ -110,7 +114,7 @@ fn affordable(index: &Index) -> u64 {
 
 /// `count` queries, evenly spaced, and their neighbours.
 fn sample(examples: Examples<'_>, count: usize) -> anyhow::Result<(Rows, Truth)> {
-    let Examples { queries, truth } = examples;
+    let Examples { queries, truth, .. } = examples;
     let mut bytes = Vec::with_capacity(count * queries.row_bytes());
     let (mut ids, mut distances) = (Vec::new(), truth.distances.as_ref().map(|_| Vec::new()));
     for number in 0..count {

@@ -6,13 +6,14 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{
-    Answer, Distances, Engine, EngineConfig, FetchState, Fetched, Lookup, QueryPlan, Rerank, SearchError,
-    SearchParams, recall,
+    Answer, Distances, Engine, EngineConfig, FetchState, Fetched, Lookup, QueryPlan, Rerank, SearchParams,
+    recall,
 };
 use spandrel_index::{Index, Tier, VectorSource as _};
 use spandrel_io::disk::{DiskParams, Load, measure_file};
 use spandrel_io::{BackendChoice, Direct};
 
+use super::filter::{Compiler, Searching};
 use super::search::{open_engine, refuse_damage};
 use super::truth_check::Sample;
 use crate::figures::{LatencySummary, Machine, Params, Point, PointParams, process_memory};
@@ -46,10 +47,12 @@ pub(super) struct Sweep {
 }
 
 /// Queries and their true neighbours.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Examples<'a> {
     pub(super) queries: &'a Rows,
     pub(super) truth: &'a Truth,
+    /// Filters of the queries, by which the truth was computed.
+    pub(super) filters: Option<&'a Compiler<'a>>,
 }
 
 /// Values to be measured; an empty list leaves a setting to the index.
@@ -103,7 +106,7 @@ pub(super) fn measure(
     sweep: &Sweep,
     session: &Session,
 ) -> anyhow::Result<Vec<Point>> {
-    let Examples { queries, truth } = examples;
+    let Examples { queries, truth, filters } = examples;
     check_truth(truth, queries, sweep.k)?;
     check_sample(index, examples, &sweep.setup)?;
     let known = spandrel_engine::Truth {
@@ -115,9 +118,10 @@ pub(super) fn measure(
         let search =
             SearchParams { distances: sweep.distances, times: sweep.stages, ..params.search(sweep.k) };
         let plan = QueryPlan::of(&search, index)?;
+        let callers = sweep.setup.threads * running.in_flight;
+        let searching = Searching { engine: &running.engine, filters, callers, session };
         let run = running.run(&params.to_string(), queries, |count| {
-            let rows = &queries.bytes()[..count * queries.row_bytes()];
-            running.engine.search_until(rows, &search, &session.stop)
+            searching.answers(0, &queries.bytes()[..count * queries.row_bytes()], &search)
         })?;
         Ok(Point {
             distances: Some(sweep.distances.to_string()),
@@ -251,7 +255,7 @@ impl Running<'_> {
         &self,
         settings: &str,
         queries: &Rows,
-        pass: impl Fn(usize) -> Result<Vec<Answer>, SearchError>,
+        pass: impl Fn(usize) -> anyhow::Result<Vec<Answer>>,
     ) -> anyhow::Result<Run> {
         let Running { engine, in_flight, meter, .. } = self;
         meter.phase(format!("searching, {in_flight} in flight {settings}").trim_end(), "queries");

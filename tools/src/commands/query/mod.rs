@@ -3,14 +3,14 @@ mod explained;
 mod output;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 use spandrel_datasets::{Converted, Format, VectorFile};
 use spandrel_engine::{EngineConfig, QueryPlan, RangeParams, SearchError, SearchParams};
-use spandrel_index::{Index, VectorSource as _};
+use spandrel_index::VectorSource as _;
 
 use self::output::{Form, Output};
+use super::filter::{Compiler, FilterArgs, Searching};
 use super::input::InputArgs;
 use super::remote::query::{Query, ask};
 use super::remote::within::ask_within;
@@ -21,7 +21,7 @@ use super::search::{
 use super::shape::threads_default;
 use super::within::{self, CompletenessArgs, RadiusArgs};
 use crate::values::parse_recall;
-use crate::{Advised, Session};
+use crate::{Advised, Session, UsageError};
 
 /// Find the nearest vectors of each query, or all within a radius.
 ///
@@ -51,6 +51,9 @@ pub struct QueryArgs {
     /// How many of them.
     #[command(flatten)]
     pub completeness: CompletenessArgs,
+    /// Which vectors may be answers.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// How the file of queries is read.
     #[command(flatten)]
     pub input: InputArgs,
@@ -103,8 +106,19 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         cache_bytes: args.places.cache_bytes(),
         ..EngineConfig::default()
     };
+    let filters = args.filter.bind(index.schema(), queries.len())?;
+    let filters = filters.map(|asked| Compiler::new(&index, asked, &session.stop));
+    let engine = open_engine(&index, config, session)?;
+    let callers = config.threads * config.in_flight;
+    let searching = Searching { engine: &engine, filters: filters.as_ref(), callers, session };
     if let Some(params) = within {
-        return run_within(args, &index, (queries, config), &params, output);
+        return run_within(
+            args,
+            Searching { callers: config.threads, ..searching },
+            &queries,
+            &params,
+            output,
+        );
     }
     let params = SearchParams {
         distances: args.places.distances,
@@ -112,7 +126,6 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         ..args.knobs.point(args.recall).search(args.k as usize) // CAST: widening
     };
     QueryPlan::of(&params, &index)?;
-    let engine = open_engine(&index, config, session)?;
     let meter = session.meter();
     meter.phase("searching", "queries");
     let mut first = 0;
@@ -120,8 +133,9 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         let count = BATCH.min(queries.len() - first);
         let mut rows = vec![0; count as usize * queries.row_bytes()]; // CAST: at most BATCH
         queries.read_rows(first, &mut rows)?;
-        let answers = engine
-            .search_until(&rows, &params, &session.stop)
+        // CAST: usize is 64 bits here
+        let answers = searching
+            .answers(first as usize, &rows, &params)
             .map_err(|error| in_file(error, &args.queries, first))?;
         output.take(first, &answers)?;
         first += count;
@@ -135,23 +149,24 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
 /// As [`run`], for all within a radius.
 fn run_within(
     args: &QueryArgs,
-    index: &Arc<Index>,
-    (queries, config): (Converted<VectorFile>, EngineConfig),
+    searching: Searching<'_>,
+    queries: &Converted<VectorFile>,
     params: &RangeParams,
     mut output: Output<'_>,
 ) -> anyhow::Result<()> {
-    let session = output.session;
+    let Searching { engine, callers, session, .. } = searching;
+    let index = engine.index();
     index.metric().check_radius(params.radius)?;
-    let engine = open_engine(index, config, session)?;
     let meter = session.meter();
     meter.phase("searching", "queries");
     // One query for each thread at a time: a query may have many results.
-    let (threads, mut first) = (config.threads as u64, 0); // CAST: widening
+    let (threads, mut first) = (callers as u64, 0); // CAST: widening
     while first < queries.len() {
         let count = threads.min(queries.len() - first);
         let mut rows = vec![0; count as usize * queries.row_bytes()]; // CAST: at most `threads`
         queries.read_rows(first, &mut rows)?;
-        let answers = within::answers(&engine, &rows.into(), params, config.threads, session)
+        // CAST: usize is 64 bits here
+        let answers = within::answers(searching, first as usize, &rows.into(), params)
             .map_err(|error| in_file(error, &args.queries, first))?;
         output.take(first, &answers)?;
         first += count;
@@ -159,11 +174,14 @@ fn run_within(
     }
     meter.finish();
     let incomplete = output.finish(args.out.as_deref(), &index.dir().display().to_string())?;
-    refuse_damage(&engine, incomplete)
+    refuse_damage(engine, incomplete)
 }
 
 /// As [`run`], where a server answers.
 fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<'_>) -> anyhow::Result<()> {
+    if args.filter.is_given() {
+        return Err(UsageError("a filter needs --index".to_owned()).into());
+    }
     let params = args.knobs.point(args.recall);
     let distances = args.places.distances;
     let query = Query {
@@ -194,13 +212,14 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
 }
 
 /// Names the file of a query that was refused, and counts it from the file's beginning.
-fn in_file(error: SearchError, path: &Path, first: u64) -> anyhow::Error {
-    match error {
+fn in_file(error: anyhow::Error, path: &Path, first: u64) -> anyhow::Error {
+    match error.downcast() {
         // CAST: usize is 64 bits here
-        SearchError::Query(bad) => {
+        Ok(SearchError::Query(bad)) => {
             anyhow::Error::new(bad.after(first as usize)).context(path.display().to_string())
         }
-        other => other.into(),
+        Ok(other) => other.into(),
+        Err(other) => other,
     }
 }
 
@@ -211,7 +230,7 @@ mod tests {
     #[test]
     fn a_refused_query_is_counted_from_the_beginning() {
         let refused = SearchError::Query(spandrel_engine::QueryError::Zero { query: 5 });
-        let error = in_file(refused, Path::new("q.fbin"), 10_000);
+        let error = in_file(refused.into(), Path::new("q.fbin"), 10_000);
         assert_eq!(format!("{error:#}"), "q.fbin: query 10005: a zero vector has no cosine");
     }
 }

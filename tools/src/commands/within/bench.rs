@@ -10,6 +10,7 @@ use spandrel_index::{Index, VectorSource as _};
 use super::answers;
 use super::precision::Held;
 use crate::Session;
+use crate::commands::filter::{Compiler, Searching};
 use crate::commands::measure::Setup;
 use crate::figures::{Params, Point};
 
@@ -21,22 +22,32 @@ pub(in crate::commands) struct RangeSweep {
     pub(in crate::commands) params: Vec<RangeParams>,
 }
 
+/// Queries, and all that is within the radius of each.
+#[derive(Clone, Copy)]
+pub(in crate::commands) struct RangeExamples<'a> {
+    pub(in crate::commands) queries: &'a Rows,
+    pub(in crate::commands) truth: &'a RangeTruth,
+    /// Filters of the queries.
+    pub(in crate::commands) filters: Option<&'a Compiler<'a>>,
+}
+
 /// Measures every point.
 pub(in crate::commands) fn measure(
     index: &Arc<Index>,
-    queries: &Rows,
-    truth: &RangeTruth,
+    examples: RangeExamples<'_>,
     sweep: &RangeSweep,
     session: &Session,
 ) -> anyhow::Result<Vec<Point>> {
+    let RangeExamples { queries, truth, filters } = examples;
     truth.validate(queries.len())?;
     let rows = Bytes::copy_from_slice(queries.bytes());
     sweep.setup.points(index, &sweep.params, session, |running, params| {
         let callers = sweep.setup.threads * running.in_flight;
+        let searching = Searching { engine: &running.engine, filters, callers, session };
         let settings = format!("completeness={}", params.completeness);
         let run = running.run(&settings, queries, |count| {
             let rows = rows.slice(..count * queries.row_bytes());
-            answers(&running.engine, &rows, params, callers, session)
+            answers(searching, 0, &rows, params)
         })?;
         let held = Held::of(index.metric(), &run.answers, truth);
         let results: usize = run.answers.iter().map(|answer| answer.neighbours.len()).sum();

@@ -2,8 +2,6 @@
 mod bench;
 mod precision;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,11 +9,13 @@ use clap::Args;
 use spandrel_engine::{Answer, Distances, Engine, Neighbour, RangeParams, RangeRequest, SearchError};
 use spandrel_index::Metric;
 
+use super::callers;
+use super::filter::Searching;
 use super::search::KNOBS;
 use crate::Session;
 use crate::values::parse_share;
 
-pub(super) use bench::{RangeSweep, measure};
+pub(super) use bench::{RangeExamples, RangeSweep, measure};
 
 /// All within a radius in place of the nearest.
 #[derive(Debug, Clone, Args)]
@@ -55,11 +55,11 @@ pub struct CompletenessArgs {
 fn within(
     engine: &Engine,
     query: Bytes,
-    params: &RangeParams,
+    params: RangeParams,
     session: &Session,
 ) -> Result<Answer, SearchError> {
     let (begun, stop) = (Instant::now(), Some(session.stop.clone()));
-    let mut search = engine.range(RangeRequest { query, params: params.clone(), deadline: None, stop })?;
+    let mut search = engine.range(RangeRequest { query, params, deadline: None, stop })?;
     let mut neighbours = Vec::new();
     while let Some(found) = search.next(engine)? {
         neighbours.extend(found);
@@ -75,45 +75,21 @@ pub(super) fn sort(metric: Metric, neighbours: &mut [Neighbour]) {
     neighbours.sort_unstable_by(|a, b| score(a).total_cmp(&score(b)).then(a.id.cmp(&b.id)));
 }
 
-/// The answers to some queries back to back, of which `callers` are searched at the same time.
+/// The answers to some queries back to back, of which the first is number `first` of all.
 ///
 /// # Errors
-/// [`SearchError`] of the first query that has none.
+/// [`SearchError`] or `CompileError` of the first query that has none.
 pub(super) fn answers(
-    engine: &Engine,
+    searching: Searching<'_>,
+    first: usize,
     queries: &Bytes,
     params: &RangeParams,
-    callers: usize,
-    session: &Session,
-) -> Result<Vec<Answer>, SearchError> {
+) -> anyhow::Result<Vec<Answer>> {
+    let Searching { engine, callers, session, .. } = searching;
     let row_bytes = engine.index().row_bytes();
-    let (next, count) = (AtomicUsize::new(0), queries.len() / row_bytes);
-    let call = || {
-        let mut found = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= count {
-                return found;
-            }
-            let row = queries.slice(number * row_bytes..(number + 1) * row_bytes);
-            let answer = within(engine, row, params, session);
-            if answer.is_err() {
-                next.store(count, Ordering::Relaxed);
-            }
-            found.push((number, answer));
-        }
-    };
-    let closed = |_| vec![(0, Err(SearchError::Closed))];
-    let mut all: Vec<(usize, Result<Answer, SearchError>)> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..callers.min(count)).map(|_| scope.spawn(call)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(closed)).collect()
-    });
-    all.sort_unstable_by_key(|(number, _)| *number);
-    let numbered = all.into_iter().map(|(number, answer)| {
-        answer.map_err(|error| match error {
-            SearchError::Query(bad) => SearchError::Query(bad.after(number)),
-            other => other,
-        })
-    });
-    numbered.collect()
+    callers::answers(queries.len() / row_bytes, callers, |number| {
+        let params = RangeParams { filter: searching.filter(first + number)?, ..params.clone() };
+        let row = queries.slice(number * row_bytes..(number + 1) * row_bytes);
+        Ok(within(engine, row, params, session)?)
+    })
 }

@@ -1,0 +1,71 @@
+//! Which vectors may be answers, by flags.
+mod compiler;
+mod search;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use spandrel_datasets::Filters;
+use spandrel_filter::{Bound, Filter, Schema};
+
+pub(super) use compiler::Compiler;
+pub(super) use search::Searching;
+
+use crate::Advised;
+
+/// Heading of the flags that filter.
+pub(super) const FILTERS: &str = "Which vectors may be answers";
+
+/// Which vectors may be answers.
+#[derive(Debug, Clone, Default, Args)]
+pub struct FilterArgs {
+    /// A condition on the attributes of a vector, such as 'price < 1500 and tags contains "red"'.
+    #[arg(long, value_name = "EXPR", help_heading = FILTERS, value_parser = Filter::parse)]
+    pub filter: Option<Filter>,
+    /// A filter for each query, in the order of the queries: .jsonl with {"filter": {...}} on each line, or .spmat with the tags
+    /// that a vector must have in each row.
+    #[arg(long, value_name = "FILE", help_heading = FILTERS, conflicts_with = "filter")]
+    pub filters: Option<PathBuf>,
+}
+
+/// The filters of queries.
+pub(super) struct Asked {
+    /// The different ones.
+    pub(super) distinct: Vec<Bound>,
+    /// For each query the number of its own; empty where all have the one.
+    of_query: Vec<usize>,
+}
+
+impl FilterArgs {
+    pub(super) fn is_given(&self) -> bool {
+        self.filter.is_some() || self.filters.is_some()
+    }
+
+    /// The filters of `queries` queries by the attributes of an index; none where none was asked for.
+    pub(super) fn bind(&self, schema: &Schema, queries: u64) -> anyhow::Result<Option<Asked>> {
+        if let Some(filter) = &self.filter {
+            return Ok(Some(Asked { distinct: vec![filter.bind(schema)?], of_query: Vec::new() }));
+        }
+        let Some(path) = &self.filters else { return Ok(None) };
+        let filters = Filters::open(path)?;
+        let count = filters.len() as u64; // CAST: widening
+        if count != queries {
+            let message = format!("{}: filters of {count} queries, there are {queries}", path.display());
+            return Err(Advised::new(message, "give a filter for each query, in their order").into());
+        }
+        let bound = filters.bind(schema)?;
+        Ok(Some(Asked { distinct: bound.distinct, of_query: bound.of_query }))
+    }
+}
+
+impl Asked {
+    /// The number of a query's filter.
+    pub(super) fn number(&self, query: usize) -> usize {
+        self.of_query.get(query).copied().unwrap_or_default()
+    }
+
+    /// Whether all queries have one filter.
+    pub(super) fn is_one(&self) -> bool {
+        self.distinct.len() == 1
+    }
+}

@@ -1,0 +1,53 @@
+//! Searches among the vectors that match filters.
+use std::sync::Arc;
+
+use spandrel_engine::{Answer, Engine, SearchError, SearchParams};
+use spandrel_index::Matches;
+use spandrel_index::attributes::CompileError;
+
+use super::Compiler;
+use crate::Session;
+use crate::commands::callers;
+
+/// An engine, and the filters of the queries that it answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Searching<'a> {
+    pub(crate) engine: &'a Engine,
+    /// None where queries have no filter.
+    pub(crate) filters: Option<&'a Compiler<'a>>,
+    /// Queries with filters of their own that are searched at the same time.
+    pub(crate) callers: usize,
+    pub(crate) session: &'a Session,
+}
+
+impl Searching<'_> {
+    /// The vectors that match the filter of a query, if it has one.
+    pub(crate) fn filter(&self, query: usize) -> Result<Option<Arc<Matches>>, CompileError> {
+        self.filters.map(|filters| filters.matches(query)).transpose()
+    }
+
+    /// The answers to queries back to back, of which the first is number `first` of all.
+    ///
+    /// # Errors
+    /// [`SearchError`], [`CompileError`]. A query that is refused is named by its number in `rows`.
+    pub(crate) fn answers(
+        &self,
+        first: usize,
+        rows: &[u8],
+        params: &SearchParams,
+    ) -> anyhow::Result<Vec<Answer>> {
+        let Searching { engine, filters, callers, session } = self;
+        let one = |query, rows: &[u8]| -> anyhow::Result<Vec<Answer>> {
+            let params = SearchParams { filter: self.filter(query)?, ..params.clone() };
+            Ok(engine.search_until(rows, &params, &session.stop)?)
+        };
+        if filters.is_none_or(Compiler::is_one) {
+            return one(first, rows);
+        }
+        let row_bytes = engine.index().row_bytes();
+        callers::answers(rows.len() / row_bytes, *callers, |number| {
+            let row = &rows[number * row_bytes..(number + 1) * row_bytes];
+            Ok(one(first + number, row)?.pop().ok_or(SearchError::Closed)?)
+        })
+    }
+}
