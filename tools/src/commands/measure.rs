@@ -9,7 +9,7 @@ use spandrel_engine::{
     Answer, Distances, Engine, EngineConfig, FetchState, Fetched, Lookup, QueryPlan, Rerank, SearchParams,
     recall,
 };
-use spandrel_index::{Index, Tier, VectorSource as _};
+use spandrel_index::{Index, Metric, Tier, VectorSource as _};
 use spandrel_io::disk::{DiskParams, Load, measure_file};
 use spandrel_io::{BackendChoice, Direct};
 
@@ -88,13 +88,14 @@ pub(super) fn cross(values: &Pruning) -> Vec<PointParams> {
 /// Refuses a truth that cannot be that of the queries, or is too narrow.
 pub(super) fn check_truth(truth: &Truth, queries: &Rows, k: usize) -> anyhow::Result<()> {
     truth.validate(queries.len(), u64::MAX)?;
+    check_width(truth, k)
+}
+
+fn check_width(truth: &Truth, k: usize) -> anyhow::Result<()> {
     if truth.k < k {
         let message = format!("recall at {k} asked for, the truth has {} neighbours of each query", truth.k);
-        return Err(Advised::new(
-            message,
-            "ask for fewer with --k, or compute more with `spandrel data truth`",
-        )
-        .into());
+        let help = "ask for fewer with --k, or compute more with `spandrel data truth`";
+        return Err(Advised::new(message, help).into());
     }
     Ok(())
 }
@@ -107,7 +108,13 @@ pub(super) fn measure(
     session: &Session,
 ) -> anyhow::Result<Vec<Point>> {
     let Examples { queries, truth, filters } = examples;
-    check_truth(truth, queries, sweep.k)?;
+    match filters {
+        None => check_truth(truth, queries, sweep.k)?,
+        Some(_) => {
+            truth.validate_filtered(queries.len(), u64::MAX)?;
+            check_width(truth, sweep.k)?;
+        }
+    }
     check_sample(index, examples, &sweep.setup)?;
     let known = spandrel_engine::Truth {
         ids: &truth.ids,
@@ -137,10 +144,33 @@ pub(super) fn measure(
                 },
             }),
             k: Some(sweep.k as u64), // CAST: widening
-            recall: recall(index.metric(), &run.answers, known, sweep.k)?,
+            recall: match filters {
+                None => recall(index.metric(), &run.answers, known, sweep.k)?,
+                Some(_) => filtered_recall(index.metric(), &run.answers, truth, sweep.k)?,
+            },
             ..running.point(run)
         })
     })
+}
+
+/// The mean recall of queries that may have fewer than `k` neighbours: the share found of those that there are, 1 where there
+/// is none.
+fn filtered_recall(metric: Metric, answers: &[Answer], truth: &Truth, k: usize) -> anyhow::Result<f64> {
+    let mut sum = 0.0;
+    for (query, answer) in answers.iter().enumerate() {
+        let ids = truth.ids_of(query);
+        let distances = truth.distances.as_deref().unwrap_or_default();
+        let known = spandrel_engine::Truth {
+            ids,
+            distances: distances.get(query * truth.k..query * truth.k + ids.len()).unwrap_or_default(),
+            columns: ids.len(),
+        };
+        sum += match k.min(ids.len()) {
+            0 => 1.0,
+            k => recall(metric, std::slice::from_ref(answer), known, k)?,
+        };
+    }
+    Ok(sum / answers.len().max(1) as f64) // CAST: a mean
 }
 
 impl Setup {

@@ -50,9 +50,9 @@ impl<'a> Sample<'a> {
 
     /// The ids whose vectors [`Sample::check`] needs, in parts for each query; the last part is the largest id of all.
     pub(super) fn ids(&self) -> Vec<Vec<u64>> {
-        let mut parts: Vec<Vec<u64>> =
-            self.queries.iter().map(|&query| self.truth.ids_of(query)[..self.width].to_vec()).collect();
-        parts.extend(self.truth.ids.iter().max().map(|&id| vec![id]));
+        let nearest = |&query: &usize| self.truth.ids_of(query).iter().copied().take(self.width).collect();
+        let mut parts: Vec<Vec<u64>> = self.queries.iter().map(nearest).collect();
+        parts.extend(self.truth.ids.iter().filter(|&&id| id != Truth::NONE).max().map(|&id| vec![id]));
         parts
     }
 
