@@ -37,6 +37,10 @@ pub(crate) struct Checkpoint {
     pub(crate) written: Option<Written>,
     pub(crate) graph: Option<GraphDone>,
     pub(crate) ids: Option<Section>,
+    /// What is known of the vectors, sorted in runs; not there where nothing is.
+    pub(crate) gathered: Option<Gathered>,
+    /// Sections of attributes, in the order of the schema.
+    pub(crate) attributes: Option<Vec<Section>>,
     /// What the caller found; not there unless it was asked.
     pub(crate) calibrated: Option<Calibrated>,
     /// Seconds spent in each phase, by name, over all runs.
@@ -54,6 +58,8 @@ pub(crate) enum Product {
     Written,
     Graph,
     Ids,
+    Gathered,
+    Attributes,
     Calibrated,
 }
 
@@ -63,6 +69,8 @@ pub(crate) struct Checked {
     pub(crate) input_hash: String,
     pub(crate) norm_max: f32,
     pub(crate) id_max: u64,
+    /// Of what is known of the vectors; not there where nothing is.
+    pub(crate) attributes_hash: Option<String>,
     /// The rows that coarse parts are learned from, in one group.
     pub(crate) sample: Spill,
 }
@@ -100,6 +108,14 @@ pub(crate) struct Written {
     /// Pairs of id and position, each sorted run a group.
     pub(crate) id_runs: Spill,
     pub(crate) stats: ListStats,
+}
+
+/// Values with their positions, sorted in runs: a group each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Gathered {
+    pub(crate) spill: Spill,
+    /// Number of the attribute of each run.
+    pub(crate) runs: Vec<u16>,
 }
 
 /// The head index; no section where heads are scanned flat.
@@ -154,6 +170,8 @@ impl Checkpoint {
             Product::Written => self.written.is_some(),
             Product::Graph => self.graph.is_some(),
             Product::Ids => self.ids.is_some(),
+            Product::Gathered => self.gathered.is_some(),
+            Product::Attributes => self.attributes.is_some(),
             Product::Calibrated => self.calibrated.is_some(),
         }
     }
@@ -206,6 +224,9 @@ pub(crate) const HEADS: &str = "heads";
 pub(crate) const LEAVES: &str = "leaves";
 pub(crate) const FILED: &str = "filed";
 pub(crate) const ID_RUNS: &str = "id-runs";
+pub(crate) const ATTRIBUTE_RUNS: &str = "attribute-runs";
+pub(crate) const ATTRIBUTE_ENTRIES: &str = "attribute-entries";
+pub(crate) const ATTRIBUTE_FORWARD: &str = "attribute-forward";
 
 #[cfg(test)]
 mod tests {

@@ -3,10 +3,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use spandrel_index::codes::{CodeSpec, Codebooks};
-use spandrel_index::format::{Manifest, hash_hex};
+use spandrel_index::format::{AttributeEntry, Manifest, SectionEntry, SegmentEntry, hash_hex};
 use spandrel_index::kernels::Variant;
 use spandrel_index::{DIM_MAX, DType, HeadSpace, Metric, Tier};
 
+use crate::attributes::AttributeParams;
 use crate::cluster::HeadKind;
 use crate::filing::ReplicaRule;
 use crate::measured::{MAX_LISTS_MEMORY, MAX_LISTS_SSD};
@@ -80,6 +81,8 @@ pub struct Params {
     pub(crate) seed: u64,
     /// Whether ids come from the caller rather than being row numbers.
     pub(crate) own_ids: bool,
+    /// What is known of the vectors, in the order of the schema.
+    pub(crate) attributes: Vec<AttributeParams>,
 }
 
 impl Params {
@@ -154,13 +157,14 @@ impl Params {
             threads: config.threads,
             seed: config.seed,
             own_ids: input.ids.is_some(),
+            attributes: AttributeParams::of(input.attributes, vectors)?,
         })
     }
 
     /// Everything that decides the bytes of the index beside the input, by name. Thread count and memory
     /// are not among it.
     pub(crate) fn fingerprint(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut fingerprint = vec![
             ("format", format!("{}.{}", spandrel_index::format::MAJOR, spandrel_index::format::MINOR)),
             ("metric", self.metric.to_string()),
             ("dtype", self.dtype.to_string()),
@@ -175,7 +179,18 @@ impl Params {
             ("seed", self.seed.to_string()),
             ("own ids", self.own_ids.to_string()),
             ("kernels", self.kernels().to_owned()),
-        ]
+        ];
+        if let Some(attributes) = self.attributes_text() {
+            fingerprint.push(("attributes", attributes));
+        }
+        fingerprint
+    }
+
+    /// Names and types of attributes, where there are some.
+    pub(crate) fn attributes_text(&self) -> Option<String> {
+        let text = |attribute: &AttributeParams| attribute.text();
+        let texts: Vec<String> = self.attributes.iter().map(text).collect();
+        (!texts.is_empty()).then(|| texts.join(", "))
     }
 
     /// Whether a manifest is that of an index with these parameters; its input is not looked at.
@@ -190,6 +205,17 @@ impl Params {
             && build.heads == self.heads.name()
             && (build.code == self.code.to_string() && build.codes == self.codes)
             && build.codebooks == self.codebooks_hash()
+            && manifest.segments.iter().all(|segment| self.has_attributes(segment))
+    }
+
+    fn has_attributes(&self, segment: &SegmentEntry) -> bool {
+        let same = |(planned, (_, entry)): (&AttributeParams, (&SectionEntry, &AttributeEntry))| {
+            planned.name == entry.name
+                && planned.kind.name() == entry.kind
+                && planned.resident == entry.resident
+        };
+        segment.attributes().count() == self.attributes.len()
+            && self.attributes.iter().zip(segment.attributes()).all(same)
     }
 
     /// Hash of the codebooks that were given, in hex digits.

@@ -2,8 +2,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use spandrel_index::SourceError;
 use spandrel_index::format::OpenError;
+use spandrel_index::{AttributeSourceError, SourceError};
 
 /// Why there is no index. Nothing published before was touched.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,9 @@ pub enum BuildError {
         /// The input.
         name: String,
     },
+    /// Attributes could not be read, or are none that an index takes; the message names the file and the place.
+    #[error(transparent)]
+    Attributes(#[from] AttributeSourceError),
     /// Two vectors have one id.
     #[error("id {id} is given to more than one vector; ids must differ")]
     DuplicateId {

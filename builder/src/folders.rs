@@ -39,7 +39,13 @@ impl Asked<'_> {
     /// Everything that an interrupted build must have in common with this one.
     fn fingerprint(&self) -> Result<Vec<(&'static str, String)>, BuildError> {
         let mut fingerprint = self.params.fingerprint();
+        if self.params.attributes.is_empty() {
+            fingerprint.push(("attributes", "none".to_owned()));
+        }
         fingerprint.push(("input", stages::glance(self.params, self.input)?));
+        if let Some(attributes) = self.input.attributes {
+            fingerprint.push(("content of attributes", stages::glance_attributes(attributes.source)?));
+        }
         Ok(fingerprint)
     }
 }
@@ -116,6 +122,7 @@ impl Folders {
             if config.resume
                 && params.made(&manifest)
                 && stages::hash_input(params, asked.input, context)? == manifest.build.input_hash
+                && stages::hash_attributes(asked.input, context)? == manifest.build.attributes_hash
             {
                 context.progress.note("the build had been finished");
                 return Ok(Begin::Complete(Box::new(manifest)));

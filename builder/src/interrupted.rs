@@ -12,8 +12,8 @@ use spandrel_io::{Blob, FileWriter, FolderStore, Naming, Sink, Store, StoreError
 
 use crate::filing::ReplicaRule;
 use crate::run::build_in;
-use crate::run::tests::{Memory, clustered, config, files, run};
-use crate::{BuildConfig, BuildError, Caller, Input, ListCount, Progress, Silent, build};
+use crate::run::tests::{Numbered, clustered, config, files, run};
+use crate::{Attributes, BuildConfig, BuildError, Caller, Input, ListCount, Progress, Silent, build};
 
 /// Raises the stop flag when a phase begins.
 struct StopBefore<'a> {
@@ -32,11 +32,11 @@ impl Progress for StopBefore<'_> {
 }
 
 /// A bit flipped in a scratch file became a bit of a valid index, of the same uuid as the one without.
-fn damage_before(source: &Memory, config: &BuildConfig, phases: &[(&str, &[&str])]) {
+fn damage_before(input: Input<'_>, config: &BuildConfig, phases: &[(&str, &[&str])]) {
     let whole = BuildConfig { out: config.out.join("whole"), ..config.clone() };
-    run(source, &whole).unwrap();
+    let run = |config: &BuildConfig| build(input, config, &Silent, &AtomicBool::new(false));
+    run(&whole).unwrap();
     let expected = files(&whole.out);
-    let input = Input { vectors: source, ids: None };
     let mut stopped = BuildConfig { out: config.out.join("stopped"), ..config.clone() };
     for (phase, names) in phases {
         let stop = AtomicBool::new(false);
@@ -54,14 +54,14 @@ fn damage_before(source: &Memory, config: &BuildConfig, phases: &[(&str, &[&str]
                 let mut bad = good.clone();
                 bad[at] ^= 16;
                 fs::write(&path, &bad).unwrap();
-                let refused = run(source, &stopped).expect_err(&what);
+                let refused = run(&stopped).expect_err(&what);
                 let named = matches!(&refused, BuildError::Scratch { path, .. } if path.ends_with(name));
                 assert!(named && refused.to_string().contains("--replace"), "{what}: {refused}");
             }
             fs::write(&path, &good).unwrap();
         }
     }
-    run(source, &stopped).unwrap();
+    run(&stopped).unwrap();
     assert_eq!(files(&stopped.out), expected, "mended");
 }
 
@@ -77,7 +77,7 @@ fn damage_of_any_scratch_file_between_phases_is_refused() {
         ("write", &["filed", "heads"]),
         ("ids", &["id-runs"]),
     ];
-    damage_before(&clustered(4200, 8192), &wide, &phases);
+    damage_before(Input::of(&clustered(4200, 8192)), &wide, &phases);
 }
 
 #[test]
@@ -91,11 +91,20 @@ fn damage_of_a_model_or_of_heads_between_phases_is_refused() {
     };
     let phases: [(&str, &[&str]); 2] =
         [("train", &["filed", "heads"]), ("write", &["filed", "heads", "model-1"])];
-    damage_before(&clustered(3000, 16), &coded, &phases);
+    damage_before(Input::of(&clustered(3000, 16)), &coded, &phases);
     // Enough lists for a graph over their heads.
     let graph =
         BuildConfig { lists: ListCount::Size(1), out: dir.path().join("graph"), ..config(dir.path()) };
-    damage_before(&clustered(20_000, 8), &graph, &[("graph", &["heads-1"])]);
+    damage_before(Input::of(&clustered(20_000, 8)), &graph, &[("graph", &["heads-1"])]);
+}
+
+#[test]
+fn damage_of_gathered_attributes_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (vectors, numbered) = (clustered(3000, 8), Numbered::new(3000));
+    let attributes = Some(Attributes { source: &numbered, resident: &[] });
+    let input = Input { attributes, ..Input::of(&vectors) };
+    damage_before(input, &config(dir.path()), &[("attributes", &["attribute-runs"])]);
 }
 
 /// Files by name.
@@ -201,7 +210,7 @@ fn read_all(path: &Path) -> Files {
 }
 
 /// Builds, and gives what a crash at any moment would have left of both folders.
-fn watch(source: &Memory, config: &BuildConfig) -> BTreeSet<[Files; 2]> {
+fn watch(input: Input<'_>, config: &BuildConfig) -> BTreeSet<[Files; 2]> {
     let paths = [config.out.clone(), config.out.join("scratch")];
     let before = paths.each_ref().map(|path| read_all(path));
     let disk = Disk { live: before.clone(), durable: before, images: BTreeSet::new() };
@@ -213,7 +222,6 @@ fn watch(source: &Memory, config: &BuildConfig) -> BTreeSet<[Files; 2]> {
     };
     let stop = AtomicBool::new(false);
     let caller = Caller { progress: &Silent, stop: &stop, calibrate: None };
-    let input = Input { vectors: source, ids: None };
     build_in(input, config, caller, &open).unwrap();
     std::mem::take(&mut disk.lock().unwrap().images)
 }
@@ -231,9 +239,11 @@ fn restore(out: &Path, [index, scratch]: &[Files; 2]) {
 #[test]
 fn a_build_goes_on_after_a_crash_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
-    let source = clustered(700, 8);
+    let (source, numbered) = (clustered(700, 8), Numbered::new(700));
+    let attributes = Some(Attributes { source: &numbered, resident: &[] });
+    let input = Input { attributes, ..Input::of(&source) };
     let coded = BuildConfig { code: CodeSpec::RaBitQ { bits: 2 }, ..config(&dir.path().join("watched")) };
-    let images = watch(&source, &coded);
+    let images = watch(input, &coded);
     let expected = files(&coded.out);
     assert!(images.len() > 30, "{} images", images.len());
     let (mut resumed, mut published) = (0, 0);
@@ -244,7 +254,7 @@ fn a_build_goes_on_after_a_crash_at_any_moment() {
         resumed += usize::from(scratch.contains_key("checkpoint.json"));
         published += usize::from(index.contains_key("CURRENT"));
         let config = BuildConfig { out, resume: true, ..coded.clone() };
-        if let Err(error) = run(&source, &config) {
+        if let Err(error) = build(input, &config, &Silent, &AtomicBool::new(false)) {
             let (index, scratch) = (index.into_keys(), scratch.into_keys());
             panic!("{error} with {:?} and {:?}", index.collect::<Vec<_>>(), scratch.collect::<Vec<_>>());
         }
@@ -268,7 +278,7 @@ fn kept_versions_are_whole_after_a_crash_at_any_moment() {
         read_all(out).into_iter().filter(|(name, _)| name.ends_with("-2")).collect()
     };
     let second = of_two(&replacing.out);
-    let images = watch(&source, &replacing);
+    let images = watch(Input::of(&source), &replacing);
     let expected = files(&replacing.out);
     let mut seen = BTreeSet::new();
     for (number, image) in images.iter().enumerate() {

@@ -1,7 +1,9 @@
 //! Which versions stay in an index's folder, and the removal of the others.
 use std::collections::HashSet;
 
-use spandrel_index::format::{Manifest, SectionKind, approved, manifest_name, section_name, versions};
+use spandrel_index::format::{
+    Manifest, SectionKind, approved, attribute_name, manifest_name, section_name, versions,
+};
 use spandrel_io::{Store, StoreError};
 
 use crate::BuildError;
@@ -76,7 +78,9 @@ pub(crate) fn version_of(name: &str) -> Option<u64> {
     let (stem, version) = name.rsplit_once('-')?;
     let version: u64 = version.strip_suffix(".json").unwrap_or(version).parse().ok()?;
     let sections = SectionKind::ALL.iter().map(|&kind| section_name(kind, version));
-    let others = [manifest_name(version), stats_name(version)];
+    let attribute = stem.rsplit_once('.').and_then(|(_, number)| number.parse().ok());
+    let attribute = attribute.map(|attribute| attribute_name(attribute, version));
+    let others = [manifest_name(version), stats_name(version)].into_iter().chain(attribute);
     (!stem.is_empty() && sections.chain(others).any(|known| known == name)).then_some(version)
 }
 
@@ -90,10 +94,21 @@ mod tests {
         assert_eq!(version_of("codes-12.partial"), Some(12));
         assert_eq!(version_of("build-stats-1.json"), Some(1));
         assert_eq!(version_of("manifest-1"), Some(1));
+        assert_eq!(version_of("attributes.12-3.partial"), Some(3));
         // What a crash amid publication leaves.
         assert_eq!(version_of("manifest-1.partial"), Some(1));
         assert_eq!(version_of("build-stats-7.json.partial"), Some(7));
-        for name in ["CURRENT", "LOCK", "notes-1", "heads-x", "heads-01", "-1"] {
+        for name in [
+            "CURRENT",
+            "LOCK",
+            "notes-1",
+            "attributes.01-3",
+            "heads.1-3",
+            "attributes.-3",
+            "heads-x",
+            "heads-01",
+            "-1",
+        ] {
             assert_eq!(version_of(name), None, "{name}");
         }
     }

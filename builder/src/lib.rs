@@ -3,6 +3,7 @@
 //! Promises: peak memory stays within what was allowed; the bytes written depend on input, parameters and
 //! seed alone, not on threads, memory or interruption; an index that was there stays in force until the new
 //! one is whole. Input comes through [`VectorSource`] only. It knows nothing of queries.
+mod attributes;
 mod calibrate;
 mod checkpoint;
 mod choice;
@@ -31,7 +32,7 @@ pub use choice::{Choice, QueryCost, VectorShape};
 pub use config::{BuildConfig, ListCount, Params};
 pub use error::BuildError;
 pub use measured::{COPIES_DEFAULT, LIST_SIZE_DEFAULT};
-pub use plan::Plan;
+pub use plan::{Plan, PlannedAttribute};
 pub use progress::{Progress, Silent};
 pub use recalibrate::{Recalibrated, recalibrate};
 pub use rows::Rows;
@@ -39,8 +40,8 @@ pub use run::{BuildReport, Caller, build, build_for};
 
 use std::path::Path;
 
-use spandrel_index::format::{BODY_AT, SectionKind, section_name};
-use spandrel_index::{SourceError, VectorSource};
+use spandrel_index::format::{BODY_AT, SectionKind, attribute_name, section_name};
+use spandrel_index::{AttributeSource, SourceError, VectorSource};
 use spandrel_io::{FileWriter, Store, WriteError};
 
 /// The caller's numbers for the vectors, row by row.
@@ -67,6 +68,24 @@ pub struct Input<'a> {
     pub vectors: &'a dyn VectorSource,
     /// Their ids; row numbers if not given.
     pub ids: Option<&'a dyn IdSource>,
+    /// What is known of them beside, for filters.
+    pub attributes: Option<Attributes<'a>>,
+}
+
+impl<'a> Input<'a> {
+    /// Vectors with row numbers as ids, and nothing beside.
+    pub fn of(vectors: &'a dyn VectorSource) -> Input<'a> {
+        Input { vectors, ids: None, attributes: None }
+    }
+}
+
+/// What is known of the vectors.
+#[derive(Clone, Copy)]
+pub struct Attributes<'a> {
+    /// Their attributes, row by row.
+    pub source: &'a dyn AttributeSource,
+    /// Names of those that are kept in memory as a whole.
+    pub resident: &'a [String],
 }
 
 /// The version being written.
@@ -82,5 +101,10 @@ impl Target<'_> {
     /// Starts the file of a section, room left for its header.
     pub(crate) fn create(&self, kind: SectionKind) -> Result<FileWriter, WriteError> {
         self.store.create(&section_name(kind, self.version))?.with_head(BODY_AT)
+    }
+
+    /// Starts the file of the section of attribute number `attribute`.
+    pub(crate) fn create_attribute(&self, attribute: u16) -> Result<FileWriter, WriteError> {
+        self.store.create(&attribute_name(attribute, self.version))?.with_head(BODY_AT)
     }
 }

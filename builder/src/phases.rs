@@ -4,7 +4,10 @@ use std::time::Instant;
 use spandrel_index::codes::CodeSpec;
 use spandrel_io::StoreError;
 
-use crate::checkpoint::{FILED, HEADS, ID_RUNS, LEAVES, PARTS, Product, SAMPLE};
+use crate::checkpoint::{
+    ATTRIBUTE_ENTRIES, ATTRIBUTE_FORWARD, ATTRIBUTE_RUNS, FILED, HEADS, ID_RUNS, LEAVES, PARTS, Product,
+    SAMPLE,
+};
 use crate::state::BuildState;
 use crate::{BuildError, stages};
 
@@ -27,7 +30,7 @@ const fn always(_: &BuildState<'_>) -> bool {
 }
 
 /// All phases but publication, which is one switch at the end.
-pub(crate) const PHASES: [Phase; 10] = [
+pub(crate) const PHASES: [Phase; 12] = [
     Phase {
         name: "check",
         needs: &[],
@@ -93,8 +96,31 @@ pub(crate) const PHASES: [Phase; 10] = [
         run: |state| stages::ids(state).map(|ids| state.done.ids = Some(ids)),
     },
     Phase {
+        name: "gather",
+        needs: &[Product::Checked, Product::Written, Product::Ids],
+        gives: Some(Product::Gathered),
+        drops: &[],
+        wanted: |state| state.input.attributes.is_some(),
+        run: |state| stages::gather(state).map(|gathered| state.done.gathered = Some(gathered)),
+    },
+    Phase {
+        name: "attributes",
+        needs: &[Product::Checked, Product::Written, Product::Gathered],
+        gives: Some(Product::Attributes),
+        drops: &[ATTRIBUTE_RUNS, ATTRIBUTE_ENTRIES, ATTRIBUTE_FORWARD],
+        wanted: |state| state.input.attributes.is_some(),
+        run: |state| stages::attributes(state).map(|sections| state.done.attributes = Some(sections)),
+    },
+    Phase {
         name: "verify",
-        needs: &[Product::Checked, Product::Model, Product::Written, Product::Graph, Product::Ids],
+        needs: &[
+            Product::Checked,
+            Product::Model,
+            Product::Written,
+            Product::Graph,
+            Product::Ids,
+            Product::Attributes,
+        ],
         gives: None,
         drops: &[],
         wanted: always,
@@ -102,7 +128,14 @@ pub(crate) const PHASES: [Phase; 10] = [
     },
     Phase {
         name: "calibrate",
-        needs: &[Product::Checked, Product::Model, Product::Written, Product::Graph, Product::Ids],
+        needs: &[
+            Product::Checked,
+            Product::Model,
+            Product::Written,
+            Product::Graph,
+            Product::Ids,
+            Product::Attributes,
+        ],
         gives: Some(Product::Calibrated),
         drops: &[],
         wanted: |state| state.calibrate.is_some(),

@@ -1,12 +1,15 @@
 //! What a build will take, before it begins.
+use spandrel_filter::AttributeType;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{BODY_AT, FullLayout, IdBytes, IdPages, PageLayout};
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
 use spandrel_index::{DType, HeadIndex, HeadIndexKind, Spread, Tier};
 
+use crate::attributes::AttributeParams;
 use crate::cluster::BLOCK_HEADS;
 use crate::config::Params;
 use crate::filing::{FilingWidth, ReplicaRule};
+use crate::stages::sorting_bytes;
 use crate::{BuildError, spill};
 
 /// Predicted sizes. Bytes throughout.
@@ -41,6 +44,25 @@ pub struct Plan {
     pub(crate) part_buffers: u64,
     /// What the buffers of the spill of filed copies may take.
     pub(crate) file_buffers: u64,
+    /// What values of attributes may take before they are written as a run.
+    pub(crate) run_bytes: u64,
+    /// The attributes, in the order of the schema.
+    pub attributes: Vec<PlannedAttribute>,
+}
+
+/// An attribute, and what it is expected to take where all vectors are like the first 4 096. Bytes throughout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedAttribute {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: AttributeType,
+    /// Whether all of it is kept in memory while searching.
+    pub resident: bool,
+    /// On disk; counted in [`Plan::index_bytes`].
+    pub index_bytes: u64,
+    /// In memory while searching, without postings that were read; counted in [`Plan::search_memory`].
+    pub search_memory: u64,
 }
 
 /// Program, stacks and allocator slack.
@@ -57,6 +79,12 @@ const PACKED_TERM_BYTES: u64 = 8;
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 /// Pairs of id and position sorted in memory at a time.
 pub(crate) const RUN_PAIRS: usize = 1 << 20;
+/// Rows whose positions are looked up at a time while attributes are gathered.
+pub(crate) const POSITION_ROWS: u64 = 1 << 20;
+/// Least bytes that values of attributes take before they are written as a run.
+const RUN_BYTES_MIN: u64 = 32 << 20;
+/// Bytes of memory of a run while runs are merged.
+const RUN_MEMORY: u64 = 192 << 10;
 /// Bytes of directory per list.
 pub(crate) const DIRECTORY_BYTES: u64 = 20;
 /// Bytes that one group of lists aims at when copies are sorted into lists.
@@ -109,6 +137,10 @@ impl Plan {
             + all_copies * params.filed_record_bytes() as u64
             + params.vectors * (4 + 24)
             + params.lists * head_row;
+        let attributes: Vec<(PlannedAttribute, u64)> =
+            params.attributes.iter().map(|a| planned(a, params.vectors)).collect();
+        let sum = |bytes: fn(&PlannedAttribute) -> u64| attributes.iter().map(|(a, _)| bytes(a)).sum::<u64>();
+        let attribute_scratch: u64 = attributes.iter().map(|(_, scratch)| scratch).sum();
         Plan {
             vectors: params.vectors,
             lists: params.lists,
@@ -118,12 +150,14 @@ impl Plan {
             copies,
             memory_needed: needed,
             memory_allowed: allowed,
-            scratch_bytes: spilled + params.sample_rows() * row,
-            index_bytes: codes + vectors + ids + resident - packed + 6 * BODY_AT,
-            search_memory: resident + resident_codes,
+            scratch_bytes: spilled + params.sample_rows() * row + attribute_scratch,
+            index_bytes: codes + vectors + ids + resident - packed + 6 * BODY_AT + sum(|a| a.index_bytes),
+            search_memory: resident + resident_codes + sum(|a| a.search_memory),
             fewer_lists_fit: needed > allowed && PhaseMemory::new(params, 1).needed() <= allowed,
             part_buffers: buffers(memory.part, memory.part_buffers),
             file_buffers: buffers(memory.file, memory.file_buffers),
+            run_bytes: buffers(memory.gather, RUN_BYTES_MIN),
+            attributes: attributes.into_iter().map(|(attribute, _)| attribute).collect(),
         }
     }
 
@@ -150,6 +184,19 @@ impl Plan {
     }
 }
 
+/// An attribute, and the bytes of its scratch files.
+fn planned(attribute: &AttributeParams, vectors: u64) -> (PlannedAttribute, u64) {
+    let bytes = attribute.bytes(vectors);
+    let planned = PlannedAttribute {
+        name: attribute.name.clone(),
+        kind: attribute.kind,
+        resident: attribute.resident,
+        index_bytes: bytes.index + BODY_AT,
+        search_memory: bytes.memory,
+    };
+    (planned, bytes.scratch)
+}
+
 /// Bytes of memory that each phase takes beside what every process does, for a number of lists.
 struct PhaseMemory {
     /// Freed blocks that the allocator keeps from one phase to the next.
@@ -162,6 +209,9 @@ struct PhaseMemory {
     /// Filing, and its spill buffers at their smallest.
     file: u64,
     file_buffers: u64,
+    /// Gathering attributes beside their values; nothing without attributes, as the next.
+    gather: u64,
+    run_bytes: u64,
 }
 
 impl PhaseMemory {
@@ -218,20 +268,39 @@ impl PhaseMemory {
         // A buffer of bytes and one of pairs for each run, and the first ids of pages.
         let ids = vectors.div_ceil(RUN_PAIRS as u64) * (192 << 10) + vectors / 16;
         let trained = training_bytes(params, lists) + filed_index;
+        let (gather, run_bytes, attributes) = match params.attributes.len() as u64 {
+            0 => (0, 0, 0),
+            // Pages' first ids, and ids with rows and positions of some rows; a buffer, and sorted positions.
+            _ => (
+                vectors / 60 + 36 * POSITION_ROWS.min(vectors) + (1 << 20),
+                RUN_BYTES_MIN,
+                attribute_bytes(params),
+            ),
+        };
         PhaseMemory {
             kept: 2 * KEPT_BLOCK_BYTES.min(part_rows * head_row),
-            others: check.max(write).max(trained).max(graph).max(ids),
+            others: check.max(write).max(trained).max(graph).max(ids).max(attributes),
             part,
             part_buffers: spill::memory_min(parts, params.part_record_bytes(), part_records),
             file,
             file_buffers: spill::memory_min(groups, params.filed_record_bytes(), filed_records),
+            gather,
+            run_bytes,
         }
     }
 
     fn needed(&self) -> u64 {
         let (part, file) = (self.part + self.part_buffers, self.file + self.file_buffers);
-        FIXED_BYTES + self.kept + self.others.max(part).max(file)
+        FIXED_BYTES + self.kept + self.others.max(part).max(file).max(self.gather + self.run_bytes)
     }
+}
+
+/// Writing an attribute: a buffer of each of its runs, bits of positions, and numbers of values sorted by position.
+fn attribute_bytes(params: &Params) -> u64 {
+    let scratch =
+        params.attributes.iter().map(|attribute| attribute.bytes(params.vectors).scratch).sum::<u64>();
+    let runs = 1 + 2 * scratch / RUN_BYTES_MIN;
+    runs * RUN_MEMORY + params.vectors / 2 + sorting_bytes(params.vectors)
 }
 
 /// Bytes of memory that the index over the heads takes for each of `count` heads.
@@ -304,6 +373,7 @@ mod tests {
             threads: 1,
             seed: 1,
             own_ids: false,
+            attributes: Vec::new(),
         }
     }
 

@@ -184,7 +184,7 @@ mod tests {
         // A build that was stopped would later publish what is older.
         let begun = BuildConfig { replace: true, seed: 9, ..config(&dir) };
         let stop = AtomicBool::new(true);
-        let input = crate::Input { vectors: &source, ids: None };
+        let input = crate::Input::of(&source);
         assert!(matches!(crate::build(input, &begun, &Silent, &stop), Err(BuildError::Stopped)));
         assert!(matches!(again(&dir, 7), Err(BuildError::Unfinished { .. })));
         let elsewhere = folder.path().join("elsewhere");

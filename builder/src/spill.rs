@@ -98,6 +98,12 @@ impl SpillWriter {
         })
     }
 
+    /// Begins one more group, and gives its number.
+    pub(crate) fn add_group(&mut self) -> usize {
+        self.buffers.push(Vec::new());
+        self.buffers.len() - 1
+    }
+
     /// Appends one record, given in pieces, to a group.
     pub(crate) fn push(&mut self, group: usize, pieces: &[&[u8]]) -> Result<(), BuildError> {
         let buffer = &mut self.buffers[group];

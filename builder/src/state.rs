@@ -5,7 +5,7 @@ use spandrel_index::HeadSpace;
 use spandrel_io::Store;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::checkpoint::{Checked, Checkpoint, Clustered, Filed, Parted, Written};
+use crate::checkpoint::{Checked, Checkpoint, Clustered, Filed, Gathered, Parted, Section, Written};
 use crate::config::Params;
 use crate::plan::Plan;
 use crate::progress::Context;
@@ -53,6 +53,16 @@ impl BuildState<'_> {
         given(self.done.written.as_ref())
     }
 
+    /// What is known of the vectors.
+    pub(crate) fn gathered(&self) -> &Gathered {
+        given(self.done.gathered.as_ref())
+    }
+
+    /// The section of ids.
+    pub(crate) fn ids(&self) -> &Section {
+        given(self.done.ids.as_ref())
+    }
+
     /// Where lists are formed.
     pub(crate) fn space(&self) -> HeadSpace {
         HeadSpace::of(self.params.metric, self.checked().norm_max)
@@ -77,6 +87,7 @@ fn given<T>(product: Option<&T>) -> &T {
 fn uuid(params: &Params, checked: &Checked) -> u128 {
     let mut hash = Xxh3::new();
     hash.update(checked.input_hash.as_bytes());
+    hash.update(checked.attributes_hash.as_deref().unwrap_or_default().as_bytes());
     for (name, value) in params.fingerprint() {
         hash.update(name.as_bytes());
         hash.update(value.as_bytes());

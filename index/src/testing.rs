@@ -276,6 +276,7 @@ impl TestIndex {
             recall: None,
             build: BuildRecord {
                 input_hash: hash_hex(xxh3_128(&self.rows)),
+                attributes_hash: None,
                 seed: 0,
                 lists: self.lists as u64,
                 replicas: "none".into(),

@@ -5,6 +5,7 @@
 pub mod mutations;
 pub mod sweep;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -15,12 +16,14 @@ pub use spandrel_benches::Calibrator;
 use spandrel_builder::cluster::HeadKind;
 use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{
-    BuildConfig, BuildError, BuildReport, Calibrate, Caller, IdSource, Input, ListCount, Progress, build_for,
+    Attributes, BuildConfig, BuildError, BuildReport, Calibrate, Caller, IdSource, Input, ListCount,
+    Progress, build_for,
 };
 use spandrel_datasets::Rows;
 use spandrel_engine::{CalibrateLimits, CalibrateParams};
+use spandrel_filter::{Attribute, AttributeType, Cell, Schema};
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::{DType, Metric, SourceError, Tier, VectorSource};
+use spandrel_index::{AttributeSource, AttributeSourceError, DType, Metric, SourceError, Tier, VectorSource};
 
 /// What a test builds from.
 #[derive(Debug, Clone)]
@@ -29,12 +32,19 @@ pub struct Base {
     pub rows: Rows,
     /// Their ids, or none for row numbers.
     pub ids: Option<Vec<u64>>,
+    /// What is known of them.
+    pub attributes: Option<CellRows>,
 }
 
 impl Base {
     /// Vectors with their row numbers as ids.
     pub fn new(rows: Rows) -> Base {
-        Base { rows, ids: None }
+        Base { rows, ids: None, attributes: None }
+    }
+
+    /// Vectors with ids of their own.
+    pub fn with_ids(rows: Rows, ids: Vec<u64>) -> Base {
+        Base { ids: Some(ids), ..Base::new(rows) }
     }
 
     /// Builds an index from it.
@@ -64,13 +74,79 @@ impl Base {
     /// Those of [`build_for`].
     pub fn build_for(&self, config: &BuildConfig, caller: Caller<'_>) -> Result<BuildReport, BuildError> {
         let ids = self.ids.as_deref().map(Ids);
-        let input = Input { vectors: &self.rows, ids: ids.as_ref().map(|ids| ids as &dyn IdSource) };
+        let ids = ids.as_ref().map(|ids| ids as &dyn IdSource);
+        let attributes = self.attributes.as_ref();
+        let attributes = attributes.map(|rows| Attributes { source: rows, resident: &rows.resident });
+        let input = Input { ids, attributes, ..Input::of(&self.rows) };
         build_for(input, config, caller)
     }
 
     /// The id of a row.
     pub fn id(&self, row: usize) -> u64 {
         self.ids.as_ref().map_or(row as u64, |ids| ids[row])
+    }
+}
+
+/// Attributes of rows in memory.
+#[derive(Debug, Clone)]
+pub struct CellRows {
+    /// Names and types.
+    pub schema: Schema,
+    /// Of each row, by the attribute's number.
+    pub cells: Vec<Vec<Cell>>,
+    /// Names of the attributes that are kept in memory.
+    pub resident: Vec<String>,
+}
+
+impl CellRows {
+    /// An attribute of each type under its name, for `count` rows: few rows have most of the values, a tenth has none.
+    ///
+    /// # Panics
+    /// Never: types differ in their names.
+    pub fn random(count: usize, seed: u64) -> CellRows {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let attribute = |kind: AttributeType| Attribute { name: kind.name().to_owned(), kind };
+        let schema = Schema::new(AttributeType::ALL.map(attribute).to_vec()).expect("names that differ");
+        let mut cell = |kind| {
+            let skewed = (200.0 * rng.random::<f64>().powi(4)) as i64; // CAST: small
+            match kind {
+                _ if rng.random_bool(0.1) => Cell::Null,
+                AttributeType::Keyword => Cell::Keyword(format!("word {skewed}")),
+                AttributeType::Tags => Cell::Tags((0..=skewed % 7).map(|at| skewed + at * at).collect()),
+                AttributeType::Bool => Cell::Bool(skewed < 20),
+                AttributeType::I64 => Cell::I64(skewed - 50),
+                AttributeType::F64 => Cell::F64(rng.random_range(-1.0..1.0)),
+                AttributeType::Timestamp => Cell::Timestamp(1_700_000_000_000_000 + skewed),
+            }
+        };
+        let cells = (0..count).map(|_| AttributeType::ALL.map(&mut cell).to_vec()).collect();
+        CellRows { schema, cells, resident: Vec::new() }
+    }
+}
+
+impl AttributeSource for CellRows {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn len(&self) -> u64 {
+        self.cells.len() as u64
+    }
+
+    fn scan(
+        &self,
+        each: &mut dyn FnMut(u64, &[Cell]) -> ControlFlow<()>,
+    ) -> Result<(), AttributeSourceError> {
+        for (row, cells) in (0..).zip(&self.cells) {
+            if each(row, cells).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        "cells in memory".to_owned()
     }
 }
 

@@ -239,7 +239,7 @@ fn bytes_do_not_depend_on_threads_or_memory_and_only_the_recall_on_calibration()
 fn a_row_leaves_itself_out_by_its_own_id() {
     let dir = tempfile::tempdir().unwrap();
     let rows = clustered(DType::U8, 16, 9000, 1);
-    let own = Base { ids: Some((0..9000).map(|row| 5 * row + 3).collect()), rows: rows.clone() };
+    let own = Base::with_ids(rows.clone(), (0..9000).map(|row| 5 * row + 3).collect());
     let calibrated = [("rows", Base::new(rows)), ("own", own)].map(|(name, base)| {
         let out = dir.path().join(name);
         build(&base, &coded(Metric::L2, CodeSpec::RaBitQ { bits: 3 }, Tier::Memory, &out)).recall.unwrap()

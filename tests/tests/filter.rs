@@ -25,7 +25,7 @@ fn some(base: &Base, index: &Index, share: f64) -> (Arc<Matches>, Base) {
         ids.push(id);
     }
     let rows = Rows::new(base.rows.dtype(), base.rows.dim(), bytes).unwrap();
-    (Arc::new(matches), Base { rows, ids: Some(ids) })
+    (Arc::new(matches), Base::with_ids(rows, ids))
 }
 
 #[track_caller]

@@ -21,7 +21,7 @@ use spandrel_index::format::{Manifest, OpenError, current};
 use spandrel_index::kernels::Variant;
 use spandrel_index::{DType, Index, Metric, Tier};
 use spandrel_io::FolderStore;
-use spandrel_tests::{Base, clustered, config};
+use spandrel_tests::{Base, CellRows, clustered, config};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -37,11 +37,23 @@ struct Fixture {
     code: CodeSpec,
     codes: Tier,
     own_ids: bool,
+    attributes: bool,
     /// Whether this release writes these very bytes.
     current: bool,
 }
 
-const FIXTURES: [Fixture; 5] = [
+const FIXTURES: [Fixture; 6] = [
+    Fixture {
+        name: "4.0-u8-l2-attributes",
+        metric: Metric::L2,
+        dtype: DType::U8,
+        replicas: ReplicaRule::None,
+        code: CodeSpec::Full,
+        codes: Tier::Ssd,
+        own_ids: true,
+        attributes: true,
+        current: true,
+    },
     Fixture {
         name: "4.0-u8-l2",
         metric: Metric::L2,
@@ -50,6 +62,7 @@ const FIXTURES: [Fixture; 5] = [
         code: CodeSpec::Full,
         codes: Tier::Ssd,
         own_ids: false,
+        attributes: false,
         current: true,
     },
     Fixture {
@@ -60,6 +73,7 @@ const FIXTURES: [Fixture; 5] = [
         code: CodeSpec::Full,
         codes: Tier::Ssd,
         own_ids: true,
+        attributes: false,
         current: true,
     },
     Fixture {
@@ -70,6 +84,7 @@ const FIXTURES: [Fixture; 5] = [
         code: CodeSpec::Axes { bytes: 8 },
         codes: Tier::Memory,
         own_ids: false,
+        attributes: false,
         current: true,
     },
     Fixture {
@@ -80,6 +95,7 @@ const FIXTURES: [Fixture; 5] = [
         code: CodeSpec::RaBitQ { bits: 3 },
         codes: Tier::Ssd,
         own_ids: true,
+        attributes: false,
         current: true,
     },
     Fixture {
@@ -90,6 +106,7 @@ const FIXTURES: [Fixture; 5] = [
         code: CodeSpec::Products { quantisers: 3, bits: 4, rotated: true },
         codes: Tier::Memory,
         own_ids: false,
+        attributes: false,
         current: true,
     },
 ];
@@ -122,7 +139,8 @@ impl Fixture {
 
     fn base(&self) -> Base {
         let rows = Rows::read(&VectorFile::open(self.input()).unwrap()).unwrap();
-        Base { rows, ids: self.own_ids.then(own_ids) }
+        let attributes = self.attributes.then(|| CellRows::random(VECTORS, 1));
+        Base { ids: self.own_ids.then(own_ids), attributes, ..Base::new(rows) }
     }
 
     fn config(&self, out: &Path) -> BuildConfig {
@@ -146,6 +164,8 @@ fn every_fixture_opens_verifies_and_answers() {
         assert_eq!(report.vectors, VECTORS as u64, "{}", fixture.name);
         assert_eq!(report.replicas > 0, fixture.replicas != ReplicaRule::None, "{}", fixture.name);
         assert!(report.hashes > 0, "{}: {report:?}", fixture.name);
+        let attributes = Index::open(dir.path()).unwrap().schema().attributes().len();
+        assert_eq!(attributes, if fixture.attributes { 6 } else { 0 }, "{}", fixture.name);
 
         let base = fixture.base();
         let engine = open_engine(dir.path());

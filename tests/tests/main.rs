@@ -3,6 +3,7 @@
 mod support;
 
 mod answers;
+mod attributes;
 mod cache;
 mod calibrate;
 mod codebooks;

@@ -79,7 +79,7 @@ fn ids_of_any_size_come_back() {
     for (largest, id_bytes) in largest {
         // Neither ascending nor dense.
         let ids = (0..500_u64).map(|row| largest - row * 7919 % 500).collect();
-        let base = Base { rows: rows.clone(), ids: Some(ids) };
+        let base = Base::with_ids(rows.clone(), ids);
         check(&format!("ids up to {largest}"), &base, |_| {});
         let dir = tempfile::tempdir().unwrap();
         let manifest = base.build(&config(Metric::L2, dir.path())).unwrap().manifest;
@@ -92,7 +92,7 @@ fn an_id_given_twice_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut ids: Vec<u64> = (0..500).map(|row| row << 40).collect();
     ids[499] = ids[3];
-    let base = Base { rows: clustered(DType::U8, 6, 500, 4), ids: Some(ids.clone()) };
+    let base = Base::with_ids(clustered(DType::U8, 6, 500, 4), ids.clone());
     let refused = base.build(&config(Metric::L2, dir.path())).unwrap_err();
     assert!(matches!(refused, BuildError::DuplicateId { id } if id == 3 << 40), "{refused}");
     assert!(Index::open(dir.path()).is_err(), "nothing was published");

@@ -53,11 +53,11 @@ fn parts_of(dtype: DType) -> (Base, Vec<Base>) {
         bytes.extend_from_slice(rows.row(longest));
         next += size;
         let ids = id.by_ref().take(size + 1).collect();
-        parts.push(Base { rows: Rows::new(dtype, DIM, bytes).unwrap(), ids: Some(ids) });
+        parts.push(Base::with_ids(Rows::new(dtype, DIM, bytes).unwrap(), ids));
     }
     let bytes = parts.iter().flat_map(|part| part.rows.bytes()).copied().collect();
     let ids = parts.iter().flat_map(|part| part.ids.clone().unwrap()).collect();
-    (Base { rows: Rows::new(dtype, DIM, bytes).unwrap(), ids: Some(ids) }, parts)
+    (Base::with_ids(Rows::new(dtype, DIM, bytes).unwrap(), ids), parts)
 }
 
 impl Union {
@@ -262,11 +262,11 @@ fn a_segment_may_search_with_the_heads_of_another() {
             CodeSpec::Full => config(Metric::L2, out.path()),
             code => coded(Metric::L2, code, Tier::Memory, out.path()),
         };
-        let part = |ids: Vec<u64>| Base { rows: rows.clone(), ids: Some(ids) };
+        let part = |ids: Vec<u64>| Base::with_ids(rows.clone(), ids);
         part(first.clone().collect()).build(&config(&a)).unwrap();
         part(second.clone().collect()).build(&config(&b)).unwrap();
         let twice = Rows::new(DType::U8, DIM, rows.bytes().repeat(2)).unwrap();
-        Base { rows: twice, ids: Some(first.chain(second).collect()) }.build(&config(&one)).unwrap();
+        Base::with_ids(twice, first.chain(second).collect()).build(&config(&one)).unwrap();
         merge(&[a.path(), b.path()], many.path());
         let mut manifest = manifest_of(many.path());
         let shared = ["heads", "graph", "model"];
@@ -436,7 +436,7 @@ fn an_id_of_two_segments_is_refused_at_opening() {
     let rows = clustered(DType::U8, DIM, 600, 1);
     let part = |first: usize, ids: Vec<u64>| {
         let bytes = rows.bytes()[first * rows.row_bytes()..(first + 200) * rows.row_bytes()].to_vec();
-        Base { rows: Rows::new(DType::U8, DIM, bytes).unwrap(), ids: Some(ids) }
+        Base::with_ids(Rows::new(DType::U8, DIM, bytes).unwrap(), ids)
     };
     let dirs = [(); 4].map(|()| tempfile::tempdir().unwrap());
     let [a, b, c, many] = &dirs;

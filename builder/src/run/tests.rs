@@ -1,11 +1,15 @@
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use fs_err as fs;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use spandrel_filter::{Attribute, AttributeType, Cell, Schema};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{self, CURRENT};
-use spandrel_index::{DIM_MAX, DType, Metric, SourceError, Tier, VectorSource};
+use spandrel_index::{
+    AttributeSource, AttributeSourceError, DIM_MAX, DType, Metric, SourceError, Tier, VectorSource,
+};
 use spandrel_io::FolderLock;
 
 use super::*;
@@ -71,8 +75,48 @@ pub(crate) fn config(out: &Path) -> BuildConfig {
     }
 }
 
+/// Attributes that follow from the rows' numbers; every fifth row has none.
+pub(crate) struct Numbered {
+    pub(crate) schema: Schema,
+    pub(crate) rows: u64,
+}
+
+impl Numbered {
+    pub(crate) fn new(rows: u64) -> Numbered {
+        let attribute = |(name, kind): (&str, AttributeType)| Attribute { name: name.to_owned(), kind };
+        let kinds =
+            [("word", AttributeType::Keyword), ("tags", AttributeType::Tags), ("row", AttributeType::I64)];
+        Numbered { schema: Schema::new(kinds.map(attribute).to_vec()).unwrap(), rows }
+    }
+}
+
+impl AttributeSource for Numbered {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+    fn len(&self) -> u64 {
+        self.rows
+    }
+    fn scan(
+        &self,
+        each: &mut dyn FnMut(u64, &[Cell]) -> ControlFlow<()>,
+    ) -> Result<(), AttributeSourceError> {
+        for row in (0..self.rows).filter(|row| row % 5 > 0) {
+            let tags = (0..row % 4 + 1).map(|at| row % 50 + 50 * at).collect();
+            let cells = [Cell::Keyword(format!("word {}", row % 9)), Cell::Tags(tags), Cell::I64(row as i64)];
+            if each(row, &cells).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+    fn name(&self) -> String {
+        "numbered".into()
+    }
+}
+
 pub(crate) fn run(source: &Memory, config: &BuildConfig) -> Result<BuildReport, BuildError> {
-    let input = Input { vectors: source, ids: None };
+    let input = Input::of(source);
     build(input, config, &Silent, &AtomicBool::new(false))
 }
 
@@ -136,7 +180,7 @@ fn a_build_stopped_anywhere_resumes_to_the_same_bytes() {
     let build_until = |config: &BuildConfig, at: u32| {
         let stop = AtomicBool::new(false);
         let progress = StopAt { seen: AtomicU32::new(0), at, stop: &stop };
-        let input = Input { vectors: &source, ids: None };
+        let input = Input::of(&source);
         (build(input, config, &progress, &stop), progress.seen.into_inner())
     };
     let whole = config(&dir.path().join("whole"));
@@ -173,7 +217,7 @@ fn another_input_is_not_taken_for_the_one_that_was_begun() {
     for at in [2, 4, 12] {
         let stop = AtomicBool::new(false);
         let progress = StopAt { seen: AtomicU32::new(0), at, stop: &stop };
-        let input = Input { vectors: &source, ids: None };
+        let input = Input::of(&source);
         let begun = BuildConfig { replace: true, ..config.clone() };
         assert!(matches!(build(input, &begun, &progress, &stop), Err(BuildError::Stopped)), "{at}");
         let resumed = BuildConfig { resume: true, ..config.clone() };
@@ -223,7 +267,7 @@ impl VectorSource for Changing {
 fn an_input_that_changes_under_the_build_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let source = Changing { source: clustered(500, 8), reads: AtomicU32::new(0) };
-    let input = Input { vectors: &source, ids: None };
+    let input = Input::of(&source);
     let config = config(&dir.path().join("index"));
     let refused = build(input, &config, &Silent, &AtomicBool::new(false)).unwrap_err();
     assert!(matches!(refused, BuildError::Changed { .. }), "{refused}");

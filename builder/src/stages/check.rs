@@ -6,6 +6,7 @@ use spandrel_index::format::hash_hex;
 use spandrel_index::{DType, Metric, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use super::attributes::hash_attributes;
 use crate::checkpoint::{Checked, SAMPLE};
 use crate::config::Params;
 use crate::plan::CHUNK_BYTES;
@@ -45,7 +46,9 @@ pub(crate) fn check(state: &BuildState<'_>) -> Result<Checked, BuildError> {
     })?;
     // The next float up, so that no vector is longer than the largest.
     let norm_max = (norm_squared_max.sqrt() as f32).next_up(); // CAST: rounds
-    Ok(Checked { input_hash: input_hash(hashes), norm_max, id_max, sample: sample.finish()? })
+    let sample = sample.finish()?;
+    let attributes_hash = hash_attributes(*input, *context)?;
+    Ok(Checked { input_hash: input_hash(hashes), norm_max, id_max, attributes_hash, sample })
 }
 
 /// The hash that [`check`] gives an input, for comparison with that of an index.

@@ -27,6 +27,11 @@ pub(crate) fn graph(state: &BuildState<'_>) -> Result<GraphDone, BuildError> {
         .map_err(|_| BuildError::Stopped)?;
     let mut writer = target.create(SectionKind::Graph)?;
     writer.append(&graph.to_bytes())?;
-    let shape = SectionShape { kind: SectionKind::Graph, unit_bytes: 0, count: u64::from(written.lists) };
+    let shape = SectionShape {
+        kind: SectionKind::Graph,
+        unit_bytes: 0,
+        count: u64::from(written.lists),
+        attribute: None,
+    };
     Ok(GraphDone { section: Some(finish_section(params, target, shape, writer)?) })
 }

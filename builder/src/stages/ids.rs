@@ -126,6 +126,7 @@ pub(crate) fn ids(state: &BuildState<'_>) -> Result<Section, BuildError> {
         kind: SectionKind::Ids,
         unit_bytes: ID_PAGE_BYTES as u32, // CAST: a constant
         count: params.vectors,
+        attribute: None,
     };
     finish_section(params, target, shape, writer)
 }

@@ -1,5 +1,6 @@
 //! The phases of a build, in order. Each takes what earlier ones left in the checkpoint and the scratch
 //! folder, and leaves the bytes that its input and parameters decide.
+mod attributes;
 mod calibrate;
 mod check;
 mod cluster;
@@ -17,6 +18,9 @@ mod section;
 mod train;
 mod write;
 
+pub(crate) use attributes::{
+    attributes, gather, glance as glance_attributes, hash_attributes, sorting_bytes,
+};
 pub(crate) use calibrate::calibrate;
 pub(crate) use check::{check, glance, hash_input};
 pub(crate) use cluster::cluster;

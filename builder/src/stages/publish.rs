@@ -2,7 +2,8 @@
 use serde::Serialize;
 use spandrel_index::HeadSpace;
 use spandrel_index::format::{
-    BODY_AT, BuildRecord, Manifest, SearchDefault, SectionEntry, SegmentEntry, hash_hex, publish_manifest,
+    AttributeEntry, BODY_AT, BuildRecord, Manifest, SearchDefault, SectionEntry, SectionKind, SegmentEntry,
+    hash_hex, publish_manifest,
 };
 use spandrel_io::{Store, StoreError, hash_blob};
 
@@ -27,7 +28,8 @@ struct Stats<'a> {
 fn sections(checkpoint: &Checkpoint) -> impl Iterator<Item = &Section> {
     let written = checkpoint.written.iter().flat_map(|written| &written.sections);
     let graph = checkpoint.graph.iter().filter_map(|graph| graph.section.as_ref());
-    checkpoint.model.iter().chain(written).chain(graph).chain(&checkpoint.ids)
+    let attributes = checkpoint.attributes.iter().flatten();
+    checkpoint.model.iter().chain(written).chain(graph).chain(&checkpoint.ids).chain(attributes)
 }
 
 /// Reads every section back and compares it with what was written.
@@ -74,6 +76,7 @@ pub(crate) fn manifest(state: &BuildState<'_>) -> Manifest {
         recall: checkpoint.calibrated.as_ref().and_then(|found| found.recall.clone()),
         build: BuildRecord {
             input_hash: checked.input_hash.clone(),
+            attributes_hash: checked.attributes_hash.clone(),
             seed: params.seed,
             lists: params.lists,
             replicas: params.replicas.to_string(),
@@ -89,7 +92,7 @@ pub(crate) fn manifest(state: &BuildState<'_>) -> Manifest {
             heads_of: None,
             vectors: params.vectors,
             lists: u64::from(written.lists),
-            sections: sections(checkpoint).map(entry).collect(),
+            sections: entries(state),
         }],
     }
 }
@@ -109,6 +112,21 @@ pub(crate) fn publish(state: &BuildState<'_>) -> Result<Manifest, BuildError> {
     store.replace(&stats_name(manifest.version), &stats)?;
     publish_manifest(store, &manifest)?;
     Ok(manifest)
+}
+
+/// Sections with their attributes, which come in the order of the schema.
+fn entries(state: &BuildState<'_>) -> Vec<SectionEntry> {
+    let mut attributes = state.params.attributes.iter();
+    let entry = |section: &Section| {
+        let is_attribute = section.kind == SectionKind::Attributes.name();
+        let attribute = is_attribute.then(|| attributes.next()).flatten().map(|attribute| AttributeEntry {
+            name: attribute.name.clone(),
+            kind: attribute.kind.to_string(),
+            resident: attribute.resident,
+        });
+        SectionEntry { required: attribute.is_none(), attribute, ..entry(section) }
+    };
+    sections(&state.done).map(entry).collect()
 }
 
 fn entry(section: &Section) -> SectionEntry {

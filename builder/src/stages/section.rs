@@ -1,8 +1,8 @@
 //! Sections as phases write them and read them again.
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{
-    BODY_AT, CodedLayout, FullLayout, Header, IdBytes, ListLayout, PageLayout, SectionKind, hash_hex,
-    section_name,
+    BODY_AT, CodedLayout, FullLayout, Header, IdBytes, ListLayout, PageLayout, SectionKind, attribute_name,
+    hash_hex, section_name,
 };
 use spandrel_io::{FileWriter, Store, StoreError};
 use xxhash_rust::xxh3::xxh3_128;
@@ -73,6 +73,8 @@ pub(super) struct SectionShape {
     pub(super) kind: SectionKind,
     pub(super) unit_bytes: u32,
     pub(super) count: u64,
+    /// Number of the attribute of a section of attributes.
+    pub(super) attribute: Option<u16>,
 }
 
 /// Writes the header over the gap left for it and makes the file durable.
@@ -100,7 +102,10 @@ pub(super) fn finish_section(
     let written = writer.finish_with_head(&header.to_bytes())?;
     Ok(Section {
         kind: shape.kind.name().to_owned(),
-        file: section_name(shape.kind, target.version),
+        file: match shape.attribute {
+            Some(attribute) => attribute_name(attribute, target.version),
+            None => section_name(shape.kind, target.version),
+        },
         bytes: written.bytes,
         hash: hash_hex(written.hash),
     })

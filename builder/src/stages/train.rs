@@ -51,7 +51,8 @@ pub(crate) fn train(state: &BuildState<'_>) -> Result<Section, BuildError> {
     context.progress.note(&format!("code {}: {}", params.code, model.allotment()));
     let mut writer = target.create(SectionKind::Model)?;
     writer.append(&model.to_bytes())?;
-    let shape = SectionShape { kind: SectionKind::Model, unit_bytes: 0, count: params.vectors };
+    let shape =
+        SectionShape { kind: SectionKind::Model, unit_bytes: 0, count: params.vectors, attribute: None };
     finish_section(params, target, shape, writer)
 }
 

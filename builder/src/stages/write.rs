@@ -274,7 +274,7 @@ impl<'a> Writer<'a> {
         directory.append(&self.directory)?;
         let (params, target) = (self.params, self.target);
         let finish = |kind, writer, unit_bytes, count| {
-            finish_section(params, target, SectionShape { kind, unit_bytes, count }, writer)
+            finish_section(params, target, SectionShape { kind, unit_bytes, count, attribute: None }, writer)
         };
         let lists = u64::from(self.lists);
         let page_bytes = self.layouts.page.page_bytes() as u32; // CAST: pages are small

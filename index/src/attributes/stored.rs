@@ -176,6 +176,11 @@ impl StoredAttribute {
         self.foot.nulls
     }
 
+    /// Bytes of the file.
+    pub fn file_bytes(&self) -> u64 {
+        BODY_AT + self.body_bytes
+    }
+
     /// Bytes of the postings, sums included.
     pub fn posting_bytes(&self) -> u64 {
         self.foot.blocks_at

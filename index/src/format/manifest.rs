@@ -61,6 +61,9 @@ pub struct Manifest {
 pub struct BuildRecord {
     /// xxh3-128 of the input rows and ids.
     pub input_hash: String,
+    /// xxh3-128 of what is known of the vectors beside them, where something is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes_hash: Option<String>,
     /// Seed of every random choice.
     pub seed: u64,
     /// Lists asked for, before splitting.

@@ -238,7 +238,7 @@ impl Served {
     }
 
     /// Bytes of memory by part.
-    pub(crate) fn memory(&self) -> [(&'static str, u64); 7] {
+    pub(crate) fn memory(&self) -> [(&'static str, u64); 8] {
         let memory = self.index().memory();
         [
             ("heads", memory.heads),
@@ -247,6 +247,7 @@ impl Served {
             ("codes", memory.codes),
             ("vectors", memory.vectors),
             ("ids", memory.resident_ids),
+            ("attributes", memory.attributes),
             ("caches", self.engine().cache_bytes() as usize), // CAST: bytes in memory
         ]
         .map(|(part, bytes)| (part, bytes as u64)) // CAST: widening

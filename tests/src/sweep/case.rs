@@ -122,7 +122,10 @@ impl Case {
             .own_ids
             .then(|| (0..self.vectors as u64).map(|row| (row * 7919 % 10_007) << 33 | 5).collect());
         let rows = Rows::new(self.dtype, self.dim, encode(self.dtype, self.dim, rows))?;
-        Ok((Base { rows, ids }, Rows::new(self.dtype, self.dim, encode(self.dtype, self.dim, &queries))?))
+        Ok((
+            Base { ids, ..Base::new(rows) },
+            Rows::new(self.dtype, self.dim, encode(self.dtype, self.dim, &queries))?,
+        ))
     }
 
     /// How its index is built, with two copies of each vector or one, for codes where `codes` says.

@@ -155,7 +155,7 @@ fn ids_of_any_size_come_back() {
     for largest in [u64::from(u32::MAX), u64::MAX] {
         // Neither ascending nor dense.
         let ids = (0..500_u64).map(|row| largest - row * 7919 % 500).collect();
-        check(&format!("ids up to {largest}"), Metric::L2, &Base { rows: rows.clone(), ids: Some(ids) });
+        check(&format!("ids up to {largest}"), Metric::L2, &Base::with_ids(rows.clone(), ids));
     }
 }
 

@@ -8,12 +8,14 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use spandrel_builder::{
-    BuildConfig, BuildReport, Calibrate, Caller, Input, Params, Plan, Progress, VectorShape, build_for,
+    Attributes, BuildConfig, BuildReport, Calibrate, Caller, Input, Params, Plan, Progress, VectorShape,
+    build_for,
 };
-use spandrel_datasets::{Array, IdFile};
-use spandrel_index::Metric;
+use spandrel_datasets::{Array, BaseRows, IdFile};
 use spandrel_index::codes::Codebooks;
+use spandrel_index::{Metric, VectorSource};
 
+use super::attributes::AttributeArgs;
 use super::calibrator::Calibrator;
 use super::defaults;
 use super::ids::Ids;
@@ -46,6 +48,9 @@ pub struct BuildArgs {
     /// The vectors' own numbers: ibin or npy with one whole number of 0 or more in each row [default: row numbers].
     #[arg(long, value_name = "FILE")]
     pub ids: Option<PathBuf>,
+    /// What is known of the vectors.
+    #[command(flatten)]
+    pub attributes: AttributeArgs,
     /// Codebooks to take for --code pq:MxN instead of training them: npy (<f4) of M x 2^N x D/M values, D the dimension
     /// rounded up to a multiple of M, centroids of residuals (vector less head of its list, in the metric's space).
     #[arg(long, value_name = "FILE", requires = "code")]
@@ -77,7 +82,14 @@ pub struct BuildArgs {
 pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     let base = args.input.open(&args.base)?;
     let ids = args.ids.as_deref().map(IdFile::open).transpose()?.map(Ids);
-    let input = Input { vectors: &base, ids: ids.as_ref().map(|ids| ids as _) };
+    let base_rows = BaseRows { rows: base.len(), ids: ids.as_ref().map(|ids| &ids.0) };
+    let source = args.attributes.open(base_rows, session)?;
+    let resident = &args.attributes.resident_attribute[..];
+    let input = Input {
+        vectors: &base,
+        ids: ids.as_ref().map(|ids| ids as _),
+        attributes: source.as_deref().map(|source| Attributes { source, resident }),
+    };
     let shape = VectorShape::of(&base, args.metric);
     let config = BuildConfig {
         codebooks: codebooks(args)?.map(Arc::new),

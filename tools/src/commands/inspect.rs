@@ -1,4 +1,6 @@
 //! `spandrel inspect`: what an index consists of.
+mod attributes;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -111,10 +113,12 @@ fn json(about: &About<'_>) -> Value {
             "heads": memory.heads,
             "head_index": memory.head_index,
             "directory": memory.directory,
+            "attributes": memory.attributes,
         },
         "memory_added": added,
         "index_bytes": manifest.index_bytes(),
         "sections": sections,
+        "attributes": attributes::json(index),
     })
 }
 
@@ -164,6 +168,8 @@ fn text(about: &About<'_>) -> String {
         ),
     );
     line("input hash", build.input_hash.clone());
+    let names = ["attributes"].into_iter().chain(std::iter::repeat(""));
+    names.zip(attributes::texts(index)).for_each(|(name, attribute)| line(name, attribute));
     line("memory", memory_text(index, *added));
     // CAST: shown to three digits
     let bytes = manifest.index_bytes() as f64;
@@ -179,13 +185,14 @@ fn memory_text(index: &Index, added: u64) -> String {
     let size = |bytes: usize| units::bytes(bytes as f64);
     let per_vector = memory.total() as f64 / index.vectors() as f64;
     format!(
-        "{}, {} bytes a vector (codes {}, heads {}, head index {}, directory {}); opening added {}",
+        "{}, {} bytes a vector (codes {}, heads {}, head index {}, directory {}, attributes {}); opening added {}",
         size(memory.total()),
         units::three_digits(per_vector),
         size(memory.codes),
         size(memory.heads),
         size(memory.head_index),
         size(memory.directory),
+        size(memory.attributes),
         units::bytes(added as f64)
     )
 }

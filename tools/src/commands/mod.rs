@@ -1,5 +1,6 @@
 //! The sub-commands, one file each.
 pub mod admin;
+mod attributes;
 pub mod bench;
 pub mod build;
 pub mod calibrate;

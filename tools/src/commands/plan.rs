@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use spandrel_builder::{Choice, Input, Params, Plan, VectorShape};
+use spandrel_builder::{Attributes, Choice, Input, Params, Plan, VectorShape};
+use spandrel_datasets::BaseRows;
 use spandrel_index::{DType, Metric, SourceError, VectorSource};
 
+use super::attributes::AttributeArgs;
 use super::input::InputArgs;
 use super::shape::{ShapeArgs, plan_json, plan_text};
 use crate::Session;
@@ -31,6 +33,9 @@ pub struct PlanArgs {
     /// How vectors are compared: l2, ip or cosine.
     #[arg(long, value_name = "l2|ip|cosine", default_value_t = Metric::L2)]
     pub metric: Metric,
+    /// What is known of the vectors, of a single index of those in --base with row numbers as ids.
+    #[command(flatten)]
+    pub attributes: AttributeArgs,
     /// What the index looks like.
     #[command(flatten)]
     pub shape: ShapeArgs,
@@ -78,7 +83,13 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     let allowed = args.shape.search_memory().per_vector(whole.vectors);
     let asked = ShapeArgs { search_memory: Some(SearchMemory::PerVector(allowed)), ..args.shape.clone() };
     let config = asked.config(VectorShape::of(&source, args.metric), PathBuf::new());
-    let plan = Plan::new(&Params::check(&config, Input { vectors: &source, ids: None })?);
+    let attributes = args.attributes.open(BaseRows { rows: whole.vectors, ids: None }, session)?;
+    let resident = &args.attributes.resident_attribute[..];
+    let input = Input {
+        attributes: attributes.as_deref().map(|source| Attributes { source, resident }),
+        ..Input::of(&source)
+    };
+    let plan = Plan::new(&Params::check(&config, input)?);
     let choices = choices(whole, &plan);
     let mut text = String::new();
     if parts > 1 {

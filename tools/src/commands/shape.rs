@@ -10,6 +10,7 @@ use spandrel_builder::{BuildConfig, Choice, ListCount, Plan, VectorShape};
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
 
+use super::attributes;
 use crate::figures::{Machine, memory_limit, units};
 use crate::values::{ByteSize, SearchMemory};
 
@@ -141,6 +142,7 @@ pub(super) fn plan_json(plan: &Plan) -> serde_json::Value {
         "scratch_bytes": plan.scratch_bytes,
         "index_bytes": plan.index_bytes,
         "search_memory": plan.search_memory,
+        "attributes": attributes::plan_json(plan),
     })
 }
 
@@ -176,5 +178,6 @@ pub(super) fn plan_text(plan: &Plan) -> String {
             ),
         ),
     ];
-    lines.map(|(name, value)| format!("{name:<14}{value}\n")).concat()
+    let attributes = attributes::plan_text(plan).map(|text| ("attributes", text));
+    lines.into_iter().chain(attributes).map(|(name, value)| format!("{name:<14}{value}\n")).collect()
 }

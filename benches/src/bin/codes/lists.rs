@@ -36,7 +36,7 @@ pub(crate) fn build_index(set: &Set, code: CodeSpec, out: &Path, threads: usize)
     let choice = Choice::of(VectorShape::of(&set.base, set.metric), code, Tier::Memory);
     let choice = Choice { list_size: LIST_SIZE, replicas: ReplicaRule::None, ..choice };
     let config = BuildConfig { max_replicas: 1, ..set.config(&choice, out, threads) };
-    let input = Input { vectors: &set.base, ids: None };
+    let input = Input::of(&set.base);
     build(input, &config, &Silent, &AtomicBool::new(false)).context("building lists")?;
     Ok(())
 }

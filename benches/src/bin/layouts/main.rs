@@ -166,7 +166,7 @@ impl Built {
 
 fn build_index(set: &Set, choice: &Choice, out: &Path, threads: usize) -> Result<()> {
     let config = set.config(choice, out, threads);
-    let input = Input { vectors: &set.base, ids: None };
+    let input = Input::of(&set.base);
     build(input, &config, &Silent, &AtomicBool::new(false)).context("building")?;
     Ok(())
 }

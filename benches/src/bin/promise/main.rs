@@ -136,7 +136,7 @@ fn build(args: &Args, set: &Set, dir: &std::path::Path) -> Result<()> {
     let limits = CalibrateLimits { threads: args.threads, memory_bytes: MEMORY_BYTES };
     let calibrator = Calibrator(CalibrateParams::new(limits));
     let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate: Some(&calibrator) };
-    let (start, input) = (Instant::now(), Input { vectors: &set.base, ids: None });
+    let (start, input) = (Instant::now(), Input::of(&set.base));
     let report = build_for(input, &config, caller)?;
     let calibrating: f64 =
         report.seconds.iter().filter(|(phase, _)| phase == "calibrate").map(|(_, seconds)| seconds).sum();

@@ -55,7 +55,8 @@ fn open(dir: &Path, code: CodeSpec, tier: Tier) -> Arc<Index> {
         replace: false,
         keep_previous: 0,
     };
-    let input = Input { vectors: &Rows::new(DType::F32, DIM, rows).unwrap(), ids: None };
+    let rows = Rows::new(DType::F32, DIM, rows).unwrap();
+    let input = Input::of(&rows);
     let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate: None };
     build_for(input, &config, caller).unwrap();
     let options = OpenOptions { vectors: Some(tier), ..OpenOptions::default() };

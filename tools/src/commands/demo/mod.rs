@@ -182,7 +182,7 @@ impl Demo<'_> {
         config.replace = true;
         // What is generated is known: its sweep passes the floor under the usual default.
         let calibrate = self.args.base.is_some();
-        let report = build_watched(Input { vectors: &base, ids: None }, &config, calibrate, self.session)?;
+        let report = build_watched(Input::of(&base), &config, calibrate, self.session)?;
         self.say(&indented(&report_text(&report, &config)))?;
         Ok((out, report_json(&report, &config)))
     }

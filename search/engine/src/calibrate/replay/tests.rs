@@ -53,7 +53,8 @@ fn open(dir: &Path, layout: Layout) -> Arc<Index> {
         keep_previous: 0,
     };
     let rows = random_rows(dtype, DIM, 9000, 1);
-    let input = Input { vectors: &Rows::new(dtype, DIM, rows).unwrap(), ids: None };
+    let rows = Rows::new(dtype, DIM, rows).unwrap();
+    let input = Input::of(&rows);
     let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate: None };
     build_for(input, &config, caller).unwrap();
     Arc::new(Index::open_with(&config.out, OpenOptions::default()).unwrap())

@@ -1,0 +1,157 @@
+//! Scans the rows once: each value with its position, sorted in runs.
+use std::ops::ControlFlow;
+
+use spandrel_filter::Cell;
+use spandrel_index::IdFinder;
+use spandrel_index::format::IdPages;
+
+use super::collector::{Collector, Texts};
+use super::hash::{ROWS_BETWEEN, RowHash};
+use crate::checkpoint::{ATTRIBUTE_RUNS, Gathered};
+use crate::plan::POSITION_ROWS;
+use crate::spill::SpillWriter;
+use crate::stages::section::Layouts;
+use crate::state::BuildState;
+use crate::{Attributes, BuildError, Input};
+
+pub(crate) fn gather(state: &BuildState<'_>) -> Result<Gathered, BuildError> {
+    let &BuildState { params, input, context, .. } = state;
+    let Some(Attributes { source, .. }) = input.attributes else {
+        unreachable!("the phase is of builds with attributes")
+    };
+    context.progress.phase("gather", params.vectors, "rows");
+    let mut gathering = Gathering::open(state)?;
+    let (mut done, mut ended) = (0, Ok(()));
+    source.scan(&mut |row, cells| {
+        ended = gathering.push(row, cells);
+        if row - done >= ROWS_BETWEEN && ended.is_ok() {
+            context.progress.advance(row - done);
+            done = row;
+            ended = context.check_stop();
+        }
+        if ended.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    ended?;
+    context.progress.advance(params.vectors - done);
+    gathering.finish()
+}
+
+struct Gathering<'a> {
+    state: &'a BuildState<'a>,
+    positions: Positions<'a>,
+    hash: RowHash,
+    collectors: Vec<Collector>,
+    /// Bytes that the collectors take.
+    held_bytes: usize,
+    spill: SpillWriter,
+    runs: Vec<u16>,
+}
+
+impl<'a> Gathering<'a> {
+    fn open(state: &'a BuildState<'a>) -> Result<Gathering<'a>, BuildError> {
+        let kinds = state.params.attributes.iter().map(|attribute| attribute.kind);
+        let collector = |is_number| match is_number {
+            true => Collector::Numbers(Vec::new()),
+            false => Collector::Texts(Texts::default()),
+        };
+        Ok(Gathering {
+            state,
+            positions: Positions::open(state)?,
+            hash: RowHash::new(),
+            collectors: kinds.map(|kind| collector(kind.is_number())).collect(),
+            held_bytes: 0,
+            spill: SpillWriter::create(&*state.scratch, ATTRIBUTE_RUNS, 0, 1, 0)?,
+            runs: Vec::new(),
+        })
+    }
+
+    fn push(&mut self, row: u64, cells: &[Cell]) -> Result<(), BuildError> {
+        self.hash.add(row, cells);
+        let position = self.positions.of(row)?;
+        for (collector, cell) in self.collectors.iter_mut().zip(cells) {
+            let before = collector.memory_bytes();
+            match collector {
+                Collector::Texts(texts) => cell.texts().for_each(|text| texts.push(text, position)),
+                Collector::Numbers(numbers) => numbers.extend(cell.key().map(|key| (position, key))),
+            }
+            self.held_bytes += collector.memory_bytes() - before;
+        }
+        if self.held_bytes as u64 > self.state.plan.run_bytes { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), BuildError> {
+        for (number, collector) in (0..).zip(&mut self.collectors) {
+            if collector.flush(&mut self.spill)? {
+                self.runs.push(number);
+            }
+        }
+        self.held_bytes = 0;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Gathered, BuildError> {
+        self.flush()?;
+        let input = self.state.input.attributes;
+        if Some(self.hash.finish()) != self.state.checked().attributes_hash {
+            let name = input.map(|attributes| attributes.source.name()).unwrap_or_default();
+            return Err(BuildError::Changed { name });
+        }
+        Ok(Gathered { spill: self.spill.finish()?, runs: self.runs })
+    }
+}
+
+/// Positions of rows, which are asked for in ascending order: found by their ids, many at a time.
+struct Positions<'a> {
+    input: Input<'a>,
+    rows: u64,
+    finder: IdFinder,
+    /// First row of those that are known.
+    first: u64,
+    known: Vec<u32>,
+}
+
+impl<'a> Positions<'a> {
+    fn open(state: &'a BuildState<'a>) -> Result<Positions<'a>, BuildError> {
+        let (params, target) = (state.params, state.target());
+        let layout = IdPages { id_bytes: Layouts::new(params, state.checked()).id_bytes, uuid: target.uuid };
+        let blob = target.store.open(&state.ids().file)?;
+        let finder = IdFinder::open(blob, layout, params.vectors)?;
+        Ok(Positions { input: state.input, rows: params.vectors, finder, first: 0, known: Vec::new() })
+    }
+
+    fn of(&mut self, row: u64) -> Result<u32, BuildError> {
+        assert!((self.first..self.rows).contains(&row), "rows of attributes ascend, and are rows of vectors");
+        if row - self.first >= self.known.len() as u64 {
+            self.find(row)?;
+        }
+        Ok(self.known[(row - self.first) as usize]) // CAST: one of those known
+    }
+
+    fn find(&mut self, first: u64) -> Result<(), BuildError> {
+        let count = POSITION_ROWS.min(self.rows - first) as usize; // CAST: at most POSITION_ROWS
+        let mut ids: Vec<u64> = (first..).take(count).collect();
+        if let Some(source) = self.input.ids {
+            source.read_ids(first, &mut ids)?;
+        }
+        let mut sorted: Vec<(u64, u32)> = ids.iter().copied().zip(0..).collect();
+        sorted.sort_unstable();
+        (ids.iter_mut()).zip(&sorted).for_each(|(id, &(next, _))| *id = next);
+        let mut of_id = sorted.iter();
+        self.known.clear();
+        self.known.resize(count, 0);
+        let (known, changed) = (&mut self.known, self.input.vectors.name());
+        self.finder.find::<BuildError>(
+            &ids,
+            || Ok(()),
+            |_, position| {
+                let (Some(position), Some(&(_, at))) = (position, of_id.next()) else {
+                    return Err(BuildError::Changed { name: changed.clone() });
+                };
+                known[at as usize] = position;
+                Ok(())
+            },
+        )?;
+        self.first = first;
+        Ok(())
+    }
+}

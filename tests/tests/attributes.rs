@@ -1,0 +1,272 @@
+//! What is known of vectors, from a build to the filters over an index.
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use spandrel_builder::filing::ReplicaRule;
+use spandrel_builder::{BuildConfig, BuildError, Caller, Progress, Silent};
+use spandrel_filter::{Bound, Cell, Comparison, Filter, Row, Tags, Value};
+use spandrel_index::attributes::{CompileLimits, compile};
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::{DType, Index, Metric, Tier, VerifyError};
+use spandrel_tests::{Base, CALIBRATOR, CellRows, clustered, coded};
+
+use crate::support::{assert_same, identity, verify_index};
+
+const COUNT: usize = 3000;
+
+/// Vectors whose ids neither ascend nor are dense, with an attribute of each type.
+fn base() -> Base {
+    let ids = (0..COUNT as u64).map(|row| (row * 7919 % 100_003) << 20).collect();
+    let attributes = Some(CellRows::random(COUNT, 3));
+    Base { attributes, ..Base::with_ids(clustered(DType::U8, 8, COUNT, 1), ids) }
+}
+
+/// The row of each position, by the ids of its vectors.
+fn rows_by_position(base: &Base, index: &Index) -> Vec<usize> {
+    let rows: BTreeMap<u64, usize> = (0..COUNT).map(|row| (base.id(row), row)).collect();
+    let vectors = index.segments()[0].vectors.resident.as_ref().unwrap();
+    (0..COUNT as u32).map(|position| rows[&vectors.record(position).id]).collect()
+}
+
+/// Opens an index with its vectors in memory, where codes allow it.
+fn open(dir: &Path) -> Index {
+    let options = spandrel_index::OpenOptions { vectors: Some(Tier::Memory), ..Default::default() };
+    Index::open_with(dir, options).unwrap()
+}
+
+fn sorted(cell: &Cell) -> Cell {
+    let Cell::Tags(tags) = cell else { return cell.clone() };
+    let mut sorted: Vec<&str> = tags.iter().collect();
+    sorted.sort_unstable();
+    Cell::Tags(sorted.into_iter().collect::<Tags>())
+}
+
+fn coded_config(out: &Path) -> BuildConfig {
+    coded(Metric::L2, CodeSpec::RaBitQ { bits: 2 }, Tier::Memory, out)
+}
+
+struct CellRow<'a> {
+    base: &'a Base,
+    row: usize,
+}
+
+impl Row for CellRow<'_> {
+    fn id(&self) -> u64 {
+        self.base.id(self.row)
+    }
+
+    fn cell(&self, attribute: usize) -> &Cell {
+        &self.base.attributes.as_ref().unwrap().cells[self.row][attribute]
+    }
+}
+
+#[test]
+fn a_build_keeps_what_is_known_of_each_vector() {
+    let mut base = base();
+    base.attributes.as_mut().unwrap().resident = vec!["tags".into(), "i64".into()];
+    let dir = tempfile::tempdir().unwrap();
+    // Replicas lie in further lists, and have no positions of their own.
+    let replicated = BuildConfig { replicas: ReplicaRule::Soar, ..coded_config(&dir.path().join("b")) };
+    for config in [coded_config(&dir.path().join("a")), replicated] {
+        base.build(&config).unwrap();
+        let report = verify_index(&config.out, true).unwrap();
+        assert!(report.hashes > 0 && report.files >= 6 + 6, "{report:?}");
+        let index = open(&config.out);
+        let known = base.attributes.as_ref().unwrap();
+        assert_eq!(**index.schema(), known.schema);
+        let rows = rows_by_position(&base, &index);
+        for (number, attribute) in known.schema.attributes().iter().enumerate() {
+            let stored = index.segments()[0].attribute(number).unwrap();
+            assert_eq!(stored.is_resident(), known.resident.contains(&attribute.name), "{}", attribute.name);
+            for (position, &row) in rows.iter().enumerate().step_by(11) {
+                let (found, expected) = (stored.cell(position as u32).unwrap(), &known.cells[row][number]);
+                assert_eq!(sorted(&found), sorted(expected), "{} of row {row}", attribute.name);
+            }
+        }
+        let stop = AtomicBool::new(false);
+        let limits = CompileLimits { memory_bytes: 1 << 20, deadline: None, stop: &stop };
+        let at_least = |value| Filter::Compare {
+            name: "i64".into(),
+            comparison: Comparison::AtLeast,
+            value: Value::I64(value),
+        };
+        let word = Filter::Compare {
+            name: "keyword".into(),
+            comparison: Comparison::Equal,
+            value: Value::Text("word 3".into()),
+        };
+        for filter in
+            [at_least(0), word.clone(), Filter::And(vec![at_least(-48), Filter::Not(Box::new(word))])]
+        {
+            let bound: Bound = filter.bind(index.schema()).unwrap();
+            let found: Vec<usize> = compile(&index, &bound, limits)
+                .unwrap()
+                .iter()
+                .map(|location| rows[location.position() as usize])
+                .collect();
+            let expected: Vec<usize> =
+                rows.iter().copied().filter(|&row| bound.matches(&CellRow { base: &base, row })).collect();
+            assert_eq!(found, expected, "{filter:?}");
+            assert!(!found.is_empty() && found.len() < COUNT, "{filter:?}");
+        }
+    }
+}
+
+/// Raises the stop flag at a sign of progress.
+struct StopAt<'a> {
+    seen: AtomicU32,
+    at: u32,
+    stop: &'a AtomicBool,
+}
+
+impl StopAt<'_> {
+    fn count(&self) {
+        if self.seen.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Progress for StopAt<'_> {
+    fn phase(&self, _: &str, _: u64, _: &str) {
+        self.count();
+    }
+    fn advance(&self, _: u64) {
+        self.count();
+    }
+    fn note(&self, _: &str) {}
+}
+
+fn build_until(base: &Base, config: &BuildConfig, at: u32) -> (Result<(), BuildError>, u32) {
+    let stop = AtomicBool::new(false);
+    let progress = StopAt { seen: AtomicU32::new(0), at, stop: &stop };
+    let caller = Caller { progress: &progress, stop: &stop, calibrate: None };
+    let ended = base.build_for(config, caller).map(|_| ());
+    (ended, progress.seen.into_inner())
+}
+
+#[test]
+fn bytes_do_not_depend_on_threads_memory_or_interruption() {
+    let (base, dir) = (base(), tempfile::tempdir().unwrap());
+    let whole = coded_config(&dir.path().join("whole"));
+    let (done, signs) = build_until(&base, &whole, u32::MAX);
+    done.unwrap();
+    let expected = identity(&whole.out);
+    assert!(expected.keys().any(|name| name == "attributes.5-1"), "{:?}", expected.keys());
+    for (threads, memory_bytes) in [(1, 1 << 30), (3, 300 << 20)] {
+        let out = dir.path().join(threads.to_string());
+        let config = BuildConfig { threads, memory_bytes, ..coded_config(&out) };
+        base.build(&config).unwrap();
+        assert_same(&identity(&out), &expected, "threads");
+    }
+    let mut stops = 0;
+    // The last signs are those of attributes and after them.
+    for at in (signs.saturating_sub(36)..signs).step_by(3) {
+        let mut config = coded_config(&dir.path().join(format!("stopped-{at}")));
+        match build_until(&base, &config, at).0 {
+            Ok(()) => continue,
+            Err(BuildError::Stopped) => stops += 1,
+            Err(other) => panic!("stop {at}: {other}"),
+        }
+        config.resume = true;
+        base.build(&config).unwrap();
+        assert_same(&identity(&config.out), &expected, &format!("stop {at}"));
+        // Once more: it had been finished.
+        base.build(&config).unwrap();
+        fs::remove_dir_all(&config.out).unwrap();
+    }
+    assert!(stops > 5, "{stops} stops of {signs} signs");
+}
+
+#[test]
+fn other_attributes_are_not_taken_for_those_that_were_begun_with() {
+    let (base, dir) = (base(), tempfile::tempdir().unwrap());
+    let config = coded_config(&dir.path().join("index"));
+    let mut other_values = base.clone();
+    other_values.attributes.as_mut().unwrap().cells[5][3] = Cell::I64(-7);
+    let mut none = base.clone();
+    none.attributes = None;
+    let mut other_residents = base.clone();
+    other_residents.attributes.as_mut().unwrap().resident = vec!["bool".into()];
+    for at in [3, 12] {
+        let begun = BuildConfig { replace: true, ..config.clone() };
+        assert!(matches!(build_until(&base, &begun, at).0, Err(BuildError::Stopped)));
+        let resumed = BuildConfig { resume: true, ..config.clone() };
+        for (other, parameter) in [
+            (&other_values, "content of attributes"),
+            (&none, "attributes"),
+            (&other_residents, "attributes"),
+        ] {
+            let refused = other.build(&resumed).unwrap_err();
+            let named =
+                matches!(&refused, BuildError::Resume { parameter: found, .. } if *found == parameter);
+            assert!(named, "{parameter}: {refused}");
+        }
+    }
+    let resumed = BuildConfig { resume: true, ..config.clone() };
+    base.build(&resumed).unwrap();
+    base.build(&resumed).unwrap();
+    // A cell that no glance falls on is found when the build had been finished.
+    let mut close = base.clone();
+    close.attributes.as_mut().unwrap().cells[COUNT - 1][3] = Cell::I64(-7);
+    assert!(matches!(close.build(&resumed).unwrap_err(), BuildError::Exists { .. }));
+    // Another uuid: hashes of one are not those of the other.
+    let other = BuildConfig { replace: true, ..config.clone() };
+    let before = base.build(&other).unwrap().manifest.uuid;
+    assert_ne!(close.build(&other).unwrap().manifest.uuid, before);
+}
+
+#[test]
+fn attributes_of_other_vectors_are_refused() {
+    let (mut base, dir) = (base(), tempfile::tempdir().unwrap());
+    let config = coded_config(&dir.path().join("index"));
+    base.attributes.as_mut().unwrap().resident = vec!["colour".into()];
+    let refused = base.build(&config).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("--resident-attribute is colour, expected one of keyword, tags,"),
+        "{refused}"
+    );
+    base.attributes = Some(CellRows::random(COUNT + 1, 3));
+    let refused = base.build(&config).unwrap_err().to_string();
+    assert_eq!(refused, "--attributes: number of rows is 3001, expected 3000, one for each vector");
+}
+
+#[test]
+fn a_calibrated_version_has_the_attributes_of_the_one_before() {
+    let (base, dir) = (base(), tempfile::tempdir().unwrap());
+    let config = coded_config(&dir.path().join("index"));
+    base.build(&config).unwrap();
+    let before = Index::open(&config.out).unwrap();
+    let again = spandrel_builder::recalibrate(&config.out, &CALIBRATOR, &Silent, &AtomicBool::new(false));
+    assert_eq!(again.unwrap().unwrap().manifest.version, 2);
+    let after = Index::open(&config.out).unwrap();
+    assert_eq!((after.manifest().version, after.schema()), (2, before.schema()));
+    assert_eq!(after.schema().attributes().len(), 6);
+    verify_index(&config.out, true).unwrap();
+}
+
+#[test]
+fn a_flipped_byte_of_any_attribute_is_found() {
+    let (base, dir) = (base(), tempfile::tempdir().unwrap());
+    let config = coded_config(&dir.path().join("index"));
+    base.build(&config).unwrap();
+    for number in 0..6 {
+        let path = config.out.join(format!("attributes.{number}-1"));
+        let good = fs::read(&path).unwrap();
+        for at in (0..good.len()).step_by(good.len() / 8 + 1).chain([good.len() - 1]) {
+            let mut bad = good.clone();
+            bad[at] ^= 4;
+            fs::write(&path, bad).unwrap();
+            for deep in [false, true] {
+                let found = verify_index(&config.out, deep);
+                let named =
+                    matches!(&found, Err(VerifyError::Open(e)) if e.to_string().contains("attributes."));
+                assert!(named, "attribute {number}, byte {at}, deep {deep}: {found:?}");
+            }
+        }
+        fs::write(&path, good).unwrap();
+    }
+    verify_index(&config.out, true).unwrap();
+}
