@@ -4,7 +4,7 @@ use std::sync::Arc;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spandrel_datasets::Rows;
-use spandrel_engine::{Engine, SearchParams};
+use spandrel_engine::{Engine, FilterPlan, SearchParams};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{DType, Index, Matches, Metric, OpenOptions, Tier, VectorSource};
 use spandrel_tests::{Base, clustered, coded, config, count};
@@ -42,6 +42,17 @@ fn check(metric: Metric, base: &Base, engine: &Engine, what: &str) {
             let what = format!("{what}, {share}, query {query}");
             assert_eq!((answer.neighbours.len(), answer.limited_by), (wanted, None), "{what}");
             assert_exact(metric, &accepted, queries.row(query), answer, &what);
+        }
+        let planned = FilterPlan::ALL.map(|plan| SearchParams { filter_plan: Some(plan), ..exact.clone() });
+        let has_codes =
+            engine.index().code() != CodeSpec::Full && engine.index().codes_tier() == Tier::Memory;
+        let can_be = |params: &&SearchParams| params.filter_plan != Some(FilterPlan::Codes) || has_codes;
+        for params in planned.iter().filter(can_be) {
+            for (query, answer) in engine.search(queries.bytes(), params).unwrap().iter().enumerate() {
+                let what = format!("{what}, {share}, query {query}, {:?}", params.filter_plan);
+                assert_eq!((answer.neighbours.len(), answer.limited_by), (wanted, None), "{what}");
+                assert_exact(metric, &accepted, queries.row(query), answer, &what);
+            }
         }
         for params in [few(), narrow] {
             for (query, answer) in engine.search(queries.bytes(), &params).unwrap().iter().enumerate() {

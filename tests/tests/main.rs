@@ -14,6 +14,7 @@ mod estimates;
 mod explain;
 mod faults;
 mod filter;
+mod filter_plans;
 mod golden;
 mod measured;
 mod mixtures;

@@ -6,6 +6,7 @@
 //! ```
 //! The hash is seeded with the index's uuid and the list's number, so a read that lands on another list, or
 //! on the same list of an older index, fails like a damaged one.
+use std::ops::Range;
 use std::path::Path;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
@@ -194,6 +195,24 @@ impl Directory {
     )]
     pub fn first_position(&self, list: u32) -> u32 {
         self.first_positions[list as usize]
+    }
+
+    /// Positions of a list's primaries.
+    pub fn positions(&self, list: u32) -> Range<u32> {
+        self.first_position(list)..self.first_position(list + 1)
+    }
+
+    /// The list whose primaries hold a position, which must exist; it is `from` or one after it.
+    pub fn list_of(&self, position: u32, from: u32) -> u32 {
+        let rest = self.first_positions.get(from as usize + 1..).unwrap_or_default();
+        // Near `from` where many lists are asked for.
+        let near = rest.len().min(8);
+        let (near, far) = rest.split_at(near);
+        let after = match near.last() {
+            Some(&last) if last <= position => near.len() + far.partition_point(|&start| start <= position),
+            _ => near.partition_point(|&start| start <= position),
+        };
+        from + after as u32 // CAST: lists are numbered by u32
     }
 
     /// Copies in all lists together.

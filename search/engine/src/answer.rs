@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::StageTimes;
 use crate::explain::Explanation;
+use crate::filter_plan::Filtered;
 use crate::pruning::Promise;
 
 /// One vector found.
@@ -122,6 +123,9 @@ pub struct Answer {
     /// The limit that cut the answer short: `max_bytes` where lists or candidates were left out for it, `max_lists` where
     /// fewer neighbours than asked for are returned although there are more.
     pub limited_by: Option<Limit>,
+    /// How the vectors that match the query's filter were searched; none without a filter, and in an answer from elsewhere. All
+    /// that match are returned where fewer than `k` do.
+    pub filtered: Option<Filtered>,
     /// The recall asked for, and what is to be expected of this answer; none where the query named its own pruning, and in
     /// an answer from elsewhere.
     pub promise: Option<Promise>,

@@ -3,6 +3,7 @@ use std::fmt;
 
 use spandrel_index::Location;
 
+use crate::filter_plan::ExplainedFilter;
 use crate::params::Rerank;
 
 /// Lists, vectors and rounds of an explanation that are told one by one, at most. Of the rest the number is told.
@@ -18,12 +19,15 @@ pub struct Explanation {
     pub lists_planned: u32,
     /// Which vectors are compared exactly; none where lists hold exact vectors.
     pub rerank: Option<Rerank>,
+    /// How the plan was chosen, where the query has a filter.
+    pub filter: Option<ExplainedFilter>,
     /// Lists whose heads were considered, nearest first.
     pub lists: First<ExplainedList>,
     /// Why no further list was searched.
     pub stop: Stop,
     /// Vectors compared exactly after their codes were scanned, burst by burst. In a burst those that were chosen come
-    /// first, the likeliest to be near before others, then those that lie in the same pages. Of lists of exact vectors none.
+    /// first, the likeliest to be near before others, then those that lie in the same pages. Of lists of exact vectors none, nor
+    /// where all vectors that match a filter are compared.
     pub compared: First<ExplainedVector>,
     /// Groups of reads that waited for the group before, in order. The last one told holds those that are not.
     pub rounds: Vec<Round>,

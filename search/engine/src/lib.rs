@@ -16,6 +16,7 @@ mod answer;
 mod cache;
 mod calibrate;
 mod collect;
+mod costs;
 mod damage;
 mod engine;
 mod error;
@@ -25,6 +26,8 @@ mod executor;
 mod explain;
 mod fetch;
 mod files;
+mod filter_plan;
+mod filtered;
 mod flow;
 mod ids;
 mod job;
@@ -71,6 +74,7 @@ pub use executor::{EngineConfig, Executor};
 pub use explain::{
     EXPLAINED_MAX, Exact, ExplainedList, ExplainedVector, Explanation, First, ListFate, ReadPart, Round, Stop,
 };
+pub use filter_plan::{ExplainedFilter, FilterPlan, Filtered, PlanCosts, PlanReason};
 pub use ids::{FetchRequest, FetchState, Fetched};
 pub use lookup::Lookup;
 pub use params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};

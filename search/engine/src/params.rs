@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use spandrel_index::{Matches, RadiusError};
 
+use crate::filter_plan::FilterPlan;
+
 /// Lists read at most when a query gives epsilon alone.
 ///
 /// In high dimensions many heads are nearly as far as the nearest, so that epsilon without a cap reads a
@@ -45,6 +47,8 @@ pub struct SearchParams {
     pub distances: Distances,
     /// Which vectors may be answers, of the index that is searched; all if not given.
     pub filter: Option<Arc<Matches>>,
+    /// How the vectors that match are searched; by the least expected cost if not given. Only together with `filter`.
+    pub filter_plan: Option<FilterPlan>,
     /// Whether answers say where their time went.
     pub times: bool,
     /// Whether answers say how they were found: [`Answer::explanation`](crate::Answer::explanation) and
@@ -108,6 +112,7 @@ impl SearchParams {
             rerank: None,
             distances: Distances::Exact,
             filter: None,
+            filter_plan: None,
             times: false,
             explain: false,
         }
@@ -151,6 +156,20 @@ pub enum ParamsError {
     /// No byte may be read.
     #[error("max-bytes is 0, expected at least 1")]
     ZeroBytes,
+    /// A filter of another index, or of another version of it.
+    #[error("the filter is of {found} vectors, not of the {expected} of this index")]
+    FilterShape {
+        /// Vectors that the filter is of.
+        found: u64,
+        /// Vectors of the index.
+        expected: u64,
+    },
+    /// There is nothing to plan.
+    #[error("a filter plan is given without a filter")]
+    PlanAlone,
+    /// The codes of the matches are compared where they lie in memory. Open the index with its codes there.
+    #[error("the filter plan 'codes' needs codes in memory, and this index was opened without them")]
+    CodesPlan,
     /// A radius that no distance can be compared with.
     #[error(transparent)]
     Radius(#[from] RadiusError),

@@ -1,8 +1,12 @@
 //! What a query does in one index: made once from what was asked for.
+use std::sync::Arc;
+
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::{Index, Tier};
+use spandrel_index::{Index, Matches, SegmentMatches, Tier};
 
 use crate::accept::Accepted;
+use crate::filter_plan::FilterPlan;
+use crate::filtered::{self, FilteredPlan, POST_SHARE};
 use crate::params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};
 use crate::pruning::{Aim, Promise, Pruning, RECALL_DEFAULT};
 use crate::range_params::RangeParams;
@@ -25,6 +29,8 @@ pub struct QueryPlan {
     pub(crate) stop: StopPlan,
     /// Which vectors may be answers.
     pub(crate) accept: Accepted,
+    /// How they are searched, where they are those that match a filter.
+    pub(crate) filtered: Option<FilteredPlan>,
     pub(crate) collect: CollectPlan,
     /// None where lists hold exact vectors: what is found in them needs no second look.
     pub(crate) verify: Option<VerifyPlan>,
@@ -82,8 +88,8 @@ impl QueryPlan {
         if params.k == 0 {
             return Err(ParamsError::ZeroK);
         }
-        let accept = Accepted(params.filter.clone());
-        let acceptable = params.filter.as_ref().map_or(index.vectors(), |matches| matches.count());
+        let matches = checked(params, index)?;
+        let acceptable = matches.map_or(index.vectors(), |matches| matches.count());
         let k = usize::try_from(acceptable).map_or(params.k, |vectors| params.k.min(vectors));
         check_pruning(params)?;
         let target = match params.recall {
@@ -95,7 +101,22 @@ impl QueryPlan {
             Some(recall) => Aim { recall, effort: params.effort.into(), lists_max },
             None => Aim::at(RECALL_DEFAULT),
         };
-        let pruning = Pruning::of(index, k, aim);
+        let pruning = match acceptable == index.vectors() {
+            true => Pruning::of(index, k, aim),
+            false => Pruning::among(index, k, acceptable as f64 / index.vectors() as f64, aim), // CAST: a ratio
+        };
+        let (plan, is_exact) = (params.filter_plan, params.recall == Some(1.0));
+        let filtered = match matches {
+            Some(matches) => {
+                Some(FilteredPlan::of(filtered::Asked { matches, plan, is_exact, pruning }, index)?)
+            }
+            None => None,
+        };
+        let plan = filtered.map(|filtered| filtered.plan);
+        // Lists that are searched whole for a filter that all vectors match are searched without one.
+        let is_all = plan == Some(FilterPlan::Post) && acceptable == index.vectors();
+        let accept =
+            Accepted::new(matches.filter(|_| !is_all).map(Arc::clone), plan == Some(FilterPlan::Lists));
         // What was learned of all vectors says nothing of some of them.
         let learned = pruning.stop.filter(|_| target.is_some() && accept.is_all());
         let cap = cap(pruning.max_lists).min(index.lists());
@@ -112,12 +133,17 @@ impl QueryPlan {
             return Err(ParamsError::ZeroBytes);
         }
         let verify = VerifyPlan::of(params, index, pruning.rerank_errors)?;
-        let is_curves_own = params.filter.is_none() && !compares_less(params.rerank, &pruning);
-        let expected = pruning.recall.filter(|_| is_curves_own);
+        let expected = match plan {
+            Some(FilterPlan::Exact) => Some(1.0),
+            // Copies are in the curve, and lists of exact vectors do not say of which vector they are copies.
+            Some(_) if index.code() == CodeSpec::Full && index.manifest().build.max_replicas > 1 => None,
+            _ => pruning.recall.filter(|_| !compares_less(params.rerank, &pruning)),
+        };
         Ok(QueryPlan {
             probe,
             stop: StopPlan { lists_max, bytes_max, rule: learned },
             accept,
+            filtered,
             collect: CollectPlan::Nearest { k },
             verify,
             times: params.times || params.explain,
@@ -132,6 +158,7 @@ impl QueryPlan {
     /// [`ParamsError`].
     pub(crate) fn within(params: &RangeParams, index: &Index) -> Result<QueryPlan, ParamsError> {
         index.metric().check_radius(params.radius)?;
+        params.filter.as_ref().map_or(Ok(()), |matches| check_shape(matches, index))?;
         if !(0.0..=1.0).contains(&params.completeness) {
             return Err(ParamsError::Completeness { found: params.completeness });
         }
@@ -148,13 +175,19 @@ impl QueryPlan {
         Ok(QueryPlan {
             probe: ProbePlan { epsilon: None, lists: index.lists() },
             stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None },
-            accept: Accepted(params.filter.clone()),
+            accept: within_filter(params, index),
+            filtered: None,
             collect: CollectPlan::Within(RangePlan::new(score, errors, bytes_max)),
             verify: VerifyPlan::with(Rerank::Errors(errors), estimates, index)?,
             promise: None,
             times: false,
             explain: false,
         })
+    }
+
+    /// How vectors that match a filter are searched; none without one.
+    pub fn filter_plan(&self) -> Option<FilterPlan> {
+        self.filtered.map(|filtered| filtered.plan)
     }
 
     /// Nearest neighbours wanted; none where all within a radius are.
@@ -206,6 +239,33 @@ impl QueryPlan {
             CollectPlan::Within(_) => half,
         }
     }
+}
+
+/// The filter of a query, which must be of the index.
+fn checked<'a>(params: &'a SearchParams, index: &Index) -> Result<Option<&'a Arc<Matches>>, ParamsError> {
+    let matches = params.filter.as_ref();
+    match matches {
+        None if params.filter_plan.is_some() => return Err(ParamsError::PlanAlone),
+        None => {}
+        Some(matches) => check_shape(matches, index)?,
+    }
+    Ok(matches)
+}
+
+/// The vectors that may be within a radius.
+fn within_filter(params: &RangeParams, index: &Index) -> Accepted {
+    let share = |matches: &Arc<Matches>| matches.count() as f64 / index.vectors().max(1) as f64; // CAST: a ratio
+    let skips = params.filter.as_ref().is_some_and(|matches| share(matches) < POST_SHARE);
+    Accepted::new(params.filter.clone(), skips)
+}
+
+/// Refuses matches of an index of other segments.
+fn check_shape(matches: &Matches, index: &Index) -> Result<(), ParamsError> {
+    let found = matches.segments().iter().map(SegmentMatches::positions);
+    if found.clone().eq(index.segments().iter().map(|segment| segment.count)) {
+        return Ok(());
+    }
+    Err(ParamsError::FilterShape { found: found.sum(), expected: index.vectors() })
 }
 
 /// Refuses what says nothing of how lists are to be pruned.

@@ -16,6 +16,12 @@ use crate::terms::End;
 /// against an exact search among the heads; 10 more lose 0.005 at 40 and save a sixth of the processor time.
 const EXTRA_HEADS: usize = 48;
 
+/// Lists hold few matches that hold less than this share of those that they would hold of a filter that is independent of the
+/// query.
+const SPARSE: f64 = 0.5;
+/// More lists are then searched until they hold this many times those.
+const RELEVANT: f64 = 6.0;
+
 /// Finds the lists of queries. One per worker.
 #[derive(Debug, Default)]
 pub(crate) struct Prober {
@@ -40,6 +46,9 @@ pub(crate) struct Probed {
     /// Vectors that may be answers whose own list was chosen and can be read: no more than there are, since copies are not
     /// counted.
     pub(crate) vectors: u64,
+    /// Whether the lists planned for hold fewer than half of the matches that they would hold of a filter that is independent
+    /// of the query.
+    pub(crate) is_sparse: bool,
     /// Why the search for heads was given up, if it was; nothing is chosen then.
     pub(crate) end: Option<End>,
 }
@@ -75,6 +84,7 @@ impl Prober {
         out: &mut Vec<ListPlace>,
     ) -> Probed {
         let (index, k) = (query.index, plan.k() as u64);
+        let guard = Guard::of(plan);
         kept::clear(&mut self.nearest);
         if k == 0 {
             out.clear();
@@ -98,9 +108,13 @@ impl Prober {
             }
             let within = self.within_epsilon(&plan.probe);
             let mut probed = Probed { head_distances, ..Probed::default() };
+            // Vectors of the lists planned for, and those wanted that may be answers.
+            let (mut passed, mut wanted) = (0, None);
             out.clear();
             for (at, &near) in self.nearest.iter().enumerate() {
-                if at >= within && probed.vectors >= k {
+                if at >= within
+                    && probed.vectors >= *wanted.get_or_insert_with(|| guard.wanted(&probed, passed))
+                {
                     break;
                 }
                 if at % PIECE == PIECE - 1
@@ -111,13 +125,16 @@ impl Prober {
                 }
                 probed.lists += 1;
                 let segment = query.segment(near.segment);
-                let mut place = ListPlace::of(near, segment);
-                if !query.accept.is_all() {
-                    let start = segment.directory.first_position(place.list);
-                    place.accepted = query.accept.count(place.segment, start..start + place.primaries);
-                    if place.accepted == 0 && !(has_copies && place.replicas > 0) {
-                        continue;
-                    }
+                let positions = segment.directory.positions(near.list);
+                passed += positions.len() as u64; // CAST: widening
+                let accepted = query.accept.count(near.segment, positions);
+                // Most lists of a filter that few vectors match end here.
+                if accepted == 0 && !query.accept.is_all() && !has_copies {
+                    continue;
+                }
+                let place = ListPlace { accepted, ..ListPlace::of(near, segment) };
+                if accepted == 0 && !query.accept.is_all() && place.replicas == 0 {
+                    continue;
                 }
                 if place.bytes == 0 {
                     continue;
@@ -129,8 +146,10 @@ impl Prober {
                 probed.vectors += place.accepted;
                 out.push(place);
             }
-            let missing = (k).saturating_sub(probed.vectors);
-            if missing == 0 || lists >= plan.stop.lists_max {
+            let wanted = wanted.unwrap_or_else(|| guard.wanted(&probed, passed));
+            probed.is_sparse = wanted > k;
+            let missing = wanted.saturating_sub(probed.vectors);
+            if missing == 0 || lists >= plan.stop.lists_max || probed.is_sparse && guard.gives_up {
                 return probed;
             }
             let mean = (index.vectors() / u64::from(index.lists())).max(1);
@@ -139,6 +158,17 @@ impl Prober {
             let wanted = u64::from(lists) + more;
             lists = wanted.min(plan.stop.lists_max.into()) as u32; // CAST: at most `lists_max`
         }
+    }
+
+    /// Finds the nearest head of each segment with heads of its own: how many distances that took.
+    pub(crate) fn choose_none(&mut self, query: &Query<'_>, mut end: impl FnMut() -> Option<End>) -> Probed {
+        let mut ended = None;
+        let mut go_on = || {
+            ended = ended.or_else(&mut end);
+            ended.is_none()
+        };
+        let head_distances = self.search(query.index, query.head_row, 1, &mut go_on);
+        Probed { head_distances, end: ended, ..Probed::default() }
     }
 
     /// Finds the nearest lists of all segments together: how many distances that took.
@@ -180,6 +210,40 @@ impl Prober {
         let Some(first) = few.first() else { return 0 };
         let bound = plan.head_bound(first.distance);
         few.partition_point(|near| near.distance <= bound).max(1)
+    }
+}
+
+/// What says whether the lists planned for hold enough matches of a filter.
+#[derive(Debug, Clone, Copy)]
+struct Guard {
+    k: u64,
+    /// Vectors that match.
+    matches: u64,
+    /// Share of all vectors that match, where fewer near the query count.
+    share: Option<f64>,
+    /// Whether lists are given up where they hold too few.
+    gives_up: bool,
+}
+
+impl Guard {
+    fn of(plan: &QueryPlan) -> Guard {
+        // A query that names its own pruning gets what it names.
+        let filtered = plan.filtered.filter(|of| of.plan.has_lists() && plan.promise().is_some());
+        Guard {
+            k: plan.k() as u64, // CAST: widening
+            matches: filtered.map_or(u64::MAX, |filtered| filtered.matches),
+            share: filtered.map(|filtered| filtered.share),
+            gives_up: filtered.is_some_and(|filtered| filtered.may_change),
+        }
+    }
+
+    /// How many vectors that may be answers are wanted, where the lists planned for are `probed` and have `passed` vectors.
+    fn wanted(&self, probed: &Probed, passed: u64) -> u64 {
+        let expected = self.share.map_or(0.0, |share| share * passed as f64); // CAST: below 2^53, here and below
+        if probed.vectors as f64 >= SPARSE * expected {
+            return self.k;
+        }
+        self.k.max((RELEVANT * expected).ceil() as u64).min(self.matches)
     }
 }
 

@@ -3,6 +3,8 @@ use std::time::Instant;
 
 use crate::answer::{Limit, Missing, Work};
 use crate::explain::{Explanation, Round};
+use crate::filter_plan::{FilterPlan, Filtered, PlanReason};
+use crate::filtered::FilteredPlan;
 use crate::plan::QueryPlan;
 use crate::reads::{Extent, Outbox, pages_touched};
 use crate::stages::StageClock;
@@ -24,6 +26,8 @@ pub(crate) struct Progress {
     /// Why the query was given up, if it was: what is still being read is not looked at.
     pub(crate) end: Option<End>,
     pub(crate) clock: StageClock,
+    /// How the vectors that match the query's filter are searched, if it has one.
+    pub(crate) filtered: Option<Filtered>,
     /// How the query is being answered, where it is to be explained.
     pub(crate) explanation: Option<Box<Explanation>>,
 }
@@ -43,14 +47,41 @@ impl Progress {
         self.bytes_left = plan.stop.bytes_max;
         self.limited_by = None;
         self.end = None;
+        self.filtered = plan.filtered.map(FilteredPlan::filtered);
         self.clock.begin(plan.times.then_some(started));
         let explanation = || Explanation {
             epsilon: plan.epsilon(),
             lists_planned: plan.lists(),
             rerank: plan.rerank(),
+            filter: plan.filtered.map(FilteredPlan::explained),
             ..Explanation::default()
         };
         self.explanation = plan.explain.then(|| Box::new(explanation()));
+    }
+
+    /// Takes in that the lists planned for hold few of the vectors that match: whether the codes of all of these are compared
+    /// instead. More lists are searched otherwise.
+    pub(crate) fn has_few_matches(&mut self, plan: &QueryPlan) -> bool {
+        let changes = plan.filtered.is_some_and(|filtered| filtered.may_change);
+        if let Some(filtered) = &mut self.filtered {
+            filtered.widened = !changes;
+            filtered.plan = if changes { FilterPlan::Codes } else { filtered.plan };
+        }
+        let told = self.explanation.as_mut().and_then(|explanation| explanation.filter.as_mut());
+        if let (Some(told), Some(filtered)) = (told, self.filtered) {
+            (told.plan, told.reason) = (filtered.plan, PlanReason::Sparse);
+        }
+        changes
+    }
+
+    /// Counts vectors of a list that were compared, or estimated from their codes.
+    pub(crate) fn scanned(&mut self, list: (u16, u32), vectors: u64) {
+        self.work.vectors_scanned += vectors;
+        let Some(explanation) = &mut self.explanation else { return };
+        let mut told = explanation.lists.items.iter_mut();
+        if let Some(told) = told.find(|told| (told.segment, told.list) == list) {
+            told.scanned += vectors as u32; // CAST: those of a list
+        }
     }
 
     /// Asks for parts of files, numbered from `first` on, in one round.

@@ -12,6 +12,9 @@ pub const RECALL_DEFAULT: f64 = 0.95;
 
 /// Recall that less effort leaves at least, and about that of the first point of a curve.
 pub(crate) const RECALL_LEAST: f64 = 0.5;
+/// Of an index that is not calibrated, the number of lists grows as this power of the neighbours wanted: on SIFT descriptors and
+/// sentence embeddings it grew as powers of 0.26 to 0.44.
+const UNKNOWN_GROWTH: f64 = 0.5;
 /// Rounding of an expected recall between two points.
 const ROUNDING: f64 = 1e-9;
 
@@ -44,6 +47,8 @@ pub struct Pruning {
     pub rerank_errors: f32,
     /// When a search of codes in memory ends early, or goes on beyond `max_lists`, to find as much as these.
     pub(crate) stop: Option<StopRule>,
+    /// Vectors compared exactly after codes were scanned, to be expected; `k` where the index is not calibrated for it.
+    pub(crate) reranked: f64,
     /// Recall that a query is to expect, on average over queries like those the index was calibrated with; none where the
     /// index is not calibrated, or not for this many neighbours.
     pub recall: Option<f64>,
@@ -72,6 +77,12 @@ impl Pruning {
     pub fn of(index: &Index, k: usize, aim: Aim) -> Pruning {
         let (manifest, recall, vectors) = (index.manifest(), index.recall(), index.vectors_tier());
         Calibrated { manifest, recall, vectors }.pruning(k, aim)
+    }
+
+    /// As [`Calibrated::among`].
+    pub(crate) fn among(index: &Index, k: usize, share: f64, aim: Aim) -> Pruning {
+        let (manifest, recall, vectors) = (index.manifest(), index.recall(), index.vectors_tier());
+        Calibrated { manifest, recall, vectors }.among(k, share, aim)
     }
 }
 
@@ -106,12 +117,21 @@ impl Calibrated<'_> {
                     max_lists,
                     rerank_errors: usual.rerank_errors,
                     stop: None,
+                    reranked: k as f64, // CAST: below 2^53
                     recall: None,
                 }
             }
             (Some(last), None) => {
                 let rerank_errors = last.points.last().map_or(0.0, |point| point.rerank_errors);
-                Pruning { epsilon: None, max_lists: share(lists), rerank_errors, stop: None, recall: None }
+                let reranked = k as f64; // CAST: below 2^53
+                Pruning {
+                    epsilon: None,
+                    max_lists: share(lists),
+                    rerank_errors,
+                    stop: None,
+                    reranked,
+                    recall: None,
+                }
             }
             (Some(before), Some(after)) if after.k as usize > k => {
                 let octaves = |from: f64, to: f64| (to / from).log2();
@@ -125,6 +145,50 @@ impl Calibrated<'_> {
         let is_exact = max_lists == lists && pruning.epsilon.is_none() && self.finds_all_of_all_lists();
         let recall = if is_exact { Some(1.0) } else { pruning.recall };
         Pruning { max_lists, recall, ..pruning }
+    }
+
+    /// What a query spends for `k` neighbours among the vectors that match a filter, `share` of all.
+    ///
+    /// Where what matches is independent of where vectors lie, these neighbours are some of the `k / share` nearest of all: lists
+    /// that hold a share of these hold that share of the `k`. Beyond the last curve the number of lists grows as a power up
+    /// to all lists for all vectors. Errors are those of either number at least. No search ends early.
+    pub(crate) fn among(&self, k: usize, share: f64, aim: Aim) -> Pruning {
+        let own = self.pruning(k, aim);
+        let lists = u32::try_from(self.manifest.lists()).unwrap_or(u32::MAX);
+        let (vectors, all) = (self.manifest.vectors() as f64, f64::from(lists) * aim.effort); // CAST: below 2^53
+        let wide = (k as f64 / share).min(vectors);
+        let curves = || self.recall.into_iter().flat_map(|recall| recall.of(self.vectors));
+        let before = curves().take_while(|curve| f64::from(curve.k) <= wide).last();
+        let after = curves().find(|curve| f64::from(curve.k) >= wide);
+        // How far, in octaves, `wide` is from one number of neighbours to another.
+        let way = |from: f64, to: f64| {
+            if to > from { ((wide / from).log2() / (to / from).log2()).min(1.0) } else { 0.0 }
+        };
+        let spot = match (before, after) {
+            (None, None) => {
+                let grown = f64::from(own.max_lists) * share.powf(-UNKNOWN_GROWTH);
+                let max_lists = (grown.ceil() as u32).min(aim.lists_max).clamp(1, lists); // CAST: saturates
+                return Pruning { max_lists, stop: None, recall: None, ..own };
+            }
+            (Some(last), None) => {
+                let spot = Spot::of(last, aim);
+                spot.towards(Spot { lists: all, epsilon: None, ..spot }, way(last.k.into(), vectors))
+            }
+            (Some(before), Some(after)) => {
+                Spot::of(before, aim).towards(Spot::of(after, aim), way(before.k.into(), after.k.into()))
+            }
+            (None, Some(first)) => Spot::of(first, aim),
+        };
+        let found = spot.pruning();
+        let max_lists = found.max_lists.min(aim.lists_max).clamp(1, lists);
+        Pruning {
+            max_lists,
+            rerank_errors: found.rerank_errors.max(own.rerank_errors),
+            stop: None,
+            reranked: own.reranked,
+            recall: found.recall.filter(|_| max_lists >= found.max_lists.min(lists)),
+            ..found
+        }
     }
 
     /// Whether searching all lists finds all: they hold exact vectors, and no graph may miss a list.
@@ -141,6 +205,7 @@ struct Spot {
     errors: f32,
     epsilon: Option<f32>,
     stop: Option<StopRule>,
+    reranked: f64,
     recall: f64,
 }
 
@@ -164,6 +229,7 @@ impl Spot {
             errors: errors as f32, // CAST: between two f32
             epsilon: after.epsilon,
             stop: place.stop(curve),
+            reranked: place.value(curve, |point| point.reranked),
             recall: place.value(curve, |point| point.recall),
         }
     }
@@ -177,6 +243,7 @@ impl Spot {
             epsilon: self.epsilon.zip(other.epsilon).map(|(a, b)| a.max(b)),
             // Neither rule is that of the numbers between.
             stop: None,
+            reranked: self.reranked.max(other.reranked),
             recall: self.recall.min(other.recall),
         }
     }
@@ -184,8 +251,8 @@ impl Spot {
     fn pruning(self) -> Pruning {
         // A rounding more is no list more.
         let max_lists = (self.lists - ROUNDING).ceil() as u32; // CAST: saturates
-        let Spot { epsilon, errors: rerank_errors, stop, recall, .. } = self;
-        Pruning { epsilon, max_lists, rerank_errors, stop, recall: Some(recall) }
+        let Spot { epsilon, errors: rerank_errors, stop, reranked, recall, .. } = self;
+        Pruning { epsilon, max_lists, rerank_errors, stop, reranked, recall: Some(recall) }
     }
 }
 

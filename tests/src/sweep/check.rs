@@ -21,6 +21,7 @@ use spandrel_io::faults::InlineReader;
 
 use super::case::{Case, QUERIES};
 use super::exact::Truth;
+use super::filtered;
 use super::findings::{Fault, Findings, Trend};
 use super::within::Asked;
 use crate::{Base, Calibrator};
@@ -151,6 +152,25 @@ impl Search<'_> {
             self.estimates(rng);
         }
         self.within(rng);
+        if place.ids {
+            self.filtered(rng);
+        }
+    }
+
+    /// Among random vectors, every plan finds `k` of them or all, and where everything is compared the nearest.
+    fn filtered(&mut self, rng: &mut ChaCha8Rng) {
+        let Checker { case, base, queries, truth, .. } = self.of;
+        let ids: Vec<u64> = (0..case.vectors).map(|row| base.id(row)).collect();
+        let query = rng.random_range(0..QUERIES);
+        let asked = Asked { metric: case.metric, queries, query, truth, ids: &ids };
+        match filtered::search(&asked, &self.engine, case.k, rng) {
+            Err(e) => self.fault(Fault::Refused, format!("filtered, query {query}: {}", chain(&e))),
+            Ok(faults) => {
+                for (fault, what) in faults {
+                    self.fault(fault, format!("query {query} {what}"));
+                }
+            }
+        }
     }
 
     /// All vectors within a radius are found, each once, and of a share no less than that on average.

@@ -94,9 +94,23 @@ impl Truth {
     /// The share of the `k` nearest of a query that are among `rows`: those no farther than the `k`-th count, within 1e-6
     /// or what single precision cannot tell apart.
     pub fn recall(&self, query: usize, rows: &[usize], k: usize) -> f64 {
-        let sorted = &self.sorted[query];
+        self.recall_to(query, rows, (&self.sorted[query], k))
+    }
+
+    /// As [`Truth::recall`], where neighbours are the `k` nearest of the rows `some`.
+    pub fn recall_among(&self, query: usize, rows: &[usize], (some, k): (&[usize], usize)) -> f64 {
+        let mut sorted: Vec<f64> = some.iter().map(|&row| self.exact[query][row].distance).collect();
+        sorted.sort_by(f64::total_cmp);
+        if self.metric == Metric::InnerProduct {
+            sorted.reverse();
+        }
+        self.recall_to(query, rows, (&sorted, k))
+    }
+
+    /// The recall of the first `k` of sorted distances; 1 of none.
+    fn recall_to(&self, query: usize, rows: &[usize], (sorted, k): (&[f64], usize)) -> f64 {
         let k = k.min(sorted.len());
-        let kth = sorted[k - 1];
+        let Some(&kth) = k.checked_sub(1).and_then(|last| sorted.get(last)) else { return 1.0 };
         let hits = rows.iter().take(k).filter(|&&row| {
             let Exact { distance, slack } = self.exact[query][row];
             let tolerance = 1e-6 + 1e-6 * kth.abs() + 2.0 * slack;

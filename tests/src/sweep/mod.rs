@@ -7,6 +7,7 @@ mod case;
 mod check;
 mod data;
 mod exact;
+mod filtered;
 mod findings;
 mod within;
 

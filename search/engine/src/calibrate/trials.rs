@@ -16,6 +16,7 @@ use super::rule::Rule;
 use super::stopping::{Stopping, Traced};
 use super::truth::{Nearest, nearest};
 use crate::collect::Keep;
+use crate::costs::{CODES_PER_PAGE, CODES_PER_VECTOR};
 use crate::pruning::RECALL_DEFAULT;
 use crate::stop::{StopRule, cap};
 use crate::{ParamsError, QueryPlan, Rerank, SearchParams};
@@ -33,10 +34,6 @@ const PATH: usize = 3;
 const SMALL: u64 = 10_000;
 /// Pruning by distance that is tried. On SIFT descriptors it leaves out one list in seven of 192, and 0.001 of recall.
 const EPSILON: f32 = 0.6;
-/// Codes scanned in memory in the time that a page costs.
-const CODES_PER_PAGE: f64 = 6000.0;
-/// Codes scanned in memory in the time that a vector in memory takes to be compared.
-const CODES_PER_VECTOR: f64 = 100.0;
 /// Bytes of a page on which codes lie on SSD.
 const PAGE_BYTES: f64 = 4096.0;
 

@@ -11,6 +11,9 @@ use crate::pages::{PageKey, PageRead, assign, plan_pages};
 use crate::query::explaining::vector;
 use crate::query::step::Step;
 
+/// Matches that are read and compared together, each on a page of its own at most.
+const MATCHES_PIECE: usize = 1024;
+
 /// What is to be compared in one burst.
 #[derive(Debug, Default)]
 pub(super) struct Choosing {
@@ -20,6 +23,8 @@ pub(super) struct Choosing {
     pub(super) reads: Vec<PageRead>,
     /// Pages that are not read any more, ascending.
     left_out: Vec<PageKey>,
+    /// Where the next matches begin, of those that are all compared.
+    next_match: Location,
 }
 
 impl Choosing {
@@ -40,6 +45,69 @@ impl Choosing {
         }
         assign(&self.locations, &layout, self.reads.iter_mut());
         step.progress.clock.lap(|times| &mut times.plan_us);
+    }
+
+    /// Chooses the next of all matches, within the bytes that may be asked: whether there are more.
+    pub(super) fn choose_matches(&mut self, step: &mut Step<'_>) -> bool {
+        self.locations.clear();
+        self.reads.clear();
+        self.take_matches(step);
+        let is_more = !self.locations.is_empty();
+        let index = step.query.index;
+        if index.vectors_tier() == Tier::Ssd {
+            self.keep_readable(step);
+        }
+        let layout = index.page_layout();
+        plan_pages(&self.locations, &layout, index.merging(), |read| self.reads.push(read));
+        assign(&self.locations, &layout, self.reads.iter_mut());
+        step.progress.work.candidates += self.locations.len() as u32; // CAST: a piece of them
+        step.progress.clock.lap(|times| &mut times.plan_us);
+        // Of a piece without a readable page nothing is compared, and the next is taken.
+        is_more && (step.progress.limited_by.is_none() || !self.locations.is_empty())
+    }
+
+    /// Takes the next matches, a piece of them.
+    fn take_matches(&mut self, step: &Step<'_>) {
+        let Some(matches) = step.query.accept.matches() else { return };
+        for (number, segment) in (0..).zip(matches.segments()).skip(self.next_match.segment().into()) {
+            let first = if number == self.next_match.segment() { self.next_match.position() } else { 0 };
+            let room = MATCHES_PIECE - self.locations.len();
+            let next = segment.within(first..u32::MAX).take(room);
+            self.locations.extend(next.map(|position| Location::new(number, position)));
+            if self.locations.len() == MATCHES_PIECE {
+                break;
+            }
+        }
+        if let Some(last) = self.locations.last() {
+            self.next_match = Location::new(last.segment(), last.position() + 1);
+        }
+    }
+
+    /// Leaves those matches out that lie on damaged pages, and from where on no more bytes may be asked.
+    fn keep_readable(&mut self, step: &mut Step<'_>) {
+        let layout = step.query.index.page_layout();
+        let (damage, progress) = (step.damage, &mut *step.progress);
+        let page_bytes = layout.page_bytes() as u64; // CAST: widening
+        let mut last: Option<(PageKey, bool)> = None;
+        self.locations.retain(|&location| {
+            let page = PageKey::of(location, &layout);
+            if let Some((_, is_kept)) = last.filter(|(before, _)| *before == page) {
+                return is_kept;
+            }
+            let is_damaged = damage.is_quarantined(page.segment(), DamagedPart::Page(page.number()));
+            // The first is read in any case.
+            let is_first = progress.work.reranked == 0 && last.is_none();
+            let has_room = progress.bytes_left >= page_bytes || is_first;
+            if is_damaged {
+                progress.missing.pages += 1;
+            } else if has_room {
+                progress.bytes_left = progress.bytes_left.saturating_sub(page_bytes);
+            } else {
+                progress.limited_by = Some(Limit::MaxBytes);
+            }
+            last = Some((page, has_room && !is_damaged));
+            has_room && !is_damaged
+        });
     }
 
     fn take_undecided(&mut self, step: &mut Step<'_>) {
@@ -125,5 +193,6 @@ impl Choosing {
         kept::clear(&mut self.locations);
         kept::clear(&mut self.reads);
         kept::clear(&mut self.left_out);
+        self.next_match = Location::default();
     }
 }

@@ -25,6 +25,11 @@ impl Chosen<'_> {
         let (plan, nearest) = (step.plan, step.prober.nearest());
         let within = step.prober.within_epsilon(&plan.probe);
         let mut lists = First::default();
+        let told = step
+            .progress
+            .explanation
+            .as_mut()
+            .map_or(Vec::new(), |told| std::mem::take(&mut told.lists.items));
         // Heads beyond these were looked up for more vectors, which were not needed.
         let considered = (self.probed.lists.max(plan.probe.lists) as usize).min(nearest.len());
         for (at, &near) in nearest[..considered].iter().enumerate() {
@@ -35,11 +40,9 @@ impl Chosen<'_> {
                 None if at < within => ListFate::Planned,
                 None => ListFate::Needed,
             };
-            let scanned = match step.query.index.codes_tier() {
-                _ if !fate.is_searched() => 0,
-                Tier::Memory => place.primaries,
-                Tier::Ssd => place.primaries + place.replicas,
-            };
+            // Those of lists that were scanned before this is told again.
+            let scanned = told.iter().find(|list| (list.segment, list.list) == place.key());
+            let scanned = scanned.map_or(0, |list| list.scanned);
             let head_distance = near.distance.sqrt();
             lists.push(ExplainedList {
                 segment: near.segment,
@@ -61,8 +64,8 @@ impl Chosen<'_> {
         let index = step.query.index;
         let is_read = index.codes_tier() == Tier::Ssd;
         let has_copies = is_read && index.code() != CodeSpec::Full && place.replicas > 0;
-        let start = step.query.segment(place.segment).directory.first_position(place.list);
-        let accepted = step.query.accept.count(place.segment, start..start + place.primaries);
+        let positions = step.query.segment(place.segment).directory.positions(place.list);
+        let accepted = step.query.accept.count(place.segment, positions);
         let may_answer = step.query.accept.is_all() || accepted > 0 || has_copies;
         if place.bytes == 0 || !may_answer {
             return Some(ListFate::Empty);
@@ -110,7 +113,7 @@ pub(super) fn enough(places: &[ListPlace], step: &mut Step<'_>) {
     for place in &places[places.len() - unsearched..] {
         let mut told = explanation.lists.items.iter_mut();
         if let Some(list) = told.find(|list| (list.segment, list.list) == place.key()) {
-            (list.fate, list.scanned) = (ListFate::Enough, 0);
+            list.fate = ListFate::Enough;
         }
     }
 }
@@ -120,7 +123,7 @@ pub(super) fn damaged(place: &ListPlace, step: &mut Step<'_>) {
     let Some(explanation) = &mut step.progress.explanation else { return };
     let mut told = explanation.lists.items.iter_mut();
     if let Some(list) = told.find(|list| (list.segment, list.list) == place.key()) {
-        (list.fate, list.scanned) = (ListFate::Damaged, 0);
+        list.fate = ListFate::Damaged;
     }
 }
 

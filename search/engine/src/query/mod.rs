@@ -15,6 +15,7 @@ use spandrel_io::{Read, ReadBuf, ReadError};
 
 use crate::collect::{Bound, Collect, Collecting, TopK, Within};
 use crate::error::SearchError;
+use crate::filter_plan::FilterPlan;
 use crate::job::Running;
 use crate::plan::CollectPlan;
 use crate::progress::Progress;
@@ -76,6 +77,14 @@ impl States {
                     State::Scanning
                 }
                 State::Scanning => State::Choosing,
+                State::Choosing if step.filter_plan() == Some(FilterPlan::Exact) && !step.is_over() => {
+                    if self.choosing.choose_matches(step) {
+                        self.fetching.begin(&mut self.choosing, step);
+                        State::Fetching
+                    } else {
+                        State::Done
+                    }
+                }
                 State::Choosing if step.found.is_undecided() && !step.is_over() => {
                     self.choosing.choose(step);
                     if !step.is_over() {

@@ -7,6 +7,7 @@ use spandrel_index::order::sort_while;
 use crate::answer::Limit;
 use crate::damage::{DamageReason, DamagedPart};
 use crate::fetch::ListPlace;
+use crate::filter_plan::FilterPlan;
 use crate::kept;
 use crate::plan::CollectPlan;
 use crate::query::explaining::{Chosen, damaged};
@@ -35,9 +36,12 @@ impl Probed {
 
     /// Chooses lists that have not been asked for, within the bytes that may be asked.
     pub(super) fn choose(&mut self, step: &mut Step<'_>) {
-        match &step.plan.collect {
-            CollectPlan::Nearest { .. } => self.choose_nearest(step),
-            CollectPlan::Within(range) => self.choose_within(range, step),
+        match (&step.plan.collect, step.filter_plan()) {
+            // No list is searched, and no code.
+            (CollectPlan::Nearest { .. }, Some(FilterPlan::Exact)) => step.prober.set_nearest_heads(&[]),
+            (CollectPlan::Nearest { .. }, Some(FilterPlan::Codes)) => self.choose_none(step),
+            (CollectPlan::Nearest { .. }, _) => self.choose_nearest(step),
+            (CollectPlan::Within(range), _) => self.choose_within(range, step),
         }
         step.progress.clock.lap(|times| &mut times.probe_us);
     }
@@ -71,8 +75,7 @@ impl Probed {
             let mut place = ListPlace::of(list.near, segment);
             place.scanned = place.primaries;
             if !query.accept.is_all() {
-                let start = segment.directory.first_position(place.list);
-                place.accepted = query.accept.count(place.segment, start..start + place.primaries);
+                place.accepted = query.accept.count(place.segment, segment.directory.positions(place.list));
             }
             let is_wanted = list.least_score <= range.score && place.accepted > 0;
             if is_wanted && is_read && damage.is_quarantined(place.segment, DamagedPart::List(place.list)) {
@@ -97,6 +100,14 @@ impl Probed {
         }
     }
 
+    /// Only finds the nearest heads, which codes are compared by.
+    fn choose_none(&mut self, step: &mut Step<'_>) {
+        let running = step.running;
+        let chosen = step.prober.choose_none(&step.query, || running.job.terms().end());
+        step.progress.work.head_distances = chosen.head_distances;
+        step.progress.end = step.progress.end.or(chosen.end);
+    }
+
     fn choose_nearest(&mut self, step: &mut Step<'_>) {
         let (plan, index) = (step.plan, step.query.index);
         let is_read = index.codes_tier() == Tier::Ssd;
@@ -115,6 +126,11 @@ impl Probed {
         progress.work.head_distances = progress.work.head_distances.saturating_add(chosen.head_distances);
         *vectors = chosen.vectors;
         progress.end = progress.end.or(chosen.end);
+        if chosen.is_sparse && progress.has_few_matches(plan) {
+            places.clear();
+            progress.work.lists = 0;
+            return;
+        }
         if is_read {
             progress.missing.lists = chosen.unreadable;
             places.retain(|place| asked.binary_search(&place.key()).is_err());

@@ -5,6 +5,7 @@ use spandrel_io::{Merging, ReadBuf, ReadError};
 use crate::damage::{DamageReason, DamagedPart};
 use crate::error::with_cause;
 use crate::fetch::{ListRead, plan};
+use crate::filter_plan::FilterPlan;
 use crate::kept;
 use crate::query::explaining;
 use crate::query::probed::Probed;
@@ -21,7 +22,11 @@ impl Scanning {
     /// Scans the lists chosen where they are in memory, and asks for them where they are not.
     pub(super) fn begin(&mut self, probed: &mut Probed, step: &mut Step<'_>) {
         self.clear();
-        if step.query.index.codes_tier() == Tier::Memory {
+        if step.filter_plan() == Some(FilterPlan::Codes) {
+            let (running, query) = (step.running, step.query);
+            let (scan, sink) = step.scan();
+            step.progress.end = scan.scan_matches(&query, sink, &mut || running.job.end());
+        } else if step.query.index.codes_tier() == Tier::Memory {
             let (running, query) = (step.running, step.query);
             let (scan, sink) = step.scan();
             let end = scan.scan_resident(&query, &probed.places, sink, &mut || running.job.end());

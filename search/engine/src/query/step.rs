@@ -6,6 +6,7 @@ use crate::cache::PageCache;
 use crate::collect::Collect;
 use crate::damage::DamageLog;
 use crate::explain::Exact;
+use crate::filter_plan::FilterPlan;
 use crate::job::Running;
 use crate::plan::QueryPlan;
 use crate::probe::Prober;
@@ -35,6 +36,11 @@ impl Step<'_> {
     pub(super) fn is_over(&mut self) -> bool {
         self.progress.end = self.progress.end.or_else(|| self.found.end()).or_else(|| self.running.job.end());
         self.progress.end.is_some()
+    }
+
+    /// How the vectors that match the query's filter are searched, as far as is known.
+    pub(super) fn filter_plan(&self) -> Option<FilterPlan> {
+        self.progress.filtered.map(|filtered| filtered.plan)
     }
 
     /// Compares a vector, and offers it by its exact score.

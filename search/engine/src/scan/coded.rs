@@ -1,14 +1,16 @@
 //! Lists of codes: estimates with errors, of which those that may be among the nearest are kept.
 use std::ops::Range;
 
-use spandrel_index::codes::{CodeModel, CodeQuery};
+use spandrel_index::codes::CodeQuery;
 use spandrel_index::format::CodedLayout;
 use spandrel_index::kernels::below;
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel, prefetch};
-use spandrel_index::{CodeRange, Index, Location, ResidentCodes, Segment, for_each_element};
+use spandrel_index::{CodeRange, Index, Location, Segment, for_each_element};
 use spandrel_io::Merging;
 
 use super::contract::{QueryRow, ReadList, Scan, Sink, check};
+use super::masked::{MaskedList, MaskedScan};
+use super::segment::{codes_bytes, model, positions_of, resident};
 use crate::collect::{Collect, Estimated};
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
@@ -40,6 +42,7 @@ pub(crate) struct CodedScan {
     estimates: Vec<f32>,
     picks: Vec<u32>,
     estimated: Vec<Estimated>,
+    masked: MaskedScan,
 }
 
 impl CodedScan {
@@ -52,6 +55,7 @@ impl CodedScan {
             estimates: Vec::new(),
             picks: Vec::new(),
             estimated: Vec::new(),
+            masked: MaskedScan::default(),
         }
     }
 
@@ -87,6 +91,37 @@ impl CodedScan {
     }
 }
 
+impl CodedScan {
+    /// As `scan_resident`, where blocks without a match are skipped. No search ends early.
+    fn scan_masked(
+        &mut self,
+        query: &Query<'_>,
+        places: &[ListPlace],
+        sink: Sink<'_>,
+        end: &mut dyn FnMut() -> Option<End>,
+    ) -> Option<End> {
+        for place in places.iter().filter(|place| place.accepted > 0) {
+            let Some(matches) = query.accept.of_segment(place.segment) else { continue };
+            let list = MaskedList {
+                segment: place.segment,
+                list: place.list,
+                positions: positions_of(query.segment(place.segment), place),
+                head_distance: Some(place.distance),
+            };
+            sink.progress.scanned(place.key(), self.masked.gather(list, matches));
+            if self.masked.is_full() {
+                if let Some(end) = end() {
+                    self.masked.clear();
+                    return Some(end);
+                }
+                self.masked.scan(query, sink.found);
+            }
+        }
+        self.masked.scan(query, sink.found);
+        end()
+    }
+}
+
 impl Scan for CodedScan {
     fn gap_bytes(&self, merging: Merging) -> u64 {
         merging.gap_bytes
@@ -112,6 +147,9 @@ impl Scan for CodedScan {
         sink: Sink<'_>,
         end: &mut dyn FnMut() -> Option<End>,
     ) -> Option<End> {
+        if query.accept.skips() {
+            return self.scan_masked(query, places, sink, end);
+        }
         let Sink { found, progress, stop } = sink;
         let codes_bytes = codes_bytes(query.index);
         let vector_bytes = codes_bytes.div_ceil(query.index.vectors().max(1) as usize); // CAST: in memory
@@ -154,12 +192,43 @@ impl Scan for CodedScan {
                 let blocks = Blocks { segment, rows, factors, head_distance: place.distance };
                 let location = |lane: usize| Location::new(place.segment, first + lane as u32); // CAST: a position
                 self.scan(query, blocks, lanes, location, found);
-                progress.work.vectors_scanned += u64::from(count);
+                progress.scanned(place.key(), count.into());
                 rest.start += count;
                 scanned += count;
             }
         }
         None
+    }
+
+    /// Goes through the lists in the order of positions, and scans each block that holds a match.
+    fn scan_matches(
+        &mut self,
+        query: &Query<'_>,
+        sink: Sink<'_>,
+        end: &mut dyn FnMut() -> Option<End>,
+    ) -> Option<End> {
+        let matches = query.accept.matches()?;
+        for (number, of_segment) in (0..).zip(matches.segments()) {
+            let directory = &query.segment(number).directory;
+            let mut next = of_segment.within(0..u32::MAX).next();
+            let mut list = 0;
+            while let Some(position) = next {
+                list = directory.list_of(position, list);
+                let positions = directory.positions(list);
+                next = of_segment.within(positions.end..u32::MAX).next();
+                let list = MaskedList { segment: number, list, positions, head_distance: None };
+                sink.progress.work.vectors_scanned += self.masked.gather(list, of_segment);
+                if self.masked.is_full() {
+                    if let Some(end) = end() {
+                        self.masked.clear();
+                        return Some(end);
+                    }
+                    self.masked.scan(query, sink.found);
+                }
+            }
+        }
+        self.masked.scan(query, sink.found);
+        end()
     }
 
     fn scan_read(
@@ -190,13 +259,26 @@ impl Scan for CodedScan {
         let scanned = place.scanned as usize;
         let blocks = scanned.div_ceil(BLOCK_VECTORS);
         let piece_blocks = (PIECE_BYTES / block_bytes.max(1)).max(1);
-        for first in (0..blocks).step_by(piece_blocks) {
-            if first > 0
+        let matches = query.accept.of_segment(place.segment).filter(|_| query.accept.skips());
+        let is_wanted = |block: usize| {
+            let lanes = block * BLOCK_VECTORS..scanned.min((block + 1) * BLOCK_VECTORS);
+            match matches {
+                None => true,
+                Some(matches) if lanes.end <= place.primaries as usize => {
+                    matches.mask(start + lanes.start as u32) & lane_mask(lanes.len()) != 0 // CAST: a position
+                }
+                Some(matches) => lanes.into_iter().any(|lane| matches.contains(location(lane).position())),
+            }
+        };
+        let (mut next, mut lanes_scanned, mut is_first) = (0, 0, true);
+        while let Some(first) = (next..blocks).find(|&block| is_wanted(block)) {
+            if !std::mem::take(&mut is_first)
                 && let Some(end) = end()
             {
                 return Ok(Some(end));
             }
-            let end = (first + piece_blocks).min(blocks);
+            let most = (first + piece_blocks).min(blocks);
+            let end = (first + 1..most).find(|&block| !is_wanted(block)).unwrap_or(most);
             let piece = Blocks {
                 segment,
                 rows: &view.rows[first * block_bytes..end * block_bytes],
@@ -206,34 +288,16 @@ impl Scan for CodedScan {
             let before = first * BLOCK_VECTORS;
             let lanes = scanned.min(end * BLOCK_VECTORS) - before;
             self.scan(query, piece, 0..lanes, |lane| location(before + lane), found);
-            progress.work.vectors_scanned += lanes as u64;
+            lanes_scanned += lanes as u64; // CAST: widening
+            next = end;
         }
+        progress.scanned(place.key(), lanes_scanned);
         progress.clock.lap(|times| &mut times.scan_us);
         Ok(None)
     }
 }
 
-fn model(segment: &Segment) -> &CodeModel {
-    match &segment.model {
-        Some(model) => model,
-        None => unreachable!("an index with lists of codes has a model"),
-    }
-}
-
-fn resident(segment: &Segment) -> &ResidentCodes {
-    match &segment.codes.resident {
-        Some(codes) => codes,
-        None => unreachable!("codes are in memory in all segments or in none"),
-    }
-}
-
-/// Positions of the primaries of a list.
-fn positions_of(segment: &Segment, place: &ListPlace) -> Range<u32> {
-    let start = segment.directory.first_position(place.list);
-    start..start + place.primaries
-}
-
-/// Memory that the codes of all segments take.
-fn codes_bytes(index: &Index) -> usize {
-    index.segments().iter().map(|segment| resident(segment).memory_bytes()).sum()
+/// The lowest `lanes` bits of sixteen.
+fn lane_mask(lanes: usize) -> u16 {
+    u16::MAX >> (BLOCK_VECTORS - lanes)
 }

@@ -30,6 +30,15 @@ pub(crate) trait Scan {
         end: &mut dyn FnMut() -> Option<End>,
     ) -> Option<End>;
 
+    /// Scans the codes of all vectors that match the query's filter, which are in memory. `end` is asked now and then whether to
+    /// go on; why not, if not.
+    fn scan_matches(
+        &mut self,
+        query: &Query<'_>,
+        sink: Sink<'_>,
+        end: &mut dyn FnMut() -> Option<End>,
+    ) -> Option<End>;
+
     /// Checks a list as it was read, and scans it. `end` is asked now and then whether to go on; why not, if not.
     fn scan_read(
         &mut self,

@@ -56,6 +56,15 @@ impl Scan for FullScan {
         None
     }
 
+    fn scan_matches(
+        &mut self,
+        _query: &Query<'_>,
+        _into: Sink<'_>,
+        _end: &mut dyn FnMut() -> Option<End>,
+    ) -> Option<End> {
+        unreachable!("exact vectors have no codes to be compared")
+    }
+
     fn scan_read(
         &mut self,
         query: &Query<'_>,
@@ -108,8 +117,8 @@ impl Scan for FullScan {
                 }
             }
             first += scores.len();
-            progress.work.vectors_scanned += scores.len() as u64;
         }
+        progress.scanned(list.place.key(), first as u64); // CAST: widening
         progress.clock.lap(|times| &mut times.scan_us);
         Ok(None)
     }

@@ -2,6 +2,8 @@
 mod coded;
 mod contract;
 mod full;
+mod masked;
+mod segment;
 
 use spandrel_index::Index;
 use spandrel_index::format::ListLayout;

@@ -93,6 +93,7 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
         rerank,
         distances,
         filter: None,
+        filter_plan: None,
         // For the metrics; an answer holds them if it was asked for its work.
         times: true,
         explain: options.explain,

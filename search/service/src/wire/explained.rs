@@ -3,7 +3,8 @@ use spandrel_engine::{ExplainedList, ExplainedVector, Explanation, ListFate, Rea
 use spandrel_proto::v1;
 
 pub(super) fn explanation(explanation: &Explanation) -> v1::Explanation {
-    let Explanation { epsilon, lists_planned, rerank, lists, stop, compared, rounds } = explanation;
+    let Explanation { epsilon, lists_planned, rerank, lists, stop, compared, rounds, filter: _ } =
+        explanation;
     v1::Explanation {
         epsilon: *epsilon,
         lists_planned: *lists_planned,

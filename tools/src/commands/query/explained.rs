@@ -61,7 +61,7 @@ fn short(number: f32) -> f64 {
 
 /// The same in lines that begin with `#`.
 pub(super) fn text(query: u64, answer: &Answer) -> Option<String> {
-    let Explanation { epsilon, lists_planned, rerank, lists, stop, compared, rounds } =
+    let Explanation { epsilon, lists_planned, rerank, lists, stop, compared, rounds, filter: _ } =
         answer.explanation.as_deref()?;
     let searched = lists.items.iter().filter(|list| list.scanned > 0).count();
     let first = if lists.more > 0 { "the first " } else { "" };

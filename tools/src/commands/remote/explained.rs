@@ -18,6 +18,7 @@ pub(super) fn explanation(message: &v1::Explanation) -> Explanation {
         stop: stop(message.stop()),
         compared: First { items: message.compared.iter().map(vector).collect(), more: message.compared_more },
         rounds: rounds.collect(),
+        filter: None,
     }
 }
 

@@ -297,6 +297,7 @@ pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
         explanation: response.explanation.as_ref().map(|message| Box::new(explanation(message))),
         missing: response.missing.map(missing_of).unwrap_or_default(),
         limited_by: limit(response.limited_by),
+        filtered: None,
         promise: response.promise.map(promise_of),
     }
 }
@@ -345,6 +346,7 @@ pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
             explanation: explained.map(|message| Box::new(explanation(message))),
             missing: response.missing.get(number).copied().map(missing_of).unwrap_or_default(),
             limited_by: response.limited_by.get(number).copied().and_then(limit),
+            filtered: None,
             promise: response.promises.get(number).copied().map(promise_of),
         });
         first = end;

@@ -1,0 +1,16 @@
+//! What the steps of a search cost beside each other, in codes scanned in memory, one after the other.
+//!
+//! Measured on SIFT descriptors and sentence embeddings; `docs/decisions/013-filters.md` has the figures and the command.
+
+/// A page of a file, read and checked.
+pub(crate) const CODES_PER_PAGE: f64 = 6000.0;
+/// A vector in memory, compared.
+pub(crate) const CODES_PER_VECTOR: f64 = 100.0;
+/// A vector in memory, compared among others in the order of positions, which are asked for ahead.
+pub(crate) const CODES_PER_MATCH: f64 = 50.0;
+/// A block of sixteen codes that is scanned alone.
+pub(crate) const CODES_PER_BLOCK: f64 = 80.0;
+/// The distance to a head that is computed alone.
+pub(crate) const CODES_PER_HEAD: f64 = 20.0;
+/// A list that is looked at, besides its codes.
+pub(crate) const CODES_PER_LIST: f64 = 30.0;

@@ -1,0 +1,114 @@
+//! The ways of searching among the vectors that match a filter.
+use std::fmt;
+use std::str::FromStr;
+
+/// How the vectors that match a filter are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FilterPlan {
+    /// Every vector that matches is compared exactly; no list is searched.
+    Exact,
+    /// The codes of the matches alone are compared, wherever they lie, and then vectors as usual. Codes must be in memory.
+    Codes,
+    /// The nearest lists are searched, more of them the fewer vectors match; blocks of codes without a match are skipped.
+    Lists,
+    /// The nearest lists are searched whole; what does not match is left out before it becomes a candidate.
+    Post,
+}
+
+impl FilterPlan {
+    /// All of them.
+    pub const ALL: [FilterPlan; 4] =
+        [FilterPlan::Exact, FilterPlan::Codes, FilterPlan::Lists, FilterPlan::Post];
+
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FilterPlan::Exact => "exact",
+            FilterPlan::Codes => "codes",
+            FilterPlan::Lists => "lists",
+            FilterPlan::Post => "post",
+        }
+    }
+
+    /// Whether lists are searched.
+    pub(crate) fn has_lists(self) -> bool {
+        matches!(self, FilterPlan::Lists | FilterPlan::Post)
+    }
+}
+
+impl fmt::Display for FilterPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for FilterPlan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<FilterPlan, String> {
+        let found = FilterPlan::ALL.into_iter().find(|plan| plan.name() == text);
+        found.ok_or_else(|| format!("unknown filter plan '{text}', expected exact, codes, lists or post"))
+    }
+}
+
+/// How a query among the vectors that match a filter was answered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Filtered {
+    /// Vectors that match.
+    pub matches: u64,
+    /// How they were searched.
+    pub plan: FilterPlan,
+    /// Whether more lists were searched than for filters that are independent of the query, since the nearest lists held fewer
+    /// than half of the matches that these would have.
+    pub widened: bool,
+}
+
+/// What each plan is expected to cost, in codes scanned in memory one after the other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlanCosts {
+    /// [`FilterPlan::Exact`].
+    pub exact: f64,
+    /// [`FilterPlan::Codes`]; none where codes are not in memory.
+    pub codes: Option<f64>,
+    /// [`FilterPlan::Lists`] or [`FilterPlan::Post`].
+    pub lists: f64,
+}
+
+/// Why a plan was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanReason {
+    /// The query names it.
+    Asked,
+    /// A recall of 1 is asked for.
+    Exact,
+    /// Every vector matches.
+    All,
+    /// It is expected to cost least.
+    Cost,
+    /// The nearest lists hold fewer than half of the matches that they would hold of an independent filter.
+    Sparse,
+}
+
+impl PlanReason {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PlanReason::Asked => "asked",
+            PlanReason::Exact => "exact",
+            PlanReason::All => "all",
+            PlanReason::Cost => "cost",
+            PlanReason::Sparse => "sparse",
+        }
+    }
+}
+
+/// How the plan of a query was chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExplainedFilter {
+    /// The plan that was followed.
+    pub plan: FilterPlan,
+    /// Why.
+    pub reason: PlanReason,
+    /// What each was expected to cost.
+    pub costs: PlanCosts,
+}

@@ -1,0 +1,190 @@
+//! Searches under filters find the recall that is asked for, by each plan, however filter and query are correlated.
+use std::sync::Arc;
+
+use spandrel_benches::filters::{Cell, Group, Measured, Searched, measure};
+use spandrel_builder::{ListCount, Silent};
+use spandrel_datasets::{GenerateParams, Kind, Rows, Watch, generate_rows};
+use spandrel_engine::{
+    Engine, FilterPlan, Limit, ParamsError, PlanReason, Rerank, SearchError, SearchParams,
+};
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::{DType, Index, Matches, Metric, OpenOptions, Tier};
+use spandrel_tests::{Base, CALIBRATOR, coded};
+use tempfile::TempDir;
+
+use crate::support::engine_config;
+
+const K: usize = 10;
+const TARGET: f64 = 0.95;
+const SHARES: [f64; 7] = [0.9, 0.5, 0.2, 0.1, 0.05, 0.01, 0.001];
+
+/// A calibrated index of a generated set, with its vectors and queries.
+struct Set {
+    dir: TempDir,
+    base: Rows,
+    queries: Rows,
+}
+
+impl Set {
+    fn build(codes: Tier) -> Set {
+        let (kind, dtype) = (Kind::Sift, DType::U8);
+        let params =
+            GenerateParams { kind, vectors: 12_000, queries: 500, dim: 64, dtype, seed: 3, threads: 2 };
+        let (base, queries) = generate_rows(params, Watch::none()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = coded(Metric::L2, CodeSpec::Axes { bytes: 16 }, codes, dir.path());
+        config.lists = ListCount::Size(40);
+        Base::new(base.clone()).build_watched(&config, Some(&CALIBRATOR), &Silent).unwrap();
+        Set { dir, base, queries }
+    }
+
+    fn open(&self, codes: Tier, vectors: Tier) -> Engine {
+        let options = OpenOptions { codes: Some(codes), vectors: Some(vectors), ids: true };
+        Engine::open(Arc::new(Index::open_with(self.dir.path(), options).unwrap()), engine_config()).unwrap()
+    }
+
+    fn searched<'a>(&'a self, engine: &'a Engine) -> Searched<'a> {
+        Searched { engine, base: &self.base, queries: &self.queries }
+    }
+}
+
+fn params() -> SearchParams {
+    SearchParams { recall: Some(TARGET), ..SearchParams::new(K) }
+}
+
+/// Fails where less than the target less 0.01 is found, or fewer vectors than there are.
+#[track_caller]
+fn keeps(found: &Measured, what: &str) {
+    let (recall, error) = found.recall();
+    println!("{what}: {recall:.4} +- {error:.4}, {:?}, {} widened", found.plans, found.widened);
+    assert!(recall >= TARGET - 0.01 - 3.0 * error, "{what}: {recall} +- {error}, {:?}", found.plans);
+    assert_eq!(found.short, 0, "{what}: fewer are returned than match");
+}
+
+#[test]
+fn the_recall_asked_for_is_found_whatever_matches_and_wherever_it_lies() {
+    for (codes, vectors) in [(Tier::Memory, Tier::Memory), (Tier::Ssd, Tier::Ssd)] {
+        let set = Set::build(codes);
+        let engine = set.open(codes, vectors);
+        let searched = set.searched(&engine);
+        for share in SHARES {
+            for correlation in [-1, 0, 1] {
+                let groups = Cell { share, correlation }.groups(searched, 5);
+                let what = format!("codes {codes}, share {share}, correlation {correlation}");
+                keeps(&measure(searched, &groups, &params()).unwrap(), &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_plan_finds_it_of_independent_labels() {
+    let set = Set::build(Tier::Memory);
+    let engine = set.open(Tier::Memory, Tier::Memory);
+    let searched = set.searched(&engine);
+    for share in [0.5, 0.05, 0.01] {
+        let groups = Cell { share, correlation: 0 }.groups(searched, 5);
+        for plan in FilterPlan::ALL {
+            let params = SearchParams { filter_plan: Some(plan), ..params() };
+            let found = measure(searched, &groups, &params).unwrap();
+            assert_eq!(found.plans.keys().collect::<Vec<_>>(), [&plan]);
+            keeps(&found, &format!("share {share}, {plan}"));
+            assert!(plan != FilterPlan::Exact || found.recall().0 == 1.0);
+        }
+    }
+}
+
+/// Of two labels where one holds the other, a tenth of the vectors has both, and not a twentieth as the product of their shares says.
+#[test]
+fn matches_of_labels_that_go_together_are_counted() {
+    let set = Set::build(Tier::Memory);
+    let engine = set.open(Tier::Memory, Tier::Ssd);
+    let searched = set.searched(&engine);
+    let cell = |share| Cell { share, correlation: 1 }.groups(searched, 5);
+    for (wide, narrow) in cell(0.5).iter().zip(cell(0.1)) {
+        let both = |row: &u32| wide.rows().binary_search(row).is_ok();
+        let both: Vec<u32> = narrow.rows().iter().copied().filter(both).collect();
+        let matches = Group::new(both.clone(), Vec::new()).matches(engine.index());
+        let params = SearchParams { filter: Some(matches), ..params() };
+        let answers = engine.search(set.queries.row(0), &params).unwrap();
+        assert_eq!(answers[0].filtered.unwrap().matches, both.len() as u64);
+        assert_eq!((both.len(), answers[0].neighbours.len()), (1200, K));
+    }
+}
+
+/// What is compared exactly is bounded by matches, so that more lists never crowd the nearest out.
+#[test]
+fn recall_does_not_fall_as_more_lists_are_searched() {
+    let set = Set::build(Tier::Memory);
+    let engine = set.open(Tier::Memory, Tier::Ssd);
+    let searched = set.searched(&engine);
+    let groups = Cell { share: 0.05, correlation: 0 }.groups(searched, 5);
+    let mut before = 0.0;
+    for max_lists in [1, 4, 16, 64, 256, 300] {
+        for plan in [FilterPlan::Lists, FilterPlan::Post] {
+            let params = SearchParams {
+                max_lists: Some(max_lists),
+                filter_plan: Some(plan),
+                rerank: Some(Rerank::Count(30)),
+                ..SearchParams::new(K)
+            };
+            let (recall, _) = measure(searched, &groups, &params).unwrap().recall();
+            assert!(recall >= before - 0.002, "{max_lists} lists, {plan}: {recall}, {before} of fewer");
+            before = f64::max(before, recall);
+        }
+    }
+    assert!(before > 0.97, "{before}");
+}
+
+#[test]
+fn an_explanation_says_which_plan_was_followed_and_why() {
+    let set = Set::build(Tier::Memory);
+    let engine = set.open(Tier::Memory, Tier::Memory);
+    let told = |share: f64, correlation, params: SearchParams| {
+        let searched = set.searched(&engine);
+        let groups = Cell { share, correlation }.groups(searched, 5);
+        let group = &groups[0];
+        let matches = Some(group.matches(engine.index()));
+        let params = SearchParams { filter: matches, explain: true, ..params };
+        let answer = engine.search(set.queries.row(group.queries()[0]), &params).unwrap().remove(0);
+        let filter = answer.explanation.as_ref().unwrap().filter.unwrap();
+        assert_eq!(Some(filter.plan), answer.filtered.map(|filtered| filtered.plan));
+        (filter.plan, filter.reason)
+    };
+    let asked = |plan| SearchParams { filter_plan: Some(plan), ..params() };
+    assert_eq!(told(0.5, 0, asked(FilterPlan::Codes)), (FilterPlan::Codes, PlanReason::Asked));
+    let exact = SearchParams { recall: Some(1.0), ..params() };
+    assert_eq!(told(0.5, 0, exact), (FilterPlan::Exact, PlanReason::Exact));
+    assert_eq!(told(1.0, 0, params()), (FilterPlan::Post, PlanReason::All));
+    assert_eq!(told(0.5, 0, params()), (FilterPlan::Post, PlanReason::Cost));
+    assert_eq!(told(0.1, 0, params()), (FilterPlan::Lists, PlanReason::Cost));
+    assert_eq!(told(0.002, 0, params()), (FilterPlan::Exact, PlanReason::Cost));
+    assert_eq!(told(0.05, -1, params()), (FilterPlan::Codes, PlanReason::Sparse));
+}
+
+#[test]
+fn what_cannot_be_planned_is_refused_and_a_limit_named() {
+    let set = Set::build(Tier::Memory);
+    let engine = set.open(Tier::Ssd, Tier::Ssd);
+    let refused = |params: SearchParams| match engine.search(set.queries.row(0), &params) {
+        Err(SearchError::Params(error)) => error,
+        found => panic!("{found:?}"),
+    };
+    let all = Arc::new(Matches::of(engine.index(), |_| true));
+    let codes = SearchParams { filter: Some(all.clone()), filter_plan: Some(FilterPlan::Codes), ..params() };
+    assert_eq!(refused(codes), ParamsError::CodesPlan);
+    let alone = SearchParams { filter_plan: Some(FilterPlan::Lists), ..params() };
+    assert_eq!(refused(alone), ParamsError::PlanAlone);
+    let other = SearchParams { filter: Some(Arc::new(Matches::new(Vec::new()))), ..params() };
+    assert_eq!(refused(other), ParamsError::FilterShape { found: 0, expected: 12_000 });
+    let of_page = engine.index().page_layout().page_records() as u32;
+    let bytes = SearchParams {
+        filter: Some(all),
+        filter_plan: Some(FilterPlan::Exact),
+        max_bytes: Some(20 * 4096),
+        ..params()
+    };
+    let answer = engine.search(set.queries.row(0), &bytes).unwrap().remove(0);
+    assert_eq!((answer.limited_by, answer.work.reranked), (Some(Limit::MaxBytes), 20 * of_page));
+    assert!(answer.work.read_bytes <= 20 * 4096 && answer.promise.unwrap().expected.is_none());
+}
