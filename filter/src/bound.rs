@@ -65,6 +65,18 @@ pub trait Row {
 }
 
 impl Bound {
+    /// Bytes of memory that it holds, itself apart.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Bound::Attribute { predicate, .. } => predicate.memory_bytes(),
+            Bound::Ids(ids) => size_of_val(&ids[..]),
+            Bound::Not(inner) => size_of::<Bound>() + inner.memory_bytes(),
+            Bound::And(parts) | Bound::Or(parts) => {
+                size_of_val(&parts[..]) + parts.iter().map(Bound::memory_bytes).sum::<usize>()
+            }
+        }
+    }
+
     /// Whether a row matches.
     pub fn matches(&self, row: &dyn Row) -> bool {
         match self {
@@ -78,6 +90,16 @@ impl Bound {
 }
 
 impl Predicate {
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Predicate::Null => 0,
+            Predicate::Ranges(ranges) => size_of_val(&ranges[..]),
+            Predicate::Values(texts) | Predicate::AnyTag(texts) | Predicate::AllTags(texts) => {
+                size_of_val(&texts[..]) + texts.iter().map(String::len).sum::<usize>()
+            }
+        }
+    }
+
     /// Whether a cell matches.
     pub fn matches(&self, cell: &Cell) -> bool {
         let is_among =

@@ -35,7 +35,7 @@ pub struct Ids {
     #[prost(uint64, repeated, tag = "1")]
     pub values: ::prost::alloc::vec::Vec<u64>,
 }
-#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchOptions {
     #[prost(float, optional, tag = "1")]
     pub epsilon: ::core::option::Option<f32>,
@@ -57,6 +57,114 @@ pub struct SearchOptions {
     pub recall: ::core::option::Option<f64>,
     #[prost(bool, tag = "10")]
     pub explain: bool,
+    #[prost(message, optional, tag = "11")]
+    pub filter: ::core::option::Option<Filter>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Filter {
+    #[prost(oneof = "filter::Form", tags = "1, 2, 3")]
+    pub form: ::core::option::Option<filter::Form>,
+}
+/// Nested message and enum types in `Filter`.
+pub mod filter {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Form {
+        #[prost(string, tag = "1")]
+        Text(::prost::alloc::string::String),
+        #[prost(string, tag = "2")]
+        Json(::prost::alloc::string::String),
+        #[prost(message, tag = "3")]
+        Tree(super::Condition),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Condition {
+    #[prost(oneof = "condition::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    pub kind: ::core::option::Option<condition::Kind>,
+}
+/// Nested message and enum types in `Condition`.
+pub mod condition {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        AllOf(super::Conditions),
+        #[prost(message, tag = "2")]
+        AnyOf(super::Conditions),
+        #[prost(message, tag = "3")]
+        Negation(::prost::alloc::boxed::Box<super::Condition>),
+        #[prost(message, tag = "4")]
+        Comparison(super::Comparison),
+        #[prost(message, tag = "5")]
+        Membership(super::Membership),
+        #[prost(message, tag = "6")]
+        Between(super::Between),
+        #[prost(string, tag = "7")]
+        IsNull(::prost::alloc::string::String),
+        #[prost(message, tag = "8")]
+        Contains(super::Contains),
+        #[prost(message, tag = "9")]
+        Ids(super::Ids),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Conditions {
+    #[prost(message, repeated, tag = "1")]
+    pub conditions: ::prost::alloc::vec::Vec<Condition>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Value {
+    #[prost(oneof = "value::Kind", tags = "1, 2, 3, 4")]
+    pub kind: ::core::option::Option<value::Kind>,
+}
+/// Nested message and enum types in `Value`.
+pub mod value {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(string, tag = "1")]
+        Text(::prost::alloc::string::String),
+        #[prost(bool, tag = "2")]
+        Boolean(bool),
+        #[prost(int64, tag = "3")]
+        Integer(i64),
+        #[prost(double, tag = "4")]
+        Number(f64),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Comparison {
+    #[prost(string, tag = "1")]
+    pub attribute: ::prost::alloc::string::String,
+    #[prost(enumeration = "Operator", tag = "2")]
+    pub operator: i32,
+    #[prost(message, optional, tag = "3")]
+    pub value: ::core::option::Option<Value>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Membership {
+    #[prost(string, tag = "1")]
+    pub attribute: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub values: ::prost::alloc::vec::Vec<Value>,
+    #[prost(bool, tag = "3")]
+    pub negated: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Between {
+    #[prost(string, tag = "1")]
+    pub attribute: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub low: ::core::option::Option<Value>,
+    #[prost(message, optional, tag = "3")]
+    pub high: ::core::option::Option<Value>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Contains {
+    #[prost(string, tag = "1")]
+    pub attribute: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "3")]
+    pub all: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchRequest {
@@ -95,6 +203,13 @@ pub struct SearchResponse {
     pub explanation: ::core::option::Option<Explanation>,
     #[prost(message, optional, tag = "12")]
     pub promise: ::core::option::Option<Promise>,
+    #[prost(message, optional, tag = "13")]
+    pub filtered: ::core::option::Option<Filtered>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Filtered {
+    #[prost(uint64, tag = "1")]
+    pub matches: u64,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct Promise {
@@ -158,6 +273,8 @@ pub struct SearchBatchResponse {
     pub explanations: ::prost::alloc::vec::Vec<Explanation>,
     #[prost(message, repeated, tag = "13")]
     pub promises: ::prost::alloc::vec::Vec<Promise>,
+    #[prost(message, repeated, tag = "14")]
+    pub filtered: ::prost::alloc::vec::Vec<Filtered>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchStreamRequest {
@@ -318,6 +435,8 @@ pub struct SearchRangeRequest {
     pub distances: i32,
     #[prost(bool, tag = "8")]
     pub with_work: bool,
+    #[prost(message, optional, tag = "9")]
+    pub filter: ::core::option::Option<Filter>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchRangeResponse {
@@ -346,6 +465,8 @@ pub struct RangeEnd {
     pub index_uuid: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "7")]
     pub work: ::core::option::Option<Work>,
+    #[prost(message, optional, tag = "8")]
+    pub filtered: ::core::option::Option<Filtered>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FetchRequest {
@@ -491,6 +612,47 @@ impl Limit {
             "LIMIT_MAX_LISTS" => Some(Self::MaxLists),
             "LIMIT_MAX_BYTES" => Some(Self::MaxBytes),
             "LIMIT_MAX_RESULTS" => Some(Self::MaxResults),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Operator {
+    Unspecified = 0,
+    Equal = 1,
+    NotEqual = 2,
+    Less = 3,
+    AtMost = 4,
+    Greater = 5,
+    AtLeast = 6,
+}
+impl Operator {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OPERATOR_UNSPECIFIED",
+            Self::Equal => "OPERATOR_EQUAL",
+            Self::NotEqual => "OPERATOR_NOT_EQUAL",
+            Self::Less => "OPERATOR_LESS",
+            Self::AtMost => "OPERATOR_AT_MOST",
+            Self::Greater => "OPERATOR_GREATER",
+            Self::AtLeast => "OPERATOR_AT_LEAST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OPERATOR_UNSPECIFIED" => Some(Self::Unspecified),
+            "OPERATOR_EQUAL" => Some(Self::Equal),
+            "OPERATOR_NOT_EQUAL" => Some(Self::NotEqual),
+            "OPERATOR_LESS" => Some(Self::Less),
+            "OPERATOR_AT_MOST" => Some(Self::AtMost),
+            "OPERATOR_GREATER" => Some(Self::Greater),
+            "OPERATOR_AT_LEAST" => Some(Self::AtLeast),
             _ => None,
         }
     }
@@ -1278,6 +1440,28 @@ pub struct DescribeIndexResponse {
     pub measured_recall: ::prost::alloc::vec::Vec<MeasuredRecall>,
     #[prost(message, optional, tag = "17")]
     pub calibration: ::core::option::Option<Calibration>,
+    #[prost(message, repeated, tag = "18")]
+    pub attributes: ::prost::alloc::vec::Vec<AttributeSummary>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AttributeSummary {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "AttributeType", tag = "2")]
+    pub r#type: i32,
+    #[prost(uint64, tag = "3")]
+    pub values: u64,
+    #[prost(uint64, tag = "4")]
+    pub nulls: u64,
+    #[prost(message, repeated, tag = "5")]
+    pub most_frequent: ::prost::alloc::vec::Vec<ValueCount>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ValueCount {
+    #[prost(string, tag = "1")]
+    pub value: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub vectors: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Calibration {
@@ -1457,6 +1641,47 @@ impl Tier {
             "TIER_UNSPECIFIED" => Some(Self::Unspecified),
             "TIER_MEMORY" => Some(Self::Memory),
             "TIER_SSD" => Some(Self::Ssd),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AttributeType {
+    Unspecified = 0,
+    Keyword = 1,
+    Tags = 2,
+    Bool = 3,
+    I64 = 4,
+    F64 = 5,
+    Timestamp = 6,
+}
+impl AttributeType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ATTRIBUTE_TYPE_UNSPECIFIED",
+            Self::Keyword => "ATTRIBUTE_TYPE_KEYWORD",
+            Self::Tags => "ATTRIBUTE_TYPE_TAGS",
+            Self::Bool => "ATTRIBUTE_TYPE_BOOL",
+            Self::I64 => "ATTRIBUTE_TYPE_I64",
+            Self::F64 => "ATTRIBUTE_TYPE_F64",
+            Self::Timestamp => "ATTRIBUTE_TYPE_TIMESTAMP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ATTRIBUTE_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ATTRIBUTE_TYPE_KEYWORD" => Some(Self::Keyword),
+            "ATTRIBUTE_TYPE_TAGS" => Some(Self::Tags),
+            "ATTRIBUTE_TYPE_BOOL" => Some(Self::Bool),
+            "ATTRIBUTE_TYPE_I64" => Some(Self::I64),
+            "ATTRIBUTE_TYPE_F64" => Some(Self::F64),
+            "ATTRIBUTE_TYPE_TIMESTAMP" => Some(Self::Timestamp),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 //! proto/generate/Cargo.toml`; a test holds both together. Fields are only ever added; another test holds the
 //! interface against the one committed in `tests/interface.txt`. It knows no engine and no transport.
 
+mod filters;
 mod vectors;
 
 /// Messages and services.

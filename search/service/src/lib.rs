@@ -7,6 +7,7 @@
 //! file format.
 mod admission;
 mod ask;
+mod attributes;
 mod audit;
 mod call;
 mod causes;
@@ -14,6 +15,8 @@ mod config;
 mod connections;
 mod deadline;
 mod descriptors;
+mod filter_fault;
+mod filters;
 mod fresh;
 mod guard;
 mod health;

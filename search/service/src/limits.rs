@@ -16,6 +16,8 @@ pub struct Limits {
     pub rerank: u32,
     /// Vectors that one search within a radius may ask for as the best of all.
     pub range_results: u32,
+    /// Memory of the filters of an index, while they are compiled, in use or kept.
+    pub filter_bytes: usize,
     /// Queries of one batch, ids of one fetch.
     pub batch: u32,
     /// Queries of one stream that are under way at once; more wait in the client.
@@ -45,6 +47,7 @@ impl Default for Limits {
             lists: 4096,
             rerank: 10_000,
             range_results: 100_000,
+            filter_bytes: 256 << 20,
             batch: 1024,
             stream_window: 128,
             streams: 256,

@@ -9,7 +9,7 @@ use crate::tokens::Scope;
 /// Largest message of a call that needs no token or only names symbols, in bytes.
 const SMALL_MESSAGE: usize = 1 << 10;
 /// Bytes of a query in a stream besides its vector: the index's name, options, tags.
-const QUERY_REST: usize = 1 << 10;
+const QUERY_REST: usize = 64 << 10;
 
 /// What a call asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -60,6 +60,10 @@ pub(crate) struct Metrics {
     partial: Counts,
     limited: Counts,
     refused: Counts,
+    filtered: Counts,
+    matches: Counts,
+    compiled: Counts,
+    kept: Counts,
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
     pub(crate) in_flight_bytes: Gauge,
@@ -92,6 +96,10 @@ impl Metrics {
             partial: Family::default(),
             limited: Family::default(),
             refused: Family::default(),
+            filtered: Family::default(),
+            matches: Family::default(),
+            compiled: Family::default(),
+            kept: Family::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             in_flight_bytes: Gauge::default(),
@@ -152,7 +160,7 @@ impl Metrics {
     }
 
     /// Counts that every index has: their names, what they count, and the counts.
-    fn of_indexes(&self) -> [(&'static str, &'static str, &Counts); 12] {
+    fn of_indexes(&self) -> [(&'static str, &'static str, &Counts); 16] {
         let m = self;
         [
             ("queries", "Queries answered", &m.queries),
@@ -171,6 +179,10 @@ impl Metrics {
                 "Queries refused because the queue was too long; those whose deadline had passed are not among them",
                 &m.refused,
             ),
+            ("queries_filtered", "Queries answered that had a filter", &m.filtered),
+            ("filter_matches", "Vectors that the filters of these queries match", &m.matches),
+            ("filters_compiled", "Requests whose filter was compiled", &m.compiled),
+            ("filters_kept", "Requests whose filter was there already", &m.kept),
         ]
     }
 
@@ -210,6 +222,10 @@ impl Metrics {
             partial: counter(&self.partial),
             limited: counter(&self.limited),
             refused: counter(&self.refused),
+            filtered: counter(&self.filtered),
+            matches: counter(&self.matches),
+            filters_compiled: counter(&self.compiled),
+            filters_kept: counter(&self.kept),
         }
     }
 }
@@ -233,13 +249,22 @@ pub(crate) struct IndexMetrics {
     partial: Counter,
     limited: Counter,
     pub(crate) refused: Counter,
+    filtered: Counter,
+    matches: Counter,
+    pub(crate) filters_compiled: Counter,
+    pub(crate) filters_kept: Counter,
 }
 
 impl IndexMetrics {
-    /// Counts answers to a request that came at `arrival`.
-    pub(crate) fn answered(&self, answers: &[Answer], arrival: Instant) {
+    /// Counts answers to a request that came at `arrival`; `matches` is the number of vectors that its filter matches.
+    pub(crate) fn answered(&self, answers: &[Answer], matches: Option<u64>, arrival: Instant) {
         let sum = |of: fn(&Answer) -> u64| answers.iter().map(of).sum::<u64>();
-        self.queries.inc_by(answers.len() as u64);
+        let queries = answers.len() as u64; // CAST: widening
+        self.queries.inc_by(queries);
+        if let Some(matches) = matches {
+            self.filtered.inc_by(queries);
+            self.matches.inc_by(queries * matches);
+        }
         self.lists.inc_by(sum(|a| a.work.lists.into()));
         self.reads.inc_by(sum(|a| a.work.reads.into()));
         self.pages.inc_by(sum(|a| a.work.pages.into()));
@@ -263,7 +288,7 @@ impl IndexMetrics {
     }
 
     /// Every count so far, by name.
-    pub(crate) fn totals(&self) -> [(&'static str, u64); 12] {
+    pub(crate) fn totals(&self) -> [(&'static str, u64); 16] {
         [
             ("queries", &self.queries),
             ("lists", &self.lists),
@@ -277,6 +302,10 @@ impl IndexMetrics {
             ("partial", &self.partial),
             ("limited", &self.limited),
             ("refused", &self.refused),
+            ("filtered", &self.filtered),
+            ("matches", &self.matches),
+            ("filters_compiled", &self.filters_compiled),
+            ("filters_kept", &self.filters_kept),
         ]
         .map(|(name, counter)| (name, counter.get()))
     }

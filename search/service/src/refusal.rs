@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::causes::{known_words, with_causes};
+use crate::filter_fault::FilterFault;
 use crate::tokens::Denied;
 
 /// A request that got no answer.
@@ -15,6 +16,8 @@ use crate::tokens::Denied;
 pub(crate) enum Refusal {
     #[error("{field}: {message}")]
     Field { field: &'static str, message: String },
+    #[error("{field}: {}", .fault.message)]
+    Filter { field: String, fault: FilterFault },
     #[error("no index is called '{name}'; there {}", known_words(.known))]
     NoIndex { name: String, known: Vec<String> },
     #[error("the request names no index, and there {}", known_words(.known))]
@@ -31,6 +34,8 @@ pub(crate) enum Refusal {
     Short { queries: usize, needs_ms: u64, left_ms: u64 },
     #[error("calls under way on {whose} hold {held} bytes, the limit is {limit}; try again later")]
     Bytes { whose: &'static str, held: usize, limit: usize },
+    #[error("filters of the index that are in use take {held} bytes, the limit is {limit}; try again later")]
+    Filters { held: usize, limit: usize },
     #[error("health watches on one connection are limited to {limit}")]
     Watches { limit: usize },
     #[error("the deadline passed before the answer was complete")]
@@ -80,13 +85,14 @@ impl Refusal {
     /// The status code of the table in `search.proto`.
     pub(crate) fn code(&self) -> Code {
         match self {
-            Refusal::Field { .. } | Refusal::NoName { .. } => Code::InvalidArgument,
+            Refusal::Field { .. } | Refusal::Filter { .. } | Refusal::NoName { .. } => Code::InvalidArgument,
             Refusal::NoIndex { .. } | Refusal::NoVector { .. } | Refusal::NoOperation { .. } => {
                 Code::NotFound
             }
             Refusal::Taken { .. } => Code::AlreadyExists,
             Refusal::Overloaded { .. }
             | Refusal::Bytes { .. }
+            | Refusal::Filters { .. }
             | Refusal::Watches { .. }
             | Refusal::Busy
             | Refusal::Operations { .. } => Code::ResourceExhausted,
@@ -112,9 +118,10 @@ impl Refusal {
     }
 
     /// The field of the request that is wrong, and what is wrong with it.
-    fn violation(&self) -> Option<(&'static str, String)> {
+    fn violation(&self) -> Option<(&str, String)> {
         match self {
             Refusal::Field { field, message } => Some((field, message.clone())),
+            Refusal::Filter { field, fault } => Some((field, fault.message.clone())),
             Refusal::NoName { .. } => Some(("index", self.to_string())),
             _ => None,
         }
@@ -124,9 +131,11 @@ impl Refusal {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Refusal::Overloaded { retry_ms, .. } => Some(Duration::from_millis(*retry_ms)),
-            Refusal::Stopping | Refusal::Loading { .. } | Refusal::Ending(_) | Refusal::Bytes { .. } => {
-                Some(Duration::from_millis(100))
-            }
+            Refusal::Stopping
+            | Refusal::Loading { .. }
+            | Refusal::Ending(_)
+            | Refusal::Bytes { .. }
+            | Refusal::Filters { .. } => Some(Duration::from_millis(100)),
             Refusal::Busy | Refusal::NoThreads | Refusal::Watches { .. } | Refusal::Operations { .. } => {
                 Some(Duration::from_secs(1))
             }
@@ -147,11 +156,14 @@ impl From<Refusal> for Status {
 impl From<&Refusal> for Status {
     fn from(refusal: &Refusal) -> Status {
         let (code, text) = (refusal.code(), refusal.told());
-        let details = match (refusal.violation(), refusal.retry_after()) {
+        let mut details = match (refusal.violation(), refusal.retry_after()) {
             (Some((field, message)), _) => ErrorDetails::with_bad_request_violation(field, message),
             (None, Some(delay)) => ErrorDetails::with_retry_info(Some(delay)),
             (None, None) => return Status::new(code, text),
         };
+        if let Refusal::Filter { fault, .. } = refusal {
+            details.set_error_info("INVALID_FILTER", "spandrel", fault.metadata());
+        }
         Status::with_error_details(code, text, details)
     }
 }

@@ -12,7 +12,9 @@ use spandrel_io::{FolderStore, Store};
 
 use crate::admission::{Admission, AdmissionConfig};
 use crate::ask::Version;
+use crate::attributes::{AttributeSummary, attributes};
 use crate::causes::with_causes;
+use crate::filters::Filters;
 use crate::metrics::{IndexMetrics, Metrics};
 use crate::progress::Progress;
 use crate::recall::{Measured, Recall};
@@ -118,6 +120,8 @@ pub(crate) struct Opening {
     pub(crate) metrics: Arc<Metrics>,
     /// Whether the recall of what is answered is measured.
     pub(crate) measures_recall: bool,
+    /// Memory of the filters of each.
+    pub(crate) filter_bytes: usize,
 }
 
 /// An index, open and answering. Never changes: a switch puts another in its place.
@@ -131,6 +135,8 @@ pub(crate) struct Served {
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) metrics: IndexMetrics,
+    pub(crate) attributes: Vec<AttributeSummary>,
+    pub(crate) filters: Filters,
     /// Recall of what it answers, where that is measured.
     pub(crate) recall: Option<Recall>,
     /// Damaged parts that the log tells of.
@@ -163,6 +169,7 @@ impl Served {
         let uuid = format!("{:032x}", index.uuid()).into();
         let version = Version { number: index.manifest().version, uuid };
         let lookup = Arc::new(Lookup::open(Arc::clone(&index), searching.direct)?);
+        let attributes = attributes(&index);
         let engine = opening.executor.register(index)?;
         if let Some(why) = &engine.io().fallback {
             tracing::warn!(index = config.name, backend = %engine.io().backend, why, "reading in a slower way");
@@ -177,6 +184,8 @@ impl Served {
             lookup,
             admission,
             metrics,
+            attributes,
+            filters: Filters::new(opening.filter_bytes),
             recall: opening.measures_recall.then(Recall::default),
             logged: AtomicUsize::new(0),
             engine: Some(engine),
@@ -238,7 +247,7 @@ impl Served {
     }
 
     /// Bytes of memory by part.
-    pub(crate) fn memory(&self) -> [(&'static str, u64); 8] {
+    pub(crate) fn memory(&self) -> [(&'static str, u64); 9] {
         let memory = self.index().memory();
         [
             ("heads", memory.heads),
@@ -249,6 +258,7 @@ impl Served {
             ("ids", memory.resident_ids),
             ("attributes", memory.attributes),
             ("caches", self.engine().cache_bytes() as usize), // CAST: bytes in memory
+            ("filters", self.filters.bytes()),
         ]
         .map(|(part, bytes)| (part, bytes as u64)) // CAST: widening
     }

@@ -238,6 +238,7 @@ async fn registry(
         admission: config.admission,
         metrics: Arc::clone(metrics),
         measures_recall: config.measure_recall > 0.0,
+        filter_bytes: config.limits.filter_bytes,
     };
     let (roots, default) = (config.canonical_roots()?, config.default_index.clone());
     let registry = Registry::new(opening, roots, default, health.clone());

@@ -8,7 +8,7 @@ from typing import Any, Callable, Generic, List, Optional, Sequence, TypeVar, Un
 import numpy.typing as npt
 
 from . import _errors, _messages
-from ._options import Options, RangeOptions, Retry, Tls, call_metadata, channel_options, distances_of, proxy_of
+from ._options import Options, RangeOptions, Retry, Tls, call_metadata, channel_options, distances_of, filter_of, proxy_of
 from ._results import Answers, Fetched, IndexInfo, Operation
 from .v1 import admin_pb2, admin_pb2_grpc, search_pb2, search_pb2_grpc
 
@@ -126,6 +126,7 @@ class Calls:
             max_bytes=options.max_bytes,
             distances=distances_of(options.distances),
             with_work=options.with_work,
+            filter=filter_of(options.filter),
         )
 
     def timeout(self, timeout: Optional[float]) -> float:

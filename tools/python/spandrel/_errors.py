@@ -1,7 +1,8 @@
 """What can go wrong, as exceptions."""
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Optional, Tuple, Type
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, Optional, Type
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -9,11 +10,22 @@ from google.rpc import error_details_pb2, status_pb2
 _DETAILS = "grpc-status-details-bin"
 
 
+@dataclass
+class _Details:
+    """What a status says beside its words, as `SpandrelError` has it."""
+
+    fields: Dict[str, str] = field(default_factory=dict)
+    retry_after: Optional[float] = None
+    position: Optional[int] = None
+    attribute: Optional[str] = None
+
+
 class SpandrelError(Exception):
     """A call that got no answer.
 
     `code` is the gRPC status code, `message` says what to change, `fields` names the fields of the request that are wrong,
-    `retry_after` is the time in seconds after which the server asks to try again.
+    `retry_after` is the time in seconds after which the server asks to try again. Where a filter is wrong `position` is the byte of
+    its text or JSON, and `attribute` the attribute's name, as far as there is one.
     """
 
     def __init__(
@@ -22,12 +34,16 @@ class SpandrelError(Exception):
         message: str,
         fields: Optional[Dict[str, str]] = None,
         retry_after: Optional[float] = None,
+        position: Optional[int] = None,
+        attribute: Optional[str] = None,
     ) -> None:
-        super().__init__(code, message, fields, retry_after)
+        super().__init__(code, message, fields, retry_after, position, attribute)
         self.code = code
         self.message = message
         self.fields = fields or {}
         self.retry_after = retry_after
+        self.position = position
+        self.attribute = attribute
 
     def __str__(self) -> str:
         return f"{self.message} ({self.code.name})"
@@ -87,17 +103,17 @@ _OF_TLS = {
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def of_status(code: grpc.StatusCode, message: str, fields: Dict[str, str], retry_after: Optional[float]) -> SpandrelError:
+def of_status(code: grpc.StatusCode, message: str, details: _Details) -> SpandrelError:
     """The exception for a status."""
     if code == grpc.StatusCode.UNAVAILABLE:
         for text, meaning in _OF_TLS.items():
             if text in message:
                 return TlsFailed(code, f"{meaning} ({message})")
     kind = _KINDS.get(code, SpandrelError)
-    if kind is Overloaded and retry_after is None:
+    if kind is Overloaded and details.retry_after is None:
         # A limit on sizes, as that of grpcio on messages: coming back does not help.
         kind = SpandrelError
-    return kind(code, message, fields, retry_after)
+    return kind(code, message, details.fields, details.retry_after, details.position, details.attribute)
 
 
 def too_late() -> SpandrelError:
@@ -123,31 +139,32 @@ def broken(message: str) -> SpandrelError:
 
 def of_item(status: Any) -> SpandrelError:
     """The exception for one query of a stream."""
-    fields, retry_after = _read(status.details)
-    return of_status(_BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN), status.message, fields, retry_after)
+    code = _BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)
+    return of_status(code, status.message, _read(status.details))
 
 
 def of_rpc(error: Any, proxy: Optional[str]) -> SpandrelError:
     """The exception for a failed call, with the details that the server sent, and the proxy it went through."""
-    fields: Dict[str, str] = {}
-    retry_after = None
+    details = _Details()
     for name, value in error.trailing_metadata() or ():
         if name == _DETAILS:
-            fields, retry_after = _read(status_pb2.Status.FromString(value).details)
+            details = _read(status_pb2.Status.FromString(value).details)
     message = error.details() or ""
     if proxy is not None and error.code() == grpc.StatusCode.UNAVAILABLE:
         message += f"; asked through {proxy}, which no_proxy passes by"
-    return of_status(error.code(), message, fields, retry_after)
+    return of_status(error.code(), message, details)
 
 
-def _read(details: Iterable[Any]) -> Tuple[Dict[str, str], Optional[float]]:
-    """The fields that are wrong, and seconds after which to try again."""
-    fields: Dict[str, str] = {}
-    retry_after = None
-    for detail in details:
-        bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
-        if detail.Unpack(bad):
-            fields.update({violation.field: violation.description for violation in bad.field_violations})
-        elif detail.Unpack(retry):
-            retry_after = retry.retry_delay.ToTimedelta().total_seconds()
-    return fields, retry_after
+def _read(messages: Iterable[Any]) -> _Details:
+    """What the messages beside a status say."""
+    details = _Details()
+    for message in messages:
+        bad, retry, info = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo(), error_details_pb2.ErrorInfo()
+        if message.Unpack(bad):
+            details.fields.update({violation.field: violation.description for violation in bad.field_violations})
+        elif message.Unpack(retry):
+            details.retry_after = retry.retry_delay.ToTimedelta().total_seconds()
+        elif message.Unpack(info):
+            details.position = int(info.metadata["position"]) if "position" in info.metadata else None
+            details.attribute = info.metadata.get("attribute")
+    return details

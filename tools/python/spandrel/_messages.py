@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from . import _errors
 from ._options import Options
-from ._results import Answers, Effort, Fetched, IndexInfo, Missing, Operation, RangeEnd, RangePart, StreamAnswer
+from ._results import Answers, Effort, Fetched, Filtered, IndexInfo, Missing, Operation, RangeEnd, RangePart, StreamAnswer
 from .v1 import admin_pb2, search_pb2
 
 T = TypeVar("T")
@@ -52,6 +52,14 @@ _STATES = {
 _SOURCES = {
     admin_pb2.CALIBRATION_SOURCE_ROWS: "rows",
     admin_pb2.CALIBRATION_SOURCE_QUERIES: "queries",
+}
+_TYPES = {
+    admin_pb2.ATTRIBUTE_TYPE_KEYWORD: "keyword",
+    admin_pb2.ATTRIBUTE_TYPE_TAGS: "tags",
+    admin_pb2.ATTRIBUTE_TYPE_BOOL: "bool",
+    admin_pb2.ATTRIBUTE_TYPE_I64: "i64",
+    admin_pb2.ATTRIBUTE_TYPE_F64: "f64",
+    admin_pb2.ATTRIBUTE_TYPE_TIMESTAMP: "timestamp",
 }
 _LIMITS = {
     search_pb2.LIMIT_MAX_LISTS: "max_lists",
@@ -152,6 +160,7 @@ def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, sing
         vectors = _padded(np.concatenate(parts or [np.zeros((0, 0), np.float32)]), present, 0)
     work: List[Any] = [message for r in responses for message in r.work]
     explanations: List[Any] = [message for r in responses for message in r.explanations]
+    filtered = [of for r in responses for of in _for_each(r, r.filtered, _filtered_of)]
     promises = [_promise_of(promise) for r in responses for promise in _for_each(r, r.promises, lambda promise: promise)]
 
     def shaped(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -172,6 +181,7 @@ def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, sing
         vectors=None if vectors is None else shaped(vectors),
         work=work or None,
         explanations=explanations or None,
+        filtered=filtered,
     )
 
 
@@ -200,6 +210,7 @@ def range_part(message: search_pb2.SearchRangeResponse) -> RangePart:
             index_version=said.index_version,
             index_uuid=said.index_uuid,
             work=said.work if said.HasField("work") else None,
+            filtered=_filtered_of(said.filtered) if said.HasField("filtered") else None,
         )
     distances = np.asarray(message.distances, np.float32)
     return RangePart(_signed(ids.view(np.int64), ids), distances, _flags(message), end)
@@ -228,6 +239,10 @@ def _promise_of(message: Optional[search_pb2.Promise]) -> Tuple[float, bool]:
     return message.expected_recall, message.reached
 
 
+def _filtered_of(message: search_pb2.Filtered) -> Filtered:
+    return Filtered(message.matches)
+
+
 def _effort_of(message: search_pb2.Effort) -> Optional[Effort]:
     return Effort(message.asked_lists, message.searched_lists) if message.asked_lists else None
 
@@ -248,6 +263,7 @@ def one_of(response: search_pb2.SearchResponse, k: int) -> Answers:
         work=[response.work] if response.HasField("work") else [],
         explanations=[response.explanation] if response.HasField("explanation") else [],
         promises=[response.promise] if response.HasField("promise") else [],
+        filtered=[response.filtered] if response.HasField("filtered") else [],
     )
     return answers_of([batch], k, single=True)
 
@@ -359,6 +375,16 @@ def details_of(response: admin_pb2.DescribeIndexResponse) -> IndexInfo:
         "open_seconds": response.open_seconds,
         "served_seconds": response.served_seconds,
         "calibration": _calibration_of(response.calibration) if response.HasField("calibration") else None,
+        "attributes": [
+            {
+                "name": attribute.name,
+                "type": _TYPES.get(attribute.type, "unknown"),
+                "values": attribute.values,
+                "nulls": attribute.nulls,
+                "most_frequent": {counted.value: counted.vectors for counted in attribute.most_frequent},
+            }
+            for attribute in response.attributes
+        ],
         "measured_recall": [
             {
                 "k": measured.k,

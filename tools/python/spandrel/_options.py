@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import random
 import re
 from dataclasses import dataclass
-from typing import List, Literal, Optional, Sequence, Tuple
+from typing import Any, List, Literal, Mapping, Optional, Sequence, Tuple, Union
 
 import grpc
 
@@ -66,21 +67,39 @@ def distances_of(distances: str) -> search_pb2.Distances:
     return kinds[distances]
 
 
+Filter = Union[str, Mapping[str, Any]]
+
+
+def filter_of(filter: Optional[Filter]) -> Optional[search_pb2.Filter]:
+    """As it is sent."""
+    if filter is None:
+        return None
+    if isinstance(filter, str):
+        return search_pb2.Filter(text=filter)
+    if not isinstance(filter, Mapping):
+        raise TypeError(f"filter is a {type(filter).__name__}, expected a str or a dict")
+    return search_pb2.Filter(json=json.dumps(filter, allow_nan=False))
+
+
 @dataclass(frozen=True)
 class RangeOptions:
     """How to search within a radius. `completeness` is the share of the vectors that is wanted, all unless it is given;
-    `max_results` asks for the best alone, which come at the end. See proto/spandrel/v1/search.proto."""
+    `max_results` asks for the best alone, which come at the end; `filter` is as in `Options`. See
+    proto/spandrel/v1/search.proto."""
 
     completeness: Optional[float] = None
     max_results: Optional[int] = None
     max_bytes: Optional[int] = None
     distances: Literal["exact", "any"] = "exact"
     with_work: bool = False
+    filter: Optional[Filter] = None
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to search; what is None is as the index was built for. See proto/spandrel/v1/search.proto."""
+    """How to search; what is None is as the index was built for. `filter` says which vectors may be answers, as text
+    (`'price < 1500 and tags contains "red"'`) or as a dict (`{"price": {"$lt": 1500}, "tags": {"$contains": "red"}}`). See
+    proto/spandrel/v1/search.proto."""
 
     recall: Optional[float] = None
     epsilon: Optional[float] = None
@@ -92,6 +111,7 @@ class Options:
     with_vectors: bool = False
     with_work: bool = False
     explain: bool = False
+    filter: Optional[Filter] = None
 
     def message(self) -> search_pb2.SearchOptions:
         """As it is sent."""
@@ -106,6 +126,7 @@ class Options:
             with_vectors=self.with_vectors,
             with_work=self.with_work,
             explain=self.explain,
+            filter=filter_of(self.filter),
         )
 
 

@@ -29,6 +29,13 @@ class Effort:
     searched_lists: int
 
 
+@dataclass(frozen=True)
+class Filtered:
+    """What the filter of a query came to: the number of vectors of the index that match."""
+
+    matches: int
+
+
 @dataclass(frozen=True, repr=False)
 class Answers:
     """The nearest vectors of each query, best first.
@@ -42,8 +49,8 @@ class Answers:
     `expected_recall` (float64, (n,)) is the recall to expect by the index's calibration, NaN where nothing is known, and `reached`
     (bool, (n,)) whether that is the recall asked for.
     `work` holds a message for each query, if it was asked for, and `explanations` one that says how it was answered (Explanation
-    in search.proto). `index_versions` and `index_uuids` are the versions of the index
-    that answered: one, unless it was switched meanwhile.
+    in search.proto). `filtered` says for each query what its filter came to, None without one. `index_versions` and
+    `index_uuids` are the versions of the index that answered: one, unless it was switched meanwhile.
     """
 
     ids: npt.NDArray[Any]
@@ -60,6 +67,7 @@ class Answers:
     vectors: Optional[npt.NDArray[Any]] = None
     work: Optional[List[Any]] = None
     explanations: Optional[List[Any]] = None
+    filtered: Optional[List[Optional[Filtered]]] = None
 
     def __repr__(self) -> str:
         queries, k = len(self.counts), self.ids.shape[-1]
@@ -89,7 +97,7 @@ class StreamAnswer:
 class RangeEnd:
     """What is to be said of all vectors within a radius: `results` in all parts; `missing` and `limited_by` as in `Answers`, where
     'max_results' is a limit too; `completeness`, the share that was searched for, which a server under load may have lowered;
-    `work`, the message, if it was asked for."""
+    `work`, the message, if it was asked for; `filtered`, what the filter came to, if there was one."""
 
     results: int
     missing: Optional[Missing]
@@ -98,6 +106,7 @@ class RangeEnd:
     index_version: int
     index_uuid: str
     work: Optional[Any] = None
+    filtered: Optional[Filtered] = None
 
 
 @dataclass(frozen=True)

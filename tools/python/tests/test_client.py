@@ -77,6 +77,43 @@ class RealServer(unittest.TestCase):
         single = self.client.search(self.queries[0], 3, options)
         self.assertEqual((single.ids.shape, single.vectors.shape), ((3,), (3, DIM)))
 
+    def test_filters(self):
+        ids = list(range(100, 2000, 7))
+        distances = ((self.rows[ids].astype(np.int64) - self.queries[3]) ** 2).sum(axis=1)
+        nearest = np.array(ids)[np.lexsort((ids, distances))]
+        exact = {"max_lists": 4096, "rerank": 10_000}
+        for text in (f"id in {ids}", {"id": {"$in": ids}}):
+            options = spandrel.Options(filter=text, **exact)
+            one = self.client.search(self.queries[3], K, options)
+            np.testing.assert_array_equal(one.ids, nearest[:K])
+            self.assertEqual(one.filtered, [spandrel.Filtered(len(ids))])
+            many = self.client.search(self.queries[:5], K, options)
+            self.assertTrue(set(many.ids.ravel().tolist()) <= set(ids))
+            self.assertEqual(many.filtered, [spandrel.Filtered(len(ids))] * 5)
+            own = self.client.search_by_id(5, K, options)
+            self.assertTrue(set(own.ids.tolist()) <= set(ids))
+            streamed = list(self.client.search_stream(self.queries[3:4], K, options))
+            np.testing.assert_array_equal(streamed[0].answer.ids, nearest[:K])
+            parts = list(self.client.search_range(self.queries[3], 1e9, spandrel.RangeOptions(filter=text)))
+            self.assertEqual({id for part in parts for id in part.ids.tolist()}, set(ids))
+            self.assertEqual(parts[-1].end.filtered, spandrel.Filtered(len(ids)))
+        few = self.client.search(self.queries[3], K, spandrel.Options(filter="id in [4, 9]"))
+        self.assertEqual((few.counts.tolist(), set(few.ids.tolist())), ([2], {4, 9, -1}))
+        self.assertEqual(self.client.search(self.queries[3], K).filtered, [None])
+        self.assertEqual(self.client.describe().details["attributes"], [])
+        for wrong, field, position, attribute in (
+            ("id in [4, 9", "options.filter.text", 11, None),
+            ("price < 7", "options.filter.text", None, "price"),
+            ({"price": {"$below": 7}}, "options.filter.json", None, None),
+        ):
+            with self.assertRaises(spandrel.InvalidArgument) as raised:
+                self.client.search(self.queries[:3], K, spandrel.Options(filter=wrong))
+            said = raised.exception
+            self.assertEqual((list(said.fields), said.position, said.attribute), ([field], position, attribute))
+        for wrong, kind in ((7, TypeError), ({"price": float("nan")}, ValueError)):
+            with self.assertRaises(kind):
+                self.client.search(self.queries[:3], K, spandrel.Options(filter=wrong))
+
     def test_ranges(self):
         squared = ((self.rows.astype(np.int64) - self.queries[7].astype(np.int64)) ** 2).sum(axis=1)
         radius = float(np.sort(squared)[200])

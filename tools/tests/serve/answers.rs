@@ -162,7 +162,7 @@ fn an_answer_says_how_it_was_found_where_that_is_asked_for() {
         let server = Server::start(&["--queue-delay-ms", "60000", "--max-message", "512KiB"]);
         let client = server.client();
         let explain = Some(v1::SearchOptions { explain: true, ..v1::SearchOptions::default() });
-        let one = client.search(v1::SearchRequest { options: explain, ..request(0) }).await.unwrap();
+        let one = client.search(v1::SearchRequest { options: explain.clone(), ..request(0) }).await.unwrap();
         let (told, work) = (one.explanation.unwrap(), one.work.unwrap());
         let scanned: u64 = told.lists.iter().map(|list| u64::from(list.scanned)).sum();
         assert!(scanned == work.codes && scanned > 0, "{told:?}");
@@ -176,7 +176,7 @@ fn an_answer_says_how_it_was_found_where_that_is_asked_for() {
         let batch = |queries: usize| v1::SearchBatchRequest {
             queries: Some(bytes(made().queries()[..queries * DIM].to_vec())),
             k: 10,
-            options: explain,
+            options: explain.clone(),
             ..Default::default()
         };
         let few = client.search_batch(batch(3)).await.unwrap();
@@ -248,7 +248,7 @@ fn a_limit_that_cuts_an_answer_short_is_named() {
             (all, None, v1::Limit::Unspecified),
             (all + 7, None, v1::Limit::Unspecified),
         ] {
-            let one = v1::SearchRequest { k, options, ..request(3) };
+            let one = v1::SearchRequest { k, options: options.clone(), ..request(3) };
             let answer = client.search(one.clone()).await.unwrap();
             assert_eq!(answer.limited_by(), limit, "k {k}: {options:?}");
             if limit == v1::Limit::Unspecified {
@@ -257,7 +257,7 @@ fn a_limit_that_cuts_an_answer_short_is_named() {
                 assert!(!answer.ids.is_empty() && answer.ids.len() < k as usize, "k {k}: {options:?}");
             }
             let queries = Some(self::bytes(made().queries()[..2 * DIM].to_vec()));
-            let batch = v1::SearchBatchRequest { queries, k, options, ..Default::default() };
+            let batch = v1::SearchBatchRequest { queries, k, options: options.clone(), ..Default::default() };
             let batch = client.search_batch(batch).await.unwrap();
             let expected = if limit == v1::Limit::Unspecified { vec![] } else { vec![limit; 2] };
             assert_eq!(batch.limited_by().collect::<Vec<_>>(), expected, "k {k}: {options:?}");
@@ -356,10 +356,15 @@ fn answers_may_be_estimates_where_ids_are_in_memory() {
     run(async {
         let options = Some(v1::SearchOptions { distances: v1::Distances::Any.into(), ..Default::default() });
         let with = Server::start(&["--distances", "any"]);
-        let answer = with.client().search(v1::SearchRequest { options, ..request(3) }).await.unwrap();
+        let answer =
+            with.client().search(v1::SearchRequest { options: options.clone(), ..request(3) }).await.unwrap();
         assert!(answer.estimated.is_empty() || answer.estimated.len() == answer.ids.len());
         let without = Server::start(&[]);
-        let refused = without.client().search(v1::SearchRequest { options, ..request(3) }).await.unwrap_err();
+        let refused = without
+            .client()
+            .search(v1::SearchRequest { options: options.clone(), ..request(3) })
+            .await
+            .unwrap_err();
         assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
         assert!(refused.message().contains("--distances any"), "{refused}");
         let rows = bytes(made().queries());

@@ -7,6 +7,7 @@ mod answers;
 mod approved;
 mod changes;
 mod encrypted;
+mod filters;
 mod holding;
 mod hostile;
 mod lifecycle;

@@ -1,5 +1,6 @@
 //! What callers ask for and get, whichever wire they use: gRPC and HTTP convert to and from these, and the engine answers
 //! them. Knows no message of either.
+mod filter;
 mod form;
 mod found;
 mod params;
@@ -8,6 +9,7 @@ mod within;
 
 use spandrel_engine::SearchParams;
 
+pub(crate) use self::filter::{AskFilter, FilterForm};
 pub(crate) use self::form::Form;
 pub(crate) use self::found::{Effort, Fetched, Found, Rows, Version};
 pub(crate) use self::params::{check, lowered};
@@ -21,8 +23,10 @@ pub(crate) struct Ask {
     pub(crate) index: String,
     pub(crate) target: Target,
     pub(crate) form: Form,
-    /// How to search; its effort is for the searcher to set.
+    /// How to search; its effort and filter are for the searcher to set.
     pub(crate) params: SearchParams,
+    /// Which vectors may be answers; all if not given.
+    pub(crate) filter: Option<AskFilter>,
     /// Whether the answer carries the vectors themselves, and what it took.
     pub(crate) with_vectors: bool,
     pub(crate) with_work: bool,

@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use spandrel_engine::{Answer, RangeParams};
 
+use super::filter::AskFilter;
 use super::found::Version;
 use super::target::Target;
 use crate::limits::Limits;
@@ -14,8 +15,10 @@ pub(crate) struct AskWithin {
     /// Name of the index; empty for the default one.
     pub(crate) index: String,
     pub(crate) target: Target,
-    /// What is wanted; its completeness is for the searcher to lower under load.
+    /// What is wanted; its completeness is for the searcher to lower under load, its filter for it to set.
     pub(crate) params: RangeParams,
+    /// Which vectors may be answers; all if not given.
+    pub(crate) filter: Option<AskFilter>,
 }
 
 /// What is to be said of all parts of an answer.
@@ -24,6 +27,8 @@ pub(crate) struct EndOfRange {
     pub(crate) results: u64,
     /// What they took and miss, without neighbours.
     pub(crate) answer: Answer,
+    /// Vectors that the filter matches, where there is one.
+    pub(crate) matches: Option<u64>,
     /// The share that was searched for.
     pub(crate) completeness: f32,
     pub(crate) version: Version,

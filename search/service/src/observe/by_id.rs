@@ -122,6 +122,7 @@ async fn answer(
         target: Target::Ids(vec![id]),
         form: Form::One,
         params: SearchParams { times: true, ..SearchParams::new(k as usize) }, // CAST: widening
+        filter: None,
         with_vectors: false,
         with_work: true,
     };

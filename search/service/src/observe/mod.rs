@@ -96,7 +96,7 @@ mod tests {
         drop(metrics.index("an index"));
         let executor = spandrel_engine::Executor::new(spandrel_engine::EngineConfig::default()).unwrap();
         let admission = AdmissionConfig::default();
-        let opening = Opening { executor, admission, metrics, measures_recall: true };
+        let opening = Opening { executor, admission, metrics, measures_recall: true, filter_bytes: 1 << 20 };
         let health = crate::health::Health::new(tonic_health::server::health_reporter().0);
         counts.register_collector(Box::new(Indexes(Arc::new(Registry::new(
             opening,

@@ -46,7 +46,7 @@ const CHARTS = [
 ];
 at("charts").append(...CHARTS.map((chart) => chart.box));
 
-const MEMORY = ["codes", "vectors", "ids", "heads", "head_index", "directory", "attributes", "caches"];
+const MEMORY = ["codes", "vectors", "ids", "heads", "head_index", "directory", "attributes", "caches", "filters"];
 const WORK = ["lists", "codes", "reranked", "reads", "pages", "rounds", "cache_hits", "head_distances"];
 
 function chosenIndex() {
@@ -148,6 +148,13 @@ function promised(calibration) {
   return `${most}${SOURCES[calibration.source]}${confidence}`;
 }
 
+// What filters may ask of an attribute.
+function attribute(type, values, nulls, vectors) {
+  const different = values ? `, ${values.toLocaleString("en")} values` : "";
+  const without = nulls ? `, ${digits((100 * nulls) / vectors)} % without` : "";
+  return `${type}${different}${without}`;
+}
+
 function showIndexes(chosen) {
   const cards = latest.indexes.map((index) => {
     const parts = MEMORY
@@ -171,6 +178,7 @@ function showIndexes(chosen) {
         ["open for", duration(index.served_seconds)],
         ["damaged", String(index.quarantined), index.quarantined ? "bad" : ""],
         ["recall", promised(index.calibration)],
+        ...index.attributes.map(({ name, type, values, nulls }) => [name, attribute(type, values, nulls, index.vectors)]),
         ...index.recall.map(({ k, target, recall, low, high, queries, under_target }) => [
           `recall at ${k}`,
           `${recall.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)}, target ${target}, ${queries} queries)`,

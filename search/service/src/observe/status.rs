@@ -77,6 +77,11 @@ fn index(served: &Served) -> Value {
             "curves": curves.of(index.vectors_tier()).map(curve).collect::<Vec<_>>(),
         })
     });
+    let attributes: Vec<Value> = served
+        .attributes
+        .iter()
+        .map(|of| json!({ "name": of.name, "type": of.kind.name(), "values": of.values, "nulls": of.nulls }))
+        .collect();
     let memory: Map<String, Value> =
         served.memory().into_iter().map(|(part, bytes)| (part.to_owned(), bytes.into())).collect();
     json!({
@@ -102,6 +107,7 @@ fn index(served: &Served) -> Value {
         "queue_delay_seconds": served.admission.delay(served.engine()).as_secs_f64(),
         "recall": recall,
         "calibration": calibration,
+        "attributes": attributes,
         "counts": counts,
         "stages": stages,
     })

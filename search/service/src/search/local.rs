@@ -7,8 +7,9 @@ use super::handed::Handed;
 use super::ranging::Ranging;
 use super::searcher::Searcher;
 use crate::admission::{Admitted, Load};
-use crate::ask::{Ask, AskWithin, Fetched, Form, Found, Queries, Rows, Target, check, lowered};
+use crate::ask::{Ask, AskFilter, AskWithin, Fetched, Form, Found, Queries, Rows, Target, check, lowered};
 use crate::call::Call;
+use crate::filters::{Compiled, Found as FoundFilter};
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::registry::Registry;
@@ -34,7 +35,10 @@ impl Searcher for Local {
     async fn search<'a>(&self, ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal> {
         let served = self.registry.get(&ask.index)?;
         check(&ask.params, served.index(), &self.limits)?;
-        let Ask { target, form, mut params, with_vectors, with_work, .. } = ask;
+        let Ask { target, form, mut params, filter, with_vectors, with_work, .. } = ask;
+        let filter = compiled(&served, filter, call).await?;
+        params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
+        let matches = filter.as_ref().map(|filter| filter.matches.count());
         // What lies in the index is found better than what does not.
         let is_own = matches!(target, Target::Ids(_));
         // Of vectors that come by their ids the time counts from when they are there, as of those that come with the request.
@@ -70,12 +74,19 @@ impl Searcher for Local {
             true => Some(self.vectors_of(&served, &mut answers, call).await?),
             false => None,
         };
-        served.metrics.answered(&answers, call.arrival);
+        served.metrics.answered(&answers, matches, call.arrival);
         if answers.iter().any(|answer| answer.missing.parts() > 0) {
             served.log_damage();
         }
-        let found =
-            Found { answers, vectors, version: served.version(), arrival: call.arrival, lowered, room };
+        let found = Found {
+            answers,
+            vectors,
+            version: served.version(),
+            arrival: call.arrival,
+            matches,
+            lowered,
+            room,
+        };
         let is_lowered = |answer: &&Answer| found.effort(answer).is_some();
         served.metrics.degraded.inc_by(found.answers.iter().filter(is_lowered).count() as u64); // CAST: widening
         Ok(found)
@@ -84,7 +95,9 @@ impl Searcher for Local {
     async fn within(&self, ask: AskWithin, call: Call<'_>) -> Result<Ranging, Refusal> {
         ask.check(&self.limits)?;
         let served = self.registry.get(&ask.index)?;
-        let AskWithin { target, mut params, .. } = ask;
+        let AskWithin { target, mut params, filter, .. } = ask;
+        let filter = compiled(&served, filter, call).await?;
+        params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
         let Queries { rows: query, .. } = match target {
             Target::Vectors { numbers, dim } => numbers.rows(dim, Form::One, served.index(), &self.limits)?,
             Target::Ids(ids) => self.rows_of(&served, ids, Form::One, call).await?,
@@ -98,7 +111,7 @@ impl Searcher for Local {
         let (waiting, completeness) = (StopFlag::default(), params.completeness);
         let (deadline, stop) = (Some(call.deadline), Some(waiting.share()));
         let search = served.engine().range(RangeRequest { query, params, deadline, stop })?;
-        Ok(Ranging { served, search, completeness, _waiting: waiting })
+        Ok(Ranging { served, search, completeness, filter, _waiting: waiting })
     }
 
     async fn fetch<'a>(&self, index: &str, ids: Vec<u64>, call: Call<'a>) -> Result<Fetched<'a>, Refusal> {
@@ -182,6 +195,20 @@ impl Local {
         }
         Ok(fetched)
     }
+}
+
+/// What a filter matches, for as long as it is used.
+async fn compiled(
+    served: &Served,
+    filter: Option<AskFilter>,
+    call: Call<'_>,
+) -> Result<Option<Arc<Compiled>>, Refusal> {
+    let Some(filter) = filter else { return Ok(None) };
+    let FoundFilter { compiled, was_kept } =
+        served.filters.get(filter, served.index(), call.deadline).await?;
+    let count = if was_kept { &served.metrics.filters_kept } else { &served.metrics.filters_compiled };
+    count.inc();
+    Ok(Some(compiled))
 }
 
 /// Lets in work that counts as `count` queries, or refuses it.

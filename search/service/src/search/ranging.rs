@@ -6,6 +6,7 @@ use spandrel_engine::{Neighbour, RangeSearch};
 use super::handed::Handed;
 use crate::ask::EndOfRange;
 use crate::call::Call;
+use crate::filters::Compiled;
 use crate::refusal::Refusal;
 use crate::served::Served;
 use crate::stopping::StopFlag;
@@ -15,6 +16,7 @@ pub(crate) struct Ranging {
     pub(super) served: Arc<Served>,
     pub(super) search: RangeSearch,
     pub(super) completeness: f32,
+    pub(super) filter: Option<Arc<Compiled>>,
     /// The flag that the search looks at.
     pub(super) _waiting: StopFlag,
 }
@@ -43,13 +45,15 @@ impl Ranging {
     pub(crate) fn end(&self, call: Call<'_>) -> EndOfRange {
         let summary = self.search.summary();
         let answer = summary.answer.clone();
-        self.served.metrics.answered(std::slice::from_ref(&answer), call.arrival);
+        let matches = self.filter.as_ref().map(|filter| filter.matches.count());
+        self.served.metrics.answered(std::slice::from_ref(&answer), matches, call.arrival);
         if answer.missing.parts() > 0 {
             self.served.log_damage();
         }
         EndOfRange {
             results: summary.results,
             answer,
+            matches,
             completeness: self.completeness,
             version: self.served.version(),
             arrival: call.arrival,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use spandrel_engine::{Aim, Pruning, RECALL_DEFAULT, RecallEstimate};
+use spandrel_filter::AttributeType;
 use spandrel_index::format::{RecallCurve, RecallCurves, RecallPoint, RecallSource};
 use spandrel_index::{OpenOptions, Tier, VerifyError, VerifyProgress, verify_open};
 use spandrel_proto::v1;
@@ -15,6 +16,7 @@ use tonic::{Request, Response, Status};
 
 use super::convert::{summary, tier, wire_tier};
 use super::operations::{message, watch};
+use crate::attributes::AttributeSummary;
 use crate::causes::with_causes;
 use crate::operations::{Kind, Opened, Operations, Outcome, Verified};
 use crate::progress::Progress;
@@ -199,6 +201,26 @@ fn calibration(curves: &RecallCurves, vectors: Tier) -> v1::Calibration {
     }
 }
 
+fn attribute(of: &AttributeSummary) -> v1::AttributeSummary {
+    let AttributeSummary { name, kind, values, nulls, most_frequent } = of;
+    let kind = match kind {
+        AttributeType::Keyword => v1::AttributeType::Keyword,
+        AttributeType::Tags => v1::AttributeType::Tags,
+        AttributeType::Bool => v1::AttributeType::Bool,
+        AttributeType::I64 => v1::AttributeType::I64,
+        AttributeType::F64 => v1::AttributeType::F64,
+        AttributeType::Timestamp => v1::AttributeType::Timestamp,
+    };
+    let value = |(value, vectors): &(String, u64)| v1::ValueCount { value: value.clone(), vectors: *vectors };
+    v1::AttributeSummary {
+        name: name.clone(),
+        r#type: kind as i32, // CAST: the enum's code
+        values: *values,
+        nulls: *nulls,
+        most_frequent: most_frequent.iter().map(value).collect(),
+    }
+}
+
 fn measured_recall(measured: &Measured) -> v1::MeasuredRecall {
     let RecallEstimate { recall, low, high, queries } = measured.estimate;
     v1::MeasuredRecall {
@@ -244,5 +266,6 @@ fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
         served_seconds: served.opened.elapsed().as_secs(),
         measured_recall: served.measured().iter().map(measured_recall).collect(),
         calibration: index.recall().map(|curves| calibration(curves, index.vectors_tier())),
+        attributes: served.attributes.iter().map(attribute).collect(),
     }
 }

@@ -9,6 +9,7 @@ use spandrel_proto::v1;
 use spandrel_proto::v1::vectors::Form as VectorsForm;
 
 use super::explained::explanation;
+use super::filter::filter;
 use crate::ask::{Ask, AskWithin, Effort, EndOfRange, Fetched, Form, Found, Numbers, Rows, Target};
 use crate::metrics::queue_us;
 use crate::refusal::Refusal;
@@ -33,8 +34,9 @@ fn ask(
 ) -> Result<Ask, Refusal> {
     let params = params(k, &options)?;
     let target = target(form.field(), vectors)?;
-    let v1::SearchOptions { with_vectors, with_work, explain, .. } = options;
-    Ok(Ask { index, target, form, params, with_vectors, with_work: with_work || explain })
+    let v1::SearchOptions { with_vectors, with_work, explain, filter: of_options, .. } = options;
+    let filter = filter("options.filter", of_options)?;
+    Ok(Ask { index, target, form, params, filter, with_vectors, with_work: with_work || explain })
 }
 
 fn target(field: &'static str, vectors: Option<v1::Vectors>) -> Result<Target, Refusal> {
@@ -103,6 +105,7 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
 /// One query for all within a radius.
 pub(super) fn within(request: v1::SearchRangeRequest) -> Result<AskWithin, Refusal> {
     let v1::SearchRangeRequest { index, query, radius, completeness, max_results, max_bytes, .. } = request;
+    let filter = filter("filter", request.filter)?;
     let radius = radius.ok_or_else(|| Refusal::field("radius", "not set"))?;
     if max_bytes == Some(0) {
         return Err(Refusal::field("max_bytes", "max_bytes is 0, expected at least 1"));
@@ -114,7 +117,7 @@ pub(super) fn within(request: v1::SearchRangeRequest) -> Result<AskWithin, Refus
         distances: distances("distances", request.distances)?,
         ..RangeParams::new(radius)
     };
-    Ok(AskWithin { index, target: target(Form::One.field(), query)?, params })
+    Ok(AskWithin { index, target: target(Form::One.field(), query)?, params, filter })
 }
 
 /// Some of the vectors within a radius.
@@ -129,7 +132,7 @@ pub(super) fn part(found: &[Neighbour]) -> v1::SearchRangeResponse {
 
 /// The end of an answer within a radius.
 pub(super) fn end(end: &EndOfRange, with_work: bool) -> v1::SearchRangeResponse {
-    let EndOfRange { results, answer, completeness, version, arrival } = end;
+    let EndOfRange { results, answer, matches, completeness, version, arrival } = end;
     let end = v1::RangeEnd {
         results: *results,
         missing: (answer.missing.parts() > 0).then(|| missing(answer)),
@@ -138,6 +141,7 @@ pub(super) fn end(end: &EndOfRange, with_work: bool) -> v1::SearchRangeResponse 
         index_version: version.number,
         index_uuid: version.uuid.to_string(),
         work: with_work.then(|| work(answer, *arrival)),
+        filtered: matches.map(filtered),
     };
     v1::SearchRangeResponse { end: Some(end), ..Default::default() }
 }
@@ -160,6 +164,7 @@ pub(super) fn response(found: &mut Found<'_>, with_work: bool) -> v1::SearchResp
         work: with_work.then(|| work(answer, found.arrival)),
         explanation: answer.explanation.as_deref().map(explanation),
         promise: answer.promise.map(promise),
+        filtered: found.matches.map(filtered),
     }
 }
 
@@ -190,6 +195,7 @@ pub(super) fn responses(found: &mut Found<'_>, with_work: bool) -> v1::SearchBat
         work: if with_work { answers.iter().map(|a| work(a, found.arrival)).collect() } else { Vec::new() },
         explanations: answers.iter().filter_map(|a| a.explanation.as_deref()).map(explanation).collect(),
         promises: answers.iter().filter_map(|a| a.promise).map(promise).collect(),
+        filtered: answers.iter().filter_map(|_| found.matches.map(filtered)).collect(),
     }
 }
 
@@ -229,6 +235,10 @@ fn effort(effort: Effort) -> v1::Effort {
 fn promise(promise: Promise) -> v1::Promise {
     let Promise { target, expected } = promise;
     v1::Promise { target, expected_recall: expected, reached: promise.reached() }
+}
+
+fn filtered(matches: u64) -> v1::Filtered {
+    v1::Filtered { matches }
 }
 
 fn limited_by(answer: &Answer) -> v1::Limit {

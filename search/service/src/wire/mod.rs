@@ -2,6 +2,7 @@
 mod admin;
 mod convert;
 mod explained;
+mod filter;
 mod grpc;
 mod items;
 mod operations;

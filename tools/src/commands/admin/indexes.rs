@@ -84,6 +84,7 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
         lines.insert(1, ("folder", about.path.clone()));
     }
     lines.extend(about.calibration.iter().flat_map(calibration_text).map(|line| ("promise", line)));
+    lines.extend(about.attributes.iter().map(|of| ("attribute", attribute_text(of))));
     lines.extend(about.measured_recall.iter().map(|measured| ("recall", recall_text(measured))));
     lines.extend(about.quarantined.iter().map(|part| ("damaged", part.clone())));
     let text: String = lines.into_iter().map(|(name, value)| format!("{name:<11}{value}\n")).collect();
@@ -104,6 +105,7 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
         "open_seconds": about.open_seconds,
         "served_seconds": about.served_seconds,
         "calibration": about.calibration.as_ref().map(calibration_json),
+        "attributes": about.attributes.iter().map(attribute_json).collect::<Vec<_>>(),
         "measured_recall": about.measured_recall.iter().map(recall_json).collect::<Vec<_>>(),
     });
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
@@ -121,6 +123,41 @@ fn calibration_text(of: &v1::Calibration) -> Vec<String> {
         format!("at {}: at most {most:.4}, by {} {source}{confidence}", curve.k, curve.queries)
     };
     of.curves.iter().map(line).collect()
+}
+
+/// What filters may ask of an attribute.
+fn attribute_text(of: &v1::AttributeSummary) -> String {
+    let values = match of.values {
+        0 => String::new(),
+        values => format!(", {} values", units::count(values)),
+    };
+    let most: Vec<String> = of
+        .most_frequent
+        .iter()
+        .map(|v1::ValueCount { value, vectors }| format!("{value:?} {}", units::count(*vectors)))
+        .collect();
+    let most = if most.is_empty() { String::new() } else { format!(": {}", most.join(", ")) };
+    let nulls = units::count(of.nulls);
+    format!("{} ({}{values}, {nulls} vectors without){most}", of.name, attribute_type(of))
+}
+
+fn attribute_json(of: &v1::AttributeSummary) -> Value {
+    let value =
+        |v1::ValueCount { value, vectors }: &v1::ValueCount| json!({ "value": value, "vectors": vectors });
+    let most: Vec<Value> = of.most_frequent.iter().map(value).collect();
+    json!({ "name": of.name, "type": attribute_type(of), "values": of.values, "nulls": of.nulls, "most_frequent": most })
+}
+
+fn attribute_type(of: &v1::AttributeSummary) -> &'static str {
+    match of.r#type() {
+        v1::AttributeType::Keyword => "keyword",
+        v1::AttributeType::Tags => "tags",
+        v1::AttributeType::Bool => "bool",
+        v1::AttributeType::I64 => "i64",
+        v1::AttributeType::F64 => "f64",
+        v1::AttributeType::Timestamp => "timestamp",
+        v1::AttributeType::Unspecified => "unknown",
+    }
 }
 
 fn calibration_json(of: &v1::Calibration) -> Value {

@@ -222,7 +222,7 @@ impl Asking {
             index: self.remote.summary.name.clone(),
             query: Some(self.remote.vectors(self.queries.row(number))),
             k: self.k,
-            options: Some(self.options),
+            options: Some(self.options.clone()),
         }
     }
 
@@ -233,7 +233,7 @@ impl Asking {
             index: self.remote.summary.name.clone(),
             queries: Some(self.remote.vectors(rows)),
             k: self.k,
-            options: Some(self.options),
+            options: Some(self.options.clone()),
         }
     }
 }

@@ -69,7 +69,7 @@ async fn answer(
         max_results: params.max_results.map(|max| max as u32), // CAST: a flag of 32 bits
         max_bytes: params.max_bytes,
         distances: wire_distances(params.distances) as i32, // CAST: the enum's code
-        with_work: false,
+        ..v1::SearchRangeRequest::default()
     };
     let Connection { client, patience } = connection;
     let mut parts = patience.call(|| client.search_range(request.clone(), None)).await?;

@@ -116,6 +116,7 @@ impl Settings {
             lists: self.max_lists,
             rerank: self.max_rerank,
             range_results: self.max_range_results,
+            filter_bytes: self.max_filters.0 as usize,
             batch: self.max_batch,
             stream_window: self.stream_window,
             streams: self.max_streams,

@@ -116,6 +116,9 @@ pub struct Settings {
     /// Vectors that one search within a radius may ask for as the best of all.
     #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().range_results, value_parser = value_parser!(u32).range(1..))]
     pub max_range_results: u32,
+    /// Memory of the filters of an index, while they are compiled, in use or kept.
+    #[arg(long, value_name = "SIZE", help_heading = "Limits", default_value_t = bytes(Limits::default().filter_bytes), value_parser = size(1 << 20..=1 << 40))]
+    pub max_filters: ByteSize,
     /// Queries of one batch and ids of one fetch.
     #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().batch, value_parser = value_parser!(u32).range(1..))]
     pub max_batch: u32,

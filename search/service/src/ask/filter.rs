@@ -1,0 +1,83 @@
+//! Which vectors may be answers, as it was asked for.
+use spandrel_filter::{
+    BindError, Bound, Filter, FromJsonError, ID, JsonError, JsonProblem, ParseError, Schema,
+};
+
+use crate::filter_fault::FilterFault;
+use crate::refusal::Refusal;
+
+/// A filter of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct AskFilter {
+    /// The field that holds it.
+    pub(crate) field: &'static str,
+    pub(crate) form: FilterForm,
+    /// Bytes that it has as a message.
+    pub(crate) bytes: usize,
+}
+
+/// How a filter is written.
+#[derive(Debug, Clone)]
+pub(crate) enum FilterForm {
+    Text(String),
+    Json(String),
+    Tree(Filter),
+}
+
+/// Bytes of a filter that is read in about a tenth of a millisecond or less.
+const SHORT_BYTES: usize = 1024;
+
+impl AskFilter {
+    /// Whether it is read in next to no time.
+    pub(crate) fn is_short(&self) -> bool {
+        self.bytes <= SHORT_BYTES
+    }
+
+    /// What it says of rows with these attributes.
+    pub(crate) fn bind(self, schema: &Schema) -> Result<Bound, Refusal> {
+        let field = self.field;
+        let (form, filter) = match self.form {
+            FilterForm::Text(text) => ("text", Filter::parse(&text).map_err(FilterFault::from)),
+            FilterForm::Json(json) => {
+                ("json", Filter::from_json(&json).map_err(|error| fault_in_json(&json, &error)))
+            }
+            FilterForm::Tree(tree) => ("tree", Ok(tree)),
+        };
+        let bound = filter.and_then(|filter| filter.bind(schema).map_err(FilterFault::from));
+        bound.map_err(|fault| Refusal::Filter { field: format!("{field}.{form}"), fault })
+    }
+}
+
+impl From<ParseError> for FilterFault {
+    fn from(error: ParseError) -> FilterFault {
+        FilterFault { position: Some(error.offset), ..FilterFault::new(error.to_string()) }
+    }
+}
+
+impl From<BindError> for FilterFault {
+    fn from(error: BindError) -> FilterFault {
+        let fault = FilterFault::new(error.to_string());
+        let attribute = match error {
+            BindError::Unknown { name, .. }
+            | BindError::Value { name, .. }
+            | BindError::Operator { name, .. }
+            | BindError::NotFinite { name, .. }
+            | BindError::Timestamp { name, .. } => Some(name),
+            BindError::Id => Some(ID.to_owned()),
+            _ => None,
+        };
+        FilterFault { attribute, ..fault }
+    }
+}
+
+/// Of text that is no JSON, with the place where it ends to be.
+fn fault_in_json(json: &str, error: &FromJsonError) -> FilterFault {
+    let position = match error.problem {
+        JsonProblem::Json(JsonError { line, column, .. }) => {
+            let before: usize = json.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+            Some(before + column.saturating_sub(1))
+        }
+        _ => None,
+    };
+    FilterFault { position, ..FilterFault::new(error.to_string()) }
+}

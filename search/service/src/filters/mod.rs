@@ -1,0 +1,166 @@
+//! Filters of one version of an index: compiled once for all who ask for the same, and kept for those who ask again.
+//!
+//! Promises: what filters take in memory, while they are compiled, in use or kept, stays within a limit; a filter is compiled, and
+//! a long one read, on threads that may block, a few at a time, and no longer than somebody waits for it.
+mod kept;
+mod memory;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use spandrel_filter::Bound;
+use spandrel_index::Index;
+use spandrel_index::attributes::{CompileError, CompileLimits, compile};
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+
+pub(crate) use self::kept::Compiled;
+use self::kept::Kept;
+use self::memory::{Memory, Taken};
+use crate::ask::AskFilter;
+use crate::causes::with_causes;
+use crate::refusal::Refusal;
+use crate::stopping::StopFlag;
+
+/// Filters that are compiled at once, and long ones that are read.
+const AT_ONCE: usize = 4;
+/// Memory for compiling a filter, in sets of a bit for each vector, and besides.
+const SETS: usize = 4;
+const REST_BYTES: usize = 64 << 10;
+
+/// The filters of one version of an index.
+#[derive(Debug)]
+pub(crate) struct Filters {
+    kept: Kept,
+    memory: Arc<Memory>,
+    /// Places for those that are read, and that are compiled.
+    reading: Arc<Semaphore>,
+    compiling: Arc<Semaphore>,
+}
+
+/// What a filter matches.
+pub(crate) struct Found {
+    pub(crate) compiled: Arc<Compiled>,
+    /// Whether it was compiled for another.
+    pub(crate) was_kept: bool,
+}
+
+impl Filters {
+    /// With at most `bytes_max` bytes.
+    pub(crate) fn new(bytes_max: usize) -> Filters {
+        let places = || Arc::new(Semaphore::new(AT_ONCE));
+        Filters {
+            kept: Kept::default(),
+            memory: Memory::new(bytes_max),
+            reading: places(),
+            compiling: places(),
+        }
+    }
+
+    /// Bytes that filters take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.memory.used()
+    }
+
+    /// What `filter` matches in `index`, by the deadline.
+    pub(crate) async fn get(
+        &self,
+        filter: AskFilter,
+        index: &Arc<Index>,
+        deadline: Instant,
+    ) -> Result<Found, Refusal> {
+        let field = filter.field;
+        let schema = Arc::clone(index.schema());
+        let bound = match filter.is_short() {
+            true => filter.bind(&schema)?,
+            false => blocking(&self.reading, deadline, move |_| filter.bind(&schema)).await?,
+        };
+        let bound = Arc::new(bound);
+        let slot = self.kept.slot(&bound);
+        let mut was_kept = true;
+        let compiling = slot.get_or_try_init(|| {
+            was_kept = false;
+            self.compile(field, Arc::clone(&bound), index, deadline)
+        });
+        let compiled = match timeout_at(deadline.into(), compiling).await {
+            Ok(compiled) => compiled.cloned(),
+            Err(_) => Err(Refusal::Deadline),
+        };
+        if compiled.is_err() {
+            self.kept.forget_empty(&bound, slot);
+        }
+        Ok(Found { compiled: compiled?, was_kept })
+    }
+
+    async fn compile(
+        &self,
+        field: &'static str,
+        bound: Arc<Bound>,
+        index: &Arc<Index>,
+        deadline: Instant,
+    ) -> Result<Arc<Compiled>, Refusal> {
+        let bits: u64 = index.segments().iter().map(|segment| segment.count.div_ceil(8)).sum();
+        // CAST: bytes in memory
+        let memory_bytes = (bits as usize).saturating_mul(SETS).saturating_add(REST_BYTES);
+        let rest = bound.memory_bytes();
+        let mut taken = self.take(field, memory_bytes.saturating_add(rest))?;
+        let index = Arc::clone(index);
+        let compiling = blocking(&self.compiling, deadline, move |stop| {
+            let limits = CompileLimits { memory_bytes, deadline: Some(deadline), stop };
+            let matches = compile(&index, &bound, limits).map_err(|error| refusal(field, &error))?;
+            taken.keep(rest + matches.memory_bytes());
+            Ok(Compiled { matches: Arc::new(matches), _taken: taken })
+        });
+        Ok(Arc::new(compiling.await?))
+    }
+
+    /// Memory for a filter, for which others are forgotten that nobody uses.
+    fn take(&self, field: &'static str, bytes: usize) -> Result<Taken, Refusal> {
+        let limit = self.memory.max;
+        if bytes > limit {
+            let message =
+                format!("compiling takes up to {bytes} bytes, the server's limit for filters is {limit}");
+            return Err(Refusal::field(field, message));
+        }
+        loop {
+            if let Some(taken) = self.memory.take(bytes) {
+                return Ok(taken);
+            }
+            if !self.kept.forget_oldest() {
+                return Err(Refusal::Filters { held: self.bytes(), limit });
+            }
+        }
+    }
+}
+
+/// Why a filter was not compiled.
+fn refusal(field: &'static str, error: &CompileError) -> Refusal {
+    match error {
+        CompileError::Memory { .. } => Refusal::field(field, error.to_string()),
+        CompileError::Deadline => Refusal::Deadline,
+        CompileError::Stopped => Refusal::Cancelled,
+        CompileError::Open(error) => Refusal::Damaged(with_causes(error)),
+        error => Refusal::Internal(with_causes(error)),
+    }
+}
+
+/// Runs what may take long where that keeps nobody else, in one of some places, with a flag that is set once nobody waits for it.
+async fn blocking<T: Send + 'static>(
+    places: &Arc<Semaphore>,
+    deadline: Instant,
+    work: impl FnOnce(&AtomicBool) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let waiting = StopFlag::default();
+    let stop = waiting.share();
+    let begun = async {
+        // Never closed.
+        let place = Arc::clone(places).acquire_owned().await;
+        let working = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            work(&stop)
+        });
+        working.await.map_err(|e| Refusal::Internal(format!("compiling a filter: {e}")))?
+    };
+    timeout_at(deadline.into(), begun).await.unwrap_or(Err(Refusal::Deadline))
+}

@@ -1,0 +1,119 @@
+//! Filters as messages.
+use spandrel_filter::{Comparison, Filter, TagMode, Value};
+use spandrel_proto::v1;
+use spandrel_proto::v1::condition::Kind;
+use spandrel_proto::v1::filter::Form;
+use spandrel_proto::v1::value::Kind as ValueKind;
+
+use crate::ask::{AskFilter, FilterForm};
+use crate::filter_fault::FilterFault;
+use crate::refusal::Refusal;
+
+/// The filter of a request, if it has one; `field` is the one that holds it. Texts are not parsed yet.
+pub(super) fn filter(field: &'static str, filter: Option<v1::Filter>) -> Result<Option<AskFilter>, Refusal> {
+    let bytes = filter.as_ref().map_or(0, prost::Message::encoded_len);
+    let Some(v1::Filter { form }) = filter else { return Ok(None) };
+    let form = match form {
+        None => return Err(Refusal::field(field, "no condition; set text, json or tree")),
+        Some(Form::Text(text)) => FilterForm::Text(text),
+        Some(Form::Json(json)) => FilterForm::Json(json),
+        Some(Form::Tree(tree)) => FilterForm::Tree(Place(format!("{field}.tree")).condition(tree)?),
+    };
+    Ok(Some(AskFilter { field, form, bytes }))
+}
+
+/// Where in a tree a condition is: the path of its field.
+struct Place(String);
+
+impl Place {
+    /// Goes one field down, for as long as `read` takes.
+    fn at<T>(
+        &mut self,
+        field: &str,
+        read: impl FnOnce(&mut Place) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let before = self.0.len();
+        self.0.push('.');
+        self.0.push_str(field);
+        let read = read(self)?;
+        self.0.truncate(before);
+        Ok(read)
+    }
+
+    fn refusal(&self, message: impl Into<String>) -> Refusal {
+        Refusal::Filter { field: self.0.clone(), fault: FilterFault::new(message) }
+    }
+
+    /// As deep as messages nest, which decoding bounds.
+    fn condition(&mut self, condition: v1::Condition) -> Result<Filter, Refusal> {
+        match condition.kind {
+            None => Err(self.refusal(
+                "no condition that is known here, expected one of all_of, any_of, negation, comparison, membership, between, \
+                 is_null, contains and ids",
+            )),
+            Some(Kind::AllOf(parts)) => self.at("all_of", |at| Ok(Filter::And(at.conditions(parts)?))),
+            Some(Kind::AnyOf(parts)) => self.at("any_of", |at| Ok(Filter::Or(at.conditions(parts)?))),
+            Some(Kind::Negation(inner)) => {
+                self.at("negation", |at| Ok(Filter::Not(at.condition(*inner)?.into())))
+            }
+            Some(Kind::Comparison(v1::Comparison { attribute: name, operator, value })) => {
+                self.at("comparison", |at| {
+                    let (comparison, value) = (at.operator(operator)?, at.value("value", value)?);
+                    Ok(Filter::Compare { name, comparison, value })
+                })
+            }
+            Some(Kind::Membership(v1::Membership { attribute: name, values, negated })) => {
+                self.at("membership", |at| {
+                    let values = (0..).zip(values).map(|(number, value): (usize, _)| {
+                        at.value(&format!("values[{number}]"), Some(value))
+                    });
+                    Ok(Filter::In { name, values: values.collect::<Result<_, _>>()?, negated })
+                })
+            }
+            Some(Kind::Between(v1::Between { attribute: name, low, high })) => self.at("between", |at| {
+                let (low, high) = (at.value("low", low)?, at.value("high", high)?);
+                Ok(Filter::Between { name, low, high })
+            }),
+            Some(Kind::IsNull(name)) => Ok(Filter::IsNull { name }),
+            Some(Kind::Contains(v1::Contains { attribute: name, tags, all })) => {
+                Ok(Filter::Contains { name, tags, mode: if all { TagMode::All } else { TagMode::Any } })
+            }
+            Some(Kind::Ids(v1::Ids { values })) => Ok(Filter::Ids(values)),
+        }
+    }
+
+    fn conditions(&mut self, parts: v1::Conditions) -> Result<Vec<Filter>, Refusal> {
+        let numbered = (0..).zip(parts.conditions);
+        let read =
+            |(number, part): (usize, _)| self.at(&format!("conditions[{number}]"), |at| at.condition(part));
+        numbered.map(read).collect()
+    }
+
+    fn operator(&mut self, code: i32) -> Result<Comparison, Refusal> {
+        Ok(match v1::Operator::try_from(code) {
+            Ok(v1::Operator::Equal) => Comparison::Equal,
+            Ok(v1::Operator::NotEqual) => Comparison::NotEqual,
+            Ok(v1::Operator::Less) => Comparison::Less,
+            Ok(v1::Operator::AtMost) => Comparison::AtMost,
+            Ok(v1::Operator::Greater) => Comparison::Greater,
+            Ok(v1::Operator::AtLeast) => Comparison::AtLeast,
+            Ok(v1::Operator::Unspecified) | Err(_) => {
+                return self.at("operator", |at| Err(at.refusal(format!("{code}, expected 1 to 6"))));
+            }
+        })
+    }
+
+    fn value(&mut self, field: &str, value: Option<v1::Value>) -> Result<Value, Refusal> {
+        match value.and_then(|value| value.kind) {
+            Some(ValueKind::Text(text)) => Ok(Value::Text(text)),
+            Some(ValueKind::Boolean(value)) => Ok(Value::Bool(value)),
+            Some(ValueKind::Integer(value)) => Ok(Value::I64(value)),
+            Some(ValueKind::Number(value)) => Ok(Value::F64(value)),
+            None => self.at(field, |at| {
+                Err(at.refusal(
+                    "no value that is known here, expected one of text, boolean, integer and number",
+                ))
+            }),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Filters that are asked for again.
+use super::messages::{K, as_json, as_text, pairs, request};
+use super::rows::{Row, nearest, rows, server};
+use crate::support::{Server, run};
+
+fn counted(server: &Server, name: &str) -> f64 {
+    server.metric_or_zero(&format!("spandrel_{name}_total{{index=\"index\"}}"))
+}
+
+#[test]
+fn what_is_asked_for_again_is_compiled_once_and_what_is_kept_is_bounded() {
+    run(async {
+        let server = server(&["--metrics", "127.0.0.1:0", "--max-filters", "1MiB"]);
+        let client = server.client();
+        let kept = || server.metric("spandrel_index_memory_bytes{index=\"index\",part=\"filters\"}");
+        assert!(kept() < 1.0);
+        // However it is written.
+        let same = [
+            as_text("stock >= 3 and colour = 'grey'"),
+            as_text("colour = \"grey\" and not stock < 3 and stock is not null"),
+            as_json(r#"{"colour": "grey", "stock": {"$gte": 3}}"#),
+        ];
+        let holds = |row: &Row| row.colour == Some("grey") && row.stock.is_some_and(|stock| stock >= 3);
+        for filter in same {
+            let answer = client.search(request(9, filter)).await.unwrap();
+            assert_eq!(pairs(&answer.ids, &answer.distances), nearest(9, holds)[..K as usize]);
+        }
+        let compiled = counted(&server, "filters_compiled");
+        assert!((1.0..=2.0).contains(&compiled), "{compiled}");
+        assert!((counted(&server, "filters_kept") + compiled - 3.0).abs() < 0.1);
+        assert!((counted(&server, "queries_filtered") - 3.0).abs() < 0.1);
+        let matches = rows().filter(holds).count() as f64;
+        assert!((counted(&server, "filter_matches") - 3.0 * matches).abs() < 0.1);
+        // Many at once, of one filter that is new.
+        let before = counted(&server, "filters_compiled");
+        let calls = (0..20).map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.search(request(1, as_text("price < 33"))).await.unwrap().ids })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            assert_eq!(call.await.unwrap().len(), K as usize);
+        }
+        assert!((counted(&server, "filters_compiled") - before - 1.0).abs() < 0.1);
+        // More than there is room for.
+        for number in 0..2000 {
+            client
+                .search(request(1, as_text(&format!("price < {number}.25 or stock = {number}"))))
+                .await
+                .unwrap();
+        }
+        let bytes = kept();
+        assert!(bytes > 5e4 && bytes <= f64::from(1 << 20), "{bytes}");
+        let again = counted(&server, "filters_compiled");
+        client.search(request(1, as_text("price < 1999.25 or stock = 1999"))).await.unwrap();
+        assert!((counted(&server, "filters_compiled") - again).abs() < 0.1, "the last is there");
+    });
+}
