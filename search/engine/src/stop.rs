@@ -42,6 +42,15 @@ pub(crate) struct HeadDistances {
 }
 
 impl StopRule {
+    /// A share of the way from this rule, for fewer neighbours, to another: what tells whether one is missing changes little with
+    /// their number.
+    pub(crate) fn towards(self, other: StopRule, share: f32) -> StopRule {
+        let between = |a: f32, b: f32| a + share * (b - a);
+        let mut weights = self.weights;
+        weights.iter_mut().zip(other.weights).for_each(|(a, b)| *a = between(*a, b));
+        StopRule { weights, threshold: between(self.threshold, other.threshold) }
+    }
+
     /// Whether `lists` lists were enough.
     #[inline]
     pub(crate) fn is_enough(&self, lists: usize, heads: HeadDistances, found: &dyn Collect) -> bool {
