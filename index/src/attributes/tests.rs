@@ -6,6 +6,7 @@ use fs_err as fs;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spandrel_filter::{Attribute, AttributeType, Bound, Cell, Comparison, Filter, Row, TagMode, Value};
+use spandrel_io::FileWriter;
 
 use super::testing::TestAttribute;
 use super::*;
@@ -166,6 +167,61 @@ fn every_flipped_byte_is_found_and_a_whole_section_is_good() {
     fs::write(&paths[0], &bytes[1]).unwrap();
     fs::write(&paths[1], &bytes[0]).unwrap();
     assert!(Index::open(dir.path()).is_err());
+}
+
+/// Writes over the body of attribute 0, whose sums hold: only its content can be wrong.
+fn write_over(dir: &Path, made: &TestIndex, write: impl FnOnce(AttributeSpec, FileWriter) -> FileWriter) {
+    let index = Index::open(dir).unwrap();
+    let spec = index.segments()[0].attribute(0).unwrap().spec();
+    assert_eq!(spec.kind, made.attributes[0].attribute.kind);
+    let path = dir.join(attribute_name(0, 1));
+    let other = dir.join("other");
+    write(spec, FileWriter::create(&other).unwrap()).finish().unwrap();
+    let (mut bytes, body) = (fs::read(&path).unwrap(), fs::read(&other).unwrap());
+    assert_eq!(bytes.len(), BODY_AT as usize + body.len(), "the length would tell");
+    bytes[BODY_AT as usize..].copy_from_slice(&body);
+    fs::write(&path, bytes).unwrap();
+}
+
+fn refused(dir: &Path) -> String {
+    let index = Index::open(dir).unwrap();
+    let found = check::<OpenError>(index.segments()[0].attribute(0).unwrap(), &mut || Ok(()));
+    match found {
+        Err(OpenError::Field { field, .. }) => field,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn postings_and_forward_array_that_disagree_are_found_under_good_sums() {
+    let dir = tempfile::tempdir().unwrap();
+    let word = |row: usize| Cell::Keyword(["a", "b"][row % 2].into());
+    let attribute = Attribute { name: "word".into(), kind: AttributeType::Keyword };
+    let cells = (0..COUNT).map(word).collect();
+    let made = write(dir.path(), vec![TestAttribute { attribute, cells, resident: false }]);
+    let index = Index::open(dir.path()).unwrap();
+    let rows = rows_by_position(&made, &index);
+    drop(index);
+    // Two positions have each other's value in the forward array alone.
+    let first = |value: usize| rows.iter().position(|row| row % 2 == value).unwrap();
+    let swapped = [first(0), first(1)];
+    write_over(dir.path(), &made, |spec, file| {
+        let (mut writer, mut entries) = (PostingWriter::new(file, spec), Vec::new());
+        for (value, name) in ["a", "b"].into_iter().enumerate() {
+            let has = |position: &u32| rows[*position as usize] % 2 == value;
+            let positions = (0..COUNT as u32).filter(has).collect();
+            writer.write(name, &positions, &mut entries).unwrap();
+        }
+        let mut writer = writer.finish();
+        for (position, row) in rows.iter().enumerate() {
+            let is_swapped = usize::from(swapped.contains(&position));
+            writer.write(&[((row + is_swapped) % 2) as u32]).unwrap();
+        }
+        let mut writer = writer.finish().unwrap();
+        writer.append(&entries).unwrap();
+        writer.finish().unwrap()
+    });
+    assert_eq!(refused(dir.path()), "forward array");
 }
 
 /// A row of the test's attributes.
