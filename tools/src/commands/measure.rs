@@ -130,7 +130,17 @@ pub(super) fn measure(
         let run = running.run(&params.to_string(), queries, |count| {
             searching.answers(0, &queries.bytes()[..count * queries.row_bytes()], &search)
         })?;
+        let recall = match filters {
+            None => recall(index.metric(), &run.answers, known, sweep.k)?,
+            Some(_) => filtered_recall(index.metric(), &run.answers, truth, sweep.k)?,
+        };
+        let compile_us = filters.map(Compiler::compile_us).transpose()?;
+        let point = Point { k: Some(sweep.k as u64), recall, ..running.point(run) }; // CAST: widening
+        // Each thread compiles the filters of the queries that it searches for.
+        let uncached = |us: f64| (point.qps.recip() + us / 1e6 / sweep.setup.threads as f64).recip(); // CAST: exact
         Ok(Point {
+            compile_us,
+            uncached_qps: compile_us.map(uncached),
             distances: Some(sweep.distances.to_string()),
             params: Params::Ours(PointParams {
                 recall: search.recall,
@@ -143,12 +153,7 @@ pub(super) fn measure(
                     None
                 },
             }),
-            k: Some(sweep.k as u64), // CAST: widening
-            recall: match filters {
-                None => recall(index.metric(), &run.answers, known, sweep.k)?,
-                Some(_) => filtered_recall(index.metric(), &run.answers, truth, sweep.k)?,
-            },
-            ..running.point(run)
+            ..point
         })
     })
 }

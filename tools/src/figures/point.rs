@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
-use spandrel_engine::{Answer, StageTimes, Work};
+use spandrel_engine::{Answer, Filtered, StageTimes, Work};
 
 use super::latency::LatencySummary;
 use super::params::Params;
@@ -105,6 +105,17 @@ figures! {
     average_precision: Option<f64> = 0.94, "average precision" recall_or_none;
     /// Within a radius: vectors returned per query.
     results: Option<f64> = 70.0, "results" number;
+    /// Vectors that match a query's filter.
+    matches: Option<f64> = 1200.0, "matches" number;
+    /// Shares of the queries by how the vectors that match their filter were searched: exact, codes, lists or post.
+    plans: Option<BTreeMap<String, f64>> = BTreeMap::from([("lists".to_owned(), 0.75), ("exact".to_owned(), 0.25)]);
+    /// Share of the queries that searched more lists than planned, since those held few matches, in percent (in JSON as a share
+    /// of 1).
+    widened_share: Option<f64> = 0.1, "widened %" percent;
+    /// Mean time to compile a filter, in microseconds, by one thread and with what was read before in memory.
+    compile_us: Option<f64> = 80.0, "compile us" number;
+    /// Queries answered in a second where each compiles its filter; `qps` is with filters that were compiled before.
+    uncached_qps: Option<f64> = 900.0, "uncached QPS" number;
     /// Recall to be expected where the settings are a recall, by the index's calibration; null where nothing is known.
     expected_recall: Option<f64> = 0.94, "expected" recall_or_none;
     /// Queries answered in a second by all threads together.
@@ -201,7 +212,20 @@ impl Point {
         });
         let expected = |answer: &Answer| answer.promise.and_then(|promise| promise.expected);
         let expected: Option<f64> = answers.clone().map(expected).sum();
+        let filtered: Option<Vec<Filtered>> = answers.clone().map(|answer| answer.filtered).collect();
+        let filtered = filtered.filter(|filtered| !filtered.is_empty());
+        let of_filtered = |of: fn(&Filtered) -> f64| {
+            filtered.as_ref().map(|filtered| filtered.iter().map(of).sum::<f64>() / count)
+        };
+        let plans = filtered.as_ref().map(|filtered| {
+            let mut plans = BTreeMap::new();
+            filtered.iter().for_each(|of| *plans.entry(of.plan.to_string()).or_default() += 1.0 / count);
+            plans
+        });
         Point {
+            matches: of_filtered(|of| of.matches as f64), // CAST: exact to 2^53
+            widened_share: of_filtered(|of| f64::from(u8::from(of.widened))),
+            plans,
             expected_recall: expected.map(|sum| sum / count),
             lists: mean(|w| w.lists.into()),
             reads: mean(|w| w.reads.into()),

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use spandrel_datasets::Filters;
+use spandrel_engine::FilterPlan;
 use spandrel_filter::{Bound, Filter, Schema};
 
-pub(super) use compiler::Compiler;
+pub(super) use compiler::{Compiler, FilterPart};
 pub(super) use search::Searching;
 
-use crate::Advised;
+use crate::{Advised, UsageError};
 
 /// Heading of the flags that filter.
 pub(super) const FILTERS: &str = "Which vectors may be answers";
@@ -26,6 +27,10 @@ pub struct FilterArgs {
     /// that a vector must have in each row.
     #[arg(long, value_name = "FILE", help_heading = FILTERS, conflicts_with = "filter")]
     pub filters: Option<PathBuf>,
+    /// How the vectors that match are searched, for measuring: exact compares each, codes estimates each by its code, lists searches
+    /// more lists the fewer match, post leaves out afterwards what does not match [default: by the least expected cost].
+    #[arg(long, value_name = "exact|codes|lists|post", help_heading = FILTERS, conflicts_with = "radius")]
+    pub filter_plan: Option<FilterPlan>,
 }
 
 /// The filters of queries.
@@ -34,6 +39,10 @@ pub(super) struct Asked {
     pub(super) distinct: Vec<Bound>,
     /// For each query the number of its own; empty where all have the one.
     of_query: Vec<usize>,
+    /// As they were written.
+    written: Vec<Filter>,
+    /// How they are searched; by the least expected cost if not given.
+    plan: Option<FilterPlan>,
 }
 
 impl FilterArgs {
@@ -43,10 +52,18 @@ impl FilterArgs {
 
     /// The filters of `queries` queries by the attributes of an index; none where none was asked for.
     pub(super) fn bind(&self, schema: &Schema, queries: u64) -> anyhow::Result<Option<Asked>> {
+        let plan = self.filter_plan;
         if let Some(filter) = &self.filter {
-            return Ok(Some(Asked { distinct: vec![filter.bind(schema)?], of_query: Vec::new() }));
+            let distinct = vec![filter.bind(schema)?];
+            let written = vec![filter.clone()];
+            return Ok(Some(Asked { distinct, of_query: Vec::new(), written, plan }));
         }
-        let Some(path) = &self.filters else { return Ok(None) };
+        let Some(path) = &self.filters else {
+            return match plan {
+                None => Ok(None),
+                Some(_) => Err(UsageError("--filter-plan needs --filter or --filters".to_owned()).into()),
+            };
+        };
         let filters = Filters::open(path)?;
         let count = filters.len() as u64; // CAST: widening
         if count != queries {
@@ -54,7 +71,8 @@ impl FilterArgs {
             return Err(Advised::new(message, "give a filter for each query, in their order").into());
         }
         let bound = filters.bind(schema)?;
-        Ok(Some(Asked { distinct: bound.distinct, of_query: bound.of_query }))
+        let written = filters.iter().cloned().collect();
+        Ok(Some(Asked { distinct: bound.distinct, of_query: bound.of_query, written, plan }))
     }
 }
 
@@ -62,6 +80,11 @@ impl Asked {
     /// The number of a query's filter.
     pub(super) fn number(&self, query: usize) -> usize {
         self.of_query.get(query).copied().unwrap_or_default()
+    }
+
+    /// A query's filter as it was written.
+    fn written(&self, query: usize) -> Option<&Filter> {
+        self.written.get(if self.of_query.is_empty() { 0 } else { query })
     }
 
     /// Whether all queries have one filter.

@@ -37,8 +37,9 @@ impl Searching<'_> {
         params: &SearchParams,
     ) -> anyhow::Result<Vec<Answer>> {
         let Searching { engine, filters, callers, session } = self;
+        let filter_plan = filters.and_then(Compiler::plan);
         let one = |query, rows: &[u8]| -> anyhow::Result<Vec<Answer>> {
-            let params = SearchParams { filter: self.filter(query)?, ..params.clone() };
+            let params = SearchParams { filter: self.filter(query)?, filter_plan, ..params.clone() };
             Ok(engine.search_until(rows, &params, &session.stop)?)
         };
         if filters.is_none_or(Compiler::is_one) {

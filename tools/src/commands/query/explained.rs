@@ -3,12 +3,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use spandrel_engine::{Answer, ExplainedList, ExplainedVector, Explanation, First, Rerank, Round};
+use spandrel_engine::{
+    Answer, ExplainedFilter, ExplainedList, ExplainedVector, Explanation, First, PlanCosts, Rerank, Round,
+};
 
+use crate::commands::filter::FilterPart;
 use crate::figures::{Align, STAGES, TextTable, units};
 
 /// The explanation of an answer as JSON; none where it has none.
-pub(super) fn json(answer: &Answer) -> Option<Value> {
+pub(super) fn json(answer: &Answer, parts: &[FilterPart]) -> Option<Value> {
     let told = answer.explanation.as_deref()?;
     let list = |of: &ExplainedList| {
         json!({
@@ -36,7 +39,17 @@ pub(super) fn json(answer: &Answer) -> Option<Value> {
     let times = answer.stages.unwrap_or_default();
     let times_us: BTreeMap<&str, f64> =
         STAGES.into_iter().map(|(name, of)| (name, short(of(&times)))).collect();
+    let filter = told.filter.map(|ExplainedFilter { plan, reason, costs }| {
+        let PlanCosts { exact, codes, lists } = costs;
+        json!({
+            "parts": parts,
+            "plan": plan.name(),
+            "reason": reason.name(),
+            "costs": { "exact": exact.round(), "codes": codes.map(f64::round), "lists": lists.round() },
+        })
+    });
     Some(json!({
+        "filter": filter,
         "epsilon": told.epsilon.map(short),
         "lists_planned": told.lists_planned,
         "rerank": if let Some(Rerank::Count(count)) = told.rerank { Some(count) } else { None },
@@ -60,8 +73,8 @@ fn short(number: f32) -> f64 {
 }
 
 /// The same in lines that begin with `#`.
-pub(super) fn text(query: u64, answer: &Answer) -> Option<String> {
-    let Explanation { epsilon, lists_planned, rerank, lists, stop, compared, rounds, filter: _ } =
+pub(super) fn text(query: u64, answer: &Answer, parts: &[FilterPart]) -> Option<String> {
+    let Explanation { filter, epsilon, lists_planned, rerank, lists, stop, compared, rounds } =
         answer.explanation.as_deref()?;
     let searched = lists.items.iter().filter(|list| list.scanned > 0).count();
     let first = if lists.more > 0 { "the first " } else { "" };
@@ -79,6 +92,9 @@ pub(super) fn text(query: u64, answer: &Answer) -> Option<String> {
         answer.work.candidates,
         compared.items.len() + compared.more as usize, // CAST: widening
     );
+    if let Some(filter) = filter {
+        text += &filter_text(filter, parts);
+    }
     for (number, Round { part, reads, bytes }) in (1..).zip(rounds) {
         let (part, bytes) = (part.name(), units::count(*bytes));
         // Writing to a string does not fail, here and below.
@@ -92,6 +108,27 @@ pub(super) fn text(query: u64, answer: &Answer) -> Option<String> {
         text += &compared_table(compared);
     }
     Some(text.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect())
+}
+
+/// The parts of a filter with their matches, and why its plan was chosen.
+fn filter_text(filter: &ExplainedFilter, parts: &[FilterPart]) -> String {
+    let ExplainedFilter { plan, reason, costs: PlanCosts { exact, codes, lists } } = filter;
+    let cost = |cost: f64| units::count(cost.round() as u64); // CAST: not negative
+    let codes = codes.map(|codes| format!(", codes {}", cost(codes))).unwrap_or_default();
+    let costs = format!("exact {}{codes}, lists {}", cost(*exact), cost(*lists));
+    let mut text =
+        format!("filter plan {plan}, chosen by {}; expected to cost {costs} codes\n", reason.name());
+    for FilterPart { depth, text: condition, matches } in parts {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{:depth$}{condition}: {} match",
+            "",
+            units::count(*matches),
+            depth = 2 + 2 * depth
+        );
+    }
+    text
 }
 
 fn lists_table(lists: &First<ExplainedList>) -> String {
@@ -140,7 +177,7 @@ fn more(more: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spandrel_engine::{ListFate, Stop};
+    use spandrel_engine::{FilterPlan, ListFate, PlanReason, Stop};
 
     #[test]
     fn an_explanation_is_told_in_remarks() {
@@ -153,14 +190,28 @@ mod tests {
             ..Explanation::default()
         };
         let answer = Answer { explanation: Some(Box::new(explanation)), ..Answer::default() };
-        let text = text(9, &answer).unwrap();
+        let text = text(9, &answer, &[]).unwrap();
         assert!(text.lines().all(|line| line.starts_with('#')), "{text}");
         assert!(
             text.contains("query 9: at most 6 lists planned") && text.contains("stopped by count"),
             "{text}"
         );
         assert!(text.contains("1 of the first 1 lists searched") && text.contains("and 3 more"), "{text}");
-        assert_eq!(json(&answer).unwrap()["lists"][0]["head_distance"], 1.1);
-        assert!(json(&Answer::default()).is_none());
+        assert!(!text.contains("filter"), "{text}");
+        let parts = [("and", 3), ("price < 3", 40)].map(|(text, matches)| FilterPart {
+            depth: usize::from(matches > 3),
+            text: text.to_owned(),
+            matches,
+        });
+        let costs = PlanCosts { exact: 1999.6, codes: None, lists: 12.0 };
+        let filter = ExplainedFilter { plan: FilterPlan::Lists, reason: PlanReason::Cost, costs };
+        let told = filter_text(&filter, &parts);
+        assert_eq!(
+            told,
+            "filter plan lists, chosen by cost; expected to cost exact 2 000, lists 12 codes\n  and: 3 match\n    \
+             price < 3: 40 match\n"
+        );
+        assert_eq!(json(&answer, &[]).unwrap()["lists"][0]["head_distance"], 1.1);
+        assert!(json(&Answer::default(), &[]).is_none());
     }
 }

@@ -137,7 +137,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         let answers = searching
             .answers(first as usize, &rows, &params)
             .map_err(|error| in_file(error, &args.queries, first))?;
-        output.take(first, &answers)?;
+        output.take(first, &answers, searching.filters)?;
         first += count;
         meter.set(first, queries.len());
     }
@@ -168,7 +168,7 @@ fn run_within(
         // CAST: usize is 64 bits here
         let answers = within::answers(searching, first as usize, &rows.into(), params)
             .map_err(|error| in_file(error, &args.queries, first))?;
-        output.take(first, &answers)?;
+        output.take(first, &answers, searching.filters)?;
         first += count;
         meter.set(first, queries.len());
     }
@@ -196,10 +196,10 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
     let session = output.session;
     match within {
         None => {
-            ask(&args.server, &query, session, |first, answers| output.take(first, &answers))?;
+            ask(&args.server, &query, session, |first, answers| output.take(first, &answers, None))?;
         }
         Some(params) => {
-            let each = |number, answer| output.take(number, &[answer]);
+            let each = |number, answer| output.take(number, &[answer], None);
             ask_within(&args.server, &query, &params, session, each)?;
         }
     }

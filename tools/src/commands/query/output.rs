@@ -5,9 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 use spandrel_datasets::{Format, OutFile, RangeTruth, Truth};
-use spandrel_engine::{Answer, Limit};
+use spandrel_engine::{Answer, Filtered, Limit};
 
 use super::explained;
+use crate::commands::filter::{Compiler, FilterPart};
 use crate::values::OutputFormat;
 use crate::{Advised, Session, UsageError, write_file};
 
@@ -53,23 +54,38 @@ pub(super) struct Output<'a> {
     within: RangeTruth,
     limited: Limited,
     incomplete: usize,
+    k: usize,
 }
 
 impl<'a> Output<'a> {
     pub(super) fn new(form: Form, k: usize, session: &'a Session) -> Output<'a> {
         let table = Table { k, ids: Vec::new(), distances: Vec::new() };
         let (within, limited) = (RangeTruth::default(), Limited::default());
-        Output { session, form, table, within, limited, incomplete: 0 }
+        Output { session, form, table, within, limited, incomplete: 0, k }
     }
 
-    /// Takes the next answers; the first of them is to query `first`.
-    pub(super) fn take(&mut self, first: u64, answers: &[Answer]) -> anyhow::Result<()> {
+    /// Takes the next answers; the first of them is to query `first`. `filters` are those of all queries.
+    pub(super) fn take(
+        &mut self,
+        first: u64,
+        answers: &[Answer],
+        filters: Option<&Compiler<'_>>,
+    ) -> anyhow::Result<()> {
         self.incomplete += answers.iter().filter(|answer| answer.missing.parts() > 0).count();
         self.limited.count(answers);
         match self.form {
-            Form::Lines if first == 0 => self.session.print(&(HEAD.to_owned() + &lines(first, answers))),
-            Form::Lines => self.session.print(&lines(first, answers)),
-            Form::Json => self.session.print(&json_lines(first, answers)?),
+            Form::Lines | Form::Json => {
+                let mut text =
+                    if first == 0 && self.form == Form::Lines { HEAD.to_owned() } else { String::new() };
+                for (query, answer) in (first..).zip(answers) {
+                    let explained = filters.filter(|_| answer.explanation.is_some());
+                    // CAST: usize is 64 bits here
+                    let parts = explained.map(|filters| filters.parts(query as usize)).transpose()?;
+                    let told = Told { query, answer, parts: parts.unwrap_or_default() };
+                    text += &if self.form == Form::Json { told.json()? } else { told.lines(self.k) };
+                }
+                self.session.print(&text)
+            }
             Form::Ibin | Form::Npy => {
                 answers.iter().for_each(|answer| self.table.push(answer));
                 Ok(())
@@ -131,17 +147,30 @@ impl Limited {
 /// Heading of the lines.
 const HEAD: &str = "query\trank\tid\tdistance\n";
 
-fn lines(first: u64, answers: &[Answer]) -> String {
-    let mut text = String::new();
-    for (query, answer) in (first..).zip(answers) {
+/// What is printed of a query.
+struct Told<'a> {
+    query: u64,
+    answer: &'a Answer,
+    /// Those of its filter, where the answer is explained.
+    parts: Vec<FilterPart>,
+}
+
+impl Told<'_> {
+    fn lines(&self, k: usize) -> String {
+        let Told { query, answer, parts } = self;
+        let mut text = String::new();
         for (rank, neighbour) in (1_u32..).zip(&answer.neighbours) {
-            // Writing to a string does not fail.
+            // Writing to a string does not fail, here and below.
             let mark = if neighbour.estimated { "\t~" } else { "" };
             let _ = writeln!(text, "{query}\t{rank}\t{}\t{}{mark}", neighbour.id, neighbour.distance);
         }
-        text += &explained::text(query, answer).unwrap_or_default();
+        if let Some(Filtered { matches, .. }) = answer.filtered
+            && matches < k as u64
+        {
+            let _ = writeln!(text, "# query {query}: {matches} vectors match");
+        }
+        text + &explained::text(*query, answer, parts).unwrap_or_default()
     }
-    text
 }
 
 /// An answer as a line of JSON.
@@ -154,7 +183,18 @@ struct Line {
     /// Whether no list and no page had to be left out.
     whole: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<Matched>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<Value>,
+}
+
+/// How the vectors that match a filter were searched.
+#[derive(Serialize)]
+struct Matched {
+    matches: u64,
+    plan: &'static str,
+    /// Whether more lists were searched, since those planned held few matches.
+    widened: bool,
 }
 
 #[derive(Serialize)]
@@ -164,23 +204,26 @@ struct Found {
     estimated: bool,
 }
 
-fn json_lines(first: u64, answers: &[Answer]) -> anyhow::Result<String> {
-    let mut text = String::new();
-    for (query, answer) in (first..).zip(answers) {
+impl Told<'_> {
+    fn json(&self) -> anyhow::Result<String> {
+        let Told { query, answer, parts } = self;
         let found = answer.neighbours.iter();
         let line = Line {
-            query,
+            query: *query,
             neighbours: found
                 .map(|n| Found { id: n.id, distance: n.distance, estimated: n.estimated })
                 .collect(),
             limited_by: answer.limited_by.map(|limit| limit.to_string()),
             whole: answer.missing.parts() == 0,
-            explanation: explained::json(answer),
+            filter: answer.filtered.map(|Filtered { matches, plan, widened }| Matched {
+                matches,
+                plan: plan.name(),
+                widened,
+            }),
+            explanation: explained::json(answer, parts),
         };
-        text += &serde_json::to_string(&line)?;
-        text.push('\n');
+        Ok(serde_json::to_string(&line)? + "\n")
     }
-    Ok(text)
 }
 
 /// Answers as rows of `k`, padded.
@@ -247,23 +290,34 @@ fn npy(ids: &[Option<u64>], rows: usize, columns: usize) -> anyhow::Result<Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spandrel_engine::Neighbour;
+    use spandrel_engine::{FilterPlan, Neighbour};
 
     fn answer(ids: &[u64]) -> Answer {
         let neighbours = ids.iter().map(|&id| Neighbour { id, distance: 0.5, estimated: false }).collect();
         Answer { neighbours, ..Answer::default() }
     }
 
+    fn told(answer: &Answer) -> Told<'_> {
+        Told { query: 7, answer, parts: Vec::new() }
+    }
+
     #[test]
-    fn lines_number_queries_on() {
-        assert_eq!(lines(7, &[answer(&[3]), answer(&[4, 5])]), "7\t1\t3\t0.5\n8\t1\t4\t0.5\n8\t2\t5\t0.5\n");
+    fn lines_number_neighbours_and_say_where_few_match() {
+        let mut found = answer(&[4, 5]);
+        assert_eq!(told(&found).lines(10), "7\t1\t4\t0.5\n7\t2\t5\t0.5\n");
+        found.filtered = Some(Filtered { matches: 2, plan: FilterPlan::Exact, widened: false });
+        assert_eq!(told(&found).lines(10), "7\t1\t4\t0.5\n7\t2\t5\t0.5\n# query 7: 2 vectors match\n");
+        assert_eq!(told(&found).lines(2).lines().count(), 2);
     }
 
     #[test]
     fn lines_of_json_hold_what_there_is() {
-        let text = json_lines(7, &[answer(&[3])]).unwrap();
-        let expected = r#"{"query":7,"neighbours":[{"id":3,"distance":0.5,"estimated":false}],"limited_by":null,"whole":true}"#;
-        assert_eq!(text, format!("{expected}\n"));
+        let mut found = answer(&[3]);
+        let expected = r#"{"query":7,"neighbours":[{"id":3,"distance":0.5,"estimated":false}],"limited_by":null,"whole":true"#;
+        assert_eq!(told(&found).json().unwrap(), format!("{expected}}}\n"));
+        found.filtered = Some(Filtered { matches: 2, plan: FilterPlan::Exact, widened: false });
+        let filter = r#","filter":{"matches":2,"plan":"exact","widened":false}"#;
+        assert_eq!(told(&found).json().unwrap(), format!("{expected}{filter}}}\n"));
     }
 
     #[test]

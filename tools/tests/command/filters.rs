@@ -1,0 +1,137 @@
+//! Searching among the vectors that match filters.
+use std::collections::HashSet;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{run, spandrel, text};
+
+/// A set with tags, an index of it, and a filter for each query.
+struct Tagged {
+    folder: tempfile::TempDir,
+    /// The tags of each vector.
+    tags: Vec<HashSet<String>>,
+}
+
+impl Tagged {
+    fn new() -> Tagged {
+        let folder = tempfile::tempdir().unwrap();
+        let tagged = Tagged { folder, tags: Vec::new() };
+        let [base, queries, tags, filters] =
+            ["base.u8bin", "queries.u8bin", "tags.jsonl", "filters.jsonl"].map(|name| tagged.path(name));
+        let generate = ["data", "generate", "sift", "--vectors", "2000", "--dim", "32", "--queries", "20"];
+        run(&[&generate[..], &["--out", &base, "--queries-out", &queries]].concat());
+        let labels = ["data", "generate", "labels", "--base", &base, "--tags", "20", "--per-vector", "3"];
+        let asked = ["--queries", &queries, "--query-tags", "2", "--filters-out", &filters, "--out", &tags];
+        run(&[&labels[..], &asked].concat());
+        let build = ["build", "--base", &base, "--metric", "l2", "--no-calibrate", "--attributes", &tags];
+        run(&[&build[..], &["--out", &tagged.path("index")]].concat());
+        let lines = fs::read_to_string(&tags).unwrap();
+        let of_line = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let tags = line["tags"].as_array().into_iter().flatten();
+            tags.map(|tag| tag.as_str().unwrap().to_owned()).collect()
+        };
+        Tagged { tags: lines.lines().map(of_line).collect(), ..tagged }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// The answers of `query`, as lines of JSON.
+    fn query(&self, flags: &[&str]) -> Vec<Value> {
+        let (index, queries) = (self.path("index"), self.path("queries.u8bin"));
+        let query = ["query", "--index", &index, "--queries", &queries, "--format", "json"];
+        let said = run(&[&query[..], flags].concat());
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// How many vectors have a tag.
+    fn count(&self, tag: &str) -> usize {
+        self.tags.iter().filter(|tags| tags.contains(tag)).count()
+    }
+}
+
+/// The ids of an answer.
+fn ids(answer: &Value) -> Vec<usize> {
+    answer["neighbours"].as_array().unwrap().iter().map(|n| n["id"].as_u64().unwrap() as usize).collect()
+}
+
+#[test]
+fn answers_are_among_the_vectors_that_match() {
+    let tagged = Tagged::new();
+    let all = tagged.query(&[]);
+    let contains = tagged.query(&["--filter", r#"tags contains "1""#]);
+    let without = tagged.query(&["--filter", r#"not tags contains "0""#]);
+    for query in 0..20 {
+        assert!(ids(&contains[query]).iter().all(|&id| tagged.tags[id].contains("1")), "{}", contains[query]);
+        assert!(ids(&without[query]).iter().all(|&id| !tagged.tags[id].contains("0")), "{}", without[query]);
+        assert_eq!([&all, &contains, &without].map(|answers| ids(&answers[query]).len()), [10; 3]);
+    }
+    assert!(all.iter().flat_map(ids).any(|id| !tagged.tags[id].contains("1")));
+    assert!(all.iter().flat_map(ids).any(|id| tagged.tags[id].contains("0")));
+
+    // All within a radius that holds every vector.
+    let within = tagged.query(&["--filter", r#"tags contains "1""#, "--radius", "1e9"]);
+    assert!(within.iter().all(|answer| ids(answer).len() == tagged.count("1")), "{}", tagged.count("1"));
+
+    // One filter is the same on each line of a file, here as text.
+    let line = r#"{"filter": "tags contains \"1\""}"#;
+    fs::write(tagged.path("same.jsonl"), format!("{line}\n").repeat(20)).unwrap();
+    assert_eq!(tagged.query(&["--filters", &tagged.path("same.jsonl")]), contains);
+}
+
+#[test]
+fn every_query_has_its_own_filter_and_truth() {
+    let tagged = Tagged::new();
+    let [base, queries, tags, filters, truth, index, json] =
+        ["base.u8bin", "queries.u8bin", "tags.jsonl", "filters.jsonl", "truth.ibin", "index", "points.json"]
+            .map(|name| tagged.path(name));
+    let truth_of = ["data", "truth", "--base", &base, "--queries", &queries, "--metric", "l2", "--k", "10"];
+    run(&[&truth_of[..], &["--filters", &filters, "--attributes", &tags, "--out", &truth]].concat());
+    let asked: Vec<Value> = fs::read_to_string(&filters)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["filter"]["tags"]["$containsAll"].clone())
+        .collect();
+    let found = tagged.query(&["--filters", &filters]);
+    for (answer, asked) in found.iter().zip(&asked) {
+        let has_all = |id: usize| {
+            asked.as_array().unwrap().iter().all(|tag| tagged.tags[id].contains(tag.as_str().unwrap()))
+        };
+        assert!(ids(answer).into_iter().all(has_all), "{answer} for {asked}");
+        let matches = (0..2000).filter(|&id| has_all(id)).count();
+        assert_eq!(ids(answer).len(), matches.min(10), "{asked}");
+    }
+    let bench = ["bench", "--index", &index, "--queries", &queries, "--filters", &filters, "--seconds", "0"];
+    run(&[&bench[..], &["--truth", &truth, "--max-lists", "1000", "--rerank", "2000", "--json", &json]]
+        .concat());
+    let points: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    assert_eq!(points[0]["recall"], 1.0, "{points}");
+    // A truth without filters is not that of these queries.
+    run(&[&truth_of[..], &["--out", &truth]].concat());
+    run(&[&bench[..], &["--truth", &truth, "--max-lists", "1000", "--json", &json]].concat());
+    let points: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    assert!(points[0]["recall"].as_f64().unwrap() < 0.9, "{points}");
+}
+
+#[test]
+fn what_is_no_filter_of_the_index_is_refused() {
+    let tagged = Tagged::new();
+    let (index, queries, few) =
+        (tagged.path("index"), tagged.path("queries.u8bin"), tagged.path("few.u8bin"));
+    run(&["data", "crop", &queries, &few, "--rows", "0..5"]);
+    let query = ["query", "--index", &index, "--queries", &few];
+    for (flags, code, says) in [
+        (&["--filter", "tags contains"][..], 2, "at byte 13 of the filter"),
+        (&["--filter", "price < 3"], 1, "price"),
+        (&["--filter", "tags contains 3", "--filters", "f.jsonl"], 2, "cannot be used with"),
+        (&["--filters", &tagged.path("filters.jsonl")], 1, "filters of 20 queries, there are 5"),
+        (&["--filters", "filters.txt"], 1, "filters.txt"),
+    ] {
+        let refused = spandrel(&[&query[..], flags].concat());
+        assert!(text(&refused.stderr).contains(says), "{flags:?}: {}", text(&refused.stderr));
+        assert_eq!(refused.status.code(), Some(code), "{flags:?}: {}", text(&refused.stderr));
+    }
+}
