@@ -275,6 +275,7 @@ impl Scan for CodedScan {
             if !std::mem::take(&mut is_first)
                 && let Some(end) = end()
             {
+                progress.scanned(place.key(), lanes_scanned);
                 return Ok(Some(end));
             }
             let most = (first + piece_blocks).min(blocks);

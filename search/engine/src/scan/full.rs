@@ -95,6 +95,7 @@ impl Scan for FullScan {
                 && block % piece_blocks == 0
                 && let Some(end) = end()
             {
+                progress.scanned(list.place.key(), first as u64); // CAST: widening, here and below
                 return Ok(Some(end));
             }
             let scores = &mut self.scores[..rows.len() / row_bytes];
@@ -118,7 +119,7 @@ impl Scan for FullScan {
             }
             first += scores.len();
         }
-        progress.scanned(list.place.key(), first as u64); // CAST: widening
+        progress.scanned(list.place.key(), first as u64);
         progress.clock.lap(|times| &mut times.scan_us);
         Ok(None)
     }
