@@ -47,9 +47,10 @@ fn coded_config(out: &Path) -> BuildConfig {
     coded(Metric::L2, CodeSpec::RaBitQ { bits: 2 }, Tier::Memory, out)
 }
 
-struct CellRow<'a> {
-    base: &'a Base,
-    row: usize,
+/// A row of a set with attributes.
+pub(crate) struct CellRow<'a> {
+    pub(crate) base: &'a Base,
+    pub(crate) row: usize,
 }
 
 impl Row for CellRow<'_> {

@@ -2,6 +2,8 @@
 //!
 //! No builder writes one: indexes of parts of a set are built, their files are put into one folder, and a manifest is
 //! written over them.
+mod filtered;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

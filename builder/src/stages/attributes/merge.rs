@@ -21,8 +21,7 @@ pub(super) fn texts(
     }
     while let Some(Reverse((text, number))) = heads.pop() {
         let mut positions = RoaringBitmap::new();
-        let mut of_run =
-            |reader: &mut RunReader<'_>| reader.positions(|piece| positions.extend(piece.iter().copied()));
+        let mut of_run = |reader: &mut RunReader<'_>| reader.positions(|piece| add(&mut positions, piece));
         of_run(&mut readers[number])?;
         let mut others = Vec::new();
         while let Some(Reverse((_, other))) = heads.peek().filter(|Reverse((next, _))| *next == text) {
@@ -38,6 +37,15 @@ pub(super) fn texts(
         }
     }
     Ok(())
+}
+
+/// Adds positions, which ascend: at the end where they lie there, as those of a first run do.
+fn add(positions: &mut RoaringBitmap, piece: &[u32]) {
+    let is_after = positions.max().zip(piece.first()).is_none_or(|(last, first)| last < *first);
+    let added = if is_after { positions.append(piece.iter().copied()).is_ok() } else { false };
+    if !added {
+        positions.extend(piece.iter().copied());
+    }
 }
 
 type Heads = BinaryHeap<Reverse<(Vec<u8>, usize)>>;
