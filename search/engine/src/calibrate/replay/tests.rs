@@ -151,3 +151,40 @@ fn searches_made_again_are_those_of_search_threads() {
     // So many heads that a graph finds the nearest, and misses some.
     check(Layout { lists: 4500, ..usual });
 }
+
+#[test]
+fn codes_meant_for_memory_are_scanned_from_files_without_their_copies() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout {
+        metric: Metric::L2,
+        dtype: DType::F32,
+        code: CodeSpec::Axes { bytes: 8 },
+        codes: Tier::Memory,
+        replicas: ReplicaRule::Soar,
+        lists: 300,
+    };
+    let in_memory = open(dir.path(), layout);
+    let options = OpenOptions { codes: Some(Tier::Ssd), ..OpenOptions::default() };
+    let in_file = Index::open_with(in_memory.dir(), options).unwrap();
+    let rows = random_rows(layout.dtype, DIM, QUERIES, 2);
+    let queries = Queries { rows, count: QUERIES, own: None };
+    let nearest = nearest(&in_memory, &queries, &[10; QUERIES], 2, &mut || true).unwrap();
+    let params =
+        SearchParams { max_lists: Some(20), rerank: Some(Rerank::Errors(1.0)), ..SearchParams::new(10) };
+    let [memory, file] = [&*in_memory, &in_file].map(|index| {
+        let field =
+            Field { index, queries: &queries, nearest: &nearest, ranks: &[], lists_max: index.lists() };
+        let mut replayer = Replayer::open(field).unwrap();
+        let plan = QueryPlan::of(&params, index).unwrap();
+        let keep = Keep { k: 10, errors: Some(2.5), compared_max: usize::MAX, copies: false };
+        let asked = Asked { plan, keep, rule: None, is_traced: false };
+        let search = |query| replayer.search(query, &mut Seen::default(), &asked).unwrap();
+        (0..QUERIES).map(search).collect::<Vec<_>>()
+    });
+    let scanned = |of: &[Outcome]| of.iter().map(|found| found.vectors_scanned).collect::<Vec<_>>();
+    assert_eq!(scanned(&memory), scanned(&file));
+    // Codes in memory are rounded a little otherwise.
+    let found = |of: &[Outcome]| of.iter().map(|found| found.found).sum::<usize>();
+    assert!(found(&memory).abs_diff(found(&file)) <= 2, "{} {}", found(&memory), found(&file));
+    assert!(found(&file) > 5 * QUERIES, "{}", found(&file));
+}
