@@ -1,4 +1,5 @@
 //! Every way a file can be wrong, each matched to the error that says so.
+mod attributes;
 mod folder;
 mod mutated;
 mod resealed;
