@@ -11,9 +11,8 @@ use crate::{Attributes, BuildError};
 const SAMPLE_ROWS: u64 = 4096;
 /// Bytes of a dictionary's entry beside the value, and of what finds it.
 const ENTRY_BYTES: f64 = 6.0;
-/// Bytes of a posting a pair, at most, and of the forward array, about.
-const POSTING_BYTES: f64 = 3.0;
-const FORWARD_BYTES: f64 = 2.5;
+/// Values up to which the number of one takes a byte in the forward array; it takes two of more, about.
+const BYTE_VALUES: f64 = 127.0;
 
 /// An attribute as it will be built.
 #[derive(Debug, Clone)]
@@ -36,6 +35,8 @@ struct Sample {
     texts: f64,
     once: f64,
     text_bytes: f64,
+    /// Bytes of postings, by how far apart the positions of each text lie.
+    posting_bytes: f64,
     /// Bits of the difference of the largest and the least number.
     bits: f64,
 }
@@ -89,7 +90,7 @@ impl AttributeParams {
     /// What it is expected to take for `vectors` vectors, of which the first are like all.
     #[expect(clippy::cast_possible_truncation, reason = "estimates, which saturate")]
     pub(crate) fn bytes(&self, vectors: u64) -> AttributeBytes {
-        let Sample { rows, pairs, texts, once, text_bytes, bits } = self.sample;
+        let Sample { rows, pairs, texts, once, text_bytes, posting_bytes, bits } = self.sample;
         let vectors = vectors as f64; // CAST: an estimate, as all below
         let times = vectors / rows.max(1.0);
         let pairs = pairs * times;
@@ -99,7 +100,13 @@ impl AttributeParams {
             // Of the values that were seen once, more are to come.
             let values = (times.sqrt() * once + texts - once).min(pairs);
             let dictionary = values * (text_bytes / texts.max(1.0) + ENTRY_BYTES);
-            let rest = (POSTING_BYTES + FORWARD_BYTES) * pairs + vectors;
+            let number_bytes = match self.kind {
+                AttributeType::Tags if values <= BYTE_VALUES => 1.0,
+                AttributeType::Tags => 2.0,
+                _ if values <= BYTE_VALUES => 0.0,
+                _ => 1.0,
+            };
+            let rest = posting_bytes * times + number_bytes * pairs + vectors;
             (rest, dictionary + vectors / 256.0 * 8.0, 12.0 * pairs + 2.0 * dictionary)
         };
         let index = rest + resident;
@@ -138,7 +145,18 @@ fn sample(source: &dyn AttributeSource, vectors: u64) -> Result<Vec<Sample>, Bui
         texts: texts[at].len() as f64,
         once: texts[at].values().filter(|&&times| times == 1).count() as f64,
         text_bytes: texts[at].keys().map(String::len).sum::<usize>() as f64,
+        posting_bytes: texts[at].values().map(|&times| times as f64 * gap_bytes(rows, times)).sum(),
         bits: f64::from(64 - numbers[at].1.saturating_sub(numbers[at].0).leading_zeros()),
     };
     Ok((0..count).map(sample).collect())
+}
+
+/// Bytes of a position in a posting, after another, of a text that `times` of `rows` rows have.
+fn gap_bytes(rows: u64, times: u64) -> f64 {
+    match rows / times.max(1) {
+        0..128 => 1.0,
+        128..4096 if times > 1 => 2.0,
+        // Seen once: how far apart they lie is not known.
+        _ => 3.0,
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use spandrel_builder::filing::ReplicaRule;
-use spandrel_builder::{BuildConfig, BuildError, Caller, Progress, Silent};
+use spandrel_builder::{Attributes, BuildConfig, BuildError, Caller, Input, Params, Plan, Progress, Silent};
 use spandrel_filter::{Bound, Cell, Comparison, Filter, Row, Tags, Value};
 use spandrel_index::attributes::{CompileLimits, compile};
 use spandrel_index::codes::CodeSpec;
@@ -113,6 +113,32 @@ fn a_build_keeps_what_is_known_of_each_vector() {
             assert!(!found.is_empty() && found.len() < COUNT, "{filter:?}");
         }
     }
+}
+
+#[test]
+fn a_plan_says_about_what_attributes_take() {
+    let (mut base, dir) = (base(), tempfile::tempdir().unwrap());
+    base.attributes.as_mut().unwrap().resident = vec!["timestamp".into()];
+    let config = coded_config(&dir.path().join("index"));
+    let known = base.attributes.as_ref().unwrap();
+    let attributes = Some(Attributes { source: known, resident: &known.resident });
+    let input = Input { attributes, ..Input::of(&base.rows) };
+    let plan = Plan::new(&Params::check(&config, input).unwrap());
+    let without = Plan::new(&Params::check(&config, Input::of(&base.rows)).unwrap());
+    base.build(&config).unwrap();
+    let index = Index::open(&config.out).unwrap();
+    let (mut planned_bytes, mut planned_memory) = (0, 0);
+    for (number, planned) in plan.attributes.iter().enumerate() {
+        let stored = index.segments()[0].attribute(number).unwrap();
+        let near = |found: u64, planned: u64| found <= 2 * planned + 512 && planned <= 2 * found + 512;
+        assert!(near(stored.file_bytes(), planned.index_bytes), "{planned:?}, {stored:?}");
+        assert!(near(stored.memory_bytes() as u64, planned.search_memory), "{planned:?}, {stored:?}");
+        planned_bytes += planned.index_bytes;
+        planned_memory += planned.search_memory;
+    }
+    assert_eq!(plan.index_bytes - without.index_bytes, planned_bytes);
+    assert_eq!(plan.search_memory - without.search_memory, planned_memory);
+    assert!(plan.scratch_bytes > without.scratch_bytes);
 }
 
 /// Raises the stop flag at a sign of progress.
