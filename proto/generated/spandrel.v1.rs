@@ -210,6 +210,10 @@ pub struct SearchResponse {
 pub struct Filtered {
     #[prost(uint64, tag = "1")]
     pub matches: u64,
+    #[prost(enumeration = "FilterPlan", tag = "2")]
+    pub plan: i32,
+    #[prost(bool, tag = "3")]
+    pub widened: bool,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct Promise {
@@ -375,6 +379,25 @@ pub struct Explanation {
     pub compared_more: u32,
     #[prost(message, repeated, tag = "10")]
     pub rounds: ::prost::alloc::vec::Vec<Round>,
+    #[prost(message, optional, tag = "11")]
+    pub filter: ::core::option::Option<ExplainedFilter>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainedFilter {
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub matches: u64,
+    #[prost(enumeration = "FilterPlan", tag = "3")]
+    pub plan: i32,
+    #[prost(enumeration = "PlanReason", tag = "4")]
+    pub reason: i32,
+    #[prost(double, tag = "5")]
+    pub exact_cost: f64,
+    #[prost(double, optional, tag = "6")]
+    pub codes_cost: ::core::option::Option<f64>,
+    #[prost(double, tag = "7")]
+    pub lists_cost: f64,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct ExplainedList {
@@ -653,6 +676,76 @@ impl Operator {
             "OPERATOR_AT_MOST" => Some(Self::AtMost),
             "OPERATOR_GREATER" => Some(Self::Greater),
             "OPERATOR_AT_LEAST" => Some(Self::AtLeast),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FilterPlan {
+    Unspecified = 0,
+    Exact = 1,
+    Codes = 2,
+    Lists = 3,
+    Post = 4,
+}
+impl FilterPlan {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FILTER_PLAN_UNSPECIFIED",
+            Self::Exact => "FILTER_PLAN_EXACT",
+            Self::Codes => "FILTER_PLAN_CODES",
+            Self::Lists => "FILTER_PLAN_LISTS",
+            Self::Post => "FILTER_PLAN_POST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FILTER_PLAN_UNSPECIFIED" => Some(Self::Unspecified),
+            "FILTER_PLAN_EXACT" => Some(Self::Exact),
+            "FILTER_PLAN_CODES" => Some(Self::Codes),
+            "FILTER_PLAN_LISTS" => Some(Self::Lists),
+            "FILTER_PLAN_POST" => Some(Self::Post),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PlanReason {
+    Unspecified = 0,
+    Exact = 2,
+    All = 3,
+    Cost = 4,
+    Sparse = 5,
+}
+impl PlanReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PLAN_REASON_UNSPECIFIED",
+            Self::Exact => "PLAN_REASON_EXACT",
+            Self::All => "PLAN_REASON_ALL",
+            Self::Cost => "PLAN_REASON_COST",
+            Self::Sparse => "PLAN_REASON_SPARSE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PLAN_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "PLAN_REASON_EXACT" => Some(Self::Exact),
+            "PLAN_REASON_ALL" => Some(Self::All),
+            "PLAN_REASON_COST" => Some(Self::Cost),
+            "PLAN_REASON_SPARSE" => Some(Self::Sparse),
             _ => None,
         }
     }

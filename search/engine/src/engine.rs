@@ -17,6 +17,7 @@ use crate::error::{EngineError, SearchError};
 use crate::exact::{ExactNearest, ExactPieces, ExactSearch};
 use crate::executor::{EngineConfig, Executor};
 use crate::files::{QueryFile, files_of, open_file};
+use crate::filter_plan::FilterPlan;
 use crate::ids::{FetchRequest, Fetched, Ids, Piece};
 use crate::job::{Job, Queries, Reply, Waiting};
 use crate::lookup::Lookup;
@@ -148,14 +149,15 @@ impl Engine {
     }
 
     /// What is ahead of a request of that many queries, one or more, if it is handed in now: of all indexes that the
-    /// executor has.
-    pub fn backlog(&self, queries: usize) -> Backlog {
-        self.executor.queue().backlog(&self.searched, queries)
+    /// executor has. `plan` is how the vectors that match their filters are searched, where they have some.
+    pub fn backlog(&self, queries: usize, plan: Option<FilterPlan>) -> Backlog {
+        self.executor.queue().backlog(&self.searched, queries, plan)
     }
 
-    /// Time that a query takes from the moment a thread takes it, as measured so far; 0 before the first.
-    pub fn query_time(&self) -> Duration {
-        self.searched.pace.query()
+    /// Time that a query takes from the moment a thread takes it, as measured so far of those with this plan; before the first of
+    /// these as without a filter, and 0 before the first of all.
+    pub fn query_time(&self, plan: Option<FilterPlan>) -> Duration {
+        self.searched.pace.query(plan)
     }
 
     /// Answers queries lying back to back, in their order. Blocks until all are answered.

@@ -1,8 +1,9 @@
-//! Requests of one kind to one index that wait for search threads.
+//! Requests of one kind and plan to one index that wait for search threads.
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::filter_plan::FilterPlan;
 use crate::job::{Kind, Waiting};
 
 /// Expected work of a piece of an index that answered nothing so far.
@@ -13,6 +14,8 @@ pub(crate) struct Flow {
     /// Number of the index.
     pub(crate) index: usize,
     pub(crate) kind: Kind,
+    /// How the vectors that match their filters are searched, where they have some.
+    pub(crate) plan: Option<FilterPlan>,
     /// With the pieces that no thread has taken; the one whose turn is next comes first.
     jobs: VecDeque<(Arc<dyn Waiting>, usize)>,
     /// Pieces that wait.
@@ -22,8 +25,8 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    pub(crate) fn new(index: usize, kind: Kind) -> Flow {
-        Flow { index, kind, jobs: VecDeque::new(), pieces: 0, taken: Duration::ZERO }
+    pub(crate) fn new(index: usize, kind: Kind, plan: Option<FilterPlan>) -> Flow {
+        Flow { index, kind, plan, jobs: VecDeque::new(), pieces: 0, taken: Duration::ZERO }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -59,7 +62,7 @@ impl Flow {
 
     /// Expected work that waits.
     pub(crate) fn waiting(&self) -> Duration {
-        self.jobs.front().map_or(Duration::ZERO, |(job, _)| self.work(job.searched().pace.query()))
+        self.jobs.front().map_or(Duration::ZERO, |(job, _)| self.work(job.searched().pace.query(self.plan)))
     }
 
     /// Expected work of this flow before the first and before the last piece of a request of `pieces` that comes now. A

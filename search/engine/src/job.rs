@@ -9,6 +9,7 @@ use spandrel_index::Location;
 use crate::answer::Answer;
 use crate::error::SearchError;
 use crate::exact::ExactPieces;
+use crate::filter_plan::FilterPlan;
 use crate::ids::{FetchRequest, Ids, Piece};
 use crate::plan::{CollectPlan, QueryPlan};
 use crate::searched::{Held, Searched};
@@ -44,6 +45,11 @@ pub(crate) trait Task: Send + Sync + Sized + 'static {
     /// Which requests it waits with.
     fn kind(&self) -> Kind {
         Kind::of(self.pieces())
+    }
+
+    /// How the vectors that match its filter are searched, where it has one.
+    fn plan(&self) -> Option<FilterPlan> {
+        None
     }
 
     /// As a worker tells it apart.
@@ -95,6 +101,10 @@ impl Task for Queries {
 
     fn pieces(&self) -> usize {
         self.rows.len() / self.row_bytes
+    }
+
+    fn plan(&self) -> Option<FilterPlan> {
+        self.plan.filter_plan()
     }
 
     fn started(running: Running<Queries>) -> Started {
@@ -174,6 +184,9 @@ pub(crate) trait Waiting: Send + Sync {
 
     /// Which requests it waits with.
     fn kind(&self) -> Kind;
+
+    /// As [`Task::plan`].
+    fn plan(&self) -> Option<FilterPlan>;
 
     /// Takes the next piece, unless there is none, or no more of them is wanted.
     fn take(self: Arc<Self>) -> Take;
@@ -264,7 +277,7 @@ impl<T: Task> Job<T> {
     /// Hands in the answer to a piece that was taken.
     fn finish(&self, piece: usize, answer: T::Answer) {
         if let Some(micros) = self.task.latency_us(&answer) {
-            self.held.searched().pace.took(micros);
+            self.held.searched().pace.of(self.task.plan()).took(micros);
         }
         self.update(|state| {
             state.running -= 1;
@@ -295,6 +308,10 @@ impl<T: Task> Waiting for Job<T> {
 
     fn kind(&self) -> Kind {
         self.task.kind()
+    }
+
+    fn plan(&self) -> Option<FilterPlan> {
+        self.task.plan()
     }
 
     fn take(self: Arc<Job<T>>) -> Take {

@@ -2,11 +2,34 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::filter_plan::FilterPlan;
+
 /// Weight of a new measurement.
 const NEW_WEIGHT: f32 = 0.02;
 /// Time without a measurement after which what was measured counts half: an engine that was slow once, and refuses
 /// work because of it, tries again.
 const HALF_LIFE: Duration = Duration::from_secs(5);
+
+/// Of queries without a filter and, by how the vectors that match are searched, of those with one.
+#[derive(Debug, Default)]
+pub(crate) struct Paces {
+    plain: Pace,
+    filtered: [Pace; FilterPlan::ALL.len()],
+}
+
+impl Paces {
+    /// The pace of queries of a plan.
+    pub(crate) fn of(&self, plan: Option<FilterPlan>) -> &Pace {
+        let Some(plan) = plan else { return &self.plain };
+        &self.filtered[plan as usize] // CAST: its place among all
+    }
+
+    /// Time that a query of a plan takes: until one was measured, as long as one without a filter.
+    pub(crate) fn query(&self, plan: Option<FilterPlan>) -> Duration {
+        let own = self.of(plan).query();
+        if own.is_zero() { self.plain.query() } else { own }
+    }
+}
 
 /// A moving mean.
 #[derive(Debug)]
@@ -53,6 +76,18 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plans_have_paces_of_their_own() {
+        let paces = Paces::default();
+        paces.of(None).took(1000.0);
+        assert_eq!(paces.query(Some(FilterPlan::Exact)), Duration::from_millis(1));
+        for (plan, micros) in FilterPlan::ALL.into_iter().zip([10.0, 20.0, 30.0, 40.0]) {
+            paces.of(Some(plan)).took(micros);
+        }
+        let micros = FilterPlan::ALL.map(|plan| paces.query(Some(plan)).as_micros());
+        assert_eq!((micros, paces.query(None)), ([10, 20, 30, 40], Duration::from_millis(1)));
+    }
 
     #[test]
     fn measurements_are_averaged_and_fade() {

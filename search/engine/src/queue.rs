@@ -1,6 +1,6 @@
 //! What waits for search threads.
 //!
-//! Requests to one index of one kind, single queries or batches, are a flow. Flows take turns by the work that their queries
+//! Requests to one index of one kind, single queries or batches, and of one plan where they have filters, are a flow. Flows take turns by the work that their queries
 //! are expected to take, so that neither a batch nor a slow index keeps others waiting for longer than its share. In a flow
 //! single queries are taken in the order they came, and batches take turns, query by query. Idle work is taken where nothing else
 //! waits.
@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::SearchError;
+use crate::filter_plan::FilterPlan;
 use crate::flow::{Flow, times};
 use crate::job::{Kind, Started, Take, Waiting};
 use crate::searched::Searched;
@@ -34,7 +35,7 @@ pub(crate) struct Queue {
 }
 
 struct State {
-    /// Two for each index, once requests of that kind have come.
+    /// Of each index one for each kind and plan, once such requests have come.
     flows: Vec<Flow>,
     /// What the flow had taken whose turn was last.
     clock: Duration,
@@ -63,25 +64,25 @@ impl State {
     /// The flow whose turn it is.
     fn pick(&mut self) -> Option<&mut Flow> {
         let waiting = self.flows.iter_mut().filter(|flow| !flow.is_empty());
-        waiting.min_by_key(|flow| (flow.kind == Kind::Idle, flow.taken, flow.kind, flow.index))
+        waiting.min_by_key(|flow| (flow.kind == Kind::Idle, flow.taken, flow.kind, flow.index, flow.plan))
     }
 
-    /// The flow of requests of a kind to an index.
-    fn flow(&mut self, index: usize, kind: Kind) -> &mut Flow {
-        let at = self.flows.iter().position(|flow| (flow.index, flow.kind) == (index, kind));
-        let at = at.unwrap_or_else(|| {
-            self.flows.push(Flow::new(index, kind));
+    /// The flow of requests of a kind and plan to an index.
+    fn flow(&mut self, index: usize, kind: Kind, plan: Option<FilterPlan>) -> &mut Flow {
+        let is_it = |flow: &Flow| (flow.index, flow.kind, flow.plan) == (index, kind, plan);
+        let at = self.flows.iter().position(is_it).unwrap_or_else(|| {
+            self.flows.push(Flow::new(index, kind, plan));
             self.flows.len() - 1
         });
         &mut self.flows[at]
     }
 
     /// Each other flow has as much work done as this one until then, or has ended.
-    fn backlog(&mut self, searched: &Searched, queries: usize) -> Backlog {
-        let (piece, kind) = (searched.pace.query(), Kind::of(queries));
-        let (first, last) = self.flow(searched.number, kind).before(queries, piece);
+    fn backlog(&mut self, searched: &Searched, queries: usize, plan: Option<FilterPlan>) -> Backlog {
+        let (piece, kind) = (searched.pace.query(plan), Kind::of(queries));
+        let (first, last) = self.flow(searched.number, kind, plan).before(queries, piece);
         let own = if kind == Kind::Batch { times(piece, queries) } else { Duration::ZERO };
-        let is_own = |flow: &Flow| (flow.index, flow.kind) == (searched.number, kind);
+        let is_own = |flow: &Flow| (flow.index, flow.kind, flow.plan) == (searched.number, kind, plan);
         let others = self.flows.iter().filter(|flow| !is_own(flow) && flow.kind != Kind::Idle);
         let mut backlog = Backlog { before_first: first, before_last: last };
         for waiting in others.map(Flow::waiting) {
@@ -112,7 +113,7 @@ impl Queue {
             return Err(SearchError::Closed);
         }
         let (queries, clock) = (job.pieces(), state.clock);
-        let flow = state.flow(job.searched().number, job.kind());
+        let flow = state.flow(job.searched().number, job.kind(), job.plan());
         if limited && flow.len() >= PLACES {
             return Err(SearchError::Overloaded { queue: PLACES });
         }
@@ -153,7 +154,7 @@ impl Queue {
             let Some((job, left)) = flow.pop() else { unreachable!("a flow is picked that is not empty") };
             match Arc::clone(&job).take() {
                 Take::Piece { started, more } => {
-                    flow.charge(job.searched().pace.query());
+                    flow.charge(job.searched().pace.query(job.plan()));
                     if more {
                         flow.push(job, left - 1);
                     }
@@ -176,14 +177,14 @@ impl Queue {
     }
 
     /// What is ahead of a request of that many queries.
-    pub(crate) fn backlog(&self, searched: &Searched, queries: usize) -> Backlog {
-        self.lock().backlog(searched, queries)
+    pub(crate) fn backlog(&self, searched: &Searched, queries: usize, plan: Option<FilterPlan>) -> Backlog {
+        self.lock().backlog(searched, queries, plan)
     }
 
     /// Gives up idle work of an index that is closing: it might wait for ever.
     pub(crate) fn give_up_idle(&self, number: usize) {
         let mut state = self.lock();
-        let waiting: Vec<Arc<dyn Waiting>> = state.flow(number, Kind::Idle).drain().collect();
+        let waiting: Vec<Arc<dyn Waiting>> = state.flow(number, Kind::Idle, None).drain().collect();
         drop(state);
         waiting.iter().for_each(|job| job.refuse(SearchError::Closed));
     }
@@ -283,8 +284,8 @@ mod tests {
             searched.number = number;
             Arc::new(searched)
         });
-        one.pace.took(1000.0);
-        other.pace.took(1000.0 * other_ms);
+        one.pace.of(None).took(1000.0);
+        other.pace.of(None).took(1000.0 * other_ms);
         test(&one, &other);
     }
 
@@ -319,7 +320,7 @@ mod tests {
             let expected = [(1, 0), (0, 0), (2, 0), (0, 1), (3, 0), (0, 2), (0, 3)];
             assert_eq!(order(&queue, &all), expected, "a batch of one index lets queries of another pass");
             // Queries of the one take three times as long as those of the other, so that three of these pass for each.
-            (0..1000).for_each(|_| index.pace.took(3000.0));
+            (0..1000).for_each(|_| index.pace.of(None).took(3000.0));
             let all: Vec<_> =
                 (0..4).map(|_| job(index, 1, None)).chain((0..9).map(|_| job(other, 1, None))).collect();
             all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
@@ -348,9 +349,9 @@ mod tests {
             queue.push(exact(true), true).unwrap();
             let all = [job(index, 3, None), job(other, 1, None)];
             all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
-            let (with, queue_alone) = (queue.backlog(other, 1), Queue::new(1));
+            let (with, queue_alone) = (queue.backlog(other, 1, None), Queue::new(1));
             all.iter().for_each(|job| queue_alone.push(job.clone(), true).unwrap());
-            assert_eq!(with, queue_alone.backlog(other, 1), "idle work is ahead of nobody");
+            assert_eq!(with, queue_alone.backlog(other, 1, None), "idle work is ahead of nobody");
             for _ in 0..4 {
                 let running = next(&queue).expect("queries come first");
                 running.finish(Answer { latency_us: 1000.0, ..Answer::default() });
@@ -367,7 +368,7 @@ mod tests {
         with_indexes(2.0, |index, other| {
             let queue = Queue::new(1);
             let ahead = |queries| {
-                let Backlog { before_first, before_last } = queue.backlog(index, queries);
+                let Backlog { before_first, before_last } = queue.backlog(index, queries, None);
                 (before_first.as_millis(), before_last.as_millis())
             };
             assert_eq!([ahead(1), ahead(200)], [(0, 0), (0, 0)]);
@@ -383,7 +384,7 @@ mod tests {
             // Work of another index takes turns too, by the time that it takes.
             queue.push(job(other, 1, None), true).unwrap();
             assert_eq!([ahead(1), ahead(2)], [(8, 8), (10, 15)]);
-            assert_eq!(queue.backlog(other, 1), Backlog { before_first: 6 * MS, before_last: 6 * MS });
+            assert_eq!(queue.backlog(other, 1, None), Backlog { before_first: 6 * MS, before_last: 6 * MS });
         });
     }
 
@@ -394,10 +395,10 @@ mod tests {
             let stop = Arc::new(AtomicBool::new(false));
             queue.push(job(index, 1000, Some(Arc::clone(&stop))), true).unwrap();
             next(&queue).unwrap().finish(Answer { latency_us: 1000.0, ..Answer::default() });
-            assert_eq!(queue.backlog(index, 1000).before_last, 999 * MS);
+            assert_eq!(queue.backlog(index, 1000, None).before_last, 999 * MS);
             stop.store(true, Ordering::Relaxed);
             assert!(next(&queue).is_none());
-            assert_eq!(queue.backlog(index, 1000).before_last, Duration::ZERO);
+            assert_eq!(queue.backlog(index, 1000, None).before_last, Duration::ZERO);
         });
     }
 

@@ -7,7 +7,7 @@ use spandrel_io::ReadFile;
 
 use crate::cache::PageCache;
 use crate::damage::DamageLog;
-use crate::pace::Pace;
+use crate::pace::Paces;
 
 /// What the threads of an executor share for one of its indexes.
 pub(crate) struct Searched {
@@ -19,7 +19,7 @@ pub(crate) struct Searched {
     /// The files that queries read, of all segments, by number.
     pub(crate) files: Vec<Arc<ReadFile>>,
     /// How long its queries take.
-    pub(crate) pace: Pace,
+    pub(crate) pace: Paces,
     /// Whether threads are to let go of it.
     closing: AtomicBool,
     holders: Mutex<Holders>,
@@ -58,7 +58,7 @@ impl Searched {
             damage: Arc::new(damage),
             cache,
             files,
-            pace: Pace::default(),
+            pace: Paces::default(),
             closing: AtomicBool::new(false),
             holders: Mutex::default(),
             released: Condvar::new(),

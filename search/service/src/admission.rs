@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use spandrel_engine::{Backlog, Engine};
+use spandrel_engine::{Backlog, Engine, FilterPlan};
 
 use crate::refusal::Refusal;
 
@@ -41,8 +41,9 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn of(engine: &Engine, queries: usize) -> Load {
-        Load { queries, backlog: engine.backlog(queries), query: engine.query_time() }
+    /// Of `queries` queries, whose filters are searched by `plan` where they have some.
+    pub(crate) fn of(engine: &Engine, queries: usize, plan: Option<FilterPlan>) -> Load {
+        Load { queries, backlog: engine.backlog(queries, plan), query: engine.query_time(plan) }
     }
 }
 
@@ -99,7 +100,7 @@ impl Admission {
 
     /// Expected time in the queue of a single query that comes now.
     pub(crate) fn delay(&self, engine: &Engine) -> Duration {
-        self.share(engine.backlog(1).before_first)
+        self.share(engine.backlog(1, None).before_first)
     }
 
     /// Time in which work is done that takes this time one query at a time.

@@ -17,13 +17,7 @@ pub(crate) struct FilterFault {
 
 impl FilterFault {
     pub(crate) fn new(message: impl Into<String>) -> FilterFault {
-        let mut message = message.into();
-        if message.len() > MESSAGE_BYTES {
-            let end = (0..=MESSAGE_BYTES).rev().find(|&at| message.is_char_boundary(at));
-            message.truncate(end.unwrap_or_default());
-            message.push_str(" ...");
-        }
-        FilterFault { message, position: None, attribute: None }
+        FilterFault { message: cut(message.into(), MESSAGE_BYTES), position: None, attribute: None }
     }
 
     /// What a program is told beside the words.
@@ -32,4 +26,14 @@ impl FilterFault {
         let attribute = self.attribute.clone().map(|name| ("attribute".to_owned(), name));
         position.into_iter().chain(attribute).collect()
     }
+}
+
+/// The beginning of a text that is longer than `most` bytes.
+pub(crate) fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|&at| text.is_char_boundary(at));
+        text.truncate(end.unwrap_or_default());
+        text.push_str(" ...");
+    }
+    text
 }

@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use spandrel_engine::{Answer, StageTimes};
+use spandrel_engine::{Answer, FilterPlan, Filtered, StageTimes};
 use tonic::Code;
 
 use crate::histogram::Histogram;
@@ -39,6 +39,12 @@ struct StageLabels {
     stage: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PlanLabels {
+    index: String,
+    plan: &'static str,
+}
+
 type Counts = Family<IndexLabels, Counter>;
 
 /// Every count that does not follow from looking at the indexes.
@@ -60,7 +66,8 @@ pub(crate) struct Metrics {
     partial: Counts,
     limited: Counts,
     refused: Counts,
-    filtered: Counts,
+    filtered: Family<PlanLabels, Counter>,
+    widened: Counts,
     matches: Counts,
     compiled: Counts,
     kept: Counts,
@@ -97,6 +104,7 @@ impl Metrics {
             limited: Family::default(),
             refused: Family::default(),
             filtered: Family::default(),
+            widened: Family::default(),
             matches: Family::default(),
             compiled: Family::default(),
             kept: Family::default(),
@@ -117,6 +125,8 @@ impl Metrics {
         for (name, help, family) in m.of_indexes() {
             registry.register(name, help, family.clone());
         }
+        let help = "Queries answered that had a filter, by how the vectors that match were searched";
+        registry.register("queries_filtered", help, m.filtered.clone());
         let started: Gauge<f64, std::sync::atomic::AtomicU64> = Gauge::default();
         started.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
         let version = ("version".into(), env!("CARGO_PKG_VERSION").into());
@@ -179,7 +189,11 @@ impl Metrics {
                 "Queries refused because the queue was too long; those whose deadline had passed are not among them",
                 &m.refused,
             ),
-            ("queries_filtered", "Queries answered that had a filter", &m.filtered),
+            (
+                "queries_widened",
+                "Queries with a filter whose nearest lists held few matches, so that more were searched",
+                &m.widened,
+            ),
             ("filter_matches", "Vectors that the filters of these queries match", &m.matches),
             ("filters_compiled", "Requests whose filter was compiled", &m.compiled),
             ("filters_kept", "Requests whose filter was there already", &m.kept),
@@ -194,6 +208,9 @@ impl Metrics {
         m.search_seconds.remove(&labels);
         for stage in STAGES {
             m.stage_seconds.remove(&StageLabels { index: name.to_owned(), stage });
+        }
+        for plan in FilterPlan::ALL.map(FilterPlan::name) {
+            m.filtered.remove(&PlanLabels { index: name.to_owned(), plan });
         }
         for (.., family) in m.of_indexes() {
             family.remove(&labels);
@@ -222,7 +239,11 @@ impl Metrics {
             partial: counter(&self.partial),
             limited: counter(&self.limited),
             refused: counter(&self.refused),
-            filtered: counter(&self.filtered),
+            filtered: FilterPlan::ALL.map(|plan| {
+                let labels = PlanLabels { index: name.to_owned(), plan: plan.name() };
+                self.filtered.get_or_create_owned(&labels)
+            }),
+            widened: counter(&self.widened),
             matches: counter(&self.matches),
             filters_compiled: counter(&self.compiled),
             filters_kept: counter(&self.kept),
@@ -249,21 +270,24 @@ pub(crate) struct IndexMetrics {
     partial: Counter,
     limited: Counter,
     pub(crate) refused: Counter,
-    filtered: Counter,
+    /// By plan.
+    filtered: [Counter; 4],
+    widened: Counter,
     matches: Counter,
     pub(crate) filters_compiled: Counter,
     pub(crate) filters_kept: Counter,
 }
 
 impl IndexMetrics {
-    /// Counts answers to a request that came at `arrival`; `matches` is the number of vectors that its filter matches.
-    pub(crate) fn answered(&self, answers: &[Answer], matches: Option<u64>, arrival: Instant) {
+    /// Counts answers to a request that came at `arrival`.
+    pub(crate) fn answered(&self, answers: &[Answer], arrival: Instant) {
         let sum = |of: fn(&Answer) -> u64| answers.iter().map(of).sum::<u64>();
-        let queries = answers.len() as u64; // CAST: widening
-        self.queries.inc_by(queries);
-        if let Some(matches) = matches {
-            self.filtered.inc_by(queries);
-            self.matches.inc_by(queries * matches);
+        self.queries.inc_by(answers.len() as u64); // CAST: widening
+        for Filtered { matches, plan, widened } in answers.iter().filter_map(|answer| answer.filtered) {
+            let at = FilterPlan::ALL.into_iter().position(|of| of == plan);
+            at.and_then(|at| self.filtered.get(at)).map(Counter::inc);
+            self.matches.inc_by(matches);
+            self.widened.inc_by(widened.into());
         }
         self.lists.inc_by(sum(|a| a.work.lists.into()));
         self.reads.inc_by(sum(|a| a.work.reads.into()));
@@ -302,7 +326,7 @@ impl IndexMetrics {
             ("partial", &self.partial),
             ("limited", &self.limited),
             ("refused", &self.refused),
-            ("filtered", &self.filtered),
+            ("widened", &self.widened),
             ("matches", &self.matches),
             ("filters_compiled", &self.filters_compiled),
             ("filters_kept", &self.filters_kept),

@@ -16,7 +16,7 @@ T = TypeVar("T")
 # Half of what a server takes and gives in a message, unless it was set.
 _BATCH_BYTES = 8 << 20
 # Of an explanation at most.
-_EXPLANATION_BYTES = 24 << 10
+_EXPLANATION_BYTES = 29 << 10
 # Of the longest vector that an index may hold.
 DIM_BYTES_MAX = 4 << 14
 
@@ -60,6 +60,12 @@ _TYPES = {
     admin_pb2.ATTRIBUTE_TYPE_I64: "i64",
     admin_pb2.ATTRIBUTE_TYPE_F64: "f64",
     admin_pb2.ATTRIBUTE_TYPE_TIMESTAMP: "timestamp",
+}
+_PLANS = {
+    search_pb2.FILTER_PLAN_EXACT: "exact",
+    search_pb2.FILTER_PLAN_CODES: "codes",
+    search_pb2.FILTER_PLAN_LISTS: "lists",
+    search_pb2.FILTER_PLAN_POST: "post",
 }
 _LIMITS = {
     search_pb2.LIMIT_MAX_LISTS: "max_lists",
@@ -240,7 +246,7 @@ def _promise_of(message: Optional[search_pb2.Promise]) -> Tuple[float, bool]:
 
 
 def _filtered_of(message: search_pb2.Filtered) -> Filtered:
-    return Filtered(message.matches)
+    return Filtered(message.matches, _PLANS.get(message.plan), message.widened)
 
 
 def _effort_of(message: search_pb2.Effort) -> Optional[Effort]:

@@ -31,9 +31,12 @@ class Effort:
 
 @dataclass(frozen=True)
 class Filtered:
-    """What the filter of a query came to: the number of vectors of the index that match."""
+    """What the filter of a query came to: the number of vectors of the index that match, `plan`, how these were searched ('exact',
+    'codes', 'lists' or 'post'; None within a radius), and whether more lists were searched since the nearest held few of them."""
 
     matches: int
+    plan: Optional[str] = None
+    widened: bool = False
 
 
 @dataclass(frozen=True, repr=False)

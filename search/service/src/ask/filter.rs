@@ -1,9 +1,11 @@
 //! Which vectors may be answers, as it was asked for.
+use std::sync::Arc;
+
 use spandrel_filter::{
     BindError, Bound, Filter, FromJsonError, ID, JsonError, JsonProblem, ParseError, Schema,
 };
 
-use crate::filter_fault::FilterFault;
+use crate::filter_fault::{FilterFault, cut};
 use crate::refusal::Refusal;
 
 /// A filter of a request.
@@ -24,6 +26,8 @@ pub(crate) enum FilterForm {
     Tree(Filter),
 }
 
+/// Bytes of the text of a filter that are shown.
+const TEXT_BYTES_MAX: usize = 4096;
 /// Bytes of a filter that is read in about a tenth of a millisecond or less.
 const SHORT_BYTES: usize = 1024;
 
@@ -33,8 +37,8 @@ impl AskFilter {
         self.bytes <= SHORT_BYTES
     }
 
-    /// What it says of rows with these attributes.
-    pub(crate) fn bind(self, schema: &Schema) -> Result<Bound, Refusal> {
+    /// What it says of rows with these attributes and, where that is wanted, the same as text.
+    pub(crate) fn bind(self, schema: &Schema, with_text: bool) -> Result<(Bound, Option<Arc<str>>), Refusal> {
         let field = self.field;
         let (form, filter) = match self.form {
             FilterForm::Text(text) => ("text", Filter::parse(&text).map_err(FilterFault::from)),
@@ -43,7 +47,10 @@ impl AskFilter {
             }
             FilterForm::Tree(tree) => ("tree", Ok(tree)),
         };
-        let bound = filter.and_then(|filter| filter.bind(schema).map_err(FilterFault::from));
+        let bound = filter.and_then(|filter| {
+            let bound = filter.bind(schema)?;
+            Ok((bound, with_text.then(|| cut(filter.to_string(), TEXT_BYTES_MAX).into())))
+        });
         bound.map_err(|fault| Refusal::Filter { field: format!("{field}.{form}"), fault })
     }
 }

@@ -16,8 +16,8 @@ pub(crate) struct Found<'a> {
     pub(crate) version: Version,
     /// When the queries came.
     pub(crate) arrival: Instant,
-    /// Vectors that the filter matches, where there is one.
-    pub(crate) matches: Option<u64>,
+    /// The filter as text, where answers are explained.
+    pub(crate) filter: Option<Arc<str>>,
     /// Set where the server, under load, allowed fewer lists than asked for.
     pub(crate) lowered: Option<Lowered>,
     /// Kept in the ledger for the message that carries this.

@@ -42,6 +42,8 @@ pub(crate) struct Filters {
 /// What a filter matches.
 pub(crate) struct Found {
     pub(crate) compiled: Arc<Compiled>,
+    /// As text, where that was wanted.
+    pub(crate) text: Option<Arc<str>>,
     /// Whether it was compiled for another.
     pub(crate) was_kept: bool,
 }
@@ -68,13 +70,13 @@ impl Filters {
         &self,
         filter: AskFilter,
         index: &Arc<Index>,
-        deadline: Instant,
+        (with_text, deadline): (bool, Instant),
     ) -> Result<Found, Refusal> {
         let field = filter.field;
         let schema = Arc::clone(index.schema());
-        let bound = match filter.is_short() {
-            true => filter.bind(&schema)?,
-            false => blocking(&self.reading, deadline, move |_| filter.bind(&schema)).await?,
+        let (bound, text) = match filter.is_short() {
+            true => filter.bind(&schema, with_text)?,
+            false => blocking(&self.reading, deadline, move |_| filter.bind(&schema, with_text)).await?,
         };
         let bound = Arc::new(bound);
         let slot = self.kept.slot(&bound);
@@ -90,7 +92,7 @@ impl Filters {
         if compiled.is_err() {
             self.kept.forget_empty(&bound, slot);
         }
-        Ok(Found { compiled: compiled?, was_kept })
+        Ok(Found { compiled: compiled?, text, was_kept })
     }
 
     async fn compile(

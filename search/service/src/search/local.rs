@@ -1,7 +1,9 @@
 //! Searching the indexes that this server has open.
 use std::sync::Arc;
 
-use spandrel_engine::{Answer, FetchRequest, FetchState, Fetched as EngineFetched, RangeRequest};
+use spandrel_engine::{
+    Answer, FetchRequest, FetchState, Fetched as EngineFetched, FilterPlan, QueryPlan, RangeRequest,
+};
 
 use super::handed::Handed;
 use super::ranging::Ranging;
@@ -9,7 +11,7 @@ use super::searcher::Searcher;
 use crate::admission::{Admitted, Load};
 use crate::ask::{Ask, AskFilter, AskWithin, Fetched, Form, Found, Queries, Rows, Target, check, lowered};
 use crate::call::Call;
-use crate::filters::{Compiled, Found as FoundFilter};
+use crate::filters::Found as FoundFilter;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::registry::Registry;
@@ -25,8 +27,9 @@ pub(crate) struct Local {
 /// Bytes of an answer besides those of its neighbours, and of its work, each query's.
 const ANSWER_REST: usize = 192;
 const WORK_BYTES: usize = 256;
-/// Bytes of an explanation at most: 256 lists, vectors and rounds of 24, 48 and 20 bytes, and what is told once.
-const EXPLANATION_BYTES: usize = 24 << 10;
+/// Bytes of an explanation at most: 256 lists, vectors and rounds of 24, 48 and 20 bytes, the filter's text of 4 096, and what is
+/// told once.
+const EXPLANATION_BYTES: usize = 29 << 10;
 /// Bytes of a neighbour: an id, a distance, whether that is an estimate.
 const NEIGHBOUR_BYTES: usize = 10 + 4 + 1;
 
@@ -36,9 +39,8 @@ impl Searcher for Local {
         let served = self.registry.get(&ask.index)?;
         check(&ask.params, served.index(), &self.limits)?;
         let Ask { target, form, mut params, filter, with_vectors, with_work, .. } = ask;
-        let filter = compiled(&served, filter, call).await?;
-        params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
-        let matches = filter.as_ref().map(|filter| filter.matches.count());
+        let filter = filtered(&served, filter, params.explain, call).await?;
+        params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.compiled.matches));
         // What lies in the index is found better than what does not.
         let is_own = matches!(target, Target::Ids(_));
         // Of vectors that come by their ids the time counts from when they are there, as of those that come with the request.
@@ -62,7 +64,8 @@ impl Searcher for Local {
         }
         let rest = ANSWER_REST + explained + if with_work { WORK_BYTES } else { 0 };
         let room = call.entry.room(count.saturating_mul(neighbours.saturating_add(rest)))?;
-        params.effort = admitted(&served, count, call)?.effort;
+        let plan = QueryPlan::of(&params, served.index())?.filter_plan();
+        params.effort = admitted(&served, (count, plan), call)?.effort;
         let lowered = lowered(&params, served.index())?;
         let is_kept = !is_own && lowered.is_none() && params.filter.is_none();
         let k = params.k;
@@ -74,7 +77,7 @@ impl Searcher for Local {
             true => Some(self.vectors_of(&served, &mut answers, call).await?),
             false => None,
         };
-        served.metrics.answered(&answers, matches, call.arrival);
+        served.metrics.answered(&answers, call.arrival);
         if answers.iter().any(|answer| answer.missing.parts() > 0) {
             served.log_damage();
         }
@@ -83,7 +86,7 @@ impl Searcher for Local {
             vectors,
             version: served.version(),
             arrival: call.arrival,
-            matches,
+            filter: filter.and_then(|filter| filter.text),
             lowered,
             room,
         };
@@ -96,14 +99,14 @@ impl Searcher for Local {
         ask.check(&self.limits)?;
         let served = self.registry.get(&ask.index)?;
         let AskWithin { target, mut params, filter, .. } = ask;
-        let filter = compiled(&served, filter, call).await?;
+        let filter = filtered(&served, filter, false, call).await?.map(|filter| filter.compiled);
         params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
         let Queries { rows: query, .. } = match target {
             Target::Vectors { numbers, dim } => numbers.rows(dim, Form::One, served.index(), &self.limits)?,
             Target::Ids(ids) => self.rows_of(&served, ids, Form::One, call).await?,
         };
         // Its parts go in one at a time.
-        let Admitted { effort } = admitted(&served, 1, call)?;
+        let Admitted { effort } = admitted(&served, (1, None), call)?;
         if effort < 1.0 {
             params.completeness *= effort;
             served.metrics.degraded.inc();
@@ -123,7 +126,7 @@ impl Searcher for Local {
             _ => {}
         }
         let room = call.entry.room(ids.len() * (served.index().row_bytes() + 3) + ANSWER_REST)?;
-        admitted(&served, FetchRequest::pieces(ids.len()), call)?;
+        admitted(&served, (FetchRequest::pieces(ids.len()), None), call)?;
         let EngineFetched { rows, states } = self.fetched(&served, "ids", ids, call).await?;
         Ok(Fetched { rows: rows_of(&served, rows), states, version: served.version(), room })
     }
@@ -139,7 +142,7 @@ impl Local {
         call: Call<'_>,
     ) -> Result<Queries, Refusal> {
         form.check(ids.len(), &self.limits)?;
-        admitted(served, FetchRequest::pieces(ids.len()), call)?;
+        admitted(served, (FetchRequest::pieces(ids.len()), None), call)?;
         let (count, asked) = (ids.len(), ids.clone());
         let EngineFetched { rows, states } = self.fetched(served, form.field(), ids, call).await?;
         for (id, state) in asked.into_iter().zip(states) {
@@ -198,22 +201,26 @@ impl Local {
 }
 
 /// What a filter matches, for as long as it is used.
-async fn compiled(
+async fn filtered(
     served: &Served,
     filter: Option<AskFilter>,
+    with_text: bool,
     call: Call<'_>,
-) -> Result<Option<Arc<Compiled>>, Refusal> {
+) -> Result<Option<FoundFilter>, Refusal> {
     let Some(filter) = filter else { return Ok(None) };
-    let FoundFilter { compiled, was_kept } =
-        served.filters.get(filter, served.index(), call.deadline).await?;
-    let count = if was_kept { &served.metrics.filters_kept } else { &served.metrics.filters_compiled };
+    let found = served.filters.get(filter, served.index(), (with_text, call.deadline)).await?;
+    let count = if found.was_kept { &served.metrics.filters_kept } else { &served.metrics.filters_compiled };
     count.inc();
-    Ok(Some(compiled))
+    Ok(Some(found))
 }
 
-/// Lets in work that counts as `count` queries, or refuses it.
-fn admitted(served: &Served, count: usize, call: Call<'_>) -> Result<Admitted, Refusal> {
-    let load = Load::of(served.engine(), count);
+/// Lets in work that counts as `count` queries of a plan, or refuses it.
+fn admitted(
+    served: &Served,
+    (count, plan): (usize, Option<FilterPlan>),
+    call: Call<'_>,
+) -> Result<Admitted, Refusal> {
+    let load = Load::of(served.engine(), count, plan);
     served.admission.admit(load, call.deadline).inspect_err(|refusal| {
         if matches!(refusal, Refusal::Overloaded { .. }) {
             served.metrics.refused.inc_by(count as u64); // CAST: widening

@@ -46,7 +46,7 @@ impl Ranging {
         let summary = self.search.summary();
         let answer = summary.answer.clone();
         let matches = self.filter.as_ref().map(|filter| filter.matches.count());
-        self.served.metrics.answered(std::slice::from_ref(&answer), matches, call.arrival);
+        self.served.metrics.answered(std::slice::from_ref(&answer), call.arrival);
         if answer.missing.parts() > 0 {
             self.served.log_damage();
         }

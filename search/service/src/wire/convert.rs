@@ -2,13 +2,13 @@
 use std::time::Instant;
 
 use spandrel_engine::{
-    Answer, Distances, FetchState, Limit, Neighbour, Promise, RangeParams, Rerank, SearchParams,
+    Answer, Distances, FetchState, Filtered, Limit, Neighbour, Promise, RangeParams, Rerank, SearchParams,
 };
 use spandrel_index::{DType, Metric, Tier};
 use spandrel_proto::v1;
 use spandrel_proto::v1::vectors::Form as VectorsForm;
 
-use super::explained::explanation;
+use super::explained::{explanation, wire_plan};
 use super::filter::filter;
 use crate::ask::{Ask, AskWithin, Effort, EndOfRange, Fetched, Form, Found, Numbers, Rows, Target};
 use crate::metrics::queue_us;
@@ -141,7 +141,7 @@ pub(super) fn end(end: &EndOfRange, with_work: bool) -> v1::SearchRangeResponse 
         index_version: version.number,
         index_uuid: version.uuid.to_string(),
         work: with_work.then(|| work(answer, *arrival)),
-        filtered: matches.map(filtered),
+        filtered: matches.map(|matches| v1::Filtered { matches, ..Default::default() }),
     };
     v1::SearchRangeResponse { end: Some(end), ..Default::default() }
 }
@@ -162,9 +162,12 @@ pub(super) fn response(found: &mut Found<'_>, with_work: bool) -> v1::SearchResp
         index_uuid: found.version.uuid.to_string(),
         vectors,
         work: with_work.then(|| work(answer, found.arrival)),
-        explanation: answer.explanation.as_deref().map(explanation),
+        explanation: answer
+            .explanation
+            .as_deref()
+            .map(|told| explanation(told, answer, found.filter.as_deref())),
         promise: answer.promise.map(promise),
-        filtered: found.matches.map(filtered),
+        filtered: answer.filtered.map(filtered),
     }
 }
 
@@ -193,9 +196,14 @@ pub(super) fn responses(found: &mut Found<'_>, with_work: bool) -> v1::SearchBat
         index_uuid: found.version.uuid.to_string(),
         vectors,
         work: if with_work { answers.iter().map(|a| work(a, found.arrival)).collect() } else { Vec::new() },
-        explanations: answers.iter().filter_map(|a| a.explanation.as_deref()).map(explanation).collect(),
+        explanations: answers
+            .iter()
+            .filter_map(|a| {
+                a.explanation.as_deref().map(|told| explanation(told, a, found.filter.as_deref()))
+            })
+            .collect(),
         promises: answers.iter().filter_map(|a| a.promise).map(promise).collect(),
-        filtered: answers.iter().filter_map(|_| found.matches.map(filtered)).collect(),
+        filtered: answers.iter().filter_map(|a| a.filtered).map(filtered).collect(),
     }
 }
 
@@ -237,8 +245,9 @@ fn promise(promise: Promise) -> v1::Promise {
     v1::Promise { target, expected_recall: expected, reached: promise.reached() }
 }
 
-fn filtered(matches: u64) -> v1::Filtered {
-    v1::Filtered { matches }
+fn filtered(filtered: Filtered) -> v1::Filtered {
+    let Filtered { matches, plan, widened } = filtered;
+    v1::Filtered { matches, plan: wire_plan(plan) as i32, widened } // CAST: the enum's code
 }
 
 fn limited_by(answer: &Answer) -> v1::Limit {

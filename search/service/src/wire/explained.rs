@@ -1,10 +1,15 @@
 //! How a query was answered, as a message.
-use spandrel_engine::{ExplainedList, ExplainedVector, Explanation, ListFate, ReadPart, Rerank, Round, Stop};
+use spandrel_engine::{
+    Answer, ExplainedFilter, ExplainedList, ExplainedVector, Explanation, FilterPlan, ListFate, PlanCosts,
+    PlanReason, ReadPart, Rerank, Round, Stop,
+};
 use spandrel_proto::v1;
 
-pub(super) fn explanation(explanation: &Explanation) -> v1::Explanation {
-    let Explanation { epsilon, lists_planned, rerank, lists, stop, compared, rounds, filter: _ } =
+/// How `answer` was found; `text` is its filter.
+pub(super) fn explanation(explanation: &Explanation, answer: &Answer, text: Option<&str>) -> v1::Explanation {
+    let Explanation { epsilon, lists_planned, rerank, lists, stop, compared, rounds, filter: of_filter } =
         explanation;
+    let matches = answer.filtered.map(|filtered| filtered.matches);
     v1::Explanation {
         epsilon: *epsilon,
         lists_planned: *lists_planned,
@@ -16,6 +21,40 @@ pub(super) fn explanation(explanation: &Explanation) -> v1::Explanation {
         compared: compared.items.iter().map(vector).collect(),
         compared_more: compared.more,
         rounds: rounds.iter().map(round).collect(),
+        filter: of_filter.as_ref().map(|of| v1::ExplainedFilter {
+            text: text.unwrap_or_default().to_owned(),
+            matches: matches.unwrap_or_default(),
+            ..filter(of)
+        }),
+    }
+}
+
+fn filter(of: &ExplainedFilter) -> v1::ExplainedFilter {
+    let &ExplainedFilter { plan, reason, costs: PlanCosts { exact, codes, lists } } = of;
+    let reason = match reason {
+        // No request names one.
+        PlanReason::Asked => v1::PlanReason::Unspecified,
+        PlanReason::Exact => v1::PlanReason::Exact,
+        PlanReason::All => v1::PlanReason::All,
+        PlanReason::Cost => v1::PlanReason::Cost,
+        PlanReason::Sparse => v1::PlanReason::Sparse,
+    };
+    v1::ExplainedFilter {
+        plan: wire_plan(plan) as i32, // CAST: the enum's code, as below
+        reason: reason as i32,
+        exact_cost: exact,
+        codes_cost: codes,
+        lists_cost: lists,
+        ..Default::default()
+    }
+}
+
+pub(super) fn wire_plan(plan: FilterPlan) -> v1::FilterPlan {
+    match plan {
+        FilterPlan::Exact => v1::FilterPlan::Exact,
+        FilterPlan::Codes => v1::FilterPlan::Codes,
+        FilterPlan::Lists => v1::FilterPlan::Lists,
+        FilterPlan::Post => v1::FilterPlan::Post,
     }
 }
 

@@ -73,6 +73,44 @@ fn every_call_and_form_finds_what_matches_and_nothing_else() {
 }
 
 #[test]
+fn answers_say_how_they_were_filtered() {
+    run(async {
+        let server = server(&[]);
+        let client = server.client();
+        let explained = |filter| {
+            let options = Some(v1::SearchOptions { filter, explain: true, ..Default::default() });
+            v1::SearchRequest { options, ..request(2, None) }
+        };
+        let few = |row: &Row| row.stock == Some(7) && row.colour.is_some();
+        let many = |row: &Row| row.colour.is_some();
+        let cases: [(_, fn(&Row) -> bool, _); 2] = [
+            (
+                as_json(r#"{"stock": 7, "colour": {"$exists": true}}"#),
+                few,
+                "stock = 7 and colour is not null",
+            ),
+            (as_text("colour is not null"), many, "colour is not null"),
+        ];
+        for (filter, holds, text) in cases {
+            let answer = client.search(explained(filter)).await.unwrap();
+            let (filtered, told) = (answer.filtered.unwrap(), answer.explanation.unwrap().filter.unwrap());
+            assert_eq!(filtered.matches, rows().filter(holds).count() as u64, "{text}");
+            assert_eq!(
+                (told.matches, told.plan(), told.text.as_str()),
+                (filtered.matches, filtered.plan(), text)
+            );
+            assert_ne!(filtered.plan(), v1::FilterPlan::Unspecified);
+            assert!(told.reason() == v1::PlanReason::Cost && told.exact_cost > 0.0 && told.lists_cost > 0.0);
+            // The cheapest of those that were compared.
+            let cheapest = told.exact_cost <= told.lists_cost.min(told.codes_cost.unwrap_or(f64::MAX));
+            assert_eq!(cheapest, told.plan() == v1::FilterPlan::Exact, "{told:?}");
+        }
+        let plain = client.search(explained(None)).await.unwrap();
+        assert!(plain.filtered.is_none() && plain.explanation.unwrap().filter.is_none());
+    });
+}
+
+#[test]
 fn attributes_are_described_with_their_values() {
     run(async {
         let server = server(&["--metrics", "127.0.0.1:0"]);
