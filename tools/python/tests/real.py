@@ -1,6 +1,7 @@
 """An index and servers of it, made with the program that SPANDREL_BIN names."""
 import atexit
 import functools
+import json
 import os
 import subprocess
 import tempfile
@@ -44,7 +45,12 @@ def made():
     base, queries_path, index = (os.path.join(folder.name, name) for name in ("base.u8bin", "queries.u8bin", "index"))
     flags = ["--vectors", str(VECTORS), "--out", base, "--queries", str(QUERIES), "--queries-out", queries_path]
     run("data", "generate", "sift", *flags)
-    run("build", "--base", base, "--metric", "l2", "--out", index, "--list-size", "32")
+    attributes = os.path.join(folder.name, "attributes.jsonl")
+    with open(attributes, "w") as file:
+        for id in range(VECTORS):
+            file.write(json.dumps({"id": id, "price": id % 97 + 0.5, "tags": sorted({f"t{id % 5}", f"t{id % 7}"})}) + "\n")
+    flags = ["--metric", "l2", "--out", index, "--list-size", "32", "--attributes", attributes]
+    run("build", "--base", base, *flags)
     lines = run("query", "--index", index, "--queries", queries_path, "--k", str(K)).splitlines()[1:]
     table = np.array([line.split("\t") for line in lines]).reshape(QUERIES, K, 4)
     return types.SimpleNamespace(

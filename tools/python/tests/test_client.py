@@ -101,10 +101,22 @@ class RealServer(unittest.TestCase):
         few = self.client.search(self.queries[3], K, spandrel.Options(filter="id in [4, 9]"))
         self.assertEqual((few.counts.tolist(), set(few.ids.tolist())), ([2], {4, 9, -1}))
         self.assertEqual(self.client.search(self.queries[3], K).filtered, [None])
-        self.assertEqual(self.client.describe().details["attributes"], [])
+        price, tags = self.client.describe().details["attributes"]
+        self.assertEqual((price["name"], price["type"], price["nulls"]), ("price", "f64", 0))
+        self.assertEqual((tags["type"], tags["values"], len(tags["most_frequent"])), ("tags", 7, 7))
+        ids = [id for id in range(VECTORS) if id % 97 < 20 and (id % 5 == 3 or id % 7 == 3)]
+        for filter in (
+            'price < 20.5 and tags contains "t3"',
+            {"price": {"$lt": 20.5}, "tags": {"$contains": "t3"}},
+        ):
+            parts = list(self.client.search_range(self.queries[3], 1e9, spandrel.RangeOptions(filter=filter)))
+            self.assertEqual({id for part in parts for id in part.ids.tolist()}, set(ids))
+            answers = self.client.search(self.queries[:5], K, spandrel.Options(filter=filter))
+            self.assertTrue(set(answers.ids.ravel().tolist()) <= set(ids))
+            self.assertEqual({of.matches for of in answers.filtered}, {len(ids)})
         for wrong, field, position, attribute in (
             ("id in [4, 9", "options.filter.text", 11, None),
-            ("price < 7", "options.filter.text", None, "price"),
+            ("prise < 7", "options.filter.text", None, "prise"),
             ({"price": {"$below": 7}}, "options.filter.json", None, None),
         ):
             with self.assertRaises(spandrel.InvalidArgument) as raised:
