@@ -81,9 +81,10 @@ fn answers_say_how_they_were_filtered() {
             let options = Some(v1::SearchOptions { filter, explain: true, ..Default::default() });
             v1::SearchRequest { options, ..request(2, None) }
         };
-        let few = |row: &Row| row.stock == Some(7) && row.colour.is_some();
-        let many = |row: &Row| row.colour.is_some();
-        let cases: [(_, fn(&Row) -> bool, _); 2] = [
+        type Holds = fn(&Row) -> bool;
+        let few: Holds = |row| row.stock == Some(7) && row.colour.is_some();
+        let many: Holds = |row| row.colour.is_some();
+        let cases = [
             (
                 as_json(r#"{"stock": 7, "colour": {"$exists": true}}"#),
                 few,
