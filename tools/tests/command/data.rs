@@ -100,7 +100,7 @@ fn tags_and_filters_are_generated() {
         (&["tags.txt"][..], "expected a name ending in .spmat or .jsonl"),
         (&["tags.spmat", "--correlation", "2"], "expected a number from -1 to 1"),
         (&["tags.spmat", "--queries", "q"], "--filters-out"),
-        (&["tags.spmat", "--tags", "0"], "0 is not in 1.."),
+        (&["tags.spmat", "--zipf", "x"], "expected a number of 0 or more"),
     ] {
         let refused = spandrel(&[&labels[..], flags].concat());
         assert!(text(&refused.stderr).contains(says), "{}", text(&refused.stderr));
