@@ -1,6 +1,8 @@
 //! Searching among the vectors that match filters.
 use std::collections::HashSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -114,6 +116,56 @@ fn every_query_has_its_own_filter_and_truth() {
     run(&[&bench[..], &["--truth", &truth, "--max-lists", "1000", "--json", &json]].concat());
     let points: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     assert!(points[0]["recall"].as_f64().unwrap() < 0.9, "{points}");
+}
+
+#[test]
+fn a_server_finds_the_same() {
+    let tagged = Tagged::new();
+    let index = format!("tagged={}", tagged.path("index"));
+    let mut server = Command::new(env!("CARGO_BIN_EXE_spandrel"))
+        .args(["serve", "--index", &index, "--listen", "127.0.0.1:0", "--metrics", "off", "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut printed = String::new();
+    for line in BufReader::new(server.stdout.take().unwrap()).lines() {
+        printed += &line.unwrap();
+        if printed.ends_with('}') {
+            break;
+        }
+    }
+    let ready: Value = serde_json::from_str(&printed).unwrap();
+    let (address, queries) = (ready["listen"].as_str().unwrap(), tagged.path("queries.u8bin"));
+    let ask = |flags: &[&str]| {
+        let query = ["query", "--server", address, "--queries", &queries, "--format", "json"];
+        let output = spandrel(&[&query[..], flags].concat());
+        let lines = text(&output.stdout).lines();
+        let answers = lines.map(|line| ids(&serde_json::from_str(line).unwrap())).collect::<Vec<_>>();
+        (answers, text(&output.stderr).to_owned())
+    };
+    let filters = tagged.path("filters.jsonl");
+    let mut wrong = Vec::new();
+    for flags in [&["--filter", r#"tags contains "1""#][..], &["--filters", &filters]] {
+        let local: Vec<Vec<usize>> = tagged.query(flags).iter().map(ids).collect();
+        for rpc in ["unary", "batch", "stream"] {
+            let (found, error) = ask(&[flags, &["--rpc", rpc]].concat());
+            if found != local {
+                wrong.push(format!("{flags:?} {rpc}: {error}"));
+            }
+        }
+        let radius = [flags, &["--radius", "60000"]].concat();
+        let local: Vec<Vec<usize>> = tagged.query(&radius).iter().map(ids).collect();
+        if ask(&radius).0 != local || local.iter().all(Vec::is_empty) {
+            wrong.push(format!("{radius:?}"));
+        }
+    }
+    let (_, refused) = ask(&["--filter", "price < 3"]);
+    let (_, plan) = ask(&["--filter", r#"tags contains "1""#, "--filter-plan", "lists"]);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert!(refused.contains("price") && plan.contains("--filter-plan needs --index"), "{refused} {plan}");
 }
 
 #[test]

@@ -8,6 +8,8 @@ use clap::Args;
 use spandrel_datasets::Filters;
 use spandrel_engine::FilterPlan;
 use spandrel_filter::{Bound, Filter, Schema};
+use spandrel_proto::v1;
+use spandrel_proto::v1::filter::Form;
 
 pub(super) use compiler::{Compiler, FilterPart};
 pub(super) use search::Searching;
@@ -58,21 +60,39 @@ impl FilterArgs {
             let written = vec![filter.clone()];
             return Ok(Some(Asked { distinct, of_query: Vec::new(), written, plan }));
         }
-        let Some(path) = &self.filters else {
+        let Some(filters) = self.read(queries)? else {
             return match plan {
                 None => Ok(None),
                 Some(_) => Err(UsageError("--filter-plan needs --filter or --filters".to_owned()).into()),
             };
         };
+        let bound = filters.bind(schema)?;
+        let written = filters.iter().cloned().collect();
+        Ok(Some(Asked { distinct: bound.distinct, of_query: bound.of_query, written, plan }))
+    }
+
+    /// The same for a server: one for each query, one for all, or none.
+    pub(super) fn wire(&self, queries: u64) -> anyhow::Result<Vec<v1::Filter>> {
+        if self.filter_plan.is_some() {
+            return Err(UsageError("--filter-plan needs --index".to_owned()).into());
+        }
+        let wire = |filter: &Filter| v1::Filter { form: Some(Form::Text(filter.to_string())) };
+        Ok(match &self.filter {
+            Some(filter) => vec![wire(filter)],
+            None => self.read(queries)?.iter().flat_map(Filters::iter).map(wire).collect(),
+        })
+    }
+
+    /// The file of filters, if there is one.
+    fn read(&self, queries: u64) -> anyhow::Result<Option<Filters>> {
+        let Some(path) = &self.filters else { return Ok(None) };
         let filters = Filters::open(path)?;
         let count = filters.len() as u64; // CAST: widening
         if count != queries {
             let message = format!("{}: filters of {count} queries, there are {queries}", path.display());
             return Err(Advised::new(message, "give a filter for each query, in their order").into());
         }
-        let bound = filters.bind(schema)?;
-        let written = filters.iter().cloned().collect();
-        Ok(Some(Asked { distinct: bound.distinct, of_query: bound.of_query, written, plan }))
+        Ok(Some(filters))
     }
 }
 

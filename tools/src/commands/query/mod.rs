@@ -21,7 +21,7 @@ use super::search::{
 use super::shape::threads_default;
 use super::within::{self, CompletenessArgs, RadiusArgs};
 use crate::values::parse_recall;
-use crate::{Advised, Session, UsageError};
+use crate::{Advised, Session};
 
 /// Find the nearest vectors of each query, or all within a radius.
 ///
@@ -179,9 +179,6 @@ fn run_within(
 
 /// As [`run`], where a server answers.
 fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<'_>) -> anyhow::Result<()> {
-    if args.filter.is_given() {
-        return Err(UsageError("a filter needs --index".to_owned()).into());
-    }
     let params = args.knobs.point(args.recall);
     let distances = args.places.distances;
     let query = Query {
@@ -191,6 +188,7 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
         params,
         distances,
         explain: args.explain,
+        filter: &args.filter,
         rate: args.rate,
     };
     let session = output.session;

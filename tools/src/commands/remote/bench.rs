@@ -61,6 +61,8 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
                     remote: Arc::clone(&remote),
                     queries: Arc::clone(&queries),
                     k: what.k,
+                    filters: Arc::default(),
+                    first: 0,
                     // The work is asked for while warming up: it costs bytes, and does not change.
                     options: options(params, what.distances, true),
                 };

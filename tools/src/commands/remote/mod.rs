@@ -209,6 +209,10 @@ pub(super) struct Asking {
     pub(super) queries: Arc<Rows>,
     pub(super) k: u32,
     pub(super) options: v1::SearchOptions,
+    /// Of the queries of the file: one for each, one for all, or none.
+    pub(super) filters: Arc<Vec<v1::Filter>>,
+    /// Number of the first query in the file.
+    pub(super) first: usize,
 }
 
 impl Asking {
@@ -217,12 +221,25 @@ impl Asking {
         self.queries.bytes().len() / self.queries.row_bytes()
     }
 
+    /// Whether each query has a filter of its own, so that one call does not carry several.
+    fn has_own_filters(&self) -> bool {
+        self.filters.len() > 1
+    }
+
+    fn options_of(&self, number: usize) -> v1::SearchOptions {
+        let filter = match self.filters.as_slice() {
+            [one] => Some(one),
+            all => all.get(self.first + number),
+        };
+        v1::SearchOptions { filter: filter.cloned(), ..self.options.clone() }
+    }
+
     pub(super) fn one(&self, number: usize) -> v1::SearchRequest {
         v1::SearchRequest {
             index: self.remote.summary.name.clone(),
             query: Some(self.remote.vectors(self.queries.row(number))),
             k: self.k,
-            options: Some(self.options.clone()),
+            options: Some(self.options_of(number)),
         }
     }
 
@@ -233,7 +250,7 @@ impl Asking {
             index: self.remote.summary.name.clone(),
             queries: Some(self.remote.vectors(rows)),
             k: self.k,
-            options: Some(self.options.clone()),
+            options: Some(self.options_of(numbers.start)),
         }
     }
 }

@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 
 use super::patience::{Connection, Patience};
 use super::{Asking, BATCH, Remote, Rpc, ServerArgs, answer, answers, item, options, told};
+use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
@@ -28,6 +29,7 @@ pub(in crate::commands) struct Query<'a> {
     pub(in crate::commands) params: PointParams,
     pub(in crate::commands) distances: spandrel_engine::Distances,
     pub(in crate::commands) explain: bool,
+    pub(in crate::commands) filter: &'a FilterArgs,
     /// Most queries asked a second.
     pub(in crate::commands) rate: Option<f64>,
 }
@@ -45,6 +47,7 @@ pub(in crate::commands) fn ask(
         let clients = server.clients(&config)?;
         let remote = Arc::new(Remote::open(&clients, &config.address, server.index_name()).await?);
         let file = open_queries(remote.fit(), &query.input, query.queries, session)?;
+        let filters = Arc::new(query.filter.wire(file.len())?);
         let mut asker = Asker {
             clients,
             rpc: server.rpc,
@@ -64,6 +67,8 @@ pub(in crate::commands) fn ask(
                 remote: Arc::clone(&remote),
                 queries: rows,
                 k: query.k,
+                filters: Arc::clone(&filters),
+                first: first as usize, // CAST: usize is 64 bits here
                 options: v1::SearchOptions {
                     explain: query.explain,
                     ..options(&query.params, query.distances, false)
@@ -153,11 +158,11 @@ async fn call(
     numbers: Range<usize>,
 ) -> Result<Vec<Answer>, Status> {
     match rpc {
-        Rpc::Batch => {
+        Rpc::Batch if !asking.has_own_filters() => {
             let ask = || connection.client.search_batch(asking.many(numbers.clone()));
             Ok(answers(&connection.patience.call(ask).await?))
         }
-        Rpc::Unary => {
+        Rpc::Batch | Rpc::Unary => {
             let none = numbers.map(|number| (number, None)).collect();
             one_by_one(&connection, &asking, none).await
         }

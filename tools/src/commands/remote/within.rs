@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use spandrel_engine::{Answer, RangeParams};
-use spandrel_index::VectorSource as _;
+use spandrel_index::{Metric, VectorSource as _};
 use spandrel_proto::v1;
 use tonic::{Code, Status};
 
@@ -30,11 +30,18 @@ pub(in crate::commands) fn ask_within(
         let meter = session.meter();
         meter.phase("searching", "queries");
         let patience = Patience::new(&session.stop);
+        let filters = query.filter.wire(file.len())?;
         let mut row = vec![0; file.row_bytes()];
         for (number, client) in (0..file.len()).zip(clients.iter().cycle()) {
             file.read_rows(number, &mut row)?;
             let connection = Connection { client: client.clone(), patience: Arc::clone(&patience) };
-            let answer = answer(&connection, &remote, &row, params).await;
+            let filter = match filters.as_slice() {
+                [one] => Some(one),
+                all => all.get(number as usize), // CAST: usize is 64 bits here
+            };
+            let request =
+                v1::SearchRangeRequest { filter: filter.cloned(), ..request(&remote, &row, params) };
+            let answer = answer(&connection, remote.metric, request).await;
             if session.is_stopped() {
                 anyhow::bail!("stopped with {number} queries answered");
             }
@@ -54,14 +61,8 @@ pub(in crate::commands) fn ask_within(
     })
 }
 
-/// The answer to one query, best first; what came of it so far where the patience is over.
-async fn answer(
-    connection: &Connection,
-    remote: &Remote,
-    row: &[u8],
-    params: &RangeParams,
-) -> Result<Answer, Status> {
-    let request = v1::SearchRangeRequest {
+fn request(remote: &Remote, row: &[u8], params: &RangeParams) -> v1::SearchRangeRequest {
+    v1::SearchRangeRequest {
         index: remote.summary.name.clone(),
         query: Some(remote.vectors(row)),
         radius: Some(params.radius),
@@ -70,7 +71,15 @@ async fn answer(
         max_bytes: params.max_bytes,
         distances: wire_distances(params.distances) as i32, // CAST: the enum's code
         ..v1::SearchRangeRequest::default()
-    };
+    }
+}
+
+/// The answer to one query, best first; what came of it so far where the patience is over.
+async fn answer(
+    connection: &Connection,
+    metric: Metric,
+    request: v1::SearchRangeRequest,
+) -> Result<Answer, Status> {
     let Connection { client, patience } = connection;
     let mut parts = patience.call(|| client.search_range(request.clone(), None)).await?;
     let mut answer = Answer::default();
@@ -83,6 +92,6 @@ async fn answer(
             answer.limited_by = limit(end.limited_by);
         }
     }
-    sort(remote.metric, &mut answer.neighbours);
+    sort(metric, &mut answer.neighbours);
     Ok(answer)
 }
