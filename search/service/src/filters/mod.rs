@@ -166,3 +166,45 @@ async fn blocking<T: Send + 'static>(
     };
     timeout_at(deadline.into(), begun).await.unwrap_or(Err(Refusal::Deadline))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use spandrel_filter::Filter;
+    use spandrel_index::testing::TestIndex;
+    use spandrel_index::{DType, Metric};
+
+    use super::*;
+    use crate::ask::FilterForm;
+
+    fn ids(id: u64) -> AskFilter {
+        AskFilter { field: "filter", form: FilterForm::Tree(Filter::Ids(vec![id])), bytes: 10 }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_refused_and_what_is_late_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        TestIndex::random(Metric::L2, DType::U8, 4, 300).write(dir.path());
+        let index = Arc::new(Index::open(dir.path()).unwrap());
+        let soon = || (false, Instant::now() + Duration::from_secs(60));
+        let never = Filters::new(1000).get(ids(0), &index, soon()).await.err().unwrap();
+        assert!(matches!(never, Refusal::Field { field: "filter", .. }), "{never:?}");
+
+        // For one at a time, and not for one that is kept besides.
+        let filters = Filters::new(REST_BYTES + SETS * 300_usize.div_ceil(8) + size_of::<u64>());
+        let late = filters.get(ids(0), &index, (false, Instant::now())).await.err().unwrap();
+        assert!(matches!(late, Refusal::Deadline), "{late:?}");
+        while filters.bytes() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let used = filters.get(ids(0), &index, soon()).await.ok().unwrap();
+        assert_eq!((used.compiled.matches.count(), used.was_kept), (1, false));
+        assert!(filters.get(ids(0), &index, soon()).await.ok().unwrap().was_kept);
+        let refused = filters.get(ids(7919), &index, soon()).await.err().unwrap();
+        assert!(matches!(refused, Refusal::Filters { .. }), "{refused:?}");
+        drop(used);
+        let other = filters.get(ids(7919), &index, soon()).await.ok().unwrap();
+        assert_eq!((other.compiled.matches.count(), other.was_kept), (1, false));
+    }
+}
