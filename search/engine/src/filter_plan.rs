@@ -59,7 +59,7 @@ pub struct Filtered {
     /// How they were searched.
     pub plan: FilterPlan,
     /// Whether more lists were searched than for filters that are independent of the query, since the nearest lists held fewer
-    /// than half of the matches that these would have.
+    /// of the matches than for these.
     pub widened: bool,
 }
 

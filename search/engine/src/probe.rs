@@ -16,10 +16,12 @@ use crate::terms::End;
 /// against an exact search among the heads; 10 more lose 0.005 at 40 and save a sixth of the processor time.
 const EXTRA_HEADS: usize = 48;
 
-/// Lists hold few matches that hold less than this share of those that they would hold of a filter that is independent of the
-/// query.
+/// Lists that hold at least this share of the matches that they would hold of a filter that is independent of the query are
+/// enough. Fewer are likely by chance alone where few are expected; to search more lists is cheap then.
+const ENOUGH: f64 = 0.8;
+/// Lists hold few matches that hold less than this share.
 const SPARSE: f64 = 0.5;
-/// More lists are then searched until they hold this many times those.
+/// More lists are then searched until they hold this many times those matches, and between the two shares fewer times.
 const RELEVANT: f64 = 6.0;
 
 /// Finds the lists of queries. One per worker.
@@ -46,9 +48,11 @@ pub(crate) struct Probed {
     /// Vectors that may be answers whose own list was chosen and can be read: no more than there are, since copies are not
     /// counted.
     pub(crate) vectors: u64,
-    /// Whether the lists planned for hold fewer than half of the matches that they would hold of a filter that is independent
-    /// of the query.
-    pub(crate) is_sparse: bool,
+    /// Whether more lists are needed than planned, since these hold fewer of the matches than they would hold of a filter that
+    /// is independent of the query.
+    pub(crate) is_widened: bool,
+    /// Whether they are given up, since they hold fewer than half.
+    pub(crate) is_given_up: bool,
     /// Why the search for heads was given up, if it was; nothing is chosen then.
     pub(crate) end: Option<End>,
 }
@@ -83,15 +87,13 @@ impl Prober {
         mut end: impl FnMut() -> Option<End>,
         out: &mut Vec<ListPlace>,
     ) -> Probed {
-        let (index, k) = (query.index, plan.k() as u64);
+        let (index, k) = (query.index, plan.k() as u64); // CAST: widening
         let guard = Guard::of(plan);
         kept::clear(&mut self.nearest);
         if k == 0 {
             out.clear();
             return Probed::default();
         }
-        // Whether lists say where their copies lie, which may be answers too.
-        let has_copies = index.code() != CodeSpec::Full && index.codes_tier() == Tier::Ssd;
         let mut lists = plan.probe.lists;
         let mut head_distances = 0_u32;
         loop {
@@ -113,7 +115,7 @@ impl Prober {
             out.clear();
             for (at, &near) in self.nearest.iter().enumerate() {
                 if at >= within
-                    && probed.vectors >= *wanted.get_or_insert_with(|| guard.wanted(&probed, passed))
+                    && probed.vectors >= wanted.get_or_insert_with(|| guard.wanted(&probed, passed)).vectors
                 {
                     break;
                 }
@@ -125,20 +127,8 @@ impl Prober {
                 }
                 probed.lists += 1;
                 let segment = query.segment(near.segment);
-                let positions = segment.directory.positions(near.list);
-                passed += positions.len() as u64; // CAST: widening
-                let accepted = query.accept.count(near.segment, positions);
-                // Most lists of a filter that few vectors match end here.
-                if accepted == 0 && !query.accept.is_all() && !has_copies {
-                    continue;
-                }
-                let place = ListPlace { accepted, ..ListPlace::of(near, segment) };
-                if accepted == 0 && !query.accept.is_all() && place.replicas == 0 {
-                    continue;
-                }
-                if place.bytes == 0 {
-                    continue;
-                }
+                passed += segment.directory.positions(near.list).len() as u64; // CAST: widening
+                let Some(place) = place_of(query, near) else { continue };
                 if is_unreadable(place.key()) {
                     probed.unreadable += 1;
                     continue;
@@ -147,9 +137,9 @@ impl Prober {
                 out.push(place);
             }
             let wanted = wanted.unwrap_or_else(|| guard.wanted(&probed, passed));
-            probed.is_sparse = wanted > k;
-            let missing = wanted.saturating_sub(probed.vectors);
-            if missing == 0 || lists >= plan.stop.lists_max || probed.is_sparse && guard.gives_up {
+            (probed.is_widened, probed.is_given_up) = (wanted.vectors > k, wanted.is_none);
+            let missing = wanted.vectors.saturating_sub(probed.vectors);
+            if missing == 0 || lists >= plan.stop.lists_max {
                 return probed;
             }
             let mean = (index.vectors() / u64::from(index.lists())).max(1);
@@ -213,6 +203,21 @@ impl Prober {
     }
 }
 
+/// Where a list lies that holds a vector which may be an answer, or may hold one.
+fn place_of(query: &Query<'_>, near: NearList) -> Option<ListPlace> {
+    let (index, segment) = (query.index, query.segment(near.segment));
+    // Lists on SSD say where their copies lie, which may be answers too.
+    let has_copies = index.code() != CodeSpec::Full && index.codes_tier() == Tier::Ssd;
+    let accepted = query.accept.count(near.segment, segment.directory.positions(near.list));
+    let is_none = accepted == 0 && !query.accept.is_all();
+    // Most lists end here where few vectors match.
+    if is_none && !has_copies {
+        return None;
+    }
+    let place = ListPlace { accepted, ..ListPlace::of(near, segment) };
+    (place.bytes > 0 && !(is_none && place.replicas == 0)).then_some(place)
+}
+
 /// What says whether the lists planned for hold enough matches of a filter.
 #[derive(Debug, Clone, Copy)]
 struct Guard {
@@ -221,8 +226,17 @@ struct Guard {
     matches: u64,
     /// Share of all vectors that match, where fewer near the query count.
     share: Option<f64>,
-    /// Whether lists are given up where they hold too few.
-    gives_up: bool,
+    /// Whether lists may be given up where they hold few.
+    may_give_up: bool,
+}
+
+/// What lists are searched for.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// Vectors that may be answers.
+    vectors: u64,
+    /// Whether no list is.
+    is_none: bool,
 }
 
 impl Guard {
@@ -233,17 +247,25 @@ impl Guard {
             k: plan.k() as u64, // CAST: widening
             matches: filtered.map_or(u64::MAX, |filtered| filtered.matches),
             share: filtered.map(|filtered| filtered.share),
-            gives_up: filtered.is_some_and(|filtered| filtered.may_change),
+            may_give_up: filtered.is_some_and(|filtered| filtered.may_change),
         }
     }
 
     /// How many vectors that may be answers are wanted, where the lists planned for are `probed` and have `passed` vectors.
-    fn wanted(&self, probed: &Probed, passed: u64) -> u64 {
+    fn wanted(&self, probed: &Probed, passed: u64) -> Wanted {
         let expected = self.share.map_or(0.0, |share| share * passed as f64); // CAST: below 2^53, here and below
-        if probed.vectors as f64 >= SPARSE * expected {
-            return self.k;
+        let found = probed.vectors as f64 / expected;
+        // Also where nothing is expected.
+        if found.is_nan() || found >= ENOUGH {
+            return Wanted { vectors: self.k, is_none: false };
         }
-        self.k.max((RELEVANT * expected).ceil() as u64).min(self.matches)
+        if found < SPARSE && self.may_give_up {
+            return Wanted { vectors: 0, is_none: true };
+        }
+        let lacking = ((ENOUGH - found) / (ENOUGH - SPARSE)).min(1.0);
+        let times = 1.0 + lacking * (RELEVANT - 1.0);
+        let vectors = self.k.max((times * expected).ceil() as u64).min(self.matches);
+        Wanted { vectors, is_none: false }
     }
 }
 

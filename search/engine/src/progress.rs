@@ -59,19 +59,16 @@ impl Progress {
         self.explanation = plan.explain.then(|| Box::new(explanation()));
     }
 
-    /// Takes in that the lists planned for hold few of the vectors that match: whether the codes of all of these are compared
-    /// instead. More lists are searched otherwise.
-    pub(crate) fn has_few_matches(&mut self, plan: &QueryPlan) -> bool {
-        let changes = plan.filtered.is_some_and(|filtered| filtered.may_change);
+    /// Goes over to comparing the codes of all vectors that match: the lists planned for hold few of these.
+    pub(crate) fn compare_codes(&mut self) {
+        self.work.lists = 0;
         if let Some(filtered) = &mut self.filtered {
-            filtered.widened = !changes;
-            filtered.plan = if changes { FilterPlan::Codes } else { filtered.plan };
+            filtered.plan = FilterPlan::Codes;
         }
         let told = self.explanation.as_mut().and_then(|explanation| explanation.filter.as_mut());
-        if let (Some(told), Some(filtered)) = (told, self.filtered) {
-            (told.plan, told.reason) = (filtered.plan, PlanReason::Sparse);
+        if let Some(told) = told {
+            (told.plan, told.reason) = (FilterPlan::Codes, PlanReason::Sparse);
         }
-        changes
     }
 
     /// Counts vectors of a list that were compared, or estimated from their codes.

@@ -78,9 +78,15 @@ impl Choosing {
                 break;
             }
         }
-        if let Some(last) = self.locations.last() {
-            self.next_match = Location::new(last.segment(), last.position() + 1);
-        }
+        let Some(&last) = self.locations.last() else { return };
+        // Those of the last page come along, so that no page is read twice.
+        let (layout, number) = (step.query.index.page_layout(), last.segment());
+        let page = PageKey::of(last, &layout);
+        let rest = matches.segments()[usize::from(number)].within(last.position() + 1..u32::MAX);
+        let rest = rest.map(|position| Location::new(number, position));
+        self.locations.extend(rest.take_while(|&at| PageKey::of(at, &layout) == page));
+        let last = self.locations.last().unwrap_or(&last).position();
+        self.next_match = Location::new(number, last + 1);
     }
 
     /// Leaves those matches out that lie on damaged pages, and from where on no more bytes may be asked.

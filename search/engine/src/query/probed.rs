@@ -126,10 +126,13 @@ impl Probed {
         progress.work.head_distances = progress.work.head_distances.saturating_add(chosen.head_distances);
         *vectors = chosen.vectors;
         progress.end = progress.end.or(chosen.end);
-        if chosen.is_sparse && progress.has_few_matches(plan) {
+        if chosen.is_given_up {
+            progress.compare_codes();
             places.clear();
-            progress.work.lists = 0;
             return;
+        }
+        if let Some(filtered) = &mut progress.filtered {
+            filtered.widened |= chosen.is_widened;
         }
         if is_read {
             progress.missing.lists = chosen.unreadable;

@@ -1,0 +1,77 @@
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+
+/// Every question, answered from the positions alone.
+fn check(found: &SegmentMatches, expected: &[u32], positions: u32) {
+    let is_sparse = matches!(found.form, Form::Sparse { .. });
+    assert_eq!(is_sparse, (expected.len() as u64) < u64::from(positions) / SPARSE);
+    assert_eq!((found.count(), found.positions()), (expected.len() as u64, positions.into()));
+    let mut blocks: Vec<u32> = expected.iter().map(|at| at / 16).collect();
+    blocks.dedup();
+    assert_eq!(found.blocks(), blocks.len() as u64);
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut edges = vec![0, 1, 15, 16, 63, 64, 65, 4095, 4096, 4097, positions.saturating_sub(1), positions];
+    edges.extend([positions + 1, positions + 5000, u32::MAX]);
+    edges.extend((0..40).map(|_| rng.random_range(0..=positions)));
+    for &start in &edges {
+        let holds = |at: u32| expected.binary_search(&at).is_ok();
+        assert_eq!(found.contains(start), holds(start), "{start}");
+        let of = |i: u32| start.checked_add(i).is_some_and(holds);
+        let mask = (0..16).filter(|&i| of(i)).fold(0, |mask, i| mask | 1_u16 << i);
+        assert_eq!(found.mask(start), mask, "{start}");
+        for &end in &edges {
+            let inside: Vec<u32> = expected.iter().copied().filter(|at| (start..end).contains(at)).collect();
+            assert_eq!(found.count_in(start..end), inside.len() as u64, "{start}..{end}");
+            assert_eq!(found.within(start..end).collect::<Vec<_>>(), inside, "{start}..{end}");
+        }
+    }
+}
+
+#[test]
+fn every_form_answers_as_the_positions_do() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for positions in [0_u32, 1, 63, 64, 65, 4096, 20_000] {
+        for share in [0.0, 0.001, 0.01, 0.3, 1.0] {
+            let expected: Vec<u32> = (0..positions).filter(|_| rng.random_bool(share)).collect();
+            let found = SegmentMatches::from_sorted(expected.clone(), positions.into());
+            check(&found, &expected, positions);
+            let mut words = vec![0_u64; positions.div_ceil(64) as usize];
+            expected.iter().for_each(|at| words[*at as usize / 64] |= 1 << (at % 64));
+            assert_eq!(SegmentMatches::from_words(words, positions.into()), found);
+            let mut ranges: Vec<Range<u32>> = Vec::new();
+            for &at in &expected {
+                match ranges.last_mut() {
+                    Some(last) if last.end == at => last.end = at + 1,
+                    _ => ranges.push(at..at + 1),
+                }
+            }
+            assert_eq!(SegmentMatches::from_ranges(&ranges, positions.into()), found);
+        }
+    }
+    check(&SegmentMatches::from_ranges(&[5..5, 100..300], 1000), &(100..300).collect::<Vec<_>>(), 1000);
+}
+
+#[test]
+fn segments_are_told_apart() {
+    let few = SegmentMatches::from_sorted(vec![7, 9000], 10_000);
+    let all = SegmentMatches::from_ranges(&[0..40, 40..100], 100);
+    let matches = Matches::new(vec![few, all]);
+    assert_eq!(matches.count(), 102);
+    assert!(matches.contains(Location::new(0, 9000)) && !matches.contains(Location::new(0, 8)));
+    assert!(matches.contains(Location::new(1, 8)) && !matches.contains(Location::new(1, 100)));
+    assert!(!matches.contains(Location::new(2, 7)));
+    assert_eq!((matches.count_in(1, 90..200), matches.count_in(2, 0..9)), (10, 0));
+    let first: Vec<Location> = matches.iter().take(3).collect();
+    assert_eq!(first, [Location::new(0, 7), Location::new(0, 9000), Location::new(1, 0)]);
+    assert_eq!(matches.iter().count(), 102);
+    // Two positions and four counts of 4 bytes, and two words.
+    assert_eq!(matches.memory_bytes(), 8 + 16 + 16);
+}
+
+#[test]
+#[should_panic(expected = "a match is a position")]
+fn a_bit_beyond_the_last_position_is_a_bug() {
+    let _ = SegmentMatches::from_words(vec![1 << 40], 40);
+}
