@@ -101,17 +101,19 @@ pub(super) fn read(bytes: &[u8], span: Span, count: usize, out: &mut Vec<u64>) {
         return;
     }
     let mask = u64::MAX >> (u64::BITS - bits);
-    let (mut held, mut held_bits) = (0_u128, 0);
-    let mut rest = bytes.iter();
-    for _ in 0..count {
-        while held_bits < bits {
-            held |= u128::from(*rest.next().unwrap_or(&0)) << held_bits;
-            held_bits += 8;
-        }
+    out.extend((0..count).map(|at| {
+        let bit = at * bits as usize;
         // A number of a broken frame may pass the largest: the frame is only ever too wide then.
-        out.push(span.least.wrapping_add(held as u64 & mask)); // CAST: the low half
-        held >>= bits;
-        held_bits -= bits;
+        span.least.wrapping_add((window(bytes, bit / 8) >> (bit % 8)) as u64 & mask) // CAST: the low half
+    }));
+}
+
+/// Sixteen bytes, 0 beyond the last.
+fn window(bytes: &[u8], at: usize) -> u128 {
+    let rest = bytes.get(at..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(&whole) => u128::from_le_bytes(whole),
+        None => rest.iter().rev().fold(0, |window, &byte| window << 8 | u128::from(byte)),
     }
 }
 

@@ -64,23 +64,26 @@ impl StoredAttribute {
     ) -> Result<(), OpenError> {
         let start = self.frame_range(frames, run.start).start;
         let bytes = self.bytes(start..self.frame_range(frames, run.end - 1).end)?;
+        let first = positions_of(frames, run.start).start;
         let (mut keys, mut inside) = (Vec::new(), Vec::new());
         for frame in run {
             let place = self.frame_range(frames, frame);
             let (from, to) = ((place.start - start) as usize, (place.end - start) as usize); // CAST: was read
             self.decode_frame(frames, frame, bytes.get(from..to).unwrap_or_default(), &mut keys)?;
-            let positions = positions_of(frames, frame).zip(&keys);
-            inside.clear();
             match ranges {
-                [one] => inside.extend(positions.filter(|(_, key)| one.contains(**key)).map(|(at, _)| at)),
-                _ => inside.extend(positions.filter(|(_, key)| are_in(ranges, **key)).map(|(at, _)| at)),
+                [one] => push_bits(&keys, |key| one.contains(key), &mut inside),
+                _ => push_bits(&keys, |key| are_in(ranges, key), &mut inside),
             }
-            // Frames come in order.
-            let appended = found.append(inside.iter().copied());
-            debug_assert!(appended.is_ok(), "positions ascend");
         }
+        *found |= RoaringBitmap::from_lsb0_bytes(first, &inside);
         Ok(())
     }
+}
+
+/// Appends a bit for each key, low ones first: whether it is inside.
+fn push_bits(keys: &[u64], is_inside: impl Fn(u64) -> bool, out: &mut Vec<u8>) {
+    let byte_of = |keys: &[u64]| keys.iter().rev().fold(0, |byte, &key| byte << 1 | u8::from(is_inside(key)));
+    out.extend(keys.chunks(8).map(byte_of));
 }
 
 fn positions_of(frames: &Frames, frame: usize) -> std::ops::Range<u32> {
