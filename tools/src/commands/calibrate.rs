@@ -27,7 +27,7 @@ use crate::{Advised, Session};
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
     /// Folder of the index.
-    #[arg(value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     pub index: PathBuf,
     /// Queries that stand for those to come: at least a thousand, and others than those to measure with [default: rows of the
     /// index].

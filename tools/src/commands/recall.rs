@@ -24,7 +24,7 @@ use crate::{Advised, Session};
 #[derive(Debug, Args)]
 pub struct RecallArgs {
     /// Folder of the index.
-    #[arg(value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     pub index: PathBuf,
     /// Vectors to search for [default: rows of the index].
     #[arg(long, value_name = "FILE")]

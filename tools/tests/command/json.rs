@@ -93,7 +93,7 @@ fn every_command_prints_json() {
     let inspected = json(&["inspect", &index]);
     assert_eq!((&inspected["uuid"], &inspected["lists"]), (&built["uuid"], &built["lists"]));
     assert_eq!(json(&["verify", &index, "--deep"])["vectors"], 2000);
-    let calibrate = ["calibrate", &index, "--queries", &queries, "--truth", &truth];
+    let calibrate = ["calibrate", "--index", &index, "--queries", &queries, "--truth", &truth];
     let calibrated = json(&[&calibrate[..], &["--recall", "0.9,1"]].concat());
     assert_eq!((&calibrated["source"], &calibrated["points"][1]["recall"]), (&"queries".into(), &1.0.into()));
     assert_eq!(

@@ -177,12 +177,13 @@ fn an_index_is_searched_and_measured() {
     let both =
         spandrel(&["query", "--index", &index, "--queries", &queries, "--recall", ".9", "--epsilon", "1"]);
     assert_eq!(both.status.code(), Some(2), "{}", text(&both.stderr));
-    let rows = run(&["recall", &index, "--recall", ".5,.9", "--sample", "100", "--format", "json"]);
+    let rows =
+        run(&["recall", "--index", &index, "--recall", ".5,.9", "--sample", "100", "--format", "json"]);
     let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
     let recall = |row: usize| rows["points"][row]["recall"].as_f64().unwrap();
     assert!(recall(0) < recall(1), "{rows}");
     // The same recall as with a truth from a file.
-    let recall = ["recall", &index, "--format", "json", "--rerank", "2000"];
+    let recall = ["recall", "--index", &index, "--format", "json", "--rerank", "2000"];
     let measured = |flags: &[&str]| -> serde_json::Value {
         serde_json::from_str(&run(&[&recall[..], flags].concat())).unwrap()
     };
@@ -193,7 +194,7 @@ fn an_index_is_searched_and_measured() {
     assert!(end("recall_low") < end("recall") && end("recall") < end("recall_high"), "{few}");
     let rows = measured(&["--max-lists", "1000", "--sample", "70", "--memory", "64MiB"]);
     assert_eq!((&rows["points"][0]["recall"], &rows["points"][0]["queries"]), (&1.0.into(), &70.into()));
-    let refused = spandrel(&["recall", &index, "--memory", "1MiB"]);
+    let refused = spandrel(&["recall", "--index", &index, "--memory", "1MiB"]);
     assert!(text(&refused.stderr).contains("--memory allows 1MiB"), "{}", text(&refused.stderr));
 
     for (args, says) in [
