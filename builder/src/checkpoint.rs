@@ -204,17 +204,36 @@ impl Checkpoint {
     pub(crate) fn check(&self, scratch: &Path, now: &[(&'static str, String)]) -> Result<(), BuildError> {
         for (at, (parameter, expected)) in now.iter().enumerate() {
             let found = self.fingerprint.get(at).map_or("", |(_, value)| value.as_str());
-            if found != expected {
-                return Err(BuildError::Resume {
-                    path: scratch.join(FILE),
-                    parameter,
-                    found: found.to_owned(),
-                    expected: expected.clone(),
-                });
-            }
+            refuse_other(scratch, parameter, found, expected)?;
         }
         Ok(())
     }
+
+    /// Compares gathered attributes with those of now by the hash of all rows: no later phase reads the rows again.
+    pub(crate) fn check_gathered(
+        &self,
+        scratch: &Path,
+        hash: impl FnOnce() -> Result<Option<String>, BuildError>,
+    ) -> Result<(), BuildError> {
+        let checked = self.checked.as_ref().filter(|_| self.gathered.is_some());
+        let Some(found) = checked.and_then(|checked| checked.attributes_hash.as_deref()) else {
+            return Ok(());
+        };
+        refuse_other(scratch, "content of attributes", found, &hash()?.unwrap_or_default())
+    }
+}
+
+fn refuse_other(
+    scratch: &Path,
+    parameter: &'static str,
+    found: &str,
+    expected: &str,
+) -> Result<(), BuildError> {
+    if found == expected {
+        return Ok(());
+    }
+    let (path, found, expected) = (scratch.join(FILE), found.to_owned(), expected.to_owned());
+    Err(BuildError::Resume { path, parameter, found, expected })
 }
 
 /// Names of the files in a scratch folder.

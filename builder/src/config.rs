@@ -180,17 +180,11 @@ impl Params {
             ("own ids", self.own_ids.to_string()),
             ("kernels", self.kernels().to_owned()),
         ];
-        if let Some(attributes) = self.attributes_text() {
-            fingerprint.push(("attributes", attributes));
+        if !self.attributes.is_empty() {
+            let texts: Vec<String> = self.attributes.iter().map(AttributeParams::text).collect();
+            fingerprint.push(("attributes", texts.join(", ")));
         }
         fingerprint
-    }
-
-    /// Names and types of attributes, where there are some.
-    pub(crate) fn attributes_text(&self) -> Option<String> {
-        let text = |attribute: &AttributeParams| attribute.text();
-        let texts: Vec<String> = self.attributes.iter().map(text).collect();
-        (!texts.is_empty()).then(|| texts.join(", "))
     }
 
     /// Whether a manifest is that of an index with these parameters; its input is not looked at.

@@ -104,6 +104,7 @@ impl Folders {
                 return Err(BuildError::Unfinished { path: self.dir.clone() });
             }
             begun.check(&self.scratch, &asked.fingerprint()?)?;
+            begun.check_gathered(&self.scratch, || stages::hash_attributes(asked.input, context))?;
             begun.keep_previous = begun.keep_previous.max(config.keep_previous);
             if in_force > begun.version {
                 return Err(BuildError::Overtaken { path: self.dir.clone(), found: in_force });

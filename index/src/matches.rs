@@ -124,24 +124,6 @@ impl SegmentMatches {
         SegmentMatches::from_words(words, positions)
     }
 
-    /// Those of some ranges, which ascend and do not overlap, of a segment of `positions` vectors.
-    ///
-    /// # Panics
-    /// When they do not, or one goes beyond the last.
-    pub fn from_ranges(ranges: &[Range<u32>], positions: u64) -> SegmentMatches {
-        let ascend = |a: &Range<u32>, b: &Range<u32>| a.end <= b.start;
-        assert!(ranges.is_sorted_by(ascend), "ranges that match ascend");
-        assert!(ranges.last().is_none_or(|last| u64::from(last.end) <= positions), "a match is a position");
-        if is_sparse(ranges.iter().map(|range| range.len() as u64).sum(), positions) {
-            return SegmentMatches::sparse(ranges.iter().cloned().flatten().collect(), positions);
-        }
-        let mut words = vec![0_u64; words_of(positions)];
-        for range in ranges.iter().filter(|range| !range.is_empty()) {
-            words_with(range.clone(), |at, mask| words[at] |= mask);
-        }
-        SegmentMatches::from_words(words, positions)
-    }
-
     /// Those of a segment of `positions` vectors whose bits are set: bit `p % 64` of word `p / 64`.
     ///
     /// # Panics
@@ -343,7 +325,7 @@ fn words_of(positions: u64) -> usize {
 
 /// Calls `each` with the number of every word that has bits of `positions`, which are not empty, and with these bits.
 #[inline]
-fn words_with(positions: Range<u32>, mut each: impl FnMut(usize, u64)) {
+pub(crate) fn words_with(positions: Range<u32>, mut each: impl FnMut(usize, u64)) {
     let last = positions.end - 1;
     let (first_word, last_word) = (positions.start / WORD, last / WORD);
     for at in first_word..=last_word {

@@ -141,10 +141,11 @@ fn a_plan_says_about_what_attributes_take() {
     assert!(plan.scratch_bytes > without.scratch_bytes);
 }
 
-/// Raises the stop flag at a sign of progress.
+/// Raises the stop flag at a sign of progress, or when a phase begins.
 struct StopAt<'a> {
     seen: AtomicU32,
     at: u32,
+    phase: Option<&'a str>,
     stop: &'a AtomicBool,
 }
 
@@ -157,7 +158,10 @@ impl StopAt<'_> {
 }
 
 impl Progress for StopAt<'_> {
-    fn phase(&self, _: &str, _: u64, _: &str) {
+    fn phase(&self, name: &str, _: u64, _: &str) {
+        if self.phase == Some(name) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
         self.count();
     }
     fn advance(&self, _: u64) {
@@ -167,8 +171,21 @@ impl Progress for StopAt<'_> {
 }
 
 fn build_until(base: &Base, config: &BuildConfig, at: u32) -> (Result<(), BuildError>, u32) {
+    build_until_either(base, config, at, None)
+}
+
+fn build_until_phase(base: &Base, config: &BuildConfig, phase: &str) -> Result<(), BuildError> {
+    build_until_either(base, config, u32::MAX, Some(phase)).0
+}
+
+fn build_until_either(
+    base: &Base,
+    config: &BuildConfig,
+    at: u32,
+    phase: Option<&str>,
+) -> (Result<(), BuildError>, u32) {
     let stop = AtomicBool::new(false);
-    let progress = StopAt { seen: AtomicU32::new(0), at, stop: &stop };
+    let progress = StopAt { seen: AtomicU32::new(0), at, phase, stop: &stop };
     let caller = Caller { progress: &progress, stop: &stop, calibrate: None };
     let ended = base.build_for(config, caller).map(|_| ());
     (ended, progress.seen.into_inner())
@@ -232,12 +249,17 @@ fn other_attributes_are_not_taken_for_those_that_were_begun_with() {
             assert!(named, "{parameter}: {refused}");
         }
     }
-    let resumed = BuildConfig { resume: true, ..config.clone() };
-    base.build(&resumed).unwrap();
-    base.build(&resumed).unwrap();
-    // A cell that no glance falls on is found when the build had been finished.
+    // A cell that no glance falls on is found once attributes were gathered, and when the build had been finished.
     let mut close = base.clone();
     close.attributes.as_mut().unwrap().cells[COUNT - 1][3] = Cell::I64(-7);
+    let begun = BuildConfig { replace: true, ..config.clone() };
+    let resumed = BuildConfig { resume: true, ..config.clone() };
+    assert!(matches!(build_until_phase(&base, &begun, "attributes"), Err(BuildError::Stopped)));
+    let refused = close.build(&resumed).unwrap_err();
+    let named = matches!(refused, BuildError::Resume { parameter: "content of attributes", .. });
+    assert!(named, "{refused}");
+    base.build(&resumed).unwrap();
+    base.build(&resumed).unwrap();
     assert!(matches!(close.build(&resumed).unwrap_err(), BuildError::Exists { .. }));
     // Another uuid: hashes of one are not those of the other.
     let other = BuildConfig { replace: true, ..config.clone() };

@@ -78,7 +78,7 @@ fn read_postings<E: From<OpenError>>(
         if last.as_deref().is_some_and(|last| last >= value) {
             return Err(wrong("values in ascending order, each once").into());
         }
-        let is_bool = attribute.spec().kind == AttributeType::Bool;
+        let is_bool = attribute.spec.kind == AttributeType::Bool;
         if std::str::from_utf8(value).is_err() || is_bool && ![&b"true"[..], b"false"].contains(&value) {
             return Err(wrong(if is_bool { "true or false" } else { "UTF-8" }).into());
         }

@@ -2,6 +2,7 @@
 //!
 //! Terms become sets of positions, which are drawn together as the filter says, those of fewest positions first. A set may
 //! stand for all positions but its own, so that NOT makes none.
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -12,8 +13,12 @@ use spandrel_filter::{Bound, Predicate};
 use super::dictionary::Held;
 use super::stored::StoredAttribute;
 use crate::format::OpenError;
-use crate::matches::{Matches, SegmentMatches};
+use crate::matches::{Matches, SegmentMatches, words_with};
 use crate::{IdFinder, Index, Segment};
+
+/// Positions to a word of bits above which a set is flipped range by range. Below, its containers are arrays, and finding the end
+/// of a range in these takes a bisection.
+const DENSE: u64 = 4;
 
 /// What compiling a filter may take.
 #[derive(Debug, Clone, Copy)]
@@ -336,11 +341,55 @@ impl Compiler<'_> {
         if let Some(last) = bits.last_mut().filter(|_| !positions.is_multiple_of(64)) {
             *last &= (1 << (positions % 64)) - 1;
         }
-        for position in &*found {
-            if let Some(word) = bits.get_mut(position as usize / 64) {
-                *word ^= 1 << (position % 64);
+        flip(&found, &mut bits);
+        Ok(SegmentMatches::from_words(bits, positions))
+    }
+}
+
+/// Flips the bit of each of some positions: dense ones range by range, since most of their neighbours are among them.
+fn flip(positions: &RoaringBitmap, bits: &mut [u64]) {
+    let is_dense = positions.len() > DENSE * bits.len() as u64; // CAST: widening
+    let mut flip_range = |range: Range<u32>| {
+        words_with(range, |at, mask| {
+            if let Some(word) = bits.get_mut(at) {
+                *word ^= mask;
+            }
+        });
+    };
+    if is_dense {
+        let mut left = positions.iter();
+        while let Some(range) = left.next_range() {
+            flip_range(*range.start()..*range.end() + 1);
+        }
+    } else {
+        positions.iter().for_each(|position| flip_range(position..position + 1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn bits_are_those_of_the_positions_at_any_density() {
+        // Three containers of a bitmap, the last of them cut.
+        const POSITIONS: u32 = 150_000;
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        for share in [0.0, 0.001, 0.05, 0.5, 0.9, 0.999, 1.0] {
+            let mut positions: RoaringBitmap = (0..POSITIONS).filter(|_| rng.random_bool(share)).collect();
+            // The later runs cross from one container into the next.
+            for runs in [0..1, 65_000..66_000, 0..140_000] {
+                positions.insert_range(runs);
+                let mut bits = vec![0; POSITIONS.div_ceil(64) as usize];
+                flip(&positions, &mut bits);
+                let found = SegmentMatches::from_words(bits.clone(), POSITIONS.into());
+                assert!(found.within(0..POSITIONS).eq(&positions), "{share}");
+                flip(&positions, &mut bits);
+                assert!(bits.iter().all(|&word| word == 0), "{share}");
             }
         }
-        Ok(SegmentMatches::from_words(bits, positions))
     }
 }

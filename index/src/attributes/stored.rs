@@ -1,7 +1,7 @@
 //! The section of an attribute, open: dictionary and places in memory, the rest on SSD unless it was built to be resident.
 use std::borrow::Cow;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use spandrel_io::Blob;
@@ -146,21 +146,6 @@ impl StoredAttribute {
         content.map_err(|malformed| self.malformed("places", malformed))
     }
 
-    /// Its number, type and segment.
-    pub fn spec(&self) -> AttributeSpec {
-        self.spec
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Positions of the segment, with and without a value.
-    pub fn positions(&self) -> u32 {
-        self.positions
-    }
-
     /// Distinct values; 0 of numbers, which have no dictionary.
     pub fn values(&self) -> u32 {
         self.dictionary().map_or(0, Dictionary::values)
@@ -184,11 +169,6 @@ impl StoredAttribute {
     /// Bytes of the postings, sums included.
     pub fn posting_bytes(&self) -> u64 {
         self.foot.blocks_at
-    }
-
-    /// Bytes of the forward array, or of the frames of numbers, sums included.
-    pub fn forward_bytes(&self) -> u64 {
-        self.foot.block_bytes()
     }
 
     /// Whether the whole body is in memory.

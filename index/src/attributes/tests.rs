@@ -10,7 +10,7 @@ use spandrel_io::FileWriter;
 
 use super::testing::TestAttribute;
 use super::*;
-use crate::format::{BODY_AT, OpenError, attribute_name};
+use crate::format::{BODY_AT, ID_PAGE_BYTES, OpenError, SectionKind, attribute_name, section_name};
 use crate::testing::TestIndex;
 use crate::{DType, Index, Location, Metric, VerifyError, VerifyReport, verify};
 
@@ -172,7 +172,7 @@ fn every_flipped_byte_is_found_and_a_whole_section_is_good() {
 /// Writes over the body of attribute 0, whose sums hold: only its content can be wrong.
 fn write_over(dir: &Path, made: &TestIndex, write: impl FnOnce(AttributeSpec, FileWriter) -> FileWriter) {
     let index = Index::open(dir).unwrap();
-    let spec = index.segments()[0].attribute(0).unwrap().spec();
+    let spec = index.segments()[0].attribute(0).unwrap().spec;
     assert_eq!(spec.kind, made.attributes[0].attribute.kind);
     let path = dir.join(attribute_name(0, 1));
     let other = dir.join("other");
@@ -359,6 +359,28 @@ fn compiling_ends_at_its_limits() {
     let refused = compile(&index, &other, limits(&go)).unwrap_err();
     assert!(matches!(refused, CompileError::Schema { attribute: 6, attributes: 6 }), "{refused}");
     assert!(compile(&index, &bound, limits(&go)).unwrap().count() > 4000);
+}
+
+#[test]
+fn an_id_at_no_position_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), Vec::new());
+    let pages = Index::open(dir.path()).unwrap().segments()[0].ids.layout;
+    let path = dir.path().join(section_name(SectionKind::Ids, 1));
+    let mut bytes = fs::read(&path).unwrap();
+    let page = BODY_AT as usize..BODY_AT as usize + ID_PAGE_BYTES;
+    let mut pairs = pages.read_page(0, &bytes[page.clone()], pages.page_entries()).unwrap();
+    pairs[0].1 = COUNT as u32;
+    bytes[page].copy_from_slice(&pages.page(0, &pairs));
+    fs::write(&path, bytes).unwrap();
+    let index = Index::open(dir.path()).unwrap();
+    let stop = AtomicBool::new(false);
+    match compile(&index, &Bound::Ids(vec![pairs[0].0]), limits(&stop)) {
+        Err(CompileError::Open(OpenError::Field { field, .. })) => {
+            assert_eq!(field, format!("position of id {}", pairs[0].0));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

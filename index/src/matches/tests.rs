@@ -40,23 +40,14 @@ fn every_form_answers_as_the_positions_do() {
             let mut words = vec![0_u64; positions.div_ceil(64) as usize];
             expected.iter().for_each(|at| words[*at as usize / 64] |= 1 << (at % 64));
             assert_eq!(SegmentMatches::from_words(words, positions.into()), found);
-            let mut ranges: Vec<Range<u32>> = Vec::new();
-            for &at in &expected {
-                match ranges.last_mut() {
-                    Some(last) if last.end == at => last.end = at + 1,
-                    _ => ranges.push(at..at + 1),
-                }
-            }
-            assert_eq!(SegmentMatches::from_ranges(&ranges, positions.into()), found);
         }
     }
-    check(&SegmentMatches::from_ranges(&[5..5, 100..300], 1000), &(100..300).collect::<Vec<_>>(), 1000);
 }
 
 #[test]
 fn segments_are_told_apart() {
     let few = SegmentMatches::from_sorted(vec![7, 9000], 10_000);
-    let all = SegmentMatches::from_ranges(&[0..40, 40..100], 100);
+    let all = SegmentMatches::from_sorted((0..100).collect(), 100);
     let matches = Matches::new(vec![few, all]);
     assert_eq!(matches.count(), 102);
     assert!(matches.contains(Location::new(0, 9000)) && !matches.contains(Location::new(0, 8)));

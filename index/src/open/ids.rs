@@ -62,7 +62,7 @@ impl<'a> IdReader<'a> {
 }
 
 /// The pairs of one page of `count` in all, if its checksum holds.
-pub(crate) fn id_pairs(
+fn id_pairs(
     path: &Path,
     layout: &IdPages,
     count: u64,
@@ -114,7 +114,12 @@ impl IdFinder {
             });
         }
         let firsts = first_ids.as_chunks::<8>().0.iter().map(|&id| u64::from_le_bytes(id)).collect();
-        Ok(IdFinder { blob, layout, count, firsts })
+        Ok(IdFinder::of(blob, layout, count, firsts))
+    }
+
+    /// Over a section whose pages begin with `firsts`.
+    pub(crate) fn of(blob: Arc<dyn Blob>, layout: IdPages, count: u64, firsts: Vec<u64>) -> IdFinder {
+        IdFinder { blob, layout, count, firsts }
     }
 
     /// Hands the position of each id, in the order given, to `take`; none of an id that is not there. `ids` ascend.
@@ -152,7 +157,13 @@ impl IdFinder {
                 of_page = Some(page);
             }
             let found = pairs.binary_search_by_key(&id, |&(id, _)| id).ok().and_then(|at| pairs.get(at));
-            take(id, found.map(|&(_, position)| position))?;
+            let position = found.map(|&(_, position)| position);
+            if let Some(beyond) = position.filter(|&position| u64::from(position) >= self.count) {
+                let (field, expected) =
+                    (format!("position of id {id}"), format!("a position below {}", self.count));
+                return Err(OpenError::field(self.blob.path(), field, beyond, expected).into());
+            }
+            take(id, position)?;
         }
         Ok(())
     }

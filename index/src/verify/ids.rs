@@ -1,27 +1,21 @@
 //! The section of ids: sorted, without gaps or repetition, and leading to every position once.
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use spandrel_io::Blob;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::VerifyError;
 use super::watch::Watch;
 use crate::Segment;
 use crate::bitmap::Bitmap;
-use crate::format::{BODY_AT, ID_PAGE_BYTES, IdPages, OpenError, SectionKind};
-use crate::open::ids::{IdPage, IdReader, id_pairs};
+use crate::format::{ID_PAGE_BYTES, OpenError, SectionKind};
+use crate::open::ids::{IdFinder, IdPage, IdReader};
 
 /// What the section of ids says, kept for the checks of the other sections.
 pub(super) struct FirstIds {
-    layout: IdPages,
-    count: u64,
-    /// First id of each page.
-    firsts: Vec<u64>,
     /// Of all pairs, in any order.
     pub(super) pair_sum: u64,
-    blob: Arc<dyn Blob>,
-    path: PathBuf,
+    pub(super) finder: IdFinder,
 }
 
 /// What a pair of id and position adds to a sum over all of them.
@@ -68,7 +62,7 @@ pub(super) fn check(segment: &Segment, watch: &mut Watch<'_>) -> Result<FirstIds
         return Err(OpenError::field(&path, field, "another content", "those of the pages").into());
     }
     pages.finish()?;
-    Ok(FirstIds { layout, count, firsts, pair_sum, blob, path })
+    Ok(FirstIds { pair_sum, finder: IdFinder::of(blob, layout, count, firsts) })
 }
 
 /// Checks that nothing but zeros follows what a page holds, its checksum apart.
@@ -82,43 +76,5 @@ pub(super) fn check_zeros(path: &Path, page: &[u8], used: usize, what: String) -
             "zero",
         )),
         None => Ok(()),
-    }
-}
-
-impl FirstIds {
-    /// Pages of the section.
-    pub(super) fn pages(&self) -> u64 {
-        self.firsts.len() as u64
-    }
-
-    /// Finds positions of ids that are asked for in ascending order.
-    pub(super) fn lookup(&self) -> Lookup<'_> {
-        Lookup { ids: self, page: None, pairs: Vec::new() }
-    }
-}
-
-/// Keeps the page that was needed last.
-pub(super) struct Lookup<'a> {
-    ids: &'a FirstIds,
-    page: Option<usize>,
-    pairs: Vec<(u64, u32)>,
-}
-
-impl Lookup<'_> {
-    /// The position of an id, if it is one of the index's.
-    pub(super) fn position(&mut self, id: u64) -> Result<Option<u32>, OpenError> {
-        let ids = self.ids;
-        let Some(page) = ids.firsts.partition_point(|&first| first <= id).checked_sub(1) else {
-            return Ok(None);
-        };
-        if self.page != Some(page) {
-            let mut bytes = vec![0; ID_PAGE_BYTES];
-            let offset = BODY_AT + page as u64 * ID_PAGE_BYTES as u64;
-            ids.blob.read_into(offset, &mut bytes).map_err(|e| OpenError::blob(&ids.path, e))?;
-            self.pairs = id_pairs(&ids.path, &ids.layout, ids.count, page as u64, &bytes)?;
-            self.page = Some(page);
-        }
-        let found = self.pairs.binary_search_by_key(&id, |&(id, _)| id);
-        Ok(found.ok().and_then(|at| self.pairs.get(at)).map(|&(_, position)| position))
     }
 }

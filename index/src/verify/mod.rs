@@ -115,7 +115,7 @@ fn check(
         }
         if deep {
             let first_ids = ids::check(segment, &mut watch)?;
-            let pages = first_ids.pages() + segment.vectors.layout.pages(segment.count);
+            let pages = segment.ids.layout.pages(segment.count) + segment.vectors.layout.pages(segment.count);
             report.hashes += pages + u64::from(segment.lists());
             report.replicas += lists::check(segment, &first_ids, same_kernels, &mut watch)?;
         } else {

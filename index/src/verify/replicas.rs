@@ -10,6 +10,8 @@ use crate::format::OpenError;
 
 /// Replicas remembered before they are looked up: 24 bytes each.
 pub(super) const BATCH: usize = 8 << 20;
+/// Ids looked up at a time.
+const IDS: usize = 1 << 16;
 
 struct Replica {
     id: u64,
@@ -60,17 +62,21 @@ impl<'a> Replicas<'a> {
 
     fn check(&mut self, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
         self.batch.sort_unstable_by_key(|replica| replica.id);
-        let mut lookup = self.ids.lookup();
-        for replica in &mut self.batch {
-            let Some(position) = lookup.position(replica.id)? else {
-                let field = format!("replica in list {}", replica.list);
-                let found = format!("id {}", replica.id);
-                return Err(
-                    OpenError::field(&self.segment.codes.path, field, found, "an id of the index").into()
-                );
-            };
-            replica.position = position;
-            watch.step(0)?;
+        for replicas in self.batch.chunks_mut(IDS) {
+            let ids: Vec<u64> = replicas.iter().map(|replica| replica.id).collect();
+            let (mut replicas, path) = (replicas.iter_mut(), &self.segment.codes.path);
+            self.ids.finder.find::<VerifyError>(
+                &ids,
+                || watch.step(0),
+                |id, position| {
+                    let Some(replica) = replicas.next() else { unreachable!("a replica for each id") };
+                    replica.position = position.ok_or_else(|| {
+                        let field = format!("replica in list {}", replica.list);
+                        OpenError::field(path, field, format!("id {id}"), "an id of the index")
+                    })?;
+                    Ok(())
+                },
+            )?;
         }
         self.batch.sort_unstable_by_key(|replica| replica.position);
         for replica in &self.batch {

@@ -71,7 +71,8 @@ pub(crate) fn hash_attributes(input: Input<'_>, context: Context<'_>) -> Result<
     Ok(Some(hash.finish()))
 }
 
-/// The hash of the first rows: enough to tell other attributes, and quick.
+/// The hash of the first rows: quick, and tells most other attributes. All rows are compared when they are gathered, and when a
+/// build goes on after that.
 pub(crate) fn glance(source: &dyn AttributeSource) -> Result<String, BuildError> {
     let (mut hash, mut rows) = (RowHash::new(), 0);
     source.scan(&mut |row, cells| {
