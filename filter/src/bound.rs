@@ -1,8 +1,8 @@
 //! Filters whose attributes are numbers and whose values are typed.
 use crate::cell::Cell;
 
-/// A filter bound to a schema, in normal form: no AND in an AND, no OR in an OR, no NOT of a NOT; parts sorted, each once;
-/// comparisons of one attribute drawn together where that is one predicate. So it is the key of caches.
+/// A filter bound to a schema, in normal form: no AND in an AND, no OR in an OR, no NOT of a NOT. Parts are sorted, each
+/// once. Comparisons of one attribute are merged where one predicate can say the same. Caches use it as key.
 ///
 /// An AND of nothing matches every row, an OR of nothing none; both stand only at the top.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

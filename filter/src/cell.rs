@@ -38,7 +38,7 @@ impl Cell {
         }
     }
 
-    /// The key of a number. None for what is none.
+    /// The key of a number. None for other values.
     pub fn key(&self) -> Option<u64> {
         match self {
             Cell::I64(value) | Cell::Timestamp(value) => Some(order::key_of_i64(*value)),
@@ -74,7 +74,7 @@ pub(crate) fn bool_text(value: bool) -> &'static str {
     if value { "true" } else { "false" }
 }
 
-/// Texts in order, each once, in one allocation for all.
+/// Texts in the order in which they were added, each once. One allocation holds all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Tags {
     text: String,
@@ -99,17 +99,11 @@ impl Tags {
         starts.zip(&self.ends).map(|(start, &end)| self.text.get(start..end).unwrap_or_default())
     }
 
-    /// Adds a tag after the others. It is not one of them; who calls sees to that.
+    /// Adds a tag after the others. The caller ensures that it is not there yet.
     pub fn push(&mut self, tag: impl fmt::Display) {
         // A String takes all that is written.
         let _ = write!(self.text, "{tag}");
         self.ends.push(self.text.len());
-    }
-
-    /// Removes all tags and keeps the memory.
-    pub fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
     }
 }
 
@@ -131,9 +125,6 @@ mod tests {
         assert_eq!(tags.iter().collect::<Vec<&str>>(), ["red", "", "grün"]);
         assert_eq!((tags.len(), tags.is_empty()), (3, false));
         assert_eq!([7, 12].into_iter().collect::<Tags>().iter().collect::<Vec<&str>>(), ["7", "12"]);
-        let mut tags = tags;
-        tags.clear();
-        assert_eq!(tags, Tags::default());
     }
 
     #[test]

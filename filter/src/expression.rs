@@ -25,7 +25,7 @@ pub enum Filter {
     In {
         /// The attribute.
         name: String,
-        /// The values; none of them is no error.
+        /// The values. The list may be empty.
         values: Vec<Value>,
         /// Whether to take the rows with other values instead.
         negated: bool,
@@ -48,13 +48,24 @@ pub enum Filter {
     Contains {
         /// The attribute.
         name: String,
-        /// The tags; none of them is no error: any of none matches nothing, all of none every row that has a tag.
+        /// The tags. The list may be empty: then `Any` matches no row and `All` matches every row that has a tag.
         tags: Vec<String>,
         /// How many of them.
         mode: TagMode,
     },
     /// Rows with one of these ids.
     Ids(Vec<u64>),
+}
+
+/// The only part, or all parts in one.
+pub(crate) fn single_or<T>(mut parts: Vec<T>, all: fn(Vec<T>) -> T) -> T {
+    match parts.pop() {
+        Some(part) if parts.is_empty() => part,
+        last => {
+            parts.extend(last);
+            all(parts)
+        }
+    }
 }
 
 /// A relation of two values.
@@ -75,6 +86,16 @@ pub enum Comparison {
 }
 
 impl Comparison {
+    /// Every relation.
+    pub(crate) const ALL: [Comparison; 6] = [
+        Comparison::Equal,
+        Comparison::NotEqual,
+        Comparison::Less,
+        Comparison::AtMost,
+        Comparison::Greater,
+        Comparison::AtLeast,
+    ];
+
     /// Its sign in text.
     pub fn sign(self) -> &'static str {
         match self {

@@ -1,10 +1,10 @@
-//! Filters: which rows may be answers, by what is known of each.
+//! Filters: which rows may be answers, by the values of their attributes.
 //!
 //! A [`Schema`] names attributes and their types. A [`Filter`] is an expression over names, read from text or JSON. [`Filter::bind`] turns it into a
-//! [`Bound`]: attributes by number, values in the types of the attributes, one form for expressions that say the same.
+//! [`Bound`]: attributes by number, values in the types of the attributes, in a normal form that caches use as key.
 //!
-//! A comparison of a null is false, whatever it compares, and so is its opposite: neither `a = 1` nor `a != 1` matches a row
-//! where `a` is null. AND, OR and NOT work on true and false alone: `not (a = 1)` matches that row.
+//! Every comparison of a null is false: neither `a = 1` nor `a != 1` matches a row where `a` is null. AND, OR and NOT work on
+//! true and false alone: `not (a = 1)` matches that row.
 //!
 //! It knows no index, no file and no wire.
 mod attribute;
@@ -29,4 +29,4 @@ pub use limits::{
     VALUES_MAX,
 };
 pub use text::{ParseError, Problem};
-pub use timestamp::{TimestampError, format_timestamp, parse_timestamp};
+pub use timestamp::{TimestampError, parse_timestamp};

@@ -1,7 +1,8 @@
-//! Timestamps in text, as RFC 3339 has them: `2024-05-01T12:00:00Z`, with a fraction and another offset if need be.
+//! Timestamps in text, as RFC 3339 has them: `2024-05-01T12:00:00Z`, optionally with a fraction and another offset.
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
 
+/// Nanoseconds in a microsecond.
 const NANOS: i128 = 1000;
 
 /// A text that is no timestamp.
@@ -25,27 +26,26 @@ pub fn parse_timestamp(text: &str) -> Result<i64, TimestampError> {
     let shown = || text.chars().take(60).collect::<String>();
     let form = |_| TimestampError::Form(shown());
     let nanos = OffsetDateTime::parse(text, &Rfc3339).map_err(form)?.unix_timestamp_nanos();
-    // Digits beyond nanoseconds are left out, and a leap second becomes the last nanosecond of its minute.
+    // A leap second has become the last nanosecond of its minute.
     if text.get(17..19) == Some("60") {
         return Err(TimestampError::Form(shown()));
     }
-    if nanos % NANOS != 0 {
+    // Digits beyond nanoseconds were left out, so the digits are looked at.
+    let fraction = text.bytes().skip(20).take_while(u8::is_ascii_digit);
+    if fraction.skip(6).any(|digit| digit != b'0') {
         return Err(TimestampError::Fine(shown()));
     }
     i64::try_from(nanos / NANOS).map_err(|_| TimestampError::Form(shown()))
 }
 
-/// The timestamp in text, in UTC, with no more digits than it needs. A year that RFC 3339 cannot write (before 0 or after
-/// 9999) makes it the count of microseconds.
-pub fn format_timestamp(micros: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * NANOS).ok();
-    let text = time.and_then(|time| time.to_offset(UtcOffset::UTC).format(&Rfc3339).ok());
-    text.unwrap_or_else(|| micros.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn format_timestamp(micros: i64) -> String {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * NANOS).unwrap();
+        time.format(&Rfc3339).unwrap()
+    }
 
     #[test]
     fn known_times() {
@@ -64,8 +64,8 @@ mod tests {
         }
         assert_eq!(parse_timestamp("2024-05-01t14:00:00.250000000+02:00"), Ok(1_714_564_800_250_000));
         assert_eq!(parse_timestamp("2024-05-01 06:30:00-05:30"), Ok(1_714_564_800_000_000));
-        assert_eq!(format_timestamp(i64::MAX), i64::MAX.to_string());
-        assert_eq!(format_timestamp(i64::MIN), i64::MIN.to_string());
+        assert_eq!(parse_timestamp("2024-05-01T12:00:00.2500000000000Z"), Ok(1_714_564_800_250_000));
+        assert_eq!(parse_timestamp("2024-05-01T12:00:00.5+00:01"), Ok(1_714_564_740_500_000));
     }
 
     #[test]
@@ -110,5 +110,7 @@ mod tests {
             fine,
             "\"2024-05-01T12:00:00.0000001Z\" is finer than microseconds, which timestamps are counted in"
         );
+        let finer = parse_timestamp("2024-05-01T12:00:00.0000000001+02:00");
+        assert!(matches!(finer, Err(TimestampError::Fine(_))), "{finer:?}");
     }
 }

@@ -47,8 +47,8 @@ impl Inference {
                 self.guesses.len() - 1
             }
         };
-        let Some(here) = seen(name, json)? else { return Ok(()) };
         let Some(guess) = self.guesses.get_mut(number) else { return Ok(()) };
+        let Some(here) = seen(name, json, guess.seen)? else { return Ok(()) };
         cell_of(name, here.kind(), json)?;
         guess.seen = Some(match guess.seen {
             None => {
@@ -77,14 +77,14 @@ impl Inference {
     }
 }
 
-/// What one value is. None of a null.
-fn seen(name: &str, json: &Json) -> Result<Option<Seen>, RowProblem> {
+/// What one value is. None of a null. Among texts that are not all timestamps a timestamp is one more text.
+fn seen(name: &str, json: &Json, before: Option<Seen>) -> Result<Option<Seen>, RowProblem> {
     Ok(Some(match json {
         Json::Null => return Ok(None),
         Json::Bool(_) => Seen::Bool,
         Json::Whole(whole) if i64::try_from(*whole).is_ok() => Seen::Whole,
         Json::Whole(_) | Json::Number(_) => Seen::Number,
-        Json::Text(text) if parse_timestamp(text).is_ok() => Seen::Timestamp,
+        Json::Text(text) if before != Some(Seen::Text) && parse_timestamp(text).is_ok() => Seen::Timestamp,
         Json::Text(_) => Seen::Text,
         Json::Array(_) => Seen::Tags,
         Json::Object(_) => return Err(RowProblem::Unusable { name: name.to_owned(), found: json.kind() }),

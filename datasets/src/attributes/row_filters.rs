@@ -1,4 +1,4 @@
-//! Which rows match filters: what they ask for is gathered in one scan, then each is worked out by bits.
+//! Which rows match filters. One scan gathers what they ask for, then each is computed by operations on bitmaps.
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -15,8 +15,8 @@ const IDS_AT_ONCE: u64 = 1 << 16;
 /// Rows between two looks at the stop flag.
 const ROWS_A_STEP: u64 = 1 << 14;
 
-/// Filters of queries, with all that they ask for of the rows. It holds the rows of each value that a filter names, and the
-/// numbers of all rows in attributes whose numbers are compared.
+/// Filters of queries, and what they ask of the rows: for each value that a filter names its rows, and for each attribute
+/// whose numbers are compared the numbers of all rows.
 #[derive(Debug)]
 pub struct RowFilters {
     rows: u64,
@@ -88,12 +88,13 @@ impl RowFilters {
             ControlFlow::Continue(())
         })?;
         stopped?;
+        (watch.progress)(base.rows, base.rows);
         for held in held.values_mut() {
             if let Held::Keys { keys, .. } = held {
                 keys.sort_unstable();
             }
         }
-        let ids = rows_of_ids(&asked.ids, base)?;
+        let ids = rows_of_ids(&asked.ids, base, watch)?;
         Ok(RowFilters { rows: base.rows, filters, attributes: held, ids })
     }
 
@@ -235,7 +236,11 @@ impl Held {
     }
 }
 
-fn rows_of_ids(ids: &HashSet<u64>, base: BaseRows<'_>) -> Result<HashMap<u64, u32>, SourceError> {
+fn rows_of_ids(
+    ids: &HashSet<u64>,
+    base: BaseRows<'_>,
+    watch: Watch<'_>,
+) -> Result<HashMap<u64, u32>, RowFiltersError> {
     let mut found = HashMap::new();
     let Some(file) = base.ids else {
         // CAST: rows have 32 bits
@@ -245,6 +250,9 @@ fn rows_of_ids(ids: &HashSet<u64>, base: BaseRows<'_>) -> Result<HashMap<u64, u3
     let mut chunk = Vec::new();
     let mut first = 0;
     while !ids.is_empty() && first < base.rows {
+        if watch.stop.load(Ordering::Relaxed) {
+            return Err(Stopped.into());
+        }
         chunk.resize(IDS_AT_ONCE.min(base.rows - first) as usize, 0); // CAST: at most a chunk
         file.read_ids(first, &mut chunk)?;
         for (row, &id) in (first..).zip(&chunk) {

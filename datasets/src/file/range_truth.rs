@@ -83,7 +83,7 @@ impl RangeTruth {
         (&self.ids[range.clone()], &self.distances[range])
     }
 
-    /// Reads a file, whatever its name.
+    /// Reads the file, under any name.
     ///
     /// # Errors
     /// Counts out of range or that do not add up, a truncated or oversized file, negative ids, distances that are no numbers.

@@ -114,7 +114,7 @@ impl Stored<'_> {
 
     /// Appends the ids of `rows` rows, from row `first` on; none may be negative.
     pub(super) fn read_ids(&self, first: u64, rows: u64, ids: &mut Vec<u64>) -> Result<(), SourceError> {
-        self.read_numbers(first, rows, &mut |at, number| {
+        self.read_numbers(first, rows, |at, number| {
             let id = u64::try_from(number).ok().filter(|&id| id != u64::MAX);
             ids.push(id.ok_or_else(|| self.bad_id(at, number))?);
             Ok(())
@@ -126,7 +126,7 @@ impl Stored<'_> {
         let Element::Id { bytes, .. } = self.layout.element else { unreachable!("opened as a file of ids") };
         let all_bits = if bytes == 4 { i128::from(u32::MAX) } else { i128::from(u64::MAX) };
         let mut is_short = false;
-        self.read_numbers(first, rows, &mut |at, number| {
+        self.read_numbers(first, rows, |at, number| {
             let is_none = number == -1 || number == all_bits;
             is_short = is_none || is_short && at.column > 0;
             let id = u64::try_from(number).ok().filter(|_| !is_short);
@@ -154,7 +154,7 @@ impl Stored<'_> {
         &self,
         first: u64,
         rows: u64,
-        each: &mut dyn FnMut(At, i128) -> Result<(), SourceError>,
+        mut each: impl FnMut(At, i128) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
         let Element::Id { bytes, signed } = self.layout.element else {
             unreachable!("opened as a file of ids")
@@ -162,15 +162,16 @@ impl Stored<'_> {
         let row_bytes = self.layout.row_bytes();
         let mut stored = vec![0; rows as usize * row_bytes]; // CAST: rows that were checked against the file's length
         self.read(first, &mut stored)?;
-        for (number, element) in stored.chunks_exact(bytes).enumerate() {
-            let value = match element.first_chunk::<8>() {
-                Some(&wide) if signed => i64::from_le_bytes(wide).into(),
-                Some(&wide) => u64::from_le_bytes(wide).into(),
-                None if signed => i32::from_le_bytes(narrow(element)).into(),
-                None => u32::from_le_bytes(narrow(element)).into(),
-            };
-            let row = first + (number / self.layout.width) as u64; // CAST: widening
-            each(At { row, column: number % self.layout.width }, value)?;
+        for (row, elements) in (first..).zip(stored.chunks_exact(row_bytes)) {
+            for (column, element) in elements.chunks_exact(bytes).enumerate() {
+                let value = match element.first_chunk::<8>() {
+                    Some(&wide) if signed => i64::from_le_bytes(wide).into(),
+                    Some(&wide) => u64::from_le_bytes(wide).into(),
+                    None if signed => i32::from_le_bytes(narrow(element)).into(),
+                    None => u32::from_le_bytes(narrow(element)).into(),
+                };
+                each(At { row, column }, value)?;
+            }
         }
         Ok(())
     }

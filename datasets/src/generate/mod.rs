@@ -15,6 +15,7 @@ use spandrel_index::{DIM_MAX, DType};
 pub use self::kind::{Kind, UnknownKind};
 use self::model::{Model, Scratch};
 use self::noise::Purpose;
+pub(crate) use self::noise::below;
 use crate::Rows;
 use crate::file::{FileError, VectorWriter, same_file};
 use crate::watch::{Stopped, Watch};

@@ -32,7 +32,7 @@ pub(super) fn uniform(rng: &mut ChaCha8Rng) -> f32 {
 }
 
 /// A number in `0..n`.
-pub(super) fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
+pub(crate) fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
     let wide = u128::from(rng.next_u64()) * u128::from(n);
     (wide >> 64) as u64 // CAST: below n
 }

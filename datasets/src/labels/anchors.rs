@@ -8,6 +8,7 @@ use spandrel_index::{DType, Metric, VectorSource};
 use super::error::LabelError;
 use super::placement::Placement;
 use crate::converted::Converted;
+use crate::neighbours::operation;
 use crate::values::{Zeros, check_rows};
 use crate::watch::{Watch, for_each_block};
 
@@ -27,11 +28,7 @@ struct Shape {
 impl Shape {
     fn of(source: &dyn VectorSource, metric: Metric) -> Shape {
         let (dtype, dim) = (source.dtype(), source.dim());
-        let operation = match metric {
-            Metric::L2 => Operation::SquaredL2,
-            Metric::InnerProduct | Metric::Cosine => Operation::InnerProduct,
-        };
-        let kernel = PairKernel::new(operation, dtype, dim);
+        let kernel = PairKernel::new(operation(metric), dtype, dim);
         Shape { metric, dtype, dim, kernel, products: PairKernel::new(Operation::InnerProduct, dtype, dim) }
     }
 

@@ -17,7 +17,8 @@ use spandrel_index::VectorSource;
 pub use self::error::{LABEL_ROWS_MAX, LABELS_MAX, LabelError};
 pub use self::matrix::Matrix;
 pub use self::placement::{Frequencies, Placement};
-use self::random::{Purpose, below, stream};
+use self::random::{Purpose, stream};
+use crate::generate::below;
 use crate::watch::Watch;
 
 /// Tags of the rows of a base.

@@ -1,5 +1,5 @@
 //! Random numbers that are the same for any number of threads.
-use rand::{RngCore as _, SeedableRng as _};
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 /// What a stream of random numbers is for. No two purposes share numbers.
@@ -21,10 +21,4 @@ pub(super) fn stream(seed: u64, purpose: Purpose, number: usize) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream((purpose as u64) << 56 | number as u64); // CAST: far below 2^56
     rng
-}
-
-/// A number in `0..n`.
-pub(super) fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
-    let wide = u128::from(rng.next_u64()) * u128::from(n);
-    (wide >> 64) as u64 // CAST: below n
 }

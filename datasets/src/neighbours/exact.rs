@@ -57,7 +57,7 @@ pub(super) fn float_value(operation: Operation, a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// The operation whose value orders rows under a metric.
-pub(super) fn operation(metric: Metric) -> Operation {
+pub(crate) fn operation(metric: Metric) -> Operation {
     match metric {
         Metric::L2 => Operation::SquaredL2,
         Metric::InnerProduct | Metric::Cosine => Operation::InnerProduct,

@@ -17,6 +17,7 @@ use crate::converted::Converted;
 use crate::file::{RangeTruth, Truth};
 use crate::watch::Watch;
 pub use error::{ComputeTruthError, K_MAX};
+pub(crate) use exact::operation;
 use part::Asking;
 
 /// What to compute.
@@ -58,11 +59,11 @@ pub fn compute_truth(
     nearest(base, Asking { queries, filters: None }, params, watch)
 }
 
-/// Like [`compute_truth`], of the rows alone that match each query's filter. Where fewer than `k` do, [`Truth::NONE`] stands in
-/// place of the others, as far away as can be.
+/// Like [`compute_truth`], among the rows that match each query's filter. Where fewer than `k` match, [`Truth::NONE`] at an
+/// infinite distance fills the rest.
 ///
-/// The rows that match are held for as many filters as fit 512 MiB, equal filters once. Where queries have more, the base
-/// is read again for the rest.
+/// The matching rows of filters take at most 512 MiB in a walk over the base. Equal filters are held once. Queries whose
+/// filters do not fit take part in a later walk.
 ///
 /// # Errors
 /// As [`compute_truth`], and where there is not one filter for each query, over the rows of the base.
@@ -109,7 +110,7 @@ pub fn compute_range_truth(
     within(base, Asking { queries, filters: None }, params, watch)
 }
 
-/// Like [`compute_range_truth`], of the rows alone that match each query's filter.
+/// Like [`compute_range_truth`], among the rows that match each query's filter.
 ///
 /// # Errors
 /// As [`compute_range_truth`], and where there is not one filter for each query, over the rows of the base.

@@ -8,9 +8,9 @@ use spandrel_index::{SegmentMatches, VectorSource};
 
 use crate::attributes::RowFilters;
 
-/// Bytes of rows that match, of all filters of a walk.
+/// Most bytes of the rows that match, of all filters of a walk.
 const ALLOWED_BYTES: usize = 512 << 20;
-/// Filters that are worked out at once.
+/// Most filters that are worked out at once.
 const FILTERS_AT_ONCE: usize = 64;
 
 /// Queries, and the filters that they may have.
@@ -28,10 +28,13 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The queries from `first` on: at most `queries_max`, and no more than those whose filters fit memory.
+    /// The queries from `first` on: at most `queries_max`, and at least one. It ends where more filters could exceed
+    /// [`ALLOWED_BYTES`].
     pub(super) fn choose(asking: Asking<'_>, rows: u64, first: u64, queries_max: u64) -> Part {
         let end = asking.queries.len().min(first + queries_max);
         let Some(filters) = asking.filters else { return Part { queries: first..end, allowed: Vec::new() } };
+        let filter_bytes = rows as usize / 8; // CAST: at most 2^32
+        let at_once = filters_at_once(filter_bytes);
         let mut held: HashMap<usize, Arc<SegmentMatches>> = HashMap::new();
         let mut held_bytes = 0;
         let mut allowed = Vec::new();
@@ -41,7 +44,7 @@ impl Part {
             // Those of the queries ahead that are new, so that threads share the work.
             let mut new: Vec<usize> = Vec::new();
             for query in next..end {
-                if new.len() == FILTERS_AT_ONCE {
+                if new.len() == at_once {
                     break;
                 }
                 if !held.contains_key(&number(query)) && !new.contains(&number(query)) {
@@ -57,8 +60,7 @@ impl Part {
                 allowed.push(set.clone());
                 next += 1;
             }
-            let most_bytes = FILTERS_AT_ONCE * (rows as usize / 8); // CAST: at most 2^32
-            if held_bytes + most_bytes > ALLOWED_BYTES {
+            if held_bytes + at_once * filter_bytes > ALLOWED_BYTES {
                 break;
             }
         }
@@ -68,5 +70,21 @@ impl Part {
     /// How many queries there are.
     pub(super) fn count(&self) -> u64 {
         self.queries.end - self.queries.start
+    }
+}
+
+/// Filters of at most `filter_bytes` bytes each that are worked out at once.
+fn filters_at_once(filter_bytes: usize) -> usize {
+    (ALLOWED_BYTES / filter_bytes.max(1)).clamp(1, FILTERS_AT_ONCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_of_a_large_base_stay_within_their_memory() {
+        assert_eq!([0, 125, 8 << 20].map(filters_at_once), [FILTERS_AT_ONCE; 3]);
+        assert_eq!([16 << 20, 512 << 20, 513 << 20].map(filters_at_once), [32, 1, 1]);
     }
 }

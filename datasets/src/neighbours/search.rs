@@ -265,7 +265,8 @@ impl Pairs<'_> {
     /// Offers the rows that may be among the best.
     fn offer(&self, state: &mut State) {
         let mut limit = self.limit(state);
-        if let Some(allowed) = state.allowed.clone() {
+        // Taken out and put back: a clone would make all threads write one counter.
+        if let Some(allowed) = state.allowed.take() {
             // CAST: filters choose from fewer than 2^32 rows
             let first = (self.block.first + self.tile.start as u64) as u32;
             for row in allowed.within(first..first + self.keys.len() as u32) {
@@ -275,6 +276,7 @@ impl Pairs<'_> {
                     limit = self.limit(state);
                 }
             }
+            state.allowed = Some(allowed);
             return;
         }
         for (number, keys) in self.keys.chunks(SCREEN).enumerate() {

@@ -15,12 +15,12 @@ use number::Place;
 impl Filter {
     /// Finds the attributes in a schema, reads values in their types, and brings the expression into one form.
     ///
-    /// Numbers are compared exactly, whatever their types: `2.5` with whole numbers, a whole number that no `f64` is with
-    /// `f64`. A timestamp is written in RFC 3339 or as whole microseconds.
+    /// Numbers of different types are compared exactly. `2.5` may be compared with an `i64`, and a whole number that no `f64`
+    /// equals with an `f64`. A timestamp is written in RFC 3339 or as whole microseconds.
     ///
     /// # Errors
-    /// Attributes that the schema has not, values of another type, predicates that the type has not, trees that are too
-    /// large or too deep.
+    /// Attributes that are not in the schema, values of another type, predicates that the type does not have, trees that are
+    /// too large or too deep.
     pub fn bind(&self, schema: &Schema) -> Result<Bound, BindError> {
         Binder { schema, terms: 0, values: 0 }.bind(self, 0)
     }
@@ -140,7 +140,8 @@ impl Binder<'_> {
                     ranges.extend(number::compared(named.kind, Comparison::Equal, place));
                 }
                 let ranges = number::merged(ranges);
-                Ok(named.ranges(if negated { number::complement(named.kind, &ranges) } else { ranges }))
+                let all = number::all_keys(named.kind);
+                Ok(named.ranges(if negated { number::complement(all, &ranges) } else { ranges }))
             }
         }
     }
@@ -148,7 +149,7 @@ impl Binder<'_> {
 
 impl Named<'_> {
     fn predicate(self, predicate: Predicate) -> Bound {
-        simplify::attribute(self.number, simplify::sorted(predicate))
+        simplify::attribute(self.number, predicate)
     }
 
     fn exists(self) -> Bound {

@@ -1,4 +1,4 @@
-//! Comparisons of numbers as ranges of keys, exact whatever the types on both sides.
+//! Comparisons of numbers as ranges of keys. They are exact also where the two sides have different types.
 use crate::attribute::AttributeType;
 use crate::bound::KeyRange;
 use crate::expression::Comparison;
@@ -114,24 +114,8 @@ pub(super) fn merged(mut ranges: Vec<KeyRange>) -> Vec<KeyRange> {
     out
 }
 
-/// The keys that are in both; both sorted and without overlaps.
-pub(super) fn intersected(a: &[KeyRange], b: &[KeyRange]) -> Vec<KeyRange> {
-    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
-    let mut out = Vec::new();
-    while let (Some(&&x), Some(&&y)) = (a.peek(), b.peek()) {
-        out.extend(closed(Some(x.first.max(y.first)), Some(x.last.min(y.last))));
-        if x.last < y.last {
-            a.next()
-        } else {
-            b.next()
-        };
-    }
-    out
-}
-
-/// The keys of a type that are in none of these ranges, which are sorted and without overlaps.
-pub(super) fn complement(kind: AttributeType, ranges: &[KeyRange]) -> Vec<KeyRange> {
-    let all = all_keys(kind);
+/// The keys of `all` that are in none of these ranges, which are sorted and without overlaps.
+pub(super) fn complement(all: KeyRange, ranges: &[KeyRange]) -> Vec<KeyRange> {
     let mut out = Vec::new();
     let mut next = Some(all.first);
     for range in ranges {

@@ -1,9 +1,13 @@
 //! AND, OR and NOT of bound filters in normal form.
-use super::number::{intersected, merged};
-use crate::bound::{Bound, Predicate};
+use super::number::{complement, merged};
+use crate::bound::{Bound, KeyRange, Predicate};
+use crate::expression::single_or;
+
+/// The keys of all types of numbers.
+const EVERY_KEY: KeyRange = KeyRange { first: 0, last: u64::MAX };
 
 /// Matches no row.
-pub(super) fn nothing() -> Bound {
+fn nothing() -> Bound {
     Bound::Or(Vec::new())
 }
 
@@ -12,7 +16,9 @@ fn everything() -> Bound {
     Bound::And(Vec::new())
 }
 
+/// A predicate of one attribute. Its values are sorted, each once.
 pub(super) fn attribute(attribute: usize, predicate: Predicate) -> Bound {
+    let predicate = sorted(predicate);
     let is_empty = match &predicate {
         Predicate::Null => false,
         Predicate::Values(values) | Predicate::AnyTag(values) | Predicate::AllTags(values) => {
@@ -52,19 +58,22 @@ pub(super) fn and(parts: Vec<Bound>) -> Bound {
             part => flat.push(part),
         }
     }
-    // One tag is one of all tags as well.
     for part in &mut flat {
-        if let Bound::Attribute { predicate, .. } = part
-            && let Predicate::AnyTag(tags) = predicate
-            && tags.len() == 1
-        {
-            *predicate = Predicate::AllTags(std::mem::take(tags));
+        let Bound::Attribute { predicate, .. } = part else { continue };
+        match predicate {
+            // One tag is one of all tags as well.
+            Predicate::AnyTag(tags) if tags.len() == 1 => {
+                *predicate = Predicate::AllTags(std::mem::take(tags));
+            }
+            // The keys that do not match are collected and complemented once: an AND of thousands of `!=` stays linear.
+            Predicate::Ranges(ranges) => *ranges = complement(EVERY_KEY, ranges),
+            _ => {}
         }
     }
-    let parts = drawn_together(flat, |into, from| {
+    let draw = |into: &mut Predicate, from: Predicate| {
         let mut rest = None;
         match (into, from) {
-            (Predicate::Ranges(into), Predicate::Ranges(from)) => *into = intersected(into, &from),
+            (Predicate::Ranges(into), Predicate::Ranges(from)) => into.extend(from),
             (Predicate::Values(into), Predicate::Values(from)) => {
                 into.retain(|v| from.binary_search(v).is_ok())
             }
@@ -72,6 +81,10 @@ pub(super) fn and(parts: Vec<Bound>) -> Bound {
             (_, from) => rest = Some(from),
         }
         rest
+    };
+    let parts = drawn_together(flat, draw, |predicate| match predicate {
+        Predicate::Ranges(outside) => Predicate::Ranges(complement(EVERY_KEY, &merged(outside))),
+        predicate => predicate,
     });
     if parts.contains(&nothing()) {
         return nothing();
@@ -87,7 +100,7 @@ pub(super) fn or(parts: Vec<Bound>) -> Bound {
             part => flat.push(part),
         }
     }
-    let parts = drawn_together(flat, |into, from| {
+    let draw = |into: &mut Predicate, from: Predicate| {
         let mut rest = None;
         match (into, from) {
             (Predicate::Ranges(into), Predicate::Ranges(from)) => into.extend(from),
@@ -96,28 +109,20 @@ pub(super) fn or(parts: Vec<Bound>) -> Bound {
             (_, from) => rest = Some(from),
         }
         rest
-    });
+    };
+    let parts = drawn_together(flat, draw, |predicate| predicate);
     if parts.contains(&everything()) {
         return everything();
     }
     single_or(parts, Bound::Or)
 }
 
-fn single_or(mut parts: Vec<Bound>, all: fn(Vec<Bound>) -> Bound) -> Bound {
-    match parts.pop() {
-        Some(part) if parts.is_empty() => part,
-        Some(part) => {
-            parts.push(part);
-            all(parts)
-        }
-        None => all(parts),
-    }
-}
-
-/// Parts sorted, each once, and those of one attribute made one where `draw` does; it gives back the second where not.
+/// Parts sorted, each once. Parts of one attribute are made one where `draw` can; it gives back the second where it cannot.
+/// `finish` is applied to what was drawn.
 fn drawn_together(
     mut parts: Vec<Bound>,
     draw: impl Fn(&mut Predicate, Predicate) -> Option<Predicate>,
+    finish: impl Fn(Predicate) -> Predicate,
 ) -> Vec<Bound> {
     parts.sort_unstable();
     let mut drawn: Vec<Bound> = Vec::with_capacity(parts.len());
@@ -134,7 +139,7 @@ fn drawn_together(
         drawn.extend(rest);
     }
     let whole = drawn.into_iter().map(|part| match part {
-        Bound::Attribute { attribute: number, predicate } => attribute(number, sorted(predicate)),
+        Bound::Attribute { attribute: number, predicate } => attribute(number, finish(predicate)),
         part => part,
     });
     let mut whole: Vec<Bound> = whole.collect();
@@ -144,7 +149,7 @@ fn drawn_together(
 }
 
 /// A predicate with its values sorted, each once.
-pub(super) fn sorted(mut predicate: Predicate) -> Predicate {
+fn sorted(mut predicate: Predicate) -> Predicate {
     match &mut predicate {
         Predicate::Null => {}
         Predicate::Values(values) | Predicate::AnyTag(values) | Predicate::AllTags(values) => {

@@ -54,15 +54,6 @@ fn error(filter: &Filter) -> String {
     filter.bind(&schema()).unwrap_err().to_string()
 }
 
-const COMPARISONS: [Comparison; 6] = [
-    Comparison::Equal,
-    Comparison::NotEqual,
-    Comparison::Less,
-    Comparison::AtMost,
-    Comparison::Greater,
-    Comparison::AtLeast,
-];
-
 fn holds(comparison: Comparison, order: std::cmp::Ordering) -> bool {
     match comparison {
         Comparison::Equal => order.is_eq(),
@@ -102,8 +93,8 @@ const NUMBERS: [f64; 14] = [
 ];
 
 #[test]
-fn numbers_are_compared_exactly_whatever_their_types() {
-    for comparison in COMPARISONS {
+fn numbers_of_different_types_are_compared_exactly() {
+    for comparison in Comparison::ALL {
         for whole in WHOLE {
             for number in NUMBERS {
                 let of_whole = compare("a_i64", comparison, Value::F64(number));
@@ -199,7 +190,10 @@ fn expressions_that_say_the_same_are_one_key() {
     let between = Filter::Between { name: "a_i64".to_owned(), low: Value::F64(9.5), high: Value::I64(19) };
     let red = || contains(&["red"], TagMode::All);
     let blue = || contains(&["blue"], TagMode::Any);
-    let same: [&[Filter]; 6] = [
+    let not_equal = |value| compare("a_i64", Comparison::NotEqual, Value::I64(value));
+    let not_in =
+        |values: &[i64]| is_in("a_i64", values.iter().map(|&value| Value::I64(value)).collect(), true);
+    let same: [&[Filter]; 7] = [
         &[
             between,
             Filter::And(vec![at_least(10), less(20)]),
@@ -212,6 +206,10 @@ fn expressions_that_say_the_same_are_one_key() {
                 compare("a_keyword", Comparison::Equal, text("y")),
                 compare("a_keyword", Comparison::Equal, text("x")),
             ]),
+        ],
+        &[
+            not_in(&[1, 2, 3, i64::MAX]),
+            Filter::And(vec![not_equal(1), not_in(&[3, i64::MAX]), not_equal(2), not_equal(1)]),
         ],
         &[contains(&["red", "blue"], TagMode::All), Filter::And(vec![red(), blue()])],
         &[

@@ -3,7 +3,7 @@ use std::fmt::Write;
 
 use super::tree::{Json, JsonError};
 use crate::attribute::ID;
-use crate::expression::{Comparison, Filter, TagMode, Value};
+use crate::expression::{Comparison, Filter, TagMode, Value, single_or};
 use crate::limits::FILTER_BYTES_MAX;
 
 /// JSON that is no filter.
@@ -104,15 +104,11 @@ fn filters(json: &Json) -> Result<Vec<Filter>, FromJsonError> {
     if filters.is_empty() { Err(FromJsonError::top(JsonProblem::Empty)) } else { Ok(filters) }
 }
 
-fn all_of(mut parts: Vec<Filter>) -> Result<Filter, FromJsonError> {
-    match parts.pop() {
-        None => Err(FromJsonError::top(JsonProblem::Empty)),
-        Some(part) if parts.is_empty() => Ok(part),
-        Some(part) => {
-            parts.push(part);
-            Ok(Filter::And(parts))
-        }
+fn all_of(parts: Vec<Filter>) -> Result<Filter, FromJsonError> {
+    if parts.is_empty() {
+        return Err(FromJsonError::top(JsonProblem::Empty));
     }
+    Ok(single_or(parts, Filter::And))
 }
 
 /// What is asked of one attribute: a value that it must have, or operators.

@@ -11,17 +11,8 @@
 use super::error::{ParseError, Problem};
 use super::token::{Placed, Token, Wrong, is_keyword, next};
 use crate::attribute::ID;
-use crate::expression::{Comparison, Filter, TagMode, Value};
+use crate::expression::{Comparison, Filter, TagMode, Value, single_or};
 use crate::limits::{FILTER_BYTES_MAX, NESTING_MAX, TERMS_MAX, VALUES_MAX};
-
-const COMPARISONS: [Comparison; 6] = [
-    Comparison::Equal,
-    Comparison::NotEqual,
-    Comparison::Less,
-    Comparison::AtMost,
-    Comparison::Greater,
-    Comparison::AtLeast,
-];
 
 pub(super) fn parse(text: &str) -> Result<Filter, ParseError> {
     let whole = || {
@@ -217,7 +208,7 @@ impl<'a> Parser<'a> {
     }
 
     fn takes_comparison(&mut self) -> Result<Option<Comparison>, Wrong> {
-        let found = COMPARISONS.into_iter().find(|c| self.next.token == Token::Sign(c.sign()));
+        let found = Comparison::ALL.into_iter().find(|c| self.next.token == Token::Sign(c.sign()));
         if found.is_some() {
             self.advance()?;
         }
@@ -260,16 +251,5 @@ impl<'a> Parser<'a> {
             _ => text.chars().take(40).collect(),
         };
         (self.next.bytes.start, Problem::Expected { expected, found })
-    }
-}
-
-fn single_or(mut parts: Vec<Filter>, all: fn(Vec<Filter>) -> Filter) -> Filter {
-    match parts.pop() {
-        Some(part) if parts.is_empty() => part,
-        Some(part) => {
-            parts.push(part);
-            all(parts)
-        }
-        None => all(parts),
     }
 }

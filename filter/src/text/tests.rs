@@ -182,14 +182,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn filter() -> impl Strategy<Value = Filter> {
-    let comparison = prop_oneof![
-        Just(Comparison::Equal),
-        Just(Comparison::NotEqual),
-        Just(Comparison::Less),
-        Just(Comparison::AtMost),
-        Just(Comparison::Greater),
-        Just(Comparison::AtLeast),
-    ];
+    let comparison = prop::sample::select(Comparison::ALL.to_vec());
     let mode = prop_oneof![Just(TagMode::Any), Just(TagMode::All)];
     let leaf = prop_oneof![
         (name(), comparison, value()).prop_map(|(name, comparison, value)| Filter::Compare {
