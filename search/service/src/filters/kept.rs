@@ -17,7 +17,7 @@ pub(crate) struct Compiled {
 }
 
 /// A filter that is compiled once for all who ask for it meanwhile.
-pub(super) type Slot = Arc<OnceCell<Arc<Compiled>>>;
+type Slot = Arc<OnceCell<Arc<Compiled>>>;
 
 /// Filters by what they say.
 #[derive(Debug, Default)]
@@ -25,16 +25,26 @@ pub(super) struct Kept(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    slots: HashMap<Arc<Bound>, (u64, Slot)>,
-    /// By when they were last asked for.
-    order: BTreeMap<u64, Arc<Bound>>,
+    /// When each was last asked for.
+    last: HashMap<Arc<Bound>, u64>,
+    /// The filters, by when they were last asked for.
+    slots: BTreeMap<u64, (Arc<Bound>, Slot)>,
     next: u64,
+}
+
+/// A filter that somebody asks for. Where it was not compiled, it is forgotten once the last who asks is gone.
+pub(super) struct Asked<'a> {
+    kept: &'a Kept,
+    /// What all who ask for it share.
+    pub(super) bound: Arc<Bound>,
+    /// Empty until it is compiled.
+    pub(super) slot: Slot,
 }
 
 impl State {
     fn remove(&mut self, bound: &Bound) {
-        if let Some((last, _)) = self.slots.remove(bound) {
-            self.order.remove(&last);
+        if let Some(last) = self.last.remove(bound) {
+            self.slots.remove(&last);
         }
     }
 }
@@ -45,38 +55,49 @@ impl Kept {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The place of a filter, which may be empty yet, or be filled by another call.
-    pub(super) fn slot(&self, bound: &Arc<Bound>) -> Slot {
+    /// Asks for a filter, which may be compiled already, or be compiled by another call.
+    pub(super) fn ask(&self, bound: Bound) -> Asked<'_> {
+        let bound = Arc::new(bound);
         let mut state = self.lock();
-        let now = state.next;
-        state.next += 1;
-        let State { slots, order, .. } = &mut *state;
-        let (last, slot) = slots.entry(Arc::clone(bound)).or_insert_with(|| (now, Slot::default()));
-        let key = order.remove(last).unwrap_or_else(|| Arc::clone(bound));
+        let State { last, slots, next } = &mut *state;
+        let now = *next;
+        *next += 1;
+        let last = last.entry(Arc::clone(&bound)).or_insert(now);
+        let (bound, slot) = slots.remove(last).unwrap_or_else(|| (bound, Slot::default()));
         *last = now;
-        order.insert(now, key);
-        Arc::clone(slot)
-    }
-
-    /// Forgets a filter that could not be compiled, unless another call is about to.
-    pub(super) fn forget_empty(&self, bound: &Bound, slot: Slot) {
-        let mut state = self.lock();
-        // Those who wait for it: this call, and the place itself.
-        if slot.get().is_none() && Arc::strong_count(&slot) == 2 {
-            state.remove(bound);
-        }
+        slots.insert(now, (Arc::clone(&bound), Arc::clone(&slot)));
+        Asked { kept: self, bound, slot }
     }
 
     /// Forgets the filter that was not asked for the longest among those that nobody uses; false if all are used.
     pub(super) fn forget_oldest(&self) -> bool {
         let mut state = self.lock();
-        let is_unused = |bound: &&Arc<Bound>| {
-            let slot = state.slots.get(*bound).and_then(|(_, slot)| slot.get());
-            slot.is_some_and(|compiled| Arc::strong_count(compiled) == 1)
-        };
-        let Some(oldest) = state.order.values().find(is_unused).cloned() else { return false };
+        let is_unused = |slot: &Slot| slot.get().is_some_and(|compiled| Arc::strong_count(compiled) == 1);
+        let oldest = state.slots.values().find(|(_, slot)| is_unused(slot));
+        let Some(oldest) = oldest.map(|(bound, _)| Arc::clone(bound)) else { return false };
         state.remove(&oldest);
         true
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.last.is_empty() && state.slots.is_empty()
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if self.slot.initialized() {
+            return;
+        }
+        let mut state = self.kept.lock();
+        // Gone before the lock is: whoever takes it next does not count this one.
+        let slot = std::mem::take(&mut self.slot);
+        // Those who have it: this one, and the state.
+        if !slot.initialized() && Arc::strong_count(&slot) == 2 {
+            state.remove(&self.bound);
+        }
     }
 }
 
@@ -85,15 +106,12 @@ mod tests {
     use super::super::memory::Memory;
     use super::*;
 
-    fn ids(id: u64) -> Arc<Bound> {
-        Arc::new(Bound::Ids(vec![id]))
-    }
-
     fn fill(kept: &Kept, memory: &Arc<Memory>, id: u64) -> Arc<Compiled> {
         let compiled =
             || Compiled { matches: Matches::new(Vec::new()).into(), _taken: memory.take(1).unwrap() };
-        kept.slot(&ids(id)).set(Arc::new(compiled())).unwrap();
-        Arc::clone(kept.slot(&ids(id)).get().unwrap())
+        let asked = kept.ask(Bound::Ids(vec![id]));
+        asked.slot.set(Arc::new(compiled())).unwrap();
+        Arc::clone(asked.slot.get().unwrap())
     }
 
     #[test]
@@ -104,26 +122,25 @@ mod tests {
         // In use is 1; asked for in this order are 2, 3 and 0.
         used.drain(2..);
         used.remove(0);
-        kept.slot(&ids(0));
+        drop(kept.ask(Bound::Ids(vec![0])));
         for (gone, left) in [(2, 3), (3, 2), (0, 1)] {
             assert!(kept.forget_oldest());
             assert_eq!((kept.lock().slots.len(), memory.used()), (left, left));
-            assert!(!kept.lock().slots.contains_key(&ids(gone)), "{gone}");
+            assert!(!kept.lock().last.contains_key(&Bound::Ids(vec![gone])), "{gone}");
         }
         assert!(!kept.forget_oldest());
         drop(used);
         assert!(kept.forget_oldest());
-        assert_eq!((memory.used(), kept.lock().order.len()), (0, 0));
+        assert!(memory.used() == 0 && kept.is_empty());
     }
 
     #[test]
-    fn an_empty_place_stays_while_another_waits_for_it() {
+    fn one_that_is_not_compiled_stays_while_another_waits_for_it() {
         let kept = Kept::default();
-        let [one, other] = [kept.slot(&ids(7)), kept.slot(&ids(7))];
-        kept.forget_empty(&ids(7), one);
+        let [one, other] = [7, 7].map(|id| kept.ask(Bound::Ids(vec![id])));
+        drop(one);
         assert_eq!(kept.lock().slots.len(), 1);
-        kept.forget_empty(&ids(7), other);
-        let state = kept.lock();
-        assert!(state.slots.is_empty() && state.order.is_empty(), "{state:?}");
+        drop(other);
+        assert!(kept.is_empty());
     }
 }

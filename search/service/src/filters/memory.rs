@@ -34,6 +34,11 @@ impl Memory {
 }
 
 impl Taken {
+    /// Takes over what `other` has.
+    pub(super) fn join(&mut self, mut other: Taken) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// Gives back all but `bytes` of them, where they are more.
     pub(super) fn keep(&mut self, bytes: usize) {
         let given = self.bytes.saturating_sub(bytes);
@@ -55,7 +60,8 @@ mod tests {
     #[test]
     fn what_is_taken_stays_within_the_limit_and_comes_back() {
         let memory = Memory::new(100);
-        let mut taken = memory.take(70).unwrap();
+        let mut taken = memory.take(40).unwrap();
+        taken.join(memory.take(30).unwrap());
         assert!(memory.take(31).is_none() && memory.take(usize::MAX).is_none());
         let other = memory.take(30).unwrap();
         taken.keep(20);

@@ -12,7 +12,7 @@ use std::time::Instant;
 use spandrel_filter::Bound;
 use spandrel_index::Index;
 use spandrel_index::attributes::{CompileError, CompileLimits, compile};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
 pub(crate) use self::kept::Compiled;
@@ -28,6 +28,8 @@ const AT_ONCE: usize = 4;
 /// Memory for compiling a filter, in sets of a bit for each vector, and besides.
 const SETS: usize = 4;
 const REST_BYTES: usize = 64 << 10;
+/// Memory that a filter takes beside what it says and the positions that match.
+const ENTRY_BYTES: usize = 512;
 
 /// The filters of one version of an index.
 #[derive(Debug)]
@@ -76,23 +78,20 @@ impl Filters {
         let schema = Arc::clone(index.schema());
         let (bound, text) = match filter.is_short() {
             true => filter.bind(&schema, with_text)?,
-            false => blocking(&self.reading, deadline, move |_| filter.bind(&schema, with_text)).await?,
+            false => {
+                let place = place(&self.reading, deadline).await?;
+                blocking(place, deadline, move |_| filter.bind(&schema, with_text)).await?
+            }
         };
-        let bound = Arc::new(bound);
-        let slot = self.kept.slot(&bound);
+        // Forgets it when dropped, also where the caller has left, unless it was compiled.
+        let asked = self.kept.ask(bound);
         let mut was_kept = true;
-        let compiling = slot.get_or_try_init(|| {
+        let compiling = asked.slot.get_or_try_init(|| {
             was_kept = false;
-            self.compile(field, Arc::clone(&bound), index, deadline)
+            self.compile(field, Arc::clone(&asked.bound), index, deadline)
         });
-        let compiled = match timeout_at(deadline.into(), compiling).await {
-            Ok(compiled) => compiled.cloned(),
-            Err(_) => Err(Refusal::Deadline),
-        };
-        if compiled.is_err() {
-            self.kept.forget_empty(&bound, slot);
-        }
-        Ok(Found { compiled: compiled?, text, was_kept })
+        let compiled = timeout_at(deadline.into(), compiling).await.unwrap_or(Err(Refusal::Deadline))?;
+        Ok(Found { compiled: Arc::clone(compiled), text, was_kept })
     }
 
     async fn compile(
@@ -105,10 +104,19 @@ impl Filters {
         let bits: u64 = index.segments().iter().map(|segment| segment.count.div_ceil(8)).sum();
         // CAST: bytes in memory
         let memory_bytes = (bits as usize).saturating_mul(SETS).saturating_add(REST_BYTES);
-        let rest = bound.memory_bytes();
-        let mut taken = self.take(field, memory_bytes.saturating_add(rest))?;
+        let rest = bound.memory_bytes() + ENTRY_BYTES;
+        let (bytes, limit) = (memory_bytes.saturating_add(rest), self.memory.max);
+        if bytes > limit {
+            let message =
+                format!("compiling takes up to {bytes} bytes, the server's limit for filters is {limit}");
+            return Err(Refusal::field(field, message));
+        }
+        // One that waits for a place takes what it says, and no memory for compiling.
+        let mut taken = self.take(rest)?;
+        let place = place(&self.compiling, deadline).await?;
+        taken.join(self.take(memory_bytes)?);
         let index = Arc::clone(index);
-        let compiling = blocking(&self.compiling, deadline, move |stop| {
+        let compiling = blocking(place, deadline, move |stop| {
             let limits = CompileLimits { memory_bytes, deadline: Some(deadline), stop };
             let matches = compile(&index, &bound, limits).map_err(|error| refusal(field, &error))?;
             taken.keep(rest + matches.memory_bytes());
@@ -118,19 +126,13 @@ impl Filters {
     }
 
     /// Memory for a filter, for which others are forgotten that nobody uses.
-    fn take(&self, field: &'static str, bytes: usize) -> Result<Taken, Refusal> {
-        let limit = self.memory.max;
-        if bytes > limit {
-            let message =
-                format!("compiling takes up to {bytes} bytes, the server's limit for filters is {limit}");
-            return Err(Refusal::field(field, message));
-        }
+    fn take(&self, bytes: usize) -> Result<Taken, Refusal> {
         loop {
             if let Some(taken) = self.memory.take(bytes) {
                 return Ok(taken);
             }
             if !self.kept.forget_oldest() {
-                return Err(Refusal::Filters { held: self.bytes(), limit });
+                return Err(Refusal::Filters { held: self.bytes(), limit: self.memory.max });
             }
         }
     }
@@ -147,24 +149,28 @@ fn refusal(field: &'static str, error: &CompileError) -> Refusal {
     }
 }
 
-/// Runs what may take long where that keeps nobody else, in one of some places, with a flag that is set once nobody waits for it.
+/// Waits for one of some places, which are never closed.
+async fn place(places: &Arc<Semaphore>, deadline: Instant) -> Result<OwnedSemaphorePermit, Refusal> {
+    let place = timeout_at(deadline.into(), Arc::clone(places).acquire_owned()).await;
+    place.ok().and_then(Result::ok).ok_or(Refusal::Deadline)
+}
+
+/// Runs what may take long where that keeps nobody else, in its place, with a flag that is set once nobody waits for it.
 async fn blocking<T: Send + 'static>(
-    places: &Arc<Semaphore>,
+    place: OwnedSemaphorePermit,
     deadline: Instant,
     work: impl FnOnce(&AtomicBool) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     let waiting = StopFlag::default();
     let stop = waiting.share();
-    let begun = async {
-        // Never closed.
-        let place = Arc::clone(places).acquire_owned().await;
-        let working = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            work(&stop)
-        });
-        working.await.map_err(|e| Refusal::Internal(format!("compiling a filter: {e}")))?
-    };
-    timeout_at(deadline.into(), begun).await.unwrap_or(Err(Refusal::Deadline))
+    let working = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        work(&stop)
+    });
+    match timeout_at(deadline.into(), working).await {
+        Ok(worked) => worked.map_err(|e| Refusal::Internal(format!("reading or compiling a filter: {e}")))?,
+        Err(_) => Err(Refusal::Deadline),
+    }
 }
 
 #[cfg(test)]
@@ -192,7 +198,8 @@ mod tests {
         assert!(matches!(never, Refusal::Field { field: "filter", .. }), "{never:?}");
 
         // For one at a time, and not for one that is kept besides.
-        let filters = Filters::new(REST_BYTES + SETS * 300_usize.div_ceil(8) + size_of::<u64>());
+        let filters =
+            Filters::new(REST_BYTES + SETS * 300_usize.div_ceil(8) + size_of::<u64>() + ENTRY_BYTES);
         let late = filters.get(ids(0), &index, (false, Instant::now())).await.err().unwrap();
         assert!(matches!(late, Refusal::Deadline), "{late:?}");
         while filters.bytes() > 0 {
@@ -206,5 +213,23 @@ mod tests {
         drop(used);
         let other = filters.get(ids(7919), &index, soon()).await.ok().unwrap();
         assert_eq!((other.compiled.matches.count(), other.was_kept), (1, false));
+    }
+
+    #[tokio::test]
+    async fn one_whose_caller_left_is_forgotten_and_those_that_wait_take_little() {
+        let dir = tempfile::tempdir().unwrap();
+        TestIndex::random(Metric::L2, DType::U8, 4, 300).write(dir.path());
+        let index = Arc::new(Index::open(dir.path()).unwrap());
+        let filters = Filters::new(1 << 20);
+        let _places = filters.compiling.acquire_many(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
+        let soon = (false, Instant::now() + Duration::from_secs(60));
+        let mut asked: Vec<_> = (0..10).map(|id| Box::pin(filters.get(ids(id), &index, soon))).collect();
+        for asked in &mut asked {
+            let left = tokio::time::timeout(Duration::ZERO, asked).await;
+            assert!(left.is_err());
+        }
+        assert_eq!(filters.bytes(), 10 * (ENTRY_BYTES + size_of::<u64>()));
+        drop(asked);
+        assert!(filters.bytes() == 0 && filters.kept.is_empty());
     }
 }

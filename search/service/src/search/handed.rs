@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::call::Call;
+use crate::filters::Compiled;
 use crate::refusal::Refusal;
 use crate::served::Served;
 use crate::stopping::StopFlag;
@@ -26,10 +27,11 @@ impl Handed<Vec<Answer>> {
         served: &Served,
         queries: Bytes,
         params: SearchParams,
+        filter: Option<Arc<Compiled>>,
         call: Call<'_>,
     ) -> Result<Handed<Vec<Answer>>, SearchError> {
         let count = queries.len() / served.index().row_bytes();
-        Handed::with(served, count, |stop, reply| {
+        Handed::with(served, (count, filter), |stop, reply| {
             let (deadline, stop) = (Some(call.deadline), Some(stop));
             served.engine().submit(Request { queries, params, deadline, stop }, reply)
         })
@@ -38,9 +40,13 @@ impl Handed<Vec<Answer>> {
 
 impl Handed<RangePart> {
     /// Hands the next part of a search within a radius to the engine without waiting.
-    pub(super) fn part(served: &Served, search: &RangeSearch) -> Result<Handed<RangePart>, SearchError> {
+    pub(super) fn part(
+        served: &Served,
+        search: &RangeSearch,
+        filter: Option<Arc<Compiled>>,
+    ) -> Result<Handed<RangePart>, SearchError> {
         // The search has a flag and a deadline of its own.
-        Handed::with(served, 1, |_, reply| served.engine().submit_range(search, reply))
+        Handed::with(served, (1, filter), |_, reply| served.engine().submit_range(search, reply))
     }
 }
 
@@ -51,7 +57,7 @@ impl Handed<Fetched> {
         ids: Vec<u64>,
         call: Call<'_>,
     ) -> Result<Handed<Fetched>, SearchError> {
-        Handed::with(served, FetchRequest::pieces(ids.len()), |stop, reply| {
+        Handed::with(served, (FetchRequest::pieces(ids.len()), None), |stop, reply| {
             let (deadline, stop) = (Some(call.deadline), Some(stop));
             let request = FetchRequest { lookup: Arc::clone(&served.lookup), ids, deadline, stop };
             served.engine().submit_fetch(request, reply)
@@ -63,10 +69,11 @@ impl Handed<Fetched> {
 type Reply<T> = Box<dyn FnOnce(Result<T, SearchError>) + Send>;
 
 impl<T: Send + 'static> Handed<T> {
-    /// Hands in work that counts as `count` queries.
+    /// Hands in work that counts as `count` queries. The memory of its filter stays taken until the engine is done with it, also
+    /// where the caller has left.
     fn with(
         served: &Served,
-        count: usize,
+        (count, filter): (usize, Option<Arc<Compiled>>),
         submit: impl FnOnce(Arc<AtomicBool>, Reply<T>) -> Result<(), SearchError>,
     ) -> Result<Handed<T>, SearchError> {
         let waiting = StopFlag::default();
@@ -75,6 +82,7 @@ impl<T: Send + 'static> Handed<T> {
         let admission = Arc::clone(&served.admission);
         admission.enter(count);
         let reply = Box::new(move |result| {
+            drop(filter);
             admission.leave(count);
             // Nobody may be waiting any more.
             drop(sender.send(result));

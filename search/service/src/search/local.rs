@@ -69,7 +69,9 @@ impl Searcher for Local {
         let lowered = lowered(&params, served.index())?;
         let is_kept = !is_own && lowered.is_none() && params.filter.is_none();
         let k = params.k;
-        let mut answers = Handed::queries(&served, rows.clone(), params, call)?.answer(call).await?;
+        let compiled = filter.as_ref().map(|filter| Arc::clone(&filter.compiled));
+        let handed = Handed::queries(&served, rows.clone(), params, compiled, call)?;
+        let mut answers = handed.answer(call).await?;
         if let Some(recall) = served.recall.as_ref().filter(|_| is_kept) {
             recall.reservoir.see(&rows, &answers, k);
         }

@@ -37,7 +37,7 @@ impl Ranging {
         if self.search.is_over() {
             return Ok(None);
         }
-        let part = Handed::part(&self.served, &self.search)?.answer(call).await?;
+        let part = Handed::part(&self.served, &self.search, self.filter.clone())?.answer(call).await?;
         Ok(Some(self.search.take(part)))
     }
 

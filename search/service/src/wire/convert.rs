@@ -162,10 +162,7 @@ pub(super) fn response(found: &mut Found<'_>, with_work: bool) -> v1::SearchResp
         index_uuid: found.version.uuid.to_string(),
         vectors,
         work: with_work.then(|| work(answer, found.arrival)),
-        explanation: answer
-            .explanation
-            .as_deref()
-            .map(|told| explanation(told, answer, found.filter.as_deref())),
+        explanation: explanation(answer, found.filter.as_deref()),
         promise: answer.promise.map(promise),
         filtered: answer.filtered.map(filtered),
     }
@@ -196,12 +193,7 @@ pub(super) fn responses(found: &mut Found<'_>, with_work: bool) -> v1::SearchBat
         index_uuid: found.version.uuid.to_string(),
         vectors,
         work: if with_work { answers.iter().map(|a| work(a, found.arrival)).collect() } else { Vec::new() },
-        explanations: answers
-            .iter()
-            .filter_map(|a| {
-                a.explanation.as_deref().map(|told| explanation(told, a, found.filter.as_deref()))
-            })
-            .collect(),
+        explanations: answers.iter().filter_map(|a| explanation(a, found.filter.as_deref())).collect(),
         promises: answers.iter().filter_map(|a| a.promise).map(promise).collect(),
         filtered: answers.iter().filter_map(|a| a.filtered).map(filtered).collect(),
     }

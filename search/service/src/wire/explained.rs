@@ -5,12 +5,12 @@ use spandrel_engine::{
 };
 use spandrel_proto::v1;
 
-/// How `answer` was found; `text` is its filter.
-pub(super) fn explanation(explanation: &Explanation, answer: &Answer, text: Option<&str>) -> v1::Explanation {
+/// How `answer` was found, where that was asked for; `text` is its filter.
+pub(super) fn explanation(answer: &Answer, text: Option<&str>) -> Option<v1::Explanation> {
     let Explanation { epsilon, lists_planned, rerank, lists, stop, compared, rounds, filter: of_filter } =
-        explanation;
+        answer.explanation.as_deref()?;
     let matches = answer.filtered.map(|filtered| filtered.matches);
-    v1::Explanation {
+    Some(v1::Explanation {
         epsilon: *epsilon,
         lists_planned: *lists_planned,
         rerank: if let Some(Rerank::Count(count)) = rerank { Some(*count) } else { None },
@@ -26,7 +26,7 @@ pub(super) fn explanation(explanation: &Explanation, answer: &Answer, text: Opti
             matches: matches.unwrap_or_default(),
             ..filter(of)
         }),
-    }
+    })
 }
 
 fn filter(of: &ExplainedFilter) -> v1::ExplainedFilter {

@@ -1,5 +1,7 @@
 //! Filters as messages.
-use spandrel_filter::{Comparison, Filter, TagMode, Value};
+use std::fmt::{self, Write as _};
+
+use spandrel_filter::{BindError, Comparison, Filter, TERMS_MAX, TagMode, Value};
 use spandrel_proto::v1;
 use spandrel_proto::v1::condition::Kind;
 use spandrel_proto::v1::filter::Form;
@@ -17,35 +19,50 @@ pub(super) fn filter(field: &'static str, filter: Option<v1::Filter>) -> Result<
         None => return Err(Refusal::field(field, "no condition; set text, json or tree")),
         Some(Form::Text(text)) => FilterForm::Text(text),
         Some(Form::Json(json)) => FilterForm::Json(json),
-        Some(Form::Tree(tree)) => FilterForm::Tree(Place(format!("{field}.tree")).condition(tree)?),
+        Some(Form::Tree(tree)) => {
+            let mut place = Place { path: format!("{field}.tree"), terms: 0 };
+            FilterForm::Tree(place.condition(tree)?)
+        }
     };
     Ok(Some(AskFilter { field, form, bytes }))
 }
 
-/// Where in a tree a condition is: the path of its field.
-struct Place(String);
+/// Where in a tree a condition is.
+struct Place {
+    /// The path of its field.
+    path: String,
+    /// Comparisons so far.
+    terms: usize,
+}
 
 impl Place {
     /// Goes one field down, for as long as `read` takes.
     fn at<T>(
         &mut self,
-        field: &str,
+        field: impl fmt::Display,
         read: impl FnOnce(&mut Place) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let before = self.0.len();
-        self.0.push('.');
-        self.0.push_str(field);
+        let before = self.path.len();
+        // Writing to a text does not fail.
+        let _ = write!(self.path, ".{field}");
         let read = read(self)?;
-        self.0.truncate(before);
+        self.path.truncate(before);
         Ok(read)
     }
 
     fn refusal(&self, message: impl Into<String>) -> Refusal {
-        Refusal::Filter { field: self.0.clone(), fault: FilterFault::new(message) }
+        Refusal::Filter { field: self.path.clone(), fault: FilterFault::new(message) }
     }
 
     /// As deep as messages nest, which decoding bounds.
     fn condition(&mut self, condition: v1::Condition) -> Result<Filter, Refusal> {
+        if !matches!(condition.kind, Some(Kind::AllOf(_) | Kind::AnyOf(_) | Kind::Negation(_))) {
+            self.terms += 1;
+        }
+        // Read no further: a message may hold millions.
+        if self.terms > TERMS_MAX {
+            return Err(self.refusal(BindError::Terms.to_string()));
+        }
         match condition.kind {
             None => Err(self.refusal(
                 "no condition that is known here, expected one of all_of, any_of, negation, comparison, membership, between, \
@@ -65,7 +82,7 @@ impl Place {
             Some(Kind::Membership(v1::Membership { attribute: name, values, negated })) => {
                 self.at("membership", |at| {
                     let values = (0..).zip(values).map(|(number, value): (usize, _)| {
-                        at.value(&format!("values[{number}]"), Some(value))
+                        at.value(format_args!("values[{number}]"), Some(value))
                     });
                     Ok(Filter::In { name, values: values.collect::<Result<_, _>>()?, negated })
                 })
@@ -84,8 +101,9 @@ impl Place {
 
     fn conditions(&mut self, parts: v1::Conditions) -> Result<Vec<Filter>, Refusal> {
         let numbered = (0..).zip(parts.conditions);
-        let read =
-            |(number, part): (usize, _)| self.at(&format!("conditions[{number}]"), |at| at.condition(part));
+        let read = |(number, part): (usize, _)| {
+            self.at(format_args!("conditions[{number}]"), |at| at.condition(part))
+        };
         numbered.map(read).collect()
     }
 
@@ -103,7 +121,7 @@ impl Place {
         })
     }
 
-    fn value(&mut self, field: &str, value: Option<v1::Value>) -> Result<Value, Refusal> {
+    fn value(&mut self, field: impl fmt::Display, value: Option<v1::Value>) -> Result<Value, Refusal> {
         match value.and_then(|value| value.kind) {
             Some(ValueKind::Text(text)) => Ok(Value::Text(text)),
             Some(ValueKind::Boolean(value)) => Ok(Value::Bool(value)),
