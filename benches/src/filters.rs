@@ -55,20 +55,20 @@ pub struct Measured {
     pub plans: BTreeMap<FilterPlan, usize>,
     /// Queries that searched more lists than planned, since these held few matches.
     pub widened: usize,
-    /// Means: lists searched, codes scanned, vectors compared, requests to the disk, microseconds of processor time.
+    /// Lists searched, a mean over the queries as all that follow.
     pub lists: f64,
-    /// See `lists`.
+    /// Codes scanned.
     pub codes: f64,
-    /// See `lists`.
+    /// Vectors compared.
     pub vectors: f64,
-    /// See `lists`.
+    /// Requests to the disk.
     pub reads: f64,
-    /// See `lists`.
+    /// Microseconds of processor time.
     pub cpu_us: f64,
 }
 
 impl Cell {
-    /// Its filters, with at least as many rows as one.
+    /// Its filters: one at correlation 0, else one for each anchor that a query is nearest to, or farthest from.
     pub fn groups(self, searched: Searched<'_>, seed: u64) -> Vec<Group> {
         let Searched { engine, base, queries } = searched;
         let rows = base.len() as u32; // CAST: rows in memory
@@ -187,15 +187,20 @@ impl Measured {
 
     /// Mean recall, and its standard error.
     pub fn recall(&self) -> (f64, f64) {
-        let count = self.recalls.len().max(1) as f64; // CAST: exact
-        let mean = self.recalls.iter().sum::<f64>() / count;
-        let variance = self.recalls.iter().map(|recall| (recall - mean).powi(2)).sum::<f64>() / count;
-        (mean, (variance / count).sqrt())
+        mean_and_error(&self.recalls)
     }
 }
 
-/// Of every row, how far it is: smaller is nearer. Vectors compared by cosine are taken to be of one length.
-fn scores(metric: Metric, rows: &Rows, query: &[u8]) -> Vec<f32> {
+/// The mean of some values, and its standard error.
+pub fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let count = values.len().max(1) as f64; // CAST: exact
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+    (mean, (variance / count).sqrt())
+}
+
+/// Of every row, how far it is from a query: smaller is nearer. Vectors compared by cosine are taken to be of one length.
+pub fn scores(metric: Metric, rows: &Rows, query: &[u8]) -> Vec<f32> {
     let operation = match metric {
         Metric::L2 => Operation::SquaredL2,
         Metric::InnerProduct | Metric::Cosine => Operation::InnerProduct,

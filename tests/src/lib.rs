@@ -99,7 +99,7 @@ pub struct CellRows {
 }
 
 impl CellRows {
-    /// An attribute of each type under its name, for `count` rows: few rows have most of the values, a tenth has none.
+    /// An attribute of each type under its name, for `count` rows: small values are frequent, and a tenth of the cells is null.
     ///
     /// # Panics
     /// Never: types differ in their names.

@@ -62,7 +62,7 @@ fn keeps(found: &Measured, what: &str) {
 }
 
 #[test]
-fn the_recall_asked_for_is_found_whatever_matches_and_wherever_it_lies() {
+fn the_recall_asked_for_is_found_at_every_share_and_correlation() {
     for (codes, vectors) in [(Tier::Memory, Tier::Memory), (Tier::Ssd, Tier::Ssd)] {
         let set = Set::build(codes);
         let engine = set.open(codes, vectors);
@@ -94,7 +94,8 @@ fn every_plan_finds_it_of_independent_labels() {
     }
 }
 
-/// Of two labels where one holds the other, a tenth of the vectors has both, and not a twentieth as the product of their shares says.
+/// Two labels are on a half and a tenth of the vectors, one within the other. A tenth has both; the product of the shares says a
+/// twentieth.
 #[test]
 fn matches_of_labels_that_go_together_are_counted() {
     let set = Set::build(Tier::Memory);

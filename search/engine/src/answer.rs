@@ -123,8 +123,8 @@ pub struct Answer {
     /// The limit that cut the answer short: `max_bytes` where lists or candidates were left out for it, `max_lists` where
     /// fewer neighbours than asked for are returned although there are more.
     pub limited_by: Option<Limit>,
-    /// How the vectors that match the query's filter were searched; none without a filter, and in an answer from elsewhere. All
-    /// that match are returned where fewer than `k` do.
+    /// How the vectors that match the query's filter were searched; none without a filter, and in an answer from elsewhere. Where
+    /// fewer than `k` match all are returned, unless a limit or damage left some out.
     pub filtered: Option<Filtered>,
     /// The recall asked for, and what is to be expected of this answer; none where the query named its own pruning, and in
     /// an answer from elsewhere.

@@ -70,9 +70,7 @@ impl FilteredPlan {
         let may_change = reason == PlanReason::Cost && costs.codes.is_some_and(is_affordable);
         Ok(FilteredPlan { plan, reason, matches: matches.count(), share, costs, may_change })
     }
-}
 
-impl FilteredPlan {
     /// As answers tell it, before a query is begun.
     pub(crate) fn filtered(self) -> Filtered {
         Filtered { matches: self.matches, plan: self.plan, widened: false }
@@ -110,7 +108,7 @@ impl PlanCosts {
         // The first and the last block of a list are shared with others.
         let whole = searched * of_list;
         let masked = searched * (of_list / block + 1.0) * holds_one(block) * CODES_PER_BLOCK;
-        let scanned = if share >= POST_SHARE { whole } else { masked } + searched * CODES_PER_LIST;
+        let scanned = searched * CODES_PER_LIST + if share >= POST_SHARE { whole } else { masked };
         PlanCosts { exact, codes: Some(gathered + reranked), lists: scanned + reranked }
     }
 }

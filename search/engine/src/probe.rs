@@ -127,7 +127,9 @@ impl Prober {
                 }
                 probed.lists += 1;
                 let segment = query.segment(near.segment);
-                passed += segment.directory.positions(near.list).len() as u64; // CAST: widening
+                if guard.share.is_some() {
+                    passed += segment.directory.positions(near.list).len() as u64; // CAST: widening
+                }
                 let Some(place) = place_of(query, near) else { continue };
                 if is_unreadable(place.key()) {
                     probed.unreadable += 1;
@@ -206,16 +208,18 @@ impl Prober {
 /// Where a list lies that holds a vector which may be an answer, or may hold one.
 fn place_of(query: &Query<'_>, near: NearList) -> Option<ListPlace> {
     let (index, segment) = (query.index, query.segment(near.segment));
+    if query.accept.is_all() {
+        return Some(ListPlace::of(near, segment)).filter(|place| place.bytes > 0);
+    }
     // Lists on SSD say where their copies lie, which may be answers too.
     let has_copies = index.code() != CodeSpec::Full && index.codes_tier() == Tier::Ssd;
     let accepted = query.accept.count(near.segment, segment.directory.positions(near.list));
-    let is_none = accepted == 0 && !query.accept.is_all();
     // Most lists end here where few vectors match.
-    if is_none && !has_copies {
+    if accepted == 0 && !has_copies {
         return None;
     }
     let place = ListPlace { accepted, ..ListPlace::of(near, segment) };
-    (place.bytes > 0 && !(is_none && place.replicas == 0)).then_some(place)
+    (place.bytes > 0 && (accepted > 0 || place.replicas > 0)).then_some(place)
 }
 
 /// What says whether the lists planned for hold enough matches of a filter.

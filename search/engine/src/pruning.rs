@@ -114,35 +114,26 @@ impl Calibrated<'_> {
         let curves = || self.recall.into_iter().flat_map(|recall| recall.of(self.vectors));
         let before = curves().take_while(|curve| (curve.k as usize) < k).last();
         let after = curves().find(|curve| curve.k as usize >= k);
+        let wanted = k as f64; // CAST: below 2^53
+        let unknown = |epsilon, max_lists, rerank_errors| Pruning {
+            epsilon,
+            max_lists,
+            rerank_errors,
+            stop: None,
+            reranked: wanted,
+            recall: None,
+        };
         let pruning = match (before, after) {
             (None, None) => {
                 let usual = self.manifest.search_default;
-                let max_lists = share(usual.max_lists.min(lists));
-                Pruning {
-                    epsilon: usual.epsilon,
-                    max_lists,
-                    rerank_errors: usual.rerank_errors,
-                    stop: None,
-                    reranked: k as f64, // CAST: below 2^53
-                    recall: None,
-                }
+                unknown(usual.epsilon, share(usual.max_lists.min(lists)), usual.rerank_errors)
             }
             (Some(last), None) => {
                 let rerank_errors = last.points.last().map_or(0.0, |point| point.rerank_errors);
-                let reranked = k as f64; // CAST: below 2^53
-                Pruning {
-                    epsilon: None,
-                    max_lists: share(lists),
-                    rerank_errors,
-                    stop: None,
-                    reranked,
-                    recall: None,
-                }
+                unknown(None, share(lists), rerank_errors)
             }
             (Some(before), Some(after)) if after.k as usize > k => {
-                let octaves = |from: f64, to: f64| (to / from).log2();
-                // CAST: numbers of neighbours, far below 2^53
-                let share = octaves(before.k.into(), k as f64) / octaves(before.k.into(), after.k.into());
+                let share = way(before.k.into(), wanted, after.k.into());
                 Spot::of(before, aim).towards(Spot::of(after, aim), share).pruning()
             }
             (_, Some(curve)) => Spot::of(curve, aim).pruning(),
@@ -167,10 +158,6 @@ impl Calibrated<'_> {
         let curves = || self.recall.into_iter().flat_map(|recall| recall.of(self.vectors));
         let before = curves().take_while(|curve| f64::from(curve.k) <= wide).last();
         let after = curves().find(|curve| f64::from(curve.k) >= wide);
-        // How far, in octaves, `wide` is from one number of neighbours to another.
-        let way = |from: f64, to: f64| {
-            if to > from { ((wide / from).log2() / (to / from).log2()).min(1.0) } else { 0.0 }
-        };
         let spot = match (before, after) {
             (None, None) => {
                 let grown = f64::from(own.max_lists) * share.powf(-UNKNOWN_GROWTH);
@@ -179,10 +166,11 @@ impl Calibrated<'_> {
             }
             (Some(last), None) => {
                 let spot = Spot::of(last, aim);
-                spot.towards(Spot { lists: all, epsilon: None, ..spot }, way(last.k.into(), vectors))
+                spot.towards(Spot { lists: all, epsilon: None, ..spot }, way(last.k.into(), wide, vectors))
             }
             (Some(before), Some(after)) => {
-                Spot::of(before, aim).towards(Spot::of(after, aim), way(before.k.into(), after.k.into()))
+                let part = way(before.k.into(), wide, after.k.into());
+                Spot::of(before, aim).towards(Spot::of(after, aim), part)
             }
             (None, Some(first)) => Spot::of(first, aim),
         };
@@ -203,6 +191,11 @@ impl Calibrated<'_> {
         let has_graph = |segment: &SegmentEntry| segment.section(SectionKind::Graph, MAIN_COLUMN).is_some();
         self.manifest.code() == Ok(CodeSpec::Full) && !self.manifest.segments.iter().any(has_graph)
     }
+}
+
+/// The share of the octaves between two numbers of neighbours that lie before `at`, at most 1.
+fn way(from: f64, at: f64, to: f64) -> f64 {
+    if to > from { ((at / from).log2() / (to / from).log2()).min(1.0) } else { 0.0 }
 }
 
 /// A place on a curve. Before its first point a curve goes on straight to nothing for no work.

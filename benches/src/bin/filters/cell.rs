@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use spandrel_benches::filters::mean_and_error;
 use spandrel_benches::set::{K, Set};
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{Answer, Engine, FilterPlan, SearchParams, recalls};
@@ -30,7 +31,7 @@ pub(crate) struct Limits {
     pub(crate) threads: usize,
 }
 
-/// What is asked in a cell, whatever the filters are made of.
+/// The queries of a cell and their true neighbours, the same for every kind of filter.
 pub(crate) struct Asked {
     correlation: Correlation,
     /// Number of the share.
@@ -191,14 +192,9 @@ impl Figures {
 
     /// Mean recall, and its standard error.
     fn recall(&self) -> (f64, f64) {
-        let count = self.recalls.len().max(1) as f64; // CAST: exact to 2^53
-        let mean = self.recalls.iter().sum::<f64>() / count;
-        let variance = self.recalls.iter().map(|recall| (recall - mean).powi(2)).sum::<f64>() / count;
-        (mean, (variance / count).sqrt())
+        mean_and_error(&self.recalls)
     }
-}
 
-impl Figures {
     /// Queries by the plan that they took.
     fn plans(&self) -> impl Iterator<Item = (FilterPlan, usize)> {
         FilterPlan::ALL.into_iter().zip(self.plans).filter(|(_, count)| *count > 0)
@@ -237,7 +233,7 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (recall, error) = self.recall();
         let count = self.recalls.len().max(1) as f64; // CAST: exact to 2^53
-        // A filter of fewer matches than neighbours asked for is answered whole, and says little of recall.
+        // With at most `K` matches all are returned, which says little of recall.
         let few = if self.matches <= K { '*' } else { ' ' };
         write!(
             f,

@@ -3,13 +3,12 @@ use anyhow::Result;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
+use spandrel_benches::filters::scores;
 use spandrel_benches::set::{K, Set};
 use spandrel_datasets::{Rows, Truth, TruthParams, Watch, compute_truth};
-use spandrel_index::Metric;
 use spandrel_index::VectorSource as _;
-use spandrel_index::kernels::{Operation, PairKernel};
 
-/// Orders by the distance from an anchor: with fewer, queries would have little in common with their filter.
+/// Orders by the distance from an anchor: with fewer, each would take queries far from it.
 const NEAR: usize = 3;
 
 /// How near to its query a filter's matches lie.
@@ -110,16 +109,9 @@ pub(crate) fn picked(rows: &Rows, picks: impl Iterator<Item = usize>) -> Result<
 
 /// The numbers of all rows, those nearest to a vector first.
 fn by_distance(set: &Set, from: &[u8], rows: &Rows) -> Vec<u32> {
-    let operation = match set.metric {
-        Metric::L2 => Operation::SquaredL2,
-        Metric::InnerProduct | Metric::Cosine => Operation::InnerProduct,
-    };
-    let kernel = PairKernel::new(operation, rows.dtype(), rows.dim());
-    let mut scores = vec![0.0; rows.len() as usize]; // CAST: sets are small
-    kernel.score_rows(from, rows.bytes(), &mut scores);
-    let farther = |score: f32| if operation == Operation::SquaredL2 { score } else { -score };
-    let mut numbers: Vec<u32> = (0..scores.len() as u32).collect(); // CAST: as above
-    let key = |&number: &u32| farther(scores[number as usize]);
+    let scores = scores(set.metric, rows, from);
+    let mut numbers: Vec<u32> = (0..scores.len() as u32).collect(); // CAST: sets are small
+    let key = |&number: &u32| scores[number as usize];
     numbers.sort_unstable_by(|a, b| key(a).total_cmp(&key(b)).then(a.cmp(b)));
     numbers
 }

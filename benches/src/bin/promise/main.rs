@@ -17,6 +17,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use spandrel_benches::Calibrator;
+use spandrel_benches::filters::mean_and_error;
 use spandrel_benches::promise::Losses;
 use spandrel_benches::set::{MEMORY_BYTES, Set};
 use spandrel_builder::{Caller, Choice, Input, Silent, VectorShape, build_for};
@@ -100,10 +101,7 @@ fn measure(args: &Args, name: &str) -> Result<()> {
             let params = SearchParams { recall: Some(target), ..SearchParams::new(k as usize) };
             let answers = engine.search(set.queries.bytes(), &params)?;
             let found = recalls(index.metric(), &answers, set.truth(), k as usize)?;
-            let mean = found.iter().sum::<f64>() / found.len() as f64;
-            let variance =
-                found.iter().map(|recall| (recall - mean).powi(2)).sum::<f64>() / found.len() as f64;
-            let error = (variance / found.len() as f64).sqrt();
+            let (mean, error) = mean_and_error(&found);
             let kept = losses.halves(target, args.confidence, HALVES, 1);
             let cheapest = if kept.cheapest > 0.5 { "  the cheapest point" } else { "" };
             println!(

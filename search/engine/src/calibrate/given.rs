@@ -31,7 +31,7 @@ pub struct GivenQueries<'a> {
     pub truth: Option<Truth<'a>>,
 }
 
-/// What queries are given to: those of them that are used, and threads to compare them with.
+/// The index that queries are given for, those of them that are used, and the threads to compare them with.
 pub(super) struct GivenTo<'a> {
     pub(super) index: &'a Index,
     pub(super) queries: &'a Queries,

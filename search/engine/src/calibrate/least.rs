@@ -2,7 +2,8 @@
 use spandrel_index::Tier;
 
 use super::error::CalibrateError;
-use super::trials::{Part, Setting, Trials};
+use super::setting::Setting;
+use super::trials::{Part, Trials};
 use crate::pruning::RECALL_DEFAULT;
 
 /// Numbers of lists skipped from one to the next while errors are weighed against lists: work is flat around its least.

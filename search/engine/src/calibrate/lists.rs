@@ -18,12 +18,12 @@ use crate::scan::{ReadList, check};
 
 /// Lists read before the caller is asked whether to go on.
 const LISTS: u32 = 1024;
-/// Queries of a thread before that.
+/// Queries that each thread takes before the caller is asked.
 const BATCH: usize = 256;
 /// Nearest lists among which neighbours are looked for first: to put these heads in order takes a fifth of the time of all.
 const LISTS_FIRST: u32 = 1024;
 
-/// What lists are looked for of, by how many threads.
+/// Whose neighbours are looked for in how many lists, and by how many threads.
 #[derive(Clone, Copy)]
 pub(super) struct RanksOf<'a> {
     pub(super) index: &'a Index,

@@ -17,6 +17,7 @@ mod replay;
 mod rule;
 mod scores;
 mod seen;
+mod setting;
 mod stopping;
 mod trials;
 mod truth;
@@ -37,7 +38,8 @@ use path::trace;
 use placement::Placement;
 use queries::Queries;
 use rule::Rule;
-use trials::{Given, STEPS_USUAL, Setting, Trials};
+use setting::{STEPS_USUAL, Setting};
+use trials::{Given, Trials};
 
 /// Number of neighbours for which the least work is looked for; other numbers start from its errors.
 const K: u32 = 10;

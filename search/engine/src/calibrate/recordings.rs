@@ -1,5 +1,5 @@
 //! Searches of many queries, made again by some threads.
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -18,16 +18,16 @@ pub(super) struct Recordings {
     threads: usize,
     /// Bytes kept from one setting to the next at most.
     bytes_max: usize,
-    /// By the number of neighbours that they are good for, at most, then by query.
-    seen: HashMap<u32, Vec<Seen>>,
+    /// By the largest number of neighbours that they serve, then by query.
+    seen: BTreeMap<u32, Vec<Seen>>,
 }
 
 impl Recordings {
     pub(super) fn new(threads: usize, bytes_max: usize) -> Recordings {
-        Recordings { threads, bytes_max, seen: HashMap::new() }
+        Recordings { threads, bytes_max, seen: BTreeMap::new() }
     }
 
-    /// The number of neighbours that recordings for `k` are good for: those for few serve all of few.
+    /// The largest number of neighbours that recordings for `k` serve: up to [`K_RECORDED`] all share the same.
     pub(super) const fn recorded(k: u32) -> u32 {
         if k <= K_RECORDED { K_RECORDED } else { k }
     }

@@ -1,5 +1,5 @@
-//! Makes searches again from what was recorded of them: the lists are scanned once, and any number of them with any errors
-//! is as if it were searched.
+//! Makes searches again from what was recorded of them: the lists of a query are scanned once, and then a search of any number
+//! of them with any errors is made without a scan.
 use std::sync::Arc;
 
 use spandrel_index::codes::CodeSpec;
@@ -45,7 +45,7 @@ pub(super) struct Asked {
     pub(super) keep: Keep,
     /// When searches end before their last list.
     pub(super) rule: Option<StopRule>,
-    /// Whether it is only told how they go.
+    /// Whether only their steps are wanted: nothing is compared.
     pub(super) is_traced: bool,
 }
 
@@ -144,7 +144,7 @@ impl<'a> Replayer<'a> {
         Ok(outcome)
     }
 
-    /// Records as many lists as a search takes.
+    /// Records at least the lists that a search takes.
     fn see(&mut self, query: usize, seen: &mut Seen, asked: &Asked) -> Result<(), CalibrateError> {
         let all = self.field.index.lists() as usize; // CAST: widening, here and below
         let (lists, k) = ((asked.plan.lists() as usize).min(all), asked.plan.k() as u64);

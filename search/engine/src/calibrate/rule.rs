@@ -1,6 +1,6 @@
 //! What a further query is to expect, after the losses of others.
 
-/// What a query misses, to what a row of the index does, which has shaped its own list: 0.97 to 1.04 on descriptors of other
+/// What a query misses, divided by what a row of the index misses, which has shaped its own list: 0.97 to 1.04 on descriptors of other
 /// photographs and sentences of other texts (decision 060).
 const STRANGER_MISSES: f64 = 1.05;
 /// Halvings of the interval that an upper bound lies in.
@@ -9,7 +9,7 @@ const HALVINGS: usize = 40;
 /// How the losses of some queries say what others are to expect.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rule {
-    /// What a further query misses to what these miss.
+    /// What a further query misses, divided by what these miss.
     misses: f64,
     /// Confidence of an upper bound, in place of an expectation.
     confidence: Option<f64>,

@@ -13,6 +13,7 @@ use super::queries::{Queries, only_segment};
 use super::recordings::Recordings;
 use super::replay::{Asked, Field, Outcome};
 use super::rule::Rule;
+use super::setting::{STEPS_MAX, Setting};
 use super::stopping::{Stopping, Traced};
 use super::truth::{Nearest, nearest};
 use crate::collect::Keep;
@@ -21,19 +22,10 @@ use crate::pruning::RECALL_DEFAULT;
 use crate::stop::{StopRule, cap};
 use crate::{ParamsError, QueryPlan, Rerank, SearchParams};
 
-/// Steps of errors in one standard error.
-const STEPS_PER_ERROR: u8 = 20;
-/// Most steps of errors tried: nearly all true neighbours lie inside two and a half, and the count of vectors compared
-/// exactly has a bound of its own.
-const STEPS_MAX: u8 = 50;
-/// Where there are too few vectors for the number of neighbours that errors are found by.
-pub(super) const STEPS_USUAL: u8 = 20;
 /// One query in `PATH` finds the settings of least work; the others say what to expect of them.
 const PATH: usize = 3;
 /// An index of fewer vectors reads all lists: its queries are quick anyway.
 const SMALL: u64 = 10_000;
-/// Pruning by distance that is tried. On SIFT descriptors it leaves out one list in seven of 192, and 0.001 of recall.
-const EPSILON: f32 = 0.6;
 /// Bytes of a page on which codes lie on SSD.
 const PAGE_BYTES: f64 = 4096.0;
 
@@ -41,7 +33,7 @@ const PAGE_BYTES: f64 = 4096.0;
 const STOP_K_MAX: u32 = 100;
 /// Recall at which it is to save lists.
 const STOP_RECALL: f64 = 0.99;
-/// Lists that searches are traced over to those that this takes.
+/// Searches are traced over this many times the lists that this recall takes.
 const TRACED: u32 = 4;
 
 /// Which queries a setting is tried on: none of them serves for both.
@@ -53,43 +45,12 @@ pub(super) enum Part {
     Rest,
 }
 
-/// How to search.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Setting {
-    pub(super) lists: u32,
-    /// Standard errors, in steps of a twentieth.
-    pub(super) steps: u8,
-    /// Whether lists beyond [`EPSILON`] are left out.
-    pub(super) pruned: bool,
-    /// Whether a search ends where it has found enough, and may go on beyond these lists.
-    pub(super) stops: bool,
-}
-
-/// When searches end early, or that it is only told how they go.
+/// When searches end early, or that their steps are traced instead.
 #[derive(Clone, Copy)]
 enum Watch {
     Rule(Option<StopRule>),
     Traced,
 }
-
-impl Setting {
-    /// Neither pruned by distance nor ended early.
-    pub(super) const fn new(lists: u32, steps: u8) -> Setting {
-        Setting { lists, steps, pruned: false, stops: false }
-    }
-
-    /// Errors in units of one.
-    pub(super) fn errors(self) -> f32 {
-        f32::from(self.steps) / f32::from(STEPS_PER_ERROR)
-    }
-
-    pub(super) fn epsilon(self) -> Option<f32> {
-        self.pruned.then_some(EPSILON)
-    }
-}
-
-/// The most errors that are tried.
-const MOST: Setting = Setting::new(1, STEPS_MAX);
 
 /// What a setting came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -346,7 +307,8 @@ impl<'a> Trials<'a> {
         };
         let refused = |error: ParamsError| CalibrateError::Search(error.into());
         let plan = QueryPlan::of(&params, self.index).map_err(refused)?;
-        let most = SearchParams { rerank: Some(Rerank::Errors(MOST.errors())), ..params };
+        let errors_max = Setting { steps: STEPS_MAX, ..setting }.errors();
+        let most = SearchParams { rerank: Some(Rerank::Errors(errors_max)), ..params };
         let most = QueryPlan::of(&most, self.index).map_err(refused)?;
         let errors = most.verify.and_then(|verify| verify.kept_errors());
         let build = &self.index.manifest().build;

@@ -10,12 +10,12 @@ use crate::terms::{End, Terms};
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
     estimated: Vec<Estimated>,
-    /// How many of them lie before each list, nearest list first.
+    /// Number of candidates before each list, nearest list first.
     starts: Vec<u32>,
 }
 
-/// Records all that a search keeps that wants no more neighbours and errs by no more, after any number of the lists: a candidate
-/// is near enough for the lists up to its own, or for no number of them.
+/// Records every candidate that a search of any number of the lists may keep, for at most this number of neighbours and errors. A
+/// candidate that the lists up to its own rule out is ruled out by more lists too.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     candidates: Candidates,

@@ -134,7 +134,7 @@ impl Choosing {
             room = room.min(pages);
         }
         let burst = 1 + u32::from(compared > 0);
-        // The order is of use to whoever wants to know it.
+        // An explanation tells the likeliest first.
         let sorted_over = if progress.explanation.is_some() { 0 } else { room };
         for (number, candidate) in step.found.undecided(&query, sorted_over).enumerate() {
             if number % PIECE == PIECE - 1 && !progress.go_on(terms) {

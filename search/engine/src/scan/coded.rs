@@ -10,7 +10,7 @@ use spandrel_io::Merging;
 
 use super::contract::{QueryRow, ReadList, Scan, Sink, check};
 use super::masked::{MaskedList, MaskedScan};
-use super::segment::{codes_bytes, model, positions_of, resident};
+use super::segment::{codes_bytes, model, resident};
 use crate::collect::{Collect, Estimated};
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
@@ -89,9 +89,7 @@ impl CodedScan {
         self.estimated.extend(estimated);
         found.offer(&self.estimated);
     }
-}
 
-impl CodedScan {
     /// As `scan_resident`, where blocks without a match are skipped. No search ends early.
     fn scan_masked(
         &mut self,
@@ -105,16 +103,12 @@ impl CodedScan {
             let list = MaskedList {
                 segment: place.segment,
                 list: place.list,
-                positions: positions_of(query.segment(place.segment), place),
+                positions: query.segment(place.segment).directory.positions(place.list),
                 head_distance: Some(place.distance),
             };
             sink.progress.scanned(place.key(), self.masked.gather(list, matches));
-            if self.masked.is_full() {
-                if let Some(end) = end() {
-                    self.masked.clear();
-                    return Some(end);
-                }
-                self.masked.scan(query, sink.found);
+            if let Some(end) = self.masked.scan_if_full(query, sink.found, end) {
+                return Some(end);
             }
         }
         self.masked.scan(query, sink.found);
@@ -167,7 +161,7 @@ impl Scan for CodedScan {
             }
             if let Some(next) = places.get(at + 1).filter(|_| ahead) {
                 let segment = query.segment(next.segment);
-                let range = resident(segment).range(positions_of(segment, next));
+                let range = resident(segment).range(segment.directory.positions(next.list));
                 prefetch(range.rows);
                 prefetch(range.factors);
             }
@@ -176,7 +170,7 @@ impl Scan for CodedScan {
             }
             let segment = query.segment(place.segment);
             let codes = resident(segment);
-            let mut rest = positions_of(segment, place);
+            let mut rest = segment.directory.positions(place.list);
             while !rest.is_empty() {
                 if scanned == piece_max {
                     if let Some(end) = end() {
@@ -218,12 +212,8 @@ impl Scan for CodedScan {
                 next = of_segment.within(positions.end..u32::MAX).next();
                 let list = MaskedList { segment: number, list, positions, head_distance: None };
                 sink.progress.work.vectors_scanned += self.masked.gather(list, of_segment);
-                if self.masked.is_full() {
-                    if let Some(end) = end() {
-                        self.masked.clear();
-                        return Some(end);
-                    }
-                    self.masked.scan(query, sink.found);
+                if let Some(end) = self.masked.scan_if_full(query, sink.found, end) {
+                    return Some(end);
                 }
             }
         }
@@ -270,16 +260,19 @@ impl Scan for CodedScan {
                 Some(matches) => lanes.into_iter().any(|lane| matches.contains(location(lane).position())),
             }
         };
-        let (mut next, mut lanes_scanned, mut is_first) = (0, 0, true);
+        let (mut next, mut lanes_scanned) = (0, 0);
         while let Some(first) = (next..blocks).find(|&block| is_wanted(block)) {
-            if !std::mem::take(&mut is_first)
+            if lanes_scanned > 0
                 && let Some(end) = end()
             {
                 progress.scanned(place.key(), lanes_scanned);
                 return Ok(Some(end));
             }
             let most = (first + piece_blocks).min(blocks);
-            let end = (first + 1..most).find(|&block| !is_wanted(block)).unwrap_or(most);
+            let end = match matches {
+                None => most,
+                Some(_) => (first + 1..most).find(|&block| !is_wanted(block)).unwrap_or(most),
+            };
             let piece = Blocks {
                 segment,
                 rows: &view.rows[first * block_bytes..end * block_bytes],

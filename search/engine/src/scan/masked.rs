@@ -9,12 +9,13 @@ use spandrel_index::{Location, SegmentMatches};
 use super::segment::{model, resident};
 use crate::collect::{Collect, Estimated};
 use crate::subject::Query;
+use crate::terms::End;
 
 /// Blocks gathered before they are scanned: a tenth of a millisecond.
 const GATHERED: usize = 1024;
 /// Blocks between one that is scanned and one that is asked for.
 const AHEAD: usize = 8;
-/// Matches of a block that are offered whatever their estimates.
+/// A block with fewer matches than this offers all of them.
 const FEW: u32 = 3;
 /// Matches that are offered together.
 const OFFERED: usize = 64;
@@ -52,11 +53,6 @@ pub(super) struct MaskedScan {
 }
 
 impl MaskedScan {
-    /// Whether it is time to scan.
-    pub(super) fn is_full(&self) -> bool {
-        self.blocks.len() >= GATHERED
-    }
-
     /// Gathers the blocks of a list that hold a match: how many vectors of the list they hold.
     pub(super) fn gather(&mut self, list: MaskedList, matches: &SegmentMatches) -> u64 {
         let MaskedList { segment, list, positions, head_distance } = list;
@@ -78,9 +74,23 @@ impl MaskedScan {
         self.blocks[first..].iter().map(lanes).sum()
     }
 
-    /// Forgets what was gathered.
-    pub(super) fn clear(&mut self) {
-        self.blocks.clear();
+    /// Scans what was gathered if it is enough for one turn. `end` is asked before whether to go on; if not, what was gathered is
+    /// forgotten.
+    pub(super) fn scan_if_full(
+        &mut self,
+        query: &Query<'_>,
+        found: &mut dyn Collect,
+        end: &mut dyn FnMut() -> Option<End>,
+    ) -> Option<End> {
+        if self.blocks.len() < GATHERED {
+            return None;
+        }
+        let ended = end();
+        match ended {
+            Some(_) => self.blocks.clear(),
+            None => self.scan(query, found),
+        }
+        ended
     }
 
     /// Estimates the matches that were gathered, and forgets them.

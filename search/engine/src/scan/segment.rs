@@ -1,10 +1,6 @@
 //! What scans of codes take from a segment.
-use std::ops::Range;
-
 use spandrel_index::codes::CodeModel;
 use spandrel_index::{Index, ResidentCodes, Segment};
-
-use crate::fetch::ListPlace;
 
 pub(super) fn model(segment: &Segment) -> &CodeModel {
     match &segment.model {
@@ -18,11 +14,6 @@ pub(super) fn resident(segment: &Segment) -> &ResidentCodes {
         Some(codes) => codes,
         None => unreachable!("codes are in memory in all segments or in none"),
     }
-}
-
-/// Positions of the primaries of a list.
-pub(super) fn positions_of(segment: &Segment, place: &ListPlace) -> Range<u32> {
-    segment.directory.positions(place.list)
 }
 
 /// Memory that the codes of all segments take.

@@ -148,7 +148,7 @@ fn searches_made_again_are_those_of_search_threads() {
     check(Layout { codes: Tier::Ssd, replicas: ReplicaRule::Soar, ..usual });
     check(Layout { metric: Metric::Cosine, dtype: DType::F16, ..usual });
     check(Layout { metric: Metric::InnerProduct, code: CodeSpec::Full, codes: Tier::Ssd, ..usual });
-    // So many heads that a graph finds the nearest, and misses some.
+    // Enough heads for a graph, which misses some of the nearest.
     check(Layout { lists: 4500, ..usual });
 }
 
