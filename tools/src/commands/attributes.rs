@@ -1,5 +1,5 @@
 //! What is known of vectors, from a file: flags of `build` and `plan`, and how they tell of it.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -33,16 +33,26 @@ impl AttributeArgs {
         base: BaseRows<'a>,
         session: &Session,
     ) -> anyhow::Result<Option<Box<dyn AttributeSource + 'a>>> {
-        let Some(path) = &self.attributes else { return Ok(None) };
-        let schema = self.schema.as_ref().map(read_schema).transpose()?;
-        let meter = session.meter();
-        meter.phase("attributes", "bytes");
-        let progress = |done, total| meter.set(done, total);
-        let watch = Watch { progress: &progress, stop: &session.stop };
-        let source = open_attributes(path, base, schema, watch).context("attributes")?;
-        meter.finish();
-        Ok(Some(source))
+        let path = self.attributes.as_deref();
+        path.map(|path| open(path, self.schema.as_deref(), base, session)).transpose()
     }
+}
+
+/// Opens attributes, which reads all of them once, by a file of names and types if there is one.
+pub(super) fn open<'a>(
+    path: &Path,
+    schema: Option<&Path>,
+    base: BaseRows<'a>,
+    session: &Session,
+) -> anyhow::Result<Box<dyn AttributeSource + 'a>> {
+    let schema = schema.map(read_schema).transpose()?;
+    let meter = session.meter();
+    meter.phase("attributes", "rows");
+    let progress = |done, total| meter.set(done, total);
+    let watch = Watch { progress: &progress, stop: &session.stop };
+    let source = open_attributes(path, base, schema, watch).context("attributes");
+    meter.finish();
+    source
 }
 
 /// What attributes will take, for programs.

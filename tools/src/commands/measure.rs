@@ -121,6 +121,10 @@ pub(super) fn measure(
         distances: truth.distances.as_deref().unwrap_or_default(),
         columns: truth.k,
     };
+    if let Some(filters) = filters {
+        filters.compile_all(sweep.setup.threads, session)?;
+    }
+    let compile_us = filters.map(Compiler::compile_us).transpose()?;
     sweep.setup.points(index, &sweep.params, session, |running, params| {
         let search =
             SearchParams { distances: sweep.distances, times: sweep.stages, ..params.search(sweep.k) };
@@ -134,7 +138,6 @@ pub(super) fn measure(
             None => recall(index.metric(), &run.answers, known, sweep.k)?,
             Some(_) => filtered_recall(index.metric(), &run.answers, truth, sweep.k)?,
         };
-        let compile_us = filters.map(Compiler::compile_us).transpose()?;
         let point = Point { k: Some(sweep.k as u64), recall, ..running.point(run) }; // CAST: widening
         // Each thread compiles the filters of the queries that it searches for.
         let uncached = |us: f64| (point.qps.recip() + us / 1e6 / sweep.setup.threads as f64).recip(); // CAST: exact

@@ -60,6 +60,11 @@ fn ids(answer: &Value) -> Vec<usize> {
     answer["neighbours"].as_array().unwrap().iter().map(|n| n["id"].as_u64().unwrap() as usize).collect()
 }
 
+/// The ids of an answer, what its filter came to, and the plan that explains it.
+fn told(answer: &Value) -> (Vec<usize>, Value, Value) {
+    (ids(answer), answer["filter"].clone(), answer["explanation"]["filter"]["plan"].clone())
+}
+
 #[test]
 fn answers_are_among_the_vectors_that_match() {
     let tagged = Tagged::new();
@@ -141,13 +146,14 @@ fn a_server_finds_the_same() {
         let query = ["query", "--server", address, "--queries", &queries, "--format", "json"];
         let output = spandrel(&[&query[..], flags].concat());
         let lines = text(&output.stdout).lines();
-        let answers = lines.map(|line| ids(&serde_json::from_str(line).unwrap())).collect::<Vec<_>>();
+        let answers = lines.map(|line| told(&serde_json::from_str(line).unwrap())).collect::<Vec<_>>();
         (answers, text(&output.stderr).to_owned())
     };
     let filters = tagged.path("filters.jsonl");
     let mut wrong = Vec::new();
+    let found_here = |flags: &[&str]| tagged.query(flags).iter().map(told).collect::<Vec<_>>();
     for flags in [&["--filter", r#"tags contains "1""#][..], &["--filters", &filters]] {
-        let local: Vec<Vec<usize>> = tagged.query(flags).iter().map(ids).collect();
+        let local = found_here(flags);
         for rpc in ["unary", "batch", "stream"] {
             let (found, error) = ask(&[flags, &["--rpc", rpc]].concat());
             if found != local {
@@ -155,16 +161,20 @@ fn a_server_finds_the_same() {
             }
         }
         let radius = [flags, &["--radius", "60000"]].concat();
-        let local: Vec<Vec<usize>> = tagged.query(&radius).iter().map(ids).collect();
-        if ask(&radius).0 != local || local.iter().all(Vec::is_empty) {
+        let local = found_here(&radius);
+        if ask(&radius).0 != local || local.iter().all(|(ids, ..)| ids.is_empty()) {
             wrong.push(format!("{radius:?}"));
         }
     }
     let (_, refused) = ask(&["--filter", "price < 3"]);
     let (_, plan) = ask(&["--filter", r#"tags contains "1""#, "--filter-plan", "lists"]);
+    let (explained, _) = ask(&["--filter", r#"tags contains "1""#, "--explain"]);
     server.kill().unwrap();
     server.wait().unwrap();
     assert!(wrong.is_empty(), "{wrong:?}");
+    let (_, filter, plan_told) = &explained[0];
+    assert_eq!((&filter["matches"], plan_told), (&tagged.count("1").into(), &filter["plan"]));
+    assert!(plan_told.is_string(), "{explained:?}");
     assert!(refused.contains("price") && plan.contains("--filter-plan needs --index"), "{refused} {plan}");
 }
 
@@ -186,4 +196,11 @@ fn what_is_no_filter_of_the_index_is_refused() {
         assert!(text(&refused.stderr).contains(says), "{flags:?}: {}", text(&refused.stderr));
         assert_eq!(refused.status.code(), Some(code), "{flags:?}: {}", text(&refused.stderr));
     }
+    let bench = ["bench", "--server", "127.0.0.1:1", "--queries", &few, "--truth", &few];
+    let refused = spandrel(&[&bench[..], &["--filter-plan", "codes"]].concat());
+    assert!(text(&refused.stderr).contains("a filter needs --index"), "{}", text(&refused.stderr));
+    let plain = tagged.path("plain");
+    run(&["build", "--base", &few, "--metric", "l2", "--no-calibrate", "--out", &plain]);
+    let refused = spandrel(&["query", "--index", &plain, "--queries", &few, "--filter", "price < 3"]);
+    assert!(text(&refused.stderr).contains("build the index with --attributes"), "{}", text(&refused.stderr));
 }

@@ -2,10 +2,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use spandrel_datasets::{BaseRows, Filters, IdFile, RowFilters, open_attributes, read_schema};
+use spandrel_datasets::{BaseRows, Filters, IdFile, RowFilters};
 
 use super::files::watched;
 use crate::Session;
+use crate::commands::attributes;
 
 /// Filters, and what they look at.
 #[derive(Debug, Args)]
@@ -29,13 +30,11 @@ impl FilteredArgs {
         ids: Option<&Path>,
         session: &Session,
     ) -> anyhow::Result<Option<RowFilters>> {
-        let (Some(filters), Some(attributes)) = (&self.filters, &self.attributes) else { return Ok(None) };
+        let (Some(filters), Some(path)) = (&self.filters, &self.attributes) else { return Ok(None) };
         let filters = Filters::open(filters)?;
-        let schema = self.schema.as_ref().map(read_schema).transpose()?;
         let ids = ids.map(IdFile::open).transpose()?;
         let base = BaseRows { rows, ids: ids.as_ref() };
-        let attributes =
-            watched(session, "attributes", |watch| open_attributes(attributes, base, schema, watch))?;
+        let attributes = attributes::open(path, self.schema.as_deref(), base, session)?;
         let bound = filters.bind(attributes.schema())?;
         let read = |watch: spandrel_datasets::Watch<'_>| RowFilters::read(&*attributes, bound, base, watch);
         Ok(Some(watched(session, "filters", read)?))

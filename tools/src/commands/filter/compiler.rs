@@ -10,6 +10,8 @@ use spandrel_index::attributes::{CompileError, CompileLimits, compile};
 use spandrel_index::{Index, Matches};
 
 use super::Asked;
+use crate::Session;
+use crate::commands::callers;
 
 /// Memory that compiling one filter may take.
 const COMPILE_BYTES: usize = 1 << 30;
@@ -80,13 +82,30 @@ impl<'a> Compiler<'a> {
 
     /// The same, compiled anew.
     pub(crate) fn compile(&self, query: usize) -> Result<Matches, CompileError> {
-        let limits = CompileLimits { memory_bytes: COMPILE_BYTES, deadline: None, stop: self.stop };
-        compile(self.index, &self.asked.distinct[self.asked.number(query)], limits)
+        compile(self.index, &self.asked.distinct[self.asked.number(query)], self.limits())
+    }
+
+    fn limits(&self) -> CompileLimits<'_> {
+        CompileLimits { memory_bytes: COMPILE_BYTES, deadline: None, stop: self.stop }
+    }
+
+    /// Compiles the filters of all queries before they are searched for, and keeps those for which there is room.
+    pub(crate) fn compile_all(&self, threads: usize, session: &Session) -> anyhow::Result<()> {
+        let meter = session.meter();
+        meter.phase("compiling filters", "filters");
+        let compiled = callers::answers(self.count(), threads, |query| Ok(self.matches(query).map(drop)?));
+        meter.finish();
+        compiled.map(drop)
+    }
+
+    /// Queries with a filter of their own, or 1 for all.
+    fn count(&self) -> usize {
+        self.asked.of_query.len().max(1)
     }
 
     /// Mean time to compile the filters of some queries, in microseconds.
     pub(crate) fn compile_us(&self) -> Result<f64, CompileError> {
-        let count = COMPILED_MAX.min(self.asked.of_query.len().max(1));
+        let count = COMPILED_MAX.min(self.count());
         let begun = Instant::now();
         (0..count).try_for_each(|query| self.compile(query).map(drop))?;
         Ok(begun.elapsed().as_secs_f64() * 1e6 / count as f64) // CAST: a mean
@@ -114,8 +133,7 @@ impl<'a> Compiler<'a> {
         if parts.len() == PARTS_MAX {
             return Ok(());
         }
-        let limits = CompileLimits { memory_bytes: COMPILE_BYTES, deadline: None, stop: self.stop };
-        let matches = compile(self.index, &filter.bind(self.index.schema())?, limits)?.count();
+        let matches = compile(self.index, &filter.bind(self.index.schema())?, self.limits())?.count();
         let (text, inner): (String, &[Filter]) = match filter {
             Filter::And(inner) => ("and".to_owned(), inner),
             Filter::Or(inner) => ("or".to_owned(), inner),

@@ -49,14 +49,14 @@ pub(super) struct Asked {
 
 impl FilterArgs {
     pub(super) fn is_given(&self) -> bool {
-        self.filter.is_some() || self.filters.is_some()
+        self.filter.is_some() || self.filters.is_some() || self.filter_plan.is_some()
     }
 
     /// The filters of `queries` queries by the attributes of an index; none where none was asked for.
     pub(super) fn bind(&self, schema: &Schema, queries: u64) -> anyhow::Result<Option<Asked>> {
         let plan = self.filter_plan;
         if let Some(filter) = &self.filter {
-            let distinct = vec![filter.bind(schema)?];
+            let distinct = vec![filter.bind(schema).map_err(|error| advised(error.into(), schema))?];
             let written = vec![filter.clone()];
             return Ok(Some(Asked { distinct, of_query: Vec::new(), written, plan }));
         }
@@ -66,7 +66,7 @@ impl FilterArgs {
                 Some(_) => Err(UsageError("--filter-plan needs --filter or --filters".to_owned()).into()),
             };
         };
-        let bound = filters.bind(schema)?;
+        let bound = filters.bind(schema).map_err(|error| advised(error.into(), schema))?;
         let written = filters.iter().cloned().collect();
         Ok(Some(Asked { distinct: bound.distinct, of_query: bound.of_query, written, plan }))
     }
@@ -94,6 +94,14 @@ impl FilterArgs {
         }
         Ok(Some(filters))
     }
+}
+
+/// Why a filter does not fit an index, and where attributes come from if the index has none.
+fn advised(error: anyhow::Error, schema: &Schema) -> anyhow::Error {
+    if schema.attributes().is_empty() {
+        return Advised::new(error.to_string(), "build the index with --attributes").into();
+    }
+    error
 }
 
 impl Asked {

@@ -54,14 +54,13 @@ pub(super) struct Output<'a> {
     within: RangeTruth,
     limited: Limited,
     incomplete: usize,
-    k: usize,
 }
 
 impl<'a> Output<'a> {
     pub(super) fn new(form: Form, k: usize, session: &'a Session) -> Output<'a> {
         let table = Table { k, ids: Vec::new(), distances: Vec::new() };
         let (within, limited) = (RangeTruth::default(), Limited::default());
-        Output { session, form, table, within, limited, incomplete: 0, k }
+        Output { session, form, table, within, limited, incomplete: 0 }
     }
 
     /// Takes the next answers; the first of them is to query `first`. `filters` are those of all queries.
@@ -82,7 +81,7 @@ impl<'a> Output<'a> {
                     // CAST: usize is 64 bits here
                     let parts = explained.map(|filters| filters.parts(query as usize)).transpose()?;
                     let told = Told { query, answer, parts: parts.unwrap_or_default() };
-                    text += &if self.form == Form::Json { told.json()? } else { told.lines(self.k) };
+                    text += &if self.form == Form::Json { told.json()? } else { told.lines(self.table.k) };
                 }
                 self.session.print(&text)
             }

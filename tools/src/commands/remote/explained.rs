@@ -1,7 +1,7 @@
 //! How a server says that it answered a query.
 use spandrel_engine::{
-    Exact, ExplainedList, ExplainedVector, Explanation, First, ListFate, ReadPart, Rerank, Round, StageTimes,
-    Stop,
+    Exact, ExplainedFilter, ExplainedList, ExplainedVector, Explanation, FilterPlan, First, ListFate,
+    PlanCosts, PlanReason, ReadPart, Rerank, Round, StageTimes, Stop,
 };
 use spandrel_index::Location;
 use spandrel_proto::v1;
@@ -18,8 +18,31 @@ pub(super) fn explanation(message: &v1::Explanation) -> Explanation {
         stop: stop(message.stop()),
         compared: First { items: message.compared.iter().map(vector).collect(), more: message.compared_more },
         rounds: rounds.collect(),
-        filter: None,
+        filter: message.filter.as_ref().and_then(filter),
     }
+}
+
+/// How a filter was searched; none where only a newer server has the plan.
+pub(super) fn plan(plan: v1::FilterPlan) -> Option<FilterPlan> {
+    match plan {
+        v1::FilterPlan::Unspecified => None,
+        v1::FilterPlan::Exact => Some(FilterPlan::Exact),
+        v1::FilterPlan::Codes => Some(FilterPlan::Codes),
+        v1::FilterPlan::Lists => Some(FilterPlan::Lists),
+        v1::FilterPlan::Post => Some(FilterPlan::Post),
+    }
+}
+
+fn filter(message: &v1::ExplainedFilter) -> Option<ExplainedFilter> {
+    let reason = match message.reason() {
+        v1::PlanReason::Unspecified => return None,
+        v1::PlanReason::Exact => PlanReason::Exact,
+        v1::PlanReason::All => PlanReason::All,
+        v1::PlanReason::Cost => PlanReason::Cost,
+        v1::PlanReason::Sparse => PlanReason::Sparse,
+    };
+    let &v1::ExplainedFilter { exact_cost: exact, codes_cost: codes, lists_cost: lists, .. } = message;
+    Some(ExplainedFilter { plan: plan(message.plan())?, reason, costs: PlanCosts { exact, codes, lists } })
 }
 
 /// Where the time went.

@@ -13,14 +13,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use spandrel_datasets::Rows;
-use spandrel_engine::{Answer, Distances, Limit, Missing, Neighbour, Promise, Work};
+use spandrel_engine::{Answer, Distances, Filtered, Limit, Missing, Neighbour, Promise, Work};
 use spandrel_index::{DType, Metric, VectorSource as _};
 use spandrel_proto::v1;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use self::explained::{explanation, stages};
+use self::explained::{explanation, plan, stages};
 use crate::Advised;
 use crate::commands::search::Fit;
 use crate::figures::PointParams;
@@ -314,9 +314,15 @@ pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
         explanation: response.explanation.as_ref().map(|message| Box::new(explanation(message))),
         missing: response.missing.map(missing_of).unwrap_or_default(),
         limited_by: limit(response.limited_by),
-        filtered: None,
+        filtered: response.filtered.and_then(filtered_of),
         promise: response.promise.map(promise_of),
     }
+}
+
+/// What a filter came to; none where only a newer server has the plan.
+fn filtered_of(filtered: v1::Filtered) -> Option<Filtered> {
+    let v1::Filtered { matches, widened, .. } = filtered;
+    Some(Filtered { matches, plan: plan(filtered.plan())?, widened })
 }
 
 fn promise_of(promise: v1::Promise) -> Promise {
@@ -363,7 +369,7 @@ pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
             explanation: explained.map(|message| Box::new(explanation(message))),
             missing: response.missing.get(number).copied().map(missing_of).unwrap_or_default(),
             limited_by: response.limited_by.get(number).copied().and_then(limit),
-            filtered: None,
+            filtered: response.filtered.get(number).copied().and_then(filtered_of),
             promise: response.promises.get(number).copied().map(promise_of),
         });
         first = end;

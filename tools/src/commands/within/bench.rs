@@ -40,6 +40,9 @@ pub(in crate::commands) fn measure(
 ) -> anyhow::Result<Vec<Point>> {
     let RangeExamples { queries, truth, filters } = examples;
     truth.validate(queries.len())?;
+    if let Some(filters) = filters {
+        filters.compile_all(sweep.setup.threads, session)?;
+    }
     let rows = Bytes::copy_from_slice(queries.bytes());
     sweep.setup.points(index, &sweep.params, session, |running, params| {
         let callers = sweep.setup.threads * running.in_flight;
