@@ -14,6 +14,10 @@ const SPARSE: u64 = 128;
 /// Positions to a stretch of a sparse segment, whose matches are found at once and looked through: 32 at most on average.
 const STRETCH: u32 = 4096;
 const WORD: u32 = u64::BITS;
+/// Positions without a match between two runs of matches, at least.
+const RUN_GAP: u32 = 1024;
+/// Runs of a segment at most: matches in more do not lie together.
+const RUNS_MAX: usize = 16;
 
 /// Which vectors of an index match: of each segment, some of its positions.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +35,8 @@ pub struct SegmentMatches {
     /// Those that match.
     count: u64,
     blocks: u64,
+    /// Where they lie, ascending; nothing where that is in more runs than [`RUNS_MAX`].
+    runs: Vec<Range<u32>>,
     form: Form,
 }
 
@@ -135,10 +141,18 @@ impl SegmentMatches {
         let count = words.iter().map(|word| u64::from(word.count_ones())).sum();
         let of_word = |word: &u64| (0..4).filter(|block| *word >> (16 * block) & 0xffff > 0).count();
         let blocks = words.iter().map(of_word).sum::<usize>() as u64; // CAST: widening
-        let segment = SegmentMatches { positions, count, blocks, form: Form::Dense(words) };
+        let form = Form::Dense(words);
+        let mut segment = SegmentMatches { positions, count, blocks, runs: Vec::new(), form };
         if is_sparse(count, positions) {
             let sorted = segment.within(0..u32::MAX).collect();
             return SegmentMatches::sparse(sorted, positions);
+        }
+        if let Form::Dense(words) = &segment.form {
+            let ends = |(word, at): (&u64, u32)| {
+                let first = at * WORD;
+                (*word > 0).then(|| first + word.trailing_zeros()..first + WORD - word.leading_zeros())
+            };
+            segment.runs = joined(words.iter().zip(0..).filter_map(ends));
         }
         segment
     }
@@ -158,6 +172,7 @@ impl SegmentMatches {
             positions,
             count: sorted.len() as u64,
             blocks,
+            runs: joined(sorted.iter().map(|&at| at..at + 1)),
             form: Form::Sparse { sorted, before },
         }
     }
@@ -175,6 +190,12 @@ impl SegmentMatches {
     /// Blocks of sixteen positions that hold one or more.
     pub fn blocks(&self) -> u64 {
         self.blocks
+    }
+
+    /// The runs of positions that hold all matches, ascending; between two of them 1 024 positions or more have none. Nothing
+    /// where there are more than 16 runs, or no match.
+    pub fn runs(&self) -> &[Range<u32>] {
+        &self.runs
     }
 
     /// Whether a position matches.
@@ -244,10 +265,11 @@ impl SegmentMatches {
 
     /// Memory that they take.
     pub fn memory_bytes(&self) -> usize {
-        match &self.form {
+        let form = match &self.form {
             Form::Dense(words) => size_of_val(&words[..]),
             Form::Sparse { sorted, before } => size_of_val(&sorted[..]) + size_of_val(&before[..]),
-        }
+        };
+        form + size_of_val(&self.runs[..])
     }
 
     /// Where some positions end, within the segment.
@@ -313,6 +335,20 @@ impl Iterator for Within<'_> {
             }
         }
     }
+}
+
+/// Ranges of matches, which ascend, as runs; none where these are too many.
+fn joined(ranges: impl Iterator<Item = Range<u32>>) -> Vec<Range<u32>> {
+    let mut runs: Vec<Range<u32>> = Vec::new();
+    for range in ranges {
+        let count = runs.len();
+        match runs.last_mut() {
+            Some(last) if range.start - last.end < RUN_GAP => last.end = range.end,
+            _ if count == RUNS_MAX => return Vec::new(),
+            _ => runs.push(range),
+        }
+    }
+    runs
 }
 
 fn is_sparse(count: u64, positions: u64) -> bool {

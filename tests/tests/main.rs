@@ -24,6 +24,7 @@ mod promise;
 mod ranges;
 mod recalibrated;
 mod recall;
+mod runs;
 mod segments;
 mod sweep;
 mod words;

@@ -11,12 +11,18 @@ fn check(found: &SegmentMatches, expected: &[u32], positions: u32) {
     let mut blocks: Vec<u32> = expected.iter().map(|at| at / 16).collect();
     blocks.dedup();
     assert_eq!(found.blocks(), blocks.len() as u64);
+    let holds = |at: u32| expected.binary_search(&at).is_ok();
+    let begins = |at: &&u32| !(at.saturating_sub(RUN_GAP)..**at).any(holds);
+    let ends = |at: &&u32| !(**at + 1..=**at + RUN_GAP).any(holds);
+    let ends = expected.iter().filter(ends).map(|&at| at + 1);
+    let runs: Vec<Range<u32>> =
+        expected.iter().filter(begins).zip(ends).map(|(&from, to)| from..to).collect();
+    assert_eq!(found.runs(), if runs.len() > RUNS_MAX { &[] } else { &runs[..] });
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut edges = vec![0, 1, 15, 16, 63, 64, 65, 4095, 4096, 4097, positions.saturating_sub(1), positions];
     edges.extend([positions + 1, positions + 5000, u32::MAX]);
     edges.extend((0..40).map(|_| rng.random_range(0..=positions)));
     for &start in &edges {
-        let holds = |at: u32| expected.binary_search(&at).is_ok();
         assert_eq!(found.contains(start), holds(start), "{start}");
         let of = |i: u32| start.checked_add(i).is_some_and(holds);
         let mask = (0..16).filter(|&i| of(i)).fold(0, |mask, i| mask | 1_u16 << i);
@@ -45,6 +51,18 @@ fn every_form_answers_as_the_positions_do() {
 }
 
 #[test]
+fn matches_that_lie_together_are_runs() {
+    for positions in [5000_u32, 200_000] {
+        // Ends of words, a gap that is too small and one that is just large enough.
+        let ranges = [3..64, 64..70, 70 + RUN_GAP - 1..1500, 1500 + RUN_GAP..3000, positions - 1..positions];
+        let expected: Vec<u32> = ranges.into_iter().flatten().collect();
+        check(&SegmentMatches::from_sorted(expected.clone(), positions.into()), &expected, positions);
+        let far: Vec<u32> = (0..positions).step_by(2 * RUN_GAP as usize).collect();
+        check(&SegmentMatches::from_sorted(far.clone(), positions.into()), &far, positions);
+    }
+}
+
+#[test]
 fn segments_are_told_apart() {
     let few = SegmentMatches::from_sorted(vec![7, 9000], 10_000);
     let all = SegmentMatches::from_sorted((0..100).collect(), 100);
@@ -57,8 +75,8 @@ fn segments_are_told_apart() {
     let first: Vec<Location> = matches.iter().take(3).collect();
     assert_eq!(first, [Location::new(0, 7), Location::new(0, 9000), Location::new(1, 0)]);
     assert_eq!(matches.iter().count(), 102);
-    // Two positions and four counts of 4 bytes, and two words.
-    assert_eq!(matches.memory_bytes(), 8 + 16 + 16);
+    // Two positions and four counts of 4 bytes, two words, and three runs.
+    assert_eq!(matches.memory_bytes(), 8 + 16 + 16 + 3 * 8);
 }
 
 #[test]

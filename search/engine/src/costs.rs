@@ -14,3 +14,11 @@ pub(crate) const CODES_PER_BLOCK: f64 = 80.0;
 pub(crate) const CODES_PER_HEAD: f64 = 20.0;
 /// A list that is looked at, besides its codes.
 pub(crate) const CODES_PER_LIST: f64 = 30.0;
+/// Where matches lie together, most of what lies between them included: a page, read among its neighbours.
+pub(crate) const CODES_PER_NEXT_PAGE: f64 = 1700.0;
+/// As before, a vector in memory, compared after the one before it.
+pub(crate) const CODES_PER_NEXT_VECTOR: f64 = 15.0;
+/// As before, a block of sixteen codes.
+pub(crate) const CODES_PER_NEXT_BLOCK: f64 = 25.0;
+/// The distance to a head, after that to the one before it.
+pub(crate) const CODES_PER_NEXT_HEAD: f64 = 4.0;

@@ -1,4 +1,6 @@
 //! Which bytes to ask for: neighbouring lists become one request.
+use std::cmp::Ordering;
+
 use spandrel_index::Segment;
 use spandrel_index::format::{BODY_AT, UNIT_BYTES};
 use spandrel_io::Merging;
@@ -13,6 +15,14 @@ pub(crate) struct NearList {
     pub(crate) segment: u16,
     /// Its number in the segment.
     pub(crate) list: u32,
+}
+
+impl NearList {
+    /// The nearer first.
+    pub(crate) fn order(a: &NearList, b: &NearList) -> Ordering {
+        let key = |near: &NearList| (near.segment, near.list);
+        a.distance.total_cmp(&b.distance).then(key(a).cmp(&key(b)))
+    }
 }
 
 /// One list to read.

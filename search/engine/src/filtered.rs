@@ -5,11 +5,13 @@ use spandrel_index::kernels::scan::BLOCK_VECTORS;
 use spandrel_index::{Index, Matches, Tier};
 
 use crate::costs::{
-    CODES_PER_BLOCK, CODES_PER_HEAD, CODES_PER_LIST, CODES_PER_MATCH, CODES_PER_PAGE, CODES_PER_VECTOR,
+    CODES_PER_BLOCK, CODES_PER_HEAD, CODES_PER_LIST, CODES_PER_MATCH, CODES_PER_NEXT_BLOCK,
+    CODES_PER_NEXT_HEAD, CODES_PER_NEXT_PAGE, CODES_PER_NEXT_VECTOR, CODES_PER_PAGE, CODES_PER_VECTOR,
 };
 use crate::filter_plan::{ExplainedFilter, FilterPlan, Filtered, PlanCosts, PlanReason};
 use crate::params::ParamsError;
 use crate::pruning::Pruning;
+use crate::together::Together;
 
 /// Where at least this share of the vectors matches, lists are searched whole: hardly a block of sixteen is without a match,
 /// and to look for one takes longer than to scan it.
@@ -23,7 +25,7 @@ pub(crate) struct FilteredPlan {
     pub(crate) plan: FilterPlan,
     pub(crate) reason: PlanReason,
     pub(crate) matches: u64,
-    /// Those over all vectors.
+    /// Those over all vectors, or over those of the runs where they lie together.
     pub(crate) share: f64,
     pub(crate) costs: PlanCosts,
     /// Whether a query whose nearest lists hold few matches compares the codes of all.
@@ -34,6 +36,8 @@ pub(crate) struct FilteredPlan {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) matches: &'a Matches,
+    /// The lists of the matches, where they lie together.
+    pub(crate) together: Option<Together>,
     /// The plan that the query names.
     pub(crate) plan: Option<FilterPlan>,
     /// Whether only a recall of 1 will do.
@@ -52,9 +56,13 @@ impl FilteredPlan {
     /// # Errors
     /// [`ParamsError`] where the query names a plan that the index cannot carry out.
     pub(crate) fn of(asked: Asked<'_>, index: &Index) -> Result<FilteredPlan, ParamsError> {
-        let Asked { matches, plan, is_exact, pruning } = asked;
-        let share = matches.count() as f64 / index.vectors().max(1) as f64; // CAST: a ratio
-        let costs = PlanCosts::of(matches, share, &pruning, index);
+        let Asked { matches, together, plan, is_exact, pruning } = asked;
+        let of_all = matches.count() as f64 / index.vectors().max(1) as f64; // CAST: a ratio
+        let share = together.map_or(of_all, |together| together.share);
+        let costs = match together {
+            Some(together) => PlanCosts::together(matches, together, &pruning, index),
+            None => PlanCosts::of(matches, share, &pruning, index),
+        };
         let of_lists = if share >= POST_SHARE { FilterPlan::Post } else { FilterPlan::Lists };
         let others = costs.codes.map_or(costs.lists, |codes| codes.min(costs.lists));
         let (plan, reason) = match plan {
@@ -110,6 +118,36 @@ impl PlanCosts {
         let masked = searched * (of_list / block + 1.0) * holds_one(block) * CODES_PER_BLOCK;
         let scanned = searched * CODES_PER_LIST + if share >= POST_SHARE { whole } else { masked };
         PlanCosts { exact, codes: Some(gathered + reranked), lists: scanned + reranked }
+    }
+}
+
+impl PlanCosts {
+    /// Of matches that lie together: what lies between them comes along, and heads are those of their lists.
+    fn together(matches: &Matches, together: Together, pruning: &Pruning, index: &Index) -> PlanCosts {
+        let Together { lists, positions, share } = together;
+        let apart = PlanCosts::of(matches, share, pruning, index);
+        // CAST: below 2^53, here and below
+        let (found, run) = (matches.count() as f64, positions as f64);
+        let of_page = index.page_layout().page_records() as f64;
+        let beside = match index.vectors_tier() {
+            Tier::Memory => run * CODES_PER_NEXT_VECTOR,
+            Tier::Ssd => CODES_PER_PAGE + run / of_page * CODES_PER_NEXT_PAGE,
+        };
+        let heads = f64::from(lists) * CODES_PER_NEXT_HEAD;
+        let reranked = match index.vectors_tier() {
+            _ if index.code() == CodeSpec::Full => 0.0,
+            Tier::Memory => pruning.reranked.min(found) * CODES_PER_VECTOR,
+            Tier::Ssd => pruning.reranked.min(found) * CODES_PER_PAGE,
+        };
+        let beside_codes = run / BLOCK_VECTORS as f64 * CODES_PER_NEXT_BLOCK + heads + reranked;
+        // No more lists are searched than hold them.
+        let searched = f64::from(pruning.max_lists);
+        let part = (f64::from(lists) / searched).min(1.0);
+        PlanCosts {
+            exact: apart.exact.min(beside),
+            codes: apart.codes.map(|codes| codes.min(beside_codes)),
+            lists: (apart.lists - reranked) * part + reranked + heads,
+        }
     }
 }
 

@@ -57,6 +57,7 @@ mod stop;
 mod subject;
 mod terms;
 mod threads;
+mod together;
 mod validate;
 mod vectors;
 mod worker;

@@ -12,6 +12,7 @@ use crate::pruning::{Aim, Promise, Pruning, RECALL_DEFAULT};
 use crate::range_params::RangeParams;
 use crate::range_plan::RangePlan;
 use crate::stop::{StopRule, cap};
+use crate::together::Together;
 
 /// Standard errors by which the second burst trusts estimates more than the first, since it knows the k-th distance
 /// and not only its estimate: few queries then take a second burst.
@@ -49,6 +50,8 @@ pub(crate) struct ProbePlan {
     pub(crate) epsilon: Option<f32>,
     /// Lists searched at most where they hold enough vectors, no more than there are.
     pub(crate) lists: u32,
+    /// Lists that hold the matches of a filter, where these lie together: no others are looked at.
+    pub(crate) together: Option<u32>,
 }
 
 /// Where a search ends in any case.
@@ -96,19 +99,31 @@ impl QueryPlan {
             None if params.epsilon.is_some() || params.max_lists.is_some() => None,
             asked => Some(asked.unwrap_or(RECALL_DEFAULT)),
         };
+        let together = matches.and_then(|matches| Together::of(matches, index));
+        let all = together.map_or(index.lists(), |together| together.lists);
         let lists_max = params.max_lists.unwrap_or(u32::MAX).min(index.lists());
         let aim = match target {
             Some(recall) => Aim { recall, effort: params.effort.into(), lists_max },
             None => Aim::at(RECALL_DEFAULT),
         };
+        let share = match together {
+            Some(together) => together.share,
+            None => acceptable as f64 / index.vectors() as f64, // CAST: a ratio
+        };
         let pruning = match acceptable == index.vectors() {
             true => Pruning::of(index, k, aim),
-            false => Pruning::among(index, k, acceptable as f64 / index.vectors() as f64, aim), // CAST: a ratio
+            false => Pruning::among(index, k, share, aim),
         };
+        let pruning = match together {
+            Some(together) => together.pruning(pruning, lists_max),
+            None => pruning,
+        };
+        let lists_max = lists_max.min(all);
         let (plan, is_exact) = (params.filter_plan, params.recall == Some(1.0));
         let filtered = match matches {
             Some(matches) => {
-                Some(FilteredPlan::of(filtered::Asked { matches, plan, is_exact, pruning }, index)?)
+                let asked = filtered::Asked { matches, together, plan, is_exact, pruning };
+                Some(FilteredPlan::of(asked, index)?)
             }
             None => None,
         };
@@ -124,10 +139,12 @@ impl QueryPlan {
         let probe = match target {
             Some(_) => {
                 let lists = if learned.is_some() { cap } else { pruning.max_lists };
-                ProbePlan { epsilon: pruning.epsilon, lists }
+                ProbePlan { epsilon: pruning.epsilon, lists, together: None }
             }
             None => ProbePlan::named(params, index),
         };
+        let together = together.map(|together| together.lists);
+        let probe = ProbePlan { lists: probe.lists.min(all), together, ..probe };
         let bytes_max = params.max_bytes.unwrap_or(u64::MAX);
         if bytes_max == 0 {
             return Err(ParamsError::ZeroBytes);
@@ -173,7 +190,7 @@ impl QueryPlan {
         let errors = params.errors(index.code());
         let score = index.metric().score_of_distance(params.radius);
         Ok(QueryPlan {
-            probe: ProbePlan { epsilon: None, lists: index.lists() },
+            probe: ProbePlan { epsilon: None, lists: index.lists(), together: None },
             stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None },
             accept: within_filter(params, index),
             filtered: None,
@@ -307,7 +324,7 @@ impl ProbePlan {
         let lists = params.max_lists.unwrap_or(EPSILON_LISTS_MAX).min(index.lists());
         // Of those there are: a share of more than all would be all.
         let lists = (lists as f32 * params.effort).ceil().max(1.0) as u32; // CAST: a share of a count
-        ProbePlan { epsilon: params.epsilon, lists: lists.min(index.lists()) }
+        ProbePlan { epsilon: params.epsilon, lists: lists.min(index.lists()), together: None }
     }
 
     /// Largest squared distance of a head whose list is searched, when the nearest head is this far.

@@ -9,6 +9,7 @@ use crate::kept;
 use crate::plan::{ProbePlan, QueryPlan};
 use crate::subject::Query;
 use crate::terms::End;
+use crate::together::{RunLists, runs_of};
 
 /// Heads followed in a graph beyond those wanted.
 ///
@@ -32,6 +33,8 @@ pub(crate) struct Prober {
     heads: Vec<(f32, u32)>,
     /// The nearest head of each segment that has heads of its own.
     first: Vec<(u16, u32)>,
+    /// Of heads that are compared one by one.
+    distances: Vec<f32>,
     /// The lists of all segments whose heads are nearest to the last query, ascending by distance.
     nearest: Vec<NearList>,
 }
@@ -102,7 +105,7 @@ impl Prober {
                 ended = ended.or_else(&mut end);
                 ended.is_none()
             };
-            let computed = self.search(index, query.head_row, lists, &mut go_on);
+            let computed = self.find(query, &plan.probe, lists, &mut go_on);
             head_distances = head_distances.saturating_add(computed);
             if ended.is_some() {
                 out.clear();
@@ -153,19 +156,38 @@ impl Prober {
     }
 
     /// Finds the nearest head of each segment with heads of its own: how many distances that took.
-    pub(crate) fn choose_none(&mut self, query: &Query<'_>, mut end: impl FnMut() -> Option<End>) -> Probed {
+    pub(crate) fn choose_none(
+        &mut self,
+        query: &Query<'_>,
+        plan: &ProbePlan,
+        mut end: impl FnMut() -> Option<End>,
+    ) -> Probed {
         let mut ended = None;
         let mut go_on = || {
             ended = ended.or_else(&mut end);
             ended.is_none()
         };
-        let head_distances = self.search(query.index, query.head_row, 1, &mut go_on);
+        let head_distances = self.find(query, plan, 1, &mut go_on);
         Probed { head_distances, end: ended, ..Probed::default() }
+    }
+
+    /// Finds the nearest of the lists that are looked at: how many distances that took.
+    fn find(
+        &mut self,
+        query: &Query<'_>,
+        plan: &ProbePlan,
+        lists: u32,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> u32 {
+        match plan.together {
+            Some(_) => self.search_together(query, lists, go_on),
+            None => self.search(query.index, query.head_row, lists, go_on),
+        }
     }
 
     /// Finds the nearest lists of all segments together: how many distances that took.
     fn search(&mut self, index: &Index, row: &[u8], lists: u32, go_on: &mut dyn FnMut() -> bool) -> u32 {
-        let Prober { scratch, heads, first, nearest } = self;
+        let Prober { scratch, heads, first, nearest, .. } = self;
         let mut computed = 0_u32;
         nearest.clear();
         first.clear();
@@ -186,12 +208,38 @@ impl Prober {
             }
         }
         if index.segments().len() > 1 {
-            let key = |near: &NearList| (near.segment, near.list);
-            let order =
-                |a: &NearList, b: &NearList| a.distance.total_cmp(&b.distance).then(key(a).cmp(&key(b)));
-            sort_while(nearest, order, go_on);
+            sort_while(nearest, NearList::order, go_on);
             nearest.truncate(lists as usize);
         }
+        computed
+    }
+
+    /// Finds the nearest of the lists that hold the matches of the query's filter, which lie together: how many distances that took.
+    fn search_together(&mut self, query: &Query<'_>, lists: u32, go_on: &mut dyn FnMut() -> bool) -> u32 {
+        let Prober { first, nearest, distances, .. } = self;
+        nearest.clear();
+        first.clear();
+        let Some(matches) = query.accept.matches() else { return 0 };
+        for RunLists { number, segment, lists } in runs_of(matches, query.index) {
+            let heads = &segment.heads;
+            let range = lists.start as usize * heads.row_bytes()..lists.end as usize * heads.row_bytes();
+            distances.clear();
+            distances.resize(lists.len(), 0.0);
+            heads.kernel().score_rows(query.head_row, &heads.rows()[range], distances);
+            let found = lists.zip(&*distances);
+            nearest.extend(found.map(|(list, &distance)| NearList { distance, segment: number, list }));
+        }
+        for (number, _) in (0..).zip(query.index.segments()) {
+            let owned = nearest.iter().filter(|near| query.segment(near.segment).heads_of == number);
+            first.extend(owned.min_by(|a, b| NearList::order(a, b)).map(|near| (number, near.list)));
+        }
+        let computed = nearest.len() as u32; // CAST: lists are numbered by u32
+        let count = (lists as usize).min(nearest.len());
+        if count < nearest.len() {
+            nearest.select_nth_unstable_by(count, NearList::order);
+            nearest.truncate(count);
+        }
+        sort_while(nearest, NearList::order, go_on);
         computed
     }
 

@@ -81,7 +81,8 @@ impl Chosen<'_> {
     }
 
     fn stop(&self, step: &Step<'_>, within: usize) -> Stop {
-        let (plan, all) = (step.plan, step.query.index.lists());
+        let plan = step.plan;
+        let all = plan.probe.together.unwrap_or(step.query.index.lists());
         let chosen = self.probed.lists as usize;
         if step.progress.limited_by == Some(Limit::MaxBytes) {
             Stop::MaxBytes

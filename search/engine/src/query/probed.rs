@@ -103,7 +103,7 @@ impl Probed {
     /// Only finds the nearest heads, which codes are compared by.
     fn choose_none(&mut self, step: &mut Step<'_>) {
         let running = step.running;
-        let chosen = step.prober.choose_none(&step.query, || running.job.terms().end());
+        let chosen = step.prober.choose_none(&step.query, &step.plan.probe, || running.job.terms().end());
         step.progress.work.head_distances = chosen.head_distances;
         step.progress.end = step.progress.end.or(chosen.end);
     }

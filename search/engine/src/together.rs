@@ -1,0 +1,71 @@
+//! Matches that lie together: all in a few runs of positions, and so in lists that are known without a search for heads.
+use std::ops::Range;
+
+use spandrel_index::{Index, Matches, Segment};
+
+use crate::pruning::Pruning;
+
+/// Lists whose heads are compared one by one at most: a search among all heads takes as long.
+const LISTS_MAX: u32 = 8192;
+/// So many times the lists are searched that vectors all around the query take, since all matches may lie on one side of it, or
+/// far away.
+const FAR: u32 = 6;
+
+/// The lists that hold the runs of a filter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Together {
+    /// Lists.
+    pub(crate) lists: u32,
+    /// Positions of the runs.
+    pub(crate) positions: u64,
+    /// Of these positions, those that match.
+    pub(crate) share: f64,
+}
+
+impl Together {
+    /// None where matches lie in many places, or in half of the lists or more.
+    pub(crate) fn of(matches: &Matches, index: &Index) -> Option<Together> {
+        let are_runs = matches.segments().iter().all(|of| of.count() == 0 || !of.runs().is_empty());
+        if matches.count() == 0 || !are_runs {
+            return None;
+        }
+        let lists = runs_of(matches, index).map(|run| run.lists.len() as u32).sum(); // CAST: lists are numbered by u32
+        if lists > LISTS_MAX.min(index.lists() / 2) {
+            return None;
+        }
+        let runs = matches.segments().iter().flat_map(|of| of.runs());
+        let positions = runs.map(|run| run.len() as u64).sum(); // CAST: widening
+        // CAST: a ratio
+        Some(Together { lists, positions, share: matches.count() as f64 / positions as f64 })
+    }
+
+    /// What is spent on them, where it would be `pruning` in an index of these lists alone; no more lists than `lists_max`.
+    pub(crate) fn pruning(&self, pruning: Pruning, lists_max: u32) -> Pruning {
+        let lists = pruning.max_lists.saturating_mul(FAR);
+        Pruning { max_lists: lists.min(self.lists).min(lists_max), ..pruning }
+    }
+}
+
+/// Lists of a segment that hold a run, but for those of the run before.
+pub(crate) struct RunLists<'a> {
+    /// Number of the segment.
+    pub(crate) number: u16,
+    pub(crate) segment: &'a Segment,
+    pub(crate) lists: Range<u32>,
+}
+
+/// The lists that hold the runs of a filter, ascending.
+pub(crate) fn runs_of<'a>(matches: &'a Matches, index: &'a Index) -> impl Iterator<Item = RunLists<'a>> {
+    let segments = (0..).zip(index.segments()).zip(matches.segments());
+    segments.flat_map(|((number, segment), of)| {
+        let (mut from, mut next) = (0, 0);
+        of.runs().iter().map(move |run| {
+            from = segment.directory.list_of(run.start, from);
+            let end = segment.directory.list_of(run.end - 1, from) + 1;
+            // The list that a run ends in may be the one that the next begins in.
+            let lists = from.max(next)..end;
+            next = end;
+            RunLists { number, segment, lists }
+        })
+    })
+}
