@@ -4,7 +4,7 @@ use std::slice::IterMut;
 use spandrel_index::Location;
 
 use super::best::Key;
-use super::candidates::Candidate;
+use super::candidate::Candidate;
 use super::front::FrontState;
 use crate::subject::Query;
 use crate::terms::End;

@@ -1,14 +1,17 @@
 //! What is found while lists are scanned, and what of it is compared exactly.
 mod best;
+mod candidate;
 mod candidates;
 mod contract;
+mod copies;
 mod front;
 mod recorder;
 mod top_k;
 mod within;
 
 pub(crate) use best::{Best, Key};
-pub(crate) use candidates::{Candidate, Keep};
+pub(crate) use candidate::Candidate;
+pub(crate) use candidates::Keep;
 pub(crate) use contract::{Collect, Estimated, Found};
 pub(crate) use front::FrontState;
 pub(crate) use recorder::{Recorder, Recording};

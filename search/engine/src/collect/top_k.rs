@@ -3,7 +3,8 @@ use spandrel_index::Location;
 use spandrel_index::order::{PIECE, sort_while};
 
 use super::best::Best;
-use super::candidates::{Candidate, Candidates, Keep};
+use super::candidate::Candidate;
+use super::candidates::{Candidates, Keep};
 use super::contract::{Collect, Estimated, Found, Undecided};
 use super::front::{Front, FrontState};
 use crate::plan::{QueryPlan, VerifyPlan};

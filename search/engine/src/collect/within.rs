@@ -1,6 +1,6 @@
 //! All within a radius: what estimates leave in doubt is compared exactly, in one burst.
 use super::best::Key;
-use super::candidates::{Candidate, by_chance};
+use super::candidate::{Candidate, by_chance};
 use super::contract::{Collect, Estimated, Found, Undecided};
 use crate::kept;
 use crate::plan::VerifyPlan;

@@ -1,0 +1,169 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use spandrel_index::testing::TestIndex;
+use spandrel_index::{DType, Index, Metric};
+
+use super::*;
+use crate::answer::Answer;
+use crate::exact::{ExactPieces, ExactSearch};
+use crate::job::{Job, Queries, Running};
+use crate::params::SearchParams;
+use crate::plan::QueryPlan;
+use crate::terms::Terms;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A request of that many queries, that may be given up by a flag.
+fn job(searched: &Arc<Searched>, queries: usize, stop: Option<Arc<AtomicBool>>) -> Arc<Job<Queries>> {
+    let row_bytes = searched.index.row_bytes();
+    let plan = QueryPlan::of(&SearchParams::new(1), &searched.index).unwrap();
+    let rows = vec![0; queries * row_bytes].into();
+    let task = Queries { rows, row_bytes, plan, left_out: Vec::new() };
+    Job::new(task, searched, Terms { deadline: None, stop }, Box::new(drop))
+}
+
+fn next(queue: &Queue) -> Option<Running> {
+    match queue.next(false, &mut 0) {
+        Next::Piece(Started::Query(running)) => Some(running),
+        Next::Nothing => None,
+        _ => panic!("only queries were handed in"),
+    }
+}
+
+/// Two indexes, whose queries take one and `other_ms` milliseconds.
+fn with_indexes(other_ms: f32, test: impl FnOnce(&Arc<Searched>, &Arc<Searched>)) {
+    let dir = tempfile::tempdir().unwrap();
+    TestIndex::random(Metric::L2, DType::U8, 4, 50).write(dir.path());
+    let index = Arc::new(Index::open(dir.path()).unwrap());
+    let [one, other] = [0, 1].map(|number| {
+        let mut searched = Searched::of(&index);
+        searched.number = number;
+        Arc::new(searched)
+    });
+    one.pace.of(None).took(1000.0);
+    other.pace.of(None).took(1000.0 * other_ms);
+    test(&one, &other);
+}
+
+/// The numbers of the requests in the order in which their queries are taken, each with that of the query.
+fn order(queue: &Queue, all: &[Arc<Job<Queries>>]) -> Vec<(usize, usize)> {
+    let mut order = Vec::new();
+    while let Some(running) = next(queue) {
+        let which = all.iter().position(|job| Arc::ptr_eq(job, &running.job)).unwrap();
+        order.push((which, running.number));
+        running.finish(Answer { latency_us: 1000.0, ..Answer::default() });
+    }
+    order
+}
+
+#[test]
+fn single_queries_and_batches_take_turns() {
+    with_indexes(1.0, |index, _| {
+        let queue = Queue::new(1);
+        let all = [3, 4, 1, 1].map(|queries| job(index, queries, None));
+        all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
+        let expected = [(2, 0), (0, 0), (3, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2), (1, 3)];
+        assert_eq!(order(&queue, &all), expected);
+    });
+}
+
+#[test]
+fn indexes_take_turns_by_the_work_of_their_queries() {
+    with_indexes(1.0, |index, other| {
+        let queue = Queue::new(1);
+        let all = [job(index, 4, None), job(other, 1, None), job(other, 1, None), job(other, 1, None)];
+        all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
+        let expected = [(1, 0), (0, 0), (2, 0), (0, 1), (3, 0), (0, 2), (0, 3)];
+        assert_eq!(order(&queue, &all), expected, "a batch of one index lets queries of another pass");
+        // Queries of the one take three times as long as those of the other, so that three of these pass for each.
+        (0..1000).for_each(|_| index.pace.of(None).took(3000.0));
+        let all: Vec<_> =
+            (0..4).map(|_| job(index, 1, None)).chain((0..9).map(|_| job(other, 1, None))).collect();
+        all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
+        let mut of_slow = Vec::new();
+        for at in 0..13 {
+            let running = next(&queue).unwrap();
+            if running.job.searched().number == index.number {
+                of_slow.push(at);
+            }
+            let latency_us = if running.job.searched().number == index.number { 3000.0 } else { 1000.0 };
+            running.finish(Answer { latency_us, ..Answer::default() });
+        }
+        let between: Vec<usize> = of_slow.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(between, [4, 4, 4], "{of_slow:?}");
+    });
+}
+
+#[test]
+fn idle_work_is_taken_where_nothing_else_waits() {
+    with_indexes(1.0, |index, other| {
+        let queue = Queue::new(1);
+        let rows = vec![0; index.index.row_bytes()].into();
+        let search = Arc::new(ExactSearch::new(&index.index, rows, 1, Vec::new()).unwrap());
+        let pieces = |idle| ExactPieces { search: Arc::clone(&search), pieces: 0..2, idle };
+        let exact = |idle| Job::new(pieces(idle), index, Terms::default(), Box::new(drop));
+        queue.push(exact(true), true).unwrap();
+        let all = [job(index, 3, None), job(other, 1, None)];
+        all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
+        let (with, queue_alone) = (queue.backlog(other, 1, None), Queue::new(1));
+        all.iter().for_each(|job| queue_alone.push(job.clone(), true).unwrap());
+        assert_eq!(with, queue_alone.backlog(other, 1, None), "idle work is ahead of nobody");
+        for _ in 0..4 {
+            let running = next(&queue).expect("queries come first");
+            running.finish(Answer { latency_us: 1000.0, ..Answer::default() });
+        }
+        // Given up, a piece would take the other with it.
+        let taken: Vec<Next> = (0..2).map(|_| queue.next(false, &mut 0)).collect();
+        assert!(taken.iter().all(|next| matches!(next, Next::Piece(Started::Exact(_)))));
+        assert!(matches!(queue.next(false, &mut 0), Next::Nothing));
+    });
+}
+
+#[test]
+fn what_is_ahead_is_counted_by_turns() {
+    with_indexes(2.0, |index, other| {
+        let queue = Queue::new(1);
+        let ahead = |queries| {
+            let Backlog { before_first, before_last } = queue.backlog(index, queries, None);
+            (before_first.as_millis(), before_last.as_millis())
+        };
+        assert_eq!([ahead(1), ahead(200)], [(0, 0), (0, 0)]);
+        for _ in 0..5 {
+            queue.push(job(index, 200, None), true).unwrap();
+        }
+        // A single query has the next turn, however much of the batches is left.
+        assert_eq!([ahead(1), ahead(10), ahead(1000)], [(0, 0), (5, 50), (5, 1000)]);
+        for _ in 0..3 {
+            queue.push(job(index, 1, None), true).unwrap();
+        }
+        assert_eq!([ahead(1), ahead(2), ahead(1000)], [(6, 6), (8, 13), (8, 1003)]);
+        // Work of another index takes turns too, by the time that it takes.
+        queue.push(job(other, 1, None), true).unwrap();
+        assert_eq!([ahead(1), ahead(2)], [(8, 8), (10, 15)]);
+        assert_eq!(queue.backlog(other, 1, None), Backlog { before_first: 6 * MS, before_last: 6 * MS });
+    });
+}
+
+#[test]
+fn a_batch_given_up_is_dropped_at_once() {
+    with_indexes(1.0, |index, _| {
+        let queue = Queue::new(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        queue.push(job(index, 1000, Some(Arc::clone(&stop))), true).unwrap();
+        next(&queue).unwrap().finish(Answer { latency_us: 1000.0, ..Answer::default() });
+        assert_eq!(queue.backlog(index, 1000, None).before_last, 999 * MS);
+        stop.store(true, Ordering::Relaxed);
+        assert!(next(&queue).is_none());
+        assert_eq!(queue.backlog(index, 1000, None).before_last, Duration::ZERO);
+    });
+}
+
+#[test]
+fn threads_are_told_of_a_closed_index_once() {
+    let (queue, mut seen) = (Queue::new(1), 0);
+    queue.close_index(0);
+    assert!(matches!(queue.next(true, &mut seen), Next::LetGo));
+    assert!(matches!(queue.next(false, &mut seen), Next::Nothing));
+    queue.close();
+    assert!(matches!(queue.next(true, &mut seen), Next::End));
+}
