@@ -25,6 +25,8 @@ mod run;
 mod spill;
 mod stages;
 mod state;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use calibrate::{Calibrate, Unpublished};
 pub use checkpoint::ListStats;

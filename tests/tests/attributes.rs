@@ -2,10 +2,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use spandrel_builder::filing::ReplicaRule;
-use spandrel_builder::{Attributes, BuildConfig, BuildError, Caller, Input, Params, Plan, Progress, Silent};
+use spandrel_builder::testing::{Moment, StopAt};
+use spandrel_builder::{Attributes, BuildConfig, BuildError, Caller, Input, Params, Plan, Silent};
 use spandrel_filter::{Bound, Cell, Comparison, Filter, Row, Tags, Value};
 use spandrel_index::attributes::{CompileLimits, compile};
 use spandrel_index::codes::CodeSpec;
@@ -141,61 +142,18 @@ fn a_plan_says_about_what_attributes_take() {
     assert!(plan.scratch_bytes > without.scratch_bytes);
 }
 
-/// Raises the stop flag at a sign of progress, or when a phase begins.
-struct StopAt<'a> {
-    seen: AtomicU32,
-    at: u32,
-    phase: Option<&'a str>,
-    stop: &'a AtomicBool,
-}
-
-impl StopAt<'_> {
-    fn count(&self) {
-        if self.seen.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Progress for StopAt<'_> {
-    fn phase(&self, name: &str, _: u64, _: &str) {
-        if self.phase == Some(name) {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-        self.count();
-    }
-    fn advance(&self, _: u64) {
-        self.count();
-    }
-    fn note(&self, _: &str) {}
-}
-
-fn build_until(base: &Base, config: &BuildConfig, at: u32) -> (Result<(), BuildError>, u32) {
-    build_until_either(base, config, at, None)
-}
-
-fn build_until_phase(base: &Base, config: &BuildConfig, phase: &str) -> Result<(), BuildError> {
-    build_until_either(base, config, u32::MAX, Some(phase)).0
-}
-
-fn build_until_either(
-    base: &Base,
-    config: &BuildConfig,
-    at: u32,
-    phase: Option<&str>,
-) -> (Result<(), BuildError>, u32) {
-    let stop = AtomicBool::new(false);
-    let progress = StopAt { seen: AtomicU32::new(0), at, phase, stop: &stop };
-    let caller = Caller { progress: &progress, stop: &stop, calibrate: None };
+fn build_until(base: &Base, config: &BuildConfig, at: Moment<'_>) -> (Result<(), BuildError>, u32) {
+    let progress = StopAt::new(at);
+    let caller = Caller { progress: &progress, stop: &progress.stop, calibrate: None };
     let ended = base.build_for(config, caller).map(|_| ());
-    (ended, progress.seen.into_inner())
+    (ended, progress.signs())
 }
 
 #[test]
 fn bytes_do_not_depend_on_threads_memory_or_interruption() {
     let (base, dir) = (base(), tempfile::tempdir().unwrap());
     let whole = coded_config(&dir.path().join("whole"));
-    let (done, signs) = build_until(&base, &whole, u32::MAX);
+    let (done, signs) = build_until(&base, &whole, Moment::Sign(u32::MAX));
     done.unwrap();
     let expected = identity(&whole.out);
     assert!(expected.keys().any(|name| name == "attributes.5-1"), "{:?}", expected.keys());
@@ -209,7 +167,7 @@ fn bytes_do_not_depend_on_threads_memory_or_interruption() {
     // The last signs are those of attributes and after them.
     for at in (signs.saturating_sub(36)..signs).step_by(3) {
         let mut config = coded_config(&dir.path().join(format!("stopped-{at}")));
-        match build_until(&base, &config, at).0 {
+        match build_until(&base, &config, Moment::Sign(at)).0 {
             Ok(()) => continue,
             Err(BuildError::Stopped) => stops += 1,
             Err(other) => panic!("stop {at}: {other}"),
@@ -236,7 +194,7 @@ fn other_attributes_are_not_taken_for_those_that_were_begun_with() {
     other_residents.attributes.as_mut().unwrap().resident = vec!["bool".into()];
     for at in [3, 12] {
         let begun = BuildConfig { replace: true, ..config.clone() };
-        assert!(matches!(build_until(&base, &begun, at).0, Err(BuildError::Stopped)));
+        assert!(matches!(build_until(&base, &begun, Moment::Sign(at)).0, Err(BuildError::Stopped)));
         let resumed = BuildConfig { resume: true, ..config.clone() };
         for (other, parameter) in [
             (&other_values, "content of attributes"),
@@ -254,7 +212,7 @@ fn other_attributes_are_not_taken_for_those_that_were_begun_with() {
     close.attributes.as_mut().unwrap().cells[COUNT - 1][3] = Cell::I64(-7);
     let begun = BuildConfig { replace: true, ..config.clone() };
     let resumed = BuildConfig { resume: true, ..config.clone() };
-    assert!(matches!(build_until_phase(&base, &begun, "attributes"), Err(BuildError::Stopped)));
+    assert!(matches!(build_until(&base, &begun, Moment::Phase("attributes")).0, Err(BuildError::Stopped)));
     let refused = close.build(&resumed).unwrap_err();
     let named = matches!(refused, BuildError::Resume { parameter: "content of attributes", .. });
     assert!(named, "{refused}");

@@ -16,6 +16,7 @@ use super::*;
 use crate::cluster::HeadKind;
 use crate::filing::ReplicaRule;
 use crate::folders::SCRATCH;
+use crate::testing::{Moment, StopAt};
 use crate::{ListCount, Silent};
 
 pub(crate) struct Memory {
@@ -148,40 +149,14 @@ fn bytes_do_not_depend_on_threads_or_memory() {
     assert!(built[0].iter().any(|(name, bytes)| name == "codes-1" && bytes.len() > 9000 * 20));
 }
 
-/// Counts signs of progress and raises the stop flag at one of them.
-struct StopAt<'a> {
-    seen: AtomicU32,
-    at: u32,
-    stop: &'a AtomicBool,
-}
-
-impl StopAt<'_> {
-    fn count(&self) {
-        if self.seen.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Progress for StopAt<'_> {
-    fn phase(&self, _: &str, _: u64, _: &str) {
-        self.count();
-    }
-    fn advance(&self, _: u64) {
-        self.count();
-    }
-    fn note(&self, _: &str) {}
-}
-
 #[test]
 fn a_build_stopped_anywhere_resumes_to_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let source = clustered(3000, 16);
     let build_until = |config: &BuildConfig, at: u32| {
-        let stop = AtomicBool::new(false);
-        let progress = StopAt { seen: AtomicU32::new(0), at, stop: &stop };
+        let progress = StopAt::new(Moment::Sign(at));
         let input = Input::of(&source);
-        (build(input, config, &progress, &stop), progress.seen.into_inner())
+        (build(input, config, &progress, &progress.stop), progress.signs())
     };
     let whole = config(&dir.path().join("whole"));
     let (done, signs) = build_until(&whole, u32::MAX);
@@ -215,11 +190,10 @@ fn another_input_is_not_taken_for_the_one_that_was_begun() {
     other.rows[16 * 1700..][..16 * 20].fill(0);
     let config = config(&dir.path().join("index"));
     for at in [2, 4, 12] {
-        let stop = AtomicBool::new(false);
-        let progress = StopAt { seen: AtomicU32::new(0), at, stop: &stop };
+        let progress = StopAt::new(Moment::Sign(at));
         let input = Input::of(&source);
         let begun = BuildConfig { replace: true, ..config.clone() };
-        assert!(matches!(build(input, &begun, &progress, &stop), Err(BuildError::Stopped)), "{at}");
+        assert!(matches!(build(input, &begun, &progress, &progress.stop), Err(BuildError::Stopped)), "{at}");
         let resumed = BuildConfig { resume: true, ..config.clone() };
         let refused = run(&other, &resumed).unwrap_err();
         assert!(matches!(refused, BuildError::Resume { parameter: "input", .. }), "{at}: {refused}");

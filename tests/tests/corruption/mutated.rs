@@ -2,12 +2,12 @@
 //! can ask for.
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use spandrel_builder::{BuildConfig, BuildError, Caller, Progress, Silent};
+use spandrel_builder::testing::{Moment, StopAt};
+use spandrel_builder::{BuildConfig, BuildError, Caller, Silent};
 use spandrel_datasets::{Array, Format, IdFile, InFile, Rows, Truth, VectorFile, VectorWriter, contents};
 use spandrel_index::codes::{CodeSpec, Codebooks};
 use spandrel_index::{DType, Metric, Tier, VectorSource};
@@ -103,22 +103,6 @@ fn changed_manifests_under_hashes_that_hold_are_opened_or_refused() {
     assert!(reserved < RESERVED_MAX, "{reserved} bytes");
 }
 
-/// Stops a build when a number of phases have begun.
-struct StopAt<'a> {
-    stop: &'a AtomicBool,
-    left: std::sync::atomic::AtomicU32,
-}
-
-impl Progress for StopAt<'_> {
-    fn phase(&self, _: &str, _: u64, _: &str) {
-        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-    }
-    fn advance(&self, _: u64) {}
-    fn note(&self, _: &str) {}
-}
-
 /// The files below a folder, with their bytes.
 fn files(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
@@ -143,9 +127,9 @@ fn changed_checkpoints_under_hashes_that_hold_go_on_or_are_refused() {
     for phases in 2..12 {
         let dir = tempfile::tempdir().unwrap();
         let config = coded(Metric::L2, code, Tier::Ssd, &dir.path().join("index"));
-        let stop = AtomicBool::new(false);
-        let progress = StopAt { stop: &stop, left: phases.into() };
-        let stopped = base.build_for(&config, Caller { progress: &progress, stop: &stop, calibrate: None });
+        let progress = StopAt::new(Moment::Phases(phases));
+        let caller = Caller { progress: &progress, stop: &progress.stop, calibrate: None };
+        let stopped = base.build_for(&config, caller);
         if stopped.is_ok() {
             break;
         }
