@@ -61,7 +61,7 @@ fn blocks(c: &mut Criterion) {
             group.throughput(Throughput::Elements((LEFT * RIGHT * dim) as u64));
             group.bench_function(format!("scores/{dtype}x{dim}"), |b| {
                 b.iter(|| {
-                    let (left, right) = ((black_box(&left), 0..LEFT), (black_box(&right), 0..RIGHT));
+                    let (left, right) = (black_box(&left).all(), black_box(&right).all());
                     kernel.scores(Operation::SquaredL2, left, right, &mut out);
                 });
             });

@@ -9,7 +9,7 @@ use criterion::{Bencher, BenchmarkGroup, Criterion, Throughput, criterion_group,
 use spandrel_index::codes::{PlaneLayout, PlaneSegment};
 use spandrel_index::kernels::Variant;
 use spandrel_index::kernels::lookup::LookupTables;
-use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ROW_BYTES, ScanKernel, ScanTerms};
+use spandrel_index::kernels::scan::{BLOCK_VECTORS, Blocks, FACTOR_BYTES, ROW_BYTES, ScanKernel, ScanTerms};
 use spandrel_io::AlignedBuf;
 
 const DIMS: [usize; 3] = [128, 384, 768];
@@ -104,7 +104,7 @@ fn scans(c: &mut Criterion) {
                 let mut table = Vec::new();
                 layout.table(&values, &mut table);
                 memory.lists(layout.block_bytes(), bytes).walk(b, |rows, factors| {
-                    kernel.scan(layout.runs(), &table, (rows, factors), terms, &mut out);
+                    kernel.scan(layout.runs(), &table, Blocks { rows, factors }, terms, &mut out);
                     black_box(&out);
                 });
             });
@@ -154,7 +154,7 @@ fn lookups(c: &mut Criterion) {
                 group.throughput(throughput(block_bytes));
                 group.bench_function(format!("pq:{quantisers}x{bits}"), |b| {
                     memory.lists(block_bytes, bytes).walk(b, |rows, factors| {
-                        kernel.look_up(&tables, (rows, factors), terms, &mut out);
+                        kernel.look_up(&tables, Blocks { rows, factors }, terms, &mut out);
                         black_box(&out);
                     });
                 });

@@ -178,7 +178,7 @@ fn assign_balanced(scores: &[f32], balance: f32, prices: &mut [f32], owner: &mut
 pub(crate) fn score_all(kernel: &BlockKernel, left: &LeftRows, right: &RightRows, scores: &mut Vec<f32>) {
     scores.clear();
     scores.resize(left.len() * right.len(), 0.0);
-    kernel.scores(Operation::SquaredL2, (left, 0..left.len()), (right, 0..right.len()), scores);
+    kernel.scores(Operation::SquaredL2, left.all(), right.all(), scores);
 }
 
 /// The first column with the least `score + price`, and that sum.

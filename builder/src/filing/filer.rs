@@ -129,8 +129,7 @@ impl<'a> Filer<'a> {
             let left = self.kernel.pack_left(bytes);
             scratch.scores.clear();
             scratch.scores.resize(left.len() * around.len(), 0.0);
-            let (l, r) = ((&left, 0..left.len()), (&centers, 0..around.len()));
-            self.kernel.scores(Operation::SquaredL2, l, r, &mut scratch.scores);
+            self.kernel.scores(Operation::SquaredL2, left.all(), centers.all(), &mut scratch.scores);
             let stride = self.route(around, left.len(), scratch);
             self.score_heads(around, rows, stride, scratch);
             for row in 0..rows.len() {
@@ -193,8 +192,7 @@ impl<'a> Filer<'a> {
             let left = self.kernel.pack_left(&scratch.bytes);
             scratch.scores.clear();
             scratch.scores.resize(left.len() * right.len(), 0.0);
-            let (l, r) = ((&left, 0..left.len()), (&*right, 0..right.len()));
-            self.kernel.scores(Operation::SquaredL2, l, r, &mut scratch.scores);
+            self.kernel.scores(Operation::SquaredL2, left.all(), right.all(), &mut scratch.scores);
             for (&(row, slot), scores) in visitors.iter().zip(scratch.scores.chunks_exact(right.len())) {
                 let offset = scratch.routes.offsets[row as usize * slots + slot as usize] as usize;
                 let start = row as usize * stride + offset;

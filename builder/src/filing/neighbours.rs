@@ -30,12 +30,7 @@ pub fn neighbour_blocks(centers: Rows<'_>, count: usize, pool: &ThreadPool) -> V
                 let end = right.len().min(start + CHUNK_CENTERS);
                 scores.clear();
                 scores.resize(left.len() * (end - start), 0.0);
-                kernel.scores(
-                    Operation::SquaredL2,
-                    (&left, 0..left.len()),
-                    (&right, start..end),
-                    &mut scores,
-                );
+                kernel.scores(Operation::SquaredL2, left.all(), right.range(start..end), &mut scores);
                 for (best, scores) in best.iter_mut().zip(scores.chunks_exact(end - start)) {
                     let nearest = scratch.nearest(scores, count);
                     // CAST: blocks are numbered by u32

@@ -236,8 +236,8 @@ fn pass(
     for tile in block.tiles {
         let width = tile.packed.len();
         scores.resize(states.len() * width, 0.0);
-        let left = (&batch.packed, query..query + states.len());
-        shape.kernel.scores(shape.operation(), left, (&tile.packed, 0..width), scores);
+        let left = batch.packed.range(query..query + states.len());
+        shape.kernel.scores(shape.operation(), left, tile.packed.all(), scores);
         for ((number, state), keys) in (query..).zip(states.iter_mut()).zip(scores.chunks_exact_mut(width)) {
             match shape.metric {
                 Metric::L2 => {}

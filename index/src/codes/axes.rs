@@ -20,7 +20,7 @@ pub(super) fn principal_axes(dim: usize, residuals: &[f32]) -> (DMatrix<f64>, Ve
         let kernel = BlockKernel::new(DType::F32, rows_count);
         let bytes = bytemuck::cast_slice(&columns);
         let (left, right) = (kernel.pack_left(bytes), kernel.pack_right(bytes));
-        kernel.scores(Operation::InnerProduct, (&left, 0..dim), (&right, 0..dim), &mut products);
+        kernel.scores(Operation::InnerProduct, left.all(), right.all(), &mut products);
         covariance.iter_mut().zip(&products).for_each(|(sum, &x)| *sum += f64::from(x));
     }
     let covariance = DMatrix::from_fn(dim, dim, |i, j| {

@@ -6,7 +6,7 @@ use super::planes::PlaneCoder;
 use super::products::ProductCoder;
 use super::rotation::BatchRotation;
 use super::sums::squared_length;
-use crate::kernels::scan::BLOCK_VECTORS;
+use crate::kernels::scan::{BLOCK_VECTORS, Blocks};
 
 /// Codes in blocks of sixteen, the last filled up with zeros.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,6 +15,13 @@ pub struct CodeBlocks {
     pub rows: Vec<u8>,
     /// Factors of all blocks.
     pub factors: Vec<u8>,
+}
+
+impl CodeBlocks {
+    /// All blocks, to be scanned.
+    pub fn all(&self) -> Blocks<'_> {
+        Blocks { rows: &self.rows, factors: &self.factors }
+    }
 }
 
 /// Encodes the vectors of one list after the other.

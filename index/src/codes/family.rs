@@ -13,7 +13,7 @@ use super::products::{Codebooks, CodebooksError, ProductModel, Quantisers};
 use super::query::CodeQuery;
 use super::spec::CodeSpec;
 use crate::format::OpenError;
-use crate::kernels::scan::{ScanKernel, ScanTerms};
+use crate::kernels::scan::{Blocks, ScanKernel, ScanTerms};
 use crate::spread::shorten;
 
 /// What a code family learns once for an index, and needs to code vectors and prepare queries.
@@ -133,8 +133,7 @@ impl CodeModel {
         }
     }
 
-    /// Estimates of the squared distances from `query` to the vectors of the blocks in `rows` and `factors`, into
-    /// `out`, which has room for them exactly. `terms` are the query's for the head of their list.
+    /// Estimates of the squared distances from `query` to the vectors of `blocks`, into `out`, which has room for them exactly. `terms` are the query's for the head of their list.
     ///
     /// # Panics
     /// When lengths do not agree.
@@ -143,15 +142,15 @@ impl CodeModel {
         &self,
         kernel: &ScanKernel,
         query: &CodeQuery,
-        (rows, factors): (&[u8], &[u8]),
+        blocks: Blocks<'_>,
         terms: ScanTerms,
         out: &mut [f32],
     ) {
         match self {
             CodeModel::Planes(model) => {
-                kernel.scan(model.layout().runs(), query.table(), (rows, factors), terms, out);
+                kernel.scan(model.layout().runs(), query.table(), blocks, terms, out);
             }
-            CodeModel::Products(_) => kernel.look_up(query.lookups(), (rows, factors), terms, out),
+            CodeModel::Products(_) => kernel.look_up(query.lookups(), blocks, terms, out),
         }
     }
 }

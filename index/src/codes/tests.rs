@@ -58,8 +58,7 @@ impl Data {
             query.prepare(model, row, head);
             let terms = query.terms(squared(row, head) as f32);
             let mut estimates = vec![0.0; LIST.next_multiple_of(BLOCK_VECTORS)];
-            let codes = (blocks.rows.as_slice(), blocks.factors.as_slice());
-            model.scan(&ScanKernel::default(), &query, codes, terms, &mut estimates);
+            model.scan(&ScanKernel::default(), &query, blocks.all(), terms, &mut estimates);
             for (at, vector) in rows.chunks(self.dim).enumerate() {
                 let factors: &[u8; FACTOR_BYTES] =
                     blocks.factors.as_chunks().0.get(at / BLOCK_VECTORS).unwrap();
@@ -106,8 +105,7 @@ fn lifted_vectors_are_estimated_alike_in_all_lists() {
             query.prepare(&model, row, head);
             let terms = query.terms(squared(row, head) as f32 + of_list * of_list);
             let mut estimates = vec![0.0; LIST.next_multiple_of(BLOCK_VECTORS)];
-            let codes = (blocks.rows.as_slice(), blocks.factors.as_slice());
-            model.scan(&ScanKernel::default(), &query, codes, terms, &mut estimates);
+            model.scan(&ScanKernel::default(), &query, blocks.all(), terms, &mut estimates);
             let off = rows.chunks(DIM).enumerate().map(|(at, vector)| {
                 let factors: &[u8; FACTOR_BYTES] =
                     blocks.factors.as_chunks().0.get(at / BLOCK_VECTORS).unwrap();
@@ -230,8 +228,7 @@ fn vectors_that_equal_their_head_are_exact() {
         query.prepare(&model, &data.queries[0], &data.heads[0]);
         let terms = query.terms(squared(&data.queries[0], &data.heads[0]) as f32);
         let mut estimates = [0.0; BLOCK_VECTORS];
-        let codes = (blocks.rows.as_slice(), blocks.factors.as_slice());
-        model.scan(&ScanKernel::default(), &query, codes, terms, &mut estimates);
+        model.scan(&ScanKernel::default(), &query, blocks.all(), terms, &mut estimates);
         assert_eq!(estimates, [terms.base; BLOCK_VECTORS], "{spec}");
     }
 }

@@ -41,8 +41,7 @@ impl PackedHeads {
         assert_eq!(heads.len(), self.rows.len(), "other heads were packed");
         self.kernel.pack_left_into(query.row, &mut scratch.query);
         let scores = scratch.nearest.scores(self.rows.len());
-        let (query_row, all) = ((&scratch.query, 0..1), (&self.rows, 0..self.rows.len()));
-        self.kernel.scores(Operation::SquaredL2, query_row, all, scores);
+        self.kernel.scores(Operation::SquaredL2, scratch.query.all(), self.rows.all(), scores);
         scratch.nearest.select_while(query.k, out, go_on);
         heads.count()
     }

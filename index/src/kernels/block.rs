@@ -29,6 +29,13 @@ pub struct RightRows {
     len: usize,
 }
 
+/// Some of the rows packed for one side.
+#[derive(Debug, Clone)]
+pub struct Picked<'a, R> {
+    rows: &'a R,
+    range: Range<usize>,
+}
+
 /// What each row adds to its values, as i32 or f32 according to the element type.
 #[derive(Debug, Clone, Default)]
 struct Terms {
@@ -54,6 +61,16 @@ impl Terms {
 }
 
 impl LeftRows {
+    /// All rows.
+    pub fn all(&self) -> Picked<'_, LeftRows> {
+        self.range(0..self.len())
+    }
+
+    /// The rows of these numbers.
+    pub fn range(&self, range: Range<usize>) -> Picked<'_, LeftRows> {
+        Picked { rows: self, range }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.terms.inner.len()
@@ -71,6 +88,16 @@ impl LeftRows {
 }
 
 impl RightRows {
+    /// All rows.
+    pub fn all(&self) -> Picked<'_, RightRows> {
+        self.range(0..self.len())
+    }
+
+    /// The rows of these numbers.
+    pub fn range(&self, range: Range<usize>) -> Picked<'_, RightRows> {
+        Picked { rows: self, range }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.len
@@ -169,7 +196,7 @@ impl BlockKernel {
         RightRows { units, skip, steps, terms, len }
     }
 
-    /// Values of `left[l_range]` against `right[r_range]`: `out[i * r_range.len() + j]`.
+    /// Values of `l` rows against `r` rows: `out[i * r + j]`.
     ///
     /// Squared distances of floats come from norms and products, so they carry the rounding of that
     /// difference and may be slightly negative; those of integers are exact before the final rounding.
@@ -177,10 +204,11 @@ impl BlockKernel {
     pub fn scores(
         &self,
         operation: Operation,
-        (left, l_range): (&LeftRows, Range<usize>),
-        (right, r_range): (&RightRows, Range<usize>),
+        left: Picked<'_, LeftRows>,
+        right: Picked<'_, RightRows>,
         out: &mut [f32],
     ) {
+        let (Picked { rows: left, range: l_range }, Picked { rows: right, range: r_range }) = (left, right);
         let steps = self.steps();
         assert!(left.steps == steps && right.steps == steps, "rows were packed by another kernel");
         assert!(r_range.end <= right.len);

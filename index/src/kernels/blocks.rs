@@ -23,6 +23,15 @@ pub(crate) const MUL_AT: usize = ADD_AT + 2 * BLOCK_VECTORS;
 pub(crate) const ERROR_AT: usize = MUL_AT + 2 * BLOCK_VECTORS;
 const _: () = assert!(ERROR_AT + BLOCK_VECTORS == FACTOR_BYTES);
 
+/// Codes in blocks of [`BLOCK_VECTORS`].
+#[derive(Debug, Clone, Copy)]
+pub struct Blocks<'a> {
+    /// Rows of all blocks.
+    pub rows: &'a [u8],
+    /// Factors of all blocks, [`FACTOR_BYTES`] each.
+    pub factors: &'a [u8],
+}
+
 /// Consecutive rows whose parts have one width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlaneRun {

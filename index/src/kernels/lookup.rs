@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
     use crate::kernels::Variant;
-    use crate::kernels::scan::ScanKernel;
+    use crate::kernels::scan::{Blocks, ScanKernel};
 
     /// Factors that hand the sum through: mul 1, nothing added.
     fn plain_factors() -> [u8; FACTOR_BYTES] {
@@ -153,7 +153,7 @@ mod tests {
         terms: ScanTerms,
     ) -> Vec<f32> {
         let mut out = vec![f32::NAN; factors.len() / FACTOR_BYTES * BLOCK_VECTORS];
-        ScanKernel::with_variant(variant).look_up(tables, (codes, factors), terms, &mut out);
+        ScanKernel::with_variant(variant).look_up(tables, Blocks { rows: codes, factors }, terms, &mut out);
         out
     }
 

@@ -26,7 +26,7 @@ mod select;
 mod tile;
 mod variant;
 
-pub use block::{BlockKernel, LeftRows, RightRows};
+pub use block::{BlockKernel, LeftRows, Picked, RightRows};
 pub use pair::PairKernel;
 pub use select::{below, below_with};
 pub use variant::Variant;

@@ -3,7 +3,7 @@
 
 use super::Variant;
 pub(crate) use super::blocks::{ADD_AT, ERROR_AT, MUL_AT, add_of, maxima, mul_of, steps};
-pub use super::blocks::{BLOCK_VECTORS, FACTOR_BYTES, PlaneRun, ROW_BYTES, ScanTerms, error_of};
+pub use super::blocks::{BLOCK_VECTORS, Blocks, FACTOR_BYTES, PlaneRun, ROW_BYTES, ScanTerms, error_of};
 use super::blocks::{ScanFn, ScanJob, scan_scalar};
 use super::lookup::{LOOKUP_ROW_BYTES, LookupFn, LookupJob, LookupTables, large_scalar, small_scalar};
 
@@ -46,7 +46,7 @@ impl ScanKernel {
         ScanKernel { scan, small, large }
     }
 
-    /// Estimates for every vector of the blocks in `rows` and `factors`, into `out`, which has room for them exactly.
+    /// Estimates for every vector of `blocks`, into `out`, which has room for them exactly.
     ///
     /// # Panics
     /// When lengths do not agree.
@@ -55,10 +55,11 @@ impl ScanKernel {
         &self,
         runs: &[PlaneRun],
         table: &[i8],
-        (rows, factors): (&[u8], &[u8]),
+        blocks: Blocks<'_>,
         terms: ScanTerms,
         out: &mut [f32],
     ) {
+        let Blocks { rows, factors } = blocks;
         let (factors, rest) = factors.as_chunks::<FACTOR_BYTES>();
         let (out, out_rest) = out.as_chunks_mut::<BLOCK_VECTORS>();
         let (mut block_rows, mut parts) = (0, 0);
@@ -75,19 +76,14 @@ impl ScanKernel {
         unsafe { (self.scan)(&job, out) };
     }
 
-    /// Estimates for every vector of the blocks in `codes` and `factors`, into `out`, which has room for them exactly:
+    /// Estimates for every vector of `blocks`, into `out`, which has room for them exactly:
     /// as by [`ScanKernel::scan`], with a sum of table values for the dot product.
     ///
     /// # Panics
     /// When lengths do not agree.
     #[inline]
-    pub fn look_up(
-        &self,
-        tables: &LookupTables,
-        (codes, factors): (&[u8], &[u8]),
-        terms: ScanTerms,
-        out: &mut [f32],
-    ) {
+    pub fn look_up(&self, tables: &LookupTables, blocks: Blocks<'_>, terms: ScanTerms, out: &mut [f32]) {
+        let Blocks { rows: codes, factors } = blocks;
         let (factors, rest) = factors.as_chunks::<FACTOR_BYTES>();
         let (out, out_rest) = out.as_chunks_mut::<BLOCK_VECTORS>();
         let (rows, bits) = (tables.rows(), tables.bits());
@@ -163,7 +159,13 @@ mod tests {
                     let scan = |variant| {
                         let mut out = vec![f32::NAN; blocks * BLOCK_VECTORS];
                         let kernel = ScanKernel::with_variant(variant);
-                        kernel.scan(runs, &table, (&rows[1..], &factors[1..]), terms, &mut out);
+                        kernel.scan(
+                            runs,
+                            &table,
+                            Blocks { rows: &rows[1..], factors: &factors[1..] },
+                            terms,
+                            &mut out,
+                        );
                         out
                     };
                     let expected = scan(Variant::Scalar);
@@ -195,7 +197,7 @@ mod tests {
         ScanKernel::with_variant(Variant::Scalar).scan(
             &[run(4, 1, 0)],
             &table,
-            (&rows, &factors),
+            Blocks { rows: &rows, factors: &factors },
             terms,
             &mut out,
         );

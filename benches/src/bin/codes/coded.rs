@@ -66,11 +66,11 @@ impl Code for Coded<'_> {
     }
 
     fn scan(&self, query: &CodeQuery, list: u32, head_distance: f32, out: &mut Vec<Estimate>) {
-        let CodeBlocks { rows, factors } = &self.blocks[list as usize];
-        let blocks = factors.as_chunks::<FACTOR_BYTES>().0;
+        let codes = &self.blocks[list as usize];
+        let blocks = codes.factors.as_chunks::<FACTOR_BYTES>().0;
         let mut distances = vec![0.0; blocks.len() * BLOCK_VECTORS];
         let terms = query.terms(head_distance);
-        self.model.scan(&self.kernel, query, (rows, factors), terms, &mut distances);
+        self.model.scan(&self.kernel, query, codes.all(), terms, &mut distances);
         out.clear();
         out.extend(distances.iter().take(self.lists.range(list).1).enumerate().map(|(lane, &distance)| {
             let error = query.error(&terms, &blocks[lane / BLOCK_VECTORS], lane % BLOCK_VECTORS);

@@ -80,8 +80,7 @@ impl HeadCodes {
         let terms = self.query.terms(distance);
         let factors = self.blocks.factors.as_chunks::<FACTOR_BYTES>().0;
         self.estimates.resize(factors.len() * BLOCK_VECTORS, 0.0);
-        let blocks = (self.blocks.rows.as_slice(), self.blocks.factors.as_slice());
-        self.model.scan(&self.kernel, &self.query, blocks, terms, &mut self.estimates);
+        self.model.scan(&self.kernel, &self.query, self.blocks.all(), terms, &mut self.estimates);
         let estimates = &self.estimates[..heads.len()];
         // The k-th smallest of the minima of blocks: at least k estimates are no larger.
         self.minima.clear();

@@ -49,7 +49,7 @@ fn rank(
 ) -> Vec<(f32, u32)> {
     let left = kernel.pack_left(queries.bytes);
     let mut scores = vec![0.0; left.len() * heads.len()];
-    kernel.scores(Operation::SquaredL2, (&left, 0..left.len()), (heads, 0..heads.len()), &mut scores);
+    kernel.scores(Operation::SquaredL2, left.all(), heads.all(), &mut scores);
     let by_distance = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
     let mut ranked = Vec::with_capacity(left.len() * depth);
     for scores in scores.chunks_exact(heads.len()) {

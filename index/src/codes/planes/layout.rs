@@ -144,7 +144,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::kernels::scan::{FACTOR_BYTES, ScanKernel, ScanTerms};
+    use crate::kernels::scan::{Blocks, FACTOR_BYTES, ScanKernel, ScanTerms};
 
     /// Every width of code, alone and beside others: the scan's dot products are those of the codes.
     #[test]
@@ -182,9 +182,9 @@ mod tests {
             let terms = ScanTerms { base: 0.0, offset: 0.0, scale: 1.0 };
             let mut found = [0.0; BLOCK_VECTORS];
             let kernel = ScanKernel::default();
-            kernel.scan(layout.runs(), &table, (&block, &factors), terms, &mut found);
+            kernel.scan(layout.runs(), &table, Blocks { rows: &block, factors: &factors }, terms, &mut found);
             assert_eq!(found, expected, "{segments:?}");
-            kernel.scan(layout.runs(), &table, (&moved, &factors), terms, &mut found);
+            kernel.scan(layout.runs(), &table, Blocks { rows: &moved, factors: &factors }, terms, &mut found);
             expected.reverse();
             assert_eq!(found, expected, "{segments:?}");
         }

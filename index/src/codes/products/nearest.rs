@@ -31,12 +31,7 @@ impl Nearest {
             let count = rows.len() / self.width;
             let left = self.kernel.pack_left(bytemuck::cast_slice(rows));
             let scores = &mut scores[..count * entries];
-            self.kernel.scores(
-                Operation::SquaredL2,
-                (&left, 0..count),
-                (&self.centroids, 0..entries),
-                scores,
-            );
+            self.kernel.scores(Operation::SquaredL2, left.all(), self.centroids.all(), scores);
             for scores in scores.chunks_exact(entries) {
                 let nearest = smallest(scores);
                 take(nearest, scores[usize::from(nearest)]);

@@ -33,8 +33,7 @@ impl<'a> BatchRotation<'a> {
         match &self.matrix {
             Some((kernel, matrix)) => {
                 let left: LeftRows = kernel.pack_left(bytemuck::cast_slice(rows));
-                let (left, right) = ((&left, 0..count), (matrix, 0..self.dims));
-                kernel.scores(Operation::InnerProduct, left, right, out);
+                kernel.scores(Operation::InnerProduct, left.all(), matrix.all(), out);
             }
             None => {
                 let scratch = &mut RotationScratch::default();

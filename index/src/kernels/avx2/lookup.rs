@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::scan::finish;
 use crate::kernels::blocks::BLOCK_VECTORS;
@@ -21,7 +22,7 @@ pub(in crate::kernels) unsafe fn look_up_small(job: &LookupJob<'_>, out: &mut [[
             // Each step adds two values to a sum of sixteen bits.
             let end = job.rows.min(row + SUMMED_MAX / 2 * ROWS);
             // SAFETY: `codes` holds the rows of every block and moves on by what was used, `tables` those of all rows.
-            let part = unsafe { sums(job.tables.as_ptr(), (row, end), &mut codes) };
+            let part = unsafe { sums(job.tables.as_ptr(), row..end, &mut codes) };
             dots = [_mm256_add_epi32(dots[0], part[0]), _mm256_add_epi32(dots[1], part[1])];
             row = end;
         }
@@ -29,18 +30,19 @@ pub(in crate::kernels) unsafe fn look_up_small(job: &LookupJob<'_>, out: &mut [[
     }
 }
 
-/// Sums over rows `first` to `end`, of sixteen vectors in order.
+/// Sums over `rows`, of sixteen vectors in order.
 ///
 /// # Safety
-/// Rows `first..end` can be read at `codes`, and the groups of tables of rows up to `end` at `tables`. At most
-/// `SUMMED_MAX / 2` steps; `first` is even.
+/// `rows` can be read at `codes`, and the groups of tables of rows up to their end at `tables`. At most
+/// `SUMMED_MAX / 2` steps; their start is even.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn sums(tables: *const u8, (first, end): (usize, usize), codes: &mut *const u8) -> [__m256i; 2] {
+unsafe fn sums(tables: *const u8, rows: Range<usize>, codes: &mut *const u8) -> [__m256i; 2] {
     let mask = _mm256_set1_epi8(15);
     // Of bytes at even places with those above them, and of those at odd places alone.
     let (mut all, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-    for row in (first..end).step_by(ROWS) {
+    let end = rows.end;
+    for row in rows.step_by(ROWS) {
         // SAFETY: by the contract. Rows of a group lie together, and a group has all its tables.
         let (bytes, low, high) = unsafe {
             let table = tables.add((row / GROUP_ROWS * 2 * GROUP_ROWS + row % GROUP_ROWS) * SMALL);

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::scan::finish;
 use crate::kernels::blocks::BLOCK_VECTORS;
@@ -99,7 +100,7 @@ pub(in crate::kernels) unsafe fn look_up_large(job: &LookupJob<'_>, out: &mut [[
         while row < job.rows {
             let end = job.rows.min(row + SUMMED_MAX);
             // SAFETY: each start has `rows` rows, `tables` one for each of them.
-            unsafe { add_blocks(job.tables.as_ptr(), (row, end), starts, &mut dots) };
+            unsafe { add_blocks(job.tables.as_ptr(), row..end, starts, &mut dots) };
             row = end;
         }
         for ((factors, out), dots) in factors.iter().zip(out).zip(dots) {
@@ -108,20 +109,20 @@ pub(in crate::kernels) unsafe fn look_up_large(job: &LookupJob<'_>, out: &mut [[
     }
 }
 
-/// Adds the table values of rows `first` to `end` of each block.
+/// Adds the table values of `rows` of each block.
 ///
 /// # Safety
-/// Rows up to `end` can be read at each of `codes`, and their tables at `tables`. At most `SUMMED_MAX` rows.
+/// Rows up to the end of `rows` can be read at each of `codes`, and their tables at `tables`. At most `SUMMED_MAX` rows.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi")]
 unsafe fn add_blocks(
     tables: *const u8,
-    (first, end): (usize, usize),
+    rows: Range<usize>,
     codes: [*const u8; BLOCKS],
     dots: &mut [__m512i; BLOCKS],
 ) {
     let (mut all, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-    for row in first..end {
+    for row in rows {
         // SAFETY: by the contract.
         let (table, [a, b, c, d]) = unsafe {
             let part = |part: usize| _mm512_loadu_si512(tables.add(row * LARGE + 64 * part).cast());

@@ -5,7 +5,7 @@ use crate::kernels::reference::{Fill, OPERATIONS, dims, exact, random_rows};
 fn all(kernel: &BlockKernel, operation: Operation, left: &[u8], right: &[u8]) -> Vec<f32> {
     let (left, right) = (kernel.pack_left(left), kernel.pack_right(right));
     let mut out = vec![f32::NAN; left.len() * right.len()];
-    kernel.scores(operation, (&left, 0..left.len()), (&right, 0..right.len()), &mut out);
+    kernel.scores(operation, left.all(), right.all(), &mut out);
     out
 }
 
@@ -101,7 +101,7 @@ fn a_value_does_not_depend_on_the_ranges_nor_on_the_blocks() {
             let (left_rows, right_rows) = (kernel.pack_left(&left), kernel.pack_right(&right));
             for (l, r) in [(0..1, 0..1), (3..8, 5..7), (40..41, 15..33), (7..40, 31..75), (5..5, 2..9)] {
                 let mut out = vec![f32::NAN; l.len() * r.len()];
-                kernel.scores(operation, (&left_rows, l.clone()), (&right_rows, r.clone()), &mut out);
+                kernel.scores(operation, left_rows.range(l.clone()), right_rows.range(r.clone()), &mut out);
                 let row_bytes = dtype.row_bytes(dim);
                 let bytes = |rows: &Range<usize>| rows.start * row_bytes..rows.end * row_bytes;
                 let cut = all(&kernel, operation, &left[bytes(&l)], &right[bytes(&r)]);
@@ -135,5 +135,5 @@ fn equal_rows_have_no_distance() {
 fn rows_of_another_dimension_are_refused() {
     let (four, eight) = (BlockKernel::new(DType::U8, 4), BlockKernel::new(DType::U8, 8));
     let (left, right) = (four.pack_left(&[0; 8]), eight.pack_right(&[0; 8]));
-    eight.scores(Operation::SquaredL2, (&left, 0..1), (&right, 0..1), &mut [0.0]);
+    eight.scores(Operation::SquaredL2, left.all(), right.all(), &mut [0.0]);
 }

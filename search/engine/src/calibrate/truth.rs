@@ -201,8 +201,9 @@ impl Walk {
         for (tile, records) in chunk.records.chunks(TILE).enumerate() {
             let start = tile * TILE;
             scores.resize(states.len() * records.len(), 0.0);
-            let (left, right) = (first..first + states.len(), start..start + records.len());
-            self.kernel.scores(operation, (packed, left), (&chunk.packed, right), &mut scores);
+            let left = packed.range(first..first + states.len());
+            let right = chunk.packed.range(start..start + records.len());
+            self.kernel.scores(operation, left, right, &mut scores);
             for (state, scores) in states.iter_mut().zip(scores.chunks_exact_mut(records.len())) {
                 match self.metric {
                     Metric::L2 => {}

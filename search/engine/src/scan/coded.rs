@@ -4,7 +4,7 @@ use std::ops::Range;
 use spandrel_index::codes::CodeQuery;
 use spandrel_index::format::CodedLayout;
 use spandrel_index::kernels::below;
-use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel, prefetch};
+use spandrel_index::kernels::scan::{BLOCK_VECTORS, Blocks, FACTOR_BYTES, ScanKernel, prefetch};
 use spandrel_index::{CodeRange, Index, Location, Segment, for_each_element};
 use spandrel_io::Merging;
 
@@ -24,10 +24,9 @@ const CACHED_BYTES: usize = 8 << 20;
 
 /// Codes in blocks, some of whose lanes are a list's vectors.
 #[derive(Debug, Clone, Copy)]
-struct Blocks<'a> {
+struct ListBlocks<'a> {
     segment: &'a Segment,
-    rows: &'a [u8],
-    factors: &'a [u8],
+    blocks: Blocks<'a>,
     /// Squared distance from the query to the list's head.
     head_distance: f32,
 }
@@ -63,17 +62,17 @@ impl CodedScan {
     fn scan(
         &mut self,
         query: &Query<'_>,
-        blocks: Blocks<'_>,
+        list: ListBlocks<'_>,
         lanes: Range<usize>,
         location: impl Fn(usize) -> Location,
         found: &mut dyn Collect,
     ) {
-        let Blocks { segment, rows, factors, head_distance } = blocks;
+        let ListBlocks { segment, blocks, head_distance } = list;
         let (model, code) = (model(segment), query.code(segment));
-        let factor_blocks = factors.as_chunks::<FACTOR_BYTES>().0;
+        let factor_blocks = blocks.factors.as_chunks::<FACTOR_BYTES>().0;
         let terms = code.terms(head_distance);
         self.estimates.resize(factor_blocks.len() * BLOCK_VECTORS, 0.0);
-        model.scan(&self.kernel, code, (rows, factors), terms, &mut self.estimates);
+        model.scan(&self.kernel, code, blocks, terms, &mut self.estimates);
         let limit = found.limit(code.error_max(&terms, factor_blocks));
         self.picks.clear();
         below(&self.estimates[lanes.clone()], limit, &mut self.picks);
@@ -183,9 +182,10 @@ impl Scan for CodedScan {
                 let lane = (rest.start - range.first) as usize;
                 let lanes = lane..lane + count as usize;
                 let CodeRange { first, rows, factors } = range;
-                let blocks = Blocks { segment, rows, factors, head_distance: place.distance };
+                let blocks = Blocks { rows, factors };
+                let list = ListBlocks { segment, blocks, head_distance: place.distance };
                 let location = |lane: usize| Location::new(place.segment, first + lane as u32); // CAST: a position
-                self.scan(query, blocks, lanes, location, found);
+                self.scan(query, list, lanes, location, found);
                 progress.scanned(place.key(), count.into());
                 rest.start += count;
                 scanned += count;
@@ -273,12 +273,11 @@ impl Scan for CodedScan {
                 None => most,
                 Some(_) => (first + 1..most).find(|&block| !is_wanted(block)).unwrap_or(most),
             };
-            let piece = Blocks {
-                segment,
+            let blocks = Blocks {
                 rows: &view.rows[first * block_bytes..end * block_bytes],
                 factors: &view.factors[first * FACTOR_BYTES..end * FACTOR_BYTES],
-                head_distance: place.distance,
             };
+            let piece = ListBlocks { segment, blocks, head_distance: place.distance };
             let before = first * BLOCK_VECTORS;
             let lanes = scanned.min(end * BLOCK_VECTORS) - before;
             self.scan(query, piece, 0..lanes, |lane| location(before + lane), found);

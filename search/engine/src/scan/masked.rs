@@ -3,7 +3,7 @@
 //! A block alone costs a miss of the cache or several, so that blocks are gathered first and asked for ahead.
 use std::ops::Range;
 
-use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel, prefetch};
+use spandrel_index::kernels::scan::{BLOCK_VECTORS, Blocks, FACTOR_BYTES, ScanKernel, prefetch};
 use spandrel_index::{Location, SegmentMatches};
 
 use super::segment::{model, resident};
@@ -99,17 +99,17 @@ impl MaskedScan {
         let mut estimates = [0.0; BLOCK_VECTORS];
         for at in 0..self.blocks.len() {
             if let Some(next) = self.blocks.get(at + AHEAD) {
-                let (rows, factors) = block(query, next);
-                prefetch(rows);
-                prefetch(factors);
+                let next = block(query, next);
+                prefetch(next.rows);
+                prefetch(next.factors);
             }
             let masked = &self.blocks[at];
             let segment = query.segment(masked.segment);
             let code = query.code(segment);
-            let (rows, factors) = block(query, masked);
+            let blocks = block(query, masked);
             let terms = code.terms(masked.head_distance);
-            model(segment).scan(&self.kernel, code, (rows, factors), terms, &mut estimates);
-            let (blocks, _) = factors.as_chunks::<FACTOR_BYTES>();
+            model(segment).scan(&self.kernel, code, blocks, terms, &mut estimates);
+            let (blocks, _) = blocks.factors.as_chunks::<FACTOR_BYTES>();
             // To look for what is of use takes as long as to offer a few.
             let limit = match masked.mask.count_ones() {
                 0..FEW => f32::INFINITY,
@@ -165,8 +165,8 @@ impl MaskedScan {
 
 /// The rows and the factors of a block.
 #[inline]
-fn block<'a>(query: &Query<'a>, masked: &Masked) -> (&'a [u8], &'a [u8]) {
+fn block<'a>(query: &Query<'a>, masked: &Masked) -> Blocks<'a> {
     let first = masked.block * BLOCK_VECTORS as u32;
     let range = resident(query.segment(masked.segment)).range(first..first + 1);
-    (range.rows, range.factors)
+    Blocks { rows: range.rows, factors: range.factors }
 }
