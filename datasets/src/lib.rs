@@ -26,7 +26,7 @@ pub use file::{
     Array, Contents, FileError, Format, IdFile, InFile, OutFile, RangeTruth, Truth, TruthError,
     UnknownFormat, VectorFile, VectorWriter, contents, write_file,
 };
-pub use generate::{GenerateError, GenerateParams, Kind, UnknownKind, generate, generate_rows};
+pub use generate::{GenerateError, GenerateParams, Kind, generate, generate_rows};
 pub use neighbours::{
     ComputeTruthError, K_MAX, RangeTruthParams, TruthParams, compute_filtered_range_truth,
     compute_filtered_truth, compute_range_truth, compute_truth,

@@ -1,6 +1,5 @@
 //! Attributes: names and types.
-use std::fmt;
-use std::str::FromStr;
+use spandrel_names::named;
 
 use crate::limits::{ATTRIBUTES_MAX, NAME_BYTES_MAX};
 
@@ -24,53 +23,16 @@ pub enum AttributeType {
     Timestamp,
 }
 
-/// A name that is no type of an attribute.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no attribute type `{0}`, expected keyword, tags, bool, i64, f64 or timestamp")]
-pub struct UnknownType(String);
+named! {
+    AttributeType, "attribute type",
+    Keyword => "keyword", Tags => "tags", Bool => "bool", I64 => "i64", F64 => "f64", Timestamp => "timestamp"
+}
 
 impl AttributeType {
-    /// Every type.
-    pub const ALL: [AttributeType; 6] = [
-        AttributeType::Keyword,
-        AttributeType::Tags,
-        AttributeType::Bool,
-        AttributeType::I64,
-        AttributeType::F64,
-        AttributeType::Timestamp,
-    ];
-
-    /// Its name in schemas and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            AttributeType::Keyword => "keyword",
-            AttributeType::Tags => "tags",
-            AttributeType::Bool => "bool",
-            AttributeType::I64 => "i64",
-            AttributeType::F64 => "f64",
-            AttributeType::Timestamp => "timestamp",
-        }
-    }
-
     /// Whether its values are ordered numbers ([`order`](crate::order)). The others are texts of a dictionary, `true` and
     /// `false` included.
     pub fn is_number(self) -> bool {
         matches!(self, AttributeType::I64 | AttributeType::F64 | AttributeType::Timestamp)
-    }
-}
-
-impl fmt::Display for AttributeType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for AttributeType {
-    type Err = UnknownType;
-
-    fn from_str(name: &str) -> Result<Self, UnknownType> {
-        let found = AttributeType::ALL.into_iter().find(|kind| kind.name() == name);
-        found.ok_or_else(|| UnknownType(name.chars().take(40).collect()))
     }
 }
 
@@ -162,7 +124,10 @@ mod tests {
             assert_eq!(kind.name().parse(), Ok(kind));
         }
         let error = "int".parse::<AttributeType>().unwrap_err().to_string();
-        assert_eq!(error, "no attribute type `int`, expected keyword, tags, bool, i64, f64 or timestamp");
+        assert_eq!(
+            error,
+            "unknown attribute type 'int', expected keyword, tags, bool, i64, f64 or timestamp"
+        );
     }
 
     #[test]

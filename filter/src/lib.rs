@@ -18,7 +18,7 @@ pub mod order;
 mod text;
 mod timestamp;
 
-pub use attribute::{Attribute, AttributeType, ID, Schema, SchemaError, UnknownType};
+pub use attribute::{Attribute, AttributeType, ID, Schema, SchemaError};
 pub use bind::BindError;
 pub use bound::{Bound, KeyRange, Predicate, Row};
 pub use cell::{Cell, Tags};

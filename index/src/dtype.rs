@@ -1,6 +1,5 @@
 //! Element types of stored vectors.
-use std::fmt;
-use std::str::FromStr;
+use spandrel_names::{UnknownName, named};
 
 /// Largest dimension accepted: the exact integer distance of two u8 vectors still fits an `i32`.
 pub const DIM_MAX: usize = 16_384;
@@ -19,23 +18,17 @@ pub enum DType {
     U8 = 4,
 }
 
-/// A name or code that is no element type of this release.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown element type '{0}', expected f32, f16, i8 or u8")]
-pub struct UnknownDType(pub String);
+named! { DType, "element type", F32 => "f32", F16 => "f16", I8 => "i8", U8 => "u8" }
 
 impl DType {
-    /// Every element type.
-    pub const ALL: [DType; 4] = [DType::F32, DType::F16, DType::I8, DType::U8];
-
     /// The stable number stored in files.
     pub const fn code(self) -> u8 {
         self as u8
     }
 
     /// The element type of a stored number.
-    pub(crate) fn from_code(code: u8) -> Result<DType, UnknownDType> {
-        Self::ALL.into_iter().find(|t| t.code() == code).ok_or_else(|| UnknownDType(code.to_string()))
+    pub(crate) fn from_code(code: u8) -> Result<DType, UnknownName> {
+        Self::ALL.into_iter().find(|t| t.code() == code).ok_or_else(|| DType::unknown(&code.to_string()))
     }
 
     /// Bytes of one element.
@@ -55,30 +48,6 @@ impl DType {
     /// Whether distances between vectors of this type are exact integers.
     pub const fn is_integer(self) -> bool {
         matches!(self, DType::I8 | DType::U8)
-    }
-
-    /// The lower-case name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            DType::F32 => "f32",
-            DType::F16 => "f16",
-            DType::I8 => "i8",
-            DType::U8 => "u8",
-        }
-    }
-}
-
-impl fmt::Display for DType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for DType {
-    type Err = UnknownDType;
-
-    fn from_str(s: &str) -> Result<DType, UnknownDType> {
-        Self::ALL.into_iter().find(|t| t.name() == s).ok_or_else(|| UnknownDType(s.to_owned()))
     }
 }
 

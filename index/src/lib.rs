@@ -29,7 +29,7 @@ mod tier;
 mod verify;
 
 pub use attribute_source::{AttributeSource, AttributeSourceError};
-pub use dtype::{DIM_MAX, DType, UnknownDType};
+pub use dtype::{DIM_MAX, DType};
 pub use head_space::{
     HeadSpace, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element, inverse_norm, norm_squared,
 };
@@ -37,14 +37,14 @@ pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParam
 pub use list_radius::list_radius;
 pub use location::Location;
 pub use matches::{Matches, SegmentMatches, Within};
-pub use metric::{Metric, RadiusError, UnknownMetric};
+pub use metric::{Metric, RadiusError};
 pub use open::{
     CodeRange, IdFinder, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors, Segment,
     Stored, read_recall,
 };
 pub use source::{SourceError, VectorSource};
 pub use spread::{Outliers, Spread};
-pub use tier::{Tier, UnknownTier};
+pub use tier::Tier;
 pub use verify::{VerifyError, VerifyProgress, VerifyReport, verify, verify_open};
 
 /// The versions of the index in a folder, oldest first; [`Index::open_version`] opens one.

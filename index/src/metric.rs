@@ -1,6 +1,5 @@
 //! Distances between vectors.
-use std::fmt;
-use std::str::FromStr;
+use spandrel_names::{UnknownName, named};
 
 /// How two vectors are compared. The codes are stored in files and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,10 +13,7 @@ pub enum Metric {
     Cosine = 3,
 }
 
-/// A name or code that is no metric of this release.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown metric '{0}', expected l2, ip or cosine")]
-pub struct UnknownMetric(pub String);
+named! { Metric, "metric", L2 => "l2", InnerProduct => "ip", Cosine => "cosine" }
 
 /// A radius that no distance can be compared with.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -33,26 +29,14 @@ pub struct RadiusError {
 }
 
 impl Metric {
-    /// Every metric.
-    pub const ALL: [Metric; 3] = [Metric::L2, Metric::InnerProduct, Metric::Cosine];
-
     /// The stable number stored in files.
     pub const fn code(self) -> u8 {
         self as u8
     }
 
     /// The metric of a stored number.
-    pub(crate) fn from_code(code: u8) -> Result<Metric, UnknownMetric> {
-        Self::ALL.into_iter().find(|m| m.code() == code).ok_or_else(|| UnknownMetric(code.to_string()))
-    }
-
-    /// The name used on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Metric::L2 => "l2",
-            Metric::InnerProduct => "ip",
-            Metric::Cosine => "cosine",
-        }
+    pub(crate) fn from_code(code: u8) -> Result<Metric, UnknownName> {
+        Self::ALL.into_iter().find(|m| m.code() == code).ok_or_else(|| Metric::unknown(&code.to_string()))
     }
 
     /// The distance shown to users for a score: itself, but the inner product for [`Metric::InnerProduct`].
@@ -82,20 +66,6 @@ impl Metric {
     /// Whether a vector at a distance, as shown to users, is within a radius in the same unit, which counts itself.
     pub fn is_within(self, distance: f32, radius: f32) -> bool {
         self.score_of_distance(distance) <= self.score_of_distance(radius)
-    }
-}
-
-impl fmt::Display for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Metric {
-    type Err = UnknownMetric;
-
-    fn from_str(s: &str) -> Result<Metric, UnknownMetric> {
-        Self::ALL.into_iter().find(|m| m.name() == s).ok_or_else(|| UnknownMetric(s.to_owned()))
     }
 }
 

@@ -1,8 +1,6 @@
 //! Where a part of an index is while it is searched.
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+use spandrel_names::named;
 
 /// Memory or SSD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,28 +12,4 @@ pub enum Tier {
     Ssd,
 }
 
-/// A name that is no tier.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown place '{0}', expected memory or ssd")]
-pub struct UnknownTier(pub String);
-
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Tier::Memory => "memory",
-            Tier::Ssd => "ssd",
-        })
-    }
-}
-
-impl FromStr for Tier {
-    type Err = UnknownTier;
-
-    fn from_str(text: &str) -> Result<Tier, UnknownTier> {
-        match text {
-            "memory" => Ok(Tier::Memory),
-            "ssd" => Ok(Tier::Ssd),
-            _ => Err(UnknownTier(text.to_owned())),
-        }
-    }
-}
+named! { Tier, "place", Memory => "memory", Ssd => "ssd" }

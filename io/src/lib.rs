@@ -19,7 +19,7 @@ mod write;
 pub use aligned::{AlignedBuf, BufferError};
 pub use read::{
     Backend, BackendChoice, Completion, Direct, Fallback, OpenError, PreadReader, Read, ReadBuf, ReadError,
-    ReadFile, Reader, ReaderError, Unavailable, UnknownChoice, UringReader, open_reader,
+    ReadFile, Reader, ReaderError, Unavailable, UringReader, open_reader,
 };
 pub use store::{Blob, FolderStore, Merging, Store, StoreError};
 pub use sys::free_bytes;

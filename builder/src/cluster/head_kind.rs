@@ -1,8 +1,6 @@
 //! What stands for a list among the heads.
-use std::fmt;
-use std::str::FromStr;
-
 use spandrel_index::kernels::{Operation, PairKernel};
+use spandrel_names::named;
 
 use crate::Rows;
 use crate::rows::MeanSums;
@@ -16,37 +14,7 @@ pub enum HeadKind {
     Vectors,
 }
 
-/// A name that is no kind of head.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown heads '{0}', expected means or vectors")]
-pub struct UnknownHeadKind(pub String);
-
-impl HeadKind {
-    /// Every kind.
-    pub const ALL: [HeadKind; 2] = [HeadKind::Means, HeadKind::Vectors];
-
-    /// The name used on the command line and in manifests.
-    pub const fn name(self) -> &'static str {
-        match self {
-            HeadKind::Means => "means",
-            HeadKind::Vectors => "vectors",
-        }
-    }
-}
-
-impl fmt::Display for HeadKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for HeadKind {
-    type Err = UnknownHeadKind;
-
-    fn from_str(s: &str) -> Result<HeadKind, UnknownHeadKind> {
-        Self::ALL.into_iter().find(|kind| kind.name() == s).ok_or_else(|| UnknownHeadKind(s.to_owned()))
-    }
-}
+named! { HeadKind, "heads", Means => "means", Vectors => "vectors" }
 
 /// The head of a list of at least one row.
 pub fn representative(rows: Rows<'_>, kind: HeadKind) -> Vec<u8> {

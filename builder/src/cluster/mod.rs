@@ -10,7 +10,7 @@ mod refine;
 mod split;
 mod tree;
 
-pub use head_kind::{HeadKind, UnknownHeadKind, representative};
+pub use head_kind::{HeadKind, representative};
 pub use order::bisect_order;
 pub use parts::CoarseParts;
 pub use split::split;

@@ -9,7 +9,7 @@ mod rule;
 
 pub use filer::{Filer, FilerScratch, HeadBlocks, NearestHeads};
 pub use neighbours::neighbour_blocks;
-pub use rule::{ReplicaRule, RuleScratch, UnknownReplicaRule};
+pub use rule::{ReplicaRule, RuleScratch};
 
 use crate::measured::filing as measured;
 

@@ -2,8 +2,7 @@
 //!
 //! Everything is made of squared distances. With the residuals `r = x - c` and `r' = x - c'`,
 //! `<r, r'> = (|r|^2 + |r'|^2 - |c - c'|^2) / 2`.
-use std::fmt;
-use std::str::FromStr;
+use spandrel_names::named;
 
 use crate::measured::filing::{AIR_LAMBDA, SOAR_LAMBDA};
 
@@ -22,26 +21,9 @@ pub enum ReplicaRule {
     Air,
 }
 
-/// A name that is no replica rule.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown replica rule '{0}', expected none, rng, soar or air")]
-pub struct UnknownReplicaRule(pub String);
+named! { ReplicaRule, "replica rule", None => "none", Rng => "rng", Soar => "soar", Air => "air" }
 
 impl ReplicaRule {
-    /// Every rule.
-    pub const ALL: [ReplicaRule; 4] =
-        [ReplicaRule::None, ReplicaRule::Rng, ReplicaRule::Soar, ReplicaRule::Air];
-
-    /// The name used on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            ReplicaRule::None => "none",
-            ReplicaRule::Rng => "rng",
-            ReplicaRule::Soar => "soar",
-            ReplicaRule::Air => "air",
-        }
-    }
-
     /// Chooses a vector's lists: places in `nearest`, the primary (the first) before its replicas.
     ///
     /// `nearest` holds the squared distances to candidate heads, ascending; `between(place, out)` fills `out` with the
@@ -123,20 +105,6 @@ fn squared_over(product: f32, own: f32) -> f32 {
 pub struct RuleScratch {
     from_kept: Vec<f32>,
     burden: Vec<f32>,
-}
-
-impl fmt::Display for ReplicaRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for ReplicaRule {
-    type Err = UnknownReplicaRule;
-
-    fn from_str(s: &str) -> Result<ReplicaRule, UnknownReplicaRule> {
-        Self::ALL.into_iter().find(|rule| rule.name() == s).ok_or_else(|| UnknownReplicaRule(s.to_owned()))
-    }
 }
 
 #[cfg(test)]

@@ -352,7 +352,7 @@ pub enum SchemaProblem {
     Form(&'static str),
     /// A type is none.
     #[error(transparent)]
-    Type(#[from] spandrel_filter::UnknownType),
+    Type(#[from] spandrel_names::UnknownName),
     /// The names are no schema.
     #[error(transparent)]
     Schema(#[from] SchemaError),

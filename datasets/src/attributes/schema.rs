@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(message(br#"{"a": 1}"#), format!("{expected}a whole number"));
         assert_eq!(
             message(br#"{"a": "int"}"#),
-            "no attribute type `int`, expected keyword, tags, bool, i64, f64 or timestamp"
+            "unknown attribute type 'int', expected keyword, tags, bool, i64, f64 or timestamp"
         );
         assert_eq!(
             message(br#"{"a": "i64", "a": "f64"}"#),

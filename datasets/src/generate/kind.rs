@@ -1,8 +1,6 @@
 //! Kinds of sets.
-use std::fmt;
-use std::str::FromStr;
-
 use spandrel_index::DType;
+use spandrel_names::named;
 
 /// What kind of vectors to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,24 +14,9 @@ pub enum Kind {
     Ood,
 }
 
-/// A name that is no kind of generated set.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown kind of set '{0}', expected sift, embedding or ood")]
-pub struct UnknownKind(pub String);
+named! { Kind, "kind of set", Sift => "sift", Embedding => "embedding", Ood => "ood" }
 
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Kind; 3] = [Kind::Sift, Kind::Embedding, Kind::Ood];
-
-    /// The name used on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Sift => "sift",
-            Kind::Embedding => "embedding",
-            Kind::Ood => "ood",
-        }
-    }
-
     /// Elements of a vector where nothing else is asked for.
     pub const fn default_dim(self) -> usize {
         match self {
@@ -49,19 +32,5 @@ impl Kind {
             Kind::Sift => DType::U8,
             Kind::Embedding | Kind::Ood => DType::F32,
         }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Kind {
-    type Err = UnknownKind;
-
-    fn from_str(s: &str) -> Result<Kind, UnknownKind> {
-        Self::ALL.into_iter().find(|k| k.name() == s).ok_or_else(|| UnknownKind(s.to_owned()))
     }
 }

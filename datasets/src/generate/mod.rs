@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use spandrel_index::{DIM_MAX, DType};
 
-pub use self::kind::{Kind, UnknownKind};
+pub use self::kind::Kind;
 use self::model::{Model, Scratch};
 use self::noise::Purpose;
 pub(crate) use self::noise::below;

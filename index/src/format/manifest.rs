@@ -170,12 +170,12 @@ impl Manifest {
     }
 
     /// The metric.
-    pub fn metric(&self) -> Result<Metric, crate::UnknownMetric> {
+    pub fn metric(&self) -> Result<Metric, spandrel_names::UnknownName> {
         self.metric.parse()
     }
 
     /// The element type.
-    pub fn dtype(&self) -> Result<DType, crate::UnknownDType> {
+    pub fn dtype(&self) -> Result<DType, spandrel_names::UnknownName> {
         self.dtype.parse()
     }
 

@@ -24,10 +24,8 @@ pub(crate) struct Shape {
 impl Shape {
     /// Takes a manifest, read from `path`, at its word where that can be.
     pub(crate) fn of(path: &Path, manifest: &Manifest) -> Result<Shape, OpenError> {
-        let metric =
-            manifest.metric().map_err(|e| OpenError::field(path, "metric", e.0, "l2, ip or cosine"))?;
-        let dtype =
-            manifest.dtype().map_err(|e| OpenError::field(path, "dtype", e.0, "f32, f16, i8 or u8"))?;
+        let metric = manifest.metric().map_err(|e| OpenError::field(path, "metric", &e.found, e.choice()))?;
+        let dtype = manifest.dtype().map_err(|e| OpenError::field(path, "dtype", &e.found, e.choice()))?;
         let space = manifest.head_space;
         let fits = match space {
             HeadSpace::Same => metric == Metric::L2,

@@ -1,7 +1,8 @@
 //! Backends by name, and why one may be missing.
 use std::fmt;
 use std::io;
-use std::str::FromStr;
+
+use spandrel_names::named;
 
 /// What carries reads to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,38 +34,7 @@ pub enum BackendChoice {
     Pread,
 }
 
-impl FromStr for BackendChoice {
-    type Err = UnknownChoice;
-
-    fn from_str(s: &str) -> Result<BackendChoice, UnknownChoice> {
-        match s {
-            "auto" => Ok(BackendChoice::Auto),
-            "uring" => Ok(BackendChoice::Uring),
-            "pread" => Ok(BackendChoice::Pread),
-            _ => Err(UnknownChoice { found: s.to_owned(), expected: "auto, uring or pread" }),
-        }
-    }
-}
-
-impl fmt::Display for BackendChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            BackendChoice::Auto => "auto",
-            BackendChoice::Uring => "uring",
-            BackendChoice::Pread => "pread",
-        })
-    }
-}
-
-/// A word that names no choice.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown choice '{found}', expected {expected}")]
-pub struct UnknownChoice {
-    /// The word.
-    pub found: String,
-    /// The words there are.
-    pub expected: &'static str,
-}
+named! { BackendChoice, "choice", Auto => "auto", Uring => "uring", Pread => "pread" }
 
 /// Why io_uring cannot be had here.
 #[derive(Debug, thiserror::Error)]

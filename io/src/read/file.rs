@@ -1,13 +1,13 @@
 //! An immutable file, opened for direct reads where the file system allows.
-use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{OpenError, Read, ReadError, UnknownChoice};
+use spandrel_names::named;
+
+use super::{OpenError, Read, ReadError};
 use crate::AlignedBuf;
 use crate::sys::{DirectAlignment, direct_alignment};
 
@@ -23,28 +23,7 @@ pub enum Direct {
     Off,
 }
 
-impl FromStr for Direct {
-    type Err = UnknownChoice;
-
-    fn from_str(s: &str) -> Result<Direct, UnknownChoice> {
-        match s {
-            "auto" => Ok(Direct::Auto),
-            "on" => Ok(Direct::On),
-            "off" => Ok(Direct::Off),
-            _ => Err(UnknownChoice { found: s.to_owned(), expected: "auto, on or off" }),
-        }
-    }
-}
-
-impl fmt::Display for Direct {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Direct::Auto => "auto",
-            Direct::On => "on",
-            Direct::Off => "off",
-        })
-    }
-}
+named! { Direct, "choice", Auto => "auto", On => "on", Off => "off" }
 
 /// A file open for reading, with its length and alignment taken once. It must not change while open.
 #[derive(Debug)]

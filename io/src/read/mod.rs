@@ -15,7 +15,7 @@ mod request;
 mod transfer;
 mod uring;
 
-pub use backend::{Backend, BackendChoice, Fallback, Unavailable, UnknownChoice};
+pub use backend::{Backend, BackendChoice, Fallback, Unavailable};
 pub use choice::open_reader;
 pub use error::{OpenError, ReadError, ReaderError};
 pub use file::{Direct, ReadFile};

@@ -1,6 +1,5 @@
 //! The ways of searching among the vectors that match a filter.
-use std::fmt;
-use std::str::FromStr;
+use spandrel_names::named;
 
 /// How the vectors that match a filter are searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,39 +14,12 @@ pub enum FilterPlan {
     Post,
 }
 
+named! { FilterPlan, "filter plan", Exact => "exact", Codes => "codes", Lists => "lists", Post => "post" }
+
 impl FilterPlan {
-    /// All of them.
-    pub const ALL: [FilterPlan; 4] =
-        [FilterPlan::Exact, FilterPlan::Codes, FilterPlan::Lists, FilterPlan::Post];
-
-    /// In one word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            FilterPlan::Exact => "exact",
-            FilterPlan::Codes => "codes",
-            FilterPlan::Lists => "lists",
-            FilterPlan::Post => "post",
-        }
-    }
-
     /// Whether lists are searched.
     pub(crate) fn has_lists(self) -> bool {
         matches!(self, FilterPlan::Lists | FilterPlan::Post)
-    }
-}
-
-impl fmt::Display for FilterPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for FilterPlan {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<FilterPlan, String> {
-        let found = FilterPlan::ALL.into_iter().find(|plan| plan.name() == text);
-        found.ok_or_else(|| format!("unknown filter plan '{text}', expected exact, codes, lists or post"))
     }
 }
 

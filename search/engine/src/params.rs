@@ -1,9 +1,8 @@
 //! What a caller asks for.
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use spandrel_index::{Matches, RadiusError};
+use spandrel_names::named;
 
 use crate::filter_plan::FilterPlan;
 
@@ -67,26 +66,7 @@ pub enum Distances {
     Any,
 }
 
-impl fmt::Display for Distances {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Distances::Exact => "exact",
-            Distances::Any => "any",
-        })
-    }
-}
-
-impl FromStr for Distances {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Distances, String> {
-        match text {
-            "exact" => Ok(Distances::Exact),
-            "any" => Ok(Distances::Any),
-            _ => Err(format!("unknown distances '{text}', expected exact or any")),
-        }
-    }
-}
+named! { Distances, "distances", Exact => "exact", Any => "any" }
 
 /// Which vectors are compared exactly after their codes were scanned.
 #[derive(Debug, Clone, Copy, PartialEq)]
