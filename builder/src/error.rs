@@ -3,7 +3,7 @@ use std::io;
 use std::path::PathBuf;
 
 use spandrel_index::format::OpenError;
-use spandrel_index::{AttributeSourceError, SourceError};
+use spandrel_index::{AttributeSourceError, SourceError, Unusable};
 
 /// Why there is no index. Nothing published before was touched.
 #[derive(Debug, thiserror::Error)]
@@ -45,14 +45,14 @@ pub enum BuildError {
         free: u64,
     },
     /// A vector holds a value that has no distance.
-    #[error("{name}: row {row} holds {found}; remove the row or mend the file")]
+    #[error("{name}: row {row}: {found}; remove the row or mend the file")]
     Value {
         /// The input.
         name: String,
         /// Row number from 0.
         row: u64,
-        /// What it holds.
-        found: &'static str,
+        /// What is wrong with it.
+        found: Unusable,
     },
     /// The input is not the one that was checked.
     #[error("{name}: changed since the build checked it; pass --replace to start anew")]

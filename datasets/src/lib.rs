@@ -32,5 +32,5 @@ pub use neighbours::{
     compute_filtered_truth, compute_range_truth, compute_truth,
 };
 pub use rows::{Rows, RowsError};
-pub use values::{BadRow, CheckError, Zeros, check_rows, check_values, decode};
+pub use values::{BadRow, CheckError, decode};
 pub use watch::{Stopped, Watch};

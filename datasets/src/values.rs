@@ -1,29 +1,17 @@
 //! Elements as numbers: decoding, encoding, and looking for the values that have no distance.
 use half::f16;
-use spandrel_index::{DType, SourceError, VectorSource};
+use spandrel_index::{DType, Metric, SourceError, Unusable, check_vectors};
 
-use crate::watch::{Stopped, Watch, for_each_block};
+use crate::watch::Stopped;
 
-/// A row that cannot be compared with others.
+/// A row that cannot be compared with others: remove or replace it.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BadRow {
-    /// NaN or an infinity: remove or replace the row.
-    #[error("row {row}, element {element} is {value}, expected a finite number")]
-    NotFinite {
-        /// The row.
-        row: u64,
-        /// The element in the row.
-        element: usize,
-        /// The value there.
-        value: f32,
-    },
-    /// All elements are zero, which has no cosine: remove the row or use another metric.
-    #[error("row {row} is all zeros, which has no cosine")]
-    Zero {
-        /// The row.
-        row: u64,
-    },
+#[error("row {row}: {found}")]
+pub struct BadRow {
+    /// The row.
+    pub row: u64,
+    /// What is wrong with it.
+    pub found: Unusable,
 }
 
 /// Why a set of vectors cannot be used.
@@ -46,52 +34,19 @@ pub enum CheckError {
     Stopped(#[from] Stopped),
 }
 
-/// Reads every row and refuses the first with a NaN, an infinity or, where `zeros` are refused, only zeros.
-///
-/// # Errors
-/// See [`CheckError`].
-pub fn check_values(source: &dyn VectorSource, zeros: Zeros, watch: Watch<'_>) -> Result<(), CheckError> {
-    if source.dtype().is_integer() && zeros == Zeros::Accept {
-        return Ok(());
-    }
-    let (dtype, dim) = (source.dtype(), source.dim());
-    for_each_block(source, 0..source.len(), watch, |first, rows| {
-        check_rows(dtype, dim, first, rows, zeros).map_err(|bad| CheckError::Row { name: source.name(), bad })
-    })
-}
-
-/// What to do with rows of zeros.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Zeros {
-    /// They are vectors like any other.
-    Accept,
-    /// They have no cosine.
-    Refuse,
-}
-
 /// Checks rows lying back to back, the first of them number `first`.
 ///
 /// # Errors
 /// The first bad row.
-pub fn check_rows(dtype: DType, dim: usize, first: u64, rows: &[u8], zeros: Zeros) -> Result<(), BadRow> {
-    let row_bytes = dtype.row_bytes(dim);
-    for (row, bytes) in (first..).zip(rows.chunks_exact(row_bytes)) {
-        let finite = match dtype {
-            DType::F32 => bytes.as_chunks::<4>().0.iter().all(|&b| f32::from_le_bytes(b).is_finite()),
-            DType::F16 => bytes.as_chunks::<2>().0.iter().all(|&b| f16::from_le_bytes(b).is_finite()),
-            DType::I8 | DType::U8 => true,
-        };
-        if !finite {
-            let values = decode(dtype, bytes);
-            let bad = values.iter().enumerate().find(|(_, v)| !v.is_finite());
-            let (element, &value) = bad.unwrap_or((0, &f32::NAN));
-            return Err(BadRow::NotFinite { row, element, value });
-        }
-        if zeros == Zeros::Refuse && is_zero(dtype, bytes) {
-            return Err(BadRow::Zero { row });
-        }
-    }
-    Ok(())
+pub(crate) fn check_rows(
+    metric: Metric,
+    dtype: DType,
+    row_bytes: usize,
+    first: u64,
+    rows: &[u8],
+) -> Result<(), BadRow> {
+    let bad = |(row, found)| BadRow { row: first + row as u64, found }; // CAST: widening
+    check_vectors(metric, dtype, row_bytes, rows).map_err(bad)
 }
 
 /// Whether every element of a row is zero, negative zero included.
@@ -158,31 +113,6 @@ pub(crate) fn encode(dtype: DType, values: &[f32], out: &mut Vec<u8>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Rows;
-
-    fn check(dtype: DType, values: &[f32], zeros: Zeros) -> Result<(), CheckError> {
-        let mut bytes = Vec::new();
-        encode(dtype, values, &mut bytes).unwrap();
-        check_values(&Rows::new(dtype, 2, bytes).unwrap(), zeros, Watch::none())
-    }
-
-    #[test]
-    fn bad_values_are_named_by_row() {
-        for dtype in [DType::F32, DType::F16] {
-            for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-                let error = check(dtype, &[1.0, 2.0, 3.0, value], Zeros::Accept).unwrap_err();
-                let expected =
-                    format!("rows in memory: row 1, element 1 is {value}, expected a finite number");
-                assert_eq!(error.to_string(), expected);
-            }
-        }
-        for dtype in DType::ALL {
-            let zeros: &[f32] = &[1.0, 0.0, 0.0, 1.0, -0.0, 0.0];
-            assert!(check(dtype, zeros, Zeros::Accept).is_ok());
-            let error = check(dtype, zeros, Zeros::Refuse).unwrap_err();
-            assert!(matches!(error, CheckError::Row { bad: BadRow::Zero { row: 2 }, .. }));
-        }
-    }
 
     #[test]
     fn encoding_refuses_what_does_not_fit() {

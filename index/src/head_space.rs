@@ -10,12 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DType, Metric};
 
-/// Largest squared length of a vector or a query: the squared distance of two, at most four times as much, and
-/// their inner product then stay finite in single precision.
-pub const NORM_SQUARED_MAX: f64 = 8e37;
-/// Least squared length under cosine: what is shorter has too few digits left in its inner products.
-pub const NORM_SQUARED_MIN: f64 = 1.0 / NORM_SQUARED_MAX;
-
 /// How vectors of an index become rows of its head space.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -250,7 +244,7 @@ mod tests {
 
     #[test]
     fn queries_of_any_length_are_lifted_to_the_longest_vector() {
-        let norm_max = NORM_SQUARED_MAX.sqrt() as f32;
+        let norm_max = crate::NORM_SQUARED_MAX.sqrt() as f32;
         let space = HeadSpace::of(Metric::InnerProduct, norm_max);
         for length in [0.0_f32, 1e-45, 1e-38, 1.0, 8.9e18] {
             let query: Vec<u8> = [0.0, length].iter().flat_map(|x| x.to_le_bytes()).collect();

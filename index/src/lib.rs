@@ -26,13 +26,12 @@ mod spread;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tier;
+mod usable;
 mod verify;
 
 pub use attribute_source::{AttributeSource, AttributeSourceError};
 pub use dtype::{DIM_MAX, DType};
-pub use head_space::{
-    HeadSpace, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element, inverse_norm, norm_squared,
-};
+pub use head_space::{HeadSpace, for_each_element, inverse_norm, norm_squared};
 pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParams};
 pub use list_radius::list_radius;
 pub use location::Location;
@@ -45,6 +44,7 @@ pub use open::{
 pub use source::{SourceError, VectorSource};
 pub use spread::{Outliers, Spread};
 pub use tier::Tier;
+pub use usable::{NORM_SQUARED_MAX, NORM_SQUARED_MIN, Unusable, check_vector, check_vectors};
 pub use verify::{VerifyError, VerifyProgress, VerifyReport, verify, verify_open};
 
 /// The versions of the index in a folder, oldest first; [`Index::open_version`] opens one.

@@ -3,7 +3,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use spandrel_index::format::hash_hex;
-use spandrel_index::{DType, Metric, NORM_SQUARED_MAX, NORM_SQUARED_MIN, for_each_element};
+use spandrel_index::{Metric, check_vector};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::attributes::hash_attributes;
@@ -157,7 +157,7 @@ fn check_chunk(
     // Bytes are always finite; their lengths matter to two of the metrics.
     if !(params.dtype.is_integer() && params.metric == Metric::L2) {
         for (row, vector) in (range.start..).zip(rows.chunks_exact(row_bytes)) {
-            let squared = check_vector(params.dtype, params.metric, vector)
+            let squared = check_vector(params.metric, params.dtype, vector)
                 .map_err(|found| BuildError::Value { name: input.vectors.name(), row, found })?;
             norm_squared_max = norm_squared_max.max(squared);
         }
@@ -169,52 +169,4 @@ fn check_chunk(
         sample.extend_from_slice(&rows[at..at + row_bytes]);
     }
     Ok(Chunk { hash, norm_squared_max, id_max, sample })
-}
-
-/// The squared length of a vector that has a distance to others, else what is wrong with it.
-fn check_vector(dtype: DType, metric: Metric, vector: &[u8]) -> Result<f64, &'static str> {
-    let (mut squared, mut nan) = (0.0_f64, false);
-    for_each_element(dtype, vector, |x| {
-        nan |= x.is_nan();
-        squared += f64::from(x) * f64::from(x);
-    });
-    if nan {
-        return Err("a NaN");
-    }
-    if squared.is_infinite() {
-        return Err("an infinity");
-    }
-    if squared > NORM_SQUARED_MAX {
-        return Err("values too large to square");
-    }
-    if metric == Metric::Cosine && squared == 0.0 {
-        return Err("a zero vector, which has no cosine");
-    }
-    if metric == Metric::Cosine && squared < NORM_SQUARED_MIN {
-        return Err("values too small to square, which leaves no cosine");
-    }
-    Ok(squared)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bytes(row: &[f32]) -> Vec<u8> {
-        row.iter().flat_map(|x| x.to_le_bytes()).collect()
-    }
-
-    #[test]
-    fn values_without_a_distance_are_named() {
-        let check = |metric, row: &[f32]| check_vector(DType::F32, metric, &bytes(row));
-        assert_eq!(check(Metric::L2, &[3.0, 4.0]), Ok(25.0));
-        assert_eq!(check(Metric::L2, &[0.0, f32::NAN]), Err("a NaN"));
-        assert_eq!(check(Metric::L2, &[0.0, f32::INFINITY]), Err("an infinity"));
-        assert_eq!(check(Metric::L2, &[3e38, 0.0]), Err("values too large to square"));
-        assert_eq!(check(Metric::L2, &[8e18, 5e18]), Err("values too large to square"));
-        assert_eq!(check(Metric::Cosine, &[0.0, 0.0]), Err("a zero vector, which has no cosine"));
-        assert!(check(Metric::Cosine, &[1e-19, 0.0]).unwrap_err().starts_with("values too small"));
-        assert!(check(Metric::Cosine, &[1.2e-19, 0.0]).is_ok());
-        assert_eq!(check(Metric::L2, &[0.0, 0.0]), Ok(0.0));
-    }
 }

@@ -9,7 +9,7 @@ use super::error::LabelError;
 use super::placement::Placement;
 use crate::converted::Converted;
 use crate::neighbours::operation;
-use crate::values::{Zeros, check_rows};
+use crate::values::check_rows;
 use crate::watch::{Watch, for_each_block};
 
 /// A number for each row that grows with its distance.
@@ -19,7 +19,6 @@ pub(super) type Distances = Vec<f32>;
 struct Shape {
     metric: Metric,
     dtype: DType,
-    dim: usize,
     kernel: PairKernel,
     /// For the norms of rows.
     products: PairKernel,
@@ -29,12 +28,11 @@ impl Shape {
     fn of(source: &dyn VectorSource, metric: Metric) -> Shape {
         let (dtype, dim) = (source.dtype(), source.dim());
         let kernel = PairKernel::new(operation(metric), dtype, dim);
-        Shape { metric, dtype, dim, kernel, products: PairKernel::new(Operation::InnerProduct, dtype, dim) }
+        Shape { metric, dtype, kernel, products: PairKernel::new(Operation::InnerProduct, dtype, dim) }
     }
 
     fn check(&self, source: &dyn VectorSource, first: u64, rows: &[u8]) -> Result<(), LabelError> {
-        let zeros = if self.metric == Metric::Cosine { Zeros::Refuse } else { Zeros::Accept };
-        check_rows(self.dtype, self.dim, first, rows, zeros)
+        check_rows(self.metric, self.dtype, self.kernel.row_bytes(), first, rows)
             .map_err(|bad| LabelError::Row { name: source.name(), bad })
     }
 

@@ -1,10 +1,10 @@
 //! Rows made ready for the kernels.
 use rayon::prelude::*;
 use spandrel_index::kernels::{BlockKernel, Operation, RightRows};
-use spandrel_index::{DType, Metric};
+use spandrel_index::{DType, Metric, NORM_SQUARED_MAX, NORM_SQUARED_MIN};
 
 use super::exact;
-use crate::values::{BadRow, Zeros, check_rows, decode};
+use crate::values::{BadRow, check_rows, decode};
 
 /// Packed bytes of a tile: it stays in the second-level cache while all queries of a group pass over it.
 const TILE_BYTES: usize = 64 << 10;
@@ -56,10 +56,9 @@ impl Measured {
             let norms = values.chunks_exact(shape.dim).map(norm).collect();
             (values, norms)
         };
-        let cosine = shape.metric == Metric::Cosine;
-        if square_norms.iter().any(|n| !n.is_finite() || (cosine && *n == 0.0)) {
-            let zeros = if cosine { Zeros::Refuse } else { Zeros::Accept };
-            check_rows(shape.dtype, shape.dim, first, rows, zeros)?;
+        let least = if shape.metric == Metric::Cosine { NORM_SQUARED_MIN } else { 0.0 };
+        if square_norms.iter().any(|norm| !(least..=NORM_SQUARED_MAX).contains(norm)) {
+            check_rows(shape.metric, shape.dtype, shape.row_bytes(), first, rows)?;
         }
         Ok(Measured { values, square_norms })
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crossbeam_channel::bounded;
 use spandrel_index::testing::{TestIndex, random_rows};
-use spandrel_index::{DType, Index, Metric, for_each_element};
+use spandrel_index::{DType, Index, Metric, Unusable, for_each_element};
 use spandrel_io::faults::{Fault, FaultRates, FaultyReader, Schedule};
 use spandrel_io::{BackendChoice, Direct, open_reader};
 
@@ -366,11 +366,14 @@ fn queries_that_are_no_vectors_are_refused_by_number() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(search(&[1.0, 2.0, 3.0, f32::NAN]), QueryError::NotFinite { query: 1, element: 1 });
-    assert_eq!(search(&[f32::INFINITY, 0.0]), QueryError::NotFinite { query: 0, element: 0 });
-    assert_eq!(search(&[1.0, 0.0, 0.0, -0.0]), QueryError::Zero { query: 1 });
-    assert_eq!(search(&[1.0, 0.0, 3e38, 0.0]), QueryError::TooLong { query: 1 });
-    assert_eq!(search(&[0.0, -1e-19]), QueryError::TooShort { query: 0 });
+    for (queries, query, found) in [
+        (&[f32::INFINITY, 0.0][..], 0, Unusable::NotFinite { element: 0, value: f32::INFINITY }),
+        (&[1.0, 0.0, 0.0, -0.0], 1, Unusable::Zero),
+        (&[1.0, 0.0, 3e38, 0.0], 1, Unusable::TooLong),
+        (&[0.0, -1e-19], 0, Unusable::TooShort),
+    ] {
+        assert_eq!(search(queries), QueryError::Unusable { query, found });
+    }
     assert!(matches!(search(&[1.0]), QueryError::Length { found: 4, row_bytes: 8, .. }));
     assert!(engine.search(&[], &SearchParams::new(1)).unwrap().is_empty());
 }
@@ -403,7 +406,13 @@ fn distances_stay_finite_at_the_limits_of_length() {
     let made = made(TestIndex::random(Metric::L2, DType::F32, 2, 50));
     for query in [[3e38_f32, 0.0], [7e18, 7e18]] {
         let refused = engine(&made).search(&bytes(&query), &SearchParams::new(1));
-        assert!(matches!(refused, Err(SearchError::Query(QueryError::TooLong { query: 0 }))), "{refused:?}");
+        assert!(
+            matches!(
+                refused,
+                Err(SearchError::Query(QueryError::Unusable { query: 0, found: Unusable::TooLong }))
+            ),
+            "{refused:?}"
+        );
     }
 }
 

@@ -227,8 +227,9 @@ mod tests {
 
     #[test]
     fn a_refused_query_is_counted_from_the_beginning() {
-        let refused = SearchError::Query(spandrel_engine::QueryError::Zero { query: 5 });
+        let found = spandrel_index::Unusable::Zero;
+        let refused = SearchError::Query(spandrel_engine::QueryError::Unusable { query: 5, found });
         let error = in_file(refused.into(), Path::new("q.fbin"), 10_000);
-        assert_eq!(format!("{error:#}"), "q.fbin: query 10005: a zero vector has no cosine");
+        assert_eq!(format!("{error:#}"), "q.fbin: query 10005: a zero vector, which has no cosine");
     }
 }
