@@ -21,6 +21,7 @@ pub(super) const PREAMBLE_BYTES: usize = 12;
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of every header written here, as NumPy itself writes it.
 pub(super) const WRITTEN_HEADER_BYTES: usize = 128;
+const SHAPE: &str = "two dimensions; a single vector is saved as x.reshape(1, -1)";
 const MAGIC: [u8; 6] = *b"\x93NUMPY";
 const MAJOR_AT: u64 = 6;
 const LENGTH_AT: u64 = 8;
@@ -90,7 +91,7 @@ pub(super) fn parse_sizes(text: &[u8]) -> Result<(Element, NpyOrder, Vec<u64>), 
 pub(super) fn parse(text: &[u8]) -> Result<NpyHeader, NpyError> {
     let printable = String::from_utf8_lossy(text);
     let (element, order, shape) = element_and_shape(&printable)?;
-    let bad_shape = || error("npy shape", TEXT_AT, "two dimensions", shape.chars().take(60).collect());
+    let bad_shape = || error("npy shape", TEXT_AT, SHAPE, shape.chars().take(60).collect());
     let inner = shape.strip_prefix('(').and_then(|s| s.strip_suffix(')')).ok_or_else(bad_shape)?;
     let mut sizes = inner.split(',').map(str::trim);
     let (Some(rows), Some(width)) = (sizes.next(), sizes.next()) else { return Err(bad_shape()) };
@@ -322,6 +323,8 @@ mod tests {
         {
             assert_eq!(field_of(&text("'<f4'", "False", shape)), "npy shape", "{shape}");
         }
+        let single = parse(text("'<f4'", "False", "(256,)").as_bytes()).unwrap_err();
+        assert!(single.found == "(256,)" && single.expected.ends_with("x.reshape(1, -1)"), "{single:?}");
         for bad in ["", "{", "{}", "[]", "{'descr': '<f4'}", "{'descr: 1}", "{'x': (}", "{'descr' '<f4'}"] {
             assert_eq!(field_of(bad), "npy header", "{bad}");
         }
