@@ -1,7 +1,7 @@
 //! Rows made ready for the kernels.
 use rayon::prelude::*;
 use spandrel_index::kernels::{BlockKernel, Operation, RightRows};
-use spandrel_index::{DType, Metric, NORM_SQUARED_MAX, NORM_SQUARED_MIN};
+use spandrel_index::{DType, Metric};
 
 use super::exact;
 use crate::values::{BadRow, check_rows, decode};
@@ -56,9 +56,11 @@ impl Measured {
             let norms = values.chunks_exact(shape.dim).map(norm).collect();
             (values, norms)
         };
-        let least = if shape.metric == Metric::Cosine { NORM_SQUARED_MIN } else { 0.0 };
-        if square_norms.iter().any(|norm| !(least..=NORM_SQUARED_MAX).contains(norm)) {
-            check_rows(shape.metric, shape.dtype, shape.row_bytes(), first, rows)?;
+        // Truth is exact also where a build refuses a length.
+        let is_bad = |norm: &f64| !norm.is_finite() || (shape.metric == Metric::Cosine && *norm == 0.0);
+        if let Some(bad) = square_norms.iter().position(is_bad) {
+            let row = &rows[bad * shape.row_bytes()..][..shape.row_bytes()];
+            check_rows(shape.metric, shape.dtype, shape.row_bytes(), first + bad as u64, row)?; // CAST: widening
         }
         Ok(Measured { values, square_norms })
     }
