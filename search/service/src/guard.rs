@@ -9,6 +9,7 @@ use tonic::{Code, Status, body::Body};
 use tower::Service;
 use tracing::Instrument as _;
 
+use crate::descriptors::Shares;
 use crate::ledger::{Connection, Entry, Incoming, Ledger, LetIn, Outgoing};
 use crate::limits::Limits;
 use crate::method::Method;
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) request_ids: RequestIds,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) descriptors: Arc<Shares>,
 }
 
 /// The services behind their guard. One per connection.
@@ -97,8 +99,7 @@ impl Service<Request<hyper::body::Incoming>> for Guard {
                 },
                 Err(refusal) => Status::from(refusal).into_http(),
             };
-            // Answers of streams begin before their requests are complete.
-            if !method.is_stream() {
+            if !method.keeps_request() {
                 entry.give_request(0);
             }
             if let Some(code) = response.headers().get(Status::GRPC_STATUS) {

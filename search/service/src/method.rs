@@ -143,6 +143,11 @@ impl Method {
         )
     }
 
+    /// Whether what its request became is needed until the answer ends, which is after it begins.
+    pub(crate) fn keeps_request(self) -> bool {
+        self.is_stream() || self == Method::SearchRange
+    }
+
     /// Longest time of a call whose client asked for `asked`; none for no limit.
     pub(crate) fn longest(self, asked: Option<Duration>, limits: &Limits) -> Option<Duration> {
         match self {

@@ -24,7 +24,7 @@ type Body = SendStream<prost::bytes::Bytes>;
 
 /// A call whose request goes on.
 pub(crate) struct Call {
-    body: Body,
+    pub(crate) body: Body,
     pub(crate) answer: h2::client::ResponseFuture,
 }
 
@@ -43,7 +43,7 @@ impl Raw {
     }
 
     /// The headers of a call.
-    async fn open(&self, method: &str, token: Option<&str>, timeout: Option<&str>) -> Call {
+    pub(crate) async fn open(&self, method: &str, token: Option<&str>, timeout: Option<&str>) -> Call {
         let mut client = self.client.clone().ready().await.unwrap();
         let mut call = http::Request::post(format!("http://localhost{method}"))
             .header("content-type", "application/grpc")
@@ -77,16 +77,16 @@ impl Raw {
 
 /// The beginning of a message of `length` bytes.
 #[expect(clippy::disallowed_methods, reason = "gRPC is big-endian")]
-fn framed(length: usize, message: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(length: usize, message: &[u8]) -> Vec<u8> {
     [&[0][..], &(length as u32).to_be_bytes(), message].concat()
 }
 
-fn code_in(headers: &HeaderMap) -> Option<Code> {
+pub(crate) fn code_in(headers: &HeaderMap) -> Option<Code> {
     headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()))
 }
 
 /// The status that a call ends with.
-async fn code(answer: h2::client::ResponseFuture) -> Code {
+pub(crate) async fn code(answer: h2::client::ResponseFuture) -> Code {
     let response = answer.await.unwrap();
     if let Some(code) = code_in(response.headers()) {
         return code;
@@ -99,7 +99,7 @@ async fn code(answer: h2::client::ResponseFuture) -> Code {
     code_in(&body.trailers().await.unwrap().unwrap()).unwrap()
 }
 
-async fn code_within(answer: h2::client::ResponseFuture, time: Duration) -> Option<Code> {
+pub(crate) async fn code_within(answer: h2::client::ResponseFuture, time: Duration) -> Option<Code> {
     tokio::time::timeout(time, code(answer)).await.ok()
 }
 

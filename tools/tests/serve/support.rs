@@ -128,10 +128,15 @@ impl Server {
 
     /// As [`Server::start`], with a limit of descriptors as `ulimit` takes it: `-Sn N` for one that may be raised.
     pub(crate) fn with_descriptors(limit: &str, flags: &[&str]) -> Server {
+        Server::of_with_descriptors(&format!("index={}", made().text("index")), limit, flags)
+    }
+
+    /// As [`Server::of`], with a limit of descriptors.
+    pub(crate) fn of_with_descriptors(index: &str, limit: &str, flags: &[&str]) -> Server {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]);
         command.arg(env!("CARGO_BIN_EXE_spandrel"));
-        let mut server = Server::run(command, &format!("index={}", made().text("index")), flags);
+        let mut server = Server::run(command, index, flags);
         server.ready();
         server
     }
@@ -198,6 +203,11 @@ impl Server {
     /// Bytes of anonymous memory.
     pub(crate) fn memory(&self) -> u64 {
         self.status_bytes("RssAnon:")
+    }
+
+    /// Most bytes of memory that it ever had.
+    pub(crate) fn memory_most(&self) -> u64 {
+        self.status_bytes("VmHWM:")
     }
 
     /// Bytes of memory that it asked for, touched or not.

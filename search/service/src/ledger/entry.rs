@@ -1,6 +1,7 @@
 //! One call in the ledger.
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
@@ -32,6 +33,8 @@ pub(crate) struct Entry {
     held: AtomicUsize,
     request: AtomicUsize,
     answers: AtomicUsize,
+    /// Bytes of the messages of a stream that were handed on and not taken over, in their order.
+    messages: Mutex<VecDeque<usize>>,
     /// Whether it is entered as a health watch.
     is_watch: AtomicBool,
     /// Whether its time to an answer, and its end, have been counted.
@@ -75,6 +78,7 @@ impl Entry {
             held: AtomicUsize::new(0),
             request: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
+            messages: Mutex::default(),
             is_watch: AtomicBool::new(false),
             is_timed: AtomicBool::new(false),
             is_counted: AtomicBool::new(false),
@@ -173,6 +177,11 @@ impl Entry {
         self.connection.limits().request
     }
 
+    /// Bytes that all calls of its connection may hold.
+    pub(super) fn share(&self) -> usize {
+        self.connection.share()
+    }
+
     /// Largest message that it takes, in bytes.
     pub(super) fn message_bytes(&self) -> usize {
         self.method.message_bytes(self.connection.limits())
@@ -190,25 +199,53 @@ impl Entry {
         self.take(bytes)
     }
 
+    /// Takes room for what a message of `bytes` bytes, which were taken, becomes.
+    pub(super) fn take_message(&self, bytes: usize, decoded: usize) -> Result<(), Refusal> {
+        self.take_request(decoded)?;
+        if self.method.is_stream() {
+            self.messages().push_back(bytes + decoded);
+        }
+        Ok(())
+    }
+
+    fn messages(&self) -> MutexGuard<'_, VecDeque<usize>> {
+        // Whole at every step.
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over the next message of a stream, once it is decoded: its bytes are held until they are dropped.
+    pub(crate) fn message(self: &Arc<Self>) -> Held {
+        let bytes = self.messages().pop_front().unwrap_or_default();
+        self.request.fetch_sub(bytes, Ordering::Relaxed);
+        Held { entry: Arc::clone(self), bytes }
+    }
+
     pub(super) fn give(&self, bytes: usize) {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
         self.connection.give(self.method, bytes);
     }
 
-    /// Gives back the bytes of a request but for `left` of them: nobody has them any more.
+    /// Gives back the bytes of a request but for `left` of them, and of messages that were not taken over: nobody has them any
+    /// more.
     pub(crate) fn give_request(&self, left: usize) {
+        self.messages().clear();
         let held = self.request.swap(left, Ordering::Relaxed);
         self.give(held - left);
     }
 
     /// Keeps room for an answer of at most `bytes` bytes, before it is searched for.
     pub(crate) fn room(&self, bytes: usize) -> Result<Room<'_>, Refusal> {
-        let limit = self.connection.share();
+        let limit = self.share();
         if bytes > limit {
             let message =
                 format!("an answer of up to {bytes} bytes, the server's limit for a connection is {limit}");
             return Err(Refusal::field("k", message));
         }
+        self.hold(bytes)
+    }
+
+    /// Holds `bytes` bytes of what the call works with.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<Room<'_>, Refusal> {
         let room = Room { entry: self, bytes };
         self.take(bytes)?;
         Ok(room)
@@ -271,7 +308,19 @@ impl Drop for Entry {
     }
 }
 
-/// Room for an answer. Given back when dropped.
+/// Bytes that are held for a call. Given back when dropped.
+pub(crate) struct Held {
+    pub(super) entry: Arc<Entry>,
+    pub(super) bytes: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.entry.give(self.bytes);
+    }
+}
+
+/// Room for an answer, or for what a call works with. Given back when dropped.
 pub(crate) struct Room<'a> {
     entry: &'a Entry,
     bytes: usize,

@@ -2,7 +2,18 @@
 use tonic::Status;
 
 /// Bytes before each message.
-const PREFIX: usize = 5;
+pub(super) const PREFIX: usize = 5;
+
+/// The messages in bytes that hold whole ones alone.
+pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (&[_, a, b, c, d], rest) = bytes.split_first_chunk::<PREFIX>()?;
+        let length = u32::from_le_bytes([d, c, b, a]) as usize; // CAST: widening
+        let (message, rest) = rest.split_at_checked(length)?;
+        bytes = rest;
+        Some(message)
+    })
+}
 
 /// Follows a body from frame to frame.
 #[derive(Debug, Default)]
@@ -22,9 +33,10 @@ impl Framing {
         self.partial
     }
 
-    /// Takes note of bytes: whether a message ended in them. Refuses a message of more than `limit` bytes by its prefix.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], limit: usize) -> Result<bool, Status> {
-        let mut is_complete = false;
+    /// Takes note of bytes: how many of them there are to the end of the last message that ended in them, 0 where none did.
+    /// Refuses a message of more than `limit` bytes by its prefix.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], limit: usize) -> Result<usize, Status> {
+        let (all, mut end) = (bytes.len(), 0);
         while !bytes.is_empty() {
             if self.prefix_bytes < PREFIX {
                 let (&byte, rest) = bytes.split_first().unwrap_or((&0, &[]));
@@ -50,10 +62,10 @@ impl Framing {
                 bytes = rest;
             }
             if self.prefix_bytes == PREFIX && self.left == 0 {
-                (self.prefix_bytes, self.partial, is_complete) = (0, 0, true);
+                (self.prefix_bytes, self.partial, end) = (0, 0, all - bytes.len());
             }
         }
-        Ok(is_complete)
+        Ok(end)
     }
 }
 
@@ -75,12 +87,24 @@ mod tests {
         let body = [message(3), message(0), message(200), message(9)].concat();
         for size in 1..body.len() {
             let mut framing = Framing::default();
-            let complete = body.chunks(size).filter(|part| framing.feed(part, 200).unwrap()).count();
-            assert!(complete >= 1 && framing.partial() == 0, "{size}");
+            let mut found = Vec::new();
+            let mut held = Vec::new();
+            for part in body.chunks(size) {
+                let (ended, begun) = part.split_at(framing.feed(part, 200).unwrap());
+                held.extend(ended);
+                if !ended.is_empty() {
+                    found.extend(messages(&held).map(<[u8]>::to_vec));
+                    held.clear();
+                }
+                held.extend(begun);
+                assert_eq!(framing.partial(), held.len());
+            }
+            let whole = [3, 0, 200, 9].map(|bytes| vec![7; bytes]);
+            assert_eq!(found, whole, "{size}");
         }
         let mut framing = Framing::default();
-        assert!(!framing.feed(&body[..4], 200).unwrap() && framing.partial() == 4);
-        assert!(framing.feed(&body[4..20], 200).unwrap() && framing.partial() == 7);
+        assert!(framing.feed(&body[..4], 200).unwrap() == 0 && framing.partial() == 4);
+        assert!(framing.feed(&body[4..20], 200).unwrap() == 9 && framing.partial() == 7);
     }
 
     /// What a body comes to, looked at as a whole: whether a message ended, and bytes of the one that did not; nothing where
@@ -118,7 +142,7 @@ mod tests {
                 let (part, after) = rest.split_at(rng.random_range(1..=rest.len()));
                 rest = after;
                 match framing.feed(part, limit) {
-                    Ok(complete) => is_complete |= complete,
+                    Ok(end) => is_complete |= end > 0,
                     Err(_) => is_refused = true,
                 }
             }
@@ -132,7 +156,7 @@ mod tests {
     #[test]
     fn a_message_over_the_limit_is_refused_by_its_prefix() {
         let mut framing = Framing::default();
-        assert!(!framing.feed(&[0, 0, 1, 0], 255).unwrap());
+        assert_eq!(framing.feed(&[0, 0, 1, 0], 255).unwrap(), 0);
         let refused = framing.feed(&[0], 255).unwrap_err();
         assert!(refused.message().contains("65536") && refused.message().contains("255"), "{refused}");
     }

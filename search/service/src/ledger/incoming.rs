@@ -1,4 +1,4 @@
-//! A request's body as it is read: its bytes are counted, and it has to come in time.
+//! A request's body as it is read: its bytes are counted, and those that its messages become, and it has to come in time.
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,14 +9,14 @@ use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status};
 
 use super::Entry;
-use super::framing::Framing;
+use super::framing::{Framing, PREFIX, messages};
+use super::weight::weight;
 use crate::refusal::Refusal;
 
-/// A request's body. A message is handed on when all of it has come: tonic allocates the bytes that its prefix
-/// claims, so a prefix that lies would cost memory.
+/// A request's body. A message is handed on when all of it has come and there is room for what it becomes: tonic allocates the
+/// bytes that its prefix claims, so a prefix that lies would cost memory, and a message may become many times its bytes.
 ///
-/// tonic asks for more only when it has handed out every complete message, so that at that moment it holds what is
-/// partial and no more.
+/// tonic asks for more only when it has handed out every message that it has, so that it holds none at that moment.
 pub(crate) struct Incoming {
     body: hyper::body::Incoming,
     entry: Arc<Entry>,
@@ -37,21 +37,46 @@ impl Incoming {
         self.framing.partial() > 0 || !self.entry.method.is_stream()
     }
 
-    /// Takes a frame in: what is to be handed on, once a message is whole.
-    fn take(&mut self, data: Bytes) -> Result<Option<Bytes>, Status> {
+    /// Takes a frame in: whole messages that are to be handed on, if there are some.
+    fn take(&mut self, mut data: Bytes) -> Result<Option<Bytes>, Status> {
         // First of all, so that what is partial is never more than what was taken.
         let taken = self.entry.take_request(data.len());
-        let is_complete = self.framing.feed(&data, self.entry.message_bytes())?;
+        let ended = data.split_to(self.framing.feed(&data, self.entry.message_bytes())?);
         taken?;
-        if is_complete {
-            self.late = None;
-            if self.held.is_empty() {
-                return Ok(Some(data));
+        let whole = match ended.is_empty() {
+            true => None,
+            false if self.held.is_empty() => Some(ended),
+            false => {
+                self.held.extend_from_slice(&ended);
+                Some(self.held.split().freeze())
             }
-        }
+        };
         // Copied, since a frame of a byte keeps the whole buffer that it came in.
         self.held.extend_from_slice(&data);
-        Ok(is_complete.then(|| self.held.split().freeze()))
+        if let Some(whole) = &whole {
+            self.late = None;
+            self.make_room(whole)?;
+        }
+        Ok(whole)
+    }
+
+    /// Takes room for what messages become.
+    fn make_room(&self, whole: &[u8]) -> Result<(), Status> {
+        let limit = self.entry.share();
+        for message in messages(whole) {
+            let Some(bytes) = weight(self.entry.method, message, limit) else {
+                return Err(Status::invalid_argument("the request holds a group, which no message here has"));
+            };
+            let all = PREFIX + message.len() + bytes;
+            if all > limit {
+                let message = format!(
+                    "it takes {all} bytes of memory or more, the server's limit for a connection is {limit}"
+                );
+                return Err(Refusal::field("request", message).into());
+            }
+            self.entry.take_message(PREFIX + message.len(), bytes)?;
+        }
+        Ok(())
     }
 
     fn end(&self) -> Option<Result<Frame<Bytes>, Status>> {

@@ -1,8 +1,8 @@
 //! The ledger of calls: what each holds and how long it may, from its first header to its last byte.
 //!
 //! A call is an [`Entry`]. Its request is read through [`Incoming`] and its answer is written through [`Outgoing`], so
-//! that bytes are counted where a peer can make the server hold them: in a message that is not complete, in a search
-//! under way, and in an answer that nobody reads. An entry of a [`Connection`] ends at its deadline, a connection at its
+//! that bytes are counted where a peer can make the server hold them: in a message that is not complete, in what it becomes when
+//! it is decoded, in a search under way, and in an answer that nobody reads. An entry of a [`Connection`] ends at its deadline, a connection at its
 //! age, when idle, or when it leaves an answer unread. Promises: bytes held stay under `Limits::in_flight_bytes`, those
 //! of one connection under its share; every call is counted once, by the status it ended with.
 mod connection;
@@ -11,6 +11,7 @@ mod framing;
 mod incoming;
 mod outgoing;
 mod unread;
+mod weight;
 
 use std::io;
 use std::sync::Arc;
@@ -69,10 +70,11 @@ impl Ledger {
         }
     }
 
-    /// Bytes that one connection may hold: a part of all, but room for the largest request and the largest answer.
+    /// Bytes that one connection may hold: a part of all, but room for the largest request, for the numbers that it becomes, and
+    /// for the largest answer.
     fn share(&self) -> usize {
         let all = self.limits.in_flight_bytes;
-        (all / SHARE).max(2 * self.limits.message_bytes).min(all)
+        (all / SHARE).max(3 * self.limits.message_bytes).min(all)
     }
 
     /// Enters bytes, whether they fit or not.

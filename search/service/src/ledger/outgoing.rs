@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::{Code, Status};
 
 use super::Entry;
+use super::entry::Held;
 use crate::refusal::Refusal;
 
 /// Bytes handed to the connection at a time: what it waits to send while the client reads nothing.
@@ -18,23 +19,11 @@ const PIECE: usize = 64 << 10;
 pub(crate) struct Outgoing {
     body: tonic::body::Body,
     entry: Arc<Entry>,
-    /// What is left of the last data, and the count of its bytes.
+    /// What is left of the last data, and the count of its bytes, which are in memory until the last piece of them is written.
     rest: Bytes,
     held: Option<Arc<Held>>,
     /// Ends what would go on for as long as its client likes.
     over: Option<Pin<Box<dyn Future<Output = Refusal> + Send>>>,
-}
-
-/// Bytes of data that are in memory until the last piece of them is written.
-struct Held {
-    entry: Arc<Entry>,
-    bytes: usize,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.entry.give(self.bytes);
-    }
 }
 
 /// A part of some data. The connection drops it when it is written, or when the stream is over.

@@ -68,8 +68,8 @@ impl Place {
                 "no condition that is known here, expected one of all_of, any_of, negation, comparison, membership, between, \
                  is_null, contains and ids",
             )),
-            Some(Kind::AllOf(parts)) => self.at("all_of", |at| Ok(Filter::And(at.conditions(parts)?))),
-            Some(Kind::AnyOf(parts)) => self.at("any_of", |at| Ok(Filter::Or(at.conditions(parts)?))),
+            Some(Kind::AllOf(parts)) => self.at("all_of", |at| Ok(Filter::And(at.conditions(parts, "AND")?))),
+            Some(Kind::AnyOf(parts)) => self.at("any_of", |at| Ok(Filter::Or(at.conditions(parts, "OR")?))),
             Some(Kind::Negation(inner)) => {
                 self.at("negation", |at| Ok(Filter::Not(at.condition(*inner)?.into())))
             }
@@ -99,7 +99,11 @@ impl Place {
         }
     }
 
-    fn conditions(&mut self, parts: v1::Conditions) -> Result<Vec<Filter>, Refusal> {
+    fn conditions(&mut self, parts: v1::Conditions, what: &'static str) -> Result<Vec<Filter>, Refusal> {
+        // Refused here, so that there are no more conditions than comparisons and levels allow.
+        if parts.conditions.is_empty() {
+            return Err(self.refusal(BindError::Empty(what).to_string()));
+        }
         let numbered = (0..).zip(parts.conditions);
         let read = |(number, part): (usize, _)| {
             self.at(format_args!("conditions[{number}]"), |at| at.condition(part))

@@ -70,6 +70,8 @@ async fn answer_all(
             }
         };
         let Some(SearchStreamRequest { tag, request }) = next else { break };
+        // Until its answer is on its way.
+        let held = entry.message();
         let (searcher, sender, entry) = (Arc::clone(searcher), sender.clone(), Arc::clone(entry));
         tokio::spawn(async move {
             let of_stream = Call::of(&entry);
@@ -79,6 +81,7 @@ async fn answer_all(
                 answered = answer(&*searcher, tag, request, call) => answered,
                 () = sender.closed() => return,
             };
+            drop(held);
             drop(sender.send(Ok(answered)).await);
             drop(place);
         });

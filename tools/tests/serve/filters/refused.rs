@@ -56,7 +56,7 @@ fn what_is_no_filter_is_refused_with_its_place() {
                 None,
                 None,
             ),
-            (as_tree(not(any_of([]))), ".tree", None, None),
+            (as_tree(not(any_of([]))), ".tree.negation.any_of", None, None),
             (
                 as_tree(compare("price", v1::Operator::Less, ValueKind::Number(f64::NAN))),
                 ".tree",

@@ -1,0 +1,397 @@
+//! What a request takes in memory once it is decoded, told from its bytes before it is.
+//!
+//! An empty condition of a filter is two bytes of a message and about a hundred in memory; an id is one byte and eight. The
+//! fields come from the descriptors that the interface is compiled from, so that none is forgotten.
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use prost::{Message as _, decode_length_delimiter};
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+use spandrel_proto::DESCRIPTOR;
+
+use crate::method::Method;
+
+/// Levels of messages in each other that are decoded.
+const DEPTH_MAX: usize = 100;
+/// What was decoded, and what it becomes, are in memory together.
+const COPIES: usize = 2;
+/// Elements that a vector has room for from its first one, and for each further one.
+const FIRST: usize = 4;
+const FURTHER: usize = 2;
+
+/// What a field takes in memory apart from the message that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    /// Nothing: bytes stay where they came in.
+    Kept,
+    /// Text, which is copied.
+    Text { is_repeated: bool },
+    /// Numbers of a vector, of this many bytes each.
+    Numbers { bytes: usize, is_varint: bool },
+    /// A message.
+    Message { shape: usize, place: Place },
+}
+
+/// Where a message lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the message that has it.
+    Inside,
+    /// In a box, since it may have itself.
+    Boxed,
+    /// In a vector.
+    Vector,
+}
+
+/// A kind of message.
+#[derive(Debug)]
+struct Shape {
+    /// Bytes that one has in memory, at most.
+    bytes: usize,
+    /// Those of its fields that take memory of their own, by number.
+    fields: BTreeMap<usize, Field>,
+}
+
+/// The kinds of messages that requests are made of.
+#[derive(Debug)]
+struct Shapes {
+    all: Vec<Shape>,
+    /// Of the request of a method, by its place in [`Method::ALL`].
+    requests: Vec<Option<usize>>,
+}
+
+/// Why a message is not followed any further.
+enum End {
+    /// It takes more than it may.
+    Enough,
+    /// No field begins here; decoding ends here too.
+    Malformed,
+    /// A group, which nothing writes any more.
+    Group,
+}
+
+/// Bytes of memory that a message to `method` takes beside its own; where they are more than `most`, not all of them. None for a
+/// message that cannot be told.
+pub(super) fn weight(method: Method, message: &[u8], most: usize) -> Option<usize> {
+    static SHAPES: LazyLock<Shapes> = LazyLock::new(Shapes::new);
+    let shapes = &*SHAPES;
+    let request = *shapes.requests.get(method as usize)?; // CAST: a place
+    let Some(shape) = request.and_then(|request| shapes.all.get(request)) else { return Some(0) };
+    let mut walk = Walk { shapes: &shapes.all, bytes: COPIES * shape.bytes, most };
+    match walk.message(shape, message, DEPTH_MAX) {
+        Err(End::Group) => None,
+        Ok(()) | Err(End::Enough | End::Malformed) => Some(walk.bytes),
+    }
+}
+
+/// A message that is followed from field to field.
+struct Walk<'a> {
+    shapes: &'a [Shape],
+    bytes: usize,
+    most: usize,
+}
+
+impl Walk<'_> {
+    fn message(&mut self, shape: &Shape, mut rest: &[u8], levels: usize) -> Result<(), End> {
+        // Bits of the fields that there were, by their number.
+        let mut seen = 0_u64;
+        while !rest.is_empty() {
+            let key = decode_length_delimiter(&mut rest).map_err(|_| End::Malformed)?;
+            let (number, wire) = (key >> 3, key & 7);
+            let field = shape.fields.get(&number).copied();
+            let skipped = match wire {
+                0 => rest.iter().position(|&byte| byte < 0x80).map(|last| last + 1),
+                1 => Some(8),
+                2 => Some(decode_length_delimiter(&mut rest).map_err(|_| End::Malformed)?),
+                3 | 4 => return Err(End::Group),
+                5 => Some(4),
+                _ => None,
+            };
+            let (content, after) =
+                skipped.and_then(|bytes| rest.split_at_checked(bytes)).ok_or(End::Malformed)?;
+            rest = after;
+            let bit = 1 << number.min(63);
+            let room = if seen & bit == 0 { FIRST } else { FURTHER };
+            seen |= bit;
+            match field {
+                None | Some(Field::Kept) => {}
+                Some(Field::Text { is_repeated }) => {
+                    self.bytes +=
+                        content.len() + usize::from(is_repeated) * COPIES * room * size_of::<String>();
+                }
+                Some(Field::Numbers { bytes, is_varint }) => {
+                    let count = match (wire, is_varint) {
+                        (2, true) => content.iter().filter(|&&byte| byte < 0x80).count(),
+                        (2, false) => content.len() / bytes,
+                        _ => 1,
+                    };
+                    self.bytes += bytes * count;
+                }
+                Some(Field::Message { shape, place }) => {
+                    let Some(shape) = self.shapes.get(shape) else { continue };
+                    self.bytes += COPIES * shape.bytes * [0, 1, room][place as usize]; // CAST: a place
+                    if self.bytes <= self.most && wire == 2 && levels > 0 {
+                        self.message(shape, content, levels - 1)?;
+                    }
+                }
+            }
+            if self.bytes > self.most {
+                return Err(End::Enough);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shapes {
+    fn new() -> Shapes {
+        let Ok(set) = FileDescriptorSet::decode(DESCRIPTOR) else {
+            unreachable!("the descriptors were compiled with this program")
+        };
+        let mut messages = Vec::new();
+        let mut requests = vec![None; Method::ALL.len()];
+        for file in &set.file {
+            let prefix = format!(".{}", file.package());
+            file.message_type.iter().for_each(|message| gather(&prefix, message, &mut messages));
+        }
+        let numbers =
+            messages.iter().enumerate().map(|(number, (name, _))| (name.as_str(), number)).collect();
+        let known = Known { messages: messages.iter().map(|&(_, message)| message).collect(), numbers };
+        for (file, service) in set.file.iter().flat_map(|file| file.service.iter().map(move |s| (file, s))) {
+            for method in &service.method {
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                if let Some(request) = requests.get_mut(Method::of(&path) as usize) {
+                    *request = known.number(method.input_type());
+                }
+            }
+        }
+        Shapes { all: (0..messages.len()).map(|number| known.shape(number)).collect(), requests }
+    }
+}
+
+/// A message, and those that are declared in it, by name.
+fn gather<'a>(prefix: &str, message: &'a DescriptorProto, into: &mut Vec<(String, &'a DescriptorProto)>) {
+    let name = format!("{prefix}.{}", message.name());
+    message.nested_type.iter().for_each(|nested| gather(&name, nested, into));
+    into.push((name, message));
+}
+
+/// The messages that are declared.
+struct Known<'a> {
+    messages: Vec<&'a DescriptorProto>,
+    numbers: HashMap<&'a str, usize>,
+}
+
+impl Known<'_> {
+    fn number(&self, name: &str) -> Option<usize> {
+        self.numbers.get(name).copied()
+    }
+
+    fn fields(&self, message: usize) -> &[FieldDescriptorProto] {
+        self.messages.get(message).map_or(&[], |message| &message.field)
+    }
+
+    fn shape(&self, message: usize) -> Shape {
+        let own = |field: &FieldDescriptorProto| Some((field.number() as usize, self.own(message, field)?)); // CAST: above 0
+        Shape { bytes: self.bytes(message), fields: self.fields(message).iter().filter_map(own).collect() }
+    }
+
+    /// What a field of a message takes of its own.
+    fn own(&self, message: usize, field: &FieldDescriptorProto) -> Option<Field> {
+        let is_repeated = field.label() == Label::Repeated;
+        let numbers = |bytes, is_varint| is_repeated.then_some(Field::Numbers { bytes, is_varint });
+        match field.r#type() {
+            Type::Bytes => Some(Field::Kept),
+            Type::String => Some(Field::Text { is_repeated }),
+            Type::Message | Type::Group => {
+                let shape = self.number(field.type_name())?;
+                let place = match is_repeated {
+                    true => Place::Vector,
+                    false if self.reaches(shape, message, &mut Vec::new()) => Place::Boxed,
+                    false => Place::Inside,
+                };
+                Some(Field::Message { shape, place })
+            }
+            Type::Double | Type::Fixed64 | Type::Sfixed64 => numbers(8, false),
+            Type::Float | Type::Fixed32 | Type::Sfixed32 => numbers(4, false),
+            Type::Int64 | Type::Uint64 | Type::Sint64 => numbers(8, true),
+            Type::Int32 | Type::Uint32 | Type::Sint32 | Type::Enum => numbers(4, true),
+            Type::Bool => numbers(1, true),
+        }
+    }
+
+    /// Whether a message may hold another inside of itself.
+    fn reaches(&self, from: usize, to: usize, passed: &mut Vec<usize>) -> bool {
+        if from == to {
+            return true;
+        }
+        if passed.contains(&from) {
+            return false;
+        }
+        passed.push(from);
+        let single = self.fields(from).iter().filter(|field| field.label() != Label::Repeated);
+        let inside: Vec<usize> = single.filter_map(|field| self.number(field.type_name())).collect();
+        inside.into_iter().any(|inside| self.reaches(inside, to, passed))
+    }
+
+    /// Bytes of a message itself, at most.
+    fn bytes(&self, message: usize) -> usize {
+        // A tag, or padding.
+        const TAG: usize = 8;
+        let (mut bytes, mut choices) = (0, BTreeMap::<i32, usize>::new());
+        for field in self.fields(message) {
+            let own = match (field.label(), self.own(message, field)) {
+                (Label::Repeated, _) => size_of::<Vec<u8>>(),
+                (_, Some(Field::Text { .. })) => size_of::<String>(),
+                (_, Some(Field::Kept)) => size_of::<Bytes>(),
+                (_, Some(Field::Message { shape, place: Place::Inside })) => self.bytes(shape) + TAG,
+                _ => size_of::<u64>(),
+            };
+            match field.oneof_index {
+                Some(choice) => {
+                    let most = choices.entry(choice).or_default();
+                    *most = own.max(*most);
+                }
+                None => bytes += own,
+            }
+        }
+        bytes + choices.values().map(|most| most + TAG).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spandrel_proto::v1;
+    use spandrel_proto::v1::condition::Kind;
+    use spandrel_proto::v1::value::Kind as ValueKind;
+
+    use super::*;
+
+    fn known<T>(test: impl FnOnce(&Shapes, &dyn Fn(&str) -> usize) -> T) -> T {
+        let set = FileDescriptorSet::decode(DESCRIPTOR).unwrap();
+        let mut messages = Vec::new();
+        for file in &set.file {
+            let prefix = format!(".{}", file.package());
+            file.message_type.iter().for_each(|message| gather(&prefix, message, &mut messages));
+        }
+        let number =
+            |name: &str| messages.iter().position(|(full, _)| *full == format!(".spandrel.v1.{name}"));
+        test(&Shapes::new(), &|name| number(name).unwrap())
+    }
+
+    #[test]
+    fn messages_are_not_larger_than_they_are_taken_for() {
+        known(|shapes, number| {
+            for (name, bytes) in [
+                ("Condition", size_of::<v1::Condition>()),
+                ("Conditions", size_of::<v1::Conditions>()),
+                ("Value", size_of::<v1::Value>()),
+                ("Comparison", size_of::<v1::Comparison>()),
+                ("Between", size_of::<v1::Between>()),
+                ("SearchOptions", size_of::<v1::SearchOptions>()),
+                ("SearchRequest", size_of::<v1::SearchRequest>()),
+                ("SearchBatchRequest", size_of::<v1::SearchBatchRequest>()),
+                ("SearchStreamRequest", size_of::<v1::SearchStreamRequest>()),
+                ("SearchRangeRequest", size_of::<v1::SearchRangeRequest>()),
+                ("FetchRequest", size_of::<v1::FetchRequest>()),
+                ("StartLoadRequest", size_of::<v1::StartLoadRequest>()),
+            ] {
+                let taken_for = shapes.all[number(name)].bytes;
+                assert!(
+                    (bytes..=2 * bytes).contains(&taken_for),
+                    "{name}: {bytes} bytes, taken for {taken_for}"
+                );
+            }
+            assert!(size_of::<spandrel_filter::Filter>() <= shapes.all[number("Condition")].bytes);
+            assert!(size_of::<spandrel_filter::Value>() <= shapes.all[number("Value")].bytes);
+            let negation = shapes.all[number("Condition")].fields[&3];
+            assert_eq!(negation, Field::Message { shape: number("Condition"), place: Place::Boxed });
+        });
+    }
+
+    #[test]
+    fn every_method_of_the_interface_has_its_request() {
+        let requests = Shapes::new().requests;
+        for method in Method::ALL {
+            let is_ours = !method.is_small() && !matches!(method, Method::SearchById | Method::Unknown);
+            assert_eq!(requests[method as usize].is_some(), is_ours, "{method:?}");
+            assert_eq!(Method::ALL[method as usize], method);
+        }
+    }
+
+    fn filtered(kind: Kind) -> Vec<u8> {
+        let filter = Some(kind.into());
+        let options = Some(v1::SearchOptions { filter, ..Default::default() });
+        v1::SearchRequest { options, ..Default::default() }.encode_to_vec()
+    }
+
+    fn of(message: &[u8]) -> usize {
+        weight(Method::Search, message, usize::MAX).unwrap()
+    }
+
+    #[test]
+    fn what_small_messages_become_is_counted() {
+        let nothing = of(&[]);
+        let empty =
+            |count| Kind::AnyOf(v1::Conditions { conditions: vec![v1::Condition { kind: None }; count] });
+        let message = filtered(empty(100_000));
+        assert!(message.len() < 210_000);
+        let taken = of(&message) - nothing;
+        assert!(taken >= 100_000 * COPIES * size_of::<v1::Condition>(), "{taken}");
+        // In each other, where each vector has one.
+        let nested = (0..20)
+            .fold(Kind::Ids(v1::Ids::default()), |inner, _| Kind::AllOf([inner].into_iter().collect()));
+        assert!(of(&filtered(nested)) - nothing >= 20 * FIRST * COPIES * size_of::<v1::Condition>());
+        let values = vec![v1::Value { kind: Some(ValueKind::Integer(1)) }; 1000];
+        let membership = Kind::Membership(v1::Membership { values, ..Default::default() });
+        assert!(of(&filtered(membership)) - nothing >= 1000 * COPIES * size_of::<v1::Value>());
+        let tags = Kind::Contains(v1::Contains { tags: vec![String::new(); 1000], ..Default::default() });
+        assert!(of(&filtered(tags)) - nothing >= 1000 * COPIES * size_of::<String>());
+        let ids = v1::FetchRequest { ids: vec![1; 5000], ..Default::default() };
+        let taken = weight(Method::Fetch, &ids.encode_to_vec(), usize::MAX).unwrap();
+        assert!((40_000..41_000).contains(&taken), "{taken}");
+        // One by one, as they may come too.
+        let one_by_one = [0x10, 1].repeat(5000);
+        assert_eq!(weight(Method::Fetch, &one_by_one, usize::MAX), Some(taken));
+        // Bytes of vectors are not copied, and a long text is once.
+        let raw = v1::Vectors::raw(4, v1::Dtype::U8, vec![7; 100_000]);
+        let raw = v1::SearchRequest { query: Some(raw), ..Default::default() };
+        assert_eq!(of(&raw.encode_to_vec()), nothing);
+        let text = v1::Filter::text("x".repeat(5000));
+        let options = Some(v1::SearchOptions { filter: Some(text), ..Default::default() });
+        let text = v1::SearchRequest { options, ..Default::default() };
+        assert_eq!(of(&text.encode_to_vec()), nothing + 5000);
+    }
+
+    #[test]
+    fn following_a_message_ends_where_it_is_enough_malformed_or_deep() {
+        let message =
+            filtered(Kind::AnyOf(v1::Conditions { conditions: vec![v1::Condition { kind: None }; 100_000] }));
+        let taken = weight(Method::Search, &message, 10_000).unwrap();
+        assert!((10_000..20_000).contains(&taken), "{taken}");
+        // Cut anywhere.
+        for end in (0..message.len()).step_by(997) {
+            assert!(of(&message[..end]) <= of(&message), "{end}");
+        }
+        assert_eq!(weight(Method::Search, &[0x0b, 0x0c], usize::MAX), None, "a group");
+        assert_eq!(weight(Method::Search, &[0xff; 20], usize::MAX), Some(of(&[])));
+        // Far deeper than is decoded.
+        let mut tree = Vec::new();
+        for _ in 0..2000 {
+            let mut outer = vec![0x1a];
+            prost::encode_length_delimiter(tree.len(), &mut outer).unwrap();
+            outer.append(&mut tree);
+            tree = outer;
+        }
+        let condition = v1::Condition::decode(&tree[..]);
+        assert!(condition.is_err());
+        let shapes = Shapes::new();
+        known(|_, number| {
+            let mut walk = Walk { shapes: &shapes.all, bytes: 0, most: usize::MAX };
+            assert!(walk.message(&shapes.all[number("Condition")], &tree, DEPTH_MAX).is_ok());
+            assert!(walk.bytes <= (DEPTH_MAX + 1) * COPIES * shapes.all[number("Condition")].bytes);
+        });
+    }
+}
