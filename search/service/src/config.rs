@@ -9,6 +9,7 @@ use spandrel_tls::TlsError;
 
 use crate::admission::AdmissionConfig;
 use crate::causes::known_words;
+use crate::descriptors::Shares;
 use crate::limits::Limits;
 use crate::served::IndexConfig;
 use crate::tls::{Tls, TlsConfig};
@@ -158,15 +159,22 @@ impl ServerConfig {
         }
     }
 
-    /// The limits, with no more connections than there are descriptors for.
-    pub(crate) fn limits_that_fit(&self) -> Result<Limits, StartError> {
+    /// The descriptors that the system allows, shared out.
+    pub(crate) fn descriptors(&self) -> Result<Shares, StartError> {
         let allowed = descriptors::raise();
         let pages = if self.metrics.is_some() { observe::CONNECTIONS } else { 0 };
-        let most = descriptors::connections(allowed, pages, self.indexes.len(), self.engine.threads);
+        let wanted = self.limits.connections;
+        let shares = Shares::new(allowed, pages + self.engine.threads, wanted);
+        for index in &self.indexes {
+            // What is wrong with an index is told where it is opened.
+            if let Some(files) = index.source().files() {
+                shares.put_by(&index.name, files).map_err(|_| StartError::Descriptors { allowed })?;
+            }
+        }
+        let most = shares.connections();
         if most == 0 {
             return Err(StartError::Descriptors { allowed });
         }
-        let wanted = self.limits.connections;
         if most < wanted {
             tracing::warn!(
                 wanted,
@@ -175,7 +183,7 @@ impl ServerConfig {
                 "the system allows too few open files for all connections; raise it (ulimit -n, LimitNOFILE)"
             );
         }
-        Ok(Limits { connections: wanted.min(most), ..self.limits })
+        Ok(shares)
     }
 
     /// What works and is perhaps not meant: secrets that everybody on this machine can read, certificates that are named and

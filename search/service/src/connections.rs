@@ -8,7 +8,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tonic::service::Routes;
@@ -42,14 +41,15 @@ pub(crate) struct Acceptor {
     pub(crate) handshakes: Throttle,
 }
 
-/// Accepts connections, at most `limit` at once. `serve` makes the future that serves one.
+/// Accepts connections, of which at most `limit` are open at once. `serve` makes the future that serves one.
 pub(crate) async fn accept<F: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
-    limit: usize,
+    limit: impl Fn() -> usize,
     ledger: Arc<Ledger>,
     serve: impl Fn(TcpStream, SocketAddr) -> F,
 ) {
-    let places = Arc::new(Semaphore::new(limit));
+    // Each connection has it.
+    let open = Arc::new(());
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -60,10 +60,11 @@ pub(crate) async fn accept<F: Future<Output = ()> + Send + 'static>(
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        if Arc::strong_count(&open) > limit() {
             ledger.metrics().connections_refused.inc();
             continue;
-        };
+        }
+        let place = Arc::clone(&open);
         let serving = serve(stream, peer);
         tokio::spawn(async move {
             serving.await;
@@ -75,8 +76,9 @@ pub(crate) async fn accept<F: Future<Output = ()> + Send + 'static>(
 impl Acceptor {
     /// Accepts connections until the server is to stop.
     pub(crate) async fn run(self, listener: TcpListener) {
-        let (limit, ledger) = (self.shared.limits.connections, Arc::clone(&self.shared.ledger));
+        let ledger = Arc::clone(&self.shared.ledger);
         let acceptor = Arc::new(self);
+        let limit = || acceptor.shared.descriptors.connections();
         let accepting =
             accept(listener, limit, ledger, |stream, peer| Arc::clone(&acceptor).serve(stream, peer));
         tokio::select! {

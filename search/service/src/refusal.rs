@@ -56,6 +56,10 @@ pub(crate) enum Refusal {
     Precondition(String),
     #[error("{path}: not inside a folder that the server may open indexes from; it was started with {roots}")]
     Outside { path: String, roots: String },
+    #[error(
+        "the index has {files} files, which are open twice while it is switched; of the {allowed} that the system allows, others take {others}; raise it (ulimit -n, LimitNOFILE)"
+    )]
+    Files { files: usize, others: usize, allowed: usize },
     #[error("the index is damaged: {0}")]
     Damaged(String),
     #[error("another verification is under way")]
@@ -102,7 +106,7 @@ impl Refusal {
                 Code::Unavailable
             }
             Refusal::Denied(denied) => denied.code(),
-            Refusal::Precondition(_) => Code::FailedPrecondition,
+            Refusal::Precondition(_) | Refusal::Files { .. } => Code::FailedPrecondition,
             Refusal::Outside { .. } => Code::PermissionDenied,
             Refusal::Damaged(_) => Code::DataLoss,
             Refusal::Unreadable(_) | Refusal::Internal(_) => Code::Internal,

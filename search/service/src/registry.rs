@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use spandrel_engine::ThreadReport;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use crate::descriptors::files_of;
 use crate::health::Health;
 use crate::progress::Progress;
 use crate::refusal::Refusal;
@@ -180,6 +181,7 @@ impl Registry {
         let mut map = Map::clone(&self.map.load());
         map.remove(&served.config.name);
         self.map.store(Arc::new(map));
+        self.count_files(&served.config.name);
         self.health.gone(&served.config.name).await;
         self.opening.metrics.forget(&served.config.name);
         Ok(())
@@ -232,21 +234,34 @@ impl Registry {
             let _held = held;
             let (with, flag) = (registry.opening.clone(), Arc::clone(&stop));
             let Wanted { config, source, loaded, approve } = wanted;
+            let name = config.name.clone();
+            let old = loaded.clone();
             let opening = tokio::task::spawn_blocking(move || {
-                let loaded = loaded.as_ref().map(|loaded| &**loaded.index());
-                Served::open(config, &source, loaded, &with, progress, &flag)
+                let before = old.as_ref().map(|old| files_of(old.index().manifest()));
+                if let Some(files) = source.files() {
+                    with.descriptors.put_by(&config.name, before.unwrap_or(0).max(files))?;
+                    with.descriptors.wait_free(files, &flag)?;
+                }
+                Served::open(config, &source, old.as_deref(), &with, progress, &flag)
             });
-            let served = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")))??;
+            let opened = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")));
+            let served = opened.flatten().inspect_err(|_| registry.count_files(&name))?;
             if stop.load(Ordering::Relaxed) {
                 if !registry.map.load().contains_key(&served.config.name) {
                     registry.opening.metrics.forget(&served.config.name);
                 }
+                registry.count_files(&name);
                 return Err(Refusal::Cancelled);
             }
             let served = Arc::new(served);
             let mut map = Map::clone(&registry.map.load());
             map.insert(served.config.name.clone(), Arc::clone(&served));
             registry.map.store(Arc::new(map));
+            registry.count_files(&name);
+            // Queries under way have theirs.
+            if let Some(old) = loaded {
+                old.filters.forget();
+            }
             if registry.loading().is_none() {
                 registry.health.serving(&served.config.name).await;
             }
@@ -263,6 +278,19 @@ impl Registry {
         let opened = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")))?;
         drop(given_up);
         opened
+    }
+
+    /// Counts the files of an index as it is served now, if it is.
+    fn count_files(&self, name: &str) {
+        let descriptors = &self.opening.descriptors;
+        match self.map.load().get(name) {
+            Some(served) => {
+                // No more than were counted while it was opened.
+                let counted = descriptors.put_by(name, files_of(served.index().manifest()));
+                debug_assert!(counted.is_ok(), "fewer files than before");
+            }
+            None => descriptors.give(name),
+        }
     }
 
     /// The folder that a client names, if it lies inside one of the roots.

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spandrel_engine::{Engine, Executor, Lookup};
-use spandrel_index::format::{Manifest, OpenError, approve, current};
+use spandrel_index::format::{Manifest, OpenError, approve, approved, current};
 use spandrel_index::{DType, Index, Metric, OpenOptions};
 use spandrel_io::{FolderStore, Store};
 
@@ -14,6 +14,7 @@ use crate::admission::{Admission, AdmissionConfig};
 use crate::ask::Version;
 use crate::attributes::{AttributeSummary, attributes};
 use crate::causes::with_causes;
+use crate::descriptors::{Shares, files_of};
 use crate::filters::Filters;
 use crate::metrics::{IndexMetrics, Metrics};
 use crate::progress::Progress;
@@ -60,6 +61,16 @@ impl Which {
         }
     }
 
+    /// What the version consists of; none where that cannot be read.
+    fn manifest(self, store: &dyn Store) -> Option<Manifest> {
+        let of = |named| Manifest::open(store, named).ok();
+        match self {
+            Which::Approved => approved(store).ok()?.or_else(|| current(store).ok()).and_then(of),
+            Which::InForce => current(store).ok().and_then(of),
+            Which::Number(version) => Manifest::open_version(store, version).ok(),
+        }
+    }
+
     /// The same where it shares everything but its recall with an index that is open.
     fn share(
         self,
@@ -68,14 +79,18 @@ impl Which {
         options: OpenOptions,
         stop: &AtomicBool,
     ) -> Result<Option<Index>, OpenError> {
-        let manifest = match self {
-            Which::Approved => return Ok(None),
-            Which::InForce => current(store).and_then(|current| Manifest::open(store, current)),
-            Which::Number(version) => Manifest::open_version(store, version),
-        };
         // What is wrong with it is told where it is opened.
-        let Ok(manifest) = manifest else { return Ok(None) };
+        let (false, Some(manifest)) = (matches!(self, Which::Approved), self.manifest(store)) else {
+            return Ok(None);
+        };
         loaded.recalibrated(store, manifest, options, stop)
+    }
+}
+
+impl Source {
+    /// Files that it has open; none where that cannot be told before it is opened.
+    pub(crate) fn files(&self) -> Option<usize> {
+        self.version.manifest(&FolderStore::new(&self.path)).as_ref().map(files_of)
     }
 }
 
@@ -120,7 +135,8 @@ pub(crate) struct Opening {
     pub(crate) metrics: Arc<Metrics>,
     /// Whether the recall of what is answered is measured.
     pub(crate) measures_recall: bool,
-    /// Memory of the filters of each.
+    pub(crate) descriptors: Arc<Shares>,
+    /// Memory of the filters of each, of all versions that are in use.
     pub(crate) filter_bytes: usize,
 }
 
@@ -147,11 +163,12 @@ pub(crate) struct Served {
 
 impl Served {
     /// Opens an index from `source`, and counts in `progress` what is read. Blocks for as long as reading what stays in memory
-    /// takes, or until `stop` is set. Of a version that differs from `loaded` in its recall alone, nothing else is read.
+    /// takes, or until `stop` is set. Of a version that differs from `loaded`, whose place it takes, in its recall alone, nothing else is
+    /// read.
     pub(crate) fn open(
         config: IndexConfig,
         source: &Source,
-        loaded: Option<&Index>,
+        loaded: Option<&Served>,
         opening: &Opening,
         progress: Arc<Progress>,
         stop: &AtomicBool,
@@ -160,7 +177,8 @@ impl Served {
         let searching = *opening.executor.config();
         let slots = searching.threads * searching.in_flight;
         let store = Watched::new(&source.path, progress);
-        let share = |loaded| source.version.share(&store, loaded, config.options, stop).transpose();
+        let share =
+            |loaded: &Served| source.version.share(&store, loaded.index(), config.options, stop).transpose();
         let shared = loaded.and_then(share).transpose()?;
         let index = Arc::new(match shared {
             Some(index) => index,
@@ -185,7 +203,7 @@ impl Served {
             admission,
             metrics,
             attributes,
-            filters: Filters::new(opening.filter_bytes),
+            filters: loaded.map_or_else(|| Filters::new(opening.filter_bytes), |old| old.filters.of_next()),
             recall: opening.measures_recall.then(Recall::default),
             logged: AtomicUsize::new(0),
             engine: Some(engine),

@@ -15,7 +15,7 @@ use tonic::service::{Routes, RoutesBuilder};
 use crate::causes::with_causes;
 use crate::config::{ServerConfig, StartError};
 use crate::connections::Acceptor;
-use crate::descriptors::Descriptors;
+use crate::descriptors::{Descriptors, Shares};
 use crate::guard::Shared;
 use crate::health::Health;
 use crate::ledger::Ledger;
@@ -52,7 +52,7 @@ impl Server {
     /// [`StartError`]; nothing is being served then.
     pub async fn start(config: ServerConfig) -> Result<Server, StartError> {
         config.check()?;
-        let limits = config.limits_that_fit()?;
+        let (limits, descriptors) = (config.limits, Arc::new(config.descriptors()?));
         let tokens = config.tokens.as_deref().map(Tokens::open).transpose()?.unwrap_or_default();
         let tls = config.tls.as_ref().map(Tls::open).transpose()?;
         let port = Port::listen(config.listen).await?;
@@ -63,7 +63,7 @@ impl Server {
         let metrics = Metrics::new(&mut counts);
         let (reporter, health_server) = tonic_health::server::health_reporter();
         let health = Health::new(reporter);
-        let registry = registry(&config, &metrics, &health).await?;
+        let registry = registry(&config, &metrics, &health, &descriptors).await?;
         counts.register_collector(Box::new(Indexes(Arc::clone(&registry))));
         counts.register_collector(Box::new(Descriptors));
 
@@ -89,6 +89,7 @@ impl Server {
             limits,
             request_ids: RequestIds::new(),
             ledger: Arc::clone(&ledger),
+            descriptors,
         });
         let observed = Observed {
             counts: Arc::new(counts),
@@ -231,6 +232,7 @@ async fn registry(
     config: &ServerConfig,
     metrics: &Arc<Metrics>,
     health: &Health,
+    descriptors: &Arc<Shares>,
 ) -> Result<Arc<Registry>, StartError> {
     let executor = Executor::new(config.engine)?;
     let opening = Opening {
@@ -238,6 +240,7 @@ async fn registry(
         admission: config.admission,
         metrics: Arc::clone(metrics),
         measures_recall: config.measure_recall > 0.0,
+        descriptors: Arc::clone(descriptors),
         filter_bytes: config.limits.filter_bytes,
     };
     let (roots, default) = (config.canonical_roots()?, config.default_index.clone());

@@ -82,6 +82,7 @@ mod tests {
 
     use super::*;
     use crate::admission::AdmissionConfig;
+    use crate::descriptors::Shares;
     use crate::method::Method;
     use crate::metrics::Metrics;
     use crate::registry::Registry;
@@ -96,7 +97,14 @@ mod tests {
         drop(metrics.index("an index"));
         let executor = spandrel_engine::Executor::new(spandrel_engine::EngineConfig::default()).unwrap();
         let admission = AdmissionConfig::default();
-        let opening = Opening { executor, admission, metrics, measures_recall: true, filter_bytes: 1 << 20 };
+        let opening = Opening {
+            executor,
+            admission,
+            metrics,
+            measures_recall: true,
+            descriptors: Arc::new(Shares::new(1000, 0, 10)),
+            filter_bytes: 1 << 20,
+        };
         let health = crate::health::Health::new(tonic_health::server::health_reporter().0);
         counts.register_collector(Box::new(Indexes(Arc::new(Registry::new(
             opening,

@@ -27,7 +27,7 @@ const REST: Duration = Duration::from_secs(10);
 /// Serves pages until the task is aborted.
 pub(crate) async fn serve(listener: TcpListener, pages: Router, ledger: Arc<Ledger>) {
     let serve = |stream, peer| http(stream, peer, pages.clone(), Arc::clone(&ledger));
-    accept(listener, CONNECTIONS, Arc::clone(&ledger), serve).await;
+    accept(listener, || CONNECTIONS, Arc::clone(&ledger), serve).await;
 }
 
 async fn http(stream: TcpStream, peer: SocketAddr, pages: Router, ledger: Arc<Ledger>) {
