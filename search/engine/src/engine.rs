@@ -28,7 +28,7 @@ use crate::reads::FileKind;
 use crate::searched::Searched;
 use crate::terms::Terms;
 use crate::threads::ThreadReport;
-use crate::validate::check_queries;
+use crate::validate::{QueryError, check_queries};
 
 /// How the lists are being read. Figures are worth nothing without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +158,14 @@ impl Engine {
     /// these as without a filter, and 0 before the first of all.
     pub fn query_time(&self, plan: Option<FilterPlan>) -> Duration {
         self.searched.pace.query(plan)
+    }
+
+    /// Checks queries lying back to back, as handing them in does: how many there are.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn check(&self, queries: &[u8]) -> Result<usize, QueryError> {
+        check_queries(self.index(), queries)
     }
 
     /// Answers queries lying back to back, in their order. Blocks until all are answered.

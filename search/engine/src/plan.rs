@@ -173,7 +173,7 @@ impl QueryPlan {
     ///
     /// # Errors
     /// [`ParamsError`].
-    pub(crate) fn within(params: &RangeParams, index: &Index) -> Result<QueryPlan, ParamsError> {
+    pub fn within(params: &RangeParams, index: &Index) -> Result<QueryPlan, ParamsError> {
         index.metric().check_radius(params.radius)?;
         params.filter.as_ref().map_or(Ok(()), |matches| check_shape(matches, index))?;
         if !(0.0..=1.0).contains(&params.completeness) {

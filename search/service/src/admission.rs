@@ -38,12 +38,15 @@ pub(crate) struct Load {
     pub(crate) backlog: Backlog,
     /// Time that a query takes once it is begun.
     pub(crate) query: Duration,
+    /// Time that it waits for its filter to be compiled before it comes to what is ahead of it.
+    pub(crate) filter: Duration,
 }
 
 impl Load {
     /// Of `queries` queries, whose filters are searched by `plan` where they have some.
     pub(crate) fn of(engine: &Engine, queries: usize, plan: Option<FilterPlan>) -> Load {
-        Load { queries, backlog: engine.backlog(queries, plan), query: engine.query_time(plan) }
+        let (backlog, query) = (engine.backlog(queries, plan), engine.query_time(plan));
+        Load { queries, backlog, query, filter: Duration::ZERO }
     }
 }
 
@@ -71,8 +74,8 @@ impl Admission {
 
     /// Lets a request in or refuses it.
     pub(crate) fn admit(&self, load: Load, deadline: Instant) -> Result<Admitted, Refusal> {
-        let Load { queries, backlog, query } = load;
-        let delay = self.share(backlog.before_first);
+        let Load { queries, backlog, query, filter } = load;
+        let delay = self.share(backlog.before_first) + filter;
         let own = self.share(query.mul_f64(queries.saturating_sub(1) as f64)) + query; // CAST: a count of queries
         let limit = self.config.queue_delay_max;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -84,7 +87,7 @@ impl Admission {
         if queries > 1 && own > left {
             return Err(Refusal::Short { queries, needs_ms: ms(own), left_ms: ms(left) });
         }
-        let others = self.share(backlog.before_last);
+        let others = self.share(backlog.before_last) + filter;
         if delay > limit || (!others.is_zero() && others + own > left) {
             // Until half of the longest delay has been worked off, or enough for the deadline.
             let (waiting, over) = match delay > limit {
@@ -133,7 +136,7 @@ mod tests {
     /// A request behind `before_first` queries of a millisecond each.
     fn load(queries: usize, before_first: u32, before_last: u32) -> Load {
         let backlog = Backlog { before_first: before_first * MS, before_last: before_last * MS };
-        Load { queries, backlog, query: MS }
+        Load { queries, backlog, query: MS, filter: Duration::ZERO }
     }
 
     fn within(time: Duration) -> Instant {
@@ -157,6 +160,18 @@ mod tests {
         }
         // A batch is held to the delay of its first query, however long others are.
         assert!(admission.admit(load(1000, 5, 5000), soon).is_ok());
+    }
+
+    #[test]
+    fn filters_that_wait_to_be_compiled_keep_others_out() {
+        let admission = Admission::new(AdmissionConfig::default(), 8);
+        let behind = |filter| admission.admit(Load { filter, ..load(1, 80, 80) }, within(10_000 * MS));
+        assert!(behind(40 * MS).is_ok());
+        let refused = behind(41 * MS).unwrap_err();
+        assert!(matches!(refused, Refusal::Overloaded { waiting_ms: 51, retry_ms: 26 }), "{refused:?}");
+        // Also what comes too late for its deadline.
+        let late = admission.admit(Load { filter: 20 * MS, ..load(1, 0, 0) }, within(10 * MS));
+        assert!(matches!(late, Err(Refusal::Overloaded { .. })), "{late:?}");
     }
 
     #[test]

@@ -43,6 +43,7 @@ mod tls;
 mod tokens;
 #[cfg(feature = "otel")]
 mod trace_parent;
+mod turns;
 mod watched;
 mod wire;
 

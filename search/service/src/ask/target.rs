@@ -1,11 +1,17 @@
 //! What is searched for, and what that is as rows of an index.
+use std::borrow::Cow;
+use std::time::Instant;
+
 use bytes::Bytes;
 use half::f16;
 use spandrel_index::{DType, Index};
 
 use super::form::Form;
+use crate::call::Call;
+use crate::ledger::Room;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
+use crate::turns::{PIECE, Turns};
 
 /// What is searched for.
 #[derive(Debug)]
@@ -32,27 +38,23 @@ pub(crate) enum Numbers {
 }
 
 /// Vectors as rows of an index's type.
-pub(crate) struct Queries {
+pub(crate) struct Queries<'a> {
     pub(crate) rows: Bytes,
     pub(crate) count: usize,
+    /// For rows that take more than what they came in.
+    pub(crate) _room: Option<Room<'a>>,
 }
 
 impl Numbers {
-    /// These vectors as rows of the index's type, if they fit it and the limits.
-    pub(crate) fn rows(
-        self,
-        dim: u32,
-        form: Form,
-        index: &Index,
-        limits: &Limits,
-    ) -> Result<Queries, Refusal> {
+    /// How many rows of the index these vectors are, if they fit it and the limits.
+    fn count(&self, dim: u32, form: Form, index: &Index, limits: &Limits) -> Result<usize, Refusal> {
         let (field, wanted) = (form.field(), index.dtype());
         // CAST: widening
         if dim != 0 && dim as usize != index.dim() {
             let message = format!("vectors of {dim} elements, the index has {}", index.dim());
             return Err(Refusal::field(field, message));
         }
-        let count = match &self {
+        let count = match self {
             Numbers::Floats(values) => whole(field, values.len(), index.dim(), "elements", index)?,
             Numbers::Raw { data, dtype } => {
                 if *dtype != wanted && !widens(*dtype, wanted) {
@@ -69,12 +71,37 @@ impl Numbers {
             let message = format!("{bytes} bytes as vectors of {wanted}, the server's limit is {bytes_max}");
             return Err(Refusal::field(field, message));
         }
-        let rows = match self {
-            Numbers::Floats(values) => encode(field, &values, wanted)?.into(),
-            Numbers::Raw { data, dtype } if dtype == wanted => data,
-            Numbers::Raw { data, dtype } => encode(field, &decode(dtype, &data), wanted)?.into(),
+        Ok(count)
+    }
+
+    /// These vectors as rows of the index's type, if they fit it and the limits.
+    pub(crate) async fn rows<'a>(
+        self,
+        dim: u32,
+        form: Form,
+        (index, limits): (&Index, &Limits),
+        call: Call<'a>,
+    ) -> Result<Queries<'a>, Refusal> {
+        let count = self.count(dim, form, index, limits)?;
+        let (field, wanted, bytes) = (form.field(), index.dtype(), count * index.row_bytes());
+        let (rows, room) = match self {
+            // A slice would keep all messages that came with it.
+            Numbers::Raw { data, dtype } if dtype == wanted && form == Form::One => {
+                (Bytes::copy_from_slice(&data), None)
+            }
+            Numbers::Raw { data, dtype } if dtype == wanted => (data, None),
+            // The bytes that they came in are held, and gone.
+            Numbers::Floats(values) => {
+                let pieces = values.chunks(PIECE).map(Cow::Borrowed);
+                (encode((field, wanted, bytes), pieces, call.deadline).await?, None)
+            }
+            Numbers::Raw { data, dtype } => {
+                let room = call.entry.hold(bytes)?;
+                let pieces = data.chunks(PIECE * dtype.bytes()).map(|piece| Cow::Owned(decode(dtype, piece)));
+                (encode((field, wanted, bytes), pieces, call.deadline).await?, Some(room))
+            }
         };
-        Ok(Queries { rows, count })
+        Ok(Queries { rows, count, _room: room })
     }
 }
 
@@ -114,32 +141,53 @@ fn whole(
     Err(Refusal::field(field, message))
 }
 
-/// Numbers as elements of the index's type.
-fn encode(field: &'static str, numbers: &[f32], dtype: DType) -> Result<Vec<u8>, Refusal> {
-    let whole = |low: f32, high: f32| match numbers
-        .iter()
-        .position(|x| !(low..=high).contains(x) || x.fract() != 0.0)
-    {
-        None => Ok(()),
-        Some(at) => {
+/// Numbers, a piece at a time, as elements of a type, which have `bytes` bytes.
+async fn encode<'a>(
+    (field, dtype, bytes): (&'static str, DType, usize),
+    pieces: impl Iterator<Item = Cow<'a, [f32]>>,
+    deadline: Instant,
+) -> Result<Bytes, Refusal> {
+    let (mut rows, mut first, mut turns) = (Vec::with_capacity(bytes), 0, Turns::until(deadline));
+    for piece in pieces {
+        turns.take(piece.len()).await?;
+        encode_piece(&piece, dtype, &mut rows).map_err(|Unfit { at, low, high }| {
+            let (at, value) = (first + at, piece[at]);
             let message = format!(
-                "element {at} is {}, the index holds {dtype}: whole numbers from {low} to {high}",
-                numbers[at]
+                "element {at} is {value}, the index holds {dtype}: whole numbers from {low} to {high}"
             );
-            Err(Refusal::field(field, message))
-        }
+            Refusal::field(field, message)
+        })?;
+        first += piece.len();
+    }
+    Ok(rows.into())
+}
+
+/// A number that is none of a type of whole numbers.
+struct Unfit {
+    /// Its place.
+    at: usize,
+    /// The least and the greatest of the type.
+    low: f32,
+    high: f32,
+}
+
+fn encode_piece(numbers: &[f32], dtype: DType, rows: &mut Vec<u8>) -> Result<(), Unfit> {
+    let whole = |low: f32, high: f32| {
+        let at = numbers.iter().position(|x| !(low..=high).contains(x) || x.fract() != 0.0);
+        at.map_or(Ok(()), |at| Err(Unfit { at, low, high }))
     };
-    Ok(match dtype {
-        DType::F32 => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+    match dtype {
+        DType::F32 => rows.extend(numbers.iter().flat_map(|x| x.to_le_bytes())),
         // What overflows becomes infinite and is refused as that.
-        DType::F16 => numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
+        DType::F16 => rows.extend(numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes())),
         DType::U8 => {
             whole(0.0, 255.0)?;
-            numbers.iter().map(|&x| x as u8).collect() // CAST: whole and in range
+            rows.extend(numbers.iter().map(|&x| x as u8)); // CAST: whole and in range
         }
         DType::I8 => {
             whole(-128.0, 127.0)?;
-            numbers.iter().map(|&x| (x as i8).cast_unsigned()).collect() // CAST: whole and in range
+            rows.extend(numbers.iter().map(|&x| (x as i8).cast_unsigned())); // CAST: whole and in range
         }
-    })
+    }
+    Ok(())
 }

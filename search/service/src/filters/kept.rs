@@ -1,5 +1,7 @@
 //! Filters that were compiled, the last asked for last.
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spandrel_filter::Bound;
@@ -16,6 +18,22 @@ pub(crate) struct Compiled {
     pub(super) _taken: Taken,
 }
 
+/// Tells filters apart: two hashes under keys that nobody knows, so that no two filters are taken for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key([u64; 2]);
+
+/// Makes keys of filters.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Keys([RandomState; 2]);
+
+impl Keys {
+    /// Reads the whole filter, which may be long.
+    pub(super) fn of(&self, bound: &Bound) -> Key {
+        let Keys([one, other]) = self;
+        Key([one.hash_one(bound), other.hash_one(bound)])
+    }
+}
+
 /// A filter that is compiled once for all who ask for it meanwhile.
 type Slot = Arc<OnceCell<Arc<Compiled>>>;
 
@@ -26,15 +44,23 @@ pub(super) struct Kept(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     /// When each was last asked for.
-    last: HashMap<Arc<Bound>, u64>,
+    last: HashMap<Key, u64>,
     /// The filters, by when they were last asked for.
-    slots: BTreeMap<u64, (Arc<Bound>, Slot)>,
+    slots: BTreeMap<u64, One>,
     next: u64,
+}
+
+#[derive(Debug)]
+struct One {
+    key: Key,
+    bound: Arc<Bound>,
+    slot: Slot,
 }
 
 /// A filter that somebody asks for. Where it was not compiled, it is forgotten once the last who asks is gone.
 pub(super) struct Asked<'a> {
     kept: &'a Kept,
+    key: Key,
     /// What all who ask for it share.
     pub(super) bound: Arc<Bound>,
     /// Empty until it is compiled.
@@ -42,10 +68,12 @@ pub(super) struct Asked<'a> {
 }
 
 impl State {
-    fn remove(&mut self, bound: &Bound) {
-        if let Some(last) = self.last.remove(bound) {
-            self.slots.remove(&last);
-        }
+    fn find(&self, key: Key) -> Option<&One> {
+        self.slots.get(self.last.get(&key)?)
+    }
+
+    fn remove(&mut self, key: Key) -> Option<One> {
+        self.slots.remove(&self.last.remove(&key)?)
     }
 }
 
@@ -55,28 +83,43 @@ impl Kept {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The filter with that key, if it was compiled.
+    pub(super) fn compiled(&self, key: Key) -> Option<Arc<Compiled>> {
+        self.lock().find(key)?.slot.get().cloned()
+    }
+
     /// Asks for a filter, which may be compiled already, or be compiled by another call.
-    pub(super) fn ask(&self, bound: Bound) -> Asked<'_> {
-        let bound = Arc::new(bound);
+    pub(super) fn ask(&self, key: Key, bound: Bound) -> Asked<'_> {
+        let own = Arc::new(bound);
         let mut state = self.lock();
-        let State { last, slots, next } = &mut *state;
-        let now = *next;
-        *next += 1;
-        let last = last.entry(Arc::clone(&bound)).or_insert(now);
-        let (bound, slot) = slots.remove(last).unwrap_or_else(|| (bound, Slot::default()));
-        *last = now;
-        slots.insert(now, (Arc::clone(&bound), Arc::clone(&slot)));
-        Asked { kept: self, bound, slot }
+        let now = state.next;
+        state.next += 1;
+        let (bound, slot) = match state.remove(key) {
+            Some(One { bound, slot, .. }) => (bound, slot),
+            None => (Arc::clone(&own), Slot::default()),
+        };
+        state.last.insert(key, now);
+        state.slots.insert(now, One { key, bound: Arc::clone(&bound), slot: Arc::clone(&slot) });
+        // Its own, which may be long, goes after the lock.
+        drop(state);
+        Asked { kept: self, key, bound, slot }
     }
 
     /// Forgets the filter that was not asked for the longest among those that nobody uses; false if all are used.
     pub(super) fn forget_oldest(&self) -> bool {
         let mut state = self.lock();
         let is_unused = |slot: &Slot| slot.get().is_some_and(|compiled| Arc::strong_count(compiled) == 1);
-        let oldest = state.slots.values().find(|(_, slot)| is_unused(slot));
-        let Some(oldest) = oldest.map(|(bound, _)| Arc::clone(bound)) else { return false };
-        state.remove(&oldest);
-        true
+        let oldest = state.slots.values().find(|one| is_unused(&one.slot)).map(|one| one.key);
+        let gone = oldest.and_then(|oldest| state.remove(oldest));
+        // What it takes is given back after the lock.
+        drop(state);
+        gone.is_some()
+    }
+
+    /// Forgets all filters. Those that are in use are there until their last use ends.
+    pub(super) fn forget_all(&self) {
+        let gone = std::mem::take(&mut *self.lock());
+        drop(gone);
     }
 
     #[cfg(test)]
@@ -94,10 +137,12 @@ impl Drop for Asked<'_> {
         let mut state = self.kept.lock();
         // Gone before the lock is: whoever takes it next does not count this one.
         let slot = std::mem::take(&mut self.slot);
+        let is_there = state.find(self.key).is_some_and(|one| Arc::ptr_eq(&one.slot, &slot));
         // Those who have it: this one, and the state.
-        if !slot.initialized() && Arc::strong_count(&slot) == 2 {
-            state.remove(&self.bound);
-        }
+        let is_last = is_there && !slot.initialized() && Arc::strong_count(&slot) == 2;
+        let gone = is_last.then(|| state.remove(self.key)).flatten();
+        drop(state);
+        drop(gone);
     }
 }
 
@@ -106,10 +151,18 @@ mod tests {
     use super::super::memory::Memory;
     use super::*;
 
+    fn key(id: u64) -> Key {
+        Key([id, 0])
+    }
+
+    fn ask(kept: &Kept, id: u64) -> Asked<'_> {
+        kept.ask(key(id), Bound::Ids(vec![id]))
+    }
+
     fn fill(kept: &Kept, memory: &Arc<Memory>, id: u64) -> Arc<Compiled> {
         let compiled =
             || Compiled { matches: Matches::new(Vec::new()).into(), _taken: memory.take(1).unwrap() };
-        let asked = kept.ask(Bound::Ids(vec![id]));
+        let asked = ask(kept, id);
         asked.slot.set(Arc::new(compiled())).unwrap();
         Arc::clone(asked.slot.get().unwrap())
     }
@@ -122,11 +175,11 @@ mod tests {
         // In use is 1; asked for in this order are 2, 3 and 0.
         used.drain(2..);
         used.remove(0);
-        drop(kept.ask(Bound::Ids(vec![0])));
+        drop(ask(&kept, 0));
         for (gone, left) in [(2, 3), (3, 2), (0, 1)] {
             assert!(kept.forget_oldest());
             assert_eq!((kept.lock().slots.len(), memory.used()), (left, left));
-            assert!(!kept.lock().last.contains_key(&Bound::Ids(vec![gone])), "{gone}");
+            assert!(!kept.lock().last.contains_key(&key(gone)), "{gone}");
         }
         assert!(!kept.forget_oldest());
         drop(used);
@@ -137,10 +190,43 @@ mod tests {
     #[test]
     fn one_that_is_not_compiled_stays_while_another_waits_for_it() {
         let kept = Kept::default();
-        let [one, other] = [7, 7].map(|id| kept.ask(Bound::Ids(vec![id])));
+        let [one, other] = [7, 7].map(|id| ask(&kept, id));
         drop(one);
         assert_eq!(kept.lock().slots.len(), 1);
         drop(other);
         assert!(kept.is_empty());
+    }
+
+    #[test]
+    fn no_two_filters_have_one_key() {
+        let keys = Keys::default();
+        let bound =
+            |ids: &[u64]| Bound::Or(vec![Bound::Ids(ids.to_vec()), Bound::Not(Bound::Ids(vec![]).into())]);
+        let different = [bound(&[1, 2]), bound(&[1]), bound(&[12]), Bound::And(vec![]), Bound::Or(vec![])];
+        let found: std::collections::HashSet<_> = different.iter().map(|bound| keys.of(bound)).collect();
+        assert_eq!(found.len(), different.len());
+        assert_eq!(keys.of(&bound(&[1, 2])), keys.clone().of(&bound(&[1, 2])));
+        assert_ne!(keys.of(&bound(&[1])), Keys::default().of(&bound(&[1])));
+        let Key([one, other]) = keys.of(&bound(&[1]));
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn all_are_forgotten_but_for_those_in_use() {
+        let (kept, memory) = (Kept::default(), Memory::new(10));
+        let mut used: Vec<_> = (0..4).map(|id| fill(&kept, &memory, id)).collect();
+        let [waiting, other] = [9, 9].map(|id| ask(&kept, id));
+        used.drain(1..);
+        kept.forget_all();
+        assert!(kept.is_empty() && memory.used() == 1);
+        // One that was asked for before is compiled for those who wait, and is not kept.
+        let again = ask(&kept, 9);
+        assert!(!Arc::ptr_eq(&waiting.slot, &again.slot));
+        drop(waiting);
+        drop(other);
+        assert_eq!(kept.lock().slots.len(), 1, "another with its key stays");
+        drop(again);
+        drop(used);
+        assert!(kept.is_empty() && memory.used() == 0);
     }
 }

@@ -1,22 +1,25 @@
 //! Filters of one version of an index: compiled once for all who ask for the same, and kept for those who ask again.
 //!
-//! Promises: what filters take in memory, while they are compiled, in use or kept, stays within a limit; a filter is compiled, and
-//! a long one read, on threads that may block, a few at a time, and no longer than somebody waits for it.
+//! Promises: what filters take in memory, while they are compiled, in use or kept, stays within a limit, which all versions of the
+//! index share; a filter is compiled, and a long one read, on threads that may block, a few at a time, and no longer than somebody
+//! waits for it.
+mod compiling;
 mod kept;
 mod memory;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use spandrel_filter::Bound;
+use spandrel_filter::{Bound, Schema};
 use spandrel_index::Index;
 use spandrel_index::attributes::{CompileError, CompileLimits, compile};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
+use self::compiling::{Compiling, place};
 pub(crate) use self::kept::Compiled;
-use self::kept::Kept;
+use self::kept::{Kept, Key, Keys};
 use self::memory::{Memory, Taken};
 use crate::ask::AskFilter;
 use crate::causes::with_causes;
@@ -35,10 +38,34 @@ const ENTRY_BYTES: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Filters {
     kept: Kept,
+    keys: Keys,
+    /// What versions of an index share.
+    shared: Arc<Shared>,
+}
+
+/// What filters of all versions of an index share.
+#[derive(Debug)]
+struct Shared {
     memory: Arc<Memory>,
-    /// Places for those that are read, and that are compiled.
+    /// Places for those that are read.
     reading: Arc<Semaphore>,
-    compiling: Arc<Semaphore>,
+    compiling: Compiling,
+}
+
+/// A filter as far as it is read.
+pub(crate) enum Asked {
+    /// One that takes long to read is not, until there is a place.
+    Long(AskFilter),
+    Read(ReadFilter),
+}
+
+/// A filter that was read: what it says of vectors of the index.
+pub(crate) struct ReadFilter {
+    field: &'static str,
+    key: Key,
+    bound: Bound,
+    /// As text, where that was wanted.
+    text: Option<Arc<str>>,
 }
 
 /// What a filter matches.
@@ -50,41 +77,79 @@ pub(crate) struct Found {
     pub(crate) was_kept: bool,
 }
 
+impl ReadFilter {
+    fn of(filter: AskFilter, schema: &Schema, with_text: bool, keys: &Keys) -> Result<ReadFilter, Refusal> {
+        let field = filter.field;
+        let (bound, text) = filter.bind(schema, with_text)?;
+        Ok(ReadFilter { field, key: keys.of(&bound), bound, text })
+    }
+}
+
 impl Filters {
     /// With at most `bytes_max` bytes.
     pub(crate) fn new(bytes_max: usize) -> Filters {
-        let places = || Arc::new(Semaphore::new(AT_ONCE));
-        Filters {
-            kept: Kept::default(),
+        let shared = Shared {
             memory: Memory::new(bytes_max),
-            reading: places(),
-            compiling: places(),
+            reading: Arc::new(Semaphore::new(AT_ONCE)),
+            compiling: Compiling::new(AT_ONCE),
+        };
+        Filters { kept: Kept::default(), keys: Keys::default(), shared: Arc::new(shared) }
+    }
+
+    /// Of another version of the index, within the same bytes.
+    pub(crate) fn of_next(&self) -> Filters {
+        Filters { kept: Kept::default(), keys: Keys::default(), shared: Arc::clone(&self.shared) }
+    }
+
+    /// Forgets all filters: those that are in use take their bytes until their last use ends.
+    pub(crate) fn forget(&self) {
+        self.kept.forget_all();
+    }
+
+    /// Bytes that filters take, of all versions of the index.
+    pub(crate) fn bytes(&self) -> usize {
+        self.shared.memory.used()
+    }
+
+    /// Time that a filter which is to be compiled now waits for others.
+    pub(crate) fn delay(&self) -> Duration {
+        self.shared.compiling.delay()
+    }
+
+    /// Reads a filter, unless that takes long.
+    pub(crate) fn ask(&self, filter: AskFilter, index: &Index, with_text: bool) -> Result<Asked, Refusal> {
+        match filter.is_short() {
+            true => Ok(Asked::Read(ReadFilter::of(filter, index.schema(), with_text, &self.keys)?)),
+            false => Ok(Asked::Long(filter)),
         }
     }
 
-    /// Bytes that filters take.
-    pub(crate) fn bytes(&self) -> usize {
-        self.memory.used()
+    /// What a filter matches, where that is known.
+    pub(crate) fn kept(&self, asked: &Asked) -> Option<Arc<Compiled>> {
+        match asked {
+            Asked::Read(filter) => self.kept.compiled(filter.key),
+            Asked::Long(_) => None,
+        }
     }
 
-    /// What `filter` matches in `index`, by the deadline.
+    /// What a filter matches in `index`, by the deadline.
     pub(crate) async fn get(
         &self,
-        filter: AskFilter,
+        asked: Asked,
         index: &Arc<Index>,
         (with_text, deadline): (bool, Instant),
     ) -> Result<Found, Refusal> {
-        let field = filter.field;
-        let schema = Arc::clone(index.schema());
-        let (bound, text) = match filter.is_short() {
-            true => filter.bind(&schema, with_text)?,
-            false => {
-                let place = place(&self.reading, deadline).await?;
-                blocking(place, deadline, move |_| filter.bind(&schema, with_text)).await?
+        let ReadFilter { field, key, bound, text } = match asked {
+            Asked::Read(filter) => filter,
+            Asked::Long(filter) => {
+                let (schema, keys) = (Arc::clone(index.schema()), self.keys.clone());
+                let place = place(&self.shared.reading, deadline).await?;
+                let read = move |_: &AtomicBool| ReadFilter::of(filter, &schema, with_text, &keys);
+                blocking(place, deadline, read).await?
             }
         };
         // Forgets it when dropped, also where the caller has left, unless it was compiled.
-        let asked = self.kept.ask(bound);
+        let asked = self.kept.ask(key, bound);
         let mut was_kept = true;
         let compiling = asked.slot.get_or_try_init(|| {
             was_kept = false;
@@ -105,7 +170,7 @@ impl Filters {
         // CAST: bytes in memory
         let memory_bytes = (bits as usize).saturating_mul(SETS).saturating_add(REST_BYTES);
         let rest = bound.memory_bytes() + ENTRY_BYTES;
-        let (bytes, limit) = (memory_bytes.saturating_add(rest), self.memory.max);
+        let (bytes, limit) = (memory_bytes.saturating_add(rest), self.shared.memory.max);
         if bytes > limit {
             let message =
                 format!("compiling takes up to {bytes} bytes, the server's limit for filters is {limit}");
@@ -113,10 +178,11 @@ impl Filters {
         }
         // One that waits for a place takes what it says, and no memory for compiling.
         let mut taken = self.take(rest)?;
-        let place = place(&self.compiling, deadline).await?;
+        let place = self.shared.compiling.place(deadline).await?;
         taken.join(self.take(memory_bytes)?);
-        let index = Arc::clone(index);
+        let (index, shared) = (Arc::clone(index), Arc::clone(&self.shared));
         let compiling = blocking(place, deadline, move |stop| {
+            let _timed = shared.compiling.timed();
             let limits = CompileLimits { memory_bytes, deadline: Some(deadline), stop };
             let matches = compile(&index, &bound, limits).map_err(|error| refusal(field, &error))?;
             taken.keep(rest + matches.memory_bytes());
@@ -128,11 +194,11 @@ impl Filters {
     /// Memory for a filter, for which others are forgotten that nobody uses.
     fn take(&self, bytes: usize) -> Result<Taken, Refusal> {
         loop {
-            if let Some(taken) = self.memory.take(bytes) {
+            if let Some(taken) = self.shared.memory.take(bytes) {
                 return Ok(taken);
             }
             if !self.kept.forget_oldest() {
-                return Err(Refusal::Filters { held: self.bytes(), limit: self.memory.max });
+                return Err(Refusal::Filters { held: self.bytes(), limit: self.shared.memory.max });
             }
         }
     }
@@ -147,12 +213,6 @@ fn refusal(field: &'static str, error: &CompileError) -> Refusal {
         CompileError::Open(error) => Refusal::Damaged(with_causes(error)),
         error => Refusal::Internal(with_causes(error)),
     }
-}
-
-/// Waits for one of some places, which are never closed.
-async fn place(places: &Arc<Semaphore>, deadline: Instant) -> Result<OwnedSemaphorePermit, Refusal> {
-    let place = timeout_at(deadline.into(), Arc::clone(places).acquire_owned()).await;
-    place.ok().and_then(Result::ok).ok_or(Refusal::Deadline)
 }
 
 /// Runs what may take long where that keeps nobody else, in its place, with a flag that is set once nobody waits for it.
@@ -188,30 +248,39 @@ mod tests {
         AskFilter { field: "filter", form: FilterForm::Tree(Filter::Ids(vec![id])), bytes: 10 }
     }
 
+    async fn get(
+        filters: &Filters,
+        filter: AskFilter,
+        index: &Arc<Index>,
+        deadline: Instant,
+    ) -> Result<Found, Refusal> {
+        filters.get(filters.ask(filter, index, false)?, index, (false, deadline)).await
+    }
+
     #[tokio::test]
     async fn what_does_not_fit_is_refused_and_what_is_late_is_given_up() {
         let dir = tempfile::tempdir().unwrap();
         TestIndex::random(Metric::L2, DType::U8, 4, 300).write(dir.path());
         let index = Arc::new(Index::open(dir.path()).unwrap());
-        let soon = || (false, Instant::now() + Duration::from_secs(60));
-        let never = Filters::new(1000).get(ids(0), &index, soon()).await.err().unwrap();
+        let soon = || Instant::now() + Duration::from_secs(60);
+        let never = get(&Filters::new(1000), ids(0), &index, soon()).await.err().unwrap();
         assert!(matches!(never, Refusal::Field { field: "filter", .. }), "{never:?}");
 
         // For one at a time, and not for one that is kept besides.
         let filters =
             Filters::new(REST_BYTES + SETS * 300_usize.div_ceil(8) + size_of::<u64>() + ENTRY_BYTES);
-        let late = filters.get(ids(0), &index, (false, Instant::now())).await.err().unwrap();
+        let late = get(&filters, ids(0), &index, Instant::now()).await.err().unwrap();
         assert!(matches!(late, Refusal::Deadline), "{late:?}");
         while filters.bytes() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let used = filters.get(ids(0), &index, soon()).await.ok().unwrap();
+        let used = get(&filters, ids(0), &index, soon()).await.ok().unwrap();
         assert_eq!((used.compiled.matches.count(), used.was_kept), (1, false));
-        assert!(filters.get(ids(0), &index, soon()).await.ok().unwrap().was_kept);
-        let refused = filters.get(ids(7919), &index, soon()).await.err().unwrap();
+        assert!(get(&filters, ids(0), &index, soon()).await.ok().unwrap().was_kept);
+        let refused = get(&filters, ids(7919), &index, soon()).await.err().unwrap();
         assert!(matches!(refused, Refusal::Filters { .. }), "{refused:?}");
         drop(used);
-        let other = filters.get(ids(7919), &index, soon()).await.ok().unwrap();
+        let other = get(&filters, ids(7919), &index, soon()).await.ok().unwrap();
         assert_eq!((other.compiled.matches.count(), other.was_kept), (1, false));
     }
 
@@ -221,9 +290,12 @@ mod tests {
         TestIndex::random(Metric::L2, DType::U8, 4, 300).write(dir.path());
         let index = Arc::new(Index::open(dir.path()).unwrap());
         let filters = Filters::new(1 << 20);
-        let _places = filters.compiling.acquire_many(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
-        let soon = (false, Instant::now() + Duration::from_secs(60));
-        let mut asked: Vec<_> = (0..10).map(|id| Box::pin(filters.get(ids(id), &index, soon))).collect();
+        let soon = Instant::now() + Duration::from_secs(60);
+        let mut places = Vec::new();
+        for _ in 0..AT_ONCE {
+            places.push(filters.shared.compiling.place(soon).await.unwrap());
+        }
+        let mut asked: Vec<_> = (0..10).map(|id| Box::pin(get(&filters, ids(id), &index, soon))).collect();
         for asked in &mut asked {
             let left = tokio::time::timeout(Duration::ZERO, asked).await;
             assert!(left.is_err());
@@ -231,5 +303,28 @@ mod tests {
         assert_eq!(filters.bytes(), 10 * (ENTRY_BYTES + size_of::<u64>()));
         drop(asked);
         assert!(filters.bytes() == 0 && filters.kept.is_empty());
+    }
+
+    #[tokio::test]
+    async fn versions_of_an_index_share_what_their_filters_may_take() {
+        let dir = tempfile::tempdir().unwrap();
+        TestIndex::random(Metric::L2, DType::U8, 4, 300).write(dir.path());
+        let index = Arc::new(Index::open(dir.path()).unwrap());
+        let soon = Instant::now() + Duration::from_secs(60);
+        let one = REST_BYTES + SETS * 300_usize.div_ceil(8) + size_of::<u64>() + ENTRY_BYTES;
+        let old = Filters::new(one);
+        let used = get(&old, ids(1), &index, soon).await.ok().unwrap();
+        let next = old.of_next();
+        assert_eq!(next.bytes(), old.bytes());
+        let refused = get(&next, ids(1), &index, soon).await.err().unwrap();
+        assert!(
+            matches!(refused, Refusal::Filters { .. }),
+            "what queries of the old one use counts: {refused:?}"
+        );
+        old.forget();
+        assert!(next.bytes() > 0, "in use");
+        drop(used);
+        assert_eq!(next.bytes(), 0);
+        assert!(!get(&next, ids(1), &index, soon).await.ok().unwrap().was_kept);
     }
 }

@@ -15,6 +15,9 @@ use crate::refusal::Refusal;
 use crate::served::Served;
 use crate::stopping::StopFlag;
 
+/// Bytes of queries that are checked in about a tenth of a millisecond.
+const CHECKED_BYTES: usize = 256 << 10;
+
 /// Work with the engine. Dropped early, it is given up.
 pub(super) struct Handed<T> {
     replied: oneshot::Receiver<Result<T, SearchError>>,
@@ -22,19 +25,27 @@ pub(super) struct Handed<T> {
 }
 
 impl Handed<Vec<Answer>> {
-    /// Hands queries to the engine without waiting.
-    pub(super) fn queries(
-        served: &Served,
+    /// Hands queries to the engine without waiting for an answer. It checks them, which for many keeps no thread of the runtime.
+    pub(super) async fn queries(
+        served: &Arc<Served>,
         queries: Bytes,
         params: SearchParams,
         filter: Option<Arc<Compiled>>,
         call: Call<'_>,
-    ) -> Result<Handed<Vec<Answer>>, SearchError> {
-        let count = queries.len() / served.index().row_bytes();
-        Handed::with(served, (count, filter), |stop, reply| {
-            let (deadline, stop) = (Some(call.deadline), Some(stop));
-            served.engine().submit(Request { queries, params, deadline, stop }, reply)
-        })
+    ) -> Result<Handed<Vec<Answer>>, Refusal> {
+        let (count, is_long) = (queries.len() / served.index().row_bytes(), queries.len() > CHECKED_BYTES);
+        let (of, deadline) = (Arc::clone(served), Some(call.deadline));
+        let hand_in = move || {
+            Handed::with(&of, (count, filter), |stop, reply| {
+                let stop = Some(stop);
+                of.engine().submit(Request { queries, params, deadline, stop }, reply)
+            })
+        };
+        if !is_long {
+            return Ok(hand_in()?);
+        }
+        let handed = tokio::task::spawn_blocking(hand_in).await;
+        Ok(handed.map_err(|e| Refusal::Internal(format!("handing in queries: {e}")))??)
     }
 }
 

@@ -2,21 +2,23 @@
 use std::sync::Arc;
 
 use spandrel_engine::{
-    Answer, FetchRequest, FetchState, Fetched as EngineFetched, FilterPlan, QueryPlan, RangeRequest,
+    Answer, FetchRequest, FetchState, Fetched as EngineFetched, QueryPlan, RangeRequest, SearchParams,
 };
 
 use super::handed::Handed;
 use super::ranging::Ranging;
 use super::searcher::Searcher;
 use crate::admission::{Admitted, Load};
-use crate::ask::{Ask, AskFilter, AskWithin, Fetched, Form, Found, Queries, Rows, Target, check, lowered};
+use crate::ask::{Ask, AskWithin, Fetched, Form, Found, Queries, Rows, Target, check, lowered};
 use crate::call::Call;
-use crate::filters::Found as FoundFilter;
+use crate::filters::{Asked as AskedFilter, Compiled, Found as FoundFilter};
+use crate::ledger::Room;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::registry::Registry;
 use crate::served::Served;
 use crate::stopping::StopFlag;
+use crate::turns::{PIECE, Turns};
 
 /// The indexes of this server.
 pub(crate) struct Local {
@@ -33,44 +35,55 @@ const EXPLANATION_BYTES: usize = 29 << 10;
 /// Bytes of a neighbour: an id, a distance, whether that is an estimate.
 const NEIGHBOUR_BYTES: usize = 10 + 4 + 1;
 
+/// What is searched for, as far as it can be told without reading.
+enum Given<'a> {
+    Rows(Queries<'a>),
+    Ids(Vec<u64>),
+}
+
+impl Given<'_> {
+    fn count(&self) -> usize {
+        match self {
+            Given::Rows(queries) => queries.count,
+            Given::Ids(ids) => ids.len(),
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl Searcher for Local {
     async fn search<'a>(&self, ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal> {
         let served = self.registry.get(&ask.index)?;
         check(&ask.params, served.index(), &self.limits)?;
         let Ask { target, form, mut params, filter, with_vectors, with_work, .. } = ask;
-        let filter = filtered(&served, filter, params.explain, call).await?;
-        params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.compiled.matches));
+        let asked = filter.map(|f| served.filters.ask(f, served.index(), params.explain)).transpose()?;
+        let given = self.given(&served, target, form, call).await?;
         // What lies in the index is found better than what does not.
-        let is_own = matches!(target, Target::Ids(_));
+        let is_own = matches!(given, Given::Ids(_));
+        if asked.is_some() || is_own {
+            QueryPlan::of(&params, served.index())?;
+        }
+        let count = given.count();
+        let room = self.answer_room(&served, (&params, count), (with_vectors, with_work), call)?;
+        let known = let_compile(&served, asked.as_ref(), &given, call).await?;
         // Of vectors that come by their ids the time counts from when they are there, as of those that come with the request.
-        let (Queries { rows, count }, call) = match target {
-            Target::Vectors { numbers, dim } => {
-                (numbers.rows(dim, form, served.index(), &self.limits)?, call)
-            }
-            Target::Ids(ids) => {
+        let (Queries { rows, _room: _rows_room, .. }, call) = match given {
+            Given::Rows(queries) => (queries, call),
+            Given::Ids(ids) => {
                 let queries = self.rows_of(&served, ids, form, call).await?;
                 (queries, Call { arrival: std::time::Instant::now(), ..call })
             }
         };
-        // What can never be answered is not told to come back.
-        let vector_bytes = if with_vectors { served.index().row_bytes() } else { 0 };
-        let neighbours = params.k.saturating_mul(NEIGHBOUR_BYTES + vector_bytes);
-        let explained = if params.explain { EXPLANATION_BYTES } else { 0 };
-        let (bytes, limit) = (count.saturating_mul(explained), self.limits.message_bytes);
-        if bytes > limit {
-            let message = format!("up to {bytes} bytes of explanations, the server's limit is {limit}");
-            return Err(Refusal::field("options.explain", message));
-        }
-        let rest = ANSWER_REST + explained + if with_work { WORK_BYTES } else { 0 };
-        let room = call.entry.room(count.saturating_mul(neighbours.saturating_add(rest)))?;
+        let filter = filtered(&served, asked, params.explain, call).await?;
+        drop(known);
+        params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.compiled.matches));
         let plan = QueryPlan::of(&params, served.index())?.filter_plan();
-        params.effort = admitted(&served, (count, plan), call)?.effort;
+        params.effort = admitted(&served, Load::of(served.engine(), count, plan), call)?.effort;
         let lowered = lowered(&params, served.index())?;
         let is_kept = !is_own && lowered.is_none() && params.filter.is_none();
         let k = params.k;
         let compiled = filter.as_ref().map(|filter| Arc::clone(&filter.compiled));
-        let handed = Handed::queries(&served, rows.clone(), params, compiled, call)?;
+        let handed = Handed::queries(&served, rows.clone(), params, compiled, call).await?;
         let mut answers = handed.answer(call).await?;
         if let Some(recall) = served.recall.as_ref().filter(|_| is_kept) {
             recall.reservoir.see(&rows, &answers, k);
@@ -101,14 +114,19 @@ impl Searcher for Local {
         ask.check(&self.limits)?;
         let served = self.registry.get(&ask.index)?;
         let AskWithin { target, mut params, filter, .. } = ask;
-        let filter = filtered(&served, filter, false, call).await?.map(|filter| filter.compiled);
-        params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
-        let Queries { rows: query, .. } = match target {
-            Target::Vectors { numbers, dim } => numbers.rows(dim, Form::One, served.index(), &self.limits)?,
-            Target::Ids(ids) => self.rows_of(&served, ids, Form::One, call).await?,
+        QueryPlan::within(&params, served.index())?;
+        let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
+        let given = self.given(&served, target, Form::One, call).await?;
+        let known = let_compile(&served, asked.as_ref(), &given, call).await?;
+        let query = match given {
+            Given::Rows(queries) => queries.rows,
+            Given::Ids(ids) => self.rows_of(&served, ids, Form::One, call).await?.rows,
         };
+        let filter = filtered(&served, asked, false, call).await?.map(|filter| filter.compiled);
+        drop(known);
+        params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
         // Its parts go in one at a time.
-        let Admitted { effort } = admitted(&served, (1, None), call)?;
+        let Admitted { effort } = admitted(&served, Load::of(served.engine(), 1, None), call)?;
         if effort < 1.0 {
             params.completeness *= effort;
             served.metrics.degraded.inc();
@@ -128,23 +146,63 @@ impl Searcher for Local {
             _ => {}
         }
         let room = call.entry.room(ids.len() * (served.index().row_bytes() + 3) + ANSWER_REST)?;
-        admitted(&served, (FetchRequest::pieces(ids.len()), None), call)?;
+        admitted(&served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), None), call)?;
         let EngineFetched { rows, states } = self.fetched(&served, "ids", ids, call).await?;
         Ok(Fetched { rows: rows_of(&served, rows), states, version: served.version(), room })
     }
 }
 
 impl Local {
-    /// The index's own vectors as queries.
-    async fn rows_of(
+    /// What is searched for, if it fits the index and the limits.
+    async fn given<'a>(
+        &self,
+        served: &Served,
+        target: Target,
+        form: Form,
+        call: Call<'a>,
+    ) -> Result<Given<'a>, Refusal> {
+        match target {
+            Target::Vectors { numbers, dim } => {
+                let to = (&**served.index(), &self.limits);
+                Ok(Given::Rows(numbers.rows(dim, form, to, call).await?))
+            }
+            Target::Ids(ids) => {
+                form.check(ids.len(), &self.limits)?;
+                Ok(Given::Ids(ids))
+            }
+        }
+    }
+
+    /// Room for the answers to `count` queries. What can never be answered is not told to come back.
+    fn answer_room<'a>(
+        &self,
+        served: &Served,
+        (params, count): (&SearchParams, usize),
+        (with_vectors, with_work): (bool, bool),
+        call: Call<'a>,
+    ) -> Result<Room<'a>, Refusal> {
+        let vector_bytes = if with_vectors { served.index().row_bytes() } else { 0 };
+        let neighbours = params.k.saturating_mul(NEIGHBOUR_BYTES + vector_bytes);
+        let explained = if params.explain { EXPLANATION_BYTES } else { 0 };
+        let (bytes, limit) = (count.saturating_mul(explained), self.limits.message_bytes);
+        if bytes > limit {
+            let message = format!("up to {bytes} bytes of explanations, the server's limit is {limit}");
+            return Err(Refusal::field("options.explain", message));
+        }
+        let rest = ANSWER_REST + explained + if with_work { WORK_BYTES } else { 0 };
+        call.entry.room(count.saturating_mul(neighbours.saturating_add(rest)))
+    }
+
+    /// The index's own vectors as queries, whose number was checked.
+    async fn rows_of<'a>(
         &self,
         served: &Served,
         ids: Vec<u64>,
         form: Form,
-        call: Call<'_>,
-    ) -> Result<Queries, Refusal> {
-        form.check(ids.len(), &self.limits)?;
-        admitted(served, (FetchRequest::pieces(ids.len()), None), call)?;
+        call: Call<'a>,
+    ) -> Result<Queries<'a>, Refusal> {
+        admitted(served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), None), call)?;
+        let room = call.entry.hold(ids.len().saturating_mul(served.index().row_bytes()))?;
         let (count, asked) = (ids.len(), ids.clone());
         let EngineFetched { rows, states } = self.fetched(served, form.field(), ids, call).await?;
         for (id, state) in asked.into_iter().zip(states) {
@@ -156,7 +214,7 @@ impl Local {
                 FetchState::Absent => return Err(Refusal::NoVector { id }),
             }
         }
-        Ok(Queries { rows: rows.into(), count })
+        Ok(Queries { rows: rows.into(), count, _room: Some(room) })
     }
 
     /// The vectors of all neighbours. Neighbours whose vectors cannot be read are left out of the answers.
@@ -166,13 +224,18 @@ impl Local {
         answers: &mut [Answer],
         call: Call<'_>,
     ) -> Result<Rows, Refusal> {
-        let ids = answers.iter().flat_map(|a| &a.neighbours).map(|n| n.id).collect();
+        let (mut ids, mut turns) = (Vec::new(), Turns::until(call.deadline));
+        for answer in &*answers {
+            turns.take(answer.neighbours.len()).await?;
+            ids.extend(answer.neighbours.iter().map(|n| n.id));
+        }
         let EngineFetched { rows, states } = self.fetched(served, "options.with_vectors", ids, call).await?;
         if states.contains(&FetchState::Absent) {
             return Err(Refusal::Damaged("an id that was found by search is not among the ids".to_owned()));
         }
         let mut states = states.into_iter();
         for answer in answers {
+            turns.take(answer.neighbours.len()).await?;
             let before = answer.neighbours.len();
             answer.neighbours.retain(|_| states.next() == Some(FetchState::Found));
             answer.missing.pages += (before - answer.neighbours.len()) as u32; // CAST: at most k
@@ -202,30 +265,51 @@ impl Local {
     }
 }
 
+/// Lets in queries whose filter is to be compiled, before anything is done for that: the filter, where it was compiled already,
+/// which then stays.
+async fn let_compile(
+    served: &Served,
+    asked: Option<&AskedFilter>,
+    given: &Given<'_>,
+    call: Call<'_>,
+) -> Result<Option<Arc<Compiled>>, Refusal> {
+    let Some(asked) = asked else { return Ok(None) };
+    if let Given::Rows(queries) = given {
+        let (dim, row_bytes) = (served.index().dim(), served.index().row_bytes());
+        let (rows_of_piece, mut turns) = ((PIECE / dim).max(1), Turns::until(call.deadline));
+        for (first, piece) in (0..).step_by(rows_of_piece).zip(queries.rows.chunks(rows_of_piece * row_bytes))
+        {
+            turns.take(rows_of_piece * dim).await?;
+            served.engine().check(piece).map_err(|error| error.after(first))?;
+        }
+    }
+    let known = served.filters.kept(asked);
+    if known.is_none() {
+        let load = Load::of(served.engine(), given.count(), None);
+        admitted(served, Load { filter: served.filters.delay(), ..load }, call)?;
+    }
+    Ok(known)
+}
+
 /// What a filter matches, for as long as it is used.
 async fn filtered(
     served: &Served,
-    filter: Option<AskFilter>,
+    asked: Option<AskedFilter>,
     with_text: bool,
     call: Call<'_>,
 ) -> Result<Option<FoundFilter>, Refusal> {
-    let Some(filter) = filter else { return Ok(None) };
-    let found = served.filters.get(filter, served.index(), (with_text, call.deadline)).await?;
+    let Some(asked) = asked else { return Ok(None) };
+    let found = served.filters.get(asked, served.index(), (with_text, call.deadline)).await?;
     let count = if found.was_kept { &served.metrics.filters_kept } else { &served.metrics.filters_compiled };
     count.inc();
     Ok(Some(found))
 }
 
-/// Lets in work that counts as `count` queries of a plan, or refuses it.
-fn admitted(
-    served: &Served,
-    (count, plan): (usize, Option<FilterPlan>),
-    call: Call<'_>,
-) -> Result<Admitted, Refusal> {
-    let load = Load::of(served.engine(), count, plan);
+/// Lets in work, or refuses it.
+fn admitted(served: &Served, load: Load, call: Call<'_>) -> Result<Admitted, Refusal> {
     served.admission.admit(load, call.deadline).inspect_err(|refusal| {
         if matches!(refusal, Refusal::Overloaded { .. }) {
-            served.metrics.refused.inc_by(count as u64); // CAST: widening
+            served.metrics.refused.inc_by(load.queries as u64); // CAST: widening
         }
     })
 }

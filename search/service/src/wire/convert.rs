@@ -14,6 +14,7 @@ use crate::ask::{Ask, AskWithin, Effort, EndOfRange, Fetched, Form, Found, Numbe
 use crate::metrics::queue_us;
 use crate::refusal::Refusal;
 use crate::served::Summary;
+use crate::turns::{PIECE, Turns};
 
 /// One query.
 pub(super) fn one(request: v1::SearchRequest) -> Result<Ask, Refusal> {
@@ -146,15 +147,47 @@ pub(super) fn end(end: &EndOfRange, with_work: bool) -> v1::SearchRangeResponse 
     v1::SearchRangeResponse { end: Some(end), ..Default::default() }
 }
 
+/// The neighbours of all answers.
+struct Neighbours {
+    ids: Vec<u64>,
+    distances: Vec<f32>,
+    /// Empty if none is.
+    estimated: Vec<bool>,
+}
+
+impl Neighbours {
+    /// Of any number of them, of which a long row takes turns with other calls until the deadline.
+    async fn of(answers: &[Answer], deadline: Instant) -> Result<Neighbours, Refusal> {
+        let count = answers.iter().map(|answer| answer.neighbours.len()).sum();
+        let (mut ids, mut distances) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let (mut estimated, mut turns) = (Vec::new(), Turns::until(deadline));
+        for part in answers.iter().flat_map(|answer| answer.neighbours.chunks(PIECE)) {
+            turns.take(part.len()).await?;
+            ids.extend(part.iter().map(|n| n.id));
+            distances.extend(part.iter().map(|n| n.distance));
+            if !estimated.is_empty() || part.iter().any(|n| n.estimated) {
+                estimated.resize(ids.len() - part.len(), false);
+                estimated.extend(part.iter().map(|n| n.estimated));
+            }
+        }
+        Ok(Neighbours { ids, distances, estimated })
+    }
+}
+
 /// The answer to one query.
-pub(super) fn response(found: &mut Found<'_>, with_work: bool) -> v1::SearchResponse {
+pub(super) async fn response(
+    found: &mut Found<'_>,
+    with_work: bool,
+    deadline: Instant,
+) -> Result<v1::SearchResponse, Refusal> {
     let vectors = found.vectors.take().map(vectors);
+    let Neighbours { ids, distances, estimated } = Neighbours::of(&found.answers, deadline).await?;
     let none = Answer::default();
     let answer = found.answers.first().unwrap_or(&none);
-    v1::SearchResponse {
-        ids: answer.neighbours.iter().map(|n| n.id).collect(),
-        distances: answer.neighbours.iter().map(|n| n.distance).collect(),
-        estimated: estimated(found.answers.iter().flat_map(|a| &a.neighbours)),
+    Ok(v1::SearchResponse {
+        ids,
+        distances,
+        estimated,
         missing: (answer.missing.parts() > 0).then(|| missing(answer)),
         effort: found.effort(answer).map(effort),
         limited_by: limited_by(answer) as i32, // CAST: the enum's code
@@ -165,19 +198,23 @@ pub(super) fn response(found: &mut Found<'_>, with_work: bool) -> v1::SearchResp
         explanation: explanation(answer, found.filter.as_deref()),
         promise: answer.promise.map(promise),
         filtered: answer.filtered.map(filtered),
-    }
+    })
 }
 
 /// The answers to many queries.
-pub(super) fn responses(found: &mut Found<'_>, with_work: bool) -> v1::SearchBatchResponse {
+pub(super) async fn responses(
+    found: &mut Found<'_>,
+    with_work: bool,
+    deadline: Instant,
+) -> Result<v1::SearchBatchResponse, Refusal> {
     let vectors = found.vectors.take().map(vectors);
     let (found, answers) = (&*found, &found.answers);
-    let neighbours = || answers.iter().flat_map(|a| &a.neighbours);
-    v1::SearchBatchResponse {
+    let Neighbours { ids, distances, estimated } = Neighbours::of(answers, deadline).await?;
+    Ok(v1::SearchBatchResponse {
         counts: answers.iter().map(|a| a.neighbours.len() as u32).collect(), // CAST: at most k
-        ids: neighbours().map(|n| n.id).collect(),
-        distances: neighbours().map(|n| n.distance).collect(),
-        estimated: estimated(neighbours()),
+        ids,
+        distances,
+        estimated,
         missing: unless_all(answers, |a| a.missing.parts() == 0, missing),
         effort: match found.lowered {
             None => Vec::new(),
@@ -196,7 +233,7 @@ pub(super) fn responses(found: &mut Found<'_>, with_work: bool) -> v1::SearchBat
         explanations: answers.iter().filter_map(|a| explanation(a, found.filter.as_deref())).collect(),
         promises: answers.iter().filter_map(|a| a.promise).map(promise).collect(),
         filtered: answers.iter().filter_map(|a| a.filtered).map(filtered).collect(),
-    }
+    })
 }
 
 /// One item for each answer; none if there is nothing to say of any.

@@ -47,8 +47,9 @@ impl SearchService for Grpc {
         let (request, entry) = entered(request);
         let ask = convert::many(request)?;
         let with_work = ask.with_work;
-        let mut found = self.searcher.search(ask, Call::of(&entry)).await?;
-        let response = convert::responses(&mut found, with_work);
+        let call = Call::of(&entry);
+        let mut found = self.searcher.search(ask, call).await?;
+        let response = convert::responses(&mut found, with_work, call.deadline).await?;
         found.room.settle(response.encoded_len());
         Ok(Response::new(response))
     }

@@ -17,7 +17,7 @@ pub(super) async fn one(
     let ask = convert::one(request)?;
     let with_work = ask.with_work;
     let mut found = searcher.search(ask, call).await?;
-    let response = convert::response(&mut found, with_work);
+    let response = convert::response(&mut found, with_work, call.deadline).await?;
     found.room.settle(response.encoded_len());
     Ok(response)
 }

@@ -1,4 +1,6 @@
 //! Filters that are asked for again.
+use spandrel_proto::v1;
+
 use super::messages::{K, as_json, as_text, pairs, request};
 use super::rows::{Row, nearest, rows, server};
 use crate::support::{Server, run};
@@ -58,5 +60,38 @@ fn what_is_asked_for_again_is_compiled_once_and_what_is_kept_is_bounded() {
         let again = counted(&server, "filters_compiled");
         client.search(request(1, as_text("price < 1999.25 or stock = 1999"))).await.unwrap();
         assert!((counted(&server, "filters_compiled") - again).abs() < 0.1, "the last is there");
+    });
+}
+
+#[test]
+fn a_stream_of_a_thousand_filters_stays_within_the_memory_for_them() {
+    run(async {
+        let server = server(&["--metrics", "127.0.0.1:0", "--max-filters", "1MiB"]);
+        let client = server.client();
+        // In each of them one price is left out, and a few rows.
+        let asked = |number: u64| {
+            let request = Some(request(3, as_text(&format!("id != {number} and price < {number}.25"))));
+            v1::SearchStreamRequest { tag: number, request }
+        };
+        let mut stream = client.search_stream(tokio_stream::iter((0..1000).map(asked)), None).await.unwrap();
+        let (mut answered, mut most) = (0, 0.0_f64);
+        while let Some(message) = stream.message().await.unwrap() {
+            let Some(v1::search_stream_response::Result::Answer(answer)) = message.result else {
+                panic!("{message:?}")
+            };
+            let below = message.tag as f64 + 0.25;
+            let all = nearest(3, |_| true);
+            let holds =
+                |id: u64| id != message.tag && super::rows::row(id).price.is_some_and(|price| price < below);
+            let expected: Vec<_> = all.into_iter().filter(|(id, _)| holds(*id)).take(K as usize).collect();
+            assert_eq!(pairs(&answer.ids, &answer.distances), expected, "{}", message.tag);
+            answered += 1;
+            if answered % 100 == 0 {
+                most =
+                    most.max(server.metric("spandrel_index_memory_bytes{index=\"index\",part=\"filters\"}"));
+            }
+        }
+        assert_eq!(answered, 1000);
+        assert!(most > 5e5 && most <= f64::from(1 << 20), "{most} bytes");
     });
 }

@@ -1,9 +1,14 @@
 //! Filters over the wire: in every form and call, against the rows' attributes one by one, kept, bounded, and refused by name.
+mod admitted;
 mod cases;
+mod files;
+mod given_up;
+mod held;
 mod kept;
 mod messages;
 mod refused;
 mod rows;
+mod switched;
 
 use serde_json::Value;
 use spandrel_client::Client;

@@ -1,0 +1,76 @@
+//! Filters whose callers leave, or whose time ends, while they are compiled.
+use std::time::{Duration, Instant};
+
+use prost::Message as _;
+use tonic::Code;
+
+use super::messages::{K, as_text, costly, request};
+use super::rows::server;
+use crate::holding::{Raw, code, framed, held, until};
+use crate::support::{Server, run};
+
+const SEARCH: &str = "/spandrel.v1.SearchService/Search";
+/// Comparisons in pairs: as many as a filter may have.
+const PAIRS: usize = 5000;
+
+fn taken(server: &Server) -> f64 {
+    server.metric("spandrel_index_memory_bytes{index=\"index\",part=\"filters\"}")
+}
+
+fn compiled(server: &Server) -> f64 {
+    server.metric_or_zero("spandrel_filters_compiled_total{index=\"index\"}")
+}
+
+#[test]
+fn a_filter_whose_caller_leaves_is_given_up() {
+    run(async {
+        let server = server(&["--metrics", "127.0.0.1:0"]);
+        let raw = Raw::to(&server, 65_535).await;
+        let mut calls = Vec::new();
+        for number in 0..40 {
+            let mut call = raw.open(SEARCH, None, None).await;
+            let message = request(0, costly(number, PAIRS)).encode_to_vec();
+            call.body.send_data(framed(message.len(), &message).into(), true).unwrap();
+            calls.push(call);
+        }
+        until("some are being compiled", || taken(&server) > 1e5).await;
+        for mut call in calls {
+            call.body.send_reset(h2::Reason::CANCEL);
+        }
+        until("all memory comes back", || taken(&server) < 1.0 && held(&server) < 1.0).await;
+        let done = compiled(&server);
+        assert!(done < 30.0, "{done} were compiled for nobody");
+        assert_eq!(
+            server.client().search(request(0, as_text("stock > 3"))).await.unwrap().ids.len(),
+            K as usize
+        );
+    });
+}
+
+#[test]
+fn a_filter_is_compiled_no_longer_than_its_deadline_allows() {
+    run(async {
+        let server = server(&["--metrics", "127.0.0.1:0"]);
+        let raw = Raw::to(&server, 65_535).await;
+        // How long it takes on this machine, now.
+        let begun = Instant::now();
+        server.client().search(request(0, costly(0, PAIRS))).await.unwrap();
+        let whole = begun.elapsed();
+        let (before, kept) = (server.processor_time(), taken(&server));
+        let mut calls = Vec::new();
+        for number in 1..=20 {
+            let mut call = raw.open(SEARCH, None, Some(&format!("{}u", whole.as_micros() / 8))).await;
+            let message = request(0, costly(number, PAIRS)).encode_to_vec();
+            call.body.send_data(framed(message.len(), &message).into(), true).unwrap();
+            calls.push(call);
+        }
+        for call in calls {
+            assert_eq!(code(call.answer).await, Code::DeadlineExceeded);
+        }
+        until("all memory comes back", || taken(&server) < kept + 1.0).await;
+        // Twenty of them would take twenty times as long.
+        let worked = server.processor_time() - before;
+        assert!(worked < 10 * whole + Duration::from_millis(100), "{worked:?} for what takes {whole:?} once");
+        assert!((compiled(&server) - 1.0).abs() < 0.1);
+    });
+}
