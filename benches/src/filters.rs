@@ -3,6 +3,7 @@
 //! A cell is a share of vectors that match, and a correlation. At 0 they are drawn at random. At 1 they are those nearest to an
 //! anchor, a row drawn at random, and each query has the filter of its nearest anchor; at -1 that of its farthest.
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::fs;
 use std::sync::Arc;
 
@@ -149,7 +150,9 @@ pub fn measure(searched: Searched<'_>, groups: &[Group], params: &SearchParams) 
         engine.search(asked.bytes(), &params)?;
         let before = cpu_seconds();
         let answers = engine.search(asked.bytes(), &params)?;
-        measured.cpu_us += 1e6 * (cpu_seconds() - before);
+        // Threads that computed a truth before are gone meanwhile.
+        let taken = |(task, seconds): (_, f64)| seconds - before.get(&task).copied().unwrap_or_default();
+        measured.cpu_us += 1e6 * cpu_seconds().into_iter().map(taken).sum::<f64>();
         let k = params.k.min(group.rows.len());
         measured.short += answers.iter().filter(|answer| answer.neighbours.len() < k).count();
         if k > 0 {
@@ -213,14 +216,12 @@ pub fn scores(metric: Metric, rows: &Rows, query: &[u8]) -> Vec<f32> {
     scores
 }
 
-/// Processor time of all threads of this process.
-fn cpu_seconds() -> f64 {
+/// Processor time of each thread of this process.
+fn cpu_seconds() -> HashMap<OsString, f64> {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let times: HashMap<_, f64> = tasks
-        .filter_map(|task| {
-            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            Some((task.file_name(), text.split(' ').next()?.parse::<f64>().ok()?))
-        })
-        .collect();
-    times.values().sum::<f64>() * 1e-9
+    let time = |task: fs::DirEntry| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        Some((task.file_name(), 1e-9 * text.split(' ').next()?.parse::<f64>().ok()?))
+    };
+    tasks.filter_map(time).collect()
 }

@@ -5,7 +5,7 @@ use spandrel_benches::filters::{Cell, Group, Measured, Searched, measure};
 use spandrel_builder::{ListCount, Silent};
 use spandrel_datasets::{GenerateParams, Kind, Rows, Watch, generate_rows};
 use spandrel_engine::{
-    Engine, FilterPlan, Limit, ParamsError, PlanReason, Rerank, SearchError, SearchParams,
+    Answer, Engine, FilterPlan, Limit, ParamsError, PlanReason, Rerank, SearchError, SearchParams,
 };
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{DType, Index, Matches, Metric, OpenOptions, Tier};
@@ -158,11 +158,101 @@ fn an_explanation_says_which_plan_was_followed_and_why() {
     assert_eq!(told(0.5, 0, exact), (FilterPlan::Exact, PlanReason::Exact));
     assert_eq!(told(1.0, 0, params()), (FilterPlan::Post, PlanReason::All));
     assert_eq!(told(0.5, 0, params()), (FilterPlan::Post, PlanReason::Cost));
-    assert_eq!(told(0.1, 0, params()), (FilterPlan::Lists, PlanReason::Cost));
+    assert_eq!(told(0.05, 0, params()), (FilterPlan::Lists, PlanReason::Cost));
     assert_eq!(told(0.002, 0, params()), (FilterPlan::Exact, PlanReason::Cost));
     // Far from the query, and in many places.
     let sparse = (FilterPlan::Codes, PlanReason::Sparse);
     assert!(SHARES.iter().any(|&share| told(share, -1, params()) == sparse));
+}
+
+/// The answer to the first query of the first filter of a cell, explained.
+fn first(set: &Set, engine: &Engine, cell: Cell, params: SearchParams) -> Answer {
+    let group = &cell.groups(set.searched(engine), 5)[0];
+    let filter = Some(group.matches(engine.index()));
+    let params = SearchParams { filter, explain: true, ..params };
+    engine.search(set.queries.row(group.queries()[0]), &params).unwrap().remove(0)
+}
+
+fn plan(answer: &Answer) -> FilterPlan {
+    answer.filtered.unwrap().plan
+}
+
+#[test]
+fn what_lists_cost_follows_their_number_that_a_query_names() {
+    let set = Set::build(Tier::Memory);
+    let engine = set.open(Tier::Memory, Tier::Memory);
+    let answer = |max_lists| {
+        let params = SearchParams { max_lists: Some(max_lists), ..SearchParams::new(K) };
+        first(&set, &engine, Cell { share: 0.02, correlation: 0 }, params)
+    };
+    let cost = |answer: &Answer| answer.explanation.as_ref().unwrap().filter.unwrap().costs.lists;
+    let (few, many) = (answer(4), answer(300));
+    assert!(cost(&many) > 10.0 * cost(&few), "{} of 4, {} of 300", cost(&few), cost(&many));
+    assert_eq!((plan(&few), plan(&many)), (FilterPlan::Lists, FilterPlan::Exact));
+}
+
+/// A query that would compare all matches, or their codes, searches lists instead where that is less.
+#[test]
+fn less_effort_is_less_work_whatever_the_plan() {
+    let set = Set::build(Tier::Memory);
+    let engine = set.open(Tier::Memory, Tier::Memory);
+    let answer = |share, recall, effort| {
+        let params = SearchParams { recall: Some(recall), effort, ..SearchParams::new(K) };
+        first(&set, &engine, Cell { share, correlation: 0 }, params)
+    };
+    let mut changed = 0;
+    for (share, recall) in [(0.5, 1.0), (0.02, 1.0), (0.01, TARGET), (0.005, TARGET), (0.003, TARGET)] {
+        let [whole, less] = [1.0, 0.2].map(|effort| answer(share, recall, effort));
+        let costs = |answer: &Answer| answer.explanation.as_ref().unwrap().filter.unwrap().costs;
+        let expected = |answer: &Answer| answer.promise.unwrap().expected.unwrap();
+        println!(
+            "{share}: {:?} {:?}, then {:?} {:?}",
+            plan(&whole),
+            costs(&whole),
+            plan(&less),
+            costs(&less)
+        );
+        assert_eq!(less.neighbours.len(), K);
+        if plan(&whole) == FilterPlan::Exact && plan(&less) == FilterPlan::Exact {
+            // Even the fewest lists take more.
+            assert!(costs(&less).lists >= costs(&less).exact);
+            continue;
+        }
+        changed += usize::from(plan(&whole) != plan(&less));
+        assert!(costs(&less).lists < costs(&whole).exact.min(costs(&whole).lists), "{share}");
+        assert!(expected(&less) < expected(&whole), "{share}: {} of {}", expected(&less), expected(&whole));
+    }
+    assert!(changed >= 2, "{changed}");
+}
+
+#[test]
+fn only_lists_beyond_the_plan_are_widening_and_none_is_where_they_are_limited() {
+    let set = Set::build(Tier::Memory);
+    let engine = set.open(Tier::Memory, Tier::Memory);
+    let far = Cell { share: 0.2, correlation: -1 };
+    let params = SearchParams { filter_plan: Some(FilterPlan::Lists), ..params() };
+    let free = first(&set, &engine, far, params.clone());
+    assert!(free.filtered.unwrap().widened && free.promise.unwrap().expected.is_none());
+    let planned = free.explanation.as_ref().unwrap().lists_planned;
+    assert!(free.work.lists > planned, "{} of {planned}", free.work.lists);
+    for (max_lists, widened) in [(planned + (free.work.lists - planned) / 2, true), (4, false)] {
+        let answer = first(&set, &engine, far, SearchParams { max_lists: Some(max_lists), ..params.clone() });
+        let planned = answer.explanation.as_ref().unwrap().lists_planned;
+        assert_eq!((answer.work.lists, planned < max_lists), (max_lists, widened), "{planned} planned");
+        assert_eq!(answer.filtered.unwrap().widened, widened, "{planned} planned");
+        assert_eq!(answer.promise.unwrap().expected, None, "nothing is known of the recall");
+    }
+}
+
+#[test]
+fn a_query_that_names_epsilon_is_guarded_too() {
+    let set = Set::build(Tier::Memory);
+    let engine = set.open(Tier::Memory, Tier::Memory);
+    let groups = Cell { share: 0.2, correlation: -1 }.groups(set.searched(&engine), 5);
+    let params =
+        SearchParams { epsilon: Some(0.1), filter_plan: Some(FilterPlan::Lists), ..SearchParams::new(K) };
+    let found = measure(set.searched(&engine), &groups, &params).unwrap();
+    assert!(found.widened > found.recalls.len() / 2, "{} of {}", found.widened, found.recalls.len());
 }
 
 #[test]

@@ -52,6 +52,7 @@ mod rerank;
 mod sample;
 mod scan;
 mod searched;
+mod spend;
 mod stages;
 mod stop;
 mod subject;

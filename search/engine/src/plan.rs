@@ -5,12 +5,14 @@ use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Matches, SegmentMatches, Tier};
 
 use crate::accept::Accepted;
+use crate::costs::lists_are_masked;
 use crate::filter_plan::FilterPlan;
-use crate::filtered::{self, FilteredPlan, POST_SHARE};
-use crate::params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};
-use crate::pruning::{Aim, Promise, Pruning, RECALL_DEFAULT};
+use crate::filtered::FilteredPlan;
+use crate::params::{Distances, ParamsError, Rerank, SearchParams};
+use crate::pruning::{Promise, Pruning, RECALL_DEFAULT};
 use crate::range_params::RangeParams;
 use crate::range_plan::RangePlan;
+use crate::spend::{ProbePlan, Spend, Wanted};
 use crate::stop::{StopRule, cap};
 use crate::together::Together;
 
@@ -41,17 +43,6 @@ pub struct QueryPlan {
     pub(crate) times: bool,
     /// Whether answers say how they were found.
     pub(crate) explain: bool,
-}
-
-/// Which lists are searched.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct ProbePlan {
-    /// Pruning by distance, if any.
-    pub(crate) epsilon: Option<f32>,
-    /// Lists searched at most where they hold enough vectors, no more than there are.
-    pub(crate) lists: u32,
-    /// Lists that hold the matches of a filter, where these lie together: no others are looked at.
-    pub(crate) together: Option<u32>,
 }
 
 /// Where a search ends in any case.
@@ -99,52 +90,31 @@ impl QueryPlan {
             None if params.epsilon.is_some() || params.max_lists.is_some() => None,
             asked => Some(asked.unwrap_or(RECALL_DEFAULT)),
         };
-        let together = matches.and_then(|matches| Together::of(matches, index));
-        let all = together.map_or(index.lists(), |together| together.lists);
         let lists_max = params.max_lists.unwrap_or(u32::MAX).min(index.lists());
-        let aim = match target {
-            Some(recall) => Aim { recall, effort: params.effort.into(), lists_max },
-            None => Aim::at(RECALL_DEFAULT),
-        };
+        let together = matches.and_then(|matches| Together::of(matches, index));
         let share = match together {
             Some(together) => together.share,
             None => acceptable as f64 / index.vectors() as f64, // CAST: a ratio
         };
-        let pruning = match acceptable == index.vectors() {
-            true => Pruning::of(index, k, aim),
-            false => Pruning::among(index, k, share, aim),
+        let share = (acceptable < index.vectors()).then_some(share);
+        let wanted = Wanted { params, index, k, share, together, target, lists_max };
+        let spend = match matches {
+            Some(matches) => wanted.spend_among(matches),
+            None => wanted.spend(params.effort.into()),
         };
-        let pruning = match together {
-            Some(together) => together.pruning(pruning, lists_max),
-            None => pruning,
-        };
-        let lists_max = lists_max.min(all);
-        let (plan, is_exact) = (params.filter_plan, params.recall == Some(1.0));
-        let filtered = match matches {
-            Some(matches) => {
-                let asked = filtered::Asked { matches, together, plan, is_exact, pruning };
-                Some(FilteredPlan::of(asked, index)?)
-            }
-            None => None,
-        };
+        let filtered = matches.map(|matches| FilteredPlan::of(params, matches, &spend, index)).transpose()?;
+        let lists_max = lists_max.min(spend.probe.together.unwrap_or(u32::MAX));
         let plan = filtered.map(|filtered| filtered.plan);
         // Lists that are searched whole for a filter that all vectors match are searched without one.
         let is_all = plan == Some(FilterPlan::Post) && acceptable == index.vectors();
         let accept =
             Accepted::new(matches.filter(|_| !is_all).map(Arc::clone), plan == Some(FilterPlan::Lists));
+        let Spend { pruning, probe, .. } = spend;
         // What was learned of all vectors says nothing of some of them.
         let learned = pruning.stop.filter(|_| target.is_some() && accept.is_all());
         let cap = cap(pruning.max_lists).min(index.lists());
         let learned = learned.filter(|_| index.codes_tier() == Tier::Memory && cap <= lists_max);
-        let probe = match target {
-            Some(_) => {
-                let lists = if learned.is_some() { cap } else { pruning.max_lists };
-                ProbePlan { epsilon: pruning.epsilon, lists, together: None }
-            }
-            None => ProbePlan::named(params, index),
-        };
-        let together = together.map(|together| together.lists);
-        let probe = ProbePlan { lists: probe.lists.min(all), together, ..probe };
+        let probe = if learned.is_some() { ProbePlan { lists: cap, ..probe } } else { probe };
         let bytes_max = params.max_bytes.unwrap_or(u64::MAX);
         if bytes_max == 0 {
             return Err(ParamsError::ZeroBytes);
@@ -272,7 +242,7 @@ fn checked<'a>(params: &'a SearchParams, index: &Index) -> Result<Option<&'a Arc
 /// The vectors that may be within a radius.
 fn within_filter(params: &RangeParams, index: &Index) -> Accepted {
     let share = |matches: &Arc<Matches>| matches.count() as f64 / index.vectors().max(1) as f64; // CAST: a ratio
-    let skips = params.filter.as_ref().is_some_and(|matches| share(matches) < POST_SHARE);
+    let skips = params.filter.as_ref().is_some_and(|matches| lists_are_masked(share(matches), index));
     Accepted::new(params.filter.clone(), skips)
 }
 
@@ -315,25 +285,6 @@ fn compares_less(rerank: Option<Rerank>, pruning: &Pruning) -> bool {
         None => false,
         Some(Rerank::Errors(errors)) => errors < pruning.rerank_errors,
         Some(Rerank::Count(_)) => true,
-    }
-}
-
-impl ProbePlan {
-    /// As a query names it.
-    fn named(params: &SearchParams, index: &Index) -> ProbePlan {
-        let lists = params.max_lists.unwrap_or(EPSILON_LISTS_MAX).min(index.lists());
-        // Of those there are: a share of more than all would be all.
-        let lists = (lists as f32 * params.effort).ceil().max(1.0) as u32; // CAST: a share of a count
-        ProbePlan { epsilon: params.epsilon, lists: lists.min(index.lists()), together: None }
-    }
-
-    /// Largest squared distance of a head whose list is searched, when the nearest head is this far.
-    pub(crate) fn head_bound(&self, nearest: f32) -> f32 {
-        match self.epsilon {
-            // CAST: back to the precision of the distances compared with it.
-            Some(epsilon) => (f64::from(nearest) * (1.0 + f64::from(epsilon)).powi(2)) as f32,
-            None => f32::INFINITY,
-        }
     }
 }
 

@@ -6,7 +6,8 @@ use spandrel_index::{Index, Tier};
 
 use crate::fetch::{ListPlace, NearList};
 use crate::kept;
-use crate::plan::{ProbePlan, QueryPlan};
+use crate::plan::QueryPlan;
+use crate::spend::ProbePlan;
 use crate::subject::Query;
 use crate::terms::End;
 use crate::together::{RunLists, runs_of};
@@ -51,10 +52,11 @@ pub(crate) struct Probed {
     /// Vectors that may be answers whose own list was chosen and can be read: no more than there are, since copies are not
     /// counted.
     pub(crate) vectors: u64,
-    /// Whether more lists are needed than planned, since these hold fewer of the matches than they would hold of a filter that
-    /// is independent of the query.
+    /// Whether the lists planned for hold fewer of the matches than they would hold of a filter that is independent of the query.
+    pub(crate) is_sparse: bool,
+    /// Whether more lists were chosen for that.
     pub(crate) is_widened: bool,
-    /// Whether they are given up, since they hold fewer than half.
+    /// Whether lists are given up for that.
     pub(crate) is_given_up: bool,
     /// Why the search for heads was given up, if it was; nothing is chosen then.
     pub(crate) end: Option<End>,
@@ -142,7 +144,8 @@ impl Prober {
                 out.push(place);
             }
             let wanted = wanted.unwrap_or_else(|| guard.wanted(&probed, passed));
-            (probed.is_widened, probed.is_given_up) = (wanted.vectors > k, wanted.is_none);
+            (probed.is_sparse, probed.is_given_up) = (wanted.vectors > k, wanted.is_none);
+            probed.is_widened = probed.is_sparse && probed.lists as usize > within; // CAST: widening
             let missing = wanted.vectors.saturating_sub(probed.vectors);
             if missing == 0 || lists >= plan.stop.lists_max {
                 return probed;
@@ -293,8 +296,7 @@ struct Wanted {
 
 impl Guard {
     fn of(plan: &QueryPlan) -> Guard {
-        // A query that names its own pruning gets what it names.
-        let filtered = plan.filtered.filter(|of| of.plan.has_lists() && plan.promise().is_some());
+        let filtered = plan.filtered.filter(|of| of.plan.has_lists());
         Guard {
             k: plan.k() as u64, // CAST: widening
             matches: filtered.map_or(u64::MAX, |filtered| filtered.matches),

@@ -28,6 +28,8 @@ pub(crate) struct Progress {
     pub(crate) clock: StageClock,
     /// How the vectors that match the query's filter are searched, if it has one.
     pub(crate) filtered: Option<Filtered>,
+    /// Whether the lists planned for hold so few of these that nothing is known of the recall.
+    pub(crate) is_sparse: bool,
     /// How the query is being answered, where it is to be explained.
     pub(crate) explanation: Option<Box<Explanation>>,
 }
@@ -48,6 +50,7 @@ impl Progress {
         self.limited_by = None;
         self.end = None;
         self.filtered = plan.filtered.map(FilteredPlan::filtered);
+        self.is_sparse = false;
         self.clock.begin(plan.times.then_some(started));
         let explanation = || Explanation {
             epsilon: plan.epsilon(),

@@ -149,7 +149,7 @@ impl Calibrated<'_> {
     /// Where what matches is independent of where vectors lie, these neighbours are some of the `k / share` nearest of all: lists
     /// that hold a share of these hold that share of the `k`. Beyond the last curve the number of lists grows as a power up
     /// to all lists for all vectors. Errors are those of `k / share`, or those of `k` and a stricter recall if they are more. No
-    /// search ends early.
+    /// search ends early, and none leaves lists out by their distance.
     pub(crate) fn among(&self, k: usize, share: f64, aim: Aim) -> Pruning {
         let own = self.pruning(k, Aim { recall: 1.0 - STRICTER * (1.0 - aim.recall), ..aim });
         let lists = u32::try_from(self.manifest.lists()).unwrap_or(u32::MAX);
@@ -162,7 +162,7 @@ impl Calibrated<'_> {
             (None, None) => {
                 let grown = f64::from(own.max_lists) * share.powf(-UNKNOWN_GROWTH);
                 let max_lists = (grown.ceil() as u32).min(aim.lists_max).clamp(1, lists); // CAST: saturates
-                return Pruning { max_lists, stop: None, recall: None, ..own };
+                return Pruning { max_lists, epsilon: None, stop: None, recall: None, ..own };
             }
             (Some(last), None) => {
                 let spot = Spot::of(last, aim);
@@ -178,11 +178,11 @@ impl Calibrated<'_> {
         let max_lists = found.max_lists.min(aim.lists_max).clamp(1, lists);
         Pruning {
             max_lists,
+            epsilon: None,
             rerank_errors: found.rerank_errors.max(own.rerank_errors),
             stop: None,
             reranked: own.reranked,
             recall: found.recall.filter(|_| max_lists >= found.max_lists.min(lists)),
-            ..found
         }
     }
 

@@ -1,6 +1,7 @@
 //! Searches of many queries, made again by some threads.
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::error::CalibrateError;
@@ -43,8 +44,10 @@ impl Recordings {
         let recorded = Recordings::recorded(asked(0).plan.k() as u32); // CAST: a k that has a curve
         // Recordings for many neighbours are large, and of no use to others.
         self.seen.retain(|&k, _| k == recorded || k == K_RECORDED);
+        self.seen.entry(recorded).or_default().resize_with(field.queries.len(), Seen::default);
+        let room = Room { kept: AtomicUsize::new(0), max: self.bytes_max };
+        self.seen.values_mut().flatten().for_each(|seen| room.keep(0, seen));
         let all = self.seen.entry(recorded).or_default();
-        all.resize_with(field.queries.len(), Seen::default);
         let mut outcomes = Vec::with_capacity(picks.len());
         for picks in picks.chunks(BATCH * self.threads) {
             if !tell(0) {
@@ -54,11 +57,16 @@ impl Recordings {
                 picks.iter().map(|&query| (query, std::mem::take(&mut all[query]))).collect();
             let group = taken.len().div_ceil(self.threads).max(1);
             let found: Vec<Result<Vec<Outcome>, CalibrateError>> = thread::scope(|scope| {
+                let room = &room;
                 let work = taken.chunks_mut(group).map(|taken| {
                     scope.spawn(move || {
                         let mut replayer = Replayer::open(field)?;
-                        let mut search =
-                            |(query, seen): &mut (usize, Seen)| replayer.search(*query, seen, &asked(*query));
+                        let mut search = |(query, seen): &mut (usize, Seen)| {
+                            let before = seen.bytes();
+                            let outcome = replayer.search(*query, seen, &asked(*query));
+                            room.keep(before, seen);
+                            outcome
+                        };
                         taken.iter_mut().map(&mut search).collect()
                     })
                 });
@@ -77,14 +85,55 @@ impl Recordings {
                 return Err(CalibrateError::Stopped);
             }
         }
-        let mut bytes = 0;
-        for seen in self.seen.values_mut().flatten() {
-            bytes += seen.bytes();
-            if bytes > self.bytes_max {
-                bytes -= seen.bytes();
-                *seen = Seen::default();
-            }
-        }
         Ok(outcomes)
+    }
+}
+
+/// What recordings may take, counted by all threads as they grow.
+#[derive(Debug)]
+struct Room {
+    /// Bytes that they take.
+    kept: AtomicUsize,
+    max: usize,
+}
+
+impl Room {
+    /// Keeps what is known of a query, which took `before` bytes, or forgets it where there is no room.
+    fn keep(&self, before: usize, seen: &mut Seen) {
+        let after = seen.bytes();
+        self.kept.fetch_add(after, Ordering::Relaxed);
+        let others = self.kept.fetch_sub(before, Ordering::Relaxed) - before;
+        if others > self.max {
+            *seen = Seen::default();
+            self.kept.fetch_sub(after, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_lists(lists: usize) -> Seen {
+        Seen { heads: Vec::with_capacity(lists), ..Seen::default() }
+    }
+
+    #[test]
+    fn no_more_is_kept_than_there_is_room_for_at_any_time() {
+        let room = Room { kept: AtomicUsize::new(0), max: 1000 };
+        let kept = || room.kept.load(Ordering::Relaxed);
+        let (mut first, mut second, mut third) = (of_lists(50), of_lists(60), of_lists(90));
+        room.keep(0, &mut first);
+        room.keep(0, &mut second);
+        assert_eq!((first.bytes(), second.bytes(), kept()), (400, 480, 880));
+        room.keep(0, &mut third);
+        assert_eq!((third.bytes(), kept()), (0, 880));
+        // One that grows beyond the rest of the room is forgotten, and makes room.
+        second = of_lists(90);
+        room.keep(480, &mut second);
+        assert_eq!((second.bytes(), kept()), (0, 400));
+        third = of_lists(70);
+        room.keep(0, &mut third);
+        assert_eq!((third.bytes(), kept()), (560, 960));
     }
 }

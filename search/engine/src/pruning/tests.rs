@@ -1,4 +1,6 @@
-use spandrel_index::format::STOP_WEIGHTS;
+use spandrel_index::format::{RecallSource, STOP_WEIGHTS};
+use spandrel_index::testing::TestIndex;
+use spandrel_index::{DType, Metric};
 
 use super::*;
 
@@ -93,4 +95,23 @@ fn a_promise_is_kept_or_not() {
     let reached = |expected| Promise { target: 0.95, expected }.reached();
     assert!(reached(Some(0.95)) && reached(Some(0.95 - 1e-12)) && reached(Some(1.0)));
     assert!(!reached(Some(0.949)) && !reached(None));
+}
+
+#[test]
+fn no_list_is_left_out_by_its_distance_under_a_filter() {
+    let dir = tempfile::tempdir().unwrap();
+    TestIndex::random(Metric::L2, DType::U8, 4, 2000).write(dir.path());
+    let index = Index::open(dir.path()).unwrap();
+    let curves = vec![curve(10, 10), curve(100, 40)];
+    let recall = RecallCurves { source: RecallSource::Rows, confidence: None, curves };
+    let calibrated = Calibrated { manifest: index.manifest(), recall: Some(&recall), vectors: Tier::Ssd };
+    let aim = Aim::at(0.9);
+    assert_eq!(calibrated.pruning(10, aim).epsilon, Some(0.6));
+    for share in [0.9, 0.2, 0.01] {
+        let found = calibrated.among(10, share, aim);
+        assert_eq!(found.epsilon, None, "{share}");
+        assert!(found.max_lists >= 30, "{share}: {}", found.max_lists);
+    }
+    let unknown = Calibrated { recall: None, ..calibrated };
+    assert!(unknown.pruning(10, aim).epsilon.is_some() && unknown.among(10, 0.5, aim).epsilon.is_none());
 }

@@ -36,8 +36,7 @@ pub(super) fn answer(
     let is_limited = is_short && progress.work.lists >= plan.stop.lists_max;
     let limited_by = progress.limited_by.or(is_limited.then_some(Limit::MaxLists));
     // What was left out may be what the curve counts on, and where matches lie far from the query it says nothing.
-    let is_widened = progress.filtered.is_some_and(|filtered| filtered.widened);
-    let is_cut = limited_by == Some(Limit::MaxBytes) || progress.missing.parts() > 0 || is_widened;
+    let is_cut = limited_by == Some(Limit::MaxBytes) || progress.missing.parts() > 0 || progress.is_sparse;
     let promise =
         plan.promise.map(|promise| Promise { expected: promise.expected.filter(|_| !is_cut), ..promise });
     progress.clock.lap(|times| &mut times.rerank_us);

@@ -134,6 +134,7 @@ impl Probed {
         if let Some(filtered) = &mut progress.filtered {
             filtered.widened |= chosen.is_widened;
         }
+        progress.is_sparse |= chosen.is_sparse;
         if is_read {
             progress.missing.lists = chosen.unreadable;
             places.retain(|place| asked.binary_search(&place.key()).is_err());

@@ -11,12 +11,13 @@ use spandrel_datasets::Rows;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::order::PIECE;
 use spandrel_index::testing::random_rows;
-use spandrel_index::{DType, Index, Location, Metric, OpenOptions, Tier};
+use spandrel_index::{DType, Index, Location, Matches, Metric, OpenOptions, Tier};
 
 use super::*;
 use crate::answer::{Answer, Work};
 use crate::cache::PageCache;
 use crate::collect::Collecting;
+use crate::filter_plan::FilterPlan;
 use crate::job::{Job, Queries, Started, Take, Waiting};
 use crate::pages::PageKey;
 use crate::params::{Rerank, SearchParams};
@@ -72,16 +73,20 @@ fn taken(searched: &Arc<Searched>) -> (Running, Arc<AtomicBool>, Replies) {
 
 /// As [`taken`], for some neighbours.
 fn asked(searched: &Arc<Searched>, k: usize) -> (Running, Arc<AtomicBool>, Replies) {
-    let index = &*searched.index;
     let params = SearchParams {
         max_lists: Some(u32::MAX),
         rerank: Some(Rerank::Count(VECTORS as u32)),
         ..SearchParams::new(k)
     };
+    taken_with(searched, &params)
+}
+
+fn taken_with(searched: &Arc<Searched>, params: &SearchParams) -> (Running, Arc<AtomicBool>, Replies) {
+    let index = &*searched.index;
     let queries = Queries {
         rows: random_rows(DType::F32, DIM, 1, 2).into(),
         row_bytes: index.row_bytes(),
-        plan: QueryPlan::of(&params, index).unwrap(),
+        plan: QueryPlan::of(params, index).unwrap(),
         left_out: Vec::new(),
     };
     let stop = Arc::new(AtomicBool::new(false));
@@ -210,6 +215,40 @@ fn a_list_that_was_read_is_left_within_a_piece() {
             }
         }
     }
+}
+
+/// Every second block of sixteen holds a match, so that blocks are scanned one by one.
+#[test]
+fn a_list_of_which_some_match_is_left_within_a_piece() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = open(dir.path(), CodeSpec::RaBitQ { bits: 8 }, Tier::Ssd);
+    let searched = Arc::new(Searched::of(&index));
+    let mut tools = Tools::new(&searched, vec![0, 1, 2]);
+    let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
+    let matches = Matches::of(&index, |location| location.position().is_multiple_of(32));
+    let params = SearchParams {
+        filter: Some(Arc::new(matches)),
+        filter_plan: Some(FilterPlan::Lists),
+        ..SearchParams::new(10)
+    };
+    slot.start(taken_with(&searched, &params).0, &mut tools, 0, &mut reads);
+    let place = *slot.states.probed.places.iter().max_by_key(|place| place.bytes).unwrap();
+    let bytes = part(&index.segments()[0].codes.path, place.offset, place.bytes);
+    let hashed = bytes.len().div_ceil(PIECE_BYTES) as u64;
+    slot.progress.work = Work::default();
+    let (_, step) = slot.step(&mut tools, 0, &mut reads).unwrap();
+    let (query, mut looked) = (step.query, 0);
+    let sink = Sink { found: step.found, progress: step.progress, stop: None };
+    let list = ReadList { place: &place, bytes: &bytes };
+    let end = step.scan.scan_read(&query, list, sink, &mut || {
+        looked += 1;
+        None
+    });
+    assert_eq!(end, Ok(None));
+    let scanned = slot.progress.work.vectors_scanned * place.bytes / place.count() as u64;
+    // Half of the list, in pieces as long as those of all of it.
+    assert!(scanned.abs_diff(place.bytes / 2) < place.bytes / 10, "{scanned}");
+    assert_eq!(looked - hashed, scanned.div_ceil(PIECE_BYTES as u64) - 1);
 }
 
 #[test]

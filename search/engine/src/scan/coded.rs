@@ -260,15 +260,17 @@ impl Scan for CodedScan {
                 Some(matches) => lanes.into_iter().any(|lane| matches.contains(location(lane).position())),
             }
         };
-        let (mut next, mut lanes_scanned) = (0, 0);
+        // Blocks to be scanned before `end` is asked.
+        let (mut next, mut lanes_scanned, mut left) = (0, 0, piece_blocks);
         while let Some(first) = (next..blocks).find(|&block| is_wanted(block)) {
-            if lanes_scanned > 0
-                && let Some(end) = end()
-            {
-                progress.scanned(place.key(), lanes_scanned);
-                return Ok(Some(end));
+            if left == 0 {
+                if let Some(end) = end() {
+                    progress.scanned(place.key(), lanes_scanned);
+                    return Ok(Some(end));
+                }
+                left = piece_blocks;
             }
-            let most = (first + piece_blocks).min(blocks);
+            let most = (first + left).min(blocks);
             let end = match matches {
                 None => most,
                 Some(_) => (first + 1..most).find(|&block| !is_wanted(block)).unwrap_or(most),
@@ -282,6 +284,7 @@ impl Scan for CodedScan {
             let lanes = scanned.min(end * BLOCK_VECTORS) - before;
             self.scan(query, piece, 0..lanes, |lane| location(before + lane), found);
             lanes_scanned += lanes as u64; // CAST: widening
+            left -= end - first;
             next = end;
         }
         progress.scanned(place.key(), lanes_scanned);

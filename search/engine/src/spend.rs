@@ -1,0 +1,111 @@
+//! What a search of lists spends: by the recall that a query asks for, or as it names it, and less of it under load.
+use spandrel_index::{Index, Matches};
+
+use crate::costs::ListSearch;
+use crate::filter_plan::PlanCosts;
+use crate::params::{EPSILON_LISTS_MAX, Rerank, SearchParams};
+use crate::pruning::{Aim, Pruning, RECALL_DEFAULT};
+use crate::together::Together;
+
+/// Which lists are searched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ProbePlan {
+    /// Pruning by distance, if any.
+    pub(crate) epsilon: Option<f32>,
+    /// Lists searched at most where they hold enough vectors, no more than there are.
+    pub(crate) lists: u32,
+    /// Lists that hold the matches of a filter, where these lie together: no others are looked at.
+    pub(crate) together: Option<u32>,
+}
+
+impl ProbePlan {
+    /// As a query names it.
+    fn named(params: &SearchParams, index: &Index, effort: f64) -> ProbePlan {
+        let lists = params.max_lists.unwrap_or(EPSILON_LISTS_MAX).min(index.lists());
+        // Of those there are: a share of more than all would be all.
+        let lists = (f64::from(lists) * effort).ceil().max(1.0) as u32; // CAST: a share of a count
+        ProbePlan { epsilon: params.epsilon, lists: lists.min(index.lists()), together: None }
+    }
+
+    /// Largest squared distance of a head whose list is searched, when the nearest head is this far.
+    pub(crate) fn head_bound(&self, nearest: f32) -> f32 {
+        match self.epsilon {
+            // CAST: back to the precision of the distances compared with it.
+            Some(epsilon) => (f64::from(nearest) * (1.0 + f64::from(epsilon)).powi(2)) as f32,
+            None => f32::INFINITY,
+        }
+    }
+}
+
+/// What a search of lists spends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spend {
+    pub(crate) pruning: Pruning,
+    pub(crate) probe: ProbePlan,
+    /// Vectors compared exactly after codes were scanned, to be expected.
+    pub(crate) compared: f64,
+    /// The lists of the matches, where these lie together.
+    pub(crate) together: Option<Together>,
+}
+
+impl Spend {
+    pub(crate) fn lists(&self) -> ListSearch {
+        ListSearch { lists: self.probe.lists, compared: self.compared, together: self.together }
+    }
+}
+
+/// What is wanted of an index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) params: &'a SearchParams,
+    pub(crate) index: &'a Index,
+    /// Neighbours, no more than there are vectors that may be answers.
+    pub(crate) k: usize,
+    /// The vectors that may be answers over all, where some may not, or over those among which they lie together.
+    pub(crate) share: Option<f64>,
+    /// Their lists, where they lie together.
+    pub(crate) together: Option<Together>,
+    /// Recall; none where the query names its own pruning.
+    pub(crate) target: Option<f64>,
+    /// Lists searched at most, no more than there are.
+    pub(crate) lists_max: u32,
+}
+
+impl Wanted<'_> {
+    /// With this share of the work that it takes.
+    pub(crate) fn spend(&self, effort: f64) -> Spend {
+        let Wanted { params, index, k, share, together, target, lists_max } = *self;
+        let aim = match target {
+            Some(recall) => Aim { recall, effort, lists_max },
+            None => Aim::at(RECALL_DEFAULT),
+        };
+        let pruning = match share {
+            None => Pruning::of(index, k, aim),
+            Some(share) => Pruning::among(index, k, share, aim),
+        };
+        let pruning = together.map_or(pruning, |together| together.pruning(pruning, lists_max));
+        let probe = match target {
+            Some(_) => ProbePlan { epsilon: pruning.epsilon, lists: pruning.max_lists, together: None },
+            None => ProbePlan::named(params, index, effort),
+        };
+        let all = together.map(|together| together.lists);
+        let probe = ProbePlan { lists: probe.lists.min(all.unwrap_or(u32::MAX)), together: all, ..probe };
+        let compared = match params.rerank {
+            Some(Rerank::Count(count)) => k.max(count as usize) as f64, // CAST: below 2^53
+            _ => pruning.reranked,
+        };
+        Spend { pruning, probe, compared, together }
+    }
+
+    /// With the query's effort, among vectors that match a filter. That is a share of what the cheapest way of searching these takes:
+    /// where it is not to search lists, fewer of them are left.
+    pub(crate) fn spend_among(&self, matches: &Matches) -> Spend {
+        let effort = f64::from(self.params.effort);
+        let whole = self.spend(1.0);
+        if effort >= 1.0 {
+            return whole;
+        }
+        let costs = PlanCosts::of(matches, &whole.lists(), self.index);
+        self.spend(effort * (costs.least() / costs.lists).min(1.0))
+    }
+}
