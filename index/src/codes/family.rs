@@ -16,6 +16,10 @@ use crate::format::OpenError;
 use crate::kernels::scan::{Blocks, ScanKernel, ScanTerms};
 use crate::spread::shorten;
 
+/// Least ratio of a query's errors to those that codes state. It comes from what codes of a sample lose on average where the query
+/// lies; some vectors lose far more there, and would be missed by queries that seem to have no errors.
+const ERROR_RATIO_MIN: f32 = 0.25;
+
 /// What a code family learns once for an index, and needs to code vectors and prepare queries.
 #[derive(Debug, Clone)]
 pub enum CodeModel {
@@ -168,11 +172,12 @@ impl CodeQuery {
         let centres = [frame.mean, nearest];
         self.rotate(&frame, row, if is_uneven { &centres } else { &centres[..1] });
         let (_, around) = self.rotated.split_at(frame.dims);
-        self.error_ratio = match model {
+        let error_ratio = match model {
             _ if !is_uneven => 1.0,
             CodeModel::Planes(model) => model.error_ratio(&self.centred[frame.dim..], around),
             CodeModel::Products(model) => model.error_ratio(around),
         };
+        self.error_ratio = error_ratio.max(ERROR_RATIO_MIN);
         self.centred.truncate(frame.dim);
         self.rotated.truncate(frame.dims);
         self.mean_distance = match frame.centre {
