@@ -157,7 +157,8 @@ pub fn measure(searched: Searched<'_>, groups: &[Group], params: &SearchParams) 
         measured.short += answers.iter().filter(|answer| answer.neighbours.len() < k).count();
         if k > 0 {
             let some = of(&mut group.rows.iter().map(|&row| base.row(row as usize)))?;
-            let truth = compute_truth(&some, &asked, TruthParams { metric, k, threads: 2 }, Watch::none())?;
+            let truth =
+                compute_truth(&some, &asked, None, TruthParams { metric, k, threads: 2 }, Watch::none())?;
             let ids: Vec<u64> = truth.ids.iter().map(|&row| group.rows[row as usize].into()).collect();
             let distances = truth.distances.as_deref().unwrap_or_default();
             let truth = Truth { ids: &ids, distances, columns: truth.k };

@@ -67,7 +67,7 @@ impl Set {
         let params = GenerateParams { kind, vectors, queries, dim, dtype, seed: 1, threads: 2 };
         let (base, queries) = generate_rows(params, Watch::none())?;
         let params = TruthParams { metric, k: NEAR, threads: 2 };
-        let truth = compute_truth(&base, &queries, params, Watch::none())?;
+        let truth = compute_truth(&base, &queries, None, params, Watch::none())?;
         Ok(Set { name: kind.to_string(), metric, base, queries, truth })
     }
 
@@ -91,7 +91,7 @@ impl Set {
         };
         let (base, queries) = (rows(vectors)?, rows(queries)?);
         let params = TruthParams { metric: Metric::L2, k: NEAR, threads };
-        let truth = compute_truth(&base, &queries, params, Watch::none())?;
+        let truth = compute_truth(&base, &queries, None, params, Watch::none())?;
         Ok(Set { name: "isotropic".to_owned(), metric: Metric::L2, base, queries, truth })
     }
 

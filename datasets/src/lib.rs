@@ -28,8 +28,7 @@ pub use file::{
 };
 pub use generate::{GenerateError, GenerateParams, Kind, generate, generate_rows};
 pub use neighbours::{
-    ComputeTruthError, K_MAX, RangeTruthParams, TruthParams, compute_filtered_range_truth,
-    compute_filtered_truth, compute_range_truth, compute_truth,
+    ComputeTruthError, K_MAX, RangeTruthParams, TruthParams, compute_range_truth, compute_truth,
 };
 pub use rows::{Rows, RowsError};
 pub use values::{BadRow, CheckError, decode};

@@ -120,7 +120,7 @@ fn defaults(set: &Set, code: CodeSpec, ks: &[usize]) -> Vec<(usize, f64, Option<
         let queries = set.queries.bytes()[..asked * set.queries.row_bytes()].to_vec();
         let queries = Rows::new(set.queries.dtype(), set.queries.dim(), queries).unwrap();
         let params = TruthParams { metric: set.metric, k, threads: 2 };
-        let truth = compute_truth(&set.base, &queries, params, Watch::none()).unwrap();
+        let truth = compute_truth(&set.base, &queries, None, params, Watch::none()).unwrap();
         let answers = engine.search(queries.bytes(), &SearchParams::new(k)).unwrap();
         let (ids, distances) = (&truth.ids, truth.distances.as_deref().unwrap());
         let truth = Truth { ids, distances, columns: k };

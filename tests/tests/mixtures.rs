@@ -96,7 +96,7 @@ fn check_kinds(is_chosen: impl Fn(usize, usize, Metric) -> bool) {
         let base = Base::new(rows);
         for metric in Metric::ALL {
             let params = TruthParams { metric, k: 30, threads: 2 };
-            let truth = compute_truth(&base.rows, &queries, params, Watch::none()).unwrap();
+            let truth = compute_truth(&base.rows, &queries, None, params, Watch::none()).unwrap();
             let distances = truth.distances.as_deref().unwrap();
             let known = Truth { ids: &truth.ids, distances, columns: 30 };
             let chosen = CODES.into_iter().enumerate().filter(|&(code, _)| is_chosen(kind, code, metric));

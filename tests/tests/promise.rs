@@ -38,7 +38,8 @@ fn check(set: &Set, ks: &[u32]) {
     let params = GenerateParams { kind, vectors: 12_000, queries: 1600, dim, dtype, seed: 3, threads: 2 };
     let (base, queries) = generate_rows(params, Watch::none()).unwrap();
     let truth =
-        compute_truth(&base, &queries, TruthParams { metric, k: 100, threads: 2 }, Watch::none()).unwrap();
+        compute_truth(&base, &queries, None, TruthParams { metric, k: 100, threads: 2 }, Watch::none())
+            .unwrap();
     let truth = Truth { ids: &truth.ids, distances: truth.distances.as_deref().unwrap(), columns: truth.k };
     let dir = tempfile::tempdir().unwrap();
     let code = CodeSpec::Axes { bytes: dim.next_multiple_of(32) as u32 / 4 };

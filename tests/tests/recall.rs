@@ -101,7 +101,7 @@ fn lines_of(metric: Metric, dtype: DType) -> Vec<String> {
     // More columns than neighbours, since there are ties.
     let columns = 3 * K;
     let params = TruthParams { metric, k: columns, threads: 2 };
-    let truth = compute_truth(&base.rows, &queries, params, Watch::none()).unwrap();
+    let truth = compute_truth(&base.rows, &queries, None, params, Watch::none()).unwrap();
     let distances = truth.distances.as_deref().unwrap();
     let truth = Truth { ids: &truth.ids, distances, columns };
     let mut lines = Vec::new();

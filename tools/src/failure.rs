@@ -3,7 +3,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use spandrel_datasets::{FileError, Format};
+use spandrel_datasets::{AttributeFileError, ComputeTruthError, FileError, Format};
 
 /// How a run ended, as an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,10 +83,35 @@ pub fn describe(error: &anyhow::Error, stopped: bool) -> (Outcome, String) {
     }
     if let Some(advised) = error.chain().find_map(|e| e.downcast_ref::<Advised>()) {
         let _ = writeln!(text, "help: {}", advised.help);
-    } else if let Some(help) = error.chain().find_map(|e| file_help(e.downcast_ref()?)) {
+    } else if let Some(help) = error.chain().find_map(help_for) {
         let _ = writeln!(text, "help: {help}");
     }
     (outcome, text)
+}
+
+/// What to do about an error of a library.
+fn help_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let of_attributes = || attribute_help(error.downcast_ref()?);
+    let of_truth = || match error.downcast_ref()? {
+        ComputeTruthError::Filters { .. } => Some("give a filter for each query, in their order"),
+        _ => None,
+    };
+    error.downcast_ref().and_then(file_help).or_else(of_attributes).or_else(of_truth)
+}
+
+/// What a file of attributes or filters has to be.
+fn attribute_help(error: &AttributeFileError) -> Option<&'static str> {
+    match error {
+        AttributeFileError::Header { .. } | AttributeFileError::Size { .. } => Some(
+            "give the matrix whole, as big-ann-benchmarks writes it: three counts (rows, columns, entries), where each row \
+             begins, columns, values",
+        ),
+        AttributeFileError::Rows { .. } => Some("give a row for each vector, in their order"),
+        AttributeFileError::Io(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+            Some("name a .jsonl or .spmat file that is there; attributes may also be a folder of .npy files")
+        }
+        _ => None,
+    }
 }
 
 /// The flag that reads a file after all.
@@ -156,6 +181,26 @@ mod tests {
             let text = describe(&anyhow::Error::new(error).context("reading"), false).1;
             assert_eq!(text.contains("help: "), flag.is_some(), "{text}");
             assert!(text.contains(flag.unwrap_or_default()), "{text}");
+        }
+    }
+
+    #[test]
+    fn files_of_attributes_and_filters_say_what_they_have_to_be() {
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let errors: [(anyhow::Error, &str); 3] = [
+            (AttributeFileError::Io(missing).into(), "that is there"),
+            (
+                AttributeFileError::Size { path: "a.spmat".into(), expected: 32, found: 31 }.into(),
+                "three counts",
+            ),
+            (
+                ComputeTruthError::Filters { filters: 3, filtered_rows: 9, queries: 4, rows: 9 }.into(),
+                "a filter for each query",
+            ),
+        ];
+        for (error, help) in errors {
+            let text = describe(&error.context("attributes"), false).1;
+            assert!(text.contains("help: ") && text.contains(help), "{text}");
         }
     }
 

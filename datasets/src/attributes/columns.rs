@@ -44,6 +44,10 @@ impl NpyColumns {
         };
         let (mut columns, mut attributes) = (Vec::new(), Vec::new());
         for (number, name) in names.into_iter().enumerate() {
+            // A name from a schema must not lead out of the folder.
+            if name.chars().any(std::path::is_separator) {
+                return Err(AttributeFileError::ColumnName { path, name });
+            }
             let column = Column::open(&path.join(format!("{name}.npy")))?;
             let wanted = schema.as_ref().and_then(|schema| schema.attributes().get(number));
             let kind = kind_of(&column, wanted.map(|attribute| attribute.kind))?;

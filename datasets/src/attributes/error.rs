@@ -105,6 +105,14 @@ pub enum AttributeFileError {
         /// The folder.
         path: PathBuf,
     },
+    /// The schema names an attribute that no file can be called by.
+    #[error("{path}: attribute `{name}` of the schema cannot be the name of a file in it", path = path.display())]
+    ColumnName {
+        /// The folder.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
     /// The names of files are no schema.
     #[error("{path}: {source}", path = path.display())]
     Names {

@@ -88,7 +88,7 @@ fn every_type_and_dim_is_made() {
 fn nearest_ratio(base: &Rows, queries: &Rows) -> f64 {
     let k = usize::try_from(base.len()).unwrap();
     let params = TruthParams { metric: Metric::L2, k, threads: 2 };
-    let distances = compute_truth(base, queries, params, Watch::none()).unwrap().distances.unwrap();
+    let distances = compute_truth(base, queries, None, params, Watch::none()).unwrap().distances.unwrap();
     let roots: Vec<f64> = distances.iter().map(|&d| f64::from(d).sqrt()).collect();
     let nearest: f64 = roots.chunks(k).map(|row| row[0]).sum::<f64>() * k as f64;
     nearest / roots.iter().sum::<f64>()

@@ -2,18 +2,18 @@
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-/// What a stream of random numbers is for. No two purposes share numbers.
+/// What a stream of random numbers is for. No two purposes share numbers, nor with those of generated vectors.
 #[derive(Debug, Clone, Copy)]
 #[repr(u64)]
 pub(super) enum Purpose {
     /// The anchor of a tag.
-    Anchor = 1,
+    Anchor = 17,
     /// The members of a tag.
-    Members = 2,
+    Members = 18,
     /// The tag of a query.
-    Query = 3,
+    Query = 19,
     /// Further tags of a query.
-    More = 4,
+    More = 20,
 }
 
 /// The random numbers of one tag or query.

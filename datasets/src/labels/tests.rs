@@ -30,7 +30,8 @@ fn mean_rank(correlation: f64) -> f64 {
         let one = Rows::new(queries.dtype(), queries.dim(), row.to_vec()).unwrap();
         let params = crate::TruthParams { metric: Metric::Cosine, k: 2000, threads: 1 };
         let truth =
-            crate::compute_truth(&base, &Converted::new(one, DType::F32), params, Watch::none()).unwrap();
+            crate::compute_truth(&base, &Converted::new(one, DType::F32), None, params, Watch::none())
+                .unwrap();
         let members = labels.members(chosen.row(query)[0] as usize);
         let rank = |id: &u64| truth.ids.iter().position(|other| other == id).unwrap();
         members.iter().map(|&row| rank(&row.into())).sum::<usize>() as f64 / members.len() as f64 / 2000.0

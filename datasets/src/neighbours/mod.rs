@@ -47,54 +47,32 @@ pub struct RangeTruthParams {
 /// Queries of another element type are converted to that of the base, see [`Converted`]. Progress counts rows of the base,
 /// once for each batch of queries that fits memory.
 ///
+/// With filters, rows that match each query's. Where fewer than `k` match, [`Truth::NONE`] at an infinite distance fills the rest. The
+/// matching rows of filters take at most 512 MiB in a walk over the base. Equal filters are held once. Queries whose filters do not fit
+/// take part in a later walk.
+///
 /// # Errors
 /// Bases and queries that do not belong together, `k` out of range, NaN, infinities, zero vectors under cosine,
-/// rows that cannot be read, the stop flag.
+/// rows that cannot be read, the stop flag. Filters of another number of queries, or over another number of rows.
 pub fn compute_truth(
     base: &dyn VectorSource,
     queries: &dyn VectorSource,
-    params: TruthParams,
-    watch: Watch<'_>,
-) -> Result<Truth, ComputeTruthError> {
-    nearest(base, Asking { queries, filters: None }, params, watch)
-}
-
-/// Like [`compute_truth`], among the rows that match each query's filter. Where fewer than `k` match, [`Truth::NONE`] at an
-/// infinite distance fills the rest.
-///
-/// The matching rows of filters take at most 512 MiB in a walk over the base. Equal filters are held once. Queries whose
-/// filters do not fit take part in a later walk.
-///
-/// # Errors
-/// As [`compute_truth`], and where there is not one filter for each query, over the rows of the base.
-pub fn compute_filtered_truth(
-    base: &dyn VectorSource,
-    queries: &dyn VectorSource,
-    filters: &RowFilters,
-    params: TruthParams,
-    watch: Watch<'_>,
-) -> Result<Truth, ComputeTruthError> {
-    nearest(base, Asking { queries, filters: Some(filters) }, params, watch)
-}
-
-fn nearest(
-    base: &dyn VectorSource,
-    asking: Asking<'_>,
+    filters: Option<&RowFilters>,
     params: TruthParams,
     watch: Watch<'_>,
 ) -> Result<Truth, ComputeTruthError> {
     let TruthParams { metric, k, threads } = params;
-    check(base, asking)?;
+    check(base, Asking { queries, filters })?;
     if k == 0 || k > K_MAX {
         return Err(ComputeTruthError::K { k });
     }
     let k = k.min(usize::try_from(base.len()).unwrap_or(k));
-    let queries = Converted::new(asking.queries, base.dtype());
-    let asking = Asking { queries: &queries, ..asking };
+    let queries = Converted::new(queries, base.dtype());
+    let asking = Asking { queries: &queries, filters };
     pool(threads)?.install(|| search::run(base, asking, metric, k, watch))
 }
 
-/// Computes the rows of `base` within a radius of each query, with their distances.
+/// Computes the rows of `base` within a radius of each query, with their distances; with filters, those that match each query's.
 ///
 /// Queries of another element type are converted to that of the base, see [`Converted`]. What is found may take 512 MiB in a
 /// walk over the base: where it takes more, fewer queries take part in each.
@@ -104,37 +82,15 @@ fn nearest(
 pub fn compute_range_truth(
     base: &dyn VectorSource,
     queries: &dyn VectorSource,
-    params: RangeTruthParams,
-    watch: Watch<'_>,
-) -> Result<RangeTruth, ComputeTruthError> {
-    within(base, Asking { queries, filters: None }, params, watch)
-}
-
-/// Like [`compute_range_truth`], among the rows that match each query's filter.
-///
-/// # Errors
-/// As [`compute_range_truth`], and where there is not one filter for each query, over the rows of the base.
-pub fn compute_filtered_range_truth(
-    base: &dyn VectorSource,
-    queries: &dyn VectorSource,
-    filters: &RowFilters,
-    params: RangeTruthParams,
-    watch: Watch<'_>,
-) -> Result<RangeTruth, ComputeTruthError> {
-    within(base, Asking { queries, filters: Some(filters) }, params, watch)
-}
-
-fn within(
-    base: &dyn VectorSource,
-    asking: Asking<'_>,
+    filters: Option<&RowFilters>,
     params: RangeTruthParams,
     watch: Watch<'_>,
 ) -> Result<RangeTruth, ComputeTruthError> {
     let RangeTruthParams { metric, radius, threads } = params;
-    check(base, asking)?;
+    check(base, Asking { queries, filters })?;
     metric.check_radius(radius)?;
-    let queries = Converted::new(asking.queries, base.dtype());
-    let asking = Asking { queries: &queries, ..asking };
+    let queries = Converted::new(queries, base.dtype());
+    let asking = Asking { queries: &queries, filters };
     pool(threads)?.install(|| search::run_within(base, asking, metric, radius, watch))
 }
 

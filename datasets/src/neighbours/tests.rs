@@ -64,7 +64,7 @@ fn naive(base: &Rows, queries: &Rows, metric: Metric, k: usize) -> (Vec<u64>, Ve
 }
 
 fn compute(base: &Rows, queries: &Rows, metric: Metric, k: usize, threads: usize) -> Truth {
-    compute_truth(base, queries, TruthParams { metric, k, threads }, Watch::none()).unwrap()
+    compute_truth(base, queries, None, TruthParams { metric, k, threads }, Watch::none()).unwrap()
 }
 
 fn assert_same(truth: &Truth, (ids, distances): (Vec<u64>, Vec<f64>), what: &str) {
@@ -96,7 +96,7 @@ fn every_type_and_metric_agrees_with_a_plain_loop() {
 
 /// The truth within a radius, by one walk and by several.
 fn within(base: &Rows, queries: &Rows, metric: Metric, radius: f32) -> RangeTruth {
-    compute_range_truth(base, queries, RangeTruthParams { metric, radius, threads: 2 }, Watch::none())
+    compute_range_truth(base, queries, None, RangeTruthParams { metric, radius, threads: 2 }, Watch::none())
         .unwrap()
 }
 
@@ -130,7 +130,7 @@ fn a_radius_that_is_none_is_refused() {
     let base = rows(DType::F32, 4, 50, 1);
     for radius in [f32::NAN, f32::INFINITY, -1.0] {
         let params = RangeTruthParams { metric: Metric::L2, radius, threads: 1 };
-        let refused = compute_range_truth(&base, &base, params, Watch::none()).unwrap_err();
+        let refused = compute_range_truth(&base, &base, None, params, Watch::none()).unwrap_err();
         assert!(matches!(refused, ComputeTruthError::Radius(_)), "{refused}");
     }
 }
@@ -231,7 +231,7 @@ fn queries_of_another_type_are_converted() {
 fn what_cannot_be_compared_is_refused() {
     let base = rows(DType::F32, 4, 50, 1);
     let run = |base: &Rows, queries: &Rows, metric, k| {
-        compute_truth(base, queries, TruthParams { metric, k, threads: 1 }, Watch::none()).unwrap_err()
+        compute_truth(base, queries, None, TruthParams { metric, k, threads: 1 }, Watch::none()).unwrap_err()
     };
     let bytes = rows(DType::U8, 4, 5, 1);
     let fractions = run(&bytes, &base, Metric::L2, 1).to_string();
@@ -261,7 +261,7 @@ fn what_cannot_be_compared_is_refused() {
     assert!(message.contains("row 45: a zero vector"), "{message}");
     let stop = true.into();
     let params = TruthParams { metric: Metric::L2, k: 1, threads: 1 };
-    let stopped = compute_truth(&base, &base, params, Watch { stop: &stop, ..Watch::none() });
+    let stopped = compute_truth(&base, &base, None, params, Watch { stop: &stop, ..Watch::none() });
     assert!(matches!(stopped, Err(ComputeTruthError::Check(CheckError::Stopped(_)))));
 }
 
@@ -343,7 +343,7 @@ fn filters_leave_the_nearest_of_the_rows_that_match() {
         for metric in [Metric::L2, Metric::Cosine] {
             let all = compute(&base, &queries, metric, count, 2);
             let params = TruthParams { metric, k: 10, threads: 3 };
-            let truth = compute_filtered_truth(&base, &queries, &filters, params, Watch::none()).unwrap();
+            let truth = compute_truth(&base, &queries, Some(&filters), params, Watch::none()).unwrap();
             assert_eq!((truth.queries, truth.k), (300, 10));
             for (query, &limit) in limits.iter().enumerate() {
                 let (ids, distances) = kept(&all, query, 10, |row| numbers[row as usize] < limit);
@@ -352,8 +352,7 @@ fn filters_leave_the_nearest_of_the_rows_that_match() {
             }
             let radius = all.distances.as_ref().unwrap()[count / 3];
             let params = RangeTruthParams { metric, radius, threads: 2 };
-            let truth =
-                compute_filtered_range_truth(&base, &queries, &filters, params, Watch::none()).unwrap();
+            let truth = compute_range_truth(&base, &queries, Some(&filters), params, Watch::none()).unwrap();
             for (query, &limit) in limits.iter().enumerate() {
                 let (ids, distances) = kept(&all, query, count, |row| numbers[row as usize] < limit);
                 let within = distances.iter().take_while(|&&distance| distance <= radius).count();
@@ -369,7 +368,7 @@ fn a_query_without_matches_has_no_neighbour_and_inner_products_are_infinitely_sm
     let (base, queries) = (rows(DType::F32, 4, 9, 1), rows(DType::F32, 4, 2, 2));
     let filters = below(&[0, 5], &[9, 9, 4, 9, 9, 9, 9, 9, 9]);
     let params = TruthParams { metric: Metric::InnerProduct, k: 3, threads: 1 };
-    let truth = compute_filtered_truth(&base, &queries, &filters, params, Watch::none()).unwrap();
+    let truth = compute_truth(&base, &queries, Some(&filters), params, Watch::none()).unwrap();
     assert_eq!(truth.ids, [Truth::NONE, Truth::NONE, Truth::NONE, 2, Truth::NONE, Truth::NONE]);
     assert_eq!((truth.ids_of(0), truth.ids_of(1)), (&[][..], &[2][..]));
     assert!(truth.distances.unwrap()[4..].iter().all(|&product| product == f32::NEG_INFINITY));
@@ -380,7 +379,7 @@ fn filters_of_other_queries_are_refused() {
     let (base, queries) = (rows(DType::F32, 4, 9, 1), rows(DType::F32, 4, 2, 2));
     let params = TruthParams { metric: Metric::L2, k: 3, threads: 1 };
     let refused = |filters: &RowFilters| {
-        compute_filtered_truth(&base, &queries, filters, params, Watch::none()).unwrap_err().to_string()
+        compute_truth(&base, &queries, Some(filters), params, Watch::none()).unwrap_err().to_string()
     };
     assert_eq!(
         refused(&below(&[1], &[1; 9])),

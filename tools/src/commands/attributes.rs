@@ -1,5 +1,5 @@
 //! What is known of vectors, from a file: flags of `build` and `plan`, and how they tell of it.
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -11,9 +11,9 @@ use spandrel_index::AttributeSource;
 use crate::Session;
 use crate::figures::units;
 
-/// What is known of the vectors.
+/// A file of what is known of the vectors.
 #[derive(Debug, Clone, Default, Args)]
-pub struct AttributeArgs {
+pub struct AttributeFileArgs {
     /// What is known of the vectors, for filters: JSON lines (.jsonl) with an id each, a sparse matrix whose columns are tags
     /// (.spmat), or a folder of npy files, one an attribute.
     #[arg(long, value_name = "FILE|DIR")]
@@ -21,38 +21,36 @@ pub struct AttributeArgs {
     /// Names and types of the attributes: a JSON object such as {"price": "f64"} [default: as the values show].
     #[arg(long, value_name = "FILE", requires = "attributes")]
     pub schema: Option<PathBuf>,
+}
+
+/// What is known of the vectors.
+#[derive(Debug, Clone, Default, Args)]
+pub struct AttributeArgs {
+    /// The file.
+    #[command(flatten)]
+    pub file: AttributeFileArgs,
     /// An attribute of which searching keeps all in memory, rather than its values alone; may be given more than once.
     #[arg(long, value_name = "NAME", requires = "attributes")]
     pub resident_attribute: Vec<String>,
 }
 
-impl AttributeArgs {
+impl AttributeFileArgs {
     /// Opens the file, which reads it once, if there is one.
     pub(super) fn open<'a>(
         &self,
         base: BaseRows<'a>,
         session: &Session,
     ) -> anyhow::Result<Option<Box<dyn AttributeSource + 'a>>> {
-        let path = self.attributes.as_deref();
-        path.map(|path| open(path, self.schema.as_deref(), base, session)).transpose()
+        let Some(path) = &self.attributes else { return Ok(None) };
+        let schema = self.schema.as_deref().map(read_schema).transpose()?;
+        let meter = session.meter();
+        meter.phase("attributes", "rows");
+        let progress = |done, total| meter.set(done, total);
+        let watch = Watch { progress: &progress, stop: &session.stop };
+        let source = open_attributes(path, base, schema, watch).context("attributes");
+        meter.finish();
+        source.map(Some)
     }
-}
-
-/// Opens attributes, which reads all of them once, by a file of names and types if there is one.
-pub(super) fn open<'a>(
-    path: &Path,
-    schema: Option<&Path>,
-    base: BaseRows<'a>,
-    session: &Session,
-) -> anyhow::Result<Box<dyn AttributeSource + 'a>> {
-    let schema = schema.map(read_schema).transpose()?;
-    let meter = session.meter();
-    meter.phase("attributes", "rows");
-    let progress = |done, total| meter.set(done, total);
-    let watch = Watch { progress: &progress, stop: &session.stop };
-    let source = open_attributes(path, base, schema, watch).context("attributes");
-    meter.finish();
-    source
 }
 
 /// What attributes will take, for programs.

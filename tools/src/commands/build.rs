@@ -83,7 +83,7 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     let base = args.input.open(&args.base)?;
     let ids = args.ids.as_deref().map(IdFile::open).transpose()?.map(Ids);
     let base_rows = BaseRows { rows: base.len(), ids: ids.as_ref().map(|ids| &ids.0) };
-    let source = args.attributes.open(base_rows, session)?;
+    let source = args.attributes.file.open(base_rows, session)?;
     let resident = &args.attributes.resident_attribute[..];
     let input = Input {
         vectors: &base,

@@ -83,7 +83,7 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     let allowed = args.shape.search_memory().per_vector(whole.vectors);
     let asked = ShapeArgs { search_memory: Some(SearchMemory::PerVector(allowed)), ..args.shape.clone() };
     let config = asked.config(VectorShape::of(&source, args.metric), PathBuf::new());
-    let attributes = args.attributes.open(BaseRows { rows: whole.vectors, ids: None }, session)?;
+    let attributes = args.attributes.file.open(BaseRows { rows: whole.vectors, ids: None }, session)?;
     let resident = &args.attributes.resident_attribute[..];
     let input = Input {
         attributes: attributes.as_deref().map(|source| Attributes { source, resident }),

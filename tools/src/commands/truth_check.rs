@@ -205,7 +205,7 @@ mod tests {
         let params = spandrel_datasets::TruthParams { metric: of, k: 10, threads: 1 };
         let watch = spandrel_datasets::Watch::none();
         let mut truth =
-            spandrel_datasets::compute_truth(&source(base), &source(&queries), params, watch).unwrap();
+            spandrel_datasets::compute_truth(&source(base), &source(&queries), None, params, watch).unwrap();
         change(&mut truth);
         let sample = Sample::of(&truth);
         let vector = |id: &u64| base.get(*id as usize).map(|row| bytes(&[*row]));

@@ -89,7 +89,7 @@ impl Order {
     pub(crate) fn truth(&self, set: &Set, matches: usize, queries: &Rows, threads: usize) -> Result<Truth> {
         let matching = picked(&set.base, self.rows[..matches].iter().map(|&row| row as usize))?;
         let params = TruthParams { metric: set.metric, k: K.min(matches), threads };
-        let mut truth = compute_truth(&matching, queries, params, Watch::none())?;
+        let mut truth = compute_truth(&matching, queries, None, params, Watch::none())?;
         let ids: Vec<u64> = self.rows[..matches].iter().map(|&row| row.into()).collect();
         truth.name_rows(&ids)?;
         Ok(truth)

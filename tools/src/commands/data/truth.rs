@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use spandrel_datasets::{
-    Converted, Format, IdFile, RangeTruthParams, TruthParams, VectorFile, compute_filtered_range_truth,
-    compute_filtered_truth, compute_range_truth, compute_truth,
+    Converted, Format, IdFile, RangeTruthParams, TruthParams, VectorFile, compute_range_truth, compute_truth,
 };
 use spandrel_index::{Metric, VectorSource as _};
 
@@ -80,9 +79,8 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         threads: args.threads.map_or(0, usize::from),
     };
     let filters = args.filtered.read(base.len(), args.ids.as_deref(), session)?;
-    let mut truth = watched(session, "exact neighbours", |watch| match &filters {
-        Some(filters) => compute_filtered_truth(&base, &queries, filters, params, watch),
-        None => compute_truth(&base, &queries, params, watch),
+    let mut truth = watched(session, "exact neighbours", |watch| {
+        compute_truth(&base, &queries, filters.as_ref(), params, watch)
     })?;
     if let Some(ids) = &ids {
         truth.name_rows(ids)?;
@@ -106,8 +104,11 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
     });
     if let Some(filters) = &filters {
         text += &format!(
-            "{} different filters; fewer than {} match for {} of the queries\n",
-            units::count(filters.distinct() as u64), // CAST: usize is 64 bits here
+            "{}; fewer than {} match for {} of the queries\n",
+            match filters.distinct() {
+                1 => "one filter for all".to_owned(),
+                count => format!("{} different filters", units::count(count as u64)), // CAST: usize is 64 bits here
+            },
             truth.k,
             units::count(fewer as u64), // CAST: as above
         );
@@ -126,9 +127,8 @@ fn run_within(args: &TruthArgs, radius: f32, session: &Session) -> anyhow::Resul
     let params =
         RangeTruthParams { metric: args.metric, radius, threads: args.threads.map_or(0, usize::from) };
     let filters = args.filtered.read(base.len(), args.ids.as_deref(), session)?;
-    let mut truth = watched(session, "exact neighbours", |watch| match &filters {
-        Some(filters) => compute_filtered_range_truth(&base, &queries, filters, params, watch),
-        None => compute_range_truth(&base, &queries, params, watch),
+    let mut truth = watched(session, "exact neighbours", |watch| {
+        compute_range_truth(&base, &queries, filters.as_ref(), params, watch)
     })?;
     if let Some(ids) = &ids {
         truth.name_rows(ids)?;

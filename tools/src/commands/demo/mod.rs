@@ -166,7 +166,7 @@ impl Demo<'_> {
         let (base, queries) = (self.args.input.open(base)?, self.args.input.open(queries)?);
         let params = TruthParams { metric: self.args.metric, k: TRUTH_COLUMNS, threads: self.threads };
         let truth =
-            self.watched("exact neighbours", |watch| compute_truth(&base, &queries, params, watch))?;
+            self.watched("exact neighbours", |watch| compute_truth(&base, &queries, None, params, watch))?;
         let path = self.path("truth.ibin");
         truth.write(&path)?;
         self.say(&format!("   {}\n", path.display()))?;
