@@ -38,6 +38,15 @@ impl Cell {
         }
     }
 
+    /// Bytes that it takes in memory beside its own.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Cell::Keyword(text) => text.capacity(),
+            Cell::Tags(Tags { text, ends }) => text.capacity() + ends.capacity() * size_of::<usize>(),
+            Cell::Null | Cell::Bool(_) | Cell::I64(_) | Cell::F64(_) | Cell::Timestamp(_) => 0,
+        }
+    }
+
     /// The key of a number. None for other values.
     pub fn key(&self) -> Option<u64> {
         match self {

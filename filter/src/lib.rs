@@ -29,4 +29,4 @@ pub use limits::{
     VALUES_MAX,
 };
 pub use text::{ParseError, Problem};
-pub use timestamp::{TimestampError, parse_timestamp};
+pub use timestamp::{TimestampError, format_timestamp, parse_timestamp};

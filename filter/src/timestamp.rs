@@ -38,14 +38,15 @@ pub fn parse_timestamp(text: &str) -> Result<i64, TimestampError> {
     i64::try_from(nanos / NANOS).map_err(|_| TimestampError::Form(shown()))
 }
 
+/// The text of microseconds since 1970-01-01T00:00:00Z; none outside of the years 0 to 9999.
+pub fn format_timestamp(micros: i64) -> Option<String> {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * NANOS).ok()?;
+    time.format(&Rfc3339).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn format_timestamp(micros: i64) -> String {
-        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * NANOS).unwrap();
-        time.format(&Rfc3339).unwrap()
-    }
 
     #[test]
     fn known_times() {
@@ -60,7 +61,7 @@ mod tests {
         ];
         for (text, micros) in times {
             assert_eq!(parse_timestamp(text), Ok(micros), "{text}");
-            assert_eq!(format_timestamp(micros), text);
+            assert_eq!(format_timestamp(micros).as_deref(), Some(text));
         }
         assert_eq!(parse_timestamp("2024-05-01t14:00:00.250000000+02:00"), Ok(1_714_564_800_250_000));
         assert_eq!(parse_timestamp("2024-05-01 06:30:00-05:30"), Ok(1_714_564_800_000_000));
@@ -72,9 +73,10 @@ mod tests {
     fn every_day_comes_back() {
         let mut micros = -62_167_219_200_000_000;
         while micros < 253_402_300_800_000_000 {
-            assert_eq!(parse_timestamp(&format_timestamp(micros)), Ok(micros));
+            assert_eq!(parse_timestamp(&format_timestamp(micros).unwrap()), Ok(micros));
             micros += 13 * 86_400_000_000 + 1;
         }
+        assert_eq!((format_timestamp(i64::MAX), format_timestamp(i64::MIN)), (None, None));
     }
 
     #[test]

@@ -59,6 +59,50 @@ pub struct SearchOptions {
     pub explain: bool,
     #[prost(message, optional, tag = "11")]
     pub filter: ::core::option::Option<Filter>,
+    #[prost(message, optional, tag = "12")]
+    pub with_attributes: ::core::option::Option<AttributeSelection>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttributeSelection {
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AttributeValues {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "AttributeType", tag = "2")]
+    pub r#type: i32,
+    #[prost(message, repeated, tag = "3")]
+    pub values: ::prost::alloc::vec::Vec<AttributeValue>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AttributeValue {
+    #[prost(oneof = "attribute_value::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    pub kind: ::core::option::Option<attribute_value::Kind>,
+}
+/// Nested message and enum types in `AttributeValue`.
+pub mod attribute_value {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(string, tag = "1")]
+        Keyword(::prost::alloc::string::String),
+        #[prost(message, tag = "2")]
+        Tags(super::Tags),
+        #[prost(bool, tag = "3")]
+        Boolean(bool),
+        #[prost(int64, tag = "4")]
+        Integer(i64),
+        #[prost(double, tag = "5")]
+        Number(f64),
+        #[prost(int64, tag = "6")]
+        Timestamp(i64),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Tags {
+    #[prost(string, repeated, tag = "1")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Filter {
@@ -205,6 +249,8 @@ pub struct SearchResponse {
     pub promise: ::core::option::Option<Promise>,
     #[prost(message, optional, tag = "13")]
     pub filtered: ::core::option::Option<Filtered>,
+    #[prost(message, repeated, tag = "14")]
+    pub attributes: ::prost::alloc::vec::Vec<AttributeValues>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Filtered {
@@ -279,6 +325,8 @@ pub struct SearchBatchResponse {
     pub promises: ::prost::alloc::vec::Vec<Promise>,
     #[prost(message, repeated, tag = "14")]
     pub filtered: ::prost::alloc::vec::Vec<Filtered>,
+    #[prost(message, repeated, tag = "15")]
+    pub attributes: ::prost::alloc::vec::Vec<AttributeValues>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchStreamRequest {
@@ -398,6 +446,17 @@ pub struct ExplainedFilter {
     pub codes_cost: ::core::option::Option<f64>,
     #[prost(double, tag = "7")]
     pub lists_cost: f64,
+    #[prost(message, repeated, tag = "8")]
+    pub parts: ::prost::alloc::vec::Vec<FilterPart>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FilterPart {
+    #[prost(uint32, tag = "1")]
+    pub depth: u32,
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub matches: u64,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct ExplainedList {
@@ -497,6 +556,8 @@ pub struct FetchRequest {
     pub index: ::prost::alloc::string::String,
     #[prost(uint64, repeated, tag = "2")]
     pub ids: ::prost::alloc::vec::Vec<u64>,
+    #[prost(message, optional, tag = "3")]
+    pub with_attributes: ::core::option::Option<AttributeSelection>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FetchResponse {
@@ -510,6 +571,8 @@ pub struct FetchResponse {
     pub damaged: ::prost::alloc::vec::Vec<u32>,
     #[prost(string, tag = "5")]
     pub index_uuid: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "6")]
+    pub attributes: ::prost::alloc::vec::Vec<AttributeValues>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -635,6 +698,47 @@ impl Limit {
             "LIMIT_MAX_LISTS" => Some(Self::MaxLists),
             "LIMIT_MAX_BYTES" => Some(Self::MaxBytes),
             "LIMIT_MAX_RESULTS" => Some(Self::MaxResults),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AttributeType {
+    Unspecified = 0,
+    Keyword = 1,
+    Tags = 2,
+    Bool = 3,
+    I64 = 4,
+    F64 = 5,
+    Timestamp = 6,
+}
+impl AttributeType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ATTRIBUTE_TYPE_UNSPECIFIED",
+            Self::Keyword => "ATTRIBUTE_TYPE_KEYWORD",
+            Self::Tags => "ATTRIBUTE_TYPE_TAGS",
+            Self::Bool => "ATTRIBUTE_TYPE_BOOL",
+            Self::I64 => "ATTRIBUTE_TYPE_I64",
+            Self::F64 => "ATTRIBUTE_TYPE_F64",
+            Self::Timestamp => "ATTRIBUTE_TYPE_TIMESTAMP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ATTRIBUTE_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ATTRIBUTE_TYPE_KEYWORD" => Some(Self::Keyword),
+            "ATTRIBUTE_TYPE_TAGS" => Some(Self::Tags),
+            "ATTRIBUTE_TYPE_BOOL" => Some(Self::Bool),
+            "ATTRIBUTE_TYPE_I64" => Some(Self::I64),
+            "ATTRIBUTE_TYPE_F64" => Some(Self::F64),
+            "ATTRIBUTE_TYPE_TIMESTAMP" => Some(Self::Timestamp),
             _ => None,
         }
     }
@@ -1734,47 +1838,6 @@ impl Tier {
             "TIER_UNSPECIFIED" => Some(Self::Unspecified),
             "TIER_MEMORY" => Some(Self::Memory),
             "TIER_SSD" => Some(Self::Ssd),
-            _ => None,
-        }
-    }
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum AttributeType {
-    Unspecified = 0,
-    Keyword = 1,
-    Tags = 2,
-    Bool = 3,
-    I64 = 4,
-    F64 = 5,
-    Timestamp = 6,
-}
-impl AttributeType {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "ATTRIBUTE_TYPE_UNSPECIFIED",
-            Self::Keyword => "ATTRIBUTE_TYPE_KEYWORD",
-            Self::Tags => "ATTRIBUTE_TYPE_TAGS",
-            Self::Bool => "ATTRIBUTE_TYPE_BOOL",
-            Self::I64 => "ATTRIBUTE_TYPE_I64",
-            Self::F64 => "ATTRIBUTE_TYPE_F64",
-            Self::Timestamp => "ATTRIBUTE_TYPE_TIMESTAMP",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "ATTRIBUTE_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
-            "ATTRIBUTE_TYPE_KEYWORD" => Some(Self::Keyword),
-            "ATTRIBUTE_TYPE_TAGS" => Some(Self::Tags),
-            "ATTRIBUTE_TYPE_BOOL" => Some(Self::Bool),
-            "ATTRIBUTE_TYPE_I64" => Some(Self::I64),
-            "ATTRIBUTE_TYPE_F64" => Some(Self::F64),
-            "ATTRIBUTE_TYPE_TIMESTAMP" => Some(Self::Timestamp),
             _ => None,
         }
     }

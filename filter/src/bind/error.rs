@@ -20,6 +20,9 @@ pub enum BindError {
         /// The nearest by spelling, and the attributes there are.
         hint: String,
     },
+    /// An attribute is asked for twice.
+    #[error("attribute `{0}` is named twice")]
+    Twice(String),
     /// The value is not of the attribute's type.
     #[error("`{name}` is {kind}, which is not compared with {given}")]
     Value {

@@ -26,6 +26,27 @@ impl Filter {
     }
 }
 
+impl Schema {
+    /// The numbers of attributes that are wanted by name, in that order; of all where none is named.
+    ///
+    /// # Errors
+    /// Attributes that are not in the schema, or named twice.
+    pub fn choose(&self, names: &[impl AsRef<str>]) -> Result<Vec<usize>, BindError> {
+        if names.is_empty() {
+            return Ok((0..self.attributes().len()).collect());
+        }
+        let mut numbers = Vec::new();
+        for name in names.iter().map(AsRef::as_ref) {
+            let number = self.find(name).ok_or_else(|| BindError::unknown(name, self))?;
+            if numbers.contains(&number) {
+                return Err(BindError::Twice(name.to_owned()));
+            }
+            numbers.push(number);
+        }
+        Ok(numbers)
+    }
+}
+
 struct Binder<'a> {
     schema: &'a Schema,
     /// Comparisons so far.

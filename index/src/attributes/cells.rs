@@ -1,7 +1,9 @@
-//! What is known of one position.
+//! What is known of one position: read here, or of bytes that a caller has read.
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
+use roaring::RoaringBitmap;
 use spandrel_filter::{AttributeType, Cell};
 
 use super::dictionary::Dictionary;
@@ -10,7 +12,38 @@ use super::frames::{self, FRAME, Frames};
 use super::posting::Malformed;
 use super::seal::Part;
 use super::stored::{Content, StoredAttribute};
-use crate::format::OpenError;
+use crate::format::{BODY_AT, OpenError};
+
+/// A part of the file that is read to know what positions have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CellPiece {
+    /// Number of the block of positions; none of the positions without a number.
+    pub block: Option<u32>,
+    /// In the file.
+    pub offset: u64,
+    /// Its sum included; 0 where nothing is read.
+    pub bytes: u64,
+}
+
+/// Positions without a number.
+#[derive(Debug, Clone, Default)]
+pub struct NoNumber(Arc<RoaringBitmap>);
+
+/// Where it is known which positions have no number.
+#[derive(Debug, Clone)]
+pub enum NullsAt {
+    /// Here: of an attribute with a dictionary none, since its blocks tell.
+    Hand(NoNumber),
+    /// On SSD.
+    Ssd(CellPiece),
+}
+
+impl NoNumber {
+    /// Whether a position has none.
+    pub fn contains(&self, position: u32) -> bool {
+        self.0.contains(position)
+    }
+}
 
 impl StoredAttribute {
     /// What is known of a position, which must exist.
@@ -18,28 +51,100 @@ impl StoredAttribute {
     /// # Errors
     /// [`OpenError`] when it cannot be read or is damaged.
     pub fn cell(&self, position: u32) -> Result<Cell, OpenError> {
+        if matches!(self.content, Content::Numbers(_)) && self.nulls()?.contains(position) {
+            return Ok(Cell::Null);
+        }
+        let (block, range) = self.block_of(position);
+        let content = match range.is_empty() {
+            true => Cow::default(),
+            false => self.piece(Part::Block, block as u64, range)?,
+        };
+        self.cell_in(position, &content)
+    }
+
+    /// The bytes of a piece, sum included, of an attribute in memory. None of one on SSD.
+    pub fn resident(&self, piece: CellPiece) -> Option<&[u8]> {
+        let at = usize::try_from(piece.offset - BODY_AT).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(piece.bytes).unwrap_or(usize::MAX);
+        self.memory().map(|body| body.get(at..).and_then(|rest| rest.get(..bytes)).unwrap_or_default())
+    }
+
+    /// What is read to know a position, which must exist.
+    pub fn cell_piece(&self, position: u32) -> CellPiece {
+        let (block, range) = self.block_of(position);
+        let (offset, bytes) = (BODY_AT + range.start, range.end - range.start);
+        CellPiece { block: Some(block as u32), offset, bytes } // CAST: positions are u32
+    }
+
+    /// Which positions have no number, or what is read to know it.
+    ///
+    /// # Errors
+    /// [`OpenError`] when they are in memory and damaged.
+    pub fn nulls_at(&self) -> Result<NullsAt, OpenError> {
+        if matches!(self.content, Content::Values { .. }) || self.null_count() == 0 {
+            return Ok(NullsAt::Hand(NoNumber::default()));
+        }
+        if let Some(nulls) = self.kept_nulls() {
+            return Ok(NullsAt::Hand(NoNumber(nulls)));
+        }
+        if self.is_resident() {
+            return self.nulls().map(|nulls| NullsAt::Hand(NoNumber(nulls)));
+        }
+        let (start, end) = (self.foot.nulls_at, self.foot.places_at);
+        Ok(NullsAt::Ssd(CellPiece { block: None, offset: BODY_AT + start, bytes: end - start }))
+    }
+
+    /// A piece without its sum, if that holds; nothing of a piece of no bytes.
+    ///
+    /// # Errors
+    /// The sums found and expected.
+    pub fn check_piece<'a>(&self, piece: CellPiece, bytes: &'a [u8]) -> Result<&'a [u8], (u32, u32)> {
+        match piece.block {
+            _ if bytes.is_empty() => Ok(bytes),
+            Some(block) => self.spec.sealer().open(Part::Block, block.into(), bytes),
+            None => self.spec.sealer().open(Part::Nulls, 0, bytes),
+        }
+    }
+
+    /// What is known of a position, out of its piece without the sum. The number of a position without one means nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it is damaged.
+    pub fn cell_in(&self, position: u32, content: &[u8]) -> Result<Cell, OpenError> {
+        let (block, _) = self.block_of(position);
         match &self.content {
             Content::Numbers(frames) => {
-                if self.nulls()?.contains(position) {
-                    return Ok(Cell::Null);
-                }
-                let (frame, at) = (position as usize / FRAME, position as usize % FRAME);
                 let mut keys = Vec::new();
-                self.frame(frames, frame, &mut keys)?;
-                let key = keys.get(at).copied();
+                frames::read(content, frames.span(block), frames.positions_in(block), &mut keys);
+                let key = keys.get(position as usize % FRAME).copied();
                 Ok(key.and_then(|key| Cell::of_key(self.spec.kind, key)).unwrap_or_default())
             }
-            Content::Values { dictionary, blocks } => {
-                let (block, at) = (position as usize / BLOCK, position as usize % BLOCK);
-                let content = self.piece(Part::Block, block as u64, self.block_range(blocks, block))?;
-                let mut reader = self.block_reader(&content, dictionary);
+            Content::Values { dictionary, .. } => {
+                let mut reader = self.block_reader(content, dictionary);
                 let failed = |malformed| self.malformed(&format!("block {block}"), malformed);
-                for _ in 0..at {
+                for _ in 0..position as usize % BLOCK {
                     reader.next().map_err(failed)?;
                 }
                 let values = reader.next().map_err(failed)?;
                 self.texts(dictionary, values)
             }
+        }
+    }
+
+    /// Positions without a number, out of their piece without the sum. They are kept for others.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it is damaged.
+    pub fn nulls_in(&self, content: &[u8]) -> Result<NoNumber, OpenError> {
+        self.keep_nulls(content).map(NoNumber)
+    }
+
+    /// The block or frame of a position, and where it is in the body.
+    fn block_of(&self, position: u32) -> (usize, Range<u64>) {
+        let at = position as usize;
+        match &self.content {
+            Content::Numbers(frames) => (at / FRAME, self.frame_range(frames, at / FRAME)),
+            Content::Values { blocks, .. } => (at / BLOCK, self.block_range(blocks, at / BLOCK)),
         }
     }
 
@@ -72,20 +177,13 @@ impl StoredAttribute {
         at + place.start..at + place.end
     }
 
-    /// The numbers of a frame by position; those of positions without one mean nothing.
-    pub(super) fn frame(&self, frames: &Frames, frame: usize, keys: &mut Vec<u64>) -> Result<(), OpenError> {
-        let place = self.frame_range(frames, frame);
-        let bytes = if place.is_empty() { Cow::Borrowed(&[][..]) } else { self.bytes(place)? };
-        self.decode_frame(frames, frame, &bytes, keys)
-    }
-
     /// Where a frame is in the body.
     pub(super) fn frame_range(&self, frames: &Frames, frame: usize) -> Range<u64> {
         let (place, at) = (frames.place(frame), self.foot.blocks_at);
         at + place.start..at + place.end
     }
 
-    /// As [`StoredAttribute::frame`], of the bytes of the frame.
+    /// The numbers of a frame by position, out of its bytes; those of positions without one mean nothing.
     pub(super) fn decode_frame(
         &self,
         frames: &Frames,

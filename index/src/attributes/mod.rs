@@ -25,6 +25,7 @@ mod dictionary;
 mod foot;
 mod forward;
 mod frames;
+mod parts;
 mod posting;
 mod postings;
 mod ranges;
@@ -39,8 +40,10 @@ mod window;
 mod writer;
 
 pub(crate) use cache::{CACHE_BYTES, PostingCache};
+pub use cells::{CellPiece, NoNumber, NullsAt};
 pub(crate) use check::check;
 pub use compile::{CompileError, CompileLimits, compile};
+pub use parts::{FilterPart, PARTS_MAX, PartsError, parts};
 pub(crate) use stored::Opened;
 pub use stored::{StoredAttribute, ValueCount};
 pub use writer::{AttributeSpec, DictionaryWriter, ForwardWriter, NumberWriter, PostingWriter};

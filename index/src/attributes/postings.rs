@@ -17,16 +17,23 @@ impl StoredAttribute {
     /// # Errors
     /// [`OpenError`] when they cannot be read or are damaged.
     pub fn nulls(&self) -> Result<Arc<RoaringBitmap>, OpenError> {
-        let key = self.key(None);
-        if let Some(nulls) = self.cache.get(key) {
+        if let Some(nulls) = self.kept_nulls() {
             return Ok(nulls);
         }
-        let bytes = self.piece(Part::Nulls, 0, self.foot.nulls_at..self.foot.places_at)?;
+        self.keep_nulls(&self.piece(Part::Nulls, 0, self.foot.nulls_at..self.foot.places_at)?)
+    }
+
+    /// Positions without a value, if they were read before and kept.
+    pub(super) fn kept_nulls(&self) -> Option<Arc<RoaringBitmap>> {
+        self.cache.get(self.key(None))
+    }
+
+    /// Positions without a value, out of their bytes, whose sum held.
+    pub(super) fn keep_nulls(&self, bytes: &[u8]) -> Result<Arc<RoaringBitmap>, OpenError> {
         let expected = Expected { cardinality: self.foot.nulls, positions: u64::from(self.positions) };
-        let nulls =
-            posting::read(&bytes, expected).map_err(|malformed| self.malformed("nulls", malformed))?;
+        let nulls = posting::read(bytes, expected).map_err(|malformed| self.malformed("nulls", malformed))?;
         let nulls = Arc::new(nulls);
-        self.cache.put(key, &nulls);
+        self.cache.put(self.key(None), &nulls);
         Ok(nulls)
     }
 

@@ -176,12 +176,25 @@ impl StoredAttribute {
         matches!(self.body, Body::Memory(_))
     }
 
+    /// The body, where it is in memory.
+    pub(super) fn memory(&self) -> Option<&[u8]> {
+        match &self.body {
+            Body::Memory(body) => Some(body),
+            Body::Ssd(_) => None,
+        }
+    }
+
+    /// The file, unless its whole body is in memory.
+    pub fn blob(&self) -> Option<&Arc<dyn Blob>> {
+        match &self.body {
+            Body::Memory(_) => None,
+            Body::Ssd(blob) => Some(blob),
+        }
+    }
+
     /// Bytes of memory, the cache of postings apart.
     pub fn memory_bytes(&self) -> usize {
-        let body = match &self.body {
-            Body::Memory(body) => body.len(),
-            Body::Ssd(_) => 0,
-        };
+        let body = self.memory().map_or(0, <[u8]>::len);
         body + match &self.content {
             Content::Values { dictionary, blocks } => dictionary.memory_bytes() + blocks.memory_bytes(),
             Content::Numbers(frames) => frames.memory_bytes(),

@@ -2,6 +2,8 @@
 use std::fmt;
 use std::time::Instant;
 
+use spandrel_filter::Cell;
+
 use crate::StageTimes;
 use crate::explain::Explanation;
 use crate::filter_plan::Filtered;
@@ -108,6 +110,9 @@ impl Missing {
 pub struct Answer {
     /// Best first, ties by id. `k` of them, or all there are, unless `limited_by` or `missing` says why not.
     pub neighbours: Vec<Neighbour>,
+    /// What each neighbour has in the attributes that were fetched, neighbour by neighbour; empty before
+    /// [`HandOut::give`](crate::HandOut::give).
+    pub cells: Vec<Cell>,
     /// What it took.
     pub work: Work,
     /// When a worker took the query; none in an answer from elsewhere.

@@ -1,4 +1,4 @@
-//! Lists and pages that had to be left out, remembered until they are read whole, and in the end not read any more.
+//! Lists, pages and blocks that had to be left out, remembered until they are read whole, and in the end not read any more.
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -21,9 +21,16 @@ pub enum DamagedPart {
     Page(u64),
     /// A page of ids, by number.
     IdPage(u64),
+    /// A block of an attribute's values, by the attribute's number.
+    Block {
+        /// Number of the attribute.
+        attribute: u16,
+        /// Number of the block; none of the positions without a number.
+        block: Option<u32>,
+    },
 }
 
-/// A list or page that could not be used.
+/// A list, page or block that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     /// The file.
@@ -40,7 +47,7 @@ pub struct Damage {
     pub reason: DamageReason,
 }
 
-/// What is wrong with a list or page.
+/// What is wrong with a list, page or block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DamageReason {
     /// Its bytes are not those that were written.
@@ -67,6 +74,8 @@ impl fmt::Display for DamagedPart {
             DamagedPart::List(list) => write!(f, "list {list}"),
             DamagedPart::Page(page) => write!(f, "page {page}"),
             DamagedPart::IdPage(page) => write!(f, "page {page} of ids"),
+            DamagedPart::Block { block: Some(block), .. } => write!(f, "block {block} of values"),
+            DamagedPart::Block { block: None, .. } => f.write_str("positions without a number"),
         }
     }
 }
@@ -175,6 +184,10 @@ fn place(key: Key) -> (usize, u64) {
         DamagedPart::List(list) => u64::from(list) << 2,
         DamagedPart::Page(page) => page << 2 | 1,
         DamagedPart::IdPage(page) => page << 2 | 2,
+        DamagedPart::Block { attribute, block } => {
+            // Numbers of blocks are far below the largest.
+            (u64::from(attribute) << 32 | u64::from(block.unwrap_or(u32::MAX))) << 2 | 3
+        }
     };
     let number = number | u64::from(segment) << 48;
     // The upper bits of a product with an odd constant depend on all bits of the number.

@@ -18,13 +18,12 @@ use crate::exact::{ExactNearest, ExactPieces, ExactSearch};
 use crate::executor::{EngineConfig, Executor};
 use crate::files::{QueryFile, files_of, open_file};
 use crate::filter_plan::FilterPlan;
-use crate::ids::{FetchRequest, Fetched, Ids, Piece};
+use crate::ids::{FetchContent, FetchRequest, Fetched, Ids, Piece};
 use crate::job::{Job, Queries, Reply, Waiting};
 use crate::lookup::Lookup;
 use crate::params::SearchParams;
 use crate::plan::QueryPlan;
 use crate::queue::Backlog;
-use crate::reads::FileKind;
 use crate::searched::Searched;
 use crate::terms::Terms;
 use crate::threads::ThreadReport;
@@ -76,8 +75,7 @@ impl Executor {
         let files = files_of(&index);
         let open = |file: &QueryFile| open_file(&*file.blob, file.body_bytes, config.direct);
         let opened = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        // Ids are read for fetches alone.
-        let direct = files.iter().zip(&opened).all(|(of, file)| of.kind == FileKind::Ids || file.is_direct());
+        let direct = files.iter().zip(&opened).all(|(of, file)| !of.is_of_queries || file.is_direct());
         // What is in memory is not cached as well, nor pages that nobody reads; all pages take a little more than they are.
         let unread = index.vectors_tier() == Tier::Memory || index.code() == CodeSpec::Full;
         let vectors_bytes: u64 = index.segments().iter().map(|segment| segment.vectors.body_bytes).sum();
@@ -236,30 +234,40 @@ impl Engine {
         }
     }
 
-    /// Hands in ids whose vectors are wanted, without waiting. `reply` is called once, as by [`Engine::submit`].
-    /// A damaged page costs the vectors in it and no others.
+    /// Hands in ids whose vectors or attributes are wanted, without waiting. `reply` is called once, as by [`Engine::submit`].
+    /// A damaged page or block costs the ids in it and no others.
     ///
     /// # Errors
     /// As [`Engine::submit`].
     ///
     /// # Panics
-    /// When the lookup is of another index.
+    /// When the lookup is of another index, or an attribute is none of the index's.
     pub fn submit_fetch(
         &self,
         request: FetchRequest,
         reply: impl FnOnce(Result<Fetched, SearchError>) + Send + 'static,
     ) -> Result<(), SearchError> {
-        let FetchRequest { lookup, ids, deadline, stop } = request;
+        let FetchRequest { lookup, ids, content, deadline, stop } = request;
         assert!(Arc::ptr_eq(lookup.index(), self.index()), "a lookup goes with the index it was opened for");
         if ids.is_empty() {
             reply(Ok(Fetched::default()));
             return Ok(());
         }
-        let row_bytes = self.index().row_bytes();
+        let (known, bytes_max) = (self.index().schema().attributes().len(), content.cell_bytes_max);
+        assert!(
+            content.attributes.iter().all(|&number| number < known),
+            "an attribute is one of the index's"
+        );
+        let cell_bytes = content.cell_bytes(ids.len());
+        if cell_bytes > bytes_max {
+            return Err(SearchError::Cells { bytes_max });
+        }
+        let (row_bytes, attributes) = (self.index().row_bytes(), content.attributes.len());
         let reply = move |result: Result<Vec<Piece>, _>| {
-            reply(result.map(|pieces| Fetched::of(pieces, row_bytes)));
+            reply(result.map(|pieces| Fetched::of(pieces, row_bytes, attributes)));
         };
-        let job = Job::new(Ids { lookup, ids }, &self.searched, Terms { deadline, stop }, Box::new(reply));
+        let ids = Ids { lookup, ids, content, cell_bytes: cell_bytes.into() };
+        let job = Job::new(ids, &self.searched, Terms { deadline, stop }, Box::new(reply));
         self.hand_in(job, true)
     }
 
@@ -271,9 +279,25 @@ impl Engine {
     /// # Panics
     /// When the lookup is of another index.
     pub fn fetch(&self, lookup: &Arc<Lookup>, ids: &[u64]) -> Result<Fetched, SearchError> {
+        self.fetch_content(lookup, ids, FetchContent::VECTORS)
+    }
+
+    /// Fetches what is wanted of ids. Blocks until all is there.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    ///
+    /// # Panics
+    /// As [`Engine::submit_fetch`].
+    pub fn fetch_content(
+        &self,
+        lookup: &Arc<Lookup>,
+        ids: &[u64],
+        content: FetchContent,
+    ) -> Result<Fetched, SearchError> {
         let (sender, receiver) = bounded(1);
-        let request =
-            FetchRequest { lookup: Arc::clone(lookup), ids: ids.to_vec(), deadline: None, stop: None };
+        let (lookup, ids) = (Arc::clone(lookup), ids.to_vec());
+        let request = FetchRequest { lookup, ids, content, deadline: None, stop: None };
         self.submit_fetch(request, move |result| drop(sender.send(result)))?;
         receiver.recv().unwrap_or(Err(SearchError::Closed))
     }

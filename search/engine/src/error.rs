@@ -103,6 +103,12 @@ pub enum SearchError {
         /// Queries asked.
         queries: usize,
     },
+    /// The values of attributes take more memory than was allowed. Ask for fewer ids or attributes, or allow more.
+    #[error("values of attributes take more than {bytes_max} bytes; ask for fewer neighbours or attributes")]
+    Cells {
+        /// Bytes allowed.
+        bytes_max: usize,
+    },
     /// The search thread that worked on it broke down. Ask again: the thread is being replaced.
     #[error("a search thread broke down ({reason}) and is being replaced; ask again")]
     Broken {

@@ -2,6 +2,7 @@
 use std::fmt;
 
 use spandrel_index::Location;
+use spandrel_index::attributes::FilterPart;
 
 use crate::filter_plan::ExplainedFilter;
 use crate::params::Rerank;
@@ -21,6 +22,8 @@ pub struct Explanation {
     pub rerank: Option<Rerank>,
     /// How the plan was chosen, where the query has a filter.
     pub filter: Option<ExplainedFilter>,
+    /// The parts of the filter, where those who compiled it counted them.
+    pub parts: Vec<FilterPart>,
     /// Lists whose heads were considered, nearest first.
     pub lists: First<ExplainedList>,
     /// Why no further list was searched.

@@ -1,9 +1,13 @@
 //! Vectors wanted by id, and what became of them.
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use spandrel_filter::Cell;
+
+use crate::answer::Answer;
 use crate::lookup::Lookup;
+use crate::terms::End;
 
 /// Ids of a piece: about the reads of one query, so that fetches and queries take turns of one length.
 pub(crate) const PIECE: usize = 16;
@@ -15,10 +19,34 @@ pub struct FetchRequest {
     pub lookup: Arc<Lookup>,
     /// Ids, any number of times each.
     pub ids: Vec<u64>,
+    /// What is wanted of each.
+    pub content: FetchContent,
     /// When to give up.
     pub deadline: Option<Instant>,
     /// Set to true to give up.
     pub stop: Option<Arc<AtomicBool>>,
+}
+
+/// What is wanted of ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchContent {
+    /// Whether their vectors are.
+    pub vectors: bool,
+    /// Attributes, by their numbers in the index's schema, in the order wanted.
+    pub attributes: Vec<usize>,
+    /// Memory that the values of attributes may take, in bytes.
+    pub cell_bytes_max: usize,
+}
+
+impl FetchContent {
+    /// Vectors alone.
+    pub const VECTORS: FetchContent =
+        FetchContent { vectors: true, attributes: Vec::new(), cell_bytes_max: 0 };
+
+    /// Memory that the values of attributes of some ids take at least, in bytes.
+    pub fn cell_bytes(&self, ids: usize) -> usize {
+        ids.saturating_mul(self.attributes.len()).saturating_mul(size_of::<Cell>())
+    }
 }
 
 impl FetchRequest {
@@ -28,34 +56,78 @@ impl FetchRequest {
     }
 }
 
-/// Vectors by id.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What is there of ids.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Fetched {
-    /// Those that were found, exactly as given, back to back in the order of the ids.
+    /// Vectors of those that were found, exactly as given, back to back in the order of the ids, where they were wanted.
     pub rows: Vec<u8>,
+    /// What those that were found have in the attributes wanted: id by id, in the order of the attributes.
+    pub cells: Vec<Cell>,
     /// What became of each id.
     pub states: Vec<FetchState>,
 }
 
 impl Fetched {
-    pub(crate) fn of(pieces: Vec<Piece>, row_bytes: usize) -> Fetched {
+    /// `attributes` were wanted of each id.
+    pub(crate) fn of(pieces: Vec<Piece>, row_bytes: usize, attributes: usize) -> Fetched {
         let mut fetched = Fetched::default();
-        for piece in pieces {
-            for (row, &state) in piece.rows.chunks_exact(row_bytes).zip(&piece.states) {
+        for Piece { rows, cells, states } in pieces {
+            for (row, &state) in rows.chunks_exact(row_bytes).zip(&states) {
                 if state == FetchState::Found {
                     fetched.rows.extend_from_slice(row);
                 }
             }
-            fetched.states.extend(piece.states);
+            let of_id = states.iter().flat_map(|&state| std::iter::repeat_n(state, attributes));
+            let found = cells.into_iter().zip(of_id).filter(|(_, state)| *state == FetchState::Found);
+            fetched.cells.extend(found.map(|(cell, _)| cell));
+            fetched.states.extend(states);
         }
         fetched
     }
+
+    /// What answers get of it, one after the other: its ids were those of their neighbours, with `attributes` values each.
+    pub fn hand_out(&mut self, attributes: usize) -> HandOut {
+        let (states, cells) = (std::mem::take(&mut self.states), std::mem::take(&mut self.cells));
+        HandOut { states: states.into_iter(), cells: cells.into_iter(), attributes }
+    }
 }
 
-/// Ids whose vectors are wanted.
+/// What was fetched for the neighbours of answers, on its way to them.
+pub struct HandOut {
+    states: std::vec::IntoIter<FetchState>,
+    cells: std::vec::IntoIter<Cell>,
+    attributes: usize,
+}
+
+impl HandOut {
+    /// Gives the next answer the values of its neighbours. Those of which something could not be read are left out; each is a page
+    /// that is missing.
+    pub fn give(&mut self, answer: &mut Answer) {
+        let before = answer.neighbours.len();
+        answer.neighbours.retain(|_| self.states.next() == Some(FetchState::Found));
+        answer.missing.pages += (before - answer.neighbours.len()) as u32; // CAST: at most k
+        answer.cells = self.cells.by_ref().take(answer.neighbours.len() * self.attributes).collect();
+    }
+}
+
+/// Ids of which something is wanted.
 pub(crate) struct Ids {
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) ids: Vec<u64>,
+    pub(crate) content: FetchContent,
+    /// Memory that the values of attributes take so far.
+    pub(crate) cell_bytes: AtomicUsize,
+}
+
+impl Ids {
+    /// Counts what a value takes beside its place: why no more is wanted if that is too much.
+    pub(crate) fn count(&self, cell: &Cell) -> Result<(), End> {
+        let (bytes, bytes_max) = (cell.heap_bytes(), self.content.cell_bytes_max);
+        match self.cell_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > bytes_max {
+            true => Err(End::Cells { bytes_max }),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What became of an id.
@@ -64,17 +136,19 @@ pub enum FetchState {
     /// The index has no such id.
     #[default]
     Absent,
-    /// Its vector is there.
+    /// What is wanted of it is there.
     Found,
-    /// A page that is needed for it could not be read or is damaged.
+    /// A page or block that is needed for it could not be read or is damaged.
     Damaged,
 }
 
-/// The vectors of a piece.
+/// What is there of the ids of a piece.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Piece {
     /// Rows by the place of their id; zeros where there is none.
     pub(crate) rows: Vec<u8>,
+    /// Values of attributes by the place of their id, each id's together.
+    pub(crate) cells: Vec<Cell>,
     pub(crate) states: Vec<FetchState>,
 }
 
@@ -82,6 +156,5 @@ impl Piece {
     /// Puts in the vector of the id in place `at`.
     pub(crate) fn put(&mut self, at: usize, vector: &[u8]) {
         self.rows[at * vector.len()..(at + 1) * vector.len()].copy_from_slice(vector);
-        self.states[at] = FetchState::Found;
     }
 }

@@ -15,6 +15,7 @@ mod accept;
 mod answer;
 mod cache;
 mod calibrate;
+mod cells;
 mod collect;
 mod costs;
 mod damage;
@@ -77,7 +78,7 @@ pub use explain::{
     EXPLAINED_MAX, Exact, ExplainedList, ExplainedVector, Explanation, First, ListFate, ReadPart, Round, Stop,
 };
 pub use filter_plan::{ExplainedFilter, FilterPlan, Filtered, PlanCosts, PlanReason};
-pub use ids::{FetchRequest, FetchState, Fetched};
+pub use ids::{FetchContent, FetchRequest, FetchState, Fetched, HandOut};
 pub use lookup::Lookup;
 pub use params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};
 pub use plan::QueryPlan;

@@ -98,8 +98,10 @@ impl Sample {
         queries: Range<usize>,
     ) -> Result<Vec<Answer>, SearchError> {
         let (rows, left_out) = (self.rows_of(engine.index(), &queries), self.left_out_of(&queries));
-        // Lists of exact vectors leave none out: the vector is asked for as well, and dropped.
-        let is_dropped = !left_out.is_empty() && engine.index().code() == CodeSpec::Full;
+        // Lists of exact vectors leave none out, nor where all that matches a filter is compared: the vector is asked for as well,
+        // and dropped.
+        let is_asked = engine.index().code() == CodeSpec::Full || params.filter.is_some();
+        let is_dropped = !left_out.is_empty() && is_asked;
         let asked = SearchParams { k: params.k + usize::from(is_dropped), ..params.clone() };
         let locations = left_out.iter().map(|left| vec![left.location]).collect();
         let mut answers = engine.search_without(rows, &asked, locations)?;

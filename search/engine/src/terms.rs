@@ -23,6 +23,10 @@ pub(crate) struct Terms {
 pub(crate) enum End {
     Stopped,
     Deadline,
+    /// Values of attributes take more memory than they may.
+    Cells {
+        bytes_max: usize,
+    },
 }
 
 impl Terms {
@@ -41,6 +45,7 @@ impl End {
         match self {
             End::Stopped => SearchError::Stopped { answered, queries },
             End::Deadline => SearchError::Deadline { answered, queries },
+            End::Cells { bytes_max } => SearchError::Cells { bytes_max },
         }
     }
 }

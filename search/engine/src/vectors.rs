@@ -1,10 +1,13 @@
-//! Vectors by id on their way through a worker: pages of ids, then pages of vectors, each in one burst.
+//! Vectors and attributes by id on their way through a worker: pages of ids, then pages of vectors and blocks of attributes, each in
+//! one burst.
 use std::ops::Range;
 
+use spandrel_filter::Cell;
 use spandrel_index::Location;
 use spandrel_index::format::ID_PAGE_BYTES;
 use spandrel_io::{Read, ReadBuf, ReadError};
 
+use crate::cells::{CellReads, cells_number};
 use crate::damage::{DamageReason, DamagedPart};
 use crate::error::with_cause;
 use crate::ids::{FetchState, Ids, PIECE, Piece};
@@ -19,7 +22,7 @@ use crate::terms::End;
 enum Stage {
     #[default]
     Ids,
-    Vectors,
+    Content,
 }
 
 /// An id of the piece under way.
@@ -44,6 +47,7 @@ pub(crate) struct FetchSlot {
     /// What is known for the next stage.
     located: Vec<Wanted>,
     requests: Vec<PageRead>,
+    cells: CellReads,
     reads_left: usize,
     piece: Piece,
     end: Option<End>,
@@ -53,9 +57,13 @@ impl FetchSlot {
     /// Appends the reads of the pages of ids, tagged `tag` and their number.
     pub(crate) fn start(&mut self, running: Running<Ids>, tools: &Tools, tag: u32, out: &mut Vec<Read>) {
         let ids = running.job.ids.chunks(PIECE).nth(running.number).unwrap_or_default();
-        let row_bytes = tools.index.row_bytes();
-        self.piece =
-            Piece { rows: vec![0; ids.len() * row_bytes], states: vec![FetchState::Absent; ids.len()] };
+        let content = &running.job.content;
+        let row_bytes = if content.vectors { tools.index.row_bytes() } else { 0 };
+        self.piece = Piece {
+            rows: vec![0; ids.len() * row_bytes],
+            cells: vec![Cell::Null; ids.len() * content.attributes.len()],
+            states: vec![FetchState::Absent; ids.len()],
+        };
         let lookup = &running.job.lookup;
         self.wanted.clear();
         self.wanted.extend(ids.iter().enumerate().flat_map(|(at, &id)| {
@@ -99,14 +107,14 @@ impl FetchSlot {
     fn file(&self) -> FileKind {
         match self.stage {
             Stage::Ids => FileKind::Ids,
-            Stage::Vectors => FileKind::Vectors,
+            Stage::Content => FileKind::Vectors,
         }
     }
 
     fn page_bytes(&self, tools: &Tools) -> usize {
         match self.stage {
             Stage::Ids => ID_PAGE_BYTES,
-            Stage::Vectors => tools.index.page_layout().page_bytes(),
+            Stage::Content => tools.index.page_layout().page_bytes(),
         }
     }
 
@@ -125,6 +133,11 @@ impl FetchSlot {
         self.end = self.end.or_else(|| self.running.as_ref().and_then(|running| running.job.end()));
         if self.end.is_some() {
             return !was_over;
+        }
+        if let (Some(number), Some(running)) = (cells_number(number_of(tag)), &self.running) {
+            let taken = self.cells.arrive(number, result, (&running.job, &mut self.piece), tools);
+            self.end = taken.err();
+            return self.end.is_some();
         }
         let read = self.requests[number_of(tag)];
         match result {
@@ -158,7 +171,7 @@ impl FetchSlot {
             let bytes = &bytes[at..at + page_bytes];
             let checked = match self.stage {
                 Stage::Ids => self.locate(first..end, page, bytes, tools),
-                Stage::Vectors => self.copy(first..end, page, bytes, tools),
+                Stage::Content => self.copy(first..end, page, bytes, tools),
             };
             match checked {
                 Ok(()) => tools.damage.whole(page.segment(), part(self.stage, page)),
@@ -226,13 +239,32 @@ impl FetchSlot {
 
     /// With nothing under way in the first stage: begins the second, with what is not in memory or in the cache.
     fn go_on(&mut self, tools: &Tools, tag: u32, out: &mut Vec<Read>) {
-        if self.reads_left > 0 || self.stage == Stage::Vectors || self.end.is_some() {
+        if self.reads_left > 0 || self.stage == Stage::Content || self.end.is_some() {
             return;
         }
-        self.stage = Stage::Vectors;
+        self.stage = Stage::Content;
+        self.wanted.clear();
+        // Until something of them turns out to be damaged.
+        self.located.iter().for_each(|wanted| self.piece.states[wanted.at] = FetchState::Found);
+        let Some(running) = &self.running else { unreachable!("a fetch has ids") };
+        let located = self.located.iter().map(|wanted| (wanted.at, wanted.location));
+        match self.cells.begin(located, (&running.job, &mut self.piece), tools, (tag, out)) {
+            Ok(reads) => self.reads_left += reads,
+            Err(end) => {
+                self.end = Some(end);
+                return;
+            }
+        }
+        if running.job.content.vectors {
+            self.put_at_hand(tools);
+            self.ask(tools, tag, out);
+        }
+    }
+
+    /// Copies the vectors that are in memory or in the cache; the others are wanted.
+    fn put_at_hand(&mut self, tools: &Tools) {
         let layout = tools.index.page_layout();
         let piece = &mut self.piece;
-        self.wanted.clear();
         for wanted in self.located.drain(..) {
             let (segment, position) = (wanted.location.segment(), wanted.location.position());
             if let Some(vectors) = &tools.index.segments()[usize::from(segment)].vectors.resident {
@@ -249,7 +281,6 @@ impl FetchSlot {
                 self.wanted.push(wanted);
             }
         }
-        self.ask(tools, tag, out);
     }
 
     /// When nothing is awaited any more: hands in the piece. Says whether that freed the slot.
@@ -260,7 +291,10 @@ impl FetchSlot {
         let Some(running) = self.running.take() else { return false };
         match self.end {
             Some(end) => running.abandon(end),
-            None => running.finish(std::mem::take(&mut self.piece)),
+            None => {
+                self.cells.finish(&mut self.piece);
+                running.finish(std::mem::take(&mut self.piece));
+            }
         }
         true
     }
@@ -269,7 +303,7 @@ impl FetchSlot {
 fn part(stage: Stage, page: PageKey) -> DamagedPart {
     match stage {
         Stage::Ids => DamagedPart::IdPage(page.number()),
-        Stage::Vectors => DamagedPart::Page(page.number()),
+        Stage::Content => DamagedPart::Page(page.number()),
     }
 }
 

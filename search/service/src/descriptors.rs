@@ -14,7 +14,7 @@ use spandrel_index::format::Manifest;
 
 use crate::refusal::Refusal;
 
-/// Files of a segment that are open once more for queries: lists, vectors, ids.
+/// Files of a segment that are open once more for searches, besides those of attributes: lists, vectors, ids.
 const FOR_QUERIES: usize = 3;
 /// Kept for the log, certificates, sockets that listen, and what is opened for a moment.
 const SLACK: usize = 64;
@@ -25,7 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Files that an index has open, at most.
 pub(crate) fn files_of(manifest: &Manifest) -> usize {
-    manifest.files().count() + FOR_QUERIES * manifest.segments.len()
+    let again = manifest.segments.iter().map(|segment| FOR_QUERIES + segment.attributes().count());
+    manifest.files().count() + again.sum::<usize>()
 }
 
 /// Raises the soft limit to the hard one: how many descriptors there may be.

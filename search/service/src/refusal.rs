@@ -220,6 +220,7 @@ impl From<SearchError> for Refusal {
             SearchError::Params(error) => error.into(),
             SearchError::Query(error) => error.into(),
             SearchError::Overloaded { .. } => Refusal::Overloaded { waiting_ms: 0, retry_ms: 100 },
+            SearchError::Cells { .. } => Refusal::field("with_attributes", error.to_string()),
             SearchError::Deadline { .. } => Refusal::Deadline,
             SearchError::Stopped { .. } => Refusal::Cancelled,
             SearchError::Closed => Refusal::NoThreads,

@@ -8,7 +8,19 @@ from typing import Any, Callable, Generic, List, Optional, Sequence, TypeVar, Un
 import numpy.typing as npt
 
 from . import _errors, _messages
-from ._options import Options, RangeOptions, Retry, Tls, call_metadata, channel_options, distances_of, filter_of, proxy_of
+from ._options import (
+    Attributes,
+    Options,
+    RangeOptions,
+    Retry,
+    Tls,
+    attributes_of,
+    call_metadata,
+    channel_options,
+    distances_of,
+    filter_of,
+    proxy_of,
+)
 from ._results import Answers, Fetched, IndexInfo, Operation
 from .v1 import admin_pb2, admin_pb2_grpc, search_pb2, search_pb2_grpc
 
@@ -83,12 +95,13 @@ class Calls:
         index: Optional[str],
     ) -> Plan[Answers]:
         name, message = self._name(index), options.message()
+        asked = message.HasField("with_attributes")
         if single:
 
             def one() -> search_pb2.SearchRequest:
                 return search_pb2.SearchRequest(index=name, query=vectors(slice(0, 1)), k=k, options=message)
 
-            return Plan(self.stub.Search, [one], lambda responses: _messages.one_of(responses[0], k))
+            return Plan(self.stub.Search, [one], lambda responses: _messages.one_of(responses[0], k, asked))
         parts = _messages.chunks(count, size)
 
         def part(of: slice) -> search_pb2.SearchBatchRequest:
@@ -97,7 +110,7 @@ class Calls:
         def join(responses: List[Any]) -> Answers:
             for response, of in zip(responses, parts):
                 _messages.whole(response, of.stop - of.start)
-            return _messages.answers_of(responses, k, single=False)
+            return _messages.answers_of(responses, k, single=False, asked=asked)
 
         return Plan(self.stub.SearchBatch, [_later(part, of) for of in parts], join)
 
@@ -133,17 +146,18 @@ class Calls:
         """The time that a call has, in seconds."""
         return self._timeout if timeout is None else timeout
 
-    def fetch(self, ids: Sequence[int], index: Optional[str]) -> Plan[Fetched]:
-        """Vectors by id."""
+    def fetch(self, ids: Sequence[int], with_attributes: Attributes, index: Optional[str]) -> Plan[Fetched]:
+        """Vectors and attributes by id."""
         numbers, _ = _ids(ids)
-        name = self._name(index)
+        name, selection = self._name(index), attributes_of(with_attributes)
 
         def part(of: slice) -> search_pb2.FetchRequest:
-            return search_pb2.FetchRequest(index=name, ids=numbers[of])
+            return search_pb2.FetchRequest(index=name, ids=numbers[of], with_attributes=selection)
 
         parts = _messages.chunks(len(numbers), self._batch_size)
         requests = [_later(part, of) for of in parts]
-        return Plan(self.stub.Fetch, requests, lambda responses: _messages.fetched_of(responses, len(numbers)))
+        asked = selection is not None
+        return Plan(self.stub.Fetch, requests, lambda responses: _messages.fetched_of(responses, len(numbers), asked))
 
     def indexes(self) -> Plan[List[IndexInfo]]:
         """The indexes of the server."""

@@ -1,6 +1,7 @@
 """Between arrays and messages."""
 from __future__ import annotations
 
+import datetime
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
@@ -16,7 +17,10 @@ T = TypeVar("T")
 # Half of what a server takes and gives in a message, unless it was set.
 _BATCH_BYTES = 8 << 20
 # Of an explanation at most.
-_EXPLANATION_BYTES = 29 << 10
+_EXPLANATION_BYTES = 42 << 10
+# Of a value of an attribute, and of the attributes of a vector where all are asked for; a guess, since only the server knows.
+_VALUE_BYTES = 64
+_ATTRIBUTES_BYTES = 640
 # Of the longest vector that an index may hold.
 DIM_BYTES_MAX = 4 << 14
 
@@ -54,12 +58,12 @@ _SOURCES = {
     admin_pb2.CALIBRATION_SOURCE_QUERIES: "queries",
 }
 _TYPES = {
-    admin_pb2.ATTRIBUTE_TYPE_KEYWORD: "keyword",
-    admin_pb2.ATTRIBUTE_TYPE_TAGS: "tags",
-    admin_pb2.ATTRIBUTE_TYPE_BOOL: "bool",
-    admin_pb2.ATTRIBUTE_TYPE_I64: "i64",
-    admin_pb2.ATTRIBUTE_TYPE_F64: "f64",
-    admin_pb2.ATTRIBUTE_TYPE_TIMESTAMP: "timestamp",
+    search_pb2.ATTRIBUTE_TYPE_KEYWORD: "keyword",
+    search_pb2.ATTRIBUTE_TYPE_TAGS: "tags",
+    search_pb2.ATTRIBUTE_TYPE_BOOL: "bool",
+    search_pb2.ATTRIBUTE_TYPE_I64: "i64",
+    search_pb2.ATTRIBUTE_TYPE_F64: "f64",
+    search_pb2.ATTRIBUTE_TYPE_TIMESTAMP: "timestamp",
 }
 _PLANS = {
     search_pb2.FILTER_PLAN_EXACT: "exact",
@@ -152,8 +156,10 @@ def whole(response: search_pb2.SearchBatchResponse, asked: int) -> search_pb2.Se
     return response
 
 
-def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, single: bool) -> Answers:
-    """Responses to batches, in order, as one."""
+def answers_of(
+    responses: Sequence[search_pb2.SearchBatchResponse], k: int, single: bool, asked: bool = False
+) -> Answers:
+    """Responses to batches, in order, as one; `asked` where attributes were asked for."""
     counts = np.concatenate([np.asarray(r.counts, np.int64) for r in responses])
     flat_ids = np.concatenate([np.asarray(r.ids, np.uint64) for r in responses])
     present = np.arange(k)[None, :] < counts[:, None]
@@ -188,7 +194,45 @@ def answers_of(responses: Sequence[search_pb2.SearchBatchResponse], k: int, sing
         work=work or None,
         explanations=explanations or None,
         filtered=filtered,
+        attributes=_of_queries(responses) if asked else None,
     )
+
+
+def _of_queries(responses: Sequence[search_pb2.SearchBatchResponse]) -> List[List[Dict[str, Any]]]:
+    """What the neighbours of each query have."""
+    rows: List[List[Dict[str, Any]]] = []
+    for response in responses:
+        all, first = _attributes_of(response.attributes, len(response.ids)), 0
+        for count in response.counts:
+            rows.append(all[first : first + count])
+            first += count
+    return rows
+
+
+def _attributes_of(attributes: Sequence[search_pb2.AttributeValues], count: int) -> List[Dict[str, Any]]:
+    """What each of `count` vectors has."""
+    for attribute in attributes:
+        if len(attribute.values) != count:
+            raise _errors.broken(f"{len(attribute.values)} values of {attribute.name} of {count} vectors")
+    return [{attribute.name: _value_of(attribute.values[at]) for attribute in attributes} for at in range(count)]
+
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+
+
+def _value_of(message: search_pb2.AttributeValue) -> Any:
+    kind = message.WhichOneof("kind")
+    if kind is None:
+        return None
+    value = getattr(message, kind)
+    if kind == "tags":
+        return list(value.tags)
+    if kind == "timestamp":
+        try:
+            return _EPOCH + datetime.timedelta(microseconds=value)
+        except OverflowError:
+            return value
+    return value
 
 
 def _signed(ids: npt.NDArray[np.int64], given: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
@@ -253,8 +297,8 @@ def _effort_of(message: search_pb2.Effort) -> Optional[Effort]:
     return Effort(message.asked_lists, message.searched_lists) if message.asked_lists else None
 
 
-def one_of(response: search_pb2.SearchResponse, k: int) -> Answers:
-    """The response to a single query."""
+def one_of(response: search_pb2.SearchResponse, k: int, asked: bool) -> Answers:
+    """The response to a single query; `asked` where attributes were asked for."""
     batch = search_pb2.SearchBatchResponse(
         counts=[len(response.ids)],
         ids=response.ids,
@@ -270,18 +314,19 @@ def one_of(response: search_pb2.SearchResponse, k: int) -> Answers:
         explanations=[response.explanation] if response.HasField("explanation") else [],
         promises=[response.promise] if response.HasField("promise") else [],
         filtered=[response.filtered] if response.HasField("filtered") else [],
+        attributes=response.attributes,
     )
-    return answers_of([batch], k, single=True)
+    return answers_of([batch], k, single=True, asked=asked)
 
 
-def stream_answer(item: search_pb2.SearchStreamResponse, k: int) -> StreamAnswer:
-    """One item of a stream."""
+def stream_answer(item: search_pb2.SearchStreamResponse, k: int, asked: bool) -> StreamAnswer:
+    """One item of a stream; `asked` where attributes were asked for."""
     if item.HasField("answer"):
-        return StreamAnswer(item.tag, one_of(item.answer, k), None)
+        return StreamAnswer(item.tag, one_of(item.answer, k, asked), None)
     return StreamAnswer(item.tag, None, _errors.of_item(item.status))
 
 
-def fetched_of(responses: Sequence[search_pb2.FetchResponse], asked: int) -> Fetched:
+def fetched_of(responses: Sequence[search_pb2.FetchResponse], asked: int, with_attributes: bool = False) -> Fetched:
     """Responses to fetches of `asked` ids, in order, as one."""
     found = np.concatenate([np.asarray(r.found, np.bool_) for r in responses])
     if len(found) != asked:
@@ -292,8 +337,12 @@ def fetched_of(responses: Sequence[search_pb2.FetchResponse], asked: int) -> Fet
     for response in responses:
         damaged[[start + at for at in response.damaged]] = True
         start += len(response.found)
-    versions = sorted({r.index_version for r in responses})
-    return Fetched(found, _padded(rows, found, 0), damaged, versions, sorted({r.index_uuid for r in responses}))
+    attributes: Optional[List[Optional[Dict[str, Any]]]] = None
+    if with_attributes:
+        there = iter([row for r in responses for row in _attributes_of(r.attributes, sum(r.found))])
+        attributes = [next(there) if is_found else None for is_found in found]
+    versions, uuids = sorted({r.index_version for r in responses}), sorted({r.index_uuid for r in responses})
+    return Fetched(found, _padded(rows, found, 0), damaged, versions, uuids, attributes)
 
 
 def info_of(summary: admin_pb2.IndexSummary, details: Optional[Dict[str, Any]] = None) -> IndexInfo:
@@ -410,7 +459,10 @@ def batch_size(query_bytes: int, k: int, options: Options, most: int) -> int:
     """Queries of one call: at most `most`, and of no more bytes of queries or answers than `_BATCH_BYTES`."""
     # An id takes up to ten bytes on the wire, a distance four, the flag one. Elements of the index are no wider than those
     # of a query that it takes.
-    answer = k * (15 + (query_bytes if options.with_vectors else 0)) + (_EXPLANATION_BYTES if options.explain else 0)
+    given = options.with_attributes
+    attributes = (_ATTRIBUTES_BYTES if given is True else _VALUE_BYTES * len(given)) if given else 0
+    vectors = query_bytes if options.with_vectors else 0
+    answer = k * (15 + vectors + attributes) + (_EXPLANATION_BYTES if options.explain else 0)
     return max(1, min(most, _BATCH_BYTES // max(query_bytes, answer, 1)))
 
 

@@ -81,6 +81,19 @@ def filter_of(filter: Optional[Filter]) -> Optional[search_pb2.Filter]:
     return search_pb2.Filter(json=json.dumps(filter, allow_nan=False))
 
 
+Attributes = Union[bool, Sequence[str]]
+
+
+def attributes_of(given: Attributes) -> Optional[search_pb2.AttributeSelection]:
+    """As they are sent."""
+    if isinstance(given, str):
+        raise TypeError(f"with_attributes is {given!r}, expected True or a list of names")
+    if isinstance(given, bool):
+        return search_pb2.AttributeSelection() if given else None
+    # None at all would ask for every one.
+    return search_pb2.AttributeSelection(names=given) if len(given) else None
+
+
 @dataclass(frozen=True)
 class RangeOptions:
     """How to search within a radius. `completeness` is the share of the vectors that is wanted, all unless it is given;
@@ -98,7 +111,8 @@ class RangeOptions:
 @dataclass(frozen=True)
 class Options:
     """How to search; what is None is as the index was built for. `filter` says which vectors may be answers, as text
-    (`'price < 1500 and tags contains "red"'`) or as a dict (`{"price": {"$lt": 1500}, "tags": {"$contains": "red"}}`). See
+    (`'price < 1500 and tags contains "red"'`) or as a dict (`{"price": {"$lt": 1500}, "tags": {"$contains": "red"}}`).
+    `with_attributes` asks for attributes of the neighbours: a list of names, or True for all. See
     proto/spandrel/v1/search.proto."""
 
     recall: Optional[float] = None
@@ -112,6 +126,7 @@ class Options:
     with_work: bool = False
     explain: bool = False
     filter: Optional[Filter] = None
+    with_attributes: Attributes = False
 
     def message(self) -> search_pb2.SearchOptions:
         """As it is sent."""
@@ -127,6 +142,7 @@ class Options:
             with_work=self.with_work,
             explain=self.explain,
             filter=filter_of(self.filter),
+            with_attributes=attributes_of(self.with_attributes),
         )
 
 

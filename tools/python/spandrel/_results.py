@@ -52,8 +52,10 @@ class Answers:
     `expected_recall` (float64, (n,)) is the recall to expect by the index's calibration, NaN where nothing is known, and `reached`
     (bool, (n,)) whether that is the recall asked for.
     `work` holds a message for each query, if it was asked for, and `explanations` one that says how it was answered (Explanation
-    in search.proto). `filtered` says for each query what its filter came to, None without one. `index_versions` and
-    `index_uuids` are the versions of the index that answered: one, unless it was switched meanwhile.
+    in search.proto). `filtered` says for each query what its filter came to, None without one. `attributes` holds for each query
+    a dict for each neighbour found, if they were asked for: None for nothing, bool, int, float, str, a list of str for tags, a
+    datetime with UTC for a timestamp, or its microseconds where datetime has no such year. `index_versions` and `index_uuids` are
+    the versions of the index that answered: one, unless it was switched meanwhile.
     """
 
     ids: npt.NDArray[Any]
@@ -71,6 +73,7 @@ class Answers:
     work: Optional[List[Any]] = None
     explanations: Optional[List[Any]] = None
     filtered: Optional[List[Optional[Filtered]]] = None
+    attributes: Optional[List[List[Dict[str, Any]]]] = None
 
     def __repr__(self) -> str:
         queries, k = len(self.counts), self.ids.shape[-1]
@@ -126,14 +129,15 @@ class RangePart:
 @dataclass(frozen=True, repr=False)
 class Fetched:
     """Vectors by id: `found` (bool, (n,)) for each id asked for, `vectors` (n, dim), zeros where there is none; `damaged` (bool,
-    (n,)) marks ids that are not found because their part of the index is damaged. `index_versions` and `index_uuids` as in
-    `Answers`."""
+    (n,)) marks ids that are not found because their part of the index is damaged. `attributes` holds a dict for each id, None where
+    it is not found, if they were asked for. `index_versions` and `index_uuids` as in `Answers`."""
 
     found: npt.NDArray[np.bool_]
     vectors: npt.NDArray[Any]
     damaged: npt.NDArray[np.bool_]
     index_versions: List[int]
     index_uuids: List[str]
+    attributes: Optional[List[Optional[Dict[str, Any]]]] = None
 
     def __repr__(self) -> str:
         damaged = f", damaged: {int(self.damaged.sum())}" if self.damaged.any() else ""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import _errors, _messages
 from ._calls import Calls, Looks, Plan, done, opened
-from ._options import Options, RangeOptions, Retry, Tls
+from ._options import Attributes, Options, RangeOptions, Retry, Tls
 from ._results import Answers, Fetched, IndexInfo, Operation, RangePart, StreamAnswer
 from .v1 import search_pb2
 
@@ -108,7 +108,7 @@ class AsyncClient:
         call = self._calls.stub.SearchStream(guarded, timeout=timeout, metadata=self._calls.metadata)
         try:
             async for item in call:
-                yield _messages.stream_answer(item, k)
+                yield _messages.stream_answer(item, k, bool(options.with_attributes))
         except asyncio.CancelledError:
             # grpcio cancels the call when its stream of requests fails.
             if failures:
@@ -145,9 +145,16 @@ class AsyncClient:
             call.cancel()
         _messages.has_ended(part)
 
-    async def fetch(self, ids: Sequence[int], *, index: Optional[str] = None, timeout: Optional[float] = None) -> Fetched:
+    async def fetch(
+        self,
+        ids: Sequence[int],
+        *,
+        with_attributes: Attributes = False,
+        index: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> Fetched:
         """As `Client.fetch`."""
-        return await self._run(self._calls.fetch(ids, index), timeout)
+        return await self._run(self._calls.fetch(ids, with_attributes, index), timeout)
 
     async def indexes(self, *, timeout: Optional[float] = None) -> List[IndexInfo]:
         """As `Client.indexes`."""

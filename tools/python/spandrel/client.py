@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import _errors, _messages
 from ._calls import Calls, Looks, Plan, done, opened
-from ._options import Options, RangeOptions, Retry, Tls
+from ._options import Attributes, Options, RangeOptions, Retry, Tls
 from ._results import Answers, Fetched, IndexInfo, Operation, RangePart, StreamAnswer
 from .v1 import search_pb2
 
@@ -113,7 +113,7 @@ class Client:
         call = self._calls.stub.SearchStream(guarded, timeout=timeout, metadata=self._calls.metadata)
         try:
             for item in call:
-                yield _messages.stream_answer(item, k)
+                yield _messages.stream_answer(item, k, bool(options.with_attributes))
         except grpc.RpcError as error:
             if failures:
                 raise failures[0] from None
@@ -150,9 +150,16 @@ class Client:
             call.cancel()
         _messages.has_ended(part)
 
-    def fetch(self, ids: Sequence[int], *, index: Optional[str] = None, timeout: Optional[float] = None) -> Fetched:
+    def fetch(
+        self,
+        ids: Sequence[int],
+        *,
+        with_attributes: Attributes = False,
+        index: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> Fetched:
         """Vectors by id, in the order of `ids`, with zeros for those that the index does not have."""
-        return self._run(self._calls.fetch(ids, index), timeout)
+        return self._run(self._calls.fetch(ids, with_attributes, index), timeout)
 
     def indexes(self, *, timeout: Optional[float] = None) -> List[IndexInfo]:
         """The indexes of the server, by name."""

@@ -30,6 +30,13 @@ class RealServer(unittest.IsolatedAsyncioTestCase):
         for number, answers in enumerate(many):
             assert_expected(answers, number)
         np.testing.assert_array_equal((await self.client.fetch([3])).vectors[0], self.rows[3])
+        options = spandrel.Options(with_attributes=["price"])
+        answers = await self.client.search(self.queries[:3], K, options)
+        self.assertEqual(answers.attributes, [[{"price": id % 97 + 0.5} for id in row] for row in answers.ids.tolist()])
+        one = [item.answer.attributes async for item in self.client.search_stream(self.queries[:1], K, options)]
+        self.assertEqual(one, [answers.attributes[:1]])
+        fetched = await self.client.fetch([3], with_attributes=True)
+        self.assertEqual(fetched.attributes, [{"price": 3.5, "tags": ["t3"]}])
         by_id = await self.client.search_by_id([3, 4], K)
         np.testing.assert_array_equal(by_id.ids, (await self.client.search(self.rows[3:5], K)).ids)
 

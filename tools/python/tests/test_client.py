@@ -127,6 +127,46 @@ class RealServer(unittest.TestCase):
             with self.assertRaises(kind):
                 self.client.search(self.queries[:3], K, spandrel.Options(filter=wrong))
 
+    def test_attributes_come_with_neighbours(self):
+        def of(id):
+            return {"price": id % 97 + 0.5, "tags": sorted({f"t{id % 5}", f"t{id % 7}"})}
+
+        every = [[of(id) for id in row] for row in made().ids[:300]]
+        answers = self.client.search(self.queries[:300], K, spandrel.Options(with_attributes=True))
+        self.assertEqual(answers.attributes, every)
+        prices = [[{"price": row["price"]} for row in rows] for rows in every]
+        options = spandrel.Options(with_attributes=["price"], with_vectors=True)
+        self.assertEqual(self.client.search(self.queries[:300], K, options).attributes, prices)
+        self.assertEqual(self.client.search(self.queries[3], K, options).attributes, [prices[3]])
+        streamed = {item.number: item.answer.attributes for item in self.client.search_stream(self.queries[:9], K, options)}
+        self.assertEqual(streamed, {number: [prices[number]] for number in range(9)})
+        fetched = self.client.fetch([7, VECTORS + 7, 0], with_attributes=["tags", "price"])
+        self.assertEqual(fetched.attributes, [of(7), None, of(0)])
+        self.assertEqual(list(fetched.attributes[0]), ["tags", "price"])
+        for none in (spandrel.Options(), spandrel.Options(with_attributes=[])):
+            self.assertIsNone(self.client.search(self.queries[0], K, none).attributes)
+        self.assertIsNone(self.client.fetch([7]).attributes)
+        with self.assertRaisesRegex(spandrel.InvalidArgument, "the nearest is `price`") as raised:
+            self.client.search(self.queries[0], K, spandrel.Options(with_attributes=["prise"]))
+        self.assertEqual(list(raised.exception.fields), ["options.with_attributes"])
+        with self.assertRaises(TypeError):
+            self.client.search(self.queries[0], K, spandrel.Options(with_attributes="price"))
+
+    def test_the_parts_of_a_filter_are_told(self):
+        text = "price < 7 and not (tags contains 't1')"
+        answers = self.client.search(self.queries[:2], K, spandrel.Options(filter=text, explain=True))
+        cheap = [id for id in range(VECTORS) if id % 97 + 0.5 < 7]
+        tagged = [id for id in range(VECTORS) if 1 in (id % 5, id % 7)]
+        both = len(set(cheap) - set(tagged))
+        expected = [
+            (0, "and", both),
+            (1, "price < 7", len(cheap)),
+            (1, "not", VECTORS - len(tagged)),
+            (2, 'tags contains "t1"', len(tagged)),
+        ]
+        for told in answers.explanations:
+            self.assertEqual([(part.depth, part.text, part.matches) for part in told.filter.parts], expected)
+
     def test_ranges(self):
         squared = ((self.rows.astype(np.int64) - self.queries[7].astype(np.int64)) ** 2).sum(axis=1)
         radius = float(np.sort(squared)[200])

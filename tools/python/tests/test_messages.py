@@ -1,4 +1,5 @@
 """Between arrays and messages, without a server."""
+import datetime
 import pickle
 import unittest
 
@@ -34,7 +35,10 @@ class Queries(unittest.TestCase):
                 _messages.ids_of(wrong)
 
     def test_batches_cover_all_within_both_limits(self):
+        two = spandrel.Options(with_attributes=["price", "tags"])
         for rows, k, options, size, longest in [
+            (np.zeros((700, 128), np.uint8), 1000, two, 256, 58),
+            (np.zeros((700, 128), np.uint8), 1000, spandrel.Options(with_attributes=True), 256, 12),
             (np.zeros((700, 128), np.uint8), 10, spandrel.Options(), 256, 256),
             (np.zeros((700, 16384), np.float32), 10, spandrel.Options(), 256, 128),
             (np.zeros((700, 128), np.uint8), 1000, spandrel.Options(with_vectors=True), 256, 58),
@@ -43,6 +47,30 @@ class Queries(unittest.TestCase):
             parts = _messages.chunks(len(rows), _messages.batch_size(rows.shape[1] * rows.itemsize, k, options, size))
             self.assertEqual([n for part in parts for n in range(len(rows))[part]], list(range(len(rows))))
             self.assertEqual(max(part.stop - part.start for part in parts), longest)
+
+
+class Attributes(unittest.TestCase):
+    def test_values_are_of_their_types(self):
+        value = search_pb2.AttributeValue
+        utc = datetime.timezone.utc
+        for message, expected in [
+            (value(), None),
+            (value(keyword=""), ""),
+            (value(tags=search_pb2.Tags(tags=["a", "b"])), ["a", "b"]),
+            (value(boolean=False), False),
+            (value(integer=-(2**63)), -(2**63)),
+            (value(number=2.5), 2.5),
+            (value(timestamp=1_714_564_800_000_001), datetime.datetime(2024, 5, 1, 12, 0, 0, 1, utc)),
+            (value(timestamp=2**62), 2**62),
+        ]:
+            found = _messages._value_of(message)
+            self.assertEqual((found, type(found)), (expected, type(expected)))
+
+    def test_values_of_other_vectors_are_refused(self):
+        values = search_pb2.AttributeValues(name="price", values=[search_pb2.AttributeValue(number=1.0)])
+        batch = search_pb2.SearchBatchResponse(counts=[2], ids=[4, 9], distances=[1.0, 2.0], attributes=[values])
+        with self.assertRaisesRegex(spandrel.SpandrelError, "1 values of price of 2 vectors"):
+            _messages.answers_of([batch], 2, single=False, asked=True)
 
 
 class Answers(unittest.TestCase):

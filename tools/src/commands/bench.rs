@@ -113,9 +113,8 @@ pub struct BenchArgs {
 
 pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     if let (Some(_), Some(queries), Some(truth)) = (&args.server.server, &args.queries, &args.truth) {
-        if args.radius.radius.is_some() || args.filter.is_given() {
-            let flag = if args.filter.is_given() { "a filter" } else { "--radius" };
-            return Err(UsageError(format!("{flag} needs --index")).into());
+        if args.radius.radius.is_some() {
+            return Err(UsageError("--radius needs --index".to_owned()).into());
         }
         let points = remotely(args, queries, truth, session)?;
         let label = points.first().and_then(|point| point.label.clone()).unwrap_or_default();
@@ -209,6 +208,7 @@ fn remotely(args: &BenchArgs, queries: &Path, truth: &Path, session: &Session) -
         in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
         params: cross(&pruning(args)),
         distances: args.places.distances,
+        filter: &args.filter,
         seconds: args.seconds.into(),
         rate: args.rate,
     };

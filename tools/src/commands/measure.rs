@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{
-    Answer, Distances, Engine, EngineConfig, FetchState, Fetched, Lookup, QueryPlan, Rerank, SearchParams,
-    recall,
+    Answer, Distances, Engine, EngineConfig, FetchContent, FetchState, Fetched, Lookup, QueryPlan, Rerank,
+    SearchParams, recall,
 };
 use spandrel_index::{Index, Metric, Tier, VectorSource as _};
 use spandrel_io::disk::{DiskParams, Load, measure_file};
@@ -15,7 +15,7 @@ use spandrel_io::{BackendChoice, Direct};
 
 use super::filter::{Compiler, Searching};
 use super::search::{open_engine, refuse_damage};
-use super::truth_check::Sample;
+use super::truth_check::{Held, Sample, check_count, nearer_than_truth, note_nearer};
 use crate::figures::{LatencySummary, Machine, Params, Point, PointParams, process_memory};
 use crate::{Advised, Meter, Session};
 
@@ -86,12 +86,11 @@ pub(super) fn cross(values: &Pruning) -> Vec<PointParams> {
 }
 
 /// Refuses a truth that cannot be that of the queries, or is too narrow.
-pub(super) fn check_truth(truth: &Truth, queries: &Rows, k: usize) -> anyhow::Result<()> {
-    truth.validate(queries.len(), u64::MAX)?;
-    check_width(truth, k)
-}
-
-fn check_width(truth: &Truth, k: usize) -> anyhow::Result<()> {
+pub(super) fn check_truth(truth: &Truth, queries: &Rows, k: usize, is_filtered: bool) -> anyhow::Result<()> {
+    match is_filtered {
+        false => truth.validate(queries.len(), u64::MAX)?,
+        true => truth.validate_filtered(queries.len(), u64::MAX)?,
+    }
     if truth.k < k {
         let message = format!("recall at {k} asked for, the truth has {} neighbours of each query", truth.k);
         let help = "ask for fewer with --k, or compute more with `spandrel data truth`";
@@ -108,13 +107,7 @@ pub(super) fn measure(
     session: &Session,
 ) -> anyhow::Result<Vec<Point>> {
     let Examples { queries, truth, filters } = examples;
-    match filters {
-        None => check_truth(truth, queries, sweep.k)?,
-        Some(_) => {
-            truth.validate_filtered(queries.len(), u64::MAX)?;
-            check_width(truth, sweep.k)?;
-        }
-    }
+    check_truth(truth, queries, sweep.k, filters.is_some())?;
     check_sample(index, examples, &sweep.setup)?;
     let known = spandrel_engine::Truth {
         ids: &truth.ids,
@@ -136,8 +129,10 @@ pub(super) fn measure(
         })?;
         let recall = match filters {
             None => recall(index.metric(), &run.answers, known, sweep.k)?,
-            Some(_) => filtered_recall(index.metric(), &run.answers, truth, sweep.k)?,
+            Some(_) => filtered_recall(index.metric(), (0..).zip(&run.answers), truth, sweep.k)?,
         };
+        let nearer = nearer_than_truth(index.metric(), (0..).zip(&run.answers), truth, sweep.k);
+        note_nearer(nearer, session);
         let point = Point { k: Some(sweep.k as u64), recall, ..running.point(run) }; // CAST: widening
         // Each thread compiles the filters of the queries that it searches for.
         let uncached = |us: f64| (point.qps.recip() + us / 1e6 / sweep.setup.threads as f64).recip(); // CAST: exact
@@ -162,10 +157,19 @@ pub(super) fn measure(
 }
 
 /// The mean recall of queries that may have fewer than `k` neighbours: the share found of those that there are, 1 where there
-/// is none.
-fn filtered_recall(metric: Metric, answers: &[Answer], truth: &Truth, k: usize) -> anyhow::Result<f64> {
-    let mut sum = 0.0;
-    for (query, answer) in answers.iter().enumerate() {
+/// is none. Answers come with the numbers of their queries.
+pub(super) fn filtered_recall<'a>(
+    metric: Metric,
+    answers: impl Iterator<Item = (usize, &'a Answer)>,
+    truth: &Truth,
+    k: usize,
+) -> anyhow::Result<f64> {
+    let (mut sum, mut count) = (0.0, 0_u32);
+    for (query, answer) in answers {
+        count += 1;
+        if let Some(filtered) = answer.filtered {
+            check_count(truth, query, filtered.matches)?;
+        }
         let ids = truth.ids_of(query);
         let distances = truth.distances.as_deref().unwrap_or_default();
         let known = spandrel_engine::Truth {
@@ -178,7 +182,7 @@ fn filtered_recall(metric: Metric, answers: &[Answer], truth: &Truth, k: usize) 
             k => recall(metric, std::slice::from_ref(answer), known, k)?,
         };
     }
-    Ok(sum / answers.len().max(1) as f64) // CAST: a mean
+    Ok(sum / f64::from(count.max(1)))
 }
 
 impl Setup {
@@ -360,17 +364,27 @@ fn check_sample(index: &Arc<Index>, examples: Examples<'_>, setup: &Setup) -> an
     let engine = Engine::open(Arc::clone(index), config)?;
     let sample = Sample::of(examples.truth);
     let mut found = Vec::new();
+    let attributes = match examples.filters {
+        Some(_) => (0..index.schema().attributes().len()).collect(),
+        None => Vec::new(),
+    };
+    let width = attributes.len();
+    let content = FetchContent { vectors: true, attributes, cell_bytes_max: usize::MAX };
     for ids in sample.ids() {
-        let Fetched { rows, states } = engine.fetch(&lookup, &ids)?;
-        let mut rows = rows.chunks_exact(index.row_bytes());
-        let vectors = ids.iter().zip(states).map(|(id, state)| match state {
-            FetchState::Found => Ok(rows.next().map(<[u8]>::to_vec)),
+        let Fetched { rows, cells, states } = engine.fetch_content(&lookup, &ids, content.clone())?;
+        let (mut rows, mut cells) = (rows.chunks_exact(index.row_bytes()), cells.into_iter());
+        let held = ids.iter().zip(states).map(|(&id, state)| match state {
+            FetchState::Found => Ok(rows.next().map(|row| Held {
+                id,
+                vector: row.to_vec(),
+                cells: cells.by_ref().take(width).collect(),
+            })),
             FetchState::Absent => Ok(None),
             FetchState::Damaged => Err(anyhow::anyhow!("the vector {id} cannot be read; verify the index")),
         });
-        found.push(vectors.collect::<Result<Vec<_>, _>>()?);
+        found.push(held.collect::<Result<Vec<_>, _>>()?);
     }
-    Ok(sample.check(index.metric(), examples.queries, &found)?)
+    Ok(sample.check(index.metric(), examples.queries, examples.filters.map(Compiler::asked), &found)?)
 }
 
 /// How long the build took, by the statistics it left behind; none where they are gone.
@@ -411,8 +425,10 @@ mod tests {
         let queries = Rows::new(spandrel_index::DType::U8, 1, vec![1, 2]).unwrap();
         let truth =
             |queries: usize, k: usize| Truth { queries, k, ids: vec![0; queries * k], distances: None };
-        assert!(check_truth(&truth(2, 3), &queries, 3).is_ok());
-        assert!(check_truth(&truth(3, 3), &queries, 3).is_err());
-        assert!(check_truth(&truth(2, 2), &queries, 3).unwrap_err().to_string().contains("recall at 3"));
+        assert!(check_truth(&truth(2, 3), &queries, 3, false).is_ok());
+        assert!(check_truth(&truth(3, 3), &queries, 3, false).is_err());
+        assert!(
+            check_truth(&truth(2, 2), &queries, 3, false).unwrap_err().to_string().contains("recall at 3")
+        );
     }
 }

@@ -17,6 +17,7 @@ pub mod input;
 pub mod inspect;
 pub mod man;
 mod measure;
+mod neighbour_attributes;
 pub mod plan;
 pub mod query;
 pub mod recall;

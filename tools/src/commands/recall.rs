@@ -1,13 +1,18 @@
 //! `spandrel recall`: what share of the true neighbours an index finds, measured.
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 use spandrel_engine::{
-    Engine, EngineConfig, QueryPlan, RecallEstimate, Sample, SearchParams, Work, recall_of,
+    Answer, Engine, EngineConfig, QueryPlan, RecallEstimate, Sample, SearchError, SearchParams, recall_of,
 };
-use spandrel_index::{Index, VectorSource as _};
+use spandrel_index::attributes::CompileError;
+use spandrel_index::{Index, Matches, VectorSource as _};
 
+use super::callers;
+use super::filter::{Compiler, FilterArgs};
 use super::input::InputArgs;
 use super::search::{
     Fit, IoArgs, KNOBS, KnobArgs, PlaceArgs, READING, open_engine, open_index, open_queries, refuse_damage,
@@ -15,12 +20,13 @@ use super::search::{
 use super::shape::threads_default;
 use crate::figures::{Align, PointParams, TextTable, process_memory, units};
 use crate::values::{ByteSize, parse_recall};
-use crate::{Advised, Session};
+use crate::{Advised, Session, UsageError};
 
 /// Measure the recall of an index against exact search.
 ///
-/// Every query is compared with every vector. Without --queries, rows of the index are searched for, each leaving itself out:
-/// they are found a little better than other vectors. The interval holds the recall of all such queries with a confidence of 95 %.
+/// Every query is compared with every vector, or every vector that matches its filter. Without --queries, rows of the index are searched
+/// for, each leaving itself out: they are found a little better than other vectors. The interval holds the recall of all such queries with
+/// a confidence of 95 %.
 #[derive(Debug, Args)]
 pub struct RecallArgs {
     /// Folder of the index.
@@ -32,6 +38,9 @@ pub struct RecallArgs {
     /// How the file of queries is read.
     #[command(flatten)]
     pub input: InputArgs,
+    /// Which vectors may be answers.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// Queries at most, spread over all there are.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub sample: u32,
@@ -81,6 +90,9 @@ struct Point {
     /// Ends of the interval of 95 %.
     recall_low: f64,
     recall_high: f64,
+    /// Vectors that match a query's filter, on average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matches: Option<f64>,
     // Means over the queries; sums until all are searched.
     lists: f64,
     codes: f64,
@@ -90,24 +102,36 @@ struct Point {
     /// Of each query so far.
     #[serde(skip)]
     recalls: Vec<f64>,
+    /// Recall to be expected of the queries so far, summed; none if nothing is known of one.
+    #[serde(skip)]
+    expected_sum: Option<f64>,
 }
 
 pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
     let index = open_index(&args.index, &args.places)?;
-    let sample = match &args.queries {
+    let (sample, places, of_file) = match &args.queries {
         Some(path) => queries(args, path, &index, session)?,
-        None => Sample::of_index(&index, args.sample.into())?,
+        None if args.filter.filters.is_some() => {
+            return Err(UsageError("--filters needs --queries; --filter is one for all".to_owned()).into());
+        }
+        None => (Sample::of_index(&index, args.sample.into())?, Vec::new(), 0),
     };
+    let filters = args.filter.bind(index.schema(), of_file)?;
+    let filters = filters.map(|asked| Compiler::new(&index, asked, &session.stop));
     let k = usize::try_from(sample.neighbours_max(&index).min(args.k.into()))?;
     if k == 0 {
         return Err(Advised::new("the index holds one vector alone", "measure with --queries").into());
     }
-    let search = |params: &PointParams| SearchParams { distances: args.places.distances, ..params.search(k) };
+    let search = |params: &PointParams| SearchParams {
+        distances: args.places.distances,
+        filter_plan: filters.as_ref().and_then(Compiler::plan),
+        ..params.search(k)
+    };
     let mut points = Vec::new();
     for params in params(args) {
-        let promise = QueryPlan::of(&search(&params), &index)?.promise();
-        let expected_recall = promise.and_then(|promise| promise.expected);
-        points.push(Point { params, expected_recall, ..Point::default() });
+        // A plan is for a filter, which each query brings.
+        QueryPlan::of(&SearchParams { filter_plan: None, ..search(&params) }, &index)?;
+        points.push(Point { params, expected_sum: Some(0.0), ..Point::default() });
     }
     let config = EngineConfig {
         threads: args.threads.map_or_else(threads_default, usize::from),
@@ -117,13 +141,16 @@ pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
         ..EngineConfig::default()
     };
     let engine = open_engine(&index, config, session)?;
-    let batch = batch(args, &engine, k)?;
+    let batch = batch(args, &engine, k, filters.as_ref())?;
+    let asking =
+        Asking { sample: &sample, places: &places, filters: filters.as_ref(), threads: config.threads };
     let count = sample.rows.len() / index.row_bytes();
     let meter = session.meter();
     for first in (0..count).step_by(batch) {
         let queries = first..(first + batch).min(count);
         meter.phase("comparing with every vector", "bytes");
-        let exact = std::sync::Arc::new(sample.exact(&index, k, queries.clone())?);
+        let among = asking.filters(queries.clone())?;
+        let exact = Arc::new(sample.exact(&index, k, queries.clone())?.among(among));
         let (bytes, pieces) = (exact.bytes(), exact.pieces().max(1) as u64); // CAST: widening
         let nearest = engine.exact(&exact, &mut |done| {
             meter.set(bytes / pieces * done as u64, bytes); // CAST: widening
@@ -145,10 +172,10 @@ pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
             anyhow::ensure!(!session.is_stopped(), "stopped");
             let nearest = &nearest.neighbours[part.start - first..part.end - first];
             for point in &mut points {
-                let answers = sample.answers(&engine, &search(&point.params), part.clone())?;
+                let answers = asking.answers(&engine, &search(&point.params), part.clone())?;
                 refuse_damage(&engine, answers.iter().filter(|answer| answer.missing.parts() > 0).count())?;
                 for (answer, nearest) in answers.iter().zip(nearest) {
-                    point.add(&answer.work, recall_of(index.metric(), &answer.neighbours, nearest, k));
+                    point.add(answer, recall_of(index.metric(), &answer.neighbours, nearest, k));
                 }
             }
             meter.set(part.end as u64, count as u64); // CAST: widening
@@ -167,6 +194,46 @@ pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
     session.show(&text(&measured), &measured)
 }
 
+/// Queries, and which vectors may be answers to each.
+struct Asking<'a> {
+    sample: &'a Sample,
+    /// Numbers of the queries in their file; empty of rows of the index.
+    places: &'a [usize],
+    filters: Option<&'a Compiler<'a>>,
+    /// Queries with filters of their own that are searched at the same time.
+    threads: usize,
+}
+
+impl Asking<'_> {
+    /// What matches the filters of some queries: one of each, one of all, or none.
+    fn filters(&self, queries: Range<usize>) -> Result<Vec<Arc<Matches>>, CompileError> {
+        match self.filters {
+            None => Ok(Vec::new()),
+            Some(filters) if filters.is_one() => Ok(vec![filters.matches(0)?]),
+            Some(filters) => self.places[queries].iter().map(|&place| filters.matches(place)).collect(),
+        }
+    }
+
+    fn answers(
+        &self,
+        engine: &Engine,
+        params: &SearchParams,
+        queries: Range<usize>,
+    ) -> anyhow::Result<Vec<Answer>> {
+        let filters = self.filters(queries.clone())?;
+        if filters.len() <= 1 {
+            let params = SearchParams { filter: filters.first().cloned(), ..params.clone() };
+            return Ok(self.sample.answers(engine, &params, queries)?);
+        }
+        callers::answers(queries.len(), self.threads, |number| {
+            let params = SearchParams { filter: filters.get(number).cloned(), ..params.clone() };
+            let query = queries.start + number;
+            let answer = self.sample.answers(engine, &params, query..query + 1)?.pop();
+            Ok(answer.ok_or(SearchError::Closed)?)
+        })
+    }
+}
+
 /// What is to be measured: each recall, or the one setting of the flags.
 fn params(args: &RecallArgs) -> Vec<PointParams> {
     let recalls = args.recall.iter().copied().map(|recall| args.knobs.point(Some(recall)));
@@ -176,34 +243,48 @@ fn params(args: &RecallArgs) -> Vec<PointParams> {
 /// Queries searched before it is asked whether to stop.
 const PART: usize = 64;
 
-fn parts(queries: std::ops::Range<usize>) -> impl Iterator<Item = std::ops::Range<usize>> {
+fn parts(queries: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let end = queries.end;
     queries.step_by(PART).map(move |first| first..(first + PART).min(end))
 }
 
-/// The queries of a file: all, or some at equal distances.
-fn queries(args: &RecallArgs, path: &Path, index: &Index, session: &Session) -> anyhow::Result<Sample> {
+/// The queries of a file, all or some at equal distances, their numbers there, and how many the file has.
+fn queries(
+    args: &RecallArgs,
+    path: &Path,
+    index: &Index,
+    session: &Session,
+) -> anyhow::Result<(Sample, Vec<usize>, u64)> {
     let file = open_queries(Fit::of(index), &args.input, path, session)?;
     let count = file.len().min(args.sample.into());
     let mut rows = vec![0; count as usize * file.row_bytes()]; // CAST: at most the sample
+    let mut places = Vec::new();
     for (at, row) in (0..).zip(rows.chunks_exact_mut(file.row_bytes())) {
-        file.read_rows((2 * at + 1) * file.len() / (2 * count), row)?;
+        let place = (2 * at + 1) * file.len() / (2 * count);
+        file.read_rows(place, row)?;
+        places.push(usize::try_from(place)?);
     }
-    Ok(Sample::of_queries(rows.into()))
+    Ok((Sample::of_queries(rows.into()), places, file.len()))
 }
 
 /// Bytes of the program, of stacks, and of pages under way.
 const FIXED_BYTES: u64 = 48 << 20;
 
 /// Queries that are compared at a time, within the memory allowed.
-fn batch(args: &RecallArgs, engine: &Engine, k: usize) -> anyhow::Result<usize> {
+fn batch(
+    args: &RecallArgs,
+    engine: &Engine,
+    k: usize,
+    filters: Option<&Compiler<'_>>,
+) -> anyhow::Result<usize> {
     let Some(ByteSize(allowed)) = args.memory else { return Ok(args.sample as usize) }; // CAST: widening
     let index = engine.index();
     let row_bytes = index.row_bytes() as u64; // CAST: widening, here and below
     let fixed = FIXED_BYTES
         + index.memory().total() as u64
         + engine.cache_bytes()
-        + u64::from(args.sample) * row_bytes;
+        + u64::from(args.sample) * row_bytes
+        + filters.map_or(0, |filters| filters.memory_bytes(args.sample.into()));
     // What is nearest, what was found, and both once more on the way.
     let query_bytes = row_bytes + spandrel_engine::ExactSearch::query_bytes(k) as u64 + 128 * k as u64;
     let queries = allowed.saturating_sub(fixed) / query_bytes;
@@ -218,8 +299,14 @@ fn batch(args: &RecallArgs, engine: &Engine, k: usize) -> anyhow::Result<usize> 
 
 impl Point {
     /// Counts one query.
-    fn add(&mut self, work: &Work, recall: f64) {
+    fn add(&mut self, answer: &Answer, recall: f64) {
+        let work = &answer.work;
         self.recalls.push(recall);
+        let expected = answer.promise.and_then(|promise| promise.expected);
+        self.expected_sum = self.expected_sum.zip(expected).map(|(sum, expected)| sum + expected);
+        if let Some(filtered) = answer.filtered {
+            *self.matches.get_or_insert_default() += filtered.matches as f64; // CAST: exact to 2^53
+        }
         self.lists += f64::from(work.lists);
         self.codes += work.vectors_scanned as f64; // CAST: exact to 2^53, here and below
         self.reranked += f64::from(work.reranked);
@@ -231,23 +318,33 @@ impl Point {
     fn finish(&mut self) {
         let RecallEstimate { recall, low, high, queries } = RecallEstimate::of(&self.recalls);
         (self.recall, self.recall_low, self.recall_high, self.queries) = (recall, low, high, queries);
-        let Point { lists, codes, reranked, reads, read_bytes, .. } = self;
-        // CAST: a mean
-        [lists, codes, reranked, reads, read_bytes].into_iter().for_each(|sum| *sum /= queries.max(1) as f64);
+        let count = queries.max(1) as f64; // CAST: a mean
+        self.expected_recall = self.expected_sum.map(|sum| sum / count);
+        let Point { lists, codes, reranked, reads, read_bytes, matches, .. } = self;
+        let sums = [lists, codes, reranked, reads, read_bytes].into_iter().chain(matches);
+        sums.for_each(|sum| *sum /= count);
     }
 }
 
 fn text(measured: &Measured) -> String {
     let Measured { index, version, vectors, queries, k, points } = measured;
-    let from = match queries {
+    let mut from = match queries {
         Some(path) => path.display().to_string(),
         None => "rows of the index, each leaving itself out".to_owned(),
     };
+    if points.iter().any(|point| point.matches.is_some()) {
+        from += ", of those that match the filter";
+    }
     let mut table = TextTable::new();
     table.column("", Align::Left);
-    for head in
-        ["queries", "expected", "recall", "from", "to", "lists", "codes", "reranked", "reads", "kB read"]
-    {
+    let is_filtered = points.iter().any(|point| point.matches.is_some());
+    for head in ["queries", "expected", "recall", "from", "to"] {
+        table.column(head, Align::Right);
+    }
+    if is_filtered {
+        table.column("matches", Align::Right);
+    }
+    for head in ["lists", "codes", "reranked", "reads", "kB read"] {
         table.column(head, Align::Right);
     }
     for point in points {
@@ -256,20 +353,25 @@ fn text(measured: &Measured) -> String {
         if words.is_empty() {
             words = "as the index is set".to_owned();
         }
-        let cells = [
+        let mut cells = vec![
             Some(words),
             Some(units::count(point.queries as u64)), // CAST: widening
             point.expected_recall.map(share),
             Some(share(point.recall)),
             Some(share(point.recall_low)),
             Some(share(point.recall_high)),
+        ];
+        if is_filtered {
+            cells.push(point.matches.map(units::three_digits));
+        }
+        cells.extend([
             Some(units::three_digits(point.lists)),
             Some(units::three_digits(point.codes)),
             Some(units::three_digits(point.reranked)),
             Some(units::three_digits(point.reads)),
             Some(units::three_digits(point.read_bytes / 1000.0)),
-        ];
-        table.row(cells.to_vec());
+        ]);
+        table.row(cells);
     }
     let memory = process_memory().map(|memory| units::bytes(memory.rss_peak_bytes as f64)); // CAST: shown to three digits
     let memory = memory.map(|peak| format!(", {peak} of memory at the peak")).unwrap_or_default();

@@ -4,9 +4,12 @@
 //! queries. A truth in the same order is taken with any distances where vectors have one length, as unit vectors have: all
 //! metrics give one order then.
 use spandrel_datasets::{Rows, Truth, decode};
+use spandrel_engine::{Answer, Neighbour};
+use spandrel_filter::{Cell, Row};
 use spandrel_index::{Metric, VectorSource as _};
 
-use crate::Advised;
+use super::filter::Asked;
+use crate::{Advised, Session};
 
 /// Queries looked at, spread over all.
 const QUERIES: usize = 16;
@@ -23,11 +26,32 @@ const DISORDER_MAX: f64 = 0.1;
 /// three times that, and 2 % of their nearest by one metric are not by another.
 const LENGTH_TOLERANCE: f64 = 1e-3;
 
+/// What to do about a truth of other filters.
+const OTHER_FILTERS: &str = "compute the truth by these filters with `spandrel data truth --filters`";
+
 /// Neighbours of a truth that are looked at.
 pub(super) struct Sample<'a> {
     truth: &'a Truth,
     queries: Vec<usize>,
     width: usize,
+}
+
+/// What an index holds under an id.
+pub(super) struct Held {
+    pub(super) id: u64,
+    pub(super) vector: Vec<u8>,
+    /// Of all attributes; not needed where queries have no filters.
+    pub(super) cells: Vec<Cell>,
+}
+
+impl Row for Held {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn cell(&self, attribute: usize) -> &Cell {
+        self.cells.get(attribute).unwrap_or(&Cell::Null)
+    }
 }
 
 /// Vectors compared under one metric.
@@ -56,13 +80,14 @@ impl<'a> Sample<'a> {
         parts
     }
 
-    /// Refuses a truth that does not fit. `found` holds the vectors of [`Sample::ids`], `None` where the index has no such
-    /// id.
+    /// Refuses a truth that does not fit the queries or their filters, if they have some. `found` holds what is there of
+    /// [`Sample::ids`], `None` where the index has no such id.
     pub(super) fn check(
         &self,
         metric: Metric,
         queries: &Rows,
-        found: &[Vec<Option<Vec<u8>>>],
+        filters: Option<&Asked>,
+        found: &[Vec<Option<Held>>],
     ) -> Result<(), Advised> {
         let mut pairs = Vec::new();
         for (ids, vectors) in self.ids().iter().zip(found) {
@@ -73,10 +98,16 @@ impl<'a> Sample<'a> {
                 return Err(Advised::new(message, help));
             }
         }
-        for (&query, vectors) in self.queries.iter().zip(found) {
+        for (&query, held) in self.queries.iter().zip(found) {
+            let is_stray = |held: &&Held| filters.is_some_and(|asked| !asked.bound(query).matches(*held));
+            if let Some(Held { id, .. }) = held.iter().flatten().find(is_stray) {
+                let message =
+                    format!("the truth names vector {id} for query {query}, which does not match its filter");
+                return Err(Advised::new(message, OTHER_FILTERS));
+            }
             let row = decode(queries.dtype(), queries.row(query));
             let vectors: Vec<Vec<f32>> =
-                vectors.iter().flatten().map(|bytes| decode(queries.dtype(), bytes)).collect();
+                held.iter().flatten().map(|held| decode(queries.dtype(), &held.vector)).collect();
             pairs.push((query, row, vectors));
         }
         let compared = |metric| -> Vec<Vec<Compared>> {
@@ -118,6 +149,57 @@ impl<'a> Sample<'a> {
     fn known(&self, query: usize, column: usize) -> Option<f64> {
         let distances = self.truth.distances.as_ref()?;
         Some(distances[query * self.truth.k + column].into())
+    }
+}
+
+/// Refuses a truth of other filters by how many neighbours it has of a query whose filter matches `matches` vectors.
+pub(super) fn check_count(truth: &Truth, query: usize, matches: u64) -> Result<(), Advised> {
+    let (found, wanted) = (truth.ids_of(query).len() as u64, matches.min(truth.k as u64)); // CAST: widening
+    if found == wanted {
+        return Ok(());
+    }
+    let message =
+        format!("the truth has {found} neighbours of query {query}, whose filter matches {matches} vectors");
+    Err(Advised::new(message, OTHER_FILTERS))
+}
+
+/// Queries to which an answer is nearer than the truth says that any is, as one of other filters or of a part of the base says. 0
+/// where the truth has distances in another form than the index.
+pub(super) fn nearer_than_truth<'a>(
+    metric: Metric,
+    answers: impl Iterator<Item = (usize, &'a Answer)>,
+    truth: &Truth,
+    k: usize,
+) -> usize {
+    let Some(distances) = &truth.distances else { return 0 };
+    let mut nearer = 0;
+    for (query, answer) in answers {
+        let ids = truth.ids_of(query);
+        let known = &distances[query * truth.k..][..ids.len()];
+        let Some(&last) = known.get(k.min(known.len()).wrapping_sub(1)) else { continue };
+        let slack = TOLERANCE as f32 * last.abs().max(1.0); // CAST: a small number
+        let mut is_nearer = false;
+        for Neighbour { id, distance, .. } in answer.neighbours.iter().filter(|found| !found.estimated) {
+            match ids.iter().position(|known| known == id) {
+                Some(at) if (known[at] - distance).abs() > slack => return 0,
+                Some(_) => {}
+                None => {
+                    is_nearer |= metric.score_of_distance(*distance) < metric.score_of_distance(last) - slack
+                }
+            }
+        }
+        nearer += usize::from(is_nearer);
+    }
+    nearer
+}
+
+/// Says so where answers are nearer than the truth.
+pub(super) fn note_nearer(nearer: usize, session: &Session) {
+    if nearer > 0 {
+        session.note(&format!(
+            "warning: to {nearer} queries an answer is nearer than the truth says that any is; is it of all of this base, and of these \
+             filters?"
+        ));
     }
 }
 
@@ -208,9 +290,11 @@ mod tests {
             spandrel_datasets::compute_truth(&source(base), &source(&queries), None, params, watch).unwrap();
         change(&mut truth);
         let sample = Sample::of(&truth);
-        let vector = |id: &u64| base.get(*id as usize).map(|row| bytes(&[*row]));
+        let vector = |&id: &u64| {
+            base.get(id as usize).map(|row| Held { id, vector: bytes(&[*row]), cells: Vec::new() })
+        };
         let found: Vec<Vec<_>> = sample.ids().iter().map(|ids| ids.iter().map(vector).collect()).collect();
-        let checked = sample.check(by, &source(&queries), &found);
+        let checked = sample.check(by, &source(&queries), None, &found);
         checked.map_err(|advised| format!("{advised}: {}", advised.help))
     }
 
@@ -225,6 +309,34 @@ mod tests {
             }
             assert_eq!(checked(metric, metric, |truth| truth.distances = None), Ok(()), "{metric}");
         }
+    }
+
+    #[test]
+    fn answers_nearer_than_the_truth_are_counted() {
+        let truth = |distances: [f32; 4]| Truth {
+            queries: 2,
+            k: 2,
+            ids: vec![1, 2, 3, 4],
+            distances: Some(distances.into()),
+        };
+        let answer = |found: [(u64, f32); 2]| Answer {
+            neighbours: found.map(|(id, distance)| Neighbour { id, distance, estimated: false }).into(),
+            ..Answer::default()
+        };
+        let answers = [answer([(1, 1.0), (9, 1.5)]), answer([(3, 1.0), (8, 2.5)])];
+        let nearer = |metric, truth| nearer_than_truth(metric, (0..).zip(&answers), &truth, 2);
+        assert_eq!(nearer(Metric::L2, truth([1.0, 2.0, 1.0, 2.0])), 1);
+        assert_eq!(nearer(Metric::L2, truth([1.0, 1.5, 1.0, 2.5])), 0, "none is nearer");
+        assert_eq!(nearer(Metric::InnerProduct, truth([1.0, 1.0, 1.0, 1.0])), 2);
+        assert_eq!(nearer(Metric::L2, truth([0.5, 2.0, 1.0, 2.0])), 0, "distances of another form");
+        let few = Truth { ids: vec![1, Truth::NONE, 3, 4], ..truth([1.0, f32::INFINITY, 1.0, 2.0]) };
+        assert!(
+            check_count(&few, 0, 1).is_ok()
+                && check_count(&few, 1, 2).is_ok()
+                && check_count(&few, 1, 99).is_ok()
+        );
+        let refused = check_count(&few, 0, 2).unwrap_err().to_string();
+        assert_eq!(refused, "the truth has 1 neighbours of query 0, whose filter matches 2 vectors");
     }
 
     #[test]

@@ -49,6 +49,14 @@ impl Tagged {
         said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// How many vectors have all of some tags.
+    fn having(&self, tags: &Value) -> usize {
+        let has_all = |of: &&HashSet<String>| {
+            tags.as_array().unwrap().iter().all(|tag| of.contains(tag.as_str().unwrap()))
+        };
+        self.tags.iter().filter(has_all).count()
+    }
+
     /// How many vectors have a tag.
     fn count(&self, tag: &str) -> usize {
         self.tags.iter().filter(|tags| tags.contains(tag)).count()
@@ -108,19 +116,30 @@ fn every_query_has_its_own_filter_and_truth() {
             asked.as_array().unwrap().iter().all(|tag| tagged.tags[id].contains(tag.as_str().unwrap()))
         };
         assert!(ids(answer).into_iter().all(has_all), "{answer} for {asked}");
-        let matches = (0..2000).filter(|&id| has_all(id)).count();
-        assert_eq!(ids(answer).len(), matches.min(10), "{asked}");
+        assert_eq!(ids(answer).len(), tagged.having(asked).min(10), "{asked}");
     }
     let bench = ["bench", "--index", &index, "--queries", &queries, "--filters", &filters, "--seconds", "0"];
     run(&[&bench[..], &["--truth", &truth, "--max-lists", "1000", "--rerank", "2000", "--json", &json]]
         .concat());
     let points: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     assert_eq!(points[0]["recall"], 1.0, "{points}");
+    // The same against exact search.
+    let recall =
+        ["recall", "--index", &index, "--queries", &queries, "--filters", &filters, "--format", "json"];
+    let exact = ["--max-lists", "1000", "--rerank", "2000"];
+    let measured: Value = serde_json::from_str(&run(&[&recall[..], &exact].concat())).unwrap();
+    let point = &measured["points"][0];
+    assert_eq!((&point["recall"], &point["recall_high"]), (&1.0.into(), &1.0.into()), "{point}");
+    let matches: f64 = asked.iter().map(|asked| tagged.having(asked) as f64 / 20.0).sum();
+    assert!((point["matches"].as_f64().unwrap() - matches).abs() < 1e-9, "{point}, {matches}");
+    let few = ["--max-lists", "1", "--rerank", "1", "--filter-plan", "post"];
+    let measured: Value = serde_json::from_str(&run(&[&recall[..], &few].concat())).unwrap();
+    assert!(measured["points"][0]["recall"].as_f64().unwrap() < 0.9, "{measured}");
     // A truth without filters is not that of these queries.
     run(&[&truth_of[..], &["--out", &truth]].concat());
-    run(&[&bench[..], &["--truth", &truth, "--max-lists", "1000", "--json", &json]].concat());
-    let points: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
-    assert!(points[0]["recall"].as_f64().unwrap() < 0.9, "{points}");
+    let refused = spandrel(&[&bench[..], &["--truth", &truth, "--max-lists", "1000"]].concat());
+    let says = text(&refused.stderr);
+    assert!(says.contains("which does not match its filter") && says.contains("--filters"), "{says}");
 }
 
 #[test]
@@ -150,6 +169,19 @@ fn a_server_finds_the_same() {
         (answers, text(&output.stderr).to_owned())
     };
     let filters = tagged.path("filters.jsonl");
+    let truth = tagged.path("truth.ibin");
+    let [base, tags] = ["base.u8bin", "tags.jsonl"].map(|name| tagged.path(name));
+    let truth_of = ["data", "truth", "--base", &base, "--queries", &queries, "--metric", "l2", "--k", "10"];
+    run(&[&truth_of[..], &["--filters", &filters, "--attributes", &tags, "--out", &truth]].concat());
+    let bench = |flags: &[&str]| {
+        let bench =
+            ["bench", "--server", address, "--queries", &queries, "--seconds", "0", "--format", "json"];
+        let output = spandrel(&[&bench[..], flags].concat());
+        (serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default(), text(&output.stderr).to_owned())
+    };
+    let all = ["--max-lists", "1000", "--rerank", "2000", "--truth", &truth, "--filters", &filters];
+    let measured = ["unary", "batch", "stream"].map(|rpc| bench(&[&all[..], &["--rpc", rpc]].concat()));
+    let unfiltered = bench(&["--truth", &truth, "--filter", r#"tags contains "1""#]);
     let mut wrong = Vec::new();
     let found_here = |flags: &[&str]| tagged.query(flags).iter().map(told).collect::<Vec<_>>();
     for flags in [&["--filter", r#"tags contains "1""#][..], &["--filters", &filters]] {
@@ -169,13 +201,55 @@ fn a_server_finds_the_same() {
     let (_, refused) = ask(&["--filter", "price < 3"]);
     let (_, plan) = ask(&["--filter", r#"tags contains "1""#, "--filter-plan", "lists"]);
     let (explained, _) = ask(&["--filter", r#"tags contains "1""#, "--explain"]);
+    let told_here = tagged.query(&["--filter", r#"tags contains "1" or tags contains "2""#, "--explain"]);
+    let asked = ["query", "--server", address, "--queries", &queries, "--format", "json", "--explain"];
+    let there = spandrel(&[&asked[..], &["--filter", r#"tags contains "1" or tags contains "2""#]].concat());
     server.kill().unwrap();
     server.wait().unwrap();
     assert!(wrong.is_empty(), "{wrong:?}");
+    for (points, error) in &measured {
+        assert_eq!(points[0]["recall"], 1.0, "{points} {error}");
+        assert!(points[0]["matches"].as_f64().unwrap() > 0.0 && points[0]["plans"].is_object(), "{points}");
+    }
+    assert!(unfiltered.1.contains("does not match its filter"), "{unfiltered:?}");
+    // The parts of a filter with their matches, as they are counted here.
+    let there: Value = serde_json::from_str(text(&there.stdout).lines().next().unwrap()).unwrap();
+    let [parts_here, parts] = [&told_here[0], &there].map(|of| of["explanation"]["filter"]["parts"].clone());
+    assert_eq!((&parts, parts[1]["matches"].as_u64()), (&parts_here, Some(tagged.count("1") as u64)));
     let (_, filter, plan_told) = &explained[0];
     assert_eq!((&filter["matches"], plan_told), (&tagged.count("1").into(), &filter["plan"]));
     assert!(plan_told.is_string(), "{explained:?}");
     assert!(refused.contains("price") && plan.contains("--filter-plan needs --index"), "{refused} {plan}");
+}
+
+#[test]
+fn neighbours_come_with_their_attributes() {
+    let tagged = Tagged::new();
+    let found = tagged.query(&["--with-attributes", "tags", "--filter", r#"tags contains "1""#]);
+    for neighbour in found.iter().flat_map(|answer| answer["neighbours"].as_array().unwrap()) {
+        let id = neighbour["id"].as_u64().unwrap() as usize;
+        let tags = neighbour["attributes"]["tags"].as_array().unwrap();
+        let tags: HashSet<String> = tags.iter().map(|tag| tag.as_str().unwrap().to_owned()).collect();
+        assert_eq!(tags, tagged.tags[id], "{neighbour}");
+    }
+    assert_eq!(found, tagged.query(&["--with-attributes", "--filter", r#"tags contains "1""#]));
+    let without = tagged.query(&["--filter", r#"tags contains "1""#]);
+    assert!(without[0]["neighbours"][0].get("attributes").is_none() && ids(&without[0]) == ids(&found[0]));
+    let (index, queries) = (tagged.path("index"), tagged.path("queries.u8bin"));
+    let query = ["query", "--index", &index, "--queries", &queries, "--with-attributes"];
+    let lines = run(&query);
+    let (head, rest) = lines.split_once('\n').unwrap();
+    assert_eq!(head, "query\trank\tid\tdistance\tattributes");
+    assert!(rest.lines().all(|line| line.split('\t').nth(4).unwrap().starts_with("{\"tags\":")), "{rest}");
+    for (flag, code, says) in [
+        ("tagz", 1, "no attribute `tagz`; the nearest is `tags`"),
+        ("tags,tags", 1, "named twice"),
+        ("--radius=9", 2, "cannot be used with"),
+    ] {
+        let refused = spandrel(&[&query[..], &[flag]].concat());
+        assert!(text(&refused.stderr).contains(says), "{flag}: {}", text(&refused.stderr));
+        assert_eq!(refused.status.code(), Some(code), "{flag}");
+    }
 }
 
 #[test]
@@ -196,9 +270,9 @@ fn what_is_no_filter_of_the_index_is_refused() {
         assert!(text(&refused.stderr).contains(says), "{flags:?}: {}", text(&refused.stderr));
         assert_eq!(refused.status.code(), Some(code), "{flags:?}: {}", text(&refused.stderr));
     }
-    let bench = ["bench", "--server", "127.0.0.1:1", "--queries", &few, "--truth", &few];
-    let refused = spandrel(&[&bench[..], &["--filter-plan", "codes"]].concat());
-    assert!(text(&refused.stderr).contains("a filter needs --index"), "{}", text(&refused.stderr));
+    let recall = ["recall", "--index", &index, "--filters", &tagged.path("filters.jsonl")];
+    let refused = spandrel(&recall);
+    assert!(text(&refused.stderr).contains("--filters needs --queries"), "{}", text(&refused.stderr));
     let plain = tagged.path("plain");
     run(&["build", "--base", &few, "--metric", "l2", "--no-calibrate", "--out", &plain]);
     let refused = spandrel(&["query", "--index", &plain, "--queries", &few, "--filter", "price < 3"]);

@@ -120,7 +120,7 @@ fn every_method_gives_the_same() {
         }
 
         let ids = vec![17, VECTORS + 3, 0, u64::MAX];
-        let fetched = client.fetch(v1::FetchRequest { index: String::new(), ids }).await.unwrap();
+        let fetched = client.fetch(v1::FetchRequest { ids, ..Default::default() }).await.unwrap();
         assert_eq!(fetched.found, [true, false, true, false]);
         assert_eq!(fetched.vectors.unwrap().raw_data(), [row(17), row(0)].concat());
     });

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use spandrel_index::{Index, Location, Metric, inverse_norm};
+use spandrel_index::{Index, Location, Matches, Metric, inverse_norm};
 
 use crate::answer::Neighbour;
 use crate::collect::Best;
@@ -29,6 +29,8 @@ pub struct ExactSearch {
     inverse_norms: Vec<f32>,
     /// A vector that each query leaves out, by query; empty where none does.
     left_out: Vec<Location>,
+    /// What matches the filter of each query, by query, or of all; empty where none has one.
+    filters: Vec<Arc<Matches>>,
     best: Vec<Mutex<Best>>,
     piece_pages: u64,
     /// Number of the first piece of each segment, and of all pieces.
@@ -90,11 +92,23 @@ impl ExactSearch {
             inverse_norms: queries.chunks_exact(index.row_bytes()).map(inverse).collect(),
             rows: queries,
             left_out,
+            filters: Vec::new(),
             best: (0..count).map(|_| new_best()).collect(),
             piece_pages,
             first_pieces,
             missing: AtomicU64::new(0),
         })
+    }
+
+    /// The same among vectors that match filters: one of each query, or one of all.
+    ///
+    /// # Panics
+    /// When there are filters of another number of queries.
+    #[must_use]
+    pub fn among(self, filters: Vec<Arc<Matches>>) -> ExactSearch {
+        let count = filters.len();
+        assert!(count <= 1 || count == self.best.len(), "each query has a filter, or all have one");
+        ExactSearch { filters, ..self }
     }
 
     /// Bytes that a search of one query takes for `k` neighbours, besides its row.
@@ -145,7 +159,9 @@ impl ExactSearch {
     }
 
     pub(super) fn leaves_out(&self, number: usize, location: Location) -> bool {
+        let filter = if let [one] = &self.filters[..] { Some(one) } else { self.filters.get(number) };
         self.left_out.get(number) == Some(&location)
+            || filter.is_some_and(|matches| !matches.contains(location))
     }
 
     pub(super) fn best(&self, number: usize) -> MutexGuard<'_, Best> {

@@ -41,6 +41,7 @@ pub(super) fn answer(
         plan.promise.map(|promise| Promise { expected: promise.expected.filter(|_| !is_cut), ..promise });
     progress.clock.lap(|times| &mut times.rerank_us);
     Ok(Answer {
+        cells: Vec::new(),
         neighbours,
         work: progress.work,
         taken: Some(running.started),

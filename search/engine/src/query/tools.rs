@@ -5,6 +5,7 @@ use spandrel_index::Index;
 
 use crate::cache::PageCache;
 use crate::damage::DamageLog;
+use crate::files::attribute_files;
 use crate::probe::Prober;
 use crate::rerank::Reranker;
 use crate::scan::{Scan, scan_of};
@@ -20,6 +21,8 @@ pub(crate) struct Tools {
     pub(crate) cache: Option<Arc<PageCache>>,
     /// Slots of the index's files in the reader, by number.
     pub(crate) files: Vec<u32>,
+    /// Numbers of the files of attributes, by segment and attribute.
+    pub(crate) attribute_files: Vec<Vec<u32>>,
 }
 
 impl Tools {
@@ -38,6 +41,7 @@ impl Tools {
             damage: Arc::clone(damage),
             cache: cache.clone(),
             files,
+            attribute_files: attribute_files(index),
         }
     }
 }

@@ -13,6 +13,7 @@ use spandrel_io::{BackendChoice, Direct, open_reader};
 use self::hooked::{Event, Hooked};
 use super::*;
 
+mod attributes;
 mod hooked;
 mod threads;
 
@@ -519,7 +520,7 @@ fn vectors_are_found_by_id() {
                 let mut asked = vec![absent];
                 asked.extend(ids);
                 asked.extend([u64::MAX, ids[0]]);
-                let Fetched { rows, states } = engine.fetch(&lookup, &asked).unwrap();
+                let Fetched { rows, states, .. } = engine.fetch(&lookup, &asked).unwrap();
                 let expected: Vec<u8> =
                     (0..count).chain([0]).flat_map(|at| made.input.row(at)).copied().collect();
                 assert_eq!(rows, expected, "{count}");
@@ -544,7 +545,7 @@ fn a_damaged_page_costs_its_own_vectors_alone_and_is_counted() {
         std::fs::write(path, &bytes).unwrap();
     };
     let lost = |engine: &Engine| {
-        let Fetched { rows, states } = engine.fetch(&lookup, &made.input.ids).unwrap();
+        let Fetched { rows, states, .. } = engine.fetch(&lookup, &made.input.ids).unwrap();
         let mut rows = rows.chunks(24);
         for (at, &state) in states.iter().enumerate() {
             match state {
@@ -593,7 +594,7 @@ fn fetches_meet_faults_deadlines_and_the_end() {
         let engine = faulty(&made, Schedule::seeded(seed, rates));
         let mut damaged = 0;
         for ids in made.input.ids.chunks(100) {
-            let Fetched { rows, states } = engine.fetch(&lookup, ids).unwrap();
+            let Fetched { rows, states, .. } = engine.fetch(&lookup, ids).unwrap();
             let mut rows = rows.chunks(24);
             for (state, id) in states.iter().zip(ids) {
                 let at = made.input.ids.iter().position(|known| known == id).unwrap();
@@ -610,6 +611,7 @@ fn fetches_meet_faults_deadlines_and_the_end() {
     let request = |deadline, stop| FetchRequest {
         lookup: Arc::clone(&lookup),
         ids: made.input.ids.clone(),
+        content: FetchContent::VECTORS,
         deadline,
         stop,
     };

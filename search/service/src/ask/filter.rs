@@ -26,6 +26,14 @@ pub(crate) enum FilterForm {
     Tree(Filter),
 }
 
+/// A filter as it was written.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// Its beginning, if it is long.
+    pub(crate) text: Arc<str>,
+    pub(crate) filter: Filter,
+}
+
 /// Bytes of the text of a filter that are shown.
 const TEXT_BYTES_MAX: usize = 4096;
 /// Bytes of a filter that is read in about a tenth of a millisecond or less.
@@ -37,8 +45,8 @@ impl AskFilter {
         self.bytes <= SHORT_BYTES
     }
 
-    /// What it says of rows with these attributes and, where that is wanted, the same as text.
-    pub(crate) fn bind(self, schema: &Schema, with_text: bool) -> Result<(Bound, Option<Arc<str>>), Refusal> {
+    /// What it says of rows with these attributes and, where that is wanted, the same as it was written.
+    pub(crate) fn bind(self, schema: &Schema, explained: bool) -> Result<(Bound, Option<Written>), Refusal> {
         let field = self.field;
         let (form, filter) = match self.form {
             FilterForm::Text(text) => ("text", Filter::parse(&text).map_err(FilterFault::from)),
@@ -49,7 +57,8 @@ impl AskFilter {
         };
         let bound = filter.and_then(|filter| {
             let bound = filter.bind(schema)?;
-            Ok((bound, with_text.then(|| cut(filter.to_string(), TEXT_BYTES_MAX).into())))
+            let text = explained.then(|| cut(filter.to_string(), TEXT_BYTES_MAX).into());
+            Ok((bound, text.map(|text| Written { text, filter })))
         });
         bound.map_err(|fault| Refusal::Filter { field: format!("{field}.{form}"), fault })
     }

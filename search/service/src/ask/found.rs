@@ -3,7 +3,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use spandrel_engine::{Answer, FetchState};
+use spandrel_filter::{Attribute, Cell};
 use spandrel_index::DType;
+use spandrel_index::attributes::FilterPart;
 
 use crate::ledger::Room;
 
@@ -16,8 +18,10 @@ pub(crate) struct Found<'a> {
     pub(crate) version: Version,
     /// When the queries came.
     pub(crate) arrival: Instant,
-    /// The filter as text, where answers are explained.
-    pub(crate) filter: Option<Arc<str>>,
+    /// The attributes of the neighbours that answers hold.
+    pub(crate) attributes: Vec<Attribute>,
+    /// The filter, where answers are explained.
+    pub(crate) filter: Option<FilterTold>,
     /// Set where the server, under load, allowed fewer lists than asked for.
     pub(crate) lowered: Option<Lowered>,
     /// Kept in the ledger for the message that carries this.
@@ -35,6 +39,14 @@ impl Found<'_> {
         let is_less = expected.zip(promised).is_some_and(|(expected, promised)| promised < expected);
         (is_fewer || is_less).then_some(Effort { asked_lists: asked, searched_lists })
     }
+}
+
+/// What is told of a filter.
+#[derive(Debug)]
+pub(crate) struct FilterTold {
+    /// As text; of a long one the beginning.
+    pub(crate) text: Arc<str>,
+    pub(crate) parts: Vec<FilterPart>,
 }
 
 /// How thoroughly a query was searched under load.
@@ -75,6 +87,9 @@ pub(crate) struct Rows {
 pub(crate) struct Fetched<'a> {
     /// Those that were found, in the order of the ids.
     pub(crate) rows: Rows,
+    /// Attributes of those, and what they have there: id by id, in the order of the attributes.
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) cells: Vec<Cell>,
     /// One for each id.
     pub(crate) states: Vec<FetchState>,
     pub(crate) version: Version,

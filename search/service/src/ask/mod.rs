@@ -1,5 +1,6 @@
 //! What callers ask for and get, whichever wire they use: gRPC and HTTP convert to and from these, and the engine answers
 //! them. Knows no message of either.
+mod fetch;
 mod filter;
 mod form;
 mod found;
@@ -9,9 +10,10 @@ mod within;
 
 use spandrel_engine::SearchParams;
 
-pub(crate) use self::filter::{AskFilter, FilterForm};
+pub(crate) use self::fetch::AskFetch;
+pub(crate) use self::filter::{AskFilter, FilterForm, Written};
 pub(crate) use self::form::Form;
-pub(crate) use self::found::{Effort, Fetched, Found, Rows, Version};
+pub(crate) use self::found::{Effort, Fetched, FilterTold, Found, Rows, Version};
 pub(crate) use self::params::{check, lowered};
 pub(crate) use self::target::{Numbers, Queries, Target};
 pub(crate) use self::within::{AskWithin, EndOfRange};
@@ -27,6 +29,8 @@ pub(crate) struct Ask {
     pub(crate) params: SearchParams,
     /// Which vectors may be answers; all if not given.
     pub(crate) filter: Option<AskFilter>,
+    /// Names of the attributes that the answer carries; none for all that there are, not set where it carries none.
+    pub(crate) attributes: Option<Vec<String>>,
     /// Whether the answer carries the vectors themselves, and what it took.
     pub(crate) with_vectors: bool,
     pub(crate) with_work: bool,

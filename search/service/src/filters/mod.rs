@@ -6,6 +6,7 @@
 mod compiling;
 mod kept;
 mod memory;
+mod parts;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,7 +22,7 @@ use self::compiling::{Compiling, place};
 pub(crate) use self::kept::Compiled;
 use self::kept::{Kept, Key, Keys};
 use self::memory::{Memory, Taken};
-use crate::ask::AskFilter;
+use crate::ask::{AskFilter, FilterTold, Written};
 use crate::causes::with_causes;
 use crate::refusal::Refusal;
 use crate::stopping::StopFlag;
@@ -64,24 +65,24 @@ pub(crate) struct ReadFilter {
     field: &'static str,
     key: Key,
     bound: Bound,
-    /// As text, where that was wanted.
-    text: Option<Arc<str>>,
+    /// As it was written, where that was wanted.
+    written: Option<Written>,
 }
 
 /// What a filter matches.
 pub(crate) struct Found {
     pub(crate) compiled: Arc<Compiled>,
-    /// As text, where that was wanted.
-    pub(crate) text: Option<Arc<str>>,
+    /// What is told of it, where that was wanted.
+    pub(crate) told: Option<FilterTold>,
     /// Whether it was compiled for another.
     pub(crate) was_kept: bool,
 }
 
 impl ReadFilter {
-    fn of(filter: AskFilter, schema: &Schema, with_text: bool, keys: &Keys) -> Result<ReadFilter, Refusal> {
+    fn of(filter: AskFilter, schema: &Schema, explained: bool, keys: &Keys) -> Result<ReadFilter, Refusal> {
         let field = filter.field;
-        let (bound, text) = filter.bind(schema, with_text)?;
-        Ok(ReadFilter { field, key: keys.of(&bound), bound, text })
+        let (bound, written) = filter.bind(schema, explained)?;
+        Ok(ReadFilter { field, key: keys.of(&bound), bound, written })
     }
 }
 
@@ -117,9 +118,9 @@ impl Filters {
     }
 
     /// Reads a filter, unless that takes long.
-    pub(crate) fn ask(&self, filter: AskFilter, index: &Index, with_text: bool) -> Result<Asked, Refusal> {
+    pub(crate) fn ask(&self, filter: AskFilter, index: &Index, explained: bool) -> Result<Asked, Refusal> {
         match filter.is_short() {
-            true => Ok(Asked::Read(ReadFilter::of(filter, index.schema(), with_text, &self.keys)?)),
+            true => Ok(Asked::Read(ReadFilter::of(filter, index.schema(), explained, &self.keys)?)),
             false => Ok(Asked::Long(filter)),
         }
     }
@@ -132,19 +133,19 @@ impl Filters {
         }
     }
 
-    /// What a filter matches in `index`, by the deadline.
+    /// What a filter matches in `index`, by the deadline; `explained` to tell of it.
     pub(crate) async fn get(
         &self,
         asked: Asked,
         index: &Arc<Index>,
-        (with_text, deadline): (bool, Instant),
+        (explained, deadline): (bool, Instant),
     ) -> Result<Found, Refusal> {
-        let ReadFilter { field, key, bound, text } = match asked {
+        let ReadFilter { field, key, bound, written } = match asked {
             Asked::Read(filter) => filter,
             Asked::Long(filter) => {
                 let (schema, keys) = (Arc::clone(index.schema()), self.keys.clone());
                 let place = place(&self.shared.reading, deadline).await?;
-                let read = move |_: &AtomicBool| ReadFilter::of(filter, &schema, with_text, &keys);
+                let read = move |_: &AtomicBool| ReadFilter::of(filter, &schema, explained, &keys);
                 blocking(place, deadline, read).await?
             }
         };
@@ -156,7 +157,11 @@ impl Filters {
             self.compile(field, Arc::clone(&asked.bound), index, deadline)
         });
         let compiled = timeout_at(deadline.into(), compiling).await.unwrap_or(Err(Refusal::Deadline))?;
-        Ok(Found { compiled: Arc::clone(compiled), text, was_kept })
+        let told = match written {
+            Some(written) => Some(self.told(field, written, index, deadline).await?),
+            None => None,
+        };
+        Ok(Found { compiled: Arc::clone(compiled), told, was_kept })
     }
 
     async fn compile(
@@ -166,9 +171,7 @@ impl Filters {
         index: &Arc<Index>,
         deadline: Instant,
     ) -> Result<Arc<Compiled>, Refusal> {
-        let bits: u64 = index.segments().iter().map(|segment| segment.count.div_ceil(8)).sum();
-        // CAST: bytes in memory
-        let memory_bytes = (bits as usize).saturating_mul(SETS).saturating_add(REST_BYTES);
+        let memory_bytes = memory_bytes(index);
         let rest = bound.memory_bytes() + ENTRY_BYTES;
         let (bytes, limit) = (memory_bytes.saturating_add(rest), self.shared.memory.max);
         if bytes > limit {
@@ -202,6 +205,12 @@ impl Filters {
             }
         }
     }
+}
+
+/// Bytes of memory for compiling a filter.
+fn memory_bytes(index: &Index) -> usize {
+    let bits: u64 = index.segments().iter().map(|segment| segment.count.div_ceil(8)).sum();
+    (bits as usize).saturating_mul(SETS).saturating_add(REST_BYTES) // CAST: bytes in memory
 }
 
 /// Why a filter was not compiled.

@@ -327,6 +327,11 @@ pub(crate) struct Room<'a> {
 }
 
 impl Room<'_> {
+    /// Takes over the room that `other` keeps.
+    pub(crate) fn join(&mut self, mut other: Room<'_>) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// The answer is there and has `bytes` bytes, which are held until it is written.
     pub(crate) fn settle(mut self, bytes: usize) {
         let kept = bytes.min(self.bytes);

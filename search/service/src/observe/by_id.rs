@@ -123,6 +123,7 @@ async fn answer(
         form: Form::One,
         params: SearchParams { times: true, ..SearchParams::new(k as usize) }, // CAST: widening
         filter: None,
+        attributes: None,
         with_vectors: false,
         with_work: true,
     };

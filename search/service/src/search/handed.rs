@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use spandrel_engine::{
-    Answer, FetchRequest, Fetched, RangePart, RangeSearch, Request, SearchError, SearchParams,
+    Answer, FetchContent, FetchRequest, Fetched, RangePart, RangeSearch, Request, SearchError, SearchParams,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -65,12 +65,12 @@ impl Handed<Fetched> {
     /// Hands ids to the engine without waiting.
     pub(super) fn ids(
         served: &Served,
-        ids: Vec<u64>,
+        (ids, content): (Vec<u64>, FetchContent),
         call: Call<'_>,
     ) -> Result<Handed<Fetched>, SearchError> {
         Handed::with(served, (FetchRequest::pieces(ids.len()), None), |stop, reply| {
             let (deadline, stop) = (Some(call.deadline), Some(stop));
-            let request = FetchRequest { lookup: Arc::clone(&served.lookup), ids, deadline, stop };
+            let request = FetchRequest { lookup: Arc::clone(&served.lookup), ids, content, deadline, stop };
             served.engine().submit_fetch(request, reply)
         })
     }
@@ -110,8 +110,13 @@ impl<T: Send + 'static> Handed<T> {
 
     /// Waits for the answer until the call's deadline.
     pub(super) async fn answer(self, call: Call<'_>) -> Result<T, Refusal> {
+        Ok(self.reply(call).await??)
+    }
+
+    /// As [`Handed::answer`], with the engine's own error.
+    pub(super) async fn reply(self, call: Call<'_>) -> Result<Result<T, SearchError>, Refusal> {
         match timeout_at(Instant::from_std(call.deadline), self.replied).await {
-            Ok(Ok(result)) => Ok(result?),
+            Ok(Ok(result)) => Ok(result),
             Ok(Err(_)) => Err(Refusal::Internal("a search thread went away without an answer".to_owned())),
             Err(_) => Err(Refusal::Deadline),
         }

@@ -5,11 +5,12 @@ use spandrel_engine::{
     Answer, FetchRequest, FetchState, Fetched as EngineFetched, QueryPlan, RangeRequest, SearchParams,
 };
 
+use super::contents::{Contents, rows_of};
 use super::handed::Handed;
 use super::ranging::Ranging;
 use super::searcher::Searcher;
 use crate::admission::{Admitted, Load};
-use crate::ask::{Ask, AskWithin, Fetched, Form, Found, Queries, Rows, Target, check, lowered};
+use crate::ask::{Ask, AskFetch, AskWithin, Fetched, Form, Found, Queries, Target, check, lowered};
 use crate::call::Call;
 use crate::filters::{Asked as AskedFilter, Compiled, Found as FoundFilter};
 use crate::ledger::Room;
@@ -29,9 +30,9 @@ pub(crate) struct Local {
 /// Bytes of an answer besides those of its neighbours, and of its work, each query's.
 const ANSWER_REST: usize = 192;
 const WORK_BYTES: usize = 256;
-/// Bytes of an explanation at most: 256 lists, vectors and rounds of 24, 48 and 20 bytes, the filter's text of 4 096, and what is
-/// told once.
-const EXPLANATION_BYTES: usize = 29 << 10;
+/// Bytes of an explanation at most: 256 lists, vectors and rounds of 24, 48 and 20 bytes, the filter's text of 4 096, its 100 parts of
+/// 128, and what is told once.
+const EXPLANATION_BYTES: usize = 42 << 10;
 /// Bytes of a neighbour: an id, a distance, whether that is an estimate.
 const NEIGHBOUR_BYTES: usize = 10 + 4 + 1;
 
@@ -55,7 +56,9 @@ impl Searcher for Local {
     async fn search<'a>(&self, ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal> {
         let served = self.registry.get(&ask.index)?;
         check(&ask.params, served.index(), &self.limits)?;
-        let Ask { target, form, mut params, filter, with_vectors, with_work, .. } = ask;
+        let Ask { target, form, mut params, filter, attributes, with_vectors, with_work, .. } = ask;
+        let vectors = with_vectors.then_some("options.with_vectors");
+        let contents = Contents::of(&served, vectors, ("options.with_attributes", attributes))?;
         let asked = filter.map(|f| served.filters.ask(f, served.index(), params.explain)).transpose()?;
         let given = self.given(&served, target, form, call).await?;
         // What lies in the index is found better than what does not.
@@ -64,7 +67,7 @@ impl Searcher for Local {
             QueryPlan::of(&params, served.index())?;
         }
         let count = given.count();
-        let room = self.answer_room(&served, (&params, count), (with_vectors, with_work), call)?;
+        let mut room = self.answer_room(&served, (&params, count), (with_vectors, with_work), call)?;
         let known = let_compile(&served, asked.as_ref(), &given, call).await?;
         // Of vectors that come by their ids the time counts from when they are there, as of those that come with the request.
         let (Queries { rows, _room: _rows_room, .. }, call) = match given {
@@ -88,10 +91,13 @@ impl Searcher for Local {
         if let Some(recall) = served.recall.as_ref().filter(|_| is_kept) {
             recall.reservoir.see(&rows, &answers, k);
         }
-        let vectors = match with_vectors {
-            true => Some(self.vectors_of(&served, &mut answers, call).await?),
-            false => None,
-        };
+        let mut vectors = None;
+        if !contents.are_none() {
+            let bounds = (self.limits.message_bytes, call);
+            let (rows, more) = contents.hand_out(&served, &mut answers, bounds).await?;
+            vectors = rows;
+            more.into_iter().for_each(|more| room.join(more));
+        }
         served.metrics.answered(&answers, call.arrival);
         if answers.iter().any(|answer| answer.missing.parts() > 0) {
             served.log_damage();
@@ -101,7 +107,8 @@ impl Searcher for Local {
             vectors,
             version: served.version(),
             arrival: call.arrival,
-            filter: filter.and_then(|filter| filter.text),
+            attributes: contents.attributes,
+            filter: filter.and_then(|filter| filter.told),
             lowered,
             room,
         };
@@ -137,18 +144,24 @@ impl Searcher for Local {
         Ok(Ranging { served, search, completeness, filter, _waiting: waiting })
     }
 
-    async fn fetch<'a>(&self, index: &str, ids: Vec<u64>, call: Call<'a>) -> Result<Fetched<'a>, Refusal> {
-        let served = self.registry.get(index)?;
+    async fn fetch<'a>(&self, ask: AskFetch, call: Call<'a>) -> Result<Fetched<'a>, Refusal> {
+        let AskFetch { index, ids, attributes } = ask;
+        let served = self.registry.get(&index)?;
+        let contents = Contents::of(&served, Some("ids"), ("with_attributes", attributes))?;
         let limit = self.limits.batch as usize; // CAST: widening
         match ids.len() {
             0 => return Err(Refusal::field("ids", "none given")),
             found if found > limit => return Err(Refusal::limit("ids", found, limit)),
             _ => {}
         }
-        let room = call.entry.room(ids.len() * (served.index().row_bytes() + 3) + ANSWER_REST)?;
+        let mut room = call.entry.room(ids.len() * (served.index().row_bytes() + 3) + ANSWER_REST)?;
         admitted(&served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), None), call)?;
-        let EngineFetched { rows, states } = self.fetched(&served, "ids", ids, call).await?;
-        Ok(Fetched { rows: rows_of(&served, rows), states, version: served.version(), room })
+        let (fetched, more) = contents.fetch(&served, ids, (self.limits.message_bytes, call)).await?;
+        more.into_iter().for_each(|more| room.join(more));
+        tell_damage(&served, &fetched);
+        let EngineFetched { rows, cells, states } = fetched;
+        let (rows, attributes) = (rows_of(&served, rows), contents.attributes);
+        Ok(Fetched { rows, attributes, cells, states, version: served.version(), room })
     }
 }
 
@@ -204,7 +217,10 @@ impl Local {
         admitted(served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), None), call)?;
         let room = call.entry.hold(ids.len().saturating_mul(served.index().row_bytes()))?;
         let (count, asked) = (ids.len(), ids.clone());
-        let EngineFetched { rows, states } = self.fetched(served, form.field(), ids, call).await?;
+        let contents = Contents::vectors(form.field());
+        let (fetched, _) = contents.fetch(served, ids, (self.limits.message_bytes, call)).await?;
+        tell_damage(served, &fetched);
+        let EngineFetched { rows, states, .. } = fetched;
         for (id, state) in asked.into_iter().zip(states) {
             match state {
                 FetchState::Found => {}
@@ -216,52 +232,12 @@ impl Local {
         }
         Ok(Queries { rows: rows.into(), count, _room: Some(room) })
     }
+}
 
-    /// The vectors of all neighbours. Neighbours whose vectors cannot be read are left out of the answers.
-    async fn vectors_of(
-        &self,
-        served: &Served,
-        answers: &mut [Answer],
-        call: Call<'_>,
-    ) -> Result<Rows, Refusal> {
-        let (mut ids, mut turns) = (Vec::new(), Turns::until(call.deadline));
-        for answer in &*answers {
-            turns.take(answer.neighbours.len()).await?;
-            ids.extend(answer.neighbours.iter().map(|n| n.id));
-        }
-        let EngineFetched { rows, states } = self.fetched(served, "options.with_vectors", ids, call).await?;
-        if states.contains(&FetchState::Absent) {
-            return Err(Refusal::Damaged("an id that was found by search is not among the ids".to_owned()));
-        }
-        let mut states = states.into_iter();
-        for answer in answers {
-            turns.take(answer.neighbours.len()).await?;
-            let before = answer.neighbours.len();
-            answer.neighbours.retain(|_| states.next() == Some(FetchState::Found));
-            answer.missing.pages += (before - answer.neighbours.len()) as u32; // CAST: at most k
-        }
-        Ok(rows_of(served, rows))
-    }
-
-    /// Vectors by id, in turns with queries. `field` is the one that asks for them.
-    async fn fetched(
-        &self,
-        served: &Served,
-        field: &'static str,
-        ids: Vec<u64>,
-        call: Call<'_>,
-    ) -> Result<EngineFetched, Refusal> {
-        let (limit, row_bytes) = (self.limits.message_bytes, served.index().row_bytes());
-        let bytes = ids.len().saturating_mul(row_bytes);
-        if bytes > limit {
-            let message = format!("{bytes} bytes of vectors, the server's limit is {limit}");
-            return Err(Refusal::field(field, message));
-        }
-        let fetched = Handed::ids(served, ids, call)?.answer(call).await?;
-        if fetched.states.contains(&FetchState::Damaged) {
-            served.log_damage();
-        }
-        Ok(fetched)
+/// Logs damage that a fetch met.
+fn tell_damage(served: &Served, fetched: &EngineFetched) {
+    if fetched.states.contains(&FetchState::Damaged) {
+        served.log_damage();
     }
 }
 
@@ -295,11 +271,11 @@ async fn let_compile(
 async fn filtered(
     served: &Served,
     asked: Option<AskedFilter>,
-    with_text: bool,
+    explained: bool,
     call: Call<'_>,
 ) -> Result<Option<FoundFilter>, Refusal> {
     let Some(asked) = asked else { return Ok(None) };
-    let found = served.filters.get(asked, served.index(), (with_text, call.deadline)).await?;
+    let found = served.filters.get(asked, served.index(), (explained, call.deadline)).await?;
     let count = if found.was_kept { &served.metrics.filters_kept } else { &served.metrics.filters_compiled };
     count.inc();
     Ok(Some(found))
@@ -312,8 +288,4 @@ fn admitted(served: &Served, load: Load, call: Call<'_>) -> Result<Admitted, Ref
             served.metrics.refused.inc_by(load.queries as u64); // CAST: widening
         }
     })
-}
-
-fn rows_of(served: &Served, data: Vec<u8>) -> Rows {
-    Rows { dtype: served.index().dtype(), dim: served.index().dim(), data }
 }

@@ -1,4 +1,5 @@
 //! Who answers: the indexes of this server today.
+mod contents;
 mod handed;
 mod local;
 mod ranging;

@@ -1,6 +1,6 @@
 //! What every searcher does.
 use super::ranging::Ranging;
-use crate::ask::{Ask, AskWithin, Fetched, Found};
+use crate::ask::{Ask, AskFetch, AskWithin, Fetched, Found};
 use crate::call::Call;
 use crate::refusal::Refusal;
 
@@ -13,6 +13,6 @@ pub(crate) trait Searcher: Send + Sync {
     /// Begins a search within a radius, all of it in one version of its index.
     async fn within(&self, ask: AskWithin, call: Call<'_>) -> Result<Ranging, Refusal>;
 
-    /// Vectors of the index of that name, the default one if it is empty.
-    async fn fetch<'a>(&self, index: &str, ids: Vec<u64>, call: Call<'a>) -> Result<Fetched<'a>, Refusal>;
+    /// Vectors by id, all from one version of their index.
+    async fn fetch<'a>(&self, ask: AskFetch, call: Call<'a>) -> Result<Fetched<'a>, Refusal>;
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use spandrel_engine::{Aim, Pruning, RECALL_DEFAULT, RecallEstimate};
-use spandrel_filter::AttributeType;
 use spandrel_index::format::{RecallCurve, RecallCurves, RecallPoint, RecallSource};
 use spandrel_index::{OpenOptions, Tier, VerifyError, VerifyProgress, verify_open};
 use spandrel_proto::v1;
@@ -14,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::attributes::wire_type;
 use super::convert::{summary, tier, wire_tier};
 use super::operations::{message, watch};
 use crate::attributes::AttributeSummary;
@@ -203,18 +203,10 @@ fn calibration(curves: &RecallCurves, vectors: Tier) -> v1::Calibration {
 
 fn attribute(of: &AttributeSummary) -> v1::AttributeSummary {
     let AttributeSummary { name, kind, values, nulls, most_frequent } = of;
-    let kind = match kind {
-        AttributeType::Keyword => v1::AttributeType::Keyword,
-        AttributeType::Tags => v1::AttributeType::Tags,
-        AttributeType::Bool => v1::AttributeType::Bool,
-        AttributeType::I64 => v1::AttributeType::I64,
-        AttributeType::F64 => v1::AttributeType::F64,
-        AttributeType::Timestamp => v1::AttributeType::Timestamp,
-    };
     let value = |(value, vectors): &(String, u64)| v1::ValueCount { value: value.clone(), vectors: *vectors };
     v1::AttributeSummary {
         name: name.clone(),
-        r#type: kind as i32, // CAST: the enum's code
+        r#type: wire_type(*kind) as i32, // CAST: the enum's code
         values: *values,
         nulls: *nulls,
         most_frequent: most_frequent.iter().map(value).collect(),

@@ -8,9 +8,10 @@ use spandrel_index::{DType, Metric, Tier};
 use spandrel_proto::v1;
 use spandrel_proto::v1::vectors::Form as VectorsForm;
 
+use super::attributes::Columns;
 use super::explained::{explanation, wire_plan};
 use super::filter::filter;
-use crate::ask::{Ask, AskWithin, Effort, EndOfRange, Fetched, Form, Found, Numbers, Rows, Target};
+use crate::ask::{Ask, AskFetch, AskWithin, Effort, EndOfRange, Fetched, Form, Found, Numbers, Rows, Target};
 use crate::metrics::queue_us;
 use crate::refusal::Refusal;
 use crate::served::Summary;
@@ -35,9 +36,17 @@ fn ask(
 ) -> Result<Ask, Refusal> {
     let params = params(k, &options)?;
     let target = target(form.field(), vectors)?;
-    let v1::SearchOptions { with_vectors, with_work, explain, filter: of_options, .. } = options;
+    let v1::SearchOptions { with_vectors, with_attributes, with_work, explain, filter: of_options, .. } =
+        options;
     let filter = filter("options.filter", of_options)?;
-    Ok(Ask { index, target, form, params, filter, with_vectors, with_work: with_work || explain })
+    let (attributes, with_work) = (with_attributes.map(|of| of.names), with_work || explain);
+    Ok(Ask { index, target, form, params, filter, attributes, with_vectors, with_work })
+}
+
+/// Vectors by id.
+pub(super) fn by_id(request: v1::FetchRequest) -> AskFetch {
+    let v1::FetchRequest { index, ids, with_attributes } = request;
+    AskFetch { index, ids, attributes: with_attributes.map(|of| of.names) }
 }
 
 fn target(field: &'static str, vectors: Option<v1::Vectors>) -> Result<Target, Refusal> {
@@ -180,7 +189,7 @@ pub(super) async fn response(
     with_work: bool,
     deadline: Instant,
 ) -> Result<v1::SearchResponse, Refusal> {
-    let vectors = found.vectors.take().map(vectors);
+    let (vectors, attributes) = (found.vectors.take().map(vectors), taken(found, deadline).await?);
     let Neighbours { ids, distances, estimated } = Neighbours::of(&found.answers, deadline).await?;
     let none = Answer::default();
     let answer = found.answers.first().unwrap_or(&none);
@@ -195,10 +204,20 @@ pub(super) async fn response(
         index_uuid: found.version.uuid.to_string(),
         vectors,
         work: with_work.then(|| work(answer, found.arrival)),
-        explanation: explanation(answer, found.filter.as_deref()),
+        explanation: explanation(answer, found.filter.as_ref()),
         promise: answer.promise.map(promise),
         filtered: answer.filtered.map(filtered),
+        attributes,
     })
+}
+
+/// Takes the attributes of all neighbours out of the answers.
+async fn taken(found: &mut Found<'_>, deadline: Instant) -> Result<Vec<v1::AttributeValues>, Refusal> {
+    let (mut columns, mut turns) = (Columns::of(&found.attributes), Turns::until(deadline));
+    for answer in &mut found.answers {
+        columns.add(std::mem::take(&mut answer.cells), &mut turns).await?;
+    }
+    Ok(columns.into_messages())
 }
 
 /// The answers to many queries.
@@ -207,7 +226,7 @@ pub(super) async fn responses(
     with_work: bool,
     deadline: Instant,
 ) -> Result<v1::SearchBatchResponse, Refusal> {
-    let vectors = found.vectors.take().map(vectors);
+    let (vectors, attributes) = (found.vectors.take().map(vectors), taken(found, deadline).await?);
     let (found, answers) = (&*found, &found.answers);
     let Neighbours { ids, distances, estimated } = Neighbours::of(answers, deadline).await?;
     Ok(v1::SearchBatchResponse {
@@ -230,9 +249,10 @@ pub(super) async fn responses(
         index_uuid: found.version.uuid.to_string(),
         vectors,
         work: if with_work { answers.iter().map(|a| work(a, found.arrival)).collect() } else { Vec::new() },
-        explanations: answers.iter().filter_map(|a| explanation(a, found.filter.as_deref())).collect(),
+        explanations: answers.iter().filter_map(|a| explanation(a, found.filter.as_ref())).collect(),
         promises: answers.iter().filter_map(|a| a.promise).map(promise).collect(),
         filtered: answers.iter().filter_map(|a| a.filtered).map(filtered).collect(),
+        attributes,
     })
 }
 
@@ -246,18 +266,24 @@ fn unless_all<T>(
 }
 
 /// Vectors by id.
-pub(super) fn fetched(found: &mut Fetched<'_>) -> v1::FetchResponse {
+pub(super) async fn fetched(
+    found: &mut Fetched<'_>,
+    deadline: Instant,
+) -> Result<v1::FetchResponse, Refusal> {
+    let (mut columns, mut turns) = (Columns::of(&found.attributes), Turns::until(deadline));
+    columns.add(std::mem::take(&mut found.cells), &mut turns).await?;
     let rows =
         Rows { dtype: found.rows.dtype, dim: found.rows.dim, data: std::mem::take(&mut found.rows.data) };
     let is = |wanted| move |&state: &FetchState| state == wanted;
     let damaged = (0..).zip(&found.states).filter(|(_, state)| is(FetchState::Damaged)(state));
-    v1::FetchResponse {
+    Ok(v1::FetchResponse {
         found: found.states.iter().map(is(FetchState::Found)).collect(),
         vectors: Some(vectors(rows)),
         index_version: found.version.number,
         index_uuid: found.version.uuid.to_string(),
         damaged: damaged.map(|(at, _)| at).collect(),
-    }
+        attributes: columns.into_messages(),
+    })
 }
 
 fn missing(answer: &Answer) -> v1::Missing {

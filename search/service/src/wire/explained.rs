@@ -3,12 +3,16 @@ use spandrel_engine::{
     Answer, ExplainedFilter, ExplainedList, ExplainedVector, Explanation, FilterPlan, ListFate, PlanCosts,
     PlanReason, ReadPart, Rerank, Round, Stop,
 };
+use spandrel_index::attributes::FilterPart;
 use spandrel_proto::v1;
 
-/// How `answer` was found, where that was asked for; `text` is its filter.
-pub(super) fn explanation(answer: &Answer, text: Option<&str>) -> Option<v1::Explanation> {
-    let Explanation { epsilon, lists_planned, rerank, lists, stop, compared, rounds, filter: of_filter } =
-        answer.explanation.as_deref()?;
+use crate::ask::FilterTold;
+
+/// How `answer` was found, where that was asked for; `told` is of its filter.
+pub(super) fn explanation(answer: &Answer, told: Option<&FilterTold>) -> Option<v1::Explanation> {
+    let Explanation {
+        epsilon, lists_planned, rerank, lists, stop, compared, rounds, filter: of_filter, ..
+    } = answer.explanation.as_deref()?;
     let matches = answer.filtered.map(|filtered| filtered.matches);
     Some(v1::Explanation {
         epsilon: *epsilon,
@@ -22,11 +26,17 @@ pub(super) fn explanation(answer: &Answer, text: Option<&str>) -> Option<v1::Exp
         compared_more: compared.more,
         rounds: rounds.iter().map(round).collect(),
         filter: of_filter.as_ref().map(|of| v1::ExplainedFilter {
-            text: text.unwrap_or_default().to_owned(),
+            text: told.map(|told| told.text.to_string()).unwrap_or_default(),
             matches: matches.unwrap_or_default(),
+            parts: told.iter().flat_map(|told| &told.parts).map(part).collect(),
             ..filter(of)
         }),
     })
+}
+
+fn part(of: &FilterPart) -> v1::FilterPart {
+    let FilterPart { depth, text, matches } = of;
+    v1::FilterPart { depth: *depth as u32, text: text.clone(), matches: *matches } // CAST: at most 100
 }
 
 fn filter(of: &ExplainedFilter) -> v1::ExplainedFilter {

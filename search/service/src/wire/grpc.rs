@@ -71,9 +71,10 @@ impl SearchService for Grpc {
     }
 
     async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<v1::FetchResponse>, Status> {
-        let (v1::FetchRequest { index, ids }, entry) = entered(request);
-        let mut found = self.searcher.fetch(&index, ids, Call::of(&entry)).await?;
-        let response = convert::fetched(&mut found);
+        let (request, entry) = entered(request);
+        let call = Call::of(&entry);
+        let mut found = self.searcher.fetch(convert::by_id(request), call).await?;
+        let response = convert::fetched(&mut found, call.deadline).await?;
         found.room.settle(response.encoded_len());
         Ok(Response::new(response))
     }

@@ -1,5 +1,6 @@
 //! gRPC: messages to what callers ask for, and what they get to messages. Decides nothing.
 mod admin;
+mod attributes;
 mod convert;
 mod explained;
 mod filter;

@@ -1,12 +1,11 @@
 //! Filters, compiled for the index that is searched.
+use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use serde::Serialize;
 use spandrel_engine::FilterPlan;
-use spandrel_filter::Filter;
-use spandrel_index::attributes::{CompileError, CompileLimits, compile};
+use spandrel_index::attributes::{CompileError, CompileLimits, FilterPart, PartsError, compile, parts};
 use spandrel_index::{Index, Matches};
 
 use super::Asked;
@@ -18,31 +17,10 @@ const COMPILE_BYTES: usize = 1 << 30;
 /// Memory for filters that were compiled. Those for which there is no room are compiled again for each query.
 const KEPT_BYTES: usize = 1 << 30;
 
+/// Sets of a bit for each vector that compiling takes.
+const COMPILE_SETS: u64 = 4;
 /// Filters that are compiled to take the time of it.
 const COMPILED_MAX: usize = 1000;
-/// Parts of a filter that are told of.
-const PARTS_MAX: usize = 100;
-/// Characters of a condition that are shown.
-const SHOWN: usize = 100;
-
-/// A part of a filter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct FilterPart {
-    /// Parts that it is a part of.
-    pub(crate) depth: usize,
-    /// `and`, `or`, `not`, or a condition.
-    pub(crate) text: String,
-    /// Vectors that match it.
-    pub(crate) matches: u64,
-}
-
-fn shortened(text: String) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{} ...", &text[..end]),
-        None => text,
-    }
-}
-
 /// Compiles the filters of queries, and keeps what it compiled.
 pub(crate) struct Compiler<'a> {
     index: &'a Index,
@@ -55,23 +33,30 @@ struct Kept {
     /// By the number of the filter.
     matches: Vec<Option<Arc<Matches>>>,
     bytes: usize,
+    /// Of filters whose parts were asked for.
+    parts: HashMap<usize, Vec<FilterPart>>,
 }
 
 impl<'a> Compiler<'a> {
     pub(crate) fn new(index: &'a Index, asked: Asked, stop: &'a AtomicBool) -> Compiler<'a> {
-        let kept = Kept { matches: vec![None; asked.distinct.len()], bytes: 0 };
+        let kept = Kept { matches: vec![None; asked.distinct.len()], bytes: 0, parts: HashMap::new() };
         Compiler { index, asked, stop, kept: Mutex::new(kept) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        // No critical section panics half way.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The vectors that match the filter of a query.
     pub(crate) fn matches(&self, query: usize) -> Result<Arc<Matches>, CompileError> {
         let number = self.asked.number(query);
         let kept = |kept: &Kept| kept.matches.get(number).cloned().flatten();
-        if let Some(matches) = kept(&self.kept.lock().unwrap_or_else(PoisonError::into_inner)) {
+        if let Some(matches) = kept(&self.lock()) {
             return Ok(matches);
         }
         let matches = Arc::new(self.compile(query)?);
-        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.lock();
         let bytes = all.bytes + matches.memory_bytes();
         if bytes <= KEPT_BYTES && kept(&all).is_none() {
             all.bytes = bytes;
@@ -82,7 +67,7 @@ impl<'a> Compiler<'a> {
 
     /// The same, compiled anew.
     pub(crate) fn compile(&self, query: usize) -> Result<Matches, CompileError> {
-        compile(self.index, &self.asked.distinct[self.asked.number(query)], self.limits())
+        compile(self.index, self.asked.bound(query), self.limits())
     }
 
     fn limits(&self) -> CompileLimits<'_> {
@@ -111,37 +96,36 @@ impl<'a> Compiler<'a> {
         Ok(begun.elapsed().as_secs_f64() * 1e6 / count as f64) // CAST: a mean
     }
 
+    /// Memory that the filters of some queries may take, and compiling one of them, in bytes.
+    pub(crate) fn memory_bytes(&self, queries: u64) -> u64 {
+        let filters = queries.min(self.asked.distinct.len() as u64); // CAST: widening
+        self.index.vectors().div_ceil(8).saturating_mul(filters + COMPILE_SETS)
+    }
+
     /// How the vectors that match are searched, if that was asked.
     pub(crate) fn plan(&self) -> Option<FilterPlan> {
         self.asked.plan
     }
 
-    /// The parts of a query's filter, from the whole to the conditions that it is made of, and how many vectors match each.
-    /// Conditions after the first [`PARTS_MAX`] are left out.
+    /// The parts of a query's filter, and how many vectors match each. Those of each filter are compiled once.
     ///
     /// # Errors
-    /// [`CompileError`], and of filters that do not bind.
-    pub(crate) fn parts(&self, query: usize) -> anyhow::Result<Vec<FilterPart>> {
-        let mut parts = Vec::new();
-        if let Some(filter) = self.asked.written(query) {
-            self.add_parts(filter, 0, &mut parts)?;
+    /// [`PartsError`].
+    pub(crate) fn parts(&self, query: usize) -> Result<Vec<FilterPart>, PartsError> {
+        let Some(filter) = self.asked.written(query) else { return Ok(Vec::new()) };
+        let number = self.asked.number(query);
+        let known = self.lock().parts.get(&number).cloned();
+        if let Some(parts) = known {
+            return Ok(parts);
         }
+        let parts = parts(self.index, filter, self.limits())?;
+        self.lock().parts.insert(number, parts.clone());
         Ok(parts)
     }
 
-    fn add_parts(&self, filter: &Filter, depth: usize, parts: &mut Vec<FilterPart>) -> anyhow::Result<()> {
-        if parts.len() == PARTS_MAX {
-            return Ok(());
-        }
-        let matches = compile(self.index, &filter.bind(self.index.schema())?, self.limits())?.count();
-        let (text, inner): (String, &[Filter]) = match filter {
-            Filter::And(inner) => ("and".to_owned(), inner),
-            Filter::Or(inner) => ("or".to_owned(), inner),
-            Filter::Not(inner) => ("not".to_owned(), std::slice::from_ref(&**inner)),
-            condition => (shortened(condition.to_string()), &[]),
-        };
-        parts.push(FilterPart { depth, text, matches });
-        inner.iter().try_for_each(|filter| self.add_parts(filter, depth + 1, parts))
+    /// The filters.
+    pub(in crate::commands) fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// Whether all queries have one filter.

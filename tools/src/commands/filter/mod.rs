@@ -11,7 +11,7 @@ use spandrel_filter::{Bound, Filter, Schema};
 use spandrel_proto::v1;
 use spandrel_proto::v1::filter::Form;
 
-pub(super) use compiler::{Compiler, FilterPart};
+pub(super) use compiler::Compiler;
 pub(super) use search::Searching;
 
 use crate::{Advised, UsageError};
@@ -31,7 +31,7 @@ pub struct FilterArgs {
     pub filters: Option<PathBuf>,
     /// How the vectors that match are searched, for measuring: exact compares each, codes estimates each by its code, lists searches
     /// more lists the fewer match, post leaves out afterwards what does not match [default: by the least expected cost].
-    #[arg(long, value_name = "exact|codes|lists|post", help_heading = FILTERS, conflicts_with = "radius")]
+    #[arg(long, value_name = "exact|codes|lists|post", help_heading = FILTERS)]
     pub filter_plan: Option<FilterPlan>,
 }
 
@@ -48,8 +48,9 @@ pub(super) struct Asked {
 }
 
 impl FilterArgs {
-    pub(super) fn is_given(&self) -> bool {
-        self.filter.is_some() || self.filters.is_some() || self.filter_plan.is_some()
+    /// Whether queries have filters.
+    pub(super) fn is_filtered(&self) -> bool {
+        self.filter.is_some() || self.filters.is_some()
     }
 
     /// The filters of `queries` queries by the attributes of an index; none where none was asked for.
@@ -96,8 +97,8 @@ impl FilterArgs {
     }
 }
 
-/// Why a filter does not fit an index, and where attributes come from if the index has none.
-fn advised(error: anyhow::Error, schema: &Schema) -> anyhow::Error {
+/// Why names or a filter do not fit an index, and where attributes come from if the index has none.
+pub(super) fn advised(error: anyhow::Error, schema: &Schema) -> anyhow::Error {
     if schema.attributes().is_empty() {
         return Advised::new(error.to_string(), "build the index with --attributes").into();
     }
@@ -105,6 +106,11 @@ fn advised(error: anyhow::Error, schema: &Schema) -> anyhow::Error {
 }
 
 impl Asked {
+    /// A query's filter.
+    pub(super) fn bound(&self, query: usize) -> &Bound {
+        &self.distinct[self.number(query)]
+    }
+
     /// The number of a query's filter.
     pub(super) fn number(&self, query: usize) -> usize {
         self.of_query.get(query).copied().unwrap_or_default()

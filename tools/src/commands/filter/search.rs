@@ -40,7 +40,12 @@ impl Searching<'_> {
         let filter_plan = filters.and_then(Compiler::plan);
         let one = |query, rows: &[u8]| -> anyhow::Result<Vec<Answer>> {
             let params = SearchParams { filter: self.filter(query)?, filter_plan, ..params.clone() };
-            Ok(engine.search_until(rows, &params, &session.stop)?)
+            let mut answers = engine.search_until(rows, &params, &session.stop)?;
+            for explanation in answers.iter_mut().filter_map(|answer| answer.explanation.as_mut()) {
+                explanation.parts =
+                    filters.map(|filters| filters.parts(query)).transpose()?.unwrap_or_default();
+            }
+            Ok(answers)
         };
         if filters.is_none_or(Compiler::is_one) {
             return one(first, rows);

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use spandrel_engine::{
     Answer, ExplainedFilter, ExplainedList, ExplainedVector, Explanation, First, PlanCosts, Rerank, Round,
 };
+use spandrel_index::attributes::FilterPart;
 
-use crate::commands::filter::FilterPart;
 use crate::figures::{Align, STAGES, TextTable, units};
 
 /// The explanation of an answer as JSON; none where it has none.
-pub(super) fn json(answer: &Answer, parts: &[FilterPart]) -> Option<Value> {
+pub(super) fn json(answer: &Answer) -> Option<Value> {
     let told = answer.explanation.as_deref()?;
     let list = |of: &ExplainedList| {
         json!({
@@ -35,6 +35,7 @@ pub(super) fn json(answer: &Answer, parts: &[FilterPart]) -> Option<Value> {
             "distance": of.exact.map(|exact| short(exact.distance)),
         })
     };
+    let part = |of: &FilterPart| json!({ "depth": of.depth, "text": of.text, "matches": of.matches });
     let round = |of: &Round| json!({ "part": of.part.name(), "reads": of.reads, "bytes": of.bytes });
     let times = answer.stages.unwrap_or_default();
     let times_us: BTreeMap<&str, f64> =
@@ -42,7 +43,7 @@ pub(super) fn json(answer: &Answer, parts: &[FilterPart]) -> Option<Value> {
     let filter = told.filter.map(|ExplainedFilter { plan, reason, costs }| {
         let PlanCosts { exact, codes, lists } = costs;
         json!({
-            "parts": parts,
+            "parts": told.parts.iter().map(part).collect::<Vec<_>>(),
             "plan": plan.name(),
             "reason": reason.name(),
             "costs": { "exact": exact.round(), "codes": codes.map(f64::round), "lists": lists.round() },
@@ -73,8 +74,8 @@ fn short(number: f32) -> f64 {
 }
 
 /// The same in lines that begin with `#`.
-pub(super) fn text(query: u64, answer: &Answer, parts: &[FilterPart]) -> Option<String> {
-    let Explanation { filter, epsilon, lists_planned, rerank, lists, stop, compared, rounds } =
+pub(super) fn text(query: u64, answer: &Answer) -> Option<String> {
+    let Explanation { filter, parts, epsilon, lists_planned, rerank, lists, stop, compared, rounds } =
         answer.explanation.as_deref()?;
     let searched = lists.items.iter().filter(|list| list.scanned > 0).count();
     let first = if lists.more > 0 { "the first " } else { "" };
@@ -190,7 +191,7 @@ mod tests {
             ..Explanation::default()
         };
         let answer = Answer { explanation: Some(Box::new(explanation)), ..Answer::default() };
-        let text = text(9, &answer, &[]).unwrap();
+        let text = text(9, &answer).unwrap();
         assert!(text.lines().all(|line| line.starts_with('#')), "{text}");
         assert!(
             text.contains("query 9: at most 6 lists planned") && text.contains("stopped by count"),
@@ -211,7 +212,7 @@ mod tests {
             "filter plan lists, chosen by cost; expected to cost exact 2 000, lists 12 codes\n  and: 3 match\n    \
              price < 3: 40 match\n"
         );
-        assert_eq!(json(&answer, &[]).unwrap()["lists"][0]["head_distance"], 1.1);
-        assert!(json(&Answer::default(), &[]).is_none());
+        assert_eq!(json(&answer).unwrap()["lists"][0]["head_distance"], 1.1);
+        assert!(json(&Answer::default()).is_none());
     }
 }

@@ -8,11 +8,13 @@ use clap::Args;
 use spandrel_datasets::{Converted, Format, VectorFile};
 use spandrel_engine::{EngineConfig, QueryPlan, RangeParams, SearchError, SearchParams};
 use spandrel_index::VectorSource as _;
+use spandrel_index::attributes::CompileError;
 
 use self::output::{Form, Output};
 use super::filter::{Compiler, FilterArgs, Searching};
 use super::input::InputArgs;
-use super::remote::query::{Query, ask};
+use super::neighbour_attributes::{AttributeReader, NeighbourAttributeArgs};
+use super::remote::query::{Part, Query, ask};
 use super::remote::within::ask_within;
 use super::remote::{HEADING, ServerArgs, parse_rate};
 use super::search::{
@@ -54,6 +56,9 @@ pub struct QueryArgs {
     /// Which vectors may be answers.
     #[command(flatten)]
     pub filter: FilterArgs,
+    /// What is told of them beside.
+    #[command(flatten)]
+    pub attributes: NeighbourAttributeArgs,
     /// How the file of queries is read.
     #[command(flatten)]
     pub input: InputArgs,
@@ -86,8 +91,10 @@ pub struct QueryArgs {
     pub rate: Option<f64>,
 }
 
-/// Queries searched at a time, so that memory does not grow with their number when lines are printed.
+/// Queries searched at a time, so that memory does not grow with their number when lines are printed; and where answers carry
+/// attributes.
 const BATCH: u64 = 10_000;
+const BATCH_WITH_ATTRIBUTES: u64 = 500;
 
 pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     let within = args.radius.params(args.completeness.completeness, args.places.distances);
@@ -108,6 +115,15 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     };
     let filters = args.filter.bind(index.schema(), queries.len())?;
     let filters = filters.map(|asked| Compiler::new(&index, asked, &session.stop));
+    let attributes = match args.attributes.choose(index.schema())? {
+        Some(numbers) => {
+            let all = index.schema().attributes();
+            output
+                .name_attributes(numbers.iter().filter_map(|&at| Some(all.get(at)?.name.clone())).collect());
+            Some(AttributeReader::open(&index, numbers, config.direct)?)
+        }
+        None => None,
+    };
     let engine = open_engine(&index, config, session)?;
     let callers = config.threads * config.in_flight;
     let searching = Searching { engine: &engine, filters: filters.as_ref(), callers, session };
@@ -128,16 +144,19 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     QueryPlan::of(&params, &index)?;
     let meter = session.meter();
     meter.phase("searching", "queries");
-    let mut first = 0;
+    let (mut first, batch) = (0, if attributes.is_some() { BATCH_WITH_ATTRIBUTES } else { BATCH });
     while first < queries.len() {
-        let count = BATCH.min(queries.len() - first);
+        let count = batch.min(queries.len() - first);
         let mut rows = vec![0; count as usize * queries.row_bytes()]; // CAST: at most BATCH
         queries.read_rows(first, &mut rows)?;
         // CAST: usize is 64 bits here
-        let answers = searching
+        let mut answers = searching
             .answers(first as usize, &rows, &params)
             .map_err(|error| in_file(error, &args.queries, first))?;
-        output.take(first, &answers, searching.filters)?;
+        if let Some(attributes) = &attributes {
+            attributes.hand_out(&engine, &mut answers)?;
+        }
+        output.take(first, &answers)?;
         first += count;
         meter.set(first, queries.len());
     }
@@ -168,7 +187,11 @@ fn run_within(
         // CAST: usize is 64 bits here
         let answers = within::answers(searching, first as usize, &rows.into(), params)
             .map_err(|error| in_file(error, &args.queries, first))?;
-        output.take(first, &answers, searching.filters)?;
+        let matches = (first..first + count).map(|query| {
+            let filter = searching.filter(query as usize)?; // CAST: as above
+            Ok(filter.map(|matches| matches.count()))
+        });
+        output.take_within(first, &answers, &matches.collect::<Result<Vec<_>, CompileError>>()?)?;
         first += count;
         meter.set(first, queries.len());
     }
@@ -189,15 +212,19 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
         distances,
         explain: args.explain,
         filter: &args.filter,
+        attributes: &args.attributes,
         rate: args.rate,
     };
     let session = output.session;
     match within {
         None => {
-            ask(&args.server, &query, session, |first, answers| output.take(first, &answers, None))?;
+            ask(&args.server, &query, session, |Part { first, answers, attributes }| {
+                output.name_attributes(attributes.to_vec());
+                output.take(first, &answers)
+            })?;
         }
         Some(params) => {
-            let each = |number, answer| output.take(number, &[answer], None);
+            let each = |number, answer, matches| output.take_within(number, &[answer], &[matches]);
             ask_within(&args.server, &query, &params, session, each)?;
         }
     }

@@ -3,12 +3,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use spandrel_datasets::{Format, OutFile, RangeTruth, Truth};
-use spandrel_engine::{Answer, Filtered, Limit};
+use spandrel_engine::{Answer, Filtered, Limit, Neighbour};
 
 use super::explained;
-use crate::commands::filter::{Compiler, FilterPart};
+use crate::commands::neighbour_attributes::object;
 use crate::values::OutputFormat;
 use crate::{Advised, Session, UsageError, write_file};
 
@@ -54,33 +54,46 @@ pub(super) struct Output<'a> {
     within: RangeTruth,
     limited: Limited,
     incomplete: usize,
+    /// Names of the attributes that neighbours have.
+    attributes: Vec<String>,
 }
 
 impl<'a> Output<'a> {
     pub(super) fn new(form: Form, k: usize, session: &'a Session) -> Output<'a> {
         let table = Table { k, ids: Vec::new(), distances: Vec::new() };
         let (within, limited) = (RangeTruth::default(), Limited::default());
-        Output { session, form, table, within, limited, incomplete: 0 }
+        Output { session, form, table, within, limited, incomplete: 0, attributes: Vec::new() }
     }
 
-    /// Takes the next answers; the first of them is to query `first`. `filters` are those of all queries.
-    pub(super) fn take(
+    /// Names the attributes that the neighbours of all answers have.
+    pub(super) fn name_attributes(&mut self, names: Vec<String>) {
+        self.attributes = names;
+    }
+
+    /// Takes the next answers; the first of them is to query `first`.
+    pub(super) fn take(&mut self, first: u64, answers: &[Answer]) -> anyhow::Result<()> {
+        self.take_within(first, answers, &[])
+    }
+
+    /// As [`Output::take`], within a radius; `matches` are the vectors that match the filters of these queries, if they have some.
+    pub(super) fn take_within(
         &mut self,
         first: u64,
         answers: &[Answer],
-        filters: Option<&Compiler<'_>>,
+        matches: &[Option<u64>],
     ) -> anyhow::Result<()> {
         self.incomplete += answers.iter().filter(|answer| answer.missing.parts() > 0).count();
         self.limited.count(answers);
         match self.form {
             Form::Lines | Form::Json => {
-                let mut text =
-                    if first == 0 && self.form == Form::Lines { HEAD.to_owned() } else { String::new() };
-                for (query, answer) in (first..).zip(answers) {
-                    let explained = filters.filter(|_| answer.explanation.is_some());
-                    // CAST: usize is 64 bits here
-                    let parts = explained.map(|filters| filters.parts(query as usize)).transpose()?;
-                    let told = Told { query, answer, parts: parts.unwrap_or_default() };
+                let mut text = String::new();
+                if first == 0 && self.form == Form::Lines {
+                    let more = if self.attributes.is_empty() { "" } else { "\tattributes" };
+                    text = format!("{HEAD}{more}\n");
+                }
+                for (at, answer) in answers.iter().enumerate() {
+                    let (query, within) = (first + at as u64, matches.get(at).copied().flatten()); // CAST: widening
+                    let told = Told { query, answer, attributes: &self.attributes, within };
                     text += &if self.form == Form::Json { told.json()? } else { told.lines(self.table.k) };
                 }
                 self.session.print(&text)
@@ -144,31 +157,49 @@ impl Limited {
 }
 
 /// Heading of the lines.
-const HEAD: &str = "query\trank\tid\tdistance\n";
+const HEAD: &str = "query\trank\tid\tdistance";
 
 /// What is printed of a query.
 struct Told<'a> {
     query: u64,
     answer: &'a Answer,
-    /// Those of its filter, where the answer is explained.
-    parts: Vec<FilterPart>,
+    /// Names of those that its neighbours have.
+    attributes: &'a [String],
+    /// Vectors that match its filter, where all within a radius were asked for.
+    within: Option<u64>,
 }
 
 impl Told<'_> {
     fn lines(&self, k: usize) -> String {
-        let Told { query, answer, parts } = self;
+        let Told { query, answer, .. } = self;
         let mut text = String::new();
-        for (rank, neighbour) in (1_u32..).zip(&answer.neighbours) {
+        for (at, neighbour) in answer.neighbours.iter().enumerate() {
+            let rank = at + 1;
+            let attributes =
+                self.attributes_of(at).map(|of| format!("\t{}", Value::from(of))).unwrap_or_default();
             // Writing to a string does not fail, here and below.
             let mark = if neighbour.estimated { "\t~" } else { "" };
-            let _ = writeln!(text, "{query}\t{rank}\t{}\t{}{mark}", neighbour.id, neighbour.distance);
+            let Neighbour { id, distance, .. } = neighbour;
+            let _ = writeln!(text, "{query}\t{rank}\t{id}\t{distance}{attributes}{mark}");
         }
         if let Some(Filtered { matches, .. }) = answer.filtered
             && matches < k as u64
         {
             let _ = writeln!(text, "# query {query}: {matches} vectors match");
         }
-        text + &explained::text(*query, answer, parts).unwrap_or_default()
+        if let Some(matches) = self.within {
+            let found = answer.neighbours.len();
+            let _ =
+                writeln!(text, "# query {query}: {found} within the radius of {matches} vectors that match");
+        }
+        text + &explained::text(*query, answer).unwrap_or_default()
+    }
+
+    /// What neighbour number `at` has in attributes, where it was asked for.
+    fn attributes_of(&self, at: usize) -> Option<Map<String, Value>> {
+        let count = self.attributes.len();
+        let cells = self.answer.cells.get(at * count..(at + 1) * count).filter(|_| count > 0)?;
+        Some(object(self.attributes, cells))
     }
 }
 
@@ -191,7 +222,8 @@ struct Line {
 #[derive(Serialize)]
 struct Matched {
     matches: u64,
-    plan: &'static str,
+    /// None within a radius.
+    plan: Option<&'static str>,
     /// Whether more lists were searched, since those planned held few matches.
     widened: bool,
 }
@@ -201,25 +233,29 @@ struct Found {
     id: u64,
     distance: f32,
     estimated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<Map<String, Value>>,
 }
 
 impl Told<'_> {
     fn json(&self) -> anyhow::Result<String> {
-        let Told { query, answer, parts } = self;
-        let found = answer.neighbours.iter();
+        let Told { query, answer, .. } = self;
+        let found = answer.neighbours.iter().enumerate().map(|(at, neighbour)| {
+            let &Neighbour { id, distance, estimated } = neighbour;
+            Found { id, distance, estimated, attributes: self.attributes_of(at) }
+        });
         let line = Line {
             query: *query,
-            neighbours: found
-                .map(|n| Found { id: n.id, distance: n.distance, estimated: n.estimated })
-                .collect(),
+            neighbours: found.collect(),
             limited_by: answer.limited_by.map(|limit| limit.to_string()),
             whole: answer.missing.parts() == 0,
-            filter: answer.filtered.map(|Filtered { matches, plan, widened }| Matched {
-                matches,
-                plan: plan.name(),
-                widened,
-            }),
-            explanation: explained::json(answer, parts),
+            filter: match (answer.filtered, self.within) {
+                (Some(Filtered { matches, plan, widened }), _) => {
+                    Some(Matched { matches, plan: Some(plan.name()), widened })
+                }
+                (None, within) => within.map(|matches| Matched { matches, plan: None, widened: false }),
+            },
+            explanation: explained::json(answer),
         };
         Ok(serde_json::to_string(&line)? + "\n")
     }
@@ -289,7 +325,8 @@ fn npy(ids: &[Option<u64>], rows: usize, columns: usize) -> anyhow::Result<Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spandrel_engine::{FilterPlan, Neighbour};
+    use spandrel_engine::FilterPlan;
+    use spandrel_filter::Cell;
 
     fn answer(ids: &[u64]) -> Answer {
         let neighbours = ids.iter().map(|&id| Neighbour { id, distance: 0.5, estimated: false }).collect();
@@ -297,7 +334,7 @@ mod tests {
     }
 
     fn told(answer: &Answer) -> Told<'_> {
-        Told { query: 7, answer, parts: Vec::new() }
+        Told { query: 7, answer, attributes: &[], within: None }
     }
 
     #[test]
@@ -307,6 +344,22 @@ mod tests {
         found.filtered = Some(Filtered { matches: 2, plan: FilterPlan::Exact, widened: false });
         assert_eq!(told(&found).lines(10), "7\t1\t4\t0.5\n7\t2\t5\t0.5\n# query 7: 2 vectors match\n");
         assert_eq!(told(&found).lines(2).lines().count(), 2);
+        found.filtered = None;
+        let within = Told { within: Some(40), ..told(&found) };
+        assert!(within.lines(10).ends_with("\n# query 7: 2 within the radius of 40 vectors that match\n"));
+        assert!(within.json().unwrap().contains(r#""filter":{"matches":40,"plan":null,"widened":false}"#));
+    }
+
+    #[test]
+    fn attributes_stand_beside_distances() {
+        let cells = [Cell::I64(3), Cell::Null, Cell::I64(-1), Cell::Keyword("x".to_owned())];
+        let mut found = Answer { cells: cells.into(), ..answer(&[4, 5]) };
+        found.neighbours[1].estimated = true;
+        let told = Told { attributes: &["n".to_owned(), "k".to_owned()], ..told(&found) };
+        let lines = "7\t1\t4\t0.5\t{\"k\":null,\"n\":3}\n7\t2\t5\t0.5\t{\"k\":\"x\",\"n\":-1}\t~\n";
+        assert_eq!(told.lines(2), lines);
+        let expected = r#"{"id":5,"distance":0.5,"estimated":true,"attributes":{"k":"x","n":-1}}"#;
+        assert!(told.json().unwrap().contains(expected));
     }
 
     #[test]

@@ -7,12 +7,13 @@ use spandrel_index::VectorSource as _;
 use spandrel_proto::v1;
 
 use super::load::{Load, Outcome};
-use super::{Asking, Remote, ServerArgs, options, told};
+use super::{Asking, Remote, ServerArgs, cells, options, told};
+use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
-use crate::commands::measure::check_truth;
+use crate::commands::measure::{check_truth, filtered_recall};
 use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
-use crate::commands::truth_check::Sample;
+use crate::commands::truth_check::{Held, Sample, nearer_than_truth, note_nearer};
 use crate::figures::{LatencySummary, Machine, Point, PointParams};
 use crate::{Advised, Session};
 use spandrel_client::{Client, RetryPolicy};
@@ -29,6 +30,7 @@ pub(in crate::commands) struct Remotely<'a> {
     pub(in crate::commands) in_flight: Vec<usize>,
     pub(in crate::commands) params: Vec<PointParams>,
     pub(in crate::commands) distances: Distances,
+    pub(in crate::commands) filter: &'a FilterArgs,
     pub(in crate::commands) seconds: f64,
     pub(in crate::commands) rate: Option<f64>,
 }
@@ -44,8 +46,9 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
         let queries = Arc::new(Rows::read(&open_queries(remote.fit(), &what.input, what.queries, session)?)?);
         let k = what.k.min(u32::try_from(remote.summary.vectors).unwrap_or(what.k));
         let what = &Remotely { k, ..what.clone() };
-        check_truth(what.truth, &queries, what.k as usize)?; // CAST: widening
-        check_sample(what.truth, &queries, &remote, &clients, session).await?;
+        let filters = Arc::new(what.filter.wire(queries.len())?);
+        check_truth(what.truth, &queries, what.k as usize, !filters.is_empty())?; // CAST: widening
+        check_sample(what, &queries, &remote, &clients, session).await?;
         let meter = session.meter();
         let mut points = Vec::new();
         for &in_flight in &what.in_flight {
@@ -61,7 +64,7 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
                     remote: Arc::clone(&remote),
                     queries: Arc::clone(&queries),
                     k: what.k,
-                    filters: Arc::default(),
+                    filters: Arc::clone(&filters),
                     first: 0,
                     // The work is asked for while warming up: it costs bytes, and does not change.
                     options: options(params, what.distances, true),
@@ -85,7 +88,14 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
                 if session.is_stopped() {
                     anyhow::bail!("stopped before the end");
                 }
-                points.push(point(what, &remote, Setting { in_flight, params: *params }, &warm_up, outcome)?);
+                points.push(point(
+                    what,
+                    &remote,
+                    Setting { in_flight, params: *params },
+                    &warm_up,
+                    outcome,
+                    session,
+                )?);
                 meter.finish();
             }
         }
@@ -95,17 +105,20 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
 
 /// Refuses a truth that does not fit, by vectors that the server is asked for. One that gives none is taken at its word.
 async fn check_sample(
-    truth: &Truth,
+    what: &Remotely<'_>,
     queries: &Rows,
     remote: &Remote,
     clients: &[Client],
     session: &Session,
 ) -> anyhow::Result<()> {
-    let sample = Sample::of(truth);
+    let sample = Sample::of(what.truth);
     let Some(client) = clients.first() else { return Ok(()) };
+    let filters = what.filter.bind(&remote.schema()?, queries.len())?;
+    let with_attributes = filters.as_ref().map(|_| v1::AttributeSelection::default());
     let mut found = Vec::new();
     for ids in sample.ids() {
-        let request = v1::FetchRequest { index: remote.summary.name.clone(), ids };
+        let index = remote.summary.name.clone();
+        let request = v1::FetchRequest { index, ids: ids.clone(), with_attributes: with_attributes.clone() };
         let response = match client.fetch(request).await {
             Ok(response) if !response.damaged.is_empty() => {
                 session.note("note: the truth is not compared with vectors of the server: some are damaged");
@@ -122,10 +135,14 @@ async fn check_sample(
         };
         let data = response.vectors.unwrap_or_default().raw_data();
         let mut rows = data.chunks_exact(queries.row_bytes());
-        let vector = |&found: &bool| if found { rows.next().map(<[u8]>::to_vec) } else { None };
-        found.push(response.found.iter().map(vector).collect());
+        let mut places = 0..;
+        let held = |(&id, &found): (&u64, &bool)| {
+            let (row, at) = if found { (rows.next()?, places.next()?) } else { return None };
+            Some(Held { id, vector: row.to_vec(), cells: cells(&response.attributes, at..at + 1) })
+        };
+        found.push(ids.iter().zip(&response.found).map(held).collect());
     }
-    Ok(sample.check(remote.metric, queries, &found)?)
+    Ok(sample.check(remote.metric, queries, filters.as_ref(), &found)?)
 }
 
 /// What one point was measured with.
@@ -141,13 +158,14 @@ fn point(
     setting: Setting,
     warm_up: &Outcome,
     mut outcome: Outcome,
+    session: &Session,
 ) -> anyhow::Result<Point> {
     let v1::DescribeIndexResponse { code, memory_bytes, disk_bytes, .. } = &remote.about;
     if outcome.latencies_ns.is_empty() {
         let why = outcome.first_refusal.map_or_else(String::new, |status| format!(": {}", status.message()));
         return Err(Advised::new(format!("no query was answered{why}"), "ask at a lower --rate").into());
     }
-    let recall = recall_of(what, remote, &outcome)?;
+    let recall = recall_of(what, remote, &outcome, session)?;
     let latency = LatencySummary::of(&mut outcome.latencies_ns);
     let refused_p99_us = match outcome.refused_ns.len() {
         0 => None,
@@ -187,11 +205,22 @@ fn point(
 }
 
 /// Recall over the queries that were answered.
-fn recall_of(what: &Remotely<'_>, remote: &Remote, outcome: &Outcome) -> anyhow::Result<f64> {
+fn recall_of(
+    what: &Remotely<'_>,
+    remote: &Remote,
+    outcome: &Outcome,
+    session: &Session,
+) -> anyhow::Result<f64> {
     let columns = what.truth.k;
+    let answered =
+        (0..).zip(&outcome.answers).filter_map(|(number, answer)| Some((number, answer.as_ref()?)));
+    let k = what.k as usize; // CAST: widening
+    note_nearer(nearer_than_truth(remote.metric, answered.clone(), what.truth, k), session);
+    if what.filter.is_filtered() {
+        return filtered_recall(remote.metric, answered, what.truth, k);
+    }
     let (mut answers, mut ids, mut distances) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, answer) in outcome.answers.iter().enumerate() {
-        let Some(answer) = answer else { continue };
+    for (number, answer) in answered {
         let row = number * columns..(number + 1) * columns;
         answers.push(answer.clone());
         ids.extend_from_slice(&what.truth.ids[row.clone()]);
@@ -200,5 +229,5 @@ fn recall_of(what: &Remotely<'_>, remote: &Remote, outcome: &Outcome) -> anyhow:
         }
     }
     let known = spandrel_engine::Truth { ids: &ids, distances: &distances, columns };
-    Ok(recall(remote.metric, &answers, known, what.k as usize)?) // CAST: widening
+    Ok(recall(remote.metric, &answers, known, k)?)
 }

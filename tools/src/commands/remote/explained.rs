@@ -4,6 +4,7 @@ use spandrel_engine::{
     PlanCosts, PlanReason, ReadPart, Rerank, Round, StageTimes, Stop,
 };
 use spandrel_index::Location;
+use spandrel_index::attributes::FilterPart;
 use spandrel_proto::v1;
 
 /// What a message tells; what a newer server tells beyond that is left out.
@@ -19,6 +20,7 @@ pub(super) fn explanation(message: &v1::Explanation) -> Explanation {
         compared: First { items: message.compared.iter().map(vector).collect(), more: message.compared_more },
         rounds: rounds.collect(),
         filter: message.filter.as_ref().and_then(filter),
+        parts: message.filter.iter().flat_map(|filter| &filter.parts).map(part).collect(),
     }
 }
 
@@ -31,6 +33,11 @@ pub(super) fn plan(plan: v1::FilterPlan) -> Option<FilterPlan> {
         v1::FilterPlan::Lists => Some(FilterPlan::Lists),
         v1::FilterPlan::Post => Some(FilterPlan::Post),
     }
+}
+
+fn part(message: &v1::FilterPart) -> FilterPart {
+    let v1::FilterPart { depth, text, matches } = message;
+    FilterPart { depth: *depth as usize, text: text.clone(), matches: *matches } // CAST: widening
 }
 
 fn filter(message: &v1::ExplainedFilter) -> Option<ExplainedFilter> {

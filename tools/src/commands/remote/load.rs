@@ -88,7 +88,7 @@ impl Load {
         let dealer = Arc::new(Dealer {
             next: AtomicUsize::new(0),
             queries: self.asking.count(),
-            of_call: if self.rpc == Rpc::Batch { BATCH } else { 1 },
+            of_call: if self.rpc == Rpc::Batch && !self.asking.has_own_filters() { BATCH } else { 1 },
             until: start + Duration::from_secs_f64(self.seconds),
             stop: Arc::clone(&self.stop),
         });

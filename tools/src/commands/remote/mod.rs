@@ -1,4 +1,5 @@
 //! What `query`, `bench` and `demo` share when a server answers: its flags, its index, messages and answers.
+mod attributes;
 pub(super) mod bench;
 mod explained;
 mod load;
@@ -14,12 +15,14 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use spandrel_datasets::Rows;
 use spandrel_engine::{Answer, Distances, Filtered, Limit, Missing, Neighbour, Promise, Work};
+use spandrel_filter::{Attribute, Schema};
 use spandrel_index::{DType, Metric, VectorSource as _};
 use spandrel_proto::v1;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+pub(super) use self::attributes::cells;
 use self::explained::{explanation, plan, stages};
 use crate::Advised;
 use crate::commands::search::Fit;
@@ -191,6 +194,23 @@ impl Remote {
         Ok(Remote { address: address.to_owned(), about, summary, dtype, metric })
     }
 
+    /// Its attributes.
+    pub(super) fn schema(&self) -> anyhow::Result<Schema> {
+        let attribute = |of: &v1::AttributeSummary| {
+            let kind = attributes::kind(of.r#type()).with_context(|| {
+                format!("{}: attribute {} is of a type that is not known here", self.address, of.name)
+            })?;
+            Ok(Attribute { name: of.name.clone(), kind })
+        };
+        let attributes = self.about.attributes.iter().map(attribute).collect::<anyhow::Result<_>>()?;
+        Ok(Schema::new(attributes)?)
+    }
+
+    /// Names of attributes by number.
+    pub(super) fn attribute_names(&self, numbers: &[usize]) -> Vec<String> {
+        numbers.iter().filter_map(|&number| Some(self.about.attributes.get(number)?.name.clone())).collect()
+    }
+
     /// What queries have to be like.
     pub(super) fn fit(&self) -> Fit {
         Fit { dim: self.summary.dim as usize, dtype: self.dtype } // CAST: widening
@@ -222,7 +242,7 @@ impl Asking {
     }
 
     /// Whether each query has a filter of its own, so that one call does not carry several.
-    fn has_own_filters(&self) -> bool {
+    pub(super) fn has_own_filters(&self) -> bool {
         self.filters.len() > 1
     }
 
@@ -307,6 +327,7 @@ pub(super) fn missing_of(missing: v1::Missing) -> Missing {
 pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
     Answer {
         neighbours: neighbours(&response.ids, &response.distances, &response.estimated),
+        cells: cells(&response.attributes, 0..response.ids.len()),
         work: response.work.as_ref().map(work_of).unwrap_or_default(),
         taken: None,
         latency_us: 0.0,
@@ -360,8 +381,9 @@ pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
             neighbours: neighbours(
                 response.ids.get(part.clone()).unwrap_or_default(),
                 response.distances.get(part.clone()).unwrap_or_default(),
-                response.estimated.get(part).unwrap_or_default(),
+                response.estimated.get(part.clone()).unwrap_or_default(),
             ),
+            cells: cells(&response.attributes, part),
             work: response.work.get(number).map(work_of).unwrap_or_default(),
             taken: None,
             latency_us: 0.0,

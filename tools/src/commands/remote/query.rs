@@ -15,6 +15,7 @@ use super::patience::{Connection, Patience};
 use super::{Asking, BATCH, Remote, Rpc, ServerArgs, answer, answers, item, options, told};
 use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
+use crate::commands::neighbour_attributes::NeighbourAttributeArgs;
 use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
 use crate::figures::PointParams;
@@ -30,17 +31,26 @@ pub(in crate::commands) struct Query<'a> {
     pub(in crate::commands) distances: spandrel_engine::Distances,
     pub(in crate::commands) explain: bool,
     pub(in crate::commands) filter: &'a FilterArgs,
+    pub(in crate::commands) attributes: &'a NeighbourAttributeArgs,
     /// Most queries asked a second.
     pub(in crate::commands) rate: Option<f64>,
 }
 
-/// Asks a server, a few calls at a time; hands over the answers in order, with the number of the first. How many are not
-/// whole.
+/// Answers to some queries of a file.
+pub(in crate::commands) struct Part<'a> {
+    /// Number of the first query.
+    pub(in crate::commands) first: u64,
+    pub(in crate::commands) answers: Vec<Answer>,
+    /// Names of the attributes that neighbours have.
+    pub(in crate::commands) attributes: &'a [String],
+}
+
+/// Asks a server, a few calls at a time; hands over the answers in order. How many are not whole.
 pub(in crate::commands) fn ask(
     server: &ServerArgs,
     query: &Query<'_>,
     session: &Session,
-    mut each: impl FnMut(u64, Vec<Answer>) -> anyhow::Result<()>,
+    mut each: impl FnMut(Part<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<usize> {
     let config = server.patient_config()?;
     runtime()?.block_on(async {
@@ -48,6 +58,10 @@ pub(in crate::commands) fn ask(
         let remote = Arc::new(Remote::open(&clients, &config.address, server.index_name()).await?);
         let file = open_queries(remote.fit(), &query.input, query.queries, session)?;
         let filters = Arc::new(query.filter.wire(file.len())?);
+        let attributes = query.attributes.choose(&remote.schema()?)?;
+        let names = attributes.map(|numbers| remote.attribute_names(&numbers));
+        let with_attributes = names.clone().map(|names| v1::AttributeSelection { names });
+        let names = names.unwrap_or_default();
         let mut asker = Asker {
             clients,
             rpc: server.rpc,
@@ -71,12 +85,13 @@ pub(in crate::commands) fn ask(
                 first: first as usize, // CAST: usize is 64 bits here
                 options: v1::SearchOptions {
                     explain: query.explain,
+                    with_attributes: with_attributes.clone(),
                     ..options(&query.params, query.distances, false)
                 },
             };
-            let found = asker.part(first, &asking, session).await?;
-            incomplete += found.iter().filter(|answer| answer.missing.parts() > 0).count();
-            each(first, found)?;
+            let answers = asker.part(first, &asking, session).await?;
+            incomplete += answers.iter().filter(|answer| answer.missing.parts() > 0).count();
+            each(Part { first, answers, attributes: &names })?;
             first += count;
             meter.set(first, file.len());
         }

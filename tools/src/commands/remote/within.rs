@@ -14,13 +14,13 @@ use crate::commands::serve::runtime;
 use crate::commands::within::sort;
 use crate::{Advised, Session};
 
-/// Asks a server query by query; hands over each answer with its number.
+/// Asks a server query by query; hands over each answer with its number, and how many vectors match its filter if it has one.
 pub(in crate::commands) fn ask_within(
     server: &ServerArgs,
     query: &Query<'_>,
     params: &RangeParams,
     session: &Session,
-    mut each: impl FnMut(u64, Answer) -> anyhow::Result<()>,
+    mut each: impl FnMut(u64, Answer, Option<u64>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let config = server.patient_config()?;
     runtime()?.block_on(async {
@@ -45,14 +45,14 @@ pub(in crate::commands) fn ask_within(
             if session.is_stopped() {
                 anyhow::bail!("stopped with {number} queries answered");
             }
-            let answer = answer.map_err(|status| match status.code() {
+            let (answer, matches) = answer.map_err(|status| match status.code() {
                 Code::InvalidArgument => {
                     let message = format!("query {number}: {}", status.message());
                     Advised::new(message, "change that, and ask again").into()
                 }
                 _ => told(&config.address)(status),
             })?;
-            each(number, answer)?;
+            each(number, answer, matches)?;
             meter.set(number + 1, file.len());
         }
         meter.finish();
@@ -74,15 +74,15 @@ fn request(remote: &Remote, row: &[u8], params: &RangeParams) -> v1::SearchRange
     }
 }
 
-/// The answer to one query, best first; what came of it so far where the patience is over.
+/// The answer to one query, best first, and how many vectors match its filter; what came of it so far where the patience is over.
 async fn answer(
     connection: &Connection,
     metric: Metric,
     request: v1::SearchRangeRequest,
-) -> Result<Answer, Status> {
+) -> Result<(Answer, Option<u64>), Status> {
     let Connection { client, patience } = connection;
     let mut parts = patience.call(|| client.search_range(request.clone(), None)).await?;
-    let mut answer = Answer::default();
+    let (mut answer, mut matches) = (Answer::default(), None);
     while !patience.is_over()
         && let Some(part) = parts.message().await?
     {
@@ -90,8 +90,9 @@ async fn answer(
         if let Some(end) = part.end {
             answer.missing = end.missing.map(missing_of).unwrap_or_default();
             answer.limited_by = limit(end.limited_by);
+            matches = end.filtered.map(|filtered| filtered.matches);
         }
     }
     sort(metric, &mut answer.neighbours);
-    Ok(answer)
+    Ok((answer, matches))
 }

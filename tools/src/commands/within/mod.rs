@@ -24,7 +24,7 @@ pub struct RadiusArgs {
     /// this.
     #[arg(long, value_name = "R", allow_negative_numbers = true,
           conflicts_with_all = ["k", "recall", "epsilon", "max_lists", "rerank", "rerank_errors",
-                                "rpc", "rate"])]
+                                "rpc", "rate", "filter_plan"])]
     pub radius: Option<f32>,
     /// Of those within the radius, the best alone.
     #[arg(long, value_name = "N", requires = "radius", value_parser = clap::value_parser!(u32).range(1..))]

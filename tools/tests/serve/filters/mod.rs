@@ -1,5 +1,6 @@
 //! Filters over the wire: in every form and call, against the rows' attributes one by one, kept, bounded, and refused by name.
 mod admitted;
+mod attributes;
 mod cases;
 mod files;
 mod given_up;
@@ -106,6 +107,18 @@ fn answers_say_how_they_were_filtered() {
                 (filtered.matches, filtered.plan(), text)
             );
             assert_ne!(filtered.plan(), v1::FilterPlan::Unspecified);
+            let parts: Vec<_> =
+                told.parts.iter().map(|of| (of.depth, of.text.as_str(), of.matches)).collect();
+            let count = |holds: fn(&Row) -> bool| rows().filter(holds).count() as u64;
+            let expected = match text.split_once(" and ") {
+                None => vec![(0, text, filtered.matches)],
+                Some((stock, colour)) => vec![
+                    (0, "and", filtered.matches),
+                    (1, stock, count(|row| row.stock == Some(7))),
+                    (1, colour, count(|row| row.colour.is_some())),
+                ],
+            };
+            assert_eq!(parts, expected);
             assert!(told.reason() == v1::PlanReason::Cost && told.exact_cost > 0.0 && told.lists_cost > 0.0);
             // The cheapest of those that were compared.
             let cheapest = told.exact_cost <= told.lists_cost.min(told.codes_cost.unwrap_or(f64::MAX));

@@ -1,0 +1,11 @@
+//! What is asked of vectors by their ids.
+
+/// Vectors of an index by id.
+#[derive(Debug)]
+pub(crate) struct AskFetch {
+    /// Name of the index; empty for the default one.
+    pub(crate) index: String,
+    pub(crate) ids: Vec<u64>,
+    /// Names of the attributes that the answer carries; none for all that there are, not set where it carries none.
+    pub(crate) attributes: Option<Vec<String>>,
+}

@@ -1,0 +1,137 @@
+//! Vectors and attributes by id: of queries, of neighbours, and where they are all that is asked for.
+use spandrel_engine::{Answer, FetchContent, FetchState, Fetched, SearchError};
+use spandrel_filter::Attribute;
+
+use super::handed::Handed;
+use crate::ask::Rows;
+use crate::call::Call;
+use crate::ledger::Room;
+use crate::refusal::Refusal;
+use crate::served::Served;
+use crate::turns::Turns;
+
+/// Memory that values of attributes are given first, for each value beside its place and for all. What takes more is fetched once
+/// more with the memory of the largest message.
+const VALUE_BYTES: usize = 64;
+const REST_BYTES: usize = 64 << 10;
+
+/// What is wanted of vectors.
+pub(super) struct Contents {
+    /// The field that asks for vectors; none where they are not wanted.
+    pub(super) vectors: Option<&'static str>,
+    /// The field that asks for attributes.
+    pub(super) field: &'static str,
+    /// Numbers of attributes.
+    numbers: Vec<usize>,
+    /// The attributes.
+    pub(super) attributes: Vec<Attribute>,
+}
+
+impl Contents {
+    /// Vectors alone.
+    pub(super) fn vectors(field: &'static str) -> Contents {
+        Contents { vectors: Some(field), field, numbers: Vec::new(), attributes: Vec::new() }
+    }
+
+    /// With attributes of an index by their names, if any are wanted: all where none is named. `field` asks for them.
+    pub(super) fn of(
+        served: &Served,
+        vectors: Option<&'static str>,
+        (field, names): (&'static str, Option<Vec<String>>),
+    ) -> Result<Contents, Refusal> {
+        let schema = served.index().schema();
+        let chosen = names.map(|names| schema.choose(&names)).transpose();
+        let numbers = chosen.map_err(|error| Refusal::field(field, error.to_string()))?.unwrap_or_default();
+        let attributes =
+            numbers.iter().filter_map(|&number| schema.attributes().get(number).cloned()).collect();
+        Ok(Contents { vectors, field, numbers, attributes })
+    }
+
+    pub(super) fn are_none(&self) -> bool {
+        self.vectors.is_none() && self.numbers.is_empty()
+    }
+
+    fn content(&self, cell_bytes_max: usize) -> FetchContent {
+        FetchContent { vectors: self.vectors.is_some(), attributes: self.numbers.clone(), cell_bytes_max }
+    }
+
+    /// Refuses what is over the server's limit for a message.
+    pub(super) fn check(&self, served: &Served, ids: usize, limit: usize) -> Result<(), Refusal> {
+        let row_bytes = served.index().row_bytes();
+        let values = self.content(0).cell_bytes(ids);
+        for (field, what, bytes) in [
+            (self.vectors, "vectors", ids.saturating_mul(row_bytes)),
+            (Some(self.field), "values of attributes", values),
+        ] {
+            if let Some(field) = field.filter(|_| bytes > limit) {
+                return Err(Refusal::field(
+                    field,
+                    format!("{bytes} bytes of {what}, the server's limit is {limit}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wanted of ids, in turns with queries, and the room that values of attributes are kept in. They take at most `limit`
+    /// bytes.
+    pub(super) async fn fetch<'a>(
+        &self,
+        served: &Served,
+        ids: Vec<u64>,
+        (limit, call): (usize, Call<'a>),
+    ) -> Result<(Fetched, Option<Room<'a>>), Refusal> {
+        self.check(served, ids.len(), limit)?;
+        if self.numbers.is_empty() {
+            return Ok((Handed::ids(served, (ids, self.content(0)), call)?.answer(call).await?, None));
+        }
+        let values = ids.len() * self.numbers.len();
+        let first = self.content(0).cell_bytes(ids.len()) + values * VALUE_BYTES + REST_BYTES;
+        let mut bytes_max = first.min(limit);
+        loop {
+            let room = call.entry.room(bytes_max)?;
+            let asked = (ids.clone(), self.content(bytes_max));
+            match Handed::ids(served, asked, call)?.reply(call).await? {
+                Ok(fetched) => return Ok((fetched, Some(room))),
+                Err(SearchError::Cells { .. }) if bytes_max < limit => bytes_max = limit,
+                Err(SearchError::Cells { .. }) => {
+                    let message = format!(
+                        "more than {limit} bytes of values of attributes, the server's limit; ask for fewer neighbours or attributes"
+                    );
+                    return Err(Refusal::field(self.field, message));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Gives answers what is wanted of their neighbours: the vectors of all. Neighbours of which something cannot be read are left
+    /// out of the answers.
+    pub(super) async fn hand_out<'a>(
+        &self,
+        served: &Served,
+        answers: &mut [Answer],
+        (limit, call): (usize, Call<'a>),
+    ) -> Result<(Option<Rows>, Option<Room<'a>>), Refusal> {
+        let (mut ids, mut turns) = (Vec::new(), Turns::until(call.deadline));
+        for answer in &*answers {
+            turns.take(answer.neighbours.len()).await?;
+            ids.extend(answer.neighbours.iter().map(|neighbour| neighbour.id));
+        }
+        let (mut fetched, room) = self.fetch(served, ids, (limit, call)).await?;
+        if fetched.states.contains(&FetchState::Absent) {
+            return Err(Refusal::Damaged("an id that was found by search is not among the ids".to_owned()));
+        }
+        let mut given = fetched.hand_out(self.numbers.len());
+        for answer in answers {
+            turns.take(answer.neighbours.len().saturating_mul(1 + self.numbers.len())).await?;
+            given.give(answer);
+        }
+        Ok((self.vectors.map(|_| rows_of(served, fetched.rows)), room))
+    }
+}
+
+/// Rows of an index.
+pub(super) fn rows_of(served: &Served, data: Vec<u8>) -> Rows {
+    Rows { dtype: served.index().dtype(), dim: served.index().dim(), data }
+}
