@@ -1,7 +1,7 @@
 //! Searches under filters find the recall that is asked for, by each plan, however filter and query are correlated.
 use std::sync::Arc;
 
-use spandrel_benches::filters::{Cell, Group, Measured, Searched, measure};
+use spandrel_benches::filters::{Cell, Group, Measured, Searched, measure, scores};
 use spandrel_builder::{ListCount, Silent};
 use spandrel_datasets::{GenerateParams, Kind, Rows, Watch, generate_rows};
 use spandrel_engine::{
@@ -241,6 +241,29 @@ fn only_lists_beyond_the_plan_are_widening_and_none_is_where_they_are_limited() 
         assert_eq!((answer.work.lists, planned < max_lists), (max_lists, widened), "{planned} planned");
         assert_eq!(answer.filtered.unwrap().widened, widened, "{planned} planned");
         assert_eq!(answer.promise.unwrap().expected, None, "nothing is known of the recall");
+    }
+}
+
+/// All vectors match but the 100 nearest to the query: a few of its lists hold none, and all of them together most of what is
+/// expected.
+#[test]
+fn a_hole_around_the_query_costs_no_recall() {
+    for codes in [Tier::Memory, Tier::Ssd] {
+        let set = Set::build(codes);
+        let engine = set.open(codes, codes);
+        let searched = set.searched(&engine);
+        let hole = |query: usize| {
+            let far = scores(Metric::L2, &set.base, set.queries.row(query));
+            let mut order: Vec<u32> = (0..far.len() as u32).collect();
+            order.sort_unstable_by(|&a, &b| far[a as usize].total_cmp(&far[b as usize]));
+            let mut rows = order.split_off(100);
+            rows.sort_unstable();
+            Group::new(rows, vec![query])
+        };
+        let groups: Vec<Group> = (0..250).map(hole).collect();
+        let found = measure(searched, &groups, &params()).unwrap();
+        keeps(&found, &format!("codes {codes}, a hole"));
+        assert!(found.widened > groups.len() / 2, "{}", found.widened);
     }
 }
 

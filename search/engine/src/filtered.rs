@@ -1,9 +1,11 @@
 //! How a search among some of the vectors is done, and what it costs to do it otherwise.
+use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Matches};
 
 use crate::costs::lists_are_masked;
 use crate::filter_plan::{ExplainedFilter, FilterPlan, Filtered, PlanCosts, PlanReason};
 use crate::params::{ParamsError, SearchParams};
+use crate::pruning::Aim;
 use crate::spend::Spend;
 
 /// A query whose nearest lists hold few matches compares the codes of all instead of searching more lists, where these are
@@ -21,6 +23,8 @@ pub(crate) struct FilteredPlan {
     pub(crate) costs: PlanCosts,
     /// Whether a query whose nearest lists hold few matches compares the codes of all.
     pub(crate) may_change: bool,
+    /// What is aimed at, where lists are searched whole and more of them if fewer vectors near the query match.
+    pub(crate) aim: Option<Aim>,
 }
 
 impl FilteredPlan {
@@ -55,7 +59,9 @@ impl FilteredPlan {
         let may_change = reason == PlanReason::Cost
             && params.max_lists.is_none()
             && costs.codes.is_some_and(is_affordable);
-        Ok(FilteredPlan { plan, reason, matches: matches.count(), share, costs, may_change })
+        let is_watched = plan == FilterPlan::Post && share < 1.0 && spend.together.is_none();
+        let aim = spend.aim.filter(|_| is_watched && index.code() != CodeSpec::Full);
+        Ok(FilteredPlan { plan, reason, matches: matches.count(), share, costs, may_change, aim })
     }
 
     /// As answers tell it, before a query is begun.

@@ -34,6 +34,7 @@ mod ids;
 mod job;
 mod kept;
 mod lookup;
+mod near_share;
 mod pace;
 mod pages;
 mod params;

@@ -54,6 +54,8 @@ pub(crate) struct Probed {
     pub(crate) vectors: u64,
     /// Whether the lists planned for hold fewer of the matches than they would hold of a filter that is independent of the query.
     pub(crate) is_sparse: bool,
+    /// Whether fewer than half.
+    pub(crate) is_far: bool,
     /// Whether more lists were chosen for that.
     pub(crate) is_widened: bool,
     /// Whether lists are given up for that.
@@ -81,25 +83,29 @@ impl Prober {
 
     /// Chooses lists for a query, into `out`, nearest first.
     ///
-    /// Those within epsilon among the nearest `lists` of the plan are chosen in any case, and then the next nearest until
+    /// Those within epsilon among the nearest `lists` of `probe` are chosen in any case, and then the next nearest until
     /// those that can be read hold `k` vectors that may be answers, or there are `lists_max`. `end` is asked now and then
     /// whether to go on.
     pub(crate) fn choose(
         &mut self,
         query: &Query<'_>,
         plan: &QueryPlan,
+        probe: &ProbePlan,
         is_unreadable: impl Fn((u16, u32)) -> bool,
         mut end: impl FnMut() -> Option<End>,
         out: &mut Vec<ListPlace>,
     ) -> Probed {
         let (index, k) = (query.index, plan.k() as u64); // CAST: widening
-        let guard = Guard::of(plan);
+        let guard = Guard::of(plan, probe);
+        // Whether vectors near the query match is told by all of these.
+        let keeps_empty =
+            index.codes_tier() == Tier::Memory && plan.filtered.is_some_and(|of| of.aim.is_some());
         kept::clear(&mut self.nearest);
         if k == 0 {
             out.clear();
             return Probed::default();
         }
-        let mut lists = plan.probe.lists;
+        let mut lists = probe.lists;
         let mut head_distances = 0_u32;
         loop {
             let mut ended = None;
@@ -107,13 +113,13 @@ impl Prober {
                 ended = ended.or_else(&mut end);
                 ended.is_none()
             };
-            let computed = self.find(query, &plan.probe, lists, &mut go_on);
+            let computed = self.find(query, probe, lists, &mut go_on);
             head_distances = head_distances.saturating_add(computed);
             if ended.is_some() {
                 out.clear();
                 return Probed { head_distances, end: ended, ..Probed::default() };
             }
-            let within = self.within_epsilon(&plan.probe);
+            let within = self.within_epsilon(probe);
             let mut probed = Probed { head_distances, ..Probed::default() };
             // Vectors of the lists planned for, and those wanted that may be answers.
             let (mut passed, mut wanted) = (0, None);
@@ -135,7 +141,7 @@ impl Prober {
                 if guard.share.is_some() {
                     passed += segment.directory.positions(near.list).len() as u64; // CAST: widening
                 }
-                let Some(place) = place_of(query, near) else { continue };
+                let Some(place) = place_of(query, near, keeps_empty) else { continue };
                 if is_unreadable(place.key()) {
                     probed.unreadable += 1;
                     continue;
@@ -145,6 +151,7 @@ impl Prober {
             }
             let wanted = wanted.unwrap_or_else(|| guard.wanted(&probed, passed));
             (probed.is_sparse, probed.is_given_up) = (wanted.vectors > k, wanted.is_none);
+            probed.is_far = wanted.is_far;
             probed.is_widened = probed.is_sparse && probed.lists as usize > within; // CAST: widening
             let missing = wanted.vectors.saturating_sub(probed.vectors);
             if missing == 0 || lists >= plan.stop.lists_max {
@@ -256,8 +263,8 @@ impl Prober {
     }
 }
 
-/// Where a list lies that holds a vector which may be an answer, or may hold one.
-fn place_of(query: &Query<'_>, near: NearList) -> Option<ListPlace> {
+/// Where a list lies that holds a vector which may be an answer, or may hold one, or any list but those of no vector.
+fn place_of(query: &Query<'_>, near: NearList, keeps_empty: bool) -> Option<ListPlace> {
     let (index, segment) = (query.index, query.segment(near.segment));
     if query.accept.is_all() {
         return Some(ListPlace::of(near, segment)).filter(|place| place.bytes > 0);
@@ -266,11 +273,11 @@ fn place_of(query: &Query<'_>, near: NearList) -> Option<ListPlace> {
     let has_copies = index.code() != CodeSpec::Full && index.codes_tier() == Tier::Ssd;
     let accepted = query.accept.count(near.segment, segment.directory.positions(near.list));
     // Most lists end here where few vectors match.
-    if accepted == 0 && !has_copies {
+    if accepted == 0 && !has_copies && !keeps_empty {
         return None;
     }
     let place = ListPlace { accepted, ..ListPlace::of(near, segment) };
-    (place.bytes > 0 && (accepted > 0 || place.replicas > 0)).then_some(place)
+    (place.bytes > 0 && (accepted > 0 || place.replicas > 0 || keeps_empty)).then_some(place)
 }
 
 /// What says whether the lists planned for hold enough matches of a filter.
@@ -290,13 +297,16 @@ struct Guard {
 struct Wanted {
     /// Vectors that may be answers.
     vectors: u64,
-    /// Whether no list is.
+    /// Whether the lists planned for hold fewer than half of what is expected.
+    is_far: bool,
+    /// Whether no list is searched.
     is_none: bool,
 }
 
 impl Guard {
-    fn of(plan: &QueryPlan) -> Guard {
-        let filtered = plan.filtered.filter(|of| of.plan.has_lists());
+    /// None where more lists are searched than the plan says: what they hold is known.
+    fn of(plan: &QueryPlan, probe: &ProbePlan) -> Guard {
+        let filtered = plan.filtered.filter(|of| of.plan.has_lists() && probe.lists == plan.probe.lists);
         Guard {
             k: plan.k() as u64, // CAST: widening
             matches: filtered.map_or(u64::MAX, |filtered| filtered.matches),
@@ -311,15 +321,15 @@ impl Guard {
         let found = probed.vectors as f64 / expected;
         // Also where nothing is expected.
         if found.is_nan() || found >= ENOUGH {
-            return Wanted { vectors: self.k, is_none: false };
+            return Wanted { vectors: self.k, is_far: false, is_none: false };
         }
         if found < SPARSE && self.may_give_up {
-            return Wanted { vectors: 0, is_none: true };
+            return Wanted { vectors: 0, is_far: true, is_none: true };
         }
         let lacking = ((ENOUGH - found) / (ENOUGH - SPARSE)).min(1.0);
         let times = 1.0 + lacking * (RELEVANT - 1.0);
         let vectors = self.k.max((times * expected).ceil() as u64).min(self.matches);
-        Wanted { vectors, is_none: false }
+        Wanted { vectors, is_far: found < SPARSE, is_none: false }
     }
 }
 

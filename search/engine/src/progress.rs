@@ -5,6 +5,7 @@ use crate::answer::{Limit, Missing, Work};
 use crate::explain::{Explanation, Round};
 use crate::filter_plan::{FilterPlan, Filtered, PlanReason};
 use crate::filtered::FilteredPlan;
+use crate::near_share::NearShare;
 use crate::plan::QueryPlan;
 use crate::reads::{Extent, Outbox, pages_touched};
 use crate::stages::StageClock;
@@ -28,6 +29,8 @@ pub(crate) struct Progress {
     pub(crate) clock: StageClock,
     /// How the vectors that match the query's filter are searched, if it has one.
     pub(crate) filtered: Option<Filtered>,
+    /// Whether as many of the vectors near the query are among these as of all.
+    pub(crate) near: NearShare,
     /// Whether the lists planned for hold so few of these that nothing is known of the recall.
     pub(crate) is_sparse: bool,
     /// How the query is being answered, where it is to be explained.
@@ -51,6 +54,7 @@ impl Progress {
         self.end = None;
         self.filtered = plan.filtered.map(FilteredPlan::filtered);
         self.is_sparse = false;
+        self.near.begin(plan.filtered.is_some_and(|filtered| filtered.aim.is_some()));
         self.clock.begin(plan.times.then_some(started));
         let explanation = || Explanation {
             epsilon: plan.epsilon(),

@@ -46,6 +46,8 @@ pub(crate) struct Spend {
     pub(crate) compared: f64,
     /// The lists of the matches, where these lie together.
     pub(crate) together: Option<Together>,
+    /// What it aims at; none where the query names its own pruning.
+    pub(crate) aim: Option<Aim>,
 }
 
 impl Spend {
@@ -94,7 +96,7 @@ impl Wanted<'_> {
             Some(Rerank::Count(count)) => k.max(count as usize) as f64, // CAST: below 2^53
             _ => pruning.reranked,
         };
-        Spend { pruning, probe, compared, together }
+        Spend { pruning, probe, compared, together, aim: target.map(|_| aim) }
     }
 
     /// With the query's effort, among vectors that match a filter. That is a share of what the cheapest way of searching these takes:

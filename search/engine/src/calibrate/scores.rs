@@ -6,6 +6,9 @@ use super::queries::{Pages, only_segment};
 use crate::rerank::Reranker;
 use crate::subject::Prepared;
 
+/// Vectors that are fetched ahead of their comparison.
+const TOGETHER: usize = 64;
+
 /// Scores vectors where they are: in memory, or on pages that are read one by one.
 pub(super) struct Scores<'a> {
     index: &'a Index,
@@ -31,20 +34,31 @@ impl<'a> Scores<'a> {
         out: &mut Vec<f32>,
     ) -> Result<(), CalibrateError> {
         let (mut at, before) = (0, known.len());
-        for &location in locations {
-            at += known[at..before].iter().take_while(|&&(known, _)| known < location).count();
-            let score = match known[..before].get(at) {
-                Some(&(known, score)) if known == location => score,
-                _ => {
-                    let score = self.score(query, location.position())?;
-                    known.push((location, score));
-                    score
-                }
+        for locations in locations.chunks(TOGETHER) {
+            let mut score_of = |location: Location| {
+                at += known[at..before].iter().take_while(|&&(known, _)| known < location).count();
+                known[..before].get(at).filter(|(known, _)| *known == location).map(|&(_, score)| score)
             };
-            out.push(score);
+            let found: Vec<Option<f32>> = locations.iter().map(|&location| score_of(location)).collect();
+            if let Some(vectors) = &only_segment(self.index).vectors.resident {
+                let unknown = locations.iter().zip(&found).filter(|(_, score)| score.is_none());
+                unknown.for_each(|(location, _)| vectors.prefetch(location.position()));
+            }
+            for (&location, score) in locations.iter().zip(found) {
+                let score = match score {
+                    Some(score) => score,
+                    None => {
+                        let score = self.score(query, location.position())?;
+                        known.push((location, score));
+                        score
+                    }
+                };
+                out.push(score);
+            }
         }
         if known.len() > before {
-            known.sort_unstable_by_key(|&(location, _)| location);
+            // A stable sort finds the two runs, and merges them.
+            known.sort_by_key(|&(location, _)| location);
         }
         Ok(())
     }

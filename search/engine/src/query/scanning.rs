@@ -27,12 +27,10 @@ impl Scanning {
             let (scan, sink) = step.scan();
             step.progress.end = scan.scan_matches(&query, sink, &mut || running.job.end());
         } else if step.query.index.codes_tier() == Tier::Memory {
-            let (running, query) = (step.running, step.query);
-            let (scan, sink) = step.scan();
-            let end = scan.scan_resident(&query, &probed.places, sink, &mut || running.job.end());
-            step.progress.end = end;
-            explaining::enough(&probed.places, step);
-            probed.places.clear();
+            scan_resident(probed, step);
+            if step.progress.end.is_none() && probed.widen(step) {
+                scan_resident(probed, step);
+            }
         }
         step.progress.clock.lap(|times| &mut times.scan_us);
         self.ask(probed, step);
@@ -52,10 +50,13 @@ impl Scanning {
         step.progress.ask(first, extents, &mut step.out);
     }
 
-    /// With nothing under way: asks for more lists in place of unreadable ones, where the others hold fewer than `k` vectors.
+    /// With nothing under way: asks for more lists in place of unreadable ones, where the others hold fewer than `k` vectors, or where few near
+    /// the query match.
     pub(super) fn replace(&mut self, probed: &mut Probed, step: &mut Step<'_>) {
         if probed.is_short(step) {
             probed.choose(step);
+            self.ask(probed, step);
+        } else if probed.widen(step) {
             self.ask(probed, step);
         }
     }
@@ -89,6 +90,15 @@ impl Scanning {
     pub(super) fn clear(&mut self) {
         kept::clear(&mut self.requests);
     }
+}
+
+/// Scans the lists chosen last, which are in memory.
+fn scan_resident(probed: &mut Probed, step: &mut Step<'_>) {
+    let (running, query) = (step.running, step.query);
+    let (scan, sink) = step.scan();
+    step.progress.end = scan.scan_resident(&query, &probed.places, sink, &mut || running.job.end());
+    explaining::enough(&probed.places, step);
+    probed.places.clear();
 }
 
 /// Scans the lists of a read, each checked before.

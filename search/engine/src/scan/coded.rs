@@ -14,6 +14,7 @@ use super::segment::{codes_bytes, model, resident};
 use crate::collect::{Collect, Estimated};
 use crate::damage::DamageReason;
 use crate::fetch::ListPlace;
+use crate::near_share::NearShare;
 use crate::stop::HeadDistances;
 use crate::subject::Query;
 use crate::terms::{End, PIECE_BYTES};
@@ -66,6 +67,7 @@ impl CodedScan {
         lanes: Range<usize>,
         location: impl Fn(usize) -> Location,
         found: &mut dyn Collect,
+        near: &mut NearShare,
     ) {
         let ListBlocks { segment, blocks, head_distance } = list;
         let (model, code) = (model(segment), query.code(segment));
@@ -79,7 +81,9 @@ impl CodedScan {
         let estimated = self.picks.iter().filter_map(|&pick| {
             let lane = lanes.start + pick as usize;
             let location = location(lane);
-            query.accept.has(location).then(|| {
+            let is_match = query.accept.has(location);
+            near.add(self.estimates[lane], is_match);
+            is_match.then(|| {
                 let error = code.error(&terms, &factor_blocks[lane / BLOCK_VECTORS], lane % BLOCK_VECTORS);
                 Estimated { location, estimate: self.estimates[lane], error }
             })
@@ -164,7 +168,7 @@ impl Scan for CodedScan {
                 prefetch(range.rows);
                 prefetch(range.factors);
             }
-            if place.accepted == 0 {
+            if place.accepted == 0 && !progress.near.is_counted() {
                 continue;
             }
             let segment = query.segment(place.segment);
@@ -185,7 +189,7 @@ impl Scan for CodedScan {
                 let blocks = Blocks { rows, factors };
                 let list = ListBlocks { segment, blocks, head_distance: place.distance };
                 let location = |lane: usize| Location::new(place.segment, first + lane as u32); // CAST: a position
-                self.scan(query, list, lanes, location, found);
+                self.scan(query, list, lanes, location, found, &mut progress.near);
                 progress.scanned(place.key(), count.into());
                 rest.start += count;
                 scanned += count;
@@ -282,7 +286,7 @@ impl Scan for CodedScan {
             let piece = ListBlocks { segment, blocks, head_distance: place.distance };
             let before = first * BLOCK_VECTORS;
             let lanes = scanned.min(end * BLOCK_VECTORS) - before;
-            self.scan(query, piece, 0..lanes, |lane| location(before + lane), found);
+            self.scan(query, piece, 0..lanes, |lane| location(before + lane), found, &mut progress.near);
             lanes_scanned += lanes as u64; // CAST: widening
             left -= end - first;
             next = end;

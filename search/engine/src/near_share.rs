@@ -1,0 +1,73 @@
+//! Whether the vectors nearest to a query match its filter as often as all vectors do.
+
+/// Fewer match near the query where their share is lower by more than this many standard deviations of chance.
+const CHANCE: f64 = 3.0;
+
+/// Estimates of distances, of vectors in lists that are searched whole.
+#[derive(Debug, Default)]
+pub(crate) struct NearShare {
+    is_counted: bool,
+    matching: Vec<f32>,
+    others: Vec<f32>,
+}
+
+impl NearShare {
+    pub(crate) fn begin(&mut self, is_counted: bool) {
+        self.is_counted = is_counted;
+        self.matching.clear();
+        self.others.clear();
+    }
+
+    /// Whether this query counts them.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    /// Adds a vector near the query, if such are counted.
+    #[inline]
+    pub(crate) fn add(&mut self, estimate: f32, is_match: bool) {
+        if self.is_counted {
+            if is_match { &mut self.matching } else { &mut self.others }.push(estimate);
+        }
+    }
+
+    /// The share of matches among the vectors estimated to be no farther than the `k`-th match, where it is lower than `share` not by
+    /// chance.
+    pub(crate) fn lacking(&mut self, k: usize, share: f64) -> Option<f64> {
+        let kth = k.min(self.matching.len()).checked_sub(1)?;
+        let (_, &mut kth, _) = self.matching.select_nth_unstable_by(kth, f32::total_cmp);
+        // CAST: counts, exact
+        let near = |estimates: &[f32]| estimates.iter().filter(|&&estimate| estimate <= kth).count() as f64;
+        let matching = near(&self.matching);
+        let all = matching + near(&self.others);
+        let chance = CHANCE * (share * (1.0 - share) / all).sqrt();
+        (matching / all < share - chance).then(|| matching / all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_matches_near_the_query_are_told_from_chance() {
+        let of = |matching: u16, others: u16| {
+            let mut near = NearShare::default();
+            near.begin(true);
+            (0..matching).for_each(|at| near.add(f32::from(at), true));
+            (0..others).for_each(|at| near.add(f32::from(at) / 100.0, false));
+            near
+        };
+        // Of 20 vectors, half of which are expected to match, 4 or more may do so by chance.
+        assert_eq!(of(4, 16).lacking(10, 0.5), None);
+        assert_eq!(of(3, 17).lacking(10, 0.5), Some(0.15));
+        // Those that are farther than the tenth match do not count.
+        assert_eq!(of(90, 2).lacking(10, 0.9), None);
+        assert_eq!(of(90, 5000).lacking(10, 0.9), Some(10.0 / 911.0));
+        assert_eq!(of(0, 900).lacking(10, 0.5), None, "nothing is known");
+        let mut none = of(3, 17);
+        none.begin(false);
+        none.add(0.0, true);
+        assert!(!none.is_counted() && none.lacking(10, 0.5).is_none());
+    }
+}
