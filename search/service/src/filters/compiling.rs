@@ -16,7 +16,7 @@ const LATEST: u64 = 8;
 pub(super) struct Compiling {
     places: Arc<Semaphore>,
     at_once: usize,
-    waiting: AtomicUsize,
+    waiting: Arc<AtomicUsize>,
     /// Time that compiling a filter takes, a moving mean.
     micros: AtomicU64,
 }
@@ -26,15 +26,19 @@ impl Compiling {
         Compiling {
             places: Arc::new(Semaphore::new(at_once)),
             at_once,
-            waiting: AtomicUsize::new(0),
+            waiting: Arc::default(),
             micros: AtomicU64::new(0),
         }
     }
 
+    /// Counts a filter as one that is to be compiled.
+    pub(super) fn wait(&self) -> Waiting {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(Arc::clone(&self.waiting))
+    }
+
     /// Waits for a place, which is there by the deadline.
     pub(super) async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Refusal> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
         place(&self.places, deadline).await
     }
 
@@ -59,10 +63,11 @@ pub(super) async fn place(
     place.ok().and_then(Result::ok).ok_or(Refusal::Deadline)
 }
 
-/// Counts one that waits, until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
+/// A filter that is to be compiled. Dropped when that begins, or does not happen.
+#[derive(Debug)]
+pub(crate) struct Waiting(Arc<AtomicUsize>);
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -96,18 +101,15 @@ mod tests {
         let ms = Duration::from_millis(1);
         drop(Timed { micros: &compiling.micros, begun: Instant::now() - 80 * ms });
         assert_eq!(compiling.delay(), Duration::ZERO);
-        let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(compiling.place(soon))).collect();
-        for place in &mut waiting {
-            assert!(tokio::time::timeout(Duration::ZERO, place).await.is_err());
-        }
+        let mut waiting: Vec<_> = (0..5).map(|_| compiling.wait()).collect();
         let delay = compiling.delay();
         assert!(delay >= 240 * ms && delay < 400 * ms, "three rounds of 80 ms: {delay:?}");
         drop(Timed { micros: &compiling.micros, begun: Instant::now() });
         assert!(compiling.delay() < delay);
-        waiting.truncate(1);
-        drop(held);
-        drop(waiting.remove(0).await.unwrap());
+        waiting.clear();
         assert_eq!(compiling.delay(), Duration::ZERO);
+        assert!(matches!(compiling.place(Instant::now()).await, Err(Refusal::Deadline)));
+        drop(held);
         let late = compiling.place(Instant::now()).await;
         assert!(late.is_ok(), "a place that is there is taken");
     }

@@ -65,6 +65,8 @@ pub(super) struct Asked<'a> {
     pub(super) bound: Arc<Bound>,
     /// Empty until it is compiled.
     pub(super) slot: Slot,
+    /// Whether nobody else asked for it.
+    pub(super) is_first: bool,
 }
 
 impl State {
@@ -88,21 +90,26 @@ impl Kept {
         self.lock().find(key)?.slot.get().cloned()
     }
 
+    /// Whether the filter with that key was compiled, or is to be.
+    pub(super) fn is_asked(&self, key: Key) -> bool {
+        self.lock().find(key).is_some()
+    }
+
     /// Asks for a filter, which may be compiled already, or be compiled by another call.
     pub(super) fn ask(&self, key: Key, bound: Bound) -> Asked<'_> {
         let own = Arc::new(bound);
         let mut state = self.lock();
         let now = state.next;
         state.next += 1;
-        let (bound, slot) = match state.remove(key) {
-            Some(One { bound, slot, .. }) => (bound, slot),
-            None => (Arc::clone(&own), Slot::default()),
+        let (bound, slot, is_first) = match state.remove(key) {
+            Some(One { bound, slot, .. }) => (bound, slot, false),
+            None => (Arc::clone(&own), Slot::default(), true),
         };
         state.last.insert(key, now);
         state.slots.insert(now, One { key, bound: Arc::clone(&bound), slot: Arc::clone(&slot) });
         // Its own, which may be long, goes after the lock.
         drop(state);
-        Asked { kept: self, key, bound, slot }
+        Asked { kept: self, key, bound, slot, is_first }
     }
 
     /// Forgets the filter that was not asked for the longest among those that nobody uses; false if all are used.

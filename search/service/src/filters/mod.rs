@@ -18,6 +18,7 @@ use spandrel_index::attributes::{CompileError, CompileLimits, compile};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
+pub(crate) use self::compiling::Waiting;
 use self::compiling::{Compiling, place};
 pub(crate) use self::kept::Compiled;
 use self::kept::{Kept, Key, Keys};
@@ -112,9 +113,17 @@ impl Filters {
         self.shared.memory.used()
     }
 
-    /// Time that a filter which is to be compiled now waits for others.
-    pub(crate) fn delay(&self) -> Duration {
-        self.shared.compiling.delay()
+    /// Time that a filter waits for others that are to be compiled; 0 where another call has it compiled.
+    pub(crate) fn delay(&self, asked: &Asked) -> Duration {
+        match asked {
+            Asked::Read(filter) if self.kept.is_asked(filter.key) => Duration::ZERO,
+            _ => self.shared.compiling.delay(),
+        }
+    }
+
+    /// Counts a filter as one that is to be compiled.
+    pub(crate) fn wait(&self) -> Waiting {
+        self.shared.compiling.wait()
     }
 
     /// Reads a filter, unless that takes long.
@@ -133,10 +142,10 @@ impl Filters {
         }
     }
 
-    /// What a filter matches in `index`, by the deadline; `explained` to tell of it.
+    /// What a filter matches in `index`, by the deadline; `explained` to tell of it, `waiting` where it was counted.
     pub(crate) async fn get(
         &self,
-        asked: Asked,
+        (asked, waiting): (Asked, Option<Waiting>),
         index: &Arc<Index>,
         (explained, deadline): (bool, Instant),
     ) -> Result<Found, Refusal> {
@@ -151,10 +160,11 @@ impl Filters {
         };
         // Forgets it when dropped, also where the caller has left, unless it was compiled.
         let asked = self.kept.ask(key, bound);
+        let waiting = waiting.filter(|_| asked.is_first);
         let mut was_kept = true;
         let compiling = asked.slot.get_or_try_init(|| {
             was_kept = false;
-            self.compile(field, Arc::clone(&asked.bound), index, deadline)
+            self.compile(field, (Arc::clone(&asked.bound), waiting), index, deadline)
         });
         let compiled = timeout_at(deadline.into(), compiling).await.unwrap_or(Err(Refusal::Deadline))?;
         let told = match written {
@@ -167,7 +177,7 @@ impl Filters {
     async fn compile(
         &self,
         field: &'static str,
-        bound: Arc<Bound>,
+        (bound, waiting): (Arc<Bound>, Option<Waiting>),
         index: &Arc<Index>,
         deadline: Instant,
     ) -> Result<Arc<Compiled>, Refusal> {
@@ -182,6 +192,7 @@ impl Filters {
         // One that waits for a place takes what it says, and no memory for compiling.
         let mut taken = self.take(rest)?;
         let place = self.shared.compiling.place(deadline).await?;
+        drop(waiting);
         taken.join(self.take(memory_bytes)?);
         let (index, shared) = (Arc::clone(index), Arc::clone(&self.shared));
         let compiling = blocking(place, deadline, move |stop| {
@@ -263,7 +274,7 @@ mod tests {
         index: &Arc<Index>,
         deadline: Instant,
     ) -> Result<Found, Refusal> {
-        filters.get(filters.ask(filter, index, false)?, index, (false, deadline)).await
+        filters.get((filters.ask(filter, index, false)?, None), index, (false, deadline)).await
     }
 
     #[tokio::test]

@@ -17,8 +17,10 @@ use crate::refusal::Refusal;
 use crate::stopping::Work;
 use crate::tokens::{Denied, Pass, Scope};
 
-/// Bytes that a call holds besides its headers and messages.
-const OVERHEAD: usize = 512;
+/// Bytes that a call holds besides its headers and messages: its stream of HTTP/2, its tasks. 11 600 to 13 800 were measured.
+const OVERHEAD: usize = 12 << 10;
+/// Bytes that a query of a stream holds besides its message: its task.
+const QUERY_OVERHEAD: usize = 4 << 10;
 
 /// A call, from its headers to its last byte. Counted, and its bytes given back, when the last owner drops it.
 pub(crate) struct Entry {
@@ -201,9 +203,10 @@ impl Entry {
 
     /// Takes room for what a message of `bytes` bytes, which were taken, becomes.
     pub(super) fn take_message(&self, bytes: usize, decoded: usize) -> Result<(), Refusal> {
-        self.take_request(decoded)?;
+        let more = if self.method.is_stream() { decoded + QUERY_OVERHEAD } else { decoded };
+        self.take_request(more)?;
         if self.method.is_stream() {
-            self.messages().push_back(bytes + decoded);
+            self.messages().push_back(bytes + more);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::searcher::Searcher;
 use crate::admission::{Admitted, Load};
 use crate::ask::{Ask, AskFetch, AskWithin, Fetched, Form, Found, Queries, Target, check, lowered};
 use crate::call::Call;
-use crate::filters::{Asked as AskedFilter, Compiled, Found as FoundFilter};
+use crate::filters::{Asked as AskedFilter, Compiled, Found as FoundFilter, Waiting};
 use crate::ledger::Room;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
@@ -68,7 +68,7 @@ impl Searcher for Local {
         }
         let count = given.count();
         let mut room = self.answer_room(&served, (&params, count), (with_vectors, with_work), call)?;
-        let known = let_compile(&served, asked.as_ref(), &given, call).await?;
+        let let_in = let_in(&served, asked, &given, call).await?;
         // Of vectors that come by their ids the time counts from when they are there, as of those that come with the request.
         let (Queries { rows, _room: _rows_room, .. }, call) = match given {
             Given::Rows(queries) => (queries, call),
@@ -77,10 +77,13 @@ impl Searcher for Local {
                 (queries, Call { arrival: std::time::Instant::now(), ..call })
             }
         };
-        let filter = filtered(&served, asked, params.explain, call).await?;
-        drop(known);
+        let filter = filtered(&served, let_in, params.explain, call).await?;
         params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.compiled.matches));
-        let plan = QueryPlan::of(&params, served.index())?.filter_plan();
+        // Without a filter they are as any other, and handing them in makes their plan.
+        let plan = match params.filter {
+            Some(_) => QueryPlan::of(&params, served.index())?.filter_plan(),
+            None => None,
+        };
         params.effort = admitted(&served, Load::of(served.engine(), count, plan), call)?.effort;
         let lowered = lowered(&params, served.index())?;
         let is_kept = !is_own && lowered.is_none() && params.filter.is_none();
@@ -124,13 +127,12 @@ impl Searcher for Local {
         QueryPlan::within(&params, served.index())?;
         let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
         let given = self.given(&served, target, Form::One, call).await?;
-        let known = let_compile(&served, asked.as_ref(), &given, call).await?;
+        let let_in = let_in(&served, asked, &given, call).await?;
         let query = match given {
             Given::Rows(queries) => queries.rows,
             Given::Ids(ids) => self.rows_of(&served, ids, Form::One, call).await?.rows,
         };
-        let filter = filtered(&served, asked, false, call).await?.map(|filter| filter.compiled);
-        drop(known);
+        let filter = filtered(&served, let_in, false, call).await?.map(|filter| filter.compiled);
         params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
         // Its parts go in one at a time.
         let Admitted { effort } = admitted(&served, Load::of(served.engine(), 1, None), call)?;
@@ -241,14 +243,22 @@ fn tell_damage(served: &Served, fetched: &EngineFetched) {
     }
 }
 
-/// Lets in queries whose filter is to be compiled, before anything is done for that: the filter, where it was compiled already,
-/// which then stays.
-async fn let_compile(
+/// A filter that was let in.
+struct LetIn {
+    asked: AskedFilter,
+    /// Where it is to be compiled.
+    waiting: Option<Waiting>,
+    /// Where it was compiled already: it stays.
+    _known: Option<Arc<Compiled>>,
+}
+
+/// Lets in queries with a filter, before anything is done to compile it.
+async fn let_in(
     served: &Served,
-    asked: Option<&AskedFilter>,
+    asked: Option<AskedFilter>,
     given: &Given<'_>,
     call: Call<'_>,
-) -> Result<Option<Arc<Compiled>>, Refusal> {
+) -> Result<Option<LetIn>, Refusal> {
     let Some(asked) = asked else { return Ok(None) };
     if let Given::Rows(queries) = given {
         let (dim, row_bytes) = (served.index().dim(), served.index().row_bytes());
@@ -259,23 +269,24 @@ async fn let_compile(
             served.engine().check(piece).map_err(|error| error.after(first))?;
         }
     }
-    let known = served.filters.kept(asked);
-    if known.is_none() {
-        let load = Load::of(served.engine(), given.count(), None);
-        admitted(served, Load { filter: served.filters.delay(), ..load }, call)?;
+    let known = served.filters.kept(&asked);
+    if known.is_some() {
+        return Ok(Some(LetIn { asked, waiting: None, _known: known }));
     }
-    Ok(known)
+    let load = Load::of(served.engine(), given.count(), None);
+    admitted(served, Load { filter: served.filters.delay(&asked), ..load }, call)?;
+    Ok(Some(LetIn { asked, waiting: Some(served.filters.wait()), _known: None }))
 }
 
 /// What a filter matches, for as long as it is used.
 async fn filtered(
     served: &Served,
-    asked: Option<AskedFilter>,
+    let_in: Option<LetIn>,
     explained: bool,
     call: Call<'_>,
 ) -> Result<Option<FoundFilter>, Refusal> {
-    let Some(asked) = asked else { return Ok(None) };
-    let found = served.filters.get(asked, served.index(), (explained, call.deadline)).await?;
+    let Some(LetIn { asked, waiting, _known }) = let_in else { return Ok(None) };
+    let found = served.filters.get((asked, waiting), served.index(), (explained, call.deadline)).await?;
     let count = if found.was_kept { &served.metrics.filters_kept } else { &served.metrics.filters_compiled };
     count.inc();
     Ok(Some(found))
