@@ -124,8 +124,7 @@ impl Group {
     /// Where they lie.
     pub fn matches(&self, index: &Index) -> Arc<Matches> {
         let is_match = |location: spandrel_index::Location| {
-            let segment = &index.segments()[usize::from(location.segment())];
-            let id = segment.ids.resident.as_ref().expect("ids in memory").id(location.position());
+            let id = index.id(location).expect("ids in memory");
             self.rows.binary_search(&(id as u32)).is_ok() // CAST: a row number
         };
         Arc::new(Matches::of(index, is_match))

@@ -6,7 +6,7 @@ use spandrel_engine::{Answer, Engine, EngineConfig, Lookup, Rerank, SearchParams
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
 use spandrel_io::faults::{FaultRates, FaultyReader, Schedule};
-use spandrel_io::{Backend, Completion, Direct, Read, ReadBuf, ReadError, ReadFile, Reader, open_reader};
+use spandrel_io::{Backend, Completion, Read, ReadBuf, ReadError, ReadFile, Reader, open_reader};
 use spandrel_tests::{Base, clustered, coded};
 use tempfile::TempDir;
 
@@ -134,7 +134,7 @@ impl Reader for Counting {
 fn ids_of_one_page_share_its_read_and_cached_vectors_need_none() {
     let (dir, base) = built(Metric::L2);
     let index = Arc::new(Index::open(dir.path()).unwrap());
-    let lookup = Arc::new(Lookup::open(Arc::clone(&index), Direct::Auto).unwrap());
+    let lookup = Arc::new(Lookup::open(Arc::clone(&index)).unwrap());
     for (cache_bytes, expected) in [(0, [2, 2]), (index.segments()[0].vectors.body_bytes * 2, [2, 1])] {
         let config = EngineConfig { threads: 1, ..config(cache_bytes) };
         let reads = Arc::new(AtomicU64::new(0));

@@ -19,8 +19,7 @@ fn some(base: &Base, index: &Index, share: f64) -> (Arc<Matches>, Base) {
     let matches = Matches::of(index, |_| rng.random_bool(share));
     let (mut bytes, mut ids) = (Vec::new(), Vec::new());
     for location in matches.iter() {
-        let resident = index.segments()[usize::from(location.segment())].ids.resident.as_ref().unwrap();
-        let id = resident.id(location.position());
+        let id = index.id(location).unwrap();
         bytes.extend_from_slice(base.rows.row(id as usize));
         ids.push(id);
     }

@@ -19,7 +19,7 @@ use spandrel_index::format::{
     manifest_name,
 };
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier, VectorSource, VerifyError};
-use spandrel_io::{Direct, FolderStore};
+use spandrel_io::FolderStore;
 use spandrel_tests::{Base, clustered, coded, config, count};
 use tempfile::TempDir;
 
@@ -422,7 +422,7 @@ fn rows_of_every_segment_are_found_by_their_ids() {
     let union = Union::small();
     for options in [OpenOptions::default(), OpenOptions { ids: true, ..TIERS[3] }] {
         let engine = open_engine_with(union.many.path(), options);
-        let lookup = Arc::new(Lookup::open(Arc::clone(engine.index()), Direct::Auto).unwrap());
+        let lookup = Arc::new(Lookup::open(Arc::clone(engine.index())).unwrap());
         let ids = union.base.ids.clone().unwrap();
         let fetched = engine.fetch(&lookup, &ids).unwrap();
         assert!(fetched.states.iter().all(|&state| state == FetchState::Found));

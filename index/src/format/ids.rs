@@ -109,6 +109,12 @@ impl IdPages {
         xxh3_64_with_seed(first_ids, self.uuid as u64) // CAST: half of a hash
     }
 
+    /// Pairs on a page, of `all` in the section.
+    pub fn pairs_on(&self, page_number: u64, all: u64) -> usize {
+        let per_page = self.page_entries() as u64;
+        all.saturating_sub(page_number * per_page).min(per_page) as usize // CAST: at most a page's
+    }
+
     /// The pairs of a page, `count` of them, if its checksum holds: the sums found and expected if not.
     pub fn read_page(
         &self,

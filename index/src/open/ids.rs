@@ -69,14 +69,13 @@ fn id_pairs(
     number: u64,
     page: &[u8],
 ) -> Result<Vec<(u64, u32)>, OpenError> {
-    let per_page = layout.page_entries();
-    let before = number * per_page as u64;
-    let entries = (count - before).min(per_page as u64) as usize; // CAST: at most a page's
-    layout.read_page(number, page, entries).map_err(|(found, expected)| OpenError::Checksum {
-        path: path.to_owned(),
-        what: format!("ids page {number}"),
-        found: format!("{found:08x}"),
-        expected: format!("{expected:08x}"),
+    layout.read_page(number, page, layout.pairs_on(number, count)).map_err(|(found, expected)| {
+        OpenError::Checksum {
+            path: path.to_owned(),
+            what: format!("ids page {number}"),
+            found: format!("{found:08x}"),
+            expected: format!("{expected:08x}"),
+        }
     })
 }
 
@@ -122,6 +121,12 @@ impl IdFinder {
         IdFinder { blob, layout, count, firsts }
     }
 
+    /// The page that an id is on if it is there.
+    pub fn page_of(&self, id: u64) -> Option<u64> {
+        let page = self.firsts.partition_point(|&first| first <= id).checked_sub(1)?;
+        Some(page as u64) // CAST: widening
+    }
+
     /// Hands the position of each id, in the order given, to `take`; none of an id that is not there. `ids` ascend.
     /// `between` is called before each read.
     ///
@@ -137,11 +142,10 @@ impl IdFinder {
         let (mut bytes, mut read) = (Vec::new(), 0..0);
         let (mut pairs, mut of_page) = (Vec::new(), None);
         for &id in ids {
-            let Some(page) = self.firsts.partition_point(|&first| first <= id).checked_sub(1) else {
+            let Some(page) = self.page_of(id) else {
                 take(id, None)?;
                 continue;
             };
-            let page = page as u64;
             if of_page != Some(page) {
                 if !read.contains(&page) {
                     between()?;

@@ -25,7 +25,7 @@ use crate::codes::CodeSpec;
 use crate::format::{
     ListLayout, Manifest, OpenError, PageLayout, RecallCurves, approved, current, manifest_name, versions,
 };
-use crate::{DType, HeadSpace, Metric, Tier};
+use crate::{DType, HeadSpace, Location, Metric, Tier};
 pub use ids::IdFinder;
 pub use options::OpenOptions;
 use recall::StoredRecall;
@@ -293,6 +293,15 @@ impl Index {
     /// What is searched together, in the order of the manifest: one or more.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+
+    /// The id of the vector there, where ids are in memory.
+    ///
+    /// # Panics
+    /// When the index has no such location.
+    pub fn id(&self, location: Location) -> Option<u64> {
+        let ids = self.segments[usize::from(location.segment())].ids.resident.as_ref();
+        ids.map(|ids| ids.id(location.position()))
     }
 
     /// The attributes that filters know, in the order of their numbers; none where it was built without.

@@ -1,10 +1,11 @@
 //! A part of an index with lists and vectors of its own.
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use spandrel_io::{Blob, Store};
 
+use super::ids::IdFinder;
 use super::options::OpenOptions;
 use super::resident::{ResidentCodes, ResidentIds, ResidentVectors};
 use super::section::{SectionReader, UNSTOPPED};
@@ -67,6 +68,7 @@ pub struct Segment {
     pub ids: Stored<IdPages, ResidentIds>,
     /// What is known of the vectors beside them, in the order of the schema.
     attributes: Vec<StoredAttribute>,
+    id_finder: OnceLock<IdFinder>,
     shape: SegmentShape,
     sections: Vec<OpenSection>,
 }
@@ -158,6 +160,7 @@ impl Segment {
             vectors,
             ids,
             attributes,
+            id_finder: OnceLock::new(),
             shape,
             sections,
         })
@@ -175,6 +178,19 @@ impl Segment {
     /// Number of its lists, and of heads over them.
     pub fn lists(&self) -> u32 {
         self.heads.count()
+    }
+
+    /// Finds positions of ids. The first id of each page is read when this is first called, and stays in memory: 8 bytes for
+    /// about 500 vectors.
+    ///
+    /// # Errors
+    /// [`OpenError`] when they cannot be read or are damaged.
+    pub fn id_finder(&self) -> Result<&IdFinder, OpenError> {
+        if let Some(finder) = self.id_finder.get() {
+            return Ok(finder);
+        }
+        let finder = IdFinder::open(Arc::clone(&self.ids.blob), self.ids.layout, self.count)?;
+        Ok(self.id_finder.get_or_init(|| finder))
     }
 
     /// What is known of its vectors in attribute number `attribute` of the [schema](crate::Index::schema).

@@ -2,7 +2,7 @@
 use std::error::Error;
 use std::io;
 
-use spandrel_io::{BufferError, OpenError, ReadError, ReaderError};
+use spandrel_io::{BufferError, OpenError, ReaderError};
 
 use crate::{ParamsError, QueryError};
 
@@ -33,19 +33,6 @@ pub enum EngineError {
         /// Bytes it has now.
         found: u64,
         /// Bytes it had.
-        expected: u64,
-    },
-    /// The first ids of pages cannot be read.
-    #[error("the ids cannot be read")]
-    Ids(#[source] ReadError),
-    /// The first ids of pages are damaged. Build the index anew.
-    #[error("{path}: hash of the first ids {found:016x}, expected {expected:016x}")]
-    IdsDamaged {
-        /// The file.
-        path: String,
-        /// Hash of what was read.
-        found: u64,
-        /// Hash stored with it.
         expected: u64,
     },
     /// There is no such memory for the cache. Ask for less.

@@ -258,8 +258,7 @@ impl From<EngineError> for Refusal {
     fn from(error: EngineError) -> Refusal {
         let text = with_causes(&error);
         match error {
-            EngineError::IdsDamaged { .. } => Refusal::Damaged(text),
-            EngineError::Open(_) | EngineError::Ids(_) => Refusal::Unreadable(text),
+            EngineError::Open(_) => Refusal::Unreadable(text),
             _ => Refusal::Precondition(format!("the index cannot be searched: {text}")),
         }
     }
@@ -301,7 +300,5 @@ mod tests {
         ] {
             assert_eq!(Refusal::from(error).code(), code);
         }
-        let damaged = EngineError::IdsDamaged { path: String::new(), found: 1, expected: 2 };
-        assert_eq!(Refusal::from(damaged).code(), Code::DataLoss);
     }
 }

@@ -186,7 +186,7 @@ impl Served {
         });
         let uuid = format!("{:032x}", index.uuid()).into();
         let version = Version { number: index.manifest().version, uuid };
-        let lookup = Arc::new(Lookup::open(Arc::clone(&index), searching.direct)?);
+        let lookup = Arc::new(Lookup::open(Arc::clone(&index))?);
         let attributes = attributes(&index);
         let engine = opening.executor.register(index)?;
         if let Some(why) = &engine.io().fallback {

@@ -359,7 +359,7 @@ impl Running<'_> {
 
 /// Refuses a truth that does not fit, by vectors of the index.
 fn check_sample(index: &Arc<Index>, examples: Examples<'_>, setup: &Setup) -> anyhow::Result<()> {
-    let lookup = Arc::new(Lookup::open(Arc::clone(index), setup.direct)?);
+    let lookup = Arc::new(Lookup::open(Arc::clone(index))?);
     let config = EngineConfig { threads: 1, cache_bytes: 0, ..setup.engine_config(1) };
     let engine = Engine::open(Arc::clone(index), config)?;
     let sample = Sample::of(examples.truth);

@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 use spandrel_engine::{Answer, Engine, FetchContent, Lookup, SearchError};
 use spandrel_filter::{Cell, Schema, format_timestamp};
 use spandrel_index::Index;
-use spandrel_io::Direct;
 
 use super::filter::advised;
 use crate::Advised;
@@ -41,12 +40,8 @@ pub(super) struct AttributeReader {
 
 impl AttributeReader {
     /// Of attributes by number.
-    pub(super) fn open(
-        index: &Arc<Index>,
-        numbers: Vec<usize>,
-        direct: Direct,
-    ) -> anyhow::Result<AttributeReader> {
-        Ok(AttributeReader { lookup: Arc::new(Lookup::open(Arc::clone(index), direct)?), numbers })
+    pub(super) fn open(index: &Arc<Index>, numbers: Vec<usize>) -> anyhow::Result<AttributeReader> {
+        Ok(AttributeReader { lookup: Arc::new(Lookup::open(Arc::clone(index))?), numbers })
     }
 
     /// Gives answers the attributes of their neighbours.

@@ -74,17 +74,17 @@ impl TopK {
     /// Takes those candidates with their estimates that are surely among the nearest: no more than `k` others can be as near
     /// as they are at most, as far as errors tell.
     fn take_estimates(&mut self, errors: f32, query: &Query<'_>) {
-        let segments = query.index.segments();
         let border = self.candidates.border(errors);
         for (number, candidate) in self.candidates.kept().iter_mut().enumerate() {
             if number % PIECE == PIECE - 1 && !self.best.go_on() {
                 return;
             }
             let Candidate { location, estimate, .. } = *candidate;
-            let ids = segments[usize::from(location.segment())].ids.resident.as_ref();
-            if let Some(ids) = ids.filter(|_| candidate.most(0.5 * errors) <= border) {
+            if candidate.most(0.5 * errors) > border {
+                continue;
+            }
+            if let Some(id) = query.index.id(location) {
                 candidate.compared = true;
-                let id = ids.id(location.position());
                 self.estimated.push(id);
                 self.best.offer(query.score_of_distance(estimate), id);
             }

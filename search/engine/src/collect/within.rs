@@ -56,13 +56,13 @@ impl Within {
 
     /// Takes those candidates with their estimates that are surely inside.
     fn take_estimates(&mut self, query: &Query<'_>) {
-        let segments = query.index.segments();
         let inside = self.bound.distance - self.bound.slack;
         for candidate in &mut self.candidates {
-            let ids = segments[usize::from(candidate.location.segment())].ids.resident.as_ref();
-            if let Some(ids) = ids.filter(|_| candidate.most(INSIDE_ERRORS) <= inside) {
+            if candidate.most(INSIDE_ERRORS) > inside {
+                continue;
+            }
+            if let Some(id) = query.index.id(candidate.location) {
                 candidate.compared = true;
-                let id = ids.id(candidate.location.position());
                 self.estimated.push(id);
                 self.keys.push(Key::new(query.score_of_distance(candidate.estimate), id));
             }

@@ -5,7 +5,6 @@ use spandrel_filter::{Attribute, AttributeType, Cell};
 use spandrel_index::attributes::testing::TestAttribute;
 use spandrel_index::testing::TestIndex;
 use spandrel_index::{DType, Metric};
-use spandrel_io::Direct;
 
 use super::{Made, config, engine, made};
 use crate::{DamagedPart, Engine, FetchContent, FetchState, Fetched, Lookup, Neighbour, SearchError};
@@ -43,7 +42,7 @@ fn wanted(attributes: &[usize]) -> FetchContent {
 }
 
 fn lookup(made: &Made) -> Arc<Lookup> {
-    Arc::new(Lookup::open(Arc::clone(&made.index), Direct::Auto).unwrap())
+    Arc::new(Lookup::open(Arc::clone(&made.index)).unwrap())
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::bounded;
+use spandrel_index::format::OpenError;
 use spandrel_index::testing::{TestIndex, random_rows};
 use spandrel_index::{DType, Index, Metric, Unusable, for_each_element};
 use spandrel_io::faults::{Fault, FaultRates, FaultyReader, Schedule};
@@ -508,7 +509,7 @@ fn bytes_are_limited_to_what_was_asked_for() {
 fn vectors_are_found_by_id() {
     for (dtype, metric) in [(DType::U8, Metric::L2), (DType::F16, Metric::Cosine)] {
         let made = made(TestIndex::random(metric, dtype, 24, 3000));
-        let lookup = Arc::new(Lookup::open(Arc::clone(&made.index), Direct::Auto).unwrap());
+        let lookup = Arc::new(Lookup::open(Arc::clone(&made.index)).unwrap());
         let absent = (0..).find(|id| !made.input.ids.contains(id)).unwrap();
         let cached = EngineConfig { cache_bytes: 1 << 20, ..config(2, 3) };
         for config in [config(1, 1), config(2, 3), cached] {
@@ -538,7 +539,7 @@ fn vectors_are_found_by_id() {
 #[test]
 fn a_damaged_page_costs_its_own_vectors_alone_and_is_counted() {
     let made = made(TestIndex::random(Metric::L2, DType::U8, 24, 3000));
-    let lookup = Arc::new(Lookup::open(Arc::clone(&made.index), Direct::Auto).unwrap());
+    let lookup = Arc::new(Lookup::open(Arc::clone(&made.index)).unwrap());
     let flip = |path: &Path, at: usize| {
         let mut bytes = std::fs::read(path).unwrap();
         bytes[at] ^= 1;
@@ -581,14 +582,14 @@ fn a_damaged_page_costs_its_own_vectors_alone_and_is_counted() {
 
     let path = &made.index.segments()[0].ids.path;
     flip(path, std::fs::metadata(path).unwrap().len() as usize - 12);
-    let refused = Lookup::open(Arc::clone(&made.index), Direct::Auto);
-    assert!(matches!(refused, Err(EngineError::IdsDamaged { .. })), "{refused:?}");
+    let refused = Lookup::open(Arc::new(Index::open(made.dir.path()).unwrap()));
+    assert!(matches!(refused, Err(OpenError::Checksum { .. })), "{refused:?}");
 }
 
 #[test]
 fn fetches_meet_faults_deadlines_and_the_end() {
     let made = made(TestIndex::random(Metric::L2, DType::U8, 24, 3000));
-    let lookup = Arc::new(Lookup::open(Arc::clone(&made.index), Direct::Auto).unwrap());
+    let lookup = Arc::new(Lookup::open(Arc::clone(&made.index)).unwrap());
     let rates = FaultRates { error: 0.1, interrupted: 0.1, short: 0.1, hold: 0.2, flip: 0.1 };
     for seed in 0..5 {
         let engine = faulty(&made, Schedule::seeded(seed, rates));

@@ -120,7 +120,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
             let all = index.schema().attributes();
             output
                 .name_attributes(numbers.iter().filter_map(|&at| Some(all.get(at)?.name.clone())).collect());
-            Some(AttributeReader::open(&index, numbers, config.direct)?)
+            Some(AttributeReader::open(&index, numbers)?)
         }
         None => None,
     };
