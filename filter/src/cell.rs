@@ -92,6 +92,19 @@ pub struct Tags {
 }
 
 impl Tags {
+    /// Texts in this order. The caller ensures that each is there once.
+    pub fn of_texts(texts: &[&str]) -> Tags {
+        let mut tags = Tags {
+            text: String::with_capacity(texts.iter().map(|text| text.len()).sum()),
+            ends: Vec::with_capacity(texts.len()),
+        };
+        for text in texts {
+            tags.text.push_str(text);
+            tags.ends.push(tags.text.len());
+        }
+        tags
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -133,6 +146,7 @@ mod tests {
         let tags: Tags = ["red", "", "grün"].into_iter().collect();
         assert_eq!(tags.iter().collect::<Vec<&str>>(), ["red", "", "grün"]);
         assert_eq!((tags.len(), tags.is_empty()), (3, false));
+        assert_eq!(Tags::of_texts(&["red", "", "grün"]), tags);
         assert_eq!([7, 12].into_iter().collect::<Tags>().iter().collect::<Vec<&str>>(), ["7", "12"]);
     }
 

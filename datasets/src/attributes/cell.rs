@@ -1,25 +1,48 @@
 //! Values of JSON as cells.
-use spandrel_filter::{AttributeType, Cell, Json, TAGS_MAX, Tags, VALUE_BYTES_MAX, parse_timestamp};
+use spandrel_filter::{AttributeType, Cell, Tags, VALUE_BYTES_MAX, parse_timestamp};
 
 use super::error::RowProblem;
+use super::fields::Value;
 
 /// A value of JSON in an attribute of a type.
-pub(super) fn cell_of(name: &str, kind: AttributeType, json: &Json) -> Result<Cell, RowProblem> {
-    let cell = match (kind, json) {
-        (_, Json::Null) => Cell::Null,
-        (AttributeType::Bool, Json::Bool(value)) => Cell::Bool(*value),
-        (AttributeType::I64, Json::Whole(whole)) => Cell::I64(narrow(name, kind, *whole)?),
+pub(super) fn cell_of(name: &str, kind: AttributeType, value: Value<'_>) -> Result<Cell, RowProblem> {
+    check(name, kind, value)?;
+    Ok(match value {
+        Value::Text(text) if kind == AttributeType::Keyword => Cell::Keyword(text.to_owned()),
+        Value::Array(list) => {
+            let mut texts: Vec<&str> = list.iter().collect();
+            texts.sort_unstable();
+            texts.dedup();
+            if texts.is_empty() { Cell::Null } else { Cell::Tags(Tags::of_texts(&texts)) }
+        }
+        other => number_of(name, kind, other)?,
+    })
+}
+
+/// Refuses a value that an attribute of a type does not hold.
+pub(super) fn check(name: &str, kind: AttributeType, value: Value<'_>) -> Result<(), RowProblem> {
+    match (kind, value) {
+        (AttributeType::Keyword, Value::Text(text)) => short(name, text).map(drop),
+        (AttributeType::Tags, Value::Array(tags)) => tags.check(name),
+        _ => number_of(name, kind, value).map(drop),
+    }
+}
+
+/// A value that is neither a keyword nor tags.
+fn number_of(name: &str, kind: AttributeType, value: Value<'_>) -> Result<Cell, RowProblem> {
+    let cell = match (kind, value) {
+        (_, Value::Null) => Cell::Null,
+        (AttributeType::Bool, Value::Bool(value)) => Cell::Bool(value),
+        (AttributeType::I64, Value::Whole(whole)) => Cell::I64(narrow(name, kind, whole)?),
         // Microseconds.
-        (AttributeType::Timestamp, Json::Whole(whole)) => Cell::Timestamp(narrow(name, kind, *whole)?),
+        (AttributeType::Timestamp, Value::Whole(whole)) => Cell::Timestamp(narrow(name, kind, whole)?),
         // CAST: the nearest, as for every number that JSON writes
-        (AttributeType::F64, Json::Whole(whole)) => Cell::F64(*whole as f64),
-        (AttributeType::F64, Json::Number(number)) => Cell::F64(finite(name, *number)?),
-        (AttributeType::Keyword, Json::Text(text)) => Cell::Keyword(short(name, text)?.to_owned()),
-        (AttributeType::Timestamp, Json::Text(text)) => Cell::Timestamp(
+        (AttributeType::F64, Value::Whole(whole)) => Cell::F64(whole as f64),
+        (AttributeType::F64, Value::Number(number)) => Cell::F64(finite(name, number)?),
+        (AttributeType::Timestamp, Value::Text(text)) => Cell::Timestamp(
             parse_timestamp(text)
                 .map_err(|source| RowProblem::Timestamp { name: name.to_owned(), source })?,
         ),
-        (AttributeType::Tags, Json::Array(tags)) => tags_of(name, tags)?,
         (kind, other) => {
             let found = other.kind().to_owned();
             return Err(RowProblem::Kind { name: name.to_owned(), kind, found });
@@ -48,22 +71,4 @@ pub(super) fn short<'a>(name: &str, text: &'a str) -> Result<&'a str, RowProblem
         ..=VALUE_BYTES_MAX => Ok(text),
         bytes => Err(RowProblem::ValueBytes { name: name.to_owned(), bytes }),
     }
-}
-
-/// Tags, each once. Null where there is none.
-fn tags_of(name: &str, json: &[Json]) -> Result<Cell, RowProblem> {
-    if json.len() > TAGS_MAX {
-        return Err(RowProblem::Tags { name: name.to_owned(), tags: json.len() });
-    }
-    let mut texts = Vec::with_capacity(json.len());
-    for tag in json {
-        texts.push(match tag {
-            Json::Text(text) => short(name, text)?.to_owned(),
-            Json::Whole(number) => number.to_string(),
-            other => return Err(RowProblem::Tag { name: name.to_owned(), found: other.kind() }),
-        });
-    }
-    texts.sort_unstable();
-    texts.dedup();
-    Ok(if texts.is_empty() { Cell::Null } else { Cell::Tags(texts.into_iter().collect::<Tags>()) })
 }

@@ -88,14 +88,13 @@ impl Filters {
 
 fn of_lines(path: &Path) -> Result<Vec<Placed>, AttributeFileError> {
     let mut filters = Vec::new();
-    for_each_line(path, &mut |line, json| {
+    for_each_line(path, &mut |line, text| {
         let place = Place::Line(line);
         let query = filters.len() as u64; // CAST: widening
-        let filter = of_line(query, &json).map_err(|problem| AttributeFileError::Place {
-            path: path.to_owned(),
-            place,
-            problem,
-        })?;
+        let json = Json::parse(text).map_err(RowProblem::Json);
+        let filter = json
+            .and_then(|json| of_line(query, &json))
+            .map_err(|problem| AttributeFileError::Place { path: path.to_owned(), place, problem })?;
         filters.push(Placed { filter, place });
         Ok(ControlFlow::Continue(()))
     })?;

@@ -1,10 +1,11 @@
 //! Types of attributes from the values of JSON lines.
 use std::collections::HashMap;
 
-use spandrel_filter::{ATTRIBUTES_MAX, Attribute, AttributeType, Json, Schema, parse_timestamp};
+use spandrel_filter::{ATTRIBUTES_MAX, Attribute, AttributeType, Schema, parse_timestamp};
 
-use super::cell::cell_of;
+use super::cell::check;
 use super::error::RowProblem;
+use super::fields::Value;
 
 /// What the values of an attribute have in common so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub(super) struct Inference {
 
 impl Inference {
     /// Learns from one value, and checks that it is one of its type.
-    pub(super) fn learn(&mut self, line: u64, name: &str, json: &Json) -> Result<(), RowProblem> {
+    pub(super) fn learn(&mut self, line: u64, name: &str, value: Value<'_>) -> Result<(), RowProblem> {
         let number = match self.by_name.get(name) {
             Some(&number) => number,
             None if self.guesses.len() == ATTRIBUTES_MAX => return Err(RowProblem::Attributes),
@@ -48,8 +49,8 @@ impl Inference {
             }
         };
         let Some(guess) = self.guesses.get_mut(number) else { return Ok(()) };
-        let Some(here) = seen(name, json, guess.seen)? else { return Ok(()) };
-        cell_of(name, here.kind(), json)?;
+        let Some(here) = seen(name, value, guess.seen)? else { return Ok(()) };
+        check(name, here.kind(), value)?;
         guess.seen = Some(match guess.seen {
             None => {
                 guess.line = line;
@@ -78,16 +79,16 @@ impl Inference {
 }
 
 /// What one value is. None of a null. Among texts that are not all timestamps a timestamp is one more text.
-fn seen(name: &str, json: &Json, before: Option<Seen>) -> Result<Option<Seen>, RowProblem> {
-    Ok(Some(match json {
-        Json::Null => return Ok(None),
-        Json::Bool(_) => Seen::Bool,
-        Json::Whole(whole) if i64::try_from(*whole).is_ok() => Seen::Whole,
-        Json::Whole(_) | Json::Number(_) => Seen::Number,
-        Json::Text(text) if before != Some(Seen::Text) && parse_timestamp(text).is_ok() => Seen::Timestamp,
-        Json::Text(_) => Seen::Text,
-        Json::Array(_) => Seen::Tags,
-        Json::Object(_) => return Err(RowProblem::Unusable { name: name.to_owned(), found: json.kind() }),
+fn seen(name: &str, value: Value<'_>, before: Option<Seen>) -> Result<Option<Seen>, RowProblem> {
+    Ok(Some(match value {
+        Value::Null => return Ok(None),
+        Value::Bool(_) => Seen::Bool,
+        Value::Whole(whole) if i64::try_from(whole).is_ok() => Seen::Whole,
+        Value::Whole(_) | Value::Number(_) => Seen::Number,
+        Value::Text(text) if before != Some(Seen::Text) && parse_timestamp(text).is_ok() => Seen::Timestamp,
+        Value::Text(_) => Seen::Text,
+        Value::Array(_) => Seen::Tags,
+        Value::Object => return Err(RowProblem::Unusable { name: name.to_owned(), found: value.kind() }),
     }))
 }
 

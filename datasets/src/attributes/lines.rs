@@ -5,11 +5,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
-use spandrel_filter::{Cell, ID, Json, Schema};
+use spandrel_filter::{AttributeType, Cell, ID, Schema};
 use spandrel_index::{AttributeSource, AttributeSourceError};
 
-use super::cell::cell_of;
+use super::cell::{cell_of, check};
 use super::error::{AttributeFileError, LINE_BYTES_MAX, Place, RowProblem};
+use super::fields::{FieldReader, Value};
 use super::infer::Inference;
 use super::row_ids::{BaseRows, RowIds};
 use crate::watch::Watch;
@@ -49,35 +50,19 @@ impl<'a> JsonLines<'a> {
         let whole = |problem| AttributeFileError::Place { path: path.clone(), place: Place::End, problem };
         let schema = match schema {
             Some(schema) => {
-                let mut occurs = vec![false; schema.attributes().len()];
-                let names = names_of(&schema);
-                for_each_object(&path, base, watch, &mut |object| {
-                    for (key, json) in &object.entries {
-                        let Some(&number) = names.get(key.as_str()) else { continue };
-                        if let (Some(occurs), Some(attribute)) =
-                            (occurs.get_mut(number), schema.attributes().get(number))
-                        {
-                            *occurs = true;
-                            cell_of(key, attribute.kind, json)?;
-                        }
-                    }
-                    Ok(ControlFlow::Continue(()))
-                })?;
-                let absent = schema.attributes().iter().zip(occurs).find(|(_, occurs)| !occurs);
-                if let Some((attribute, _)) = absent {
+                let occurs = vec![false; schema.attributes().len()];
+                let mut checking = Checking { known: Known::of(&schema), occurs };
+                for_each_row(&path, base, watch, &mut checking)?;
+                let mut occurs = schema.attributes().iter().zip(checking.occurs);
+                if let Some((attribute, _)) = occurs.find(|(_, occurs)| !occurs) {
                     return Err(whole(RowProblem::Absent(attribute.name.clone())));
                 }
                 schema
             }
             None => {
-                let mut inference = Inference::default();
-                for_each_object(&path, base, watch, &mut |object| {
-                    for (key, json) in object.entries.iter().filter(|(key, _)| key != ID) {
-                        inference.learn(object.line, key, json)?;
-                    }
-                    Ok(ControlFlow::Continue(()))
-                })?;
-                inference.finish().map_err(whole)?
+                let mut learning = Learning(Inference::default());
+                for_each_row(&path, base, watch, &mut learning)?;
+                learning.0.finish().map_err(whole)?
             }
         };
         Ok(JsonLines { path, base, schema })
@@ -97,21 +82,9 @@ impl AttributeSource for JsonLines<'_> {
         &self,
         each: &mut dyn FnMut(u64, &[Cell]) -> ControlFlow<()>,
     ) -> Result<(), AttributeSourceError> {
-        let names = names_of(&self.schema);
-        let mut cells = vec![Cell::Null; self.schema.attributes().len()];
-        let mut on_object = |object: &Object| {
-            cells.fill(Cell::Null);
-            for (key, json) in &object.entries {
-                let Some(&number) = names.get(key.as_str()) else { continue };
-                if let (Some(cell), Some(attribute)) =
-                    (cells.get_mut(number), self.schema.attributes().get(number))
-                {
-                    *cell = cell_of(key, attribute.kind, json)?;
-                }
-            }
-            Ok(each(object.row, &cells))
-        };
-        Ok(for_each_object(&self.path, self.base, Watch::none(), &mut on_object)?)
+        let cells = vec![Cell::Null; self.schema.attributes().len()];
+        let mut scanning = Scanning { known: Known::of(&self.schema), cells, each };
+        Ok(for_each_row(&self.path, self.base, Watch::none(), &mut scanning)?)
     }
 
     fn name(&self) -> String {
@@ -119,62 +92,135 @@ impl AttributeSource for JsonLines<'_> {
     }
 }
 
-fn names_of(schema: &Schema) -> HashMap<&str, usize> {
-    let names = schema.attributes().iter().map(|attribute| attribute.name.as_str());
-    names.zip(0..).collect()
+/// What is done with lines.
+trait Take {
+    /// Takes a value of line number `line`; the id is none.
+    fn field(&mut self, line: u64, name: &str, value: Value<'_>) -> Result<(), RowProblem>;
+
+    /// After the last value of a row.
+    fn end(&mut self, row: u64) -> ControlFlow<()>;
 }
 
-/// A line.
-struct Object {
-    /// From 1 on.
-    line: u64,
-    /// The vector's row.
-    row: u64,
-    /// All keys and values, the id among them.
-    entries: Vec<(String, Json)>,
+/// Learns a schema.
+struct Learning(Inference);
+
+impl Take for Learning {
+    fn field(&mut self, line: u64, name: &str, value: Value<'_>) -> Result<(), RowProblem> {
+        self.0.learn(line, name, value)
+    }
+
+    fn end(&mut self, _: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 }
 
-type EachObject<'a> = &'a mut dyn FnMut(&Object) -> Result<ControlFlow<()>, RowProblem>;
+/// The attributes of a schema by name.
+struct Known<'a> {
+    schema: &'a Schema,
+    numbers: HashMap<&'a str, usize>,
+}
 
-fn for_each_object(
+impl Known<'_> {
+    fn of(schema: &Schema) -> Known<'_> {
+        let names = schema.attributes().iter().map(|attribute| attribute.name.as_str());
+        Known { schema, numbers: names.zip(0..).collect() }
+    }
+
+    /// The number of an attribute and its type.
+    fn find(&self, name: &str) -> Option<(usize, AttributeType)> {
+        let number = *self.numbers.get(name)?;
+        self.schema.attributes().get(number).map(|attribute| (number, attribute.kind))
+    }
+}
+
+/// Compares with a schema.
+struct Checking<'a> {
+    known: Known<'a>,
+    /// Whether a line has it, for each attribute.
+    occurs: Vec<bool>,
+}
+
+impl Take for Checking<'_> {
+    fn field(&mut self, _: u64, name: &str, value: Value<'_>) -> Result<(), RowProblem> {
+        let Some((number, kind)) = self.known.find(name) else { return Ok(()) };
+        if let Some(occurs) = self.occurs.get_mut(number) {
+            *occurs = true;
+        }
+        check(name, kind, value)
+    }
+
+    fn end(&mut self, _: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// Hands over the cells of each row.
+struct Scanning<'a> {
+    known: Known<'a>,
+    cells: Vec<Cell>,
+    each: &'a mut dyn FnMut(u64, &[Cell]) -> ControlFlow<()>,
+}
+
+impl Take for Scanning<'_> {
+    fn field(&mut self, _: u64, name: &str, value: Value<'_>) -> Result<(), RowProblem> {
+        let Some((number, kind)) = self.known.find(name) else { return Ok(()) };
+        if let Some(cell) = self.cells.get_mut(number) {
+            *cell = cell_of(name, kind, value)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, row: u64) -> ControlFlow<()> {
+        let flow = (self.each)(row, &self.cells);
+        self.cells.fill(Cell::Null);
+        flow
+    }
+}
+
+fn for_each_row(
     path: &Path,
     base: BaseRows<'_>,
     watch: Watch<'_>,
-    each: EachObject<'_>,
+    taker: &mut dyn Take,
 ) -> Result<(), AttributeFileError> {
-    let mut rows = RowIds::new(base);
-    let mut lines = 0_u64;
-    for_each_line(path, &mut |line, json| {
+    let (mut rows, mut reader, mut lines) = (RowIds::new(base), FieldReader::default(), 0_u64);
+    for_each_line(path, &mut |line, text| {
         let place =
             |problem| AttributeFileError::Place { path: path.to_owned(), place: Place::Line(line), problem };
-        let Json::Object(entries) = json else { return Err(place(RowProblem::NotObject(json.kind()))) };
-        let id = id_of(&entries).map_err(place)?;
+        let mut id = None;
+        let read = reader.read(text, &mut |name, value| {
+            if name == ID {
+                id = Some(id_of(value));
+                return Ok(());
+            }
+            taker.field(line, name, value)
+        });
+        // What is no object has no id.
+        if let Err(problem @ (RowProblem::Json(_) | RowProblem::NotObject(_))) = read {
+            return Err(place(problem));
+        }
+        let id = id.unwrap_or(Err(RowProblem::NoId)).map_err(place)?;
         let row = rows.row(id)?.map_err(place)?;
         if lines.is_multiple_of(LINES_A_STEP) {
             watch.step(row, base.rows)?;
         }
         lines += 1;
-        each(&Object { line, row, entries }).map_err(place)
+        read.map_err(place)?;
+        Ok(taker.end(row))
     })?;
     (watch.progress)(base.rows, base.rows);
     Ok(())
 }
 
-fn id_of(entries: &[(String, Json)]) -> Result<u64, RowProblem> {
-    let (_, json) = entries.iter().find(|(key, _)| key == ID).ok_or(RowProblem::NoId)?;
-    let bad = || {
-        RowProblem::BadId(match json {
-            Json::Whole(whole) => whole.to_string(),
-            other => other.kind().to_owned(),
-        })
-    };
-    let Json::Whole(whole) = json else { return Err(bad()) };
-    u64::try_from(*whole).ok().filter(|&id| id != u64::MAX).ok_or_else(bad)
+fn id_of(value: Value<'_>) -> Result<u64, RowProblem> {
+    let bad = |found: &dyn ToString| RowProblem::BadId(found.to_string());
+    let Value::Whole(whole) = value else { return Err(bad(&value.kind())) };
+    u64::try_from(whole).ok().filter(|&id| id != u64::MAX).ok_or_else(|| bad(&whole))
 }
 
-type EachLine<'a> = &'a mut dyn FnMut(u64, Json) -> Result<ControlFlow<()>, AttributeFileError>;
+type EachLine<'a> = &'a mut dyn FnMut(u64, &str) -> Result<ControlFlow<()>, AttributeFileError>;
 
-/// Calls `each` with the number of each line that is not blank, and the JSON in it.
+/// Calls `each` with the number of each line that is not blank, and its text.
 pub(super) fn for_each_line(path: &Path, each: EachLine<'_>) -> Result<(), AttributeFileError> {
     let mut reader = BufReader::with_capacity(BUFFER_BYTES, File::open(path)?);
     let mut bytes = Vec::new();
@@ -197,8 +243,7 @@ pub(super) fn for_each_line(path: &Path, each: EachLine<'_>) -> Result<(), Attri
         if text.trim_ascii().is_empty() {
             continue;
         }
-        let json = Json::parse(text.trim_ascii_end()).map_err(|error| place(RowProblem::Json(error)))?;
-        if each(line, json)?.is_break() {
+        if each(line, text.trim_ascii_end())?.is_break() {
             return Ok(());
         }
     }

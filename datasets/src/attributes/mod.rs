@@ -2,6 +2,7 @@
 mod cell;
 mod columns;
 mod error;
+mod fields;
 mod filters;
 mod infer;
 mod lines;

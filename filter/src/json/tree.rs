@@ -34,17 +34,21 @@ pub struct JsonError {
     pub problem: String,
 }
 
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> JsonError {
+        let problem = error.to_string();
+        let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(problem, _)| problem);
+        JsonError { line: error.line(), column: error.column(), problem: problem.to_owned() }
+    }
+}
+
 impl Json {
     /// Reads a text that is one value.
     ///
     /// # Errors
     /// Text that is no JSON, a key twice in an object, values nested deeper than 127 levels.
     pub fn parse(text: &str) -> Result<Json, JsonError> {
-        serde_json::from_str(text).map_err(|error| {
-            let problem = error.to_string();
-            let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(problem, _)| problem);
-            JsonError { line: error.line(), column: error.column(), problem: problem.to_owned() }
-        })
+        Ok(serde_json::from_str(text)?)
     }
 
     /// What it is, in words.

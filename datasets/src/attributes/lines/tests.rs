@@ -264,3 +264,25 @@ fn a_file_that_changed_is_refused_by_the_scan() {
     let error = source.scan(&mut |_, _| ControlFlow::Continue(())).unwrap_err();
     assert!(error.to_string().contains("a.jsonl"), "{error}");
 }
+
+#[test]
+fn what_is_wrong_with_a_line_is_said_in_one_order() {
+    let folder = Folder::new();
+    let schema = || folder.schema(r#"{"n": "i64", "t": "tags"}"#);
+    let refused = |text: &str| folder.open(text, 1, Some(schema())).unwrap_err();
+    // That it is no JSON, then what the id lacks, then the first value.
+    assert!(refused(r#"{"n":"x","id":9"#).starts_with("line 1: column 15: EOF"));
+    assert!(refused(r#"{"n":"x","id":9}"#).starts_with("line 1: id 9 belongs to none"));
+    assert_eq!(refused(r#"{"n":"x","t":1,"id":0}"#), "line 1: `n` is i64, found text");
+    assert_eq!(
+        refused(r#"{"t":[[1],{"a":[]}],"id":0}"#),
+        "line 1: `t` has an array among its tags, expected text or whole numbers"
+    );
+    assert_eq!(
+        refused(r#"{"id":0,"other":[{"deep":[1]}],"other":1}"#),
+        "line 1: column 41: the key \"other\" comes twice"
+    );
+    // Keys and tags with escapes are what they mean.
+    let source = folder.open(r#"{"id":0,"\u006e":1,"t":["a\"b","\u00e9"]}"#, 1, Some(schema())).unwrap();
+    assert_eq!(scanned(&source), [(0, vec![Cell::I64(1), tags(&["a\"b", "é"])])]);
+}

@@ -1,0 +1,313 @@
+//! The keys and values of a line of JSON, handed over one by one as they are read: nothing is kept of a line but its tags.
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use spandrel_filter::{TAGS_MAX, VALUE_BYTES_MAX};
+
+use super::error::RowProblem;
+
+const ARRAY: &str = "an array";
+
+/// A value of a line.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Value<'a> {
+    Null,
+    Bool(bool),
+    /// A whole number of 64 bits, with or without sign.
+    Whole(i128),
+    Number(f64),
+    Text(&'a str),
+    Array(&'a TagList),
+    Object,
+}
+
+impl Value<'_> {
+    /// What it is, in words.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "a bool",
+            Value::Whole(_) => "a whole number",
+            Value::Number(_) => "a number",
+            Value::Text(_) => "text",
+            Value::Array(_) => ARRAY,
+            Value::Object => "an object",
+        }
+    }
+}
+
+/// Tags of a value, as they come.
+#[derive(Debug, Default)]
+pub(super) struct TagList {
+    text: String,
+    /// Where each ends in `text`.
+    ends: Vec<usize>,
+    /// Items, those that are no tags included.
+    items: usize,
+    problem: Option<TagProblem>,
+}
+
+/// What is wrong with the first item that is no tag.
+#[derive(Debug, Clone, Copy)]
+enum TagProblem {
+    Bytes(usize),
+    Kind(&'static str),
+}
+
+impl TagList {
+    /// Refuses what is no list of tags.
+    pub(super) fn check(&self, name: &str) -> Result<(), RowProblem> {
+        if self.items > TAGS_MAX {
+            return Err(RowProblem::Tags { name: name.to_owned(), tags: self.items });
+        }
+        match self.problem {
+            None => Ok(()),
+            Some(TagProblem::Bytes(bytes)) => Err(RowProblem::ValueBytes { name: name.to_owned(), bytes }),
+            Some(TagProblem::Kind(found)) => Err(RowProblem::Tag { name: name.to_owned(), found }),
+        }
+    }
+
+    /// The tags in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| self.text.get(start..end).unwrap_or_default())
+    }
+
+    fn clear(&mut self) {
+        let TagList { text, ends, items, problem } = self;
+        text.clear();
+        ends.clear();
+        (*items, *problem) = (0, None);
+    }
+
+    fn push(&mut self, item: Value<'_>) {
+        self.items += 1;
+        // What is refused need not be kept.
+        if self.problem.is_some() || self.items > TAGS_MAX {
+            return;
+        }
+        match item {
+            Value::Text(text) if text.len() > VALUE_BYTES_MAX => {
+                self.problem = Some(TagProblem::Bytes(text.len()));
+            }
+            Value::Text(text) => self.text.push_str(text),
+            // A String takes all that is written.
+            Value::Whole(number) => drop(write!(self.text, "{number}")),
+            other => self.problem = Some(TagProblem::Kind(other.kind())),
+        }
+        self.ends.push(self.text.len());
+    }
+}
+
+/// Takes a field's name and value.
+type EachField<'a> = &'a mut dyn FnMut(&str, Value<'_>) -> Result<(), RowProblem>;
+
+/// Reads lines, with memory for the tags of one.
+#[derive(Debug, Default)]
+pub(super) struct FieldReader {
+    tags: TagList,
+}
+
+impl FieldReader {
+    /// Calls `each` with every key and value of a line, which is an object. Its first error is returned unless the line is no
+    /// JSON.
+    pub(super) fn read(&mut self, text: &str, each: EachField<'_>) -> Result<(), RowProblem> {
+        let mut line = Line { tags: &mut self.tags, each, problem: None };
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = Each(Whole(&mut line)).deserialize(&mut json).and_then(|()| json.end());
+        read.map_err(|error| RowProblem::Json(error.into()))?;
+        line.problem.map_or(Ok(()), Err)
+    }
+}
+
+/// A line while it is read.
+struct Line<'a> {
+    tags: &'a mut TagList,
+    each: EachField<'a>,
+    /// The first. The rest of the line is still read: it may be no JSON.
+    problem: Option<RowProblem>,
+}
+
+/// What is done with one value of JSON.
+trait Take: Sized {
+    /// What is neither an array nor an object.
+    fn scalar(self, value: Value<'_>);
+    fn array<'de, A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error>;
+    fn object<'de, A: MapAccess<'de>>(self, entries: A) -> Result<(), A::Error>;
+}
+
+/// The whole line.
+struct Whole<'l, 'a>(&'l mut Line<'a>);
+
+impl Take for Whole<'_, '_> {
+    fn scalar(self, value: Value<'_>) {
+        self.0.problem = Some(RowProblem::NotObject(value.kind()));
+    }
+
+    fn array<'de, A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        pass_over(items)?;
+        self.0.problem = Some(RowProblem::NotObject(ARRAY));
+        Ok(())
+    }
+
+    fn object<'de, A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let mut keys: Vec<Cow<'de, str>> = Vec::new();
+        while let Some(key) = entries.next_key_seed(Key)? {
+            entries.next_value_seed(Each(Field { line: self.0, key: &key }))?;
+            keys.push(key);
+        }
+        keys.sort_unstable();
+        let twice = keys.iter().zip(keys.iter().skip(1)).find(|(key, next)| key == next);
+        if let Some((key, _)) = twice {
+            let shown: String = key.chars().take(80).collect();
+            return Err(A::Error::custom(format!("the key {shown:?} comes twice")));
+        }
+        Ok(())
+    }
+}
+
+/// The value of a key.
+struct Field<'l, 'a> {
+    line: &'l mut Line<'a>,
+    key: &'l str,
+}
+
+impl Take for Field<'_, '_> {
+    fn scalar(self, value: Value<'_>) {
+        if self.line.problem.is_none() {
+            self.line.problem = (self.line.each)(self.key, value).err();
+        }
+    }
+
+    fn array<'de, A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Line { tags, each, problem } = self.line;
+        tags.clear();
+        while items.next_element_seed(Each(Item(tags)))?.is_some() {}
+        if problem.is_none() {
+            *problem = each(self.key, Value::Array(tags)).err();
+        }
+        Ok(())
+    }
+
+    fn object<'de, A: MapAccess<'de>>(self, entries: A) -> Result<(), A::Error> {
+        pass_over_entries(entries)?;
+        self.scalar(Value::Object);
+        Ok(())
+    }
+}
+
+/// An item of an array.
+struct Item<'l>(&'l mut TagList);
+
+impl Take for Item<'_> {
+    fn scalar(self, value: Value<'_>) {
+        self.0.push(value);
+    }
+
+    fn array<'de, A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        pass_over(items)?;
+        self.0.push(Value::Array(&TagList::default()));
+        Ok(())
+    }
+
+    fn object<'de, A: MapAccess<'de>>(self, entries: A) -> Result<(), A::Error> {
+        pass_over_entries(entries)?;
+        self.0.push(Value::Object);
+        Ok(())
+    }
+}
+
+fn pass_over<'de, A: SeqAccess<'de>>(mut items: A) -> Result<(), A::Error> {
+    while items.next_element::<IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+fn pass_over_entries<'de, A: MapAccess<'de>>(mut entries: A) -> Result<(), A::Error> {
+    while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+/// Reads one value for what takes it.
+struct Each<T>(T);
+
+impl<'de, T: Take> DeserializeSeed<'de> for Each<T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Take> Visitor<'de> for Each<T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.0.scalar(Value::Null);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.0.scalar(Value::Bool(value));
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.0.scalar(Value::Whole(value.into()));
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.0.scalar(Value::Whole(value.into()));
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.0.scalar(Value::Number(value));
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.0.scalar(Value::Text(value));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        self.0.array(items)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<(), A::Error> {
+        self.0.object(entries)
+    }
+}
+
+/// A key, of the line's own memory where that holds it as it is.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(key))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(key.to_owned()))
+    }
+}
