@@ -21,6 +21,7 @@ mod matches;
 mod metric;
 mod open;
 pub mod order;
+mod segment_matches;
 mod source;
 mod spread;
 #[cfg(any(test, feature = "testing"))]
@@ -35,12 +36,13 @@ pub use head_space::{HeadSpace, for_each_element, inverse_norm, norm_squared};
 pub use heads::{HeadIndex, HeadIndexKind, HeadQuery, Heads, HnswGraph, HnswParams};
 pub use list_radius::list_radius;
 pub use location::Location;
-pub use matches::{Matches, SegmentMatches, Within};
+pub use matches::Matches;
 pub use metric::{Metric, RadiusError};
 pub use open::{
     CodeRange, IdFinder, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors, Segment,
     Stored, read_recall,
 };
+pub use segment_matches::{SegmentMatches, Within};
 pub use source::{SourceError, VectorSource};
 pub use spread::{Outliers, Spread};
 pub use tier::Tier;

@@ -1,18 +1,17 @@
 //! What is known of one position: read here, or of bytes that a caller has read.
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
 
-use roaring::RoaringBitmap;
 use spandrel_filter::{AttributeType, Cell};
 
 use super::dictionary::Dictionary;
 use super::forward::{BLOCK, BlockReader, Blocks};
 use super::frames::{self, FRAME, Frames};
-use super::posting::Malformed;
+use super::malformed::Malformed;
 use super::seal::Part;
 use super::stored::{Content, StoredAttribute};
 use crate::format::{BODY_AT, OpenError};
+use crate::segment_matches::SegmentMatches;
 
 /// A part of the file that is read to know what positions have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +26,7 @@ pub struct CellPiece {
 
 /// Positions without a number.
 #[derive(Debug, Clone, Default)]
-pub struct NoNumber(Arc<RoaringBitmap>);
+pub struct NoNumber(Option<SegmentMatches>);
 
 /// Where it is known which positions have no number.
 #[derive(Debug, Clone)]
@@ -41,7 +40,7 @@ pub enum NullsAt {
 impl NoNumber {
     /// Whether a position has none.
     pub fn contains(&self, position: u32) -> bool {
-        self.0.contains(position)
+        self.0.as_ref().is_some_and(|nulls| nulls.contains(position))
     }
 }
 
@@ -85,10 +84,10 @@ impl StoredAttribute {
             return Ok(NullsAt::Hand(NoNumber::default()));
         }
         if let Some(nulls) = self.kept_nulls() {
-            return Ok(NullsAt::Hand(NoNumber(nulls)));
+            return Ok(NullsAt::Hand(NoNumber(Some(nulls))));
         }
         if self.is_resident() {
-            return self.nulls().map(|nulls| NullsAt::Hand(NoNumber(nulls)));
+            return self.nulls().map(|nulls| NullsAt::Hand(NoNumber(Some(nulls))));
         }
         let (start, end) = (self.foot.nulls_at, self.foot.places_at);
         Ok(NullsAt::Ssd(CellPiece { block: None, offset: BODY_AT + start, bytes: end - start }))
@@ -114,10 +113,9 @@ impl StoredAttribute {
         let (block, _) = self.block_of(position);
         match &self.content {
             Content::Numbers(frames) => {
-                let mut keys = Vec::new();
-                frames::read(content, frames.span(block), frames.positions_in(block), &mut keys);
-                let key = keys.get(position as usize % FRAME).copied();
-                Ok(key.and_then(|key| Cell::of_key(self.spec.kind, key)).unwrap_or_default())
+                let (span, count) = (frames.span(block), frames.positions_in(block));
+                let key = frames::number(content, span, count, position as usize % FRAME);
+                Ok(Cell::of_key(self.spec.kind, key).unwrap_or_default())
             }
             Content::Values { dictionary, .. } => {
                 let mut reader = self.block_reader(content, dictionary);
@@ -136,7 +134,7 @@ impl StoredAttribute {
     /// # Errors
     /// [`OpenError`] when it is damaged.
     pub fn nulls_in(&self, content: &[u8]) -> Result<NoNumber, OpenError> {
-        self.keep_nulls(content).map(NoNumber)
+        Ok(NoNumber(Some(self.keep_nulls(content)?)))
     }
 
     /// The block or frame of a position, and where it is in the body.
@@ -183,17 +181,8 @@ impl StoredAttribute {
         at + place.start..at + place.end
     }
 
-    /// The numbers of a frame by position, out of its bytes; those of positions without one mean nothing.
-    pub(super) fn decode_frame(
-        &self,
-        frames: &Frames,
-        frame: usize,
-        piece: &[u8],
-        keys: &mut Vec<u64>,
-    ) -> Result<(), OpenError> {
-        let (span, count) = (frames.span(frame), frames.positions_in(frame));
-        let content = if piece.is_empty() { piece } else { self.checked(Part::Block, frame as u64, piece)? };
-        frames::read(content, span, count, keys);
-        Ok(())
+    /// A frame without its sum, if that holds; it is empty where all its numbers are one.
+    pub(super) fn checked_frame<'a>(&self, frame: usize, piece: &'a [u8]) -> Result<&'a [u8], OpenError> {
+        if piece.is_empty() { Ok(piece) } else { self.checked(Part::Block, frame as u64, piece) }
     }
 }

@@ -5,8 +5,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::dictionary::{Dictionary, Place};
 use super::forward::{BLOCK, Blocks};
-use super::frames::{FRAME, Frames, Span};
-use super::posting::Malformed;
+use super::frames::{self, FRAME, Frames, Span};
+use super::malformed::Malformed;
 use super::postings::posting_range;
 use super::seal::Part;
 use super::stored::{Content, StoredAttribute};
@@ -49,7 +49,7 @@ pub(crate) fn check<E: From<OpenError>>(
             (nulls, by_value.count)
         }
     };
-    if nulls != *attribute.nulls()? {
+    if !attribute.nulls()?.within(0..u32::MAX).eq(&nulls) {
         let expected = format!("the {} without a value", nulls.len());
         let malformed = Malformed::new("other positions", expected);
         return Err(attribute.malformed("positions without a value", malformed).into());
@@ -85,9 +85,8 @@ fn read_postings<E: From<OpenError>>(
         between()?;
         *sums += u64::from(matches!(held.place, Place::Posting { .. }));
         let positions = attribute.decode(number, held, window.get(posting_range(held))?)?;
-        for position in &positions {
-            pairs.add(number, position);
-        }
+        let positions = positions.into_matches(u64::from(attribute.positions));
+        positions.within(0..u32::MAX).for_each(|position| pairs.add(number, position));
         last = Some(value.to_vec());
         number += 1;
     }
@@ -136,18 +135,22 @@ fn check_frames<E: From<OpenError>>(
         between()?;
         let range = attribute.frame_range(frames, frame);
         *sums += u64::from(!range.is_empty());
-        attribute.decode_frame(frames, frame, window.get(range)?, &mut keys)?;
+        let content = attribute.checked_frame(frame, window.get(range)?)?;
+        let (found, count) = (frames.span(frame), frames.positions_in(frame));
+        frames::read(content, found, count, &mut keys);
         let first = (frame * FRAME) as u32; // CAST: a position
-        let there = (first..).zip(&keys).filter(|(position, _)| !nulls.contains(*position));
-        let numbers: Vec<u64> = there.map(|(_, key)| *key).collect();
-        pairs += numbers.len() as u64;
-        let (found, expected) = (frames.span(frame), Span::of(numbers.iter().copied()));
-        let padded = (first..).zip(&keys).filter(|(position, _)| nulls.contains(*position));
-        if found != expected || padded.into_iter().any(|(_, key)| *key != found.least) {
+        let numbers: Vec<Option<u64>> =
+            (first..).zip(&keys).map(|(at, key)| Some(*key).filter(|_| !nulls.contains(at))).collect();
+        let there = || numbers.iter().copied().flatten();
+        pairs += there().count() as u64;
+        let expected = Span::of(there());
+        let mut written = Vec::new();
+        frames::write(&numbers, expected, &mut written);
+        if found != expected || written != content {
             let malformed =
                 Malformed::new(format!("{found:?}"), format!("{expected:?}, and 0 where there is none"));
             return Err(attribute.malformed(&format!("numbers of block {frame}"), malformed).into());
         }
     }
-    Ok(((*nulls).clone(), pairs))
+    Ok((nulls.within(0..u32::MAX).collect(), pairs))
 }

@@ -2,23 +2,19 @@
 //!
 //! Terms become sets of positions, which are drawn together as the filter says, those of fewest positions first. A set may
 //! stand for all positions but its own, so that NOT makes none.
-use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use roaring::RoaringBitmap;
 use spandrel_filter::{Bound, Predicate};
 
 use super::dictionary::Held;
+use super::positions::Positions;
 use super::stored::StoredAttribute;
+use super::union::Union;
 use crate::format::OpenError;
-use crate::matches::{Matches, SegmentMatches, words_with};
-use crate::{IdFinder, Index, Segment};
-
-/// Positions to a word of bits above which a set is flipped range by range. Below, its containers are arrays, and finding the end
-/// of a range in these takes a bisection.
-const DENSE: u64 = 4;
+use crate::matches::Matches;
+use crate::segment_matches::{PositionsView, SegmentMatches, words_of};
+use crate::{Index, Segment};
 
 /// What compiling a filter may take.
 #[derive(Debug, Clone, Copy)]
@@ -83,13 +79,17 @@ pub fn compile(index: &Index, filter: &Bound, limits: CompileLimits<'_>) -> Resu
 /// Some positions of a segment, or all but these.
 #[derive(Debug, Clone)]
 struct Set {
-    positions: Arc<RoaringBitmap>,
+    positions: Positions,
     is_complement: bool,
 }
 
 impl Set {
-    fn of(positions: RoaringBitmap) -> Set {
-        Set { positions: Arc::new(positions), is_complement: false }
+    fn of(positions: Positions) -> Set {
+        Set { positions, is_complement: false }
+    }
+
+    fn all() -> Set {
+        Set::of(Positions::none()).complement()
     }
 
     fn complement(self) -> Set {
@@ -101,30 +101,24 @@ impl Set {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.positions.serialized_size()
+        self.positions.memory_bytes()
     }
 
-    /// Positions in both.
-    fn and(self, other: Set) -> Set {
+    /// Positions in both, of `positions` in all.
+    fn and(self, other: Set, positions: u64) -> Set {
+        let (a, b) = (self.positions, other.positions);
         match (self.is_complement, other.is_complement) {
-            (false, false) => Set::of(&*self.positions & &*other.positions),
-            (false, true) => Set::of(owned(self.positions) - &*other.positions),
-            (true, false) => Set::of(owned(other.positions) - &*self.positions),
-            (true, true) => Set::of(owned(self.positions) | &*other.positions).complement(),
+            (false, false) => Set::of(a.and(b)),
+            (false, true) => Set::of(a.and_not(&b)),
+            (true, false) => Set::of(b.and_not(&a)),
+            (true, true) => {
+                let mut union = Union::new(positions);
+                union.add(a.view());
+                union.add(b.view());
+                Set::of(union.finish()).complement()
+            }
         }
     }
-
-    /// Positions in either.
-    fn or(self, other: Set) -> Set {
-        match (self.is_complement, other.is_complement) {
-            (false, false) => Set::of(owned(self.positions) | &*other.positions),
-            _ => self.complement().and(other.complement()).complement(),
-        }
-    }
-}
-
-fn owned(positions: Arc<RoaringBitmap>) -> RoaringBitmap {
-    Arc::try_unwrap(positions).unwrap_or_else(|shared| (*shared).clone())
 }
 
 struct Compiler<'a> {
@@ -157,7 +151,7 @@ impl Compiler<'_> {
         &mut self,
         segment: &Segment,
         filter: &Bound,
-        within: Option<&RoaringBitmap>,
+        within: Option<PositionsView<'_>>,
     ) -> Result<Set, CompileError> {
         self.check()?;
         let set = match filter {
@@ -172,6 +166,20 @@ impl Compiler<'_> {
         };
         self.check_memory(set.memory_bytes())?;
         Ok(set)
+    }
+
+    /// As [`Compiler::set_of`], while `bytes` are held.
+    fn set_beside(
+        &mut self,
+        bytes: usize,
+        segment: &Segment,
+        filter: &Bound,
+        within: Option<PositionsView<'_>>,
+    ) -> Result<Set, CompileError> {
+        self.held_bytes += bytes;
+        let set = self.set_of(segment, filter, within);
+        self.held_bytes -= bytes;
+        set
     }
 
     fn attribute<'s>(
@@ -189,39 +197,45 @@ impl Compiler<'_> {
         &mut self,
         segment: &Segment,
         parts: &[Bound],
-        within: Option<&RoaringBitmap>,
+        within: Option<PositionsView<'_>>,
     ) -> Result<Set, CompileError> {
-        let mut set = Set::of(RoaringBitmap::new()).complement();
+        let mut set = Set::all();
         for part in self.ordered(segment, parts)? {
             if set.is_empty() {
                 break;
             }
-            let bytes = set.memory_bytes();
-            self.held_bytes += bytes;
-            let narrower = if set.is_complement { within } else { Some(&*set.positions) };
-            let other = self.set_of(segment, part, narrower)?;
-            self.held_bytes -= bytes;
-            set = set.and(other);
+            let narrower = if set.is_complement { within } else { Some(set.positions.view()) };
+            let other = self.set_beside(set.memory_bytes(), segment, part, narrower)?;
+            set = set.and(other, segment.count);
         }
         Ok(set)
     }
 
+    /// OR. What is outside of a part that is a complement, and of no other, is outside of all.
     fn any(
         &mut self,
         segment: &Segment,
         parts: &[Bound],
-        within: Option<&RoaringBitmap>,
+        within: Option<PositionsView<'_>>,
     ) -> Result<Set, CompileError> {
-        let mut set = Set::of(RoaringBitmap::new());
+        let (mut union, mut outside) = (Union::new(segment.count), None::<Positions>);
         for part in parts {
-            let bytes = set.memory_bytes();
-            self.held_bytes += bytes;
-            let other = self.set_of(segment, part, within)?;
-            self.held_bytes -= bytes;
-            set = set.or(other);
-            self.check_memory(set.memory_bytes())?;
+            let held = union.bytes() + outside.as_ref().map_or(0, Positions::memory_bytes);
+            let Set { positions, is_complement } = self.set_beside(held, segment, part, within)?;
+            if is_complement {
+                outside = Some(match outside {
+                    None => positions,
+                    Some(outside) => outside.and(positions),
+                });
+            } else {
+                union.add(positions.view());
+            }
         }
-        Ok(set)
+        let union = union.finish();
+        Ok(match outside {
+            None => Set::of(union),
+            Some(outside) => Set::of(outside.and_not(&union)).complement(),
+        })
     }
 
     /// Parts of an AND by how many positions they may leave, ranges of numbers after all others.
@@ -262,63 +276,83 @@ impl Compiler<'_> {
         &self,
         stored: &StoredAttribute,
         predicate: &Predicate,
-        within: Option<&RoaringBitmap>,
+        within: Option<PositionsView<'_>>,
     ) -> Result<Set, CompileError> {
         let held = |value: &String| stored.find(value);
         match predicate {
-            Predicate::Null => Ok(Set { positions: stored.nulls()?, is_complement: false }),
-            Predicate::Values(values) | Predicate::AnyTag(values) => {
+            Predicate::Null => Ok(Set::of(Positions::Shared(stored.nulls()?))),
+            Predicate::Values(values) => {
                 let there: Vec<(u32, Held)> = values.iter().filter_map(held).collect();
+                match stored.others(&there) {
+                    Some(others) => self.others(stored, &others),
+                    None => self.union(stored, &there),
+                }
+            }
+            Predicate::AnyTag(tags) => {
+                let there: Vec<(u32, Held)> = tags.iter().filter_map(held).collect();
                 self.union(stored, &there)
             }
             Predicate::AllTags(tags) => {
                 let Some(mut there) = tags.iter().map(held).collect::<Option<Vec<_>>>() else {
-                    return Ok(Set::of(RoaringBitmap::new()));
+                    return Ok(Set::of(Positions::none()));
                 };
                 there.sort_by_key(|(_, held)| held.cardinality);
                 self.intersection(stored, &there)
             }
-            Predicate::Ranges(ranges) => stored.in_ranges(ranges, within, &mut || self.check()).map(Set::of),
+            Predicate::Ranges(ranges) => {
+                let is_few = matches!(within, Some(PositionsView::Sorted(_)));
+                self.check_memory(if is_few { 0 } else { 8 * words_of(stored.positions.into()) })?;
+                stored.in_ranges(ranges, within, &mut || self.check()).map(Set::of)
+            }
         }
     }
 
     /// Positions of any of some values, which ascend by number.
     fn union(&self, stored: &StoredAttribute, values: &[(u32, Held)]) -> Result<Set, CompileError> {
         if let &[(number, held)] = values {
-            return Ok(Set { positions: stored.posting(number, held)?, is_complement: false });
+            return Ok(Set::of(stored.posting(number, held)?));
         }
-        let mut union = RoaringBitmap::new();
-        stored.postings(values, |positions| {
-            self.check()?;
-            union |= &*positions;
-            self.check_memory(union.serialized_size())
-        })?;
-        Ok(Set::of(union))
+        let mut union = Union::new(stored.positions.into());
+        stored.postings(values, |positions| self.add(&mut union, positions))?;
+        Ok(Set::of(union.finish()))
+    }
+
+    fn add(&self, union: &mut Union, positions: PositionsView<'_>) -> Result<(), CompileError> {
+        self.check()?;
+        union.add(positions);
+        self.check_memory(union.bytes())
+    }
+
+    /// Positions that have a value, but none of some, which ascend by number.
+    fn others(&self, stored: &StoredAttribute, values: &[(u32, Held)]) -> Result<Set, CompileError> {
+        let mut union = Union::new(stored.positions.into());
+        union.add(stored.nulls()?.view());
+        stored.postings(values, |positions| self.add(&mut union, positions))?;
+        Ok(Set::of(union.finish()).complement())
     }
 
     /// Positions of all of some values, which ascend by their number of positions.
     fn intersection(&self, stored: &StoredAttribute, values: &[(u32, Held)]) -> Result<Set, CompileError> {
-        let mut left: Option<Set> = None;
+        let mut left: Option<Positions> = None;
         for &(number, held) in values {
             self.check()?;
-            let next = Set { positions: stored.posting(number, held)?, is_complement: false };
-            self.check_memory(next.memory_bytes() + left.as_ref().map_or(0, Set::memory_bytes))?;
+            let next = stored.posting(number, held)?;
+            self.check_memory(next.memory_bytes() + left.as_ref().map_or(0, Positions::memory_bytes))?;
             let both = match left {
                 None => next,
                 Some(left) => left.and(next),
             };
             if both.is_empty() {
-                return Ok(both);
+                return Ok(Set::of(Positions::none()));
             }
             left = Some(both);
         }
-        Ok(left.unwrap_or_else(|| Set::of(RoaringBitmap::new())))
+        Ok(Set::of(left.unwrap_or_else(Positions::none)))
     }
 
     fn ids(&self, segment: &Segment, ids: &[u64]) -> Result<Set, CompileError> {
-        let finder = IdFinder::open(Arc::clone(&segment.ids.blob), segment.ids.layout, segment.count)?;
         let mut positions = Vec::new();
-        finder.find::<CompileError>(
+        segment.id_finder()?.find::<CompileError>(
             ids,
             || self.check(),
             |_, position| {
@@ -326,70 +360,17 @@ impl Compiler<'_> {
                 Ok(())
             },
         )?;
-        Ok(Set::of(positions.into_iter().collect()))
+        positions.sort_unstable();
+        Ok(Set::of(Positions::Sorted(positions)))
     }
 
     /// What is left in the end, of `positions` in all.
     fn matches(&self, set: Set, positions: u64) -> Result<SegmentMatches, CompileError> {
-        let words = positions.div_ceil(64) as usize; // CAST: positions are u32
-        self.check_memory(set.memory_bytes() + 8 * words)?;
         let Set { positions: found, is_complement } = set;
-        if !is_complement && found.len() < positions / 64 {
-            return Ok(SegmentMatches::from_sorted(found.iter().collect(), positions));
+        if is_complement {
+            self.check_memory(found.memory_bytes() + 8 * words_of(positions))?;
+            return Ok(found.into_others(positions));
         }
-        let mut bits = vec![if is_complement { u64::MAX } else { 0 }; words];
-        if let Some(last) = bits.last_mut().filter(|_| !positions.is_multiple_of(64)) {
-            *last &= (1 << (positions % 64)) - 1;
-        }
-        flip(&found, &mut bits);
-        Ok(SegmentMatches::from_words(bits, positions))
-    }
-}
-
-/// Flips the bit of each of some positions: dense ones range by range, since most of their neighbours are among them.
-fn flip(positions: &RoaringBitmap, bits: &mut [u64]) {
-    let is_dense = positions.len() > DENSE * bits.len() as u64; // CAST: widening
-    let mut flip_range = |range: Range<u32>| {
-        words_with(range, |at, mask| {
-            if let Some(word) = bits.get_mut(at) {
-                *word ^= mask;
-            }
-        });
-    };
-    if is_dense {
-        let mut left = positions.iter();
-        while let Some(range) = left.next_range() {
-            flip_range(*range.start()..*range.end() + 1);
-        }
-    } else {
-        positions.iter().for_each(|position| flip_range(position..position + 1));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rand::{Rng, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
-    use super::*;
-
-    #[test]
-    fn bits_are_those_of_the_positions_at_any_density() {
-        // Three containers of a bitmap, the last of them cut.
-        const POSITIONS: u32 = 150_000;
-        let mut rng = ChaCha8Rng::seed_from_u64(4);
-        for share in [0.0, 0.001, 0.05, 0.5, 0.9, 0.999, 1.0] {
-            let mut positions: RoaringBitmap = (0..POSITIONS).filter(|_| rng.random_bool(share)).collect();
-            // The later runs cross from one container into the next.
-            for runs in [0..1, 65_000..66_000, 0..140_000] {
-                positions.insert_range(runs);
-                let mut bits = vec![0; POSITIONS.div_ceil(64) as usize];
-                flip(&positions, &mut bits);
-                let found = SegmentMatches::from_words(bits.clone(), POSITIONS.into());
-                assert!(found.within(0..POSITIONS).eq(&positions), "{share}");
-                flip(&positions, &mut bits);
-                assert!(bits.iter().all(|&word| word == 0), "{share}");
-            }
-        }
+        Ok(found.into_matches(positions))
     }
 }

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 
 use spandrel_filter::VALUE_BYTES_MAX;
 
-use super::posting::Malformed;
+use super::malformed::Malformed;
 use super::varint::{self, take_bytes, take_u32};
 
 /// Entries between two that can be read without the ones before.

@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use spandrel_filter::AttributeType;
 
-use super::posting::Malformed;
+use super::malformed::Malformed;
 use super::seal::{Part, Sealer};
 use crate::format::CRC_BYTES;
 

@@ -5,7 +5,7 @@
 //!          of tags how many there are, the number of the first, and for each other its number less the one before, less 1
 //! places = per block, where it begins: u64, from the first block on
 //! ```
-use super::posting::Malformed;
+use super::malformed::Malformed;
 use super::varint;
 
 /// Positions of a block.

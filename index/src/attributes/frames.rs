@@ -2,12 +2,14 @@
 //! needs.
 //!
 //! ```text
-//! frame  = per position: number less the frame's least, the same number of bits each, low ones first; 0 where there is none
+//! frame  = per bit of a number less the frame's least, the highest first: that bit of each position, 8 a byte, low ones first;
+//!          0 where there is no number
 //! places = per frame { least: u64, largest: u64 }          the least above the largest: no number in the frame
 //! ```
+//! A range is so compared with 64 numbers at a time, from their highest bits on ([`slices`](super::slices)).
 use spandrel_filter::KeyRange;
 
-use super::posting::Malformed;
+use super::malformed::Malformed;
 use crate::format::CRC_BYTES;
 
 /// Positions of a frame.
@@ -34,13 +36,13 @@ impl Span {
     }
 
     /// Bits of a number in the frame.
-    fn bits(self) -> u32 {
+    pub(super) fn bits(self) -> u32 {
         self.largest.checked_sub(self.least).map_or(0, |range| u64::BITS - range.leading_zeros())
     }
 
     /// Bytes of a frame of `count` positions on disk, sum included; none at all where all numbers are one.
     pub(super) fn frame_bytes(self, count: usize) -> usize {
-        match (count * self.bits() as usize).div_ceil(8) {
+        match count.div_ceil(8) * self.bits() as usize {
             0 => 0,
             bytes => bytes + CRC_BYTES,
         }
@@ -72,49 +74,35 @@ pub(super) enum Meets {
 
 /// Appends the numbers of a frame.
 pub(super) fn write(numbers: &[Option<u64>], span: Span, out: &mut Vec<u8>) {
-    let bits = span.bits();
-    if bits == 0 {
-        return;
-    }
-    let (mut held, mut held_bits) = (0_u128, 0);
-    for number in numbers {
-        let excess = number.map_or(0, |number| number - span.least);
-        held |= u128::from(excess) << held_bits;
-        held_bits += bits;
-        while held_bits >= 8 {
-            out.push(held as u8); // CAST: the low byte
-            held >>= 8;
-            held_bits -= 8;
-        }
-    }
-    if held_bits > 0 {
-        out.push(held as u8); // CAST: as above
+    for bit in (0..span.bits()).rev() {
+        let of_number = |number: &Option<u64>| number.map_or(0, |number| (number - span.least) >> bit & 1);
+        let of_eight = |eight: &[Option<u64>]| {
+            eight.iter().rev().fold(0, |byte, number| byte << 1 | of_number(number) as u8) // CAST: a bit
+        };
+        out.extend(numbers.chunks(8).map(of_eight));
     }
 }
 
 /// The numbers of a frame of `count` positions whose sum held; that of a position without one means nothing.
 pub(super) fn read(bytes: &[u8], span: Span, count: usize, out: &mut Vec<u64>) {
     out.clear();
-    let bits = span.bits();
-    if bits == 0 {
-        out.resize(count, span.least);
-        return;
+    out.resize(count, 0);
+    if span.bits() > 0 {
+        for slice in bytes.chunks_exact(count.div_ceil(8)) {
+            for (eight, &byte) in out.chunks_mut(8).zip(slice) {
+                (0..).zip(eight).for_each(|(at, number)| *number = *number << 1 | u64::from(byte >> at & 1));
+            }
+        }
     }
-    let mask = u64::MAX >> (u64::BITS - bits);
-    out.extend((0..count).map(|at| {
-        let bit = at * bits as usize;
-        // A number of a broken frame may pass the largest: the frame is only ever too wide then.
-        span.least.wrapping_add((window(bytes, bit / 8) >> (bit % 8)) as u64 & mask) // CAST: the low half
-    }));
+    // A number of a broken frame may pass the largest: the frame is only ever too wide then.
+    out.iter_mut().for_each(|number| *number = number.wrapping_add(span.least));
 }
 
-/// Sixteen bytes, 0 beyond the last.
-fn window(bytes: &[u8], at: usize) -> u128 {
-    let rest = bytes.get(at..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(&whole) => u128::from_le_bytes(whole),
-        None => rest.iter().rev().fold(0, |window, &byte| window << 8 | u128::from(byte)),
-    }
+/// The number of one position of [`read`].
+pub(super) fn number(bytes: &[u8], span: Span, count: usize, at: usize) -> u64 {
+    let slices = bytes.chunks_exact(count.div_ceil(8).max(1)).take(span.bits() as usize);
+    let bit = |slice: &[u8]| u64::from(slice.get(at / 8).map_or(0, |byte| byte >> (at % 8) & 1));
+    slices.fold(0, |number: u64, slice| number << 1 | bit(slice)).wrapping_add(span.least)
 }
 
 /// Where each frame is, in memory.
@@ -207,12 +195,14 @@ mod tests {
             assert_eq!((span, span.bits()), (Span { least, largest: least + most }, bits));
             let (mut bytes, mut read_back) = (Vec::new(), Vec::new());
             write(&numbers, span, &mut bytes);
-            assert_eq!(bytes.len(), (300 * bits as usize).div_ceil(8));
+            assert_eq!(bytes.len(), 38 * bits as usize);
             assert_eq!(span.frame_bytes(300), if bits == 0 { 0 } else { bytes.len() + 4 });
             read(&bytes, span, 300, &mut read_back);
             for (number, found) in numbers.iter().zip(&read_back) {
                 assert!(number.is_none_or(|number| number == *found), "{bits}: {number:?}, {found}");
             }
+            let one_by_one = (0..300).map(|at| super::number(&bytes, span, 300, at));
+            assert_eq!(one_by_one.collect::<Vec<u64>>(), read_back);
         }
         let none = Span::of(std::iter::empty());
         assert_eq!((none.bits(), none.frame_bytes(300)), (0, 0));

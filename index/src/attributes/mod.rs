@@ -21,20 +21,25 @@ mod cache;
 mod cells;
 mod check;
 mod compile;
+mod containers;
 mod dictionary;
 mod foot;
 mod forward;
 mod frames;
+mod malformed;
 mod parts;
+mod positions;
 mod posting;
 mod postings;
 mod ranges;
 mod seal;
+mod slices;
 mod stored;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod union;
 mod varint;
 mod window;
 mod writer;

@@ -8,6 +8,9 @@
 //! Lists are taken below [`LIST_POSITIONS`], and where a bitmap would take more than [`BITMAP_BYTES`] a position.
 use roaring::RoaringBitmap;
 
+use super::containers;
+use super::malformed::{Expected, Malformed};
+use super::positions::{self, Positions};
 use super::varint;
 
 /// Positions from which on a bitmap is taken.
@@ -37,59 +40,37 @@ pub(super) fn write(positions: &RoaringBitmap, out: &mut Vec<u8>) {
     }
 }
 
-/// What is wrong with a posting under a sum that holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Malformed {
-    pub(super) found: String,
-    pub(super) expected: String,
-}
-
-impl Malformed {
-    pub(super) fn new(found: impl ToString, expected: impl ToString) -> Malformed {
-        Malformed { found: found.to_string(), expected: expected.to_string() }
-    }
-}
-
-/// What a posting must agree with.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Expected {
-    /// Positions in it.
-    pub(super) cardinality: u64,
-    /// Positions there are in the segment.
-    pub(super) positions: u64,
-}
-
 /// Reads positions.
-pub(super) fn read(bytes: &[u8], expected: Expected) -> Result<RoaringBitmap, Malformed> {
-    let Expected { cardinality, positions } = expected;
-    let found = match bytes.split_first() {
-        Some((&LIST, list)) => read_list(list)?,
-        Some((&ROARING, bitmap)) => RoaringBitmap::deserialize_from(bitmap)
-            .map_err(|e| Malformed::new(format!("no bitmap ({e})"), "a roaring bitmap"))?,
-        Some((encoding, _)) => return Err(Malformed::new(format!("encoding {encoding}"), "1 or 2")),
-        None => return Err(Malformed::new("no byte", "an encoding")),
-    };
-    if found.len() != cardinality {
-        return Err(Malformed::new(format!("{} positions", found.len()), cardinality));
-    }
-    match found.max() {
-        Some(last) if u64::from(last) >= positions => {
-            Err(Malformed::new(format!("position {last}"), format!("positions below {positions}")))
-        }
-        _ => Ok(found),
+pub(super) fn read(bytes: &[u8], expected: Expected) -> Result<Positions, Malformed> {
+    match bytes.split_first() {
+        Some((&LIST, list)) => read_list(list, expected),
+        Some((&ROARING, bitmap)) => containers::read(bitmap, expected),
+        Some((encoding, _)) => Err(Malformed::new(format!("encoding {encoding}"), "1 or 2")),
+        None => Err(Malformed::new("no byte", "an encoding")),
     }
 }
 
-fn read_list(mut list: &[u8]) -> Result<RoaringBitmap, Malformed> {
+fn read_list(list: &[u8], expected: Expected) -> Result<Positions, Malformed> {
+    let mut found = Positions::with_room(expected.cardinality, expected.positions);
+    match &mut found {
+        Positions::Sorted(sorted) => each_of_list(list, expected, |at| sorted.push(at))?,
+        Positions::Words(words) => each_of_list(list, expected, |at| positions::set(words, &[at]))?,
+        Positions::Shared(_) => unreachable!("positions that were just made"),
+    }
+    Ok(found)
+}
+
+fn each_of_list(mut list: &[u8], expected: Expected, mut take: impl FnMut(u32)) -> Result<(), Malformed> {
     let cut = || Malformed::new("a list that is cut", "varints of ascending positions");
-    let (mut next, mut positions) = (0_u64, Vec::with_capacity(list.len()));
+    let (mut next, mut count) = (0_u64, 0);
     while !list.is_empty() {
         let gap = varint::take(&mut list).ok_or_else(cut)?;
         let position = next.checked_add(gap).and_then(|at| u32::try_from(at).ok()).ok_or_else(cut)?;
-        positions.push(position);
-        next = u64::from(position) + 1;
+        next = expected.next(position)?;
+        count += 1;
+        take(position);
     }
-    RoaringBitmap::from_sorted_iter(positions).map_err(|_| cut())
+    expected.all(count)
 }
 
 #[cfg(test)]
@@ -102,7 +83,8 @@ mod tests {
         let mut bytes = Vec::new();
         write(&positions, &mut bytes);
         let expected = Expected { cardinality: positions.len(), positions: POSITIONS };
-        assert_eq!(read(&bytes, expected).unwrap(), positions);
+        let found = read(&bytes, expected).unwrap().into_matches(POSITIONS);
+        assert!(found.within(0..u32::MAX).eq(&positions));
         let fewer = Expected { cardinality: positions.len() + 1, ..expected };
         assert!(read(&bytes, fewer).unwrap_err().found.contains("positions"));
         if let Some(last) = positions.max() {

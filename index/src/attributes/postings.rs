@@ -1,22 +1,23 @@
 //! Reading postings: from the cache, from memory, or from SSD.
 use std::ops::Range;
-use std::sync::Arc;
 
-use roaring::RoaringBitmap;
-
-use super::cache::Key;
+use super::cache::{CachedPart, Key, Piece};
 use super::dictionary::{Held, Place};
-use super::posting::{self, Expected};
+use super::forward::Arity;
+use super::malformed::Expected;
+use super::positions::Positions;
+use super::posting;
 use super::seal::Part;
 use super::stored::{READ_BYTES, StoredAttribute};
 use crate::format::OpenError;
+use crate::segment_matches::{PositionsView, SegmentMatches};
 
 impl StoredAttribute {
     /// Positions without a value.
     ///
     /// # Errors
     /// [`OpenError`] when they cannot be read or are damaged.
-    pub fn nulls(&self) -> Result<Arc<RoaringBitmap>, OpenError> {
+    pub fn nulls(&self) -> Result<SegmentMatches, OpenError> {
         if let Some(nulls) = self.kept_nulls() {
             return Ok(nulls);
         }
@@ -24,34 +25,27 @@ impl StoredAttribute {
     }
 
     /// Positions without a value, if they were read before and kept.
-    pub(super) fn kept_nulls(&self) -> Option<Arc<RoaringBitmap>> {
-        self.cache.get(self.key(None))
+    pub(super) fn kept_nulls(&self) -> Option<SegmentMatches> {
+        self.cached(CachedPart::Nulls)
     }
 
     /// Positions without a value, out of their bytes, whose sum held.
-    pub(super) fn keep_nulls(&self, bytes: &[u8]) -> Result<Arc<RoaringBitmap>, OpenError> {
+    pub(super) fn keep_nulls(&self, bytes: &[u8]) -> Result<SegmentMatches, OpenError> {
         let expected = Expected { cardinality: self.foot.nulls, positions: u64::from(self.positions) };
         let nulls = posting::read(bytes, expected).map_err(|malformed| self.malformed("nulls", malformed))?;
-        let nulls = Arc::new(nulls);
-        self.cache.put(self.key(None), &nulls);
-        Ok(nulls)
+        Ok(self.keep(CachedPart::Nulls, nulls))
     }
 
     /// Positions of value `number`, whose entry is `held`.
-    pub(super) fn posting(&self, number: u32, held: Held) -> Result<Arc<RoaringBitmap>, OpenError> {
-        let key = self.key(Some(number));
-        if let Some(positions) = self.cache.get(key) {
-            return Ok(positions);
+    pub(super) fn posting(&self, number: u32, held: Held) -> Result<Positions, OpenError> {
+        let part = CachedPart::Posting(number);
+        match held.place {
+            Place::One(position) => Ok(Positions::Sorted(vec![position])),
+            Place::Posting { .. } => Ok(Positions::Shared(match self.cached(part) {
+                Some(positions) => positions,
+                None => self.keep(part, self.decode(number, held, &self.bytes(posting_range(held))?)?),
+            })),
         }
-        let posting = Arc::new(self.read_posting(number, held)?);
-        if matches!(held.place, Place::Posting { .. }) {
-            self.cache.put(key, &posting);
-        }
-        Ok(posting)
-    }
-
-    fn read_posting(&self, number: u32, held: Held) -> Result<RoaringBitmap, OpenError> {
-        self.decode(number, held, &self.bytes(posting_range(held))?)
     }
 
     /// Hands the positions of several values, by ascending number, to `take`. Those that are not in the cache and lie
@@ -59,14 +53,14 @@ impl StoredAttribute {
     pub(super) fn postings<E: From<OpenError>>(
         &self,
         values: &[(u32, Held)],
-        mut take: impl FnMut(Arc<RoaringBitmap>) -> Result<(), E>,
+        mut take: impl FnMut(PositionsView<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut missing = Vec::new();
         for &(number, held) in values {
             match held.place {
-                Place::One(position) => take(Arc::new(RoaringBitmap::from_iter([position])))?,
-                Place::Posting { at, bytes } => match self.cache.get(self.key(Some(number))) {
-                    Some(positions) => take(positions)?,
+                Place::One(position) => take(PositionsView::Sorted(&[position]))?,
+                Place::Posting { at, bytes } => match self.cached(CachedPart::Posting(number)) {
+                    Some(positions) => take(positions.view())?,
                     None => missing.push(Missing { number, held, range: at..at + bytes }),
                 },
             }
@@ -84,9 +78,7 @@ impl StoredAttribute {
                 for Missing { number, held, range } in now {
                     let (from, to) = ((range.start - start) as usize, (range.end - start) as usize); // CAST: read
                     let posting = self.decode(*number, *held, bytes.get(from..to).unwrap_or_default())?;
-                    let posting = Arc::new(posting);
-                    self.cache.put(self.key(Some(*number)), &posting);
-                    take(posting)?;
+                    take(self.keep(CachedPart::Posting(*number), posting).view())?;
                 }
                 rest = later;
             }
@@ -94,10 +86,30 @@ impl StoredAttribute {
         Ok(())
     }
 
+    /// The values that are not among `values`, which ascend by number, where every position has one at most and these others
+    /// have fewer positions and are fewer: what they leave is found with less work.
+    pub(super) fn others(&self, values: &[(u32, Held)]) -> Option<Vec<(u32, Held)>> {
+        let dictionary = self.dictionary().filter(|_| self.spec.arity() == Some(Arity::One))?;
+        let positions: u64 = values.iter().map(|(_, held)| u64::from(held.cardinality)).sum();
+        let is_less = 2 * positions > self.pairs() && dictionary.values() as usize <= 2 * values.len();
+        if values.len() < 2 || !is_less {
+            return None;
+        }
+        let (mut entries, mut others, mut left) = (dictionary.entries(), Vec::new(), values);
+        for number in 0..dictionary.values() {
+            let (_, held) = entries.next()?;
+            match left.split_first() {
+                Some(((next, _), rest)) if *next == number => left = rest,
+                _ => others.push((number, held)),
+            }
+        }
+        Some(others)
+    }
+
     /// Positions of value `number`, out of the bytes of [`posting_range`].
-    pub(super) fn decode(&self, number: u32, held: Held, piece: &[u8]) -> Result<RoaringBitmap, OpenError> {
+    pub(super) fn decode(&self, number: u32, held: Held, piece: &[u8]) -> Result<Positions, OpenError> {
         if let Place::One(position) = held.place {
-            return Ok(RoaringBitmap::from_iter([position]));
+            return Ok(Positions::Sorted(vec![position]));
         }
         let content = self.checked(Part::Posting, u64::from(number), piece)?;
         let expected =
@@ -106,8 +118,21 @@ impl StoredAttribute {
             .map_err(|malformed| self.malformed(&format!("posting of value {number}"), malformed))
     }
 
-    fn key(&self, value: Option<u32>) -> Key {
-        Key { segment: self.segment, attribute: self.spec.attribute, value }
+    fn cached(&self, part: CachedPart) -> Option<SegmentMatches> {
+        match self.cache.get(self.key(part)) {
+            Some(Piece::Positions(positions)) => Some(positions),
+            _ => None,
+        }
+    }
+
+    fn keep(&self, part: CachedPart, positions: Positions) -> SegmentMatches {
+        let positions = positions.into_matches(u64::from(self.positions));
+        self.cache.put(self.key(part), Piece::Positions(positions.clone()));
+        positions
+    }
+
+    pub(super) fn key(&self, part: CachedPart) -> Key {
+        Key { segment: self.segment, attribute: self.spec.attribute, part }
     }
 }
 

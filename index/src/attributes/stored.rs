@@ -11,7 +11,7 @@ use super::dictionary::{Dictionary, Held, Shape};
 use super::foot::{FOOT_BYTES, Foot};
 use super::forward::Blocks;
 use super::frames::Frames;
-use super::posting::Malformed;
+use super::malformed::Malformed;
 use super::seal::Part;
 use super::writer::AttributeSpec;
 use crate::format::{BODY_AT, OpenError};

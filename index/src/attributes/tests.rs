@@ -11,6 +11,7 @@ use spandrel_io::FileWriter;
 use super::testing::TestAttribute;
 use super::*;
 use crate::format::{BODY_AT, ID_PAGE_BYTES, OpenError, SectionKind, attribute_name, section_name};
+use crate::segment_matches::PositionsView;
 use crate::testing::TestIndex;
 use crate::{DType, Index, Location, Metric, VerifyError, VerifyReport, verify};
 
@@ -398,18 +399,26 @@ fn numbers_are_looked_up_only_where_something_is_left() {
         last: spandrel_filter::order::key_of_i64(200),
     }];
     let mut reads = 0;
-    let found = |within: Option<&roaring::RoaringBitmap>, reads: &mut u32| {
-        stored
-            .in_ranges::<OpenError>(&range, within, &mut || {
-                *reads += 1;
-                Ok(())
-            })
-            .unwrap()
+    let found = |within: Option<PositionsView<'_>>, reads: &mut u32| {
+        let found = stored.in_ranges::<OpenError>(&range, within, &mut || {
+            *reads += 1;
+            Ok(())
+        });
+        found.unwrap().into_matches(COUNT as u64).within(0..u32::MAX).collect::<Vec<u32>>()
     };
     let whole = found(None, &mut reads);
     let expected: Vec<u32> =
         (0..COUNT as u32).filter(|&at| (100..=200).contains(&rows[at as usize])).collect();
-    assert_eq!((whole.iter().collect::<Vec<_>>(), reads > 0), (expected, true));
+    assert_eq!((&whole, reads), (&expected, 1));
+    // Sums were checked then, and frames are kept.
     reads = 0;
-    assert_eq!((found(Some(&roaring::RoaringBitmap::new()), &mut reads).len(), reads), (0, 0));
+    assert_eq!((found(None, &mut reads), reads), (expected.clone(), 0));
+    assert!(found(Some(PositionsView::Sorted(&[])), &mut reads).is_empty());
+    let within: Vec<u32> = expected.iter().copied().step_by(2).chain([COUNT as u32 - 1]).collect();
+    let some: Vec<u32> = expected.iter().copied().step_by(2).collect();
+    assert_eq!(found(Some(PositionsView::Sorted(&within)), &mut reads), some);
+    let mut words = vec![0; COUNT.div_ceil(64)];
+    words[expected[0] as usize / 64] = u64::MAX;
+    let there = found(Some(PositionsView::Words(&words)), &mut reads);
+    assert!(there.contains(&expected[0]) && there.iter().all(|at| at / 1024 == expected[0] / 1024));
 }

@@ -295,13 +295,10 @@ impl Index {
         &self.segments
     }
 
-    /// The id of the vector there, where ids are in memory.
-    ///
-    /// # Panics
-    /// When the index has no such location.
+    /// The id of the vector there, where ids are in memory. The index has such a location.
     pub fn id(&self, location: Location) -> Option<u64> {
-        let ids = self.segments[usize::from(location.segment())].ids.resident.as_ref();
-        ids.map(|ids| ids.id(location.position()))
+        let segment = self.segments.get(usize::from(location.segment()))?;
+        segment.ids.resident.as_ref().map(|ids| ids.id(location.position()))
     }
 
     /// The attributes that filters know, in the order of their numbers; none where it was built without.

@@ -1,7 +1,6 @@
 //! One cell of the table.
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -10,9 +9,9 @@ use spandrel_benches::filters::mean_and_error;
 use spandrel_benches::set::{K, Set};
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{Answer, Engine, FilterPlan, SearchParams, recalls};
-use spandrel_index::attributes::{CompileLimits, compile};
 use spandrel_index::{Index, Matches, Tier, VectorSource as _};
 
+use crate::compiled::compiled;
 use crate::kinds::{self, Kind, SHARES};
 use crate::orders::{self, Correlation, Order, picked};
 
@@ -116,9 +115,7 @@ impl Asked {
     }
 
     fn compile(&self, index: &Index, kind: Kind, group: &Group) -> Result<Matches> {
-        let filter = kinds::filter(kind, group.order, self.share, self.vectors).bind(index.schema())?;
-        let limits = CompileLimits { memory_bytes: 1 << 30, deadline: None, stop: &AtomicBool::new(false) };
-        Ok(compile(index, &filter, limits)?)
+        compiled(index, &kinds::filter(kind, group.order, self.share, self.vectors))
     }
 
     /// Queries a second.

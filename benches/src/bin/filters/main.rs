@@ -7,8 +7,10 @@
 //! `DIR` holds a folder for each set, with `base.*bin`, `query.*bin` and `truth.ibin`. Each set is measured with codes in memory
 //! and on SSD. A cell asks up to 2 000 queries: the nearest or farthest ones of three random vectors, the anchors, whose nearest
 //! vectors match; or all queries, with random vectors that match. Filters are compiled before (cached), and with each query.
+//! With `--compile`, nothing is searched: what compiling each filter takes is measured alone, and what is read for it.
 mod attributes;
 mod cell;
+mod compiled;
 mod kinds;
 mod orders;
 
@@ -21,12 +23,13 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use spandrel_benches::Calibrator;
 use spandrel_benches::set::{MEMORY_BYTES, Set};
-use spandrel_builder::{Caller, Choice, Input, Silent, VectorShape, build_for};
+use spandrel_builder::{Calibrate, Caller, Choice, Input, Silent, VectorShape, build_for};
 use spandrel_engine::{CalibrateLimits, CalibrateParams, Engine, EngineConfig};
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier, VectorSource as _};
 
 use crate::attributes::Attributes;
 use crate::cell::{Asked, Figures, Limits};
+use crate::compiled::Compiled;
 use crate::kinds::{Kind, SHARES};
 use crate::orders::{Correlation, Order};
 
@@ -48,6 +51,9 @@ struct Args {
     /// Threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Measures compiling alone
+    #[arg(long)]
+    compile: bool,
     /// File to append a line of JSON to for each cell
     #[arg(long)]
     json: Option<PathBuf>,
@@ -71,6 +77,10 @@ fn measure(args: &Args, set: &Set) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let dir = folder.path().join("index");
     build(args, set, &orders, &dir)?;
+    if args.compile {
+        println!("\n{}: {} vectors\n{}", set.name, set.base.len(), Compiled::HEAD);
+        return Compiled::all(&dir, &orders, |compiled| println!("{compiled}"));
+    }
     for codes in [Tier::Memory, Tier::Ssd] {
         let options = OpenOptions { codes: Some(codes), ..OpenOptions::default() };
         let index = Arc::new(Index::open_with(&dir, options)?);
@@ -103,7 +113,9 @@ fn build(args: &Args, set: &Set, orders: &[Order], dir: &Path) -> Result<()> {
         threads: args.threads,
         memory_bytes: MEMORY_BYTES,
     }));
-    let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate: Some(&calibrator) };
+    // A search alone needs to know what recall to expect.
+    let calibrate = (!args.compile).then_some(&calibrator as &dyn Calibrate);
+    let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate };
     let attributes = Attributes::of(orders)?;
     let attributes = spandrel_builder::Attributes { source: &attributes, resident: &[] };
     let input = Input { attributes: Some(attributes), ..Input::of(&set.base) };

@@ -72,6 +72,11 @@ impl Order {
         self.rows.len()
     }
 
+    /// Whether its first vectors lie together.
+    pub(crate) fn is_near(&self) -> bool {
+        self.is_near
+    }
+
     pub(crate) fn place(&self, row: usize) -> u32 {
         self.places[row]
     }

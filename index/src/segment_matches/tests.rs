@@ -63,23 +63,6 @@ fn matches_that_lie_together_are_runs() {
 }
 
 #[test]
-fn segments_are_told_apart() {
-    let few = SegmentMatches::from_sorted(vec![7, 9000], 10_000);
-    let all = SegmentMatches::from_sorted((0..100).collect(), 100);
-    let matches = Matches::new(vec![few, all]);
-    assert_eq!(matches.count(), 102);
-    assert!(matches.contains(Location::new(0, 9000)) && !matches.contains(Location::new(0, 8)));
-    assert!(matches.contains(Location::new(1, 8)) && !matches.contains(Location::new(1, 100)));
-    assert!(!matches.contains(Location::new(2, 7)));
-    assert_eq!((matches.count_in(1, 90..200), matches.count_in(2, 0..9)), (10, 0));
-    let first: Vec<Location> = matches.iter().take(3).collect();
-    assert_eq!(first, [Location::new(0, 7), Location::new(0, 9000), Location::new(1, 0)]);
-    assert_eq!(matches.iter().count(), 102);
-    // Two positions and four counts of 4 bytes, two words, and three runs.
-    assert_eq!(matches.memory_bytes(), 8 + 16 + 16 + 3 * 8);
-}
-
-#[test]
 #[should_panic(expected = "a match is a position")]
 fn a_bit_beyond_the_last_position_is_a_bug() {
     let _ = SegmentMatches::from_words(vec![1 << 40], 40);
