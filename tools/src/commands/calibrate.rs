@@ -22,7 +22,7 @@ use crate::{Advised, Session};
 
 /// Find again what recall to expect of an index, without building it anew.
 ///
-/// A new version is published over the same files; the one before stays beside it. With --queries the promise is for queries
+/// A new version is published over the same files; those before stay beside it. With --queries the promise is for queries
 /// from the same source, rows of the index stand in for them without.
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {

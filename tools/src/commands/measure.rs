@@ -92,7 +92,8 @@ pub(super) fn check_truth(truth: &Truth, queries: &Rows, k: usize, is_filtered: 
         true => truth.validate_filtered(queries.len(), u64::MAX)?,
     }
     if truth.k < k {
-        let message = format!("recall at {k} asked for, the truth has {} neighbours of each query", truth.k);
+        let message =
+            format!("recall at {k} asked for, the truth holds the {} nearest of each query", truth.k);
         let help = "ask for fewer with --k, or compute more with `spandrel data truth`";
         return Err(Advised::new(message, help).into());
     }

@@ -20,7 +20,7 @@ fn data_commands_work_together() {
     let said = run(&[&truth[..], &[&path("truth.ibin")]].concat());
     assert!(said.contains("3 nearest of 100 vectors for each of 5 queries, l2"), "{said}");
     let info = run(&["data", "info", &path("truth.ibin")]);
-    assert!(info.contains("3 neighbours of 5 queries, with distances"), "{info}");
+    assert!(info.contains("the 3 nearest for each of 5 queries, with distances"), "{info}");
     let scan = run(&["data", "info", "--scan", &path("base.fbin")]);
     assert!(scan.contains("100 vectors of 2 x f32") && scan.contains("values    0 to 99"), "{scan}");
     assert!(run(&["data", "get", "--list"]).contains("bigann-10M"));

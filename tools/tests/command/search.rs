@@ -124,7 +124,10 @@ fn an_index_is_searched_and_measured() {
     let all = run(&["query", "--index", &index, "--queries", &queries, "--k", "2001"]);
     assert_eq!(all.lines().count(), 1 + 50 * 2000);
     run(&[&search[..], &["--io", "pread", "--direct", "off", "--out", &path("r.ibin")]].concat());
-    assert!(run(&["data", "info", &path("r.ibin")]).contains("3 neighbours of 50 queries, with distances"));
+    assert!(
+        run(&["data", "info", &path("r.ibin")])
+            .contains("the 3 nearest for each of 50 queries, with distances")
+    );
     run(&[&search[..], &["--out", &path("r.npy")]].concat());
     assert_eq!(fs::metadata(path("r.npy")).unwrap().len(), 128 + 50 * 3 * 8);
 

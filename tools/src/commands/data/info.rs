@@ -40,7 +40,7 @@ pub(super) fn run(args: &InfoArgs, session: &Session) -> anyhow::Result<()> {
         Contents::Ids { distances, .. } => {
             json["distances"] = distances.into();
             let with = if distances { "with distances" } else { "without distances" };
-            writeln!(text, "holds     {} neighbours of {rows} queries, {with}", found.dim)
+            writeln!(text, "holds     the {} nearest for each of {rows} queries, {with}", found.dim)
         }
     };
     json["bytes"] = found.bytes.into();
