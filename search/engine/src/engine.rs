@@ -17,10 +17,10 @@ use crate::error::{EngineError, SearchError};
 use crate::exact::{ExactNearest, ExactPieces, ExactSearch};
 use crate::executor::{EngineConfig, Executor};
 use crate::files::{QueryFile, files_of, open_file};
-use crate::filter_plan::FilterPlan;
 use crate::ids::{FetchContent, FetchRequest, Fetched, Ids, Piece};
 use crate::job::{Job, Queries, Reply, Waiting};
 use crate::lookup::Lookup;
+use crate::pace::Course;
 use crate::params::SearchParams;
 use crate::plan::QueryPlan;
 use crate::queue::Backlog;
@@ -147,15 +147,15 @@ impl Engine {
     }
 
     /// What is ahead of a request of that many queries, one or more, if it is handed in now: of all indexes that the
-    /// executor has. `plan` is how the vectors that match their filters are searched, where they have some.
-    pub fn backlog(&self, queries: usize, plan: Option<FilterPlan>) -> Backlog {
-        self.executor.queue().backlog(&self.searched, queries, plan)
+    /// executor has.
+    pub fn backlog(&self, queries: usize, course: Course) -> Backlog {
+        self.executor.queue().backlog(&self.searched, queries, course)
     }
 
-    /// Time that a query takes from the moment a thread takes it, as measured so far of those with this plan; before the first of
-    /// these as without a filter, and 0 before the first of all.
-    pub fn query_time(&self, plan: Option<FilterPlan>) -> Duration {
-        self.searched.pace.query(plan)
+    /// Time that a query takes from the moment a thread takes it, as measured so far of those of this course; before the first of
+    /// these as for the nearest of all vectors, and 0 before the first of all.
+    pub fn query_time(&self, course: Course) -> Duration {
+        self.searched.pace.query(course)
     }
 
     /// Checks queries lying back to back, as handing them in does: how many there are.

@@ -1,10 +1,10 @@
-//! Requests of one kind and plan to one index that wait for search threads.
+//! Requests of one kind and course to one index that wait for search threads.
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::filter_plan::FilterPlan;
 use crate::job::{Kind, Waiting};
+use crate::pace::Course;
 
 /// Expected work of a piece of an index that answered nothing so far.
 const UNKNOWN: Duration = Duration::from_micros(1);
@@ -14,8 +14,7 @@ pub(crate) struct Flow {
     /// Number of the index.
     pub(crate) index: usize,
     pub(crate) kind: Kind,
-    /// How the vectors that match their filters are searched, where they have some.
-    pub(crate) plan: Option<FilterPlan>,
+    pub(crate) course: Course,
     /// With the pieces that no thread has taken; the one whose turn is next comes first.
     jobs: VecDeque<(Arc<dyn Waiting>, usize)>,
     /// Pieces that wait.
@@ -25,8 +24,8 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    pub(crate) fn new(index: usize, kind: Kind, plan: Option<FilterPlan>) -> Flow {
-        Flow { index, kind, plan, jobs: VecDeque::new(), pieces: 0, taken: Duration::ZERO }
+    pub(crate) fn new(index: usize, kind: Kind, course: Course) -> Flow {
+        Flow { index, kind, course, jobs: VecDeque::new(), pieces: 0, taken: Duration::ZERO }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -62,7 +61,7 @@ impl Flow {
 
     /// Expected work that waits.
     pub(crate) fn waiting(&self) -> Duration {
-        self.jobs.front().map_or(Duration::ZERO, |(job, _)| self.work(job.searched().pace.query(self.plan)))
+        self.jobs.front().map_or(Duration::ZERO, |(job, _)| self.work(job.searched().pace.query(self.course)))
     }
 
     /// Expected work of this flow before the first and before the last piece of a request of `pieces` that comes now. A

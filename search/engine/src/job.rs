@@ -9,8 +9,8 @@ use spandrel_index::Location;
 use crate::answer::Answer;
 use crate::error::SearchError;
 use crate::exact::ExactPieces;
-use crate::filter_plan::FilterPlan;
 use crate::ids::{FetchRequest, Ids, Piece};
+use crate::pace::Course;
 use crate::plan::{CollectPlan, QueryPlan};
 use crate::searched::{Held, Searched};
 use crate::terms::{End, Terms};
@@ -47,9 +47,9 @@ pub(crate) trait Task: Send + Sync + Sized + 'static {
         Kind::of(self.pieces())
     }
 
-    /// How the vectors that match its filter are searched, where it has one.
-    fn plan(&self) -> Option<FilterPlan> {
-        None
+    /// By which the time of its pieces is told.
+    fn course(&self) -> Course {
+        Course::default()
     }
 
     /// As a worker tells it apart.
@@ -103,17 +103,19 @@ impl Task for Queries {
         self.rows.len() / self.row_bytes
     }
 
-    fn plan(&self) -> Option<FilterPlan> {
-        self.plan.filter_plan()
+    fn course(&self) -> Course {
+        match &self.plan.collect {
+            CollectPlan::Nearest { .. } => self.plan.filter_plan().into(),
+            CollectPlan::Within(_) => Course::Within,
+        }
     }
 
     fn started(running: Running<Queries>) -> Started {
         Started::Query(running)
     }
 
-    /// A part of a search within a radius says nothing of how long others take.
     fn latency_us(&self, answer: &Answer) -> Option<f32> {
-        matches!(self.plan.collect, CollectPlan::Nearest { .. }).then_some(answer.latency_us)
+        Some(answer.latency_us)
     }
 }
 
@@ -185,8 +187,8 @@ pub(crate) trait Waiting: Send + Sync {
     /// Which requests it waits with.
     fn kind(&self) -> Kind;
 
-    /// As [`Task::plan`].
-    fn plan(&self) -> Option<FilterPlan>;
+    /// As [`Task::course`].
+    fn course(&self) -> Course;
 
     /// Takes the next piece, unless there is none, or no more of them is wanted.
     fn take(self: Arc<Self>) -> Take;
@@ -277,7 +279,7 @@ impl<T: Task> Job<T> {
     /// Hands in the answer to a piece that was taken.
     fn finish(&self, piece: usize, answer: T::Answer) {
         if let Some(micros) = self.task.latency_us(&answer) {
-            self.held.searched().pace.of(self.task.plan()).took(micros);
+            self.held.searched().pace.of(self.task.course()).took(micros);
         }
         self.update(|state| {
             state.running -= 1;
@@ -310,8 +312,8 @@ impl<T: Task> Waiting for Job<T> {
         self.task.kind()
     }
 
-    fn plan(&self) -> Option<FilterPlan> {
-        self.task.plan()
+    fn course(&self) -> Course {
+        self.task.course()
     }
 
     fn take(self: Arc<Job<T>>) -> Take {

@@ -81,6 +81,7 @@ pub use explain::{
 pub use filter_plan::{ExplainedFilter, FilterPlan, Filtered, PlanCosts, PlanReason};
 pub use ids::{FetchContent, FetchRequest, FetchState, Fetched, HandOut};
 pub use lookup::Lookup;
+pub use pace::Course;
 pub use params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};
 pub use plan::QueryPlan;
 pub use pruning::{Aim, Calibrated, Promise, Pruning, RECALL_DEFAULT};

@@ -10,24 +10,46 @@ const NEW_WEIGHT: f32 = 0.02;
 /// work because of it, tries again.
 const HALF_LIFE: Duration = Duration::from_secs(5);
 
-/// Of queries without a filter and, by how the vectors that match are searched, of those with one.
+/// What a query goes through, by which its time is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Course {
+    /// It looks for the nearest of all vectors.
+    #[default]
+    Nearest,
+    /// It looks for the nearest of those that match a filter.
+    Filtered(FilterPlan),
+    /// It is a part of a search within a radius.
+    Within,
+}
+
+impl From<Option<FilterPlan>> for Course {
+    fn from(plan: Option<FilterPlan>) -> Course {
+        plan.map_or(Course::Nearest, Course::Filtered)
+    }
+}
+
+/// One for each course.
 #[derive(Debug, Default)]
 pub(crate) struct Paces {
-    plain: Pace,
+    nearest: Pace,
     filtered: [Pace; FilterPlan::ALL.len()],
+    within: Pace,
 }
 
 impl Paces {
-    /// The pace of queries of a plan.
-    pub(crate) fn of(&self, plan: Option<FilterPlan>) -> &Pace {
-        let Some(plan) = plan else { return &self.plain };
-        &self.filtered[plan as usize] // CAST: its place among all
+    /// The pace of queries of a course.
+    pub(crate) fn of(&self, course: Course) -> &Pace {
+        match course {
+            Course::Nearest => &self.nearest,
+            Course::Filtered(plan) => &self.filtered[plan as usize], // CAST: its place among all
+            Course::Within => &self.within,
+        }
     }
 
-    /// Time that a query of a plan takes: until one was measured, as long as one without a filter.
-    pub(crate) fn query(&self, plan: Option<FilterPlan>) -> Duration {
-        let own = self.of(plan).query();
-        if own.is_zero() { self.plain.query() } else { own }
+    /// Time that a query of a course takes: until one was measured, as long as one for the nearest of all vectors.
+    pub(crate) fn query(&self, course: Course) -> Duration {
+        let own = self.of(course).query();
+        if own.is_zero() { self.nearest.query() } else { own }
     }
 }
 
@@ -78,15 +100,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plans_have_paces_of_their_own() {
+    fn courses_have_paces_of_their_own() {
         let paces = Paces::default();
-        paces.of(None).took(1000.0);
-        assert_eq!(paces.query(Some(FilterPlan::Exact)), Duration::from_millis(1));
-        for (plan, micros) in FilterPlan::ALL.into_iter().zip([10.0, 20.0, 30.0, 40.0]) {
-            paces.of(Some(plan)).took(micros);
-        }
-        let micros = FilterPlan::ALL.map(|plan| paces.query(Some(plan)).as_micros());
-        assert_eq!((micros, paces.query(None)), ([10, 20, 30, 40], Duration::from_millis(1)));
+        paces.of(Course::Nearest).took(1000.0);
+        let others: Vec<Course> =
+            FilterPlan::ALL.into_iter().map(Course::Filtered).chain([Course::Within]).collect();
+        assert!(others.iter().all(|&course| paces.query(course) == Duration::from_millis(1)));
+        others.iter().zip(1_u8..).for_each(|(&course, tens)| paces.of(course).took(10.0 * f32::from(tens)));
+        let micros: Vec<u128> = others.iter().map(|&course| paces.query(course).as_micros()).collect();
+        assert_eq!(micros, [10, 20, 30, 40, 50]);
+        assert_eq!(paces.query(Course::Nearest), Duration::from_millis(1));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What waits for search threads.
 //!
-//! Requests to one index of one kind, single queries or batches, and of one plan where they have filters, are a flow. Flows take turns by the work that their queries
+//! Requests to one index of one kind, single queries or batches, and of one course (`Course`) are a flow. Flows take turns by the work that their queries
 //! are expected to take, so that neither a batch nor a slow index keeps others waiting for longer than its share. In a flow
 //! single queries are taken in the order they came, and batches take turns, query by query. Idle work is taken where nothing else
 //! waits.
@@ -8,9 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::SearchError;
-use crate::filter_plan::FilterPlan;
 use crate::flow::{Flow, times};
 use crate::job::{Kind, Started, Take, Waiting};
+use crate::pace::Course;
 use crate::searched::Searched;
 
 /// Requests of a flow that wait at most where the caller does not wait for a place.
@@ -35,7 +35,7 @@ pub(crate) struct Queue {
 }
 
 struct State {
-    /// Of each index one for each kind and plan, once such requests have come.
+    /// Of each index one for each kind and course, once such requests have come.
     flows: Vec<Flow>,
     /// What the flow had taken whose turn was last.
     clock: Duration,
@@ -64,25 +64,25 @@ impl State {
     /// The flow whose turn it is.
     fn pick(&mut self) -> Option<&mut Flow> {
         let waiting = self.flows.iter_mut().filter(|flow| !flow.is_empty());
-        waiting.min_by_key(|flow| (flow.kind == Kind::Idle, flow.taken, flow.kind, flow.index, flow.plan))
+        waiting.min_by_key(|flow| (flow.kind == Kind::Idle, flow.taken, flow.kind, flow.index, flow.course))
     }
 
-    /// The flow of requests of a kind and plan to an index.
-    fn flow(&mut self, index: usize, kind: Kind, plan: Option<FilterPlan>) -> &mut Flow {
-        let is_it = |flow: &Flow| (flow.index, flow.kind, flow.plan) == (index, kind, plan);
+    /// The flow of requests of a kind and course to an index.
+    fn flow(&mut self, index: usize, kind: Kind, course: Course) -> &mut Flow {
+        let is_it = |flow: &Flow| (flow.index, flow.kind, flow.course) == (index, kind, course);
         let at = self.flows.iter().position(is_it).unwrap_or_else(|| {
-            self.flows.push(Flow::new(index, kind, plan));
+            self.flows.push(Flow::new(index, kind, course));
             self.flows.len() - 1
         });
         &mut self.flows[at]
     }
 
     /// Each other flow has as much work done as this one until then, or has ended.
-    fn backlog(&mut self, searched: &Searched, queries: usize, plan: Option<FilterPlan>) -> Backlog {
-        let (piece, kind) = (searched.pace.query(plan), Kind::of(queries));
-        let (first, last) = self.flow(searched.number, kind, plan).before(queries, piece);
+    fn backlog(&mut self, searched: &Searched, queries: usize, course: Course) -> Backlog {
+        let (piece, kind) = (searched.pace.query(course), Kind::of(queries));
+        let (first, last) = self.flow(searched.number, kind, course).before(queries, piece);
         let own = if kind == Kind::Batch { times(piece, queries) } else { Duration::ZERO };
-        let is_own = |flow: &Flow| (flow.index, flow.kind, flow.plan) == (searched.number, kind, plan);
+        let is_own = |flow: &Flow| (flow.index, flow.kind, flow.course) == (searched.number, kind, course);
         let others = self.flows.iter().filter(|flow| !is_own(flow) && flow.kind != Kind::Idle);
         let mut backlog = Backlog { before_first: first, before_last: last };
         for waiting in others.map(Flow::waiting) {
@@ -113,7 +113,7 @@ impl Queue {
             return Err(SearchError::Closed);
         }
         let (queries, clock) = (job.pieces(), state.clock);
-        let flow = state.flow(job.searched().number, job.kind(), job.plan());
+        let flow = state.flow(job.searched().number, job.kind(), job.course());
         if limited && flow.len() >= PLACES {
             return Err(SearchError::Overloaded { queue: PLACES });
         }
@@ -154,7 +154,7 @@ impl Queue {
             let Some((job, left)) = flow.pop() else { unreachable!("a flow is picked that is not empty") };
             match Arc::clone(&job).take() {
                 Take::Piece { started, more } => {
-                    flow.charge(job.searched().pace.query(job.plan()));
+                    flow.charge(job.searched().pace.query(job.course()));
                     if more {
                         flow.push(job, left - 1);
                     }
@@ -177,14 +177,15 @@ impl Queue {
     }
 
     /// What is ahead of a request of that many queries.
-    pub(crate) fn backlog(&self, searched: &Searched, queries: usize, plan: Option<FilterPlan>) -> Backlog {
-        self.lock().backlog(searched, queries, plan)
+    pub(crate) fn backlog(&self, searched: &Searched, queries: usize, course: Course) -> Backlog {
+        self.lock().backlog(searched, queries, course)
     }
 
     /// Gives up idle work of an index that is closing: it might wait for ever.
     pub(crate) fn give_up_idle(&self, number: usize) {
         let mut state = self.lock();
-        let waiting: Vec<Arc<dyn Waiting>> = state.flow(number, Kind::Idle, None).drain().collect();
+        let waiting: Vec<Arc<dyn Waiting>> =
+            state.flow(number, Kind::Idle, Course::default()).drain().collect();
         drop(state);
         waiting.iter().for_each(|job| job.refuse(SearchError::Closed));
     }

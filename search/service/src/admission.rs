@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use spandrel_engine::{Backlog, Engine, FilterPlan};
+use spandrel_engine::{Backlog, Course, Engine};
 
 use crate::refusal::Refusal;
 
@@ -43,9 +43,9 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Of `queries` queries, whose filters are searched by `plan` where they have some.
-    pub(crate) fn of(engine: &Engine, queries: usize, plan: Option<FilterPlan>) -> Load {
-        let (backlog, query) = (engine.backlog(queries, plan), engine.query_time(plan));
+    /// Of `queries` queries of a course.
+    pub(crate) fn of(engine: &Engine, queries: usize, course: Course) -> Load {
+        let (backlog, query) = (engine.backlog(queries, course), engine.query_time(course));
         Load { queries, backlog, query, filter: Duration::ZERO }
     }
 }
@@ -103,7 +103,7 @@ impl Admission {
 
     /// Expected time in the queue of a single query that comes now.
     pub(crate) fn delay(&self, engine: &Engine) -> Duration {
-        self.share(engine.backlog(1, None).before_first)
+        self.share(engine.backlog(1, Course::Nearest).before_first)
     }
 
     /// Time in which work is done that takes this time one query at a time.

@@ -40,8 +40,8 @@ fn with_indexes(other_ms: f32, test: impl FnOnce(&Arc<Searched>, &Arc<Searched>)
         searched.number = number;
         Arc::new(searched)
     });
-    one.pace.of(None).took(1000.0);
-    other.pace.of(None).took(1000.0 * other_ms);
+    one.pace.of(Course::default()).took(1000.0);
+    other.pace.of(Course::default()).took(1000.0 * other_ms);
     test(&one, &other);
 }
 
@@ -76,7 +76,7 @@ fn indexes_take_turns_by_the_work_of_their_queries() {
         let expected = [(1, 0), (0, 0), (2, 0), (0, 1), (3, 0), (0, 2), (0, 3)];
         assert_eq!(order(&queue, &all), expected, "a batch of one index lets queries of another pass");
         // Queries of the one take three times as long as those of the other, so that three of these pass for each.
-        (0..1000).for_each(|_| index.pace.of(None).took(3000.0));
+        (0..1000).for_each(|_| index.pace.of(Course::default()).took(3000.0));
         let all: Vec<_> =
             (0..4).map(|_| job(index, 1, None)).chain((0..9).map(|_| job(other, 1, None))).collect();
         all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
@@ -105,9 +105,9 @@ fn idle_work_is_taken_where_nothing_else_waits() {
         queue.push(exact(true), true).unwrap();
         let all = [job(index, 3, None), job(other, 1, None)];
         all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
-        let (with, queue_alone) = (queue.backlog(other, 1, None), Queue::new(1));
+        let (with, queue_alone) = (queue.backlog(other, 1, Course::default()), Queue::new(1));
         all.iter().for_each(|job| queue_alone.push(job.clone(), true).unwrap());
-        assert_eq!(with, queue_alone.backlog(other, 1, None), "idle work is ahead of nobody");
+        assert_eq!(with, queue_alone.backlog(other, 1, Course::default()), "idle work is ahead of nobody");
         for _ in 0..4 {
             let running = next(&queue).expect("queries come first");
             running.finish(Answer { latency_us: 1000.0, ..Answer::default() });
@@ -124,7 +124,7 @@ fn what_is_ahead_is_counted_by_turns() {
     with_indexes(2.0, |index, other| {
         let queue = Queue::new(1);
         let ahead = |queries| {
-            let Backlog { before_first, before_last } = queue.backlog(index, queries, None);
+            let Backlog { before_first, before_last } = queue.backlog(index, queries, Course::default());
             (before_first.as_millis(), before_last.as_millis())
         };
         assert_eq!([ahead(1), ahead(200)], [(0, 0), (0, 0)]);
@@ -140,7 +140,7 @@ fn what_is_ahead_is_counted_by_turns() {
         // Work of another index takes turns too, by the time that it takes.
         queue.push(job(other, 1, None), true).unwrap();
         assert_eq!([ahead(1), ahead(2)], [(8, 8), (10, 15)]);
-        assert_eq!(queue.backlog(other, 1, None), Backlog { before_first: 6 * MS, before_last: 6 * MS });
+        assert_eq!(queue.backlog(other, 1, Course::default()), Backlog { before_first: 6 * MS, before_last: 6 * MS });
     });
 }
 
@@ -151,10 +151,10 @@ fn a_batch_given_up_is_dropped_at_once() {
         let stop = Arc::new(AtomicBool::new(false));
         queue.push(job(index, 1000, Some(Arc::clone(&stop))), true).unwrap();
         next(&queue).unwrap().finish(Answer { latency_us: 1000.0, ..Answer::default() });
-        assert_eq!(queue.backlog(index, 1000, None).before_last, 999 * MS);
+        assert_eq!(queue.backlog(index, 1000, Course::default()).before_last, 999 * MS);
         stop.store(true, Ordering::Relaxed);
         assert!(next(&queue).is_none());
-        assert_eq!(queue.backlog(index, 1000, None).before_last, Duration::ZERO);
+        assert_eq!(queue.backlog(index, 1000, Course::default()).before_last, Duration::ZERO);
     });
 }
 
