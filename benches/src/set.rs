@@ -119,11 +119,26 @@ impl Set {
 
     /// The true neighbours of all queries.
     pub fn truth(&self) -> spandrel_engine::Truth<'_> {
-        spandrel_engine::Truth {
-            ids: &self.truth.ids,
-            distances: self.truth.distances.as_deref().unwrap_or_default(),
-            columns: self.truth.k,
-        }
+        engine_truth(&self.truth)
+    }
+
+    /// Some of the queries, with their true neighbours.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn some(&self, is_one: impl Fn(usize) -> bool) -> Result<SomeQueries> {
+        let (row_bytes, k) = (self.queries.row_bytes(), self.truth.k);
+        let numbers: Vec<usize> = (0..self.truth.queries).filter(|&number| is_one(number)).collect();
+        let rows = numbers.iter().flat_map(|&at| &self.queries.bytes()[at * row_bytes..][..row_bytes]);
+        let rows = Rows::new(self.queries.dtype(), self.queries.dim(), rows.copied().collect())?;
+        let of = |at: usize| at * k..(at + 1) * k;
+        let ids = numbers.iter().flat_map(|&at| &self.truth.ids[of(at)]).copied().collect();
+        let distances = self
+            .truth
+            .distances
+            .as_ref()
+            .map(|distances| numbers.iter().flat_map(|&at| &distances[of(at)]).copied().collect());
+        Ok(SomeQueries { rows, truth: Truth { queries: numbers.len(), k, ids, distances } })
     }
 
     /// The nearest rows of a query, nearest first.
@@ -139,6 +154,25 @@ impl Set {
         let limit = distances[K - 1] + 1e-6 + 1e-6 * distances[K - 1].abs();
         &ids[..distances.partition_point(|&distance| distance <= limit)]
     }
+}
+
+/// Queries of a set.
+pub struct SomeQueries {
+    /// Their rows.
+    pub rows: Rows,
+    truth: Truth,
+}
+
+impl SomeQueries {
+    /// Their true neighbours.
+    pub fn truth(&self) -> spandrel_engine::Truth<'_> {
+        engine_truth(&self.truth)
+    }
+}
+
+fn engine_truth(truth: &Truth) -> spandrel_engine::Truth<'_> {
+    let distances = truth.distances.as_deref().unwrap_or_default();
+    spandrel_engine::Truth { ids: &truth.ids, distances, columns: truth.k }
 }
 
 fn find(folder: &Path, stem: &str) -> Result<PathBuf> {

@@ -1,7 +1,7 @@
 //! A recall that is asked for is found by queries that calibration never saw: halves of the queries calibrate, the others measure.
 use std::sync::Arc;
 
-use spandrel_benches::promise::Losses;
+use spandrel_benches::promise::{Losses, Tried};
 use spandrel_builder::{ListCount, Silent};
 use spandrel_datasets::{GenerateParams, Kind, TruthParams, Watch, compute_truth, generate_rows};
 use spandrel_engine::{Engine, SearchParams, Truth, recalls};
@@ -48,9 +48,11 @@ fn check(set: &Set, ks: &[u32]) {
     Base::new(base).build_watched(&config, Some(&CALIBRATOR), &Silent).unwrap();
     let options = OpenOptions { vectors: Some(Tier::Memory), ..OpenOptions::default() };
     let index = Arc::new(Index::open_with(dir.path(), options).unwrap());
-    let engine = Engine::open(index, engine_config()).unwrap();
+    let engine = Engine::open(Arc::clone(&index), engine_config()).unwrap();
+    let curves = index.recall().unwrap();
+    let tried = Tried { dir: dir.path(), curves, vectors: Tier::Memory, threads: 2 };
     for &k in ks {
-        let losses = Losses::measure(&engine, &queries, truth, k).unwrap();
+        let losses = Losses::measure(tried, &queries, truth, k).unwrap();
         for target in [0.80, 0.90, 0.95, 0.99] {
             let what = format!("{kind} {metric} {dtype} {dim}, k {k}, target {target}");
             let kept = losses.halves(target, None, HALVES, 7);

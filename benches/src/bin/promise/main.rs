@@ -1,8 +1,9 @@
 //! Whether a recall that is asked for is found, by queries that calibration never saw.
 //!
-//! Of each set an index is built and calibrated with its own rows. Then 200 random halves of the queries calibrate it, and the
-//! others measure. A line for each number of neighbours and target: what rows promise and what all queries find; then of the
-//! halves the mean of recall less the target, its standard error, the share of halves under, least and most.
+//! Of each set an index is built and calibrated with its own rows. Then a third of the queries finds curves and when searches end
+//! early, as `calibrate --queries` has it, and of the others 200 random halves say what to expect and the other halves measure. A line for each
+//! number of neighbours and target: what rows promise and what all queries find; then of the halves the mean of recall less the target, or less the
+//! most that a half can promise, its standard error, the share of halves under, least and most.
 //!
 //! ```text
 //! cargo run --release -p spandrel-benches --bin promise -- --data DIR [--sets text50k,sift,embedding]
@@ -18,17 +19,19 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use spandrel_benches::Calibrator;
 use spandrel_benches::filters::mean_and_error;
-use spandrel_benches::promise::Losses;
+use spandrel_benches::promise::{Losses, Tried};
 use spandrel_benches::set::{MEMORY_BYTES, Set};
-use spandrel_builder::{Caller, Choice, Input, Silent, VectorShape, build_for};
+use spandrel_builder::{Caller, Choice, Input, Silent, VectorShape, build_for, recalibrate};
 use spandrel_datasets::Kind;
 use spandrel_engine::{
-    Aim, CalibrateLimits, CalibrateParams, Engine, EngineConfig, Pruning, SearchParams, recalls,
+    Aim, CalibrateLimits, CalibrateParams, Engine, EngineConfig, GivenQueries, Pruning, SearchParams, recalls,
 };
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier, VectorSource as _};
 
 /// Halves of the queries.
 const HALVES: usize = 200;
+/// One query in this many finds curves.
+const FINDING: usize = 3;
 /// Memory to search in that the default build aims at, in bytes a vector.
 const SEARCH_BYTES: f64 = 40.0;
 
@@ -94,8 +97,15 @@ fn measure(args: &Args, name: &str) -> Result<()> {
     let index = Arc::new(Index::open_with(&dir, options)?);
     let config = EngineConfig { threads: args.threads, ..EngineConfig::default() };
     let engine = Engine::open(Arc::clone(&index), config)?;
+    let finding = set.some(|number| number % FINDING == 0)?;
+    let given = Some(GivenQueries { rows: finding.rows.bytes(), truth: Some(finding.truth()) });
+    let calibrator = Calibrator(CalibrateParams { given, ..CalibrateParams::new(limits(args)) });
+    let found =
+        recalibrate(&dir, &calibrator, &Silent, &AtomicBool::new(false))?.context("nothing was found")?;
+    let others = set.some(|number| number % FINDING != 0)?;
     for &k in &args.k {
-        let losses = Losses::measure(&engine, &set.queries, set.truth(), k)?;
+        let tried = Tried { dir: &dir, curves: &found.recall, vectors: args.place, threads: args.threads };
+        let losses = Losses::measure(tried, &others.rows, others.truth(), k)?;
         for &target in &args.targets {
             let rows = Pruning::of(&index, k as usize, Aim::at(target)).recall.unwrap_or(0.0);
             let params = SearchParams { recall: Some(target), ..SearchParams::new(k as usize) };
@@ -126,13 +136,16 @@ fn open(args: &Args, name: &str) -> Result<Set> {
     Ok(set)
 }
 
+fn limits(args: &Args) -> CalibrateLimits {
+    CalibrateLimits { threads: args.threads, memory_bytes: MEMORY_BYTES }
+}
+
 /// As the command builds by default.
 fn build(args: &Args, set: &Set, dir: &std::path::Path) -> Result<()> {
     let shape = VectorShape::of(&set.base, set.metric);
     let choice = Choice::for_memory(shape, SEARCH_BYTES);
     let config = set.config(&choice, dir, args.threads);
-    let limits = CalibrateLimits { threads: args.threads, memory_bytes: MEMORY_BYTES };
-    let calibrator = Calibrator(CalibrateParams::new(limits));
+    let calibrator = Calibrator(CalibrateParams::new(limits(args)));
     let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate: Some(&calibrator) };
     let (start, input) = (Instant::now(), Input::of(&set.base));
     let report = build_for(input, &config, caller)?;
