@@ -26,6 +26,9 @@ pub struct SearchParams {
     /// decides lists, errors and epsilon; `max_lists`, `max_bytes` and `rerank` may hold a query back, and
     /// [`Answer::promise`](crate::Answer::promise) says what is left to expect. Not together with `epsilon`.
     pub recall: Option<f64>,
+    /// What queries like this one miss, divided by what those miss that the index was calibrated with, as far as that was measured: 1 or more.
+    /// A query that asks for a recall aims higher by it.
+    pub misses: f64,
     /// A list is read iff its head is no farther than `1 + epsilon` times the nearest head: 0 or more.
     pub epsilon: Option<f32>,
     /// Lists read at most: 1 or more.
@@ -85,6 +88,7 @@ impl SearchParams {
         SearchParams {
             k,
             recall: None,
+            misses: 1.0,
             epsilon: None,
             max_lists: None,
             effort: 1.0,
@@ -109,6 +113,12 @@ pub enum ParamsError {
     /// Not a recall.
     #[error("recall is {found}, expected more than 0 and at most 1")]
     Recall {
+        /// The value given.
+        found: f64,
+    },
+    /// Not a ratio of misses.
+    #[error("misses is {found}, expected a finite number of 1 or more")]
+    Misses {
         /// The value given.
         found: f64,
     },

@@ -124,7 +124,10 @@ impl QueryPlan {
             Some(FilterPlan::Exact) => Some(1.0),
             // Copies are in the curve, and lists of exact vectors do not say of which vector they are copies.
             Some(_) if index.code() == CodeSpec::Full && index.manifest().build.max_replicas > 1 => None,
-            _ => pruning.recall.filter(|_| !compares_less(params.rerank, &pruning)),
+            _ => {
+                let recall = pruning.recall.filter(|_| !compares_less(params.rerank, &pruning));
+                recall.map(|recall| (1.0 - params.misses * (1.0 - recall)).max(0.0))
+            }
         };
         Ok(QueryPlan {
             probe,
@@ -261,6 +264,9 @@ fn check_pruning(params: &SearchParams) -> Result<(), ParamsError> {
         && !(found > 0.0 && found <= 1.0)
     {
         return Err(ParamsError::Recall { found });
+    }
+    if !(params.misses >= 1.0 && params.misses.is_finite()) {
+        return Err(ParamsError::Misses { found: params.misses });
     }
     if params.recall.is_some() && params.epsilon.is_some() {
         return Err(ParamsError::RecallAndEpsilon);

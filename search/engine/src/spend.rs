@@ -78,7 +78,7 @@ impl Wanted<'_> {
     pub(crate) fn spend(&self, effort: f64) -> Spend {
         let Wanted { params, index, k, share, together, target, lists_max } = *self;
         let aim = match target {
-            Some(recall) => Aim { recall, effort, lists_max },
+            Some(recall) => Aim { recall: 1.0 - (1.0 - recall) / params.misses, effort, lists_max },
             None => Aim::at(RECALL_DEFAULT),
         };
         let pruning = match share {

@@ -36,6 +36,8 @@ pub struct ServerConfig {
     /// Share of the time of search threads in which queries are compared with every vector to measure recall, from 0 (not at
     /// all) to 1.
     pub measure_recall: f32,
+    /// Whether queries that ask for a recall aim higher, where what they find is measured to be under it.
+    pub correct_recall: bool,
     /// The server's certificate.
     pub tls: Option<TlsConfig>,
     /// File of API tokens.

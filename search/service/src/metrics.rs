@@ -1,6 +1,7 @@
 //! What the server counts, for Prometheus. Handles are made once; counting is an atomic addition.
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -46,6 +47,7 @@ struct PlanLabels {
 }
 
 type Counts = Family<IndexLabels, Counter>;
+type Seconds = Counter<f64, AtomicU64>;
 
 /// Every count that does not follow from looking at the indexes.
 pub(crate) struct Metrics {
@@ -71,6 +73,7 @@ pub(crate) struct Metrics {
     matches: Counts,
     compiled: Counts,
     kept: Counts,
+    measuring_seconds: Family<IndexLabels, Seconds>,
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
     pub(crate) in_flight_bytes: Gauge,
@@ -108,6 +111,7 @@ impl Metrics {
             matches: Family::default(),
             compiled: Family::default(),
             kept: Family::default(),
+            measuring_seconds: Family::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             in_flight_bytes: Gauge::default(),
@@ -125,9 +129,12 @@ impl Metrics {
         for (name, help, family) in m.of_indexes() {
             registry.register(name, help, family.clone());
         }
+        let help =
+            "Time of search threads in which queries were compared with every vector, to measure recall";
+        registry.register_with_unit("recall_measuring", help, Unit::Seconds, m.measuring_seconds.clone());
         let help = "Queries answered that had a filter, by how the vectors that match were searched";
         registry.register("queries_filtered", help, m.filtered.clone());
-        let started: Gauge<f64, std::sync::atomic::AtomicU64> = Gauge::default();
+        let started: Gauge<f64, AtomicU64> = Gauge::default();
         started.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
         let version = ("version".into(), env!("CARGO_PKG_VERSION").into());
         registry.sub_registry_with_label(version).register(
@@ -206,6 +213,7 @@ impl Metrics {
         let labels = IndexLabels { index: name.to_owned() };
         m.queue_seconds.remove(&labels);
         m.search_seconds.remove(&labels);
+        m.measuring_seconds.remove(&labels);
         for stage in STAGES {
             m.stage_seconds.remove(&StageLabels { index: name.to_owned(), stage });
         }
@@ -247,6 +255,7 @@ impl Metrics {
             matches: counter(&self.matches),
             filters_compiled: counter(&self.compiled),
             filters_kept: counter(&self.kept),
+            measuring_seconds: self.measuring_seconds.get_or_create_owned(&labels),
         }
     }
 }
@@ -276,6 +285,7 @@ pub(crate) struct IndexMetrics {
     matches: Counter,
     pub(crate) filters_compiled: Counter,
     pub(crate) filters_kept: Counter,
+    pub(crate) measuring_seconds: Seconds,
 }
 
 impl IndexMetrics {

@@ -135,6 +135,8 @@ pub(crate) struct Opening {
     pub(crate) metrics: Arc<Metrics>,
     /// Whether the recall of what is answered is measured.
     pub(crate) measures_recall: bool,
+    /// Whether queries aim higher where it falls under its target.
+    pub(crate) corrects_recall: bool,
     pub(crate) descriptors: Arc<Shares>,
     /// Memory of the filters of each, of all versions that are in use.
     pub(crate) filter_bytes: usize,
@@ -204,7 +206,7 @@ impl Served {
             metrics,
             attributes,
             filters: loaded.map_or_else(|| Filters::new(opening.filter_bytes), |old| old.filters.of_next()),
-            recall: opening.measures_recall.then(Recall::default),
+            recall: opening.measures_recall.then(|| Recall::new(opening.corrects_recall)),
             logged: AtomicUsize::new(0),
             engine: Some(engine),
         })

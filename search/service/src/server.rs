@@ -240,6 +240,7 @@ async fn registry(
         admission: config.admission,
         metrics: Arc::clone(metrics),
         measures_recall: config.measure_recall > 0.0,
+        corrects_recall: config.correct_recall,
         descriptors: Arc::clone(descriptors),
         filter_bytes: config.limits.filter_bytes,
     };

@@ -1,10 +1,16 @@
 //! Recall of what a server answers, as it measures it.
+use std::error::Error;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use spandrel_builder::{Calibrate, Silent, Unpublished, recalibrate};
+use spandrel_index::Index;
+use spandrel_index::format::RecallCurves;
 use spandrel_proto::v1;
 
-use crate::support::{DIM, Server, bytes, http_get, made, run};
+use crate::support::{DIM, QUERIES, Server, bytes, copy_folder, http_get, made, run};
 
 const K: usize = 10;
 
@@ -97,4 +103,83 @@ fn nothing_is_measured_where_that_is_off() {
     let (told, metrics) = (status(&server), http_get(server.metrics.as_ref().unwrap(), "/metrics"));
     assert_eq!(told["indexes"][0]["recall"], Value::Array(Vec::new()), "{told}");
     assert!(!metrics.contains("spandrel_recall{"), "{metrics}");
+}
+
+/// Says that queries miss a quarter of what they do.
+struct Boasts(RecallCurves);
+
+impl Boasts {
+    fn publish(dir: &Path) {
+        let mut curves = Index::open(dir).unwrap().recall().unwrap().clone();
+        let points = curves.curves.iter_mut().flat_map(|curve| &mut curve.points);
+        points.for_each(|point| point.recall = 1.0 - (1.0 - point.recall) / 4.0);
+        recalibrate(dir, &Boasts(curves), &Silent, &AtomicBool::new(false)).unwrap().unwrap();
+    }
+}
+
+impl Calibrate for Boasts {
+    fn calibrate(
+        &self,
+        _: Unpublished<'_>,
+        _: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
+        Ok(Some(self.0.clone()))
+    }
+}
+
+/// Asks until recall was found to be under its target: the recall of the first queries, and of those after that.
+fn before_and_after(server: &Server, is_seen: impl Fn() -> bool) -> [f64; 2] {
+    let mean = |recalls: Vec<f64>| recalls.iter().sum::<f64>() / recalls.len() as f64;
+    let (begun, before) = (Instant::now(), mean(run(asked(server, QUERIES, None))));
+    while !is_seen() {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        run(asked(server, QUERIES, None));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    [before, mean(run(asked(server, QUERIES, None)))]
+}
+
+#[test]
+fn queries_aim_higher_where_their_recall_is_under_its_target_and_that_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = folder.path().join("live");
+    copy_folder(&made().path("index"), &live);
+    Boasts::publish(&live);
+    let flags = ["--metrics", "127.0.0.1:0", "--measure-recall", "1", "--queue-delay-ms", "60000"];
+    let index = format!("index={}", live.display());
+    let labels = "{index=\"index\",k=\"10\",target=\"0.95\"}";
+    let metric = |server: &Server, name: &str| server.metric_or_zero(&format!("spandrel_{name}{labels}"));
+    let server = Server::of(&index, &flags);
+    let [before, after] = before_and_after(&server, || metric(&server, "recall_under_target") > 0.5);
+    assert!(before < 0.9 && (before - after).abs() < 1e-9, "{before}, {after}: it is not to be corrected");
+    let server = Server::of(&index, &[&flags[..], &["--recall-correct"]].concat());
+    let [before, after] = before_and_after(&server, || metric(&server, "recall_misses") > 1.5);
+    assert!(before < 0.9 && after > 0.93, "{before} before and {after} after");
+    // It expects no more than was asked for, though the curve says that much of the higher point.
+    let request = v1::SearchRequest { k: K as u32, ..crate::support::request(0) };
+    let promise = run(async { server.client().search(request).await.unwrap().promise.unwrap() });
+    let expected = promise.expected_recall.unwrap();
+    assert!(promise.target == 0.95 && (expected - 0.95).abs() < 0.01, "{promise:?}");
+    let log = server.log.text();
+    assert_eq!(log.matches("recall is under its target").count(), 1, "{log}");
+}
+
+#[test]
+fn measuring_takes_its_share_of_the_search_threads_and_no_more() {
+    const SHARE: f64 = 0.02;
+    let share = SHARE.to_string();
+    let flags = ["--metrics", "127.0.0.1:0", "--measure-recall", &share, "--queue-delay-ms", "60000"];
+    let server =
+        Server::of(&format!("index={}", made().text("index")), &[&flags[..], &["--threads", "1"]].concat());
+    let begun = Instant::now();
+    let seconds = loop {
+        run(asked(&server, QUERIES, None));
+        let seconds = server.metric_or_zero("spandrel_recall_measuring_seconds_total{index=\"index\"}");
+        if begun.elapsed() > Duration::from_secs(4) {
+            break seconds;
+        }
+    };
+    // A piece is paid for by the rest that follows it.
+    let most = SHARE * begun.elapsed().as_secs_f64() + 0.05;
+    assert!(seconds > 0.0 && seconds < most, "{seconds} seconds, {most} at most");
 }

@@ -140,7 +140,10 @@ fn what_is_ahead_is_counted_by_turns() {
         // Work of another index takes turns too, by the time that it takes.
         queue.push(job(other, 1, None), true).unwrap();
         assert_eq!([ahead(1), ahead(2)], [(8, 8), (10, 15)]);
-        assert_eq!(queue.backlog(other, 1, Course::default()), Backlog { before_first: 6 * MS, before_last: 6 * MS });
+        assert_eq!(
+            queue.backlog(other, 1, Course::default()),
+            Backlog { before_first: 6 * MS, before_last: 6 * MS }
+        );
     });
 }
 

@@ -42,7 +42,10 @@ fn recall(encoder: &mut DescriptorEncoder<'_>, all: &[Arc<Served>]) -> Result<()
     // CAST: shown as numbers
     gauge("recall_queries", "Queries that it was measured with", |of| of.estimate.queries as f64)?;
     let help = "1 where recall is under its target with confidence, the upper end of the interval below it";
-    gauge("recall_under_target", help, |of| f64::from(u8::from(of.is_under())))
+    gauge("recall_under_target", help, |of| f64::from(u8::from(of.is_under())))?;
+    let help =
+        "What queries are taken to miss, divided by what those miss that the index was calibrated with";
+    gauge("recall_misses", help, |of| of.asked.misses)
 }
 
 impl Collector for Indexes {

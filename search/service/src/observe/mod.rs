@@ -102,6 +102,7 @@ mod tests {
             admission,
             metrics,
             measures_recall: true,
+            corrects_recall: false,
             descriptors: Arc::new(Shares::new(1000, 0, 10)),
             filter_bytes: 1 << 20,
         };

@@ -1,22 +1,41 @@
 //! What is kept and known of one version of an index.
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use spandrel_engine::{ExactSearch, SearchError};
+use spandrel_engine::{ExactSearch, RECALL_DEFAULT, SearchError, SearchParams};
 use tokio::sync::oneshot;
 
 use super::kept::{Kept, Reservoir};
 use super::tally::Tally;
 
 /// What is kept and known of one version of an index.
-#[derive(Default)]
 pub(crate) struct Recall {
     pub(crate) reservoir: Reservoir,
     pub(crate) tally: Tally,
+    /// Whether queries whose recall falls under its target aim higher from then on.
+    pub(super) corrects: bool,
     /// Kept queries on their way through the vectors.
     comparing: Mutex<Option<Comparing>>,
 }
 
 impl Recall {
+    pub(crate) fn new(corrects: bool) -> Recall {
+        Recall {
+            reservoir: Reservoir::default(),
+            tally: Tally::default(),
+            corrects,
+            comparing: Mutex::default(),
+        }
+    }
+
+    /// What queries that ask for this are taken to miss, divided by what those miss that the index was calibrated with.
+    pub(crate) fn misses(&self, params: &SearchParams) -> f64 {
+        let names_pruning = params.epsilon.is_some() || params.max_lists.is_some();
+        match self.corrects && !names_pruning && params.filter.is_none() {
+            true => self.tally.misses(params.k, params.recall.unwrap_or(RECALL_DEFAULT)),
+            false => 1.0,
+        }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Option<Comparing>> {
         // Put in and taken out whole.
         self.comparing.lock().unwrap_or_else(PoisonError::into_inner)

@@ -19,6 +19,8 @@ pub(crate) struct Asked {
     pub(crate) target: f64,
     /// Whether the index says that it reaches it.
     pub(crate) is_promised: bool,
+    /// What it was taken to miss, divided by what the index was calibrated with.
+    pub(crate) misses: f64,
 }
 
 /// A query that was answered.
@@ -40,15 +42,15 @@ pub(crate) struct Reservoir {
 }
 
 impl Reservoir {
-    /// Sees the answers to queries, rows back to back, that asked for `k` neighbours.
-    pub(crate) fn see(&self, rows: &Bytes, answers: &[Answer], k: usize) {
+    /// Sees the answers to queries, rows back to back, that asked for `k` neighbours and were searched with this ratio of misses.
+    pub(crate) fn see(&self, rows: &Bytes, answers: &[Answer], k: usize, misses: f64) {
         if k > K_MAX || answers.is_empty() {
             return;
         }
         let row_bytes = rows.len() / answers.len();
         for (row, answer) in rows.chunks_exact(row_bytes).zip(answers) {
             let Some(promise) = answer.promise else { continue };
-            let asked = Asked { k, target: promise.target, is_promised: promise.reached() };
+            let asked = Asked { k, target: promise.target, is_promised: promise.reached(), misses };
             let seen = self.seen.fetch_add(1, Ordering::Relaxed);
             // CAST: fewer places than queries seen
             let place = if seen < KEPT as u64 { seen } else { self.random() % (seen + 1) } as usize;
@@ -103,7 +105,7 @@ mod tests {
         let mut kept = [0_u32; SEEN];
         for _ in 0..1000 {
             for number in 0..SEEN {
-                reservoir.see(&Bytes::copy_from_slice(&[number as u8]), &[answer()], 1);
+                reservoir.see(&Bytes::copy_from_slice(&[number as u8]), &[answer()], 1, 1.0);
             }
             let taken = reservoir.take();
             assert_eq!(taken.len(), KEPT);
@@ -118,13 +120,13 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded() {
         let reservoir = Reservoir::default();
-        reservoir.see(&Bytes::from_static(&[1, 2, 3]), &vec![answer(); 3], K_MAX + 1);
-        reservoir.see(&Bytes::new(), &[], 1);
+        reservoir.see(&Bytes::from_static(&[1, 2, 3]), &vec![answer(); 3], K_MAX + 1, 1.0);
+        reservoir.see(&Bytes::new(), &[], 1, 1.0);
         // With a pruning of its own.
-        reservoir.see(&Bytes::from_static(&[1]), &[Answer::default()], 1);
+        reservoir.see(&Bytes::from_static(&[1]), &[Answer::default()], 1, 1.0);
         assert!(reservoir.take().is_empty());
-        reservoir.see(&Bytes::from(vec![7; 5000]), &vec![answer(); 1000], 9);
-        let (taken, asked) = (reservoir.take(), Asked { k: 9, target: 0.9, is_promised: true });
+        reservoir.see(&Bytes::from(vec![7; 5000]), &vec![answer(); 1000], 9, 2.0);
+        let (taken, asked) = (reservoir.take(), Asked { k: 9, target: 0.9, is_promised: true, misses: 2.0 });
         assert!(taken.len() == KEPT && taken.iter().all(|kept| kept.row == [7; 5] && kept.asked == asked));
     }
 }

@@ -10,6 +10,8 @@ use super::kept::Asked;
 const QUERIES: usize = 1024;
 /// Kinds of queries told apart; a further one takes the place of the one that had a query the longest ago.
 const KINDS: usize = 16;
+/// What queries are taken to miss at most, divided by what those miss that the index was calibrated with.
+const MISSES_MAX: f64 = 32.0;
 
 /// Recall of the last queries, by what they asked for; the kind of the last query is the last.
 #[derive(Debug, Default)]
@@ -17,6 +19,7 @@ pub(crate) struct Tally(Mutex<Vec<Kind>>);
 
 #[derive(Debug)]
 struct Kind {
+    /// Its misses are those that the next queries are searched with.
     asked: Asked,
     recalls: VecDeque<f64>,
     is_warned: bool,
@@ -37,11 +40,12 @@ impl Measured {
 }
 
 impl Tally {
-    /// Counts a query. Whether a recall is promised is as the last query says.
+    /// Counts a query, unless it was searched before its kind was corrected. Whether a recall is promised is as the last query says.
     pub(crate) fn add(&self, asked: Asked, recall: f64) {
         let mut kinds = self.lock();
         let is_same = |kind: &Kind| (kind.asked.k, kind.asked.target) == (asked.k, asked.target);
         let mut kind = match kinds.iter().position(is_same) {
+            Some(at) if kinds[at].asked.misses != asked.misses => return,
             Some(at) => kinds.remove(at),
             None => Kind { asked, recalls: VecDeque::new(), is_warned: false },
         };
@@ -58,10 +62,38 @@ impl Tally {
 
     /// What is known, by `k` and then by target.
     pub(crate) fn measured(&self) -> Vec<Measured> {
-        let mut measured: Vec<Measured> = self.lock().iter_mut().map(Kind::measured).collect();
+        let mut kinds = self.lock();
+        let known = kinds.iter_mut().filter(|kind| !kind.recalls.is_empty());
+        let mut measured: Vec<Measured> = known.map(Kind::measured).collect();
+        drop(kinds);
         let order = |a: &Asked, b: &Asked| a.k.cmp(&b.k).then(a.target.total_cmp(&b.target));
         measured.sort_by(|a, b| order(&a.asked, &b.asked));
         measured
+    }
+
+    /// What queries of a kind are taken to miss, divided by what those miss that the index was calibrated with.
+    pub(crate) fn misses(&self, k: usize, target: f64) -> f64 {
+        let kinds = self.lock();
+        let kind = kinds.iter().find(|kind| (kind.asked.k, kind.asked.target) == (k, target));
+        kind.map_or(1.0, |kind| kind.asked.misses)
+    }
+
+    /// Lets the kinds aim higher that fell under their targets, by what they missed too much, and forgets what they found so far:
+    /// those, with what they were measured by.
+    pub(crate) fn correct(&self) -> Vec<(Measured, f64)> {
+        let mut kinds = self.lock();
+        let fallen = kinds.iter_mut().filter_map(|kind| {
+            let measured = kind.measured();
+            let Measured { asked, estimate } = measured;
+            if !measured.is_under() || asked.target >= 1.0 || asked.misses >= MISSES_MAX {
+                return None;
+            }
+            let too_much = (1.0 - estimate.recall) / (1.0 - asked.target);
+            kind.asked.misses = (too_much * asked.misses).min(MISSES_MAX);
+            kind.recalls.clear();
+            Some((measured, kind.asked.misses))
+        });
+        fallen.collect()
     }
 
     /// What fell under its target and was not told before.
@@ -94,7 +126,7 @@ mod tests {
     #[test]
     fn the_last_queries_of_each_kind_count() {
         let tally = Tally::default();
-        let asked = |k, is_promised| Asked { k, target: 0.95, is_promised };
+        let asked = |k, is_promised| Asked { k, target: 0.95, is_promised, misses: 1.0 };
         let (ten, hundred) = (asked(10, true), asked(100, false));
         (0..3 * QUERIES).for_each(|_| tally.add(ten, 0.5));
         (0..QUERIES).for_each(|_| tally.add(ten, 1.0));
@@ -117,7 +149,7 @@ mod tests {
     #[test]
     fn a_fall_is_told_once() {
         let tally = Tally::default();
-        let asked = Asked { k: 10, target: 0.95, is_promised: true };
+        let asked = Asked { k: 10, target: 0.95, is_promised: true, misses: 1.0 };
         (0..100).for_each(|_| tally.add(asked, 0.97));
         assert!(tally.to_warn_of().is_empty());
         (0..100).for_each(|_| tally.add(asked, 0.7));
@@ -127,6 +159,33 @@ mod tests {
         // Without a promise nothing can fall under it.
         let none = Asked { k: 11, is_promised: false, ..asked };
         (0..100).for_each(|_| tally.add(none, 0.1));
-        assert!(tally.to_warn_of().is_empty());
+        assert!(tally.to_warn_of().is_empty() && tally.correct().len() == 1);
+    }
+
+    #[test]
+    fn a_correction_aims_higher_by_what_is_missed_too_much() {
+        let tally = Tally::default();
+        let asked = Asked { k: 10, target: 0.95, is_promised: true, misses: 1.0 };
+        (0..100).for_each(|_| tally.add(asked, 0.9375));
+        assert!(tally.correct().is_empty(), "a fall that chance explains is not corrected");
+        (0..500).for_each(|_| tally.add(asked, 0.9));
+        let missed = (100.0 * 0.0625 + 500.0 * 0.1) / 600.0;
+        let corrected = tally.correct();
+        assert!(corrected.len() == 1 && (corrected[0].1 - missed / 0.05).abs() < 1e-9, "{corrected:?}");
+        assert!((tally.misses(10, 0.95) - missed / 0.05).abs() < 1e-9);
+        assert!(tally.misses(11, 0.95) == 1.0 && tally.misses(10, 0.9) == 1.0, "others stay as they are");
+        // Queries that were searched before say nothing of how it goes now.
+        tally.add(asked, 0.1);
+        assert!(tally.measured().is_empty() && tally.correct().is_empty());
+        let now = Asked { misses: tally.misses(10, 0.95), ..asked };
+        (0..600).for_each(|_| tally.add(now, 0.96));
+        assert!(tally.correct().is_empty() && tally.measured().len() == 1);
+        // What goes on falling is corrected up to a limit, and never down.
+        for _ in 0..20 {
+            let now = Asked { misses: tally.misses(10, 0.95), ..asked };
+            (0..1024).for_each(|_| tally.add(now, 0.5));
+            tally.correct();
+        }
+        assert!(tally.misses(10, 0.95) == MISSES_MAX);
     }
 }

@@ -7,6 +7,8 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::comparing::{Comparing, Recall};
+use super::kept::Asked;
+use super::tally::Measured;
 use crate::registry::Registry;
 use crate::served::Served;
 use crate::stopping::Stopping;
@@ -81,6 +83,7 @@ async fn step(served: &Served) -> Option<f32> {
             } else {
                 finish(served, recall, &comparing);
             }
+            served.metrics.measuring_seconds.inc_by(f64::from(micros) / 1e6);
             Some(micros)
         }
         Ok(_) => None,
@@ -131,6 +134,20 @@ fn finish(served: &Served, measuring: &Recall, comparing: &Comparing) {
             "recall is under its target; calibrate the index with queries like these"
         );
     }
+    if measuring.corrects {
+        for (measured, misses) in measuring.tally.correct() {
+            let Measured { asked: Asked { k, target, .. }, estimate } = measured;
+            let (index, recall) = (&served.config.name, estimate.recall);
+            tracing::info!(
+                index,
+                k,
+                target,
+                recall,
+                misses,
+                "queries aim higher from now on, by what they missed"
+            );
+        }
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +162,28 @@ mod tests {
             // One thread of them works meanwhile.
             let spent = work.as_secs_f32() / (work.as_secs_f32() + threads as f32 * rest.as_secs_f32());
             assert!((spent - share).abs() < 1e-3, "{share} of {threads} threads: {spent}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_and_the_rest_after_it_keep_to_the_budget() {
+        for (share, threads) in [(0.01, 1), (0.01, 2), (0.01, 64), (0.2, 3), (1.0, 4)] {
+            let budget = Budget { share, threads };
+            let (mut work, mut rest) = (Duration::ZERO, Duration::ZERO);
+            for micros in [1, 100, 3000, 40].into_iter().cycle().take(1000) {
+                let piece = Duration::from_micros(micros);
+                work += piece;
+                rest += budget.rest(piece);
+            }
+            // One piece at a time is under way.
+            let most = f64::from(share) * threads as f64 * (work + rest).as_secs_f64();
+            assert!(work.as_secs_f64() <= most * 1.001, "{budget:?}: {work:?} of {most}");
+            assert!(work.as_secs_f64() >= (0.98 * most).min(work.as_secs_f64()), "{budget:?} is made use of");
         }
     }
 }

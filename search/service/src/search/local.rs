@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use spandrel_engine::{
-    Answer, FetchRequest, FetchState, Fetched as EngineFetched, QueryPlan, RangeRequest, SearchParams,
+    Answer, Course, FetchRequest, FetchState, Fetched as EngineFetched, QueryPlan, RangeRequest, SearchParams,
 };
 
 use super::contents::{Contents, rows_of};
@@ -79,20 +79,23 @@ impl Searcher for Local {
         };
         let filter = filtered(&served, let_in, params.explain, call).await?;
         params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.compiled.matches));
+        if let Some(recall) = served.recall.as_ref().filter(|_| !is_own) {
+            params.misses = recall.misses(&params);
+        }
         // Without a filter they are as any other, and handing them in makes their plan.
         let plan = match params.filter {
             Some(_) => QueryPlan::of(&params, served.index())?.filter_plan(),
             None => None,
         };
-        params.effort = admitted(&served, Load::of(served.engine(), count, plan), call)?.effort;
+        params.effort = admitted(&served, Load::of(served.engine(), count, plan.into()), call)?.effort;
         let lowered = lowered(&params, served.index())?;
         let is_kept = !is_own && lowered.is_none() && params.filter.is_none();
-        let k = params.k;
+        let (k, misses) = (params.k, params.misses);
         let compiled = filter.as_ref().map(|filter| Arc::clone(&filter.compiled));
         let handed = Handed::queries(&served, rows.clone(), params, compiled, call).await?;
         let mut answers = handed.answer(call).await?;
         if let Some(recall) = served.recall.as_ref().filter(|_| is_kept) {
-            recall.reservoir.see(&rows, &answers, k);
+            recall.reservoir.see(&rows, &answers, k, misses);
         }
         let mut vectors = None;
         if !contents.are_none() {
@@ -135,7 +138,7 @@ impl Searcher for Local {
         let filter = filtered(&served, let_in, false, call).await?.map(|filter| filter.compiled);
         params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
         // Its parts go in one at a time.
-        let Admitted { effort } = admitted(&served, Load::of(served.engine(), 1, None), call)?;
+        let Admitted { effort } = admitted(&served, Load::of(served.engine(), 1, Course::Within), call)?;
         if effort < 1.0 {
             params.completeness *= effort;
             served.metrics.degraded.inc();
@@ -157,7 +160,7 @@ impl Searcher for Local {
             _ => {}
         }
         let mut room = call.entry.room(ids.len() * (served.index().row_bytes() + 3) + ANSWER_REST)?;
-        admitted(&served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), None), call)?;
+        admitted(&served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), Course::Nearest), call)?;
         let (fetched, more) = contents.fetch(&served, ids, (self.limits.message_bytes, call)).await?;
         more.into_iter().for_each(|more| room.join(more));
         tell_damage(&served, &fetched);
@@ -216,7 +219,7 @@ impl Local {
         form: Form,
         call: Call<'a>,
     ) -> Result<Queries<'a>, Refusal> {
-        admitted(served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), None), call)?;
+        admitted(served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), Course::Nearest), call)?;
         let room = call.entry.hold(ids.len().saturating_mul(served.index().row_bytes()))?;
         let (count, asked) = (ids.len(), ids.clone());
         let contents = Contents::vectors(form.field());
@@ -273,7 +276,7 @@ async fn let_in(
     if known.is_some() {
         return Ok(Some(LetIn { asked, waiting: None, _known: known }));
     }
-    let load = Load::of(served.engine(), given.count(), None);
+    let load = Load::of(served.engine(), given.count(), Course::Nearest);
     admitted(served, Load { filter: served.filters.delay(&asked), ..load }, call)?;
     Ok(Some(LetIn { asked, waiting: Some(served.filters.wait()), _known: None }))
 }

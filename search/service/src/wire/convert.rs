@@ -98,6 +98,7 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
     Ok(SearchParams {
         k: k as usize, // CAST: widening
         recall: options.recall,
+        misses: 1.0,
         epsilon: options.epsilon,
         max_lists: options.max_lists,
         effort: 1.0,

@@ -30,6 +30,9 @@ impl Settings {
         dirs: &[NamedDir],
         entries: &[IndexEntry],
     ) -> anyhow::Result<ServerConfig> {
+        if self.recall_correct && self.measure_recall == 0.0 {
+            return Err(UsageError("--recall-correct needs --measure-recall, which is 0".to_owned()).into());
+        }
         Ok(ServerConfig {
             indexes: self.indexes(dirs, entries)?,
             listen: self.listen.0,
@@ -47,6 +50,7 @@ impl Settings {
                 degrade_effort_min: self.degrade_effort_min,
             },
             measure_recall: self.measure_recall,
+            correct_recall: self.recall_correct,
             tls: self.tls()?,
             tokens: self.tokens.clone(),
             roots: self.root.clone(),

@@ -98,6 +98,9 @@ pub struct Settings {
     /// 0 turns it off.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = parse_share)]
     pub measure_recall: f32,
+    /// Let queries that ask for a recall aim higher, where what they find is measured to be under it.
+    #[arg(long)]
+    pub recall_correct: bool,
     /// Largest message.
     #[arg(long, value_name = "SIZE", help_heading = "Limits", default_value_t = bytes(Limits::default().message_bytes), value_parser = size(1 << 10..=1 << 30))]
     pub max_message: ByteSize,
