@@ -35,7 +35,7 @@ class Server:
              "--k", str(a.k), "--rate", str(a.rate), "--seconds", str(a.seconds)], capture_output=True, text=True)
         if done.returncode:
             sys.exit(done.stderr)
-        point = json.loads(done.stdout)["points"][0]
+        point = json.loads(done.stdout)[0]
         return point["p50_us"], point["p99_us"]
 
     def measured(self):

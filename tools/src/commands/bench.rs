@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use spandrel_datasets::{IdFile, RangeTruth, Rows, Truth};
+use spandrel_engine::RangeParams;
 use spandrel_index::{Index, VectorSource as _};
 use spandrel_io::disk::{DiskParams, DiskReport, DiskRow, measure_folder};
 
@@ -14,6 +15,7 @@ use super::filter::{Compiler, FilterArgs};
 use super::input::InputArgs;
 use super::measure::{self, Examples, Pruning, Setup, Sweep, cross};
 use super::remote::bench::Remotely;
+use super::remote::range_bench::{RangeRemotely, measure_within};
 use super::remote::{self, Rpc, ServerArgs};
 use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, READING, open_index, open_queries};
 use super::within::{self, RadiusArgs, RangeExamples, RangeSweep};
@@ -113,10 +115,13 @@ pub struct BenchArgs {
 
 pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     if let (Some(_), Some(queries), Some(truth)) = (&args.server.server, &args.queries, &args.truth) {
-        if args.radius.radius.is_some() {
-            return Err(UsageError("--radius needs --index".to_owned()).into());
+        if args.radius.radius.is_some() && args.filter.is_given() {
+            return Err(UsageError("a filter within a radius needs --index".to_owned()).into());
         }
-        let points = remotely(args, queries, truth, session)?;
+        let points = match args.radius.radius {
+            Some(_) => within_remotely(args, queries, truth, session)?,
+            None => remotely(args, queries, truth, session)?,
+        };
         let label = points.first().and_then(|point| point.label.clone()).unwrap_or_default();
         return hand_out(args, &label, &points, "", session);
     }
@@ -164,15 +169,43 @@ fn within(
     filters: Option<&Compiler<'_>>,
     session: &Session,
 ) -> anyhow::Result<()> {
-    let mut known = RangeTruth::open(truth)?;
-    if let Some(ids) = &args.ids {
-        known.name_rows(&IdFile::open(ids)?.read_all()?).with_context(|| truth.display().to_string())?;
-    }
-    let of = |&completeness: &f32| args.radius.params(completeness, args.places.distances);
-    let sweep =
-        RangeSweep { setup: setup(args, index), params: args.completeness.iter().filter_map(of).collect() };
+    let known = read_range_truth(args, truth)?;
+    let sweep = RangeSweep { setup: setup(args, index), params: range_params(args) };
     let points = within::measure(index, RangeExamples { queries, truth: &known, filters }, &sweep, session)?;
     hand_out(args, &sweep.setup.label, &points, "", session)
+}
+
+/// As [`remotely`], for all within a radius.
+fn within_remotely(
+    args: &BenchArgs,
+    queries: &Path,
+    truth: &Path,
+    session: &Session,
+) -> anyhow::Result<Vec<Point>> {
+    let what = RangeRemotely {
+        server: &args.server,
+        label: args.label.clone(),
+        queries,
+        input: args.input,
+        truth: &read_range_truth(args, truth)?,
+        in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
+        params: range_params(args),
+        seconds: args.seconds.into(),
+    };
+    measure_within(&what, session)
+}
+
+fn range_params(args: &BenchArgs) -> Vec<RangeParams> {
+    let of = |&completeness: &f32| args.radius.params(completeness, args.places.distances);
+    args.completeness.iter().filter_map(of).collect()
+}
+
+fn read_range_truth(args: &BenchArgs, path: &Path) -> anyhow::Result<RangeTruth> {
+    let mut truth = RangeTruth::open(path)?;
+    if let Some(ids) = &args.ids {
+        truth.name_rows(&IdFile::open(ids)?.read_all()?).with_context(|| path.display().to_string())?;
+    }
+    Ok(truth)
 }
 
 /// A truth, with the ids of its rows if they are given.

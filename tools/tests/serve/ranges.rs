@@ -280,3 +280,28 @@ fn one_that_is_given_up_ends_and_so_does_one_that_is_late() {
         assert!(parts.len() > 3);
     });
 }
+
+#[test]
+fn clients_of_a_server_measure_what_an_index_gives() {
+    let server = server(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let [queries, truth] = ["queries.u8bin", "truth.range"].map(|name| text(&folder, name));
+    let (base, index) = (text(large(), "base.u8bin"), text(large(), "index"));
+    spandrel(&["data", "crop", &base, &queries, "--rows", "0..30"]);
+    let within = ["--radius", "900", "--queries", &queries];
+    spandrel(&[&["data", "truth", "--base", &base, "--metric", "l2", "--out", &truth], &within[..]].concat());
+    let bench = |place: [&str; 2]| -> Vec<serde_json::Value> {
+        let flags = ["--truth", &truth, "--completeness", "0.5,1", "--seconds", "0", "--format", "json"];
+        let said = spandrel(&[&["bench", "--quiet"], &place[..], &within, &flags].concat());
+        serde_json::from_str(&said).unwrap()
+    };
+    let [there, here] = [bench(["--server", &server.address]), bench(["--index", &index])];
+    assert_eq!((there.len(), here.len()), (2, 2));
+    for (there, here) in there.iter().zip(&here) {
+        for key in ["recall", "average_precision", "results", "vectors_scanned", "lists", "params"] {
+            assert_eq!(there[key], here[key], "{key}: {there}, {here}");
+        }
+        assert!(there["results"].as_f64() > Some(1.0) && there["p99_us"].as_f64() > Some(0.0), "{there}");
+    }
+    assert_eq!(there[1]["recall"], 1.0);
+}

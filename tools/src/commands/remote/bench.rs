@@ -160,7 +160,6 @@ fn point(
     mut outcome: Outcome,
     session: &Session,
 ) -> anyhow::Result<Point> {
-    let v1::DescribeIndexResponse { code, memory_bytes, disk_bytes, .. } = &remote.about;
     if outcome.latencies_ns.is_empty() {
         let why = outcome.first_refusal.map_or_else(String::new, |status| format!(": {}", status.message()));
         return Err(Advised::new(format!("no query was answered{why}"), "ask at a lower --rate").into());
@@ -171,9 +170,31 @@ fn point(
         0 => None,
         _ => Some(LatencySummary::of(&mut outcome.refused_ns).p99_us),
     };
-    let tier = |tier: v1::Tier| if tier == v1::Tier::Memory { "memory" } else { "ssd" }.to_owned();
+    let of_index = described(remote, what.label.as_deref(), Point::of_work(warm_up.answers.iter().flatten()));
     let point = Point {
-        label: Some(what.label.clone().unwrap_or_else(|| remote.summary.name.clone())),
+        distances: Some(what.distances.to_string()),
+        params: setting.params.into(),
+        k: Some(what.k.into()),
+        in_flight: Some(setting.in_flight as u64), // CAST: widening
+        rpc: Some(what.server.rpc.name().to_owned()),
+        connections: Some(what.server.connections.into()),
+        offered_qps: what.rate,
+        refused_share: Some(outcome.refused_share),
+        refused_p99_us,
+        recall,
+        // CAST: counts are exact to 2^53
+        qps: outcome.latencies_ns.len() as f64 / outcome.elapsed.as_secs_f64().max(1e-9),
+        ..of_index
+    };
+    Ok(point.with_latencies(&latency))
+}
+
+/// A point with what a server says of its index.
+pub(super) fn described(remote: &Remote, label: Option<&str>, point: Point) -> Point {
+    let v1::DescribeIndexResponse { code, memory_bytes, disk_bytes, .. } = &remote.about;
+    let tier = |tier: v1::Tier| if tier == v1::Tier::Memory { "memory" } else { "ssd" }.to_owned();
+    Point {
+        label: Some(label.unwrap_or(&remote.summary.name).to_owned()),
         // Its folder is told to those who may manage it.
         index: Some(match remote.about.path.as_str() {
             "" => remote.summary.name.clone(),
@@ -183,25 +204,13 @@ fn point(
         code: Some(code.clone()),
         codes: Some(tier(remote.about.codes())),
         vectors: Some(tier(remote.about.vectors())),
-        distances: Some(what.distances.to_string()),
-        params: setting.params.into(),
-        k: Some(what.k.into()),
-        in_flight: Some(setting.in_flight as u64), // CAST: widening
         server: Some(remote.address.clone()),
-        rpc: Some(what.server.rpc.name().to_owned()),
-        connections: Some(what.server.connections.into()),
-        offered_qps: what.rate,
-        refused_share: Some(outcome.refused_share),
-        refused_p99_us,
-        recall,
         // CAST: counts are exact to 2^53, here and below
-        qps: outcome.latencies_ns.len() as f64 / outcome.elapsed.as_secs_f64().max(1e-9),
         memory_bytes: Some(memory_bytes.values().sum::<u64>() as f64),
         index_bytes: Some(*disk_bytes as f64),
         // Of a server no more is known.
-        ..Point::of_work(warm_up.answers.iter().flatten())
-    };
-    Ok(point.with_latencies(&latency))
+        ..point
+    }
 }
 
 /// Recall over the queries that were answered.

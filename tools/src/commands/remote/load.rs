@@ -45,17 +45,17 @@ pub(super) struct Outcome {
 }
 
 /// Queries answered together.
-struct Sample {
+pub(super) struct Sample {
     /// Number of the first of them.
-    first: usize,
-    latency: Duration,
+    pub(super) first: usize,
+    pub(super) latency: Duration,
     /// Kept of the first pass over all queries.
-    answers: Vec<Answer>,
-    queries: usize,
+    pub(super) answers: Vec<Answer>,
+    pub(super) queries: usize,
 }
 
 /// Deals out queries to those who ask.
-struct Dealer {
+pub(super) struct Dealer {
     next: AtomicUsize,
     queries: usize,
     of_call: usize,
@@ -64,8 +64,13 @@ struct Dealer {
 }
 
 impl Dealer {
+    /// Of `queries` queries, `of_call` in a call, each once and from then on until a time comes or `stop` is set.
+    pub(super) fn new(queries: usize, of_call: usize, until: Instant, stop: &Arc<AtomicBool>) -> Dealer {
+        Dealer { next: AtomicUsize::new(0), queries, of_call, until, stop: Arc::clone(stop) }
+    }
+
     /// Numbers of the queries of the next call, and whether they are asked for the first time.
-    fn next(&self) -> Option<(Range<usize>, bool)> {
+    pub(super) fn next(&self) -> Option<(Range<usize>, bool)> {
         let call = self.next.fetch_add(1, Ordering::Relaxed);
         let calls = self.queries.div_ceil(self.of_call);
         let first_pass = call < calls;
@@ -85,13 +90,10 @@ impl Load {
     /// The first status that is neither OK nor such a refusal.
     pub(super) async fn closed(&self) -> Result<Outcome, Status> {
         let start = Instant::now();
-        let dealer = Arc::new(Dealer {
-            next: AtomicUsize::new(0),
-            queries: self.asking.count(),
-            of_call: if self.rpc == Rpc::Batch && !self.asking.has_own_filters() { BATCH } else { 1 },
-            until: start + Duration::from_secs_f64(self.seconds),
-            stop: Arc::clone(&self.stop),
-        });
+        let in_batches = self.rpc == Rpc::Batch && !self.asking.has_own_filters();
+        let of_call = if in_batches { BATCH } else { 1 };
+        let until = start + Duration::from_secs_f64(self.seconds);
+        let dealer = Arc::new(Dealer::new(self.asking.count(), of_call, until, &self.stop));
         let patience = Patience::new(&self.stop);
         let mut tasks = JoinSet::new();
         for client in &self.clients {
@@ -162,7 +164,7 @@ impl Load {
 }
 
 impl Outcome {
-    fn take(&mut self, sample: Sample) {
+    pub(super) fn take(&mut self, sample: Sample) {
         self.latencies_ns.extend(std::iter::repeat_n(nanos(sample.latency), sample.queries));
         for (place, answer) in self.answers.iter_mut().skip(sample.first).zip(sample.answers) {
             *place = Some(answer);

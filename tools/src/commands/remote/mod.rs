@@ -5,6 +5,7 @@ mod explained;
 mod load;
 mod patience;
 pub(super) mod query;
+pub(super) mod range_bench;
 pub(super) mod within;
 
 use std::path::PathBuf;

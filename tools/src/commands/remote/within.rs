@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 
 use super::patience::{Connection, Patience};
 use super::query::Query;
-use super::{Remote, ServerArgs, limit, missing_of, neighbours, told, wire_distances};
+use super::{Remote, ServerArgs, limit, missing_of, neighbours, told, wire_distances, work_of};
 use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
 use crate::commands::within::sort;
@@ -61,7 +61,7 @@ pub(in crate::commands) fn ask_within(
     })
 }
 
-fn request(remote: &Remote, row: &[u8], params: &RangeParams) -> v1::SearchRangeRequest {
+pub(super) fn request(remote: &Remote, row: &[u8], params: &RangeParams) -> v1::SearchRangeRequest {
     v1::SearchRangeRequest {
         index: remote.summary.name.clone(),
         query: Some(remote.vectors(row)),
@@ -70,12 +70,13 @@ fn request(remote: &Remote, row: &[u8], params: &RangeParams) -> v1::SearchRange
         max_results: params.max_results.map(|max| max as u32), // CAST: a flag of 32 bits
         max_bytes: params.max_bytes,
         distances: wire_distances(params.distances) as i32, // CAST: the enum's code
+        with_work: true,
         ..v1::SearchRangeRequest::default()
     }
 }
 
 /// The answer to one query, best first, and how many vectors match its filter; what came of it so far where the patience is over.
-async fn answer(
+pub(super) async fn answer(
     connection: &Connection,
     metric: Metric,
     request: v1::SearchRangeRequest,
@@ -91,6 +92,7 @@ async fn answer(
             answer.missing = end.missing.map(missing_of).unwrap_or_default();
             answer.limited_by = limit(end.limited_by);
             matches = end.filtered.map(|filtered| filtered.matches);
+            answer.work = end.work.as_ref().map(work_of).unwrap_or_default();
         }
     }
     sort(metric, &mut answer.neighbours);

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use spandrel_datasets::{RangeTruth, Rows};
 use spandrel_engine::RangeParams;
 use spandrel_index::{Index, VectorSource as _};
@@ -47,24 +47,29 @@ pub(in crate::commands) fn measure(
     sweep.setup.points(index, &sweep.params, session, |running, params| {
         let callers = sweep.setup.threads * running.in_flight;
         let searching = Searching { engine: &running.engine, filters, callers, session };
-        let settings = format!("completeness={}", params.completeness);
-        let run = running.run(&settings, queries, |count| {
+        let name = format!("completeness={}", params.completeness);
+        let run = running.run(&name, queries, |count| {
             let rows = rows.slice(..count * queries.row_bytes());
             answers(searching, 0, &rows, params)
         })?;
         let held = Held::of(index.metric(), &run.answers, truth);
         let results: usize = run.answers.iter().map(|answer| answer.neighbours.len()).sum();
-        let mut settings = json!({ "radius": params.radius, "completeness": params.completeness });
-        if let Some(max_results) = params.max_results {
-            settings["max_results"] = max_results.into();
-        }
         Ok(Point {
             distances: Some(params.distances.to_string()),
-            params: Params::Other(settings),
+            params: Params::Other(settings(params)),
             recall: held.completeness,
             average_precision: Some(held.average_precision),
             results: Some(results as f64 / run.answers.len().max(1) as f64), // CAST: exact to 2^53
             ..running.point(run)
         })
     })
+}
+
+/// The settings of a point.
+pub(in crate::commands) fn settings(params: &RangeParams) -> Value {
+    let mut settings = json!({ "radius": params.radius, "completeness": params.completeness });
+    if let Some(max_results) = params.max_results {
+        settings["max_results"] = max_results.into();
+    }
+    settings
 }

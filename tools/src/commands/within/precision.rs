@@ -10,19 +10,19 @@ const BELOW: f64 = 0.001;
 
 /// How much of a truth answers hold.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Held {
+pub(in crate::commands) struct Held {
     /// Share of the true results that was found, over all queries: 1 where there is none.
-    pub(super) completeness: f64,
+    pub(in crate::commands) completeness: f64,
     /// Area under precision over recall, both over the results of all queries together, as big-ann-benchmarks has it: with 100
     /// thresholds on the distance, evenly from just below the nearest to the farthest result, precision `p` and recall `r` of
     /// the results within each, the sum of `(r' - r) (p' + p) / 2` over successive ones. Where all results are true, it is the
     /// completeness.
-    pub(super) average_precision: f64,
+    pub(in crate::commands) average_precision: f64,
 }
 
 impl Held {
     /// That of the answers to all queries of a truth.
-    pub(super) fn of(metric: Metric, answers: &[Answer], truth: &RangeTruth) -> Held {
+    pub(in crate::commands) fn of(metric: Metric, answers: &[Answer], truth: &RangeTruth) -> Held {
         // Scores of all results, and whether they are true.
         let mut results: Vec<(f64, bool)> = Vec::new();
         for (query, answer) in answers.iter().enumerate().take(truth.queries()) {

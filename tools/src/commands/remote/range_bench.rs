@@ -1,0 +1,148 @@
+//! `spandrel bench --server --radius`: how much of what is within a radius clients of a server find, and how fast.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use spandrel_datasets::{RangeTruth, Rows};
+use spandrel_engine::RangeParams;
+use spandrel_index::VectorSource as _;
+use tokio::task::JoinSet;
+use tonic::Status;
+
+use super::bench::described;
+use super::load::{Dealer, Outcome, Sample};
+use super::patience::{Connection, Patience};
+use super::within::{answer, request};
+use super::{Remote, ServerArgs, told};
+use crate::Session;
+use crate::commands::input::InputArgs;
+use crate::commands::search::open_queries;
+use crate::commands::serve::runtime;
+use crate::commands::within::{Held, settings};
+use crate::figures::{LatencySummary, Params, Point};
+use spandrel_client::{Client, RetryPolicy};
+
+/// What is measured.
+pub(in crate::commands) struct RangeRemotely<'a> {
+    pub(in crate::commands) server: &'a ServerArgs,
+    pub(in crate::commands) label: Option<String>,
+    pub(in crate::commands) queries: &'a std::path::Path,
+    pub(in crate::commands) input: InputArgs,
+    pub(in crate::commands) truth: &'a RangeTruth,
+    pub(in crate::commands) in_flight: Vec<usize>,
+    pub(in crate::commands) params: Vec<RangeParams>,
+    pub(in crate::commands) seconds: f64,
+}
+
+/// Who asks what.
+#[derive(Clone)]
+struct Asking {
+    remote: Arc<Remote>,
+    queries: Arc<Rows>,
+    params: RangeParams,
+}
+
+/// Measures every point.
+pub(in crate::commands) fn measure_within(
+    what: &RangeRemotely<'_>,
+    session: &Session,
+) -> anyhow::Result<Vec<Point>> {
+    let Some(config) = what.server.config(RetryPolicy::NEVER)? else {
+        unreachable!("asked only with a server")
+    };
+    runtime()?.block_on(async {
+        let clients = what.server.clients(&config)?;
+        let remote = Arc::new(Remote::open(&clients, &config.address, what.server.index_name()).await?);
+        let queries = Arc::new(Rows::read(&open_queries(remote.fit(), &what.input, what.queries, session)?)?);
+        what.truth.validate(queries.len())?;
+        let meter = session.meter();
+        let mut points = Vec::new();
+        for &in_flight in &what.in_flight {
+            for params in &what.params {
+                let phase = format!("asking within a radius, {in_flight} in flight on each connection");
+                meter.phase(&phase, "queries");
+                let (remote, queries) = (Arc::clone(&remote), Arc::clone(&queries));
+                let asking = Asking { remote, queries, params: params.clone() };
+                let outcome = closed(&clients, &asking, (in_flight, what.seconds), session)
+                    .await
+                    .map_err(told(&config.address))?;
+                meter.set(outcome.latencies_ns.len() as u64, 0); // CAST: widening
+                if session.is_stopped() {
+                    anyhow::bail!("stopped before the end");
+                }
+                points.push(point(what, &asking, in_flight, outcome));
+                meter.finish();
+            }
+        }
+        Ok(points)
+    })
+}
+
+/// Keeps a fixed number of searches under way on each connection until all queries were asked and the time is over.
+async fn closed(
+    clients: &[Client],
+    asking: &Asking,
+    (in_flight, seconds): (usize, f64),
+    session: &Session,
+) -> Result<Outcome, Status> {
+    let start = Instant::now();
+    let (count, until) = (asking.queries.len() as usize, start + Duration::from_secs_f64(seconds)); // CAST: rows in memory
+    let dealer = Arc::new(Dealer::new(count, 1, until, &session.stop));
+    let patience = Patience::new(&session.stop);
+    let mut tasks = JoinSet::new();
+    for client in clients {
+        for _ in 0..in_flight {
+            let connection = Connection { client: client.clone(), patience: Arc::clone(&patience) };
+            tasks.spawn(searches(connection, asking.clone(), Arc::clone(&dealer)));
+        }
+    }
+    let mut outcome = Outcome { answers: vec![None; count], ..Outcome::default() };
+    while let Some(joined) = tasks.join_next().await {
+        let samples =
+            joined.map_err(|e| Status::internal(format!("a task of the generator broke: {e}")))??;
+        samples.into_iter().for_each(|sample| outcome.take(sample));
+    }
+    outcome.elapsed = start.elapsed();
+    outcome.refused_share = patience.refused_share();
+    Ok(outcome)
+}
+
+/// One search after the other, each read to its end.
+async fn searches(
+    connection: Connection,
+    asking: Asking,
+    dealer: Arc<Dealer>,
+) -> Result<Vec<Sample>, Status> {
+    let row_bytes = asking.queries.row_bytes();
+    let mut samples = Vec::new();
+    while let Some((numbers, first_pass)) = dealer.next() {
+        let (first, begun) = (numbers.start, Instant::now());
+        let row = &asking.queries.bytes()[first * row_bytes..][..row_bytes];
+        let request = request(&asking.remote, row, &asking.params);
+        let (found, _) = answer(&connection, asking.remote.metric, request).await?;
+        let answers = if first_pass { vec![found] } else { Vec::new() };
+        samples.push(Sample { first, latency: begun.elapsed(), answers, queries: 1 });
+    }
+    Ok(samples)
+}
+
+fn point(what: &RangeRemotely<'_>, asking: &Asking, in_flight: usize, mut outcome: Outcome) -> Point {
+    let Asking { remote, params, .. } = asking;
+    let answers: Vec<_> = outcome.answers.into_iter().flatten().collect();
+    let held = Held::of(remote.metric, &answers, what.truth);
+    let results: usize = answers.iter().map(|answer| answer.neighbours.len()).sum();
+    let latency = LatencySummary::of(&mut outcome.latencies_ns);
+    let point = Point {
+        distances: Some(params.distances.to_string()),
+        params: Params::Other(settings(params)),
+        in_flight: Some(in_flight as u64), // CAST: widening
+        rpc: Some("range".to_owned()),
+        connections: Some(what.server.connections.into()),
+        refused_share: Some(outcome.refused_share),
+        recall: held.completeness,
+        average_precision: Some(held.average_precision),
+        results: Some(results as f64 / answers.len().max(1) as f64), // CAST: exact to 2^53, here and below
+        qps: outcome.latencies_ns.len() as f64 / outcome.elapsed.as_secs_f64().max(1e-9),
+        ..described(remote, what.label.as_deref(), Point::of_work(answers.iter()))
+    };
+    point.with_latencies(&latency)
+}
