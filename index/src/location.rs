@@ -14,6 +14,16 @@ impl Location {
         Location((segment as u64) << 32 | position as u64)
     }
 
+    /// Both numbers in one, which ascends as locations do.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The location of these [`Location::bits`].
+    pub const fn of_bits(bits: u64) -> Location {
+        Location(bits)
+    }
+
     /// Number of its segment.
     pub const fn segment(self) -> u16 {
         (self.0 >> 32) as u16 // CAST: the upper half holds 16 bits
@@ -42,6 +52,7 @@ mod tests {
         assert!(locations.is_sorted_by(|a, b| a < b));
         for (location, numbers) in locations.into_iter().zip(ascending) {
             assert_eq!((location.segment(), location.position()), numbers);
+            assert_eq!(Location::of_bits(location.bits()), location);
         }
         assert_eq!(Location::new(2, 5).to_string(), "position 5 of segment 2");
     }

@@ -2,6 +2,7 @@
 //!
 //! No builder writes one: indexes of parts of a set are built, their files are put into one folder, and a manifest is
 //! written over them.
+mod calibrated;
 mod filtered;
 
 use std::fs;

@@ -196,7 +196,13 @@ impl Prober {
     }
 
     /// Finds the nearest lists of all segments together: how many distances that took.
-    fn search(&mut self, index: &Index, row: &[u8], lists: u32, go_on: &mut dyn FnMut() -> bool) -> u32 {
+    pub(crate) fn search(
+        &mut self,
+        index: &Index,
+        row: &[u8],
+        lists: u32,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> u32 {
         let Prober { scratch, heads, first, nearest, .. } = self;
         let mut computed = 0_u32;
         nearest.clear();

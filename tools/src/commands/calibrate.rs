@@ -105,8 +105,7 @@ pub(super) fn run(args: &CalibrateArgs, session: &Session) -> anyhow::Result<()>
     progress.finish();
     let Some(found) = found else {
         let message = format!("{}: nothing was found, nothing was published", args.index.display());
-        let help = "an index of several segments, of one vector, or of more codes with replicas than memory holds is not \
-                    calibrated";
+        let help = "an index of one vector is not calibrated";
         return Err(Advised::new(message, help).into());
     };
     let report = report(args, &found);

@@ -1,11 +1,11 @@
 //! Queries that the user gives, and what the user knows of their neighbours.
 use std::collections::HashMap;
 
-use spandrel_index::Index;
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::{Index, Location};
 
 use super::error::CalibrateError;
-use super::queries::{Pages, Queries, only_segment};
+use super::queries::{Pages, Queries};
 use super::truth::{Nearest, nearest};
 use crate::Truth;
 use crate::recall::no_worse;
@@ -136,30 +136,30 @@ fn scored(
     wanted: &HashMap<u64, Vec<usize>>,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Vec<Scored>>, CalibrateError> {
-    let (segment, reranker) = (only_segment(index), Reranker::new(index));
-    let (pages, by_id) = (Pages::open(segment)?, index.code() == CodeSpec::Full);
-    let (all, of_page) = (pages.layout.pages(segment.count), pages.layout.page_records());
-    let page_bytes = pages.layout.page_bytes();
+    let (reranker, by_id) = (Reranker::new(index), index.code() == CodeSpec::Full);
     let prepared: Vec<_> = (0..queries.len()).map(|query| Prepared::of(index, queries.row(query))).collect();
     let mut found: Vec<Vec<Scored>> = (0..queries.len()).map(|_| Vec::new()).collect();
     let mut bytes = Vec::new();
-    for first in (0..all).step_by(PAGES as usize) {
-        if !go_on() {
-            return Err(CalibrateError::Stopped);
-        }
-        pages.read(first..(first + PAGES).min(all), &mut bytes)?;
-        let start = first as usize * of_page; // CAST: a position, here and below
-        let end = (start + PAGES as usize * of_page).min(segment.count as usize);
-        for at in 0..end - start {
-            let page = &bytes[at / of_page * page_bytes..][..page_bytes];
-            let record = pages.layout.record(page, at % of_page);
-            for &query in wanted.get(&record.id).into_iter().flatten() {
-                let name = if by_id { record.id } else { (start + at) as u64 };
-                found[query].push(Scored {
-                    name,
-                    id: record.id,
-                    score: reranker.score(record, prepared[query]),
-                });
+    for (number, segment) in (0..).zip(index.segments()) {
+        let pages = Pages::open(segment)?;
+        let (all, of_page) = (pages.layout.pages(segment.count), pages.layout.page_records());
+        let page_bytes = pages.layout.page_bytes();
+        for first in (0..all).step_by(PAGES as usize) {
+            if !go_on() {
+                return Err(CalibrateError::Stopped);
+            }
+            pages.read(first..(first + PAGES).min(all), &mut bytes)?;
+            let start = first as usize * of_page; // CAST: a position, here and below
+            let end = (start + PAGES as usize * of_page).min(segment.count as usize);
+            for at in 0..end - start {
+                let page = &bytes[at / of_page * page_bytes..][..page_bytes];
+                let record = pages.layout.record(page, at % of_page);
+                let location = Location::new(number, (start + at) as u32);
+                for &query in wanted.get(&record.id).into_iter().flatten() {
+                    let name = if by_id { record.id } else { location.bits() };
+                    let score = reranker.score(record, prepared[query]);
+                    found[query].push(Scored { name, id: record.id, score });
+                }
             }
         }
     }

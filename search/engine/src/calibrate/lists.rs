@@ -4,16 +4,15 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use spandrel_index::format::ListLayout;
-use spandrel_index::heads::{HeadQuery, Scratch};
-use spandrel_index::{Index, Tier};
+use spandrel_index::{Index, Location, Segment, Tier};
 use spandrel_io::Direct;
 
 use super::error::CalibrateError;
-use super::queries::{Queries, only_segment};
+use super::queries::Queries;
 use super::truth::Nearest;
 use crate::fetch::{ListPlace, NearList};
 use crate::files::open_file;
-use crate::probe::probe_width;
+use crate::probe::Prober;
 use crate::scan::{ReadList, check};
 
 /// Lists read before the caller is asked whether to go on.
@@ -67,22 +66,16 @@ pub(super) fn ranks(
 struct Ranker<'a> {
     of: RanksOf<'a>,
     row: Vec<u8>,
-    scratch: Scratch,
-    found: Vec<(f32, u32)>,
-    /// Of each list found.
-    rank_of_list: Vec<u32>,
+    prober: Prober,
+    /// Of each list found, by segment.
+    rank_of_list: Vec<Vec<u32>>,
 }
 
 impl<'a> Ranker<'a> {
     fn new(of: RanksOf<'a>) -> Ranker<'a> {
-        let lists = of.index.lists() as usize; // CAST: widening
-        Ranker {
-            of,
-            row: Vec::new(),
-            scratch: Scratch::new(),
-            found: Vec::new(),
-            rank_of_list: vec![u32::MAX; lists],
-        }
+        let lists = of.index.segments().iter().map(|segment| segment.lists() as usize); // CAST: widening
+        let rank_of_list = lists.map(|lists| vec![u32::MAX; lists]).collect();
+        Ranker { of, row: Vec::new(), prober: Prober::default(), rank_of_list }
     }
 
     /// The places for the neighbours of one query. Few lists hold all of them for most.
@@ -95,30 +88,28 @@ impl<'a> Ranker<'a> {
 
     fn among(&mut self, lists: u32, query: usize, nearest: &Nearest, holders: &Holders) -> Vec<u32> {
         let RanksOf { index, queries, .. } = self.of;
-        let segment = only_segment(index);
-        let Ranker { row, scratch, found, rank_of_list, .. } = self;
+        let Ranker { row, prober, rank_of_list, .. } = self;
         row.clear();
         index.space().map_query(index.dtype(), queries.row(query), row);
-        let ef = probe_width(segment.head_index.kind(), lists);
-        let heads = HeadQuery { row, k: lists as usize, ef }; // CAST: widening, here and below
-        segment.head_index.search(&segment.heads, &heads, scratch, found);
-        for (rank, &(_, list)) in (0..).zip(&*found) {
-            rank_of_list[list as usize] = rank;
+        prober.search(index, row, lists, &mut || true);
+        for (rank, near) in (0..).zip(prober.nearest()) {
+            rank_of_list[usize::from(near.segment)][near.list as usize] = rank; // CAST: widening, here and below
         }
-        let of = |&name: &u64| {
-            holders.lists(name).map(|list| rank_of_list[list as usize]).min().unwrap_or(u32::MAX)
-        };
+        let rank = |(segment, list): (u16, u32)| rank_of_list[usize::from(segment)][list as usize];
+        let of = |&name: &u64| holders.lists(index, name).map(rank).min().unwrap_or(u32::MAX);
         let ranks = nearest.names.iter().map(of).collect();
-        found.iter().for_each(|&(_, list)| rank_of_list[list as usize] = u32::MAX);
+        for near in prober.nearest() {
+            rank_of_list[usize::from(near.segment)][near.list as usize] = u32::MAX;
+        }
         ranks
     }
 }
 
-/// The lists that hold some vectors.
+/// The lists that hold some vectors, each by its segment and its number there.
 struct Holders {
-    /// First position of each list, where vectors are named by positions: the list of a primary follows from it.
-    first_positions: Vec<u32>,
-    others: HashMap<u64, Vec<u32>>,
+    /// Whether vectors are named by their locations: the list of a primary follows from it.
+    by_location: bool,
+    others: HashMap<u64, Vec<(u16, u32)>>,
 }
 
 impl Holders {
@@ -128,28 +119,35 @@ impl Holders {
         nearest: &[Nearest],
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Holders, CalibrateError> {
-        let layout = index.list_layout();
-        let segment = only_segment(index);
-        let (directory, coded) = (&segment.directory, matches!(layout, ListLayout::Coded(_)));
-        let lists = 0..index.lists();
-        let first_positions = match coded {
-            true => lists.clone().map(|list| directory.first_position(list)).collect(),
-            false => Vec::new(),
-        };
-        let mut holders = Holders { first_positions, others: HashMap::new() };
+        let by_location = matches!(index.list_layout(), ListLayout::Coded(_));
+        let mut holders = Holders { by_location, others: HashMap::new() };
         // Where codes are meant for memory, copies are not there.
         let build = &index.manifest().build;
-        if coded && (build.codes == Tier::Memory || build.max_replicas < 2) {
+        if by_location && (build.codes == Tier::Memory || build.max_replicas < 2) {
             return Ok(holders);
         }
         let wanted: HashSet<u64> = nearest.iter().flat_map(|nearest| &nearest.names).copied().collect();
+        for (number, segment) in (0..).zip(index.segments()) {
+            holders.read(index, (number, segment), &wanted, go_on)?;
+        }
+        Ok(holders)
+    }
+
+    /// Reads the lists of one segment.
+    fn read(
+        &mut self,
+        index: &Index,
+        (number, segment): (u16, &Segment),
+        wanted: &HashSet<u64>,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<(), CalibrateError> {
         let file = open_file(&*segment.codes.blob, segment.codes.body_bytes, Direct::Off)?;
         let mut bytes = Vec::new();
-        for list in lists {
+        for list in 0..segment.lists() {
             if list % LISTS == 0 && !go_on() {
                 return Err(CalibrateError::Stopped);
             }
-            let place = ListPlace::of(NearList { distance: 0.0, segment: 0, list }, segment);
+            let place = ListPlace::of(NearList { distance: 0.0, segment: number, list }, segment);
             bytes.resize(place.bytes as usize, 0); // CAST: a list fits in memory
             file.read_into(place.offset, &mut bytes)?;
             let damaged = CalibrateError::Damaged { parts: 1 };
@@ -158,14 +156,15 @@ impl Holders {
             }
             let mut add = |name: u64| {
                 if wanted.contains(&name) {
-                    holders.others.entry(name).or_default().push(list);
+                    self.others.entry(name).or_default().push((number, list));
                 }
             };
-            match layout {
+            match index.list_layout() {
                 ListLayout::Coded(layout) => {
                     let view = layout.view(&bytes, (place.primaries, place.replicas), segment.count);
                     let view = view.map_err(|_| damaged)?;
-                    (0..place.replicas as usize).for_each(|at| add(view.position(at).into()));
+                    let copies = 0..place.replicas as usize; // CAST: widening
+                    copies.for_each(|at| add(Location::new(number, view.position(at)).bits()));
                 }
                 ListLayout::Full(layout) => {
                     let view = layout.view(&bytes, place.count());
@@ -173,13 +172,15 @@ impl Holders {
                 }
             }
         }
-        Ok(holders)
+        Ok(())
     }
 
-    fn lists(&self, name: u64) -> impl Iterator<Item = u32> {
-        // Positions ascend with lists. CAST: lists are numbered by u32
-        let primary = self.first_positions.partition_point(|&first| u64::from(first) <= name);
-        let primary = primary.checked_sub(1).map(|list| list as u32);
+    fn lists(&self, index: &Index, name: u64) -> impl Iterator<Item = (u16, u32)> {
+        let primary = self.by_location.then(|| {
+            let location = Location::of_bits(name);
+            let segment = &index.segments()[usize::from(location.segment())];
+            (location.segment(), segment.directory.list_of(location.position(), 0))
+        });
         self.others.get(&name).into_iter().flatten().copied().chain(primary)
     }
 }

@@ -3,7 +3,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use spandrel_index::format::{BODY_AT, PageLayout, Record};
-use spandrel_index::{Index, Segment};
+use spandrel_index::{Index, Location, Segment};
 use spandrel_io::{Direct, ReadFile};
 
 use super::error::CalibrateError;
@@ -26,7 +26,7 @@ pub(super) struct Queries {
 /// A vector of the index that is a query.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Own {
-    pub(super) position: u32,
+    pub(super) location: Location,
     pub(super) id: u64,
 }
 
@@ -36,14 +36,20 @@ impl Queries {
         let vectors = index.vectors();
         let count = (vectors / VECTORS_PER_QUERY).clamp(QUERIES_MIN, QUERIES_MAX).min(vectors);
         let (mut rows, mut own) = (Vec::new(), Vec::new());
-        let (pages, mut page) = (Pages::open(only_segment(index))?, Vec::new());
-        for at in 0..count {
-            let position = ((2 * at + 1) * vectors / (2 * count)) as u32; // CAST: vectors are fewer than 2^32
-            let (number, slot) = pages.layout.place(position);
-            pages.read(number..number + 1, &mut page)?;
-            let Record { vector, id, .. } = pages.layout.record(&page, slot);
-            rows.extend_from_slice(vector);
-            own.push(Own { position, id });
+        let (mut first, mut page, mut next) = (0, Vec::new(), 0);
+        for (number, segment) in (0..).zip(index.segments()) {
+            let pages = Pages::open(segment)?;
+            let place = |at: u64| (2 * at + 1) * vectors / (2 * count) - first;
+            while next < count && place(next) < segment.count {
+                let position = place(next) as u32; // CAST: vectors of a segment are fewer than 2^32
+                let (page_number, slot) = pages.layout.place(position);
+                pages.read(page_number..page_number + 1, &mut page)?;
+                let Record { vector, id, .. } = pages.layout.record(&page, slot);
+                rows.extend_from_slice(vector);
+                own.push(Own { location: Location::new(number, position), id });
+                next += 1;
+            }
+            first += segment.count;
         }
         Ok(Queries { rows, count: own.len(), own: Some(own) })
     }
@@ -56,14 +62,6 @@ impl Queries {
     pub(super) fn row(&self, query: usize) -> &[u8] {
         let row_bytes = self.rows.len() / self.len();
         &self.rows[query * row_bytes..][..row_bytes]
-    }
-}
-
-/// The segment of an index that was just built.
-pub(super) fn only_segment(index: &Index) -> &Segment {
-    match index.segments() {
-        [segment] => segment,
-        _ => unreachable!("an index of several segments is not calibrated"),
     }
 }
 

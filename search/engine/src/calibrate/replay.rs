@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
+use spandrel_index::heads::HeadIndexKind;
 use spandrel_index::{Index, Location, Segment, Tier};
 use spandrel_io::{Direct, ReadFile};
 
 use super::error::CalibrateError;
-use super::queries::{Queries, only_segment};
+use super::queries::Queries;
 use super::scores::Scores;
 use super::seen::{Counts, Seen, Walked};
 use super::truth::Nearest;
@@ -16,9 +16,9 @@ use crate::accept::Accepted;
 use crate::collect::{Collect as _, Collecting, Keep, Recorder, TopK};
 use crate::fetch::{ListPlace, NearList};
 use crate::files::open_file;
-use crate::pages::{PageRead, plan_pages};
+use crate::pages::{PageKey, PageRead, plan_pages};
 use crate::plan::QueryPlan;
-use crate::probe::probe_width;
+use crate::probe::Prober;
 use crate::progress::Progress;
 use crate::recall::no_worse;
 use crate::scan::{QueryRow, ReadList, Scan, Sink, scan_of};
@@ -63,19 +63,19 @@ pub(super) struct Outcome {
 /// Makes the searches of one thread.
 pub(super) struct Replayer<'a> {
     field: Field<'a>,
-    segment: &'a Segment,
-    /// Lists of codes that are not in memory.
-    lists: Option<Arc<ReadFile>>,
+    /// Lists of codes that are not in memory, by segment; none where they are.
+    lists: Vec<Arc<ReadFile>>,
+    /// Bits before those of the pages of each segment, and of all.
+    first_pages: Vec<u64>,
     scan: Box<dyn Scan>,
     scores: Scores<'a>,
     accept: Accepted,
     terms: Terms,
     subject: Subject,
-    scratch: Scratch,
+    prober: Prober,
     recorder: Recorder,
     top_k: TopK,
     progress: Progress,
-    heads: Vec<(f32, u32)>,
     bytes: Vec<u8>,
     /// Places of the lists that are searched, ascending.
     order: Vec<u32>,
@@ -95,23 +95,27 @@ struct Burst {
 impl<'a> Replayer<'a> {
     pub(super) fn open(field: Field<'a>) -> Result<Replayer<'a>, CalibrateError> {
         let index = field.index;
-        let segment = only_segment(index);
         let is_read = index.code() != CodeSpec::Full && index.codes_tier() == Tier::Ssd;
-        let open = || open_file(&*segment.codes.blob, segment.codes.body_bytes, Direct::Off);
+        let read = if is_read { index.segments() } else { &[] };
+        let open = |segment: &Segment| open_file(&*segment.codes.blob, segment.codes.body_bytes, Direct::Off);
+        let mut first_pages = vec![0];
+        for segment in index.segments() {
+            let pages = segment.vectors.layout.pages(segment.count);
+            first_pages.push(first_pages[first_pages.len() - 1] + pages);
+        }
         Ok(Replayer {
             field,
-            segment,
-            lists: is_read.then(open).transpose()?,
+            lists: read.iter().map(open).collect::<Result<_, _>>()?,
+            first_pages,
             scan: scan_of(index),
             scores: Scores::open(index)?,
             accept: Accepted::default(),
             terms: Terms::default(),
             subject: Subject::default(),
-            scratch: Scratch::new(),
+            prober: Prober::default(),
             recorder: Recorder::default(),
             top_k: TopK::default(),
             progress: Progress::default(),
-            heads: Vec::new(),
             bytes: Vec::new(),
             order: Vec::new(),
             burst: Burst::default(),
@@ -169,14 +173,12 @@ impl<'a> Replayer<'a> {
         asked: &Asked,
         lists: usize,
     ) -> Result<(), CalibrateError> {
-        let (index, segment) = (self.field.index, self.segment);
+        let index = self.field.index;
         let row = self.field.queries.row(number);
         self.subject.set(index, row);
         let head_row = self.subject.query(index, row, &self.accept).head_row;
-        let ef = probe_width(segment.head_index.kind(), lists as u32); // CAST: lists are numbered by u32
-        let heads = HeadQuery { row: head_row, k: lists, ef };
-        segment.head_index.search(&segment.heads, &heads, &mut self.scratch, &mut self.heads);
-        if !self.heads.starts_with(&seen.heads) {
+        self.prober.search(index, head_row, lists as u32, &mut || true); // CAST: lists are numbered by u32
+        if !self.prober.nearest().starts_with(&seen.heads) {
             // A longer walk over a graph found what a shorter one missed.
             *seen = Seen { scores: std::mem::take(&mut seen.scores), ..Seen::default() };
         }
@@ -184,13 +186,14 @@ impl<'a> Replayer<'a> {
         let is_coded = index.code() != CodeSpec::Full;
         // Where codes are meant for memory, copies are not there.
         let has_copies = !is_coded || index.manifest().build.codes == Tier::Ssd;
-        let place = |&(distance, list): &(f32, u32)| {
-            let place = ListPlace::of(NearList { distance, segment: 0, list }, segment);
+        let place = |&near: &NearList| {
+            let place = ListPlace::of(near, &index.segments()[usize::from(near.segment)]);
             let scanned = if has_copies { place.scanned } else { place.primaries };
             ListPlace { scanned, ..place }
         };
-        let places: Vec<ListPlace> = self.heads[first..].iter().map(place).collect();
-        seen.heads.extend_from_slice(&self.heads[first..]);
+        let added = self.prober.nearest().get(first..).unwrap_or_default();
+        let places: Vec<ListPlace> = added.iter().map(place).collect();
+        seen.heads.extend_from_slice(added);
         seen.walked = Walked::default();
         for place in &places {
             let before = seen.counts(seen.counts.len());
@@ -202,11 +205,12 @@ impl<'a> Replayer<'a> {
         if !is_coded {
             return Ok(());
         }
-        if let Some(&(_, nearest)) = self.heads.first() {
-            self.scan.prepare(index, segment, QueryRow { row, nearest }, self.subject.code(0));
+        for &(owner, nearest) in self.prober.nearest_heads() {
+            let segment = &index.segments()[usize::from(owner)];
+            self.scan.prepare(index, segment, QueryRow { row, nearest }, self.subject.code(owner));
         }
-        // CAST: with codes, names are positions in the one segment
-        let left_out = self.field.nearest[number].equals.iter().map(|&name| Location::new(0, name as u32));
+        // With codes, names are locations.
+        let left_out = self.field.nearest[number].equals.iter().map(|&name| Location::of_bits(name));
         let recording = std::mem::take(&mut seen.recording);
         self.recorder.begin(asked.keep, &left_out.collect::<Vec<_>>(), recording);
         let scanned = self.scan_places(row, &places);
@@ -216,12 +220,13 @@ impl<'a> Replayer<'a> {
 
     fn scan_places(&mut self, row: &[u8], places: &[ListPlace]) -> Result<(), CalibrateError> {
         let query = self.subject.query(self.field.index, row, &self.accept);
-        let Some(file) = &self.lists else {
+        if self.lists.is_empty() {
             let sink = Sink { found: &mut self.recorder, progress: &mut self.progress, stop: None };
             self.scan.scan_resident(&query, places, sink, &mut || None);
             return Ok(());
-        };
+        }
         for place in places {
+            let file = &self.lists[usize::from(place.segment)];
             self.recorder.begin_list(0);
             if place.bytes == 0 {
                 continue;
@@ -240,18 +245,18 @@ impl<'a> Replayer<'a> {
     fn choose(&mut self, query: usize, seen: &mut Seen, asked: &Asked) {
         let lists = (asked.plan.lists() as usize).min(seen.lists()); // CAST: widening, here and below
         self.order.clear();
-        match self.segment.head_index.kind() {
-            HeadIndexKind::Flat => self.order.extend(0..lists as u32),
-            HeadIndexKind::Graph => {
-                if seen.walked.lists != lists {
-                    self.walk(query, seen, lists);
-                }
-                self.order.extend_from_slice(&seen.walked.places);
+        let segments = self.field.index.segments();
+        if segments.iter().all(|segment| segment.head_index.kind() == HeadIndexKind::Flat) {
+            self.order.extend(0..lists as u32);
+        } else {
+            if seen.walked.lists != lists {
+                self.walk(query, seen, lists);
             }
+            self.order.extend_from_slice(&seen.walked.places);
         }
         let Some(&first) = self.order.first() else { return };
-        let bound = asked.plan.probe.head_bound(seen.heads[first as usize].0);
-        let near = self.order.partition_point(|&at| seen.heads[at as usize].0 <= bound).max(1);
+        let bound = asked.plan.probe.head_bound(seen.heads[first as usize].distance);
+        let near = self.order.partition_point(|&at| seen.heads[at as usize].distance <= bound).max(1);
         self.order.truncate(near);
         // More where these hold too few vectors.
         let k = asked.plan.k() as u64;
@@ -265,16 +270,17 @@ impl<'a> Replayer<'a> {
         let row = self.field.queries.row(query);
         self.subject.set(self.field.index, row);
         let head_row = self.subject.query(self.field.index, row, &self.accept).head_row;
-        let ef = probe_width(HeadIndexKind::Graph, lists as u32); // CAST: lists are numbered by u32, here and below
-        let heads = HeadQuery { row: head_row, k: lists, ef };
-        self.segment.head_index.search(&self.segment.heads, &heads, &mut self.scratch, &mut self.heads);
-        // Both ascend by distance and then by list.
-        let mut found = self.heads.iter().peekable();
+        // CAST: lists are numbered by u32
+        self.prober.search(self.field.index, head_row, lists as u32, &mut || true);
+        // Both ascend by distance, then by segment and list.
+        let key = |near: &NearList| (near.segment, near.list);
+        let mut found = self.prober.nearest().iter().peekable();
         let places = seen.heads.iter().zip(0..).filter_map(|(head, place)| {
-            while found.next_if(|&found| found.0 < head.0 || found.0 == head.0 && found.1 < head.1).is_some()
-            {
-            }
-            found.next_if(|&found| found.1 == head.1).map(|_| place)
+            let is_before = |found: &&NearList| {
+                found.distance < head.distance || found.distance == head.distance && key(found) < key(head)
+            };
+            while found.next_if(is_before).is_some() {}
+            found.next_if(|found| key(found) == key(head)).map(|_| place)
         });
         seen.walked = Walked { lists, places: places.collect() };
     }
@@ -284,11 +290,11 @@ impl<'a> Replayer<'a> {
         let follows = asked.is_traced || asked.rule.is_some();
         let collecting = Collecting { copies: asked.keep.copies, follows, terms: &self.terms };
         self.top_k.reset(&asked.plan, collecting);
-        let first = self.order.first().map_or(0.0, |&first| seen.heads[first as usize].0);
+        let first = self.order.first().map_or(0.0, |&first| seen.heads[first as usize].distance);
         for (searched, &at) in self.order.iter().enumerate() {
             let at = at as usize; // CAST: widening
             self.top_k.begin_list(searched as u32); // CAST: lists are numbered by u32, here and below
-            let heads = HeadDistances { first, next: seen.heads[at].0 };
+            let heads = HeadDistances { first, next: seen.heads[at].distance };
             if asked.rule.is_some_and(|rule| rule.is_enough(searched, heads, &self.top_k)) {
                 break;
             }
@@ -330,13 +336,15 @@ impl<'a> Replayer<'a> {
             }
             locations.sort_unstable();
             plan_pages(locations, &layout, index.merging(), |read| reads.push(read));
-            pages.resize((layout.pages(index.vectors()) / 64 + 1) as usize, 0); // CAST: a bit for each page, here and below
-            let numbers = |read: &PageRead| read.first_page.number()..read.first_page.number() + read.pages;
+            let all = self.first_pages.last().copied().unwrap_or_default();
+            pages.resize((all / 64 + 1) as usize, 0); // CAST: a bit for each page, here and below
+            let bit = |page: PageKey| self.first_pages[usize::from(page.segment())] + page.number();
+            let numbers = |read: &PageRead| bit(read.first_page)..bit(read.first_page) + read.pages;
             for number in reads.iter().flat_map(numbers) {
                 pages[(number / 64) as usize] |= 1 << (number % 64);
             }
             for candidate in self.top_k.uncompared() {
-                let (number, _) = layout.place(candidate.location.position());
+                let number = bit(PageKey::of(candidate.location, &layout));
                 if pages[(number / 64) as usize] >> (number % 64) & 1 == 1 {
                     candidate.compared = true;
                     locations.push(candidate.location);
@@ -348,7 +356,7 @@ impl<'a> Replayer<'a> {
             locations.sort_unstable();
             self.scores.of(query.exact, locations, &mut seen.scores, scores)?;
             for (location, &score) in locations.iter().zip(&*scores) {
-                self.top_k.exact(score, location.position().into());
+                self.top_k.exact(score, location.bits());
             }
             outcome.reranked += locations.len() as u64; // CAST: widening
         }

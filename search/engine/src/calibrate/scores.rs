@@ -2,7 +2,8 @@
 use spandrel_index::{Index, Location};
 
 use super::error::CalibrateError;
-use super::queries::{Pages, only_segment};
+use super::queries::Pages;
+use crate::pages::PageKey;
 use crate::rerank::Reranker;
 use crate::subject::Prepared;
 
@@ -13,16 +14,17 @@ const TOGETHER: usize = 64;
 pub(super) struct Scores<'a> {
     index: &'a Index,
     reranker: Reranker,
-    pages: Pages,
+    /// Of each segment.
+    pages: Vec<Pages>,
     /// The page read last.
     page: Vec<u8>,
-    number: Option<u64>,
+    key: Option<PageKey>,
 }
 
 impl<'a> Scores<'a> {
     pub(super) fn open(index: &'a Index) -> Result<Scores<'a>, CalibrateError> {
-        let pages = Pages::open(only_segment(index))?;
-        Ok(Scores { index, reranker: Reranker::new(index), pages, page: Vec::new(), number: None })
+        let pages = index.segments().iter().map(Pages::open).collect::<Result<_, _>>()?;
+        Ok(Scores { index, reranker: Reranker::new(index), pages, page: Vec::new(), key: None })
     }
 
     /// Appends the scores of vectors, whose locations ascend, to `out`. `known` ascend too.
@@ -40,15 +42,16 @@ impl<'a> Scores<'a> {
                 known[..before].get(at).filter(|(known, _)| *known == location).map(|&(_, score)| score)
             };
             let found: Vec<Option<f32>> = locations.iter().map(|&location| score_of(location)).collect();
-            if let Some(vectors) = &only_segment(self.index).vectors.resident {
-                let unknown = locations.iter().zip(&found).filter(|(_, score)| score.is_none());
-                unknown.for_each(|(location, _)| vectors.prefetch(location.position()));
+            for (location, _) in locations.iter().zip(&found).filter(|(_, score)| score.is_none()) {
+                if let Some(vectors) = &self.index.segments()[usize::from(location.segment())].vectors.resident {
+                    vectors.prefetch(location.position());
+                }
             }
             for (&location, score) in locations.iter().zip(found) {
                 let score = match score {
                     Some(score) => score,
                     None => {
-                        let score = self.score(query, location.position())?;
+                        let score = self.score(query, location)?;
                         known.push((location, score));
                         score
                     }
@@ -63,16 +66,19 @@ impl<'a> Scores<'a> {
         Ok(())
     }
 
-    fn score(&mut self, query: Prepared<'_>, position: u32) -> Result<f32, CalibrateError> {
-        if let Some(vectors) = &only_segment(self.index).vectors.resident {
+    fn score(&mut self, query: Prepared<'_>, location: Location) -> Result<f32, CalibrateError> {
+        let (at, position) = (usize::from(location.segment()), location.position());
+        if let Some(vectors) = &self.index.segments()[at].vectors.resident {
             return Ok(self.reranker.score(vectors.record(position), query));
         }
-        let (number, slot) = self.pages.layout.place(position);
-        if self.number != Some(number) {
-            self.number = None;
-            self.pages.read(number..number + 1, &mut self.page)?;
-            self.number = Some(number);
+        let pages = &self.pages[at];
+        let (number, slot) = pages.layout.place(position);
+        let key = PageKey::new(location.segment(), number);
+        if self.key != Some(key) {
+            self.key = None;
+            pages.read(number..number + 1, &mut self.page)?;
+            self.key = Some(key);
         }
-        Ok(self.reranker.score(self.pages.layout.record(&self.page, slot), query))
+        Ok(self.reranker.score(pages.layout.record(&self.page, slot), query))
     }
 }

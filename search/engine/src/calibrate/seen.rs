@@ -2,12 +2,12 @@
 use spandrel_index::Location;
 
 use crate::collect::Recording;
+use crate::fetch::NearList;
 
 /// Of the nearest lists of a query, nearest first.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Squared distance of the head, and number of the list.
-    pub(super) heads: Vec<(f32, u32)>,
+    pub(super) heads: Vec<NearList>,
     /// Vectors in it and in those before it.
     pub(super) counts: Vec<Counts>,
     /// Of lists of codes.
@@ -50,7 +50,7 @@ impl Seen {
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
         let lists =
-            self.heads.capacity() * size_of::<(f32, u32)>() + self.counts.capacity() * size_of::<Counts>();
+            self.heads.capacity() * size_of::<NearList>() + self.counts.capacity() * size_of::<Counts>();
         let scores = self.scores.capacity() * size_of::<(Location, f32)>();
         lists + scores + self.recording.bytes() + self.walked.places.capacity() * size_of::<u32>()
     }

@@ -6,10 +6,10 @@ use std::thread;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::Record;
 use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, RightRows, below};
-use spandrel_index::{Index, Metric, norm_squared};
+use spandrel_index::{DType, Index, Location, Metric, Segment, norm_squared};
 
 use super::error::CalibrateError;
-use super::queries::{Pages, Queries, only_segment};
+use super::queries::{Pages, Queries};
 use crate::collect::Best;
 use crate::rerank::Reranker;
 use crate::subject::Prepared;
@@ -25,7 +25,7 @@ const ROUNDING: f64 = 1.0 / (1 << 24) as f64;
 /// Vectors equal to a query that it leaves out at most; where there are more, they are its neighbours.
 const EQUALS_MAX: usize = 1024;
 
-/// Neighbours of one query, best first: what names each in the lists (its id where lists hold ids, else its position),
+/// Neighbours of one query, best first: what names each in the lists (its id where lists hold ids, else the bits of its location),
 /// and its distance.
 pub(super) struct Nearest {
     pub(super) names: Vec<u64>,
@@ -46,50 +46,54 @@ pub(super) fn nearest(
     threads: usize,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Nearest>, CalibrateError> {
-    let (pages, walk) = (Pages::open(only_segment(index))?, Walk::new(index));
+    let walk = Walk::new(index);
     let mut states: Vec<State<'_>> =
         (0..queries.len()).map(|query| State::new(index, queries, query, depths[query])).collect();
     let packed = walk.kernel.pack_left(&queries.rows);
     let threads = threads.max(1);
-    let page_bytes = pages.layout.page_bytes() as u64;
-    let (all, step) =
-        (pages.layout.pages(index.vectors()), (CHUNK_BYTES / threads as u64 / page_bytes).max(1));
+    let step = (CHUNK_BYTES / threads as u64 / index.page_layout().page_bytes() as u64).max(1);
     let mut bytes = vec![Vec::new(); threads];
-    let mut first = 0;
-    while first < all {
-        if !go_on() {
-            return Err(CalibrateError::Stopped);
-        }
-        let chunks: Result<Vec<Chunk<'_>>, CalibrateError> = thread::scope(|scope| {
-            let mut reads = Vec::with_capacity(threads);
-            for bytes in &mut bytes {
-                let range = first..(first + step).min(all);
-                if range.is_empty() {
-                    break;
+    let group = states.len().div_ceil(threads);
+    for (number, segment) in (0..).zip(index.segments()) {
+        let pages = Pages::open(segment)?;
+        let (all, mut first) = (pages.layout.pages(segment.count), 0);
+        while first < all {
+            if !go_on() {
+                return Err(CalibrateError::Stopped);
+            }
+            let chunks: Result<Vec<Chunk<'_>>, CalibrateError> = thread::scope(|scope| {
+                let mut reads = Vec::with_capacity(threads);
+                for bytes in &mut bytes {
+                    let range = first..(first + step).min(all);
+                    if range.is_empty() {
+                        break;
+                    }
+                    first = range.end;
+                    let (walk, pages) = (&walk, &pages);
+                    reads.push(scope.spawn(move || {
+                        pages.read(range.clone(), bytes)?;
+                        Ok(Chunk::new(walk, (number, segment), pages, range, bytes))
+                    }));
                 }
-                first = range.end;
-                let (walk, pages) = (&walk, &pages);
-                reads.push(scope.spawn(move || {
-                    pages.read(range.clone(), bytes)?;
-                    Ok(Chunk::new(walk, index, pages, range, bytes))
-                }));
-            }
-            reads.into_iter().map(|read| read.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-        });
-        let chunks = chunks?;
-        let group = states.len().div_ceil(threads);
-        thread::scope(|scope| {
-            for (number, states) in states.chunks_mut(group).enumerate() {
-                let (walk, chunks, packed) = (&walk, &chunks, &packed);
-                scope.spawn(move || {
-                    chunks.iter().for_each(|chunk| walk.compare(chunk, packed, number * group, states));
-                });
-            }
-        });
+                reads
+                    .into_iter()
+                    .map(|read| read.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                    .collect()
+            });
+            let chunks = chunks?;
+            thread::scope(|scope| {
+                for (number, states) in states.chunks_mut(group).enumerate() {
+                    let (walk, chunks, packed) = (&walk, &chunks, &packed);
+                    scope.spawn(move || {
+                        chunks.iter().for_each(|chunk| walk.compare(chunk, packed, number * group, states));
+                    });
+                }
+            });
+        }
     }
     let own = |query: usize| {
         let own = queries.own.as_ref().map(|own| own[query]);
-        own.map(|own| if walk.by_id { own.id } else { own.position.into() })
+        own.map(|own| if walk.by_id { own.id } else { own.location.bits() })
     };
     let states = states.into_iter().enumerate();
     Ok(states.map(|(query, state)| state.finish(index.metric(), own(query))).collect())
@@ -100,7 +104,7 @@ struct State<'a> {
     query: Prepared<'a>,
     norm: f64,
     /// Where it lies itself; none of a query from elsewhere, which leaves nothing out.
-    position: Option<u32>,
+    location: Option<Location>,
     equals: Vec<u64>,
     top: Best,
     kth: f32,
@@ -114,7 +118,7 @@ impl<'a> State<'a> {
         State {
             query: Prepared::of(index, row),
             norm: norm_squared(index.dtype(), row).sqrt(),
-            position: queries.own.as_ref().map(|own| own[query].position),
+            location: queries.own.as_ref().map(|own| own[query].location),
             equals: Vec::new(),
             top,
             kth: f32::INFINITY,
@@ -138,31 +142,37 @@ impl<'a> State<'a> {
 /// Vectors of some pages.
 struct Chunk<'a> {
     records: Vec<Record<'a>>,
-    /// Position of the first.
-    first: u32,
+    /// That of the first.
+    first: Location,
     packed: RightRows,
     /// Length of the longest vector of each tile.
     longest: Vec<f64>,
 }
 
 impl<'a> Chunk<'a> {
-    fn new(walk: &Walk, index: &Index, pages: &Pages, range: Range<u64>, bytes: &'a [u8]) -> Chunk<'a> {
+    fn new(
+        walk: &Walk,
+        (number, segment): (u16, &Segment),
+        pages: &Pages,
+        range: Range<u64>,
+        bytes: &'a [u8],
+    ) -> Chunk<'a> {
         let of_page = pages.layout.page_records();
         let first = range.start as usize * of_page; // CAST: a position, here and below
-        let end = (range.end as usize * of_page).min(index.vectors() as usize);
+        let end = (range.end as usize * of_page).min(segment.count as usize);
         let record = |at: usize| {
             let page = &bytes[at / of_page * pages.layout.page_bytes()..][..pages.layout.page_bytes()];
             pages.layout.record(page, at % of_page)
         };
         let records: Vec<Record<'a>> = (0..end - first).map(record).collect();
-        let mut rows = Vec::with_capacity(records.len() * index.row_bytes());
+        let mut rows = Vec::with_capacity(records.iter().map(|record| record.vector.len()).sum());
         records.iter().for_each(|record| rows.extend_from_slice(record.vector));
-        let norm = |record: &Record<'_>| norm_squared(index.dtype(), record.vector).sqrt();
+        let norm = |record: &Record<'_>| norm_squared(walk.dtype, record.vector).sqrt();
         let longest = |tile: &[Record<'_>]| tile.iter().map(norm).fold(0.0, f64::max);
         // Products of integers are exact at any length.
-        let tiles = if index.dtype().is_integer() { &[][..] } else { &records[..] };
+        let tiles = if walk.dtype.is_integer() { &[][..] } else { &records[..] };
         Chunk {
-            first: first as u32,
+            first: Location::new(number, first as u32),
             packed: walk.kernel.pack_right(&rows),
             longest: tiles.chunks(TILE).map(longest).collect(),
             records,
@@ -176,6 +186,7 @@ struct Walk {
     kernel: BlockKernel,
     reranker: Reranker,
     dim: usize,
+    dtype: DType,
     /// Whether lists name vectors by their ids.
     by_id: bool,
 }
@@ -187,6 +198,7 @@ impl Walk {
             kernel: BlockKernel::new(index.dtype(), index.dim()),
             reranker: Reranker::new(index),
             dim: index.dim(),
+            dtype: index.dtype(),
             by_id: index.code() == CodeSpec::Full,
         }
     }
@@ -215,11 +227,12 @@ impl Walk {
                 picks.clear();
                 below(scores, self.limit(state, chunk.longest.get(tile)), &mut picks);
                 for &pick in &picks {
-                    let position = chunk.first + start as u32 + pick; // CAST: a position
+                    let position = chunk.first.position() + start as u32 + pick; // CAST: a position
+                    let location = Location::new(chunk.first.segment(), position);
                     let record = records[pick as usize];
-                    let id = if self.by_id { record.id } else { u64::from(position) };
+                    let id = if self.by_id { record.id } else { location.bits() };
                     let is_equal = || record.vector == state.query.row && state.equals.len() < EQUALS_MAX;
-                    if state.position.is_some_and(|own| own == position || is_equal()) {
+                    if state.location.is_some_and(|own| own == location || is_equal()) {
                         state.equals.push(id);
                     } else {
                         state.top.offer(self.reranker.score(record, state.query), id);
