@@ -102,7 +102,12 @@ mod tests {
             stop: None,
             points: vec![point],
         };
-        RecallCurves { source: RecallSource::Queries, confidence: None, curves: vec![curve] }
+        RecallCurves {
+            source: RecallSource::Queries,
+            confidence: None,
+            curves: vec![curve],
+            ranges: Vec::new(),
+        }
     }
 
     /// Finds these curves, or fails.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0  4 queries  1 rows, 3 given (2 is not in use)     16  4 curves
-//!  4  4 zero                                           20  4 zero
+//!  4  4 zero                                           20  4 radii
 //!  8  8 confidence f64, 0 for the mean
 //! then each curve:
 //!  0  4 k                        8  4 queries          16  8 codes f64 scanned in the time of one vector compared
@@ -13,13 +13,16 @@
 //!  4  4 errors f32              12  4 log-odds f32, -infinity for none, at which a search ends
 //! 24  8 codes scanned f64       32  8 vectors compared f64
 //! ```
-//! Curves ascend by place of vectors, SSD first, and then by k. The points of a curve ascend in everything but log-odds.
+//! Then each radius (`RangeCurve`, in `range_recall`). Curves ascend by place of vectors, SSD first, and then by k. The points of a curve ascend in
+//! everything but log-odds.
 use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::OpenError;
+use super::fields::Fields;
+use super::range_recall::{RADII_MAX, RANGE_BYTES_MAX, RangeCurve};
 use crate::Tier;
 
 /// Curves of an index at most.
@@ -34,7 +37,7 @@ pub const STOP_WEIGHTS: usize = 21;
 const POINT_BYTES: usize = 40;
 /// Bytes of the body at most.
 pub(crate) const RECALL_BYTES_MAX: u64 =
-    (HEAD_BYTES + CURVES_MAX * (CURVE_BYTES + POINTS_MAX * POINT_BYTES)) as u64;
+    (HEAD_BYTES + CURVES_MAX * (CURVE_BYTES + POINTS_MAX * POINT_BYTES) + RADII_MAX * RANGE_BYTES_MAX) as u64;
 
 /// The queries that stand behind an expected recall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -75,6 +78,8 @@ pub struct RecallCurves {
     pub confidence: Option<f64>,
     /// One for each place of vectors and number of neighbours, in this order: SSD first, `k` ascending.
     pub curves: Vec<RecallCurve>,
+    /// Those of searches within a radius, the radius growing: which lists hold what share of the vectors within it.
+    pub ranges: Vec<RangeCurve>,
 }
 
 /// The same for one number of neighbours.
@@ -129,7 +134,7 @@ impl RecallCurves {
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.confidence.unwrap_or_default().to_le_bytes());
         out.extend_from_slice(&count(self.curves.len()));
-        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&count(self.ranges.len()));
         for curve in &self.curves {
             out.extend_from_slice(&curve.k.to_le_bytes());
             out.extend_from_slice(&tier_code(curve.vectors).to_le_bytes());
@@ -150,6 +155,7 @@ impl RecallCurves {
                 out.extend_from_slice(&point.reranked.to_le_bytes());
             }
         }
+        self.ranges.iter().for_each(|range| range.write(&mut out));
         out
     }
 
@@ -169,18 +175,20 @@ impl RecallCurves {
             return Err(fields.refused("confidence", confidence, "0, or less than 1"));
         }
         let count = fields.count("curves", CURVES_MAX)?;
-        fields.zero()?;
+        let radii = fields.u32()? as usize; // CAST: widening
+        if radii > RADII_MAX {
+            return Err(fields.refused("radii", radii, &format!("at most {RADII_MAX}")));
+        }
         let curves =
             (0..count).map(|_| RecallCurve::take(&mut fields, lists)).collect::<Result<Vec<_>, _>>()?;
-        if !fields.left.is_empty() {
-            return Err(fields.refused("bytes", body.len(), &(body.len() - fields.left.len()).to_string()));
-        }
+        let ranges = (0..radii).map(|_| RangeCurve::take(&mut fields)).collect::<Result<Vec<_>, _>>()?;
+        fields.end(body.len())?;
         let order = |curve: &RecallCurve| (curve.vectors == Tier::Memory, curve.k);
         if !curves.is_sorted_by(|a, b| order(a) < order(b)) {
             return Err(fields.refused("curves", "others", "places of vectors apart, k ascending"));
         }
         let confidence = (confidence > 0.0).then_some(confidence);
-        Ok(RecallCurves { source, confidence, curves })
+        Ok(RecallCurves { source, confidence, curves, ranges })
     }
 }
 
@@ -200,11 +208,11 @@ impl RecallCurve {
         if !(codes_per_compared > 0.0 && codes_per_compared.is_finite()) {
             return Err(fields.refused("codes a vector", codes_per_compared, "more than 0"));
         }
-        let weights = fields.u32()? as usize; // CAST: widening
+        let of_stop = fields.u32()? as usize; // CAST: widening
         fields.zero()?;
-        let stop = match weights {
+        let stop = match of_stop {
             0 => None,
-            STOP_WEIGHTS => Some(fields.weights()?),
+            STOP_WEIGHTS => Some(weights(fields)?),
             found => return Err(fields.refused("weights", found, &format!("0 or {STOP_WEIGHTS}"))),
         };
         let points = (0..count).map(|_| RecallPoint::take(fields, lists)).collect::<Result<Vec<_>, _>>()?;
@@ -250,67 +258,22 @@ impl RecallPoint {
     }
 }
 
+/// The weights of a stop.
+fn weights(fields: &mut Fields<'_>) -> Result<[f32; STOP_WEIGHTS], OpenError> {
+    let mut weights = [0.0; STOP_WEIGHTS];
+    for weight in &mut weights {
+        *weight = fields.f32()?;
+    }
+    if weights.iter().all(|weight| weight.is_finite()) {
+        return Ok(weights);
+    }
+    Err(fields.refused("weights", "others", "numbers"))
+}
+
 fn tier_code(tier: Tier) -> u32 {
     match tier {
         Tier::Memory => 1,
         Tier::Ssd => 2,
-    }
-}
-
-/// Takes fields off a body in order.
-struct Fields<'a> {
-    path: &'a Path,
-    left: &'a [u8],
-}
-
-impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], OpenError> {
-        let Some((field, rest)) = self.left.split_first_chunk::<N>() else {
-            return Err(self.refused("bytes", "an end", "more of them"));
-        };
-        self.left = rest;
-        Ok(*field)
-    }
-
-    fn u32(&mut self) -> Result<u32, OpenError> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn f32(&mut self) -> Result<f32, OpenError> {
-        self.take().map(f32::from_le_bytes)
-    }
-
-    fn f64(&mut self) -> Result<f64, OpenError> {
-        self.take().map(f64::from_le_bytes)
-    }
-
-    fn zero(&mut self) -> Result<(), OpenError> {
-        match self.u32()? {
-            0 => Ok(()),
-            found => Err(self.refused("a word not in use", found, "0")),
-        }
-    }
-
-    fn weights(&mut self) -> Result<[f32; STOP_WEIGHTS], OpenError> {
-        let mut weights = [0.0; STOP_WEIGHTS];
-        for weight in &mut weights {
-            *weight = self.f32()?;
-        }
-        if weights.iter().all(|weight| weight.is_finite()) {
-            return Ok(weights);
-        }
-        Err(self.refused("weights", "others", "numbers"))
-    }
-
-    /// A number of things, 1 to `most`.
-    fn count(&mut self, what: &str, most: usize) -> Result<usize, OpenError> {
-        let found = self.u32()? as usize; // CAST: widening
-        let expected = || format!("1 to {most}");
-        if (1..=most).contains(&found) { Ok(found) } else { Err(self.refused(what, found, &expected())) }
-    }
-
-    fn refused(&self, field: &str, found: impl fmt::Display, expected: &str) -> OpenError {
-        OpenError::field(self.path, field, found, expected)
     }
 }
 
@@ -338,7 +301,8 @@ mod tests {
             points: points.clone(),
         };
         let curves = vec![curve(Tier::Ssd, 1), curve(Tier::Ssd, 10), curve(Tier::Memory, 10)];
-        RecallCurves { source: RecallSource::Queries, confidence: Some(0.95), curves }
+        let ranges = vec![RangeCurve::example(10.0), RangeCurve::example(20.0)];
+        RecallCurves { source: RecallSource::Queries, confidence: Some(0.95), curves, ranges }
     }
 
     fn read(curves: &RecallCurves) -> Result<RecallCurves, OpenError> {
@@ -351,6 +315,8 @@ mod tests {
         let mean = RecallCurves { confidence: None, ..curves() };
         assert_eq!(read(&mean).unwrap(), mean);
         assert!(curves().to_bytes().len() as u64 <= RECALL_BYTES_MAX);
+        let none = RecallCurves { ranges: Vec::new(), ..curves() };
+        assert_eq!(read(&none).unwrap(), none);
         assert_eq!(curves().of(Tier::Memory).map(|curve| curve.k).collect::<Vec<_>>(), [10]);
         let ssd = RecallCurves { curves: curves().curves[..2].to_vec(), ..curves() };
         assert_eq!(ssd.of(Tier::Memory).count(), 2, "those on SSD stand in");
@@ -358,7 +324,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        let changes: [fn(&mut RecallCurves); 19] = [
+        let changes: [fn(&mut RecallCurves); 27] = [
             |c| c.confidence = Some(1.0),
             |c| c.confidence = Some(f64::NAN),
             |c| c.curves.clear(),
@@ -378,6 +344,14 @@ mod tests {
             |c| c.curves[1].stop = Some([f32::NAN; STOP_WEIGHTS]),
             |c| c.curves[1].points[0].log_odds = Some(f32::INFINITY),
             |c| c.curves[1].points[0].log_odds = Some(f32::NAN),
+            |c| c.ranges[1].radius = f32::INFINITY,
+            |c| c.ranges[1].points.clear(),
+            |c| c.ranges[1].points[0].completeness = 0.0,
+            |c| c.ranges[1].points[0].completeness = 1.5,
+            |c| c.ranges[1].points[2].completeness = 0.1,
+            |c| c.ranges[1].points[2].cosine = f32::NAN,
+            |c| c.ranges[1].points[2].cosine = -1.0,
+            |c| c.ranges[1].points[0].vectors_scanned = -1.0,
         ];
         for (number, change) in changes.iter().enumerate() {
             let mut wrong = curves();
@@ -389,7 +363,7 @@ mod tests {
             let error = RecallCurves::from_bytes(Path::new("f"), &good[..at], 9).unwrap_err();
             assert!(matches!(error, OpenError::Field { .. }), "{at}: {error}");
         }
-        for at in [4, 20, 52] {
+        for at in [4, 52] {
             let mut wrong = good.clone();
             wrong[at] = 1;
             let error = RecallCurves::from_bytes(Path::new("f"), &wrong, 9).unwrap_err();

@@ -48,6 +48,7 @@ mod range;
 mod range_lists;
 mod range_params;
 mod range_plan;
+mod range_pruning;
 mod reads;
 mod recall;
 mod rerank;

@@ -12,6 +12,7 @@ use crate::params::{Distances, ParamsError, Rerank, SearchParams};
 use crate::pruning::{Promise, Pruning, RECALL_DEFAULT};
 use crate::range_params::RangeParams;
 use crate::range_plan::RangePlan;
+use crate::range_pruning::RangePruning;
 use crate::spend::{ProbePlan, Spend, Wanted};
 use crate::stop::{StopRule, cap};
 use crate::together::Together;
@@ -160,15 +161,15 @@ impl QueryPlan {
             return Err(ParamsError::ZeroBytes);
         }
         let estimates = params.distances == Distances::Any;
-        let errors = params.errors(index.code());
+        let pruning = RangePruning::of(params, index);
         let score = index.metric().score_of_distance(params.radius);
         Ok(QueryPlan {
             probe: ProbePlan { epsilon: None, lists: index.lists(), together: None },
             stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None },
             accept: within_filter(params, index),
             filtered: None,
-            collect: CollectPlan::Within(RangePlan::new(score, errors, bytes_max)),
-            verify: VerifyPlan::with(Rerank::Errors(errors), estimates, index)?,
+            collect: CollectPlan::Within(RangePlan::new(score, pruning, bytes_max)),
+            verify: VerifyPlan::with(Rerank::Errors(pruning.errors), estimates, index)?,
             promise: None,
             times: false,
             explain: false,

@@ -4,8 +4,13 @@
 //! `q` than `|q - c| - r`, nor has a larger inner product with it than `<q, c> + |q| r`. From about 96 dimensions on that rules
 //! out few lists: distances to heads differ by less than the radii.
 //!
+//! A vector `x` on the radius lies so far out towards the query where `|q - c|^2 = |q - x|^2 + r^2 + 2 |q - x| r cos`, or `<q, x> = <q, c> + |q| r cos`
+//! under inner product. The cosine is at most 1, and in many dimensions seldom far from 0: a search for a share of the vectors leaves
+//! out lists that take a larger one than calibration found.
+//!
 //! Everything is computed in double precision from what kernels give in single, with room for their rounding: a list is left out
 //! only where no vector of it can be shown a distance within the radius.
+use spandrel_index::heads::Heads;
 use spandrel_index::kernels::{Operation, PairKernel};
 use spandrel_index::order::sort_while;
 use spandrel_index::{HeadSpace, Metric, Segment, for_each_element, norm_squared};
@@ -40,9 +45,35 @@ pub(crate) struct RangeList {
     pub(crate) least_score: f32,
 }
 
+/// A head beside a query.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadScore {
+    /// Squared distance from the query's row.
+    squared: f32,
+    /// Product with it, under inner product.
+    product: f32,
+}
+
+/// A radius as one query has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Within {
+    /// No larger score is within it.
+    pub(crate) score: f32,
+    /// Squared, in head space.
+    squared: f64,
+}
+
+impl Within {
+    pub(crate) fn of(query: &Query<'_>, score: f32) -> Within {
+        Within { score, squared: f64::from(query.distance_of_score(score)).max(0.0) }
+    }
+}
+
 /// What bounds the scores of lists for one query.
-struct Bounds {
+pub(crate) struct Bounds {
     metric: Metric,
+    /// Products of heads, under inner product.
+    product: Option<PairKernel>,
     /// What kernels lose, relative.
     rounding: f64,
     /// How far the query's row in head space is from the query.
@@ -54,7 +85,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    fn of(query: &Query<'_>) -> Bounds {
+    pub(crate) fn of(query: &Query<'_>) -> Bounds {
         let index = query.index;
         let (space, dtype) = (index.space(), index.dtype());
         let (mut exact, mut row) = (Vec::new(), Vec::new());
@@ -64,8 +95,11 @@ impl Bounds {
         let off = squared(&mut exact.iter().zip(&row).map(|(a, b)| f64::from(*a) - f64::from(*b)));
         let length_in_space = squared(&mut exact.iter().map(|x| f64::from(*x))).sqrt();
         let rounding = (index.dim() as f64 / 8.0 + ROUNDINGS_EXTRA) * ROUNDING; // CAST: exact
+        let heads = index.segments().first().map(|segment| (segment.heads.dtype(), segment.heads.dim()));
+        let heads = heads.filter(|_| index.metric() == Metric::InnerProduct);
         Bounds {
             metric: index.metric(),
+            product: heads.map(|(dtype, dim)| PairKernel::new(Operation::InnerProduct, dtype, dim)),
             rounding,
             // Elements of mapped queries and vectors were rounded to single precision before; others are exact.
             row_error: off.sqrt()
@@ -78,9 +112,32 @@ impl Bounds {
         }
     }
 
-    /// The least score that a vector can have in a list of this radius, whose head is at `squared` distance of the query's row
-    /// and has that product with it.
-    fn least_score(&self, squared: f32, product: f32, radius: f32) -> f32 {
+    /// One head.
+    pub(crate) fn head(&self, heads: &Heads, query: &Query<'_>, head: u32) -> HeadScore {
+        let row = heads.row(head);
+        let product = self.product.as_ref().map(|product| product.score(query.head_row, row));
+        HeadScore { squared: heads.kernel().score(query.head_row, row), product: product.unwrap_or_default() }
+    }
+
+    /// How far out a vector on the radius of a search would have to lie in a list of this radius. A NaN where nothing tells.
+    pub(crate) fn cosine(&self, head: HeadScore, radius: f32, within: &Within) -> f64 {
+        let (squared, radius) = (f64::from(head.squared), f64::from(radius));
+        let (beyond, most) = match self.metric {
+            Metric::L2 | Metric::Cosine => {
+                let reach = within.squared.sqrt();
+                (squared - within.squared - radius * radius, 2.0 * reach * radius)
+            }
+            Metric::InnerProduct => {
+                let with_head = f64::from(head.product) * self.length / self.norm_max;
+                (-f64::from(within.score) - with_head, self.length * radius)
+            }
+        };
+        beyond / most
+    }
+
+    /// The least score that a vector can have in a list of this radius under that head.
+    pub(crate) fn least_score(&self, head: HeadScore, radius: f32) -> f32 {
+        let HeadScore { squared, product } = head;
         let (distance, radius) = (f64::from(squared).sqrt(), f64::from(radius));
         let least = match self.metric {
             Metric::L2 | Metric::Cosine => {
@@ -106,14 +163,16 @@ impl Bounds {
     }
 }
 
-/// Finds the lists that can hold a vector whose score is at most `score`. `end` is asked now and then whether to go on.
+/// Finds the lists that can hold a vector whose score is at most `score`, but for those that take a larger cosine for it. `end` is
+/// asked now and then whether to go on.
 pub(crate) fn lists_within(
     query: &Query<'_>,
     score: f32,
+    cosine: f64,
     end: &mut dyn FnMut() -> Option<End>,
 ) -> Result<RangeLists, End> {
     let index = query.index;
-    let bounds = Bounds::of(query);
+    let (bounds, within) = (Bounds::of(query), Within::of(query, score));
     let mut found = RangeLists::default();
     let (mut distances, mut products) = (Vec::new(), Vec::new());
     let mut reach = 0.0_f64;
@@ -121,7 +180,7 @@ pub(crate) fn lists_within(
         if owner.heads_of != number {
             continue;
         }
-        compare_heads(owner, query, bounds.metric, (&mut distances, &mut products), end)?;
+        compare_heads(owner, query, &bounds, (&mut distances, &mut products), end)?;
         found.head_distances = found.head_distances.saturating_add(owner.heads.count());
         let nearest = (0..).zip(&distances).min_by(|(_, a): &(u32, &f32), (_, b)| a.total_cmp(b));
         found.nearest_heads.extend(nearest.map(|(head, _)| (number, head)));
@@ -130,8 +189,11 @@ pub(crate) fn lists_within(
             for (list, &distance) in (0..).zip(&distances) {
                 let entry = of.directory.entry(list);
                 let product = products.get(list as usize).copied().unwrap_or_default();
-                let least_score = bounds.least_score(distance, product, entry.radius);
-                if entry.primaries > 0 && least_score <= score {
+                let head = HeadScore { squared: distance, product };
+                let least_score = bounds.least_score(head, entry.radius);
+                // Lets a NaN through.
+                let is_far = bounds.cosine(head, entry.radius, &within) > cosine;
+                if entry.primaries > 0 && least_score <= score && !is_far {
                     let near = NearList { distance, segment, list };
                     found.lists.push(RangeList { near, least_score });
                     reach = reach.max(f64::from(distance).sqrt() + f64::from(entry.radius));
@@ -151,7 +213,7 @@ pub(crate) fn lists_within(
     if !sort_while(&mut found.lists, order, &mut go_on) {
         return Err(ended.unwrap_or(End::Stopped));
     }
-    let within = f64::from(query.distance_of_score(score)).max(0.0);
+    let within = within.squared;
     // Estimates are sums of terms no larger than these, and the heads' distances are those of the query's row.
     let terms = 4.0 * (reach * reach + bounds.norm_max * bounds.norm_max) + within;
     let row_error = bounds.row_error * (2.0 * (within.sqrt() + reach) + bounds.row_error);
@@ -163,17 +225,15 @@ pub(crate) fn lists_within(
 fn compare_heads(
     owner: &Segment,
     query: &Query<'_>,
-    metric: Metric,
+    bounds: &Bounds,
     (distances, products): (&mut Vec<f32>, &mut Vec<f32>),
     end: &mut dyn FnMut() -> Option<End>,
 ) -> Result<(), End> {
     let heads = &*owner.heads;
-    let product = (metric == Metric::InnerProduct)
-        .then(|| PairKernel::new(Operation::InnerProduct, heads.dtype(), heads.dim()));
     distances.clear();
     distances.resize(heads.len(), 0.0);
     products.clear();
-    products.resize(if product.is_some() { heads.len() } else { 0 }, 0.0);
+    products.resize(if bounds.product.is_some() { heads.len() } else { 0 }, 0.0);
     let piece = (PIECE_BYTES / heads.row_bytes()).max(1);
     for (number, rows) in heads.rows().chunks(piece * heads.row_bytes()).enumerate() {
         if let Some(end) = end() {
@@ -181,7 +241,7 @@ fn compare_heads(
         }
         let range = number * piece..number * piece + rows.len() / heads.row_bytes();
         heads.kernel().score_rows(query.head_row, rows, &mut distances[range.clone()]);
-        if let Some(product) = &product {
+        if let Some(product) = &bounds.product {
             product.score_rows(query.head_row, rows, &mut products[range]);
         }
     }

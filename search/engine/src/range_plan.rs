@@ -2,6 +2,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::range_lists::RangeLists;
+use crate::range_pruning::RangePruning;
 
 /// Entries of lists that are scanned in one part of a search within a radius, but for a list that has more: what one part can
 /// find is bounded by them.
@@ -14,8 +15,7 @@ pub(crate) const PART_BYTES: u64 = 16 << 20;
 pub(crate) struct RangePlan {
     /// No larger score is within the radius.
     pub(crate) score: f32,
-    /// Standard errors by which an estimate may be too large.
-    pub(crate) errors: f32,
+    pub(crate) pruning: RangePruning,
     /// How far the search is. Its parts come one after the other.
     cursor: Arc<Mutex<RangeCursor>>,
 }
@@ -33,9 +33,9 @@ pub(crate) struct RangeCursor {
 
 impl RangePlan {
     /// A search at its beginning.
-    pub(crate) fn new(score: f32, errors: f32, bytes_max: u64) -> RangePlan {
+    pub(crate) fn new(score: f32, pruning: RangePruning, bytes_max: u64) -> RangePlan {
         let cursor = RangeCursor { bytes_left: bytes_max, ..RangeCursor::default() };
-        RangePlan { score, errors, cursor: Arc::new(Mutex::new(cursor)) }
+        RangePlan { score, pruning, cursor: Arc::new(Mutex::new(cursor)) }
     }
 
     /// How far the search is.
@@ -54,6 +54,6 @@ impl RangeCursor {
 
 impl PartialEq for RangePlan {
     fn eq(&self, other: &RangePlan) -> bool {
-        (self.score, self.errors) == (other.score, other.errors) && Arc::ptr_eq(&self.cursor, &other.cursor)
+        (self.score, self.pruning) == (other.score, other.pruning) && Arc::ptr_eq(&self.cursor, &other.cursor)
     }
 }

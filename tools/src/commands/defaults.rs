@@ -6,6 +6,8 @@ use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, SearchDefault}
 
 use crate::figures::units;
 
+/// Shares of the vectors within a radius that are told of.
+const SHARES: [f64; 3] = [0.8, 0.9, 0.95];
 /// Recalls told of.
 const RECALLS: [f64; 4] = [0.80, 0.90, 0.95, 0.99];
 
@@ -91,6 +93,18 @@ pub(super) fn curves<'a>(
             "k {k}, vectors in {vectors}: {}at most {most:.4}, by {queries} queries",
             reached.collect::<String>()
         ))
+    })
+}
+
+/// Each radius with what some shares of the vectors within it take.
+pub(super) fn ranges(recall: Option<&RecallCurves>) -> impl Iterator<Item = String> + '_ {
+    recall.into_iter().flat_map(|recall| &recall.ranges).map(|range| {
+        let shares = range.points.iter().filter(|point| SHARES.contains(&point.completeness)).map(|point| {
+            let codes = point.vectors_scanned.round() as u64; // CAST: a count
+            format!("{:.2} in {} codes", point.completeness, units::count(codes))
+        });
+        let shares = shares.collect::<Vec<_>>().join(", ");
+        format!("within {}: {shares}, by {} queries", range.radius, range.queries)
     })
 }
 

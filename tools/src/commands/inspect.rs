@@ -156,7 +156,11 @@ fn text(about: &About<'_>) -> String {
     let names = ["recall"].into_iter().chain(std::iter::repeat(""));
     let source = index.recall().map(|recall| format!("by {}", defaults::source(recall)));
     let early = index.recall().and_then(defaults::ends_early).map(str::to_owned);
-    let curves = source.into_iter().chain(defaults::curves(manifest, index.recall())).chain(early);
+    let curves = source
+        .into_iter()
+        .chain(defaults::curves(manifest, index.recall()))
+        .chain(early)
+        .chain(defaults::ranges(index.recall()));
     names.zip(curves).for_each(|(name, curve)| line(name, curve));
     defaults::warnings(manifest, index.recall()).for_each(|warning| line("warning", warning));
     let (lists, copies) = (units::count(build.lists), build.max_replicas);

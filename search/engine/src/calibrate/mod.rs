@@ -12,6 +12,7 @@ mod lists;
 mod path;
 mod placement;
 mod queries;
+mod ranges;
 mod recordings;
 mod replay;
 mod rule;
@@ -44,7 +45,7 @@ use trials::{Given, Trials};
 /// Number of neighbours for which the least work is looked for; other numbers start from its errors.
 const K: u32 = 10;
 /// Numbers of neighbours that have a curve of their own.
-const CELLS: [u32; 5] = [K, 1, 100, 1000, 10_000];
+const CELLS: [u32; 6] = [K, 1, 3, 100, 1000, 10_000];
 /// From here on vectors in memory take the curve of those on SSD: searches for it take most of the time.
 const K_SHARED: u32 = 1000;
 
@@ -68,8 +69,7 @@ impl CalibrateParams<'_> {
 
 /// Finds what recall to expect of the index in `dir` that `manifest` describes, published or not, for 1 to 10 000
 /// neighbours: with vectors on SSD, and for codes meant for memory with vectors there too. A curve ends where more work
-/// does not help; by rows of the index at 0.995, or 0.96 from 1 000 neighbours on. A truth that is given tells of no more neighbours than it has. Nothing is found for an index of several
-/// segments or of one vector.
+/// does not help; by rows of the index at 0.995, or 0.96 from 1 000 neighbours on. A truth that is given tells of no more neighbours than it has. Nothing is found for an index of one vector.
 ///
 /// `tell` hears how many queries were answered since it was last called, and says whether to go on.
 ///
@@ -86,9 +86,6 @@ pub fn calibrate(
         return Err(CalibrateError::Confidence { found });
     }
     let placement = Placement::of(manifest, limits);
-    if manifest.segments.len() > 1 {
-        return Ok(None);
-    }
     let index = Index::open_unpublished(dir, manifest.clone(), placement.open)?;
     let known = given.map_or(usize::MAX, |given| given.neighbours_max());
     let is_wanted = |&k: &u32| u64::from(k) < index.vectors() && k as usize <= known;
@@ -130,5 +127,6 @@ pub fn calibrate(
         }
         curves[first..].sort_by_key(|curve| curve.k);
     }
-    Ok(Some(RecallCurves { source, confidence, curves }))
+    let ranges = trials.ranges()?;
+    Ok(Some(RecallCurves { source, confidence, curves, ranges }))
 }

@@ -3,13 +3,15 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::{Index, Tier};
+use spandrel_index::format::RangeCurve;
+use spandrel_index::{Index, Segment, Tier};
 
 use super::error::CalibrateError;
 use super::given::{GivenQueries, GivenTo};
 use super::lists::{RanksOf, ranks};
 use super::placement::Placement;
-use super::queries::{Queries, only_segment};
+use super::queries::Queries;
+use super::ranges::{RangesOf, ranges};
 use super::recordings::Recordings;
 use super::replay::{Asked, Field, Outcome};
 use super::rule::Rule;
@@ -24,6 +26,8 @@ use crate::{ParamsError, QueryPlan, Rerank, SearchParams};
 
 /// One query in `PATH` finds the settings of least work; the others say what to expect of them.
 const PATH: usize = 3;
+/// Runs of queries that are given.
+const RUNS: usize = 30;
 /// An index of fewer vectors reads all lists: its queries are quick anyway.
 const SMALL: u64 = 10_000;
 /// Bytes of a page on which codes lie on SSD.
@@ -97,6 +101,7 @@ pub(super) struct Trials<'a> {
     recordings: Recordings,
     /// Numbers of lists worth trying, ascending.
     grid: Vec<u32>,
+    threads: usize,
     codes_per_page: f64,
     /// How losses say what to expect.
     pub(super) rule: Rule,
@@ -119,10 +124,12 @@ impl<'a> Trials<'a> {
         let codes_per_page = match index.manifest().build.codes {
             Tier::Memory => CODES_PER_PAGE,
             Tier::Ssd => {
-                let segment = only_segment(index);
-                let entries: usize =
-                    (0..segment.lists()).map(|list| segment.directory.entry(list).count()).sum();
-                PAGE_BYTES * entries as f64 / segment.codes.body_bytes as f64 // CAST: a ratio
+                let entries = |segment: &Segment| -> usize {
+                    (0..segment.lists()).map(|list| segment.directory.entry(list).count()).sum()
+                };
+                let entries: usize = index.segments().iter().map(entries).sum();
+                let bytes: u64 = index.segments().iter().map(|segment| segment.codes.body_bytes).sum();
+                PAGE_BYTES * entries as f64 / bytes as f64 // CAST: a ratio
             }
         };
         let depth = |query: usize| {
@@ -151,6 +158,7 @@ impl<'a> Trials<'a> {
             lists_max: placement.lists_max,
             recordings: Recordings::new(placement.threads, placement.recordings_bytes),
             grid: grid(index.vectors(), placement.lists_max),
+            threads: placement.threads,
             codes_per_page,
             rule,
             tried: HashMap::new(),
@@ -181,10 +189,8 @@ impl<'a> Trials<'a> {
     fn part(&self, k: u32, part: Part) -> impl Iterator<Item = usize> + use<> {
         let all = self.queries.len();
         let of_k = (0..all).step_by(step(k, all)).enumerate();
-        of_k.filter_map(move |(number, query)| match part {
-            Part::Path => number.is_multiple_of(PATH).then_some(query),
-            Part::Rest => (!number.is_multiple_of(PATH)).then_some(query),
-        })
+        let (count, is_given) = (all.div_ceil(step(k, all)), self.queries.own.is_none());
+        of_k.filter_map(move |(number, query)| (part_of(number, count, is_given) == part).then_some(query))
     }
 
     /// The place in the grid of the fewest lists that hold a share of the neighbours; its end when none do.
@@ -251,6 +257,19 @@ impl<'a> Trials<'a> {
             Tier::Ssd => self.codes_per_page,
             Tier::Memory => CODES_PER_VECTOR,
         }
+    }
+
+    /// Which lists hold what share of the vectors within a radius.
+    pub(super) fn ranges(&mut self) -> Result<Vec<RangeCurve>, CalibrateError> {
+        let of = RangesOf {
+            index: self.index,
+            queries: self.queries,
+            nearest: &self.nearest,
+            ks: &self.ks,
+            rule: self.rule,
+            threads: self.threads,
+        };
+        ranges(&of, &mut || (self.tell)(0))
     }
 
     /// Learns when searches for `k` neighbours have found enough: whether that saves lists.
@@ -335,6 +354,13 @@ impl<'a> Trials<'a> {
     }
 }
 
+/// The part of a query, by its number among `count`. Queries that are given often come in groups, those of a photograph or of a context one after
+/// the other: runs of them stay together, so that few groups are in both parts.
+fn part_of(number: usize, count: usize, is_given: bool) -> Part {
+    let place = if is_given { number * RUNS.min(count) / count } else { number };
+    if place.is_multiple_of(PATH) { Part::Path } else { Part::Rest }
+}
+
 /// Every `step`-th of `all` queries is asked for `k` neighbours: with many neighbours each, fewer queries tell the same.
 fn step(k: u32, all: usize) -> usize {
     let wanted = match k {
@@ -374,6 +400,21 @@ mod tests {
         assert_eq!(asked(1200), [1200, 1200, 300, 120, 75]);
         assert_eq!(asked(60), [60, 60, 60, 60, 60]);
         assert_eq!(asked(1), [1; 5]);
+    }
+
+    #[test]
+    fn runs_of_given_queries_are_of_one_part() {
+        let parts = |count: usize, is_given| -> Vec<Part> {
+            (0..count).map(|number| part_of(number, count, is_given)).collect()
+        };
+        for count in [3, 4, 10, 29, 30, 31, 1000] {
+            for is_given in [false, true] {
+                let paths = parts(count, is_given).iter().filter(|&&part| part == Part::Path).count();
+                assert!(paths > 0 && 2 * paths <= count + 1, "{count}, {is_given}: {paths}");
+            }
+        }
+        let changes = |parts: &[Part]| parts.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert_eq!((changes(&parts(1000, true)), changes(&parts(999, false))), (19, 666 - 1));
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl QuerySlot {
             score: range.score,
             distance: query.distance_of_score(range.score),
             slack: range.cursor().lists.as_ref().map_or(0.0, |lists| lists.slack),
-            errors: range.errors,
+            errors: range.pruning.errors,
             verify: plan.verify,
         });
     }

@@ -61,7 +61,7 @@ impl Probed {
         let (query, running, damage) = (step.query, step.running, step.damage);
         let mut cursor = range.cursor();
         if cursor.lists.is_none() {
-            match lists_within(&query, range.score, &mut || running.job.terms().end()) {
+            match lists_within(&query, range.score, range.pruning.cosine, &mut || running.job.terms().end()) {
                 Ok(lists) => {
                     step.progress.work.head_distances = lists.head_distances;
                     cursor.lists = Some(lists);

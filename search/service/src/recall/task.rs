@@ -165,25 +165,3 @@ mod tests {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn work_and_the_rest_after_it_keep_to_the_budget() {
-        for (share, threads) in [(0.01, 1), (0.01, 2), (0.01, 64), (0.2, 3), (1.0, 4)] {
-            let budget = Budget { share, threads };
-            let (mut work, mut rest) = (Duration::ZERO, Duration::ZERO);
-            for micros in [1, 100, 3000, 40].into_iter().cycle().take(1000) {
-                let piece = Duration::from_micros(micros);
-                work += piece;
-                rest += budget.rest(piece);
-            }
-            // One piece at a time is under way.
-            let most = f64::from(share) * threads as f64 * (work + rest).as_secs_f64();
-            assert!(work.as_secs_f64() <= most * 1.001, "{budget:?}: {work:?} of {most}");
-            assert!(work.as_secs_f64() >= (0.98 * most).min(work.as_secs_f64()), "{budget:?} is made use of");
-        }
-    }
-}

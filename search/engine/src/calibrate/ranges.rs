@@ -1,0 +1,371 @@
+//! Which lists hold what share of the vectors within a radius.
+//!
+//! Lists are told apart by how far out a vector on the radius would have to lie towards the query (`range_lists`). Radii are those
+//! within which half of the queries have a number of neighbours. All vectors within the largest are counted, for each query and
+//! radius, by the cosine of their lists; from that follows what leaving out lists beyond some cosine misses.
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::thread;
+
+use spandrel_index::format::{RangeCurve, RangePoint};
+use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, below};
+use spandrel_index::{Index, Location, Metric, Segment, norm_squared};
+
+use super::error::CalibrateError;
+use super::queries::{Pages, Queries};
+use super::rule::Rule;
+use super::truth::Nearest;
+use crate::accept::Accepted;
+use crate::range_lists::{Bounds, HeadScore, Within};
+use crate::subject::{Query, Subject};
+
+/// Shares that points are looked for at.
+const SHARES: [f64; 9] = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995];
+/// Queries at most: two hundred know a share of 0.95 to a hundredth, and each is compared with every vector once more.
+const QUERIES_MAX: usize = 240;
+/// Steps of a cosine.
+const STEPS: usize = 128;
+/// Bytes of pages that a thread holds.
+const CHUNK_BYTES: u64 = 2 << 20;
+/// Vectors that are compared together.
+const TILE: usize = 512;
+
+/// Whose neighbours are counted, and what is known of them.
+pub(super) struct RangesOf<'a> {
+    pub(super) index: &'a Index,
+    pub(super) queries: &'a Queries,
+    pub(super) nearest: &'a [Nearest],
+    /// Numbers of neighbours that radii are chosen by.
+    pub(super) ks: &'a [u32],
+    pub(super) rule: Rule,
+    pub(super) threads: usize,
+}
+
+/// The curves of the radii, the radius growing.
+pub(super) fn ranges(
+    of: &RangesOf<'_>,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Vec<RangeCurve>, CalibrateError> {
+    let index = of.index;
+    let radii = radii(of);
+    let step = of.queries.len().div_ceil(QUERIES_MAX).max(1);
+    let picks: Vec<usize> = (0..of.queries.len()).step_by(step).collect();
+    let (accept, mut subjects) = (Accepted::default(), Vec::new());
+    for &query in &picks {
+        let mut subject = Subject::default();
+        subject.set(index, of.queries.row(query));
+        subjects.push(subject);
+    }
+    let asked: Vec<Asked<'_>> = subjects
+        .iter()
+        .zip(&picks)
+        .map(|(subject, &number)| {
+            let query = subject.query(index, of.queries.row(number), &accept);
+            Asked::new(query, of.queries.own.as_ref().map(|own| own[number].location), &radii)
+        })
+        .collect();
+    if radii.is_empty() || asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut counts = Counts::new(asked.len(), radii.len());
+    for number in 0..index.segments().len() as u16 {
+        // CAST: segments are numbered by u16
+        counts.add(&count(of, &asked, number, go_on)?);
+    }
+    let scanned = scanned(index, &asked, radii.len());
+    let curves = radii.iter().enumerate().map(|(at, &radius)| {
+        let found: Vec<&[u32]> = (0..asked.len()).map(|query| counts.of(query, at)).collect();
+        curve(radius, &found, &scanned[at], (of.rule, asked.len()))
+    });
+    Ok(curves.filter(|curve| !curve.points.is_empty()).collect())
+}
+
+/// Half of the queries have that many neighbours within each; from the smallest on.
+fn radii(of: &RangesOf<'_>) -> Vec<f32> {
+    let metric = of.index.metric();
+    let mut ks = of.ks.to_vec();
+    ks.sort_unstable();
+    let mut scores: Vec<f32> = Vec::new();
+    for k in ks {
+        let kth = of.nearest.iter().filter_map(|nearest| nearest.distances.get(k as usize - 1)); // CAST: widening
+        let mut kth: Vec<f32> = kth.map(|&distance| metric.score_of_distance(distance)).collect();
+        kth.sort_unstable_by(f32::total_cmp);
+        let Some(&score) = kth.get(kth.len() / 2) else { continue };
+        if score.is_finite() && scores.last().is_none_or(|&last| last < score) {
+            scores.push(score);
+        }
+    }
+    scores.into_iter().map(|score| metric.distance_of_score(score)).collect()
+}
+
+/// A query, and what its radii are in it.
+struct Asked<'a> {
+    query: Query<'a>,
+    bounds: Bounds,
+    /// Where it lies itself.
+    location: Option<Location>,
+    /// Of each radius.
+    within: Vec<Within>,
+    /// The largest rough score of a vector within the largest.
+    limit: f32,
+    norm: f32,
+}
+
+impl<'a> Asked<'a> {
+    fn new(query: Query<'a>, location: Option<Location>, radii: &[f32]) -> Asked<'a> {
+        let index = query.index;
+        let metric = index.metric();
+        let norm = norm_squared(index.dtype(), query.exact.row).sqrt() as f32; // CAST: rounds
+        let within: Vec<Within> =
+            radii.iter().map(|&radius| Within::of(&query, metric.score_of_distance(radius))).collect();
+        let last = within.last().map_or(f32::NEG_INFINITY, |last| last.score);
+        // Scores under cosine are 1 - cos, rough ones products with a unit vector.
+        let limit = if metric == Metric::Cosine { (last - 1.0) * norm } else { last };
+        Asked { bounds: Bounds::of(&query), query, location, within, limit, norm }
+    }
+
+    /// The score of a rough one.
+    fn score(&self, rough: f32) -> f32 {
+        match self.query.index.metric() {
+            Metric::Cosine if self.norm > 0.0 => 1.0 + rough / self.norm,
+            _ => rough,
+        }
+    }
+
+    fn head(&self, segment: &Segment, list: u32) -> HeadScore {
+        let owner = &self.query.index.segments()[usize::from(segment.heads_of)];
+        self.bounds.head(&owner.heads, &self.query, list)
+    }
+}
+
+/// The step of a cosine: those up to `cosine_of` it.
+fn step_of(cosine: f64) -> usize {
+    // CAST: saturates; a NaN, which rules nothing out, is in the first
+    (((cosine + 1.0) * 0.5 * STEPS as f64).ceil() as usize).min(STEPS)
+}
+
+fn cosine_of(step: usize) -> f32 {
+    2.0 * step as f32 / STEPS as f32 - 1.0 // CAST: exact
+}
+
+/// Vectors of each query and radius, by the step in which their lists lie.
+struct Counts {
+    radii: usize,
+    counts: Vec<u32>,
+}
+
+impl Counts {
+    fn new(queries: usize, radii: usize) -> Counts {
+        Counts { radii, counts: vec![0; queries * radii * (STEPS + 1)] }
+    }
+
+    fn place(&self, query: usize, radius: usize) -> Range<usize> {
+        let first = (query * self.radii + radius) * (STEPS + 1);
+        first..first + STEPS + 1
+    }
+
+    fn of(&self, query: usize, radius: usize) -> &[u32] {
+        &self.counts[self.place(query, radius)]
+    }
+
+    fn add(&mut self, other: &Counts) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += count);
+    }
+}
+
+/// Counts the vectors of a segment.
+fn count(
+    of: &RangesOf<'_>,
+    asked: &[Asked<'_>],
+    number: u16,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Counts, CalibrateError> {
+    let segment = &of.index.segments()[usize::from(number)];
+    let kernel = BlockKernel::new(of.index.dtype(), of.index.dim());
+    let rows: Vec<u8> = asked.iter().flat_map(|asked| asked.query.exact.row).copied().collect();
+    let packed = kernel.pack_left(&rows);
+    let pages = Pages::open(segment)?;
+    let counter = Counter { asked, number, segment, kernel: &kernel, packed: &packed, pages: &pages };
+    let (all, step) =
+        (pages.layout.pages(segment.count), (CHUNK_BYTES / pages.layout.page_bytes() as u64).max(1));
+    let threads = of.threads.max(1);
+    let mut sums: Vec<(Counts, Vec<u8>)> =
+        (0..threads).map(|_| (Counts::new(asked.len(), asked[0].within.len()), Vec::new())).collect();
+    let mut first = 0;
+    while first < all {
+        if !go_on() {
+            return Err(CalibrateError::Stopped);
+        }
+        let counted: Result<(), CalibrateError> = thread::scope(|scope| {
+            let mut running = Vec::with_capacity(threads);
+            for (counts, bytes) in &mut sums {
+                let range = first..(first + step).min(all);
+                first = range.end;
+                let counter = &counter;
+                running.push(scope.spawn(move || counter.count(range, counts, bytes)));
+            }
+            running.into_iter().try_for_each(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        counted?;
+    }
+    let mut whole = Counts::new(asked.len(), asked[0].within.len());
+    sums.iter().for_each(|(counts, _)| whole.add(counts));
+    Ok(whole)
+}
+
+/// Counts vectors of some pages.
+struct Counter<'a> {
+    asked: &'a [Asked<'a>],
+    number: u16,
+    segment: &'a Segment,
+    kernel: &'a BlockKernel,
+    packed: &'a LeftRows,
+    pages: &'a Pages,
+}
+
+impl Counter<'_> {
+    fn count(
+        &self,
+        range: Range<u64>,
+        counts: &mut Counts,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), CalibrateError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let layout = &self.pages.layout;
+        self.pages.read(range.clone(), bytes)?;
+        let of_page = layout.page_records();
+        let first = range.start as usize * of_page; // CAST: a position, here and below
+        let end = (range.end as usize * of_page).min(self.segment.count as usize);
+        let record = |at: usize| {
+            let page = &bytes[(at - first) / of_page * layout.page_bytes()..][..layout.page_bytes()];
+            layout.record(page, (at - first) % of_page)
+        };
+        let metric = self.asked[0].query.index.metric();
+        let operation = if metric == Metric::L2 { Operation::SquaredL2 } else { Operation::InnerProduct };
+        let (mut rows, mut scores, mut picks) = (Vec::new(), Vec::new(), Vec::new());
+        for start in (first..end).step_by(TILE) {
+            let records: Vec<_> = (start..(start + TILE).min(end)).map(record).collect();
+            rows.clear();
+            records.iter().for_each(|record| rows.extend_from_slice(record.vector));
+            let right = self.kernel.pack_right(&rows);
+            scores.resize(self.asked.len() * records.len(), 0.0);
+            let all = (0..self.asked.len(), 0..records.len());
+            self.kernel.scores(operation, (self.packed, all.0), (&right, all.1), &mut scores);
+            for (number, scores) in scores.chunks_exact_mut(records.len()).enumerate() {
+                match metric {
+                    Metric::L2 => {}
+                    Metric::InnerProduct => scores.iter_mut().for_each(|score| *score = -*score),
+                    Metric::Cosine => scores.iter_mut().zip(&records).for_each(|(score, record)| {
+                        *score = -*score * record.inverse_norm.unwrap_or_default();
+                    }),
+                }
+                let asked = &self.asked[number];
+                picks.clear();
+                below(scores, asked.limit, &mut picks);
+                for &pick in &picks {
+                    let position = (start + pick as usize) as u32;
+                    // A row of the index leaves itself and its equals out.
+                    let at = Location::new(self.number, position);
+                    let is_own = |own| own == at || records[pick as usize].vector == asked.query.exact.row;
+                    if !asked.location.is_some_and(is_own) {
+                        self.see(number, position, asked.score(scores[pick as usize]), counts);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn see(&self, number: usize, position: u32, score: f32, counts: &mut Counts) {
+        let asked = &self.asked[number];
+        let list = self.segment.directory.list_of(position, 0);
+        let (head, reach) = (asked.head(self.segment, list), self.segment.directory.entry(list).radius);
+        for (radius, within) in asked.within.iter().enumerate().filter(|(_, within)| score <= within.score) {
+            let place = counts.place(number, radius);
+            counts.counts[place][step_of(asked.bounds.cosine(head, reach, within))] += 1;
+        }
+    }
+}
+
+/// Of each radius, the vectors of all lists that can hold one within it, of all queries, by step.
+fn scanned(index: &Index, asked: &[Asked<'_>], radii: usize) -> Vec<Vec<u64>> {
+    let mut scanned = vec![vec![0; STEPS + 1]; radii];
+    for asked in asked {
+        for segment in index.segments() {
+            for list in 0..segment.lists() {
+                let (entry, head) = (segment.directory.entry(list), asked.head(segment, list));
+                let least = asked.bounds.least_score(head, entry.radius);
+                let able = asked.within.iter().zip(&mut scanned).filter(|(within, _)| least <= within.score);
+                for (within, scanned) in able {
+                    let step = step_of(asked.bounds.cosine(head, entry.radius, within));
+                    scanned[step] += u64::from(entry.primaries);
+                }
+            }
+        }
+    }
+    scanned
+}
+
+/// The points of a radius, from what the queries have within it and what lists hold, by step.
+fn curve(radius: f32, found: &[&[u32]], scanned: &[u64], (rule, queries): (Rule, usize)) -> RangeCurve {
+    let sums: Vec<u64> = found.iter().map(|counts| counts.iter().copied().map(u64::from).sum()).collect();
+    let has_any: Vec<usize> = (0..found.len()).filter(|&query| sums[query] > 0).collect();
+    let all: u64 = sums.iter().sum();
+    let mut held = vec![0_u64; found.len()];
+    let (mut points, mut shares, mut vectors): (Vec<RangePoint>, _, u64) =
+        (Vec::new(), SHARES.iter().peekable(), 0);
+    for step in 0..STEPS {
+        held.iter_mut().zip(found).for_each(|(held, counts)| *held += u64::from(counts[step]));
+        vectors += scanned[step];
+        let losses: Vec<f64> = has_any
+            .iter()
+            .map(|&query| 1.0 - held[query] as f64 / sums[query] as f64) // CAST: exact, here and below
+            .collect();
+        let together = held.iter().sum::<u64>() as f64 / all.max(1) as f64;
+        // Of all results together too: queries with many may lack more of them.
+        let is_reached = |share: f64| rule.expected(&losses) >= share && together >= rule.wanted(share);
+        let mut reached = None;
+        while let Some(&share) = shares.next_if(|&&share| is_reached(share)) {
+            reached = Some(share);
+        }
+        if let Some(completeness) = reached {
+            let vectors_scanned = vectors as f64 / queries as f64;
+            points.push(RangePoint { completeness, cosine: cosine_of(step), vectors_scanned });
+        }
+    }
+    RangeCurve { radius, queries: has_any.len() as u32, points } // CAST: at most the queries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_hold_the_cosines_up_to_theirs() {
+        assert_eq!([f64::NEG_INFINITY, -1.0, 0.0, 1.0, f64::INFINITY].map(step_of), [0, 0, 64, STEPS, STEPS]);
+        for cosine in [-0.999, -0.31, 0.001, 0.5, 0.77] {
+            let step = step_of(cosine);
+            assert!(f64::from(cosine_of(step)) >= cosine && f64::from(cosine_of(step - 1)) < cosine);
+        }
+    }
+
+    #[test]
+    fn a_point_holds_its_share_of_each_and_of_all() {
+        // 99 queries with one vector in the first lists, and one with a hundred in later ones.
+        let (mut one, mut many) = (vec![0; STEPS + 1], vec![0; STEPS + 1]);
+        (one[10], many[50]) = (1, 100);
+        let none = vec![0; STEPS + 1];
+        let mut found: Vec<&[u32]> = vec![&one; 99];
+        found.extend([&many[..], &none[..]]);
+        let scanned = vec![1010; STEPS + 1];
+        let curve = curve(7.0, &found, &scanned, (Rule::of_queries(None), found.len()));
+        assert_eq!(curve.queries, 100, "one has nothing within the radius");
+        let points: Vec<(f64, f32)> =
+            curve.points.iter().map(|point| (point.completeness, point.cosine)).collect();
+        // Of each query on average 0.99 are found early, of all together no more than half.
+        assert_eq!(points, [(0.99, cosine_of(50))]);
+        assert!((curve.points[0].vectors_scanned - 510.0).abs() < 1e-9);
+    }
+}
