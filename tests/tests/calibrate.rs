@@ -204,7 +204,7 @@ fn curves_do_not_depend_on_threads_or_memory() {
         base.build(&coded(Metric::L2, code, codes, dir.path())).unwrap();
         let expected = calibrated(dir.path(), LIMITS).unwrap();
         let tiers = if codes == Tier::Memory { 2 } else { 1 };
-        assert_eq!(expected.as_ref().unwrap().curves.len(), 5 * tiers, "{code}");
+        assert_eq!(expected.as_ref().unwrap().curves.len(), 6 * tiers, "{code}");
         // Without room for a cache, and with a query at a time.
         for (threads, memory_bytes) in [(1, 0), (3, 100 << 20)] {
             let found = calibrated(dir.path(), CalibrateLimits { threads, memory_bytes }).unwrap();
@@ -244,7 +244,7 @@ fn a_row_leaves_itself_out_by_its_own_id() {
         let out = dir.path().join(name);
         build(&base, &coded(Metric::L2, CodeSpec::RaBitQ { bits: 3 }, Tier::Memory, &out)).recall.unwrap()
     });
-    assert_eq!(calibrated[0].curves.len(), 8);
+    assert_eq!(calibrated[0].curves.len(), 10);
     assert_eq!(calibrated[0], calibrated[1]);
 }
 
@@ -386,7 +386,7 @@ fn foreign_queries_keep_their_recall_once_they_were_given() {
     let up_to_100 = |curves: &RecallCurves| {
         curves.curves.iter().filter(|curve| curve.k <= 100).cloned().collect::<Vec<_>>()
     };
-    assert_eq!((up_to_100(&told), told.curves.len()), (up_to_100(&computed), 6));
+    assert_eq!((up_to_100(&told), told.curves.len()), (up_to_100(&computed), 8));
     // A bound is more than an expectation.
     let bound = again(truth(&ids, &distances), Some(0.95)).unwrap().recall;
     let at =
