@@ -75,7 +75,7 @@ pub(super) fn ranges(
     let scanned = scanned(index, &asked, radii.len());
     let curves = radii.iter().enumerate().map(|(at, &radius)| {
         let found: Vec<&[u32]> = (0..asked.len()).map(|query| counts.of(query, at)).collect();
-        curve(radius, &found, &scanned[at], (of.rule, asked.len()))
+        curve(radius, &found, &scanned[at], of.rule)
     });
     Ok(curves.filter(|curve| !curve.points.is_empty()).collect())
 }
@@ -251,8 +251,7 @@ impl Counter<'_> {
             records.iter().for_each(|record| rows.extend_from_slice(record.vector));
             let right = self.kernel.pack_right(&rows);
             scores.resize(self.asked.len() * records.len(), 0.0);
-            let all = (0..self.asked.len(), 0..records.len());
-            self.kernel.scores(operation, (self.packed, all.0), (&right, all.1), &mut scores);
+            self.kernel.scores(operation, self.packed.all(), right.all(), &mut scores);
             for (number, scores) in scores.chunks_exact_mut(records.len()).enumerate() {
                 match metric {
                     Metric::L2 => {}
@@ -309,7 +308,7 @@ fn scanned(index: &Index, asked: &[Asked<'_>], radii: usize) -> Vec<Vec<u64>> {
 }
 
 /// The points of a radius, from what the queries have within it and what lists hold, by step.
-fn curve(radius: f32, found: &[&[u32]], scanned: &[u64], (rule, queries): (Rule, usize)) -> RangeCurve {
+fn curve(radius: f32, found: &[&[u32]], scanned: &[u64], rule: Rule) -> RangeCurve {
     let sums: Vec<u64> = found.iter().map(|counts| counts.iter().copied().map(u64::from).sum()).collect();
     let has_any: Vec<usize> = (0..found.len()).filter(|&query| sums[query] > 0).collect();
     let all: u64 = sums.iter().sum();
@@ -331,7 +330,7 @@ fn curve(radius: f32, found: &[&[u32]], scanned: &[u64], (rule, queries): (Rule,
             reached = Some(share);
         }
         if let Some(completeness) = reached {
-            let vectors_scanned = vectors as f64 / queries as f64;
+            let vectors_scanned = vectors as f64 / found.len() as f64;
             points.push(RangePoint { completeness, cosine: cosine_of(step), vectors_scanned });
         }
     }
@@ -360,7 +359,7 @@ mod tests {
         let mut found: Vec<&[u32]> = vec![&one; 99];
         found.extend([&many[..], &none[..]]);
         let scanned = vec![1010; STEPS + 1];
-        let curve = curve(7.0, &found, &scanned, (Rule::of_queries(None), found.len()));
+        let curve = curve(7.0, &found, &scanned, Rule::of_queries(None));
         assert_eq!(curve.queries, 100, "one has nothing within the radius");
         let points: Vec<(f64, f32)> =
             curve.points.iter().map(|point| (point.completeness, point.cosine)).collect();
