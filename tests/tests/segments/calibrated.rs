@@ -13,6 +13,9 @@ use super::*;
 const SIZES: [usize; 2] = [4500, 7500];
 const QUERIES: usize = 300;
 
+/// How an index is built in a folder.
+type Build = fn(&Path) -> BuildConfig;
+
 /// Two segments, each with vectors from all over.
 fn built(config: impl Fn(&Path) -> BuildConfig) -> TempDir {
     let rows = clustered(DType::U8, DIM, SIZES.iter().sum(), 1);
@@ -45,7 +48,7 @@ fn truth_of(engine: &Engine, queries: &Rows) -> (Vec<u64>, Vec<f32>) {
 
 #[test]
 fn segments_are_calibrated_together_and_queries_find_what_is_promised() {
-    let kinds: [(&str, fn(&Path) -> BuildConfig); 3] = [
+    let kinds: [(&str, Build); 3] = [
         ("codes in memory", |out| coded(Metric::L2, CodeSpec::Axes { bytes: 12 }, Tier::Memory, out)),
         ("copies on SSD", |out| BuildConfig {
             replicas: ReplicaRule::Soar,
