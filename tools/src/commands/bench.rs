@@ -115,7 +115,7 @@ pub struct BenchArgs {
 
 pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     if let (Some(_), Some(queries), Some(truth)) = (&args.server.server, &args.queries, &args.truth) {
-        if args.radius.radius.is_some() && args.filter.is_given() {
+        if args.radius.radius.is_some() && args.filter.is_filtered() {
             return Err(UsageError("a filter within a radius needs --index".to_owned()).into());
         }
         let points = match args.radius.radius {
