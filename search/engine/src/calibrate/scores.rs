@@ -43,7 +43,9 @@ impl<'a> Scores<'a> {
             };
             let found: Vec<Option<f32>> = locations.iter().map(|&location| score_of(location)).collect();
             for (location, _) in locations.iter().zip(&found).filter(|(_, score)| score.is_none()) {
-                if let Some(vectors) = &self.index.segments()[usize::from(location.segment())].vectors.resident {
+                if let Some(vectors) =
+                    &self.index.segments()[usize::from(location.segment())].vectors.resident
+                {
                     vectors.prefetch(location.position());
                 }
             }
