@@ -103,7 +103,7 @@ fn no_list_is_left_out_by_its_distance_under_a_filter() {
     TestIndex::random(Metric::L2, DType::U8, 4, 2000).write(dir.path());
     let index = Index::open(dir.path()).unwrap();
     let curves = vec![curve(10, 10), curve(100, 40)];
-    let recall = RecallCurves { source: RecallSource::Rows, confidence: None, curves };
+    let recall = RecallCurves { source: RecallSource::Rows, confidence: None, curves, ranges: Vec::new() };
     let calibrated = Calibrated { manifest: index.manifest(), recall: Some(&recall), vectors: Tier::Ssd };
     let aim = Aim::at(0.9);
     assert_eq!(calibrated.pruning(10, aim).epsilon, Some(0.6));
