@@ -64,9 +64,14 @@ fn a_filter_is_compiled_no_longer_than_its_deadline_allows() {
             call.body.send_data(framed(message.len(), &message).into(), true).unwrap();
             calls.push(call);
         }
+        let mut late = 0;
         for call in calls {
-            assert_eq!(code(call.answer).await, Code::DeadlineExceeded);
+            let ended = code(call.answer).await;
+            // Those that could not be in time behind others are refused at once.
+            assert!(matches!(ended, Code::DeadlineExceeded | Code::ResourceExhausted), "{ended:?}");
+            late += u32::from(ended == Code::DeadlineExceeded);
         }
+        assert!(late > 0);
         until("all memory comes back", || taken(&server) < kept + 1.0).await;
         // Twenty of them would take twenty times as long.
         let worked = server.processor_time() - before;
