@@ -39,6 +39,8 @@ struct Sample {
     posting_bytes: f64,
     /// Bits of the difference of the largest and the least number.
     bits: f64,
+    /// Rows of each value.
+    counts: Vec<u64>,
 }
 
 /// What an attribute is expected to take, in bytes.
@@ -58,7 +60,7 @@ impl AttributeParams {
         attributes: Option<Attributes<'_>>,
         vectors: u64,
     ) -> Result<Vec<AttributeParams>, BuildError> {
-        let Some(Attributes { source, resident }) = attributes else { return Ok(Vec::new()) };
+        let Some(Attributes { source, resident, .. }) = attributes else { return Ok(Vec::new()) };
         let refused = |parameter, found: String, expected: String| {
             Err(BuildError::Parameter { parameter, found, expected })
         };
@@ -87,10 +89,20 @@ impl AttributeParams {
         format!("{}: {}{resident}", self.name, self.kind)
     }
 
+    /// The share of `vectors` vectors, of which the first are like all, whose value fewer than `rows_min` have.
+    pub(crate) fn share_of_small(&self, vectors: u64, rows_min: u64) -> f64 {
+        let Sample { rows, counts, .. } = &self.sample;
+        let rows = rows.max(1.0);
+        let least = rows_min as f64 * rows / vectors as f64; // CAST: an estimate, as below
+        let nulls = rows - counts.iter().sum::<u64>() as f64;
+        let counts = counts.iter().map(|&count| count as f64).chain([nulls]);
+        counts.filter(|&count| count < least).sum::<f64>() / rows
+    }
+
     /// What it is expected to take for `vectors` vectors, of which the first are like all.
     #[expect(clippy::cast_possible_truncation, reason = "estimates, which saturate")]
     pub(crate) fn bytes(&self, vectors: u64) -> AttributeBytes {
-        let Sample { rows, pairs, texts, once, text_bytes, posting_bytes, bits } = self.sample;
+        let Sample { rows, pairs, texts, once, text_bytes, posting_bytes, bits, .. } = self.sample;
         let vectors = vectors as f64; // CAST: an estimate, as all below
         let times = vectors / rows.max(1.0);
         let pairs = pairs * times;
@@ -118,6 +130,7 @@ impl AttributeParams {
 fn sample(source: &dyn AttributeSource, vectors: u64) -> Result<Vec<Sample>, BuildError> {
     let count = source.schema().attributes().len();
     let mut texts: Vec<HashMap<String, u64>> = vec![HashMap::new(); count];
+    let mut keys: Vec<HashMap<u64, u64>> = vec![HashMap::new(); count];
     let (mut numbers, mut pairs) = (vec![(u64::MAX, 0_u64); count], vec![0_u64; count]);
     let (mut seen, mut rows) = (0, vectors);
     source.scan(&mut |row, cells: &[Cell]| {
@@ -129,6 +142,9 @@ fn sample(source: &dyn AttributeSource, vectors: u64) -> Result<Vec<Sample>, Bui
             for text in cell.texts() {
                 *texts[at].entry(text.to_owned()).or_default() += 1;
                 pairs[at] += 1;
+            }
+            if let Some(key) = cell.key() {
+                *keys[at].entry(key).or_default() += 1;
             }
         }
         seen += 1;
@@ -146,6 +162,7 @@ fn sample(source: &dyn AttributeSource, vectors: u64) -> Result<Vec<Sample>, Bui
         once: texts[at].values().filter(|&&times| times == 1).count() as f64,
         text_bytes: texts[at].keys().map(String::len).sum::<usize>() as f64,
         posting_bytes: texts[at].values().map(|&times| times as f64 * gap_bytes(rows, times)).sum(),
+        counts: texts[at].values().chain(keys[at].values()).copied().collect(),
         bits: f64::from(64 - numbers[at].1.saturating_sub(numbers[at].0).leading_zeros()),
     };
     Ok((0..count).map(sample).collect())

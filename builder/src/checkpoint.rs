@@ -29,6 +29,8 @@ pub(crate) struct Checkpoint {
     /// Older versions that are to stay.
     pub(crate) keep_previous: u32,
     pub(crate) checked: Option<Checked>,
+    /// Where rows belong by the values of an attribute; not there where that does not matter.
+    pub(crate) partitioned: Option<Partitioned>,
     pub(crate) parted: Option<Parted>,
     pub(crate) clustered: Option<Clustered>,
     pub(crate) filed: Option<Filed>,
@@ -51,6 +53,7 @@ pub(crate) struct Checkpoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Product {
     Checked,
+    Partitioned,
     Parted,
     Clustered,
     Filed,
@@ -75,6 +78,18 @@ pub(crate) struct Checked {
     pub(crate) sample: Spill,
 }
 
+/// The rows in the order of a partition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Partitioned {
+    /// Values that have lists of their own.
+    pub(crate) own: u32,
+    /// Rows of all other values.
+    pub(crate) shared: u32,
+    /// Length and hash of the file of keys.
+    pub(crate) bytes: u64,
+    pub(crate) hash: String,
+}
+
 /// The vectors, sorted into coarse parts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Parted {
@@ -85,8 +100,12 @@ pub(crate) struct Parted {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Clustered {
     pub(crate) heads: u32,
-    /// Blocks of heads.
+    /// Heads that rows are filed under by nearness, the first of all.
+    pub(crate) filed: u32,
+    /// Blocks of these.
     pub(crate) blocks: u32,
+    /// Regions of blocks: rows of one are not filed in another.
+    pub(crate) regions: u32,
     /// Length and hash of the file of heads.
     pub(crate) heads_bytes: u64,
     pub(crate) heads_hash: String,
@@ -104,6 +123,9 @@ pub(crate) struct Filed {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Written {
     pub(crate) lists: u32,
+    /// Of these, the last, which the small values of a partition share, and their vectors.
+    pub(crate) shared_lists: u32,
+    pub(crate) shared_vectors: u64,
     pub(crate) sections: Vec<Section>,
     /// Pairs of id and position, each sorted run a group.
     pub(crate) id_runs: Spill,
@@ -163,6 +185,7 @@ impl Checkpoint {
     pub(crate) fn has(&self, product: Product) -> bool {
         match product {
             Product::Checked => self.checked.is_some(),
+            Product::Partitioned => self.partitioned.is_some(),
             Product::Parted => self.parted.is_some(),
             Product::Clustered => self.clustered.is_some(),
             Product::Filed => self.filed.is_some(),
@@ -238,6 +261,8 @@ fn refuse_other(
 
 /// Names of the files in a scratch folder.
 pub(crate) const SAMPLE: &str = "sample";
+pub(crate) const PARTITION_RUNS: &str = "partition-runs";
+pub(crate) const PARTITION: &str = "partition";
 pub(crate) const PARTS: &str = "parts";
 pub(crate) const HEADS: &str = "heads";
 pub(crate) const LEAVES: &str = "leaves";

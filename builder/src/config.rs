@@ -11,6 +11,7 @@ use crate::attributes::AttributeParams;
 use crate::cluster::HeadKind;
 use crate::filing::ReplicaRule;
 use crate::measured::{MAX_LISTS_MEMORY, MAX_LISTS_SSD};
+use crate::partition::PartitionParams;
 use crate::{BuildError, Input};
 
 /// Lists a segment can have: the top bit of a list's number marks replicas in scratch files.
@@ -83,6 +84,8 @@ pub struct Params {
     pub(crate) own_ids: bool,
     /// What is known of the vectors, in the order of the schema.
     pub(crate) attributes: Vec<AttributeParams>,
+    /// The attribute by whose values vectors are put in lists.
+    pub(crate) partition: Option<PartitionParams>,
 }
 
 impl Params {
@@ -141,6 +144,7 @@ impl Params {
                 "ssd for lists of exact vectors, or another --code",
             );
         }
+        let attributes = AttributeParams::of(input.attributes, vectors)?;
         Ok(Params {
             metric: config.metric,
             dtype: source.dtype(),
@@ -157,7 +161,8 @@ impl Params {
             threads: config.threads,
             seed: config.seed,
             own_ids: input.ids.is_some(),
-            attributes: AttributeParams::of(input.attributes, vectors)?,
+            partition: PartitionParams::of(input.attributes, &attributes, vectors)?,
+            attributes,
         })
     }
 
@@ -184,6 +189,9 @@ impl Params {
             let texts: Vec<String> = self.attributes.iter().map(AttributeParams::text).collect();
             fingerprint.push(("attributes", texts.join(", ")));
         }
+        if let Some(partition) = &self.partition {
+            fingerprint.push(("--partition-by", partition.name.clone()));
+        }
         fingerprint
     }
 
@@ -200,6 +208,12 @@ impl Params {
             && (build.code == self.code.to_string() && build.codes == self.codes)
             && build.codebooks == self.codebooks_hash()
             && manifest.segments.iter().all(|segment| self.has_attributes(segment))
+            && manifest.segments.iter().all(|segment| self.has_partition(segment))
+    }
+
+    fn has_partition(&self, segment: &SegmentEntry) -> bool {
+        let found = segment.partition.as_ref().map(|partition| &partition.attribute);
+        found == self.partition.as_ref().map(|partition| &partition.name)
     }
 
     fn has_attributes(&self, segment: &SegmentEntry) -> bool {
@@ -284,6 +298,17 @@ impl Params {
     /// Coarse parts.
     pub(crate) fn parts(&self) -> u64 {
         self.vectors.div_ceil(self.part_rows())
+    }
+
+    /// Vectors of a list that values share.
+    pub(crate) fn shared_list_rows(&self) -> u64 {
+        self.vectors.div_ceil(self.lists).min(self.part_rows())
+    }
+
+    /// Groups that rows are sorted into before they are clustered, at most: with a partition, two that follow one another hold
+    /// more rows than a part, but for the last and those of a value divided.
+    pub(crate) fn part_groups_max(&self) -> u64 {
+        if self.partition.is_some() { 4 * self.parts() + 2 } else { self.parts() }
     }
 
     /// Rows sampled to find the coarse parts: as fit some bytes, within limits for each part.

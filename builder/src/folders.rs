@@ -42,6 +42,9 @@ impl Asked<'_> {
         if self.params.attributes.is_empty() {
             fingerprint.push(("attributes", "none".to_owned()));
         }
+        if self.params.partition.is_none() {
+            fingerprint.push(("--partition-by", "none".to_owned()));
+        }
         fingerprint.push(("input", stages::glance(self.params, self.input)?));
         if let Some(attributes) = self.input.attributes {
             fingerprint.push(("content of attributes", stages::glance_attributes(attributes.source)?));

@@ -102,9 +102,18 @@ fn damage_of_a_model_or_of_heads_between_phases_is_refused() {
 fn damage_of_gathered_attributes_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (vectors, numbered) = (clustered(3000, 8), Numbered::new(3000));
-    let attributes = Some(Attributes { source: &numbered, resident: &[] });
+    let attributes = Some(Attributes { source: &numbered, resident: &[], partition_by: None });
     let input = Input { attributes, ..Input::of(&vectors) };
     damage_before(input, &config(dir.path()), &[("attributes", &["attribute-runs"])]);
+    let attributes = Some(Attributes { source: &numbered, resident: &[], partition_by: Some("row") });
+    let input = Input { attributes, ..input };
+    let phases: [(&str, &[&str]); 4] = [
+        ("part", &["partition"]),
+        ("cluster", &["partition"]),
+        ("file", &["parts", "heads"]),
+        ("write", &["partition"]),
+    ];
+    damage_before(input, &BuildConfig { out: dir.path().join("partitioned"), ..config(dir.path()) }, &phases);
 }
 
 /// Files by name.
@@ -240,7 +249,7 @@ fn restore(out: &Path, [index, scratch]: &[Files; 2]) {
 fn a_build_goes_on_after_a_crash_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
     let (source, numbered) = (clustered(700, 8), Numbered::new(700));
-    let attributes = Some(Attributes { source: &numbered, resident: &[] });
+    let attributes = Some(Attributes { source: &numbered, resident: &[], partition_by: Some("word") });
     let input = Input { attributes, ..Input::of(&source) };
     let coded = BuildConfig { code: CodeSpec::RaBitQ { bits: 2 }, ..config(&dir.path().join("watched")) };
     let images = watch(input, &coded);

@@ -16,8 +16,10 @@ mod folders;
 mod interrupted;
 mod kept;
 mod measured;
+mod partition;
 mod phases;
 mod plan;
+mod planned;
 mod progress;
 mod recalibrate;
 mod rows;
@@ -34,7 +36,8 @@ pub use choice::{Choice, QueryCost, VectorShape};
 pub use config::{BuildConfig, ListCount, Params};
 pub use error::BuildError;
 pub use measured::{COPIES_DEFAULT, LIST_SIZE_DEFAULT};
-pub use plan::{Plan, PlannedAttribute};
+pub use plan::Plan;
+pub use planned::{PlannedAttribute, PlannedPartition};
 pub use progress::{Progress, Silent};
 pub use recalibrate::{Recalibrated, recalibrate};
 pub use rows::Rows;
@@ -88,6 +91,8 @@ pub struct Attributes<'a> {
     pub source: &'a dyn AttributeSource,
     /// Names of those that are kept in memory as a whole.
     pub resident: &'a [String],
+    /// Name of the one by whose values vectors are put in lists, if any: a keyword, a bool or an i64.
+    pub partition_by: Option<&'a str>,
 }
 
 /// The version being written.

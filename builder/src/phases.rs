@@ -5,8 +5,8 @@ use spandrel_index::codes::CodeSpec;
 use spandrel_io::StoreError;
 
 use crate::checkpoint::{
-    ATTRIBUTE_ENTRIES, ATTRIBUTE_FORWARD, ATTRIBUTE_RUNS, FILED, HEADS, ID_RUNS, LEAVES, PARTS, Product,
-    SAMPLE,
+    ATTRIBUTE_ENTRIES, ATTRIBUTE_FORWARD, ATTRIBUTE_RUNS, FILED, HEADS, ID_RUNS, LEAVES, PARTITION,
+    PARTITION_RUNS, PARTS, Product, SAMPLE,
 };
 use crate::state::BuildState;
 use crate::{BuildError, stages};
@@ -30,7 +30,7 @@ const fn always(_: &BuildState<'_>) -> bool {
 }
 
 /// All phases but publication, which is one switch at the end.
-pub(crate) const PHASES: [Phase; 12] = [
+pub(crate) const PHASES: [Phase; 13] = [
     Phase {
         name: "check",
         needs: &[],
@@ -40,8 +40,16 @@ pub(crate) const PHASES: [Phase; 12] = [
         run: |state| stages::check(state).map(|checked| state.done.checked = Some(checked)),
     },
     Phase {
-        name: "part",
+        name: "partition",
         needs: &[Product::Checked],
+        gives: Some(Product::Partitioned),
+        drops: &[PARTITION_RUNS],
+        wanted: |state| state.params.partition.is_some(),
+        run: |state| stages::partition(state).map(|partitioned| state.done.partitioned = Some(partitioned)),
+    },
+    Phase {
+        name: "part",
+        needs: &[Product::Checked, Product::Partitioned],
         gives: Some(Product::Parted),
         drops: &[SAMPLE],
         wanted: always,
@@ -49,7 +57,7 @@ pub(crate) const PHASES: [Phase; 12] = [
     },
     Phase {
         name: "cluster",
-        needs: &[Product::Checked, Product::Parted],
+        needs: &[Product::Checked, Product::Partitioned, Product::Parted],
         gives: Some(Product::Clustered),
         drops: &[],
         wanted: always,
@@ -73,9 +81,9 @@ pub(crate) const PHASES: [Phase; 12] = [
     },
     Phase {
         name: "write",
-        needs: &[Product::Checked, Product::Clustered, Product::Filed, Product::Model],
+        needs: &[Product::Checked, Product::Partitioned, Product::Clustered, Product::Filed, Product::Model],
         gives: Some(Product::Written),
-        drops: &[FILED, HEADS],
+        drops: &[FILED, HEADS, PARTITION],
         wanted: always,
         run: |state| stages::write(state).map(|written| state.done.written = Some(written)),
     },

@@ -1,14 +1,13 @@
 //! What a build will take, before it begins.
-use spandrel_filter::AttributeType;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{BODY_AT, FullLayout, IdBytes, IdPages, PageLayout};
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
 use spandrel_index::{DType, HeadIndex, HeadIndexKind, Spread, Tier};
 
-use crate::attributes::AttributeParams;
 use crate::cluster::BLOCK_HEADS;
 use crate::config::Params;
 use crate::filing::{FilingWidth, ReplicaRule};
+use crate::planned::{PlannedAttribute, PlannedPartition};
 use crate::stages::sorting_bytes;
 use crate::{BuildError, spill};
 
@@ -48,21 +47,8 @@ pub struct Plan {
     pub(crate) run_bytes: u64,
     /// The attributes, in the order of the schema.
     pub attributes: Vec<PlannedAttribute>,
-}
-
-/// An attribute, and what it is expected to take where all vectors are like the first 4 096. Bytes throughout.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedAttribute {
-    /// Its name.
-    pub name: String,
-    /// What it holds.
-    pub kind: AttributeType,
-    /// Whether all of it is kept in memory while searching.
-    pub resident: bool,
-    /// On disk; counted in [`Plan::index_bytes`].
-    pub index_bytes: u64,
-    /// In memory while searching, without postings that were read; counted in [`Plan::search_memory`].
-    pub search_memory: u64,
+    /// How vectors are laid out by an attribute, if they are.
+    pub partition: Option<PlannedPartition>,
 }
 
 /// Program, stacks and allocator slack.
@@ -136,9 +122,13 @@ impl Plan {
         let spilled = params.vectors * params.part_record_bytes() as u64
             + all_copies * params.filed_record_bytes() as u64
             + params.vectors * (4 + 24)
-            + params.lists * head_row;
-        let attributes: Vec<(PlannedAttribute, u64)> =
-            params.attributes.iter().map(|a| planned(a, params.vectors)).collect();
+            + params.lists * head_row
+            + key_bytes(params);
+        let attributes: Vec<(PlannedAttribute, u64)> = params
+            .attributes
+            .iter()
+            .map(|attribute| PlannedAttribute::of(attribute, params.vectors))
+            .collect();
         let sum = |bytes: fn(&PlannedAttribute) -> u64| attributes.iter().map(|(a, _)| bytes(a)).sum::<u64>();
         let attribute_scratch: u64 = attributes.iter().map(|(_, scratch)| scratch).sum();
         Plan {
@@ -158,6 +148,7 @@ impl Plan {
             file_buffers: buffers(memory.file, memory.file_buffers),
             run_bytes: buffers(memory.gather, RUN_BYTES_MIN),
             attributes: attributes.into_iter().map(|(attribute, _)| attribute).collect(),
+            partition: PlannedPartition::of(params),
         }
     }
 
@@ -184,19 +175,6 @@ impl Plan {
     }
 }
 
-/// An attribute, and the bytes of its scratch files.
-fn planned(attribute: &AttributeParams, vectors: u64) -> (PlannedAttribute, u64) {
-    let bytes = attribute.bytes(vectors);
-    let planned = PlannedAttribute {
-        name: attribute.name.clone(),
-        kind: attribute.kind,
-        resident: attribute.resident,
-        index_bytes: bytes.index + BODY_AT,
-        search_memory: bytes.memory,
-    };
-    (planned, bytes.scratch)
-}
-
 /// Bytes of memory that each phase takes beside what every process does, for a number of lists.
 struct PhaseMemory {
     /// Freed blocks that the allocator keeps from one phase to the next.
@@ -218,6 +196,7 @@ impl PhaseMemory {
     fn new(params: &Params, lists: u64) -> PhaseMemory {
         let (row, head_row) = (params.row_bytes() as u64, params.head_row_bytes() as u64);
         let (vectors, threads, parts) = (params.vectors, params.threads as u64, params.parts());
+        let (keys, part_groups) = (key_bytes(params), params.part_groups_max());
         let copies = expected_copies(params);
         // A row as matrix products take it.
         let packed = match params.head_dtype() {
@@ -236,12 +215,13 @@ impl PhaseMemory {
         let assign = threads * scored * (packed + 4 * parts) + parts * (2 * head_row + packed);
         let train = sample_rows * (head_row + 12) + 4096.min(sample_rows) * (head_row + packed);
         let stream = 2 * threads * (chunk / row.max(1)) * (row + head_row) + 48 * chunks;
-        let part = if parts == 1 { stream } else { assign + train.max(stream) };
+        let part = keys + if parts == 1 { stream } else { assign + train.max(stream) };
 
         // A part in memory: its records, rows in head space, the packed copy that is multiplied, and what
         // filing says of each row.
         let part_rows = vectors.min(PART_SLACK * params.part_rows());
-        let filed_bytes = 12 * copies.ceil() as u64 + 64; // CAST: a few copies
+        // Of a partition the order of rows by value besides. CAST: a few copies
+        let filed_bytes = 12 * copies.ceil() as u64 + if keys > 0 { 96 } else { 64 };
         let part_bytes = part_rows * (params.part_record_bytes() as u64 + head_row + packed + filed_bytes);
         let heads = lists * (2 * head_row + 40);
         // Each thread packs the heads around the block that it files.
@@ -249,12 +229,13 @@ impl PhaseMemory {
         let around = (width.around * BLOCK_HEADS) as u64; // CAST: widening
         let filers = threads * around.min(lists) * packed;
         let part_records = vectors * params.part_record_bytes() as u64;
-        let part_index = spill::index_memory(parts, params.part_record_bytes(), part_records);
-        let file = heads + part_bytes + filers + part_index;
+        let part_index = spill::index_memory(part_groups, params.part_record_bytes(), part_records);
+        let file = heads + part_bytes + filers + part_index + keys;
 
         let all_copies = (vectors as f64 * copies) as u64; // CAST: an estimate
         let filed_records = all_copies * params.filed_record_bytes() as u64;
-        let groups = lists.div_ceil(u64::from(Plan::group_lists(params)));
+        let groups =
+            lists.div_ceil(u64::from(Plan::group_lists(params))) + u64::from(params.partition.is_some());
         let filed_index = spill::index_memory(groups, params.filed_record_bytes(), filed_records);
         let positions = if params.replicas_need_positions() { 4 * vectors } else { 0 };
         let run = 16 * (RUN_PAIRS as u64).min(vectors);
@@ -263,7 +244,7 @@ impl PhaseMemory {
         let lists_bytes = if params.code == CodeSpec::Full { group } else { group / 4 };
         let group = group + 32 * group / params.filed_record_bytes() as u64 + lists_bytes;
         // The sample that tells how vectors are spread goes before groups come.
-        let write = heads + group.max(spread_bytes(params)) + positions + filed_index + run;
+        let write = heads + group.max(spread_bytes(params)) + positions + filed_index + run + keys;
         let graph = lists * (head_row + head_row.max(2 * GRAPH_BYTES));
         // A buffer of bytes and one of pairs for each run, and the first ids of pages.
         let ids = vectors.div_ceil(RUN_PAIRS as u64) * (192 << 10) + vectors / 16;
@@ -279,9 +260,9 @@ impl PhaseMemory {
         };
         PhaseMemory {
             kept: 2 * KEPT_BLOCK_BYTES.min(part_rows * head_row),
-            others: check.max(write).max(trained).max(graph).max(ids).max(attributes),
+            others: check.max(write).max(trained).max(graph).max(ids).max(attributes + keys),
             part,
-            part_buffers: spill::memory_min(parts, params.part_record_bytes(), part_records),
+            part_buffers: spill::memory_min(part_groups, params.part_record_bytes(), part_records),
             file,
             file_buffers: spill::memory_min(groups, params.filed_record_bytes(), filed_records),
             gather,
@@ -293,6 +274,11 @@ impl PhaseMemory {
         let (part, file) = (self.part + self.part_buffers, self.file + self.file_buffers);
         FIXED_BYTES + self.kept + self.others.max(part).max(file).max(self.gather + self.run_bytes)
     }
+}
+
+/// Four bytes a row, where rows are laid out by their values.
+fn key_bytes(params: &Params) -> u64 {
+    if params.partition.is_some() { 4 * params.vectors } else { 0 }
 }
 
 /// Writing an attribute: a buffer of each of its runs, bits of positions, and numbers of values sorted by position.
@@ -374,6 +360,7 @@ mod tests {
             seed: 1,
             own_ids: false,
             attributes: Vec::new(),
+            partition: None,
         }
     }
 

@@ -7,9 +7,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::checkpoint::{Checked, Checkpoint, Clustered, Filed, Gathered, Parted, Section, Written};
 use crate::config::Params;
+use crate::partition::Keys;
 use crate::plan::Plan;
 use crate::progress::Context;
-use crate::{Calibrate, Input, Target};
+use crate::{BuildError, Calibrate, Input, Target};
 
 /// A build under way: what it works from, and what its phases have given so far.
 pub(crate) struct BuildState<'a> {
@@ -31,6 +32,11 @@ impl BuildState<'_> {
     /// The input, read once.
     pub(crate) fn checked(&self) -> &Checked {
         given(self.done.checked.as_ref())
+    }
+
+    /// Where rows belong, in a build that is partitioned.
+    pub(crate) fn keys(&self) -> Result<Option<Keys>, BuildError> {
+        self.done.partitioned.as_ref().map(|done| Keys::read(done, &*self.scratch)).transpose()
     }
 
     /// The vectors in coarse parts.

@@ -292,6 +292,7 @@ impl TestIndex {
                 heads_of: None,
                 vectors: self.ids.len() as u64,
                 lists: self.lists as u64,
+                partition: None,
                 sections: Vec::new(),
             }],
         }

@@ -76,7 +76,11 @@ impl Base {
         let ids = self.ids.as_deref().map(Ids);
         let ids = ids.as_ref().map(|ids| ids as &dyn IdSource);
         let attributes = self.attributes.as_ref();
-        let attributes = attributes.map(|rows| Attributes { source: rows, resident: &rows.resident });
+        let attributes = attributes.map(|rows| Attributes {
+            source: rows,
+            resident: &rows.resident,
+            partition_by: rows.partition_by.as_deref(),
+        });
         let input = Input { ids, attributes, ..Input::of(&self.rows) };
         build_for(input, config, caller)
     }
@@ -96,6 +100,8 @@ pub struct CellRows {
     pub cells: Vec<Vec<Cell>>,
     /// Names of the attributes that are kept in memory.
     pub resident: Vec<String>,
+    /// Name of the attribute by whose values vectors are put in lists.
+    pub partition_by: Option<String>,
 }
 
 impl CellRows {
@@ -120,7 +126,7 @@ impl CellRows {
             }
         };
         let cells = (0..count).map(|_| AttributeType::ALL.map(&mut cell).to_vec()).collect();
-        CellRows { schema, cells, resident: Vec::new() }
+        CellRows { schema, cells, resident: Vec::new(), partition_by: None }
     }
 }
 

@@ -122,7 +122,7 @@ fn a_plan_says_about_what_attributes_take() {
     base.attributes.as_mut().unwrap().resident = vec!["timestamp".into()];
     let config = coded_config(&dir.path().join("index"));
     let known = base.attributes.as_ref().unwrap();
-    let attributes = Some(Attributes { source: known, resident: &known.resident });
+    let attributes = Some(Attributes { source: known, resident: &known.resident, partition_by: None });
     let input = Input { attributes, ..Input::of(&base.rows) };
     let plan = Plan::new(&Params::check(&config, input).unwrap());
     let without = Plan::new(&Params::check(&config, Input::of(&base.rows)).unwrap());
@@ -142,7 +142,11 @@ fn a_plan_says_about_what_attributes_take() {
     assert!(plan.scratch_bytes > without.scratch_bytes);
 }
 
-fn build_until(base: &Base, config: &BuildConfig, at: Moment<'_>) -> (Result<(), BuildError>, u32) {
+pub(crate) fn build_until(
+    base: &Base,
+    config: &BuildConfig,
+    at: Moment<'_>,
+) -> (Result<(), BuildError>, u32) {
     let progress = StopAt::new(at);
     let caller = Caller { progress: &progress, stop: &progress.stop, calibrate: None };
     let ended = base.build_for(config, caller).map(|_| ());

@@ -20,6 +20,7 @@ mod measured;
 mod mixtures;
 mod odd;
 mod outliers;
+mod partition;
 mod promise;
 mod ranges;
 mod recalibrated;

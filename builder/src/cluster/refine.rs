@@ -67,6 +67,7 @@ fn nearest_heads(
         heads: rows.with_bytes(&clustering.heads),
         ends: &ends,
         centers: rows.with_bytes(&centers),
+        regions: &[ends.len() as u32], // CAST: fewer than heads
     };
     let params = FilingParams { rule: ReplicaRule::None, copies_max: 1, nearest: 1 };
     let filer = Filer::new(blocks, params, WIDTH, pool);

@@ -12,7 +12,8 @@ use crate::Rows;
 /// Rows filed together: their scores stay in the cache.
 const CHUNK_ROWS: usize = 256;
 
-/// Heads cut into blocks: block `b` has the heads from `ends[b - 1]`, or 0, to `ends[b]` and the centre `centers.row(b)`.
+/// Heads cut into blocks: block `b` has the heads from `ends[b - 1]`, or 0, to `ends[b]` and the centre `centers.row(b)`. Regions
+/// are cut of blocks likewise; rows of one are not filed in another.
 #[derive(Debug, Clone, Copy)]
 pub struct HeadBlocks<'a> {
     /// All heads.
@@ -21,6 +22,8 @@ pub struct HeadBlocks<'a> {
     pub ends: &'a [u32],
     /// One row a block.
     pub centers: Rows<'a>,
+    /// One past the last block of each region.
+    pub regions: &'a [u32],
 }
 
 impl HeadBlocks<'_> {
@@ -83,17 +86,23 @@ impl<'a> Filer<'a> {
         width: FilingWidth,
         pool: &ThreadPool,
     ) -> Filer<'a> {
-        let HeadBlocks { heads, ends, centers } = blocks;
+        let HeadBlocks { heads, ends, centers, regions } = blocks;
         assert_eq!(ends.len(), centers.len(), "one centre a block");
-        assert!(ends.is_sorted() && ends.last().is_some_and(|&end| end as usize == heads.len()));
-        let around = neighbour_blocks(centers, width.around, pool)
-            .into_iter()
-            .map(|mut blocks| {
+        let cover =
+            |ends: &[u32], all: usize| ends.is_sorted() && ends.last().map_or(0, |&end| end as usize) == all;
+        assert!(cover(ends, heads.len()) && cover(regions, ends.len()));
+        let (mut around, mut first) = (Vec::with_capacity(ends.len()), 0);
+        for &end in regions {
+            let range = first as usize * centers.row_bytes()..end as usize * centers.row_bytes();
+            let found = neighbour_blocks(centers.with_bytes(&centers.bytes[range]), width.around, pool);
+            around.extend(found.into_iter().map(|mut blocks| {
+                blocks.iter_mut().for_each(|block| *block += first);
                 // Ascending, so that the lowest head comes first among equals.
                 blocks.sort_unstable();
                 blocks
-            })
-            .collect();
+            }));
+            first = end;
+        }
         let kernel = BlockKernel::new(heads.dtype, heads.dim);
         let pair = PairKernel::new(Operation::SquaredL2, heads.dtype, heads.dim);
         Filer { blocks, around, kernel, pair, params, width }
@@ -292,7 +301,9 @@ mod tests {
         for rule in ReplicaRule::ALL {
             let params = FilingParams { rule, copies_max: 4, nearest: 20 };
             let width = FilingWidth { around: 1000, probed: 1000 };
-            let filer = Filer::new(HeadBlocks { heads, ends: &ends, centers }, params, width, &pool());
+            let regions = &[ends.len() as u32];
+            let blocks = HeadBlocks { heads, ends: &ends, centers, regions };
+            let filer = Filer::new(blocks, params, width, &pool());
             let mut found = Vec::new();
             filer.file_block(2, rows, &mut FilerScratch::default(), &mut found);
             let mut expected = Vec::new();
@@ -327,7 +338,8 @@ mod tests {
         let rows = Rows { dtype: DType::U8, dim, bytes: &bytes };
         let (heads, ends, centers) = heads(rows, 1000);
         let (heads, centers) = (Rows { bytes: &heads, ..rows }, Rows { bytes: &centers, ..rows });
-        let blocks = HeadBlocks { heads, ends: &ends, centers };
+        let regions = &[ends.len() as u32];
+        let blocks = HeadBlocks { heads, ends: &ends, centers, regions };
         let params = FilingParams { rule: ReplicaRule::None, copies_max: 1, nearest: 1 };
         let narrow = Filer::new(blocks, params, FilingWidth { around: 8, probed: 4 }, &pool());
         let wide = Filer::new(blocks, params, FilingWidth { around: 1000, probed: 1000 }, &pool());
@@ -343,5 +355,23 @@ mod tests {
         }
         let same = found.iter().zip(&exact).filter(|(a, b)| a.head == b.head).count();
         assert!(same * 100 >= exact.len() * 99, "{same} of {}", exact.len());
+    }
+
+    #[test]
+    fn rows_stay_in_their_region() {
+        let dim = 7;
+        let bytes = random_rows(dim, 3000);
+        let rows = Rows { dtype: DType::U8, dim, bytes: &bytes };
+        let (heads, ends, centers) = heads(rows, 700);
+        let (heads, centers) = (Rows { bytes: &heads, ..rows }, Rows { bytes: &centers, ..rows });
+        let regions = &[2, 2, 5, ends.len() as u32];
+        let blocks = HeadBlocks { heads, ends: &ends, centers, regions };
+        let params = FilingParams { rule: ReplicaRule::Soar, copies_max: 3, nearest: 20 };
+        let filer = Filer::new(blocks, params, FilingWidth { around: 1000, probed: 1000 }, &pool());
+        for (block, heads) in [(0, 0..ends[1]), (3, ends[1]..ends[4]), (6, ends[4]..700)] {
+            let mut found = Vec::new();
+            filer.file_block(block, rows, &mut FilerScratch::default(), &mut found);
+            assert!(found.len() > 3000 && found.iter().all(|filed| heads.contains(&filed.head)), "{block}");
+        }
     }
 }

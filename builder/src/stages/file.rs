@@ -21,7 +21,13 @@ pub(crate) fn file(state: &BuildState<'_>) -> Result<Filed, BuildError> {
         FilingParams { rule: params.replicas, copies_max: params.max_copies as usize, nearest: NEAREST };
     let filer = Filer::new(heads.blocks(params), filing, FilingWidth::of(filing.copies_max), context.pool);
     let group_lists = Plan::group_lists(params);
-    let groups = clustered.heads.div_ceil(group_lists) as usize;
+    // Lists that values of a partition share have groups of their own, which are never too large to be in memory whole.
+    let near = clustered.filed.div_ceil(group_lists);
+    let group_of = |list: u32| match list.checked_sub(clustered.filed) {
+        None => (list / group_lists) as usize,
+        Some(shared) => (near + shared / group_lists) as usize,
+    };
+    let groups = (near + (clustered.heads - clustered.filed).div_ceil(group_lists)) as usize;
     let mut filed =
         SpillWriter::create(&**scratch, FILED, groups, params.filed_record_bytes(), plan.file_buffers)?;
     let spill = SpillReader::open(&**scratch, PARTS, &state.parted().spill)?;
@@ -49,7 +55,15 @@ pub(crate) fn file(state: &BuildState<'_>) -> Result<Filed, BuildError> {
         for copy in filed_blocks.iter().flatten() {
             let record = &records[copy.row as usize * layout.bytes..][..layout.bytes];
             let list = if copy.primary { copy.head } else { copy.head | REPLICA_BIT };
-            filed.push((copy.head / group_lists) as usize, &[&list.to_le_bytes(), record])?;
+            filed.push(group_of(copy.head), &[&list.to_le_bytes(), record])?;
+        }
+        // Lists that values of a partition share are as they were made.
+        for (leaf, record) in leaves.as_chunks::<4>().0.iter().zip(records.chunks_exact(layout.bytes)) {
+            let list = u32::from_le_bytes(*leaf);
+            if list >= heads.filed {
+                filed.push(group_of(list), &[leaf, record])?;
+                context.progress.advance(1);
+            }
         }
     }
     Ok(Filed { spill: filed.finish()? })

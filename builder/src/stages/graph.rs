@@ -10,14 +10,20 @@ use crate::state::BuildState;
 pub(crate) fn graph(state: &BuildState<'_>) -> Result<GraphDone, BuildError> {
     let &BuildState { params, context, .. } = state;
     let (written, target) = (state.written(), state.target());
-    let count = written.lists as usize;
+    // Lists that values of a partition share are searched without: their heads say little.
+    let found = match written.lists - written.shared_lists {
+        0 => written.lists,
+        own => own,
+    };
+    let count = found as usize;
     if HeadIndex::preferred(params.head_dtype(), params.head_dim(), count) == HeadIndexKind::Flat {
         return Ok(GraphDone { section: None });
     }
-    context.progress.phase("graph", u64::from(written.lists), "heads");
+    context.progress.phase("graph", u64::from(found), "heads");
     let section = written.sections.iter().find(|section| section.kind == SectionKind::Heads.name());
     let Some(section) = section else { unreachable!("heads were written with the lists") };
-    let rows = read_section(target, section)?;
+    let mut rows = read_section(target, section)?;
+    rows.truncate(count * params.head_row_bytes());
     let heads = Heads::from_rows(params.head_dtype(), params.head_dim(), &rows)
         .map_err(|e| BuildError::Scratch { path: target.store.path(&section.file), what: e.to_string() })?;
     drop(rows);
@@ -27,11 +33,7 @@ pub(crate) fn graph(state: &BuildState<'_>) -> Result<GraphDone, BuildError> {
         .map_err(|_| BuildError::Stopped)?;
     let mut writer = target.create(SectionKind::Graph)?;
     writer.append(&graph.to_bytes())?;
-    let shape = SectionShape {
-        kind: SectionKind::Graph,
-        unit_bytes: 0,
-        count: u64::from(written.lists),
-        attribute: None,
-    };
+    let shape =
+        SectionShape { kind: SectionKind::Graph, unit_bytes: 0, count: u64::from(found), attribute: None };
     Ok(GraphDone { section: Some(finish_section(params, target, shape, writer)?) })
 }

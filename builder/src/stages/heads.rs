@@ -1,8 +1,9 @@
 //! The heads as clustering leaves them in the scratch folder.
 //!
 //! ```text
-//! file = heads, a row each | centre of each block, a row each | end of each block: u32
+//! file = heads, a row each | centre of each block, a row each | end of each block: u32 | end of each region, in blocks: u32
 //! ```
+//! Heads of lists that are shared by values of a partition come last, and are in no block.
 use spandrel_io::Store;
 
 use super::section::{Content, read_checked};
@@ -15,8 +16,11 @@ use crate::{BuildError, Rows};
 pub(super) struct StoredHeads {
     /// Rows of the heads.
     pub(super) heads: Vec<u8>,
+    /// Heads that rows are filed under by nearness, the first of all.
+    pub(super) filed: u32,
     centers: Vec<u8>,
     ends: Vec<u32>,
+    regions: Vec<u32>,
 }
 
 impl StoredHeads {
@@ -31,19 +35,22 @@ impl StoredHeads {
         let row_bytes = params.head_row_bytes();
         let mut centers = heads.split_off(clustered.heads as usize * row_bytes);
         let ends = centers.split_off(clustered.blocks as usize * row_bytes);
-        let ends = ends.as_chunks().0.iter().map(|&end| u32::from_le_bytes(end)).collect();
-        Ok(StoredHeads { heads, centers, ends })
+        let mut ends: Vec<u32> = ends.as_chunks().0.iter().map(|&end| u32::from_le_bytes(end)).collect();
+        let regions = ends.split_off(clustered.blocks as usize);
+        Ok(StoredHeads { heads, filed: clustered.filed, centers, ends, regions })
     }
 
     pub(super) fn blocks(&self, params: &Params) -> HeadBlocks<'_> {
         let (dtype, dim) = (params.head_dtype(), params.head_dim());
         let rows = |bytes| Rows { dtype, dim, bytes };
-        HeadBlocks { heads: rows(&self.heads), ends: &self.ends, centers: rows(&self.centers) }
+        let heads = rows(&self.heads[..self.filed as usize * params.head_row_bytes()]);
+        HeadBlocks { heads, ends: &self.ends, centers: rows(&self.centers), regions: &self.regions }
     }
 
-    /// Numbers of a part's rows by the block of their leaf, blocks ascending.
+    /// Numbers of a part's rows by the block of their leaf, blocks ascending; those in no block are left out.
     pub(super) fn rows_by_block(&self, leaves: &[u8]) -> Vec<(usize, Vec<u32>)> {
         let mut keyed: Vec<(usize, u32)> = (leaves.as_chunks::<4>().0.iter().zip(0..))
+            .filter(|&(&leaf, _)| u32::from_le_bytes(leaf) < self.filed)
             .map(|(&leaf, row)| (self.ends.partition_point(|&end| end <= u32::from_le_bytes(leaf)), row))
             .collect();
         keyed.sort_unstable();

@@ -6,6 +6,7 @@ use super::records::{REPLICA_BIT, RecordLayout};
 use crate::Rows;
 use crate::cluster::{bisect_order, representative, split};
 use crate::config::Params;
+use crate::partition::{Keys, RowKey};
 
 /// One list: records of its group by number, in the order they are written.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub(super) struct FormedList {
     pub(super) replicas: Vec<u32>,
     /// Replicas left out because the list was full.
     pub(super) trimmed: u64,
+    /// Whether values of a partition share it.
+    pub(super) is_shared: bool,
 }
 
 /// What it takes to form lists out of the records of a group.
@@ -52,10 +55,22 @@ impl Former<'_> {
                 if pieces == 1 { head.to_vec() } else { representative(member_rows, self.params.heads) };
             let order = bisect_order(member_rows);
             let primaries = order.iter().map(|&at| primaries[members[at as usize] as usize]).collect();
-            lists.push(FormedList { head, primaries, replicas: Vec::new(), trimmed: 0 });
+            lists.push(FormedList { head, primaries, replicas: Vec::new(), trimmed: 0, is_shared: false });
         }
         self.add_replicas(&mut lists, replicas);
         lists
+    }
+
+    /// Forms the list that values of a partition share: its records in the order of their places.
+    pub(super) fn shared(&self, head: &[u8], picks: &[u32], keys: &Keys) -> FormedList {
+        let layout = RecordLayout::of_filed(self.params);
+        let place = |&pick: &u32| match keys.of(layout.row(&self.records[pick as usize * layout.bytes..])) {
+            RowKey::Shared(place) => place,
+            RowKey::Own(value) => unreachable!("value {value} has lists of its own"),
+        };
+        let mut primaries = picks.to_vec();
+        primaries.sort_unstable_by_key(place);
+        FormedList { head: head.to_vec(), primaries, replicas: Vec::new(), trimmed: 0, is_shared: true }
     }
 
     fn head_rows(&self, picks: &[u32]) -> Vec<u8> {

@@ -19,7 +19,7 @@ mod train;
 mod write;
 
 pub(crate) use attributes::{
-    attributes, gather, glance as glance_attributes, hash_attributes, sorting_bytes,
+    attributes, gather, glance as glance_attributes, hash_attributes, partition, sorting_bytes,
 };
 pub(crate) use calibrate::calibrate;
 pub(crate) use check::{check, glance, hash_input};
@@ -29,5 +29,6 @@ pub(crate) use graph::graph;
 pub(crate) use ids::ids;
 pub(crate) use part::part;
 pub(crate) use publish::{publish, verify};
+pub(crate) use section::{Content, read_checked};
 pub(crate) use train::train;
 pub(crate) use write::write;

@@ -8,6 +8,7 @@ use super::check::{chunk_hash, chunk_rows, input_hash};
 use crate::checkpoint::{PARTS, Parted, SAMPLE};
 use crate::cluster::CoarseParts;
 use crate::config::Params;
+use crate::partition::{Keys, PartGroups};
 use crate::spill::{SpillReader, SpillWriter};
 use crate::state::BuildState;
 use crate::{BuildError, Input, Rows};
@@ -16,8 +17,17 @@ pub(crate) fn part(state: &BuildState<'_>) -> Result<Parted, BuildError> {
     let &BuildState { params, plan, input, context, ref scratch, .. } = state;
     context.progress.phase("part", params.vectors, "vectors");
     let space = state.space();
-    let parts = coarse_parts(state)?;
-    let groups = parts.as_ref().map_or(1, CoarseParts::len);
+    let keys = state.keys()?;
+    let by_key = keys.as_ref().map(|keys| ByKey { keys, groups: PartGroups::of(keys, params) });
+    let parts = match &by_key {
+        Some(by_key) if !by_key.groups.are_divided() => None,
+        _ => coarse_parts(state)?,
+    };
+    let groups = match &by_key {
+        Some(by_key) => by_key.groups.len(),
+        None => parts.as_ref().map_or(1, CoarseParts::len),
+    };
+    let sorting = Sorting { params, input, space, parts: parts.as_ref(), by_key };
     let mut spill =
         SpillWriter::create(&**scratch, PARTS, groups, params.part_record_bytes(), plan.part_buffers)?;
     let chunk_rows = chunk_rows(params);
@@ -28,7 +38,7 @@ pub(crate) fn part(state: &BuildState<'_>) -> Result<Parted, BuildError> {
         let chunks: Result<Vec<Chunk>, BuildError> = context.pool.install(|| {
             let read = |&chunk: &u64| {
                 let range = chunk * chunk_rows..((chunk + 1) * chunk_rows).min(params.vectors);
-                Chunk::read(params, input, space, parts.as_ref(), range)
+                sorting.read(range)
             };
             window.par_iter().map(read).collect()
         });
@@ -85,14 +95,24 @@ struct Chunk {
     groups: Vec<u32>,
 }
 
-impl Chunk {
-    fn read(
-        params: &Params,
-        input: Input<'_>,
-        space: HeadSpace,
-        parts: Option<&CoarseParts>,
-        range: Range<u64>,
-    ) -> Result<Chunk, BuildError> {
+/// Groups of rows by their values.
+struct ByKey<'a> {
+    keys: &'a Keys,
+    groups: PartGroups,
+}
+
+/// What says which group a row belongs to.
+struct Sorting<'a> {
+    params: &'a Params,
+    input: Input<'a>,
+    space: HeadSpace,
+    parts: Option<&'a CoarseParts>,
+    by_key: Option<ByKey<'a>>,
+}
+
+impl Sorting<'_> {
+    fn read(&self, range: Range<u64>) -> Result<Chunk, BuildError> {
+        let &Sorting { params, input, space, parts, ref by_key } = self;
         let count = (range.end - range.start) as usize; // CAST: a chunk is small
         let mut rows = vec![0; count * params.row_bytes()];
         input.vectors.read_rows(range.start, &mut rows)?;
@@ -108,6 +128,12 @@ impl Chunk {
                 .for_each(|vector| space.map_vector(params.dtype, vector, &mut mapped));
             let mapped = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &mapped };
             parts.assign(mapped, &mut groups);
+        }
+        if let Some(ByKey { keys, groups: by_key }) = by_key {
+            let parts = parts.map_or(1, CoarseParts::len) as u32; // CAST: at most the vectors
+            for (row, group) in (range.start as u32..).zip(&mut groups) {
+                *group = by_key.of_row(keys.of(row), *group, parts);
+            }
         }
         let hash = chunk_hash(&rows, &ids);
         Ok(Chunk { first: range.start, rows, ids, hash, groups })

@@ -2,8 +2,8 @@
 use serde::Serialize;
 use spandrel_index::HeadSpace;
 use spandrel_index::format::{
-    AttributeEntry, BODY_AT, BuildRecord, Manifest, SearchDefault, SectionEntry, SectionKind, SegmentEntry,
-    hash_hex, publish_manifest,
+    AttributeEntry, BODY_AT, BuildRecord, Manifest, PartitionEntry, SearchDefault, SectionEntry, SectionKind,
+    SegmentEntry, hash_hex, publish_manifest,
 };
 use spandrel_io::{Store, StoreError, hash_blob};
 
@@ -12,6 +12,7 @@ use crate::BuildError;
 use crate::checkpoint::{Checkpoint, ListStats, Section};
 use crate::kept::stats_name;
 use crate::measured::SEARCH_DEFAULT;
+use crate::partition::OWN_ROWS_MIN;
 use crate::state::BuildState;
 
 /// What `build-stats-N.json` holds.
@@ -92,6 +93,15 @@ pub(crate) fn manifest(state: &BuildState<'_>) -> Manifest {
             heads_of: None,
             vectors: params.vectors,
             lists: u64::from(written.lists),
+            partition: params.partition.as_ref().zip(checkpoint.partitioned.as_ref()).map(|(by, done)| {
+                PartitionEntry {
+                    attribute: by.name.clone(),
+                    own_vectors_min: OWN_ROWS_MIN,
+                    own_values: u64::from(done.own),
+                    shared_lists: u64::from(written.shared_lists),
+                    shared_vectors: written.shared_vectors,
+                }
+            }),
             sections: entries(state),
         }],
     }

@@ -83,6 +83,17 @@ fn word(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or_else(|| unreachable!("records are longer"), |&b| u32::from_le_bytes(b))
 }
 
+/// The rows in head space of some records of a part, by their numbers.
+pub(super) fn head_rows_of(params: &Params, space: HeadSpace, records: &[u8], picks: &[u32]) -> Vec<u8> {
+    let layout = RecordLayout::of_parts(params);
+    let mut rows = Vec::with_capacity(picks.len() * params.head_row_bytes());
+    for &pick in picks {
+        let record = &records[pick as usize * layout.bytes..][..layout.bytes];
+        space.map_vector(params.dtype, layout.vector(record), &mut rows);
+    }
+    rows
+}
+
 /// The rows in head space of records of a part.
 pub(super) fn head_rows(params: &Params, space: HeadSpace, records: &[u8]) -> Vec<u8> {
     let layout = RecordLayout::of_parts(params);

@@ -36,16 +36,16 @@ impl Layouts {
 }
 
 /// What is in a file that an earlier phase wrote, from a place on.
-pub(super) struct Content<'a> {
+pub(crate) struct Content<'a> {
     /// Bytes of the file.
-    pub(super) bytes: u64,
-    pub(super) from: u64,
+    pub(crate) bytes: u64,
+    pub(crate) from: u64,
     /// Of what is from there on, in hex digits.
-    pub(super) hash: &'a str,
+    pub(crate) hash: &'a str,
 }
 
 /// Reads what an earlier phase wrote, and compares it with its hash.
-pub(super) fn read_checked(
+pub(crate) fn read_checked(
     store: &dyn Store,
     name: &str,
     expected: Content<'_>,

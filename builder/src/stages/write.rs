@@ -15,6 +15,7 @@ use super::section::{Layouts, SectionShape, finish_section, read_section};
 use crate::checkpoint::{FILED, ListStats, Section, Written};
 use crate::config::Params;
 use crate::measured::CAP_OF_MEAN;
+use crate::partition::Keys;
 use crate::plan::GROUP_BYTES;
 use crate::progress::Context;
 use crate::spill::SpillReader;
@@ -62,6 +63,10 @@ struct Formation<'a> {
     /// What of the copies is in memory at once.
     groups: Vec<Part>,
     heads: Vec<u8>,
+    /// Heads of lists that are formed by nearness, the first of all.
+    filed: u32,
+    /// Where rows of the other lists belong.
+    keys: Option<Keys>,
     /// Most entries of a list.
     cap: usize,
 }
@@ -74,13 +79,16 @@ impl<'a> Formation<'a> {
         // Where one vector is there very often, its group does not fit in memory.
         let groups = cut_groups(&spill, GROUP_BYTES / params.filed_record_bytes() as u64); // CAST: widening
         let copies: u64 = groups.iter().map(Part::len).sum();
+        let heads = StoredHeads::read(params, clustered, &**scratch)?;
         let mean = copies as f64 / f64::from(clustered.heads);
         Ok(Formation {
             params,
             space: state.space(),
             spill,
             groups,
-            heads: StoredHeads::read(params, clustered, &**scratch)?.heads,
+            filed: heads.filed,
+            heads: heads.heads,
+            keys: state.keys()?,
             cap: (CAP_OF_MEAN * mean).ceil().max(2.0) as usize, // CAST: a few vectors
         })
     }
@@ -104,7 +112,11 @@ impl<'a> Formation<'a> {
             let form = |state: &mut S, (head, picks): &(u32, Vec<u32>)| {
                 let row_bytes = self.params.head_row_bytes();
                 let row = &self.heads[*head as usize * row_bytes..][..row_bytes];
-                let lists = former.form(row, picks).into_iter();
+                let lists = match &self.keys {
+                    Some(keys) if *head >= self.filed => vec![former.shared(row, picks, keys)],
+                    _ => former.form(row, picks),
+                };
+                let lists = lists.into_iter();
                 lists
                     .map(|list| (work(state, &records, &list), list))
                     .map(|(made, list)| (list, made))
@@ -185,6 +197,8 @@ struct Writer<'a> {
     page_slots: usize,
     position: u32,
     lists: u32,
+    shared_lists: u32,
+    shared_vectors: u64,
     ids: IdRuns,
     stats: ListStats,
 }
@@ -207,6 +221,8 @@ impl<'a> Writer<'a> {
             page_slots: 0,
             position: 0,
             lists: 0,
+            shared_lists: 0,
+            shared_vectors: 0,
             ids: IdRuns::create(params, &*state.scratch)?,
             stats: ListStats::default(),
         })
@@ -231,6 +247,10 @@ impl<'a> Writer<'a> {
         self.codes.append(bytes)?;
         self.heads.append(&list.head)?;
         self.lists += 1;
+        if list.is_shared {
+            self.shared_lists += 1;
+            self.shared_vectors += u64::from(entry.primaries);
+        }
         self.stats.outliers.add(*outliers);
         self.stats.copies += entry.count() as u64;
         self.stats.trimmed += list.trimmed;
@@ -286,6 +306,13 @@ impl<'a> Writer<'a> {
         ];
         self.stats.mean = self.stats.copies as f64 / lists as f64;
         self.stats.dropped = u64::from(heads_before).saturating_sub(lists - self.stats.split);
-        Ok(Written { lists: self.lists, sections, id_runs, stats: self.stats })
+        Ok(Written {
+            lists: self.lists,
+            shared_lists: self.shared_lists,
+            shared_vectors: self.shared_vectors,
+            sections,
+            id_runs,
+            stats: self.stats,
+        })
     }
 }

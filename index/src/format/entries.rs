@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use spandrel_filter::{Attribute, AttributeType, Schema};
 
 use super::names::is_hash;
+use super::partition::PartitionEntry;
 use super::{OpenError, SectionKind};
 
 /// The column of the vectors that are searched.
@@ -23,6 +24,9 @@ pub struct SegmentEntry {
     pub vectors: u64,
     /// Lists in it.
     pub lists: u64,
+    /// How its lists follow the values of an attribute, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<PartitionEntry>,
     /// The files of the segment, one a section.
     pub sections: Vec<SectionEntry>,
 }
@@ -66,6 +70,11 @@ impl SegmentEntry {
     /// The uuid as a number.
     pub fn uuid(&self) -> u128 {
         u128::from_str_radix(&self.uuid, 16).unwrap_or_default()
+    }
+
+    /// Lists that are found by their heads, the first of all. Queries look at all others besides.
+    pub fn found_lists(&self) -> u64 {
+        self.partition.as_ref().map_or(self.lists, |partition| partition.found_lists(self.lists))
     }
 
     /// The section of a kind and column, if there is one.
@@ -127,6 +136,12 @@ impl SegmentEntry {
                 return refused("lists", &self.lists, &format!("1 to {}", self.vectors));
             }
             None => {}
+            Some((_, Some(owner))) if owner.partition.is_some() || self.partition.is_some() => {
+                let partitions = [owner, self].map(|segment| segment.partition.as_ref());
+                let attribute = partitions.into_iter().flatten().map(|by| &by.attribute).next();
+                let found = attribute.cloned().unwrap_or_default();
+                return refused("partition", &found, "none where segments share heads");
+            }
             Some((_, Some(owner))) if owner.heads_of.is_none() && owner.lists == self.lists => {
                 let is_own =
                     |section: &&SectionEntry| SectionKind::SHARED.iter().any(|k| k.name() == section.kind);
@@ -156,6 +171,11 @@ impl SegmentEntry {
             }
         }
         let schema = self.schema(path)?;
+        if let Some(partition) = &self.partition
+            && let Err((field, found, expected)) = partition.check(self.lists, self.vectors, &schema)
+        {
+            return refused(field, &found, &expected);
+        }
         match before.first() {
             Some(first) if first.schema(path)? != schema => {
                 let names = schema.attributes().iter().map(|attribute| attribute.name.as_str());

@@ -209,6 +209,11 @@ impl Manifest {
         self.segments.iter().map(|segment| segment.vectors).sum()
     }
 
+    /// Lists of all segments that are found by their heads.
+    pub fn found_lists(&self) -> u64 {
+        self.segments.iter().map(SegmentEntry::found_lists).sum()
+    }
+
     /// Lists of all segments.
     pub fn lists(&self) -> u64 {
         self.segments.iter().map(|segment| segment.lists).sum()

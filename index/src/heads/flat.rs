@@ -4,7 +4,7 @@ use super::{HeadQuery, Heads, Scratch};
 /// Bytes of rows after which a scan asks whether to go on: about 0.1 ms.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Scans all heads. Same promise as [`HnswGraph::search`](super::HnswGraph::search), and exact. Finds none where `go_on` says
+/// Scans all heads that are to be found. Same promise as [`HnswGraph::search`](super::HnswGraph::search), and exact. Finds none where `go_on` says
 /// no, which is asked now and then.
 pub(super) fn search(
     heads: &Heads,
@@ -14,8 +14,8 @@ pub(super) fn search(
     go_on: &mut dyn FnMut() -> bool,
 ) -> u32 {
     let piece = (PIECE_BYTES / heads.row_bytes()).max(1);
-    let scores = scratch.nearest.scores(heads.len());
-    let rows = heads.rows().chunks(piece * heads.row_bytes());
+    let scores = scratch.nearest.scores(heads.found() as usize);
+    let rows = heads.found_rows().chunks(piece * heads.row_bytes());
     for (number, (rows, scores)) in rows.zip(scores.chunks_mut(piece)).enumerate() {
         if number > 0 && !go_on() {
             out.clear();
@@ -24,7 +24,7 @@ pub(super) fn search(
         heads.kernel().score_rows(query.row, rows, scores);
     }
     scratch.nearest.select_while(query.k, out, go_on);
-    heads.count()
+    heads.found()
 }
 
 #[cfg(test)]

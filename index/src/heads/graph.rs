@@ -69,9 +69,9 @@ impl HnswGraph {
         out: &mut Vec<(f32, u32)>,
         go_on: &mut dyn FnMut() -> bool,
     ) -> u32 {
-        assert_eq!(heads.count(), self.count, "a graph goes with the heads it was built over");
+        assert_eq!(heads.found(), self.count, "a graph goes with the heads it was built over");
         out.clear();
-        let k = query.k.min(heads.len());
+        let k = query.k.min(heads.found() as usize);
         if k == 0 {
             return 0;
         }

@@ -111,7 +111,7 @@ impl HeadIndex {
         match self {
             HeadIndex::Flat => flat::search(heads, query, scratch, out, go_on),
             HeadIndex::Packed(packed) => packed.search(heads, query, scratch, out, go_on),
-            HeadIndex::Graph(graph) if query.k <= heads.len() / FLAT_SHARE => {
+            HeadIndex::Graph(graph) if query.k <= heads.found() as usize / FLAT_SHARE => {
                 graph.search_while(heads, query, scratch, out, go_on)
             }
             HeadIndex::Graph(_) => {

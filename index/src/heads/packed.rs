@@ -13,7 +13,7 @@ pub struct PackedHeads {
 }
 
 impl PackedHeads {
-    /// Packs all heads.
+    /// Packs all heads that are to be found.
     ///
     /// # Panics
     /// When they are not of integers: products would not give the distances of floats exactly.
@@ -25,7 +25,7 @@ impl PackedHeads {
     pub fn with_variant(heads: &Heads, variant: Variant) -> PackedHeads {
         assert!(heads.dtype().is_integer(), "{heads:?} cannot be packed");
         let kernel = BlockKernel::with_variant(heads.dtype(), heads.dim(), variant);
-        PackedHeads { kernel, rows: kernel.pack_right(heads.rows()) }
+        PackedHeads { kernel, rows: kernel.pack_right(heads.found_rows()) }
     }
 
     /// Scores all heads. Same answers as a scan of the rows. Finds none where `go_on` says no while
@@ -38,12 +38,12 @@ impl PackedHeads {
         out: &mut Vec<(f32, u32)>,
         go_on: &mut dyn FnMut() -> bool,
     ) -> u32 {
-        assert_eq!(heads.len(), self.rows.len(), "other heads were packed");
+        assert_eq!(heads.found() as usize, self.rows.len(), "other heads were packed");
         self.kernel.pack_left_into(query.row, &mut scratch.query);
         let scores = scratch.nearest.scores(self.rows.len());
         self.kernel.scores(Operation::SquaredL2, scratch.query.all(), self.rows.all(), scores);
         scratch.nearest.select_while(query.k, out, go_on);
-        heads.count()
+        heads.found()
     }
 
     /// Bytes allocated.

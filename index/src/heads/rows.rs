@@ -10,6 +10,8 @@ pub struct Heads {
     dtype: DType,
     dim: usize,
     count: u32,
+    /// Heads that searches find: the first of all.
+    found: u32,
     kernel: PairKernel,
     rows: LineVec<u8>,
 }
@@ -52,7 +54,7 @@ impl Heads {
         let number = u32::try_from(count).map_err(|_| too_many.clone())?;
         let bytes = count.checked_mul(row_bytes).filter(|&b| b <= isize::MAX as usize / 2).ok_or(too_many)?;
         let kernel = PairKernel::new(Operation::SquaredL2, dtype, dim);
-        Ok(Heads { dtype, dim, count: number, kernel, rows: LineVec::new(0, bytes) })
+        Ok(Heads { dtype, dim, count: number, found: number, kernel, rows: LineVec::new(0, bytes) })
     }
 
     /// A copy of rows lying back to back.
@@ -83,6 +85,21 @@ impl Heads {
     /// Whether there is no head.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Leaves the last heads to their callers: searches find the first `found` alone, at most all.
+    pub(crate) fn find_first(&mut self, found: u32) {
+        self.found = found.min(self.count);
+    }
+
+    /// Number of heads that searches find, the first of all.
+    pub fn found(&self) -> u32 {
+        self.found
+    }
+
+    /// Their rows.
+    pub(super) fn found_rows(&self) -> &[u8] {
+        &self.rows()[..self.found as usize * self.row_bytes()]
     }
 
     /// Element type.

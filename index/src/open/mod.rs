@@ -321,6 +321,16 @@ impl Index {
         self.segments.iter().map(Segment::lists).sum()
     }
 
+    /// Number of lists that are found by their heads.
+    pub fn found_lists(&self) -> u32 {
+        self.segments.iter().map(Segment::found_lists).sum()
+    }
+
+    /// Number of vectors in these lists, copies not counted.
+    pub fn found_vectors(&self) -> u64 {
+        self.segments.iter().map(Segment::found_vectors).sum()
+    }
+
     /// What the index is known by.
     pub fn uuid(&self) -> u128 {
         self.manifest.uuid()

@@ -39,7 +39,7 @@ impl StoredRecall {
         let Some(entry) = &manifest.recall else { return Ok(None) };
         let blob = store.open(&entry.file).map_err(|e| OpenError::store(&store.path(&entry.file), e))?;
         let (uuid, vectors, lists) = (manifest.uuid(), manifest.vectors(), manifest.lists());
-        let shape = SegmentShape { index: shape, uuid, vectors, lists };
+        let shape = SegmentShape { index: shape, uuid, vectors, lists, found_lists: lists };
         let mut section = SectionReader::of(Arc::clone(&blob), entry, SectionKind::Recall, &shape, stop)?;
         let (path, body_bytes) = (section.path().to_owned(), section.body_bytes());
         if body_bytes > RECALL_BYTES_MAX {

@@ -1,4 +1,5 @@
 //! A part of an index with lists and vectors of its own.
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -15,7 +16,7 @@ use crate::attributes::{AttributeSpec, Opened, PostingCache, StoredAttribute};
 use crate::codes::{CodeModel, CodeSpec};
 use crate::format::{
     Directory, DirectoryShape, IdPages, ListLayout, MAIN_COLUMN, Manifest, OpenError, PageLayout,
-    SectionEntry, SectionKind, SegmentEntry,
+    PartitionEntry, SectionEntry, SectionKind, SegmentEntry,
 };
 use crate::heads::{HeadIndex, Heads, HeadsError, HnswGraph};
 
@@ -69,6 +70,7 @@ pub struct Segment {
     /// What is known of the vectors beside them, in the order of the schema.
     attributes: Vec<StoredAttribute>,
     id_finder: OnceLock<IdFinder>,
+    partition: Option<PartitionEntry>,
     shape: SegmentShape,
     sections: Vec<OpenSection>,
 }
@@ -129,6 +131,9 @@ impl Segment {
             None => files.centres(before.len() as u16)?, // CAST: fewer segments were checked
         };
         let directory = read_directory(files.open(SectionKind::Directory)?, &shape, codes.body_bytes())?;
+        if let Some(partition) = &entry.partition {
+            partition.check_directory(opening.manifest_path, entry.lists, &directory)?;
+        }
         let attributes = files.attributes(before.len() as u16)?; // CAST: fewer segments were checked
         let Files { sections, .. } = files;
 
@@ -161,6 +166,7 @@ impl Segment {
             ids,
             attributes,
             id_finder: OnceLock::new(),
+            partition: entry.partition.clone(),
             shape,
             sections,
         })
@@ -191,6 +197,27 @@ impl Segment {
         }
         let finder = IdFinder::open(Arc::clone(&self.ids.blob), self.ids.layout, self.count)?;
         Ok(self.id_finder.get_or_init(|| finder))
+    }
+
+    /// Its lists that are found by their heads: all, but for those that values of a partition share.
+    pub fn found_lists(&self) -> u32 {
+        self.heads.found()
+    }
+
+    /// Vectors in these lists, copies not counted.
+    pub fn found_vectors(&self) -> u64 {
+        let after = self.found_lists();
+        if after == self.lists() { self.count } else { self.directory.first_position(after).into() }
+    }
+
+    /// The lists that values of a partition share and that are not found by their heads: to be searched beside those that are.
+    pub fn shared_lists(&self) -> Range<u32> {
+        self.found_lists()..self.lists()
+    }
+
+    /// How its lists follow the values of an attribute, if they do.
+    pub fn partition(&self) -> Option<&PartitionEntry> {
+        self.partition.as_ref()
     }
 
     /// What is known of its vectors in attribute number `attribute` of the [schema](crate::Index::schema).
@@ -341,6 +368,7 @@ fn read_heads(mut section: SectionReader<'_>, shape: &SegmentShape) -> Result<He
         ));
     };
     let mut heads = Heads::zeroed(dtype, dim, count).map_err(|e| refused(e, section.path()))?;
+    heads.find_first(shape.found_lists as u32); // CAST: at most the heads
     section.read(heads.rows_mut())?;
     section.finish()?;
     Ok(heads)
@@ -350,8 +378,8 @@ fn read_graph(mut section: SectionReader<'_>, heads: &Heads) -> Result<HeadIndex
     let path = section.path().to_owned();
     let body = section.read_all()?;
     section.finish()?;
-    let graph = HnswGraph::from_bytes(&body, heads.count())
-        .map_err(|e| OpenError::field(&path, "graph", e, format!("a graph over {} heads", heads.count())))?;
+    let graph = HnswGraph::from_bytes(&body, heads.found())
+        .map_err(|e| OpenError::field(&path, "graph", e, format!("a graph over {} heads", heads.found())))?;
     Ok(HeadIndex::Graph(graph))
 }
 

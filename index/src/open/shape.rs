@@ -60,7 +60,14 @@ impl Shape {
 
     /// The shape of one of the index's segments.
     pub(crate) fn segment(&self, entry: &SegmentEntry) -> SegmentShape {
-        SegmentShape { index: *self, uuid: entry.uuid(), vectors: entry.vectors, lists: entry.lists }
+        let found_lists = entry.found_lists();
+        SegmentShape {
+            index: *self,
+            uuid: entry.uuid(),
+            vectors: entry.vectors,
+            lists: entry.lists,
+            found_lists,
+        }
     }
 }
 
@@ -71,6 +78,8 @@ pub(crate) struct SegmentShape {
     pub(crate) uuid: u128,
     pub(crate) vectors: u64,
     pub(crate) lists: u64,
+    /// Of these, the first, which are found by their heads.
+    pub(crate) found_lists: u64,
 }
 
 impl SegmentShape {
@@ -122,6 +131,7 @@ impl SegmentShape {
             SectionKind::Vectors | SectionKind::Ids | SectionKind::Model | SectionKind::Attributes => {
                 self.vectors
             }
+            SectionKind::Graph => self.found_lists,
             _ => self.lists,
         };
         differs("count", header.count.to_string(), count.to_string())?;

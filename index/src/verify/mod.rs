@@ -9,6 +9,7 @@ mod codes;
 mod error;
 mod ids;
 mod lists;
+mod partition;
 mod primaries;
 mod radii;
 mod records;
@@ -130,6 +131,9 @@ fn check(
             if deep {
                 report.hashes += attributes::check(attribute, &mut || watch.step(0))?;
             }
+        }
+        if deep {
+            partition::check(index, segment, &mut watch)?;
         }
     }
     Ok(report)

@@ -59,7 +59,9 @@ impl PlanCosts {
     pub(crate) fn of(matches: &Matches, search: &ListSearch, index: &Index) -> PlanCosts {
         let costs = Costs { matches, index, together: search.together };
         let compared = if index.code() == CodeSpec::Full { 0.0 } else { costs.compared(search.compared) };
-        let lists = costs.heads(search.lists) + costs.lists(search.lists) + compared;
+        // Lists that values of a partition share come besides, unless it is known which hold the matches.
+        let shared = if search.together.is_some() { 0 } else { index.lists() - index.found_lists() };
+        let lists = costs.heads(search.lists) + costs.lists(search.lists + shared) + compared;
         let has_codes = index.code() != CodeSpec::Full && index.codes_tier() == Tier::Memory;
         let codes = has_codes.then(|| (costs.heads(1) + costs.gathered() + compared) / CODE_NS);
         PlanCosts { exact: costs.exact() / CODE_NS, codes, lists: lists / CODE_NS }
@@ -169,7 +171,7 @@ impl Costs<'_> {
         owners
             .map(|(_, segment)| match segment.head_index.kind() {
                 HeadIndexKind::Flat => HEAD_BYTE_NS * segment.heads.rows().len() as f64,
-                HeadIndexKind::Graph => f64::from(lists.min(segment.lists())) * WALKED * LIST_NS,
+                HeadIndexKind::Graph => f64::from(lists.min(segment.found_lists())) * WALKED * LIST_NS,
             })
             .sum()
     }

@@ -26,6 +26,8 @@ pub struct Explanation {
     pub parts: Vec<FilterPart>,
     /// Lists whose heads were considered, nearest first.
     pub lists: First<ExplainedList>,
+    /// Lists that were searched besides, wherever the query is, since small values of the index's partition share them.
+    pub shared_lists: u32,
     /// Why no further list was searched.
     pub stop: Stop,
     /// Vectors compared exactly after their codes were scanned, burst by burst. In a burst those that were chosen come

@@ -55,7 +55,7 @@ pub enum PlanReason {
     Exact,
     /// Every vector matches.
     All,
-    /// It is expected to cost least.
+    /// It is expected to cost least, or the matches are few and lie together in lists that small values of a partition share.
     Cost,
     /// The nearest lists hold fewer than half of the matches that they would hold of an independent filter.
     Sparse,

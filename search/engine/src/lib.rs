@@ -30,6 +30,7 @@ mod files;
 mod filter_plan;
 mod filtered;
 mod flow;
+mod guard;
 mod ids;
 mod job;
 mod kept;

@@ -91,7 +91,7 @@ impl QueryPlan {
             None if params.epsilon.is_some() || params.max_lists.is_some() => None,
             asked => Some(asked.unwrap_or(RECALL_DEFAULT)),
         };
-        let lists_max = params.max_lists.unwrap_or(u32::MAX).min(index.lists());
+        let lists_max = params.max_lists.unwrap_or(u32::MAX).min(index.found_lists());
         let together = matches.and_then(|matches| Together::of(matches, index));
         let share = match together {
             Some(together) => together.share,
@@ -113,7 +113,7 @@ impl QueryPlan {
         let Spend { pruning, probe, .. } = spend;
         // What was learned of all vectors says nothing of some of them.
         let learned = pruning.stop.filter(|_| target.is_some() && accept.is_all());
-        let cap = cap(pruning.max_lists).min(index.lists());
+        let cap = cap(pruning.max_lists).min(index.found_lists());
         let learned = learned.filter(|_| index.codes_tier() == Tier::Memory && cap <= lists_max);
         let probe = if learned.is_some() { ProbePlan { lists: cap, ..probe } } else { probe };
         let bytes_max = params.max_bytes.unwrap_or(u64::MAX);

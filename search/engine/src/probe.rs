@@ -1,30 +1,25 @@
 //! Which lists a query reads: those of the nearest heads, pruned, but enough of them to hold `k` vectors.
+use std::ops::Range;
+
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
 use spandrel_index::order::{PIECE, sort_while};
 use spandrel_index::{Index, Tier};
 
 use crate::fetch::{ListPlace, NearList};
+use crate::guard::Guard;
 use crate::kept;
 use crate::plan::QueryPlan;
 use crate::spend::ProbePlan;
 use crate::subject::Query;
 use crate::terms::End;
-use crate::together::{RunLists, runs_of};
+use crate::together::{RunLists, runs_of, shared_from};
 
 /// Heads followed in a graph beyond those wanted.
 ///
 /// On 1 000 000 SIFT vectors with 125 000 heads, 48 more lose 0.0015 of recall at 40 lists and 0.0006 at 96
 /// against an exact search among the heads; 10 more lose 0.005 at 40 and save a sixth of the processor time.
 const EXTRA_HEADS: usize = 48;
-
-/// Lists that hold at least this share of the matches that they would hold of a filter that is independent of the query are
-/// enough. Fewer are likely by chance alone where few are expected; to search more lists is cheap then.
-const ENOUGH: f64 = 0.8;
-/// Lists hold few matches that hold less than this share.
-const SPARSE: f64 = 0.5;
-/// More lists are then searched until they hold this many times those matches, and between the two shares fewer times.
-const RELEVANT: f64 = 6.0;
 
 /// Finds the lists of queries. One per worker.
 #[derive(Debug, Default)]
@@ -34,6 +29,8 @@ pub(crate) struct Prober {
     heads: Vec<(f32, u32)>,
     /// The nearest head of each segment that has heads of its own.
     first: Vec<(u16, u32)>,
+    /// The lists that values of a partition share, of those that are looked at.
+    shared: Vec<NearList>,
     /// Of heads that are compared one by one.
     distances: Vec<f32>,
     /// The lists of all segments whose heads are nearest to the last query, ascending by distance.
@@ -43,8 +40,10 @@ pub(crate) struct Prober {
 /// What a probe found.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Probed {
-    /// Lists chosen, empty and unreadable ones included.
+    /// Lists chosen by nearness, empty and unreadable ones included.
     pub(crate) lists: u32,
+    /// Lists that are searched besides, since small values of a partition share them; they come first.
+    pub(crate) shared: u32,
     /// Distances to heads computed.
     pub(crate) head_distances: u32,
     /// Lists chosen that cannot be read.
@@ -96,17 +95,29 @@ impl Prober {
         out: &mut Vec<ListPlace>,
     ) -> Probed {
         let (index, k) = (query.index, plan.k() as u64); // CAST: widening
-        let guard = Guard::of(plan, probe);
         // Whether vectors near the query match is told by all of these.
         let keeps_empty =
             index.codes_tier() == Tier::Memory && plan.filtered.is_some_and(|of| of.aim.is_some());
         kept::clear(&mut self.nearest);
+        kept::clear(&mut self.shared);
         if k == 0 {
             out.clear();
             return Probed::default();
         }
         let mut lists = probe.lists;
-        let mut head_distances = 0_u32;
+        let mut head_distances = self.find_shared(query, probe);
+        // Those of a partition's small values are searched in any case.
+        let (mut shared, mut places) = (Probed::default(), Vec::new());
+        shared.shared = self.shared.len() as u32; // CAST: lists are numbered by u32
+        for place in self.shared.iter().filter_map(|&near| place_of(query, near, keeps_empty)) {
+            if is_unreadable(place.key()) {
+                shared.unreadable += 1;
+                continue;
+            }
+            shared.vectors += place.accepted;
+            places.push(place);
+        }
+        let guard = Guard::of(plan, probe, query, shared.vectors);
         loop {
             let mut ended = None;
             let mut go_on = || {
@@ -121,12 +132,19 @@ impl Prober {
             }
             let within = self.within_epsilon(probe);
             let mut probed = Probed { head_distances, ..Probed::default() };
+            let beside = |probed: Probed| Probed {
+                shared: shared.shared,
+                unreadable: probed.unreadable + shared.unreadable,
+                vectors: probed.vectors + shared.vectors,
+                ..probed
+            };
             // Vectors of the lists planned for, and those wanted that may be answers.
             let (mut passed, mut wanted) = (0, None);
-            out.clear();
+            out.clone_from(&places);
             for (at, &near) in self.nearest.iter().enumerate() {
                 if at >= within
-                    && probed.vectors >= wanted.get_or_insert_with(|| guard.wanted(&probed, passed)).vectors
+                    && probed.vectors
+                        >= wanted.get_or_insert_with(|| guard.wanted(probed.vectors, passed)).vectors
                 {
                     break;
                 }
@@ -149,13 +167,13 @@ impl Prober {
                 probed.vectors += place.accepted;
                 out.push(place);
             }
-            let wanted = wanted.unwrap_or_else(|| guard.wanted(&probed, passed));
-            (probed.is_sparse, probed.is_given_up) = (wanted.vectors > k, wanted.is_none);
+            let wanted = wanted.unwrap_or_else(|| guard.wanted(probed.vectors, passed));
+            (probed.is_sparse, probed.is_given_up) = (wanted.vectors > guard.k, wanted.is_none);
             probed.is_far = wanted.is_far;
             probed.is_widened = probed.is_sparse && probed.lists as usize > within; // CAST: widening
             let missing = wanted.vectors.saturating_sub(probed.vectors);
             if missing == 0 || lists >= plan.stop.lists_max {
-                return probed;
+                return beside(probed);
             }
             let mean = (index.vectors() / u64::from(index.lists())).max(1);
             // At least twice the number, so that lists much shorter than most take few turns.
@@ -177,8 +195,36 @@ impl Prober {
             ended = ended.or_else(&mut end);
             ended.is_none()
         };
-        let head_distances = self.find(query, plan, 1, &mut go_on);
+        kept::clear(&mut self.shared);
+        // Where matches lie together, these lists may be all.
+        let shared = if plan.together.is_some() { self.find_shared(query, plan) } else { 0 };
+        let head_distances = shared.saturating_add(self.find(query, plan, 1, &mut go_on));
         Probed { head_distances, end: ended, ..Probed::default() }
+    }
+
+    /// All lists that values of a partition share.
+    pub(crate) fn all_shared(&mut self, query: &Query<'_>) -> &[NearList] {
+        self.shared.clear();
+        for (number, segment) in (0..).zip(query.index.segments()) {
+            compare(query, number, segment.shared_lists(), &mut self.distances, &mut self.shared);
+        }
+        &self.shared
+    }
+
+    /// Finds the lists that values of a partition share, of those that are looked at: how many distances that took.
+    fn find_shared(&mut self, query: &Query<'_>, plan: &ProbePlan) -> u32 {
+        match (plan.together, query.accept.matches()) {
+            (Some(_), Some(matches)) => {
+                for RunLists { number, segment, lists } in runs_of(matches, query.index) {
+                    let lists = lists.start.max(shared_from(segment))..lists.end;
+                    compare(query, number, lists, &mut self.distances, &mut self.shared);
+                }
+            }
+            _ => {
+                self.all_shared(query);
+            }
+        }
+        self.shared.len() as u32 // CAST: lists are numbered by u32
     }
 
     /// Finds the nearest of the lists that are looked at: how many distances that took.
@@ -211,7 +257,7 @@ impl Prober {
             if owner.heads_of != number {
                 continue;
             }
-            let count = lists.min(owner.lists());
+            let count = lists.min(owner.found_lists());
             let ef = probe_width(owner.head_index.kind(), count);
             let query = HeadQuery { row, k: count as usize, ef };
             let found = owner.head_index.search_while(&owner.heads, &query, scratch, heads, go_on);
@@ -232,21 +278,17 @@ impl Prober {
 
     /// Finds the nearest of the lists that hold the matches of the query's filter, which lie together: how many distances that took.
     fn search_together(&mut self, query: &Query<'_>, lists: u32, go_on: &mut dyn FnMut() -> bool) -> u32 {
-        let Prober { first, nearest, distances, .. } = self;
+        let Prober { first, nearest, shared, distances, .. } = self;
         nearest.clear();
         first.clear();
         let Some(matches) = query.accept.matches() else { return 0 };
         for RunLists { number, segment, lists } in runs_of(matches, query.index) {
-            let heads = &segment.heads;
-            let range = lists.start as usize * heads.row_bytes()..lists.end as usize * heads.row_bytes();
-            distances.clear();
-            distances.resize(lists.len(), 0.0);
-            heads.kernel().score_rows(query.head_row, &heads.rows()[range], distances);
-            let found = lists.zip(&*distances);
-            nearest.extend(found.map(|(list, &distance)| NearList { distance, segment: number, list }));
+            let lists = lists.start..lists.end.min(shared_from(segment));
+            compare(query, number, lists, distances, nearest);
         }
         for (number, _) in (0..).zip(query.index.segments()) {
-            let owned = nearest.iter().filter(|near| query.segment(near.segment).heads_of == number);
+            let all = nearest.iter().chain(&*shared);
+            let owned = all.filter(|near| query.segment(near.segment).heads_of == number);
             first.extend(owned.min_by(|a, b| NearList::order(a, b)).map(|near| (number, near.list)));
         }
         let computed = nearest.len() as u32; // CAST: lists are numbered by u32
@@ -269,6 +311,26 @@ impl Prober {
     }
 }
 
+/// Compares the query with the heads of some lists of segment `number`, which follow one another.
+fn compare(
+    query: &Query<'_>,
+    number: u16,
+    lists: Range<u32>,
+    distances: &mut Vec<f32>,
+    out: &mut Vec<NearList>,
+) {
+    if lists.is_empty() {
+        return;
+    }
+    let heads = &query.segment(number).heads;
+    let rows = lists.start as usize * heads.row_bytes()..lists.end as usize * heads.row_bytes();
+    distances.clear();
+    distances.resize(lists.len(), 0.0);
+    heads.kernel().score_rows(query.head_row, &heads.rows()[rows], distances);
+    let found = lists.zip(&*distances);
+    out.extend(found.map(|(list, &distance)| NearList { distance, segment: number, list }));
+}
+
 /// Where a list lies that holds a vector which may be an answer, or may hold one, or any list but those of no vector.
 fn place_of(query: &Query<'_>, near: NearList, keeps_empty: bool) -> Option<ListPlace> {
     let (index, segment) = (query.index, query.segment(near.segment));
@@ -284,59 +346,6 @@ fn place_of(query: &Query<'_>, near: NearList, keeps_empty: bool) -> Option<List
     }
     let place = ListPlace { accepted, ..ListPlace::of(near, segment) };
     (place.bytes > 0 && (accepted > 0 || place.replicas > 0 || keeps_empty)).then_some(place)
-}
-
-/// What says whether the lists planned for hold enough matches of a filter.
-#[derive(Debug, Clone, Copy)]
-struct Guard {
-    k: u64,
-    /// Vectors that match.
-    matches: u64,
-    /// Share of all vectors that match, where fewer near the query count.
-    share: Option<f64>,
-    /// Whether lists may be given up where they hold few.
-    may_give_up: bool,
-}
-
-/// What lists are searched for.
-#[derive(Debug, Clone, Copy)]
-struct Wanted {
-    /// Vectors that may be answers.
-    vectors: u64,
-    /// Whether the lists planned for hold fewer than half of what is expected.
-    is_far: bool,
-    /// Whether no list is searched.
-    is_none: bool,
-}
-
-impl Guard {
-    /// None where more lists are searched than the plan says: what they hold is known.
-    fn of(plan: &QueryPlan, probe: &ProbePlan) -> Guard {
-        let filtered = plan.filtered.filter(|of| of.plan.has_lists() && probe.lists == plan.probe.lists);
-        Guard {
-            k: plan.k() as u64, // CAST: widening
-            matches: filtered.map_or(u64::MAX, |filtered| filtered.matches),
-            share: filtered.map(|filtered| filtered.share),
-            may_give_up: filtered.is_some_and(|filtered| filtered.may_change),
-        }
-    }
-
-    /// How many vectors that may be answers are wanted, where the lists planned for are `probed` and have `passed` vectors.
-    fn wanted(&self, probed: &Probed, passed: u64) -> Wanted {
-        let expected = self.share.map_or(0.0, |share| share * passed as f64); // CAST: below 2^53, here and below
-        let found = probed.vectors as f64 / expected;
-        // Also where nothing is expected.
-        if found.is_nan() || found >= ENOUGH {
-            return Wanted { vectors: self.k, is_far: false, is_none: false };
-        }
-        if found < SPARSE && self.may_give_up {
-            return Wanted { vectors: 0, is_far: true, is_none: true };
-        }
-        let lacking = ((ENOUGH - found) / (ENOUGH - SPARSE)).min(1.0);
-        let times = 1.0 + lacking * (RELEVANT - 1.0);
-        let vectors = self.k.max((times * expected).ceil() as u64).min(self.matches);
-        Wanted { vectors, is_far: found < SPARSE, is_none: false }
-    }
 }
 
 /// How many heads have their links followed to find this many.

@@ -109,7 +109,7 @@ impl Calibrated<'_> {
     /// Between two curves the number of lists grows as a power of k; errors and epsilon are the larger of both. Fewer
     /// neighbours than the first curve's take what it says, more than the last's take all lists.
     pub fn pruning(&self, k: usize, aim: Aim) -> Pruning {
-        let lists = u32::try_from(self.manifest.lists()).unwrap_or(u32::MAX);
+        let lists = u32::try_from(self.manifest.found_lists()).unwrap_or(u32::MAX);
         let share = |lists: u32| (f64::from(lists) * aim.effort).ceil() as u32; // CAST: a share of a count
         let curves = || self.recall.into_iter().flat_map(|recall| recall.of(self.vectors));
         let before = curves().take_while(|curve| (curve.k as usize) < k).last();
@@ -152,7 +152,7 @@ impl Calibrated<'_> {
     /// search ends early, and none leaves lists out by their distance.
     pub(crate) fn among(&self, k: usize, share: f64, aim: Aim) -> Pruning {
         let own = self.pruning(k, Aim { recall: 1.0 - STRICTER * (1.0 - aim.recall), ..aim });
-        let lists = u32::try_from(self.manifest.lists()).unwrap_or(u32::MAX);
+        let lists = u32::try_from(self.manifest.found_lists()).unwrap_or(u32::MAX);
         let (vectors, all) = (self.manifest.vectors() as f64, f64::from(lists) * aim.effort); // CAST: below 2^53
         let wide = (k as f64 / share).min(vectors);
         let curves = || self.recall.into_iter().flat_map(|recall| recall.of(self.vectors));

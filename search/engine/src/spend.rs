@@ -21,10 +21,10 @@ pub(crate) struct ProbePlan {
 impl ProbePlan {
     /// As a query names it.
     fn named(params: &SearchParams, index: &Index, effort: f64) -> ProbePlan {
-        let lists = params.max_lists.unwrap_or(EPSILON_LISTS_MAX).min(index.lists());
+        let lists = params.max_lists.unwrap_or(EPSILON_LISTS_MAX).min(index.found_lists());
         // Of those there are: a share of more than all would be all.
         let lists = (f64::from(lists) * effort).ceil().max(1.0) as u32; // CAST: a share of a count
-        ProbePlan { epsilon: params.epsilon, lists: lists.min(index.lists()), together: None }
+        ProbePlan { epsilon: params.epsilon, lists: lists.min(index.found_lists()), together: None }
     }
 
     /// Largest squared distance of a head whose list is searched, when the nearest head is this far.
@@ -81,11 +81,11 @@ impl Wanted<'_> {
             Some(recall) => Aim { recall: 1.0 - (1.0 - recall) / params.misses, effort, lists_max },
             None => Aim::at(RECALL_DEFAULT),
         };
-        let pruning = match share {
-            None => Pruning::of(index, k, aim),
-            Some(share) => Pruning::among(index, k, share, aim),
+        let pruning = match (together, share) {
+            (Some(together), _) => together.pruning(index, k, aim),
+            (None, Some(share)) => Pruning::among(index, k, share, aim),
+            (None, None) => Pruning::of(index, k, aim),
         };
-        let pruning = together.map_or(pruning, |together| together.pruning(pruning, lists_max));
         let probe = match target {
             Some(_) => ProbePlan { epsilon: pruning.epsilon, lists: pruning.max_lists, together: None },
             None => ProbePlan::named(params, index, effort),

@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use spandrel_index::{Index, Matches, Segment};
 
-use crate::pruning::Pruning;
+use crate::pruning::{Aim, Pruning};
 
 /// Lists whose heads are compared one by one at most: a search among all heads takes as long.
 const LISTS_MAX: u32 = 8192;
@@ -20,6 +20,8 @@ pub(crate) struct Together {
     pub(crate) positions: u64,
     /// Of these positions, those that match.
     pub(crate) share: f64,
+    /// Whether they are of a few vectors in lists that values of a partition share, which are not ordered by nearness.
+    pub(crate) is_small: bool,
 }
 
 impl Together {
@@ -35,15 +37,39 @@ impl Together {
         }
         let runs = matches.segments().iter().flat_map(|of| of.runs());
         let positions = runs.map(|run| run.len() as u64).sum(); // CAST: widening
-        // CAST: a ratio
-        Some(Together { lists, positions, share: matches.count() as f64 / positions as f64 })
+        let few = |run: &RunLists<'_>| {
+            let least = run.segment.partition().map_or(0, |partition| partition.own_vectors_min);
+            run.lists.start >= shared_from(run.segment) && matches.count() < least
+        };
+        Some(Together {
+            lists,
+            positions,
+            share: matches.count() as f64 / positions as f64, // CAST: a ratio
+            is_small: runs_of(matches, index).all(|run| few(&run)),
+        })
     }
 
-    /// What is spent on them, where it would be `pruning` in an index of these lists alone; no more lists than `lists_max`.
-    pub(crate) fn pruning(&self, pruning: Pruning, lists_max: u32) -> Pruning {
+    /// What a query for `k` neighbours spends on them.
+    ///
+    /// What is known of an index with a partition is of vectors in all lists, of which those that values share are always
+    /// searched: what is missed is in the others.
+    pub(crate) fn pruning(&self, index: &Index, k: usize, aim: Aim) -> Pruning {
+        let own = index.found_vectors() as f64 / index.vectors().max(1) as f64; // CAST: a ratio
+        let stricter = Aim { recall: 1.0 - own * (1.0 - aim.recall), ..aim };
+        let pruning = Pruning::among(index, k, self.share, stricter);
         let lists = pruning.max_lists.saturating_mul(FAR);
-        Pruning { max_lists: lists.min(self.lists).min(lists_max), ..pruning }
+        Pruning {
+            max_lists: lists.min(self.lists).min(aim.lists_max),
+            recall: pruning.recall.map(|recall| (1.0 - (1.0 - recall) / own).max(0.0)),
+            ..pruning
+        }
     }
+}
+
+/// The first of the lists of a segment that values of a partition share.
+pub(crate) fn shared_from(segment: &Segment) -> u32 {
+    let shared = segment.partition().map_or(0, |partition| partition.shared_lists);
+    segment.lists() - shared as u32 // CAST: at most the lists
 }
 
 /// Lists of a segment that hold a run, but for those of the run before.

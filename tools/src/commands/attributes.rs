@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use spandrel_builder::{Plan, PlannedAttribute};
+use spandrel_builder::{Attributes, Plan, PlannedAttribute};
 use spandrel_datasets::{BaseRows, Watch, open_attributes, read_schema};
 use spandrel_index::AttributeSource;
 
@@ -32,6 +32,18 @@ pub struct AttributeArgs {
     /// An attribute of which searching keeps all in memory, rather than its values alone; may be given more than once.
     #[arg(long, value_name = "NAME", requires = "attributes")]
     pub resident_attribute: Vec<String>,
+    /// The attribute by whose values vectors are put in lists, for searches of one value: a keyword, a bool or an i64. Values
+    /// of 2 000 vectors or more have lists of their own; all others share lists, which every query without the attribute scans.
+    #[arg(long, value_name = "NAME", requires = "attributes")]
+    pub partition_by: Option<String>,
+}
+
+impl AttributeArgs {
+    /// What they come to for a build from `source`.
+    pub(super) fn of<'a>(&'a self, source: Option<&'a dyn AttributeSource>) -> Option<Attributes<'a>> {
+        let partition_by = self.partition_by.as_deref();
+        source.map(|source| Attributes { source, resident: &self.resident_attribute, partition_by })
+    }
 }
 
 impl AttributeFileArgs {

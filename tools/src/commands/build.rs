@@ -8,8 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use spandrel_builder::{
-    Attributes, BuildConfig, BuildReport, Calibrate, Caller, Input, Params, Plan, Progress, VectorShape,
-    build_for,
+    BuildConfig, BuildReport, Calibrate, Caller, Input, Params, Plan, Progress, VectorShape, build_for,
 };
 use spandrel_datasets::{Array, BaseRows, IdFile};
 use spandrel_index::codes::Codebooks;
@@ -84,11 +83,10 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     let ids = args.ids.as_deref().map(IdFile::open).transpose()?.map(Ids);
     let base_rows = BaseRows { rows: base.len(), ids: ids.as_ref().map(|ids| &ids.0) };
     let source = args.attributes.file.open(base_rows, session)?;
-    let resident = &args.attributes.resident_attribute[..];
     let input = Input {
         vectors: &base,
         ids: ids.as_ref().map(|ids| ids as _),
-        attributes: source.as_deref().map(|source| Attributes { source, resident }),
+        attributes: args.attributes.of(source.as_deref().map(|source| source as _)),
     };
     let shape = VectorShape::of(&base, args.metric);
     let config = BuildConfig {

@@ -4,6 +4,7 @@ use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, SearchDefault};
 
+use super::partition;
 use crate::figures::units;
 
 /// Shares of the vectors within a radius that are told of.
@@ -46,15 +47,15 @@ fn is_exact(manifest: &Manifest) -> bool {
     manifest.build.code == CodeSpec::Full.to_string()
 }
 
-/// A warning for each number of neighbours whose usual recall is out of reach.
+/// A warning for each number of neighbours whose usual recall is out of reach, and for a partition that most queries pay for.
 pub(super) fn warnings(manifest: &Manifest, recall: Option<&RecallCurves>) -> impl Iterator<Item = String> {
     let curves = recall.into_iter().flat_map(|recall| &recall.curves);
-    curves.filter(|curve| is_short(curve)).filter_map(move |curve| {
+    let short = curves.filter(|curve| is_short(curve)).filter_map(move |curve| {
         let &RecallCurve { k, vectors, .. } = curve;
         let point = curve.points.last()?;
         let neighbours = if k == 1 { "neighbour" } else { "neighbours" };
         let knob = match is_exact(manifest) {
-            _ if u64::from(point.lists) < manifest.lists() => "--max-lists of queries reads more of them",
+            _ if u64::from(point.lists) < manifest.found_lists() => "--max-lists of queries reads more of them",
             false => "a longer code estimates better (--code, --search-memory), and --rerank of queries compares more",
             true => "--max-bytes of queries may be in the way",
         };
@@ -63,10 +64,11 @@ pub(super) fn warnings(manifest: &Manifest, recall: Option<&RecallCurves>) -> im
              looked for, with {} of {} lists{}; {knob}",
             point.recall,
             units::count(point.lists.into()),
-            units::count(manifest.lists()),
+            units::count(manifest.found_lists()),
             and_errors(manifest, point.rerank_errors)
         ))
-    })
+    });
+    short.chain(partition::warnings(manifest))
 }
 
 /// Whether the usual recall is out of reach because of what queries miss, rather than for their being few.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use spandrel_index::format::Version;
 use spandrel_index::{HeadIndex, Index, Segment, versions};
 
-use super::defaults;
+use super::{defaults, partition};
 use crate::Session;
 use crate::figures::{Align, TextTable, process_memory, units};
 
@@ -107,6 +107,7 @@ fn json(about: &About<'_>) -> Value {
         "search_default": defaults::at_ten(manifest, index.recall()),
         "recall": index.recall(),
         "warnings": defaults::warnings(manifest, index.recall()).collect::<Vec<_>>(),
+        "partitions": partition::json(manifest),
         "memory_bytes": memory.total(),
         "memory_parts": {
             "codes": memory.codes,
@@ -174,6 +175,7 @@ fn text(about: &About<'_>) -> String {
     line("input hash", build.input_hash.clone());
     let names = ["attributes"].into_iter().chain(std::iter::repeat(""));
     names.zip(attributes::texts(index)).for_each(|(name, attribute)| line(name, attribute));
+    partition::texts(manifest).for_each(|partition| line("partition", partition));
     line("memory", memory_text(index, *added));
     // CAST: shown to three digits
     let bytes = manifest.index_bytes() as f64;

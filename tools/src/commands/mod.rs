@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod man;
 mod measure;
 mod neighbour_attributes;
+mod partition;
 pub mod plan;
 pub mod query;
 pub mod recall;

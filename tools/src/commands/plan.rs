@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use spandrel_builder::{Attributes, Choice, Input, Params, Plan, VectorShape};
+use spandrel_builder::{Choice, Input, Params, Plan, VectorShape};
 use spandrel_datasets::BaseRows;
 use spandrel_index::{DType, Metric, SourceError, VectorSource};
 
@@ -84,9 +84,8 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     let asked = ShapeArgs { search_memory: Some(SearchMemory::PerVector(allowed)), ..args.shape.clone() };
     let config = asked.config(VectorShape::of(&source, args.metric), PathBuf::new());
     let attributes = args.attributes.file.open(BaseRows { rows: whole.vectors, ids: None }, session)?;
-    let resident = &args.attributes.resident_attribute[..];
     let input = Input {
-        attributes: attributes.as_deref().map(|source| Attributes { source, resident }),
+        attributes: args.attributes.of(attributes.as_deref().map(|source| source as _)),
         ..Input::of(&source)
     };
     let plan = Plan::new(&Params::check(&config, input)?);

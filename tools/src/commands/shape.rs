@@ -10,7 +10,7 @@ use spandrel_builder::{BuildConfig, Choice, ListCount, Plan, VectorShape};
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
 
-use super::attributes;
+use super::{attributes, partition};
 use crate::figures::{Machine, memory_limit, units};
 use crate::values::{ByteSize, SearchMemory};
 
@@ -143,6 +143,7 @@ pub(super) fn plan_json(plan: &Plan) -> serde_json::Value {
         "index_bytes": plan.index_bytes,
         "search_memory": plan.search_memory,
         "attributes": attributes::plan_json(plan),
+        "partition": partition::plan_json(plan),
     })
 }
 
@@ -179,5 +180,11 @@ pub(super) fn plan_text(plan: &Plan) -> String {
         ),
     ];
     let attributes = attributes::plan_text(plan).map(|text| ("attributes", text));
-    lines.into_iter().chain(attributes).map(|(name, value)| format!("{name:<14}{value}\n")).collect()
+    let partition = partition::plan_text(plan).map(|text| ("partition", text));
+    lines
+        .into_iter()
+        .chain(attributes)
+        .chain(partition)
+        .map(|(name, value)| format!("{name:<14}{value}\n"))
+        .collect()
 }

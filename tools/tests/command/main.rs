@@ -4,6 +4,7 @@ mod build;
 mod data;
 mod filters;
 mod json;
+mod partition;
 mod search;
 mod settings;
 mod support;

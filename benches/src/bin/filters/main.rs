@@ -117,7 +117,7 @@ fn build(args: &Args, set: &Set, orders: &[Order], dir: &Path) -> Result<()> {
     let calibrate = (!args.compile).then_some(&calibrator as &dyn Calibrate);
     let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate };
     let attributes = Attributes::of(orders)?;
-    let attributes = spandrel_builder::Attributes { source: &attributes, resident: &[] };
+    let attributes = spandrel_builder::Attributes { source: &attributes, resident: &[], partition_by: None };
     let input = Input { attributes: Some(attributes), ..Input::of(&set.base) };
     build_for(input, &config, caller).context("building")?;
     Ok(())

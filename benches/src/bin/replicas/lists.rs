@@ -118,19 +118,27 @@ impl Lists {
 struct Blocks<'a> {
     heads: &'a [u8],
     ends: Vec<u32>,
+    /// All blocks are one region.
+    regions: [u32; 1],
     centers: Vec<u8>,
 }
 
 impl Blocks<'_> {
     fn of(clustering: &Clustering) -> Blocks<'_> {
-        let ends = clustering.blocks.iter().map(|block| block.heads.end).collect();
+        let ends: Vec<u32> = clustering.blocks.iter().map(|block| block.heads.end).collect();
+        let regions = [ends.len() as u32]; // CAST: fewer than heads
         let centers = clustering.blocks.iter().flat_map(|block| block.center.iter().copied()).collect();
-        Blocks { heads: &clustering.heads, ends, centers }
+        Blocks { heads: &clustering.heads, ends, regions, centers }
     }
 
     fn rows<'b>(&'b self, base: Rows<'_>) -> HeadBlocks<'b> {
         let rows = |bytes| Rows { bytes, dtype: base.dtype, dim: base.dim };
-        HeadBlocks { heads: rows(self.heads), ends: &self.ends, centers: rows(&self.centers) }
+        HeadBlocks {
+            heads: rows(self.heads),
+            ends: &self.ends,
+            centers: rows(&self.centers),
+            regions: &self.regions,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod forward;
 mod gather;
 mod hash;
 mod merge;
+mod partition;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -17,4 +18,5 @@ mod write;
 pub(crate) use forward::memory_bytes as sorting_bytes;
 pub(crate) use gather::gather;
 pub(crate) use hash::{glance, hash_attributes};
+pub(crate) use partition::partition;
 pub(crate) use write::attributes;

@@ -73,8 +73,13 @@ struct Ranker<'a> {
 
 impl<'a> Ranker<'a> {
     fn new(of: RanksOf<'a>) -> Ranker<'a> {
-        let lists = of.index.segments().iter().map(|segment| segment.lists() as usize); // CAST: widening
-        let rank_of_list = lists.map(|lists| vec![u32::MAX; lists]).collect();
+        // Those that values of a partition share are always searched.
+        let ranks = |segment: &Segment| {
+            let mut ranks = vec![u32::MAX; segment.lists() as usize]; // CAST: widening, here and below
+            ranks[segment.found_lists() as usize..].fill(0);
+            ranks
+        };
+        let rank_of_list = of.index.segments().iter().map(ranks).collect();
         Ranker { of, row: Vec::new(), prober: Prober::default(), rank_of_list }
     }
 

@@ -64,7 +64,7 @@ impl Placement {
         let vectors = manifest.vectors();
         let sizes = Sizes {
             entries: vectors * u64::from(manifest.build.max_replicas),
-            lists: manifest.lists(),
+            lists: manifest.found_lists(),
             codes: bytes(SectionKind::Codes),
             vectors: bytes(SectionKind::Vectors),
             resident: resident.into_iter().map(bytes).sum(),

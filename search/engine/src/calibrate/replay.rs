@@ -150,7 +150,7 @@ impl<'a> Replayer<'a> {
 
     /// Records at least the lists that a search takes.
     fn see(&mut self, query: usize, seen: &mut Seen, asked: &Asked) -> Result<(), CalibrateError> {
-        let all = self.field.index.lists() as usize; // CAST: widening, here and below
+        let all = self.field.index.found_lists() as usize; // CAST: widening, here and below
         let (lists, k) = ((asked.plan.lists() as usize).min(all), asked.plan.k() as u64);
         loop {
             let known = seen.lists();
@@ -176,8 +176,8 @@ impl<'a> Replayer<'a> {
         let index = self.field.index;
         let row = self.field.queries.row(number);
         self.subject.set(index, row);
-        let head_row = self.subject.query(index, row, &self.accept).head_row;
-        self.prober.search(index, head_row, lists as u32, &mut || true); // CAST: lists are numbered by u32
+        let subject = self.subject.query(index, row, &self.accept);
+        self.prober.search(index, subject.head_row, lists as u32, &mut || true); // CAST: lists are numbered by u32
         if !self.prober.nearest().starts_with(&seen.heads) {
             // A longer walk over a graph found what a shorter one missed.
             *seen = Seen { scores: std::mem::take(&mut seen.scores), ..Seen::default() };
@@ -191,12 +191,19 @@ impl<'a> Replayer<'a> {
             let scanned = if has_copies { place.scanned } else { place.primaries };
             ListPlace { scanned, ..place }
         };
-        let added = self.prober.nearest().get(first..).unwrap_or_default();
+        let added = self.prober.nearest().get(first..).unwrap_or_default().to_vec();
         let places: Vec<ListPlace> = added.iter().map(place).collect();
-        seen.heads.extend_from_slice(added);
+        // Those that values of a partition share are searched with the nearest.
+        let shared = if first == 0 { self.prober.all_shared(&subject) } else { &[] };
+        let shared: Vec<ListPlace> = shared.iter().map(place).collect();
+        seen.heads.extend_from_slice(&added);
         seen.walked = Walked::default();
-        for place in &places {
-            let before = seen.counts(seen.counts.len());
+        for (at, place) in places.iter().enumerate() {
+            let mut before = seen.counts(seen.counts.len());
+            for place in shared.iter().filter(|_| at == 0) {
+                before.scanned += u64::from(place.scanned);
+                before.vectors += u64::from(place.primaries);
+            }
             seen.counts.push(Counts {
                 scanned: before.scanned + u64::from(place.scanned),
                 vectors: before.vectors + u64::from(place.primaries),
@@ -213,27 +220,41 @@ impl<'a> Replayer<'a> {
         let left_out = self.field.nearest[number].equals.iter().map(|&name| Location::of_bits(name));
         let recording = std::mem::take(&mut seen.recording);
         self.recorder.begin(asked.keep, &left_out.collect::<Vec<_>>(), recording);
-        let scanned = self.scan_places(row, &places);
+        let (nearest, others) = places.split_at(places.len().min(1));
+        let scanned = self
+            .scan_places(row, nearest, false)
+            .and_then(|()| self.scan_places(row, &shared, true))
+            .and_then(|()| self.scan_places(row, others, false));
         seen.recording = self.recorder.take();
         scanned
     }
 
-    fn scan_places(&mut self, row: &[u8], places: &[ListPlace]) -> Result<(), CalibrateError> {
+    /// Records what lists hold; of those `beside` the nearest, as if they were part of the last.
+    fn scan_places(
+        &mut self,
+        row: &[u8],
+        places: &[ListPlace],
+        is_beside: bool,
+    ) -> Result<(), CalibrateError> {
         let query = self.subject.query(self.field.index, row, &self.accept);
         if self.lists.is_empty() {
-            let sink = Sink { found: &mut self.recorder, progress: &mut self.progress, stop: None };
+            let sink =
+                Sink { found: &mut self.recorder, progress: &mut self.progress, stop: None, is_beside };
             self.scan.scan_resident(&query, places, sink, &mut || None);
             return Ok(());
         }
         for place in places {
             let file = &self.lists[usize::from(place.segment)];
-            self.recorder.begin_list(0);
+            if !is_beside {
+                self.recorder.begin_list(0);
+            }
             if place.bytes == 0 {
                 continue;
             }
             self.bytes.resize(place.bytes as usize, 0); // CAST: a list fits in memory
             file.read_into(place.offset, &mut self.bytes)?;
-            let sink = Sink { found: &mut self.recorder, progress: &mut self.progress, stop: None };
+            let sink =
+                Sink { found: &mut self.recorder, progress: &mut self.progress, stop: None, is_beside };
             let list = ReadList { place, bytes: &self.bytes };
             let scanned = self.scan.scan_read(&query, list, sink, &mut || None);
             scanned.map_err(|_| CalibrateError::Damaged { parts: 1 })?;

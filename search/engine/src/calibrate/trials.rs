@@ -284,7 +284,7 @@ impl<'a> Trials<'a> {
         }
         let enough = self.fewest_lists(k, self.rule.wanted(STOP_RECALL));
         let Some(&enough) = self.grid.get(enough) else { return Ok(false) };
-        let lists = enough.saturating_mul(TRACED).min(index.lists());
+        let lists = enough.saturating_mul(TRACED).min(index.found_lists());
         let picks: Vec<usize> = self.part(k, Part::Path).collect();
         let outcomes = self.search(&picks, k, Setting::new(lists, 0), Watch::Traced)?;
         let traced = outcomes.into_iter().zip(&picks).map(|(outcome, &query)| {
@@ -292,7 +292,7 @@ impl<'a> Trials<'a> {
             Traced { steps: outcome.steps, ranks }
         });
         // Nothing is left to take after all lists.
-        let traced_lists = if lists == index.lists() { u32::MAX } else { lists };
+        let traced_lists = if lists == index.found_lists() { u32::MAX } else { lists };
         let learned =
             Stopping::learn(traced.collect(), traced_lists).filter(|stopping| stopping.is_worth(enough));
         let is_worth = learned.is_some();

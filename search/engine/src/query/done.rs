@@ -32,7 +32,8 @@ pub(super) fn answer(
     if let Some(end) = found.end().or(progress.end) {
         return Err(end);
     }
-    let is_short = neighbours.len() < plan.k() && plan.stop.lists_max < index.lists();
+    let is_short = neighbours.len() < plan.k()
+        && plan.stop.lists_max < plan.probe.together.unwrap_or(index.found_lists());
     let is_limited = is_short && progress.work.lists >= plan.stop.lists_max;
     let limited_by = progress.limited_by.or(is_limited.then_some(Limit::MaxLists));
     // What was left out may be what the curve counts on, and where matches lie far from the query it says nothing.

@@ -82,7 +82,7 @@ impl Chosen<'_> {
 
     fn stop(&self, step: &Step<'_>, within: usize) -> Stop {
         let plan = step.plan;
-        let all = plan.probe.together.unwrap_or(step.query.index.lists());
+        let all = plan.probe.together.unwrap_or(step.query.index.found_lists());
         let chosen = self.probed.lists as usize;
         if step.progress.limited_by == Some(Limit::MaxBytes) {
             Stop::MaxBytes

@@ -16,6 +16,7 @@ use crate::query::step::Step;
 use crate::range_lists::{RangeLists, lists_within};
 use crate::range_plan::{PART_BYTES, PART_ENTRIES, RangeCursor, RangePlan};
 use crate::spend::ProbePlan;
+use crate::together::shared_from;
 
 /// Where the vectors nearest to a query do not match, its neighbours are the farthest of all that are as near. A recall of all of these
 /// that misses this share of what may be missed finds the farthest as often as is wanted: on SIFT-like vectors the recall itself
@@ -27,9 +28,13 @@ const FARTHEST: f64 = 0.15;
 pub(super) struct Probed {
     /// Lists chosen last and not scanned so far: nearest first, or in file order where they are read.
     pub(super) places: Vec<ListPlace>,
+    /// The first of these, as many, are searched whatever the query is, since small values of a partition share them.
+    pub(super) shared: usize,
     /// Lists asked of the disk so far, and those of them that turned out to be unreadable; both ascending.
     asked: Vec<(u16, u32)>,
     unreadable: Vec<(u16, u32)>,
+    /// Lists chosen by nearness.
+    chosen: u32,
     /// Vectors that may be answers whose own list was chosen and is readable as far as is known.
     vectors: u64,
     /// Lists searched in place of those planned for, since few of the vectors near the query match.
@@ -120,8 +125,16 @@ impl Probed {
     fn choose_nearest(&mut self, step: &mut Step<'_>) {
         let (plan, index) = (step.plan, step.query.index);
         let is_read = index.codes_tier() == Tier::Ssd;
-        let Probed { places, asked, unreadable, vectors, wider } = self;
+        let Probed { places, shared, asked, unreadable, chosen: lists, vectors, wider } = self;
         let probe = ProbePlan { lists: wider.unwrap_or(plan.probe.lists), ..plan.probe };
+        let is_shared = |place: &ListPlace| {
+            let segment = step.query.segment(place.segment);
+            let first = match step.plan.probe.together {
+                Some(_) => shared_from(segment),
+                None => segment.found_lists(),
+            };
+            place.list >= first
+        };
         let damage = step.damage;
         let is_unreadable = |key: (u16, u32)| {
             is_read
@@ -138,9 +151,13 @@ impl Probed {
             places,
         );
         let progress = &mut *step.progress;
-        progress.work.lists = chosen.lists;
+        *lists = chosen.lists;
+        progress.work.lists = chosen.lists + chosen.shared;
         progress.work.head_distances = progress.work.head_distances.saturating_add(chosen.head_distances);
         *vectors = chosen.vectors;
+        if let Some(explanation) = &mut progress.explanation {
+            explanation.shared_lists = chosen.shared;
+        }
         progress.end = progress.end.or(chosen.end);
         if chosen.is_given_up {
             progress.compare_codes();
@@ -179,6 +196,8 @@ impl Probed {
             asked.extend(places.iter().map(ListPlace::key));
             asked.sort_unstable();
         }
+        // Those that were searched before are not among them any more.
+        *shared = places.iter().take_while(|place| is_shared(place)).count();
         if progress.explanation.is_some() {
             Chosen { probed: chosen, asked, unreadable }.tell(step);
         }
@@ -199,7 +218,7 @@ impl Probed {
         let (index, plan) = (step.query.index, step.plan);
         let aim = Aim { recall: 1.0 - FARTHEST * (1.0 - aim.recall), ..aim };
         let lists = Pruning::among(index, plan.k(), share, aim).max_lists.min(plan.stop.lists_max);
-        if lists <= step.progress.work.lists || step.progress.limited_by.is_some() || step.is_over() {
+        if lists <= self.chosen || step.progress.limited_by.is_some() || step.is_over() {
             return false;
         }
         self.wider = Some(lists);
@@ -214,8 +233,7 @@ impl Probed {
     /// vectors.
     pub(super) fn is_short(&self, step: &Step<'_>) -> bool {
         let is_short = !self.unreadable.is_empty() && self.vectors < step.plan.k() as u64;
-        let may_grow =
-            step.progress.limited_by.is_none() && step.progress.work.lists < step.plan.stop.lists_max;
+        let may_grow = step.progress.limited_by.is_none() && self.chosen < step.plan.stop.lists_max;
         is_short && may_grow
     }
 
@@ -236,6 +254,7 @@ impl Probed {
         kept::clear(&mut self.asked);
         kept::clear(&mut self.unreadable);
         self.wider = None;
+        self.shared = 0;
     }
 }
 

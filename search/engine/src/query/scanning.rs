@@ -10,7 +10,7 @@ use crate::kept;
 use crate::query::explaining;
 use crate::query::probed::Probed;
 use crate::query::step::Step;
-use crate::scan::ReadList;
+use crate::scan::{ReadList, Sink};
 
 /// The reads of lists.
 #[derive(Debug, Default)]
@@ -95,8 +95,18 @@ impl Scanning {
 /// Scans the lists chosen last, which are in memory.
 fn scan_resident(probed: &mut Probed, step: &mut Step<'_>) {
     let (running, query) = (step.running, step.query);
-    let (scan, sink) = step.scan();
-    step.progress.end = scan.scan_resident(&query, &probed.places, sink, &mut || running.job.end());
+    let (shared, near) = probed.places.split_at(probed.shared);
+    let mut end = None;
+    if !shared.is_empty() {
+        let (scan, sink) = step.scan();
+        let sink = Sink { stop: None, is_beside: true, ..sink };
+        end = scan.scan_resident(&query, shared, sink, &mut || running.job.end());
+    }
+    if end.is_none() {
+        let (scan, sink) = step.scan();
+        end = scan.scan_resident(&query, near, sink, &mut || running.job.end());
+    }
+    step.progress.end = end;
     explaining::enough(&probed.places, step);
     probed.places.clear();
 }

@@ -57,6 +57,6 @@ impl Step<'_> {
     /// The scan, and where what it finds goes.
     pub(super) fn scan(&mut self) -> (&mut dyn Scan, Sink<'_>) {
         let stop = self.plan.stop.rule.as_ref();
-        (self.scan, Sink { found: self.found, progress: self.progress, stop })
+        (self.scan, Sink { found: self.found, progress: self.progress, stop, is_beside: false })
     }
 }

@@ -131,7 +131,7 @@ fn a_search_in_memory_stops_within_a_piece() {
         states.probed.begin(&mut step);
         let mut looked = 0;
         let query = step.query;
-        let sink = Sink { found: step.found, progress: step.progress, stop: None };
+        let sink = Sink { found: step.found, progress: step.progress, stop: None, is_beside: false };
         let end = step.scan.scan_resident(&query, &states.probed.places, sink, &mut || {
             looked += 1;
             (looked > looks).then_some(End::Stopped)
@@ -181,7 +181,7 @@ fn a_list_that_was_read_is_left_within_a_piece() {
             slot.progress.work = Work::default();
             let (_, step) = slot.step(&mut tools, 0, &mut reads).unwrap();
             let (query, mut looked) = (step.query, 0);
-            let sink = Sink { found: step.found, progress: step.progress, stop: None };
+            let sink = Sink { found: step.found, progress: step.progress, stop: None, is_beside: false };
             let list = ReadList { place: &place, bytes: &bytes };
             let end = step.scan.scan_read(&query, list, sink, &mut || {
                 looked += 1;
@@ -194,7 +194,7 @@ fn a_list_that_was_read_is_left_within_a_piece() {
             slot.progress.work = Work::default();
             let (_, step) = slot.step(&mut tools, 0, &mut reads).unwrap();
             let (query, mut looked) = (step.query, 0);
-            let sink = Sink { found: step.found, progress: step.progress, stop: None };
+            let sink = Sink { found: step.found, progress: step.progress, stop: None, is_beside: false };
             let list = ReadList { place: &place, bytes: &bytes };
             let end = step.scan.scan_read(&query, list, sink, &mut || {
                 looked += 1;
@@ -238,7 +238,7 @@ fn a_list_of_which_some_match_is_left_within_a_piece() {
     slot.progress.work = Work::default();
     let (_, step) = slot.step(&mut tools, 0, &mut reads).unwrap();
     let (query, mut looked) = (step.query, 0);
-    let sink = Sink { found: step.found, progress: step.progress, stop: None };
+    let sink = Sink { found: step.found, progress: step.progress, stop: None, is_beside: false };
     let list = ReadList { place: &place, bytes: &bytes };
     let end = step.scan.scan_read(&query, list, sink, &mut || {
         looked += 1;

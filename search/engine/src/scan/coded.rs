@@ -147,7 +147,7 @@ impl Scan for CodedScan {
         if query.accept.skips() {
             return self.scan_masked(query, places, sink, end);
         }
-        let Sink { found, progress, stop } = sink;
+        let Sink { found, progress, stop, is_beside } = sink;
         let codes_bytes = codes_bytes(query.index);
         let vector_bytes = codes_bytes.div_ceil(query.index.vectors().max(1) as usize); // CAST: in memory
         let piece_max = (PIECE_BYTES / vector_bytes.max(1)).max(1) as u32; // CAST: at most `PIECE_BYTES`
@@ -155,7 +155,9 @@ impl Scan for CodedScan {
         let mut scanned = piece_max;
         let ahead = codes_bytes > CACHED_BYTES;
         for (at, place) in places.iter().enumerate() {
-            found.begin_list(at as u32); // CAST: lists are numbered by u32
+            if !is_beside {
+                found.begin_list(at as u32); // CAST: lists are numbered by u32
+            }
             let heads = HeadDistances { first: places[0].distance, next: place.distance };
             if stop.is_some_and(|rule| rule.is_enough(at, heads, found)) {
                 progress.unsearched = (places.len() - at) as u32; // CAST: as before

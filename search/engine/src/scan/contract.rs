@@ -62,6 +62,8 @@ pub(crate) struct Sink<'a> {
     pub(crate) progress: &'a mut Progress,
     /// When to end before the last list.
     pub(crate) stop: Option<&'a StopRule>,
+    /// Whether these lists are searched besides those that come nearest first: they count as part of the first of them.
+    pub(crate) is_beside: bool,
 }
 
 /// A list as it was read.

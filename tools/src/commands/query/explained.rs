@@ -55,6 +55,7 @@ pub(super) fn json(answer: &Answer) -> Option<Value> {
         "lists_planned": told.lists_planned,
         "rerank": if let Some(Rerank::Count(count)) = told.rerank { Some(count) } else { None },
         "rerank_errors": if let Some(Rerank::Errors(errors)) = told.rerank { Some(short(errors)) } else { None },
+        "shared_lists": told.shared_lists,
         "stop": told.stop.name(),
         "lists": told.lists.items.iter().map(list).collect::<Vec<_>>(),
         "lists_more": told.lists.more,
@@ -75,8 +76,18 @@ fn short(number: f32) -> f64 {
 
 /// The same in lines that begin with `#`.
 pub(super) fn text(query: u64, answer: &Answer) -> Option<String> {
-    let Explanation { filter, parts, epsilon, lists_planned, rerank, lists, stop, compared, rounds } =
-        answer.explanation.as_deref()?;
+    let Explanation {
+        filter,
+        parts,
+        epsilon,
+        lists_planned,
+        rerank,
+        lists,
+        shared_lists,
+        stop,
+        compared,
+        rounds,
+    } = answer.explanation.as_deref()?;
     let searched = lists.items.iter().filter(|list| list.scanned > 0).count();
     let first = if lists.more > 0 { "the first " } else { "" };
     let epsilon = epsilon.map(|epsilon| format!(", epsilon {epsilon}")).unwrap_or_default();
@@ -93,6 +104,10 @@ pub(super) fn text(query: u64, answer: &Answer) -> Option<String> {
         answer.work.candidates,
         compared.items.len() + compared.more as usize, // CAST: widening
     );
+    if *shared_lists > 0 {
+        let lists = units::count((*shared_lists).into());
+        text += &format!("{lists} lists scanned besides, which small values of the partition share\n");
+    }
     if let Some(filter) = filter {
         text += &filter_text(filter, parts);
     }

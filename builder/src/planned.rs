@@ -1,0 +1,55 @@
+//! What attributes, and an order by one of them, are expected to take: as the first rows say.
+use spandrel_filter::AttributeType;
+use spandrel_index::format::BODY_AT;
+
+use crate::attributes::AttributeParams;
+use crate::config::Params;
+
+/// An attribute, and what it is expected to take where all vectors are like the first 4 096. Bytes throughout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedAttribute {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: AttributeType,
+    /// Whether all of it is kept in memory while searching.
+    pub resident: bool,
+    /// On disk; counted in [`Plan::index_bytes`](crate::Plan::index_bytes).
+    pub index_bytes: u64,
+    /// In memory while searching, without postings that were read; counted in [`Plan::search_memory`](crate::Plan::search_memory).
+    pub search_memory: u64,
+}
+
+/// What is expected of a partition where all vectors are like the first 4 096.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedPartition {
+    /// Name of the attribute.
+    pub attribute: String,
+    /// Vectors of values with too few to have lists of their own: queries without the attribute scan all of them.
+    pub shared_vectors: u64,
+}
+
+impl PlannedAttribute {
+    /// An attribute, and the bytes of its scratch files.
+    pub(crate) fn of(attribute: &AttributeParams, vectors: u64) -> (PlannedAttribute, u64) {
+        let bytes = attribute.bytes(vectors);
+        let planned = PlannedAttribute {
+            name: attribute.name.clone(),
+            kind: attribute.kind,
+            resident: attribute.resident,
+            index_bytes: bytes.index + BODY_AT,
+            search_memory: bytes.memory,
+        };
+        (planned, bytes.scratch)
+    }
+}
+
+impl PlannedPartition {
+    pub(crate) fn of(params: &Params) -> Option<PlannedPartition> {
+        let partition = params.partition.as_ref()?;
+        Some(PlannedPartition {
+            attribute: partition.name.clone(),
+            shared_vectors: (partition.shared * params.vectors as f64) as u64, // CAST: an estimate
+        })
+    }
+}
