@@ -101,7 +101,7 @@ impl TagList {
 }
 
 /// Takes a field's name and value.
-type EachField<'a> = &'a mut dyn FnMut(&str, Value<'_>) -> Result<(), RowProblem>;
+type EachField<'a> = &'a mut dyn FnMut(&str, Value<'_>);
 
 /// Reads lines, with memory for the tags of one.
 #[derive(Debug, Default)]
@@ -110,8 +110,10 @@ pub(super) struct FieldReader {
 }
 
 impl FieldReader {
-    /// Calls `each` with every key and value of a line, which is an object. Its first error is returned unless the line is no
-    /// JSON.
+    /// Calls `each` with every key and value of a line.
+    ///
+    /// # Errors
+    /// A line that is no JSON or no object, or has a key twice.
     pub(super) fn read(&mut self, text: &str, each: EachField<'_>) -> Result<(), RowProblem> {
         let mut line = Line { tags: &mut self.tags, each, problem: None };
         let mut json = serde_json::Deserializer::from_str(text);
@@ -125,7 +127,7 @@ impl FieldReader {
 struct Line<'a> {
     tags: &'a mut TagList,
     each: EachField<'a>,
-    /// The first. The rest of the line is still read: it may be no JSON.
+    /// Where it is no object.
     problem: Option<RowProblem>,
 }
 
@@ -175,18 +177,14 @@ struct Field<'l, 'a> {
 
 impl Take for Field<'_, '_> {
     fn scalar(self, value: Value<'_>) {
-        if self.line.problem.is_none() {
-            self.line.problem = (self.line.each)(self.key, value).err();
-        }
+        (self.line.each)(self.key, value);
     }
 
     fn array<'de, A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Line { tags, each, problem } = self.line;
+        let Line { tags, each, .. } = self.line;
         tags.clear();
         while items.next_element_seed(Each(Item(tags)))?.is_some() {}
-        if problem.is_none() {
-            *problem = each(self.key, Value::Array(tags)).err();
-        }
+        each(self.key, Value::Array(tags));
         Ok(())
     }
 

@@ -187,26 +187,26 @@ fn for_each_row(
     for_each_line(path, &mut |line, text| {
         let place =
             |problem| AttributeFileError::Place { path: path.to_owned(), place: Place::Line(line), problem };
-        let mut id = None;
-        let read = reader.read(text, &mut |name, value| {
+        // What is wrong with the id comes first, wherever it stands.
+        let (mut id, mut problem) = (None, None);
+        let mut each = |name: &str, value: Value<'_>| {
             if name == ID {
                 id = Some(id_of(value));
-                return Ok(());
+            } else if problem.is_none() {
+                problem = taker.field(line, name, value).err();
             }
-            taker.field(line, name, value)
-        });
-        // What is no object has no id.
-        if let Err(problem @ (RowProblem::Json(_) | RowProblem::NotObject(_))) = read {
-            return Err(place(problem));
-        }
+        };
+        reader.read(text, &mut each).map_err(place)?;
         let id = id.unwrap_or(Err(RowProblem::NoId)).map_err(place)?;
         let row = rows.row(id)?.map_err(place)?;
         if lines.is_multiple_of(LINES_A_STEP) {
             watch.step(row, base.rows)?;
         }
         lines += 1;
-        read.map_err(place)?;
-        Ok(taker.end(row))
+        match problem {
+            Some(problem) => Err(place(problem)),
+            None => Ok(taker.end(row)),
+        }
     })?;
     (watch.progress)(base.rows, base.rows);
     Ok(())
