@@ -1,130 +1,257 @@
-//! One query against rows that stay in the L1 cache or the L2 cache: this project's kernels beside numkong's.
+//! Kernels of this project beside those of numkong, for every metric, element type and a range of dimensions.
 //!
-//! Prints one row for each element type, operation and dimension: nanoseconds a pair, the ratio, and the largest
-//! relative difference of the two values.
-use std::hint::black_box;
-use std::time::Instant;
+//! A row has nanoseconds a pair of two tasks. One query against 64 rows: ours over rows as they lie, as when candidates are
+//! compared, and over rows packed before, as heads are; numkong's kernel for a pair, and its batch kernel over packed rows. And 64 queries against 256 rows, as when
+//! vectors are filed: ours and numkong's batch kernels, both over packed rows. Then how far values differ at most.
+mod timing;
 
-use numkong::{Dot, Euclidean, f16};
-use spandrel_index::DType;
-use spandrel_index::kernels::{Operation, PairKernel, Variant};
+use std::hint::black_box;
+
+use numkong::{
+    Angular, Angulars, Dot, Dots, Euclidean, Euclideans, PackedMatrix, StorageElement, Tensor, capabilities,
+    f16,
+};
+use spandrel_index::kernels::{BlockKernel, Operation, PairKernel, Variant};
+use spandrel_index::{DType, Metric};
+
+use timing::{PAIR_ROWS, medians};
 
 const DIMS: [usize; 9] = [16, 32, 96, 100, 128, 384, 768, 1024, 4096];
-const ROWS: usize = 64;
-/// The median of this number of runs is taken, ours and theirs in turn.
-const RUNS: usize = 15;
-const PAIRS_A_RUN: usize = 1 << 15;
+/// Rows and queries of a product.
+const ROWS: usize = 256;
+const QUERIES: usize = 64;
 
-/// Small numbers with both signs where the type has them.
-fn number(i: usize) -> i32 {
-    (i.wrapping_mul(2_654_435_761) >> 7) as i32 % 61
+/// An element type of ours and what it is called there.
+trait Element: Dots + Euclideans + Angulars + Dot + Euclidean + Angular {
+    const DTYPE: DType;
+
+    /// Of a small number: itself, its amount, or a part.
+    fn of(number: i32) -> Self;
+    fn bytes(rows: &[Self]) -> Vec<u8>;
+    /// By numkong's kernel for a pair.
+    fn pair(metric: Metric, a: &[Self], b: &[Self]) -> f64;
 }
 
-fn rows<T>(count: usize, dim: usize, of: impl Fn(i32) -> T) -> Vec<T> {
-    (0..count * dim).map(|i| of(number(i))).collect()
-}
+macro_rules! element {
+    ($of:ty, $dtype:ident, $make:expr, $bytes:expr) => {
+        impl Element for $of {
+            const DTYPE: DType = DType::$dtype;
 
-/// Nanoseconds a pair.
-fn nanoseconds(dim: usize, mut all_rows: impl FnMut()) -> f64 {
-    let turns = (PAIRS_A_RUN * 32 / (dim + 64)).div_ceil(ROWS);
-    let start = Instant::now();
-    for _ in 0..turns {
-        all_rows();
-    }
-    start.elapsed().as_nanos() as f64 / (turns * ROWS) as f64
-}
+            fn of(number: i32) -> $of {
+                ($make)(number)
+            }
 
-fn median(mut runs: Vec<f64>) -> f64 {
-    runs.sort_by(f64::total_cmp);
-    runs[runs.len() / 2]
-}
+            fn bytes(rows: &[$of]) -> Vec<u8> {
+                rows.iter().flat_map($bytes).collect()
+            }
 
-/// How the numbers of one type are made, written as bytes, and compared by numkong.
-struct Numbers<T, const BYTES: usize> {
-    of: fn(i32) -> T,
-    bytes: fn(T) -> [u8; BYTES],
-    inner_product: fn(&[T], &[T]) -> f64,
-    squared_l2: fn(&[T], &[T]) -> f64,
-}
-
-fn compare<T: Copy, const BYTES: usize>(dtype: DType, dim: usize, numbers: &Numbers<T, BYTES>) {
-    let query = rows(1, dim, |x| (numbers.of)(x + 1));
-    let base = rows(ROWS, dim, numbers.of);
-    let bytes = |rows: &[T]| -> Vec<u8> { rows.iter().flat_map(|&x| (numbers.bytes)(x)).collect() };
-    let (query_bytes, base_bytes) = (bytes(&query), bytes(&base));
-    let theirs = [numbers.inner_product, numbers.squared_l2];
-    for (operation, their) in [Operation::InnerProduct, Operation::SquaredL2].into_iter().zip(theirs) {
-        let kernel = PairKernel::new(operation, dtype, dim);
-        let mut ours = vec![0.0f32; ROWS];
-        let mut theirs = vec![0.0f64; ROWS];
-        let (mut our_runs, mut their_runs) = (Vec::new(), Vec::new());
-        for _ in 0..RUNS {
-            our_runs.push(nanoseconds(dim, || {
-                kernel.score_rows(black_box(&query_bytes), black_box(&base_bytes), &mut ours);
-            }));
-            their_runs.push(nanoseconds(dim, || {
-                for (value, row) in theirs.iter_mut().zip(black_box(&base).chunks_exact(dim)) {
-                    *value = their(black_box(&query), row);
+            fn pair(metric: Metric, a: &[$of], b: &[$of]) -> f64 {
+                match metric {
+                    Metric::L2 => f64::from(<$of>::sqeuclidean(a, b).expect("equal lengths")),
+                    Metric::InnerProduct => f64::from(<$of>::dot(a, b).expect("equal lengths")),
+                    Metric::Cosine => f64::from(<$of>::angular(a, b).expect("equal lengths")),
                 }
-            }));
+            }
         }
-        let largest = ours.iter().zip(&theirs).fold(0.0f64, |m, (&a, &b)| {
-            // Inner products are negated here, so that smaller is nearer.
-            let a = f64::from(a).abs();
-            m.max((a - b.abs()).abs() / b.abs().max(1.0))
-        });
-        let (our, their) = (median(our_runs), median(their_runs));
+    };
+}
+
+element!(u8, U8, |x: i32| x.unsigned_abs() as u8, |x: &u8| x.to_le_bytes());
+element!(i8, I8, |x: i32| x as i8, |x: &i8| x.to_le_bytes());
+element!(f16, F16, |x: i32| f16::from_f32(x as f32 / 64.0), |x: &f16| x.0.to_le_bytes());
+element!(f32, F32, |x: i32| x as f32 / 64.0, |x: &f32| x.to_le_bytes());
+
+/// Small numbers with both signs.
+fn rows<T: Element>(count: usize, dim: usize, first: usize) -> Vec<T> {
+    let number = |i: usize| ((i + first).wrapping_mul(2_654_435_761) >> 7) as i32 % 61;
+    (0..count * dim).map(|i| T::of(number(i))).collect()
+}
+
+/// Times one batch kernel of numkong: it fills its output.
+fn packed<O: StorageElement + Into<f64>, F: Fn(&mut Tensor<O>)>(
+    shape: [usize; 2],
+    values: &mut [f64],
+    fill: F,
+) -> impl FnMut() + use<O, F> {
+    let mut out = Tensor::<O>::try_full(&shape, O::default()).expect("memory");
+    fill(&mut out);
+    values.iter_mut().zip(out.as_slice()).for_each(|(value, &found)| *value = found.into());
+    move || fill(black_box(&mut out))
+}
+
+/// The batch kernel of a metric, after its values were written down.
+fn batch<'a, T>(
+    metric: Metric,
+    queries: &'a Tensor<T>,
+    base: &'a PackedMatrix<T>,
+    values: &mut [f64],
+) -> Box<dyn FnMut() + 'a>
+where
+    T: Element,
+    T::Accumulator: Into<f64> + 'a,
+    <T as Euclideans>::SpatialResult: Into<f64> + 'a,
+    <T as Angulars>::SpatialResult: Into<f64> + 'a,
+{
+    let shape = [queries.shape()[0], values.len() / queries.shape()[0]];
+    match metric {
+        Metric::L2 => Box::new(packed(shape, values, |out| {
+            queries.try_euclideans_packed_into(base, out).expect("shapes fit");
+        })),
+        Metric::InnerProduct => Box::new(packed(shape, values, |out| {
+            queries.try_dots_packed_into(base, out).expect("shapes fit");
+        })),
+        Metric::Cosine => Box::new(packed(shape, values, |out| {
+            queries.try_angulars_packed_into(base, out).expect("shapes fit");
+        })),
+    }
+}
+
+/// One over the length of each row, as an index stores it.
+fn inverse_norms(dtype: DType, dim: usize, rows: &[u8]) -> Vec<f32> {
+    rows.chunks_exact(dtype.row_bytes(dim)).map(|row| spandrel_index::inverse_norm(dtype, row)).collect()
+}
+
+/// Turns inner products into cosine distances.
+fn to_cosine(values: &mut [f32], query: f32, rows: &[f32]) {
+    values.iter_mut().zip(rows).for_each(|(value, row)| *value = 1.0 - *value * query * row);
+}
+
+/// The largest difference of values of ours and theirs, relative to numbers above 1.
+fn difference(ours: &[f32], theirs: &[f64]) -> f64 {
+    let pairs = ours.iter().zip(theirs);
+    pairs.fold(0.0, |most, (&a, &b)| most.max((f64::from(a) - b).abs() / b.abs().max(1.0)))
+}
+
+/// The rows of a table's line.
+struct Task<T> {
+    metric: Metric,
+    dim: usize,
+    operation: Operation,
+    queries: Vec<T>,
+    base: Vec<T>,
+    query_bytes: Vec<u8>,
+    base_bytes: Vec<u8>,
+    /// Of queries and of rows.
+    norms: [Vec<f32>; 2],
+}
+
+impl<T> Task<T>
+where
+    T: Element,
+    T::Accumulator: Into<f64>,
+    <T as Euclideans>::SpatialResult: Into<f64>,
+    <T as Angulars>::SpatialResult: Into<f64>,
+{
+    fn new(metric: Metric, dim: usize) -> Task<T> {
+        let operation = if metric == Metric::L2 { Operation::SquaredL2 } else { Operation::InnerProduct };
+        let (queries, base) = (rows::<T>(QUERIES, dim, 1), rows::<T>(ROWS, dim, 77_777));
+        let (query_bytes, base_bytes) = (T::bytes(&queries), T::bytes(&base));
+        let norms = [&query_bytes, &base_bytes].map(|rows| inverse_norms(T::DTYPE, dim, rows));
+        Task { metric, dim, operation, queries, base, query_bytes, base_bytes, norms }
+    }
+
+    /// Turns the products of queries with the first rows into what the metric asks for.
+    fn finish(&self, values: &mut [f32], rows: usize) {
+        if self.metric == Metric::Cosine {
+            for (values, &query) in values.chunks_exact_mut(rows).zip(&self.norms[0]) {
+                to_cosine(values, query, &self.norms[1]);
+            }
+        }
+    }
+
+    /// One query: ours, ours over packed rows, theirs a pair, theirs over packed rows; and how far values differ.
+    fn one(&self) -> ([f64; 4], f64) {
+        let (dim, row_bytes) = (self.dim, T::DTYPE.row_bytes(self.dim));
+        let (query, rows) = (&self.query_bytes[..row_bytes], &self.base_bytes[..PAIR_ROWS * row_bytes]);
+        let kernel = PairKernel::new(self.operation, T::DTYPE, dim);
+        let ours = |values: &mut Vec<f32>| {
+            kernel.score_rows(black_box(query), black_box(rows), values);
+            self.finish(values, PAIR_ROWS);
+        };
+        let theirs = |values: &mut Vec<f64>| {
+            for (value, row) in values.iter_mut().zip(black_box(&self.base).chunks_exact(dim)) {
+                *value = T::pair(self.metric, black_box(&self.queries[..dim]), row);
+            }
+        };
+        let (mut values, mut their_values) = (vec![0.0; PAIR_ROWS], vec![0.0; PAIR_ROWS]);
+        ours(&mut values);
+        theirs(&mut their_values);
+        let off = difference(&values, &their_values);
+        let block = BlockKernel::new(T::DTYPE, dim);
+        let (left, right) = (block.pack_left(query), block.pack_right(rows));
+        let mut packed_values = vec![0.0; PAIR_ROWS];
+        let first = Tensor::from_slice(&self.queries[..dim], &[1, dim]);
+        let few = Tensor::<T>::from_slice(&self.base[..PAIR_ROWS * dim], &[PAIR_ROWS, dim]);
+        let few = PackedMatrix::pack(&few);
+        let mut their_packed = batch(self.metric, &first, &few, &mut vec![0.0; PAIR_ROWS]);
+        let nanoseconds = medians(
+            dim,
+            PAIR_ROWS,
+            [
+                &mut || ours(&mut values),
+                &mut || {
+                    block.scores(
+                        self.operation,
+                        black_box(&left).all(),
+                        black_box(&right).all(),
+                        &mut packed_values,
+                    );
+                    self.finish(&mut packed_values, PAIR_ROWS);
+                },
+                &mut || theirs(&mut their_values),
+                &mut *their_packed,
+            ],
+        );
+        (nanoseconds, off)
+    }
+
+    /// All queries, over packed rows: ours and theirs; and how far values differ.
+    fn many(&self) -> ([f64; 2], f64) {
+        let block = BlockKernel::new(T::DTYPE, self.dim);
+        let (left, right) = (block.pack_left(&self.query_bytes), block.pack_right(&self.base_bytes));
+        let ours = |values: &mut Vec<f32>| {
+            block.scores(self.operation, black_box(&left).all(), black_box(&right).all(), values);
+            self.finish(values, ROWS);
+        };
+        let mut values = vec![0.0; QUERIES * ROWS];
+        ours(&mut values);
+        let queries = Tensor::from_slice(&self.queries, &[QUERIES, self.dim]);
+        let base = PackedMatrix::pack(&Tensor::<T>::from_slice(&self.base, &[ROWS, self.dim]));
+        let mut their_values = vec![0.0; QUERIES * ROWS];
+        let mut theirs = batch(self.metric, &queries, &base, &mut their_values);
+        if self.metric == Metric::L2 {
+            // The batch kernels give distances, not their squares.
+            their_values.iter_mut().for_each(|value| *value *= *value);
+        }
+        let off = difference(&values, &their_values);
+        (medians(self.dim, QUERIES * ROWS, [&mut || ours(&mut values), &mut *theirs]), off)
+    }
+
+    /// Prints the line.
+    fn print(&self) {
+        let ([ours, ours_packed, pair, packed], off_one) = self.one();
+        let ([ours_many, packed_many], off_many) = self.many();
+        let (dtype, metric, dim, off) = (T::DTYPE, self.metric, self.dim, off_one.max(off_many));
         println!(
-            "| {dtype} | {operation:?} | {dim} | {our:.1} | {their:.1} | {:.2} | {largest:.1e} |",
-            their / our
+            "| {dtype} | {metric} | {dim} | {ours:.2} | {ours_packed:.2} | {pair:.2} | {packed:.2} | {ours_many:.2} | {packed_many:.2} | {off:.0e} |"
         );
     }
 }
 
 fn main() {
-    println!("kernels here: {}\n", Variant::best());
-    println!("| type | operation | dim | ours, ns | numkong, ns | numkong / ours | difference |");
-    println!("|---|---|---|---|---|---|---|");
+    // Lets the thread use what the kernels of batches need, such as matrix registers.
+    let configured = capabilities::configure_thread();
+    println!("kernels here: {}; numkong configured: {configured}\n", Variant::best());
+    println!(
+        "| type | metric | dim | ours 1:64 | ours 1:64, packed | numkong a pair | numkong 1:64, packed | ours 64:256 | numkong 64:256 | off |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for dim in DIMS {
-        compare(
-            DType::U8,
-            dim,
-            &Numbers {
-                of: |x| x.unsigned_abs() as u8,
-                bytes: u8::to_le_bytes,
-                inner_product: |a, b| f64::from(u8::dot(a, b).expect("equal lengths")),
-                squared_l2: |a, b| f64::from(u8::sqeuclidean(a, b).expect("equal lengths")),
-            },
-        );
-        compare(
-            DType::I8,
-            dim,
-            &Numbers {
-                of: |x| x as i8,
-                bytes: i8::to_le_bytes,
-                inner_product: |a, b| f64::from(i8::dot(a, b).expect("equal lengths")),
-                squared_l2: |a, b| f64::from(i8::sqeuclidean(a, b).expect("equal lengths")),
-            },
-        );
-        compare(
-            DType::F16,
-            dim,
-            &Numbers {
-                of: |x| f16::from_f32(x as f32 / 64.0),
-                bytes: |x| x.0.to_le_bytes(),
-                inner_product: |a, b| f64::from(f16::dot(a, b).expect("equal lengths")),
-                squared_l2: |a, b| f64::from(f16::sqeuclidean(a, b).expect("equal lengths")),
-            },
-        );
-        compare(
-            DType::F32,
-            dim,
-            &Numbers {
-                of: |x| x as f32 / 64.0,
-                bytes: f32::to_le_bytes,
-                inner_product: |a, b| f32::dot(a, b).expect("equal lengths"),
-                squared_l2: |a, b| f32::sqeuclidean(a, b).expect("equal lengths"),
-            },
-        );
+        for metric in Metric::ALL {
+            Task::<u8>::new(metric, dim).print();
+            Task::<i8>::new(metric, dim).print();
+            Task::<f16>::new(metric, dim).print();
+            Task::<f32>::new(metric, dim).print();
+        }
     }
 }
