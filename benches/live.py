@@ -32,7 +32,7 @@ class Server:
         a = self.args
         done = subprocess.run(
             [a.spandrel, "bench", "--quiet", "--format", "json", "--server", self.address, "--queries", a.queries, "--truth", a.truth,
-             "--k", str(a.k), "--rate", str(a.rate), "--seconds", str(a.seconds)], capture_output=True, text=True)
+             "--k", str(a.k), "--rpc", "unary", "--rate", str(a.rate), "--seconds", str(a.seconds)], capture_output=True, text=True)
         if done.returncode:
             sys.exit(done.stderr)
         point = json.loads(done.stdout)[0]
@@ -53,7 +53,7 @@ def main():
     p.add_argument("--share", type=float, default=0.01)
     p.add_argument("--k", type=int, default=10)
     p.add_argument("--rate", type=float, default=500)
-    p.add_argument("--seconds", type=float, default=10)
+    p.add_argument("--seconds", type=int, default=10)
     p.add_argument("--rounds", type=int, default=8)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--vectors", default="ssd")
