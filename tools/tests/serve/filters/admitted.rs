@@ -113,29 +113,34 @@ fn queries_are_weighed_by_how_their_filter_is_searched() {
     const QUERIES: usize = 1000;
     run(async {
         let server = server(&["--threads", "1", "--in-flight", "1"]);
-        let batch = |filter: &str| {
+        // One matches, and all do: these are searched in ways of their own.
+        let [cheap, dear] = [("id = 7", K), ("not id = 999999", 20 * K)];
+        let batch = |(filter, k)| {
             let rows: Vec<u8> = (0..QUERIES).flat_map(|at| made().row(at).to_vec()).collect();
             let queries = Some(v1::Vectors::raw(DIM as u32, v1::Dtype::U8, rows));
             let options = Some(v1::SearchOptions { with_work: true, ..options(as_text(filter)).unwrap() });
-            v1::SearchBatchRequest { queries, k: K, options, ..Default::default() }
+            v1::SearchBatchRequest { queries, k, options, ..Default::default() }
         };
         let patient =
             Client::new(&ClientConfig { timeout: Some(Duration::from_secs(600)), ..server.config() })
                 .unwrap();
-        // One matches, and all but one do.
-        let [cheap, dear] = ["id = 7", "not id = 7"];
-        let mut seconds = Vec::new();
+        let (mut seconds, mut plans) = (Vec::new(), Vec::new());
         for filter in [cheap, dear] {
             let answer = patient.search_batch(batch(filter)).await.unwrap();
+            plans.push(answer.filtered[0].plan());
             seconds.push(answer.work.iter().map(|work| f64::from(work.search_us)).sum::<f64>() / 1e6);
         }
-        assert!(seconds[1] > 4.0 * seconds[0], "{seconds:?}");
-        // Half of the time that the dear one takes.
-        let timeout = Some(Duration::from_secs_f64(seconds[1] / 2.0));
+        assert!(seconds[1] > 1.5 * seconds[0] && plans[0] != plans[1], "{seconds:?} {plans:?}");
+        let timeout = Some(Duration::from_secs_f64((seconds[0] * seconds[1]).sqrt()));
         let hurried = Client::new(&ClientConfig { timeout, ..server.config() }).unwrap();
+        let refused_at_once = |refused: &tonic::Status| {
+            assert_eq!(refused.code(), Code::DeadlineExceeded, "{refused}");
+            refused.message().contains("queries take about")
+        };
         let refused = hurried.search_batch(batch(dear)).await.unwrap_err();
-        assert_eq!(refused.code(), Code::DeadlineExceeded, "{refused}");
-        assert!(refused.message().contains("queries take about"), "refused at once: {refused}");
-        assert_eq!(hurried.search_batch(batch(cheap)).await.unwrap().counts.len(), QUERIES);
+        assert!(refused_at_once(&refused), "{refused}");
+        // It may be late on a busy machine, and is let in.
+        let answered = hurried.search_batch(batch(cheap)).await;
+        assert!(answered.as_ref().err().is_none_or(|late| !refused_at_once(late)), "{answered:?}");
     });
 }

@@ -23,11 +23,12 @@ fn compiled(server: &Server) -> f64 {
 
 #[test]
 fn a_filter_whose_caller_leaves_is_given_up() {
+    const CALLS: usize = 60;
     run(async {
         let server = server(&["--metrics", "127.0.0.1:0"]);
         let raw = Raw::to(&server, 65_535).await;
         let mut calls = Vec::new();
-        for number in 0..40 {
+        for number in 0..CALLS {
             let mut call = raw.open(SEARCH, None, None).await;
             let message = request(0, costly(number, PAIRS)).encode_to_vec();
             call.body.send_data(framed(message.len(), &message).into(), true).unwrap();
@@ -37,9 +38,17 @@ fn a_filter_whose_caller_leaves_is_given_up() {
         for mut call in calls {
             call.body.send_reset(h2::Reason::CANCEL);
         }
-        until("all memory comes back", || taken(&server) < 1.0 && held(&server) < 1.0).await;
-        let done = compiled(&server);
-        assert!(done < 30.0, "{done} were compiled for nobody");
+        until("all bytes come back", || held(&server) < 1.0).await;
+        // Those that were done are kept, and nobody works on others.
+        until("work ends", || {
+            let before = server.processor_time();
+            std::thread::sleep(Duration::from_millis(200));
+            server.processor_time() - before < Duration::from_millis(50)
+        })
+        .await;
+        let (done, kept) = (compiled(&server), taken(&server));
+        assert!(done < CALLS as f64 * 0.75, "{done} were compiled for nobody");
+        assert!(kept < (done + 0.5) * 2e6, "{kept} bytes are taken by {done} filters");
         assert_eq!(
             server.client().search(request(0, as_text("stock > 3"))).await.unwrap().ids.len(),
             K as usize
@@ -61,7 +70,8 @@ fn a_filter_is_compiled_no_longer_than_its_deadline_allows() {
         for number in 1..=20 {
             let mut call = raw.open(SEARCH, None, Some(&format!("{}u", whole.as_micros() / 8))).await;
             let message = request(0, costly(number, PAIRS)).encode_to_vec();
-            call.body.send_data(framed(message.len(), &message).into(), true).unwrap();
+            // Its time may be over before it is sent.
+            let _ = call.body.send_data(framed(message.len(), &message).into(), true);
             calls.push(call);
         }
         let mut late = 0;

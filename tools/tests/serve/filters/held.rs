@@ -76,20 +76,20 @@ fn messages_that_become_many_times_their_bytes_are_refused_before_they_do() {
 
 #[test]
 fn queries_of_a_stream_are_counted_until_they_are_answered() {
-    const QUERIES: usize = 60;
+    const QUERIES: usize = 120;
     run(async {
         let server = server(&["--metrics", "127.0.0.1:0"]);
         let client = Raw::to(&server, 1 << 20).await;
         let mut call = client.open(STREAM, None, None).await;
         let mut bytes = 0;
         for number in 0..QUERIES {
-            let query = v1::SearchStreamRequest { tag: 1, request: Some(request(0, costly(number, 1500))) };
+            let query = v1::SearchStreamRequest { tag: 1, request: Some(request(0, costly(number, 1800))) };
             let message = query.encode_to_vec();
             bytes += message.len();
             call.body.send_data(framed(message.len(), &message).into(), false).unwrap();
         }
-        // Each as it came, and its text once more.
-        until("all are counted at once", || held(&server) > 1.8 * bytes as f64).await;
+        // Each as it came, and its text once more. The first are answered meanwhile.
+        until("those that wait are counted", || held(&server) > 0.5 * bytes as f64).await;
         call.body.send_data(bytes::Bytes::new(), true).unwrap();
         assert_eq!(code(call.answer).await, Code::Ok);
         until("all comes back", || held(&server) < 1.0).await;
