@@ -59,8 +59,10 @@ def main():
     p.add_argument("--vectors", default="ssd")
     p.add_argument("--spandrel", default="target/release/spandrel")
     args = p.parse_args()
-    servers = [Server(args, args.share), Server(args, 0)]
+    servers = []
     try:
+        for share in (args.share, 0):
+            servers.append(Server(args, share))
         start, ratios = time.monotonic(), []
         for number in range(args.rounds):
             # In turns, so that neither is always the first.

@@ -6,17 +6,29 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spandrel_datasets::{Rows, TruthParams, Watch, compute_truth};
 use spandrel_engine::{Answer, Engine, FilterPlan, SearchParams, Truth, recalls};
+use spandrel_filter::Filter;
+use spandrel_index::attributes::{CompileLimits, compile};
 use spandrel_index::kernels::{Operation, PairKernel};
 use spandrel_index::{Index, Matches, Metric, VectorSource as _};
 
 /// Filters of a cell whose matches lie around an anchor.
 const ANCHORS: usize = 20;
+
+/// The vectors that a filter matches.
+///
+/// # Errors
+/// The filter does not fit the schema, or attributes cannot be read.
+pub fn compiled(index: &Index, filter: &Filter) -> Result<Matches> {
+    let limits = CompileLimits { memory_bytes: 1 << 30, deadline: None, stop: &AtomicBool::new(false) };
+    Ok(compile(index, &filter.bind(index.schema())?, limits)?)
+}
 
 /// What is searched.
 #[derive(Clone, Copy)]

@@ -125,7 +125,7 @@ impl Set {
     /// Some of the queries, with their true neighbours.
     ///
     /// # Errors
-    /// There are none.
+    /// Those of [`Rows::new`].
     pub fn some(&self, is_one: impl Fn(usize) -> bool) -> Result<SomeQueries> {
         let (row_bytes, k) = (self.queries.row_bytes(), self.truth.k);
         let numbers: Vec<usize> = (0..self.truth.queries).filter(|&number| is_one(number)).collect();

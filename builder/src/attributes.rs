@@ -89,7 +89,7 @@ impl AttributeParams {
         format!("{}: {}{resident}", self.name, self.kind)
     }
 
-    /// The share of `vectors` vectors, of which the first are like all, whose value fewer than `rows_min` have.
+    /// The share of `vectors` vectors with a value that fewer than `rows_min` have, where all vectors are like the first.
     pub(crate) fn share_of_small(&self, vectors: u64, rows_min: u64) -> f64 {
         let Sample { rows, counts, .. } = &self.sample;
         let rows = rows.max(1.0);

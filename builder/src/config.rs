@@ -11,11 +11,15 @@ use crate::attributes::AttributeParams;
 use crate::cluster::HeadKind;
 use crate::filing::ReplicaRule;
 use crate::measured::{MAX_LISTS_MEMORY, MAX_LISTS_SSD};
-use crate::partition::PartitionParams;
+use crate::partition::{OWN_ROWS_MIN, PartitionParams};
 use crate::{BuildError, Input};
 
 /// Lists a segment can have: the top bit of a list's number marks replicas in scratch files.
 const LISTS_MAX: u64 = 1 << 31;
+/// Bytes that one group of lists aims at when copies are sorted into lists.
+pub(crate) const GROUP_BYTES: u64 = 32 << 20;
+/// Parts and groups come out up to this much larger than the mean before they are cut.
+pub(crate) const PART_SLACK: u64 = 2;
 
 /// How many lists to form.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -300,13 +304,22 @@ impl Params {
         self.vectors.div_ceil(self.part_rows())
     }
 
-    /// Vectors of a list that values share.
+    /// Vectors of a list that values share. It is formed whole: its group must not be cut.
     pub(crate) fn shared_list_rows(&self) -> u64 {
-        self.vectors.div_ceil(self.lists).min(self.part_rows())
+        let uncut = PART_SLACK * (GROUP_BYTES / self.filed_record_bytes() as u64); // CAST: widening
+        self.vectors.div_ceil(self.lists).min(self.part_rows()).min(uncut)
     }
 
-    /// Groups that rows are sorted into before they are clustered, at most: with a partition, two that follow one another hold
-    /// more rows than a part, but for the last and those of a value divided.
+    /// Lists that are formed for `lists` of the plan, at most: each value with lists of its own has one or more.
+    pub(crate) fn lists_most(&self, lists: u64) -> u64 {
+        match self.partition.as_ref().map(|_| self.vectors / OWN_ROWS_MIN) {
+            Some(values) if values > lists => lists + values,
+            _ => lists,
+        }
+    }
+
+    /// Groups that rows are sorted into before they are clustered, at most. With a partition, any two neighbours hold more rows
+    /// than a part, except at the end and among the groups of one value.
     pub(crate) fn part_groups_max(&self) -> u64 {
         if self.partition.is_some() { 4 * self.parts() + 2 } else { self.parts() }
     }

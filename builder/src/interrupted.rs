@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
@@ -13,23 +13,8 @@ use spandrel_io::{Blob, FileWriter, FolderStore, Naming, Sink, Store, StoreError
 use crate::filing::ReplicaRule;
 use crate::run::build_in;
 use crate::run::tests::{Numbered, clustered, config, files, run};
-use crate::{Attributes, BuildConfig, BuildError, Caller, Input, ListCount, Progress, Silent, build};
-
-/// Raises the stop flag when a phase begins.
-struct StopBefore<'a> {
-    phase: &'a str,
-    stop: &'a AtomicBool,
-}
-
-impl Progress for StopBefore<'_> {
-    fn phase(&self, name: &str, _: u64, _: &str) {
-        if name == self.phase {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-    }
-    fn advance(&self, _: u64) {}
-    fn note(&self, _: &str) {}
-}
+use crate::testing::{Moment, StopAt};
+use crate::{Attributes, BuildConfig, BuildError, Caller, Input, ListCount, Silent, build};
 
 /// A bit flipped in a scratch file became a bit of a valid index, of the same uuid as the one without.
 fn damage_before(input: Input<'_>, config: &BuildConfig, phases: &[(&str, &[&str])]) {
@@ -39,8 +24,8 @@ fn damage_before(input: Input<'_>, config: &BuildConfig, phases: &[(&str, &[&str
     let expected = files(&whole.out);
     let mut stopped = BuildConfig { out: config.out.join("stopped"), ..config.clone() };
     for (phase, names) in phases {
-        let stop = AtomicBool::new(false);
-        let ended = build(input, &stopped, &StopBefore { phase, stop: &stop }, &stop);
+        let progress = StopAt::new(Moment::Phase(phase));
+        let ended = build(input, &stopped, &progress, &progress.stop);
         assert!(matches!(ended, Err(BuildError::Stopped)), "before {phase}");
         stopped.resume = true;
         for name in *names {

@@ -5,7 +5,7 @@ use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
 use spandrel_index::{DType, HeadIndex, HeadIndexKind, Spread, Tier};
 
 use crate::cluster::BLOCK_HEADS;
-use crate::config::Params;
+use crate::config::{GROUP_BYTES, PART_SLACK, Params};
 use crate::filing::{FilingWidth, ReplicaRule};
 use crate::planned::{PlannedAttribute, PlannedPartition};
 use crate::stages::sorting_bytes;
@@ -73,10 +73,6 @@ const RUN_BYTES_MIN: u64 = 32 << 20;
 const RUN_MEMORY: u64 = 192 << 10;
 /// Bytes of directory per list.
 pub(crate) const DIRECTORY_BYTES: u64 = 20;
-/// Bytes that one group of lists aims at when copies are sorted into lists.
-pub(crate) const GROUP_BYTES: u64 = 32 << 20;
-/// Parts and groups come out up to this much larger than the mean before they are cut.
-pub(crate) const PART_SLACK: u64 = 2;
 
 impl Plan {
     /// The plan for checked parameters.
@@ -196,7 +192,8 @@ impl PhaseMemory {
     fn new(params: &Params, lists: u64) -> PhaseMemory {
         let (row, head_row) = (params.row_bytes() as u64, params.head_row_bytes() as u64);
         let (vectors, threads, parts) = (params.vectors, params.threads as u64, params.parts());
-        let (keys, part_groups) = (key_bytes(params), params.part_groups_max());
+        let (keys, part_groups, lists) =
+            (key_bytes(params), params.part_groups_max(), params.lists_most(lists));
         let copies = expected_copies(params);
         // A row as matrix products take it.
         let packed = match params.head_dtype() {
@@ -341,6 +338,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::HeadKind;
+    use crate::partition::PartitionParams;
 
     fn params(dim: usize, vectors: u64, code: CodeSpec) -> Params {
         Params {
@@ -365,8 +363,29 @@ mod tests {
     }
 
     #[test]
+    fn lists_that_values_share_are_never_cut() {
+        for dim in [1, 100, 4096, DIM_MAX] {
+            for lists in [1, 7, 4000, 700_000, 1_000_000] {
+                let params = Params { dtype: DType::F32, lists, ..params(dim, 1_000_000, CodeSpec::Binary) };
+                let rows = u64::from(Plan::group_lists(&params)) * params.shared_list_rows();
+                let target = GROUP_BYTES / params.filed_record_bytes() as u64;
+                assert!(rows <= PART_SLACK * target, "{dim} dimensions, {lists} lists: {rows} rows");
+            }
+        }
+    }
+
+    #[test]
+    fn lists_of_values_are_counted_where_they_are_more_than_planned() {
+        let whole = params(64, 1_000_000, CodeSpec::Binary);
+        let partition = Some(PartitionParams { attribute: 0, name: "tenant".to_owned(), shared: 0.0 });
+        let partitioned = Params { partition, ..whole.clone() };
+        assert_eq!([2, 1000].map(|lists| whole.lists_most(lists)), [2, 1000]);
+        assert_eq!([2, 1000].map(|lists| partitioned.lists_most(lists)), [502, 1000]);
+    }
+
+    #[test]
     fn the_sample_of_the_spread_is_counted() {
-        // As floats, whatever the vectors are: 4 096 of them, fewer where they are wide, 128 at least, and no more than there are.
+        // As floats for any type: 4 096 vectors, fewer where they are wide, but at least 128 or all of them.
         for (dim, vectors, expected) in [
             (64, 1_000_000, 4096 * 256),
             (2048, 1_000_000, 8 << 20),

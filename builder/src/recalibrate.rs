@@ -28,8 +28,8 @@ pub struct Recalibrated {
 /// Calibrates the version in force of the index in `dir`, and publishes what was found as a new version over the same
 /// sections. None where nothing can be found: then nothing is published.
 ///
-/// Versions before stay beside it, to go back to and for servers that are held to one of them: each takes a few kilobytes of its own, until
-/// a build with `replace` removes them.
+/// Earlier versions stay, to go back to and for servers that are held to one of them. Each takes a few kilobytes of its own. A build with `replace`
+/// removes those that it does not keep.
 ///
 /// # Errors
 /// [`BuildError`]; the version before then stays in force.
@@ -65,7 +65,7 @@ fn publish(store: &dyn Store, before: &Manifest, recall: &RecallCurves) -> Resul
         Err(e) => return Err(e.into()),
     }
     publish_manifest(store, &manifest)?;
-    // What was given up halfway goes.
+    // Leftovers of an interrupted run are removed.
     let whole = versions(store)?.into_iter().filter(|there| there.manifest.is_ok());
     remove_others(store, &whole.map(|there| there.number).collect::<Vec<_>>())?;
     Ok(manifest)

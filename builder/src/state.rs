@@ -36,7 +36,8 @@ impl BuildState<'_> {
 
     /// Where rows belong, in a build that is partitioned.
     pub(crate) fn keys(&self) -> Result<Option<Keys>, BuildError> {
-        self.done.partitioned.as_ref().map(|done| Keys::read(done, &*self.scratch)).transpose()
+        let read = |done| Keys::read(done, self.params.vectors, &*self.scratch);
+        self.done.partitioned.as_ref().map(read).transpose()
     }
 
     /// The vectors in coarse parts.

@@ -46,7 +46,7 @@ pub use segment_matches::{SegmentMatches, Within};
 pub use source::{SourceError, VectorSource};
 pub use spread::{Outliers, Spread};
 pub use tier::Tier;
-pub use usable::{NORM_SQUARED_MAX, NORM_SQUARED_MIN, Unusable, check_vector, check_vectors};
+pub use usable::{NORM_SQUARED_MAX, Unusable, check_vector, check_vectors};
 pub use verify::{VerifyError, VerifyProgress, VerifyReport, verify, verify_open};
 
 /// The versions of the index in a folder, oldest first; [`Index::open_version`] opens one.

@@ -73,7 +73,7 @@ impl SegmentMatches {
         let count = words.iter().map(|word| u64::from(word.count_ones())).sum();
         if is_sparse(count, positions) {
             let mut sorted = Vec::with_capacity(count as usize); // CAST: positions are u32
-            for (first, &word) in (0..).step_by(WORD as usize).zip(&words) {
+            for (&word, first) in words.iter().zip((0..).step_by(WORD as usize)) {
                 let mut left = word;
                 while left != 0 {
                     sorted.push(first + left.trailing_zeros());
@@ -85,7 +85,7 @@ impl SegmentMatches {
         let blocks = blocks_of(&words);
         let ends = |(word, at): (&u64, u32)| {
             let first = at * WORD;
-            (*word > 0).then(|| first + word.trailing_zeros()..first + WORD - word.leading_zeros())
+            (*word > 0).then(|| first + word.trailing_zeros()..first + (WORD - word.leading_zeros()))
         };
         let runs = joined(words.iter().zip(0..).filter_map(ends));
         SegmentMatches { positions, count, blocks, runs, form: Form::Dense(Arc::new(words)) }

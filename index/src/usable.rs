@@ -5,7 +5,7 @@ use crate::{DType, Metric, for_each_element, norm_squared};
 /// their inner product then stay finite in single precision.
 pub const NORM_SQUARED_MAX: f64 = 8e37;
 /// Least squared length under cosine: what is shorter has too few digits left in its inner products.
-pub const NORM_SQUARED_MIN: f64 = 1.0 / NORM_SQUARED_MAX;
+const NORM_SQUARED_MIN: f64 = 1.0 / NORM_SQUARED_MAX;
 
 /// Why a vector has no distance to others.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]

@@ -168,7 +168,9 @@ fn check_values(base: &Base, engine: &Engine, attribute: usize) {
                     answer.work.lists
                 );
             }
-            assert!(found as f64 >= 0.93 * wanted as f64, "{cell:?}, {plan:?}: {found} of {wanted}");
+            // Where all lists are shared, curves are of lists without geometry: a plan that is forced on a value finds less.
+            let least = if plan.is_none() { 0.93 } else { 0.85 };
+            assert!(found as f64 >= least * wanted as f64, "{cell:?}, {plan:?}: {found} of {wanted}");
         }
     }
 }
@@ -227,7 +229,11 @@ fn every_value_is_searched_as_if_there_were_no_others() {
     let builds = [
         ("tenant", codes(&dir.path().join("memory"))),
         ("number", ssd),
-        ("is_odd", config(Metric::L2, &dir.path().join("full"))),
+        // Replicas of exact vectors are left out under a filter, and nothing is promised then.
+        (
+            "is_odd",
+            BuildConfig { replicas: ReplicaRule::None, ..config(Metric::L2, &dir.path().join("full")) },
+        ),
     ];
     for (attribute, (name, config)) in builds.into_iter().enumerate() {
         let base = by(&base, name);
@@ -321,18 +327,20 @@ fn bytes_do_not_depend_on_threads_memory_or_interruption() {
         assert_same(&identity(&config.out), &expected, "threads");
     }
     let mut stops = 0;
-    for at in (1..signs).step_by(signs as usize / 14) {
-        let mut config = of(format!("stopped-{at}"));
-        match build_until(&base, &config, Moment::Sign(at)).0 {
+    let moments = (2..10).map(Moment::Phases);
+    let moments = moments.chain((1..signs).step_by(signs as usize / 7).map(Moment::Sign));
+    for (number, at) in moments.enumerate() {
+        let mut config = of(format!("stopped-{number}"));
+        match build_until(&base, &config, at).0 {
             Ok(()) => continue,
             Err(BuildError::Stopped) => stops += 1,
-            Err(other) => panic!("stop {at}: {other}"),
+            Err(other) => panic!("stop at {at:?}: {other}"),
         }
         config.resume = true;
         base.build(&config).unwrap();
-        assert_same(&identity(&config.out), &expected, &format!("stop {at}"));
+        assert_same(&identity(&config.out), &expected, &format!("stop at {at:?}"));
     }
-    assert!(stops > 5, "{stops} stops of {signs} signs");
+    assert!(stops > 10, "{stops} stops of {signs} signs");
 }
 
 #[test]

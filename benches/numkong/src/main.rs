@@ -1,8 +1,8 @@
 //! Kernels of this project beside those of numkong, for every metric, element type and a range of dimensions.
 //!
-//! A row has nanoseconds a pair of two tasks. One query against 64 rows: ours over rows as they lie, as when candidates are
-//! compared, and over rows packed before, as heads are; numkong's kernel for a pair, and its batch kernel over packed rows. And 64 queries against 256 rows, as when
-//! vectors are filed: ours and numkong's batch kernels, both over packed rows. Then how far values differ at most.
+//! A row gives nanoseconds a pair for two tasks. One query against 64 rows: ours over rows as they lie, as candidates do, and
+//! over packed rows, as heads are; numkong's kernel for a pair, and its batch kernel over packed rows. Then 64 queries against
+//! 256 packed rows, as when vectors are filed: ours and numkong's batch kernel. The last column is the largest difference of values.
 mod timing;
 
 use std::hint::black_box;

@@ -2,13 +2,13 @@
 use super::{Keys, RowKey};
 use crate::config::Params;
 
-/// Groups of rows, each of whole values, of a part of one, or of a stretch of the rows that share lists.
+/// Groups of rows. A group holds whole values, a piece of one large value, or consecutive rows of the values that share lists.
 pub(crate) struct PartGroups {
     /// Of each value with lists of its own, its first group.
     first: Vec<u32>,
-    /// How many groups it has: more than one where its rows are too many for a part.
+    /// Number of its groups: more than one where its rows are too many for a part.
     pieces: Vec<u32>,
-    /// First group of the rows that share lists, and how many of them are in one.
+    /// First group of the rows that share lists, and the rows of each such group.
     shared_first: u32,
     shared_rows: u32,
     count: u32,
@@ -60,5 +60,41 @@ impl PartGroups {
             }
             RowKey::Shared(place) => self.shared_first + place / self.shared_rows,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roaring::RoaringBitmap;
+    use spandrel_io::FolderStore;
+
+    use super::*;
+    use crate::Input;
+    use crate::partition::KeyBuilder;
+    use crate::run::tests::{clustered, config};
+
+    #[test]
+    fn groups_hold_whole_values_or_pieces_of_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(dir.path());
+        // Of the shape of the vectors alone: 2^18 rows make a part.
+        let params = Params::check(&config(dir.path()), Input::of(&clustered(300, 16))).unwrap();
+        assert_eq!(params.part_rows(), 1 << 18);
+        let sizes = [3000, 1000, 2000, 600_000, 2500];
+        let rows = sizes.iter().sum::<u32>();
+        let (mut keys, mut first) = (KeyBuilder::new(rows.into()), 0);
+        for size in sizes {
+            keys.push(&(first..first + size).collect::<RoaringBitmap>());
+            first += size;
+        }
+        let keys = Keys::read(&keys.finish(&store).unwrap(), rows.into(), &store).unwrap();
+        let groups = PartGroups::of(&keys, &params);
+        assert_eq!((&groups.first[..], &groups.pieces[..]), (&[0, 0, 1, 4][..], &[1, 1, 3, 1][..]));
+        assert!(groups.are_divided() && groups.len() == 6);
+        let of = |key| [0, 3, 4, 6, 7, 9].map(|part| groups.of_row(key, part, 10));
+        assert_eq!(of(RowKey::Own(1)), [0; 6]);
+        assert_eq!(of(RowKey::Own(2)), [1, 1, 2, 2, 3, 3]);
+        assert_eq!(of(RowKey::Own(3)), [4; 6]);
+        assert_eq!(of(RowKey::Shared(999)), [5; 6]);
     }
 }

@@ -83,11 +83,34 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Reads what a phase left, checked by its hash.
-    pub(crate) fn read(partitioned: &Partitioned, scratch: &dyn Store) -> Result<Keys, BuildError> {
+    /// Reads what a phase left for a number of rows, checked by its hash.
+    pub(crate) fn read(
+        partitioned: &Partitioned,
+        rows: u64,
+        scratch: &dyn Store,
+    ) -> Result<Keys, BuildError> {
         let &Partitioned { own, shared, bytes, ref hash } = partitioned;
         let bytes = read_checked(scratch, PARTITION, Content { bytes, from: 0, hash })?;
-        Ok(Keys { bytes, own, shared })
+        let keys = Keys { bytes, own, shared };
+        if keys.are_of(rows) {
+            return Ok(keys);
+        }
+        let what = format!("keys that are not those of {own} values and {shared} other rows");
+        Err(BuildError::Scratch { path: scratch.path(PARTITION), what })
+    }
+
+    /// Whether the counts of the checkpoint are those of the keys.
+    fn are_of(&self, rows: u64) -> bool {
+        let (own, shared) = (u64::from(self.own), u64::from(self.shared));
+        // CAST: widening
+        if self.bytes.len() as u64 != 4 * rows || own * OWN_ROWS_MIN > rows {
+            return false;
+        }
+        let sizes = self.sizes();
+        let is_known = |&key: &[u8; 4]| u64::from(u32::from_le_bytes(key)) < own + shared;
+        sizes.iter().all(|&rows| rows >= OWN_ROWS_MIN)
+            && sizes.iter().sum::<u64>() + shared == rows
+            && self.bytes.as_chunks::<4>().0.iter().all(is_known)
     }
 
     /// Where a row belongs.
@@ -105,5 +128,45 @@ impl Keys {
             }
         }
         sizes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spandrel_io::FolderStore;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_refused_under_other_counts() {
+        const ROWS: u64 = 5000;
+        let dir = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(dir.path());
+        // A large value, a small one, and none.
+        let rows = |rests: &[u32]| -> RoaringBitmap {
+            (0..ROWS as u32).filter(|row| rests.contains(&(row % 5))).collect()
+        };
+        let mut keys = KeyBuilder::new(ROWS);
+        keys.push(&rows(&[0, 1, 2]));
+        keys.push(&rows(&[3]));
+        let written = keys.finish(&store).unwrap();
+        assert_eq!((written.own, written.shared), (1, 2000));
+        let keys = Keys::read(&written, ROWS, &store).unwrap();
+        assert_eq!(keys.sizes(), [3000]);
+        let found = [0, 7, 3, 8, 4, 9].map(|row| keys.of(row));
+        assert_eq!(found[..2], [RowKey::Own(0); 2]);
+        assert_eq!(found[2..], [0, 1, 1000, 1001].map(RowKey::Shared));
+        for (own, shared, rows) in [
+            (0, 2000, ROWS),
+            (2, 2000, ROWS),
+            (1, 1999, ROWS),
+            (1, 2001, ROWS),
+            (1, 2000, ROWS - 1),
+            (1, 2000, ROWS + 1),
+        ] {
+            let wrong = Partitioned { own, shared, ..written.clone() };
+            let read = Keys::read(&wrong, rows, &store);
+            assert!(matches!(read, Err(BuildError::Scratch { .. })), "{own} values, {shared} of {rows} rows");
+        }
     }
 }

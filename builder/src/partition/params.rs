@@ -10,7 +10,7 @@ pub(crate) struct PartitionParams {
     /// Its number in the schema.
     pub(crate) attribute: usize,
     pub(crate) name: String,
-    /// The share of the vectors that is expected to be of values without lists of their own, where all are like the first.
+    /// The share of the vectors whose values are expected to have no lists of their own, where all vectors are like the first.
     pub(crate) shared: f64,
 }
 
@@ -18,8 +18,7 @@ impl PartitionParams {
     /// What `attributes` ask for.
     ///
     /// # Errors
-    /// [`BuildError::Parameter`] for an attribute that is none of them, or of which a vector may have several values or none
-    /// that are equal.
+    /// [`BuildError::Parameter`] for a name that no attribute has, or for an attribute that is not a keyword, a bool or an i64.
     pub(crate) fn of(
         attributes: Option<Attributes<'_>>,
         all: &[AttributeParams],

@@ -2,7 +2,7 @@
 use spandrel_index::format::hash_hex;
 use spandrel_io::FileWriter;
 
-use super::records::{RecordLayout, cut_groups, head_rows_of};
+use super::records::{RecordLayout, cut_groups, head_rows};
 use crate::checkpoint::{Clustered, HEADS, LEAVES, PARTS};
 use crate::cluster::{ClusterParams, representative};
 use crate::config::Params;
@@ -50,7 +50,7 @@ fn runs(params: &Params, keys: Option<&Keys>, records: &[u8]) -> Vec<Run> {
     let Some(keys) = keys else {
         return vec![Run { value: None, is_shared: false, picks: numbers.collect() }];
     };
-    let key = |number: u32| match keys.of(layout.row(&records[number as usize * layout.bytes..])) {
+    let key = |number: u32| match keys.of(layout.row(layout.record(records, number))) {
         RowKey::Own(value) => (false, value, number),
         RowKey::Shared(place) => (true, place, number),
     };
@@ -91,7 +91,9 @@ struct HeadWriter<'a> {
 impl HeadWriter<'_> {
     fn push(&mut self, records: &[u8], run: &Run, leaf_of: &mut [u32]) -> Result<(), BuildError> {
         let params = self.state.params;
-        let bytes = head_rows_of(params, self.state.space(), records, &run.picks);
+        let layout = RecordLayout::of_parts(params);
+        let picked = run.picks.iter().map(|&pick| layout.record(records, pick));
+        let bytes = head_rows(params, self.state.space(), layout, picked);
         let rows = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &bytes };
         if run.is_shared { self.share(rows, run, leaf_of) } else { self.cluster(rows, run, leaf_of) }
     }

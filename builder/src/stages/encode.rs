@@ -49,7 +49,7 @@ impl<'a> ListEncoder<'a> {
     pub(super) fn encode(&mut self, records: &[u8], list: &FormedList) -> Encoded {
         let &Encoding { params, space, positions, .. } = self.by;
         let layout = RecordLayout::of_filed(params);
-        let record = |&pick: &u32| &records[pick as usize * layout.bytes..][..layout.bytes];
+        let record = |&pick: &u32| layout.record(records, pick);
         let entries = list.primaries.iter().chain(&list.replicas).map(record);
         self.rows.clear();
         entries.clone().for_each(|record| {

@@ -39,7 +39,7 @@ pub(crate) fn file(state: &BuildState<'_>) -> Result<Filed, BuildError> {
         spill.read(part.group, part.records.clone(), &mut records)?;
         leaves_file.read(0, before..before + part.len(), &mut leaves)?;
         before += part.len();
-        let rows = head_rows(params, space, &records);
+        let rows = head_rows(params, space, layout, records.chunks_exact(layout.bytes));
         let rows = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &rows };
         let by_block = heads.rows_by_block(&leaves);
         let filed_blocks: Vec<Vec<FiledRow>> = context.pool.install(|| {
@@ -53,18 +53,23 @@ pub(crate) fn file(state: &BuildState<'_>) -> Result<Filed, BuildError> {
                 .collect()
         });
         for copy in filed_blocks.iter().flatten() {
-            let record = &records[copy.row as usize * layout.bytes..][..layout.bytes];
+            let record = layout.record(&records, copy.row);
             let list = if copy.primary { copy.head } else { copy.head | REPLICA_BIT };
             filed.push(group_of(copy.head), &[&list.to_le_bytes(), record])?;
         }
+        if clustered.heads == clustered.filed {
+            continue;
+        }
         // Lists that values of a partition share are as they were made.
+        let mut shared = 0;
         for (leaf, record) in leaves.as_chunks::<4>().0.iter().zip(records.chunks_exact(layout.bytes)) {
             let list = u32::from_le_bytes(*leaf);
             if list >= heads.filed {
                 filed.push(group_of(list), &[leaf, record])?;
-                context.progress.advance(1);
+                shared += 1;
             }
         }
+        context.progress.advance(shared);
     }
     Ok(Filed { spill: filed.finish()? })
 }

@@ -2,6 +2,7 @@
 use spandrel_index::format::SectionKind;
 use spandrel_index::heads::{HeadIndex, HeadIndexKind, Heads, HnswGraph, HnswParams};
 
+use super::publish::partition_entry;
 use super::section::{SectionShape, finish_section, read_section};
 use crate::BuildError;
 use crate::checkpoint::GraphDone;
@@ -11,15 +12,13 @@ pub(crate) fn graph(state: &BuildState<'_>) -> Result<GraphDone, BuildError> {
     let &BuildState { params, context, .. } = state;
     let (written, target) = (state.written(), state.target());
     // Lists that values of a partition share are searched without: their heads say little.
-    let found = match written.lists - written.shared_lists {
-        0 => written.lists,
-        own => own,
-    };
-    let count = found as usize;
+    let lists = u64::from(written.lists);
+    let found = partition_entry(state).map_or(lists, |partition| partition.found_lists(lists));
+    let count = found as usize; // CAST: usize is 64 bits
     if HeadIndex::preferred(params.head_dtype(), params.head_dim(), count) == HeadIndexKind::Flat {
         return Ok(GraphDone { section: None });
     }
-    context.progress.phase("graph", u64::from(found), "heads");
+    context.progress.phase("graph", found, "heads");
     let section = written.sections.iter().find(|section| section.kind == SectionKind::Heads.name());
     let Some(section) = section else { unreachable!("heads were written with the lists") };
     let mut rows = read_section(target, section)?;
@@ -33,7 +32,6 @@ pub(crate) fn graph(state: &BuildState<'_>) -> Result<GraphDone, BuildError> {
         .map_err(|_| BuildError::Stopped)?;
     let mut writer = target.create(SectionKind::Graph)?;
     writer.append(&graph.to_bytes())?;
-    let shape =
-        SectionShape { kind: SectionKind::Graph, unit_bytes: 0, count: u64::from(found), attribute: None };
+    let shape = SectionShape { kind: SectionKind::Graph, unit_bytes: 0, count: found, attribute: None };
     Ok(GraphDone { section: Some(finish_section(params, target, shape, writer)?) })
 }

@@ -30,14 +30,28 @@ impl StoredHeads {
         clustered: &Clustered,
         scratch: &dyn Store,
     ) -> Result<StoredHeads, BuildError> {
-        let content = Content { bytes: clustered.heads_bytes, from: 0, hash: &clustered.heads_hash };
-        let mut heads = read_checked(scratch, HEADS, content)?;
+        let &Clustered { heads: count, filed, blocks, regions, heads_bytes, ref heads_hash, .. } = clustered;
+        let damaged = || BuildError::Scratch {
+            path: scratch.path(HEADS),
+            what: format!("not {count} heads, {filed} of them in {blocks} blocks of {regions} regions"),
+        };
         let row_bytes = params.head_row_bytes();
-        let mut centers = heads.split_off(clustered.heads as usize * row_bytes);
-        let ends = centers.split_off(clustered.blocks as usize * row_bytes);
+        let [rows, numbers] = [[count, blocks], [blocks, regions]].map(|[a, b]| u64::from(a) + u64::from(b));
+        // CAST: widening
+        if rows * row_bytes as u64 + 4 * numbers != heads_bytes {
+            return Err(damaged());
+        }
+        let content = Content { bytes: heads_bytes, from: 0, hash: heads_hash };
+        let mut heads = read_checked(scratch, HEADS, content)?;
+        let mut centers = heads.split_off(count as usize * row_bytes);
+        let ends = centers.split_off(blocks as usize * row_bytes);
         let mut ends: Vec<u32> = ends.as_chunks().0.iter().map(|&end| u32::from_le_bytes(end)).collect();
-        let regions = ends.split_off(clustered.blocks as usize);
-        Ok(StoredHeads { heads, filed: clustered.filed, centers, ends, regions })
+        let regions = ends.split_off(blocks as usize);
+        let cover = |ends: &[u32], all: u32| ends.is_sorted() && ends.last().copied().unwrap_or(0) == all;
+        if !cover(&ends, filed) || !cover(&regions, blocks) || filed > count {
+            return Err(damaged());
+        }
+        Ok(StoredHeads { heads, filed, centers, ends, regions })
     }
 
     pub(super) fn blocks(&self, params: &Params) -> HeadBlocks<'_> {

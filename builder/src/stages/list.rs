@@ -2,7 +2,7 @@
 use spandrel_index::HeadSpace;
 use spandrel_index::kernels::{Operation, PairKernel};
 
-use super::records::{REPLICA_BIT, RecordLayout};
+use super::records::{REPLICA_BIT, RecordLayout, head_rows};
 use crate::Rows;
 use crate::cluster::{bisect_order, representative, split};
 use crate::config::Params;
@@ -35,7 +35,7 @@ impl Former<'_> {
     /// `picks` are the records filed under the head, ordered by row with primaries first.
     pub(super) fn form(&self, head: &[u8], picks: &[u32]) -> Vec<FormedList> {
         let layout = RecordLayout::of_filed(self.params);
-        let record = |pick: u32| &self.records[pick as usize * layout.bytes..][..layout.bytes];
+        let record = |pick: u32| layout.record(self.records, pick);
         let split_at = picks.partition_point(|&pick| layout.list(record(pick)) & REPLICA_BIT == 0);
         let (primaries, replicas) = picks.split_at(split_at);
         if primaries.is_empty() {
@@ -64,7 +64,7 @@ impl Former<'_> {
     /// Forms the list that values of a partition share: its records in the order of their places.
     pub(super) fn shared(&self, head: &[u8], picks: &[u32], keys: &Keys) -> FormedList {
         let layout = RecordLayout::of_filed(self.params);
-        let place = |&pick: &u32| match keys.of(layout.row(&self.records[pick as usize * layout.bytes..])) {
+        let place = |&pick: &u32| match keys.of(layout.row(layout.record(self.records, pick))) {
             RowKey::Shared(place) => place,
             RowKey::Own(value) => unreachable!("value {value} has lists of its own"),
         };
@@ -75,12 +75,8 @@ impl Former<'_> {
 
     fn head_rows(&self, picks: &[u32]) -> Vec<u8> {
         let layout = RecordLayout::of_filed(self.params);
-        let mut rows = Vec::with_capacity(picks.len() * self.params.head_row_bytes());
-        for &pick in picks {
-            let record = &self.records[pick as usize * layout.bytes..][..layout.bytes];
-            self.space.map_vector(self.params.dtype, layout.vector(record), &mut rows);
-        }
-        rows
+        let picked = picks.iter().map(|&pick| layout.record(self.records, pick));
+        head_rows(self.params, self.space, layout, picked)
     }
 
     /// Gives each replica to the nearest piece; a piece that overflows keeps its nearest ones.

@@ -93,18 +93,23 @@ pub(crate) fn manifest(state: &BuildState<'_>) -> Manifest {
             heads_of: None,
             vectors: params.vectors,
             lists: u64::from(written.lists),
-            partition: params.partition.as_ref().zip(checkpoint.partitioned.as_ref()).map(|(by, done)| {
-                PartitionEntry {
-                    attribute: by.name.clone(),
-                    own_vectors_min: OWN_ROWS_MIN,
-                    own_values: u64::from(done.own),
-                    shared_lists: u64::from(written.shared_lists),
-                    shared_vectors: written.shared_vectors,
-                }
-            }),
+            partition: partition_entry(state),
             sections: entries(state),
         }],
     }
+}
+
+/// How lists follow the values of an attribute, once they are written.
+pub(super) fn partition_entry(state: &BuildState<'_>) -> Option<PartitionEntry> {
+    let (by, done) = state.params.partition.as_ref().zip(state.done.partitioned.as_ref())?;
+    let written = state.written();
+    Some(PartitionEntry {
+        attribute: by.name.clone(),
+        own_vectors_min: OWN_ROWS_MIN,
+        own_values: u64::from(done.own),
+        shared_lists: u64::from(written.shared_lists),
+        shared_vectors: written.shared_vectors,
+    })
 }
 
 /// Writes statistics and manifest, and switches to them.

@@ -3,8 +3,8 @@ use std::ops::Range;
 
 use spandrel_index::HeadSpace;
 
+use crate::config::PART_SLACK;
 use crate::config::Params;
-use crate::plan::PART_SLACK;
 use crate::spill::SpillReader;
 
 /// Marks a replica in the list number of a filed copy.
@@ -58,6 +58,11 @@ impl RecordLayout {
         RecordLayout { row_at: 4, id_bytes: params.scratch_id_bytes(), bytes: params.filed_record_bytes() }
     }
 
+    /// One of the records, by its number.
+    pub(super) fn record(self, records: &[u8], number: u32) -> &[u8] {
+        &records[number as usize * self.bytes..][..self.bytes]
+    }
+
     /// The first four bytes of a filed copy.
     pub(super) fn list(self, record: &[u8]) -> u32 {
         word(record)
@@ -83,23 +88,15 @@ fn word(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or_else(|| unreachable!("records are longer"), |&b| u32::from_le_bytes(b))
 }
 
-/// The rows in head space of some records of a part, by their numbers.
-pub(super) fn head_rows_of(params: &Params, space: HeadSpace, records: &[u8], picks: &[u32]) -> Vec<u8> {
-    let layout = RecordLayout::of_parts(params);
-    let mut rows = Vec::with_capacity(picks.len() * params.head_row_bytes());
-    for &pick in picks {
-        let record = &records[pick as usize * layout.bytes..][..layout.bytes];
-        space.map_vector(params.dtype, layout.vector(record), &mut rows);
-    }
-    rows
-}
-
-/// The rows in head space of records of a part.
-pub(super) fn head_rows(params: &Params, space: HeadSpace, records: &[u8]) -> Vec<u8> {
-    let layout = RecordLayout::of_parts(params);
-    let count = records.len() / layout.bytes;
-    let mut rows = Vec::with_capacity(count * params.head_row_bytes());
-    for record in records.chunks_exact(layout.bytes) {
+/// The rows in head space of records.
+pub(super) fn head_rows<'a>(
+    params: &Params,
+    space: HeadSpace,
+    layout: RecordLayout,
+    records: impl ExactSizeIterator<Item = &'a [u8]>,
+) -> Vec<u8> {
+    let mut rows = Vec::with_capacity(records.len() * params.head_row_bytes());
+    for record in records {
         space.map_vector(params.dtype, layout.vector(record), &mut rows);
     }
     rows

@@ -13,10 +13,9 @@ use super::records::{Part, REPLICA_BIT, RecordLayout, cut_groups};
 use super::sample::FiledCopies;
 use super::section::{Layouts, SectionShape, finish_section, read_section};
 use crate::checkpoint::{FILED, ListStats, Section, Written};
-use crate::config::Params;
+use crate::config::{GROUP_BYTES, Params};
 use crate::measured::CAP_OF_MEAN;
 use crate::partition::Keys;
-use crate::plan::GROUP_BYTES;
 use crate::progress::Context;
 use crate::spill::SpillReader;
 use crate::state::BuildState;
@@ -146,8 +145,7 @@ impl<'a> Formation<'a> {
             |records, formed| {
                 for (list, ()) in formed.iter().flatten() {
                     for &pick in &list.primaries {
-                        let record = &records[pick as usize * layout.bytes..][..layout.bytes];
-                        positions[layout.row(record) as usize] = next;
+                        positions[layout.row(layout.record(records, pick)) as usize] = next;
                         next += 1;
                     }
                     context.progress.advance(list.primaries.len() as u64);
@@ -257,7 +255,7 @@ impl<'a> Writer<'a> {
         self.stats.longest = self.stats.longest.max(entry.count() as u64);
         let layout = RecordLayout::of_filed(self.params);
         for &pick in &list.primaries {
-            let record = &records[pick as usize * layout.bytes..][..layout.bytes];
+            let record = layout.record(records, pick);
             self.push_vector(layout.vector(record), layout.id(record))?;
         }
         Ok(())

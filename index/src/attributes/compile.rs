@@ -361,6 +361,10 @@ impl Compiler<'_> {
             },
         )?;
         positions.sort_unstable();
+        if !positions.is_sorted_by(|a, b| a < b) {
+            let found = "two ids of one position";
+            return Err(OpenError::field(&segment.ids.path, "positions of ids", found, "one id each").into());
+        }
         Ok(Set::of(Positions::Sorted(positions)))
     }
 

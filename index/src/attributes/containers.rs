@@ -40,6 +40,11 @@ pub(super) fn read(bitmap: &[u8], expected: Expected) -> Result<Positions, Malfo
         if before.is_some_and(|before| before >= high) || place.is_some_and(|place| place as usize != at) {
             return Err(Malformed::new(format!("container {number} out of order"), "ascending containers"));
         }
+        count += cardinality;
+        if count > expected.cardinality {
+            // Few bytes of runs may stand for many positions, which there is no room for.
+            expected.all(count)?;
+        }
         let container = Container { first: u32::from(high) << 16, cardinality, expected };
         let is_of_runs = shape.of_runs.get(number / 8).is_some_and(|bits| bits >> (number % 8) & 1 == 1);
         if is_of_runs {
@@ -49,7 +54,6 @@ pub(super) fn read(bitmap: &[u8], expected: Expected) -> Result<Positions, Malfo
         } else {
             container.take_bits(&mut rest, &mut found)?;
         }
-        count += cardinality;
         before = Some(high);
     }
     if !rest.is_empty() {
@@ -160,7 +164,8 @@ impl Container {
                 here.zip(bits()).for_each(|(word, bits)| *word = bits);
             }
             Positions::Sorted(sorted) => {
-                for (first, mut left) in (self.first..).step_by(64).zip(bits()) {
+                // Words are taken first: no u32 comes after the positions of the last container.
+                for (mut left, first) in bits().zip((self.first..).step_by(64)) {
                     while left != 0 {
                         sorted.push(first + left.trailing_zeros());
                         left &= left - 1;
@@ -236,6 +241,14 @@ mod tests {
             }
             assert!(read_as(&[&bytes[..], &[0]].concat(), bitmap.len(), u64::from(last) + 1).is_err());
         }
+    }
+
+    #[test]
+    fn more_positions_than_there_is_room_for_are_not_read() {
+        let mut runs = RoaringBitmap::from_iter(0..1 << 20);
+        runs.optimize();
+        let refused = read_as(&bytes_of(&runs), 1, 1 << 20).unwrap_err();
+        assert_eq!((refused.found.as_str(), refused.expected.as_str()), ("65536 positions", "1"));
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub use cells::{CellPiece, NoNumber, NullsAt};
 pub(crate) use check::check;
 pub use compile::{CompileError, CompileLimits, compile};
 pub(crate) use order::each_value;
-pub use parts::{FilterPart, PARTS_MAX, PartsError, parts};
+pub use parts::{FilterPart, PartsError, parts};
 pub(crate) use stored::Opened;
 pub use stored::{StoredAttribute, ValueCount};
 pub use writer::{AttributeSpec, DictionaryWriter, ForwardWriter, NumberWriter, PostingWriter};

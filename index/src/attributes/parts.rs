@@ -5,7 +5,7 @@ use super::compile::{CompileError, CompileLimits, compile};
 use crate::Index;
 
 /// Parts of a filter that are told of.
-pub const PARTS_MAX: usize = 100;
+const PARTS_MAX: usize = 100;
 /// Bytes of a condition that are shown.
 const SHOWN: usize = 100;
 
@@ -32,7 +32,7 @@ pub enum PartsError {
     Compile(#[from] CompileError),
 }
 
-/// The parts of a filter, each before its own parts: the whole first. Those after the first [`PARTS_MAX`] are left out. Each is
+/// The parts of a filter, each before its own parts: the whole first. Those after the first 100 are left out. Each is
 /// compiled by itself, one after the other, within `limits`.
 ///
 /// # Errors

@@ -180,8 +180,8 @@ fn has(words: &[u64], at: u32) -> bool {
     words.get((at / WORD) as usize).is_some_and(|word| word >> (at % WORD) & 1 == 1)
 }
 
-/// Leaves out what is below `at`, and tells whether it comes next. Looks at twice as many each time: many are passed over
-/// in few steps, and few in about as many as there are.
+/// Drops what is below `at`, and tells whether `at` comes next. The step doubles each time, so that dropping `n` positions
+/// takes about `2 log2 n` looks.
 fn goes_to(rest: &mut &[u32], at: u32) -> bool {
     let mut step = 1;
     while rest.get(step).is_some_and(|&next| next < at) {

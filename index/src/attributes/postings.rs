@@ -65,6 +65,8 @@ impl StoredAttribute {
                 },
             }
         }
+        // Values of a damaged dictionary may be out of order, and their postings with them.
+        missing.sort_unstable_by_key(|missing| missing.range.start);
         let gap_bytes = self.gap_bytes();
         let together = |a: &Missing, b: &Missing| b.range.start.saturating_sub(a.range.end) <= gap_bytes;
         for run in missing.chunk_by(together) {

@@ -96,21 +96,24 @@ impl Search<'_> {
         };
         let wanted: Vec<u32> =
             groups().map(|(frame, _)| frame).filter(|&frame| self.meets(frame) == Meets::Some).collect();
-        let mut of_frames = Vec::with_capacity(wanted.len());
-        self.look_into(&wanted, between, &mut |_, bits| of_frames.push(*bits))?;
-        let (mut of_frames, mut found) = (of_frames.iter(), Vec::new());
-        for (frame, group) in groups() {
-            match self.meets(frame) {
-                Meets::Nothing => {}
-                Meets::All => found.extend_from_slice(group),
-                Meets::Some => {
-                    let bits = of_frames.next();
-                    let word = |at: u32| bits.and_then(|bits| bits.get((at % POSITIONS / 64) as usize));
-                    let is_found = |at: &u32| word(*at).is_some_and(|word| word >> (at % 64) & 1 == 1);
-                    found.extend(group.iter().copied().filter(is_found));
+        let (mut left, mut found) = (groups(), Vec::new());
+        // Takes what comes before the next frame that was looked into, and what is found in that; or all that is left.
+        let mut take = |bits: Option<&[u64; WORDS]>| {
+            for (frame, group) in left.by_ref() {
+                match self.meets(frame) {
+                    Meets::Nothing => {}
+                    Meets::All => found.extend_from_slice(group),
+                    Meets::Some => {
+                        let word = |at: u32| bits.and_then(|bits| bits.get((at % POSITIONS / 64) as usize));
+                        let is_found = |at: &u32| word(*at).is_some_and(|word| word >> (at % 64) & 1 == 1);
+                        found.extend(group.iter().copied().filter(is_found));
+                        return;
+                    }
                 }
             }
-        }
+        };
+        self.look_into(&wanted, between, &mut |_, bits| take(Some(bits)))?;
+        take(None);
         Ok(Positions::Sorted(found))
     }
 

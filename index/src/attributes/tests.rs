@@ -363,25 +363,53 @@ fn compiling_ends_at_its_limits() {
 }
 
 #[test]
-fn an_id_at_no_position_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), Vec::new());
-    let pages = Index::open(dir.path()).unwrap().segments()[0].ids.layout;
-    let path = dir.path().join(section_name(SectionKind::Ids, 1));
-    let mut bytes = fs::read(&path).unwrap();
-    let page = BODY_AT as usize..BODY_AT as usize + ID_PAGE_BYTES;
-    let mut pairs = pages.read_page(0, &bytes[page.clone()], pages.page_entries()).unwrap();
-    pairs[0].1 = COUNT as u32;
-    bytes[page].copy_from_slice(&pages.page(0, &pairs));
-    fs::write(&path, bytes).unwrap();
-    let index = Index::open(dir.path()).unwrap();
-    let stop = AtomicBool::new(false);
-    match compile(&index, &Bound::Ids(vec![pairs[0].0]), limits(&stop)) {
-        Err(CompileError::Open(OpenError::Field { field, .. })) => {
-            assert_eq!(field, format!("position of id {}", pairs[0].0));
+fn an_id_without_a_position_of_its_own_is_refused() {
+    type Change = fn(&mut [(u64, u32)]);
+    let changes: [(Change, &str); 2] = [
+        (|pairs| pairs[0].1 = COUNT as u32, "position of id FIRST"),
+        (|pairs| pairs[0].1 = pairs[1].1, "positions of ids"),
+    ];
+    for (change, refused) in changes {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), Vec::new());
+        let pages = Index::open(dir.path()).unwrap().segments()[0].ids.layout;
+        let path = dir.path().join(section_name(SectionKind::Ids, 1));
+        let mut bytes = fs::read(&path).unwrap();
+        let page = BODY_AT as usize..BODY_AT as usize + ID_PAGE_BYTES;
+        let mut pairs = pages.read_page(0, &bytes[page.clone()], pages.page_entries()).unwrap();
+        change(&mut pairs);
+        bytes[page].copy_from_slice(&pages.page(0, &pairs));
+        fs::write(&path, bytes).unwrap();
+        let index = Index::open(dir.path()).unwrap();
+        let stop = AtomicBool::new(false);
+        match compile(&index, &Bound::Ids(vec![pairs[0].0, pairs[1].0]), limits(&stop)) {
+            Err(CompileError::Open(OpenError::Field { field, .. })) => {
+                assert_eq!(field, refused.replace("FIRST", &pairs[0].0.to_string()));
+            }
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn postings_of_values_in_any_order_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), attributes(false));
+    let index = Index::open(dir.path()).unwrap();
+    let stored = index.segments()[0].attribute(index.schema().find("keyword").unwrap()).unwrap();
+    let mut values: Vec<_> = (0..300).filter_map(|i| stored.find(&format!("value {i}"))).collect();
+    values.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+    let mut found = 0;
+    let counted = stored.postings::<OpenError>(&values, |positions| {
+        found += match positions {
+            PositionsView::Sorted(sorted) => sorted.len() as u32,
+            PositionsView::Words(words) => words.iter().map(|word| word.count_ones()).sum::<u32>(),
+        };
+        Ok(())
+    });
+    counted.unwrap();
+    let expected: u32 = values.iter().map(|(_, held)| held.cardinality).sum();
+    assert!(found == expected && found > 4000, "{found} of {expected}");
 }
 
 #[test]

@@ -137,7 +137,8 @@ impl CodeModel {
         }
     }
 
-    /// Estimates of the squared distances from `query` to the vectors of `blocks`, into `out`, which has room for them exactly. `terms` are the query's for the head of their list.
+    /// Estimates of the squared distances from `query` to the vectors of `blocks`, into `out`, which has room for them exactly.
+    /// `terms` are the query's for the head of their list.
     ///
     /// # Panics
     /// When lengths do not agree.

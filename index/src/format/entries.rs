@@ -2,7 +2,8 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use spandrel_filter::{Attribute, AttributeType, Schema};
+use spandrel_filter::{Attribute, Schema};
+use spandrel_names::UnknownName;
 
 use super::names::is_hash;
 use super::partition::PartitionEntry;
@@ -94,9 +95,8 @@ impl SegmentEntry {
     pub(crate) fn schema(&self, path: &Path) -> Result<Schema, OpenError> {
         let mut attributes = Vec::new();
         for (_, AttributeEntry { name, kind, .. }) in self.attributes() {
-            let kind = kind.parse().map_err(|_| {
-                let types = AttributeType::ALL.map(AttributeType::name).join(", ");
-                OpenError::field(path, format!("type of attribute {name}"), kind, types)
+            let kind = kind.parse().map_err(|e: UnknownName| {
+                OpenError::field(path, format!("type of attribute {name}"), &e.found, e.choice())
             })?;
             attributes.push(Attribute { name: name.clone(), kind });
         }

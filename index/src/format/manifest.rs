@@ -214,6 +214,11 @@ impl Manifest {
         self.segments.iter().map(SegmentEntry::found_lists).sum()
     }
 
+    /// Whether values of a partition share all lists: these have no geometry, so no heads tell which of them hold neighbours.
+    pub fn shares_all_lists(&self) -> bool {
+        self.segments.iter().all(|of| of.partition.as_ref().is_some_and(|by| by.shared_lists == of.lists))
+    }
+
     /// Lists of all segments.
     pub fn lists(&self) -> u64 {
         self.segments.iter().map(|segment| segment.lists).sum()

@@ -36,7 +36,8 @@ pub struct RangeCurve {
 pub struct RangePoint {
     /// Share of the vectors within the radius that they hold, of a further query at least.
     pub completeness: f64,
-    /// A list is searched iff a vector of it on the radius is so far out towards the query: the largest cosine of the angle there.
+    /// Largest cosine of the angle at a list's head between the query and a vector on the radius. Lists in which every such vector
+    /// needs a larger one are left out.
     pub cosine: f32,
     /// Vectors that these lists hold, per query.
     pub vectors_scanned: f64,

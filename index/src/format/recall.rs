@@ -13,8 +13,8 @@
 //!  4  4 errors f32              12  4 log-odds f32, -infinity for none, at which a search ends
 //! 24  8 codes scanned f64       32  8 vectors compared f64
 //! ```
-//! Then each radius (`RangeCurve`, in `range_recall`). Curves ascend by place of vectors, SSD first, and then by k. The points of a curve ascend in
-//! everything but log-odds.
+//! Then each radius (`RangeCurve`, in `range_recall`), the nearest first. Curves ascend by place of vectors, SSD first, and then
+//! by k. The points of a curve ascend in everything but log-odds.
 use std::fmt;
 use std::path::Path;
 
@@ -78,7 +78,7 @@ pub struct RecallCurves {
     pub confidence: Option<f64>,
     /// One for each place of vectors and number of neighbours, in this order: SSD first, `k` ascending.
     pub curves: Vec<RecallCurve>,
-    /// Those of searches within a radius, the radius growing: which lists hold what share of the vectors within it.
+    /// Those of searches within a radius, the nearest radius first: inner products fall, other distances grow.
     pub ranges: Vec<RangeCurve>,
 }
 
@@ -186,6 +186,10 @@ impl RecallCurves {
         let order = |curve: &RecallCurve| (curve.vectors == Tier::Memory, curve.k);
         if !curves.is_sorted_by(|a, b| order(a) < order(b)) {
             return Err(fields.refused("curves", "others", "places of vectors apart, k ascending"));
+        }
+        let radii = ranges.iter().map(|range| range.radius);
+        if !radii.clone().is_sorted() && !radii.rev().is_sorted() {
+            return Err(fields.refused("radii", "others", "radii in order"));
         }
         let confidence = (confidence > 0.0).then_some(confidence);
         Ok(RecallCurves { source, confidence, curves, ranges })
@@ -324,7 +328,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        let changes: [fn(&mut RecallCurves); 27] = [
+        let changes: [fn(&mut RecallCurves); 28] = [
             |c| c.confidence = Some(1.0),
             |c| c.confidence = Some(f64::NAN),
             |c| c.curves.clear(),
@@ -345,6 +349,7 @@ mod tests {
             |c| c.curves[1].points[0].log_odds = Some(f32::INFINITY),
             |c| c.curves[1].points[0].log_odds = Some(f32::NAN),
             |c| c.ranges[1].radius = f32::INFINITY,
+            |c| c.ranges.push(RangeCurve::example(15.0)),
             |c| c.ranges[1].points.clear(),
             |c| c.ranges[1].points[0].completeness = 0.0,
             |c| c.ranges[1].points[0].completeness = 1.5,

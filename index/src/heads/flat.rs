@@ -4,8 +4,8 @@ use super::{HeadQuery, Heads, Scratch};
 /// Bytes of rows after which a scan asks whether to go on: about 0.1 ms.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Scans all heads that are to be found. Same promise as [`HnswGraph::search`](super::HnswGraph::search), and exact. Finds none where `go_on` says
-/// no, which is asked now and then.
+/// Scans all heads that are to be found. Same promise as [`HnswGraph::search`](super::HnswGraph::search), and exact. Finds none
+/// where `go_on` says no, which is asked now and then.
 pub(super) fn search(
     heads: &Heads,
     query: &HeadQuery<'_>,

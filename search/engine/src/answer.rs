@@ -23,7 +23,7 @@ pub struct Neighbour {
 /// What answering took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Work {
-    /// Lists chosen.
+    /// Lists chosen, and those that are searched in any case since values of a partition share them.
     pub lists: u32,
     /// Requests to the disk, after neighbouring lists were merged.
     pub reads: u32,

@@ -16,10 +16,10 @@ use crate::query::Tools;
 use crate::reads::{Extent, Outbox};
 use crate::terms::End;
 
-/// Reads of blocks are told from those of pages by this bit of their number.
+/// Set in the number of a read of a block, not in that of a read of a page.
 const CELLS: usize = 1 << 31;
 
-/// The number of a read of a block; none of another read.
+/// The number among reads of blocks; none for a read of a page.
 pub(crate) fn cells_number(number: usize) -> Option<usize> {
     (number & CELLS != 0).then_some(number & !CELLS)
 }
@@ -37,9 +37,9 @@ struct WantedCell {
     source: Source,
     piece: CellPiece,
     position: u32,
-    /// Place of its id in the piece of the fetch.
+    /// Place of its id among the ids of the piece.
     at: usize,
-    /// Place of the value in it.
+    /// Place of the value among the cells of the piece.
     cell: usize,
 }
 
@@ -78,8 +78,8 @@ impl Source {
 }
 
 impl CellReads {
-    /// Takes what is in memory for ids whose places and locations are given, and appends the reads of the rest, tagged `tag` and
-    /// their number: how many there are.
+    /// Takes the values that are in memory, for the ids whose places and locations are given. Appends reads for the rest, tagged with
+    /// `tag` and their number. Returns the number of reads.
     ///
     /// # Errors
     /// Why no more is wanted.
@@ -136,7 +136,7 @@ impl CellReads {
         Ok(())
     }
 
-    /// Finds out which positions of an attribute have no number, or asks for it.
+    /// Takes the positions of an attribute without a number where they are in memory, else asks for them.
     fn find_nulls(&mut self, source: Source, piece: &mut Piece, tools: &Tools) {
         let of_source = self.of_source(source);
         match source.stored(tools).nulls_at() {
@@ -146,7 +146,7 @@ impl CellReads {
             Ok(NullsAt::Ssd(at)) => {
                 self.request(CellRead { source, piece: at, wanted: of_source }, piece, tools)
             }
-            // In memory, so that nothing of a file is damaged; what was read of it is not what was written.
+            // In memory: no part of a file to read again.
             Err(_) => self.mark_damaged(of_source, piece),
         }
     }
@@ -190,7 +190,7 @@ impl CellReads {
         }
     }
 
-    /// Looks for what is wanted in a piece, which is checked before.
+    /// Checks a piece, and takes what is wanted of it.
     fn take_in(
         &mut self,
         read: &CellRead,
@@ -238,7 +238,7 @@ impl CellReads {
         self.mark_damaged(wanted.clone(), piece);
     }
 
-    /// With nothing under way: takes away what stands in place of numbers that there are not.
+    /// Sets the values of positions without a number to null. To be called with no read under way.
     pub(crate) fn finish(&self, piece: &mut Piece) {
         for wanted in &self.wanted {
             if self.nulls.get(&wanted.source).is_some_and(|nulls| nulls.contains(wanted.position)) {

@@ -2,7 +2,7 @@
 //!
 //! Costs are nanoseconds of processor time, as measured on SIFT descriptors, sentence embeddings, keys of an attention head and
 //! vectors of tokens, by what an index says of itself: bytes of its rows, codes and heads, and where they lie. A clock is never asked, so
-//! that answers depend on the index alone; `docs/decisions/013-filters.md` has the figures. What they are in all is told in codes
+//! that answers depend on the index alone; `docs/decisions/013-filters.md` has the figures. Totals are told in codes
 //! scanned one after the other.
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::PageLayout;
@@ -110,7 +110,7 @@ impl ListCosts {
     }
 }
 
-/// Nanoseconds.
+/// Nanoseconds for the steps of a search among some vectors.
 #[derive(Clone, Copy)]
 struct Costs<'a> {
     matches: &'a Matches,

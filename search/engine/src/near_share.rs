@@ -1,4 +1,5 @@
 //! Whether the vectors nearest to a query match its filter as often as all vectors do.
+use crate::kept;
 
 /// Fewer match near the query where their share is lower by more than this many standard deviations of chance.
 const CHANCE: f64 = 3.0;
@@ -14,8 +15,8 @@ pub(crate) struct NearShare {
 impl NearShare {
     pub(crate) fn begin(&mut self, is_counted: bool) {
         self.is_counted = is_counted;
-        self.matching.clear();
-        self.others.clear();
+        kept::clear(&mut self.matching);
+        kept::clear(&mut self.others);
     }
 
     /// Whether this query counts them.

@@ -13,7 +13,7 @@ use crate::pruning::{Promise, Pruning, RECALL_DEFAULT};
 use crate::range_params::RangeParams;
 use crate::range_plan::RangePlan;
 use crate::range_pruning::RangePruning;
-use crate::spend::{ProbePlan, Spend, Wanted};
+use crate::spend::{Demand, ProbePlan, Spend};
 use crate::stop::{StopRule, cap};
 use crate::together::Together;
 
@@ -98,10 +98,10 @@ impl QueryPlan {
             None => acceptable as f64 / index.vectors() as f64, // CAST: a ratio
         };
         let share = (acceptable < index.vectors()).then_some(share);
-        let wanted = Wanted { params, index, k, share, together, target, lists_max };
+        let demand = Demand { params, index, k, share, together, target, lists_max };
         let spend = match matches {
-            Some(matches) => wanted.spend_among(matches),
-            None => wanted.spend(params.effort.into()),
+            Some(matches) => demand.spend_among(matches),
+            None => demand.spend(params.effort.into()),
         };
         let filtered = matches.map(|matches| FilteredPlan::of(params, matches, &spend, index)).transpose()?;
         let lists_max = lists_max.min(spend.probe.together.unwrap_or(u32::MAX));

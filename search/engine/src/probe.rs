@@ -100,23 +100,23 @@ impl Prober {
             index.codes_tier() == Tier::Memory && plan.filtered.is_some_and(|of| of.aim.is_some());
         kept::clear(&mut self.nearest);
         kept::clear(&mut self.shared);
+        out.clear();
         if k == 0 {
-            out.clear();
             return Probed::default();
         }
         let mut lists = probe.lists;
         let mut head_distances = self.find_shared(query, probe);
-        // Those of a partition's small values are searched in any case.
-        let (mut shared, mut places) = (Probed::default(), Vec::new());
-        shared.shared = self.shared.len() as u32; // CAST: lists are numbered by u32
+        // Those of a partition's small values are searched in any case, and come first.
+        let mut shared = Probed { shared: self.shared.len() as u32, ..Probed::default() }; // CAST: lists are numbered by u32
         for place in self.shared.iter().filter_map(|&near| place_of(query, near, keeps_empty)) {
             if is_unreadable(place.key()) {
                 shared.unreadable += 1;
                 continue;
             }
             shared.vectors += place.accepted;
-            places.push(place);
+            out.push(place);
         }
+        let shared_places = out.len();
         let guard = Guard::of(plan, probe, query, shared.vectors);
         loop {
             let mut ended = None;
@@ -132,15 +132,9 @@ impl Prober {
             }
             let within = self.within_epsilon(probe);
             let mut probed = Probed { head_distances, ..Probed::default() };
-            let beside = |probed: Probed| Probed {
-                shared: shared.shared,
-                unreadable: probed.unreadable + shared.unreadable,
-                vectors: probed.vectors + shared.vectors,
-                ..probed
-            };
             // Vectors of the lists planned for, and those wanted that may be answers.
             let (mut passed, mut wanted) = (0, None);
-            out.clone_from(&places);
+            out.truncate(shared_places);
             for (at, &near) in self.nearest.iter().enumerate() {
                 if at >= within
                     && probed.vectors
@@ -173,7 +167,12 @@ impl Prober {
             probed.is_widened = probed.is_sparse && probed.lists as usize > within; // CAST: widening
             let missing = wanted.vectors.saturating_sub(probed.vectors);
             if missing == 0 || lists >= plan.stop.lists_max {
-                return beside(probed);
+                return Probed {
+                    shared: shared.shared,
+                    unreadable: probed.unreadable + shared.unreadable,
+                    vectors: probed.vectors + shared.vectors,
+                    ..probed
+                };
             }
             let mean = (index.vectors() / u64::from(index.lists())).max(1);
             // At least twice the number, so that lists much shorter than most take few turns.

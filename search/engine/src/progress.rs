@@ -29,7 +29,7 @@ pub(crate) struct Progress {
     pub(crate) clock: StageClock,
     /// How the vectors that match the query's filter are searched, if it has one.
     pub(crate) filtered: Option<Filtered>,
-    /// Whether as many of the vectors near the query are among these as of all.
+    /// Whether the vectors near the query match its filter as often as all do.
     pub(crate) near: NearShare,
     /// Whether the lists planned for hold so few of these that nothing is known of the recall.
     pub(crate) is_sparse: bool,
@@ -72,8 +72,9 @@ impl Progress {
         if let Some(filtered) = &mut self.filtered {
             filtered.plan = FilterPlan::Codes;
         }
-        let told = self.explanation.as_mut().and_then(|explanation| explanation.filter.as_mut());
-        if let Some(told) = told {
+        let Some(explanation) = &mut self.explanation else { return };
+        explanation.shared_lists = 0;
+        if let Some(told) = &mut explanation.filter {
             (told.plan, told.reason) = (FilterPlan::Codes, PlanReason::Sparse);
         }
     }

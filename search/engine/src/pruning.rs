@@ -107,13 +107,15 @@ impl Calibrated<'_> {
     /// As [`Pruning::of`].
     ///
     /// Between two curves the number of lists grows as a power of k; errors and epsilon are the larger of both. Fewer
-    /// neighbours than the first curve's take what it says, more than the last's take all lists.
+    /// neighbours than the first curve's take what it says, more than the last's take all lists. So do all where values of a
+    /// partition share every list.
     pub fn pruning(&self, k: usize, aim: Aim) -> Pruning {
         let lists = u32::try_from(self.manifest.found_lists()).unwrap_or(u32::MAX);
         let share = |lists: u32| (f64::from(lists) * aim.effort).ceil() as u32; // CAST: a share of a count
         let curves = || self.recall.into_iter().flat_map(|recall| recall.of(self.vectors));
-        let before = curves().take_while(|curve| (curve.k as usize) < k).last();
-        let after = curves().find(|curve| curve.k as usize >= k);
+        let takes_all = self.manifest.shares_all_lists();
+        let before = curves().take_while(|curve| takes_all || (curve.k as usize) < k).last();
+        let after = curves().find(|curve| !takes_all && curve.k as usize >= k);
         let wanted = k as f64; // CAST: below 2^53
         let unknown = |epsilon, max_lists, rerank_errors| Pruning {
             epsilon,
@@ -126,7 +128,9 @@ impl Calibrated<'_> {
         let pruning = match (before, after) {
             (None, None) => {
                 let usual = self.manifest.search_default;
-                unknown(usual.epsilon, share(usual.max_lists.min(lists)), usual.rerank_errors)
+                let (epsilon, most) =
+                    if takes_all { (None, lists) } else { (usual.epsilon, usual.max_lists) };
+                unknown(epsilon, share(most.min(lists)), usual.rerank_errors)
             }
             (Some(last), None) => {
                 let rerank_errors = last.points.last().map_or(0.0, |point| point.rerank_errors);
@@ -152,6 +156,9 @@ impl Calibrated<'_> {
     /// search ends early, and none leaves lists out by their distance.
     pub(crate) fn among(&self, k: usize, share: f64, aim: Aim) -> Pruning {
         let own = self.pruning(k, Aim { recall: 1.0 - STRICTER * (1.0 - aim.recall), ..aim });
+        if self.manifest.shares_all_lists() {
+            return own;
+        }
         let lists = u32::try_from(self.manifest.found_lists()).unwrap_or(u32::MAX);
         let (vectors, all) = (self.manifest.vectors() as f64, f64::from(lists) * aim.effort); // CAST: below 2^53
         let wide = (k as f64 / share).min(vectors);

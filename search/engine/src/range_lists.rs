@@ -163,8 +163,8 @@ impl Bounds {
     }
 }
 
-/// Finds the lists that can hold a vector whose score is at most `score`, but for those that take a larger cosine for it. `end` is
-/// asked now and then whether to go on.
+/// Finds the lists that can hold a vector whose score is at most `score`. Those that take a cosine above `cosine` for it are left out.
+/// `end` is asked now and then whether to go on.
 pub(crate) fn lists_within(
     query: &Query<'_>,
     score: f32,
@@ -192,8 +192,8 @@ pub(crate) fn lists_within(
                 let head = HeadScore { squared: distance, product };
                 let least_score = bounds.least_score(head, entry.radius);
                 // Lets a NaN through.
-                let is_far = bounds.cosine(head, entry.radius, &within) > cosine;
-                if entry.primaries > 0 && least_score <= score && !is_far {
+                let is_far = || bounds.cosine(head, entry.radius, &within) > cosine;
+                if entry.primaries > 0 && least_score <= score && !is_far() {
                     let near = NearList { distance, segment, list };
                     found.lists.push(RangeList { near, least_score });
                     reach = reach.max(f64::from(distance).sqrt() + f64::from(entry.radius));
@@ -201,10 +201,7 @@ pub(crate) fn lists_within(
             }
         }
     }
-    let order = |a: &RangeList, b: &RangeList| {
-        let key = |list: &RangeList| (list.near.segment, list.near.list);
-        a.near.distance.total_cmp(&b.near.distance).then(key(a).cmp(&key(b)))
-    };
+    let order = |a: &RangeList, b: &RangeList| NearList::order(&a.near, &b.near);
     let mut ended = None;
     let mut go_on = || {
         ended = ended.or_else(&mut *end);

@@ -11,11 +11,13 @@ pub struct RangeParams {
     /// Largest distance, which counts itself, in the unit that answers show: squared L2 or `1 - cos` of at most this, an inner
     /// product of at least this. Finite, and no less than 0 but for inner product.
     pub radius: f32,
-    /// The share of the vectors within the radius that is wanted, from 0 to 1, on average over queries that have some and like those the index was
-    /// calibrated with. Lists are left out that seldom hold one, for radii up to the largest it was calibrated for and without a filter.
-    /// It decides how far estimates are trusted, too: `t` standard errors, where a normal error exceeds `t` with a chance below a quarter of
-    /// what may be missed, or all of it where no list is left out. At 1 these are [`RANGE_ERRORS_MAX`], for codes of signs always, and every list that
-    /// can hold such a vector is scanned.
+    /// The share of the vectors within the radius that is wanted, from 0 to 1: on average over queries that have some and are like those the
+    /// index was calibrated with.
+    ///
+    /// Lists that seldom hold such a vector are left out, for radii up to the largest that was calibrated and without a filter. They may miss three
+    /// quarters of what may be missed. Estimates are trusted to `t` standard errors, where a normal error exceeds `t` with a chance below the
+    /// quarter left, or below all of it where no list is left out. At 1, and for codes of signs, `t` is [`RANGE_ERRORS_MAX`]. At 1 every
+    /// list that can hold such a vector is scanned.
     pub completeness: f32,
     /// Vectors returned at most: the best. 1 or more; no limit if not given.
     pub max_results: Option<usize>,

@@ -5,20 +5,20 @@ use spandrel_index::format::RangeCurve;
 
 use crate::range_params::{RANGE_ERRORS_MAX, RangeParams};
 
-/// Share of what may be missed that lists miss which are left out; the rest is what estimates miss.
+/// Share of what may be missed that the lists left out may miss. Estimates may miss the rest.
 const LISTS_MISS: f64 = 0.75;
 
 /// What is left out of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RangePruning {
-    /// A list is scanned iff a vector of it on the radius is so far out towards the query: the largest cosine of the angle there.
+    /// Lists that take a larger cosine (`range_lists`) are left out.
     pub(crate) cosine: f64,
     /// Standard errors by which an estimate may be too large.
     pub(crate) errors: f32,
 }
 
 impl RangePruning {
-    /// Of an index that is calibrated for the radius lists are left out too. No filter is calibrated for.
+    /// Lists are left out where the index is calibrated for the radius, and without a filter.
     pub(crate) fn of(params: &RangeParams, index: &Index) -> RangePruning {
         let (code, missed) = (index.code(), 1.0 - f64::from(params.completeness));
         let ranges =
@@ -31,8 +31,8 @@ impl RangePruning {
     }
 }
 
-/// The largest cosine of lists that hold a share of the vectors within a radius, after those of the radii before and after it; none beyond the
-/// last, nor where no cosine holds that share.
+/// The largest cosine of the lists that hold a share of the vectors within a radius: the larger of those of the calibrated radii before and after
+/// it. None beyond the last radius, nor where no cosine holds that share.
 fn cosine(ranges: &[RangeCurve], is_after: impl Fn(&RangeCurve) -> bool, share: f64) -> Option<f64> {
     let after = ranges.iter().position(is_after)?;
     let around = &ranges[after.saturating_sub(1)..=after];

@@ -98,8 +98,8 @@ impl Sample {
         queries: Range<usize>,
     ) -> Result<Vec<Answer>, SearchError> {
         let (rows, left_out) = (self.rows_of(engine.index(), &queries), self.left_out_of(&queries));
-        // Lists of exact vectors leave none out, nor where all that matches a filter is compared: the vector is asked for as well,
-        // and dropped.
+        // Searches of lists of exact vectors leave no vector out, nor do those that compare all matches of a filter: it is asked for
+        // as well, and dropped.
         let is_asked = engine.index().code() == CodeSpec::Full || params.filter.is_some();
         let is_dropped = !left_out.is_empty() && is_asked;
         let asked = SearchParams { k: params.k + usize::from(is_dropped), ..params.clone() };

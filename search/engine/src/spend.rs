@@ -56,9 +56,9 @@ impl Spend {
     }
 }
 
-/// What is wanted of an index.
+/// What a query demands of an index.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct Demand<'a> {
     pub(crate) params: &'a SearchParams,
     pub(crate) index: &'a Index,
     /// Neighbours, no more than there are vectors that may be answers.
@@ -73,10 +73,10 @@ pub(crate) struct Wanted<'a> {
     pub(crate) lists_max: u32,
 }
 
-impl Wanted<'_> {
+impl Demand<'_> {
     /// With this share of the work that it takes.
     pub(crate) fn spend(&self, effort: f64) -> Spend {
-        let Wanted { params, index, k, share, together, target, lists_max } = *self;
+        let Demand { params, index, k, share, together, target, lists_max } = *self;
         let aim = match target {
             Some(recall) => Aim { recall: 1.0 - (1.0 - recall) / params.misses, effort, lists_max },
             None => Aim::at(RECALL_DEFAULT),
@@ -99,8 +99,10 @@ impl Wanted<'_> {
         Spend { pruning, probe, compared, together, aim: target.map(|_| aim) }
     }
 
-    /// With the query's effort, among vectors that match a filter. That is a share of what the cheapest way of searching these takes:
-    /// where it is not to search lists, fewer of them are left.
+    /// Among vectors that match a filter, with the query's effort.
+    ///
+    /// The effort is a share of what the cheapest way of searching these takes. Where that way is not to search lists, fewer lists
+    /// are left.
     pub(crate) fn spend_among(&self, matches: &Matches) -> Spend {
         let effort = f64::from(self.params.effort);
         let whole = self.spend(1.0);

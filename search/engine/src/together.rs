@@ -7,8 +7,8 @@ use crate::pruning::{Aim, Pruning};
 
 /// Lists whose heads are compared one by one at most: a search among all heads takes as long.
 const LISTS_MAX: u32 = 8192;
-/// So many times the lists are searched that vectors all around the query take, since all matches may lie on one side of it, or
-/// far away.
+/// Vectors all around the query take a number of lists; this multiple of it is searched, since all matches may lie on one side of
+/// the query, or far away.
 const FAR: u32 = 6;
 
 /// The lists that hold the runs of a filter.
@@ -25,27 +25,30 @@ pub(crate) struct Together {
 }
 
 impl Together {
-    /// None where matches lie in many places, or in half of the lists or more.
+    /// None where matches lie in many places, or in more than half of the lists unless they are few in lists that values share.
+    ///
+    /// None also where all vectors match, which are searched without a filter: with many empty lists they might lie in half of them.
     pub(crate) fn of(matches: &Matches, index: &Index) -> Option<Together> {
         let are_runs = matches.segments().iter().all(|of| of.count() == 0 || !of.runs().is_empty());
-        if matches.count() == 0 || !are_runs {
+        if matches.count() == 0 || matches.count() == index.vectors() || !are_runs {
             return None;
         }
         let lists = runs_of(matches, index).map(|run| run.lists.len() as u32).sum(); // CAST: lists are numbered by u32
-        if lists > LISTS_MAX.min(index.lists() / 2) {
-            return None;
-        }
-        let runs = matches.segments().iter().flat_map(|of| of.runs());
-        let positions = runs.map(|run| run.len() as u64).sum(); // CAST: widening
         let few = |run: &RunLists<'_>| {
             let least = run.segment.partition().map_or(0, |partition| partition.own_vectors_min);
             run.lists.start >= shared_from(run.segment) && matches.count() < least
         };
+        let is_small = runs_of(matches, index).all(|run| few(&run));
+        if lists > LISTS_MAX.min(index.lists() / 2) && !is_small {
+            return None;
+        }
+        let runs = matches.segments().iter().flat_map(|of| of.runs());
+        let positions = runs.map(|run| run.len() as u64).sum(); // CAST: widening
         Some(Together {
             lists,
             positions,
             share: matches.count() as f64 / positions as f64, // CAST: a ratio
-            is_small: runs_of(matches, index).all(|run| few(&run)),
+            is_small,
         })
     }
 

@@ -48,7 +48,7 @@ pub(crate) async fn accept<F: Future<Output = ()> + Send + 'static>(
     ledger: Arc<Ledger>,
     serve: impl Fn(TcpStream, SocketAddr) -> F,
 ) {
-    // Each connection has it.
+    // Each open connection holds a clone: one owner more than connections.
     let open = Arc::new(());
     loop {
         let (stream, peer) = match listener.accept().await {

@@ -158,7 +158,8 @@ class Client:
         index: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> Fetched:
-        """Vectors by id, in the order of `ids`, with zeros for those that the index does not have."""
+        """Vectors by id, in the order of `ids`, with zeros for those that the index does not have. `with_attributes` as in
+        `Options`."""
         return self._run(self._calls.fetch(ids, with_attributes, index), timeout)
 
     def indexes(self, *, timeout: Optional[float] = None) -> List[IndexInfo]:

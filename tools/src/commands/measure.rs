@@ -15,7 +15,7 @@ use spandrel_io::{BackendChoice, Direct};
 
 use super::filter::{Compiler, Searching};
 use super::search::{open_engine, refuse_damage};
-use super::truth_check::{Held, Sample, check_count, nearer_than_truth, note_nearer};
+use super::truth_check::{Sample, Stored, check_count, nearer_than_truth, note_nearer};
 use crate::figures::{LatencySummary, Machine, Params, Point, PointParams, process_memory};
 use crate::{Advised, Meter, Session};
 
@@ -375,7 +375,7 @@ fn check_sample(index: &Arc<Index>, examples: Examples<'_>, setup: &Setup) -> an
         let Fetched { rows, cells, states } = engine.fetch_content(&lookup, &ids, content.clone())?;
         let (mut rows, mut cells) = (rows.chunks_exact(index.row_bytes()), cells.into_iter());
         let held = ids.iter().zip(states).map(|(&id, state)| match state {
-            FetchState::Found => Ok(rows.next().map(|row| Held {
+            FetchState::Found => Ok(rows.next().map(|row| Stored {
                 id,
                 vector: row.to_vec(),
                 cells: cells.by_ref().take(width).collect(),

@@ -26,8 +26,7 @@ pub(super) fn plan_text(plan: &Plan) -> Option<String> {
 
 /// Of each segment how its lists follow an attribute, for programs.
 pub(super) fn json(manifest: &Manifest) -> Value {
-    let of = |segment: &SegmentEntry| segment.partition.clone();
-    manifest.segments.iter().map(of).map(|partition| json!(partition)).collect()
+    manifest.segments.iter().map(|segment| json!(segment.partition)).collect()
 }
 
 /// The same, a line each.

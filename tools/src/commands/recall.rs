@@ -332,12 +332,12 @@ fn text(measured: &Measured) -> String {
         Some(path) => path.display().to_string(),
         None => "rows of the index, each leaving itself out".to_owned(),
     };
-    if points.iter().any(|point| point.matches.is_some()) {
+    let is_filtered = points.iter().any(|point| point.matches.is_some());
+    if is_filtered {
         from += ", of those that match the filter";
     }
     let mut table = TextTable::new();
     table.column("", Align::Left);
-    let is_filtered = points.iter().any(|point| point.matches.is_some());
     for head in ["queries", "expected", "recall", "from", "to"] {
         table.column(head, Align::Right);
     }

@@ -3,6 +3,8 @@
 //! Catches ids of another kind (row numbers where the index has ids of its own), another metric, another base and other
 //! queries. A truth in the same order is taken with any distances where vectors have one length, as unit vectors have: all
 //! metrics give one order then.
+use std::collections::HashMap;
+
 use spandrel_datasets::{Rows, Truth, decode};
 use spandrel_engine::{Answer, Neighbour};
 use spandrel_filter::{Cell, Row};
@@ -37,14 +39,14 @@ pub(super) struct Sample<'a> {
 }
 
 /// What an index holds under an id.
-pub(super) struct Held {
+pub(super) struct Stored {
     pub(super) id: u64,
     pub(super) vector: Vec<u8>,
     /// Of all attributes; not needed where queries have no filters.
     pub(super) cells: Vec<Cell>,
 }
 
-impl Row for Held {
+impl Row for Stored {
     fn id(&self) -> u64 {
         self.id
     }
@@ -87,7 +89,7 @@ impl<'a> Sample<'a> {
         metric: Metric,
         queries: &Rows,
         filters: Option<&Asked>,
-        found: &[Vec<Option<Held>>],
+        found: &[Vec<Option<Stored>>],
     ) -> Result<(), Advised> {
         let mut pairs = Vec::new();
         for (ids, vectors) in self.ids().iter().zip(found) {
@@ -99,8 +101,8 @@ impl<'a> Sample<'a> {
             }
         }
         for (&query, held) in self.queries.iter().zip(found) {
-            let is_stray = |held: &&Held| filters.is_some_and(|asked| !asked.bound(query).matches(*held));
-            if let Some(Held { id, .. }) = held.iter().flatten().find(is_stray) {
+            let is_stray = |held: &&Stored| filters.is_some_and(|asked| !asked.bound(query).matches(*held));
+            if let Some(Stored { id, .. }) = held.iter().flatten().find(is_stray) {
                 let message =
                     format!("the truth names vector {id} for query {query}, which does not match its filter");
                 return Err(Advised::new(message, OTHER_FILTERS));
@@ -178,10 +180,11 @@ pub(super) fn nearer_than_truth<'a>(
         let known = &distances[query * truth.k..][..ids.len()];
         let Some(&last) = known.get(k.min(known.len()).wrapping_sub(1)) else { continue };
         let slack = TOLERANCE as f32 * last.abs().max(1.0); // CAST: a small number
+        let known: HashMap<u64, f32> = ids.iter().copied().zip(known.iter().copied()).collect();
         let mut is_nearer = false;
         for Neighbour { id, distance, .. } in answer.neighbours.iter().filter(|found| !found.estimated) {
-            match ids.iter().position(|known| known == id) {
-                Some(at) if (known[at] - distance).abs() > slack => return 0,
+            match known.get(id) {
+                Some(known) if (known - distance).abs() > slack => return 0,
                 Some(_) => {}
                 None => {
                     is_nearer |= metric.score_of_distance(*distance) < metric.score_of_distance(last) - slack
@@ -291,7 +294,7 @@ mod tests {
         change(&mut truth);
         let sample = Sample::of(&truth);
         let vector = |&id: &u64| {
-            base.get(id as usize).map(|row| Held { id, vector: bytes(&[*row]), cells: Vec::new() })
+            base.get(id as usize).map(|row| Stored { id, vector: bytes(&[*row]), cells: Vec::new() })
         };
         let found: Vec<Vec<_>> = sample.ids().iter().map(|ids| ids.iter().map(vector).collect()).collect();
         let checked = sample.check(by, &source(&queries), None, &found);

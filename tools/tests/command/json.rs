@@ -98,7 +98,7 @@ fn every_command_prints_json() {
     assert_eq!((&calibrated["source"], &calibrated["points"][1]["recall"]), (&"queries".into(), &1.0.into()));
     assert_eq!(
         (&calibrated["version"], &calibrated["points"][0]["queries"]),
-        (&Value::from(2), &Value::from(33))
+        (&Value::from(2), &Value::from(30))
     );
 
     let bench = ["bench", "--index", &index, "--queries", &queries, "--truth", &truth, "--seconds", "0"];

@@ -5,13 +5,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use spandrel_benches::filters::mean_and_error;
+use spandrel_benches::filters::{compiled, mean_and_error};
 use spandrel_benches::set::{K, Set};
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{Answer, Engine, FilterPlan, SearchParams, recalls};
 use spandrel_index::{Index, Matches, Tier, VectorSource as _};
 
-use crate::compiled::compiled;
 use crate::kinds::{self, Kind, SHARES};
 use crate::orders::{self, Correlation, Order, picked};
 

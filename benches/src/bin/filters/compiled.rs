@@ -2,13 +2,12 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use spandrel_benches::filters::compiled;
 use spandrel_filter::Filter;
-use spandrel_index::attributes::{CompileLimits, compile};
-use spandrel_index::{Index, Matches, OpenOptions, Tier};
+use spandrel_index::{Index, OpenOptions, Tier};
 
 use crate::kinds::{self, Kind, SHARES};
 use crate::orders::Order;
@@ -16,12 +15,17 @@ use crate::orders::Order;
 /// Least processor time to take a mean over, in seconds.
 const SECONDS: f64 = 0.05;
 
-/// What compiling one filter takes.
+/// One filter, and what compiling it takes.
 pub(crate) struct Compiled {
     kind: Kind,
     /// Whether the matches lie together.
     is_near: bool,
     share: f64,
+    cost: Cost,
+}
+
+/// What compiling a filter takes.
+struct Cost {
     matches: u64,
     /// Processor time with postings and frames kept, in microseconds.
     kept_us: f64,
@@ -47,14 +51,16 @@ impl Compiled {
             for (place, share) in SHARES.into_iter().enumerate() {
                 for kind in Kind::ALL {
                     let filter = kinds::filter(kind, number, place, orders[number].len());
-                    each(Compiled { kind, is_near, share, ..Compiled::of(dir, &filter)? });
+                    each(Compiled { kind, is_near, share, cost: Cost::of(dir, &filter)? });
                 }
             }
         }
         Ok(())
     }
+}
 
-    fn of(dir: &Path, filter: &Filter) -> Result<Compiled> {
+impl Cost {
+    fn of(dir: &Path, filter: &Filter) -> Result<Cost> {
         let options = OpenOptions { codes: Some(Tier::Ssd), ..OpenOptions::default() };
         let index = Index::open_with(dir, options)?;
         // What saying so reads by itself.
@@ -74,22 +80,14 @@ impl Compiled {
                 break kept;
             }
         };
-        Ok(Compiled {
-            kind: Kind::Tag,
-            is_near: false,
-            share: 0.0,
-            matches,
-            kept_us: 1e6 * kept / f64::from(times),
-            first_us,
-            read: idle.since(read),
-        })
+        Ok(Cost { matches, kept_us: 1e6 * kept / f64::from(times), first_us, read: idle.since(read) })
     }
 }
 
 impl fmt::Display for Compiled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Compiled { kind, is_near, share, matches, kept_us, first_us, read } = self;
-        let Read { requests, bytes } = read;
+        let Compiled { kind, is_near, share, cost } = self;
+        let Cost { matches, kept_us, first_us, read: Read { requests, bytes } } = cost;
         let (kind, is_near) = (kind.name(), if *is_near { "yes" } else { "no" });
         let kib = bytes.div_ceil(1024);
         write!(
@@ -97,12 +95,6 @@ impl fmt::Display for Compiled {
             "{kind:<6} {is_near:<4} {share:>8} {matches:>8} {kept_us:>9.1} {first_us:>9.0} {requests:>6} {kib:>7}"
         )
     }
-}
-
-/// What a filter matches.
-pub(crate) fn compiled(index: &Index, filter: &Filter) -> Result<Matches> {
-    let limits = CompileLimits { memory_bytes: 1 << 30, deadline: None, stop: &AtomicBool::new(false) };
-    Ok(compile(index, &filter.bind(index.schema())?, limits)?)
 }
 
 impl Read {

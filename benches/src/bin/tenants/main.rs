@@ -27,7 +27,7 @@ use crate::sizes::{TENANT, Tenants};
 
 /// Memory to search in that the default build aims at, in bytes a vector.
 const SEARCH_BYTES: f64 = 40.0;
-/// Tenants of as many vectors are measured together.
+/// Numbers of vectors, the second not included: tenants of each pair are measured together.
 const SIZES: [(usize, usize); 5] = [(1, 10), (10, 200), (200, 2000), (2000, 10_000), (10_000, usize::MAX)];
 
 #[derive(Debug, Parser)]

@@ -2,24 +2,21 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::Result;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use spandrel_benches::filters::compiled;
 use spandrel_benches::set::{K, Set};
 use spandrel_engine::{Engine, FilterPlan, SearchParams};
-use spandrel_index::attributes::{CompileLimits, compile};
+use spandrel_index::VectorSource as _;
 use spandrel_index::kernels::{Operation, PairKernel};
-use spandrel_index::{Index, Matches, VectorSource as _};
 
 use crate::sizes::Tenants;
 
-/// Tenants of a line at most: those in the middle of as many equal parts.
+/// Tenants of a line at most, at equal distances.
 const TENANTS: usize = 50;
-/// Memory that a filter may take while it is compiled.
-const FILTER_BYTES: usize = 1 << 30;
 
 /// A line.
 #[derive(Debug, Default)]
@@ -123,7 +120,7 @@ pub(crate) fn of_tenants(
     for at in 0..taken {
         let tenant = some[(2 * at + 1) * some.len() / (2 * taken)];
         let start = Instant::now();
-        let filter = Some(matches(engine.index(), tenant)?);
+        let filter = Some(Arc::new(compiled(engine.index(), &Tenants::filter(tenant))?));
         measured.compiled.push(1e6 * start.elapsed().as_secs_f64());
         let params = SearchParams { filter, ..SearchParams::new(K) };
         engine.search(set.queries.row(0), &params)?;
@@ -138,10 +135,4 @@ pub(crate) fn of_tenants(
         }
     }
     Ok(measured)
-}
-
-fn matches(index: &Index, tenant: usize) -> Result<Arc<Matches>> {
-    let stop = AtomicBool::new(false);
-    let limits = CompileLimits { memory_bytes: FILTER_BYTES, deadline: None, stop: &stop };
-    Ok(Arc::new(compile(index, &Tenants::filter(tenant).bind(index.schema())?, limits)?))
 }

@@ -69,7 +69,10 @@ impl CalibrateParams<'_> {
 
 /// Finds what recall to expect of the index in `dir` that `manifest` describes, published or not, for 1 to 10 000
 /// neighbours: with vectors on SSD, and for codes meant for memory with vectors there too. A curve ends where more work
-/// does not help; by rows of the index at 0.995, or 0.96 from 1 000 neighbours on. A truth that is given tells of no more neighbours than it has. Nothing is found for an index of one vector.
+/// does not help; by rows of the index at 0.995, or 0.96 from 1 000 neighbours on. A truth that is given tells of no more neighbours than it has.
+/// Nothing is found for an index of one vector.
+///
+/// Finds as well which lists hold what share of the vectors within a radius.
 ///
 /// `tell` hears how many queries were answered since it was last called, and says whether to go on.
 ///

@@ -26,7 +26,7 @@ const QUERIES_MAX: usize = 240;
 /// Steps of a cosine.
 const STEPS: usize = 128;
 /// Bytes of pages that a thread holds.
-const CHUNK_BYTES: u64 = 2 << 20;
+const CHUNK_BYTES: u64 = 1 << 20;
 /// Vectors that are compared together.
 const TILE: usize = 512;
 
@@ -68,11 +68,10 @@ pub(super) fn ranges(
         return Ok(Vec::new());
     }
     let mut counts = Counts::new(asked.len(), radii.len());
-    for number in 0..index.segments().len() as u16 {
-        // CAST: segments are numbered by u16
-        counts.add(&count(of, &asked, number, go_on)?);
+    for segment in (0..).zip(index.segments()) {
+        count(of, &asked, segment, &mut counts, go_on)?;
     }
-    let scanned = scanned(index, &asked, radii.len());
+    let scanned = scanned(index, &asked, radii.len(), go_on)?;
     let curves = radii.iter().enumerate().map(|(at, &radius)| {
         let found: Vec<&[u32]> = (0..asked.len()).map(|query| counts.of(query, at)).collect();
         curve(radius, &found, &scanned[at], of.rule)
@@ -80,7 +79,7 @@ pub(super) fn ranges(
     Ok(curves.filter(|curve| !curve.points.is_empty()).collect())
 }
 
-/// Half of the queries have that many neighbours within each; from the smallest on.
+/// The radii, smallest first: for each of `of.ks` the one within which half of the queries have that many neighbours.
 fn radii(of: &RangesOf<'_>) -> Vec<f32> {
     let metric = of.index.metric();
     let mut ks = of.ks.to_vec();
@@ -98,7 +97,7 @@ fn radii(of: &RangesOf<'_>) -> Vec<f32> {
     scores.into_iter().map(|score| metric.distance_of_score(score)).collect()
 }
 
-/// A query, and what its radii are in it.
+/// A query, and the radii as it has them.
 struct Asked<'a> {
     query: Query<'a>,
     bounds: Bounds,
@@ -138,7 +137,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The step of a cosine: those up to `cosine_of` it.
+/// The step of a cosine: the first whose [`cosine_of`] is no less, else the last.
 fn step_of(cosine: f64) -> usize {
     // CAST: saturates; a NaN, which rules nothing out, is in the first
     (((cosine + 1.0) * 0.5 * STEPS as f64).ceil() as usize).min(STEPS)
@@ -173,14 +172,14 @@ impl Counts {
     }
 }
 
-/// Counts the vectors of a segment.
+/// Adds the vectors of a segment to `sum`.
 fn count(
     of: &RangesOf<'_>,
     asked: &[Asked<'_>],
-    number: u16,
+    (number, segment): (u16, &Segment),
+    sum: &mut Counts,
     go_on: &mut dyn FnMut() -> bool,
-) -> Result<Counts, CalibrateError> {
-    let segment = &of.index.segments()[usize::from(number)];
+) -> Result<(), CalibrateError> {
     let kernel = BlockKernel::new(of.index.dtype(), of.index.dim());
     let rows: Vec<u8> = asked.iter().flat_map(|asked| asked.query.exact.row).copied().collect();
     let packed = kernel.pack_left(&rows);
@@ -189,8 +188,8 @@ fn count(
     let (all, step) =
         (pages.layout.pages(segment.count), (CHUNK_BYTES / pages.layout.page_bytes() as u64).max(1));
     let threads = of.threads.max(1);
-    let mut sums: Vec<(Counts, Vec<u8>)> =
-        (0..threads).map(|_| (Counts::new(asked.len(), asked[0].within.len()), Vec::new())).collect();
+    let mut parts: Vec<(Counts, Vec<u8>)> =
+        (0..threads).map(|_| (Counts::new(asked.len(), sum.radii), Vec::new())).collect();
     let mut first = 0;
     while first < all {
         if !go_on() {
@@ -198,7 +197,7 @@ fn count(
         }
         let counted: Result<(), CalibrateError> = thread::scope(|scope| {
             let mut running = Vec::with_capacity(threads);
-            for (counts, bytes) in &mut sums {
+            for (counts, bytes) in &mut parts {
                 let range = first..(first + step).min(all);
                 first = range.end;
                 let counter = &counter;
@@ -208,9 +207,8 @@ fn count(
         });
         counted?;
     }
-    let mut whole = Counts::new(asked.len(), asked[0].within.len());
-    sums.iter().for_each(|(counts, _)| whole.add(counts));
-    Ok(whole)
+    parts.iter().for_each(|(counts, _)| sum.add(counts));
+    Ok(())
 }
 
 /// Counts vectors of some pages.
@@ -288,10 +286,18 @@ impl Counter<'_> {
     }
 }
 
-/// Of each radius, the vectors of all lists that can hold one within it, of all queries, by step.
-fn scanned(index: &Index, asked: &[Asked<'_>], radii: usize) -> Vec<Vec<u64>> {
+/// For each radius, how many vectors the lists hold that can have one within it, summed over all queries, by step.
+fn scanned(
+    index: &Index,
+    asked: &[Asked<'_>],
+    radii: usize,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Vec<Vec<u64>>, CalibrateError> {
     let mut scanned = vec![vec![0; STEPS + 1]; radii];
     for asked in asked {
+        if !go_on() {
+            return Err(CalibrateError::Stopped);
+        }
         for segment in index.segments() {
             for list in 0..segment.lists() {
                 let (entry, head) = (segment.directory.entry(list), asked.head(segment, list));
@@ -304,7 +310,7 @@ fn scanned(index: &Index, asked: &[Asked<'_>], radii: usize) -> Vec<Vec<u64>> {
             }
         }
     }
-    scanned
+    Ok(scanned)
 }
 
 /// The points of a radius, from what the queries have within it and what lists hold, by step.

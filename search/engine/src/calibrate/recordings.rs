@@ -102,8 +102,8 @@ impl Room {
     fn keep(&self, before: usize, seen: &mut Seen) {
         let after = seen.bytes();
         self.kept.fetch_add(after, Ordering::Relaxed);
-        let others = self.kept.fetch_sub(before, Ordering::Relaxed) - before;
-        if others > self.max {
+        let kept = self.kept.fetch_sub(before, Ordering::Relaxed) - before;
+        if kept > self.max {
             *seen = Seen::default();
             self.kept.fetch_sub(after, Ordering::Relaxed);
         }
@@ -120,20 +120,23 @@ mod tests {
 
     #[test]
     fn no_more_is_kept_than_there_is_room_for_at_any_time() {
-        let room = Room { kept: AtomicUsize::new(0), max: 1000 };
-        let kept = || room.kept.load(Ordering::Relaxed);
+        let of_one = of_lists(1).bytes();
+        let room = Room { kept: AtomicUsize::new(0), max: 125 * of_one };
+        let kept = || room.kept.load(Ordering::Relaxed) / of_one;
+        let lists = |seen: &Seen| seen.bytes() / of_one;
         let (mut first, mut second, mut third) = (of_lists(50), of_lists(60), of_lists(90));
         room.keep(0, &mut first);
         room.keep(0, &mut second);
-        assert_eq!((first.bytes(), second.bytes(), kept()), (400, 480, 880));
+        assert_eq!((lists(&first), lists(&second), kept()), (50, 60, 110));
         room.keep(0, &mut third);
-        assert_eq!((third.bytes(), kept()), (0, 880));
+        assert_eq!((lists(&third), kept()), (0, 110));
         // One that grows beyond the rest of the room is forgotten, and makes room.
+        let before = second.bytes();
         second = of_lists(90);
-        room.keep(480, &mut second);
-        assert_eq!((second.bytes(), kept()), (0, 400));
+        room.keep(before, &mut second);
+        assert_eq!((lists(&second), kept()), (0, 50));
         third = of_lists(70);
         room.keep(0, &mut third);
-        assert_eq!((third.bytes(), kept()), (560, 960));
+        assert_eq!((lists(&third), kept()), (70, 120));
     }
 }

@@ -10,7 +10,7 @@ use spandrel_io::{Direct, ReadFile};
 use super::error::CalibrateError;
 use super::queries::Queries;
 use super::scores::Scores;
-use super::seen::{Counts, Seen, Walked};
+use super::seen::{Seen, Walked};
 use super::truth::Nearest;
 use crate::accept::Accepted;
 use crate::collect::{Collect as _, Collecting, Keep, Recorder, TopK};
@@ -198,16 +198,11 @@ impl<'a> Replayer<'a> {
         let shared: Vec<ListPlace> = shared.iter().map(place).collect();
         seen.heads.extend_from_slice(&added);
         seen.walked = Walked::default();
-        for (at, place) in places.iter().enumerate() {
-            let mut before = seen.counts(seen.counts.len());
-            for place in shared.iter().filter(|_| at == 0) {
-                before.scanned += u64::from(place.scanned);
-                before.vectors += u64::from(place.primaries);
-            }
-            seen.counts.push(Counts {
-                scanned: before.scanned + u64::from(place.scanned),
-                vectors: before.vectors + u64::from(place.primaries),
-            });
+        let mut counts = seen.counts(first);
+        shared.iter().for_each(|place| counts.add(place));
+        for place in &places {
+            counts.add(place);
+            seen.counts.push(counts);
         }
         if !is_coded {
             return Ok(());
@@ -297,10 +292,7 @@ impl<'a> Replayer<'a> {
         let key = |near: &NearList| (near.segment, near.list);
         let mut found = self.prober.nearest().iter().peekable();
         let places = seen.heads.iter().zip(0..).filter_map(|(head, place)| {
-            let is_before = |found: &&NearList| {
-                found.distance < head.distance || found.distance == head.distance && key(found) < key(head)
-            };
-            while found.next_if(is_before).is_some() {}
+            while found.next_if(|found| NearList::order(found, head).is_lt()).is_some() {}
             found.next_if(|found| key(found) == key(head)).map(|_| place)
         });
         seen.walked = Walked { lists, places: places.collect() };

@@ -2,7 +2,7 @@
 use spandrel_index::Location;
 
 use crate::collect::Recording;
-use crate::fetch::NearList;
+use crate::fetch::{ListPlace, NearList};
 
 /// Of the nearest lists of a query, nearest first.
 #[derive(Debug, Default)]
@@ -34,6 +34,14 @@ pub(super) struct Walked {
     pub(super) lists: usize,
     /// Their places among the nearest, ascending, of those that are known.
     pub(super) places: Vec<u32>,
+}
+
+impl Counts {
+    /// Adds the vectors of one more list.
+    pub(super) fn add(&mut self, list: &ListPlace) {
+        self.scanned += u64::from(list.scanned);
+        self.vectors += u64::from(list.primaries);
+    }
 }
 
 impl Seen {

@@ -26,7 +26,7 @@ use crate::{ParamsError, QueryPlan, Rerank, SearchParams};
 
 /// One query in `PATH` finds the settings of least work; the others say what to expect of them.
 const PATH: usize = 3;
-/// Runs of queries that are given.
+/// Runs that given queries are split into, each of one part.
 const RUNS: usize = 30;
 /// An index of fewer vectors reads all lists: its queries are quick anyway.
 const SMALL: u64 = 10_000;
@@ -260,16 +260,12 @@ impl<'a> Trials<'a> {
     }
 
     /// Which lists hold what share of the vectors within a radius.
-    pub(super) fn ranges(&mut self) -> Result<Vec<RangeCurve>, CalibrateError> {
-        let of = RangesOf {
-            index: self.index,
-            queries: self.queries,
-            nearest: &self.nearest,
-            ks: &self.ks,
-            rule: self.rule,
-            threads: self.threads,
-        };
-        ranges(&of, &mut || (self.tell)(0))
+    pub(super) fn ranges(self) -> Result<Vec<RangeCurve>, CalibrateError> {
+        let Trials { index, queries, nearest, ks, rule, threads, tell, recordings, .. } = self;
+        // Makes room for what each thread counts.
+        drop(recordings);
+        let of = RangesOf { index, queries, nearest: &nearest, ks: &ks, rule, threads };
+        ranges(&of, &mut || tell(0))
     }
 
     /// Learns when searches for `k` neighbours have found enough: whether that saves lists.
@@ -354,8 +350,8 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// The part of a query, by its number among `count`. Queries that are given often come in groups, those of a photograph or of a context one after
-/// the other: runs of them stay together, so that few groups are in both parts.
+/// The part of a query, by its number among `count`. Given queries often come in groups: those of one photograph follow one another. Runs of them
+/// stay together, so that few groups are in both parts.
 fn part_of(number: usize, count: usize, is_given: bool) -> Part {
     let place = if is_given { number * RUNS.min(count) / count } else { number };
     if place.is_multiple_of(PATH) { Part::Path } else { Part::Rest }

@@ -67,7 +67,9 @@ impl Chosen<'_> {
         let positions = step.query.segment(place.segment).directory.positions(place.list);
         let accepted = step.query.accept.count(place.segment, positions);
         let may_answer = step.query.accept.is_all() || accepted > 0 || has_copies;
-        if place.bytes == 0 || !may_answer {
+        // Lists without a match are scanned too where vectors near the query are counted.
+        let is_counted = !is_read && step.progress.near.is_counted();
+        if place.bytes == 0 || !may_answer && !is_counted {
             return Some(ListFate::Empty);
         }
         let has = |lists: &[(u16, u32)]| lists.binary_search(&place.key()).is_ok();
@@ -82,7 +84,10 @@ impl Chosen<'_> {
 
     fn stop(&self, step: &Step<'_>, within: usize) -> Stop {
         let plan = step.plan;
-        let all = plan.probe.together.unwrap_or(step.query.index.found_lists());
+        // Lists that are searched in any case are not among those that were chosen.
+        let of_together = |lists: u32| lists.saturating_sub(self.probed.shared);
+        let all = plan.probe.together.map_or(step.query.index.found_lists(), of_together);
+        let planned = plan.probe.lists.min(all);
         let chosen = self.probed.lists as usize;
         if step.progress.limited_by == Some(Limit::MaxBytes) {
             Stop::MaxBytes
@@ -93,9 +98,9 @@ impl Chosen<'_> {
                 (false, true) => Stop::All,
                 (false, false) => Stop::MaxLists,
             }
-        } else if within < plan.probe.lists as usize {
+        } else if within < planned as usize {
             Stop::Epsilon
-        } else if plan.probe.lists == all {
+        } else if planned == all {
             Stop::All
         } else if self.probed.vectors < plan.k() as u64 {
             // CAST: widening

@@ -28,7 +28,8 @@ const FARTHEST: f64 = 0.15;
 pub(super) struct Probed {
     /// Lists chosen last and not scanned so far: nearest first, or in file order where they are read.
     pub(super) places: Vec<ListPlace>,
-    /// The first of these, as many, are searched whatever the query is, since small values of a partition share them.
+    /// Number of the first of these that are searched whatever the query is, since small values of a partition share them; means
+    /// nothing where lists are read.
     pub(super) shared: usize,
     /// Lists asked of the disk so far, and those of them that turned out to be unreadable; both ascending.
     asked: Vec<(u16, u32)>,
@@ -203,8 +204,8 @@ impl Probed {
         }
     }
 
-    /// With all lists scanned: chooses more of them where fewer of the vectors near the query match than of all. As many are
-    /// searched as for a filter that this share of all vectors matches. Whether there are more.
+    /// With all lists scanned: chooses more of them where a smaller share of the vectors near the query matches than of all. Their
+    /// number is that for a filter which this share of all vectors matches. Returns whether there are more.
     pub(super) fn widen(&mut self, step: &mut Step<'_>) -> bool {
         let is_watched = self.wider.is_none() && step.filter_plan() == Some(FilterPlan::Post);
         let filtered = step.plan.filtered.filter(|_| is_watched);

@@ -30,6 +30,8 @@ use crate::stopping::StopFlag;
 
 /// Filters that are compiled at once, and long ones that are read.
 const AT_ONCE: usize = 4;
+/// Filters whose parts are counted at once. Each part is compiled by itself, so one such filter may take as long as a hundred.
+const TOLD_AT_ONCE: usize = 2;
 /// Memory for compiling a filter, in sets of a bit for each vector, and besides.
 const SETS: usize = 4;
 const REST_BYTES: usize = 64 << 10;
@@ -52,6 +54,8 @@ struct Shared {
     /// Places for those that are read.
     reading: Arc<Semaphore>,
     compiling: Compiling,
+    /// Places for those whose parts are counted. They take no place from those that queries wait for.
+    telling: Arc<Semaphore>,
 }
 
 /// A filter as far as it is read.
@@ -94,6 +98,7 @@ impl Filters {
             memory: Memory::new(bytes_max),
             reading: Arc::new(Semaphore::new(AT_ONCE)),
             compiling: Compiling::new(AT_ONCE),
+            telling: Arc::new(Semaphore::new(TOLD_AT_ONCE)),
         };
         Filters { kept: Kept::default(), keys: Keys::default(), shared: Arc::new(shared) }
     }
@@ -323,6 +328,24 @@ mod tests {
         assert_eq!(filters.bytes(), 10 * (ENTRY_BYTES + size_of::<u64>()));
         drop(asked);
         assert!(filters.bytes() == 0 && filters.kept.is_empty());
+    }
+
+    #[tokio::test]
+    async fn parts_are_counted_in_places_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        TestIndex::random(Metric::L2, DType::U8, 4, 300).write(dir.path());
+        let index = Arc::new(Index::open(dir.path()).unwrap());
+        let filters = Filters::new(1 << 20);
+        let soon = Instant::now() + Duration::from_secs(10);
+        let used = get(&filters, ids(1), &index, soon).await.ok().unwrap();
+        let mut places = Vec::new();
+        for _ in 0..AT_ONCE {
+            places.push(filters.shared.compiling.place(soon).await.unwrap());
+        }
+        let asked = filters.ask(ids(1), &index, true).ok().unwrap();
+        let explained = filters.get((asked, None), &index, (true, soon)).await.ok().unwrap();
+        let told = explained.told.unwrap();
+        assert_eq!((told.parts.len(), told.parts[0].matches), (1, used.compiled.matches.count()));
     }
 
     #[tokio::test]

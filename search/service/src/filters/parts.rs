@@ -5,7 +5,7 @@ use std::time::Instant;
 use spandrel_index::Index;
 use spandrel_index::attributes::{CompileLimits, PartsError, parts};
 
-use super::{Filters, blocking, memory_bytes, refusal};
+use super::{Filters, blocking, memory_bytes, place, refusal};
 use crate::ask::{FilterTold, Written};
 use crate::refusal::Refusal;
 
@@ -20,7 +20,7 @@ impl Filters {
     ) -> Result<FilterTold, Refusal> {
         let Written { text, filter } = written;
         let memory_bytes = memory_bytes(index);
-        let place = self.shared.compiling.place(deadline).await?;
+        let place = place(&self.shared.telling, deadline).await?;
         let taken = self.take(memory_bytes)?;
         let index = Arc::clone(index);
         let counting = blocking(place, deadline, move |stop| {

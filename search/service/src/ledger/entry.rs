@@ -236,13 +236,14 @@ impl Entry {
         self.give(held - left);
     }
 
-    /// Keeps room for an answer of at most `bytes` bytes, before it is searched for.
-    pub(crate) fn room(&self, bytes: usize) -> Result<Room<'_>, Refusal> {
+    /// Keeps room for an answer of at most `bytes` bytes, before it is searched for. Where they never fit, `field` is the one that
+    /// asks for them.
+    pub(crate) fn room(&self, bytes: usize, field: &'static str) -> Result<Room<'_>, Refusal> {
         let limit = self.share();
         if bytes > limit {
             let message =
                 format!("an answer of up to {bytes} bytes, the server's limit for a connection is {limit}");
-            return Err(Refusal::field("k", message));
+            return Err(Refusal::field(field, message));
         }
         self.hold(bytes)
     }

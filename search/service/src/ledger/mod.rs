@@ -123,9 +123,9 @@ mod tests {
         let entry = Entry::open(&connection, Method::Search, &HeaderMap::new(), true);
         entry.admit(&HeaderMap::new()).unwrap();
         entry.take(5000).unwrap();
-        let room = entry.room(3000).unwrap();
+        let room = entry.room(3000, "k").unwrap();
         room.settle(1000);
-        drop(entry.room(2000).unwrap());
+        drop(entry.room(2000, "k").unwrap());
         let overhead = connection.held() - 6000;
         assert!(overhead > 10_000 && overhead < 16_000, "{overhead}");
         drop(entry);
@@ -172,9 +172,11 @@ mod tests {
     fn an_answer_that_never_fits_is_no_overload() {
         let connection = connection(small_limits());
         let entry = Entry::open(&connection, Method::Search, &HeaderMap::new(), true);
-        assert_eq!(entry.room(79 << 10).map(|_| ()).unwrap_err().code(), Code::InvalidArgument);
+        let never = entry.room(79 << 10, "ids").map(|_| ()).unwrap_err();
+        assert_eq!(never.code(), Code::InvalidArgument);
+        assert!(matches!(never, Refusal::Field { field: "ids", .. }), "{never}");
         entry.take(10 << 10).unwrap();
-        assert_eq!(entry.room(15 << 10).map(|_| ()).unwrap_err().code(), Code::ResourceExhausted);
+        assert_eq!(entry.room(15 << 10, "k").map(|_| ()).unwrap_err().code(), Code::ResourceExhausted);
     }
 
     #[test]

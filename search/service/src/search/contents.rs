@@ -1,6 +1,8 @@
 //! Vectors and attributes by id: of queries, of neighbours, and where they are all that is asked for.
+use std::time::Instant;
+
 use spandrel_engine::{Answer, FetchContent, FetchState, Fetched, SearchError};
-use spandrel_filter::Attribute;
+use spandrel_filter::{Attribute, Cell};
 
 use super::handed::Handed;
 use crate::ask::Rows;
@@ -8,12 +10,15 @@ use crate::call::Call;
 use crate::ledger::Room;
 use crate::refusal::Refusal;
 use crate::served::Served;
-use crate::turns::Turns;
+use crate::turns::{PIECE, Turns};
 
 /// Memory that values of attributes are given first, for each value beside its place and for all. What takes more is fetched once
 /// more with the memory of the largest message.
 const VALUE_BYTES: usize = 64;
 const REST_BYTES: usize = 64 << 10;
+
+/// Memory of a tag in a message: a text of its own, and the least that an allocation takes.
+const TAG_BYTES: usize = size_of::<String>() + 24;
 
 /// What is wanted of vectors.
 pub(super) struct Contents {
@@ -89,10 +94,14 @@ impl Contents {
         let first = self.content(0).cell_bytes(ids.len()) + values * VALUE_BYTES + REST_BYTES;
         let mut bytes_max = first.min(limit);
         loop {
-            let room = call.entry.room(bytes_max)?;
+            let mut room = call.entry.room(bytes_max, self.field)?;
             let asked = (ids.clone(), self.content(bytes_max));
             match Handed::ids(served, asked, call)?.reply(call).await? {
-                Ok(fetched) => return Ok((fetched, Some(room))),
+                Ok(fetched) => {
+                    let bytes = tags(&fetched.cells, call.deadline).await? * TAG_BYTES;
+                    room.join(call.entry.room(bytes, self.field)?);
+                    return Ok((fetched, Some(room)));
+                }
                 Err(SearchError::Cells { .. }) if bytes_max < limit => bytes_max = limit,
                 Err(SearchError::Cells { .. }) => {
                     let message = format!(
@@ -131,7 +140,38 @@ impl Contents {
     }
 }
 
+/// How many tags some values have: each becomes a text of its own in a message.
+async fn tags(cells: &[Cell], deadline: Instant) -> Result<usize, Refusal> {
+    let (mut count, mut turns) = (0, Turns::until(deadline));
+    for piece in cells.chunks(PIECE) {
+        turns.take(piece.len()).await?;
+        for cell in piece {
+            if let Cell::Tags(tags) = cell {
+                count += tags.len();
+            }
+        }
+    }
+    Ok(count)
+}
+
 /// Rows of an index.
 pub(super) fn rows_of(served: &Served, data: Vec<u8>) -> Rows {
     Rows { dtype: served.index().dtype(), dim: served.index().dim(), data }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use spandrel_filter::Tags;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_tag_is_counted() {
+        let of = |texts: &[&str]| Cell::Tags(Tags::of_texts(texts));
+        let cells = [Cell::Null, of(&["a", "b"]), Cell::Keyword("text".to_owned()), of(&[]), of(&["a"])];
+        let soon = Instant::now() + Duration::from_secs(60);
+        assert_eq!(tags(&cells, soon).await.unwrap(), 3);
+    }
 }

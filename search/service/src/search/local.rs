@@ -159,7 +159,7 @@ impl Searcher for Local {
             found if found > limit => return Err(Refusal::limit("ids", found, limit)),
             _ => {}
         }
-        let mut room = call.entry.room(ids.len() * (served.index().row_bytes() + 3) + ANSWER_REST)?;
+        let mut room = call.entry.room(ids.len() * (served.index().row_bytes() + 3) + ANSWER_REST, "ids")?;
         admitted(&served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), Course::Nearest), call)?;
         let (fetched, more) = contents.fetch(&served, ids, (self.limits.message_bytes, call)).await?;
         more.into_iter().for_each(|more| room.join(more));
@@ -208,7 +208,7 @@ impl Local {
             return Err(Refusal::field("options.explain", message));
         }
         let rest = ANSWER_REST + explained + if with_work { WORK_BYTES } else { 0 };
-        call.entry.room(count.saturating_mul(neighbours.saturating_add(rest)))
+        call.entry.room(count.saturating_mul(neighbours.saturating_add(rest)), "k")
     }
 
     /// The index's own vectors as queries, whose number was checked.
@@ -263,6 +263,11 @@ async fn let_in(
     call: Call<'_>,
 ) -> Result<Option<LetIn>, Refusal> {
     let Some(asked) = asked else { return Ok(None) };
+    let known = served.filters.kept(&asked);
+    if known.is_some() {
+        return Ok(Some(LetIn { asked, waiting: None, _known: known }));
+    }
+    // Queries that the engine would refuse are refused before their filter is compiled.
     if let Given::Rows(queries) = given {
         let (dim, row_bytes) = (served.index().dim(), served.index().row_bytes());
         let (rows_of_piece, mut turns) = ((PIECE / dim).max(1), Turns::until(call.deadline));
@@ -271,10 +276,6 @@ async fn let_in(
             turns.take(rows_of_piece * dim).await?;
             served.engine().check(piece).map_err(|error| error.after(first))?;
         }
-    }
-    let known = served.filters.kept(&asked);
-    if known.is_some() {
-        return Ok(Some(LetIn { asked, waiting: None, _known: known }));
     }
     let load = Load::of(served.engine(), given.count(), Course::Nearest);
     admitted(served, Load { filter: served.filters.delay(&asked), ..load }, call)?;

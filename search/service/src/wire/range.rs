@@ -57,18 +57,10 @@ pub(super) async fn serve(
     Ok(ReceiverStream::new(receiver))
 }
 
-/// Room for bytes held to the end. Where they never fit, `field` is the one that asks for them.
-fn room_to_the_end<'a>(bytes: usize, entry: &'a Entry, field: &'static str) -> Result<Room<'a>, Refusal> {
-    entry.room(bytes).map_err(|refusal| match refusal {
-        Refusal::Field { message, .. } => Refusal::field(field, message),
-        other => other,
-    })
-}
-
 /// Room for bytes of a message. Once an answer has begun it waits where others hold too many.
 async fn room_for(bytes: usize, entry: &Entry, is_first: bool) -> Result<Room<'_>, Refusal> {
     loop {
-        match entry.room(bytes) {
+        match entry.room(bytes, "radius") {
             Err(Refusal::Bytes { .. }) if !is_first => sleep(ROOM_AGAIN).await,
             room => return room,
         }
@@ -93,14 +85,14 @@ async fn answer(
     let call = Call::of(entry);
     let of_message = form.message_bytes.saturating_sub(MESSAGE_REST) / RESULT_BYTES;
     let results_max = of_message.clamp(1, RESULTS_MAX);
-    let best = room_to_the_end(ranging.held_max().saturating_mul(RESULT_BYTES), entry, "max_results")?;
+    let best = entry.room(ranging.held_max().saturating_mul(RESULT_BYTES), "max_results")?;
     // Its first part finds the lists.
     let mut lists = None;
     loop {
         let room = room_for(bytes_of(RESULTS_MAX), entry, lists.is_none()).await?;
         let Some(found) = ranging.next(call).await? else { break };
         if lists.is_none() {
-            lists = Some(room_to_the_end(ranging.list_bytes(), entry, "radius")?);
+            lists = Some(entry.room(ranging.list_bytes(), "radius")?);
         }
         let mut room = Some(room);
         for found in found.chunks(results_max) {

@@ -13,7 +13,7 @@ use crate::commands::input::InputArgs;
 use crate::commands::measure::{check_truth, filtered_recall};
 use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
-use crate::commands::truth_check::{Held, Sample, nearer_than_truth, note_nearer};
+use crate::commands::truth_check::{Sample, Stored, nearer_than_truth, note_nearer};
 use crate::figures::{LatencySummary, Machine, Point, PointParams};
 use crate::{Advised, Session};
 use spandrel_client::{Client, RetryPolicy};
@@ -113,7 +113,11 @@ async fn check_sample(
 ) -> anyhow::Result<()> {
     let sample = Sample::of(what.truth);
     let Some(client) = clients.first() else { return Ok(()) };
-    let filters = what.filter.bind(&remote.schema()?, queries.len())?;
+    // As for a query, an attribute of a type that is not known here matters to filters alone.
+    let filters = match what.filter.is_filtered() {
+        true => what.filter.bind(&remote.schema()?, queries.len())?,
+        false => None,
+    };
     let with_attributes = filters.as_ref().map(|_| v1::AttributeSelection::default());
     let mut found = Vec::new();
     for ids in sample.ids() {
@@ -138,7 +142,7 @@ async fn check_sample(
         let mut places = 0..;
         let held = |(&id, &found): (&u64, &bool)| {
             let (row, at) = if found { (rows.next()?, places.next()?) } else { return None };
-            Some(Held { id, vector: row.to_vec(), cells: cells(&response.attributes, at..at + 1) })
+            Some(Stored { id, vector: row.to_vec(), cells: cells(&response.attributes, at..at + 1) })
         };
         found.push(ids.iter().zip(&response.found).map(held).collect());
     }

@@ -58,7 +58,11 @@ pub(in crate::commands) fn ask(
         let remote = Arc::new(Remote::open(&clients, &config.address, server.index_name()).await?);
         let file = open_queries(remote.fit(), &query.input, query.queries, session)?;
         let filters = Arc::new(query.filter.wire(file.len())?);
-        let attributes = query.attributes.choose(&remote.schema()?)?;
+        // The server may have attributes of a type that is not known here: only who asks for some needs it.
+        let attributes = match &query.attributes.with_attributes {
+            Some(_) => query.attributes.choose(&remote.schema()?)?,
+            None => None,
+        };
         let names = attributes.map(|numbers| remote.attribute_names(&numbers));
         let with_attributes = names.clone().map(|names| v1::AttributeSelection { names });
         let names = names.unwrap_or_default();

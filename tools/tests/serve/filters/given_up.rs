@@ -10,7 +10,7 @@ use crate::holding::{Raw, code, framed, held, until};
 use crate::support::{Server, run};
 
 const SEARCH: &str = "/spandrel.v1.SearchService/Search";
-/// Comparisons in pairs: as many as a filter may have.
+/// Pairs of comparisons: their number is the limit of a filter.
 const PAIRS: usize = 5000;
 
 fn taken(server: &Server) -> f64 {

@@ -68,7 +68,7 @@ pub(super) fn pairs(ids: &[u64], distances: &[f32]) -> Vec<(u64, f32)> {
     ids.iter().copied().zip(distances.iter().copied()).collect()
 }
 
-/// A filter that takes long to compile, and says something else for each number: pairs of comparisons that no other says.
+/// A filter that takes long to compile. Filters of different numbers have no comparison of a price in common.
 pub(super) fn costly(number: usize, pairs: usize) -> Option<v1::Filter> {
     let pair = |at: usize| format!("(price<{at}.{number:04} and stock<{})", at % 89);
     as_text(&(0..pairs).map(pair).collect::<Vec<_>>().join(" or "))
