@@ -74,17 +74,18 @@ fn what_is_refused_or_malformed_costs_no_compiling() {
 
 #[test]
 fn filters_that_wait_too_long_to_be_compiled_are_refused_with_the_time_to_come_back() {
-    const CALLS: usize = 120;
+    const CALLS: usize = 200;
+    const PAIRS: usize = 4000;
     run(async {
         let flags = ["--metrics", "127.0.0.1:0", "--queue-delay-ms", "20"];
         let server = Server::of(&format!("index={}", folder().path().display()), &flags);
         let client = server.client();
         // So that it is known how long one takes.
-        client.search(request(0, costly(9999, 1000))).await.unwrap();
+        client.search(request(0, costly(9999, PAIRS))).await.unwrap();
         let mut calls = JoinSet::new();
         for number in 0..CALLS {
             let client = client.clone();
-            calls.spawn(async move { client.search(request(0, costly(number, 1000))).await });
+            calls.spawn(async move { client.search(request(0, costly(number, PAIRS))).await });
         }
         let (mut answered, mut refused) = (0, 0);
         while let Some(call) = calls.join_next().await {
@@ -101,10 +102,11 @@ fn filters_that_wait_too_long_to_be_compiled_are_refused_with_the_time_to_come_b
                 }
             }
         }
-        assert!(answered > 0 && refused > CALLS / 2, "{answered} answered, {refused} refused");
+        assert!(answered > 0 && refused > CALLS / 10, "{answered} answered, {refused} refused");
+        // The first of all, and what the queue of queries refused afterwards, if there was such.
         let compiled = compiled(&server) as usize;
-        assert!(compiled < CALLS / 2, "{compiled} were compiled of {CALLS}, {refused} refused");
-        assert_eq!(client.search(request(0, costly(0, 1000))).await.unwrap().ids.len(), K as usize);
+        assert!(compiled < answered + 1 + CALLS / 10, "{compiled} were compiled, {answered} answered");
+        assert_eq!(client.search(request(0, costly(0, PAIRS))).await.unwrap().ids.len(), K as usize);
     });
 }
 
