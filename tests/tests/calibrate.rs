@@ -133,6 +133,28 @@ fn a_recall_that_is_asked_for_is_found_and_answers_say_so() {
     assert_eq!((ids(&default), default[0].promise), (ids(&named), named[0].promise));
 }
 
+/// All lists of a small set are searched for every recall: what is compared makes the difference.
+#[test]
+fn a_small_set_gives_the_recall_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = Base::new(clustered(DType::U8, 32, 3000, 1));
+    build(&base, &coded(Metric::L2, CodeSpec::RaBitQ { bits: 1 }, Tier::Memory, dir.path()));
+    let engine = open_engine(dir.path());
+    let strangers = clustered(DType::U8, 32, 500, 2);
+    let truth = engine.search(strangers.bytes(), &every_list(10)).unwrap();
+    let mut compared = Vec::new();
+    for target in [0.9, 0.95, 0.99] {
+        let asked = SearchParams { recall: Some(target), ..SearchParams::new(10) };
+        let answers = engine.search(strangers.bytes(), &asked).unwrap();
+        let promise = answers[0].promise.unwrap();
+        assert!(promise.reached(), "{promise:?}");
+        let found = recall(Metric::L2, &answers, &truth);
+        assert!(found > target - 0.01 - 0.2 * (1.0 - target), "{target}: {found}");
+        compared.push(answers.iter().map(|answer| u64::from(answer.work.reranked)).sum::<u64>());
+    }
+    assert!(compared.is_sorted() && compared[0] < compared[2], "{compared:?}");
+}
+
 #[test]
 fn searches_of_codes_in_memory_end_where_they_have_found_enough() {
     let asked = Asked::build(CodeSpec::Axes { bytes: 12 });

@@ -225,10 +225,10 @@ impl Spot {
             // Most of that work is what no answer can do without.
             let least = Place::of(curve, RECALL_LEAST, |point| point.recall).value(curve, work);
             let allowed = (aim.effort * place.value(curve, work)).max(least);
-            place = place.before(Place::of(curve, allowed, work));
+            place = place.before(Place::within(curve, allowed, work));
         }
         let lists = |point: &RecallPoint| f64::from(point.lists);
-        place = place.before(Place::of(curve, aim.lists_max.into(), lists));
+        place = place.before(Place::within(curve, aim.lists_max.into(), lists));
         let after = &curve.points[place.after];
         let errors = |point: &RecallPoint| f64::from(point.rerank_errors);
         let errors = if place.after == 0 { errors(after) } else { place.value(curve, errors) };
@@ -284,6 +284,18 @@ impl Place {
         let low = after.checked_sub(1).map_or(0.0, |before| value(&curve.points[before]));
         let share = if high > low { ((wanted - low) / (high - low)).clamp(0.0, 1.0) } else { 1.0 };
         Place { after, share }
+    }
+
+    /// The last place where a `value` that never falls is at most `most`: points may take equal numbers of lists.
+    fn within(curve: &RecallCurve, most: f64, value: impl Fn(&RecallPoint) -> f64) -> Place {
+        let Some(after) = curve.points.iter().position(|point| value(point) > most) else {
+            return Place { after: curve.points.len() - 1, share: 1.0 };
+        };
+        let low = after.checked_sub(1).map_or(0.0, |before| value(&curve.points[before]));
+        match after.checked_sub(1) {
+            Some(before) if most <= low => Place { after: before, share: 1.0 },
+            _ => Place { after, share: ((most - low) / (value(&curve.points[after]) - low)).max(0.0) },
+        }
     }
 
     fn value(self, curve: &RecallCurve, value: impl Fn(&RecallPoint) -> f64) -> f64 {

@@ -105,14 +105,14 @@ fn nothing_is_measured_where_that_is_off() {
     assert!(!metrics.contains("spandrel_recall{"), "{metrics}");
 }
 
-/// Says that queries miss a quarter of what they do.
+/// Says that queries miss half of what they do.
 struct Boasts(RecallCurves);
 
 impl Boasts {
     fn publish(dir: &Path) {
         let mut curves = Index::open(dir).unwrap().recall().unwrap().clone();
         let points = curves.curves.iter_mut().flat_map(|curve| &mut curve.points);
-        points.for_each(|point| point.recall = 1.0 - (1.0 - point.recall) / 4.0);
+        points.for_each(|point| point.recall = 1.0 - (1.0 - point.recall) / 2.0);
         recalibrate(dir, &Boasts(curves), &Silent, &AtomicBool::new(false)).unwrap().unwrap();
     }
 }
@@ -141,7 +141,6 @@ fn before_and_after(server: &Server, is_seen: impl Fn() -> bool) -> [f64; 2] {
 }
 
 #[test]
-#[ignore = "on a busy machine queries are given less effort, and no recall is promised then"]
 fn queries_aim_higher_where_their_recall_is_under_its_target_and_that_is_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let live = folder.path().join("live");
@@ -155,9 +154,8 @@ fn queries_aim_higher_where_their_recall_is_under_its_target_and_that_is_allowed
     let [before, after] = before_and_after(&server, || metric(&server, "recall_under_target") > 0.5);
     assert!(before < 0.935 && (before - after).abs() < 1e-9, "{before}, {after}: it is not to be corrected");
     let server = Server::of(&index, &[&flags[..], &["--recall-correct"]].concat());
-    let [before, after] = before_and_after(&server, || metric(&server, "recall_misses") > 1.5);
-    // The cheapest point of the curve finds more than one step of aiming higher asks for.
-    assert!(before < 0.935 && after >= before, "{before} before and {after} after");
+    let [before, after] = before_and_after(&server, || metric(&server, "recall_misses") > 1.0);
+    assert!(before < 0.935 && after > before + 0.01, "{before} before and {after} after");
     // It expects no more than was asked for, though the curve says that much of the higher point.
     let request = v1::SearchRequest { k: K as u32, ..crate::support::request(0) };
     let promise = run(async { server.client().search(request).await.unwrap().promise.unwrap() });

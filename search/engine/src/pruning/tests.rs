@@ -57,6 +57,23 @@ fn effort_and_a_cap_of_lists_move_down_the_curve() {
     assert_eq!(capped(1).0, 1);
 }
 
+/// Points of small sets all take every list, and differ in what they compare.
+#[test]
+fn a_cap_of_lists_holds_no_point_back_that_keeps_to_it() {
+    let mut of = curve(10, 10);
+    of.points.iter_mut().for_each(|point| point.lists = 90);
+    let found = |recall, lists_max| {
+        let found = Spot::of(&of, Aim { lists_max, ..Aim::at(recall) }).pruning();
+        (found.max_lists, found.rerank_errors, found.recall)
+    };
+    assert_eq!(found(0.9, 90), (90, 1.0, Some(0.9)));
+    assert_eq!(found(0.98, 90), (90, 2.0, Some(0.98)));
+    assert_eq!(found(0.98, 45), (45, 0.5, Some(0.3)));
+    // At a point of the cap exactly, what its own point says is in force.
+    let at_point = Spot::of(&curve(10, 10), Aim { lists_max: 30, ..Aim::at(0.98) });
+    assert_eq!((at_point.epsilon, at_point.errors, at_point.recall), (Some(0.6), 1.0, 0.9));
+}
+
 #[test]
 fn between_numbers_of_neighbours_nothing_is_less_than_at_both() {
     let of = |k: f64, recall: f64| {
