@@ -1,12 +1,12 @@
 //! Scans the rows once: each value with its position, sorted in runs.
-use std::ops::ControlFlow;
 
 use spandrel_filter::Cell;
 use spandrel_index::IdFinder;
 use spandrel_index::format::IdPages;
 
 use super::collector::{Collector, Texts};
-use super::hash::{ROWS_BETWEEN, RowHash};
+use super::hash::RowHash;
+use super::scan::scan_rows;
 use crate::checkpoint::{ATTRIBUTE_RUNS, Gathered};
 use crate::plan::POSITION_ROWS;
 use crate::spill::SpillWriter;
@@ -21,18 +21,7 @@ pub(crate) fn gather(state: &BuildState<'_>) -> Result<Gathered, BuildError> {
     };
     context.progress.phase("gather", params.vectors, "rows");
     let mut gathering = Gathering::open(state)?;
-    let (mut done, mut ended) = (0, Ok(()));
-    source.scan(&mut |row, cells| {
-        ended = gathering.push(row, cells);
-        if row - done >= ROWS_BETWEEN && ended.is_ok() {
-            context.progress.advance(row - done);
-            done = row;
-            ended = context.check_stop();
-        }
-        if ended.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    ended?;
-    context.progress.advance(params.vectors - done);
+    scan_rows(source, params.vectors, context, &mut |row, cells| gathering.push(row, cells))?;
     gathering.finish()
 }
 

@@ -6,11 +6,10 @@ use spandrel_index::AttributeSource;
 use spandrel_index::format::hash_hex;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::scan::scan_rows;
 use crate::progress::Context;
 use crate::{Attributes, BuildError, Input};
 
-/// Rows between two looks at the wish to stop.
-pub(super) const ROWS_BETWEEN: u64 = 1 << 14;
 /// Rows that [`glance`] looks at.
 const GLANCE_ROWS: u64 = 1024;
 
@@ -56,18 +55,11 @@ impl RowHash {
 pub(crate) fn hash_attributes(input: Input<'_>, context: Context<'_>) -> Result<Option<String>, BuildError> {
     let Some(Attributes { source, .. }) = input.attributes else { return Ok(None) };
     context.progress.phase("check attributes", source.len(), "rows");
-    let (mut hash, mut done, mut stopped) = (RowHash::new(), 0, Ok(()));
-    source.scan(&mut |row, cells| {
+    let mut hash = RowHash::new();
+    scan_rows(source, source.len(), context, &mut |row, cells| {
         hash.add(row, cells);
-        if row - done >= ROWS_BETWEEN {
-            context.progress.advance(row - done);
-            done = row;
-            stopped = context.check_stop();
-        }
-        if stopped.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        Ok(())
     })?;
-    stopped?;
-    context.progress.advance(source.len() - done);
     Ok(Some(hash.finish()))
 }
 

@@ -11,6 +11,7 @@ mod hash;
 mod merge;
 mod partition;
 mod runs;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod write;

@@ -1,9 +1,8 @@
 //! Reads the attribute that a build is partitioned by, before there are positions: where each row belongs.
-use std::ops::ControlFlow;
-
 use super::collector::{Collector, Texts};
-use super::hash::{ROWS_BETWEEN, RowHash};
+use super::hash::RowHash;
 use super::merge;
+use super::scan::scan_rows;
 use crate::checkpoint::{PARTITION_RUNS, Partitioned};
 use crate::partition::KeyBuilder;
 use crate::spill::{SpillReader, SpillWriter};
@@ -18,8 +17,8 @@ pub(crate) fn partition(state: &BuildState<'_>) -> Result<Partitioned, BuildErro
     context.progress.phase("partition", params.vectors, "rows");
     let mut spill = SpillWriter::create(&**scratch, PARTITION_RUNS, 0, 1, 0)?;
     let mut values = Collector::Texts(Texts::default());
-    let (mut hash, mut done, mut ended) = (RowHash::new(), 0, Ok(()));
-    source.scan(&mut |row, cells| {
+    let mut hash = RowHash::new();
+    scan_rows(source, params.vectors, context, &mut |row, cells| {
         hash.add(row, cells);
         if let Collector::Texts(texts) = &mut values {
             let (cell, row) = (&cells[by.attribute], row as u32); // CAST: at most 2^32 vectors
@@ -31,20 +30,13 @@ pub(crate) fn partition(state: &BuildState<'_>) -> Result<Partitioned, BuildErro
         }
         // CAST: widening
         if values.memory_bytes() as u64 > state.plan.run_bytes {
-            ended = values.flush(&mut spill).map(|_| ());
+            values.flush(&mut spill)?;
         }
-        if row - done >= ROWS_BETWEEN && ended.is_ok() {
-            context.progress.advance(row - done);
-            done = row;
-            ended = context.check_stop();
-        }
-        if ended.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        Ok(())
     })?;
-    ended?;
     if Some(hash.finish()) != state.checked().attributes_hash {
         return Err(BuildError::Changed { name: source.name() });
     }
-    context.progress.advance(params.vectors - done);
     values.flush(&mut spill)?;
     let spill = SpillReader::open(&**scratch, PARTITION_RUNS, &spill.finish()?)?;
     let mut keys = KeyBuilder::new(params.vectors);

@@ -28,8 +28,8 @@ const FARTHEST: f64 = 0.15;
 pub(super) struct Probed {
     /// Lists chosen last and not scanned so far: nearest first, or in file order where they are read.
     pub(super) places: Vec<ListPlace>,
-    /// Number of the first of these that are searched whatever the query is, since small values of a partition share them; means
-    /// nothing where lists are read.
+    /// Of these, the first `shared` are searched for every query: small values of a partition share them. It is
+    /// used where lists are in memory alone.
     pub(super) shared: usize,
     /// Lists asked of the disk so far, and those of them that turned out to be unreadable; both ascending.
     asked: Vec<(u16, u32)>,

@@ -107,15 +107,8 @@ impl Load {
                 };
             }
         }
-        let mut outcome = Outcome { answers: vec![None; dealer.queries], ..Outcome::default() };
-        while let Some(joined) = tasks.join_next().await {
-            let samples =
-                joined.map_err(|e| Status::internal(format!("a task of the generator broke: {e}")))??;
-            samples.into_iter().for_each(|sample| outcome.take(sample));
-        }
-        outcome.elapsed = start.elapsed();
-        outcome.refused_share = patience.refused_share();
-        Ok(outcome)
+        let answers = vec![None; dealer.queries];
+        Outcome { answers, ..Outcome::default() }.gather(tasks, start, &patience).await
     }
 
     /// Sends queries at a rate, each at its time, without waiting for those before. Latencies count from that time, so
@@ -170,6 +163,26 @@ impl Outcome {
             *place = Some(answer);
         }
     }
+
+    /// With what all tasks of a generator that began at `start` found.
+    ///
+    /// # Errors
+    /// The first of the tasks' statuses.
+    pub(super) async fn gather(
+        mut self,
+        mut tasks: JoinSet<Samples>,
+        start: Instant,
+        patience: &Patience,
+    ) -> Result<Outcome, Status> {
+        while let Some(joined) = tasks.join_next().await {
+            let samples =
+                joined.map_err(|e| Status::internal(format!("a task of the generator broke: {e}")))??;
+            samples.into_iter().for_each(|sample| self.take(sample));
+        }
+        self.elapsed = start.elapsed();
+        self.refused_share = patience.refused_share();
+        Ok(self)
+    }
 }
 
 fn nanos(time: Duration) -> u64 {
@@ -179,7 +192,7 @@ fn nanos(time: Duration) -> u64 {
 /// Longest time of a stream, which ends when the load does.
 const STREAM_TIME: Duration = Duration::from_secs(24 * 3600);
 
-type Samples = Result<Vec<Sample>, Status>;
+pub(super) type Samples = Result<Vec<Sample>, Status>;
 
 /// One call after the other.
 async fn calls(connection: Connection, asking: Asking, dealer: Arc<Dealer>, rpc: Rpc) -> Samples {

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tonic::Status;
 
 use super::bench::described;
-use super::load::{Dealer, Outcome, Sample};
+use super::load::{Dealer, Outcome, Sample, Samples};
 use super::patience::{Connection, Patience};
 use super::within::{answer, request};
 use super::{Remote, ServerArgs, told};
@@ -95,23 +95,11 @@ async fn closed(
             tasks.spawn(searches(connection, asking.clone(), Arc::clone(&dealer)));
         }
     }
-    let mut outcome = Outcome { answers: vec![None; count], ..Outcome::default() };
-    while let Some(joined) = tasks.join_next().await {
-        let samples =
-            joined.map_err(|e| Status::internal(format!("a task of the generator broke: {e}")))??;
-        samples.into_iter().for_each(|sample| outcome.take(sample));
-    }
-    outcome.elapsed = start.elapsed();
-    outcome.refused_share = patience.refused_share();
-    Ok(outcome)
+    Outcome { answers: vec![None; count], ..Outcome::default() }.gather(tasks, start, &patience).await
 }
 
 /// One search after the other, each read to its end.
-async fn searches(
-    connection: Connection,
-    asking: Asking,
-    dealer: Arc<Dealer>,
-) -> Result<Vec<Sample>, Status> {
+async fn searches(connection: Connection, asking: Asking, dealer: Arc<Dealer>) -> Samples {
     let row_bytes = asking.queries.row_bytes();
     let mut samples = Vec::new();
     while let Some((numbers, first_pass)) = dealer.next() {
