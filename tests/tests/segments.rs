@@ -4,6 +4,7 @@
 //! written over them.
 mod calibrated;
 mod filtered;
+mod union;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,117 +12,17 @@ use std::sync::Arc;
 
 use spandrel_builder::{BuildConfig, ListCount};
 use spandrel_datasets::Rows;
-use spandrel_engine::{
-    Answer, Engine, ExactSearch, FetchState, Lookup, RangeParams, RangeRequest, SearchParams,
-};
+use spandrel_engine::{Engine, ExactSearch, FetchState, Lookup, RangeParams, RangeRequest, SearchParams};
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::{
-    BODY_AT, CURRENT, Current, MAIN_COLUMN, Manifest, OpenError, SectionKind, SegmentEntry, current,
-    manifest_name,
-};
+use spandrel_index::format::{BODY_AT, MAIN_COLUMN, Manifest, OpenError, SectionKind};
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier, VectorSource, VerifyError};
-use spandrel_io::FolderStore;
 use spandrel_tests::{Base, clustered, coded, config, count};
 use tempfile::TempDir;
+use union::{DIM, K, Union, found, manifest_of, merge, parts_of, publish, search};
 
 use crate::support::{
     TIERS, engine_config, every_list, exact_distance, open_engine, open_engine_with, verify_index,
 };
-
-const DIM: usize = 24;
-const K: usize = 10;
-/// Vectors of the parts: of unlike sizes, so that nothing fits by chance.
-const PARTS: [usize; 3] = [700, 1500, 300];
-
-/// A set of vectors as one index and as an index of segments.
-struct Union {
-    base: Base,
-    queries: Rows,
-    parts: Vec<Base>,
-    one: TempDir,
-    many: TempDir,
-}
-
-/// Rows of a set, each part with the longest of all, so that all parts have one head space. Ids are neither dense nor in the
-/// order of the parts.
-fn parts_of(dtype: DType) -> (Base, Vec<Base>) {
-    let rows = clustered(dtype, DIM, PARTS.iter().sum(), 1);
-    let zero = vec![0; rows.row_bytes()];
-    let length = |row: usize| exact_distance(Metric::L2, dtype, &zero, rows.row(row));
-    let longest = (0..count(&rows)).max_by(|&a, &b| length(a).total_cmp(&length(b))).unwrap();
-    let (mut next, mut parts) = (0, Vec::new());
-    let mut id = (0_u64..).map(|number| number * 7919 % 1_000_003);
-    for size in PARTS {
-        let mut bytes: Vec<u8> = (next..next + size).flat_map(|row| rows.row(row)).copied().collect();
-        bytes.extend_from_slice(rows.row(longest));
-        next += size;
-        let ids = id.by_ref().take(size + 1).collect();
-        parts.push(Base::with_ids(Rows::new(dtype, DIM, bytes).unwrap(), ids));
-    }
-    let bytes = parts.iter().flat_map(|part| part.rows.bytes()).copied().collect();
-    let ids = parts.iter().flat_map(|part| part.ids.clone().unwrap()).collect();
-    (Base::with_ids(Rows::new(dtype, DIM, bytes).unwrap(), ids), parts)
-}
-
-impl Union {
-    fn build(dtype: DType, config: impl Fn(&Path) -> BuildConfig) -> Union {
-        let (base, parts) = parts_of(dtype);
-        let [one, many] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        base.build(&config(one.path())).unwrap();
-        let built: Vec<TempDir> = parts.iter().map(|_| tempfile::tempdir().unwrap()).collect();
-        for (part, dir) in parts.iter().zip(&built) {
-            part.build(&config(dir.path())).unwrap();
-        }
-        merge(&built.iter().map(TempDir::path).collect::<Vec<_>>(), many.path());
-        Union { base, queries: clustered(dtype, DIM, 30, 2), parts, one, many }
-    }
-
-    /// A small one, with codes in memory.
-    fn small() -> Union {
-        Union::build(DType::U8, |out| coded(Metric::L2, CodeSpec::RaBitQ { bits: 2 }, Tier::Memory, out))
-    }
-}
-
-fn manifest_of(dir: &Path) -> Manifest {
-    let store = FolderStore::new(dir);
-    Manifest::open(&store, current(&store).unwrap()).unwrap()
-}
-
-fn publish(dir: &Path, manifest: &Manifest) {
-    let bytes = manifest.to_bytes();
-    fs::write(dir.join(manifest_name(manifest.version)), &bytes).unwrap();
-    fs::write(dir.join(CURRENT), Current::of(manifest.version, &bytes).to_bytes()).unwrap();
-}
-
-/// Makes the indexes in `parts` segments of one in `out`.
-fn merge(parts: &[&Path], out: &Path) {
-    let mut manifest = manifest_of(parts[0]);
-    let mut segments = Vec::new();
-    for (number, dir) in parts.iter().enumerate() {
-        let part = manifest_of(dir);
-        assert_eq!((part.id_bytes, part.head_space), (manifest.id_bytes, manifest.head_space));
-        let mut segment: SegmentEntry = part.segments[0].clone();
-        segment.uuid.clone_from(&part.uuid);
-        for section in &mut segment.sections {
-            let name = format!("{}.{number}", section.file);
-            fs::copy(dir.join(&section.file), out.join(&name)).unwrap();
-            section.file = name;
-        }
-        segments.push(segment);
-    }
-    manifest.uuid = format!("{:032x}", manifest.uuid() ^ 1);
-    manifest.segments = segments;
-    publish(out, &manifest);
-}
-
-/// Ids and the bits of distances.
-fn found(answers: &[Answer]) -> Vec<Vec<(u64, u32)>> {
-    answers.iter().map(|a| a.neighbours.iter().map(|n| (n.id, n.distance.to_bits())).collect()).collect()
-}
-
-fn search(engine: &Engine, queries: &Rows, params: &SearchParams) -> Vec<Answer> {
-    engine.search(queries.bytes(), params).unwrap()
-}
 
 #[test]
 fn all_lists_with_exact_comparison_answer_like_the_union() {

@@ -1,79 +1,16 @@
 //! What every backend promises, run against every backend and the faulty one.
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+mod fixture;
+
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use fixture::{FILE_BYTES, Fixture, random_reads};
 
-use super::{Completion, Direct, PreadReader, Read, ReadError, ReadFile, Reader, UringReader};
+use super::{Direct, PreadReader, Read, ReadError, ReadFile, Reader, UringReader};
 use crate::faults::{FaultRates, FaultyReader, InlineReader, Schedule};
 
 type Make = fn(usize) -> Box<dyn Reader>;
-
-const FILE_BYTES: u64 = (1 << 20) + 512 + 77;
-
-/// A file whose bytes tell their place.
-struct Fixture {
-    _dir: tempfile::TempDir,
-    path: PathBuf,
-    content: Vec<u8>,
-}
-
-impl Fixture {
-    fn new() -> Fixture {
-        Fixture::within(&std::env::temp_dir())
-    }
-
-    fn within(parent: &Path) -> Fixture {
-        Fixture::of(parent, 5)
-    }
-
-    fn of_seed(seed: u64) -> Fixture {
-        Fixture::of(&std::env::temp_dir(), seed)
-    }
-
-    fn of(parent: &Path, seed: u64) -> Fixture {
-        let dir = tempfile::tempdir_in(parent).unwrap();
-        let path = dir.path().join("data");
-        let mut content = vec![0; FILE_BYTES as usize];
-        ChaCha8Rng::seed_from_u64(seed).fill(&mut content[..]);
-        std::fs::write(&path, &content).unwrap();
-        Fixture { _dir: dir, path, content }
-    }
-
-    fn open(&self, direct: Direct) -> Arc<ReadFile> {
-        ReadFile::open(&self.path, direct).unwrap()
-    }
-
-    fn wanted(&self, read: &Read) -> &[u8] {
-        &self.content[read.offset as usize..][..read.bytes as usize]
-    }
-
-    /// Checks that each read has completed once, with its bytes.
-    fn check(&self, reads: &[Read], out: &[Completion]) {
-        assert_eq!(out.len(), reads.len());
-        let by_tag: BTreeMap<u64, &Read> = reads.iter().map(|read| (read.tag, read)).collect();
-        let mut left = by_tag.clone();
-        for completion in out {
-            let read = left.remove(&completion.tag).expect("one completion for each tag");
-            let buf = completion.result.as_ref().unwrap();
-            assert!(buf[..] == *self.wanted(read), "{read:?} got wrong bytes");
-        }
-    }
-}
-
-/// Random reads inside the file: multiples of 512 bytes, up to 64 KiB.
-fn random_reads(file: u32, count: u64, seed: u64) -> Vec<Read> {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut reads = Vec::new();
-    for tag in 0..count {
-        let bytes = random.random_range(1..=128u32) * 512;
-        let offset = random.random_range(0..=(FILE_BYTES - u64::from(bytes)) / 512) * 512;
-        reads.push(Read { file, offset, bytes, tag });
-    }
-    reads
-}
 
 fn all_bytes_arrive(make: Make) {
     let fixture = Fixture::new();

@@ -14,6 +14,7 @@ mod lifecycle;
 mod load;
 mod page;
 mod ranges;
+mod raw;
 mod recall;
 mod refusals;
 mod secure;

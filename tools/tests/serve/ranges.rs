@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::holding::{Raw, ended_with, held, until};
+use crate::holding::{ended_with, held, until};
+use crate::raw::Raw;
 use crate::support::{Server, request, run, spandrel};
 
 const SEARCH_RANGE: &str = "/spandrel.v1.SearchService/SearchRange";

@@ -6,7 +6,8 @@ use tonic::Code;
 
 use super::messages::{K, as_text, costly, request};
 use super::rows::server;
-use crate::holding::{Raw, code, framed, held, until};
+use crate::holding::{held, until};
+use crate::raw::{Raw, code, framed};
 use crate::support::{Server, run};
 
 const SEARCH: &str = "/spandrel.v1.SearchService/Search";

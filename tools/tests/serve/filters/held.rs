@@ -5,7 +5,8 @@ use tonic::Code;
 
 use super::messages::{K, costly, raw, request};
 use super::rows::server;
-use crate::holding::{Call, Raw, code, framed, held, until};
+use crate::holding::{held, until};
+use crate::raw::{Call, Raw, code, framed};
 use crate::support::run;
 
 const SEARCH: &str = "/spandrel.v1.SearchService/Search";
