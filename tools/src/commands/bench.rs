@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::{Value, json};
 use spandrel_datasets::{IdFile, RangeTruth, Rows, Truth};
 use spandrel_engine::RangeParams;
 use spandrel_index::{Index, VectorSource as _};
-use spandrel_io::disk::{DiskParams, DiskReport, DiskRow, measure_folder};
 
 use super::ceiling;
+use super::disk;
 use super::filter::{Compiler, FilterArgs};
 use super::input::InputArgs;
-use super::measure::{self, Examples, Pruning, Setup, Sweep, cross};
+use super::measure::{self, Examples, Pruning, Sweep, cross};
 use super::remote::bench::Remotely;
 use super::remote::range_bench::{RangeRemotely, measure_within};
 use super::remote::{self, Rpc, ServerArgs};
+use super::running::Setup;
 use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, READING, open_index, open_queries};
 use super::within::{self, RadiusArgs, RangeExamples, RangeSweep};
-use crate::figures::{Align, Machine, Point, STAGES, TextTable, points_table, units};
+use crate::figures::{Align, Point, STAGES, TextTable, points_table, units};
 use crate::report::{Comparison, page};
 use crate::values::{OutputFormat, parse_epsilon, parse_recall, parse_share};
 use crate::{Session, UsageError, write_file};
@@ -29,6 +29,10 @@ use crate::{Session, UsageError, write_file};
 /// Lists of values give every combination; with neither --epsilon nor --max-lists, the index's own pruning is
 /// measured. With --server, measure what clients of a server see; with --disk, what the disk itself can do.
 #[derive(Debug, Args)]
+#[command(override_usage = "\
+    spandrel bench [OPTIONS] --index <DIR> --queries <FILE> --truth <FILE>
+       spandrel bench [OPTIONS] --server <HOST:PORT> --queries <FILE> --truth <FILE>
+       spandrel bench [OPTIONS] --disk <DIR>")]
 pub struct BenchArgs {
     /// Folder of the index.
     #[arg(long, value_name = "DIR", required_unless_present_any = ["disk", "server"])]
@@ -55,19 +59,22 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "4",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub in_flight: Vec<u16>,
-    /// Recall wanted: what the index's calibration takes for it is measured.
+    /// Recall wanted: what the index's calibration takes for it is measured [default: 0.95 where neither --epsilon nor
+    /// --max-lists is given].
     #[arg(long, value_name = "R,R", value_delimiter = ',', conflicts_with = "epsilon", help_heading = KNOBS, value_parser = parse_recall::<f64>)]
     pub recall: Vec<f64>,
-    /// A list is read if its head is at most 1 + epsilon times as far as the nearest one.
+    /// A list is read if its head is at most 1 + epsilon times as far as the nearest one [default: the index's own].
     #[arg(long, value_name = "E,E", value_delimiter = ',', help_heading = KNOBS, value_parser = parse_epsilon)]
     pub epsilon: Vec<f32>,
-    /// Most lists read.
+    /// Most lists read [default: the index's own].
     #[arg(long, value_name = "N,N", value_delimiter = ',', help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_lists: Vec<u32>,
-    /// Vectors compared exactly after their codes were scanned, those most likely to be among the nearest.
+    /// Vectors compared exactly after their codes were scanned, those most likely to be among the nearest [default: by the
+    /// errors of their estimates].
     #[arg(long, value_name = "N,N", value_delimiter = ',', help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
     pub rerank: Vec<u32>,
-    /// Compare exactly each vector whose estimate, less half of this number of its standard errors, may be among the k best.
+    /// Compare exactly each vector whose estimate, less half of this number of its standard errors, may be among the k best
+    /// [default: the index's own].
     #[arg(long, value_name = "E,E", value_delimiter = ',', conflicts_with = "rerank", help_heading = KNOBS, value_parser = parse_epsilon)]
     pub rerank_errors: Vec<f32>,
     /// All within a radius; the truth is one of `data truth --radius`.
@@ -126,7 +133,8 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         return hand_out(args, &label, &points, "", session);
     }
     let (Some(index), Some(queries), Some(truth)) = (&args.index, &args.queries, &args.truth) else {
-        return disk(args, session);
+        let Some(dir) = &args.disk else { unreachable!("the parser asks for an index or a disk") };
+        return disk::run(dir, &args.io, session);
     };
     let index = open_index(index, &args.places)?;
     let queries = Rows::read(&open_queries(Fit::of(&index), &args.input, queries, session)?)?;
@@ -333,63 +341,6 @@ fn stages_text(points: &[Point]) -> String {
         table.row(cells);
     }
     format!("\n{table}")
-}
-
-fn disk(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
-    let Some(dir) = &args.disk else { unreachable!("the parser asks for an index or a disk") };
-    session.note("writing a test file, then reading it in several ways; about 15 seconds");
-    let params = DiskParams { backend: args.io.io, direct: args.io.direct, ..DiskParams::default() };
-    let report = measure_folder(dir, &params, &session.stop)?;
-    session.show(&disk_text(&report), &disk_json(&report))
-}
-
-fn disk_json(report: &DiskReport) -> Value {
-    let row = |row: &DiskRow| {
-        json!({
-            "bytes": row.bytes,
-            "at_once": row.depth,
-            "reads_per_s": row.reads_per_s,
-            "mb_per_s": row.mb_per_s,
-            "mean_us": row.mean_us,
-            "p99_us": row.p99_us,
-            "cpu_us": row.cpu_us,
-        })
-    };
-    json!({
-        "machine": Machine::detect().to_string(),
-        "io": report.backend.to_string(),
-        "direct": report.direct,
-        "file_bytes": report.file_bytes,
-        "write_mb_per_s": report.write_mb_per_s,
-        "loads": report.rows.iter().map(row).collect::<Vec<_>>(),
-    })
-}
-
-fn disk_text(report: &DiskReport) -> String {
-    let mut text = format!(
-        "{}\n{}, {} reads of a file of {}\n",
-        Machine::detect(),
-        report.backend,
-        if report.direct { "direct" } else { "page cache" },
-        units::bytes(report.file_bytes as f64) // CAST: shown to three digits
-    );
-    if let Some(why) = &report.fallback {
-        text += &format!("note: not io_uring because {why}\n");
-    }
-    if let Some(rate) = report.write_mb_per_s {
-        text += &format!("sequential write {} MB/s\n", units::three_digits(rate));
-    }
-    let mut table = TextTable::new();
-    for head in ["read bytes", "at once", "reads/s", "MB/s", "mean us", "p99 us", "CPU us"] {
-        table.column(head, Align::Right);
-    }
-    for row in &report.rows {
-        let [rate, mb, mean, p99, cpu] =
-            [row.reads_per_s, row.mb_per_s, row.mean_us, row.p99_us, row.cpu_us].map(units::three_digits);
-        let cells = [units::count(row.bytes.into()), row.depth.to_string(), rate, mb, mean, p99, cpu];
-        table.row(cells.map(Some).to_vec());
-    }
-    format!("{text}\n{table}")
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 use spandrel_engine::{
-    Answer, Engine, EngineConfig, QueryPlan, RecallEstimate, Sample, SearchError, SearchParams, recall_of,
+    Answer, Engine, EngineConfig, Neighbour, QueryPlan, RecallEstimate, Sample, SearchError, SearchParams,
+    recall_of,
 };
 use spandrel_index::attributes::CompileError;
 use spandrel_index::{Index, Matches, VectorSource as _};
@@ -20,7 +21,7 @@ use super::search::{
 use super::shape::threads_default;
 use crate::figures::{Align, PointParams, TextTable, process_memory, units};
 use crate::values::{ByteSize, parse_recall};
-use crate::{Advised, Session, UsageError};
+use crate::{Advised, Meter, Session, UsageError};
 
 /// Measure the recall of an index against exact search.
 ///
@@ -142,37 +143,26 @@ pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
     };
     let engine = open_engine(&index, config, session)?;
     let batch = batch(args, &engine, k, filters.as_ref())?;
-    let asking =
-        Asking { sample: &sample, places: &places, filters: filters.as_ref(), threads: config.threads };
+    let asking = Asking {
+        engine: &engine,
+        k,
+        sample: &sample,
+        places: &places,
+        filters: filters.as_ref(),
+        threads: config.threads,
+    };
     let count = sample.rows.len() / index.row_bytes();
     let meter = session.meter();
     for first in (0..count).step_by(batch) {
         let queries = first..(first + batch).min(count);
         meter.phase("comparing with every vector", "bytes");
-        let among = asking.filters(queries.clone())?;
-        let exact = Arc::new(sample.exact(&index, k, queries.clone())?.among(among));
-        let (bytes, pieces) = (exact.bytes(), exact.pieces().max(1) as u64); // CAST: widening
-        let nearest = engine.exact(&exact, &mut |done| {
-            meter.set(bytes / pieces * done as u64, bytes); // CAST: widening
-            !session.is_stopped()
-        })?;
-        if nearest.missing_pages > 0 {
-            let message = format!(
-                "{} pages of vectors are damaged: nothing is exact without them",
-                nearest.missing_pages
-            );
-            return Err(Advised::new(
-                message,
-                format!("`spandrel verify {}` says more", args.index.display()),
-            )
-            .into());
-        }
+        let nearest = asking.nearest(queries.clone(), &meter, session)?;
         meter.phase("searching", "queries");
         for part in parts(queries.clone()) {
             anyhow::ensure!(!session.is_stopped(), "stopped");
-            let nearest = &nearest.neighbours[part.start - first..part.end - first];
+            let nearest = &nearest[part.start - first..part.end - first];
             for point in &mut points {
-                let answers = asking.answers(&engine, &search(&point.params), part.clone())?;
+                let answers = asking.answers(&search(&point.params), part.clone())?;
                 refuse_damage(&engine, answers.iter().filter(|answer| answer.missing.parts() > 0).count())?;
                 for (answer, nearest) in answers.iter().zip(nearest) {
                     point.add(answer, recall_of(index.metric(), &answer.neighbours, nearest, k));
@@ -196,6 +186,8 @@ pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
 
 /// Queries, and which vectors may be answers to each.
 struct Asking<'a> {
+    engine: &'a Engine,
+    k: usize,
     sample: &'a Sample,
     /// Numbers of the queries in their file; empty of rows of the index.
     places: &'a [usize],
@@ -214,21 +206,42 @@ impl Asking<'_> {
         }
     }
 
-    fn answers(
+    /// The `k` nearest of some queries, by comparison with every vector that may be an answer.
+    fn nearest(
         &self,
-        engine: &Engine,
-        params: &SearchParams,
         queries: Range<usize>,
-    ) -> anyhow::Result<Vec<Answer>> {
+        meter: &Meter,
+        session: &Session,
+    ) -> anyhow::Result<Vec<Vec<Neighbour>>> {
+        let index = self.engine.index();
+        let among = self.filters(queries.clone())?;
+        let exact = Arc::new(self.sample.exact(index, self.k, queries)?.among(among));
+        let (bytes, pieces) = (exact.bytes(), exact.pieces().max(1) as u64); // CAST: widening
+        let nearest = self.engine.exact(&exact, &mut |done| {
+            meter.set(bytes / pieces * done as u64, bytes); // CAST: widening
+            !session.is_stopped()
+        })?;
+        if nearest.missing_pages > 0 {
+            let message = format!(
+                "{} pages of vectors are damaged: nothing is exact without them",
+                nearest.missing_pages
+            );
+            let help = format!("`spandrel verify {}` says more", index.dir().display());
+            return Err(Advised::new(message, help).into());
+        }
+        Ok(nearest.neighbours)
+    }
+
+    fn answers(&self, params: &SearchParams, queries: Range<usize>) -> anyhow::Result<Vec<Answer>> {
         let filters = self.filters(queries.clone())?;
         if filters.len() <= 1 {
             let params = SearchParams { filter: filters.first().cloned(), ..params.clone() };
-            return Ok(self.sample.answers(engine, &params, queries)?);
+            return Ok(self.sample.answers(self.engine, &params, queries)?);
         }
         callers::answers(queries.len(), self.threads, |number| {
             let params = SearchParams { filter: filters.get(number).cloned(), ..params.clone() };
             let query = queries.start + number;
-            let answer = self.sample.answers(engine, &params, query..query + 1)?.pop();
+            let answer = self.sample.answers(self.engine, &params, query..query + 1)?.pop();
             Ok(answer.ok_or(SearchError::Closed)?)
         })
     }

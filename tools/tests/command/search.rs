@@ -78,58 +78,69 @@ fn all_within_a_radius_are_searched_and_measured() {
     assert!(text(&spandrel(&other).stderr).contains("file is oversized"));
 }
 
+/// A small index with queries and their truth.
+struct Small {
+    folder: tempfile::TempDir,
+    base: String,
+    queries: String,
+    index: String,
+    truth: String,
+}
+
+impl Small {
+    fn built() -> Small {
+        let folder = tempfile::tempdir().unwrap();
+        let [base, queries, index, truth] =
+            ["b.u8bin", "q.u8bin", "index", "t.ibin"].map(|name| path_in(&folder, name));
+        let generate = ["data", "generate", "sift", "--vectors", "2000", "--dim", "32", "--queries", "50"];
+        run(&[&generate[..], &["--out", &base, "--queries-out", &queries]].concat());
+        let of = ["--base", &base, "--metric", "l2", "--out"];
+        run(&[&["data", "truth", "--queries", &queries, "--k", "10"], &of[..], &[&truth]].concat());
+        run(&[&["build"], &of[..], &[&index]].concat());
+        Small { folder, base, queries, index, truth }
+    }
+
+    fn path(&self, name: &str) -> String {
+        path_in(&self.folder, name)
+    }
+
+    /// A command over its queries.
+    fn of<'a>(&'a self, command: &'a str, flags: &[&'a str]) -> Vec<&'a str> {
+        [&[command, "--index", &self.index, "--queries", &self.queries], flags].concat()
+    }
+}
+
+fn path_in(folder: &tempfile::TempDir, name: &str) -> String {
+    folder.path().join(name).to_str().unwrap().to_owned()
+}
+
 #[test]
 fn an_index_is_searched_and_measured() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (base, queries, index, truth) = (path("b.u8bin"), path("q.u8bin"), path("index"), path("t.ibin"));
-    run(&[
-        "data",
-        "generate",
-        "sift",
-        "--vectors",
-        "2000",
-        "--dim",
-        "32",
-        "--out",
-        &base,
-        "--queries",
-        "50",
-        "--queries-out",
-        &queries,
-    ]);
-    run(&[
-        "data",
-        "truth",
-        "--base",
-        &base,
-        "--queries",
-        &queries,
-        "--metric",
-        "l2",
-        "--k",
-        "10",
-        "--out",
-        &truth,
-    ]);
-    run(&["build", "--base", &base, "--metric", "l2", "--out", &index]);
-    assert!(run(&["verify", &index, "--deep"]).starts_with("good: version 1,"));
-    assert!(run(&["inspect", &index]).contains("2 000 of 32 x u8, l2"));
+    let small = Small::built();
+    assert!(run(&["verify", &small.index, "--deep"]).starts_with("good: version 1,"));
+    assert!(run(&["inspect", &small.index]).contains("2 000 of 32 x u8, l2"));
+    its_queries_are_answered(&small);
+    let figures = its_points_are_measured(&small);
+    a_recall_is_asked_for(&small);
+    its_recall_is_measured_without_a_truth(&small, &figures);
+    what_does_not_fit_is_refused(&small);
+}
 
-    let search = ["query", "--index", &index, "--queries", &queries, "--k", "3", "--max-lists", "1000"];
+fn its_queries_are_answered(small: &Small) {
+    let search = small.of("query", &["--k", "3", "--max-lists", "1000"]);
     let lines = run(&search);
     assert_eq!(lines.lines().count(), 1 + 50 * 3);
     assert!(lines.starts_with("query\trank\tid\tdistance\n0\t1\t"), "{lines}");
     // An index of fewer vectors than asked for gives all.
-    let all = run(&["query", "--index", &index, "--queries", &queries, "--k", "2001"]);
+    let all = run(&small.of("query", &["--k", "2001"]));
     assert_eq!(all.lines().count(), 1 + 50 * 2000);
-    run(&[&search[..], &["--io", "pread", "--direct", "off", "--out", &path("r.ibin")]].concat());
+    run(&[&search[..], &["--io", "pread", "--direct", "off", "--out", &small.path("r.ibin")]].concat());
     assert!(
-        run(&["data", "info", &path("r.ibin")])
+        run(&["data", "info", &small.path("r.ibin")])
             .contains("the 3 nearest for each of 50 queries, with distances")
     );
-    run(&[&search[..], &["--out", &path("r.npy")]].concat());
-    assert_eq!(fs::metadata(path("r.npy")).unwrap().len(), 128 + 50 * 3 * 8);
+    run(&[&search[..], &["--out", &small.path("r.npy")]].concat());
+    assert_eq!(fs::metadata(small.path("r.npy")).unwrap().len(), 128 + 50 * 3 * 8);
 
     // Remarks go with the answers, which stay as they are.
     let explained = run(&[&search[..], &["--explain"]].concat());
@@ -147,67 +158,68 @@ fn an_index_is_searched_and_measured() {
             told["compared"].as_array().unwrap().iter().any(|v| v["id"] == object["neighbours"][0]["id"])
         );
     }
+}
 
-    let bench = ["bench", "--index", &index, "--queries", &queries, "--truth", &truth, "--seconds", "0"];
-    let sweep = [
-        "--max-lists",
-        "1,1000",
-        "--in-flight",
-        "1,2",
-        "--rerank",
-        "2000",
-        "--json",
-        &path("f.json"),
-        "--html",
-        &path("f.html"),
-    ];
-    run(&[&bench[..], &sweep].concat());
-    let figures: serde_json::Value = serde_json::from_slice(&fs::read(path("f.json")).unwrap()).unwrap();
+/// Measures four points: the figures of each.
+fn its_points_are_measured(small: &Small) -> serde_json::Value {
+    let bench = small.of("bench", &["--truth", &small.truth, "--seconds", "0"]);
+    let (json, html) = (small.path("f.json"), small.path("f.html"));
+    let points = ["--max-lists", "1,1000", "--in-flight", "1,2", "--rerank", "2000"];
+    run(&[&bench[..], &points, &["--json", &json, "--html", &html]].concat());
+    let figures: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     assert_eq!(figures.as_array().unwrap().len(), 4);
     // Every list is read and every vector compared, so every neighbour is found.
     assert_eq!(figures[1]["recall"], 1.0);
     assert!(figures[0]["recall"].as_f64().unwrap() < 1.0);
-    assert!(run(&["report", &path("f.json")]).contains("2 in flight"));
-    // A recall that is asked for, with a row for each.
-    run(&[&bench[..], &["--recall", ".5,.9", "--json", &path("r.json")]].concat());
-    let asked: serde_json::Value = serde_json::from_slice(&fs::read(path("r.json")).unwrap()).unwrap();
+    assert!(run(&["report", &json]).contains("2 in flight"));
+    figures
+}
+
+/// A row for each recall that is asked for.
+fn a_recall_is_asked_for(small: &Small) {
+    let bench = small.of("bench", &["--truth", &small.truth, "--seconds", "0", "--recall", ".5,.9"]);
+    let json = small.path("r.json");
+    run(&[&bench[..], &["--json", &json]].concat());
+    let asked: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     let of = |row: usize, key: &str| asked[row][key].as_f64().unwrap();
     assert_eq!((&asked[0]["params"]["recall"], &asked[1]["params"]["recall"]), (&0.5.into(), &0.9.into()));
     assert!(of(0, "expected_recall") > 0.4999 && of(1, "expected_recall") > 0.8999, "{asked}");
     assert!(of(0, "recall") < of(1, "recall") && of(1, "recall") > 0.8, "{asked}");
-    let found = run(&["query", "--index", &index, "--queries", &queries, "--k", "3", "--recall", "0.9"]);
+    let found = run(&small.of("query", &["--k", "3", "--recall", "0.9"]));
     assert_eq!(found.lines().count(), 1 + 50 * 3);
-    let both =
-        spandrel(&["query", "--index", &index, "--queries", &queries, "--recall", ".9", "--epsilon", "1"]);
+    let both = spandrel(&small.of("query", &["--recall", ".9", "--epsilon", "1"]));
     assert_eq!(both.status.code(), Some(2), "{}", text(&both.stderr));
-    let rows =
-        run(&["recall", "--index", &index, "--recall", ".5,.9", "--sample", "100", "--format", "json"]);
+    let of_rows = ["recall", "--index", &small.index, "--recall", ".5,.9", "--sample", "100"];
+    let rows = run(&[&of_rows[..], &["--format", "json"]].concat());
     let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
     let recall = |row: usize| rows["points"][row]["recall"].as_f64().unwrap();
     assert!(recall(0) < recall(1), "{rows}");
-    // The same recall as with a truth from a file.
-    let recall = ["recall", "--index", &index, "--format", "json", "--rerank", "2000"];
+}
+
+/// The same recall as with a truth from a file.
+fn its_recall_is_measured_without_a_truth(small: &Small, figures: &serde_json::Value) {
+    let recall = ["recall", "--index", &small.index, "--format", "json", "--rerank", "2000"];
     let measured = |flags: &[&str]| -> serde_json::Value {
         serde_json::from_str(&run(&[&recall[..], flags].concat())).unwrap()
     };
-    let few = measured(&["--queries", &queries, "--max-lists", "1"]);
+    let few = measured(&["--queries", &small.queries, "--max-lists", "1"]);
     let point = &few["points"][0];
     assert_eq!((&point["recall"], &point["queries"]), (&figures[0]["recall"], &serde_json::json!(50)));
     let end = |name: &str| point[name].as_f64().unwrap();
     assert!(end("recall_low") < end("recall") && end("recall") < end("recall_high"), "{few}");
     let rows = measured(&["--max-lists", "1000", "--sample", "70", "--memory", "64MiB"]);
     assert_eq!((&rows["points"][0]["recall"], &rows["points"][0]["queries"]), (&1.0.into(), &70.into()));
-    let refused = spandrel(&["recall", "--index", &index, "--memory", "1MiB"]);
+    let refused = spandrel(&["recall", "--index", &small.index, "--memory", "1MiB"]);
     assert!(text(&refused.stderr).contains("--memory allows 1MiB"), "{}", text(&refused.stderr));
+}
 
+fn what_does_not_fit_is_refused(small: &Small) {
+    let Small { folder, base, queries, index, truth } = small;
     for (args, says) in [
-        (&["query", "--index", &index, "--queries", &truth][..], "t.ibin"),
-        (&["query", "--index", "/no/such", "--queries", &queries], "spandrel build"),
-        (&["bench", "--index", &index, "--queries", &base, "--truth", &truth], "2000"),
-        (
-            &["bench", "--index", &index, "--queries", &queries, "--truth", &truth, "--k", "11"],
-            "recall at 11",
-        ),
+        (&["query", "--index", index, "--queries", truth][..], "t.ibin"),
+        (&["query", "--index", "/no/such", "--queries", queries], "spandrel build"),
+        (&["bench", "--index", index, "--queries", base, "--truth", truth], "2000"),
+        (&["bench", "--index", index, "--queries", queries, "--truth", truth, "--k", "11"], "recall at 11"),
         (&["verify", folder.path().to_str().unwrap()], "no index here"),
     ] {
         let output = spandrel(args);
@@ -215,7 +227,7 @@ fn an_index_is_searched_and_measured() {
         assert!(text(&output.stderr).contains(says), "{args:?}: {}", text(&output.stderr));
     }
     for args in
-        [&["query", "--index", &index, "--queries", &queries, "--k", "0"][..], &["bench", "--index", &index]]
+        [&["query", "--index", index, "--queries", queries, "--k", "0"][..], &["bench", "--index", index]]
     {
         assert_eq!(spandrel(args).status.code(), Some(2), "{args:?}");
     }

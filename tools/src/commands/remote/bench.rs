@@ -6,8 +6,10 @@ use spandrel_engine::{Distances, recall};
 use spandrel_index::VectorSource as _;
 use spandrel_proto::v1;
 
+use super::asking::{Asking, options};
+use super::attributes::cells;
 use super::load::{Load, Outcome};
-use super::{Asking, Remote, ServerArgs, cells, options, told};
+use super::{Remote, ServerArgs, told};
 use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::measure::{check_truth, filtered_recall};

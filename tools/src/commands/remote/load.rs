@@ -12,8 +12,10 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+use super::Rpc;
+use super::answer::{answer, answers, item};
+use super::asking::{Asking, BATCH};
 use super::patience::{Connection, Patience};
-use super::{Asking, BATCH, Rpc, answer, answers, item};
 use spandrel_client::Client;
 
 /// Who asks what, and how.

@@ -1,4 +1,6 @@
-//! What `query`, `bench` and `demo` share when a server answers: its flags, its index, messages and answers.
+//! What `query`, `bench` and `demo` share when a server answers: its flags and its index.
+mod answer;
+mod asking;
 mod attributes;
 pub(super) mod bench;
 mod explained;
@@ -9,26 +11,22 @@ pub(super) mod range_bench;
 pub(super) mod within;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use spandrel_datasets::Rows;
-use spandrel_engine::{Answer, Distances, Filtered, Limit, Missing, Neighbour, Promise, Work};
+use spandrel_client::{Client, ClientConfig, ClientTls, RetryPolicy, TlsFault};
 use spandrel_filter::{Attribute, Schema};
-use spandrel_index::{DType, Metric, VectorSource as _};
+use spandrel_index::{DType, Metric};
 use spandrel_proto::v1;
-use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+pub(super) use self::answer::answers;
+pub(super) use self::asking::Asking;
 pub(super) use self::attributes::cells;
-use self::explained::{explanation, plan, stages};
 use crate::Advised;
 use crate::commands::search::Fit;
-use crate::figures::PointParams;
-use spandrel_client::{Client, ClientConfig, ClientTls, RetryPolicy, TlsFault, item_status};
 
 /// Heading of the flags that speak of a server.
 pub(super) const HEADING: &str = "Ask a server instead of opening an index";
@@ -94,9 +92,6 @@ impl Rpc {
         }
     }
 }
-
-/// Queries of one call of SearchBatch.
-pub(super) const BATCH: usize = 64;
 
 /// How a server is reached, as flags say it.
 pub(super) struct Connection {
@@ -221,183 +216,6 @@ impl Remote {
     pub(super) fn vectors(&self, rows: &[u8]) -> v1::Vectors {
         v1::Vectors::raw(self.summary.dim, self.summary.dtype(), rows.to_vec())
     }
-}
-
-/// Queries as one call after the other carries them.
-#[derive(Clone)]
-pub(super) struct Asking {
-    pub(super) remote: Arc<Remote>,
-    pub(super) queries: Arc<Rows>,
-    pub(super) k: u32,
-    pub(super) options: v1::SearchOptions,
-    /// Of the queries of the file: one for each, one for all, or none.
-    pub(super) filters: Arc<Vec<v1::Filter>>,
-    /// Number of the first query in the file.
-    pub(super) first: usize,
-}
-
-impl Asking {
-    /// Queries there are.
-    pub(super) fn count(&self) -> usize {
-        self.queries.bytes().len() / self.queries.row_bytes()
-    }
-
-    /// Whether each query has a filter of its own, so that one call does not carry several.
-    pub(super) fn has_own_filters(&self) -> bool {
-        self.filters.len() > 1
-    }
-
-    fn options_of(&self, number: usize) -> v1::SearchOptions {
-        let filter = match self.filters.as_slice() {
-            [one] => Some(one),
-            all => all.get(self.first + number),
-        };
-        v1::SearchOptions { filter: filter.cloned(), ..self.options.clone() }
-    }
-
-    pub(super) fn one(&self, number: usize) -> v1::SearchRequest {
-        v1::SearchRequest {
-            index: self.remote.summary.name.clone(),
-            query: Some(self.remote.vectors(self.queries.row(number))),
-            k: self.k,
-            options: Some(self.options_of(number)),
-        }
-    }
-
-    pub(super) fn many(&self, numbers: std::ops::Range<usize>) -> v1::SearchBatchRequest {
-        let row_bytes = self.queries.row_bytes();
-        let rows = &self.queries.bytes()[numbers.start * row_bytes..numbers.end * row_bytes];
-        v1::SearchBatchRequest {
-            index: self.remote.summary.name.clone(),
-            queries: Some(self.remote.vectors(rows)),
-            k: self.k,
-            options: Some(self.options_of(numbers.start)),
-        }
-    }
-}
-
-/// Which distances answers may carry.
-pub(super) fn wire_distances(distances: Distances) -> v1::Distances {
-    match distances {
-        Distances::Exact => v1::Distances::Exact,
-        Distances::Any => v1::Distances::Any,
-    }
-}
-
-/// How to search.
-pub(super) fn options(params: &PointParams, distances: Distances, with_work: bool) -> v1::SearchOptions {
-    v1::SearchOptions {
-        recall: params.recall,
-        epsilon: params.epsilon,
-        max_lists: params.max_lists,
-        rerank: params.rerank,
-        rerank_errors: params.rerank_errors,
-        distances: wire_distances(distances) as i32, // CAST: the enum's code
-        with_work,
-        ..v1::SearchOptions::default()
-    }
-}
-
-fn work_of(work: &v1::Work) -> Work {
-    Work {
-        lists: work.lists,
-        reads: work.reads,
-        pages: work.pages,
-        rounds: work.rounds,
-        read_bytes: work.read_bytes,
-        vectors_scanned: work.codes,
-        candidates: work.candidates,
-        cache_hits: work.cache_hits,
-        reranked: work.reranked,
-        head_distances: work.head_distances,
-    }
-}
-
-pub(super) fn neighbours(ids: &[u64], distances: &[f32], estimated: &[bool]) -> Vec<Neighbour> {
-    let estimated = estimated.iter().copied().chain(std::iter::repeat(false));
-    let all = ids.iter().zip(distances).zip(estimated);
-    all.map(|((&id, &distance), estimated)| Neighbour { id, distance, estimated }).collect()
-}
-
-pub(super) fn missing_of(missing: v1::Missing) -> Missing {
-    let v1::Missing { lists, pages } = missing;
-    Missing { lists, pages }
-}
-
-/// The answer to one query.
-pub(super) fn answer(response: &v1::SearchResponse) -> Answer {
-    Answer {
-        neighbours: neighbours(&response.ids, &response.distances, &response.estimated),
-        cells: cells(&response.attributes, 0..response.ids.len()),
-        work: response.work.as_ref().map(work_of).unwrap_or_default(),
-        taken: None,
-        latency_us: 0.0,
-        stages: response.explanation.as_ref().and(response.work.as_ref()).and_then(stages),
-        explanation: response.explanation.as_ref().map(|message| Box::new(explanation(message))),
-        missing: response.missing.map(missing_of).unwrap_or_default(),
-        limited_by: limit(response.limited_by),
-        filtered: response.filtered.and_then(filtered_of),
-        promise: response.promise.map(promise_of),
-    }
-}
-
-/// What a filter came to; none where only a newer server has the plan.
-fn filtered_of(filtered: v1::Filtered) -> Option<Filtered> {
-    let v1::Filtered { matches, widened, .. } = filtered;
-    Some(Filtered { matches, plan: plan(filtered.plan())?, widened })
-}
-
-fn promise_of(promise: v1::Promise) -> Promise {
-    Promise { target: promise.target, expected: promise.expected_recall }
-}
-
-/// The limit of a code; one that a newer server has is taken for none.
-pub(super) fn limit(code: i32) -> Option<Limit> {
-    match v1::Limit::try_from(code) {
-        Ok(v1::Limit::MaxLists) => Some(Limit::MaxLists),
-        Ok(v1::Limit::MaxBytes) => Some(Limit::MaxBytes),
-        Ok(v1::Limit::MaxResults) => Some(Limit::MaxResults),
-        Ok(v1::Limit::Unspecified) | Err(_) => None,
-    }
-}
-
-/// What an item of a stream says.
-pub(super) fn item(result: Option<ItemResult>) -> Result<Answer, Status> {
-    match result {
-        Some(ItemResult::Answer(response)) => Ok(answer(&response)),
-        Some(ItemResult::Status(item)) => Err(item_status(item)),
-        None => Err(Status::internal("an item of a stream without answer or status")),
-    }
-}
-
-/// The answers to many queries.
-pub(super) fn answers(response: &v1::SearchBatchResponse) -> Vec<Answer> {
-    let mut first = 0;
-    let mut all = Vec::with_capacity(response.counts.len());
-    for (number, &count) in response.counts.iter().enumerate() {
-        let end = first + count as usize; // CAST: widening
-        let part = first..end;
-        let explained = response.explanations.get(number);
-        all.push(Answer {
-            neighbours: neighbours(
-                response.ids.get(part.clone()).unwrap_or_default(),
-                response.distances.get(part.clone()).unwrap_or_default(),
-                response.estimated.get(part.clone()).unwrap_or_default(),
-            ),
-            cells: cells(&response.attributes, part),
-            work: response.work.get(number).map(work_of).unwrap_or_default(),
-            taken: None,
-            latency_us: 0.0,
-            stages: explained.and(response.work.get(number)).and_then(stages),
-            explanation: explained.map(|message| Box::new(explanation(message))),
-            missing: response.missing.get(number).copied().map(missing_of).unwrap_or_default(),
-            limited_by: response.limited_by.get(number).copied().and_then(limit),
-            filtered: response.filtered.get(number).copied().and_then(filtered_of),
-            promise: response.promises.get(number).copied().map(promise_of),
-        });
-        first = end;
-    }
-    all
 }
 
 /// A status as a failure of this program.

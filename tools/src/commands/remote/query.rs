@@ -11,8 +11,10 @@ use spandrel_index::VectorSource as _;
 use spandrel_proto::v1;
 use tonic::{Code, Status};
 
+use super::answer::{answer, answers, item};
+use super::asking::{Asking, BATCH, options};
 use super::patience::{Connection, Patience};
-use super::{Asking, BATCH, Remote, Rpc, ServerArgs, answer, answers, item, options, told};
+use super::{Remote, Rpc, ServerArgs, told};
 use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::neighbour_attributes::NeighbourAttributeArgs;

@@ -6,9 +6,11 @@ use spandrel_index::{Metric, VectorSource as _};
 use spandrel_proto::v1;
 use tonic::{Code, Status};
 
+use super::answer::{limit, missing_of, neighbours, work_of};
+use super::asking::wire_distances;
 use super::patience::{Connection, Patience};
 use super::query::Query;
-use super::{Remote, ServerArgs, limit, missing_of, neighbours, told, wire_distances, work_of};
+use super::{Remote, ServerArgs, told};
 use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
 use crate::commands::within::sort;

@@ -11,7 +11,7 @@ use super::answers;
 use super::precision::Held;
 use crate::Session;
 use crate::commands::filter::{Compiler, Searching};
-use crate::commands::measure::Setup;
+use crate::commands::running::Setup;
 use crate::figures::{Params, Point};
 
 /// What to measure within a radius.
