@@ -22,6 +22,7 @@ mod metric;
 mod open;
 pub mod order;
 mod segment_matches;
+mod smallest;
 mod source;
 mod spread;
 #[cfg(any(test, feature = "testing"))]
@@ -43,6 +44,7 @@ pub use open::{
     Stored, read_recall,
 };
 pub use segment_matches::{SegmentMatches, Within};
+pub use smallest::{KSmallest, Wanted};
 pub use source::{SourceError, VectorSource};
 pub use spread::{Outliers, Spread};
 pub use tier::Tier;

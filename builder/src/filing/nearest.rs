@@ -1,5 +1,5 @@
 //! The nearest few of a row of scores.
-use spandrel_index::kernels::below;
+use spandrel_index::{KSmallest, Wanted};
 
 /// Columns whose least score stands for all of them in the first pass.
 const STRIPES: usize = 8;
@@ -7,9 +7,7 @@ const STRIPES: usize = 8;
 /// Buffers for [`NearestScratch::nearest`].
 #[derive(Debug, Default)]
 pub(crate) struct NearestScratch {
-    minima: Vec<f32>,
-    columns: Vec<u32>,
-    keys: Vec<u64>,
+    smallest: KSmallest,
     nearest: Vec<(f32, u32)>,
 }
 
@@ -18,49 +16,15 @@ impl NearestScratch {
     ///
     /// Scores below zero, which rounding can leave, count as zero.
     pub(crate) fn nearest(&mut self, scores: &[f32], count: usize) -> &[(f32, u32)] {
-        let count = count.min(scores.len());
-        self.nearest.clear();
-        if count == 0 {
-            return &self.nearest;
+        let NearestScratch { smallest, nearest } = self;
+        if count == 1 && !scores.is_empty() {
+            nearest.clear();
+            nearest.push(least(scores));
+            return nearest;
         }
-        if count == 1 {
-            self.nearest.push(least(scores));
-            return &self.nearest;
-        }
-        let bound = self.upper_bound(scores, count);
-        self.keys.clear();
-        self.columns.clear();
-        below(scores, bound, &mut self.columns);
-        for &column in &self.columns {
-            // Bits of floats from zero up are in the order of their values.
-            let bits = scores[column as usize].max(0.0).to_bits();
-            self.keys.push(u64::from(bits) << 32 | u64::from(column));
-        }
-        if self.keys.len() > count {
-            self.keys.select_nth_unstable(count - 1);
-            self.keys.truncate(count);
-        }
-        self.keys.sort_unstable();
-        // CAST: the two halves put together above
-        self.nearest.extend(self.keys.iter().map(|&key| (f32::from_bits((key >> 32) as u32), key as u32)));
-        &self.nearest
-    }
-
-    /// A score that at least `count` scores do not exceed, and few more.
-    fn upper_bound(&mut self, scores: &[f32], count: usize) -> f32 {
-        let stripe = scores.len() / STRIPES;
-        if stripe < count {
-            return f32::INFINITY;
-        }
-        // The count-th of the columns' minima: that many columns have a score no greater.
-        self.minima.clear();
-        self.minima.extend_from_slice(&scores[..stripe]);
-        for scores in scores[stripe..].chunks_exact(stripe) {
-            for (least, &score) in self.minima.iter_mut().zip(scores) {
-                *least = if score < *least { score } else { *least };
-            }
-        }
-        *self.minima.select_nth_unstable_by(count - 1, f32::total_cmp).1
+        let wanted = Wanted { k: count, groups: scores.len() / STRIPES };
+        smallest.select_while(scores, wanted, |score| score.max(0.0), nearest, &mut || true);
+        nearest
     }
 }
 

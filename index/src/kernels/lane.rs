@@ -26,6 +26,17 @@ pub(super) struct PairFns {
     pub(super) least: usize,
 }
 
+/// How many groups of four picked rows ahead of the one being scored are asked for.
+const GROUPS_AHEAD: usize = 2;
+
+/// How far ahead of the rows being scored the next are asked for, and how many cache lines for each four rows:
+/// a fifth faster on rows that come from memory, however short the list; longer rows the hardware follows.
+const BYTES_AHEAD: usize = 2048;
+const LINES_PER_FOUR: usize = 16;
+
+/// Cache lines of a picked row that are asked for; the hardware follows a row longer than this by itself.
+const LINES_AHEAD: usize = 12;
+
 /// A register of row elements, widened for arithmetic, and the running sums made from it.
 ///
 /// # Safety
@@ -64,17 +75,6 @@ pub(super) trait Lane {
     /// Asks for the cache line at `at`, which need not be mapped.
     fn prefetch(at: *const u8);
 }
-
-/// How many groups of four picked rows ahead of the one being scored are asked for.
-const GROUPS_AHEAD: usize = 2;
-
-/// How far ahead of the rows being scored the next are asked for, and how many cache lines for each four rows:
-/// a fifth faster on rows that come from memory, however short the list; longer rows the hardware follows.
-const BYTES_AHEAD: usize = 2048;
-const LINES_PER_FOUR: usize = 16;
-
-/// Cache lines of a picked row that are asked for; the hardware follows a row longer than this by itself.
-const LINES_AHEAD: usize = 12;
 
 #[inline(always)]
 unsafe fn add<L: Lane, const SQUARED: bool>(sum: L::Sum, a: L::Wide, b: L::Wide) -> L::Sum {

@@ -1,7 +1,7 @@
 //! Rotation before product quantisation (Ge et al., "Optimized product quantization", CVPR 2013).
 use crate::codes::axes::principal_axes;
 
-/// Axes of less than this share of the strongest one's variance count as having so much.
+/// The least variance that an axis counts with, as a share of that of the strongest axis.
 const LEAST: f64 = 1e-9;
 
 /// Rows that turn residuals of `dim` elements to their principal axes, dealt out to the sub-quantisers so that the
