@@ -342,7 +342,7 @@ fn bytes_do_not_depend_on_threads_memory_or_interruption() {
 }
 
 #[test]
-fn another_partition_is_not_taken_for_that_which_was_begun_with() {
+fn another_partition_is_not_taken_for_the_one_that_was_begun() {
     let (base, dir) = (base(400), tempfile::tempdir().unwrap());
     let config = codes(&dir.path().join("index"));
     let resumed = BuildConfig { resume: true, ..config.clone() };

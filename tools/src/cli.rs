@@ -23,6 +23,9 @@ Examples:
 Results go to standard output, progress to standard error.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
+/// Where flags of every command stand in its help: behind its own.
+const LAST: usize = 900;
+
 /// Vector search over more vectors than memory holds: codes in memory, vectors on SSD.
 #[derive(Debug, Parser)]
 #[command(
@@ -35,12 +38,13 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 )]
 pub struct Cli {
     /// Show no progress and no remarks.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = LAST)]
     pub quiet: bool,
     /// What results on standard output look like: text for people, or json for programs.
     #[arg(
         long,
         global = true,
+        display_order = LAST,
         value_enum,
         value_name = "text|json",
         default_value_t,
@@ -104,6 +108,9 @@ pub fn parse(words: Vec<OsString>, server: Option<OsString>) -> Result<Cli, clap
         again.map_err(|again| if again.kind() == ErrorKind::UnknownArgument { error } else { again })
     })
 }
+
+/// The commands that take the folder of an index by itself, without a flag.
+pub const OF_A_FOLDER: [&str; 3] = ["inspect", "verify", "switch"];
 
 /// The sub-command that a word means which names none.
 pub fn meant_by(word: &str) -> Option<&'static str> {

@@ -24,8 +24,15 @@ fn main() -> ExitCode {
     outcome.into()
 }
 
-/// Names the sub-command that another word for it means.
+/// Names the sub-command that another word for it means, and says where a folder stands without a flag.
 fn suggest(mut error: clap::Error) -> clap::Error {
+    let command = std::env::args().nth(1).filter(|word| cli::OF_A_FOLDER.contains(&word.as_str()));
+    if let (Some(command), Some(ContextValue::String(flag))) = (command, error.get(ContextKind::InvalidArg))
+        && flag == "--index"
+    {
+        let tip = format!("the folder of the index stands by itself: 'spandrel {command} DIR'");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
     let meant = match error.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(word)) => cli::meant_by(word),
         _ => None,

@@ -10,6 +10,12 @@ use super::Format;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
+    /// A folder in place of a file.
+    #[error("{path}: a folder, expected a file", path = path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The extension names no known format. Rename or convert the file.
     #[error("{path}: the name tells no format, expected {known}", path = path.display(), known = Format::known())]
     UnknownFormat {

@@ -58,10 +58,14 @@ impl Layout {
 
     /// Opens a file, reads its header and checks it against the file's length.
     pub(super) fn open(from: InFile<'_>) -> Result<(File, Layout), FileError> {
-        let (path, format, truncated) = (from.path, from.format()?, from.truncated);
+        let (path, truncated) = (from.path, from.truncated);
         let file = File::open(path)?;
         let metadata = file.metadata()?;
-        if !metadata.is_file() && !metadata.is_dir() {
+        if metadata.is_dir() {
+            return Err(FileError::Folder { path: path.to_owned() });
+        }
+        let format = from.format()?;
+        if !metadata.is_file() {
             let found = "no plain file".to_owned();
             let advice = "rows are read by position; save it to a file first";
             return Err(FileError::Other { path: path.to_owned(), format, found, advice });

@@ -45,7 +45,8 @@ pub struct CalibrateArgs {
     /// Reach recalls with this confidence, between 0 and 1 [default: on average].
     #[arg(long, value_name = "SHARE", value_parser = confidence)]
     pub confidence: Option<f64>,
-    /// Memory to stay within, as far as searching allows.
+    /// Memory to stay within, as far as searching allows [default: 8GiB, or half of what the machine or the
+    /// control group allows if that is less].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<ByteSize>,
     /// Threads to use [default: one for each processor].

@@ -17,6 +17,9 @@ use crate::values::SearchMemory;
 
 /// Say what a build would take: memory, disk, and what searching keeps in memory.
 #[derive(Debug, Args)]
+#[command(override_usage = "\
+    spandrel plan [OPTIONS] --base <FILE>
+       spandrel plan [OPTIONS] --vectors <N> --dim <D> --dtype <T>")]
 pub struct PlanArgs {
     /// Vectors to be indexed, of which number, dimension and type are taken.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["vectors", "dim"])]
@@ -24,7 +27,7 @@ pub struct PlanArgs {
     /// Vectors to be indexed, where there is no file of them yet.
     #[arg(long, value_name = "N", required_unless_present = "base", requires_all = ["dim", "dtype"], value_parser = clap::value_parser!(u64).range(1..))]
     pub vectors: Option<u64>,
-    /// Elements of a vector.
+    /// Elements of a vector; --dtype is their type.
     #[arg(long, value_name = "D", required_unless_present = "base")]
     pub dim: Option<usize>,
     /// How the file of vectors is read; without one --dtype is the type of the vectors.

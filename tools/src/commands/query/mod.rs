@@ -86,7 +86,7 @@ pub struct QueryArgs {
     /// Which server.
     #[command(flatten)]
     pub server: ServerArgs,
-    /// Most queries a second to ask the server
+    /// Most queries a second to ask the server [default: as fast as it answers].
     #[arg(long, value_name = "QPS", requires = "server", conflicts_with = "index", help_heading = HEADING, value_parser = parse_rate)]
     pub rate: Option<f64>,
 }

@@ -27,7 +27,7 @@ pub struct RadiusArgs {
           conflicts_with_all = ["k", "recall", "epsilon", "max_lists", "rerank", "rerank_errors",
                                 "rpc", "rate", "filter_plan"])]
     pub radius: Option<f32>,
-    /// Of those within the radius, the best alone.
+    /// Of those within the radius, the best alone [default: all].
     #[arg(long, value_name = "N", requires = "radius", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_results: Option<u32>,
 }
