@@ -31,6 +31,41 @@ fn other_words_for_a_command_name_it() {
     }
 }
 
+/// `query` takes the folder of an index behind a flag, these commands take it by itself.
+#[test]
+fn a_folder_behind_a_flag_is_told_where_it_stands() {
+    for command in ["inspect", "verify", "switch"] {
+        let output = spandrel(&[command, "--index", "here"]);
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        let tip = format!("'spandrel {command} DIR'");
+        assert!(text(&output.stderr).contains(&tip), "{}", text(&output.stderr));
+        assert!(!text(&output.stderr).contains("-- --index"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_folder_in_place_of_a_file_is_called_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = folder.path().join("named.fbin");
+    fs::create_dir(&named).unwrap();
+    for path in [folder.path(), &named] {
+        let output = spandrel(&["data", "info", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains("a folder, expected a file"), "{}", text(&output.stderr));
+    }
+    // A file that is missing is said to be, also where its name tells no format.
+    let missing = folder.path().join("missing");
+    let output = spandrel(&["data", "info", missing.to_str().unwrap()]);
+    assert!(text(&output.stderr).contains("No such file"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn flags_of_every_command_stand_behind_its_own() {
+    let help = run(&["build", "--help"]);
+    let at = |flag: &str| help.find(flag).unwrap_or_else(|| panic!("{flag}: {help}"));
+    assert!(at("--base <FILE>") < at("--out <DIR>") && at("--dry-run") < at("--quiet"), "{help}");
+}
+
 #[test]
 fn help_and_version_end_with_0() {
     let version = spandrel(&["--version"]);
