@@ -23,7 +23,7 @@ pub enum BuildError {
     #[error(
         "the build needs {needed} of memory and may use {allowed}; pass --memory {needed} or more{lists}",
         needed = megabytes(*needed),
-        allowed = megabytes(*allowed),
+        allowed = megabytes_left(*allowed),
         lists = if *fewer_lists_fit { ", or ask for fewer lists" } else { "" }
     )]
     Memory {
@@ -35,7 +35,8 @@ pub enum BuildError {
         fewer_lists_fit: bool,
     },
     /// The disk has less room than the plan asks for.
-    #[error("{path}: the build needs {needed} bytes of free disk and there are {free}; make room or choose another folder", path = path.display())]
+    #[error("{path}: the build needs {needed} of free disk and there are {free}; make room or choose another folder",
+        path = path.display(), needed = megabytes(*needed), free = megabytes_left(*free))]
     Disk {
         /// The folder.
         path: PathBuf,
@@ -146,6 +147,11 @@ pub enum BuildError {
 /// Bytes in megabytes, rounded up.
 fn megabytes(bytes: u64) -> String {
     format!("{}MB", bytes.div_ceil(1_000_000))
+}
+
+/// Bytes that there are in megabytes, rounded down.
+fn megabytes_left(bytes: u64) -> String {
+    format!("{}MB", bytes / 1_000_000)
 }
 
 impl From<crate::cluster::Stopped> for BuildError {

@@ -125,7 +125,7 @@ fn kill_and_resume(code: CodeSpec, calibrate: bool, signs: &[&str]) -> usize {
         }
         kills += 1;
         let no_index = current(&FolderStore::new(&config.out)).unwrap_err();
-        assert!(matches!(no_index, OpenError::NotAnIndex { .. }), "sign {sign}: {no_index}");
+        assert!(matches!(no_index, OpenError::NotAnIndex { begun: true, .. }), "sign {sign}: {no_index}");
         let refused = build(&config).unwrap_err();
         assert!(matches!(refused, BuildError::Unfinished { .. }), "sign {sign}: {refused}");
         // Killed once more on its way, then left alone.

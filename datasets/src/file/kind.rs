@@ -80,8 +80,9 @@ fn by_size(head: &[u8], file_bytes: u64, format: Format) -> Option<String> {
     for (element_bytes, name) in [(4, "fbin"), (2, "f16bin"), (1, "u8bin or i8bin")] {
         let same = !vecs && own_bytes == Some(element_bytes);
         if !same && elements.checked_mul(element_bytes).and_then(|b| b.checked_add(8)) == Some(file_bytes) {
+            let s = if element_bytes == 1 { "" } else { "s" };
             return Some(format!(
-                "{name} by its length: {first} rows of {second} elements of {element_bytes} bytes behind two counts"
+                "{name} by its length: {first} rows of {second} elements of {element_bytes} byte{s} behind two counts"
             ));
         }
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! CURRENT = "manifest-N HASH\n"        HASH: xxh3-128 of the manifest file, 32 hex digits
 //! ```
-use spandrel_io::{Store, StoreError};
+use spandrel_io::{FolderLock, Store, StoreError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::OpenError;
@@ -49,7 +49,11 @@ impl Current {
 /// # Errors
 /// [`OpenError::NotAnIndex`] without the file, [`OpenError::Field`] when it was damaged.
 pub fn current(store: &dyn Store) -> Result<Current, OpenError> {
-    read(store, CURRENT)?.ok_or_else(|| OpenError::NotAnIndex { path: store.root().to_owned() })
+    if let Some(current) = read(store, CURRENT)? {
+        return Ok(current);
+    }
+    let begun = store.list().is_ok_and(|names| names.iter().any(|name| name == FolderLock::NAME));
+    Err(OpenError::NotAnIndex { path: store.root().to_owned(), begun })
 }
 
 /// What a file of that name and this form says, if there is one.

@@ -18,10 +18,16 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The directory holds no published index: nothing was built there, or the build has not finished.
-    #[error("{path}: no index here (no CURRENT file); build one with `spandrel build --out`", path = path.display())]
+    #[error("{path}: no index here (no CURRENT file); {}", if *.begun {
+        "its build has not finished: wait for it, or run it again with --resume"
+    } else {
+        "build one with `spandrel build --out`"
+    }, path = path.display())]
     NotAnIndex {
         /// The directory.
         path: PathBuf,
+        /// Whether a build has begun there.
+        begun: bool,
     },
     /// The directory holds an index, but not that version of it.
     #[error("{path}: no version {version} here; there {}", among(.there), path = path.display())]

@@ -283,7 +283,7 @@ mod tests {
         let path = || PathBuf::from("index/vectors-1");
         let read = |kind: io::ErrorKind| OpenError::Read { path: path(), source: kind.into() };
         for (error, code) in [
-            (OpenError::NotAnIndex { path: path() }, Code::FailedPrecondition),
+            (OpenError::NotAnIndex { path: path(), begun: false }, Code::FailedPrecondition),
             (OpenError::Version { path: path(), major: 9, minor: 0 }, Code::FailedPrecondition),
             (OpenError::NotOurs { path: path(), expected: "manifest", found: vec![0] }, Code::DataLoss),
             (OpenError::Length { path: path(), found: 1, expected: 2 }, Code::DataLoss),
