@@ -22,7 +22,7 @@ named! { DType, "element type", F32 => "f32", F16 => "f16", I8 => "i8", U8 => "u
 
 impl DType {
     /// The stable number stored in files.
-    pub const fn code(self) -> u8 {
+    pub(crate) const fn code(self) -> u8 {
         self as u8
     }
 

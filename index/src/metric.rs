@@ -30,7 +30,7 @@ pub struct RadiusError {
 
 impl Metric {
     /// The stable number stored in files.
-    pub const fn code(self) -> u8 {
+    pub(crate) const fn code(self) -> u8 {
         self as u8
     }
 

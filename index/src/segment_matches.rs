@@ -51,7 +51,7 @@ impl SegmentMatches {
     ///
     /// # Panics
     /// When they do not ascend, or one is beyond the last.
-    pub fn from_sorted(sorted: Vec<u32>, positions: u64) -> SegmentMatches {
+    pub(crate) fn from_sorted(sorted: Vec<u32>, positions: u64) -> SegmentMatches {
         assert!(sorted.is_sorted_by(|a, b| a < b), "positions that match ascend");
         assert!(sorted.last().is_none_or(|&last| u64::from(last) < positions), "a match is a position");
         if is_sparse(sorted.len() as u64, positions) {
@@ -130,7 +130,7 @@ impl SegmentMatches {
     }
 
     /// Blocks of sixteen positions that hold one or more.
-    pub fn blocks(&self) -> u64 {
+    pub(crate) fn blocks(&self) -> u64 {
         self.blocks
     }
 
@@ -153,7 +153,7 @@ impl SegmentMatches {
 
     /// Matches among some positions.
     #[inline]
-    pub fn count_in(&self, positions: Range<u32>) -> u64 {
+    pub(crate) fn count_in(&self, positions: Range<u32>) -> u64 {
         let end = self.end_of(&positions);
         if positions.start >= end {
             return 0;

@@ -115,7 +115,8 @@ impl KSmallest {
     }
 
     /// Bytes allocated.
-    pub fn memory_bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn memory_bytes(&self) -> usize {
         4 * (self.minima.capacity() + self.picks.capacity()) + 8 * self.keys.capacity()
     }
 }

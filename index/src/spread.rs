@@ -46,7 +46,7 @@ impl Spread {
     }
 
     /// How many times as far from the middle as the median vector a row is.
-    pub fn ratio(&self, row: &[f32]) -> f64 {
+    pub(crate) fn ratio(&self, row: &[f32]) -> f64 {
         if self.distance > 0.0 { distance(row, &self.middle) / self.distance } else { 0.0 }
     }
 

@@ -17,7 +17,7 @@ impl StoredAttribute {
     ///
     /// # Errors
     /// [`OpenError`] when they cannot be read or are damaged.
-    pub fn nulls(&self) -> Result<SegmentMatches, OpenError> {
+    pub(crate) fn nulls(&self) -> Result<SegmentMatches, OpenError> {
         if let Some(nulls) = self.kept_nulls() {
             return Ok(nulls);
         }

@@ -57,11 +57,6 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Bytes of the codes of sixteen vectors, without factors.
-    pub fn block_bytes(&self) -> usize {
-        self.block_bytes
-    }
-
     /// Encodes vectors lying back to back in head space, filed under `head`, into `out`.
     ///
     /// A row may have one element more than the model's vectors: that of lifted inner product, which no query

@@ -107,7 +107,7 @@ impl CodeModel {
     }
 
     /// Bytes of the codes of sixteen vectors, without factors.
-    pub fn block_bytes(&self) -> usize {
+    pub(crate) fn block_bytes(&self) -> usize {
         match self {
             CodeModel::Planes(model) => model.layout().block_bytes(),
             CodeModel::Products(model) => model.block_bytes(),

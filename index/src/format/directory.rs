@@ -94,7 +94,7 @@ impl Directory {
     /// # Errors
     /// [`OpenError::Field`] when lists overlap, leave gaps, end past the body of codes or do not add up; what
     /// `read` fails with.
-    pub fn read(
+    pub(crate) fn read(
         path: &Path,
         body_bytes: u64,
         expected: DirectoryShape,
@@ -168,7 +168,7 @@ impl Directory {
     }
 
     /// Number of lists.
-    pub fn lists(&self) -> usize {
+    pub(crate) fn lists(&self) -> usize {
         self.offsets.len()
     }
 
@@ -216,13 +216,13 @@ impl Directory {
     }
 
     /// Copies in all lists together.
-    pub fn copies(&self) -> u64 {
+    pub(crate) fn copies(&self) -> u64 {
         let primaries = self.first_positions.last().copied().map_or(0, u64::from);
         primaries + self.replicas.iter().map(|&r| u64::from(r)).sum::<u64>()
     }
 
     /// Resident bytes.
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         4 * (self.offsets.len() + self.first_positions.len() + self.replicas.len() + self.radii.len())
             + 8 * self.hashes.len()
     }
@@ -230,7 +230,7 @@ impl Directory {
 
 /// What a directory must agree with.
 #[derive(Debug, Clone, Copy)]
-pub struct DirectoryShape {
+pub(crate) struct DirectoryShape {
     /// Lists there are.
     pub lists: u64,
     /// Vectors there are.

@@ -69,12 +69,12 @@ pub struct AttributeEntry {
 
 impl SegmentEntry {
     /// The uuid as a number.
-    pub fn uuid(&self) -> u128 {
+    pub(crate) fn uuid(&self) -> u128 {
         u128::from_str_radix(&self.uuid, 16).unwrap_or_default()
     }
 
     /// Lists that are found by their heads, the first of all. Queries look at all others besides.
-    pub fn found_lists(&self) -> u64 {
+    pub(crate) fn found_lists(&self) -> u64 {
         self.partition.as_ref().map_or(self.lists, |partition| partition.found_lists(self.lists))
     }
 
@@ -207,7 +207,7 @@ impl SectionEntry {
     }
 
     /// The hash as a number.
-    pub fn hash(&self) -> u128 {
+    pub(crate) fn hash(&self) -> u128 {
         u128::from_str_radix(&self.hash, 16).unwrap_or_default()
     }
 }

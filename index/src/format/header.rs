@@ -138,7 +138,7 @@ impl Header {
     /// # Errors
     /// [`OpenError::NotOurs`], [`OpenError::Version`], [`OpenError::Checksum`], [`OpenError::Field`] or, when
     /// `file_bytes` does not agree, [`OpenError::Length`].
-    pub fn parse(
+    pub(crate) fn parse(
         path: &Path,
         bytes: &[u8],
         file_bytes: u64,

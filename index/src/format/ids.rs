@@ -105,7 +105,7 @@ impl IdPages {
     }
 
     /// The hash that ends the body, of the first ids as stored.
-    pub fn tail_hash(&self, first_ids: &[u8]) -> u64 {
+    pub(crate) fn tail_hash(&self, first_ids: &[u8]) -> u64 {
         xxh3_64_with_seed(first_ids, self.uuid as u64) // CAST: half of a hash
     }
 

@@ -150,7 +150,7 @@ impl FullLayout {
     }
 
     /// Bytes of a list of `count` entries on disk, padding included.
-    pub fn list_bytes(&self, count: usize) -> usize {
+    pub(crate) fn list_bytes(&self, count: usize) -> usize {
         padded_bytes(count * self.entry_bytes())
     }
 

@@ -163,7 +163,7 @@ impl RecallCurves {
     ///
     /// # Errors
     /// [`OpenError::Field`] for anything that cannot be.
-    pub fn from_bytes(path: &Path, body: &[u8], lists: u64) -> Result<RecallCurves, OpenError> {
+    pub(crate) fn from_bytes(path: &Path, body: &[u8], lists: u64) -> Result<RecallCurves, OpenError> {
         let mut fields = Fields { path, left: body };
         let source = fields.u32()?;
         let Some(source) = RecallSource::ALL.into_iter().find(|known| known.code() == source) else {

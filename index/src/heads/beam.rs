@@ -173,6 +173,7 @@ impl Beam {
         self.keys.truncate(self.size.kept);
     }
 
+    #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         let heaps = self.open.capacity() + self.kept.capacity();
         (self.keys.capacity() + self.fresh.capacity() + heaps) * size_of::<u64>()

@@ -31,11 +31,6 @@ impl HnswGraph {
         self.count
     }
 
-    /// Links per node in upper layers; layer 0 has twice this number.
-    pub fn m(&self) -> usize {
-        self.m
-    }
-
     /// Bytes allocated.
     pub fn memory_bytes(&self) -> usize {
         let upper: usize = self.upper.iter().map(Links::memory_bytes).sum();
@@ -50,7 +45,7 @@ impl HnswGraph {
     ///
     /// # Panics
     /// When the graph has another number of nodes than there are heads, or the query is not a row of theirs.
-    pub fn search(
+    pub(crate) fn search(
         &self,
         heads: &Heads,
         query: &HeadQuery<'_>,

@@ -49,7 +49,7 @@ impl HeadIndex {
     }
 
     /// The flat scan of these heads, packed where they are of integers.
-    pub fn flat(heads: &Heads) -> HeadIndex {
+    pub(crate) fn flat(heads: &Heads) -> HeadIndex {
         if heads.dtype().is_integer() { HeadIndex::Packed(PackedHeads::new(heads)) } else { HeadIndex::Flat }
     }
 
@@ -61,16 +61,8 @@ impl HeadIndex {
         }
     }
 
-    /// The lower-case name, as recorded in manifests and figures.
-    pub fn name(&self) -> &'static str {
-        match self {
-            HeadIndex::Flat | HeadIndex::Packed(_) => "flat",
-            HeadIndex::Graph(_) => "hnsw",
-        }
-    }
-
     /// Bytes allocated, without the heads.
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         match self {
             HeadIndex::Flat => 0,
             HeadIndex::Packed(packed) => packed.memory_bytes(),

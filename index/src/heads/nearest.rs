@@ -37,6 +37,7 @@ impl Nearest {
     }
 
     /// Bytes allocated.
+    #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         4 * self.scores.capacity() + self.smallest.memory_bytes()
     }

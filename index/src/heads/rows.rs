@@ -77,14 +77,14 @@ impl Heads {
         self.count as usize
     }
 
-    /// Number of heads, in the width they are numbered by.
-    pub fn count(&self) -> u32 {
-        self.count
-    }
-
     /// Whether there is no head.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Number of heads, in the width they are numbered by.
+    pub fn count(&self) -> u32 {
+        self.count
     }
 
     /// Leaves the last heads to their callers: searches find the first `found` alone, at most all.
@@ -146,7 +146,7 @@ impl Heads {
     }
 
     /// Bytes allocated.
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.rows.memory_bytes()
     }
 }

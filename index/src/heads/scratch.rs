@@ -33,7 +33,8 @@ impl Scratch {
     }
 
     /// Bytes allocated.
-    pub fn memory_bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn memory_bytes(&self) -> usize {
         let words = self.picks.capacity() + self.names.capacity() + self.scores.capacity();
         self.visited.memory_bytes()
             + self.beam.memory_bytes()
@@ -138,6 +139,7 @@ impl Visited {
         count
     }
 
+    #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         self.words.capacity() * 8
     }

@@ -71,6 +71,12 @@ impl LeftRows {
         Picked { rows: self, range }
     }
 
+    /// Bytes allocated.
+    #[cfg(test)]
+    pub(crate) fn memory_bytes(&self) -> usize {
+        4 * self.units.capacity() + self.terms.memory_bytes()
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.terms.inner.len()
@@ -79,11 +85,6 @@ impl LeftRows {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Bytes allocated.
-    pub fn memory_bytes(&self) -> usize {
-        4 * self.units.capacity() + self.terms.memory_bytes()
     }
 }
 
@@ -105,11 +106,11 @@ impl RightRows {
 
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Bytes allocated.
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         4 * self.units.capacity() + self.terms.memory_bytes()
     }
 }

@@ -50,7 +50,7 @@ impl PlaneRun {
     }
 
     /// Parts of one vector that the run holds.
-    pub fn parts(&self) -> usize {
+    pub(crate) fn parts(&self) -> usize {
         self.rows * Self::row_parts(self.bits)
     }
 }

@@ -106,7 +106,11 @@ impl Index {
     ///
     /// # Errors
     /// As [`Index::open_with`]; [`OpenError::Stopped`].
-    pub fn open_until(dir: &Path, options: OpenOptions, stop: &AtomicBool) -> Result<Index, OpenError> {
+    pub(crate) fn open_until(
+        dir: &Path,
+        options: OpenOptions,
+        stop: &AtomicBool,
+    ) -> Result<Index, OpenError> {
         Index::open_from(&FolderStore::new(dir), options, stop)
     }
 

@@ -183,7 +183,7 @@ impl ResidentVectors {
     }
 
     /// Bytes allocated.
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.pages.len()
     }
 }
@@ -231,7 +231,7 @@ impl ResidentIds {
     }
 
     /// Bytes allocated.
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.ids.len()
     }
 }

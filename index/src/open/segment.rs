@@ -38,7 +38,7 @@ pub struct Stored<L, R> {
 
 impl<L, R> Stored<L, R> {
     /// Where its content is searched.
-    pub fn tier(&self) -> Tier {
+    pub(crate) fn tier(&self) -> Tier {
         if self.resident.is_some() { Tier::Memory } else { Tier::Ssd }
     }
 }
@@ -205,7 +205,7 @@ impl Segment {
     }
 
     /// Vectors in these lists, copies not counted.
-    pub fn found_vectors(&self) -> u64 {
+    pub(crate) fn found_vectors(&self) -> u64 {
         let after = self.found_lists();
         if after == self.lists() { self.count } else { self.directory.first_position(after).into() }
     }

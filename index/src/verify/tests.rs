@@ -129,7 +129,10 @@ fn a_missing_file_is_named() {
     fs::remove_file(dir.path().join("vectors-1")).unwrap();
     assert!(refused(dir.path()).contains("vectors-1"));
     fs::remove_file(dir.path().join(CURRENT)).unwrap();
-    assert!(matches!(run(dir.path(), false), Err(VerifyError::Open(OpenError::NotAnIndex { begun: false, .. }))));
+    assert!(matches!(
+        run(dir.path(), false),
+        Err(VerifyError::Open(OpenError::NotAnIndex { begun: false, .. }))
+    ));
 }
 
 #[test]

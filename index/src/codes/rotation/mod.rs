@@ -54,7 +54,7 @@ impl Rotation {
     }
 
     /// Memory it takes.
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         match self {
             Rotation::Identity => 0,
             Rotation::Hadamard { flips } => flips.len(),
