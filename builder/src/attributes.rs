@@ -89,14 +89,15 @@ impl AttributeParams {
         format!("{}: {}{resident}", self.name, self.kind)
     }
 
-    /// The share of `vectors` vectors with a value that fewer than `rows_min` have, where all vectors are like the first.
-    pub(crate) fn share_of_small(&self, vectors: u64, rows_min: u64) -> f64 {
+    /// The shares of `vectors` vectors that values have which `rows_min` of them or more have, where all vectors are like the
+    /// first. To have none is a value too.
+    pub(crate) fn shares_of_large(&self, vectors: u64, rows_min: u64) -> Vec<f64> {
         let Sample { rows, counts, .. } = &self.sample;
         let rows = rows.max(1.0);
         let least = rows_min as f64 * rows / vectors as f64; // CAST: an estimate, as below
         let nulls = rows - counts.iter().sum::<u64>() as f64;
         let counts = counts.iter().map(|&count| count as f64).chain([nulls]);
-        counts.filter(|&count| count < least).sum::<f64>() / rows
+        counts.filter(|&count| count > 0.0 && count >= least).map(|count| count / rows).collect()
     }
 
     /// What it is expected to take for `vectors` vectors, of which the first are like all.

@@ -83,6 +83,7 @@ impl Plan {
         let all_copies = (params.vectors as f64 * copies) as u64; // CAST: an estimate
 
         let memory = PhaseMemory::new(params, params.lists);
+        let lists = params.partition.as_ref().map_or(params.lists, |partition| partition.lists(params.lists));
         let (needed, allowed) = (memory.needed(), params.memory_bytes);
         let buffers = |phase: u64, least: u64| {
             (allowed.saturating_sub(FIXED_BYTES + memory.kept + phase))
@@ -98,19 +99,20 @@ impl Plan {
         };
         let page = PageLayout::new(params.row_bytes(), params.metric, id_bytes);
         // Half a unit of padding per list on average.
-        let padding = params.lists as f64
+        let padding = lists as f64
             * (256.0
                 + if params.code == CodeSpec::Full { 0.0 } else { entry_bytes * BLOCK_VECTORS as f64 / 2.0 });
-        let codes = (all_copies as f64 * entry_bytes + padding) as u64; // CAST: an estimate
+        let positions = 4 * all_copies.saturating_sub(params.vectors);
+        let codes = (all_copies as f64 * entry_bytes + padding) as u64 + positions; // CAST: an estimate
         let vectors = page.pages(params.vectors) * page.page_bytes() as u64;
         let ids = IdPages { id_bytes, uuid: 0 }.body_bytes(params.vectors);
-        let lists = usize::try_from(params.lists).unwrap_or(usize::MAX);
-        let head_index = head_index_bytes(params.head_dtype(), params.head_dim(), lists);
+        let heads = usize::try_from(lists).unwrap_or(usize::MAX);
+        let head_index = head_index_bytes(params.head_dtype(), params.head_dim(), heads);
         let model = params.code.model_bytes(params.dim) as u64;
-        let resident = params.lists * (head_row + DIRECTORY_BYTES + head_index) + model;
+        let resident = lists * (head_row + DIRECTORY_BYTES + head_index) + model;
         // Heads are packed at open; only a graph is stored.
-        let kind = HeadIndex::preferred(params.head_dtype(), params.head_dim(), lists);
-        let packed = if kind == HeadIndexKind::Graph { 0 } else { params.lists * head_index };
+        let kind = HeadIndex::preferred(params.head_dtype(), params.head_dim(), heads);
+        let packed = if kind == HeadIndexKind::Graph { 0 } else { lists * head_index };
         let resident_codes = match params.codes {
             Tier::Memory => (params.vectors as f64 * entry_bytes) as u64, // CAST: an estimate
             Tier::Ssd => 0,
@@ -118,7 +120,7 @@ impl Plan {
         let spilled = params.vectors * params.part_record_bytes() as u64
             + all_copies * params.filed_record_bytes() as u64
             + params.vectors * (4 + 24)
-            + params.lists * head_row
+            + lists * head_row
             + key_bytes(params);
         let attributes: Vec<(PlannedAttribute, u64)> = params
             .attributes
@@ -129,7 +131,7 @@ impl Plan {
         let attribute_scratch: u64 = attributes.iter().map(|(_, scratch)| scratch).sum();
         Plan {
             vectors: params.vectors,
-            lists: params.lists,
+            lists,
             parts: params.parts(),
             code: params.code,
             codes: params.codes,
@@ -207,11 +209,13 @@ impl PhaseMemory {
         let sample_rows = params.sample_rows();
         let check = threads * chunk + 48 * chunks + 8 * sample_rows + sample_rows.min(1 << 14) * row;
 
-        // Parting: the sample in head space, clustered; then chunks, with scores against all parts.
+        // Parting: the sample in head space, clustered; then chunks, with scores against all parts. Rows of a value that is divided
+        // are taken together, and each such value has one part more than its share at most.
         let scored = 1024.min(vectors);
-        let assign = threads * scored * (packed + 4 * parts) + parts * (2 * head_row + packed);
-        let train = sample_rows * (head_row + 12) + 4096.min(sample_rows) * (head_row + packed);
-        let stream = 2 * threads * (chunk / row.max(1)) * (row + head_row) + 48 * chunks;
+        let (together, divided) = if keys > 0 { (head_row, 2 * parts) } else { (0, parts) };
+        let assign = threads * scored * (packed + 4 * divided) + divided * (2 * head_row + packed);
+        let train = sample_rows * (head_row + together + 12) + 4096.min(sample_rows) * (head_row + packed);
+        let stream = 2 * threads * (chunk / row.max(1)) * (row + head_row + together) + 48 * chunks;
         let part = keys + if parts == 1 { stream } else { assign + train.max(stream) };
 
         // A part in memory: its records, rows in head space, the packed copy that is multiplied, and what
@@ -377,10 +381,25 @@ mod tests {
     #[test]
     fn lists_of_values_are_counted_where_they_are_more_than_planned() {
         let whole = params(64, 1_000_000, CodeSpec::Binary);
-        let partition = Some(PartitionParams { attribute: 0, name: "tenant".to_owned(), shared: 0.0 });
+        let partition = Some(PartitionParams { attribute: 0, name: "tenant".to_owned(), own: Vec::new() });
         let partitioned = Params { partition, ..whole.clone() };
         assert_eq!([2, 1000].map(|lists| whole.lists_most(lists)), [2, 1000]);
         assert_eq!([2, 1000].map(|lists| partitioned.lists_most(lists)), [502, 1000]);
+    }
+
+    /// Of a hundred values of a hundredth each, every one has a list where two are asked for.
+    #[test]
+    fn memory_for_searching_counts_the_lists_of_values() {
+        let whole = params(64, 1_000_000, CodeSpec::Binary);
+        let of = |own: Vec<f64>, lists: u64| {
+            let partition = Some(PartitionParams { attribute: 0, name: "tenant".to_owned(), own });
+            let plan = Plan::new(&Params { partition, lists, ..whole.clone() });
+            (plan.lists, plan.search_memory)
+        };
+        let heads = |lists: u64| Plan::new(&Params { lists, ..whole.clone() }).search_memory;
+        assert_eq!(of(vec![0.01; 100], 2), (100, heads(100)));
+        assert_eq!(of(vec![0.01; 50], 2), (51, heads(51)), "and one that the other values share");
+        assert_eq!(of(vec![0.01; 100], 5000), (5000, heads(5000)));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl PlannedPartition {
         let partition = params.partition.as_ref()?;
         Some(PlannedPartition {
             attribute: partition.name.clone(),
-            shared_vectors: (partition.shared * params.vectors as f64) as u64, // CAST: an estimate
+            shared_vectors: (partition.shared() * params.vectors as f64) as u64, // CAST: an estimate
         })
     }
 }

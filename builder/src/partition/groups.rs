@@ -45,19 +45,23 @@ impl PartGroups {
         self.count as usize
     }
 
-    /// Whether the rows of a value are in more groups than one.
-    pub(crate) fn are_divided(&self) -> bool {
-        self.pieces.iter().any(|&pieces| pieces > 1)
+    /// The values whose rows are in more groups than one, ascending, and the number of these groups.
+    pub(crate) fn divided(&self) -> impl Iterator<Item = (u32, u32)> {
+        (0..).zip(&self.pieces).filter(|(_, pieces)| **pieces > 1).map(|(value, &pieces)| (value, pieces))
     }
 
-    /// The group of a row that lies in part `part` of `parts` of space.
-    pub(crate) fn of_row(&self, key: RowKey, part: u32, parts: u32) -> u32 {
+    /// The value of a row, if it is divided.
+    pub(crate) fn divided_value(&self, key: RowKey) -> Option<u32> {
         match key {
-            RowKey::Own(value) => {
-                let (first, pieces) = (self.first[value as usize], self.pieces[value as usize]);
-                // Neighbouring parts lie close together. CAST: fewer than `pieces`
-                first + (u64::from(part) * u64::from(pieces) / u64::from(parts)) as u32
-            }
+            RowKey::Own(value) => Some(value).filter(|&value| self.pieces[value as usize] > 1),
+            RowKey::Shared(_) => None,
+        }
+    }
+
+    /// The group of a row; of a divided value the first.
+    pub(crate) fn of_row(&self, key: RowKey) -> u32 {
+        match key {
+            RowKey::Own(value) => self.first[value as usize],
             RowKey::Shared(place) => self.shared_first + place / self.shared_rows,
         }
     }
@@ -90,11 +94,9 @@ mod tests {
         let keys = Keys::read(&keys.finish(&store).unwrap(), rows.into(), &store).unwrap();
         let groups = PartGroups::of(&keys, &params);
         assert_eq!((&groups.first[..], &groups.pieces[..]), (&[0, 0, 1, 4][..], &[1, 1, 3, 1][..]));
-        assert!(groups.are_divided() && groups.len() == 6);
-        let of = |key| [0, 3, 4, 6, 7, 9].map(|part| groups.of_row(key, part, 10));
-        assert_eq!(of(RowKey::Own(1)), [0; 6]);
-        assert_eq!(of(RowKey::Own(2)), [1, 1, 2, 2, 3, 3]);
-        assert_eq!(of(RowKey::Own(3)), [4; 6]);
-        assert_eq!(of(RowKey::Shared(999)), [5; 6]);
+        assert_eq!((groups.divided().collect::<Vec<_>>(), groups.len()), (vec![(2, 3)], 6));
+        let keys = [1, 2, 3].map(RowKey::Own).into_iter().chain([RowKey::Shared(999)]);
+        let of = |key| (groups.of_row(key), groups.divided_value(key));
+        assert_eq!(keys.map(of).collect::<Vec<_>>(), [(0, None), (1, Some(2)), (4, None), (5, None)]);
     }
 }

@@ -10,8 +10,8 @@ pub(crate) struct PartitionParams {
     /// Its number in the schema.
     pub(crate) attribute: usize,
     pub(crate) name: String,
-    /// The share of the vectors whose values are expected to have no lists of their own, where all vectors are like the first.
-    pub(crate) shared: f64,
+    /// The shares of the vectors that values with lists of their own are expected to have, where all vectors are like the first.
+    pub(crate) own: Vec<f64>,
 }
 
 impl PartitionParams {
@@ -37,7 +37,20 @@ impl PartitionParams {
             let expected = "a keyword, a bool or an i64, of which a vector has one value";
             return refused(format!("{name}, which is {}", of_it.kind), expected.to_owned());
         }
-        let shared = of_it.share_of_small(vectors, super::OWN_ROWS_MIN);
-        Ok(Some(PartitionParams { attribute, name: name.to_owned(), shared }))
+        let own = of_it.shares_of_large(vectors, super::OWN_ROWS_MIN);
+        Ok(Some(PartitionParams { attribute, name: name.to_owned(), own }))
+    }
+
+    /// The share of the vectors whose values are expected to have no lists of their own.
+    pub(crate) fn shared(&self) -> f64 {
+        (1.0 - self.own.iter().sum::<f64>()).max(0.0)
+    }
+
+    /// Lists that are expected where a build without a partition forms `lists`: each value with lists of its own has one at
+    /// least.
+    pub(crate) fn lists(&self, lists: u64) -> u64 {
+        let wanted = lists as f64; // CAST: an estimate
+        let own = self.own.iter().map(|share| (share * wanted).max(1.0)).sum::<f64>();
+        (own + self.shared() * wanted).round() as u64 // CAST: saturates
     }
 }

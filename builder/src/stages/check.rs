@@ -127,7 +127,7 @@ fn check_chunks(
 }
 
 /// Row numbers of the sample, ascending: one from each of equal stretches of the input.
-fn sample_picks(params: &Params) -> Vec<u64> {
+pub(super) fn sample_picks(params: &Params) -> Vec<u64> {
     let mut rng = ChaCha8Rng::seed_from_u64(params.seed_of(0, 0));
     let count = params.sample_rows();
     let edge = |i: u64| (u128::from(i) * u128::from(params.vectors) / u128::from(count)) as u64; // CAST: <= n

@@ -16,6 +16,7 @@ mod records;
 mod sample;
 mod section;
 mod train;
+mod value_parts;
 mod write;
 
 pub(crate) use attributes::{

@@ -4,7 +4,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 use spandrel_index::HeadSpace;
 
-use super::check::{chunk_hash, chunk_rows, input_hash};
+use super::check::{chunk_hash, chunk_rows, input_hash, sample_picks};
+use super::value_parts::{ValueParts, ValueSample};
 use crate::checkpoint::{PARTS, Parted, SAMPLE};
 use crate::cluster::CoarseParts;
 use crate::config::Params;
@@ -18,10 +19,9 @@ pub(crate) fn part(state: &BuildState<'_>) -> Result<Parted, BuildError> {
     context.progress.phase("part", params.vectors, "vectors");
     let space = state.space();
     let keys = state.keys()?;
-    let by_key = keys.as_ref().map(|keys| ByKey { keys, groups: PartGroups::of(keys, params) });
-    let parts = match &by_key {
-        Some(by_key) if !by_key.groups.are_divided() => None,
-        _ => coarse_parts(state)?,
+    let (parts, by_key) = match keys {
+        None => (coarse_parts(state)?, None),
+        Some(keys) => (None, Some(ByKey::of(keys, state)?)),
     };
     let groups = match &by_key {
         Some(by_key) => by_key.groups.len(),
@@ -63,11 +63,21 @@ pub(crate) fn part(state: &BuildState<'_>) -> Result<Parted, BuildError> {
 
 /// The coarse parts, learned from the sample; none when one part holds everything.
 fn coarse_parts(state: &BuildState<'_>) -> Result<Option<CoarseParts>, BuildError> {
-    let &BuildState { params, context, ref scratch, .. } = state;
-    let space = state.space();
+    let &BuildState { params, context, .. } = state;
     if params.parts() == 1 {
         return Ok(None);
     }
+    let bytes = sample(state)?;
+    let rows = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &bytes };
+    let parts = params.parts() as usize; // CAST: usize is 64 bits
+    let seed = params.seed_of(1, 0);
+    Ok(Some(CoarseParts::train(rows, parts, seed, context.pool, context.stop)?))
+}
+
+/// The sample, in head space.
+fn sample(state: &BuildState<'_>) -> Result<Vec<u8>, BuildError> {
+    let &BuildState { params, ref scratch, .. } = state;
+    let space = state.space();
     let sample = SpillReader::open(&**scratch, SAMPLE, &state.checked().sample)?;
     let count = sample.records(0);
     let mut rows = Vec::with_capacity(count as usize * params.head_row_bytes()); // CAST: the plan fits in memory
@@ -80,10 +90,7 @@ fn coarse_parts(state: &BuildState<'_>) -> Result<Option<CoarseParts>, BuildErro
             space.map_vector(params.dtype, vector, &mut rows);
         }
     }
-    let rows = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &rows };
-    let parts = params.parts() as usize; // CAST: usize is 64 bits
-    let seed = params.seed_of(1, 0);
-    Ok(Some(CoarseParts::train(rows, parts, seed, context.pool, context.stop)?))
+    Ok(rows)
 }
 
 /// Rows of the input with the part each belongs to.
@@ -96,9 +103,37 @@ struct Chunk {
 }
 
 /// Groups of rows by their values.
-struct ByKey<'a> {
-    keys: &'a Keys,
+struct ByKey {
+    keys: Keys,
     groups: PartGroups,
+    /// Of the values that are divided.
+    parts: ValueParts,
+}
+
+impl ByKey {
+    fn of(keys: Keys, state: &BuildState<'_>) -> Result<ByKey, BuildError> {
+        let &BuildState { params, context, .. } = state;
+        let groups = PartGroups::of(&keys, params);
+        let mut by_key = ByKey { keys, groups, parts: ValueParts::default() };
+        if by_key.groups.divided().next().is_some() {
+            let bytes = sample(state)?;
+            let picks = sample_picks(params).into_iter();
+            let sample = ValueSample {
+                rows: Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &bytes },
+                values: picks.map(|row| by_key.divided_value(row as u32)).collect(), // CAST: at most 2^32 vectors
+                pool: context.pool,
+                stop: context.stop,
+            };
+            let seed_of = |value: u32| params.seed_of(1, 1 + u64::from(value));
+            by_key.parts = ValueParts::train(&sample, by_key.groups.divided(), seed_of)?;
+        }
+        Ok(by_key)
+    }
+
+    /// The value of a row, if it is divided.
+    fn divided_value(&self, row: u32) -> Option<u32> {
+        self.groups.divided_value(self.keys.of(row))
+    }
 }
 
 /// What says which group a row belongs to.
@@ -107,7 +142,7 @@ struct Sorting<'a> {
     input: Input<'a>,
     space: HeadSpace,
     parts: Option<&'a CoarseParts>,
-    by_key: Option<ByKey<'a>>,
+    by_key: Option<ByKey>,
 }
 
 impl Sorting<'_> {
@@ -122,17 +157,24 @@ impl Sorting<'_> {
             source.read_ids(range.start, &mut ids)?;
         }
         let mut groups = vec![0; count];
-        if let Some(parts) = parts {
+        let mapped = || {
             let mut mapped = Vec::with_capacity(count * params.head_row_bytes());
             rows.chunks_exact(params.row_bytes())
                 .for_each(|vector| space.map_vector(params.dtype, vector, &mut mapped));
-            let mapped = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &mapped };
-            parts.assign(mapped, &mut groups);
+            mapped
+        };
+        let (dtype, dim) = (params.head_dtype(), params.head_dim());
+        if let Some(parts) = parts {
+            parts.assign(Rows { dtype, dim, bytes: &mapped() }, &mut groups);
         }
-        if let Some(ByKey { keys, groups: by_key }) = by_key {
-            let parts = parts.map_or(1, CoarseParts::len) as u32; // CAST: at most the vectors
-            for (row, group) in (range.start as u32..).zip(&mut groups) {
-                *group = by_key.of_row(keys.of(row), *group, parts);
+        if let Some(by_key) = by_key {
+            let numbers = range.start as u32..range.end as u32; // CAST: at most 2^32 vectors
+            let values: Vec<Option<u32>> = numbers.clone().map(|row| by_key.divided_value(row)).collect();
+            for (row, group) in numbers.zip(&mut groups) {
+                *group = by_key.groups.of_row(by_key.keys.of(row));
+            }
+            if values.iter().any(Option::is_some) {
+                by_key.parts.add_parts(Rows { dtype, dim, bytes: &mapped() }, &values, &mut groups);
             }
         }
         let hash = chunk_hash(&rows, &ids);
