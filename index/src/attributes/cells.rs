@@ -58,7 +58,12 @@ impl StoredAttribute {
             true => Cow::default(),
             false => self.piece(Part::Block, block as u64, range)?,
         };
-        self.cell_in(position, &content)
+        let mut found = Cell::Null;
+        self.cells_in::<OpenError>(std::iter::once(position), &content, |_, cell| {
+            found = cell;
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// The bytes of a piece, sum included, of an attribute in memory. None of one on SSD.
@@ -105,28 +110,44 @@ impl StoredAttribute {
         }
     }
 
-    /// What is known of a position, out of its piece without the sum. The number of a position without one means nothing.
+    /// What is known of positions of one piece, which ascend, out of the piece without its sum: each is handed to `each` with its
+    /// place among them. The number of a position without one means nothing.
     ///
     /// # Errors
-    /// [`OpenError`] when it is damaged.
-    pub fn cell_in(&self, position: u32, content: &[u8]) -> Result<Cell, OpenError> {
-        let (block, _) = self.block_of(position);
-        match &self.content {
-            Content::Numbers(frames) => {
-                let (span, count) = (frames.span(block), frames.positions_in(block));
-                let key = frames::number(content, span, count, position as usize % FRAME);
-                Ok(Cell::of_key(self.spec.kind, key).unwrap_or_default())
-            }
-            Content::Values { dictionary, .. } => {
-                let mut reader = self.block_reader(content, dictionary);
-                let failed = |malformed| self.malformed(&format!("block {block}"), malformed);
-                for _ in 0..position as usize % BLOCK {
-                    reader.next().map_err(failed)?;
+    /// [`OpenError`] when the piece is damaged; what was handed out before holds.
+    pub fn cells_in<E: From<OpenError>>(
+        &self,
+        positions: impl Iterator<Item = u32>,
+        content: &[u8],
+        mut each: impl FnMut(usize, Cell) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Positions of the block that were read, and the values of the last.
+        let (mut reader, mut read, mut values) = (None, 0, Vec::new());
+        for (number, position) in positions.enumerate() {
+            let (block, _) = self.block_of(position);
+            let cell = match &self.content {
+                Content::Numbers(frames) => {
+                    let (span, count) = (frames.span(block), frames.positions_in(block));
+                    let key = frames::number(content, span, count, position as usize % FRAME);
+                    Cell::of_key(self.spec.kind, key).unwrap_or_default()
                 }
-                let values = reader.next().map_err(failed)?;
-                self.texts(dictionary, values)
-            }
+                Content::Values { dictionary, .. } => {
+                    let reader = reader.get_or_insert_with(|| self.block_reader(content, dictionary));
+                    let place = position as usize % BLOCK;
+                    while read <= place {
+                        let next = reader.next();
+                        let next = next.map_err(|e| self.malformed(&format!("block {block}"), e))?;
+                        if read == place {
+                            values = next.to_vec();
+                        }
+                        read += 1;
+                    }
+                    self.texts(dictionary, &values)?
+                }
+            };
+            each(number, cell)?;
         }
+        Ok(())
     }
 
     /// Positions without a number, out of their piece without the sum. They are kept for others.

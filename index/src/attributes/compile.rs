@@ -2,13 +2,16 @@
 //!
 //! Terms become sets of positions, which are drawn together as the filter says, those of fewest positions first. A set may
 //! stand for all positions but its own, so that NOT makes none.
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use spandrel_filter::{Bound, Predicate};
 
+use super::counted::Counted;
 use super::dictionary::Held;
+use super::limits::{CompileError, CompileLimits};
 use super::positions::Positions;
+use super::set::Set;
 use super::stored::StoredAttribute;
 use super::union::Union;
 use crate::format::OpenError;
@@ -16,59 +19,15 @@ use crate::matches::Matches;
 use crate::segment_matches::{PositionsView, SegmentMatches, words_of};
 use crate::{Index, Segment};
 
-/// What compiling a filter may take.
-#[derive(Debug, Clone, Copy)]
-pub struct CompileLimits<'a> {
-    /// Bytes of sets of positions, what they come to included.
-    pub memory_bytes: usize,
-    /// When to give up.
-    pub deadline: Option<Instant>,
-    /// Set to true to stop.
-    pub stop: &'a AtomicBool,
-}
-
-/// Why a filter was not compiled.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CompileError {
-    /// The filter is bound to another schema than that of the index.
-    #[error(
-        "the filter asks for attribute number {attribute} and the index has {attributes}; bind it to the index's schema"
-    )]
-    Schema {
-        /// The attribute's number.
-        attribute: usize,
-        /// Attributes of the index.
-        attributes: usize,
-    },
-    /// Its sets of positions take too much memory.
-    #[error("the filter needs {needed} bytes of memory and may use {allowed}; ask for less, or allow more")]
-    Memory {
-        /// Bytes it would take.
-        needed: usize,
-        /// Bytes it may take.
-        allowed: usize,
-    },
-    /// There was no time left.
-    #[error("the filter was not compiled before the deadline")]
-    Deadline,
-    /// A stop was asked for.
-    #[error("compiling the filter was stopped")]
-    Stopped,
-    /// An attribute could not be read, or is damaged.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-}
-
 /// The vectors of an index that match a filter.
 ///
 /// # Errors
 /// [`CompileError`].
 pub fn compile(index: &Index, filter: &Bound, limits: CompileLimits<'_>) -> Result<Matches, CompileError> {
-    let mut compiler = Compiler { limits, attributes: index.schema().attributes().len(), held_bytes: 0 };
+    let mut compiler = Compiler::new(index, limits);
     let mut segments = Vec::with_capacity(index.segments().len());
     for segment in index.segments() {
-        let set = compiler.set_of(segment, filter, None)?;
+        let set = compiler.set_of(segment, filter)?;
         let matches = compiler.matches(set, segment.count)?;
         compiler.held_bytes += matches.memory_bytes();
         segments.push(matches);
@@ -76,59 +35,24 @@ pub fn compile(index: &Index, filter: &Bound, limits: CompileLimits<'_>) -> Resu
     Ok(Matches::new(segments))
 }
 
-/// Some positions of a segment, or all but these.
-#[derive(Debug, Clone)]
-struct Set {
-    positions: Positions,
-    is_complement: bool,
-}
-
-impl Set {
-    fn of(positions: Positions) -> Set {
-        Set { positions, is_complement: false }
-    }
-
-    fn all() -> Set {
-        Set::of(Positions::none()).complement()
-    }
-
-    fn complement(self) -> Set {
-        Set { is_complement: !self.is_complement, ..self }
-    }
-
-    fn is_empty(&self) -> bool {
-        !self.is_complement && self.positions.is_empty()
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.positions.memory_bytes()
-    }
-
-    /// Positions in both, of `positions` in all.
-    fn and(self, other: Set, positions: u64) -> Set {
-        let (a, b) = (self.positions, other.positions);
-        match (self.is_complement, other.is_complement) {
-            (false, false) => Set::of(a.and(b)),
-            (false, true) => Set::of(a.and_not(&b)),
-            (true, false) => Set::of(b.and_not(&a)),
-            (true, true) => {
-                let mut union = Union::new(positions);
-                union.add(a.view());
-                union.add(b.view());
-                Set::of(union.finish()).complement()
-            }
-        }
-    }
-}
-
-struct Compiler<'a> {
+/// Compiles filters for the segments of an index.
+pub(super) struct Compiler<'a> {
     limits: CompileLimits<'a>,
     attributes: usize,
     /// Bytes of sets that are kept while others are made.
     held_bytes: usize,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
+    pub(super) fn new(index: &Index, limits: CompileLimits<'a>) -> Compiler<'a> {
+        Compiler { limits, attributes: index.schema().attributes().len(), held_bytes: 0 }
+    }
+
+    /// The positions of a segment that match.
+    pub(super) fn set_of(&mut self, segment: &Segment, filter: &Bound) -> Result<Set, CompileError> {
+        self.set_within(segment, &Counted::of(segment, filter)?, None)
+    }
+
     /// Gives up where that is wanted.
     fn check(&self) -> Result<(), CompileError> {
         if self.limits.stop.load(Ordering::Relaxed) {
@@ -147,39 +71,36 @@ impl Compiler<'_> {
     }
 
     /// The positions of a segment that match; of those that are not in `within`, it does not matter which.
-    fn set_of(
+    fn set_within(
         &mut self,
         segment: &Segment,
-        filter: &Bound,
+        part: &Counted<'_>,
         within: Option<PositionsView<'_>>,
     ) -> Result<Set, CompileError> {
         self.check()?;
-        let set = match filter {
+        let set = match part.filter {
             Bound::Attribute { attribute, predicate } => {
                 let stored = self.attribute(segment, *attribute)?;
                 self.predicate(stored, predicate, within)?
             }
             Bound::Ids(ids) => self.ids(segment, ids)?,
-            Bound::Not(inner) => self.set_of(segment, inner, within)?.complement(),
-            Bound::And(parts) => self.all(segment, parts, within)?,
-            Bound::Or(parts) => self.any(segment, parts, within)?,
+            Bound::Not(_) => {
+                let [inner] = &part.parts[..] else { unreachable!("a NOT is of one part") };
+                self.set_within(segment, inner, within)?.complement()
+            }
+            Bound::And(_) => self.all(segment, part, within)?,
+            Bound::Or(_) => self.any(segment, part, within)?,
         };
         self.check_memory(set.memory_bytes())?;
         Ok(set)
     }
 
-    /// As [`Compiler::set_of`], while `bytes` are held.
-    fn set_beside(
-        &mut self,
-        bytes: usize,
-        segment: &Segment,
-        filter: &Bound,
-        within: Option<PositionsView<'_>>,
-    ) -> Result<Set, CompileError> {
+    /// What `make` makes while `bytes` are held.
+    pub(super) fn beside<T>(&mut self, bytes: usize, make: impl FnOnce(&mut Self) -> T) -> T {
         self.held_bytes += bytes;
-        let set = self.set_of(segment, filter, within);
+        let made = make(self);
         self.held_bytes -= bytes;
-        set
+        made
     }
 
     fn attribute<'s>(
@@ -196,16 +117,17 @@ impl Compiler<'_> {
     fn all(
         &mut self,
         segment: &Segment,
-        parts: &[Bound],
+        whole: &Counted<'_>,
         within: Option<PositionsView<'_>>,
     ) -> Result<Set, CompileError> {
         let mut set = Set::all();
-        for part in self.ordered(segment, parts)? {
+        for part in whole.ordered() {
             if set.is_empty() {
                 break;
             }
             let narrower = if set.is_complement { within } else { Some(set.positions.view()) };
-            let other = self.set_beside(set.memory_bytes(), segment, part, narrower)?;
+            let other =
+                self.beside(set.memory_bytes(), |compiler| compiler.set_within(segment, part, narrower))?;
             set = set.and(other, segment.count);
         }
         Ok(set)
@@ -215,13 +137,14 @@ impl Compiler<'_> {
     fn any(
         &mut self,
         segment: &Segment,
-        parts: &[Bound],
+        whole: &Counted<'_>,
         within: Option<PositionsView<'_>>,
     ) -> Result<Set, CompileError> {
         let (mut union, mut outside) = (Union::new(segment.count), None::<Positions>);
-        for part in parts {
+        for part in &whole.parts {
             let held = union.bytes() + outside.as_ref().map_or(0, Positions::memory_bytes);
-            let Set { positions, is_complement } = self.set_beside(held, segment, part, within)?;
+            let set = self.beside(held, |compiler| compiler.set_within(segment, part, within));
+            let Set { positions, is_complement } = set?;
             if is_complement {
                 outside = Some(match outside {
                     None => positions,
@@ -235,40 +158,6 @@ impl Compiler<'_> {
         Ok(match outside {
             None => Set::of(union),
             Some(outside) => Set::of(outside.and_not(&union)).complement(),
-        })
-    }
-
-    /// Parts of an AND by how many positions they may leave, ranges of numbers after all others.
-    fn ordered<'b>(&self, segment: &Segment, parts: &'b [Bound]) -> Result<Vec<&'b Bound>, CompileError> {
-        let mut keyed = Vec::with_capacity(parts.len());
-        for part in parts {
-            let has_ranges = matches!(part, Bound::Attribute { predicate: Predicate::Ranges(_), .. });
-            keyed.push((has_ranges, self.count_at_most(segment, part)?, part));
-        }
-        keyed.sort_by_key(|&(has_ranges, count, _)| (has_ranges, count));
-        Ok(keyed.into_iter().map(|(_, _, part)| part).collect())
-    }
-
-    /// The number of positions that match, or more: nothing is read for it.
-    fn count_at_most(&self, segment: &Segment, filter: &Bound) -> Result<u64, CompileError> {
-        let counts = |parts: &[Bound]| {
-            parts.iter().map(|part| self.count_at_most(segment, part)).collect::<Result<Vec<u64>, _>>()
-        };
-        Ok(match filter {
-            Bound::Attribute { attribute, predicate } => {
-                let stored = self.attribute(segment, *attribute)?;
-                let of = |value: &String| u64::from(stored.cardinality(value));
-                match predicate {
-                    Predicate::Null => stored.null_count(),
-                    Predicate::Ranges(_) => segment.count - stored.null_count(),
-                    Predicate::Values(values) | Predicate::AnyTag(values) => values.iter().map(of).sum(),
-                    Predicate::AllTags(tags) => tags.iter().map(of).min().unwrap_or(0),
-                }
-            }
-            Bound::Ids(ids) => ids.len() as u64,
-            Bound::Not(_) => segment.count,
-            Bound::And(parts) => counts(parts)?.into_iter().min().unwrap_or(segment.count),
-            Bound::Or(parts) => counts(parts)?.into_iter().sum(),
         })
     }
 

@@ -1,3 +1,5 @@
+mod parted;
+
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};

@@ -54,11 +54,23 @@ struct CellRead {
 /// The attributes of one piece of a fetch.
 #[derive(Default)]
 pub(crate) struct CellReads {
-    /// By attribute and block.
+    /// By attribute, block and position.
     wanted: Vec<WantedCell>,
     requests: Vec<CellRead>,
     /// Positions without a number, of those attributes of numbers that are wanted.
     nulls: BTreeMap<Source, NoNumber>,
+}
+
+/// Why no more values of a piece are taken.
+enum Halt {
+    Damaged(OpenError),
+    Ended(End),
+}
+
+impl From<OpenError> for Halt {
+    fn from(error: OpenError) -> Halt {
+        Halt::Damaged(error)
+    }
 }
 
 impl Source {
@@ -103,7 +115,8 @@ impl CellReads {
                 self.wanted.push(WantedCell { source, piece: cell_piece, position, at, cell });
             }
         }
-        self.wanted.sort_unstable_by_key(|wanted| (wanted.source, wanted.piece, wanted.cell));
+        self.wanted
+            .sort_unstable_by_key(|wanted| (wanted.source, wanted.piece, wanted.position, wanted.cell));
         self.take_resident(job, piece, tools)?;
         let mut outbox = Outbox { slot: tag, files: &tools.files, reads: out };
         for (number, read) in self.requests.iter().enumerate() {
@@ -211,17 +224,18 @@ impl CellReads {
                 Err(error) => Some(malformed(&error)),
             },
             Ok(content) => {
-                let mut reason = None;
-                for wanted in &self.wanted[read.wanted.clone()] {
-                    match stored.cell_in(wanted.position, content) {
-                        Ok(cell) => {
-                            job.count(&cell)?;
-                            piece.cells[wanted.cell] = cell;
-                        }
-                        Err(error) => reason = Some(malformed(&error)),
-                    }
+                let wanted = &self.wanted[read.wanted.clone()];
+                let positions = wanted.iter().map(|wanted| wanted.position);
+                let taken = stored.cells_in(positions, content, |number, cell| {
+                    job.count(&cell).map_err(Halt::Ended)?;
+                    piece.cells[wanted[number].cell] = cell;
+                    Ok(())
+                });
+                match taken {
+                    Ok(()) => None,
+                    Err(Halt::Damaged(error)) => Some(malformed(&error)),
+                    Err(Halt::Ended(end)) => return Err(end),
                 }
-                reason
             }
         };
         match reason {

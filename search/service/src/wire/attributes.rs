@@ -10,12 +10,13 @@ use crate::turns::Turns;
 pub(super) struct Columns(Vec<v1::AttributeValues>);
 
 impl Columns {
-    /// Of no vector yet.
-    pub(super) fn of(attributes: &[Attribute]) -> Columns {
+    /// Of no vector yet, with room for `cells` values of all attributes together.
+    pub(super) fn of(attributes: &[Attribute], cells: usize) -> Columns {
+        let vectors = cells / attributes.len().max(1);
         let empty = |Attribute { name, kind }: &Attribute| v1::AttributeValues {
             name: name.clone(),
             r#type: wire_type(*kind) as i32, // CAST: the enum's code
-            values: Vec::new(),
+            values: Vec::with_capacity(vectors),
         };
         Columns(attributes.iter().map(empty).collect())
     }

@@ -214,7 +214,8 @@ pub(super) async fn response(
 
 /// Takes the attributes of all neighbours out of the answers.
 async fn taken(found: &mut Found<'_>, deadline: Instant) -> Result<Vec<v1::AttributeValues>, Refusal> {
-    let (mut columns, mut turns) = (Columns::of(&found.attributes), Turns::until(deadline));
+    let cells = found.answers.iter().map(|answer| answer.cells.len()).sum();
+    let (mut columns, mut turns) = (Columns::of(&found.attributes, cells), Turns::until(deadline));
     for answer in &mut found.answers {
         columns.add(std::mem::take(&mut answer.cells), &mut turns).await?;
     }
@@ -271,7 +272,8 @@ pub(super) async fn fetched(
     found: &mut Fetched<'_>,
     deadline: Instant,
 ) -> Result<v1::FetchResponse, Refusal> {
-    let (mut columns, mut turns) = (Columns::of(&found.attributes), Turns::until(deadline));
+    let columns = Columns::of(&found.attributes, found.cells.len());
+    let (mut columns, mut turns) = (columns, Turns::until(deadline));
     columns.add(std::mem::take(&mut found.cells), &mut turns).await?;
     let rows =
         Rows { dtype: found.rows.dtype, dim: found.rows.dim, data: std::mem::take(&mut found.rows.data) };

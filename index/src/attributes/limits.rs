@@ -1,0 +1,49 @@
+//! What compiling a filter may take, and why it was not compiled.
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use crate::format::OpenError;
+
+/// What compiling a filter may take.
+#[derive(Debug, Clone, Copy)]
+pub struct CompileLimits<'a> {
+    /// Bytes of sets of positions, what they come to included.
+    pub memory_bytes: usize,
+    /// When to give up.
+    pub deadline: Option<Instant>,
+    /// Set to true to stop.
+    pub stop: &'a AtomicBool,
+}
+
+/// Why a filter was not compiled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// The filter is bound to another schema than that of the index.
+    #[error(
+        "the filter asks for attribute number {attribute} and the index has {attributes}; bind it to the index's schema"
+    )]
+    Schema {
+        /// The attribute's number.
+        attribute: usize,
+        /// Attributes of the index.
+        attributes: usize,
+    },
+    /// Its sets of positions take too much memory.
+    #[error("the filter needs {needed} bytes of memory and may use {allowed}; ask for less, or allow more")]
+    Memory {
+        /// Bytes it would take.
+        needed: usize,
+        /// Bytes it may take.
+        allowed: usize,
+    },
+    /// There was no time left.
+    #[error("the filter was not compiled before the deadline")]
+    Deadline,
+    /// A stop was asked for.
+    #[error("compiling the filter was stopped")]
+    Stopped,
+    /// An attribute could not be read, or is damaged.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
