@@ -85,6 +85,12 @@ pub enum OpenError {
         /// The section's kind.
         kind: &'static str,
     },
+    /// A file that the manifest lists, or the manifest that CURRENT names, is gone.
+    #[error("{path}: this file of the index is gone; restore it from a copy or rebuild", path = path.display())]
+    MissingFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is shorter or longer than was published.
     #[error("{path}: {found} bytes, expected {expected}; restore the file from a copy or rebuild", path = path.display())]
     Length {
@@ -175,7 +181,7 @@ impl OpenError {
             StoreError::TooLong { bytes, bytes_max, .. } => {
                 OpenError::Length { path: path.to_owned(), found: bytes, expected: bytes_max }
             }
-            StoreError::Missing { .. } => OpenError::read(path, io::ErrorKind::NotFound.into()),
+            StoreError::Missing { .. } => OpenError::MissingFile { path: path.to_owned() },
             StoreError::Io { source, .. } | StoreError::Open(spandrel_io::OpenError::Open { source, .. }) => {
                 OpenError::read(path, source)
             }

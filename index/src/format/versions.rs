@@ -36,7 +36,7 @@ pub fn versions(store: &dyn Store) -> Result<Vec<Version>, OpenError> {
         manifest: Manifest::open_version(store, number).and_then(|manifest| {
             let gone = manifest.files().find(|&file| !names.contains(file)).map(|file| store.path(file));
             match gone {
-                Some(path) => Err(OpenError::read(&path, std::io::ErrorKind::NotFound.into())),
+                Some(path) => Err(OpenError::MissingFile { path }),
                 None => Ok(manifest),
             }
         }),

@@ -1,5 +1,4 @@
 //! Why a request got no answer, as the gRPC statuses that `search.proto` lists.
-use std::io;
 use std::time::Duration;
 
 use spandrel_engine::{EngineError, ParamsError, QueryError, SearchError};
@@ -239,14 +238,11 @@ impl From<OpenError> for Refusal {
         match error {
             OpenError::Stopped { .. } => Refusal::Cancelled,
             OpenError::MissingSection { .. }
+            | OpenError::MissingFile { .. }
             | OpenError::NotOurs { .. }
             | OpenError::Length { .. }
             | OpenError::Checksum { .. }
             | OpenError::Field { .. } => Refusal::Damaged(text),
-            // A file that the manifest lists is gone.
-            OpenError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                Refusal::Damaged(text)
-            }
             OpenError::Read { .. } => Refusal::Unreadable(text),
             // No index, another format, or a part where it cannot be searched.
             _ => Refusal::Precondition(format!("the index cannot be opened: {text}")),
@@ -281,22 +277,16 @@ mod tests {
     #[test]
     fn what_is_wrong_with_an_index_is_kept_apart() {
         let path = || PathBuf::from("index/vectors-1");
-        let read = |kind: io::ErrorKind| OpenError::Read { path: path(), source: kind.into() };
+        let gone = || OpenError::MissingFile { path: path() };
+        let denied = std::io::ErrorKind::PermissionDenied;
         for (error, code) in [
             (OpenError::NotAnIndex { path: path(), begun: false }, Code::FailedPrecondition),
             (OpenError::Version { path: path(), major: 9, minor: 0 }, Code::FailedPrecondition),
             (OpenError::NotOurs { path: path(), expected: "manifest", found: vec![0] }, Code::DataLoss),
             (OpenError::Length { path: path(), found: 1, expected: 2 }, Code::DataLoss),
-            (read(io::ErrorKind::NotFound), Code::DataLoss),
-            (
-                OpenError::Approved {
-                    path: path(),
-                    version: 1,
-                    source: read(io::ErrorKind::NotFound).into(),
-                },
-                Code::DataLoss,
-            ),
-            (read(io::ErrorKind::PermissionDenied), Code::Internal),
+            (gone(), Code::DataLoss),
+            (OpenError::Approved { path: path(), version: 1, source: gone().into() }, Code::DataLoss),
+            (OpenError::Read { path: path(), source: denied.into() }, Code::Internal),
         ] {
             assert_eq!(Refusal::from(error).code(), code);
         }
