@@ -210,13 +210,15 @@ fn disk_per_vector(shape: VectorShape, code: CodeSpec, codes: Tier, list_size: u
 /// Bytes of a mean list on disk.
 fn list_bytes(shape: VectorShape, code: CodeSpec, copies: f64, list_size: u32) -> f64 {
     let entries = copies * f64::from(list_size);
-    match code {
+    let positions = 4.0 * (copies - 1.0) * f64::from(list_size);
+    let entries_bytes = match code {
         CodeSpec::Full => {
             let row_bytes = shape.dtype.row_bytes(shape.dim);
-            entries * FullLayout::new(row_bytes, shape.metric, IdBytes::Four).entry_bytes() as f64 + 256.0
+            entries * FullLayout::new(row_bytes, shape.metric, IdBytes::Four).entry_bytes() as f64
         }
-        _ => (entries + BLOCK_VECTORS as f64 / 2.0) * code_bytes(code, shape.dim) + 256.0,
-    }
+        _ => (entries + BLOCK_VECTORS as f64 / 2.0) * code_bytes(code, shape.dim),
+    };
+    entries_bytes + positions + 256.0
 }
 
 /// What a query is expected to ask of the disk, from the measured constants above.

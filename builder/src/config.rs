@@ -243,9 +243,9 @@ impl Params {
         }
     }
 
-    /// Whether lists name replicas by position: those of codes do.
+    /// Whether lists hold replicas, which they name by position.
     pub(crate) fn replicas_need_positions(&self) -> bool {
-        self.code != CodeSpec::Full && self.max_copies > 1
+        self.max_copies > 1
     }
 
     /// Lists that a query reads when it names no number.

@@ -11,9 +11,9 @@ use crate::attributes::AttributeSpec;
 use crate::attributes::testing::{TestAttribute, section_body};
 use crate::codes::CodeSpec;
 use crate::format::{
-    AttributeEntry, BuildRecord, CURRENT, Current, DirectoryEntry, FullLayout, Header, ID_PAGE_BYTES,
-    IdBytes, IdPages, Manifest, PageLayout, Record, SearchDefault, SectionEntry, SectionKind, SegmentEntry,
-    UNIT_BYTES, attribute_name, hash_hex, list_hash, manifest_name, section_name,
+    AttributeEntry, BuildRecord, CURRENT, Current, DirectoryEntry, FullEntries, FullLayout, Header,
+    ID_PAGE_BYTES, IdBytes, IdPages, Manifest, PageLayout, Record, SearchDefault, SectionEntry, SectionKind,
+    SegmentEntry, UNIT_BYTES, attribute_name, hash_hex, list_hash, manifest_name, section_name,
 };
 use crate::heads::{Heads, HnswGraph, HnswParams};
 use crate::{DType, HeadSpace, Metric, Tier, for_each_element, inverse_norm, list_radius, norm_squared};
@@ -149,13 +149,18 @@ impl TestIndex {
     ) -> (Vec<u8>, Vec<u8>) {
         let layout = FullLayout::new(self.row_bytes(), self.metric, id_bytes);
         let (mut directory, mut codes) = (Vec::new(), Vec::new());
+        let mut position_of = vec![0; self.ids.len()];
+        let order = lists.iter().flat_map(|(primaries, _)| primaries);
+        order.zip(0..).for_each(|(&at, position)| position_of[at] = position);
         for (number, (primaries, replicas)) in lists.iter().enumerate() {
             let start = codes.len();
             let entries = || primaries.iter().chain(replicas);
             let vectors: Vec<u8> = entries().flat_map(|&at| self.row(at)).copied().collect();
             let ids: Vec<u64> = entries().map(|&at| self.ids[at]).collect();
             let norms: Vec<f32> = entries().filter_map(|&at| self.inverse_norm(at)).collect();
-            layout.write(&vectors, &norms, &ids, &mut codes);
+            let positions: Vec<u32> = replicas.iter().map(|&at| position_of[at]).collect();
+            let entries = FullEntries { vectors: &vectors, norms: &norms, ids: &ids, positions: &positions };
+            layout.write(&entries, &mut codes);
             let (mut head, mut rows) = (Vec::new(), Vec::new());
             for_each_element(heads.dtype(), heads.row(number as u32), |x| head.push(x));
             for &at in primaries {

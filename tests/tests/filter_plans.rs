@@ -1,15 +1,16 @@
 //! Searches under filters find the recall that is asked for, by each plan, however filter and query are correlated.
+use std::path::Path;
 use std::sync::Arc;
 
 use spandrel_benches::filters::{Cell, Group, Measured, Searched, measure, scores};
-use spandrel_builder::{ListCount, Silent};
+use spandrel_builder::{BuildConfig, ListCount, Silent};
 use spandrel_datasets::{GenerateParams, Kind, Rows, Watch, generate_rows};
 use spandrel_engine::{
     Answer, Engine, FilterPlan, Limit, ParamsError, PlanReason, Rerank, SearchError, SearchParams,
 };
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{DType, Index, Matches, Metric, OpenOptions, Tier};
-use spandrel_tests::{Base, CALIBRATOR, coded};
+use spandrel_tests::{Base, CALIBRATOR, coded, config};
 use tempfile::TempDir;
 
 use crate::support::engine_config;
@@ -27,13 +28,16 @@ struct Set {
 
 impl Set {
     fn build(codes: Tier) -> Set {
+        Set::build_by(|dir| coded(Metric::L2, CodeSpec::Axes { bytes: 16 }, codes, dir))
+    }
+
+    fn build_by(config: impl FnOnce(&Path) -> BuildConfig) -> Set {
         let (kind, dtype) = (Kind::Sift, DType::U8);
         let params =
             GenerateParams { kind, vectors: 12_000, queries: 500, dim: 64, dtype, seed: 3, threads: 2 };
         let (base, queries) = generate_rows(params, Watch::none()).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let mut config = coded(Metric::L2, CodeSpec::Axes { bytes: 16 }, codes, dir.path());
-        config.lists = ListCount::Size(40);
+        let config = BuildConfig { lists: ListCount::Size(40), ..config(dir.path()) };
         Base::new(base.clone()).build_watched(&config, Some(&CALIBRATOR), &Silent).unwrap();
         Set { dir, base, queries }
     }
@@ -73,6 +77,27 @@ fn the_recall_asked_for_is_found_at_every_share_and_correlation() {
                 let what = format!("codes {codes}, share {share}, correlation {correlation}");
                 keeps(&measure(searched, &groups, &params()).unwrap(), &what);
             }
+        }
+    }
+}
+
+/// Copies of exact vectors count as much under a filter as without one.
+#[test]
+fn lists_of_exact_vectors_find_it_by_their_copies() {
+    let set = Set::build_by(|dir| config(Metric::L2, dir));
+    let engine = set.open(Tier::Ssd, Tier::Ssd);
+    let searched = set.searched(&engine);
+    for (share, correlation) in [(0.9, 0), (0.5, 0), (0.5, -1), (0.1, 0), (0.1, -1), (0.1, 1)] {
+        let groups = Cell { share, correlation }.groups(searched, 5);
+        for plan in [FilterPlan::Lists, FilterPlan::Post] {
+            let params = SearchParams { filter_plan: Some(plan), ..params() };
+            let found = measure(searched, &groups, &params).unwrap();
+            keeps(&found, &format!("share {share}, correlation {correlation}, {plan}"));
+            let group = &groups[0];
+            let params = SearchParams { filter: Some(group.matches(engine.index())), ..params };
+            let answers = engine.search(set.queries.row(group.queries()[0]), &params).unwrap();
+            let promise = answers[0].promise.unwrap();
+            assert!(correlation != 0 || promise.reached(), "{share}: {promise:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Indexes whose lists follow the values of an attribute: each value is searched as if there were no others.
 mod claims;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -227,11 +228,7 @@ fn every_value_is_searched_as_if_there_were_no_others() {
     let builds = [
         ("tenant", codes(&dir.path().join("memory"))),
         ("number", ssd),
-        // Replicas of exact vectors are left out under a filter, and nothing is promised then.
-        (
-            "is_odd",
-            BuildConfig { replicas: ReplicaRule::None, ..config(Metric::L2, &dir.path().join("full")) },
-        ),
+        ("is_odd", config(Metric::L2, &dir.path().join("full"))),
     ];
     for (attribute, (name, config)) in builds.into_iter().enumerate() {
         let base = by(&base, name);

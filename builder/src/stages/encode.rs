@@ -1,6 +1,6 @@
 //! The bytes of a list as stored.
 use spandrel_index::codes::{CodeBlocks, CodeModel, Encoder};
-use spandrel_index::format::ListLayout;
+use spandrel_index::format::{FullEntries, ListLayout};
 use spandrel_index::{HeadSpace, Metric, Outliers, Spread, for_each_element, inverse_norm, list_radius};
 
 use super::list::FormedList;
@@ -14,7 +14,7 @@ pub(super) struct Encoding<'a> {
     pub(super) layout: ListLayout,
     /// That of a coded layout.
     pub(super) model: Option<&'a CodeModel>,
-    /// Of each row, where lists of codes have replicas.
+    /// Of each row, where lists have replicas.
     pub(super) positions: &'a [u32],
     /// That of the vectors in `space`.
     pub(super) spread: &'a Spread,
@@ -63,12 +63,12 @@ impl<'a> ListEncoder<'a> {
         for_each_element(params.head_dtype(), &list.head, |x| self.head.push(x));
         let primaries = &self.rows[..list.primaries.len() * params.head_dim()];
         let radius = list_radius(&self.head, primaries, params.head_dim(), params.dim);
+        let position = |record: &[u8]| positions[layout.row(record) as usize];
+        let positions: Vec<u32> = list.replicas.iter().map(record).map(position).collect();
         let mut bytes = Vec::new();
         match (self.by.layout, &mut self.encoder) {
             (ListLayout::Coded(coded), Some(encoder)) => {
                 encoder.encode(&self.rows, &self.head, &mut self.blocks);
-                let position = |record: &[u8]| positions[layout.row(record) as usize];
-                let positions: Vec<u32> = list.replicas.iter().map(record).map(position).collect();
                 coded.write(&self.blocks.rows, &self.blocks.factors, &positions, &mut bytes);
             }
             (ListLayout::Full(full), _) => {
@@ -81,7 +81,9 @@ impl<'a> ListEncoder<'a> {
                     }
                     ids.push(layout.id(record));
                 }
-                full.write(&vectors, &norms, &ids, &mut bytes);
+                let entries =
+                    FullEntries { vectors: &vectors, norms: &norms, ids: &ids, positions: &positions };
+                full.write(&entries, &mut bytes);
             }
             (ListLayout::Coded(_), None) => unreachable!("lists of codes have a model"),
         }

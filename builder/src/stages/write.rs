@@ -128,7 +128,7 @@ impl<'a> Formation<'a> {
         Ok(())
     }
 
-    /// The position that each row will have, where codes of replicas need them; found by forming all lists once more
+    /// The position that each row will have, where replicas need them; found by forming all lists once more
     /// than needed, which is cheaper than sorting replicas by row and back.
     fn positions_for_replicas(&self, context: Context<'_>) -> Result<Vec<u32>, BuildError> {
         if !self.params.replicas_need_positions() {

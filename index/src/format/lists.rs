@@ -1,7 +1,7 @@
 //! Lists, one direct read each. Lists of exact vectors (code family `full`, the original SPANN):
 //!
 //! ```text
-//! list = count x vector | count x inverse norm f32 (cosine only) | count x id (4 or 8 bytes) | zeros to 512
+//! list = count x vector | count x inverse norm f32 (cosine only) | count x id (4 or 8 bytes) | position u32 of each replica | zeros to 512
 //! ```
 //! Lists of codes, whose vectors stand in the vectors section alone:
 //!
@@ -28,7 +28,7 @@ impl ListLayout {
     /// Bytes of a list on disk, padding included.
     pub fn list_bytes(&self, primaries: u32, replicas: u32) -> usize {
         match self {
-            ListLayout::Full(full) => full.list_bytes(primaries as usize + replicas as usize),
+            ListLayout::Full(full) => full.list_bytes(primaries, replicas),
             ListLayout::Coded(coded) => padded_bytes(coded.used_bytes(primaries, replicas)),
         }
     }
@@ -36,7 +36,7 @@ impl ListLayout {
     /// Bytes of a list that are not padding.
     pub(crate) fn used_bytes(&self, primaries: u32, replicas: u32) -> usize {
         match self {
-            ListLayout::Full(full) => (primaries as usize + replicas as usize) * full.entry_bytes(),
+            ListLayout::Full(full) => full.used_bytes(primaries, replicas),
             ListLayout::Coded(coded) => coded.used_bytes(primaries, replicas),
         }
     }
@@ -60,6 +60,28 @@ pub struct StrayReplica {
     pub position: u32,
 }
 
+/// Positions of the replicas of a list, below the number of vectors.
+#[derive(Debug, Clone, Copy)]
+struct ReplicaPositions<'a>(&'a [u8]);
+
+impl<'a> ReplicaPositions<'a> {
+    fn checked(positions: &'a [u8], vectors: u64) -> Result<ReplicaPositions<'a>, StrayReplica> {
+        let numbers = positions.as_chunks::<4>().0.iter().map(|&bytes| u32::from_le_bytes(bytes));
+        match numbers.enumerate().find(|&(_, position)| u64::from(position) >= vectors) {
+            Some((replica, position)) => Err(StrayReplica { replica, position }),
+            None => Ok(ReplicaPositions(positions)),
+        }
+    }
+
+    /// That of replica `at`, counted from the first replica.
+    fn of(&self, at: usize) -> u32 {
+        match self.0.as_chunks::<4>().0.get(at) {
+            Some(&bytes) => u32::from_le_bytes(bytes),
+            None => unreachable!("asked for a replica that the list does not have"),
+        }
+    }
+}
+
 /// One list of codes, as it lies in memory after a read. The positions of its replicas are below the number of vectors.
 #[derive(Debug, Clone, Copy)]
 pub struct CodedList<'a> {
@@ -67,16 +89,13 @@ pub struct CodedList<'a> {
     pub rows: &'a [u8],
     /// Factors of all blocks.
     pub factors: &'a [u8],
-    positions: &'a [u8],
+    positions: ReplicaPositions<'a>,
 }
 
 impl CodedList<'_> {
     /// Position of replica `at`, counted from the first replica.
     pub fn position(&self, at: usize) -> u32 {
-        match self.positions.as_chunks::<4>().0.get(at) {
-            Some(&bytes) => u32::from_le_bytes(bytes),
-            None => unreachable!("asked for a replica that the list does not have"),
-        }
+        self.positions.of(at)
     }
 }
 
@@ -109,11 +128,7 @@ impl CodedLayout {
         let (rows, rest) = bytes.split_at(blocks * self.block_bytes);
         let (factors, rest) = rest.split_at(blocks * FACTOR_BYTES);
         let (positions, _padding) = rest.split_at(4 * replicas as usize);
-        let numbers = positions.as_chunks::<4>().0.iter().map(|&bytes| u32::from_le_bytes(bytes));
-        match numbers.enumerate().find(|&(_, position)| u64::from(position) >= vectors) {
-            Some((replica, position)) => Err(StrayReplica { replica, position }),
-            None => Ok(CodedList { rows, factors, positions }),
-        }
+        Ok(CodedList { rows, factors, positions: ReplicaPositions::checked(positions, vectors)? })
     }
 
     /// Appends a list to `out`.
@@ -144,38 +159,68 @@ impl FullLayout {
         FullLayout { row_bytes, id_bytes, norms: metric == Metric::Cosine }
     }
 
-    /// Bytes one entry takes.
+    /// Bytes one entry takes; a replica takes 4 more, for its position.
     pub fn entry_bytes(&self) -> usize {
         self.row_bytes + self.id_bytes.get() + if self.norms { 4 } else { 0 }
     }
 
-    /// Bytes of a list of `count` entries on disk, padding included.
-    pub(crate) fn list_bytes(&self, count: usize) -> usize {
-        padded_bytes(count * self.entry_bytes())
+    /// Bytes of a list on disk, padding included.
+    pub(crate) fn list_bytes(&self, primaries: u32, replicas: u32) -> usize {
+        padded_bytes(self.used_bytes(primaries, replicas))
     }
 
-    /// Views the bytes of a list of `count` entries; they must have passed the list's hash.
-    pub fn view<'a>(&self, bytes: &'a [u8], count: usize) -> FullList<'a> {
-        let (vectors, rest) = bytes.split_at(count * self.row_bytes);
+    fn used_bytes(&self, primaries: u32, replicas: u32) -> usize {
+        (primaries as usize + replicas as usize) * self.entry_bytes() + 4 * replicas as usize
+    }
+
+    /// Views the bytes of a list of an index of `vectors` vectors; they must have passed the list's hash.
+    ///
+    /// # Errors
+    /// [`StrayReplica`] for the first replica whose position is not below `vectors`.
+    pub fn view<'a>(
+        &self,
+        bytes: &'a [u8],
+        (primaries, replicas): (u32, u32),
+        vectors: u64,
+    ) -> Result<FullList<'a>, StrayReplica> {
+        let count = primaries as usize + replicas as usize;
+        let (rows, rest) = bytes.split_at(count * self.row_bytes);
         let (norms, rest) = rest.split_at(if self.norms { 4 * count } else { 0 });
-        let (ids, _padding) = rest.split_at(count * self.id_bytes.get());
-        FullList { vectors, norms, ids, id_bytes: self.id_bytes }
+        let (ids, rest) = rest.split_at(count * self.id_bytes.get());
+        let (positions, _padding) = rest.split_at(4 * replicas as usize);
+        let positions = ReplicaPositions::checked(positions, vectors)?;
+        Ok(FullList { vectors: rows, norms, ids, id_bytes: self.id_bytes, positions })
     }
 
-    /// Appends a list to `out`. `norms` is empty unless the layout has them.
-    pub fn write(&self, vectors: &[u8], norms: &[f32], ids: &[u64], out: &mut Vec<u8>) {
+    /// Appends a list to `out`.
+    pub fn write(&self, entries: &FullEntries<'_>, out: &mut Vec<u8>) {
         let start = out.len();
+        let FullEntries { vectors, norms, ids, positions } = entries;
         assert_eq!(vectors.len(), ids.len() * self.row_bytes);
         assert_eq!(norms.len(), if self.norms { ids.len() } else { 0 });
         out.extend_from_slice(vectors);
-        for norm in norms {
+        for norm in *norms {
             out.extend_from_slice(&norm.to_le_bytes());
         }
-        for &id in ids {
+        for &id in *ids {
             self.id_bytes.write(id, out);
         }
-        out.resize(start + self.list_bytes(ids.len()), 0);
+        positions.iter().for_each(|position| out.extend_from_slice(&position.to_le_bytes()));
+        out.resize(start + padded_bytes(out.len() - start), 0);
     }
+}
+
+/// What a list of exact vectors is written from, primaries first.
+#[derive(Debug, Clone, Copy)]
+pub struct FullEntries<'a> {
+    /// The vectors, back to back.
+    pub vectors: &'a [u8],
+    /// Their inverse norms; empty unless the layout has them.
+    pub norms: &'a [f32],
+    /// Their ids.
+    pub ids: &'a [u64],
+    /// Positions of the replicas.
+    pub positions: &'a [u32],
 }
 
 /// One list of exact vectors, as it lies in memory after a read.
@@ -186,12 +231,18 @@ pub struct FullList<'a> {
     norms: &'a [u8],
     ids: &'a [u8],
     id_bytes: IdBytes,
+    positions: ReplicaPositions<'a>,
 }
 
 impl FullList<'_> {
     /// The id of entry `at`.
     pub fn id(&self, at: usize) -> u64 {
         self.id_bytes.read(self.ids, at)
+    }
+
+    /// Position of replica `at`, counted from the first replica.
+    pub fn position(&self, at: usize) -> u32 {
+        self.positions.of(at)
     }
 
     /// The inverse norm of entry `at`, under cosine.
@@ -212,11 +263,15 @@ mod tests {
         for id_bytes in [IdBytes::Four, IdBytes::Eight] {
             let layout = FullLayout::new(3, Metric::Cosine, id_bytes);
             let mut bytes = Vec::new();
-            layout.write(&[1, 2, 3, 4, 5, 6], &[0.5, 0.25], &[9, 70_000], &mut bytes);
+            let (vectors, norms, ids) = ([1, 2, 3, 4, 5, 6], [0.5, 0.25], [9, 70_000]);
+            let entries = FullEntries { vectors: &vectors, norms: &norms, ids: &ids, positions: &[800] };
+            layout.write(&entries, &mut bytes);
             assert_eq!(bytes.len(), 512);
-            let list = layout.view(&bytes, 2);
+            let stray = layout.view(&bytes, (1, 1), 800).unwrap_err();
+            assert_eq!(stray, StrayReplica { replica: 0, position: 800 });
+            let list = layout.view(&bytes, (1, 1), 801).unwrap();
             assert_eq!(list.vectors, [1, 2, 3, 4, 5, 6]);
-            assert_eq!((list.id(0), list.id(1)), (9, 70_000));
+            assert_eq!((list.id(0), list.id(1), list.position(0)), (9, 70_000, 800));
             assert_eq!((list.inverse_norm(0), list.inverse_norm(1)), (0.5, 0.25));
         }
     }
@@ -239,8 +294,8 @@ mod tests {
     #[test]
     fn an_empty_list_takes_no_bytes() {
         let layout = FullLayout::new(128, Metric::L2, IdBytes::Four);
-        assert_eq!(layout.list_bytes(0), 0);
-        assert_eq!(layout.list_bytes(1), 512);
-        assert_eq!(layout.entry_bytes(), 132);
+        assert_eq!(layout.list_bytes(0, 0), 0);
+        assert_eq!(layout.list_bytes(1, 0), 512);
+        assert_eq!((layout.entry_bytes(), layout.used_bytes(1, 2)), (132, 3 * 132 + 2 * 4));
     }
 }

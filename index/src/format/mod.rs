@@ -70,7 +70,7 @@ pub use entries::{AttributeEntry, MAIN_COLUMN, SectionEntry, SegmentEntry};
 pub use error::OpenError;
 pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};
 pub use ids::{ID_PAGE_BYTES, IdBytes, IdPages};
-pub use lists::{CodedLayout, CodedList, FullLayout, FullList, ListLayout, StrayReplica};
+pub use lists::{CodedLayout, CodedList, FullEntries, FullLayout, FullList, ListLayout, StrayReplica};
 pub use manifest::{BuildRecord, Manifest, publish_manifest};
 pub use names::{attribute_name, hash_hex, manifest_name, section_name};
 pub use partition::PartitionEntry;

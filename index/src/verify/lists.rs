@@ -4,7 +4,7 @@ use super::error::VerifyError;
 use super::ids::FirstIds;
 use super::primaries::Primaries;
 use super::radii::Radii;
-use super::replicas::Replicas;
+use super::replicas::{Copied, Replicas};
 use super::values::check_values;
 use super::watch::Watch;
 use crate::format::{BODY_AT, FullList, ListLayout, OpenError, SectionKind, UNIT_BYTES, list_hash};
@@ -29,7 +29,8 @@ pub(super) fn check(
             let (mut replicas, mut radii) = (Replicas::new(segment, ids), Radii::default());
             while let Some((list, bytes)) = lists.next(segment, watch)? {
                 let entry = segment.directory.entry(list);
-                let view = layout.view(bytes, entry.count());
+                let view = layout.view(bytes, (entry.primaries, entry.replicas), segment.count);
+                let view = view.map_err(|e| OpenError::stray(&segment.codes.path, list, e, segment.count))?;
                 check_full(segment, list, &view, &mut primaries, &mut replicas, watch)?;
                 let bytes = entry.primaries as usize * segment.shape().row_bytes();
                 radii.check(segment, list, view.vectors.get(..bytes).unwrap_or_default())?;
@@ -124,8 +125,9 @@ fn check_full(
         let place = || format!("entry {at} (id {id}) of list {list}");
         check_values(segment, vector, norm)
             .map_err(|(found, expected)| OpenError::field(&segment.codes.path, place(), found, expected))?;
-        if at >= primary_count as usize {
-            replicas.add(list, id, vector, norm, watch)?;
+        if let Some(replica) = at.checked_sub(primary_count as usize) {
+            let position = view.position(replica);
+            replicas.add(Copied { list, id, position, vector, inverse_norm: norm }, watch)?;
             continue;
         }
         let (record, position) = primaries.next(watch)?;

@@ -21,6 +21,16 @@ struct Replica {
     position: u32,
 }
 
+/// A replica as its list has it.
+#[derive(Clone, Copy)]
+pub(super) struct Copied<'a> {
+    pub(super) list: u32,
+    pub(super) id: u64,
+    pub(super) position: u32,
+    pub(super) vector: &'a [u8],
+    pub(super) inverse_norm: Option<f32>,
+}
+
 /// Gathers replicas, and looks them up by id and then by position, so that both files are read forward.
 pub(super) struct Replicas<'a> {
     segment: &'a Segment,
@@ -41,16 +51,10 @@ impl<'a> Replicas<'a> {
         Replicas { segment, ids, pages: PageReader::new(segment), batch: Vec::new(), checked: 0 }
     }
 
-    pub(super) fn add(
-        &mut self,
-        list: u32,
-        id: u64,
-        vector: &[u8],
-        inverse_norm: Option<f32>,
-        watch: &mut Watch<'_>,
-    ) -> Result<(), VerifyError> {
+    pub(super) fn add(&mut self, copied: Copied<'_>, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
+        let Copied { list, id, position, vector, inverse_norm } = copied;
         let hash = content_hash(vector, inverse_norm);
-        self.batch.push(Replica { id, hash, list, position: 0 });
+        self.batch.push(Replica { id, hash, list, position });
         if self.batch.len() == BATCH { self.check(watch) } else { Ok(()) }
     }
 
@@ -62,19 +66,29 @@ impl<'a> Replicas<'a> {
 
     fn check(&mut self, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
         self.batch.sort_unstable_by_key(|replica| replica.id);
-        for replicas in self.batch.chunks_mut(IDS) {
+        for replicas in self.batch.chunks(IDS) {
             let ids: Vec<u64> = replicas.iter().map(|replica| replica.id).collect();
-            let (mut replicas, path) = (replicas.iter_mut(), &self.segment.codes.path);
+            let (mut replicas, path) = (replicas.iter(), &self.segment.codes.path);
             self.ids.finder.find::<VerifyError>(
                 &ids,
                 || watch.step(0),
                 |id, position| {
                     let Some(replica) = replicas.next() else { unreachable!("a replica for each id") };
-                    replica.position = position.ok_or_else(|| {
-                        let field = format!("replica in list {}", replica.list);
-                        OpenError::field(path, field, format!("id {id}"), "an id of the index")
-                    })?;
-                    Ok(())
+                    let refused = |field: String, found: String, expected: String| {
+                        Err(OpenError::field(path, field, found, expected).into())
+                    };
+                    match position {
+                        None => {
+                            let field = format!("replica in list {}", replica.list);
+                            refused(field, format!("id {id}"), "an id of the index".to_owned())
+                        }
+                        Some(position) if position != replica.position => {
+                            let field =
+                                format!("position of the replica of id {id} in list {}", replica.list);
+                            refused(field, replica.position.to_string(), position.to_string())
+                        }
+                        Some(_) => Ok(()),
+                    }
                 },
             )?;
         }

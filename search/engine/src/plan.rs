@@ -123,8 +123,6 @@ impl QueryPlan {
         let verify = VerifyPlan::of(params, index, pruning.rerank_errors)?;
         let expected = match plan {
             Some(FilterPlan::Exact) => Some(1.0),
-            // Copies are in the curve, and lists of exact vectors do not say of which vector they are copies.
-            Some(_) if index.code() == CodeSpec::Full && index.manifest().build.max_replicas > 1 => None,
             _ => {
                 let recall = pruning.recall.filter(|_| !compares_less(params.rerank, &pruning));
                 recall.map(|recall| (1.0 - params.misses * (1.0 - recall)).max(0.0))

@@ -1,7 +1,6 @@
 //! Which lists a query reads: those of the nearest heads, pruned, but enough of them to hold `k` vectors.
 use std::ops::Range;
 
-use spandrel_index::codes::CodeSpec;
 use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
 use spandrel_index::order::{PIECE, sort_while};
 use spandrel_index::{Index, Tier};
@@ -337,7 +336,7 @@ fn place_of(query: &Query<'_>, near: NearList, keeps_empty: bool) -> Option<List
         return Some(ListPlace::of(near, segment)).filter(|place| place.bytes > 0);
     }
     // Lists on SSD say where their copies lie, which may be answers too.
-    let has_copies = index.code() != CodeSpec::Full && index.codes_tier() == Tier::Ssd;
+    let has_copies = index.codes_tier() == Tier::Ssd;
     let accepted = query.accept.count(near.segment, segment.directory.positions(near.list));
     // Most lists end here where few vectors match.
     if accepted == 0 && !has_copies && !keeps_empty {

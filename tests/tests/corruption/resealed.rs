@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use spandrel_engine::{DamageReason, DamagedPart, Distances, Engine, SearchParams};
 use spandrel_index::format::{
-    BODY_AT, CURRENT, Current, DirectoryEntry, HEADER_BYTES, ID_PAGE_BYTES, ListLayout, MAJOR, MINOR,
-    OpenError, SectionKind, UNIT_BYTES, hash_hex, list_hash,
+    BODY_AT, CURRENT, CodedLayout, Current, DirectoryEntry, HEADER_BYTES, ID_PAGE_BYTES, ListLayout, MAJOR,
+    MINOR, OpenError, SectionKind, UNIT_BYTES, hash_hex, list_hash,
 };
 use spandrel_index::kernels::scan::FACTOR_BYTES;
 use spandrel_index::{Index, Metric, OpenOptions, Tier, VerifyError};
@@ -119,22 +119,29 @@ fn reseal_lists(whole: &Whole, index: &Index, mut change: impl FnMut(u32, ListPa
     let body = BODY_AT as usize;
     let mut codes = whole.read(&file(SectionKind::Codes));
     let mut directory = whole.read(&file(SectionKind::Directory));
-    let ListLayout::Coded(layout) = index.list_layout() else { panic!("lists of codes") };
     for list in 0..index.lists() {
         let entry = index.segments()[0].directory.entry(list);
         let at = body + entry.offset_units as usize * UNIT_BYTES;
         let bytes = index.list_layout().list_bytes(entry.primaries, entry.replicas);
         let bytes = &mut codes[at..at + bytes];
-        let blocks = entry.count().div_ceil(16);
-        let positions = blocks * (layout.block_bytes + FACTOR_BYTES);
-        change(list, ListParts { entry, block_bytes: layout.block_bytes, blocks, positions }, bytes);
+        let parts = match index.list_layout() {
+            ListLayout::Coded(CodedLayout { block_bytes, .. }) => {
+                let blocks = entry.count().div_ceil(16);
+                ListParts { entry, block_bytes, blocks, positions: blocks * (block_bytes + FACTOR_BYTES) }
+            }
+            ListLayout::Full(layout) => {
+                let positions = entry.count() * layout.entry_bytes();
+                ListParts { entry, block_bytes: 0, blocks: 0, positions }
+            }
+        };
+        change(list, parts, bytes);
         let hash = list_hash(index.uuid(), list, bytes);
         directory[body + 24 * list as usize + 16..][..8].copy_from_slice(&hash.to_le_bytes());
     }
     reseal(whole, &[(SectionKind::Codes, &codes), (SectionKind::Directory, &directory)]);
 }
 
-/// Where the parts of a list of codes are in its bytes.
+/// Where the parts of a list are in its bytes; one of exact vectors has no blocks.
 #[derive(Clone, Copy)]
 struct ListParts {
     entry: DirectoryEntry,
@@ -264,6 +271,36 @@ fn a_replica_at_a_position_out_of_range_is_damage_of_its_list() {
     // Codes in memory have no use for replicas, but a file that cannot be is not opened.
     let options = OpenOptions { codes: Some(Tier::Memory), ..OpenOptions::default() };
     check!(Index::open_with(whole.dir(), options), OpenError::Field { .. }, "codes in memory");
+}
+
+/// Under a filter, a replica is tested at the position that its list names.
+#[test]
+fn a_replica_of_exact_vectors_at_a_position_not_its_own_is_found() {
+    for (position, field) in
+        [(u32::MAX, "position of replica 0 of list"), (0, "position of the replica of id")]
+    {
+        let whole = Whole::small();
+        let index = Index::open(whole.dir()).unwrap();
+        let mut changed = 0;
+        reseal_lists(&whole, &index, |list, parts, bytes| {
+            if list == 9 {
+                assert!(parts.entry.replicas > 0);
+                bytes[parts.position(0)].copy_from_slice(&u32::to_le_bytes(position));
+                changed += 1;
+            }
+        });
+        assert_eq!(changed, 1);
+        let deep = verify_index(whole.dir(), true);
+        let Err(VerifyError::Open(OpenError::Field { field: found, .. })) = &deep else { panic!("{deep:?}") };
+        assert!(found.starts_with(field), "{found}");
+        let engine = open_engine_with(whole.dir(), OpenOptions::default());
+        let answers = engine.search(&whole.base.rows.bytes()[..8], &every_list(10)).unwrap();
+        let stray = usize::from(position == u32::MAX);
+        assert_eq!(answers[0].missing.lists as usize, stray);
+        let damage = engine.damage();
+        assert_eq!(damage.len(), stray);
+        assert!(damage.iter().all(|d| matches!(d.reason, DamageReason::Position { .. })), "{damage:?}");
+    }
 }
 
 /// Two ids at one position left another position with id 0, which estimates were then returned under.

@@ -172,7 +172,8 @@ impl Holders {
                     copies.for_each(|at| add(Location::new(number, view.position(at)).bits()));
                 }
                 ListLayout::Full(layout) => {
-                    let view = layout.view(&bytes, place.count());
+                    let view = layout.view(&bytes, (place.primaries, place.replicas), segment.count);
+                    let view = view.map_err(|_| damaged)?;
                     (0..place.count()).for_each(|at| add(view.id(at)));
                 }
             }

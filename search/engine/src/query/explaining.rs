@@ -1,6 +1,5 @@
 //! What a query tells of itself where it is to be explained.
 use spandrel_index::Tier;
-use spandrel_index::codes::CodeSpec;
 
 use crate::answer::Limit;
 use crate::collect::Candidate;
@@ -63,7 +62,7 @@ impl Chosen<'_> {
     fn left_out(&self, place: &ListPlace, step: &Step<'_>) -> Option<ListFate> {
         let index = step.query.index;
         let is_read = index.codes_tier() == Tier::Ssd;
-        let has_copies = is_read && index.code() != CodeSpec::Full && place.replicas > 0;
+        let has_copies = is_read && place.replicas > 0;
         let positions = step.query.segment(place.segment).directory.positions(place.list);
         let accepted = step.query.accept.count(place.segment, positions);
         let may_answer = step.query.accept.is_all() || accepted > 0 || has_copies;

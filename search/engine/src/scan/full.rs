@@ -72,20 +72,23 @@ impl Scan for FullScan {
         sink: Sink<'_>,
         end: &mut dyn FnMut() -> Option<End>,
     ) -> Result<Option<End>, DamageReason> {
-        if let Some(end) = check(query.segment(list.place.segment), list, end)? {
+        let Sink { found, progress, .. } = sink;
+        let segment = query.segment(list.place.segment);
+        if let Some(end) = check(segment, list, end)? {
             return Ok(Some(end));
         }
-        let Sink { found, progress, .. } = sink;
+        let (place, vectors) = (list.place, segment.count);
+        let view = self.layout.view(list.bytes, (place.primaries, place.replicas), vectors);
+        let view = view.map_err(|stray| DamageReason::Position { position: stray.position, vectors })?;
         progress.clock.lap(|times| &mut times.verify_us);
-        let view = self.layout.view(list.bytes, list.place.count());
         let row_bytes = self.layout.row_bytes;
-        let segment = list.place.segment;
-        let start = query.segment(segment).directory.first_position(list.place.list);
-        let primaries = list.place.primaries as usize;
-        // Where copies lie is not known here. Each vector is in its own list too.
+        let start = segment.directory.first_position(place.list);
         let is_accepted = |entry: usize| {
-            let location = || Location::new(segment, start + entry as u32); // CAST: a position
-            query.accept.is_all() || entry < primaries && query.accept.has(location())
+            let position = || match entry.checked_sub(place.primaries as usize) {
+                None => start + entry as u32, // CAST: a position
+                Some(replica) => view.position(replica),
+            };
+            query.accept.is_all() || query.accept.has(Location::new(place.segment, position()))
         };
         let piece_blocks = (PIECE_BYTES / (BLOCK_ROWS * row_bytes)).max(1);
         let mut first = 0;
