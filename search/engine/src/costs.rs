@@ -79,6 +79,25 @@ pub(crate) fn lists_are_masked(share: f64, index: &Index) -> bool {
     list.masked() < list.whole()
 }
 
+/// A list in memory, searched by its blocks that hold a match.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MaskedCost {
+    /// Blocks that hold a match.
+    pub(crate) blocks: usize,
+    /// Matches.
+    pub(crate) matching: usize,
+    /// Vectors of the list.
+    pub(crate) vectors: usize,
+}
+
+/// Whether to scan these blocks takes less time than to scan the whole list.
+#[inline]
+pub(crate) fn masked_takes_less(list: MaskedCost) -> bool {
+    let MaskedCost { blocks, matching, vectors } = list;
+    // CAST: those of a list, exact
+    blocks as f64 * BLOCK_NS + matching as f64 * MATCH_NS < vectors as f64 * CODE_NS
+}
+
 /// Vectors of a list.
 fn vectors_of_list(index: &Index) -> f64 {
     index.vectors() as f64 / f64::from(index.lists().max(1)) // CAST: below 2^53, here and below

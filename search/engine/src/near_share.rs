@@ -1,4 +1,5 @@
 //! Whether the vectors nearest to a query match its filter as often as all vectors do.
+use crate::collect::{Front, FrontState};
 use crate::kept;
 
 /// Fewer match near the query where their share is lower by more than this many standard deviations of chance.
@@ -10,11 +11,15 @@ pub(crate) struct NearShare {
     is_counted: bool,
     matching: Vec<f32>,
     others: Vec<f32>,
+    /// The nearest of both, where the search ends by these.
+    front: Front,
 }
 
 impl NearShare {
-    pub(crate) fn begin(&mut self, is_counted: bool) {
+    /// Follows the nearest `followed`, if any.
+    pub(crate) fn begin(&mut self, is_counted: bool, followed: usize) {
         self.is_counted = is_counted;
+        self.front.reset(followed);
         kept::clear(&mut self.matching);
         kept::clear(&mut self.others);
     }
@@ -29,7 +34,20 @@ impl NearShare {
     pub(crate) fn add(&mut self, estimate: f32, is_match: bool) {
         if self.is_counted {
             if is_match { &mut self.matching } else { &mut self.others }.push(estimate);
+            if self.front.is_on() {
+                self.front.offer(estimate);
+            }
         }
+    }
+
+    /// Before the list that `searched` nearer ones were searched before.
+    pub(crate) fn begin_list(&mut self, searched: u32) {
+        self.front.begin_list(searched);
+    }
+
+    /// How the search for the nearest goes, matches or not, where that is followed.
+    pub(crate) fn front(&self) -> Option<FrontState> {
+        self.front.state().filter(|_| self.front.is_on())
     }
 
     /// The share of matches among the vectors estimated to be no farther than the `k`-th match, where it is lower than `share` not by
@@ -54,7 +72,7 @@ mod tests {
     fn fewer_matches_near_the_query_are_told_from_chance() {
         let of = |matching: u16, others: u16| {
             let mut near = NearShare::default();
-            near.begin(true);
+            near.begin(true, 0);
             (0..matching).for_each(|at| near.add(f32::from(at), true));
             (0..others).for_each(|at| near.add(f32::from(at) / 100.0, false));
             near
@@ -67,7 +85,7 @@ mod tests {
         assert_eq!(of(90, 5000).lacking(10, 0.9), Some(10.0 / 911.0));
         assert_eq!(of(0, 900).lacking(10, 0.5), None, "nothing is known");
         let mut none = of(3, 17);
-        none.begin(false);
+        none.begin(false, 0);
         none.add(0.0, true);
         assert!(!none.is_counted() && none.lacking(10, 0.5).is_none());
     }

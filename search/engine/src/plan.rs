@@ -55,6 +55,8 @@ pub(crate) struct StopPlan {
     pub(crate) bytes_max: u64,
     /// When a search of codes in memory ends before.
     pub(crate) rule: Option<StopRule>,
+    /// Under a filter, that many nearest vectors are followed for it, whether they match or not.
+    pub(crate) followed: usize,
 }
 
 /// What is wanted.
@@ -111,11 +113,17 @@ impl QueryPlan {
         let accept =
             Accepted::new(matches.filter(|_| !is_all).map(Arc::clone), plan == Some(FilterPlan::Lists));
         let Spend { pruning, probe, .. } = spend;
-        // What was learned of all vectors says nothing of some of them.
-        let learned = pruning.stop.filter(|_| target.is_some() && accept.is_all());
+        // What was learned of all vectors tells when those are found that the nearest matches are among, where lists are searched whole.
+        let is_watched = filtered.is_some_and(|filtered| filtered.aim.is_some());
+        let learned = pruning.stop.filter(|_| target.is_some() && (accept.is_all() || is_watched));
         let cap = cap(pruning.max_lists).min(index.found_lists());
         let learned = learned.filter(|_| index.codes_tier() == Tier::Memory && cap <= lists_max);
-        let probe = if learned.is_some() { ProbePlan { lists: cap, ..probe } } else { probe };
+        let probe = match learned {
+            None => probe,
+            Some(_) if is_watched => ProbePlan { beyond: cap - probe.lists.min(cap), ..probe },
+            Some(_) => ProbePlan { lists: cap, ..probe },
+        };
+        let followed = if is_watched && learned.is_some() { wide(k, share) } else { 0 };
         let bytes_max = params.max_bytes.unwrap_or(u64::MAX);
         if bytes_max == 0 {
             return Err(ParamsError::ZeroBytes);
@@ -130,7 +138,7 @@ impl QueryPlan {
         };
         Ok(QueryPlan {
             probe,
-            stop: StopPlan { lists_max, bytes_max, rule: learned },
+            stop: StopPlan { lists_max, bytes_max, rule: learned, followed },
             accept,
             filtered,
             collect: CollectPlan::Nearest { k },
@@ -162,8 +170,8 @@ impl QueryPlan {
         let pruning = RangePruning::of(params, index);
         let score = index.metric().score_of_distance(params.radius);
         Ok(QueryPlan {
-            probe: ProbePlan { epsilon: None, lists: index.lists(), together: None },
-            stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None },
+            probe: ProbePlan { epsilon: None, lists: index.lists(), beyond: 0, together: None },
+            stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None, followed: 0 },
             accept: within_filter(params, index),
             filtered: None,
             collect: CollectPlan::Within(RangePlan::new(score, pruning, bytes_max)),
@@ -207,7 +215,7 @@ impl QueryPlan {
 
     /// Lists searched at most where they hold enough vectors, no more than there are.
     pub fn lists(&self) -> u32 {
-        self.probe.lists
+        self.probe.lists.saturating_add(self.probe.beyond)
     }
 
     /// Which vectors are compared exactly; none where lists hold exact vectors.
@@ -228,6 +236,11 @@ impl QueryPlan {
             CollectPlan::Within(_) => half,
         }
     }
+}
+
+/// The nearest vectors that `k` matches are among, where a share of all match, wherever they lie.
+fn wide(k: usize, share: Option<f64>) -> usize {
+    share.map_or(k, |share| (k as f64 / share).round() as usize) // CAST: a number of vectors
 }
 
 /// The filter of a query, which must be of the index.

@@ -103,7 +103,7 @@ impl Prober {
         if k == 0 {
             return Probed::default();
         }
-        let mut lists = probe.lists;
+        let mut lists = probe.lists.saturating_add(probe.beyond).min(plan.stop.lists_max);
         let mut head_distances = self.find_shared(query, probe);
         // Those of a partition's small values are searched in any case, and come first.
         let mut shared = Probed { shared: self.shared.len() as u32, ..Probed::default() }; // CAST: lists are numbered by u32
@@ -135,11 +135,13 @@ impl Prober {
             let (mut passed, mut wanted) = (0, None);
             out.truncate(shared_places);
             for (at, &near) in self.nearest.iter().enumerate() {
-                if at >= within
-                    && probed.vectors
-                        >= wanted.get_or_insert_with(|| guard.wanted(probed.vectors, passed)).vectors
-                {
-                    break;
+                if at >= within {
+                    let wanted = wanted.get_or_insert_with(|| guard.wanted(probed.vectors, passed));
+                    let is_settled = wanted.is_none || wanted.vectors > guard.k;
+                    let beyond = if is_settled { 0 } else { probe.beyond as usize }; // CAST: widening
+                    if probed.vectors >= wanted.vectors && at >= within + beyond {
+                        break;
+                    }
                 }
                 if at % PIECE == PIECE - 1
                     && let Some(end) = end()

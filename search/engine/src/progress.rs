@@ -20,6 +20,8 @@ pub(crate) struct Progress {
     /// What may still be asked of the disk.
     pub(crate) bytes_left: u64,
     pub(crate) limited_by: Option<Limit>,
+    /// Lists chosen by nearness: those that are searched in any case are not among them.
+    pub(crate) chosen: u32,
     /// Lists chosen that were not searched, since those before had found enough.
     pub(crate) unsearched: u32,
     /// Reads not yet back.
@@ -48,13 +50,13 @@ impl Progress {
     pub(crate) fn begin(&mut self, plan: &QueryPlan, started: Instant) {
         self.work = Work::default();
         self.missing = Missing::default();
-        self.unsearched = 0;
+        (self.chosen, self.unsearched) = (0, 0);
         self.bytes_left = plan.stop.bytes_max;
         self.limited_by = None;
         self.end = None;
         self.filtered = plan.filtered.map(FilteredPlan::filtered);
         self.is_sparse = false;
-        self.near.begin(plan.filtered.is_some_and(|filtered| filtered.aim.is_some()));
+        self.near.begin(plan.filtered.is_some_and(|filtered| filtered.aim.is_some()), plan.stop.followed);
         self.clock.begin(plan.times.then_some(started));
         let explanation = || Explanation {
             epsilon: plan.epsilon(),
@@ -68,7 +70,7 @@ impl Progress {
 
     /// Goes over to comparing the codes of all vectors that match: the lists planned for hold few of these.
     pub(crate) fn compare_codes(&mut self) {
-        self.work.lists = 0;
+        (self.work.lists, self.chosen) = (0, 0);
         if let Some(filtered) = &mut self.filtered {
             filtered.plan = FilterPlan::Codes;
         }

@@ -152,8 +152,8 @@ impl Calibrated<'_> {
     ///
     /// Where what matches is independent of where vectors lie, these neighbours are some of the `k / share` nearest of all: lists
     /// that hold a share of these hold that share of the `k`. Beyond the last curve the number of lists grows as a power up
-    /// to all lists for all vectors. Errors are those of `k / share`, or those of `k` and a stricter recall if they are more. No
-    /// search ends early, and none leaves lists out by their distance.
+    /// to all lists for all vectors. Errors are those of `k / share`, or those of `k` and a stricter recall if they are more. A search
+    /// ends where one of all vectors for `k / share` would, between two curves; none leaves lists out by their distance.
     pub(crate) fn among(&self, k: usize, share: f64, aim: Aim) -> Pruning {
         let own = self.pruning(k, Aim { recall: 1.0 - STRICTER * (1.0 - aim.recall), ..aim });
         if self.manifest.shares_all_lists() {
@@ -165,6 +165,7 @@ impl Calibrated<'_> {
         let curves = || self.recall.into_iter().flat_map(|recall| recall.of(self.vectors));
         let before = curves().take_while(|curve| f64::from(curve.k) <= wide).last();
         let after = curves().find(|curve| f64::from(curve.k) >= wide);
+        let is_between = before.is_some() && after.is_some();
         let spot = match (before, after) {
             (None, None) => {
                 let grown = f64::from(own.max_lists) * share.powf(-UNKNOWN_GROWTH);
@@ -187,7 +188,7 @@ impl Calibrated<'_> {
             max_lists,
             epsilon: None,
             rerank_errors: found.rerank_errors.max(own.rerank_errors),
-            stop: None,
+            stop: found.stop.filter(|_| is_between),
             reranked: own.reranked,
             recall: found.recall.filter(|_| max_lists >= found.max_lists.min(lists)),
         }

@@ -14,6 +14,9 @@ pub(crate) struct ProbePlan {
     pub(crate) epsilon: Option<f32>,
     /// Lists searched at most where they hold enough vectors, no more than there are.
     pub(crate) lists: u32,
+    /// Lists chosen beyond these under a filter, since the search ends when it has found enough: none where the lists before hold
+    /// fewer matches than expected.
+    pub(crate) beyond: u32,
     /// Lists that hold the matches of a filter, where these lie together: no others are looked at.
     pub(crate) together: Option<u32>,
 }
@@ -24,7 +27,12 @@ impl ProbePlan {
         let lists = params.max_lists.unwrap_or(EPSILON_LISTS_MAX).min(index.found_lists());
         // Of those there are: a share of more than all would be all.
         let lists = (f64::from(lists) * effort).ceil().max(1.0) as u32; // CAST: a share of a count
-        ProbePlan { epsilon: params.epsilon, lists: lists.min(index.found_lists()), together: None }
+        ProbePlan {
+            epsilon: params.epsilon,
+            lists: lists.min(index.found_lists()),
+            beyond: 0,
+            together: None,
+        }
     }
 
     /// Largest squared distance of a head whose list is searched, when the nearest head is this far.
@@ -87,7 +95,9 @@ impl Demand<'_> {
             (None, None) => Pruning::of(index, k, aim),
         };
         let probe = match target {
-            Some(_) => ProbePlan { epsilon: pruning.epsilon, lists: pruning.max_lists, together: None },
+            Some(_) => {
+                ProbePlan { epsilon: pruning.epsilon, lists: pruning.max_lists, beyond: 0, together: None }
+            }
             None => ProbePlan::named(params, index, effort),
         };
         let all = together.map(|together| together.lists);

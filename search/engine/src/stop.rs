@@ -8,7 +8,7 @@ use std::f32::consts::LN_2;
 
 use spandrel_index::format::STOP_WEIGHTS;
 
-use crate::collect::{Collect, FrontState};
+use crate::collect::FrontState;
 
 /// Numbers of lists after which a search may end are multiples of this: to look takes 400 instructions, as a dozen codes do (SIFT).
 const STRIDE: usize = 4;
@@ -53,19 +53,28 @@ impl StopRule {
 
     /// Whether `lists` lists were enough.
     #[inline]
-    pub(crate) fn is_enough(&self, lists: usize, heads: HeadDistances, found: &dyn Collect) -> bool {
-        let inputs = inputs_after(lists, heads, found);
+    pub(crate) fn is_enough(
+        &self,
+        lists: usize,
+        heads: HeadDistances,
+        front: impl FnOnce() -> Option<FrontState>,
+    ) -> bool {
+        let inputs = inputs_after(lists, heads, front);
         inputs.is_some_and(|inputs| log_odds(&self.weights, &inputs) < self.threshold)
     }
 }
 
 /// What tells whether `lists` lists were enough, where a search looks after them.
 #[inline]
-pub(crate) fn inputs_after(lists: usize, heads: HeadDistances, found: &dyn Collect) -> Option<[f32; INPUTS]> {
+pub(crate) fn inputs_after(
+    lists: usize,
+    heads: HeadDistances,
+    front: impl FnOnce() -> Option<FrontState>,
+) -> Option<[f32; INPUTS]> {
     if lists == 0 || !lists.is_multiple_of(STRIDE) {
         return None;
     }
-    Some(inputs(lists, heads, found.front()?))
+    Some(inputs(lists, heads, front()?))
 }
 
 /// The logarithm of the odds that a neighbour is missing.

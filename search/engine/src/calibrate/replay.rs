@@ -308,11 +308,11 @@ impl<'a> Replayer<'a> {
             let at = at as usize; // CAST: widening
             self.top_k.begin_list(searched as u32); // CAST: lists are numbered by u32, here and below
             let heads = HeadDistances { first, next: seen.heads[at].distance };
-            if asked.rule.is_some_and(|rule| rule.is_enough(searched, heads, &self.top_k)) {
+            if asked.rule.is_some_and(|rule| rule.is_enough(searched, heads, || self.top_k.front())) {
                 break;
             }
             if asked.is_traced
-                && let Some(inputs) = inputs_after(searched, heads, &self.top_k)
+                && let Some(inputs) = inputs_after(searched, heads, || self.top_k.front())
             {
                 outcome.steps.push(TracedStep { lists: searched as u32, inputs });
             }

@@ -13,7 +13,7 @@ pub(crate) use best::{Best, Key};
 pub(crate) use candidate::Candidate;
 pub(crate) use candidates::Keep;
 pub(crate) use contract::{Collect, Estimated, Found};
-pub(crate) use front::FrontState;
+pub(crate) use front::{Front, FrontState};
 pub(crate) use recorder::{Recorder, Recording};
 pub(crate) use top_k::{Collecting, TopK};
 pub(crate) use within::{Bound, Within};

@@ -32,9 +32,11 @@ pub(super) fn answer(
     if let Some(end) = found.end().or(progress.end) {
         return Err(end);
     }
-    let is_short = neighbours.len() < plan.k()
-        && plan.stop.lists_max < plan.probe.together.unwrap_or(index.found_lists());
-    let is_limited = is_short && progress.work.lists >= plan.stop.lists_max;
+    // Lists that are searched in any case do not count towards the limit.
+    let shared = progress.work.lists.saturating_sub(progress.chosen);
+    let all = plan.probe.together.map_or(index.found_lists(), |lists| lists.saturating_sub(shared));
+    let is_limited =
+        neighbours.len() < plan.k() && plan.stop.lists_max < all && progress.chosen >= plan.stop.lists_max;
     let limited_by = progress.limited_by.or(is_limited.then_some(Limit::MaxLists));
     // What was left out may be what the curve counts on, and where matches lie far from the query it says nothing.
     let is_cut = limited_by == Some(Limit::MaxBytes) || progress.missing.parts() > 0 || progress.is_sparse;

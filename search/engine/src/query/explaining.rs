@@ -23,6 +23,9 @@ impl Chosen<'_> {
     pub(super) fn tell(&self, step: &mut Step<'_>) {
         let (plan, nearest) = (step.plan, step.prober.nearest());
         let within = step.prober.within_epsilon(&plan.probe);
+        // A search that ends when it has found enough may go on beyond the number planned for.
+        let beyond = if self.probed.is_widened { 0 } else { plan.probe.beyond as usize }; // CAST: widening
+        let within = (self.probed.lists as usize).min(within + beyond).max(within);
         let mut lists = First::default();
         let told = step
             .progress
@@ -66,12 +69,12 @@ impl Chosen<'_> {
         let positions = step.query.segment(place.segment).directory.positions(place.list);
         let accepted = step.query.accept.count(place.segment, positions);
         let may_answer = step.query.accept.is_all() || accepted > 0 || has_copies;
+        let has = |lists: &[(u16, u32)]| lists.binary_search(&place.key()).is_ok();
         // Lists without a match are scanned too where vectors near the query are counted.
-        let is_counted = !is_read && step.progress.near.is_counted();
+        let is_counted = !is_read && (step.progress.near.is_counted() || has(self.asked));
         if place.bytes == 0 || !may_answer && !is_counted {
             return Some(ListFate::Empty);
         }
-        let has = |lists: &[(u16, u32)]| lists.binary_search(&place.key()).is_ok();
         if !is_read || has(self.asked) && !has(self.unreadable) {
             return None;
         }

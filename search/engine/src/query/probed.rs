@@ -34,8 +34,6 @@ pub(super) struct Probed {
     /// Lists asked of the disk so far, and those of them that turned out to be unreadable; both ascending.
     asked: Vec<(u16, u32)>,
     unreadable: Vec<(u16, u32)>,
-    /// Lists chosen by nearness.
-    chosen: u32,
     /// Vectors that may be answers whose own list was chosen and is readable as far as is known.
     vectors: u64,
     /// Lists searched in place of those planned for, since few of the vectors near the query match.
@@ -126,8 +124,11 @@ impl Probed {
     fn choose_nearest(&mut self, step: &mut Step<'_>) {
         let (plan, index) = (step.plan, step.query.index);
         let is_read = index.codes_tier() == Tier::Ssd;
-        let Probed { places, shared, asked, unreadable, chosen: lists, vectors, wider } = self;
-        let probe = ProbePlan { lists: wider.unwrap_or(plan.probe.lists), ..plan.probe };
+        let Probed { places, shared, asked, unreadable, vectors, wider } = self;
+        let probe = match *wider {
+            Some(lists) => ProbePlan { lists, beyond: 0, ..plan.probe },
+            None => plan.probe,
+        };
         let is_shared = |place: &ListPlace| {
             let segment = step.query.segment(place.segment);
             let first = match step.plan.probe.together {
@@ -152,7 +153,7 @@ impl Probed {
             places,
         );
         let progress = &mut *step.progress;
-        *lists = chosen.lists;
+        progress.chosen = chosen.lists;
         progress.work.lists = chosen.lists + chosen.shared;
         progress.work.head_distances = progress.work.head_distances.saturating_add(chosen.head_distances);
         *vectors = chosen.vectors;
@@ -171,7 +172,7 @@ impl Probed {
         progress.is_sparse |= chosen.is_sparse;
         if chosen.is_far && progress.near.is_counted() {
             // That is known already, and to scan lists without a match too takes most of the time.
-            progress.near.begin(false);
+            progress.near.begin(false, 0);
             places.retain(|place| place.accepted > 0 || place.replicas > 0 && is_read);
         }
         if is_read {
@@ -192,8 +193,10 @@ impl Probed {
             if !sort_while(asked, Ord::cmp, &mut go_on) || !sort_while(places, of_number, &mut go_on) {
                 places.clear();
             }
-        } else if progress.near.is_counted() {
-            places.retain(|place| asked.binary_search(&place.key()).is_err());
+        } else if progress.near.is_counted() || wider.is_some() {
+            let is_counted = progress.near.is_counted();
+            let is_new = |place: &ListPlace| asked.binary_search(&place.key()).is_err();
+            places.retain(|place| (is_counted || place.accepted > 0) && is_new(place));
             asked.extend(places.iter().map(ListPlace::key));
             asked.sort_unstable();
         }
@@ -201,6 +204,18 @@ impl Probed {
         *shared = places.iter().take_while(|place| is_shared(place)).count();
         if progress.explanation.is_some() {
             Chosen { probed: chosen, asked, unreadable }.tell(step);
+        }
+    }
+
+    /// Forgets the lists that were chosen last, and that those were which had not to be searched.
+    pub(super) fn end_turn(&mut self, step: &mut Step<'_>) {
+        let unsearched = std::mem::take(&mut step.progress.unsearched);
+        step.progress.chosen -= unsearched;
+        let searched = self.places.len() - unsearched as usize; // CAST: widening
+        for place in self.places.drain(..).skip(searched) {
+            if let Ok(at) = self.asked.binary_search(&place.key()) {
+                self.asked.remove(at);
+            }
         }
     }
 
@@ -219,10 +234,12 @@ impl Probed {
         let (index, plan) = (step.query.index, step.plan);
         let aim = Aim { recall: 1.0 - FARTHEST * (1.0 - aim.recall), ..aim };
         let lists = Pruning::among(index, plan.k(), share, aim).max_lists.min(plan.stop.lists_max);
-        if lists <= self.chosen || step.progress.limited_by.is_some() || step.is_over() {
+        if lists <= step.progress.chosen || step.progress.limited_by.is_some() || step.is_over() {
             return false;
         }
         self.wider = Some(lists);
+        // What these lists tell is told.
+        step.progress.near.begin(false, 0);
         self.choose(step);
         if let Some(filtered) = &mut step.progress.filtered {
             filtered.widened = true;
@@ -234,7 +251,8 @@ impl Probed {
     /// vectors.
     pub(super) fn is_short(&self, step: &Step<'_>) -> bool {
         let is_short = !self.unreadable.is_empty() && self.vectors < step.plan.k() as u64;
-        let may_grow = step.progress.limited_by.is_none() && self.chosen < step.plan.stop.lists_max;
+        let progress = &step.progress;
+        let may_grow = progress.limited_by.is_none() && progress.chosen < step.plan.stop.lists_max;
         is_short && may_grow
     }
 

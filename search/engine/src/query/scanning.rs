@@ -108,7 +108,7 @@ fn scan_resident(probed: &mut Probed, step: &mut Step<'_>) {
     }
     step.progress.end = end;
     explaining::enough(&probed.places, step);
-    probed.places.clear();
+    probed.end_turn(step);
 }
 
 /// Scans the lists of a read, each checked before.

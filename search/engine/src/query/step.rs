@@ -56,7 +56,8 @@ impl Step<'_> {
 
     /// The scan, and where what it finds goes.
     pub(super) fn scan(&mut self) -> (&mut dyn Scan, Sink<'_>) {
-        let stop = self.plan.stop.rule.as_ref();
+        // Of filters that depend on the query, nothing was learned.
+        let stop = self.plan.stop.rule.as_ref().filter(|_| !self.progress.is_sparse);
         (self.scan, Sink { found: self.found, progress: self.progress, stop, is_beside: false })
     }
 }

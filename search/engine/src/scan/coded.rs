@@ -93,29 +93,17 @@ impl CodedScan {
         found.offer(&self.estimated);
     }
 
-    /// As `scan_resident`, where blocks without a match are skipped. No search ends early.
-    fn scan_masked(
-        &mut self,
-        query: &Query<'_>,
-        places: &[ListPlace],
-        sink: Sink<'_>,
-        end: &mut dyn FnMut() -> Option<End>,
-    ) -> Option<End> {
-        for place in places.iter().filter(|place| place.accepted > 0) {
-            let Some(matches) = query.accept.of_segment(place.segment) else { continue };
-            let list = MaskedList {
-                segment: place.segment,
-                list: place.list,
-                positions: query.segment(place.segment).directory.positions(place.list),
-                head_distance: Some(place.distance),
-            };
-            sink.progress.scanned(place.key(), self.masked.gather(list, matches));
-            if let Some(end) = self.masked.scan_if_full(query, sink.found, end) {
-                return Some(end);
-            }
-        }
-        self.masked.scan(query, sink.found);
-        end()
+    /// Gathers the blocks of a list that hold a match, where that takes less time than to scan it whole: how many of its vectors
+    /// they hold.
+    fn gather(&mut self, query: &Query<'_>, place: &ListPlace) -> Option<u64> {
+        let matches = query.accept.of_segment(place.segment)?;
+        let list = MaskedList {
+            segment: place.segment,
+            list: place.list,
+            positions: query.segment(place.segment).directory.positions(place.list),
+            head_distance: Some(place.distance),
+        };
+        self.masked.gather_if_few(list, place.accepted, matches)
     }
 }
 
@@ -144,10 +132,8 @@ impl Scan for CodedScan {
         sink: Sink<'_>,
         end: &mut dyn FnMut() -> Option<End>,
     ) -> Option<End> {
-        if query.accept.skips() {
-            return self.scan_masked(query, places, sink, end);
-        }
         let Sink { found, progress, stop, is_beside } = sink;
+        let skips = !progress.near.is_counted() && (query.accept.skips() || progress.is_sparse);
         let codes_bytes = codes_bytes(query.index);
         let vector_bytes = codes_bytes.div_ceil(query.index.vectors().max(1) as usize); // CAST: in memory
         let piece_max = (PIECE_BYTES / vector_bytes.max(1)).max(1) as u32; // CAST: at most `PIECE_BYTES`
@@ -157,20 +143,29 @@ impl Scan for CodedScan {
         for (at, place) in places.iter().enumerate() {
             if !is_beside {
                 found.begin_list(at as u32); // CAST: lists are numbered by u32
+                progress.near.begin_list(at as u32); // CAST: as above
             }
             let heads = HeadDistances { first: places[0].distance, next: place.distance };
-            if stop.is_some_and(|rule| rule.is_enough(at, heads, found)) {
+            let front = || if progress.near.is_counted() { progress.near.front() } else { found.front() };
+            if stop.is_some_and(|rule| rule.is_enough(at, heads, front)) {
                 progress.unsearched = (places.len() - at) as u32; // CAST: as before
                 progress.work.lists -= progress.unsearched;
                 break;
             }
-            if let Some(next) = places.get(at + 1).filter(|_| ahead) {
+            if let Some(next) = places.get(at + 1).filter(|_| ahead && !skips) {
                 let segment = query.segment(next.segment);
                 let range = resident(segment).range(segment.directory.positions(next.list));
                 prefetch(range.rows);
                 prefetch(range.factors);
             }
             if place.accepted == 0 && !progress.near.is_counted() {
+                continue;
+            }
+            if skips && let Some(held) = self.gather(query, place) {
+                progress.scanned(place.key(), held);
+                if let Some(end) = self.masked.scan_if_full(query, found, end) {
+                    return Some(end);
+                }
                 continue;
             }
             let segment = query.segment(place.segment);
@@ -197,7 +192,7 @@ impl Scan for CodedScan {
                 scanned += count;
             }
         }
-        None
+        self.masked.scan_rest(query, found, end)
     }
 
     /// Goes through the lists in the order of positions, and scans each block that holds a match.
@@ -223,8 +218,7 @@ impl Scan for CodedScan {
                 }
             }
         }
-        self.masked.scan(query, sink.found);
-        end()
+        self.masked.scan_rest(query, sink.found, end)
     }
 
     fn scan_read(

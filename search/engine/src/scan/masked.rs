@@ -8,6 +8,7 @@ use spandrel_index::{Location, SegmentMatches};
 
 use super::segment::{model, resident};
 use crate::collect::{Collect, Estimated};
+use crate::costs::{MaskedCost, masked_takes_less};
 use crate::subject::Query;
 use crate::terms::End;
 
@@ -74,6 +75,44 @@ impl MaskedScan {
         self.blocks[first..].iter().map(lanes).sum()
     }
 
+    /// As [`MaskedScan::gather`], where that takes less time than to scan the list whole; else nothing is gathered. `accepted` of its
+    /// vectors match.
+    pub(super) fn gather_if_few(
+        &mut self,
+        list: MaskedList,
+        accepted: u64,
+        matches: &SegmentMatches,
+    ) -> Option<u64> {
+        let vectors = list.positions.len();
+        let matching = accepted as usize; // CAST: those of a list
+        let is_less = |blocks: usize| masked_takes_less(MaskedCost { blocks, matching, vectors });
+        // Matches that lie together as closely as they can.
+        if !is_less(matching.div_ceil(BLOCK_VECTORS)) {
+            return None;
+        }
+        let first = self.blocks.len();
+        let held = self.gather(list, matches);
+        if is_less(self.blocks.len() - first) {
+            return Some(held);
+        }
+        self.blocks.truncate(first);
+        None
+    }
+
+    /// Scans what is left in the end, if anything is. `end` is asked afterwards whether to go on.
+    pub(super) fn scan_rest(
+        &mut self,
+        query: &Query<'_>,
+        found: &mut dyn Collect,
+        end: &mut dyn FnMut() -> Option<End>,
+    ) -> Option<End> {
+        if self.blocks.is_empty() {
+            return None;
+        }
+        self.scan(query, found);
+        end()
+    }
+
     /// Scans what was gathered if it is enough for one turn. `end` is asked before whether to go on; if not, what was gathered is
     /// forgotten.
     pub(super) fn scan_if_full(
@@ -94,7 +133,7 @@ impl MaskedScan {
     }
 
     /// Estimates the matches that were gathered, and forgets them.
-    pub(super) fn scan(&mut self, query: &Query<'_>, found: &mut dyn Collect) {
+    fn scan(&mut self, query: &Query<'_>, found: &mut dyn Collect) {
         self.find_heads(query);
         let mut estimates = [0.0; BLOCK_VECTORS];
         for at in 0..self.blocks.len() {

@@ -15,6 +15,7 @@ use self::hooked::{Event, Hooked};
 use super::*;
 
 mod attributes;
+mod filtered;
 mod hooked;
 mod threads;
 
