@@ -18,17 +18,17 @@ impl<'a> Counted<'a> {
     /// # Errors
     /// [`CompileError::Schema`].
     pub(super) fn of(segment: &Segment, filter: &'a Bound) -> Result<Counted<'a>, CompileError> {
-        Counted::counted(segment, filter, false)
+        Counted::of_part(segment, filter, false)
     }
 
-    fn counted(segment: &Segment, filter: &'a Bound, is_ordered: bool) -> Result<Counted<'a>, CompileError> {
+    fn of_part(segment: &Segment, filter: &'a Bound, is_ordered: bool) -> Result<Counted<'a>, CompileError> {
         let is_and = matches!(filter, Bound::And(_));
         let inner = match filter {
             Bound::And(parts) | Bound::Or(parts) => &parts[..],
             Bound::Not(inner) => std::slice::from_ref(&**inner),
             Bound::Attribute { .. } | Bound::Ids(_) => &[],
         };
-        let parts = inner.iter().map(|part| Counted::counted(segment, part, is_ordered || is_and));
+        let parts = inner.iter().map(|part| Counted::of_part(segment, part, is_ordered || is_and));
         let parts = parts.collect::<Result<Vec<Counted<'_>>, CompileError>>()?;
         let counts = parts.iter().map(|part| part.count);
         let count = match filter {
