@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_value_in_a_corner_is_divided_as_one_that_is_everywhere() {
         // One value in a tenth of space, another everywhere.
-        let corner = |at: u32| at % 2 == 0;
+        let corner = |at: u32| at.is_multiple_of(2);
         let place = |at: u32| {
             let spread = f64::from(at * 7919 % 10_007) / 10_007.0;
             if corner(at) { 0.9 + 0.1 * spread } else { spread }
