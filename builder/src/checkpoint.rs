@@ -41,6 +41,8 @@ pub(crate) struct Checkpoint {
     pub(crate) ids: Option<Section>,
     /// What is known of the vectors, sorted in runs; not there where nothing is.
     pub(crate) gathered: Option<Gathered>,
+    /// Vectors of the column; not there without one.
+    pub(crate) column: Option<Section>,
     /// Sections of attributes, in the order of the schema.
     pub(crate) attributes: Option<Vec<Section>>,
     /// What the caller found; not there unless it was asked.
@@ -61,6 +63,7 @@ pub(crate) enum Product {
     Written,
     Graph,
     Ids,
+    Column,
     Gathered,
     Attributes,
     Calibrated,
@@ -74,6 +77,8 @@ pub(crate) struct Checked {
     pub(crate) id_max: u64,
     /// Of what is known of the vectors; not there where nothing is.
     pub(crate) attributes_hash: Option<String>,
+    /// Of the rows of the column; not there without one.
+    pub(crate) column_hash: Option<String>,
     /// The rows that coarse parts are learned from, in one group.
     pub(crate) sample: Spill,
 }
@@ -156,6 +161,8 @@ pub(crate) struct Calibrated {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Section {
     pub(crate) kind: String,
+    /// The column that it is of, empty for the vectors that are searched.
+    pub(crate) column: String,
     pub(crate) file: String,
     pub(crate) bytes: u64,
     pub(crate) hash: String,
@@ -193,6 +200,7 @@ impl Checkpoint {
             Product::Written => self.written.is_some(),
             Product::Graph => self.graph.is_some(),
             Product::Ids => self.ids.is_some(),
+            Product::Column => self.column.is_some(),
             Product::Gathered => self.gathered.is_some(),
             Product::Attributes => self.attributes.is_some(),
             Product::Calibrated => self.calibrated.is_some(),
@@ -268,6 +276,7 @@ pub(crate) const HEADS: &str = "heads";
 pub(crate) const LEAVES: &str = "leaves";
 pub(crate) const FILED: &str = "filed";
 pub(crate) const ID_RUNS: &str = "id-runs";
+pub(crate) const COLUMN_ROWS: &str = "column-rows";
 pub(crate) const ATTRIBUTE_RUNS: &str = "attribute-runs";
 pub(crate) const ATTRIBUTE_ENTRIES: &str = "attribute-entries";
 pub(crate) const ATTRIBUTE_FORWARD: &str = "attribute-forward";

@@ -9,6 +9,7 @@ use spandrel_index::{DIM_MAX, DType, HeadSpace, Metric, Tier};
 
 use crate::attributes::AttributeParams;
 use crate::cluster::HeadKind;
+use crate::column::ColumnParams;
 use crate::filing::ReplicaRule;
 use crate::measured::{MAX_LISTS_MEMORY, MAX_LISTS_SSD};
 use crate::partition::{OWN_ROWS_MIN, PartitionParams};
@@ -90,6 +91,8 @@ pub struct Params {
     pub(crate) attributes: Vec<AttributeParams>,
     /// The attribute by whose values vectors are put in lists.
     pub(crate) partition: Option<PartitionParams>,
+    /// The vectors by which candidates are compared, if they are others.
+    pub(crate) column: Option<ColumnParams>,
 }
 
 impl Params {
@@ -148,6 +151,10 @@ impl Params {
                 "ssd for lists of exact vectors, or another --code",
             );
         }
+        let column = ColumnParams::of(input.column, vectors)?;
+        if column.is_some() && config.code == CodeSpec::Full {
+            return wrong("--code", config.code.to_string(), "another code with --column: lists hold codes");
+        }
         let attributes = AttributeParams::of(input.attributes, vectors)?;
         Ok(Params {
             metric: config.metric,
@@ -167,6 +174,7 @@ impl Params {
             own_ids: input.ids.is_some(),
             partition: PartitionParams::of(input.attributes, &attributes, vectors)?,
             attributes,
+            column,
         })
     }
 
@@ -196,6 +204,9 @@ impl Params {
         if let Some(partition) = &self.partition {
             fingerprint.push(("--partition-by", partition.name.clone()));
         }
+        if let Some(column) = &self.column {
+            fingerprint.push(("--column", column.text()));
+        }
         fingerprint
     }
 
@@ -211,6 +222,7 @@ impl Params {
             && build.heads == self.heads.name()
             && (build.code == self.code.to_string() && build.codes == self.codes)
             && build.codebooks == self.codebooks_hash()
+            && ColumnParams::is_of(self.column.as_ref(), manifest)
             && manifest.segments.iter().all(|segment| self.has_attributes(segment))
             && manifest.segments.iter().all(|segment| self.has_partition(segment))
     }
@@ -228,6 +240,11 @@ impl Params {
         };
         segment.attributes().count() == self.attributes.len()
             && self.attributes.iter().zip(segment.attributes()).all(same)
+    }
+
+    /// Whether the vectors that are searched are kept.
+    pub(crate) fn keeps_vectors(&self) -> bool {
+        self.column.as_ref().is_none_or(|column| column.keep_main)
     }
 
     /// Hash of the codebooks that were given, in hex digits.

@@ -45,9 +45,15 @@ impl Asked<'_> {
         if self.params.partition.is_none() {
             fingerprint.push(("--partition-by", "none".to_owned()));
         }
+        if self.params.column.is_none() {
+            fingerprint.push(("--column", "none".to_owned()));
+        }
         fingerprint.push(("input", stages::glance(self.params, self.input)?));
         if let Some(attributes) = self.input.attributes {
             fingerprint.push(("content of attributes", stages::glance_attributes(attributes.source)?));
+        }
+        if let Some(column) = self.input.column {
+            fingerprint.push(("content of the column", stages::glance_column(column.vectors)?));
         }
         Ok(fingerprint)
     }
@@ -127,6 +133,8 @@ impl Folders {
                 && params.made(&manifest)
                 && stages::hash_input(params, asked.input, context)? == manifest.build.input_hash
                 && stages::hash_attributes(asked.input, context)? == manifest.build.attributes_hash
+                && stages::hash_column(asked.input, context)?.as_ref()
+                    == manifest.column.as_ref().map(|column| &column.input_hash)
             {
                 context.progress.note("the build had been finished");
                 return Ok(Begin::Complete(Box::new(manifest)));

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::{Index, Tier, versions};
+use spandrel_index::{Index, Metric, Tier, versions};
 use spandrel_io::{Blob, FileWriter, FolderStore, Naming, Sink, Store, StoreError, WriteError};
 
 use crate::filing::ReplicaRule;
 use crate::run::build_in;
 use crate::run::tests::{Numbered, clustered, config, files, run};
 use crate::testing::{Moment, StopAt};
-use crate::{Attributes, BuildConfig, BuildError, Caller, Input, ListCount, Silent, build};
+use crate::{Attributes, BuildConfig, BuildError, Caller, Column, Input, ListCount, Silent, build};
 
 /// A bit flipped in a scratch file became a bit of a valid index, of the same uuid as the one without.
 fn damage_before(input: Input<'_>, config: &BuildConfig, phases: &[(&str, &[&str])]) {
@@ -235,7 +235,9 @@ fn a_build_goes_on_after_a_crash_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
     let (source, numbered) = (clustered(700, 8), Numbered::new(700));
     let attributes = Some(Attributes { source: &numbered, resident: &[], partition_by: Some("word") });
-    let input = Input { attributes, ..Input::of(&source) };
+    let fine = clustered(700, 24);
+    let column = Some(Column { name: "fine", vectors: &fine, metric: Metric::Cosine, keep_main: true });
+    let input = Input { attributes, column, ..Input::of(&source) };
     let coded = BuildConfig { code: CodeSpec::RaBitQ { bits: 2 }, ..config(&dir.path().join("watched")) };
     let images = watch(input, &coded);
     let expected = files(&coded.out);

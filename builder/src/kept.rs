@@ -2,7 +2,8 @@
 use std::collections::HashSet;
 
 use spandrel_index::format::{
-    Manifest, SectionKind, approved, attribute_name, manifest_name, section_name, versions,
+    ColumnEntry, Manifest, SectionKind, approved, attribute_name, column_name, manifest_name, section_name,
+    versions,
 };
 use spandrel_io::{Store, StoreError};
 
@@ -80,7 +81,9 @@ pub(crate) fn version_of(name: &str) -> Option<u64> {
     let sections = SectionKind::ALL.iter().map(|&kind| section_name(kind, version));
     let attribute = stem.rsplit_once('.').and_then(|(_, number)| number.parse().ok());
     let attribute = attribute.map(|attribute| attribute_name(attribute, version));
-    let others = [manifest_name(version), stats_name(version)].into_iter().chain(attribute);
+    let column = stem.rsplit_once('.').filter(|(_, name)| ColumnEntry::is_name(name));
+    let column = column.map(|(_, name)| column_name(name, version));
+    let others = [manifest_name(version), stats_name(version)].into_iter().chain(attribute).chain(column);
     (!stem.is_empty() && sections.chain(others).any(|known| known == name)).then_some(version)
 }
 
@@ -95,6 +98,7 @@ mod tests {
         assert_eq!(version_of("build-stats-1.json"), Some(1));
         assert_eq!(version_of("manifest-1"), Some(1));
         assert_eq!(version_of("attributes.12-3.partial"), Some(3));
+        assert_eq!(version_of("vectors.fine-3.partial"), Some(3));
         // What a crash amid publication leaves.
         assert_eq!(version_of("manifest-1.partial"), Some(1));
         assert_eq!(version_of("build-stats-7.json.partial"), Some(7));
@@ -104,6 +108,8 @@ mod tests {
             "notes-1",
             "attributes.01-3",
             "heads.1-3",
+            "vectors.1-3",
+            "codes.fine-3",
             "attributes.-3",
             "heads-x",
             "heads-01",

@@ -8,6 +8,7 @@ mod calibrate;
 mod checkpoint;
 mod choice;
 pub mod cluster;
+mod column;
 mod config;
 mod error;
 pub mod filing;
@@ -37,7 +38,7 @@ pub use config::{BuildConfig, ListCount, Params};
 pub use error::BuildError;
 pub use measured::{COPIES_DEFAULT, LIST_SIZE_DEFAULT};
 pub use plan::Plan;
-pub use planned::{PlannedAttribute, PlannedPartition};
+pub use planned::{PlannedAttribute, PlannedColumn, PlannedPartition};
 pub use progress::{Progress, Silent};
 pub use recalibrate::{Recalibrated, recalibrate};
 pub use rows::Rows;
@@ -46,7 +47,7 @@ pub use run::{BuildReport, Caller, build, build_for};
 use std::path::Path;
 
 use spandrel_index::format::{BODY_AT, SectionKind, attribute_name, section_name};
-use spandrel_index::{AttributeSource, SourceError, VectorSource};
+use spandrel_index::{AttributeSource, Metric, SourceError, VectorSource};
 use spandrel_io::{FileWriter, Store, WriteError};
 
 /// The caller's numbers for the vectors, row by row.
@@ -75,12 +76,14 @@ pub struct Input<'a> {
     pub ids: Option<&'a dyn IdSource>,
     /// What is known of them beside, for filters.
     pub attributes: Option<Attributes<'a>>,
+    /// Other vectors of the same things, by which candidates are compared in their place.
+    pub column: Option<Column<'a>>,
 }
 
 impl<'a> Input<'a> {
     /// Vectors with row numbers as ids, and nothing beside.
     pub fn of(vectors: &'a dyn VectorSource) -> Input<'a> {
-        Input { vectors, ids: None, attributes: None }
+        Input { vectors, ids: None, attributes: None, column: None }
     }
 }
 
@@ -93,6 +96,20 @@ pub struct Attributes<'a> {
     pub resident: &'a [String],
     /// Name of the one by whose values vectors are put in lists, if any: a keyword, a bool or an i64.
     pub partition_by: Option<&'a str>,
+}
+
+/// Vectors by which candidates are compared in place of those that lists and codes are made of: row by row of the same things, of any
+/// dimension, element type and metric.
+#[derive(Clone, Copy)]
+pub struct Column<'a> {
+    /// What queries call it: see [`ColumnEntry::is_name`](spandrel_index::format::ColumnEntry::is_name).
+    pub name: &'a str,
+    /// Its vectors.
+    pub vectors: &'a dyn VectorSource,
+    /// How they are compared.
+    pub metric: Metric,
+    /// Whether the vectors that are searched are kept as well, so that queries without a vector of the column are answered by them.
+    pub keep_main: bool,
 }
 
 /// The version being written.

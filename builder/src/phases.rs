@@ -5,8 +5,8 @@ use spandrel_index::codes::CodeSpec;
 use spandrel_io::StoreError;
 
 use crate::checkpoint::{
-    ATTRIBUTE_ENTRIES, ATTRIBUTE_FORWARD, ATTRIBUTE_RUNS, FILED, HEADS, ID_RUNS, LEAVES, PARTITION,
-    PARTITION_RUNS, PARTS, Product, SAMPLE,
+    ATTRIBUTE_ENTRIES, ATTRIBUTE_FORWARD, ATTRIBUTE_RUNS, COLUMN_ROWS, FILED, HEADS, ID_RUNS, LEAVES,
+    PARTITION, PARTITION_RUNS, PARTS, Product, SAMPLE,
 };
 use crate::state::BuildState;
 use crate::{BuildError, stages};
@@ -30,7 +30,7 @@ const fn always(_: &BuildState<'_>) -> bool {
 }
 
 /// All phases but publication, which is one switch at the end.
-pub(crate) const PHASES: [Phase; 13] = [
+pub(crate) const PHASES: [Phase; 14] = [
     Phase {
         name: "check",
         needs: &[],
@@ -104,6 +104,14 @@ pub(crate) const PHASES: [Phase; 13] = [
         run: |state| stages::ids(state).map(|ids| state.done.ids = Some(ids)),
     },
     Phase {
+        name: "column",
+        needs: &[Product::Checked, Product::Written, Product::Ids],
+        gives: Some(Product::Column),
+        drops: &[COLUMN_ROWS],
+        wanted: |state| state.params.column.is_some(),
+        run: |state| stages::column(state).map(|column| state.done.column = Some(column)),
+    },
+    Phase {
         name: "gather",
         needs: &[Product::Checked, Product::Written, Product::Ids],
         gives: Some(Product::Gathered),
@@ -127,6 +135,7 @@ pub(crate) const PHASES: [Phase; 13] = [
             Product::Written,
             Product::Graph,
             Product::Ids,
+            Product::Column,
             Product::Attributes,
         ],
         gives: None,
@@ -142,11 +151,13 @@ pub(crate) const PHASES: [Phase; 13] = [
             Product::Written,
             Product::Graph,
             Product::Ids,
+            Product::Column,
             Product::Attributes,
         ],
         gives: Some(Product::Calibrated),
         drops: &[],
-        wanted: |state| state.calibrate.is_some(),
+        // It compares what is searched with the vectors themselves.
+        wanted: |state| state.calibrate.is_some() && state.params.keeps_vectors(),
         run: |state| {
             let Some(by) = state.calibrate else { return Ok(()) };
             stages::calibrate(state, by).map(|calibrated| state.done.calibrated = Some(calibrated))

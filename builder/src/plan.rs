@@ -7,8 +7,8 @@ use spandrel_index::{DType, HeadIndex, HeadIndexKind, Spread, Tier};
 use crate::cluster::BLOCK_HEADS;
 use crate::config::{GROUP_BYTES, PART_SLACK, Params};
 use crate::filing::{FilingWidth, ReplicaRule};
-use crate::planned::{PlannedAttribute, PlannedPartition};
-use crate::stages::sorting_bytes;
+use crate::planned::{PlannedAttribute, PlannedColumn, PlannedPartition};
+use crate::stages::{column_groups, sorting_bytes};
 use crate::{BuildError, spill};
 
 /// Predicted sizes. Bytes throughout.
@@ -43,10 +43,14 @@ pub struct Plan {
     pub(crate) part_buffers: u64,
     /// What the buffers of the spill of filed copies may take.
     pub(crate) file_buffers: u64,
+    /// What the buffers of the spill of a column's rows may take.
+    pub(crate) column_buffers: u64,
     /// What values of attributes may take before they are written as a run.
     pub(crate) run_bytes: u64,
     /// The attributes, in the order of the schema.
     pub attributes: Vec<PlannedAttribute>,
+    /// The column by whose vectors candidates are compared, if there is one.
+    pub column: Option<PlannedColumn>,
     /// How vectors are laid out by an attribute, if they are.
     pub partition: Option<PlannedPartition>,
 }
@@ -104,7 +108,12 @@ impl Plan {
                 + if params.code == CodeSpec::Full { 0.0 } else { entry_bytes * BLOCK_VECTORS as f64 / 2.0 });
         let positions = 4 * all_copies.saturating_sub(params.vectors);
         let codes = (all_copies as f64 * entry_bytes + padding) as u64 + positions; // CAST: an estimate
-        let vectors = page.pages(params.vectors) * page.page_bytes() as u64;
+        let vectors = match params.keeps_vectors() {
+            true => page.pages(params.vectors) * page.page_bytes() as u64,
+            false => 0,
+        };
+        let column = PlannedColumn::of(params, id_bytes);
+        let column_bytes = column.as_ref().map_or(0, |column| column.index_bytes);
         let ids = IdPages { id_bytes, uuid: 0 }.body_bytes(params.vectors);
         let heads = usize::try_from(lists).unwrap_or(usize::MAX);
         let head_index = head_index_bytes(params.head_dtype(), params.head_dim(), heads);
@@ -138,13 +147,19 @@ impl Plan {
             copies,
             memory_needed: needed,
             memory_allowed: allowed,
-            scratch_bytes: spilled + params.sample_rows() * row + attribute_scratch,
-            index_bytes: codes + vectors + ids + resident - packed + 6 * BODY_AT + sum(|a| a.index_bytes),
+            scratch_bytes: spilled.max(column_scratch(params))
+                + params.sample_rows() * row
+                + attribute_scratch,
+            index_bytes: codes + vectors + column_bytes + ids + resident - packed
+                + 6 * BODY_AT
+                + sum(|a| a.index_bytes),
             search_memory: resident + resident_codes + sum(|a| a.search_memory),
             fewer_lists_fit: needed > allowed && PhaseMemory::new(params, 1).needed() <= allowed,
             part_buffers: buffers(memory.part, memory.part_buffers),
             file_buffers: buffers(memory.file, memory.file_buffers),
+            column_buffers: buffers(memory.column, memory.column_buffers),
             run_bytes: buffers(memory.gather, RUN_BYTES_MIN),
+            column,
             attributes: attributes.into_iter().map(|(attribute, _)| attribute).collect(),
             partition: PlannedPartition::of(params),
         }
@@ -185,6 +200,9 @@ struct PhaseMemory {
     /// Filing, and its spill buffers at their smallest.
     file: u64,
     file_buffers: u64,
+    /// Sorting the rows of a column, and its spill buffers at their smallest; nothing without a column.
+    column: u64,
+    column_buffers: u64,
     /// Gathering attributes beside their values; nothing without attributes, as the next.
     gather: u64,
     run_bytes: u64,
@@ -252,13 +270,10 @@ impl PhaseMemory {
         let trained = training_bytes(params, lists) + filed_index;
         let (gather, run_bytes, attributes) = match params.attributes.len() as u64 {
             0 => (0, 0, 0),
-            // Pages' first ids, and ids with rows and positions of some rows; a buffer, and sorted positions.
-            _ => (
-                vectors / 60 + 36 * POSITION_ROWS.min(vectors) + (1 << 20),
-                RUN_BYTES_MIN,
-                attribute_bytes(params),
-            ),
+            // Besides a buffer, and sorted positions.
+            _ => (positions_bytes(vectors) + (1 << 20), RUN_BYTES_MIN, attribute_bytes(params)),
         };
+        let (column, column_buffers) = column_bytes(params);
         PhaseMemory {
             kept: 2 * KEPT_BLOCK_BYTES.min(part_rows * head_row),
             others: check.max(write).max(trained).max(graph).max(ids).max(attributes + keys),
@@ -266,6 +281,8 @@ impl PhaseMemory {
             part_buffers: spill::memory_min(part_groups, params.part_record_bytes(), part_records),
             file,
             file_buffers: spill::memory_min(groups, params.filed_record_bytes(), filed_records),
+            column,
+            column_buffers,
             gather,
             run_bytes,
         }
@@ -273,8 +290,36 @@ impl PhaseMemory {
 
     fn needed(&self) -> u64 {
         let (part, file) = (self.part + self.part_buffers, self.file + self.file_buffers);
-        FIXED_BYTES + self.kept + self.others.max(part).max(file).max(self.gather + self.run_bytes)
+        let (column, gather) = (self.column + self.column_buffers, self.gather + self.run_bytes);
+        FIXED_BYTES + self.kept + self.others.max(part).max(file).max(column).max(gather)
     }
+}
+
+/// Where rows are: pages' first ids, and ids with rows and positions of some rows.
+fn positions_bytes(vectors: u64) -> u64 {
+    vectors / 60 + 36 * POSITION_ROWS.min(vectors)
+}
+
+/// Sorting the rows of a column: their positions, a chunk and a group in memory; and buffers at their smallest.
+fn column_bytes(params: &Params) -> (u64, u64) {
+    let Some(column) = &params.column else { return (0, 0) };
+    // CAST: widening, here and below
+    let (record, rows) = (column.record_bytes(), params.vectors);
+    let bytes = rows * record as u64;
+    let chunk = (params.threads * CHUNK_BYTES.max(column.row_bytes())) as u64;
+    let pages = PageLayout::new(column.row_bytes(), column.metric, IdBytes::Eight);
+    let groups = column_groups(rows, pages);
+    // Records of a group, and what puts them in order; the last group may be the only one.
+    let group = (GROUP_BYTES + pages.page_bytes() as u64).min(bytes) * 5 / 4
+        + 32 * (GROUP_BYTES / record as u64).min(rows);
+    let hashes = 48 * bytes / CHUNK_BYTES as u64;
+    let sorting = positions_bytes(rows) + spill::index_memory(groups, record, bytes);
+    (sorting.max(group) + chunk + hashes, spill::memory_min(groups, record, bytes))
+}
+
+/// Bytes of the scratch file of a column.
+fn column_scratch(params: &Params) -> u64 {
+    params.column.as_ref().map_or(0, |column| params.vectors * column.record_bytes() as u64) // CAST: widening
 }
 
 /// Four bytes a row, where rows are laid out by their values.
@@ -363,6 +408,7 @@ mod tests {
             own_ids: false,
             attributes: Vec::new(),
             partition: None,
+            column: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What attributes, and an order by one of them, are expected to take: as the first rows say.
 use spandrel_filter::AttributeType;
-use spandrel_index::format::BODY_AT;
+use spandrel_index::format::{BODY_AT, IdBytes, PageLayout};
 
 use crate::attributes::AttributeParams;
 use crate::config::Params;
@@ -20,6 +20,17 @@ pub struct PlannedAttribute {
     pub search_memory: u64,
 }
 
+/// A column of vectors by which candidates are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedColumn {
+    /// Its name.
+    pub name: String,
+    /// Its pages on disk, in bytes; counted in [`Plan::index_bytes`](crate::Plan::index_bytes).
+    pub index_bytes: u64,
+    /// Whether the vectors that are searched are kept as well.
+    pub keep_main: bool,
+}
+
 /// What is expected of a partition where all vectors are like the first 4 096.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedPartition {
@@ -27,6 +38,15 @@ pub struct PlannedPartition {
     pub attribute: String,
     /// Vectors of values with too few to have lists of their own: queries without the attribute scan all of them.
     pub shared_vectors: u64,
+}
+
+impl PlannedColumn {
+    pub(crate) fn of(params: &Params, id_bytes: IdBytes) -> Option<PlannedColumn> {
+        let column = params.column.as_ref()?;
+        let pages = PageLayout::new(column.row_bytes(), column.metric, id_bytes);
+        let index_bytes = pages.pages(params.vectors) * pages.page_bytes() as u64 + BODY_AT; // CAST: widening
+        Some(PlannedColumn { name: column.name.clone(), index_bytes, keep_main: column.keep_main })
+    }
 }
 
 impl PlannedAttribute {

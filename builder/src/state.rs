@@ -95,6 +95,7 @@ fn uuid(params: &Params, checked: &Checked) -> u128 {
     let mut hash = Xxh3::new();
     hash.update(checked.input_hash.as_bytes());
     hash.update(checked.attributes_hash.as_deref().unwrap_or_default().as_bytes());
+    hash.update(checked.column_hash.as_deref().unwrap_or_default().as_bytes());
     for (name, value) in params.fingerprint() {
         hash.update(name.as_bytes());
         hash.update(value.as_bytes());

@@ -41,7 +41,7 @@ pub use matches::Matches;
 pub use metric::{Metric, RadiusError};
 pub use open::{
     CodeRange, IdFinder, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors, Segment,
-    Stored, read_recall,
+    Stored, StoredVectors, VectorsShape, read_recall,
 };
 pub use segment_matches::{SegmentMatches, Within};
 pub use smallest::{KSmallest, Wanted};

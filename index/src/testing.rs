@@ -279,6 +279,7 @@ impl TestIndex {
             head_space: space,
             search_default: SearchDefault { epsilon: Some(0.5), max_lists: 8, rerank_errors: 1.0 },
             recall: None,
+            column: None,
             build: BuildRecord {
                 input_hash: hash_hex(xxh3_128(&self.rows)),
                 attributes_hash: None,

@@ -16,7 +16,7 @@ pub use spandrel_benches::Calibrator;
 use spandrel_builder::cluster::HeadKind;
 use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{
-    Attributes, BuildConfig, BuildError, BuildReport, Calibrate, Caller, IdSource, Input, ListCount,
+    Attributes, BuildConfig, BuildError, BuildReport, Calibrate, Caller, Column, IdSource, Input, ListCount,
     Progress, build_for,
 };
 use spandrel_datasets::Rows;
@@ -34,12 +34,25 @@ pub struct Base {
     pub ids: Option<Vec<u64>>,
     /// What is known of them.
     pub attributes: Option<CellRows>,
+    /// Other vectors of the same things, by which candidates are compared.
+    pub column: Option<ColumnRows>,
+}
+
+/// The column of a base, called "fine".
+#[derive(Debug, Clone)]
+pub struct ColumnRows {
+    /// Its vectors.
+    pub rows: Rows,
+    /// How they are compared.
+    pub metric: Metric,
+    /// Whether the vectors that are searched are kept as well.
+    pub keep_main: bool,
 }
 
 impl Base {
     /// Vectors with their row numbers as ids.
     pub fn new(rows: Rows) -> Base {
-        Base { rows, ids: None, attributes: None }
+        Base { rows, ids: None, attributes: None, column: None }
     }
 
     /// Vectors with ids of their own.
@@ -81,7 +94,13 @@ impl Base {
             resident: &rows.resident,
             partition_by: rows.partition_by.as_deref(),
         });
-        let input = Input { ids, attributes, ..Input::of(&self.rows) };
+        let column = self.column.as_ref().map(|&ColumnRows { ref rows, metric, keep_main }| Column {
+            name: "fine",
+            vectors: rows,
+            metric,
+            keep_main,
+        });
+        let input = Input { ids, attributes, column, ..Input::of(&self.rows) };
         build_for(input, config, caller)
     }
 

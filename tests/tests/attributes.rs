@@ -10,6 +10,7 @@ use spandrel_builder::{Attributes, BuildConfig, BuildError, Caller, Input, Param
 use spandrel_filter::{Bound, Cell, Comparison, Filter, Row, Tags, Value};
 use spandrel_index::attributes::{CompileLimits, compile};
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::VectorsOf;
 use spandrel_index::{DType, Index, Metric, Tier, VerifyError};
 use spandrel_tests::{Base, CALIBRATOR, CellRows, clustered, coded};
 
@@ -27,7 +28,7 @@ fn base() -> Base {
 /// The row of each position, by the ids of its vectors.
 fn rows_by_position(base: &Base, index: &Index) -> Vec<usize> {
     let rows: BTreeMap<u64, usize> = (0..COUNT).map(|row| (base.id(row), row)).collect();
-    let vectors = index.segments()[0].vectors.resident.as_ref().unwrap();
+    let vectors = index.segments()[0].vectors(VectorsOf::Main).resident.as_ref().unwrap();
     (0..COUNT as u32).map(|position| rows[&vectors.record(position).id]).collect()
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use spandrel_engine::{Answer, Engine, EngineConfig, Lookup, Rerank, SearchParams};
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::VectorsOf;
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
 use spandrel_io::faults::{FaultRates, FaultyReader, Schedule};
 use spandrel_io::{Backend, Completion, Read, ReadBuf, ReadError, ReadFile, Reader, open_reader};
@@ -49,7 +50,7 @@ fn answers_are_the_same_and_reads_are_saved() {
                 for share in [5, 1] {
                     let engine = Engine::open(
                         Arc::clone(&index),
-                        config(index.segments()[0].vectors.body_bytes / share + 400_000),
+                        config(index.segments()[0].vectors(VectorsOf::Main).body_bytes / share + 400_000),
                     )
                     .unwrap();
                     for pass in 0..3 {
@@ -79,7 +80,10 @@ fn pages_that_were_damaged_on_the_way_are_not_kept() {
     let queries = clustered(DType::F32, 32, 100, 2);
     let index = Arc::new(Index::open(dir.path()).unwrap());
     let rates = FaultRates { flip: 0.3, error: 0.1, ..FaultRates::default() };
-    let config = EngineConfig { threads: 1, ..config(index.segments()[0].vectors.body_bytes + 400_000) };
+    let config = EngineConfig {
+        threads: 1,
+        ..config(index.segments()[0].vectors(VectorsOf::Main).body_bytes + 400_000)
+    };
     let engine = Engine::open_with(Arc::clone(&index), config, move || {
         Ok(Box::new(FaultyReader::new(open_reader(config.io, 32)?, Schedule::seeded(1, rates))))
     })
@@ -135,7 +139,9 @@ fn ids_of_one_page_share_its_read_and_cached_vectors_need_none() {
     let (dir, base) = built(Metric::L2);
     let index = Arc::new(Index::open(dir.path()).unwrap());
     let lookup = Arc::new(Lookup::open(Arc::clone(&index)).unwrap());
-    for (cache_bytes, expected) in [(0, [2, 2]), (index.segments()[0].vectors.body_bytes * 2, [2, 1])] {
+    for (cache_bytes, expected) in
+        [(0, [2, 2]), (index.segments()[0].vectors(VectorsOf::Main).body_bytes * 2, [2, 1])]
+    {
         let config = EngineConfig { threads: 1, ..config(cache_bytes) };
         let reads = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&reads);

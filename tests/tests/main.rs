@@ -7,6 +7,7 @@ mod attributes;
 mod cache;
 mod calibrate;
 mod codebooks;
+mod column;
 mod corruption;
 mod crash;
 mod default_recall;

@@ -7,6 +7,7 @@ use spandrel_index::{Metric, check_vector};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::attributes::hash_attributes;
+use super::column::hash_column;
 use crate::checkpoint::{Checked, SAMPLE};
 use crate::config::Params;
 use crate::plan::CHUNK_BYTES;
@@ -48,7 +49,8 @@ pub(crate) fn check(state: &BuildState<'_>) -> Result<Checked, BuildError> {
     let norm_max = (norm_squared_max.sqrt() as f32).next_up(); // CAST: rounds
     let sample = sample.finish()?;
     let attributes_hash = hash_attributes(*input, *context)?;
-    Ok(Checked { input_hash: input_hash(hashes), norm_max, id_max, attributes_hash, sample })
+    let column_hash = hash_column(*input, *context)?;
+    Ok(Checked { input_hash: input_hash(hashes), norm_max, id_max, attributes_hash, column_hash, sample })
 }
 
 /// The hash that [`check`] gives an input, for comparison with that of an index.

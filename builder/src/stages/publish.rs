@@ -30,7 +30,8 @@ fn sections(checkpoint: &Checkpoint) -> impl Iterator<Item = &Section> {
     let written = checkpoint.written.iter().flat_map(|written| &written.sections);
     let graph = checkpoint.graph.iter().filter_map(|graph| graph.section.as_ref());
     let attributes = checkpoint.attributes.iter().flatten();
-    checkpoint.model.iter().chain(written).chain(graph).chain(&checkpoint.ids).chain(attributes)
+    let vectors = written.chain(&checkpoint.column);
+    checkpoint.model.iter().chain(vectors).chain(graph).chain(&checkpoint.ids).chain(attributes)
 }
 
 /// Reads every section back and compares it with what was written.
@@ -74,6 +75,8 @@ pub(crate) fn manifest(state: &BuildState<'_>) -> Manifest {
         id_bytes: Layouts::new(params, checked).id_bytes.get(),
         head_space: HeadSpace::of(params.metric, checked.norm_max),
         search_default: usual,
+        column: (params.column.as_ref().zip(checked.column_hash.as_ref()))
+            .map(|(column, hash)| column.entry(hash.clone())),
         recall: checkpoint.calibrated.as_ref().and_then(|found| found.recall.clone()),
         build: BuildRecord {
             input_hash: checked.input_hash.clone(),
@@ -147,7 +150,7 @@ fn entries(state: &BuildState<'_>) -> Vec<SectionEntry> {
 fn entry(section: &Section) -> SectionEntry {
     SectionEntry {
         kind: section.kind.clone(),
-        column: String::new(),
+        column: section.column.clone(),
         attribute: None,
         required: true,
         file: section.file.clone(),

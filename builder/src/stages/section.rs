@@ -1,8 +1,8 @@
 //! Sections as phases write them and read them again.
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{
-    BODY_AT, CodedLayout, FullLayout, Header, IdBytes, ListLayout, PageLayout, SectionKind, attribute_name,
-    hash_hex, section_name,
+    BODY_AT, CodedLayout, FullLayout, Header, IdBytes, ListLayout, MAIN_COLUMN, PageLayout, SectionKind,
+    attribute_name, hash_hex, section_name,
 };
 use spandrel_io::{FileWriter, Store, StoreError};
 use xxhash_rust::xxh3::xxh3_128;
@@ -102,6 +102,7 @@ pub(super) fn finish_section(
     let written = writer.finish_with_head(&header.to_bytes())?;
     Ok(Section {
         kind: shape.kind.name().to_owned(),
+        column: MAIN_COLUMN.to_owned(),
         file: match shape.attribute {
             Some(attribute) => attribute_name(attribute, target.version),
             None => section_name(shape.kind, target.version),

@@ -188,7 +188,8 @@ struct Writer<'a> {
     layouts: Layouts,
     heads: FileWriter,
     codes: FileWriter,
-    vectors: FileWriter,
+    /// None where a column stands in for them.
+    vectors: Option<FileWriter>,
     directory: Vec<u8>,
     page: Vec<u8>,
     page_number: u64,
@@ -212,7 +213,7 @@ impl<'a> Writer<'a> {
             layouts: Layouts::new(params, state.checked()),
             heads: create(SectionKind::Heads)?,
             codes: create(SectionKind::Codes)?,
-            vectors: create(SectionKind::Vectors)?,
+            vectors: params.keeps_vectors().then(|| create(SectionKind::Vectors)).transpose()?,
             directory: Vec::new(),
             page: Vec::new(),
             page_number: 0,
@@ -262,23 +263,24 @@ impl<'a> Writer<'a> {
     }
 
     fn push_vector(&mut self, vector: &[u8], id: u64) -> Result<(), BuildError> {
+        self.ids.push(id, self.position)?;
+        self.position += 1;
+        if self.vectors.is_none() {
+            return Ok(());
+        }
         let norm = (self.params.metric == Metric::Cosine).then(|| inverse_norm(self.params.dtype, vector));
         self.layouts.page.write_record(Record { vector, id, inverse_norm: norm }, &mut self.page);
         self.page_slots += 1;
         if self.page_slots == self.layouts.page.page_records() {
             self.finish_page()?;
         }
-        self.ids.push(id, self.position)?;
-        self.position += 1;
         Ok(())
     }
 
     fn finish_page(&mut self) -> Result<(), BuildError> {
-        if self.page_slots == 0 {
-            return Ok(());
-        }
+        let Some(vectors) = self.vectors.as_mut().filter(|_| self.page_slots > 0) else { return Ok(()) };
         self.layouts.page.finish_page(self.target.uuid, self.page_number, &mut self.page);
-        self.vectors.append(&self.page)?;
+        vectors.append(&self.page)?;
         self.page.clear();
         self.page_slots = 0;
         self.page_number += 1;
@@ -296,12 +298,14 @@ impl<'a> Writer<'a> {
         };
         let lists = u64::from(self.lists);
         let page_bytes = self.layouts.page.page_bytes() as u32; // CAST: pages are small
-        let sections = vec![
+        let mut sections = vec![
             finish(SectionKind::Heads, self.heads, 0, lists)?,
             finish(SectionKind::Directory, directory, 0, lists)?,
             finish(SectionKind::Codes, self.codes, UNIT_BYTES as u32, lists)?, // CAST: 512
-            finish(SectionKind::Vectors, self.vectors, page_bytes, self.params.vectors)?,
         ];
+        if let Some(vectors) = self.vectors {
+            sections.push(finish(SectionKind::Vectors, vectors, page_bytes, self.params.vectors)?);
+        }
         self.stats.mean = self.stats.copies as f64 / lists as f64;
         self.stats.dropped = u64::from(heads_before).saturating_sub(lists - self.stats.split);
         Ok(Written {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use spandrel_filter::{Attribute, Schema};
 use spandrel_names::UnknownName;
 
+use super::column::ColumnEntry;
 use super::names::is_hash;
 use super::partition::PartitionEntry;
 use super::{OpenError, SectionKind};
@@ -112,8 +113,13 @@ impl SegmentEntry {
         self.section(kind, MAIN_COLUMN).ok_or_else(missing)
     }
 
-    /// Checks it, the segment that comes after those `before`.
-    pub(super) fn check(&self, path: &Path, before: &[SegmentEntry]) -> Result<(), OpenError> {
+    /// Checks it, the segment that comes after those `before`, of an index with a column besides or without.
+    pub(super) fn check(
+        &self,
+        path: &Path,
+        before: &[SegmentEntry],
+        column: Option<&ColumnEntry>,
+    ) -> Result<(), OpenError> {
         let refused = |field: &str, found: &dyn ToString, expected: &str| {
             let field = format!("{field} of segment {}", before.len());
             Err(OpenError::field(path, field, found.to_string(), expected))
@@ -158,7 +164,7 @@ impl SegmentEntry {
             }
         }
         for (at, section) in self.sections.iter().enumerate() {
-            section.check(path)?;
+            section.check(path, column)?;
             let key = |section: &SectionEntry| {
                 let name = section.attribute.as_ref().map(|attribute| attribute.name.clone());
                 (section.kind.clone(), section.column.clone(), name)
@@ -187,8 +193,11 @@ impl SegmentEntry {
 }
 
 impl SectionEntry {
-    pub(super) fn check(&self, path: &Path) -> Result<(), OpenError> {
-        let known = self.column == MAIN_COLUMN && SectionKind::ALL.iter().any(|k| k.name() == self.kind);
+    pub(super) fn check(&self, path: &Path, column: Option<&ColumnEntry>) -> Result<(), OpenError> {
+        let is_main = self.column == MAIN_COLUMN && SectionKind::ALL.iter().any(|k| k.name() == self.kind);
+        let is_column =
+            column.is_some_and(|of| of.name == self.column) && self.kind == SectionKind::Vectors.name();
+        let known = is_main || is_column;
         if !known && self.required {
             let kind = match self.column.as_str() {
                 MAIN_COLUMN => self.kind.clone(),

@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use spandrel_io::{Store, StoreError};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::column::{ColumnEntry, VectorsOf};
 use super::current::{CURRENT, Current};
 use super::defaults::SearchDefault;
-use super::entries::{SectionEntry, SegmentEntry};
+use super::entries::{MAIN_COLUMN, SectionEntry, SegmentEntry};
 use super::names::{hash_hex, is_hash, manifest_name};
-use super::{MAJOR, MINOR, OpenError};
+use super::{MAJOR, MINOR, OpenError, SectionKind};
 use crate::codes::CodeSpec;
 use crate::{DIM_MAX, DType, HeadSpace, Metric, Tier};
 
@@ -49,6 +50,9 @@ pub struct Manifest {
     /// What queries are to expect, by what they spend; not there where the index was not calibrated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recall: Option<SectionEntry>,
+    /// The column by whose vectors candidates are compared; not there where that is done by those that are searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<ColumnEntry>,
     /// How the index came about.
     pub build: BuildRecord,
     /// What is searched together, 1 to [`SEGMENTS_MAX`]; no id is in two of them.
@@ -154,13 +158,24 @@ impl Manifest {
             OpenError::field(path, "code", e.0, "full, rabitq:B, axes:BYTES, pq:MxN[+opq] or binary")
         })?;
         self.search_default.check(path, "search_default")?;
-        self.recall.iter().try_for_each(|section| section.check(path))?;
+        self.recall.iter().try_for_each(|section| section.check(path, None))?;
+        self.column.iter().try_for_each(|column| column.check(path))?;
+        if self.column.is_some() && self.code() == Ok(CodeSpec::Full) {
+            let found = CodeSpec::Full.to_string();
+            return Err(OpenError::field(path, "code", found, "codes, where a column is compared"));
+        }
         if self.segments.is_empty() || self.segments.len() > SEGMENTS_MAX {
             let expected = format!("1 to {SEGMENTS_MAX}");
             return Err(OpenError::field(path, "segments", self.segments.len(), expected));
         }
         for (number, segment) in self.segments.iter().enumerate() {
-            segment.check(path, self.segments.split_at(number).0)?;
+            segment.check(path, self.segments.split_at(number).0, self.column.as_ref())?;
+        }
+        let with_main =
+            self.segments.iter().filter(|of| of.section(SectionKind::Vectors, MAIN_COLUMN).is_some());
+        let (with_main, all) = (with_main.count(), self.segments.len());
+        if self.column.is_some() && with_main > 0 && with_main < all {
+            return Err(OpenError::field(path, "sections of vectors", with_main, format!("0 or {all}")));
         }
         let lists = self.lists();
         if lists > u64::from(u32::MAX) {
@@ -207,6 +222,17 @@ impl Manifest {
     /// Vectors of all segments.
     pub fn vectors(&self) -> u64 {
         self.segments.iter().map(|segment| segment.vectors).sum()
+    }
+
+    /// Whether these vectors are there: those of the column where it has one, and those that are searched unless the column stands in for
+    /// them.
+    pub fn holds(&self, vectors: VectorsOf) -> bool {
+        let column = match (vectors, &self.column) {
+            (VectorsOf::Main, _) => MAIN_COLUMN,
+            (VectorsOf::Column, Some(column)) => &column.name,
+            (VectorsOf::Column, None) => return false,
+        };
+        self.segments.iter().all(|segment| segment.section(SectionKind::Vectors, column).is_some())
     }
 
     /// Lists of all segments that are found by their heads.

@@ -11,7 +11,8 @@
 //! directory-N    where each list lies, resident             directory.rs
 //! codes-N        the lists                                  lists.rs
 //! model-N        how codes are made, resident (not full)    codes::model
-//! vectors-N      every vector once, in pages                vectors.rs
+//! vectors-N      every vector once, in pages                vectors.rs (not there where a column is compared in their place)
+//! vectors.C-N    those of column C, at the same positions   vectors.rs, column.rs
 //! ids-N          id to position, in pages                   ids.rs
 //! attributes.A-N values of attribute A, positions of each   attributes/ (dictionary resident)
 //! recall-N       recall by work, resident (if calibrated)   recall.rs
@@ -31,7 +32,7 @@
 //!   word                                                                      minor version, which it refuses
 //! documents                           which vectors are one document          refuses the index, since answers name them
 //! tombstones                          vectors that are no longer there        refuses the index, since answers would hold them
-//! vectors, codes of another column    further vectors at the same positions   ignores them
+//! codes of another column             further codes at the same positions     ignores them
 //! ```
 //!
 //! Whether it ignores or refuses is written with each section ([`SectionEntry::required`]), not known to the reader. These
@@ -43,6 +44,7 @@
 
 mod approved;
 mod checksum;
+mod column;
 mod current;
 mod defaults;
 mod directory;
@@ -62,6 +64,7 @@ mod versions;
 
 pub use approved::{APPROVED, approve, approved, put_in_force};
 pub(crate) use checksum::{CRC_BYTES, checksum_seed};
+pub use column::{ColumnEntry, VectorsOf, column_name, column_uuid};
 pub use current::{CURRENT, Current, current};
 pub use defaults::SearchDefault;
 pub(crate) use directory::DirectoryShape;

@@ -23,7 +23,8 @@ use spandrel_io::{FolderStore, Merging, Store};
 use crate::attributes::{CACHE_BYTES, PostingCache, StoredAttribute};
 use crate::codes::CodeSpec;
 use crate::format::{
-    ListLayout, Manifest, OpenError, PageLayout, RecallCurves, approved, current, manifest_name, versions,
+    ColumnEntry, ListLayout, Manifest, OpenError, PageLayout, RecallCurves, VectorsOf, approved, current,
+    manifest_name, versions,
 };
 use crate::{DType, HeadSpace, Location, Metric, Tier};
 pub use ids::IdFinder;
@@ -33,8 +34,9 @@ pub use recall::read_recall;
 pub use resident::{CodeRange, ResidentCodes, ResidentIds, ResidentVectors};
 use section::UNSTOPPED;
 use segment::Opening;
-pub use segment::{Segment, Stored};
+pub use segment::{Segment, Stored, StoredVectors};
 use shape::Shape;
+pub use shape::VectorsShape;
 
 /// One version of an index, open for search. Never changes; a newer version is another `Index`.
 #[derive(Debug)]
@@ -284,6 +286,21 @@ impl Index {
         self.shape.row_bytes()
     }
 
+    /// The column by whose vectors candidates are compared, if it has one.
+    pub fn column(&self) -> Option<&ColumnEntry> {
+        self.manifest.column.as_ref()
+    }
+
+    /// Whether these vectors can be read: those that are searched may be there by a column alone.
+    pub fn holds(&self, vectors: VectorsOf) -> bool {
+        self.first().held(vectors).is_some()
+    }
+
+    /// What the vectors that are searched are like, or those of the column, which it has.
+    pub fn shape_of(&self, vectors: VectorsOf) -> VectorsShape {
+        self.shape.vectors(vectors)
+    }
+
     /// What its lists hold.
     pub fn code(&self) -> CodeSpec {
         self.shape.code
@@ -357,7 +374,9 @@ impl Index {
 
     /// Where its vectors are.
     pub fn vectors_tier(&self) -> Tier {
-        self.first().vectors.tier()
+        // All that are held are kept in one place.
+        let held = [VectorsOf::Main, VectorsOf::Column].map(|of| self.first().held(of));
+        held.into_iter().flatten().next().map_or(Tier::Ssd, StoredVectors::tier)
     }
 
     /// Whether the ids of all vectors are in memory.
@@ -376,7 +395,9 @@ impl Index {
             }
             memory.directory += segment.directory.memory_bytes();
             memory.codes += segment.codes.resident.as_ref().map_or(0, ResidentCodes::memory_bytes);
-            memory.vectors += segment.vectors.resident.as_ref().map_or(0, ResidentVectors::memory_bytes);
+            let held = [VectorsOf::Main, VectorsOf::Column].into_iter().filter_map(|of| segment.held(of));
+            let resident = held.filter_map(|vectors| vectors.resident.as_ref());
+            memory.vectors += resident.map(ResidentVectors::memory_bytes).sum::<usize>();
             memory.attributes +=
                 segment.attributes().iter().map(StoredAttribute::memory_bytes).sum::<usize>();
             memory.resident_ids += segment.ids.resident.as_ref().map_or(0, ResidentIds::memory_bytes);
@@ -397,7 +418,7 @@ impl Index {
         self.shape.lists
     }
 
-    /// Shape of the pages of vectors of all segments.
+    /// Shape of the pages of the vectors that are searched, kept or not, of all segments.
     pub fn page_layout(&self) -> PageLayout {
         self.shape.pages
     }

@@ -16,7 +16,7 @@ use crate::attributes::{AttributeSpec, Opened, PostingCache, StoredAttribute};
 use crate::codes::{CodeModel, CodeSpec};
 use crate::format::{
     Directory, DirectoryShape, IdPages, ListLayout, MAIN_COLUMN, Manifest, OpenError, PageLayout,
-    PartitionEntry, SectionEntry, SectionKind, SegmentEntry,
+    PartitionEntry, SectionEntry, SectionKind, SegmentEntry, VectorsOf,
 };
 use crate::heads::{HeadIndex, Heads, HeadsError, HnswGraph};
 
@@ -28,6 +28,8 @@ pub struct Stored<L, R> {
     pub blob: Arc<dyn Blob>,
     /// What messages call it.
     pub path: PathBuf,
+    /// What the hashes of its lists or pages are seeded with.
+    pub uuid: u128,
     /// Bytes of the body.
     pub body_bytes: u64,
     /// Shape of its lists or pages.
@@ -47,7 +49,7 @@ impl<L, R> Stored<L, R> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Segment {
-    /// What the hashes of its lists and pages are seeded with.
+    /// What the hashes of its lists and pages are seeded with, those of its column apart.
     pub uuid: u128,
     /// Number of its vectors.
     pub count: u64,
@@ -63,8 +65,10 @@ pub struct Segment {
     pub directory: Directory,
     /// The lists.
     pub codes: Stored<ListLayout, ResidentCodes>,
-    /// The vectors, in the order of positions.
-    pub vectors: Stored<PageLayout, ResidentVectors>,
+    /// The vectors that are searched, in the order of positions, where they are kept.
+    vectors: Option<StoredVectors>,
+    /// Those of the other column, in the same order.
+    column: Option<StoredVectors>,
     /// Pairs of id and position.
     pub ids: Stored<IdPages, ResidentIds>,
     /// What is known of the vectors beside them, in the order of the schema.
@@ -75,11 +79,16 @@ pub struct Segment {
     sections: Vec<OpenSection>,
 }
 
+/// Pages of vectors.
+pub type StoredVectors = Stored<PageLayout, ResidentVectors>;
+
 /// A section's file, kept open: its name may go, or another version take its place.
 #[derive(Debug)]
 struct OpenSection {
     kind: SectionKind,
     entry: SectionEntry,
+    /// What it agrees with.
+    shape: SegmentShape,
     blob: Arc<dyn Blob>,
 }
 
@@ -124,7 +133,7 @@ impl Segment {
         let shape = opening.shape.segment(entry);
         let mut files = Files { opening, entry, shape: &shape, sections: Vec::new() };
         let codes = files.open(SectionKind::Codes)?;
-        let vectors = files.open(SectionKind::Vectors)?;
+        let (vectors, column) = (files.vectors()?, files.column()?);
         let ids = files.open(SectionKind::Ids)?;
         let centres = match entry.heads_of.and_then(|of| before.get(usize::from(of))) {
             Some(other) => other.centres(),
@@ -140,17 +149,22 @@ impl Segment {
         let (options, built_for) = (opening.options, opening.manifest.build.codes);
         let codes_in_memory = opening.in_memory("codes", options.codes.unwrap_or(built_for))?;
         let vectors_in_memory = opening.in_memory("vectors", options.vectors.unwrap_or(Tier::Ssd))?;
-        let (lists, pages, id_pages) = (shape.index.lists, shape.index.pages, shape.ids());
-        let codes = stored(codes, lists, |codes| match lists {
+        let (lists, id_pages) = (shape.index.lists, shape.ids());
+        let codes = stored(codes, (lists, shape.uuid), |codes| match lists {
             ListLayout::Coded(layout) if codes_in_memory => {
                 ResidentCodes::read(codes, &directory, layout).map(Some)
             }
             _ => Ok(None),
         })?;
-        let vectors = stored(vectors, pages, |vectors| {
-            vectors_in_memory.then(|| ResidentVectors::read(vectors, pages)).transpose()
-        })?;
-        let ids = stored(ids, id_pages, |ids| {
+        let pages = |vectors, of: &SegmentShape| {
+            let pages = of.index.pages;
+            stored(vectors, (pages, of.uuid), |vectors| {
+                vectors_in_memory.then(|| ResidentVectors::read(vectors, pages)).transpose()
+            })
+        };
+        let vectors = vectors.map(|vectors| pages(vectors, &shape)).transpose()?;
+        let column = column.map(|(vectors, shape)| pages(vectors, &shape)).transpose()?;
+        let ids = stored(ids, (id_pages, shape.uuid), |ids| {
             options.ids.then(|| ResidentIds::read(ids, id_pages, shape.vectors)).transpose()
         })?;
         Ok(Segment {
@@ -163,6 +177,7 @@ impl Segment {
             directory,
             codes,
             vectors,
+            column,
             ids,
             attributes,
             id_finder: OnceLock::new(),
@@ -178,6 +193,22 @@ impl Segment {
             heads: Arc::clone(&self.heads),
             head_index: Arc::clone(&self.head_index),
             model: self.model.clone(),
+        }
+    }
+
+    /// Pages of the vectors that are searched, or of those of the column. It holds them, as [`Index::holds`](crate::Index::holds) says.
+    pub fn vectors(&self, of: VectorsOf) -> &StoredVectors {
+        match self.held(of) {
+            Some(vectors) => vectors,
+            None => unreachable!("vectors that the index does not hold"),
+        }
+    }
+
+    /// As [`Segment::vectors`], where it holds them.
+    pub(crate) fn held(&self, of: VectorsOf) -> Option<&StoredVectors> {
+        match of {
+            VectorsOf::Main => self.vectors.as_ref(),
+            VectorsOf::Column => self.column.as_ref(),
         }
     }
 
@@ -238,9 +269,7 @@ impl Segment {
     /// The sections of attributes, from their beginnings, in the order of the schema.
     pub(crate) fn read_attributes(&self) -> impl Iterator<Item = Result<SectionReader<'static>, OpenError>> {
         let sections = self.sections.iter().filter(|section| section.kind == SectionKind::Attributes);
-        sections.map(|OpenSection { kind, entry, blob }| {
-            SectionReader::of(Arc::clone(blob), entry, *kind, &self.shape, &UNSTOPPED)
-        })
+        sections.map(|section| section.read(&UNSTOPPED))
     }
 
     /// Whether it has a file of a kind.
@@ -264,8 +293,19 @@ impl Segment {
         kind: SectionKind,
         stop: &'a AtomicBool,
     ) -> Result<SectionReader<'a>, OpenError> {
-        let OpenSection { entry, blob, .. } = self.section(kind);
-        SectionReader::of(Arc::clone(blob), entry, kind, &self.shape, stop)
+        self.section(kind).read(stop)
+    }
+
+    /// The pages of vectors that it holds, from their beginning.
+    pub(crate) fn read_vectors(&self, of: VectorsOf) -> Result<SectionReader<'static>, OpenError> {
+        let is_wanted = |section: &&OpenSection| {
+            let is_main = section.entry.column == MAIN_COLUMN;
+            section.kind == SectionKind::Vectors && is_main == (of == VectorsOf::Main)
+        };
+        match self.sections.iter().find(is_wanted) {
+            Some(section) => section.read(&UNSTOPPED),
+            None => unreachable!("vectors that the index does not hold"),
+        }
     }
 
     fn section(&self, kind: SectionKind) -> &OpenSection {
@@ -273,6 +313,13 @@ impl Segment {
             Some(section) => section,
             None => unreachable!("a section that was not opened"),
         }
+    }
+}
+
+impl OpenSection {
+    /// It from its beginning.
+    fn read<'a>(&self, stop: &'a AtomicBool) -> Result<SectionReader<'a>, OpenError> {
+        SectionReader::of(Arc::clone(&self.blob), &self.entry, self.kind, &self.shape, stop)
     }
 }
 
@@ -290,16 +337,44 @@ impl<'a> Files<'a> {
         self.open_entry(kind, entry)
     }
 
+    /// The vectors that are searched. Only a column may stand in for them.
+    fn vectors(&mut self) -> Result<Option<SectionReader<'a>>, OpenError> {
+        match self.opening.manifest.holds(VectorsOf::Main) {
+            false if self.opening.manifest.column.is_some() => Ok(None),
+            _ => self.open(SectionKind::Vectors).map(Some),
+        }
+    }
+
+    /// The vectors of the column, if the index has one, and what they agree with.
+    fn column(&mut self) -> Result<Option<(SectionReader<'a>, SegmentShape)>, OpenError> {
+        let Some(column) = &self.opening.manifest.column else { return Ok(None) };
+        let Some(entry) = self.entry.section(SectionKind::Vectors, &column.name) else {
+            let path = self.opening.manifest_path.to_owned();
+            return Err(OpenError::MissingSection { path, kind: SectionKind::Vectors.name() });
+        };
+        let shape = self.shape.of_column(&column.name);
+        Ok(Some((self.open_with(SectionKind::Vectors, entry, shape)?, shape)))
+    }
+
     fn open_entry(
         &mut self,
         kind: SectionKind,
         entry: &SectionEntry,
     ) -> Result<SectionReader<'a>, OpenError> {
+        self.open_with(kind, entry, *self.shape)
+    }
+
+    fn open_with(
+        &mut self,
+        kind: SectionKind,
+        entry: &SectionEntry,
+        shape: SegmentShape,
+    ) -> Result<SectionReader<'a>, OpenError> {
         let Opening { store, stop, .. } = self.opening;
         let blob = store.open(&entry.file);
         let blob = blob.map_err(|e| OpenError::store(&store.path(&entry.file), e))?;
-        let section = SectionReader::of(Arc::clone(&blob), entry, kind, self.shape, stop)?;
-        self.sections.push(OpenSection { kind, entry: entry.clone(), blob });
+        let section = SectionReader::of(Arc::clone(&blob), entry, kind, &shape, stop)?;
+        self.sections.push(OpenSection { kind, entry: entry.clone(), shape, blob });
         Ok(section)
     }
 
@@ -347,11 +422,11 @@ impl<'a> Files<'a> {
 /// A section, and what `read` keeps of it.
 fn stored<'a, L, R>(
     section: SectionReader<'a>,
-    layout: L,
+    (layout, uuid): (L, u128),
     read: impl FnOnce(SectionReader<'a>) -> Result<Option<R>, OpenError>,
 ) -> Result<Stored<L, R>, OpenError> {
     let (blob, body_bytes) = (Arc::clone(section.blob()), section.body_bytes());
-    Ok(Stored { path: blob.path().to_owned(), blob, body_bytes, layout, resident: read(section)? })
+    Ok(Stored { path: blob.path().to_owned(), blob, uuid, body_bytes, layout, resident: read(section)? })
 }
 
 fn read_heads(mut section: SectionReader<'_>, shape: &SegmentShape) -> Result<Heads, OpenError> {

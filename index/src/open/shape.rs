@@ -3,10 +3,38 @@ use std::path::Path;
 
 use crate::codes::CodeSpec;
 use crate::format::{
-    CodedLayout, FullLayout, Header, ID_PAGE_BYTES, IdBytes, IdPages, ListLayout, Manifest, OpenError,
-    PageLayout, SectionKind, SegmentEntry, UNIT_BYTES, hash_hex,
+    CodedLayout, ColumnEntry, FullLayout, Header, ID_PAGE_BYTES, IdBytes, IdPages, ListLayout, Manifest,
+    OpenError, PageLayout, SectionKind, SegmentEntry, UNIT_BYTES, VectorsOf, column_uuid, hash_hex,
 };
 use crate::{DIM_MAX, DType, HeadSpace, Metric};
+
+/// What vectors are like, and their pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VectorsShape {
+    /// How they are compared.
+    pub metric: Metric,
+    /// Element type.
+    pub dtype: DType,
+    /// Elements of each.
+    pub dim: usize,
+    /// Shape of their pages.
+    pub pages: PageLayout,
+}
+
+impl VectorsShape {
+    /// Bytes of a vector.
+    pub fn row_bytes(&self) -> usize {
+        self.dtype.row_bytes(self.dim)
+    }
+
+    fn of_column(path: &Path, column: &ColumnEntry, id_bytes: IdBytes) -> Result<VectorsShape, OpenError> {
+        let metric = column.metric().map_err(|e| OpenError::field(path, "metric", &e.found, e.choice()))?;
+        let dtype = column.dtype().map_err(|e| OpenError::field(path, "dtype", &e.found, e.choice()))?;
+        let pages = PageLayout::new(dtype.row_bytes(column.dim), metric, id_bytes);
+        Ok(VectorsShape { metric, dtype, dim: column.dim, pages })
+    }
+}
 
 /// What all segments of an index have in common.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +46,8 @@ pub(crate) struct Shape {
     pub(crate) code: CodeSpec,
     pub(crate) lists: ListLayout,
     pub(crate) pages: PageLayout,
+    /// The vectors of its other column, if it has one.
+    pub(crate) column: Option<VectorsShape>,
     id_bytes: IdBytes,
 }
 
@@ -50,12 +80,24 @@ impl Shape {
             _ => ListLayout::Coded(CodedLayout::of(code, manifest.dim)),
         };
         let pages = PageLayout::new(row_bytes, metric, id_bytes);
-        Ok(Shape { metric, dtype, dim: manifest.dim, space, code, lists, pages, id_bytes })
+        let column = manifest.column.as_ref();
+        let column = column.map(|column| VectorsShape::of_column(path, column, id_bytes)).transpose()?;
+        Ok(Shape { metric, dtype, dim: manifest.dim, space, code, lists, pages, column, id_bytes })
     }
 
     /// Bytes of a vector.
     pub(crate) fn row_bytes(&self) -> usize {
         self.dtype.row_bytes(self.dim)
+    }
+
+    /// The vectors that are searched, or those of the column, which it has.
+    pub(crate) fn vectors(&self, of: VectorsOf) -> VectorsShape {
+        let &Shape { metric, dtype, dim, pages, .. } = self;
+        match (of, self.column) {
+            (VectorsOf::Main, _) => VectorsShape { metric, dtype, dim, pages },
+            (VectorsOf::Column, Some(column)) => column,
+            (VectorsOf::Column, None) => unreachable!("vectors of a column that the index does not have"),
+        }
     }
 
     /// The shape of one of the index's segments.
@@ -85,6 +127,13 @@ pub(crate) struct SegmentShape {
 impl SegmentShape {
     pub(crate) fn ids(&self) -> IdPages {
         IdPages { id_bytes: self.index.id_bytes, uuid: self.uuid }
+    }
+
+    /// What the vectors of a column must agree with, which it has.
+    pub(super) fn of_column(&self, name: &str) -> SegmentShape {
+        let VectorsShape { metric, dtype, dim, pages } = self.index.vectors(VectorsOf::Column);
+        let index = Shape { metric, dtype, dim, pages, ..self.index };
+        SegmentShape { index, uuid: column_uuid(self.uuid, name), ..*self }
     }
 
     /// Refuses a header that contradicts the manifest.

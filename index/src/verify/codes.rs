@@ -6,7 +6,7 @@ use super::records::PageReader;
 use super::values::check_values;
 use super::watch::Watch;
 use crate::codes::{CodeBlocks, Encoder};
-use crate::format::{CodedLayout, DirectoryEntry, OpenError};
+use crate::format::{CodedLayout, DirectoryEntry, OpenError, VectorsOf};
 use crate::{Segment, for_each_element};
 
 /// Bytes of lists and their vectors held while replicas are looked up.
@@ -37,7 +37,8 @@ pub(super) struct Recoder<'a> {
     segment: &'a Segment,
     layout: CodedLayout,
     encoder: Option<Encoder<'a>>,
-    pages: PageReader<'a>,
+    /// None where the vectors are not kept: their codes cannot be made again.
+    pages: Option<PageReader<'a>>,
     held: Vec<Held>,
     codes: Vec<u8>,
     vectors: Vec<u8>,
@@ -56,7 +57,7 @@ impl<'a> Recoder<'a> {
             segment,
             layout,
             encoder: segment.model.as_deref().filter(|_| same_codes).map(Encoder::new),
-            pages: PageReader::new(segment),
+            pages: segment.held(VectorsOf::Main).map(|_| PageReader::new(segment)),
             held: Vec::new(),
             codes: Vec::new(),
             vectors: Vec::new(),
@@ -69,12 +70,12 @@ impl<'a> Recoder<'a> {
         }
     }
 
-    /// Takes the bytes of the next list, whose hash held, and the vectors of its primaries.
+    /// Takes the bytes of the next list, whose hash held, and the vectors of its primaries where these are kept.
     pub(super) fn add(
         &mut self,
         list: u32,
         bytes: &[u8],
-        primaries: &mut Primaries,
+        primaries: Option<&mut Primaries>,
         watch: &mut Watch<'_>,
     ) -> Result<(), VerifyError> {
         let segment = self.segment;
@@ -83,11 +84,14 @@ impl<'a> Recoder<'a> {
             .layout
             .view(bytes, (entry.primaries, entry.replicas), segment.count)
             .map_err(|stray| OpenError::stray(&segment.codes.path, list, stray, segment.count))?;
+        let Some(primaries) = primaries else { return Ok(()) };
         let vectors_at = self.vectors.len();
         for _ in 0..entry.primaries {
             let (record, position) = primaries.next(watch)?;
-            check_values(segment, record.vector, record.inverse_norm).map_err(|(found, expected)| {
-                OpenError::field(&segment.vectors.path, format!("vector at {position}"), found, expected)
+            let shape = segment.shape().vectors(VectorsOf::Main);
+            check_values(shape, record.vector, record.inverse_norm).map_err(|(found, expected)| {
+                let path = &segment.vectors(VectorsOf::Main).path;
+                OpenError::field(path, format!("vector at {position}"), found, expected)
             })?;
             self.vectors.extend_from_slice(record.vector);
         }
@@ -114,7 +118,10 @@ impl<'a> Recoder<'a> {
     fn compare(&mut self, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
         self.wanted.sort_unstable_by_key(|wanted| wanted.position);
         for wanted in &self.wanted {
-            let record = self.pages.record(wanted.position, watch)?;
+            let Some(pages) = &mut self.pages else {
+                unreachable!("replicas are wanted where vectors are kept")
+            };
+            let record = pages.record(wanted.position, watch)?;
             if let Some(place) = self.vectors.get_mut(wanted.at..wanted.at + record.vector.len()) {
                 place.copy_from_slice(record.vector);
             }

@@ -7,14 +7,16 @@ use super::radii::Radii;
 use super::replicas::{Copied, Replicas};
 use super::values::check_values;
 use super::watch::Watch;
-use crate::format::{BODY_AT, FullList, ListLayout, OpenError, SectionKind, UNIT_BYTES, list_hash};
+use crate::format::{
+    BODY_AT, FullList, ListLayout, OpenError, SectionKind, UNIT_BYTES, VectorsOf, list_hash,
+};
 use crate::open::section::SectionReader;
 use crate::{Metric, Segment};
 
 /// Reads lists and vectors side by side, since primaries lie in the order of positions: how many replicas were
 /// compared.
 ///
-/// Codes are compared with their vectors where this machine makes the `same_codes`.
+/// Codes are compared with their vectors where these are kept and this machine makes the `same_codes`.
 pub(super) fn check(
     segment: &Segment,
     ids: &FirstIds,
@@ -23,15 +25,21 @@ pub(super) fn check(
 ) -> Result<u64, VerifyError> {
     watch.name("lists and vectors");
     let mut lists = Lists::open(segment)?;
-    let mut primaries = Primaries::open(segment)?;
+    let mut primaries = match segment.held(VectorsOf::Main) {
+        Some(_) => Some(Primaries::open(segment, VectorsOf::Main)?),
+        None => None,
+    };
     let copies = match segment.codes.layout {
         ListLayout::Full(layout) => {
+            let Some(primaries) = &mut primaries else {
+                unreachable!("exact lists were checked to have their vectors")
+            };
             let (mut replicas, mut radii) = (Replicas::new(segment, ids), Radii::default());
             while let Some((list, bytes)) = lists.next(segment, watch)? {
                 let entry = segment.directory.entry(list);
                 let view = layout.view(bytes, (entry.primaries, entry.replicas), segment.count);
                 let view = view.map_err(|e| OpenError::stray(&segment.codes.path, list, e, segment.count))?;
-                check_full(segment, list, &view, &mut primaries, &mut replicas, watch)?;
+                check_full(segment, list, &view, primaries, &mut replicas, watch)?;
                 let bytes = entry.primaries as usize * segment.shape().row_bytes();
                 radii.check(segment, list, view.vectors.get(..bytes).unwrap_or_default())?;
             }
@@ -40,13 +48,15 @@ pub(super) fn check(
         ListLayout::Coded(layout) => {
             let mut again = Recoder::new(segment, layout, same_codes);
             while let Some((list, bytes)) = lists.next(segment, watch)? {
-                again.add(list, bytes, &mut primaries, watch)?;
+                again.add(list, bytes, primaries.as_mut(), watch)?;
             }
             Copies::Codes(Box::new(again))
         }
     };
     lists.section.finish()?;
-    primaries.finish(segment, ids)?;
+    if let Some(primaries) = primaries {
+        primaries.finish(segment, ids)?;
+    }
     watch.name("replicas");
     match copies {
         Copies::Vectors(replicas) => replicas.finish(watch),
@@ -123,7 +133,7 @@ fn check_full(
         let id = view.id(at);
         let norm = (segment.shape().metric == Metric::Cosine).then(|| view.inverse_norm(at));
         let place = || format!("entry {at} (id {id}) of list {list}");
-        check_values(segment, vector, norm)
+        check_values(segment.shape().vectors(VectorsOf::Main), vector, norm)
             .map_err(|(found, expected)| OpenError::field(&segment.codes.path, place(), found, expected))?;
         if let Some(replica) = at.checked_sub(primary_count as usize) {
             let position = view.position(replica);
@@ -134,7 +144,13 @@ fn check_full(
         let norms_agree = record.inverse_norm.map(f32::to_bits) == norm.map(f32::to_bits);
         if record.vector != vector || record.id != id || !norms_agree {
             let found = format!("{} at position {position} with id {}", "another record", record.id);
-            return Err(OpenError::field(&segment.vectors.path, place(), found, "the same record").into());
+            return Err(OpenError::field(
+                &segment.vectors(VectorsOf::Main).path,
+                place(),
+                found,
+                "the same record",
+            )
+            .into());
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 #![deny(clippy::indexing_slicing)]
 
 mod codes;
+mod column;
 mod error;
 mod ids;
 mod lists;
@@ -21,10 +22,10 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use crate::attributes;
-use crate::format::SectionKind;
+use crate::format::{SectionKind, VectorsOf};
 use crate::kernels::Variant;
 use crate::open::section::{PIECE_BYTES, SectionReader};
-use crate::{Index, OpenOptions, Tier};
+use crate::{Index, OpenOptions, Segment, Tier};
 pub use error::VerifyError;
 pub use watch::VerifyProgress;
 use watch::Watch;
@@ -116,13 +117,21 @@ fn check(
         }
         if deep {
             let first_ids = ids::check(segment, &mut watch)?;
-            let pages = segment.ids.layout.pages(segment.count) + segment.vectors.layout.pages(segment.count);
+            let pages = held(segment).map(|of| segment.vectors(of).layout.pages(segment.count)).sum::<u64>();
+            let pages = pages + segment.ids.layout.pages(segment.count);
             report.hashes += pages + u64::from(segment.lists());
             report.replicas += lists::check(segment, &first_ids, same_kernels, &mut watch)?;
+            if segment.held(VectorsOf::Column).is_some() {
+                column::check(segment, &first_ids, &mut watch)?;
+            }
         } else {
-            for kind in [SectionKind::Codes, SectionKind::Vectors, SectionKind::Ids] {
+            for kind in [SectionKind::Codes, SectionKind::Ids] {
                 watch.name(kind.name());
                 hash(segment.read(kind)?, &mut watch)?;
+            }
+            for of in held(segment) {
+                watch.name(SectionKind::Vectors.name());
+                hash(segment.read_vectors(of)?, &mut watch)?;
             }
         }
         watch.name("attributes");
@@ -137,6 +146,11 @@ fn check(
         }
     }
     Ok(report)
+}
+
+/// The vectors that a segment holds.
+fn held(segment: &Segment) -> impl Iterator<Item = VectorsOf> {
+    [VectorsOf::Main, VectorsOf::Column].into_iter().filter(|&of| segment.held(of).is_some())
 }
 
 /// Reads a section to its end.

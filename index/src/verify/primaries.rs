@@ -4,7 +4,7 @@ use super::ids::{FirstIds, pair_hash};
 use super::records::Records;
 use super::watch::Watch;
 use crate::Segment;
-use crate::format::{OpenError, Record};
+use crate::format::{OpenError, Record, VectorsOf};
 
 /// The vectors in position order, and what their ids and positions add up to.
 pub(super) struct Primaries {
@@ -14,8 +14,8 @@ pub(super) struct Primaries {
 }
 
 impl Primaries {
-    pub(super) fn open(segment: &Segment) -> Result<Primaries, OpenError> {
-        Ok(Primaries { records: Records::open(segment)?, position: 0, pair_sum: 0 })
+    pub(super) fn open(segment: &Segment, of: VectorsOf) -> Result<Primaries, OpenError> {
+        Ok(Primaries { records: Records::open(segment, of)?, position: 0, pair_sum: 0 })
     }
 
     /// The next record and its position.

@@ -1,14 +1,12 @@
 //! The section of vectors, record by record.
 use std::path::{Path, PathBuf};
 
-use spandrel_io::Blob;
-
 use super::error::VerifyError;
 use super::ids::check_zeros;
 use super::watch::Watch;
-use crate::Segment;
-use crate::format::{BODY_AT, OpenError, PageLayout, Record, SectionKind};
+use crate::format::{BODY_AT, OpenError, PageLayout, Record, VectorsOf};
 use crate::open::section::{PIECE_BYTES, SectionReader};
+use crate::{Segment, StoredVectors};
 
 /// Reads pages from front to back, checking each.
 pub(super) struct Records {
@@ -27,14 +25,14 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn open(segment: &Segment) -> Result<Records, OpenError> {
-        let section = segment.read(SectionKind::Vectors)?;
+    pub(super) fn open(segment: &Segment, of: VectorsOf) -> Result<Records, OpenError> {
+        let (vectors, section) = (segment.vectors(of), segment.read_vectors(of)?);
         let path = section.path().to_owned();
         Ok(Records {
             section,
             path,
-            layout: segment.vectors.layout,
-            uuid: segment.uuid,
+            layout: vectors.layout,
+            uuid: vectors.uuid,
             count: segment.count,
             buf: Vec::new(),
             first_page: 0,
@@ -80,10 +78,9 @@ impl Records {
     }
 }
 
-/// Reads the pages of vectors at ascending positions, each checked.
+/// Reads the pages of the vectors that are searched at ascending positions, each checked.
 pub(super) struct PageReader<'a> {
-    segment: &'a Segment,
-    blob: &'a dyn Blob,
+    vectors: &'a StoredVectors,
     page: Vec<u8>,
     /// Number of the page in `page`.
     number: Option<u64>,
@@ -91,18 +88,18 @@ pub(super) struct PageReader<'a> {
 
 impl<'a> PageReader<'a> {
     pub(super) fn new(segment: &'a Segment) -> PageReader<'a> {
-        let blob = &**segment.file(SectionKind::Vectors);
-        PageReader { segment, blob, page: vec![0; segment.vectors.layout.page_bytes()], number: None }
+        let vectors = segment.vectors(VectorsOf::Main);
+        PageReader { vectors, page: vec![0; vectors.layout.page_bytes()], number: None }
     }
 
     /// The record at a position, which must be below the number of vectors.
     pub(super) fn record(&mut self, position: u32, watch: &mut Watch<'_>) -> Result<Record<'_>, VerifyError> {
-        let (path, layout) = (&self.segment.vectors.path, self.segment.vectors.layout);
+        let StoredVectors { path, layout, uuid, blob, .. } = self.vectors;
         let (number, slot) = layout.place(position);
         if self.number != Some(number) {
             let offset = BODY_AT + number * self.page.len() as u64;
-            self.blob.read_into(offset, &mut self.page).map_err(|e| OpenError::blob(path, e))?;
-            check_page(path, &layout, self.segment.uuid, number, &self.page)?;
+            blob.read_into(offset, &mut self.page).map_err(|e| OpenError::blob(path, e))?;
+            check_page(path, layout, *uuid, number, &self.page)?;
             self.number = Some(number);
             watch.step(0)?;
         }

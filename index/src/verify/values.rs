@@ -1,16 +1,16 @@
 //! Whether a stored vector is one that a build takes.
-use crate::{Metric, Segment, check_vector, inverse_norm};
+use crate::{Metric, VectorsShape, check_vector, inverse_norm};
 
 /// A stored norm may differ from ours by the rounding of a sum.
 const NORM_TOLERANCE: f32 = 1e-5;
 
 /// Checks that a vector has a distance to others and the norm is its own: what was found and expected if not.
 pub(super) fn check_values(
-    segment: &Segment,
+    shape: VectorsShape,
     vector: &[u8],
     norm: Option<f32>,
 ) -> Result<(), (String, String)> {
-    let (metric, dtype) = (segment.shape().metric, segment.shape().dtype);
+    let VectorsShape { metric, dtype, .. } = shape;
     check_vector(metric, dtype, vector)
         .map_err(|found| (format!("unusable ({found})"), "a vector with a distance to others".into()))?;
     if metric == Metric::Cosine {

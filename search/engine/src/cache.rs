@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use spandrel_index::Index;
+use spandrel_index::format::VectorsOf;
 use spandrel_io::{AlignedBuf, BufferError};
 
 /// Shards at most: many more than workers, so that two rarely meet.
@@ -13,6 +15,11 @@ const SHARDS_MAX: usize = 64;
 const SHARD_PAGES_MIN: usize = 256;
 /// Memory of a page besides its bytes: its place in the table, its number, its mark.
 const BOOK_BYTES: usize = 48;
+
+/// The vectors of an index whose pages are cached: those of its column where it has one, since most queries are compared by them.
+pub(crate) fn cached(index: &Index) -> VectorsOf {
+    if index.holds(VectorsOf::Column) { VectorsOf::Column } else { VectorsOf::Main }
+}
 
 /// Pages in memory.
 #[derive(Debug)]

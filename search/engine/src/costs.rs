@@ -5,10 +5,10 @@
 //! that answers depend on the index alone; `docs/decisions/013-filters.md` has the figures. Totals are told in codes
 //! scanned one after the other.
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::PageLayout;
+use spandrel_index::format::{PageLayout, VectorsOf};
 use spandrel_index::heads::HeadIndexKind;
 use spandrel_index::kernels::scan::BLOCK_VECTORS;
-use spandrel_index::{Index, Matches, Tier};
+use spandrel_index::{Index, Matches, Tier, VectorsShape};
 
 use crate::filter_plan::PlanCosts;
 use crate::together::Together;
@@ -50,6 +50,8 @@ pub(crate) struct ListSearch {
     pub(crate) lists: u32,
     /// Vectors compared exactly afterwards, to be expected.
     pub(crate) compared: f64,
+    /// By which vectors they are.
+    pub(crate) compare_by: VectorsOf,
     /// The lists of the matches, where these lie together.
     pub(crate) together: Option<Together>,
 }
@@ -57,7 +59,8 @@ pub(crate) struct ListSearch {
 impl PlanCosts {
     /// Of the ways of searching among the vectors that match a filter.
     pub(crate) fn of(matches: &Matches, search: &ListSearch, index: &Index) -> PlanCosts {
-        let costs = Costs { matches, index, together: search.together };
+        let vectors = index.shape_of(search.compare_by);
+        let costs = Costs { matches, index, vectors, together: search.together };
         let compared = if index.code() == CodeSpec::Full { 0.0 } else { costs.compared(search.compared) };
         // Lists that values of a partition share come besides, unless it is known which hold the matches.
         let shared = if search.together.is_some() { 0 } else { index.lists() - index.found_lists() };
@@ -134,6 +137,8 @@ impl ListCosts {
 struct Costs<'a> {
     matches: &'a Matches,
     index: &'a Index,
+    /// What is compared exactly.
+    vectors: VectorsShape,
     together: Option<Together>,
 }
 
@@ -160,10 +165,10 @@ impl Costs<'_> {
         match self.index.vectors_tier() {
             Tier::Memory => {
                 let alone = ALONE_NS * (1.0 - holds_one(self.share(), NEIGHBOURS));
-                self.found() * (VECTOR_NS + alone + VECTOR_BYTE_NS * self.index.row_bytes() as f64)
+                self.found() * (VECTOR_NS + alone + VECTOR_BYTE_NS * self.vectors.row_bytes() as f64)
             }
             Tier::Ssd => {
-                let layout = self.index.page_layout();
+                let layout = self.vectors.pages;
                 let apart = self.found().min(pages(self.index, &layout)) * PAGE_NS;
                 let of_page = layout.page_records() as f64;
                 let runs = self.together.map(|runs| PAGE_NS + runs.positions as f64 / of_page * NEXT_PAGE_NS);
@@ -175,7 +180,7 @@ impl Costs<'_> {
     /// Vectors chosen by their codes, compared; no more than match.
     fn compared(&self, vectors: f64) -> f64 {
         let alone = match self.index.vectors_tier() {
-            Tier::Memory => CHOSEN_BYTE_NS * self.index.row_bytes() as f64,
+            Tier::Memory => CHOSEN_BYTE_NS * self.vectors.row_bytes() as f64,
             Tier::Ssd => PAGE_NS,
         };
         vectors.min(self.found()) * alone

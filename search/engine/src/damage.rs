@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use spandrel_index::format::VectorsOf;
+
 use crate::reads::Extent;
 
 /// Parts remembered at most, so that a dead disk does not fill the memory.
@@ -19,6 +21,8 @@ pub enum DamagedPart {
     List(u32),
     /// A page of vectors, by number.
     Page(u64),
+    /// A page of vectors of the column, by number.
+    ColumnPage(u64),
     /// A page of ids, by number.
     IdPage(u64),
     /// A block of an attribute's values, by the attribute's number.
@@ -68,11 +72,22 @@ pub enum DamageReason {
     Read(String),
 }
 
+impl DamagedPart {
+    /// A page of the vectors that are searched, or of those of the column.
+    pub(crate) fn page(of: VectorsOf, number: u64) -> DamagedPart {
+        match of {
+            VectorsOf::Main => DamagedPart::Page(number),
+            VectorsOf::Column => DamagedPart::ColumnPage(number),
+        }
+    }
+}
+
 impl fmt::Display for DamagedPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DamagedPart::List(list) => write!(f, "list {list}"),
             DamagedPart::Page(page) => write!(f, "page {page}"),
+            DamagedPart::ColumnPage(page) => write!(f, "page {page} of the column"),
             DamagedPart::IdPage(page) => write!(f, "page {page} of ids"),
             DamagedPart::Block { block: Some(block), .. } => write!(f, "block {block} of values"),
             DamagedPart::Block { block: None, .. } => f.write_str("positions without a number"),
@@ -183,6 +198,8 @@ fn place(key: Key) -> (usize, u64) {
     let number = match part {
         DamagedPart::List(list) => u64::from(list) << 2,
         DamagedPart::Page(page) => page << 2 | 1,
+        // With the segment in the upper bits no page of vectors has such a number.
+        DamagedPart::ColumnPage(page) => page << 2 | 1 | 1 << 47,
         DamagedPart::IdPage(page) => page << 2 | 2,
         DamagedPart::Block { attribute, block } => {
             // Numbers of blocks are far below the largest.

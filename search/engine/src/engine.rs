@@ -7,27 +7,28 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::bounded;
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Location, Tier};
-use spandrel_io::{Backend, Reader, ReaderError};
+use spandrel_io::{Backend, ReadFile, Reader, ReaderError};
 
 use crate::answer::Answer;
-use crate::cache::PageCache;
+use crate::cache::{PageCache, cached};
 use crate::damage::{Damage, DamageLog};
 use crate::error::{EngineError, SearchError};
 use crate::exact::{ExactNearest, ExactPieces, ExactSearch};
 use crate::executor::{EngineConfig, Executor};
-use crate::files::{QueryFile, files_of, open_file};
+use crate::files::{QueryFile, files_of, open_files, paths_of};
 use crate::ids::{FetchContent, FetchRequest, Fetched, Ids, Piece};
 use crate::job::{Job, Queries, Reply, Waiting};
 use crate::lookup::Lookup;
 use crate::pace::Course;
 use crate::params::SearchParams;
-use crate::plan::QueryPlan;
+use crate::plan::{QueryPlan, check_held};
 use crate::queue::Backlog;
 use crate::searched::Searched;
 use crate::terms::Terms;
 use crate::threads::ThreadReport;
-use crate::validate::{QueryError, check_queries};
+use crate::validate::{QueryError, check_column_queries, check_queries};
 
 /// How the lists are being read. Figures are worth nothing without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +46,29 @@ pub struct IoReport {
 pub struct Request {
     /// Query rows of the index's element type, little-endian, back to back.
     pub queries: Bytes,
+    /// Their rows in the index's column, in the same order, where candidates are compared by it.
+    pub column_queries: Option<Bytes>,
     /// How to search.
     pub params: SearchParams,
     /// When to give up: queries not started by then are not answered.
     pub deadline: Option<Instant>,
     /// Set to true to give up.
     pub stop: Option<Arc<AtomicBool>>,
+}
+
+/// Rows of some queries, each kind back to back.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryRows<'a> {
+    /// What lists and codes are compared with.
+    pub main: &'a [u8],
+    /// What candidates are compared with, where that is done by the index's column.
+    pub column: Option<&'a [u8]>,
+}
+
+impl<'a> From<&'a [u8]> for QueryRows<'a> {
+    fn from(main: &'a [u8]) -> QueryRows<'a> {
+        QueryRows { main, column: None }
+    }
 }
 
 /// Searches one open index, with the threads of an [`Executor`].
@@ -73,22 +91,25 @@ impl Executor {
     pub fn register(&self, index: Arc<Index>) -> Result<Engine, EngineError> {
         let config = self.config();
         let files = files_of(&index);
-        let open = |file: &QueryFile| open_file(&*file.blob, file.body_bytes, config.direct);
-        let opened = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let direct = files.iter().zip(&opened).all(|(of, file)| !of.is_of_queries || file.is_direct());
+        let opened = open_files(&files, config.direct)?;
+        let is_of_queries = |(of, file): (&Option<QueryFile>, &Option<Arc<ReadFile>>)| {
+            file.clone().filter(|_| of.as_ref().is_some_and(|of| of.is_of_queries))
+        };
+        let direct = files.iter().zip(&opened).filter_map(is_of_queries).all(|file| file.is_direct());
         // What is in memory is not cached as well, nor pages that nobody reads; all pages take a little more than they are.
         let unread = index.vectors_tier() == Tier::Memory || index.code() == CodeSpec::Full;
-        let vectors_bytes: u64 = index.segments().iter().map(|segment| segment.vectors.body_bytes).sum();
+        let of = cached(&index);
+        let vectors_bytes: u64 = index.segments().iter().map(|segment| segment.vectors(of).body_bytes).sum();
         let cache_bytes = if unread { 0 } else { config.cache_bytes.min(vectors_bytes / 4 * 5) };
         let cache = PageCache::new(
             usize::try_from(cache_bytes).unwrap_or(usize::MAX),
-            index.page_layout().page_bytes(),
+            index.shape_of(of).pages.page_bytes(),
         )
         .map_err(|source| EngineError::Cache { bytes: cache_bytes, source })?
         .map(Arc::new);
         let cache_bytes = if cache.is_some() { cache_bytes } else { 0 };
         let io = IoReport { backend: self.backend(), direct, fallback: self.fallback().map(str::to_owned) };
-        let damage = DamageLog::new(files.iter().map(|file| file.blob.path().to_owned()).collect());
+        let damage = DamageLog::new(paths_of(&files));
         let searched = Searched::new(self.take_number(), index, damage, cache, opened);
         Ok(Engine { searched: Arc::new(searched), io, cache_bytes, executor: self.clone() })
     }
@@ -182,13 +203,14 @@ impl Engine {
     /// [`SearchError`]; [`SearchError::Stopped`] when it was stopped.
     pub fn search_until(
         &self,
-        queries: &[u8],
+        queries: QueryRows<'_>,
         params: &SearchParams,
         stop: &Arc<AtomicBool>,
     ) -> Result<Vec<Answer>, SearchError> {
         let stop = Some(Arc::clone(stop));
-        let queries = Bytes::copy_from_slice(queries);
-        self.search_request(Request { queries, params: params.clone(), deadline: None, stop }, Vec::new())
+        let column_queries = queries.column.map(Bytes::copy_from_slice);
+        let (queries, params) = (Bytes::copy_from_slice(queries.main), params.clone());
+        self.search_request(Request { queries, column_queries, params, deadline: None, stop }, Vec::new())
     }
 
     /// As [`Engine::search`], where each query leaves out the vectors at some locations, which ascend. Lists of exact vectors
@@ -199,7 +221,8 @@ impl Engine {
         params: &SearchParams,
         left_out: Vec<Vec<Location>>,
     ) -> Result<Vec<Answer>, SearchError> {
-        let request = Request { queries, params: params.clone(), deadline: None, stop: None };
+        let (params, column_queries) = (params.clone(), None);
+        let request = Request { queries, column_queries, params, deadline: None, stop: None };
         self.search_request(request, left_out)
     }
 
@@ -241,7 +264,7 @@ impl Engine {
     /// As [`Engine::submit`].
     ///
     /// # Panics
-    /// When the lookup is of another index, or an attribute is none of the index's.
+    /// When the lookup is of another index, or an attribute or a column is none of the index's.
     pub fn submit_fetch(
         &self,
         request: FetchRequest,
@@ -262,7 +285,11 @@ impl Engine {
         if cell_bytes > bytes_max {
             return Err(SearchError::Cells { bytes_max });
         }
-        let (row_bytes, attributes) = (self.index().row_bytes(), content.attributes.len());
+        let vectors = content.vectors.unwrap_or_default();
+        if content.vectors.is_some() {
+            check_held(vectors, self.index())?;
+        }
+        let (row_bytes, attributes) = (self.index().shape_of(vectors).row_bytes(), content.attributes.len());
         let reply = move |result: Result<Vec<Piece>, _>| {
             reply(result.map(|pieces| Fetched::of(pieces, row_bytes, attributes)));
         };
@@ -380,14 +407,27 @@ impl Engine {
         left_out: Vec<Vec<Location>>,
         reply: Reply<Answer>,
     ) -> Result<Option<Arc<Job<Queries>>>, SearchError> {
-        let Request { queries: rows, params, deadline, stop } = request;
+        let Request { queries: rows, column_queries, params, deadline, stop } = request;
         let index = self.index();
         let plan = QueryPlan::of(&params, index)?;
-        if check_queries(index, &rows)? == 0 {
+        let count = check_queries(index, &rows)?;
+        let column = column_queries.filter(|_| params.compare_by == VectorsOf::Column);
+        if params.compare_by == VectorsOf::Column {
+            check_column_queries(index, column.as_deref().unwrap_or_default(), count)?;
+        }
+        if count == 0 {
             reply(Ok(Vec::new()));
             return Ok(None);
         }
-        let queries = Queries { rows, row_bytes: index.row_bytes(), plan, left_out };
+        let queries = match column {
+            Some(column_rows) => Queries {
+                column_rows,
+                column_row_bytes: index.shape_of(VectorsOf::Column).row_bytes(),
+                left_out,
+                ..Queries::new(rows, index.row_bytes(), plan)
+            },
+            None => Queries { left_out, ..Queries::new(rows, index.row_bytes(), plan) },
+        };
         Ok(Some(Job::new(queries, &self.searched, Terms { deadline, stop }, reply)))
     }
 }

@@ -1,8 +1,9 @@
 //! Files of an index, opened for the queries.
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use spandrel_index::attributes::StoredAttribute;
-use spandrel_index::format::BODY_AT;
+use spandrel_index::format::{BODY_AT, VectorsOf};
 use spandrel_index::{Index, Segment};
 use spandrel_io::{Blob, Direct, ReadFile};
 
@@ -17,16 +18,21 @@ pub(crate) struct QueryFile {
     pub(crate) body_bytes: u64,
 }
 
-/// The files of all segments, by number: those of every kind, then attributes that are not in memory.
-pub(crate) fn files_of(index: &Index) -> Vec<QueryFile> {
+/// The files of all segments, by number: those of every kind, then attributes that are not in memory. None of vectors that are not held.
+pub(crate) fn files_of(index: &Index) -> Vec<Option<QueryFile>> {
     let of_segment = |segment: &Segment| {
         FileKind::ALL.map(|kind| {
+            let vectors = |of| {
+                let vectors = index.holds(of).then(|| segment.vectors(of))?;
+                Some((&vectors.blob, vectors.body_bytes))
+            };
             let (blob, body_bytes) = match kind {
                 FileKind::Lists => (&segment.codes.blob, segment.codes.body_bytes),
-                FileKind::Vectors => (&segment.vectors.blob, segment.vectors.body_bytes),
+                FileKind::Vectors => vectors(VectorsOf::Main)?,
+                FileKind::Column => vectors(VectorsOf::Column)?,
                 FileKind::Ids => (&segment.ids.blob, segment.ids.body_bytes),
             };
-            QueryFile { is_of_queries: kind != FileKind::Ids, blob: Arc::clone(blob), body_bytes }
+            Some(QueryFile { is_of_queries: kind != FileKind::Ids, blob: Arc::clone(blob), body_bytes })
         })
     };
     let kinds = index.segments().iter().flat_map(of_segment);
@@ -34,7 +40,21 @@ pub(crate) fn files_of(index: &Index) -> Vec<QueryFile> {
         let (blob, body_bytes) = (attribute.blob()?, attribute.file_bytes() - BODY_AT);
         Some(QueryFile { is_of_queries: false, blob: Arc::clone(blob), body_bytes })
     });
-    kinds.chain(attributes).collect()
+    kinds.chain(attributes.map(Some)).collect()
+}
+
+/// What damaged parts of these files are told by, in the order of their numbers.
+pub(crate) fn paths_of(files: &[Option<QueryFile>]) -> Vec<PathBuf> {
+    files.iter().map(|file| file.as_ref().map_or_else(PathBuf::new, |of| of.blob.path().to_owned())).collect()
+}
+
+/// Opens these files, in the order of their numbers.
+pub(crate) fn open_files(
+    files: &[Option<QueryFile>],
+    direct: Direct,
+) -> Result<Vec<Option<Arc<ReadFile>>>, EngineError> {
+    let open = |file: &QueryFile| open_file(&*file.blob, file.body_bytes, direct);
+    files.iter().map(|file| file.as_ref().map(open).transpose()).collect()
 }
 
 /// The number of the file of each attribute of each segment; that of one in memory means nothing.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use spandrel_filter::Cell;
+use spandrel_index::format::VectorsOf;
 
 use crate::answer::Answer;
 use crate::lookup::Lookup;
@@ -30,8 +31,8 @@ pub struct FetchRequest {
 /// What is wanted of ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchContent {
-    /// Whether their vectors are.
-    pub vectors: bool,
+    /// Which of their vectors are, if any.
+    pub vectors: Option<VectorsOf>,
     /// Attributes, by their numbers in the index's schema, in the order wanted.
     pub attributes: Vec<usize>,
     /// Memory that the values of attributes may take, in bytes.
@@ -39,9 +40,9 @@ pub struct FetchContent {
 }
 
 impl FetchContent {
-    /// Vectors alone.
+    /// Vectors that are searched alone.
     pub const VECTORS: FetchContent =
-        FetchContent { vectors: true, attributes: Vec::new(), cell_bytes_max: 0 };
+        FetchContent { vectors: Some(VectorsOf::Main), attributes: Vec::new(), cell_bytes_max: 0 };
 
     /// Memory that the values of attributes of some ids take at least, in bytes.
     pub fn cell_bytes(&self, ids: usize) -> usize {

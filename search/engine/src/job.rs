@@ -84,6 +84,9 @@ pub(crate) struct Queries {
     /// Query rows, back to back.
     pub(crate) rows: Bytes,
     pub(crate) row_bytes: usize,
+    /// Their rows in the column, back to back, and the bytes of one; empty where candidates are not compared by it.
+    pub(crate) column_rows: Bytes,
+    pub(crate) column_row_bytes: usize,
     pub(crate) plan: QueryPlan,
     /// What each query leaves out, ascending; empty where none does.
     pub(crate) left_out: Vec<Vec<Location>>,
@@ -93,6 +96,20 @@ impl Queries {
     /// The row of one query.
     pub(crate) fn row(&self, query: usize) -> &[u8] {
         &self.rows[query * self.row_bytes..(query + 1) * self.row_bytes]
+    }
+}
+
+impl Queries {
+    /// Rows of which candidates are compared by the vectors that are searched, and which leave nothing out.
+    pub(crate) fn new(rows: Bytes, row_bytes: usize, plan: QueryPlan) -> Queries {
+        let (column_rows, column_row_bytes, left_out) = (Bytes::new(), 0, Vec::new());
+        Queries { rows, row_bytes, column_rows, column_row_bytes, plan, left_out }
+    }
+
+    /// The row of one query in the column.
+    pub(crate) fn column_row(&self, query: usize) -> Option<&[u8]> {
+        let bytes = self.column_row_bytes;
+        self.column_rows.get(query * bytes..(query + 1) * bytes).filter(|row| !row.is_empty())
     }
 }
 
@@ -356,6 +373,10 @@ pub(crate) struct Running<T: Task = Queries> {
 impl Running<Queries> {
     pub(crate) fn row(&self) -> &[u8] {
         self.job.row(self.number)
+    }
+
+    pub(crate) fn column_row(&self) -> Option<&[u8]> {
+        self.job.column_row(self.number)
     }
 }
 

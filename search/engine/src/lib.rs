@@ -72,7 +72,7 @@ pub use calibrate::{
     CalibrateError, CalibrateLimits, CalibrateParams, GivenQueries, calibrate, expected_recall,
 };
 pub use damage::{Damage, DamageReason, DamagedPart};
-pub use engine::{Engine, IoReport, Request};
+pub use engine::{Engine, IoReport, QueryRows, Request};
 pub use error::{EngineError, SearchError};
 pub use estimate::RecallEstimate;
 pub use exact::{ExactNearest, ExactSearch};
@@ -84,7 +84,7 @@ pub use filter_plan::{ExplainedFilter, FilterPlan, Filtered, PlanCosts, PlanReas
 pub use ids::{FetchContent, FetchRequest, FetchState, Fetched, HandOut};
 pub use lookup::Lookup;
 pub use pace::Course;
-pub use params::{Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};
+pub use params::{COLUMN_CANDIDATES, Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};
 pub use plan::QueryPlan;
 pub use pruning::{Aim, Calibrated, Promise, Pruning, RECALL_DEFAULT};
 pub use queue::Backlog;

@@ -1,6 +1,7 @@
 //! What a caller asks for.
 use std::sync::Arc;
 
+use spandrel_index::format::VectorsOf;
 use spandrel_index::{Matches, RadiusError};
 use spandrel_names::named;
 
@@ -11,6 +12,11 @@ use crate::filter_plan::FilterPlan;
 /// In high dimensions many heads are nearly as far as the nearest, so that epsilon without a cap reads a
 /// large part of the index for some queries and gains next to nothing.
 pub const EPSILON_LISTS_MAX: u32 = 256;
+
+/// Candidates that are compared by the vectors of a column when a query names no number, at least.
+pub const COLUMN_CANDIDATES: u32 = 100;
+/// Candidates for each neighbour wanted, if that is more.
+const COLUMN_CANDIDATES_EACH: usize = 10;
 
 /// What a caller asks for.
 ///
@@ -45,6 +51,10 @@ pub struct SearchParams {
     /// Which vectors are compared exactly where lists hold codes; the index's own rule if not given. Lists of exact
     /// vectors do not use it.
     pub rerank: Option<Rerank>,
+    /// By which vectors candidates are compared, and whose distances answers carry. By those of a column they are compared by count: the
+    /// [`Rerank::Count`] candidates whose codes are nearest, [`COLUMN_CANDIDATES`] if none is given, or `10 k` if that is more. Lists are
+    /// those of a search for that number of neighbours. What recall this gives is not known: no [`Promise`](crate::Promise) is made.
+    pub compare_by: VectorsOf,
     /// Which distances answers may carry.
     pub distances: Distances,
     /// Which vectors may be answers, of the index that is searched; all if not given.
@@ -94,11 +104,24 @@ impl SearchParams {
             effort: 1.0,
             max_bytes: None,
             rerank: None,
+            compare_by: VectorsOf::Main,
             distances: Distances::Exact,
             filter: None,
             filter_plan: None,
             times: false,
             explain: false,
+        }
+    }
+}
+
+impl SearchParams {
+    /// Candidates that are compared by the vectors of a column.
+    pub(crate) fn column_candidates(&self) -> Result<usize, ParamsError> {
+        match self.rerank {
+            _ if self.distances == Distances::Any => Err(ParamsError::ColumnEstimates),
+            Some(Rerank::Errors(_)) => Err(ParamsError::ColumnErrors),
+            Some(Rerank::Count(count)) => Ok(self.k.max(count as usize)),
+            None => Ok((COLUMN_CANDIDATES as usize).max(self.k.saturating_mul(COLUMN_CANDIDATES_EACH))),
         }
     }
 }
@@ -134,6 +157,28 @@ pub enum ParamsError {
     /// Estimates were to be returned, and the ids that go with them are not in memory. Open the index with its ids.
     #[error("distances may be estimated only where ids are in memory; open the index with its ids")]
     NoIds,
+    /// There are no such vectors. Leave out the column.
+    #[error("the index has no column of vectors to compare by; leave out the queries of a column")]
+    NoColumn,
+    /// The vectors that are searched are not kept, only their codes. Give queries of the column as well, or build with the vectors.
+    #[error(
+        "the index keeps no pages of the vectors that are searched; give queries of its column {column} as well, or build it with \
+         --keep-coarse"
+    )]
+    NotKept {
+        /// Name of the column.
+        column: String,
+    },
+    /// Estimates are distances of the vectors that are searched. Ask for exact distances.
+    #[error(
+        "distances are estimates of the vectors that are searched, not of the column; ask for exact distances"
+    )]
+    ColumnEstimates,
+    /// Errors of estimates say nothing of distances in the column. Give a count.
+    #[error(
+        "rerank-errors are errors of the vectors that are searched, which say nothing of the column; give a number of vectors to rerank"
+    )]
+    ColumnErrors,
     /// Not a number of standard errors.
     #[error("rerank-errors is {found}, expected a finite number of 0 or more")]
     RerankErrors {

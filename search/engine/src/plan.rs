@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Matches, SegmentMatches, Tier};
 
 use crate::accept::Accepted;
@@ -36,6 +37,8 @@ pub struct QueryPlan {
     /// How they are searched, where they are those that match a filter.
     pub(crate) filtered: Option<FilteredPlan>,
     pub(crate) collect: CollectPlan,
+    /// By which vectors candidates are compared.
+    pub(crate) compare_by: VectorsOf,
     /// None where lists hold exact vectors: what is found in them needs no second look.
     pub(crate) verify: Option<VerifyPlan>,
     /// None where the query names its own pruning.
@@ -62,8 +65,9 @@ pub(crate) struct StopPlan {
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum CollectPlan {
-    /// That many nearest neighbours, no more than there are vectors that may be answers.
-    Nearest { k: usize },
+    /// That many nearest neighbours, no more than there are vectors that may be answers; and of these the `best`: fewer where another column
+    /// tells which they are.
+    Nearest { k: usize, best: usize },
     /// The next of all vectors within a radius.
     Within(RangePlan),
 }
@@ -87,7 +91,11 @@ impl QueryPlan {
         }
         let matches = checked(params, index)?;
         let acceptable = matches.map_or(index.vectors(), |matches| matches.count());
-        let k = usize::try_from(acceptable).map_or(params.k, |vectors| params.k.min(vectors));
+        check_held(params.compare_by, index)?;
+        let least = |wanted: usize| usize::try_from(acceptable).map_or(wanted, |vectors| wanted.min(vectors));
+        let by_column = params.compare_by == VectorsOf::Column;
+        let best = least(params.k);
+        let k = if by_column { least(params.column_candidates()?) } else { best };
         check_pruning(params)?;
         let target = match params.recall {
             None if params.epsilon.is_some() || params.max_lists.is_some() => None,
@@ -115,7 +123,8 @@ impl QueryPlan {
         let Spend { pruning, probe, .. } = spend;
         // What was learned of all vectors tells when those are found that the nearest matches are among, where lists are searched whole.
         let is_watched = filtered.is_some_and(|filtered| filtered.aim.is_some());
-        let learned = pruning.stop.filter(|_| target.is_some() && (accept.is_all() || is_watched));
+        // It says nothing of another column.
+        let learned = pruning.stop.filter(|_| target.is_some() && (accept.is_all() || is_watched) && !by_column);
         let cap = cap(pruning.max_lists).min(index.found_lists());
         let learned = learned.filter(|_| index.codes_tier() == Tier::Memory && cap <= lists_max);
         let probe = match learned {
@@ -128,9 +137,15 @@ impl QueryPlan {
         if bytes_max == 0 {
             return Err(ParamsError::ZeroBytes);
         }
-        let verify = VerifyPlan::of(params, index, pruning.rerank_errors)?;
+        let verify = match by_column {
+            // CAST: at most the vectors
+            true => VerifyPlan::with(Rerank::Count(k as u32), false, index)?,
+            false => VerifyPlan::of(params, index, pruning.rerank_errors)?,
+        };
         let expected = match plan {
             Some(FilterPlan::Exact) => Some(1.0),
+            // The curve is of other vectors.
+            _ if by_column => None,
             _ => {
                 let recall = pruning.recall.filter(|_| !compares_less(params.rerank, &pruning));
                 recall.map(|recall| (1.0 - params.misses * (1.0 - recall)).max(0.0))
@@ -141,7 +156,8 @@ impl QueryPlan {
             stop: StopPlan { lists_max, bytes_max, rule: learned, followed },
             accept,
             filtered,
-            collect: CollectPlan::Nearest { k },
+            collect: CollectPlan::Nearest { k, best },
+            compare_by: params.compare_by,
             verify,
             times: params.times || params.explain,
             explain: params.explain,
@@ -156,6 +172,7 @@ impl QueryPlan {
     pub fn within(params: &RangeParams, index: &Index) -> Result<QueryPlan, ParamsError> {
         index.metric().check_radius(params.radius)?;
         params.filter.as_ref().map_or(Ok(()), |matches| check_shape(matches, index))?;
+        check_held(VectorsOf::Main, index)?;
         if !(0.0..=1.0).contains(&params.completeness) {
             return Err(ParamsError::Completeness { found: params.completeness });
         }
@@ -175,6 +192,7 @@ impl QueryPlan {
             accept: within_filter(params, index),
             filtered: None,
             collect: CollectPlan::Within(RangePlan::new(score, pruning, bytes_max)),
+            compare_by: VectorsOf::Main,
             verify: VerifyPlan::with(Rerank::Errors(pruning.errors), estimates, index)?,
             promise: None,
             times: false,
@@ -187,10 +205,18 @@ impl QueryPlan {
         self.filtered.map(|filtered| filtered.plan)
     }
 
-    /// Nearest neighbours wanted; none where all within a radius are.
+    /// Nearest neighbours looked for, candidates among them where another column decides; none where all within a radius are wanted.
     pub(crate) fn k(&self) -> usize {
         match &self.collect {
-            CollectPlan::Nearest { k } => *k,
+            CollectPlan::Nearest { k, .. } => *k,
+            CollectPlan::Within(_) => 0,
+        }
+    }
+
+    /// Nearest neighbours wanted; none where all within a radius are.
+    pub(crate) fn best(&self) -> usize {
+        match &self.collect {
+            CollectPlan::Nearest { best, .. } => *best,
             CollectPlan::Within(_) => 0,
         }
     }
@@ -198,7 +224,7 @@ impl QueryPlan {
     /// Vectors compared exactly at most, where lists hold codes.
     pub(crate) fn compared_max(&self, verify: &VerifyPlan) -> usize {
         match &self.collect {
-            CollectPlan::Nearest { k } => verify.compared_max(*k),
+            CollectPlan::Nearest { k, .. } => verify.compared_max(*k),
             CollectPlan::Within(_) => usize::MAX,
         }
     }
@@ -232,7 +258,9 @@ impl QueryPlan {
         let half = self.stop.bytes_max / 2;
         match &self.collect {
             // CAST: widening
-            CollectPlan::Nearest { k } => half.min((k * index.page_layout().page_bytes()) as u64),
+            CollectPlan::Nearest { k, .. } => {
+                half.min((k * index.shape_of(self.compare_by).pages.page_bytes()) as u64)
+            }
             CollectPlan::Within(_) => half,
         }
     }
@@ -241,6 +269,15 @@ impl QueryPlan {
 /// The nearest vectors that `k` matches are among, where a share of all match, wherever they lie.
 fn wide(k: usize, share: Option<f64>) -> usize {
     share.map_or(k, |share| (k as f64 / share).round() as usize) // CAST: a number of vectors
+}
+
+/// Refuses to compare by vectors that are not there.
+pub(crate) fn check_held(compare_by: VectorsOf, index: &Index) -> Result<(), ParamsError> {
+    match index.column() {
+        _ if index.holds(compare_by) => Ok(()),
+        Some(column) => Err(ParamsError::NotKept { column: column.name.clone() }),
+        None => Err(ParamsError::NoColumn),
+    }
 }
 
 /// The filter of a query, which must be of the index.

@@ -108,12 +108,7 @@ impl Engine {
     ) -> Result<(), SearchError> {
         assert!(Arc::ptr_eq(&search.index, self.index()), "a search goes on in its own index");
         assert!(!search.is_over, "a search that is over has no further part");
-        let queries = Queries {
-            rows: search.query.clone(),
-            row_bytes: self.index().row_bytes(),
-            plan: search.plan.clone(),
-            left_out: Vec::new(),
-        };
+        let queries = Queries::new(search.query.clone(), self.index().row_bytes(), search.plan.clone());
         let reply = move |result: Result<Vec<Answer>, SearchError>| {
             reply(result.map(|answers| RangePart(answers.into_iter().next().unwrap_or_default())));
         };

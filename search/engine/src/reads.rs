@@ -1,4 +1,5 @@
 //! What is asked of the disk, and whose read it is.
+use spandrel_index::format::VectorsOf;
 use spandrel_io::Read;
 
 use crate::explain::ReadPart;
@@ -8,12 +9,23 @@ use crate::explain::ReadPart;
 pub(crate) enum FileKind {
     Lists,
     Vectors,
+    /// Vectors of the column.
+    Column,
     Ids,
 }
 
 impl FileKind {
     /// In the order of their numbers.
-    pub(crate) const ALL: [FileKind; 3] = [FileKind::Lists, FileKind::Vectors, FileKind::Ids];
+    pub(crate) const ALL: [FileKind; 4] =
+        [FileKind::Lists, FileKind::Vectors, FileKind::Column, FileKind::Ids];
+
+    /// The file of these vectors.
+    pub(crate) fn of(vectors: VectorsOf) -> FileKind {
+        match vectors {
+            VectorsOf::Main => FileKind::Vectors,
+            VectorsOf::Column => FileKind::Column,
+        }
+    }
 
     /// Number of this file of a segment among the files of its index.
     pub(crate) fn number(self, segment: u16) -> u32 {
@@ -41,8 +53,8 @@ impl Extent {
 /// Where the reads of one slot of a worker go before they are submitted together.
 pub(crate) struct Outbox<'a> {
     pub(crate) slot: u32,
-    /// Slots of the index's files in the worker's reader, by number.
-    pub(crate) files: &'a [u32],
+    /// Slots of the index's files in the worker's reader, by number; none of vectors that it does not hold.
+    pub(crate) files: &'a [Option<u32>],
     pub(crate) reads: &'a mut Vec<Read>,
 }
 
@@ -52,7 +64,10 @@ impl Outbox<'_> {
         // What is too long for one read is refused by the reader, and counts as damaged.
         let bytes = u32::try_from(extent.bytes).unwrap_or(u32::MAX);
         let tag = u64::from(self.slot) << 32 | number as u64;
-        let read = Read { file: self.files[extent.file as usize], offset: extent.offset, bytes, tag };
+        let Some(file) = self.files[extent.file as usize] else {
+            unreachable!("vectors that are not held are not asked for")
+        };
+        let read = Read { file, offset: extent.offset, bytes, tag };
         self.reads.push(read);
         read
     }
@@ -90,14 +105,14 @@ mod tests {
     fn every_file_has_a_number() {
         let numbers: Vec<u32> =
             (0..3).flat_map(|segment| FileKind::ALL.map(|kind| kind.number(segment))).collect();
-        assert_eq!(numbers, (0..9).collect::<Vec<u32>>());
+        assert_eq!(numbers, (0..12).collect::<Vec<u32>>());
     }
 
     #[test]
     fn tags_tell_reads_apart() {
         let mut reads = Vec::new();
         let extent = Extent { file: 1, offset: 512, bytes: u64::MAX };
-        let read = Outbox { slot: 7, files: &[3, 5], reads: &mut reads }.push(extent, 9);
+        let read = Outbox { slot: 7, files: &[Some(3), Some(5)], reads: &mut reads }.push(extent, 9);
         assert_eq!((slot_of(read.tag), number_of(read.tag), read.file, read.bytes), (7, 9, 5, u32::MAX));
         assert_eq!(reads, [read]);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::Record;
+use spandrel_index::format::{Record, VectorsOf};
 use spandrel_index::{Index, Location};
 
 use crate::answer::Answer;
@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::error::SearchError;
 use crate::exact::ExactSearch;
 use crate::params::SearchParams;
+use crate::plan::check_held;
 
 /// Queries of one index, each of which may leave a vector out.
 #[derive(Debug, Clone)]
@@ -41,6 +42,7 @@ impl Sample {
     /// # Errors
     /// [`CalibrateError`].
     pub fn of_index(index: &Index, count: u64) -> Result<Sample, CalibrateError> {
+        check_held(VectorsOf::Main, index).map_err(SearchError::from)?;
         let vectors = index.vectors();
         let count = count.min(vectors);
         let (mut rows, mut left_out) = (Vec::new(), Vec::new());

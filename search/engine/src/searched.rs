@@ -16,8 +16,8 @@ pub(crate) struct Searched {
     pub(crate) index: Arc<Index>,
     pub(crate) damage: Arc<DamageLog>,
     pub(crate) cache: Option<Arc<PageCache>>,
-    /// The files that queries read, of all segments, by number.
-    pub(crate) files: Vec<Arc<ReadFile>>,
+    /// The files that queries read, of all segments, by number; none of vectors that the index does not hold.
+    pub(crate) files: Vec<Option<Arc<ReadFile>>>,
     /// How long its queries take.
     pub(crate) pace: Paces,
     /// Whether threads are to let go of it.
@@ -50,7 +50,7 @@ impl Searched {
         index: Arc<Index>,
         damage: DamageLog,
         cache: Option<Arc<PageCache>>,
-        files: Vec<Arc<ReadFile>>,
+        files: Vec<Option<Arc<ReadFile>>>,
     ) -> Searched {
         Searched {
             number,
@@ -127,17 +127,15 @@ impl Drop for Held {
 }
 
 #[cfg(test)]
-use crate::files::{QueryFile, files_of, open_file};
+use crate::files::{files_of, open_files, paths_of};
 
 #[cfg(test)]
 impl Searched {
     /// An index whose files nobody reads.
     pub(crate) fn of(index: &Arc<Index>) -> Searched {
         let files = files_of(index);
-        let direct = spandrel_io::Direct::Off;
-        let open = |file: &QueryFile| open_file(&*file.blob, file.body_bytes, direct).unwrap();
-        let opened = files.iter().map(open).collect();
-        let damage = DamageLog::new(files.iter().map(|file| file.blob.path().to_owned()).collect());
+        let opened = open_files(&files, spandrel_io::Direct::Off).unwrap();
+        let damage = DamageLog::new(paths_of(&files));
         Searched::new(0, Arc::clone(index), damage, None, opened)
     }
 }

@@ -1,4 +1,5 @@
 //! What a search of lists spends: by the recall that a query asks for, or as it names it, and less of it under load.
+use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Matches};
 
 use crate::costs::ListSearch;
@@ -52,6 +53,8 @@ pub(crate) struct Spend {
     pub(crate) probe: ProbePlan,
     /// Vectors compared exactly after codes were scanned, to be expected.
     pub(crate) compared: f64,
+    /// By which vectors they are.
+    pub(crate) compare_by: VectorsOf,
     /// The lists of the matches, where these lie together.
     pub(crate) together: Option<Together>,
     /// What it aims at; none where the query names its own pruning.
@@ -60,7 +63,8 @@ pub(crate) struct Spend {
 
 impl Spend {
     pub(crate) fn lists(&self) -> ListSearch {
-        ListSearch { lists: self.probe.lists, compared: self.compared, together: self.together }
+        let &Spend { compared, compare_by, together, .. } = self;
+        ListSearch { lists: self.probe.lists, compared, compare_by, together }
     }
 }
 
@@ -106,7 +110,8 @@ impl Demand<'_> {
             Some(Rerank::Count(count)) => k.max(count as usize) as f64, // CAST: below 2^53
             _ => pruning.reranked,
         };
-        Spend { pruning, probe, compared, together, aim: target.map(|_| aim) }
+        let compare_by = params.compare_by;
+        Spend { pruning, probe, compared, compare_by, together, aim: target.map(|_| aim) }
     }
 
     /// Among vectors that match a filter, with the query's effort.

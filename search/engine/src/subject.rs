@@ -1,6 +1,7 @@
 //! A query as it is compared with heads, codes and vectors.
 use spandrel_index::codes::CodeQuery;
-use spandrel_index::{Index, Metric, Segment, inverse_norm};
+use spandrel_index::format::VectorsOf;
+use spandrel_index::{Index, Metric, Segment, StoredVectors, VectorsShape, inverse_norm};
 
 use crate::accept::Accepted;
 
@@ -9,6 +10,8 @@ use crate::accept::Accepted;
 pub(crate) struct Subject {
     head_row: Vec<u8>,
     inverse_norm: f32,
+    /// Of its row in the column, where it has one.
+    column_inverse_norm: f32,
     /// For each segment with a model of its own, by number.
     codes: Vec<CodeQuery>,
 }
@@ -26,8 +29,11 @@ pub(crate) struct Prepared<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Query<'a> {
     pub(crate) index: &'a Index,
-    /// As vectors are compared with it.
+    /// As vectors that are searched are compared with it.
     pub(crate) exact: Prepared<'a>,
+    /// As candidates are compared with it, and by which vectors.
+    pub(crate) compared: Prepared<'a>,
+    pub(crate) compare_by: VectorsOf,
     /// Its row in head space.
     pub(crate) head_row: &'a [u8],
     /// As codes are compared with it, where lists hold them, by the segment whose model it is; made ready once the nearest
@@ -39,13 +45,23 @@ pub(crate) struct Query<'a> {
 
 impl<'a> Prepared<'a> {
     pub(crate) fn of(index: &Index, row: &'a [u8]) -> Prepared<'a> {
-        let inverse_norm =
-            if index.metric() == Metric::Cosine { inverse_norm(index.dtype(), row) } else { 0.0 };
+        Prepared::among(index.shape_of(VectorsOf::Main), row)
+    }
+
+    /// Compared with vectors of a shape.
+    fn among(shape: VectorsShape, row: &'a [u8]) -> Prepared<'a> {
+        let inverse_norm = if shape.metric == Metric::Cosine { inverse_norm(shape.dtype, row) } else { 0.0 };
         Prepared { row, inverse_norm }
     }
 }
 
 impl Subject {
+    /// Takes up the row that another query has in the column, if it has one.
+    pub(crate) fn set_column(&mut self, index: &Index, row: Option<&[u8]>) {
+        let prepared = row.map(|row| Prepared::among(index.shape_of(VectorsOf::Column), row));
+        self.column_inverse_norm = prepared.map_or(0.0, |prepared| prepared.inverse_norm);
+    }
+
     /// Takes up another query.
     pub(crate) fn set(&mut self, index: &Index, row: &[u8]) {
         self.inverse_norm = Prepared::of(index, row).inverse_norm;
@@ -65,7 +81,15 @@ impl Subject {
     /// The query that was taken up, with the index, the row and the vectors to choose from that it came with.
     pub(crate) fn query<'a>(&'a self, index: &'a Index, row: &'a [u8], accept: &'a Accepted) -> Query<'a> {
         let exact = Prepared { row, inverse_norm: self.inverse_norm };
-        Query { index, exact, head_row: &self.head_row, codes: &self.codes, accept }
+        let (compared, compare_by) = (exact, VectorsOf::Main);
+        Query { index, exact, compared, compare_by, head_row: &self.head_row, codes: &self.codes, accept }
+    }
+
+    /// As [`Subject::query`], whose candidates are compared by `column`, its row in the column, if it has one.
+    pub(crate) fn query_by<'a>(&'a self, query: Query<'a>, column: Option<&'a [u8]>) -> Query<'a> {
+        let Some(row) = column else { return query };
+        let compared = Prepared { row, inverse_norm: self.column_inverse_norm };
+        Query { compared, compare_by: VectorsOf::Column, ..query }
     }
 }
 
@@ -82,6 +106,16 @@ impl<'a> Query<'a> {
     /// A segment of the index.
     pub(crate) fn segment(&self, number: u16) -> &'a Segment {
         &self.index.segments()[usize::from(number)]
+    }
+
+    /// Pages of the vectors by which candidates are compared.
+    pub(crate) fn vectors(&self, segment: u16) -> &'a StoredVectors {
+        self.segment(segment).vectors(self.compare_by)
+    }
+
+    /// What these vectors are like.
+    pub(crate) fn shape(&self) -> VectorsShape {
+        self.index.shape_of(self.compare_by)
     }
 
     /// What codes of a segment are compared with.

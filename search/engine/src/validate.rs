@@ -1,5 +1,6 @@
 //! Queries are refused before they cost anything.
-use spandrel_index::{DType, Index, Unusable, check_vectors};
+use spandrel_index::format::VectorsOf;
+use spandrel_index::{DType, Index, Unusable, VectorsShape, check_vectors};
 
 /// Why queries were refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -25,14 +26,27 @@ pub enum QueryError {
         /// What is wrong with it.
         found: Unusable,
     },
+    /// Each query has one vector of the column.
+    #[error("{column} queries of the column for {queries} queries, expected one for each")]
+    ColumnCount {
+        /// Queries of the column given.
+        column: usize,
+        /// Queries given.
+        queries: usize,
+    },
+    /// What is wrong with the queries of the column.
+    #[error("column: {0}")]
+    Column(Box<QueryError>),
 }
 
 impl QueryError {
     /// The same of a query among all of which `first` came before this batch.
     #[must_use]
     pub fn after(mut self, first: usize) -> QueryError {
-        if let QueryError::Unusable { query, .. } = &mut self {
-            *query += first;
+        match &mut self {
+            QueryError::Unusable { query, .. } => *query += first,
+            QueryError::Column(of) => **of = of.clone().after(first),
+            QueryError::Length { .. } | QueryError::ColumnCount { .. } => {}
         }
         self
     }
@@ -40,11 +54,23 @@ impl QueryError {
 
 /// Checks queries lying back to back: how many there are.
 pub(crate) fn check_queries(index: &Index, queries: &[u8]) -> Result<usize, QueryError> {
-    let (dtype, row_bytes) = (index.dtype(), index.row_bytes());
+    check_rows(index.shape_of(VectorsOf::Main), queries)
+}
+
+/// Checks the rows that `count` queries have in the column of an index that has one, lying back to back.
+pub(crate) fn check_column_queries(index: &Index, rows: &[u8], count: usize) -> Result<(), QueryError> {
+    let column = check_rows(index.shape_of(VectorsOf::Column), rows);
+    let column = column.map_err(|e| QueryError::Column(Box::new(e)))?;
+    if column == count { Ok(()) } else { Err(QueryError::ColumnCount { column, queries: count }) }
+}
+
+fn check_rows(shape: VectorsShape, queries: &[u8]) -> Result<usize, QueryError> {
+    let VectorsShape { metric, dtype, dim, .. } = shape;
+    let row_bytes = shape.row_bytes();
     if !queries.len().is_multiple_of(row_bytes) {
-        return Err(QueryError::Length { found: queries.len(), row_bytes, dim: index.dim(), dtype });
+        return Err(QueryError::Length { found: queries.len(), row_bytes, dim, dtype });
     }
-    check_vectors(index.metric(), dtype, row_bytes, queries)
+    check_vectors(metric, dtype, row_bytes, queries)
         .map_err(|(query, found)| QueryError::Unusable { query, found })?;
     Ok(queries.len() / row_bytes)
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use spandrel_filter::Cell;
 use spandrel_index::Location;
-use spandrel_index::format::ID_PAGE_BYTES;
+use spandrel_index::format::{ID_PAGE_BYTES, PageLayout, VectorsOf};
 use spandrel_io::{Read, ReadBuf, ReadError};
 
 use crate::cells::{CellReads, cells_number};
@@ -42,6 +42,8 @@ struct Wanted {
 pub(crate) struct FetchSlot {
     pub(crate) running: Option<Running<Ids>>,
     stage: Stage,
+    /// Which vectors are wanted, if any.
+    of: VectorsOf,
     /// What is being looked for in this stage, by page.
     wanted: Vec<Wanted>,
     /// What is known for the next stage.
@@ -58,7 +60,8 @@ impl FetchSlot {
     pub(crate) fn start(&mut self, running: Running<Ids>, tools: &Tools, tag: u32, out: &mut Vec<Read>) {
         let ids = running.job.ids.chunks(PIECE).nth(running.number).unwrap_or_default();
         let content = &running.job.content;
-        let row_bytes = if content.vectors { tools.index.row_bytes() } else { 0 };
+        let row_bytes = content.vectors.map_or(0, |of| tools.index.shape_of(of).row_bytes());
+        self.of = content.vectors.unwrap_or_default();
         self.piece = Piece {
             rows: vec![0; ids.len() * row_bytes],
             cells: vec![Cell::Null; ids.len() * content.attributes.len()],
@@ -79,9 +82,10 @@ impl FetchSlot {
 
     /// Appends the reads for the pages of all that is wanted and not known to be damaged, merged where they are near.
     fn ask(&mut self, tools: &Tools, tag: u32, out: &mut Vec<Read>) {
-        let (stage, states) = (self.stage, &mut self.piece.states);
+        let (stage, of, states) = (self.stage, self.of, &mut self.piece.states);
         self.wanted.retain(|wanted| {
-            let quarantined = tools.damage.is_quarantined(wanted.page.segment(), part(stage, wanted.page));
+            let quarantined =
+                tools.damage.is_quarantined(wanted.page.segment(), part(stage, of, wanted.page));
             if quarantined {
                 states[wanted.at] = FetchState::Damaged;
             }
@@ -107,14 +111,19 @@ impl FetchSlot {
     fn file(&self) -> FileKind {
         match self.stage {
             Stage::Ids => FileKind::Ids,
-            Stage::Content => FileKind::Vectors,
+            Stage::Content => FileKind::of(self.of),
         }
+    }
+
+    /// Shape of the pages of the vectors that are wanted.
+    fn layout(&self, tools: &Tools) -> PageLayout {
+        tools.index.shape_of(self.of).pages
     }
 
     fn page_bytes(&self, tools: &Tools) -> usize {
         match self.stage {
             Stage::Ids => ID_PAGE_BYTES,
-            Stage::Content => tools.index.page_layout().page_bytes(),
+            Stage::Content => self.layout(tools).page_bytes(),
         }
     }
 
@@ -174,7 +183,7 @@ impl FetchSlot {
                 Stage::Content => self.copy(first..end, page, bytes, tools),
             };
             match checked {
-                Ok(()) => tools.damage.whole(page.segment(), part(self.stage, page)),
+                Ok(()) => tools.damage.whole(page.segment(), part(self.stage, self.of, page)),
                 Err(reason) => self.damaged(first..end, tools, reason),
             }
             first = end;
@@ -201,7 +210,7 @@ impl FetchSlot {
                 return Err(DamageReason::Read(text));
             }
             let location = Location::new(page.segment(), position);
-            let page = PageKey::of(location, &tools.index.page_layout());
+            let page = PageKey::of(location, &self.layout(tools));
             self.located.push(Wanted { location, page, ..wanted });
         }
         Ok(())
@@ -215,13 +224,13 @@ impl FetchSlot {
         bytes: &[u8],
         tools: &Tools,
     ) -> Result<(), DamageReason> {
-        let layout = tools.index.page_layout();
-        let uuid = tools.index.segments()[usize::from(page.segment())].uuid;
+        let layout = self.layout(tools);
+        let uuid = tools.index.segments()[usize::from(page.segment())].vectors(self.of).uuid;
         layout.check_page(uuid, page.number(), bytes).map_err(sums)?;
         for &Wanted { at, location, .. } in &self.wanted[wanted] {
             self.piece.put(at, layout.record(bytes, layout.place(location.position()).1).vector);
         }
-        if let Some(cache) = &tools.cache {
+        if let Some(cache) = tools.cache_of(self.of) {
             cache.insert(page.bits(), bytes);
         }
         Ok(())
@@ -231,7 +240,7 @@ impl FetchSlot {
     fn damaged(&mut self, wanted: Range<usize>, tools: &Tools, reason: DamageReason) {
         let page = self.wanted[wanted.start].page;
         let extent = page.extent(self.file(), self.page_bytes(tools));
-        tools.damage.add(page.segment(), part(self.stage, page), extent, reason);
+        tools.damage.add(page.segment(), part(self.stage, self.of, page), extent, reason);
         for wanted in &self.wanted[wanted] {
             self.piece.states[wanted.at] = FetchState::Damaged;
         }
@@ -255,7 +264,7 @@ impl FetchSlot {
                 return;
             }
         }
-        if running.job.content.vectors {
+        if running.job.content.vectors.is_some() {
             self.put_at_hand(tools);
             self.ask(tools, tag, out);
         }
@@ -263,15 +272,15 @@ impl FetchSlot {
 
     /// Copies the vectors that are in memory or in the cache; the others are wanted.
     fn put_at_hand(&mut self, tools: &Tools) {
-        let layout = tools.index.page_layout();
-        let piece = &mut self.piece;
+        let layout = self.layout(tools);
+        let (of, piece) = (self.of, &mut self.piece);
         for wanted in self.located.drain(..) {
             let (segment, position) = (wanted.location.segment(), wanted.location.position());
-            if let Some(vectors) = &tools.index.segments()[usize::from(segment)].vectors.resident {
+            if let Some(vectors) = &tools.index.segments()[usize::from(segment)].vectors(of).resident {
                 piece.put(wanted.at, vectors.record(position).vector);
                 continue;
             }
-            let cached = tools.cache.as_ref().is_some_and(|cache| {
+            let cached = tools.cache_of(of).is_some_and(|cache| {
                 cache.get(wanted.page.bits(), |bytes| {
                     let (_, slot) = layout.place(position);
                     piece.put(wanted.at, layout.record(bytes, slot).vector);
@@ -300,10 +309,10 @@ impl FetchSlot {
     }
 }
 
-fn part(stage: Stage, page: PageKey) -> DamagedPart {
+fn part(stage: Stage, of: VectorsOf, page: PageKey) -> DamagedPart {
     match stage {
         Stage::Ids => DamagedPart::IdPage(page.number()),
-        Stage::Content => DamagedPart::Page(page.number()),
+        Stage::Content => DamagedPart::page(of, page.number()),
     }
 }
 

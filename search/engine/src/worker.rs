@@ -1,7 +1,7 @@
 //! A thread that owns one reader and keeps several queries going, of any index.
 use std::sync::Arc;
 
-use spandrel_io::{Completion, Read, ReadError, Reader};
+use spandrel_io::{Completion, Read, ReadError, ReadFile, Reader};
 
 use crate::error::{SearchError, with_cause};
 use crate::exact::ExactSlot;
@@ -176,7 +176,7 @@ impl Worker {
             if let Some(Attached { tools, .. }) =
                 place.take_if(|attached| attached.held.searched().is_closing())
             {
-                tools.files.into_iter().for_each(|file| self.reader.remove_file(file));
+                tools.files.into_iter().flatten().for_each(|file| self.reader.remove_file(file));
             }
         }
     }
@@ -194,7 +194,8 @@ fn attach<'a>(
     let place = &mut attached[searched.number];
     let attached = place.get_or_insert_with(|| {
         let held = searched.hold_for_thread();
-        let files = searched.files.iter().map(|file| reader.add_file(Arc::clone(file))).collect();
+        let mut add = |file: &Option<Arc<ReadFile>>| Some(reader.add_file(Arc::clone(file.as_ref()?)));
+        let files = searched.files.iter().map(&mut add).collect();
         Attached { tools: Tools::new(searched, files), held }
     });
     &mut attached.tools

@@ -294,8 +294,9 @@ impl Search<'_> {
         let queries = Bytes::copy_from_slice(self.of.queries.bytes());
         let submit = |(way, params): (&'static str, SearchParams)| {
             let (sender, receiver) = sync_channel(1);
+            let (queries, params_of) = (queries.clone(), params.clone());
             let request =
-                Request { queries: queries.clone(), params: params.clone(), deadline: None, stop: None };
+                Request { queries, column_queries: None, params: params_of, deadline: None, stop: None };
             let refused = self.engine.submit(request, move |result| drop(sender.send(result))).err();
             (way, params, refused.map_or(Ok(receiver), Err))
         };

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use spandrel_filter::{Comparison, Filter, Schema, Value};
 use spandrel_index::attributes::{CompileLimits, compile};
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::OpenError;
+use spandrel_index::format::{OpenError, VectorsOf};
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
 use spandrel_tests::{Base, CellRows, coded, count};
 use tempfile::TempDir;
@@ -61,7 +61,7 @@ fn a_filter_matches_in_every_segment() {
             .iter()
             .map(|location| {
                 let segment = &index.segments()[usize::from(location.segment())];
-                segment.vectors.resident.as_ref().unwrap().record(location.position()).id
+                segment.vectors(VectorsOf::Main).resident.as_ref().unwrap().record(location.position()).id
             })
             .collect();
         let mut expected = BTreeSet::new();

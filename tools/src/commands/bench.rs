@@ -9,6 +9,7 @@ use spandrel_engine::RangeParams;
 use spandrel_index::{Index, VectorSource as _};
 
 use super::ceiling;
+use super::column::ColumnQueriesArgs;
 use super::disk;
 use super::filter::{Compiler, FilterArgs};
 use super::input::InputArgs;
@@ -40,6 +41,9 @@ pub struct BenchArgs {
     /// Vectors to search for.
     #[arg(long, value_name = "FILE", required_unless_present = "disk")]
     pub queries: Option<PathBuf>,
+    /// The queries' vectors in the column; the truth is that of the column's vectors.
+    #[command(flatten)]
+    pub column: ColumnQueriesArgs,
     /// Their true neighbours, as `spandrel data truth` writes them.
     #[arg(long, value_name = "FILE", required_unless_present = "disk")]
     pub truth: Option<PathBuf>,
@@ -151,7 +155,10 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         distances: args.places.distances,
         stages: args.stages,
     };
-    let examples = Examples { queries: &queries, truth: &truth, filters: filters.as_ref() };
+    let column = args.column.open(&index, &args.input, queries.len(), session)?;
+    let column = column.map(|file| Rows::read(&file)).transpose()?;
+    let filters = filters.as_ref();
+    let examples = Examples { queries: &queries, column: column.as_ref(), truth: &truth, filters };
     let points = measure::measure(&index, examples, &sweep, session)?;
     let ceiling = ceiling::words(&index, examples, &sweep, &points, session)?.unwrap_or_default();
     hand_out(args, &sweep.setup.label, &points, &ceiling, session)

@@ -16,6 +16,7 @@ use spandrel_index::{Metric, VectorSource};
 
 use super::attributes::AttributeArgs;
 use super::calibrator::Calibrator;
+use super::column::ColumnArgs;
 use super::defaults;
 use super::ids::Ids;
 use super::input::InputArgs;
@@ -50,6 +51,9 @@ pub struct BuildArgs {
     /// What is known of the vectors.
     #[command(flatten)]
     pub attributes: AttributeArgs,
+    /// By which vectors candidates are compared.
+    #[command(flatten)]
+    pub column: ColumnArgs,
     /// Codebooks to take for --code pq:MxN instead of training them: npy (<f4) of M x 2^N x D/M values, D the dimension
     /// rounded up to a multiple of M, centroids of residuals (vector less head of its list, in the metric's space).
     #[arg(long, value_name = "FILE", requires = "code")]
@@ -83,10 +87,12 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     let ids = args.ids.as_deref().map(IdFile::open).transpose()?.map(Ids);
     let base_rows = BaseRows { rows: base.len(), ids: ids.as_ref().map(|ids| &ids.0) };
     let source = args.attributes.file.open(base_rows, session)?;
+    let column = args.column.open(&args.input)?;
     let input = Input {
         vectors: &base,
         ids: ids.as_ref().map(|ids| ids as _),
         attributes: args.attributes.of(source.as_deref().map(|source| source as _)),
+        column: column.as_ref().map(|column| column.input(&column.file)),
     };
     let shape = VectorShape::of(&base, args.metric);
     let config = BuildConfig {

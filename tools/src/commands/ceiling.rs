@@ -41,7 +41,7 @@ struct Ceiling {
 }
 
 /// Says what the best of the points leaves to be had, and by which flag; nothing where reading every list takes too long, and of
-/// queries with filters.
+/// queries with filters or a column.
 pub(super) fn words(
     index: &Arc<Index>,
     examples: Examples<'_>,
@@ -49,7 +49,7 @@ pub(super) fn words(
     points: &[Point],
     session: &Session,
 ) -> anyhow::Result<Option<String>> {
-    if examples.filters.is_some() {
+    if examples.filters.is_some() || examples.column.is_some() {
         return Ok(None);
     }
     let best = points.iter().max_by(|a, b| a.recall.total_cmp(&b.recall));
@@ -73,7 +73,7 @@ pub(super) fn words(
             distances: sweep.distances,
             ..SearchParams::new(sweep.k)
         };
-        let answers = engine.search_until(rows.bytes(), &search, &session.stop)?;
+        let answers = engine.search_until(rows.bytes().into(), &search, &session.stop)?;
         let known = spandrel_engine::Truth {
             ids: &truth.ids,
             distances: truth.distances.as_deref().unwrap_or_default(),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use spandrel_index::format::Version;
 use spandrel_index::{HeadIndex, Index, Segment, versions};
 
-use super::{defaults, partition};
+use super::{column, defaults, partition};
 use crate::Session;
 use crate::figures::{Align, TextTable, process_memory, units};
 
@@ -120,6 +120,7 @@ fn json(about: &About<'_>) -> Value {
         "index_bytes": manifest.index_bytes(),
         "sections": sections,
         "attributes": attributes::json(index),
+        "column": column::json(index),
     })
 }
 
@@ -137,6 +138,7 @@ fn text(about: &About<'_>) -> String {
     line("uuid", manifest.uuid.clone());
     let (vectors, dim, dtype) = (units::count(index.vectors()), index.dim(), index.dtype());
     line("vectors", format!("{vectors} of {dim} x {dtype}, {}", index.metric()));
+    column::text(index).into_iter().for_each(|column| line("column", column));
     line("lists", units::count(index.lists().into()));
     if index.segments().len() > 1 {
         line("segments", units::count(index.segments().len() as u64)); // CAST: a few

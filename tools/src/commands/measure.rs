@@ -4,9 +4,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{
-    Answer, Distances, Engine, EngineConfig, FetchContent, FetchState, Fetched, Lookup, QueryPlan, Rerank,
-    SearchParams, recall,
+    Answer, Distances, Engine, EngineConfig, FetchContent, FetchState, Fetched, Lookup, QueryPlan, QueryRows,
+    Rerank, SearchParams, recall,
 };
+use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Metric, VectorSource as _};
 
 use super::filter::{Compiler, Searching};
@@ -31,6 +32,8 @@ pub(super) struct Sweep {
 #[derive(Clone, Copy)]
 pub(super) struct Examples<'a> {
     pub(super) queries: &'a Rows,
+    /// Their vectors in the column, where candidates are compared by it; the truth is then of the column.
+    pub(super) column: Option<&'a Rows>,
     pub(super) truth: &'a Truth,
     /// Filters of the queries, by which the truth was computed.
     pub(super) filters: Option<&'a Compiler<'a>>,
@@ -82,13 +85,14 @@ pub(super) fn check_truth(truth: &Truth, queries: &Rows, k: usize, is_filtered: 
 }
 
 /// Measures every point.
-pub(super) fn measure(
+pub(super) fn measure<'a>(
     index: &Arc<Index>,
-    examples: Examples<'_>,
+    examples: Examples<'a>,
     sweep: &Sweep,
     session: &Session,
 ) -> anyhow::Result<Vec<Point>> {
-    let Examples { queries, truth, filters } = examples;
+    let Examples { queries, column, truth, filters } = examples;
+    let metric = index.shape_of(examples.compared()).metric;
     check_truth(truth, queries, sweep.k, filters.is_some())?;
     check_sample(index, examples, &sweep.setup)?;
     let known = spandrel_engine::Truth {
@@ -101,19 +105,24 @@ pub(super) fn measure(
     }
     let compile_us = filters.map(Compiler::compile_us).transpose()?;
     sweep.setup.points(index, &sweep.params, session, |running, params| {
-        let search =
-            SearchParams { distances: sweep.distances, times: sweep.stages, ..params.search(sweep.k) };
+        let search = SearchParams {
+            compare_by: examples.compared(),
+            distances: sweep.distances,
+            times: sweep.stages,
+            ..params.search(sweep.k)
+        };
         let plan = QueryPlan::of(&search, index)?;
         let callers = sweep.setup.threads * running.in_flight;
         let searching = Searching { engine: &running.engine, filters, callers, session };
         let run = running.run(&params.to_string(), queries, |count| {
-            searching.answers(0, &queries.bytes()[..count * queries.row_bytes()], &search)
+            let rows = |of: &'a Rows| &of.bytes()[..count * of.row_bytes()];
+            searching.answers(0, QueryRows { main: rows(queries), column: column.map(rows) }, &search)
         })?;
         let recall = match filters {
-            None => recall(index.metric(), &run.answers, known, sweep.k)?,
-            Some(_) => filtered_recall(index.metric(), (0..).zip(&run.answers), truth, sweep.k)?,
+            None => recall(metric, &run.answers, known, sweep.k)?,
+            Some(_) => filtered_recall(metric, (0..).zip(&run.answers), truth, sweep.k)?,
         };
-        let nearer = nearer_than_truth(index.metric(), (0..).zip(&run.answers), truth, sweep.k);
+        let nearer = nearer_than_truth(metric, (0..).zip(&run.answers), truth, sweep.k);
         note_nearer(nearer, session);
         let point = Point { k: Some(sweep.k as u64), recall, ..running.point(run) }; // CAST: widening
         // Each thread compiles the filters of the queries that it searches for.
@@ -167,6 +176,13 @@ pub(super) fn filtered_recall<'a>(
     Ok(sum / f64::from(count.max(1)))
 }
 
+impl Examples<'_> {
+    /// By which vectors candidates are compared.
+    fn compared(&self) -> VectorsOf {
+        if self.column.is_some() { VectorsOf::Column } else { VectorsOf::Main }
+    }
+}
+
 /// Refuses a truth that does not fit, by vectors of the index.
 fn check_sample(index: &Arc<Index>, examples: Examples<'_>, setup: &Setup) -> anyhow::Result<()> {
     let lookup = Arc::new(Lookup::open(Arc::clone(index))?);
@@ -179,10 +195,12 @@ fn check_sample(index: &Arc<Index>, examples: Examples<'_>, setup: &Setup) -> an
         None => Vec::new(),
     };
     let width = attributes.len();
-    let content = FetchContent { vectors: true, attributes, cell_bytes_max: usize::MAX };
+    let of = examples.compared();
+    let shape = index.shape_of(of);
+    let content = FetchContent { vectors: Some(of), attributes, cell_bytes_max: usize::MAX };
     for ids in sample.ids() {
         let Fetched { rows, cells, states } = engine.fetch_content(&lookup, &ids, content.clone())?;
-        let (mut rows, mut cells) = (rows.chunks_exact(index.row_bytes()), cells.into_iter());
+        let (mut rows, mut cells) = (rows.chunks_exact(shape.row_bytes()), cells.into_iter());
         let held = ids.iter().zip(states).map(|(&id, state)| match state {
             FetchState::Found => Ok(rows.next().map(|row| Stored {
                 id,
@@ -194,7 +212,8 @@ fn check_sample(index: &Arc<Index>, examples: Examples<'_>, setup: &Setup) -> an
         });
         found.push(held.collect::<Result<Vec<_>, _>>()?);
     }
-    Ok(sample.check(index.metric(), examples.queries, examples.filters.map(Compiler::asked), &found)?)
+    let queries = examples.column.unwrap_or(examples.queries);
+    Ok(sample.check(shape.metric, queries, examples.filters.map(Compiler::asked), &found)?)
 }
 
 /// The file that `--json` asks for.

@@ -7,6 +7,7 @@ pub mod calibrate;
 pub mod calibrator;
 mod callers;
 mod ceiling;
+pub mod column;
 pub mod completions;
 pub mod data;
 mod defaults;

@@ -49,7 +49,7 @@ impl AttributeReader {
         let ids: Vec<u64> =
             answers.iter().flat_map(|a| &a.neighbours).map(|neighbour| neighbour.id).collect();
         let attributes = self.numbers.clone();
-        let content = FetchContent { vectors: false, attributes, cell_bytes_max: VALUE_BYTES };
+        let content = FetchContent { vectors: None, attributes, cell_bytes_max: VALUE_BYTES };
         let mut given = engine.fetch_content(&self.lookup, &ids, content)?.hand_out(self.numbers.len());
         answers.iter_mut().for_each(|answer| given.give(answer));
         Ok(())

@@ -9,11 +9,12 @@ use spandrel_datasets::BaseRows;
 use spandrel_index::{DType, Metric, SourceError, VectorSource};
 
 use super::attributes::AttributeArgs;
+use super::column::ColumnArgs;
 use super::input::InputArgs;
 use super::shape::{ShapeArgs, plan_json, plan_text};
-use crate::Session;
 use crate::figures::{Align, TextTable, units};
 use crate::values::SearchMemory;
+use crate::{Advised, Session};
 
 /// Say what a build would take: memory, disk, and what searching keeps in memory.
 #[derive(Debug, Args)]
@@ -39,6 +40,9 @@ pub struct PlanArgs {
     /// What is known of the vectors, of a single index of those in --base with row numbers as ids.
     #[command(flatten)]
     pub attributes: AttributeArgs,
+    /// By which vectors candidates are compared.
+    #[command(flatten)]
+    pub column: ColumnArgs,
     /// What the index looks like.
     #[command(flatten)]
     pub shape: ShapeArgs,
@@ -87,7 +91,18 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     let asked = ShapeArgs { search_memory: Some(SearchMemory::PerVector(allowed)), ..args.shape.clone() };
     let config = asked.config(VectorShape::of(&source, args.metric), PathBuf::new());
     let attributes = args.attributes.file.open(BaseRows { rows: whole.vectors, ids: None }, session)?;
+    let column = args.column.open(&args.input)?;
+    if let Some(column) = column.as_ref().filter(|column| column.file.len() != whole.vectors) {
+        let found = units::count(column.file.len());
+        let message = format!("the column has {found} rows for {} vectors", units::count(whole.vectors));
+        return Err(Advised::new(message, "give one row for each vector of --base").into());
+    }
+    let of_column = column.as_ref().map(|column| {
+        let (dim, dtype) = (column.file.dim(), column.file.dtype());
+        Imagined { vectors: source.vectors, dim, dtype }
+    });
     let input = Input {
+        column: column.as_ref().zip(of_column.as_ref()).map(|(column, vectors)| column.input(vectors)),
         attributes: args.attributes.of(attributes.as_deref().map(|source| source as _)),
         ..Input::of(&source)
     };

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use spandrel_datasets::Rows;
 use spandrel_engine::{Answer, Engine, EngineConfig};
+use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Tier, VectorSource as _};
 use spandrel_io::disk::{DiskParams, Load, measure_file};
 use spandrel_io::{BackendChoice, Direct};
@@ -91,7 +92,9 @@ impl DiskLimit {
             unreachable!("an index has a segment")
         };
         let in_memory = index.codes_tier() == Tier::Memory;
-        let path = if in_memory { &largest.vectors.path } else { &largest.codes.path };
+        let vectors = [VectorsOf::Column, VectorsOf::Main].into_iter().find(|&of| index.holds(of));
+        let vectors = vectors.filter(|_| in_memory).map(|of| &largest.vectors(of).path);
+        let path = vectors.unwrap_or(&largest.codes.path);
         let length = fs_err::metadata(path)?.len();
         if length < u64::from(bytes) {
             return Ok(f64::INFINITY);

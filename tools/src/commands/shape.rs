@@ -10,7 +10,7 @@ use spandrel_builder::{BuildConfig, Choice, ListCount, Plan, VectorShape};
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
 
-use super::{attributes, partition};
+use super::{attributes, column, partition};
 use crate::figures::{Machine, memory_limit, units};
 use crate::values::{ByteSize, SearchMemory};
 
@@ -144,6 +144,7 @@ pub(super) fn plan_json(plan: &Plan) -> serde_json::Value {
         "search_memory": plan.search_memory,
         "attributes": attributes::plan_json(plan),
         "partition": partition::plan_json(plan),
+        "column": column::plan_json(plan),
     })
 }
 
@@ -181,10 +182,12 @@ pub(super) fn plan_text(plan: &Plan) -> String {
     ];
     let attributes = attributes::plan_text(plan).map(|text| ("attributes", text));
     let partition = partition::plan_text(plan).map(|text| ("partition", text));
+    let column = column::plan_text(plan).map(|text| ("column", text));
     lines
         .into_iter()
         .chain(attributes)
         .chain(partition)
+        .chain(column)
         .map(|(name, value)| format!("{name:<14}{value}\n"))
         .collect()
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{BuildConfig, Choice, Input, Silent, VectorShape, build};
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::VectorsOf;
 use spandrel_index::heads::Scratch;
 use spandrel_index::{
     HeadIndex, HeadQuery, Index, OpenOptions, Segment, Tier, VectorSource, for_each_element,
@@ -113,7 +114,8 @@ impl Lists {
 
     /// Appends the elements of a vector, in head space.
     pub(crate) fn vector(&self, position: u32, out: &mut Vec<f32>) {
-        let vectors = self.segment().vectors.resident.as_ref().expect("vectors are in memory");
+        let vectors =
+            self.segment().vectors(VectorsOf::Main).resident.as_ref().expect("vectors are in memory");
         self.index.space().float_vector(self.index.dtype(), vectors.record(position).vector, out);
     }
 }

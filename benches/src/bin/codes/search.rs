@@ -5,6 +5,7 @@
 //! are read is compared as well.
 use rayon::ThreadPool;
 use rayon::prelude::*;
+use spandrel_index::format::VectorsOf;
 use spandrel_index::kernels::{Operation, PairKernel};
 use spandrel_index::{Metric, VectorSource, inverse_norm};
 
@@ -131,7 +132,8 @@ impl Query {
         let operation = if set.metric == Metric::L2 { Operation::SquaredL2 } else { Operation::InnerProduct };
         let kernel = PairKernel::new(operation, index.dtype(), index.dim());
         let inverse = inverse_norm(index.dtype(), row);
-        let vectors = lists.segment().vectors.resident.as_ref().expect("vectors are in memory");
+        let vectors =
+            lists.segment().vectors(VectorsOf::Main).resident.as_ref().expect("vectors are in memory");
         let hits = set.hits(query);
         for candidate in &mut candidates {
             let record = vectors.record(candidate.position);

@@ -31,7 +31,7 @@ pub use rule::expected_recall;
 
 use std::path::Path;
 
-use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, RecallSource};
+use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, RecallSource, VectorsOf};
 use spandrel_index::{Index, Tier};
 
 use least::{least_work, prunes};
@@ -41,6 +41,9 @@ use queries::Queries;
 use rule::Rule;
 use setting::{STEPS_USUAL, Setting};
 use trials::{Given, Trials};
+
+use crate::error::SearchError;
+use crate::plan::check_held;
 
 /// Number of neighbours for which the least work is looked for; other numbers start from its errors.
 const K: u32 = 10;
@@ -90,6 +93,7 @@ pub fn calibrate(
     }
     let placement = Placement::of(manifest, limits);
     let index = Index::open_unpublished(dir, manifest.clone(), placement.open)?;
+    check_held(VectorsOf::Main, &index).map_err(SearchError::from)?;
     let known = given.map_or(usize::MAX, |given| given.neighbours_max());
     let is_wanted = |&k: &u32| u64::from(k) < index.vectors() && k as usize <= known;
     let ks: Vec<u32> = CELLS.into_iter().filter(is_wanted).collect();

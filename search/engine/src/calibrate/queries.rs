@@ -2,7 +2,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use spandrel_index::format::{BODY_AT, PageLayout, Record};
+use spandrel_index::format::{BODY_AT, PageLayout, Record, VectorsOf};
 use spandrel_index::{Index, Location, Segment};
 use spandrel_io::{Direct, ReadFile};
 
@@ -75,8 +75,9 @@ pub(crate) struct Pages {
 impl Pages {
     pub(crate) fn open(segment: &Segment) -> Result<Pages, CalibrateError> {
         // What was just written is in the system's cache.
-        let file = open_file(&*segment.vectors.blob, segment.vectors.body_bytes, Direct::Off)?;
-        Ok(Pages { file, layout: segment.vectors.layout, uuid: segment.uuid })
+        let vectors = segment.vectors(VectorsOf::Main);
+        let file = open_file(&*vectors.blob, vectors.body_bytes, Direct::Off)?;
+        Ok(Pages { file, layout: vectors.layout, uuid: vectors.uuid })
     }
 
     /// Replaces `out` with some pages, each checked.

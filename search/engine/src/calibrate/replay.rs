@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::VectorsOf;
 use spandrel_index::heads::HeadIndexKind;
 use spandrel_index::{Index, Location, Segment, Tier};
 use spandrel_io::{Direct, ReadFile};
@@ -100,7 +101,7 @@ impl<'a> Replayer<'a> {
         let open = |segment: &Segment| open_file(&*segment.codes.blob, segment.codes.body_bytes, Direct::Off);
         let mut first_pages = vec![0];
         for segment in index.segments() {
-            let pages = segment.vectors.layout.pages(segment.count);
+            let pages = segment.vectors(VectorsOf::Main).layout.pages(segment.count);
             first_pages.push(first_pages[first_pages.len() - 1] + pages);
         }
         Ok(Replayer {

@@ -1,4 +1,5 @@
 //! Exact scores of single vectors, each found once for a query.
+use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Location};
 
 use super::error::CalibrateError;
@@ -44,7 +45,7 @@ impl<'a> Scores<'a> {
             let found: Vec<Option<f32>> = locations.iter().map(|&location| score_of(location)).collect();
             for (location, _) in locations.iter().zip(&found).filter(|(_, score)| score.is_none()) {
                 if let Some(vectors) =
-                    &self.index.segments()[usize::from(location.segment())].vectors.resident
+                    &self.index.segments()[usize::from(location.segment())].vectors(VectorsOf::Main).resident
                 {
                     vectors.prefetch(location.position());
                 }
@@ -70,7 +71,7 @@ impl<'a> Scores<'a> {
 
     fn score(&mut self, query: Prepared<'_>, location: Location) -> Result<f32, CalibrateError> {
         let (at, position) = (usize::from(location.segment()), location.position());
-        if let Some(vectors) = &self.index.segments()[at].vectors.resident {
+        if let Some(vectors) = &self.index.segments()[at].vectors(VectorsOf::Main).resident {
             return Ok(self.reranker.score(vectors.record(position), query));
         }
         let pages = &self.pages[at];

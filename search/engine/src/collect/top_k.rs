@@ -45,7 +45,7 @@ impl TopK {
         let k = plan.k();
         (self.k, self.verify) = (k, plan.verify);
         // Candidates are distinct.
-        self.best.reset(k, plan.verify.is_none(), terms);
+        self.best.reset(plan.best(), plan.verify.is_none(), terms);
         self.front.reset(if follows { k } else { 0 });
         self.estimated.clear();
         (self.bursts, self.candidates_kept) = (0, 0);

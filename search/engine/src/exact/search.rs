@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Location, Matches, Metric, inverse_norm};
 
 use crate::answer::Neighbour;
@@ -11,6 +12,7 @@ use crate::collect::Best;
 use crate::error::SearchError;
 use crate::pages::PageKey;
 use crate::params::ParamsError;
+use crate::plan::check_held;
 use crate::subject::Prepared;
 use crate::terms::Terms;
 use crate::validate::check_queries;
@@ -66,6 +68,7 @@ impl ExactSearch {
         if k == 0 {
             return Err(ParamsError::ZeroK.into());
         }
+        check_held(VectorsOf::Main, index)?;
         let count = check_queries(index, &queries)?;
         assert!(
             left_out.is_empty() || left_out.len() == count,
@@ -84,7 +87,7 @@ impl ExactSearch {
         let piece_pages = (piece_bytes / page_bytes).max(1) as u64; // CAST: widening
         let mut first_pieces = vec![0];
         for segment in index.segments() {
-            let pieces = segment.vectors.layout.pages(segment.count).div_ceil(piece_pages);
+            let pieces = segment.vectors(VectorsOf::Main).layout.pages(segment.count).div_ceil(piece_pages);
             first_pieces.push(first_pieces[first_pieces.len() - 1] + pieces as usize); // CAST: 64 bits
         }
         Ok(ExactSearch {
@@ -124,7 +127,7 @@ impl ExactSearch {
 
     /// Bytes of pages of all pieces.
     pub fn bytes(&self) -> u64 {
-        self.index.segments().iter().map(|segment| segment.vectors.body_bytes).sum()
+        self.index.segments().iter().map(|segment| segment.vectors(VectorsOf::Main).body_bytes).sum()
     }
 
     /// The neighbours, once every piece went past.
@@ -174,7 +177,7 @@ impl ExactSearch {
         let segment = self.first_pieces.partition_point(|&first| first <= piece) - 1;
         let first = (piece - self.first_pieces[segment]) as u64 * self.piece_pages;
         let of = &self.index.segments()[segment];
-        let pages = of.vectors.layout.pages(of.count) - first;
+        let pages = of.vectors(VectorsOf::Main).layout.pages(of.count) - first;
         (PageKey::new(segment as u16, first), pages.min(self.piece_pages)) // CAST: segments are numbered by u16
     }
 

@@ -1,5 +1,6 @@
 //! A piece of an exact search on its way through a worker: its pages are read, and compared with the queries.
-use spandrel_index::Location;
+use spandrel_index::format::VectorsOf;
+use spandrel_index::{Location, StoredVectors};
 use spandrel_io::{Read, ReadBuf, ReadError};
 
 use super::search::{ExactPieces, ExactSearch};
@@ -32,8 +33,9 @@ impl ExactSlot {
         let job = &*running.job;
         let (first, pages) = job.search.pages(job.pieces.start + running.number);
         let segment = &tools.index.segments()[usize::from(first.segment())];
-        if let Some(vectors) = &segment.vectors.resident {
-            let of_page = segment.vectors.layout.page_records() as u64; // CAST: widening
+        let stored = segment.vectors(VectorsOf::Main);
+        if let Some(vectors) = &stored.resident {
+            let of_page = stored.layout.page_records() as u64; // CAST: widening
             let positions = first.number() * of_page..((first.number() + pages) * of_page).min(segment.count);
             for number in 0..job.search.queries() {
                 // CAST: positions
@@ -71,11 +73,11 @@ impl ExactSlot {
 
     fn take_in(&mut self, search: &ExactSearch, first: PageKey, bytes: &[u8], tools: &Tools) {
         let segment = &tools.index.segments()[usize::from(first.segment())];
-        let (layout, uuid) = (&segment.vectors.layout, segment.uuid);
+        let StoredVectors { layout, uuid, .. } = segment.vectors(VectorsOf::Main);
         let of_page = layout.page_records() as u64; // CAST: widening
         let mut whole = Vec::new();
         for (number, page) in (first.number()..).zip(bytes.chunks_exact(search.page_bytes())) {
-            match layout.check_page(uuid, number, page) {
+            match layout.check_page(*uuid, number, page) {
                 Ok(()) => whole.push((number, page)),
                 Err((found, expected)) => {
                     search.miss(1);
@@ -109,7 +111,7 @@ impl ExactSlot {
         let (query, limit) = (search.prepared(number), search.best(number).bound_score());
         self.near.clear();
         for (position, record) in records {
-            let score = tools.reranker().score(record, query);
+            let score = tools.reranker(VectorsOf::Main).score(record, query);
             // Lets a NaN through to the comparison of keys.
             let is_far = score > limit;
             if !is_far && !search.leaves_out(number, Location::new(segment, position)) {

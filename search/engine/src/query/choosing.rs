@@ -37,7 +37,7 @@ impl Choosing {
         if step.is_over() {
             return;
         }
-        let layout = step.query.index.page_layout();
+        let layout = step.query.shape().pages;
         plan_pages(&self.locations, &layout, step.query.index.merging(), |read| self.reads.push(read));
         self.take_beside(step, &layout);
         if step.progress.end.is_some() {
@@ -57,7 +57,7 @@ impl Choosing {
         if index.vectors_tier() == Tier::Ssd {
             self.keep_readable(step);
         }
-        let layout = index.page_layout();
+        let layout = step.query.shape().pages;
         plan_pages(&self.locations, &layout, index.merging(), |read| self.reads.push(read));
         assign(&self.locations, &layout, self.reads.iter_mut());
         step.progress.work.candidates += self.locations.len() as u32; // CAST: a piece of them
@@ -80,7 +80,7 @@ impl Choosing {
         }
         let Some(&last) = self.locations.last() else { return };
         // Those of the last page come along, so that no page is read twice.
-        let (layout, number) = (step.query.index.page_layout(), last.segment());
+        let (layout, number) = (step.query.shape().pages, last.segment());
         let page = PageKey::of(last, &layout);
         let rest = matches.segments()[usize::from(number)].within(last.position() + 1..u32::MAX);
         let rest = rest.map(|position| Location::new(number, position));
@@ -91,8 +91,8 @@ impl Choosing {
 
     /// Leaves those matches out that lie on damaged pages, and from where on no more bytes may be asked.
     fn keep_readable(&mut self, step: &mut Step<'_>) {
-        let layout = step.query.index.page_layout();
-        let (damage, progress) = (step.damage, &mut *step.progress);
+        let layout = step.query.shape().pages;
+        let (damage, of, progress) = (step.damage, step.query.compare_by, &mut *step.progress);
         let page_bytes = layout.page_bytes() as u64; // CAST: widening
         let mut last: Option<(PageKey, bool)> = None;
         self.locations.retain(|&location| {
@@ -100,7 +100,7 @@ impl Choosing {
             if let Some((_, is_kept)) = last.filter(|(before, _)| *before == page) {
                 return is_kept;
             }
-            let is_damaged = damage.is_quarantined(page.segment(), DamagedPart::Page(page.number()));
+            let is_damaged = damage.is_quarantined(page.segment(), DamagedPart::page(of, page.number()));
             // The first is read in any case.
             let is_first = progress.work.reranked == 0 && last.is_none();
             let has_room = progress.bytes_left >= page_bytes || is_first;
@@ -119,7 +119,7 @@ impl Choosing {
     fn take_undecided(&mut self, step: &mut Step<'_>) {
         let index = step.query.index;
         let Some(verify) = step.plan.verify else { return };
-        let layout = index.page_layout();
+        let layout = step.query.shape().pages;
         let page_bytes = layout.page_bytes() as u64;
         let is_read = index.vectors_tier() == Tier::Ssd;
         let (query, progress, terms) = (step.query, &mut *step.progress, step.running.job.terms());
@@ -148,7 +148,11 @@ impl Choosing {
             }
             candidate.compared = true;
             let page = PageKey::of(candidate.location, &layout);
-            if !is_read || !step.damage.is_quarantined(page.segment(), DamagedPart::Page(page.number())) {
+            if !is_read
+                || !step
+                    .damage
+                    .is_quarantined(page.segment(), DamagedPart::page(query.compare_by, page.number()))
+            {
                 self.locations.push(candidate.location);
                 if let Some(explanation) = &mut progress.explanation {
                     explanation.compared.push(vector(candidate, &query, burst, false));

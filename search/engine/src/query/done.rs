@@ -25,7 +25,7 @@ pub(super) fn answer(
         }
         neighbours.extend(keys.iter().map(|key| Neighbour {
             id: key.id,
-            distance: key.distance(index.metric()),
+            distance: key.distance(index.shape_of(plan.compare_by).metric),
             estimated: estimated.binary_search(&key.id).is_ok(),
         }));
     }
@@ -36,7 +36,7 @@ pub(super) fn answer(
     let shared = progress.work.lists.saturating_sub(progress.chosen);
     let all = plan.probe.together.map_or(index.found_lists(), |lists| lists.saturating_sub(shared));
     let is_limited =
-        neighbours.len() < plan.k() && plan.stop.lists_max < all && progress.chosen >= plan.stop.lists_max;
+        neighbours.len() < plan.best() && plan.stop.lists_max < all && progress.chosen >= plan.stop.lists_max;
     let limited_by = progress.limited_by.or(is_limited.then_some(Limit::MaxLists));
     // What was left out may be what the curve counts on, and where matches lie far from the query it says nothing.
     let is_cut = limited_by == Some(Limit::MaxBytes) || progress.missing.parts() > 0 || progress.is_sparse;

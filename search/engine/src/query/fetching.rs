@@ -44,11 +44,11 @@ impl Fetching {
     /// Compares vectors in memory.
     fn compare_resident(&mut self, step: &mut Step<'_>) {
         let query = step.query;
-        let resident = |location: Location| match &query.segment(location.segment()).vectors.resident {
+        let resident = |location: Location| match &query.vectors(location.segment()).resident {
             Some(vectors) => vectors,
             None => unreachable!("vectors are in memory in all segments or in none"),
         };
-        let piece = (PIECE_BYTES / query.index.row_bytes()).max(1);
+        let piece = (PIECE_BYTES / query.shape().row_bytes()).max(1);
         for locations in self.locations.chunks(piece) {
             step.progress.end = step.running.job.end();
             if step.progress.end.is_some() {
@@ -64,7 +64,7 @@ impl Fetching {
 
     /// Compares the locations whose pages are cached, and keeps the others alone.
     fn compare_cached(&mut self, cache: &PageCache, step: &mut Step<'_>) {
-        let layout = step.query.index.page_layout();
+        let layout = step.query.shape().pages;
         let piece_pages = (PIECE_BYTES / layout.page_bytes()).max(1);
         let (mut left, mut at, mut pages) = (0, 0, 0);
         while at < self.locations.len() {
@@ -98,8 +98,10 @@ impl Fetching {
     }
 
     fn submit(&self, first: usize, step: &mut Step<'_>) {
-        let page_bytes = step.query.index.page_layout().page_bytes();
-        let extents = self.requests[first..].iter().map(|read| read.extent(FileKind::Vectors, page_bytes));
+        let page_bytes = step.query.shape().pages.page_bytes();
+        let extents = self.requests[first..]
+            .iter()
+            .map(|read| read.extent(FileKind::of(step.query.compare_by), page_bytes));
         step.progress.ask(first, extents, &mut step.out);
     }
 
@@ -111,15 +113,21 @@ impl Fetching {
             // One bad sector should cost one page.
             Err(_) if read.pages > 1 => {
                 let first = self.requests.len();
-                self.request_alone(read, &step.query.index.page_layout());
+                self.request_alone(read, &step.query.shape().pages);
                 self.submit(first, step);
             }
             Err(error) => {
                 step.progress.missing.pages += 1;
                 let reason = DamageReason::Read(with_cause(error));
-                let extent = read.extent(FileKind::Vectors, step.query.index.page_layout().page_bytes());
+                let extent =
+                    read.extent(FileKind::of(step.query.compare_by), step.query.shape().pages.page_bytes());
                 let page = read.first_page;
-                step.damage.add(page.segment(), DamagedPart::Page(page.number()), extent, reason);
+                step.damage.add(
+                    page.segment(),
+                    DamagedPart::page(step.query.compare_by, page.number()),
+                    extent,
+                    reason,
+                );
             }
         }
     }
@@ -138,19 +146,24 @@ impl Fetching {
 
     /// Compares the vectors wanted of the pages of a read, each page checked before.
     fn compare_read(&self, read: PageRead, bytes: &[u8], step: &mut Step<'_>) {
-        let (query, layout) = (step.query, step.query.index.page_layout());
+        let (query, layout) = (step.query, step.query.shape().pages);
         let page_bytes = layout.page_bytes();
         let same_page = |&a: &Location, &b: &Location| PageKey::of(a, &layout) == PageKey::of(b, &layout);
         for locations in self.locations[read.first..read.end].chunk_by(same_page) {
             let key = PageKey::of(locations[0], &layout);
-            let (segment, part) = (key.segment(), DamagedPart::Page(key.number()));
+            let (segment, part) = (key.segment(), DamagedPart::page(query.compare_by, key.number()));
             let at = key.after(read.first_page) as usize * page_bytes; // CAST: inside a read
             let page = &bytes[at..at + page_bytes];
-            let checked = layout.check_page(query.segment(segment).uuid, key.number(), page);
+            let checked = layout.check_page(query.vectors(segment).uuid, key.number(), page);
             if let Err((found, expected)) = checked {
                 step.progress.missing.pages += 1;
                 let reason = DamageReason::Hash { found: found.into(), expected: expected.into() };
-                step.damage.add(segment, part, key.extent(FileKind::Vectors, page_bytes), reason);
+                step.damage.add(
+                    segment,
+                    part,
+                    key.extent(FileKind::of(step.query.compare_by), page_bytes),
+                    reason,
+                );
                 continue;
             }
             step.damage.whole(segment, part);

@@ -122,6 +122,7 @@ impl QuerySlot {
             }
         }
         self.subject.set(index, running.row());
+        self.subject.set_column(index, running.column_row());
         self.running = Some(running);
         if let Some((states, mut step)) = self.step(tools, slot, reads) {
             states.probed.begin(&mut step);
@@ -195,15 +196,17 @@ impl QuerySlot {
         reads: &'a mut Vec<Read>,
     ) -> Option<(&'a mut States, Step<'a>)> {
         let running = self.running.as_ref()?;
+        let query = self.subject.query(&tools.index, running.row(), &running.job.plan.accept);
+        let query = self.subject.query_by(query, running.column_row());
         let step = Step {
             plan: &running.job.plan,
             running,
-            query: self.subject.query(&tools.index, running.row(), &running.job.plan.accept),
+            query,
             prober: &mut tools.prober,
             scan: &mut *tools.scan,
-            reranker: &tools.reranker,
+            reranker: tools.rerankers.of(query.compare_by),
             damage: &tools.damage,
-            cache: tools.cache.as_deref(),
+            cache: tools.cache.as_deref().filter(|_| tools.cached == query.compare_by),
             found: collector(&running.job.plan.collect, &mut self.top_k, &mut self.within),
             progress: &mut self.progress,
             out: Outbox { slot, files: &tools.files, reads },

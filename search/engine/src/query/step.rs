@@ -45,11 +45,11 @@ impl Step<'_> {
 
     /// Compares a vector, and offers it by its exact score.
     pub(super) fn compare(&mut self, location: Location, record: Record<'_>) {
-        let score = self.reranker.score(record, self.query.exact);
+        let score = self.reranker.score(record, self.query.compared);
         self.found.exact(score, record.id);
         if let Some(explanation) = &mut self.progress.explanation {
             // Adding zero turns a minus zero into zero, as answers show it.
-            let distance = self.query.index.metric().distance_of_score(score) + 0.0;
+            let distance = self.query.shape().metric.distance_of_score(score) + 0.0;
             explanation.compared(location, Exact { id: record.id, distance });
         }
     }

@@ -9,6 +9,7 @@ use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{BuildConfig, Caller, Input, ListCount, Silent, build_for};
 use spandrel_datasets::Rows;
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::VectorsOf;
 use spandrel_index::order::PIECE;
 use spandrel_index::testing::random_rows;
 use spandrel_index::{DType, Index, Location, Matches, Metric, OpenOptions, Tier};
@@ -83,12 +84,8 @@ fn asked(searched: &Arc<Searched>, k: usize) -> (Running, Arc<AtomicBool>, Repli
 
 fn taken_with(searched: &Arc<Searched>, params: &SearchParams) -> (Running, Arc<AtomicBool>, Replies) {
     let index = &*searched.index;
-    let queries = Queries {
-        rows: random_rows(DType::F32, DIM, 1, 2).into(),
-        row_bytes: index.row_bytes(),
-        plan: QueryPlan::of(params, index).unwrap(),
-        left_out: Vec::new(),
-    };
+    let plan = QueryPlan::of(params, index).unwrap();
+    let queries = Queries::new(random_rows(DType::F32, DIM, 1, 2).into(), index.row_bytes(), plan);
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, receiver) = bounded(1);
     let reply = Box::new(move |result| drop(sender.send(result)));
@@ -261,7 +258,10 @@ fn a_query_that_was_stopped_compares_nothing_of_the_cache() {
     for page in 0..pages {
         let key = PageKey::new(0, page);
         let extent = key.extent(FileKind::Vectors, page_bytes);
-        cache.insert(key.bits(), &part(&index.segments()[0].vectors.path, extent.offset, extent.bytes));
+        cache.insert(
+            key.bits(),
+            &part(&index.segments()[0].vectors(VectorsOf::Main).path, extent.offset, extent.bytes),
+        );
     }
     let mut searched = Searched::of(&index);
     searched.cache = Some(cache);

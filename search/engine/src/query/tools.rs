@@ -2,12 +2,13 @@
 use std::sync::Arc;
 
 use spandrel_index::Index;
+use spandrel_index::format::VectorsOf;
 
-use crate::cache::PageCache;
+use crate::cache::{PageCache, cached};
 use crate::damage::DamageLog;
 use crate::files::attribute_files;
 use crate::probe::Prober;
-use crate::rerank::Reranker;
+use crate::rerank::{Reranker, Rerankers};
 use crate::scan::{Scan, scan_of};
 use crate::searched::Searched;
 
@@ -16,30 +17,38 @@ pub(crate) struct Tools {
     pub(crate) index: Arc<Index>,
     pub(super) prober: Prober,
     pub(super) scan: Box<dyn Scan>,
-    pub(super) reranker: Reranker,
+    pub(super) rerankers: Rerankers,
     pub(crate) damage: Arc<DamageLog>,
-    pub(crate) cache: Option<Arc<PageCache>>,
-    /// Slots of the index's files in the reader, by number.
-    pub(crate) files: Vec<u32>,
+    pub(super) cache: Option<Arc<PageCache>>,
+    /// Whose pages that holds.
+    pub(super) cached: VectorsOf,
+    /// Slots of the index's files in the reader, by number; none of vectors that it does not hold.
+    pub(crate) files: Vec<Option<u32>>,
     /// Numbers of the files of attributes, by segment and attribute.
     pub(crate) attribute_files: Vec<Vec<u32>>,
 }
 
 impl Tools {
     /// What compares single vectors.
-    pub(crate) fn reranker(&self) -> &Reranker {
-        &self.reranker
+    pub(crate) fn reranker(&self, vectors: VectorsOf) -> &Reranker {
+        self.rerankers.of(vectors)
     }
 
-    pub(crate) fn new(searched: &Searched, files: Vec<u32>) -> Tools {
+    /// The cache of these vectors' pages, if they are cached.
+    pub(crate) fn cache_of(&self, vectors: VectorsOf) -> Option<&PageCache> {
+        self.cache.as_deref().filter(|_| vectors == self.cached)
+    }
+
+    pub(crate) fn new(searched: &Searched, files: Vec<Option<u32>>) -> Tools {
         let Searched { index, damage, cache, .. } = searched;
         Tools {
             prober: Prober::default(),
             scan: scan_of(index),
-            reranker: Reranker::new(index),
+            rerankers: Rerankers::new(index),
             index: Arc::clone(index),
             damage: Arc::clone(damage),
             cache: cache.clone(),
+            cached: cached(index),
             files,
             attribute_files: attribute_files(index),
         }

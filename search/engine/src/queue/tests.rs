@@ -18,7 +18,7 @@ fn job(searched: &Arc<Searched>, queries: usize, stop: Option<Arc<AtomicBool>>) 
     let row_bytes = searched.index.row_bytes();
     let plan = QueryPlan::of(&SearchParams::new(1), &searched.index).unwrap();
     let rows = vec![0; queries * row_bytes].into();
-    let task = Queries { rows, row_bytes, plan, left_out: Vec::new() };
+    let task = Queries::new(rows, row_bytes, plan);
     Job::new(task, searched, Terms { deadline: None, stop }, Box::new(drop))
 }
 

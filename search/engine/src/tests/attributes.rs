@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use spandrel_filter::{Attribute, AttributeType, Cell};
 use spandrel_index::attributes::testing::TestAttribute;
+use spandrel_index::format::VectorsOf;
 use spandrel_index::testing::TestIndex;
 use spandrel_index::{DType, Metric};
 
@@ -38,7 +39,7 @@ fn with_attributes(resident: bool) -> Made {
 }
 
 fn wanted(attributes: &[usize]) -> FetchContent {
-    FetchContent { vectors: false, attributes: attributes.to_vec(), cell_bytes_max: 1 << 24 }
+    FetchContent { vectors: None, attributes: attributes.to_vec(), cell_bytes_max: 1 << 24 }
 }
 
 fn lookup(made: &Made) -> Arc<Lookup> {
@@ -53,7 +54,7 @@ fn attributes_of_every_type_come_as_they_were_given() {
         let engine = Engine::open(Arc::clone(&made.index), config(2, 3)).unwrap();
         // The first fetch reads which positions have no number, the second has them at hand.
         for attributes in [&[0, 1, 2, 3, 4, 5][..], &[5, 0], &[3]] {
-            for vectors in [false, true] {
+            for vectors in [None, Some(VectorsOf::Main)] {
                 let content = FetchContent { vectors, ..wanted(attributes) };
                 let mut ids = vec![u64::MAX];
                 ids.extend(&made.input.ids[..501]);
@@ -64,7 +65,7 @@ fn attributes_of_every_type_come_as_they_were_given() {
                     .flat_map(|row| attributes.iter().map(move |&kind| cell(AttributeType::ALL[kind], row)))
                     .collect();
                 assert!(cells == expected, "{attributes:?} {resident}");
-                assert_eq!(rows.len(), if vectors { 501 * 24 } else { 0 });
+                assert_eq!(rows.len(), if vectors.is_some() { 501 * 24 } else { 0 });
             }
         }
         assert_eq!(engine.damage_count(), 0);

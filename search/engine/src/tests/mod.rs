@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::bounded;
-use spandrel_index::format::OpenError;
+use spandrel_index::format::{OpenError, VectorsOf};
 use spandrel_index::testing::{TestIndex, random_rows};
 use spandrel_index::{DType, Index, Metric, Unusable, for_each_element};
 use spandrel_io::faults::{Fault, FaultRates, FaultyReader, Schedule};
@@ -432,15 +432,25 @@ fn a_batch_stops_when_told_and_at_its_deadline() {
 
     let (sender, receiver) = bounded(1);
     let deadline = Some(Instant::now());
-    let request =
-        Request { queries: queries.clone().into(), params: SearchParams::new(1), deadline, stop: None };
+    let request = Request {
+        queries: queries.clone().into(),
+        column_queries: None,
+        params: SearchParams::new(1),
+        deadline,
+        stop: None,
+    };
     engine.submit(request, move |result| sender.send(result).unwrap()).unwrap();
     assert!(matches!(receiver.recv().unwrap(), Err(SearchError::Deadline { .. })));
 
     // Dropping the engine answers what was handed in.
     let (sender, receiver) = bounded(1);
-    let request =
-        Request { queries: queries.into(), params: SearchParams::new(1), deadline: None, stop: None };
+    let request = Request {
+        queries: queries.into(),
+        column_queries: None,
+        params: SearchParams::new(1),
+        deadline: None,
+        stop: None,
+    };
     engine.submit(request, move |result| sender.send(result).unwrap()).unwrap();
     drop(engine);
     assert_eq!(receiver.recv().unwrap().unwrap().len(), 100);
@@ -560,7 +570,10 @@ fn a_damaged_page_costs_its_own_vectors_alone_and_is_counted() {
         states.iter().filter(|&&state| state == FetchState::Damaged).count()
     };
     // A page of vectors in the middle.
-    flip(&made.index.segments()[0].vectors.path, 4096 + 5 * made.index.page_layout().page_bytes() + 77);
+    flip(
+        &made.index.segments()[0].vectors(VectorsOf::Main).path,
+        4096 + 5 * made.index.page_layout().page_bytes() + 77,
+    );
     let records = made.index.page_layout().page_records();
     let engine = engine(&made);
     // Also once it is not read any more.

@@ -69,6 +69,7 @@ fn a_thread_that_breaks_fails_its_queries_and_is_replaced() {
         let refused = engine.submit(
             Request {
                 queries: queries.clone().into(),
+                column_queries: None,
                 params: SearchParams::new(1),
                 deadline: None,
                 stop: None,
@@ -94,6 +95,7 @@ fn what_waits_when_the_last_thread_breaks_is_refused() {
     for row in random_rows(DType::U8, 8, 64, 3).chunks(8) {
         let request = Request {
             queries: row.to_vec().into(),
+            column_queries: None,
             params: SearchParams::new(1),
             deadline: None,
             stop: None,
@@ -179,6 +181,7 @@ fn indexes_come_and_go_under_load_and_share_their_threads() {
                 let (made, queries, expected) = &all[at];
                 let request = Request {
                     queries: queries.clone().into(),
+                    column_queries: None,
                     params: all_lists(made, 5),
                     deadline: None,
                     stop: None,
@@ -223,10 +226,12 @@ fn a_batch_on_one_index_lets_queries_on_another_pass() {
     let (sender, receiver) = bounded(2);
     let (batch, single) = (sender.clone(), sender);
     let queries = random_rows(DType::U8, 8, 5000, 3).into();
-    let request = Request { queries, params: all_lists(&one, 5), deadline: None, stop: None };
+    let request =
+        Request { queries, column_queries: None, params: all_lists(&one, 5), deadline: None, stop: None };
     one_engine.submit(request, move |result| batch.send(result.unwrap().len()).unwrap()).unwrap();
     let queries = random_rows(DType::U8, 24, 1, 3).into();
-    let request = Request { queries, params: all_lists(&other, 5), deadline: None, stop: None };
+    let request =
+        Request { queries, column_queries: None, params: all_lists(&other, 5), deadline: None, stop: None };
     other_engine.submit(request, move |result| single.send(result.unwrap().len()).unwrap()).unwrap();
     assert_eq!([receiver.recv().unwrap(), receiver.recv().unwrap()], [1, 5000]);
 }

@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use spandrel_engine::{Answer, FetchContent, FetchState, Fetched, SearchError};
 use spandrel_filter::{Attribute, Cell};
+use spandrel_index::format::VectorsOf;
 
 use super::handed::Handed;
 use crate::ask::Rows;
@@ -57,7 +58,8 @@ impl Contents {
     }
 
     fn content(&self, cell_bytes_max: usize) -> FetchContent {
-        FetchContent { vectors: self.vectors.is_some(), attributes: self.numbers.clone(), cell_bytes_max }
+        let vectors = self.vectors.is_some().then_some(VectorsOf::Main);
+        FetchContent { vectors, attributes: self.numbers.clone(), cell_bytes_max }
     }
 
     /// Refuses what is over the server's limit for a message.

@@ -38,7 +38,8 @@ impl Handed<Vec<Answer>> {
         let hand_in = move || {
             Handed::with(&of, (count, filter), |stop, reply| {
                 let stop = Some(stop);
-                of.engine().submit(Request { queries, params, deadline, stop }, reply)
+                let request = Request { queries, column_queries: None, params, deadline, stop };
+                of.engine().submit(request, reply)
             })
         };
         if !is_long {

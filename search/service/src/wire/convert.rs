@@ -4,6 +4,7 @@ use std::time::Instant;
 use spandrel_engine::{
     Answer, Distances, FetchState, Filtered, Limit, Neighbour, Promise, RangeParams, Rerank, SearchParams,
 };
+use spandrel_index::format::VectorsOf;
 use spandrel_index::{DType, Metric, Tier};
 use spandrel_proto::v1;
 use spandrel_proto::v1::vectors::Form as VectorsForm;
@@ -104,6 +105,7 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
         effort: 1.0,
         max_bytes: options.max_bytes,
         rerank,
+        compare_by: VectorsOf::Main,
         distances,
         filter: None,
         filter_plan: None,

@@ -45,7 +45,7 @@ pub(super) fn compare(
     let k = K.min(usize::try_from(opened.vectors()).unwrap_or(K));
     let expected = {
         let engine = open_engine(&opened, spandrel_engine::EngineConfig::default(), session)?;
-        engine.search_until(queries.bytes(), &SearchParams::new(k), &session.stop)?
+        engine.search_until(queries.bytes().into(), &SearchParams::new(k), &session.stop)?
     };
     let settings: Settings = parse(["--listen=127.0.0.1:0", "--metrics=off"])?;
     let config = settings.config(&indexes(index), &[])?;

@@ -1,7 +1,7 @@
 //! Searches among the vectors that match filters.
 use std::sync::Arc;
 
-use spandrel_engine::{Answer, Engine, SearchError, SearchParams};
+use spandrel_engine::{Answer, Engine, QueryRows, SearchError, SearchParams};
 use spandrel_index::Matches;
 use spandrel_index::attributes::CompileError;
 
@@ -26,19 +26,19 @@ impl Searching<'_> {
         self.filters.map(|filters| filters.matches(query)).transpose()
     }
 
-    /// The answers to queries back to back, of which the first is number `first` of all.
+    /// The answers to queries, of which the first is number `first` of all.
     ///
     /// # Errors
     /// [`SearchError`], [`CompileError`]. A query that is refused is named by its number in `rows`.
     pub(crate) fn answers(
         &self,
         first: usize,
-        rows: &[u8],
+        rows: QueryRows<'_>,
         params: &SearchParams,
     ) -> anyhow::Result<Vec<Answer>> {
         let Searching { engine, filters, callers, session } = self;
         let filter_plan = filters.and_then(Compiler::plan);
-        let one = |query, rows: &[u8]| -> anyhow::Result<Vec<Answer>> {
+        let one = |query, rows: QueryRows<'_>| -> anyhow::Result<Vec<Answer>> {
             let params = SearchParams { filter: self.filter(query)?, filter_plan, ..params.clone() };
             let mut answers = engine.search_until(rows, &params, &session.stop)?;
             for explanation in answers.iter_mut().filter_map(|answer| answer.explanation.as_mut()) {
@@ -51,9 +51,15 @@ impl Searching<'_> {
             return one(first, rows);
         }
         let row_bytes = engine.index().row_bytes();
-        callers::answers(rows.len() / row_bytes, *callers, |number| {
-            let row = &rows[number * row_bytes..(number + 1) * row_bytes];
-            Ok(one(first + number, row)?.pop().ok_or(SearchError::Closed)?)
+        let count = rows.main.len() / row_bytes;
+        let row = |rows: &'_ [u8], number| {
+            let bytes = rows.len() / count;
+            number * bytes..(number + 1) * bytes
+        };
+        callers::answers(count, *callers, |number| {
+            let main = &rows.main[row(rows.main, number)];
+            let column = rows.column.map(|rows| &rows[row(rows, number)]);
+            Ok(one(first + number, QueryRows { main, column })?.pop().ok_or(SearchError::Closed)?)
         })
     }
 }

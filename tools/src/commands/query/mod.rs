@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use spandrel_datasets::{Converted, Format, VectorFile};
-use spandrel_engine::{EngineConfig, QueryPlan, RangeParams, SearchError, SearchParams};
+use spandrel_engine::{EngineConfig, QueryPlan, QueryRows, RangeParams, SearchError, SearchParams};
 use spandrel_index::VectorSource as _;
 use spandrel_index::attributes::CompileError;
 
 use self::output::{Form, Output};
+use super::column::ColumnQueriesArgs;
 use super::filter::{Compiler, FilterArgs, Searching};
 use super::input::InputArgs;
 use super::neighbour_attributes::{AttributeReader, NeighbourAttributeArgs};
@@ -37,6 +38,9 @@ pub struct QueryArgs {
     /// Vectors to search for.
     #[arg(long, value_name = "FILE")]
     pub queries: PathBuf,
+    /// The queries' vectors in the column.
+    #[command(flatten)]
+    pub column: ColumnQueriesArgs,
     /// Neighbours of each query.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub k: u32,
@@ -136,7 +140,9 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
             output,
         );
     }
+    let column = args.column.open(&index, &args.input, queries.len(), session)?;
     let params = SearchParams {
+        compare_by: args.column.compare_by(),
         distances: args.places.distances,
         explain: args.explain,
         ..args.knobs.point(args.recall).search(args.k as usize) // CAST: widening
@@ -147,11 +153,12 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     let (mut first, batch) = (0, if attributes.is_some() { BATCH_WITH_ATTRIBUTES } else { BATCH });
     while first < queries.len() {
         let count = batch.min(queries.len() - first);
-        let mut rows = vec![0; count as usize * queries.row_bytes()]; // CAST: at most BATCH
-        queries.read_rows(first, &mut rows)?;
+        let rows = read_batch(&queries, first, count)?;
+        let column = column.as_ref().map(|column| read_batch(column, first, count)).transpose()?;
+        let rows = QueryRows { main: &rows, column: column.as_deref() };
         // CAST: usize is 64 bits here
         let mut answers = searching
-            .answers(first as usize, &rows, &params)
+            .answers(first as usize, rows, &params)
             .map_err(|error| in_file(error, &args.queries, first))?;
         if let Some(attributes) = &attributes {
             attributes.hand_out(&engine, &mut answers)?;
@@ -163,6 +170,13 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     meter.finish();
     let incomplete = output.finish(args.out.as_deref(), &index.dir().display().to_string())?;
     refuse_damage(&engine, incomplete)
+}
+
+/// `count` rows of a file from `first` on.
+fn read_batch(file: &Converted<VectorFile>, first: u64, count: u64) -> anyhow::Result<Vec<u8>> {
+    let mut rows = vec![0; count as usize * file.row_bytes()]; // CAST: at most BATCH
+    file.read_rows(first, &mut rows)?;
+    Ok(rows)
 }
 
 /// As [`run`], for all within a radius.

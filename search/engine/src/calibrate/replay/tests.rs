@@ -63,12 +63,7 @@ fn open(dir: &Path, layout: Layout) -> Arc<Index> {
 /// The answers of search threads.
 fn answers(engine: &Engine, rows: &[u8], plan: &QueryPlan) -> Vec<Answer> {
     let (sender, receiver) = bounded(1);
-    let queries = JobQueries {
-        rows: rows.to_vec().into(),
-        row_bytes: engine.index().row_bytes(),
-        plan: plan.clone(),
-        left_out: Vec::new(),
-    };
+    let queries = JobQueries::new(rows.to_vec().into(), engine.index().row_bytes(), plan.clone());
     let reply = Box::new(move |result| drop(sender.send(result)));
     engine.submit_queries(queries, Terms::default(), false, reply).unwrap();
     receiver.recv().unwrap().unwrap()
