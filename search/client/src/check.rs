@@ -29,6 +29,18 @@ pub(crate) fn queries(vectors: Option<&v1::Vectors>) -> Result<usize, Status> {
     Ok(elements / vectors.dim as usize) // CAST: widening
 }
 
+/// Refuses vectors in a column of another number of queries, or without their dimension.
+pub(crate) fn column(column: Option<&v1::ColumnQueries>, asked: usize) -> Result<(), Status> {
+    let Some(v1::ColumnQueries { vectors, .. }) = column else { return Ok(()) };
+    let found = queries(vectors.as_ref())?;
+    if found == asked {
+        return Ok(());
+    }
+    let (field, message) = ("column_queries", format!("{found} vectors of the column for {asked} queries"));
+    let details = ErrorDetails::with_bad_request_violation(field, &message);
+    Err(Status::with_error_details(Code::InvalidArgument, message, details))
+}
+
 /// Refuses an answer to another number of queries or ids than were asked.
 pub(crate) fn answered(asked: usize, found: usize) -> Result<(), Status> {
     match asked == found {

@@ -181,6 +181,7 @@ impl Client {
         request: v1::SearchBatchRequest,
     ) -> Result<v1::SearchBatchResponse, Status> {
         let asked = check::queries(request.queries.as_ref())?;
+        check::column(request.column_queries.as_ref(), asked)?;
         let response = self
             .call(|deadline| {
                 let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));

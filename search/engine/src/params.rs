@@ -116,7 +116,10 @@ impl SearchParams {
 
 impl SearchParams {
     /// Candidates that are compared by the vectors of a column.
-    pub(crate) fn column_candidates(&self) -> Result<usize, ParamsError> {
+    ///
+    /// # Errors
+    /// [`ParamsError::ColumnEstimates`] and [`ParamsError::ColumnErrors`].
+    pub fn column_candidates(&self) -> Result<usize, ParamsError> {
         match self.rerank {
             _ if self.distances == Distances::Any => Err(ParamsError::ColumnEstimates),
             Some(Rerank::Errors(_)) => Err(ParamsError::ColumnErrors),

@@ -186,7 +186,7 @@ pub(crate) fn of_request(status: Status) -> Status {
 
 impl From<ParamsError> for Refusal {
     fn from(error: ParamsError) -> Refusal {
-        let field = match error {
+        let field = match &error {
             ParamsError::ZeroK => "k",
             ParamsError::Recall { .. } | ParamsError::RecallAndEpsilon => "options.recall",
             ParamsError::Epsilon { .. } => "options.epsilon",
@@ -201,6 +201,15 @@ impl From<ParamsError> for Refusal {
                             estimated; start the server with --distances any, or ask for exact distances";
                 return Refusal::Precondition(text.to_owned());
             }
+            ParamsError::NoColumn => "column_queries",
+            ParamsError::NotKept { column } => {
+                return Refusal::Precondition(format!(
+                    "the index keeps no pages of the vectors that are searched; use its column {column:?}, or build it with \
+                     --keep-coarse"
+                ));
+            }
+            ParamsError::ColumnEstimates => "options.distances",
+            ParamsError::ColumnErrors => "options.rerank_errors",
             _ => "options",
         };
         Refusal::field(field, error.to_string())
@@ -209,7 +218,11 @@ impl From<ParamsError> for Refusal {
 
 impl From<QueryError> for Refusal {
     fn from(error: QueryError) -> Refusal {
-        Refusal::field("query", error.to_string())
+        let field = match error {
+            QueryError::Column(_) | QueryError::ColumnCount { .. } => "column_queries.vectors",
+            _ => "query",
+        };
+        Refusal::field(field, error.to_string())
     }
 }
 

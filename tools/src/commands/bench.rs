@@ -9,7 +9,7 @@ use spandrel_engine::RangeParams;
 use spandrel_index::{Index, VectorSource as _};
 
 use super::ceiling;
-use super::column::ColumnQueriesArgs;
+use super::column::{ColumnFit, ColumnQueriesArgs};
 use super::disk;
 use super::filter::{Compiler, FilterArgs};
 use super::input::InputArgs;
@@ -155,7 +155,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         distances: args.places.distances,
         stages: args.stages,
     };
-    let column = args.column.open(&index, &args.input, queries.len(), session)?;
+    let column = args.column.open(ColumnFit::of(&index), &args.input, queries.len(), session)?;
     let column = column.map(|file| Rows::read(&file)).transpose()?;
     let filters = filters.as_ref();
     let examples = Examples { queries: &queries, column: column.as_ref(), truth: &truth, filters };
@@ -250,6 +250,7 @@ fn remotely(args: &BenchArgs, queries: &Path, truth: &Path, session: &Session) -
         server: &args.server,
         label: args.label.clone(),
         queries,
+        column: &args.column,
         input: args.input,
         truth: &read_truth(truth, args.ids.as_deref())?,
         k: args.k,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use spandrel_builder::{Column, Plan};
 use spandrel_datasets::{Converted, VectorFile};
 use spandrel_index::format::{ColumnEntry, VectorsOf};
-use spandrel_index::{Index, Metric, VectorSource as _};
+use spandrel_index::{Index, Metric, VectorSource as _, VectorsShape};
 
 use super::input::InputArgs;
 use super::search::{Fit, open_queries};
@@ -88,6 +88,22 @@ impl OpenColumn {
     }
 }
 
+/// The column of an index, and what queries have to be like in it.
+#[derive(Debug, Clone)]
+pub(super) struct ColumnFit {
+    pub(super) name: String,
+    pub(super) fit: Fit,
+}
+
+impl ColumnFit {
+    /// That of an index, if it has one.
+    pub(super) fn of(index: &Index) -> Option<ColumnFit> {
+        let name = index.column()?.name.clone();
+        let VectorsShape { dim, dtype, .. } = index.shape_of(VectorsOf::Column);
+        Some(ColumnFit { name, fit: Fit { dim, dtype } })
+    }
+}
+
 /// The queries' vectors in the column of an index.
 #[derive(Debug, Clone, Args)]
 pub struct ColumnQueriesArgs {
@@ -103,10 +119,10 @@ impl ColumnQueriesArgs {
         if self.column_queries.is_empty() { VectorsOf::Main } else { VectorsOf::Column }
     }
 
-    /// The file, if there is one: of as many rows as there are `queries`.
+    /// The file, if there is one, for the column that an index has: of as many rows as there are `queries`.
     pub(super) fn open(
         &self,
-        index: &Index,
+        column: Option<ColumnFit>,
         input: &InputArgs,
         queries: u64,
         session: &Session,
@@ -114,9 +130,9 @@ impl ColumnQueriesArgs {
         let Some(NamedFile { name, path }) = only(&self.column_queries, "--column-queries")? else {
             return Ok(None);
         };
-        match index.column() {
-            Some(column) if column.name == *name => {}
-            Some(ColumnEntry { name: own, .. }) => {
+        let fit = match column {
+            Some(column) if column.name == *name => column.fit,
+            Some(ColumnFit { name: own, .. }) => {
                 let message = format!("the index has no column {name}, its column is {own}");
                 return Err(Advised::new(message, format!("give --column-queries {own}=FILE")).into());
             }
@@ -124,9 +140,8 @@ impl ColumnQueriesArgs {
                 let message = format!("the index has no column {name}, nor any other");
                 return Err(Advised::new(message, "leave out --column-queries").into());
             }
-        }
-        let shape = index.shape_of(VectorsOf::Column);
-        let file = open_queries(Fit { dim: shape.dim, dtype: shape.dtype }, input, path, session)?;
+        };
+        let file = open_queries(fit, input, path, session)?;
         if file.len() != queries {
             let (path, found) = (path.display(), units::count(file.len()));
             let message = format!("{path}: {found} rows for {} queries", units::count(queries));

@@ -96,6 +96,7 @@ fn every_method_gives_the_same() {
             queries: Some(v1::Vectors::floats(DIM as u32, numbers)),
             k: 10,
             options: Some(options),
+            ..Default::default()
         };
         let response = client.search_batch(batch).await.unwrap();
         assert_eq!(response.counts, [10; QUERIES]);

@@ -199,7 +199,7 @@ fn an_answer_on_its_way_is_finished_before_the_server_ends() {
             index: String::new(),
             queries: Some(bytes(made().queries())),
             k: 1000,
-            options: None,
+            ..Default::default()
         };
         let message = batch.encode_to_vec();
         let length = u32::try_from(message.len()).unwrap().swap_bytes().to_le_bytes();

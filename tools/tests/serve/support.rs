@@ -283,7 +283,7 @@ pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
 /// Query `number`, with the 10 nearest wanted.
 pub(crate) fn request(number: usize) -> v1::SearchRequest {
     let row = made().queries()[number * DIM..(number + 1) * DIM].to_vec();
-    v1::SearchRequest { index: String::new(), query: Some(bytes(row)), k: 10, options: None }
+    v1::SearchRequest { index: String::new(), query: Some(bytes(row)), k: 10, ..Default::default() }
 }
 
 /// Elements of u8.

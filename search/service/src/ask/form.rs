@@ -9,6 +9,10 @@ pub(crate) enum Form {
     One,
     /// One to the largest number in a batch.
     Batch,
+    /// In the column, of one query.
+    ColumnOne,
+    /// In the column, of those of a batch.
+    ColumnBatch,
 }
 
 impl Form {
@@ -17,21 +21,32 @@ impl Form {
         match self {
             Form::One => "query",
             Form::Batch => "queries",
+            Form::ColumnOne | Form::ColumnBatch => "column_queries.vectors",
         }
+    }
+
+    /// The same of the queries' vectors in the column.
+    pub(crate) fn of_column(self) -> Form {
+        if self.is_one() { Form::ColumnOne } else { Form::ColumnBatch }
+    }
+
+    /// Whether there is one.
+    pub(crate) fn is_one(self) -> bool {
+        matches!(self, Form::One | Form::ColumnOne)
     }
 
     /// Refuses no queries, and more than there may be.
     pub(crate) fn check(self, count: usize, limits: &Limits) -> Result<(), Refusal> {
         let batch_max = limits.batch as usize; // CAST: widening
-        match (self, count) {
+        match (self.is_one(), count) {
             (_, 0) => Err(Refusal::field(self.field(), "no elements; set floats, raw or ids")),
-            (Form::One, 1) => Ok(()),
-            (Form::One, _) => {
+            (true, 1) => Ok(()),
+            (true, _) => {
                 let message = format!("{count} vectors, expected one; send many with SearchBatch");
                 Err(Refusal::field(self.field(), message))
             }
-            (Form::Batch, _) if count > batch_max => Err(Refusal::limit(self.field(), count, batch_max)),
-            (Form::Batch, _) => Ok(()),
+            (false, _) if count > batch_max => Err(Refusal::limit(self.field(), count, batch_max)),
+            (false, _) => Ok(()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What callers ask for and get, whichever wire they use: gRPC and HTTP convert to and from these, and the engine answers
 //! them. Knows no message of either.
+mod column;
 mod fetch;
 mod filter;
 mod form;
@@ -10,6 +11,7 @@ mod within;
 
 use spandrel_engine::SearchParams;
 
+pub(crate) use self::column::{AskColumn, column};
 pub(crate) use self::fetch::AskFetch;
 pub(crate) use self::filter::{AskFilter, FilterForm, Written};
 pub(crate) use self::form::Form;
@@ -24,6 +26,8 @@ pub(crate) struct Ask {
     /// Name of the index; empty for the default one.
     pub(crate) index: String,
     pub(crate) target: Target,
+    /// The queries' vectors in a column, where candidates are compared by it.
+    pub(crate) column: Option<AskColumn>,
     pub(crate) form: Form,
     /// How to search; its effort and filter are for the searcher to set.
     pub(crate) params: SearchParams,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use half::f16;
-use spandrel_index::{DType, Index};
+use spandrel_index::{DType, VectorsShape};
 
 use super::form::Form;
 use crate::call::Call;
@@ -46,27 +46,27 @@ pub(crate) struct Queries<'a> {
 }
 
 impl Numbers {
-    /// How many rows of the index these vectors are, if they fit it and the limits.
-    fn count(&self, dim: u32, form: Form, index: &Index, limits: &Limits) -> Result<usize, Refusal> {
-        let (field, wanted) = (form.field(), index.dtype());
+    /// How many rows these vectors are, if they fit those of the index and the limits.
+    fn count(&self, dim: u32, form: Form, to: VectorsShape, limits: &Limits) -> Result<usize, Refusal> {
+        let (field, wanted) = (form.field(), to.dtype);
         // CAST: widening
-        if dim != 0 && dim as usize != index.dim() {
-            let message = format!("vectors of {dim} elements, the index has {}", index.dim());
+        if dim != 0 && dim as usize != to.dim {
+            let message = format!("vectors of {dim} elements, the index has {}", to.dim);
             return Err(Refusal::field(field, message));
         }
         let count = match self {
-            Numbers::Floats(values) => whole(field, values.len(), index.dim(), "elements", index)?,
+            Numbers::Floats(values) => whole(field, values.len(), to.dim, "elements", to)?,
             Numbers::Raw { data, dtype } => {
                 if *dtype != wanted && !widens(*dtype, wanted) {
                     let message =
                         format!("data of {dtype}, the index holds {wanted}; send that, or numbers as floats");
                     return Err(Refusal::field(field, message));
                 }
-                whole(field, data.len(), dtype.row_bytes(index.dim()), "bytes", index)?
+                whole(field, data.len(), dtype.row_bytes(to.dim), "bytes", to)?
             }
         };
         form.check(count, limits)?;
-        let (bytes, bytes_max) = (count.saturating_mul(index.row_bytes()), limits.message_bytes);
+        let (bytes, bytes_max) = (count.saturating_mul(to.row_bytes()), limits.message_bytes);
         if bytes > bytes_max {
             let message = format!("{bytes} bytes as vectors of {wanted}, the server's limit is {bytes_max}");
             return Err(Refusal::field(field, message));
@@ -74,19 +74,19 @@ impl Numbers {
         Ok(count)
     }
 
-    /// These vectors as rows of the index's type, if they fit it and the limits.
+    /// These vectors as rows of the type of those of the index that they are compared with, if they fit these and the limits.
     pub(crate) async fn rows<'a>(
         self,
         dim: u32,
         form: Form,
-        (index, limits): (&Index, &Limits),
+        (to, limits): (VectorsShape, &Limits),
         call: Call<'a>,
     ) -> Result<Queries<'a>, Refusal> {
-        let count = self.count(dim, form, index, limits)?;
-        let (field, wanted, bytes) = (form.field(), index.dtype(), count * index.row_bytes());
+        let count = self.count(dim, form, to, limits)?;
+        let (field, wanted, bytes) = (form.field(), to.dtype, count * to.row_bytes());
         let (rows, room) = match self {
             // A slice would keep all messages that came with it.
-            Numbers::Raw { data, dtype } if dtype == wanted && form == Form::One => {
+            Numbers::Raw { data, dtype } if dtype == wanted && form.is_one() => {
                 (Bytes::copy_from_slice(&data), None)
             }
             Numbers::Raw { data, dtype } if dtype == wanted => (data, None),
@@ -130,12 +130,12 @@ fn whole(
     found: usize,
     of_row: usize,
     unit: &str,
-    index: &Index,
+    to: VectorsShape,
 ) -> Result<usize, Refusal> {
     if found.is_multiple_of(of_row) {
         return Ok(found / of_row);
     }
-    let (dim, dtype) = (index.dim(), index.dtype());
+    let VectorsShape { dim, dtype, .. } = to;
     let message =
         format!("{found} {unit}, expected a multiple of {of_row}: the index has {dim} elements of {dtype}");
     Err(Refusal::field(field, message))

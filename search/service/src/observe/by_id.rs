@@ -120,6 +120,7 @@ async fn answer(
     let ask = Ask {
         index: index.to_owned(),
         target: Target::Ids(vec![id]),
+        column: None,
         form: Form::One,
         params: SearchParams { times: true, ..SearchParams::new(k as usize) }, // CAST: widening
         filter: None,

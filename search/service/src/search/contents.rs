@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use spandrel_engine::{Answer, FetchContent, FetchState, Fetched, SearchError};
 use spandrel_filter::{Attribute, Cell};
+use spandrel_index::VectorsShape;
 use spandrel_index::format::VectorsOf;
 
 use super::handed::Handed;
@@ -25,6 +26,8 @@ const TAG_BYTES: usize = size_of::<String>() + 24;
 pub(super) struct Contents {
     /// The field that asks for vectors; none where they are not wanted.
     pub(super) vectors: Option<&'static str>,
+    /// Which they are.
+    of: VectorsOf,
     /// The field that asks for attributes.
     pub(super) field: &'static str,
     /// Numbers of attributes.
@@ -34,15 +37,15 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Vectors alone.
-    pub(super) fn vectors(field: &'static str) -> Contents {
-        Contents { vectors: Some(field), field, numbers: Vec::new(), attributes: Vec::new() }
+    /// Vectors alone, which `field` asks for.
+    pub(super) fn vectors(field: &'static str, of: VectorsOf) -> Contents {
+        Contents { vectors: Some(field), of, field, numbers: Vec::new(), attributes: Vec::new() }
     }
 
     /// With attributes of an index by their names, if any are wanted: all where none is named. `field` asks for them.
     pub(super) fn of(
         served: &Served,
-        vectors: Option<&'static str>,
+        (vectors, of): (Option<&'static str>, VectorsOf),
         (field, names): (&'static str, Option<Vec<String>>),
     ) -> Result<Contents, Refusal> {
         let schema = served.index().schema();
@@ -50,7 +53,7 @@ impl Contents {
         let numbers = chosen.map_err(|error| Refusal::field(field, error.to_string()))?.unwrap_or_default();
         let attributes =
             numbers.iter().filter_map(|&number| schema.attributes().get(number).cloned()).collect();
-        Ok(Contents { vectors, field, numbers, attributes })
+        Ok(Contents { vectors, of, field, numbers, attributes })
     }
 
     pub(super) fn are_none(&self) -> bool {
@@ -58,13 +61,13 @@ impl Contents {
     }
 
     fn content(&self, cell_bytes_max: usize) -> FetchContent {
-        let vectors = self.vectors.is_some().then_some(VectorsOf::Main);
+        let vectors = self.vectors.is_some().then_some(self.of);
         FetchContent { vectors, attributes: self.numbers.clone(), cell_bytes_max }
     }
 
     /// Refuses what is over the server's limit for a message.
     pub(super) fn check(&self, served: &Served, ids: usize, limit: usize) -> Result<(), Refusal> {
-        let row_bytes = served.index().row_bytes();
+        let row_bytes = served.index().shape_of(self.of).row_bytes();
         let values = self.content(0).cell_bytes(ids);
         for (field, what, bytes) in [
             (self.vectors, "vectors", ids.saturating_mul(row_bytes)),
@@ -116,6 +119,12 @@ impl Contents {
         }
     }
 
+    /// Rows of these vectors.
+    pub(super) fn rows_of(&self, served: &Served, data: Vec<u8>) -> Rows {
+        let VectorsShape { dtype, dim, .. } = served.index().shape_of(self.of);
+        Rows { dtype, dim, data }
+    }
+
     /// Gives answers what is wanted of their neighbours: the vectors of all. Neighbours of which something cannot be read are left
     /// out of the answers.
     pub(super) async fn hand_out<'a>(
@@ -138,7 +147,7 @@ impl Contents {
             turns.take(answer.neighbours.len().saturating_mul(1 + self.numbers.len())).await?;
             given.give(answer);
         }
-        Ok((self.vectors.map(|_| rows_of(served, fetched.rows)), room))
+        Ok((self.vectors.map(|_| self.rows_of(served, fetched.rows)), room))
     }
 }
 
@@ -154,11 +163,6 @@ async fn tags(cells: &[Cell], deadline: Instant) -> Result<usize, Refusal> {
         }
     }
     Ok(count)
-}
-
-/// Rows of an index.
-pub(super) fn rows_of(served: &Served, data: Vec<u8>) -> Rows {
-    Rows { dtype: served.index().dtype(), dim: served.index().dim(), data }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ impl Handed<Vec<Answer>> {
     /// Hands queries to the engine without waiting for an answer. It checks them, which for many keeps no thread of the runtime.
     pub(super) async fn queries(
         served: &Arc<Served>,
-        queries: Bytes,
+        (queries, column_queries): (Bytes, Option<Bytes>),
         params: SearchParams,
         filter: Option<Arc<Compiled>>,
         call: Call<'_>,
@@ -38,7 +38,7 @@ impl Handed<Vec<Answer>> {
         let hand_in = move || {
             Handed::with(&of, (count, filter), |stop, reply| {
                 let stop = Some(stop);
-                let request = Request { queries, column_queries: None, params, deadline, stop };
+                let request = Request { queries, column_queries, params, deadline, stop };
                 of.engine().submit(request, reply)
             })
         };

@@ -2,15 +2,19 @@
 use std::sync::Arc;
 
 use spandrel_engine::{
-    Answer, Course, FetchRequest, FetchState, Fetched as EngineFetched, QueryPlan, RangeRequest, SearchParams,
+    Answer, Course, FetchRequest, FetchState, Fetched as EngineFetched, QueryPlan, RangeRequest, Rerank,
+    SearchParams,
 };
+use spandrel_index::format::VectorsOf;
 
-use super::contents::{Contents, rows_of};
+use super::contents::Contents;
 use super::handed::Handed;
 use super::ranging::Ranging;
 use super::searcher::Searcher;
 use crate::admission::{Admitted, Load};
-use crate::ask::{Ask, AskFetch, AskWithin, Fetched, Form, Found, Queries, Target, check, lowered};
+use crate::ask::{
+    Ask, AskColumn, AskFetch, AskWithin, Fetched, Form, Found, Queries, Target, check, column, lowered,
+};
 use crate::call::Call;
 use crate::filters::{Asked as AskedFilter, Compiled, Found as FoundFilter, Waiting};
 use crate::ledger::Room;
@@ -56,14 +60,30 @@ impl Searcher for Local {
     async fn search<'a>(&self, ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal> {
         let served = self.registry.get(&ask.index)?;
         check(&ask.params, served.index(), &self.limits)?;
-        let Ask { target, form, mut params, filter, attributes, with_vectors, with_work, .. } = ask;
+        let Ask {
+            target,
+            column: of_column,
+            form,
+            mut params,
+            filter,
+            attributes,
+            with_vectors,
+            with_work,
+            ..
+        } = ask;
+        if let Some(AskColumn { name, .. }) = &of_column {
+            named_column(name, &served)?;
+            params.rerank = params.rerank.or(Some(self.column_count(&params)?));
+        }
+        let compare_by = params.compare_by;
         let vectors = with_vectors.then_some("options.with_vectors");
-        let contents = Contents::of(&served, vectors, ("options.with_attributes", attributes))?;
+        let contents = Contents::of(&served, (vectors, compare_by), ("options.with_attributes", attributes))?;
         let asked = filter.map(|f| served.filters.ask(f, served.index(), params.explain)).transpose()?;
         let given = self.given(&served, target, form, call).await?;
         // What lies in the index is found better than what does not.
         let is_own = matches!(given, Given::Ids(_));
-        if asked.is_some() || is_own {
+        // Before anything is read for them.
+        if asked.is_some() || is_own || of_column.is_some() {
             QueryPlan::of(&params, served.index())?;
         }
         let count = given.count();
@@ -73,13 +93,19 @@ impl Searcher for Local {
         let (Queries { rows, _room: _rows_room, .. }, call) = match given {
             Given::Rows(queries) => (queries, call),
             Given::Ids(ids) => {
-                let queries = self.rows_of(&served, ids, form, call).await?;
+                let queries = self.rows_of(&served, (ids, VectorsOf::Main), form, call).await?;
                 (queries, Call { arrival: std::time::Instant::now(), ..call })
             }
         };
+        let column = match of_column {
+            Some(of) => Some(self.column_rows(&served, of.target, (form, count), call).await?),
+            None => None,
+        };
         let filter = filtered(&served, let_in, params.explain, call).await?;
         params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.compiled.matches));
-        if let Some(recall) = served.recall.as_ref().filter(|_| !is_own) {
+        // What is measured is measured of vectors that are searched.
+        let is_measured = !is_own && compare_by == VectorsOf::Main;
+        if let Some(recall) = served.recall.as_ref().filter(|_| is_measured) {
             params.misses = recall.misses(&params);
         }
         // Without a filter they are as any other, and handing them in makes their plan.
@@ -89,10 +115,17 @@ impl Searcher for Local {
         };
         params.effort = admitted(&served, Load::of(served.engine(), count, plan.into()), call)?.effort;
         let lowered = lowered(&params, served.index())?;
-        let is_kept = !is_own && lowered.is_none() && params.filter.is_none();
+        let is_kept = is_measured && lowered.is_none() && params.filter.is_none();
         let (k, misses) = (params.k, params.misses);
         let compiled = filter.as_ref().map(|filter| Arc::clone(&filter.compiled));
-        let handed = Handed::queries(&served, rows.clone(), params, compiled, call).await?;
+        let handed = Handed::queries(
+            &served,
+            (rows.clone(), column.as_ref().map(|of| of.rows.clone())),
+            params,
+            compiled,
+            call,
+        )
+        .await?;
         let mut answers = handed.answer(call).await?;
         if let Some(recall) = served.recall.as_ref().filter(|_| is_kept) {
             recall.reservoir.see(&rows, &answers, k, misses);
@@ -133,7 +166,7 @@ impl Searcher for Local {
         let let_in = let_in(&served, asked, &given, call).await?;
         let query = match given {
             Given::Rows(queries) => queries.rows,
-            Given::Ids(ids) => self.rows_of(&served, ids, Form::One, call).await?.rows,
+            Given::Ids(ids) => self.rows_of(&served, (ids, VectorsOf::Main), Form::One, call).await?.rows,
         };
         let filter = filtered(&served, let_in, false, call).await?.map(|filter| filter.compiled);
         params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
@@ -150,22 +183,25 @@ impl Searcher for Local {
     }
 
     async fn fetch<'a>(&self, ask: AskFetch, call: Call<'a>) -> Result<Fetched<'a>, Refusal> {
-        let AskFetch { index, ids, attributes } = ask;
+        let AskFetch { index, ids, column: name, attributes } = ask;
         let served = self.registry.get(&index)?;
-        let contents = Contents::of(&served, Some("ids"), ("with_attributes", attributes))?;
+        let of = column(&name, "column", served.index())?;
+        let contents = Contents::of(&served, (Some("ids"), of), ("with_attributes", attributes))?;
         let limit = self.limits.batch as usize; // CAST: widening
         match ids.len() {
             0 => return Err(Refusal::field("ids", "none given")),
             found if found > limit => return Err(Refusal::limit("ids", found, limit)),
             _ => {}
         }
-        let mut room = call.entry.room(ids.len() * (served.index().row_bytes() + 3) + ANSWER_REST, "ids")?;
+        let mut room = call
+            .entry
+            .room(ids.len() * (served.index().shape_of(of).row_bytes() + 3) + ANSWER_REST, "ids")?;
         admitted(&served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), Course::Nearest), call)?;
         let (fetched, more) = contents.fetch(&served, ids, (self.limits.message_bytes, call)).await?;
         more.into_iter().for_each(|more| room.join(more));
         tell_damage(&served, &fetched);
         let EngineFetched { rows, cells, states } = fetched;
-        let (rows, attributes) = (rows_of(&served, rows), contents.attributes);
+        let (rows, attributes) = (contents.rows_of(&served, rows), contents.attributes);
         Ok(Fetched { rows, attributes, cells, states, version: served.version(), room })
     }
 }
@@ -181,7 +217,7 @@ impl Local {
     ) -> Result<Given<'a>, Refusal> {
         match target {
             Target::Vectors { numbers, dim } => {
-                let to = (&**served.index(), &self.limits);
+                let to = (served.index().shape_of(VectorsOf::Main), &self.limits);
                 Ok(Given::Rows(numbers.rows(dim, form, to, call).await?))
             }
             Target::Ids(ids) => {
@@ -199,7 +235,8 @@ impl Local {
         (with_vectors, with_work): (bool, bool),
         call: Call<'a>,
     ) -> Result<Room<'a>, Refusal> {
-        let vector_bytes = if with_vectors { served.index().row_bytes() } else { 0 };
+        let of_vector = served.index().shape_of(params.compare_by).row_bytes();
+        let vector_bytes = if with_vectors { of_vector } else { 0 };
         let neighbours = params.k.saturating_mul(NEIGHBOUR_BYTES + vector_bytes);
         let explained = if params.explain { EXPLANATION_BYTES } else { 0 };
         let (bytes, limit) = (count.saturating_mul(explained), self.limits.message_bytes);
@@ -211,18 +248,50 @@ impl Local {
         call.entry.room(count.saturating_mul(neighbours.saturating_add(rest)), "k")
     }
 
+    /// Candidates that are compared in a column where a query names no number: within the server's limit.
+    fn column_count(&self, params: &SearchParams) -> Result<Rerank, Refusal> {
+        let count = u32::try_from(params.column_candidates()?).unwrap_or(u32::MAX);
+        Ok(Rerank::Count(count.min(self.limits.rerank)))
+    }
+
+    /// The vectors that `count` queries have in the column.
+    async fn column_rows<'a>(
+        &self,
+        served: &Served,
+        target: Target,
+        (form, count): (Form, usize),
+        call: Call<'a>,
+    ) -> Result<Queries<'a>, Refusal> {
+        let form = form.of_column();
+        let queries = match target {
+            Target::Vectors { numbers, dim } => {
+                let to = (served.index().shape_of(VectorsOf::Column), &self.limits);
+                numbers.rows(dim, form, to, call).await?
+            }
+            Target::Ids(ids) => {
+                form.check(ids.len(), &self.limits)?;
+                self.rows_of(served, (ids, VectorsOf::Column), form, call).await?
+            }
+        };
+        if queries.count == count {
+            return Ok(queries);
+        }
+        let message = format!("{} vectors for {count} queries, expected one for each", queries.count);
+        Err(Refusal::field(form.field(), message))
+    }
+
     /// The index's own vectors as queries, whose number was checked.
     async fn rows_of<'a>(
         &self,
         served: &Served,
-        ids: Vec<u64>,
+        (ids, of): (Vec<u64>, VectorsOf),
         form: Form,
         call: Call<'a>,
     ) -> Result<Queries<'a>, Refusal> {
         admitted(served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), Course::Nearest), call)?;
-        let room = call.entry.hold(ids.len().saturating_mul(served.index().row_bytes()))?;
+        let room = call.entry.hold(ids.len().saturating_mul(served.index().shape_of(of).row_bytes()))?;
         let (count, asked) = (ids.len(), ids.clone());
-        let contents = Contents::vectors(form.field());
+        let contents = Contents::vectors(form.field(), of);
         let (fetched, _) = contents.fetch(served, ids, (self.limits.message_bytes, call)).await?;
         tell_damage(served, &fetched);
         let EngineFetched { rows, states, .. } = fetched;
@@ -236,6 +305,15 @@ impl Local {
             }
         }
         Ok(Queries { rows: rows.into(), count, _room: Some(room) })
+    }
+}
+
+/// Refuses a column that the index does not have.
+fn named_column(name: &str, served: &Served) -> Result<(), Refusal> {
+    const FIELD: &str = "column_queries.column";
+    match column(name, FIELD, served.index())? {
+        VectorsOf::Main => Err(Refusal::field(FIELD, "not set")),
+        VectorsOf::Column => Ok(()),
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use spandrel_engine::{Aim, Pruning, RECALL_DEFAULT, RecallEstimate};
-use spandrel_index::format::{RecallCurve, RecallCurves, RecallPoint, RecallSource};
-use spandrel_index::{OpenOptions, Tier, VerifyError, VerifyProgress, verify_open};
+use spandrel_index::format::{RecallCurve, RecallCurves, RecallPoint, RecallSource, VectorsOf};
+use spandrel_index::{Index, OpenOptions, Tier, VectorsShape, VerifyError, VerifyProgress, verify_open};
 use spandrel_proto::v1;
 use spandrel_proto::v1::admin_service_server::AdminService;
 use tokio::sync::Semaphore;
@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::attributes::wire_type;
-use super::convert::{summary, tier, wire_tier};
+use super::convert::{summary, tier, wire_dtype, wire_metric, wire_tier};
 use super::operations::{message, watch};
 use crate::attributes::AttributeSummary;
 use crate::causes::with_causes;
@@ -201,6 +201,17 @@ fn calibration(curves: &RecallCurves, vectors: Tier) -> v1::Calibration {
     }
 }
 
+fn column(name: &str, index: &Index) -> v1::ColumnSummary {
+    let VectorsShape { metric, dtype, dim, .. } = index.shape_of(VectorsOf::Column);
+    v1::ColumnSummary {
+        name: name.to_owned(),
+        dim: dim as u32,                    // CAST: at most DIM_MAX
+        dtype: wire_dtype(dtype) as i32,    // CAST: the enum's code
+        metric: wire_metric(metric) as i32, // CAST: the enum's code
+        keeps_coarse: index.holds(VectorsOf::Main),
+    }
+}
+
 fn attribute(of: &AttributeSummary) -> v1::AttributeSummary {
     let AttributeSummary { name, kind, values, nulls, most_frequent } = of;
     let value = |(value, vectors): &(String, u64)| v1::ValueCount { value: value.clone(), vectors: *vectors };
@@ -259,5 +270,6 @@ fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
         measured_recall: served.measured().iter().map(measured_recall).collect(),
         calibration: index.recall().map(|curves| calibration(curves, index.vectors_tier())),
         attributes: served.attributes.iter().map(attribute).collect(),
+        column: index.column().map(|of| column(&of.name, index)),
     }
 }

@@ -12,7 +12,9 @@ use spandrel_proto::v1::vectors::Form as VectorsForm;
 use super::attributes::Columns;
 use super::explained::{explanation, wire_plan};
 use super::filter::filter;
-use crate::ask::{Ask, AskFetch, AskWithin, Effort, EndOfRange, Fetched, Form, Found, Numbers, Rows, Target};
+use crate::ask::{
+    Ask, AskColumn, AskFetch, AskWithin, Effort, EndOfRange, Fetched, Form, Found, Numbers, Rows, Target,
+};
 use crate::metrics::queue_us;
 use crate::refusal::Refusal;
 use crate::served::Summary;
@@ -20,34 +22,43 @@ use crate::turns::{PIECE, Turns};
 
 /// One query.
 pub(super) fn one(request: v1::SearchRequest) -> Result<Ask, Refusal> {
-    let v1::SearchRequest { index, query, k, options } = request;
-    ask(index, (query, Form::One), (k, options.unwrap_or_default()))
+    let v1::SearchRequest { index, query, k, options, column_queries } = request;
+    ask(index, (query, Form::One), (k, options.unwrap_or_default()), column_queries)
 }
 
 /// Many queries.
 pub(super) fn many(request: v1::SearchBatchRequest) -> Result<Ask, Refusal> {
-    let v1::SearchBatchRequest { index, queries, k, options } = request;
-    ask(index, (queries, Form::Batch), (k, options.unwrap_or_default()))
+    let v1::SearchBatchRequest { index, queries, k, options, column_queries } = request;
+    ask(index, (queries, Form::Batch), (k, options.unwrap_or_default()), column_queries)
 }
 
 fn ask(
     index: String,
     (vectors, form): (Option<v1::Vectors>, Form),
     (k, options): (u32, v1::SearchOptions),
+    column: Option<v1::ColumnQueries>,
 ) -> Result<Ask, Refusal> {
-    let params = params(k, &options)?;
+    let column = column.map(column_of).transpose()?;
+    let compare_by = if column.is_some() { VectorsOf::Column } else { VectorsOf::Main };
+    let params = SearchParams { compare_by, ..params(k, &options)? };
     let target = target(form.field(), vectors)?;
     let v1::SearchOptions { with_vectors, with_attributes, with_work, explain, filter: of_options, .. } =
         options;
     let filter = filter("options.filter", of_options)?;
     let (attributes, with_work) = (with_attributes.map(|of| of.names), with_work || explain);
-    Ok(Ask { index, target, form, params, filter, attributes, with_vectors, with_work })
+    Ok(Ask { index, target, column, form, params, filter, attributes, with_vectors, with_work })
+}
+
+/// The queries' vectors in a column.
+fn column_of(of: v1::ColumnQueries) -> Result<AskColumn, Refusal> {
+    let v1::ColumnQueries { column: name, vectors } = of;
+    Ok(AskColumn { name, target: target(Form::ColumnOne.field(), vectors)? })
 }
 
 /// Vectors by id.
 pub(super) fn by_id(request: v1::FetchRequest) -> AskFetch {
-    let v1::FetchRequest { index, ids, with_attributes } = request;
-    AskFetch { index, ids, attributes: with_attributes.map(|of| of.names) }
+    let v1::FetchRequest { index, ids, with_attributes, column } = request;
+    AskFetch { index, ids, column, attributes: with_attributes.map(|of| of.names) }
 }
 
 fn target(field: &'static str, vectors: Option<v1::Vectors>) -> Result<Target, Refusal> {
@@ -357,7 +368,7 @@ fn vectors(rows: Rows) -> v1::Vectors {
     v1::Vectors::raw(dim as u32, wire_dtype(dtype), data) // CAST: at most DIM_MAX
 }
 
-fn wire_dtype(dtype: DType) -> v1::Dtype {
+pub(super) fn wire_dtype(dtype: DType) -> v1::Dtype {
     match dtype {
         DType::F32 => v1::Dtype::F32,
         DType::F16 => v1::Dtype::F16,
@@ -366,7 +377,7 @@ fn wire_dtype(dtype: DType) -> v1::Dtype {
     }
 }
 
-fn wire_metric(metric: Metric) -> v1::Metric {
+pub(super) fn wire_metric(metric: Metric) -> v1::Metric {
     match metric {
         Metric::L2 => v1::Metric::SquaredL2,
         Metric::InnerProduct => v1::Metric::InnerProduct,

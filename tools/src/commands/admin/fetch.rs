@@ -17,6 +17,9 @@ pub(super) struct FetchArgs {
     /// Name of the index [default: that of requests that name none].
     #[arg(long, value_name = "NAME")]
     index_name: Option<String>,
+    /// Give the vectors of the index's column of this name, in place of those that are searched.
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
     /// Give what each vector has in these attributes, or in all that the index has.
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', num_args = 0..=1)]
     with_attributes: Option<Vec<String>>,
@@ -25,7 +28,8 @@ pub(super) struct FetchArgs {
 pub(super) async fn fetch(server: &Server, args: &FetchArgs, session: &Session) -> anyhow::Result<()> {
     let index = args.index_name.clone().unwrap_or_default();
     let with_attributes = args.with_attributes.clone().map(|names| v1::AttributeSelection { names });
-    let request = v1::FetchRequest { index, ids: args.ids.clone(), with_attributes };
+    let column = args.column.clone().unwrap_or_default();
+    let request = v1::FetchRequest { index, ids: args.ids.clone(), with_attributes, column };
     let response = server.client.fetch(request).await.map_err(server.told())?;
     let names: Vec<String> = response.attributes.iter().map(|of| of.name.clone()).collect();
     let mut objects =

@@ -84,6 +84,7 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
         lines.insert(1, ("folder", about.path.clone()));
     }
     lines.extend(about.calibration.iter().flat_map(calibration_text).map(|line| ("promise", line)));
+    lines.extend(about.column.iter().map(|of| ("column", column_text(of))));
     lines.extend(about.attributes.iter().map(|of| ("attribute", attribute_text(of))));
     lines.extend(about.measured_recall.iter().map(|measured| ("recall", recall_text(measured))));
     lines.extend(about.quarantined.iter().map(|part| ("damaged", part.clone())));
@@ -106,12 +107,31 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
         "served_seconds": about.served_seconds,
         "calibration": about.calibration.as_ref().map(calibration_json),
         "attributes": about.attributes.iter().map(attribute_json).collect::<Vec<_>>(),
+        "column": about.column.as_ref().map(column_json),
         "measured_recall": about.measured_recall.iter().map(recall_json).collect::<Vec<_>>(),
     });
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         value.extend(more);
     }
     session.show(&text, &value)
+}
+
+/// The column by whose vectors candidates may be compared.
+fn column_json(of: &v1::ColumnSummary) -> Value {
+    json!({
+        "name": of.name,
+        "dim": of.dim,
+        "dtype": dtype_name(of.dtype()),
+        "metric": metric_name(of.metric()),
+        "keeps_coarse": of.keeps_coarse,
+    })
+}
+
+/// The same in a line.
+fn column_text(of: &v1::ColumnSummary) -> String {
+    let kept = if of.keeps_coarse { "beside" } else { "in place of" };
+    let (dtype, metric) = (dtype_name(of.dtype()), metric_name(of.metric()));
+    format!("{}: {} x {dtype}, {metric}, {kept} the vectors that are searched", of.name, of.dim)
 }
 
 /// What backs the recall that queries expect, a line for each number of neighbours.
@@ -217,7 +237,11 @@ pub(super) fn summary(index: &v1::IndexSummary) -> Value {
 }
 
 fn dtype(index: &v1::IndexSummary) -> &'static str {
-    match index.dtype() {
+    dtype_name(index.dtype())
+}
+
+fn dtype_name(dtype: v1::Dtype) -> &'static str {
+    match dtype {
         v1::Dtype::F32 => "f32",
         v1::Dtype::F16 => "f16",
         v1::Dtype::I8 => "i8",
@@ -227,7 +251,11 @@ fn dtype(index: &v1::IndexSummary) -> &'static str {
 }
 
 fn metric(index: &v1::IndexSummary) -> &'static str {
-    match index.metric() {
+    metric_name(index.metric())
+}
+
+fn metric_name(metric: v1::Metric) -> &'static str {
+    match metric {
         v1::Metric::SquaredL2 => "l2",
         v1::Metric::InnerProduct => "ip",
         v1::Metric::Cosine => "cosine",

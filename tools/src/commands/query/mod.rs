@@ -11,7 +11,7 @@ use spandrel_index::VectorSource as _;
 use spandrel_index::attributes::CompileError;
 
 use self::output::{Form, Output};
-use super::column::ColumnQueriesArgs;
+use super::column::{ColumnFit, ColumnQueriesArgs};
 use super::filter::{Compiler, FilterArgs, Searching};
 use super::input::InputArgs;
 use super::neighbour_attributes::{AttributeReader, NeighbourAttributeArgs};
@@ -140,7 +140,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
             output,
         );
     }
-    let column = args.column.open(&index, &args.input, queries.len(), session)?;
+    let column = args.column.open(ColumnFit::of(&index), &args.input, queries.len(), session)?;
     let params = SearchParams {
         compare_by: args.column.compare_by(),
         distances: args.places.distances,
@@ -221,6 +221,7 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
     let query = Query {
         queries: &args.queries,
         input: args.input,
+        column: &args.column,
         k: args.k,
         params,
         distances,

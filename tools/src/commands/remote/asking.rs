@@ -1,4 +1,5 @@
 //! Queries as calls carry them.
+use std::ops::Range;
 use std::sync::Arc;
 
 use spandrel_datasets::Rows;
@@ -17,6 +18,8 @@ pub(crate) const BATCH: usize = 64;
 pub(crate) struct Asking {
     pub(crate) remote: Arc<Remote>,
     pub(crate) queries: Arc<Rows>,
+    /// Their rows in the column, where candidates are compared by it.
+    pub(crate) column: Option<Arc<Rows>>,
     pub(crate) k: u32,
     pub(crate) options: v1::SearchOptions,
     /// Of the queries of the file: one for each, one for all, or none.
@@ -44,16 +47,23 @@ impl Asking {
         v1::SearchOptions { filter: filter.cloned(), ..self.options.clone() }
     }
 
+    fn column_of(&self, numbers: Range<usize>) -> Option<v1::ColumnQueries> {
+        let rows = self.column.as_ref()?;
+        let bytes = rows.row_bytes();
+        self.remote.column_queries(rows.bytes()[numbers.start * bytes..numbers.end * bytes].to_vec())
+    }
+
     pub(crate) fn one(&self, number: usize) -> v1::SearchRequest {
         v1::SearchRequest {
             index: self.remote.summary.name.clone(),
             query: Some(self.remote.vectors(self.queries.row(number))),
             k: self.k,
             options: Some(self.options_of(number)),
+            column_queries: self.column_of(number..number + 1),
         }
     }
 
-    pub(crate) fn many(&self, numbers: std::ops::Range<usize>) -> v1::SearchBatchRequest {
+    pub(crate) fn many(&self, numbers: Range<usize>) -> v1::SearchBatchRequest {
         let row_bytes = self.queries.row_bytes();
         let rows = &self.queries.bytes()[numbers.start * row_bytes..numbers.end * row_bytes];
         v1::SearchBatchRequest {
@@ -61,6 +71,7 @@ impl Asking {
             queries: Some(self.remote.vectors(rows)),
             k: self.k,
             options: Some(self.options_of(numbers.start)),
+            column_queries: self.column_of(numbers),
         }
     }
 }

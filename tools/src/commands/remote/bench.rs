@@ -3,13 +3,15 @@ use std::sync::Arc;
 
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{Distances, recall};
-use spandrel_index::VectorSource as _;
+use spandrel_index::format::VectorsOf;
+use spandrel_index::{Metric, VectorSource as _};
 use spandrel_proto::v1;
 
 use super::asking::{Asking, options};
 use super::attributes::cells;
 use super::load::{Load, Outcome};
 use super::{Remote, ServerArgs, told};
+use crate::commands::column::ColumnQueriesArgs;
 use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::measure::{check_truth, filtered_recall};
@@ -26,6 +28,7 @@ pub(in crate::commands) struct Remotely<'a> {
     pub(in crate::commands) server: &'a ServerArgs,
     pub(in crate::commands) label: Option<String>,
     pub(in crate::commands) queries: &'a std::path::Path,
+    pub(in crate::commands) column: &'a ColumnQueriesArgs,
     pub(in crate::commands) input: InputArgs,
     pub(in crate::commands) truth: &'a Truth,
     pub(in crate::commands) k: u32,
@@ -37,6 +40,14 @@ pub(in crate::commands) struct Remotely<'a> {
     pub(in crate::commands) rate: Option<f64>,
 }
 
+impl Remotely<'_> {
+    /// How the vectors are compared that answers have distances of.
+    fn metric(&self, remote: &Remote) -> Metric {
+        let is_by_column = self.column.compare_by() == VectorsOf::Column;
+        remote.column.as_ref().filter(|_| is_by_column).map_or(remote.metric, |(_, metric)| *metric)
+    }
+}
+
 /// Measures every point.
 pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> anyhow::Result<Vec<Point>> {
     let Some(config) = what.server.config(RetryPolicy::NEVER)? else {
@@ -46,11 +57,14 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
         let clients = what.server.clients(&config)?;
         let remote = Arc::new(Remote::open(&clients, &config.address, what.server.index_name()).await?);
         let queries = Arc::new(Rows::read(&open_queries(remote.fit(), &what.input, what.queries, session)?)?);
+        let fit = remote.column.as_ref().map(|(fit, _)| fit.clone());
+        let column = what.column.open(fit, &what.input, queries.len(), session)?;
+        let column = column.map(|file| Rows::read(&file)).transpose()?.map(Arc::new);
         let k = what.k.min(u32::try_from(remote.summary.vectors).unwrap_or(what.k));
         let what = &Remotely { k, ..what.clone() };
         let filters = Arc::new(what.filter.wire(queries.len())?);
         check_truth(what.truth, &queries, what.k as usize, !filters.is_empty())?; // CAST: widening
-        check_sample(what, &queries, &remote, &clients, session).await?;
+        check_sample(what, (&queries, column.as_deref()), &remote, &clients, session).await?;
         let meter = session.meter();
         let mut points = Vec::new();
         for &in_flight in &what.in_flight {
@@ -65,6 +79,7 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
                 let asking = Asking {
                     remote: Arc::clone(&remote),
                     queries: Arc::clone(&queries),
+                    column: column.clone(),
                     k: what.k,
                     filters: Arc::clone(&filters),
                     first: 0,
@@ -108,12 +123,17 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
 /// Refuses a truth that does not fit, by vectors that the server is asked for. One that gives none is taken at its word.
 async fn check_sample(
     what: &Remotely<'_>,
-    queries: &Rows,
+    (queries, column): (&Rows, Option<&Rows>),
     remote: &Remote,
     clients: &[Client],
     session: &Session,
 ) -> anyhow::Result<()> {
     let sample = Sample::of(what.truth);
+    // The truth of queries in a column is of its vectors.
+    let of_column = remote.column.as_ref().filter(|_| column.is_some());
+    let name = of_column.map_or_else(String::new, |(fit, _)| fit.name.clone());
+    let metric = what.metric(remote);
+    let queries = column.unwrap_or(queries);
     let Some(client) = clients.first() else { return Ok(()) };
     // As for a query, an attribute of a type that is not known here matters to filters alone.
     let filters = match what.filter.is_filtered() {
@@ -124,7 +144,8 @@ async fn check_sample(
     let mut found = Vec::new();
     for ids in sample.ids() {
         let index = remote.summary.name.clone();
-        let request = v1::FetchRequest { index, ids: ids.clone(), with_attributes: with_attributes.clone() };
+        let (ids_of, with_attributes) = (ids.clone(), with_attributes.clone());
+        let request = v1::FetchRequest { index, ids: ids_of, with_attributes, column: name.clone() };
         let response = match client.fetch(request).await {
             Ok(response) if !response.damaged.is_empty() => {
                 session.note("note: the truth is not compared with vectors of the server: some are damaged");
@@ -148,7 +169,7 @@ async fn check_sample(
         };
         found.push(ids.iter().zip(&response.found).map(held).collect());
     }
-    Ok(sample.check(remote.metric, queries, filters.as_ref(), &found)?)
+    Ok(sample.check(metric, queries, filters.as_ref(), &found)?)
 }
 
 /// What one point was measured with.
@@ -229,10 +250,11 @@ fn recall_of(
     let columns = what.truth.k;
     let answered =
         (0..).zip(&outcome.answers).filter_map(|(number, answer)| Some((number, answer.as_ref()?)));
+    let metric = what.metric(remote);
     let k = what.k as usize; // CAST: widening
-    note_nearer(nearer_than_truth(remote.metric, answered.clone(), what.truth, k), session);
+    note_nearer(nearer_than_truth(metric, answered.clone(), what.truth, k), session);
     if what.filter.is_filtered() {
-        return filtered_recall(remote.metric, answered, what.truth, k);
+        return filtered_recall(metric, answered, what.truth, k);
     }
     let (mut answers, mut ids, mut distances) = (Vec::new(), Vec::new(), Vec::new());
     for (number, answer) in answered {
@@ -244,5 +266,5 @@ fn recall_of(
         }
     }
     let known = spandrel_engine::Truth { ids: &ids, distances: &distances, columns };
-    Ok(recall(remote.metric, &answers, known, k)?)
+    Ok(recall(metric, &answers, known, k)?)
 }

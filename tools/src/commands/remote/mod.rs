@@ -26,6 +26,7 @@ pub(super) use self::answer::answers;
 pub(super) use self::asking::Asking;
 pub(super) use self::attributes::cells;
 use crate::Advised;
+use crate::commands::column::ColumnFit;
 use crate::commands::search::Fit;
 
 /// Heading of the flags that speak of a server.
@@ -162,6 +163,8 @@ pub(super) struct Remote {
     pub(super) summary: v1::IndexSummary,
     pub(super) dtype: DType,
     pub(super) metric: Metric,
+    /// Its column, if it has one, and how its vectors are compared.
+    pub(super) column: Option<(ColumnFit, Metric)>,
 }
 
 impl Remote {
@@ -170,24 +173,16 @@ impl Remote {
         let client = clients.first().context("no connection")?;
         let about = client.describe_index(name).await.map_err(told(address))?;
         let summary = about.summary.clone().context("the server describes no index")?;
-        let dtype = match summary.dtype() {
-            v1::Dtype::F32 => DType::F32,
-            v1::Dtype::F16 => DType::F16,
-            v1::Dtype::I8 => DType::I8,
-            v1::Dtype::U8 => DType::U8,
-            v1::Dtype::Unspecified => {
-                anyhow::bail!("{address}: an index of an element type that is not known here")
+        let (dtype, metric) = known(address, summary.dtype(), summary.metric())?;
+        let column = match &about.column {
+            Some(column) => {
+                let (dtype, metric) = known(address, column.dtype(), column.metric())?;
+                let fit = Fit { dim: column.dim as usize, dtype }; // CAST: widening
+                Some((ColumnFit { name: column.name.clone(), fit }, metric))
             }
+            None => None,
         };
-        let metric = match summary.metric() {
-            v1::Metric::SquaredL2 => Metric::L2,
-            v1::Metric::InnerProduct => Metric::InnerProduct,
-            v1::Metric::Cosine => Metric::Cosine,
-            v1::Metric::Unspecified => {
-                anyhow::bail!("{address}: an index of a metric that is not known here")
-            }
-        };
-        Ok(Remote { address: address.to_owned(), about, summary, dtype, metric })
+        Ok(Remote { address: address.to_owned(), about, summary, dtype, metric, column })
     }
 
     /// Its attributes.
@@ -212,10 +207,39 @@ impl Remote {
         Fit { dim: self.summary.dim as usize, dtype: self.dtype } // CAST: widening
     }
 
+    /// The message that carries rows of its column.
+    fn column_queries(&self, rows: Vec<u8>) -> Option<v1::ColumnQueries> {
+        let column = self.about.column.as_ref()?;
+        let vectors = Some(v1::Vectors::raw(column.dim, column.dtype(), rows));
+        Some(v1::ColumnQueries { column: column.name.clone(), vectors })
+    }
+
     /// The message that carries these rows.
     pub(super) fn vectors(&self, rows: &[u8]) -> v1::Vectors {
         v1::Vectors::raw(self.summary.dim, self.summary.dtype(), rows.to_vec())
     }
+}
+
+/// An element type and a metric.
+fn known(address: &str, dtype: v1::Dtype, metric: v1::Metric) -> anyhow::Result<(DType, Metric)> {
+    let dtype = match dtype {
+        v1::Dtype::F32 => DType::F32,
+        v1::Dtype::F16 => DType::F16,
+        v1::Dtype::I8 => DType::I8,
+        v1::Dtype::U8 => DType::U8,
+        v1::Dtype::Unspecified => {
+            anyhow::bail!("{address}: an index of an element type that is not known here")
+        }
+    };
+    let metric = match metric {
+        v1::Metric::SquaredL2 => Metric::L2,
+        v1::Metric::InnerProduct => Metric::InnerProduct,
+        v1::Metric::Cosine => Metric::Cosine,
+        v1::Metric::Unspecified => {
+            anyhow::bail!("{address}: an index of a metric that is not known here")
+        }
+    };
+    Ok((dtype, metric))
 }
 
 /// A status as a failure of this program.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use spandrel_datasets::Rows;
+use spandrel_datasets::{Converted, Rows, VectorFile};
 use spandrel_engine::Answer;
 use spandrel_index::VectorSource as _;
 use spandrel_proto::v1;
@@ -15,6 +15,7 @@ use super::answer::{answer, answers, item};
 use super::asking::{Asking, BATCH, options};
 use super::patience::{Connection, Patience};
 use super::{Remote, Rpc, ServerArgs, told};
+use crate::commands::column::ColumnQueriesArgs;
 use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::neighbour_attributes::NeighbourAttributeArgs;
@@ -28,6 +29,7 @@ use spandrel_client::Client;
 pub(in crate::commands) struct Query<'a> {
     pub(in crate::commands) queries: &'a Path,
     pub(in crate::commands) input: InputArgs,
+    pub(in crate::commands) column: &'a ColumnQueriesArgs,
     pub(in crate::commands) k: u32,
     pub(in crate::commands) params: PointParams,
     pub(in crate::commands) distances: spandrel_engine::Distances,
@@ -59,6 +61,8 @@ pub(in crate::commands) fn ask(
         let clients = server.clients(&config)?;
         let remote = Arc::new(Remote::open(&clients, &config.address, server.index_name()).await?);
         let file = open_queries(remote.fit(), &query.input, query.queries, session)?;
+        let fit = remote.column.as_ref().map(|(fit, _)| fit.clone());
+        let column = query.column.open(fit, &query.input, file.len(), session)?;
         let filters = Arc::new(query.filter.wire(file.len())?);
         // The server may have attributes of a type that is not known here: only who asks for some needs it.
         let attributes = match &query.attributes.with_attributes {
@@ -80,12 +84,10 @@ pub(in crate::commands) fn ask(
         let (mut first, mut incomplete) = (0, 0);
         while first < file.len() {
             let count = READ_AT_ONCE.min(file.len() - first);
-            let mut bytes = vec![0; count as usize * file.row_bytes()]; // CAST: at most READ_AT_ONCE
-            file.read_rows(first, &mut bytes)?;
-            let rows = Arc::new(Rows::new(file.dtype(), file.dim(), bytes)?);
             let asking = Asking {
                 remote: Arc::clone(&remote),
-                queries: rows,
+                queries: read_rows(&file, first, count)?,
+                column: column.as_ref().map(|file| read_rows(file, first, count)).transpose()?,
                 k: query.k,
                 filters: Arc::clone(&filters),
                 first: first as usize, // CAST: usize is 64 bits here
@@ -105,6 +107,13 @@ pub(in crate::commands) fn ask(
         asker.patience.tell(session);
         Ok(incomplete)
     })
+}
+
+/// `count` rows of a file from `first` on.
+fn read_rows(file: &Converted<VectorFile>, first: u64, count: u64) -> anyhow::Result<Arc<Rows>> {
+    let mut bytes = vec![0; count as usize * file.row_bytes()]; // CAST: at most READ_AT_ONCE
+    file.read_rows(first, &mut bytes)?;
+    Ok(Arc::new(Rows::new(file.dtype(), file.dim(), bytes)?))
 }
 
 /// Queries read at a time.

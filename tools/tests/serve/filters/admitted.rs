@@ -48,8 +48,8 @@ fn what_is_refused_or_malformed_costs_no_compiling() {
         for (request, expected) in cases {
             let refused = client.search(request.clone()).await.unwrap_err();
             assert_eq!(refused.code(), expected, "{refused}");
-            let v1::SearchRequest { index, query, k, options } = request;
-            let batch = v1::SearchBatchRequest { index, queries: query, k, options };
+            let v1::SearchRequest { index, query, k, options, .. } = request;
+            let batch = v1::SearchBatchRequest { index, queries: query, k, options, column_queries: None };
             assert_eq!(client.search_batch(batch).await.unwrap_err().code(), expected);
         }
         for (query, radius, completeness, expected) in [

@@ -40,7 +40,12 @@ fn connections_leave_descriptors_for_attributes() {
             let query = Some(v1::Vectors::raw(4, v1::Dtype::U8, vec![7; 4]));
             let options = Some(v1::SearchOptions { filter: as_text("a59 > 40"), ..Default::default() });
             let index = index.to_owned();
-            client.search(v1::SearchRequest { index, query, k: 5, options }).await.unwrap().ids.len()
+            client
+                .search(v1::SearchRequest { index, query, k: 5, options, column_queries: None })
+                .await
+                .unwrap()
+                .ids
+                .len()
         };
         assert_eq!(search("index").await, 5);
         let held: Vec<TcpStream> = (0..380).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
