@@ -8,7 +8,7 @@ use crate::cluster::BLOCK_HEADS;
 use crate::config::{GROUP_BYTES, PART_SLACK, Params};
 use crate::filing::{FilingWidth, ReplicaRule};
 use crate::planned::{PlannedAttribute, PlannedColumn, PlannedPartition};
-use crate::stages::{column_groups, sorting_bytes};
+use crate::stages::sorting_bytes;
 use crate::{BuildError, spill};
 
 /// Predicted sizes. Bytes throughout.
@@ -315,6 +315,17 @@ fn column_bytes(params: &Params) -> (u64, u64) {
     let hashes = 48 * bytes / CHUNK_BYTES as u64;
     let sorting = positions_bytes(rows) + spill::index_memory(groups, record, bytes);
     (sorting.max(group) + chunk + hashes, spill::memory_min(groups, record, bytes))
+}
+
+/// Positions of a group of a column's rows while they are sorted: whole pages of about [`GROUP_BYTES`].
+pub(crate) fn column_group_rows(pages: PageLayout) -> u64 {
+    let pages_max = (GROUP_BYTES / pages.page_bytes() as u64).max(1); // CAST: widening
+    pages_max * pages.page_records() as u64 // CAST: widening
+}
+
+/// Groups that the rows of a column are sorted into.
+pub(crate) fn column_groups(vectors: u64, pages: PageLayout) -> u64 {
+    vectors.div_ceil(column_group_rows(pages))
 }
 
 /// Bytes of the scratch file of a column.

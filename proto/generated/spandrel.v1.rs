@@ -220,6 +220,15 @@ pub struct SearchRequest {
     pub k: u32,
     #[prost(message, optional, tag = "4")]
     pub options: ::core::option::Option<SearchOptions>,
+    #[prost(message, optional, tag = "5")]
+    pub column_queries: ::core::option::Option<ColumnQueries>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ColumnQueries {
+    #[prost(string, tag = "1")]
+    pub column: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub vectors: ::core::option::Option<Vectors>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchResponse {
@@ -294,6 +303,8 @@ pub struct SearchBatchRequest {
     pub k: u32,
     #[prost(message, optional, tag = "4")]
     pub options: ::core::option::Option<SearchOptions>,
+    #[prost(message, optional, tag = "5")]
+    pub column_queries: ::core::option::Option<ColumnQueries>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchBatchResponse {
@@ -558,6 +569,8 @@ pub struct FetchRequest {
     pub ids: ::prost::alloc::vec::Vec<u64>,
     #[prost(message, optional, tag = "3")]
     pub with_attributes: ::core::option::Option<AttributeSelection>,
+    #[prost(string, tag = "4")]
+    pub column: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FetchResponse {
@@ -1639,6 +1652,21 @@ pub struct DescribeIndexResponse {
     pub calibration: ::core::option::Option<Calibration>,
     #[prost(message, repeated, tag = "18")]
     pub attributes: ::prost::alloc::vec::Vec<AttributeSummary>,
+    #[prost(message, optional, tag = "19")]
+    pub column: ::core::option::Option<ColumnSummary>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ColumnSummary {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub dim: u32,
+    #[prost(enumeration = "Dtype", tag = "3")]
+    pub dtype: i32,
+    #[prost(enumeration = "Metric", tag = "4")]
+    pub metric: i32,
+    #[prost(bool, tag = "5")]
+    pub keeps_coarse: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttributeSummary {

@@ -15,7 +15,7 @@ use spandrel_filter::{Cell, Comparison, Filter, Value};
 use spandrel_index::attributes::{CompileLimits, compile};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::VectorsOf;
-use spandrel_index::{DType, Index, Matches, Metric, OpenOptions, Tier, VectorSource, VerifyError};
+use spandrel_index::{DType, Index, Matches, Metric, OpenOptions, Tier, VerifyError};
 use spandrel_tests::{Base, CellRows, ColumnRows, clustered, coded};
 
 use crate::support::{
@@ -279,7 +279,10 @@ fn the_bytes_depend_on_the_input_alone() {
         let caller = Caller { progress: &progress, stop: &progress.stop, calibrate: None };
         match base.build_for(&stopped, caller) {
             Err(BuildError::Stopped) => stopped.resume = true,
-            Ok(_) => break assert!(phases > 5, "{phases} phases"),
+            Ok(_) => {
+                assert!(phases > 5, "{phases} phases");
+                break;
+            }
             Err(error) => panic!("{error}"),
         }
     }

@@ -4,10 +4,11 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use spandrel_index::format::hash_hex;
 use spandrel_index::{Metric, check_vector};
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::attributes::hash_attributes;
 use super::column::hash_column;
+use super::hashes::{chunk_hash, input_hash};
 use crate::checkpoint::{Checked, SAMPLE};
 use crate::config::Params;
 use crate::plan::CHUNK_BYTES;
@@ -84,21 +85,6 @@ pub(crate) fn glance(params: &Params, input: Input<'_>) -> Result<String, BuildE
         hash.update(&chunk_hash(&vector, &id).to_le_bytes());
     }
     Ok(hash_hex(hash.digest128()))
-}
-
-/// The hash of the rows of a chunk and their ids; none where row numbers serve as ids.
-pub(super) fn chunk_hash(rows: &[u8], ids: &[u64]) -> u128 {
-    let mut hash = Xxh3::new();
-    hash.update(&xxh3_128(rows).to_le_bytes());
-    ids.iter().for_each(|id| hash.update(&id.to_le_bytes()));
-    hash.digest128()
-}
-
-/// The input's hash, made of those of its chunks in order.
-pub(super) fn input_hash(chunks: impl IntoIterator<Item = u128>) -> String {
-    let mut hash = Xxh3::new();
-    chunks.into_iter().for_each(|chunk| hash.update(&chunk.to_le_bytes()));
-    hash_hex(hash.digest128())
 }
 
 /// Checks all chunks on all threads, and hands what each came to, in order, to `take`.

@@ -7,13 +7,12 @@ use spandrel_index::{Metric, VectorSource, check_vector, inverse_norm};
 use spandrel_io::FileWriter;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::check::{chunk_hash, input_hash};
+use super::hashes::{chunk_hash, input_hash};
 use super::positions::Positions;
 use super::section::Layouts;
 use crate::checkpoint::{COLUMN_ROWS, Section};
 use crate::column::ColumnParams;
-use crate::config::GROUP_BYTES;
-use crate::plan::CHUNK_BYTES;
+use crate::plan::{CHUNK_BYTES, column_group_rows, column_groups};
 use crate::progress::Context;
 use crate::spill::{Spill, SpillReader, SpillWriter};
 use crate::state::BuildState;
@@ -65,17 +64,6 @@ pub(crate) fn glance_column(source: &dyn VectorSource) -> Result<String, BuildEr
     Ok(hash_hex(hash.digest128()))
 }
 
-/// Positions of a group: whole pages of about [`GROUP_BYTES`].
-fn group_rows(pages: PageLayout) -> u64 {
-    let pages_max = (GROUP_BYTES / pages.page_bytes() as u64).max(1); // CAST: widening
-    pages_max * pages.page_records() as u64 // CAST: widening
-}
-
-/// Groups that the rows of a column are sorted into.
-pub(crate) fn column_groups(vectors: u64, pages: PageLayout) -> u64 {
-    vectors.div_ceil(group_rows(pages))
-}
-
 pub(crate) fn column(state: &BuildState<'_>) -> Result<Section, BuildError> {
     let (Some(column), Some(input)) = (&state.params.column, state.input.column) else {
         unreachable!("the phase is of builds with a column")
@@ -100,7 +88,8 @@ impl Sorting<'_> {
     fn sort(&self) -> Result<Spill, BuildError> {
         let &BuildState { params, input, context, .. } = self.state;
         context.progress.phase("sort column", params.vectors, "vectors");
-        let (groups, group_rows) = (column_groups(params.vectors, self.pages), group_rows(self.pages));
+        let groups = column_groups(params.vectors, self.pages);
+        let group_rows = column_group_rows(self.pages);
         let memory = self.state.plan.column_buffers;
         let scratch = &*self.state.scratch;
         // CAST: usize is 64 bits

@@ -8,6 +8,7 @@ mod column;
 mod encode;
 mod file;
 mod graph;
+mod hashes;
 mod heads;
 mod ids;
 mod list;
@@ -27,7 +28,7 @@ pub(crate) use attributes::{
 pub(crate) use calibrate::calibrate;
 pub(crate) use check::{check, glance, hash_input};
 pub(crate) use cluster::cluster;
-pub(crate) use column::{column, column_groups, glance_column, hash_column};
+pub(crate) use column::{column, glance_column, hash_column};
 pub(crate) use file::file;
 pub(crate) use graph::graph;
 pub(crate) use ids::ids;

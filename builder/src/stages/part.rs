@@ -4,7 +4,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 use spandrel_index::HeadSpace;
 
-use super::check::{chunk_hash, chunk_rows, input_hash, sample_picks};
+use super::check::{chunk_rows, sample_picks};
+use super::hashes::{chunk_hash, input_hash};
 use super::value_parts::{ValueParts, ValueSample};
 use crate::checkpoint::{PARTS, Parted, SAMPLE};
 use crate::cluster::CoarseParts;

@@ -1,8 +1,8 @@
 //! What an index says of the recall of its queries, in words.
-use spandrel_engine::{Aim, Calibrated, Pruning, RECALL_DEFAULT};
+use spandrel_engine::{Aim, COLUMN_CANDIDATES, Calibrated, Pruning, RECALL_DEFAULT};
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, SearchDefault};
+use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, SearchDefault, VectorsOf};
 
 use super::partition;
 use crate::figures::units;
@@ -25,6 +25,9 @@ pub(super) fn at_ten_text(manifest: &Manifest, recall: Option<&RecallCurves>) ->
     let epsilon = default.epsilon.map(|epsilon| format!("epsilon {epsilon}, ")).unwrap_or_default();
     let rerank = match default.rerank_errors {
         _ if is_exact(manifest) => String::new(),
+        _ if !manifest.holds(VectorsOf::Main) => {
+            format!(", the nearest {COLUMN_CANDIDATES} by their codes compared in the column")
+        }
         0.0 => ", the nearest by their estimates reranked".to_owned(),
         errors => format!(", reranked within {} errors", rounded(errors)),
     };
