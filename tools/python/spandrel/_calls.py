@@ -10,6 +10,7 @@ import numpy.typing as npt
 from . import _errors, _messages
 from ._options import (
     Attributes,
+    ColumnQueries,
     Options,
     RangeOptions,
     Retry,
@@ -40,6 +41,14 @@ class Plan(Generic[T]):
     again: bool = True
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What makes the messages of some of the queries: of their vectors, and of those in a column if there are any."""
+
+    vectors: Callable[[slice], search_pb2.Vectors]
+    column: Callable[[slice], Optional[search_pb2.ColumnQueries]]
+
+
 class Calls:
     """The calls of one client. `transport` is grpc or grpc.aio."""
 
@@ -67,26 +76,44 @@ class Calls:
         self.proxy, self.metadata, self.calls_at_once = proxy_of(target), call_metadata(token), calls_at_once
         self._index, self._timeout, self._retry, self._batch_size = index, timeout, retry, batch_size
 
-    def search(self, queries: npt.ArrayLike, k: int, options: Options, index: Optional[str]) -> Plan[Answers]:
+    def search(
+        self, queries: npt.ArrayLike, k: int, options: Options, index: Optional[str], column: Optional[ColumnQueries]
+    ) -> Plan[Answers]:
         """Queries as rows of an array."""
         rows, single = _messages.queries_of(queries)
         if len(rows) == 0:
             raise ValueError("no queries")
-        size = _messages.batch_size(rows.shape[1] * rows.itemsize, k, options, self._batch_size)
-        return self._search(lambda of: _messages.vectors_of(rows[of]), len(rows), single, size, k, options, index)
+        name, fine = _messages.column_of(column, len(rows))
+        row_bytes = rows.shape[1] * rows.itemsize + (0 if fine is None else fine.shape[1] * fine.itemsize)
+        size = _messages.batch_size(row_bytes, k, options, self._batch_size)
+
+        def of_column(of: slice) -> Optional[search_pb2.ColumnQueries]:
+            if fine is None:
+                return None
+            return search_pb2.ColumnQueries(column=name, vectors=_messages.vectors_of(fine[of]))
+
+        made = _Made(lambda of: _messages.vectors_of(rows[of]), of_column)
+        return self._search(made, len(rows), single, size, k, options, index)
 
     def search_by_id(
-        self, ids: Union[int, Sequence[int]], k: int, options: Options, index: Optional[str]
+        self, ids: Union[int, Sequence[int]], k: int, options: Options, index: Optional[str], column: Optional[str]
     ) -> Plan[Answers]:
         """Vectors of the index itself as queries."""
         numbers, single = _ids(ids)
         # How long a vector is only the server knows: the longest for which it is asked in one piece.
         size = _messages.batch_size(_messages.DIM_BYTES_MAX if options.with_vectors else 1, k, options, self._batch_size)
-        return self._search(lambda of: _messages.of_ids(numbers[of]), len(numbers), single, size, k, options, index)
+
+        def of_column(of: slice) -> Optional[search_pb2.ColumnQueries]:
+            if column is None:
+                return None
+            return search_pb2.ColumnQueries(column=column, vectors=_messages.of_ids(numbers[of]))
+
+        made = _Made(lambda of: _messages.of_ids(numbers[of]), of_column)
+        return self._search(made, len(numbers), single, size, k, options, index)
 
     def _search(
         self,
-        vectors: Callable[[slice], search_pb2.Vectors],
+        made: _Made,
         count: int,
         single: bool,
         size: int,
@@ -99,13 +126,15 @@ class Calls:
         if single:
 
             def one() -> search_pb2.SearchRequest:
-                return search_pb2.SearchRequest(index=name, query=vectors(slice(0, 1)), k=k, options=message)
+                query, column = made.vectors(slice(0, 1)), made.column(slice(0, 1))
+                return search_pb2.SearchRequest(index=name, query=query, k=k, options=message, column_queries=column)
 
             return Plan(self.stub.Search, [one], lambda responses: _messages.one_of(responses[0], k, asked))
         parts = _messages.chunks(count, size)
 
         def part(of: slice) -> search_pb2.SearchBatchRequest:
-            return search_pb2.SearchBatchRequest(index=name, queries=vectors(of), k=k, options=message)
+            queries, column = made.vectors(of), made.column(of)
+            return search_pb2.SearchBatchRequest(index=name, queries=queries, k=k, options=message, column_queries=column)
 
         def join(responses: List[Any]) -> Answers:
             for response, of in zip(responses, parts):
@@ -115,12 +144,22 @@ class Calls:
         return Plan(self.stub.SearchBatch, [_later(part, of) for of in parts], join)
 
     def stream_request(
-        self, number: int, query: npt.ArrayLike, k: int, options: Options, index: Optional[str]
+        self,
+        number: int,
+        query: npt.ArrayLike,
+        k: int,
+        options: Options,
+        index: Optional[str],
+        column: Optional[ColumnQueries],
     ) -> search_pb2.SearchStreamRequest:
         """One query of a stream."""
         rows, _ = _messages.queries_of(query)
         vectors = _messages.vectors_of(rows)
         request = search_pb2.SearchRequest(index=self._name(index), query=vectors, k=k, options=options.message())
+        name, fine = _messages.column_of(column, len(rows))
+        if fine is not None:
+            fine_vectors = _messages.vectors_of(fine)
+            request.column_queries.CopyFrom(search_pb2.ColumnQueries(column=name, vectors=fine_vectors))
         return search_pb2.SearchStreamRequest(tag=number, request=request)
 
     def range_request(
@@ -146,13 +185,15 @@ class Calls:
         """The time that a call has, in seconds."""
         return self._timeout if timeout is None else timeout
 
-    def fetch(self, ids: Sequence[int], with_attributes: Attributes, index: Optional[str]) -> Plan[Fetched]:
+    def fetch(
+        self, ids: Sequence[int], with_attributes: Attributes, index: Optional[str], column: str
+    ) -> Plan[Fetched]:
         """Vectors and attributes by id."""
         numbers, _ = _ids(ids)
         name, selection = self._name(index), attributes_of(with_attributes)
 
         def part(of: slice) -> search_pb2.FetchRequest:
-            return search_pb2.FetchRequest(index=name, ids=numbers[of], with_attributes=selection)
+            return search_pb2.FetchRequest(index=name, ids=numbers[of], with_attributes=selection, column=column)
 
         parts = _messages.chunks(len(numbers), self._batch_size)
         requests = [_later(part, of) for of in parts]

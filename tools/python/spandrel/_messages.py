@@ -2,17 +2,18 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _errors
-from ._options import Options
+from ._options import ColumnQueries, Options
 from ._results import Answers, Effort, Fetched, Filtered, IndexInfo, Missing, Operation, RangeEnd, RangePart, StreamAnswer
 from .v1 import admin_pb2, search_pb2
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 # Half of what a server takes and gives in a message, unless it was set.
 _BATCH_BYTES = 8 << 20
@@ -96,6 +97,33 @@ def queries_of(given: npt.ArrayLike) -> Tuple[npt.NDArray[Any], bool]:
                 raise ValueError(f"queries of {array.dtype} hold numbers that float32 does not hold exactly")
         array = narrow
     return np.atleast_2d(array), array.ndim == 1
+
+
+def one_column(given: Optional[Mapping[str, S]]) -> Optional[Tuple[str, S]]:
+    """The only column that is given, if one is."""
+    if given is None:
+        return None
+    if len(given) != 1:
+        raise ValueError(f"{len(given)} columns, expected one: an index has one besides the vectors that are searched")
+    ((name, vectors),) = given.items()
+    return name, vectors
+
+
+def too_few(name: str, found: int) -> ValueError:
+    """A stream of a column that ends before its queries."""
+    return ValueError(f"{found} vectors of column {name} for more queries, expected one for each")
+
+
+def column_of(given: Optional[ColumnQueries], count: int) -> Tuple[str, Optional[npt.NDArray[Any]]]:
+    """The name of a column and what `count` queries have in it; no array where nothing is given."""
+    column = one_column(given)
+    if column is None:
+        return "", None
+    name, vectors = column
+    rows, _ = queries_of(vectors)
+    if len(rows) != count:
+        raise ValueError(f"{len(rows)} vectors of column {name} for {count} queries")
+    return name, rows
 
 
 def vectors_of(rows: npt.NDArray[Any]) -> search_pb2.Vectors:
@@ -411,6 +439,16 @@ def _calibration_of(message: admin_pb2.Calibration) -> Dict[str, Any]:
     }
 
 
+def _column_of(message: admin_pb2.ColumnSummary) -> Dict[str, Any]:
+    return {
+        "name": message.name,
+        "dim": message.dim,
+        "dtype": _DTYPE_NAMES.get(message.dtype, "unknown"),
+        "metric": _METRICS.get(message.metric, "unknown"),
+        "keeps_coarse": message.keeps_coarse,
+    }
+
+
 def details_of(response: admin_pb2.DescribeIndexResponse) -> IndexInfo:
     """An index's full description."""
     tier = {code: name for name, code in _TIERS.items()}
@@ -430,6 +468,7 @@ def details_of(response: admin_pb2.DescribeIndexResponse) -> IndexInfo:
         "open_seconds": response.open_seconds,
         "served_seconds": response.served_seconds,
         "calibration": _calibration_of(response.calibration) if response.HasField("calibration") else None,
+        "column": _column_of(response.column) if response.HasField("column") else None,
         "attributes": [
             {
                 "name": attribute.name,

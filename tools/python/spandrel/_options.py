@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from typing import Any, List, Literal, Mapping, Optional, Sequence, Tuple, Union
 
 import grpc
+import numpy.typing as npt
 
 from ._errors import Overloaded, SpandrelError, TlsFailed, Unavailable
 from .v1 import search_pb2
+
+
+# What queries are in a column of the index, by its name.
+ColumnQueries = Mapping[str, npt.ArrayLike]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, AsyncIterable, AsyncIterator, Callable, Iterable, List, Optional, Sequence, TypeVar, Union
+from typing import Any, AsyncIterable, AsyncIterator, Callable, Iterable, List, Mapping, Optional, Sequence, TypeVar, Union
 
 import grpc
 import grpc.aio
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import _errors, _messages
 from ._calls import Calls, Looks, Plan, done, opened
-from ._options import Attributes, Options, RangeOptions, Retry, Tls
+from ._options import Attributes, ColumnQueries, Options, RangeOptions, Retry, Tls
 from ._results import Answers, Fetched, IndexInfo, Operation, RangePart, StreamAnswer
 from .v1 import search_pb2
 
@@ -67,11 +67,12 @@ class AsyncClient:
         k: int = 10,
         options: Options = Options(),
         *,
+        column_queries: Optional[ColumnQueries] = None,
         index: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> Answers:
         """As `Client.search`."""
-        return await self._run(self._calls.search(queries, k, options, index), timeout)
+        return await self._run(self._calls.search(queries, k, options, index, column_queries), timeout)
 
     async def search_by_id(
         self,
@@ -79,11 +80,12 @@ class AsyncClient:
         k: int = 10,
         options: Options = Options(),
         *,
+        column: Optional[str] = None,
         index: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> Answers:
         """As `Client.search_by_id`."""
-        return await self._run(self._calls.search_by_id(ids, k, options, index), timeout)
+        return await self._run(self._calls.search_by_id(ids, k, options, index, column), timeout)
 
     async def search_stream(
         self,
@@ -91,6 +93,7 @@ class AsyncClient:
         k: int = 10,
         options: Options = Options(),
         *,
+        column_queries: Optional[Mapping[str, Union[Iterable[npt.ArrayLike], AsyncIterable[npt.ArrayLike]]]] = None,
         index: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> AsyncIterator[StreamAnswer]:
@@ -99,8 +102,16 @@ class AsyncClient:
 
         async def requests() -> AsyncIterator[search_pb2.SearchStreamRequest]:
             number = 0
+            column = _messages.one_column(column_queries)
+            fine = None if column is None else _async(column[1])
             async for query in _async(queries):
-                yield self._calls.stream_request(number, query, k, options, index)
+                beside = None
+                if column is not None and fine is not None:
+                    try:
+                        beside = {column[0]: await fine.__anext__()}
+                    except StopAsyncIteration:
+                        raise _messages.too_few(column[0], number) from None
+                yield self._calls.stream_request(number, query, k, options, index, beside)
                 number += 1
 
         failures: List[Exception] = []
@@ -150,11 +161,12 @@ class AsyncClient:
         ids: Sequence[int],
         *,
         with_attributes: Attributes = False,
+        column: str = "",
         index: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> Fetched:
         """As `Client.fetch`."""
-        return await self._run(self._calls.fetch(ids, with_attributes, index), timeout)
+        return await self._run(self._calls.fetch(ids, with_attributes, index, column), timeout)
 
     async def indexes(self, *, timeout: Optional[float] = None) -> List[IndexInfo]:
         """As `Client.indexes`."""

@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, TypeVar, Union
+from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, TypeVar, Union
 
 import grpc
 import numpy.typing as npt
 
 from . import _errors, _messages
 from ._calls import Calls, Looks, Plan, done, opened
-from ._options import Attributes, Options, RangeOptions, Retry, Tls
+from ._options import Attributes, ColumnQueries, Options, RangeOptions, Retry, Tls
 from ._results import Answers, Fetched, IndexInfo, Operation, RangePart, StreamAnswer
 from .v1 import search_pb2
 
@@ -67,15 +67,17 @@ class Client:
         k: int = 10,
         options: Options = Options(),
         *,
+        column_queries: Optional[ColumnQueries] = None,
         index: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> Answers:
         """The k nearest vectors of queries of shape (n, dim), or (dim,) for one.
 
         float32 is sent as numbers, which an index of any element type takes where they fit; float16, int8 and uint8 as they
-        are, which an index takes whose type holds all their values.
+        are, which an index takes whose type holds all their values. `column_queries` has what the queries are in the index's column, by
+        its name: candidates are compared by these, and distances are those in the column.
         """
-        return self._run(self._calls.search(queries, k, options, index), timeout)
+        return self._run(self._calls.search(queries, k, options, index, column_queries), timeout)
 
     def search_by_id(
         self,
@@ -83,11 +85,13 @@ class Client:
         k: int = 10,
         options: Options = Options(),
         *,
+        column: Optional[str] = None,
         index: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> Answers:
-        """The k nearest vectors of vectors of the index itself, which are among their own; one id gives answers as one query."""
-        return self._run(self._calls.search_by_id(ids, k, options, index), timeout)
+        """The k nearest vectors of vectors of the index itself, which are among their own; one id gives answers as one query. With
+        `column`, candidates are compared by what that column holds under the ids."""
+        return self._run(self._calls.search_by_id(ids, k, options, index, column), timeout)
 
     def search_stream(
         self,
@@ -95,18 +99,28 @@ class Client:
         k: int = 10,
         options: Options = Options(),
         *,
+        column_queries: Optional[Mapping[str, Iterable[npt.ArrayLike]]] = None,
         index: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> Iterator[StreamAnswer]:
         """Answers to queries of shape (dim,) as they finish, in any order; one that is refused carries its error.
 
         Queries are taken from `queries` as the server takes them in. Without `timeout` the stream may go on for ever. It is not
-        tried again when it breaks, and neither is a query that is refused.
+        tried again when it breaks, and neither is a query that is refused. `column_queries` as in `search`, with one vector for each
+        query as it comes.
         """
 
         def requests() -> Iterator[search_pb2.SearchStreamRequest]:
+            column = _messages.one_column(column_queries)
+            fine = None if column is None else iter(column[1])
             for number, query in enumerate(queries):
-                yield self._calls.stream_request(number, query, k, options, index)
+                beside = None
+                if column is not None and fine is not None:
+                    try:
+                        beside = {column[0]: next(fine)}
+                    except StopIteration:
+                        raise _messages.too_few(column[0], number) from None
+                yield self._calls.stream_request(number, query, k, options, index, beside)
 
         failures: List[Exception] = []
         guarded = _guarded(requests(), failures)
@@ -155,12 +169,13 @@ class Client:
         ids: Sequence[int],
         *,
         with_attributes: Attributes = False,
+        column: str = "",
         index: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> Fetched:
-        """Vectors by id, in the order of `ids`, with zeros for those that the index does not have. `with_attributes` as in
-        `Options`."""
-        return self._run(self._calls.fetch(ids, with_attributes, index), timeout)
+        """Vectors by id, in the order of `ids`, with zeros for those that the index does not have: those of `column`, or without it
+        those that are searched. `with_attributes` as in `Options`."""
+        return self._run(self._calls.fetch(ids, with_attributes, index, column), timeout)
 
     def indexes(self, *, timeout: Optional[float] = None) -> List[IndexInfo]:
         """The indexes of the server, by name."""

@@ -63,6 +63,19 @@ def made():
     )
 
 
+@functools.lru_cache(maxsize=None)
+def made_column():
+    """An index of a quarter of the elements, whose column holds the vectors of `made()`."""
+    coarse, index = os.path.join(made().folder, "coarse.u8bin"), os.path.join(made().folder, "column")
+    rows = np.ascontiguousarray(made().rows[:, : DIM // 4])
+    with open(coarse, "wb") as file:
+        file.write(np.array(rows.shape, np.uint32).tobytes() + rows.tobytes())
+    fine = os.path.join(made().folder, "base.u8bin") + ":l2"
+    flags = ["--metric", "l2", "--out", index, "--list-size", "32", "--keep-coarse", "--column", f"fine={fine}"]
+    run("build", "--base", coarse, *flags, "--code", "axes:8", "--no-calibrate")
+    return index
+
+
 def assert_expected(answers, of=slice(None)):
     """That answers are those given in process."""
     np.testing.assert_array_equal(answers.ids, made().ids[of])

@@ -10,7 +10,7 @@ import unittest
 import numpy as np
 
 import spandrel
-from real import DIM, K, QUERIES, VECTORS, Server, assert_expected, made, run
+from real import DIM, K, QUERIES, VECTORS, Server, assert_expected, made, made_column, run
 
 
 class RealServer(unittest.TestCase):
@@ -234,6 +234,42 @@ class RealServer(unittest.TestCase):
         self.assertFalse(fetched.damaged.any())
         none = self.client.fetch([VECTORS + 7])
         self.assertEqual((none.found.tolist(), none.vectors.shape[0]), ([False], 1))
+
+    def test_candidates_are_compared_in_a_column(self):
+        index, few = "column", slice(0, 40)
+        coarse, fine = self.queries[few, : DIM // 4], self.queries[few]
+        everything = spandrel.Options(max_lists=1000, rerank=VECTORS, with_vectors=True, with_work=True)
+        with Server("--index", f"{index}={made_column()}") as server, spandrel.Client(server.address) as client:
+            answers = client.search(coarse, K, everything, column_queries={"fine": fine})
+            # All vectors are compared, so that these are the nearest of all.
+            exact = ((fine[:, None].astype(np.int64) - self.rows.astype(np.int64)) ** 2).sum(axis=2)
+            np.testing.assert_array_equal(answers.distances, np.sort(exact, axis=1)[:, :K])
+            self.assertEqual(answers.vectors.shape, (40, K, DIM))
+            self.assertEqual({work.reranked for work in answers.work}, {VECTORS})
+            self.assertTrue(np.isnan(answers.expected_recall).all())
+            one = client.search(coarse[3], K, everything, column_queries={"fine": fine[3]})
+            np.testing.assert_array_equal(one.distances, answers.distances[3])
+            by_id = client.search_by_id([5, 7], K, everything, column="fine")
+            np.testing.assert_array_equal(by_id.ids[:, 0], [5, 7])
+            self.assertEqual(by_id.distances[:, 0].tolist(), [0.0, 0.0])
+            stream = client.search_stream(iter(coarse), K, everything, column_queries={"fine": iter(fine)})
+            for item in stream:
+                np.testing.assert_array_equal(item.answer.distances, answers.distances[item.number])
+            np.testing.assert_array_equal(client.fetch([9, 0], column="fine").vectors, self.rows[[9, 0]])
+            np.testing.assert_array_equal(client.fetch([9, 0]).vectors, self.rows[[9, 0], : DIM // 4])
+            column = client.describe().details["column"]
+            expected = {"name": "fine", "dim": DIM, "dtype": "u8", "metric": "l2", "keeps_coarse": True}
+            self.assertEqual(column, expected)
+            for wrong in ({"fine": fine[:3]}, {}, {"fine": fine, "other": fine}):
+                with self.assertRaises(ValueError):
+                    client.search(coarse, K, column_queries=wrong)
+            with self.assertRaises(ValueError):
+                list(client.search_stream(iter(coarse), K, column_queries={"fine": iter(fine[:3])}))
+            with self.assertRaises(spandrel.InvalidArgument) as unknown:
+                client.search(coarse, K, column_queries={"other": fine})
+            self.assertEqual(list(unknown.exception.fields), ["column_queries.column"])
+            with self.assertRaises(spandrel.InvalidArgument):
+                client.search(coarse, K, spandrel.Options(rerank_errors=1.0), column_queries={"fine": fine})
 
     def test_refusals_name_the_field(self):
         for queries, k, kind, field in [
