@@ -124,7 +124,8 @@ impl QueryPlan {
         // What was learned of all vectors tells when those are found that the nearest matches are among, where lists are searched whole.
         let is_watched = filtered.is_some_and(|filtered| filtered.aim.is_some());
         // It says nothing of another column.
-        let learned = pruning.stop.filter(|_| target.is_some() && (accept.is_all() || is_watched) && !by_column);
+        let learned =
+            pruning.stop.filter(|_| target.is_some() && (accept.is_all() || is_watched) && !by_column);
         let cap = cap(pruning.max_lists).min(index.found_lists());
         let learned = learned.filter(|_| index.codes_tier() == Tier::Memory && cap <= lists_max);
         let probe = match learned {

@@ -6,6 +6,7 @@ mod admin;
 mod answers;
 mod approved;
 mod changes;
+mod column;
 mod encrypted;
 mod filters;
 mod holding;
