@@ -233,8 +233,9 @@ impl Checkpoint {
 
     /// Refuses to go on under other parameters than the build began with.
     pub(crate) fn check(&self, scratch: &Path, now: &[(&'static str, String)]) -> Result<(), BuildError> {
-        for (at, (parameter, expected)) in now.iter().enumerate() {
-            let found = self.fingerprint.get(at).map_or("", |(_, value)| value.as_str());
+        for (parameter, expected) in now {
+            let begun = self.fingerprint.iter().find(|(name, _)| name == parameter);
+            let found = begun.map_or("", |(_, value)| value.as_str());
             refuse_other(scratch, parameter, found, expected)?;
         }
         Ok(())
