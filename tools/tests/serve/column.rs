@@ -121,7 +121,7 @@ fn vectors_come_from_the_column_and_ids_name_what_it_holds() {
         let fine = client.fetch(fetch("fine")).await.unwrap().vectors.unwrap();
         assert_eq!(fine.raw_data(), vectors.raw_data()[..DIM].to_vec());
         let coarse = client.fetch(fetch("")).await.unwrap().vectors.unwrap();
-        assert_eq!((coarse.dim, coarse.raw_data()), (COARSE as u32, fine.raw_data()[..COARSE].to_vec()));
+        assert_eq!((coarse.dim as usize, &coarse.raw_data()[..]), (COARSE, &fine.raw_data()[..COARSE]));
         // Without a vector of the column, by the vectors that are searched.
         let alone = client.search(v1::SearchRequest { column_queries: None, ..request(3) }).await.unwrap();
         let first =
