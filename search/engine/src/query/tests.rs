@@ -101,7 +101,7 @@ fn a_search_in_memory_stops_within_a_piece() {
     let dir = tempfile::tempdir().unwrap();
     let index = index(dir.path());
     let searched = Arc::new(Searched::of(&index));
-    let mut tools = Tools::new(&searched, vec![0, 1, 2]);
+    let mut tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
     let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
 
     let (running, _, answers) = taken(&searched);
@@ -165,7 +165,7 @@ fn a_list_that_was_read_is_left_within_a_piece() {
         let dir = tempfile::tempdir().unwrap();
         let index = open(dir.path(), code, Tier::Ssd);
         let searched = Arc::new(Searched::of(&index));
-        let mut tools = Tools::new(&searched, vec![0, 1, 2]);
+        let mut tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
         let (running, ..) = taken(&searched);
         slot.start(running, &mut tools, 0, &mut reads);
@@ -220,7 +220,7 @@ fn a_list_of_which_some_match_is_left_within_a_piece() {
     let dir = tempfile::tempdir().unwrap();
     let index = open(dir.path(), CodeSpec::RaBitQ { bits: 8 }, Tier::Ssd);
     let searched = Arc::new(Searched::of(&index));
-    let mut tools = Tools::new(&searched, vec![0, 1, 2]);
+    let mut tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
     let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
     let matches = Matches::of(&index, |location| location.position().is_multiple_of(32));
     let params = SearchParams {
@@ -266,7 +266,7 @@ fn a_query_that_was_stopped_compares_nothing_of_the_cache() {
     let mut searched = Searched::of(&index);
     searched.cache = Some(cache);
     let searched = Arc::new(searched);
-    let mut tools = Tools::new(&searched, vec![0, 1, 2]);
+    let mut tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
     for stopped in [false, true] {
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
         let (running, stop, _answers) = taken(&searched);
@@ -291,7 +291,7 @@ fn a_query_that_was_stopped_puts_nothing_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let index = index(dir.path());
     let searched = Arc::new(Searched::of(&index));
-    let mut tools = Tools::new(&searched, vec![0, 1, 2]);
+    let mut tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
     // Told to stop before what is compared is chosen, and before the answer is put together.
     for stopped in ["never", "choosing", "done"] {
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());

@@ -425,10 +425,10 @@ fn a_batch_stops_when_told_and_at_its_deadline() {
     let engine = engine(&made);
     let queries = random_rows(DType::U8, 8, 100, 3);
     let stop = Arc::new(AtomicBool::new(true));
-    let stopped = engine.search_until(&queries, &SearchParams::new(1), &stop);
+    let stopped = engine.search_until(queries[..].into(), &SearchParams::new(1), &stop);
     assert!(matches!(stopped, Err(SearchError::Stopped { answered: 0, queries: 100 })));
     stop.store(false, Ordering::Relaxed);
-    assert_eq!(engine.search_until(&queries, &SearchParams::new(1), &stop).unwrap().len(), 100);
+    assert_eq!(engine.search_until(queries[..].into(), &SearchParams::new(1), &stop).unwrap().len(), 100);
 
     let (sender, receiver) = bounded(1);
     let deadline = Some(Instant::now());
@@ -486,7 +486,7 @@ fn a_query_under_way_is_given_up_within_a_burst() {
     let queries = random_rows(DType::U8, 8, 100, 3);
     // Every other list, so that many reads are asked for at once.
     let params = SearchParams { max_lists: Some(made.index.lists() / 2), ..SearchParams::new(1) };
-    let stopped = engine.search_until(&queries, &params, &stop);
+    let stopped = engine.search_until(queries[..].into(), &params, &stop);
     assert!(matches!(stopped, Err(SearchError::Stopped { answered: 0, queries: 100 })), "{stopped:?}");
     // Each of four queries asked for about fifty, of which sixteen were under way; those that took their places meanwhile were
     // read, the others not any more.
