@@ -9,11 +9,11 @@ use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{BuildConfig, BuildError, BuildReport, Calibrate, Silent, Unpublished, recalibrate};
 use spandrel_datasets::Rows;
 use spandrel_engine::{
-    Aim, Answer, CalibrateError, CalibrateLimits, CalibrateParams, Engine, GivenQueries, Limit, Pruning,
-    SearchParams, Stop, Truth, calibrate,
+    Aim, Answer, CalibrateError, CalibrateLimits, CalibrateParams, Engine, GivenQueries, Limit, ListFate,
+    Pruning, SearchParams, Stop, Truth, calibrate,
 };
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::{BODY_AT, OpenError, RecallCurves, RecallSource, current};
+use spandrel_index::format::{BODY_AT, OpenError, RecallCurves, RecallPoint, RecallSource, current};
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
 use spandrel_io::FolderStore;
 use spandrel_tests::{Base, CALIBRATOR, Calibrator, LIMITS, clustered, coded, config};
@@ -183,6 +183,56 @@ fn searches_of_codes_in_memory_end_where_they_have_found_enough() {
     // A limit under what some searches take is kept by a constant number.
     let held = asked.ask(&SearchParams { max_lists: Some(constant.max_lists), ..usual });
     assert!(held.iter().all(|answer| answer.work.lists == constant.max_lists));
+}
+
+/// Says what it was told.
+struct Says(RecallCurves);
+
+impl Calibrate for Says {
+    fn calibrate(
+        &self,
+        _: Unpublished<'_>,
+        _: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
+        Ok(Some(self.0.clone()))
+    }
+}
+
+/// A whole list more for every query found 0.05 more than was asked for in 768 dimensions, where four lists hold 0.8.
+#[test]
+fn a_recall_between_two_numbers_of_lists_takes_the_last_for_a_share_of_the_queries() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = Base::new(clustered(DType::U8, 16, 12_000, 1));
+    build(&base, &coded(Metric::L2, CodeSpec::Axes { bytes: 12 }, Tier::Memory, dir.path()));
+    let mut curves = Index::open(dir.path()).unwrap().recall().unwrap().clone();
+    for curve in &mut curves.curves {
+        let last = curve.points.pop().unwrap();
+        let point = |lists, recall| RecallPoint { lists, recall, epsilon: None, log_odds: None, ..last };
+        (curve.stop, curve.points) = (None, vec![point(3, 0.6), point(4, 0.9)]);
+    }
+    recalibrate(dir.path(), &Says(curves), &Silent, &AtomicBool::new(false)).unwrap().unwrap();
+    let engine = open_engine(dir.path());
+    let strangers = clustered(DType::U8, 16, 500, 2);
+    let ask = |recall| {
+        let params = SearchParams { recall: Some(recall), explain: true, ..SearchParams::new(10) };
+        engine.search(strangers.bytes(), &params).unwrap()
+    };
+    let lists = |recall| ask(recall).iter().map(|answer| answer.work.lists).collect::<Vec<_>>();
+    for (recall, expected) in [(0.6, 0.0), (0.675, 0.25), (0.8, 2.0 / 3.0), (0.9, 1.0)] {
+        let found = lists(recall);
+        assert!(found.iter().all(|lists| [3, 4].contains(lists)), "{recall}: {found:?}");
+        let share = found.iter().filter(|&&lists| lists == 4).count() as f64 / 500.0;
+        // Four standard errors.
+        let error = (expected * (1.0 - expected) / 500.0_f64).sqrt();
+        assert!((share - expected).abs() <= 4.0 * error, "{recall}: {share}");
+        assert_eq!(found, lists(recall), "a query always takes the same");
+    }
+    for answer in ask(0.8) {
+        let told = answer.explanation.as_ref().unwrap();
+        let planned = told.lists.items.iter().filter(|list| list.fate == ListFate::Planned).count() as u32;
+        assert_eq!((told.lists_planned, planned), (answer.work.lists, answer.work.lists));
+        assert_eq!((told.lists.items.len() as u32, told.stop), (planned, Stop::Count));
+    }
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl QueryPlan {
         let probe = match learned {
             None => probe,
             Some(_) if is_watched => ProbePlan { beyond: cap - probe.lists.min(cap), ..probe },
-            Some(_) => ProbePlan { lists: cap, ..probe },
+            Some(_) => ProbePlan { lists: cap, last: 1.0, ..probe },
         };
         let followed = if is_watched && learned.is_some() { wide(k, share) } else { 0 };
         let bytes_max = params.max_bytes.unwrap_or(u64::MAX);
@@ -188,7 +188,7 @@ impl QueryPlan {
         let pruning = RangePruning::of(params, index);
         let score = index.metric().score_of_distance(params.radius);
         Ok(QueryPlan {
-            probe: ProbePlan { epsilon: None, lists: index.lists(), beyond: 0, together: None },
+            probe: ProbePlan { epsilon: None, lists: index.lists(), last: 1.0, beyond: 0, together: None },
             stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None, followed: 0 },
             accept: within_filter(params, index),
             filtered: None,

@@ -21,6 +21,8 @@ const K_BETWEEN_LEAST: u32 = 10;
 /// Under a filter errors are those of a recall that misses this share of what may be missed: matches far from the query are told
 /// apart less well. With the same errors the codes of all of them found 0.940 for 0.95 on sentence embeddings.
 const STRICTER: f64 = 0.5;
+/// Of more lists than this, one more makes no difference to speak of.
+const FEW_LISTS: u32 = 32;
 /// Rounding of an expected recall between two points.
 const ROUNDING: f64 = 1e-9;
 
@@ -49,6 +51,8 @@ pub struct Pruning {
     pub epsilon: Option<f32>,
     /// Lists searched at most, no more than there are.
     pub max_lists: u32,
+    /// Share of the queries that search the last of these lists too, where the recall falls between two numbers of lists.
+    pub(crate) last: f64,
     /// Standard errors of estimates within which vectors are compared exactly. Lists of exact vectors do not use it.
     pub rerank_errors: f32,
     /// When a search of codes in memory ends early, or goes on beyond `max_lists`, to find as much as these.
@@ -120,6 +124,7 @@ impl Calibrated<'_> {
         let unknown = |epsilon, max_lists, rerank_errors| Pruning {
             epsilon,
             max_lists,
+            last: 1.0,
             rerank_errors,
             stop: None,
             reranked: wanted,
@@ -143,9 +148,10 @@ impl Calibrated<'_> {
             (_, Some(curve)) => Spot::of(curve, aim).pruning(),
         };
         let max_lists = pruning.max_lists.min(aim.lists_max).clamp(1, lists);
-        let is_exact = max_lists == lists && pruning.epsilon.is_none() && self.finds_all_of_all_lists();
-        let recall = if is_exact { Some(1.0) } else { pruning.recall };
-        Pruning { max_lists, recall, ..pruning }
+        let last = if max_lists < pruning.max_lists { 1.0 } else { pruning.last };
+        let takes_all = max_lists == lists && last >= 1.0 && pruning.epsilon.is_none();
+        let recall = if takes_all && self.finds_all_of_all_lists() { Some(1.0) } else { pruning.recall };
+        Pruning { max_lists, last, recall, ..pruning }
     }
 
     /// What a query spends for `k` neighbours among the vectors that match a filter, `share` of all.
@@ -170,7 +176,7 @@ impl Calibrated<'_> {
             (None, None) => {
                 let grown = f64::from(own.max_lists) * share.powf(-UNKNOWN_GROWTH);
                 let max_lists = (grown.ceil() as u32).min(aim.lists_max).clamp(1, lists); // CAST: saturates
-                return Pruning { max_lists, epsilon: None, stop: None, recall: None, ..own };
+                return Pruning { max_lists, last: 1.0, epsilon: None, stop: None, recall: None, ..own };
             }
             (Some(last), None) => {
                 let spot = Spot::of(last, aim);
@@ -186,6 +192,7 @@ impl Calibrated<'_> {
         let max_lists = found.max_lists.min(aim.lists_max).clamp(1, lists);
         Pruning {
             max_lists,
+            last: 1.0,
             epsilon: None,
             rerank_errors: found.rerank_errors.max(own.rerank_errors),
             stop: found.stop.filter(|_| is_between),
@@ -262,8 +269,10 @@ impl Spot {
     fn pruning(self) -> Pruning {
         // A rounding more is no list more.
         let max_lists = (self.lists - ROUNDING).ceil() as u32; // CAST: saturates
-        let Spot { epsilon, errors: rerank_errors, stop, reranked, recall, .. } = self;
-        Pruning { epsilon, max_lists, rerank_errors, stop, reranked, recall: Some(recall) }
+        let Spot { lists, epsilon, errors: rerank_errors, stop, reranked, recall, .. } = self;
+        let is_shared = (2..=FEW_LISTS).contains(&max_lists) && stop.is_none();
+        let last = if is_shared { 1.0 - (f64::from(max_lists) - lists).max(0.0) } else { 1.0 };
+        Pruning { epsilon, max_lists, last, rerank_errors, stop, reranked, recall: Some(recall) }
     }
 }
 

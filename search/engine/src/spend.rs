@@ -1,11 +1,13 @@
 //! What a search of lists spends: by the recall that a query asks for, or as it names it, and less of it under load.
 use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Matches};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::costs::ListSearch;
 use crate::filter_plan::PlanCosts;
 use crate::params::{EPSILON_LISTS_MAX, Rerank, SearchParams};
 use crate::pruning::{Aim, Pruning, RECALL_DEFAULT};
+use crate::subject::Query;
 use crate::together::Together;
 
 /// Which lists are searched.
@@ -15,6 +17,8 @@ pub(crate) struct ProbePlan {
     pub(crate) epsilon: Option<f32>,
     /// Lists searched at most where they hold enough vectors, no more than there are.
     pub(crate) lists: u32,
+    /// Share of the queries that search the last of these too.
+    pub(crate) last: f64,
     /// Lists chosen beyond these under a filter, since the search ends when it has found enough: none where the lists before hold
     /// fewer matches than expected.
     pub(crate) beyond: u32,
@@ -31,9 +35,20 @@ impl ProbePlan {
         ProbePlan {
             epsilon: params.epsilon,
             lists: lists.min(index.found_lists()),
+            last: 1.0,
             beyond: 0,
             together: None,
         }
+    }
+
+    /// For one query. Its bytes decide whether it searches the last list, so that it always has the same answer.
+    pub(crate) fn of_query(self, query: &Query<'_>) -> ProbePlan {
+        if self.last >= 1.0 {
+            return self;
+        }
+        let place = xxh3_64(query.exact.row) as f64 / u64::MAX as f64; // CAST: a share
+        let lists = if place < self.last { self.lists } else { self.lists - 1 };
+        ProbePlan { lists, last: 1.0, ..self }
     }
 
     /// Largest squared distance of a head whose list is searched, when the nearest head is this far.
@@ -100,7 +115,8 @@ impl Demand<'_> {
         };
         let probe = match target {
             Some(_) => {
-                ProbePlan { epsilon: pruning.epsilon, lists: pruning.max_lists, beyond: 0, together: None }
+                let Pruning { epsilon, max_lists: lists, last, .. } = pruning;
+                ProbePlan { epsilon, lists, last, beyond: 0, together: None }
             }
             None => ProbePlan::named(params, index, effort),
         };

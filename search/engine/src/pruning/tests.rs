@@ -45,6 +45,21 @@ fn a_recall_is_reached_between_two_points() {
 }
 
 #[test]
+fn between_two_numbers_of_few_lists_a_share_of_the_queries_takes_the_last() {
+    let of = |lists, aim| {
+        let found = Spot::of(&curve(10, lists), aim).pruning();
+        (found.max_lists, (found.last * 1e6).round() / 1e6)
+    };
+    // Between 1 and 3 lists, and between 3 and 9.
+    assert_eq!(of(1, Aim::at(0.7)), (2, 0.666_667));
+    assert_eq!(of(1, Aim::at(0.92)), (5, 0.5));
+    assert_eq!([0.6, 0.9, 0.98].map(|recall| of(1, Aim::at(recall))), [(1, 1.0), (3, 1.0), (9, 1.0)]);
+    assert_eq!(of(1, Aim::at(0.3)), (1, 1.0), "no query goes without a list");
+    assert_eq!(of(10, Aim::at(0.901)), (31, 0.75));
+    assert_eq!(of(10, Aim::at(0.905)), (34, 1.0), "of many lists one more is nothing");
+}
+
+#[test]
 fn effort_and_a_cap_of_lists_move_down_the_curve() {
     // Work is 20, 40 and 100 at the points.
     let lowered = |effort| at(Aim { effort, ..Aim::at(0.98) });

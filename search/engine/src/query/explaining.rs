@@ -21,10 +21,10 @@ pub(super) struct Chosen<'a> {
 impl Chosen<'_> {
     /// Tells what became of each list that was considered, in place of what was told before.
     pub(super) fn tell(&self, step: &mut Step<'_>) {
-        let (plan, nearest) = (step.plan, step.prober.nearest());
-        let within = step.prober.within_epsilon(&plan.probe);
+        let (probe, nearest) = (step.plan.probe.of_query(&step.query), step.prober.nearest());
+        let within = step.prober.within_epsilon(&probe);
         // A search that ends when it has found enough may go on beyond the number planned for.
-        let beyond = if self.probed.is_widened { 0 } else { plan.probe.beyond as usize }; // CAST: widening
+        let beyond = if self.probed.is_widened { 0 } else { probe.beyond as usize }; // CAST: widening
         let within = (self.probed.lists as usize).min(within + beyond).max(within);
         let mut lists = First::default();
         let told = step
@@ -33,7 +33,7 @@ impl Chosen<'_> {
             .as_mut()
             .map_or(Vec::new(), |told| std::mem::take(&mut told.lists.items));
         // Heads beyond these were looked up for more vectors, which were not needed.
-        let considered = (self.probed.lists.max(plan.probe.lists) as usize).min(nearest.len());
+        let considered = (self.probed.lists.max(probe.lists) as usize).min(nearest.len());
         for (at, &near) in nearest[..considered].iter().enumerate() {
             let place = ListPlace::of(near, step.query.segment(near.segment));
             let fate = match self.left_out(&place, step) {
@@ -89,7 +89,7 @@ impl Chosen<'_> {
         // Lists that are searched in any case are not among those that were chosen.
         let of_together = |lists: u32| lists.saturating_sub(self.probed.shared);
         let all = plan.probe.together.map_or(step.query.index.found_lists(), of_together);
-        let planned = plan.probe.lists.min(all);
+        let planned = plan.probe.of_query(&step.query).lists.min(all);
         let chosen = self.probed.lists as usize;
         if step.progress.limited_by == Some(Limit::MaxBytes) {
             Stop::MaxBytes

@@ -125,9 +125,10 @@ impl Probed {
         let (plan, index) = (step.plan, step.query.index);
         let is_read = index.codes_tier() == Tier::Ssd;
         let Probed { places, shared, asked, unreadable, vectors, wider } = self;
+        let planned = plan.probe.of_query(&step.query);
         let probe = match *wider {
-            Some(lists) => ProbePlan { lists, beyond: 0, ..plan.probe },
-            None => plan.probe,
+            Some(lists) => ProbePlan { lists, beyond: 0, ..planned },
+            None => planned,
         };
         let is_shared = |place: &ListPlace| {
             let segment = step.query.segment(place.segment);
@@ -159,6 +160,7 @@ impl Probed {
         *vectors = chosen.vectors;
         if let Some(explanation) = &mut progress.explanation {
             explanation.shared_lists = chosen.shared;
+            explanation.lists_planned = planned.lists;
         }
         progress.end = progress.end.or(chosen.end);
         if chosen.is_given_up {
