@@ -115,6 +115,9 @@ fn searches_end_early_between_points_that_both_say_when() {
     assert_eq!(between.stop.map(|rule| (rule.weights[0], rule.threshold)), Some((0.5, -2.5)));
     let early = Spot::of(&of, Aim::at(0.6)).towards(Spot::of(&of, Aim::at(0.9)), 0.5);
     assert_eq!(early.stop, None, "one of both does not end early");
+    of.k = 3;
+    let more = Spot::of(&of, Aim::at(0.9)).towards(Spot::of(&of, Aim::at(0.94)), 0.5);
+    assert_eq!(more.stop.map(|rule| rule.threshold), Some(-2.5));
     of.k = 1;
     let few = Spot::of(&of, Aim::at(0.9)).towards(Spot::of(&of, Aim::at(0.94)), 0.5);
     assert_eq!(few.stop, None, "of few neighbours");
