@@ -16,12 +16,13 @@ use std::process::Command;
 use spandrel_builder::BuildConfig;
 use spandrel_builder::filing::ReplicaRule;
 use spandrel_datasets::{Rows, VectorFile, VectorWriter};
+use spandrel_engine::{CalibrateParams, calibrate};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{Manifest, OpenError, current};
 use spandrel_index::kernels::Variant;
 use spandrel_index::{DType, Index, Metric, Tier};
 use spandrel_io::FolderStore;
-use spandrel_tests::{Base, CellRows, clustered, config};
+use spandrel_tests::{Base, CellRows, LIMITS, clustered, config};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -124,6 +125,11 @@ impl Fixture {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(self.name)
     }
 
+    /// Where its curves of recall are written, by a build in a folder.
+    fn curves(&self, dir: &Path) -> PathBuf {
+        dir.join(format!("{}.curves", self.name))
+    }
+
     fn input(&self) -> PathBuf {
         self.dir().join(match self.dtype {
             DType::F32 => "base.fbin",
@@ -209,7 +215,13 @@ fn build_in_a_process_of_its_own() {
     let (variant, dir) = asked.split_once('=').unwrap();
     Variant::ALL.into_iter().find(|v| v.name() == variant).unwrap().choose();
     for fixture in FIXTURES.iter().filter(|fixture| fixture.current) {
-        fixture.base().build(&fixture.config(&Path::new(dir).join(fixture.name))).unwrap();
+        let out = Path::new(dir).join(fixture.name);
+        fixture.base().build(&fixture.config(&out)).unwrap();
+        if fixture.is_exact() {
+            let index = Index::open(&out).unwrap();
+            let curves = calibrate(&out, index.manifest(), CalibrateParams::new(LIMITS), &mut |_| true);
+            fs::write(fixture.curves(Path::new(dir)), format!("{:?}", curves.unwrap().unwrap())).unwrap();
+        }
     }
 }
 
@@ -236,12 +248,13 @@ impl Fixture {
 #[test]
 fn the_current_release_writes_the_newest_fixtures_byte_for_byte() {
     // A variant that the processor offers and that is not available here fails a test of its own.
+    let mut curves = BTreeMap::new();
     for variant in Variant::available() {
-        let built = build_by(variant);
+        let dir = build_by(variant);
         let mut compared = 0;
         for fixture in FIXTURES.iter().filter(|fixture| fixture.current) {
             let what = format!("{} by {variant}", fixture.name);
-            let built = built.path().join(fixture.name);
+            let built = dir.path().join(fixture.name);
             let exact = fixture.is_exact();
             let store = FolderStore::new(&built);
             let kernels = Manifest::open(&store, current(&store).unwrap()).unwrap().build.kernels;
@@ -253,6 +266,10 @@ fn the_current_release_writes_the_newest_fixtures_byte_for_byte() {
                 continue;
             } else {
                 assert_eq!(Some(&digest(&built)), fixture.digests().get(variant.name()), "{what}");
+            }
+            if exact {
+                let found = fs::read_to_string(fixture.curves(dir.path())).unwrap();
+                assert_eq!(&found, curves.entry(fixture.name).or_insert_with(|| found.clone()), "{what}");
             }
             compared += 1;
         }

@@ -4,7 +4,7 @@
 //! with every vector. A third of the queries finds the settings of least work, a path of lists and errors that grow in turn.
 //! The others say what to expect along it: `1 - (sum of losses + 1) / (queries + 1)` is the least that a further query is to
 //! expect (Angelopoulos et al., "Conformal Risk Control", 2022). Only what answers and counts of work say decides, never a
-//! time, so the result depends on the index alone.
+//! time, so the result depends on the index and the kind of kernels alone: floats round differently under another kind.
 mod error;
 mod given;
 mod least;
