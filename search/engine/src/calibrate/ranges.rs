@@ -29,6 +29,8 @@ const STEPS: usize = 128;
 const CHUNK_BYTES: u64 = 1 << 20;
 /// Vectors that are compared together.
 const TILE: usize = 512;
+/// Queries that a thread compares with all heads at a time.
+const QUERIES_TOGETHER: usize = 16;
 
 /// Whose neighbours are counted, and what is known of them.
 pub(super) struct RangesOf<'a> {
@@ -71,12 +73,17 @@ pub(super) fn ranges(
     for segment in (0..).zip(index.segments()) {
         count(of, &asked, segment, &mut counts, go_on)?;
     }
-    let scanned = scanned(index, &asked, radii.len(), go_on)?;
+    let scanned = scanned(of, &asked, radii.len(), go_on)?;
     let curves = radii.iter().enumerate().map(|(at, &radius)| {
         let found: Vec<&[u32]> = (0..asked.len()).map(|query| counts.of(query, at)).collect();
         curve(radius, &found, &scanned[at], of.rule)
     });
-    Ok(curves.filter(|curve| !curve.points.is_empty()).collect())
+    Ok(known(curves))
+}
+
+/// The curves up to one that holds no share: beyond the last curve no list is left out.
+fn known(curves: impl Iterator<Item = RangeCurve>) -> Vec<RangeCurve> {
+    curves.take_while(|curve| !curve.points.is_empty()).collect()
 }
 
 /// The radii, smallest first: for each of `of.ks` the one within which half of the queries have that many neighbours.
@@ -242,7 +249,7 @@ impl Counter<'_> {
         };
         let metric = self.asked[0].query.index.metric();
         let operation = if metric == Metric::L2 { Operation::SquaredL2 } else { Operation::InnerProduct };
-        let (mut rows, mut scores, mut picks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rows, mut scores, mut picks, mut steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for start in (first..end).step_by(TILE) {
             let records: Vec<_> = (start..(start + TILE).min(end)).map(record).collect();
             rows.clear();
@@ -261,43 +268,89 @@ impl Counter<'_> {
                 let asked = &self.asked[number];
                 picks.clear();
                 below(scores, asked.limit, &mut picks);
+                let mut list = ListSteps { end: 0, steps: std::mem::take(&mut steps) };
                 for &pick in &picks {
                     let position = (start + pick as usize) as u32;
                     // A row of the index leaves itself and its equals out.
                     let at = Location::new(self.number, position);
                     let is_own = |own| own == at || records[pick as usize].vector == asked.query.exact.row;
                     if !asked.location.is_some_and(is_own) {
-                        self.see(number, position, asked.score(scores[pick as usize]), counts);
+                        let seen = Seen { number, position, score: asked.score(scores[pick as usize]) };
+                        self.see(seen, &mut list, counts);
                     }
                 }
+                steps = list.steps;
             }
         }
         Ok(())
     }
 
-    fn see(&self, number: usize, position: u32, score: f32, counts: &mut Counts) {
+    /// Counts a vector. `list` is that of the vector before, which lies before it.
+    fn see(&self, seen: Seen, list: &mut ListSteps, counts: &mut Counts) {
+        let Seen { number, position, score } = seen;
         let asked = &self.asked[number];
-        let list = self.segment.directory.list_of(position, 0);
-        let (head, reach) = (asked.head(self.segment, list), self.segment.directory.entry(list).radius);
-        for (radius, within) in asked.within.iter().enumerate().filter(|(_, within)| score <= within.score) {
+        if position >= list.end {
+            let of = self.segment.directory.list_of(position, 0);
+            let (head, reach) = (asked.head(self.segment, of), self.segment.directory.entry(of).radius);
+            list.end = self.segment.directory.positions(of).end;
+            list.steps.clear();
+            list.steps
+                .extend(asked.within.iter().map(|within| step_of(asked.bounds.cosine(head, reach, within))));
+        }
+        for (radius, _) in asked.within.iter().enumerate().filter(|(_, within)| score <= within.score) {
             let place = counts.place(number, radius);
-            counts.counts[place][step_of(asked.bounds.cosine(head, reach, within))] += 1;
+            counts.counts[place][list.steps[radius]] += 1;
         }
     }
 }
 
+/// A vector near a query.
+struct Seen {
+    /// Of the query.
+    number: usize,
+    position: u32,
+    score: f32,
+}
+
+/// The list of some vectors of a query.
+struct ListSteps {
+    /// First position after it.
+    end: u32,
+    /// Its step for each radius.
+    steps: Vec<usize>,
+}
+
 /// For each radius, how many vectors the lists hold that can have one within it, summed over all queries, by step.
 fn scanned(
-    index: &Index,
+    of: &RangesOf<'_>,
     asked: &[Asked<'_>],
     radii: usize,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Vec<u64>>, CalibrateError> {
-    let mut scanned = vec![vec![0; STEPS + 1]; radii];
-    for asked in asked {
+    let mut sums = vec![vec![0; STEPS + 1]; radii];
+    for some in asked.chunks(QUERIES_TOGETHER * of.threads.max(1)) {
         if !go_on() {
             return Err(CalibrateError::Stopped);
         }
+        let found: Vec<Vec<Vec<u64>>> = thread::scope(|scope| {
+            let work =
+                some.chunks(QUERIES_TOGETHER).map(|some| scope.spawn(move || able(of.index, some, radii)));
+            let work: Vec<_> = work.collect();
+            work.into_iter().map(|work| work.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        for found in found {
+            for (sums, counts) in sums.iter_mut().zip(found) {
+                sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            }
+        }
+    }
+    Ok(sums)
+}
+
+/// The same of some queries.
+fn able(index: &Index, asked: &[Asked<'_>], radii: usize) -> Vec<Vec<u64>> {
+    let mut scanned = vec![vec![0; STEPS + 1]; radii];
+    for asked in asked {
         for segment in index.segments() {
             for list in 0..segment.lists() {
                 let (entry, head) = (segment.directory.entry(list), asked.head(segment, list));
@@ -310,7 +363,7 @@ fn scanned(
             }
         }
     }
-    Ok(scanned)
+    scanned
 }
 
 /// The points of a radius, from what the queries have within it and what lists hold, by step.
@@ -354,6 +407,15 @@ mod tests {
             let step = step_of(cosine);
             assert!(f64::from(cosine_of(step)) >= cosine && f64::from(cosine_of(step - 1)) < cosine);
         }
+    }
+
+    #[test]
+    fn what_lies_beyond_a_radius_without_a_point_is_not_told_by_others() {
+        let point = RangePoint { completeness: 0.5, cosine: 0.1, vectors_scanned: 9.0 };
+        let of = |radius, count| RangeCurve { radius, queries: 9, points: vec![point; count] };
+        let radii = |curves: Vec<RangeCurve>| known(curves.into_iter()).len();
+        assert_eq!(radii(vec![of(1.0, 2), of(2.0, 0), of(3.0, 2)]), 1);
+        assert_eq!((radii(vec![of(1.0, 1), of(2.0, 3)]), radii(vec![of(1.0, 0)])), (2, 0));
     }
 
     #[test]
