@@ -31,6 +31,7 @@ mod filter_plan;
 mod filtered;
 mod flow;
 mod guard;
+mod heads;
 mod ids;
 mod job;
 mod kept;

@@ -1,12 +1,11 @@
 //! Which lists a query reads: those of the nearest heads, pruned, but enough of them to hold `k` vectors.
-use std::ops::Range;
-
 use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
 use spandrel_index::order::{PIECE, sort_while};
 use spandrel_index::{Index, Tier};
 
 use crate::fetch::{ListPlace, NearList};
 use crate::guard::Guard;
+use crate::heads::compare_heads;
 use crate::kept;
 use crate::plan::QueryPlan;
 use crate::spend::ProbePlan;
@@ -104,7 +103,14 @@ impl Prober {
             return Probed::default();
         }
         let mut lists = probe.lists.saturating_add(probe.beyond).min(plan.stop.lists_max);
-        let mut head_distances = self.find_shared(query, probe);
+        let mut ended = None;
+        let mut head_distances = self.find_shared(query, probe, &mut || {
+            ended = ended.or_else(&mut end);
+            ended.is_none()
+        });
+        if ended.is_some() {
+            return Probed { head_distances, end: ended, ..Probed::default() };
+        }
         // Those of a partition's small values are searched in any case, and come first.
         let mut shared = Probed { shared: self.shared.len() as u32, ..Probed::default() }; // CAST: lists are numbered by u32
         for place in self.shared.iter().filter_map(|&near| place_of(query, near, keeps_empty)) {
@@ -197,31 +203,31 @@ impl Prober {
         };
         kept::clear(&mut self.shared);
         // Where matches lie together, these lists may be all.
-        let shared = if plan.together.is_some() { self.find_shared(query, plan) } else { 0 };
+        let shared = if plan.together.is_some() { self.find_shared(query, plan, &mut go_on) } else { 0 };
         let head_distances = shared.saturating_add(self.find(query, plan, 1, &mut go_on));
         Probed { head_distances, end: ended, ..Probed::default() }
     }
 
-    /// All lists that values of a partition share.
-    pub(crate) fn all_shared(&mut self, query: &Query<'_>) -> &[NearList] {
+    /// All lists that values of a partition share, unless `go_on` says meanwhile that they are not wanted any more.
+    pub(crate) fn all_shared(&mut self, query: &Query<'_>, go_on: &mut dyn FnMut() -> bool) -> &[NearList] {
         self.shared.clear();
-        for (number, segment) in (0..).zip(query.index.segments()) {
-            compare(query, number, segment.shared_lists(), &mut self.distances, &mut self.shared);
-        }
+        let lists =
+            (0..).zip(query.index.segments()).map(|(number, segment)| (number, segment.shared_lists()));
+        compare_heads(query, lists, &mut self.distances, &mut self.shared, go_on);
         &self.shared
     }
 
     /// Finds the lists that values of a partition share, of those that are looked at: how many distances that took.
-    fn find_shared(&mut self, query: &Query<'_>, plan: &ProbePlan) -> u32 {
+    fn find_shared(&mut self, query: &Query<'_>, plan: &ProbePlan, go_on: &mut dyn FnMut() -> bool) -> u32 {
         match (plan.together, query.accept.matches()) {
             (Some(_), Some(matches)) => {
-                for RunLists { number, segment, lists } in runs_of(matches, query.index) {
-                    let lists = lists.start.max(shared_from(segment))..lists.end;
-                    compare(query, number, lists, &mut self.distances, &mut self.shared);
-                }
+                let lists = runs_of(matches, query.index).map(|RunLists { number, segment, lists }| {
+                    (number, lists.start.max(shared_from(segment))..lists.end)
+                });
+                compare_heads(query, lists, &mut self.distances, &mut self.shared, go_on);
             }
             _ => {
-                self.all_shared(query);
+                self.all_shared(query, go_on);
             }
         }
         self.shared.len() as u32 // CAST: lists are numbered by u32
@@ -282,10 +288,10 @@ impl Prober {
         nearest.clear();
         first.clear();
         let Some(matches) = query.accept.matches() else { return 0 };
-        for RunLists { number, segment, lists } in runs_of(matches, query.index) {
-            let lists = lists.start..lists.end.min(shared_from(segment));
-            compare(query, number, lists, distances, nearest);
-        }
+        let of_run = |RunLists { number, segment, lists }: RunLists<'_>| {
+            (number, lists.start..lists.end.min(shared_from(segment)))
+        };
+        compare_heads(query, runs_of(matches, query.index).map(of_run), distances, nearest, go_on);
         for (number, _) in (0..).zip(query.index.segments()) {
             let all = nearest.iter().chain(&*shared);
             let owned = all.filter(|near| query.segment(near.segment).heads_of == number);
@@ -309,26 +315,6 @@ impl Prober {
         let bound = plan.head_bound(first.distance);
         few.partition_point(|near| near.distance <= bound).max(1)
     }
-}
-
-/// Compares the query with the heads of some lists of segment `number`, which follow one another.
-fn compare(
-    query: &Query<'_>,
-    number: u16,
-    lists: Range<u32>,
-    distances: &mut Vec<f32>,
-    out: &mut Vec<NearList>,
-) {
-    if lists.is_empty() {
-        return;
-    }
-    let heads = &query.segment(number).heads;
-    let rows = lists.start as usize * heads.row_bytes()..lists.end as usize * heads.row_bytes();
-    distances.clear();
-    distances.resize(lists.len(), 0.0);
-    heads.kernel().score_rows(query.head_row, &heads.rows()[rows], distances);
-    let found = lists.zip(&*distances);
-    out.extend(found.map(|(list, &distance)| NearList { distance, segment: number, list }));
 }
 
 /// Where a list lies that holds a vector which may be an answer, or may hold one, or any list but those of no vector.

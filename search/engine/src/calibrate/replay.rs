@@ -195,7 +195,7 @@ impl<'a> Replayer<'a> {
         let added = self.prober.nearest().get(first..).unwrap_or_default().to_vec();
         let places: Vec<ListPlace> = added.iter().map(place).collect();
         // Those that values of a partition share are searched with the nearest.
-        let shared = if first == 0 { self.prober.all_shared(&subject) } else { &[] };
+        let shared = if first == 0 { self.prober.all_shared(&subject, &mut || true) } else { &[] };
         let shared: Vec<ListPlace> = shared.iter().map(place).collect();
         seen.heads.extend_from_slice(&added);
         seen.walked = Walked::default();
