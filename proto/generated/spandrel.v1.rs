@@ -440,6 +440,8 @@ pub struct Explanation {
     pub rounds: ::prost::alloc::vec::Vec<Round>,
     #[prost(message, optional, tag = "11")]
     pub filter: ::core::option::Option<ExplainedFilter>,
+    #[prost(uint32, tag = "12")]
+    pub shared_lists: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExplainedFilter {

@@ -1,12 +1,10 @@
 //! Searching among the vectors that match filters.
 use std::collections::HashSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{run, spandrel, text};
+use crate::support::{Server, run, spandrel, text};
 
 /// A set with tags, an index of it, and a filter for each query.
 struct Tagged {
@@ -146,21 +144,8 @@ fn every_query_has_its_own_filter_and_truth() {
 fn a_server_finds_the_same() {
     let tagged = Tagged::new();
     let index = format!("tagged={}", tagged.path("index"));
-    let mut server = Command::new(env!("CARGO_BIN_EXE_spandrel"))
-        .args(["serve", "--index", &index, "--listen", "127.0.0.1:0", "--metrics", "off", "--format", "json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut printed = String::new();
-    for line in BufReader::new(server.stdout.take().unwrap()).lines() {
-        printed += &line.unwrap();
-        if printed.ends_with('}') {
-            break;
-        }
-    }
-    let ready: Value = serde_json::from_str(&printed).unwrap();
-    let (address, queries) = (ready["listen"].as_str().unwrap(), tagged.path("queries.u8bin"));
+    let server = Server::of(&index);
+    let (address, queries) = (server.address.as_str(), tagged.path("queries.u8bin"));
     let ask = |flags: &[&str]| {
         let query = ["query", "--server", address, "--queries", &queries, "--format", "json"];
         let output = spandrel(&[&query[..], flags].concat());
@@ -204,8 +189,6 @@ fn a_server_finds_the_same() {
     let told_here = tagged.query(&["--filter", r#"tags contains "1" or tags contains "2""#, "--explain"]);
     let asked = ["query", "--server", address, "--queries", &queries, "--format", "json", "--explain"];
     let there = spandrel(&[&asked[..], &["--filter", r#"tags contains "1" or tags contains "2""#]].concat());
-    server.kill().unwrap();
-    server.wait().unwrap();
     assert!(wrong.is_empty(), "{wrong:?}");
     for (points, error) in &measured {
         assert_eq!(points[0]["recall"], 1.0, "{points} {error}");

@@ -3,7 +3,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{run, spandrel, text};
+use crate::support::{Server, run, spandrel, text};
 
 const VECTORS: u64 = 6000;
 
@@ -48,15 +48,23 @@ fn each_tenant_has_a_place_of_its_own_and_what_it_costs_is_told() {
     assert!(told.contains("by tenant: 2 values of 2 000 vectors or more"), "{told}");
     run(&["verify", &index, "--deep"]);
 
-    let query = ["query", "--index", &index, "--queries", &queries, "--explain", "--format", "json"];
-    let answers = |filter: &[&str]| -> Vec<Value> {
-        let said = run(&[&query[..], filter].concat());
+    let query = ["query", "--queries", &queries, "--explain", "--format", "json"];
+    let answers_of = |flags: &[&str]| -> Vec<Value> {
+        let said = run(&[&query[..], flags].concat());
         said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
+    let answers = |filter: &[&str]| answers_of(&[&["--index", &index], filter].concat());
     let shared = partition["shared_lists"].as_u64().unwrap();
-    for answer in answers(&[]) {
+    let local = answers(&[]);
+    for answer in &local {
         assert_eq!(answer["explanation"]["shared_lists"].as_u64(), Some(shared), "{answer}");
     }
+    let server = Server::of(&format!("tenants={index}"));
+    let shared_there = answers_of(&["--server", &server.address]);
+    assert!(
+        shared_there.len() == local.len()
+            && shared_there.iter().all(|answer| answer["explanation"]["shared_lists"] == shared)
+    );
     for wanted in ["small 3", "large 1"] {
         for answer in answers(&["--filter", &format!("tenant = \"{wanted}\"")]) {
             let ids =

@@ -1,7 +1,10 @@
 //! The program, and small files for it.
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
 
 pub(crate) fn spandrel(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_spandrel")).args(args).output().unwrap()
@@ -16,6 +19,50 @@ pub(crate) fn run(args: &[&str]) -> String {
 
 pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
+}
+
+/// A server of an index. Killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Server {
+    /// Serves an index given as `NAME=DIR`, once it answers.
+    pub(crate) fn of(index: &str) -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_spandrel"))
+            .args([
+                "serve",
+                "--index",
+                index,
+                "--listen",
+                "127.0.0.1:0",
+                "--metrics",
+                "off",
+                "--format",
+                "json",
+            ])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut printed = String::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            printed += &line.unwrap();
+            if printed.ends_with('}') {
+                break;
+            }
+        }
+        let ready: Value = serde_json::from_str(&printed).unwrap();
+        Server { child, address: ready["listen"].as_str().unwrap().to_owned() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
 }
 
 /// A file of `rows` vectors of two bytes.

@@ -11,7 +11,16 @@ use crate::ask::FilterTold;
 /// How `answer` was found, where that was asked for; `told` is of its filter.
 pub(super) fn explanation(answer: &Answer, told: Option<&FilterTold>) -> Option<v1::Explanation> {
     let Explanation {
-        epsilon, lists_planned, rerank, lists, stop, compared, rounds, filter: of_filter, ..
+        epsilon,
+        lists_planned,
+        rerank,
+        lists,
+        shared_lists,
+        stop,
+        compared,
+        rounds,
+        filter: of_filter,
+        ..
     } = answer.explanation.as_deref()?;
     let matches = answer.filtered.map(|filtered| filtered.matches);
     Some(v1::Explanation {
@@ -21,6 +30,7 @@ pub(super) fn explanation(answer: &Answer, told: Option<&FilterTold>) -> Option<
         rerank_errors: if let Some(Rerank::Errors(errors)) = rerank { Some(*errors) } else { None },
         lists: lists.items.iter().map(list).collect(),
         lists_more: lists.more,
+        shared_lists: *shared_lists,
         stop: wire_stop(*stop) as i32, // CAST: the enum's code
         compared: compared.items.iter().map(vector).collect(),
         compared_more: compared.more,

@@ -16,8 +16,7 @@ pub(super) fn explanation(message: &v1::Explanation) -> Explanation {
         lists_planned: message.lists_planned,
         rerank: message.rerank.map(Rerank::Count).or(message.rerank_errors.map(Rerank::Errors)),
         lists: First { items: lists.collect(), more: message.lists_more },
-        // Servers do not tell of them.
-        shared_lists: 0,
+        shared_lists: message.shared_lists,
         stop: stop(message.stop()),
         compared: First { items: message.compared.iter().map(vector).collect(), more: message.compared_more },
         rounds: rounds.collect(),
