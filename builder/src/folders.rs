@@ -148,16 +148,12 @@ impl Folders {
         if self.scratch.exists() {
             fs::remove_dir_all(&self.scratch)?;
         }
-        let newest = match in_force {
-            0 => kept::newest(&*self.index)?,
-            _ => {
-                let kept = kept::kept(&*self.index, in_force, asked.config.keep_previous)?;
-                // Remains of builds that were given up.
-                kept::remove_others(&*self.index, &kept)?;
-                kept.into_iter().max().unwrap_or(in_force)
-            }
-        };
-        let version = newest + 1;
+        if in_force > 0 {
+            let kept = kept::kept(&*self.index, in_force, asked.config.keep_previous)?;
+            // Remains of builds that were given up.
+            kept::remove_others(&*self.index, &kept)?;
+        }
+        let version = kept::newest(&*self.index)? + 1;
         let begun = Checkpoint {
             version,
             replaces: in_force,

@@ -1,24 +1,25 @@
 //! Which versions stay in an index's folder, and the removal of the others.
 use std::collections::HashSet;
+use std::io::ErrorKind;
 
 use spandrel_index::format::{
-    ColumnEntry, Manifest, SectionKind, approved, attribute_name, column_name, manifest_name, section_name,
-    versions,
+    ColumnEntry, Manifest, OpenError, SectionKind, approved, attribute_name, column_name, manifest_name,
+    section_name, versions,
 };
 use spandrel_io::{Store, StoreError};
 
 use crate::BuildError;
 
-/// The version in force, the one that was approved, and up to `previous` others that are whole: first `before`, which was
-/// in force until now, then the newest.
+/// The version in force, the one that was approved, and up to `previous` others that are whole, or cannot be read now: first
+/// `before`, which was in force until now, then the newest.
 pub(crate) fn kept(store: &dyn Store, before: u64, previous: u32) -> Result<Vec<u64>, BuildError> {
     let (mut kept, mut others) = (Vec::new(), Vec::new());
     let approved = approved(store)?.map(|approved| approved.version);
     for version in versions(store)? {
         match version.in_force || approved == Some(version.number) {
             true => kept.push(version.number),
-            false if version.manifest.is_ok() => others.push(version.number),
-            false => {}
+            false if version.manifest.as_ref().is_err_and(|error| !may_pass(error)) => {}
+            false => others.push(version.number),
         }
     }
     others.sort_unstable_by_key(|&number| (number != before, std::cmp::Reverse(number)));
@@ -28,13 +29,17 @@ pub(crate) fn kept(store: &dyn Store, before: u64, previous: u32) -> Result<Vec<
 
 /// Removes the files of versions that are not kept, but for files that a kept version shares.
 ///
-/// Manifests go first, durably, so that a version whose manifest is there is whole.
+/// Manifests go first, durably, so that a version whose manifest is there is whole. While a kept version cannot be read,
+/// nobody knows which files it shares, and none is removed.
 pub(crate) fn remove_others(store: &dyn Store, kept: &[u64]) -> Result<(), BuildError> {
-    let shared: HashSet<String> = kept
-        .iter()
-        .filter_map(|&version| Manifest::open_version(store, version).ok())
-        .flat_map(|manifest| manifest.files().map(str::to_owned).collect::<Vec<_>>())
-        .collect();
+    let mut shared = HashSet::new();
+    for &version in kept {
+        match Manifest::open_version(store, version) {
+            Ok(manifest) => shared.extend(manifest.files().map(str::to_owned)),
+            Err(error) if may_pass(&error) => return Ok(()),
+            Err(_) => {}
+        }
+    }
     let given_up = |name: &String| {
         version_of(name).is_some_and(|version| !kept.contains(&version)) && !shared.contains(name)
     };
@@ -45,6 +50,11 @@ pub(crate) fn remove_others(store: &dyn Store, kept: &[u64]) -> Result<(), Build
         store.sync()?;
     }
     others.iter().try_for_each(|name| remove(store, name))
+}
+
+/// Whether what could not be opened may open later: it was not read, and says nothing of itself.
+fn may_pass(error: &OpenError) -> bool {
+    matches!(error, OpenError::Read { source, .. } if source.kind() != ErrorKind::NotFound)
 }
 
 /// The newest version that left a file in the folder, in force or not.

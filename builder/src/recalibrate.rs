@@ -65,9 +65,11 @@ fn publish(store: &dyn Store, before: &Manifest, recall: &RecallCurves) -> Resul
         Err(e) => return Err(e.into()),
     }
     publish_manifest(store, &manifest)?;
-    // Leftovers of an interrupted run are removed.
-    let whole = versions(store)?.into_iter().filter(|there| there.manifest.is_ok());
-    remove_others(store, &whole.map(|there| there.number).collect::<Vec<_>>())?;
+    let there = versions(store)?;
+    // Leftovers of an interrupted run are removed. A version that does not open may be restored, and nobody knows which files it shares.
+    if there.iter().all(|version| version.manifest.is_ok()) {
+        remove_others(store, &there.iter().map(|version| version.number).collect::<Vec<_>>())?;
+    }
     Ok(manifest)
 }
 
@@ -165,6 +167,39 @@ mod tests {
         assert_eq!(there(&dir), [6]);
         let names: Vec<String> = FolderStore::new(&dir).list().unwrap();
         assert!(names.iter().all(|name| name.contains("-6") || !name.contains('-')), "{names:?}");
+    }
+
+    #[test]
+    fn a_version_that_does_not_open_is_not_removed_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("index");
+        let (source, stop) = (clustered(500, 8), AtomicBool::new(false));
+        let config = BuildConfig { keep_previous: 2, replace: true, ..config(&dir) };
+        run(&source, &config).unwrap();
+        let first = |dir: &Path| Index::open_version(dir, 1, OpenOptions::default(), &stop);
+        let (manifest, aside) = (dir.join("manifest-1"), folder.path().join("aside"));
+        let whole = fs::read(&manifest).unwrap();
+        let mut damaged = whole.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        fs::write(&manifest, damaged).unwrap();
+        // The version in force has to open.
+        assert!(again(&dir, 7).is_err());
+        fs::write(&manifest, &whole).unwrap();
+        again(&dir, 7).unwrap();
+        fs::write(&manifest, &whole[1..]).unwrap();
+        fs::write(dir.join("codes-9.partial"), "left by a run that was interrupted").unwrap();
+        again(&dir, 8).unwrap();
+        fs::write(&manifest, &whole).unwrap();
+        assert!(first(&dir).is_ok() && dir.join("codes-9.partial").exists());
+        again(&dir, 9).unwrap();
+        assert!(!dir.join("codes-9.partial").exists());
+        // Nor by a build that keeps it, where it cannot be read for a while.
+        fs::rename(&manifest, &aside).unwrap();
+        fs::create_dir(&manifest).unwrap();
+        let built = run(&source, &BuildConfig { seed: 4, keep_previous: 9, ..config }).unwrap().manifest;
+        fs::remove_dir(&manifest).unwrap();
+        fs::rename(&aside, &manifest).unwrap();
+        assert!(there(&dir).contains(&built.version) && first(&dir).is_ok(), "{:?}", there(&dir));
     }
 
     #[test]
