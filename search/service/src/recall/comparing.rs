@@ -11,7 +11,7 @@ use super::tally::Tally;
 pub(crate) struct Recall {
     pub(crate) reservoir: Reservoir,
     pub(crate) tally: Tally,
-    /// Whether queries whose recall falls under its target aim higher from then on.
+    /// Whether queries aim higher while their recall would fall under its target.
     pub(super) corrects: bool,
     /// Kept queries on their way through the vectors.
     comparing: Mutex<Option<Comparing>>,

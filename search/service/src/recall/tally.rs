@@ -78,22 +78,31 @@ impl Tally {
         kind.map_or(1.0, |kind| kind.asked.misses)
     }
 
-    /// Lets the kinds aim higher that fell under their targets, by what they missed too much, and forgets what they found so far:
-    /// those, with what they were measured by.
+    /// Lets the kinds aim higher that fell under their targets, by what they missed too much, and those lower again that stay above them,
+    /// and forgets what these found so far: each as it was measured, with what it is taken to miss from now on.
+    ///
+    /// A fall is mended as soon as chance does not explain it. What was raised is lowered once [`QUERIES`] were compared since, to what
+    /// they miss for certain no more than: queries that were hard for a while do not raise the work of those after them for good.
     pub(crate) fn correct(&self) -> Vec<(Measured, f64)> {
         let mut kinds = self.lock();
-        let fallen = kinds.iter_mut().filter_map(|kind| {
+        let changed = kinds.iter_mut().filter_map(|kind| {
             let measured = kind.measured();
-            let Measured { asked, estimate } = measured;
-            if !measured.is_under() || asked.target >= 1.0 || asked.misses >= MISSES_MAX {
+            let Measured { asked: Asked { target, misses, .. }, estimate } = measured;
+            let missed = match measured.is_under() {
+                true => 1.0 - estimate.recall,
+                false if estimate.queries == QUERIES && estimate.low > target => 1.0 - estimate.low,
+                false => return None,
+            };
+            let next = (missed / (1.0 - target) * misses).clamp(1.0, MISSES_MAX);
+            // A target of 1 allows no misses to be measured by.
+            if next == misses || target >= 1.0 {
                 return None;
             }
-            let too_much = (1.0 - estimate.recall) / (1.0 - asked.target);
-            kind.asked.misses = (too_much * asked.misses).min(MISSES_MAX);
+            kind.asked.misses = next;
             kind.recalls.clear();
-            Some((measured, kind.asked.misses))
+            Some((measured, next))
         });
-        fallen.collect()
+        changed.collect()
     }
 
     /// What fell under its target and was not told before.
@@ -180,12 +189,42 @@ mod tests {
         let now = Asked { misses: tally.misses(10, 0.95), ..asked };
         (0..600).for_each(|_| tally.add(now, 0.96));
         assert!(tally.correct().is_empty() && tally.measured().len() == 1);
-        // What goes on falling is corrected up to a limit, and never down.
+        // What goes on falling is corrected up to a limit.
         for _ in 0..20 {
             let now = Asked { misses: tally.misses(10, 0.95), ..asked };
             (0..1024).for_each(|_| tally.add(now, 0.5));
             tally.correct();
         }
         assert!(tally.misses(10, 0.95) == MISSES_MAX);
+    }
+
+    #[test]
+    fn a_correction_is_taken_back_where_queries_stay_above_their_target() {
+        let tally = Tally::default();
+        let asked = || Asked { k: 10, target: 0.95, is_promised: true, misses: tally.misses(10, 0.95) };
+        let add = |count: usize, recall| (0..count).for_each(|_| tally.add(asked(), recall));
+        // Hard queries for a while.
+        add(QUERIES, 0.5);
+        assert!(tally.correct().len() == 1 && (asked().misses - 10.0).abs() < 1e-9);
+        add(QUERIES - 1, 1.0);
+        assert!(tally.correct().is_empty(), "fewer than are kept say nothing yet");
+        let mut before = asked().misses;
+        for _ in 0..10 {
+            add(QUERIES, 1.0);
+            let lowered = tally.correct();
+            assert!(lowered.len() == usize::from(before > 1.0) && asked().misses <= before, "{lowered:?}");
+            before = asked().misses;
+        }
+        assert_eq!(asked().misses, 1.0);
+        // What needs its correction keeps it: of what is found by it, so much is missed that less is not certain to do.
+        add(QUERIES, 0.9);
+        tally.correct();
+        let raised = asked().misses;
+        (0..3).for_each(|_| {
+            add(QUERIES / 2, 0.9);
+            add(QUERIES / 2, 1.0);
+            assert!(tally.correct().is_empty());
+        });
+        assert!(raised > 1.9 && asked().misses == raised, "{raised}");
     }
 }

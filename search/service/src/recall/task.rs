@@ -136,15 +136,16 @@ fn finish(served: &Served, measuring: &Recall, comparing: &Comparing) {
     }
     if measuring.corrects {
         for (measured, misses) in measuring.tally.correct() {
-            let Measured { asked: Asked { k, target, .. }, estimate } = measured;
+            let Measured { asked: Asked { k, target, misses: before, .. }, estimate } = measured;
             let (index, recall) = (&served.config.name, estimate.recall);
+            let aim = if misses > before { "higher" } else { "lower again" };
             tracing::info!(
                 index,
                 k,
                 target,
                 recall,
                 misses,
-                "queries aim higher from now on, by what they missed"
+                "queries aim {aim} from now on, by what they missed"
             );
         }
     }
