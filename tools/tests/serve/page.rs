@@ -38,7 +38,15 @@ fn the_page_and_what_it_asks_for_are_there() {
         found["work"]["lists"].as_u64() > Some(0) && found["times_us"]["search"].as_f64() > Some(0.0),
         "{found}"
     );
+    let (code, body) = get(&address, "/api/search?index=index&id=42&k=3&filter=id+in+%5B7%2C+42%5D", &host);
+    let among: Value = serde_json::from_str(&body).unwrap();
+    let ids: Vec<&str> =
+        among["neighbours"].as_array().unwrap().iter().map(|near| near["id"].as_str().unwrap()).collect();
+    assert_eq!((code, &ids[..], &among["matches"]), (200, &["42", "7"][..], &2.into()), "{among}");
+    assert_eq!(found["matches"], Value::Null, "{found}");
     for (path, expected, word) in [
+        ("/api/search?index=index&id=1&k=3&filter=price+%3C+3", 400, "no attribute 'price'"),
+        ("/api/search?index=index&id=1&k=3&filter=id+in", 400, "filter"),
         ("/api/search?index=index&id=5000&k=3", 404, "no vector 5000"),
         ("/api/search?index=other&id=1&k=3", 404, "only 'index'"),
         ("/api/search?index=index&id=1&k=0", 400, "at least 1"),

@@ -1,4 +1,4 @@
-//! `/api/search?index=NAME&id=N&k=10`: searches with a vector of the index itself.
+//! `/api/search?index=NAME&id=N&k=10&filter=TEXT`: searches with a vector of the index itself.
 //!
 //! An answer holds ids as strings, since JSON's readers round numbers over 2^53. What is refused has the body
 //! `{"error": TEXT}`.
@@ -14,7 +14,7 @@ use spandrel_engine::SearchParams;
 use tonic::{Code, Status};
 
 use super::observed::{Observed, json};
-use crate::ask::{Ask, Form, Found, Target};
+use crate::ask::{Ask, AskFilter, FilterForm, Form, Found, Target};
 use crate::call::Call;
 use crate::ledger::{Connection, Entry};
 use crate::method::Method;
@@ -112,18 +112,22 @@ async fn answer(
     let credentials = Credentials { header: headers.get(header::AUTHORIZATION).cloned(), certificate: None };
     let checked = observed.tokens.check(&credentials, Scope::Search);
     checked.inspect_err(|denied| entry.turned_away(denied)).map_err(Refusal::from)?;
-    let Asked { index, id, k } = asked(query)?;
+    let Asked { index, id, k, filter } = asked(query)?;
     if observed.stopping.is_asked() {
         return Err(Refusal::Stopping.into());
     }
     let _work = observed.stopping.work();
     let ask = Ask {
-        index: index.to_owned(),
+        index,
         target: Target::Ids(vec![id]),
         column: None,
         form: Form::One,
         params: SearchParams { times: true, ..SearchParams::new(k as usize) }, // CAST: widening
-        filter: None,
+        filter: filter.map(|text| AskFilter {
+            field: "filter",
+            bytes: text.len(),
+            form: FilterForm::Text(text),
+        }),
         attributes: None,
         with_vectors: false,
         with_work: true,
@@ -134,31 +138,53 @@ async fn answer(
 
 /// What an address asks for.
 #[derive(Debug, PartialEq)]
-struct Asked<'a> {
-    index: &'a str,
+struct Asked {
+    index: String,
     id: u64,
     k: u32,
+    filter: Option<String>,
 }
 
-/// Reads the part of an address behind its `?`. Names of indexes need no escapes.
-fn asked(query: &str) -> Result<Asked<'_>, Refusal> {
-    let (mut index, mut id, mut k) = (None, None, None);
+/// Reads the part of an address behind its `?`.
+fn asked(query: &str) -> Result<Asked, Refusal> {
+    let (mut index, mut id, mut k, mut filter) = (None, None, None, None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let slot = match key {
             "index" => &mut index,
             "id" => &mut id,
             "k" => &mut k,
-            _ => return Err(Refusal::field("address", "unknown key, expected index, id and k")),
+            "filter" => &mut filter,
+            _ => return Err(Refusal::field("address", "unknown key, expected index, id, k and filter")),
         };
-        if slot.replace(value).is_some() {
+        if slot.replace(unescaped(value)?).is_some() {
             return Err(Refusal::field("address", format!("{key} is given twice")));
         }
     }
     let wrong = |field| Refusal::field(field, "expected a whole number");
     let id = id.ok_or_else(|| Refusal::field("id", "not set"))?.parse().map_err(|_| wrong("id"))?;
-    let k = k.map_or(Ok(K_DEFAULT), str::parse).map_err(|_| wrong("k"))?;
-    Ok(Asked { index: index.unwrap_or_default(), id, k })
+    let k = k.map_or(Ok(K_DEFAULT), |k| k.parse()).map_err(|_| wrong("k"))?;
+    Ok(Asked { index: index.unwrap_or_default(), id, k, filter })
+}
+
+/// A value as forms write it: `+` is a space, `%` stands before a byte in two hexadecimal digits.
+fn unescaped(value: &str) -> Result<String, Refusal> {
+    let wrong = || Refusal::field("address", "expected escapes of UTF-8, such as %3D for =");
+    let (mut text, mut rest) = (Vec::with_capacity(value.len()), value.as_bytes());
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        text.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let (digits, after) = rest.split_at_checked(2).ok_or_else(wrong)?;
+                rest = after;
+                let digit = |digit: u8| char::from(digit).to_digit(16).ok_or_else(wrong);
+                (digit(digits[0])? << 4 | digit(digits[1])?) as u8 // CAST: two digits
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(text).map_err(|_| wrong())
 }
 
 fn shown(found: &Found<'_>) -> Value {
@@ -181,6 +207,7 @@ fn shown(found: &Found<'_>) -> Value {
         "neighbours": neighbours,
         "missing": missing,
         "effort": effort,
+        "matches": answer.filtered.map(|filtered| filtered.matches),
         "limited_by": answer.limited_by.map(|limit| limit.name()),
         "work": {
             "lists": work.lists,
@@ -215,9 +242,11 @@ mod tests {
 
     #[test]
     fn addresses_are_read_or_refused() {
-        assert_eq!(asked("id=7").unwrap(), Asked { index: "", id: 7, k: 10 });
-        let most = asked("k=3&index=a.b-c_D&id=18446744073709551615").unwrap();
-        assert_eq!(most, Asked { index: "a.b-c_D", id: u64::MAX, k: 3 });
+        let least = Asked { index: String::new(), id: 7, k: 10, filter: None };
+        assert_eq!(asked("id=7").unwrap(), least);
+        let most = asked("k=3&index=a.b-c_D&id=18446744073709551615&filter=a+%3D+%22%C3%a9%2B%22").unwrap();
+        let filter = Some("a = \"é+\"".to_owned());
+        assert_eq!(most, Asked { index: "a.b-c_D".to_owned(), id: u64::MAX, k: 3, filter });
         for (bad, field) in [
             ("", "id"),
             ("id=", "id"),
@@ -227,6 +256,10 @@ mod tests {
             ("id=1&k=x", "k"),
             ("id=1&id=2", "address"),
             ("id=1&depth=3", "address"),
+            ("id=1&filter=%", "address"),
+            ("id=1&filter=%4", "address"),
+            ("id=1&filter=%+4", "address"),
+            ("id=1&filter=%ff", "address"),
         ] {
             let refusal = asked(bad).unwrap_err();
             assert!(
@@ -249,6 +282,8 @@ mod tests {
             "-",
             "18446744073709551615",
             "%00",
+            "%c3",
+            "filter",
             "\u{fffd}",
             "é",
             "?",
@@ -260,8 +295,9 @@ mod tests {
             let rest: String = (0..count).map(|_| parts[rng.random_range(0..parts.len())]).collect();
             let query = if rng.random() { format!("id=1&{rest}") } else { rest };
             match asked(&query) {
-                Ok(Asked { index, id, .. }) => {
-                    assert!(query.contains(&format!("id={id}")) && query.contains(index), "{query}");
+                Ok(Asked { id, filter, .. }) => {
+                    assert!(query.contains(&format!("id={id}")), "{query}");
+                    assert!(filter.is_none() || query.contains("filter"), "{query}");
                     read += 1;
                 }
                 Err(refusal) => {

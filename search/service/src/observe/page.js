@@ -204,7 +204,8 @@ function note(text, isBad = false) {
 
 async function search() {
   const index = chosenIndex(), id = at("id").value.trim(), k = at("k").value;
-  const query = new URLSearchParams({ index: index.name, id, k });
+  const filter = at("filter").value.trim();
+  const query = new URLSearchParams({ index: index.name, id, k, ...(filter && { filter }) });
   const token = at("token").value;
   const headers = token ? { authorization: `Bearer ${token}` } : {};
   const begun = performance.now();
@@ -219,7 +220,8 @@ async function search() {
       found.effort && `under load: ${found.effort.searched_lists} of ${found.effort.asked_lists} lists`,
       found.limited_by && `cut short by ${found.limited_by}`,
     ];
-    const text = [`${found.neighbours.length} nearest of ${id}`, `version ${found.index_version}`, `${asTime(took)} there and back`];
+    const among = found.matches === null ? "" : ` among ${found.matches.toLocaleString("en")} that match`;
+    const text = [`${found.neighbours.length} nearest of ${id}${among}`, `version ${found.index_version}`, `${asTime(took)} there and back`];
     note([...text, ...flags.filter(Boolean)].join(" · "), found.missing !== null);
     at("found").replaceChildren(neighboursTable(found.neighbours), workList(found));
     at("found").scrollTop = 0;
@@ -288,7 +290,7 @@ ask().then(() => {
   const wanted = new URLSearchParams(location.search);
   if (!latest || !wanted.has("id")) return;
   if (latest.indexes.some(({ name }) => name === wanted.get("index"))) at("index").value = wanted.get("index");
-  for (const name of ["id", "k"]) at(name).value = wanted.get(name) ?? at(name).value;
+  for (const name of ["id", "k", "filter"]) at(name).value = wanted.get(name) ?? at(name).value;
   show();
   at("search").requestSubmit();
 });
