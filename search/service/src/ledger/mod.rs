@@ -70,11 +70,11 @@ impl Ledger {
         }
     }
 
-    /// Bytes that one connection may hold: a part of all, but room for the largest request, for the numbers that it becomes, and
-    /// for the largest answer.
+    /// Bytes that one connection may hold: a part of all, but room for the largest request, for the numbers that it becomes in a
+    /// vector with room for twice their number, and for the largest answer.
     fn share(&self) -> usize {
         let all = self.limits.in_flight_bytes;
-        (all / SHARE).max(3 * self.limits.message_bytes).min(all)
+        (all / SHARE).max(4 * self.limits.message_bytes).min(all)
     }
 
     /// Enters bytes, whether they fit or not.
