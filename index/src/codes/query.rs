@@ -59,7 +59,18 @@ impl CodeQuery {
     /// Standard error of an estimate made with `terms`, for vector `lane` of a block.
     #[inline]
     pub fn error(&self, terms: &ScanTerms, factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
-        self.combined(terms, error_of(factors, lane), mul_of(factors, lane), steps(factors))
+        self.errors(terms, factors)(lane)
+    }
+
+    /// As [`CodeQuery::error`], for any lane of the block: what all have in common is computed once.
+    #[inline]
+    pub fn errors<'a>(
+        &'a self,
+        terms: &'a ScanTerms,
+        factors: &'a [u8; FACTOR_BYTES],
+    ) -> impl Fn(usize) -> f32 + 'a {
+        let of_steps = self.of_steps(steps(factors));
+        move |lane| self.combined(terms, error_of(factors, lane), mul_of(factors, lane), of_steps)
     }
 
     /// The part of the squared error that rounding the query adds.
@@ -78,19 +89,23 @@ impl CodeQuery {
             mul = mul.max(of_mul);
             step = (step.0.max(of_add), step.1.max(of_products));
         }
-        self.combined(terms, error, mul, step)
+        self.combined(terms, error, mul, self.of_steps(step))
     }
 
-    /// The error of the code, that of rounding the query, and that of rounding `add` and the factor of the product to
-    /// `steps`: one vector of a block with far larger factors than the others makes theirs coarse. Squares may leave the
-    /// range of f32 where the error itself does not.
+    /// The variance of rounding `add` and the factor of the product to `steps`: one vector of a block with far larger factors
+    /// than the others makes theirs coarse.
     #[inline]
-    fn combined(&self, terms: &ScanTerms, error: f32, mul: f32, steps: (f32, f32)) -> f32 {
-        let (error, mul) = (f64::from(self.error_ratio) * f64::from(error), f64::from(mul));
+    fn of_steps(&self, steps: (f32, f32)) -> f64 {
         let (add, product) = (f64::from(steps.0), f64::from(steps.1) * f64::from(self.product_max));
-        let variance = error * error * f64::from(terms.base)
-            + mul * mul * self.rounding
-            + (add * add + product * product) / 12.0;
+        (add * add + product * product) / 12.0
+    }
+
+    /// The error of the code, that of rounding the query, and that of rounding factors to steps. Squares may leave the range of f32
+    /// where the error itself does not.
+    #[inline]
+    fn combined(&self, terms: &ScanTerms, error: f32, mul: f32, of_steps: f64) -> f32 {
+        let (error, mul) = (f64::from(self.error_ratio) * f64::from(error), f64::from(mul));
+        let variance = error * error * f64::from(terms.base) + mul * mul * self.rounding + of_steps;
         variance.sqrt() as f32 // CAST: rounds
     }
 }

@@ -61,7 +61,8 @@ pub(crate) struct Candidates {
     locations: Vec<Location>,
     copies: Copies,
     bound: f32,
-    unlikely: [Unlikely; 3],
+    /// What is dropped, once there were too many.
+    unlikely: Option<[Unlikely; 3]>,
     patience: Patience,
 }
 
@@ -75,7 +76,7 @@ impl Candidates {
         self.left_out.clear();
         self.kept.clear();
         self.bound = f32::INFINITY;
-        self.unlikely = [Unlikely::default(); 3];
+        self.unlikely = None;
     }
 
     /// Keeps none of these, which ascend.
@@ -85,14 +86,16 @@ impl Candidates {
 
     /// No candidate with such an error or a smaller one, and an estimate above this, is kept.
     pub(crate) fn limit(&self, error: f32) -> f32 {
-        let most = self.unlikely.iter().map(|unlikely| {
+        let near = self.bound + self.half * error;
+        // Without a number there is no limit.
+        let Some(unlikely) = &self.unlikely else { return near.min(f32::INFINITY) };
+        let most = unlikely.iter().map(|unlikely| {
             // Where those kept are below the distance, smaller errors leave more room.
             let most = Unlikely { errors_over: unlikely.errors_over.max(0.0), ..*unlikely }.most(error);
             // Any number of no errors.
             if most.is_nan() { f32::INFINITY } else { most }
         });
-        let most = most.fold(0.0, f32::max);
-        (self.bound + self.half * error).min(most)
+        near.min(most.fold(0.0, f32::max))
     }
 
     /// Offers a candidate.
@@ -120,7 +123,8 @@ impl Candidates {
     }
 
     fn is_unlikely(&self, candidate: &Candidate) -> bool {
-        self.unlikely.iter().all(|unlikely| candidate.estimate > unlikely.most(candidate.error))
+        let is_beyond = |unlikely: &Unlikely| candidate.estimate > unlikely.most(candidate.error);
+        self.unlikely.as_ref().is_some_and(|unlikely| unlikely.iter().all(is_beyond))
     }
 
     /// After some offers: finds a first bound as soon as there can be one.
@@ -241,9 +245,9 @@ impl Candidates {
         if self.patience.end().is_some() {
             return;
         }
-        let Candidates { kept, patience, unlikely, .. } = self;
-        let mut left = 0;
-        for (unlikely, distance) in unlikely.iter_mut().zip(distances) {
+        let Candidates { kept, patience, .. } = self;
+        let (mut left, mut all) = (0, [Unlikely::default(); 3]);
+        for (unlikely, distance) in all.iter_mut().zip(distances) {
             let order = |a: &Candidate, b: &Candidate| by_chance(a, b, distance);
             if !select_while(&mut kept[left..], count - 1, order, &mut || patience.go_on()) {
                 return self.give_up();
@@ -252,6 +256,7 @@ impl Candidates {
             *unlikely = Unlikely { distance, errors_over: kept[left - 1].errors_over(distance) };
         }
         self.kept.truncate(left);
+        self.unlikely = Some(all);
     }
 
     /// Half of the errors that leave no more than may be compared, within [`HALF_ORDER`].

@@ -78,18 +78,27 @@ impl CodedScan {
         let limit = found.limit(code.error_max(&terms, factor_blocks));
         self.picks.clear();
         below(&self.estimates[lanes.clone()], limit, &mut self.picks);
-        let estimated = self.picks.iter().filter_map(|&pick| {
-            let lane = lanes.start + pick as usize;
-            let location = location(lane);
-            let is_match = query.accept.has(location);
-            near.add(self.estimates[lane], is_match);
-            is_match.then(|| {
-                let error = code.error(&terms, &factor_blocks[lane / BLOCK_VECTORS], lane % BLOCK_VECTORS);
-                Estimated { location, estimate: self.estimates[lane], error }
-            })
-        });
         self.estimated.clear();
-        self.estimated.extend(estimated);
+        let block = |pick: u32| (lanes.start + pick as usize) / BLOCK_VECTORS;
+        let takes_all = query.accept.is_all() && !near.is_counted();
+        for picks in self.picks.chunk_by(|&a, &b| block(a) == block(b)) {
+            let error = code.errors(&terms, &factor_blocks[block(picks[0])]);
+            let estimated = |pick: u32| {
+                let lane = lanes.start + pick as usize;
+                let (location, estimate) = (location(lane), self.estimates[lane]);
+                Estimated { location, estimate, error: error(lane % BLOCK_VECTORS) }
+            };
+            if takes_all {
+                self.estimated.extend(picks.iter().map(|&pick| estimated(pick)));
+                continue;
+            }
+            self.estimated.extend(picks.iter().filter_map(|&pick| {
+                let lane = lanes.start + pick as usize;
+                let is_match = query.accept.has(location(lane));
+                near.add(self.estimates[lane], is_match);
+                is_match.then(|| estimated(pick))
+            }));
+        }
         found.offer(&self.estimated);
     }
 
