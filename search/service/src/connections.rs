@@ -19,6 +19,7 @@ use crate::peer::Peer;
 use crate::stopping::Stopping;
 use crate::throttle::Throttle;
 use crate::tls::{HandshakeError, Tls, names_of};
+use crate::wire::Grpc;
 
 /// Bytes that a client may send ahead on one stream, and on one connection.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -34,6 +35,7 @@ const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(50), Duration::from_sec
 /// What connections are served with.
 pub(crate) struct Acceptor {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) search: Grpc,
     pub(crate) routes: Routes,
     pub(crate) tls: Option<Tls>,
     pub(crate) stopping: Stopping,
@@ -134,6 +136,7 @@ impl Acceptor {
         let connection = Connection::new(Arc::clone(&self.shared.ledger), peer);
         let guard = Guard {
             shared: Arc::clone(&self.shared),
+            search: self.search.clone(),
             routes: self.routes.clone(),
             connection: Arc::clone(&connection),
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{HeaderMap, Request, Response};
+use tonic::codegen::BoxFuture;
 use tonic::service::Routes;
 use tonic::{Code, Status, body::Body};
 use tower::Service;
@@ -18,6 +19,7 @@ use crate::refusal::{Refusal, of_request};
 use crate::request_id::{REQUEST_ID, RequestIds};
 use crate::stopping::Stopping;
 use crate::tokens::{Caller, Credentials, Denied, Pass, Tokens};
+use crate::wire::Grpc;
 
 /// What guards of all connections share.
 pub(crate) struct Shared {
@@ -34,6 +36,8 @@ pub(crate) struct Shared {
 #[derive(Clone)]
 pub(crate) struct Guard {
     pub(crate) shared: Arc<Shared>,
+    /// Answers searches; other services are behind `routes`.
+    pub(crate) search: Grpc,
     pub(crate) routes: Routes,
     pub(crate) connection: Arc<Connection>,
 }
@@ -55,6 +59,9 @@ impl Guard {
         Ok(caller)
     }
 }
+
+/// What a service gives.
+type Answering = BoxFuture<Response<Body>, std::convert::Infallible>;
 
 impl Service<Request<hyper::body::Incoming>> for Guard {
     type Response = Response<Outgoing>;
@@ -82,13 +89,17 @@ impl Service<Request<hyper::body::Incoming>> for Guard {
         let span = tracing::info_span!("call", method = method.name(), id = id.to_str().unwrap_or_default());
         #[cfg(feature = "otel")]
         crate::trace_parent::join(&span, request.headers());
-        let answering = admitted.map(|caller| {
+        let answering = admitted.map(|caller| -> Answering {
             let mut request = request.map(|body| Incoming::new(body, Arc::clone(&entry)));
+            if method.is_search() {
+                // A search need not find its way through the router.
+                return self.search.of(&entry).call(request);
+            }
             request.extensions_mut().insert(Arc::clone(&entry));
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
             }
-            self.routes.call(request)
+            Box::pin(self.routes.call(request))
         });
         let answered = async move {
             let mut response = match answering {

@@ -130,6 +130,14 @@ impl Method {
         }
     }
 
+    /// Whether it is of the search service.
+    pub(crate) fn is_search(self) -> bool {
+        matches!(
+            self,
+            Method::Search | Method::SearchBatch | Method::SearchStream | Method::SearchRange | Method::Fetch
+        )
+    }
+
     /// Whether its calls hold a connection's small budget and do not keep the connection alive.
     pub(crate) fn is_small(self) -> bool {
         matches!(self, Method::HealthCheck | Method::HealthWatch | Method::Reflection)

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use spandrel_engine::Executor;
 use spandrel_proto::DESCRIPTOR;
 use spandrel_proto::v1::admin_service_server::AdminServiceServer;
-use spandrel_proto::v1::search_service_server::SearchServiceServer;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -69,12 +68,13 @@ impl Server {
 
         let stopping = Stopping::new();
         let searcher = Arc::new(Local { registry: Arc::clone(&registry), limits });
-        let grpc = Grpc {
+        let search = Grpc {
             searcher: searcher.clone(),
             streams: StreamBounds { window: limits.stream_window, longest: limits.request },
             message_bytes: limits.message_bytes,
         };
-        let mut routes = routes(grpc, Admin::new(&registry, &stopping), limits.message_bytes);
+        let mut routes = Routes::builder();
+        routes.add_service(AdminServiceServer::new(Admin::new(&registry, &stopping)));
         if config.health {
             routes.add_service(health_server);
         }
@@ -113,7 +113,8 @@ impl Server {
         }
         let acceptor = Acceptor {
             shared,
-            routes: routes.routes(),
+            search,
+            routes: routes.routes().prepare(),
             tls,
             stopping: stopping.clone(),
             handshakes: Throttle::default(),
@@ -249,17 +250,6 @@ async fn registry(
     health.loading(config.indexes.iter().map(|index| index.name.as_str())).await;
     registry.set_loading(Loading { done: 0, of: config.indexes.len() });
     Ok(Arc::new(registry))
-}
-
-/// The services of this server's own interface, with a limit on messages of searches.
-fn routes(grpc: Grpc, admin: Admin, message_bytes: usize) -> RoutesBuilder {
-    let mut routes = Routes::builder();
-    let search = SearchServiceServer::new(grpc)
-        .max_decoding_message_size(message_bytes)
-        .max_encoding_message_size(message_bytes);
-    routes.add_service(search);
-    routes.add_service(AdminServiceServer::new(admin));
-    routes
 }
 
 /// Reflection in both versions that clients ask for.

@@ -1,5 +1,4 @@
 //! A connection: the calls on it, the bytes that they hold, and when it has to end.
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -46,8 +45,10 @@ pub(crate) struct Connection {
 }
 
 struct Calls {
-    open: HashMap<u64, Weak<Unread>>,
-    next: u64,
+    /// By their numbers, those of calls that are over included.
+    open: Vec<Weak<Unread>>,
+    /// Numbers of calls that are over.
+    free: Vec<usize>,
     /// Calls that keep the connection alive.
     active: usize,
     /// When the last of them came or went.
@@ -57,7 +58,7 @@ struct Calls {
 impl Connection {
     pub(crate) fn new(ledger: Arc<Ledger>, peer: impl Into<Peer>) -> Arc<Connection> {
         let opened = Instant::now();
-        let calls = Calls { open: HashMap::new(), next: 0, active: 0, since: opened };
+        let calls = Calls { open: Vec::new(), free: Vec::new(), active: 0, since: opened };
         Arc::new(Connection {
             ledger,
             peer: peer.into(),
@@ -98,22 +99,28 @@ impl Connection {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a call, of which `unread` is what its client has not taken in: its number.
-    pub(super) fn begin(&self, unread: &Arc<Unread>, is_active: bool) -> u64 {
+    /// Enters a call that came at `arrival`, of which `unread` is what its client has not taken in: its number.
+    pub(super) fn begin(&self, unread: &Arc<Unread>, is_active: bool, arrival: Instant) -> usize {
         let mut calls = self.lock();
-        let number = calls.next;
-        calls.next += 1;
         calls.active += usize::from(is_active);
         if is_active {
-            calls.since = Instant::now();
+            calls.since = arrival;
         }
-        calls.open.insert(number, Arc::downgrade(unread));
-        number
+        let unread = Arc::downgrade(unread);
+        let free = calls.free.pop();
+        match free.and_then(|number| calls.open.get_mut(number)) {
+            Some(place) => *place = unread,
+            None => calls.open.push(unread),
+        }
+        free.unwrap_or(calls.open.len() - 1)
     }
 
-    pub(super) fn finish(&self, number: u64, is_active: bool) {
+    pub(super) fn finish(&self, number: usize, is_active: bool) {
         let mut calls = self.lock();
-        calls.open.remove(&number);
+        if let Some(place) = calls.open.get_mut(number) {
+            *place = Weak::new();
+        }
+        calls.free.push(number);
         calls.active -= usize::from(is_active);
         if is_active {
             calls.since = Instant::now();
@@ -168,7 +175,7 @@ impl Connection {
         if calls.active == 0 && now.saturating_duration_since(calls.since) >= limits.idle {
             return Some(End::Idle);
         }
-        let mut open = calls.open.values().filter_map(Weak::upgrade);
+        let mut open = calls.open.iter().filter_map(Weak::upgrade);
         open.any(|unread| unread.is_over(now, limits.request)).then_some(End::Unread)
     }
 

@@ -25,7 +25,7 @@ const QUERY_OVERHEAD: usize = 4 << 10;
 /// A call, from its headers to its last byte. Counted, and its bytes given back, when the last owner drops it.
 pub(crate) struct Entry {
     pub(super) connection: Arc<Connection>,
-    number: u64,
+    number: usize,
     pub(crate) method: Method,
     /// Whether it keeps the connection alive.
     is_active: bool,
@@ -72,7 +72,7 @@ impl Entry {
         let unread = Arc::new(Unread::new(arrival, deadline.filter(|_| !method.is_stream())));
         Arc::new(Entry {
             connection: Arc::clone(connection),
-            number: connection.begin(&unread, is_active),
+            number: connection.begin(&unread, is_active, arrival),
             method,
             is_active,
             arrival,

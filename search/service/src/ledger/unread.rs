@@ -40,7 +40,10 @@ impl Unread {
     pub(super) fn written(&self) {
         let mut pieces = self.lock();
         pieces.count -= 1;
-        pieces.since = Instant::now();
+        // Of none the time does not matter.
+        if pieces.count > 0 {
+            pieces.since = Instant::now();
+        }
     }
 
     /// Whether the client has not taken in a piece for as long as `limit`, or by the end of its call.

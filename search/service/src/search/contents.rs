@@ -93,7 +93,7 @@ impl Contents {
     ) -> Result<(Fetched, Option<Room<'a>>), Refusal> {
         self.check(served, ids.len(), limit)?;
         if self.numbers.is_empty() {
-            return Ok((Handed::ids(served, (ids, self.content(0)), call)?.answer(call).await?, None));
+            return Ok((Handed::ids(served, (ids, self.content(0)), call)?.answer().await?, None));
         }
         let values = ids.len() * self.numbers.len();
         let first = self.content(0).cell_bytes(ids.len()) + values * VALUE_BYTES + REST_BYTES;
@@ -101,7 +101,7 @@ impl Contents {
         loop {
             let mut room = call.entry.room(bytes_max, self.field)?;
             let asked = (ids.clone(), self.content(bytes_max));
-            match Handed::ids(served, asked, call)?.reply(call).await? {
+            match Handed::ids(served, asked, call)?.reply().await? {
                 Ok(fetched) => {
                     let bytes = tags(&fetched.cells, call.deadline).await? * TAG_BYTES;
                     room.join(call.entry.room(bytes, self.field)?);

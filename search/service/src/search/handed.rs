@@ -7,7 +7,6 @@ use spandrel_engine::{
     Answer, FetchContent, FetchRequest, Fetched, RangePart, RangeSearch, Request, SearchError, SearchParams,
 };
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
 
 use crate::call::Call;
 use crate::filters::Compiled;
@@ -18,7 +17,7 @@ use crate::stopping::StopFlag;
 /// Bytes of queries that are checked in about a tenth of a millisecond.
 const CHECKED_BYTES: usize = 256 << 10;
 
-/// Work with the engine. Dropped early, it is given up.
+/// Work with the engine. Dropped early, it is given up: a call is dropped at its deadline.
 pub(super) struct Handed<T> {
     replied: oneshot::Receiver<Result<T, SearchError>>,
     _waiting: StopFlag,
@@ -109,17 +108,14 @@ impl<T: Send + 'static> Handed<T> {
         Ok(Handed { replied, _waiting: waiting })
     }
 
-    /// Waits for the answer until the call's deadline.
-    pub(super) async fn answer(self, call: Call<'_>) -> Result<T, Refusal> {
-        Ok(self.reply(call).await??)
+    /// Waits for the answer.
+    pub(super) async fn answer(self) -> Result<T, Refusal> {
+        Ok(self.reply().await??)
     }
 
     /// As [`Handed::answer`], with the engine's own error.
-    pub(super) async fn reply(self, call: Call<'_>) -> Result<Result<T, SearchError>, Refusal> {
-        match timeout_at(Instant::from_std(call.deadline), self.replied).await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) => Err(Refusal::Internal("a search thread went away without an answer".to_owned())),
-            Err(_) => Err(Refusal::Deadline),
-        }
+    pub(super) async fn reply(self) -> Result<Result<T, SearchError>, Refusal> {
+        let replied = self.replied.await;
+        replied.map_err(|_| Refusal::Internal("a search thread went away without an answer".to_owned()))
     }
 }

@@ -126,7 +126,7 @@ impl Searcher for Local {
             call,
         )
         .await?;
-        let mut answers = handed.answer(call).await?;
+        let mut answers = handed.answer().await?;
         if let Some(recall) = served.recall.as_ref().filter(|_| is_kept) {
             recall.reservoir.see(&rows, &answers, k, misses);
         }

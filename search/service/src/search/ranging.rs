@@ -33,11 +33,11 @@ impl Ranging {
     }
 
     /// Searches the next part: the vectors to be handed out; none once all parts were searched.
-    pub(crate) async fn next(&mut self, call: Call<'_>) -> Result<Option<Vec<Neighbour>>, Refusal> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Neighbour>>, Refusal> {
         if self.search.is_over() {
             return Ok(None);
         }
-        let part = Handed::part(&self.served, &self.search, self.filter.clone())?.answer(call).await?;
+        let part = Handed::part(&self.served, &self.search, self.filter.clone())?.answer().await?;
         Ok(Some(self.search.take(part)))
     }
 

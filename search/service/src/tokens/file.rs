@@ -1,5 +1,6 @@
 //! The file of tokens and of certificates' names.
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::scope::Scope;
 
@@ -43,7 +44,7 @@ pub(super) struct Token {
     pub(super) scope: Scope,
     pub(super) secret: Vec<u8>,
     /// What the log calls it: the name behind it, or its line.
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
 }
 
 /// What a file says.
@@ -106,7 +107,7 @@ impl Entries {
         if self.tokens.iter().any(|token| token.secret == secret) {
             return Err("a token for the second time");
         }
-        let name = if name.is_empty() { format!("line {line}") } else { name.to_owned() };
+        let name = if name.is_empty() { format!("line {line}").into() } else { name.into() };
         self.tokens.push(Token { scope, secret, name });
         Ok(())
     }

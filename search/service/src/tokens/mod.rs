@@ -11,7 +11,7 @@ mod file;
 mod scope;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::HeaderValue;
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
@@ -22,6 +22,9 @@ pub use self::file::TokensError;
 use self::file::{ANY, Entries};
 pub(crate) use self::scope::Scope;
 use crate::fresh::{Stamps, keep_fresh};
+
+/// The name of callers who need to show nothing.
+static ANYBODY: LazyLock<Arc<str>> = LazyLock::new(|| "anybody".into());
 
 /// Who makes a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +110,7 @@ impl Tokens {
         let entries = Arc::clone(&self.entries.borrow());
         if entries.is_empty() {
             return match shown.certificate.as_deref() {
-                None => Ok(Caller { scope: Scope::Admin, name: "anybody".into() }),
+                None => Ok(Caller { scope: Scope::Admin, name: Arc::clone(&ANYBODY) }),
                 Some(names) if needed > Scope::Search => {
                     Err(Denied::Certificate { name: first_of(names).into() })
                 }
@@ -165,7 +168,7 @@ impl Entries {
             found.conditional_assign(&number, candidate.secret.ct_eq(token));
         }
         let token = self.tokens.get(usize::try_from(found).ok()?)?;
-        Some(Caller { scope: token.scope, name: token.name.as_str().into() })
+        Some(Caller { scope: token.scope, name: Arc::clone(&token.name) })
     }
 
     /// What lines for certificates with these names allow.

@@ -90,7 +90,7 @@ async fn answer(
     let mut lists = None;
     loop {
         let room = room_for(bytes_of(RESULTS_MAX), entry, lists.is_none()).await?;
-        let Some(found) = ranging.next(call).await? else { break };
+        let Some(found) = ranging.next().await? else { break };
         if lists.is_none() {
             lists = Some(entry.room(ranging.list_bytes(), "radius")?);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use spandrel_proto::v1::{SearchRequest, SearchStreamRequest, SearchStreamResponse};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout_at;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -99,7 +100,10 @@ async fn answer(
 ) -> SearchStreamResponse {
     let result = match request {
         None => Err(Refusal::field("request", "not set")),
-        Some(request) => items::one(searcher, request, call).await,
+        Some(request) => {
+            let one = timeout_at(call.deadline.into(), items::one(searcher, request, call));
+            one.await.unwrap_or(Err(Refusal::Deadline))
+        }
     };
     let result = match result {
         Ok(answer) => ItemResult::Answer(answer),
