@@ -45,7 +45,7 @@ fn the_page_and_what_it_asks_for_are_there() {
     assert_eq!((code, &ids[..], &among["matches"]), (200, &["42", "7"][..], &2.into()), "{among}");
     assert_eq!(found["matches"], Value::Null, "{found}");
     for (path, expected, word) in [
-        ("/api/search?index=index&id=1&k=3&filter=price+%3C+3", 400, "no attribute 'price'"),
+        ("/api/search?index=index&id=1&k=3&filter=price+%3C+3", 400, "no attribute `price`"),
         ("/api/search?index=index&id=1&k=3&filter=id+in", 400, "filter"),
         ("/api/search?index=index&id=5000&k=3", 404, "no vector 5000"),
         ("/api/search?index=other&id=1&k=3", 404, "only 'index'"),
