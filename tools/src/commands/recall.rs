@@ -1,17 +1,18 @@
 //! `spandrel recall`: what share of the true neighbours an index finds, measured.
+mod points;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use serde::Serialize;
 use spandrel_engine::{
-    Answer, Engine, EngineConfig, Neighbour, QueryPlan, RecallEstimate, Sample, SearchError, SearchParams,
-    recall_of,
+    Answer, Engine, EngineConfig, Neighbour, QueryPlan, Sample, SearchError, SearchParams, recall_of,
 };
 use spandrel_index::attributes::CompileError;
 use spandrel_index::{Index, Matches, VectorSource as _};
 
+use self::points::{Measured, Point, text};
 use super::callers;
 use super::filter::{Compiler, FilterArgs};
 use super::input::InputArgs;
@@ -19,7 +20,7 @@ use super::search::{
     Fit, IoArgs, KNOBS, KnobArgs, PlaceArgs, READING, open_engine, open_index, open_queries, refuse_damage,
 };
 use super::shape::threads_default;
-use crate::figures::{Align, PointParams, TextTable, process_memory, units};
+use crate::figures::{PointParams, units};
 use crate::values::{ByteSize, parse_recall};
 use crate::{Advised, Meter, Session, UsageError};
 
@@ -68,46 +69,6 @@ pub struct RecallArgs {
     pub memory: Option<ByteSize>,
 }
 
-/// What was measured.
-#[derive(Debug, Serialize)]
-struct Measured {
-    index: PathBuf,
-    version: u64,
-    vectors: u64,
-    /// Where the queries are from; null for rows of the index.
-    queries: Option<PathBuf>,
-    k: usize,
-    points: Vec<Point>,
-}
-
-/// The recall of one setting.
-#[derive(Debug, Default, Serialize)]
-struct Point {
-    params: PointParams,
-    queries: usize,
-    /// Recall to be expected by the index's calibration; none where nothing is known.
-    expected_recall: Option<f64>,
-    recall: f64,
-    /// Ends of the interval of 95 %.
-    recall_low: f64,
-    recall_high: f64,
-    /// Vectors that match a query's filter, on average.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    matches: Option<f64>,
-    // Means over the queries; sums until all are searched.
-    lists: f64,
-    codes: f64,
-    reranked: f64,
-    reads: f64,
-    read_bytes: f64,
-    /// Of each query so far.
-    #[serde(skip)]
-    recalls: Vec<f64>,
-    /// Recall to be expected of the queries so far, summed; none if nothing is known of one.
-    #[serde(skip)]
-    expected_sum: Option<f64>,
-}
-
 pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
     let index = open_index(&args.index, &args.places)?;
     let (sample, places, of_file) = match &args.queries {
@@ -132,7 +93,7 @@ pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
     for params in params(args) {
         // A plan is for a filter, which each query brings.
         QueryPlan::of(&SearchParams { filter_plan: None, ..search(&params) }, &index)?;
-        points.push(Point { params, expected_sum: Some(0.0), ..Point::default() });
+        points.push(Point::new(params));
     }
     let config = EngineConfig {
         threads: args.threads.map_or_else(threads_default, usize::from),
@@ -308,91 +269,6 @@ fn batch(
         return Err(Advised::new(message, help).into());
     }
     Ok(usize::try_from(queries)?)
-}
-
-impl Point {
-    /// Counts one query.
-    fn add(&mut self, answer: &Answer, recall: f64) {
-        let work = &answer.work;
-        self.recalls.push(recall);
-        let expected = answer.promise.and_then(|promise| promise.expected);
-        self.expected_sum = self.expected_sum.zip(expected).map(|(sum, expected)| sum + expected);
-        if let Some(filtered) = answer.filtered {
-            *self.matches.get_or_insert_default() += filtered.matches as f64; // CAST: exact to 2^53
-        }
-        self.lists += f64::from(work.lists);
-        self.codes += work.vectors_scanned as f64; // CAST: exact to 2^53, here and below
-        self.reranked += f64::from(work.reranked);
-        self.reads += f64::from(work.reads);
-        self.read_bytes += work.read_bytes as f64;
-    }
-
-    /// Once all are counted.
-    fn finish(&mut self) {
-        let RecallEstimate { recall, low, high, queries } = RecallEstimate::of(&self.recalls);
-        (self.recall, self.recall_low, self.recall_high, self.queries) = (recall, low, high, queries);
-        let count = queries.max(1) as f64; // CAST: a mean
-        self.expected_recall = self.expected_sum.map(|sum| sum / count);
-        let Point { lists, codes, reranked, reads, read_bytes, matches, .. } = self;
-        let sums = [lists, codes, reranked, reads, read_bytes].into_iter().chain(matches);
-        sums.for_each(|sum| *sum /= count);
-    }
-}
-
-fn text(measured: &Measured) -> String {
-    let Measured { index, version, vectors, queries, k, points } = measured;
-    let mut from = match queries {
-        Some(path) => path.display().to_string(),
-        None => "rows of the index, each leaving itself out".to_owned(),
-    };
-    let is_filtered = points.iter().any(|point| point.matches.is_some());
-    if is_filtered {
-        from += ", of those that match the filter";
-    }
-    let mut table = TextTable::new();
-    table.column("", Align::Left);
-    for head in ["queries", "expected", "recall", "from", "to"] {
-        table.column(head, Align::Right);
-    }
-    if is_filtered {
-        table.column("matches", Align::Right);
-    }
-    for head in ["lists", "codes", "reranked", "reads", "kB read"] {
-        table.column(head, Align::Right);
-    }
-    for point in points {
-        let share = |share: f64| format!("{share:.4}");
-        let mut words = point.params.to_string();
-        if words.is_empty() {
-            words = "as the index is set".to_owned();
-        }
-        let mut cells = vec![
-            Some(words),
-            Some(units::count(point.queries as u64)), // CAST: widening
-            point.expected_recall.map(share),
-            Some(share(point.recall)),
-            Some(share(point.recall_low)),
-            Some(share(point.recall_high)),
-        ];
-        if is_filtered {
-            cells.push(point.matches.map(units::three_digits));
-        }
-        cells.extend([
-            Some(units::three_digits(point.lists)),
-            Some(units::three_digits(point.codes)),
-            Some(units::three_digits(point.reranked)),
-            Some(units::three_digits(point.reads)),
-            Some(units::three_digits(point.read_bytes / 1000.0)),
-        ]);
-        table.row(cells);
-    }
-    let memory = process_memory().map(|memory| units::bytes(memory.rss_peak_bytes as f64)); // CAST: shown to three digits
-    let memory = memory.map(|peak| format!(", {peak} of memory at the peak")).unwrap_or_default();
-    format!(
-        "{}, version {version}, {} vectors\nrecall at {k} of {from}, with its interval of 95 %{memory}\n\n{table}",
-        index.display(),
-        units::count(*vectors)
-    )
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 use spandrel_index::Tier;
 
 use super::error::CalibrateError;
+use super::part::Part;
 use super::setting::Setting;
-use super::trials::{Part, Trials};
+use super::trials::Trials;
 use crate::pruning::RECALL_DEFAULT;
 
 /// Numbers of lists skipped from one to the next while errors are weighed against lists: work is flat around its least.

@@ -9,6 +9,7 @@ mod error;
 mod given;
 mod least;
 mod lists;
+mod part;
 mod path;
 mod placement;
 mod queries;

@@ -5,9 +5,10 @@ use spandrel_index::Tier;
 use spandrel_index::format::{RecallCurve, RecallPoint};
 
 use super::error::CalibrateError;
+use super::part::Part;
 use super::rule::Rule;
 use super::setting::Setting;
-use super::trials::{Part, Trial, Trials};
+use super::trials::{Trial, Trials};
 use crate::pruning::{RECALL_DEFAULT, RECALL_LEAST};
 
 /// Places of the path from one point to the next at most: half an octave of lists, while errors grow too.

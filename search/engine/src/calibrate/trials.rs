@@ -9,6 +9,7 @@ use spandrel_index::{Index, Segment, Tier};
 use super::error::CalibrateError;
 use super::given::{GivenQueries, GivenTo};
 use super::lists::{RanksOf, ranks};
+use super::part::{Part, part_of, step};
 use super::placement::Placement;
 use super::queries::Queries;
 use super::ranges::{RangesOf, ranges};
@@ -24,10 +25,6 @@ use crate::pruning::RECALL_DEFAULT;
 use crate::stop::{StopRule, cap};
 use crate::{ParamsError, QueryPlan, Rerank, SearchParams};
 
-/// One query in `PATH` finds the settings of least work; the others say what to expect of them.
-const PATH: usize = 3;
-/// Runs that given queries are split into, each of one part.
-const RUNS: usize = 30;
 /// An index of fewer vectors reads all lists: its queries are quick anyway.
 const SMALL: u64 = 10_000;
 /// Bytes of a page on which codes lie on SSD.
@@ -39,15 +36,6 @@ const STOP_K_MAX: u32 = 100;
 const STOP_RECALL: f64 = 0.99;
 /// Searches are traced over this many times the lists that this recall takes.
 const TRACED: u32 = 4;
-
-/// Which queries a setting is tried on: none of them serves for both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Part {
-    /// Those that find the settings of least work.
-    Path,
-    /// The others, which say what to expect of them.
-    Rest,
-}
 
 /// When searches end early, or that their steps are traced instead.
 #[derive(Clone, Copy)]
@@ -350,24 +338,6 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// The part of a query, by its number among `count`. Given queries often come in groups: those of one photograph follow one another. Runs of them
-/// stay together, so that few groups are in both parts.
-fn part_of(number: usize, count: usize, is_given: bool) -> Part {
-    let place = if is_given { number * RUNS.min(count) / count } else { number };
-    if place.is_multiple_of(PATH) { Part::Path } else { Part::Rest }
-}
-
-/// Every `step`-th of `all` queries is asked for `k` neighbours: with many neighbours each, fewer queries tell the same.
-fn step(k: u32, all: usize) -> usize {
-    let wanted = match k {
-        ..100 => all,
-        100..1000 => 300,
-        1000..10_000 => 120,
-        10_000.. => 75,
-    };
-    (all / wanted.max(1)).max(1)
-}
-
 /// Numbers of lists worth trying, sixteen to an octave, and the most; of a small index all lists alone.
 fn grid(vectors: u64, lists_max: u32) -> Vec<u32> {
     let octaves = (0..27).map(|octave| 1_u32 << octave);
@@ -389,29 +359,6 @@ fn share(part: usize, all: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fewer_queries_are_asked_for_many_neighbours() {
-        let asked = |all: usize| [1, 10, 100, 1000, 10_000].map(|k| all.div_ceil(step(k, all)));
-        assert_eq!(asked(1200), [1200, 1200, 300, 120, 75]);
-        assert_eq!(asked(60), [60, 60, 60, 60, 60]);
-        assert_eq!(asked(1), [1; 5]);
-    }
-
-    #[test]
-    fn runs_of_given_queries_are_of_one_part() {
-        let parts = |count: usize, is_given| -> Vec<Part> {
-            (0..count).map(|number| part_of(number, count, is_given)).collect()
-        };
-        for count in [3, 4, 10, 29, 30, 31, 1000] {
-            for is_given in [false, true] {
-                let paths = parts(count, is_given).iter().filter(|&&part| part == Part::Path).count();
-                assert!(paths > 0 && 2 * paths <= count + 1, "{count}, {is_given}: {paths}");
-            }
-        }
-        let changes = |parts: &[Part]| parts.windows(2).filter(|pair| pair[0] != pair[1]).count();
-        assert_eq!((changes(&parts(1000, true)), changes(&parts(999, false))), (19, 666 - 1));
-    }
 
     #[test]
     fn numbers_of_lists_end_with_the_most() {
