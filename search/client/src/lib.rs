@@ -21,6 +21,7 @@
 //! time to come back), with growing pauses, and never past its deadline. What is wrong with certificates is told in words,
 //! as FAILED_PRECONDITION, and not tried again. Queries of a batch have to say their dimension, and the answer has a row for
 //! each. Clones share connections.
+mod called;
 mod check;
 mod operations;
 mod retry;
@@ -39,6 +40,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
+pub use called::Called;
 pub use operations::{opened, verified};
 pub use retry::RetryPolicy;
 /// The messages.
@@ -164,33 +166,31 @@ impl Client {
     ///
     /// # Errors
     /// The status of the last attempt.
-    pub async fn search(&self, request: v1::SearchRequest) -> Result<v1::SearchResponse, Status> {
-        self.call(|deadline| {
+    pub fn search(&self, request: v1::SearchRequest) -> Called<'_, v1::SearchResponse> {
+        Box::pin(self.call(move |deadline| {
             let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
             async move { Ok(client.search(request).await?.into_inner()) }
-        })
-        .await
+        }))
     }
 
     /// Many queries, whose `dim` is set; the answer has a count for each.
     ///
     /// # Errors
     /// As [`Client::search`], queries without `dim`, and an answer to another number of queries.
-    pub async fn search_batch(
-        &self,
-        request: v1::SearchBatchRequest,
-    ) -> Result<v1::SearchBatchResponse, Status> {
-        let asked = check::queries(request.queries.as_ref())?;
-        check::column(request.column_queries.as_ref(), asked)?;
-        let response = self
-            .call(|deadline| {
-                let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
-                async move { Ok(client.search_batch(request).await?.into_inner()) }
-            })
-            .await?;
-        check::answered(asked, response.counts.len())?;
-        check::whole(&response)?;
-        Ok(response)
+    pub fn search_batch(&self, request: v1::SearchBatchRequest) -> Called<'_, v1::SearchBatchResponse> {
+        Box::pin(async move {
+            let asked = check::queries(request.queries.as_ref())?;
+            check::column(request.column_queries.as_ref(), asked)?;
+            let response = self
+                .call(|deadline| {
+                    let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
+                    async move { Ok(client.search_batch(request).await?.into_inner()) }
+                })
+                .await?;
+            check::answered(asked, response.counts.len())?;
+            check::whole(&response)?;
+            Ok(response)
+        })
     }
 
     /// A stream of queries, which has to be over within `timeout`; within the time for a call if none is given. Opened
@@ -213,45 +213,48 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::search`].
-    pub async fn search_range(
+    pub fn search_range(
         &self,
         request: v1::SearchRangeRequest,
         timeout: Option<Duration>,
-    ) -> Result<RangeStream, Status> {
+    ) -> Called<'_, RangeStream> {
         let deadline = Instant::now() + timeout.unwrap_or(self.timeout);
-        let begun = self.retry.run(deadline, || {
-            let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
-            async move { Ok(client.search_range(request).await?.into_inner()) }
-        });
-        Ok(RangeStream::new(begun.await.map_err(|status| in_words(status, deadline))?, deadline))
+        Box::pin(async move {
+            let begun = self.retry.run(deadline, || {
+                let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
+                async move { Ok(client.search_range(request).await?.into_inner()) }
+            });
+            Ok(RangeStream::new(begun.await.map_err(|status| in_words(status, deadline))?, deadline))
+        })
     }
 
     /// Vectors by id.
     ///
     /// # Errors
     /// The status of the last attempt, and an answer to another number of ids.
-    pub async fn fetch(&self, request: v1::FetchRequest) -> Result<v1::FetchResponse, Status> {
-        let response = self
-            .call(|deadline| {
-                let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
-                async move { Ok(client.fetch(request).await?.into_inner()) }
-            })
-            .await?;
-        check::answered(request.ids.len(), response.found.len())?;
-        Ok(response)
+    pub fn fetch(&self, request: v1::FetchRequest) -> Called<'_, v1::FetchResponse> {
+        Box::pin(async move {
+            let response = self
+                .call(|deadline| {
+                    let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
+                    async move { Ok(client.fetch(request).await?.into_inner()) }
+                })
+                .await?;
+            check::answered(request.ids.len(), response.found.len())?;
+            Ok(response)
+        })
     }
 
     /// One index in full; with an empty name the only one.
     ///
     /// # Errors
     /// As [`Client::search`].
-    pub async fn describe_index(&self, index: &str) -> Result<v1::DescribeIndexResponse, Status> {
-        self.call(|deadline| {
-            let request = v1::DescribeIndexRequest { index: index.to_owned() };
-            let (mut client, request) = (self.admin.clone(), timed(request, deadline));
+    pub fn describe_index(&self, index: &str) -> Called<'_, v1::DescribeIndexResponse> {
+        let request = v1::DescribeIndexRequest { index: index.to_owned() };
+        Box::pin(self.call(move |deadline| {
+            let (mut client, request) = (self.admin.clone(), timed(request.clone(), deadline));
             async move { Ok(client.describe_index(request).await?.into_inner()) }
-        })
-        .await
+        }))
     }
 
     /// The admin service, without retries: what changes something need not help the second time.

@@ -5,6 +5,7 @@ use spandrel_proto::v1;
 use tokio::time::timeout_at;
 use tonic::{Status, Streaming};
 
+use crate::called::Called;
 use crate::status::{in_words, too_late};
 
 /// The answers of a stream of queries, as they come.
@@ -45,16 +46,18 @@ impl RangeStream {
     /// # Errors
     /// The status that the stream ended with; DEADLINE_EXCEEDED, also where the server says nothing; INTERNAL where it stops
     /// before the end.
-    pub async fn message(&mut self) -> Result<Option<v1::SearchRangeResponse>, Status> {
-        let next = self.parts.next().await?;
-        match &next {
-            None if !self.has_ended => {
-                return Err(Status::internal("the answer within a radius stopped before its end"));
+    pub fn message(&mut self) -> Called<'_, Option<v1::SearchRangeResponse>> {
+        Box::pin(async move {
+            let next = self.parts.next().await?;
+            match &next {
+                None if !self.has_ended => {
+                    return Err(Status::internal("the answer within a radius stopped before its end"));
+                }
+                None => {}
+                Some(part) => self.has_ended |= part.end.is_some(),
             }
-            None => {}
-            Some(part) => self.has_ended |= part.end.is_some(),
-        }
-        Ok(next)
+            Ok(next)
+        })
     }
 }
 
@@ -67,7 +70,7 @@ impl AnswerStream {
     ///
     /// # Errors
     /// The status that the stream ended with; DEADLINE_EXCEEDED, also where the server says nothing.
-    pub async fn message(&mut self) -> Result<Option<v1::SearchStreamResponse>, Status> {
-        self.answers.next().await
+    pub fn message(&mut self) -> Called<'_, Option<v1::SearchStreamResponse>> {
+        Box::pin(self.answers.next())
     }
 }

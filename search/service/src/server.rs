@@ -1,5 +1,6 @@
 //! The server as a whole: opened, serving, stopped.
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,10 @@ use crate::tls::Tls;
 use crate::tokens::Tokens;
 use crate::wire::{Admin, Grpc, StreamBounds};
 
+/// A future whose code is compiled with this crate. That of an `async fn` is compiled with each program that awaits it, and
+/// brings what drives connections along.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// A running server. Stop it with [`Server::stop`]; dropped, it ends without waiting for anything.
 pub struct Server {
     listen: SocketAddr,
@@ -49,7 +54,11 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`]; nothing is being served then.
-    pub async fn start(config: ServerConfig) -> Result<Server, StartError> {
+    pub fn start(config: ServerConfig) -> Boxed<'static, Result<Server, StartError>> {
+        Box::pin(Server::begin(config))
+    }
+
+    async fn begin(config: ServerConfig) -> Result<Server, StartError> {
         config.check()?;
         let (limits, descriptors) = (config.limits, Arc::new(config.descriptors()?));
         let tokens = config.tokens.as_deref().map(Tokens::open).transpose()?.unwrap_or_default();
@@ -132,7 +141,11 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError::Index`] of the first that cannot be served.
-    pub async fn open_indexes(&mut self) -> Result<(), StartError> {
+    pub fn open_indexes(&mut self) -> Boxed<'_, Result<(), StartError>> {
+        Box::pin(self.open_all())
+    }
+
+    async fn open_all(&mut self) -> Result<(), StartError> {
         let indexes = std::mem::take(&mut self.indexes);
         for (done, index) in indexes.iter().enumerate() {
             self.registry.set_loading(Loading { done, of: indexes.len() });
@@ -170,7 +183,11 @@ impl Server {
     /// Stops gracefully: says so to those who ask for its health, goes on for `drain`, so that they send their calls
     /// elsewhere, takes no more connections, finishes what is under way, for `grace` at most. Calls that were cut short by
     /// the end of that.
-    pub async fn stop(self, drain: Duration, grace: Duration) -> usize {
+    pub fn stop(self, drain: Duration, grace: Duration) -> Boxed<'static, usize> {
+        Box::pin(self.end(drain, grace))
+    }
+
+    async fn end(self, drain: Duration, grace: Duration) -> usize {
         let indexes: Vec<String> =
             self.registry.all().iter().map(|served| served.config.name.clone()).collect();
         self.stopping.drain();
