@@ -17,7 +17,7 @@ impl Row for TestRow<'_> {
     }
 }
 
-fn term(made: &TestIndex, rng: &mut ChaCha8Rng) -> Filter {
+pub(super) fn term(made: &TestIndex, rng: &mut ChaCha8Rng) -> Filter {
     let number = rng.random_range(0..7);
     let Some(attribute) = made.attributes.get(number) else {
         let mut ids: Vec<u64> = made.ids.iter().copied().step_by(rng.random_range(5..90)).collect();
@@ -70,7 +70,7 @@ fn term(made: &TestIndex, rng: &mut ChaCha8Rng) -> Filter {
     }
 }
 
-fn filter(made: &TestIndex, depth: u32, rng: &mut ChaCha8Rng) -> Filter {
+pub(super) fn filter(made: &TestIndex, depth: u32, rng: &mut ChaCha8Rng) -> Filter {
     let parts = |rng: &mut ChaCha8Rng| {
         (0..rng.random_range(1..5)).map(|_| filter(made, depth - 1, rng)).collect::<Vec<_>>()
     };

@@ -1,4 +1,5 @@
 //! Filters part by part, and positions of a block together.
+use super::filters::{filter, term};
 use super::*;
 use crate::attributes::parts;
 
