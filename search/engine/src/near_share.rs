@@ -13,13 +13,24 @@ pub(crate) struct NearShare {
     others: Vec<f32>,
     /// The nearest of both, where the search ends by these.
     front: Front,
+    /// Matches before which it does not end.
+    wanted: usize,
+}
+
+/// What a search of whole lists follows, to end when it is found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Followed {
+    /// Nearest vectors, whether they match or not.
+    pub(crate) nearest: usize,
+    /// Matches wanted.
+    pub(crate) matches: usize,
 }
 
 impl NearShare {
-    /// Follows the nearest `followed`, if any.
-    pub(crate) fn begin(&mut self, is_counted: bool, followed: usize) {
+    pub(crate) fn begin(&mut self, is_counted: bool, followed: Option<Followed>) {
         self.is_counted = is_counted;
-        self.front.reset(followed);
+        self.front.reset(followed.map_or(0, |followed| followed.nearest));
+        self.wanted = followed.map_or(0, |followed| followed.matches);
         kept::clear(&mut self.matching);
         kept::clear(&mut self.others);
     }
@@ -45,9 +56,10 @@ impl NearShare {
         self.front.begin_list(searched);
     }
 
-    /// How the search for the nearest goes, matches or not, where that is followed.
+    /// How the search for the nearest goes, matches or not, where that is followed and there are more matches than are wanted: the
+    /// query itself may be one that is left out.
     pub(crate) fn front(&self) -> Option<FrontState> {
-        self.front.state().filter(|_| self.front.is_on())
+        self.front.state().filter(|_| self.front.is_on() && self.matching.len() > self.wanted)
     }
 
     /// The share of matches among the vectors estimated to be no farther than the `k`-th match, where it is lower than `share` not by
@@ -68,11 +80,29 @@ impl NearShare {
 mod tests {
     use super::*;
 
+    /// A search for 3 matches ended after 4 near vectors of which none matched, with an empty answer.
+    #[test]
+    fn no_search_ends_before_it_has_the_matches_that_are_wanted() {
+        let mut near = NearShare::default();
+        near.begin(true, Some(Followed { nearest: 4, matches: 3 }));
+        for at in 0..4_u8 {
+            near.add(at.into(), false);
+        }
+        for at in 4..8_u8 {
+            assert_eq!(near.front(), None, "{} matches", at - 4);
+            near.add(at.into(), true);
+        }
+        assert_eq!(near.front().map(|front| front.kth), Some(3.0));
+        near.begin(true, None);
+        near.add(0.0, true);
+        assert_eq!(near.front(), None, "nothing is followed");
+    }
+
     #[test]
     fn fewer_matches_near_the_query_are_told_from_chance() {
         let of = |matching: u16, others: u16| {
             let mut near = NearShare::default();
-            near.begin(true, 0);
+            near.begin(true, None);
             (0..matching).for_each(|at| near.add(f32::from(at), true));
             (0..others).for_each(|at| near.add(f32::from(at) / 100.0, false));
             near
@@ -85,7 +115,7 @@ mod tests {
         assert_eq!(of(90, 5000).lacking(10, 0.9), Some(10.0 / 911.0));
         assert_eq!(of(0, 900).lacking(10, 0.5), None, "nothing is known");
         let mut none = of(3, 17);
-        none.begin(false, 0);
+        none.begin(false, None);
         none.add(0.0, true);
         assert!(!none.is_counted() && none.lacking(10, 0.5).is_none());
     }

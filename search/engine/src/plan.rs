@@ -9,6 +9,7 @@ use crate::accept::Accepted;
 use crate::costs::lists_are_masked;
 use crate::filter_plan::FilterPlan;
 use crate::filtered::FilteredPlan;
+use crate::near_share::Followed;
 use crate::params::{Distances, ParamsError, Rerank, SearchParams};
 use crate::pruning::{Promise, Pruning, RECALL_DEFAULT};
 use crate::range_params::RangeParams;
@@ -58,8 +59,8 @@ pub(crate) struct StopPlan {
     pub(crate) bytes_max: u64,
     /// When a search of codes in memory ends before.
     pub(crate) rule: Option<StopRule>,
-    /// Under a filter, that many nearest vectors are followed for it, whether they match or not.
-    pub(crate) followed: usize,
+    /// Under a filter, what is followed for it.
+    pub(crate) followed: Option<Followed>,
 }
 
 /// What is wanted.
@@ -133,7 +134,8 @@ impl QueryPlan {
             Some(_) if is_watched => ProbePlan { beyond: cap - probe.lists.min(cap), ..probe },
             Some(_) => ProbePlan { lists: cap, last: 1.0, ..probe },
         };
-        let followed = if is_watched && learned.is_some() { wide(k, share) } else { 0 };
+        let followed =
+            learned.filter(|_| is_watched).map(|_| Followed { nearest: wide(k, share), matches: k });
         let bytes_max = params.max_bytes.unwrap_or(u64::MAX);
         if bytes_max == 0 {
             return Err(ParamsError::ZeroBytes);
@@ -189,7 +191,7 @@ impl QueryPlan {
         let score = index.metric().score_of_distance(params.radius);
         Ok(QueryPlan {
             probe: ProbePlan { epsilon: None, lists: index.lists(), last: 1.0, beyond: 0, together: None },
-            stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None, followed: 0 },
+            stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None, followed: None },
             accept: within_filter(params, index),
             filtered: None,
             collect: CollectPlan::Within(RangePlan::new(score, pruning, bytes_max)),

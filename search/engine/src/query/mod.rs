@@ -115,7 +115,7 @@ impl QuerySlot {
         self.progress.begin(plan, running.started);
         if matches!(plan.collect, CollectPlan::Nearest { .. }) {
             let copies = index.codes_tier() == Tier::Ssd && index.manifest().build.max_replicas > 1;
-            let follows = plan.stop.rule.is_some() && plan.stop.followed == 0;
+            let follows = plan.stop.rule.is_some() && plan.stop.followed.is_none();
             self.top_k.reset(plan, Collecting { copies, follows, terms: running.job.terms() });
             if let Some(left_out) = running.job.left_out.get(running.number) {
                 self.top_k.leave_out(left_out);

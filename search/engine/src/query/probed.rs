@@ -174,7 +174,7 @@ impl Probed {
         progress.is_sparse |= chosen.is_sparse;
         if chosen.is_far && progress.near.is_counted() {
             // That is known already, and to scan lists without a match too takes most of the time.
-            progress.near.begin(false, 0);
+            progress.near.begin(false, None);
             places.retain(|place| place.accepted > 0 || place.replicas > 0 && is_read);
         }
         if is_read {
@@ -241,7 +241,7 @@ impl Probed {
         }
         self.wider = Some(lists);
         // What these lists tell is told.
-        step.progress.near.begin(false, 0);
+        step.progress.near.begin(false, None);
         self.choose(step);
         if let Some(filtered) = &mut step.progress.filtered {
             filtered.widened = true;
