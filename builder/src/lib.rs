@@ -18,6 +18,7 @@ mod interrupted;
 mod kept;
 mod measured;
 mod partition;
+mod phase_memory;
 mod phases;
 mod plan;
 mod planned;

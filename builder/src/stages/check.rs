@@ -11,7 +11,7 @@ use super::column::hash_column;
 use super::hashes::{chunk_hash, input_hash};
 use crate::checkpoint::{Checked, SAMPLE};
 use crate::config::Params;
-use crate::plan::CHUNK_BYTES;
+use crate::phase_memory::CHUNK_BYTES;
 use crate::progress::Context;
 use crate::spill::SpillWriter;
 use crate::state::BuildState;

@@ -12,7 +12,7 @@ use super::positions::Positions;
 use super::section::Layouts;
 use crate::checkpoint::{COLUMN_ROWS, Section};
 use crate::column::ColumnParams;
-use crate::plan::{CHUNK_BYTES, column_group_rows, column_groups};
+use crate::phase_memory::{CHUNK_BYTES, column_group_rows, column_groups};
 use crate::progress::Context;
 use crate::spill::{Spill, SpillReader, SpillWriter};
 use crate::state::BuildState;

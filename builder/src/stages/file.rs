@@ -6,7 +6,7 @@ use super::records::{REPLICA_BIT, RecordLayout, cut_groups, head_rows};
 use crate::checkpoint::{FILED, Filed, LEAVES, PARTS};
 use crate::filing::{Filed as FiledRow, Filer, FilerScratch, FilingParams, FilingWidth};
 use crate::measured::filing::NEAREST;
-use crate::plan::Plan;
+use crate::phase_memory::group_lists;
 use crate::spill::{SpillReader, SpillWriter};
 use crate::state::BuildState;
 use crate::{BuildError, Rows};
@@ -20,7 +20,7 @@ pub(crate) fn file(state: &BuildState<'_>) -> Result<Filed, BuildError> {
     let filing =
         FilingParams { rule: params.replicas, copies_max: params.max_copies as usize, nearest: NEAREST };
     let filer = Filer::new(heads.blocks(params), filing, FilingWidth::of(filing.copies_max), context.pool);
-    let group_lists = Plan::group_lists(params);
+    let group_lists = group_lists(params);
     // Lists that values of a partition share have groups of their own, which are never too large to be in memory whole.
     let near = clustered.filed.div_ceil(group_lists);
     let group_of = |list: u32| match list.checked_sub(clustered.filed) {

@@ -9,7 +9,7 @@ use super::section::{Layouts, SectionShape, finish_section};
 use crate::BuildError;
 use crate::checkpoint::{ID_RUNS, Section};
 use crate::config::Params;
-use crate::plan::RUN_PAIRS;
+use crate::phase_memory::RUN_PAIRS;
 use crate::spill::{Spill, SpillReader, SpillWriter, buffer_records_min};
 use crate::state::BuildState;
 

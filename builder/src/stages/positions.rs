@@ -3,7 +3,7 @@ use spandrel_index::IdFinder;
 use spandrel_index::format::IdPages;
 
 use super::section::Layouts;
-use crate::plan::POSITION_ROWS;
+use crate::phase_memory::POSITION_ROWS;
 use crate::state::BuildState;
 use crate::{BuildError, Input};
 

@@ -5,6 +5,7 @@
 #![deny(clippy::indexing_slicing)]
 
 mod distinct;
+mod files;
 pub(crate) mod ids;
 mod options;
 mod recall;
@@ -27,13 +28,13 @@ use crate::format::{
     manifest_name, versions,
 };
 use crate::{DType, HeadSpace, Location, Metric, Tier};
+use files::Opening;
 pub use ids::IdFinder;
 pub use options::OpenOptions;
 use recall::StoredRecall;
 pub use recall::read_recall;
 pub use resident::{CodeRange, ResidentCodes, ResidentIds, ResidentVectors};
 use section::UNSTOPPED;
-use segment::Opening;
 pub use segment::{Segment, Stored, StoredVectors};
 use shape::Shape;
 pub use shape::VectorsShape;

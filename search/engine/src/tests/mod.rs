@@ -11,10 +11,12 @@ use spandrel_index::{DType, Index, Metric, Unusable, for_each_element};
 use spandrel_io::faults::{Fault, FaultRates, FaultyReader, Schedule};
 use spandrel_io::{BackendChoice, Direct, open_reader};
 
-use self::hooked::{Event, Hooked};
 use super::*;
 
 mod attributes;
+mod damage;
+mod ending;
+mod fetching;
 mod filtered;
 mod hooked;
 mod threads;
@@ -130,85 +132,6 @@ fn answers_do_not_depend_on_how_the_engine_runs() {
     let engine = engine(&made);
     for (query, expected) in queries.chunks(20).zip(&expected) {
         assert_eq!(found(&engine.search(query, &params).unwrap())[0], *expected, "one at a time");
-    }
-}
-
-#[test]
-fn faults_give_the_same_answer_or_counted_damage() {
-    let made = made(TestIndex::random(Metric::L2, DType::U8, 16, 1500));
-    let queries = random_rows(DType::U8, 16, 40, 3);
-    let params = SearchParams { max_lists: Some(40), ..SearchParams::new(10) };
-    let whole = engine(&made).search(&queries, &params).unwrap();
-
-    let harmless = FaultRates { interrupted: 0.2, short: 0.3, hold: 0.3, ..FaultRates::default() };
-    let engine = faulty(&made, Schedule::seeded(1, harmless));
-    assert_eq!(found(&engine.search(&queries, &params).unwrap()), found(&whole));
-    assert!(engine.damage().is_empty());
-
-    let harmful = FaultRates { error: 0.1, flip: 0.1, hold: 0.2, ..FaultRates::default() };
-    let engine = faulty(&made, Schedule::seeded(2, harmful));
-    let answers = engine.search(&queries, &params).unwrap();
-    let damaged = answers.iter().filter(|a| a.missing.parts() > 0).count();
-    assert!(damaged > 10, "{damaged} answers met damage");
-    for (answer, whole) in answers.iter().zip(&whole) {
-        if answer.missing.parts() == 0 {
-            assert_eq!(answer.neighbours, whole.neighbours);
-        }
-        // What is left out is left out; what is returned is true.
-        for neighbour in &answer.neighbours {
-            let at = made.input.ids.iter().position(|&id| id == neighbour.id).unwrap();
-            assert!(neighbour.distance >= whole.neighbours[0].distance);
-            assert!(at < 1500);
-        }
-        for pair in answer.neighbours.windows(2) {
-            assert!((pair[0].distance, pair[0].id) < (pair[1].distance, pair[1].id));
-        }
-    }
-    let damage = engine.damage();
-    assert!(damage.iter().any(|d| matches!(d.reason, DamageReason::Hash { .. })));
-    assert!(damage.iter().any(|d| matches!(d.reason, DamageReason::Read(_))));
-    assert!(damage[0].to_string().contains("codes-1: list "));
-}
-
-#[test]
-fn a_failed_merged_read_is_repeated_list_by_list() {
-    let made = made(TestIndex::random(Metric::L2, DType::U8, 16, 300));
-    let queries = random_rows(DType::U8, 16, 1, 3);
-    let whole = engine(&made).search(&queries, &all_lists(&made, 5)).unwrap();
-    assert_eq!((whole[0].work.reads, whole[0].work.rounds), (1, 1), "all lists are neighbours");
-
-    let broken = faulty(&made, Schedule::script([Fault::Error(5)]));
-    let again = broken.search(&queries, &all_lists(&made, 5)).unwrap();
-    assert_eq!((again[0].work.reads, again[0].work.rounds, again[0].missing.parts()), (31, 2, 0));
-    assert_eq!(again[0].neighbours, whole[0].neighbours);
-
-    let broken = faulty(&made, Schedule::script([Fault::Error(5), Fault::None, Fault::Error(5)]));
-    let again = broken.search(&queries, &all_lists(&made, 5)).unwrap();
-    assert_eq!(again[0].missing.parts(), 1);
-    assert_eq!(broken.damage()[0].part, DamagedPart::List(1));
-}
-
-#[test]
-fn a_damaged_list_is_left_out_and_the_rest_keeps_serving() {
-    let made = made(TestIndex::random(Metric::L2, DType::U8, 16, 300));
-    let entry = made.index.segments()[0].directory.entry(0);
-    let mut bytes = std::fs::read(&made.index.segments()[0].codes.path).unwrap();
-    bytes[4096 + 512 * entry.offset_units as usize] ^= 1;
-    std::fs::write(&made.index.segments()[0].codes.path, bytes).unwrap();
-    let engine = engine(&made);
-    let queries = random_rows(DType::U8, 16, 12, 3);
-    let first = engine.search(&queries, &all_lists(&made, 5)).unwrap();
-    for answer in &first {
-        assert_eq!((answer.missing.parts(), answer.neighbours.len()), (1, 5));
-        assert_eq!(answer.work.vectors_scanned, 600 - entry.count() as u64);
-    }
-    let damage = engine.damage();
-    assert_eq!((damage.len(), damage[0].part), (1, DamagedPart::List(0)), "remembered once");
-    let again = engine.search(&queries, &all_lists(&made, 5)).unwrap();
-    let most = first.iter().map(|answer| answer.work.read_bytes).max().unwrap();
-    for (again, first) in again.iter().zip(&first) {
-        assert_eq!((&again.neighbours, again.missing.parts()), (&first.neighbours, 1));
-        assert!(again.work.read_bytes < most, "a list that failed again and again is not read any more");
     }
 }
 
@@ -420,82 +343,6 @@ fn distances_stay_finite_at_the_limits_of_length() {
 }
 
 #[test]
-fn a_batch_stops_when_told_and_at_its_deadline() {
-    let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 200));
-    let engine = engine(&made);
-    let queries = random_rows(DType::U8, 8, 100, 3);
-    let stop = Arc::new(AtomicBool::new(true));
-    let stopped = engine.search_until(queries[..].into(), &SearchParams::new(1), &stop);
-    assert!(matches!(stopped, Err(SearchError::Stopped { answered: 0, queries: 100 })));
-    stop.store(false, Ordering::Relaxed);
-    assert_eq!(engine.search_until(queries[..].into(), &SearchParams::new(1), &stop).unwrap().len(), 100);
-
-    let (sender, receiver) = bounded(1);
-    let deadline = Some(Instant::now());
-    let request = Request {
-        queries: queries.clone().into(),
-        column_queries: None,
-        params: SearchParams::new(1),
-        deadline,
-        stop: None,
-    };
-    engine.submit(request, move |result| sender.send(result).unwrap()).unwrap();
-    assert!(matches!(receiver.recv().unwrap(), Err(SearchError::Deadline { .. })));
-
-    // Dropping the engine answers what was handed in.
-    let (sender, receiver) = bounded(1);
-    let request = Request {
-        queries: queries.into(),
-        column_queries: None,
-        params: SearchParams::new(1),
-        deadline: None,
-        stop: None,
-    };
-    engine.submit(request, move |result| sender.send(result).unwrap()).unwrap();
-    drop(engine);
-    assert_eq!(receiver.recv().unwrap().unwrap().len(), 100);
-}
-
-#[test]
-fn a_query_under_way_is_given_up_within_a_burst() {
-    let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 2000));
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    let [carried_out, withdrawn] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
-    let counters = (Arc::clone(&carried_out), Arc::clone(&withdrawn));
-    let engine = Engine::open_with(Arc::clone(&made.index), config(1, 4), move || {
-        let stop = Arc::clone(&told);
-        let (carried_out, all_withdrawn) = counters.clone();
-        Hooked::boxed(open_reader(BackendChoice::Auto, 16)?, move |event| {
-            match event {
-                Event::Submit => {
-                    assert!(!stop.load(Ordering::Relaxed), "reads for a search that was stopped")
-                }
-                // The search is asked to stop when the first bytes come in.
-                Event::Completed { reads, withdrawn } if reads > 0 => {
-                    carried_out.fetch_add(reads - withdrawn, Ordering::Relaxed);
-                    all_withdrawn.fetch_add(withdrawn, Ordering::Relaxed);
-                    stop.store(true, Ordering::Relaxed);
-                }
-                _ => {}
-            }
-            Ok(())
-        })
-    })
-    .unwrap();
-    let queries = random_rows(DType::U8, 8, 100, 3);
-    // Every other list, so that many reads are asked for at once.
-    let params = SearchParams { max_lists: Some(made.index.lists() / 2), ..SearchParams::new(1) };
-    let stopped = engine.search_until(queries[..].into(), &params, &stop);
-    assert!(matches!(stopped, Err(SearchError::Stopped { answered: 0, queries: 100 })), "{stopped:?}");
-    // Each of four queries asked for about fifty, of which sixteen were under way; those that took their places meanwhile were
-    // read, the others not any more.
-    drop(engine);
-    let [carried_out, withdrawn] = [carried_out, withdrawn].map(|count| count.load(Ordering::Relaxed));
-    assert!(withdrawn >= 40, "{carried_out} read, {withdrawn} withdrawn");
-}
-
-#[test]
 fn bytes_are_limited_to_what_was_asked_for() {
     let made = made(TestIndex::random(Metric::L2, DType::U8, 64, 3000));
     let engine = engine(&made);
@@ -514,136 +361,6 @@ fn bytes_are_limited_to_what_was_asked_for() {
     assert!(least.iter().all(|a| a.limited_by == Some(Limit::MaxBytes)));
     let refused = engine.search(&queries, &limited(0));
     assert!(matches!(refused, Err(SearchError::Params(ParamsError::ZeroBytes))));
-}
-
-#[test]
-fn vectors_are_found_by_id() {
-    for (dtype, metric) in [(DType::U8, Metric::L2), (DType::F16, Metric::Cosine)] {
-        let made = made(TestIndex::random(metric, dtype, 24, 3000));
-        let lookup = Arc::new(Lookup::open(Arc::clone(&made.index)).unwrap());
-        let absent = (0..).find(|id| !made.input.ids.contains(id)).unwrap();
-        let cached = EngineConfig { cache_bytes: 1 << 20, ..config(2, 3) };
-        for config in [config(1, 1), config(2, 3), cached] {
-            let engine = Engine::open(Arc::clone(&made.index), config).unwrap();
-            assert_eq!(engine.fetch(&lookup, &[]).unwrap(), Fetched::default());
-            for count in [1, 15, 16, 17, 3000] {
-                // Others in between, and one twice.
-                let ids = &made.input.ids[..count];
-                let mut asked = vec![absent];
-                asked.extend(ids);
-                asked.extend([u64::MAX, ids[0]]);
-                let Fetched { rows, states, .. } = engine.fetch(&lookup, &asked).unwrap();
-                let expected: Vec<u8> =
-                    (0..count).chain([0]).flat_map(|at| made.input.row(at)).copied().collect();
-                assert_eq!(rows, expected, "{count}");
-                let gone = [0, count + 1];
-                for (at, state) in states.iter().enumerate() {
-                    let found = if gone.contains(&at) { FetchState::Absent } else { FetchState::Found };
-                    assert_eq!(*state, found, "{at} of {count}");
-                }
-            }
-            assert_eq!(engine.damage_count(), 0);
-        }
-    }
-}
-
-#[test]
-fn a_damaged_page_costs_its_own_vectors_alone_and_is_counted() {
-    let made = made(TestIndex::random(Metric::L2, DType::U8, 24, 3000));
-    let lookup = Arc::new(Lookup::open(Arc::clone(&made.index)).unwrap());
-    let flip = |path: &Path, at: usize| {
-        let mut bytes = std::fs::read(path).unwrap();
-        bytes[at] ^= 1;
-        std::fs::write(path, &bytes).unwrap();
-    };
-    let lost = |engine: &Engine| {
-        let Fetched { rows, states, .. } = engine.fetch(&lookup, &made.input.ids).unwrap();
-        let mut rows = rows.chunks(24);
-        for (at, &state) in states.iter().enumerate() {
-            match state {
-                FetchState::Found => assert_eq!(rows.next().unwrap(), made.input.row(at)),
-                FetchState::Damaged => {}
-                FetchState::Absent => panic!("{at} is in the index"),
-            }
-        }
-        assert!(rows.next().is_none());
-        states.iter().filter(|&&state| state == FetchState::Damaged).count()
-    };
-    // A page of vectors in the middle.
-    flip(
-        &made.index.segments()[0].vectors(VectorsOf::Main).path,
-        4096 + 5 * made.index.page_layout().page_bytes() + 77,
-    );
-    let records = made.index.page_layout().page_records();
-    let engine = engine(&made);
-    // Also once it is not read any more.
-    for _ in 0..10 {
-        assert_eq!(lost(&engine), records);
-    }
-    assert!(
-        matches!(engine.damage()[..], [Damage { part: DamagedPart::Page(5), .. }]),
-        "{:?}",
-        engine.damage()
-    );
-    // And a page of ids.
-    flip(&made.index.segments()[0].ids.path, 4096 + 4096 + 77);
-    let entries = made.index.segments()[0].ids.layout.page_entries();
-    for _ in 0..10 {
-        assert!((entries..=entries + records).contains(&lost(&engine)), "{}", lost(&engine));
-    }
-    assert_eq!(engine.damage_count(), 2);
-    assert!(engine.damage().iter().any(|damage| damage.part == DamagedPart::IdPage(1)));
-
-    let path = &made.index.segments()[0].ids.path;
-    flip(path, std::fs::metadata(path).unwrap().len() as usize - 12);
-    let refused = Lookup::open(Arc::new(Index::open(made.dir.path()).unwrap()));
-    assert!(matches!(refused, Err(OpenError::Checksum { .. })), "{refused:?}");
-}
-
-#[test]
-fn fetches_meet_faults_deadlines_and_the_end() {
-    let made = made(TestIndex::random(Metric::L2, DType::U8, 24, 3000));
-    let lookup = Arc::new(Lookup::open(Arc::clone(&made.index)).unwrap());
-    let rates = FaultRates { error: 0.1, interrupted: 0.1, short: 0.1, hold: 0.2, flip: 0.1 };
-    for seed in 0..5 {
-        let engine = faulty(&made, Schedule::seeded(seed, rates));
-        let mut damaged = 0;
-        for ids in made.input.ids.chunks(100) {
-            let Fetched { rows, states, .. } = engine.fetch(&lookup, ids).unwrap();
-            let mut rows = rows.chunks(24);
-            for (state, id) in states.iter().zip(ids) {
-                let at = made.input.ids.iter().position(|known| known == id).unwrap();
-                match state {
-                    FetchState::Found => assert_eq!(rows.next().unwrap(), made.input.row(at)),
-                    FetchState::Damaged => damaged += 1,
-                    FetchState::Absent => panic!("{id} is in the index"),
-                }
-            }
-        }
-        assert!(damaged > 0);
-    }
-    let engine = engine(&made);
-    let request = |deadline, stop| FetchRequest {
-        lookup: Arc::clone(&lookup),
-        ids: made.input.ids.clone(),
-        content: FetchContent::VECTORS,
-        deadline,
-        stop,
-    };
-    let (sender, receiver) = bounded(2);
-    for (deadline, stop) in [(Some(Instant::now()), None), (None, Some(Arc::new(AtomicBool::new(true))))] {
-        let sender = sender.clone();
-        let reply = move |result: Result<Fetched, SearchError>| sender.send(result).unwrap();
-        engine.submit_fetch(request(deadline, stop), reply).unwrap();
-    }
-    let ends = [receiver.recv().unwrap(), receiver.recv().unwrap()];
-    assert!(ends.iter().any(|end| matches!(end, Err(SearchError::Deadline { .. }))), "{ends:?}");
-    assert!(ends.iter().any(|end| matches!(end, Err(SearchError::Stopped { .. }))), "{ends:?}");
-    // Handed in before the end, answered before it.
-    let reply = move |result: Result<Fetched, SearchError>| sender.send(result).unwrap();
-    engine.submit_fetch(request(None, None), reply).unwrap();
-    drop(engine);
-    assert_eq!(receiver.recv().unwrap().unwrap().states.len(), 3000);
 }
 
 #[test]
