@@ -88,7 +88,7 @@ fn every_call_answers_as_in_process() {
         points[0]["recall"].as_f64().unwrap()
     };
     let recall = bench(&["--index", &index]);
-    assert!(recall > 0.5 && recall == bench(&["--server", &server.address]), "{recall}");
+    assert!(recall > 0.25 && recall == bench(&["--server", &server.address]), "{recall}");
     let described = spandrel(&["admin", "--server", &server.address, "--format", "json", "describe"]);
     let described: serde_json::Value = serde_json::from_str(&described).unwrap();
     let column = serde_json::json!({ "name": "fine", "dim": DIM, "dtype": "u8", "metric": "l2", "keeps_coarse": false });
