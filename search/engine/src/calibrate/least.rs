@@ -24,7 +24,7 @@ pub(super) fn least_work(
     tiers: &[Tier],
 ) -> Result<Vec<Setting>, CalibrateError> {
     let most = trials.steps_max();
-    let wanted = trials.rule.wanted(RECALL_DEFAULT);
+    let wanted = trials.rule(k).wanted(RECALL_DEFAULT);
     let grid = trials.grid().to_vec();
     let tried = |trials: &mut Trials<'_>, lists: u32, steps: u8| {
         trials.outcome(k, Part::Path, Setting::new(lists, steps))

@@ -35,7 +35,7 @@ pub(super) fn trace(
     let queries = measured[0].trial.losses.len() as u32; // CAST: at most the queries
     let codes_per_compared = trials.codes_per_compared(vectors);
     let stop = measured.iter().find_map(|found| found.trial.stop).map(|rule| rule.weights);
-    let points = points(&measured, trials.rule, trials.has_codes());
+    let points = points(&measured, trials.rule(k), trials.has_codes());
     Ok(RecallCurve { vectors, k, queries, codes_per_compared, stop, points })
 }
 
@@ -59,12 +59,12 @@ fn up(trials: &mut Trials<'_>, k: u32, path: &Path) -> Result<Vec<Measured>, Cal
     loop {
         let Measured { setting, trial } = &measured[measured.len() - 1];
         let missed = trial.missed();
-        let is_most = trials.rule.expected(&trial.losses) >= trials.recall_most(k);
+        let is_most = trials.rule(k).expected(&trial.losses) >= trials.recall_most(k);
         // What one query misses is what any further query counts as.
         if at == last || missed < 1.0 || is_most || level == 2 {
             return Ok(measured);
         }
-        let pruned = setting.pruned && level == 0 && trials.rule.expected(&trial.losses) < RECALL_DEFAULT;
+        let pruned = setting.pruned && level == 0 && trials.rule(k).expected(&trial.losses) < RECALL_DEFAULT;
         let next = path.next(at, (at + places(shares(k).1, fall)).min(last), lists_ratio(k));
         let better = Measured::of(trials, k, Setting { pruned, ..path.settings[next] })?;
         let fell = (missed / better.trial.missed().max(f64::MIN_POSITIVE)).ln();

@@ -3,6 +3,8 @@
 /// What a query misses, divided by what a row of the index misses, which has shaped its own list: 0.97 to 1.04 on descriptors of other
 /// photographs and sentences of other texts (decision 060).
 const STRANGER_MISSES: f64 = 1.05;
+/// From this number of neighbours on a row misses what others miss: few of its neighbours are in the list that it has shaped.
+const K_AS_STRANGERS: u32 = 100;
 /// Halvings of the interval that an upper bound lies in.
 const HALVINGS: usize = 40;
 
@@ -24,6 +26,11 @@ impl Rule {
     /// Of queries from the same source.
     pub(super) const fn of_queries(confidence: Option<f64>) -> Rule {
         Rule { misses: 1.0, confidence }
+    }
+
+    /// For searches for `k` neighbours.
+    pub(super) const fn of_neighbours(self, k: u32) -> Rule {
+        if k < K_AS_STRANGERS { self } else { Rule { misses: 1.0, ..self } }
     }
 
     /// The recall that a further query is to expect at least. The allowance takes no more than there is.
@@ -117,6 +124,8 @@ mod tests {
         let (few, many) = (expected(&[0.02; 50]), expected(&[0.02; 5000]));
         assert!(few < many && many < 1.0 - 0.02 * STRANGER_MISSES, "{few} {many}");
         assert!(expected_recall(&[0.02; 5000], None) > many);
+        let of = |k| Rule::of_rows(None).of_neighbours(k).expected(&[0.02; 5000]);
+        assert_eq!((of(10), of(99), of(100)), (many, many, expected_recall(&[0.02; 5000], None)));
     }
 
     #[test]

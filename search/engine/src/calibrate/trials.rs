@@ -92,7 +92,7 @@ pub(super) struct Trials<'a> {
     threads: usize,
     codes_per_page: f64,
     /// How losses say what to expect.
-    pub(super) rule: Rule,
+    rule: Rule,
     tried: HashMap<(u32, Part, Setting), Rc<Trial>>,
     /// When searches end early, by number of neighbours; none where that saves too few lists.
     stopping: HashMap<u32, Option<Stopping>>,
@@ -165,6 +165,11 @@ impl<'a> Trials<'a> {
         }
     }
 
+    /// How losses of searches for `k` neighbours say what to expect.
+    pub(super) fn rule(&self, k: u32) -> Rule {
+        self.rule.of_neighbours(k)
+    }
+
     pub(super) fn has_codes(&self) -> bool {
         self.index.code() != CodeSpec::Full
     }
@@ -201,7 +206,7 @@ impl<'a> Trials<'a> {
     /// Where to begin for another number of neighbours than `near` is for: errors and pruning alike, and the lists that
     /// hold enough of the neighbours for the default recall.
     pub(super) fn start(&self, k: u32, near: Setting) -> Setting {
-        let at = self.fewest_lists(k, self.rule.wanted(RECALL_DEFAULT));
+        let at = self.fewest_lists(k, self.rule(k).wanted(RECALL_DEFAULT));
         let lists = self.grid[at.min(self.grid.len() - 1)];
         Setting { lists, steps: near.steps.min(self.steps_max()), ..near }
     }
@@ -266,7 +271,7 @@ impl<'a> Trials<'a> {
         if k > STOP_K_MAX || !self.has_codes() || !in_memory || self.grid.len() == 1 {
             return Ok(false);
         }
-        let enough = self.fewest_lists(k, self.rule.wanted(STOP_RECALL));
+        let enough = self.fewest_lists(k, self.rule(k).wanted(STOP_RECALL));
         let Some(&enough) = self.grid.get(enough) else { return Ok(false) };
         let lists = enough.saturating_mul(TRACED).min(index.found_lists());
         let picks: Vec<usize> = self.part(k, Part::Path).collect();
