@@ -5,7 +5,7 @@ import unittest
 import numpy as np
 
 import spandrel
-from real import K, VECTORS, Server, assert_expected, made
+from real import DIM, K, VECTORS, Server, assert_expected, made, made_column
 
 
 class RealServer(unittest.IsolatedAsyncioTestCase):
@@ -39,6 +39,29 @@ class RealServer(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(fetched.attributes, [{"price": 3.5, "tags": ["t3"]}])
         by_id = await self.client.search_by_id([3, 4], K)
         np.testing.assert_array_equal(by_id.ids, (await self.client.search(self.rows[3:5], K)).ids)
+
+    async def test_candidates_are_compared_in_a_column(self):
+        coarse, fine = self.queries[:30, : DIM // 4], self.queries[:30]
+        everything = spandrel.Options(max_lists=1000, rerank=VECTORS)
+        exact = ((fine[:, None].astype(np.int64) - self.rows.astype(np.int64)) ** 2).sum(axis=2)
+        nearest = np.sort(exact, axis=1)[:, :K]
+
+        async def one_by_one():
+            for row in fine:
+                yield row
+
+        with Server("--index", f"vectors={made_column()}") as server:
+            async with spandrel.AsyncClient(server.address) as client:
+                answers = await client.search(coarse, K, everything, column_queries={"fine": fine})
+                np.testing.assert_array_equal(answers.distances, nearest)
+                stream = client.search_stream(coarse, K, everything, column_queries={"fine": one_by_one()})
+                async for item in stream:
+                    np.testing.assert_array_equal(item.answer.distances, nearest[item.number])
+                self.assertEqual((await client.search_by_id(5, K, everything, column="fine")).ids[0], 5)
+                np.testing.assert_array_equal((await client.fetch([9], column="fine")).vectors, self.rows[[9]])
+                with self.assertRaises(ValueError):
+                    async for _ in client.search_stream(coarse, K, column_queries={"fine": fine[:3]}):
+                        pass
 
     async def test_ranges(self):
         squared = ((self.rows.astype(np.int64) - self.queries[7].astype(np.int64)) ** 2).sum(axis=1)

@@ -65,7 +65,7 @@ fn main() -> Result<()> {
     for &code in &args.codes {
         let fine = Built::new(&set, &set.base, None, (code, args.threads))?;
         let coarse = Built::new(&set, &base, Some(&set.base), (code, args.threads))?;
-        println!("\n{code} of {}: {:.1} bytes of memory a vector; ", args.dim, coarse.memory());
+        println!("\n{code} of {}: {:.1} bytes of memory a vector", args.dim, coarse.memory());
         println!("{code} of {whole}: {:.1} bytes of memory a vector", fine.memory());
         println!("| compared | {} components alone | compared in the column | {code} of {whole} |", args.dim);
         println!("|---|---|---|---|");
