@@ -145,15 +145,7 @@ impl QueryPlan {
             true => VerifyPlan::with(Rerank::Count(k as u32), false, index)?,
             false => VerifyPlan::of(params, index, pruning.rerank_errors)?,
         };
-        let expected = match plan {
-            Some(FilterPlan::Exact) => Some(1.0),
-            // The curve is of other vectors.
-            _ if by_column => None,
-            _ => {
-                let recall = pruning.recall.filter(|_| !compares_less(params.rerank, &pruning));
-                recall.map(|recall| (1.0 - params.misses * (1.0 - recall)).max(0.0))
-            }
-        };
+        let expected = expected(params, &pruning, plan);
         Ok(QueryPlan {
             probe,
             stop: StopPlan { lists_max, bytes_max, rule: learned, followed },
@@ -335,6 +327,19 @@ fn check_pruning(params: &SearchParams) -> Result<(), ParamsError> {
         return Err(ParamsError::Effort { found: params.effort });
     }
     Ok(())
+}
+
+/// Recall to be expected; none where nothing is known.
+fn expected(params: &SearchParams, pruning: &Pruning, plan: Option<FilterPlan>) -> Option<f64> {
+    match plan {
+        Some(FilterPlan::Exact) => Some(1.0),
+        // The curve is of other vectors.
+        _ if params.compare_by == VectorsOf::Column => None,
+        _ => {
+            let recall = pruning.recall.filter(|_| !compares_less(params.rerank, pruning));
+            recall.map(|recall| (1.0 - params.misses * (1.0 - recall)).max(0.0))
+        }
+    }
 }
 
 /// Whether a rule given with the query may compare fewer vectors than the recall takes.

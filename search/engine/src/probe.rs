@@ -61,6 +61,14 @@ pub(crate) struct Probed {
     pub(crate) end: Option<End>,
 }
 
+/// The lists to take in place of `lists`, in which `missing` of the vectors wanted are missing.
+fn more_lists(index: &Index, lists: u32, missing: u64) -> u32 {
+    let mean = (index.vectors() / u64::from(index.lists())).max(1);
+    // At least twice the number, so that lists much shorter than most take few turns.
+    let more = (2 * missing.div_ceil(mean)).max(lists.into());
+    u32::try_from(u64::from(lists) + more).unwrap_or(u32::MAX)
+}
+
 impl Prober {
     /// Of each segment with heads of its own, by number, the head nearest to the last query.
     pub(crate) fn nearest_heads(&self) -> &[(u16, u32)] {
@@ -112,15 +120,7 @@ impl Prober {
             return Probed { head_distances, end: ended, ..Probed::default() };
         }
         // Those of a partition's small values are searched in any case, and come first.
-        let mut shared = Probed { shared: self.shared.len() as u32, ..Probed::default() }; // CAST: lists are numbered by u32
-        for place in self.shared.iter().filter_map(|&near| place_of(query, near, keeps_empty)) {
-            if is_unreadable(place.key()) {
-                shared.unreadable += 1;
-                continue;
-            }
-            shared.vectors += place.accepted;
-            out.push(place);
-        }
+        let shared = self.take_shared(query, keeps_empty, &is_unreadable, out);
         let shared_places = out.len();
         let guard = Guard::of(plan, probe, query, shared.vectors);
         loop {
@@ -181,12 +181,28 @@ impl Prober {
                     ..probed
                 };
             }
-            let mean = (index.vectors() / u64::from(index.lists())).max(1);
-            // At least twice the number, so that lists much shorter than most take few turns.
-            let more = (2 * missing.div_ceil(mean)).max(lists.into());
-            let wanted = u64::from(lists) + more;
-            lists = wanted.min(plan.stop.lists_max.into()) as u32; // CAST: at most `lists_max`
+            lists = more_lists(index, lists, missing).min(plan.stop.lists_max);
         }
+    }
+
+    /// Takes the lists that values of a partition share, those that can be read.
+    fn take_shared(
+        &self,
+        query: &Query<'_>,
+        keeps_empty: bool,
+        is_unreadable: impl Fn((u16, u32)) -> bool,
+        out: &mut Vec<ListPlace>,
+    ) -> Probed {
+        let mut taken = Probed { shared: self.shared.len() as u32, ..Probed::default() }; // CAST: lists are numbered by u32
+        for place in self.shared.iter().filter_map(|&near| place_of(query, near, keeps_empty)) {
+            if is_unreadable(place.key()) {
+                taken.unreadable += 1;
+                continue;
+            }
+            taken.vectors += place.accepted;
+            out.push(place);
+        }
+        taken
     }
 
     /// Finds the nearest head of each segment with heads of its own: how many distances that took.

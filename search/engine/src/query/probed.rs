@@ -10,6 +10,8 @@ use crate::fetch::ListPlace;
 use crate::filter_plan::FilterPlan;
 use crate::kept;
 use crate::plan::CollectPlan;
+use crate::probe;
+use crate::progress::Progress;
 use crate::pruning::{Aim, Pruning};
 use crate::query::explaining::{Chosen, damaged};
 use crate::query::step::Step;
@@ -154,15 +156,8 @@ impl Probed {
             places,
         );
         let progress = &mut *step.progress;
-        progress.chosen = chosen.lists;
-        progress.work.lists = chosen.lists + chosen.shared;
-        progress.work.head_distances = progress.work.head_distances.saturating_add(chosen.head_distances);
+        note(progress, &chosen, planned.lists);
         *vectors = chosen.vectors;
-        if let Some(explanation) = &mut progress.explanation {
-            explanation.shared_lists = chosen.shared;
-            explanation.lists_planned = planned.lists;
-        }
-        progress.end = progress.end.or(chosen.end);
         if chosen.is_given_up {
             progress.compare_codes();
             places.clear();
@@ -277,6 +272,18 @@ impl Probed {
         self.wider = None;
         self.shared = 0;
     }
+}
+
+/// Counts what choosing lists took.
+fn note(progress: &mut Progress, chosen: &probe::Probed, planned: u32) {
+    progress.chosen = chosen.lists;
+    progress.work.lists = chosen.lists + chosen.shared;
+    progress.work.head_distances = progress.work.head_distances.saturating_add(chosen.head_distances);
+    if let Some(explanation) = &mut progress.explanation {
+        explanation.shared_lists = chosen.shared;
+        explanation.lists_planned = planned;
+    }
+    progress.end = progress.end.or(chosen.end);
 }
 
 /// Drops the farthest of the lists, nearest first, that go over a limit of bytes; `least` are kept in any case.
