@@ -277,7 +277,7 @@ impl Entry {
     pub(crate) fn count(&self, code: Code) {
         self.answered();
         if !self.is_counted.swap(true, Ordering::Relaxed) {
-            self.connection.metrics().ended(self.method, code_name(code));
+            self.connection.metrics().ended(self.method, code);
             if let Some(LetIn { caller, .. }) = self.let_in.get()
                 && self.method.scope() == Some(Scope::Admin)
             {

@@ -21,7 +21,7 @@ pub(crate) struct Outgoing {
     entry: Arc<Entry>,
     /// What is left of the last data, and the count of its bytes, which are in memory until the last piece of them is written.
     rest: Bytes,
-    held: Option<Arc<Held>>,
+    held: Option<Share>,
     /// Ends what would go on for as long as its client likes.
     over: Option<Pin<Box<dyn Future<Output = Refusal> + Send>>>,
 }
@@ -29,7 +29,24 @@ pub(crate) struct Outgoing {
 /// A part of some data. The connection drops it when it is written, or when the stream is over.
 struct Piece {
     bytes: Bytes,
-    held: Arc<Held>,
+    held: Share,
+}
+
+/// What a piece holds of the count of the data's bytes.
+enum Share {
+    /// It is the only one.
+    Whole(Held),
+    /// The last of several that goes gives the count back.
+    Part(Arc<Held>),
+}
+
+impl Share {
+    fn entry(&self) -> &Entry {
+        match self {
+            Share::Whole(held) => &held.entry,
+            Share::Part(held) => &held.entry,
+        }
+    }
 }
 
 impl AsRef<[u8]> for Piece {
@@ -40,7 +57,7 @@ impl AsRef<[u8]> for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        self.held.entry.written();
+        self.held.entry().written();
     }
 }
 
@@ -57,7 +74,8 @@ impl Outgoing {
         let bytes = data.len();
         self.entry.take_answer(bytes);
         self.rest = data;
-        self.held = Some(Arc::new(Held { entry: Arc::clone(&self.entry), bytes }));
+        let held = Held { entry: Arc::clone(&self.entry), bytes };
+        self.held = Some(if bytes <= PIECE { Share::Whole(held) } else { Share::Part(Arc::new(held)) });
     }
 
     /// The next piece of the data there is.
@@ -65,8 +83,8 @@ impl Outgoing {
         let held = self.held.take()?;
         let bytes = self.rest.split_to(self.rest.len().min(PIECE));
         self.entry.handed_over();
-        if !self.rest.is_empty() {
-            self.held = Some(Arc::clone(&held));
+        if let (Share::Part(held), false) = (&held, self.rest.is_empty()) {
+            self.held = Some(Share::Part(Arc::clone(held)));
         }
         Some(Frame::data(Bytes::from_owner(Piece { bytes, held })))
     }

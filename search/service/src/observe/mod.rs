@@ -93,7 +93,7 @@ mod tests {
         let mut counts = prometheus_client::registry::Registry::with_prefix("spandrel");
         let metrics = Metrics::new(&mut counts);
         metrics.answered_in(Method::Search, 0.001);
-        metrics.ended(Method::Search, "OK");
+        metrics.ended(Method::Search, tonic::Code::Ok);
         drop(metrics.index("an index"));
         let executor = spandrel_engine::Executor::new(spandrel_engine::EngineConfig::default()).unwrap();
         let admission = AdmissionConfig::default();
