@@ -167,23 +167,8 @@ impl ServerConfig {
         let pages = if self.metrics.is_some() { observe::CONNECTIONS } else { 0 };
         let wanted = self.limits.connections;
         let shares = Shares::new(allowed, pages + self.engine.threads, wanted);
-        for index in &self.indexes {
-            // What is wrong with an index is told where it is opened.
-            if let Some(files) = index.source().files() {
-                shares.put_by(&index.name, files).map_err(|_| StartError::Descriptors { allowed })?;
-            }
-        }
-        let most = shares.connections();
-        if most == 0 {
+        if shares.connections() == 0 {
             return Err(StartError::Descriptors { allowed });
-        }
-        if most < wanted {
-            tracing::warn!(
-                wanted,
-                most,
-                allowed,
-                "the system allows too few open files for all connections; raise it (ulimit -n, LimitNOFILE)"
-            );
         }
         Ok(shares)
     }

@@ -77,6 +77,19 @@ impl Shares {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// Warns where fewer connections are allowed than wanted.
+    pub(crate) fn warn_of_few(&self) {
+        let (most, Shares { wanted, allowed, .. }) = (self.connections(), self);
+        if most < *wanted {
+            tracing::warn!(
+                wanted,
+                most,
+                allowed,
+                "the system allows too few open files for all connections; raise it (ulimit -n, LimitNOFILE)"
+            );
+        }
+    }
+
     /// Waits until there are descriptors for `files` files, at most [`CLOSING`]: those of a version whose place was taken are
     /// closed when its last query ends. Blocks.
     pub(crate) fn wait_free(&self, files: usize, stop: &AtomicBool) -> Result<(), Refusal> {

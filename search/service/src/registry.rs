@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use spandrel_engine::ThreadReport;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::descriptors::files_of;
+use crate::descriptors::{Shares, files_of};
 use crate::health::Health;
 use crate::progress::Progress;
 use crate::refusal::Refusal;
@@ -144,6 +144,11 @@ impl Registry {
     /// All of them, by name.
     pub(crate) fn all(&self) -> Vec<Arc<Served>> {
         self.map.load().values().cloned().collect()
+    }
+
+    /// Descriptors, shared out among indexes and connections.
+    pub(crate) fn descriptors(&self) -> &Shares {
+        &self.opening.descriptors
     }
 
     /// Opens an index of the start.

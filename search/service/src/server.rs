@@ -166,6 +166,7 @@ impl Server {
                 );
             }
         }
+        self.registry.descriptors().warn_of_few();
         self.registry.set_loaded().await;
         Ok(())
     }

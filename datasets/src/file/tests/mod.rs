@@ -230,7 +230,10 @@ fn bad_rows_and_dims_are_refused() {
     let mut writer = VectorWriter::create(&path, DType::U8, 3).unwrap();
     assert!(matches!(writer.write_rows(&[0; 4]), Err(FileError::PartialRow { row_bytes: 3, .. })));
     assert!(matches!(VectorFile::open(folder.path().join("none.u8bin")), Err(FileError::Io(_))));
-    assert!(matches!(VectorFile::open(folder.path().join("x.txt")), Err(FileError::UnknownFormat { .. })));
+    let other = folder.path().join("x.txt");
+    assert!(matches!(VectorFile::open(&other), Err(FileError::Io(_))));
+    fs::write(&other, "1 2 3").unwrap();
+    assert!(matches!(VectorFile::open(&other), Err(FileError::UnknownFormat { .. })));
 }
 
 #[test]
