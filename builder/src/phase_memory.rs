@@ -145,9 +145,10 @@ fn column_bytes(params: &Params) -> (u64, u64) {
     let chunk = (params.threads * CHUNK_BYTES.max(column.row_bytes())) as u64;
     let pages = PageLayout::new(column.row_bytes(), column.metric, IdBytes::Eight);
     let groups = column_groups(rows, pages);
-    // Records of a group, and what puts them in order; the last group may be the only one.
-    let group = (GROUP_BYTES + pages.page_bytes() as u64).min(bytes) * 5 / 4
-        + 32 * (GROUP_BYTES / record as u64).min(rows);
+    // Records of a group, and what puts them in order. Rows with narrow ids are the most of a group.
+    let narrow = PageLayout::new(column.row_bytes(), column.metric, IdBytes::Four);
+    let group_rows = column_group_rows(narrow).max(column_group_rows(pages)).min(rows);
+    let group = group_rows * (record as u64 + 32);
     let hashes = 48 * bytes / CHUNK_BYTES as u64;
     let sorting = positions_bytes(rows) + spill::index_memory(groups, record, bytes);
     (sorting.max(group) + chunk + hashes, spill::memory_min(groups, record, bytes))

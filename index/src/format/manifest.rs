@@ -22,7 +22,7 @@ use crate::codes::CodeSpec;
 use crate::{DIM_MAX, DType, HeadSpace, Metric, Tier};
 
 const FIRST_WORD: &str = "spandrel-manifest ";
-/// Segments of an index: each costs a query a search of its heads, and seven open files.
+/// Segments of an index: each costs a query a search of its heads, and seven or eight open files.
 pub(crate) const SEGMENTS_MAX: usize = 256;
 /// A manifest is a few kilobytes; a longer file is not one.
 pub(super) const MANIFEST_BYTES_MAX: u64 = 16 << 20;

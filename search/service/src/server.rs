@@ -147,6 +147,7 @@ impl Server {
 
     async fn open_all(&mut self) -> Result<(), StartError> {
         let indexes = std::mem::take(&mut self.indexes);
+        self.put_by_descriptors(&indexes).await;
         for (done, index) in indexes.iter().enumerate() {
             self.registry.set_loading(Loading { done, of: indexes.len() });
             let opened = self.registry.load_first(index.clone()).await;
@@ -169,6 +170,22 @@ impl Server {
         self.registry.descriptors().warn_of_few();
         self.registry.set_loaded().await;
         Ok(())
+    }
+
+    /// Keeps connections from taking the descriptors of indexes that are to be opened. What does not fit, or cannot be read, is
+    /// refused where the index is opened.
+    async fn put_by_descriptors(&self, indexes: &[IndexConfig]) {
+        let (registry, indexes) = (Arc::clone(&self.registry), indexes.to_vec());
+        let counting = tokio::task::spawn_blocking(move || {
+            for index in &indexes {
+                if let Some(files) = index.source().files()
+                    && registry.descriptors().put_by(&index.name, files).is_err()
+                {
+                    break;
+                }
+            }
+        });
+        drop(counting.await);
     }
 
     /// Where gRPC is served.

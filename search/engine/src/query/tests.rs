@@ -155,6 +155,53 @@ fn a_search_in_memory_stops_within_a_piece() {
     assert_eq!(work(&slot), (VECTORS as u64, 0));
 }
 
+/// Given up between a list of which one vector matches and one of which all do.
+#[test]
+fn what_a_search_that_was_given_up_had_gathered_is_not_answered_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = index(dir.path());
+    let searched = Arc::new(Searched::of(&index));
+    let mut tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
+    let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
+    let (running, _, answers) = taken(&searched);
+    slot.start(running, &mut tools, 0, &mut reads);
+    assert!(slot.finish_if_done(&tools));
+    let expected = answers.recv().unwrap().unwrap().remove(0);
+
+    slot.running = Some(taken(&searched).0);
+    let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
+    states.probed.begin(&mut step);
+    let nearest = states.probed.places[0].list;
+    let directory = &index.segments()[0].directory;
+    let one = directory.positions(nearest).start;
+    let matches = Matches::of(&index, |location| {
+        let position = location.position();
+        position == one || directory.list_of(position, 0) != nearest
+    });
+    let params = SearchParams {
+        filter: Some(Arc::new(matches)),
+        filter_plan: Some(FilterPlan::Lists),
+        max_lists: Some(u32::MAX),
+        ..SearchParams::new(10)
+    };
+    slot.running = Some(taken_with(&searched, &params).0);
+    slot.progress.work = Work::default();
+    let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
+    states.probed.begin(&mut step);
+    let query = step.query;
+    let sink = Sink { found: step.found, progress: step.progress, stop: None, is_beside: false };
+    let end = step.scan.scan_resident(&query, &states.probed.places, sink, &mut || Some(End::Stopped));
+    let gathered = slot.progress.work.vectors_scanned;
+    assert!(end == Some(End::Stopped) && (1..=16).contains(&gathered), "{gathered} of one block");
+
+    let (running, _, answers) = taken(&searched);
+    slot.start(running, &mut tools, 0, &mut reads);
+    assert!(slot.finish_if_done(&tools));
+    let found = answers.recv().unwrap().unwrap().remove(0);
+    assert_eq!(found.neighbours, expected.neighbours);
+    assert_eq!(found.work, expected.work);
+}
+
 fn part(path: &Path, offset: u64, bytes: u64) -> Vec<u8> {
     fs::read(path).unwrap()[offset as usize..][..bytes as usize].to_vec()
 }

@@ -141,6 +141,7 @@ impl Scan for CodedScan {
         sink: Sink<'_>,
         end: &mut dyn FnMut() -> Option<End>,
     ) -> Option<End> {
+        self.masked.begin();
         let Sink { found, progress, stop, is_beside } = sink;
         let skips = !progress.near.is_counted() && (query.accept.skips() || progress.is_sparse);
         let codes_bytes = codes_bytes(query.index);
@@ -211,6 +212,7 @@ impl Scan for CodedScan {
         sink: Sink<'_>,
         end: &mut dyn FnMut() -> Option<End>,
     ) -> Option<End> {
+        self.masked.begin();
         let matches = query.accept.matches()?;
         for (number, of_segment) in (0..).zip(matches.segments()) {
             let directory = &query.segment(number).directory;

@@ -54,6 +54,11 @@ pub(super) struct MaskedScan {
 }
 
 impl MaskedScan {
+    /// Begins with nothing gathered: a search that was given up may have left blocks.
+    pub(super) fn begin(&mut self) {
+        self.blocks.clear();
+    }
+
     /// Gathers the blocks of a list that hold a match: how many vectors of the list they hold.
     pub(super) fn gather(&mut self, list: MaskedList, matches: &SegmentMatches) -> u64 {
         let MaskedList { segment, list, positions, head_distance } = list;

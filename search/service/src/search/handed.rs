@@ -32,7 +32,8 @@ impl Handed<Vec<Answer>> {
         filter: Option<Arc<Compiled>>,
         call: Call<'_>,
     ) -> Result<Handed<Vec<Answer>>, Refusal> {
-        let (count, is_long) = (queries.len() / served.index().row_bytes(), queries.len() > CHECKED_BYTES);
+        let bytes = queries.len() + column_queries.as_ref().map_or(0, Bytes::len);
+        let (count, is_long) = (queries.len() / served.index().row_bytes(), bytes > CHECKED_BYTES);
         let (of, deadline) = (Arc::clone(served), Some(call.deadline));
         let hand_in = move || {
             Handed::with(&of, (count, filter), |stop, reply| {
