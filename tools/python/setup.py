@@ -6,7 +6,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 PROTO = pathlib.Path(__file__).resolve().parent.parent.parent / "proto"
-FILES = ["spandrel/v1/search.proto", "spandrel/v1/admin.proto"]
+FILES = ["spandrel/v1/explanation.proto", "spandrel/v1/search.proto", "spandrel/v1/admin.proto"]
 
 
 class Generate(build_py):

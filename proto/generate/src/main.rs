@@ -6,7 +6,8 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-const SOURCES: [&str; 2] = ["spandrel/v1/search.proto", "spandrel/v1/admin.proto"];
+const SOURCES: [&str; 3] =
+    ["spandrel/v1/explanation.proto", "spandrel/v1/search.proto", "spandrel/v1/admin.proto"];
 const CODE: &str = "generated/spandrel.v1.rs";
 const DESCRIPTOR: &str = "generated/descriptor.bin";
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from . import _errors
 from ._options import ColumnQueries, Options
 from ._results import Answers, Effort, Fetched, Filtered, IndexInfo, Missing, Operation, RangeEnd, RangePart, StreamAnswer
-from .v1 import admin_pb2, search_pb2
+from .v1 import admin_pb2, explanation_pb2, search_pb2
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -67,10 +67,10 @@ _TYPES = {
     search_pb2.ATTRIBUTE_TYPE_TIMESTAMP: "timestamp",
 }
 _PLANS = {
-    search_pb2.FILTER_PLAN_EXACT: "exact",
-    search_pb2.FILTER_PLAN_CODES: "codes",
-    search_pb2.FILTER_PLAN_LISTS: "lists",
-    search_pb2.FILTER_PLAN_POST: "post",
+    explanation_pb2.FILTER_PLAN_EXACT: "exact",
+    explanation_pb2.FILTER_PLAN_CODES: "codes",
+    explanation_pb2.FILTER_PLAN_LISTS: "lists",
+    explanation_pb2.FILTER_PLAN_POST: "post",
 }
 _LIMITS = {
     search_pb2.LIMIT_MAX_LISTS: "max_lists",

@@ -52,7 +52,7 @@ class Answers:
     `expected_recall` (float64, (n,)) is the recall to expect by the index's calibration, NaN where nothing is known, and `reached`
     (bool, (n,)) whether that is the recall asked for.
     `work` holds a message for each query, if it was asked for, and `explanations` one that says how it was answered (Explanation
-    in search.proto). `filtered` says for each query what its filter came to, None without one. `attributes` holds for each query
+    in explanation.proto). `filtered` says for each query what its filter came to, None without one. `attributes` holds for each query
     a dict for each neighbour found, if they were asked for: None for nothing, bool, int, float, str, a list of str for tags, a
     datetime with UTC for a timestamp, or its microseconds where datetime has no such year. `index_versions` and `index_uuids` are
     the versions of the index that answered: one, unless it was switched meanwhile.
