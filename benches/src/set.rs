@@ -18,6 +18,17 @@ pub const NEAR: usize = 100;
 /// Memory to build in.
 pub const MEMORY_BYTES: u64 = 4 << 30;
 
+/// What a measurement of a set spends.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Effort {
+    /// Queries used, from the first
+    #[arg(long, default_value_t = 2000)]
+    pub queries: usize,
+    /// Threads
+    #[arg(long, default_value_t = 2)]
+    pub threads: usize,
+}
+
 /// Vectors, queries and true neighbours.
 pub struct Set {
     /// Name of its folder.

@@ -48,12 +48,12 @@ impl Asked<'_> {
         if self.params.column.is_none() {
             fingerprint.push(("--column", "none".to_owned()));
         }
-        fingerprint.push(("input", stages::glance(self.params, self.input)?));
+        fingerprint.push(("input", stages::glance(self.input.vectors, self.input.ids)?));
         if let Some(attributes) = self.input.attributes {
             fingerprint.push(("content of attributes", stages::glance_attributes(attributes.source)?));
         }
         if let Some(column) = self.input.column {
-            fingerprint.push(("content of the column", stages::glance_column(column.vectors)?));
+            fingerprint.push(("content of the column", stages::glance(column.vectors, None)?));
         }
         Ok(fingerprint)
     }

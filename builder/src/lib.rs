@@ -47,7 +47,7 @@ pub use run::{BuildReport, Caller, build, build_for};
 
 use std::path::Path;
 
-use spandrel_index::format::{BODY_AT, SectionKind, attribute_name, section_name};
+use spandrel_index::format::{BODY_AT, SectionKind, attribute_name, column_name, section_name};
 use spandrel_index::{AttributeSource, Metric, SourceError, VectorSource};
 use spandrel_io::{FileWriter, Store, WriteError};
 
@@ -131,5 +131,10 @@ impl Target<'_> {
     /// Starts the file of the section of attribute number `attribute`.
     pub(crate) fn create_attribute(&self, attribute: u16) -> Result<FileWriter, WriteError> {
         self.store.create(&attribute_name(attribute, self.version))?.with_head(BODY_AT)
+    }
+
+    /// Starts the file of the vectors of a column.
+    pub(crate) fn create_column(&self, column: &str) -> Result<FileWriter, WriteError> {
+        self.store.create(&column_name(column, self.version))?.with_head(BODY_AT)
     }
 }

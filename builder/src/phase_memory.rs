@@ -25,6 +25,7 @@ pub(crate) const POSITION_ROWS: u64 = 1 << 20;
 pub(crate) const RUN_BYTES_MIN: u64 = 32 << 20;
 /// Bytes of memory of a run while runs are merged.
 const RUN_MEMORY: u64 = 192 << 10;
+
 /// Bytes of memory that each phase takes beside what every process does, for a number of lists.
 pub(crate) struct PhaseMemory {
     /// Freed blocks that the allocator keeps from one phase to the next.
@@ -171,6 +172,7 @@ pub(crate) fn group_lists(params: &Params) -> u32 {
     let list_bytes = copies / params.lists as f64 * params.filed_record_bytes() as f64;
     ((GROUP_BYTES as f64 / list_bytes) as u32).max(1) // CAST: saturates
 }
+
 /// Four bytes a row, where rows are laid out by their values.
 pub(crate) fn key_bytes(params: &Params) -> u64 {
     if params.partition.is_some() { 4 * params.vectors } else { 0 }

@@ -90,7 +90,7 @@ impl Plan {
         let positions = 4 * all_copies.saturating_sub(params.vectors);
         let codes = (all_copies as f64 * entry_bytes + padding) as u64 + positions; // CAST: an estimate
         let vectors = match params.keeps_vectors() {
-            true => page.pages(params.vectors) * page.page_bytes() as u64,
+            true => page.body_bytes(params.vectors),
             false => 0,
         };
         let column = PlannedColumn::of(params, id_bytes);

@@ -44,7 +44,7 @@ impl PlannedColumn {
     pub(crate) fn of(params: &Params, id_bytes: IdBytes) -> Option<PlannedColumn> {
         let column = params.column.as_ref()?;
         let pages = PageLayout::new(column.row_bytes(), column.metric, id_bytes);
-        let index_bytes = pages.pages(params.vectors) * pages.page_bytes() as u64 + BODY_AT; // CAST: widening
+        let index_bytes = pages.body_bytes(params.vectors) + BODY_AT;
         Some(PlannedColumn { name: column.name.clone(), index_bytes, keep_main: column.keep_main })
     }
 }

@@ -3,27 +3,20 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use spandrel_index::format::hash_hex;
-use spandrel_index::{Metric, check_vector};
+use spandrel_index::{Metric, VectorSource, check_vector};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::attributes::hash_attributes;
-use super::column::hash_column;
-use super::hashes::{chunk_hash, input_hash};
+use super::hashes::{chunk_hash, chunk_rows, input_hash};
 use crate::checkpoint::{Checked, SAMPLE};
 use crate::config::Params;
-use crate::phase_memory::CHUNK_BYTES;
 use crate::progress::Context;
 use crate::spill::SpillWriter;
 use crate::state::BuildState;
-use crate::{BuildError, Input};
+use crate::{BuildError, Column, IdSource, Input};
 
 /// Chunks for each thread whose samples are held until they are written.
 const WINDOW_CHUNKS: usize = 32;
-
-/// Rows of one chunk.
-pub(super) fn chunk_rows(params: &Params) -> u64 {
-    (CHUNK_BYTES / params.row_bytes()).max(1) as u64
-}
 
 /// What a chunk of the input came to.
 struct Chunk {
@@ -68,18 +61,17 @@ pub(crate) fn hash_input(
     Ok(input_hash(hashes))
 }
 
-/// A hash of a few rows from all over the input: enough to tell another file, and quick.
-pub(crate) fn glance(params: &Params, input: Input<'_>) -> Result<String, BuildError> {
+/// A hash of a few rows from all over a source, and of their ids: enough to tell another file, and quick.
+pub(crate) fn glance(vectors: &dyn VectorSource, ids: Option<&dyn IdSource>) -> Result<String, BuildError> {
     const ROWS: u64 = 256;
-    let last = params.vectors - 1;
-    let count = ROWS.min(params.vectors);
+    let count = ROWS.min(vectors.len());
     let mut hash = Xxh3::new();
-    let mut vector = vec![0; params.row_bytes()];
+    let mut vector = vec![0; vectors.row_bytes()];
     for at in 0..count {
-        let row = last * at / (count - 1).max(1);
-        input.vectors.read_rows(row, &mut vector)?;
+        let row = (vectors.len() - 1) * at / (count - 1).max(1);
+        vectors.read_rows(row, &mut vector)?;
         let mut id = [0];
-        if let Some(ids) = input.ids {
+        if let Some(ids) = ids {
             ids.read_ids(row, &mut id)?;
         }
         hash.update(&chunk_hash(&vector, &id).to_le_bytes());
@@ -96,7 +88,7 @@ fn check_chunks(
     mut take: impl FnMut(Chunk) -> Result<(), BuildError>,
 ) -> Result<(), BuildError> {
     context.progress.phase("check", params.vectors, "vectors");
-    let chunk_rows = chunk_rows(params);
+    let chunk_rows = chunk_rows(params.row_bytes());
     let chunks: Vec<u64> = (0..params.vectors.div_ceil(chunk_rows)).collect();
     for window in chunks.chunks(WINDOW_CHUNKS * params.threads) {
         let checked: Result<Vec<Chunk>, BuildError> = context.pool.install(|| {
@@ -141,15 +133,7 @@ fn check_chunk(
         id_max = own_ids.iter().copied().max().unwrap_or(0);
     }
     let hash = chunk_hash(rows, &own_ids);
-    let mut norm_squared_max = 0.0_f64;
-    // Bytes are always finite; their lengths matter to two of the metrics.
-    if !(params.dtype.is_integer() && params.metric == Metric::L2) {
-        for (row, vector) in (range.start..).zip(rows.chunks_exact(row_bytes)) {
-            let squared = check_vector(params.metric, params.dtype, vector)
-                .map_err(|found| BuildError::Value { name: input.vectors.name(), row, found })?;
-            norm_squared_max = norm_squared_max.max(squared);
-        }
-    }
+    let norm_squared_max = check_rows(input.vectors, params.metric, range.start, rows)?;
     let first = picks.partition_point(|&pick| pick < range.start);
     let mut sample = Vec::new();
     for &pick in picks[first..].iter().take_while(|&&pick| pick < range.end) {
@@ -157,4 +141,47 @@ fn check_chunk(
         sample.extend_from_slice(&rows[at..at + row_bytes]);
     }
     Ok(Chunk { hash, norm_squared_max, id_max, sample })
+}
+
+/// Checks the values of all rows of the column, where there is one: their hash.
+pub(crate) fn hash_column(input: Input<'_>, context: Context<'_>) -> Result<Option<String>, BuildError> {
+    let Some(Column { vectors, metric, .. }) = input.column else { return Ok(None) };
+    context.progress.phase("check column", vectors.len(), "vectors");
+    let row_bytes = vectors.row_bytes();
+    let rows_max = chunk_rows(row_bytes);
+    let check = |rows: &mut Vec<u8>, chunk: u64| -> Result<u128, BuildError> {
+        context.check_stop()?;
+        let (first, end) = (chunk * rows_max, ((chunk + 1) * rows_max).min(vectors.len()));
+        rows.resize((end - first) as usize * row_bytes, 0); // CAST: a chunk is small
+        vectors.read_rows(first, rows)?;
+        check_rows(vectors, metric, first, rows)?;
+        context.progress.advance(end - first);
+        Ok(chunk_hash(rows, &[]))
+    };
+    let chunks = 0..vectors.len().div_ceil(rows_max);
+    let hashes: Result<Vec<u128>, BuildError> =
+        context.pool.install(|| chunks.into_par_iter().map_init(Vec::new, check).collect());
+    Ok(Some(input_hash(hashes?)))
+}
+
+/// Refuses rows of a source, from row `first` on, that have no distance to others: the largest squared length, where lengths matter.
+pub(super) fn check_rows(
+    source: &dyn VectorSource,
+    metric: Metric,
+    first: u64,
+    rows: &[u8],
+) -> Result<f64, BuildError> {
+    let (dtype, mut norm_squared_max) = (source.dtype(), 0.0_f64);
+    // Bytes are always finite; their lengths matter to two of the metrics.
+    if !(dtype.is_integer() && metric == Metric::L2) {
+        for (row, vector) in (first..).zip(rows.chunks_exact(source.row_bytes())) {
+            let squared = check_vector(metric, dtype, vector).map_err(|found| BuildError::Value {
+                name: source.name(),
+                row,
+                found,
+            })?;
+            norm_squared_max = norm_squared_max.max(squared);
+        }
+    }
+    Ok(norm_squared_max)
 }

@@ -3,7 +3,7 @@ use spandrel_index::format::SectionKind;
 use spandrel_index::heads::{HeadIndex, HeadIndexKind, Heads, HnswGraph, HnswParams};
 
 use super::publish::partition_entry;
-use super::section::{SectionShape, finish_section, read_section};
+use super::section::{SectionOf, SectionShape, finish_section, read_section};
 use crate::BuildError;
 use crate::checkpoint::GraphDone;
 use crate::state::BuildState;
@@ -32,6 +32,6 @@ pub(crate) fn graph(state: &BuildState<'_>) -> Result<GraphDone, BuildError> {
         .map_err(|_| BuildError::Stopped)?;
     let mut writer = target.create(SectionKind::Graph)?;
     writer.append(&graph.to_bytes())?;
-    let shape = SectionShape { kind: SectionKind::Graph, unit_bytes: 0, count: found, attribute: None };
+    let shape = SectionShape { kind: SectionKind::Graph, unit_bytes: 0, count: found, of: SectionOf::Main };
     Ok(GraphDone { section: Some(finish_section(params, target, shape, writer)?) })
 }

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use spandrel_index::format::{ID_PAGE_BYTES, IdPages, SectionKind};
 use spandrel_io::{FileWriter, Store};
 
-use super::section::{Layouts, SectionShape, finish_section};
+use super::section::{Layouts, SectionOf, SectionShape, finish_section};
 use crate::BuildError;
 use crate::checkpoint::{ID_RUNS, Section};
 use crate::config::Params;
@@ -126,7 +126,7 @@ pub(crate) fn ids(state: &BuildState<'_>) -> Result<Section, BuildError> {
         kind: SectionKind::Ids,
         unit_bytes: ID_PAGE_BYTES as u32, // CAST: a constant
         count: params.vectors,
-        attribute: None,
+        of: SectionOf::Main,
     };
     finish_section(params, target, shape, writer)
 }

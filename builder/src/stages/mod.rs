@@ -12,6 +12,7 @@ mod hashes;
 mod heads;
 mod ids;
 mod list;
+mod pages;
 mod part;
 mod positions;
 mod publish;
@@ -26,9 +27,9 @@ pub(crate) use attributes::{
     attributes, gather, glance as glance_attributes, hash_attributes, partition, sorting_bytes,
 };
 pub(crate) use calibrate::calibrate;
-pub(crate) use check::{check, glance, hash_input};
+pub(crate) use check::{check, glance, hash_column, hash_input};
 pub(crate) use cluster::cluster;
-pub(crate) use column::{column, glance_column, hash_column};
+pub(crate) use column::column;
 pub(crate) use file::file;
 pub(crate) use graph::graph;
 pub(crate) use ids::ids;

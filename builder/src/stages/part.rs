@@ -4,8 +4,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 use spandrel_index::HeadSpace;
 
-use super::check::{chunk_rows, sample_picks};
-use super::hashes::{chunk_hash, input_hash};
+use super::check::sample_picks;
+use super::hashes::{chunk_hash, chunk_rows, input_hash};
 use super::value_parts::{ValueParts, ValueSample};
 use crate::checkpoint::{PARTS, Parted, SAMPLE};
 use crate::cluster::CoarseParts;
@@ -31,7 +31,7 @@ pub(crate) fn part(state: &BuildState<'_>) -> Result<Parted, BuildError> {
     let sorting = Sorting { params, input, space, parts: parts.as_ref(), by_key };
     let mut spill =
         SpillWriter::create(&**scratch, PARTS, groups, params.part_record_bytes(), plan.part_buffers)?;
-    let chunk_rows = chunk_rows(params);
+    let chunk_rows = chunk_rows(params.row_bytes());
     let chunks: Vec<u64> = (0..params.vectors.div_ceil(chunk_rows)).collect();
     let mut hashes = Vec::with_capacity(chunks.len());
     for window in chunks.chunks(2 * params.threads) {
@@ -83,7 +83,7 @@ fn sample(state: &BuildState<'_>) -> Result<Vec<u8>, BuildError> {
     let count = sample.records(0);
     let mut rows = Vec::with_capacity(count as usize * params.head_row_bytes()); // CAST: the plan fits in memory
     // Piece by piece, so that the sample is in memory once.
-    let (step, mut piece) = (chunk_rows(params), Vec::new());
+    let (step, mut piece) = (chunk_rows(params.row_bytes()), Vec::new());
     for first in (0..count).step_by(step as usize) {
         // CAST: a chunk is small
         sample.read(0, first..(first + step).min(count), &mut piece)?;

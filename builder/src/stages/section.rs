@@ -2,12 +2,13 @@
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{
     BODY_AT, CodedLayout, FullLayout, Header, IdBytes, ListLayout, MAIN_COLUMN, PageLayout, SectionKind,
-    attribute_name, hash_hex, section_name,
+    attribute_name, column_name, column_uuid, hash_hex, section_name,
 };
 use spandrel_io::{FileWriter, Store, StoreError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::checkpoint::{Checked, Section};
+use crate::column::ColumnParams;
 use crate::config::Params;
 use crate::{BuildError, Target};
 
@@ -69,43 +70,64 @@ pub(super) fn read_section(target: Target<'_>, section: &Section) -> Result<Vec<
 }
 
 /// What a header says beside the index's own facts.
-pub(super) struct SectionShape {
+pub(super) struct SectionShape<'a> {
     pub(super) kind: SectionKind,
     pub(super) unit_bytes: u32,
     pub(super) count: u64,
-    /// Number of the attribute of a section of attributes.
-    pub(super) attribute: Option<u16>,
+    pub(super) of: SectionOf<'a>,
+}
+
+/// What a section is of.
+#[derive(Clone, Copy)]
+pub(super) enum SectionOf<'a> {
+    /// The vectors that are searched.
+    Main,
+    /// The attribute of this number.
+    Attribute(u16),
+    Column(&'a ColumnParams),
 }
 
 /// Writes the header over the gap left for it and makes the file durable.
 pub(super) fn finish_section(
     params: &Params,
     target: Target<'_>,
-    shape: SectionShape,
+    shape: SectionShape<'_>,
     writer: FileWriter,
 ) -> Result<Section, BuildError> {
-    let in_head_space = matches!(shape.kind, SectionKind::Heads | SectionKind::Graph);
+    let SectionShape { kind, unit_bytes, count, of } = shape;
+    let (dtype, dim) = match (kind, of) {
+        (SectionKind::Heads | SectionKind::Graph, _) => (params.head_dtype(), params.head_dim()),
+        (_, SectionOf::Column(column)) => (column.dtype, column.dim),
+        _ => (params.dtype, params.dim),
+    };
+    let (metric, uuid, column) = match of {
+        SectionOf::Column(ColumnParams { name, metric, .. }) => {
+            (*metric, column_uuid(target.uuid, name), name.as_str())
+        }
+        SectionOf::Main | SectionOf::Attribute(_) => (params.metric, target.uuid, MAIN_COLUMN),
+    };
     let header = Header {
-        kind: shape.kind,
-        dtype: if in_head_space { params.head_dtype() } else { params.dtype },
-        metric: params.metric,
-        family: match shape.kind {
+        kind,
+        dtype,
+        metric,
+        family: match kind {
             SectionKind::Codes | SectionKind::Model => params.code.family(),
             _ => 0,
         },
-        dim: if in_head_space { params.head_dim() } else { params.dim } as u32, // CAST: at most DIM_MAX + 1
-        unit_bytes: shape.unit_bytes,
-        count: shape.count,
-        uuid: target.uuid,
+        dim: dim as u32, // CAST: at most DIM_MAX + 1
+        unit_bytes,
+        count,
+        uuid,
         body_bytes: writer.bytes(),
     };
     let written = writer.finish_with_head(&header.to_bytes())?;
     Ok(Section {
-        kind: shape.kind.name().to_owned(),
-        column: MAIN_COLUMN.to_owned(),
-        file: match shape.attribute {
-            Some(attribute) => attribute_name(attribute, target.version),
-            None => section_name(shape.kind, target.version),
+        kind: kind.name().to_owned(),
+        column: column.to_owned(),
+        file: match of {
+            SectionOf::Main => section_name(kind, target.version),
+            SectionOf::Attribute(attribute) => attribute_name(attribute, target.version),
+            SectionOf::Column(column) => column_name(&column.name, target.version),
         },
         bytes: written.bytes,
         hash: hash_hex(written.hash),

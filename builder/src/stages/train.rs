@@ -6,7 +6,7 @@ use spandrel_index::format::SectionKind;
 use super::heads::StoredHeads;
 use super::records::{REPLICA_BIT, RecordLayout};
 use super::sample::FiledCopies;
-use super::section::{SectionShape, finish_section};
+use super::section::{SectionOf, SectionShape, finish_section};
 use crate::BuildError;
 use crate::checkpoint::Section;
 use crate::state::BuildState;
@@ -51,8 +51,8 @@ pub(crate) fn train(state: &BuildState<'_>) -> Result<Section, BuildError> {
     context.progress.note(&format!("code {}: {}", params.code, model.allotment()));
     let mut writer = target.create(SectionKind::Model)?;
     writer.append(&model.to_bytes())?;
-    let shape =
-        SectionShape { kind: SectionKind::Model, unit_bytes: 0, count: params.vectors, attribute: None };
+    let (kind, count) = (SectionKind::Model, params.vectors);
+    let shape = SectionShape { kind, unit_bytes: 0, count, of: SectionOf::Main };
     finish_section(params, target, shape, writer)
 }
 

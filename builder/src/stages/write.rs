@@ -1,17 +1,18 @@
 //! Writes lists, their heads and directory, and the vectors, in one sequential pass.
 use rayon::prelude::*;
+use spandrel_index::HeadSpace;
 use spandrel_index::codes::CodeModel;
-use spandrel_index::format::{DirectoryEntry, Record, SectionKind, UNIT_BYTES, list_hash};
-use spandrel_index::{HeadSpace, Metric, inverse_norm};
+use spandrel_index::format::{DirectoryEntry, SectionKind, UNIT_BYTES, list_hash};
 use spandrel_io::FileWriter;
 
 use super::encode::{Encoded, Encoding, ListEncoder};
 use super::heads::StoredHeads;
 use super::ids::IdRuns;
 use super::list::{FormedList, Former};
+use super::pages::{PageWriter, PagesOf};
 use super::records::{Part, REPLICA_BIT, RecordLayout, cut_groups};
 use super::sample::FiledCopies;
-use super::section::{Layouts, SectionShape, finish_section, read_section};
+use super::section::{Layouts, SectionOf, SectionShape, finish_section, read_section};
 use crate::checkpoint::{FILED, ListStats, Section, Written};
 use crate::config::{GROUP_BYTES, Params};
 use crate::measured::CAP_OF_MEAN;
@@ -189,11 +190,8 @@ struct Writer<'a> {
     heads: FileWriter,
     codes: FileWriter,
     /// None where a column stands in for them.
-    vectors: Option<FileWriter>,
+    vectors: Option<PageWriter>,
     directory: Vec<u8>,
-    page: Vec<u8>,
-    page_number: u64,
-    page_slots: usize,
     position: u32,
     lists: u32,
     shared_lists: u32,
@@ -206,18 +204,19 @@ impl<'a> Writer<'a> {
     fn create(state: &'a BuildState<'_>) -> Result<Writer<'a>, BuildError> {
         let (params, target) = (state.params, state.target());
         let create = |kind| target.create(kind);
+        let layouts = Layouts::new(params, state.checked());
+        let pages =
+            PagesOf { layout: layouts.page, metric: params.metric, dtype: params.dtype, uuid: target.uuid };
+        let vectors = params.keeps_vectors().then(|| create(SectionKind::Vectors)).transpose()?;
         Ok(Writer {
             params,
             target,
             space: state.space(),
-            layouts: Layouts::new(params, state.checked()),
+            layouts,
             heads: create(SectionKind::Heads)?,
             codes: create(SectionKind::Codes)?,
-            vectors: params.keeps_vectors().then(|| create(SectionKind::Vectors)).transpose()?,
+            vectors: vectors.map(|vectors| PageWriter::new(pages, vectors)),
             directory: Vec::new(),
-            page: Vec::new(),
-            page_number: 0,
-            page_slots: 0,
             position: 0,
             lists: 0,
             shared_lists: 0,
@@ -257,44 +256,28 @@ impl<'a> Writer<'a> {
         let layout = RecordLayout::of_filed(self.params);
         for &pick in &list.primaries {
             let record = layout.record(records, pick);
-            self.push_vector(layout.vector(record), layout.id(record))?;
+            let id = layout.id(record);
+            self.ids.push(id, self.position)?;
+            self.position += 1;
+            if let Some(vectors) = &mut self.vectors {
+                vectors.push(layout.vector(record), id)?;
+            }
         }
-        Ok(())
-    }
-
-    fn push_vector(&mut self, vector: &[u8], id: u64) -> Result<(), BuildError> {
-        self.ids.push(id, self.position)?;
-        self.position += 1;
-        if self.vectors.is_none() {
-            return Ok(());
-        }
-        let norm = (self.params.metric == Metric::Cosine).then(|| inverse_norm(self.params.dtype, vector));
-        self.layouts.page.write_record(Record { vector, id, inverse_norm: norm }, &mut self.page);
-        self.page_slots += 1;
-        if self.page_slots == self.layouts.page.page_records() {
-            self.finish_page()?;
-        }
-        Ok(())
-    }
-
-    fn finish_page(&mut self) -> Result<(), BuildError> {
-        let Some(vectors) = self.vectors.as_mut().filter(|_| self.page_slots > 0) else { return Ok(()) };
-        self.layouts.page.finish_page(self.target.uuid, self.page_number, &mut self.page);
-        vectors.append(&self.page)?;
-        self.page.clear();
-        self.page_slots = 0;
-        self.page_number += 1;
         Ok(())
     }
 
     fn finish(mut self, heads_before: u32) -> Result<Written, BuildError> {
-        self.finish_page()?;
         let id_runs = self.ids.finish()?;
         let mut directory = self.target.create(SectionKind::Directory)?;
         directory.append(&self.directory)?;
         let (params, target) = (self.params, self.target);
         let finish = |kind, writer, unit_bytes, count| {
-            finish_section(params, target, SectionShape { kind, unit_bytes, count, attribute: None }, writer)
+            finish_section(
+                params,
+                target,
+                SectionShape { kind, unit_bytes, count, of: SectionOf::Main },
+                writer,
+            )
         };
         let lists = u64::from(self.lists);
         let page_bytes = self.layouts.page.page_bytes() as u32; // CAST: pages are small
@@ -304,7 +287,7 @@ impl<'a> Writer<'a> {
             finish(SectionKind::Codes, self.codes, UNIT_BYTES as u32, lists)?, // CAST: 512
         ];
         if let Some(vectors) = self.vectors {
-            sections.push(finish(SectionKind::Vectors, vectors, page_bytes, self.params.vectors)?);
+            sections.push(finish(SectionKind::Vectors, vectors.finish()?, page_bytes, self.params.vectors)?);
         }
         self.stats.mean = self.stats.copies as f64 / lists as f64;
         self.stats.dropped = u64::from(heads_before).saturating_sub(lists - self.stats.split);

@@ -104,13 +104,18 @@ impl SegmentEntry {
         Schema::new(attributes).map_err(|e| OpenError::field(path, "attributes", e, "those of a schema"))
     }
 
-    /// The section of a kind that every segment has.
+    /// The section of a kind and a column that every segment has.
     ///
     /// # Errors
     /// [`OpenError::MissingSection`].
-    pub(crate) fn required(&self, path: &Path, kind: SectionKind) -> Result<&SectionEntry, OpenError> {
+    pub(crate) fn required(
+        &self,
+        path: &Path,
+        kind: SectionKind,
+        column: &str,
+    ) -> Result<&SectionEntry, OpenError> {
         let missing = || OpenError::MissingSection { path: path.to_owned(), kind: kind.name() };
-        self.section(kind, MAIN_COLUMN).ok_or_else(missing)
+        self.section(kind, column).ok_or_else(missing)
     }
 
     /// Checks it, the segment that comes after those `before`, of an index with a column besides or without.

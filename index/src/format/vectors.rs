@@ -72,6 +72,11 @@ impl PageLayout {
         vectors.div_ceil(self.page_records() as u64)
     }
 
+    /// Bytes of all pages of `vectors` vectors.
+    pub fn body_bytes(&self, vectors: u64) -> u64 {
+        self.pages(vectors) * self.page_bytes as u64 // CAST: widening
+    }
+
     /// Page and slot of a position.
     pub fn place(&self, position: u32) -> (u64, usize) {
         let records = self.page_records();

@@ -75,8 +75,8 @@ pub(super) struct Files<'a> {
 
 impl<'a> Files<'a> {
     pub(super) fn open(&mut self, kind: SectionKind) -> Result<SectionReader<'a>, OpenError> {
-        let entry = self.entry.required(self.opening.manifest_path, kind)?;
-        self.open_entry(kind, entry)
+        let entry = self.entry.required(self.opening.manifest_path, kind, MAIN_COLUMN)?;
+        self.open_with(kind, entry, *self.shape)
     }
 
     /// The vectors that are searched. Only a column may stand in for them.
@@ -90,20 +90,10 @@ impl<'a> Files<'a> {
     /// The vectors of the column, if the index has one, and what they agree with.
     pub(super) fn column(&mut self) -> Result<Option<(SectionReader<'a>, SegmentShape)>, OpenError> {
         let Some(column) = &self.opening.manifest.column else { return Ok(None) };
-        let Some(entry) = self.entry.section(SectionKind::Vectors, &column.name) else {
-            let path = self.opening.manifest_path.to_owned();
-            return Err(OpenError::MissingSection { path, kind: SectionKind::Vectors.name() });
-        };
+        let kind = SectionKind::Vectors;
+        let entry = self.entry.required(self.opening.manifest_path, kind, &column.name)?;
         let shape = self.shape.of_column(&column.name);
-        Ok(Some((self.open_with(SectionKind::Vectors, entry, shape)?, shape)))
-    }
-
-    fn open_entry(
-        &mut self,
-        kind: SectionKind,
-        entry: &SectionEntry,
-    ) -> Result<SectionReader<'a>, OpenError> {
-        self.open_with(kind, entry, *self.shape)
+        Ok(Some((self.open_with(kind, entry, shape)?, shape)))
     }
 
     fn open_with(
@@ -135,7 +125,7 @@ impl<'a> Files<'a> {
                 resident: attribute.resident,
                 cache: Arc::clone(&self.opening.postings),
             };
-            let section = self.open_entry(SectionKind::Attributes, section)?;
+            let section = self.open_with(SectionKind::Attributes, section, *self.shape)?;
             attributes.push(StoredAttribute::open(section, opened)?);
         }
         Ok(attributes)

@@ -189,7 +189,7 @@ impl SegmentShape {
                 let row_bytes = space.dtype(dtype).row_bytes(space.dim(dim));
                 Some(self.lists * row_bytes as u64)
             }
-            SectionKind::Vectors => Some(pages.pages(self.vectors) * pages.page_bytes() as u64),
+            SectionKind::Vectors => Some(pages.body_bytes(self.vectors)),
             SectionKind::Ids => Some(self.ids().body_bytes(self.vectors)),
             // Checked entry by entry where they are read.
             SectionKind::Graph

@@ -3,7 +3,6 @@ use super::error::VerifyError;
 use super::primaries::Primaries;
 use super::radii::Radii;
 use super::records::PageReader;
-use super::values::check_values;
 use super::watch::Watch;
 use crate::codes::{CodeBlocks, Encoder};
 use crate::format::{CodedLayout, DirectoryEntry, OpenError, VectorsOf};
@@ -87,13 +86,7 @@ impl<'a> Recoder<'a> {
         let Some(primaries) = primaries else { return Ok(()) };
         let vectors_at = self.vectors.len();
         for _ in 0..entry.primaries {
-            let (record, position) = primaries.next(watch)?;
-            let shape = segment.shape().vectors(VectorsOf::Main);
-            check_values(shape, record.vector, record.inverse_norm).map_err(|(found, expected)| {
-                let path = &segment.vectors(VectorsOf::Main).path;
-                OpenError::field(path, format!("vector at {position}"), found, expected)
-            })?;
-            self.vectors.extend_from_slice(record.vector);
+            self.vectors.extend_from_slice(primaries.next_vector(segment, watch)?);
         }
         self.radii.check(segment, list, self.vectors.get(vectors_at..).unwrap_or_default())?;
         if self.encoder.is_none() {

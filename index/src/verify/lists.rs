@@ -25,10 +25,8 @@ pub(super) fn check(
 ) -> Result<u64, VerifyError> {
     watch.name("lists and vectors");
     let mut lists = Lists::open(segment)?;
-    let mut primaries = match segment.held(VectorsOf::Main) {
-        Some(_) => Some(Primaries::open(segment, VectorsOf::Main)?),
-        None => None,
-    };
+    let of = VectorsOf::Main;
+    let mut primaries = segment.held(of).map(|_| Primaries::open(segment, of)).transpose()?;
     let copies = match segment.codes.layout {
         ListLayout::Full(layout) => {
             let Some(primaries) = &mut primaries else {
@@ -144,13 +142,8 @@ fn check_full(
         let norms_agree = record.inverse_norm.map(f32::to_bits) == norm.map(f32::to_bits);
         if record.vector != vector || record.id != id || !norms_agree {
             let found = format!("{} at position {position} with id {}", "another record", record.id);
-            return Err(OpenError::field(
-                &segment.vectors(VectorsOf::Main).path,
-                place(),
-                found,
-                "the same record",
-            )
-            .into());
+            let path = &segment.vectors(VectorsOf::Main).path;
+            return Err(OpenError::field(path, place(), found, "the same record").into());
         }
     }
     Ok(())

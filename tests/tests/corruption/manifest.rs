@@ -1,5 +1,5 @@
 //! Manifests whose hash holds and whose content is wrong all the same: refused by the name of the field.
-use serde_json::json;
+use serde_json::{Value, json};
 use spandrel_index::Tier;
 use spandrel_index::format::{MAJOR, MINOR, OpenError};
 
@@ -47,6 +47,15 @@ fn a_manifest_without_a_section_is_refused() {
     }
 }
 
+/// Checks that a manifest is refused by its field with each of these values in place of its own.
+fn refuse_each(whole: &Whole, good: &Value, wrong: &[(&str, Value)]) {
+    for (field, value) in wrong {
+        let mut json = good.clone();
+        *json.pointer_mut(field).unwrap_or_else(|| panic!("no field {field}")) = value.clone();
+        check!(open_json(whole, &json), OpenError::Field { .. }, "{field} = {value}");
+    }
+}
+
 #[test]
 fn fields_of_a_manifest_that_cannot_be_are_refused() {
     let whole = Whole::small();
@@ -87,11 +96,7 @@ fn fields_of_a_manifest_that_cannot_be_are_refused() {
         ("/dim", json!("eight")),
         ("/build", json!(null)),
     ];
-    for (field, value) in wrong {
-        let mut json = good.clone();
-        *json.pointer_mut(field).unwrap_or_else(|| panic!("no field {field}")) = value.clone();
-        check!(open_json(&whole, &json), OpenError::Field { .. }, "{field} = {value}");
-    }
+    refuse_each(&whole, &good, &wrong);
     let mut json = good.clone();
     json["recall"] = json["segments"][0]["sections"][0].clone();
     json["recall"]["file"] = "../recall-1".into();
@@ -122,11 +127,7 @@ fn fields_of_a_manifest_that_contradict_its_lists_of_codes_are_refused() {
         ("/search_default/rerank_errors", json!(-1.0)),
         ("/search_default/rerank_errors", json!(null)),
     ];
-    for (field, value) in wrong {
-        let mut json = good.clone();
-        *json.pointer_mut(field).unwrap_or_else(|| panic!("no field {field}")) = value.clone();
-        check!(open_json(&whole, &json), OpenError::Field { .. }, "{field} = {value}");
-    }
+    refuse_each(&whole, &good, &wrong);
     let whole = Whole::small();
     let mut json = manifest_json(&whole);
     json["build"]["codes"] = "memory".into();

@@ -20,7 +20,7 @@ use crate::support::{
 };
 
 /// A manifest with this JSON, and the CURRENT that belongs to it.
-pub(super) fn sealed(version: &str, json: &[u8]) -> (Vec<u8>, Vec<u8>) {
+fn sealed(version: &str, json: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let line = format!("spandrel-manifest {version} {}\n", hash_hex(xxh3_128(json)));
     let manifest = [line.as_bytes(), json].concat();
     let current = Current::of(1, &manifest).to_bytes();

@@ -1,6 +1,6 @@
-//! Measures what a column is worth: recall of the true neighbours by whole vectors, where lists and codes are made of their first
-//! principal components and candidates are compared by whole vectors; beside the components alone, and codes of as many bytes of
-//! the whole vectors, at the same number of vectors compared.
+//! Measures what a column is worth: recall of the true neighbours by whole vectors. Lists and codes are made of the first principal
+//! components of the vectors, and candidates are compared by whole vectors. Beside it, at the same number of vectors compared: the
+//! components alone, and codes of the same size made of the whole vectors.
 //!
 //! ```text
 //! cargo run --release -p spandrel-benches --bin columns -- --data DIR
@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use spandrel_benches::set::{K, Set};
+use spandrel_benches::set::{Effort, K, Set};
 use spandrel_builder::{Choice, Column, Input, Silent, VectorShape, build};
 use spandrel_datasets::Rows;
 use spandrel_engine::{Engine, EngineConfig, QueryRows, Rerank, SearchParams, recall};
@@ -42,17 +42,13 @@ struct Args {
     /// Codes of both
     #[arg(long, value_delimiter = ',', default_value = "axes:12,pq:12x8")]
     codes: Vec<CodeSpec>,
-    /// Queries used, from the first
-    #[arg(long, default_value_t = 2000)]
-    queries: usize,
-    /// Threads
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
+    #[command(flatten)]
+    effort: Effort,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let set = Set::open(&args.data, &args.set, Metric::InnerProduct, args.queries)?;
+    let set = Set::open(&args.data, &args.set, Metric::InnerProduct, args.effort.queries)?;
     let components = Components::of(&set.base, args.dim);
     let (base, queries) = (components.project(&set.base)?, components.project(&set.queries)?);
     let (vectors, whole) = (set.base.len(), set.base.dim());
@@ -63,8 +59,8 @@ fn main() -> Result<()> {
         components.share
     );
     for &code in &args.codes {
-        let fine = Built::new(&set, &set.base, None, (code, args.threads))?;
-        let coarse = Built::new(&set, &base, Some(&set.base), (code, args.threads))?;
+        let fine = Built::new(&set, &set.base, None, (code, args.effort.threads))?;
+        let coarse = Built::new(&set, &base, Some(&set.base), (code, args.effort.threads))?;
         println!("\n{code} of {}: {:.1} bytes of memory a vector", args.dim, coarse.memory());
         println!("{code} of {whole}: {:.1} bytes of memory a vector", fine.memory());
         println!("| compared | {} components alone | compared in the column | {code} of {whole} |", args.dim);

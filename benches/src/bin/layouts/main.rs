@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use spandrel_benches::set::{K, Set};
+use spandrel_benches::set::{Effort, K, Set};
 use spandrel_builder::{Choice, Input, Silent, VectorShape, build};
 use spandrel_engine::{Answer, Distances, Engine, EngineConfig, Rerank, SearchParams};
 use spandrel_index::codes::CodeSpec;
@@ -36,17 +36,13 @@ struct Args {
     /// Its metric
     #[arg(long, default_value_t = Metric::L2)]
     metric: Metric,
-    /// Queries used, from the first
-    #[arg(long, default_value_t = 2000)]
-    queries: usize,
-    /// Threads
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
+    #[command(flatten)]
+    effort: Effort,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let set = Set::open(&args.data, &args.set, args.metric, args.queries)?;
+    let set = Set::open(&args.data, &args.set, args.metric, args.effort.queries)?;
     let shape = VectorShape::of(&set.base, set.metric);
     let (full, coded) =
         (Choice::of(shape, CodeSpec::Full, Tier::Ssd), Choice::for_memory(shape, f64::MIN_POSITIVE));
@@ -120,11 +116,11 @@ impl Built {
     fn new(set: &Set, choice: &Choice, args: &Args) -> Result<Built> {
         let folder = tempfile::tempdir().context("a folder for an index")?;
         let out = folder.path().join("index");
-        build_index(set, choice, &out, args.threads)?;
+        build_index(set, choice, &out, args.effort.threads)?;
         // With ids in memory, so that estimates can be asked for.
         let options = OpenOptions { ids: choice.code != CodeSpec::Full, ..OpenOptions::default() };
         let index = Arc::new(Index::open_with(&out, options)?);
-        let config = EngineConfig { threads: args.threads, ..EngineConfig::default() };
+        let config = EngineConfig { threads: args.effort.threads, ..EngineConfig::default() };
         Ok(Built { engine: Engine::open(index, config)?, _folder: folder })
     }
 

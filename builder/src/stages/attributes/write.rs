@@ -9,7 +9,7 @@ use super::merge;
 use crate::BuildError;
 use crate::checkpoint::{ATTRIBUTE_ENTRIES, ATTRIBUTE_RUNS, Section};
 use crate::spill::{SpillReader, SpillWriter, buffer_records_min};
-use crate::stages::section::{SectionShape, finish_section};
+use crate::stages::section::{SectionOf, SectionShape, finish_section};
 use crate::state::BuildState;
 
 pub(crate) fn attributes(state: &BuildState<'_>) -> Result<Vec<Section>, BuildError> {
@@ -30,7 +30,7 @@ pub(crate) fn attributes(state: &BuildState<'_>) -> Result<Vec<Section>, BuildEr
             AttributeType::Keyword | AttributeType::Tags | AttributeType::Bool => writing.texts(file)?,
         };
         let (kind, count) = (SectionKind::Attributes, params.vectors);
-        let shape = SectionShape { kind, unit_bytes: 0, count, attribute: Some(number) };
+        let shape = SectionShape { kind, unit_bytes: 0, count, of: SectionOf::Attribute(number) };
         sections.push(finish_section(params, target, shape, file)?);
         context.progress.advance(1);
     }
