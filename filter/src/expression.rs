@@ -87,7 +87,7 @@ pub enum Comparison {
 
 impl Comparison {
     /// Every relation.
-    pub(crate) const ALL: [Comparison; 6] = [
+    pub const ALL: [Comparison; 6] = [
         Comparison::Equal,
         Comparison::NotEqual,
         Comparison::Less,

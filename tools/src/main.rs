@@ -26,7 +26,8 @@ fn main() -> ExitCode {
 
 /// Names the sub-command that another word for it means, and says where a folder stands without a flag.
 fn suggest(mut error: clap::Error) -> clap::Error {
-    let command = std::env::args().nth(1).filter(|word| cli::OF_A_FOLDER.contains(&word.as_str()));
+    let word = std::env::args_os().nth(1).and_then(|word| word.into_string().ok());
+    let command = word.filter(|word| cli::OF_A_FOLDER.contains(&word.as_str()));
     if let (Some(command), Some(ContextValue::String(flag))) = (command, error.get(ContextKind::InvalidArg))
         && flag == "--index"
     {

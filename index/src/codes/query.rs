@@ -2,7 +2,7 @@
 use super::frame::Frame;
 use super::rotation::RotationScratch;
 use crate::kernels::lookup::LookupTables;
-use crate::kernels::scan::{FACTOR_BYTES, ScanTerms, error_of, maxima, mul_of, steps};
+use crate::kernels::scan::{FACTOR_BYTES, Maxima, ScanTerms, error_of, maxima, mul_of, steps};
 
 /// A query's values, or tables of its products with centroids, as bytes. Serves every list; its buffers are used again by
 /// the queries that follow.
@@ -81,15 +81,8 @@ impl CodeQuery {
 
     /// No standard error of a vector in `blocks` is larger.
     pub fn error_max(&self, terms: &ScanTerms, blocks: &[[u8; FACTOR_BYTES]]) -> f32 {
-        let (mut error, mut mul, mut step) = (0.0_f32, 0.0_f32, (0.0_f32, 0.0_f32));
-        for factors in blocks {
-            let (of_error, of_mul) = maxima(factors);
-            let (of_add, of_products) = steps(factors);
-            error = error.max(of_error);
-            mul = mul.max(of_mul);
-            step = (step.0.max(of_add), step.1.max(of_products));
-        }
-        self.combined(terms, error, mul, self.of_steps(step))
+        let Maxima { error, mul, steps } = maxima(blocks);
+        self.combined(terms, error, mul, self.of_steps(steps))
     }
 
     /// The variance of rounding `add` and the factor of the product to `steps`: one vector of a block with far larger factors

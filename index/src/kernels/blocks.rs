@@ -93,11 +93,29 @@ pub fn error_of(factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
     wide(factors[4], factors[5]) * f32::from(factors[ERROR_AT + lane])
 }
 
-/// No error and no factor of a dot product in a block is larger, signs apart.
+/// What no factor in some blocks exceeds, signs apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Maxima {
+    /// Of the errors.
+    pub(crate) error: f32,
+    /// Of the factors of dot products.
+    pub(crate) mul: f32,
+    /// Of what [`steps`] says of each block.
+    pub(crate) steps: (f32, f32),
+}
+
+/// The maxima of some blocks, by their steps alone.
 #[inline]
-pub(crate) fn maxima(factors: &[u8; FACTOR_BYTES]) -> (f32, f32) {
-    let error = wide(factors[4], factors[5]) * f32::from(u8::MAX);
-    (error, wide(factors[2], factors[3]) * f32::from(i16::MAX))
+pub(crate) fn maxima(blocks: &[[u8; FACTOR_BYTES]]) -> Maxima {
+    let (mut add, mut mul, mut error) = (0.0_f32, 0.0_f32, 0.0_f32);
+    // `f32::max` takes several instructions, and this is done for every block scanned.
+    let larger = |most: f32, step: f32| if step > most { step } else { most };
+    for factors in blocks {
+        let (of_add, of_mul) = steps(factors);
+        (add, mul) = (larger(add, of_add), larger(mul, of_mul));
+        error = larger(error, wide(factors[4], factors[5]));
+    }
+    Maxima { error: error * f32::from(u8::MAX), mul: mul * f32::from(i16::MAX), steps: (add, mul) }
 }
 
 /// What is added to the estimate of vector `lane` of a block.

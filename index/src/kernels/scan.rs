@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::Variant;
-pub(crate) use super::blocks::{ADD_AT, ERROR_AT, MUL_AT, add_of, maxima, mul_of, steps};
+pub(crate) use super::blocks::{ADD_AT, ERROR_AT, MUL_AT, Maxima, add_of, maxima, mul_of, steps};
 pub use super::blocks::{BLOCK_VECTORS, Blocks, FACTOR_BYTES, PlaneRun, ROW_BYTES, ScanTerms, error_of};
 use super::blocks::{ScanFn, ScanJob, scan_scalar};
 use super::lookup::{LOOKUP_ROW_BYTES, LookupFn, LookupJob, LookupTables, large_scalar, small_scalar};

@@ -4,9 +4,9 @@ use spandrel_proto::v1::vectors::Form;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// Refuses queries that do not say their dimension: a server takes two of half its index's dimension for one. How many
+/// Refuses vectors of `field` that do not say their dimension: a server takes two of half its index's dimension for one. How many
 /// there are; whether they fit the index the server says.
-pub(crate) fn queries(vectors: Option<&v1::Vectors>) -> Result<usize, Status> {
+pub(crate) fn queries(vectors: Option<&v1::Vectors>, field: &str) -> Result<usize, Status> {
     let Some(vectors) = vectors else { return Ok(0) };
     let elements = match &vectors.form {
         None => return Ok(0),
@@ -22,23 +22,25 @@ pub(crate) fn queries(vectors: Option<&v1::Vectors>) -> Result<usize, Status> {
         }
     };
     if vectors.dim == 0 {
-        let message = "queries: vectors that do not say their dimension; set dim";
-        let details = ErrorDetails::with_bad_request_violation("queries", message);
-        return Err(Status::with_error_details(Code::InvalidArgument, message, details));
+        return Err(refused(field, format!("{field}: vectors that do not say their dimension; set dim")));
     }
     Ok(elements / vectors.dim as usize) // CAST: widening
 }
 
 /// Refuses vectors in a column of another number of queries, or without their dimension.
 pub(crate) fn column(column: Option<&v1::ColumnQueries>, asked: usize) -> Result<(), Status> {
+    const FIELD: &str = "column_queries.vectors";
     let Some(v1::ColumnQueries { vectors, .. }) = column else { return Ok(()) };
-    let found = queries(vectors.as_ref())?;
-    if found == asked {
-        return Ok(());
+    let found = queries(vectors.as_ref(), FIELD)?;
+    match found == asked {
+        true => Ok(()),
+        false => Err(refused(FIELD, format!("{found} vectors of the column for {asked} queries"))),
     }
-    let (field, message) = ("column_queries", format!("{found} vectors of the column for {asked} queries"));
+}
+
+fn refused(field: &str, message: String) -> Status {
     let details = ErrorDetails::with_bad_request_violation(field, &message);
-    Err(Status::with_error_details(Code::InvalidArgument, message, details))
+    Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
 /// Refuses an answer to another number of queries or ids than were asked.
@@ -77,11 +79,13 @@ mod tests {
             (raw(16, v1::Dtype::F32), 8),
             (v1::Vectors::ids(vec![7; 3]), 3),
         ] {
-            assert_eq!(queries(Some(&vectors)).unwrap(), expected);
+            assert_eq!(queries(Some(&vectors), "queries").unwrap(), expected);
         }
-        let refused = queries(Some(&floats(0))).unwrap_err();
-        assert_eq!(refused.code(), Code::InvalidArgument);
-        assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, "queries");
+        for field in ["queries", "column_queries.vectors"] {
+            let refused = queries(Some(&floats(0)), field).unwrap_err();
+            assert_eq!(refused.code(), Code::InvalidArgument);
+            assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, field);
+        }
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Client {
     /// As [`Client::search`], queries without `dim`, and an answer to another number of queries.
     pub fn search_batch(&self, request: v1::SearchBatchRequest) -> Called<'_, v1::SearchBatchResponse> {
         Box::pin(async move {
-            let asked = check::queries(request.queries.as_ref())?;
+            let asked = check::queries(request.queries.as_ref(), "queries")?;
             check::column(request.column_queries.as_ref(), asked)?;
             let response = self
                 .call(|deadline| {

@@ -97,9 +97,7 @@ impl Queries {
     pub(crate) fn row(&self, query: usize) -> &[u8] {
         &self.rows[query * self.row_bytes..(query + 1) * self.row_bytes]
     }
-}
 
-impl Queries {
     /// Rows of which candidates are compared by the vectors that are searched, and which leave nothing out.
     pub(crate) fn new(rows: Bytes, row_bytes: usize, plan: QueryPlan) -> Queries {
         let (column_rows, column_row_bytes, left_out) = (Bytes::new(), 0, Vec::new());

@@ -59,7 +59,7 @@ impl NearShare {
     /// How the search for the nearest goes, matches or not, where that is followed and there are more matches than are wanted: the
     /// query itself may be one that is left out.
     pub(crate) fn front(&self) -> Option<FrontState> {
-        self.front.state().filter(|_| self.front.is_on() && self.matching.len() > self.wanted)
+        if self.matching.len() > self.wanted { self.front.state() } else { None }
     }
 
     /// The share of matches among the vectors estimated to be no farther than the `k`-th match, where it is lower than `share` not by

@@ -112,9 +112,7 @@ impl SearchParams {
             explain: false,
         }
     }
-}
 
-impl SearchParams {
     /// Candidates that are compared by the vectors of a column.
     ///
     /// # Errors

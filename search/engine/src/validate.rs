@@ -40,7 +40,7 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    /// The same of a query among all of which `first` came before this batch.
+    /// The same error, with queries counted from the first of all batches: `first` came in those before.
     #[must_use]
     pub fn after(mut self, first: usize) -> QueryError {
         match &mut self {

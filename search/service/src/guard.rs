@@ -1,5 +1,4 @@
 //! What every call passes on its way in: its token, its entry in the ledger, a request id.
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -60,13 +59,10 @@ impl Guard {
     }
 }
 
-/// What a service gives.
-type Answering = BoxFuture<Response<Body>, std::convert::Infallible>;
-
 impl Service<Request<hyper::body::Incoming>> for Guard {
     type Response = Response<Outgoing>;
     type Error = std::convert::Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Outgoing>, Self::Error>> + Send>>;
+    type Future = BoxFuture<Self::Response, Self::Error>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
@@ -89,10 +85,10 @@ impl Service<Request<hyper::body::Incoming>> for Guard {
         let span = tracing::info_span!("call", method = method.name(), id = id.to_str().unwrap_or_default());
         #[cfg(feature = "otel")]
         crate::trace_parent::join(&span, request.headers());
-        let answering = admitted.map(|caller| -> Answering {
+        let answering = admitted.map(|caller| -> BoxFuture<Response<Body>, Self::Error> {
             let mut request = request.map(|body| Incoming::new(body, Arc::clone(&entry)));
             if method.is_search() {
-                // A search need not find its way through the router.
+                // The router would look up a method that is already known.
                 return self.search.of(&entry).call(request);
             }
             request.extensions_mut().insert(Arc::clone(&entry));

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Generic, List, Optional, Sequence, TypeVar, Union
+from typing import Any, Callable, Generic, List, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy.typing as npt
 
@@ -43,10 +43,17 @@ class Plan(Generic[T]):
 
 @dataclass(frozen=True)
 class _Made:
-    """What makes the messages of some of the queries: of their vectors, and of those in a column if there are any."""
+    """What makes the messages of some of the queries: of their vectors, and with the name of a column, of those in it."""
 
     vectors: Callable[[slice], search_pb2.Vectors]
-    column: Callable[[slice], Optional[search_pb2.ColumnQueries]]
+    column: Optional[Tuple[str, Callable[[slice], search_pb2.Vectors]]]
+
+    def column_queries(self, of: slice) -> Optional[search_pb2.ColumnQueries]:
+        """Those in the column; none where no column is asked."""
+        if self.column is None:
+            return None
+        name, vectors = self.column
+        return search_pb2.ColumnQueries(column=name, vectors=vectors(of))
 
 
 class Calls:
@@ -86,13 +93,7 @@ class Calls:
         name, fine = _messages.column_of(column, len(rows))
         row_bytes = rows.shape[1] * rows.itemsize + (0 if fine is None else fine.shape[1] * fine.itemsize)
         size = _messages.batch_size(row_bytes, k, options, self._batch_size)
-
-        def of_column(of: slice) -> Optional[search_pb2.ColumnQueries]:
-            if fine is None:
-                return None
-            return search_pb2.ColumnQueries(column=name, vectors=_messages.vectors_of(fine[of]))
-
-        made = _Made(lambda of: _messages.vectors_of(rows[of]), of_column)
+        made = _Made(_of_rows(rows), None if fine is None else (name, _of_rows(fine)))
         return self._search(made, len(rows), single, size, k, options, index)
 
     def search_by_id(
@@ -103,12 +104,10 @@ class Calls:
         # How long a vector is only the server knows: the longest for which it is asked in one piece.
         size = _messages.batch_size(_messages.DIM_BYTES_MAX if options.with_vectors else 1, k, options, self._batch_size)
 
-        def of_column(of: slice) -> Optional[search_pb2.ColumnQueries]:
-            if column is None:
-                return None
-            return search_pb2.ColumnQueries(column=column, vectors=_messages.of_ids(numbers[of]))
+        def of_ids(of: slice) -> search_pb2.Vectors:
+            return _messages.of_ids(numbers[of])
 
-        made = _Made(lambda of: _messages.of_ids(numbers[of]), of_column)
+        made = _Made(of_ids, None if column is None else (column, of_ids))
         return self._search(made, len(numbers), single, size, k, options, index)
 
     def _search(
@@ -126,14 +125,14 @@ class Calls:
         if single:
 
             def one() -> search_pb2.SearchRequest:
-                query, column = made.vectors(slice(0, 1)), made.column(slice(0, 1))
+                query, column = made.vectors(slice(0, 1)), made.column_queries(slice(0, 1))
                 return search_pb2.SearchRequest(index=name, query=query, k=k, options=message, column_queries=column)
 
             return Plan(self.stub.Search, [one], lambda responses: _messages.one_of(responses[0], k, asked))
         parts = _messages.chunks(count, size)
 
         def part(of: slice) -> search_pb2.SearchBatchRequest:
-            queries, column = made.vectors(of), made.column(of)
+            queries, column = made.vectors(of), made.column_queries(of)
             return search_pb2.SearchBatchRequest(index=name, queries=queries, k=k, options=message, column_queries=column)
 
         def join(responses: List[Any]) -> Answers:
@@ -331,6 +330,10 @@ def _ids(given: Union[int, Sequence[int]]) -> tuple[List[int], bool]:
     if not numbers:
         raise ValueError("no ids")
     return numbers, single
+
+
+def _of_rows(rows: npt.NDArray[Any]) -> Callable[[slice], search_pb2.Vectors]:
+    return lambda of: _messages.vectors_of(rows[of])
 
 
 def _operation(responses: List[Any]) -> Operation:

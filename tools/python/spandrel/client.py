@@ -148,7 +148,7 @@ class Client:
         left out.
 
         The radius is in the unit of distances: squared L2 or 1 - cos of at most this, an inner product of at least this. Each
-        part is best first, and comes before later ones whatever their distances. The server searches on as parts are taken, within
+        part is best first, and comes before later ones, nearer or not. The server searches on as parts are taken, within
         `timeout`. It is not tried again.
         """
         request = self._calls.range_request(query, radius, options, index)

@@ -119,7 +119,7 @@ impl ColumnQueriesArgs {
         if self.column_queries.is_empty() { VectorsOf::Main } else { VectorsOf::Column }
     }
 
-    /// The file, if there is one, for the column that an index has: of as many rows as there are `queries`.
+    /// The file, if there is one, for the column that an index has: with a row for each of the `queries`.
     pub(super) fn open(
         &self,
         column: Option<ColumnFit>,

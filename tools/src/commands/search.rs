@@ -140,6 +140,13 @@ pub(super) fn open_queries(
     Ok(queries)
 }
 
+/// `count` rows of a file from `first` on.
+pub(super) fn read_batch(file: &Converted<VectorFile>, first: u64, count: u64) -> anyhow::Result<Vec<u8>> {
+    let mut rows = vec![0; count as usize * file.row_bytes()]; // CAST: a few thousand
+    file.read_rows(first, &mut rows)?;
+    Ok(rows)
+}
+
 /// Says so where values are rounded.
 pub(super) fn note_rounding<S: VectorSource>(queries: &Converted<S>, session: &Session) {
     if queries.rounds() {

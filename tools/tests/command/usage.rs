@@ -1,5 +1,7 @@
 //! Wrong and right command lines, and how runs end.
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 
 use crate::support::{run, spandrel, text, write_u8bin};
@@ -41,6 +43,14 @@ fn a_folder_behind_a_flag_is_told_where_it_stands() {
         assert!(text(&output.stderr).contains(&tip), "{}", text(&output.stderr));
         assert!(!text(&output.stderr).contains("-- --index"), "{}", text(&output.stderr));
     }
+}
+
+/// The tip of another word looks at the command line again, which may be no UTF-8.
+#[test]
+fn a_word_that_is_not_utf_8_is_wrong_usage() {
+    let word = OsStr::from_bytes(b"\xff");
+    let output = Command::new(env!("CARGO_BIN_EXE_spandrel")).arg(word).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn nothing_is_measured_where_that_is_off() {
     assert!(!metrics.contains("spandrel_recall{"), "{metrics}");
 }
 
-/// The recall that queries who are promised too much ask for.
+/// The recall that is asked for where the curves promise too much.
 const TARGET: f64 = 0.99;
 
 /// Says that queries miss a tenth of what they do.

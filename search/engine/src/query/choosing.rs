@@ -147,19 +147,19 @@ impl Choosing {
                 break;
             }
             candidate.compared = true;
-            let page = PageKey::of(candidate.location, &layout);
-            if !is_read
-                || !step
-                    .damage
-                    .is_quarantined(page.segment(), DamagedPart::page(query.compare_by, page.number()))
-            {
-                self.locations.push(candidate.location);
-                if let Some(explanation) = &mut progress.explanation {
-                    explanation.compared.push(vector(candidate, &query, burst, false));
+            let page = is_read.then(|| PageKey::of(candidate.location, &layout));
+            let part = |page: &PageKey| DamagedPart::page(query.compare_by, page.number());
+            let damaged = page.filter(|page| step.damage.is_quarantined(page.segment(), part(page)));
+            if let Some(page) = damaged {
+                if let Err(at) = self.left_out.binary_search(&page) {
+                    self.left_out.insert(at, page);
+                    progress.missing.pages += 1;
                 }
-            } else if let Err(at) = self.left_out.binary_search(&page) {
-                self.left_out.insert(at, page);
-                progress.missing.pages += 1;
+                continue;
+            }
+            self.locations.push(candidate.location);
+            if let Some(explanation) = &mut progress.explanation {
+                explanation.compared.push(vector(candidate, &query, burst, false));
             }
         }
         if !sort_while(&mut self.locations, Location::cmp, &mut || progress.go_on(terms)) {

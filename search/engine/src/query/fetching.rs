@@ -116,19 +116,7 @@ impl Fetching {
                 self.request_alone(read, &step.query.shape().pages);
                 self.submit(first, step);
             }
-            Err(error) => {
-                step.progress.missing.pages += 1;
-                let reason = DamageReason::Read(with_cause(error));
-                let extent =
-                    read.extent(FileKind::of(step.query.compare_by), step.query.shape().pages.page_bytes());
-                let page = read.first_page;
-                step.damage.add(
-                    page.segment(),
-                    DamagedPart::page(step.query.compare_by, page.number()),
-                    extent,
-                    reason,
-                );
-            }
+            Err(error) => leave_out(read.first_page, DamageReason::Read(with_cause(error)), step),
         }
     }
 
@@ -156,14 +144,8 @@ impl Fetching {
             let page = &bytes[at..at + page_bytes];
             let checked = layout.check_page(query.vectors(segment).uuid, key.number(), page);
             if let Err((found, expected)) = checked {
-                step.progress.missing.pages += 1;
                 let reason = DamageReason::Hash { found: found.into(), expected: expected.into() };
-                step.damage.add(
-                    segment,
-                    part,
-                    key.extent(FileKind::of(step.query.compare_by), page_bytes),
-                    reason,
-                );
+                leave_out(key, reason, step);
                 continue;
             }
             step.damage.whole(segment, part);
@@ -182,4 +164,12 @@ impl Fetching {
         kept::clear(&mut self.locations);
         kept::clear(&mut self.requests);
     }
+}
+
+/// Goes on without a page that cannot be read or is damaged.
+fn leave_out(page: PageKey, reason: DamageReason, step: &mut Step<'_>) {
+    let (of, page_bytes) = (step.query.compare_by, step.query.shape().pages.page_bytes());
+    step.progress.missing.pages += 1;
+    let (part, extent) = (DamagedPart::page(of, page.number()), page.extent(FileKind::of(of), page_bytes));
+    step.damage.add(page.segment(), part, extent, reason);
 }

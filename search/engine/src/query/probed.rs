@@ -204,16 +204,17 @@ impl Probed {
         }
     }
 
-    /// Forgets the lists that were chosen last, and that those were which had not to be searched.
+    /// Forgets the lists that were chosen last. Those that did not have to be searched count as never chosen.
     pub(super) fn end_turn(&mut self, step: &mut Step<'_>) {
         let unsearched = std::mem::take(&mut step.progress.unsearched);
         step.progress.chosen -= unsearched;
         let searched = self.places.len() - unsearched as usize; // CAST: widening
-        for place in self.places.drain(..).skip(searched) {
+        for place in &self.places[searched..] {
             if let Ok(at) = self.asked.binary_search(&place.key()) {
                 self.asked.remove(at);
             }
         }
+        self.places.clear();
     }
 
     /// With all lists scanned: chooses more of them where a smaller share of the vectors near the query matches than of all. Their

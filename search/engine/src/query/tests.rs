@@ -65,6 +65,13 @@ fn open(dir: &Path, code: CodeSpec, tier: Tier) -> Arc<Index> {
     Arc::new(Index::open_with(&config.out, options).unwrap())
 }
 
+/// An index, and what a thread searches it with.
+fn worker(searched: Searched) -> (Arc<Searched>, Tools) {
+    // The index has no column, so that its file has no slot.
+    let tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
+    (Arc::new(searched), tools)
+}
+
 type Replies = Receiver<Result<Vec<Answer>, SearchError>>;
 
 /// A query of all lists that compares everything, taken from its job, with its flag and where the reply goes.
@@ -96,12 +103,19 @@ fn taken_with(searched: &Arc<Searched>, params: &SearchParams) -> (Running, Arc<
     }
 }
 
+/// The answer to the query of [`taken`], of an index in memory.
+fn answered(searched: &Arc<Searched>, slot: &mut QuerySlot, tools: &mut Tools) -> Answer {
+    let (running, _, answers) = taken(searched);
+    slot.start(running, tools, 0, &mut Vec::new());
+    assert!(slot.finish_if_done(tools));
+    answers.recv().unwrap().unwrap().remove(0)
+}
+
 #[test]
 fn a_search_in_memory_stops_within_a_piece() {
     let dir = tempfile::tempdir().unwrap();
     let index = index(dir.path());
-    let searched = Arc::new(Searched::of(&index));
-    let mut tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
+    let (searched, mut tools) = worker(Searched::of(&index));
     let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
 
     let (running, _, answers) = taken(&searched);
@@ -160,13 +174,9 @@ fn a_search_in_memory_stops_within_a_piece() {
 fn what_a_search_that_was_given_up_had_gathered_is_not_answered_to_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let index = index(dir.path());
-    let searched = Arc::new(Searched::of(&index));
-    let mut tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
+    let (searched, mut tools) = worker(Searched::of(&index));
     let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
-    let (running, _, answers) = taken(&searched);
-    slot.start(running, &mut tools, 0, &mut reads);
-    assert!(slot.finish_if_done(&tools));
-    let expected = answers.recv().unwrap().unwrap().remove(0);
+    let expected = answered(&searched, &mut slot, &mut tools);
 
     slot.running = Some(taken(&searched).0);
     let (states, mut step) = slot.step(&mut tools, 0, &mut reads).unwrap();
@@ -194,10 +204,7 @@ fn what_a_search_that_was_given_up_had_gathered_is_not_answered_to_the_next() {
     let gathered = slot.progress.work.vectors_scanned;
     assert!(end == Some(End::Stopped) && (1..=16).contains(&gathered), "{gathered} of one block");
 
-    let (running, _, answers) = taken(&searched);
-    slot.start(running, &mut tools, 0, &mut reads);
-    assert!(slot.finish_if_done(&tools));
-    let found = answers.recv().unwrap().unwrap().remove(0);
+    let found = answered(&searched, &mut slot, &mut tools);
     assert_eq!(found.neighbours, expected.neighbours);
     assert_eq!(found.work, expected.work);
 }
@@ -211,8 +218,7 @@ fn a_list_that_was_read_is_left_within_a_piece() {
     for code in [CodeSpec::RaBitQ { bits: 8 }, CodeSpec::Full] {
         let dir = tempfile::tempdir().unwrap();
         let index = open(dir.path(), code, Tier::Ssd);
-        let searched = Arc::new(Searched::of(&index));
-        let mut tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
+        let (searched, mut tools) = worker(Searched::of(&index));
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
         let (running, ..) = taken(&searched);
         slot.start(running, &mut tools, 0, &mut reads);
@@ -266,8 +272,7 @@ fn a_list_that_was_read_is_left_within_a_piece() {
 fn a_list_of_which_some_match_is_left_within_a_piece() {
     let dir = tempfile::tempdir().unwrap();
     let index = open(dir.path(), CodeSpec::RaBitQ { bits: 8 }, Tier::Ssd);
-    let searched = Arc::new(Searched::of(&index));
-    let mut tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
+    let (searched, mut tools) = worker(Searched::of(&index));
     let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
     let matches = Matches::of(&index, |location| location.position().is_multiple_of(32));
     let params = SearchParams {
@@ -312,8 +317,7 @@ fn a_query_that_was_stopped_compares_nothing_of_the_cache() {
     }
     let mut searched = Searched::of(&index);
     searched.cache = Some(cache);
-    let searched = Arc::new(searched);
-    let mut tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
+    let (searched, mut tools) = worker(searched);
     for stopped in [false, true] {
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());
         let (running, stop, _answers) = taken(&searched);
@@ -337,8 +341,7 @@ fn a_query_that_was_stopped_compares_nothing_of_the_cache() {
 fn a_query_that_was_stopped_puts_nothing_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let index = index(dir.path());
-    let searched = Arc::new(Searched::of(&index));
-    let mut tools = Tools::new(&searched, vec![Some(0), Some(1), None, Some(2)]);
+    let (searched, mut tools) = worker(Searched::of(&index));
     // Told to stop before what is compared is chosen, and before the answer is put together.
     for stopped in ["never", "choosing", "done"] {
         let (mut slot, mut reads) = (QuerySlot::default(), Vec::new());

@@ -25,6 +25,14 @@ impl Form {
         }
     }
 
+    /// What has the vectors that they are compared with, in messages.
+    pub(crate) fn holder(self) -> &'static str {
+        match self {
+            Form::One | Form::Batch => "the index",
+            Form::ColumnOne | Form::ColumnBatch => "the column",
+        }
+    }
+
     /// The same of the queries' vectors in the column.
     pub(crate) fn of_column(self) -> Form {
         if self.is_one() { Form::ColumnOne } else { Form::ColumnBatch }

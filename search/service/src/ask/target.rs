@@ -48,21 +48,21 @@ pub(crate) struct Queries<'a> {
 impl Numbers {
     /// How many rows these vectors are, if they fit those of the index and the limits.
     fn count(&self, dim: u32, form: Form, to: VectorsShape, limits: &Limits) -> Result<usize, Refusal> {
-        let (field, wanted) = (form.field(), to.dtype);
+        let (field, holder, wanted) = (form.field(), form.holder(), to.dtype);
         // CAST: widening
         if dim != 0 && dim as usize != to.dim {
-            let message = format!("vectors of {dim} elements, the index has {}", to.dim);
+            let message = format!("vectors of {dim} elements, {holder} has {}", to.dim);
             return Err(Refusal::field(field, message));
         }
         let count = match self {
-            Numbers::Floats(values) => whole(field, values.len(), to.dim, "elements", to)?,
+            Numbers::Floats(values) => whole(form, values.len(), to.dim, "elements", to)?,
             Numbers::Raw { data, dtype } => {
                 if *dtype != wanted && !widens(*dtype, wanted) {
                     let message =
-                        format!("data of {dtype}, the index holds {wanted}; send that, or numbers as floats");
+                        format!("data of {dtype}, {holder} holds {wanted}; send that, or numbers as floats");
                     return Err(Refusal::field(field, message));
                 }
-                whole(field, data.len(), dtype.row_bytes(to.dim), "bytes", to)?
+                whole(form, data.len(), dtype.row_bytes(to.dim), "bytes", to)?
             }
         };
         form.check(count, limits)?;
@@ -83,7 +83,7 @@ impl Numbers {
         call: Call<'a>,
     ) -> Result<Queries<'a>, Refusal> {
         let count = self.count(dim, form, to, limits)?;
-        let (field, wanted, bytes) = (form.field(), to.dtype, count * to.row_bytes());
+        let (wanted, bytes) = (to.dtype, count * to.row_bytes());
         let (rows, room) = match self {
             // A slice would keep all messages that came with it.
             Numbers::Raw { data, dtype } if dtype == wanted && form.is_one() => {
@@ -93,12 +93,12 @@ impl Numbers {
             // The bytes that they came in are held, and gone.
             Numbers::Floats(values) => {
                 let pieces = values.chunks(PIECE).map(Cow::Borrowed);
-                (encode((field, wanted, bytes), pieces, call.deadline).await?, None)
+                (encode((form, wanted, bytes), pieces, call.deadline).await?, None)
             }
             Numbers::Raw { data, dtype } => {
                 let room = call.entry.hold(bytes)?;
                 let pieces = data.chunks(PIECE * dtype.bytes()).map(|piece| Cow::Owned(decode(dtype, piece)));
-                (encode((field, wanted, bytes), pieces, call.deadline).await?, Some(room))
+                (encode((form, wanted, bytes), pieces, call.deadline).await?, Some(room))
             }
         };
         Ok(Queries { rows, count, _room: room })
@@ -125,25 +125,19 @@ fn decode(dtype: DType, data: &[u8]) -> Vec<f32> {
 }
 
 /// How many rows there are.
-fn whole(
-    field: &'static str,
-    found: usize,
-    of_row: usize,
-    unit: &str,
-    to: VectorsShape,
-) -> Result<usize, Refusal> {
+fn whole(form: Form, found: usize, of_row: usize, unit: &str, to: VectorsShape) -> Result<usize, Refusal> {
     if found.is_multiple_of(of_row) {
         return Ok(found / of_row);
     }
-    let VectorsShape { dim, dtype, .. } = to;
+    let (holder, VectorsShape { dim, dtype, .. }) = (form.holder(), to);
     let message =
-        format!("{found} {unit}, expected a multiple of {of_row}: the index has {dim} elements of {dtype}");
-    Err(Refusal::field(field, message))
+        format!("{found} {unit}, expected a multiple of {of_row}: {holder} has {dim} elements of {dtype}");
+    Err(Refusal::field(form.field(), message))
 }
 
 /// Numbers, a piece at a time, as elements of a type, which have `bytes` bytes.
 async fn encode<'a>(
-    (field, dtype, bytes): (&'static str, DType, usize),
+    (form, dtype, bytes): (Form, DType, usize),
     pieces: impl Iterator<Item = Cow<'a, [f32]>>,
     deadline: Instant,
 ) -> Result<Bytes, Refusal> {
@@ -152,10 +146,11 @@ async fn encode<'a>(
         turns.take(piece.len()).await?;
         encode_piece(&piece, dtype, &mut rows).map_err(|Unfit { at, low, high }| {
             let (at, value) = (first + at, piece[at]);
+            let holder = form.holder();
             let message = format!(
-                "element {at} is {value}, the index holds {dtype}: whole numbers from {low} to {high}"
+                "element {at} is {value}, {holder} holds {dtype}: whole numbers from {low} to {high}"
             );
-            Refusal::field(field, message)
+            Refusal::field(form.field(), message)
         })?;
         first += piece.len();
     }

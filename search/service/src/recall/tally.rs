@@ -78,11 +78,11 @@ impl Tally {
         kind.map_or(1.0, |kind| kind.asked.misses)
     }
 
-    /// Lets the kinds aim higher that fell under their targets, by what they missed too much, and those lower again that stay above them,
-    /// and forgets what these found so far: each as it was measured, with what it is taken to miss from now on.
+    /// Raises the misses of kinds that fell under their targets, lowers those of kinds that stay above, and forgets the recalls of both.
+    /// Gives each as it was measured, with its new misses.
     ///
-    /// A fall is mended as soon as chance does not explain it. What was raised is lowered once [`QUERIES`] were compared since, to what
-    /// they miss for certain no more than: queries that were hard for a while do not raise the work of those after them for good.
+    /// Misses are raised as soon as chance does not explain the fall. They are lowered once [`QUERIES`] queries were compared since, by
+    /// the lower end of their recall's interval: queries that were hard for a while do not raise the work of later ones for good.
     pub(crate) fn correct(&self) -> Vec<(Measured, f64)> {
         let mut kinds = self.lock();
         let changed = kinds.iter_mut().filter_map(|kind| {
@@ -216,7 +216,7 @@ mod tests {
             before = asked().misses;
         }
         assert_eq!(asked().misses, 1.0);
-        // What needs its correction keeps it: of what is found by it, so much is missed that less is not certain to do.
+        // A correction is kept where recall with it is not above the target with confidence.
         add(QUERIES, 0.9);
         tally.correct();
         let raised = asked().misses;

@@ -1,5 +1,6 @@
 //! Searching the indexes that this server has open.
 use std::sync::Arc;
+use std::time::Instant;
 
 use spandrel_engine::{
     Answer, Course, FetchRequest, FetchState, Fetched as EngineFetched, QueryPlan, RangeRequest, Rerank,
@@ -82,6 +83,7 @@ impl Searcher for Local {
         let given = self.given(&served, target, form, call).await?;
         // What lies in the index is found better than what does not.
         let is_own = matches!(given, Given::Ids(_));
+        let is_fetched = is_own || matches!(of_column, Some(AskColumn { target: Target::Ids(_), .. }));
         // Before anything is read for them.
         if asked.is_some() || is_own || of_column.is_some() {
             QueryPlan::of(&params, served.index())?;
@@ -89,18 +91,16 @@ impl Searcher for Local {
         let count = given.count();
         let mut room = self.answer_room(&served, (&params, count), (with_vectors, with_work), call)?;
         let let_in = let_in(&served, asked, &given, call).await?;
-        // Of vectors that come by their ids the time counts from when they are there, as of those that come with the request.
-        let (Queries { rows, _room: _rows_room, .. }, call) = match given {
-            Given::Rows(queries) => (queries, call),
-            Given::Ids(ids) => {
-                let queries = self.rows_of(&served, (ids, VectorsOf::Main), form, call).await?;
-                (queries, Call { arrival: std::time::Instant::now(), ..call })
-            }
+        let Queries { rows, _room: _rows_room, .. } = match given {
+            Given::Rows(queries) => queries,
+            Given::Ids(ids) => self.rows_of(&served, (ids, VectorsOf::Main), form, call).await?,
         };
         let column = match of_column {
             Some(of) => Some(self.column_rows(&served, of.target, (form, count), call).await?),
             None => None,
         };
+        // Of vectors that come by their ids the time counts from when they are there, as of those that come with the request.
+        let call = if is_fetched { Call { arrival: Instant::now(), ..call } } else { call };
         let filter = filtered(&served, let_in, params.explain, call).await?;
         params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.compiled.matches));
         // What is measured is measured of vectors that are searched.

@@ -1,7 +1,7 @@
 //! How a query was answered, as a message.
 use spandrel_engine::{
-    Answer, ExplainedFilter, ExplainedList, ExplainedVector, Explanation, FilterPlan, ListFate, PlanCosts,
-    PlanReason, ReadPart, Rerank, Round, Stop,
+    Answer, ExplainedFilter, ExplainedList, ExplainedVector, FilterPlan, ListFate, PlanCosts, PlanReason,
+    ReadPart, Rerank, Round, Stop,
 };
 use spandrel_index::attributes::FilterPart;
 use spandrel_proto::v1;
@@ -10,32 +10,21 @@ use crate::ask::FilterTold;
 
 /// How `answer` was found, where that was asked for; `told` is of its filter.
 pub(super) fn explanation(answer: &Answer, told: Option<&FilterTold>) -> Option<v1::Explanation> {
-    let Explanation {
-        epsilon,
-        lists_planned,
-        rerank,
-        lists,
-        shared_lists,
-        stop,
-        compared,
-        rounds,
-        filter: of_filter,
-        ..
-    } = answer.explanation.as_deref()?;
+    let of = answer.explanation.as_deref()?;
     let matches = answer.filtered.map(|filtered| filtered.matches);
     Some(v1::Explanation {
-        epsilon: *epsilon,
-        lists_planned: *lists_planned,
-        rerank: if let Some(Rerank::Count(count)) = rerank { Some(*count) } else { None },
-        rerank_errors: if let Some(Rerank::Errors(errors)) = rerank { Some(*errors) } else { None },
-        lists: lists.items.iter().map(list).collect(),
-        lists_more: lists.more,
-        shared_lists: *shared_lists,
-        stop: wire_stop(*stop) as i32, // CAST: the enum's code
-        compared: compared.items.iter().map(vector).collect(),
-        compared_more: compared.more,
-        rounds: rounds.iter().map(round).collect(),
-        filter: of_filter.as_ref().map(|of| v1::ExplainedFilter {
+        epsilon: of.epsilon,
+        lists_planned: of.lists_planned,
+        rerank: if let Some(Rerank::Count(count)) = of.rerank { Some(count) } else { None },
+        rerank_errors: if let Some(Rerank::Errors(errors)) = of.rerank { Some(errors) } else { None },
+        lists: of.lists.items.iter().map(list).collect(),
+        lists_more: of.lists.more,
+        shared_lists: of.shared_lists,
+        stop: wire_stop(of.stop) as i32, // CAST: the enum's code
+        compared: of.compared.items.iter().map(vector).collect(),
+        compared_more: of.compared.more,
+        rounds: of.rounds.iter().map(round).collect(),
+        filter: of.filter.as_ref().map(|of| v1::ExplainedFilter {
             text: told.map(|told| told.text.to_string()).unwrap_or_default(),
             matches: matches.unwrap_or_default(),
             parts: told.iter().flat_map(|told| &told.parts).map(part).collect(),

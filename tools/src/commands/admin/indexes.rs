@@ -29,8 +29,8 @@ pub(super) async fn list(server: &Server, session: &Session) -> anyhow::Result<(
             index.version.to_string(),
             units::count(index.vectors),
             index.dim.to_string(),
-            dtype(index).to_owned(),
-            metric(index).to_owned(),
+            dtype_name(index.dtype()).to_owned(),
+            metric_name(index.metric()).to_owned(),
             index.quarantined.to_string(),
         ];
         table.row(cells.into_iter().map(Some).collect());
@@ -61,8 +61,8 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
                 "{} of {} x {}, {}",
                 units::count(index.vectors),
                 index.dim,
-                dtype(&index),
-                metric(&index)
+                dtype_name(index.dtype()),
+                metric_name(index.metric())
             ),
         ),
         ("lists", units::count(about.lists.into())),
@@ -230,14 +230,10 @@ pub(super) fn summary(index: &v1::IndexSummary) -> Value {
         "uuid": index.uuid,
         "vectors": index.vectors,
         "dim": index.dim,
-        "dtype": dtype(index),
-        "metric": metric(index),
+        "dtype": dtype_name(index.dtype()),
+        "metric": metric_name(index.metric()),
         "damaged": index.quarantined,
     })
-}
-
-fn dtype(index: &v1::IndexSummary) -> &'static str {
-    dtype_name(index.dtype())
 }
 
 fn dtype_name(dtype: v1::Dtype) -> &'static str {
@@ -248,10 +244,6 @@ fn dtype_name(dtype: v1::Dtype) -> &'static str {
         v1::Dtype::U8 => "u8",
         v1::Dtype::Unspecified => "unknown",
     }
-}
-
-fn metric(index: &v1::IndexSummary) -> &'static str {
-    metric_name(index.metric())
 }
 
 fn metric_name(metric: v1::Metric) -> &'static str {

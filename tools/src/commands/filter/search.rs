@@ -52,7 +52,7 @@ impl Searching<'_> {
         }
         let row_bytes = engine.index().row_bytes();
         let count = rows.main.len() / row_bytes;
-        let row = |rows: &'_ [u8], number| {
+        let row = |rows: &[u8], number: usize| {
             let bytes = rows.len() / count;
             number * bytes..(number + 1) * bytes
         };

@@ -19,7 +19,8 @@ use super::remote::query::{Part, Query, ask};
 use super::remote::within::ask_within;
 use super::remote::{HEADING, ServerArgs, parse_rate};
 use super::search::{
-    Fit, IoArgs, KNOBS, KnobArgs, PlaceArgs, READING, open_engine, open_index, open_queries, refuse_damage,
+    Fit, IoArgs, KNOBS, KnobArgs, PlaceArgs, READING, open_engine, open_index, open_queries, read_batch,
+    refuse_damage,
 };
 use super::shape::threads_default;
 use super::within::{self, CompletenessArgs, RadiusArgs};
@@ -172,13 +173,6 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     refuse_damage(&engine, incomplete)
 }
 
-/// `count` rows of a file from `first` on.
-fn read_batch(file: &Converted<VectorFile>, first: u64, count: u64) -> anyhow::Result<Vec<u8>> {
-    let mut rows = vec![0; count as usize * file.row_bytes()]; // CAST: at most BATCH
-    file.read_rows(first, &mut rows)?;
-    Ok(rows)
-}
-
 /// As [`run`], for all within a radius.
 fn run_within(
     args: &QueryArgs,
@@ -196,8 +190,7 @@ fn run_within(
     let (threads, mut first) = (callers as u64, 0); // CAST: widening
     while first < queries.len() {
         let count = threads.min(queries.len() - first);
-        let mut rows = vec![0; count as usize * queries.row_bytes()]; // CAST: at most `threads`
-        queries.read_rows(first, &mut rows)?;
+        let rows = read_batch(queries, first, count)?;
         // CAST: usize is 64 bits here
         let answers = within::answers(searching, first as usize, &rows.into(), params)
             .map_err(|error| in_file(error, &args.queries, first))?;

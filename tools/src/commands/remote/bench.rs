@@ -3,7 +3,6 @@ use std::sync::Arc;
 
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{Distances, recall};
-use spandrel_index::format::VectorsOf;
 use spandrel_index::{Metric, VectorSource as _};
 use spandrel_proto::v1;
 
@@ -42,9 +41,9 @@ pub(in crate::commands) struct Remotely<'a> {
 
 impl Remotely<'_> {
     /// How the vectors are compared that answers have distances of.
-    fn metric(&self, remote: &Remote) -> Metric {
-        let is_by_column = self.column.compare_by() == VectorsOf::Column;
-        remote.column.as_ref().filter(|_| is_by_column).map_or(remote.metric, |(_, metric)| *metric)
+    fn metric(&self, remote: &Remote) -> anyhow::Result<Metric> {
+        let of_column = remote.column(self.column.compare_by())?;
+        Ok(of_column.map_or(remote.metric, |(_, metric)| metric))
     }
 }
 
@@ -57,7 +56,7 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
         let clients = what.server.clients(&config)?;
         let remote = Arc::new(Remote::open(&clients, &config.address, what.server.index_name()).await?);
         let queries = Arc::new(Rows::read(&open_queries(remote.fit(), &what.input, what.queries, session)?)?);
-        let fit = remote.column.as_ref().map(|(fit, _)| fit.clone());
+        let fit = remote.column(what.column.compare_by())?.map(|(fit, _)| fit);
         let column = what.column.open(fit, &what.input, queries.len(), session)?;
         let column = column.map(|file| Rows::read(&file)).transpose()?.map(Arc::new);
         let k = what.k.min(u32::try_from(remote.summary.vectors).unwrap_or(what.k));
@@ -130,9 +129,9 @@ async fn check_sample(
 ) -> anyhow::Result<()> {
     let sample = Sample::of(what.truth);
     // The truth of queries in a column is of its vectors.
-    let of_column = remote.column.as_ref().filter(|_| column.is_some());
-    let name = of_column.map_or_else(String::new, |(fit, _)| fit.name.clone());
-    let metric = what.metric(remote);
+    let of_column = remote.column(what.column.compare_by())?;
+    let name = of_column.map(|(fit, _)| fit.name).unwrap_or_default();
+    let metric = what.metric(remote)?;
     let queries = column.unwrap_or(queries);
     let Some(client) = clients.first() else { return Ok(()) };
     // As for a query, an attribute of a type that is not known here matters to filters alone.
@@ -250,7 +249,7 @@ fn recall_of(
     let columns = what.truth.k;
     let answered =
         (0..).zip(&outcome.answers).filter_map(|(number, answer)| Some((number, answer.as_ref()?)));
-    let metric = what.metric(remote);
+    let metric = what.metric(remote)?;
     let k = what.k as usize; // CAST: widening
     note_nearer(nearer_than_truth(metric, answered.clone(), what.truth, k), session);
     if what.filter.is_filtered() {

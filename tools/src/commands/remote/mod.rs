@@ -17,6 +17,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use spandrel_client::{Client, ClientConfig, ClientTls, RetryPolicy, TlsFault};
 use spandrel_filter::{Attribute, Schema};
+use spandrel_index::format::VectorsOf;
 use spandrel_index::{DType, Metric};
 use spandrel_proto::v1;
 use tonic::{Code, Status};
@@ -163,8 +164,6 @@ pub(super) struct Remote {
     pub(super) summary: v1::IndexSummary,
     pub(super) dtype: DType,
     pub(super) metric: Metric,
-    /// Its column, if it has one, and how its vectors are compared.
-    pub(super) column: Option<(ColumnFit, Metric)>,
 }
 
 impl Remote {
@@ -174,15 +173,7 @@ impl Remote {
         let about = client.describe_index(name).await.map_err(told(address))?;
         let summary = about.summary.clone().context("the server describes no index")?;
         let (dtype, metric) = known(address, summary.dtype(), summary.metric())?;
-        let column = match &about.column {
-            Some(column) => {
-                let (dtype, metric) = known(address, column.dtype(), column.metric())?;
-                let fit = Fit { dim: column.dim as usize, dtype }; // CAST: widening
-                Some((ColumnFit { name: column.name.clone(), fit }, metric))
-            }
-            None => None,
-        };
-        Ok(Remote { address: address.to_owned(), about, summary, dtype, metric, column })
+        Ok(Remote { address: address.to_owned(), about, summary, dtype, metric })
     }
 
     /// Its attributes.
@@ -205,6 +196,17 @@ impl Remote {
     /// What queries have to be like.
     pub(super) fn fit(&self) -> Fit {
         Fit { dim: self.summary.dim as usize, dtype: self.dtype } // CAST: widening
+    }
+
+    /// Its column and how the vectors there are compared; none if it has none, or where candidates are not compared by it: only who asks
+    /// for it needs to know its type and metric.
+    fn column(&self, compare_by: VectorsOf) -> anyhow::Result<Option<(ColumnFit, Metric)>> {
+        let Some(of) = self.about.column.as_ref().filter(|_| compare_by == VectorsOf::Column) else {
+            return Ok(None);
+        };
+        let (dtype, metric) = known(&self.address, of.dtype(), of.metric())?;
+        let fit = Fit { dim: of.dim as usize, dtype }; // CAST: widening
+        Ok(Some((ColumnFit { name: of.name.clone(), fit }, metric)))
     }
 
     /// The message that carries rows of its column.

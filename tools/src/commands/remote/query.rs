@@ -20,6 +20,7 @@ use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::neighbour_attributes::NeighbourAttributeArgs;
 use crate::commands::search::open_queries;
+use crate::commands::search::read_batch;
 use crate::commands::serve::runtime;
 use crate::figures::PointParams;
 use crate::{Advised, Session};
@@ -61,7 +62,7 @@ pub(in crate::commands) fn ask(
         let clients = server.clients(&config)?;
         let remote = Arc::new(Remote::open(&clients, &config.address, server.index_name()).await?);
         let file = open_queries(remote.fit(), &query.input, query.queries, session)?;
-        let fit = remote.column.as_ref().map(|(fit, _)| fit.clone());
+        let fit = remote.column(query.column.compare_by())?.map(|(fit, _)| fit);
         let column = query.column.open(fit, &query.input, file.len(), session)?;
         let filters = Arc::new(query.filter.wire(file.len())?);
         // The server may have attributes of a type that is not known here: only who asks for some needs it.
@@ -111,9 +112,7 @@ pub(in crate::commands) fn ask(
 
 /// `count` rows of a file from `first` on.
 fn read_rows(file: &Converted<VectorFile>, first: u64, count: u64) -> anyhow::Result<Arc<Rows>> {
-    let mut bytes = vec![0; count as usize * file.row_bytes()]; // CAST: at most READ_AT_ONCE
-    file.read_rows(first, &mut bytes)?;
-    Ok(Arc::new(Rows::new(file.dtype(), file.dim(), bytes)?))
+    Ok(Arc::new(Rows::new(file.dtype(), file.dim(), read_batch(file, first, count)?)?))
 }
 
 /// Queries read at a time.
