@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use spandrel_index::DType;
+use spandrel_index::documents::{DocumentTokens, MaxSim};
 use spandrel_index::kernels::{BlockKernel, Operation, PairKernel, Variant, below_with};
 
 const DIMS: [usize; 6] = [96, 100, 128, 384, 768, 1024];
@@ -91,5 +92,39 @@ fn choosing(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, pairs, blocks, choosing);
+/// MaxSim of 32 tokens of a query with 128 of a document as it is read, beside the products alone and the packing alone: elements per second
+/// are multiply-adds per second.
+fn documents(c: &mut Criterion) {
+    const QUERY: usize = 32;
+    const DOCUMENT: usize = 128;
+    const DIM: usize = 128;
+    let mut group = c.benchmark_group("max_sim");
+    group.warm_up_time(Duration::from_millis(50)).measurement_time(Duration::from_millis(500));
+    group.throughput(Throughput::Elements((QUERY * DOCUMENT * DIM) as u64));
+    for dtype in DType::ALL {
+        let (max_sim, kernel) = (MaxSim::new(dtype, DIM), BlockKernel::new(dtype, DIM));
+        let (query_rows, document_rows) = (rows(dtype, DIM, QUERY), rows(dtype, DIM, DOCUMENT));
+        let query = max_sim.query(&query_rows);
+        let (mut document, mut maxima) = (DocumentTokens::default(), Vec::new());
+        group.bench_function(format!("score/{dtype}x{DIM}"), |b| {
+            b.iter(|| {
+                max_sim.document(black_box(&document_rows), &mut document);
+                max_sim.score(black_box(&query), &mut document, &mut maxima)
+            });
+        });
+        let (left, right) = (kernel.pack_left(&document_rows), kernel.pack_right(&query_rows));
+        let mut products = vec![0.0; QUERY * DOCUMENT];
+        group.bench_function(format!("products/{dtype}x{DIM}"), |b| {
+            b.iter(|| {
+                let (left, right) = (black_box(&left).all(), black_box(&right).all());
+                kernel.scores(Operation::InnerProduct, left, right, &mut products);
+            });
+        });
+        group.bench_function(format!("pack/{dtype}x{DIM}"), |b| {
+            b.iter(|| max_sim.document(black_box(&document_rows), &mut document));
+        });
+    }
+}
+
+criterion_group!(benches, pairs, blocks, choosing, documents);
 criterion_main!(benches);

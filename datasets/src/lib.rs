@@ -23,12 +23,13 @@ pub use attributes::{
 pub use convert::{ConvertError, Info, Norms, ValueScan, convert, crop, info, scan_values};
 pub use converted::Converted;
 pub use file::{
-    Array, Contents, FileError, Format, IdFile, InFile, OutFile, RangeTruth, Truth, TruthError,
-    UnknownFormat, VectorFile, VectorWriter, contents, write_file,
+    Array, Contents, DocumentFileError, FileError, Format, IdFile, InFile, OutFile, RangeTruth, Truth,
+    TruthError, UnknownFormat, VectorFile, VectorWriter, contents, read_documents, write_file,
 };
 pub use generate::{GenerateError, GenerateParams, Kind, generate, generate_rows};
 pub use neighbours::{
-    ComputeTruthError, K_MAX, RangeTruthParams, TruthParams, compute_range_truth, compute_truth,
+    ComputeTruthError, DocumentTruthParams, Documents, K_MAX, RangeTruthParams, TruthParams,
+    compute_document_truth, compute_range_truth, compute_truth,
 };
 pub use rows::{Rows, RowsError};
 pub use values::{BadRow, CheckError, decode};

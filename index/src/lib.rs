@@ -10,6 +10,7 @@ mod attribute_source;
 pub mod attributes;
 mod bitmap;
 pub mod codes;
+pub mod documents;
 mod dtype;
 pub mod format;
 mod head_space;

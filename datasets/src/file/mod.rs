@@ -2,6 +2,7 @@
 mod array;
 mod column;
 mod contents;
+mod documents;
 mod element;
 mod error;
 mod format;
@@ -22,6 +23,7 @@ mod writer;
 pub use array::Array;
 pub(crate) use column::{Column, ColumnElement};
 pub use contents::{Contents, contents};
+pub use documents::{DocumentFileError, read_documents};
 pub use error::FileError;
 pub use format::{Format, UnknownFormat};
 pub use ids::IdFile;

@@ -21,6 +21,10 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    pub(super) fn new(metric: Metric, dtype: DType, dim: usize) -> Shape {
+        Shape { metric, dtype, dim, kernel: BlockKernel::new(dtype, dim) }
+    }
+
     pub(super) fn row_bytes(&self) -> usize {
         self.dtype.row_bytes(self.dim)
     }

@@ -47,6 +47,14 @@ pub enum ComputeTruthError {
         /// Number of the query.
         query: u64,
     },
+    /// The offsets of documents are those of other vectors.
+    #[error("documents of {covered} vectors, there are {rows}: give the offsets of these vectors")]
+    Offsets {
+        /// Vectors that the documents cover.
+        covered: u64,
+        /// Vectors there are.
+        rows: u64,
+    },
     /// Row numbers of truth have 32 bits.
     #[error("base of {rows} rows, expected at most 4294967296")]
     Rows {

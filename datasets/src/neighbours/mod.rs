@@ -5,6 +5,7 @@
 //! decides nothing. Ties go to the smaller row number. The answer is the same for any number of threads.
 mod best;
 mod block;
+mod documents;
 mod error;
 mod exact;
 mod part;
@@ -16,6 +17,7 @@ use crate::attributes::RowFilters;
 use crate::converted::Converted;
 use crate::file::{RangeTruth, Truth};
 use crate::watch::Watch;
+pub use documents::{DocumentTruthParams, Documents, compute_document_truth};
 pub use error::{ComputeTruthError, K_MAX};
 pub(crate) use exact::operation;
 use part::Asking;

@@ -3,7 +3,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use spandrel_index::kernels::{BlockKernel, LeftRows};
+use spandrel_index::kernels::LeftRows;
 use spandrel_index::{Metric, SegmentMatches, SourceError, VectorSource};
 
 use super::best::{Best, Kept, Neighbour};
@@ -24,9 +24,9 @@ const GROUP_QUERIES: usize = 128;
 /// Groups for each thread at least, where there are queries enough, so that no thread waits long for another.
 const GROUPS_PER_THREAD: usize = 4;
 /// Half a unit in the last place of f32, relative.
-const ROUNDING: f64 = 1.0 / (1 << 24) as f64;
+pub(super) const ROUNDING: f64 = 1.0 / (1 << 24) as f64;
 /// Rounded operations per value besides one for each element: terms, norms, the final scaling.
-const ROUNDINGS_EXTRA: f64 = 8.0;
+pub(super) const ROUNDINGS_EXTRA: f64 = 8.0;
 /// Norms outside of this range could over- or underflow a kernel's f32 sums: such rows are scored exactly instead.
 const NORMS_SAFE: Range<f64> = 1e-12..1e18;
 
@@ -61,7 +61,7 @@ pub(super) fn run(
 ) -> Result<Truth, ComputeTruthError> {
     let queries = asking.queries;
     let (dtype, dim) = (base.dtype(), base.dim());
-    let shape = Shape { metric, dtype, dim, kernel: BlockKernel::new(dtype, dim) };
+    let shape = Shape::new(metric, dtype, dim);
     let query_bytes = shape.row_bytes() + 8 * dim + k * size_of::<Neighbour>();
     let batch_queries = (BATCH_BYTES / query_bytes).max(1) as u64; // CAST: widening
     let farthest = if metric == Metric::InnerProduct { f32::NEG_INFINITY } else { f32::INFINITY };
@@ -106,7 +106,7 @@ pub(super) fn run_within(
 ) -> Result<RangeTruth, ComputeTruthError> {
     let queries = asking.queries;
     let (dtype, dim) = (base.dtype(), base.dim());
-    let shape = Shape { metric, dtype, dim, kernel: BlockKernel::new(dtype, dim) };
+    let shape = Shape::new(metric, dtype, dim);
     let within = |square_norm| Kept::Within {
         limit: exact::key_limit(metric, radius, square_norm),
         neighbours: Vec::new(),

@@ -172,6 +172,30 @@ impl BlockKernel {
         self.widen(Side::Left, rows, &mut out.units, &mut out.terms);
     }
 
+    /// As [`BlockKernel::pack_left`], for inner products alone, into rows whose memory is used again: norms take longer than a product
+    /// with a few rows.
+    pub(crate) fn pack_left_inner(&self, rows: &[u8], out: &mut LeftRows) {
+        let is_moved =
+            self.dtype == DType::I8 && self.fns.layout == Layout::Bytes && self.dim.is_multiple_of(4);
+        if !is_moved && self.dtype.is_integer() {
+            self.pack_left_into(rows, out);
+            return;
+        }
+        let row_bytes = self.dtype.row_bytes(self.dim);
+        assert!(rows.len().is_multiple_of(row_bytes), "{} bytes are no rows of {row_bytes}", rows.len());
+        out.steps = self.steps();
+        out.units.clear();
+        if is_moved {
+            out.units
+                .extend(rows.as_chunks::<4>().0.iter().map(|&four| u32::from_le_bytes(four) ^ 0x8080_8080));
+        } else {
+            self.extend_floats(rows, &mut out.units);
+        }
+        out.terms.squared.clear();
+        out.terms.inner.clear();
+        out.terms.inner.resize(rows.len() / row_bytes, 0);
+    }
+
     /// Packs rows lying back to back for the right side. Integers take one or two bytes an element, floats
     /// four.
     pub fn pack_right(&self, rows: &[u8]) -> RightRows {
@@ -236,6 +260,18 @@ impl BlockKernel {
         self.dim.div_ceil(self.fns.layout.elements())
     }
 
+    /// Appends the units of rows of floats.
+    fn extend_floats(&self, rows: &[u8], units: &mut Vec<u32>) {
+        if self.dtype == DType::F32 {
+            units.extend(rows.as_chunks::<4>().0.iter().map(|&x| u32::from_le_bytes(x)));
+            return;
+        }
+        let first_unit = units.len();
+        let halves: Vec<f16> = rows.as_chunks::<2>().0.iter().map(|&x| f16::from_le_bytes(x)).collect();
+        units.resize(first_unit + halves.len(), 0);
+        halves.convert_to_f32_slice(bytemuck::cast_slice_mut(&mut units[first_unit..]));
+    }
+
     /// Appends the units and terms of some rows.
     fn widen(&self, side: Side, rows: &[u8], units: &mut Vec<u32>, terms: &mut Terms) {
         let row_bytes = self.dtype.row_bytes(self.dim);
@@ -250,13 +286,7 @@ impl BlockKernel {
             }
             DType::U8 => integers.for_each(|row| pairs(row, i16::from, units, terms)),
             DType::I8 => integers.for_each(|row| pairs(row, |x| i16::from(x.cast_signed()), units, terms)),
-            DType::F16 => {
-                let halves: Vec<f16> =
-                    rows.as_chunks::<2>().0.iter().map(|&x| f16::from_le_bytes(x)).collect();
-                units.resize(first_unit + halves.len(), 0);
-                halves.convert_to_f32_slice(bytemuck::cast_slice_mut(&mut units[first_unit..]));
-            }
-            DType::F32 => units.extend(rows.as_chunks::<4>().0.iter().map(|&x| u32::from_le_bytes(x))),
+            DType::F16 | DType::F32 => self.extend_floats(rows, units),
         }
         if !self.dtype.is_integer() {
             terms.inner.resize(first_term + count, 0);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, outside of test functions")]
 mod build;
 mod data;
+mod documents;
 mod filters;
 mod json;
 mod partition;

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use spandrel_datasets::{
-    Converted, Format, IdFile, RangeTruthParams, TruthParams, VectorFile, compute_range_truth, compute_truth,
+    Converted, DocumentTruthParams, Documents, Format, IdFile, OutFile, RangeTruthParams, TruthParams,
+    VectorFile, compute_document_truth, compute_range_truth, compute_truth, read_documents,
 };
 use spandrel_index::{Metric, VectorSource as _};
 
-use super::files::{output, watched};
+use super::files::{output, watched, watched_of};
 use super::filtered::FilteredArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::search::note_rounding;
@@ -19,7 +20,9 @@ use crate::{Advised, Session, UsageError};
 ///
 /// The base streams past, so it may be far larger than memory. Ties go to the smaller row number. A base of fewer than k
 /// vectors gives them all. With --filters only vectors that match a query's filter are its neighbours, and -1 stands in place of
-/// those that are missing where fewer than k match. With --radius the file has the layout of big-ann-benchmarks for range search.
+/// those that are missing where fewer than k match. With --documents and --query-documents the vectors are tokens, and what is found are
+/// the documents with the largest MaxSim: the sum over the query's tokens of the largest inner product with any token of the document.
+/// With --radius the file has the layout of big-ann-benchmarks for range search.
 #[derive(Debug, Args)]
 pub struct TruthArgs {
     /// Vectors to search.
@@ -43,6 +46,12 @@ pub struct TruthArgs {
     /// The vectors' own ids, as `build --ids` takes them: ibin or npy with one id in each row [default: row numbers].
     #[arg(long, value_name = "FILE")]
     pub ids: Option<PathBuf>,
+    /// Where documents begin in the base: ibin or npy of an offset for each document, and the number of rows.
+    #[arg(long, value_name = "FILE", requires = "query_documents", conflicts_with_all = ["radius", "ids", "filters"])]
+    pub documents: Option<PathBuf>,
+    /// The same for the queries.
+    #[arg(long, value_name = "FILE", requires = "documents")]
+    pub query_documents: Option<PathBuf>,
     /// Filters, one for each query.
     #[command(flatten)]
     pub filtered: FilteredArgs,
@@ -68,6 +77,9 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         let message =
             format!("{path}: a file of format {format}, expected one ending in .ibin, .ivecs or .npy");
         return Err(UsageError(message).into());
+    }
+    if let (Some(documents), Some(query_documents)) = (&args.documents, &args.query_documents) {
+        return run_documents(args, (documents, query_documents), out, session);
     }
     let base = args.input.open(&args.base)?;
     let queries = Converted::new(args.input.open(&args.queries)?, base.dtype());
@@ -115,6 +127,53 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         json["filters"] = json!(filters.distinct());
         json["fewer"] = json!(fewer);
     }
+    session.show_beside(&[&args.out], &text, &json)
+}
+
+fn run_documents(
+    args: &TruthArgs,
+    (documents, query_documents): (&Path, &Path),
+    out: OutFile<'_>,
+    session: &Session,
+) -> anyhow::Result<()> {
+    if args.metric != Metric::InnerProduct {
+        let message =
+            format!("--metric {}: documents are compared by inner products of their vectors", args.metric);
+        return Err(
+            Advised::new(message, "give --metric ip; vectors of unit length have their cosines so").into()
+        );
+    }
+    let base = args.input.open(&args.base)?;
+    let queries = Converted::new(args.input.open(&args.queries)?, base.dtype());
+    note_rounding(&queries, session);
+    let offsets = read_documents(documents, base.len())?;
+    let query_offsets = read_documents(query_documents, queries.len())?;
+    let params = DocumentTruthParams {
+        k: args.k as usize, // CAST: widening
+        threads: args.threads.map_or(0, usize::from),
+    };
+    let truth = watched_of(session, "exact documents", "documents", |watch| {
+        let of_base = Documents { tokens: &base, offsets: &offsets };
+        let of_queries = Documents { tokens: &queries, offsets: &query_offsets };
+        compute_document_truth(of_base, of_queries, params, watch)
+    })?;
+    truth.write(out)?;
+    let text = format!(
+        "{}: {} best of {} documents ({} vectors) for each of {} query documents, by MaxSim\n",
+        args.out.display(),
+        truth.k,
+        units::count(offsets.documents() as u64), // CAST: usize is 64 bits here
+        units::count(base.len()),
+        units::count(truth.queries as u64), // CAST: as above
+    );
+    let json = json!({
+        "out": args.out,
+        "k": truth.k,
+        "vectors": base.len(),
+        "documents": offsets.documents(),
+        "queries": truth.queries,
+        "metric": args.metric.to_string(),
+    });
     session.show_beside(&[&args.out], &text, &json)
 }
 
