@@ -73,6 +73,8 @@ pub(crate) enum Product {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Checked {
     pub(crate) input_hash: String,
+    /// Of the rows with their ids; not there where row numbers serve as ids.
+    pub(crate) ids_sum: Option<String>,
     pub(crate) norm_max: f32,
     pub(crate) id_max: u64,
     /// Of what is known of the vectors; not there where nothing is.

@@ -19,7 +19,7 @@ use crate::cluster::HeadKind;
 use crate::filing::ReplicaRule;
 use crate::folders::SCRATCH;
 use crate::testing::{Moment, StopAt};
-use crate::{ListCount, Silent};
+use crate::{Attributes, Column, IdSource, ListCount, Silent};
 
 pub(crate) struct Memory {
     dim: usize,
@@ -236,6 +236,42 @@ impl VectorSource for Changing {
     }
     fn name(&self) -> String {
         self.source.name()
+    }
+}
+
+/// Ids of which two change places once all of them have been read twice: when they were checked, and with their vectors.
+struct Swapping {
+    rows: u64,
+    reads: AtomicU32,
+}
+
+impl IdSource for Swapping {
+    fn len(&self) -> u64 {
+        self.rows
+    }
+    fn read_ids(&self, first: u64, out: &mut [u64]) -> Result<(), SourceError> {
+        out.iter_mut().zip(first..).for_each(|(id, row)| *id = 5 * row);
+        // The ids of a glance are read alone.
+        if out.len() > 1 && self.reads.fetch_add(1, Ordering::Relaxed) > 1 {
+            out.swap(3, 4);
+        }
+        Ok(())
+    }
+}
+
+/// A row was given what is known of another, or its vector of the column, without a word.
+#[test]
+fn ids_that_change_places_under_the_build_are_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, numbered, fine) = (clustered(700, 8), Numbered::new(700), clustered(700, 24));
+    let attributes = Some(Attributes { source: &numbered, resident: &[], partition_by: None });
+    let column = Some(Column { name: "fine", vectors: &fine, metric: Metric::L2, keep_main: true });
+    for (name, attributes, column) in [("attributes", attributes, None), ("column", None, column)] {
+        let ids = Swapping { rows: 700, reads: AtomicU32::new(0) };
+        let input = Input { ids: Some(&ids), attributes, column, ..Input::of(&source) };
+        let config = BuildConfig { code: CodeSpec::RaBitQ { bits: 2 }, ..config(&dir.path().join(name)) };
+        let refused = build(input, &config, &Silent, &AtomicBool::new(false));
+        assert!(matches!(refused, Err(BuildError::Changed { .. })), "{name}: {refused:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use spandrel_index::{Metric, VectorSource, check_vector};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::attributes::hash_attributes;
-use super::hashes::{chunk_hash, chunk_rows, input_hash};
+use super::hashes::{IdsSum, chunk_hash, chunk_rows, input_hash};
 use crate::checkpoint::{Checked, SAMPLE};
 use crate::config::Params;
 use crate::progress::Context;
@@ -21,6 +21,7 @@ const WINDOW_CHUNKS: usize = 32;
 /// What a chunk of the input came to.
 struct Chunk {
     hash: u128,
+    ids_sum: IdsSum,
     norm_squared_max: f64,
     id_max: u64,
     sample: Vec<u8>,
@@ -33,8 +34,10 @@ pub(crate) fn check(state: &BuildState<'_>) -> Result<Checked, BuildError> {
     let mut sample = SpillWriter::create(&**scratch, SAMPLE, 1, row_bytes, 0)?;
     let mut hashes = Vec::new();
     let (mut norm_squared_max, mut id_max) = (0.0_f64, 0);
+    let mut ids_sum = IdsSum::default();
     check_chunks(params, *input, &picks, *context, |chunk| {
         hashes.push(chunk.hash);
+        ids_sum.join(chunk.ids_sum);
         norm_squared_max = norm_squared_max.max(chunk.norm_squared_max);
         id_max = id_max.max(chunk.id_max);
         chunk.sample.chunks_exact(row_bytes).try_for_each(|row| sample.push(0, &[row]))
@@ -44,7 +47,16 @@ pub(crate) fn check(state: &BuildState<'_>) -> Result<Checked, BuildError> {
     let sample = sample.finish()?;
     let attributes_hash = hash_attributes(*input, *context)?;
     let column_hash = hash_column(*input, *context)?;
-    Ok(Checked { input_hash: input_hash(hashes), norm_max, id_max, attributes_hash, column_hash, sample })
+    let ids_sum = input.ids.is_some().then(|| ids_sum.finish());
+    Ok(Checked {
+        input_hash: input_hash(hashes),
+        ids_sum,
+        norm_max,
+        id_max,
+        attributes_hash,
+        column_hash,
+        sample,
+    })
 }
 
 /// The hash that [`check`] gives an input, for comparison with that of an index.
@@ -133,6 +145,8 @@ fn check_chunk(
         id_max = own_ids.iter().copied().max().unwrap_or(0);
     }
     let hash = chunk_hash(rows, &own_ids);
+    let mut ids_sum = IdsSum::default();
+    ids_sum.add(range.start, &own_ids);
     let norm_squared_max = check_rows(input.vectors, params.metric, range.start, rows)?;
     let first = picks.partition_point(|&pick| pick < range.start);
     let mut sample = Vec::new();
@@ -140,7 +154,7 @@ fn check_chunk(
         let at = (pick - range.start) as usize * row_bytes; // CAST: inside a chunk
         sample.extend_from_slice(&rows[at..at + row_bytes]);
     }
-    Ok(Chunk { hash, norm_squared_max, id_max, sample })
+    Ok(Chunk { hash, ids_sum, norm_squared_max, id_max, sample })
 }
 
 /// Checks the values of all rows of the column, where there is one: their hash.

@@ -35,7 +35,7 @@ struct Sorting<'a> {
 impl Sorting<'_> {
     /// Sorts rows into groups of positions.
     fn sort(&self) -> Result<Spill, BuildError> {
-        let &BuildState { params, input, context, .. } = self.state;
+        let &BuildState { params, context, .. } = self.state;
         context.progress.phase("sort column", params.vectors, "vectors");
         let groups = column_groups(params.vectors, self.pages);
         let group_rows = column_group_rows(self.pages);
@@ -45,7 +45,7 @@ impl Sorting<'_> {
         let mut spill =
             SpillWriter::create(scratch, COLUMN_ROWS, groups as usize, self.column.record_bytes(), memory)?;
         let mut positions = Positions::open(self.state)?;
-        let (mut rows, mut ids, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rows, mut hashes) = (Vec::new(), Vec::new());
         let step = chunk_rows(self.column.row_bytes());
         for first in (0..params.vectors).step_by(step as usize) {
             context.check_stop()?;
@@ -53,18 +53,15 @@ impl Sorting<'_> {
             rows.resize(count * self.column.row_bytes(), 0);
             self.source.read_rows(first, &mut rows)?;
             hashes.push(chunk_hash(&rows, &[]));
-            ids.clear();
-            ids.extend(first..first + count as u64); // CAST: widening
-            if let Some(source) = input.ids {
-                source.read_ids(first, &mut ids)?;
-            }
-            for ((row, id), vector) in (first..).zip(&ids).zip(rows.chunks_exact(self.column.row_bytes())) {
+            for (row, vector) in (first..).zip(rows.chunks_exact(self.column.row_bytes())) {
                 let position = positions.of(row)?;
+                let id = positions.id(row);
                 let group = (u64::from(position) / group_rows) as usize; // CAST: below `groups`
                 spill.push(group, &[&position.to_le_bytes(), &id.to_le_bytes(), vector])?;
             }
             context.progress.advance(count as u64); // CAST: widening
         }
+        positions.finish()?;
         if Some(input_hash(hashes)) != self.state.checked().column_hash {
             return Err(BuildError::Changed { name: self.source.name() });
         }

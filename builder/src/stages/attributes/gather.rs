@@ -77,6 +77,7 @@ impl<'a> Gathering<'a> {
 
     fn finish(mut self) -> Result<Gathered, BuildError> {
         self.flush()?;
+        self.positions.finish()?;
         let input = self.state.input.attributes;
         if Some(self.hash.finish()) != self.state.checked().attributes_hash {
             let name = input.map(|attributes| attributes.source.name()).unwrap_or_default();
