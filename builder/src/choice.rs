@@ -2,6 +2,7 @@
 use spandrel_index::codes::{AXES_DIM_MAX, CodeSpec};
 use spandrel_index::format::{FullLayout, IdBytes, PageLayout};
 use spandrel_index::kernels::scan::BLOCK_VECTORS;
+use spandrel_index::math::{exp, ln};
 use spandrel_index::{DType, HeadSpace, Metric, Tier, VectorSource};
 
 use crate::filing::ReplicaRule;
@@ -230,9 +231,8 @@ fn query_cost(shape: VectorShape, code: CodeSpec, codes: Tier, list_size: u32) -
     let above = RERANK.iter().position(|&(of, ..)| of >= bytes).unwrap_or(RERANK.len() - 1);
     let (low, high) = (RERANK[above.saturating_sub(1)], RERANK[above]);
     // On logarithms, on which they are nearly straight.
-    let share =
-        if high.0 > low.0 { ((bytes / low.0).ln() / (high.0 / low.0).ln()).clamp(0.0, 1.0) } else { 1.0 };
-    let between = |low: f64, high: f64| low * (high / low).powf(share);
+    let share = if high.0 > low.0 { (ln(bytes / low.0) / ln(high.0 / low.0)).clamp(0.0, 1.0) } else { 1.0 };
+    let between = |low: f64, high: f64| low * exp(share * ln(high / low));
     let page = PageLayout::new(shape.dtype.row_bytes(shape.dim), shape.metric, IdBytes::Four);
     let (mut reads, mut bytes) =
         (between(low.1, high.1), between(low.2, high.2) * PAGE_GAPS * page.page_bytes() as f64);

@@ -19,6 +19,7 @@ pub mod kernels;
 mod list_radius;
 mod location;
 mod matches;
+pub mod math;
 mod metric;
 mod open;
 pub mod order;

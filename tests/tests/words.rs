@@ -1,4 +1,4 @@
-//! What the documents say of the tree must be so.
+//! What the documents say of the tree must be so, and what its files do not call.
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -66,4 +66,43 @@ fn paths_named_in_the_documents_exist() {
             words.into_iter().filter(|word| is_path(root, word) && !exists(root, &files, word)).collect();
         assert!(gone.is_empty(), "{} names what is not there: {gone:?}", document.display());
     }
+}
+
+/// Calls of functions whose last digit differs by the version of the C library.
+fn is_inexact(line: &str) -> bool {
+    let names = [
+        "ln", "ln_1p", "log", "log2", "log10", "exp", "exp2", "exp_m1", "powf", "sin", "cos", "tan", "cbrt",
+        "hypot",
+    ];
+    let called = |name: &str| line.contains(&format!(".{name}(")) || line.contains(&format!("f64::{name}"));
+    !line.trim_start().starts_with("//") && names.iter().any(|name| called(name))
+}
+
+/// Logarithms once decided which points of a curve were measured, and which code a build took.
+#[test]
+fn no_function_of_the_c_library_decides_bytes_of_an_index() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    assert!(
+        is_inexact("let x = y.ln();")
+            && is_inexact("map(f64::exp)")
+            && !is_inexact("y.sqrt() // .ln()".split("//").next().unwrap())
+    );
+    let files = files(root);
+    let folders = ["index/src", "builder/src", "search/engine/src/calibrate"];
+    let decides = |file: &&PathBuf| {
+        let is_test =
+            file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
+        folders.iter().any(|folder| file.starts_with(folder))
+            && !is_test
+            && file.extension().is_some_and(|of| of == "rs")
+    };
+    let mut looked_at = 0;
+    for file in files.iter().filter(decides) {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let found: Vec<&str> = code.lines().filter(|line| is_inexact(line)).collect();
+        assert!(found.is_empty(), "{}: use spandrel_index::math in {found:?}", file.display());
+        looked_at += 1;
+    }
+    assert!(looked_at > 150, "{looked_at} files");
 }

@@ -3,6 +3,7 @@ use std::rc::Rc;
 
 use spandrel_index::Tier;
 use spandrel_index::format::{RecallCurve, RecallPoint};
+use spandrel_index::math::ln;
 
 use super::error::CalibrateError;
 use super::part::Part;
@@ -67,7 +68,7 @@ fn up(trials: &mut Trials<'_>, k: u32, path: &Path) -> Result<Vec<Measured>, Cal
         let pruned = setting.pruned && level == 0 && trials.rule(k).expected(&trial.losses) < RECALL_DEFAULT;
         let next = path.next(at, (at + places(shares(k).1, fall)).min(last), lists_ratio(k));
         let better = Measured::of(trials, k, Setting { pruned, ..path.settings[next] })?;
-        let fell = (missed / better.trial.missed().max(f64::MIN_POSITIVE)).ln();
+        let fell = ln(missed / better.trial.missed().max(f64::MIN_POSITIVE));
         level = if fell < FALL_LEAST { level + 1 } else { 0 };
         fall = fell / (next - at) as f64; // CAST: a few places
         at = next;
@@ -84,7 +85,7 @@ fn down(trials: &mut Trials<'_>, k: u32, path: &Path) -> Result<Vec<Measured>, C
         let next = path.next(at, at.saturating_sub(places(shares(k).0, fall)), few_lists_ratio(k));
         let worse = Measured::of(trials, k, path.settings[next])?;
         // CAST: a few places
-        fall = (worse.trial.missed().max(1.0) / found.trial.missed().max(1.0)).ln() / (at - next) as f64;
+        fall = ln(worse.trial.missed().max(1.0) / found.trial.missed().max(1.0)) / (at - next) as f64;
         at = next;
         // Fewer lists would hold fewer vectors than are wanted, so that more of them are searched.
         let is_least = worse.setting.steps == 0 && worse.trial == found.trial;
@@ -102,7 +103,7 @@ fn down(trials: &mut Trials<'_>, k: u32, path: &Path) -> Result<Vec<Measured>, C
 /// Places to the next point, where the logarithm of what is missed falls by `fall` with each until it is `share` of what it
 /// was.
 fn places(share: f64, fall: f64) -> usize {
-    let places = -share.ln() / fall.max(f64::MIN_POSITIVE);
+    let places = -ln(share) / fall.max(f64::MIN_POSITIVE);
     (places.ceil() as usize).clamp(1, PLACES_MAX) // CAST: saturates
 }
 

@@ -1,4 +1,5 @@
 //! What a further query is to expect, after the losses of others.
+use spandrel_index::math::ln;
 
 /// What a query misses, divided by what a row of the index misses, which has shaped its own list: 0.97 to 1.04 on descriptors of other
 /// photographs and sentences of other texts (decision 060).
@@ -61,12 +62,12 @@ pub fn expected_recall(losses: &[f64], confidence: Option<f64>) -> f64 {
 /// his stake (Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", 2024).
 fn upper_bound(losses: &[f64], confidence: f64) -> f64 {
     let count = losses.len();
-    let goal = (1.0 / (1.0 - confidence)).ln();
+    let goal = ln(1.0 / (1.0 - confidence));
     let bets = bets(losses, goal);
     let is_refuted = |mean: f64| {
         let mut won = 0.0;
         bets.iter().any(|&(loss, bet)| {
-            won += (1.0 - bet * (loss - mean)).ln();
+            won += ln(1.0 - bet * (loss - mean));
             won > goal
         })
     };

@@ -1,5 +1,6 @@
 //! Learns when a search of codes in memory has found enough, from searches that went on.
 use spandrel_index::format::STOP_WEIGHTS;
+use spandrel_index::math::exp;
 
 use crate::stop::{TracedStep, cap, log_odds, terms};
 
@@ -202,26 +203,9 @@ fn solve(
     right
 }
 
-/// The exponential function, to twelve digits. Computed here, since that of the system's library differs by its version.
-fn exp(x: f64) -> f64 {
-    let x = x.clamp(-700.0, 700.0);
-    let doublings = (x / std::f64::consts::LN_2).round();
-    let rest = x - doublings * std::f64::consts::LN_2;
-    let series = (1..=13).rev().fold(1.0, |sum, term| 1.0 + sum * rest / f64::from(term));
-    let doublings = doublings as i64; // CAST: at most a thousand
-    series * f64::from_bits(((1023 + doublings) as u64) << 52) // CAST: the exponent of a normal number
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn exponentials_are_those_of_the_library() {
-        for x in [-700.0, -30.0, -1.0, 0.0, 1e-9, 0.3, 1.0, 50.0, 700.0_f64] {
-            assert!((exp(x) / x.exp() - 1.0).abs() < 1e-12, "{x}");
-        }
-    }
 
     /// Searches whose neighbours lie in the first `reach` lists, of which the last input tells.
     fn traced(count: u32) -> Vec<Traced> {
