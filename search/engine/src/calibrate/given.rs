@@ -59,7 +59,7 @@ impl GivenQueries<'_> {
         let row_bytes = index.row_bytes();
         let used = self.used(index)?;
         let rows = used.iter().flat_map(|&query| &self.rows[query * row_bytes..][..row_bytes]);
-        Ok(Queries { rows: rows.copied().collect(), count: used.len(), own: None })
+        Ok(Queries { rows: rows.copied().collect(), count: used.len(), own: None, times: 1 })
     }
 
     /// The most neighbours that the truth, if given, tells of.
@@ -174,7 +174,7 @@ fn exact(
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Nearest>, CalibrateError> {
     let rows = picks.iter().flat_map(|&query| to.queries.row(query)).copied().collect();
-    let some = Queries { rows, count: picks.len(), own: None };
+    let some = Queries { rows, count: picks.len(), own: None, times: 1 };
     let depths: Vec<usize> = picks.iter().map(|&query| depths[query]).collect();
     nearest(to.index, &some, &depths, to.threads, go_on)
 }

@@ -85,7 +85,11 @@ impl<'a> Ranker<'a> {
 
     /// The places for the neighbours of one query. Few lists hold all of them for most.
     fn ranks(&mut self, query: usize, nearest: &Nearest, holders: &Holders) -> Vec<u32> {
-        let most = self.of.lists_max;
+        let RanksOf { index, queries, lists_max: most, .. } = self.of;
+        // Those that only say what to expect of codes are searched for it.
+        if !query.is_multiple_of(queries.times) && matches!(index.list_layout(), ListLayout::Coded(_)) {
+            return Vec::new();
+        }
         let ranks = self.among(LISTS_FIRST.min(most), query, nearest, holders);
         let are_all = most <= LISTS_FIRST || ranks.iter().all(|&rank| rank < u32::MAX);
         if are_all { ranks } else { self.among(most, query, nearest, holders) }

@@ -9,9 +9,9 @@ use spandrel_index::{Index, Segment, Tier};
 use super::error::CalibrateError;
 use super::given::{GivenQueries, GivenTo};
 use super::lists::{RanksOf, ranks};
-use super::part::{Part, part_of, step};
+use super::part::{Part, part_of};
 use super::placement::Placement;
-use super::queries::Queries;
+use super::queries::{Queries, SMALL};
 use super::ranges::{RangesOf, ranges};
 use super::recordings::Recordings;
 use super::replay::{Asked, Field, Outcome};
@@ -25,8 +25,6 @@ use crate::pruning::RECALL_DEFAULT;
 use crate::stop::{StopRule, cap};
 use crate::{ParamsError, QueryPlan, Rerank, SearchParams};
 
-/// An index of fewer vectors reads all lists: its queries are quick anyway.
-const SMALL: u64 = 10_000;
 /// Bytes of a page on which codes lie on SSD.
 const PAGE_BYTES: f64 = 4096.0;
 
@@ -121,7 +119,7 @@ impl<'a> Trials<'a> {
             }
         };
         let depth = |query: usize| {
-            let wanted = ks.iter().filter(|&&k| query.is_multiple_of(step(k, queries.len())));
+            let wanted = ks.iter().filter(|&&k| query.is_multiple_of(queries.step(k)));
             wanted.max().map_or(0, |&k| k as usize)
         };
         let depths: Vec<usize> = (0..queries.len()).map(depth).collect();
@@ -180,10 +178,14 @@ impl<'a> Trials<'a> {
 
     /// Queries of a part for a number of neighbours: fewer where each has many.
     fn part(&self, k: u32, part: Part) -> impl Iterator<Item = usize> + use<> {
-        let all = self.queries.len();
-        let of_k = (0..all).step_by(step(k, all)).enumerate();
-        let (count, is_given) = (all.div_ceil(step(k, all)), self.queries.own.is_none());
-        of_k.filter_map(move |(number, query)| (part_of(number, count, is_given) == part).then_some(query))
+        let Queries { count: all, times, .. } = *self.queries;
+        let (step, is_given) = (self.queries.step(k), self.queries.own.is_none());
+        let every = step.max(times);
+        (0..all).step_by(step).filter(move |query| {
+            let number = query.is_multiple_of(every).then_some(query / every);
+            // Those that are asked for one neighbour alone only say what to expect.
+            number.map_or(Part::Rest, |number| part_of(number, all.div_ceil(every), is_given)) == part
+        })
     }
 
     /// The place in the grid of the fewest lists that hold a share of the neighbours; its end when none do.
@@ -321,9 +323,9 @@ impl<'a> Trials<'a> {
         let errors = most.verify.and_then(|verify| verify.kept_errors());
         let build = &self.index.manifest().build;
         let copies = build.codes == Tier::Ssd && build.max_replicas > 1;
-        let (all, recorded) = (self.queries.len(), Recordings::recorded(k));
+        let (queries, recorded) = (self.queries, Recordings::recorded(k));
         let deepest = |query: usize| {
-            let asked = self.ks.iter().filter(|&&k| k <= recorded && query.is_multiple_of(step(k, all)));
+            let asked = self.ks.iter().filter(|&&k| k <= recorded && query.is_multiple_of(queries.step(k)));
             asked.max().map_or(k, |&most| most.max(k)) as usize // CAST: widening
         };
         let asked = |query| Asked {

@@ -73,7 +73,7 @@ fn check(layout: Layout) {
     let dir = tempfile::tempdir().unwrap();
     let index = open(dir.path(), layout);
     let rows = random_rows(layout.dtype, DIM, QUERIES, 2);
-    let queries = Queries { rows: rows.clone(), count: QUERIES, own: None };
+    let queries = Queries { rows: rows.clone(), count: QUERIES, own: None, times: 1 };
     let nearest = nearest(&index, &queries, &[100; QUERIES], 2, &mut || true).unwrap();
     let of = RanksOf { index: &index, queries: &queries, lists_max: index.lists(), threads: 2 };
     let ranks = ranks(of, &nearest, &mut || true).unwrap();
@@ -162,7 +162,7 @@ fn codes_meant_for_memory_are_scanned_from_files_without_their_copies() {
     let options = OpenOptions { codes: Some(Tier::Ssd), ..OpenOptions::default() };
     let in_file = Index::open_with(in_memory.dir(), options).unwrap();
     let rows = random_rows(layout.dtype, DIM, QUERIES, 2);
-    let queries = Queries { rows, count: QUERIES, own: None };
+    let queries = Queries { rows, count: QUERIES, own: None, times: 1 };
     let nearest = nearest(&in_memory, &queries, &[10; QUERIES], 2, &mut || true).unwrap();
     let params =
         SearchParams { max_lists: Some(20), rerank: Some(Rerank::Errors(1.0)), ..SearchParams::new(10) };
