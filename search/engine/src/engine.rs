@@ -28,7 +28,7 @@ use crate::queue::Backlog;
 use crate::searched::Searched;
 use crate::terms::Terms;
 use crate::threads::ThreadReport;
-use crate::validate::{QueryError, check_column_queries, check_queries};
+use crate::validate::{QueryError, check_column_queries, check_column_rows, check_queries};
 
 /// How the lists are being read. Figures are worth nothing without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,6 +185,14 @@ impl Engine {
     /// [`QueryError`].
     pub fn check(&self, queries: &[u8]) -> Result<usize, QueryError> {
         check_queries(self.index(), queries)
+    }
+
+    /// As [`Engine::check`], of what queries have in the column of an index that has one.
+    ///
+    /// # Errors
+    /// [`QueryError::Column`].
+    pub fn check_column(&self, rows: &[u8]) -> Result<usize, QueryError> {
+        check_column_rows(self.index(), rows)
     }
 
     /// Answers queries lying back to back, in their order. Blocks until all are answered.

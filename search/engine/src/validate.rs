@@ -59,9 +59,13 @@ pub(crate) fn check_queries(index: &Index, queries: &[u8]) -> Result<usize, Quer
 
 /// Checks the rows that `count` queries have in the column of an index that has one, lying back to back.
 pub(crate) fn check_column_queries(index: &Index, rows: &[u8], count: usize) -> Result<(), QueryError> {
-    let column = check_rows(index.shape_of(VectorsOf::Column), rows);
-    let column = column.map_err(|e| QueryError::Column(Box::new(e)))?;
+    let column = check_column_rows(index, rows)?;
     if column == count { Ok(()) } else { Err(QueryError::ColumnCount { column, queries: count }) }
+}
+
+/// Checks rows of the column of an index that has one, lying back to back: how many there are.
+pub(crate) fn check_column_rows(index: &Index, rows: &[u8]) -> Result<usize, QueryError> {
+    check_rows(index.shape_of(VectorsOf::Column), rows).map_err(|error| QueryError::Column(Box::new(error)))
 }
 
 fn check_rows(shape: VectorsShape, queries: &[u8]) -> Result<usize, QueryError> {

@@ -10,7 +10,7 @@ use spandrel_index::format::{Manifest, OpenError, approve, approved, current};
 use spandrel_index::{DType, Index, Metric, OpenOptions};
 use spandrel_io::{FolderStore, Store};
 
-use crate::admission::{Admission, AdmissionConfig};
+use crate::admission::{Admission, AdmissionConfig, Admitted, Load};
 use crate::ask::Version;
 use crate::attributes::{AttributeSummary, attributes};
 use crate::causes::with_causes;
@@ -219,6 +219,15 @@ impl Served {
 
     pub(crate) fn index(&self) -> &Arc<Index> {
         self.engine().index()
+    }
+
+    /// Lets in work, or refuses it.
+    pub(crate) fn admit(&self, load: Load, deadline: Instant) -> Result<Admitted, Refusal> {
+        self.admission.admit(load, deadline).inspect_err(|refusal| {
+            if matches!(refusal, Refusal::Overloaded { .. }) {
+                self.metrics.refused.inc_by(load.queries as u64); // CAST: widening
+            }
+        })
     }
 
     /// Approves its version, durably, so that a server that starts opens it: why one would not. Where the settings decide what

@@ -206,3 +206,37 @@ fn what_does_not_fit_the_column_is_refused() {
         assert_eq!(answered, 1, "the other leaves the stream open");
     });
 }
+
+/// The vector of a column was looked at after the filter had been compiled: a query that is refused anyway cost that.
+#[test]
+fn a_vector_of_the_column_without_a_distance_costs_no_compiling() {
+    let (base, known, out) =
+        (made().text("base.u8bin"), made().text("known.jsonl"), made().text("filtered-column"));
+    let lines: String = (0..VECTORS).map(|row| format!("{{\"id\":{row},\"number\":{row}}}\n")).collect();
+    std::fs::write(&known, lines).unwrap();
+    let column = format!("fine={base}:cosine");
+    let flags = ["build", "--quiet", "--base", &base, "--metric", "l2", "--out", &out, "--code", "axes:8"];
+    spandrel(&[&flags[..], &["--column", &column, "--attributes", &known, "--no-calibrate"]].concat());
+    let server =
+        Server::of(&format!("index={out}"), &["--queue-delay-ms", "60000", "--metrics", "127.0.0.1:0"]);
+    run(async {
+        let client = server.client();
+        let ask = |fine: Vec<u8>| v1::SearchRequest {
+            query: Some(bytes(fine_row(0))),
+            k: 3,
+            column_queries: of_column(bytes(fine)),
+            options: Some(v1::SearchOptions {
+                filter: Some(v1::Filter { form: Some(v1::filter::Form::Text("number > 5".to_owned())) }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let refused = client.search(ask(vec![0; DIM])).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert!(refused.message().contains("a zero vector"), "{refused}");
+        let compiled = || server.metric_or_zero("spandrel_filters_compiled_total{index=\"index\"}");
+        assert!(compiled() < 0.5, "{}", compiled());
+        client.search(ask(fine_row(0))).await.unwrap();
+        assert!(compiled() > 0.5);
+    });
+}

@@ -27,11 +27,11 @@ impl Recall {
         }
     }
 
-    /// What queries that ask for this are taken to miss, divided by what those miss that the index was calibrated with.
-    pub(crate) fn misses(&self, params: &SearchParams) -> f64 {
+    /// What queries of a caller that ask for this are taken to miss, divided by what those miss that the index was calibrated with.
+    pub(crate) fn misses(&self, caller: &str, params: &SearchParams) -> f64 {
         let names_pruning = params.epsilon.is_some() || params.max_lists.is_some();
         match self.corrects && !names_pruning && params.filter.is_none() {
-            true => self.tally.misses(params.k, params.recall.unwrap_or(RECALL_DEFAULT)),
+            true => self.tally.misses(caller, params.k, params.recall.unwrap_or(RECALL_DEFAULT)),
             false => 1.0,
         }
     }

@@ -1,6 +1,6 @@
 //! Queries kept with their answers, each with the same chance.
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use spandrel_engine::{Answer, Neighbour};
@@ -26,6 +26,7 @@ pub(crate) struct Asked {
 /// A query that was answered.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Kept {
+    pub(crate) caller: Arc<str>,
     pub(crate) row: Vec<u8>,
     pub(crate) asked: Asked,
     pub(crate) neighbours: Vec<Neighbour>,
@@ -42,8 +43,8 @@ pub(crate) struct Reservoir {
 }
 
 impl Reservoir {
-    /// Sees the answers to queries, rows back to back, that asked for `k` neighbours and were searched with this ratio of misses.
-    pub(crate) fn see(&self, rows: &Bytes, answers: &[Answer], k: usize, misses: f64) {
+    /// Sees the answers to a caller's queries, rows back to back, that asked for `k` neighbours and were searched with this ratio of misses.
+    pub(crate) fn see(&self, caller: &Arc<str>, (rows, answers): (&Bytes, &[Answer]), k: usize, misses: f64) {
         if k > K_MAX || answers.is_empty() {
             return;
         }
@@ -58,7 +59,12 @@ impl Reservoir {
             if place >= KEPT {
                 continue;
             }
-            let kept = Kept { row: row.to_vec(), asked, neighbours: answer.neighbours.clone() };
+            let kept = Kept {
+                caller: Arc::clone(caller),
+                row: row.to_vec(),
+                asked,
+                neighbours: answer.neighbours.clone(),
+            };
             let mut all = self.lock();
             match all.get_mut(place) {
                 Some(old) => *old = kept,
@@ -101,11 +107,11 @@ mod tests {
     #[test]
     fn each_query_is_kept_with_the_same_chance() {
         const SEEN: usize = 200;
-        let reservoir = Reservoir::default();
+        let (reservoir, one) = (Reservoir::default(), Arc::from("one"));
         let mut kept = [0_u32; SEEN];
         for _ in 0..1000 {
             for number in 0..SEEN {
-                reservoir.see(&Bytes::copy_from_slice(&[number as u8]), &[answer()], 1, 1.0);
+                reservoir.see(&one, (&Bytes::copy_from_slice(&[number as u8]), &[answer()]), 1, 1.0);
             }
             let taken = reservoir.take();
             assert_eq!(taken.len(), KEPT);
@@ -119,13 +125,13 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let reservoir = Reservoir::default();
-        reservoir.see(&Bytes::from_static(&[1, 2, 3]), &vec![answer(); 3], K_MAX + 1, 1.0);
-        reservoir.see(&Bytes::new(), &[], 1, 1.0);
+        let (reservoir, one) = (Reservoir::default(), Arc::from("one"));
+        reservoir.see(&one, (&Bytes::from_static(&[1, 2, 3]), &vec![answer(); 3]), K_MAX + 1, 1.0);
+        reservoir.see(&one, (&Bytes::new(), &[]), 1, 1.0);
         // With a pruning of its own.
-        reservoir.see(&Bytes::from_static(&[1]), &[Answer::default()], 1, 1.0);
+        reservoir.see(&one, (&Bytes::from_static(&[1]), &[Answer::default()]), 1, 1.0);
         assert!(reservoir.take().is_empty());
-        reservoir.see(&Bytes::from(vec![7; 5000]), &vec![answer(); 1000], 9, 2.0);
+        reservoir.see(&one, (&Bytes::from(vec![7; 5000]), &vec![answer(); 1000]), 9, 2.0);
         let (taken, asked) = (reservoir.take(), Asked { k: 9, target: 0.9, is_promised: true, misses: 2.0 });
         assert!(taken.len() == KEPT && taken.iter().all(|kept| kept.row == [7; 5] && kept.asked == asked));
     }

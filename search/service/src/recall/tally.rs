@@ -1,6 +1,6 @@
 //! What the queries that were compared say of recall.
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spandrel_engine::RecallEstimate;
 
@@ -8,8 +8,10 @@ use super::kept::Asked;
 
 /// Queries of a kind that an estimate is made of: the last that were compared.
 const QUERIES: usize = 1024;
-/// Kinds of queries told apart; a further one takes the place of the one that had a query the longest ago.
+/// Kinds of a caller's queries told apart; a further one takes the place of the one that had a query the longest ago.
 const KINDS: usize = 16;
+/// Callers told apart, in the same way: by the names that tokens and certificates have. What one asks changes nothing for others.
+const CALLERS: usize = 16;
 /// What queries are taken to miss at most, divided by what those miss that the index was calibrated with.
 const MISSES_MAX: f64 = 32.0;
 
@@ -19,10 +21,20 @@ pub(crate) struct Tally(Mutex<Vec<Kind>>);
 
 #[derive(Debug)]
 struct Kind {
+    caller: Arc<str>,
     /// Its misses are those that the next queries are searched with.
     asked: Asked,
     recalls: VecDeque<f64>,
     is_warned: bool,
+}
+
+/// A correction of the queries of a caller.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Correction {
+    pub(crate) caller: Arc<str>,
+    /// As it was measured before.
+    pub(crate) measured: Measured,
+    pub(crate) misses: f64,
 }
 
 /// The recall of queries that asked for the same.
@@ -40,41 +52,51 @@ impl Measured {
 }
 
 impl Tally {
-    /// Counts a query, unless it was searched before its kind was corrected. Whether a recall is promised is as the last query says.
-    pub(crate) fn add(&self, asked: Asked, recall: f64) {
+    /// Counts a query of a caller, unless it was searched before its kind was corrected. Whether a recall is promised is as the last query says.
+    pub(crate) fn add(&self, caller: &Arc<str>, asked: Asked, recall: f64) {
         let mut kinds = self.lock();
-        let is_same = |kind: &Kind| (kind.asked.k, kind.asked.target) == (asked.k, asked.target);
+        let is_same = |kind: &Kind| kind.is(caller, asked.k, asked.target);
         let mut kind = match kinds.iter().position(is_same) {
             Some(at) if kinds[at].asked.misses != asked.misses => return,
             Some(at) => kinds.remove(at),
-            None => Kind { asked, recalls: VecDeque::new(), is_warned: false },
+            None => {
+                make_room(&mut kinds, caller);
+                Kind { caller: Arc::clone(caller), asked, recalls: VecDeque::new(), is_warned: false }
+            }
         };
         kind.asked = asked;
         if kind.recalls.len() == QUERIES {
             kind.recalls.pop_front();
         }
         kind.recalls.push_back(recall);
-        if kinds.len() == KINDS {
-            kinds.remove(0);
-        }
         kinds.push(kind);
     }
 
-    /// What is known, by `k` and then by target.
+    /// What is known of the queries of all callers, by `k` and then by target; with the misses of the caller who has the most.
     pub(crate) fn measured(&self) -> Vec<Measured> {
-        let mut kinds = self.lock();
-        let known = kinds.iter_mut().filter(|kind| !kind.recalls.is_empty());
-        let mut measured: Vec<Measured> = known.map(Kind::measured).collect();
+        let kinds = self.lock();
+        let known = kinds.iter().filter(|kind| !kind.recalls.is_empty());
+        let mut known: Vec<(Asked, Vec<f64>)> =
+            known.map(|kind| (kind.asked, kind.recalls.iter().copied().collect())).collect();
         drop(kinds);
-        let order = |a: &Asked, b: &Asked| a.k.cmp(&b.k).then(a.target.total_cmp(&b.target));
-        measured.sort_by(|a, b| order(&a.asked, &b.asked));
-        measured
+        known.sort_by(|(a, _), (b, _)| a.k.cmp(&b.k).then(a.target.total_cmp(&b.target)));
+        known.dedup_by(|(asked, recalls), (before, all)| {
+            let is_same = (asked.k, asked.target) == (before.k, before.target);
+            if is_same {
+                *before = Asked { misses: before.misses.max(asked.misses), ..*asked };
+                all.append(recalls);
+            }
+            is_same
+        });
+        let measured =
+            |(asked, recalls): (Asked, Vec<f64>)| Measured { asked, estimate: RecallEstimate::of(&recalls) };
+        known.into_iter().map(measured).collect()
     }
 
-    /// What queries of a kind are taken to miss, divided by what those miss that the index was calibrated with.
-    pub(crate) fn misses(&self, k: usize, target: f64) -> f64 {
+    /// What a caller's queries of a kind are taken to miss, divided by what those miss that the index was calibrated with.
+    pub(crate) fn misses(&self, caller: &str, k: usize, target: f64) -> f64 {
         let kinds = self.lock();
-        let kind = kinds.iter().find(|kind| (kind.asked.k, kind.asked.target) == (k, target));
+        let kind = kinds.iter().find(|kind| kind.is(caller, k, target));
         kind.map_or(1.0, |kind| kind.asked.misses)
     }
 
@@ -83,7 +105,7 @@ impl Tally {
     ///
     /// Misses are raised as soon as chance does not explain the fall. They are lowered once [`QUERIES`] queries were compared since, by
     /// the lower end of their recall's interval: queries that were hard for a while do not raise the work of later ones for good.
-    pub(crate) fn correct(&self) -> Vec<(Measured, f64)> {
+    pub(crate) fn correct(&self) -> Vec<Correction> {
         let mut kinds = self.lock();
         let changed = kinds.iter_mut().filter_map(|kind| {
             let measured = kind.measured();
@@ -100,18 +122,18 @@ impl Tally {
             }
             kind.asked.misses = next;
             kind.recalls.clear();
-            Some((measured, next))
+            Some(Correction { caller: Arc::clone(&kind.caller), measured, misses: next })
         });
         changed.collect()
     }
 
     /// What fell under its target and was not told before.
-    pub(crate) fn to_warn_of(&self) -> Vec<Measured> {
+    pub(crate) fn to_warn_of(&self) -> Vec<(Arc<str>, Measured)> {
         let mut kinds = self.lock();
         let fallen = kinds.iter_mut().filter(|kind| !kind.is_warned).filter_map(|kind| {
             let measured = kind.measured();
             kind.is_warned = measured.is_under();
-            kind.is_warned.then_some(measured)
+            kind.is_warned.then(|| (Arc::clone(&kind.caller), measured))
         });
         fallen.collect()
     }
@@ -122,7 +144,31 @@ impl Tally {
     }
 }
 
+/// Makes room for one more kind of a caller's queries.
+fn make_room(kinds: &mut Vec<Kind>, caller: &str) {
+    let own = kinds.iter().filter(|kind| &*kind.caller == caller).count();
+    if own >= KINDS {
+        let oldest = kinds.iter().position(|kind| &*kind.caller == caller);
+        oldest.map(|at| kinds.remove(at));
+        return;
+    }
+    // Of each caller, the last kind.
+    let is_last = |at: usize| kinds[at + 1..].iter().all(|kind| kind.caller != kinds[at].caller);
+    let last: Vec<usize> = (0..kinds.len()).filter(|&at| is_last(at)).collect();
+    if own == 0
+        && last.len() >= CALLERS
+        && let Some(&at) = last.first()
+    {
+        let gone = Arc::clone(&kinds[at].caller);
+        kinds.retain(|kind| kind.caller != gone);
+    }
+}
+
 impl Kind {
+    fn is(&self, caller: &str, k: usize, target: f64) -> bool {
+        (&*self.caller, self.asked.k, self.asked.target) == (caller, k, target)
+    }
+
     fn measured(&mut self) -> Measured {
         Measured { asked: self.asked, estimate: RecallEstimate::of(self.recalls.make_contiguous()) }
     }
@@ -132,22 +178,26 @@ impl Kind {
 mod tests {
     use super::*;
 
+    fn caller(name: &str) -> Arc<str> {
+        Arc::from(name)
+    }
+
     #[test]
     fn the_last_queries_of_each_kind_count() {
         let tally = Tally::default();
         let asked = |k, is_promised| Asked { k, target: 0.95, is_promised, misses: 1.0 };
         let (ten, hundred) = (asked(10, true), asked(100, false));
-        (0..3 * QUERIES).for_each(|_| tally.add(ten, 0.5));
-        (0..QUERIES).for_each(|_| tally.add(ten, 1.0));
-        tally.add(hundred, 0.25);
+        (0..3 * QUERIES).for_each(|_| tally.add(&caller("one"), ten, 0.5));
+        (0..QUERIES).for_each(|_| tally.add(&caller("one"), ten, 1.0));
+        tally.add(&caller("one"), hundred, 0.25);
         let measured = tally.measured();
         assert_eq!(measured.iter().map(|of| of.asked).collect::<Vec<_>>(), [ten, hundred]);
         assert_eq!((measured[0].estimate.recall, measured[0].estimate.queries), (1.0, QUERIES));
         assert_eq!((measured[1].estimate.recall, measured[1].estimate.queries), (0.25, 1));
         // However many others there are, one that goes on being asked stays.
         for k in 1000..2000 {
-            tally.add(asked(k, false), 1.0);
-            tally.add(hundred, 0.25);
+            tally.add(&caller("one"), asked(k, false), 1.0);
+            tally.add(&caller("one"), hundred, 0.25);
         }
         let measured = tally.measured();
         let last = (2000 - KINDS + 1..2000).map(|k| asked(k, false));
@@ -159,15 +209,15 @@ mod tests {
     fn a_fall_is_told_once() {
         let tally = Tally::default();
         let asked = Asked { k: 10, target: 0.95, is_promised: true, misses: 1.0 };
-        (0..100).for_each(|_| tally.add(asked, 0.97));
+        (0..100).for_each(|_| tally.add(&caller("one"), asked, 0.97));
         assert!(tally.to_warn_of().is_empty());
-        (0..100).for_each(|_| tally.add(asked, 0.7));
+        (0..100).for_each(|_| tally.add(&caller("one"), asked, 0.7));
         let told = tally.to_warn_of();
-        assert!(told.len() == 1 && told[0].is_under(), "{told:?}");
+        assert!(told.len() == 1 && told[0].1.is_under(), "{told:?}");
         assert!(tally.to_warn_of().is_empty() && tally.measured()[0].is_under());
         // Without a promise nothing can fall under it.
         let none = Asked { k: 11, is_promised: false, ..asked };
-        (0..100).for_each(|_| tally.add(none, 0.1));
+        (0..100).for_each(|_| tally.add(&caller("one"), none, 0.1));
         assert!(tally.to_warn_of().is_empty() && tally.correct().len() == 1);
     }
 
@@ -175,34 +225,38 @@ mod tests {
     fn a_correction_aims_higher_by_what_is_missed_too_much() {
         let tally = Tally::default();
         let asked = Asked { k: 10, target: 0.95, is_promised: true, misses: 1.0 };
-        (0..100).for_each(|_| tally.add(asked, 0.9375));
+        (0..100).for_each(|_| tally.add(&caller("one"), asked, 0.9375));
         assert!(tally.correct().is_empty(), "a fall that chance explains is not corrected");
-        (0..500).for_each(|_| tally.add(asked, 0.9));
+        (0..500).for_each(|_| tally.add(&caller("one"), asked, 0.9));
         let missed = (100.0 * 0.0625 + 500.0 * 0.1) / 600.0;
         let corrected = tally.correct();
-        assert!(corrected.len() == 1 && (corrected[0].1 - missed / 0.05).abs() < 1e-9, "{corrected:?}");
-        assert!((tally.misses(10, 0.95) - missed / 0.05).abs() < 1e-9);
-        assert!(tally.misses(11, 0.95) == 1.0 && tally.misses(10, 0.9) == 1.0, "others stay as they are");
+        assert!(corrected.len() == 1 && (corrected[0].misses - missed / 0.05).abs() < 1e-9, "{corrected:?}");
+        assert!((tally.misses("one", 10, 0.95) - missed / 0.05).abs() < 1e-9);
+        assert!(
+            tally.misses("one", 11, 0.95) == 1.0 && tally.misses("one", 10, 0.9) == 1.0,
+            "others stay as they are"
+        );
         // Queries that were searched before say nothing of how it goes now.
-        tally.add(asked, 0.1);
+        tally.add(&caller("one"), asked, 0.1);
         assert!(tally.measured().is_empty() && tally.correct().is_empty());
-        let now = Asked { misses: tally.misses(10, 0.95), ..asked };
-        (0..600).for_each(|_| tally.add(now, 0.96));
+        let now = Asked { misses: tally.misses("one", 10, 0.95), ..asked };
+        (0..600).for_each(|_| tally.add(&caller("one"), now, 0.96));
         assert!(tally.correct().is_empty() && tally.measured().len() == 1);
         // What goes on falling is corrected up to a limit.
         for _ in 0..20 {
-            let now = Asked { misses: tally.misses(10, 0.95), ..asked };
-            (0..1024).for_each(|_| tally.add(now, 0.5));
+            let now = Asked { misses: tally.misses("one", 10, 0.95), ..asked };
+            (0..1024).for_each(|_| tally.add(&caller("one"), now, 0.5));
             tally.correct();
         }
-        assert!(tally.misses(10, 0.95) == MISSES_MAX);
+        assert!(tally.misses("one", 10, 0.95) == MISSES_MAX);
     }
 
     #[test]
     fn a_correction_is_taken_back_where_queries_stay_above_their_target() {
         let tally = Tally::default();
-        let asked = || Asked { k: 10, target: 0.95, is_promised: true, misses: tally.misses(10, 0.95) };
-        let add = |count: usize, recall| (0..count).for_each(|_| tally.add(asked(), recall));
+        let asked =
+            || Asked { k: 10, target: 0.95, is_promised: true, misses: tally.misses("one", 10, 0.95) };
+        let add = |count: usize, recall| (0..count).for_each(|_| tally.add(&caller("one"), asked(), recall));
         // Hard queries for a while.
         add(QUERIES, 0.5);
         assert!(tally.correct().len() == 1 && (asked().misses - 10.0).abs() < 1e-9);
@@ -226,5 +280,38 @@ mod tests {
             assert!(tally.correct().is_empty());
         });
         assert!(raised > 1.9 && asked().misses == raised, "{raised}");
+    }
+
+    /// A caller with hard queries made those of all others cost more, and one who asked for many kinds had the others' forgotten.
+    #[test]
+    fn what_one_caller_asks_changes_nothing_for_others() {
+        let tally = Tally::default();
+        let asked = Asked { k: 10, target: 0.95, is_promised: true, misses: 1.0 };
+        let (hard, usual) = (caller("hard"), caller("usual"));
+        for _ in 0..QUERIES {
+            tally.add(&hard, asked, 0.5);
+            tally.add(&usual, asked, 0.97);
+        }
+        let together = tally.measured();
+        assert_eq!((together.len(), together[0].estimate.queries), (1, 2 * QUERIES));
+        assert!((together[0].estimate.recall - 0.735).abs() < 1e-9);
+        let told = tally.to_warn_of();
+        assert!(told.len() == 1 && told[0].0 == hard, "{told:?}");
+        let corrected = tally.correct();
+        assert!(corrected.len() == 1 && corrected[0].caller == hard, "{corrected:?}");
+        let raised = tally.misses("hard", 10, 0.95);
+        assert!((raised - 10.0).abs() < 1e-9 && tally.misses("usual", 10, 0.95) == 1.0, "{raised}");
+        assert_eq!((tally.misses("third", 10, 0.95), tally.measured()[0].estimate.queries), (1.0, QUERIES));
+        for k in 1000..1100 {
+            tally.add(&usual, Asked { k, ..asked }, 1.0);
+        }
+        assert_eq!(tally.misses("hard", 10, 0.95), raised);
+        // Callers that have not asked for the longest time are forgotten; how many there are is bounded.
+        for number in 0..4 * CALLERS {
+            tally.add(&caller(&number.to_string()), asked, 1.0);
+            tally.add(&hard, Asked { misses: raised, ..asked }, 0.95);
+        }
+        assert_eq!(tally.misses("hard", 10, 0.95), raised);
+        assert_eq!(tally.lock().len(), CALLERS);
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::comparing::{Comparing, Recall};
 use super::kept::Asked;
-use super::tally::Measured;
+use super::tally::{Correction, Measured};
 use crate::registry::Registry;
 use crate::served::Served;
 use crate::stopping::Stopping;
@@ -116,15 +116,16 @@ fn finish(served: &Served, measuring: &Recall, comparing: &Comparing) {
         let answer = Answer { neighbours: kept.neighbours.clone(), ..Answer::default() };
         let k = kept.asked.k.min(ids.len());
         if let Some(&recall) = recalls(metric, &[answer], truth, k).unwrap_or_default().first() {
-            measuring.tally.add(kept.asked, recall);
+            measuring.tally.add(&kept.caller, kept.asked, recall);
         }
     }
-    for measured in measuring.tally.to_warn_of() {
+    for (caller, measured) in measuring.tally.to_warn_of() {
         let (asked, estimate) = (measured.asked, measured.estimate);
         let (index, target) = (&served.config.name, asked.target);
         let (recall, low, high, queries) = (estimate.recall, estimate.low, estimate.high, estimate.queries);
         tracing::warn!(
             index,
+            %caller,
             k = asked.k,
             target,
             recall,
@@ -135,12 +136,13 @@ fn finish(served: &Served, measuring: &Recall, comparing: &Comparing) {
         );
     }
     if measuring.corrects {
-        for (measured, misses) in measuring.tally.correct() {
+        for Correction { caller, measured, misses } in measuring.tally.correct() {
             let Measured { asked: Asked { k, target, misses: before, .. }, estimate } = measured;
             let (index, recall) = (&served.config.name, estimate.recall);
             let aim = if misses > before { "higher" } else { "lower again" };
             tracing::info!(
                 index,
+                %caller,
                 k,
                 target,
                 recall,

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use spandrel_engine::{
     Answer, Course, FetchRequest, FetchState, Fetched as EngineFetched, QueryPlan, RangeRequest, Rerank,
     SearchParams,
@@ -10,6 +11,7 @@ use spandrel_index::format::VectorsOf;
 
 use super::contents::Contents;
 use super::handed::Handed;
+use super::let_in::{filtered, let_in};
 use super::ranging::Ranging;
 use super::searcher::Searcher;
 use crate::admission::{Admitted, Load};
@@ -17,14 +19,12 @@ use crate::ask::{
     Ask, AskColumn, AskFetch, AskWithin, Fetched, Form, Found, Queries, Target, check, column, lowered,
 };
 use crate::call::Call;
-use crate::filters::{Asked as AskedFilter, Compiled, Found as FoundFilter, Waiting};
 use crate::ledger::Room;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::registry::Registry;
 use crate::served::Served;
 use crate::stopping::StopFlag;
-use crate::turns::{PIECE, Turns};
 
 /// The indexes of this server.
 pub(crate) struct Local {
@@ -48,6 +48,14 @@ enum Given<'a> {
 }
 
 impl Given<'_> {
+    /// What came with the request.
+    fn rows(&self) -> Option<&Bytes> {
+        match self {
+            Given::Rows(queries) => Some(&queries.rows),
+            Given::Ids(_) => None,
+        }
+    }
+
     fn count(&self) -> usize {
         match self {
             Given::Rows(queries) => queries.count,
@@ -90,14 +98,23 @@ impl Searcher for Local {
         }
         let count = given.count();
         let mut room = self.answer_room(&served, (&params, count), (with_vectors, with_work), call)?;
-        let let_in = let_in(&served, asked, &given, call).await?;
+        // What comes with the request is refused before a filter is compiled for it.
+        let (column, of_column) = match of_column {
+            Some(AskColumn { target: target @ Target::Vectors { .. }, .. }) => {
+                (Some(self.column_rows(&served, target, (form, count), call).await?), None)
+            }
+            of_ids => (None, of_ids),
+        };
+        let rows = given.rows().map(|rows| (rows, VectorsOf::Main));
+        let of_column_rows = column.as_ref().map(|of| (&of.rows, VectorsOf::Column));
+        let let_in = let_in(&served, asked, ([rows, of_column_rows], count), call).await?;
         let Queries { rows, _room: _rows_room, .. } = match given {
             Given::Rows(queries) => queries,
             Given::Ids(ids) => self.rows_of(&served, (ids, VectorsOf::Main), form, call).await?,
         };
         let column = match of_column {
             Some(of) => Some(self.column_rows(&served, of.target, (form, count), call).await?),
-            None => None,
+            None => column,
         };
         // Of vectors that come by their ids the time counts from when they are there, as of those that come with the request.
         let call = if is_fetched { Call { arrival: Instant::now(), ..call } } else { call };
@@ -106,14 +123,14 @@ impl Searcher for Local {
         // What is measured is measured of vectors that are searched.
         let is_measured = !is_own && compare_by == VectorsOf::Main;
         if let Some(recall) = served.recall.as_ref().filter(|_| is_measured) {
-            params.misses = recall.misses(&params);
+            params.misses = recall.misses(call.entry.caller(), &params);
         }
         // Without a filter they are as any other, and handing them in makes their plan.
         let plan = match params.filter {
             Some(_) => QueryPlan::of(&params, served.index())?.filter_plan(),
             None => None,
         };
-        params.effort = admitted(&served, Load::of(served.engine(), count, plan.into()), call)?.effort;
+        params.effort = served.admit(Load::of(served.engine(), count, plan.into()), call.deadline)?.effort;
         let lowered = lowered(&params, served.index())?;
         let is_kept = is_measured && lowered.is_none() && params.filter.is_none();
         let (k, misses) = (params.k, params.misses);
@@ -128,7 +145,7 @@ impl Searcher for Local {
         .await?;
         let mut answers = handed.answer().await?;
         if let Some(recall) = served.recall.as_ref().filter(|_| is_kept) {
-            recall.reservoir.see(&rows, &answers, k, misses);
+            recall.reservoir.see(call.entry.caller(), (&rows, &answers), k, misses);
         }
         let mut vectors = None;
         if !contents.are_none() {
@@ -163,7 +180,8 @@ impl Searcher for Local {
         QueryPlan::within(&params, served.index())?;
         let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
         let given = self.given(&served, target, Form::One, call).await?;
-        let let_in = let_in(&served, asked, &given, call).await?;
+        let rows = given.rows().map(|rows| (rows, VectorsOf::Main));
+        let let_in = let_in(&served, asked, ([rows, None], 1), call).await?;
         let query = match given {
             Given::Rows(queries) => queries.rows,
             Given::Ids(ids) => self.rows_of(&served, (ids, VectorsOf::Main), Form::One, call).await?.rows,
@@ -171,7 +189,8 @@ impl Searcher for Local {
         let filter = filtered(&served, let_in, false, call).await?.map(|filter| filter.compiled);
         params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
         // Its parts go in one at a time.
-        let Admitted { effort } = admitted(&served, Load::of(served.engine(), 1, Course::Within), call)?;
+        let Admitted { effort } =
+            served.admit(Load::of(served.engine(), 1, Course::Within), call.deadline)?;
         if effort < 1.0 {
             params.completeness *= effort;
             served.metrics.degraded.inc();
@@ -196,7 +215,10 @@ impl Searcher for Local {
         let mut room = call
             .entry
             .room(ids.len() * (served.index().shape_of(of).row_bytes() + 3) + ANSWER_REST, "ids")?;
-        admitted(&served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), Course::Nearest), call)?;
+        served.admit(
+            Load::of(served.engine(), FetchRequest::pieces(ids.len()), Course::Nearest),
+            call.deadline,
+        )?;
         let (fetched, more) = contents.fetch(&served, ids, (self.limits.message_bytes, call)).await?;
         more.into_iter().for_each(|more| room.join(more));
         tell_damage(&served, &fetched);
@@ -288,7 +310,10 @@ impl Local {
         form: Form,
         call: Call<'a>,
     ) -> Result<Queries<'a>, Refusal> {
-        admitted(served, Load::of(served.engine(), FetchRequest::pieces(ids.len()), Course::Nearest), call)?;
+        served.admit(
+            Load::of(served.engine(), FetchRequest::pieces(ids.len()), Course::Nearest),
+            call.deadline,
+        )?;
         let room = call.entry.hold(ids.len().saturating_mul(served.index().shape_of(of).row_bytes()))?;
         let (count, asked) = (ids.len(), ids.clone());
         let contents = Contents::vectors(form.field(), of);
@@ -322,63 +347,4 @@ fn tell_damage(served: &Served, fetched: &EngineFetched) {
     if fetched.states.contains(&FetchState::Damaged) {
         served.log_damage();
     }
-}
-
-/// A filter that was let in.
-struct LetIn {
-    asked: AskedFilter,
-    /// Where it is to be compiled.
-    waiting: Option<Waiting>,
-    /// Where it was compiled already: it stays.
-    _known: Option<Arc<Compiled>>,
-}
-
-/// Lets in queries with a filter, before anything is done to compile it.
-async fn let_in(
-    served: &Served,
-    asked: Option<AskedFilter>,
-    given: &Given<'_>,
-    call: Call<'_>,
-) -> Result<Option<LetIn>, Refusal> {
-    let Some(asked) = asked else { return Ok(None) };
-    let known = served.filters.kept(&asked);
-    if known.is_some() {
-        return Ok(Some(LetIn { asked, waiting: None, _known: known }));
-    }
-    // Queries that the engine would refuse are refused before their filter is compiled.
-    if let Given::Rows(queries) = given {
-        let (dim, row_bytes) = (served.index().dim(), served.index().row_bytes());
-        let (rows_of_piece, mut turns) = ((PIECE / dim).max(1), Turns::until(call.deadline));
-        for (first, piece) in (0..).step_by(rows_of_piece).zip(queries.rows.chunks(rows_of_piece * row_bytes))
-        {
-            turns.take(rows_of_piece * dim).await?;
-            served.engine().check(piece).map_err(|error| error.after(first))?;
-        }
-    }
-    let load = Load::of(served.engine(), given.count(), Course::Nearest);
-    admitted(served, Load { filter: served.filters.delay(&asked), ..load }, call)?;
-    Ok(Some(LetIn { asked, waiting: Some(served.filters.wait()), _known: None }))
-}
-
-/// What a filter matches, for as long as it is used.
-async fn filtered(
-    served: &Served,
-    let_in: Option<LetIn>,
-    explained: bool,
-    call: Call<'_>,
-) -> Result<Option<FoundFilter>, Refusal> {
-    let Some(LetIn { asked, waiting, _known }) = let_in else { return Ok(None) };
-    let found = served.filters.get((asked, waiting), served.index(), (explained, call.deadline)).await?;
-    let count = if found.was_kept { &served.metrics.filters_kept } else { &served.metrics.filters_compiled };
-    count.inc();
-    Ok(Some(found))
-}
-
-/// Lets in work, or refuses it.
-fn admitted(served: &Served, load: Load, call: Call<'_>) -> Result<Admitted, Refusal> {
-    served.admission.admit(load, call.deadline).inspect_err(|refusal| {
-        if matches!(refusal, Refusal::Overloaded { .. }) {
-            served.metrics.refused.inc_by(load.queries as u64); // CAST: widening
-        }
-    })
 }

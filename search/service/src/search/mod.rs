@@ -1,6 +1,7 @@
 //! Who answers: the indexes of this server today.
 mod contents;
 mod handed;
+mod let_in;
 mod local;
 mod ranging;
 mod searcher;

@@ -24,7 +24,7 @@ pub(crate) use self::scope::Scope;
 use crate::fresh::{Stamps, keep_fresh};
 
 /// The name of callers who need to show nothing.
-static ANYBODY: LazyLock<Arc<str>> = LazyLock::new(|| "anybody".into());
+pub(crate) static ANYBODY: LazyLock<Arc<str>> = LazyLock::new(|| "anybody".into());
 
 /// Who makes a call.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,68 @@
+//! Filters that are let in before anything is done to compile them.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use spandrel_engine::Course;
+use spandrel_index::format::VectorsOf;
+
+use crate::admission::Load;
+use crate::call::Call;
+use crate::filters::{Asked, Compiled, Found, Waiting};
+use crate::refusal::Refusal;
+use crate::served::Served;
+use crate::turns::{PIECE, Turns};
+
+/// A filter that was let in.
+pub(super) struct LetIn {
+    asked: Asked,
+    /// Where it is to be compiled.
+    waiting: Option<Waiting>,
+    /// Where it was compiled already: it stays.
+    _known: Option<Arc<Compiled>>,
+}
+
+/// Lets in `count` queries with a filter, before anything is done to compile it. `rows` are those that came with the request.
+pub(super) async fn let_in(
+    served: &Served,
+    asked: Option<Asked>,
+    (rows, count): ([Option<(&Bytes, VectorsOf)>; 2], usize),
+    call: Call<'_>,
+) -> Result<Option<LetIn>, Refusal> {
+    let Some(asked) = asked else { return Ok(None) };
+    let known = served.filters.kept(&asked);
+    if known.is_some() {
+        return Ok(Some(LetIn { asked, waiting: None, _known: known }));
+    }
+    // Queries that the engine would refuse are refused before their filter is compiled.
+    let mut turns = Turns::until(call.deadline);
+    for (rows, of) in rows.into_iter().flatten() {
+        let shape = served.index().shape_of(of);
+        let rows_of_piece = (PIECE / shape.dim).max(1);
+        let pieces = rows.chunks(rows_of_piece * shape.row_bytes());
+        for (first, piece) in (0..).step_by(rows_of_piece).zip(pieces) {
+            turns.take(rows_of_piece * shape.dim).await?;
+            let checked = match of {
+                VectorsOf::Main => served.engine().check(piece),
+                VectorsOf::Column => served.engine().check_column(piece),
+            };
+            checked.map_err(|error| error.after(first))?;
+        }
+    }
+    let load = Load::of(served.engine(), count, Course::Nearest);
+    served.admit(Load { filter: served.filters.delay(&asked), ..load }, call.deadline)?;
+    Ok(Some(LetIn { asked, waiting: Some(served.filters.wait()), _known: None }))
+}
+
+/// What a filter matches, for as long as it is used.
+pub(super) async fn filtered(
+    served: &Served,
+    let_in: Option<LetIn>,
+    explained: bool,
+    call: Call<'_>,
+) -> Result<Option<Found>, Refusal> {
+    let Some(LetIn { asked, waiting, _known }) = let_in else { return Ok(None) };
+    let found = served.filters.get((asked, waiting), served.index(), (explained, call.deadline)).await?;
+    let count = if found.was_kept { &served.metrics.filters_kept } else { &served.metrics.filters_compiled };
+    count.inc();
+    Ok(Some(found))
+}
