@@ -9,7 +9,7 @@ use spandrel_builder::{BuildConfig, ListCount};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{MAIN_COLUMN, Manifest, OpenError, SectionKind, section_name};
 use spandrel_index::{DType, Index, Metric, Tier};
-use spandrel_tests::{Base, clustered, coded, config};
+use spandrel_tests::{Base, ColumnRows, clustered, coded, config};
 use tempfile::TempDir;
 
 use crate::support::identity;
@@ -37,6 +37,8 @@ struct Built {
 enum Lists {
     Full(u32),
     Coded(CodeSpec, Tier),
+    /// As those, of vectors that a column stands in for.
+    WithColumn(CodeSpec, Tier),
     /// On SSD, with two copies of each vector.
     Replicated(CodeSpec),
 }
@@ -57,6 +59,9 @@ static AXES: LazyLock<Built> =
 static BINARY: LazyLock<Built> =
     LazyLock::new(|| Built::new("binary", VECTORS, Lists::Coded(CodeSpec::Binary, Tier::Memory), 1));
 
+static COLUMN: LazyLock<Built> =
+    LazyLock::new(|| Built::new("column", VECTORS, Lists::WithColumn(RABITQ, Tier::Memory), 1));
+
 const RABITQ: CodeSpec = CodeSpec::RaBitQ { bits: 2 };
 
 impl Built {
@@ -64,12 +69,17 @@ impl Built {
         let dir = tempfile::tempdir().unwrap();
         // Single vectors are many lists, and of floats they are found over a graph.
         let dtype = if matches!(lists, Lists::Full(1)) { DType::F32 } else { DType::U8 };
-        let base = Base::new(clustered(dtype, 8, vectors, seed));
+        let column = matches!(lists, Lists::WithColumn(..)).then(|| ColumnRows {
+            rows: clustered(DType::F16, 20, vectors, seed),
+            metric: Metric::Cosine,
+            keep_main: false,
+        });
+        let base = Base { column, ..Base::new(clustered(dtype, 8, vectors, seed)) };
         let config = match lists {
             Lists::Full(size) => {
                 BuildConfig { lists: ListCount::Size(size), ..config(Metric::L2, dir.path()) }
             }
-            Lists::Coded(code, codes) => {
+            Lists::Coded(code, codes) | Lists::WithColumn(code, codes) => {
                 BuildConfig { lists: ListCount::Size(60), ..coded(Metric::L2, code, codes, dir.path()) }
             }
             Lists::Replicated(code) => {
@@ -117,6 +127,11 @@ impl Whole {
             Tier::Ssd => CODES_ON_SSD.write(),
             Tier::Memory => CODES_IN_MEMORY.write(),
         }
+    }
+
+    /// Lists of codes in memory, and a column in place of the vectors that they are of.
+    pub(super) fn with_column() -> Whole {
+        COLUMN.write()
     }
 
     /// Lists of codes on SSD in which each vector is twice.

@@ -133,3 +133,41 @@ fn fields_of_a_manifest_that_contradict_its_lists_of_codes_are_refused() {
     json["build"]["codes"] = "memory".into();
     check!(open_json(&whole, &json), OpenError::Tier { tier: Tier::Memory, .. }, "exact vectors");
 }
+
+#[test]
+fn fields_of_a_column_that_cannot_be_are_refused() {
+    let whole = Whole::with_column();
+    let good = manifest_json(&whole);
+    assert!(open_json(&whole, &good).is_ok());
+    let vectors = good["segments"][0]["sections"].as_array().unwrap();
+    let vectors = vectors.iter().position(|section| section["column"] == "fine").unwrap();
+    let of_column = format!("/segments/0/sections/{vectors}/column");
+    let wrong = [
+        ("/column/name", json!("")),
+        ("/column/name", json!("3d")),
+        ("/column/name", json!("../fine")),
+        ("/column/name", json!("f".repeat(65))),
+        ("/column/metric", json!("euclid")),
+        ("/column/dtype", json!("f64")),
+        ("/column/dtype", json!("f32")),
+        ("/column/dim", json!(0)),
+        ("/column/dim", json!(24)),
+        ("/column/dim", json!(1_000_000_000)),
+        ("/column/dim", json!("twenty")),
+        ("/column/input_hash", json!("none")),
+        ("/column", json!("fine")),
+        ("/build/code", json!("full")),
+    ];
+    refuse_each(&whole, &good, &wrong);
+    // Another column than that of the section of vectors, or none.
+    for (field, value) in [
+        ("/column/name", json!("coarse")),
+        ("/column", json!(null)),
+        (&of_column, json!("coarse")),
+        (&of_column, json!("")),
+    ] {
+        let mut json = good.clone();
+        *json.pointer_mut(field).unwrap() = value.clone();
+        assert!(open_json(&whole, &json).is_err(), "{field} = {value}");
+    }
+}
