@@ -6,6 +6,8 @@ use clap::Args;
 use serde_json::{Value, json};
 use spandrel_builder::{Choice, Input, Params, Plan, VectorShape};
 use spandrel_datasets::BaseRows;
+use spandrel_index::codes::CodeSpec;
+use spandrel_index::format::{IdBytes, PageLayout};
 use spandrel_index::{DType, Metric, SourceError, VectorSource};
 
 use super::attributes::AttributeArgs;
@@ -157,11 +159,34 @@ struct Wanted {
 fn choices(shape: VectorShape, plan: &Plan) -> Vec<Choice> {
     let chosen = (plan.code, plan.codes);
     let mut choices = Choice::alternatives(shape);
+    // Lists of exact vectors leave nothing to compare by a column.
+    choices.retain(|choice| plan.column.is_none() || choice.code != CodeSpec::Full);
     if !choices.iter().any(|choice| (choice.code, choice.codes) == chosen) {
         choices.push(Choice::of(shape, plan.code, plan.codes));
     }
+    let (disk, memory) = beside(shape, plan);
+    for choice in &mut choices {
+        choice.disk_per_vector += disk;
+        choice.memory_per_vector += memory;
+    }
     choices.sort_by(|a, b| a.memory_per_vector.total_cmp(&b.memory_per_vector));
     choices
+}
+
+/// Bytes of disk and of memory that every layout takes for each vector beside lists and vectors: attributes and the column, less the
+/// vectors that the column stands in for.
+fn beside(shape: VectorShape, plan: &Plan) -> (f64, f64) {
+    let per_vector = |bytes: u64| bytes as f64 / plan.vectors as f64; // CAST: an estimate, here and below
+    let attributes = plan.attributes.iter();
+    let (disk, memory) = attributes.fold((0, 0), |(disk, memory), attribute| {
+        (disk + attribute.index_bytes, memory + attribute.search_memory)
+    });
+    let column = plan.column.as_ref().map_or(0.0, |column| {
+        let pages = PageLayout::new(shape.dtype.row_bytes(shape.dim), shape.metric, IdBytes::Four);
+        let main = pages.page_bytes() as f64 / pages.page_records() as f64;
+        per_vector(column.index_bytes) - if column.keep_main { 0.0 } else { main }
+    });
+    (per_vector(disk) + column, per_vector(memory))
 }
 
 /// What a layout would take.

@@ -114,3 +114,49 @@ fn a_build_calibrates_unless_told_not_to() {
     let said = run(&["inspect", &path("few")]);
     assert!(said.contains(", 0.95 with 84 lists and ") && said.contains("by 800 queries"), "{said}");
 }
+
+#[test]
+fn alternatives_of_a_plan_count_attributes_and_the_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (base, fine, known) = (path("base.u8bin"), path("fine.fbin"), path("known.jsonl"));
+    let made = ["data", "generate", "sift", "--vectors", "2000", "--seed", "1", "--out", &base];
+    assert_eq!(spandrel(&made).status.code(), Some(0));
+    let made = [
+        "data",
+        "generate",
+        "embedding",
+        "--vectors",
+        "2000",
+        "--dim",
+        "96",
+        "--dtype",
+        "f32",
+        "--seed",
+        "1",
+    ];
+    assert_eq!(spandrel(&[&made[..], &["--out", &fine]].concat()).status.code(), Some(0));
+    let lines: String = (0..2000).map(|row| format!("{{\"id\":{row},\"number\":{}}}\n", row * 7)).collect();
+    std::fs::write(&known, lines).unwrap();
+    let alternatives = |flags: &[&str]| {
+        let fixed = ["plan", "--base", &base, "--metric", "l2", "--format", "json"];
+        let planned = spandrel(&[&fixed[..], flags].concat());
+        assert_eq!(planned.status.code(), Some(0), "{}", text(&planned.stderr));
+        let plan: serde_json::Value = serde_json::from_str(text(&planned.stdout)).unwrap();
+        plan["alternatives"].as_array().unwrap().clone()
+    };
+    let disk = |alternatives: &[serde_json::Value]| {
+        let of = alternatives.iter().find(|of| of["code"] == "axes:32").unwrap();
+        of["disk_per_vector"].as_f64().unwrap()
+    };
+    let (alone, column) = (alternatives(&[]), format!("fine={fine}:l2"));
+    let [replaced, kept] =
+        [&["--column", &column][..], &["--column", &column, "--keep-coarse"]].map(alternatives);
+    let attributed = alternatives(&["--attributes", &known]);
+    // Vectors of 384 bytes in pages of 4 096, which stand in for those of 128.
+    assert!((380.0..480.0).contains(&(disk(&kept) - disk(&alone))), "{} {}", disk(&kept), disk(&alone));
+    assert!((130.0..140.0).contains(&(disk(&kept) - disk(&replaced))), "{}", disk(&replaced));
+    assert!(disk(&attributed) > disk(&alone) + 3.0, "{}", disk(&attributed));
+    let has_full = |of: &[serde_json::Value]| of.iter().any(|of| of["code"] == "full");
+    assert!(has_full(&alone) && !has_full(&kept));
+}
