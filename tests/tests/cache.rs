@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use spandrel_engine::paging::CachePolicy;
 use spandrel_engine::{Answer, Engine, EngineConfig, Lookup, Rerank, SearchParams};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::VectorsOf;
@@ -47,12 +48,12 @@ fn answers_are_the_same_and_reads_are_saved() {
                 let expected = plain.search(queries.bytes(), &params).unwrap();
                 assert_eq!(sum(&expected, |a| a.work.cache_hits), 0);
                 // Room for a fifth of the pages, and for all.
-                for share in [5, 1] {
-                    let engine = Engine::open(
-                        Arc::clone(&index),
-                        config(index.segments()[0].vectors(VectorsOf::Main).body_bytes / share + 400_000),
-                    )
-                    .unwrap();
+                for (share, cache_policy) in
+                    [5, 1].into_iter().flat_map(|share| CachePolicy::ALL.map(|policy| (share, policy)))
+                {
+                    let bytes = index.segments()[0].vectors(VectorsOf::Main).body_bytes / share + 400_000;
+                    let cached = EngineConfig { cache_policy, ..config(bytes) };
+                    let engine = Engine::open(Arc::clone(&index), cached).unwrap();
                     for pass in 0..3 {
                         let answers = engine.search(queries.bytes(), &params).unwrap();
                         assert_eq!(

@@ -168,7 +168,7 @@ fn answers_agree(dir: &Path, options: OpenOptions, queries: &Rows, params: &Sear
     for io in [BackendChoice::Auto, BackendChoice::Pread] {
         for direct in [Direct::Auto, Direct::Off] {
             for (threads, in_flight) in [(1, 1), (3, 5)] {
-                let config = EngineConfig { threads, in_flight, io, direct, cache_bytes: 0 };
+                let config = EngineConfig { threads, in_flight, io, direct, ..EngineConfig::default() };
                 let index = Arc::new(Index::open_with(dir, options).unwrap());
                 let engine = Engine::open(index, config).unwrap();
                 let together = found(&engine.search(queries.bytes(), params).unwrap());

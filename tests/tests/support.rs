@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicBool;
 
 use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchParams, Work};
 use spandrel_index::{Index, Metric, OpenOptions, Tier, VectorSource, VerifyError, VerifyReport, verify};
-use spandrel_io::{BackendChoice, Direct};
 use spandrel_tests::Base;
 pub(crate) use spandrel_tests::sweep::exact_distance;
 
@@ -53,7 +52,7 @@ pub(crate) fn verify_index(dir: &Path, deep: bool) -> Result<VerifyReport, Verif
 }
 
 pub(crate) fn engine_config() -> EngineConfig {
-    EngineConfig { threads: 2, in_flight: 2, io: BackendChoice::Auto, direct: Direct::Auto, cache_bytes: 0 }
+    EngineConfig { threads: 2, in_flight: 2, ..EngineConfig::default() }
 }
 
 pub(crate) fn open_engine(dir: &Path) -> Engine {

@@ -160,7 +160,7 @@ mod tests {
                 let own: &[&str] = match arg.get_help_heading() {
                     Some("How files of vectors are read") => &["input_format", "dtype", "allow_truncated"],
                     Some("How the index is read") => {
-                        &["codes", "vectors", "distances", "cache", "threads", "io", "direct"]
+                        &["codes", "vectors", "distances", "cache", "cache_policy", "threads", "io", "direct"]
                     }
                     Some("How thoroughly to search") => {
                         &["recall", "epsilon", "max_lists", "rerank", "rerank_errors", "completeness"]

@@ -12,7 +12,6 @@ use spandrel_index::{Index, Location, Tier};
 use spandrel_io::{Backend, ReadFile, Reader, ReaderError};
 
 use crate::answer::Answer;
-use crate::cache::{PageCache, cached};
 use crate::damage::{Damage, DamageLog};
 use crate::error::{EngineError, SearchError};
 use crate::exact::{ExactNearest, ExactPieces, ExactSearch};
@@ -22,6 +21,7 @@ use crate::ids::{FetchContent, FetchRequest, Fetched, Ids, Piece};
 use crate::job::{Job, Queries, Reply, Waiting};
 use crate::lookup::Lookup;
 use crate::pace::Course;
+use crate::paging::{PageCache, cached};
 use crate::params::SearchParams;
 use crate::plan::{QueryPlan, check_held};
 use crate::queue::Backlog;
@@ -104,6 +104,7 @@ impl Executor {
         let cache = PageCache::new(
             usize::try_from(cache_bytes).unwrap_or(usize::MAX),
             index.shape_of(of).pages.page_bytes(),
+            config.cache_policy,
         )
         .map_err(|source| EngineError::Cache { bytes: cache_bytes, source })?
         .map(Arc::new);

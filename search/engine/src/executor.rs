@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use spandrel_io::{Backend, BackendChoice, Direct, Reader, ReaderError, open_reader};
 
 use crate::error::EngineError;
+use crate::paging::CachePolicy;
 use crate::queue::Queue;
 use crate::searched::Searched;
 use crate::threads::{ThreadReport, Threads};
@@ -30,6 +31,8 @@ pub struct EngineConfig {
     /// Memory, for each index, for pages of vectors that were read, so that they need not be read again; 0 for none.
     /// Lists are not cached.
     pub cache_bytes: u64,
+    /// Which page leaves when the cache is full.
+    pub cache_policy: CachePolicy,
 }
 
 impl Default for EngineConfig {
@@ -42,6 +45,7 @@ impl Default for EngineConfig {
             io: BackendChoice::default(),
             direct: Direct::default(),
             cache_bytes: 0,
+            cache_policy: CachePolicy::default(),
         }
     }
 }

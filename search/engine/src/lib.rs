@@ -13,7 +13,6 @@
 //! It does not know sockets or files of queries, and never writes.
 mod accept;
 mod answer;
-mod cache;
 mod calibrate;
 mod cells;
 mod collect;
@@ -39,6 +38,7 @@ mod lookup;
 mod near_share;
 mod pace;
 mod pages;
+pub mod paging;
 mod params;
 mod plan;
 mod probe;

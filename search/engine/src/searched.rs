@@ -5,9 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use spandrel_index::Index;
 use spandrel_io::ReadFile;
 
-use crate::cache::PageCache;
 use crate::damage::DamageLog;
 use crate::pace::Paces;
+use crate::paging::PageCache;
 
 /// What the threads of an executor share for one of its indexes.
 pub(crate) struct Searched {

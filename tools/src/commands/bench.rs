@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use spandrel_datasets::{IdFile, RangeTruth, Rows, Truth};
-use spandrel_engine::RangeParams;
+use spandrel_engine::{EngineConfig, RangeParams};
 use spandrel_index::{Index, VectorSource as _};
 
 use super::ceiling;
@@ -168,11 +168,13 @@ fn setup(args: &BenchArgs, index: &Index) -> Setup {
     let folder = || index.dir().file_name().unwrap_or(index.dir().as_os_str()).to_string_lossy().into_owned();
     Setup {
         label: args.label.clone().unwrap_or_else(folder),
-        threads: args.threads.into(),
+        engine: args.places.with_cache(EngineConfig {
+            threads: args.threads.into(),
+            io: args.io.io,
+            direct: args.io.direct,
+            ..EngineConfig::default()
+        }),
         in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
-        io: args.io.io,
-        direct: args.io.direct,
-        cache_bytes: args.places.cache_bytes(),
         seconds: args.seconds.into(),
     }
 }

@@ -101,7 +101,7 @@ pub(super) fn measure<'a>(
         columns: truth.k,
     };
     if let Some(filters) = filters {
-        filters.compile_all(sweep.setup.threads, session)?;
+        filters.compile_all(sweep.setup.engine.threads, session)?;
     }
     let compile_us = filters.map(Compiler::compile_us).transpose()?;
     sweep.setup.points(index, &sweep.params, session, |running, params| {
@@ -112,7 +112,7 @@ pub(super) fn measure<'a>(
             ..params.search(sweep.k)
         };
         let plan = QueryPlan::of(&search, index)?;
-        let callers = sweep.setup.threads * running.in_flight;
+        let callers = sweep.setup.engine.threads * running.in_flight;
         let searching = Searching { engine: &running.engine, filters, callers, session };
         let run = running.run(&params.to_string(), queries, |count| {
             let rows = |of: &'a Rows| &of.bytes()[..count * of.row_bytes()];
@@ -126,7 +126,7 @@ pub(super) fn measure<'a>(
         note_nearer(nearer, session);
         let point = Point { k: Some(sweep.k as u64), recall, ..running.point(run) }; // CAST: widening
         // Each thread compiles the filters of the queries that it searches for.
-        let uncached = |us: f64| (point.qps.recip() + us / 1e6 / sweep.setup.threads as f64).recip(); // CAST: exact
+        let uncached = |us: f64| (point.qps.recip() + us / 1e6 / sweep.setup.engine.threads as f64).recip(); // CAST: exact
         Ok(Point {
             compile_us,
             uncached_qps: compile_us.map(uncached),

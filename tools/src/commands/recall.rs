@@ -95,13 +95,12 @@ pub(super) fn run(args: &RecallArgs, session: &Session) -> anyhow::Result<()> {
         QueryPlan::of(&SearchParams { filter_plan: None, ..search(&params) }, &index)?;
         points.push(Point::new(params));
     }
-    let config = EngineConfig {
+    let config = args.places.with_cache(EngineConfig {
         threads: args.threads.map_or_else(threads_default, usize::from),
         io: args.io.io,
         direct: args.io.direct,
-        cache_bytes: args.places.cache_bytes(),
         ..EngineConfig::default()
-    };
+    });
     let engine = open_engine(&index, config, session)?;
     let batch = batch(args, &engine, k, filters.as_ref())?;
     let asking = Asking {

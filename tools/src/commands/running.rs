@@ -8,7 +8,6 @@ use spandrel_engine::{Answer, Engine, EngineConfig};
 use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Tier, VectorSource as _};
 use spandrel_io::disk::{DiskParams, Load, measure_file};
-use spandrel_io::{BackendChoice, Direct};
 
 use super::search::{open_engine, refuse_damage};
 use crate::figures::{LatencySummary, Machine, Point, process_memory};
@@ -19,20 +18,16 @@ use crate::{Meter, Session};
 pub(super) struct Setup {
     /// What to call the run.
     pub(super) label: String,
-    pub(super) threads: usize,
+    /// The engine, but for the number of queries in flight.
+    pub(super) engine: EngineConfig,
     pub(super) in_flight: Vec<usize>,
-    pub(super) io: BackendChoice,
-    pub(super) direct: Direct,
-    /// Memory for pages that were read.
-    pub(super) cache_bytes: u64,
     /// Shortest time to measure a point for.
     pub(super) seconds: f64,
 }
 
 impl Setup {
     pub(super) fn engine_config(&self, in_flight: usize) -> EngineConfig {
-        let &Setup { threads, io, direct, cache_bytes, .. } = self;
-        EngineConfig { threads, in_flight, io, direct, cache_bytes }
+        EngineConfig { in_flight, ..self.engine }
     }
 
     /// The points of some parameters, each measured by `one` with every number of queries in flight.
@@ -100,8 +95,8 @@ impl DiskLimit {
             return Ok(f64::INFINITY);
         }
         let params = DiskParams {
-            backend: setup.io,
-            direct: setup.direct,
+            backend: setup.engine.io,
+            direct: setup.engine.direct,
             duration: Duration::from_millis(500),
             loads: vec![Load { bytes, depth: 128 }],
             ..DiskParams::default()
@@ -186,7 +181,7 @@ impl Running<'_> {
             codes: Some(index.codes_tier().to_string()),
             vectors: Some(index.vectors_tier().to_string()),
             // CAST: widening, here and below
-            threads: Some(self.setup.threads as u64),
+            threads: Some(self.setup.engine.threads as u64),
             in_flight: Some(self.in_flight as u64),
             io: Some(engine.io().backend.to_string()),
             direct: Some(engine.io().direct),

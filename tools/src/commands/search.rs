@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use spandrel_datasets::{Converted, VectorFile};
+use spandrel_engine::paging::CachePolicy;
 use spandrel_engine::{Distances, Engine, EngineConfig};
 use spandrel_index::{DType, Index, OpenOptions, Tier, VectorSource};
 use spandrel_io::{BackendChoice, Direct};
@@ -73,12 +74,20 @@ pub struct PlaceArgs {
     /// Memory for a cache of pages of vectors [default: none].
     #[arg(long, help_heading = READING, value_name = "SIZE")]
     pub cache: Option<ByteSize>,
+    /// Which page leaves a full cache: with clock one that was not used lately, with predicted one that is not expected to be
+    /// used again soon [default: predicted].
+    #[arg(long, help_heading = READING, value_name = "clock|predicted", requires = "cache")]
+    pub cache_policy: Option<CachePolicy>,
 }
 
 impl PlaceArgs {
-    /// Bytes of the cache.
-    pub(super) fn cache_bytes(&self) -> u64 {
-        self.cache.map_or(0, |size| size.0)
+    /// How much is cached, and how, besides what `config` says.
+    pub(super) fn with_cache(&self, config: EngineConfig) -> EngineConfig {
+        EngineConfig {
+            cache_bytes: self.cache.map_or(0, |size| size.0),
+            cache_policy: self.cache_policy.unwrap_or_default(),
+            ..config
+        }
     }
 }
 

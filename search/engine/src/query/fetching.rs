@@ -3,11 +3,11 @@ use spandrel_index::format::PageLayout;
 use spandrel_index::{Location, Tier};
 use spandrel_io::{ReadBuf, ReadError};
 
-use crate::cache::PageCache;
 use crate::damage::{DamageReason, DamagedPart};
 use crate::error::with_cause;
 use crate::kept;
 use crate::pages::{PageKey, PageRead, assign, plan_pages};
+use crate::paging::PageCache;
 use crate::query::choosing::Choosing;
 use crate::query::step::Step;
 use crate::reads::FileKind;

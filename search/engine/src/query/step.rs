@@ -2,12 +2,12 @@
 use spandrel_index::Location;
 use spandrel_index::format::Record;
 
-use crate::cache::PageCache;
 use crate::collect::Collect;
 use crate::damage::DamageLog;
 use crate::explain::Exact;
 use crate::filter_plan::FilterPlan;
 use crate::job::Running;
+use crate::paging::PageCache;
 use crate::plan::QueryPlan;
 use crate::probe::Prober;
 use crate::progress::Progress;

@@ -16,11 +16,11 @@ use spandrel_index::{DType, Index, Location, Matches, Metric, OpenOptions, Tier}
 
 use super::*;
 use crate::answer::{Answer, Work};
-use crate::cache::PageCache;
 use crate::collect::Collecting;
 use crate::filter_plan::FilterPlan;
 use crate::job::{Job, Queries, Started, Take, Waiting};
 use crate::pages::PageKey;
+use crate::paging::{CachePolicy, PageCache};
 use crate::params::{Rerank, SearchParams};
 use crate::plan::QueryPlan;
 use crate::reads::FileKind;
@@ -305,7 +305,7 @@ fn a_query_that_was_stopped_compares_nothing_of_the_cache() {
     let dir = tempfile::tempdir().unwrap();
     let index = open(dir.path(), CodeSpec::RaBitQ { bits: 8 }, Tier::Ssd);
     let page_bytes = index.page_layout().page_bytes();
-    let cache = Arc::new(PageCache::new(16 << 20, page_bytes).unwrap().unwrap());
+    let cache = Arc::new(PageCache::new(16 << 20, page_bytes, CachePolicy::Clock).unwrap().unwrap());
     let pages = 100;
     for page in 0..pages {
         let key = PageKey::new(0, page);

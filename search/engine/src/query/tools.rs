@@ -4,9 +4,9 @@ use std::sync::Arc;
 use spandrel_index::Index;
 use spandrel_index::format::VectorsOf;
 
-use crate::cache::{PageCache, cached};
 use crate::damage::DamageLog;
 use crate::files::attribute_files;
+use crate::paging::{PageCache, cached};
 use crate::probe::Prober;
 use crate::rerank::{Reranker, Rerankers};
 use crate::scan::{Scan, scan_of};

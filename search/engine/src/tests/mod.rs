@@ -35,7 +35,7 @@ fn made(input: TestIndex) -> Made {
 }
 
 fn config(threads: usize, in_flight: usize) -> EngineConfig {
-    EngineConfig { threads, in_flight, io: BackendChoice::Auto, direct: Direct::Auto, cache_bytes: 0 }
+    EngineConfig { threads, in_flight, ..EngineConfig::default() }
 }
 
 fn engine(made: &Made) -> Engine {
@@ -121,7 +121,7 @@ fn answers_do_not_depend_on_how_the_engine_runs() {
     for io in [BackendChoice::Auto, BackendChoice::Pread] {
         for direct in [Direct::Auto, Direct::Off] {
             for (threads, in_flight) in [(1, 1), (2, 8), (4, 1)] {
-                let config = EngineConfig { threads, in_flight, io, direct, cache_bytes: 0 };
+                let config = EngineConfig { threads, in_flight, io, direct, ..EngineConfig::default() };
                 let engine = Engine::open(Arc::clone(&made.index), config).unwrap();
                 let answers = found(&engine.search(&queries, &params).unwrap());
                 assert_eq!(*expected.get_or_insert_with(|| answers.clone()), answers, "{config:?}");

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use spandrel_builder::{Input, VectorShape};
 use spandrel_datasets::{GenerateParams, Kind, Rows, Truth, TruthParams, Watch, compute_truth, generate};
-use spandrel_engine::Distances;
+use spandrel_engine::{Distances, EngineConfig};
 use spandrel_index::{Metric, verify};
 
 use super::build::{build_watched, report_json, report_text};
@@ -215,11 +215,13 @@ impl Demo<'_> {
         }
         let setup = Setup {
             label: "demo".to_owned(),
-            threads: self.threads,
+            engine: EngineConfig {
+                threads: self.threads,
+                io: self.args.io.io,
+                direct: self.args.io.direct,
+                ..EngineConfig::default()
+            },
             in_flight: vec![4],
-            io: self.args.io.io,
-            direct: self.args.io.direct,
-            cache_bytes: 0,
             seconds: 1.0,
         };
         let sweep = Sweep { setup, k, params, distances: Distances::Exact, stages: false };

@@ -111,13 +111,12 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     let Some(index) = &args.index else { return ask_server(args, within, output) };
     let index = open_index(index, &args.places)?;
     let queries = open_queries(Fit::of(&index), &args.input, &args.queries, session)?;
-    let config = EngineConfig {
+    let config = args.places.with_cache(EngineConfig {
         threads: args.threads.map_or_else(threads_default, usize::from),
         io: args.io.io,
         direct: args.io.direct,
-        cache_bytes: args.places.cache_bytes(),
         ..EngineConfig::default()
-    };
+    });
     let filters = args.filter.bind(index.schema(), queries.len())?;
     let filters = filters.map(|asked| Compiler::new(&index, asked, &session.stop));
     let attributes = match args.attributes.choose(index.schema())? {

@@ -41,11 +41,11 @@ pub(in crate::commands) fn measure(
     let RangeExamples { queries, truth, filters } = examples;
     truth.validate(queries.len())?;
     if let Some(filters) = filters {
-        filters.compile_all(sweep.setup.threads, session)?;
+        filters.compile_all(sweep.setup.engine.threads, session)?;
     }
     let rows = Bytes::copy_from_slice(queries.bytes());
     sweep.setup.points(index, &sweep.params, session, |running, params| {
-        let callers = sweep.setup.threads * running.in_flight;
+        let callers = sweep.setup.engine.threads * running.in_flight;
         let searching = Searching { engine: &running.engine, filters, callers, session };
         let name = format!("completeness={}", params.completeness);
         let run = running.run(&name, queries, |count| {

@@ -10,7 +10,6 @@ use spandrel_datasets::Rows;
 use spandrel_index::format::STOP_WEIGHTS;
 use spandrel_index::testing::random_rows;
 use spandrel_index::{DType, Metric, OpenOptions};
-use spandrel_io::BackendChoice;
 
 use super::*;
 use crate::calibrate::lists::{RanksOf, ranks};
@@ -77,13 +76,7 @@ fn check(layout: Layout) {
     let nearest = nearest(&index, &queries, &[100; QUERIES], 2, &mut || true).unwrap();
     let of = RanksOf { index: &index, queries: &queries, lists_max: index.lists(), threads: 2 };
     let ranks = ranks(of, &nearest, &mut || true).unwrap();
-    let config = EngineConfig {
-        threads: 1,
-        in_flight: 1,
-        io: BackendChoice::Auto,
-        direct: Direct::Auto,
-        cache_bytes: 0,
-    };
+    let config = EngineConfig { threads: 1, in_flight: 1, ..EngineConfig::default() };
     let engine = Engine::open(Arc::clone(&index), config).unwrap();
     let field = Field {
         index: &index,

@@ -43,6 +43,7 @@ impl Settings {
                 io: self.io,
                 direct: self.direct,
                 cache_bytes: self.cache.map_or(0, |size| size.0),
+                cache_policy: self.cache_policy,
             },
             limits: self.limits(),
             admission: AdmissionConfig {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, value_parser};
+use spandrel_engine::paging::CachePolicy;
 use spandrel_engine::{Distances, EngineConfig};
 use spandrel_index::Tier;
 use spandrel_io::{BackendChoice, Direct};
@@ -36,6 +37,10 @@ pub struct Settings {
     /// Memory for a cache of pages of vectors, of each index [default: none].
     #[arg(long, value_name = "SIZE")]
     pub cache: Option<ByteSize>,
+    /// Which page leaves a full cache: with clock one that was not used lately, with predicted one that is not expected to be
+    /// used again soon.
+    #[arg(long, value_name = "clock|predicted", default_value_t)]
+    pub cache_policy: CachePolicy,
     /// Search threads, which all indexes share [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = usize_in(1..=1024))]
     pub threads: Option<usize>,
