@@ -108,24 +108,7 @@ impl Set {
 
     /// How an index of the set with a layout is built in `out`, the rest as the command builds by default.
     pub fn config(&self, choice: &Choice, out: &Path, threads: usize) -> BuildConfig {
-        BuildConfig {
-            metric: self.metric,
-            out: out.to_owned(),
-            lists: ListCount::Size(choice.list_size),
-            replicas: choice.replicas,
-            max_replicas: COPIES_DEFAULT,
-            heads: HeadKind::Means,
-            code: choice.code,
-            codebooks: None,
-            codes: choice.codes,
-            memory_bytes: MEMORY_BYTES,
-            threads,
-            seed: 1,
-            scratch: None,
-            resume: false,
-            replace: false,
-            keep_previous: 0,
-        }
+        config(self.metric, choice, out, threads)
     }
 
     /// The true neighbours of all queries.
@@ -186,7 +169,33 @@ fn engine_truth(truth: &Truth) -> spandrel_engine::Truth<'_> {
     spandrel_engine::Truth { ids: &truth.ids, distances, columns: truth.k }
 }
 
-fn find(folder: &Path, stem: &str) -> Result<PathBuf> {
+/// How an index of a choice is built.
+pub fn config(metric: Metric, choice: &Choice, out: &Path, threads: usize) -> BuildConfig {
+    BuildConfig {
+        metric,
+        out: out.to_owned(),
+        lists: ListCount::Size(choice.list_size),
+        replicas: choice.replicas,
+        max_replicas: COPIES_DEFAULT,
+        heads: HeadKind::Means,
+        code: choice.code,
+        codebooks: None,
+        codes: choice.codes,
+        memory_bytes: MEMORY_BYTES,
+        threads,
+        seed: 1,
+        scratch: None,
+        resume: false,
+        replace: false,
+        keep_previous: 0,
+    }
+}
+
+/// The file of vectors of a folder with this name before its extension.
+///
+/// # Errors
+/// There is none.
+pub fn find(folder: &Path, stem: &str) -> Result<PathBuf> {
     let names =
         ["u8bin", "i8bin", "f16bin", "fbin"].map(|extension| folder.join(format!("{stem}.{extension}")));
     let expected = format!("no {stem}.u8bin, .i8bin, .f16bin or .fbin in {}", folder.display());

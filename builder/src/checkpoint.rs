@@ -43,6 +43,8 @@ pub(crate) struct Checkpoint {
     pub(crate) gathered: Option<Gathered>,
     /// Vectors of the column; not there without one.
     pub(crate) column: Option<Section>,
+    /// Which vectors are one document; not there where that is not asked.
+    pub(crate) documents: Option<Section>,
     /// Sections of attributes, in the order of the schema.
     pub(crate) attributes: Option<Vec<Section>>,
     /// What the caller found; not there unless it was asked.
@@ -64,6 +66,7 @@ pub(crate) enum Product {
     Graph,
     Ids,
     Column,
+    Documents,
     Gathered,
     Attributes,
     Calibrated,
@@ -203,6 +206,7 @@ impl Checkpoint {
             Product::Graph => self.graph.is_some(),
             Product::Ids => self.ids.is_some(),
             Product::Column => self.column.is_some(),
+            Product::Documents => self.documents.is_some(),
             Product::Gathered => self.gathered.is_some(),
             Product::Attributes => self.attributes.is_some(),
             Product::Calibrated => self.calibrated.is_some(),

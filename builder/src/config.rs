@@ -10,6 +10,7 @@ use spandrel_index::{DIM_MAX, DType, HeadSpace, Metric, Tier};
 use crate::attributes::AttributeParams;
 use crate::cluster::HeadKind;
 use crate::column::ColumnParams;
+use crate::documents::DocumentsParams;
 use crate::filing::ReplicaRule;
 use crate::measured::{MAX_LISTS_MEMORY, MAX_LISTS_SSD};
 use crate::partition::{OWN_ROWS_MIN, PartitionParams};
@@ -93,6 +94,8 @@ pub struct Params {
     pub(crate) partition: Option<PartitionParams>,
     /// The vectors by which candidates are compared, if they are others.
     pub(crate) column: Option<ColumnParams>,
+    /// Which vectors are one document; the column is then of their tokens.
+    pub(crate) documents: Option<DocumentsParams>,
 }
 
 impl Params {
@@ -151,6 +154,8 @@ impl Params {
                 "ssd for lists of exact vectors, or another --code",
             );
         }
+        let documents = DocumentsParams::of(input, config.metric, config.code)?;
+        let input = input.with_tokens();
         let column = ColumnParams::of(input.column, vectors)?;
         if column.is_some() && config.code == CodeSpec::Full {
             return wrong("--code", config.code.to_string(), "another code with --column: lists hold codes");
@@ -175,6 +180,7 @@ impl Params {
             partition: PartitionParams::of(input.attributes, &attributes, vectors)?,
             attributes,
             column,
+            documents,
         })
     }
 
@@ -207,6 +213,9 @@ impl Params {
         if let Some(column) = &self.column {
             fingerprint.push(("--column", column.text()));
         }
+        if let Some(documents) = &self.documents {
+            fingerprint.push(("--documents", documents.offsets_hash.clone()));
+        }
         fingerprint
     }
 
@@ -223,6 +232,7 @@ impl Params {
             && (build.code == self.code.to_string() && build.codes == self.codes)
             && build.codebooks == self.codebooks_hash()
             && ColumnParams::is_of(self.column.as_ref(), manifest)
+            && self.documents.as_ref().map(DocumentsParams::entry) == manifest.documents
             && manifest.segments.iter().all(|segment| self.has_attributes(segment))
             && manifest.segments.iter().all(|segment| self.has_partition(segment))
     }

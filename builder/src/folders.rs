@@ -48,6 +48,9 @@ impl Asked<'_> {
         if self.params.column.is_none() {
             fingerprint.push(("--column", "none".to_owned()));
         }
+        if self.params.documents.is_none() {
+            fingerprint.push(("--documents", "none".to_owned()));
+        }
         fingerprint.push(("input", stages::glance(self.input.vectors, self.input.ids)?));
         if let Some(attributes) = self.input.attributes {
             fingerprint.push(("content of attributes", stages::glance_attributes(attributes.source)?));

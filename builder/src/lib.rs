@@ -10,6 +10,7 @@ mod choice;
 pub mod cluster;
 mod column;
 mod config;
+mod documents;
 mod error;
 pub mod filing;
 mod folders;
@@ -39,7 +40,7 @@ pub use config::{BuildConfig, ListCount, Params};
 pub use error::BuildError;
 pub use measured::{COPIES_DEFAULT, LIST_SIZE_DEFAULT};
 pub use plan::Plan;
-pub use planned::{PlannedAttribute, PlannedColumn, PlannedPartition};
+pub use planned::{PlannedAttribute, PlannedColumn, PlannedDocuments, PlannedPartition};
 pub use progress::{Progress, Silent};
 pub use recalibrate::{Recalibrated, recalibrate};
 pub use rows::Rows;
@@ -47,6 +48,7 @@ pub use run::{BuildReport, Caller, build, build_for};
 
 use std::path::Path;
 
+use spandrel_index::documents::DocumentOffsets;
 use spandrel_index::format::{BODY_AT, SectionKind, attribute_name, column_name, section_name};
 use spandrel_index::{AttributeSource, Metric, SourceError, VectorSource};
 use spandrel_io::{FileWriter, Store, WriteError};
@@ -79,12 +81,14 @@ pub struct Input<'a> {
     pub attributes: Option<Attributes<'a>>,
     /// Other vectors of the same things, by which candidates are compared in their place.
     pub column: Option<Column<'a>>,
+    /// Which of the vectors are one document, where they are tokens: answers are then documents.
+    pub documents: Option<&'a DocumentOffsets>,
 }
 
 impl<'a> Input<'a> {
     /// Vectors with row numbers as ids, and nothing beside.
     pub fn of(vectors: &'a dyn VectorSource) -> Input<'a> {
-        Input { vectors, ids: None, attributes: None, column: None }
+        Input { vectors, ids: None, attributes: None, column: None, documents: None }
     }
 }
 

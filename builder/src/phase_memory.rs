@@ -140,6 +140,13 @@ fn positions_bytes(vectors: u64) -> u64 {
 /// Sorting the rows of a column: their positions, a chunk and a group in memory; and buffers at their smallest.
 fn column_bytes(params: &Params) -> (u64, u64) {
     let Some(column) = &params.column else { return (0, 0) };
+    if let Some(documents) = &params.documents {
+        // Tokens are copied in their order; then positions, and numbers of documents with those that are written.
+        let chunk = CHUNK_BYTES.max(column.row_bytes()) as u64; // CAST: widening
+        let hashes = 48 * params.vectors * column.row_bytes() as u64 / CHUNK_BYTES as u64; // CAST: widening
+        let numbers = positions_bytes(params.vectors) + 4 * params.vectors + 4 * documents.count;
+        return (numbers.max(chunk + hashes) + (2 << 20), 0);
+    }
     // CAST: widening, here and below
     let (record, rows) = (column.record_bytes(), params.vectors);
     let bytes = rows * record as u64;

@@ -30,7 +30,7 @@ const fn always(_: &BuildState<'_>) -> bool {
 }
 
 /// All phases but publication, which is one switch at the end.
-pub(crate) const PHASES: [Phase; 14] = [
+pub(crate) const PHASES: [Phase; 15] = [
     Phase {
         name: "check",
         needs: &[],
@@ -112,6 +112,14 @@ pub(crate) const PHASES: [Phase; 14] = [
         run: |state| stages::column(state).map(|column| state.done.column = Some(column)),
     },
     Phase {
+        name: "documents",
+        needs: &[Product::Checked, Product::Written, Product::Ids],
+        gives: Some(Product::Documents),
+        drops: &[],
+        wanted: |state| state.params.documents.is_some(),
+        run: |state| stages::documents(state).map(|documents| state.done.documents = Some(documents)),
+    },
+    Phase {
         name: "gather",
         needs: &[Product::Checked, Product::Written, Product::Ids],
         gives: Some(Product::Gathered),
@@ -136,6 +144,7 @@ pub(crate) const PHASES: [Phase; 14] = [
             Product::Graph,
             Product::Ids,
             Product::Column,
+            Product::Documents,
             Product::Attributes,
         ],
         gives: None,
@@ -152,6 +161,7 @@ pub(crate) const PHASES: [Phase; 14] = [
             Product::Graph,
             Product::Ids,
             Product::Column,
+            Product::Documents,
             Product::Attributes,
         ],
         gives: Some(Product::Calibrated),

@@ -7,7 +7,7 @@ use spandrel_index::{DType, HeadIndex, HeadIndexKind, Tier};
 use crate::BuildError;
 use crate::config::Params;
 use crate::phase_memory::{FIXED_BYTES, GRAPH_BYTES, PhaseMemory, RUN_BYTES_MIN, expected_copies, key_bytes};
-use crate::planned::{PlannedAttribute, PlannedColumn, PlannedPartition};
+use crate::planned::{PlannedAttribute, PlannedColumn, PlannedDocuments, PlannedPartition};
 
 /// Predicted sizes. Bytes throughout.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +47,8 @@ pub struct Plan {
     pub(crate) run_bytes: u64,
     /// The attributes, in the order of the schema.
     pub attributes: Vec<PlannedAttribute>,
+    /// The documents, where vectors are tokens; their pages are not counted as a column besides.
+    pub documents: Option<PlannedDocuments>,
     /// The column by whose vectors candidates are compared, if there is one.
     pub column: Option<PlannedColumn>,
     /// How vectors are laid out by an attribute, if they are.
@@ -93,8 +95,11 @@ impl Plan {
             true => page.body_bytes(params.vectors),
             false => 0,
         };
-        let column = PlannedColumn::of(params, id_bytes);
-        let column_bytes = column.as_ref().map_or(0, |column| column.index_bytes);
+        let documents = PlannedDocuments::of(params, id_bytes);
+        let column = PlannedColumn::of(params, id_bytes).filter(|_| documents.is_none());
+        let column_bytes = column.as_ref().map_or(0, |column| column.index_bytes)
+            + documents.as_ref().map_or(0, |documents| documents.index_bytes);
+        let documents_memory = documents.as_ref().map_or(0, |documents| documents.search_memory);
         let ids = IdPages { id_bytes, uuid: 0 }.body_bytes(params.vectors);
         let heads = usize::try_from(lists).unwrap_or(usize::MAX);
         let head_index = head_index_bytes(params.head_dtype(), params.head_dim(), heads);
@@ -130,13 +135,14 @@ impl Plan {
             index_bytes: codes + vectors + column_bytes + ids + resident - packed
                 + 6 * BODY_AT
                 + sum(|a| a.index_bytes),
-            search_memory: resident + resident_codes + sum(|a| a.search_memory),
+            search_memory: resident + resident_codes + documents_memory + sum(|a| a.search_memory),
             fewer_lists_fit: needed > allowed && PhaseMemory::new(params, 1).needed() <= allowed,
             part_buffers: buffers(memory.part, memory.part_buffers),
             file_buffers: buffers(memory.file, memory.file_buffers),
             column_buffers: buffers(memory.column, memory.column_buffers),
             run_bytes: buffers(memory.gather, RUN_BYTES_MIN),
             column,
+            documents,
             attributes: attributes.into_iter().map(|(attribute, _)| attribute).collect(),
             partition: PlannedPartition::of(params),
         }
@@ -160,7 +166,8 @@ impl Plan {
 
 /// Bytes of the scratch file of a column.
 fn column_scratch(params: &Params) -> u64 {
-    params.column.as_ref().map_or(0, |column| params.vectors * column.record_bytes() as u64) // CAST: widening
+    let sorted = params.column.as_ref().filter(|_| params.documents.is_none());
+    sorted.map_or(0, |column| params.vectors * column.record_bytes() as u64) // CAST: widening
 }
 
 /// Bytes of rows, copies, ids and heads that are spilled while lists are formed.
@@ -217,6 +224,7 @@ mod tests {
             attributes: Vec::new(),
             partition: None,
             column: None,
+            documents: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What attributes, and an order by one of them, are expected to take: as the first rows say.
 use spandrel_filter::AttributeType;
-use spandrel_index::format::{BODY_AT, IdBytes, PageLayout};
+use spandrel_index::format::{BODY_AT, IdBytes, PageLayout, documents_bytes};
 
 use crate::attributes::AttributeParams;
 use crate::config::Params;
@@ -31,6 +31,17 @@ pub struct PlannedColumn {
     pub keep_main: bool,
 }
 
+/// Documents of tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedDocuments {
+    /// Number of documents.
+    pub count: u64,
+    /// Pages of their tokens and what leads to them on disk, in bytes; counted in [`Plan::index_bytes`](crate::Plan::index_bytes).
+    pub index_bytes: u64,
+    /// The document of each token in memory, in bytes; counted in [`Plan::search_memory`](crate::Plan::search_memory).
+    pub search_memory: u64,
+}
+
 /// What is expected of a partition where all vectors are like the first 4 096.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedPartition {
@@ -46,6 +57,16 @@ impl PlannedColumn {
         let pages = PageLayout::new(column.row_bytes(), column.metric, id_bytes);
         let index_bytes = pages.body_bytes(params.vectors) + BODY_AT;
         Some(PlannedColumn { name: column.name.clone(), index_bytes, keep_main: column.keep_main })
+    }
+}
+
+impl PlannedDocuments {
+    pub(crate) fn of(params: &Params, id_bytes: IdBytes) -> Option<PlannedDocuments> {
+        let (documents, column) = params.documents.as_ref().zip(params.column.as_ref())?;
+        let pages = PageLayout::new(column.row_bytes(), column.metric, id_bytes);
+        let search_memory = documents_bytes(documents.count, params.vectors);
+        let index_bytes = pages.body_bytes(params.vectors) + search_memory + 2 * BODY_AT;
+        Some(PlannedDocuments { count: documents.count, index_bytes, search_memory })
     }
 }
 

@@ -73,6 +73,7 @@ pub(crate) fn build_in(
     open: OpenStore<'_>,
 ) -> Result<BuildReport, BuildError> {
     let params = Params::check(config, input)?;
+    let input = input.with_tokens();
     let plan = Plan::new(&params);
     plan.check_memory()?;
     let pool = rayon::ThreadPoolBuilder::new()

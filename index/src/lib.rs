@@ -42,8 +42,8 @@ pub use location::Location;
 pub use matches::Matches;
 pub use metric::{Metric, RadiusError};
 pub use open::{
-    CodeRange, IdFinder, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors, Segment,
-    Stored, StoredVectors, VectorsShape, read_recall,
+    CodeRange, Documents, IdFinder, Index, Memory, OpenOptions, ResidentCodes, ResidentIds, ResidentVectors,
+    Segment, Stored, StoredVectors, VectorsShape, read_recall,
 };
 pub use segment_matches::{SegmentMatches, Within};
 pub use smallest::{KSmallest, Wanted};

@@ -280,6 +280,7 @@ impl TestIndex {
             search_default: SearchDefault { epsilon: Some(0.5), max_lists: 8, rerank_errors: 1.0 },
             recall: None,
             column: None,
+            documents: None,
             build: BuildRecord {
                 input_hash: hash_hex(xxh3_128(&self.rows)),
                 attributes_hash: None,

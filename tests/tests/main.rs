@@ -11,6 +11,7 @@ mod column;
 mod corruption;
 mod crash;
 mod default_recall;
+mod documents;
 mod estimates;
 mod explain;
 mod faults;

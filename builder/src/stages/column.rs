@@ -2,6 +2,7 @@
 use spandrel_index::VectorSource;
 use spandrel_index::format::{PageLayout, SectionKind, column_uuid};
 
+use super::documents::tokens;
 use super::hashes::{chunk_hash, chunk_rows, input_hash};
 use super::pages::{PageWriter, PagesOf};
 use super::positions::Positions;
@@ -19,6 +20,9 @@ pub(crate) fn column(state: &BuildState<'_>) -> Result<Section, BuildError> {
     };
     let id_bytes = Layouts::new(state.params, state.checked()).id_bytes;
     let pages = PageLayout::new(column.row_bytes(), column.metric, id_bytes);
+    if state.params.documents.is_some() {
+        return tokens(state, (column, pages), input.vectors);
+    }
     let sorting = Sorting { state, column, source: input.vectors, pages };
     let spill = sorting.sort()?;
     sorting.write(&spill)

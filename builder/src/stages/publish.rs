@@ -10,6 +10,7 @@ use spandrel_io::{Store, StoreError, hash_blob};
 use super::section::Layouts;
 use crate::BuildError;
 use crate::checkpoint::{Checkpoint, ListStats, Section};
+use crate::documents::DocumentsParams;
 use crate::kept::stats_name;
 use crate::measured::SEARCH_DEFAULT;
 use crate::partition::OWN_ROWS_MIN;
@@ -30,7 +31,7 @@ fn sections(checkpoint: &Checkpoint) -> impl Iterator<Item = &Section> {
     let written = checkpoint.written.iter().flat_map(|written| &written.sections);
     let graph = checkpoint.graph.iter().filter_map(|graph| graph.section.as_ref());
     let attributes = checkpoint.attributes.iter().flatten();
-    let vectors = written.chain(&checkpoint.column);
+    let vectors = written.chain(&checkpoint.column).chain(&checkpoint.documents);
     checkpoint.model.iter().chain(vectors).chain(graph).chain(&checkpoint.ids).chain(attributes)
 }
 
@@ -77,6 +78,7 @@ pub(crate) fn manifest(state: &BuildState<'_>) -> Manifest {
         search_default: usual,
         column: (params.column.as_ref().zip(checked.column_hash.as_ref()))
             .map(|(column, hash)| column.entry(hash.clone())),
+        documents: params.documents.as_ref().map(DocumentsParams::entry),
         recall: checkpoint.calibrated.as_ref().and_then(|found| found.recall.clone()),
         build: BuildRecord {
             input_hash: checked.input_hash.clone(),

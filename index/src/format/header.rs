@@ -49,11 +49,13 @@ pub enum SectionKind {
     Recall = 8,
     /// What is known of the vectors in one attribute: values and their positions.
     Attributes = 9,
+    /// Which vectors are one document.
+    Documents = 10,
 }
 
 impl SectionKind {
     /// Every kind.
-    pub const ALL: [SectionKind; 9] = [
+    pub const ALL: [SectionKind; 10] = [
         SectionKind::Heads,
         SectionKind::Graph,
         SectionKind::Directory,
@@ -63,6 +65,7 @@ impl SectionKind {
         SectionKind::Model,
         SectionKind::Recall,
         SectionKind::Attributes,
+        SectionKind::Documents,
     ];
 
     /// What a segment has none of when it shares the heads of another.
@@ -85,6 +88,7 @@ impl SectionKind {
             SectionKind::Model => "model",
             SectionKind::Recall => "recall",
             SectionKind::Attributes => "attributes",
+            SectionKind::Documents => "documents",
         }
     }
 }

@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::column::{ColumnEntry, VectorsOf};
 use super::current::{CURRENT, Current};
 use super::defaults::SearchDefault;
+use super::documents::{DocumentsEntry, TOKENS_COLUMN};
 use super::entries::{MAIN_COLUMN, SectionEntry, SegmentEntry};
 use super::names::{hash_hex, is_hash, manifest_name};
 use super::{MAJOR, MINOR, OpenError, SectionKind};
@@ -53,6 +54,10 @@ pub struct Manifest {
     /// The column by whose vectors candidates are compared; not there where that is done by those that are searched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<ColumnEntry>,
+    /// Which vectors are one document; not there where each is a thing of its own. Then the column is [`TOKENS_COLUMN`]: the vectors that
+    /// are searched, in the order of the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<DocumentsEntry>,
     /// How the index came about.
     pub build: BuildRecord,
     /// What is searched together, 1 to [`SEGMENTS_MAX`]; no id is in two of them.
@@ -177,9 +182,50 @@ impl Manifest {
         if self.column.is_some() && with_main > 0 && with_main < all {
             return Err(OpenError::field(path, "sections of vectors", with_main, format!("0 or {all}")));
         }
+        self.check_documents(path)?;
         let lists = self.lists();
         if lists > u64::from(u32::MAX) {
             return Err(OpenError::field(path, "lists", lists, format!("1 to {} in all", u32::MAX)));
+        }
+        Ok(())
+    }
+
+    /// Refuses documents whose tokens are not the vectors that are searched.
+    fn check_documents(&self, path: &Path) -> Result<(), OpenError> {
+        let Some(documents) = &self.documents else { return Ok(()) };
+        documents.check(path, self.vectors())?;
+        if self.metric() != Ok(Metric::InnerProduct) {
+            return Err(OpenError::field(
+                path,
+                "metric",
+                &self.metric,
+                "ip, where vectors are those of documents",
+            ));
+        }
+        if self.segments.len() != 1 {
+            return Err(OpenError::field(
+                path,
+                "segments",
+                self.segments.len(),
+                "1, where there are documents",
+            ));
+        }
+        let is_same = self.column.as_ref().is_some_and(|column| {
+            let of_column = (column.metric.as_str(), column.dtype.as_str(), column.dim);
+            column.name == TOKENS_COLUMN && of_column == (&self.metric, &self.dtype, self.dim)
+        });
+        if !is_same {
+            let found = self.column.as_ref().map_or("none", |column| &column.name);
+            let expected =
+                format!("{TOKENS_COLUMN}, of the vectors that are searched, where there are documents");
+            return Err(OpenError::field(path, "column", found, expected));
+        }
+        if self.holds(VectorsOf::Main) {
+            return Err(OpenError::field(path, "sections", "vectors", "vectors of tokens alone"));
+        }
+        let has_attributes = self.segments.iter().any(|segment| segment.attributes().next().is_some());
+        if has_attributes {
+            return Err(OpenError::field(path, "sections", "attributes", "none, where there are documents"));
         }
         Ok(())
     }

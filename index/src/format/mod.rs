@@ -13,6 +13,8 @@
 //! model-N        how codes are made, resident (not full)    codes::model
 //! vectors-N      every vector once, in pages                vectors.rs (not there where a column is compared in their place)
 //! vectors.C-N    those of column C, at the same positions   vectors.rs, column.rs
+//! documents-N    which vectors are one document, resident   documents.rs (if there are documents)
+//! vectors.tokens-N  in such an index the vectors, in the order of the input, in place of vectors-N
 //! ids-N          id to position, in pages                   ids.rs
 //! attributes.A-N values of attribute A, positions of each   attributes/ (dictionary resident)
 //! recall-N       recall by work, resident (if calibrated)   recall.rs
@@ -30,7 +32,6 @@
 //! kind or place                       holds                                   a reader that does not know it
 //! radii, or the directory's spare     how far a list reaches                  ignores the section; a word in use is a
 //!   word                                                                      minor version, which it refuses
-//! documents                           which vectors are one document          refuses the index, since answers name them
 //! tombstones                          vectors that are no longer there        refuses the index, since answers would hold them
 //! codes of another column             further codes at the same positions     ignores them
 //! ```
@@ -48,6 +49,7 @@ mod column;
 mod current;
 mod defaults;
 mod directory;
+mod documents;
 mod entries;
 mod error;
 mod fields;
@@ -69,6 +71,7 @@ pub use current::{CURRENT, Current, current};
 pub use defaults::SearchDefault;
 pub(crate) use directory::DirectoryShape;
 pub use directory::{Directory, DirectoryEntry, list_hash, list_hash_while};
+pub use documents::{DocumentsEntry, TOKENS_COLUMN, documents_bytes, offsets_bytes};
 pub use entries::{AttributeEntry, MAIN_COLUMN, SectionEntry, SegmentEntry};
 pub use error::OpenError;
 pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use spandrel_io::{Blob, Store};
 
+use super::documents::Documents;
 use super::options::OpenOptions;
 use super::section::SectionReader;
 use super::shape::{SegmentShape, Shape};
@@ -94,6 +95,13 @@ impl<'a> Files<'a> {
         let entry = self.entry.required(self.opening.manifest_path, kind, &column.name)?;
         let shape = self.shape.of_column(&column.name);
         Ok(Some((self.open_with(kind, entry, shape)?, shape)))
+    }
+
+    /// Which vectors are one document, if the index says so.
+    pub(super) fn documents(&mut self) -> Result<Option<Documents>, OpenError> {
+        let Some(entry) = &self.opening.manifest.documents else { return Ok(None) };
+        let section = self.open(SectionKind::Documents)?;
+        Documents::read(section, entry, self.shape.vectors).map(Some)
     }
 
     fn open_with(

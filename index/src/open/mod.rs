@@ -5,6 +5,7 @@
 #![deny(clippy::indexing_slicing)]
 
 mod distinct;
+mod documents;
 mod files;
 pub(crate) mod ids;
 mod options;
@@ -28,6 +29,7 @@ use crate::format::{
     manifest_name, versions,
 };
 use crate::{DType, HeadSpace, Location, Metric, Tier};
+pub use documents::Documents;
 use files::Opening;
 pub use ids::IdFinder;
 pub use options::OpenOptions;
@@ -68,6 +70,8 @@ pub struct Memory {
     pub codes: usize,
     /// Vectors in memory.
     pub vectors: usize,
+    /// Which vectors are one document.
+    pub documents: usize,
     /// Dictionaries and places of attributes, all of those that are resident, and postings that were read.
     pub attributes: usize,
 }
@@ -81,6 +85,7 @@ impl Memory {
             + self.resident_ids
             + self.codes
             + self.vectors
+            + self.documents
             + self.attributes
     }
 }
@@ -287,9 +292,15 @@ impl Index {
         self.shape.row_bytes()
     }
 
-    /// The column by whose vectors candidates are compared, if it has one.
+    /// The column by whose vectors candidates are compared, if it has one. An index of documents has none: see [`Index::documents`].
     pub fn column(&self) -> Option<&ColumnEntry> {
-        self.manifest.column.as_ref()
+        self.manifest.column.as_ref().filter(|_| self.manifest.documents.is_none())
+    }
+
+    /// Which vectors are one document, if that is so. Then [`VectorsOf::Column`] is the tokens of documents: record `i` of their pages is row
+    /// `i` of the input.
+    pub fn documents(&self) -> Option<&Documents> {
+        self.first().documents()
     }
 
     /// Whether these vectors can be read: those that are searched may be there by a column alone.
@@ -398,6 +409,7 @@ impl Index {
             memory.codes += segment.codes.resident.as_ref().map_or(0, ResidentCodes::memory_bytes);
             let held = [VectorsOf::Main, VectorsOf::Column].into_iter().filter_map(|of| segment.held(of));
             let resident = held.filter_map(|vectors| vectors.resident.as_ref());
+            memory.documents += segment.documents().map_or(0, Documents::memory_bytes);
             memory.vectors += resident.map(ResidentVectors::memory_bytes).sum::<usize>();
             memory.attributes +=
                 segment.attributes().iter().map(StoredAttribute::memory_bytes).sum::<usize>();

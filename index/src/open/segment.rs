@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use spandrel_io::Blob;
 
+use super::documents::Documents;
 use super::files::{Centres, Files, OpenSection, Opening, read_directory};
 use super::ids::IdFinder;
 use super::resident::{ResidentCodes, ResidentIds, ResidentVectors};
@@ -71,6 +72,8 @@ pub struct Segment {
     column: Option<StoredVectors>,
     /// Pairs of id and position.
     pub ids: Stored<IdPages, ResidentIds>,
+    /// Which vectors are one document.
+    documents: Option<Documents>,
     /// What is known of the vectors beside them, in the order of the schema.
     attributes: Vec<StoredAttribute>,
     id_finder: OnceLock<IdFinder>,
@@ -103,6 +106,7 @@ impl Segment {
             partition.check_directory(opening.manifest_path, entry.lists, &directory)?;
         }
         let attributes = files.attributes(before.len() as u16)?; // CAST: fewer segments were checked
+        let documents = files.documents()?;
         let Files { sections, .. } = files;
 
         let (options, built_for) = (opening.options, opening.manifest.build.codes);
@@ -138,6 +142,7 @@ impl Segment {
             vectors,
             column,
             ids,
+            documents,
             attributes,
             id_finder: OnceLock::new(),
             partition: entry.partition.clone(),
@@ -161,6 +166,11 @@ impl Segment {
             Some(vectors) => vectors,
             None => unreachable!("vectors that the index does not hold"),
         }
+    }
+
+    /// Which vectors are one document, if that is so.
+    pub(crate) fn documents(&self) -> Option<&Documents> {
+        self.documents.as_ref()
     }
 
     /// As [`Segment::vectors`], where it holds them.

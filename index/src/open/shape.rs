@@ -153,7 +153,8 @@ impl SegmentShape {
             | SectionKind::Ids
             | SectionKind::Model
             | SectionKind::Recall
-            | SectionKind::Attributes => None,
+            | SectionKind::Attributes
+            | SectionKind::Documents => None,
         };
         if let Some((dtype, dim)) = rows {
             differs("dtype", header.dtype.to_string(), dtype.to_string())?;
@@ -173,13 +174,16 @@ impl SegmentShape {
             | SectionKind::Directory
             | SectionKind::Model
             | SectionKind::Recall
-            | SectionKind::Attributes => 0,
+            | SectionKind::Attributes
+            | SectionKind::Documents => 0,
         };
         differs("unit_bytes", header.unit_bytes.to_string(), unit_bytes.to_string())?;
         let count = match header.kind {
-            SectionKind::Vectors | SectionKind::Ids | SectionKind::Model | SectionKind::Attributes => {
-                self.vectors
-            }
+            SectionKind::Vectors
+            | SectionKind::Ids
+            | SectionKind::Model
+            | SectionKind::Attributes
+            | SectionKind::Documents => self.vectors,
             SectionKind::Graph => self.found_lists,
             _ => self.lists,
         };
@@ -197,7 +201,8 @@ impl SegmentShape {
             | SectionKind::Codes
             | SectionKind::Model
             | SectionKind::Recall
-            | SectionKind::Attributes => None,
+            | SectionKind::Attributes
+            | SectionKind::Documents => None,
         };
         match body_bytes {
             Some(bytes) => differs("body_bytes", header.body_bytes.to_string(), bytes.to_string()),

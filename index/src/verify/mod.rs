@@ -7,6 +7,7 @@
 
 mod codes;
 mod column;
+mod documents;
 mod error;
 mod ids;
 mod lists;
@@ -110,7 +111,13 @@ fn check(
     }
     for segment in index.segments() {
         watch.name("memory");
-        let resident = [SectionKind::Heads, SectionKind::Graph, SectionKind::Directory, SectionKind::Model];
+        let resident = [
+            SectionKind::Heads,
+            SectionKind::Graph,
+            SectionKind::Directory,
+            SectionKind::Model,
+            SectionKind::Documents,
+        ];
         for kind in resident.into_iter().filter(|&kind| segment.has(kind)) {
             let section = segment.read(kind)?;
             if just_opened { watch.step(section.file_bytes())? } else { hash(section, &mut watch)? }
@@ -121,8 +128,12 @@ fn check(
             let pages = pages + segment.ids.layout.pages(segment.count);
             report.hashes += pages + u64::from(segment.lists());
             report.replicas += lists::check(segment, &first_ids, same_kernels, &mut watch)?;
-            if segment.held(VectorsOf::Column).is_some() {
-                column::check(segment, &first_ids, &mut watch)?;
+            match segment.documents() {
+                Some(documents) => documents::check(segment, documents, &mut watch)?,
+                None if segment.held(VectorsOf::Column).is_some() => {
+                    column::check(segment, &first_ids, &mut watch)?;
+                }
+                None => {}
             }
         } else {
             for kind in [SectionKind::Codes, SectionKind::Ids] {

@@ -41,6 +41,8 @@ pub struct Work {
     pub cache_hits: u32,
     /// Vectors compared exactly after their codes were scanned.
     pub reranked: u32,
+    /// Documents compared exactly, whose vectors `reranked` counts.
+    pub documents: u32,
     /// Distances to heads computed.
     pub head_distances: u32,
 }
@@ -57,6 +59,7 @@ impl Work {
         self.candidates += other.candidates;
         self.cache_hits += other.cache_hits;
         self.reranked += other.reranked;
+        self.documents += other.documents;
         self.head_distances += other.head_distances;
     }
 }

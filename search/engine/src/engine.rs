@@ -24,7 +24,7 @@ use crate::pace::Course;
 use crate::paging::{PageCache, cached};
 use crate::params::SearchParams;
 use crate::plan::{QueryPlan, check_held};
-use crate::queue::Backlog;
+use crate::queue::{Backlog, Queue};
 use crate::searched::Searched;
 use crate::terms::Terms;
 use crate::threads::ThreadReport;
@@ -407,6 +407,16 @@ impl Engine {
         reply: Reply<Answer>,
     ) -> Result<(), SearchError> {
         self.hand_in(Job::new(queries, &self.searched, terms, reply), limited)
+    }
+
+    /// What hands in further work on its index once the engine is out of reach, as in a reply.
+    pub(crate) fn searched_by(&self) -> (Arc<Searched>, Arc<Queue>) {
+        (Arc::clone(&self.searched), self.executor.shared_queue())
+    }
+
+    /// Threads that it was opened with.
+    pub(crate) fn threads_wanted(&self) -> usize {
+        self.executor.config().threads
     }
 
     /// Checks a request. Without any query it replies at once.

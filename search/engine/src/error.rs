@@ -62,6 +62,17 @@ pub enum SearchError {
     /// A query is no vector of the index.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// A query document has no token.
+    #[error("a query document of no vectors, expected 1 or more")]
+    NoTokens,
+    /// The offsets of query documents are those of other vectors.
+    #[error("query documents of {covered} vectors, there are {rows}; give the offsets of these vectors")]
+    Offsets {
+        /// Vectors that the documents cover.
+        covered: u64,
+        /// Vectors given.
+        rows: usize,
+    },
     /// A search within a radius is one query.
     #[error("{found} queries for a search within a radius, expected 1")]
     RangeQueries {

@@ -137,6 +137,11 @@ impl Executor {
         &self.running.threads.queue
     }
 
+    /// The same, for who outlives this handle.
+    pub(crate) fn shared_queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.running.threads.queue)
+    }
+
     /// Drops an index: waits for what was handed in, and until every thread has let go of its files.
     pub(crate) fn drop_index(&self, searched: &Searched) {
         self.queue().give_up_idle(searched.number);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use spandrel_index::Location;
 
 use crate::answer::Answer;
+use crate::documents::DocumentTask;
 use crate::error::SearchError;
 use crate::exact::ExactPieces;
 use crate::ids::{FetchRequest, Ids, Piece};
@@ -66,6 +67,7 @@ pub(crate) enum Started {
     Query(Running<Queries>),
     Fetch(Running<Ids>),
     Exact(Running<ExactPieces>),
+    Document(Running<DocumentTask>),
 }
 
 impl Started {
@@ -75,6 +77,7 @@ impl Started {
             Started::Query(running) => running.job.searched(),
             Started::Fetch(running) => running.job.searched(),
             Started::Exact(running) => running.job.searched(),
+            Started::Document(running) => running.job.searched(),
         }
     }
 }
@@ -122,6 +125,7 @@ impl Task for Queries {
         match &self.plan.collect {
             CollectPlan::Nearest { .. } => self.plan.filter_plan().into(),
             CollectPlan::Within(_) => Course::Within,
+            CollectPlan::Tokens { .. } => Course::default(),
         }
     }
 
@@ -160,6 +164,18 @@ impl Task for ExactPieces {
 
     fn started(running: Running<ExactPieces>) -> Started {
         Started::Exact(running)
+    }
+}
+
+impl Task for DocumentTask {
+    type Answer = Answer;
+
+    fn pieces(&self) -> usize {
+        1
+    }
+
+    fn started(running: Running<DocumentTask>) -> Started {
+        Started::Document(running)
     }
 }
 

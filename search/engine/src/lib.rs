@@ -18,6 +18,7 @@ mod cells;
 mod collect;
 mod costs;
 mod damage;
+mod documents;
 mod engine;
 mod error;
 mod estimate;
@@ -73,6 +74,7 @@ pub use calibrate::{
     CalibrateError, CalibrateLimits, CalibrateParams, GivenQueries, calibrate, expected_recall,
 };
 pub use damage::{Damage, DamageReason, DamagedPart};
+pub use documents::{DOCUMENTS_COMPARED, DocumentParams, DocumentRequest, TOKEN_LISTS, TOKENS_KEPT};
 pub use engine::{Engine, IoReport, QueryRows, Request};
 pub use error::{EngineError, SearchError};
 pub use estimate::RecallEstimate;

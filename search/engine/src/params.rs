@@ -170,6 +170,20 @@ pub enum ParamsError {
         /// Name of the column.
         column: String,
     },
+    /// Answers of such an index are documents. Say which queries are one document.
+    #[error(
+        "the index holds documents of many vectors; give the offsets of the queries' documents (--query-documents), which no server takes \
+         so far"
+    )]
+    Documents,
+    /// Its vectors are things of their own. Leave out the documents.
+    #[error(
+        "the index has no documents; leave out the documents of the queries, or build it with --documents"
+    )]
+    NoDocuments,
+    /// No vector may be kept.
+    #[error("tokens kept are 0, expected at least 1")]
+    ZeroTokens,
     /// Estimates are distances of the vectors that are searched. Ask for exact distances.
     #[error(
         "distances are estimates of the vectors that are searched, not of the column; ask for exact distances"

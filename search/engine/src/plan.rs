@@ -71,6 +71,8 @@ pub(crate) enum CollectPlan {
     Nearest { k: usize, best: usize },
     /// The next of all vectors within a radius.
     Within(RangePlan),
+    /// That many vectors whose codes are nearest to a token of a query document, none of them compared exactly.
+    Tokens { keep: usize },
 }
 
 /// Which of the vectors that were estimated are compared exactly.
@@ -205,6 +207,8 @@ impl QueryPlan {
         match &self.collect {
             CollectPlan::Nearest { k, .. } => *k,
             CollectPlan::Within(_) => 0,
+            // The lists that are named are searched, but for one that holds something.
+            CollectPlan::Tokens { .. } => 1,
         }
     }
 
@@ -212,7 +216,7 @@ impl QueryPlan {
     pub(crate) fn best(&self) -> usize {
         match &self.collect {
             CollectPlan::Nearest { best, .. } => *best,
-            CollectPlan::Within(_) => 0,
+            CollectPlan::Within(_) | CollectPlan::Tokens { .. } => 0,
         }
     }
 
@@ -221,6 +225,7 @@ impl QueryPlan {
         match &self.collect {
             CollectPlan::Nearest { k, .. } => verify.compared_max(*k),
             CollectPlan::Within(_) => usize::MAX,
+            CollectPlan::Tokens { .. } => 0,
         }
     }
 
@@ -257,6 +262,7 @@ impl QueryPlan {
                 half.min((k * index.shape_of(self.compare_by).pages.page_bytes()) as u64)
             }
             CollectPlan::Within(_) => half,
+            CollectPlan::Tokens { .. } => 0,
         }
     }
 }
@@ -269,6 +275,7 @@ fn wide(k: usize, share: Option<f64>) -> usize {
 /// Refuses to compare by vectors that are not there.
 pub(crate) fn check_held(compare_by: VectorsOf, index: &Index) -> Result<(), ParamsError> {
     match index.column() {
+        _ if index.documents().is_some() => Err(ParamsError::Documents),
         _ if index.holds(compare_by) => Ok(()),
         Some(column) => Err(ParamsError::NotKept { column: column.name.clone() }),
         None => Err(ParamsError::NoColumn),

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use spandrel_io::{Completion, Read, ReadError, ReadFile, Reader};
 
+use crate::documents::DocumentSlot;
 use crate::error::{SearchError, with_cause};
 use crate::exact::ExactSlot;
 use crate::job::Started;
@@ -41,6 +42,7 @@ struct Slot {
     query: QuerySlot,
     fetch: FetchSlot,
     exact: ExactSlot,
+    document: DocumentSlot,
 }
 
 impl Worker {
@@ -67,10 +69,11 @@ impl Worker {
         if let Err(error) = &served {
             let reason = with_cause(error);
             let error = || SearchError::Broken { reason: reason.clone() };
-            for Slot { query, fetch, exact, .. } in &mut self.slots {
+            for Slot { query, fetch, exact, document, .. } in &mut self.slots {
                 query.fail(error);
                 fetch.running.take().into_iter().for_each(|running| running.fail(error()));
                 exact.running.take().into_iter().for_each(|running| running.fail(error()));
+                document.running.take().into_iter().for_each(|running| running.fail(error()));
             }
         }
         served
@@ -118,6 +121,7 @@ impl Worker {
             Started::Query(running) => place.query.start(running, tools, slot, &mut self.reads),
             Started::Fetch(running) => place.fetch.start(running, tools, slot, &mut self.reads),
             Started::Exact(running) => place.exact.start(running, tools, slot, &mut self.reads),
+            Started::Document(running) => place.document.start(running, tools, slot, &mut self.reads),
         }
         self.submit()?;
         self.free_if_done(slot);
@@ -130,13 +134,15 @@ impl Worker {
         let read = self.reader.complete(at_least, &mut completions);
         for Completion { tag, result } in completions.drain(..) {
             let slot = slot_of(tag);
-            let Slot { index, query, fetch, exact } = &mut self.slots[slot as usize];
+            let Slot { index, query, fetch, exact, document } = &mut self.slots[slot as usize];
             let tools = tools_of(&mut self.attached, *index);
             let ended = if fetch.running.is_some() {
                 fetch.arrive(tag, &result, tools, &mut self.reads)
             } else if exact.running.is_some() {
                 exact.arrive(&result, tools);
                 false
+            } else if document.running.is_some() {
+                document.arrive(tag, &result, tools, &mut self.reads)
             } else {
                 query.arrive(tag, &result, tools, &mut self.reads)
             };
@@ -163,8 +169,9 @@ impl Worker {
     }
 
     fn free_if_done(&mut self, slot: u32) {
-        let Slot { index, query, fetch, exact } = &mut self.slots[slot as usize];
-        let is_done = query.finish_if_done(tools_of(&mut self.attached, *index));
+        let Slot { index, query, fetch, exact, document } = &mut self.slots[slot as usize];
+        let tools = tools_of(&mut self.attached, *index);
+        let is_done = query.finish_if_done(tools) || document.finish_if_done();
         if is_done || fetch.finish_if_done() || exact.finish_if_done() {
             self.free.push(slot);
         }

@@ -276,7 +276,7 @@ impl Served {
     }
 
     /// Bytes of memory by part.
-    pub(crate) fn memory(&self) -> [(&'static str, u64); 9] {
+    pub(crate) fn memory(&self) -> [(&'static str, u64); 10] {
         let memory = self.index().memory();
         [
             ("heads", memory.heads),
@@ -285,6 +285,7 @@ impl Served {
             ("codes", memory.codes),
             ("vectors", memory.vectors),
             ("ids", memory.resident_ids),
+            ("documents", memory.documents),
             ("attributes", memory.attributes),
             ("caches", self.engine().cache_bytes() as usize), // CAST: bytes in memory
             ("filters", self.filters.bytes()),

@@ -186,7 +186,8 @@ impl Whole {
             | SectionKind::Graph
             | SectionKind::Directory
             | SectionKind::Model
-            | SectionKind::Recall => true,
+            | SectionKind::Recall
+            | SectionKind::Documents => true,
             SectionKind::Codes => self.built.manifest.build.codes == Tier::Memory,
             SectionKind::Vectors | SectionKind::Ids | SectionKind::Attributes => false,
         });

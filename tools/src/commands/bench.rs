@@ -5,12 +5,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use spandrel_datasets::{IdFile, RangeTruth, Rows, Truth};
-use spandrel_engine::{EngineConfig, RangeParams};
+use spandrel_engine::{Distances, EngineConfig, RangeParams};
 use spandrel_index::{Index, VectorSource as _};
 
 use super::ceiling;
 use super::column::{ColumnFit, ColumnQueriesArgs};
 use super::disk;
+use super::documents::{self, Beside, DocumentExamples, DocumentSweep, QueryDocumentsArgs};
 use super::filter::{Compiler, FilterArgs};
 use super::input::InputArgs;
 use super::measure::{self, Examples, Pruning, Sweep, cross};
@@ -44,6 +45,9 @@ pub struct BenchArgs {
     /// The queries' vectors in the column; the truth is that of the column's vectors.
     #[command(flatten)]
     pub column: ColumnQueriesArgs,
+    /// The queries' documents; the truth is one of `data truth --documents`.
+    #[command(flatten)]
+    pub documents: QueryDocumentsArgs,
     /// Their true neighbours, as `spandrel data truth` writes them.
     #[arg(long, value_name = "FILE", required_unless_present = "disk")]
     pub truth: Option<PathBuf>,
@@ -125,6 +129,13 @@ pub struct BenchArgs {
 }
 
 pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
+    args.documents.refuse(&Beside {
+        is_server: args.server.server.is_some(),
+        is_filtered: args.filter.is_filtered(),
+        has_attributes: args.ids.is_some(),
+        is_explained: args.stages,
+        is_estimated: args.places.distances == Distances::Any,
+    })?;
     if let (Some(_), Some(queries), Some(truth)) = (&args.server.server, &args.queries, &args.truth) {
         if args.radius.radius.is_some() && args.filter.is_filtered() {
             return Err(UsageError("a filter within a radius needs --index".to_owned()).into());
@@ -142,6 +153,14 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     };
     let index = open_index(index, &args.places)?;
     let queries = Rows::read(&open_queries(Fit::of(&index), &args.input, queries, session)?)?;
+    if let Some(offsets) = args.documents.open(&index, queries.len())? {
+        let truth = read_truth(truth, None)?;
+        let sweep =
+            DocumentSweep { setup: setup(args, &index), k: args.k as usize, params: cross(&pruning(args)) };
+        let examples = DocumentExamples { tokens: &queries, offsets: &offsets, truth: &truth };
+        let points = documents::measure(&index, examples, &sweep, session)?;
+        return hand_out(args, &sweep.setup.label, &points, "", session);
+    }
     let filters = args.filter.bind(index.schema(), queries.len())?;
     let filters = filters.map(|asked| Compiler::new(&index, asked, &session.stop));
     if args.radius.radius.is_some() {

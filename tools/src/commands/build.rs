@@ -18,6 +18,7 @@ use super::attributes::AttributeArgs;
 use super::calibrator::Calibrator;
 use super::column::ColumnArgs;
 use super::defaults;
+use super::documents::DocumentsArgs;
 use super::ids::Ids;
 use super::input::InputArgs;
 use super::shape::{ShapeArgs, plan_json, plan_text, search_memory_warning};
@@ -54,6 +55,9 @@ pub struct BuildArgs {
     /// By which vectors candidates are compared.
     #[command(flatten)]
     pub column: ColumnArgs,
+    /// Which vectors are one document.
+    #[command(flatten)]
+    pub documents: DocumentsArgs,
     /// Codebooks to take for --code pq:MxN instead of training them: npy (<f4) of M x 2^N x D/M values, D the dimension
     /// rounded up to a multiple of M, centroids of residuals (vector less head of its list, in the metric's space).
     #[arg(long, value_name = "FILE", requires = "code")]
@@ -88,11 +92,13 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     let base_rows = BaseRows { rows: base.len(), ids: ids.as_ref().map(|ids| &ids.0) };
     let source = args.attributes.file.open(base_rows, session)?;
     let column = args.column.open(&args.input)?;
+    let documents = args.documents.open(base.len())?;
     let input = Input {
         vectors: &base,
         ids: ids.as_ref().map(|ids| ids as _),
         attributes: args.attributes.of(source.as_deref().map(|source| source as _)),
         column: column.as_ref().map(|column| column.input(&column.file)),
+        documents: documents.as_ref(),
     };
     let shape = VectorShape::of(&base, args.metric);
     let config = BuildConfig {

@@ -1,5 +1,7 @@
 //! What an index says of the recall of its queries, in words.
-use spandrel_engine::{Aim, COLUMN_CANDIDATES, Calibrated, Pruning, RECALL_DEFAULT};
+use spandrel_engine::{
+    Aim, COLUMN_CANDIDATES, Calibrated, DOCUMENTS_COMPARED, Pruning, RECALL_DEFAULT, TOKEN_LISTS,
+};
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, SearchDefault, VectorsOf};
@@ -21,6 +23,12 @@ pub(super) fn at_ten(manifest: &Manifest, recall: Option<&RecallCurves>) -> Sear
 
 /// The same in a line.
 pub(super) fn at_ten_text(manifest: &Manifest, recall: Option<&RecallCurves>) -> String {
+    if manifest.documents.is_some() {
+        let lists = u64::from(TOKEN_LISTS).min(manifest.found_lists());
+        return format!(
+            "{lists} lists for each token, {DOCUMENTS_COMPARED} documents compared, unless asked otherwise"
+        );
+    }
     let default = at_ten(manifest, recall);
     let epsilon = default.epsilon.map(|epsilon| format!("epsilon {epsilon}, ")).unwrap_or_default();
     let rerank = match default.rerank_errors {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use spandrel_index::format::Version;
 use spandrel_index::{HeadIndex, Index, Segment, versions};
 
-use super::{column, defaults, partition};
+use super::{column, defaults, documents, partition};
 use crate::Session;
 use crate::figures::{Align, TextTable, process_memory, units};
 
@@ -114,6 +114,7 @@ fn json(about: &About<'_>) -> Value {
             "heads": memory.heads,
             "head_index": memory.head_index,
             "directory": memory.directory,
+            "documents": memory.documents,
             "attributes": memory.attributes,
         },
         "memory_added": added,
@@ -121,6 +122,7 @@ fn json(about: &About<'_>) -> Value {
         "sections": sections,
         "attributes": attributes::json(index),
         "column": column::json(index),
+        "documents": documents::json(index),
     })
 }
 
@@ -139,6 +141,7 @@ fn text(about: &About<'_>) -> String {
     let (vectors, dim, dtype) = (units::count(index.vectors()), index.dim(), index.dtype());
     line("vectors", format!("{vectors} of {dim} x {dtype}, {}", index.metric()));
     column::text(index).into_iter().for_each(|column| line("column", column));
+    documents::text(index).into_iter().for_each(|documents| line("documents", documents));
     line("lists", units::count(index.lists().into()));
     if index.segments().len() > 1 {
         line("segments", units::count(index.segments().len() as u64)); // CAST: a few
@@ -192,14 +195,16 @@ fn memory_text(index: &Index, added: u64) -> String {
     // CAST: shown to three digits, here and below
     let size = |bytes: usize| units::bytes(bytes as f64);
     let per_vector = memory.total() as f64 / index.vectors() as f64;
+    let documents = index.documents().map(|_| format!(", documents {}", size(memory.documents)));
     format!(
-        "{}, {} bytes a vector (codes {}, heads {}, head index {}, directory {}, attributes {}); opening added {}",
+        "{}, {} bytes a vector (codes {}, heads {}, head index {}, directory {}{}, attributes {}); opening added {}",
         size(memory.total()),
         units::three_digits(per_vector),
         size(memory.codes),
         size(memory.heads),
         size(memory.head_index),
         size(memory.directory),
+        documents.unwrap_or_default(),
         size(memory.attributes),
         units::bytes(added as f64)
     )

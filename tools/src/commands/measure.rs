@@ -71,10 +71,20 @@ pub(super) fn cross(values: &Pruning) -> Vec<PointParams> {
 
 /// Refuses a truth that cannot be that of the queries, or is too narrow.
 pub(super) fn check_truth(truth: &Truth, queries: &Rows, k: usize, is_filtered: bool) -> anyhow::Result<()> {
-    match is_filtered {
-        false => truth.validate(queries.len(), u64::MAX)?,
-        true => truth.validate_filtered(queries.len(), u64::MAX)?,
+    if is_filtered {
+        truth.validate_filtered(queries.len(), u64::MAX)?;
+        return check_width(truth, k);
     }
+    check_truth_of(truth, queries.len(), k)
+}
+
+/// As [`check_truth`], of some queries without filters.
+pub(super) fn check_truth_of(truth: &Truth, queries: u64, k: usize) -> anyhow::Result<()> {
+    truth.validate(queries, u64::MAX)?;
+    check_width(truth, k)
+}
+
+fn check_width(truth: &Truth, k: usize) -> anyhow::Result<()> {
     if truth.k < k {
         let message =
             format!("recall at {k} asked for, the truth holds the {} nearest of each query", truth.k);
@@ -114,7 +124,8 @@ pub(super) fn measure<'a>(
         let plan = QueryPlan::of(&search, index)?;
         let callers = sweep.setup.engine.threads * running.in_flight;
         let searching = Searching { engine: &running.engine, filters, callers, session };
-        let run = running.run(&params.to_string(), queries, |count| {
+        let run = running.run(&params.to_string(), queries.len() as usize, |count| {
+            // CAST: in memory
             let rows = |of: &'a Rows| &of.bytes()[..count * of.row_bytes()];
             searching.answers(0, QueryRows { main: rows(queries), column: column.map(rows) }, &search)
         })?;

@@ -13,6 +13,7 @@ pub mod data;
 mod defaults;
 pub mod demo;
 mod disk;
+mod documents;
 pub mod filter;
 mod ids;
 pub mod input;

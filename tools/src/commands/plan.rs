@@ -12,6 +12,7 @@ use spandrel_index::{DType, Metric, SourceError, VectorSource};
 
 use super::attributes::AttributeArgs;
 use super::column::ColumnArgs;
+use super::documents::DocumentsArgs;
 use super::input::InputArgs;
 use super::shape::{ShapeArgs, plan_json, plan_text};
 use crate::figures::{Align, TextTable, units};
@@ -45,6 +46,9 @@ pub struct PlanArgs {
     /// By which vectors candidates are compared.
     #[command(flatten)]
     pub column: ColumnArgs,
+    /// Which vectors are one document.
+    #[command(flatten)]
+    pub documents: DocumentsArgs,
     /// What the index looks like.
     #[command(flatten)]
     pub shape: ShapeArgs,
@@ -103,7 +107,9 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
         let (dim, dtype) = (column.file.dim(), column.file.dtype());
         Imagined { vectors: source.vectors, dim, dtype }
     });
+    let documents = args.documents.open(whole.vectors)?;
     let input = Input {
+        documents: documents.as_ref(),
         column: column.as_ref().zip(of_column.as_ref()).map(|(column, vectors)| column.input(vectors)),
         attributes: args.attributes.of(attributes.as_deref().map(|source| source as _)),
         ..Input::of(&source)
@@ -159,8 +165,9 @@ struct Wanted {
 fn choices(shape: VectorShape, plan: &Plan) -> Vec<Choice> {
     let chosen = (plan.code, plan.codes);
     let mut choices = Choice::alternatives(shape);
-    // Lists of exact vectors leave nothing to compare by a column.
-    choices.retain(|choice| plan.column.is_none() || choice.code != CodeSpec::Full);
+    // Lists of exact vectors leave nothing to compare by a column, nor by documents.
+    let has_others = plan.column.is_some() || plan.documents.is_some();
+    choices.retain(|choice| !has_others || choice.code != CodeSpec::Full);
     if !choices.iter().any(|choice| (choice.code, choice.codes) == chosen) {
         choices.push(Choice::of(shape, plan.code, plan.codes));
     }
@@ -173,8 +180,8 @@ fn choices(shape: VectorShape, plan: &Plan) -> Vec<Choice> {
     choices
 }
 
-/// Bytes of disk and of memory that every layout takes for each vector beside lists and vectors: attributes and the column, less the
-/// vectors that the column stands in for.
+/// Bytes of disk and of memory that every layout takes for each vector beside lists and vectors: attributes, what leads to documents, and
+/// the column, less the vectors that the column stands in for.
 fn beside(shape: VectorShape, plan: &Plan) -> (f64, f64) {
     let per_vector = |bytes: u64| bytes as f64 / plan.vectors as f64; // CAST: an estimate, here and below
     let attributes = plan.attributes.iter();
@@ -186,7 +193,9 @@ fn beside(shape: VectorShape, plan: &Plan) -> (f64, f64) {
         let main = pages.page_bytes() as f64 / pages.page_records() as f64;
         per_vector(column.index_bytes) - if column.keep_main { 0.0 } else { main }
     });
-    (per_vector(disk) + column, per_vector(memory))
+    // It is as large on disk. Pages of documents are as those of the vectors that they stand in for.
+    let documents = plan.documents.as_ref().map_or(0.0, |documents| per_vector(documents.search_memory));
+    (per_vector(disk) + column + documents, per_vector(memory) + documents)
 }
 
 /// What a layout would take.

@@ -3,10 +3,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use spandrel_datasets::Rows;
 use spandrel_engine::{Answer, Engine, EngineConfig};
 use spandrel_index::format::VectorsOf;
-use spandrel_index::{Index, Tier, VectorSource as _};
+use spandrel_index::{Index, Tier};
 use spandrel_io::disk::{DiskParams, Load, measure_file};
 
 use super::search::{open_engine, refuse_damage};
@@ -132,17 +131,16 @@ pub(super) struct Run {
 const WARM_UP: usize = 200;
 
 impl Running<'_> {
-    /// Searches for all queries until the time is over, once at least, after some of them as a warm-up. `pass` answers the first
+    /// Searches for all `count` queries until the time is over, once at least, after some of them as a warm-up. `pass` answers the first
     /// queries, of a number that it is given; `settings` says how.
     pub(super) fn run(
         &self,
         settings: &str,
-        queries: &Rows,
+        count: usize,
         pass: impl Fn(usize) -> anyhow::Result<Vec<Answer>>,
     ) -> anyhow::Result<Run> {
         let Running { engine, in_flight, meter, .. } = self;
         meter.phase(format!("searching, {in_flight} in flight {settings}").trim_end(), "queries");
-        let count = queries.bytes().len() / queries.row_bytes();
         pass(count.min(WARM_UP))?;
         let mut run = Run {
             answers: Vec::new(),

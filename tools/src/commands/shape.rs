@@ -10,7 +10,7 @@ use spandrel_builder::{BuildConfig, Choice, ListCount, Plan, VectorShape};
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
 
-use super::{attributes, column, partition};
+use super::{attributes, column, documents, partition};
 use crate::figures::{Machine, memory_limit, units};
 use crate::values::{ByteSize, SearchMemory};
 
@@ -145,6 +145,7 @@ pub(super) fn plan_json(plan: &Plan) -> serde_json::Value {
         "attributes": attributes::plan_json(plan),
         "partition": partition::plan_json(plan),
         "column": column::plan_json(plan),
+        "documents": documents::plan_json(plan),
     })
 }
 
@@ -183,11 +184,13 @@ pub(super) fn plan_text(plan: &Plan) -> String {
     let attributes = attributes::plan_text(plan).map(|text| ("attributes", text));
     let partition = partition::plan_text(plan).map(|text| ("partition", text));
     let column = column::plan_text(plan).map(|text| ("column", text));
+    let documents = documents::plan_text(plan).map(|text| ("documents", text));
     lines
         .into_iter()
         .chain(attributes)
         .chain(partition)
         .chain(column)
+        .chain(documents)
         .map(|(name, value)| format!("{name:<14}{value}\n"))
         .collect()
 }

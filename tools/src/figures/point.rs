@@ -140,6 +140,8 @@ figures! {
     candidates: Option<f64> = 40.0, "candidates" number;
     /// Vectors per query compared exactly after their codes were scanned.
     reranked: Option<f64> = 20.0, "reranked" number;
+    /// Documents per query compared by MaxSim, where the index is one of documents; `reranked` counts their vectors.
+    documents: Option<f64> = 60.0, "documents" number;
     /// Distances to heads computed per query, to choose the lists.
     head_distances: Option<f64> = 900.0, "head dist" number;
     /// Requests to the disk per query, after neighbouring ones were merged.
@@ -235,6 +237,7 @@ impl Point {
             vectors_scanned: mean(|w| w.vectors_scanned as f64), // CAST: as above
             candidates: mean(|w| w.candidates.into()).filter(|count| *count > 0.0),
             reranked: mean(|w| w.reranked.into()).filter(|count| *count > 0.0),
+            documents: mean(|w| w.documents.into()).filter(|count| *count > 0.0),
             head_distances: mean(|w| w.head_distances.into()),
             stages,
             ..Point::default()

@@ -2,6 +2,8 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::support::{run, spandrel, text};
 
 /// Writes a file of offsets.
@@ -74,4 +76,89 @@ fn truth_of_documents_is_exact_and_ties_go_by_number() {
     }
     let by_l2 = [&["data", "truth", "--metric", "l2"], &files[..], &offsets].concat();
     assert!(text(&spandrel(&by_l2).stderr).contains("give --metric ip"));
+}
+
+/// The value that a command prints with `--format json`.
+fn json(args: &[&str]) -> Value {
+    serde_json::from_str(&run(&[args, &["--format", "json"]].concat())).unwrap()
+}
+
+#[test]
+fn an_index_of_documents_answers_with_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write_small(path);
+    let [base, queries, documents, query_documents, truth, index] =
+        ["base.i8bin", "queries.i8bin", "documents.ibin", "query-documents.ibin", "truth.ibin", "index"]
+            .map(path);
+    let shape = ["--base", &base, "--metric", "ip", "--code", "rabitq:2", "--documents", &documents];
+    let plan = json(&[&["plan"], &shape[..]].concat());
+    assert_eq!(plan["documents"]["count"], 5);
+    assert_eq!(plan["documents"]["search_memory"], 4 * (5 + 1 + 8));
+    assert!(plan["column"].is_null());
+    let build = [&["build", "--out", &index], &shape[..]].concat();
+    run(&build);
+    let told = json(&["inspect", &index]);
+    assert_eq!((&told["documents"]["count"], &told["documents"]["vectors_max"]), (&5.into(), &2.into()));
+    assert!(run(&["inspect", &index]).contains("5, of 1.60 vectors each, 2 at most"));
+    run(&["verify", &index, "--deep"]);
+
+    let asked = ["--queries", &queries, "--query-documents", &query_documents];
+    let query = [&["query", "--index", &index, "--k", "3"], &asked[..]].concat();
+    let mut expected = "query\trank\tid\tdistance\n".to_owned();
+    for (query, (ids, scores)) in BEST.iter().zip(SCORES).enumerate() {
+        for (rank, (id, score)) in ids.iter().zip(scores).enumerate() {
+            expected += &format!("{query}\t{}\t{id}\t{score}\n", rank + 1);
+        }
+    }
+    assert_eq!(run(&query), expected);
+    let mut truth_of = vec!["data", "truth", "--metric", "ip", "--k", "3", "--base", &base, "--out", &truth];
+    truth_of.extend(["--documents", &documents].iter().chain(&asked));
+    run(&truth_of);
+    let points = path("points.json");
+    let bench =
+        [&["bench", "--index", &index, "--truth", &truth, "--k", "3", "--seconds", "0"], &asked[..]].concat();
+    run(&[&bench[..], &["--rerank", "3,5", "--max-lists", "1", "--json", &points]].concat());
+    let points: Value = serde_json::from_slice(&fs::read(&points).unwrap()).unwrap();
+    assert_eq!((&points[1]["recall"], &points[1]["documents"]), (&1.0.into(), &5.0.into()));
+    assert_eq!((&points[0]["params"]["rerank"], &points[0]["params"]["max_lists"]), (&3.into(), &1.into()));
+
+    // What does not go together is refused, with advice.
+    let plain = path("plain");
+    run(&["build", "--base", &base, "--metric", "ip", "--code", "rabitq:2", "--out", &plain]);
+    let explain = [&query[..], &["--explain"]].concat();
+    let any = [&query[..], &["--distances", "any"]].concat();
+    let filtered = [&query[..], &["--filter", "a = 1"]].concat();
+    let server = [&["query", "--server", "127.0.0.1:1"], &asked[..]].concat();
+    for (args, says) in [
+        (&["query", "--index", &index, "--queries", &queries][..], "give --query-documents FILE"),
+        (&[&["query", "--index", &plain], &asked[..]].concat(), "leave out --query-documents"),
+        (&server, "give --index"),
+        (&explain, "--explain or --stages is not supported so far"),
+        (&any, "MaxSim is exact"),
+        (&filtered, "leave the filter out"),
+    ] {
+        let output = spandrel(args);
+        let error = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && error.contains(says), "{args:?}: {error}");
+    }
+    for flag in [["--recall", "0.9"], ["--radius", "1"], ["--epsilon", "1"], ["--column-queries", "a=b"]] {
+        let output = spandrel(&[&query[..], &flag].concat());
+        assert!(
+            output.status.code() == Some(2) && text(&output.stderr).contains("cannot be used with"),
+            "{flag:?}"
+        );
+    }
+    for (flags, says) in [
+        (&["--ids", &documents][..], "--ids"),
+        (&["--column", "fine=base.i8bin:ip"], "cannot be used with"),
+        (&["--replace", "--code", "full"], "cannot be used multiple times"),
+    ] {
+        let output = spandrel(&[&build[..], flags].concat());
+        assert!(
+            output.status.code() != Some(0) && text(&output.stderr).contains(says),
+            "{}",
+            text(&output.stderr)
+        );
+    }
 }

@@ -26,7 +26,7 @@ impl Key {
         Key { rank, id }
     }
 
-    fn score(self) -> f32 {
+    pub(crate) fn score(self) -> f32 {
         if self.rank == NAN_RANK {
             return f32::NAN;
         }

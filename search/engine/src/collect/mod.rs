@@ -6,6 +6,7 @@ mod contract;
 mod copies;
 mod front;
 mod recorder;
+mod tokens;
 mod top_k;
 mod within;
 
@@ -15,5 +16,6 @@ pub(crate) use candidates::Keep;
 pub(crate) use contract::{Collect, Estimated, Found};
 pub(crate) use front::{Front, FrontState};
 pub(crate) use recorder::{Recorder, Recording};
+pub(crate) use tokens::Tokens;
 pub(crate) use top_k::{Collecting, TopK};
 pub(crate) use within::{Bound, Within};

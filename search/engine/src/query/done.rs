@@ -3,8 +3,9 @@ use spandrel_index::Index;
 use spandrel_index::order::PIECE;
 
 use crate::answer::{Answer, Limit, Neighbour};
-use crate::collect::{Collect, Found};
+use crate::collect::{Collect, Found, Key};
 use crate::job::Running;
+use crate::plan::CollectPlan;
 use crate::progress::Progress;
 use crate::pruning::Promise;
 use crate::terms::End;
@@ -18,7 +19,12 @@ pub(super) fn answer(
 ) -> Result<Answer, End> {
     let plan = &running.job.plan;
     let Found { keys, estimated } = found.finish();
-    let mut neighbours = Vec::with_capacity(keys.len());
+    let (of_tokens, keys) = match plan.collect {
+        CollectPlan::Tokens { .. } => (documents_of(running, index, keys), &[][..]),
+        _ => (Vec::new(), keys),
+    };
+    let mut neighbours = of_tokens;
+    neighbours.reserve_exact(keys.len());
     for (number, keys) in keys.chunks(PIECE).enumerate() {
         if number > 0 && !progress.go_on(running.job.terms()) {
             break;
@@ -56,4 +62,24 @@ pub(super) fn answer(
         filtered: progress.filtered,
         promise,
     })
+}
+
+/// The documents of the vectors that a token has kept, by number, each with the largest inner product that is estimated of its vectors. Keys
+/// are estimates and positions.
+fn documents_of(running: &Running, index: &Index, keys: &[Key]) -> Vec<Neighbour> {
+    let Some(documents) = index.documents() else { unreachable!("tokens are those of documents") };
+    let of = |key: &Key| (documents.of_positions()[key.id as usize], *key); // CAST: a position
+    let mut found: Vec<(u32, Key)> = keys.iter().map(of).collect();
+    found.sort_unstable();
+    found.dedup_by_key(|&mut (document, _)| document);
+    // Scores are estimates, times and plus a constant of the query that takes its length to find.
+    let score = |distance: f32| index.space().score_of_distance(distance, index.dtype(), running.row());
+    let far = found.iter().map(|(_, key)| key.score()).fold(1.0, f32::max);
+    let (least, slope) =
+        (f64::from(score(0.0)), (f64::from(score(far)) - f64::from(score(0.0))) / f64::from(far));
+    let neighbour = |(document, key): (u32, Key)| {
+        let score = (least + slope * f64::from(key.score())) as f32; // CAST: rounds
+        Neighbour { id: document.into(), distance: index.metric().distance_of_score(score), estimated: true }
+    };
+    found.into_iter().map(neighbour).collect()
 }

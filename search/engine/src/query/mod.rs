@@ -13,7 +13,7 @@ mod tools;
 use spandrel_index::Tier;
 use spandrel_io::{Read, ReadBuf, ReadError};
 
-use crate::collect::{Bound, Collect, Collecting, TopK, Within};
+use crate::collect::{Bound, Collect, Collecting, Tokens, TopK, Within};
 use crate::error::SearchError;
 use crate::filter_plan::FilterPlan;
 use crate::job::Running;
@@ -38,6 +38,7 @@ pub(crate) struct QuerySlot {
     subject: Subject,
     top_k: TopK,
     within: Within,
+    tokens: Tokens,
     progress: Progress,
     states: States,
 }
@@ -120,6 +121,9 @@ impl QuerySlot {
             if let Some(left_out) = running.job.left_out.get(running.number) {
                 self.top_k.leave_out(left_out);
             }
+        }
+        if let CollectPlan::Tokens { keep } = plan.collect {
+            self.tokens.reset(keep);
         }
         self.subject.set(index, running.row());
         self.subject.set_column(index, running.column_row());
@@ -207,7 +211,11 @@ impl QuerySlot {
             reranker: tools.rerankers.of(query.compare_by),
             damage: &tools.damage,
             cache: tools.cache.as_deref().filter(|_| tools.cached == query.compare_by),
-            found: collector(&running.job.plan.collect, &mut self.top_k, &mut self.within),
+            found: match &running.job.plan.collect {
+                CollectPlan::Nearest { .. } => &mut self.top_k,
+                CollectPlan::Within(_) => &mut self.within,
+                CollectPlan::Tokens { .. } => &mut self.tokens,
+            },
             progress: &mut self.progress,
             out: Outbox { slot, files: &tools.files, reads },
         };
@@ -224,7 +232,11 @@ impl QuerySlot {
         if let CollectPlan::Within(range) = collect {
             range.cursor().bytes_left = self.progress.bytes_left;
         }
-        let found = collector(collect, &mut self.top_k, &mut self.within);
+        let found: &mut dyn Collect = match collect {
+            CollectPlan::Nearest { .. } => &mut self.top_k,
+            CollectPlan::Within(_) => &mut self.within,
+            CollectPlan::Tokens { .. } => &mut self.tokens,
+        };
         let answer = match self.progress.end {
             Some(end) => Err(end),
             None => done::answer(&running, &tools.index, found, &mut self.progress),
@@ -242,13 +254,5 @@ impl QuerySlot {
         if let Some(running) = self.running.take() {
             running.fail(error());
         }
-    }
-}
-
-/// What collects for a query.
-fn collector<'a>(collect: &CollectPlan, top_k: &'a mut TopK, within: &'a mut Within) -> &'a mut dyn Collect {
-    match collect {
-        CollectPlan::Nearest { .. } => top_k,
-        CollectPlan::Within(_) => within,
     }
 }

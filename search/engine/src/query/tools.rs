@@ -2,9 +2,11 @@
 use std::sync::Arc;
 
 use spandrel_index::Index;
+use spandrel_index::documents::MaxSim;
 use spandrel_index::format::VectorsOf;
 
 use crate::damage::DamageLog;
+use crate::documents::Ranking;
 use crate::files::attribute_files;
 use crate::paging::{PageCache, cached};
 use crate::probe::Prober;
@@ -18,6 +20,9 @@ pub(crate) struct Tools {
     pub(super) prober: Prober,
     pub(super) scan: Box<dyn Scan>,
     pub(super) rerankers: Rerankers,
+    /// Compares documents, where the index has some, and puts them in order before.
+    pub(crate) max_sim: Option<MaxSim>,
+    pub(crate) ranking: Ranking,
     pub(crate) damage: Arc<DamageLog>,
     pub(super) cache: Option<Arc<PageCache>>,
     /// Whose pages that holds.
@@ -45,6 +50,8 @@ impl Tools {
             prober: Prober::default(),
             scan: scan_of(index),
             rerankers: Rerankers::new(index),
+            max_sim: index.documents().map(|_| MaxSim::new(index.dtype(), index.dim())),
+            ranking: Ranking::default(),
             index: Arc::clone(index),
             damage: Arc::clone(damage),
             cache: cache.clone(),

@@ -46,7 +46,7 @@ const CHARTS = [
 ];
 at("charts").append(...CHARTS.map((chart) => chart.box));
 
-const MEMORY = ["codes", "vectors", "ids", "heads", "head_index", "directory", "attributes", "caches", "filters"];
+const MEMORY = ["codes", "vectors", "ids", "heads", "head_index", "directory", "attributes", "caches", "filters", "documents"];
 const WORK = ["lists", "codes", "reranked", "reads", "pages", "rounds", "cache_hits", "head_distances"];
 
 function chosenIndex() {

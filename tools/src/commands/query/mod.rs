@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use spandrel_datasets::{Converted, Format, VectorFile};
-use spandrel_engine::{EngineConfig, QueryPlan, QueryRows, RangeParams, SearchError, SearchParams};
+use spandrel_engine::{
+    Distances, Engine, EngineConfig, QueryPlan, QueryRows, RangeParams, SearchError, SearchParams,
+};
 use spandrel_index::VectorSource as _;
 use spandrel_index::attributes::CompileError;
+use spandrel_index::documents::DocumentOffsets;
 
 use self::output::{Form, Output};
 use super::column::{ColumnFit, ColumnQueriesArgs};
+use super::documents::{Beside, QueryDocumentsArgs, params_of};
 use super::filter::{Compiler, FilterArgs, Searching};
 use super::input::InputArgs;
 use super::neighbour_attributes::{AttributeReader, NeighbourAttributeArgs};
@@ -42,6 +46,9 @@ pub struct QueryArgs {
     /// The queries' vectors in the column.
     #[command(flatten)]
     pub column: ColumnQueriesArgs,
+    /// The queries' documents.
+    #[command(flatten)]
+    pub documents: QueryDocumentsArgs,
     /// Neighbours of each query.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub k: u32,
@@ -100,8 +107,17 @@ pub struct QueryArgs {
 /// attributes.
 const BATCH: u64 = 10_000;
 const BATCH_WITH_ATTRIBUTES: u64 = 500;
+/// Query documents searched at a time.
+const DOCUMENT_BATCH: usize = 500;
 
 pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
+    args.documents.refuse(&Beside {
+        is_server: args.server.server.is_some(),
+        is_filtered: args.filter.is_filtered(),
+        has_attributes: args.attributes.is_given(),
+        is_explained: args.explain,
+        is_estimated: args.places.distances == Distances::Any,
+    })?;
     let within = args.radius.params(args.completeness.completeness, args.places.distances);
     let form = match (&within, &args.out) {
         (Some(_), Some(_)) => Form::Range,
@@ -117,6 +133,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         direct: args.io.direct,
         ..EngineConfig::default()
     });
+    let documents = args.documents.open(&index, queries.len())?;
     let filters = args.filter.bind(index.schema(), queries.len())?;
     let filters = filters.map(|asked| Compiler::new(&index, asked, &session.stop));
     let attributes = match args.attributes.choose(index.schema())? {
@@ -131,6 +148,9 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     let engine = open_engine(&index, config, session)?;
     let callers = config.threads * config.in_flight;
     let searching = Searching { engine: &engine, filters: filters.as_ref(), callers, session };
+    if let Some(documents) = documents {
+        return run_documents(args, (&queries, &documents), &engine, output);
+    }
     if let Some(params) = within {
         return run_within(
             args,
@@ -170,6 +190,34 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     meter.finish();
     let incomplete = output.finish(args.out.as_deref(), &index.dir().display().to_string())?;
     refuse_damage(&engine, incomplete)
+}
+
+/// As [`run`], for documents.
+fn run_documents(
+    args: &QueryArgs,
+    (queries, offsets): (&Converted<VectorFile>, &DocumentOffsets),
+    engine: &Engine,
+    mut output: Output<'_>,
+) -> anyhow::Result<()> {
+    let (index, session) = (engine.index(), output.session);
+    let params = params_of(&args.knobs.point(None), args.k as usize); // CAST: widening
+    let meter = session.meter();
+    meter.phase("searching", "query documents");
+    let (count, mut first) = (offsets.documents(), 0);
+    while first < count {
+        let end = count.min(first + DOCUMENT_BATCH);
+        let (part, start) = (offsets.part(first..end), offsets.rows_of(first).start.into());
+        let rows = read_batch(queries, start, part.rows())?;
+        let answers = engine
+            .search_documents(&rows, &part, &params, &session.stop)
+            .map_err(|error| in_file(error.into(), &args.queries, start))?;
+        output.take(first as u64, &answers)?; // CAST: usize is 64 bits here
+        first = end;
+        meter.set(first as u64, count as u64); // CAST: as above
+    }
+    meter.finish();
+    let incomplete = output.finish(args.out.as_deref(), &index.dir().display().to_string())?;
+    refuse_damage(engine, incomplete)
 }
 
 /// As [`run`], for all within a radius.

@@ -48,7 +48,8 @@ pub(in crate::commands) fn measure(
         let callers = sweep.setup.engine.threads * running.in_flight;
         let searching = Searching { engine: &running.engine, filters, callers, session };
         let name = format!("completeness={}", params.completeness);
-        let run = running.run(&name, queries, |count| {
+        let run = running.run(&name, queries.len() as usize, |count| {
+            // CAST: in memory
             let rows = rows.slice(..count * queries.row_bytes());
             answers(searching, 0, &rows, params)
         })?;

@@ -1,0 +1,88 @@
+//! Documents: their tokens in the order of the input, and which document is at each position.
+use spandrel_index::VectorSource;
+use spandrel_index::format::{PageLayout, SectionKind, column_uuid, offsets_bytes};
+
+use super::hashes::{chunk_hash, chunk_rows, input_hash};
+use super::pages::{PageWriter, PagesOf};
+use super::positions::Positions;
+use super::section::{SectionOf, SectionShape, finish_section};
+use crate::BuildError;
+use crate::checkpoint::Section;
+use crate::column::ColumnParams;
+use crate::state::BuildState;
+
+/// Bytes of numbers that are written at a time.
+const PIECE_NUMBERS: usize = 1 << 18;
+
+/// Writes the rows of the input page by page, in their order: the tokens of a document are one range of pages.
+pub(super) fn tokens(
+    state: &BuildState<'_>,
+    (column, layout): (&ColumnParams, PageLayout),
+    source: &dyn VectorSource,
+) -> Result<Section, BuildError> {
+    let (params, context, target) = (state.params, state.context, state.target());
+    context.progress.phase("write documents", params.vectors, "vectors");
+    let uuid = column_uuid(target.uuid, &column.name);
+    let of = PagesOf { layout, metric: column.metric, dtype: column.dtype, uuid };
+    let mut pages = PageWriter::new(of, target.create_column(&column.name)?);
+    let (mut rows, mut hashes) = (Vec::new(), Vec::new());
+    let step = chunk_rows(column.row_bytes());
+    for first in (0..params.vectors).step_by(step as usize) {
+        // CAST: usize is 64 bits
+        context.check_stop()?;
+        let count = step.min(params.vectors - first) as usize; // CAST: a chunk is small
+        rows.resize(count * column.row_bytes(), 0);
+        source.read_rows(first, &mut rows)?;
+        hashes.push(chunk_hash(&rows, &[]));
+        for (row, vector) in (first..).zip(rows.chunks_exact(column.row_bytes())) {
+            pages.push(vector, row)?;
+        }
+        context.progress.advance(count as u64); // CAST: widening
+    }
+    if Some(input_hash(hashes)) != state.checked().column_hash {
+        return Err(BuildError::Changed { name: source.name() });
+    }
+    let shape = SectionShape {
+        kind: SectionKind::Vectors,
+        unit_bytes: layout.page_bytes() as u32, // CAST: pages are small
+        count: params.vectors,
+        of: SectionOf::Column(column),
+    };
+    finish_section(params, target, shape, pages.finish()?)
+}
+
+/// Writes which rows are each document, and the document of the vector at each position.
+pub(crate) fn documents(state: &BuildState<'_>) -> Result<Section, BuildError> {
+    let (params, context, target) = (state.params, state.context, state.target());
+    let Some(offsets) = state.input.documents else { unreachable!("the phase is of builds with documents") };
+    context.progress.phase("find documents", params.vectors, "vectors");
+    let mut positions = Positions::open(state)?;
+    let mut of_positions = vec![0_u32; params.vectors as usize]; // CAST: usize is 64 bits
+    for document in 0..offsets.documents() {
+        if document % PIECE_NUMBERS == 0 {
+            context.check_stop()?;
+        }
+        let rows = offsets.rows_of(document);
+        context.progress.advance(rows.len() as u64); // CAST: widening
+        for row in rows {
+            let position = positions.of(row.into())?;
+            of_positions[position as usize] = document as u32; // CAST: fewer than the rows
+        }
+    }
+    positions.finish()?;
+    let mut writer = target.create(SectionKind::Documents)?;
+    writer.append(&offsets_bytes(offsets))?;
+    let mut piece = Vec::new();
+    for numbers in of_positions.chunks(PIECE_NUMBERS) {
+        piece.clear();
+        piece.extend(numbers.iter().flat_map(|document| document.to_le_bytes()));
+        writer.append(&piece)?;
+    }
+    let shape = SectionShape {
+        kind: SectionKind::Documents,
+        unit_bytes: 0,
+        count: params.vectors,
+        of: SectionOf::Main,
+    };
+    finish_section(params, target, shape, writer)
+}

@@ -1,0 +1,55 @@
+//! Which vectors are one document: what a manifest says of them, and the section that says it of each vector.
+//!
+//! ```text
+//! documents-N = header, body                              numbers are u32, little-endian
+//! 0                   4 (D + 1)                4 (D + 1 + V)
+//! +-------------------+------------------------+
+//! | offsets           | documents              |   D documents, V vectors
+//! +-------------------+------------------------+
+//! offsets    document i is rows offset i .. offset i + 1 of the input; from 0 to V, ascending
+//! documents  of the vector at each position of the lists, the number of its document
+//! ```
+//! The tokens themselves are a section of vectors, `vectors.tokens-N`, with a record of 4 or 8 bytes of row number each. They lie in the
+//! order of the input, so that a document is one range of pages.
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::OpenError;
+use super::names::is_hash;
+use crate::documents::DocumentOffsets;
+
+/// Name of the column of an index of documents, whose vectors lie in the order of the input.
+pub const TOKENS_COLUMN: &str = "tokens";
+
+/// What a manifest says of documents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentsEntry {
+    /// Number of documents.
+    pub count: u64,
+    /// xxh3-128 of the offsets, `u32` each.
+    pub offsets_hash: String,
+}
+
+impl DocumentsEntry {
+    pub(super) fn check(&self, path: &Path, vectors: u64) -> Result<(), OpenError> {
+        if self.count == 0 || self.count > vectors {
+            return Err(OpenError::field(path, "count of documents", self.count, format!("1 to {vectors}")));
+        }
+        if !is_hash(&self.offsets_hash) {
+            return Err(OpenError::field(path, "offsets_hash", &self.offsets_hash, "32 hex digits"));
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of the section's body.
+pub fn documents_bytes(documents: u64, vectors: u64) -> u64 {
+    4 * (documents + 1 + vectors)
+}
+
+/// The offsets of documents as the section holds them.
+pub fn offsets_bytes(offsets: &DocumentOffsets) -> Vec<u8> {
+    offsets.offsets().iter().flat_map(|offset| offset.to_le_bytes()).collect()
+}

@@ -1,0 +1,17 @@
+//! Documents of many vectors, searched by their tokens and compared by MaxSim.
+//!
+//! Each token of a query document is a query of its own, which scans lists of codes and compares nothing exactly. Estimates are summed by
+//! document; a document that a token has not found counts with the worst estimate that this token has kept, as in XTR (Lee et al., "Rethinking
+//! the Role of Token Retrieval in Multi-Vector Retrieval", NeurIPS 2023) and WARP (Scheerer et al., SIGIR 2025). The best documents are read
+//! in one burst and compared by MaxSim (Khattab and Zaharia, "ColBERT", SIGIR 2020).
+mod params;
+mod ranking;
+mod request;
+mod slot;
+mod task;
+
+pub use params::{DOCUMENTS_COMPARED, DocumentParams, TOKEN_LISTS, TOKENS_KEPT};
+pub(crate) use ranking::Ranking;
+pub use request::DocumentRequest;
+pub(crate) use slot::DocumentSlot;
+pub(crate) use task::DocumentTask;

@@ -1,0 +1,192 @@
+//! Documents of many vectors: which vectors are one, in builds and queries.
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::{Value, json};
+use spandrel_builder::Plan;
+use spandrel_datasets::{Rows, Truth, read_documents};
+use spandrel_engine::{DocumentParams, recall};
+use spandrel_index::documents::DocumentOffsets;
+use spandrel_index::{Index, VectorSource};
+
+use super::measure::check_truth_of;
+use super::running::Setup;
+use crate::figures::{Params, Point, PointParams, units};
+use crate::{Advised, Session};
+
+/// The documents that an index gets.
+#[derive(Debug, Clone, Args)]
+pub struct DocumentsArgs {
+    /// Where documents begin, whose tokens the vectors are: ibin or npy of the first row of each document, and the number of rows. Answers
+    /// are then numbers of documents, the best by MaxSim.
+    #[arg(long, value_name = "FILE", requires = "base", conflicts_with = "column")]
+    pub documents: Option<PathBuf>,
+}
+
+impl DocumentsArgs {
+    /// The offsets of documents of `rows` vectors, if they are given.
+    pub(super) fn open(&self, rows: u64) -> anyhow::Result<Option<DocumentOffsets>> {
+        Ok(self.documents.as_ref().map(|path| read_documents(path, rows)).transpose()?)
+    }
+}
+
+/// The documents of the queries.
+#[derive(Debug, Clone, Args)]
+pub struct QueryDocumentsArgs {
+    /// Where query documents begin in --queries, as `build --documents` takes it: the index is one of documents. Each token searches
+    /// --max-lists lists [default: 16], and the --rerank best documents by estimates [default: 60, or k if that is more] are read and
+    /// compared by MaxSim. No recall is promised.
+    #[arg(long, value_name = "FILE", requires = "queries",
+          conflicts_with_all = ["column_queries", "radius", "recall", "epsilon", "rerank_errors"])]
+    pub query_documents: Option<PathBuf>,
+}
+
+/// What does not go with documents so far, each with whether it was given.
+pub(super) struct Beside {
+    pub(super) is_server: bool,
+    pub(super) is_filtered: bool,
+    pub(super) has_attributes: bool,
+    pub(super) is_explained: bool,
+    pub(super) is_estimated: bool,
+}
+
+impl QueryDocumentsArgs {
+    /// Refuses flags that do not go with documents.
+    pub(super) fn refuse(&self, beside: &Beside) -> anyhow::Result<()> {
+        if self.query_documents.is_none() {
+            return Ok(());
+        }
+        let refused = |what: &str, help: &str| {
+            Err(Advised::new(format!("--query-documents with {what} is not supported so far"), help).into())
+        };
+        match beside {
+            Beside { is_server: true, .. } => refused("--server", "give --index, on the machine that has it"),
+            Beside { is_filtered: true, .. } => refused("a filter", "leave the filter out"),
+            Beside { has_attributes: true, .. } => refused("attributes of answers", "leave them out"),
+            Beside { is_explained: true, .. } => refused("--explain or --stages", "leave it out"),
+            Beside { is_estimated: true, .. } => refused("--distances any", "leave it out: MaxSim is exact"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The offsets of the queries' documents, if the index is one of documents.
+    pub(super) fn open(&self, index: &Index, rows: u64) -> anyhow::Result<Option<DocumentOffsets>> {
+        match (&self.query_documents, index.documents()) {
+            (None, None) => Ok(None),
+            (Some(path), Some(_)) => Ok(Some(read_documents(path, rows)?)),
+            (None, Some(_)) => {
+                let message = format!("{}: an index of documents", index.dir().display());
+                let help = "give --query-documents FILE, the offsets of the queries' documents";
+                Err(Advised::new(message, help).into())
+            }
+            (Some(_), None) => {
+                let message = format!("{}: an index without documents", index.dir().display());
+                let help = "leave out --query-documents, or build with --documents";
+                Err(Advised::new(message, help).into())
+            }
+        }
+    }
+}
+
+/// What is asked of documents by the settings of a point.
+pub(super) fn params_of(point: &PointParams, k: usize) -> DocumentParams {
+    DocumentParams { max_lists: point.max_lists, rerank: point.rerank, ..DocumentParams::new(k) }
+}
+
+/// Query documents and their truth.
+#[derive(Clone, Copy)]
+pub(super) struct DocumentExamples<'a> {
+    pub(super) tokens: &'a Rows,
+    pub(super) offsets: &'a DocumentOffsets,
+    pub(super) truth: &'a Truth,
+}
+
+/// What to measure.
+pub(super) struct DocumentSweep {
+    pub(super) setup: Setup,
+    pub(super) k: usize,
+    pub(super) params: Vec<PointParams>,
+}
+
+/// Measures every point.
+pub(super) fn measure(
+    index: &Arc<Index>,
+    examples: DocumentExamples<'_>,
+    sweep: &DocumentSweep,
+    session: &Session,
+) -> anyhow::Result<Vec<Point>> {
+    let DocumentExamples { tokens, offsets, truth } = examples;
+    let documents = index.documents().map_or(0, |documents| documents.offsets().documents());
+    let (k, queries) = (sweep.k.min(documents), offsets.documents() as u64); // CAST: usize is 64 bits here
+    check_truth_of(truth, queries, k)?;
+    let known = spandrel_engine::Truth {
+        ids: &truth.ids,
+        distances: truth.distances.as_deref().unwrap_or_default(),
+        columns: truth.k,
+    };
+    sweep.setup.points(index, &sweep.params, session, |running, point| {
+        let params = params_of(point, k);
+        params.check(index)?;
+        let run = running.run(&point.to_string(), offsets.documents(), |count| {
+            let part = offsets.part(0..count);
+            let rows = &tokens.bytes()[..part.rows() as usize * tokens.row_bytes()]; // CAST: in memory
+            Ok(running.engine.search_documents(rows, &part, &params, &session.stop)?)
+        })?;
+        let recall = recall(index.metric(), &run.answers, known, k)?;
+        Ok(Point {
+            k: Some(k as u64), // CAST: widening
+            recall,
+            distances: Some("exact".to_owned()),
+            params: Params::Ours(PointParams {
+                max_lists: Some(params.lists(index)),
+                rerank: Some(params.compared(documents) as u32), // CAST: fewer than the vectors
+                ..PointParams::default()
+            }),
+            ..running.point(run)
+        })
+    })
+}
+
+/// What is planned, for programs.
+pub(super) fn plan_json(plan: &Plan) -> Value {
+    let Some(documents) = &plan.documents else { return Value::Null };
+    json!({
+        "count": documents.count,
+        "index_bytes": documents.index_bytes,
+        "search_memory": documents.search_memory,
+    })
+}
+
+/// What is planned, in a line; none without documents.
+pub(super) fn plan_text(plan: &Plan) -> Option<String> {
+    let documents = plan.documents.as_ref()?;
+    let [disk, memory] = [documents.index_bytes, documents.search_memory].map(|bytes| {
+        units::bytes(bytes as f64) // CAST: shown to three digits
+    });
+    Some(format!("{}, {disk} on disk, {memory} of memory", units::count(documents.count)))
+}
+
+/// The documents of an index, for programs.
+pub(super) fn json(index: &Index) -> Value {
+    let (Some(entry), Some(documents)) = (&index.manifest().documents, index.documents()) else {
+        return Value::Null;
+    };
+    json!({
+        "count": entry.count,
+        "vectors_max": documents.offsets().rows_max(),
+        "offsets_hash": entry.offsets_hash,
+    })
+}
+
+/// The same in a line.
+pub(super) fn text(index: &Index) -> Option<String> {
+    let offsets = index.documents()?.offsets();
+    let mean = offsets.rows() as f64 / offsets.documents() as f64; // CAST: shown to three digits
+    Some(format!(
+        "{}, of {} vectors each, {} at most",
+        units::count(offsets.documents() as u64), // CAST: usize is 64 bits here
+        units::three_digits(mean),
+        units::count(offsets.rows_max().into())
+    ))
+}
