@@ -20,8 +20,8 @@ const QUERIES_MAX: u64 = 1800;
 const TIMES_MAX: u64 = 3;
 /// Elements that they are compared with, all times together, at most: 20 million of an index are compared with three times the queries.
 const ELEMENTS_OF_TIMES: u64 = 60_000_000;
-/// An index of fewer vectors reads all lists, so that little depends on what the queries say.
-pub(super) const SMALL: u64 = 10_000;
+/// No more than one vector in so many is a query for that.
+const VECTORS_OF_TIMES: u64 = 10;
 
 /// Queries that stand for those to come.
 pub(super) struct Queries {
@@ -45,8 +45,10 @@ impl Queries {
     pub(super) fn read(index: &Index) -> Result<Queries, CalibrateError> {
         let vectors = index.vectors();
         let count = (vectors / VECTORS_PER_QUERY).clamp(QUERIES_MIN, QUERIES_MAX).min(vectors);
-        let elements = vectors * index.dim() as u64; // CAST: widening
-        let times = if vectors < SMALL { 1 } else { (ELEMENTS_OF_TIMES / elements).clamp(1, TIMES_MAX) };
+        let elements = (vectors * index.dim() as u64).max(1); // CAST: widening
+        let times = (ELEMENTS_OF_TIMES / elements)
+            .min(vectors / (VECTORS_OF_TIMES * count.max(1)))
+            .clamp(1, TIMES_MAX);
         let count = times * count;
         let (mut rows, mut own) = (Vec::new(), Vec::new());
         let (mut first, mut page, mut next) = (0, Vec::new(), 0);

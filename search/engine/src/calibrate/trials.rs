@@ -11,7 +11,7 @@ use super::given::{GivenQueries, GivenTo};
 use super::lists::{RanksOf, ranks};
 use super::part::{Part, part_of};
 use super::placement::Placement;
-use super::queries::{Queries, SMALL};
+use super::queries::Queries;
 use super::ranges::{RangesOf, ranges};
 use super::recordings::Recordings;
 use super::replay::{Asked, Field, Outcome};
@@ -25,6 +25,8 @@ use crate::pruning::RECALL_DEFAULT;
 use crate::stop::{StopRule, cap};
 use crate::{ParamsError, QueryPlan, Rerank, SearchParams};
 
+/// An index of fewer vectors reads all lists: its queries are quick anyway.
+const SMALL: u64 = 10_000;
 /// Bytes of a page on which codes lie on SSD.
 const PAGE_BYTES: f64 = 4096.0;
 
