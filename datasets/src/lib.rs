@@ -8,6 +8,7 @@ pub mod catalogue;
 mod convert;
 mod converted;
 mod file;
+mod fuse;
 mod generate;
 pub mod get;
 pub mod labels;
@@ -26,6 +27,7 @@ pub use file::{
     Array, Contents, DocumentFileError, FileError, Format, IdFile, InFile, OutFile, RangeTruth, Truth,
     TruthError, UnknownFormat, VectorFile, VectorWriter, contents, read_documents, write_file,
 };
+pub use fuse::{FuseError, FuseParams, fuse};
 pub use generate::{GenerateError, GenerateParams, Kind, generate, generate_rows};
 pub use neighbours::{
     ComputeTruthError, DocumentTruthParams, Documents, K_MAX, RangeTruthParams, TruthParams,

@@ -65,6 +65,7 @@ mod subject;
 mod terms;
 mod threads;
 mod together;
+mod union;
 mod validate;
 mod vectors;
 mod worker;
@@ -97,6 +98,7 @@ pub use recall::{RecallError, Truth, recall, recall_of, recalls};
 pub use sample::Sample;
 pub use stages::StageTimes;
 pub use threads::ThreadReport;
+pub use union::{Duplicates, UnionAnswer, UnionError, check_union, union};
 pub use validate::QueryError;
 
 #[cfg(test)]

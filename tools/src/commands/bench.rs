@@ -20,8 +20,9 @@ use super::remote::range_bench::{RangeRemotely, measure_within};
 use super::remote::{self, Rpc, ServerArgs};
 use super::running::Setup;
 use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, READING, open_index, open_queries};
+use super::union::{self, UnionArgs};
 use super::within::{self, RadiusArgs, RangeExamples, RangeSweep};
-use crate::figures::{Align, Point, STAGES, TextTable, points_table, units};
+use crate::figures::{Align, Point, PointParams, STAGES, TextTable, points_table, units};
 use crate::report::{Comparison, page};
 use crate::values::{OutputFormat, parse_epsilon, parse_recall, parse_share};
 use crate::{Session, UsageError, write_file};
@@ -36,9 +37,9 @@ use crate::{Session, UsageError, write_file};
        spandrel bench [OPTIONS] --server <HOST:PORT> --queries <FILE> --truth <FILE>
        spandrel bench [OPTIONS] --disk <DIR>")]
 pub struct BenchArgs {
-    /// Folder of the index.
+    /// Folder of the index; given more than once, several are searched as one.
     #[arg(long, value_name = "DIR", required_unless_present_any = ["disk", "server"])]
-    pub index: Option<PathBuf>,
+    pub index: Vec<PathBuf>,
     /// Vectors to search for.
     #[arg(long, value_name = "FILE", required_unless_present = "disk")]
     pub queries: Option<PathBuf>,
@@ -101,6 +102,9 @@ pub struct BenchArgs {
     /// How lists are read.
     #[command(flatten)]
     pub io: IoArgs,
+    /// How several indexes are searched as one.
+    #[command(flatten)]
+    pub union: UnionArgs,
     /// Shortest time to measure each point for, in seconds; all queries are searched at least once.
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub seconds: u32,
@@ -147,16 +151,20 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         let label = points.first().and_then(|point| point.label.clone()).unwrap_or_default();
         return hand_out(args, &label, &points, "", session);
     }
-    let (Some(index), Some(queries), Some(truth)) = (&args.index, &args.queries, &args.truth) else {
+    let ([index, others @ ..], Some(queries), Some(truth)) = (&args.index[..], &args.queries, &args.truth)
+    else {
         let Some(dir) = &args.disk else { unreachable!("the parser asks for an index or a disk") };
         return disk::run(dir, &args.io, session);
     };
+    if !others.is_empty() {
+        let (label, points) = union::bench(args, queries, truth, session)?;
+        return hand_out(args, &label, &points, "", session);
+    }
     let index = open_index(index, &args.places)?;
     let queries = Rows::read(&open_queries(Fit::of(&index), &args.input, queries, session)?)?;
     if let Some(offsets) = args.documents.open(&index, queries.len())? {
         let truth = read_truth(truth, None)?;
-        let sweep =
-            DocumentSweep { setup: setup(args, &index), k: args.k as usize, params: cross(&pruning(args)) };
+        let sweep = DocumentSweep { setup: setup(args, &index), k: args.k as usize, params: params_of(args) };
         let examples = DocumentExamples { tokens: &queries, offsets: &offsets, truth: &truth };
         let points = documents::measure(&index, examples, &sweep, session)?;
         return hand_out(args, &sweep.setup.label, &points, "", session);
@@ -170,7 +178,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     let sweep = Sweep {
         setup: setup(args, &index),
         k: usize::try_from(index.vectors().min(args.k.into()))?,
-        params: cross(&pruning(args)),
+        params: params_of(args),
         distances: args.places.distances,
         stages: args.stages,
     };
@@ -183,7 +191,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     hand_out(args, &sweep.setup.label, &points, &ceiling, session)
 }
 
-fn setup(args: &BenchArgs, index: &Index) -> Setup {
+pub(super) fn setup(args: &BenchArgs, index: &Index) -> Setup {
     let folder = || index.dir().file_name().unwrap_or(index.dir().as_os_str()).to_string_lossy().into_owned();
     Setup {
         label: args.label.clone().unwrap_or_else(folder),
@@ -245,7 +253,7 @@ fn read_range_truth(args: &BenchArgs, path: &Path) -> anyhow::Result<RangeTruth>
 }
 
 /// A truth, with the ids of its rows if they are given.
-fn read_truth(path: &Path, ids: Option<&Path>) -> anyhow::Result<Truth> {
+pub(super) fn read_truth(path: &Path, ids: Option<&Path>) -> anyhow::Result<Truth> {
     let mut truth = Truth::open(path)?;
     if let Some(ids) = ids {
         truth.name_rows(&IdFile::open(ids)?.read_all()?).with_context(|| path.display().to_string())?;
@@ -253,14 +261,15 @@ fn read_truth(path: &Path, ids: Option<&Path>) -> anyhow::Result<Truth> {
     Ok(truth)
 }
 
-fn pruning(args: &BenchArgs) -> Pruning {
-    Pruning {
+/// Settings of the points.
+pub(super) fn params_of(args: &BenchArgs) -> Vec<PointParams> {
+    cross(&Pruning {
         recall: args.recall.clone(),
         epsilon: args.epsilon.clone(),
         max_lists: args.max_lists.clone(),
         rerank: args.rerank.clone(),
         rerank_errors: args.rerank_errors.clone(),
-    }
+    })
 }
 
 fn remotely(args: &BenchArgs, queries: &Path, truth: &Path, session: &Session) -> anyhow::Result<Vec<Point>> {
@@ -276,7 +285,7 @@ fn remotely(args: &BenchArgs, queries: &Path, truth: &Path, session: &Session) -
         truth: &read_truth(truth, args.ids.as_deref())?,
         k: args.k,
         in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
-        params: cross(&pruning(args)),
+        params: params_of(args),
         distances: args.places.distances,
         filter: &args.filter,
         seconds: args.seconds.into(),

@@ -131,7 +131,7 @@ pub(super) fn measure(
         let run = running.run(&point.to_string(), offsets.documents(), |count| {
             let part = offsets.part(0..count);
             let rows = &tokens.bytes()[..part.rows() as usize * tokens.row_bytes()]; // CAST: in memory
-            Ok(running.engine.search_documents(rows, &part, &params, &session.stop)?)
+            Ok(running.engine().search_documents(rows, &part, &params, &session.stop)?)
         })?;
         let recall = recall(index.metric(), &run.answers, known, k)?;
         Ok(Point {

@@ -123,7 +123,7 @@ pub(super) fn measure<'a>(
         };
         let plan = QueryPlan::of(&search, index)?;
         let callers = sweep.setup.engine.threads * running.in_flight;
-        let searching = Searching { engine: &running.engine, filters, callers, session };
+        let searching = Searching { engine: running.engine(), filters, callers, session };
         let run = running.run(&params.to_string(), queries.len() as usize, |count| {
             // CAST: in memory
             let rows = |of: &'a Rows| &of.bytes()[..count * of.row_bytes()];

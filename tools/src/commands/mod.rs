@@ -15,6 +15,7 @@ pub mod demo;
 mod disk;
 mod documents;
 pub mod filter;
+pub mod fuse;
 mod ids;
 pub mod input;
 pub mod inspect;
@@ -33,6 +34,7 @@ pub mod serve;
 pub mod shape;
 pub mod switch;
 mod truth_check;
+pub mod union;
 pub mod verify;
 pub mod within;
 
@@ -56,6 +58,7 @@ pub fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Verify(args) => verify::run(args, session),
         Command::Switch(args) => switch::run(args, session),
         Command::Query(args) => query::run(args, session),
+        Command::Fuse(args) => fuse::run(args, session),
         Command::Bench(args) => bench::run(args, session),
         Command::Recall(args) => recall::run(args, session),
         Command::Report(args) => report::run(args, session),

@@ -9,6 +9,7 @@ use spandrel_index::{Index, Tier};
 use spandrel_io::disk::{DiskParams, Load, measure_file};
 
 use super::search::{open_engine, refuse_damage};
+use super::union::Union;
 use crate::figures::{LatencySummary, Machine, Point, process_memory};
 use crate::{Meter, Session};
 
@@ -42,7 +43,7 @@ impl Setup {
         let mut points = Vec::new();
         for &in_flight in &self.in_flight {
             let engine = open_engine(index, self.engine_config(in_flight), session)?;
-            let running = Running { setup: self, engine, in_flight, meter: &meter };
+            let running = Running { setup: self, engines: vec![engine], in_flight, meter: &meter };
             for params in params {
                 let mut point = one(&running, params)?;
                 if let (Some(reads), Some(bytes)) =
@@ -56,6 +57,27 @@ impl Setup {
                 }
                 meter.finish();
                 points.push(point);
+            }
+        }
+        Ok(points)
+    }
+
+    /// As [`Setup::points`], of several indexes as one. The disk is not measured.
+    pub(super) fn points_of<P>(
+        &self,
+        union: &Union,
+        params: &[P],
+        session: &Session,
+        one: impl Fn(&Running<'_>, &P) -> anyhow::Result<Point>,
+    ) -> anyhow::Result<Vec<Point>> {
+        let meter = session.meter();
+        let mut points = Vec::new();
+        for &in_flight in &self.in_flight {
+            let engines = union.engines(self.engine_config(in_flight), session)?;
+            let running = Running { setup: self, engines, in_flight, meter: &meter };
+            for params in params {
+                points.push(one(&running, params)?);
+                meter.finish();
             }
         }
         Ok(points)
@@ -107,9 +129,9 @@ impl DiskLimit {
     }
 }
 
-/// An engine that is measured.
+/// An engine that is measured, or those of several indexes as one.
 pub(super) struct Running<'a> {
-    pub(super) engine: Engine,
+    pub(super) engines: Vec<Engine>,
     pub(super) in_flight: usize,
     setup: &'a Setup,
     meter: &'a Meter,
@@ -131,6 +153,17 @@ pub(super) struct Run {
 const WARM_UP: usize = 200;
 
 impl Running<'_> {
+    /// The engine of the first index.
+    pub(super) fn engine(&self) -> &Engine {
+        let Some(first) = self.engines.first() else { unreachable!("an index is measured") };
+        first
+    }
+
+    /// Memory for pages that were read.
+    fn cache_bytes(&self) -> u64 {
+        self.engines.iter().map(Engine::cache_bytes).sum()
+    }
+
     /// Searches for all `count` queries until the time is over, once at least, after some of them as a warm-up. `pass` answers the first
     /// queries, of a number that it is given; `settings` says how.
     pub(super) fn run(
@@ -139,7 +172,7 @@ impl Running<'_> {
         count: usize,
         pass: impl Fn(usize) -> anyhow::Result<Vec<Answer>>,
     ) -> anyhow::Result<Run> {
-        let Running { engine, in_flight, meter, .. } = self;
+        let Running { in_flight, meter, .. } = self;
         meter.phase(format!("searching, {in_flight} in flight {settings}").trim_end(), "queries");
         pass(count.min(WARM_UP))?;
         let mut run = Run {
@@ -153,12 +186,14 @@ impl Running<'_> {
             let start = Instant::now();
             let answers = pass(count)?;
             run.elapsed += start.elapsed();
-            refuse_damage(engine, answers.iter().filter(|a| a.missing.parts() > 0).count())?;
+            let damaged = self.engines.iter().find(|engine| engine.damage_count() > 0);
+            let incomplete = answers.iter().filter(|a| a.missing.parts() > 0).count();
+            refuse_damage(damaged.unwrap_or(self.engine()), incomplete)?;
             // CAST: a latency in nanoseconds fits
             run.latencies_ns.extend(answers.iter().map(|a| (f64::from(a.latency_us) * 1e3) as u64));
             run.cache_hits += answers.iter().map(|a| u64::from(a.work.cache_hits)).sum::<u64>();
             // With a cache the later passes read less, and what is told of reads has to be of those.
-            if run.answers.is_empty() || engine.cache_bytes() > 0 {
+            if run.answers.is_empty() || self.cache_bytes() > 0 {
                 run.answers = answers;
             }
             meter.set(run.latencies_ns.len() as u64, 0); // CAST: widening
@@ -168,28 +203,35 @@ impl Running<'_> {
 
     /// All that a run tells but what was asked, and how well that was answered.
     pub(super) fn point(&self, mut run: Run) -> Point {
-        let (engine, index) = (&self.engine, self.engine.index());
+        let (engine, cache_bytes) = (self.engine(), self.cache_bytes());
+        let indexes = || self.engines.iter().map(Engine::index);
+        let named = |name: fn(&Index) -> String| {
+            let mut names: Vec<String> = indexes().map(|index| name(index)).collect();
+            names.dedup();
+            Some(names.join(", "))
+        };
+        // CAST: exact to 2^53, here and below
+        let sum = |bytes: fn(&Index) -> u64| indexes().map(|index| bytes(index)).sum::<u64>();
         let latency = LatencySummary::of(&mut run.latencies_ns);
         let count = run.latencies_ns.len() as f64; // CAST: exact to 2^53
         let point = Point {
             label: Some(self.setup.label.clone()),
-            index: Some(index.dir().display().to_string()),
+            index: named(|index| index.dir().display().to_string()),
             machine: Some(Machine::detect().to_string()),
-            code: Some(index.code().to_string()),
-            codes: Some(index.codes_tier().to_string()),
-            vectors: Some(index.vectors_tier().to_string()),
+            code: named(|index| index.code().to_string()),
+            codes: named(|index| index.codes_tier().to_string()),
+            vectors: named(|index| index.vectors_tier().to_string()),
             // CAST: widening, here and below
             threads: Some(self.setup.engine.threads as u64),
             in_flight: Some(self.in_flight as u64),
             io: Some(engine.io().backend.to_string()),
             direct: Some(engine.io().direct),
             qps: count / run.elapsed.as_secs_f64().max(1e-9),
-            cache_hits: (engine.cache_bytes() > 0).then(|| run.cache_hits as f64 / count), // CAST: as above
-            // CAST: exact to 2^53, here and below
-            memory_bytes: Some((index.memory().total() as u64 + engine.cache_bytes()) as f64),
+            cache_hits: (cache_bytes > 0).then(|| run.cache_hits as f64 / count), // CAST: as above
+            memory_bytes: Some((sum(|index| index.memory().total() as u64) + cache_bytes) as f64),
             rss_anon_bytes: run.rss_anon_bytes.map(|bytes| bytes as f64),
-            index_bytes: Some(index.manifest().index_bytes() as f64),
-            build_seconds: build_seconds(index),
+            index_bytes: Some(sum(|index| index.manifest().index_bytes()) as f64),
+            build_seconds: indexes().map(|index| build_seconds(index)).sum(),
             ..Point::of_work(run.answers.iter())
         };
         point.with_latencies(&latency)

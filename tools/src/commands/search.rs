@@ -105,13 +105,18 @@ pub(super) fn open_engine(
     session: &Session,
 ) -> anyhow::Result<Engine> {
     let engine = Engine::open(Arc::clone(index), config)?;
+    tell_reading(&engine, config, session);
+    Ok(engine)
+}
+
+/// Tells if an engine reads in a slower way than might be expected.
+pub(super) fn tell_reading(engine: &Engine, config: EngineConfig, session: &Session) {
     if let Some(why) = &engine.io().fallback {
         session.note(&format!("note: reading with {} because {why}", engine.io().backend));
     }
     if !engine.io().direct && config.direct == Direct::Auto {
         session.note("note: the file system allows no direct reads, reading through the page cache");
     }
-    Ok(engine)
 }
 
 /// What queries have to be like.

@@ -77,6 +77,7 @@ fn every_command_prints_json() {
         json(&[&["data", "truth", "--queries", &queries, "--k", "10", "--out", &truth], &of[..]].concat());
     assert_eq!((&told["k"], &told["queries"]), (&Value::from(10), &Value::from(50)));
     assert_eq!(json(&["data", "info", &truth])["distances"], true);
+    assert_eq!(json(&["fuse", &truth, &truth, "--out", &path("f.ibin")])["depth"], 10);
 
     let plan = json(&["plan", "--base", &base]);
     assert_eq!((&plan["vectors"], &plan["indexes"]), (&Value::from(2000), &Value::from(1)));

@@ -1,6 +1,7 @@
 //! `spandrel query`: the nearest vectors of some queries.
 mod explained;
 mod output;
+mod table;
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,8 @@ use spandrel_index::VectorSource as _;
 use spandrel_index::attributes::CompileError;
 use spandrel_index::documents::DocumentOffsets;
 
-use self::output::{Form, Output};
+use self::output::Form;
+pub(super) use self::output::Output;
 use super::column::{ColumnFit, ColumnQueriesArgs};
 use super::documents::{Beside, QueryDocumentsArgs, params_of};
 use super::filter::{Compiler, FilterArgs, Searching};
@@ -27,6 +29,7 @@ use super::search::{
     refuse_damage,
 };
 use super::shape::threads_default;
+use super::union::{self, UnionArgs};
 use super::within::{self, CompletenessArgs, RadiusArgs};
 use crate::values::parse_recall;
 use crate::{Advised, Session};
@@ -37,9 +40,9 @@ use crate::{Advised, Session};
 /// Distances are squared L2, 1 - cos, or the inner product itself.
 #[derive(Debug, Args)]
 pub struct QueryArgs {
-    /// Folder of the index.
+    /// Folder of the index; given more than once, several are searched as one.
     #[arg(long, value_name = "DIR", required_unless_present = "server")]
-    pub index: Option<PathBuf>,
+    pub index: Vec<PathBuf>,
     /// Vectors to search for.
     #[arg(long, value_name = "FILE")]
     pub queries: PathBuf,
@@ -83,6 +86,9 @@ pub struct QueryArgs {
     /// How lists are read.
     #[command(flatten)]
     pub io: IoArgs,
+    /// How several indexes are searched as one.
+    #[command(flatten)]
+    pub union: UnionArgs,
     /// Write the answers to a file instead: .ibin with ids and distances, or .npy with ids alone (int64). Where fewer
     /// than k were found, the ids that are missing are 4294967295 or -1. With --radius any name: counts, ids and distances in
     /// the layout of big-ann-benchmarks.
@@ -105,8 +111,8 @@ pub struct QueryArgs {
 
 /// Queries searched at a time, so that memory does not grow with their number when lines are printed; and where answers carry
 /// attributes.
-const BATCH: u64 = 10_000;
-const BATCH_WITH_ATTRIBUTES: u64 = 500;
+pub(super) const BATCH: u64 = 10_000;
+pub(super) const BATCH_WITH_ATTRIBUTES: u64 = 500;
 /// Query documents searched at a time.
 const DOCUMENT_BATCH: usize = 500;
 
@@ -124,8 +130,11 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         _ => Form::of(args.out.as_deref(), args.out_format, session.format)?,
     };
     let mut output = Output::new(form, args.k as usize, session); // CAST: widening
-    let Some(index) = &args.index else { return ask_server(args, within, output) };
-    let index = open_index(index, &args.places)?;
+    let index = match &args.index[..] {
+        [] => return ask_server(args, within, output),
+        [index] => open_index(index, &args.places)?,
+        _ => return union::query(args, output, session),
+    };
     let queries = open_queries(Fit::of(&index), &args.input, &args.queries, session)?;
     let config = args.places.with_cache(EngineConfig {
         threads: args.threads.map_or_else(threads_default, usize::from),
@@ -292,7 +301,7 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
 }
 
 /// Names the file of a query that was refused, and counts it from the file's beginning.
-fn in_file(error: anyhow::Error, path: &Path, first: u64) -> anyhow::Error {
+pub(super) fn in_file(error: anyhow::Error, path: &Path, first: u64) -> anyhow::Error {
     match error.downcast() {
         // CAST: usize is 64 bits here
         Ok(SearchError::Query(bad)) => {

@@ -4,17 +4,18 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use spandrel_datasets::{Format, OutFile, RangeTruth, Truth};
-use spandrel_engine::{Answer, Filtered, Limit, Neighbour};
+use spandrel_datasets::{Format, OutFile, RangeTruth};
+use spandrel_engine::{Answer, Filtered, Limit, Neighbour, UnionAnswer};
 
 use super::explained;
+use super::table::Table;
 use crate::commands::neighbour_attributes::object;
 use crate::values::OutputFormat;
-use crate::{Advised, Session, UsageError, write_file};
+use crate::{Advised, Session, UsageError};
 
 /// How answers are handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in crate::commands) enum Form {
     Lines,
     Json,
     Ibin,
@@ -47,7 +48,7 @@ impl Form {
 }
 
 /// What becomes of answers.
-pub(super) struct Output<'a> {
+pub(in crate::commands) struct Output<'a> {
     pub(super) session: &'a Session,
     form: Form,
     table: Table,
@@ -56,18 +57,44 @@ pub(super) struct Output<'a> {
     incomplete: usize,
     /// Names of the attributes that neighbours have.
     attributes: Vec<String>,
+    /// Names of the indexes that neighbours are of, where there are several.
+    indexes: Vec<String>,
 }
 
 impl<'a> Output<'a> {
     pub(super) fn new(form: Form, k: usize, session: &'a Session) -> Output<'a> {
-        let table = Table { k, ids: Vec::new(), distances: Vec::new() };
+        let table = Table::new(k);
         let (within, limited) = (RangeTruth::default(), Limited::default());
-        Output { session, form, table, within, limited, incomplete: 0, attributes: Vec::new() }
+        Output {
+            session,
+            form,
+            table,
+            within,
+            limited,
+            incomplete: 0,
+            attributes: Vec::new(),
+            indexes: Vec::new(),
+        }
     }
 
     /// Names the attributes that the neighbours of all answers have.
-    pub(super) fn name_attributes(&mut self, names: Vec<String>) {
+    pub(in crate::commands) fn name_attributes(&mut self, names: Vec<String>) {
         self.attributes = names;
+    }
+
+    /// Names the indexes that the neighbours of all answers are of.
+    pub(in crate::commands) fn name_indexes(&mut self, names: Vec<String>) {
+        self.indexes = names;
+    }
+
+    /// Takes the next answers of several indexes; the first of them is to query `first`.
+    pub(in crate::commands) fn take_union(
+        &mut self,
+        first: u64,
+        answers: &[UnionAnswer],
+    ) -> anyhow::Result<()> {
+        let told = answers.iter().map(|united| (&united.answer, &united.indexes[..], None));
+        self.take_each(first, told)
     }
 
     /// Takes the next answers; the first of them is to query `first`.
@@ -82,36 +109,44 @@ impl<'a> Output<'a> {
         answers: &[Answer],
         matches: &[Option<u64>],
     ) -> anyhow::Result<()> {
-        self.incomplete += answers.iter().filter(|answer| answer.missing.parts() > 0).count();
-        self.limited.count(answers);
-        match self.form {
-            Form::Lines | Form::Json => {
-                let mut text = String::new();
-                if first == 0 && self.form == Form::Lines {
-                    let more = if self.attributes.is_empty() { "" } else { "\tattributes" };
-                    text = format!("{HEAD}{more}\n");
-                }
-                for (at, answer) in answers.iter().enumerate() {
-                    let (query, within) = (first + at as u64, matches.get(at).copied().flatten()); // CAST: widening
-                    let told = Told { query, answer, attributes: &self.attributes, within };
-                    text += &if self.form == Form::Json { told.json()? } else { told.lines(self.table.k) };
-                }
-                self.session.print(&text)
-            }
-            Form::Ibin | Form::Npy => {
-                answers.iter().for_each(|answer| self.table.push(answer));
-                Ok(())
-            }
-            Form::Range => answers.iter().try_for_each(|answer| push_within(&mut self.within, answer)),
+        let within = |at: usize| matches.get(at).copied().flatten();
+        let told = answers.iter().enumerate().map(|(at, answer)| (answer, &[][..], within(at)));
+        self.take_each(first, told)
+    }
+
+    /// Takes answers, each with the numbers of the indexes of its neighbours and the vectors that match its filter within a radius.
+    fn take_each<'b>(
+        &mut self,
+        first: u64,
+        answers: impl Iterator<Item = (&'b Answer, &'b [u32], Option<u64>)>,
+    ) -> anyhow::Result<()> {
+        let mut text = String::new();
+        if first == 0 && self.form == Form::Lines {
+            let index = if self.indexes.is_empty() { "" } else { "\tindex" };
+            let more = if self.attributes.is_empty() { "" } else { "\tattributes" };
+            text = format!("{HEAD}{index}{more}\n");
         }
+        for (query, (answer, of, within)) in (first..).zip(answers) {
+            self.incomplete += usize::from(answer.missing.parts() > 0);
+            self.limited.count(answer);
+            let indexes = OfIndexes { names: &self.indexes, of };
+            let told = Told { query, answer, attributes: &self.attributes, indexes, within };
+            match self.form {
+                Form::Lines => text += &told.lines(self.table.k),
+                Form::Json => text += &told.json()?,
+                Form::Ibin | Form::Npy => self.table.push(answer),
+                Form::Range => push_within(&mut self.within, answer)?,
+            }
+        }
+        if matches!(self.form, Form::Lines | Form::Json) { self.session.print(&text) } else { Ok(()) }
     }
 
     /// Writes what is left to write: how many answers are not whole. `index` is what was searched, for messages.
-    pub(super) fn finish(self, out: Option<&Path>, index: &str) -> anyhow::Result<usize> {
+    pub(in crate::commands) fn finish(self, out: Option<&Path>, index: &str) -> anyhow::Result<usize> {
         if let Some(path) = out {
             match self.form {
                 Form::Range => self.within.write(path)?,
-                form => self.table.write(form, path, index)?,
+                form => self.table.write(form == Form::Npy, path, index)?,
             }
             self.session.note(&format!("wrote {}", path.display()));
         }
@@ -140,9 +175,9 @@ struct Limited([usize; LIMITS.len()]);
 const LIMITS: [Limit; 3] = [Limit::MaxLists, Limit::MaxBytes, Limit::MaxResults];
 
 impl Limited {
-    fn count(&mut self, answers: &[Answer]) {
+    fn count(&mut self, answer: &Answer) {
         for (count, limit) in self.0.iter_mut().zip(LIMITS) {
-            *count += answers.iter().filter(|answer| answer.limited_by == Some(limit)).count();
+            *count += usize::from(answer.limited_by == Some(limit));
         }
     }
 
@@ -165,8 +200,25 @@ struct Told<'a> {
     answer: &'a Answer,
     /// Names of those that its neighbours have.
     attributes: &'a [String],
+    /// Of which indexes its neighbours are, where there are several.
+    indexes: OfIndexes<'a>,
     /// Vectors that match its filter, where all within a radius were asked for.
     within: Option<u64>,
+}
+
+/// The indexes of some neighbours.
+#[derive(Clone, Copy, Default)]
+struct OfIndexes<'a> {
+    names: &'a [String],
+    /// For each neighbour the number of its own.
+    of: &'a [u32],
+}
+
+impl<'a> OfIndexes<'a> {
+    fn name(self, at: usize) -> Option<&'a str> {
+        let number = *self.of.get(at)?;
+        self.names.get(number as usize).map(String::as_str) // CAST: widening
+    }
 }
 
 impl Told<'_> {
@@ -180,7 +232,8 @@ impl Told<'_> {
             // Writing to a string does not fail, here and below.
             let mark = if neighbour.estimated { "\t~" } else { "" };
             let Neighbour { id, distance, .. } = neighbour;
-            let _ = writeln!(text, "{query}\t{rank}\t{id}\t{distance}{attributes}{mark}");
+            let index = self.indexes.name(at).map(|name| format!("\t{name}")).unwrap_or_default();
+            let _ = writeln!(text, "{query}\t{rank}\t{id}\t{distance}{index}{attributes}{mark}");
         }
         if let Some(Filtered { matches, .. }) = answer.filtered
             && matches < k as u64
@@ -205,9 +258,9 @@ impl Told<'_> {
 
 /// An answer as a line of JSON.
 #[derive(Serialize)]
-struct Line {
+struct Line<'a> {
     query: u64,
-    neighbours: Vec<Found>,
+    neighbours: Vec<Found<'a>>,
     /// The limit that cut the answer short.
     limited_by: Option<String>,
     /// Whether no list and no page had to be left out.
@@ -229,10 +282,12 @@ struct Matched {
 }
 
 #[derive(Serialize)]
-struct Found {
+struct Found<'a> {
     id: u64,
     distance: f32,
     estimated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attributes: Option<Map<String, Value>>,
 }
@@ -242,7 +297,8 @@ impl Told<'_> {
         let Told { query, answer, .. } = self;
         let found = answer.neighbours.iter().enumerate().map(|(at, neighbour)| {
             let &Neighbour { id, distance, estimated } = neighbour;
-            Found { id, distance, estimated, attributes: self.attributes_of(at) }
+            let index = self.indexes.name(at);
+            Found { id, distance, estimated, index, attributes: self.attributes_of(at) }
         });
         let line = Line {
             query: *query,
@@ -261,67 +317,6 @@ impl Told<'_> {
     }
 }
 
-/// Answers as rows of `k`, padded.
-struct Table {
-    k: usize,
-    ids: Vec<Option<u64>>,
-    distances: Vec<f32>,
-}
-
-impl Table {
-    fn push(&mut self, answer: &Answer) {
-        for at in 0..self.k {
-            let found = answer.neighbours.get(at);
-            self.ids.push(found.map(|n| n.id));
-            self.distances.push(found.map_or(f32::INFINITY, |n| n.distance));
-        }
-    }
-
-    fn write(self, form: Form, path: &Path, index: &str) -> anyhow::Result<()> {
-        let queries = self.ids.len() / self.k;
-        if form == Form::Npy {
-            return Ok(write_file(path, &npy(&self.ids, queries, self.k)?)?);
-        }
-        let mut ids = Vec::with_capacity(self.ids.len());
-        for id in self.ids {
-            let narrow = u32::try_from(id.unwrap_or(u32::MAX.into())).map_err(|_| {
-                let message = format!("an id of {index} does not fit 32 bits");
-                Advised::new(message, "write the answers as .npy")
-            })?;
-            ids.push(narrow.into());
-        }
-        Truth { queries, k: self.k, ids, distances: Some(self.distances) }
-            .write(OutFile { path, format: Some(Format::Ibin) })?;
-        Ok(())
-    }
-}
-
-/// Ids as an array of int64 in NumPy's format, version 1.
-fn npy(ids: &[Option<u64>], rows: usize, columns: usize) -> anyhow::Result<Vec<u8>> {
-    const HEADER_BYTES: usize = 128;
-    const PREFIX: &[u8; 8] = b"\x93NUMPY\x01\x00";
-    let mut text = format!("{{'descr': '<i8', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
-    let text_bytes = HEADER_BYTES - PREFIX.len() - 2;
-    text = format!("{text:<width$}\n", width = text_bytes - 1);
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + ids.len() * 8);
-    bytes.extend_from_slice(PREFIX);
-    bytes.extend_from_slice(&(text_bytes as u16).to_le_bytes()); // CAST: 118
-    bytes.extend_from_slice(text.as_bytes());
-    for id in ids {
-        let signed = match id {
-            None => -1,
-            Some(id) => i64::try_from(*id).map_err(|_| {
-                Advised::new(
-                    format!("id {id} does not fit a signed 64-bit number"),
-                    "print the answers instead",
-                )
-            })?,
-        };
-        bytes.extend_from_slice(&signed.to_le_bytes());
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,7 +329,7 @@ mod tests {
     }
 
     fn told(answer: &Answer) -> Told<'_> {
-        Told { query: 7, answer, attributes: &[], within: None }
+        Told { query: 7, answer, attributes: &[], indexes: OfIndexes::default(), within: None }
     }
 
     #[test]
@@ -363,6 +358,15 @@ mod tests {
     }
 
     #[test]
+    fn indexes_stand_beside_distances() {
+        let (found, names) = (answer(&[4, 5]), ["a".to_owned(), "b".to_owned()]);
+        let told = Told { indexes: OfIndexes { names: &names, of: &[1, 0] }, ..told(&found) };
+        assert_eq!(told.lines(2), "7\t1\t4\t0.5\tb\n7\t2\t5\t0.5\ta\n");
+        let json = told.json().unwrap();
+        assert!(json.contains(r#"{"id":4,"distance":0.5,"estimated":false,"index":"b"}"#), "{json}");
+    }
+
+    #[test]
     fn lines_of_json_hold_what_there_is() {
         let mut found = answer(&[3]);
         let expected = r#"{"query":7,"neighbours":[{"id":3,"distance":0.5,"estimated":false}],"limited_by":null,"whole":true"#;
@@ -370,17 +374,6 @@ mod tests {
         found.filtered = Some(Filtered { matches: 2, plan: FilterPlan::Exact, widened: false });
         let filter = r#","filter":{"matches":2,"plan":"exact","widened":false}"#;
         assert_eq!(told(&found).json().unwrap(), format!("{expected}{filter}}}\n"));
-    }
-
-    #[test]
-    fn arrays_are_padded() {
-        let bytes = npy(&[Some(3), None], 1, 2).unwrap();
-        assert_eq!(bytes.len(), 128 + 16);
-        assert_eq!(bytes[127], b'\n');
-        assert_eq!(&bytes[8..10], &[118, 0]);
-        assert_eq!(&bytes[128..], [3_i64.to_le_bytes(), (-1_i64).to_le_bytes()].concat());
-        assert!(npy(&[Some(u64::MAX)], 1, 1).is_err());
-        assert!(npy(&[], usize::MAX, usize::MAX).unwrap().len() == 128);
     }
 
     #[test]

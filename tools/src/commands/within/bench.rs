@@ -46,7 +46,7 @@ pub(in crate::commands) fn measure(
     let rows = Bytes::copy_from_slice(queries.bytes());
     sweep.setup.points(index, &sweep.params, session, |running, params| {
         let callers = sweep.setup.engine.threads * running.in_flight;
-        let searching = Searching { engine: &running.engine, filters, callers, session };
+        let searching = Searching { engine: running.engine(), filters, callers, session };
         let name = format!("completeness={}", params.completeness);
         let run = running.run(&name, queries.len() as usize, |count| {
             // CAST: in memory

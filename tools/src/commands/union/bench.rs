@@ -1,0 +1,81 @@
+//! `spandrel bench` of several indexes.
+use std::cell::Cell;
+use std::path::Path;
+
+use spandrel_datasets::Rows;
+use spandrel_engine::{Answer, Distances, QueryRows, SearchParams, recall};
+use spandrel_index::VectorSource as _;
+
+use super::{Asked, Together, Union, note_unlike};
+use crate::commands::bench::{BenchArgs, params_of, read_truth, setup};
+use crate::commands::column::ColumnFit;
+use crate::commands::measure::{check_truth, filtered_recall};
+use crate::commands::search::{Fit, open_queries};
+use crate::figures::{Params, Point};
+use crate::{Session, UsageError};
+
+/// Measures all indexes of a command line as one: the points, and what to call the run.
+pub(in crate::commands) fn bench(
+    args: &BenchArgs,
+    queries: &Path,
+    truth: &Path,
+    session: &Session,
+) -> anyhow::Result<(String, Vec<Point>)> {
+    if args.radius.radius.is_some() {
+        return Err(UsageError("--radius takes one --index".to_owned()).into());
+    }
+    let compare_by = args.column.compare_by();
+    let asked = Asked { compare_by, attributes: args.filter.is_filtered() };
+    let union = Union::open(&args.index, &args.places, args.union, asked)?;
+    let Some(first) = union.indexes.first() else { unreachable!("there are two indexes or more") };
+    union.refuse_documents(args.documents.query_documents.is_some())?;
+    let queries = Rows::read(&open_queries(Fit::of(first), &args.input, queries, session)?)?;
+    let filters = union.compilers(&args.filter, queries.len(), session)?;
+    let truth = read_truth(truth, args.ids.as_deref())?;
+    let vectors: u64 = union.indexes.iter().map(|index| index.vectors()).sum();
+    let k = usize::try_from(vectors.min(args.k.into()))?;
+    check_truth(&truth, &queries, k, !filters.is_empty())?;
+    let column = args.column.open(ColumnFit::of(first), &args.input, queries.len(), session)?;
+    let column = column.map(|file| Rows::read(&file)).transpose()?;
+    let metric = first.shape_of(compare_by).metric;
+    let setup = setup(args, first);
+    for compiler in &filters {
+        compiler.compile_all(setup.engine.threads, session)?;
+    }
+    let known = spandrel_engine::Truth {
+        ids: &truth.ids,
+        distances: truth.distances.as_deref().unwrap_or_default(),
+        columns: truth.k,
+    };
+    // Said of the queries of the warm-up.
+    let told = Cell::new(false);
+    let points = setup.points_of(&union, &params_of(args), session, |running, params| {
+        let search = SearchParams {
+            compare_by,
+            distances: args.places.distances,
+            times: args.stages,
+            ..params.search(k)
+        };
+        let callers = setup.engine.threads * running.in_flight;
+        let together = Together::new(&union, &running.engines, &filters, callers, session);
+        let run = running.run(&params.to_string(), queries.len() as usize, |count| {
+            // CAST: in memory
+            let rows = |of: &Rows| of.bytes()[..count * of.row_bytes()].to_vec();
+            let (main, column) = (rows(&queries), column.as_ref().map(rows));
+            let rows = QueryRows { main: &main, column: column.as_deref() };
+            let answers = together.answers(0, rows, &search)?;
+            if !told.replace(true) {
+                note_unlike(&answers, session);
+            }
+            Ok(answers.into_iter().map(|united| united.answer).collect::<Vec<Answer>>())
+        })?;
+        let recall = match filters.is_empty() {
+            true => recall(metric, &run.answers, known, k)?,
+            false => filtered_recall(metric, (0..).zip(&run.answers), &truth, k)?,
+        };
+        let point = Point { k: Some(k as u64), recall, ..running.point(run) }; // CAST: widening
+        let distances: Distances = args.places.distances;
+        Ok(Point { distances: Some(distances.to_string()), params: Params::Ours(*params), ..point })
+    })?;
+    Ok((setup.label.clone(), points))
+}

@@ -1,0 +1,80 @@
+//! `spandrel query` of several indexes.
+use spandrel_engine::{EngineConfig, QueryPlan, QueryRows, SearchParams};
+use spandrel_index::VectorSource as _;
+
+use super::{Asked, Together, Union, note_unlike, refuse_damages};
+use crate::commands::column::ColumnFit;
+use crate::commands::neighbour_attributes::AttributeReader;
+use crate::commands::query::{BATCH, BATCH_WITH_ATTRIBUTES, Output, QueryArgs, in_file};
+use crate::commands::search::{Fit, open_queries, read_batch};
+use crate::commands::shape::threads_default;
+use crate::{Session, UsageError};
+
+/// Searches all indexes of a command line as one.
+pub(in crate::commands) fn query(
+    args: &QueryArgs,
+    mut output: Output<'_>,
+    session: &Session,
+) -> anyhow::Result<()> {
+    if args.explain || args.radius.radius.is_some() {
+        let flag = if args.explain { "--explain" } else { "--radius" };
+        return Err(UsageError(format!("{flag} takes one --index")).into());
+    }
+    let with_attributes = args.attributes.with_attributes.is_some();
+    let compare_by = args.column.compare_by();
+    let asked = Asked { compare_by, attributes: with_attributes || args.filter.is_filtered() };
+    let union = Union::open(&args.index, &args.places, args.union, asked)?;
+    let Some(first) = union.indexes.first() else { unreachable!("there are two indexes or more") };
+    union.refuse_documents(args.documents.query_documents.is_some())?;
+    let queries = open_queries(Fit::of(first), &args.input, &args.queries, session)?;
+    let config = args.places.with_cache(EngineConfig {
+        threads: args.threads.map_or_else(threads_default, usize::from),
+        io: args.io.io,
+        direct: args.io.direct,
+        ..EngineConfig::default()
+    });
+    let filters = union.compilers(&args.filter, queries.len(), session)?;
+    let numbers = args.attributes.choose(first.schema())?;
+    let engines = union.engines(config, session)?;
+    let callers = config.threads * config.in_flight;
+    let mut together = Together::new(&union, &engines, &filters, callers, session);
+    output.name_indexes(union.names.clone());
+    if let Some(numbers) = numbers {
+        let all = first.schema().attributes();
+        output.name_attributes(numbers.iter().filter_map(|&at| Some(all.get(at)?.name.clone())).collect());
+        for index in &union.indexes {
+            together.readers.push(AttributeReader::open(index, numbers.clone())?);
+        }
+    }
+    let column = args.column.open(ColumnFit::of(first), &args.input, queries.len(), session)?;
+    let params = SearchParams {
+        compare_by,
+        distances: args.places.distances,
+        ..args.knobs.point(args.recall).search(args.k as usize) // CAST: widening
+    };
+    union.indexes.iter().try_for_each(|index| QueryPlan::of(&params, index).map(drop))?;
+    let meter = session.meter();
+    meter.phase("searching", "queries");
+    let (mut next, batch) = (0, if with_attributes { BATCH_WITH_ATTRIBUTES } else { BATCH });
+    let mut told = false;
+    while next < queries.len() {
+        let count = batch.min(queries.len() - next);
+        let rows = read_batch(&queries, next, count)?;
+        let column = column.as_ref().map(|column| read_batch(column, next, count)).transpose()?;
+        let rows = QueryRows { main: &rows, column: column.as_deref() };
+        // CAST: usize is 64 bits here
+        let answers = together
+            .answers(next as usize, rows, &params)
+            .map_err(|error| in_file(error, &args.queries, next))?;
+        if !told {
+            note_unlike(&answers, session);
+            told = answers.iter().any(|answer| answer.unlike > 0);
+        }
+        output.take_union(next, &answers)?;
+        next += count;
+        meter.set(next, queries.len());
+    }
+    meter.finish();
+    let incomplete = output.finish(args.out.as_deref(), &union.names.join(", "))?;
+    refuse_damages(&engines, incomplete)
+}

@@ -1,0 +1,192 @@
+//! Several indexes searched as one.
+use std::collections::HashMap;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{run, spandrel, text};
+
+/// Vectors of bytes with their ids, in an index of their own.
+struct Built {
+    folder: tempfile::TempDir,
+}
+
+impl Built {
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Rows of the base in parts, each with its row numbers for ids, and an index of all.
+    fn new(parts: &[usize]) -> Built {
+        let built = Built { folder: tempfile::tempdir().unwrap() };
+        let all: usize = parts.iter().sum();
+        let (base, queries) = (built.path("all.u8bin"), built.path("q.u8bin"));
+        let made = ["data", "generate", "sift", "--dim", "32", "--vectors", &all.to_string(), "--out", &base];
+        run(&[&made[..], &["--queries", "40", "--queries-out", &queries]].concat());
+        built.build("all", &base, 0..all);
+        let mut first = 0;
+        for (number, count) in parts.iter().enumerate() {
+            let (file, rows) =
+                (built.path(&format!("{number}.u8bin")), format!("{first}..{}", first + count));
+            run(&["data", "crop", &base, &file, "--rows", &rows]);
+            built.build(&format!("part{number}"), &file, first..first + count);
+            first += count;
+        }
+        let truth = built.path("t.ibin");
+        run(&[
+            "data",
+            "truth",
+            "--base",
+            &base,
+            "--queries",
+            &queries,
+            "--metric",
+            "l2",
+            "--k",
+            "10",
+            "--out",
+            &truth,
+        ]);
+        built
+    }
+
+    fn build(&self, name: &str, base: &str, rows: std::ops::Range<usize>) {
+        let (ids, lines) = (self.path(&format!("{name}.ibin")), self.path(&format!("{name}.jsonl")));
+        let head = [rows.len() as u32, 1];
+        let numbers = head.into_iter().chain(rows.clone().map(|row| row as u32));
+        fs::write(&ids, numbers.flat_map(u32::to_le_bytes).collect::<Vec<u8>>()).unwrap();
+        let line = |row: usize| format!("{{\"id\": {row}, \"third\": {}}}\n", row % 3);
+        fs::write(&lines, rows.map(line).collect::<String>()).unwrap();
+        let out = self.path(name);
+        let args =
+            ["build", "--base", base, "--metric", "l2", "--out", &out, "--ids", &ids, "--attributes", &lines];
+        run(&[&args[..], &["--no-calibrate"]].concat());
+    }
+
+    /// What `query` prints of some indexes.
+    fn query(&self, indexes: &[&str], flags: &[&str]) -> String {
+        let queries = self.path("q.u8bin");
+        let dirs: Vec<String> = indexes.iter().map(|name| self.path(name)).collect();
+        let mut args = vec!["query", "--queries", &queries];
+        dirs.iter().for_each(|dir| args.extend(["--index", dir]));
+        run(&[&args[..], flags].concat())
+    }
+}
+
+const EXACT: [&str; 4] = ["--max-lists", "100000", "--rerank", "100000"];
+
+/// The columns of lines, without the index that follows the distance.
+fn columns(lines: &str) -> Vec<Vec<&str>> {
+    lines.lines().map(|line| line.split('\t').take(4).collect()).collect()
+}
+
+#[test]
+fn several_indexes_answer_like_one_of_all() {
+    let built = Built::new(&[700, 900, 400]);
+    let one = built.query(&["all"], &EXACT);
+    assert_eq!(one.lines().count(), 401);
+    for parts in [&["part0", "part1", "part2"][..], &["part2", "part0", "part1"]] {
+        let many = built.query(parts, &EXACT);
+        assert_eq!(columns(&many), columns(&one));
+        // Each neighbour says the index that holds its id.
+        for line in many.lines().skip(1) {
+            let cells: Vec<&str> = line.split('\t').collect();
+            let id: usize = cells[2].parse().unwrap();
+            let expected = if id < 700 {
+                "part0"
+            } else if id < 1600 {
+                "part1"
+            } else {
+                "part2"
+            };
+            assert_eq!(cells[4], built.path(expected), "{line}");
+        }
+    }
+    // With a filter, and with what is known of the vectors.
+    let filter = [&EXACT[..], &["--filter", "third = 1"]].concat();
+    let parts = ["part0", "part1", "part2"];
+    assert_eq!(columns(&built.query(&parts, &filter)), columns(&built.query(&["all"], &filter)));
+    let flags = [&filter[..], &["--with-attributes", "third", "--format", "json", "--k", "3"]].concat();
+    let json = built.query(&parts, &flags);
+    for line in json.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["filter"]["matches"], 667);
+        let of: Vec<&Value> = line["neighbours"].as_array().unwrap().iter().collect();
+        assert!(of.len() == 3 && of.iter().all(|near| near["attributes"]["third"] == 1), "{line}");
+        assert!(of.iter().all(|near| near["index"].as_str().unwrap().contains("part")), "{line}");
+    }
+}
+
+#[test]
+fn the_union_holds_the_recall_asked_for() {
+    let built = Built::new(&[1500, 1500]);
+    let (queries, truth) = (built.path("q.u8bin"), built.path("t.ibin"));
+    for name in ["part0", "part1"] {
+        run(&["calibrate", "--index", &built.path(name)]);
+    }
+    let (a, b) = (built.path("part0"), built.path("part1"));
+    let bench =
+        ["bench", "--index", &a, "--index", &b, "--queries", &queries, "--truth", &truth, "--seconds", "0"];
+    let printed = run(&[&bench[..], &["--recall", "0.9,0.98", "--format", "json"]].concat());
+    let points: Value = serde_json::from_str(&printed).unwrap();
+    for (at, asked) in [(0, 0.9), (1, 0.98)] {
+        let (found, expected) = (&points[at]["recall"], &points[at]["expected_recall"]);
+        assert!(found.as_f64().unwrap() >= asked - 0.02, "{asked}: {found}");
+        assert!(expected.as_f64().unwrap() >= asked - 1e-6, "{asked}: {expected}");
+    }
+    assert_eq!(points[0]["index"], format!("{a}, {b}"));
+}
+
+#[test]
+fn an_id_of_two_indexes_is_one_thing_or_two() {
+    let built = Built::new(&[300, 300]);
+    let found = |flags: &[&str]| -> HashMap<(String, String), usize> {
+        let lines = built.query(&["all", "part0"], &[&EXACT[..], flags].concat());
+        let mut counts = HashMap::new();
+        for line in lines.lines().skip(1) {
+            let cells: Vec<&str> = line.split('\t').collect();
+            *counts.entry((cells[0].to_owned(), cells[2].to_owned())).or_default() += 1;
+        }
+        counts
+    };
+    let best = found(&[]);
+    assert!(best.len() == 400 && best.values().all(|&count| count == 1));
+    let keep = found(&["--duplicates", "keep"]);
+    assert_eq!(keep.values().sum::<usize>(), 400);
+    assert!(keep.iter().all(|((_, id), &count)| count == 1 || id.parse::<usize>().unwrap() < 300));
+    assert!(keep.values().filter(|&&count| count == 2).count() > 50);
+}
+
+#[test]
+fn indexes_that_are_not_alike_are_refused() {
+    let built = Built::new(&[300, 300]);
+    let (a, queries) = (built.path("part0"), built.path("q.u8bin"));
+    let (floats, other, plain) = (built.path("f.fbin"), built.path("ip"), built.path("plain"));
+    run(&["data", "convert", &built.path("0.u8bin"), &floats]);
+    let build = |base: &str, metric: &str, out: &str| {
+        run(&["build", "--base", base, "--metric", metric, "--out", out, "--no-calibrate"]);
+    };
+    build(&built.path("0.u8bin"), "ip", &other);
+    build(&built.path("0.u8bin"), "l2", &plain);
+    let wide = built.path("wide");
+    build(&floats, "l2", &wide);
+    let cases: [(&str, &[&str], &str); 5] = [
+        (&other, &[], "index 2 compares by ip, the first by l2"),
+        (&wide, &[], "index 2 holds vectors of 32 x f32, the first of 32 x u8"),
+        (&plain, &["--filter", "third = 1"], "index 2 has the attributes none, the first third: i64"),
+        (&plain, &["--explain"], "--explain takes one --index"),
+        (&plain, &["--radius", "10"], "--radius takes one --index"),
+    ];
+    for (second, flags, says) in cases {
+        let args = ["query", "--index", &a, "--index", second, "--queries", &queries];
+        let refused = spandrel(&[&args[..], flags].concat());
+        assert!(text(&refused.stderr).contains(says), "{}", text(&refused.stderr));
+        assert!(refused.stdout.is_empty() && refused.status.code() != Some(0));
+    }
+    // Row numbers mean other things in each index: that is said.
+    let rows = built.path("rows");
+    build(&built.path("1.u8bin"), "l2", &rows);
+    let args = ["query", "--index", &plain, "--index", &rows, "--queries", &queries];
+    let said = spandrel(&args);
+    assert!(text(&said.stderr).contains("--duplicates keep"), "{}", text(&said.stderr));
+}
