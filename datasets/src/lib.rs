@@ -24,8 +24,8 @@ pub use attributes::{
 pub use convert::{ConvertError, Info, Norms, ValueScan, convert, crop, info, scan_values};
 pub use converted::Converted;
 pub use file::{
-    Array, Contents, DocumentFileError, FileError, Format, IdFile, InFile, OutFile, RangeTruth, Truth,
-    TruthError, UnknownFormat, VectorFile, VectorWriter, contents, read_documents, write_file,
+    AnswerWriter, Array, Contents, DocumentFileError, FileError, Format, IdFile, InFile, OutFile, RangeTruth,
+    Truth, TruthError, UnknownFormat, VectorFile, VectorWriter, contents, read_documents, write_file,
 };
 pub use fuse::{FuseError, FuseParams, fuse};
 pub use generate::{GenerateError, GenerateParams, Kind, generate, generate_rows};

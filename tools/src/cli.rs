@@ -5,8 +5,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    admin, bench, build, calibrate, completions, data, demo, fuse, inspect, man, plan, query, recall, report,
-    serve, switch, verify,
+    admin, bench, build, calibrate, completions, data, demo, fuse, inspect, join, man, plan, query, recall,
+    report, serve, switch, verify,
 };
 use crate::values::OutputFormat;
 
@@ -78,6 +78,8 @@ pub enum Command {
     Switch(switch::SwitchArgs),
     /// Find the nearest vectors of each query.
     Query(Box<query::QueryArgs>),
+    /// Find the nearest vectors of every row of a file, or of the index itself, list by list.
+    Join(Box<join::JoinArgs>),
     /// Fuse files of answers to the same queries by their ranks.
     Fuse(fuse::FuseArgs),
     /// Measure an index: recall, queries per second, latency, reads; or measure a disk.

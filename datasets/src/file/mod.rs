@@ -1,4 +1,5 @@
 //! File formats: one layout for all of them, a reader and a writer of vectors, a file of neighbours.
+mod answer_writer;
 mod array;
 mod column;
 mod contents;
@@ -20,6 +21,7 @@ mod tests;
 mod truth;
 mod writer;
 
+pub use answer_writer::AnswerWriter;
 pub use array::Array;
 pub(crate) use column::{Column, ColumnElement};
 pub use contents::{Contents, contents};

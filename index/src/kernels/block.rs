@@ -77,6 +77,23 @@ impl LeftRows {
         4 * self.units.capacity() + self.terms.memory_bytes()
     }
 
+    /// The rows of these numbers, in this order, into `out`, whose memory is used again.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn gather(&self, numbers: &[u32], out: &mut LeftRows) {
+        out.units.clear();
+        out.terms.squared.clear();
+        out.terms.inner.clear();
+        out.steps = self.steps;
+        for number in numbers.iter().map(|&number| number as usize) {
+            out.units.extend_from_slice(&self.units[number * self.steps..(number + 1) * self.steps]);
+            // Rows that were packed for inner products alone have no squares.
+            out.terms.squared.extend(self.terms.squared.get(number));
+            out.terms.inner.push(self.terms.inner[number]);
+        }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.terms.inner.len()
@@ -110,7 +127,7 @@ impl RightRows {
     }
 
     /// Bytes allocated.
-    pub(crate) fn memory_bytes(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         4 * self.units.capacity() + self.terms.memory_bytes()
     }
 }

@@ -34,6 +34,7 @@ mod guard;
 mod heads;
 mod ids;
 mod job;
+mod join;
 mod kept;
 mod lookup;
 mod near_share;
@@ -86,6 +87,7 @@ pub use explain::{
 };
 pub use filter_plan::{ExplainedFilter, FilterPlan, Filtered, PlanCosts, PlanReason};
 pub use ids::{FetchContent, FetchRequest, FetchState, Fetched, HandOut};
+pub use join::{Join, JoinError, JoinGroup, JoinMemory, JoinParams, JoinWork, Tuned};
 pub use lookup::Lookup;
 pub use pace::Course;
 pub use params::{COLUMN_CANDIDATES, Distances, EPSILON_LISTS_MAX, ParamsError, Rerank, SearchParams};

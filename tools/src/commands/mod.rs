@@ -19,6 +19,7 @@ pub mod fuse;
 mod ids;
 pub mod input;
 pub mod inspect;
+pub mod join;
 pub mod man;
 mod measure;
 mod neighbour_attributes;
@@ -59,6 +60,7 @@ pub fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Switch(args) => switch::run(args, session),
         Command::Query(args) => query::run(args, session),
         Command::Fuse(args) => fuse::run(args, session),
+        Command::Join(args) => join::run(args, session),
         Command::Bench(args) => bench::run(args, session),
         Command::Recall(args) => recall::run(args, session),
         Command::Report(args) => report::run(args, session),

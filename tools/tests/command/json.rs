@@ -102,6 +102,9 @@ fn every_command_prints_json() {
         (&Value::from(2), &Value::from(30))
     );
 
+    let joined = json(&["join", "--index", &index, "--self", "--out", &path("j.npy"), "--recall", "0.8"]);
+    assert_eq!((&joined["rows"], &joined["k"]), (&Value::from(2000), &Value::from(10)));
+
     let bench = ["bench", "--index", &index, "--queries", &queries, "--truth", &truth, "--seconds", "0"];
     let points = json(&[&bench[..], &["--max-lists", "1,2000"]].concat());
     assert_eq!(points[1]["params"]["max_lists"], inspected["lists"]);

@@ -5,6 +5,7 @@ mod data;
 mod documents;
 mod filters;
 mod fuse;
+mod join;
 mod json;
 mod partition;
 mod search;

@@ -137,3 +137,27 @@ fn rows_of_another_dimension_are_refused() {
     let (left, right) = (four.pack_left(&[0; 8]), eight.pack_right(&[0; 8]));
     eight.scores(Operation::SquaredL2, left.all(), right.all(), &mut [0.0]);
 }
+
+#[test]
+fn gathered_rows_have_the_values_of_the_rows() {
+    for dtype in DType::ALL {
+        let kernel = BlockKernel::new(dtype, 19);
+        let left = kernel.pack_left(&random_rows(dtype, 19, 9, Fill::Random, 3));
+        let right = kernel.pack_right(&random_rows(dtype, 19, 7, Fill::Random, 4));
+        let values = |left: &LeftRows, operation| {
+            let mut out = vec![0.0; left.len() * right.len()];
+            kernel.scores(operation, left.all(), right.all(), &mut out);
+            out
+        };
+        let mut gathered = LeftRows::default();
+        for numbers in [&[8, 0, 3, 3][..], &[5], &[]] {
+            left.gather(numbers, &mut gathered);
+            for operation in OPERATIONS {
+                let all = values(&left, operation);
+                let expected: Vec<f32> =
+                    numbers.iter().flat_map(|&row| &all[row as usize * 7..][..7]).copied().collect();
+                assert_eq!(values(&gathered, operation), expected, "{dtype} {operation:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! How far a join is: a folder beside its output.
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use spandrel_engine::JoinParams;
+
+use super::answers::{Answers, Cut};
+use crate::{Advised, write_file};
+
+/// Version of the folder's content.
+const VERSION: u32 = 1;
+/// Share of the memory that answers may take while they are put in order.
+const ORDER_SHARE: u64 = 4;
+/// Files of answers at most: each has a buffer.
+const FILES_MAX: u64 = 256;
+
+/// What a join was begun with, and how far it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct State {
+    version: u32,
+    /// Of the index.
+    uuid: String,
+    /// Hash of given queries; 0 of an index that is joined with itself.
+    queries: String,
+    pub(super) rows: u64,
+    groups: u64,
+    pub(super) k: usize,
+    radius: Option<f32>,
+    recall: f64,
+    /// Rows of each file of answers.
+    pub(super) file_rows: u64,
+    /// Groups whose answers are in the files.
+    pub(super) done: u64,
+    /// Bytes of each file of answers.
+    pub(super) bytes: Vec<u64>,
+}
+
+impl State {
+    pub(super) fn new(uuid: u128, queries: u64, (rows, groups): (u64, u64), params: &JoinParams) -> State {
+        let record = Answers::record_bytes(params.k) as u64; // CAST: widening
+        let in_memory = (params.memory_bytes / ORDER_SHARE / record).max(1);
+        let file_rows = in_memory.max(rows.div_ceil(FILES_MAX)).min(rows.max(1));
+        State {
+            version: VERSION,
+            uuid: format!("{uuid:032x}"),
+            queries: format!("{queries:016x}"),
+            rows,
+            groups,
+            k: params.k,
+            radius: params.radius,
+            recall: params.recall,
+            file_rows,
+            done: 0,
+            bytes: vec![0; rows.div_ceil(file_rows) as usize], // CAST: at most FILES_MAX
+        }
+    }
+
+    fn cut(&self) -> Cut<'_> {
+        Cut { bytes: &self.bytes, file_rows: self.file_rows, k: self.k }
+    }
+
+    /// What differs from the join that was begun, if anything does. How its files are cut may: it goes on with those that are there.
+    fn unlike(&self, begun: &State) -> Option<&'static str> {
+        match () {
+            () if self.version != begun.version => Some("release"),
+            () if self.uuid != begun.uuid => Some("index"),
+            () if (&self.queries, self.rows) != (&begun.queries, begun.rows) => Some("queries"),
+            () if self.groups != begun.groups => Some("index"),
+            () if self.k != begun.k => Some("--k"),
+            () if self.radius != begun.radius => Some("--radius"),
+            () if self.recall != begun.recall => Some("--recall"),
+            () => None,
+        }
+    }
+}
+
+/// The folder.
+pub(super) struct StateFolder {
+    dir: PathBuf,
+}
+
+impl StateFolder {
+    pub(super) fn of(out: &Path) -> StateFolder {
+        let mut name = out.as_os_str().to_owned();
+        name.push(".join");
+        StateFolder { dir: name.into() }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.join("state.json")
+    }
+
+    /// Refuses to begin anew over a join that can go on, before anything else is done.
+    pub(super) fn check(&self, resume: bool) -> anyhow::Result<()> {
+        if self.file().exists() && !resume {
+            let message = format!("{}: a join was begun here and not finished", self.dir.display());
+            let help = "go on with --resume, or remove that folder to begin anew";
+            return Err(Advised::new(message, help).into());
+        }
+        Ok(())
+    }
+
+    /// Begins a join, or goes on with the one that is there.
+    pub(super) fn open(&self, fresh: State, resume: bool) -> anyhow::Result<(State, Answers)> {
+        let begun = self.file().exists() && resume;
+        if !begun {
+            fs_err::create_dir_all(&self.dir)?;
+            let mut answers = Answers::open(&self.dir, fresh.cut())?;
+            self.checkpoint_of(&fresh, &mut answers)?;
+            return Ok((fresh, answers));
+        }
+        let path = self.file();
+        let bytes = fs_err::read(&path)?;
+        let read = serde_json::from_slice::<State>(&bytes);
+        let state = read.with_context(|| format!("{}: not the state of a join", path.display()))?;
+        if let Some(what) = fresh.unlike(&state) {
+            let message = format!("{}: a join of another {what} was begun here", self.dir.display());
+            let help = "give what it was begun with, or remove that folder to begin anew";
+            return Err(Advised::new(message, help).into());
+        }
+        let answers = Answers::open(&self.dir, state.cut())?;
+        Ok((state, answers))
+    }
+
+    /// Makes durable what was done.
+    pub(super) fn checkpoint(&self, state: &mut State, answers: &mut Answers) -> anyhow::Result<()> {
+        state.bytes = answers.sync()?;
+        self.checkpoint_of(state, answers)
+    }
+
+    fn checkpoint_of(&self, state: &State, answers: &mut Answers) -> anyhow::Result<()> {
+        answers.sync()?;
+        Ok(write_file(&self.file(), &serde_json::to_vec_pretty(state)?)?)
+    }
+
+    /// Removes the folder, once the output is there.
+    pub(super) fn remove(&self) -> anyhow::Result<()> {
+        Ok(fs_err::remove_dir_all(&self.dir)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params() -> JoinParams {
+        JoinParams { k: 2, radius: None, recall: 0.95, threads: 1, memory_bytes: 1 << 20 }
+    }
+
+    #[test]
+    fn answers_are_cut_so_that_a_part_fits_in_memory() {
+        let state =
+            |rows, memory_bytes| State::new(7, 0, (rows, 1), &JoinParams { memory_bytes, ..params() });
+        assert_eq!((state(10, 1 << 20).file_rows, state(10, 1 << 20).bytes.len()), (10, 1));
+        // 32 bytes a row.
+        let cut = state(100_000, 1 << 20);
+        assert_eq!((cut.file_rows, cut.bytes.len()), (8192, 13));
+        assert!(state(100_000_000, 1 << 20).bytes.len() <= FILES_MAX as usize);
+    }
+
+    #[test]
+    fn another_join_is_not_gone_on_with() {
+        let begun = State::new(7, 5, (10, 3), &params());
+        let other =
+            |k, recall, radius| State::new(7, 5, (10, 3), &JoinParams { k, recall, radius, ..params() });
+        assert_eq!(other(2, 0.95, None).unlike(&begun), None);
+        assert_eq!(other(3, 0.95, None).unlike(&begun), Some("--k"));
+        assert_eq!(other(2, 0.9, None).unlike(&begun), Some("--recall"));
+        assert_eq!(other(2, 0.95, Some(1.0)).unlike(&begun), Some("--radius"));
+        assert_eq!(State::new(8, 5, (10, 3), &params()).unlike(&begun), Some("index"));
+        assert_eq!(State::new(7, 6, (10, 3), &params()).unlike(&begun), Some("queries"));
+        let more = JoinParams { memory_bytes: 1 << 30, threads: 9, ..params() };
+        assert_eq!(State::new(7, 5, (10, 3), &more).unlike(&begun), None);
+    }
+}
