@@ -132,11 +132,12 @@ impl Folders {
         }
         if let (Some(current), false) = (current, config.replace) {
             let manifest = Manifest::open(&*self.index, current)?;
+            let of_input = &manifest.build.input_hash;
             if config.resume
                 && params.made(&manifest)
-                && stages::hash_input(params, asked.input, context)? == manifest.build.input_hash
+                && stages::hash_input(params, asked.input, context)? == *of_input
                 && stages::hash_attributes(asked.input, context)? == manifest.build.attributes_hash
-                && stages::hash_column(asked.input, context)?.as_ref()
+                && stages::hash_column(asked.input, of_input, context)?.as_ref()
                     == manifest.column.as_ref().map(|column| &column.input_hash)
             {
                 context.progress.note("the build had been finished");

@@ -28,7 +28,7 @@ const RUN_MEMORY: u64 = 192 << 10;
 
 /// Bytes of memory that each phase takes beside what every process does, for a number of lists.
 pub(crate) struct PhaseMemory {
-    /// Freed blocks that the allocator keeps from one phase to the next.
+    /// What stays from one phase to the next: freed blocks that the allocator keeps, and offsets of documents.
     pub(crate) kept: u64,
     /// The most of the phases that write no spill files, or small ones.
     others: u64,
@@ -111,8 +111,9 @@ impl PhaseMemory {
             _ => (positions_bytes(vectors) + (1 << 20), RUN_BYTES_MIN, attribute_bytes(params)),
         };
         let (column, column_buffers) = column_bytes(params);
+        let offsets = params.documents.as_ref().map_or(0, |documents| 4 * documents.count);
         PhaseMemory {
-            kept: 2 * KEPT_BLOCK_BYTES.min(part_rows * head_row),
+            kept: 2 * KEPT_BLOCK_BYTES.min(part_rows * head_row) + offsets,
             others: check.max(write).max(trained).max(graph).max(ids).max(attributes + keys),
             part,
             part_buffers: spill::memory_min(part_groups, params.part_record_bytes(), part_records),

@@ -46,17 +46,10 @@ pub(crate) fn check(state: &BuildState<'_>) -> Result<Checked, BuildError> {
     let norm_max = (norm_squared_max.sqrt() as f32).next_up(); // CAST: rounds
     let sample = sample.finish()?;
     let attributes_hash = hash_attributes(*input, *context)?;
-    let column_hash = hash_column(*input, *context)?;
+    let input_hash = input_hash(hashes);
+    let column_hash = hash_column(*input, &input_hash, *context)?;
     let ids_sum = input.ids.is_some().then(|| ids_sum.finish());
-    Ok(Checked {
-        input_hash: input_hash(hashes),
-        ids_sum,
-        norm_max,
-        id_max,
-        attributes_hash,
-        column_hash,
-        sample,
-    })
+    Ok(Checked { input_hash, ids_sum, norm_max, id_max, attributes_hash, column_hash, sample })
 }
 
 /// The hash that [`check`] gives an input, for comparison with that of an index.
@@ -157,9 +150,17 @@ fn check_chunk(
     Ok(Chunk { hash, ids_sum, norm_squared_max, id_max, sample })
 }
 
-/// Checks the values of all rows of the column, where there is one: their hash.
-pub(crate) fn hash_column(input: Input<'_>, context: Context<'_>) -> Result<Option<String>, BuildError> {
+/// Checks the values of all rows of the column, where there is one: their hash. That of documents holds the rows of the input themselves, of which
+/// `main` is the hash.
+pub(crate) fn hash_column(
+    input: Input<'_>,
+    main: &str,
+    context: Context<'_>,
+) -> Result<Option<String>, BuildError> {
     let Some(Column { vectors, metric, .. }) = input.column else { return Ok(None) };
+    if input.documents.is_some() {
+        return Ok(Some(main.to_owned()));
+    }
     context.progress.phase("check column", vectors.len(), "vectors");
     let row_bytes = vectors.row_bytes();
     let rows_max = chunk_rows(row_bytes);

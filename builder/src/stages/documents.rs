@@ -11,7 +11,7 @@ use crate::checkpoint::Section;
 use crate::column::ColumnParams;
 use crate::state::BuildState;
 
-/// Bytes of numbers that are written at a time.
+/// Numbers that are written at a time, and tokens that are placed between two looks at whether to stop.
 const PIECE_NUMBERS: usize = 1 << 18;
 
 /// Writes the rows of the input page by page, in their order: the tokens of a document are one range of pages.
@@ -59,12 +59,11 @@ pub(crate) fn documents(state: &BuildState<'_>) -> Result<Section, BuildError> {
     let mut positions = Positions::open(state)?;
     let mut of_positions = vec![0_u32; params.vectors as usize]; // CAST: usize is 64 bits
     for document in 0..offsets.documents() {
-        if document % PIECE_NUMBERS == 0 {
-            context.check_stop()?;
-        }
-        let rows = offsets.rows_of(document);
-        context.progress.advance(rows.len() as u64); // CAST: widening
-        for row in rows {
+        for row in offsets.rows_of(document) {
+            if row as usize % PIECE_NUMBERS == 0 {
+                context.check_stop()?;
+                context.progress.advance((PIECE_NUMBERS as u64).min(params.vectors - u64::from(row))); // CAST: widening
+            }
             let position = positions.of(row.into())?;
             of_positions[position as usize] = document as u32; // CAST: fewer than the rows
         }

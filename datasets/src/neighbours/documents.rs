@@ -12,7 +12,7 @@ use spandrel_index::{DType, Metric, VectorSource};
 use super::best::{Best, Kept, Neighbour};
 use super::block::{Measured, Shape};
 use super::error::ComputeTruthError;
-use super::search::{ROUNDING, ROUNDINGS_EXTRA};
+use super::search::{ROUNDING, ROUNDINGS_EXTRA, is_safe};
 use super::{Asking, K_MAX, check, exact, pool};
 use crate::converted::Converted;
 use crate::file::Truth;
@@ -95,6 +95,8 @@ struct State {
     tokens: Range<usize>,
     /// The sum of their norms.
     norms: f64,
+    /// Whether products with them cannot over- or underflow.
+    are_safe: bool,
     best: Best,
 }
 
@@ -104,6 +106,8 @@ struct Document<'a> {
     rows: &'a [u8],
     measured: Measured,
     norm_max: f64,
+    /// Whether products with its rows cannot over- or underflow.
+    is_safe: bool,
 }
 
 impl Search<'_> {
@@ -169,8 +173,9 @@ impl Search<'_> {
             let state = |query: usize| {
                 let Range { start: from, end: to } = queries.offsets.rows_of(query);
                 let tokens = (from - start) as usize..(to - start) as usize; // CAST: widening
-                let norms = measured.square_norms[tokens.clone()].iter().map(|norm| norm.sqrt()).sum();
-                State { tokens, norms, best: Best::new(self.k) }
+                let norms = measured.square_norms[tokens.clone()].iter().map(|norm| norm.sqrt());
+                let are_safe = norms.clone().all(is_safe);
+                State { tokens, norms: norms.sum(), are_safe, best: Best::new(self.k) }
             };
             let (packed, queries) = (self.max_sim.query(&rows), (first..end).map(state).collect());
             groups.push(Group { packed, rows, measured, queries });
@@ -197,8 +202,9 @@ impl Search<'_> {
             true => Measured { values: Vec::new(), square_norms: Vec::new() },
             false => Measured::new(&self.shape, of.start.into(), rows)?,
         };
-        let norm_max = measured.square_norms.iter().copied().fold(0.0, f64::max).sqrt();
-        Ok(Document { number: number as u32, rows, measured, norm_max }) // CAST: fewer than rows
+        let norms = measured.square_norms.iter().map(|norm| norm.sqrt());
+        let (norm_max, is_safe) = (norms.clone().fold(0.0, f64::max), norms.clone().all(is_safe));
+        Ok(Document { number: number as u32, rows, measured, norm_max, is_safe }) // CAST: fewer than rows
     }
 
     /// Whether the kernel's products are exact.
@@ -218,12 +224,12 @@ impl Search<'_> {
         self.max_sim.maxima(queries, packed, maxima);
         // As in a search for single rows; each of the products may be off by as much.
         let relative = (self.shape.dim as f64 + ROUNDINGS_EXTRA) * ROUNDING; // CAST: small
-        for State { tokens, norms, best } in states {
+        for State { tokens, norms, are_safe, best } in states {
             let rough: f64 = maxima[tokens.clone()].iter().map(|&max| f64::from(max)).sum();
             let margin = if self.is_exact() { 0.0 } else { relative * *norms * document.norm_max };
-            // Documents come in order, so an equal one never wins the tie. NaN, from sums that overflowed, goes on.
+            // Documents come in order, so an equal one never wins the tie.
             let is_beyond = best.worst_key().is_some_and(|worst| -(rough + margin) >= worst);
-            if is_beyond {
+            if is_beyond && (self.is_exact() || (*are_safe && document.is_safe)) {
                 continue;
             }
             let score = match self.is_exact() {
@@ -285,6 +291,22 @@ mod tests {
             |q: &[f32], d: &[f32]| q.iter().zip(d).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
         let largest = |q: &[f32]| base.chunks(dim).map(|d| product(q, d)).fold(f64::NEG_INFINITY, f64::max);
         query.chunks(dim).map(largest).sum()
+    }
+
+    #[test]
+    fn products_beyond_the_range_of_f32_are_compared_too() {
+        let rows = |values: &[f32]| {
+            Rows::new(DType::F32, 1, values.iter().flat_map(|value| value.to_le_bytes()).collect()).unwrap()
+        };
+        let offsets = DocumentOffsets::new(&[0, 1, 2, 3], 3).unwrap();
+        let one = DocumentOffsets::new(&[0, 1], 1).unwrap();
+        for (base, query) in [([-3e20, -2e20, -1e20], 1e20), ([1e-25, 2e-25, 3e-25], 1e-25)] {
+            let (base, query) = (rows(&base), rows(&[query]));
+            let base = Documents { tokens: &base, offsets: &offsets };
+            let queries = Documents { tokens: &query, offsets: &one };
+            let params = DocumentTruthParams { k: 1, threads: 1 };
+            assert_eq!(compute_document_truth(base, queries, params, Watch::none()).unwrap().ids, [2]);
+        }
     }
 
     #[test]

@@ -30,6 +30,11 @@ pub(super) const ROUNDINGS_EXTRA: f64 = 8.0;
 /// Norms outside of this range could over- or underflow a kernel's f32 sums: such rows are scored exactly instead.
 const NORMS_SAFE: Range<f64> = 1e-12..1e18;
 
+/// Whether a norm, or that of a row of zeros, is in the safe range.
+pub(super) fn is_safe(norm: f64) -> bool {
+    norm == 0.0 || NORMS_SAFE.contains(&norm)
+}
+
 /// Neighbours of all queries of a walk within a radius, at most.
 const WITHIN_MAX: usize = BATCH_BYTES / size_of::<Neighbour>();
 
@@ -312,8 +317,7 @@ impl Pairs<'_> {
             return if self.exact() && !state.kept.keeps_equals() { limit.next_down() } else { limit };
         }
         let (query, row) = (state.norm, self.tile.norm_max);
-        let safe = |norm: f64| norm == 0.0 || NORMS_SAFE.contains(&norm);
-        if !safe(query) || !safe(row) || (metric == Metric::Cosine && !safe(self.tile.norm_min)) {
+        if !is_safe(query) || !is_safe(row) || (metric == Metric::Cosine && !is_safe(self.tile.norm_min)) {
             return f32::INFINITY;
         }
         let relative = (self.shape.dim as f64 + ROUNDINGS_EXTRA) * ROUNDING; // CAST: small

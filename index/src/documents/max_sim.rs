@@ -8,8 +8,8 @@ const DOCUMENT_ROWS: usize = 128;
 /// Tokens of queries that are compared at once: a panel of the widest kernel.
 const QUERY_ROWS: usize = 32;
 
-/// Compares the tokens of queries with those of documents by inner products. Those of integers are exact below 2^24, which
-/// 1 040 dimensions cannot exceed; those of floats are summed in f32.
+/// Compares the tokens of queries with those of documents by inner products in f32. Those of integers are exact below 2^24: of i8 to 1 023
+/// dimensions, of u8 to 258.
 #[derive(Debug, Clone, Copy)]
 pub struct MaxSim {
     kernel: BlockKernel,

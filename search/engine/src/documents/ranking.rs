@@ -11,8 +11,8 @@ pub(crate) struct Ranking {
 }
 
 impl Ranking {
-    /// The best of `documents` documents by what each token has found of them, an estimate a document: at most `count`, the best first, ties
-    /// by number. Those that no token has found come last. And how many were found.
+    /// The best of `documents` documents by what each token has found: vectors by their document, the best of each first. At most `count`, the
+    /// best first, ties by number. Those that no token has found come last. And how many were found.
     pub(crate) fn best<'a>(
         &mut self,
         documents: usize,
@@ -24,7 +24,7 @@ impl Ranking {
         for token in tokens {
             // Of a document that this token has not found: the worst that it has.
             let floor = token.iter().map(|of| of.distance).fold(f32::INFINITY, f32::min);
-            for of in token {
+            for of in token.chunk_by(|a, b| a.id == b.id).filter_map(<[Neighbour]>::first) {
                 let gain = &mut self.gains[of.id as usize]; // CAST: a document of the index
                 if *gain == 0.0 {
                     self.found.push(of.id as u32); // CAST: as above
@@ -58,7 +58,7 @@ mod tests {
         let found = |of: &[(u64, f32)]| -> Vec<Neighbour> {
             of.iter().map(|&(id, distance)| Neighbour { id, distance, estimated: true }).collect()
         };
-        let first = found(&[(3, 9.0), (1, 5.0), (7, 4.0)]);
+        let first = found(&[(1, 5.0), (3, 9.0), (7, 4.0)]);
         let second = found(&[(1, -1.0), (5, -4.0), (7, -6.0)]);
         let mut ranking = Ranking::default();
         // Gains: 1 has 1 + 5, 3 has 5, 5 has 2, 7 has next to nothing, others none.
@@ -69,5 +69,8 @@ mod tests {
             assert_eq!(best(9).0, [1, 3, 5, 7, 0, 2, 4, 6, 8]);
         }
         assert_eq!(ranking.best(9, std::iter::empty(), 2), (vec![0, 1], 0));
+        // All that the first token has kept is of document 2, which gains by it what its best vector is above its worst.
+        let (one, all) = (found(&[(2, 120.0), (2, 90.0), (2, 20.0)]), found(&[(2, 40.0), (4, 70.0)]));
+        assert_eq!(ranking.best(9, [&one[..], &all[..]].into_iter(), 1), (vec![2], 2));
     }
 }

@@ -64,14 +64,13 @@ pub(super) fn answer(
     })
 }
 
-/// The documents of the vectors that a token has kept, by number, each with the largest inner product that is estimated of its vectors. Keys
-/// are estimates and positions.
+/// The vectors that a token has kept, with the number of the document of each and the inner product that is estimated: by document, the largest
+/// first. Keys are estimates and positions.
 fn documents_of(running: &Running, index: &Index, keys: &[Key]) -> Vec<Neighbour> {
     let Some(documents) = index.documents() else { unreachable!("tokens are those of documents") };
     let of = |key: &Key| (documents.of_positions()[key.id as usize], *key); // CAST: a position
     let mut found: Vec<(u32, Key)> = keys.iter().map(of).collect();
     found.sort_unstable();
-    found.dedup_by_key(|&mut (document, _)| document);
     // Scores are estimates, times and plus a constant of the query that takes its length to find.
     let score = |distance: f32| index.space().score_of_distance(distance, index.dtype(), running.row());
     let far = found.iter().map(|(_, key)| key.score()).fold(1.0, f32::max);
