@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use spandrel_index::Outliers;
-use spandrel_index::format::SectionEntry;
+use spandrel_index::format::{QuerySampleRecord, SectionEntry};
 use spandrel_io::{Store, StoreError};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -31,6 +31,8 @@ pub(crate) struct Checkpoint {
     pub(crate) checked: Option<Checked>,
     /// Where rows belong by the values of an attribute; not there where that does not matter.
     pub(crate) partitioned: Option<Partitioned>,
+    /// What a sample of queries wants; not there without one.
+    pub(crate) sampled: Option<Sampled>,
     pub(crate) parted: Option<Parted>,
     pub(crate) clustered: Option<Clustered>,
     pub(crate) filed: Option<Filed>,
@@ -58,6 +60,7 @@ pub(crate) struct Checkpoint {
 pub(crate) enum Product {
     Checked,
     Partitioned,
+    Sampled,
     Parted,
     Clustered,
     Filed,
@@ -84,6 +87,8 @@ pub(crate) struct Checked {
     pub(crate) attributes_hash: Option<String>,
     /// Of the rows of the column; not there without one.
     pub(crate) column_hash: Option<String>,
+    /// Of the sample of queries; not there without one.
+    pub(crate) query_sample_hash: Option<String>,
     /// The rows that coarse parts are learned from, in one group.
     pub(crate) sample: Spill,
 }
@@ -98,6 +103,14 @@ pub(crate) struct Partitioned {
     /// Length and hash of the file of keys.
     pub(crate) bytes: u64,
     pub(crate) hash: String,
+}
+
+/// What the queries of a sample want.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sampled {
+    pub(crate) record: QuerySampleRecord,
+    /// Where rows belong; not there where lists are formed as without a sample.
+    pub(crate) keys: Option<Partitioned>,
 }
 
 /// The vectors, sorted into coarse parts.
@@ -198,6 +211,7 @@ impl Checkpoint {
         match product {
             Product::Checked => self.checked.is_some(),
             Product::Partitioned => self.partitioned.is_some(),
+            Product::Sampled => self.sampled.is_some(),
             Product::Parted => self.parted.is_some(),
             Product::Clustered => self.clustered.is_some(),
             Product::Filed => self.filed.is_some(),

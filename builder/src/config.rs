@@ -12,8 +12,9 @@ use crate::cluster::HeadKind;
 use crate::column::ColumnParams;
 use crate::documents::DocumentsParams;
 use crate::filing::ReplicaRule;
-use crate::measured::{MAX_LISTS_MEMORY, MAX_LISTS_SSD};
+use crate::measured::{MAX_LISTS_MEMORY, MAX_LISTS_SSD, sample};
 use crate::partition::{OWN_ROWS_MIN, PartitionParams};
+use crate::query_sample::QuerySampleParams;
 use crate::{BuildError, Input};
 
 /// Lists a segment can have: the top bit of a list's number marks replicas in scratch files.
@@ -96,6 +97,8 @@ pub struct Params {
     pub(crate) column: Option<ColumnParams>,
     /// Which vectors are one document; the column is then of their tokens.
     pub(crate) documents: Option<DocumentsParams>,
+    /// The sample of queries that lists are learned from, if there is one.
+    pub(crate) query_sample: Option<QuerySampleParams>,
 }
 
 impl Params {
@@ -161,6 +164,7 @@ impl Params {
             return wrong("--code", config.code.to_string(), "another code with --column: lists hold codes");
         }
         let attributes = AttributeParams::of(input.attributes, vectors)?;
+        let partition = PartitionParams::of(input.attributes, &attributes, vectors)?;
         Ok(Params {
             metric: config.metric,
             dtype: source.dtype(),
@@ -177,7 +181,8 @@ impl Params {
             threads: config.threads,
             seed: config.seed,
             own_ids: input.ids.is_some(),
-            partition: PartitionParams::of(input.attributes, &attributes, vectors)?,
+            query_sample: QuerySampleParams::of(input, partition.is_some())?,
+            partition,
             attributes,
             column,
             documents,
@@ -216,6 +221,9 @@ impl Params {
         if let Some(documents) = &self.documents {
             fingerprint.push(("--documents", documents.offsets_hash.clone()));
         }
+        if let Some(sample) = self.query_sample {
+            fingerprint.push(("--query-sample", sample.text()));
+        }
         fingerprint
     }
 
@@ -233,6 +241,8 @@ impl Params {
             && build.codebooks == self.codebooks_hash()
             && ColumnParams::is_of(self.column.as_ref(), manifest)
             && self.documents.as_ref().map(DocumentsParams::entry) == manifest.documents
+            && build.query_sample.as_ref().map(|sample| sample.queries)
+                == self.query_sample.map(|sample| sample.queries)
             && manifest.segments.iter().all(|segment| self.has_attributes(segment))
             && manifest.segments.iter().all(|segment| self.has_partition(segment))
     }
@@ -337,8 +347,18 @@ impl Params {
         self.vectors.div_ceil(self.lists).min(self.part_rows()).min(uncut)
     }
 
-    /// Lists that are formed for `lists` of the plan, at most: each value with lists of its own has one or more.
+    /// Whether rows may be laid out by something else than where they lie: four bytes a row say by what.
+    pub(crate) fn may_have_keys(&self) -> bool {
+        self.partition.is_some() || self.query_sample.is_some()
+    }
+
+    /// Lists that are formed for `lists` of the plan, at most: each value with lists of its own has one or more, and vectors that
+    /// queries want are in shorter ones.
     pub(crate) fn lists_most(&self, lists: u64) -> u64 {
+        if self.query_sample.is_some() {
+            let more = (sample::WANTED_LISTS - 1) as f64 * sample::WANTED_SHARE_MAX;
+            return lists + (lists as f64 * more) as u64 + 2; // CAST: an estimate
+        }
         match self.partition.as_ref().map(|_| self.vectors / OWN_ROWS_MIN) {
             Some(values) if values > lists => lists + values,
             _ => lists,
@@ -348,7 +368,7 @@ impl Params {
     /// Groups that rows are sorted into before they are clustered, at most. With a partition, any two neighbours hold more rows
     /// than a part, except at the end and among the groups of one value.
     pub(crate) fn part_groups_max(&self) -> u64 {
-        if self.partition.is_some() { 4 * self.parts() + 2 } else { self.parts() }
+        if self.may_have_keys() { 4 * self.parts() + 2 } else { self.parts() }
     }
 
     /// Rows sampled to find the coarse parts: as fit some bytes, within limits for each part.

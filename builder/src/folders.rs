@@ -51,12 +51,18 @@ impl Asked<'_> {
         if self.params.documents.is_none() {
             fingerprint.push(("--documents", "none".to_owned()));
         }
+        if self.params.query_sample.is_none() {
+            fingerprint.push(("--query-sample", "none".to_owned()));
+        }
         fingerprint.push(("input", stages::glance(self.input.vectors, self.input.ids)?));
         if let Some(attributes) = self.input.attributes {
             fingerprint.push(("content of attributes", stages::glance_attributes(attributes.source)?));
         }
         if let Some(column) = self.input.column {
             fingerprint.push(("content of the column", stages::glance(column.vectors, None)?));
+        }
+        if let Some(sample) = self.input.query_sample {
+            fingerprint.push(("content of the query sample", stages::glance(sample, None)?));
         }
         Ok(fingerprint)
     }
@@ -139,6 +145,8 @@ impl Folders {
                 && stages::hash_attributes(asked.input, context)? == manifest.build.attributes_hash
                 && stages::hash_column(asked.input, of_input, context)?.as_ref()
                     == manifest.column.as_ref().map(|column| &column.input_hash)
+                && stages::hash_sample(params.metric, asked.input, context)?.as_ref()
+                    == manifest.build.query_sample.as_ref().map(|sample| &sample.hash)
             {
                 context.progress.note("the build had been finished");
                 return Ok(Begin::Complete(Box::new(manifest)));

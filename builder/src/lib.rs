@@ -24,6 +24,7 @@ mod phases;
 mod plan;
 mod planned;
 mod progress;
+mod query_sample;
 mod recalibrate;
 mod rows;
 mod run;
@@ -40,8 +41,9 @@ pub use config::{BuildConfig, ListCount, Params};
 pub use error::BuildError;
 pub use measured::{COPIES_DEFAULT, LIST_SIZE_DEFAULT};
 pub use plan::Plan;
-pub use planned::{PlannedAttribute, PlannedColumn, PlannedDocuments, PlannedPartition};
+pub use planned::{PlannedAttribute, PlannedColumn, PlannedDocuments, PlannedPartition, PlannedQuerySample};
 pub use progress::{Progress, Silent};
+pub use query_sample::held_back_rows;
 pub use recalibrate::{Recalibrated, recalibrate};
 pub use rows::Rows;
 pub use run::{BuildReport, Caller, build, build_for};
@@ -83,12 +85,15 @@ pub struct Input<'a> {
     pub column: Option<Column<'a>>,
     /// Which of the vectors are one document, where they are tokens: answers are then documents.
     pub documents: Option<&'a DocumentOffsets>,
+    /// Real queries, or a sample of them, of the vectors' dimension and element type: lists are learned from most of them.
+    /// [`held_back_rows`] says which are left for calibration.
+    pub query_sample: Option<&'a dyn VectorSource>,
 }
 
 impl<'a> Input<'a> {
     /// Vectors with row numbers as ids, and nothing beside.
     pub fn of(vectors: &'a dyn VectorSource) -> Input<'a> {
-        Input { vectors, ids: None, attributes: None, column: None, documents: None }
+        Input { vectors, ids: None, attributes: None, column: None, documents: None, query_sample: None }
     }
 }
 

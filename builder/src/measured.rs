@@ -123,6 +123,17 @@ pub(crate) mod parts {
     pub(crate) const DAMPING: f32 = 0.05;
 }
 
+/// Lists that are learned from a sample of queries. Page 065, bench `sample`.
+pub(crate) mod sample {
+    /// Vectors that queries want have lists of their own where half of the queries foresee this share of the neighbours of the others
+    /// at least: what is not foreseen lies among all other vectors.
+    pub(crate) const FORESEEN_MIN: f64 = 0.8;
+    /// And where these vectors are at most this share of all.
+    pub(crate) const WANTED_SHARE_MAX: f64 = 0.5;
+    /// How many times more lists they have than others: lists that a query scans a part of are shorter.
+    pub(crate) const WANTED_LISTS: u64 = 3;
+}
+
 /// Filing.
 pub(crate) mod filing {
     /// Nearest heads that a replica rule chooses from, as in SPANN.

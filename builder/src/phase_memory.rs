@@ -7,7 +7,7 @@ use crate::cluster::BLOCK_HEADS;
 use crate::config::{GROUP_BYTES, PART_SLACK, Params};
 use crate::filing::{FilingWidth, ReplicaRule};
 use crate::spill;
-use crate::stages::sorting_bytes;
+use crate::stages::{neighbours_bytes, scores_bytes, sorting_bytes};
 
 /// Program, stacks and allocator slack.
 pub(crate) const FIXED_BYTES: u64 = 48 << 20;
@@ -111,10 +111,11 @@ impl PhaseMemory {
             _ => (positions_bytes(vectors) + (1 << 20), RUN_BYTES_MIN, attribute_bytes(params)),
         };
         let (column, column_buffers) = column_bytes(params);
+        let others = check.max(write).max(trained).max(graph).max(ids).max(attributes + keys);
         let offsets = params.documents.as_ref().map_or(0, |documents| 4 * documents.count);
         PhaseMemory {
             kept: 2 * KEPT_BLOCK_BYTES.min(part_rows * head_row) + offsets,
-            others: check.max(write).max(trained).max(graph).max(ids).max(attributes + keys),
+            others: others.max(sample_bytes(params)),
             part,
             part_buffers: spill::memory_min(part_groups, params.part_record_bytes(), part_records),
             file,
@@ -136,6 +137,19 @@ impl PhaseMemory {
 /// Where rows are: pages' first ids, and ids with rows and positions of some rows.
 fn positions_bytes(vectors: u64) -> u64 {
     vectors / 60 + 36 * POSITION_ROWS.min(vectors)
+}
+
+/// Finding what the queries of a sample want: these as read and packed, their neighbours, a chunk of vectors as read, mapped and
+/// packed, scores, and the bits and keys of all rows.
+fn sample_bytes(params: &Params) -> u64 {
+    let Some(sample) = params.query_sample else { return 0 };
+    // CAST: widening, here and below
+    let (row, head_row, packed) =
+        (params.row_bytes() as u64, params.head_row_bytes() as u64, 4 * params.head_dim() as u64);
+    let queries =
+        sample.shaping() * (8 + head_row + packed + neighbours_bytes(sample.depth)) + 8 * sample.queries;
+    let chunk = (CHUNK_BYTES as u64).max(row) / row * (row + head_row + 2 * packed);
+    queries + chunk + params.threads as u64 * scores_bytes() + params.vectors / 2 + 2 * key_bytes(params)
 }
 
 /// Sorting the rows of a column: their positions, a chunk and a group in memory; and buffers at their smallest.
@@ -183,7 +197,7 @@ pub(crate) fn group_lists(params: &Params) -> u32 {
 
 /// Four bytes a row, where rows are laid out by their values.
 pub(crate) fn key_bytes(params: &Params) -> u64 {
-    if params.partition.is_some() { 4 * params.vectors } else { 0 }
+    if params.may_have_keys() { 4 * params.vectors } else { 0 }
 }
 
 /// Writing an attribute: a buffer of each of its runs, bits of positions, and numbers of values sorted by position.

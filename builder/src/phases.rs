@@ -30,7 +30,7 @@ const fn always(_: &BuildState<'_>) -> bool {
 }
 
 /// All phases but publication, which is one switch at the end.
-pub(crate) const PHASES: [Phase; 15] = [
+pub(crate) const PHASES: [Phase; 16] = [
     Phase {
         name: "check",
         needs: &[],
@@ -48,8 +48,16 @@ pub(crate) const PHASES: [Phase; 15] = [
         run: |state| stages::partition(state).map(|partitioned| state.done.partitioned = Some(partitioned)),
     },
     Phase {
+        name: "sample",
+        needs: &[Product::Checked],
+        gives: Some(Product::Sampled),
+        drops: &[],
+        wanted: |state| state.params.query_sample.is_some(),
+        run: |state| stages::wanted(state).map(|sampled| state.done.sampled = Some(sampled)),
+    },
+    Phase {
         name: "part",
-        needs: &[Product::Checked, Product::Partitioned],
+        needs: &[Product::Checked, Product::Partitioned, Product::Sampled],
         gives: Some(Product::Parted),
         drops: &[SAMPLE],
         wanted: always,
@@ -57,7 +65,7 @@ pub(crate) const PHASES: [Phase; 15] = [
     },
     Phase {
         name: "cluster",
-        needs: &[Product::Checked, Product::Partitioned, Product::Parted],
+        needs: &[Product::Checked, Product::Partitioned, Product::Sampled, Product::Parted],
         gives: Some(Product::Clustered),
         drops: &[],
         wanted: always,
@@ -81,7 +89,14 @@ pub(crate) const PHASES: [Phase; 15] = [
     },
     Phase {
         name: "write",
-        needs: &[Product::Checked, Product::Partitioned, Product::Clustered, Product::Filed, Product::Model],
+        needs: &[
+            Product::Checked,
+            Product::Partitioned,
+            Product::Sampled,
+            Product::Clustered,
+            Product::Filed,
+            Product::Model,
+        ],
         gives: Some(Product::Written),
         drops: &[FILED, HEADS, PARTITION],
         wanted: always,

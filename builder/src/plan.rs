@@ -7,7 +7,9 @@ use spandrel_index::{DType, HeadIndex, HeadIndexKind, Tier};
 use crate::BuildError;
 use crate::config::Params;
 use crate::phase_memory::{FIXED_BYTES, GRAPH_BYTES, PhaseMemory, RUN_BYTES_MIN, expected_copies, key_bytes};
-use crate::planned::{PlannedAttribute, PlannedColumn, PlannedDocuments, PlannedPartition};
+use crate::planned::{
+    PlannedAttribute, PlannedColumn, PlannedDocuments, PlannedPartition, PlannedQuerySample,
+};
 
 /// Predicted sizes. Bytes throughout.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +55,8 @@ pub struct Plan {
     pub column: Option<PlannedColumn>,
     /// How vectors are laid out by an attribute, if they are.
     pub partition: Option<PlannedPartition>,
+    /// What is done with a sample of queries, if there is one.
+    pub query_sample: Option<PlannedQuerySample>,
 }
 
 /// Largest total of spill buffers: more does not write faster.
@@ -145,6 +149,7 @@ impl Plan {
             documents,
             attributes: attributes.into_iter().map(|(attribute, _)| attribute).collect(),
             partition: PlannedPartition::of(params),
+            query_sample: PlannedQuerySample::of(params),
         }
     }
 
@@ -225,6 +230,7 @@ mod tests {
             partition: None,
             column: None,
             documents: None,
+            query_sample: None,
         }
     }
 

@@ -4,6 +4,7 @@ use spandrel_index::format::{BODY_AT, IdBytes, PageLayout, documents_bytes};
 
 use crate::attributes::AttributeParams;
 use crate::config::Params;
+use crate::query_sample::held_back_rows;
 
 /// An attribute, and what it is expected to take where all vectors are like the first 4 096. Bytes throughout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,5 +93,24 @@ impl PlannedPartition {
             attribute: partition.name.clone(),
             shared_vectors: (partition.shared() * params.vectors as f64) as u64, // CAST: an estimate
         })
+    }
+}
+
+/// What is done with a sample of queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlannedQuerySample {
+    /// Rows of the sample.
+    pub queries: u64,
+    /// Of these, held back for calibration.
+    pub held_back: u64,
+    /// Lists to form at most, before splitting: those of vectors that queries want are shorter.
+    pub lists_most: u64,
+}
+
+impl PlannedQuerySample {
+    pub(crate) fn of(params: &Params) -> Option<PlannedQuerySample> {
+        let queries = params.query_sample?.queries;
+        let held_back = held_back_rows(queries).count() as u64; // CAST: widening
+        Some(PlannedQuerySample { queries, held_back, lists_most: params.lists_most(params.lists) })
     }
 }

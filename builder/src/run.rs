@@ -140,6 +140,8 @@ fn forget_calibration(state: &mut BuildState<'_>) -> Result<(), BuildError> {
 fn refuses_input(error: &BuildError, checkpoint: &Checkpoint) -> bool {
     match error {
         BuildError::Value { .. } | BuildError::DuplicateId { .. } => true,
+        // Of the query sample, which is read first.
+        BuildError::Source(SourceError::Value { .. }) => checkpoint.checked.is_none(),
         BuildError::Source(SourceError::Read { source, .. }) => {
             source.kind() == std::io::ErrorKind::InvalidData && checkpoint.checked.is_none()
         }

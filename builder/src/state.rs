@@ -34,10 +34,11 @@ impl BuildState<'_> {
         given(self.done.checked.as_ref())
     }
 
-    /// Where rows belong, in a build that is partitioned.
+    /// Where rows belong, in a build that is partitioned, or where vectors that queries want have lists of their own.
     pub(crate) fn keys(&self) -> Result<Option<Keys>, BuildError> {
         let read = |done| Keys::read(done, self.params.vectors, &*self.scratch);
-        self.done.partitioned.as_ref().map(read).transpose()
+        let by_sample = self.done.sampled.as_ref().and_then(|sampled| sampled.keys.as_ref());
+        self.done.partitioned.as_ref().or(by_sample).map(read).transpose()
     }
 
     /// The vectors in coarse parts.
@@ -96,6 +97,7 @@ fn uuid(params: &Params, checked: &Checked) -> u128 {
     hash.update(checked.input_hash.as_bytes());
     hash.update(checked.attributes_hash.as_deref().unwrap_or_default().as_bytes());
     hash.update(checked.column_hash.as_deref().unwrap_or_default().as_bytes());
+    hash.update(checked.query_sample_hash.as_deref().unwrap_or_default().as_bytes());
     for (name, value) in params.fingerprint() {
         hash.update(name.as_bytes());
         hash.update(value.as_bytes());

@@ -293,6 +293,7 @@ impl TestIndex {
                 codebooks: None,
                 codes: Tier::Ssd,
                 kernels: crate::kernels::Variant::best().name().into(),
+                query_sample: None,
             },
             segments: vec![SegmentEntry {
                 uuid,

@@ -1,3 +1,4 @@
+mod sampled;
 mod versions;
 
 use std::ops::ControlFlow;

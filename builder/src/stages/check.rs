@@ -29,6 +29,7 @@ struct Chunk {
 
 pub(crate) fn check(state: &BuildState<'_>) -> Result<Checked, BuildError> {
     let BuildState { params, input, scratch, context, .. } = state;
+    let query_sample_hash = hash_sample(params.metric, *input, *context)?;
     let picks = sample_picks(params);
     let row_bytes = params.row_bytes();
     let mut sample = SpillWriter::create(&**scratch, SAMPLE, 1, row_bytes, 0)?;
@@ -49,7 +50,16 @@ pub(crate) fn check(state: &BuildState<'_>) -> Result<Checked, BuildError> {
     let input_hash = input_hash(hashes);
     let column_hash = hash_column(*input, &input_hash, *context)?;
     let ids_sum = input.ids.is_some().then(|| ids_sum.finish());
-    Ok(Checked { input_hash, ids_sum, norm_max, id_max, attributes_hash, column_hash, sample })
+    Ok(Checked {
+        input_hash,
+        ids_sum,
+        norm_max,
+        id_max,
+        attributes_hash,
+        column_hash,
+        query_sample_hash,
+        sample,
+    })
 }
 
 /// The hash that [`check`] gives an input, for comparison with that of an index.
@@ -177,6 +187,26 @@ pub(crate) fn hash_column(
     let hashes: Result<Vec<u128>, BuildError> =
         context.pool.install(|| chunks.into_par_iter().map_init(Vec::new, check).collect());
     Ok(Some(input_hash(hashes?)))
+}
+
+/// Checks the values of all rows of the sample, where there is one: their hash.
+pub(crate) fn hash_sample(
+    metric: Metric,
+    input: Input<'_>,
+    context: Context<'_>,
+) -> Result<Option<String>, BuildError> {
+    let Some(sample) = input.query_sample else { return Ok(None) };
+    let step = chunk_rows(sample.row_bytes());
+    let (mut rows, mut hashes) = (Vec::new(), Vec::new());
+    for first in (0..sample.len()).step_by(step as usize) {
+        context.check_stop()?;
+        let count = step.min(sample.len() - first);
+        rows.resize(count as usize * sample.row_bytes(), 0); // CAST: a chunk is small
+        sample.read_rows(first, &mut rows)?;
+        check_rows(sample, metric, first, &rows)?;
+        hashes.push(chunk_hash(&rows, &[]));
+    }
+    Ok(Some(input_hash(hashes)))
 }
 
 /// Refuses rows of a source, from row `first` on, that have no distance to others: the largest squared length, where lengths matter.

@@ -6,6 +6,7 @@ use super::records::{RecordLayout, cut_groups, head_rows};
 use crate::checkpoint::{Clustered, HEADS, LEAVES, PARTS};
 use crate::cluster::{ClusterParams, representative};
 use crate::config::Params;
+use crate::measured::sample::WANTED_LISTS;
 use crate::partition::{Keys, RowKey};
 use crate::spill::{Spill, SpillReader, SpillWriter};
 use crate::state::BuildState;
@@ -102,7 +103,9 @@ impl HeadWriter<'_> {
     fn cluster(&mut self, rows: Rows<'_>, run: &Run, leaf_of: &mut [u32]) -> Result<(), BuildError> {
         let (params, context, made) = (self.state.params, self.state.context, &mut self.made);
         let count = run.picks.len() as u64; // CAST: widening
-        let mut clustering = ClusterParams::new(lists_of(params, made.vectors, count));
+        let is_wanted = params.query_sample.is_some() && run.value == Some(0);
+        let times = if is_wanted { WANTED_LISTS as usize } else { 1 }; // CAST: small
+        let mut clustering = ClusterParams::new(times * lists_of(params, made.vectors, count));
         clustering.heads = params.heads;
         clustering.seed = params.seed_of(2, made.runs);
         (made.runs, made.vectors) = (made.runs + 1, made.vectors + count);

@@ -92,6 +92,7 @@ pub(crate) fn manifest(state: &BuildState<'_>) -> Manifest {
             codebooks: params.codebooks_hash(),
             codes: params.codes,
             kernels: params.kernels().to_owned(),
+            query_sample: checkpoint.sampled.as_ref().map(|sampled| sampled.record.clone()),
         },
         segments: vec![SegmentEntry {
             uuid: hash_hex(target.uuid),

@@ -92,6 +92,31 @@ pub struct BuildRecord {
     pub codes: Tier,
     /// Kernel variant, since floats round differently under another; `exact` where no kernel rounds.
     pub kernels: String,
+    /// The sample of real queries that lists were learned from, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_sample: Option<QuerySampleRecord>,
+}
+
+/// What an index learned from a sample of real queries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuerySampleRecord {
+    /// xxh3-128 of the sample's rows.
+    pub hash: String,
+    /// Rows of the sample.
+    pub queries: u64,
+    /// Of these, held back for calibration.
+    pub held_back: u64,
+    /// Neighbours of each query that were looked at.
+    pub depth: u64,
+    /// Vectors that are a neighbour of some query.
+    pub wanted: u64,
+    /// Neighbours of one half of the queries, and those of them that the other half wants as well.
+    pub foreseen_of: u64,
+    /// See `foreseen_of`.
+    pub foreseen: u64,
+    /// Whether the vectors that are wanted have lists of their own.
+    pub own_lists: bool,
 }
 
 impl Manifest {

@@ -73,6 +73,8 @@ pub enum Limit {
     MaxBytes,
     /// [`RangeParams::max_results`](crate::RangeParams::max_results).
     MaxResults,
+    /// [`SearchParams::min_head_score`](crate::SearchParams::min_head_score).
+    MinHeadScore,
 }
 
 impl Limit {
@@ -82,6 +84,7 @@ impl Limit {
             Limit::MaxLists => "max_lists",
             Limit::MaxBytes => "max_bytes",
             Limit::MaxResults => "max_results",
+            Limit::MinHeadScore => "min_head_score",
         }
     }
 }
@@ -128,8 +131,8 @@ pub struct Answer {
     pub explanation: Option<Box<Explanation>>,
     /// What was left out: the answer is not whole unless that is nothing.
     pub missing: Missing,
-    /// The limit that cut the answer short: `max_bytes` where lists or candidates were left out for it, `max_lists` where
-    /// fewer neighbours than asked for are returned although there are more.
+    /// The limit that cut the answer short: `max_bytes` where lists or candidates were left out for it, `max_lists` or
+    /// `min_head_score` where fewer neighbours than asked for are returned although there are more.
     pub limited_by: Option<Limit>,
     /// How the vectors that match the query's filter were searched; none without a filter, and in an answer from elsewhere. Where
     /// fewer than `k` match all are returned, unless a limit or damage left some out.

@@ -1,6 +1,8 @@
 //! Heads that are compared one by one.
 use std::ops::Range;
 
+use spandrel_index::for_each_element;
+
 use crate::fetch::NearList;
 use crate::subject::Query;
 use crate::terms::PIECE_BYTES;
@@ -36,6 +38,33 @@ pub(crate) fn compare_heads(
                 bytes = 0;
             }
         }
+    }
+}
+
+/// Inner products of a query with heads, as they were given: no element lifts them, and no scale.
+#[derive(Debug, Default)]
+pub(crate) struct HeadProducts {
+    query: Vec<f32>,
+}
+
+impl HeadProducts {
+    /// Takes up a query.
+    pub(crate) fn begin(&mut self, query: &Query<'_>) {
+        self.query.clear();
+        for_each_element(query.index.dtype(), query.exact.row, |x| self.query.push(x));
+    }
+
+    /// With the head of a list.
+    pub(crate) fn of(&self, query: &Query<'_>, near: &NearList) -> f32 {
+        let heads = &query.segment(near.segment).heads;
+        let row = &heads.rows()[near.list as usize * heads.row_bytes()..][..heads.row_bytes()];
+        let (mut at, mut sum) = (0, 0.0);
+        for_each_element(query.index.space().dtype(query.index.dtype()), row, |x| {
+            // The last element of a head is the one that lifts it.
+            sum += self.query.get(at).map_or(0.0, |&q| f64::from(q) * f64::from(x));
+            at += 1;
+        });
+        sum as f32 // CAST: rounds
     }
 }
 

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use spandrel_index::format::VectorsOf;
-use spandrel_index::{Matches, RadiusError};
+use spandrel_index::{Matches, Metric, RadiusError};
 use spandrel_names::named;
 
 use crate::filter_plan::FilterPlan;
@@ -39,6 +39,11 @@ pub struct SearchParams {
     pub epsilon: Option<f32>,
     /// Lists read at most: 1 or more.
     pub max_lists: Option<u32>,
+    /// Lists whose head has a smaller inner product with the query than this are not searched: any finite number, under inner product and
+    /// without a filter. Given without `recall`, `epsilon` and `max_lists` it alone decides: all other lists are searched. It holds in any
+    /// case: where the lists that are left hold fewer than `k` vectors, fewer are returned, and
+    /// [`Answer::limited_by`](crate::Answer::limited_by) says so. No [`Promise`](crate::Promise) is made.
+    pub min_head_score: Option<f32>,
     /// The share of its work that a query spends, from 0 to 1, as a server under load asks for less. It costs recall, not
     /// answers. A query that asks for a recall takes the point of the index's curve that takes this share of the work for
     /// it, but for a recall of a half at least; others read this share of their lists.
@@ -101,6 +106,7 @@ impl SearchParams {
             misses: 1.0,
             epsilon: None,
             max_lists: None,
+            min_head_score: None,
             effort: 1.0,
             max_bytes: None,
             rerank: None,
@@ -203,6 +209,23 @@ pub enum ParamsError {
     /// No list may be read.
     #[error("max-lists is 0, expected at least 1")]
     ZeroLists,
+    /// Not a score.
+    #[error("min-head-score is {found}, expected a finite number")]
+    HeadScore {
+        /// The value given.
+        found: f32,
+    },
+    /// Heads have no score by which more is nearer. Give a number of lists or epsilon.
+    #[error(
+        "min-head-score is given and the index compares by {metric}, expected ip; give max-lists or epsilon"
+    )]
+    HeadScoreMetric {
+        /// The metric of the index.
+        metric: Metric,
+    },
+    /// Matches of a filter are not always found by their lists. Give one of the two.
+    #[error("min-head-score and a filter are both given, expected one of them")]
+    HeadScoreFilter,
     /// No byte may be read.
     #[error("max-bytes is 0, expected at least 1")]
     ZeroBytes,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::VectorsOf;
-use spandrel_index::{Index, Matches, SegmentMatches, Tier};
+use spandrel_index::{Index, Matches, Metric, SegmentMatches, Tier};
 
 use crate::accept::Accepted;
 use crate::costs::lists_are_masked;
@@ -33,6 +33,8 @@ const KEPT_MORE: f32 = 1.5;
 pub struct QueryPlan {
     pub(crate) probe: ProbePlan,
     pub(crate) stop: StopPlan,
+    /// Lists whose head has a smaller inner product with the query are not searched.
+    pub(crate) min_head_score: Option<f32>,
     /// Which vectors may be answers.
     pub(crate) accept: Accepted,
     /// How they are searched, where they are those that match a filter.
@@ -100,8 +102,11 @@ impl QueryPlan {
         let best = least(params.k);
         let k = if by_column { least(params.column_candidates()?) } else { best };
         check_pruning(params)?;
+        check_head_score(params, index)?;
+        let is_named =
+            params.epsilon.is_some() || params.max_lists.is_some() || params.min_head_score.is_some();
         let target = match params.recall {
-            None if params.epsilon.is_some() || params.max_lists.is_some() => None,
+            None if is_named => None,
             asked => Some(asked.unwrap_or(RECALL_DEFAULT)),
         };
         let lists_max = params.max_lists.unwrap_or(u32::MAX).min(index.found_lists());
@@ -151,6 +156,7 @@ impl QueryPlan {
         Ok(QueryPlan {
             probe,
             stop: StopPlan { lists_max, bytes_max, rule: learned, followed },
+            min_head_score: params.min_head_score,
             accept,
             filtered,
             collect: CollectPlan::Nearest { k, best },
@@ -158,7 +164,9 @@ impl QueryPlan {
             verify,
             times: params.times || params.explain,
             explain: params.explain,
-            promise: target.map(|target| Promise { target, expected }),
+            promise: target
+                .filter(|_| params.min_head_score.is_none())
+                .map(|target| Promise { target, expected }),
         })
     }
 
@@ -186,6 +194,7 @@ impl QueryPlan {
         Ok(QueryPlan {
             probe: ProbePlan { epsilon: None, lists: index.lists(), last: 1.0, beyond: 0, together: None },
             stop: StopPlan { lists_max: index.lists(), bytes_max, rule: None, followed: None },
+            min_head_score: None,
             accept: within_filter(params, index),
             filtered: None,
             collect: CollectPlan::Within(RangePlan::new(score, pruning, bytes_max)),
@@ -334,6 +343,18 @@ fn check_pruning(params: &SearchParams) -> Result<(), ParamsError> {
         return Err(ParamsError::Effort { found: params.effort });
     }
     Ok(())
+}
+
+fn check_head_score(params: &SearchParams, index: &Index) -> Result<(), ParamsError> {
+    match params.min_head_score {
+        None => Ok(()),
+        Some(found) if !found.is_finite() => Err(ParamsError::HeadScore { found }),
+        Some(_) if index.metric() != Metric::InnerProduct => {
+            Err(ParamsError::HeadScoreMetric { metric: index.metric() })
+        }
+        Some(_) if params.filter.is_some() => Err(ParamsError::HeadScoreFilter),
+        Some(_) => Ok(()),
+    }
 }
 
 /// Recall to be expected; none where nothing is known.

@@ -5,7 +5,7 @@ use spandrel_index::{Index, Tier};
 
 use crate::fetch::{ListPlace, NearList};
 use crate::guard::Guard;
-use crate::heads::compare_heads;
+use crate::heads::{HeadProducts, compare_heads};
 use crate::kept;
 use crate::plan::QueryPlan;
 use crate::spend::ProbePlan;
@@ -31,6 +31,8 @@ pub(crate) struct Prober {
     shared: Vec<NearList>,
     /// Of heads that are compared one by one.
     distances: Vec<f32>,
+    /// Inner products of the query with heads, where they decide.
+    products: HeadProducts,
     /// The lists of all segments whose heads are nearest to the last query, ascending by distance.
     nearest: Vec<NearList>,
 }
@@ -57,6 +59,8 @@ pub(crate) struct Probed {
     pub(crate) is_widened: bool,
     /// Whether lists are given up for that.
     pub(crate) is_given_up: bool,
+    /// Whether lists were left out since their heads' scores are too small.
+    pub(crate) is_below: bool,
     /// Why the search for heads was given up, if it was; nothing is chosen then.
     pub(crate) end: Option<End>,
 }
@@ -119,6 +123,7 @@ impl Prober {
         if ended.is_some() {
             return Probed { head_distances, end: ended, ..Probed::default() };
         }
+        let are_below = self.leave_out_below(query, plan);
         // Those of a partition's small values are searched in any case, and come first.
         let shared = self.take_shared(query, keeps_empty, &is_unreadable, out);
         let shared_places = out.len();
@@ -135,8 +140,9 @@ impl Prober {
                 out.clear();
                 return Probed { head_distances, end: ended, ..Probed::default() };
             }
+            let is_below = self.leave_out_below(query, plan) || are_below;
             let within = self.within_epsilon(probe);
-            let mut probed = Probed { head_distances, ..Probed::default() };
+            let mut probed = Probed { head_distances, is_below, ..Probed::default() };
             // Vectors of the lists planned for, and those wanted that may be answers.
             let (mut passed, mut wanted) = (0, None);
             out.truncate(shared_places);
@@ -183,6 +189,18 @@ impl Prober {
             }
             lists = more_lists(index, lists, missing).min(plan.stop.lists_max);
         }
+    }
+
+    /// Leaves out lists whose heads' scores are too small: whether there were some.
+    fn leave_out_below(&mut self, query: &Query<'_>, plan: &QueryPlan) -> bool {
+        let Some(least) = plan.min_head_score else { return false };
+        let Prober { nearest, shared, products, .. } = self;
+        let found = nearest.len() + shared.len();
+        products.begin(query);
+        for lists in [&mut *nearest, &mut *shared] {
+            lists.retain(|near| products.of(query, near) >= least);
+        }
+        nearest.len() + shared.len() < found
     }
 
     /// Takes the lists that values of a partition share, those that can be read.

@@ -22,6 +22,8 @@ pub(crate) struct Progress {
     pub(crate) limited_by: Option<Limit>,
     /// Lists chosen by nearness: those that are searched in any case are not among them.
     pub(crate) chosen: u32,
+    /// Whether lists were left out since their heads' scores are too small.
+    pub(crate) is_below: bool,
     /// Lists chosen that were not searched, since those before had found enough.
     pub(crate) unsearched: u32,
     /// Reads not yet back.
@@ -53,6 +55,7 @@ impl Progress {
         (self.chosen, self.unsearched) = (0, 0);
         self.bytes_left = plan.stop.bytes_max;
         self.limited_by = None;
+        self.is_below = false;
         self.end = None;
         self.filtered = plan.filtered.map(FilteredPlan::filtered);
         self.is_sparse = false;

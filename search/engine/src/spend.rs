@@ -29,7 +29,9 @@ pub(crate) struct ProbePlan {
 impl ProbePlan {
     /// As a query names it.
     fn named(params: &SearchParams, index: &Index, effort: f64) -> ProbePlan {
-        let lists = params.max_lists.unwrap_or(EPSILON_LISTS_MAX).min(index.found_lists());
+        let by_score = params.epsilon.is_none() && params.min_head_score.is_some();
+        let lists_max = if by_score { u32::MAX } else { EPSILON_LISTS_MAX };
+        let lists = params.max_lists.unwrap_or(lists_max).min(index.found_lists());
         // Of those there are: a share of more than all would be all.
         let lists = (f64::from(lists) * effort).ceil().max(1.0) as u32; // CAST: a share of a count
         ProbePlan {

@@ -8,6 +8,7 @@ use spandrel_datasets::{IdFile, RangeTruth, Rows, Truth};
 use spandrel_engine::{Distances, EngineConfig, RangeParams};
 use spandrel_index::{Index, VectorSource as _};
 
+use super::attention::AttentionArgs;
 use super::ceiling;
 use super::column::{ColumnFit, ColumnQueriesArgs};
 use super::disk;
@@ -78,6 +79,10 @@ pub struct BenchArgs {
     /// Most lists read [default: the index's own].
     #[arg(long, value_name = "N,N", value_delimiter = ',', help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_lists: Vec<u32>,
+    /// Lists whose head has a smaller inner product with the query are not read, of an index by inner product [default: no such bound].
+    #[arg(long, value_name = "S,S", value_delimiter = ',', allow_negative_numbers = true, conflicts_with_all = ["server", "radius", "query_documents"],
+          help_heading = KNOBS)]
+    pub min_head_score: Vec<f32>,
     /// Vectors compared exactly after their codes were scanned, those most likely to be among the nearest [default: by the
     /// errors of their estimates].
     #[arg(long, value_name = "N,N", value_delimiter = ',', help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
@@ -96,6 +101,9 @@ pub struct BenchArgs {
     /// Which vectors may be answers; the truth is one of `data truth --filters`.
     #[command(flatten)]
     pub filter: FilterArgs,
+    /// How much of the attention mass answers hold.
+    #[command(flatten)]
+    pub attention: AttentionArgs,
     /// Where codes and vectors are.
     #[command(flatten)]
     pub places: PlaceArgs,
@@ -185,7 +193,9 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     let column = args.column.open(ColumnFit::of(&index), &args.input, queries.len(), session)?;
     let column = column.map(|file| Rows::read(&file)).transpose()?;
     let filters = filters.as_ref();
-    let examples = Examples { queries: &queries, column: column.as_ref(), truth: &truth, filters };
+    let attention = args.attention.open(&index, &queries, &args.input, session)?;
+    let attention = attention.as_ref();
+    let examples = Examples { queries: &queries, column: column.as_ref(), truth: &truth, filters, attention };
     let points = measure::measure(&index, examples, &sweep, session)?;
     let ceiling = ceiling::words(&index, examples, &sweep, &points, session)?.unwrap_or_default();
     hand_out(args, &sweep.setup.label, &points, &ceiling, session)
@@ -267,6 +277,7 @@ pub(super) fn params_of(args: &BenchArgs) -> Vec<PointParams> {
         recall: args.recall.clone(),
         epsilon: args.epsilon.clone(),
         max_lists: args.max_lists.clone(),
+        min_head_score: args.min_head_score.clone(),
         rerank: args.rerank.clone(),
         rerank_errors: args.rerank_errors.clone(),
     })

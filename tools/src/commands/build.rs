@@ -21,6 +21,7 @@ use super::defaults;
 use super::documents::DocumentsArgs;
 use super::ids::Ids;
 use super::input::InputArgs;
+use super::query_sample::{self, QuerySampleArgs};
 use super::shape::{ShapeArgs, plan_json, plan_text, search_memory_warning};
 use crate::figures::{process_memory, units};
 use crate::{Meter, Session};
@@ -58,6 +59,9 @@ pub struct BuildArgs {
     /// Which vectors are one document.
     #[command(flatten)]
     pub documents: DocumentsArgs,
+    /// What queries will be like.
+    #[command(flatten)]
+    pub query_sample: QuerySampleArgs,
     /// Codebooks to take for --code pq:MxN instead of training them: npy (<f4) of M x 2^N x D/M values, D the dimension
     /// rounded up to a multiple of M, centroids of residuals (vector less head of its list, in the metric's space).
     #[arg(long, value_name = "FILE", requires = "code")]
@@ -93,8 +97,10 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     let source = args.attributes.file.open(base_rows, session)?;
     let column = args.column.open(&args.input)?;
     let documents = args.documents.open(base.len())?;
+    let query_sample = args.query_sample.open(base.dtype(), &args.input, session)?;
     let input = Input {
         vectors: &base,
+        query_sample: query_sample.as_ref().map(|sample| sample as _),
         ids: ids.as_ref().map(|ids| ids as _),
         attributes: args.attributes.of(source.as_deref().map(|source| source as _)),
         column: column.as_ref().map(|column| column.input(&column.file)),
@@ -155,7 +161,8 @@ pub(super) fn build_watched(
     session: &Session,
 ) -> anyhow::Result<BuildReport> {
     let progress = MeterProgress::new(session);
-    let calibrator = Calibrator::of(config);
+    let held_back = input.query_sample.filter(|_| calibrate).map(query_sample::held_back).transpose()?;
+    let calibrator = Calibrator::of(config, held_back.as_deref());
     let caller = Caller {
         progress: &progress,
         stop: &session.stop,

@@ -2,7 +2,7 @@
 use std::error::Error;
 
 use spandrel_builder::{BuildConfig, Calibrate, Unpublished};
-use spandrel_engine::{CalibrateLimits, CalibrateParams, calibrate};
+use spandrel_engine::{CalibrateLimits, CalibrateParams, GivenQueries, calibrate};
 use spandrel_index::format::RecallCurves;
 
 /// Finds what recall to expect, within what the build may use.
@@ -10,10 +10,11 @@ use spandrel_index::format::RecallCurves;
 pub struct Calibrator<'a>(pub CalibrateParams<'a>);
 
 impl Calibrator<'_> {
-    /// With rows of the index, and with the threads and the memory of a build.
-    pub fn of(config: &BuildConfig) -> Calibrator<'static> {
+    /// With queries that were held back, or rows of the index without any, and with the threads and the memory of a build.
+    pub fn of<'a>(config: &BuildConfig, held_back: Option<&'a [u8]>) -> Calibrator<'a> {
         let limits = CalibrateLimits { threads: config.threads, memory_bytes: config.memory_bytes };
-        Calibrator(CalibrateParams::new(limits))
+        let given = held_back.map(|rows| GivenQueries { rows, truth: None });
+        Calibrator(CalibrateParams { given, ..CalibrateParams::new(limits) })
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use spandrel_index::format::Version;
 use spandrel_index::{HeadIndex, Index, Segment, versions};
 
-use super::{column, defaults, documents, partition};
+use super::{column, defaults, documents, partition, query_sample};
 use crate::Session;
 use crate::figures::{Align, TextTable, process_memory, units};
 
@@ -178,6 +178,7 @@ fn text(about: &About<'_>) -> String {
         ),
     );
     line("input hash", build.input_hash.clone());
+    query_sample::text(manifest).into_iter().for_each(|sample| line("sample", sample));
     let names = ["attributes"].into_iter().chain(std::iter::repeat(""));
     names.zip(attributes::texts(index)).for_each(|(name, attribute)| line(name, attribute));
     partition::texts(manifest).for_each(|partition| line("partition", partition));

@@ -10,6 +10,7 @@ use spandrel_engine::{
 use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Metric, VectorSource as _};
 
+use super::attention::Attention;
 use super::filter::{Compiler, Searching};
 use super::running::Setup;
 use super::truth_check::{Sample, Stored, check_count, nearer_than_truth, note_nearer};
@@ -37,6 +38,8 @@ pub(super) struct Examples<'a> {
     pub(super) truth: &'a Truth,
     /// Filters of the queries, by which the truth was computed.
     pub(super) filters: Option<&'a Compiler<'a>>,
+    /// What all vectors weigh, where the share that answers hold is asked for.
+    pub(super) attention: Option<&'a Attention>,
 }
 
 /// Values to be measured; an empty list leaves a setting to the index.
@@ -45,6 +48,7 @@ pub(super) struct Pruning {
     pub(super) recall: Vec<f64>,
     pub(super) epsilon: Vec<f32>,
     pub(super) max_lists: Vec<u32>,
+    pub(super) min_head_score: Vec<f32>,
     pub(super) rerank: Vec<u32>,
     pub(super) rerank_errors: Vec<f32>,
 }
@@ -54,19 +58,28 @@ pub(super) fn cross(values: &Pruning) -> Vec<PointParams> {
     fn or_none<T: Copy>(values: &[T]) -> Vec<Option<T>> {
         if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
     }
-    let mut params = Vec::new();
-    for recall in or_none(&values.recall) {
-        for epsilon in or_none(&values.epsilon) {
-            for max_lists in or_none(&values.max_lists) {
-                for rerank in or_none(&values.rerank) {
-                    for rerank_errors in or_none(&values.rerank_errors) {
-                        params.push(PointParams { recall, epsilon, max_lists, rerank, rerank_errors });
-                    }
-                }
-            }
-        }
-    }
-    params
+    let mut params = vec![PointParams::default()];
+    params = with_each(&params, &or_none(&values.recall), |of, recall| PointParams { recall, ..of });
+    params = with_each(&params, &or_none(&values.epsilon), |of, epsilon| PointParams { epsilon, ..of });
+    params = with_each(&params, &or_none(&values.max_lists), |of, max_lists| PointParams { max_lists, ..of });
+    let scores = or_none(&values.min_head_score);
+    params = with_each(&params, &scores, |of, min_head_score| PointParams { min_head_score, ..of });
+    params = with_each(&params, &or_none(&values.rerank), |of, rerank| PointParams { rerank, ..of });
+    let errors = or_none(&values.rerank_errors);
+    with_each(&params, &errors, |of, rerank_errors| PointParams { rerank_errors, ..of })
+}
+
+/// Each of the points with each of the values.
+fn with_each<T: Copy>(
+    points: &[PointParams],
+    values: &[T],
+    set: impl Fn(PointParams, T) -> PointParams,
+) -> Vec<PointParams> {
+    points
+        .iter()
+        .flat_map(|&point| values.iter().map(move |&value| (point, value)))
+        .map(|(p, v)| set(p, v))
+        .collect()
 }
 
 /// Refuses a truth that cannot be that of the queries, or is too narrow.
@@ -101,7 +114,7 @@ pub(super) fn measure<'a>(
     sweep: &Sweep,
     session: &Session,
 ) -> anyhow::Result<Vec<Point>> {
-    let Examples { queries, column, truth, filters } = examples;
+    let Examples { queries, column, truth, filters, attention } = examples;
     let metric = index.shape_of(examples.compared()).metric;
     check_truth(truth, queries, sweep.k, filters.is_some())?;
     check_sample(index, examples, &sweep.setup)?;
@@ -133,6 +146,7 @@ pub(super) fn measure<'a>(
             None => recall(metric, &run.answers, known, sweep.k)?,
             Some(_) => filtered_recall(metric, (0..).zip(&run.answers), truth, sweep.k)?,
         };
+        let attention_mass = attention.map(|attention| attention.mass(&run.answers));
         let nearer = nearer_than_truth(metric, (0..).zip(&run.answers), truth, sweep.k);
         note_nearer(nearer, session);
         let point = Point { k: Some(sweep.k as u64), recall, ..running.point(run) }; // CAST: widening
@@ -142,10 +156,13 @@ pub(super) fn measure<'a>(
             compile_us,
             uncached_qps: compile_us.map(uncached),
             distances: Some(sweep.distances.to_string()),
+            scanned_share: point.vectors_scanned.map(|scanned| scanned / index.vectors() as f64), // CAST: exact to 2^53
+            attention_mass,
             params: Params::Ours(PointParams {
                 recall: search.recall,
                 epsilon: plan.epsilon(),
                 max_lists: Some(plan.lists()),
+                min_head_score: search.min_head_score,
                 rerank: if let Some(Rerank::Count(count)) = plan.rerank() { Some(count) } else { None },
                 rerank_errors: if let Some(Rerank::Errors(errors)) = plan.rerank() {
                     Some(errors)

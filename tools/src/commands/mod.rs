@@ -1,5 +1,6 @@
 //! The sub-commands, one file each.
 pub mod admin;
+mod attention;
 mod attributes;
 pub mod bench;
 pub mod build;
@@ -26,6 +27,7 @@ mod neighbour_attributes;
 mod partition;
 pub mod plan;
 pub mod query;
+pub mod query_sample;
 pub mod recall;
 pub mod remote;
 pub mod report;

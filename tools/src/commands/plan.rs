@@ -14,6 +14,7 @@ use super::attributes::AttributeArgs;
 use super::column::ColumnArgs;
 use super::documents::DocumentsArgs;
 use super::input::InputArgs;
+use super::query_sample::QuerySampleArgs;
 use super::shape::{ShapeArgs, plan_json, plan_text};
 use crate::figures::{Align, TextTable, units};
 use crate::values::SearchMemory;
@@ -49,6 +50,9 @@ pub struct PlanArgs {
     /// Which vectors are one document.
     #[command(flatten)]
     pub documents: DocumentsArgs,
+    /// What queries will be like.
+    #[command(flatten)]
+    pub query_sample: QuerySampleArgs,
     /// What the index looks like.
     #[command(flatten)]
     pub shape: ShapeArgs,
@@ -108,8 +112,10 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
         Imagined { vectors: source.vectors, dim, dtype }
     });
     let documents = args.documents.open(whole.vectors)?;
+    let query_sample = args.query_sample.open(source.dtype(), &args.input, session)?;
     let input = Input {
         documents: documents.as_ref(),
+        query_sample: query_sample.as_ref().map(|sample| sample as _),
         column: column.as_ref().zip(of_column.as_ref()).map(|(column, vectors)| column.input(vectors)),
         attributes: args.attributes.of(attributes.as_deref().map(|source| source as _)),
         ..Input::of(&source)

@@ -43,7 +43,7 @@ impl KnobArgs {
     /// As the settings of a point, with the recall wanted.
     pub(super) fn point(self, recall: Option<f64>) -> PointParams {
         let KnobArgs { epsilon, max_lists, rerank, rerank_errors } = self;
-        PointParams { recall, epsilon, max_lists, rerank, rerank_errors }
+        PointParams { recall, epsilon, max_lists, min_head_score: None, rerank, rerank_errors }
     }
 }
 

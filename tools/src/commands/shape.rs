@@ -10,7 +10,7 @@ use spandrel_builder::{BuildConfig, Choice, ListCount, Plan, VectorShape};
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
 
-use super::{attributes, column, documents, partition};
+use super::{attributes, column, documents, partition, query_sample};
 use crate::figures::{Machine, memory_limit, units};
 use crate::values::{ByteSize, SearchMemory};
 
@@ -146,6 +146,7 @@ pub(super) fn plan_json(plan: &Plan) -> serde_json::Value {
         "partition": partition::plan_json(plan),
         "column": column::plan_json(plan),
         "documents": documents::plan_json(plan),
+        "query_sample": query_sample::plan_json(plan),
     })
 }
 
@@ -185,12 +186,14 @@ pub(super) fn plan_text(plan: &Plan) -> String {
     let partition = partition::plan_text(plan).map(|text| ("partition", text));
     let column = column::plan_text(plan).map(|text| ("column", text));
     let documents = documents::plan_text(plan).map(|text| ("documents", text));
+    let sample = query_sample::plan_text(plan).map(|text| ("query sample", text));
     lines
         .into_iter()
         .chain(attributes)
         .chain(partition)
         .chain(column)
         .chain(documents)
+        .chain(sample)
         .map(|(name, value)| format!("{name:<14}{value}\n"))
         .collect()
 }

@@ -16,6 +16,9 @@ pub struct PointParams {
     pub epsilon: Option<f32>,
     /// Most lists read.
     pub max_lists: Option<u32>,
+    /// Lists with heads of a smaller inner product are not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_head_score: Option<f32>,
     /// Vectors compared exactly after their codes were scanned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rerank: Option<u32>,
@@ -31,6 +34,7 @@ impl PointParams {
             recall: self.recall,
             epsilon: self.epsilon,
             max_lists: self.max_lists,
+            min_head_score: self.min_head_score,
             rerank: self.rerank.map(Rerank::Count).or(self.rerank_errors.map(Rerank::Errors)),
             ..SearchParams::new(k)
         }
@@ -96,6 +100,7 @@ impl fmt::Display for PointParams {
             ("recall", self.recall.map(|value| value.to_string())),
             ("epsilon", self.epsilon.map(|value| value.to_string())),
             ("max_lists", self.max_lists.map(|value| value.to_string())),
+            ("min_head_score", self.min_head_score.map(|value| value.to_string())),
             ("rerank", self.rerank.map(|value| value.to_string())),
             ("rerank_errors", self.rerank_errors.map(|value| value.to_string())),
         ];

@@ -68,11 +68,11 @@ figures! {
     /// Which distances were given: exact or any.
     distances: Option<String> = "exact".to_owned();
     /// How the search was set. epsilon: a list is read if its head is at most 1 + epsilon times as far from the query as
-    /// the nearest head; max_lists: the most lists read; rerank: vectors compared exactly after their codes were scanned;
-    /// rerank_errors: those whose estimate, less half of this number of its standard errors, is among the k best.
+    /// the nearest head; max_lists: the most lists read; min_head_score: lists with heads of a smaller inner product are not read;
+    /// rerank: vectors compared exactly after their codes were scanned; rerank_errors: those whose estimate, less half of this number of its standard errors, is among the k best.
     #[serde(default)]
     params: Params = super::PointParams {
-        recall: None, epsilon: Some(0.2), max_lists: Some(64), rerank: None, rerank_errors: Some(1.5)
+        recall: None, epsilon: Some(0.2), max_lists: Some(64), min_head_score: None, rerank: None, rerank_errors: Some(1.5)
     }, "settings" settings;
     /// Neighbours asked for.
     k: Option<u64> = 10;
@@ -136,6 +136,11 @@ figures! {
     lists: Option<f64> = 40.0, "lists" number;
     /// Vectors per query whose distance was computed, or estimated from a code.
     vectors_scanned: Option<f64> = 2330.0, "vectors" number;
+    /// The same over the vectors of the index, copies counted each time, in percent (in JSON as a share of 1).
+    scanned_share: Option<f64> = 0.00233, "scanned %" percent;
+    /// Share of the attention mass of all vectors (the softmax of the scaled inner products) that the neighbours returned hold, in
+    /// percent (in JSON as a share of 1), where it was asked for.
+    attention_mass: Option<f64> = 0.93, "mass %" percent;
     /// Vectors that might be among the nearest, by their estimates, per query.
     candidates: Option<f64> = 40.0, "candidates" number;
     /// Vectors per query compared exactly after their codes were scanned.

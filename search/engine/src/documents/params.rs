@@ -74,6 +74,7 @@ impl DocumentParams {
         QueryPlan {
             probe: ProbePlan { epsilon: None, lists, last: 1.0, beyond: 0, together: None },
             stop: StopPlan { lists_max, bytes_max, rule: None, followed: None },
+            min_head_score: None,
             accept: Accepted::default(),
             filtered: None,
             collect: CollectPlan::Tokens { keep },

@@ -43,7 +43,11 @@ pub(super) fn answer(
     let all = plan.probe.together.map_or(index.found_lists(), |lists| lists.saturating_sub(shared));
     let is_limited =
         neighbours.len() < plan.best() && plan.stop.lists_max < all && progress.chosen >= plan.stop.lists_max;
-    let limited_by = progress.limited_by.or(is_limited.then_some(Limit::MaxLists));
+    let is_below = neighbours.len() < plan.best() && progress.is_below;
+    let limited_by = progress
+        .limited_by
+        .or(is_limited.then_some(Limit::MaxLists))
+        .or(is_below.then_some(Limit::MinHeadScore));
     // What was left out may be what the curve counts on, and where matches lie far from the query it says nothing.
     let is_cut = limited_by == Some(Limit::MaxBytes) || progress.missing.parts() > 0 || progress.is_sparse;
     let promise =

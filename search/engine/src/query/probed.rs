@@ -251,7 +251,9 @@ impl Probed {
     pub(super) fn is_short(&self, step: &Step<'_>) -> bool {
         let is_short = !self.unreadable.is_empty() && self.vectors < step.plan.k() as u64;
         let progress = &step.progress;
-        let may_grow = progress.limited_by.is_none() && progress.chosen < step.plan.stop.lists_max;
+        // Lists with heads of too small a score take no other's place.
+        let may_grow =
+            progress.limited_by.is_none() && !progress.is_below && progress.chosen < step.plan.stop.lists_max;
         is_short && may_grow
     }
 
@@ -285,6 +287,7 @@ fn note(progress: &mut Progress, chosen: &probe::Probed, planned: u32) {
         explanation.shared_lists = chosen.shared;
         explanation.lists_planned = planned;
     }
+    progress.is_below |= chosen.is_below;
     progress.end = progress.end.or(chosen.end);
 }
 

@@ -18,6 +18,7 @@ mod damage;
 mod ending;
 mod fetching;
 mod filtered;
+mod head_score;
 mod hooked;
 mod threads;
 

@@ -112,6 +112,7 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
         recall: options.recall,
         misses: 1.0,
         epsilon: options.epsilon,
+        min_head_score: None,
         max_lists: options.max_lists,
         effort: 1.0,
         max_bytes: options.max_bytes,
@@ -327,6 +328,8 @@ fn limited_by(answer: &Answer) -> v1::Limit {
         Some(Limit::MaxLists) => v1::Limit::MaxLists,
         Some(Limit::MaxBytes) => v1::Limit::MaxBytes,
         Some(Limit::MaxResults) => v1::Limit::MaxResults,
+        // No request carries it.
+        Some(Limit::MinHeadScore) => v1::Limit::Unspecified,
     }
 }
 

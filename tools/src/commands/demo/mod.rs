@@ -225,7 +225,7 @@ impl Demo<'_> {
             seconds: 1.0,
         };
         let sweep = Sweep { setup, k, params, distances: Distances::Exact, stages: false };
-        let examples = Examples { queries: &queries, column: None, truth, filters: None };
+        let examples = Examples { queries: &queries, column: None, truth, filters: None, attention: None };
         let points = measure::measure(&index, examples, &sweep, self.session)?;
         let ceiling = ceiling::words(&index, examples, &sweep, &points, self.session)?;
         self.say(&indented(&format!("{}\n{}", bench::text(&points), ceiling.unwrap_or_default())))?;

@@ -62,6 +62,10 @@ pub struct QueryArgs {
     /// How thoroughly to search.
     #[command(flatten)]
     pub knobs: KnobArgs,
+    /// Lists whose head has a smaller inner product with the query are not read, of an index by inner product. Fewer than k vectors are
+    /// returned where those that are left hold fewer.
+    #[arg(long, value_name = "S", allow_negative_numbers = true, conflicts_with_all = ["server", "radius", "query_documents"], help_heading = KNOBS)]
+    pub min_head_score: Option<f32>,
     /// All within a radius.
     #[command(flatten)]
     pub radius: RadiusArgs,
@@ -174,6 +178,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         compare_by: args.column.compare_by(),
         distances: args.places.distances,
         explain: args.explain,
+        min_head_score: args.min_head_score,
         ..args.knobs.point(args.recall).search(args.k as usize) // CAST: widening
     };
     QueryPlan::of(&params, &index)?;

@@ -172,7 +172,7 @@ fn push_within(all: &mut RangeTruth, answer: &Answer) -> anyhow::Result<()> {
 #[derive(Debug, Default)]
 struct Limited([usize; LIMITS.len()]);
 
-const LIMITS: [Limit; 3] = [Limit::MaxLists, Limit::MaxBytes, Limit::MaxResults];
+const LIMITS: [Limit; 4] = [Limit::MaxLists, Limit::MaxBytes, Limit::MaxResults, Limit::MinHeadScore];
 
 impl Limited {
     fn count(&mut self, answer: &Answer) {

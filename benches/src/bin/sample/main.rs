@@ -1,0 +1,131 @@
+//! Measures what a sample of real queries is worth: the share of the vectors whose codes are scanned for a recall of 0.95, of indexes
+//! that are built without and with it. Queries that are unlike the vectors, and queries like them.
+//!
+//! ```text
+//! cargo run --release -p spandrel-benches --bin sample -- --data DIR
+//! ```
+//! `DIR` holds folders with `base.*bin`, `query.*bin` and `truth.ibin`: `kv32` with `sample.*bin` beside by inner product, and `sift1m`
+//! by squared L2, of whose queries the first half is measured with and the second is the sample.
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use spandrel_benches::Calibrator;
+use spandrel_benches::set::{MEMORY_BYTES, Set, SomeQueries};
+use spandrel_builder::{Caller, Choice, Input, Silent, VectorShape, build_for, held_back_rows};
+use spandrel_datasets::{Rows, VectorFile};
+use spandrel_engine::{
+    CalibrateLimits, CalibrateParams, Engine, EngineConfig, GivenQueries, SearchParams, recall,
+};
+use spandrel_index::{Index, Metric, VectorSource};
+
+/// Bytes of memory for a vector while searching, about what the command builds for by default.
+const SEARCH_BYTES: f64 = 40.0;
+/// Recalls asked for, between which the share at 0.95 is interpolated.
+const ASKED: [f64; 8] = [0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985];
+const WANTED: f64 = 0.95;
+
+#[derive(Debug, Parser)]
+#[command(about = "Measures what a sample of real queries is worth")]
+struct Args {
+    /// Folder with the sets
+    #[arg(long)]
+    data: PathBuf,
+    /// Sets whose folder has a sample, compared by inner product
+    #[arg(long, value_delimiter = ',', default_value = "kv32")]
+    foreign: Vec<String>,
+    /// Sets of which half of the queries are the sample, compared by squared L2
+    #[arg(long, value_delimiter = ',', default_value = "sift1m")]
+    like: Vec<String>,
+    /// Threads
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    println!("| set | lists | own lists | wanted | foreseen | top 10 at 0.95 | top 100 at 0.95 |");
+    println!("|---|---|---|---|---|---|---|");
+    for name in &args.foreign {
+        let set = Set::open(&args.data, name, Metric::InnerProduct, usize::MAX)?;
+        let sample = Rows::read(&VectorFile::open(sample_file(&args.data.join(name))?)?)?;
+        measure(&args, &set, &set.some(|_| true)?, &sample)?;
+    }
+    for name in &args.like {
+        let set = Set::open(&args.data, name, Metric::L2, usize::MAX)?;
+        let half = set.queries.len() as usize / 2; // CAST: they are in memory
+        let sample = set.some(|number| number >= half)?.rows;
+        measure(&args, &set, &set.some(|number| number < half)?, &sample)?;
+    }
+    Ok(())
+}
+
+fn sample_file(folder: &Path) -> Result<PathBuf> {
+    let names = ["u8bin", "i8bin", "f16bin", "fbin"].map(|kind| folder.join(format!("sample.{kind}")));
+    let expected = format!("no sample.*bin in {}", folder.display());
+    names.into_iter().find(|path| path.exists()).context(expected)
+}
+
+/// Without the sample and with it.
+fn measure(args: &Args, set: &Set, test: &SomeQueries, sample: &Rows) -> Result<()> {
+    for sample in [None, Some(sample)] {
+        let folder = tempfile::tempdir()?;
+        let dir = folder.path().join("index");
+        build(args, set, sample, &dir)?;
+        let index = Arc::new(Index::open(&dir)?);
+        let config = EngineConfig { threads: args.threads, ..EngineConfig::default() };
+        let engine = Engine::open(Arc::clone(&index), config)?;
+        let share = |k: usize| -> Result<String> {
+            let mut points = Vec::new();
+            for asked in ASKED {
+                let params = SearchParams { recall: Some(asked), ..SearchParams::new(k) };
+                let answers = engine.search(test.rows.bytes(), &params)?;
+                let scanned: u64 = answers.iter().map(|answer| answer.work.vectors_scanned).sum();
+                let all = answers.len() as f64 * index.vectors() as f64; // CAST: exact to 2^53, here and below
+                points.push((recall(set.metric, &answers, test.truth(), k)?, scanned as f64 / all));
+            }
+            Ok(at(&points, WANTED)
+                .map_or("not reached".to_owned(), |share| format!("{:.2} %", 100.0 * share)))
+        };
+        let (ten, hundred) = (share(10)?, share(100)?);
+        let record = index.manifest().build.query_sample.as_ref();
+        let percent = |part: u64, of: u64| format!("{:.1} %", 100.0 * part as f64 / of.max(1) as f64);
+        let [own, wanted, foreseen] = match record {
+            None => ["no sample", "", ""].map(str::to_owned),
+            Some(of) => [
+                if of.own_lists { "yes" } else { "no" }.to_owned(),
+                percent(of.wanted, index.vectors()),
+                percent(of.foreseen, of.foreseen_of),
+            ],
+        };
+        println!("| {} | {} | {own} | {wanted} | {foreseen} | {ten} | {hundred} |", set.name, index.lists());
+    }
+    Ok(())
+}
+
+/// The share at a recall, from a straight line between the logarithms of those beside it.
+fn at(points: &[(f64, f64)], recall: f64) -> Option<f64> {
+    let pair = points.windows(2).find(|pair| pair[0].0 <= recall && recall <= pair[1].0)?;
+    let [(low, less), (high, more)] = [pair[0], pair[1]];
+    let place = if high > low { (recall - low) / (high - low) } else { 0.0 };
+    Some((less.ln() + place * (more.ln() - less.ln())).exp())
+}
+
+/// As the command builds by default.
+fn build(args: &Args, set: &Set, sample: Option<&Rows>, dir: &Path) -> Result<()> {
+    let shape = VectorShape::of(&set.base, set.metric);
+    let config = set.config(&Choice::for_memory(shape, SEARCH_BYTES), dir, args.threads);
+    let limits = CalibrateLimits { threads: args.threads, memory_bytes: MEMORY_BYTES };
+    let held_back = sample.map(|sample| {
+        let row = |row: u64| &sample.bytes()[row as usize * sample.row_bytes()..][..sample.row_bytes()]; // CAST: in memory
+        held_back_rows(sample.len()).flat_map(row).copied().collect::<Vec<u8>>()
+    });
+    let given = held_back.as_ref().map(|rows| GivenQueries { rows, truth: None });
+    let calibrator = Calibrator(CalibrateParams { given, ..CalibrateParams::new(limits) });
+    let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate: Some(&calibrator) };
+    let input = Input { query_sample: sample.map(|sample| sample as _), ..Input::of(&set.base) };
+    build_for(input, &config, caller)?;
+    Ok(())
+}

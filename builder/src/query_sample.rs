@@ -1,0 +1,119 @@
+//! The sample of real queries that a build learns from, and which of them are held back.
+use std::ops::Range;
+
+use spandrel_index::DType;
+
+use crate::{BuildError, Input};
+
+/// Rows that a sample has to have: half of them are held back for calibration, and half shape lists.
+const ROWS_MIN: u64 = 2 * HELD_BACK_MIN;
+/// Queries that are held back at least.
+const HELD_BACK_MIN: u64 = 1000;
+/// Of this many queries one is held back.
+const HELD_BACK_OF: u64 = 10;
+/// Queries that shape lists at most, spread over all that may: each is compared with every vector.
+pub(crate) const SHAPING_MAX: u64 = 20_000;
+/// Neighbours of a query that it wants.
+pub(crate) const DEPTH: u64 = 100;
+
+/// A sample as it will be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QuerySampleParams {
+    /// Rows of the sample.
+    pub(crate) queries: u64,
+    /// Neighbours of each query that are looked at.
+    pub(crate) depth: u64,
+}
+
+impl QuerySampleParams {
+    /// That of an input, if it has one.
+    ///
+    /// # Errors
+    /// [`BuildError::Parameter`] for rows of another shape than the vectors', or too few of them.
+    pub(crate) fn of(input: Input<'_>, is_partitioned: bool) -> Result<Option<Self>, BuildError> {
+        let Some(sample) = input.query_sample else { return Ok(None) };
+        let refused = |parameter, found: String, expected: String| {
+            Err(BuildError::Parameter { parameter, found, expected })
+        };
+        let (dim, dtype): (usize, DType) = (input.vectors.dim(), input.vectors.dtype());
+        if sample.dim() != dim {
+            let expected = format!("{dim}, as --base has");
+            return refused("--query-sample: dimension", sample.dim().to_string(), expected);
+        }
+        if sample.dtype() != dtype {
+            let expected = format!("{dtype}, as --base has");
+            return refused("--query-sample: element type", sample.dtype().to_string(), expected);
+        }
+        if sample.len() < ROWS_MIN {
+            let expected = format!(
+                "{ROWS_MIN} or more: a tenth, {HELD_BACK_MIN} at least, is held back for calibration"
+            );
+            return refused("--query-sample: number of rows", sample.len().to_string(), expected);
+        }
+        if is_partitioned {
+            let expected = "no --partition-by, which decides itself which vectors share lists".to_owned();
+            return refused("--query-sample", sample.name(), expected);
+        }
+        if input.documents.is_some() {
+            let expected = "no --documents: a query of documents is many vectors".to_owned();
+            return refused("--query-sample", sample.name(), expected);
+        }
+        let depth = DEPTH.min(input.vectors.len());
+        Ok(Some(QuerySampleParams { queries: sample.len(), depth }))
+    }
+
+    /// How it is called in fingerprints.
+    pub(crate) fn text(self) -> String {
+        format!("{} rows, {} held back, {} neighbours", self.queries, held_back(self.queries), self.depth)
+    }
+
+    /// Rows that shape lists, at most [`SHAPING_MAX`], ascending.
+    pub(crate) fn shaping_rows(self) -> Vec<u64> {
+        let may: Vec<u64> = (0..self.queries).filter(|&row| !is_held_back(row, self.queries)).collect();
+        let all = may.len() as u64; // CAST: widening
+        let count = all.min(SHAPING_MAX);
+        (0..count).map(|at| may[(at * all / count) as usize]).collect() // CAST: less than their number
+    }
+
+    /// Queries that shape lists.
+    pub(crate) fn shaping(self) -> u64 {
+        (self.queries - held_back(self.queries)).min(SHAPING_MAX)
+    }
+}
+
+/// Rows of a sample of `queries` rows that are held back.
+fn held_back(queries: u64) -> u64 {
+    (queries / HELD_BACK_OF).max(HELD_BACK_MIN).min(queries)
+}
+
+/// Whether a row is held back: they lie at equal distances.
+fn is_held_back(row: u64, queries: u64) -> bool {
+    let before = |row: u64| u128::from(row) * u128::from(held_back(queries)) / u128::from(queries);
+    before(row) < before(row + 1)
+}
+
+/// Numbers of the rows of a sample of `queries` rows that shape nothing, ascending: a tenth of them, 1 000 at least. The caller
+/// calibrates with these.
+pub fn held_back_rows(queries: u64) -> impl Iterator<Item = u64> {
+    let all: Range<u64> = 0..queries;
+    all.filter(move |&row| is_held_back(row, queries))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenth_is_held_back_and_shapes_nothing() {
+        for (queries, expected) in [(2000, 1000), (10_000, 1000), (25_003, 2500), (400_000, 40_000)] {
+            let held: Vec<u64> = held_back_rows(queries).collect();
+            assert_eq!(held.len() as u64, expected, "{queries}");
+            let params = QuerySampleParams { queries, depth: DEPTH };
+            let shaping = params.shaping_rows();
+            assert_eq!(shaping.len() as u64, (queries - expected).min(SHAPING_MAX), "{queries}");
+            assert_eq!(shaping.len() as u64, params.shaping());
+            assert!(shaping.is_sorted_by(|a, b| a < b) && shaping.iter().all(|row| *row < queries));
+            assert!(shaping.iter().all(|row| held.binary_search(row).is_err()), "{queries}");
+        }
+    }
+}

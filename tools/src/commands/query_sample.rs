@@ -1,0 +1,77 @@
+//! A sample of real queries that an index learns from: its flag, its file, and what is told of it.
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+use spandrel_builder::{Plan, held_back_rows};
+use spandrel_datasets::{Converted, VectorFile};
+use spandrel_index::format::{Manifest, QuerySampleRecord};
+use spandrel_index::{DType, SourceError, VectorSource};
+
+use super::input::InputArgs;
+use super::search::note_rounding;
+use crate::Session;
+use crate::figures::units;
+
+/// What queries will be like.
+#[derive(Debug, Clone, Args)]
+pub struct QuerySampleArgs {
+    /// Real queries, 2 000 or more and others than those to measure with: where they come from elsewhere than the vectors, those that
+    /// they want get lists of their own. A tenth, 1 000 at least, is held back, and the index is calibrated with these.
+    #[arg(long, value_name = "FILE")]
+    pub query_sample: Option<PathBuf>,
+}
+
+impl QuerySampleArgs {
+    /// The file, if there is one, as vectors of this element type.
+    pub(super) fn open(
+        &self,
+        dtype: DType,
+        input: &InputArgs,
+        session: &Session,
+    ) -> anyhow::Result<Option<Converted<VectorFile>>> {
+        let Some(path) = &self.query_sample else { return Ok(None) };
+        let sample = Converted::new(input.open(path)?, dtype);
+        note_rounding(&sample, session);
+        Ok(Some(sample))
+    }
+}
+
+/// The rows of a sample that shape nothing, back to back.
+pub(super) fn held_back(sample: &dyn VectorSource) -> Result<Vec<u8>, SourceError> {
+    let (mut rows, mut row) = (Vec::new(), vec![0; sample.row_bytes()]);
+    for number in held_back_rows(sample.len()) {
+        sample.read_rows(number, &mut row)?;
+        rows.extend_from_slice(&row);
+    }
+    Ok(rows)
+}
+
+/// What is planned, for programs.
+pub(super) fn plan_json(plan: &Plan) -> Value {
+    let Some(sample) = &plan.query_sample else { return Value::Null };
+    json!({ "queries": sample.queries, "held_back": sample.held_back, "lists_most": sample.lists_most })
+}
+
+/// What is planned, in a line; none without a sample.
+pub(super) fn plan_text(plan: &Plan) -> Option<String> {
+    let sample = plan.query_sample.as_ref()?;
+    let [queries, held_back, lists] = [sample.queries, sample.held_back, sample.lists_most].map(units::count);
+    Some(format!("{queries} queries, {held_back} held back for calibration; {lists} lists at most"))
+}
+
+/// What an index learned from a sample, in a line; none without one.
+pub(super) fn text(manifest: &Manifest) -> Option<String> {
+    let sample: &QuerySampleRecord = manifest.build.query_sample.as_ref()?;
+    // CAST: shown to one digit
+    let percent = |part: u64, of: u64| format!("{:.1} %", 100.0 * part as f64 / of.max(1) as f64);
+    let lists =
+        if sample.own_lists { "which have lists of their own" } else { "which share lists with all others" };
+    Some(format!(
+        "learnt from {} queries, {} held back: {} of the vectors are wanted, {lists}; {} of what queries want was foreseen by others",
+        units::count(sample.queries),
+        units::count(sample.held_back),
+        percent(sample.wanted, manifest.vectors()),
+        percent(sample.foreseen, sample.foreseen_of)
+    ))
+}
