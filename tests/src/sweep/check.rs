@@ -346,6 +346,7 @@ impl Search<'_> {
             Some(Limit::MaxLists) => params.max_lists.is_some() && count < wanted,
             Some(Limit::MaxBytes) => params.max_bytes.is_some(),
             Some(Limit::MaxResults) => false,
+            Some(Limit::MinHeadScore) => params.min_head_score.is_some() && count < wanted,
         };
         if !is_named_rightly {
             let named = answer.limited_by;

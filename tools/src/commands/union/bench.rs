@@ -29,6 +29,8 @@ pub(in crate::commands) fn bench(
     let union = Union::open(&args.index, &args.places, args.union, asked)?;
     let Some(first) = union.indexes.first() else { unreachable!("there are two indexes or more") };
     union.refuse_documents(args.documents.query_documents.is_some())?;
+    Union::refuse_flag(!args.min_head_score.is_empty(), "--min-head-score")?;
+    Union::refuse_flag(args.attention.attention_mass, "--attention-mass")?;
     let queries = Rows::read(&open_queries(Fit::of(first), &args.input, queries, session)?)?;
     let filters = union.compilers(&args.filter, queries.len(), session)?;
     let truth = read_truth(truth, args.ids.as_deref())?;

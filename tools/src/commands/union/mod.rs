@@ -78,6 +78,14 @@ impl Union {
         Ok(())
     }
 
+    /// Refuses what is of one index alone, by the name of its flag.
+    fn refuse_flag(is_given: bool, flag: &str) -> anyhow::Result<()> {
+        match is_given {
+            true => Err(UsageError(format!("{flag} is of one index: give one --index")).into()),
+            false => Ok(()),
+        }
+    }
+
     /// Starts threads that search all of them.
     pub(super) fn engines(&self, config: EngineConfig, session: &Session) -> anyhow::Result<Vec<Engine>> {
         let executor = Executor::new(config)?;

@@ -26,6 +26,7 @@ pub(in crate::commands) fn query(
     let union = Union::open(&args.index, &args.places, args.union, asked)?;
     let Some(first) = union.indexes.first() else { unreachable!("there are two indexes or more") };
     union.refuse_documents(args.documents.query_documents.is_some())?;
+    Union::refuse_flag(args.min_head_score.is_some(), "--min-head-score")?;
     let queries = open_queries(Fit::of(first), &args.input, &args.queries, session)?;
     let config = args.places.with_cache(EngineConfig {
         threads: args.threads.map_or_else(threads_default, usize::from),
