@@ -12,7 +12,8 @@ pub struct FuseParams {
     pub k: f64,
     /// A weight for each file; 1 for each where it is empty.
     pub weights: Vec<f64>,
-    /// Neighbours of each query in the result, the best by score; none for the most that a file has.
+    /// Neighbours of each query in the result, the best by score, and no more than all files have together; none for the most that a
+    /// file has.
     pub depth: Option<usize>,
 }
 
@@ -87,6 +88,8 @@ pub fn fuse(files: &[Truth], params: &FuseParams) -> Result<Truth, FuseError> {
     if depth == 0 {
         return Err(FuseError::Depth);
     }
+    // No more ids have a score. What comes of it is no larger than the files in memory.
+    let depth = depth.min(files.iter().map(|file| file.k).sum());
     let queries = first.queries;
     let (mut ids, mut scores) = (Vec::with_capacity(queries * depth), Vec::with_capacity(queries * depth));
     let mut named = Vec::new();
@@ -208,6 +211,14 @@ mod tests {
             let place = |id| fused.ids.iter().position(|&at| at == id).unwrap();
             assert_eq!(place(11), place(10) + 1, "{ranks:?}: {:?}", fused.ids);
         }
+    }
+
+    #[test]
+    fn a_depth_beyond_all_files_is_what_they_have_together() {
+        let files = [truth(2, &[1, 2, 3, 4]), truth(1, &[2, 9])];
+        let depth = Some(u32::MAX as usize);
+        let fused = fuse(&files, &FuseParams { depth, ..FuseParams::default() }).unwrap();
+        assert_eq!((fused.k, fused.ids), (3, vec![2, 1, NONE, 3, 9, 4]));
     }
 
     #[test]

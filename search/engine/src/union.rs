@@ -20,7 +20,7 @@ use crate::pruning::Promise;
 /// What the same id in two indexes means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Duplicates {
-    /// The same thing: an answer has it once, with the best of its scores.
+    /// The same thing: an answer has it once, with the best of its scores, an exact one before an estimate.
     #[default]
     Best,
     /// Two things: an answer has both.
@@ -144,7 +144,7 @@ pub struct UnionAnswer {
     pub answer: Answer,
     /// For each of its neighbours the number of the index that it is of, from 0.
     pub indexes: Vec<u32>,
-    /// Neighbours left out since another index has the same id at another distance: ids that mean other things in each index, as row
+    /// Neighbours left out since another index has the same id at another distance, where neither is an estimate: ids that mean other things in each index, as row
     /// numbers do, are taken for duplicates.
     pub unlike: u32,
 }
@@ -164,13 +164,18 @@ pub fn union(parts: Vec<Answer>, metric: Metric, k: usize, duplicates: Duplicate
     found.sort_unstable();
     let mut unlike = 0;
     if duplicates == Duplicates::Best {
-        let mut seen = HashMap::new();
-        found.retain(|(key, ..)| match seen.get(&key.id) {
-            None => seen.insert(key.id, *key).is_none(),
-            Some(better) => {
-                unlike += u32::from(better != key);
-                false
-            }
+        let is_estimated = |index: u32, at: usize| parts[index as usize].neighbours[at].estimated;
+        let mut best = HashMap::new();
+        for &(key, index, at) in &found {
+            let candidate = (is_estimated(index, at), key, index, at);
+            let kept = best.entry(key.id).or_insert(candidate);
+            *kept = candidate.min(*kept);
+        }
+        found.retain(|&(key, index, at)| {
+            let Some(&(estimated, of_best, of_index, of_at)) = best.get(&key.id) else { return false };
+            let is_best = (of_index, of_at) == (index, at);
+            unlike += u32::from(!is_best && !estimated && !is_estimated(index, at) && of_best != key);
+            is_best
         });
     }
     found.truncate(k);
@@ -277,6 +282,19 @@ mod tests {
         assert_eq!(ids(&product), [(9, 0), (3, 1)]);
         let other = union(vec![answer(&[(9, 2.0)]), answer(&[(9, 1.0)])], Metric::L2, 4, Duplicates::Best);
         assert_eq!((ids(&other), other.unlike), (vec![(9, 1)], 1));
+    }
+
+    #[test]
+    fn estimates_of_one_id_are_not_taken_for_two_things() {
+        let estimated = |found| {
+            let mut answer = answer(found);
+            answer.neighbours.iter_mut().for_each(|near| near.estimated = true);
+            answer
+        };
+        let parts = vec![estimated(&[(9, 1.0), (7, 1.5)]), answer(&[(9, 2.0)]), estimated(&[(7, 1.25)])];
+        let best = union(parts, Metric::L2, 4, Duplicates::Best);
+        assert_eq!((ids(&best), best.unlike), (vec![(7, 2), (9, 1)], 0));
+        assert!(!best.answer.neighbours[1].estimated);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub struct FuseArgs {
     /// What is added to each rank: the larger, the less the first ranks count.
     #[arg(long, value_name = "K", default_value_t = 60.0)]
     pub k: f64,
-    /// Neighbours of each query to write [default: the most that a file has].
+    /// Neighbours of each query to write, no more than all files have together [default: the most that a file has].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub depth: Option<u32>,
 }

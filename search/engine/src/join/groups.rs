@@ -10,6 +10,8 @@ use super::lists::{ListAt, Lists};
 
 /// Rows of a group at most.
 pub(super) const GROUP_ROWS: u32 = 256;
+/// Rows of a sample, of all its groups.
+pub(super) const SAMPLE_ROWS: u64 = 512;
 
 /// A group: entries of a list that are joined with their own index, or some of the queries that were given.
 #[derive(Debug, Clone, PartialEq)]

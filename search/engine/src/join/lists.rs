@@ -139,6 +139,11 @@ impl Lists {
         cache.ring.push_back(at);
     }
 
+    /// Drops what is kept.
+    pub(super) fn forget(&self) {
+        *self.lock() = Cache::default();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Cache> {
         // Nothing in a critical section panics.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)

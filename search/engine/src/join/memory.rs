@@ -3,7 +3,8 @@ use spandrel_index::Index;
 use spandrel_index::format::VectorsOf;
 
 use super::assign::PLACE_BYTES;
-use super::groups::GROUP_ROWS;
+use super::gate::AHEAD;
+use super::groups::{GROUP_ROWS, SAMPLE_ROWS};
 use super::lists::rounds;
 
 /// Program, stacks, buffers of files.
@@ -18,9 +19,9 @@ pub(super) const NEAR_MAX: u32 = 2048;
 pub struct JoinMemory {
     /// Heads, head index, directory: what every search keeps.
     pub index: u64,
-    /// The order of queries.
+    /// The order of queries, and their groups.
     pub queries: u64,
-    /// Work of all threads.
+    /// Work of all threads, and what they found that was not handed out so far.
     pub threads: u64,
     /// All vectors, kept ready to be compared: fewer are read again.
     pub vectors: u64,
@@ -43,15 +44,22 @@ impl JoinMemory {
             index.segments().iter().map(|of| of.heads.row_bytes() as u64).max().unwrap_or_default();
         let heads = u64::from(NEAR_MAX.min(index.lists()));
         let each = LISTS_EACH * (longest * (row + index.row_bytes() as u64) + 2 * page)
-            // Rows of a group three times: as read, packed, in head space; with what was found of each.
+            // Rows of a group three times: as read, packed, in head space; with what is found of each.
             + group * (2 * row + head_row + k * 16 + 96)
             + group * (longest + heads) * 4
-            + 3 * heads * head_row;
+            + 3 * heads * head_row
+            // All lists in order.
+            + u64::from(index.lists()) * 8;
+        // Groups that were not handed out, the one that is among them; before, the sample with its neighbours.
+        let ahead = threads as u64 * (1 + AHEAD as u64) * group * k * 16;
+        let sample = SAMPLE_ROWS.next_multiple_of(group) * (k * 16 + index.row_bytes() as u64 + 96);
+        let groups =
+            (index.vectors().max(queries.unwrap_or_default()) / group + u64::from(index.lists())) * 32;
         JoinMemory {
             index: index.memory().total() as u64,
             // The parts of all threads, and all in order; or all ids in order.
-            queries: queries.map_or(8 * index.vectors(), |queries| queries * 2 * PLACE_BYTES),
-            threads: threads as u64 * each,
+            queries: groups + queries.map_or(8 * index.vectors(), |queries| queries * 2 * PLACE_BYTES),
+            threads: threads as u64 * each + ahead.max(sample),
             vectors: index.vectors() * row + u64::from(index.lists()) * 256,
             fixed: FIXED_BYTES,
         }

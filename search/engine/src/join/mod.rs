@@ -12,6 +12,7 @@
 //! What is found depends on the index, the queries and the parameters alone, not on threads or memory.
 mod assign;
 mod error;
+mod gate;
 mod groups;
 mod lists;
 mod memory;

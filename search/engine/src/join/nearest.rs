@@ -6,7 +6,7 @@ use crate::collect::Key;
 pub(super) struct Nearest {
     k: usize,
     keys: Vec<Key>,
-    /// No score above this is wanted: that of the radius, or of the `k`-th once there are as many.
+    /// No score above this is wanted: that of the radius, or of the `k`-th once there are `k`.
     limit: f32,
 }
 
@@ -40,6 +40,16 @@ impl Nearest {
         {
             self.limit = self.limit.min(last.score());
         }
+    }
+
+    /// Leaves those out whose score is above `limit`.
+    pub(super) fn keep_within(&mut self, limit: f32) {
+        self.keys.truncate(self.keys.partition_point(|key| key.score() <= limit));
+    }
+
+    /// What was found, best first.
+    pub(super) fn into_keys(self) -> Vec<Key> {
+        self.keys
     }
 
     /// What was found, best first.

@@ -1,7 +1,7 @@
 //! A join from end to end: groups by all threads, handed out in their order.
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -10,6 +10,7 @@ use spandrel_index::{Index, VectorSource};
 
 use super::assign::{Assigned, assign};
 use super::error::JoinError;
+use super::gate::{AHEAD, Gate};
 use super::groups::{GroupAt, Queries, groups};
 use super::lists::Lists;
 use super::memory::JoinMemory;
@@ -18,9 +19,6 @@ use super::tune::{Tuned, Tuning};
 use crate::answer::Neighbour;
 use crate::params::ParamsError;
 use crate::plan::check_held;
-
-/// Groups under way for each thread before the first of them is handed out.
-const AHEAD: usize = 8;
 
 /// What is asked of a join.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -188,6 +186,11 @@ impl<'a> Join<'a> {
         Ok(tuned)
     }
 
+    /// Drops the vectors that are kept ready, once all groups are joined.
+    pub fn forget(&mut self) {
+        self.lists.forget();
+    }
+
     /// Joins the groups from number `first` on, and hands them to `take` in their order, each with its number; `take` says whether to go
     /// on. What it took.
     ///
@@ -199,22 +202,21 @@ impl<'a> Join<'a> {
         first: usize,
         take: &mut dyn FnMut(usize, JoinGroup) -> bool,
     ) -> Result<JoinWork, JoinError> {
-        let next = AtomicUsize::new(first);
-        let over = AtomicBool::new(false);
         let threads = self.params.threads;
+        let gate = Gate::new(first, threads * AHEAD, &self.stop);
         let (sender, receiver) = bounded(threads * AHEAD);
         let this = &*self;
         let ended = thread::scope(|scope| {
             let workers: Vec<_> = (0..threads)
                 .map(|_| {
                     let sender = sender.clone();
-                    let (next, over) = (&next, &over);
-                    scope.spawn(move || this.work(tuned.spend, (next, over), &sender))
+                    let gate = &gate;
+                    scope.spawn(move || this.work(tuned.spend, gate, &sender))
                 })
                 .collect();
             drop(sender);
-            let handed = hand_out(&receiver, first, take);
-            over.store(true, Ordering::Relaxed);
+            let handed = hand_out(&receiver, &gate, take);
+            gate.close();
             drop(receiver);
             let mut work = ScanWork::default();
             for worker in workers {
@@ -241,16 +243,14 @@ impl<'a> Join<'a> {
     fn work(
         &self,
         spend: Spend,
-        (next, over): (&AtomicUsize, &AtomicBool),
+        gate: &Gate<'_>,
         sender: &Sender<(usize, Result<JoinGroup, JoinError>)>,
     ) -> ScanWork {
-        let mut scanner = Scanner::new(&self.index, &self.lists, self.params.k, self.limit);
+        let mut scanner = Scanner::new(&self.index, &self.lists, self.params.k, self.limit, &self.stop);
+        let _closing = gate.closing_on_panic();
         loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(number) = gate.enter() else { return scanner.work };
             let Some(group) = self.groups.get(number) else { return scanner.work };
-            if over.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed) {
-                return scanner.work;
-            }
             let found = self.one(group, spend, &mut scanner);
             if sender.send((number, found)).is_err() {
                 return scanner.work;
@@ -262,12 +262,13 @@ impl<'a> Join<'a> {
         let rows = self.queries.rows(&self.lists, group)?;
         let found = scanner.scan(group, &rows, spend)?;
         let metric = self.index.metric();
-        let neighbour = |key: &crate::collect::Key| Neighbour {
+        let neighbour = |key: crate::collect::Key| Neighbour {
             id: key.id,
             distance: key.distance(metric),
             estimated: false,
         };
-        let neighbours = found.iter().map(|of| of.keys().iter().map(neighbour).collect()).collect();
+        let neighbours =
+            found.into_iter().map(|of| of.into_keys().into_iter().map(neighbour).collect()).collect();
         Ok(JoinGroup { queries: rows.numbers, neighbours })
     }
 }
@@ -275,15 +276,19 @@ impl<'a> Join<'a> {
 /// Hands groups out in their order: the number of the first that was not.
 fn hand_out(
     receiver: &Receiver<(usize, Result<JoinGroup, JoinError>)>,
-    first: usize,
+    gate: &Gate<'_>,
     take: &mut dyn FnMut(usize, JoinGroup) -> bool,
 ) -> Result<usize, JoinError> {
-    let (mut next, mut waiting) = (first, BTreeMap::new());
+    let (mut next, mut waiting) = (gate.handed(), BTreeMap::new());
     for (number, found) in receiver {
-        waiting.insert(number, found?);
+        match found {
+            Err(JoinError::Stopped { .. }) => return Ok(next),
+            found => waiting.insert(number, found?),
+        };
         while let Some(group) = waiting.remove(&next) {
             let goes_on = take(next, group);
             next += 1;
+            gate.hand_out(next);
             if !goes_on {
                 return Ok(next);
             }

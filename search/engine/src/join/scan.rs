@@ -1,5 +1,6 @@
 //! A group of queries on its way through the lists near it. One scanner a thread.
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use spandrel_index::format::{Record, VectorsOf};
 use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, below};
@@ -105,12 +106,19 @@ pub(super) struct Scanner<'a> {
     /// How far each row looks.
     reaches: Vec<f32>,
     margin: f32,
+    stop: &'a AtomicBool,
     gathered: LeftRows,
     pub(super) work: ScanWork,
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(index: &'a Arc<Index>, lists: &'a Lists, k: usize, limit: f32) -> Scanner<'a> {
+    pub(super) fn new(
+        index: &'a Arc<Index>,
+        lists: &'a Lists,
+        k: usize,
+        limit: f32,
+        stop: &'a AtomicBool,
+    ) -> Scanner<'a> {
         let heads = &index.segments()[0].heads;
         Scanner {
             index,
@@ -132,6 +140,7 @@ impl<'a> Scanner<'a> {
             looking: Vec::new(),
             reaches: Vec::new(),
             margin: 0.0,
+            stop,
             gathered: LeftRows::default(),
             work: ScanWork::default(),
         }
@@ -167,7 +176,7 @@ impl<'a> Scanner<'a> {
             if self.looking.is_empty() {
                 continue;
             }
-            let found = self.lists.get(list)?;
+            let found = self.list(list)?;
             let own = rows.own_from.filter(|_| list == group.list);
             self.compare(Looking { list: &found, left: &left, group: rows, own }, &mut of_rows);
         }
@@ -183,11 +192,19 @@ impl<'a> Scanner<'a> {
         self.looking.clear();
         self.looking.extend(0..of_rows.len() as u32); // CAST: rows of a group
         for list in all_lists(self.index) {
-            let found = self.lists.get(list)?;
+            let found = self.list(list)?;
             let own = rows.own_from.filter(|_| list == group.list);
             self.compare(Looking { list: &found, left: &left, group: rows, own }, &mut of_rows);
         }
         Ok(of_rows.into_iter().map(|row| row.nearest).collect())
+    }
+
+    /// The vectors of a list, unless the join is to stop.
+    fn list(&self, at: ListAt) -> Result<Arc<JoinList>, JoinError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(JoinError::Stopped { groups: 0 });
+        }
+        self.lists.get(at)
     }
 
     /// The lists near a group, nearest first, its own before them; and those that values of a partition share.

@@ -13,7 +13,7 @@ use spandrel_engine::{Join, JoinError, JoinParams, JoinWork, Tuned};
 use spandrel_index::format::IdBytes;
 use spandrel_index::{Index, OpenOptions, Tier, VectorSource};
 
-use self::answers::Answers;
+use self::answers::{Answers, Ordering};
 use self::state::{State, StateFolder};
 use super::input::InputArgs;
 use super::search::{Fit, open_queries};
@@ -64,6 +64,10 @@ pub struct JoinArgs {
     pub input: InputArgs,
 }
 
+/// Memory for answers that are put in order, in what a join needs at least: among its buffers.
+const ORDER_MIN: u64 = 4 << 20;
+/// Share of what is left over that they may take besides.
+const ORDER_SHARE: u64 = 4;
 /// Time between two checkpoints.
 const CHECKPOINT: Duration = Duration::from_secs(5);
 
@@ -95,7 +99,7 @@ pub(super) fn run(args: &JoinArgs, session: &Session) -> anyhow::Result<()> {
     let meter = session.meter();
     let mut joined = Joining::prepare(args, (&index, queries.as_ref()), params, session, &meter)?;
     let work = joined.run(session, &meter)?;
-    joined.write(&args.out, &meter)?;
+    joined.write(&args.out, session, &meter)?;
     meter.finish();
     joined.folder.remove()?;
     let report = Report { args, joined: &joined, work, seconds: begun.elapsed().as_secs_f64() };
@@ -113,6 +117,8 @@ struct Joining<'a> {
     folder: StateFolder,
     state: State,
     answers: Answers,
+    /// Memory for answers that are put in order.
+    order_bytes: u64,
 }
 
 impl<'a> Joining<'a> {
@@ -125,6 +131,10 @@ impl<'a> Joining<'a> {
         meter: &Meter,
     ) -> anyhow::Result<Joining<'a>> {
         let rows = queries.map_or(index.vectors(), VectorSource::len);
+        if rows > u32::MAX.into() {
+            let message = format!("{rows} rows, a file of answers holds {} at most", u32::MAX);
+            return Err(Advised::new(message, "join parts of them").into());
+        }
         let memory = Join::memory_of(index, queries.map(VectorSource::len), &params);
         session.note(&format!(
             "memory    {} needed, {} of use, {} allowed",
@@ -136,7 +146,11 @@ impl<'a> Joining<'a> {
         folder.check(args.resume)?;
         meter.phase("finding the lists of queries", "queries");
         let source = queries.map(|queries| queries as &dyn VectorSource);
-        let join = Join::new(index, source, params, &session.stop, &|done| meter.set(done, rows));
+        // The rest is for vectors: what these leave behind may stay with the process.
+        let ordered = order_share(params.memory_bytes.saturating_sub(memory.least()), rows, params.k);
+        let order_bytes = ORDER_MIN + ordered;
+        let joining = JoinParams { memory_bytes: params.memory_bytes - ordered, ..params };
+        let join = Join::new(index, source, joining, &session.stop, &|done| meter.set(done, rows));
         let mut join = join.map_err(|error| advised(error, params))?;
         let ids = if queries.is_none() { Some(join.ids()?) } else { None };
         let is_rows = |ids: &Vec<u64>| (0..).zip(ids).all(|(row, &id)| row == id);
@@ -144,11 +158,13 @@ impl<'a> Joining<'a> {
         if ids.is_some() {
             session.note("note: row i of the result is that of the vector with the i-th smallest id");
         }
-        let fresh = State::new(index.uuid(), join.queries_hash(), (rows, join.groups() as u64), &params); // CAST: widening
-        let (state, answers) = folder.open(fresh, args.resume)?;
+        let fresh =
+            State::new(index.uuid(), join.queries_hash(), (rows, join.groups() as u64), &params, order_bytes); // CAST: widening
+        let before = |group| join.queries_before(group);
+        let (state, answers) = folder.open(fresh, args.resume, &before)?;
         meter.phase("measuring a sample", "");
         let tuned = join.tune().map_err(|error| advised(error, params))?;
-        Ok(Joining { join, params, tuned, rows, ids, folder, state, answers })
+        Ok(Joining { join, params, tuned, rows, ids, folder, state, answers, order_bytes })
     }
 
     /// Joins the groups that are left, with a checkpoint now and then.
@@ -188,10 +204,18 @@ impl<'a> Joining<'a> {
     }
 
     /// Puts all answers in the order of rows.
-    fn write(&mut self, out: &Path, meter: &Meter) -> anyhow::Result<()> {
+    fn write(&mut self, out: &Path, session: &Session, meter: &Meter) -> anyhow::Result<()> {
         meter.phase("writing", "rows");
-        self.answers.write(out, self.rows, self.params.k, &|done| meter.set(done, 2 * self.rows))
+        self.join.forget();
+        let ordering = Ordering { rows: self.rows, memory_bytes: self.order_bytes, session, meter };
+        self.answers.write(out, &ordering)
     }
+}
+
+/// Memory that answers may take besides the least while they are put in order, of what is left over.
+fn order_share(left_over: u64, rows: u64, k: usize) -> u64 {
+    let all = rows * Answers::record_bytes(k) as u64; // CAST: widening
+    (left_over / ORDER_SHARE).min(all.saturating_sub(ORDER_MIN))
 }
 
 /// Says what to do about an error.
@@ -222,11 +246,15 @@ impl Report<'_> {
     fn text(&self) -> String {
         let Report { args, joined: Joining { tuned, rows, params, .. }, work, seconds } = self;
         let each = |count: u64| units::count(count / (*rows).max(1));
-        let sample = match tuned.queries {
-            0 => "every row is compared with every vector".to_owned(),
-            queries => format!(
-                "{:.4} +- {:.4} of a sample of {queries} rows, asked {}",
-                tuned.recall, tuned.error, params.recall
+        let sample = match tuned.margin() {
+            None => "every row is compared with every vector".to_owned(),
+            Some(_) => format!(
+                "{:.4} +- {:.4} of a sample of {} rows{}, asked {}",
+                tuned.recall,
+                tuned.error,
+                tuned.queries,
+                if tuned.within_radius { "" } else { ", neighbours beyond the radius among them" },
+                params.recall
             ),
         };
         format!(
@@ -250,7 +278,12 @@ impl Report<'_> {
             "rows": rows,
             "k": params.k,
             "recall": params.recall,
-            "sample": { "rows": tuned.queries, "recall": tuned.recall, "error": tuned.error },
+            "sample": {
+                "rows": tuned.queries,
+                "recall": tuned.recall,
+                "error": tuned.error,
+                "within_radius": tuned.within_radius,
+            },
             "near_lists": tuned.lists(),
             "margin": tuned.margin(),
             "groups": join.groups(),
