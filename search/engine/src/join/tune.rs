@@ -20,6 +20,9 @@ const ROWS_MIN: usize = 100;
 const LISTS: u32 = 128;
 /// Margins that are tried: from lists that are hardly farther than the nearest to twice the bound.
 const MARGINS: (f32, f32) = (-1.0, 2.0);
+/// The least of them where neighbours within a radius are few: what the nearest at any distance take says little of these, and less
+/// may leave out even the list of a row's own head.
+const BOUND: f32 = 1.0;
 /// Halvings of that.
 const HALVINGS: usize = 8;
 
@@ -89,7 +92,12 @@ impl Tuning<'_> {
         if self.limit < f32::INFINITY && truths().filter(within).count() < ROWS_MIN {
             let (tuned, took) = nearest.least(&examples, all, recall)?;
             work.add(took);
-            return Ok((Tuned { within_radius: false, ..tuned.unwrap_or(everything) }, work));
+            let Some(mut tuned) = tuned else { return Ok((everything, work)) };
+            if tuned.spend.margin < BOUND {
+                let spend = Spend { margin: BOUND, ..tuned.spend };
+                tuned = nearest.measure(&examples, spend, &mut work)?;
+            }
+            return Ok((Tuned { within_radius: false, ..tuned }, work));
         }
         examples.iter_mut().flat_map(|of| &mut of.truth).for_each(|truth| truth.keep_within(self.limit));
         let (tuned, took) = self.least(&examples, all, recall)?;
