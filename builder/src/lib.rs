@@ -43,7 +43,7 @@ pub use measured::{COPIES_DEFAULT, LIST_SIZE_DEFAULT};
 pub use plan::Plan;
 pub use planned::{PlannedAttribute, PlannedColumn, PlannedDocuments, PlannedPartition, PlannedQuerySample};
 pub use progress::{Progress, Silent};
-pub use query_sample::held_back_rows;
+pub use query_sample::calibrating_rows;
 pub use recalibrate::{Recalibrated, recalibrate};
 pub use rows::Rows;
 pub use run::{BuildReport, Caller, build, build_for};
@@ -86,7 +86,7 @@ pub struct Input<'a> {
     /// Which of the vectors are one document, where they are tokens: answers are then documents.
     pub documents: Option<&'a DocumentOffsets>,
     /// Real queries, or a sample of them, of the vectors' dimension and element type: lists are learned from most of them.
-    /// [`held_back_rows`] says which are left for calibration.
+    /// [`calibrating_rows`] says which calibrate.
     pub query_sample: Option<&'a dyn VectorSource>,
 }
 

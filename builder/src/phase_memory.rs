@@ -6,6 +6,7 @@ use spandrel_index::{DType, Spread};
 use crate::cluster::BLOCK_HEADS;
 use crate::config::{GROUP_BYTES, PART_SLACK, Params};
 use crate::filing::{FilingWidth, ReplicaRule};
+use crate::query_sample::calibrating;
 use crate::spill;
 use crate::stages::{neighbours_bytes, scores_bytes, sorting_bytes};
 
@@ -28,7 +29,7 @@ const RUN_MEMORY: u64 = 192 << 10;
 
 /// Bytes of memory that each phase takes beside what every process does, for a number of lists.
 pub(crate) struct PhaseMemory {
-    /// What stays from one phase to the next: freed blocks that the allocator keeps, and offsets of documents.
+    /// What stays from one phase to the next: freed blocks that the allocator keeps, offsets of documents, and queries that calibrate.
     pub(crate) kept: u64,
     /// The most of the phases that write no spill files, or small ones.
     others: u64,
@@ -113,8 +114,10 @@ impl PhaseMemory {
         let (column, column_buffers) = column_bytes(params);
         let others = check.max(write).max(trained).max(graph).max(ids).max(attributes + keys);
         let offsets = params.documents.as_ref().map_or(0, |documents| 4 * documents.count);
+        // Those that the caller calibrates with are in memory all the time.
+        let calibrating = params.query_sample.map_or(0, |sample| calibrating(sample.queries) * row);
         PhaseMemory {
-            kept: 2 * KEPT_BLOCK_BYTES.min(part_rows * head_row) + offsets,
+            kept: 2 * KEPT_BLOCK_BYTES.min(part_rows * head_row) + offsets + calibrating,
             others: others.max(sample_bytes(params)),
             part,
             part_buffers: spill::memory_min(part_groups, params.part_record_bytes(), part_records),

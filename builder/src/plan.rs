@@ -74,7 +74,10 @@ impl Plan {
         let all_copies = (params.vectors as f64 * copies) as u64; // CAST: an estimate
 
         let memory = PhaseMemory::new(params, params.lists);
-        let lists = params.partition.as_ref().map_or(params.lists, |partition| partition.lists(params.lists));
+        let planned =
+            params.partition.as_ref().map_or(params.lists, |partition| partition.lists(params.lists));
+        // Vectors that queries want are in more lists.
+        let lists = if params.query_sample.is_some() { params.lists_most(params.lists) } else { planned };
         let (needed, allowed) = (memory.needed(), params.memory_bytes);
         let buffers = |phase: u64, least: u64| {
             (allowed.saturating_sub(FIXED_BYTES + memory.kept + phase))
@@ -126,7 +129,7 @@ impl Plan {
         let attribute_scratch: u64 = attributes.iter().map(|(_, scratch)| scratch).sum();
         Plan {
             vectors: params.vectors,
-            lists,
+            lists: planned,
             parts: params.parts(),
             code: params.code,
             codes: params.codes,
@@ -208,6 +211,7 @@ mod tests {
     use crate::filing::ReplicaRule;
     use crate::partition::PartitionParams;
     use crate::phase_memory::{group_lists, spread_bytes, training_bytes};
+    use crate::query_sample::QuerySampleParams;
 
     fn params(dim: usize, vectors: u64, code: CodeSpec) -> Params {
         Params {
@@ -268,6 +272,18 @@ mod tests {
         assert_eq!(of(vec![0.01; 100], 2), (100, heads(100)));
         assert_eq!(of(vec![0.01; 50], 2), (51, heads(51)), "and one that the other values share");
         assert_eq!(of(vec![0.01; 100], 5000), (5000, heads(5000)));
+    }
+
+    #[test]
+    fn memory_for_searching_counts_the_lists_of_wanted_vectors() {
+        let whole = Params { lists: 1000, ..params(64, 1_000_000, CodeSpec::Binary) };
+        let query_sample = Some(QuerySampleParams { queries: 5000, depth: 100 });
+        let sampled = Params { query_sample, ..whole.clone() };
+        let most = sampled.lists_most(1000);
+        assert!(most > 1500, "{most}");
+        let plan = Plan::new(&sampled);
+        let expected = Plan::new(&Params { lists: most, ..whole }).search_memory;
+        assert_eq!((plan.lists, plan.search_memory), (1000, expected));
     }
 
     #[test]

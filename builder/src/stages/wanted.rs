@@ -13,7 +13,7 @@ use super::neighbours::{Nearest, Neighbours, Queries};
 use crate::checkpoint::Sampled;
 use crate::measured::sample::{FORESEEN_MIN, WANTED_SHARE_MAX};
 use crate::partition::{KeyBuilder, OWN_ROWS_MIN};
-use crate::query_sample::held_back_rows;
+use crate::query_sample::{half_of, held_back_rows};
 use crate::state::BuildState;
 use crate::{BuildError, Rows};
 
@@ -35,7 +35,11 @@ pub(crate) fn wanted(state: &BuildState<'_>) -> Result<Sampled, BuildError> {
     }
     let rows = Rows { dtype: params.head_dtype(), dim: params.head_dim(), bytes: &bytes };
     let nearest = neighbours(state, rows, of.depth as usize)?; // CAST: a hundred
-    let half = |half: usize| nearest.of_queries().skip(half).step_by(2).flatten().copied();
+    let queries = nearest.of_queries().count();
+    let half = |half: u64| {
+        let all = nearest.of_queries().enumerate();
+        all.filter(move |&(at, _)| half_of(at, queries) == half).flat_map(|(_, rows)| rows).copied()
+    };
     let [one, other] = [0, 1].map(|number| half(number).collect::<RoaringBitmap>());
     let [foreseen_one, foreseen_other] =
         [(0, &other), (1, &one)].map(|(number, by)| half(number).filter(|&row| by.contains(row)).count());

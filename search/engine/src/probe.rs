@@ -35,6 +35,8 @@ pub(crate) struct Prober {
     products: HeadProducts,
     /// The lists of all segments whose heads are nearest to the last query, ascending by distance.
     nearest: Vec<NearList>,
+    /// How far the first of them was, before any was left out.
+    nearest_distance: Option<f32>,
 }
 
 /// What a probe found.
@@ -116,14 +118,15 @@ impl Prober {
         }
         let mut lists = probe.lists.saturating_add(probe.beyond).min(plan.stop.lists_max);
         let mut ended = None;
-        let mut head_distances = self.find_shared(query, probe, &mut || {
+        let mut go_on = || {
             ended = ended.or_else(&mut end);
             ended.is_none()
-        });
+        };
+        let mut head_distances = self.find_shared(query, probe, &mut go_on);
+        let are_below = self.leave_out_below(query, plan, &mut go_on);
         if ended.is_some() {
             return Probed { head_distances, end: ended, ..Probed::default() };
         }
-        let are_below = self.leave_out_below(query, plan);
         // Those of a partition's small values are searched in any case, and come first.
         let shared = self.take_shared(query, keeps_empty, &is_unreadable, out);
         let shared_places = out.len();
@@ -136,11 +139,11 @@ impl Prober {
             };
             let computed = self.find(query, probe, lists, &mut go_on);
             head_distances = head_distances.saturating_add(computed);
+            let is_below = self.leave_out_below(query, plan, &mut go_on) || are_below;
             if ended.is_some() {
                 out.clear();
                 return Probed { head_distances, end: ended, ..Probed::default() };
             }
-            let is_below = self.leave_out_below(query, plan) || are_below;
             let within = self.within_epsilon(probe);
             let mut probed = Probed { head_distances, is_below, ..Probed::default() };
             // Vectors of the lists planned for, and those wanted that may be answers.
@@ -191,14 +194,24 @@ impl Prober {
         }
     }
 
-    /// Leaves out lists whose heads' scores are too small: whether there were some.
-    fn leave_out_below(&mut self, query: &Query<'_>, plan: &QueryPlan) -> bool {
+    /// Leaves out lists whose heads' scores are too small: whether there were some. The others stay once `go_on` says no.
+    fn leave_out_below(
+        &mut self,
+        query: &Query<'_>,
+        plan: &QueryPlan,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> bool {
         let Some(least) = plan.min_head_score else { return false };
         let Prober { nearest, shared, products, .. } = self;
         let found = nearest.len() + shared.len();
         products.begin(query);
+        let (mut at, mut goes_on) = (0, true);
         for lists in [&mut *nearest, &mut *shared] {
-            lists.retain(|near| products.of(query, near) >= least);
+            lists.retain(|near| {
+                at += 1;
+                goes_on = goes_on && (at % PIECE > 0 || go_on());
+                !goes_on || products.of(query, near) >= least
+            });
         }
         nearest.len() + shared.len() < found
     }
@@ -275,10 +288,12 @@ impl Prober {
         lists: u32,
         go_on: &mut dyn FnMut() -> bool,
     ) -> u32 {
-        match plan.together {
+        let computed = match plan.together {
             Some(_) => self.search_together(query, lists, go_on),
             None => self.search(query.index, query.head_row, lists, go_on),
-        }
+        };
+        self.nearest_distance = self.nearest.first().map(|near| near.distance);
+        computed
     }
 
     /// Finds the nearest lists of all segments together: how many distances that took.
@@ -345,8 +360,8 @@ impl Prober {
     /// list is read even where a distance is no number.
     pub(crate) fn within_epsilon(&self, plan: &ProbePlan) -> usize {
         let few = &self.nearest[..self.nearest.len().min(plan.lists as usize)];
-        let Some(first) = few.first() else { return 0 };
-        let bound = plan.head_bound(first.distance);
+        let (Some(first), false) = (self.nearest_distance, few.is_empty()) else { return 0 };
+        let bound = plan.head_bound(first);
         few.partition_point(|near| near.distance <= bound).max(1)
     }
 }
@@ -375,3 +390,6 @@ pub(crate) fn probe_width(kind: HeadIndexKind, heads: u32) -> usize {
         HeadIndexKind::Graph => heads as usize + EXTRA_HEADS,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use spandrel_datasets::{Converted, Rows, VectorFile};
-use spandrel_engine::Answer;
-use spandrel_index::kernels::{BlockKernel, Operation};
-use spandrel_index::{Index, Metric, SourceError, VectorSource};
+use spandrel_engine::{Answer, Distances};
+use spandrel_index::kernels::{BlockKernel, LeftRows, Operation};
+use spandrel_index::{Index, Metric, VectorSource};
 
 use super::input::InputArgs;
 use crate::{Advised, Session, UsageError};
@@ -41,12 +41,23 @@ pub(super) struct Attention {
 }
 
 impl AttentionArgs {
-    /// Compares all queries with all vectors, if that is asked for.
+    /// Refuses distances that are estimates: the mass is a sum over exact ones.
+    pub(super) fn refuse(&self, distances: Distances) -> Result<(), UsageError> {
+        if self.attention_mass && distances == Distances::Any {
+            return Err(UsageError(
+                "--attention-mass is given, and --distances is any, expected exact".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Compares all queries with all vectors on some threads, if that is asked for.
     pub(super) fn open(
         &self,
         index: &Index,
         queries: &Rows,
         input: &InputArgs,
+        threads: usize,
         session: &Session,
     ) -> anyhow::Result<Option<Attention>> {
         let Some(path) = self.base.as_ref().filter(|_| self.attention_mass) else { return Ok(None) };
@@ -71,7 +82,7 @@ impl AttentionArgs {
         }
         let scale = self.attention_scale.unwrap_or((index.dim() as f64).sqrt().recip()); // CAST: exact
         session.note("comparing all queries with all vectors for the attention mass");
-        let sums = sums(&base, queries, scale)?;
+        let sums = sums(&base, queries, scale, threads, session)?;
         Ok(Some(Attention { scale, sums }))
     }
 }
@@ -112,40 +123,45 @@ impl ExpSum {
     }
 }
 
-/// Of each query the logarithm of the sum over all vectors, in chunks shared among all processors.
-fn sums(base: &Converted<VectorFile>, queries: &Rows, scale: f64) -> Result<Vec<f64>, SourceError> {
+/// Of each query the logarithm of the sum over all vectors. Each chunk of vectors is read once, and its queries are shared among
+/// the threads.
+fn sums(
+    base: &Converted<VectorFile>,
+    queries: &Rows,
+    scale: f64,
+    threads: usize,
+    session: &Session,
+) -> anyhow::Result<Vec<f64>> {
     let kernel = BlockKernel::new(base.dtype(), base.dim());
     let mut sums = vec![ExpSum::ZERO; queries.len() as usize]; // CAST: they are in memory
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = sums.len().div_ceil(threads).max(1);
     let row_bytes = base.row_bytes();
-    std::thread::scope(|scope| {
-        let parts = sums.chunks_mut(share).zip(queries.bytes().chunks(share * row_bytes));
-        let work = |(sums, rows): (&mut [ExpSum], &[u8])| -> Result<(), SourceError> {
-            let (mut bytes, mut scores) = (Vec::new(), Vec::new());
-            for first in (0..base.len()).step_by(VECTORS) {
-                let count = (VECTORS as u64).min(base.len() - first) as usize; // CAST: a chunk is small
-                bytes.resize(count * row_bytes, 0);
-                base.read_rows(first, &mut bytes)?;
-                let right = kernel.pack_right(&bytes);
-                for (sums, rows) in sums.chunks_mut(QUERIES).zip(rows.chunks(QUERIES * row_bytes)) {
-                    let left = kernel.pack_left(rows);
-                    scores.clear();
-                    scores.resize(left.len() * right.len(), 0.0);
-                    kernel.scores(Operation::InnerProduct, left.all(), right.all(), &mut scores);
-                    for (sum, scores) in sums.iter_mut().zip(scores.chunks_exact(right.len())) {
-                        sum.add(scores.iter().map(|&score| scale * f64::from(score)));
-                    }
+    let lefts: Vec<LeftRows> =
+        queries.bytes().chunks(QUERIES * row_bytes).map(|rows| kernel.pack_left(rows)).collect();
+    let share = lefts.len().div_ceil(threads).max(1);
+    let mut bytes = Vec::new();
+    for first in (0..base.len()).step_by(VECTORS) {
+        anyhow::ensure!(!session.is_stopped(), "stopped");
+        let count = (VECTORS as u64).min(base.len() - first) as usize; // CAST: a chunk is small
+        bytes.resize(count * row_bytes, 0);
+        base.read_rows(first, &mut bytes)?;
+        let right = &kernel.pack_right(&bytes);
+        let work = |lefts: &[LeftRows], sums: &mut [ExpSum]| {
+            let mut scores = Vec::new();
+            for (left, sums) in lefts.iter().zip(sums.chunks_mut(QUERIES)) {
+                scores.clear();
+                scores.resize(left.len() * right.len(), 0.0);
+                kernel.scores(Operation::InnerProduct, left.all(), right.all(), &mut scores);
+                for (sum, scores) in sums.iter_mut().zip(scores.chunks_exact(right.len())) {
+                    sum.add(scores.iter().map(|&score| scale * f64::from(score)));
                 }
             }
-            Ok(())
         };
-        let running: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
-        running.into_iter().try_for_each(|thread| match thread.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    })?;
+        std::thread::scope(|scope| {
+            for (lefts, sums) in lefts.chunks(share).zip(sums.chunks_mut(share * QUERIES)) {
+                scope.spawn(|| work(lefts, sums));
+            }
+        });
+    }
     Ok(sums.into_iter().map(ExpSum::ln).collect())
 }
 

@@ -148,6 +148,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         is_explained: args.stages,
         is_estimated: args.places.distances == Distances::Any,
     })?;
+    args.attention.refuse(args.places.distances)?;
     if let (Some(_), Some(queries), Some(truth)) = (&args.server.server, &args.queries, &args.truth) {
         if args.radius.radius.is_some() && args.filter.is_filtered() {
             return Err(UsageError("a filter within a radius needs --index".to_owned()).into());
@@ -193,7 +194,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     let column = args.column.open(ColumnFit::of(&index), &args.input, queries.len(), session)?;
     let column = column.map(|file| Rows::read(&file)).transpose()?;
     let filters = filters.as_ref();
-    let attention = args.attention.open(&index, &queries, &args.input, session)?;
+    let attention = args.attention.open(&index, &queries, &args.input, args.threads.into(), session)?;
     let attention = attention.as_ref();
     let examples = Examples { queries: &queries, column: column.as_ref(), truth: &truth, filters, attention };
     let points = measure::measure(&index, examples, &sweep, session)?;

@@ -161,8 +161,9 @@ pub(super) fn build_watched(
     session: &Session,
 ) -> anyhow::Result<BuildReport> {
     let progress = MeterProgress::new(session);
-    let held_back = input.query_sample.filter(|_| calibrate).map(query_sample::held_back).transpose()?;
-    let calibrator = Calibrator::of(config, held_back.as_deref());
+    let sample = input.query_sample.filter(|_| calibrate);
+    let calibrating = sample.map(|sample| query_sample::calibrating(sample, session)).transpose()?;
+    let calibrator = Calibrator::of(config, calibrating.as_deref());
     let caller = Caller {
         progress: &progress,
         stop: &session.stop,

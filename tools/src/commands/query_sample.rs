@@ -3,10 +3,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use spandrel_builder::{Plan, held_back_rows};
+use spandrel_builder::{BuildError, Plan, calibrating_rows};
 use spandrel_datasets::{Converted, VectorFile};
 use spandrel_index::format::{Manifest, QuerySampleRecord};
-use spandrel_index::{DType, SourceError, VectorSource};
+use spandrel_index::{DType, VectorSource};
 
 use super::input::InputArgs;
 use super::search::note_rounding;
@@ -17,7 +17,7 @@ use crate::figures::units;
 #[derive(Debug, Clone, Args)]
 pub struct QuerySampleArgs {
     /// Real queries, 2 000 or more and others than those to measure with: where they come from elsewhere than the vectors, those that
-    /// they want get lists of their own. A tenth, 1 000 at least, is held back, and the index is calibrated with these.
+    /// they want get lists of their own. A tenth, 1 000 at least, is held back, and the index is calibrated with 3 000 of these at most.
     #[arg(long, value_name = "FILE")]
     pub query_sample: Option<PathBuf>,
 }
@@ -37,12 +37,18 @@ impl QuerySampleArgs {
     }
 }
 
-/// The rows of a sample that shape nothing, back to back.
-pub(super) fn held_back(sample: &dyn VectorSource) -> Result<Vec<u8>, SourceError> {
-    let (mut rows, mut row) = (Vec::new(), vec![0; sample.row_bytes()]);
-    for number in held_back_rows(sample.len()) {
-        sample.read_rows(number, &mut row)?;
-        rows.extend_from_slice(&row);
+/// The rows of a sample that an index is calibrated with, back to back: few of those that shape nothing.
+///
+/// # Errors
+/// [`BuildError::Stopped`], and what reading fails with.
+pub(super) fn calibrating(sample: &dyn VectorSource, session: &Session) -> Result<Vec<u8>, BuildError> {
+    let numbers: Vec<u64> = calibrating_rows(sample.len()).collect();
+    let mut rows = vec![0; numbers.len() * sample.row_bytes()];
+    for (number, row) in numbers.into_iter().zip(rows.chunks_exact_mut(sample.row_bytes())) {
+        if session.is_stopped() {
+            return Err(BuildError::Stopped);
+        }
+        sample.read_rows(number, row)?;
     }
     Ok(rows)
 }

@@ -8,6 +8,7 @@ mod fuse;
 mod join;
 mod json;
 mod partition;
+mod sample;
 mod search;
 mod settings;
 mod support;

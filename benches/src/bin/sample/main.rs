@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use spandrel_benches::Calibrator;
 use spandrel_benches::set::{MEMORY_BYTES, Set, SomeQueries};
-use spandrel_builder::{Caller, Choice, Input, Silent, VectorShape, build_for, held_back_rows};
+use spandrel_builder::{Caller, Choice, Input, Silent, VectorShape, build_for, calibrating_rows};
 use spandrel_datasets::{Rows, VectorFile};
 use spandrel_engine::{
     CalibrateLimits, CalibrateParams, Engine, EngineConfig, GivenQueries, SearchParams, recall,
@@ -120,7 +120,7 @@ fn build(args: &Args, set: &Set, sample: Option<&Rows>, dir: &Path) -> Result<()
     let limits = CalibrateLimits { threads: args.threads, memory_bytes: MEMORY_BYTES };
     let held_back = sample.map(|sample| {
         let row = |row: u64| &sample.bytes()[row as usize * sample.row_bytes()..][..sample.row_bytes()]; // CAST: in memory
-        held_back_rows(sample.len()).flat_map(row).copied().collect::<Vec<u8>>()
+        calibrating_rows(sample.len()).flat_map(row).copied().collect::<Vec<u8>>()
     });
     let given = held_back.as_ref().map(|rows| GivenQueries { rows, truth: None });
     let calibrator = Calibrator(CalibrateParams { given, ..CalibrateParams::new(limits) });

@@ -90,6 +90,19 @@ fn a_sample_like_the_vectors_leaves_lists_as_they_are() {
     assert!(heads("plain") == heads("sampled"));
 }
 
+#[test]
+fn queries_that_come_twice_foresee_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut random = |rows: usize| Memory { dim: 8, rows: (0..rows * 8).map(|_| rng.random()).collect() };
+    let (base, once) = (random(60_000), random(1000));
+    let twice = once.rows.chunks_exact(8).flat_map(|row| [row, row].concat()).collect();
+    let sample = Memory { dim: 8, rows: twice };
+    let built = build_by(&base, Some(&sample), &coded(&dir.path().join("index"))).unwrap();
+    let record = built.manifest.build.query_sample.unwrap();
+    assert!(2 * record.foreseen < record.foreseen_of && !record.own_lists, "{record:?}");
+}
+
 /// Of another type than it was written in.
 struct Retyped<'a>(&'a Memory);
 

@@ -20,7 +20,7 @@ const QUERIES_MAX: u64 = 1800;
 const TIMES_MAX: u64 = 3;
 /// Elements that they are compared with, all times together, at most: 20 million of an index are compared with three times the queries.
 const ELEMENTS_OF_TIMES: u64 = 60_000_000;
-/// No more than one vector in so many is a query for that.
+/// Vectors of which one at most is a query for that.
 const VECTORS_OF_TIMES: u64 = 10;
 
 /// Queries that stand for those to come.
@@ -29,7 +29,7 @@ pub(super) struct Queries {
     pub(super) count: usize,
     /// Of rows of the index, which each is.
     pub(super) own: Option<Vec<Own>>,
-    /// All of them are asked for one neighbour, of so many one for more.
+    /// All of them are asked for one neighbour, and one of this number for more.
     pub(super) times: usize,
 }
 
@@ -74,7 +74,7 @@ impl Queries {
         self.count
     }
 
-    /// Every so many-th of them is asked for `k` neighbours.
+    /// The distance between those of them that are asked for `k` neighbours.
     pub(super) fn step(&self, k: u32) -> usize {
         if k == 1 { 1 } else { self.times * step(k, self.count / self.times) }
     }
