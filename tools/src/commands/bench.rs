@@ -169,6 +169,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         let (label, points) = union::bench(args, queries, truth, session)?;
         return hand_out(args, &label, &points, "", session);
     }
+    args.union.refuse_alone()?;
     let index = open_index(index, &args.places)?;
     let queries = Rows::read(&open_queries(Fit::of(&index), &args.input, queries, session)?)?;
     if let Some(offsets) = args.documents.open(&index, queries.len())? {

@@ -71,7 +71,7 @@ pub struct PlaceArgs {
     /// read, and the estimate is given; that keeps ids in memory.
     #[arg(long, help_heading = READING, value_name = "exact|any", default_value_t)]
     pub distances: Distances,
-    /// Memory for a cache of pages of vectors [default: none].
+    /// Memory for a cache of pages of vectors, which several indexes share evenly [default: none].
     #[arg(long, help_heading = READING, value_name = "SIZE")]
     pub cache: Option<ByteSize>,
     /// Which page leaves a full cache: with clock one that was not used lately, with predicted one that is not expected to be

@@ -136,7 +136,10 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     let mut output = Output::new(form, args.k as usize, session); // CAST: widening
     let index = match &args.index[..] {
         [] => return ask_server(args, within, output),
-        [index] => open_index(index, &args.places)?,
+        [index] => {
+            args.union.refuse_alone()?;
+            open_index(index, &args.places)?
+        }
         _ => return union::query(args, output, session),
     };
     let queries = open_queries(Fit::of(&index), &args.input, &args.queries, session)?;

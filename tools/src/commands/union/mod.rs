@@ -29,9 +29,19 @@ const HEADING: &str = "Several indexes as one";
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct UnionArgs {
     /// What an id means that several indexes have: best takes it for one thing and gives it once, at its best distance;
-    /// keep takes it for a thing of each and gives all.
-    #[arg(long, value_name = "best|keep", default_value_t, conflicts_with = "server", help_heading = HEADING)]
-    pub duplicates: Duplicates,
+    /// keep takes it for a thing of each and gives all [default: best].
+    #[arg(long, value_name = "best|keep", conflicts_with = "server", help_heading = HEADING)]
+    pub duplicates: Option<Duplicates>,
+}
+
+impl UnionArgs {
+    /// Refuses what says nothing about one index.
+    pub(super) fn refuse_alone(self) -> anyhow::Result<()> {
+        match self.duplicates {
+            Some(_) => Err(UsageError("--duplicates takes more than one --index".to_owned()).into()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Several indexes that can be searched as one.
@@ -55,7 +65,7 @@ impl Union {
     fn open(dirs: &[PathBuf], places: &PlaceArgs, args: UnionArgs, asked: Asked) -> anyhow::Result<Union> {
         let indexes = dirs.iter().map(|dir| open_index(dir, places)).collect::<anyhow::Result<Vec<_>>>()?;
         let names = dirs.iter().map(|dir| dir.display().to_string()).collect();
-        let union = Union { indexes, names, duplicates: args.duplicates };
+        let union = Union { indexes, names, duplicates: args.duplicates.unwrap_or_default() };
         check_union(&union.indexes, asked.compare_by, asked.attributes)
             .map_err(|error| union.named(&error))?;
         Ok(union)
@@ -86,8 +96,10 @@ impl Union {
         }
     }
 
-    /// Starts threads that search all of them.
+    /// Starts threads that search all of them. They share the memory for a cache evenly.
     pub(super) fn engines(&self, config: EngineConfig, session: &Session) -> anyhow::Result<Vec<Engine>> {
+        let parts = self.indexes.len().max(1) as u64; // CAST: a small count
+        let config = EngineConfig { cache_bytes: config.cache_bytes / parts, ..config };
         let executor = Executor::new(config)?;
         let register = |index: &Arc<Index>| executor.register(Arc::clone(index));
         let engines = self.indexes.iter().map(register).collect::<Result<Vec<_>, _>>()?;
@@ -188,8 +200,7 @@ fn note_unlike(answers: &[UnionAnswer], session: &Session) {
 
 /// Fails if lists or pages of one of the indexes had to be left out.
 fn refuse_damages(engines: &[Engine], incomplete: usize) -> anyhow::Result<()> {
-    match engines.iter().find(|engine| engine.damage_count() > 0) {
-        Some(engine) => refuse_damage(engine, incomplete),
-        None => Ok(()),
-    }
+    // Where none is counted any more, the answers are not whole all the same.
+    let damaged = engines.iter().find(|engine| engine.damage_count() > 0).or(engines.first());
+    damaged.map_or(Ok(()), |engine| refuse_damage(engine, incomplete))
 }
