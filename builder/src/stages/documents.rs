@@ -60,7 +60,7 @@ pub(crate) fn documents(state: &BuildState<'_>) -> Result<Section, BuildError> {
     let mut of_positions = vec![0_u32; params.vectors as usize]; // CAST: usize is 64 bits
     for document in 0..offsets.documents() {
         for row in offsets.rows_of(document) {
-            if row as usize % PIECE_NUMBERS == 0 {
+            if (row as usize).is_multiple_of(PIECE_NUMBERS) {
                 context.check_stop()?;
                 context.progress.advance((PIECE_NUMBERS as u64).min(params.vectors - u64::from(row))); // CAST: widening
             }
