@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use spandrel_io::{Blob, FileWriter, Store};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::BuildError;
 
@@ -58,6 +58,16 @@ pub(crate) struct Spill {
     index_at: u64,
     index_hash: u64,
     file_bytes: u64,
+}
+
+/// The hash of an index, and of the shape of the records that it is of.
+fn index_hash(index: &[u8], record_bytes: usize, groups: usize) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(index);
+    for number in [record_bytes, groups] {
+        hash.update(&(number as u64).to_le_bytes()); // CAST: widening
+    }
+    hash.digest()
 }
 
 /// Where some records of a group are.
@@ -162,7 +172,8 @@ impl SpillWriter {
         let index_at = self.file.bytes();
         self.file.append(&index)?;
         let file_bytes = self.file.finish()?.bytes;
-        let (record_bytes, index_hash) = (self.record_bytes, xxh3_64(&index));
+        let record_bytes = self.record_bytes;
+        let index_hash = index_hash(&index, record_bytes, groups);
         Ok(Spill { record_bytes, groups, index_at, index_hash, file_bytes })
     }
 }
@@ -188,7 +199,8 @@ impl SpillReader {
         // CAST: usize is 64 bits
         let mut index = vec![0; spill.file_bytes.saturating_sub(spill.index_at) as usize];
         read_at(&*blob, &mut index, spill.index_at)?;
-        let (found, expected) = (xxh3_64(&index), spill.index_hash);
+        let found = index_hash(&index, spill.record_bytes, spill.groups);
+        let expected = spill.index_hash;
         if found != expected {
             return Err(damaged(format!("index of extents: hash {found:016x}, expected {expected:016x}")));
         }

@@ -264,9 +264,10 @@ fn every_segment_is_verified_and_damage_is_named() {
         assert_eq!((report.lists, report.files), (u64::from(index.lists()), 3 * 6));
     }
     for kind in SectionKind::ALL {
-        // Few heads have no graph, what was not calibrated has no recall, and nothing is known of these vectors.
+        // Few heads have no graph, what was not calibrated has no recall, nothing is known of these vectors, and they are no documents.
         let Some(entry) = index.manifest().segments[2].section(kind, MAIN_COLUMN) else {
-            let may_miss = [SectionKind::Graph, SectionKind::Recall, SectionKind::Attributes];
+            let may_miss =
+                [SectionKind::Graph, SectionKind::Recall, SectionKind::Attributes, SectionKind::Documents];
             assert!(may_miss.contains(&kind), "{kind:?}");
             continue;
         };

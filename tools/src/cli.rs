@@ -166,9 +166,15 @@ mod tests {
                     Some("How the index is read") => {
                         &["codes", "vectors", "distances", "cache", "cache_policy", "threads", "io", "direct"]
                     }
-                    Some("How thoroughly to search") => {
-                        &["recall", "epsilon", "max_lists", "rerank", "rerank_errors", "completeness"]
-                    }
+                    Some("How thoroughly to search") => &[
+                        "recall",
+                        "epsilon",
+                        "max_lists",
+                        "min_head_score",
+                        "rerank",
+                        "rerank_errors",
+                        "completeness",
+                    ],
                     _ => continue,
                 };
                 assert!(own.contains(&arg.get_id().as_str()), "{} {}", command.get_name(), arg.get_id());
