@@ -21,7 +21,7 @@ use super::remote::range_bench::{RangeRemotely, measure_within};
 use super::remote::{self, Rpc, ServerArgs};
 use super::running::Setup;
 use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, READING, open_index, open_queries};
-use super::union::{self, UnionArgs};
+use super::union::UnionArgs;
 use super::within::{self, RadiusArgs, RangeExamples, RangeSweep};
 use crate::figures::{Align, Point, PointParams, STAGES, TextTable, points_table, units};
 use crate::report::{Comparison, page};
@@ -140,7 +140,8 @@ pub struct BenchArgs {
     pub rate: Option<f64>,
 }
 
-pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
+/// Refuses flags that do not go together.
+pub(super) fn refuse(args: &BenchArgs) -> anyhow::Result<()> {
     args.documents.refuse(&Beside {
         is_server: args.server.server.is_some(),
         is_filtered: args.filter.is_filtered(),
@@ -148,7 +149,11 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         is_explained: args.stages,
         is_estimated: args.places.distances == Distances::Any,
     })?;
-    args.attention.refuse(args.places.distances)?;
+    Ok(args.attention.refuse(args.places.distances)?)
+}
+
+pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
+    refuse(args)?;
     if let (Some(_), Some(queries), Some(truth)) = (&args.server.server, &args.queries, &args.truth) {
         if args.radius.radius.is_some() && args.filter.is_filtered() {
             return Err(UsageError("a filter within a radius needs --index".to_owned()).into());
@@ -160,15 +165,10 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         let label = points.first().and_then(|point| point.label.clone()).unwrap_or_default();
         return hand_out(args, &label, &points, "", session);
     }
-    let ([index, others @ ..], Some(queries), Some(truth)) = (&args.index[..], &args.queries, &args.truth)
-    else {
+    let ([index], Some(queries), Some(truth)) = (&args.index[..], &args.queries, &args.truth) else {
         let Some(dir) = &args.disk else { unreachable!("the parser asks for an index or a disk") };
         return disk::run(dir, &args.io, session);
     };
-    if !others.is_empty() {
-        let (label, points) = union::bench(args, queries, truth, session)?;
-        return hand_out(args, &label, &points, "", session);
-    }
     args.union.refuse_alone()?;
     let index = open_index(index, &args.places)?;
     let queries = Rows::read(&open_queries(Fit::of(&index), &args.input, queries, session)?)?;
@@ -308,7 +308,7 @@ fn remotely(args: &BenchArgs, queries: &Path, truth: &Path, session: &Session) -
 }
 
 /// Prints the points, and writes them where they are wanted.
-fn hand_out(
+pub(super) fn hand_out(
     args: &BenchArgs,
     label: &str,
     points: &[Point],

@@ -11,7 +11,7 @@ use crate::spend::ProbePlan;
 pub const TOKEN_LISTS: u32 = 16;
 /// Vectors that each token of a query keeps by their estimates where the query names no number.
 pub const TOKENS_KEPT: u32 = 1000;
-/// Documents that are compared exactly where the query names no number, or as many as are wanted, if that is more.
+/// Documents that are compared exactly where the query names no number: at least `k`.
 pub const DOCUMENTS_COMPARED: u32 = 60;
 
 /// What a caller asks for of documents.

@@ -29,7 +29,7 @@ use super::search::{
     refuse_damage,
 };
 use super::shape::threads_default;
-use super::union::{self, UnionArgs};
+use super::union::UnionArgs;
 use super::within::{self, CompletenessArgs, RadiusArgs};
 use crate::values::parse_recall;
 use crate::{Advised, Session};
@@ -120,7 +120,8 @@ pub(super) const BATCH_WITH_ATTRIBUTES: u64 = 500;
 /// Query documents searched at a time.
 const DOCUMENT_BATCH: usize = 500;
 
-pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
+/// What takes the answers, once flags that do not go together are refused.
+pub(super) fn output<'a>(args: &QueryArgs, session: &'a Session) -> anyhow::Result<Output<'a>> {
     args.documents.refuse(&Beside {
         is_server: args.server.server.is_some(),
         is_filtered: args.filter.is_filtered(),
@@ -128,19 +129,23 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         is_explained: args.explain,
         is_estimated: args.places.distances == Distances::Any,
     })?;
-    let within = args.radius.params(args.completeness.completeness, args.places.distances);
-    let form = match (&within, &args.out) {
+    let form = match (args.radius.radius, &args.out) {
         (Some(_), Some(_)) => Form::Range,
         _ => Form::of(args.out.as_deref(), args.out_format, session.format)?,
     };
-    let mut output = Output::new(form, args.k as usize, session); // CAST: widening
+    Ok(Output::new(form, args.k as usize, session)) // CAST: widening
+}
+
+pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
+    let mut output = output(args, session)?;
+    let within = args.radius.params(args.completeness.completeness, args.places.distances);
     let index = match &args.index[..] {
         [] => return ask_server(args, within, output),
         [index] => {
             args.union.refuse_alone()?;
             open_index(index, &args.places)?
         }
-        _ => return union::query(args, output, session),
+        _ => unreachable!("several indexes are searched as one elsewhere"),
     };
     let queries = open_queries(Fit::of(&index), &args.input, &args.queries, session)?;
     let config = args.places.with_cache(EngineConfig {

@@ -1,26 +1,24 @@
 //! `spandrel bench` of several indexes.
 use std::cell::Cell;
-use std::path::Path;
 
 use spandrel_datasets::Rows;
 use spandrel_engine::{Answer, Distances, QueryRows, SearchParams, recall};
 use spandrel_index::VectorSource as _;
 
 use super::{Asked, Together, Union, note_unlike};
-use crate::commands::bench::{BenchArgs, params_of, read_truth, setup};
+use crate::commands::bench::{BenchArgs, hand_out, params_of, read_truth, refuse, setup};
 use crate::commands::column::ColumnFit;
 use crate::commands::measure::{check_truth, filtered_recall};
 use crate::commands::search::{Fit, open_queries};
 use crate::figures::{Params, Point};
 use crate::{Session, UsageError};
 
-/// Measures all indexes of a command line as one: the points, and what to call the run.
-pub(in crate::commands) fn bench(
-    args: &BenchArgs,
-    queries: &Path,
-    truth: &Path,
-    session: &Session,
-) -> anyhow::Result<(String, Vec<Point>)> {
+/// Measures all indexes of a command line as one.
+pub(in crate::commands) fn bench(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
+    refuse(args)?;
+    let (Some(queries), Some(truth)) = (&args.queries, &args.truth) else {
+        unreachable!("the parser asks for queries and truth of an index")
+    };
     if args.radius.radius.is_some() {
         return Err(UsageError("--radius takes one --index".to_owned()).into());
     }
@@ -79,5 +77,5 @@ pub(in crate::commands) fn bench(
         let distances: Distances = args.places.distances;
         Ok(Point { distances: Some(distances.to_string()), params: Params::Ours(*params), ..point })
     })?;
-    Ok((setup.label.clone(), points))
+    hand_out(args, &setup.label, &points, "", session)
 }

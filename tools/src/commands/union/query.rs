@@ -5,17 +5,14 @@ use spandrel_index::VectorSource as _;
 use super::{Asked, Together, Union, note_unlike, refuse_damages};
 use crate::commands::column::ColumnFit;
 use crate::commands::neighbour_attributes::AttributeReader;
-use crate::commands::query::{BATCH, BATCH_WITH_ATTRIBUTES, Output, QueryArgs, in_file};
+use crate::commands::query::{BATCH, BATCH_WITH_ATTRIBUTES, QueryArgs, in_file, output};
 use crate::commands::search::{Fit, open_queries, read_batch};
 use crate::commands::shape::threads_default;
 use crate::{Session, UsageError};
 
 /// Searches all indexes of a command line as one.
-pub(in crate::commands) fn query(
-    args: &QueryArgs,
-    mut output: Output<'_>,
-    session: &Session,
-) -> anyhow::Result<()> {
+pub(in crate::commands) fn query(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
+    let mut output = output(args, session)?;
     if args.explain || args.radius.radius.is_some() {
         let flag = if args.explain { "--explain" } else { "--radius" };
         return Err(UsageError(format!("{flag} takes one --index")).into());
