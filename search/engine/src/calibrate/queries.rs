@@ -54,9 +54,9 @@ impl Queries {
         let (mut first, mut page, mut next) = (0, Vec::new(), 0);
         for (number, segment) in (0..).zip(index.segments()) {
             let pages = Pages::open(segment)?;
-            let place = |at: u64| (2 * at + 1) * vectors / (2 * count) - first;
-            while next < count && place(next) < segment.count {
-                let position = place(next) as u32; // CAST: vectors of a segment are fewer than 2^32
+            let in_segment = |at: u64| place(at, times, count, vectors) - first;
+            while next < count && in_segment(next) < segment.count {
+                let position = in_segment(next) as u32; // CAST: vectors of a segment are fewer than 2^32
                 let (page_number, slot) = pages.layout.place(position);
                 pages.read(page_number..page_number + 1, &mut page)?;
                 let Record { vector, id, .. } = pages.layout.record(&page, slot);
@@ -86,6 +86,12 @@ impl Queries {
     }
 }
 
+/// Position of the query `at` of `count`. Every `times`-th is where it would be with one neighbour's queries left out: what is learned of more
+/// neighbours does not move with them.
+fn place(at: u64, times: u64, count: u64, vectors: u64) -> u64 {
+    ((2 * at + times) * vectors / (2 * count)).min(vectors - 1)
+}
+
 /// Pages of vectors, read from front to back.
 pub(crate) struct Pages {
     file: Arc<ReadFile>,
@@ -112,6 +118,25 @@ impl Pages {
         match damaged.count() as u64 {
             0 => Ok(()),
             parts => Err(CalibrateError::Damaged { parts }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_for_one_neighbour_move_no_others() {
+        for times in 1..=TIMES_MAX {
+            for (count, vectors) in [(1200, 12_000 * times), (1200, 200_003), (1800, 1_000_000)] {
+                let places: Vec<u64> =
+                    (0..times * count).map(|at| place(at, times, times * count, vectors)).collect();
+                assert!(places.is_sorted_by(|a, b| a < b), "{times} times {count} of {vectors}");
+                assert!(places.last().is_some_and(|&last| last < vectors));
+                let others = places.into_iter().step_by(times as usize); // CAST: a few
+                assert!(others.eq((0..count).map(|at| place(at, 1, count, vectors))));
+            }
         }
     }
 }

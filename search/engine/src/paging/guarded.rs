@@ -56,11 +56,6 @@ impl Guarded {
         self.places.find(page)
     }
 
-    /// Whether predictions are followed at present.
-    pub fn follows_trusting(&self) -> bool {
-        self.follows_trusting
-    }
-
     /// Asks for a page, which is held afterwards, with the prediction whether it will be asked for `again` before it would
     /// have to leave.
     pub fn request(&mut self, page: u64, again: bool) -> Requested {
