@@ -25,6 +25,8 @@ pub struct Explanation {
     pub filter: ::core::option::Option<ExplainedFilter>,
     #[prost(uint32, tag = "12")]
     pub shared_lists: u32,
+    #[prost(float, optional, tag = "13")]
+    pub min_head_score: ::core::option::Option<f32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExplainedFilter {
@@ -220,6 +222,7 @@ pub enum Stop {
     MaxBytes = 5,
     All = 6,
     Enough = 7,
+    MinHeadScore = 8,
 }
 impl Stop {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -236,6 +239,7 @@ impl Stop {
             Self::MaxBytes => "STOP_MAX_BYTES",
             Self::All => "STOP_ALL",
             Self::Enough => "STOP_ENOUGH",
+            Self::MinHeadScore => "STOP_MIN_HEAD_SCORE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -249,6 +253,7 @@ impl Stop {
             "STOP_MAX_BYTES" => Some(Self::MaxBytes),
             "STOP_ALL" => Some(Self::All),
             "STOP_ENOUGH" => Some(Self::Enough),
+            "STOP_MIN_HEAD_SCORE" => Some(Self::MinHeadScore),
             _ => None,
         }
     }
@@ -344,6 +349,8 @@ pub struct SearchOptions {
     pub filter: ::core::option::Option<Filter>,
     #[prost(message, optional, tag = "12")]
     pub with_attributes: ::core::option::Option<AttributeSelection>,
+    #[prost(float, optional, tag = "13")]
+    pub min_head_score: ::core::option::Option<f32>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttributeSelection {
@@ -683,6 +690,8 @@ pub struct Work {
     pub cache_hits: u32,
     #[prost(message, optional, tag = "13")]
     pub stages: ::core::option::Option<Stages>,
+    #[prost(double, tag = "14")]
+    pub scanned_share: f64,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct Stages {
@@ -879,6 +888,7 @@ pub enum Limit {
     MaxLists = 1,
     MaxBytes = 2,
     MaxResults = 3,
+    MinHeadScore = 4,
 }
 impl Limit {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -891,6 +901,7 @@ impl Limit {
             Self::MaxLists => "LIMIT_MAX_LISTS",
             Self::MaxBytes => "LIMIT_MAX_BYTES",
             Self::MaxResults => "LIMIT_MAX_RESULTS",
+            Self::MinHeadScore => "LIMIT_MIN_HEAD_SCORE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -900,6 +911,7 @@ impl Limit {
             "LIMIT_MAX_LISTS" => Some(Self::MaxLists),
             "LIMIT_MAX_BYTES" => Some(Self::MaxBytes),
             "LIMIT_MAX_RESULTS" => Some(Self::MaxResults),
+            "LIMIT_MIN_HEAD_SCORE" => Some(Self::MinHeadScore),
             _ => None,
         }
     }

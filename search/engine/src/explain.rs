@@ -18,6 +18,8 @@ pub struct Explanation {
     pub epsilon: Option<f32>,
     /// Lists planned for at most.
     pub lists_planned: u32,
+    /// Lists whose head has a smaller inner product with the query were left out, and are not among `lists`; none: no such bound.
+    pub min_head_score: Option<f32>,
     /// Which vectors are compared exactly; none where lists hold exact vectors.
     pub rerank: Option<Rerank>,
     /// How the plan was chosen, where the query has a filter.
@@ -138,6 +140,8 @@ pub enum Stop {
     MaxBytes,
     /// The lists have found enough for the recall.
     Enough,
+    /// The others that were looked at have heads of too small a score.
+    MinHeadScore,
     /// There is no other.
     #[default]
     All,
@@ -153,6 +157,7 @@ impl Stop {
             Stop::MaxLists => "max_lists",
             Stop::MaxBytes => "max_bytes",
             Stop::Enough => "enough",
+            Stop::MinHeadScore => "min_head_score",
             Stop::All => "all",
         }
     }

@@ -64,6 +64,7 @@ impl Progress {
         let explanation = || Explanation {
             epsilon: plan.epsilon(),
             lists_planned: plan.lists(),
+            min_head_score: plan.min_head_score,
             rerank: plan.rerank(),
             filter: plan.filtered.map(FilteredPlan::explained),
             ..Explanation::default()

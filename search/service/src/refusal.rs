@@ -191,6 +191,9 @@ impl From<ParamsError> for Refusal {
             ParamsError::Recall { .. } | ParamsError::RecallAndEpsilon => "options.recall",
             ParamsError::Epsilon { .. } => "options.epsilon",
             ParamsError::ZeroLists => "options.max_lists",
+            ParamsError::HeadScore { .. }
+            | ParamsError::HeadScoreMetric { .. }
+            | ParamsError::HeadScoreFilter => "options.min_head_score",
             ParamsError::ZeroBytes => "options.max_bytes",
             ParamsError::Radius(_) => "radius",
             ParamsError::Completeness { .. } => "completeness",

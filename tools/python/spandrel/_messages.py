@@ -76,6 +76,7 @@ _LIMITS = {
     search_pb2.LIMIT_MAX_LISTS: "max_lists",
     search_pb2.LIMIT_MAX_BYTES: "max_bytes",
     search_pb2.LIMIT_MAX_RESULTS: "max_results",
+    search_pb2.LIMIT_MIN_HEAD_SCORE: "min_head_score",
 }
 
 

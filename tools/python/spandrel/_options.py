@@ -117,7 +117,8 @@ class RangeOptions:
 class Options:
     """How to search; what is None is as the index was built for. `filter` says which vectors may be answers, as text
     (`'price < 1500 and tags contains "red"'`) or as a dict (`{"price": {"$lt": 1500}, "tags": {"$contains": "red"}}`).
-    `with_attributes` asks for attributes of the neighbours: a list of names, or True for all. See
+    `with_attributes` asks for attributes of the neighbours: a list of names, or True for all. `min_head_score`, of an index by inner
+    product and without a filter, leaves out each list whose head has a smaller inner product with the query. See
     proto/spandrel/v1/search.proto."""
 
     recall: Optional[float] = None
@@ -132,6 +133,7 @@ class Options:
     explain: bool = False
     filter: Optional[Filter] = None
     with_attributes: Attributes = False
+    min_head_score: Optional[float] = None
 
     def message(self) -> search_pb2.SearchOptions:
         """As it is sent."""
@@ -148,6 +150,7 @@ class Options:
             explain=self.explain,
             filter=filter_of(self.filter),
             with_attributes=attributes_of(self.with_attributes),
+            min_head_score=self.min_head_score,
         )
 
 

@@ -48,7 +48,7 @@ class Answers:
     Distances are squared L2, 1 - cos, or the inner product itself. `estimated` (bool, same shape as ids) marks distances
     that are estimates. For each query, None where there is nothing to say: `missing`, the damaged parts of the index that were
     left out; `effort`, where the server, under load, searched less thoroughly than asked for; `limited_by`, the limit that cut the
-    answer short, 'max_lists' or 'max_bytes'. `vectors` has shape (n, k, dim), zeros where there is none, if they were asked for.
+    answer short, 'max_lists', 'max_bytes' or 'min_head_score'. `vectors` has shape (n, k, dim), zeros where there is none, if they were asked for.
     `expected_recall` (float64, (n,)) is the recall to expect by the index's calibration, NaN where nothing is known, and `reached`
     (bool, (n,)) whether that is the recall asked for.
     `work` holds a message for each query, if it was asked for, and `explanations` one that says how it was answered (Explanation

@@ -67,6 +67,9 @@ class RealServer(unittest.TestCase):
         own = self.client.search(self.queries, K, spandrel.Options(max_lists=3))
         self.assertTrue(np.isnan(own.expected_recall).all() and not own.reached.any())
         self.assertTrue(self.client.describe().details["calibration"]["curves"])
+        with self.assertRaises(spandrel.InvalidArgument) as raised:
+            self.client.search(self.queries, K, spandrel.Options(min_head_score=1.0))
+        self.assertEqual(list(raised.exception.fields), ["options.min_head_score"])
         explained = self.client.search(self.queries[:300], K, spandrel.Options(explain=True))
         self.assertEqual(len(explained.explanations), 300)
         for told, work, ids in zip(explained.explanations, explained.work, explained.ids):

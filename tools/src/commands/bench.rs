@@ -80,7 +80,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N,N", value_delimiter = ',', help_heading = KNOBS, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_lists: Vec<u32>,
     /// Lists whose head has a smaller inner product with the query are not read, of an index by inner product [default: no such bound].
-    #[arg(long, value_name = "S,S", value_delimiter = ',', allow_negative_numbers = true, conflicts_with_all = ["server", "radius", "query_documents"],
+    #[arg(long, value_name = "S,S", value_delimiter = ',', allow_negative_numbers = true, conflicts_with_all = ["radius", "query_documents"],
           help_heading = KNOBS)]
     pub min_head_score: Vec<f32>,
     /// Vectors compared exactly after their codes were scanned, those most likely to be among the nearest [default: by the

@@ -9,6 +9,7 @@ mod changes;
 mod column;
 mod encrypted;
 mod filters;
+mod head_score;
 mod holding;
 mod hostile;
 mod lifecycle;

@@ -93,6 +93,8 @@ impl Chosen<'_> {
         let chosen = self.probed.lists as usize;
         if step.progress.limited_by == Some(Limit::MaxBytes) {
             Stop::MaxBytes
+        } else if self.probed.is_below && chosen == step.prober.nearest().len() {
+            Stop::MinHeadScore
         } else if chosen > within || plan.k() == 0 {
             let is_enough = self.probed.vectors >= plan.k() as u64; // CAST: widening
             match (is_enough, self.probed.lists == all) {

@@ -16,6 +16,8 @@ pub(crate) struct Found<'a> {
     /// The vectors of all neighbours back to back, where they were asked for.
     pub(crate) vectors: Option<Rows>,
     pub(crate) version: Version,
+    /// Vectors of the index.
+    pub(crate) held: u64,
     /// When the queries came.
     pub(crate) arrival: Instant,
     /// The attributes of the neighbours that answers hold.

@@ -16,7 +16,7 @@ pub(crate) use self::fetch::AskFetch;
 pub(crate) use self::filter::{AskFilter, FilterForm, Written};
 pub(crate) use self::form::Form;
 pub(crate) use self::found::{Effort, Fetched, FilterTold, Found, Rows, Version};
-pub(crate) use self::params::{check, lowered};
+pub(crate) use self::params::{check, lists_max, lowered};
 pub(crate) use self::target::{Numbers, Queries, Target};
 pub(crate) use self::within::{AskWithin, EndOfRange};
 

@@ -31,6 +31,15 @@ pub(crate) fn check(params: &SearchParams, index: &Index, limits: &Limits) -> Re
     Ok(())
 }
 
+/// Most lists of a query: a score of heads that alone decides would let it read all there are.
+pub(crate) fn lists_max(params: &SearchParams, index: &Index, limits: &Limits) -> Option<u32> {
+    let is_alone = params.recall.is_none() && params.epsilon.is_none() && params.max_lists.is_none();
+    match params.min_head_score {
+        Some(_) if is_alone && index.lists() > limits.lists => Some(limits.lists),
+        _ => params.max_lists,
+    }
+}
+
 /// What the server, under load, lowers a query's lists to; none if it asks for all of them.
 ///
 /// # Errors

@@ -32,6 +32,8 @@ pub(crate) struct EndOfRange {
     /// The share that was searched for.
     pub(crate) completeness: f32,
     pub(crate) version: Version,
+    /// Vectors of the index.
+    pub(crate) vectors: u64,
     /// When the query came.
     pub(crate) arrival: Instant,
 }

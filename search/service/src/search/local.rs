@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use spandrel_engine::{
-    Answer, Course, FetchRequest, FetchState, Fetched as EngineFetched, QueryPlan, RangeRequest, Rerank,
-    SearchParams,
+    Answer, Course, FetchRequest, FetchState, Fetched as EngineFetched, ParamsError, QueryPlan, RangeRequest,
+    Rerank, SearchParams,
 };
 use spandrel_index::format::VectorsOf;
 
@@ -16,7 +16,8 @@ use super::ranging::Ranging;
 use super::searcher::Searcher;
 use crate::admission::{Admitted, Load};
 use crate::ask::{
-    Ask, AskColumn, AskFetch, AskWithin, Fetched, Form, Found, Queries, Target, check, column, lowered,
+    Ask, AskColumn, AskFetch, AskWithin, Fetched, Form, Found, Queries, Target, check, column, lists_max,
+    lowered,
 };
 use crate::call::Call;
 use crate::ledger::Room;
@@ -80,6 +81,10 @@ impl Searcher for Local {
             with_work,
             ..
         } = ask;
+        params.max_lists = lists_max(&params, served.index(), &self.limits);
+        if params.min_head_score.is_some() && filter.is_some() {
+            return Err(ParamsError::HeadScoreFilter.into());
+        }
         if let Some(AskColumn { name, .. }) = &of_column {
             named_column(name, &served)?;
             params.rerank = params.rerank.or(Some(self.column_count(&params)?));
@@ -162,6 +167,7 @@ impl Searcher for Local {
             answers,
             vectors,
             version: served.version(),
+            held: served.index().vectors(),
             arrival: call.arrival,
             attributes: contents.attributes,
             filter: filter.and_then(|filter| filter.told),

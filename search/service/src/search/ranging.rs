@@ -56,6 +56,7 @@ impl Ranging {
             matches,
             completeness: self.completeness,
             version: self.served.version(),
+            vectors: self.served.index().vectors(),
             arrival: call.arrival,
         }
     }

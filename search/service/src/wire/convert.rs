@@ -112,7 +112,7 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
         recall: options.recall,
         misses: 1.0,
         epsilon: options.epsilon,
-        min_head_score: None,
+        min_head_score: options.min_head_score,
         max_lists: options.max_lists,
         effort: 1.0,
         max_bytes: options.max_bytes,
@@ -157,7 +157,7 @@ pub(super) fn part(found: &[Neighbour]) -> v1::SearchRangeResponse {
 
 /// The end of an answer within a radius.
 pub(super) fn end(end: &EndOfRange, with_work: bool) -> v1::SearchRangeResponse {
-    let EndOfRange { results, answer, matches, completeness, version, arrival } = end;
+    let EndOfRange { results, answer, matches, completeness, version, vectors, arrival } = end;
     let end = v1::RangeEnd {
         results: *results,
         missing: (answer.missing.parts() > 0).then(|| missing(answer)),
@@ -165,7 +165,7 @@ pub(super) fn end(end: &EndOfRange, with_work: bool) -> v1::SearchRangeResponse 
         completeness: *completeness,
         index_version: version.number,
         index_uuid: version.uuid.to_string(),
-        work: with_work.then(|| work(answer, *arrival)),
+        work: with_work.then(|| work(answer, *vectors, *arrival)),
         filtered: matches.map(|matches| v1::Filtered { matches, ..Default::default() }),
     };
     v1::SearchRangeResponse { end: Some(end), ..Default::default() }
@@ -218,7 +218,7 @@ pub(super) async fn response(
         index_version: found.version.number,
         index_uuid: found.version.uuid.to_string(),
         vectors,
-        work: with_work.then(|| work(answer, found.arrival)),
+        work: with_work.then(|| work(answer, found.held, found.arrival)),
         explanation: explanation(answer, found.filter.as_ref()),
         promise: answer.promise.map(promise),
         filtered: answer.filtered.map(filtered),
@@ -264,7 +264,11 @@ pub(super) async fn responses(
         index_version: found.version.number,
         index_uuid: found.version.uuid.to_string(),
         vectors,
-        work: if with_work { answers.iter().map(|a| work(a, found.arrival)).collect() } else { Vec::new() },
+        work: answers
+            .iter()
+            .filter(|_| with_work)
+            .map(|answer| work(answer, found.held, found.arrival))
+            .collect(),
         explanations: answers.iter().filter_map(|a| explanation(a, found.filter.as_ref())).collect(),
         promises: answers.iter().filter_map(|a| a.promise).map(promise).collect(),
         filtered: answers.iter().filter_map(|a| a.filtered).map(filtered).collect(),
@@ -328,8 +332,7 @@ fn limited_by(answer: &Answer) -> v1::Limit {
         Some(Limit::MaxLists) => v1::Limit::MaxLists,
         Some(Limit::MaxBytes) => v1::Limit::MaxBytes,
         Some(Limit::MaxResults) => v1::Limit::MaxResults,
-        // No request carries it.
-        Some(Limit::MinHeadScore) => v1::Limit::Unspecified,
+        Some(Limit::MinHeadScore) => v1::Limit::MinHeadScore,
     }
 }
 
@@ -339,8 +342,8 @@ fn estimated<'a>(found: impl Iterator<Item = &'a Neighbour> + Clone) -> Vec<bool
     if all().any(|e| e) { all().collect() } else { Vec::new() }
 }
 
-/// What an answer to a request that came at `arrival` took.
-fn work(answer: &Answer, arrival: Instant) -> v1::Work {
+/// What an answer to a request that came at `arrival` took, among `vectors` vectors.
+fn work(answer: &Answer, vectors: u64, arrival: Instant) -> v1::Work {
     let work = &answer.work;
     v1::Work {
         lists: work.lists,
@@ -363,6 +366,7 @@ fn work(answer: &Answer, arrival: Instant) -> v1::Work {
             verify_us: times.verify_us,
             rerank_us: times.rerank_us,
         }),
+        scanned_share: work.vectors_scanned as f64 / vectors.max(1) as f64, // CAST: a ratio
     }
 }
 

@@ -15,6 +15,7 @@ pub(super) fn explanation(answer: &Answer, told: Option<&FilterTold>) -> Option<
     Some(v1::Explanation {
         epsilon: of.epsilon,
         lists_planned: of.lists_planned,
+        min_head_score: of.min_head_score,
         rerank: if let Some(Rerank::Count(count)) = of.rerank { Some(count) } else { None },
         rerank_errors: if let Some(Rerank::Errors(errors)) = of.rerank { Some(errors) } else { None },
         lists: of.lists.items.iter().map(list).collect(),
@@ -90,6 +91,7 @@ fn wire_stop(stop: Stop) -> v1::Stop {
         Stop::MaxLists => v1::Stop::MaxLists,
         Stop::MaxBytes => v1::Stop::MaxBytes,
         Stop::Enough => v1::Stop::Enough,
+        Stop::MinHeadScore => v1::Stop::MinHeadScore,
         Stop::All => v1::Stop::All,
     }
 }

@@ -53,6 +53,7 @@ pub(super) fn json(answer: &Answer) -> Option<Value> {
         "filter": filter,
         "epsilon": told.epsilon.map(short),
         "lists_planned": told.lists_planned,
+        "min_head_score": told.min_head_score.map(short),
         "rerank": if let Some(Rerank::Count(count)) = told.rerank { Some(count) } else { None },
         "rerank_errors": if let Some(Rerank::Errors(errors)) = told.rerank { Some(short(errors)) } else { None },
         "shared_lists": told.shared_lists,
@@ -81,6 +82,7 @@ pub(super) fn text(query: u64, answer: &Answer) -> Option<String> {
         parts,
         epsilon,
         lists_planned,
+        min_head_score,
         rerank,
         lists,
         shared_lists,
@@ -91,13 +93,14 @@ pub(super) fn text(query: u64, answer: &Answer) -> Option<String> {
     let searched = lists.items.iter().filter(|list| list.scanned > 0).count();
     let first = if lists.more > 0 { "the first " } else { "" };
     let epsilon = epsilon.map(|epsilon| format!(", epsilon {epsilon}")).unwrap_or_default();
+    let score = min_head_score.map(|least| format!(", heads of at least {least}")).unwrap_or_default();
     let rerank = match rerank {
         Some(Rerank::Count(count)) => format!(", the {count} likeliest compared"),
         Some(Rerank::Errors(errors)) => format!(", compared within {errors} errors"),
         None => String::new(),
     };
     let mut text = format!(
-        "query {query}: at most {lists_planned} lists planned{epsilon}{rerank}\n\
+        "query {query}: at most {lists_planned} lists planned{epsilon}{score}{rerank}\n\
          {searched} of {first}{} lists searched, stopped by {stop}; {} codes, {} candidates, {} compared\n",
         lists.items.len(),
         units::count(answer.work.vectors_scanned),

@@ -31,6 +31,7 @@ use super::search::{
 use super::shape::threads_default;
 use super::union::UnionArgs;
 use super::within::{self, CompletenessArgs, RadiusArgs};
+use crate::figures::PointParams;
 use crate::values::parse_recall;
 use crate::{Advised, Session};
 
@@ -64,7 +65,7 @@ pub struct QueryArgs {
     pub knobs: KnobArgs,
     /// Lists whose head has a smaller inner product with the query are not read, of an index by inner product. Fewer than k vectors are
     /// returned where those that are left hold fewer.
-    #[arg(long, value_name = "S", allow_negative_numbers = true, conflicts_with_all = ["server", "radius", "query_documents"], help_heading = KNOBS)]
+    #[arg(long, value_name = "S", allow_negative_numbers = true, conflicts_with_all = ["radius", "query_documents"], help_heading = KNOBS)]
     pub min_head_score: Option<f32>,
     /// All within a radius.
     #[command(flatten)]
@@ -186,8 +187,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         compare_by: args.column.compare_by(),
         distances: args.places.distances,
         explain: args.explain,
-        min_head_score: args.min_head_score,
-        ..args.knobs.point(args.recall).search(args.k as usize) // CAST: widening
+        ..point_of(args).search(args.k as usize) // CAST: widening
     };
     QueryPlan::of(&params, &index)?;
     let meter = session.meter();
@@ -212,6 +212,11 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     meter.finish();
     let incomplete = output.finish(args.out.as_deref(), &index.dir().display().to_string())?;
     refuse_damage(&engine, incomplete)
+}
+
+/// How thoroughly to search.
+fn point_of(args: &QueryArgs) -> PointParams {
+    PointParams { min_head_score: args.min_head_score, ..args.knobs.point(args.recall) }
 }
 
 /// As [`run`], for documents.
@@ -278,7 +283,7 @@ fn run_within(
 
 /// As [`run`], where a server answers.
 fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<'_>) -> anyhow::Result<()> {
-    let params = args.knobs.point(args.recall);
+    let params = point_of(args);
     let distances = args.places.distances;
     let query = Query {
         queries: &args.queries,

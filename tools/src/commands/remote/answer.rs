@@ -68,6 +68,7 @@ pub(crate) fn limit(code: i32) -> Option<Limit> {
         Ok(v1::Limit::MaxLists) => Some(Limit::MaxLists),
         Ok(v1::Limit::MaxBytes) => Some(Limit::MaxBytes),
         Ok(v1::Limit::MaxResults) => Some(Limit::MaxResults),
+        Ok(v1::Limit::MinHeadScore) => Some(Limit::MinHeadScore),
         Ok(v1::Limit::Unspecified) | Err(_) => None,
     }
 }

@@ -90,6 +90,7 @@ pub(crate) fn options(params: &PointParams, distances: Distances, with_work: boo
         recall: params.recall,
         epsilon: params.epsilon,
         max_lists: params.max_lists,
+        min_head_score: params.min_head_score,
         rerank: params.rerank,
         rerank_errors: params.rerank_errors,
         distances: wire_distances(distances) as i32, // CAST: the enum's code

@@ -196,7 +196,8 @@ fn point(
         0 => None,
         _ => Some(LatencySummary::of(&mut outcome.refused_ns).p99_us),
     };
-    let of_index = described(remote, what.label.as_deref(), Point::of_work(warm_up.answers.iter().flatten()));
+    let of_work = Point::of_work(warm_up.answers.iter().flatten());
+    let of_index = described(remote, what.label.as_deref(), of_work);
     let point = Point {
         distances: Some(what.distances.to_string()),
         params: setting.params.into(),
@@ -207,6 +208,7 @@ fn point(
         offered_qps: what.rate,
         refused_share: Some(outcome.refused_share),
         refused_p99_us,
+        scanned_share: of_index.vectors_scanned.map(|scanned| scanned / remote.summary.vectors as f64), // CAST: exact to 2^53
         recall,
         // CAST: counts are exact to 2^53
         qps: outcome.latencies_ns.len() as f64 / outcome.elapsed.as_secs_f64().max(1e-9),

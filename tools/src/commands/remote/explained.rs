@@ -14,6 +14,7 @@ pub(super) fn explanation(message: &v1::Explanation) -> Explanation {
     Explanation {
         epsilon: message.epsilon,
         lists_planned: message.lists_planned,
+        min_head_score: message.min_head_score,
         rerank: message.rerank.map(Rerank::Count).or(message.rerank_errors.map(Rerank::Errors)),
         lists: First { items: lists.collect(), more: message.lists_more },
         shared_lists: message.shared_lists,
@@ -82,6 +83,7 @@ fn stop(stop: v1::Stop) -> Stop {
         v1::Stop::MaxLists => Stop::MaxLists,
         v1::Stop::MaxBytes => Stop::MaxBytes,
         v1::Stop::Enough => Stop::Enough,
+        v1::Stop::MinHeadScore => Stop::MinHeadScore,
         v1::Stop::All | v1::Stop::Unspecified => Stop::All,
     }
 }
