@@ -291,7 +291,7 @@ impl ReadPart {
 pub struct Vectors {
     #[prost(uint32, tag = "1")]
     pub dim: u32,
-    #[prost(oneof = "vectors::Form", tags = "2, 3, 4")]
+    #[prost(oneof = "vectors::Form", tags = "2, 3, 4, 5")]
     pub form: ::core::option::Option<vectors::Form>,
 }
 /// Nested message and enum types in `Vectors`.
@@ -304,6 +304,25 @@ pub mod vectors {
         Raw(super::Raw),
         #[prost(message, tag = "4")]
         Ids(super::Ids),
+        #[prost(message, tag = "5")]
+        Documents(super::Documents),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Documents {
+    #[prost(uint32, repeated, tag = "1")]
+    pub offsets: ::prost::alloc::vec::Vec<u32>,
+    #[prost(oneof = "documents::Tokens", tags = "2, 3")]
+    pub tokens: ::core::option::Option<documents::Tokens>,
+}
+/// Nested message and enum types in `Documents`.
+pub mod documents {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Tokens {
+        #[prost(message, tag = "2")]
+        Floats(super::Floats),
+        #[prost(message, tag = "3")]
+        Raw(super::Raw),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -692,6 +711,8 @@ pub struct Work {
     pub stages: ::core::option::Option<Stages>,
     #[prost(double, tag = "14")]
     pub scanned_share: f64,
+    #[prost(uint32, tag = "15")]
+    pub documents: u32,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct Stages {
@@ -1668,6 +1689,19 @@ pub struct DescribeIndexResponse {
     pub attributes: ::prost::alloc::vec::Vec<AttributeSummary>,
     #[prost(message, optional, tag = "19")]
     pub column: ::core::option::Option<ColumnSummary>,
+    #[prost(message, optional, tag = "20")]
+    pub documents: ::core::option::Option<DocumentsSummary>,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct DocumentsSummary {
+    #[prost(uint64, tag = "1")]
+    pub count: u64,
+    #[prost(uint32, tag = "2")]
+    pub vectors_min: u32,
+    #[prost(uint32, tag = "3")]
+    pub vectors_max: u32,
+    #[prost(double, tag = "4")]
+    pub vectors_mean: f64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ColumnSummary {

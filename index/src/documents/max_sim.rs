@@ -59,6 +59,11 @@ impl MaxSim {
     /// for a document without tokens.
     pub fn maxima(&self, queries: &QueryTokens, document: &mut DocumentTokens, out: &mut [f32]) {
         out.fill(f32::NEG_INFINITY);
+        self.raise(queries, document, out);
+    }
+
+    /// Raises `out` to the largest inner product of each token of the queries with any token of the document, or of a part of it.
+    pub fn raise(&self, queries: &QueryTokens, document: &mut DocumentTokens, out: &mut [f32]) {
         let DocumentTokens { rows, products } = document;
         products.resize(DOCUMENT_ROWS * QUERY_ROWS, 0.0);
         for (number, out) in out.chunks_mut(QUERY_ROWS).enumerate() {
@@ -77,6 +82,11 @@ impl MaxSim {
     pub fn score(&self, query: &QueryTokens, document: &mut DocumentTokens, maxima: &mut Vec<f32>) -> f64 {
         maxima.resize(query.len(), 0.0);
         self.maxima(query, document, maxima);
+        MaxSim::total(maxima)
+    }
+
+    /// MaxSim by the largest inner product of each token of a query.
+    pub fn total(maxima: &[f32]) -> f64 {
         sum(maxima)
     }
 

@@ -1,5 +1,6 @@
 //! Requests and answers that fit each other: queries say their dimension, and an answer has a row for each.
 use spandrel_proto::v1;
+use spandrel_proto::v1::documents::Tokens;
 use spandrel_proto::v1::vectors::Form;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -12,19 +13,30 @@ pub(crate) fn queries(vectors: Option<&v1::Vectors>, field: &str) -> Result<usiz
         None => return Ok(0),
         Some(Form::Ids(ids)) => return Ok(ids.values.len()),
         Some(Form::Floats(floats)) => floats.values.len(),
-        Some(Form::Raw(raw)) => {
-            raw.data.len()
-                / match raw.dtype() {
-                    v1::Dtype::F32 => 4,
-                    v1::Dtype::F16 => 2,
-                    v1::Dtype::I8 | v1::Dtype::U8 | v1::Dtype::Unspecified => 1,
-                }
-        }
+        Some(Form::Raw(raw)) => elements_of(raw),
+        Some(Form::Documents(documents)) => match &documents.tokens {
+            None => return Ok(0),
+            Some(Tokens::Floats(floats)) => floats.values.len(),
+            Some(Tokens::Raw(raw)) => elements_of(raw),
+        },
     };
     if vectors.dim == 0 {
         return Err(refused(field, format!("{field}: vectors that do not say their dimension; set dim")));
     }
-    Ok(elements / vectors.dim as usize) // CAST: widening
+    Ok(match &vectors.form {
+        // Without offsets all vectors are one.
+        Some(Form::Documents(documents)) => documents.offsets.len().saturating_sub(1).max(1),
+        _ => elements / vectors.dim as usize, // CAST: widening
+    })
+}
+
+fn elements_of(raw: &v1::Raw) -> usize {
+    raw.data.len()
+        / match raw.dtype() {
+            v1::Dtype::F32 => 4,
+            v1::Dtype::F16 => 2,
+            v1::Dtype::I8 | v1::Dtype::U8 | v1::Dtype::Unspecified => 1,
+        }
 }
 
 /// Refuses vectors in a column of another number of queries, or without their dimension.
@@ -78,6 +90,8 @@ mod tests {
             (raw(256, v1::Dtype::F16), 1),
             (raw(16, v1::Dtype::F32), 8),
             (v1::Vectors::ids(vec![7; 3]), 3),
+            (v1::Vectors::documents(8, v1::Dtype::U8, vec![0; 512], vec![0, 3, 40, 64]), 3),
+            (v1::Vectors::documents(8, v1::Dtype::F16, vec![0; 512], Vec::new()), 1),
         ] {
             assert_eq!(queries(Some(&vectors), "queries").unwrap(), expected);
         }

@@ -174,6 +174,10 @@ impl Task for DocumentTask {
         1
     }
 
+    fn course(&self) -> Course {
+        Course::Documents
+    }
+
     fn started(running: Running<DocumentTask>) -> Started {
         Started::Document(running)
     }

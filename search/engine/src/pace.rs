@@ -20,6 +20,8 @@ pub enum Course {
     Filtered(FilterPlan),
     /// It is a part of a search within a radius.
     Within,
+    /// It compares [`DOCUMENTS_COMPARED`](crate::DOCUMENTS_COMPARED) documents: what took more or fewer counts for these.
+    Documents,
 }
 
 impl From<Option<FilterPlan>> for Course {
@@ -34,6 +36,7 @@ pub(crate) struct Paces {
     nearest: Pace,
     filtered: [Pace; FilterPlan::ALL.len()],
     within: Pace,
+    documents: Pace,
 }
 
 impl Paces {
@@ -43,6 +46,7 @@ impl Paces {
             Course::Nearest => &self.nearest,
             Course::Filtered(plan) => &self.filtered[plan as usize], // CAST: its place among all
             Course::Within => &self.within,
+            Course::Documents => &self.documents,
         }
     }
 
@@ -103,12 +107,15 @@ mod tests {
     fn courses_have_paces_of_their_own() {
         let paces = Paces::default();
         paces.of(Course::Nearest).took(1000.0);
-        let others: Vec<Course> =
-            FilterPlan::ALL.into_iter().map(Course::Filtered).chain([Course::Within]).collect();
+        let others: Vec<Course> = FilterPlan::ALL
+            .into_iter()
+            .map(Course::Filtered)
+            .chain([Course::Within, Course::Documents])
+            .collect();
         assert!(others.iter().all(|&course| paces.query(course) == Duration::from_millis(1)));
         others.iter().zip(1_u8..).for_each(|(&course, tens)| paces.of(course).took(10.0 * f32::from(tens)));
         let micros: Vec<u128> = others.iter().map(|&course| paces.query(course).as_micros()).collect();
-        assert_eq!(micros, [10, 20, 30, 40, 50]);
+        assert_eq!(micros, [10, 20, 30, 40, 50, 60]);
         assert_eq!(paces.query(Course::Nearest), Duration::from_millis(1));
     }
 

@@ -178,8 +178,7 @@ pub enum ParamsError {
     },
     /// Answers of such an index are documents. Say which queries are one document.
     #[error(
-        "the index holds documents of many vectors; give the offsets of the queries' documents (--query-documents), which no server takes \
-         so far"
+        "the index holds documents of many vectors; give the offsets of the queries' documents (--query-documents)"
     )]
     Documents,
     /// Its vectors are things of their own. Leave out the documents.

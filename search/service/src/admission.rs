@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use spandrel_engine::{Backlog, Course, Engine};
+use spandrel_engine::{Backlog, Course, DOCUMENTS_COMPARED, Engine};
 
 use crate::refusal::Refusal;
 
@@ -46,6 +46,17 @@ impl Load {
     /// Of `queries` queries of a course.
     pub(crate) fn of(engine: &Engine, queries: usize, course: Course) -> Load {
         let (backlog, query) = (engine.backlog(queries, course), engine.query_time(course));
+        Load { queries, backlog, query, filter: Duration::ZERO }
+    }
+
+    /// Of query documents of `tokens` tokens in all, one or more, that compare `compared` documents in all.
+    pub(crate) fn of_documents(engine: &Engine, tokens: usize, compared: usize) -> Load {
+        let comparisons = compared.div_ceil(DOCUMENTS_COMPARED as usize); // CAST: widening
+        let queries = tokens + comparisons;
+        let time = |course, count: usize| engine.query_time(course).mul_f64(count as f64); // CAST: a count of queries
+        let all = time(Course::Nearest, tokens) + time(Course::Documents, comparisons);
+        let backlog = engine.backlog(queries, Course::Nearest);
+        let query = all.div_f64(queries.max(1) as f64); // CAST: as above
         Load { queries, backlog, query, filter: Duration::ZERO }
     }
 }

@@ -14,6 +14,10 @@ pub struct Limits {
     pub lists: u32,
     /// Vectors that one query may ask to be compared exactly, of those that the index has.
     pub rerank: u32,
+    /// Documents that one query may ask to be compared by MaxSim, of those that the index has.
+    pub documents: u32,
+    /// Vectors of one query document.
+    pub document_vectors: u32,
     /// Vectors that one search within a radius may ask for as the best of all.
     pub range_results: u32,
     /// Memory of the filters of an index, while they are compiled, in use or kept.
@@ -46,6 +50,8 @@ impl Default for Limits {
             k: 1000,
             lists: 4096,
             rerank: 10_000,
+            documents: 1000,
+            document_vectors: 1024,
             range_results: 100_000,
             filter_bytes: 256 << 20,
             batch: 1024,

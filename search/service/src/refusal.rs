@@ -205,6 +205,11 @@ impl From<ParamsError> for Refusal {
                 return Refusal::Precondition(text.to_owned());
             }
             ParamsError::NoColumn => "column_queries",
+            ParamsError::Documents => {
+                let text = "the index holds documents of many vectors: it is searched by Search, SearchBatch and SearchStream with \
+                            documents, and gives no vectors";
+                return Refusal::Precondition(text.to_owned());
+            }
             ParamsError::NotKept { column } => {
                 return Refusal::Precondition(format!(
                     "the index keeps no pages of the vectors that are searched; use its column {column:?}, or build it with \

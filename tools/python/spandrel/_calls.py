@@ -96,6 +96,24 @@ class Calls:
         made = _Made(_of_rows(rows), None if fine is None else (name, _of_rows(fine)))
         return self._search(made, len(rows), single, size, k, options, index)
 
+    def search_documents(
+        self,
+        documents: Union[npt.ArrayLike, Sequence[npt.ArrayLike]],
+        k: int,
+        options: Options,
+        index: Optional[str],
+        offsets: Optional[npt.ArrayLike],
+    ) -> Plan[Answers]:
+        """Query documents as rows of an array, several arrays, or rows with offsets."""
+        rows, starts, single = _messages.documents_of(documents, offsets)
+        longest = int((starts[1:] - starts[:-1]).max()) * rows.shape[1] * rows.itemsize
+        size = _messages.batch_size(longest, k, options, self._batch_size)
+
+        def of_documents(of: slice) -> search_pb2.Vectors:
+            return _messages.of_documents(rows, starts[of.start : of.stop + 1])
+
+        return self._search(_Made(of_documents, None), len(starts) - 1, single, size, k, options, index)
+
     def search_by_id(
         self, ids: Union[int, Sequence[int]], k: int, options: Options, index: Optional[str], column: Optional[str]
     ) -> Plan[Answers]:

@@ -100,6 +100,54 @@ def queries_of(given: npt.ArrayLike) -> Tuple[npt.NDArray[Any], bool]:
     return np.atleast_2d(array), array.ndim == 1
 
 
+def documents_of(given: Any, offsets: Optional[npt.ArrayLike]) -> Tuple[npt.NDArray[Any], npt.NDArray[np.int64], bool]:
+    """The vectors of query documents as rows, the first row of each and the number of rows, and whether there was only one, without a
+    row of its own."""
+    if offsets is not None:
+        rows, single = queries_of(given)
+        if single:
+            raise ValueError("one vector with offsets, expected (rows, dim)")
+        return rows, _offsets_of(offsets, len(rows)), False
+    if isinstance(given, (list, tuple)) and len(given) > 0 and all(np.ndim(document) == 2 for document in given):
+        parts = [queries_of(document)[0] for document in given]
+        dims, types = {part.shape[1] for part in parts}, {part.dtype for part in parts}
+        if len(dims) > 1 or len(types) > 1:
+            raise ValueError("documents of several dimensions or types, expected arrays (tokens, dim) of one")
+        starts = np.cumsum([0, *(len(part) for part in parts)])
+        return np.concatenate(parts), _offsets_of(starts, int(starts[-1])), False
+    array = np.asarray(given)
+    if array.ndim == 3 and array.size > 0:
+        count, tokens, dim = array.shape
+        return queries_of(array.reshape(count * tokens, dim))[0], np.arange(count + 1) * tokens, False
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(
+            f"documents have shape {array.shape}, expected (tokens, dim), (n, tokens, dim), a list of (tokens, dim), or (rows, dim) with offsets"
+        )
+    return queries_of(array)[0], np.array([0, len(array)]), True
+
+
+def _offsets_of(given: npt.ArrayLike, rows: int) -> npt.NDArray[np.int64]:
+    """The first row of each document, and the number of rows."""
+    array = np.asarray(given)
+    if array.ndim != 1 or len(array) < 2 or array.dtype.kind not in "iu":
+        raise ValueError(f"offsets have shape {array.shape} and type {array.dtype}, expected (n + 1,) whole numbers")
+    offsets = array.astype(np.int64)
+    if offsets[0] != 0 or offsets[-1] != rows or (np.diff(offsets) < 1).any():
+        raise ValueError(f"offsets from {offsets[0]} to {offsets[-1]}, expected to ascend from 0 to {rows}, a document has a row at least")
+    return offsets
+
+
+def of_documents(rows: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> search_pb2.Vectors:
+    """The message that carries documents; `offsets` count from anywhere."""
+    vectors = vectors_of(rows[offsets[0] : offsets[-1]])
+    documents = search_pb2.Documents(offsets=(offsets - offsets[0]).tolist())
+    if vectors.WhichOneof("form") == "floats":
+        documents.floats.CopyFrom(vectors.floats)
+    else:
+        documents.raw.CopyFrom(vectors.raw)
+    return search_pb2.Vectors(dim=vectors.dim, documents=documents)
+
+
 def one_column(given: Optional[Mapping[str, S]]) -> Optional[Tuple[str, S]]:
     """The only column that is given, if one is."""
     if given is None:
@@ -450,6 +498,15 @@ def _column_of(message: admin_pb2.ColumnSummary) -> Dict[str, Any]:
     }
 
 
+def _documents_of(message: admin_pb2.DocumentsSummary) -> Dict[str, Any]:
+    return {
+        "count": message.count,
+        "vectors_min": message.vectors_min,
+        "vectors_max": message.vectors_max,
+        "vectors_mean": message.vectors_mean,
+    }
+
+
 def details_of(response: admin_pb2.DescribeIndexResponse) -> IndexInfo:
     """An index's full description."""
     tier = {code: name for name, code in _TIERS.items()}
@@ -470,6 +527,7 @@ def details_of(response: admin_pb2.DescribeIndexResponse) -> IndexInfo:
         "served_seconds": response.served_seconds,
         "calibration": _calibration_of(response.calibration) if response.HasField("calibration") else None,
         "column": _column_of(response.column) if response.HasField("column") else None,
+        "documents": _documents_of(response.documents) if response.HasField("documents") else None,
         "attributes": [
             {
                 "name": attribute.name,

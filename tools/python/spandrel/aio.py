@@ -74,6 +74,19 @@ class AsyncClient:
         """As `Client.search`."""
         return await self._run(self._calls.search(queries, k, options, index, column_queries), timeout)
 
+    async def search_documents(
+        self,
+        documents: Union[npt.ArrayLike, Sequence[npt.ArrayLike]],
+        k: int = 10,
+        options: Options = Options(),
+        *,
+        offsets: Optional[npt.ArrayLike] = None,
+        index: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> Answers:
+        """As `Client.search_documents`."""
+        return await self._run(self._calls.search_documents(documents, k, options, index, offsets), timeout)
+
     async def search_by_id(
         self,
         ids: Union[int, Sequence[int]],

@@ -79,6 +79,25 @@ class Client:
         """
         return self._run(self._calls.search(queries, k, options, index, column_queries), timeout)
 
+    def search_documents(
+        self,
+        documents: Union[npt.ArrayLike, Sequence[npt.ArrayLike]],
+        k: int = 10,
+        options: Options = Options(),
+        *,
+        offsets: Optional[npt.ArrayLike] = None,
+        index: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> Answers:
+        """The k documents with the largest MaxSim of query documents, of an index of documents: the sum over a query's vectors of the
+        largest inner product with any vector of the document. `ids` are numbers of documents, `distances` MaxSim.
+
+        `documents` is one query of shape (tokens, dim), several of (n, tokens, dim) or a list of arrays (tokens, dim), or, with `offsets`
+        (n + 1,), rows (rows, dim) of which document `i` is those from `offsets[i]` up to `offsets[i + 1]`. Of `options`, `max_lists` is for
+        each vector, `rerank` the number of documents that are compared, and `max_bytes` and `with_work` are taken; others are refused.
+        """
+        return self._run(self._calls.search_documents(documents, k, options, index, offsets), timeout)
+
     def search_by_id(
         self,
         ids: Union[int, Sequence[int]],

@@ -76,6 +76,18 @@ def made_column():
     return index
 
 
+@functools.lru_cache(maxsize=None)
+def made_documents():
+    """An index of documents of five vectors of `made()` each."""
+    index, offsets = (os.path.join(made().folder, name) for name in ("documents", "documents.ibin"))
+    starts = np.arange(0, VECTORS + 1, 5, dtype=np.uint32)
+    with open(offsets, "wb") as file:
+        file.write(np.array([len(starts), 1], np.uint32).tobytes() + starts.tobytes())
+    base = os.path.join(made().folder, "base.u8bin")
+    run("build", "--base", base, "--metric", "ip", "--out", index, "--list-size", "32", "--documents", offsets)
+    return index
+
+
 def assert_expected(answers, of=slice(None)):
     """That answers are those given in process."""
     np.testing.assert_array_equal(answers.ids, made().ids[of])

@@ -5,7 +5,7 @@ import unittest
 import numpy as np
 
 import spandrel
-from real import DIM, K, VECTORS, Server, assert_expected, made, made_column
+from real import DIM, K, VECTORS, Server, assert_expected, made, made_column, made_documents
 
 
 class RealServer(unittest.IsolatedAsyncioTestCase):
@@ -39,6 +39,19 @@ class RealServer(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(fetched.attributes, [{"price": 3.5, "tags": ["t3"]}])
         by_id = await self.client.search_by_id([3, 4], K)
         np.testing.assert_array_equal(by_id.ids, (await self.client.search(self.rows[3:5], K)).ids)
+
+    async def test_documents_are_found(self):
+        documents, queries = self.rows.reshape(-1, 5, DIM), self.queries[:12].reshape(3, 4, DIM)
+        products = np.einsum("qtd,nsd->qnts", queries.astype(np.int64), documents.astype(np.int64))
+        best = np.argsort(-products.max(axis=3).sum(axis=2), axis=1, kind="stable")[:, :K]
+        async with spandrel.AsyncClient(self.address_of_documents()) as client:
+            answers = await client.search_documents(queries, K, spandrel.Options(rerank=VECTORS // 5))
+            np.testing.assert_array_equal(answers.ids, best)
+
+    def address_of_documents(self):
+        server = Server("--index", f"documents={made_documents()}")
+        self.addCleanup(server.__exit__)
+        return server.address
 
     async def test_candidates_are_compared_in_a_column(self):
         coarse, fine = self.queries[:30, : DIM // 4], self.queries[:30]

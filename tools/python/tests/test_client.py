@@ -10,7 +10,7 @@ import unittest
 import numpy as np
 
 import spandrel
-from real import DIM, K, QUERIES, VECTORS, Server, assert_expected, made, made_column, run
+from real import DIM, K, QUERIES, VECTORS, Server, assert_expected, made, made_column, made_documents, run
 
 
 class RealServer(unittest.TestCase):
@@ -273,6 +273,47 @@ class RealServer(unittest.TestCase):
             self.assertEqual(list(unknown.exception.fields), ["column_queries.column"])
             with self.assertRaises(spandrel.InvalidArgument):
                 client.search(coarse, K, spandrel.Options(rerank_errors=1.0), column_queries={"fine": fine})
+
+    def test_documents_are_found_by_max_sim(self):
+        everything = spandrel.Options(rerank=VECTORS // 5, with_work=True)
+        documents, queries = self.rows.reshape(-1, 5, DIM), self.queries[:12].reshape(3, 4, DIM)
+        products = np.einsum("qtd,nsd->qnts", queries.astype(np.int64), documents.astype(np.int64))
+        scores = products.max(axis=3).sum(axis=2)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :K]
+        with Server("--index", f"index={made_documents()}") as server, spandrel.Client(server.address) as client:
+            answers = client.search_documents(queries, K, everything)
+            np.testing.assert_array_equal(answers.ids, best)
+            np.testing.assert_array_equal(answers.distances, np.take_along_axis(scores, best, axis=1))
+            self.assertEqual({work.documents for work in answers.work}, {VECTORS // 5})
+            # Documents of other lengths, as a list and with offsets, and one alone.
+            parts = [self.queries[:4], self.queries[4:5], self.queries[5:12]]
+            listed = client.search_documents(parts, K, everything)
+            rows = client.search_documents(self.queries[:12], K, everything, offsets=[0, 4, 5, 12])
+            np.testing.assert_array_equal(listed.ids, rows.ids)
+            np.testing.assert_array_equal(listed.ids[0], best[0])
+            one = client.search_documents(queries[1].astype(np.float32), K, everything)
+            np.testing.assert_array_equal(one.ids, best[1])
+            expected = {"count": VECTORS // 5, "vectors_min": 5, "vectors_max": 5, "vectors_mean": 5.0}
+            self.assertEqual(client.describe().details["documents"], expected)
+            for wrong, offsets in [
+                (self.queries[0], None),
+                (self.queries[:4], [0, 3]),
+                (self.queries[:4], [0, 2, 2, 4]),
+                (self.queries[:4], [0.0, 4.0]),
+                ([self.queries[:4], self.queries[:4, :3]], None),
+                (np.zeros((2, 0, DIM)), None),
+            ]:
+                with self.assertRaises(ValueError):
+                    client.search_documents(wrong, K, offsets=offsets)
+            with self.assertRaises(spandrel.InvalidArgument) as plain:
+                client.search(self.queries[:2], K)
+            self.assertEqual(list(plain.exception.fields), ["queries"])
+            with self.assertRaises(spandrel.InvalidArgument) as explained:
+                client.search_documents(queries, K, spandrel.Options(explain=True))
+            self.assertEqual(list(explained.exception.fields), ["options.explain"])
+        with self.assertRaises(spandrel.InvalidArgument) as other:
+            self.client.search_documents(queries, K)
+        self.assertEqual(list(other.exception.fields), ["queries"])
 
     def test_refusals_name_the_field(self):
         for queries, k, kind, field in [

@@ -143,7 +143,6 @@ pub struct BenchArgs {
 /// Refuses flags that do not go together.
 pub(super) fn refuse(args: &BenchArgs) -> anyhow::Result<()> {
     args.documents.refuse(&Beside {
-        is_server: args.server.server.is_some(),
         is_filtered: args.filter.is_filtered(),
         has_attributes: args.ids.is_some(),
         is_explained: args.stages,
@@ -294,6 +293,7 @@ fn remotely(args: &BenchArgs, queries: &Path, truth: &Path, session: &Session) -
         label: args.label.clone(),
         queries,
         column: &args.column,
+        documents: &args.documents,
         input: args.input,
         truth: &read_truth(truth, args.ids.as_deref())?,
         k: args.k,

@@ -1,4 +1,5 @@
 //! Documents of many vectors: which vectors are one, in builds and queries.
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -44,7 +45,6 @@ pub struct QueryDocumentsArgs {
 
 /// What does not go with documents so far, each with whether it was given.
 pub(super) struct Beside {
-    pub(super) is_server: bool,
     pub(super) is_filtered: bool,
     pub(super) has_attributes: bool,
     pub(super) is_explained: bool,
@@ -61,7 +61,6 @@ impl QueryDocumentsArgs {
             Err(Advised::new(format!("--query-documents with {what} is not supported so far"), help).into())
         };
         match beside {
-            Beside { is_server: true, .. } => refused("--server", "give --index, on the machine that has it"),
             Beside { is_filtered: true, .. } => refused("a filter", "leave the filter out"),
             Beside { has_attributes: true, .. } => refused("attributes of answers", "leave them out"),
             Beside { is_explained: true, .. } => refused("--explain or --stages", "leave it out"),
@@ -72,16 +71,26 @@ impl QueryDocumentsArgs {
 
     /// The offsets of the queries' documents, if the index is one of documents.
     pub(super) fn open(&self, index: &Index, rows: u64) -> anyhow::Result<Option<DocumentOffsets>> {
-        match (&self.query_documents, index.documents()) {
-            (None, None) => Ok(None),
-            (Some(path), Some(_)) => Ok(Some(read_documents(path, rows)?)),
-            (None, Some(_)) => {
-                let message = format!("{}: an index of documents", index.dir().display());
+        self.read(&index.dir().display(), index.documents().is_some(), rows)
+    }
+
+    /// The same of an index by its name.
+    pub(super) fn read(
+        &self,
+        index: &dyn fmt::Display,
+        has_documents: bool,
+        rows: u64,
+    ) -> anyhow::Result<Option<DocumentOffsets>> {
+        match (&self.query_documents, has_documents) {
+            (None, false) => Ok(None),
+            (Some(path), true) => Ok(Some(read_documents(path, rows)?)),
+            (None, true) => {
+                let message = format!("{index}: an index of documents");
                 let help = "give --query-documents FILE, the offsets of the queries' documents";
                 Err(Advised::new(message, help).into())
             }
-            (Some(_), None) => {
-                let message = format!("{}: an index without documents", index.dir().display());
+            (Some(_), false) => {
+                let message = format!("{index}: an index without documents");
                 let help = "leave out --query-documents, or build with --documents";
                 Err(Advised::new(message, help).into())
             }

@@ -7,6 +7,7 @@ mod answers;
 mod approved;
 mod changes;
 mod column;
+mod documents;
 mod encrypted;
 mod filters;
 mod head_score;

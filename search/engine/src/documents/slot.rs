@@ -2,16 +2,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use spandrel_index::documents::{DocumentTokens, QueryTokens};
+use spandrel_index::documents::{DocumentTokens, MaxSim, QueryTokens};
 use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, StoredVectors};
 use spandrel_io::{Read, ReadBuf, ReadError};
 
 use crate::answer::{Answer, Limit, Neighbour};
 use crate::damage::{DamageReason, DamagedPart};
-use crate::documents::DocumentTask;
+use crate::documents::{DOCUMENTS_COMPARED, DocumentTask};
 use crate::error::with_cause;
-use crate::job::Running;
+use crate::job::{Running, Waiting as _};
+use crate::pace::Course;
 use crate::pages::{PageKey, PageRead, merge_pages};
 use crate::progress::Progress;
 use crate::query::Tools;
@@ -48,6 +49,16 @@ pub(crate) struct DocumentSlot {
     rows: Vec<u8>,
     document: DocumentTokens,
     maxima: Vec<f32>,
+}
+
+/// Tokens of a query with which as many rows of documents as a piece has are compared in about the time of a piece.
+const PIECE_TOKENS: usize = 32;
+/// Rows of a document that are compared at once at least, since a query is gone through each time.
+const ROWS_AT_ONCE_MIN: usize = 128;
+
+/// Rows of documents that are compared with `tokens` tokens of a query in about the time of a piece.
+fn rows_at_once(max_sim: &MaxSim, tokens: usize) -> usize {
+    (PIECE_BYTES / max_sim.row_bytes() * PIECE_TOKENS / tokens.max(1)).max(ROWS_AT_ONCE_MIN)
 }
 
 /// The tokens of an index of documents.
@@ -243,12 +254,20 @@ impl DocumentSlot {
         let Some(running) = self.running.take() else { return false };
         match self.progress.end {
             None => {
+                self.keep_pace(&running);
                 let answer = self.answer(&running.job);
                 running.finish(answer);
             }
             Some(end) => running.abandon(end),
         }
         true
+    }
+
+    /// Takes in how long comparing took, as that of the usual number of documents.
+    fn keep_pace(&self, running: &Running<DocumentTask>) {
+        let micros = running.started.elapsed().as_secs_f32() * 1e6;
+        let share = DOCUMENTS_COMPARED as f32 / self.chosen.len().max(1) as f32; // CAST: a ratio
+        running.job.searched().pace.of(Course::Documents).took(micros * share);
     }
 
     /// Compares the documents of the piece whose tokens are all there.
@@ -258,22 +277,29 @@ impl DocumentSlot {
         let (Some(documents), Some(max_sim)) = (tools.index.documents(), tools.max_sim) else {
             unreachable!("the index has documents")
         };
-        let mut bytes = PIECE_BYTES;
+        // Looked at first of all, and then each time that about as much was done.
+        let (at_once, mut rows_left) = (rows_at_once(&max_sim, job.found.len()), 0);
         for at in self.piece.clone() {
-            if bytes >= PIECE_BYTES {
-                job.end().map_or(Ok(()), Err)?;
-                bytes = 0;
-            }
             let document = self.chosen[at];
             // CAST: widening
             if !self.gather(documents.offsets().rows_of(document as usize), tools) {
                 continue;
             }
-            let Some(query) = &self.query else { continue };
-            bytes += self.rows.len();
-            max_sim.document(&self.rows, &mut self.document);
-            let score = max_sim.score(query, &mut self.document, &mut self.maxima);
-            self.scores.push((score, document));
+            let DocumentSlot { query: Some(query), rows, document: tokens, maxima, .. } = self else {
+                continue;
+            };
+            maxima.clear();
+            maxima.resize(query.len(), f32::NEG_INFINITY);
+            for rows in rows.chunks(at_once * max_sim.row_bytes()) {
+                if rows_left == 0 {
+                    job.end().map_or(Ok(()), Err)?;
+                    rows_left = at_once;
+                }
+                rows_left = rows_left.saturating_sub(rows.len() / max_sim.row_bytes());
+                max_sim.document(rows, tokens);
+                max_sim.raise(query, tokens, maxima);
+            }
+            self.scores.push((MaxSim::total(&self.maxima), document));
             self.progress.work.documents += 1;
             self.progress.work.reranked += (self.rows.len() / max_sim.row_bytes()) as u32; // CAST: tokens of a document
         }

@@ -1,6 +1,7 @@
 //! What callers ask for and get, whichever wire they use: gRPC and HTTP convert to and from these, and the engine answers
 //! them. Knows no message of either.
 mod column;
+mod documents;
 mod fetch;
 mod filter;
 mod form;
@@ -12,6 +13,7 @@ mod within;
 use spandrel_engine::SearchParams;
 
 pub(crate) use self::column::{AskColumn, column};
+pub(crate) use self::documents::offsets;
 pub(crate) use self::fetch::AskFetch;
 pub(crate) use self::filter::{AskFilter, FilterForm, Written};
 pub(crate) use self::form::Form;

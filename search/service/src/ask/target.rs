@@ -24,6 +24,15 @@ pub(crate) enum Target {
     },
     /// Vectors of the index itself.
     Ids(Vec<u64>),
+    /// Documents that come with the request.
+    Documents {
+        /// Their tokens.
+        numbers: Numbers,
+        /// Elements of each; 0 for those of the index.
+        dim: u32,
+        /// The first token of each document, and the number of tokens; of one document none.
+        offsets: Vec<u32>,
+    },
 }
 
 /// Elements of vectors back to back.

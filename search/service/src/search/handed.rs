@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use spandrel_engine::{
-    Answer, FetchContent, FetchRequest, Fetched, RangePart, RangeSearch, Request, SearchError, SearchParams,
+    Answer, DocumentParams, DocumentRequest, FetchContent, FetchRequest, Fetched, RangePart, RangeSearch,
+    Request, SearchError, SearchParams,
 };
 use tokio::sync::oneshot;
 
@@ -42,12 +43,45 @@ impl Handed<Vec<Answer>> {
                 of.engine().submit(request, reply)
             })
         };
-        if !is_long {
-            return Ok(hand_in()?);
-        }
-        let handed = tokio::task::spawn_blocking(hand_in).await;
-        Ok(handed.map_err(|e| Refusal::Internal(format!("handing in queries: {e}")))??)
+        handed_in(is_long, hand_in).await
     }
+}
+
+impl Handed<Answer> {
+    /// Hands query documents to the engine, as [`Handed::queries`] does.
+    pub(super) async fn documents(
+        served: &Arc<Served>,
+        documents: Vec<Bytes>,
+        params: DocumentParams,
+        call: Call<'_>,
+    ) -> Result<Vec<Handed<Answer>>, Refusal> {
+        let is_long = documents.iter().map(Bytes::len).sum::<usize>() > CHECKED_BYTES;
+        let (of, deadline) = (Arc::clone(served), Some(call.deadline));
+        let hand_in = move || {
+            let one = |tokens: Bytes| {
+                // Each of its tokens is a query, and the documents that these find another.
+                let count = tokens.len() / of.index().row_bytes() + 1;
+                Handed::with(&of, (count, None), |stop, reply| {
+                    let request = DocumentRequest { tokens, params, deadline, stop: Some(stop) };
+                    of.engine().submit_document(request, reply)
+                })
+            };
+            documents.into_iter().map(one).collect()
+        };
+        handed_in(is_long, hand_in).await
+    }
+}
+
+/// Hands something in, on a thread that may block where it is long.
+async fn handed_in<T: Send + 'static>(
+    is_long: bool,
+    hand_in: impl FnOnce() -> Result<T, SearchError> + Send + 'static,
+) -> Result<T, Refusal> {
+    if !is_long {
+        return Ok(hand_in()?);
+    }
+    let handed = tokio::task::spawn_blocking(hand_in).await;
+    Ok(handed.map_err(|e| Refusal::Internal(format!("handing in queries: {e}")))??)
 }
 
 impl Handed<RangePart> {

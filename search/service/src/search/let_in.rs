@@ -35,22 +35,32 @@ pub(super) async fn let_in(
     }
     // Queries that the engine would refuse are refused before their filter is compiled.
     let mut turns = Turns::until(call.deadline);
-    for (rows, of) in rows.into_iter().flatten() {
-        let shape = served.index().shape_of(of);
-        let rows_of_piece = (PIECE / shape.dim).max(1);
-        let pieces = rows.chunks(rows_of_piece * shape.row_bytes());
-        for (first, piece) in (0..).step_by(rows_of_piece).zip(pieces) {
-            turns.take(rows_of_piece * shape.dim).await?;
-            let checked = match of {
-                VectorsOf::Main => served.engine().check(piece),
-                VectorsOf::Column => served.engine().check_column(piece),
-            };
-            checked.map_err(|error| error.after(first))?;
-        }
+    for rows in rows.into_iter().flatten() {
+        check_rows(served, rows, &mut turns).await?;
     }
     let load = Load::of(served.engine(), count, Course::Nearest);
     served.admit(Load { filter: served.filters.delay(&asked), ..load }, call.deadline)?;
     Ok(Some(LetIn { asked, waiting: Some(served.filters.wait()), _known: None }))
+}
+
+/// Refuses rows that the engine would refuse.
+pub(super) async fn check_rows(
+    served: &Served,
+    (rows, of): (&Bytes, VectorsOf),
+    turns: &mut Turns,
+) -> Result<(), Refusal> {
+    let shape = served.index().shape_of(of);
+    let rows_of_piece = (PIECE / shape.dim).max(1);
+    let pieces = rows.chunks(rows_of_piece * shape.row_bytes());
+    for (first, piece) in (0..).step_by(rows_of_piece).zip(pieces) {
+        turns.take(rows_of_piece * shape.dim).await?;
+        let checked = match of {
+            VectorsOf::Main => served.engine().check(piece),
+            VectorsOf::Column => served.engine().check_column(piece),
+        };
+        checked.map_err(|error| error.after(first))?;
+    }
+    Ok(())
 }
 
 /// What a filter matches, for as long as it is used.

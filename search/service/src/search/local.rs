@@ -69,6 +69,14 @@ impl Given<'_> {
 impl Searcher for Local {
     async fn search<'a>(&self, ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal> {
         let served = self.registry.get(&ask.index)?;
+        if matches!(ask.target, Target::Documents { .. }) {
+            return self.documents(&served, ask, call).await;
+        }
+        if served.index().documents().is_some() {
+            let message =
+                "the index holds documents of many vectors; send a document of vectors (Vectors.documents)";
+            return Err(Refusal::field(ask.form.field(), message));
+        }
         check(&ask.params, served.index(), &self.limits)?;
         let Ask {
             target,
@@ -252,11 +260,12 @@ impl Local {
                 form.check(ids.len(), &self.limits)?;
                 Ok(Given::Ids(ids))
             }
+            Target::Documents { .. } => Err(no_documents(form)),
         }
     }
 
     /// Room for the answers to `count` queries. What can never be answered is not told to come back.
-    fn answer_room<'a>(
+    pub(super) fn answer_room<'a>(
         &self,
         served: &Served,
         (params, count): (&SearchParams, usize),
@@ -300,6 +309,7 @@ impl Local {
                 form.check(ids.len(), &self.limits)?;
                 self.rows_of(served, (ids, VectorsOf::Column), form, call).await?
             }
+            Target::Documents { .. } => return Err(no_documents(form)),
         };
         if queries.count == count {
             return Ok(queries);
@@ -337,6 +347,11 @@ impl Local {
         }
         Ok(Queries { rows: rows.into(), count, _room: Some(room) })
     }
+}
+
+/// Refuses documents where vectors are wanted.
+fn no_documents(form: Form) -> Refusal {
+    Refusal::field(form.field(), "documents, expected vectors; set floats, raw or ids")
 }
 
 /// Refuses a column that the index does not have.

@@ -1,5 +1,6 @@
 //! Who answers: the indexes of this server today.
 mod contents;
+mod documents;
 mod handed;
 mod let_in;
 mod local;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use spandrel_engine::{Aim, Pruning, RECALL_DEFAULT, RecallEstimate};
+use spandrel_index::documents::DocumentOffsets;
 use spandrel_index::format::{RecallCurve, RecallCurves, RecallPoint, RecallSource, VectorsOf};
 use spandrel_index::{Index, OpenOptions, Tier, VectorsShape, VerifyError, VerifyProgress, verify_open};
 use spandrel_proto::v1;
@@ -212,6 +213,16 @@ fn column(name: &str, index: &Index) -> v1::ColumnSummary {
     }
 }
 
+fn documents_of(offsets: &DocumentOffsets) -> v1::DocumentsSummary {
+    let count = offsets.documents();
+    v1::DocumentsSummary {
+        count: count as u64, // CAST: widening
+        vectors_min: offsets.rows_min(),
+        vectors_max: offsets.rows_max(),
+        vectors_mean: offsets.rows() as f64 / count as f64, // CAST: a ratio
+    }
+}
+
 fn attribute(of: &AttributeSummary) -> v1::AttributeSummary {
     let AttributeSummary { name, kind, values, nulls, most_frequent } = of;
     let value = |(value, vectors): &(String, u64)| v1::ValueCount { value: value.clone(), vectors: *vectors };
@@ -271,5 +282,6 @@ fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
         calibration: index.recall().map(|curves| calibration(curves, index.vectors_tier())),
         attributes: served.attributes.iter().map(attribute).collect(),
         column: index.column().map(|of| column(&of.name, index)),
+        documents: index.documents().map(|documents| documents_of(documents.offsets())),
     }
 }

@@ -7,6 +7,7 @@ use spandrel_engine::{
 use spandrel_index::format::VectorsOf;
 use spandrel_index::{DType, Metric, Tier};
 use spandrel_proto::v1;
+use spandrel_proto::v1::documents::Tokens;
 use spandrel_proto::v1::vectors::Form as VectorsForm;
 
 use super::attributes::Columns;
@@ -68,12 +69,25 @@ fn target(field: &'static str, vectors: Option<v1::Vectors>) -> Result<Target, R
     let numbers = match form {
         None => return Err(Refusal::field(field, "no elements; set floats, raw or ids")),
         Some(VectorsForm::Ids(v1::Ids { values })) => return Ok(Target::Ids(values)),
+        Some(VectorsForm::Documents(documents)) => return of_documents(field, documents, dim),
         Some(VectorsForm::Floats(v1::Floats { values })) => Numbers::Floats(values),
-        Some(VectorsForm::Raw(v1::Raw { data, dtype })) => {
-            Numbers::Raw { data, dtype: dtype_of(field, dtype)? }
-        }
+        Some(VectorsForm::Raw(raw)) => of_raw(field, raw)?,
     };
     Ok(Target::Vectors { numbers, dim })
+}
+
+fn of_raw(field: &'static str, v1::Raw { data, dtype }: v1::Raw) -> Result<Numbers, Refusal> {
+    Ok(Numbers::Raw { data, dtype: dtype_of(field, dtype)? })
+}
+
+fn of_documents(field: &'static str, documents: v1::Documents, dim: u32) -> Result<Target, Refusal> {
+    let v1::Documents { offsets, tokens } = documents;
+    let numbers = match tokens {
+        None => return Err(Refusal::field(field, "documents without elements; set floats or raw")),
+        Some(Tokens::Floats(v1::Floats { values })) => Numbers::Floats(values),
+        Some(Tokens::Raw(raw)) => of_raw(field, raw)?,
+    };
+    Ok(Target::Documents { numbers, dim, offsets })
 }
 
 fn dtype_of(field: &'static str, code: i32) -> Result<DType, Refusal> {
@@ -366,6 +380,7 @@ fn work(answer: &Answer, vectors: u64, arrival: Instant) -> v1::Work {
             verify_us: times.verify_us,
             rerank_us: times.rerank_us,
         }),
+        documents: work.documents,
         scanned_share: work.vectors_scanned as f64 / vectors.max(1) as f64, // CAST: a ratio
     }
 }

@@ -85,6 +85,7 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
     }
     lines.extend(about.calibration.iter().flat_map(calibration_text).map(|line| ("promise", line)));
     lines.extend(about.column.iter().map(|of| ("column", column_text(of))));
+    lines.extend(about.documents.iter().map(|of| ("documents", documents_text(of))));
     lines.extend(about.attributes.iter().map(|of| ("attribute", attribute_text(of))));
     lines.extend(about.measured_recall.iter().map(|measured| ("recall", recall_text(measured))));
     lines.extend(about.quarantined.iter().map(|part| ("damaged", part.clone())));
@@ -108,6 +109,7 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
         "calibration": about.calibration.as_ref().map(calibration_json),
         "attributes": about.attributes.iter().map(attribute_json).collect::<Vec<_>>(),
         "column": about.column.as_ref().map(column_json),
+        "documents": about.documents.as_ref().map(documents_json),
         "measured_recall": about.measured_recall.iter().map(recall_json).collect::<Vec<_>>(),
     });
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
@@ -132,6 +134,23 @@ fn column_text(of: &v1::ColumnSummary) -> String {
     let kept = if of.keeps_coarse { "beside" } else { "in place of" };
     let (dtype, metric) = (dtype_name(of.dtype()), metric_name(of.metric()));
     format!("{}: {} x {dtype}, {metric}, {kept} the vectors that are searched", of.name, of.dim)
+}
+
+/// The documents that the vectors are tokens of.
+fn documents_json(of: &v1::DocumentsSummary) -> Value {
+    json!({
+        "count": of.count,
+        "vectors_min": of.vectors_min,
+        "vectors_max": of.vectors_max,
+        "vectors_mean": of.vectors_mean,
+    })
+}
+
+/// The same in a line.
+fn documents_text(of: &v1::DocumentsSummary) -> String {
+    let v1::DocumentsSummary { count, vectors_min, vectors_max, vectors_mean } = of;
+    let mean = units::three_digits(*vectors_mean);
+    format!("{}, of {vectors_min} to {vectors_max} vectors, {mean} on average", units::count(*count))
 }
 
 /// What backs the recall that queries expect, a line for each number of neighbours.

@@ -124,7 +124,6 @@ const DOCUMENT_BATCH: usize = 500;
 /// What takes the answers, once flags that do not go together are refused.
 pub(super) fn output<'a>(args: &QueryArgs, session: &'a Session) -> anyhow::Result<Output<'a>> {
     args.documents.refuse(&Beside {
-        is_server: args.server.server.is_some(),
         is_filtered: args.filter.is_filtered(),
         has_attributes: args.attributes.is_given(),
         is_explained: args.explain,
@@ -289,6 +288,7 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
         queries: &args.queries,
         input: args.input,
         column: &args.column,
+        documents: &args.documents,
         k: args.k,
         params,
         distances,

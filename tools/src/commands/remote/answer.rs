@@ -19,7 +19,7 @@ pub(crate) fn work_of(work: &v1::Work) -> Work {
         candidates: work.candidates,
         cache_hits: work.cache_hits,
         reranked: work.reranked,
-        documents: 0,
+        documents: work.documents,
         head_distances: work.head_distances,
     }
 }

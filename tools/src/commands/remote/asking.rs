@@ -5,6 +5,7 @@ use std::sync::Arc;
 use spandrel_datasets::Rows;
 use spandrel_engine::Distances;
 use spandrel_index::VectorSource as _;
+use spandrel_index::documents::DocumentOffsets;
 use spandrel_proto::v1;
 
 use super::Remote;
@@ -12,6 +13,8 @@ use crate::figures::PointParams;
 
 /// Queries of one call of SearchBatch.
 pub(crate) const BATCH: usize = 64;
+/// Bytes of the documents of one call: a quarter of what a server takes in a message unless it was set.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// Queries as one call after the other carries them.
 #[derive(Clone)]
@@ -20,6 +23,8 @@ pub(crate) struct Asking {
     pub(crate) queries: Arc<Rows>,
     /// Their rows in the column, where candidates are compared by it.
     pub(crate) column: Option<Arc<Rows>>,
+    /// Which of the rows are a query, of an index of documents.
+    pub(crate) documents: Option<Arc<DocumentOffsets>>,
     pub(crate) k: u32,
     pub(crate) options: v1::SearchOptions,
     /// Of the queries of the file: one for each, one for all, or none.
@@ -31,7 +36,17 @@ pub(crate) struct Asking {
 impl Asking {
     /// Queries there are.
     pub(crate) fn count(&self) -> usize {
-        self.queries.bytes().len() / self.queries.row_bytes()
+        match &self.documents {
+            Some(documents) => documents.documents(),
+            None => self.queries.bytes().len() / self.queries.row_bytes(),
+        }
+    }
+
+    /// Queries of one call of SearchBatch.
+    pub(crate) fn batch(&self) -> usize {
+        let Some(documents) = &self.documents else { return BATCH };
+        let longest = documents.rows_max() as usize * self.queries.row_bytes(); // CAST: widening
+        (BATCH_BYTES / longest).clamp(1, BATCH)
     }
 
     /// Whether each query has a filter of its own, so that one call does not carry several.
@@ -53,10 +68,24 @@ impl Asking {
         self.remote.column_queries(rows.bytes()[numbers.start * bytes..numbers.end * bytes].to_vec())
     }
 
+    /// The rows of some queries, of which there is one or more.
+    fn vectors_of(&self, numbers: Range<usize>) -> v1::Vectors {
+        let row_bytes = self.queries.row_bytes();
+        let bytes = |rows: Range<usize>| &self.queries.bytes()[rows.start * row_bytes..rows.end * row_bytes];
+        match &self.documents {
+            None => self.remote.vectors(bytes(numbers)),
+            Some(documents) => {
+                let (first, last) = (documents.rows_of(numbers.start), documents.rows_of(numbers.end - 1));
+                let rows = bytes(first.start as usize..last.end as usize); // CAST: widening
+                self.remote.documents(rows, &documents.part(numbers))
+            }
+        }
+    }
+
     pub(crate) fn one(&self, number: usize) -> v1::SearchRequest {
         v1::SearchRequest {
             index: self.remote.summary.name.clone(),
-            query: Some(self.remote.vectors(self.queries.row(number))),
+            query: Some(self.vectors_of(number..number + 1)),
             k: self.k,
             options: Some(self.options_of(number)),
             column_queries: self.column_of(number..number + 1),
@@ -64,11 +93,9 @@ impl Asking {
     }
 
     pub(crate) fn many(&self, numbers: Range<usize>) -> v1::SearchBatchRequest {
-        let row_bytes = self.queries.row_bytes();
-        let rows = &self.queries.bytes()[numbers.start * row_bytes..numbers.end * row_bytes];
         v1::SearchBatchRequest {
             index: self.remote.summary.name.clone(),
-            queries: Some(self.remote.vectors(rows)),
+            queries: Some(self.vectors_of(numbers.clone())),
             k: self.k,
             options: Some(self.options_of(numbers.start)),
             column_queries: self.column_of(numbers),

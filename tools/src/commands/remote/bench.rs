@@ -11,9 +11,10 @@ use super::attributes::cells;
 use super::load::{Load, Outcome};
 use super::{Remote, ServerArgs, told};
 use crate::commands::column::ColumnQueriesArgs;
+use crate::commands::documents::QueryDocumentsArgs;
 use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
-use crate::commands::measure::{check_truth, filtered_recall};
+use crate::commands::measure::{check_truth, check_truth_of, filtered_recall};
 use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
 use crate::commands::truth_check::{Sample, Stored, nearer_than_truth, note_nearer};
@@ -28,6 +29,7 @@ pub(in crate::commands) struct Remotely<'a> {
     pub(in crate::commands) label: Option<String>,
     pub(in crate::commands) queries: &'a std::path::Path,
     pub(in crate::commands) column: &'a ColumnQueriesArgs,
+    pub(in crate::commands) documents: &'a QueryDocumentsArgs,
     pub(in crate::commands) input: InputArgs,
     pub(in crate::commands) truth: &'a Truth,
     pub(in crate::commands) k: u32,
@@ -59,11 +61,19 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
         let fit = remote.column(what.column.compare_by())?.map(|(fit, _)| fit);
         let column = what.column.open(fit, &what.input, queries.len(), session)?;
         let column = column.map(|file| Rows::read(&file)).transpose()?.map(Arc::new);
-        let k = what.k.min(u32::try_from(remote.summary.vectors).unwrap_or(what.k));
+        let has_documents = remote.about.documents.is_some();
+        let documents = what.documents.read(&config.address, has_documents, queries.len())?.map(Arc::new);
+        let k = what.k.min(u32::try_from(remote.answers_max()).unwrap_or(what.k));
         let what = &Remotely { k, ..what.clone() };
         let filters = Arc::new(what.filter.wire(queries.len())?);
-        check_truth(what.truth, &queries, what.k as usize, !filters.is_empty())?; // CAST: widening
-        check_sample(what, (&queries, column.as_deref()), &remote, &clients, session).await?;
+        // CAST: widening
+        match &documents {
+            Some(documents) => check_truth_of(what.truth, documents.documents() as u64, what.k as usize)?,
+            None => {
+                check_truth(what.truth, &queries, what.k as usize, !filters.is_empty())?;
+                check_sample(what, (&queries, column.as_deref()), &remote, &clients, session).await?;
+            }
+        }
         let meter = session.meter();
         let mut points = Vec::new();
         for &in_flight in &what.in_flight {
@@ -79,6 +89,7 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
                     remote: Arc::clone(&remote),
                     queries: Arc::clone(&queries),
                     column: column.clone(),
+                    documents: documents.clone(),
                     k: what.k,
                     filters: Arc::clone(&filters),
                     first: 0,

@@ -14,7 +14,7 @@ use tonic::Status;
 
 use super::Rpc;
 use super::answer::{answer, answers, item};
-use super::asking::{Asking, BATCH};
+use super::asking::Asking;
 use super::patience::{Connection, Patience};
 use spandrel_client::Client;
 
@@ -93,7 +93,7 @@ impl Load {
     pub(super) async fn closed(&self) -> Result<Outcome, Status> {
         let start = Instant::now();
         let in_batches = self.rpc == Rpc::Batch && !self.asking.has_own_filters();
-        let of_call = if in_batches { BATCH } else { 1 };
+        let of_call = if in_batches { self.asking.batch() } else { 1 };
         let until = start + Duration::from_secs_f64(self.seconds);
         let dealer = Arc::new(Dealer::new(self.asking.count(), of_call, until, &self.stop));
         let patience = Patience::new(&self.stop);

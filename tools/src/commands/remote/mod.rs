@@ -17,6 +17,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use spandrel_client::{Client, ClientConfig, ClientTls, RetryPolicy, TlsFault};
 use spandrel_filter::{Attribute, Schema};
+use spandrel_index::documents::DocumentOffsets;
 use spandrel_index::format::VectorsOf;
 use spandrel_index::{DType, Metric};
 use spandrel_proto::v1;
@@ -214,6 +215,17 @@ impl Remote {
         let column = self.about.column.as_ref()?;
         let vectors = Some(v1::Vectors::raw(column.dim, column.dtype(), rows));
         Some(v1::ColumnQueries { column: column.name.clone(), vectors })
+    }
+
+    /// The message that carries documents of these rows.
+    fn documents(&self, rows: &[u8], documents: &DocumentOffsets) -> v1::Vectors {
+        let offsets = documents.offsets().to_vec();
+        v1::Vectors::documents(self.summary.dim, self.summary.dtype(), rows.to_vec(), offsets)
+    }
+
+    /// Things that an answer may name: documents, or vectors.
+    fn answers_max(&self) -> u64 {
+        self.about.documents.map_or(self.summary.vectors, |documents| documents.count)
     }
 
     /// The message that carries these rows.

@@ -16,6 +16,7 @@ use super::asking::{Asking, BATCH, options};
 use super::patience::{Connection, Patience};
 use super::{Remote, Rpc, ServerArgs, told};
 use crate::commands::column::ColumnQueriesArgs;
+use crate::commands::documents::QueryDocumentsArgs;
 use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::neighbour_attributes::NeighbourAttributeArgs;
@@ -31,6 +32,7 @@ pub(in crate::commands) struct Query<'a> {
     pub(in crate::commands) queries: &'a Path,
     pub(in crate::commands) input: InputArgs,
     pub(in crate::commands) column: &'a ColumnQueriesArgs,
+    pub(in crate::commands) documents: &'a QueryDocumentsArgs,
     pub(in crate::commands) k: u32,
     pub(in crate::commands) params: PointParams,
     pub(in crate::commands) distances: spandrel_engine::Distances,
@@ -64,6 +66,8 @@ pub(in crate::commands) fn ask(
         let file = open_queries(remote.fit(), &query.input, query.queries, session)?;
         let fit = remote.column(query.column.compare_by())?.map(|(fit, _)| fit);
         let column = query.column.open(fit, &query.input, file.len(), session)?;
+        let has_documents = remote.about.documents.is_some();
+        let documents = query.documents.read(&config.address, has_documents, file.len())?;
         let filters = Arc::new(query.filter.wire(file.len())?);
         // The server may have attributes of a type that is not known here: only who asks for some needs it.
         let attributes = match &query.attributes.with_attributes {
@@ -83,11 +87,22 @@ pub(in crate::commands) fn ask(
         let meter = session.meter();
         meter.phase("searching", "queries");
         let (mut first, mut incomplete) = (0, 0);
-        while first < file.len() {
-            let count = READ_AT_ONCE.min(file.len() - first);
+        let (total, at_once) = match &documents {
+            None => (file.len(), READ_AT_ONCE),
+            Some(documents) => (documents.documents() as u64, DOCUMENTS_AT_ONCE), // CAST: widening
+        };
+        while first < total {
+            let count = at_once.min(total - first);
+            let numbers = first as usize..(first + count) as usize; // CAST: usize is 64 bits here
+            let part = documents.as_ref().map(|documents| documents.part(numbers.clone()));
+            let (start, rows) = match (&documents, &part) {
+                (Some(documents), Some(part)) => (documents.rows_of(numbers.start).start.into(), part.rows()),
+                _ => (first, count),
+            };
             let asking = Asking {
                 remote: Arc::clone(&remote),
-                queries: read_rows(&file, first, count)?,
+                queries: read_rows(&file, start, rows)?,
+                documents: part.map(Arc::new),
                 column: column.as_ref().map(|file| read_rows(file, first, count)).transpose()?,
                 k: query.k,
                 filters: Arc::clone(&filters),
@@ -102,7 +117,7 @@ pub(in crate::commands) fn ask(
             incomplete += answers.iter().filter(|answer| answer.missing.parts() > 0).count();
             each(Part { first, answers, attributes: &names })?;
             first += count;
-            meter.set(first, file.len());
+            meter.set(first, total);
         }
         meter.finish();
         asker.patience.tell(session);
@@ -115,8 +130,9 @@ fn read_rows(file: &Converted<VectorFile>, first: u64, count: u64) -> anyhow::Re
     Ok(Arc::new(Rows::new(file.dtype(), file.dim(), read_batch(file, first, count)?)?))
 }
 
-/// Queries read at a time.
+/// Queries read at a time, and query documents.
 const READ_AT_ONCE: u64 = 4096;
+const DOCUMENTS_AT_ONCE: u64 = 512;
 
 impl Rpc {
     /// Queries of a call, and calls under way at once on a connection.
@@ -142,6 +158,7 @@ impl Asker<'_> {
     async fn part(&mut self, first: u64, asking: &Asking, session: &Session) -> anyhow::Result<Vec<Answer>> {
         let total = asking.count();
         let (queries, calls_of_connection) = self.rpc.portions();
+        let queries = if self.rpc == Rpc::Batch { asking.batch() } else { queries };
         let mut calls = std::collections::VecDeque::new();
         let mut starts = (0..total).step_by(queries).zip((0..self.clients.len()).cycle());
         let mut found = Vec::with_capacity(total);

@@ -120,6 +120,8 @@ impl Settings {
             k: self.max_k,
             lists: self.max_lists,
             rerank: self.max_rerank,
+            documents: self.max_documents,
+            document_vectors: self.max_document_vectors,
             range_results: self.max_range_results,
             filter_bytes: self.max_filters.0 as usize,
             batch: self.max_batch,

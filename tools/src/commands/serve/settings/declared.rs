@@ -121,6 +121,12 @@ pub struct Settings {
     /// Vectors that one query may ask to be compared exactly, of those there are.
     #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().rerank, value_parser = value_parser!(u32).range(1..))]
     pub max_rerank: u32,
+    /// Documents that one query may ask to be compared by MaxSim, of those there are.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().documents, value_parser = value_parser!(u32).range(1..))]
+    pub max_documents: u32,
+    /// Vectors of one query document.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().document_vectors, value_parser = value_parser!(u32).range(1..))]
+    pub max_document_vectors: u32,
     /// Vectors that one search within a radius may ask for as the best of all.
     #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().range_results, value_parser = value_parser!(u32).range(1..))]
     pub max_range_results: u32,

@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn files_say_what_flags_say() {
         let (settings, file) = read(
-            "[server]\nlisten = '127.0.0.1:1'\nmax_k = 5\nmax_lists = 6\nmax_rerank = 7\nmetrics = 'off'\ntokens = 'tokens'\n\
+            "[server]\nlisten = '127.0.0.1:1'\nmax_k = 5\nmax_lists = 6\nmax_rerank = 7\nmax_documents = 8\nmax_document_vectors = 9\nmetrics = 'off'\ntokens = 'tokens'\n\
              [[index]]\nname = 'a'\npath = 'there'\nvectors = 'memory'\n[[index]]\nname = 'b'\npath = '/abs'\n",
         )
         .unwrap();
@@ -103,6 +103,7 @@ mod tests {
         assert_eq!(config.listen.port(), 1);
         assert_eq!((config.limits.k, config.metrics), (5, None));
         assert_eq!((config.limits.lists, config.limits.rerank), (6, 7));
+        assert_eq!((config.limits.documents, config.limits.document_vectors), (8, 9));
         assert!(config.tokens.unwrap().is_absolute(), "counted from the file's folder");
         let paths: Vec<(&str, &Path)> =
             config.indexes.iter().map(|i| (i.name.as_str(), i.path.as_path())).collect();

@@ -1,0 +1,102 @@
+//! Queries that are documents.
+use std::ops::Range;
+use std::sync::Arc;
+
+use spandrel_engine::{Neighbour, TOKENS_KEPT};
+use spandrel_index::documents::DocumentOffsets;
+use spandrel_index::format::VectorsOf;
+
+use super::handed::Handed;
+use super::let_in::check_rows;
+use super::local::Local;
+use crate::admission::Load;
+use crate::ask::{Ask, Found, Queries, Target, offsets};
+use crate::call::Call;
+use crate::refusal::Refusal;
+use crate::served::Served;
+use crate::turns::Turns;
+
+/// Query documents of a call that the engine has at once, at most.
+const DOCUMENTS_AT_ONCE: usize = 32;
+/// What a token keeps for its document until these are compared.
+const TOKEN_BYTES: usize = TOKENS_KEPT as usize * size_of::<Neighbour>();
+
+impl Local {
+    /// Answers query documents: some at a time, within what their tokens may keep.
+    pub(super) async fn documents<'a>(
+        &self,
+        served: &Arc<Served>,
+        ask: Ask,
+        call: Call<'a>,
+    ) -> Result<Found<'a>, Refusal> {
+        let params = ask.document_params(served.index(), &self.limits)?;
+        let Ask { target, form, params: of_ask, with_work, .. } = ask;
+        let Target::Documents { numbers, dim, offsets: given } = target else {
+            unreachable!("asked of documents alone")
+        };
+        let to = (served.index().shape_of(VectorsOf::Main), &self.limits);
+        let queries = numbers.rows(dim, form.of_tokens(), to, call).await?;
+        let Queries { rows, count: tokens, _room: _rows_room } = queries;
+        let offsets = offsets(&given, tokens, form, &self.limits)?;
+        let room = self.answer_room(served, (&of_ask, offsets.documents()), (false, with_work), call)?;
+        check_rows(served, (&rows, VectorsOf::Main), &mut Turns::until(call.deadline)).await?;
+        let held = served.index().documents().map_or(0, |documents| documents.offsets().documents());
+        let compared = offsets.documents().saturating_mul(params.compared(held));
+        served.admit(Load::of_documents(served.engine(), tokens, compared), call.deadline)?;
+        let row_bytes = served.index().row_bytes();
+        let tokens_max = self.limits.document_vectors as usize; // CAST: widening
+        let mut answers = Vec::with_capacity(offsets.documents());
+        while answers.len() < offsets.documents() {
+            let documents = at_once(&offsets, answers.len(), tokens_max);
+            // CAST: widening, here and below
+            let tokens: usize = documents.clone().map(|document| offsets.rows_of(document).len()).sum();
+            let _kept = call.entry.room(tokens.saturating_mul(TOKEN_BYTES), form.of_tokens().field())?;
+            let rows_of = |document| {
+                let Range { start, end } = offsets.rows_of(document);
+                rows.slice(start as usize * row_bytes..end as usize * row_bytes)
+            };
+            for handed in Handed::documents(served, documents.map(rows_of).collect(), params, call).await? {
+                answers.push(handed.answer().await?);
+            }
+        }
+        served.metrics.answered(&answers, call.arrival);
+        if answers.iter().any(|answer| answer.missing.parts() > 0) {
+            served.log_damage();
+        }
+        Ok(Found {
+            answers,
+            vectors: None,
+            version: served.version(),
+            held: served.index().vectors(),
+            arrival: call.arrival,
+            attributes: Vec::new(),
+            filter: None,
+            lowered: None,
+            room,
+        })
+    }
+}
+
+/// The documents from `first` on that the engine gets at once: one at least, and others as far as all have at most `tokens_max` tokens.
+fn at_once(offsets: &DocumentOffsets, first: usize, tokens_max: usize) -> Range<usize> {
+    let last = offsets.documents().min(first + DOCUMENTS_AT_ONCE);
+    let start = offsets.rows_of(first).start;
+    let fits = |&end: &usize| (offsets.rows_of(end - 1).end - start) as usize <= tokens_max; // CAST: widening
+    first..(first + 1..=last).take_while(fits).last().unwrap_or(first + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_documents_go_at_once_as_their_tokens_allow() {
+        let offsets = DocumentOffsets::new(&[0, 3, 5, 15, 16], 16).unwrap();
+        assert_eq!(at_once(&offsets, 0, 5), 0..2);
+        assert_eq!(at_once(&offsets, 2, 5), 2..3, "one in any case");
+        assert_eq!(at_once(&offsets, 2, 11), 2..4);
+        let many = DocumentOffsets::new(&(0..=100).collect::<Vec<u64>>(), 100).unwrap();
+        assert_eq!(at_once(&many, 90, 1000), 90..100);
+        assert_eq!(at_once(&many, 0, 1000), 0..32);
+    }
+}
