@@ -531,6 +531,10 @@ pub struct SearchRequest {
     pub options: ::core::option::Option<SearchOptions>,
     #[prost(message, optional, tag = "5")]
     pub column_queries: ::core::option::Option<ColumnQueries>,
+    #[prost(string, repeated, tag = "6")]
+    pub indexes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(enumeration = "Duplicates", tag = "7")]
+    pub duplicates: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ColumnQueries {
@@ -569,6 +573,21 @@ pub struct SearchResponse {
     pub filtered: ::core::option::Option<Filtered>,
     #[prost(message, repeated, tag = "14")]
     pub attributes: ::prost::alloc::vec::Vec<AttributeValues>,
+    #[prost(uint32, repeated, tag = "15")]
+    pub indexes: ::prost::alloc::vec::Vec<u32>,
+    #[prost(message, repeated, tag = "16")]
+    pub versions: ::prost::alloc::vec::Vec<IndexVersion>,
+    #[prost(uint32, tag = "17")]
+    pub unlike: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IndexVersion {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    #[prost(string, tag = "3")]
+    pub uuid: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Filtered {
@@ -614,6 +633,10 @@ pub struct SearchBatchRequest {
     pub options: ::core::option::Option<SearchOptions>,
     #[prost(message, optional, tag = "5")]
     pub column_queries: ::core::option::Option<ColumnQueries>,
+    #[prost(string, repeated, tag = "6")]
+    pub indexes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(enumeration = "Duplicates", tag = "7")]
+    pub duplicates: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchBatchResponse {
@@ -647,6 +670,12 @@ pub struct SearchBatchResponse {
     pub filtered: ::prost::alloc::vec::Vec<Filtered>,
     #[prost(message, repeated, tag = "15")]
     pub attributes: ::prost::alloc::vec::Vec<AttributeValues>,
+    #[prost(uint32, repeated, tag = "16")]
+    pub indexes: ::prost::alloc::vec::Vec<u32>,
+    #[prost(message, repeated, tag = "17")]
+    pub versions: ::prost::alloc::vec::Vec<IndexVersion>,
+    #[prost(uint32, repeated, tag = "18")]
+    pub unlike: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchStreamRequest {
@@ -1015,6 +1044,35 @@ impl Operator {
             "OPERATOR_AT_MOST" => Some(Self::AtMost),
             "OPERATOR_GREATER" => Some(Self::Greater),
             "OPERATOR_AT_LEAST" => Some(Self::AtLeast),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Duplicates {
+    Unspecified = 0,
+    Best = 1,
+    Keep = 2,
+}
+impl Duplicates {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DUPLICATES_UNSPECIFIED",
+            Self::Best => "DUPLICATES_BEST",
+            Self::Keep => "DUPLICATES_KEEP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DUPLICATES_UNSPECIFIED" => Some(Self::Unspecified),
+            "DUPLICATES_BEST" => Some(Self::Best),
+            "DUPLICATES_KEEP" => Some(Self::Keep),
             _ => None,
         }
     }

@@ -17,7 +17,7 @@ from ._errors import (
     Unavailable,
     WrongEventLoop,
 )
-from ._options import Options, RangeOptions, Retry, Tls
+from ._options import Indexes, Options, RangeOptions, Retry, Tls
 from ._results import (
     Answers,
     Effort,
@@ -42,6 +42,7 @@ __all__ = [
     "Fetched",
     "Filtered",
     "IndexInfo",
+    "Indexes",
     "InvalidArgument",
     "Missing",
     "NotFound",

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Generic, List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy.typing as npt
 
@@ -11,6 +11,7 @@ from . import _errors, _messages
 from ._options import (
     Attributes,
     ColumnQueries,
+    Indexes,
     Options,
     RangeOptions,
     Retry,
@@ -19,6 +20,7 @@ from ._options import (
     call_metadata,
     channel_options,
     distances_of,
+    duplicates_of,
     filter_of,
     proxy_of,
 )
@@ -84,7 +86,12 @@ class Calls:
         self._index, self._timeout, self._retry, self._batch_size = index, timeout, retry, batch_size
 
     def search(
-        self, queries: npt.ArrayLike, k: int, options: Options, index: Optional[str], column: Optional[ColumnQueries]
+        self,
+        queries: npt.ArrayLike,
+        k: int,
+        options: Options,
+        index: Union[str, Indexes, None],
+        column: Optional[ColumnQueries],
     ) -> Plan[Answers]:
         """Queries as rows of an array."""
         rows, single = _messages.queries_of(queries)
@@ -136,22 +143,22 @@ class Calls:
         size: int,
         k: int,
         options: Options,
-        index: Optional[str],
+        index: Union[str, Indexes, None],
     ) -> Plan[Answers]:
-        name, message = self._name(index), options.message()
+        which, message = self._which(index), options.message()
         asked = message.HasField("with_attributes")
         if single:
 
             def one() -> search_pb2.SearchRequest:
                 query, column = made.vectors(slice(0, 1)), made.column_queries(slice(0, 1))
-                return search_pb2.SearchRequest(index=name, query=query, k=k, options=message, column_queries=column)
+                return search_pb2.SearchRequest(query=query, k=k, options=message, column_queries=column, **which)
 
             return Plan(self.stub.Search, [one], lambda responses: _messages.one_of(responses[0], k, asked))
         parts = _messages.chunks(count, size)
 
         def part(of: slice) -> search_pb2.SearchBatchRequest:
             queries, column = made.vectors(of), made.column_queries(of)
-            return search_pb2.SearchBatchRequest(index=name, queries=queries, k=k, options=message, column_queries=column)
+            return search_pb2.SearchBatchRequest(queries=queries, k=k, options=message, column_queries=column, **which)
 
         def join(responses: List[Any]) -> Answers:
             for response, of in zip(responses, parts):
@@ -275,6 +282,14 @@ class Calls:
         """Giving up an operation."""
         request = admin_pb2.CancelOperationRequest(id=id)
         return Plan(self._admin.CancelOperation, [lambda: request], _operation)
+
+    def _which(self, index: Union[str, Indexes, None]) -> Dict[str, Any]:
+        """The fields of a request that say which indexes are searched."""
+        if not isinstance(index, Indexes):
+            return {"index": self._name(index)}
+        if isinstance(index.names, str) or len(index.names) == 0:
+            raise ValueError(f"names of indexes are {index.names!r}, expected a list of one or more")
+        return {"indexes": list(index.names), "duplicates": duplicates_of(index.duplicates)}
 
     def _name(self, index: Optional[str]) -> str:
         return self._index if index is None else index

@@ -252,6 +252,9 @@ def answers_of(
     filtered = [of for r in responses for of in _for_each(r, r.filtered, _filtered_of)]
     promises = [_promise_of(promise) for r in responses for promise in _for_each(r, r.promises, lambda promise: promise)]
 
+    is_united = any(r.versions for r in responses)
+    unlike = [left_out for r in responses for left_out in (r.unlike or [0] * len(r.counts))]
+
     def shaped(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return array[0] if single else array
 
@@ -272,7 +275,17 @@ def answers_of(
         explanations=explanations or None,
         filtered=filtered,
         attributes=_of_queries(responses) if asked else None,
+        indexes=shaped(_indexes_of(responses, present)) if is_united else None,
+        unlike=np.array(unlike, np.int64) if is_united else None,
     )
+
+
+def _indexes_of(responses: Sequence[search_pb2.SearchBatchResponse], present: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """The place of each neighbour's index."""
+    for response in responses:
+        if len(response.indexes) != len(response.ids):
+            raise _errors.broken(f"{len(response.indexes)} indexes of {len(response.ids)} neighbours")
+    return _padded(np.concatenate([np.asarray(r.indexes, np.int64) for r in responses]), present, -1)
 
 
 def _of_queries(responses: Sequence[search_pb2.SearchBatchResponse]) -> List[List[Dict[str, Any]]]:
@@ -392,6 +405,9 @@ def one_of(response: search_pb2.SearchResponse, k: int, asked: bool) -> Answers:
         promises=[response.promise] if response.HasField("promise") else [],
         filtered=[response.filtered] if response.HasField("filtered") else [],
         attributes=response.attributes,
+        indexes=response.indexes,
+        versions=response.versions,
+        unlike=[response.unlike],
     )
     return answers_of([batch], k, single=True, asked=asked)
 

@@ -86,6 +86,23 @@ def filter_of(filter: Optional[Filter]) -> Optional[search_pb2.Filter]:
     return search_pb2.Filter(json=json.dumps(filter, allow_nan=False))
 
 
+def duplicates_of(duplicates: str) -> search_pb2.Duplicates:
+    """As they are sent."""
+    kinds = {"best": search_pb2.DUPLICATES_BEST, "keep": search_pb2.DUPLICATES_KEEP}
+    if duplicates not in kinds:
+        raise ValueError(f"duplicates is {duplicates!r}, expected 'best' or 'keep'")
+    return kinds[duplicates]
+
+
+@dataclass(frozen=True)
+class Indexes:
+    """Indexes that are searched as one, by their names. `duplicates` says what an id means that several have: with 'best' one thing,
+    which an answer has once at its best distance, with 'keep' a thing of each, as where ids are row numbers."""
+
+    names: Sequence[str]
+    duplicates: Literal["best", "keep"] = "best"
+
+
 Attributes = Union[bool, Sequence[str]]
 
 

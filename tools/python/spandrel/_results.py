@@ -55,7 +55,9 @@ class Answers:
     in explanation.proto). `filtered` says for each query what its filter came to, None without one. `attributes` holds for each query
     a dict for each neighbour found, if they were asked for: None for nothing, bool, int, float, str, a list of str for tags, a
     datetime with UTC for a timestamp, or its microseconds where datetime has no such year. `index_versions` and `index_uuids` are
-    the versions of the index that answered: one, unless it was switched meanwhile.
+    the versions of the index that answered: one, unless it was switched meanwhile. Of several indexes searched as one `indexes` (int64, same
+    shape as ids) has the place of each neighbour's index among their names, -1 where there is none, and `unlike` (int64, (n,)) counts neighbours left
+    out since another index has the same id at another distance; `index_versions` and `index_uuids` are those of the first.
     """
 
     ids: npt.NDArray[Any]
@@ -74,6 +76,8 @@ class Answers:
     explanations: Optional[List[Any]] = None
     filtered: Optional[List[Optional[Filtered]]] = None
     attributes: Optional[List[List[Dict[str, Any]]]] = None
+    indexes: Optional[npt.NDArray[np.int64]] = None
+    unlike: Optional[npt.NDArray[np.int64]] = None
 
     def __repr__(self) -> str:
         queries, k = len(self.counts), self.ids.shape[-1]

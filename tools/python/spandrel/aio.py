@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import _errors, _messages
 from ._calls import Calls, Looks, Plan, done, opened
-from ._options import Attributes, ColumnQueries, Options, RangeOptions, Retry, Tls
+from ._options import Attributes, ColumnQueries, Indexes, Options, RangeOptions, Retry, Tls
 from ._results import Answers, Fetched, IndexInfo, Operation, RangePart, StreamAnswer
 from .v1 import search_pb2
 
@@ -68,7 +68,7 @@ class AsyncClient:
         options: Options = Options(),
         *,
         column_queries: Optional[ColumnQueries] = None,
-        index: Optional[str] = None,
+        index: Union[str, Indexes, None] = None,
         timeout: Optional[float] = None,
     ) -> Answers:
         """As `Client.search`."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import _errors, _messages
 from ._calls import Calls, Looks, Plan, done, opened
-from ._options import Attributes, ColumnQueries, Options, RangeOptions, Retry, Tls
+from ._options import Attributes, ColumnQueries, Indexes, Options, RangeOptions, Retry, Tls
 from ._results import Answers, Fetched, IndexInfo, Operation, RangePart, StreamAnswer
 from .v1 import search_pb2
 
@@ -68,14 +68,15 @@ class Client:
         options: Options = Options(),
         *,
         column_queries: Optional[ColumnQueries] = None,
-        index: Optional[str] = None,
+        index: Union[str, Indexes, None] = None,
         timeout: Optional[float] = None,
     ) -> Answers:
         """The k nearest vectors of queries of shape (n, dim), or (dim,) for one.
 
         float32 is sent as numbers, which an index of any element type takes where they fit; float16, int8 and uint8 as they
         are, which an index takes whose type holds all their values. `column_queries` has what the queries are in the index's column, by
-        its name: candidates are compared by these, and distances are those in the column.
+        its name: candidates are compared by these, and distances are those in the column. `index` may be `Indexes`, which are searched as
+        one: `indexes` of the answers says which each neighbour is of.
         """
         return self._run(self._calls.search(queries, k, options, index, column_queries), timeout)
 

@@ -315,6 +315,31 @@ class RealServer(unittest.TestCase):
             self.client.search_documents(queries, K)
         self.assertEqual(list(other.exception.fields), ["queries"])
 
+    def test_several_indexes_are_searched_as_one(self):
+        everything, few = spandrel.Options(max_lists=1000, rerank=VECTORS), self.queries[:20]
+        flags = ["--index", f"a={made().index}", "--index", f"b={made().index}", "--index", f"column={made_column()}"]
+        with Server(*flags) as server, spandrel.Client(server.address) as client:
+            alone = client.search(few, K, everything, index="a")
+            best = client.search(few, K, everything, index=spandrel.Indexes(["a", "b"]))
+            np.testing.assert_array_equal(best.ids, alone.ids)
+            self.assertTrue((best.indexes == 0).all() and (best.unlike == 0).all())
+            kept = client.search(few, 2 * K, everything, index=spandrel.Indexes(["b", "a"], duplicates="keep"))
+            np.testing.assert_array_equal(kept.ids[:, ::2], alone.ids)
+            np.testing.assert_array_equal(kept.ids[:, 1::2], alone.ids)
+            np.testing.assert_array_equal(kept.indexes, np.tile([0, 1], (20, K)))
+            one = client.search(few[3], K, everything, index=spandrel.Indexes(["a", "b"]))
+            np.testing.assert_array_equal((one.ids, one.indexes), (alone.ids[3], np.zeros(K)))
+            self.assertIsNone(alone.indexes)
+            for names in (["a", "column"], ["a", "a"]):
+                with self.assertRaises(spandrel.InvalidArgument) as refused:
+                    client.search(few, K, index=spandrel.Indexes(names))
+                self.assertEqual(list(refused.exception.fields), ["indexes"])
+            with self.assertRaises(spandrel.NotFound):
+                client.search(few, K, index=spandrel.Indexes(["a", "c"]))
+            for wrong in (spandrel.Indexes([]), spandrel.Indexes("ab"), spandrel.Indexes(["a"], duplicates="all")):
+                with self.assertRaises(ValueError):
+                    client.search(few, K, index=wrong)
+
     def test_refusals_name_the_field(self):
         for queries, k, kind, field in [
             (self.queries[0], 0, spandrel.InvalidArgument, "k"),

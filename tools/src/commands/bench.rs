@@ -154,6 +154,7 @@ pub(super) fn refuse(args: &BenchArgs) -> anyhow::Result<()> {
 pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     refuse(args)?;
     if let (Some(_), Some(queries), Some(truth)) = (&args.server.server, &args.queries, &args.truth) {
+        args.union.refuse_alone()?;
         if args.radius.radius.is_some() && args.filter.is_filtered() {
             return Err(UsageError("a filter within a radius needs --index".to_owned()).into());
         }

@@ -129,11 +129,9 @@ fn an_index_of_documents_answers_with_documents() {
     let explain = [&query[..], &["--explain"]].concat();
     let any = [&query[..], &["--distances", "any"]].concat();
     let filtered = [&query[..], &["--filter", "a = 1"]].concat();
-    let server = [&["query", "--server", "127.0.0.1:1"], &asked[..]].concat();
     for (args, says) in [
         (&["query", "--index", &index, "--queries", &queries][..], "give --query-documents FILE"),
         (&[&["query", "--index", &plain], &asked[..]].concat(), "leave out --query-documents"),
-        (&server, "give --index"),
         (&explain, "--explain or --stages is not supported so far"),
         (&any, "MaxSim is exact"),
         (&filtered, "leave the filter out"),

@@ -23,3 +23,4 @@ mod refusals;
 mod secure;
 #[cfg(feature = "otel")]
 mod traces;
+mod union;

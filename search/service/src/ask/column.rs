@@ -6,7 +6,7 @@ use super::target::Target;
 use crate::refusal::Refusal;
 
 /// The vectors that queries have in a column.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct AskColumn {
     pub(crate) name: String,
     pub(crate) target: Target,

@@ -26,14 +26,20 @@ pub(crate) struct Found<'a> {
     pub(crate) filter: Option<FilterTold>,
     /// Set where the server, under load, allowed fewer lists than asked for.
     pub(crate) lowered: Option<Lowered>,
+    /// Where several indexes answered as one.
+    pub(crate) united: Option<United>,
     /// Kept in the ledger for the message that carries this.
     pub(crate) room: Room<'a>,
 }
 
 impl Found<'_> {
-    /// How thoroughly the query of one of these answers was searched; none if as it was asked. One that its distances pruned
-    /// before the lowered limit did was.
-    pub(crate) fn effort(&self, answer: &Answer) -> Option<Effort> {
+    /// How thoroughly the query of one of these answers, by its number, was searched; none if as it was asked. One that its distances
+    /// pruned before the lowered limit did was.
+    pub(crate) fn effort(&self, number: usize) -> Option<Effort> {
+        if let Some(united) = &self.united {
+            return united.efforts.get(number).copied().flatten();
+        }
+        let answer = self.answers.get(number)?;
         let Lowered { asked, allowed, expected } = self.lowered?;
         let searched_lists = answer.work.lists;
         let is_fewer = searched_lists >= allowed && searched_lists < asked;
@@ -41,6 +47,19 @@ impl Found<'_> {
         let is_less = expected.zip(promised).is_some_and(|(expected, promised)| promised < expected);
         (is_fewer || is_less).then_some(Effort { asked_lists: asked, searched_lists })
     }
+}
+
+/// What is told of several indexes that answered as one.
+#[derive(Debug, Default)]
+pub(crate) struct United {
+    /// Names and versions of the indexes, in the order in which they were asked for.
+    pub(crate) versions: Vec<(String, Version)>,
+    /// For each answer the number of the index of each neighbour.
+    pub(crate) indexes: Vec<Vec<u32>>,
+    /// For each answer, the neighbours left out that another index has at another distance.
+    pub(crate) unlike: Vec<u32>,
+    /// For each answer, how thoroughly the indexes were searched that were searched less thoroughly than asked for.
+    pub(crate) efforts: Vec<Option<Effort>>,
 }
 
 /// What is told of a filter.

@@ -10,23 +10,27 @@ mod params;
 mod target;
 mod within;
 
-use spandrel_engine::SearchParams;
+use spandrel_engine::{Duplicates, SearchParams};
 
 pub(crate) use self::column::{AskColumn, column};
 pub(crate) use self::documents::offsets;
 pub(crate) use self::fetch::AskFetch;
 pub(crate) use self::filter::{AskFilter, FilterForm, Written};
 pub(crate) use self::form::Form;
-pub(crate) use self::found::{Effort, Fetched, FilterTold, Found, Rows, Version};
+pub(crate) use self::found::{Effort, Fetched, FilterTold, Found, Rows, United, Version};
 pub(crate) use self::params::{check, lists_max, lowered};
 pub(crate) use self::target::{Numbers, Queries, Target};
 pub(crate) use self::within::{AskWithin, EndOfRange};
 
-/// Queries of one index.
-#[derive(Debug)]
+/// Queries of one index, or of several as one.
+#[derive(Debug, Clone)]
 pub(crate) struct Ask {
     /// Name of the index; empty for the default one.
     pub(crate) index: String,
+    /// Names of the indexes that are searched as one; none where one is.
+    pub(crate) indexes: Vec<String>,
+    /// What an id means that several of these have.
+    pub(crate) duplicates: Duplicates,
     pub(crate) target: Target,
     /// The queries' vectors in a column, where candidates are compared by it.
     pub(crate) column: Option<AskColumn>,

@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 use crate::turns::{PIECE, Turns};
 
 /// What is searched for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Target {
     /// Vectors that come with the request.
     Vectors {
@@ -36,7 +36,7 @@ pub(crate) enum Target {
 }
 
 /// Elements of vectors back to back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Numbers {
     Floats(Vec<f32>),
     /// Little-endian, as they lie in memory.
@@ -52,6 +52,18 @@ pub(crate) struct Queries<'a> {
     pub(crate) count: usize,
     /// For rows that take more than what they came in.
     pub(crate) _room: Option<Room<'a>>,
+}
+
+impl Target {
+    /// Bytes that another of it takes; bytes as they lie in memory are shared.
+    pub(crate) fn copied_bytes(&self) -> usize {
+        match self {
+            Target::Vectors { numbers: Numbers::Floats(values), .. }
+            | Target::Documents { numbers: Numbers::Floats(values), .. } => size_of_val(&values[..]),
+            Target::Vectors { .. } | Target::Documents { .. } => 0,
+            Target::Ids(ids) => size_of_val(&ids[..]),
+        }
+    }
 }
 
 impl Numbers {

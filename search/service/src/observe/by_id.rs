@@ -10,7 +10,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use spandrel_engine::SearchParams;
+use spandrel_engine::{Duplicates, SearchParams};
 use tonic::{Code, Status};
 
 use super::observed::{Observed, json};
@@ -119,6 +119,8 @@ async fn answer(
     let _work = observed.stopping.work();
     let ask = Ask {
         index,
+        indexes: Vec::new(),
+        duplicates: Duplicates::default(),
         target: Target::Ids(vec![id]),
         column: None,
         form: Form::One,
@@ -198,7 +200,7 @@ fn shown(found: &Found<'_>) -> Value {
     let missing = answer.missing;
     let missing = (missing.parts() > 0).then(|| json!({ "lists": missing.lists, "pages": missing.pages }));
     let effort = found
-        .effort(answer)
+        .effort(0)
         .map(|effort| json!({ "asked_lists": effort.asked_lists, "searched_lists": effort.searched_lists }));
     let (work, stages) = (&answer.work, answer.stages.unwrap_or_default());
     json!({

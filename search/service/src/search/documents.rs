@@ -72,6 +72,7 @@ impl Local {
             attributes: Vec::new(),
             filter: None,
             lowered: None,
+            united: None,
             room,
         })
     }

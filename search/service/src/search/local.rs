@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use spandrel_engine::{
-    Answer, Course, FetchRequest, FetchState, Fetched as EngineFetched, ParamsError, QueryPlan, RangeRequest,
-    Rerank, SearchParams,
+    Course, FetchRequest, FetchState, Fetched as EngineFetched, ParamsError, QueryPlan, RangeRequest, Rerank,
+    SearchParams,
 };
 use spandrel_index::format::VectorsOf;
 
@@ -68,7 +68,75 @@ impl Given<'_> {
 #[tonic::async_trait]
 impl Searcher for Local {
     async fn search<'a>(&self, ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal> {
+        if !ask.indexes.is_empty() {
+            return self.united(ask, call).await;
+        }
+        self.search_in(self.registry.get(&ask.index)?, ask, call).await
+    }
+
+    async fn within(&self, ask: AskWithin, call: Call<'_>) -> Result<Ranging, Refusal> {
+        ask.check(&self.limits)?;
         let served = self.registry.get(&ask.index)?;
+        let AskWithin { target, mut params, filter, .. } = ask;
+        QueryPlan::within(&params, served.index())?;
+        let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
+        let given = self.given(&served, target, Form::One, call).await?;
+        let rows = given.rows().map(|rows| (rows, VectorsOf::Main));
+        let let_in = let_in(&served, asked, ([rows, None], 1), call).await?;
+        let query = match given {
+            Given::Rows(queries) => queries.rows,
+            Given::Ids(ids) => self.rows_of(&served, (ids, VectorsOf::Main), Form::One, call).await?.rows,
+        };
+        let filter = filtered(&served, let_in, false, call).await?.map(|filter| filter.compiled);
+        params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
+        // Its parts go in one at a time.
+        let Admitted { effort } =
+            served.admit(Load::of(served.engine(), 1, Course::Within), call.deadline)?;
+        if effort < 1.0 {
+            params.completeness *= effort;
+            served.metrics.degraded.inc();
+        }
+        let (waiting, completeness) = (StopFlag::default(), params.completeness);
+        let (deadline, stop) = (Some(call.deadline), Some(waiting.share()));
+        let search = served.engine().range(RangeRequest { query, params, deadline, stop })?;
+        Ok(Ranging { served, search, completeness, filter, _waiting: waiting })
+    }
+
+    async fn fetch<'a>(&self, ask: AskFetch, call: Call<'a>) -> Result<Fetched<'a>, Refusal> {
+        let AskFetch { index, ids, column: name, attributes } = ask;
+        let served = self.registry.get(&index)?;
+        let of = column(&name, "column", served.index())?;
+        let contents = Contents::of(&served, (Some("ids"), of), ("with_attributes", attributes))?;
+        let limit = self.limits.batch as usize; // CAST: widening
+        match ids.len() {
+            0 => return Err(Refusal::field("ids", "none given")),
+            found if found > limit => return Err(Refusal::limit("ids", found, limit)),
+            _ => {}
+        }
+        let mut room = call
+            .entry
+            .room(ids.len() * (served.index().shape_of(of).row_bytes() + 3) + ANSWER_REST, "ids")?;
+        served.admit(
+            Load::of(served.engine(), FetchRequest::pieces(ids.len()), Course::Nearest),
+            call.deadline,
+        )?;
+        let (fetched, more) = contents.fetch(&served, ids, (self.limits.message_bytes, call)).await?;
+        more.into_iter().for_each(|more| room.join(more));
+        tell_damage(&served, &fetched);
+        let EngineFetched { rows, cells, states } = fetched;
+        let (rows, attributes) = (contents.rows_of(&served, rows), contents.attributes);
+        Ok(Fetched { rows, attributes, cells, states, version: served.version(), room })
+    }
+}
+
+impl Local {
+    /// Answers queries from one index.
+    pub(super) async fn search_in<'a>(
+        &self,
+        served: Arc<Served>,
+        ask: Ask,
+        call: Call<'a>,
+    ) -> Result<Found<'a>, Refusal> {
         if matches!(ask.target, Target::Documents { .. }) {
             return self.documents(&served, ask, call).await;
         }
@@ -180,69 +248,14 @@ impl Searcher for Local {
             attributes: contents.attributes,
             filter: filter.and_then(|filter| filter.told),
             lowered,
+            united: None,
             room,
         };
-        let is_lowered = |answer: &&Answer| found.effort(answer).is_some();
-        served.metrics.degraded.inc_by(found.answers.iter().filter(is_lowered).count() as u64); // CAST: widening
+        let is_lowered = |&number: &usize| found.effort(number).is_some();
+        served.metrics.degraded.inc_by((0..found.answers.len()).filter(is_lowered).count() as u64); // CAST: widening
         Ok(found)
     }
 
-    async fn within(&self, ask: AskWithin, call: Call<'_>) -> Result<Ranging, Refusal> {
-        ask.check(&self.limits)?;
-        let served = self.registry.get(&ask.index)?;
-        let AskWithin { target, mut params, filter, .. } = ask;
-        QueryPlan::within(&params, served.index())?;
-        let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
-        let given = self.given(&served, target, Form::One, call).await?;
-        let rows = given.rows().map(|rows| (rows, VectorsOf::Main));
-        let let_in = let_in(&served, asked, ([rows, None], 1), call).await?;
-        let query = match given {
-            Given::Rows(queries) => queries.rows,
-            Given::Ids(ids) => self.rows_of(&served, (ids, VectorsOf::Main), Form::One, call).await?.rows,
-        };
-        let filter = filtered(&served, let_in, false, call).await?.map(|filter| filter.compiled);
-        params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
-        // Its parts go in one at a time.
-        let Admitted { effort } =
-            served.admit(Load::of(served.engine(), 1, Course::Within), call.deadline)?;
-        if effort < 1.0 {
-            params.completeness *= effort;
-            served.metrics.degraded.inc();
-        }
-        let (waiting, completeness) = (StopFlag::default(), params.completeness);
-        let (deadline, stop) = (Some(call.deadline), Some(waiting.share()));
-        let search = served.engine().range(RangeRequest { query, params, deadline, stop })?;
-        Ok(Ranging { served, search, completeness, filter, _waiting: waiting })
-    }
-
-    async fn fetch<'a>(&self, ask: AskFetch, call: Call<'a>) -> Result<Fetched<'a>, Refusal> {
-        let AskFetch { index, ids, column: name, attributes } = ask;
-        let served = self.registry.get(&index)?;
-        let of = column(&name, "column", served.index())?;
-        let contents = Contents::of(&served, (Some("ids"), of), ("with_attributes", attributes))?;
-        let limit = self.limits.batch as usize; // CAST: widening
-        match ids.len() {
-            0 => return Err(Refusal::field("ids", "none given")),
-            found if found > limit => return Err(Refusal::limit("ids", found, limit)),
-            _ => {}
-        }
-        let mut room = call
-            .entry
-            .room(ids.len() * (served.index().shape_of(of).row_bytes() + 3) + ANSWER_REST, "ids")?;
-        served.admit(
-            Load::of(served.engine(), FetchRequest::pieces(ids.len()), Course::Nearest),
-            call.deadline,
-        )?;
-        let (fetched, more) = contents.fetch(&served, ids, (self.limits.message_bytes, call)).await?;
-        more.into_iter().for_each(|more| room.join(more));
-        tell_damage(&served, &fetched);
-        let EngineFetched { rows, cells, states } = fetched;
-        let (rows, attributes) = (contents.rows_of(&served, rows), contents.attributes);
-        Ok(Fetched { rows, attributes, cells, states, version: served.version(), room })
-    }
-}
-
-impl Local {
     /// What is searched for, if it fits the index and the limits.
     async fn given<'a>(
         &self,

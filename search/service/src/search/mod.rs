@@ -6,6 +6,7 @@ mod let_in;
 mod local;
 mod ranging;
 mod searcher;
+mod united;
 
 pub(crate) use self::local::Local;
 pub(crate) use self::ranging::Ranging;

@@ -15,7 +15,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::attributes::wire_type;
-use super::convert::{summary, tier, wire_dtype, wire_metric, wire_tier};
+use super::convert::summary;
+use super::kinds::{tier, wire_dtype, wire_metric, wire_tier};
 use super::operations::{message, watch};
 use crate::attributes::AttributeSummary;
 use crate::causes::with_causes;

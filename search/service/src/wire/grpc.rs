@@ -7,7 +7,7 @@ use spandrel_proto::v1::search_service_server::{SearchService, SearchServiceServ
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{convert, items, range, stream};
+use super::{answered, convert, items, range, stream};
 use crate::call::Call;
 use crate::ledger::Entry;
 use crate::search::Searcher;
@@ -58,7 +58,7 @@ impl SearchService for OfCall {
         let with_work = ask.with_work;
         let call = Call::of(&self.entry);
         let mut found = self.grpc.searcher.search(ask, call).await?;
-        let response = convert::responses(&mut found, with_work, call.deadline).await?;
+        let response = answered::responses(&mut found, with_work, call.deadline).await?;
         found.room.settle(response.encoded_len());
         Ok(Response::new(response))
     }

@@ -3,7 +3,7 @@ use prost::Message as _;
 use spandrel_proto::v1;
 use tonic::Status;
 
-use super::convert;
+use super::{answered, convert};
 use crate::call::Call;
 use crate::refusal::Refusal;
 use crate::search::Searcher;
@@ -17,7 +17,7 @@ pub(super) async fn one(
     let ask = convert::one(request)?;
     let with_work = ask.with_work;
     let mut found = searcher.search(ask, call).await?;
-    let response = convert::response(&mut found, with_work, call.deadline).await?;
+    let response = answered::response(&mut found, with_work, call.deadline).await?;
     found.room.settle(response.encoded_len());
     Ok(response)
 }

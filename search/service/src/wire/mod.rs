@@ -1,11 +1,13 @@
 //! gRPC: messages to what callers ask for, and what they get to messages. Decides nothing.
 mod admin;
+mod answered;
 mod attributes;
 mod convert;
 mod explained;
 mod filter;
 mod grpc;
 mod items;
+mod kinds;
 mod operations;
 mod range;
 mod stream;

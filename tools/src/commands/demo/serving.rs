@@ -79,7 +79,19 @@ async fn ask(address: &str, queries: Arc<Rows>, k: u32) -> anyhow::Result<Vec<An
     let client = Client::new(&config)?;
     let remote = Arc::new(Remote::open(std::slice::from_ref(&client), address, NAME).await?);
     let (options, filters) = Default::default();
-    let asking = Asking { remote, queries, column: None, documents: None, k, options, filters, first: 0 };
+    let (united, duplicates) = Default::default();
+    let asking = Asking {
+        remote,
+        united,
+        duplicates,
+        queries,
+        column: None,
+        documents: None,
+        k,
+        options,
+        filters,
+        first: 0,
+    };
     let (mut found, total) = (Vec::new(), asking.count());
     for first in (0..total).step_by(CALL) {
         let response = client.search_batch(asking.many(first..(first + CALL).min(total))).await?;

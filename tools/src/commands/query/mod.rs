@@ -29,7 +29,7 @@ use super::search::{
     refuse_damage,
 };
 use super::shape::threads_default;
-use super::union::UnionArgs;
+use super::union::{UnionArgs, note_unlike};
 use super::within::{self, CompletenessArgs, RadiusArgs};
 use crate::figures::PointParams;
 use crate::values::parse_recall;
@@ -289,6 +289,7 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
         input: args.input,
         column: &args.column,
         documents: &args.documents,
+        duplicates: args.union.duplicates.unwrap_or_default(),
         k: args.k,
         params,
         distances,
@@ -298,11 +299,20 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
         rate: args.rate,
     };
     let session = output.session;
+    match args.server.index_name.len() {
+        0 | 1 => args.union.refuse_alone()?,
+        _ => output.name_indexes(args.server.index_name.clone()),
+    }
+    let mut told = false;
     match within {
         None => {
             ask(&args.server, &query, session, |Part { first, answers, attributes }| {
                 output.name_attributes(attributes.to_vec());
-                output.take(first, &answers)
+                if !told {
+                    note_unlike(&answers, session);
+                    told = answers.iter().any(|answer| answer.unlike > 0);
+                }
+                output.take_union(first, &answers)
             })?;
         }
         Some(params) => {
@@ -310,7 +320,7 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
             ask_within(&args.server, &query, &params, session, each)?;
         }
     }
-    let incomplete = output.finish(args.out.as_deref(), args.server.index_name())?;
+    let incomplete = output.finish(args.out.as_deref(), &args.server.index_name.join(", "))?;
     if incomplete > 0 {
         let message = format!("{incomplete} answers are not whole: parts of the server's index are damaged");
         return Err(Advised::new(message, "its log and DescribeIndex say which").into());

@@ -1,6 +1,6 @@
 //! Answers as calls bring them.
 use spandrel_client::item_status;
-use spandrel_engine::{Answer, Filtered, Limit, Missing, Neighbour, Promise, Work};
+use spandrel_engine::{Answer, Filtered, Limit, Missing, Neighbour, Promise, UnionAnswer, Work};
 use spandrel_proto::v1;
 use spandrel_proto::v1::search_stream_response::Result as ItemResult;
 use tonic::Status;
@@ -73,10 +73,29 @@ pub(crate) fn limit(code: i32) -> Option<Limit> {
     }
 }
 
-/// What an item of a stream says.
-pub(crate) fn item(result: Option<ItemResult>) -> Result<Answer, Status> {
+/// The answer to one query, with the indexes of its neighbours where there are several.
+pub(super) fn united(response: &v1::SearchResponse) -> UnionAnswer {
+    UnionAnswer { answer: answer(response), indexes: response.indexes.clone(), unlike: response.unlike }
+}
+
+/// The answers to many queries, as [`united`].
+pub(super) fn all_united(response: &v1::SearchBatchResponse) -> Vec<UnionAnswer> {
+    let mut indexes = response.indexes.iter().copied();
+    let all = answers(response).into_iter().enumerate().map(|(number, answer)| UnionAnswer {
+        indexes: indexes.by_ref().take(answer.neighbours.len()).collect(),
+        unlike: response.unlike.get(number).copied().unwrap_or_default(),
+        answer,
+    });
+    all.collect()
+}
+
+/// What an item of a stream says, as `of` reads it.
+pub(crate) fn item<T>(
+    result: Option<ItemResult>,
+    of: impl FnOnce(&v1::SearchResponse) -> T,
+) -> Result<T, Status> {
     match result {
-        Some(ItemResult::Answer(response)) => Ok(answer(&response)),
+        Some(ItemResult::Answer(response)) => Ok(of(&response)),
         Some(ItemResult::Status(item)) => Err(item_status(item)),
         None => Err(Status::internal("an item of a stream without answer or status")),
     }

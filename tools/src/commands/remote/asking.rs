@@ -3,7 +3,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use spandrel_datasets::Rows;
-use spandrel_engine::Distances;
+use spandrel_engine::{Distances, Duplicates};
 use spandrel_index::VectorSource as _;
 use spandrel_index::documents::DocumentOffsets;
 use spandrel_proto::v1;
@@ -20,6 +20,9 @@ const BATCH_BYTES: usize = 4 << 20;
 #[derive(Clone)]
 pub(crate) struct Asking {
     pub(crate) remote: Arc<Remote>,
+    /// Names of the indexes that are searched as one; none where one is.
+    pub(crate) united: Vec<String>,
+    pub(crate) duplicates: Duplicates,
     pub(crate) queries: Arc<Rows>,
     /// Their rows in the column, where candidates are compared by it.
     pub(crate) column: Option<Arc<Rows>>,
@@ -82,9 +85,23 @@ impl Asking {
         }
     }
 
+    /// Name of the index where one is searched.
+    fn index(&self) -> String {
+        if self.united.is_empty() { self.remote.summary.name.clone() } else { String::new() }
+    }
+
+    fn wire_duplicates(&self) -> v1::Duplicates {
+        match self.duplicates {
+            Duplicates::Best => v1::Duplicates::Best,
+            Duplicates::Keep => v1::Duplicates::Keep,
+        }
+    }
+
     pub(crate) fn one(&self, number: usize) -> v1::SearchRequest {
         v1::SearchRequest {
-            index: self.remote.summary.name.clone(),
+            index: self.index(),
+            indexes: self.united.clone(),
+            duplicates: self.wire_duplicates() as i32, // CAST: the enum's code
             query: Some(self.vectors_of(number..number + 1)),
             k: self.k,
             options: Some(self.options_of(number)),
@@ -94,7 +111,9 @@ impl Asking {
 
     pub(crate) fn many(&self, numbers: Range<usize>) -> v1::SearchBatchRequest {
         v1::SearchBatchRequest {
-            index: self.remote.summary.name.clone(),
+            index: self.index(),
+            indexes: self.united.clone(),
+            duplicates: self.wire_duplicates() as i32, // CAST: the enum's code
             queries: Some(self.vectors_of(numbers.clone())),
             k: self.k,
             options: Some(self.options_of(numbers.start)),

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use spandrel_datasets::{Rows, Truth};
-use spandrel_engine::{Distances, recall};
+use spandrel_engine::{Distances, Duplicates, recall};
 use spandrel_index::{Metric, VectorSource as _};
 use spandrel_proto::v1;
 
@@ -56,7 +56,7 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
     };
     runtime()?.block_on(async {
         let clients = what.server.clients(&config)?;
-        let remote = Arc::new(Remote::open(&clients, &config.address, what.server.index_name()).await?);
+        let remote = Arc::new(Remote::open(&clients, &config.address, what.server.one_index_name()?).await?);
         let queries = Arc::new(Rows::read(&open_queries(remote.fit(), &what.input, what.queries, session)?)?);
         let fit = remote.column(what.column.compare_by())?.map(|(fit, _)| fit);
         let column = what.column.open(fit, &what.input, queries.len(), session)?;
@@ -87,6 +87,8 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
                 );
                 let asking = Asking {
                     remote: Arc::clone(&remote),
+                    united: Vec::new(),
+                    duplicates: Duplicates::default(),
                     queries: Arc::clone(&queries),
                     column: column.clone(),
                     documents: documents.clone(),

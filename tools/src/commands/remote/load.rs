@@ -253,7 +253,7 @@ async fn stream(connection: Connection, asking: Asking, dealer: Arc<Dealer>, in_
                 "an answer to query {tag} of a stream, which was not asked"
             )));
         };
-        let found = match item(result) {
+        let found = match item(result, answer) {
             Ok(found) => found,
             Err(status) => {
                 let Some(pause) = patience.pause(&status) else { return Err(status) };

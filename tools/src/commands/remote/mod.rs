@@ -27,9 +27,9 @@ use tonic_types::StatusExt as _;
 pub(super) use self::answer::answers;
 pub(super) use self::asking::Asking;
 pub(super) use self::attributes::cells;
-use crate::Advised;
 use crate::commands::column::ColumnFit;
 use crate::commands::search::Fit;
+use crate::{Advised, UsageError};
 
 /// Heading of the flags that speak of a server.
 pub(super) const HEADING: &str = "Ask a server instead of opening an index";
@@ -42,9 +42,9 @@ pub struct ServerArgs {
     /// $SPANDREL_SERVER where no index is named].
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["index", "codes", "vectors", "io", "direct", "threads"])]
     pub server: Option<String>,
-    /// Name of the index there [default: the only one].
+    /// Name of the index there; given more than once, `query` searches several as one [default: the only one].
     #[arg(long, value_name = "NAME", requires = "server", conflicts_with = "index")]
-    pub index_name: Option<String>,
+    pub index_name: Vec<String>,
     /// File with an API token [default: the token in $SPANDREL_TOKEN, if there is one].
     #[arg(long, value_name = "FILE", requires = "server", conflicts_with = "index")]
     pub token: Option<PathBuf>,
@@ -153,8 +153,25 @@ impl ServerArgs {
         Ok((0..self.connections).map(|_| Client::new(config)).collect::<Result<_, _>>()?)
     }
 
+    /// The first index that is named; empty if none is.
     pub(super) fn index_name(&self) -> &str {
-        self.index_name.as_deref().unwrap_or_default()
+        self.index_name.first().map(String::as_str).unwrap_or_default()
+    }
+
+    /// The only index that is named, as [`ServerArgs::index_name`].
+    fn one_index_name(&self) -> anyhow::Result<&str> {
+        match self.index_name.len() {
+            0 | 1 => Ok(self.index_name()),
+            _ => {
+                let message = "`query` alone searches several indexes of a server as one, without --radius: give one --index-name";
+                Err(UsageError(message.to_owned()).into())
+            }
+        }
+    }
+
+    /// The indexes that are searched as one; none where one is searched.
+    fn united(&self) -> Vec<String> {
+        if self.index_name.len() > 1 { self.index_name.clone() } else { Vec::new() }
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use spandrel_datasets::{Converted, Rows, VectorFile};
-use spandrel_engine::Answer;
+use spandrel_engine::{Duplicates, UnionAnswer};
 use spandrel_index::VectorSource as _;
 use spandrel_proto::v1;
 use tonic::{Code, Status};
 
-use super::answer::{answer, answers, item};
+use super::answer::{all_united, item, united};
 use super::asking::{Asking, BATCH, options};
 use super::patience::{Connection, Patience};
 use super::{Remote, Rpc, ServerArgs, told};
@@ -33,6 +33,8 @@ pub(in crate::commands) struct Query<'a> {
     pub(in crate::commands) input: InputArgs,
     pub(in crate::commands) column: &'a ColumnQueriesArgs,
     pub(in crate::commands) documents: &'a QueryDocumentsArgs,
+    /// What an id means that several indexes have.
+    pub(in crate::commands) duplicates: Duplicates,
     pub(in crate::commands) k: u32,
     pub(in crate::commands) params: PointParams,
     pub(in crate::commands) distances: spandrel_engine::Distances,
@@ -47,7 +49,7 @@ pub(in crate::commands) struct Query<'a> {
 pub(in crate::commands) struct Part<'a> {
     /// Number of the first query.
     pub(in crate::commands) first: u64,
-    pub(in crate::commands) answers: Vec<Answer>,
+    pub(in crate::commands) answers: Vec<UnionAnswer>,
     /// Names of the attributes that neighbours have.
     pub(in crate::commands) attributes: &'a [String],
 }
@@ -101,6 +103,8 @@ pub(in crate::commands) fn ask(
             };
             let asking = Asking {
                 remote: Arc::clone(&remote),
+                united: server.united(),
+                duplicates: query.duplicates,
                 queries: read_rows(&file, start, rows)?,
                 documents: part.map(Arc::new),
                 column: column.as_ref().map(|file| read_rows(file, first, count)).transpose()?,
@@ -114,7 +118,7 @@ pub(in crate::commands) fn ask(
                 },
             };
             let answers = asker.part(first, &asking, session).await?;
-            incomplete += answers.iter().filter(|answer| answer.missing.parts() > 0).count();
+            incomplete += answers.iter().filter(|of| of.answer.missing.parts() > 0).count();
             each(Part { first, answers, attributes: &names })?;
             first += count;
             meter.set(first, total);
@@ -155,7 +159,12 @@ struct Asker<'a> {
 
 impl Asker<'_> {
     /// The answers to queries of which the first is number `first` of the file.
-    async fn part(&mut self, first: u64, asking: &Asking, session: &Session) -> anyhow::Result<Vec<Answer>> {
+    async fn part(
+        &mut self,
+        first: u64,
+        asking: &Asking,
+        session: &Session,
+    ) -> anyhow::Result<Vec<UnionAnswer>> {
         let total = asking.count();
         let (queries, calls_of_connection) = self.rpc.portions();
         let queries = if self.rpc == Rpc::Batch { asking.batch() } else { queries };
@@ -202,11 +211,11 @@ async fn call(
     asking: Asking,
     rpc: Rpc,
     numbers: Range<usize>,
-) -> Result<Vec<Answer>, Status> {
+) -> Result<Vec<UnionAnswer>, Status> {
     match rpc {
         Rpc::Batch if !asking.has_own_filters() => {
             let ask = || connection.client.search_batch(asking.many(numbers.clone()));
-            Ok(answers(&connection.patience.call(ask).await?))
+            Ok(all_united(&connection.patience.call(ask).await?))
         }
         Rpc::Batch | Rpc::Unary => {
             let none = numbers.map(|number| (number, None)).collect();
@@ -223,13 +232,13 @@ async fn call(
 async fn one_by_one(
     connection: &Connection,
     asking: &Asking,
-    found: Vec<(usize, Option<Answer>)>,
-) -> Result<Vec<Answer>, Status> {
+    found: Vec<(usize, Option<UnionAnswer>)>,
+) -> Result<Vec<UnionAnswer>, Status> {
     let mut all = Vec::with_capacity(found.len());
     for (number, found) in found {
         all.push(match found {
             Some(answer) => answer,
-            None => answer(&connection.patience.call(|| connection.client.search(asking.one(number))).await?),
+            None => united(&connection.patience.call(|| connection.client.search(asking.one(number))).await?),
         });
     }
     Ok(all)
@@ -241,7 +250,7 @@ async fn stream(
     connection: &Connection,
     asking: &Asking,
     numbers: Range<usize>,
-) -> Result<Vec<Option<Answer>>, Status> {
+) -> Result<Vec<Option<UnionAnswer>>, Status> {
     let Connection { client, patience } = connection;
     let (start, mut found) = (numbers.start, vec![None; numbers.len()]);
     let ask = {
@@ -271,7 +280,7 @@ async fn stream(
                 "an answer to query {tag} of a stream, which was not asked"
             )));
         };
-        match item(result) {
+        match item(result, united) {
             Ok(answer) => *place = Some(answer),
             Err(status) if passes(&status) => {}
             Err(status) => return Err(status),

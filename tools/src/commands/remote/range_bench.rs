@@ -51,7 +51,7 @@ pub(in crate::commands) fn measure_within(
     };
     runtime()?.block_on(async {
         let clients = what.server.clients(&config)?;
-        let remote = Arc::new(Remote::open(&clients, &config.address, what.server.index_name()).await?);
+        let remote = Arc::new(Remote::open(&clients, &config.address, what.server.one_index_name()?).await?);
         let queries = Arc::new(Rows::read(&open_queries(remote.fit(), &what.input, what.queries, session)?)?);
         what.truth.validate(queries.len())?;
         let meter = session.meter();

@@ -27,7 +27,7 @@ pub(in crate::commands) fn ask_within(
     let config = server.patient_config()?;
     runtime()?.block_on(async {
         let clients = server.clients(&config)?;
-        let remote = Remote::open(&clients, &config.address, server.index_name()).await?;
+        let remote = Remote::open(&clients, &config.address, server.one_index_name()?).await?;
         let file = open_queries(remote.fit(), &query.input, query.queries, session)?;
         let meter = session.meter();
         meter.phase("searching", "queries");

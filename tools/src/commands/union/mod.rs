@@ -30,7 +30,7 @@ const HEADING: &str = "Several indexes as one";
 pub struct UnionArgs {
     /// What an id means that several indexes have: best takes it for one thing and gives it once, at its best distance;
     /// keep takes it for a thing of each and gives all [default: best].
-    #[arg(long, value_name = "best|keep", conflicts_with = "server", help_heading = HEADING)]
+    #[arg(long, value_name = "best|keep", help_heading = HEADING)]
     pub duplicates: Option<Duplicates>,
 }
 
@@ -38,7 +38,9 @@ impl UnionArgs {
     /// Refuses what says nothing about one index.
     pub(super) fn refuse_alone(self) -> anyhow::Result<()> {
         match self.duplicates {
-            Some(_) => Err(UsageError("--duplicates takes more than one --index".to_owned()).into()),
+            Some(_) => {
+                Err(UsageError("--duplicates takes more than one --index, or --index-name".to_owned()).into())
+            }
             None => Ok(()),
         }
     }
@@ -188,7 +190,7 @@ impl<'a> Together<'a> {
 }
 
 /// Says so where ids seem to mean other things in each index.
-fn note_unlike(answers: &[UnionAnswer], session: &Session) {
+pub(super) fn note_unlike(answers: &[UnionAnswer], session: &Session) {
     let unlike: u64 = answers.iter().map(|answer| u64::from(answer.unlike)).sum();
     if unlike > 0 {
         session.note(&format!(

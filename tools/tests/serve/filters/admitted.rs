@@ -49,7 +49,7 @@ fn what_is_refused_or_malformed_costs_no_compiling() {
             let refused = client.search(request.clone()).await.unwrap_err();
             assert_eq!(refused.code(), expected, "{refused}");
             let v1::SearchRequest { index, query, k, options, .. } = request;
-            let batch = v1::SearchBatchRequest { index, queries: query, k, options, column_queries: None };
+            let batch = v1::SearchBatchRequest { index, queries: query, k, options, ..Default::default() };
             assert_eq!(client.search_batch(batch).await.unwrap_err().code(), expected);
         }
         for (query, radius, completeness, expected) in [

@@ -41,7 +41,7 @@ fn connections_leave_descriptors_for_attributes() {
             let options = Some(v1::SearchOptions { filter: as_text("a59 > 40"), ..Default::default() });
             let index = index.to_owned();
             client
-                .search(v1::SearchRequest { index, query, k: 5, options, column_queries: None })
+                .search(v1::SearchRequest { index, query, k: 5, options, ..Default::default() })
                 .await
                 .unwrap()
                 .ids

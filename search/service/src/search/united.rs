@@ -1,0 +1,222 @@
+//! Several indexes that are searched as one.
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use spandrel_engine::{Answer, Duplicates, UnionAnswer, check_union, union};
+use spandrel_index::{Index, Metric};
+
+use super::local::Local;
+use crate::ask::{Ask, AskColumn, Effort, Found, Target, United};
+use crate::call::Call;
+use crate::refusal::Refusal;
+use crate::served::Served;
+use crate::turns::PIECE;
+
+/// Indexes that a request may name.
+const INDEXES_MAX: usize = 16;
+
+/// Searches that go on side by side.
+type Searching<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
+
+/// How answers are put together.
+#[derive(Clone, Copy)]
+struct Terms {
+    metric: Metric,
+    k: usize,
+    duplicates: Duplicates,
+    deadline: Instant,
+}
+
+impl Local {
+    /// Answers queries from several indexes as one. Each is searched as if it were asked alone: admitted, bounded and counted by itself.
+    pub(super) async fn united<'a>(&self, ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal> {
+        refuse(&ask)?;
+        let served = self.each(&ask)?;
+        let indexes: Vec<Arc<Index>> = served.iter().map(|served| Arc::clone(served.index())).collect();
+        let has_attributes = ask.filter.is_some() || ask.attributes.is_some();
+        check_union(&indexes, ask.params.compare_by, has_attributes).map_err(|error| {
+            let named = (1..).zip(&ask.indexes).map(|(number, name)| format!("index {number}: {name}"));
+            Refusal::field("indexes", format!("{error} ({})", named.collect::<Vec<_>>().join(", ")))
+        })?;
+        let Some(first) = indexes.first() else { return Err(Refusal::field("indexes", "none given")) };
+        let metric = first.shape_of(ask.params.compare_by).metric;
+        let (k, duplicates, deadline) = (ask.params.k, ask.duplicates, call.deadline);
+        let of_column = ask.column.as_ref().map_or(0, |column| column.target.copied_bytes());
+        let copied = ask.target.copied_bytes() + of_column;
+        let _copies = call.entry.hold(copied.saturating_mul(indexes.len() - 1))?;
+        let searches = served.into_iter().map(|served| -> Searching<'_, Found<'a>> {
+            Box::pin(self.search_in(served, ask.clone(), call))
+        });
+        let found = side_by_side(searches.collect()).await?;
+        merge(found, &ask.indexes, Terms { metric, k, duplicates, deadline }).await
+    }
+
+    /// The indexes that are named.
+    fn each(&self, ask: &Ask) -> Result<Vec<Arc<Served>>, Refusal> {
+        let names = &ask.indexes;
+        if names.len() > INDEXES_MAX {
+            return Err(Refusal::limit("indexes", names.len(), INDEXES_MAX));
+        }
+        let mut served = Vec::with_capacity(names.len());
+        for (at, name) in names.iter().enumerate() {
+            if name.is_empty() {
+                return Err(Refusal::field("indexes", "an empty name"));
+            }
+            if names[..at].contains(name) {
+                return Err(Refusal::field("indexes", format!("{name:?} is named twice")));
+            }
+            let one = self.registry.get(name)?;
+            if one.index().documents().is_some() {
+                let message =
+                    format!("{name:?} is an index of documents, which is searched alone; name it as index");
+                return Err(Refusal::field("indexes", message));
+            }
+            served.push(one);
+        }
+        Ok(served)
+    }
+}
+
+/// Refuses what is of one index alone.
+fn refuse(ask: &Ask) -> Result<(), Refusal> {
+    let is_by_id = |target: &Target| matches!(target, Target::Ids(_));
+    let by_id_in_column = ask.column.as_ref().is_some_and(|AskColumn { target, .. }| is_by_id(target));
+    let alone = [
+        (ask.form.field(), is_by_id(&ask.target), "ids are of one index; send vectors"),
+        (
+            ask.form.field(),
+            matches!(ask.target, Target::Documents { .. }),
+            "documents are searched in one index; name it as index",
+        ),
+        ("column_queries.vectors", by_id_in_column, "ids are of one index; send vectors"),
+        ("options.explain", ask.params.explain, "taken with one index alone; name it as index"),
+        ("options.with_vectors", ask.with_vectors, "taken with one index alone; fetch them by id"),
+        (
+            "options.min_head_score",
+            ask.params.min_head_score.is_some(),
+            "taken with one index alone; name it as index",
+        ),
+    ];
+    match alone.into_iter().find(|&(_, is_set, _)| is_set) {
+        Some((field, _, message)) => Err(Refusal::field(field, message)),
+        None => Ok(()),
+    }
+}
+
+/// Waits for all; the first that is refused ends the others.
+async fn side_by_side<T>(searches: Vec<Searching<'_, T>>) -> Result<Vec<T>, Refusal> {
+    let mut under_way: Vec<_> = searches.into_iter().map(Some).collect();
+    let mut found: Vec<Option<T>> = under_way.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (search, found) in under_way.iter_mut().zip(&mut found) {
+            let Some(Poll::Ready(result)) = search.as_mut().map(|search| search.as_mut().poll(context))
+            else {
+                continue;
+            };
+            *search = None;
+            match result {
+                Ok(answer) => *found = Some(answer),
+                Err(refusal) => return Poll::Ready(Err(refusal)),
+            }
+        }
+        if under_way.iter().any(Option::is_some) { Poll::Pending } else { Poll::Ready(Ok(())) }
+    })
+    .await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// What several indexes found, as if one had.
+async fn merge<'a>(mut found: Vec<Found<'a>>, names: &[String], terms: Terms) -> Result<Found<'a>, Refusal> {
+    let queries = found.iter().map(|found| found.answers.len()).min().unwrap_or_default();
+    let efforts = (0..queries).map(|number| effort(&found, number)).collect();
+    let versions = names.iter().cloned().zip(found.iter().map(|found| found.version.clone())).collect();
+    let held = found.iter().map(|found| found.held).sum();
+    let parts: Vec<Vec<Answer>> = found.iter_mut().map(|found| std::mem::take(&mut found.answers)).collect();
+    let neighbours: usize = parts.iter().flatten().map(|answer| answer.neighbours.len()).sum();
+    let merged = match neighbours > PIECE {
+        false => answers(parts, queries, terms)?,
+        true => {
+            let merging = tokio::task::spawn_blocking(move || answers(parts, queries, terms));
+            merging.await.map_err(|e| Refusal::Internal(format!("merging answers: {e}")))??
+        }
+    };
+    let mut rest = found.into_iter();
+    let Some(mut whole) = rest.next() else { return Err(Refusal::field("indexes", "none given")) };
+    rest.for_each(|part| whole.room.join(part.room));
+    let unlike = merged.iter().map(|answer| answer.unlike).collect();
+    let (answers, indexes) = merged.into_iter().map(|of| (of.answer, of.indexes)).unzip();
+    let united = Some(United { versions, indexes, unlike, efforts });
+    Ok(Found { answers, held, lowered: None, united, ..whole })
+}
+
+/// The answers to each of `queries` queries together.
+fn answers(parts: Vec<Vec<Answer>>, queries: usize, terms: Terms) -> Result<Vec<UnionAnswer>, Refusal> {
+    let Terms { metric, k, duplicates, deadline } = terms;
+    let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
+    let mut merged = Vec::with_capacity(queries);
+    for _ in 0..queries {
+        if Instant::now() >= deadline {
+            return Err(Refusal::Deadline);
+        }
+        let of_query = parts.iter_mut().filter_map(Iterator::next).collect();
+        merged.push(union(of_query, metric, k, duplicates));
+    }
+    Ok(merged)
+}
+
+/// How thoroughly a query was searched in the indexes where that was less than asked for, together.
+fn effort(found: &[Found<'_>], number: usize) -> Option<Effort> {
+    let lowered = found.iter().filter_map(|found| found.effort(number));
+    lowered.reduce(|a, b| Effort {
+        asked_lists: a.asked_lists + b.asked_lists,
+        searched_lists: a.searched_lists + b.searched_lists,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_is_refused_ends_the_others() {
+        let held = Arc::new(());
+        let waits = |held: Arc<()>| -> Searching<'static, u32> {
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_secs(3600)).await;
+                drop(held);
+                Ok(1)
+            })
+        };
+        let refused: Searching<'static, u32> = Box::pin(async {
+            tokio::task::yield_now().await;
+            Err(Refusal::Deadline)
+        });
+        let ended = side_by_side(vec![waits(Arc::clone(&held)), refused, waits(Arc::clone(&held))]).await;
+        assert!(matches!(ended, Err(Refusal::Deadline)));
+        assert_eq!(Arc::strong_count(&held), 1);
+        let one = |number| -> Searching<'static, u32> {
+            Box::pin(async move {
+                for _ in 0..10 - number {
+                    tokio::task::yield_now().await;
+                }
+                Ok(number)
+            })
+        };
+        assert_eq!(side_by_side(vec![one(1), one(7), one(3)]).await.unwrap(), [1, 7, 3]);
+    }
+
+    #[test]
+    fn answers_are_not_merged_past_the_deadline() {
+        let terms =
+            Terms { metric: Metric::L2, k: 1, duplicates: Duplicates::Best, deadline: Instant::now() };
+        let parts = || vec![vec![Answer::default(); 2]; 3];
+        assert!(matches!(answers(parts(), 2, terms), Err(Refusal::Deadline)));
+        let later = Terms { deadline: Instant::now() + Duration::from_secs(60), ..terms };
+        assert_eq!(answers(parts(), 2, later).unwrap().len(), 2);
+    }
+}

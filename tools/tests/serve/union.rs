@@ -1,0 +1,137 @@
+//! Several indexes of a server searched as one, as in process.
+use spandrel_proto::v1;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::support::{QUERIES, Server, bytes, made, request, run, spandrel};
+
+/// A server of `index`, of its first half, and of indexes that do not go with them.
+fn server() -> Server {
+    let (base, ip, documents) =
+        (made().text("base.u8bin"), made().text("by-ip"), made().text("united-documents"));
+    if !made().path("by-ip").exists() {
+        let words = [3_u32, 1, 0, 2500, 5000].map(u32::to_le_bytes).concat();
+        let offsets = made().text("united-documents.ibin");
+        std::fs::write(&offsets, words).unwrap();
+        let fixed = ["build", "--quiet", "--base", &base, "--metric", "ip", "--no-calibrate", "--out"];
+        spandrel(&[&fixed[..], &[&ip]].concat());
+        spandrel(&[&fixed[..], &[&documents, "--documents", &offsets]].concat());
+    }
+    let half = format!("half={}", made().text("half"));
+    let others = [format!("ip={ip}"), format!("documents={documents}")];
+    let more = ["--queue-delay-ms", "60000", "--index", &half, "--index", &others[0], "--index", &others[1]];
+    Server::of(&format!("index={}", made().text("index")), &more)
+}
+
+fn united(names: &[&str]) -> v1::SearchRequest {
+    let indexes = names.iter().map(|&name| name.to_owned()).collect();
+    v1::SearchRequest { index: String::new(), indexes, ..request(0) }
+}
+
+#[test]
+fn several_indexes_answer_as_one_and_refuse_what_does_not_fit() {
+    let server = server();
+    let queries = made().text("queries.u8bin");
+    let folders = ["index", "half"].map(|name| made().text(name));
+    for flags in [&["--duplicates", "keep"][..], &["--duplicates", "best", "--k", "3"], &["--max-lists", "5"]]
+    {
+        let fixed = ["query", "--quiet", "--queries", &queries];
+        let both = ["--index", &folders[0], "--index", &folders[1]];
+        let mut expected = spandrel(&[&fixed[..], &both, flags].concat());
+        for (folder, name) in folders.iter().zip(["index", "half"]) {
+            expected = expected.replace(&format!("\t{folder}\n"), &format!("\t{name}\n"));
+        }
+        assert!(expected.contains("\tindex\n"), "{expected}");
+        for rpc in ["unary", "batch", "stream"] {
+            let names = ["--server", &server.address, "--index-name", "index", "--index-name", "half"];
+            let found = spandrel(&[&fixed[..], &names, &["--rpc", rpc], flags].concat());
+            assert!(found == expected, "{rpc} {flags:?}");
+        }
+    }
+    run(async {
+        let client = server.client();
+        let keep = v1::Duplicates::Keep as i32;
+        let options = Some(v1::SearchOptions { with_work: true, ..Default::default() });
+        let both = client
+            .search(v1::SearchRequest {
+                duplicates: keep,
+                options: options.clone(),
+                ..united(&["half", "index"])
+            })
+            .await
+            .unwrap();
+        let mut works = Vec::new();
+        for name in ["half", "index"] {
+            let alone = v1::SearchRequest { index: name.to_owned(), options: options.clone(), ..request(0) };
+            works.push(client.search(alone).await.unwrap().work.unwrap().codes);
+        }
+        assert_eq!(both.work.unwrap().codes, works[0] + works[1]);
+        let names: Vec<&str> = both.versions.iter().map(|of| of.name.as_str()).collect();
+        assert_eq!((names, both.indexes.len()), (vec!["half", "index"], 10));
+        assert_eq!(both.index_uuid, both.versions[0].uuid);
+        assert_ne!(both.versions[0].uuid, both.versions[1].uuid);
+        // Neighbours of the first half are there twice.
+        assert!(both.indexes.contains(&0) && both.indexes.contains(&1), "{both:?}");
+        let one = client.search(united(&["index"])).await.unwrap();
+        let alone = v1::SearchRequest { index: "index".to_owned(), ..request(0) };
+        assert_eq!(one.ids, client.search(alone).await.unwrap().ids);
+        let many: Vec<String> = (0..17).map(|number| format!("index-{number}")).collect();
+        let names: Vec<&str> = many.iter().map(String::as_str).collect();
+        let of = |options| v1::SearchRequest { options: Some(options), ..united(&["index", "half"]) };
+        let by_id =
+            v1::SearchRequest { query: Some(v1::Vectors::ids(vec![3])), ..united(&["index", "half"]) };
+        let cases = [
+            (united(&["index", "index"]), "indexes", "named twice"),
+            (united(&["index", ""]), "indexes", "an empty name"),
+            (united(&["index", "ip"]), "indexes", "index 2 compares by ip, the first by l2"),
+            (united(&["index", "documents"]), "indexes", "an index of documents"),
+            (united(&names), "indexes", "17, the server's limit is 16"),
+            (
+                v1::SearchRequest { index: "index".to_owned(), ..united(&["half"]) },
+                "indexes",
+                "both index and",
+            ),
+            (v1::SearchRequest { duplicates: 3, ..united(&["half"]) }, "duplicates", "expected 0 to 2"),
+            (by_id, "query", "ids are of one index"),
+            (of(v1::SearchOptions { explain: true, ..Default::default() }), "options.explain", "one index"),
+            (
+                of(v1::SearchOptions { with_vectors: true, ..Default::default() }),
+                "options.with_vectors",
+                "one index",
+            ),
+            (
+                of(v1::SearchOptions { min_head_score: Some(1.0), ..Default::default() }),
+                "options.min_head_score",
+                "one index",
+            ),
+            (v1::SearchRequest { k: 1001, ..united(&["index", "half"]) }, "k", "limit is 1000"),
+        ];
+        for (request, field, words) in cases {
+            let status = client.search(request).await.unwrap_err();
+            assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+            assert!(status.message().contains(words), "{status}");
+            let details = status.get_details_bad_request().unwrap();
+            assert_eq!(details.field_violations[0].field, field, "{status}");
+        }
+        let unknown = client.search(united(&["index", "other"])).await.unwrap_err();
+        assert_eq!(unknown.code(), Code::NotFound, "{unknown}");
+        // Of all queries at once, which are more neighbours than are merged between two turns of others.
+        let batch = v1::SearchBatchRequest {
+            queries: Some(bytes(made().queries())),
+            k: 200,
+            indexes: vec!["index".to_owned(), "half".to_owned()],
+            duplicates: keep,
+            ..Default::default()
+        };
+        let answers = client.search_batch(batch).await.unwrap();
+        assert_eq!((answers.counts, answers.indexes.len()), (vec![200; QUERIES], 200 * QUERIES));
+        assert_eq!(answers.versions.len(), 2);
+    });
+    let (truth, base) = (made().text("united-truth.ibin"), made().text("base.u8bin"));
+    spandrel(&["data", "truth", "--base", &base, "--queries", &queries, "--metric", "l2", "--out", &truth]);
+    let bench = ["bench", "--server", &server.address, "--queries", &queries, "--truth", &truth];
+    let several = [&bench[..], &["--index-name", "index", "--index-name", "half"]].concat();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_spandrel")).args(several).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("give one --index-name"), "{said}");
+}
