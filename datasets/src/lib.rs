@@ -1,4 +1,4 @@
-//! Files of vectors, attributes and filters: reading, writing, exact neighbours, generated sets.
+//! Files of vectors, attributes and filters: reading, writing, exact neighbours, generated sets, vectors from scores.
 //!
 //! Promises: a count in a header sizes nothing before it was checked against the file's length; a file
 //! that is written replaces an older one whole or not at all; results depend on input, parameters and seed,
@@ -7,6 +7,7 @@ mod attributes;
 pub mod catalogue;
 mod convert;
 mod converted;
+pub mod cur;
 mod file;
 mod fuse;
 mod generate;

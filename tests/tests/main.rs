@@ -28,6 +28,7 @@ mod ranges;
 mod recalibrated;
 mod recall;
 mod runs;
+mod scorer;
 mod segments;
 mod sweep;
 mod words;

@@ -5,8 +5,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    admin, bench, build, calibrate, completions, data, demo, fuse, inspect, join, man, plan, query, recall,
-    report, serve, switch, verify,
+    admin, bench, build, calibrate, completions, cur, data, demo, fuse, inspect, join, man, plan, query,
+    recall, report, serve, switch, verify,
 };
 use crate::values::OutputFormat;
 
@@ -80,6 +80,8 @@ pub enum Command {
     Query(Box<query::QueryArgs>),
     /// Find the nearest vectors of every row of a file, or of the index itself, list by list.
     Join(Box<join::JoinArgs>),
+    /// Make vectors of items and queries from scores, so that an index finds candidates for a scorer.
+    Cur(Box<cur::CurArgs>),
     /// Fuse files of answers to the same queries by their ranks.
     Fuse(fuse::FuseArgs),
     /// Measure an index: recall, queries per second, latency, reads; or measure a disk.

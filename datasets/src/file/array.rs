@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fs_err::File;
-use spandrel_index::DType;
+use spandrel_index::{DIM_MAX, DType};
 
 use super::element::Element;
 use super::layout::Header;
@@ -32,7 +32,14 @@ impl Array {
         let path = path.as_ref();
         let file = File::open(path)?;
         let file_bytes = file.metadata()?.len();
-        let header = Header { path, file: &file, format: Format::Npy, file_bytes, truncated: false };
+        let header = Header {
+            path,
+            file: &file,
+            format: Format::Npy,
+            file_bytes,
+            truncated: false,
+            numbers_max: DIM_MAX,
+        };
         if file_bytes > BYTES_MAX {
             let expected = format!("at most {BYTES_MAX} bytes");
             return Err(header.refuse("file length", 0, expected, format!("{file_bytes} bytes")));

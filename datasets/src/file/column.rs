@@ -4,6 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
+use spandrel_index::DIM_MAX;
 
 use super::layout::Header;
 use super::{FileError, Format, npy};
@@ -46,7 +47,14 @@ impl Column {
     pub(crate) fn open(path: &Path) -> Result<Column, FileError> {
         let file = File::open(path)?;
         let file_bytes = file.metadata()?.len();
-        let header = Header { path, file: &file, format: Format::Npy, file_bytes, truncated: false };
+        let header = Header {
+            path,
+            file: &file,
+            format: Format::Npy,
+            file_bytes,
+            truncated: false,
+            numbers_max: DIM_MAX,
+        };
         let (text, data_at) = header.npy_text()?;
         let npy::ColumnHeader { descr, rows } = npy::parse_column(&text).map_err(|e| header.npy_error(&e))?;
         let (big_endian, name) = match descr.strip_prefix('>') {

@@ -1,5 +1,5 @@
 //! What a file's rows are made of.
-use spandrel_index::{DIM_MAX, DType};
+use spandrel_index::DType;
 
 /// Most ids in a row of neighbours.
 pub(super) const NEIGHBOURS_MAX: usize = 1 << 24;
@@ -35,9 +35,10 @@ impl Element {
         }
     }
 
-    pub(super) fn width_max(self) -> usize {
+    /// Most elements of a row, where a row of numbers has at most `numbers_max`.
+    pub(super) fn width_max(self, numbers_max: usize) -> usize {
         match self {
-            Element::Vector(_) | Element::Double => DIM_MAX,
+            Element::Vector(_) | Element::Double => numbers_max,
             Element::Id { .. } => NEIGHBOURS_MAX,
         }
     }

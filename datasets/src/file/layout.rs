@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use fs_err::File;
-use spandrel_index::DType;
+use spandrel_index::{DIM_MAX, DType};
 
 use super::element::Element;
 use super::kind::{HEAD_BYTES, Kind, recognise};
@@ -58,6 +58,11 @@ impl Layout {
 
     /// Opens a file, reads its header and checks it against the file's length.
     pub(super) fn open(from: InFile<'_>) -> Result<(File, Layout), FileError> {
+        Layout::open_wide(from, DIM_MAX)
+    }
+
+    /// As [`Layout::open`], where a row of numbers has at most `numbers_max`.
+    pub(super) fn open_wide(from: InFile<'_>, numbers_max: usize) -> Result<(File, Layout), FileError> {
         let (path, truncated) = (from.path, from.truncated);
         let file = File::open(path)?;
         let metadata = file.metadata()?;
@@ -70,7 +75,7 @@ impl Layout {
             let advice = "rows are read by position; save it to a file first";
             return Err(FileError::Other { path: path.to_owned(), format, found, advice });
         }
-        let header = Header { path, file: &file, format, file_bytes: metadata.len(), truncated };
+        let header = Header { path, file: &file, format, file_bytes: metadata.len(), truncated, numbers_max };
         let layout = header.layout_of_format();
         let layout = layout.map_err(|refused| header.other_kind().unwrap_or(refused))?;
         Ok((file, layout))
@@ -85,6 +90,8 @@ pub(super) struct Header<'a> {
     pub(super) file_bytes: u64,
     /// Whether the whole rows that are there are taken where the header counts more.
     pub(super) truncated: bool,
+    /// Most elements of a row of numbers.
+    pub(super) numbers_max: usize,
 }
 
 impl Header<'_> {
@@ -160,7 +167,7 @@ impl Header<'_> {
     }
 
     fn check_width(&self, offset: u64, element: Element, width: i128) -> Result<usize, FileError> {
-        let max = element.width_max();
+        let max = element.width_max(self.numbers_max);
         match usize::try_from(width) {
             Ok(width @ 1..) if width <= max => Ok(width),
             _ => Err(self.refuse("elements per row", offset, format!("1..={max}"), width.to_string())),

@@ -49,6 +49,20 @@ impl VectorFile {
         Ok(VectorFile { path, file, layout, dtype })
     }
 
+    /// As [`VectorFile::open_as`], for a matrix of f32 numbers with at most `columns_max` in a row. Its rows are no vectors of an index
+    /// where they are longer than [`DIM_MAX`](spandrel_index::DIM_MAX).
+    ///
+    /// # Errors
+    /// Those of [`VectorFile::open_as`], and another element type.
+    pub(crate) fn open_matrix(from: InFile<'_>, columns_max: usize) -> Result<VectorFile, FileError> {
+        let (file, layout) = Layout::open_wide(from, columns_max)?;
+        let path = from.path.to_owned();
+        match layout.element.dtype() {
+            Some(DType::F32) => Ok(VectorFile { path, file, layout, dtype: DType::F32 }),
+            _ => Err(FileError::kind(&path, layout.format, DType::F32)),
+        }
+    }
+
     /// The file's format.
     pub fn format(&self) -> Format {
         self.layout.format

@@ -235,7 +235,7 @@ impl Engine {
         self.search_request(request, left_out)
     }
 
-    fn search_request(
+    pub(crate) fn search_request(
         &self,
         request: Request,
         left_out: Vec<Vec<Location>>,

@@ -79,6 +79,12 @@ pub enum SearchError {
         /// Queries given.
         found: usize,
     },
+    /// A scorer scores for one query.
+    #[error("{found} queries for a scored search, expected 1")]
+    ScoredQueries {
+        /// Queries given.
+        found: usize,
+    },
     /// Too much is waiting already. Try again later.
     #[error("the queue of {queue} places is full, try again later")]
     Overloaded {

@@ -5,7 +5,7 @@
 //! are found in memory (*probe*), lists whose heads are too far are dropped (*prune*), the rest is read in one
 //! batch unless it is in memory (*fetch*). Lists of exact vectors are compared as they arrive (*scan*). Codes give
 //! estimates with errors, and the vectors that may be among the nearest are read in one more batch and compared
-//! exactly (*rerank*). Vectors by id are read by the same threads, in turns with queries.
+//! exactly (*rerank*). Where a scorer decides instead of a metric, what was found are its candidates. Vectors by id are read by the same threads, in turns with queries.
 //!
 //! Promises: an answer depends on the index, the query and the parameters alone, not on the backend, on the
 //! number of threads, on batching or on the order in which reads arrive; a damaged list is skipped, counted
@@ -58,6 +58,7 @@ mod recall;
 mod rerank;
 mod sample;
 mod scan;
+mod scored;
 mod searched;
 mod spend;
 mod stages;
@@ -98,6 +99,7 @@ pub use range::{RangePart, RangeRequest, RangeSearch, RangeSummary};
 pub use range_params::{RANGE_ERRORS_MAX, RangeParams};
 pub use recall::{RecallError, Truth, recall, recall_of, recalls};
 pub use sample::Sample;
+pub use scored::{ScoreError, ScoreFailure, ScoredAnswer, ScoredItem, ScoredParams, Scorer, score_answer};
 pub use stages::StageTimes;
 pub use threads::ThreadReport;
 pub use union::{Duplicates, UnionAnswer, UnionError, check_union, union};

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Optional, Type
+from typing import Any, Dict, Iterable, Optional, Tuple, Type
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -25,7 +25,8 @@ class SpandrelError(Exception):
 
     `code` is the gRPC status code, `message` says what to change, `fields` names the fields of the request that are wrong,
     `retry_after` is the time in seconds after which the server asks to try again. Where a filter is wrong `position` is the byte of
-    its text or JSON, and `attribute` the attribute's name, as far as there is one.
+    its text or JSON, and `attribute` the attribute's name, as far as there is one. Where a scored search failed `scored` has the ids and
+    scores that there were: as `known` of another search they are not scored again.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class SpandrelError(Exception):
         self.retry_after = retry_after
         self.position = position
         self.attribute = attribute
+        self.scored: Optional[Tuple[Any, Any]] = None
 
     def __str__(self) -> str:
         return f"{self.message} ({self.code.name})"
@@ -79,6 +81,10 @@ class TlsFailed(Unavailable):
 
 class PermissionDenied(SpandrelError):
     """No token, an unknown one, or one whose scope does not allow it."""
+
+
+class ScorerFailed(SpandrelError):
+    """A scorer raised an exception, which is the cause of this one, or gave something else than a finite score for each id."""
 
 
 _KINDS: Dict[grpc.StatusCode, Type[SpandrelError]] = {
@@ -125,6 +131,16 @@ def wrong_loop() -> SpandrelError:
     """The exception for an asyncio client outside of its event loop."""
     message = "make the AsyncClient inside the running event loop that uses it, and one for each event loop"
     return WrongEventLoop(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
+def wrong_field(field: str, message: str) -> SpandrelError:
+    """The exception for an argument that no server has to see."""
+    return InvalidArgument(grpc.StatusCode.INVALID_ARGUMENT, message, {field: message})
+
+
+def scorer_failed(message: str) -> SpandrelError:
+    """The exception for a scorer that failed."""
+    return ScorerFailed(grpc.StatusCode.UNKNOWN, message)
 
 
 def cancelled(operation: int) -> SpandrelError:

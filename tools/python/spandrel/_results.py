@@ -58,6 +58,9 @@ class Answers:
     the versions of the index that answered: one, unless it was switched meanwhile. Of several indexes searched as one `indexes` (int64, same
     shape as ids) has the place of each neighbour's index among their names, -1 where there is none, and `unlike` (int64, (n,)) counts neighbours left
     out since another index has the same id at another distance; `index_versions` and `index_uuids` are those of the first.
+    With a scorer answers are the best by `scores`
+    (float64, same shape as ids, NaN where there is none), distances are NaN of known items that the search did not find, and `scored`
+    (int64, (n,)) counts the items that have a score, known ones among them.
     """
 
     ids: npt.NDArray[Any]
@@ -78,6 +81,8 @@ class Answers:
     attributes: Optional[List[List[Dict[str, Any]]]] = None
     indexes: Optional[npt.NDArray[np.int64]] = None
     unlike: Optional[npt.NDArray[np.int64]] = None
+    scores: Optional[npt.NDArray[np.float64]] = None
+    scored: Optional[npt.NDArray[np.int64]] = None
 
     def __repr__(self) -> str:
         queries, k = len(self.counts), self.ids.shape[-1]

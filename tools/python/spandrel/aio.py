@@ -11,6 +11,7 @@ import numpy.typing as npt
 from . import _errors, _messages
 from ._calls import Calls, Looks, Plan, done, opened
 from ._options import Attributes, ColumnQueries, Indexes, Options, RangeOptions, Retry, Tls
+from ._scored import AsyncScorer, Known, scoring_of
 from ._results import Answers, Fetched, IndexInfo, Operation, RangePart, StreamAnswer
 from .v1 import search_pb2
 
@@ -68,11 +69,21 @@ class AsyncClient:
         options: Options = Options(),
         *,
         column_queries: Optional[ColumnQueries] = None,
+        scorer: Optional[AsyncScorer] = None,
+        budget: Optional[int] = None,
+        known: Optional[Known] = None,
+        batch: int = 64,
         index: Union[str, Indexes, None] = None,
         timeout: Optional[float] = None,
     ) -> Answers:
-        """As `Client.search`."""
-        return await self._run(self._calls.search(queries, k, options, index, column_queries), timeout)
+        """As `Client.search`. What `scorer` gives may be awaitable; a scorer that computes should be, and do so in a thread."""
+        scoring, deadline = scoring_of(queries, k, options, scorer, budget, known, batch), self._calls.deadline(timeout)
+        if scoring is None:
+            return await self._run(self._calls.search(queries, k, options, index, column_queries), timeout)
+        found = await self._run(self._calls.search(queries, scoring.budget, options, index, column_queries), timeout)
+        for ids in scoring.batches(found, deadline):
+            scoring.take(ids, await scoring.call_async(ids))
+        return scoring.answers(found)
 
     async def search_documents(
         self,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from . import _errors, _messages
 from ._calls import Calls, Looks, Plan, done, opened
 from ._options import Attributes, ColumnQueries, Indexes, Options, RangeOptions, Retry, Tls
+from ._scored import Known, Scorer, scoring_of
 from ._results import Answers, Fetched, IndexInfo, Operation, RangePart, StreamAnswer
 from .v1 import search_pb2
 
@@ -68,6 +69,10 @@ class Client:
         options: Options = Options(),
         *,
         column_queries: Optional[ColumnQueries] = None,
+        scorer: Optional[Scorer] = None,
+        budget: Optional[int] = None,
+        known: Optional[Known] = None,
+        batch: int = 64,
         index: Union[str, Indexes, None] = None,
         timeout: Optional[float] = None,
     ) -> Answers:
@@ -77,8 +82,19 @@ class Client:
         are, which an index takes whose type holds all their values. `column_queries` has what the queries are in the index's column, by
         its name: candidates are compared by these, and distances are those in the column. `index` may be `Indexes`, which are searched as
         one: `indexes` of the answers says which each neighbour is of.
+
+        With `scorer`, answers to one query are the k best by its scores: it is called with an array of at most `batch` ids and gives a
+        score for each, the higher, the better. The nearest vectors are its candidates. `budget` items have a score in the end at most,
+        those of `known` among them: (ids, scores) of items that were scored before, as anchor items, which are not scored again.
+        Without a filter all of these may be answers.
         """
-        return self._run(self._calls.search(queries, k, options, index, column_queries), timeout)
+        scoring, deadline = scoring_of(queries, k, options, scorer, budget, known, batch), self._calls.deadline(timeout)
+        if scoring is None:
+            return self._run(self._calls.search(queries, k, options, index, column_queries), timeout)
+        found = self._run(self._calls.search(queries, scoring.budget, options, index, column_queries), timeout)
+        for ids in scoring.batches(found, deadline):
+            scoring.take(ids, scoring.call(ids))
+        return scoring.answers(found)
 
     def search_documents(
         self,

@@ -10,6 +10,7 @@ mod callers;
 mod ceiling;
 pub mod column;
 pub mod completions;
+pub mod cur;
 pub mod data;
 mod defaults;
 pub mod demo;
@@ -62,6 +63,7 @@ pub fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Switch(args) => switch::run(args, session),
         Command::Query(args) if args.index.len() > 1 => union::query(args, session),
         Command::Query(args) => query::run(args, session),
+        Command::Cur(args) => cur::run(args, session),
         Command::Fuse(args) => fuse::run(args, session),
         Command::Join(args) => join::run(args, session),
         Command::Bench(args) if args.index.len() > 1 => union::bench(args, session),

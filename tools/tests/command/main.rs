@@ -1,6 +1,7 @@
 //! The program as a user runs it: exit codes, and which stream says what.
 #![expect(clippy::unwrap_used, reason = "helpers of tests, outside of test functions")]
 mod build;
+mod cur;
 mod data;
 mod documents;
 mod filters;

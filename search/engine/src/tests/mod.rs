@@ -20,6 +20,7 @@ mod fetching;
 mod filtered;
 mod head_score;
 mod hooked;
+mod scored;
 mod threads;
 
 struct Made {

@@ -13,7 +13,7 @@ pub(super) fn watched<T>(session: &Session, phase: &str, work: impl FnOnce(Watch
 }
 
 /// As [`watched`], where progress counts something else than rows.
-pub(super) fn watched_of<T>(
+pub(in crate::commands) fn watched_of<T>(
     session: &Session,
     phase: &str,
     what: &'static str,

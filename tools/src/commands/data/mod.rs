@@ -11,6 +11,8 @@ mod truth;
 
 use clap::{Args, Subcommand};
 
+pub(super) use files::watched_of;
+
 use crate::Session;
 
 /// Fetch, make, convert and describe files of vectors.

@@ -1,0 +1,177 @@
+"""Searches whose answers a scorer decides, against a real server."""
+import asyncio
+import time
+import unittest
+
+import numpy as np
+
+import spandrel
+from real import VECTORS, Server, made
+
+EXACT = spandrel.Options(max_lists=4096)
+
+
+def score_of(ids):
+    """A score that has nothing to do with distances."""
+    return (np.asarray(ids, np.int64) * 7919 % 1009).astype(np.float64)
+
+
+def best_of(ids, k):
+    ids = np.asarray(ids, np.int64)
+    return ids[np.lexsort((ids, -score_of(ids)))][:k]
+
+
+class Scored(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.query = made().queries[0]
+        cls.server = Server("--index", f"vectors={made().index}")
+        cls.client = spandrel.Client(cls.server.address)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+        cls.server.__exit__()
+
+    def test_the_best_by_score_of_the_nearest(self):
+        near = self.client.search(self.query, 50, EXACT)
+        asked = []
+
+        def scorer(ids):
+            asked.append(ids.copy())
+            scores = score_of(ids)
+            ids[:] = 0  # It is the scorer's own.
+            return scores
+
+        answers = self.client.search(self.query, 5, EXACT, scorer=scorer, budget=50, batch=20)
+        np.testing.assert_array_equal(answers.ids, best_of(near.ids, 5))
+        np.testing.assert_array_equal(answers.scores, score_of(answers.ids))
+        np.testing.assert_array_equal(np.concatenate(asked), near.ids)
+        self.assertEqual(([len(ids) for ids in asked], answers.scored.tolist()), ([20, 20, 10], [50]))
+        at = {id: distance for id, distance in zip(near.ids.tolist(), near.distances)}
+        self.assertEqual(answers.distances.tolist(), [at[id] for id in answers.ids.tolist()])
+        row = self.client.search(self.query[None], 5, EXACT, scorer=score_of, budget=50)
+        np.testing.assert_array_equal(row.ids, answers.ids[None])
+        # Fewer match than are wanted.
+        few = self.client.search(self.query, 5, spandrel.Options(filter="id in [4, 9]"), scorer=score_of, budget=50)
+        self.assertEqual((few.ids.tolist()[2:], few.counts.tolist(), few.scored.tolist()), ([-1] * 3, [2], [2]))
+        self.assertTrue(np.isnan(few.scores[2:]).all())
+
+    def test_what_is_known_is_not_scored_again(self):
+        near = self.client.search(self.query, 50, EXACT)
+        far = int(np.setdiff1d(np.arange(VECTORS), near.ids)[0])
+        known = ([int(near.ids[3]), far], [score_of(near.ids[3]), 1e6])
+        asked = []
+
+        def scorer(ids):
+            asked.extend(ids.tolist())
+            return score_of(ids)
+
+        answers = self.client.search(self.query, 50, EXACT, scorer=scorer, budget=50, known=known)
+        self.assertEqual(asked, [id for id in near.ids.tolist() if id != near.ids[3]][:48])
+        self.assertEqual((answers.ids[0], answers.scores[0], answers.scored.tolist()), (far, 1e6, [50]))
+        self.assertTrue(np.isnan(answers.distances[0]) and np.isfinite(answers.distances[1:]).all())
+        # A filter holds for it too.
+        filtered = spandrel.Options(max_lists=4096, filter=f"id != {far}")
+        answers = self.client.search(self.query, 50, filtered, scorer=score_of, budget=50, known=known)
+        self.assertNotIn(far, answers.ids)
+        self.assertIn(near.ids[3], answers.ids)
+
+    def test_a_scorer_that_fails_loses_nothing(self):
+        def failing(wrong):
+            calls = []
+
+            def scorer(ids):
+                calls.append(len(ids))
+                return wrong(score_of(ids)) if len(calls) == 2 else score_of(ids)
+
+            return scorer
+
+        def raising(_):
+            raise RuntimeError("no model")
+
+        near = self.client.search(self.query, 50, EXACT)
+        for wrong, says in (
+            (raising, "no model"),
+            (lambda scores: scores[1:], "shape (19,) for 20 items"),
+            (lambda scores: scores[:, None], "shape (20, 1)"),
+            (lambda scores: np.where(scores == scores[4], np.nan, scores), f"the score of item {near.ids[24]} is nan"),
+            (lambda scores: scores + np.inf, "is inf"),
+            (lambda scores: ["a"] * 20, "no array of numbers"),
+            (lambda scores: None, "shape ()"),
+        ):
+            with self.assertRaises(spandrel.ScorerFailed) as raised:
+                self.client.search(self.query, 5, EXACT, scorer=failing(wrong), budget=50, batch=20)
+            self.assertIn(says, raised.exception.message)
+            ids, scores = raised.exception.scored
+            np.testing.assert_array_equal(ids, near.ids[:20])
+            np.testing.assert_array_equal(scores, score_of(ids))
+            asked = []
+            again = self.client.search(
+                self.query, 5, EXACT, scorer=lambda ids: (asked.append(len(ids)), score_of(ids))[1], budget=50, known=(ids, scores)
+            )
+            self.assertEqual((sum(asked), again.scored.tolist()), (30, [50]))
+            np.testing.assert_array_equal(again.ids, best_of(near.ids, 5))
+        self.assertIsInstance(raised.exception.__cause__, (TypeError, ValueError, type(None)))
+
+    def test_the_time_is_looked_at_between_batches(self):
+        def slow(ids):
+            time.sleep(0.4)
+            return score_of(ids)
+
+        with self.assertRaises(spandrel.DeadlineExceeded) as raised:
+            self.client.search(self.query, 5, EXACT, scorer=slow, budget=50, batch=10, timeout=1.0)
+        self.assertIn(len(raised.exception.scored[0]), (10, 20, 30))
+
+    def test_wrong_arguments(self):
+        given = {"scorer": score_of, "budget": 50}
+        for arguments, field in (
+            ({**given, "budget": None}, "budget"),
+            ({**given, "budget": 4}, "budget"),
+            ({"budget": 50}, "budget"),
+            ({"known": ([1], [1.0])}, "known"),
+            ({**given, "batch": 0}, "batch"),
+            ({**given, "k": 0}, "k"),
+            ({**given, "queries": made().queries[:2]}, "queries"),
+            ({**given, "options": spandrel.Options(with_vectors=True)}, "options.with_vectors"),
+            ({**given, "options": spandrel.Options(with_attributes=True)}, "options.with_attributes"),
+            ({**given, "options": spandrel.Options(explain=True)}, "options.explain"),
+            ({**given, "known": ([1, 1], [1.0, 2.0])}, "known"),
+            ({**given, "known": ([1, 2], [1.0])}, "known"),
+            ({**given, "known": ([1], [np.nan])}, "known"),
+            ({**given, "known": ([-1], [1.0])}, "known"),
+            ({**given, "known": ([1.5], [1.0])}, "known"),
+            ({**given, "known": (range(51), np.ones(51))}, "budget"),
+        ):
+            with self.assertRaises(spandrel.InvalidArgument) as raised:
+                self.client.search(**{"queries": self.query, "k": 5, **arguments})
+            self.assertEqual(list(raised.exception.fields), [field], arguments)
+
+    def test_asyncio(self):
+        async def waiting(ids):
+            await asyncio.sleep(0)
+            return score_of(ids)
+
+        async def failing(ids):
+            raise RuntimeError("no model")
+
+        async def all_of_it():
+            async with spandrel.AsyncClient(self.server.address) as client:
+                for scorer in (waiting, score_of):
+                    answers = await client.search(self.query, 5, EXACT, scorer=scorer, budget=50, batch=20)
+                    np.testing.assert_array_equal(answers.ids, best_of(near.ids, 5))
+                with self.assertRaises(spandrel.ScorerFailed) as raised:
+                    known = (near.ids[:3], score_of(near.ids[:3]))
+                    await client.search(self.query, 5, EXACT, scorer=failing, budget=50, known=known)
+                self.assertEqual(len(raised.exception.scored[0]), 3)
+                self.assertIsInstance(raised.exception.__cause__, RuntimeError)
+                with self.assertRaises(spandrel.DeadlineExceeded):
+                    late = {"budget": 50, "batch": 10, "timeout": 1.0}
+                    await client.search(self.query, 5, EXACT, scorer=lambda ids: (time.sleep(0.4), score_of(ids))[1], **late)
+
+        near = self.client.search(self.query, 50, EXACT)
+        asyncio.run(all_of_it())
+
+
+if __name__ == "__main__":
+    unittest.main()
