@@ -6,6 +6,7 @@ use super::assign::PLACE_BYTES;
 use super::gate::AHEAD;
 use super::groups::{GROUP_ROWS, SAMPLE_ROWS};
 use super::lists::rounds;
+use super::reach::BUCKETS;
 
 /// Program, stacks, buffers of files.
 const FIXED_BYTES: u64 = 32 << 20;
@@ -47,12 +48,16 @@ impl JoinMemory {
             // Rows of a group three times: as read, packed, in head space; with what is found of each.
             + group * (2 * row + head_row + k * 16 + 96)
             + group * (longest + heads) * 4
+            // Lists of each row by distance.
+            + group * BUCKETS as u64 * 2
             + 3 * heads * head_row
             // All lists in order.
             + u64::from(index.lists()) * 8;
         // Groups that were not handed out, the one that is among them; before, the sample with its neighbours.
         let ahead = threads as u64 * (1 + AHEAD as u64) * group * k * 16;
-        let sample = SAMPLE_ROWS.next_multiple_of(group) * (k * 16 + index.row_bytes() as u64 + 96);
+        // With its neighbours twice, and the lists near it: these as they are, and by distance.
+        let near = heads * 16 + BUCKETS as u64 * 16;
+        let sample = SAMPLE_ROWS.next_multiple_of(group) * (k * 80 + index.row_bytes() as u64 + near + 96);
         let groups =
             (index.vectors().max(queries.unwrap_or_default()) / group + u64::from(index.lists())) * 32;
         JoinMemory {

@@ -5,9 +5,8 @@
 //! compared with all rows of a group that look into it in one matrix product, while they lie in the cache: for bytes that takes less time than to
 //! estimate a distance from a code. So no codes are needed, and nothing is compared a second time.
 //!
-//! A row looks into a list iff `d <= d1 + t + 2 g sqrt(t d1)`: `d` the squared distance to the list's head, `d1` to the nearest head, `t` to the
-//! `k`-th neighbour so far. With `g = 1` that is `(sqrt(t) + sqrt(d1))^2`, beyond which no list as wide as the nearest has a nearer vector. Before
-//! the join a sample of the queries is compared with all vectors, and the least `g` is taken that finds the recall asked for (`tune`).
+//! A row looks into its nearest lists: into fewer where they are soon much farther than the first (`reach`). Before the join a sample of the queries
+//! is compared with all vectors. Where their neighbours lie says which rule finds the recall asked for with the fewest comparisons (`tune`).
 //!
 //! What is found depends on the index, the queries and the parameters alone, not on threads or memory.
 mod assign;
@@ -17,7 +16,10 @@ mod groups;
 mod lists;
 mod memory;
 mod nearest;
+mod reach;
+mod row;
 mod run;
+mod sample;
 mod scan;
 mod tune;
 

@@ -42,11 +42,6 @@ impl Nearest {
         }
     }
 
-    /// Leaves those out whose score is above `limit`.
-    pub(super) fn keep_within(&mut self, limit: f32) {
-        self.keys.truncate(self.keys.partition_point(|key| key.score() <= limit));
-    }
-
     /// What was found, best first.
     pub(super) fn into_keys(self) -> Vec<Key> {
         self.keys

@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use spandrel_index::format::{Record, VectorsOf};
 use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, below};
-use spandrel_index::{HeadSpace, Index, Metric, inverse_norm, norm_squared};
+use spandrel_index::{HeadSpace, Index, Location, Metric, inverse_norm, norm_squared};
 
 use super::groups::{GroupAt, GroupRows, all_lists};
 use super::lists::{JoinList, ListAt, Lists, rounds};
 use super::nearest::Nearest;
+use super::reach::{BUCKETS, Reach, Scale};
+use super::row::{EntryAt, Looks, Row};
 use crate::probe::Prober;
 use crate::rerank::Reranker;
 use crate::subject::Prepared;
@@ -20,16 +22,13 @@ const ROUNDING: f32 = 1e-5;
 
 /// How thoroughly groups are searched.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Spend {
-    /// Lists near a group that its rows choose from.
-    pub(super) lists: u32,
-    /// How much farther a list may be that a row looks into.
-    pub(super) margin: f32,
-}
-
-impl Spend {
-    /// Every list at any distance.
-    pub(super) const ALL: Spend = Spend { lists: u32::MAX, margin: f32::INFINITY };
+pub(super) enum Spend {
+    /// Every list.
+    All,
+    /// Of the `lists` nearest to the group, those that a row reaches.
+    Near { lists: u32, reach: Reach },
+    /// Of the `lists` nearest to the group, those that may hold a vector within the radius if they are no wider than the row's nearest.
+    Within { lists: u32 },
 }
 
 /// What scanning took.
@@ -51,38 +50,17 @@ impl ScanWork {
     }
 }
 
-/// A row of a group.
-struct Row {
-    nearest: Nearest,
-    inverse_norm: f32,
-    length_squared: f32,
-    /// A score `s` is a squared distance of `offset + scale s` in head space.
-    offset: f32,
-    scale: f32,
-    /// Squared distance to the nearest head.
-    first: f32,
-}
-
-impl Row {
-    /// Squared distance of the farthest head whose list it looks into.
-    fn reach(&self, margin: f32) -> f32 {
-        if !self.nearest.is_full() && self.nearest.limit() == f32::INFINITY {
-            return f32::INFINITY;
-        }
-        let within = (self.offset + self.scale * self.nearest.limit()).max(0.0);
-        self.first + within + 2.0 * margin * (within * self.first).sqrt()
-    }
-}
-
 /// A list that rows of a group look into.
 #[derive(Clone, Copy)]
 struct Looking<'a> {
+    at: ListAt,
     list: &'a JoinList,
     /// All rows of the group, packed.
     left: &'a LeftRows,
-    group: &'a GroupRows,
-    /// Entry of the group's first row in the list, where it is the group's own.
-    own: Option<u32>,
+    /// These rows as they were given, back to back.
+    rows: &'a [u8],
+    /// Where a vector found is named by its location, that of the list's first.
+    first: Option<Location>,
 }
 
 /// Scans groups.
@@ -103,9 +81,10 @@ pub(super) struct Scanner<'a> {
     picks: Vec<u32>,
     /// Numbers of the rows that look into a list, and these rows.
     looking: Vec<u32>,
+    /// Lists by row and bucket of distance.
+    counts: Vec<u16>,
     /// How far each row looks.
-    reaches: Vec<f32>,
-    margin: f32,
+    looks: Vec<Looks>,
     stop: &'a AtomicBool,
     gathered: LeftRows,
     pub(super) work: ScanWork,
@@ -138,8 +117,8 @@ impl<'a> Scanner<'a> {
             scores: Vec::new(),
             picks: Vec::new(),
             looking: Vec::new(),
-            reaches: Vec::new(),
-            margin: 0.0,
+            counts: Vec::new(),
+            looks: Vec::new(),
             stop,
             gathered: LeftRows::default(),
             work: ScanWork::default(),
@@ -153,50 +132,116 @@ impl<'a> Scanner<'a> {
         rows: &GroupRows,
         spend: Spend,
     ) -> Result<Vec<Nearest>, JoinError> {
-        if spend == Spend::ALL {
-            return self.scan_all(group, rows);
+        let of_rows = self.rows(group, rows);
+        self.scan_rows(group, rows, of_rows, spend)
+    }
+
+    /// The same, where no score above its limit is wanted by a row.
+    pub(super) fn scan_within(
+        &mut self,
+        group: &GroupAt,
+        rows: &GroupRows,
+        spend: Spend,
+        limits: &[f32],
+    ) -> Result<Vec<Nearest>, JoinError> {
+        let mut of_rows = self.rows(group, rows);
+        for (row, &limit) in of_rows.iter_mut().zip(limits) {
+            row.nearest = Nearest::new(self.k, limit);
         }
-        let near = self.near(group, rows, spend.lists);
-        let mut of_rows = self.rows(rows);
+        self.scan_rows(group, rows, of_rows, spend)
+    }
+
+    fn scan_rows(
+        &mut self,
+        group: &GroupAt,
+        rows: &GroupRows,
+        mut of_rows: Vec<Row>,
+        spend: Spend,
+    ) -> Result<Vec<Nearest>, JoinError> {
+        let (Spend::Near { lists, .. } | Spend::Within { lists }) = spend else {
+            self.scan_all(&rows.rows, &mut of_rows, false)?;
+            return Ok(of_rows.into_iter().map(|row| row.nearest).collect());
+        };
+        let near = self.near(group, rows, lists);
         self.head_distances(&near, &mut of_rows);
+        self.look(&of_rows, spend);
         let left = self.lists.kernel.pack_left(&rows.rows);
-        self.margin = spend.margin;
-        self.reaches.clear();
-        self.reaches.extend(of_rows.iter().map(|row| row.reach(spend.margin)));
         for (at, &list) in near.iter().enumerate() {
             self.looking.clear();
             let distances = &self.distances[at * of_rows.len()..(at + 1) * of_rows.len()];
-            let numbered = (0..).zip(distances.iter().zip(&self.reaches));
-            // Lets a distance through that is no number.
-            let looks = numbered.filter(|(_, (distance, reach))| {
-                let is_far = distance > reach;
-                !is_far
-            });
+            let numbered = (0..).zip(distances.iter().zip(&self.looks));
+            let looks = numbered.filter(|(_, (distance, looks))| looks.scale.step(**distance) <= looks.last);
             self.looking.extend(looks.map(|(number, _)| number));
             if self.looking.is_empty() {
                 continue;
             }
             let found = self.list(list)?;
-            let own = rows.own_from.filter(|_| list == group.list);
-            self.compare(Looking { list: &found, left: &left, group: rows, own }, &mut of_rows);
+            let looking = Looking { at: list, list: &found, left: &left, rows: &rows.rows, first: None };
+            self.compare(looking, &mut of_rows);
         }
         Ok(of_rows.into_iter().map(|row| row.nearest).collect())
     }
 
-    /// The nearest of each row among all vectors.
-    fn scan_all(&mut self, group: &GroupAt, rows: &GroupRows) -> Result<Vec<Nearest>, JoinError> {
-        let mut of_rows = self.rows(rows);
-        let left = self.lists.kernel.pack_left(&rows.rows);
-        self.reaches.clear();
-        self.reaches.resize(of_rows.len(), f32::INFINITY);
+    /// The nearest of each row of some groups among all vectors, these named by their locations.
+    pub(super) fn truth(&mut self, groups: &[(GroupAt, GroupRows)]) -> Result<Vec<Nearest>, JoinError> {
+        let mut of_rows = Vec::new();
+        for (group, rows) in groups {
+            of_rows.append(&mut self.rows(group, rows));
+        }
+        let rows: Vec<u8> = groups.iter().flat_map(|(_, rows)| &rows.rows).copied().collect();
+        self.scan_all(&rows, &mut of_rows, true)?;
+        Ok(of_rows.into_iter().map(|row| row.nearest).collect())
+    }
+
+    /// Compares all rows with all vectors.
+    fn scan_all(&mut self, rows: &[u8], of_rows: &mut [Row], by_location: bool) -> Result<(), JoinError> {
+        let left = self.lists.kernel.pack_left(rows);
         self.looking.clear();
         self.looking.extend(0..of_rows.len() as u32); // CAST: rows of a group
-        for list in all_lists(self.index) {
-            let found = self.list(list)?;
-            let own = rows.own_from.filter(|_| list == group.list);
-            self.compare(Looking { list: &found, left: &left, group: rows, own }, &mut of_rows);
+        for at in all_lists(self.index) {
+            let found = self.list(at)?;
+            let first = self.index.segments()[usize::from(at.segment)].directory.positions(at.list).start;
+            let first = by_location.then(|| Location::new(at.segment, first));
+            self.compare(Looking { at, list: &found, left: &left, rows, first }, of_rows);
         }
-        Ok(of_rows.into_iter().map(|row| row.nearest).collect())
+        Ok(())
+    }
+
+    /// Squared distances of the rows of a group to the heads of the lists near it, those of a list together, and which lists these are.
+    pub(super) fn near_distances(
+        &mut self,
+        group: &GroupAt,
+        rows: &GroupRows,
+        lists: u32,
+    ) -> (Vec<ListAt>, &[f32]) {
+        let mut of_rows = self.rows(group, rows);
+        let near = self.near(group, rows, lists);
+        self.head_distances(&near, &mut of_rows);
+        (near, &self.distances)
+    }
+
+    /// How far each row looks into the lists whose distances were computed.
+    fn look(&mut self, rows: &[Row], spend: Spend) {
+        self.looks.clear();
+        let Spend::Near { reach, .. } = spend else {
+            let scale = Scale::PLAIN;
+            let within = |row: &Row| Looks { scale, last: scale.step(row.within()) };
+            self.looks.extend(rows.iter().map(within));
+            return;
+        };
+        let scales = rows.iter().map(|row| Scale::new(row.first, reach.offset));
+        self.looks.extend(scales.map(|scale| Looks { scale, last: 0 }));
+        self.counts.clear();
+        self.counts.resize(rows.len() * BUCKETS, 0);
+        for distances in self.distances.chunks_exact(rows.len().max(1)) {
+            let of_rows = self.counts.chunks_exact_mut(BUCKETS).zip(&self.looks);
+            for ((counts, looks), &distance) in of_rows.zip(distances) {
+                counts[looks.scale.bucket(distance)] += 1;
+            }
+        }
+        for (counts, looks) in self.counts.chunks_exact(BUCKETS).zip(&mut self.looks) {
+            looks.last = reach.last(counts);
+        }
     }
 
     /// The vectors of a list, unless the join is to stop.
@@ -236,16 +281,19 @@ impl<'a> Scanner<'a> {
         near
     }
 
-    /// The rows, each with nothing found.
-    fn rows(&mut self, rows: &GroupRows) -> Vec<Row> {
+    /// The rows of a group, each with nothing found.
+    fn rows(&mut self, group: &GroupAt, rows: &GroupRows) -> Vec<Row> {
         let (dtype, space) = (self.index.dtype(), self.index.space());
         let (is_cosine, does_round) = (self.index.metric() == Metric::Cosine, rounds(dtype));
         self.head_rows.clear();
-        let one = |row: &[u8]| {
+        let one = |(number, row): (usize, &[u8])| {
             space.map_query(dtype, row, &mut self.head_rows);
             let offset = space.distance_of_score(0.0, dtype, row);
+            // CAST: widening
+            let own = rows.own_from.map(|first| EntryAt { list: group.list, entry: first as usize + number });
             Row {
                 nearest: Nearest::new(self.k, self.limit),
+                own,
                 inverse_norm: if is_cosine { inverse_norm(dtype, row) } else { 0.0 },
                 // CAST: rounds
                 length_squared: if does_round { norm_squared(dtype, row) as f32 } else { 0.0 },
@@ -254,7 +302,7 @@ impl<'a> Scanner<'a> {
                 first: f32::INFINITY,
             }
         };
-        rows.rows.chunks_exact(self.index.row_bytes()).map(one).collect()
+        rows.rows.chunks_exact(self.index.row_bytes()).enumerate().map(one).collect()
     }
 
     /// Squared distances of all rows to the heads of these lists.
@@ -280,7 +328,7 @@ impl<'a> Scanner<'a> {
 
     /// Compares the rows that look into a list with all of its vectors.
     fn compare(&mut self, looking: Looking<'_>, rows: &mut [Row]) {
-        let Looking { list, left, group, own } = looking;
+        let Looking { at, list, left, rows: given, first } = looking;
         let (width, count) = (list.ids.len(), self.looking.len());
         // What is there is written over.
         self.scores.resize(self.scores.len().max(count * width), 0.0);
@@ -298,10 +346,8 @@ impl<'a> Scanner<'a> {
         for (&number, scores) in self.looking.iter().zip(scores.chunks_exact_mut(width.max(1))) {
             let number = number as usize; // CAST: widening
             let row = &mut rows[number];
-            let prepared = Prepared {
-                row: &group.rows[number * row_bytes..][..row_bytes],
-                inverse_norm: row.inverse_norm,
-            };
+            let prepared =
+                Prepared { row: &given[number * row_bytes..][..row_bytes], inverse_norm: row.inverse_norm };
             match metric {
                 Metric::L2 => {}
                 Metric::InnerProduct => scores.iter_mut().for_each(|score| *score = -*score),
@@ -317,7 +363,7 @@ impl<'a> Scanner<'a> {
                 Metric::Cosine => 2.0 * ROUNDING,
                 _ => ROUNDING * (row.length_squared + list.longest),
             };
-            let itself = own.map(|first| first as usize + number);
+            let itself = row.own.filter(|own| own.list == at).map(|own| own.entry);
             self.picks.clear();
             below(scores, row.nearest.limit() + slack, &mut self.picks);
             for entry in self.picks.iter().map(|&pick| pick as usize).filter(|&entry| Some(entry) != itself) {
@@ -330,36 +376,14 @@ impl<'a> Scanner<'a> {
                     }
                 };
                 if score <= row.nearest.limit() {
-                    row.nearest.offer(score, list.ids[entry]);
+                    let name = match first {
+                        // CAST: entries of a list
+                        Some(first) => Location::new(at.segment, first.position() + entry as u32).bits(),
+                        None => list.ids[entry],
+                    };
+                    row.nearest.offer(score, name);
                 }
             }
-            if !self.picks.is_empty() {
-                self.reaches[number] = row.reach(self.margin);
-            }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_looks_as_far_as_its_neighbours_allow() {
-        let mut row = Row {
-            nearest: Nearest::new(2, f32::INFINITY),
-            inverse_norm: 0.0,
-            length_squared: 0.0,
-            offset: 0.0,
-            scale: 1.0,
-            first: 9.0,
-        };
-        row.nearest.offer(4.0, 1);
-        assert_eq!(row.reach(1.0), f32::INFINITY, "with fewer than k neighbours");
-        row.nearest.offer(16.0, 2);
-        // (3 + 4)^2, 9 + 16, and (4 - 3)^2.
-        assert_eq!([1.0, 0.0, -1.0].map(|margin| row.reach(margin)), [49.0, 25.0, 1.0]);
-        row.nearest.offer(1.0, 3);
-        assert_eq!(row.reach(1.0), 25.0);
     }
 }

@@ -3,28 +3,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use spandrel_index::Index;
+use spandrel_index::{Index, Location};
 
 use super::error::JoinError;
-use super::groups::{GroupAt, GroupRows, Queries, SAMPLE_ROWS, sample};
-use super::lists::Lists;
+use super::groups::{GROUP_ROWS, GroupAt, GroupRows, Queries, SAMPLE_ROWS, sample};
+use super::lists::{ListAt, Lists};
 use super::memory::NEAR_MAX;
 use super::nearest::Nearest;
+use super::reach::Reach;
+use super::sample::{Neighbour, RowBuckets, RowDistances, budget_of, mean_of};
 use super::scan::{ScanWork, Scanner, Spend};
+use crate::collect::Key;
 
 /// Groups of the sample.
 const GROUPS: usize = 128;
 /// Rows that have neighbours, below which a sample says nothing.
 const ROWS_MIN: usize = 100;
-/// Lists near a group that its rows choose from, at first.
+/// Lists near a group that its rows choose from, at least.
 const LISTS: u32 = 128;
-/// Margins that are tried: from lists that are hardly farther than the nearest to twice the bound.
-const MARGINS: (f32, f32) = (-1.0, 2.0);
-/// The least of them where neighbours within a radius are few: what the nearest at any distance take says little of these, and less
-/// may leave out even the list of a row's own head.
-const BOUND: f32 = 1.0;
-/// Halvings of that.
-const HALVINGS: usize = 8;
+/// Powers that are tried, as squarings: 0, 2, 4 and 8. Which of them takes the least differs with the data: without one on Gaussian noise, the
+/// fourth or eighth on descriptors and embeddings.
+const POWERS: [Option<u32>; 4] = [None, Some(1), Some(2), Some(3)];
+/// Vectors that are compared in the time that a list near a group takes of each row, looked into or not.
+const VECTORS_PER_LIST: u64 = 2;
 
 /// What a recall takes, as a sample of the queries says.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,12 +44,22 @@ pub struct Tuned {
 impl Tuned {
     /// Lists near a group that its rows choose from; none where they look into all lists.
     pub fn lists(&self) -> Option<u32> {
-        (self.spend != Spend::ALL).then_some(self.spend.lists)
+        match self.spend {
+            Spend::All => None,
+            Spend::Near { lists, .. } | Spend::Within { lists } => Some(lists),
+        }
     }
 
-    /// How much farther than the nearest a list may be that a row looks into; none where they look into all lists.
-    pub fn margin(&self) -> Option<f32> {
-        (self.spend != Spend::ALL).then_some(self.spend.margin)
+    /// The power of the rule by which rows choose lists; none where another does.
+    pub fn power(&self) -> Option<u32> {
+        let Spend::Near { reach, .. } = self.spend else { return None };
+        Some(reach.squarings.map_or(0, |squarings| 1 << squarings))
+    }
+
+    /// The budget of the rule by which rows choose lists; none where another does.
+    pub fn budget(&self) -> Option<f64> {
+        let Spend::Near { reach, .. } = self.spend else { return None };
+        Some(reach.budget)
     }
 }
 
@@ -70,101 +81,149 @@ struct Example {
     group: GroupAt,
     rows: GroupRows,
     /// The true neighbours of its rows.
-    truth: Vec<Nearest>,
+    truth: Vec<Vec<Neighbour>>,
 }
 
 impl Tuning<'_> {
     /// The least that finds `recall`, by one standard error of the sample's; everything where the sample is too small to say.
     pub(super) fn tune(self, groups: &[GroupAt], recall: f64) -> Result<(Tuned, ScanWork), JoinError> {
         let everything =
-            Tuned { spend: Spend::ALL, queries: 0, recall: 1.0, error: 0.0, within_radius: true };
+            Tuned { spend: Spend::All, queries: 0, recall: 1.0, error: 0.0, within_radius: true };
         if recall >= 1.0 {
             return Ok((everything, ScanWork::default()));
         }
-        let all = self.index.lists().min(NEAR_MAX);
         let nearest = Tuning { limit: f32::INFINITY, ..self };
         let (mut examples, mut work) = nearest.examples(groups)?;
         let truths = || examples.iter().flat_map(|example| &example.truth);
-        let within = |truth: &&Nearest| truth.keys().first().is_some_and(|key| key.score() <= self.limit);
-        if truths().filter(|truth| !truth.keys().is_empty()).count() < ROWS_MIN {
+        let within = |truth: &&Vec<Neighbour>| truth.first().is_some_and(|first| first.score <= self.limit);
+        if truths().filter(|truth| !truth.is_empty()).count() < ROWS_MIN {
             return Ok((everything, work));
         }
-        if self.limit < f32::INFINITY && truths().filter(within).count() < ROWS_MIN {
-            let (tuned, took) = nearest.least(&examples, all, recall)?;
-            work.add(took);
-            let Some(mut tuned) = tuned else { return Ok((everything, work)) };
-            if tuned.spend.margin < BOUND {
-                let spend = Spend { margin: BOUND, ..tuned.spend };
-                tuned = nearest.measure(&examples, spend, &mut work)?;
-            }
-            return Ok((Tuned { within_radius: false, ..tuned }, work));
+        let within_radius = truths().filter(within).count() >= ROWS_MIN;
+        if within_radius {
+            let truths = examples.iter_mut().flat_map(|of| &mut of.truth);
+            truths.for_each(|truth| truth.retain(|neighbour| neighbour.score <= self.limit));
         }
-        examples.iter_mut().flat_map(|of| &mut of.truth).for_each(|truth| truth.keep_within(self.limit));
-        let (tuned, took) = self.least(&examples, all, recall)?;
-        work.add(took);
-        Ok((tuned.unwrap_or(everything), work))
-    }
-
-    /// The least that finds `recall` in the sample; none where all lists that may be chosen from are too few.
-    fn least(
-        &self,
-        examples: &[Example],
-        all: u32,
-        recall: f64,
-    ) -> Result<(Option<Tuned>, ScanWork), JoinError> {
-        let mut work = ScanWork::default();
+        let all = self.index.lists().min(NEAR_MAX);
         let mut lists = LISTS.min(all);
-        let mut best;
+        let mut best: Option<Least> = None;
         loop {
-            best = self.measure(examples, Spend { lists, margin: MARGINS.1 }, &mut work)?;
-            if best.reaches(recall) {
-                break;
+            let (found, took) = self.least(&examples, lists, recall)?;
+            work.add(took);
+            let is_better = |found: &Least| best.as_ref().is_none_or(|best| found.cost < best.cost);
+            match found.filter(is_better) {
+                None if best.is_some() => break,
+                found => best = found.or(best),
             }
             if lists == all {
-                return Ok((None, work));
+                break;
             }
             lists = lists.saturating_mul(2).min(all);
         }
-        let (mut low, mut high) = MARGINS;
-        for _ in 0..HALVINGS {
-            let margin = 0.5 * (low + high);
-            let found = self.measure(examples, Spend { lists, margin }, &mut work)?;
-            if found.reaches(recall) {
-                (high, best) = (margin, found);
-            } else {
-                low = margin;
+        while let Some(Least { spend: Spend::Near { lists, reach }, .. }) = best {
+            let spend = match within_radius {
+                true => Spend::Near { lists, reach },
+                false => Spend::Within { lists },
+            };
+            let (tuned, took) = self.measure(&examples, spend)?;
+            work.add(took);
+            if tuned.reaches(recall) {
+                return Ok((Tuned { within_radius, ..tuned }, work));
             }
+            // A walk over a graph finds other lists than the one before, and the bound is none of wider lists.
+            if lists == all {
+                break;
+            }
+            (best, _) = self.least(&examples, lists.saturating_mul(2).min(all), recall)?;
         }
-        Ok((Some(best), work))
+        Ok((everything, work))
     }
 
     /// The sample with its true neighbours.
     fn examples(&self, groups: &[GroupAt]) -> Result<(Vec<Example>, ScanWork), JoinError> {
         let count = groups.len().clamp(1, GROUPS) as u64; // CAST: widening
         let chosen = sample(groups, GROUPS, SAMPLE_ROWS.div_ceil(count));
-        self.each(&chosen, |group, scanner| {
-            let rows = self.queries.rows(self.lists, group)?;
-            let truth = scanner.scan(group, &rows, Spend::ALL)?;
-            Ok(Example { group: group.clone(), rows, truth })
-        })
+        // Each thread compares its share with all vectors at once.
+        let share = (GROUP_ROWS as usize * GROUPS / SAMPLE_ROWS as usize).max(1); // CAST: small constants
+        let share = chosen.len().div_ceil(self.threads).clamp(1, share);
+        let shares: Vec<&[GroupAt]> = chosen.chunks(share).collect();
+        let (examples, work) = self.each(&shares, |share, scanner| {
+            let read = |group: &GroupAt| Ok((group.clone(), self.queries.rows(self.lists, group)?));
+            let groups = share.iter().map(read).collect::<Result<Vec<_>, JoinError>>()?;
+            let mut found = scanner.truth(&groups)?.into_iter();
+            let example = |(group, rows): (GroupAt, GroupRows)| {
+                let truth = found.by_ref().take(rows.numbers.len()).map(|truth| self.neighbours(&truth));
+                Example { truth: truth.collect(), group, rows }
+            };
+            Ok(groups.into_iter().map(example).collect::<Vec<_>>())
+        })?;
+        Ok((examples.into_iter().flatten().collect(), work))
     }
 
-    fn measure(&self, examples: &[Example], spend: Spend, work: &mut ScanWork) -> Result<Tuned, JoinError> {
-        let (recalls, took) = self.each(examples, |example, scanner| {
-            let found = scanner.scan(&example.group, &example.rows, spend)?;
-            Ok(found
-                .iter()
-                .zip(&example.truth)
-                .filter_map(|(found, truth)| Some((recall_of(found, truth)?, truth.keys().len())))
-                .collect::<Vec<(f64, usize)>>())
+    /// Neighbours that are named by their locations.
+    fn neighbours(&self, found: &Nearest) -> Vec<Neighbour> {
+        let one = |key: &Key| {
+            let at = Location::of_bits(key.id);
+            let directory = &self.index.segments()[usize::from(at.segment())].directory;
+            let list = ListAt { segment: at.segment(), list: directory.list_of(at.position(), 0) };
+            Neighbour { score: key.score(), list }
+        };
+        found.keys().iter().map(one).collect()
+    }
+
+    /// What choosing from `lists` lists near a group takes for a recall, by the distances of heads alone; none where they are too few.
+    fn least(
+        &self,
+        examples: &[Example],
+        lists: u32,
+        recall: f64,
+    ) -> Result<(Option<Least>, ScanWork), JoinError> {
+        let (distances, work) = self.each(examples, |example, scanner| {
+            let (near, distances) = scanner.near_distances(&example.group, &example.rows, lists);
+            Ok(RowDistances::of(&near, distances, example.rows.numbers.len()))
         })?;
-        work.add(took);
-        let recalls: Vec<(f64, usize)> = recalls.into_iter().flatten().collect();
-        let count = recalls.len().max(1) as f64; // CAST: small counts, here and below
-        let mean = recalls.iter().map(|(recall, _)| recall).sum::<f64>() / count;
-        let neighbours = recalls.iter().map(|&(_, neighbours)| neighbours as f64).sum::<f64>() / count;
-        let error = error_of(recalls.iter().map(|&(recall, _)| recall), mean, neighbours);
-        Ok(Tuned { spend, queries: recalls.len(), recall: mean, error, within_radius: true })
+        let rows: Vec<(&RowDistances, &[Neighbour])> = distances
+            .iter()
+            .zip(examples)
+            .flat_map(|(rows, of)| rows.iter().zip(of.truth.iter().map(Vec::as_slice)))
+            .collect();
+        let sum: f64 = rows.iter().map(|(row, _)| f64::from(row.first)).sum();
+        let offset = (sum / rows.len().max(1) as f64) as f32; // CAST: a mean, rounded
+        let sizes = |at: ListAt| {
+            let positions = self.index.segments()[usize::from(at.segment)].directory.positions(at.list);
+            positions.len() as u64 // CAST: widening
+        };
+        let rows: Vec<RowBuckets> =
+            rows.iter().map(|(row, truth)| RowBuckets::of(row, truth, offset, sizes)).collect();
+        let least = |squarings| {
+            let budget = budget_of(&rows, squarings, recall)?;
+            let reach = Reach { squarings, offset, budget };
+            let vectors: u64 = rows.iter().map(|row| row.vectors_within(&reach)).sum();
+            let cost = vectors + rows.len() as u64 * u64::from(lists) * VECTORS_PER_LIST; // CAST: widening
+            Some(Least { spend: Spend::Near { lists, reach }, cost })
+        };
+        Ok((POWERS.into_iter().filter_map(least).min_by_key(|least| least.cost), work))
+    }
+
+    /// What a search of the sample finds.
+    fn measure(&self, examples: &[Example], spend: Spend) -> Result<(Tuned, ScanWork), JoinError> {
+        let (recalls, took) = self.each(examples, |example, scanner| {
+            let last = |truth: &Vec<Neighbour>| truth.last().map(|last| last.score);
+            // Rows without neighbours want none.
+            let limits: Vec<f32> =
+                example.truth.iter().map(|truth| last(truth).unwrap_or(f32::NEG_INFINITY)).collect();
+            let found = match spend {
+                Spend::Within { .. } => scanner.scan_within(&example.group, &example.rows, spend, &limits)?,
+                _ => scanner.scan(&example.group, &example.rows, spend)?,
+            };
+            let recall = |(found, truth): (&Nearest, &Vec<Neighbour>)| {
+                Some((recall_of(found, last(truth)?, truth.len()), truth.len()))
+            };
+            Ok(found.iter().zip(&example.truth).filter_map(recall).collect::<Vec<_>>())
+        })?;
+        let (recalls, neighbours): (Vec<f64>, Vec<usize>) = recalls.into_iter().flatten().unzip();
+        let (mean, error) = mean_of(&recalls, &neighbours);
+        Ok((Tuned { spend, queries: recalls.len(), recall: mean, error, within_radius: true }, took))
     }
 
     /// Does something with each of some things, by all threads, in their order.
@@ -201,12 +260,10 @@ impl Tuning<'_> {
     }
 }
 
-/// One standard error of the mean of the recalls of rows that have `neighbours` each, as if a row more had missed one of them.
-fn error_of(recalls: impl ExactSizeIterator<Item = f64>, mean: f64, neighbours: f64) -> f64 {
-    let count = recalls.len() as f64 + 1.0; // CAST: a small count
-    let missed = (1.0 / neighbours.max(1.0)).powi(2);
-    let squares = recalls.map(|recall| (recall - mean).powi(2)).sum::<f64>() + missed;
-    squares.sqrt() / count
+/// A setting, and what it costs the sample, in vectors compared.
+struct Least {
+    spend: Spend,
+    cost: u64,
 }
 
 impl Tuned {
@@ -215,24 +272,8 @@ impl Tuned {
     }
 }
 
-/// The share of the true neighbours of a row that was found, ties at the last one counted; none of a row without any.
-fn recall_of(found: &Nearest, truth: &Nearest) -> Option<f64> {
-    let last = truth.keys().last()?.score();
+/// The share of `count` true neighbours, the last of them with a score of `last`, that was found, ties at the last one counted.
+fn recall_of(found: &Nearest, last: f32, count: usize) -> f64 {
     let hits = found.keys().iter().filter(|key| key.score() <= last).count();
-    Some(hits as f64 / truth.keys().len() as f64) // CAST: small counts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_small_sample_without_a_miss_is_not_certain() {
-        let error = |recalls: &[f64], mean, neighbours| error_of(recalls.iter().copied(), mean, neighbours);
-        assert_eq!(error(&[1.0; 99], 1.0, 1.0), 0.01);
-        assert_eq!(error(&[1.0; 99], 1.0, 10.0), 0.001);
-        assert_eq!(error(&[], 0.0, 0.0), 1.0);
-        // (2 x 0.5^2 + 0.5^2)^1/2 / 3.
-        assert!((error(&[1.0, 0.0], 0.5, 2.0) - 0.75_f64.sqrt() / 3.0).abs() < 1e-12);
-    }
+    hits as f64 / count as f64 // CAST: small counts
 }

@@ -246,7 +246,7 @@ impl Report<'_> {
     fn text(&self) -> String {
         let Report { args, joined: Joining { tuned, rows, params, .. }, work, seconds } = self;
         let each = |count: u64| units::count(count / (*rows).max(1));
-        let sample = match tuned.margin() {
+        let sample = match tuned.lists() {
             None => "every row is compared with every vector".to_owned(),
             Some(_) => format!(
                 "{:.4} +- {:.4} of a sample of {} rows{}, asked {}",
@@ -285,7 +285,8 @@ impl Report<'_> {
                 "within_radius": tuned.within_radius,
             },
             "near_lists": tuned.lists(),
-            "margin": tuned.margin(),
+            "power": tuned.power(),
+            "budget": tuned.budget(),
             "groups": join.groups(),
             "pairs": work.pairs,
             "head_distances": work.head_distances,
