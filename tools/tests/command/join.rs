@@ -175,9 +175,13 @@ fn few_rows_that_have_neighbours_within_the_radius_are_found() {
     run(&["build", "--base", &base, "--metric", "l2", "--out", &built.path("index"), "--no-calibrate"]);
     let radius = ["--k", "3", "--radius", "900"];
     let all = built.own("all.ibin", &[&radius[..], &["--recall", "1"]].concat());
-    assert_eq!(all["margin"], Value::Null);
+    assert_eq!(all["near_lists"], Value::Null);
     let told = built.own("some.ibin", &[&radius[..], &["--recall", "0.5"]].concat());
-    assert!(told["margin"].as_f64().is_some() && told["sample"]["within_radius"] == false, "{told}");
+    let sample = &told["sample"];
+    assert!(
+        told["near_lists"].is_u64() && told["budget"].is_null() && sample["within_radius"] == false,
+        "{told}"
+    );
     assert!(told["sample"]["rows"].as_u64().unwrap() > 400, "{told}");
     let there = |name: &str| read(&built.path(name)).0.concat().iter().filter(|&&id| id != u32::MAX).count();
     assert_eq!((there("all.ibin"), there("some.ibin")), (10, 10));
