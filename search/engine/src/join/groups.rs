@@ -10,7 +10,9 @@ use super::lists::{ListAt, Lists};
 
 /// Rows of a group at most.
 pub(super) const GROUP_ROWS: u32 = 256;
-/// Rows of a sample, of all its groups.
+/// Groups of a sample, at most.
+pub(super) const SAMPLE_GROUPS: usize = 128;
+/// Rows of a sample, of all its groups: up to a row of each more.
 pub(super) const SAMPLE_ROWS: u64 = 512;
 
 /// A group: entries of a list that are joined with their own index, or some of the queries that were given.

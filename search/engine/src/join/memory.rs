@@ -4,7 +4,7 @@ use spandrel_index::format::VectorsOf;
 
 use super::assign::PLACE_BYTES;
 use super::gate::AHEAD;
-use super::groups::{GROUP_ROWS, SAMPLE_ROWS};
+use super::groups::{GROUP_ROWS, SAMPLE_GROUPS, SAMPLE_ROWS};
 use super::lists::rounds;
 use super::reach::BUCKETS;
 
@@ -43,7 +43,9 @@ impl JoinMemory {
         let group = u64::from(GROUP_ROWS);
         let head_row =
             index.segments().iter().map(|of| of.heads.row_bytes() as u64).max().unwrap_or_default();
-        let heads = u64::from(NEAR_MAX.min(index.lists()));
+        // Those that values of a partition share are near all groups.
+        let shared: u64 = index.segments().iter().map(|of| of.shared_lists().len() as u64).sum();
+        let heads = u64::from(NEAR_MAX.min(index.lists())) + shared;
         let each = LISTS_EACH * (longest * (row + index.row_bytes() as u64) + 2 * page)
             // Rows of a group three times: as read, packed, in head space; with what is found of each.
             + group * (2 * row + head_row + k * 16 + 96)
@@ -56,8 +58,8 @@ impl JoinMemory {
         // Groups that were not handed out, the one that is among them; before, the sample with its neighbours.
         let ahead = threads as u64 * (1 + AHEAD as u64) * group * k * 16;
         // With its neighbours twice, and the lists near it: these as they are, and by distance.
-        let near = heads * 16 + BUCKETS as u64 * 16;
-        let sample = SAMPLE_ROWS.next_multiple_of(group) * (k * 80 + index.row_bytes() as u64 + near + 96);
+        let near = heads * 12 + BUCKETS as u64 * 14;
+        let sample = (SAMPLE_ROWS + SAMPLE_GROUPS as u64) * (k * 80 + index.row_bytes() as u64 + near + 96);
         let groups =
             (index.vectors().max(queries.unwrap_or_default()) / group + u64::from(index.lists())) * 32;
         JoinMemory {

@@ -3,14 +3,16 @@
 //! With `d(r)` the squared distance to its list of rank `r`, counted from 1, and `x(r) = (d(r) + c) / (d(1) + c)`, a row looks into its lists as long
 //! as `r x(r)^p <= budget`: into fewer where they are soon much farther than the nearest. `c` is the mean of `d(1)` over a sample, so that a row
 //! that is a head itself looks further than into its own list. `p`, and the budget for a recall, come from the sample (`tune`).
-//! Distances are told apart to a thirty-second of an octave of `x`.
+//!
+//! Lists are told apart by buckets of `x - 1`, a sixteenth of an octave each: `r` and `x` are those at the end of a bucket. Into the lists of
+//! the first, where `x - 1` is below 2^-12, a row always looks.
 
-/// Bits of a float below those that tell buckets apart: five bits of the mantissa are left.
-const SHIFT: u32 = f32::MANTISSA_DIGITS - 1 - 5;
-/// The first bucket: `x` from 1 on.
-const FIRST: u32 = 1.0_f32.to_bits() >> SHIFT;
-/// Buckets: eight octaves of `x`, the last open.
-pub(super) const BUCKETS: usize = 8 << 5;
+/// Bits of a float below those that tell buckets apart: four bits of the mantissa are left.
+const SHIFT: u32 = f32::MANTISSA_DIGITS - 1 - 4;
+/// The first bucket: up to 2^-12.
+const FIRST: u32 = (f32::MAX_EXP.unsigned_abs() - 1 - 12) << 4;
+/// Buckets: from 2^-12 to 2^8, the last open.
+pub(super) const BUCKETS: usize = 20 << 4;
 
 /// How far rows look.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,7 +29,7 @@ impl Reach {
     /// What rank `rank` and an `x` of the bucket cost.
     pub(super) fn cost(squarings: Option<u32>, rank: u32, bucket: usize) -> f64 {
         let Some(squarings) = squarings else { return rank.into() };
-        let mut power = f64::from(end_of(bucket));
+        let mut power = 1.0 + f64::from(end_of(bucket));
         (0..squarings).for_each(|_| power *= power);
         f64::from(rank) * power
     }
@@ -65,20 +67,20 @@ impl Scale {
         Scale { first, inverse: 1.0 / (first + offset).max(f32::MIN_POSITIVE) }
     }
 
-    /// A number that grows with a squared distance; that of what is no number is the least.
+    /// A number that grows with a squared distance: the bits of `x - 1`. That of what is no number is the least.
     #[inline]
     pub(super) fn step(&self, distance: f32) -> u32 {
-        (1.0 + (distance - self.first) * self.inverse).max(1.0).to_bits()
+        ((distance - self.first) * self.inverse).max(0.0).to_bits()
     }
 
     /// The bucket of a squared distance.
     #[inline]
     pub(super) fn bucket(&self, distance: f32) -> usize {
-        (((self.step(distance) >> SHIFT) - FIRST) as usize).min(BUCKETS - 1) // CAST: widening
+        ((self.step(distance) >> SHIFT).saturating_sub(FIRST) as usize).min(BUCKETS - 1) // CAST: widening
     }
 }
 
-/// The first `x` behind a bucket.
+/// The first `x - 1` behind a bucket.
 fn end_of(bucket: usize) -> f32 {
     f32::from_bits((FIRST + 1 + bucket as u32) << SHIFT) // CAST: few buckets
 }
@@ -87,31 +89,41 @@ fn end_of(bucket: usize) -> f32 {
 mod tests {
     use super::*;
 
+    /// The bucket of an `x`.
+    fn at(x: f32) -> usize {
+        Scale::new(1.0, 0.0).bucket(x)
+    }
+
     #[test]
     fn buckets_are_a_share_of_an_octave() {
+        assert_eq!(FIRST, 2.0_f32.powi(-12).to_bits() >> SHIFT);
+        assert_eq!([f32::NAN, 0.0, 1.0, 1.0001, 1.0 + 2.0_f32.powi(-11)].map(at), [0, 0, 0, 0, 16]);
+        assert_eq!(
+            [1.5, 2.0, 2.0625, 2.07, 3.0, 257.0, 1e30, f32::INFINITY].map(at),
+            [176, 192, 193, 193, 208, 319, 319, 319]
+        );
         let scale = Scale::new(3.0, 1.0);
-        let buckets = [f32::NAN, 0.0, 3.0, 3.1, 3.125, 7.0, 11.0, 4.0 * 256.0 - 1.0, 1e30, f32::INFINITY];
-        let found = buckets.map(|distance| scale.bucket(distance));
-        assert_eq!(found, [0, 0, 0, 0, 1, 32, 48, 255, 255, 255]);
+        assert_eq!([3.0, 7.0, 11.0].map(|distance| scale.bucket(distance)), [0, 192, 208]);
         // A row that equals its head, among heads that equal each other.
         assert_eq!([0.0, 1.0].map(|distance| Scale::new(0.0, 0.0).bucket(distance)), [0, BUCKETS - 1]);
+        // Small distances as they are.
+        assert!(Scale::PLAIN.step(1e-12) < Scale::PLAIN.step(1.1e-12));
     }
 
     #[test]
     fn rows_look_into_fewer_lists_where_these_are_soon_far() {
         let mut counts = [0; BUCKETS];
-        counts[0] = 2;
-        counts[31] = 3;
-        counts[63] = 5;
-        let last = |squarings, budget| {
-            let last = Reach { squarings, offset: 0.0, budget }.last(&counts);
-            if last == u32::MAX { BUCKETS } else { ((last >> SHIFT) - FIRST) as usize }
-        };
+        let [near, far] = [1.999, 3.999].map(at);
+        (counts[0], counts[near], counts[far]) = (2, 3, 5);
+        let buckets = |squarings, budget| Reach { squarings, offset: 0.0, budget }.buckets(&counts);
         // Without a power the rank alone counts.
-        assert_eq!([1.0, 2.0, 5.0, 9.9, 10.0].map(|budget| last(None, budget)), [0, 30, 62, 62, BUCKETS]);
+        let found = [1.0, 2.0, 5.0, 9.9, 10.0].map(|budget| buckets(None, budget));
+        assert_eq!(found, [1, near, far, far, BUCKETS]);
         // Five lists within twice the distance cost 10, and 20 with a square; ten within four times 40, and 160.
-        assert_eq!([9.9, 10.0, 39.9, 40.0].map(|budget| last(Some(0), budget)), [30, 31, 62, 63]);
-        assert_eq!([19.9, 20.0, 159.9, 160.0].map(|budget| last(Some(1), budget)), [30, 31, 62, 63]);
+        let found = [9.9, 10.0, 39.9, 40.0].map(|budget| buckets(Some(0), budget));
+        assert_eq!(found, [near, near + 1, far, far + 1]);
+        let found = [19.9, 20.0, 159.9, 160.0].map(|budget| buckets(Some(1), budget));
+        assert_eq!(found, [near, near + 1, far, far + 1]);
     }
 
     #[test]

@@ -38,8 +38,10 @@ pub(super) struct RowBuckets {
     counts: Vec<u16>,
     /// Vectors of these.
     vectors: Vec<u64>,
-    /// Of each true neighbour, the bucket and the rank of its list; none of a list that is not near.
-    neighbours: Vec<Option<(usize, u32)>>,
+    /// True neighbours in these.
+    found: Vec<u32>,
+    /// True neighbours in all lists.
+    neighbours: usize,
 }
 
 impl RowBuckets {
@@ -50,23 +52,18 @@ impl RowBuckets {
         size: impl Fn(ListAt) -> u64,
     ) -> RowBuckets {
         let scale = Scale::new(row.first, offset);
-        let (mut counts, mut vectors) = (vec![0; BUCKETS], vec![0; BUCKETS]);
-        let mut places = HashMap::new();
-        for &(list, distance) in &row.lists {
-            let bucket = scale.bucket(distance);
-            counts[bucket] += 1;
-            vectors[bucket] += size(list);
-            places.insert(list, bucket);
+        let (mut counts, mut vectors, mut found) = (vec![0_u16; BUCKETS], vec![0; BUCKETS], vec![0; BUCKETS]);
+        let mut wanted: HashMap<ListAt, u32> = HashMap::new();
+        for neighbour in truth {
+            *wanted.entry(neighbour.list).or_default() += 1;
         }
-        let ranks: Vec<u32> = counts
-            .iter()
-            .scan(0, |rank, &count| {
-                *rank += u32::from(count);
-                Some(*rank)
-            })
-            .collect();
-        let place = |neighbour: &Neighbour| places.get(&neighbour.list).map(|&at: &usize| (at, ranks[at]));
-        RowBuckets { neighbours: truth.iter().map(place).collect(), counts, vectors }
+        for (list, distance) in &row.lists {
+            let bucket = scale.bucket(*distance);
+            counts[bucket] = counts[bucket].saturating_add(1);
+            vectors[bucket] += size(*list);
+            found[bucket] += wanted.get(list).copied().unwrap_or_default();
+        }
+        RowBuckets { counts, vectors, found, neighbours: truth.len() }
     }
 
     /// Vectors of the lists that the row looks into.
@@ -74,29 +71,39 @@ impl RowBuckets {
         let buckets = reach.buckets(&self.counts);
         self.vectors[..buckets].iter().sum()
     }
+
+    /// Budgets that find more neighbours than any smaller one, with the number that each finds.
+    fn budgets(&self, squarings: Option<u32>) -> Vec<(f64, u32)> {
+        let (mut rank, mut found) = (0, 0);
+        let mut budgets = Vec::new();
+        for (bucket, (&count, &more)) in self.counts.iter().zip(&self.found).enumerate() {
+            rank += u32::from(count);
+            found += more;
+            if more > 0 {
+                // Into all of the first bucket a row looks anyway.
+                let budget = if bucket == 0 { 0.0 } else { Reach::cost(squarings, rank, bucket) };
+                budgets.push((budget, found));
+            }
+        }
+        budgets
+    }
 }
 
 /// The least budget that finds `recall`, by one standard error; none where the lists near rows hold too few of their neighbours.
 pub(super) fn budget_of(rows: &[RowBuckets], squarings: Option<u32>, recall: f64) -> Option<f64> {
-    let of_row = |row: &RowBuckets| -> Vec<f64> {
-        // All of the first bucket are looked into.
-        let cost = |&(bucket, rank): &(usize, u32)| match bucket {
-            0 => 0.0,
-            _ => Reach::cost(squarings, rank, bucket),
-        };
-        row.neighbours.iter().map(|at| at.as_ref().map_or(f64::INFINITY, cost)).collect()
-    };
-    let costs: Vec<Vec<f64>> = rows.iter().map(of_row).filter(|costs| !costs.is_empty()).collect();
-    let neighbours: Vec<usize> = costs.iter().map(Vec::len).collect();
-    let mut budgets: Vec<f64> = costs.iter().flatten().copied().filter(|cost| cost.is_finite()).collect();
+    let rows: Vec<&RowBuckets> = rows.iter().filter(|row| row.neighbours > 0).collect();
+    let neighbours: Vec<usize> = rows.iter().map(|row| row.neighbours).collect();
+    let of_rows: Vec<Vec<(f64, u32)>> = rows.iter().map(|row| row.budgets(squarings)).collect();
+    let mut budgets: Vec<f64> = of_rows.iter().flatten().map(|&(budget, _)| budget).collect();
     budgets.sort_unstable_by(f64::total_cmp);
     budgets.dedup();
     let is_short = |&budget: &f64| {
-        let found = |costs: &Vec<f64>| {
-            let found = costs.iter().filter(|&&cost| cost <= budget).count();
-            found as f64 / costs.len() as f64 // CAST: small counts
+        let found = |(of_row, &neighbours): (&Vec<(f64, u32)>, &usize)| {
+            let within = of_row.partition_point(|&(needed, _)| needed <= budget);
+            let found = within.checked_sub(1).map_or(0, |last| of_row[last].1);
+            f64::from(found) / neighbours as f64 // CAST: a small count
         };
-        let recalls: Vec<f64> = costs.iter().map(found).collect();
+        let recalls: Vec<f64> = of_rows.iter().zip(&neighbours).map(found).collect();
         let (mean, error) = mean_of(&recalls, &neighbours);
         mean - error < recall
     };
@@ -132,5 +139,52 @@ mod tests {
         assert_eq!(error(&[], 0.0, 0.0), 1.0);
         // (2 x 0.5^2 + 0.5^2)^1/2 / 3.
         assert!((error(&[1.0, 0.0], 0.5, 2.0) - 0.75_f64.sqrt() / 3.0).abs() < 1e-12);
+    }
+
+    /// Rows with a list in each of some buckets, and neighbours in some of these lists.
+    fn rows() -> Vec<RowBuckets> {
+        let one = |row: usize| {
+            let mut of = RowBuckets {
+                counts: vec![0; BUCKETS],
+                vectors: vec![0; BUCKETS],
+                found: vec![0; BUCKETS],
+                neighbours: 4,
+            };
+            for list in 0..12 {
+                let bucket = (list * (37 + row % 5) + row) % BUCKETS;
+                of.counts[bucket] += 1;
+                of.vectors[bucket] += 10;
+                of.found[bucket] += u32::from((list + row) % 4 == 0);
+            }
+            // One of each third row lies in no list that is near.
+            of.neighbours = of.found.iter().sum::<u32>() as usize + usize::from(row % 3 == 0);
+            of
+        };
+        (0..200).map(one).collect()
+    }
+
+    #[test]
+    fn the_least_budget_reaches_the_recall() {
+        let rows = rows();
+        for squarings in [None, Some(1), Some(3)] {
+            let recall = |budget: f64| {
+                let reach = Reach { squarings, offset: 0.0, budget };
+                let found = |row: &RowBuckets| {
+                    let found: u32 = row.found[..reach.buckets(&row.counts)].iter().sum();
+                    f64::from(found) / row.neighbours as f64
+                };
+                let recalls: Vec<f64> = rows.iter().map(found).collect();
+                let neighbours: Vec<usize> = rows.iter().map(|row| row.neighbours).collect();
+                let (mean, error) = mean_of(&recalls, &neighbours);
+                mean - error
+            };
+            for wanted in [0.3, 0.6, 0.85] {
+                let budget = budget_of(&rows, squarings, wanted).unwrap();
+                assert!(recall(budget) >= wanted, "{squarings:?} {wanted}");
+                assert!(recall(budget.next_down()) < wanted || budget == 0.0, "{squarings:?} {wanted}");
+            }
+            assert_eq!(budget_of(&rows, squarings, 0.99), None, "more than near lists hold");
+        }
+        assert_eq!(budget_of(&[], None, 0.5), None);
     }
 }

@@ -225,7 +225,8 @@ impl<'a> Scanner<'a> {
         self.looks.clear();
         let Spend::Near { reach, .. } = spend else {
             let scale = Scale::PLAIN;
-            let within = |row: &Row| Looks { scale, last: scale.step(row.within()) };
+            let last = |within: f32| if within.is_nan() { u32::MAX } else { scale.step(within) };
+            let within = |row: &Row| Looks { scale, last: last(row.within()) };
             self.looks.extend(rows.iter().map(within));
             return;
         };
@@ -236,7 +237,8 @@ impl<'a> Scanner<'a> {
         for distances in self.distances.chunks_exact(rows.len().max(1)) {
             let of_rows = self.counts.chunks_exact_mut(BUCKETS).zip(&self.looks);
             for ((counts, looks), &distance) in of_rows.zip(distances) {
-                counts[looks.scale.bucket(distance)] += 1;
+                let count = &mut counts[looks.scale.bucket(distance)];
+                *count = count.saturating_add(1);
             }
         }
         for (counts, looks) in self.counts.chunks_exact(BUCKETS).zip(&mut self.looks) {

@@ -6,7 +6,7 @@ use std::thread;
 use spandrel_index::{Index, Location};
 
 use super::error::JoinError;
-use super::groups::{GROUP_ROWS, GroupAt, GroupRows, Queries, SAMPLE_ROWS, sample};
+use super::groups::{GROUP_ROWS, GroupAt, GroupRows, Queries, SAMPLE_GROUPS, SAMPLE_ROWS, sample};
 use super::lists::{ListAt, Lists};
 use super::memory::NEAR_MAX;
 use super::nearest::Nearest;
@@ -15,8 +15,6 @@ use super::sample::{Neighbour, RowBuckets, RowDistances, budget_of, mean_of};
 use super::scan::{ScanWork, Scanner, Spend};
 use crate::collect::Key;
 
-/// Groups of the sample.
-const GROUPS: usize = 128;
 /// Rows that have neighbours, below which a sample says nothing.
 const ROWS_MIN: usize = 100;
 /// Lists near a group that its rows choose from, at least.
@@ -131,21 +129,26 @@ impl Tuning<'_> {
                 return Ok((Tuned { within_radius, ..tuned }, work));
             }
             // A walk over a graph finds other lists than the one before, and the bound is none of wider lists.
-            if lists == all {
-                break;
+            let mut lists = lists;
+            best = None;
+            while best.is_none() && lists < all {
+                lists = lists.saturating_mul(2).min(all);
+                let (found, took) = self.least(&examples, lists, recall)?;
+                work.add(took);
+                best = found;
             }
-            (best, _) = self.least(&examples, lists.saturating_mul(2).min(all), recall)?;
         }
         Ok((everything, work))
     }
 
     /// The sample with its true neighbours.
     fn examples(&self, groups: &[GroupAt]) -> Result<(Vec<Example>, ScanWork), JoinError> {
-        let count = groups.len().clamp(1, GROUPS) as u64; // CAST: widening
-        let chosen = sample(groups, GROUPS, SAMPLE_ROWS.div_ceil(count));
+        let count = groups.len().clamp(1, SAMPLE_GROUPS) as u64; // CAST: widening
+        let rows = SAMPLE_ROWS.div_ceil(count).min(GROUP_ROWS.into());
+        let chosen = sample(groups, SAMPLE_GROUPS, rows);
         // Each thread compares its share with all vectors at once.
-        let share = (GROUP_ROWS as usize * GROUPS / SAMPLE_ROWS as usize).max(1); // CAST: small constants
-        let share = chosen.len().div_ceil(self.threads).clamp(1, share);
+        let most = (u64::from(GROUP_ROWS) / rows) as usize; // CAST: at most the rows of a group
+        let share = chosen.len().div_ceil(self.threads).clamp(1, most);
         let shares: Vec<&[GroupAt]> = chosen.chunks(share).collect();
         let (examples, work) = self.each(&shares, |share, scanner| {
             let read = |group: &GroupAt| Ok((group.clone(), self.queries.rows(self.lists, group)?));
@@ -195,6 +198,9 @@ impl Tuning<'_> {
         };
         let rows: Vec<RowBuckets> =
             rows.iter().map(|(row, truth)| RowBuckets::of(row, truth, offset, sizes)).collect();
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(JoinError::Stopped { groups: 0 });
+        }
         let least = |squarings| {
             let budget = budget_of(&rows, squarings, recall)?;
             let reach = Reach { squarings, offset, budget };
