@@ -320,3 +320,23 @@ fn what_cannot_be_joined_is_refused() {
     let said = join(&own);
     assert!(said.contains("vectors-1: page 0: crc32c"), "{said}");
 }
+
+#[test]
+fn lists_that_values_share_are_looked_into() {
+    let built = Built::new("sift", 6000, "l2");
+    // Two large tenants, and 500 that share lists.
+    let tenant = |row: u32| if row.is_multiple_of(4) { 2 + row % 500 } else { row % 2 };
+    let lines = (0..6000).map(|row| format!("{{\"id\": {row}, \"tenant\": \"t{}\"}}\n", tenant(row)));
+    let [attributes, index, base] = ["tenants.jsonl", "index", "base"].map(|name| built.path(name));
+    fs::write(&attributes, lines.collect::<String>()).unwrap();
+    fs::remove_dir_all(&index).unwrap();
+    let by = ["--attributes", &attributes, "--partition-by", "tenant", "--no-calibrate", "--out", &index];
+    run(&[&["build", "--base", &base, "--input-format", "u8bin", "--metric", "l2"], &by[..]].concat());
+    built.own("all.ibin", &["--recall", "1"]);
+    let told = built.own("some.ibin", &["--recall", "0.9"]);
+    let (all, some) = (read(&built.path("all.ibin")), read(&built.path("some.ibin")));
+    let rows = all.1.iter().zip(&some.1);
+    let found = rows.map(|(exact, found)| found.iter().filter(|&&distance| distance <= exact[9]).count());
+    let recall = found.sum::<usize>() as f64 / 60_000.0;
+    assert!(recall > 0.88 && told["near_lists"].is_u64(), "{recall} {told}");
+}
