@@ -154,10 +154,10 @@ mod tests {
                 let bucket = (list * (37 + row % 5) + row) % BUCKETS;
                 of.counts[bucket] += 1;
                 of.vectors[bucket] += 10;
-                of.found[bucket] += u32::from((list + row) % 4 == 0);
+                of.found[bucket] += u32::from((list + row).is_multiple_of(4));
             }
             // One of each third row lies in no list that is near.
-            of.neighbours = of.found.iter().sum::<u32>() as usize + usize::from(row % 3 == 0);
+            of.neighbours = of.found.iter().sum::<u32>() as usize + usize::from(row.is_multiple_of(3));
             of
         };
         (0..200).map(one).collect()
