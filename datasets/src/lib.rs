@@ -26,7 +26,8 @@ pub use convert::{ConvertError, Info, Norms, ValueScan, convert, crop, info, sca
 pub use converted::Converted;
 pub use file::{
     AnswerWriter, Array, Contents, DocumentFileError, FileError, Format, IdFile, InFile, OutFile, RangeTruth,
-    Truth, TruthError, UnknownFormat, VectorFile, VectorWriter, contents, read_documents, write_file,
+    Truth, TruthError, UnknownFormat, VectorFile, VectorWriter, contents, read_documents, same_file,
+    write_file,
 };
 pub use fuse::{FuseError, FuseParams, fuse};
 pub use generate::{GenerateError, GenerateParams, Kind, generate, generate_rows};

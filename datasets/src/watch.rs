@@ -32,6 +32,11 @@ impl Watch<'static> {
 impl Watch<'_> {
     pub(crate) fn step(&self, done: u64, total: u64) -> Result<(), Stopped> {
         (self.progress)(done, total);
+        self.check()
+    }
+
+    /// Whether to go on, where there is no progress to tell.
+    pub(crate) fn check(&self) -> Result<(), Stopped> {
         if self.stop.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
     }
 }

@@ -1,6 +1,4 @@
 //! Which items a query is scored on before it is searched for.
-use std::collections::HashMap;
-
 use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
@@ -64,23 +62,25 @@ pub fn check_anchors(anchors: &[u64], items: usize) -> Result<(), CurError> {
     if anchors.is_empty() || anchors.len() > items {
         return Err(CurError::AnchorCount { found: anchors.len(), items });
     }
-    let mut seen = HashMap::with_capacity(anchors.len());
-    for (at, &anchor) in anchors.iter().enumerate() {
-        // CAST: widening
-        if anchor >= items as u64 {
-            return Err(CurError::AnchorRange { at, anchor, items });
-        }
-        if let Some(first) = seen.insert(anchor, at) {
-            return Err(CurError::AnchorTwice { anchor, first, second: at });
-        }
+    // CAST: widening
+    if let Some(at) = anchors.iter().position(|&anchor| anchor >= items as u64) {
+        return Err(CurError::AnchorRange { at, anchor: anchors[at], items });
     }
-    Ok(())
+    let mut order: Vec<usize> = (0..anchors.len()).collect();
+    order.sort_unstable_by_key(|&at| (anchors[at], at));
+    let alike = order.windows(2).filter(|pair| anchors[pair[0]] == anchors[pair[1]]);
+    match alike.min_by_key(|pair| pair[1]) {
+        Some(pair) => {
+            Err(CurError::AnchorTwice { anchor: anchors[pair[0]], first: pair[0], second: pair[1] })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Chooses anchor items, ascending.
 ///
 /// # Errors
-/// [`CurError::AnchorCount`], [`CurError::AnchorsAlike`], [`CurError::Stopped`].
+/// [`CurError::AnchorCount`], [`CurError::AnchorsAlike`], [`CurError::NoScores`], [`CurError::Stopped`].
 pub fn choose_anchors(
     scores: &ScoreMatrix,
     params: AnchorParams,
@@ -111,7 +111,10 @@ fn pivots(scores: &ScoreMatrix, count: usize, watch: Watch<'_>) -> Result<Vec<us
         watch.step(chosen.len() as u64, count as u64)?; // CAST: widening
         let largest = (0..items).max_by(|&a, &b| left[a].total_cmp(&left[b]).then(b.cmp(&a)));
         let Some(pivot) = largest.filter(|&item| left[item] > enough) else {
-            return Err(CurError::AnchorsAlike { found: chosen.len(), wanted: count });
+            return Err(match chosen.len() {
+                0 => CurError::NoScores,
+                found => CurError::AnchorsAlike { found, wanted: count },
+            });
         };
         let mut axis: Vec<f64> = (0..queries).map(|query| f64::from(scores.row(query)[pivot])).collect();
         // Twice, since what rounding leaves of the first pass is small beside the column, not beside its rest.

@@ -121,10 +121,15 @@ pub enum CurError {
         /// Bytes allowed.
         allowed: u64,
     },
-    /// All anchor items have the same score of 0 with all anchor queries: nothing can be told from them.
-    #[error("all scores on the anchor items are 0, choose other anchors")]
+    /// All anchor items, or all items where anchors are chosen, have a score of 0 with all anchor queries: nothing can be told from them.
+    #[error("all scores on the anchor items are 0; choose other anchors, or score other queries")]
     NoScores,
-    /// Scores so large or so small that their inverse is no number of single precision. Scale them.
+    /// A ridge so strong, or scores so large, that nothing of their inverse is left in single precision. Give a smaller ridge, or scale the scores.
+    #[error(
+        "the map of queries is 0 in single precision; give a smaller ridge, or scale the scores to about 1"
+    )]
+    Underflow,
+    /// Scores so small that their inverse does not fit single precision. Scale them.
     #[error(
         "the map of queries does not fit single precision; scale the scores to about 1, or give a larger ridge"
     )]

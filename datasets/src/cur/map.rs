@@ -77,7 +77,7 @@ impl CurParams {
 pub struct Learned {
     /// The map, learned from all anchor queries.
     pub map: CurMap,
-    /// The strength of its inverse.
+    /// The strength of its inverse. Of a rank what is used: no more singular values than are more than rounding.
     pub strength: Strength,
     /// What was tried on queries held back, the strongest first; nothing where the strength was given.
     pub tried: Vec<Tried>,
@@ -115,12 +115,18 @@ pub fn learn(
         }
     };
     let all: Vec<usize> = (0..scores.rows()).collect();
-    let inverse = Spectrum::of(&scores.picked(&all, &anchors))?.inverse(strength).transpose();
-    // A column is an anchor item. CAST: rounds, checked in the next line
+    let spectrum = Spectrum::of(&scores.picked(&all, &anchors), watch)?;
+    let strength = spectrum.used(strength);
+    let inverse = spectrum.inverse(strength).transpose();
+    // A column is an anchor item. CAST: rounds, checked in the next lines
     let values: Vec<f32> = inverse.iter().map(|&value| value as f32).collect();
-    if values.iter().any(|value| !value.is_finite()) || values.iter().all(|&value| value == 0.0) {
+    if values.iter().any(|value| !value.is_finite()) {
         return Err(CurError::Overflow);
     }
+    if values.iter().all(|&value| value == 0.0) {
+        return Err(CurError::Underflow);
+    }
+    watch.check()?;
     Ok(Learned { map: CurMap { dim: scores.rows(), values }, strength, tried })
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use nalgebra::{DMatrix, SymmetricEigen};
 
 use super::error::CurError;
+use crate::watch::Watch;
 
 /// Squared singular values below this share of the largest are rounding of scores in single precision.
 const ROUNDING: f64 = 1e-12;
@@ -37,15 +38,17 @@ pub(super) struct Spectrum {
 }
 
 impl Spectrum {
-    /// Of scores with a row for each anchor query.
+    /// Of scores with a row for each anchor query. Looks whether it is to stop at its begin and end, for the solver cannot.
     ///
     /// # Errors
-    /// [`CurError::NoScores`].
-    pub(super) fn of(scores: &DMatrix<f64>) -> Result<Spectrum, CurError> {
+    /// [`CurError::NoScores`], [`CurError::Stopped`].
+    pub(super) fn of(scores: &DMatrix<f64>, watch: Watch<'_>) -> Result<Spectrum, CurError> {
+        watch.check()?;
         let transposed = scores.transpose();
         let is_tall = scores.nrows() >= scores.ncols();
         let moments = if is_tall { &transposed * scores } else { scores * &transposed };
         let eigen = SymmetricEigen::new(moments);
+        watch.check()?;
         let side = eigen.eigenvalues.len();
         let mut order: Vec<usize> = (0..side).collect();
         order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]).then(a.cmp(&b)));
@@ -68,6 +71,14 @@ impl Spectrum {
         self.squared.partition_point(|&squared| squared > least)
     }
 
+    /// What a strength comes to: no more singular values than are more than rounding.
+    pub(super) fn used(&self, strength: Strength) -> Strength {
+        match strength {
+            Strength::Rank(rank) => Strength::Rank(rank.min(self.rank())),
+            Strength::Ridge(_) => strength,
+        }
+    }
+
     /// Vectors of queries, a row each, with these scores on the anchor items.
     pub(super) fn vectors(&self, scores: &DMatrix<f64>, strength: Strength) -> DMatrix<f64> {
         self.weighted(scores * &self.left, strength)
@@ -79,8 +90,8 @@ impl Spectrum {
     }
 
     fn weighted(&self, mut along: DMatrix<f64>, strength: Strength) -> DMatrix<f64> {
-        let (rank, ridge) = match strength {
-            Strength::Rank(rank) => (rank.min(self.rank()), 0.0),
+        let (rank, ridge) = match self.used(strength) {
+            Strength::Rank(rank) => (rank, 0.0),
             Strength::Ridge(ridge) => {
                 (self.rank(), ridge * self.squared.iter().sum::<f64>() / self.squared.len() as f64) // CAST: exact
             }

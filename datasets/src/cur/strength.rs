@@ -80,7 +80,7 @@ pub(super) fn try_strengths(
     let (held, taught) = queries.split_at(trial.held);
     let compared = ITEMS_COMPARED.min(scores.columns());
     let items = sample(&mut rng, scores.columns(), compared).into_vec();
-    let spectrum = Spectrum::of(&scores.picked(taught, anchors))?;
+    let spectrum = Spectrum::of(&scores.picked(taught, anchors), watch)?;
     let on_anchors = scores.picked(held, anchors);
     let kernel = BlockKernel::new(DType::F32, taught.len());
     let right = kernel.pack_right(&scores.item_bytes(taught, items.iter().copied()));
@@ -118,6 +118,7 @@ pub(super) fn try_strengths(
         }
         tried.push(Tried { strength, found: found as f64 / (held.len() * wanted) as f64 }); // CAST: exact
     }
+    watch.step(strengths.len() as u64, strengths.len() as u64)?; // CAST: widening
     Ok(tried)
 }
 

@@ -159,7 +159,17 @@ fn what_cannot_be_learned_from_is_refused() {
         let wrong = ScoreMatrix::new(3, vec![0.0, 1.0, 2.0, 3.0, value, 5.0], || "r".to_owned()).unwrap_err();
         assert!(wrong.to_string().starts_with("r: the score in row 1, column 1 is"), "{wrong}");
     }
+    for (strength, what) in [(1e300, "map of queries is 0"), (f64::MAX, "map of queries is 0")] {
+        let told = says(&four, ridge(strength));
+        assert!(told.contains(what) && told.contains("give a smaller ridge"), "{told}");
+    }
+    let tiny = all.picked(&(0..16).collect::<Vec<_>>(), &(0..40).collect::<Vec<_>>());
+    let tiny = tiny.transpose().iter().map(|&score| score as f32 * 1e-40).collect();
+    let tiny = ScoreMatrix::new(40, tiny, String::new).unwrap();
+    assert!(matches!(learn(&tiny, &four, &ridge(0.0), Watch::none()), Err(CurError::Overflow)));
     let zero = ScoreMatrix::new(40, vec![0.0; 640], String::new).unwrap();
+    let choice = AnchorParams { count: 4, choice: AnchorChoice::Pivoted, seed: 1 };
+    assert!(matches!(choose_anchors(&zero, choice, Watch::none()), Err(CurError::NoScores)));
     assert!(matches!(learn(&zero, &four, &PARAMS, Watch::none()), Err(CurError::NoScores)));
     // Four numbers explain all columns: no fifth anchor adds anything, and random ones are taken anyway.
     let low = scores(16, 40, 4, 0.0);
@@ -178,4 +188,39 @@ fn what_cannot_be_learned_from_is_refused() {
     )
     .unwrap_err();
     assert!(matches!(none, CurError::AnchorCount { found: 41, items: 40 }), "{none}");
+}
+
+#[test]
+fn a_rank_is_that_of_the_scores_at_most() {
+    let low = scores(16, 40, 4, 0.0);
+    let anchors: Vec<u64> = (0..8).collect();
+    let of = |rank| {
+        learn(&low, &anchors, &CurParams { strength: Some(Strength::Rank(rank)), ..PARAMS }, Watch::none())
+    };
+    assert_eq!(of(3).unwrap().strength, Strength::Rank(3));
+    assert_eq!(of(8).unwrap().strength, Strength::Rank(4));
+    assert_eq!(of(8).unwrap().map, of(4).unwrap().map);
+}
+
+#[test]
+fn learning_stops_whatever_the_strength() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let all = scores(16, 40, 4, 0.1);
+    let given = |strength| CurParams { strength, ..PARAMS };
+    for strength in [Some(Strength::Ridge(0.1)), Some(Strength::Rank(2)), None] {
+        let stop = AtomicBool::new(true);
+        let watch = Watch { progress: &|_, _| {}, stop: &stop };
+        let told = learn(&all, &[1, 2, 3, 4], &given(strength), watch);
+        assert!(matches!(told, Err(CurError::Stopped(_))), "{strength:?}: {told:?}");
+    }
+    // Stopped by the last trial, before the map is made; and before the first trial nothing is tried.
+    let stop = AtomicBool::new(false);
+    let end = |done, total| stop.store(done == total, Ordering::Relaxed);
+    let told = learn(&all, &[1, 2, 3, 4], &given(None), Watch { progress: &end, stop: &stop });
+    assert!(matches!(told, Err(CurError::Stopped(_))), "{told:?}");
+    let stop = AtomicBool::new(true);
+    let never = |_, _| panic!("nothing is to be tried");
+    let told = learn(&all, &[1, 2, 3, 4], &given(None), Watch { progress: &never, stop: &stop });
+    assert!(matches!(told, Err(CurError::Stopped(_))), "{told:?}");
 }

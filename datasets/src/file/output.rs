@@ -10,10 +10,11 @@ use spandrel_io::{FileWriter, Naming, Sink, sync_name};
 /// Symbolic links followed: the limit of Linux.
 const LINKS_MAX: usize = 40;
 
-/// Whether two names are those of one file, which need not be there yet.
-pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
+/// Whether two names are those of one file, which need not be there yet. Links are followed.
+pub fn same_file(a: &Path, b: &Path) -> bool {
     let resolved = |path: &Path| -> io::Result<PathBuf> {
         std::fs::canonicalize(path).or_else(|_| {
+            let path = linked(path)?;
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let folder = std::fs::canonicalize(folder.unwrap_or(Path::new(".")))?;
             Ok(folder.join(path.file_name().unwrap_or_default()))

@@ -1,10 +1,13 @@
 """Searches whose answers a scorer decides, as both clients make them. They differ in the calling alone."""
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import inspect
+import operator
 import time
-from typing import Any, Awaitable, Callable, Dict, Iterator, Optional, Tuple, Union
+from typing import Any, Awaitable, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -93,21 +96,32 @@ class Scoring:
         except Exception as error:
             raise self._kept(_errors.scorer_failed(f"the scorer failed: {error!r}")) from error
 
-    async def call_async(self, ids: npt.NDArray[Any]) -> Any:
-        """As `call`; what the scorer gives may have to be waited for."""
+    async def call_async(self, ids: npt.NDArray[Any], deadline: float) -> Any:
+        """As `call`; what the scorer gives may have to be waited for, until the deadline."""
         given = self.call(ids)
         if not inspect.isawaitable(given):
             return given
+        task = asyncio.ensure_future(given)
         try:
-            return await given
-        except Exception as error:
+            await asyncio.wait({task}, timeout=max(0.0, deadline - time.monotonic()))
+            is_done = task.done()
+        finally:
+            task.cancel()
+        if not is_done:
+            raise self._kept(_errors.too_late())
+        if task.cancelled():
+            raise self._kept(_errors.scorer_failed("the scorer failed: it was cancelled"))
+        error = task.exception()
+        if isinstance(error, Exception):
             raise self._kept(_errors.scorer_failed(f"the scorer failed: {error!r}")) from error
+        return task.result()
 
     def take(self, ids: npt.NDArray[Any], given: Any) -> None:
         """Takes what the scorer gave for some ids; nothing of it where one is wrong."""
         try:
             scores = np.asarray(given, np.float64)
-        except (TypeError, ValueError) as error:
+        except Exception as error:
+            # What a type of arrays raises is its own choice: torch raises RuntimeError.
             raise self._kept(_errors.scorer_failed(f"the scorer gave no array of numbers: {error}")) from error
         if scores.shape != ids.shape:
             message = f"the scorer gave scores of shape {scores.shape} for {len(ids)} items, expected {ids.shape}"
@@ -128,8 +142,8 @@ class Scoring:
         # What is known matches a filter where the search has found it.
         allowed = [id for id in self._scores if self._options.filter is None or id in found]
         best = sorted(allowed, key=lambda id: (-self._scores[id], id))[: self._k]
-        wide = any(id >= 1 << 63 for id in best)
-        ids = np.full(self._k, (1 << 64) - 1 if wide else -1, np.uint64 if wide else np.int64)
+        dtype = _dtype_of(best)
+        ids = np.full(self._k, -1 if dtype == np.int64 else (1 << 64) - 1, dtype)
         distances, scores = np.full(self._k, np.nan, np.float32), np.full(self._k, np.nan)
         estimated, indexes = np.zeros(self._k, np.bool_), np.full(self._k, -1, np.int64)
         for at, id in enumerate(best):
@@ -153,9 +167,36 @@ class Scoring:
             indexes=None if candidates.indexes is None else indexes.reshape(shape),
         )
 
+    @contextlib.contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Gives what has a score to an error of the search for candidates."""
+        try:
+            yield
+        except _errors.SpandrelError as error:
+            self._kept(error)
+            raise
+
     def _kept(self, error: _errors.SpandrelError) -> _errors.SpandrelError:
-        error.scored = (np.array(list(self._scores)), np.array(list(self._scores.values()), np.float64))
+        ids = np.array(list(self._scores), _dtype_of(self._scores))
+        error.scored = (ids, np.array(list(self._scores.values()), np.float64))
         return error
+
+
+def _dtype_of(ids: Iterable[int]) -> npt.DTypeLike:
+    """What ids are in arrays, as in `Answers`. Left alone, numpy makes float64 of ids below and from 2^63."""
+    return np.uint64 if any(id >= 1 << 63 for id in ids) else np.int64
+
+
+def _ids_of(given: npt.ArrayLike) -> List[int]:
+    """Ids of an array or a list. A list is taken number by number, for numpy rounds what no type of integers holds."""
+    try:
+        array = np.asarray(given) if hasattr(given, "dtype") else np.asarray(given, object)
+        ids = array.reshape(-1).tolist()
+        if any(isinstance(id, bool) for id in ids):
+            raise TypeError("bool")
+        return [operator.index(id) for id in ids]
+    except Exception as error:
+        raise _errors.wrong_field("known", f"ids of known items are no integers: {error}") from error
 
 
 def _known(known: Optional[Known]) -> Dict[int, float]:
@@ -163,16 +204,19 @@ def _known(known: Optional[Known]) -> Dict[int, float]:
     if known is None:
         return {}
     wrong = _errors.wrong_field
-    given, scores = np.asarray(known[0]).reshape(-1), np.asarray(known[1], np.float64).reshape(-1)
-    if len(given) and not np.issubdtype(given.dtype, np.integer):
-        raise wrong("known", f"ids of known items are {given.dtype}, expected integers")
+    given = _ids_of(known[0])
+    try:
+        scores = np.asarray(known[1], np.float64).reshape(-1)
+    except Exception as error:
+        raise wrong("known", f"scores of known items are no array of numbers: {error}") from error
     if len(given) != len(scores):
         raise wrong("known", f"{len(given)} known items and {len(scores)} scores, expected equal numbers")
     by_id: Dict[int, float] = {}
-    for id, score in zip(given.tolist(), scores.tolist()):
+    for id, score in zip(given, scores.tolist()):
         if id in by_id:
             raise wrong("known", f"item {id} is given twice among those that are known")
-        if id < 0 or not np.isfinite(score):
-            raise wrong("known", f"item {id} with score {score}, expected an id of 0 or more and a finite number")
+        # 2^64 - 1 stands for none.
+        if not 0 <= id < (1 << 64) - 1 or not np.isfinite(score):
+            raise wrong("known", f"item {id} with score {score}, expected an id from 0 to 2^64 - 2 and a finite number")
         by_id[id] = score
     return by_id

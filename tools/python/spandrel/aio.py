@@ -76,13 +76,15 @@ class AsyncClient:
         index: Union[str, Indexes, None] = None,
         timeout: Optional[float] = None,
     ) -> Answers:
-        """As `Client.search`. What `scorer` gives may be awaitable; a scorer that computes should be, and do so in a thread."""
+        """As `Client.search`. What `scorer` gives may be awaitable; a scorer that computes should be, and do so in a thread.
+        It is waited for until `timeout` is over. A task that is cancelled meanwhile loses what was scored, which an error would have."""
         scoring, deadline = scoring_of(queries, k, options, scorer, budget, known, batch), self._calls.deadline(timeout)
         if scoring is None:
             return await self._run(self._calls.search(queries, k, options, index, column_queries), timeout)
-        found = await self._run(self._calls.search(queries, scoring.budget, options, index, column_queries), timeout)
+        with scoring.keeping():
+            found = await self._run(self._calls.search(queries, scoring.budget, options, index, column_queries), timeout)
         for ids in scoring.batches(found, deadline):
-            scoring.take(ids, await scoring.call_async(ids))
+            scoring.take(ids, await scoring.call_async(ids, deadline))
         return scoring.answers(found)
 
     async def search_documents(

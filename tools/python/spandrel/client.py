@@ -91,7 +91,8 @@ class Client:
         scoring, deadline = scoring_of(queries, k, options, scorer, budget, known, batch), self._calls.deadline(timeout)
         if scoring is None:
             return self._run(self._calls.search(queries, k, options, index, column_queries), timeout)
-        found = self._run(self._calls.search(queries, scoring.budget, options, index, column_queries), timeout)
+        with scoring.keeping():
+            found = self._run(self._calls.search(queries, scoring.budget, options, index, column_queries), timeout)
         for ids in scoring.batches(found, deadline):
             scoring.take(ids, scoring.call(ids))
         return scoring.answers(found)

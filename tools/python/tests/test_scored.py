@@ -21,6 +21,13 @@ def best_of(ids, k):
     return ids[np.lexsort((ids, -score_of(ids)))][:k]
 
 
+class Unreadable:
+    """As a tensor of another device, which raises what it likes when it is made an array."""
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("on another device")
+
+
 class Scored(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -98,6 +105,7 @@ class Scored(unittest.TestCase):
             (lambda scores: np.where(scores == scores[4], np.nan, scores), f"the score of item {near.ids[24]} is nan"),
             (lambda scores: scores + np.inf, "is inf"),
             (lambda scores: ["a"] * 20, "no array of numbers"),
+            (lambda scores: Unreadable(), "no array of numbers: on another device"),
             (lambda scores: None, "shape ()"),
         ):
             with self.assertRaises(spandrel.ScorerFailed) as raised:
@@ -113,6 +121,70 @@ class Scored(unittest.TestCase):
             self.assertEqual((sum(asked), again.scored.tolist()), (30, [50]))
             np.testing.assert_array_equal(again.ids, best_of(near.ids, 5))
         self.assertIsInstance(raised.exception.__cause__, (TypeError, ValueError, type(None)))
+
+    def test_ids_of_all_64_bits_are_kept(self):
+        def failing(ids):
+            raise RuntimeError("no model")
+
+        def kept_of(known):
+            with self.assertRaises(spandrel.ScorerFailed) as raised:
+                self.client.search(self.query, 5, EXACT, scorer=failing, budget=50, known=known)
+            return raised.exception.scored
+
+        large = [3, (1 << 63) + 1, (1 << 64) - 2]
+        for given in (large, np.array(large, np.uint64), [np.uint64(id) for id in large]):
+            ids, scores = kept_of((given, [1.0, 2.0, 3.0]))
+            self.assertEqual((ids.tolist(), ids.dtype, scores.tolist()), (large, np.uint64, [1.0, 2.0, 3.0]))
+            again = kept_of((ids, scores))
+            np.testing.assert_array_equal(again[0], ids)
+        for known in (None, ([], []), (np.zeros(0), np.zeros(0))):
+            ids, scores = kept_of(known)
+            self.assertEqual((ids.dtype, len(ids), len(scores)), (np.int64, 0, 0))
+            self.assertEqual(len(kept_of((ids, scores))[0]), 0)
+        answers = self.client.search(self.query, 3, EXACT, scorer=score_of, budget=3, known=(large, [1.0, 2.0, 3.0]))
+        self.assertEqual((answers.ids.tolist(), answers.ids.dtype), (large[::-1], np.uint64))
+
+    def test_a_search_that_fails_loses_nothing(self):
+        known = ([5, 1 << 63], [1.0, 2.0])
+        given = {"scorer": score_of, "budget": 50, "known": known, "index": "none"}
+
+        async def search():
+            async with spandrel.AsyncClient(self.server.address) as client:
+                await client.search(self.query, 5, **given)
+
+        for call in (lambda: self.client.search(self.query, 5, **given), lambda: asyncio.run(search())):
+            with self.assertRaises(spandrel.NotFound) as raised:
+                call()
+            ids, scores = raised.exception.scored
+            self.assertEqual((ids.tolist(), scores.tolist()), known)
+
+    def test_an_item_of_several_indexes_is_scored_once(self):
+        flags = ["--index", f"a={made().index}", "--index", f"b={made().index}"]
+        near = self.client.search(self.query, 200, EXACT)
+        far = int(np.setdiff1d(np.arange(VECTORS), near.ids)[0])
+        with Server(*flags) as server, spandrel.Client(server.address) as client:
+            for duplicates, items in (("keep", 25), ("best", 50)):
+                asked = []
+
+                def scorer(ids):
+                    asked.extend(ids.tolist())
+                    return score_of(ids)
+
+                indexes = spandrel.Indexes(["b", "a"], duplicates=duplicates)
+                candidates = client.search(self.query, 50, EXACT, index=indexes).ids.tolist()
+                expected = list(dict.fromkeys(candidates))
+                self.assertEqual((len(candidates), len(expected)), (50, items))
+                # The budget is the number of candidates: an item that is kept twice is two of them.
+                answers = client.search(self.query, 7, EXACT, scorer=scorer, budget=50, index=indexes)
+                self.assertEqual(asked, expected)
+                np.testing.assert_array_equal(answers.ids, best_of(expected, 7))
+                np.testing.assert_array_equal(answers.indexes, np.zeros(7))
+                self.assertEqual((answers.indexes.shape, answers.unlike.tolist()), ((7,), [0]))
+                self.assertEqual(answers.scored.tolist(), [len(expected)])
+                # What the search did not find is of no index.
+                known = {"budget": 50, "known": ([far], [1e6]), "index": indexes}
+                answers = client.search(self.query, 3, EXACT, scorer=score_of, **known)
+                self.assertEqual((answers.ids[0], answers.indexes.tolist()), (far, [-1, 0, 0]))
 
     def test_the_time_is_looked_at_between_batches(self):
         def slow(ids):
@@ -141,6 +213,11 @@ class Scored(unittest.TestCase):
             ({**given, "known": ([1], [np.nan])}, "known"),
             ({**given, "known": ([-1], [1.0])}, "known"),
             ({**given, "known": ([1.5], [1.0])}, "known"),
+            ({**given, "known": ([True], [1.0])}, "known"),
+            ({**given, "known": ([(1 << 64) - 1], [1.0])}, "known"),
+            ({**given, "known": ([[1], [2, 3]], [1.0])}, "known"),
+            ({**given, "known": (np.array([1.0]), [1.0])}, "known"),
+            ({**given, "known": ([1], ["a"])}, "known"),
             ({**given, "known": (range(51), np.ones(51))}, "budget"),
         ):
             with self.assertRaises(spandrel.InvalidArgument) as raised:
@@ -171,6 +248,49 @@ class Scored(unittest.TestCase):
 
         near = self.client.search(self.query, 50, EXACT)
         asyncio.run(all_of_it())
+
+    def test_asyncio_waits_for_a_scorer_until_the_time_is_over(self):
+        begun, ended = [], []
+
+        async def hanging(ids):
+            begun.append(len(ids))
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("cancelled")
+                begun.clear()
+
+        async def late(ids):
+            raise asyncio.TimeoutError("of the scorer itself")
+
+        async def cancelled(ids):
+            raise asyncio.CancelledError
+
+        async def all_of_it():
+            async with spandrel.AsyncClient(self.server.address) as client:
+                begin = time.monotonic()
+                with self.assertRaises(spandrel.DeadlineExceeded) as raised:
+                    known = {"known": ([7, 1 << 63], [1.0, 2.0])}
+                    await client.search(self.query, 5, EXACT, scorer=hanging, budget=50, timeout=0.5, **known)
+                self.assertLess(time.monotonic() - begin, 10)
+                self.assertEqual(raised.exception.scored[0].tolist(), [7, 1 << 63])
+                await asyncio.sleep(0)
+                self.assertEqual(ended, ["cancelled"])
+                for scorer in (late, cancelled):
+                    with self.assertRaises(spandrel.ScorerFailed) as raised:
+                        await client.search(self.query, 5, EXACT, scorer=scorer, budget=50)
+                    self.assertEqual(len(raised.exception.scored[0]), 0)
+                # Cancelled while its scorer is waited for, which ends with it.
+                search = asyncio.ensure_future(client.search(self.query, 5, EXACT, scorer=hanging, budget=50))
+                while not begun:
+                    await asyncio.sleep(0.01)
+                search.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await search
+                await asyncio.sleep(0)
+                self.assertEqual(ended, ["cancelled"] * 2)
+
+        asyncio.run(asyncio.wait_for(all_of_it(), 60))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ use super::ceiling;
 use super::column::{ColumnFit, ColumnQueriesArgs};
 use super::disk;
 use super::documents::{self, Beside, DocumentExamples, DocumentSweep, QueryDocumentsArgs};
+use super::file_names::FileNames;
 use super::filter::{Compiler, FilterArgs};
 use super::input::InputArgs;
 use super::measure::{self, Examples, Pruning, Sweep, cross};
@@ -148,6 +149,15 @@ pub(super) fn refuse(args: &BenchArgs) -> anyhow::Result<()> {
         is_explained: args.stages,
         is_estimated: args.places.distances == Distances::Any,
     })?;
+    FileNames::default()
+        .read("--queries", args.queries.as_deref())
+        .read("--query-documents", args.documents.query_documents.as_deref())
+        .read("--truth", args.truth.as_deref())
+        .read("--ids", args.ids.as_deref())
+        .read("--filters", args.filter.filters.as_deref())
+        .written("--json", args.json.as_deref())
+        .written("--html", args.html.as_deref())
+        .check()?;
     Ok(args.attention.refuse(args.places.distances)?)
 }
 

@@ -12,6 +12,7 @@ use spandrel_datasets::{FileError, Format, IdFile, OutFile, Truth};
 use spandrel_index::DType;
 
 use super::data::watched_of;
+use super::file_names::FileNames;
 use super::input::InputArgs;
 use super::shape::memory_default;
 use crate::figures::units;
@@ -126,11 +127,19 @@ struct Checked<'a> {
 
 fn check<'a>(scores: &Path, memory: u64, args: &'a CurArgs) -> anyhow::Result<Checked<'a>> {
     let (items_out, map_out) = (vectors_out(args.items_out.as_ref())?, vectors_out(args.map_out.as_ref())?);
-    if items_out.path == map_out.path {
-        return Err(UsageError("--items-out and --map-out name one file, expected two".to_owned()).into());
-    }
+    let given = match &args.anchors {
+        Some(Anchors::File(path)) => Some(path.as_path()),
+        _ => None,
+    };
+    FileNames::default()
+        .read("--scores", scores)
+        .read("--anchors", given)
+        .written("--items-out", items_out.path)
+        .written("--map-out", map_out.path)
+        .written("--anchors-out", args.anchors_out.as_deref())
+        .check()?;
     let file = ScoreFile::open(args.input.of(scores))?;
-    let (given, count) = match args.anchors.as_ref() {
+    let (ids, count) = match args.anchors.as_ref() {
         Some(Anchors::File(path)) if args.anchors_out.is_some() => {
             let path = path.display();
             return Err(UsageError(format!(
@@ -140,14 +149,8 @@ fn check<'a>(scores: &Path, memory: u64, args: &'a CurArgs) -> anyhow::Result<Ch
         }
         Some(Anchors::File(path)) => {
             let ids = IdFile::open(path)?;
-            // Before any is read.
             let count = usize::try_from(ids.len()).unwrap_or(usize::MAX);
-            if count > file.columns() {
-                return Err(CurError::AnchorCount { found: count, items: file.columns() }.into());
-            }
-            let given = ids.read_all()?;
-            check_anchors(&given, file.columns())?;
-            (Some(given), count)
+            (Some(ids), count)
         }
         Some(&Anchors::Count(count)) => {
             let format = args.anchors_out.as_deref().map(Format::of);
@@ -156,8 +159,6 @@ fn check<'a>(scores: &Path, memory: u64, args: &'a CurArgs) -> anyhow::Result<Ch
                     "anchors are to be chosen: expected --anchors-out with a file ending in .ibin or .npy";
                 return Err(UsageError(message.to_owned()).into());
             }
-            let anchors = AnchorParams { count, choice: args.anchor_choice, seed: args.seed };
-            anchors.check(file.rows(), file.columns())?;
             (None, count)
         }
         None => return Err(UsageError("expected --anchors".to_owned()).into()),
@@ -169,7 +170,17 @@ fn check<'a>(scores: &Path, memory: u64, args: &'a CurArgs) -> anyhow::Result<Ch
     if needed > memory {
         return Err(CurError::Memory { needed, allowed: memory }.into());
     }
+    // Numbers of anchors are read once their count and memory are checked.
+    let given = ids.map(|ids| ids.read_all()).transpose()?;
+    match &given {
+        Some(given) => check_anchors(given, file.columns())?,
+        None => anchor_params(count, args).check(file.rows(), file.columns())?,
+    }
     Ok(Checked { file, items_out, map_out, given, count, params })
+}
+
+fn anchor_params(count: usize, args: &CurArgs) -> AnchorParams {
+    AnchorParams { count, choice: args.anchor_choice, seed: args.seed }
 }
 
 fn learn_from(scores: &Path, memory: u64, args: &CurArgs, session: &Session) -> anyhow::Result<()> {
@@ -179,11 +190,7 @@ fn learn_from(scores: &Path, memory: u64, args: &CurArgs, session: &Session) -> 
     let anchors = match given {
         Some(given) => given,
         None => watched_of(session, "choosing", "anchors", |watch| {
-            choose_anchors(
-                &scores,
-                AnchorParams { count, choice: args.anchor_choice, seed: args.seed },
-                watch,
-            )
+            choose_anchors(&scores, anchor_params(count, args), watch)
         })?,
     };
     let learned =
@@ -202,7 +209,7 @@ fn learn_from(scores: &Path, memory: u64, args: &CurArgs, session: &Session) -> 
     let (items_path, map_path) = (items_out.path, map_out.path);
     let mut text =
         format!("{}: {} items of {} x f32\n", items_path.display(), units::count(items), scores.rows());
-    text += &format!("{}: {}\n", map_path.display(), told(&learned));
+    text += &format!("{}: {}\n", map_path.display(), told(&learned, args.rank));
     if let (Some(out), Some(choice)) = (&args.anchors_out, chosen_by) {
         text += &format!("{}: {} anchor items, {choice}\n", out.display(), anchors.len());
     }
@@ -228,10 +235,13 @@ fn strength_json(strength: Strength) -> Value {
     }
 }
 
-/// What was learned, in a line.
-fn told(learned: &Learned) -> String {
+/// What was learned, in a line; `asked` is `--rank`.
+fn told(learned: &Learned, asked: Option<usize>) -> String {
     let (map, strength) = (&learned.map, learned.strength);
-    let shape = format!("{} anchor items x {} anchor queries, {strength}", map.anchors(), map.dim());
+    let mut shape = format!("{} anchor items x {} anchor queries, {strength}", map.anchors(), map.dim());
+    if let Some(asked) = asked.filter(|&asked| strength != Strength::Rank(asked)) {
+        shape += &format!(" of the {asked} asked for: all other singular values are rounding");
+    }
     let found = |of| learned.tried.iter().find(|tried| tried.strength == of).map(|tried| tried.found);
     match (found(strength), found(Strength::Ridge(0.0))) {
         (Some(best), Some(plain)) => format!(
@@ -243,8 +253,13 @@ fn told(learned: &Learned) -> String {
 
 fn make_queries(scores: &Path, memory: u64, args: &CurArgs, session: &Session) -> anyhow::Result<()> {
     let out = vectors_out(args.queries_out.as_ref())?;
-    let scores = ScoreFile::open(args.input.of(scores))?;
     let path = args.map.as_deref().unwrap_or(Path::new(""));
+    FileNames::default()
+        .read("--query-scores", scores)
+        .read("--map", path)
+        .written("--queries-out", out.path)
+        .check()?;
+    let scores = ScoreFile::open(args.input.of(scores))?;
     let map = CurMap::read(path.into(), memory)?;
     map.check_scores(&scores)?;
     let queries = watched_of(session, "writing", "queries", |watch| map.write_queries(&scores, out, watch))?;

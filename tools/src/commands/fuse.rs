@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 use spandrel_datasets::{Format, FuseError, FuseParams, OutFile, Truth, fuse};
 
+use super::file_names::FileNames;
 use crate::figures::units;
 use crate::{Advised, Session, UsageError};
 
@@ -45,6 +46,8 @@ pub(super) fn run(args: &FuseArgs, session: &Session) -> anyhow::Result<()> {
             format!("{path}: a file of format {format}, expected one ending in .ibin, .ivecs or .npy");
         return Err(UsageError(message).into());
     }
+    let names = args.files.iter().fold(FileNames::default(), |names, path| names.read("FILE", &**path));
+    names.written("--out", &*args.out).check()?;
     let open = |path: &PathBuf| Truth::open(path).with_context(|| format!("reading {}", path.display()));
     let files = args.files.iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
     let params = FuseParams {

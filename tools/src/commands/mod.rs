@@ -16,6 +16,7 @@ mod defaults;
 pub mod demo;
 mod disk;
 mod documents;
+mod file_names;
 pub mod filter;
 pub mod fuse;
 mod ids;

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::file_names::FileNames;
 use crate::report::{Comparison, json, memory_qps_svg, page, recall_qps_svg, text};
 use crate::{Advised, Session, write_file};
 
@@ -33,6 +34,12 @@ pub struct ReportArgs {
 /// # Errors
 /// Files that cannot be read or hold no operating points, and output that cannot be written.
 pub(super) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<()> {
+    let names = args.files.iter().fold(FileNames::default(), |names, path| names.read("FILE", &**path));
+    names
+        .written("--html", args.html.as_deref())
+        .written("--svg", args.svg.as_deref())
+        .written("--memory-svg", args.memory_svg.as_deref())
+        .check()?;
     let comparison = Comparison::load(&args.files)?;
     if let Some(path) = &args.html {
         write_file(path, page(&comparison).as_bytes())?;

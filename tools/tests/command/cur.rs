@@ -138,16 +138,45 @@ fn what_cannot_be_learned_from_is_refused_before_anything_is_written() {
         assert!(text(&refused.stderr).contains(says), "{flags:?}: {}", text(&refused.stderr));
         assert_eq!(refused.status.code(), Some(code), "{flags:?}: {}", text(&refused.stderr));
     }
-    let same = spandrel(
-        &[&["cur", "--scores", &scores, "--items-out", &map, "--map-out", &map], &four[..]].concat(),
-    );
-    assert!(text(&same.stderr).contains("name one file, expected two"), "{}", text(&same.stderr));
+    // Before anything is read, and by any name of it.
+    let beside = path("./items.fbin");
+    let zero = path("zero.fbin");
+    fbin(&zero, 30, std::iter::repeat_n(0.0, 30 * 20));
+    let same: [(&[&str], &str); 6] = [
+        (&["--items-out", &map, "--map-out", &map, "--anchors", &twice], "--items-out and --map-out"),
+        (&["--items-out", &scores, "--map-out", &map, "--anchors", &twice], "--scores and --items-out"),
+        (&["--items-out", &items, "--map-out", &scores, "--anchors", &twice], "--scores and --map-out"),
+        (
+            &["--items-out", &items, "--map-out", &map, "--anchors", "4", "--anchors-out", &scores],
+            "--scores and --anchors-out",
+        ),
+        (
+            &["--items-out", &items, "--map-out", &map, "--anchors", "4", "--anchors-out", &map],
+            "--map-out and --anchors-out",
+        ),
+        (&["--items-out", &items, "--map-out", &beside, "--anchors", &twice], "--items-out and --map-out"),
+    ];
+    let before = fs::read(&scores).unwrap();
+    for (flags, says) in same {
+        let refused = spandrel(&[&["cur", "--scores", &scores], flags].concat());
+        let said = text(&refused.stderr);
+        assert!(said.contains(&format!("{says} name one file")) && said.contains("expected two"), "{said}");
+        assert_eq!(refused.status.code(), Some(2));
+    }
+    assert_eq!(fs::read(&scores).unwrap(), before);
+    let refused = spandrel(&[&["cur", "--scores", &zero], &out[..], &four[..]].concat());
+    let said = text(&refused.stderr);
+    assert!(said.contains("all scores on the anchor items are 0; choose other anchors"), "{said}");
     for made in [&items, &map, &anchors_out] {
         assert!(!fs::exists(made).unwrap(), "{made}");
     }
     // A map of four anchor items takes four scores of each query.
     run(&[&["cur", "--scores", &scores, "--ridge", "0.1"], &out[..], &four[..]].concat());
     let queries = path("queries.fbin");
+    for (input, flag) in [(&scores, "--query-scores"), (&map, "--map")] {
+        let refused = spandrel(&["cur", "--query-scores", &scores, "--map", &map, "--queries-out", input]);
+        assert!(text(&refused.stderr).contains(&format!("{flag} and --queries-out name one file")), "{flag}");
+    }
     let refused = spandrel(&["cur", "--query-scores", &scores, "--map", &map, "--queries-out", &queries]);
     let said = text(&refused.stderr);
     assert!(said.contains("30 scores for each query, the map takes 4, one for each anchor item"), "{said}");
@@ -155,4 +184,23 @@ fn what_cannot_be_learned_from_is_refused_before_anything_is_written() {
         ["cur", "--query-scores", &scores, "--map", &map, "--queries-out", &queries, "--memory", "100"];
     assert!(text(&spandrel(&small).stderr).contains("640 bytes of memory are needed, 100 allowed"));
     assert!(!fs::exists(&queries).unwrap());
+}
+
+#[test]
+fn the_rank_that_is_used_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [scores, items, map, anchors] = ["s.fbin", "items.fbin", "map.fbin", "anchors.ibin"].map(path);
+    // Each query scores two kinds of items.
+    fbin(&scores, 30, (0..30 * 20).map(|at| if at % 2 == 0 { (at / 30) as f32 } else { 1.0 }));
+    let learn = ["cur", "--scores", &scores, "--items-out", &items, "--map-out", &map];
+    let learn =
+        [&learn[..], &["--anchors", "5", "--anchor-choice", "random", "--anchors-out", &anchors]].concat();
+    let said = run(&[&learn[..], &["--rank", "4"]].concat());
+    assert!(said.contains("rank 2 of the 4 asked for"), "{said}");
+    let told: Value =
+        serde_json::from_str(&run(&[&learn[..], &["--rank", "4", "--format", "json"]].concat())).unwrap();
+    assert_eq!(told["map"]["strength"]["rank"], 2);
+    let said = run(&[&learn[..], &["--rank", "1"]].concat());
+    assert!(said.contains("rank 1") && !said.contains("asked for"), "{said}");
 }

@@ -24,6 +24,65 @@ fn wrong_usage_ends_with_2() {
     }
 }
 
+/// A file that is read would be lost, or one of two outputs.
+#[test]
+fn no_command_writes_over_its_own_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [a, beside, b, tags] = ["a.ibin", "./a.ibin", "b.ibin", "t.jsonl"].map(path);
+    fs::write(&a, "whole").unwrap();
+    let cases: [(&[&str], &str); 12] = [
+        (&["fuse", &b, &a, "--out", &beside], "FILE and --out"),
+        (&["join", "--index", "i", "--queries", &a, "--out", &a], "--queries and --out"),
+        (&["query", "--index", "i", "--queries", &a, "--out", &beside], "--queries and --out"),
+        (&["query", "--index", "i", "--queries", &b, "--filters", &a, "--out", &a], "--filters and --out"),
+        (
+            &["data", "truth", "--base", &a, "--queries", &b, "--metric", "l2", "--out", &a],
+            "--base and --out",
+        ),
+        (
+            &["data", "truth", "--base", &b, "--queries", &a, "--metric", "l2", "--out", &a, "--radius", "1"],
+            "--queries and --out",
+        ),
+        (&["data", "generate", "labels", "--base", &tags, "--tags", "3", "--out", &tags], "--base and --out"),
+        (
+            &[
+                "data",
+                "generate",
+                "labels",
+                "--base",
+                &b,
+                "--tags",
+                "3",
+                "--out",
+                &tags,
+                "--queries",
+                &a,
+                "--filters-out",
+                &tags,
+            ],
+            "--out and --filters-out",
+        ),
+        (&["report", &a, "--svg", &a], "FILE and --svg"),
+        (&["report", &b, "--svg", &a, "--html", &beside], "--html and --svg"),
+        (&["bench", "--index", "i", "--queries", &b, "--truth", &a, "--json", &a], "--truth and --json"),
+        (
+            &["bench", "--index", "i", "--queries", &b, "--truth", &b, "--json", &a, "--html", &beside],
+            "--json and --html",
+        ),
+    ];
+    for (args, says) in cases {
+        let output = spandrel(args);
+        assert!(
+            text(&output.stderr).contains(&format!("{says} name one file")),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+    }
+    assert_eq!(fs::read(&a).unwrap(), b"whole");
+}
+
 #[test]
 fn other_words_for_a_command_name_it() {
     for (word, command) in [("search", "query"), ("info", "inspect"), ("queri", "query")] {

@@ -1,5 +1,6 @@
 //! Why a scored search gave no answer.
 use std::error::Error;
+use std::fmt;
 
 use super::scorer::ScoredItem;
 use crate::SearchError;
@@ -68,12 +69,23 @@ pub enum ScoreError {
 
 /// A scored search that gave no answer, with what was scored all the same: calls that were paid for are not lost. Given as
 /// [`ScoredParams::known`](crate::ScoredParams::known) of the next search, they are not made again.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
+#[derive(Debug)]
 pub struct ScoreFailure {
     /// Why.
-    #[source]
     pub error: ScoreError,
     /// What was scored before, what was known among it; of a batch with a wrong score nothing.
     pub scored: Vec<ScoredItem>,
+}
+
+impl fmt::Display for ScoreFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Error for ScoreFailure {
+    // It speaks for `error`, which a chain would say once more.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
 }

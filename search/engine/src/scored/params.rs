@@ -18,6 +18,9 @@ pub struct ScoredParams {
     /// What the caller has scored already, as anchor items: each once, with a finite score. The scorer is not asked for these again. Without a
     /// filter all of them may be answers, with one those that the search finds.
     pub known: Vec<ScoredItem>,
+    /// Whether candidates were searched with a filter: for [`score_answer`](crate::score_answer), since an answer of several indexes need
+    /// not tell. [`Engine::search_scored`](crate::Engine::search_scored) knows by its own parameters.
+    pub is_filtered: bool,
     /// When to give up: looked at before each batch.
     pub deadline: Option<Instant>,
     /// Set to true to give up: looked at before each batch.
@@ -25,9 +28,17 @@ pub struct ScoredParams {
 }
 
 impl ScoredParams {
-    /// Nothing known, batches of 64, no deadline.
+    /// Nothing known, no filter, batches of 64, no deadline.
     pub const fn new(k: usize, budget: usize) -> ScoredParams {
-        ScoredParams { k, budget, batch: 64, known: Vec::new(), deadline: None, stop: None }
+        ScoredParams {
+            k,
+            budget,
+            batch: 64,
+            known: Vec::new(),
+            is_filtered: false,
+            deadline: None,
+            stop: None,
+        }
     }
 
     /// Checks what was given.

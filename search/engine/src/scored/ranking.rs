@@ -56,7 +56,7 @@ impl Engine {
                 other => ScoreError::Search(other),
             })
         })?;
-        score_answer(found, scored, scorer)
+        ranked(found, scored, params.filter.is_some(), scorer)
     }
 
     fn candidates(&self, request: Request) -> Result<Answer, SearchError> {
@@ -68,7 +68,8 @@ impl Engine {
 }
 
 /// Puts the candidates of an answer in the order of a scorer: of one index, or of several searched as one
-/// ([`UnionAnswer::answer`](crate::UnionAnswer::answer)), where an id that two of them have is one item.
+/// ([`UnionAnswer::answer`](crate::UnionAnswer::answer)), where an id that two of them have is one item. Candidates that were searched with a
+/// filter need [`ScoredParams::is_filtered`], where items are known.
 ///
 /// # Errors
 /// [`ScoreFailure`], with what was scored.
@@ -77,12 +78,21 @@ pub fn score_answer(
     params: &ScoredParams,
     scorer: &mut dyn Scorer,
 ) -> Result<ScoredAnswer, ScoreFailure> {
+    ranked(candidates, params, params.is_filtered, scorer)
+}
+
+fn ranked(
+    candidates: Answer,
+    params: &ScoredParams,
+    is_filtered: bool,
+    scorer: &mut dyn Scorer,
+) -> Result<ScoredAnswer, ScoreFailure> {
     let mut scored = params.known.clone();
     match ask(&candidates, params, scorer, &mut scored) {
         Err(error) => Err(ScoreFailure { error, scored }),
         Ok(()) => {
             let count = scored.len();
-            if candidates.filtered.is_some() {
+            if is_filtered {
                 let matches: HashSet<u64> = candidates.neighbours.iter().map(|near| near.id).collect();
                 scored.retain(|item| matches.contains(&item.id));
             }

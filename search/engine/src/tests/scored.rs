@@ -118,6 +118,8 @@ fn a_scorer_that_fails_loses_nothing() {
         };
         let failed = engine.search_scored((&query[..]).into(), &all, &params, &mut scorer).unwrap_err();
         assert!(failed.to_string().contains(says), "{failed}");
+        let source = std::error::Error::source(&failed).map(ToString::to_string);
+        assert_eq!(source, (says == "the scorer failed").then(|| "no model".to_owned()));
         assert_eq!(failed.scored.iter().map(|item| item.id).collect::<Vec<_>>(), near[..20]);
         // Given back, it is not scored again.
         let params = ScoredParams { known: failed.scored, ..params.clone() };
@@ -204,4 +206,24 @@ fn indexes_searched_as_one_are_scored_as_one() {
     let expected: Vec<u64> = answer.neighbours[..15].iter().map(|near| near.id).collect();
     assert_eq!(asked, expected);
     assert_eq!((scored.scored, scored.best), (15, best_of(expected.into_iter(), 5)));
+}
+
+#[test]
+fn a_filter_of_several_indexes_holds_where_one_of_them_tells_none() {
+    let (made, engine, query) = searched();
+    let filter = Some(Arc::new(Matches::of(&made.index, |at| at.position() % 3 == 0)));
+    let filtered = SearchParams { filter, ..all_lists(&made, 600) };
+    let answer = engine.search(&query, &filtered).unwrap().remove(0);
+    let mut other = nearest(&made, &engine, &query, &SearchParams::new(600));
+    other.retain(|&id| answer.neighbours.iter().all(|near| near.id != id));
+    // As that of an index with no vector that matches.
+    let both = union(vec![answer, Answer::default()], Metric::L2, 600, Duplicates::Best).answer;
+    assert_eq!(both.filtered, None);
+    let known = vec![ScoredItem { id: other[0], score: 2e6 }];
+    let params = ScoredParams { known, is_filtered: true, ..ScoredParams::new(600, 600) };
+    let mut scorer = |ids: &[u64]| Ok::<_, String>(ids.iter().map(|&id| score_of(id)).collect());
+    let best = score_answer(both.clone(), &params, &mut scorer).unwrap().best;
+    assert_eq!(best, best_of(both.neighbours.iter().map(|near| near.id), 600));
+    let params = ScoredParams { is_filtered: false, ..params };
+    assert_eq!(score_answer(both, &params, &mut scorer).unwrap().best[0].id, other[0]);
 }

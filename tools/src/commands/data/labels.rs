@@ -7,6 +7,7 @@ use spandrel_datasets::labels::{Frequencies, Labels, Matrix, Placement};
 use spandrel_index::{Metric, VectorSource as _};
 
 use super::files::watched_of;
+use crate::commands::file_names::FileNames;
 use crate::commands::input::InputArgs;
 use crate::figures::units;
 use crate::{Session, UsageError};
@@ -78,6 +79,12 @@ pub(super) fn run(args: &LabelsArgs, session: &Session) -> anyhow::Result<()> {
     for path in outputs.into_iter().flatten() {
         Layout::of(path)?;
     }
+    FileNames::default()
+        .read("--base", &*args.base)
+        .read("--queries", args.queries.as_deref())
+        .written("--out", &*args.out)
+        .written("--filters-out", args.filters_out.as_deref())
+        .check()?;
     let base = args.input.open(&args.base)?;
     let frequencies = Frequencies { tags: args.tags as usize, zipf: args.zipf, per_vector: args.per_vector }; // CAST: widening
     let sizes = frequencies.sizes(base.len());

@@ -11,6 +11,7 @@ use spandrel_index::{Metric, VectorSource as _};
 
 use super::files::{output, watched, watched_of};
 use super::filtered::FilteredArgs;
+use crate::commands::file_names::FileNames;
 use crate::commands::input::InputArgs;
 use crate::commands::search::note_rounding;
 use crate::figures::units;
@@ -67,6 +68,17 @@ pub struct TruthArgs {
 }
 
 pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
+    FileNames::default()
+        .read("--base", &*args.base)
+        .read("--queries", &*args.queries)
+        .read("--ids", args.ids.as_deref())
+        .read("--documents", args.documents.as_deref())
+        .read("--query-documents", args.query_documents.as_deref())
+        .read("--filters", args.filtered.filters.as_deref())
+        .read("--attributes", args.filtered.attributes.attributes.as_deref())
+        .read("--schema", args.filtered.attributes.schema.as_deref())
+        .written("--out", &*args.out)
+        .check()?;
     if let Some(radius) = args.radius {
         return run_within(args, radius, session);
     }

@@ -15,6 +15,7 @@ use spandrel_index::{Index, OpenOptions, Tier, VectorSource};
 
 use self::answers::{Answers, Ordering};
 use self::state::{State, StateFolder};
+use super::file_names::FileNames;
 use super::input::InputArgs;
 use super::search::{Fit, open_queries};
 use super::shape::{memory_default, threads_default};
@@ -78,6 +79,7 @@ pub(super) fn run(args: &JoinArgs, session: &Session) -> anyhow::Result<()> {
         let message = format!("{}: expected a file ending in .ibin or .npy", args.out.display());
         return Err(UsageError(message).into());
     }
+    FileNames::default().read("--queries", args.queries.as_deref()).written("--out", &*args.out).check()?;
     // Vectors are compared as they are: no codes are needed.
     let options = OpenOptions { codes: Some(Tier::Ssd), vectors: Some(Tier::Ssd), ids: false };
     let index = Arc::new(Index::open_with(&args.index, options)?);

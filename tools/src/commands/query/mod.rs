@@ -18,6 +18,7 @@ use self::output::Form;
 pub(super) use self::output::Output;
 use super::column::{ColumnFit, ColumnQueriesArgs};
 use super::documents::{Beside, QueryDocumentsArgs, params_of};
+use super::file_names::FileNames;
 use super::filter::{Compiler, FilterArgs, Searching};
 use super::input::InputArgs;
 use super::neighbour_attributes::{AttributeReader, NeighbourAttributeArgs};
@@ -129,6 +130,12 @@ pub(super) fn output<'a>(args: &QueryArgs, session: &'a Session) -> anyhow::Resu
         is_explained: args.explain,
         is_estimated: args.places.distances == Distances::Any,
     })?;
+    FileNames::default()
+        .read("--queries", &*args.queries)
+        .read("--query-documents", args.documents.query_documents.as_deref())
+        .read("--filters", args.filter.filters.as_deref())
+        .written("--out", args.out.as_deref())
+        .check()?;
     let form = match (args.radius.radius, &args.out) {
         (Some(_), Some(_)) => Form::Range,
         _ => Form::of(args.out.as_deref(), args.out_format, session.format)?,
