@@ -1,9 +1,13 @@
 //! Which rows belong to which document.
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// Which rows belong to which document: document `i` is the rows from offset `i` up to offset `i + 1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DocumentOffsets(Vec<u32>);
+pub struct DocumentOffsets {
+    offsets: Vec<u32>,
+    /// Fewest and most rows of a document.
+    rows: RangeInclusive<u32>,
+}
 
 /// Why numbers are not the offsets of documents.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,17 +86,26 @@ impl DocumentOffsets {
         }
         let narrow = |&offset: &u64| u32::try_from(offset);
         let offsets = offsets.iter().map(narrow).collect::<Result<Vec<u32>, _>>();
-        offsets.map(DocumentOffsets).map_err(|_| DocumentOffsetsError::TooMany { rows })
+        offsets.map(DocumentOffsets::of).map_err(|_| DocumentOffsetsError::TooMany { rows })
+    }
+
+    /// Of offsets that ascend from 0, two or more.
+    fn of(offsets: Vec<u32>) -> DocumentOffsets {
+        let (min, max) = offsets.windows(2).fold((u32::MAX, 0), |(min, max), pair| {
+            let rows = pair[1] - pair[0];
+            (min.min(rows), max.max(rows))
+        });
+        DocumentOffsets { offsets, rows: min..=max }
     }
 
     /// Number of documents, 1 or more.
     pub fn documents(&self) -> usize {
-        self.0.len() - 1
+        self.offsets.len() - 1
     }
 
     /// Number of rows of all documents.
     pub fn rows(&self) -> u64 {
-        self.0.last().copied().unwrap_or_default().into()
+        self.offsets.last().copied().unwrap_or_default().into()
     }
 
     /// Rows of a document.
@@ -100,12 +113,12 @@ impl DocumentOffsets {
     /// # Panics
     /// When there is no such document.
     pub fn rows_of(&self, document: usize) -> Range<u32> {
-        self.0[document]..self.0[document + 1]
+        self.offsets[document]..self.offsets[document + 1]
     }
 
     /// The document that a row belongs to.
     pub fn document_of(&self, row: u32) -> usize {
-        self.0.partition_point(|&offset| offset <= row) - 1
+        self.offsets.partition_point(|&offset| offset <= row) - 1
     }
 
     /// Some of the documents, 1 or more, as if there were no others.
@@ -114,23 +127,24 @@ impl DocumentOffsets {
     /// When there are no such documents, or none at all.
     pub fn part(&self, documents: Range<usize>) -> DocumentOffsets {
         assert!(!documents.is_empty(), "a part has documents");
-        let first = self.0[documents.start];
-        DocumentOffsets(self.0[documents.start..=documents.end].iter().map(|offset| offset - first).collect())
+        let first = self.offsets[documents.start];
+        let part = &self.offsets[documents.start..=documents.end];
+        DocumentOffsets::of(part.iter().map(|offset| offset - first).collect())
     }
 
     /// Most rows of a document.
     pub fn rows_max(&self) -> u32 {
-        self.0.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+        *self.rows.end()
     }
 
     /// Fewest rows of a document.
     pub fn rows_min(&self) -> u32 {
-        self.0.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap_or_default()
+        *self.rows.start()
     }
 
     /// The offsets: one for each document, and the number of rows.
     pub fn offsets(&self) -> &[u32] {
-        &self.0
+        &self.offsets
     }
 }
 
@@ -144,7 +158,9 @@ mod tests {
         assert_eq!((offsets.documents(), offsets.rows()), (3, 7));
         assert_eq!((offsets.rows_min(), offsets.rows_max()), (1, 4));
         assert_eq!((offsets.rows_of(0), offsets.rows_of(2)), (0..2, 3..7));
-        assert_eq!(offsets.part(1..3).offsets(), [0, 1, 5]);
+        let part = offsets.part(1..3);
+        assert_eq!((part.offsets(), part.rows_min(), part.rows_max()), (&[0, 1, 5][..], 1, 4));
+        assert_eq!(offsets.part(0..1).rows_min(), 2);
         assert_eq!([0, 1, 2, 3, 6].map(|row| offsets.document_of(row)), [0, 0, 1, 2, 2]);
     }
 

@@ -63,6 +63,20 @@ pub(crate) fn answered(asked: usize, found: usize) -> Result<(), Status> {
     }
 }
 
+/// Refuses an answer that does not say which versions of the `asked` indexes it is of, where several were asked as one: a server that does not
+/// know of that answers from one of them.
+///
+/// # Errors
+/// UNIMPLEMENTED.
+pub fn check_united(asked: usize, versions: usize) -> Result<(), Status> {
+    match asked == 0 || asked == versions {
+        true => Ok(()),
+        false => Err(Status::unimplemented(format!(
+            "an answer of {versions} of {asked} indexes: the server does not search several as one; update it"
+        ))),
+    }
+}
+
 /// Refuses an answer whose parts are not of one length.
 pub(crate) fn whole(response: &v1::SearchBatchResponse) -> Result<(), Status> {
     let counted: u64 = response.counts.iter().map(|&count| u64::from(count)).sum();
@@ -100,6 +114,14 @@ mod tests {
             assert_eq!(refused.code(), Code::InvalidArgument);
             assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, field);
         }
+    }
+
+    #[test]
+    fn answers_of_several_indexes_say_so() {
+        assert!(check_united(0, 0).is_ok() && check_united(2, 2).is_ok());
+        let older = check_united(2, 0).unwrap_err();
+        assert_eq!(older.code(), Code::Unimplemented);
+        assert!(older.message().contains("0 of 2 indexes"), "{older}");
     }
 
     #[test]

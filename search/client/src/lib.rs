@@ -41,6 +41,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Request, Status};
 
 pub use called::Called;
+pub use check::check_united;
 pub use operations::{opened, verified};
 pub use retry::RetryPolicy;
 /// The messages.
@@ -167,10 +168,16 @@ impl Client {
     /// # Errors
     /// The status of the last attempt.
     pub fn search(&self, request: v1::SearchRequest) -> Called<'_, v1::SearchResponse> {
-        Box::pin(self.call(move |deadline| {
-            let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
-            async move { Ok(client.search(request).await?.into_inner()) }
-        }))
+        Box::pin(async move {
+            let response = self
+                .call(|deadline| {
+                    let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
+                    async move { Ok(client.search(request).await?.into_inner()) }
+                })
+                .await?;
+            check_united(request.indexes.len(), response.versions.len())?;
+            Ok(response)
+        })
     }
 
     /// Many queries, whose `dim` is set; the answer has a count for each.
@@ -189,6 +196,7 @@ impl Client {
                 .await?;
             check::answered(asked, response.counts.len())?;
             check::whole(&response)?;
+            check_united(request.indexes.len(), response.versions.len())?;
             Ok(response)
         })
     }

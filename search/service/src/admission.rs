@@ -32,7 +32,9 @@ const DEGRADE_FROM: f32 = 0.25;
 /// The load as a request to one index meets it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
-    /// Queries of the request.
+    /// Queries of the request, as its caller counts them.
+    pub(crate) asked: usize,
+    /// Queries that these are to the engine.
     pub(crate) queries: usize,
     /// What is ahead of it.
     pub(crate) backlog: Backlog,
@@ -46,18 +48,41 @@ impl Load {
     /// Of `queries` queries of a course.
     pub(crate) fn of(engine: &Engine, queries: usize, course: Course) -> Load {
         let (backlog, query) = (engine.backlog(queries, course), engine.query_time(course));
-        Load { queries, backlog, query, filter: Duration::ZERO }
+        Load { asked: queries, queries, backlog, query, filter: Duration::ZERO }
     }
 
-    /// Of query documents of `tokens` tokens in all, one or more, that compare `compared` documents in all.
-    pub(crate) fn of_documents(engine: &Engine, tokens: usize, compared: usize) -> Load {
+    /// Of `asked` query documents of `tokens` tokens in all, one or more, that compare `compared` documents in all.
+    pub(crate) fn of_documents(engine: &Engine, asked: usize, tokens: usize, compared: usize) -> Load {
         let comparisons = compared.div_ceil(DOCUMENTS_COMPARED as usize); // CAST: widening
         let queries = tokens + comparisons;
         let time = |course, count: usize| engine.query_time(course).mul_f64(count as f64); // CAST: a count of queries
         let all = time(Course::Nearest, tokens) + time(Course::Documents, comparisons);
         let backlog = engine.backlog(queries, Course::Nearest);
         let query = all.div_f64(queries.max(1) as f64); // CAST: as above
-        Load { queries, backlog, query, filter: Duration::ZERO }
+        Load { asked, queries, backlog, query, filter: Duration::ZERO }
+    }
+
+    /// Of the same queries of several indexes, which are one request. None without any.
+    pub(crate) fn together(loads: impl IntoIterator<Item = Load>) -> Option<Load> {
+        loads.into_iter().reduce(|a, b| {
+            let queries = a.queries + b.queries;
+            let work = a.query.mul_f64(a.queries as f64) + b.query.mul_f64(b.queries as f64); // CAST: counts of queries
+            Load {
+                asked: a.asked,
+                queries,
+                backlog: Backlog {
+                    before_first: a.backlog.before_first.max(b.backlog.before_first),
+                    before_last: a.backlog.before_last.max(b.backlog.before_last),
+                },
+                query: work.div_f64(queries.max(1) as f64), // CAST: as above
+                filter: a.filter.max(b.filter),
+            }
+        })
+    }
+
+    /// The same of queries that were let in with others: these are not ahead of it.
+    pub(crate) fn let_in_before(self) -> Load {
+        Load { backlog: Backlog::default(), ..self }
     }
 }
 
@@ -85,7 +110,7 @@ impl Admission {
 
     /// Lets a request in or refuses it.
     pub(crate) fn admit(&self, load: Load, deadline: Instant) -> Result<Admitted, Refusal> {
-        let Load { queries, backlog, query, filter } = load;
+        let Load { asked, queries, backlog, query, filter } = load;
         let delay = self.share(backlog.before_first) + filter;
         let own = self.share(query.mul_f64(queries.saturating_sub(1) as f64)) + query; // CAST: a count of queries
         let limit = self.config.queue_delay_max;
@@ -96,7 +121,7 @@ impl Admission {
         let ms = |time: Duration| time.as_millis() as u64; // CAST: a queue's delay
         // A single query with nothing waiting is always let in, so that the measurement can change.
         if queries > 1 && own > left {
-            return Err(Refusal::Short { queries, needs_ms: ms(own), left_ms: ms(left) });
+            return Err(Refusal::Short { queries: asked, needs_ms: ms(own), left_ms: ms(left) });
         }
         let others = self.share(backlog.before_last) + filter;
         if delay > limit || (!others.is_zero() && others + own > left) {
@@ -147,7 +172,7 @@ mod tests {
     /// A request behind `before_first` queries of a millisecond each.
     fn load(queries: usize, before_first: u32, before_last: u32) -> Load {
         let backlog = Backlog { before_first: before_first * MS, before_last: before_last * MS };
-        Load { queries, backlog, query: MS, filter: Duration::ZERO }
+        Load { asked: queries, queries, backlog, query: MS, filter: Duration::ZERO }
     }
 
     fn within(time: Duration) -> Instant {
@@ -171,6 +196,26 @@ mod tests {
         }
         // A batch is held to the delay of its first query, however long others are.
         assert!(admission.admit(load(1000, 5, 5000), soon).is_ok());
+    }
+
+    #[test]
+    fn queries_of_several_indexes_are_let_in_once() {
+        let admission = Admission::new(AdmissionConfig::default(), 8);
+        let three = || [load(400, 0, 0), load(400, 16, 80), Load { query: 2 * MS, ..load(400, 8, 160) }];
+        let all = Load::together(three()).unwrap();
+        assert_eq!((all.asked, all.queries), (400, 1200));
+        assert_eq!((all.backlog.before_first, all.backlog.before_last), (16 * MS, 160 * MS));
+        // 1600 ms, eight at once, and what is ahead.
+        assert!(admission.admit(all, within(400 * MS)).is_ok());
+        let short = admission.admit(all, within(150 * MS));
+        assert!(matches!(short, Err(Refusal::Short { queries: 400, .. })), "{short:?}");
+        // One of them alone would have been let in.
+        assert!(admission.admit(three()[0], within(150 * MS)).is_ok());
+        // The others of the request are no reason to come back later.
+        let part = load(400, 800, 800);
+        assert!(matches!(admission.admit(part, within(400 * MS)), Err(Refusal::Overloaded { .. })));
+        assert!(admission.admit(part.let_in_before(), within(400 * MS)).is_ok());
+        assert!(Load::together([]).is_none());
     }
 
     #[test]
@@ -198,6 +243,9 @@ mod tests {
         assert!(admission.admit(load(800, 0, 0), within(200 * MS)).is_ok());
         let short = admission.admit(load(800, 0, 0), within(90 * MS));
         assert!(matches!(short, Err(Refusal::Short { queries: 800, needs_ms: 100, .. })), "{short:?}");
+        // Told as the caller counts: one query document, say.
+        let one = admission.admit(Load { asked: 1, ..load(800, 0, 0) }, within(90 * MS)).unwrap_err();
+        assert!(one.to_string().starts_with("1 query takes about 100 ms"), "{one}");
         let behind = admission.admit(load(800, 5, 1000), within(200 * MS));
         assert!(matches!(behind, Err(Refusal::Overloaded { .. })), "{behind:?}");
     }

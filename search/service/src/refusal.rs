@@ -28,7 +28,8 @@ pub(crate) enum Refusal {
     #[error("the server is loaded: {waiting_ms} ms of work are waiting; try again in {retry_ms} ms")]
     Overloaded { waiting_ms: u64, retry_ms: u64 },
     #[error(
-        "{queries} queries take about {needs_ms} ms, the deadline leaves {left_ms}; send fewer, or allow more time"
+        "{} about {needs_ms} ms, the deadline leaves {left_ms}; send fewer, or allow more time",
+        taking(*.queries)
     )]
     Short { queries: usize, needs_ms: u64, left_ms: u64 },
     #[error("calls under way on {whose} hold {held} bytes, the limit is {limit}; try again later")]
@@ -169,6 +170,11 @@ impl From<&Refusal> for Status {
         }
         Status::with_error_details(code, text, details)
     }
+}
+
+/// How many queries take a time.
+fn taking(queries: usize) -> String {
+    if queries == 1 { "1 query takes".to_owned() } else { format!("{queries} queries take") }
 }
 
 /// What tonic says, as INTERNAL, of requests that are no messages of the protocol.

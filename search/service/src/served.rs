@@ -225,7 +225,7 @@ impl Served {
     pub(crate) fn admit(&self, load: Load, deadline: Instant) -> Result<Admitted, Refusal> {
         self.admission.admit(load, deadline).inspect_err(|refusal| {
             if matches!(refusal, Refusal::Overloaded { .. }) {
-                self.metrics.refused.inc_by(load.queries as u64); // CAST: widening
+                self.metrics.refused.inc_by(load.asked as u64); // CAST: widening
             }
         })
     }

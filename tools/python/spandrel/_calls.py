@@ -119,6 +119,7 @@ class Calls:
         def of_documents(of: slice) -> search_pb2.Vectors:
             return _messages.of_documents(rows, starts[of.start : of.stop + 1])
 
+        self._name(index)
         return self._search(_Made(of_documents, None), len(starts) - 1, single, size, k, options, index)
 
     def search_by_id(
@@ -132,6 +133,7 @@ class Calls:
         def of_ids(of: slice) -> search_pb2.Vectors:
             return _messages.of_ids(numbers[of])
 
+        self._name(index)
         made = _Made(of_ids, None if column is None else (column, of_ids))
         return self._search(made, len(numbers), single, size, k, options, index)
 
@@ -146,14 +148,14 @@ class Calls:
         index: Union[str, Indexes, None],
     ) -> Plan[Answers]:
         which, message = self._which(index), options.message()
-        asked = message.HasField("with_attributes")
+        asked, names = message.HasField("with_attributes"), which.get("indexes", [])
         if single:
 
             def one() -> search_pb2.SearchRequest:
                 query, column = made.vectors(slice(0, 1)), made.column_queries(slice(0, 1))
                 return search_pb2.SearchRequest(query=query, k=k, options=message, column_queries=column, **which)
 
-            return Plan(self.stub.Search, [one], lambda responses: _messages.one_of(responses[0], k, asked))
+            return Plan(self.stub.Search, [one], lambda responses: _messages.one_of(responses[0], k, asked, names))
         parts = _messages.chunks(count, size)
 
         def part(of: slice) -> search_pb2.SearchBatchRequest:
@@ -163,7 +165,7 @@ class Calls:
         def join(responses: List[Any]) -> Answers:
             for response, of in zip(responses, parts):
                 _messages.whole(response, of.stop - of.start)
-            return _messages.answers_of(responses, k, single=False, asked=asked)
+            return _messages.answers_of(responses, k, single=False, asked=asked, names=names)
 
         return Plan(self.stub.SearchBatch, [_later(part, of) for of in parts], join)
 
@@ -291,7 +293,9 @@ class Calls:
             raise ValueError(f"names of indexes are {index.names!r}, expected a list of one or more")
         return {"indexes": list(index.names), "duplicates": duplicates_of(index.duplicates)}
 
-    def _name(self, index: Optional[str]) -> str:
+    def _name(self, index: Union[str, Indexes, None]) -> str:
+        if isinstance(index, Indexes):
+            raise TypeError("index is Indexes, and this call takes one index by its name")
         return self._index if index is None else index
 
     def deadline(self, timeout: Optional[float]) -> float:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, TypeVar, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -234,9 +234,14 @@ def whole(response: search_pb2.SearchBatchResponse, asked: int) -> search_pb2.Se
 
 
 def answers_of(
-    responses: Sequence[search_pb2.SearchBatchResponse], k: int, single: bool, asked: bool = False
+    responses: Sequence[search_pb2.SearchBatchResponse], k: int, single: bool, asked: bool = False, names: Sequence[str] = ()
 ) -> Answers:
-    """Responses to batches, in order, as one; `asked` where attributes were asked for."""
+    """Responses to batches, in order, as one; `asked` where attributes were asked for, `names` of indexes that were asked as one."""
+    for response in responses:
+        if names and len(response.versions) != len(names):
+            raise _errors.broken(
+                f"an answer of {len(response.versions)} of {len(names)} indexes: the server does not search several as one; update it"
+            )
     counts = np.concatenate([np.asarray(r.counts, np.int64) for r in responses])
     flat_ids = np.concatenate([np.asarray(r.ids, np.uint64) for r in responses])
     present = np.arange(k)[None, :] < counts[:, None]
@@ -277,7 +282,17 @@ def answers_of(
         attributes=_of_queries(responses) if asked else None,
         indexes=shaped(_indexes_of(responses, present)) if is_united else None,
         unlike=np.array(unlike, np.int64) if is_united else None,
+        versions=_versions_of(responses) if is_united else None,
     )
+
+
+def _versions_of(responses: Sequence[search_pb2.SearchBatchResponse]) -> Dict[str, List[int]]:
+    """The versions of each index that answered."""
+    versions: Dict[str, Set[int]] = {}
+    for response in responses:
+        for of in response.versions:
+            versions.setdefault(of.name, set()).add(of.version)
+    return {name: sorted(numbers) for name, numbers in versions.items()}
 
 
 def _indexes_of(responses: Sequence[search_pb2.SearchBatchResponse], present: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -387,8 +402,8 @@ def _effort_of(message: search_pb2.Effort) -> Optional[Effort]:
     return Effort(message.asked_lists, message.searched_lists) if message.asked_lists else None
 
 
-def one_of(response: search_pb2.SearchResponse, k: int, asked: bool) -> Answers:
-    """The response to a single query; `asked` where attributes were asked for."""
+def one_of(response: search_pb2.SearchResponse, k: int, asked: bool, names: Sequence[str] = ()) -> Answers:
+    """The response to a single query; `asked` and `names` as of `answers_of`."""
     batch = search_pb2.SearchBatchResponse(
         counts=[len(response.ids)],
         ids=response.ids,
@@ -409,7 +424,7 @@ def one_of(response: search_pb2.SearchResponse, k: int, asked: bool) -> Answers:
         versions=response.versions,
         unlike=[response.unlike],
     )
-    return answers_of([batch], k, single=True, asked=asked)
+    return answers_of([batch], k, single=True, asked=asked, names=names)
 
 
 def stream_answer(item: search_pb2.SearchStreamResponse, k: int, asked: bool) -> StreamAnswer:

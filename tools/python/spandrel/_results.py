@@ -57,7 +57,8 @@ class Answers:
     datetime with UTC for a timestamp, or its microseconds where datetime has no such year. `index_versions` and `index_uuids` are
     the versions of the index that answered: one, unless it was switched meanwhile. Of several indexes searched as one `indexes` (int64, same
     shape as ids) has the place of each neighbour's index among their names, -1 where there is none, and `unlike` (int64, (n,)) counts neighbours left
-    out since another index has the same id at another distance; `index_versions` and `index_uuids` are those of the first.
+    out since another index has the same id at another distance; `versions` has the versions of each by name, and `index_versions` and
+    `index_uuids` are those of the first.
     With a scorer answers are the best by `scores`
     (float64, same shape as ids, NaN where there is none), distances are NaN of known items that the search did not find, and `scored`
     (int64, (n,)) counts the items that have a score, known ones among them.
@@ -81,6 +82,7 @@ class Answers:
     attributes: Optional[List[List[Dict[str, Any]]]] = None
     indexes: Optional[npt.NDArray[np.int64]] = None
     unlike: Optional[npt.NDArray[np.int64]] = None
+    versions: Optional[Dict[str, List[int]]] = None
     scores: Optional[npt.NDArray[np.float64]] = None
     scored: Optional[npt.NDArray[np.int64]] = None
 

@@ -48,6 +48,35 @@ class RealServer(unittest.IsolatedAsyncioTestCase):
             answers = await client.search_documents(queries, K, spandrel.Options(rerank=VECTORS // 5))
             np.testing.assert_array_equal(answers.ids, best)
 
+    async def test_several_indexes_are_searched_as_one(self):
+        several = spandrel.Indexes(["a", "b"], duplicates="keep")
+        with Server("--index", f"a={made().index}", "--index", f"b={made().index}") as server:
+            async with spandrel.AsyncClient(server.address) as client:
+                alone = await client.search(self.queries[:5], K, index="a")
+                both = await client.search(self.queries[:5], 2 * K, spandrel.Options(max_lists=1000, rerank=VECTORS), index=several)
+                best = await client.search(self.queries[:5], K, spandrel.Options(max_lists=1000, rerank=VECTORS), index="b")
+                np.testing.assert_array_equal(both.ids[:, ::2], best.ids)
+                np.testing.assert_array_equal(both.indexes, np.tile([0, 1], (5, K)))
+                self.assertEqual((list(both.versions), alone.versions), (["a", "b"], None))
+                with self.assertRaises(spandrel.InvalidArgument):
+                    await client.search(self.queries[0], K, index=spandrel.Indexes(["a", "a"]))
+                # All other calls take one index.
+                for call in (
+                    client.search_by_id(3, K, index=several),
+                    client.search_documents(self.queries[:4], K, index=several),
+                    client.fetch([3], index=several),
+                    client.describe(several),
+                ):
+                    with self.assertRaisesRegex(TypeError, "takes one index"):
+                        await call
+                for stream in (
+                    client.search_stream(self.queries[:2], K, index=several),
+                    client.search_range(self.queries[0], 9.0, index=several),
+                ):
+                    with self.assertRaisesRegex(TypeError, "takes one index"):
+                        async for _ in stream:
+                            pass
+
     def address_of_documents(self):
         server = Server("--index", f"documents={made_documents()}")
         self.addCleanup(server.__exit__)

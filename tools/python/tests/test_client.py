@@ -330,6 +330,11 @@ class RealServer(unittest.TestCase):
             one = client.search(few[3], K, everything, index=spandrel.Indexes(["a", "b"]))
             np.testing.assert_array_equal((one.ids, one.indexes), (alone.ids[3], np.zeros(K)))
             self.assertIsNone(alone.indexes)
+            self.assertIsNone(alone.versions)
+            self.assertEqual((best.versions, one.versions), ({"a": [1], "b": [1]}, {"a": [1], "b": [1]}))
+            split = spandrel.Client(server.address, batch_size=7)
+            self.assertEqual(split.search(few, K, index=spandrel.Indexes(["b", "a"])).versions, {"a": [1], "b": [1]})
+            split.close()
             for names in (["a", "column"], ["a", "a"]):
                 with self.assertRaises(spandrel.InvalidArgument) as refused:
                     client.search(few, K, index=spandrel.Indexes(names))

@@ -74,6 +74,19 @@ class Attributes(unittest.TestCase):
 
 
 class Answers(unittest.TestCase):
+    def test_answers_of_several_indexes_say_which_versions(self):
+        def batch(*versions):
+            said = [search_pb2.IndexVersion(name=name, version=version) for name, version in versions]
+            return search_pb2.SearchBatchResponse(counts=[1], ids=[4], distances=[1.0], indexes=[0], versions=said, unlike=[0])
+
+        switched = [batch(("a", 1), ("b", 7)), batch(("a", 2), ("b", 7))]
+        answers = _messages.answers_of(switched, 1, single=False, names=["a", "b"])
+        self.assertEqual(answers.versions, {"a": [1, 2], "b": [7]})
+        # A server that does not know of several indexes searches its only one.
+        for older in (batch(), batch(("a", 1))):
+            with self.assertRaisesRegex(spandrel.SpandrelError, "does not search several as one"):
+                _messages.answers_of([switched[0], older], 1, single=False, names=["a", "b"])
+
     def test_short_ones_are_padded(self):
         first = search_pb2.SearchBatchResponse(
             counts=[2, 0],

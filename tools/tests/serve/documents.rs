@@ -31,6 +31,19 @@ fn build(name: &str) -> (String, String) {
     (index, of_queries)
 }
 
+/// The same of a few numbers.
+fn build_floats(name: &str) -> String {
+    let documents = write_offsets(&format!("{name}-documents.ibin"), 200, 2);
+    let (base, index) = (made().text(&format!("{name}.fbin")), made().text(name));
+    let bytes = std::fs::read(made().path("base.u8bin")).unwrap()[8..].to_vec();
+    let numbers = bytes[..200 * DIM].iter().flat_map(|&byte| f32::from(byte).to_le_bytes());
+    let header = [200, DIM as u32].map(u32::to_le_bytes).concat();
+    std::fs::write(&base, header.into_iter().chain(numbers).collect::<Vec<u8>>()).unwrap();
+    let fixed = ["build", "--quiet", "--base", &base, "--metric", "ip", "--out", &index];
+    spandrel(&[&fixed[..], &["--list-size", "32", "--documents", &documents]].concat());
+    index
+}
+
 fn rows(range: std::ops::Range<usize>) -> Vec<u8> {
     made().queries()[range.start * DIM..range.end * DIM].to_vec()
 }
@@ -200,6 +213,29 @@ fn what_does_not_fit_documents_is_refused() {
 }
 
 #[test]
+fn a_vector_of_a_document_that_is_no_number_is_named() {
+    let server = Server::of(&format!("index={}", build_floats("wrong-floats")), &[]);
+    run(async {
+        let client = server.client();
+        let floats = |offsets: &[u32]| {
+            let mut values = vec![1.5_f32; 3 * DIM];
+            values[2 * DIM + 1] = f32::NAN;
+            let tokens = Some(Tokens::Floats(v1::Floats { values }));
+            let form = Some(Form::Documents(v1::Documents { offsets: offsets.to_vec(), tokens }));
+            Some(v1::Vectors { dim: DIM as u32, form })
+        };
+        let one = v1::SearchRequest { query: floats(&[]), ..request(0) };
+        let status = client.search(one).await.unwrap_err();
+        assert_eq!(field_of(&status), "query.documents", "{status}");
+        assert!(status.message().starts_with("query.documents: vector 2: "), "{status}");
+        let two = v1::SearchBatchRequest { queries: floats(&[0, 1, 3]), k: 1, ..Default::default() };
+        let status = client.search_batch(two).await.unwrap_err();
+        assert_eq!(field_of(&status), "queries.documents", "{status}");
+        assert!(status.message().contains("document 1, vector 1: "), "{status}");
+    });
+}
+
+#[test]
 fn documents_are_refused_where_vectors_are_wanted() {
     let server = Server::start(&[]);
     run(async {
@@ -218,6 +254,30 @@ fn documents_are_refused_where_vectors_are_wanted() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_spandrel")).args(flags).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("an index without documents"), "{said}");
+}
+
+/// It would end the stream, with all queries that are in it.
+#[test]
+fn a_document_that_no_stream_carries_is_refused_by_name() {
+    let (index, _) = build("long-documents");
+    let server = Server::of(&format!("index={index}"), &["--max-document-vectors", "100000"]);
+    let rows = (128 << 10) / DIM + 1;
+    let queries = made().text("long-queries.u8bin");
+    let header = [rows as u32 + 4, DIM as u32].map(u32::to_le_bytes).concat();
+    let numbers = made().queries().into_iter().cycle().take((rows + 4) * DIM);
+    std::fs::write(&queries, header.into_iter().chain(numbers).collect::<Vec<u8>>()).unwrap();
+    let words = [3, 1, 0, 4, rows as u32 + 4].map(u32::to_le_bytes).concat();
+    let offsets = made().text("long-queries.ibin");
+    std::fs::write(&offsets, words).unwrap();
+    let flags = ["query", "--server", &server.address, "--queries", &queries, "--query-documents", &offsets];
+    let ask = |rpc| {
+        let all = [&flags[..], &["--max-lists", "1", "--rpc", rpc]].concat();
+        std::process::Command::new(env!("CARGO_BIN_EXE_spandrel")).args(all).output().unwrap()
+    };
+    let refused = ask("stream");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("query document 1 has"), "{said}");
+    assert!(said.contains("--rpc batch"), "{said}");
 }
 
 /// A call under way ends at its deadline, and the server goes on: the tokens of a document are searched and compared piece by piece.

@@ -66,7 +66,11 @@ fn a_least_head_score_holds_over_every_call() {
         assert!((work.scanned_share - work.codes as f64 / VECTORS as f64).abs() < 1e-12, "{work:?}");
         assert!(work.scanned_share > 0.01 && all.promise.is_none(), "{work:?}");
         let told = all.explanation.unwrap();
-        assert_eq!((told.min_head_score, told.stop()), (Some(-1e9), v1::Stop::Count));
+        assert_eq!((told.min_head_score, told.stop()), (Some(-1e9), v1::Stop::MaxLists));
+        assert_eq!((all.ids.len(), all.limited_by), (10, v1::Limit::MaxLists as i32));
+        // Fewer lists than that are those that the score leaves.
+        let some = client.search(request(&queries, best.parse::<f32>().unwrap())).await.unwrap();
+        assert!(some.work.unwrap().lists < 10 && some.limited_by() != v1::Limit::MaxLists);
         let none = client.search(request(&queries, 1e9)).await.unwrap();
         assert_eq!((none.ids.len(), none.limited_by()), (0, v1::Limit::MinHeadScore));
         assert_eq!(none.explanation.unwrap().stop(), v1::Stop::MinHeadScore);

@@ -80,7 +80,24 @@ fn several_indexes_answer_as_one_and_refuse_what_does_not_fit() {
         let of = |options| v1::SearchRequest { options: Some(options), ..united(&["index", "half"]) };
         let by_id =
             v1::SearchRequest { query: Some(v1::Vectors::ids(vec![3])), ..united(&["index", "half"]) };
+        let filtered = |json: &str| {
+            let filter = Some(v1::Filter { form: Some(v1::filter::Form::Json(json.to_owned())) });
+            of(v1::SearchOptions { filter, ..Default::default() })
+        };
+        // Numbers are made bytes once for all, and a filter is read once.
+        let floats = made().queries()[..crate::support::DIM].iter().map(|&byte| f32::from(byte)).collect();
+        let query = Some(v1::Vectors::floats(crate::support::DIM as u32, floats));
+        let by_floats =
+            client.search(v1::SearchRequest { query, ..united(&["index", "half"]) }).await.unwrap();
+        assert_eq!(by_floats.ids, client.search(united(&["index", "half"])).await.unwrap().ids);
+        let some = client.search(filtered(r#"{"id": {"$in": [3, 5, 7]}}"#)).await.unwrap();
+        assert_eq!((some.ids.len(), some.filtered.unwrap().matches), (3, 6));
+        let wrong = client.search(filtered(r#"{"price": 3}"#)).await.unwrap_err();
+        let details = wrong.get_details_bad_request().unwrap();
+        assert_eq!(details.field_violations[0].field, "options.filter.json", "{wrong}");
+        let nan = Some(v1::Vectors::floats(crate::support::DIM as u32, vec![f32::NAN; crate::support::DIM]));
         let cases = [
+            (v1::SearchRequest { query: nan, ..united(&["index", "half"]) }, "query", "element 0 is NaN"),
             (united(&["index", "index"]), "indexes", "named twice"),
             (united(&["index", ""]), "indexes", "an empty name"),
             (united(&["index", "ip"]), "indexes", "index 2 compares by ip, the first by l2"),

@@ -1,4 +1,5 @@
 //! What is asked of vectors by their ids.
+use std::sync::Arc;
 
 /// Vectors of an index by id.
 #[derive(Debug)]
@@ -9,5 +10,5 @@ pub(crate) struct AskFetch {
     /// Name of the column whose vectors are wanted; empty for the vectors that are searched.
     pub(crate) column: String,
     /// Names of the attributes that the answer carries; none for all that there are, not set where it carries none.
-    pub(crate) attributes: Option<Vec<String>>,
+    pub(crate) attributes: Option<Arc<[String]>>,
 }

@@ -10,6 +10,8 @@ mod params;
 mod target;
 mod within;
 
+use std::sync::Arc;
+
 use spandrel_engine::{Duplicates, SearchParams};
 
 pub(crate) use self::column::{AskColumn, column};
@@ -18,11 +20,11 @@ pub(crate) use self::fetch::AskFetch;
 pub(crate) use self::filter::{AskFilter, FilterForm, Written};
 pub(crate) use self::form::Form;
 pub(crate) use self::found::{Effort, Fetched, FilterTold, Found, Rows, United, Version};
-pub(crate) use self::params::{check, lists_max, lowered};
+pub(crate) use self::params::{check, lists_cap, lowered, tell_cap};
 pub(crate) use self::target::{Numbers, Queries, Target};
 pub(crate) use self::within::{AskWithin, EndOfRange};
 
-/// Queries of one index, or of several as one.
+/// Queries of one index, or of several as one. A copy shares all that is large but numbers and ids.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
     /// Name of the index; empty for the default one.
@@ -38,9 +40,9 @@ pub(crate) struct Ask {
     /// How to search; its effort and filter are for the searcher to set.
     pub(crate) params: SearchParams,
     /// Which vectors may be answers; all if not given.
-    pub(crate) filter: Option<AskFilter>,
+    pub(crate) filter: Option<Arc<AskFilter>>,
     /// Names of the attributes that the answer carries; none for all that there are, not set where it carries none.
-    pub(crate) attributes: Option<Vec<String>>,
+    pub(crate) attributes: Option<Arc<[String]>>,
     /// Whether the answer carries the vectors themselves, and what it took.
     pub(crate) with_vectors: bool,
     pub(crate) with_work: bool,

@@ -1,5 +1,5 @@
 //! How to search: what is refused, and what load makes of it.
-use spandrel_engine::{ParamsError, QueryPlan, Rerank, SearchParams};
+use spandrel_engine::{Answer, Limit, ParamsError, QueryPlan, Rerank, SearchParams, Stop};
 use spandrel_index::Index;
 
 use super::found::Lowered;
@@ -31,12 +31,22 @@ pub(crate) fn check(params: &SearchParams, index: &Index, limits: &Limits) -> Re
     Ok(())
 }
 
-/// Most lists of a query: a score of heads that alone decides would let it read all there are.
-pub(crate) fn lists_max(params: &SearchParams, index: &Index, limits: &Limits) -> Option<u32> {
+/// Most lists of a query that names no number, where the server has a say: a score of heads that alone decides would let it read all there
+/// are.
+pub(crate) fn lists_cap(params: &SearchParams, index: &Index, limits: &Limits) -> Option<u32> {
     let is_alone = params.recall.is_none() && params.epsilon.is_none() && params.max_lists.is_none();
-    match params.min_head_score {
-        Some(_) if is_alone && index.lists() > limits.lists => Some(limits.lists),
-        _ => params.max_lists,
+    (params.min_head_score.is_some() && is_alone && index.lists() > limits.lists).then_some(limits.lists)
+}
+
+/// Tells of answers that the server's own number of lists ended: their caller named none, and would take them for whole.
+pub(crate) fn tell_cap(answers: &mut [Answer], cap: Option<u32>) {
+    let Some(cap) = cap else { return };
+    for answer in answers.iter_mut().filter(|answer| answer.work.lists >= cap && answer.limited_by.is_none())
+    {
+        answer.limited_by = Some(Limit::MaxLists);
+        if let Some(explanation) = answer.explanation.as_mut().filter(|of| of.stop == Stop::Count) {
+            explanation.stop = Stop::MaxLists;
+        }
     }
 }
 

@@ -54,21 +54,18 @@ pub(crate) struct Queries<'a> {
     pub(crate) _room: Option<Room<'a>>,
 }
 
-impl Target {
-    /// Bytes that another of it takes; bytes as they lie in memory are shared.
-    pub(crate) fn copied_bytes(&self) -> usize {
-        match self {
-            Target::Vectors { numbers: Numbers::Floats(values), .. }
-            | Target::Documents { numbers: Numbers::Floats(values), .. } => size_of_val(&values[..]),
-            Target::Vectors { .. } | Target::Documents { .. } => 0,
-            Target::Ids(ids) => size_of_val(&ids[..]),
-        }
-    }
-}
+/// Bytes of a query that may have come with others in one piece of a stream. They are copied in no time.
+const COPIED_BYTES: usize = 256 << 10;
 
 impl Numbers {
     /// How many rows these vectors are, if they fit those of the index and the limits.
-    fn count(&self, dim: u32, form: Form, to: VectorsShape, limits: &Limits) -> Result<usize, Refusal> {
+    pub(crate) fn count(
+        &self,
+        dim: u32,
+        form: Form,
+        to: VectorsShape,
+        limits: &Limits,
+    ) -> Result<usize, Refusal> {
         let (field, holder, wanted) = (form.field(), form.holder(), to.dtype);
         // CAST: widening
         if dim != 0 && dim as usize != to.dim {
@@ -106,8 +103,10 @@ impl Numbers {
         let count = self.count(dim, form, to, limits)?;
         let (wanted, bytes) = (to.dtype, count * to.row_bytes());
         let (rows, room) = match self {
-            // A slice would keep all messages that came with it.
-            Numbers::Raw { data, dtype } if dtype == wanted && form.is_one() => {
+            // A slice would keep all messages that came with it; one that is large came alone.
+            Numbers::Raw { data, dtype }
+                if dtype == wanted && form.is_one() && data.len() <= COPIED_BYTES =>
+            {
                 (Bytes::copy_from_slice(&data), None)
             }
             Numbers::Raw { data, dtype } if dtype == wanted => (data, None),

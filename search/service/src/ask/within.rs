@@ -1,4 +1,5 @@
 //! What is asked within a radius, and what is to be said at the end.
+use std::sync::Arc;
 use std::time::Instant;
 
 use spandrel_engine::{Answer, RangeParams};
@@ -18,7 +19,7 @@ pub(crate) struct AskWithin {
     /// What is wanted; its completeness is for the searcher to lower under load, its filter for it to set.
     pub(crate) params: RangeParams,
     /// Which vectors may be answers; all if not given.
-    pub(crate) filter: Option<AskFilter>,
+    pub(crate) filter: Option<Arc<AskFilter>>,
 }
 
 /// What is to be said of all parts of an answer.

@@ -61,7 +61,7 @@ struct Shared {
 /// A filter as far as it is read.
 pub(crate) enum Asked {
     /// One that takes long to read is not, until there is a place.
-    Long(AskFilter),
+    Long(Arc<AskFilter>),
     Read(ReadFilter),
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Found {
 }
 
 impl ReadFilter {
-    fn of(filter: AskFilter, schema: &Schema, explained: bool, keys: &Keys) -> Result<ReadFilter, Refusal> {
+    fn of(filter: &AskFilter, schema: &Schema, explained: bool, keys: &Keys) -> Result<ReadFilter, Refusal> {
         let field = filter.field;
         let (bound, written) = filter.bind(schema, explained)?;
         Ok(ReadFilter { field, key: keys.of(&bound), bound, written })
@@ -131,10 +131,31 @@ impl Filters {
         self.shared.compiling.wait()
     }
 
+    /// A filter as several indexes are asked with it: parsed, so that each only binds it.
+    pub(crate) async fn parsed(
+        &self,
+        filter: Arc<AskFilter>,
+        deadline: Instant,
+    ) -> Result<Arc<AskFilter>, Refusal> {
+        if !filter.is_unparsed() {
+            return Ok(filter);
+        }
+        if filter.is_short() {
+            return Ok(Arc::new(filter.parsed()?));
+        }
+        let place = place(&self.shared.reading, deadline).await?;
+        blocking(place, deadline, move |_| Ok(Arc::new(filter.parsed()?))).await
+    }
+
     /// Reads a filter, unless that takes long.
-    pub(crate) fn ask(&self, filter: AskFilter, index: &Index, explained: bool) -> Result<Asked, Refusal> {
+    pub(crate) fn ask(
+        &self,
+        filter: Arc<AskFilter>,
+        index: &Index,
+        explained: bool,
+    ) -> Result<Asked, Refusal> {
         match filter.is_short() {
-            true => Ok(Asked::Read(ReadFilter::of(filter, index.schema(), explained, &self.keys)?)),
+            true => Ok(Asked::Read(ReadFilter::of(&filter, index.schema(), explained, &self.keys)?)),
             false => Ok(Asked::Long(filter)),
         }
     }
@@ -159,7 +180,7 @@ impl Filters {
             Asked::Long(filter) => {
                 let (schema, keys) = (Arc::clone(index.schema()), self.keys.clone());
                 let place = place(&self.shared.reading, deadline).await?;
-                let read = move |_: &AtomicBool| ReadFilter::of(filter, &schema, explained, &keys);
+                let read = move |_: &AtomicBool| ReadFilter::of(&filter, &schema, explained, &keys);
                 blocking(place, deadline, read).await?
             }
         };
@@ -269,13 +290,13 @@ mod tests {
     use super::*;
     use crate::ask::FilterForm;
 
-    fn ids(id: u64) -> AskFilter {
-        AskFilter { field: "filter", form: FilterForm::Tree(Filter::Ids(vec![id])), bytes: 10 }
+    fn ids(id: u64) -> Arc<AskFilter> {
+        Arc::new(AskFilter { field: "filter", form: FilterForm::Tree(Filter::Ids(vec![id])), bytes: 10 })
     }
 
     async fn get(
         filters: &Filters,
-        filter: AskFilter,
+        filter: Arc<AskFilter>,
         index: &Arc<Index>,
         deadline: Instant,
     ) -> Result<Found, Refusal> {

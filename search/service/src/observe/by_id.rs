@@ -125,10 +125,9 @@ async fn answer(
         column: None,
         form: Form::One,
         params: SearchParams { times: true, ..SearchParams::new(k as usize) }, // CAST: widening
-        filter: filter.map(|text| AskFilter {
-            field: "filter",
-            bytes: text.len(),
-            form: FilterForm::Text(text),
+        filter: filter.map(|text| {
+            let (bytes, form) = (text.len(), FilterForm::Text(text));
+            Arc::new(AskFilter { field: "filter", bytes, form })
         }),
         attributes: None,
         with_vectors: false,

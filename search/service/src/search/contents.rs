@@ -46,10 +46,10 @@ impl Contents {
     pub(super) fn of(
         served: &Served,
         (vectors, of): (Option<&'static str>, VectorsOf),
-        (field, names): (&'static str, Option<Vec<String>>),
+        (field, names): (&'static str, Option<&[String]>),
     ) -> Result<Contents, Refusal> {
         let schema = served.index().schema();
-        let chosen = names.map(|names| schema.choose(&names)).transpose();
+        let chosen = names.map(|names| schema.choose(names)).transpose();
         let numbers = chosen.map_err(|error| Refusal::field(field, error.to_string()))?.unwrap_or_default();
         let attributes =
             numbers.iter().filter_map(|&number| schema.attributes().get(number).cloned()).collect();

@@ -2,7 +2,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use spandrel_engine::{Neighbour, TOKENS_KEPT};
+use spandrel_engine::{Neighbour, QueryError, TOKENS_KEPT};
 use spandrel_index::documents::DocumentOffsets;
 use spandrel_index::format::VectorsOf;
 
@@ -10,7 +10,7 @@ use super::handed::Handed;
 use super::let_in::check_rows;
 use super::local::Local;
 use crate::admission::Load;
-use crate::ask::{Ask, Found, Queries, Target, offsets};
+use crate::ask::{Ask, Form, Found, Queries, Target, offsets};
 use crate::call::Call;
 use crate::refusal::Refusal;
 use crate::served::Served;
@@ -35,14 +35,18 @@ impl Local {
             unreachable!("asked of documents alone")
         };
         let to = (served.index().shape_of(VectorsOf::Main), &self.limits);
-        let queries = numbers.rows(dim, form.of_tokens(), to, call).await?;
-        let Queries { rows, count: tokens, _room: _rows_room } = queries;
+        let tokens = numbers.count(dim, form.of_tokens(), to.0, &self.limits)?;
+        // Before anything is done with numbers.
         let offsets = offsets(&given, tokens, form, &self.limits)?;
+        let queries = numbers.rows(dim, form.of_tokens(), to, call).await?;
+        let Queries { rows, _room: _rows_room, .. } = queries;
         let room = self.answer_room(served, (&of_ask, offsets.documents()), (false, with_work), call)?;
-        check_rows(served, (&rows, VectorsOf::Main), &mut Turns::until(call.deadline)).await?;
+        let told = |error| unusable(error, &offsets, form);
+        check_rows(served, (&rows, VectorsOf::Main), told, &mut Turns::until(call.deadline)).await?;
         let held = served.index().documents().map_or(0, |documents| documents.offsets().documents());
         let compared = offsets.documents().saturating_mul(params.compared(held));
-        served.admit(Load::of_documents(served.engine(), tokens, compared), call.deadline)?;
+        let load = Load::of_documents(served.engine(), offsets.documents(), tokens, compared);
+        served.admit(load, call.deadline)?;
         let row_bytes = served.index().row_bytes();
         let tokens_max = self.limits.document_vectors as usize; // CAST: widening
         let mut answers = Vec::with_capacity(offsets.documents());
@@ -75,6 +79,20 @@ impl Local {
             united: None,
             room,
         })
+    }
+}
+
+/// A vector of a query document that has no product with others: which of which document.
+fn unusable(error: QueryError, offsets: &DocumentOffsets, form: Form) -> Refusal {
+    let field = form.of_tokens().field();
+    let QueryError::Unusable { query: row, found } = error else {
+        return Refusal::field(field, error.to_string());
+    };
+    let document = offsets.document_of(row as u32); // CAST: rows of documents have 32 bits
+    let vector = row - offsets.rows_of(document).start as usize; // CAST: widening
+    match form.is_one() {
+        true => Refusal::field(field, format!("vector {vector}: {found}")),
+        false => Refusal::field(field, format!("document {document}, vector {vector}: {found}")),
     }
 }
 

@@ -37,7 +37,7 @@ impl Handed<Vec<Answer>> {
         let (count, is_long) = (queries.len() / served.index().row_bytes(), bytes > CHECKED_BYTES);
         let (of, deadline) = (Arc::clone(served), Some(call.deadline));
         let hand_in = move || {
-            Handed::with(&of, (count, filter), |stop, reply| {
+            Handed::with(&of, ((count, count), filter), |stop, reply| {
                 let stop = Some(stop);
                 let request = Request { queries, column_queries, params, deadline, stop };
                 of.engine().submit(request, reply)
@@ -61,7 +61,7 @@ impl Handed<Answer> {
             let one = |tokens: Bytes| {
                 // Each of its tokens is a query, and the documents that these find another.
                 let count = tokens.len() / of.index().row_bytes() + 1;
-                Handed::with(&of, (count, None), |stop, reply| {
+                Handed::with(&of, ((count, 1), None), |stop, reply| {
                     let request = DocumentRequest { tokens, params, deadline, stop: Some(stop) };
                     of.engine().submit_document(request, reply)
                 })
@@ -92,7 +92,7 @@ impl Handed<RangePart> {
         filter: Option<Arc<Compiled>>,
     ) -> Result<Handed<RangePart>, SearchError> {
         // The search has a flag and a deadline of its own.
-        Handed::with(served, (1, filter), |_, reply| served.engine().submit_range(search, reply))
+        Handed::with(served, ((1, 1), filter), |_, reply| served.engine().submit_range(search, reply))
     }
 }
 
@@ -103,7 +103,8 @@ impl Handed<Fetched> {
         (ids, content): (Vec<u64>, FetchContent),
         call: Call<'_>,
     ) -> Result<Handed<Fetched>, SearchError> {
-        Handed::with(served, (FetchRequest::pieces(ids.len()), None), |stop, reply| {
+        let count = FetchRequest::pieces(ids.len());
+        Handed::with(served, ((count, count), None), |stop, reply| {
             let (deadline, stop) = (Some(call.deadline), Some(stop));
             let request = FetchRequest { lookup: Arc::clone(&served.lookup), ids, content, deadline, stop };
             served.engine().submit_fetch(request, reply)
@@ -115,11 +116,11 @@ impl Handed<Fetched> {
 type Reply<T> = Box<dyn FnOnce(Result<T, SearchError>) + Send>;
 
 impl<T: Send + 'static> Handed<T> {
-    /// Hands in work that counts as `count` queries. The memory of its filter stays taken until the engine is done with it, also
+    /// Hands in work that is `count` queries to the engine, and `asked` to the caller. The memory of its filter stays taken until the engine is done with it, also
     /// where the caller has left.
     fn with(
         served: &Served,
-        (count, filter): (usize, Option<Arc<Compiled>>),
+        ((count, asked), filter): ((usize, usize), Option<Arc<Compiled>>),
         submit: impl FnOnce(Arc<AtomicBool>, Reply<T>) -> Result<(), SearchError>,
     ) -> Result<Handed<T>, SearchError> {
         let waiting = StopFlag::default();
@@ -136,7 +137,7 @@ impl<T: Send + 'static> Handed<T> {
         if let Err(error) = submit(waiting.share(), reply) {
             served.admission.leave(count);
             if matches!(error, SearchError::Overloaded { .. }) {
-                served.metrics.refused.inc_by(count as u64); // CAST: widening
+                served.metrics.refused.inc_by(asked as u64); // CAST: widening
             }
             return Err(error);
         }

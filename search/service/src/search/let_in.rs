@@ -2,10 +2,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use spandrel_engine::Course;
+use spandrel_engine::{Course, QueryError};
 use spandrel_index::format::VectorsOf;
 
-use crate::admission::Load;
+use crate::admission::{Admitted, Load};
 use crate::call::Call;
 use crate::filters::{Asked, Compiled, Found, Waiting};
 use crate::refusal::Refusal;
@@ -21,12 +21,13 @@ pub(super) struct LetIn {
     _known: Option<Arc<Compiled>>,
 }
 
-/// Lets in `count` queries with a filter, before anything is done to compile it. `rows` are those that came with the request.
+/// Lets in `count` queries with a filter, before anything is done to compile it. `rows` are those that came with the request; `leave` is
+/// there where they were let in with others.
 pub(super) async fn let_in(
     served: &Served,
     asked: Option<Asked>,
     (rows, count): ([Option<(&Bytes, VectorsOf)>; 2], usize),
-    call: Call<'_>,
+    (leave, call): (Option<Admitted>, Call<'_>),
 ) -> Result<Option<LetIn>, Refusal> {
     let Some(asked) = asked else { return Ok(None) };
     let known = served.filters.kept(&asked);
@@ -36,17 +37,19 @@ pub(super) async fn let_in(
     // Queries that the engine would refuse are refused before their filter is compiled.
     let mut turns = Turns::until(call.deadline);
     for rows in rows.into_iter().flatten() {
-        check_rows(served, rows, &mut turns).await?;
+        check_rows(served, rows, Refusal::from, &mut turns).await?;
     }
     let load = Load::of(served.engine(), count, Course::Nearest);
+    let load = if leave.is_some() { load.let_in_before() } else { load };
     served.admit(Load { filter: served.filters.delay(&asked), ..load }, call.deadline)?;
     Ok(Some(LetIn { asked, waiting: Some(served.filters.wait()), _known: None }))
 }
 
-/// Refuses rows that the engine would refuse.
+/// Refuses rows that the engine would refuse, as `told` tells it.
 pub(super) async fn check_rows(
     served: &Served,
     (rows, of): (&Bytes, VectorsOf),
+    told: impl Fn(QueryError) -> Refusal,
     turns: &mut Turns,
 ) -> Result<(), Refusal> {
     let shape = served.index().shape_of(of);
@@ -58,7 +61,7 @@ pub(super) async fn check_rows(
             VectorsOf::Main => served.engine().check(piece),
             VectorsOf::Column => served.engine().check_column(piece),
         };
-        checked.map_err(|error| error.after(first))?;
+        checked.map_err(|error| told(error.after(first)))?;
     }
     Ok(())
 }

@@ -16,8 +16,8 @@ use super::ranging::Ranging;
 use super::searcher::Searcher;
 use crate::admission::{Admitted, Load};
 use crate::ask::{
-    Ask, AskColumn, AskFetch, AskWithin, Fetched, Form, Found, Queries, Target, check, column, lists_max,
-    lowered,
+    Ask, AskColumn, AskFetch, AskWithin, Fetched, Form, Found, Queries, Target, check, column, lists_cap,
+    lowered, tell_cap,
 };
 use crate::call::Call;
 use crate::ledger::Room;
@@ -71,7 +71,7 @@ impl Searcher for Local {
         if !ask.indexes.is_empty() {
             return self.united(ask, call).await;
         }
-        self.search_in(self.registry.get(&ask.index)?, ask, call).await
+        self.search_in(self.registry.get(&ask.index)?, ask, (None, call)).await
     }
 
     async fn within(&self, ask: AskWithin, call: Call<'_>) -> Result<Ranging, Refusal> {
@@ -82,7 +82,7 @@ impl Searcher for Local {
         let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
         let given = self.given(&served, target, Form::One, call).await?;
         let rows = given.rows().map(|rows| (rows, VectorsOf::Main));
-        let let_in = let_in(&served, asked, ([rows, None], 1), call).await?;
+        let let_in = let_in(&served, asked, ([rows, None], 1), (None, call)).await?;
         let query = match given {
             Given::Rows(queries) => queries.rows,
             Given::Ids(ids) => self.rows_of(&served, (ids, VectorsOf::Main), Form::One, call).await?.rows,
@@ -106,7 +106,7 @@ impl Searcher for Local {
         let AskFetch { index, ids, column: name, attributes } = ask;
         let served = self.registry.get(&index)?;
         let of = column(&name, "column", served.index())?;
-        let contents = Contents::of(&served, (Some("ids"), of), ("with_attributes", attributes))?;
+        let contents = Contents::of(&served, (Some("ids"), of), ("with_attributes", attributes.as_deref()))?;
         let limit = self.limits.batch as usize; // CAST: widening
         match ids.len() {
             0 => return Err(Refusal::field("ids", "none given")),
@@ -130,12 +130,12 @@ impl Searcher for Local {
 }
 
 impl Local {
-    /// Answers queries from one index.
+    /// Answers queries from one index; `leave` is there where they were let in with those of others.
     pub(super) async fn search_in<'a>(
         &self,
         served: Arc<Served>,
         ask: Ask,
-        call: Call<'a>,
+        (leave, call): (Option<Admitted>, Call<'a>),
     ) -> Result<Found<'a>, Refusal> {
         if matches!(ask.target, Target::Documents { .. }) {
             return self.documents(&served, ask, call).await;
@@ -157,7 +157,8 @@ impl Local {
             with_work,
             ..
         } = ask;
-        params.max_lists = lists_max(&params, served.index(), &self.limits);
+        let cap = lists_cap(&params, served.index(), &self.limits);
+        params.max_lists = cap.or(params.max_lists);
         if params.min_head_score.is_some() && filter.is_some() {
             return Err(ParamsError::HeadScoreFilter.into());
         }
@@ -167,7 +168,8 @@ impl Local {
         }
         let compare_by = params.compare_by;
         let vectors = with_vectors.then_some("options.with_vectors");
-        let contents = Contents::of(&served, (vectors, compare_by), ("options.with_attributes", attributes))?;
+        let attributes = ("options.with_attributes", attributes.as_deref());
+        let contents = Contents::of(&served, (vectors, compare_by), attributes)?;
         let asked = filter.map(|f| served.filters.ask(f, served.index(), params.explain)).transpose()?;
         let given = self.given(&served, target, form, call).await?;
         // What lies in the index is found better than what does not.
@@ -188,7 +190,7 @@ impl Local {
         };
         let rows = given.rows().map(|rows| (rows, VectorsOf::Main));
         let of_column_rows = column.as_ref().map(|of| (&of.rows, VectorsOf::Column));
-        let let_in = let_in(&served, asked, ([rows, of_column_rows], count), call).await?;
+        let let_in = let_in(&served, asked, ([rows, of_column_rows], count), (leave, call)).await?;
         let Queries { rows, _room: _rows_room, .. } = match given {
             Given::Rows(queries) => queries,
             Given::Ids(ids) => self.rows_of(&served, (ids, VectorsOf::Main), form, call).await?,
@@ -211,7 +213,9 @@ impl Local {
             Some(_) => QueryPlan::of(&params, served.index())?.filter_plan(),
             None => None,
         };
-        params.effort = served.admit(Load::of(served.engine(), count, plan.into()), call.deadline)?.effort;
+        let load = Load::of(served.engine(), count, plan.into());
+        let load = if leave.is_some() { load.let_in_before() } else { load };
+        params.effort = leave.map_or(served.admit(load, call.deadline)?, |leave| leave).effort;
         let lowered = lowered(&params, served.index())?;
         let is_kept = is_measured && lowered.is_none() && params.filter.is_none();
         let (k, misses) = (params.k, params.misses);
@@ -225,6 +229,7 @@ impl Local {
         )
         .await?;
         let mut answers = handed.answer().await?;
+        tell_cap(&mut answers, cap);
         if let Some(recall) = served.recall.as_ref().filter(|_| is_kept) {
             recall.reservoir.see(call.entry.caller(), (&rows, &answers), k, misses);
         }
@@ -368,7 +373,7 @@ fn no_documents(form: Form) -> Refusal {
 }
 
 /// Refuses a column that the index does not have.
-fn named_column(name: &str, served: &Served) -> Result<(), Refusal> {
+pub(super) fn named_column(name: &str, served: &Served) -> Result<(), Refusal> {
     const FIELD: &str = "column_queries.column";
     match column(name, FIELD, served.index())? {
         VectorsOf::Main => Err(Refusal::field(FIELD, "not set")),

@@ -5,18 +5,24 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use spandrel_engine::{Answer, Duplicates, UnionAnswer, check_union, union};
-use spandrel_index::{Index, Metric};
+use spandrel_engine::{Answer, Course, Duplicates, UnionAnswer, check_union, union};
+use spandrel_index::format::VectorsOf;
+use spandrel_index::{Index, Metric, VectorsShape};
 
-use super::local::Local;
-use crate::ask::{Ask, AskColumn, Effort, Found, Target, United};
+use super::local::{Local, named_column};
+use crate::admission::{Admitted, Load};
+use crate::ask::{Ask, AskColumn, Effort, Form, Found, Numbers, Queries, Target, United, check};
 use crate::call::Call;
+use crate::ledger::Room;
 use crate::refusal::Refusal;
 use crate::served::Served;
 use crate::turns::PIECE;
 
 /// Indexes that a request may name.
 const INDEXES_MAX: usize = 16;
+
+/// What is told of ids, which several indexes may have.
+const NO_VECTORS: &str = "ids are of one index; send vectors";
 
 /// Searches that go on side by side.
 type Searching<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
@@ -31,27 +37,67 @@ struct Terms {
 }
 
 impl Local {
-    /// Answers queries from several indexes as one. Each is searched as if it were asked alone: admitted, bounded and counted by itself.
-    pub(super) async fn united<'a>(&self, ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal> {
+    /// Answers queries from several indexes as one. They are let in together; each is searched as if it were asked alone, bounded and
+    /// counted by itself.
+    pub(super) async fn united<'a>(&self, mut ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal> {
         refuse(&ask)?;
         let served = self.each(&ask)?;
+        self.check_each(&ask, &served)?;
+        let Some(first) = served.first() else { return Err(Refusal::field("indexes", "none given")) };
+        let metric = first.index().shape_of(ask.params.compare_by).metric;
+        let terms = Terms { metric, k: ask.params.k, duplicates: ask.duplicates, deadline: call.deadline };
+        // Once for all: each gets these bytes.
+        let shape = first.index().shape_of(VectorsOf::Main);
+        let (target, count, _room) = self.shared(ask.target, ask.form, shape, call).await?;
+        ask.target = target;
+        let mut _column_room = None;
+        if let Some(AskColumn { name, target }) = ask.column.take() {
+            let shape = first.index().shape_of(VectorsOf::Column);
+            let (target, _, room) = self.shared(target, ask.form.of_column(), shape, call).await?;
+            (ask.column, _column_room) = (Some(AskColumn { name, target }), room);
+        }
+        let leave = let_in(&served, count, call.deadline)?;
+        if let Some(filter) = ask.filter.take() {
+            ask.filter = Some(first.filters.parsed(filter, call.deadline).await?);
+        }
+        let names = std::mem::take(&mut ask.indexes);
+        let searches = served.into_iter().map(|served| -> Searching<'_, Found<'a>> {
+            Box::pin(self.search_in(served, ask.clone(), (Some(leave), call)))
+        });
+        let found = side_by_side(searches.collect()).await?;
+        merge(found, &names, terms).await
+    }
+
+    /// Refuses what indexes that do not fit each other, or one of them, would refuse, before anything is done with what came.
+    fn check_each(&self, ask: &Ask, served: &[Arc<Served>]) -> Result<(), Refusal> {
+        for served in served {
+            check(&ask.params, served.index(), &self.limits)?;
+            if let Some(AskColumn { name, .. }) = &ask.column {
+                named_column(name, served)?;
+            }
+        }
         let indexes: Vec<Arc<Index>> = served.iter().map(|served| Arc::clone(served.index())).collect();
         let has_attributes = ask.filter.is_some() || ask.attributes.is_some();
         check_union(&indexes, ask.params.compare_by, has_attributes).map_err(|error| {
             let named = (1..).zip(&ask.indexes).map(|(number, name)| format!("index {number}: {name}"));
             Refusal::field("indexes", format!("{error} ({})", named.collect::<Vec<_>>().join(", ")))
-        })?;
-        let Some(first) = indexes.first() else { return Err(Refusal::field("indexes", "none given")) };
-        let metric = first.shape_of(ask.params.compare_by).metric;
-        let (k, duplicates, deadline) = (ask.params.k, ask.duplicates, call.deadline);
-        let of_column = ask.column.as_ref().map_or(0, |column| column.target.copied_bytes());
-        let copied = ask.target.copied_bytes() + of_column;
-        let _copies = call.entry.hold(copied.saturating_mul(indexes.len() - 1))?;
-        let searches = served.into_iter().map(|served| -> Searching<'_, Found<'a>> {
-            Box::pin(self.search_in(served, ask.clone(), call))
-        });
-        let found = side_by_side(searches.collect()).await?;
-        merge(found, &ask.indexes, Terms { metric, k, duplicates, deadline }).await
+        })
+    }
+
+    /// Vectors as rows of all indexes, whose bytes copies share; how many there are.
+    async fn shared<'a>(
+        &self,
+        target: Target,
+        form: Form,
+        to: VectorsShape,
+        call: Call<'a>,
+    ) -> Result<(Target, usize, Option<Room<'a>>), Refusal> {
+        let Target::Vectors { numbers, dim } = target else {
+            return Err(Refusal::field(form.field(), NO_VECTORS));
+        };
+        let Queries { rows, count, _room } = numbers.rows(dim, form, (to, &self.limits), call).await?;
+        let numbers = Numbers::Raw { data: rows, dtype: to.dtype };
+        Ok((Target::Vectors { numbers, dim: 0 }, count, _room))
     }
 
     /// The indexes that are named.
@@ -80,18 +126,33 @@ impl Local {
     }
 }
 
+/// Lets in `count` queries of all indexes at once: each would meet the others in the queue, and a request that can never be in time would
+/// be told to come back.
+fn let_in(served: &[Arc<Served>], count: usize, deadline: Instant) -> Result<Admitted, Refusal> {
+    let loads = served.iter().map(|served| Load::of(served.engine(), count, Course::Nearest));
+    let (Some(load), Some(first)) = (Load::together(loads), served.first()) else {
+        return Err(Refusal::field("indexes", "none given"));
+    };
+    first.admission.admit(load, deadline).inspect_err(|refusal| {
+        if matches!(refusal, Refusal::Overloaded { .. }) {
+            // CAST: widening
+            served.iter().for_each(|served| _ = served.metrics.refused.inc_by(count as u64));
+        }
+    })
+}
+
 /// Refuses what is of one index alone.
 fn refuse(ask: &Ask) -> Result<(), Refusal> {
     let is_by_id = |target: &Target| matches!(target, Target::Ids(_));
     let by_id_in_column = ask.column.as_ref().is_some_and(|AskColumn { target, .. }| is_by_id(target));
     let alone = [
-        (ask.form.field(), is_by_id(&ask.target), "ids are of one index; send vectors"),
+        (ask.form.field(), is_by_id(&ask.target), NO_VECTORS),
         (
             ask.form.field(),
             matches!(ask.target, Target::Documents { .. }),
             "documents are searched in one index; name it as index",
         ),
-        ("column_queries.vectors", by_id_in_column, "ids are of one index; send vectors"),
+        ("column_queries.vectors", by_id_in_column, NO_VECTORS),
         ("options.explain", ask.params.explain, "taken with one index alone; name it as index"),
         ("options.with_vectors", ask.with_vectors, "taken with one index alone; fetch them by id"),
         (

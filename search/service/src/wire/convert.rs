@@ -56,7 +56,7 @@ fn ask(
     let v1::SearchOptions { with_vectors, with_attributes, with_work, explain, filter: of_options, .. } =
         options;
     let filter = filter("options.filter", of_options)?;
-    let (attributes, with_work) = (with_attributes.map(|of| of.names), with_work || explain);
+    let (attributes, with_work) = (with_attributes.map(|of| of.names.into()), with_work || explain);
     Ok(Ask {
         index,
         indexes,
@@ -90,7 +90,7 @@ fn column_of(of: v1::ColumnQueries) -> Result<AskColumn, Refusal> {
 /// Vectors by id.
 pub(super) fn by_id(request: v1::FetchRequest) -> AskFetch {
     let v1::FetchRequest { index, ids, with_attributes, column } = request;
-    AskFetch { index, ids, column, attributes: with_attributes.map(|of| of.names) }
+    AskFetch { index, ids, column, attributes: with_attributes.map(|of| of.names.into()) }
 }
 
 fn target(field: &'static str, vectors: Option<v1::Vectors>) -> Result<Target, Refusal> {

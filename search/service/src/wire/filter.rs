@@ -1,5 +1,6 @@
 //! Filters as messages.
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use spandrel_filter::{BindError, Comparison, Filter, TERMS_MAX, TagMode, Value};
 use spandrel_proto::v1;
@@ -12,7 +13,10 @@ use crate::filter_fault::FilterFault;
 use crate::refusal::Refusal;
 
 /// The filter of a request, if it has one; `field` is the one that holds it. Texts are not parsed yet.
-pub(super) fn filter(field: &'static str, filter: Option<v1::Filter>) -> Result<Option<AskFilter>, Refusal> {
+pub(super) fn filter(
+    field: &'static str,
+    filter: Option<v1::Filter>,
+) -> Result<Option<Arc<AskFilter>>, Refusal> {
     let bytes = filter.as_ref().map_or(0, prost::Message::encoded_len);
     let Some(v1::Filter { form }) = filter else { return Ok(None) };
     let form = match form {
@@ -24,7 +28,7 @@ pub(super) fn filter(field: &'static str, filter: Option<v1::Filter>) -> Result<
             FilterForm::Tree(place.condition(tree)?)
         }
     };
-    Ok(Some(AskFilter { field, form, bytes }))
+    Ok(Some(Arc::new(AskFilter { field, form, bytes })))
 }
 
 /// Where in a tree a condition is.

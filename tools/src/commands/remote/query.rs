@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use spandrel_datasets::{Converted, Rows, VectorFile};
 use spandrel_engine::{Duplicates, UnionAnswer};
 use spandrel_index::VectorSource as _;
+use spandrel_index::documents::DocumentOffsets;
 use spandrel_proto::v1;
 use tonic::{Code, Status};
 
@@ -25,7 +26,7 @@ use crate::commands::search::read_batch;
 use crate::commands::serve::runtime;
 use crate::figures::PointParams;
 use crate::{Advised, Session};
-use spandrel_client::Client;
+use spandrel_client::{Client, check_united};
 
 /// What is asked.
 pub(in crate::commands) struct Query<'a> {
@@ -70,6 +71,9 @@ pub(in crate::commands) fn ask(
         let column = query.column.open(fit, &query.input, file.len(), session)?;
         let has_documents = remote.about.documents.is_some();
         let documents = query.documents.read(&config.address, has_documents, file.len())?;
+        if let (Rpc::Stream, Some(documents)) = (server.rpc, &documents) {
+            check_streamed(documents, file.dtype().row_bytes(file.dim()))?;
+        }
         let filters = Arc::new(query.filter.wire(file.len())?);
         // The server may have attributes of a type that is not known here: only who asks for some needs it.
         let attributes = match &query.attributes.with_attributes {
@@ -132,6 +136,27 @@ pub(in crate::commands) fn ask(
 /// `count` rows of a file from `first` on.
 fn read_rows(file: &Converted<VectorFile>, first: u64, count: u64) -> anyhow::Result<Arc<Rows>> {
     Ok(Arc::new(Rows::new(file.dtype(), file.dim(), read_batch(file, first, count)?)?))
+}
+
+/// Bytes that a server takes in a message of a stream, and those of it besides vectors.
+const STREAM_BYTES: usize = 128 << 10;
+const STREAM_REST: usize = 1 << 10;
+
+/// Refuses a document that no message of a stream can carry: it would end the stream with all queries in it.
+fn check_streamed(documents: &DocumentOffsets, row_bytes: usize) -> anyhow::Result<()> {
+    let bytes = |document| documents.rows_of(document).len() * row_bytes;
+    let limit = STREAM_BYTES - STREAM_REST;
+    match (0..documents.documents()).find(|&document| bytes(document) > limit) {
+        None => Ok(()),
+        Some(document) => {
+            let message = format!(
+                "query document {document} has {} vectors, {} bytes; a stream takes {limit} in a message",
+                documents.rows_of(document).len(),
+                bytes(document)
+            );
+            Err(Advised::new(message, "give --rpc batch, or --rpc unary").into())
+        }
+    }
 }
 
 /// Queries read at a time, and query documents.
@@ -252,7 +277,7 @@ async fn stream(
     numbers: Range<usize>,
 ) -> Result<Vec<Option<UnionAnswer>>, Status> {
     let Connection { client, patience } = connection;
-    let (start, mut found) = (numbers.start, vec![None; numbers.len()]);
+    let (start, mut found, several) = (numbers.start, vec![None; numbers.len()], asking.united.len());
     let ask = {
         let asking = asking.clone();
         move |number| v1::SearchStreamRequest { tag: number as u64, request: Some(asking.one(number)) } // CAST: widening
@@ -280,8 +305,11 @@ async fn stream(
                 "an answer to query {tag} of a stream, which was not asked"
             )));
         };
-        match item(result, united) {
-            Ok(answer) => *place = Some(answer),
+        match item(result, |response| (united(response), response.versions.len())) {
+            Ok((answer, versions)) => {
+                check_united(several, versions)?;
+                *place = Some(answer);
+            }
             Err(status) if passes(&status) => {}
             Err(status) => return Err(status),
         }
