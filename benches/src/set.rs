@@ -188,6 +188,7 @@ pub fn config(metric: Metric, choice: &Choice, out: &Path, threads: usize) -> Bu
         resume: false,
         replace: false,
         keep_previous: 0,
+        plain_codes: false,
     }
 }
 

@@ -68,6 +68,8 @@ pub struct BuildConfig {
     pub replace: bool,
     /// Older versions that stay beside the new one, the one it replaces first. None go with an index that is not there.
     pub keep_previous: u32,
+    /// Leave codes plain, even where codes that know the queries of a sample measure better.
+    pub plain_codes: bool,
 }
 
 /// A configuration checked against its input.
@@ -181,7 +183,8 @@ impl Params {
             threads: config.threads,
             seed: config.seed,
             own_ids: input.ids.is_some(),
-            query_sample: QuerySampleParams::of(input, partition.is_some())?,
+            query_sample: QuerySampleParams::of(input, partition.is_some())?
+                .map(|sample| QuerySampleParams { codes: config.makes_codes(source.dim()), ..sample }),
             partition,
             attributes,
             column,
@@ -243,6 +246,8 @@ impl Params {
             && self.documents.as_ref().map(DocumentsParams::entry) == manifest.documents
             && build.query_sample.as_ref().map(|sample| sample.queries)
                 == self.query_sample.map(|sample| sample.queries)
+            && build.query_sample.as_ref().is_some_and(|sample| sample.code.is_some())
+                == self.coding_sample().is_some()
             && manifest.segments.iter().all(|segment| self.has_attributes(segment))
             && manifest.segments.iter().all(|segment| self.has_partition(segment))
     }

@@ -8,6 +8,7 @@ mod calibrate;
 mod checkpoint;
 mod choice;
 pub mod cluster;
+mod coding;
 mod column;
 mod config;
 mod documents;

@@ -4,6 +4,7 @@ use spandrel_index::format::{IdBytes, PageLayout};
 use spandrel_index::{DType, Spread};
 
 use crate::cluster::BLOCK_HEADS;
+use crate::coding::comparing_bytes;
 use crate::config::{GROUP_BYTES, PART_SLACK, Params};
 use crate::filing::{FilingWidth, ReplicaRule};
 use crate::query_sample::calibrating;
@@ -230,7 +231,8 @@ pub(crate) fn training_bytes(params: &Params, lists: u64) -> u64 {
         _ => 0,
     };
     let residuals = copies * rows * 4 * params.dim as u64 + matrices; // CAST: widening
-    lists * params.head_row_bytes() as u64 + residuals.max(spread_bytes(params)) // CAST: widening
+    let compared = residuals + comparing_bytes(params);
+    lists * params.head_row_bytes() as u64 + compared.max(spread_bytes(params)) // CAST: widening
 }
 
 /// Copies per vector, as measured on real descriptors: RNG keeps fewer than it may.

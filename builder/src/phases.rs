@@ -81,11 +81,18 @@ pub(crate) const PHASES: [Phase; 16] = [
     },
     Phase {
         name: "train",
-        needs: &[Product::Checked, Product::Clustered, Product::Filed],
+        needs: &[Product::Checked, Product::Sampled, Product::Clustered, Product::Filed],
         gives: Some(Product::Model),
         drops: &[],
         wanted: |state| state.params.code != CodeSpec::Full,
-        run: |state| stages::train(state).map(|model| state.done.model = Some(model)),
+        run: |state| {
+            let (model, code) = stages::train(state)?;
+            state.done.model = Some(model);
+            if let Some(sampled) = &mut state.done.sampled {
+                sampled.record.code = code;
+            }
+            Ok(())
+        },
     },
     Phase {
         name: "write",

@@ -110,7 +110,8 @@ impl Plan {
         let ids = IdPages { id_bytes, uuid: 0 }.body_bytes(params.vectors);
         let heads = usize::try_from(lists).unwrap_or(usize::MAX);
         let head_index = head_index_bytes(params.head_dtype(), params.head_dim(), heads);
-        let model = params.code.model_bytes(params.dim) as u64;
+        let queries = params.coding_sample().map_or(0, |_| params.code.query_map_bytes(params.dim));
+        let model = (params.code.model_bytes(params.dim) + queries) as u64; // CAST: widening
         let resident = lists * (params.head_row_bytes() as u64 + DIRECTORY_BYTES + head_index) + model;
         // Heads are packed at open; only a graph is stored.
         let kind = HeadIndex::preferred(params.head_dtype(), params.head_dim(), heads);
@@ -277,7 +278,7 @@ mod tests {
     #[test]
     fn memory_for_searching_counts_the_lists_of_wanted_vectors() {
         let whole = Params { lists: 1000, ..params(64, 1_000_000, CodeSpec::Binary) };
-        let query_sample = Some(QuerySampleParams { queries: 5000, depth: 100 });
+        let query_sample = Some(QuerySampleParams { queries: 5000, depth: 100, codes: true });
         let sampled = Params { query_sample, ..whole.clone() };
         let most = sampled.lists_most(1000);
         assert!(most > 1500, "{most}");

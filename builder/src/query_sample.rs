@@ -16,6 +16,8 @@ const HELD_BACK_MIN: u64 = 1000;
 const HELD_BACK_OF: u64 = 10;
 /// Queries that shape lists at most, spread over all that may: each is compared with every vector.
 pub(crate) const SHAPING_MAX: u64 = 20_000;
+/// Queries that codes are made for at most, spread over those that shape lists.
+pub(crate) const CODING_MAX: u64 = 4096;
 /// Queries that calibrate at most, spread over all that are held back: calibration uses no more.
 const CALIBRATING_MAX: u64 = 3000;
 /// Runs that a sample is cut into. Each begins with its share of those that are held back.
@@ -30,6 +32,8 @@ pub(crate) struct QuerySampleParams {
     pub(crate) queries: u64,
     /// Neighbours of each query that are looked at.
     pub(crate) depth: u64,
+    /// Whether codes are made for its queries, if that measures better.
+    pub(crate) codes: bool,
 }
 
 impl QuerySampleParams {
@@ -66,12 +70,18 @@ impl QuerySampleParams {
             return refused("--query-sample", sample.name(), expected);
         }
         let depth = DEPTH.min(input.vectors.len());
-        Ok(Some(QuerySampleParams { queries: sample.len(), depth }))
+        Ok(Some(QuerySampleParams { queries: sample.len(), depth, codes: false }))
     }
 
     /// How it is called in fingerprints.
     pub(crate) fn text(self) -> String {
-        format!("{} rows, {} held back, {} neighbours", self.queries, held_back(self.queries), self.depth)
+        let codes = if self.codes { "codes that know queries" } else { "plain codes" };
+        format!(
+            "{} rows, {} held back, {} neighbours, {codes}",
+            self.queries,
+            held_back(self.queries),
+            self.depth
+        )
     }
 
     /// Rows that shape lists, at most [`SHAPING_MAX`], ascending.
@@ -80,6 +90,13 @@ impl QuerySampleParams {
         let all = may.len() as u64; // CAST: widening
         let count = all.min(SHAPING_MAX);
         (0..count).map(|at| may[(at * all / count) as usize]).collect() // CAST: less than their number
+    }
+
+    /// Rows that codes are made for, at most [`CODING_MAX`] of those that shape lists, ascending.
+    pub(crate) fn coding_rows(self) -> Vec<u64> {
+        let shaping = self.shaping_rows();
+        let count = shaping.len().min(CODING_MAX as usize); // CAST: a few thousand
+        (0..count).map(|at| shaping[at * shaping.len() / count]).collect()
     }
 
     /// Queries that shape lists.
@@ -144,7 +161,7 @@ mod tests {
         for (queries, expected) in [(2000, 1000), (10_000, 1000), (25_003, 2500), (400_000, 40_000)] {
             let held: Vec<u64> = held_back_rows(queries).collect();
             assert_eq!(held.len() as u64, expected, "{queries}");
-            let params = QuerySampleParams { queries, depth: DEPTH };
+            let params = QuerySampleParams { queries, depth: DEPTH, codes: true };
             let shaping = params.shaping_rows();
             assert_eq!(shaping.len() as u64, (queries - expected).min(SHAPING_MAX), "{queries}");
             assert_eq!(shaping.len() as u64, params.shaping());

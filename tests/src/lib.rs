@@ -214,6 +214,7 @@ pub fn config(metric: Metric, out: &Path) -> BuildConfig {
         resume: false,
         replace: false,
         keep_previous: 0,
+        plain_codes: false,
     }
 }
 

@@ -1,3 +1,4 @@
+mod aware;
 mod sampled;
 mod versions;
 
@@ -76,6 +77,7 @@ pub(crate) fn config(out: &Path) -> BuildConfig {
         resume: false,
         replace: false,
         keep_previous: 0,
+        plain_codes: false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The phases of a build, in order. Each takes what earlier ones left in the checkpoint and the scratch
 //! folder, and leaves the bytes that its input and parameters decide.
 mod attributes;
+mod aware;
 mod calibrate;
 mod check;
 mod cluster;
@@ -12,6 +13,7 @@ mod graph;
 mod hashes;
 mod heads;
 mod ids;
+mod judge;
 mod list;
 mod neighbours;
 mod pages;

@@ -1,8 +1,9 @@
 //! Trains the code of the lists on residuals sampled from the filed vectors.
 use spandrel_index::codes::{CodeModel, CodeSpec};
 use spandrel_index::for_each_element;
-use spandrel_index::format::SectionKind;
+use spandrel_index::format::{QueryCodeRecord, SectionKind};
 
+use super::aware::{FiledSample, Training, compare, note};
 use super::heads::StoredHeads;
 use super::records::{REPLICA_BIT, RecordLayout};
 use super::sample::FiledCopies;
@@ -11,7 +12,8 @@ use crate::BuildError;
 use crate::checkpoint::Section;
 use crate::state::BuildState;
 
-pub(crate) fn train(state: &BuildState<'_>) -> Result<Section, BuildError> {
+/// The model, and what was measured of a code that knows the queries of a sample.
+pub(crate) fn train(state: &BuildState<'_>) -> Result<(Section, Option<QueryCodeRecord>), BuildError> {
     let &BuildState { params, context, ref scratch, .. } = state;
     let (space, target) = (state.space(), state.target());
     let heads = StoredHeads::read(params, state.clustered(), &**scratch)?.heads;
@@ -30,7 +32,8 @@ pub(crate) fn train(state: &BuildState<'_>) -> Result<Section, BuildError> {
     let layout = RecordLayout::of_filed(params);
     let wanted = (params.code.sample_rows(params.dim) as u64).min(copies.len()); // CAST: widening
     context.progress.phase("train", wanted, "vectors");
-    let mut residuals = Vec::new();
+    let (mut residuals, mut sample) = (Vec::new(), FiledSample::default());
+    let keeps = params.coding_sample().is_some();
     let (mut vector, mut head) = (Vec::new(), Vec::new());
     copies.sample(wanted, context, |record| {
         let list = (layout.list(record) & !REPLICA_BIT) as usize;
@@ -41,19 +44,30 @@ pub(crate) fn train(state: &BuildState<'_>) -> Result<Section, BuildError> {
         for_each_element(params.head_dtype(), row, |x| head.push(x));
         // The element that lifts inner product is not coded.
         residuals.extend(vector.iter().zip(&head).take(params.dim).map(|(x, c)| x - c));
+        if keeps {
+            sample.vectors.extend_from_slice(layout.vector(record));
+            sample.lists.push(list as u32); // CAST: read from four bytes
+        }
     })?;
     let seed = params.seed_of(4, 0);
+    let training =
+        Training { params, space, heads: &heads, mean: &mean, residuals: &residuals, seed, sample };
+    let compared = compare(state, &training)?;
+    drop(training);
+    let moments = compared.as_ref().and_then(|(moments, _)| moments.as_ref());
     let train = || match &params.codebooks {
         Some(codebooks) => CodeModel::import(params.code, codebooks, mean, residuals),
-        None => CodeModel::train(params.code, mean, residuals, seed),
+        None => CodeModel::train_for(params.code, mean, residuals, seed, moments),
     };
     let model = context.pool.install(train).map_err(std::io::Error::other)?;
+    let record = compared.map(|(_, record)| QueryCodeRecord { used: model.knows_queries(), ..record });
+    record.iter().for_each(|record| context.progress.note(&note(params.code, record)));
     context.progress.note(&format!("code {}: {}", params.code, model.allotment()));
     let mut writer = target.create(SectionKind::Model)?;
     writer.append(&model.to_bytes())?;
     let (kind, count) = (SectionKind::Model, params.vectors);
     let shape = SectionShape { kind, unit_bytes: 0, count, of: SectionOf::Main };
-    finish_section(params, target, shape, writer)
+    Ok((finish_section(params, target, shape, writer)?, record))
 }
 
 /// Dimensions in which nine of ten rows lie on one side of the mean.

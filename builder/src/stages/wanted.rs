@@ -67,6 +67,7 @@ pub(crate) fn wanted(state: &BuildState<'_>) -> Result<Sampled, BuildError> {
         foreseen_of,
         foreseen,
         own_lists,
+        code: None,
     };
     context.progress.note(&note(&record, params.vectors));
     Ok(Sampled { record, keys })

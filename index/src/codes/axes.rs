@@ -9,6 +9,15 @@ pub const AXES_DIM_MAX: usize = 2048;
 
 /// Rows of the axes by falling variance, and their variances.
 pub(super) fn principal_axes(dim: usize, residuals: &[f32]) -> (DMatrix<f64>, Vec<f64>) {
+    let eigen = SymmetricEigen::new(second_moment(dim, residuals));
+    let mut order: Vec<usize> = (0..dim).collect();
+    order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]).then(a.cmp(&b)));
+    let axes = DMatrix::from_fn(dim, dim, |i, j| eigen.eigenvectors[(j, order[i])]);
+    (axes, order.iter().map(|&i| eigen.eigenvalues[i].max(0.0)).collect())
+}
+
+/// The mean of the products of the elements of rows with each other.
+pub(super) fn second_moment(dim: usize, residuals: &[f32]) -> DMatrix<f64> {
     let count = residuals.len() / dim;
     let mut covariance = vec![0.0_f64; dim * dim];
     let mut products = vec![0.0_f32; dim * dim];
@@ -23,15 +32,10 @@ pub(super) fn principal_axes(dim: usize, residuals: &[f32]) -> (DMatrix<f64>, Ve
         kernel.scores(Operation::InnerProduct, left.all(), right.all(), &mut products);
         covariance.iter_mut().zip(&products).for_each(|(sum, &x)| *sum += f64::from(x));
     }
-    let covariance = DMatrix::from_fn(dim, dim, |i, j| {
+    DMatrix::from_fn(dim, dim, |i, j| {
         // Products of the two orders may be rounded differently.
         0.5 * (covariance[i * dim + j] + covariance[j * dim + i]) / count.max(1) as f64
-    });
-    let eigen = SymmetricEigen::new(covariance);
-    let mut order: Vec<usize> = (0..dim).collect();
-    order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]).then(a.cmp(&b)));
-    let axes = DMatrix::from_fn(dim, dim, |i, j| eigen.eigenvectors[(j, order[i])]);
-    (axes, order.iter().map(|&i| eigen.eigenvalues[i].max(0.0)).collect())
+    })
 }
 
 #[cfg(test)]

@@ -29,8 +29,11 @@ pub struct Encoder<'a> {
     frame: Frame<'a>,
     block_bytes: usize,
     rotation: BatchRotation<'a>,
+    /// For what is multiplied with codes as queries are, where these go through another matrix.
+    of_queries: Option<BatchRotation<'a>>,
     coder: Coder<'a>,
     rotated: Vec<f32>,
+    rotated_centre: Vec<f32>,
     factors: Vec<Factors>,
 }
 
@@ -48,11 +51,15 @@ impl<'a> Encoder<'a> {
             frame,
             block_bytes: model.block_bytes(),
             rotation: frame.batch_rotation(),
+            of_queries: frame
+                .queries
+                .map(|_| BatchRotation::new(frame.query_rotation(), frame.dim, frame.dims)),
             coder: match model {
                 CodeModel::Planes(model) => Coder::Planes(PlaneCoder::new(model)),
                 CodeModel::Products(model) => Coder::Products(ProductCoder::new(model)),
             },
             rotated: Vec::new(),
+            rotated_centre: Vec::new(),
             factors: Vec::new(),
         }
     }
@@ -75,10 +82,32 @@ impl<'a> Encoder<'a> {
             residuals.extend(row[..dim].iter().zip(centre).map(|(x, c)| x - c));
         }
         let squared: Vec<f64> = residuals.chunks_exact(dim).map(squared_length).collect();
-        // The centre, around the mean, is rotated like a vector.
-        residuals.extend(centre.iter().zip(self.frame.mean).map(|(c, m)| c - m));
-        self.rotation.apply(&residuals, &mut self.rotated);
-        let (rotated_rows, rotated_centre) = self.rotated.split_at(count * dims);
+        let exact: Vec<f64> = match self.frame.anchor() {
+            Some(anchor) => {
+                let way: Vec<f64> =
+                    centre.iter().zip(anchor).map(|(&c, &p)| f64::from(c) - f64::from(p)).collect();
+                let product = |row: &[f32]| row.iter().zip(&way).map(|(&x, way)| f64::from(x) * way).sum();
+                residuals.chunks_exact(dim).map(product).collect()
+            }
+            None => vec![0.0; count],
+        };
+        // The point at which estimates are exact, around the mean, is rotated like a query.
+        let point = self.frame.anchor().unwrap_or(centre);
+        let around_mean = point.iter().zip(self.frame.mean).map(|(c, m)| c - m);
+        let rotated_centre = match &self.of_queries {
+            None => {
+                residuals.extend(around_mean);
+                self.rotation.apply(&residuals, &mut self.rotated);
+                &self.rotated[count * dims..]
+            }
+            Some(of_queries) => {
+                self.rotation.apply(&residuals, &mut self.rotated);
+                let around_mean: Vec<f32> = around_mean.collect();
+                of_queries.apply(&around_mean, &mut self.rotated_centre);
+                self.rotated_centre.as_slice()
+            }
+        };
+        let rotated_rows = &self.rotated[..count * dims];
 
         out.rows.clear();
         out.rows.resize(count.div_ceil(BLOCK_VECTORS) * self.block_bytes, 0);
@@ -95,7 +124,10 @@ impl<'a> Encoder<'a> {
             Centre::Head => head.get(dim).map_or(0.0, |&last| f64::from(last).powi(2)),
             Centre::Mean => 0.0,
         };
-        for (row, factors) in rows.chunks_exact(stride).zip(&mut self.factors) {
+        for ((row, factors), exact) in rows.chunks_exact(stride).zip(&mut self.factors).zip(exact) {
+            if self.frame.anchor().is_some() {
+                factors.add = (f64::from(factors.add) + 2.0 * exact) as f32; // CAST: rounds
+            }
             if let Some(&last) = row.get(dim) {
                 factors.add = (f64::from(factors.add) + f64::from(last).powi(2) - counted) as f32; // CAST: rounds
             }

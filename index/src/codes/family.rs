@@ -6,6 +6,7 @@
 //! rather than a trait, since a file says which family it is of; the match is made once a list.
 use std::path::Path;
 
+use super::aware::QueryMoments;
 use super::error::TrainError;
 use super::frame::{Centre, Frame};
 use super::planes::PlaneModel;
@@ -44,17 +45,36 @@ impl CodeModel {
     pub fn train(
         spec: CodeSpec,
         mean: Vec<f32>,
-        mut residuals: Vec<f32>,
+        residuals: Vec<f32>,
         seed: u64,
     ) -> Result<CodeModel, TrainError> {
+        CodeModel::train_for(spec, mean, residuals, seed, None)
+    }
+
+    /// As [`CodeModel::train`], for queries that are like `moments`, where [`CodeSpec::knows_queries`]. Where a moment has no inverse, or
+    /// no moments are given, the code is the plain one.
+    ///
+    /// # Errors
+    /// [`TrainError`].
+    ///
+    /// # Panics
+    /// For [`CodeSpec::Full`], which has no model, and for moments of another dimension.
+    pub fn train_for(
+        spec: CodeSpec,
+        mean: Vec<f32>,
+        mut residuals: Vec<f32>,
+        seed: u64,
+        moments: Option<&QueryMoments>,
+    ) -> Result<CodeModel, TrainError> {
+        let moments = moments.filter(|_| spec.knows_queries(mean.len()));
         spec.check(mean.len())?;
         shorten(&mut residuals, mean.len());
         Ok(match spec {
             CodeSpec::Products { quantisers, bits, rotated } => {
                 let parts = Quantisers { count: quantisers as usize, bits };
-                CodeModel::Products(ProductModel::train(parts, rotated, mean, &residuals, seed))
+                CodeModel::Products(ProductModel::train(parts, rotated, mean, &residuals, seed, moments))
             }
-            _ => CodeModel::Planes(PlaneModel::train(spec, mean, &residuals, seed)?),
+            _ => CodeModel::Planes(PlaneModel::train(spec, mean, &residuals, seed, moments)?),
         })
     }
 
@@ -122,6 +142,11 @@ impl CodeModel {
         }
     }
 
+    /// Whether it was made for queries that it knows, and queries go through a matrix of their own.
+    pub fn knows_queries(&self) -> bool {
+        self.frame().queries.is_some()
+    }
+
     /// What the bits of a code are spent on: `dimensions x bits 32x4 32x2 64x1`, or `16 x 8 bits for 8 of 128 dimensions`.
     pub fn allotment(&self) -> String {
         match self {
@@ -170,14 +195,18 @@ impl CodeQuery {
             CodeModel::Planes(model) => model.is_uneven(),
             CodeModel::Products(_) => true,
         };
-        let centres = [frame.mean, nearest];
+        let is_uneven = is_uneven || frame.queries.is_some();
+        let centres = [frame.mean, frame.anchor().unwrap_or(nearest)];
         self.rotate(&frame, row, if is_uneven { &centres } else { &centres[..1] });
         let (_, around) = self.rotated.split_at(frame.dims);
+        let seen = self.centred.get(frame.dim..).unwrap_or_default();
+        let length = seen.iter().map(|x| x * x).sum::<f32>();
         let error_ratio = match model {
             _ if !is_uneven => 1.0,
             CodeModel::Planes(model) => model.error_ratio(&self.centred[frame.dim..], around),
-            CodeModel::Products(model) => model.error_ratio(around),
+            CodeModel::Products(model) => model.error_ratio(around, frame.queries.map(|_| length)),
         };
+        self.anchor_distance = frame.anchor().map(|_| length);
         self.error_ratio = error_ratio.max(ERROR_RATIO_MIN);
         self.centred.truncate(frame.dim);
         self.rotated.truncate(frame.dims);

@@ -58,6 +58,15 @@ impl<'a> Fields<'a> {
         Err(OpenError::field(self.path, what, found, "a number of 0 or more"))
     }
 
+    /// A number above 0.
+    pub(super) fn positive(&mut self, what: &str) -> Result<f32, OpenError> {
+        let found = self.float(what)?;
+        if found > 0.0 {
+            return Ok(found);
+        }
+        Err(OpenError::field(self.path, what, found, "a number above 0"))
+    }
+
     pub(super) fn floats(&mut self, what: &str, count: usize) -> Result<Vec<f32>, OpenError> {
         let bytes = self.take(what, 4 * count)?;
         let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect();

@@ -1,4 +1,5 @@
 //! How vectors become what is coded.
+use super::aware::QueryMap;
 use super::rotation::{BatchRotation, Rotation};
 
 /// What residuals are measured from.
@@ -18,9 +19,11 @@ pub(super) struct Frame<'a> {
     /// Dimensions coded.
     pub(super) dims: usize,
     pub(super) rotation: &'a Rotation,
+    /// What queries go through, where that is not the same.
+    pub(super) queries: Option<&'a QueryMap>,
     pub(super) centre: Centre,
-    /// Mean of the vectors that are not outliers. Queries are coded around it, so that their values are not spent on a
-    /// common offset.
+    /// Mean of the vectors that are not outliers, or of queries that the code knows. Queries are coded around it, so that their values
+    /// are not spent on a common offset.
     pub(super) mean: &'a [f32],
 }
 
@@ -28,13 +31,23 @@ impl<'a> Frame<'a> {
     pub(super) fn batch_rotation(&self) -> BatchRotation<'a> {
         BatchRotation::new(self.rotation, self.dim, self.dims)
     }
+
+    /// What queries go through, and points that are multiplied with codes as queries are.
+    pub(super) fn query_rotation(&self) -> &'a Rotation {
+        self.queries.map_or(self.rotation, |map| &map.rotation)
+    }
+
+    /// The point at which estimates are exact, if that is not the head of each list.
+    pub(super) fn anchor(&self) -> Option<&'a [f32]> {
+        self.queries.filter(|map| map.is_anchored).map(|_| self.mean)
+    }
 }
 
 /// Residuals of one list, ready to be coded.
 pub(super) struct Rotated<'a> {
     /// The residuals, rotated, back to back.
     pub(super) rows: &'a [f32],
-    /// What they are measured from, less the mean, rotated.
+    /// Where estimates are exact, less the mean, as queries are rotated: what they are measured from, or the anchor.
     pub(super) centre: &'a [f32],
     /// Squared length of each residual.
     pub(super) squared: &'a [f64],

@@ -9,6 +9,7 @@
 //! Distances are squared L2 in head space, for every metric. Promises: the same vectors give the same codes; the
 //! stated standard error counts the rounding of code and query. It does not know where codes lie, nor which of them
 //! a query looks at.
+mod aware;
 mod axes;
 mod encoder;
 mod error;
@@ -26,6 +27,7 @@ mod sizes;
 mod spec;
 mod sums;
 
+pub use aware::QueryMoments;
 pub use axes::AXES_DIM_MAX;
 pub use encoder::{CodeBlocks, Encoder};
 pub use error::TrainError;

@@ -26,6 +26,8 @@ pub struct CodeQuery {
     pub(super) error_ratio: f32,
     /// Squared distance to the mean, where residuals are measured from it.
     pub(super) mean_distance: Option<f32>,
+    /// Squared distance to the anchor, which decides errors where there is one; that to the head does otherwise.
+    pub(super) anchor_distance: Option<f32>,
 }
 
 impl CodeQuery {
@@ -37,7 +39,7 @@ impl CodeQuery {
         }
         self.rotated.clear();
         self.rotated.resize(centres.len() * frame.dims, 0.0);
-        frame.rotation.apply(&self.centred, frame.dim, &mut self.rotation, &mut self.rotated);
+        frame.query_rotation().apply(&self.centred, frame.dim, &mut self.rotation, &mut self.rotated);
     }
 
     /// Tables for the scan of product codes.
@@ -98,7 +100,8 @@ impl CodeQuery {
     #[inline]
     fn combined(&self, terms: &ScanTerms, error: f32, mul: f32, of_steps: f64) -> f32 {
         let (error, mul) = (f64::from(self.error_ratio) * f64::from(error), f64::from(mul));
-        let variance = error * error * f64::from(terms.base) + mul * mul * self.rounding + of_steps;
+        let distance = self.anchor_distance.unwrap_or(terms.base);
+        let variance = error * error * f64::from(distance) + mul * mul * self.rounding + of_steps;
         variance.sqrt() as f32 // CAST: rounds
     }
 }

@@ -6,6 +6,9 @@ use super::rotation::DenseRotation;
 use super::sample::MEASURED_ROWS;
 use super::spec::CodeSpec;
 
+/// Largest dimension of codes that know queries: several decompositions of matrices take time with its cube.
+const QUERIES_DIM_MAX: usize = 1024;
+
 impl CodeSpec {
     /// Whether the family can code vectors of `dim` elements.
     ///
@@ -25,6 +28,26 @@ impl CodeSpec {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether codes of vectors of `dim` elements can be made for queries that are known: those that rotate residuals by a learned
+    /// matrix, and code all of their dimensions.
+    pub fn knows_queries(self, dim: usize) -> bool {
+        let codes_all = match self {
+            CodeSpec::Axes { bytes } => 8 * bytes as usize >= dim.next_multiple_of(SEGMENT_DIMS),
+            CodeSpec::Products { rotated, .. } => rotated,
+            CodeSpec::Full | CodeSpec::RaBitQ { .. } | CodeSpec::Binary => false,
+        };
+        codes_all && dim <= QUERIES_DIM_MAX
+    }
+
+    /// Bytes of memory that codes made for known queries take beyond [`CodeSpec::model_bytes`], once for all.
+    pub fn query_map_bytes(self, dim: usize) -> usize {
+        let dims = match self {
+            CodeSpec::Products { quantisers, .. } => dim.next_multiple_of(quantisers as usize),
+            _ => dim.next_multiple_of(SEGMENT_DIMS),
+        };
+        if self.knows_queries(dim) { DenseRotation::bytes(dim, dims) } else { 0 }
     }
 
     /// Bytes of the code of one vector of `dim` elements, without factors; 0 for exact vectors.

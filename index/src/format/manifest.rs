@@ -98,7 +98,7 @@ pub struct BuildRecord {
 }
 
 /// What an index learned from a sample of real queries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuerySampleRecord {
     /// xxh3-128 of the sample's rows.
@@ -117,6 +117,26 @@ pub struct QuerySampleRecord {
     pub foreseen: u64,
     /// Whether the vectors that are wanted have lists of their own.
     pub own_lists: bool,
+    /// What was measured of codes that know the queries, where the code can be made so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<QueryCodeRecord>,
+}
+
+/// What was measured of codes that know the queries of a sample: the error of estimates of the vectors nearest to queries that the code
+/// did not learn from, as a share of the distance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryCodeRecord {
+    /// Error of the plain code.
+    pub plain_error: f64,
+    /// Least error of those that know queries.
+    pub error: f64,
+    /// Added to the variance of queries in every direction, as a share of the mean.
+    pub ridge: f64,
+    /// Whether estimates are exact at the mean of the queries, rather than at the head of each list.
+    pub anchored: bool,
+    /// Whether the lists have this code, rather than the plain one.
+    pub used: bool,
 }
 
 impl Manifest {

@@ -77,7 +77,7 @@ pub use error::OpenError;
 pub use header::{BODY_AT, HEADER_BYTES, Header, SectionKind};
 pub use ids::{ID_PAGE_BYTES, IdBytes, IdPages};
 pub use lists::{CodedLayout, CodedList, FullEntries, FullLayout, FullList, ListLayout, StrayReplica};
-pub use manifest::{BuildRecord, Manifest, QuerySampleRecord, publish_manifest};
+pub use manifest::{BuildRecord, Manifest, QueryCodeRecord, QuerySampleRecord, publish_manifest};
 pub use names::{attribute_name, hash_hex, manifest_name, section_name};
 pub use partition::PartitionEntry;
 pub use range_recall::{RangeCurve, RangePoint};

@@ -113,6 +113,7 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
         resume: args.resume,
         replace: args.replace,
         keep_previous: args.keep_previous,
+        plain_codes: args.query_sample.plain_codes,
         ..args.shape.config(shape, args.out.clone())
     };
     let plan = Plan::new(&Params::check(&config, input)?);

@@ -179,6 +179,7 @@ fn text(about: &About<'_>) -> String {
     );
     line("input hash", build.input_hash.clone());
     query_sample::text(manifest).into_iter().for_each(|sample| line("sample", sample));
+    query_sample::code_text(manifest).into_iter().for_each(|codes| line("codes", codes));
     let names = ["attributes"].into_iter().chain(std::iter::repeat(""));
     names.zip(attributes::texts(index)).for_each(|(name, attribute)| line(name, attribute));
     partition::texts(manifest).for_each(|partition| line("partition", partition));

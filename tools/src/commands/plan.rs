@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use spandrel_builder::{Choice, Input, Params, Plan, VectorShape};
+use spandrel_builder::{BuildConfig, Choice, Input, Params, Plan, VectorShape};
 use spandrel_datasets::BaseRows;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{IdBytes, PageLayout};
@@ -99,7 +99,10 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     // All of them are searched together.
     let allowed = args.shape.search_memory().per_vector(whole.vectors);
     let asked = ShapeArgs { search_memory: Some(SearchMemory::PerVector(allowed)), ..args.shape.clone() };
-    let config = asked.config(VectorShape::of(&source, args.metric), PathBuf::new());
+    let config = BuildConfig {
+        plain_codes: args.query_sample.plain_codes,
+        ..asked.config(VectorShape::of(&source, args.metric), PathBuf::new())
+    };
     let attributes = args.attributes.file.open(BaseRows { rows: whole.vectors, ids: None }, session)?;
     let column = args.column.open(&args.input)?;
     if let Some(column) = column.as_ref().filter(|column| column.file.len() != whole.vectors) {

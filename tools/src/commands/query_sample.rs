@@ -20,6 +20,9 @@ pub struct QuerySampleArgs {
     /// they want get lists of their own. A tenth, 1 000 at least, is held back, and the index is calibrated with 3 000 of these at most.
     #[arg(long, value_name = "FILE")]
     pub query_sample: Option<PathBuf>,
+    /// Leave codes plain, even where codes that know the queries of the sample are found to be better
+    #[arg(long, requires = "query_sample")]
+    pub plain_codes: bool,
 }
 
 impl QuerySampleArgs {
@@ -80,4 +83,21 @@ pub(super) fn text(manifest: &Manifest) -> Option<String> {
         percent(sample.wanted, manifest.vectors()),
         percent(sample.foreseen, sample.foreseen_of)
     ))
+}
+
+/// What was measured of codes that know the queries of a sample, in a line; none where none was made.
+pub(super) fn code_text(manifest: &Manifest) -> Option<String> {
+    let code = manifest.build.query_sample.as_ref()?.code.as_ref()?;
+    let percent = |share: f64| format!("{:.3} %", 100.0 * share);
+    let (plain, made) = (percent(code.plain_error), percent(code.error));
+    Some(match (code.used, code.anchored) {
+        (false, _) => format!(
+            "plain: their estimates are off by {plain} of the distance, by {made} if made for the queries"
+        ),
+        (true, anchored) => format!(
+            "made for the queries{}, ridge {}: estimates are off by {made} of the distance, by {plain} with plain codes",
+            if anchored { ", exact at their mean" } else { "" },
+            code.ridge
+        ),
+    })
 }

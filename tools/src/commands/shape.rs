@@ -97,6 +97,7 @@ impl ShapeArgs {
             resume: false,
             replace: false,
             keep_previous: 0,
+            plain_codes: false,
         }
     }
 }

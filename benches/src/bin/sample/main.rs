@@ -1,11 +1,14 @@
 //! Measures what a sample of real queries is worth: the share of the vectors whose codes are scanned for a recall of 0.95, of indexes
-//! that are built without and with it. Queries that are unlike the vectors, and queries like them.
+//! that are built without and with it. Queries that are unlike the vectors, and queries like them. With `--codes` it measures what codes
+//! that know the queries of the sample are worth beside plain ones: the pages read for a recall of 0.95.
 //!
 //! ```text
-//! cargo run --release -p spandrel-benches --bin sample -- --data DIR
+//! cargo run --release -p spandrel-benches --bin sample -- --data DIR [--codes axes:8,pq:16x4+opq]
 //! ```
 //! `DIR` holds folders with `base.*bin`, `query.*bin` and `truth.ibin`: `kv32` with `sample.*bin` beside by inner product, and `sift1m`
 //! by squared L2, of whose queries the first half is measured with and the second is the sample.
+mod codes;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,11 +17,14 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use spandrel_benches::Calibrator;
 use spandrel_benches::set::{MEMORY_BYTES, Set, SomeQueries};
-use spandrel_builder::{Caller, Choice, Input, Silent, VectorShape, build_for, calibrating_rows};
+use spandrel_builder::{
+    BuildConfig, Caller, Choice, Input, Silent, VectorShape, build_for, calibrating_rows,
+};
 use spandrel_datasets::{Rows, VectorFile};
 use spandrel_engine::{
     CalibrateLimits, CalibrateParams, Engine, EngineConfig, GivenQueries, SearchParams, recall,
 };
+use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Metric, VectorSource};
 
 /// Bytes of memory for a vector while searching, about what the command builds for by default.
@@ -39,6 +45,9 @@ struct Args {
     /// Sets of which half of the queries are the sample, compared by squared L2
     #[arg(long, value_delimiter = ',', default_value = "sift1m")]
     like: Vec<String>,
+    /// Codes to compare, made for the queries of the sample beside plain; nothing else is measured then
+    #[arg(long, value_delimiter = ',', value_parser = codes::parse)]
+    codes: Vec<CodeSpec>,
     /// Threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -46,8 +55,12 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    println!("| set | lists | own lists | wanted | foreseen | top 10 at 0.95 | top 100 at 0.95 |");
-    println!("|---|---|---|---|---|---|---|");
+    if args.codes.is_empty() {
+        println!("| set | lists | own lists | wanted | foreseen | top 10 at 0.95 | top 100 at 0.95 |");
+        println!("|---|---|---|---|---|---|---|");
+    } else {
+        codes::head();
+    }
     for name in &args.foreign {
         let set = Set::open(&args.data, name, Metric::InnerProduct, usize::MAX)?;
         let sample = Rows::read(&VectorFile::open(sample_file(&args.data.join(name))?)?)?;
@@ -68,12 +81,16 @@ fn sample_file(folder: &Path) -> Result<PathBuf> {
     names.into_iter().find(|path| path.exists()).context(expected)
 }
 
-/// Without the sample and with it.
+/// Without the sample and with it, or codes that know it beside plain ones.
 fn measure(args: &Args, set: &Set, test: &SomeQueries, sample: &Rows) -> Result<()> {
+    if !args.codes.is_empty() {
+        return codes::compare(args, set, test, sample);
+    }
     for sample in [None, Some(sample)] {
         let folder = tempfile::tempdir()?;
         let dir = folder.path().join("index");
-        build(args, set, sample, &dir)?;
+        let choice = Choice::for_memory(VectorShape::of(&set.base, set.metric), SEARCH_BYTES);
+        build(args, set, Building { choice: &choice, sample, plain_codes: false }, &dir)?;
         let index = Arc::new(Index::open(&dir)?);
         let config = EngineConfig { threads: args.threads, ..EngineConfig::default() };
         let engine = Engine::open(Arc::clone(&index), config)?;
@@ -113,10 +130,17 @@ fn at(points: &[(f64, f64)], recall: f64) -> Option<f64> {
     Some((less.ln() + place * (more.ln() - less.ln())).exp())
 }
 
+/// What an index is built with.
+struct Building<'a> {
+    choice: &'a Choice,
+    sample: Option<&'a Rows>,
+    plain_codes: bool,
+}
+
 /// As the command builds by default.
-fn build(args: &Args, set: &Set, sample: Option<&Rows>, dir: &Path) -> Result<()> {
-    let shape = VectorShape::of(&set.base, set.metric);
-    let config = set.config(&Choice::for_memory(shape, SEARCH_BYTES), dir, args.threads);
+fn build(args: &Args, set: &Set, by: Building<'_>, dir: &Path) -> Result<()> {
+    let sample = by.sample;
+    let config = BuildConfig { plain_codes: by.plain_codes, ..set.config(by.choice, dir, args.threads) };
     let limits = CalibrateLimits { threads: args.threads, memory_bytes: MEMORY_BYTES };
     let held_back = sample.map(|sample| {
         let row = |row: u64| &sample.bytes()[row as usize * sample.row_bytes()..][..sample.row_bytes()]; // CAST: in memory

@@ -4,15 +4,17 @@
 //!  0  4 dim         elements of a residual          12  4 rotation  0 none, 1 Hadamard, 2 matrix
 //!  4  4 segments                                    16  4 energy    f32, see PlaneModel::energy
 //!  8  4 centre      0 the list's head, 1 the mean   20  4 query     0 bytes, 1 signs
-//! 24  4 dropped     f32, see PlaneModel::dropped   28  4 zero
+//! 24  4 dropped     f32, see PlaneModel::dropped   28  4 queries   0 as vectors, 1 mapped, 2 and anchored
 //! 32 .. per segment { dims: u32, bits: u32, step: f32, spread: f32, weight: f32, lost: f32 }
-//! then mean: f32 x dim, then sign bits (rotation 1) or matrix rows: i16, steps of 2^-15 (rotation 2)
+//! then mean: f32 x dim, then sign bits (rotation 1) or matrix rows: i16, steps of 2^-15 (rotation 2),
+//! then the map of queries, as `codes::aware` describes it (queries 1 and 2)
 //! ```
 use std::path::Path;
 
 use super::layout::{PlaneLayout, PlaneSegment, SEGMENT_DIMS};
 use crate::DIM_MAX;
 use crate::codes::CodeSpec;
+use crate::codes::aware::{MapForm, QueryMap};
 use crate::codes::fields::Fields;
 use crate::codes::frame::{Centre, Frame};
 use crate::codes::rotation::Rotation;
@@ -52,9 +54,11 @@ pub struct PlaneModel {
     pub(super) layout: PlaneLayout,
     pub(super) segments: Vec<SegmentModel>,
     pub(super) rotation: Rotation,
+    /// What queries go through, where that is not the same.
+    pub(super) queries: Option<QueryMap>,
     pub(super) centre: Centre,
     pub(super) query: QueryForm,
-    /// Mean of the vectors that are not outliers.
+    /// Mean of the vectors that are not outliers, or of queries that the code knows.
     pub(super) mean: Vec<f32>,
     /// Mean squared length of a code, its values counted from the middle of their range: what rounding a query
     /// costs.
@@ -69,6 +73,7 @@ impl PlaneModel {
             dim: self.dim,
             dims: self.layout.dims(),
             rotation: &self.rotation,
+            queries: self.queries.as_ref(),
             centre: self.centre,
             mean: &self.mean,
         }
@@ -86,7 +91,8 @@ impl PlaneModel {
 
     /// Memory it takes.
     pub(in crate::codes) fn memory_bytes(&self) -> usize {
-        self.rotation.memory_bytes() + 4 * self.mean.len() + 64 * self.segments.len()
+        let queries = self.queries.as_ref().map_or(0, QueryMap::memory_bytes);
+        queries + self.rotation.memory_bytes() + 4 * self.mean.len() + 64 * self.segments.len()
     }
 
     /// Bits a dimension, segment by segment.
@@ -118,7 +124,7 @@ impl PlaneModel {
             self.energy.to_bits(),
             u32::from(self.query == QueryForm::Signs),
             self.dropped.to_bits(),
-            0,
+            MapForm::of(self.queries.as_ref()).number(),
         ];
         words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
         for (segment, model) in self.layout.segments().iter().zip(&self.segments) {
@@ -134,6 +140,7 @@ impl PlaneModel {
             Rotation::Hadamard { flips } => out.extend_from_slice(flips),
             Rotation::Dense(matrix) => matrix.steps().for_each(|x| out.extend_from_slice(&x.to_le_bytes())),
         }
+        self.queries.iter().for_each(|map| map.push(&self.rotation, &mut out));
         out
     }
 
@@ -154,7 +161,7 @@ impl PlaneModel {
         let energy = fields.float("energy")?;
         let query = if fields.number("query", 0..=1)? == 0 { QueryForm::Bytes } else { QueryForm::Signs };
         let dropped = fields.float("dropped")?;
-        fields.number("zero", 0..=0)?;
+        let map = MapForm::read(&mut fields)?;
         let (mut shapes, mut models) = (Vec::new(), Vec::new());
         for _ in 0..segments {
             let dims = fields.number("dims of a segment", SEGMENT_DIMS..=DIM_MAX + SEGMENT_DIMS)?;
@@ -172,11 +179,12 @@ impl PlaneModel {
             return Err(OpenError::field(path, "dims of all segments", dims, format!("{dim} and padding")));
         }
         let mean = fields.floats("mean", dim)?;
-        let rotation = match rotation {
+        let mut rotation = match rotation {
             0 => Rotation::Identity,
             1 => Rotation::Hadamard { flips: fields.take("sign bits", Rotation::flip_bytes(dims))?.to_vec() },
             _ => Rotation::Dense(fields.matrix(dim, dims)?),
         };
+        let queries = map.read_map(&mut fields, &mut rotation, dims, dim)?;
         fields.finish()?;
         let layout = PlaneLayout::new(shapes);
         let uniform = layout.segments().iter().all(|s| match spec {
@@ -189,6 +197,17 @@ impl PlaneModel {
         if !uniform || layout.block_bytes() != block_bytes {
             return Err(OpenError::field(path, "bits", "others", format!("those of {spec}")));
         }
-        Ok(PlaneModel { dim, layout, segments: models, rotation, centre, query, mean, energy, dropped })
+        Ok(PlaneModel {
+            dim,
+            layout,
+            segments: models,
+            rotation,
+            queries,
+            centre,
+            query,
+            mean,
+            energy,
+            dropped,
+        })
     }
 }

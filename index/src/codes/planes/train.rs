@@ -5,6 +5,7 @@ use super::encode::PlaneCoder;
 use super::layout::{PlaneLayout, PlaneSegment, SEGMENT_DIMS};
 use super::model::{PlaneModel, QueryForm, SegmentModel};
 use crate::codes::CodeSpec;
+use crate::codes::aware::QueryMoments;
 use crate::codes::axes::principal_axes;
 use crate::codes::error::TrainError;
 use crate::codes::frame::Centre;
@@ -24,9 +25,10 @@ impl PlaneModel {
     /// See [`CodeModel::train`](crate::codes::CodeModel::train).
     pub(in crate::codes) fn train(
         spec: CodeSpec,
-        mean: Vec<f32>,
+        mut mean: Vec<f32>,
         residuals: &[f32],
         seed: u64,
+        moments: Option<&QueryMoments>,
     ) -> Result<PlaneModel, TrainError> {
         let dim = mean.len();
         spec.check(dim)?;
@@ -40,19 +42,35 @@ impl PlaneModel {
             CodeSpec::Binary => (Centre::Mean, QueryForm::Signs),
             _ => (Centre::Head, QueryForm::Bytes),
         };
-        let ((layout, segments), rotation) = match spec {
+        let mut queries = None;
+        let ((layout, mut segments), rotation) = match spec {
             CodeSpec::Full | CodeSpec::Products { .. } => panic!("{spec} has no bit planes"),
             CodeSpec::RaBitQ { bits } => (uniform(bits), Rotation::hadamard(dims, seed)),
             CodeSpec::Binary => (uniform(1), Rotation::Identity),
             CodeSpec::Axes { bytes } => {
-                let (axes, variances) = principal_axes(dim, residuals);
+                let weighting = moments.and_then(|moments| moments.balancing(residuals));
+                let mapped = weighting.as_ref().map(|weighting| weighting.map(residuals));
+                let (axes, variances) = principal_axes(dim, mapped.as_deref().unwrap_or(residuals));
                 let segments = allot(&variances, dims, 8 * bytes as usize);
                 let rotation = mix(&axes, dim, &segments.0, seed);
-                (segments, Rotation::Dense(DenseRotation::new(&rotation, dim)))
+                match weighting {
+                    Some(weighting) => {
+                        let (rotation, map) = weighting.rotated(&rotation);
+                        queries = Some((weighting, map));
+                        (segments, rotation)
+                    }
+                    None => (segments, Rotation::Dense(DenseRotation::new(&rotation, dim))),
+                }
             }
         };
+        if let Some((weighting, map)) = &queries {
+            weigh(&layout, &mut segments, &weighting.shares(map));
+            mean = weighting.anchor().map_or(mean, <[f32]>::to_vec);
+        }
+        let queries = queries.map(|(_, map)| map);
         let (energy, dropped) = (0.0, 0.0);
-        let mut model = PlaneModel { dim, layout, segments, rotation, centre, query, mean, energy, dropped };
+        let mut model =
+            PlaneModel { dim, layout, segments, rotation, queries, centre, query, mean, energy, dropped };
         model.measure(residuals);
         Ok(model)
     }
@@ -138,6 +156,16 @@ fn cut(sums: &[f64], budget: usize) -> Vec<(usize, usize, usize)> {
     cuts.retain(|&(_, _, bits)| bits > 0);
     cuts.reverse();
     cuts
+}
+
+/// Gives segments the weight of queries in them, which have these shares in each dimension.
+fn weigh(layout: &PlaneLayout, segments: &mut [SegmentModel], shares: &[f64]) {
+    let mut rest = shares;
+    for (segment, model) in layout.segments().iter().zip(segments) {
+        let (here, after) = rest.split_at(segment.dims);
+        model.weight = (here.iter().sum::<f64>() / segment.dims as f64) as f32; // CAST: exact, and rounds
+        rest = after;
+    }
 }
 
 /// Rows that first turn to the axes, then mix those of each segment at random.
@@ -249,7 +277,7 @@ mod tests {
             .collect();
         let lost = |residuals: &[f32]| {
             let axes = CodeSpec::Axes { bytes: 4 };
-            PlaneModel::train(axes, vec![0.0; 32], residuals, 1).unwrap().segments[0].lost
+            PlaneModel::train(axes, vec![0.0; 32], residuals, 1, None).unwrap().segments[0].lost
         };
         let ratio = lost(&residuals) / lost(&residuals[..long]);
         let expected = (0.25 * 16.0 + 0.75) / 16.0;

@@ -3,15 +3,17 @@
 //! ```text
 //!  0  4 dim         elements of a residual           8  4 bits       of a sub-quantiser, 4 or 8
 //!  4  4 quantisers                                  12  4 rotation   0 none, 2 matrix
-//! 16  4 length      0 as it is, 1 one              20 12 zero
+//! 16  4 length      0 as it is, 1 one              20  4 queries    0 as vectors, 1 mapped, 2 and anchored
+//! 24  8 zero
 //! 32 .. gain: f32 x dims, then weight: f32 x dims, then lost: f32 x dims, then mean: f32 x dim
 //! then centroids: f32 x quantisers x 2^bits x dims / quantisers, then matrix rows: i16 x dims x dim, steps of 2^-15
-//! (rotation 2)
+//! (rotation 2), then the map of queries, as `codes::aware` describes it (queries 1 and 2)
 //! dims = dim, rounded up to a multiple of the quantisers
 //! ```
 use std::path::Path;
 
 use crate::codes::CodeSpec;
+use crate::codes::aware::{MapForm, QueryMap};
 use crate::codes::fields::Fields;
 use crate::codes::frame::{Centre, Frame};
 use crate::codes::rotation::Rotation;
@@ -29,7 +31,9 @@ pub struct ProductModel {
     /// Whether centroids are of residuals of length 1, rather than of residuals as they are.
     pub(super) unit_length: bool,
     pub(super) rotation: Rotation,
-    /// Mean of the vectors that are not outliers.
+    /// What queries go through, where that is not the same.
+    pub(super) queries: Option<QueryMap>,
+    /// Mean of the vectors that are not outliers, or of queries that the code knows.
     pub(super) mean: Vec<f32>,
     /// Centroids back to back, sub-quantiser by sub-quantiser.
     pub(super) centroids: Vec<f32>,
@@ -83,7 +87,8 @@ impl ProductModel {
 
     pub(in crate::codes) fn memory_bytes(&self) -> usize {
         let values = self.mean.len() + 2 * self.centroids.len() + 3 * self.dims();
-        self.rotation.memory_bytes() + 4 * values
+        let queries = self.queries.as_ref().map_or(0, QueryMap::memory_bytes);
+        queries + self.rotation.memory_bytes() + 4 * values
     }
 
     /// Sub-quantisers, their bits, and the dimensions of each; the last may have fewer.
@@ -103,6 +108,7 @@ impl ProductModel {
             dim: self.dim,
             dims: self.dims(),
             rotation: &self.rotation,
+            queries: self.queries.as_ref(),
             centre: Centre::Head,
             mean: &self.mean,
         }
@@ -120,7 +126,7 @@ impl ProductModel {
             u32::from(self.bits),
             if matrix.is_some() { 2 } else { 0 },
             u32::from(self.unit_length),
-            0,
+            MapForm::of(self.queries.as_ref()).number(),
             0,
             0,
         ];
@@ -130,6 +136,7 @@ impl ProductModel {
             values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
         }
         matrix.iter().flat_map(|matrix| matrix.steps()).for_each(|x| out.extend_from_slice(&x.to_le_bytes()));
+        self.queries.iter().for_each(|map| map.push(&self.rotation, &mut out));
         out
     }
 
@@ -148,7 +155,8 @@ impl ProductModel {
         let bits = fields.number("bits", 4..=8)? as u8; // CAST: just checked
         let rotated = fields.number("rotation", 0..=2)? == 2;
         let unit_length = fields.number("length", 0..=1)? == 1;
-        (0..3).try_for_each(|_| fields.number("zero", 0..=0).map(|_| ()))?;
+        let map = MapForm::read(&mut fields)?;
+        (0..2).try_for_each(|_| fields.number("zero", 0..=0).map(|_| ()))?;
         let same = CodeSpec::Products { quantisers: quantisers as u32, bits, rotated }; // CAST: at most DIM_MAX
         if same != spec {
             return Err(OpenError::field(path, "code", same, spec));
@@ -159,10 +167,11 @@ impl ProductModel {
         let lost = fields.lengths("lost", dims)?;
         let mean = fields.floats("mean", dim)?;
         let centroids = fields.floats("centroids", dims << bits)?;
-        let rotation = match rotated {
+        let mut rotation = match rotated {
             true => Rotation::Dense(fields.matrix(dim, dims)?),
             false => Rotation::Identity,
         };
+        let queries = map.read_map(&mut fields, &mut rotation, dims, dim)?;
         fields.finish()?;
         let (none, columns) = (Vec::new(), Vec::new());
         let mut model = ProductModel {
@@ -171,6 +180,7 @@ impl ProductModel {
             bits,
             unit_length,
             rotation,
+            queries,
             mean,
             centroids,
             gain: none,

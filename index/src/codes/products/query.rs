@@ -21,8 +21,9 @@ pub(in crate::codes) struct TableTerms {
 
 impl ProductModel {
     /// Codes lose more in some dimensions than in others: what the lost parts of the products of a query, as seen from its
-    /// nearest head, are expected to be, over what a code states for queries spread as vectors are.
-    pub(in crate::codes) fn error_ratio(&self, rotated: &[f32]) -> f32 {
+    /// nearest head, are expected to be, over what a code states for queries spread as vectors are. `squared` is the query's squared
+    /// length before it was mapped, where that changes lengths.
+    pub(in crate::codes) fn error_ratio(&self, rotated: &[f32], squared: Option<f32>) -> f32 {
         let (mut found, mut expected, mut all) = (0.0_f64, 0.0_f64, 0.0_f64);
         let of_dims = self.weight.iter().zip(&self.lost);
         for (&x, (&weight, &lost)) in rotated.iter().zip(of_dims) {
@@ -31,6 +32,7 @@ impl ProductModel {
             found += squared * lost;
             expected += f64::from(weight) * lost;
         }
+        let all = squared.map_or(all, f64::from);
         let ratio = found / (all * expected);
         if ratio.is_finite() && ratio > 0.0 { ratio.sqrt() as f32 } else { 1.0 } // CAST: rounds
     }

@@ -9,6 +9,7 @@ use super::import::Codebooks;
 use super::model::ProductModel;
 use super::nearest::Nearest;
 use super::opq;
+use crate::codes::aware::{QueryMoments, Weighting};
 use crate::codes::rotation::{DenseRotation, Rotation};
 use crate::codes::sample::measured_rows;
 
@@ -33,17 +34,31 @@ impl ProductModel {
     pub(in crate::codes) fn train(
         parts: Quantisers,
         rotated: bool,
-        mean: Vec<f32>,
+        mut mean: Vec<f32>,
         residuals: &[f32],
         seed: u64,
+        moments: Option<&QueryMoments>,
     ) -> ProductModel {
         let dim = mean.len();
         let (quantisers, dims) = (parts.count, dim.next_multiple_of(parts.count));
-        let rotation = match rotated {
-            true => Rotation::Dense(DenseRotation::new(&opq::rotation(dim, quantisers, residuals), dim)),
-            false => Rotation::Identity,
+        let weighting = moments.filter(|_| rotated).and_then(QueryMoments::whitening);
+        let (rotation, queries) = match (&weighting, rotated) {
+            (Some(weighting), _) => {
+                let rows = opq::rotation(dim, quantisers, &weighting.map(residuals));
+                let (rotation, queries) = weighting.rotated(&rows);
+                (rotation, Some(queries))
+            }
+            (None, true) => {
+                let rows = opq::rotation(dim, quantisers, residuals);
+                (Rotation::Dense(DenseRotation::new(&rows, dim)), None)
+            }
+            (None, false) => (Rotation::Identity, None),
         };
-        let mut model = ProductModel::untrained(parts, rotation, mean);
+        let shares = weighting.as_ref().zip(queries.as_ref()).map(|(weighting, map)| weighting.shares(map));
+        if let Some(anchor) = weighting.as_ref().and_then(Weighting::anchor) {
+            mean = anchor.to_vec();
+        }
+        let mut model = ProductModel { queries, ..ProductModel::untrained(parts, rotation, mean) };
         let sample = model.rotated(residuals);
         let (width, entries) = (model.width(), model.entries());
         let of_quantiser = |quantiser: usize| {
@@ -56,7 +71,7 @@ impl ProductModel {
         };
         let centroids: Vec<Vec<f32>> = (0..quantisers).into_par_iter().map(of_quantiser).collect();
         model.centroids = centroids.concat();
-        model.measure(&sample, residuals);
+        model.measure(&sample, residuals, shares);
         model
     }
 
@@ -74,7 +89,7 @@ impl ProductModel {
         let mut model = ProductModel::untrained(parts, rotation, mean);
         (model.centroids, model.unit_length) = (codebooks.centroids.clone(), false);
         let sample = model.rotated(residuals);
-        model.measure(&sample, residuals);
+        model.measure(&sample, residuals, None);
         model
     }
 
@@ -88,6 +103,7 @@ impl ProductModel {
             bits,
             unit_length: true,
             rotation,
+            queries: None,
             mean,
             centroids: Vec::new(),
             gain: vec![1.0; dims],
@@ -104,12 +120,15 @@ impl ProductModel {
     }
 
     /// Learns from a sample, rotated already, how residuals and their errors are spread over the dimensions, and what
-    /// centroids fall short of.
-    fn measure(&mut self, sample: &[f32], residuals: &[f32]) {
+    /// centroids fall short of. `shares` are those of queries in the dimensions, where they are not spread as residuals are.
+    fn measure(&mut self, sample: &[f32], residuals: &[f32], shares: Option<Vec<f64>>) {
         let dims = self.dims();
         let mut squares = vec![0.0_f64; dims];
-        for row in sample.chunks_exact(dims) {
-            squares.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
+        match shares {
+            Some(shares) => squares = shares,
+            None => sample.chunks_exact(dims).for_each(|row| {
+                squares.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
+            }),
         }
         let all: f64 = squares.iter().sum();
         let share = |sum: f64| if all > 0.0 { (1.0 - EVEN) * sum / all } else { 1.0 - EVEN };

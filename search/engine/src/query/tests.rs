@@ -56,6 +56,7 @@ fn open(dir: &Path, code: CodeSpec, tier: Tier) -> Arc<Index> {
         resume: false,
         replace: false,
         keep_previous: 0,
+        plain_codes: false,
     };
     let rows = Rows::new(DType::F32, DIM, rows).unwrap();
     let input = Input::of(&rows);

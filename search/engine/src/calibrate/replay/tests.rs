@@ -50,6 +50,7 @@ fn open(dir: &Path, layout: Layout) -> Arc<Index> {
         resume: false,
         replace: false,
         keep_previous: 0,
+        plain_codes: false,
     };
     let rows = random_rows(dtype, DIM, 9000, 1);
     let rows = Rows::new(dtype, DIM, rows).unwrap();
