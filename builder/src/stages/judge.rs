@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use spandrel_index::codes::{CodeBlocks, CodeModel, CodeQuery, Encoder};
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, ScanKernel};
 
-use super::aware::{CodingQueries, Training};
+use super::training::{CodingQueries, Training};
 use crate::coding::JUDGES_MAX;
 
 /// Sampled vectors of one list.

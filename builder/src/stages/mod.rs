@@ -24,6 +24,7 @@ mod records;
 mod sample;
 mod section;
 mod train;
+mod training;
 mod value_parts;
 mod wanted;
 mod write;

@@ -3,11 +3,12 @@ use spandrel_index::codes::{CodeModel, CodeSpec};
 use spandrel_index::for_each_element;
 use spandrel_index::format::{QueryCodeRecord, SectionKind};
 
-use super::aware::{FiledSample, Training, compare, note};
+use super::aware::{compare, note};
 use super::heads::StoredHeads;
 use super::records::{REPLICA_BIT, RecordLayout};
 use super::sample::FiledCopies;
 use super::section::{SectionOf, SectionShape, finish_section};
+use super::training::{FiledSample, Training};
 use crate::BuildError;
 use crate::checkpoint::Section;
 use crate::state::BuildState;

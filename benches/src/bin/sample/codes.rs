@@ -6,10 +6,9 @@ use spandrel_benches::set::{K, Set, SomeQueries};
 use spandrel_builder::{Choice, VectorShape};
 use spandrel_datasets::Rows;
 use spandrel_engine::{Engine, EngineConfig, SearchParams, recall};
-use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Tier};
 
-use crate::{ASKED, Args, Building, WANTED, at, build};
+use crate::building::{ASKED, Args, Building, WANTED, at, build};
 
 /// Prints the head of the table.
 pub(crate) fn head() {
@@ -86,9 +85,4 @@ fn points(args: &Args, set: &Set, test: &SomeQueries, index: &Arc<Index>) -> Res
         });
     }
     Ok(points)
-}
-
-/// The code that a name stands for.
-pub(crate) fn parse(name: &str) -> Result<CodeSpec, String> {
-    name.parse().map_err(|e| format!("{e}"))
 }

@@ -7,52 +7,24 @@
 //! ```
 //! `DIR` holds folders with `base.*bin`, `query.*bin` and `truth.ibin`: `kv32` with `sample.*bin` beside by inner product, and `sift1m`
 //! by squared L2, of whose queries the first half is measured with and the second is the sample.
+mod building;
 mod codes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use spandrel_benches::Calibrator;
-use spandrel_benches::set::{MEMORY_BYTES, Set, SomeQueries};
-use spandrel_builder::{
-    BuildConfig, Caller, Choice, Input, Silent, VectorShape, build_for, calibrating_rows,
-};
+use spandrel_benches::set::{Set, SomeQueries};
+use spandrel_builder::{Choice, VectorShape};
 use spandrel_datasets::{Rows, VectorFile};
-use spandrel_engine::{
-    CalibrateLimits, CalibrateParams, Engine, EngineConfig, GivenQueries, SearchParams, recall,
-};
-use spandrel_index::codes::CodeSpec;
+use spandrel_engine::{Engine, EngineConfig, SearchParams, recall};
 use spandrel_index::{Index, Metric, VectorSource};
+
+use crate::building::{ASKED, Args, Building, WANTED, at, build};
 
 /// Bytes of memory for a vector while searching, about what the command builds for by default.
 const SEARCH_BYTES: f64 = 40.0;
-/// Recalls asked for, between which the share at 0.95 is interpolated.
-const ASKED: [f64; 8] = [0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985];
-const WANTED: f64 = 0.95;
-
-#[derive(Debug, Parser)]
-#[command(about = "Measures what a sample of real queries is worth")]
-struct Args {
-    /// Folder with the sets
-    #[arg(long)]
-    data: PathBuf,
-    /// Sets whose folder has a sample, compared by inner product
-    #[arg(long, value_delimiter = ',', default_value = "kv32")]
-    foreign: Vec<String>,
-    /// Sets of which half of the queries are the sample, compared by squared L2
-    #[arg(long, value_delimiter = ',', default_value = "sift1m")]
-    like: Vec<String>,
-    /// Codes to compare, made for the queries of the sample beside plain; nothing else is measured then
-    #[arg(long, value_delimiter = ',', value_parser = codes::parse)]
-    codes: Vec<CodeSpec>,
-    /// Threads
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
-}
-
 fn main() -> Result<()> {
     let args = Args::parse();
     if args.codes.is_empty() {
@@ -119,37 +91,5 @@ fn measure(args: &Args, set: &Set, test: &SomeQueries, sample: &Rows) -> Result<
         };
         println!("| {} | {} | {own} | {wanted} | {foreseen} | {ten} | {hundred} |", set.name, index.lists());
     }
-    Ok(())
-}
-
-/// The share at a recall, from a straight line between the logarithms of those beside it.
-fn at(points: &[(f64, f64)], recall: f64) -> Option<f64> {
-    let pair = points.windows(2).find(|pair| pair[0].0 <= recall && recall <= pair[1].0)?;
-    let [(low, less), (high, more)] = [pair[0], pair[1]];
-    let place = if high > low { (recall - low) / (high - low) } else { 0.0 };
-    Some((less.ln() + place * (more.ln() - less.ln())).exp())
-}
-
-/// What an index is built with.
-struct Building<'a> {
-    choice: &'a Choice,
-    sample: Option<&'a Rows>,
-    plain_codes: bool,
-}
-
-/// As the command builds by default.
-fn build(args: &Args, set: &Set, by: Building<'_>, dir: &Path) -> Result<()> {
-    let sample = by.sample;
-    let config = BuildConfig { plain_codes: by.plain_codes, ..set.config(by.choice, dir, args.threads) };
-    let limits = CalibrateLimits { threads: args.threads, memory_bytes: MEMORY_BYTES };
-    let held_back = sample.map(|sample| {
-        let row = |row: u64| &sample.bytes()[row as usize * sample.row_bytes()..][..sample.row_bytes()]; // CAST: in memory
-        calibrating_rows(sample.len()).flat_map(row).copied().collect::<Vec<u8>>()
-    });
-    let given = held_back.as_ref().map(|rows| GivenQueries { rows, truth: None });
-    let calibrator = Calibrator(CalibrateParams { given, ..CalibrateParams::new(limits) });
-    let caller = Caller { progress: &Silent, stop: &AtomicBool::new(false), calibrate: Some(&calibrator) };
-    let input = Input { query_sample: sample.map(|sample| sample as _), ..Input::of(&set.base) };
-    build_for(input, &config, caller)?;
     Ok(())
 }

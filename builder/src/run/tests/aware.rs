@@ -2,7 +2,6 @@
 use super::*;
 use crate::BuildConfig;
 use spandrel_index::Index;
-use spandrel_index::codes::CodeModel;
 
 const DIM: usize = 8;
 
@@ -41,7 +40,7 @@ fn build_by(base: &Memory, sample: Option<&Memory>, config: &BuildConfig) -> Res
 fn knows_queries(config: &BuildConfig) -> bool {
     spandrel_index::verify(&config.out, true, &mut |_| {}, &AtomicBool::new(false)).unwrap();
     let index = Index::open(&config.out).unwrap();
-    index.segments()[0].model.as_ref().is_some_and(|model| CodeModel::knows_queries(model))
+    index.segments()[0].model.as_ref().is_some_and(|model| model.knows_queries())
 }
 
 #[test]

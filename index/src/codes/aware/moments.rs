@@ -118,12 +118,12 @@ impl Weighting {
 
     /// Maps residuals lying back to back.
     pub(in crate::codes) fn map(&self, residuals: &[f32]) -> Vec<f32> {
+        const ROWS: usize = 4096;
         let dim = self.of_vectors.nrows();
         let rows: Vec<f32> = self.of_vectors.transpose().iter().map(|&x| x as f32).collect(); // CAST: rounds
         let kernel = BlockKernel::new(DType::F32, dim);
         let matrix = kernel.pack_right(bytemuck::cast_slice(&rows));
         let mut mapped = vec![0.0; residuals.len()];
-        const ROWS: usize = 4096;
         for (rows, out) in residuals.chunks(ROWS * dim).zip(mapped.chunks_mut(ROWS * dim)) {
             let left = kernel.pack_left(bytemuck::cast_slice(rows));
             kernel.scores(Operation::InnerProduct, left.all(), matrix.all(), out);
