@@ -1,4 +1,6 @@
 //! What comparing codes by the queries of a sample takes.
+use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES};
+
 use crate::config::{BuildConfig, Params};
 use crate::query_sample::{CODING_MAX, QuerySampleParams};
 use crate::stages::{neighbours_bytes, scores_bytes};
@@ -43,9 +45,22 @@ pub(crate) fn comparing_bytes(params: &Params) -> u64 {
     let queries = CODING_MAX * (2 * packed + 4 * dim + neighbours_bytes(near));
     let chunk = (CHUNK_ROWS as u64).min(rows) * 2 * packed;
     let seen = seen_rows(params.dim) as u64 * 12 * dim;
-    let judged = JUDGES_MAX as u64 * near * (params.code.code_bytes(params.dim) as u64 + 4 * dim + 64);
+    let judged = judged_bytes(params);
     // Residuals as mapped, and matrices in double precision.
     let mapped = rows * 4 * dim + 12 * 8 * dim * dim;
     let comparing = chunk + params.threads as u64 * scores_bytes();
     sample + queries + judged + mapped.max(comparing).max(seen)
+}
+
+/// Bytes of the vectors that queries judge by, with their codes: in whole blocks of sixteen for each list, and twice that while a
+/// list is coded.
+fn judged_bytes(params: &Params) -> u64 {
+    // CAST: widening, here and below
+    let head = 4 * params.head_dim() as u64;
+    let block = (BLOCK_VECTORS * params.code.code_bytes(params.dim) + FACTOR_BYTES) as u64;
+    let cases = JUDGES_MAX as u64 * NEAR as u64;
+    let rows = cases.min(params.vectors);
+    let groups = rows.min(params.lists_most(params.lists));
+    let blocks = groups + rows / BLOCK_VECTORS as u64;
+    cases * 64 + rows * head + groups * (head + 128) + 2 * blocks * block
 }

@@ -18,6 +18,7 @@ mod folders;
 #[cfg(test)]
 mod interrupted;
 mod kept;
+mod made;
 mod measured;
 mod partition;
 mod phase_memory;

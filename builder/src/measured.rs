@@ -133,9 +133,9 @@ pub(crate) mod sample {
     /// How many times more lists they have than others: lists that a query scans a part of are shorter.
     pub(crate) const WANTED_LISTS: u64 = 3;
     /// Codes are made for the queries where their estimates are off by this share of what those of the plain code are off, at most.
-    /// By hand, between the sets of page 068: on SIFT, where little is to gain, more codes were scanned.
+    /// By hand, between the sets of page 067: on SIFT, where little is to gain, more codes were scanned.
     pub(crate) const ERROR_SHARE_MAX: f64 = 0.9;
-    /// Shares of the mean variance of queries that are added in every direction, of which one is chosen. Page 068, bench `aware`.
+    /// Shares of the mean variance of queries that are added in every direction, of which one is chosen. Page 067.
     pub(crate) const RIDGES: [f64; 3] = [0.01, 0.001, 0.1];
 }
 

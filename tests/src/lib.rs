@@ -36,6 +36,8 @@ pub struct Base {
     pub attributes: Option<CellRows>,
     /// Other vectors of the same things, by which candidates are compared.
     pub column: Option<ColumnRows>,
+    /// Queries that lists and codes are made for.
+    pub query_sample: Option<Rows>,
 }
 
 /// The column of a base, called "fine".
@@ -52,7 +54,7 @@ pub struct ColumnRows {
 impl Base {
     /// Vectors with their row numbers as ids.
     pub fn new(rows: Rows) -> Base {
-        Base { rows, ids: None, attributes: None, column: None }
+        Base { rows, ids: None, attributes: None, column: None, query_sample: None }
     }
 
     /// Vectors with ids of their own.
@@ -100,7 +102,8 @@ impl Base {
             metric,
             keep_main,
         });
-        let input = Input { ids, attributes, column, ..Input::of(&self.rows) };
+        let query_sample = self.query_sample.as_ref().map(|rows| rows as &dyn VectorSource);
+        let input = Input { ids, attributes, column, query_sample, ..Input::of(&self.rows) };
         build_for(input, config, caller)
     }
 
@@ -253,6 +256,20 @@ pub fn clustered(dtype: DType, dim: usize, count: usize, seed: u64) -> Rows {
         for &middle in &centres[centre..centre + dim] {
             push(dtype, middle + rng.random_range(-spread..spread), &mut bytes);
         }
+    }
+    Rows::new(dtype, dim, bytes).expect("whole rows")
+}
+
+/// `count` queries from beside the vectors of [`clustered`], which vary in the last half of the elements alone.
+///
+/// # Panics
+/// When `dim` is no dimension of an index.
+pub fn foreign(dtype: DType, dim: usize, count: usize, seed: u64) -> Rows {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut bytes = Vec::with_capacity(count * dtype.row_bytes(dim));
+    for at in (0..count).flat_map(|_| 0..dim) {
+        let (middle, spread) = if 2 * at < dim { (90.0, 3.0) } else { (-60.0, 50.0) };
+        push(dtype, middle + rng.random_range(-spread..spread), &mut bytes);
     }
     Rows::new(dtype, dim, bytes).expect("whole rows")
 }

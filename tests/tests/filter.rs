@@ -27,8 +27,9 @@ fn some(base: &Base, index: &Index, share: f64) -> (Arc<Matches>, Base) {
     (Arc::new(matches), Base::with_ids(rows, ids))
 }
 
+/// Fails unless answers among some of the vectors of `base` are those of an index of these alone.
 #[track_caller]
-fn check(metric: Metric, base: &Base, engine: &Engine, what: &str) {
+pub(crate) fn check(metric: Metric, base: &Base, engine: &Engine, what: &str) {
     let queries = clustered(base.rows.dtype(), base.rows.dim(), 8, 5);
     for share in [0.5, 0.1, 0.004] {
         let (matches, accepted) = some(base, engine.index(), share);

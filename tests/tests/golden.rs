@@ -22,7 +22,7 @@ use spandrel_index::format::{Manifest, OpenError, current};
 use spandrel_index::kernels::Variant;
 use spandrel_index::{DType, Index, Metric, Tier};
 use spandrel_io::FolderStore;
-use spandrel_tests::{Base, CellRows, LIMITS, clustered, config};
+use spandrel_tests::{Base, CellRows, LIMITS, clustered, config, foreign};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -39,11 +39,13 @@ struct Fixture {
     codes: Tier,
     own_ids: bool,
     attributes: bool,
+    /// Whether codes are made for a sample of queries.
+    queries: bool,
     /// Whether this release writes these very bytes.
     current: bool,
 }
 
-const FIXTURES: [Fixture; 6] = [
+const FIXTURES: [Fixture; 7] = [
     Fixture {
         name: "4.0-u8-l2-attributes",
         metric: Metric::L2,
@@ -53,6 +55,7 @@ const FIXTURES: [Fixture; 6] = [
         codes: Tier::Ssd,
         own_ids: true,
         attributes: true,
+        queries: false,
         current: true,
     },
     Fixture {
@@ -64,6 +67,7 @@ const FIXTURES: [Fixture; 6] = [
         codes: Tier::Ssd,
         own_ids: false,
         attributes: false,
+        queries: false,
         current: true,
     },
     Fixture {
@@ -75,6 +79,7 @@ const FIXTURES: [Fixture; 6] = [
         codes: Tier::Ssd,
         own_ids: true,
         attributes: false,
+        queries: false,
         current: true,
     },
     Fixture {
@@ -86,6 +91,7 @@ const FIXTURES: [Fixture; 6] = [
         codes: Tier::Memory,
         own_ids: false,
         attributes: false,
+        queries: false,
         current: true,
     },
     Fixture {
@@ -97,6 +103,7 @@ const FIXTURES: [Fixture; 6] = [
         codes: Tier::Ssd,
         own_ids: true,
         attributes: false,
+        queries: false,
         current: true,
     },
     Fixture {
@@ -108,6 +115,19 @@ const FIXTURES: [Fixture; 6] = [
         codes: Tier::Memory,
         own_ids: false,
         attributes: false,
+        queries: false,
+        current: true,
+    },
+    Fixture {
+        name: "4.0-u8-l2-axes-queries",
+        metric: Metric::L2,
+        dtype: DType::U8,
+        replicas: ReplicaRule::None,
+        code: CodeSpec::Axes { bytes: 8 },
+        codes: Tier::Memory,
+        own_ids: false,
+        attributes: false,
+        queries: true,
         current: true,
     },
 ];
@@ -139,14 +159,20 @@ impl Fixture {
         })
     }
 
+    /// Where the sample of queries is.
+    fn sample(&self) -> PathBuf {
+        self.input().with_file_name("queries").with_extension(self.input().extension().unwrap())
+    }
+
     fn index(&self) -> PathBuf {
         self.dir().join("index")
     }
 
     fn base(&self) -> Base {
-        let rows = Rows::read(&VectorFile::open(self.input()).unwrap()).unwrap();
+        let read = |path| Rows::read(&VectorFile::open(path).unwrap()).unwrap();
         let attributes = self.attributes.then(|| CellRows::random(VECTORS, 1));
-        Base { ids: self.own_ids.then(own_ids), attributes, ..Base::new(rows) }
+        let query_sample = self.queries.then(|| read(self.sample()));
+        Base { ids: self.own_ids.then(own_ids), attributes, query_sample, ..Base::new(read(self.input())) }
     }
 
     fn config(&self, out: &Path) -> BuildConfig {
@@ -177,6 +203,8 @@ fn every_fixture_opens_verifies_and_answers() {
         let engine = open_engine(dir.path());
         let index = engine.index();
         assert_eq!((index.code(), index.codes_tier()), (fixture.code, fixture.codes), "{}", fixture.name);
+        let model = index.segments()[0].model.as_ref();
+        assert_eq!(model.is_some_and(|model| model.knows_queries()), fixture.queries, "{}", fixture.name);
         let answers = engine.search(base.rows.bytes(), &every_list(3)).unwrap();
         assert_eq!(answers.len(), VECTORS);
         for (row, answer) in answers.iter().enumerate() {
@@ -292,9 +320,15 @@ fn write_missing_fixtures() {
         FIXTURES.iter().filter(|fixture| fixture.current && !fixture.dir().exists()).collect();
     for fixture in &missing {
         fs::create_dir_all(fixture.dir()).unwrap();
-        let mut writer = VectorWriter::create(&fixture.input(), fixture.dtype, DIM).unwrap();
-        writer.write_rows(clustered(fixture.dtype, DIM, VECTORS, 1).bytes()).unwrap();
-        writer.finish().unwrap();
+        let write = |path: &Path, rows: &Rows| {
+            let mut writer = VectorWriter::create(path, fixture.dtype, DIM).unwrap();
+            writer.write_rows(rows.bytes()).unwrap();
+            writer.finish().unwrap();
+        };
+        write(&fixture.input(), &clustered(fixture.dtype, DIM, VECTORS, 1));
+        if fixture.queries {
+            write(&fixture.sample(), &foreign(fixture.dtype, DIM, 2000, 2));
+        }
     }
     let scalar = build_by(Variant::Scalar);
     let faster = [Variant::Avx2, Variant::Avx512].map(|variant| (variant, build_by(variant)));

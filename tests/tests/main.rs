@@ -4,6 +4,7 @@ mod support;
 
 mod answers;
 mod attributes;
+mod aware;
 mod cache;
 mod calibrate;
 mod codebooks;

@@ -6,7 +6,12 @@ use spandrel_index::codes::{CodeBlocks, CodeModel, CodeQuery, Encoder};
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, ScanKernel};
 
 use super::training::{CodingQueries, Training};
+use crate::BuildError;
 use crate::coding::JUDGES_MAX;
+use crate::progress::Context;
+
+/// Lists, or queries, between two looks at whether to stop.
+const CHUNK: usize = 256;
 
 /// Sampled vectors of one list.
 struct Group {
@@ -61,24 +66,32 @@ impl Judge {
         Judge { cases: judges.iter().map(case).collect(), groups, dim }
     }
 
-    /// The root of the mean squared error of estimates, as a share of the mean distance; infinite where nothing is judged. Called on
-    /// the pool that is to do it.
-    pub(super) fn error(&self, model: &CodeModel) -> f64 {
-        let encode = |group: &Group| {
+    /// The root of the mean squared error of estimates, as a share of the mean distance; none where nothing is judged, or all of it
+    /// lies at no distance.
+    pub(super) fn error(&self, model: &CodeModel, context: Context<'_>) -> Result<Option<f64>, BuildError> {
+        let encode = |encoder: &mut Encoder<'_>, group: &Group| {
             let mut blocks = CodeBlocks::default();
-            Encoder::new(model).encode(&group.rows, &group.head, &mut blocks);
+            encoder.encode(&group.rows, &group.head, &mut blocks);
             blocks
         };
-        let codes: Vec<CodeBlocks> = self.groups.par_iter().map(encode).collect();
-        let sums: Vec<Sums> = self.cases.par_iter().map(|case| self.judge(model, &codes, case)).collect();
+        let mut codes: Vec<CodeBlocks> = Vec::with_capacity(self.groups.len());
+        for groups in self.groups.chunks(CHUNK) {
+            context.check_stop()?;
+            let encoded = || groups.par_iter().map_init(|| Encoder::new(model), encode).collect::<Vec<_>>();
+            codes.extend(context.pool.install(encoded));
+        }
         let (mut squares, mut distances, mut count) = (0.0, 0.0, 0.0);
-        for of in sums {
-            squares += of.squares;
-            distances += of.distances;
-            count += of.count;
+        for cases in self.cases.chunks(CHUNK) {
+            context.check_stop()?;
+            let judged = || cases.par_iter().map(|case| self.judge(model, &codes, case)).collect::<Vec<_>>();
+            for of in context.pool.install(judged) {
+                squares += of.squares;
+                distances += of.distances;
+                count += of.count;
+            }
         }
         let error = (squares / count).sqrt() / (distances / count);
-        if error.is_finite() { error } else { f64::INFINITY }
+        Ok(Some(error).filter(|error| error.is_finite()))
     }
 
     fn judge(&self, model: &CodeModel, codes: &[CodeBlocks], case: &Case) -> Sums {

@@ -18,6 +18,7 @@ use super::defaults::SearchDefault;
 use super::documents::{DocumentsEntry, TOKENS_COLUMN};
 use super::entries::{MAIN_COLUMN, SectionEntry, SegmentEntry};
 use super::names::{hash_hex, is_hash, manifest_name};
+use super::query_sample::QuerySampleRecord;
 use super::{MAJOR, MINOR, OpenError, SectionKind};
 use crate::codes::CodeSpec;
 use crate::{DIM_MAX, DType, HeadSpace, Metric, Tier};
@@ -95,48 +96,6 @@ pub struct BuildRecord {
     /// The sample of real queries that lists were learned from, where one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query_sample: Option<QuerySampleRecord>,
-}
-
-/// What an index learned from a sample of real queries.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QuerySampleRecord {
-    /// xxh3-128 of the sample's rows.
-    pub hash: String,
-    /// Rows of the sample.
-    pub queries: u64,
-    /// Of these, held back for calibration.
-    pub held_back: u64,
-    /// Neighbours of each query that were looked at.
-    pub depth: u64,
-    /// Vectors that are a neighbour of some query.
-    pub wanted: u64,
-    /// Neighbours of one half of the queries, and those of them that the other half wants as well.
-    pub foreseen_of: u64,
-    /// See `foreseen_of`.
-    pub foreseen: u64,
-    /// Whether the vectors that are wanted have lists of their own.
-    pub own_lists: bool,
-    /// What was measured of codes that know the queries, where the code can be made so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<QueryCodeRecord>,
-}
-
-/// What was measured of codes that know the queries of a sample: the error of estimates of the vectors nearest to queries that the code
-/// did not learn from, as a share of the distance.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QueryCodeRecord {
-    /// Error of the plain code.
-    pub plain_error: f64,
-    /// Least error of those that know queries.
-    pub error: f64,
-    /// Added to the variance of queries in every direction, as a share of the mean.
-    pub ridge: f64,
-    /// Whether estimates are exact at the mean of the queries, rather than at the head of each list.
-    pub anchored: bool,
-    /// Whether the lists have this code, rather than the plain one.
-    pub used: bool,
 }
 
 impl Manifest {

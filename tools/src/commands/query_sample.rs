@@ -85,19 +85,27 @@ pub(super) fn text(manifest: &Manifest) -> Option<String> {
     ))
 }
 
-/// What was measured of codes that know the queries of a sample, in a line; none where none was made.
+/// What was measured of codes that know the queries of a sample, in a line; none where none was to be made.
 pub(super) fn code_text(manifest: &Manifest) -> Option<String> {
     let code = manifest.build.query_sample.as_ref()?.code.as_ref()?;
     let percent = |share: f64| format!("{:.3} %", 100.0 * share);
-    let (plain, made) = (percent(code.plain_error), percent(code.error));
-    Some(match (code.used, code.anchored) {
+    let Some(plain) = code.plain_error.map(percent) else {
+        return Some("plain: queries of the sample are at no distance to measure errors by".to_owned());
+    };
+    let Some(best) = code.best else {
+        return Some(format!(
+            "plain: their estimates are off by {plain} of the distance, and none can be made for the queries"
+        ));
+    };
+    let made = percent(best.error);
+    Some(match (code.used, best.anchored) {
         (false, _) => format!(
             "plain: their estimates are off by {plain} of the distance, by {made} if made for the queries"
         ),
         (true, anchored) => format!(
             "made for the queries{}, ridge {}: estimates are off by {made} of the distance, by {plain} with plain codes",
             if anchored { ", exact at their mean" } else { "" },
-            code.ridge
+            best.ridge
         ),
     })
 }

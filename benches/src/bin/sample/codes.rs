@@ -42,14 +42,14 @@ pub(crate) fn compare(args: &Args, set: &Set, test: &SomeQueries, sample: &Rows)
                 at(&points, WANTED).map_or("not reached".to_owned(), |found| format!("{:.2}", unit * found))
             };
             let record = index.manifest().build.query_sample.as_ref().and_then(|of| of.code.as_ref());
-            let (made, error) = match record {
-                None => ("plain", String::new()),
-                Some(of) if of.used && of.anchored => {
-                    ("made for queries, exact at their mean", percent(of.error))
-                }
-                Some(of) if of.used => ("made for queries", percent(of.error)),
-                Some(of) => ("found no better than plain", percent(of.error)),
+            let best = record.and_then(|of| of.best);
+            let made = match (record, best) {
+                (None, _) => "plain",
+                (Some(of), Some(best)) if of.used && best.anchored => "made for queries, exact at their mean",
+                (Some(of), _) if of.used => "made for queries",
+                _ => "found no better than plain",
             };
+            let error = best.map_or(String::new(), |best| percent(best.error));
             println!(
                 "| {} | {code} | {made} | {error} | {} | {} | {} | {} % |",
                 set.name,

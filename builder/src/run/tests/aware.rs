@@ -51,7 +51,8 @@ fn codes_are_made_for_queries_that_are_unlike_the_vectors() {
         let out = |what: &str| coded(&dir.path().join(format!("{name} {what}")), code);
         let built = build_by(&base, Some(&sample), &out("sampled")).unwrap();
         let record = built.manifest.build.query_sample.clone().unwrap().code.unwrap();
-        assert!(record.used && record.error < 0.8 * record.plain_error, "{name}: {record:?}");
+        assert!(record.used, "{name}: {record:?}");
+        assert!(record.best.unwrap().error < 0.8 * record.plain_error.unwrap(), "{name}: {record:?}");
         assert!(knows_queries(&out("sampled")));
         let expected = files(&out("sampled").out);
         for (threads, memory_bytes) in [(1, 1 << 30), (3, 128 << 20)] {
@@ -90,7 +91,8 @@ fn codes_stay_plain_where_that_is_as_good_or_nothing_else_can_be() {
     let config = coded(&dir.path().join("alike"), axes);
     let built = build_by(&base, Some(&alike), &config).unwrap();
     let record = built.manifest.build.query_sample.unwrap().code.unwrap();
-    assert!(!record.used && record.error > 0.97 * record.plain_error, "{record:?}");
+    assert!(!record.used, "{record:?}");
+    assert!(record.best.unwrap().error > 0.97 * record.plain_error.unwrap(), "{record:?}");
     assert!(!knows_queries(&config));
     let rabitq = coded(&dir.path().join("rabitq"), CodeSpec::RaBitQ { bits: 2 });
     let built = build_by(&vectors(3000), Some(&queries(2000, 1)), &rabitq).unwrap();
@@ -103,9 +105,27 @@ fn codes_stay_plain_where_that_is_as_good_or_nothing_else_can_be() {
         assert!(built.manifest.build.query_sample.unwrap().code.is_some());
         knows_queries(&config);
     }
-    // All vectors are the same: there is nothing to estimate.
-    let same = Memory { dim: DIM, rows: [9; DIM].repeat(3000) };
-    let config = coded(&dir.path().join("same"), axes);
-    let built = build_by(&same, Some(&queries(2000, 1)), &config).unwrap();
-    assert!(!built.manifest.build.query_sample.unwrap().code.unwrap().used);
+}
+
+/// Where all vectors are the same no code is off, so none is better than the plain one.
+#[test]
+fn codes_stay_plain_where_nothing_can_be_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let same = |rows| Memory { dim: DIM, rows: [9; DIM].repeat(rows) };
+    for (name, code) in [("axes", CodeSpec::Axes { bytes: 8 }), ("products", products())] {
+        let found = |what: &str, sample: &Memory| {
+            let config = coded(&dir.path().join(format!("{name} {what}")), code);
+            let built = build_by(&same(3000), Some(sample), &config).unwrap();
+            let record = built.manifest.build.query_sample.unwrap().code.unwrap();
+            assert!(!record.used && !knows_queries(&config), "{name} {what}: {record:?}");
+            record
+        };
+        let elsewhere = found("elsewhere", &queries(2000, 1));
+        assert_eq!(elsewhere.plain_error, Some(0.0), "{name}: {elsewhere:?}");
+        // Axes for queries take residuals of some length to be made from; products do not, and are not off either.
+        let errors = elsewhere.best.map(|best| best.error);
+        assert_eq!(errors, if name == "axes" { None } else { Some(0.0) }, "{elsewhere:?}");
+        let there = found("there", &same(2000));
+        assert_eq!((there.plain_error, there.best), (None, None), "{name}");
+    }
 }
