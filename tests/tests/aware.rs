@@ -19,7 +19,6 @@ const PRODUCTS: CodeSpec = CodeSpec::Products { quantisers: 6, bits: 4, rotated:
 /// What is built.
 struct Case {
     metric: Metric,
-    dtype: DType,
     code: CodeSpec,
     tier: Tier,
     copied: bool,
@@ -43,7 +42,7 @@ fn by_errors(distances: Distances) -> SearchParams {
     SearchParams { max_lists: Some(u32::MAX), rerank, distances, ..SearchParams::new(K) }
 }
 
-fn compared(answers: &[Answer]) -> u64 {
+fn compared(answers: &[Answer]) -> u32 {
     answers.iter().map(|answer| answer.work.reranked).sum()
 }
 
@@ -58,7 +57,7 @@ fn codes_for_queries_leave_fewer_vectors_to_compare() {
         (Metric::L2, DType::U8, AXES, Tier::Ssd, true),
         (Metric::L2, DType::I8, PRODUCTS, Tier::Memory, false),
     ] {
-        let (case, what) = (Case { metric, dtype, code, tier, copied }, format!("{metric} {dtype} {code}"));
+        let (case, what) = (Case { metric, code, tier, copied }, format!("{metric} {dtype} {code}"));
         let dir = tempfile::tempdir().unwrap();
         let [made, plain] = ["made", "plain"].map(|name| dir.path().join(name));
         let sample = Some(foreign(dtype, DIM, 2400, 3));

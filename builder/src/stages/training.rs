@@ -131,7 +131,7 @@ impl CodingQueries {
     }
 
     pub(super) fn len(&self) -> usize {
-        if self.near == 0 { 0 } else { self.nearest.len() / self.near }
+        self.nearest.len().checked_div(self.near).unwrap_or(0)
     }
 
     pub(super) fn row(&self, at: usize, dim: usize) -> &[f32] {
