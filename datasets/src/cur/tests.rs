@@ -65,7 +65,7 @@ fn scores_of_low_rank_are_estimated_from_a_few() {
     }
 }
 
-/// As many anchor queries are learned from as there are anchor items.
+/// The number of anchor queries that are learned from is that of anchor items.
 #[test]
 fn the_plain_inverse_collapses_where_both_counts_are_alike() {
     let all = scores(80, 2000, 20, 0.5);

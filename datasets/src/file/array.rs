@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use fs_err::File;
-use spandrel_index::{DIM_MAX, DType};
+use spandrel_index::DType;
 
+use super::FileError;
 use super::element::Element;
 use super::layout::Header;
 use super::npy::{self, NpyOrder};
-use super::{FileError, Format};
 
 /// Longest file read: codebooks take at most 256 values for each dimension, rotations one for each pair.
 const BYTES_MAX: u64 = 1 << 30;
@@ -31,15 +31,8 @@ impl Array {
     pub fn read(path: impl AsRef<Path>) -> Result<Array, FileError> {
         let path = path.as_ref();
         let file = File::open(path)?;
-        let file_bytes = file.metadata()?.len();
-        let header = Header {
-            path,
-            file: &file,
-            format: Format::Npy,
-            file_bytes,
-            truncated: false,
-            numbers_max: DIM_MAX,
-        };
+        let header = Header::of_npy(path, &file)?;
+        let file_bytes = header.file_bytes;
         if file_bytes > BYTES_MAX {
             let expected = format!("at most {BYTES_MAX} bytes");
             return Err(header.refuse("file length", 0, expected, format!("{file_bytes} bytes")));

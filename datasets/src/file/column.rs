@@ -4,10 +4,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
-use spandrel_index::DIM_MAX;
 
 use super::layout::Header;
-use super::{FileError, Format, npy};
+use super::{FileError, npy};
 
 /// Most bytes of an element: a text of 65 536 characters.
 const ELEMENT_BYTES_MAX: usize = 1 << 18;
@@ -46,15 +45,8 @@ pub(crate) struct Column {
 impl Column {
     pub(crate) fn open(path: &Path) -> Result<Column, FileError> {
         let file = File::open(path)?;
-        let file_bytes = file.metadata()?.len();
-        let header = Header {
-            path,
-            file: &file,
-            format: Format::Npy,
-            file_bytes,
-            truncated: false,
-            numbers_max: DIM_MAX,
-        };
+        let header = Header::of_npy(path, &file)?;
+        let file_bytes = header.file_bytes;
         let (text, data_at) = header.npy_text()?;
         let npy::ColumnHeader { descr, rows } = npy::parse_column(&text).map_err(|e| header.npy_error(&e))?;
         let (big_endian, name) = match descr.strip_prefix('>') {

@@ -94,6 +94,14 @@ pub(super) struct Header<'a> {
     pub(super) numbers_max: usize,
 }
 
+impl<'a> Header<'a> {
+    /// Of an npy file that holds no vectors.
+    pub(super) fn of_npy(path: &'a Path, file: &'a File) -> io::Result<Header<'a>> {
+        let file_bytes = file.metadata()?.len();
+        Ok(Header { path, file, format: Format::Npy, file_bytes, truncated: false, numbers_max: DIM_MAX })
+    }
+}
+
 impl Header<'_> {
     fn layout_of_format(&self) -> Result<Layout, FileError> {
         match self.format {

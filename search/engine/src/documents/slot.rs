@@ -51,7 +51,7 @@ pub(crate) struct DocumentSlot {
     maxima: Vec<f32>,
 }
 
-/// Tokens of a query with which as many rows of documents as a piece has are compared in about the time of a piece.
+/// Tokens of a query. With these the rows that a piece has take about the time of a piece to compare.
 const PIECE_TOKENS: usize = 32;
 /// Rows of a document that are compared at once at least, since a query is gone through each time.
 const ROWS_AT_ONCE_MIN: usize = 128;

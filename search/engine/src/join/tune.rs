@@ -118,7 +118,7 @@ impl Tuning<'_> {
             }
             lists = lists.saturating_mul(2).min(all);
         }
-        while let Some(Least { spend: Spend::Near { lists, reach }, .. }) = best {
+        while let Some(Least { lists, reach, .. }) = best {
             let spend = match within_radius {
                 true => Spend::Near { lists, reach },
                 false => Spend::Within { lists },
@@ -206,7 +206,7 @@ impl Tuning<'_> {
             let reach = Reach { squarings, offset, budget };
             let vectors: u64 = rows.iter().map(|row| row.vectors_within(&reach)).sum();
             let cost = vectors + rows.len() as u64 * u64::from(lists) * VECTORS_PER_LIST; // CAST: widening
-            Some(Least { spend: Spend::Near { lists, reach }, cost })
+            Some(Least { lists, reach, cost })
         };
         Ok((POWERS.into_iter().filter_map(least).min_by_key(|least| least.cost), work))
     }
@@ -266,9 +266,10 @@ impl Tuning<'_> {
     }
 }
 
-/// A setting, and what it costs the sample, in vectors compared.
+/// What a recall takes where rows choose from `lists` lists near a group, and what that costs the sample, in vectors compared.
 struct Least {
-    spend: Spend,
+    lists: u32,
+    reach: Reach,
     cost: u64,
 }
 
