@@ -30,7 +30,10 @@ pub use file::{
     write_file,
 };
 pub use fuse::{FuseError, FuseParams, fuse};
-pub use generate::{GenerateError, GenerateParams, Kind, generate, generate_rows};
+pub use generate::{
+    GenerateError, GenerateParams, GenerateTokensParams, GeneratedDocuments, Kind, TOPICS_MAX, TokenFiles,
+    generate, generate_rows, generate_tokens,
+};
 pub use neighbours::{
     ComputeTruthError, DocumentTruthParams, Documents, K_MAX, RangeTruthParams, TruthParams,
     compute_document_truth, compute_range_truth, compute_truth,

@@ -25,6 +25,7 @@ pub use answer_writer::AnswerWriter;
 pub use array::Array;
 pub(crate) use column::{Column, ColumnElement};
 pub use contents::{Contents, contents};
+pub(crate) use documents::OffsetsWriter;
 pub use documents::{DocumentFileError, read_documents};
 pub use error::FileError;
 pub use format::{Format, UnknownFormat};

@@ -2,22 +2,29 @@
 //!
 //! Every row has its own stream of random numbers, so a set is the same for any number of threads, a shorter set
 //! is the beginning of a longer one, and memory does not grow with the number of rows.
+mod documents;
 mod kind;
 mod mixture;
 mod model;
 mod noise;
+mod tokens;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use rayon::ThreadPool;
 use rayon::prelude::*;
 use spandrel_index::{DIM_MAX, DType};
 
+pub use self::documents::{
+    GenerateTokensParams, GeneratedDocuments, TOPICS_MAX, TokenFiles, generate_tokens,
+};
 pub use self::kind::Kind;
 use self::model::{Model, Scratch};
 use self::noise::Purpose;
 pub(crate) use self::noise::below;
 use crate::Rows;
-use crate::file::{FileError, VectorWriter, same_file};
+use crate::file::{DocumentFileError, FileError, VectorWriter, same_file};
 use crate::watch::{Stopped, Watch};
 
 /// Bytes of rows made before they are written.
@@ -69,6 +76,18 @@ pub enum GenerateError {
         /// The file.
         path: PathBuf,
     },
+    /// Bytes without a sign, of which inner products say nothing: choose another type.
+    #[error("tokens of {0}, expected f32, f16 or i8: unsigned bytes have no unit vectors around zero")]
+    Unsigned(DType),
+    /// No documents were asked for, or documents of no tokens.
+    #[error("{what}: 0 asked for, expected at least 1")]
+    Nothing {
+        /// What there would be none of.
+        what: &'static str,
+    },
+    /// More topics than are kept in memory, or none.
+    #[error("{0} topics, expected 1..={TOPICS_MAX}")]
+    Topics(u32),
     /// The threads could not be started.
     #[error("starting {threads} threads")]
     Threads {
@@ -80,6 +99,9 @@ pub enum GenerateError {
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A file of offsets could not be written: documents of more tokens than 32 bits count.
+    #[error(transparent)]
+    Offsets(#[from] DocumentFileError),
     /// The stop flag was set; nothing was left behind.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -153,6 +175,30 @@ fn check(params: &GenerateParams) -> Result<(), GenerateError> {
     Ok(())
 }
 
+fn pool(threads: usize) -> Result<ThreadPool, GenerateError> {
+    let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    built.map_err(|source| GenerateError::Threads { threads, source })
+}
+
+/// `count` items of about `item_bytes` each, as they are made before they are written.
+fn blocks(count: u64, item_bytes: usize) -> impl Iterator<Item = Range<u64>> {
+    let step = (BLOCK_BYTES / item_bytes).max(1);
+    // CAST: widening
+    (0..count).step_by(step).map(move |first| first..count.min(first.saturating_add(step as u64)))
+}
+
+/// What all threads make of the parts of a block, in order.
+fn in_parts<T: Send>(
+    pool: &ThreadPool,
+    block: Range<u64>,
+    item_bytes: usize,
+    part: impl Fn(Range<u64>) -> T + Sync,
+) -> Vec<T> {
+    let step = (PART_BYTES / item_bytes).max(1) as u64; // CAST: widening
+    let parts: Vec<u64> = block.clone().step_by(step as usize).collect(); // CAST: as above
+    pool.install(|| parts.into_par_iter().map(|first| part(first..block.end.min(first + step))).collect())
+}
+
 /// Makes the rows of the base, then of the queries, and hands them over in order.
 fn make(
     params: GenerateParams,
@@ -160,13 +206,8 @@ fn make(
     watch: Watch<'_>,
 ) -> Result<(), GenerateError> {
     let GenerateParams { kind, vectors, queries, dim, dtype, seed, threads } = params;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|source| GenerateError::Threads { threads, source })?;
+    let pool = pool(threads)?;
     let row_bytes = dtype.row_bytes(dim);
-    let block_rows = (BLOCK_BYTES / row_bytes).max(1) as u64; // CAST: widening
-    let part_rows = (PART_BYTES / row_bytes).max(1) as u64; // CAST: widening
     let total = vectors.saturating_add(queries);
     let mut done = 0;
     for (purpose, rows) in [(Purpose::Base, vectors), (Purpose::Queries, queries)] {
@@ -177,26 +218,18 @@ fn make(
             Purpose::Queries => Model::queries(kind, dim, dtype, seed),
             _ => Model::base(kind, dim, dtype, seed),
         };
-        let part = |first: u64, end: u64| {
+        let part = |range: Range<u64>| {
             let mut out = Vec::with_capacity(PART_BYTES.max(row_bytes));
             let mut scratch = Scratch::default();
-            (first..end).for_each(|row| model.row(purpose, row, &mut scratch, &mut out));
+            range.for_each(|row| model.row(purpose, row, &mut scratch, &mut out));
             out
         };
-        let mut first = 0;
-        while first < rows {
+        for block in blocks(rows, row_bytes) {
             watch.step(done, total)?;
-            let end = rows.min(first.saturating_add(block_rows));
-            let parts: Vec<Vec<u8>> = pool.install(|| {
-                let count = (end - first).div_ceil(part_rows);
-                let range = |n: u64| (first + n * part_rows, end.min(first + (n + 1) * part_rows));
-                (0..count).into_par_iter().map(|n| part(range(n).0, range(n).1)).collect()
-            });
-            for part in &parts {
-                write(purpose, part)?;
+            done += block.end - block.start;
+            for made in in_parts(&pool, block, row_bytes, part) {
+                write(purpose, &made)?;
             }
-            done += end - first;
-            first = end;
         }
     }
     (watch.progress)(total, total);

@@ -156,9 +156,9 @@ impl Model {
     }
 
     fn finish(&self, row: &mut [f32], rng: &mut ChaCha8Rng, out: &mut Vec<u8>) {
-        let root = (self.dim as f32).sqrt(); // CAST: at most DIM_MAX
         match self.head {
             Head::Gradients => {
+                let root = (self.dim as f32).sqrt(); // CAST: at most DIM_MAX
                 row.iter_mut().for_each(|x| *x = x.max(0.0) * *x * *x);
                 // A flat patch still has noise: no descriptor is all zeros.
                 if row.iter().all(|&x| x == 0.0) {
@@ -176,17 +176,36 @@ impl Model {
             }
             Head::Norm(spread) => {
                 let norm = 1.0 + spread * (2.0 * uniform(rng) - 1.0);
-                scale_to(row, norm);
-                if self.dtype.is_integer() {
-                    let whole = |x: f32| (x * root * BYTE_SCALE).round_ties_even().clamp(-127.0, 127.0);
-                    let shift = if self.dtype == DType::U8 { 128.0 } else { 0.0 };
-                    row.iter_mut().for_each(|x| *x = whole(*x) + shift);
-                }
+                return encode_norm(self.dtype, row, norm, out);
             }
         }
         let encoded = encode(self.dtype, row, out);
         assert!(encoded.is_ok(), "a head keeps its values within the type");
     }
+}
+
+/// Appends a row scaled to a norm near 1; in whole numbers for bytes.
+fn encode_norm(dtype: DType, row: &mut [f32], norm: f32, out: &mut Vec<u8>) {
+    scale_to(row, norm);
+    if dtype.is_integer() {
+        let root = (row.len() as f32).sqrt(); // CAST: at most DIM_MAX
+        let whole = |x: f32| (x * root * BYTE_SCALE).round_ties_even().clamp(-127.0, 127.0);
+        let shift = if dtype == DType::U8 { 128.0 } else { 0.0 };
+        row.iter_mut().for_each(|x| *x = whole(*x) + shift);
+    }
+    let encoded = encode(dtype, row, out);
+    assert!(encoded.is_ok(), "values near those of a unit vector are within the type");
+}
+
+/// Appends a row scaled to a unit vector; in whole numbers for bytes, of which 30 are a standard deviation.
+pub(super) fn encode_unit(dtype: DType, row: &mut [f32], out: &mut Vec<u8>) {
+    encode_norm(dtype, row, 1.0, out);
+}
+
+/// Adds a row scaled to a length.
+pub(super) fn add_unit(out: &mut [f32], row: &[f32], length: f32) {
+    let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+    out.iter_mut().zip(row).for_each(|(x, of)| *x += length / norm * of);
 }
 
 /// Scales a row to a norm. A row of zeros gets that norm in its first element.

@@ -16,6 +16,18 @@ pub(super) enum Purpose {
     Queries = 4,
     /// Which rows of the base are copies.
     Copies = 5,
+    /// Words and topics of documents.
+    Words = 6,
+    /// What each document is about.
+    Subjects = 7,
+    /// Tokens of each document.
+    Tokens = 8,
+    /// Tokens of each query document.
+    QueryTokens = 9,
+    /// Number of tokens of each document.
+    Lengths = 10,
+    /// Number of tokens of each query document.
+    QueryLengths = 11,
 }
 
 /// The random numbers of one row, independent of what was drawn for others.

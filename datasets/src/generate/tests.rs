@@ -148,3 +148,129 @@ fn kinds_are_named() {
     }
     assert!("gist".parse::<Kind>().unwrap_err().to_string().contains("expected sift, embedding or ood"));
 }
+
+fn token_params() -> GenerateTokensParams {
+    let (documents, queries, dim, dtype) = (400, 30, 24, DType::F32);
+    GenerateTokensParams {
+        documents,
+        tokens: 12,
+        topics: 40,
+        queries,
+        query_tokens: 5,
+        dim,
+        dtype,
+        seed: 7,
+        threads: 2,
+    }
+}
+
+/// Documents of tokens and query documents: rows and offsets of each.
+fn documents(params: GenerateTokensParams) -> [(Rows, Vec<u32>); 2] {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let [base, queries] = ["base", "query"].map(|name| {
+        let extension = if params.dtype == DType::I8 { "i8bin" } else { "npy" };
+        (path(&format!("{name}.{extension}")), path(&format!("{name}.ibin")))
+    });
+    let made = generate_tokens(
+        params,
+        TokenFiles { tokens: &base.0, offsets: &base.1 },
+        Some(TokenFiles { tokens: &queries.0, offsets: &queries.1 }),
+        Watch::none(),
+    );
+    let counts = made.unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+    [(base, counts.tokens), (queries, counts.query_tokens)].map(|((tokens, offsets), count)| {
+        let rows = Rows::read(&VectorFile::open(tokens).unwrap()).unwrap();
+        assert_eq!(rows.len(), count);
+        let offsets = crate::read_documents(offsets, count).unwrap();
+        (rows, offsets.offsets().to_vec())
+    })
+}
+
+#[test]
+fn documents_are_golden_and_the_same_for_any_number_of_threads() {
+    let made = documents(token_params());
+    for threads in [1, 5] {
+        assert!(documents(GenerateTokensParams { threads, ..token_params() }) == made, "{threads} threads");
+    }
+    let hashes = made.each_ref().map(|(rows, offsets)| (xxh3_64(rows.bytes()), offsets.last().copied()));
+    assert_eq!(hashes, [(6942034634705762871, Some(4792)), (16860854216624773013, Some(161))]);
+    let [(short, offsets), _] = documents(GenerateTokensParams { documents: 100, ..token_params() });
+    assert_eq!(offsets, made[0].1[..101]);
+    assert_eq!(short.bytes(), &made[0].0.bytes()[..short.bytes().len()]);
+    assert!(documents(GenerateTokensParams { seed: 8, ..token_params() }) != made);
+}
+
+#[test]
+fn documents_have_lengths_around_the_mean_and_tokens_of_unit_length() {
+    for dtype in [DType::F32, DType::F16, DType::I8] {
+        let [(rows, offsets), (queries, _)] = documents(GenerateTokensParams { dtype, ..token_params() });
+        let lengths: Vec<u32> = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let mean = f64::from(lengths.iter().sum::<u32>()) / 400.0;
+        assert!((11.0..13.0).contains(&mean), "{mean}");
+        assert!(lengths.iter().all(|length| (6..=24).contains(length)));
+        assert!(lengths.iter().any(|&length| length < 8) && lengths.iter().any(|&length| length > 20));
+        for rows in [rows, queries] {
+            let norms = scan_values(&rows, Watch::none()).unwrap().norms;
+            let (least, most) = if dtype == DType::I8 { (139.0, 155.0) } else { (0.999, 1.001) };
+            assert!(norms.min > least && norms.max < most, "{dtype}: {norms:?}");
+        }
+    }
+}
+
+/// A query's own document, and those about the same, are nearer by MaxSim than others are.
+#[test]
+fn documents_have_topics() {
+    let params = GenerateTokensParams { dim: 128, query_tokens: 14, ..token_params() };
+    let [(rows, offsets), (queries, query_offsets)] = documents(params);
+    let documents = |offsets: &[u32], rows: u64| {
+        let offsets: Vec<u64> = offsets.iter().map(|&offset| offset.into()).collect();
+        spandrel_index::documents::DocumentOffsets::new(&offsets, rows).unwrap()
+    };
+    let (of_base, of_queries) = (documents(&offsets, rows.len()), documents(&query_offsets, queries.len()));
+    let base = crate::Documents { tokens: &rows, offsets: &of_base };
+    let query = crate::Documents { tokens: &queries, offsets: &of_queries };
+    let params = crate::DocumentTruthParams { k: 400, threads: 1 };
+    let truth = crate::compute_document_truth(base, query, params, Watch::none()).unwrap();
+    let scores = truth.distances.unwrap();
+    // How far the best score is above the mean, in deviations, by queries.
+    let mut best: Vec<f32> = Vec::new();
+    for scores in scores.chunks(400) {
+        let mean = scores.iter().sum::<f32>() / 400.0;
+        let spread = (scores.iter().map(|score| (score - mean).powi(2)).sum::<f32>() / 400.0).sqrt();
+        best.push((scores[0] - mean) / spread);
+    }
+    best.sort_unstable_by(f32::total_cmp);
+    // Of 400 scores that are normal the best is 3 deviations above.
+    assert!(best[15] > 4.5, "{best:?}");
+}
+
+#[test]
+fn documents_of_nothing_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (tokens, offsets) = (path("a.i8bin"), path("a.ibin"));
+    let files = TokenFiles { tokens: &tokens, offsets: &offsets };
+    let wanted = GenerateTokensParams { queries: 0, dtype: DType::I8, ..token_params() };
+    let refused = |params, files| generate_tokens(params, files, None, Watch::none()).unwrap_err();
+    for (params, says) in [
+        (GenerateTokensParams { documents: 0, ..wanted }, "documents: 0 asked for"),
+        (GenerateTokensParams { tokens: 0, ..wanted }, "tokens: 0 asked for"),
+        (GenerateTokensParams { topics: 0, ..wanted }, "0 topics, expected 1..=65536"),
+        (GenerateTokensParams { dim: 0, ..wanted }, "0 elements per vector"),
+        (GenerateTokensParams { dtype: DType::U8, ..wanted }, "tokens of u8, expected f32, f16 or i8"),
+        (GenerateTokensParams { queries: 3, ..wanted }, "3 queries asked for, but no file for them"),
+    ] {
+        assert!(refused(params, files).to_string().contains(says), "{says}");
+    }
+    let other = path("a.npy");
+    let error = refused(wanted, TokenFiles { offsets: &other, ..files }).to_string();
+    assert!(error.contains("cannot hold offsets of documents, choose ibin"), "{error}");
+    let same = refused(wanted, TokenFiles { offsets: &tokens, ..files });
+    assert!(matches!(same, GenerateError::SameFile { .. }), "{same:?}");
+    let stop = true.into();
+    let stopped = generate_tokens(wanted, files, None, Watch { stop: &stop, ..Watch::none() });
+    assert!(matches!(stopped, Err(GenerateError::Stopped(_))));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -110,6 +110,34 @@ fn tags_and_filters_are_generated() {
     assert!(text(&missing.stderr).contains("--out"), "{}", text(&missing.stderr));
 }
 
+#[test]
+fn documents_of_tokens_are_generated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [base, documents, queries, query_documents, truth] =
+        ["base.i8bin", "documents.ibin", "queries.i8bin", "query-documents.ibin", "truth.ibin"].map(path);
+    let shape = ["--count", "300", "--tokens", "6", "--dim", "8", "--out", &base, "--documents", &documents];
+    let generate = [&["data", "generate", "tokens"], &shape[..]].concat();
+    let of_queries = ["--queries", "9", "--queries-out", &queries, "--query-documents", &query_documents];
+    let said = run(&[&generate[..], &of_queries, &["--query-tokens", "3"]].concat());
+    assert!(said.contains("offsets of 300 documents") && said.contains("offsets of 9 documents"), "{said}");
+    let files = ["--base", &base, "--documents", &documents, "--queries", &queries, "--out", &truth];
+    let truth_of = [&["data", "truth", "--metric", "ip", "--k", "5"], &files[..]].concat();
+    let said = run(&[&truth_of[..], &["--query-documents", &query_documents]].concat());
+    assert!(said.contains("5 best of 300 documents"), "{said}");
+
+    for (flags, says) in [
+        (&["--queries", "9"][..], "--query-documents"),
+        (&["--query-tokens", "0"], "0 is not in 1..="),
+        (&["--dtype", "f16"], "does not hold vectors of f16"),
+    ] {
+        let refused = spandrel(&[&generate[..], flags].concat());
+        let error = text(&refused.stderr);
+        assert!(error.contains(says), "{error}");
+        assert_eq!(refused.status.code(), Some(2));
+    }
+}
+
 /// A file of `ids`, in the form that NumPy saves.
 fn write_ids(path: &str, ids: &[u64]) {
     let text = format!("{{'descr': '<u8', 'fortran_order': False, 'shape': ({},), }}\n", ids.len());

@@ -8,29 +8,32 @@ use spandrel_index::DType;
 
 use super::files::{output_format, watched};
 use super::labels::{self, LabelsArgs};
+use super::tokens::{self, TokensArgs};
 use crate::figures::units;
 use crate::{Session, UsageError};
 
-/// Make a seeded set with the structure of real ones, or give vectors tags.
+/// Make a seeded set with the structure of real ones, documents of tokens, or tags for vectors.
 ///
 /// sift: histograms of gradients, as SIFT descriptors. embedding: unit vectors, clustered, with a falling spectrum, as
 /// text embeddings. ood: a base like that, and queries of another distribution, as in searching images by text.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct GenerateArgs {
-    /// What to generate for vectors that are there.
+    /// What to generate in place of a set of vectors.
     #[command(subcommand)]
-    pub beside: Option<Beside>,
+    pub other: Option<Other>,
     /// A set of vectors.
     #[command(flatten)]
     pub set: Option<SetArgs>,
 }
 
-/// What to generate for vectors that are there.
+/// What to generate in place of a set of vectors.
 #[derive(Debug, Subcommand)]
-pub enum Beside {
+pub enum Other {
     /// Give vectors tags, and queries filters by them.
     Labels(LabelsArgs),
+    /// Make documents of tokens, and query documents.
+    Tokens(TokensArgs),
 }
 
 /// A set of vectors.
@@ -66,10 +69,11 @@ pub struct SetArgs {
 }
 
 pub(super) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<()> {
-    match (&args.beside, &args.set) {
-        (Some(Beside::Labels(args)), _) => labels::run(args, session),
+    match (&args.other, &args.set) {
+        (Some(Other::Labels(args)), _) => labels::run(args, session),
+        (Some(Other::Tokens(args)), _) => tokens::run(args, session),
         (None, Some(args)) => run_set(args, session),
-        (None, None) => Err(UsageError("expected sift, embedding, ood or labels".to_owned()).into()),
+        (None, None) => Err(UsageError("expected sift, embedding, ood, labels or tokens".to_owned()).into()),
     }
 }
 

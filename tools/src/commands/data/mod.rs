@@ -7,6 +7,7 @@ mod generate;
 mod get;
 mod info;
 mod labels;
+mod tokens;
 mod truth;
 
 use clap::{Args, Subcommand};
