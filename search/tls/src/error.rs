@@ -67,6 +67,12 @@ pub enum TlsError {
         /// The certificates' file.
         certificate: PathBuf,
     },
+    /// The certificate is of the first version of X.509, which has no room for names.
+    #[error("{path}: the certificate is of X.509 version 1; expected version 3, as `openssl x509 -req -extfile FILE` makes it with names in FILE", path = path.display())]
+    CertificateVersion {
+        /// The certificate's file.
+        path: PathBuf,
+    },
     /// The certificate is of a kind that is not supported.
     #[error("{path}: the certificate cannot be used", path = path.display())]
     Certificate {

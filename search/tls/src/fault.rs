@@ -2,7 +2,7 @@
 use std::error::Error;
 use std::io;
 
-use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError, OtherError};
 
 /// Which end of a connection is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,8 +109,17 @@ fn of_certificate(error: &CertificateError, other: &str) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             format!("the {other}'s certificate is not valid yet")
         }
+        error if is_version_1(error) => {
+            format!("the {other}'s certificate is of X.509 version 1, expected version 3")
+        }
         error => format!("the {other}'s certificate cannot be used: {error}"),
     }
+}
+
+/// Whether a certificate is of the first version of X.509.
+pub(crate) fn is_version_1(error: &CertificateError) -> bool {
+    let CertificateError::Other(OtherError(inner)) = error else { return false };
+    matches!(inner.downcast_ref(), Some(webpki::Error::UnsupportedCertVersion))
 }
 
 /// A name as rustls gives it, `DnsName("localhost")`, without what is around it.

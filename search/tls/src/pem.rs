@@ -8,6 +8,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, InconsistentKeys};
 
 use crate::error::TlsError;
+use crate::fault::is_version_1;
 
 /// A chain of certificates, the own one first, and its private key.
 pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -60,6 +61,9 @@ pub fn read_identity(certificate: &Path, key: &Path) -> Result<Identity, TlsErro
                     TlsError::KeyMismatch { key: key_path.to_owned(), certificate: certificate.to_owned() }
                 }
             })
+        }
+        Err(rustls::Error::InvalidCertificate(error)) if is_version_1(&error) => {
+            Err(TlsError::CertificateVersion { path: certificate.to_owned() })
         }
         Err(source) => Err(TlsError::Certificate { path: certificate.to_owned(), source }),
     }
@@ -137,6 +141,12 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_of_the_first_version_is_named() {
+        let refused = said(VERSION_1, VERSION_1_KEY);
+        assert!(refused.contains("chain.pem: the certificate is of X.509 version 1"), "{refused}");
+    }
+
+    #[test]
     fn what_is_wrong_with_chain_and_key_is_named() {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -169,6 +179,23 @@ mod tests {
         }
     }
 
+    const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBGDCBvwIUK3SP1Wd5+s2ybHdeJ5UBRofXx1cwCgYIKoZIzj0EAwIwDTELMAkG\n\
+A1UEAwwCY2EwHhcNMjYxMTMwMDg1ODM1WhcNMjYxMjMwMDg1ODM1WjARMQ8wDQYD\n\
+VQQDDAZjbGllbnQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASwhs4DO1TEpTj1\n\
+QYv6untwxuxOaJ5wJXCkdSDjB7z/hw6gWupfSoE9WxnmEAyQfSRnF2ggswQBy/MD\n\
+TP1bvaygMAoGCCqGSM49BAMCA0gAMEUCIHB7VrzU9Yygg97efwXHasXRCdFfiktb\n\
+/fBaAP0C8XeHAiEAnZi/TAas5MbbClWm6qVANT+RGFgzoumGz+mX2uqywDo=\n\
+-----END CERTIFICATE-----\n\
+";
+    const VERSION_1_KEY: &str = "\
+-----BEGIN EC PRIVATE KEY-----\n\
+MHcCAQEEIAEiUDmO9upT+1nfvB3+yV81RiTv4rpbBQnKLMlTln+loAoGCCqGSM49\n\
+AwEHoUQDQgAEsIbOAztUxKU49UGL+rp7cMbsTmiecCVwpHUg4we8/4cOoFrqX0qB\n\
+PVsZ5hAMkH0kZxdoILMEAcvzA0z9W72soA==\n\
+-----END EC PRIVATE KEY-----\n\
+";
     const P521: &str = "\
 -----BEGIN PRIVATE KEY-----\n\
 MIHuAgEAMBAGByqGSM49AgEGBSuBBAAjBIHWMIHTAgEBBEIAD0wIQEtn8557XnhP\n\
