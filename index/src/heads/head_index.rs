@@ -1,6 +1,6 @@
 //! The choice between the ways of finding heads.
 use super::nearest::Nearest;
-use super::{HeadQuery, Heads, HnswGraph, PackedHeads, Scratch, flat};
+use super::{HeadQuery, HeadScores, Heads, HnswGraph, PackedHeads, Scratch, flat};
 use crate::DType;
 
 /// How the nearest heads are found.
@@ -84,6 +84,14 @@ impl HeadIndex {
         out: &mut Vec<(f32, u32)>,
     ) -> u32 {
         self.search_while(heads, query, scratch, out, &mut || true)
+    }
+
+    /// Scores all heads for several queries, rows of theirs back to back, if they are packed: whether they are. A scan of packed heads takes
+    /// its time to read them, which is done once for all queries.
+    pub fn score_together(&self, rows: &[u8], out: &mut HeadScores) -> bool {
+        let HeadIndex::Packed(packed) = self else { return false };
+        packed.score(rows, out);
+        true
     }
 
     /// As [`HeadIndex::search`]; `go_on` is asked every few dozen steps of a walk, every MiB of rows and between the pieces

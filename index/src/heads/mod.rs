@@ -28,7 +28,7 @@ mod testing;
 pub use build::{HnswParams, Stopped};
 pub use graph::HnswGraph;
 pub use head_index::{HeadIndex, HeadIndexKind};
-pub use packed::PackedHeads;
+pub use packed::{HeadScores, PackedHeads};
 pub use rows::{Heads, HeadsError};
 pub use saved::GraphError;
 pub use scratch::Scratch;

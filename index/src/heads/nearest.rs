@@ -24,16 +24,25 @@ impl Nearest {
     }
 
     /// The `k` smallest scores and whose they are, ascending by (score, head), into `out`. NaN comes last. None where `go_on`
-    /// says no, which is asked now and then.
+    /// says no, which is asked now and then. A squared distance is not negative.
     pub(super) fn select_while(
         &mut self,
         k: usize,
         out: &mut Vec<(f32, u32)>,
         go_on: &mut dyn FnMut() -> bool,
     ) {
-        let wanted = Wanted { k, groups: (GROUPS_PER_HEAD * k).next_multiple_of(GROUPS_MIN) };
-        // A squared distance is not negative.
-        self.smallest.select_while(&self.scores, wanted, f32::abs, out, go_on);
+        self.smallest.select_while(&self.scores, wanted(k), f32::abs, out, go_on);
+    }
+
+    /// As [`Nearest::select_while`], of scores that lie elsewhere.
+    pub(super) fn select_of(
+        &mut self,
+        scores: &[f32],
+        k: usize,
+        out: &mut Vec<(f32, u32)>,
+        go_on: &mut dyn FnMut() -> bool,
+    ) {
+        self.smallest.select_while(scores, wanted(k), f32::abs, out, go_on);
     }
 
     /// Bytes allocated.
@@ -41,6 +50,10 @@ impl Nearest {
     pub(super) fn memory_bytes(&self) -> usize {
         4 * self.scores.capacity() + self.smallest.memory_bytes()
     }
+}
+
+fn wanted(k: usize) -> Wanted {
+    Wanted { k, groups: (GROUPS_PER_HEAD * k).next_multiple_of(GROUPS_MIN) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Heads of integers packed for products of one query with many heads.
 use super::{HeadQuery, Heads, Scratch};
-use crate::kernels::{BlockKernel, Operation, RightRows, Variant};
+use crate::kernels::{BlockKernel, LeftRows, Operation, RightRows, Variant};
 
 /// Every head once more, packed so that one instruction takes the same four bytes of sixteen heads: a scan takes half
 /// the time of one by rows, and its distances are as exact.
@@ -46,9 +46,46 @@ impl PackedHeads {
         heads.found()
     }
 
+    /// Scores all heads for each of the queries that lie in `rows` back to back. The heads are read once.
+    pub(super) fn score(&self, rows: &[u8], out: &mut HeadScores) {
+        self.kernel.pack_left_into(rows, &mut out.queries);
+        out.heads = self.rows.len();
+        out.scores.resize(out.queries.len() * out.heads, 0.0);
+        self.kernel.scores(Operation::SquaredL2, out.queries.all(), self.rows.all(), &mut out.scores);
+    }
+
     /// Bytes allocated.
     pub fn memory_bytes(&self) -> usize {
         self.rows.memory_bytes()
+    }
+}
+
+/// The scores of all heads for several queries. Its memory is used again by those that follow.
+#[derive(Debug, Default)]
+pub struct HeadScores {
+    queries: LeftRows,
+    heads: usize,
+    /// Query by query.
+    scores: Vec<f32>,
+}
+
+impl HeadScores {
+    /// The heads nearest to one of the queries, as [`HeadIndex::search_while`](super::HeadIndex::search_while) finds them: how many were
+    /// scored for it.
+    ///
+    /// # Panics
+    /// When there is no such query.
+    pub fn nearest_while(
+        &self,
+        query: usize,
+        k: usize,
+        scratch: &mut Scratch,
+        out: &mut Vec<(f32, u32)>,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> u32 {
+        let scores = &self.scores[query * self.heads..(query + 1) * self.heads];
+        scratch.nearest.select_of(scores, k, out, go_on);
+        self.heads as u32 // CAST: heads are numbered by u32
     }
 }
 
@@ -58,6 +95,27 @@ mod tests {
     use super::super::{HeadIndex, HeadQuery, Heads};
     use super::*;
     use crate::DType;
+
+    #[test]
+    fn several_queries_at_once_find_what_each_finds() {
+        for (dtype, dim, count) in [(DType::U8, 128, 1500), (DType::I8, 7, 1000), (DType::U8, 130, 33)] {
+            let heads = Heads::from_rows(dtype, dim, &clustered(dtype, dim, count, 1)).unwrap();
+            let packed = HeadIndex::Packed(PackedHeads::new(&heads));
+            let (mut scores, mut scratch, mut out) = (HeadScores::default(), Scratch::new(), Vec::new());
+            for queries in [1, 2, 13, 3] {
+                let rows = clustered(dtype, dim, queries, 2);
+                assert!(packed.score_together(&rows, &mut scores));
+                for (number, row) in rows.chunks(dim).enumerate() {
+                    for k in [0, 1, 100, 5000] {
+                        let computed = scores.nearest_while(number, k, &mut scratch, &mut out, &mut || true);
+                        let expected = found(&packed, &heads, &HeadQuery { row, k, ef: 0 });
+                        assert_eq!((computed as usize, &out), (count, &expected), "{heads:?} {number} {k}");
+                    }
+                }
+            }
+            assert!(!HeadIndex::Flat.score_together(&[], &mut scores));
+        }
+    }
 
     #[test]
     fn every_variant_answers_as_a_scan_of_rows() {

@@ -37,6 +37,11 @@ impl Flow {
         self.jobs.len()
     }
 
+    /// Pieces that wait.
+    pub(crate) fn pieces(&self) -> usize {
+        self.pieces
+    }
+
     pub(crate) fn push(&mut self, job: Arc<dyn Waiting>, pieces: usize) {
         self.pieces += pieces;
         self.jobs.push_back((job, pieces));

@@ -80,6 +80,35 @@ impl Started {
             Started::Document(running) => running.job.searched(),
         }
     }
+
+    /// The query that it is, where it is one to that index.
+    pub(crate) fn query_of(&self, index: usize) -> Option<&Running> {
+        match self {
+            Started::Query(running) if running.job.searched().number == index => Some(running),
+            _ => None,
+        }
+    }
+
+    /// Its time begins now: it waited for others that were taken with it.
+    pub(crate) fn begin(&mut self) {
+        let started = match self {
+            Started::Query(running) => &mut running.started,
+            Started::Fetch(running) => &mut running.started,
+            Started::Exact(running) => &mut running.started,
+            Started::Document(running) => &mut running.started,
+        };
+        *started = Instant::now();
+    }
+
+    /// Gives it up because the thread cannot go on.
+    pub(crate) fn fail(self, error: SearchError) {
+        match self {
+            Started::Query(running) => running.fail(error),
+            Started::Fetch(running) => running.fail(error),
+            Started::Exact(running) => running.fail(error),
+            Started::Document(running) => running.fail(error),
+        }
+    }
 }
 
 /// Queries to be answered.

@@ -12,6 +12,7 @@
 //! and remembered, never scanned; nothing is allocated per query in the steady state but the answer itself.
 //! It does not know sockets or files of queries, and never writes.
 mod accept;
+mod ahead;
 mod answer;
 mod calibrate;
 mod cells;

@@ -3,6 +3,7 @@ use spandrel_index::heads::{HeadIndexKind, HeadQuery, Scratch};
 use spandrel_index::order::{PIECE, sort_while};
 use spandrel_index::{Index, Tier};
 
+use crate::ahead::Ahead;
 use crate::fetch::{ListPlace, NearList};
 use crate::guard::Guard;
 use crate::heads::{HeadProducts, compare_heads};
@@ -23,6 +24,8 @@ const EXTRA_HEADS: usize = 48;
 #[derive(Debug, Default)]
 pub(crate) struct Prober {
     scratch: Scratch,
+    /// Heads scored for the next queries.
+    pub(crate) ahead: Ahead,
     /// Heads of one segment nearest to the query, ascending by distance.
     heads: Vec<(f32, u32)>,
     /// The nearest head of each segment that has heads of its own.
@@ -304,7 +307,7 @@ impl Prober {
         lists: u32,
         go_on: &mut dyn FnMut() -> bool,
     ) -> u32 {
-        let Prober { scratch, heads, first, nearest, .. } = self;
+        let Prober { scratch, ahead, heads, first, nearest, .. } = self;
         let mut computed = 0_u32;
         nearest.clear();
         first.clear();
@@ -315,7 +318,10 @@ impl Prober {
             let count = lists.min(owner.found_lists());
             let ef = probe_width(owner.head_index.kind(), count);
             let query = HeadQuery { row, k: count as usize, ef };
-            let found = owner.head_index.search_while(&owner.heads, &query, scratch, heads, go_on);
+            let scored = ahead.nearest(query.k, scratch, heads, go_on);
+            let found = scored.unwrap_or_else(|| {
+                owner.head_index.search_while(&owner.heads, &query, scratch, heads, go_on)
+            });
             computed = computed.saturating_add(found);
             first.extend(heads.first().map(|&(_, head)| (number, head)));
             // Each segment with these heads has a list under each of them.

@@ -138,18 +138,35 @@ impl Queue {
                 *seen = state.closed_indexes;
                 return Next::LetGo;
             }
-            let Some(flow) = state.pick() else {
-                if state.closed && sleep {
-                    return Next::End;
-                }
-                if !sleep {
-                    return Next::Nothing;
-                }
-                state.sleeping += 1;
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.sleeping -= 1;
-                continue;
-            };
+            let (piece, rest) = self.take(state);
+            state = rest;
+            match piece {
+                Some(started) => return Next::Piece(started),
+                None if state.closed && sleep => return Next::End,
+                None if !sleep => return Next::Nothing,
+                None => {}
+            }
+            state.sleeping += 1;
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.sleeping -= 1;
+        }
+    }
+
+    /// A piece besides the `taken` that a thread has just taken, unless another thread would start it sooner: none sleeps, and
+    /// enough wait for each to take as many.
+    pub(crate) fn another(&self, taken: usize) -> Option<Started> {
+        let state = self.lock();
+        let waiting: usize = state.flows.iter().map(Flow::pieces).sum();
+        let others = (taken + 1) * state.threads.saturating_sub(1);
+        if state.sleeping > 0 || waiting <= others {
+            return None;
+        }
+        self.take(state).0
+    }
+
+    /// Takes the piece whose turn it is, if one waits.
+    fn take<'a>(&'a self, mut state: MutexGuard<'a, State>) -> (Option<Started>, MutexGuard<'a, State>) {
+        while let Some(flow) = state.pick() {
             let (taken, kind) = (flow.taken, flow.kind);
             let Some((job, left)) = flow.pop() else { unreachable!("a flow is picked that is not empty") };
             match Arc::clone(&job).take() {
@@ -161,7 +178,7 @@ impl Queue {
                     if kind != Kind::Idle {
                         state.clock = taken;
                     }
-                    return Next::Piece(started);
+                    return (Some(started), state);
                 }
                 Take::Over(reply) => {
                     // A reply is the caller's own code.
@@ -174,6 +191,7 @@ impl Queue {
                 }
             }
         }
+        (None, state)
     }
 
     /// What is ahead of a request of that many queries.

@@ -1,12 +1,14 @@
 //! A thread that owns one reader and keeps several queries going, of any index.
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use spandrel_io::{Completion, Read, ReadError, ReadFile, Reader};
 
+use crate::ahead::TOGETHER;
 use crate::documents::DocumentSlot;
 use crate::error::{SearchError, with_cause};
 use crate::exact::ExactSlot;
-use crate::job::Started;
+use crate::job::{Running, Started};
 use crate::query::{QuerySlot, Tools};
 use crate::queue::{Next, Queue};
 use crate::reads::slot_of;
@@ -22,6 +24,8 @@ pub(crate) struct Worker {
     slots: Vec<Slot>,
     /// Slots without work.
     free: Vec<u32>,
+    /// Pieces that were taken and are about to start.
+    taken: VecDeque<Started>,
     reads: Vec<Read>,
     completions: Vec<Completion>,
     /// Closed indexes that it has let go of.
@@ -54,6 +58,7 @@ impl Worker {
             queue,
             slots: (0..in_flight).map(|_| Slot::default()).collect(),
             free: (0..in_flight).rev().collect(),
+            taken: VecDeque::new(),
             reads: Vec::new(),
             completions: Vec::new(),
             let_go: 0,
@@ -69,6 +74,7 @@ impl Worker {
         if let Err(error) = &served {
             let reason = with_cause(error);
             let error = || SearchError::Broken { reason: reason.clone() };
+            self.taken.drain(..).for_each(|started| started.fail(error()));
             for Slot { query, fetch, exact, document, .. } in &mut self.slots {
                 query.fail(error);
                 fetch.running.take().into_iter().for_each(|running| running.fail(error()));
@@ -83,7 +89,7 @@ impl Worker {
         loop {
             let started = match self.next() {
                 Next::Piece(started) => {
-                    self.start(started)?;
+                    self.start_together(started)?;
                     true
                 }
                 Next::Nothing => false,
@@ -111,14 +117,53 @@ impl Worker {
         self.queue.next(is_idle, &mut self.let_go)
     }
 
-    fn start(&mut self, started: Started) -> Result<(), ReadError> {
+    /// Starts a piece, and those that wait after it, as far as they are no other thread's: queries of one index have their heads scored
+    /// together.
+    fn start_together(&mut self, first: Started) -> Result<(), ReadError> {
+        let index = first.searched().number;
+        self.taken.push_back(first);
+        while self.taken.len() < self.free.len().min(TOGETHER) {
+            let Some(another) = self.queue.another(self.taken.len()) else { break };
+            self.taken.push_back(another);
+        }
+        let are_scored = self.score_ahead(index);
+        let (mut numbers, mut is_first) = (0.., true);
+        while let Some(mut started) = self.taken.pop_front() {
+            if !std::mem::take(&mut is_first) {
+                started.begin();
+            }
+            let is_scored = are_scored && started.query_of(index).is_some();
+            let number = if is_scored { numbers.next() } else { None };
+            self.start(started, number)?;
+        }
+        Ok(())
+    }
+
+    /// Scores heads for the queries of an index among what is about to start, which it is the first of, if there are several: whether that
+    /// was done.
+    fn score_ahead(&mut self, index: usize) -> bool {
+        let Worker { attached, reader, taken, .. } = self;
+        let queries = || taken.iter().filter_map(|started| started.query_of(index));
+        if queries().count() < 2 {
+            return false;
+        }
+        let tools = attach(attached, &mut **reader, taken[0].searched());
+        tools.prober.ahead.score(&tools.index, queries().map(Running::row))
+    }
+
+    /// Starts a piece; `number` is that among the queries whose heads were scored.
+    fn start(&mut self, started: Started, number: Option<usize>) -> Result<(), ReadError> {
         let Some(slot) = self.free.pop() else { unreachable!("work is asked for where a slot is free") };
         let index = started.searched().number;
         let tools = attach(&mut self.attached, &mut *self.reader, started.searched());
         let place = &mut self.slots[slot as usize];
         place.index = index;
         match started {
-            Started::Query(running) => place.query.start(running, tools, slot, &mut self.reads),
+            Started::Query(running) => {
+                tools.prober.ahead.set_started(number);
+                place.query.start(running, tools, slot, &mut self.reads);
+                tools.prober.ahead.set_started(None);
+            }
             Started::Fetch(running) => place.fetch.start(running, tools, slot, &mut self.reads),
             Started::Exact(running) => place.exact.start(running, tools, slot, &mut self.reads),
             Started::Document(running) => place.document.start(running, tools, slot, &mut self.reads),

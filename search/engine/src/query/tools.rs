@@ -17,7 +17,7 @@ use crate::searched::Searched;
 /// Tools for the queries of one index.
 pub(crate) struct Tools {
     pub(crate) index: Arc<Index>,
-    pub(super) prober: Prober,
+    pub(crate) prober: Prober,
     pub(super) scan: Box<dyn Scan>,
     pub(super) rerankers: Rerankers,
     /// Compares documents, where the index has some, and puts them in order before.

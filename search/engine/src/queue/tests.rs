@@ -49,7 +49,7 @@ fn with_indexes(other_ms: f32, test: impl FnOnce(&Arc<Searched>, &Arc<Searched>)
 fn order(queue: &Queue, all: &[Arc<Job<Queries>>]) -> Vec<(usize, usize)> {
     let mut order = Vec::new();
     while let Some(running) = next(queue) {
-        let which = all.iter().position(|job| Arc::ptr_eq(job, &running.job)).unwrap();
+        let which = all.iter().position(|job| Arc::ptr_eq(job, &running.job)).unwrap_or(all.len());
         order.push((which, running.number));
         running.finish(Answer { latency_us: 1000.0, ..Answer::default() });
     }
@@ -64,6 +64,22 @@ fn single_queries_and_batches_take_turns() {
         all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
         let expected = [(2, 0), (0, 0), (3, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2), (1, 3)];
         assert_eq!(order(&queue, &all), expected);
+    });
+}
+
+#[test]
+fn a_thread_takes_no_more_at_once_than_is_left_for_each_other() {
+    with_indexes(1.0, |index, _| {
+        for (threads, expected) in [(1, 7), (2, 3), (3, 2), (7, 1)] {
+            let queue = Queue::new(threads);
+            queue.push(job(index, 7, None), true).unwrap();
+            let mut taken = vec![next(&queue).unwrap()];
+            while let Some(Started::Query(running)) = queue.another(taken.len()) {
+                taken.push(running);
+            }
+            assert_eq!(taken.len(), expected, "{threads} threads");
+            assert_eq!(order(&queue, &[]).len(), 7 - expected);
+        }
     });
 }
 

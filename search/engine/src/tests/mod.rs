@@ -80,6 +80,28 @@ fn true_distance(metric: Metric, a: &[f64], b: &[f64]) -> f64 {
 }
 
 #[test]
+fn queries_taken_together_find_what_each_finds_alone() {
+    for (metric, dtype) in [
+        (Metric::L2, DType::U8),
+        (Metric::L2, DType::I8),
+        (Metric::Cosine, DType::I8),
+        (Metric::L2, DType::F32),
+    ] {
+        let made = made(TestIndex::random(metric, dtype, 12, 600));
+        let queries = random_rows(dtype, 12, 13, 5);
+        let answers = |in_flight| {
+            let engine = Engine::open(Arc::clone(&made.index), config(1, in_flight)).unwrap();
+            // Once with the lists planned for and once with more, which are looked for again.
+            [1, 300].map(|k| {
+                let params = SearchParams { max_lists: Some(3), ..SearchParams::new(k) };
+                found(&engine.search(&queries, &params).unwrap())
+            })
+        };
+        assert_eq!(answers(5), answers(1), "{metric} {dtype}");
+    }
+}
+
+#[test]
 fn reading_every_list_gives_the_exact_neighbours() {
     for metric in Metric::ALL {
         for dtype in DType::ALL {
