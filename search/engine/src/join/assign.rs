@@ -15,6 +15,9 @@ use crate::validate::check_queries;
 /// Queries read and assigned at a time.
 const BATCH: u64 = 4096;
 
+/// Queries whose heads are scored together: the kernels of most processors multiply as many rows at a time.
+const TOGETHER: usize = 12;
+
 /// A query and the list near it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -42,6 +45,7 @@ pub(super) fn assign(
     stop: &AtomicBool,
     tell: &(dyn Fn(u64) + Sync),
 ) -> Result<Assigned, JoinError> {
+    let dtype = index.shape_of(VectorsOf::Main).dtype;
     let next = AtomicU64::new(0);
     let done = AtomicU64::new(0);
     let work = || -> Result<Assigned, JoinError> {
@@ -56,14 +60,20 @@ pub(super) fn assign(
             rows.read_rows(first, &mut bytes)?;
             found.hash = found.hash.wrapping_add(xxh3_64_with_seed(&bytes, first));
             check_queries(index, &bytes).map_err(|error| error.after(first as usize))?; // CAST: 64 bits
-            for (row, vector) in (first..).zip(bytes.chunks_exact(rows.row_bytes())) {
-                head_row.clear();
-                index.space().map_query(index.shape_of(VectorsOf::Main).dtype, vector, &mut head_row);
-                let computed = prober.search(index, &head_row, 1, &mut || true);
-                found.head_distances += u64::from(computed);
-                let list =
-                    prober.nearest().first().map(|near| ListAt { segment: near.segment, list: near.list });
-                found.places.push(Place { list: list.unwrap_or(ListAt { segment: 0, list: 0 }), row });
+            let mut numbers = first..;
+            for some in bytes.chunks(TOGETHER * rows.row_bytes()) {
+                let vectors = some.chunks_exact(rows.row_bytes());
+                let are_scored = prober.ahead.score(index, vectors.clone());
+                for (at, (vector, row)) in vectors.zip(&mut numbers).enumerate() {
+                    prober.ahead.set_started(are_scored.then_some(at));
+                    head_row.clear();
+                    index.space().map_query(dtype, vector, &mut head_row);
+                    let computed = prober.search(index, &head_row, 1, &mut || true);
+                    found.head_distances += u64::from(computed);
+                    let near = prober.nearest().first();
+                    let list = near.map(|near| ListAt { segment: near.segment, list: near.list });
+                    found.places.push(Place { list: list.unwrap_or(ListAt { segment: 0, list: 0 }), row });
+                }
             }
             tell(done.fetch_add(count, Ordering::Relaxed) + count);
         }
