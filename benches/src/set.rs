@@ -189,6 +189,7 @@ pub fn config(metric: Metric, choice: &Choice, out: &Path, threads: usize) -> Bu
         replace: false,
         keep_previous: 0,
         plain_codes: false,
+        embedding: None,
     }
 }
 

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use spandrel_index::codes::{CodeSpec, Codebooks};
-use spandrel_index::format::hash_hex;
+use spandrel_index::format::{EmbeddingEntry, hash_hex};
 use spandrel_index::kernels::Variant;
 use spandrel_index::{DIM_MAX, DType, HeadSpace, Metric, Tier};
 
@@ -15,7 +15,7 @@ use crate::filing::ReplicaRule;
 use crate::measured::{MAX_LISTS_MEMORY, MAX_LISTS_SSD, sample};
 use crate::partition::{OWN_ROWS_MIN, PartitionParams};
 use crate::query_sample::QuerySampleParams;
-use crate::{BuildError, Input};
+use crate::{BuildError, Input, binariser, embedding};
 
 /// Lists a segment can have: the top bit of a list's number marks replicas in scratch files.
 const LISTS_MAX: u64 = 1 << 31;
@@ -70,6 +70,8 @@ pub struct BuildConfig {
     pub keep_previous: u32,
     /// Leave codes plain, even where codes that know the queries of a sample measure better.
     pub plain_codes: bool,
+    /// Which version of a model the vectors come from, and whose queries they answer besides.
+    pub embedding: Option<EmbeddingEntry>,
 }
 
 /// A configuration checked against its input.
@@ -85,6 +87,8 @@ pub struct Params {
     pub(crate) heads: HeadKind,
     pub(crate) code: CodeSpec,
     pub(crate) codebooks: Option<Arc<Codebooks>>,
+    /// Hash of the matrices that the code takes, in hex digits, where these were learned elsewhere.
+    pub(crate) binariser: Option<String>,
     pub(crate) codes: Tier,
     pub(crate) memory_bytes: u64,
     pub(crate) threads: usize,
@@ -101,6 +105,8 @@ pub struct Params {
     pub(crate) documents: Option<DocumentsParams>,
     /// The sample of queries that lists are learned from, if there is one.
     pub(crate) query_sample: Option<QuerySampleParams>,
+    /// Which version of a model the vectors come from, where that was said.
+    pub(crate) embedding: Option<EmbeddingEntry>,
 }
 
 impl Params {
@@ -137,11 +143,7 @@ impl Params {
                 vectors.div_ceil(u64::from(size))
             }
         };
-        config.code.check(source.dim()).map_err(|e| BuildError::Parameter {
-            parameter: "--code",
-            found: config.code.to_string(),
-            expected: format!("another code: {e}"),
-        })?;
+        let binariser = binariser::hash_of(input, config.code)?;
         if let Some(codebooks) = &config.codebooks {
             codebooks.check(config.code, source.dim()).map_err(|e| BuildError::Parameter {
                 parameter: "--codebooks",
@@ -149,6 +151,7 @@ impl Params {
                 expected: format!("those of {}", config.code),
             })?;
         }
+        embedding::check(config.embedding.as_ref())?;
         let wrong = |parameter, found: String, expected: &str| {
             Err(BuildError::Parameter { parameter, found, expected: expected.to_owned() })
         };
@@ -178,6 +181,8 @@ impl Params {
             heads: config.heads,
             code: config.code,
             codebooks: config.codebooks.clone(),
+            binariser,
+            embedding: config.embedding.clone(),
             codes: config.codes,
             memory_bytes: config.memory_bytes,
             threads: config.threads,
@@ -227,6 +232,9 @@ impl Params {
         if let Some(sample) = self.query_sample {
             fingerprint.push(("--query-sample", sample.text()));
         }
+        if self.embedding.is_some() {
+            fingerprint.push(("--embedding-version", embedding::text(self.embedding.as_ref())));
+        }
         fingerprint
     }
 
@@ -240,11 +248,12 @@ impl Params {
         self.codebooks.as_ref().map(|codebooks| hash_hex(codebooks.hash()))
     }
 
-    /// The code, and which codebooks it takes.
+    /// The code, and which codebooks or matrices it takes.
     fn code_text(&self) -> String {
-        match self.codebooks_hash() {
-            Some(hash) => format!("{} with codebooks {hash}", self.code),
-            None => self.code.to_string(),
+        match (self.codebooks_hash(), &self.binariser) {
+            (Some(hash), _) => format!("{} with codebooks {hash}", self.code),
+            (None, Some(hash)) => format!("{} with binariser {hash}", self.code),
+            (None, None) => self.code.to_string(),
         }
     }
 

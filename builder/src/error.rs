@@ -2,6 +2,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use spandrel_index::codes::BinariserError;
 use spandrel_index::format::OpenError;
 use spandrel_index::{AttributeSourceError, SourceError, Unusable};
 
@@ -124,6 +125,9 @@ pub enum BuildError {
     /// The input could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Matrices of a code cannot be used.
+    #[error(transparent)]
+    Binariser(#[from] BinariserError),
     /// What was written could not be read back.
     #[error(transparent)]
     Open(#[from] OpenError),

@@ -10,7 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Params;
 use crate::plan::Plan;
 use crate::progress::Context;
-use crate::{BuildConfig, BuildError, Input, kept, stages};
+use crate::{BuildConfig, BuildError, Input, embedding, kept, stages};
 
 /// Scratch folder inside the index's folder, unless another place was given.
 pub(crate) const SCRATCH: &str = "scratch";
@@ -53,6 +53,9 @@ impl Asked<'_> {
         }
         if self.params.query_sample.is_none() {
             fingerprint.push(("--query-sample", "none".to_owned()));
+        }
+        if self.params.embedding.is_none() {
+            fingerprint.push(("--embedding-version", embedding::text(None)));
         }
         fingerprint.push(("input", stages::glance(self.input.vectors, self.input.ids)?));
         if let Some(attributes) = self.input.attributes {

@@ -4,6 +4,7 @@
 //! seed alone, not on threads, memory or interruption; an index that was there stays in force until the new
 //! one is whole. Input comes through [`VectorSource`] only. It knows nothing of queries.
 mod attributes;
+mod binariser;
 mod calibrate;
 mod checkpoint;
 mod choice;
@@ -12,6 +13,7 @@ mod coding;
 mod column;
 mod config;
 mod documents;
+mod embedding;
 mod error;
 pub mod filing;
 mod folders;
@@ -54,7 +56,7 @@ use std::path::Path;
 
 use spandrel_index::documents::DocumentOffsets;
 use spandrel_index::format::{BODY_AT, SectionKind, attribute_name, column_name, section_name};
-use spandrel_index::{AttributeSource, Metric, SourceError, VectorSource};
+use spandrel_index::{ArraySource, AttributeSource, Metric, SourceError, VectorSource};
 use spandrel_io::{FileWriter, Store, WriteError};
 
 /// The caller's numbers for the vectors, row by row.
@@ -90,12 +92,22 @@ pub struct Input<'a> {
     /// Real queries, or a sample of them, of the vectors' dimension and element type: lists are learned from most of them.
     /// [`calibrating_rows`] says which calibrate.
     pub query_sample: Option<&'a dyn VectorSource>,
+    /// Matrices that a code `bits:MxU` takes in place of training its own: see [`Binariser`](spandrel_index::codes::Binariser).
+    pub binariser: Option<&'a dyn ArraySource>,
 }
 
 impl<'a> Input<'a> {
     /// Vectors with row numbers as ids, and nothing beside.
     pub fn of(vectors: &'a dyn VectorSource) -> Input<'a> {
-        Input { vectors, ids: None, attributes: None, column: None, documents: None, query_sample: None }
+        Input {
+            vectors,
+            ids: None,
+            attributes: None,
+            column: None,
+            documents: None,
+            query_sample: None,
+            binariser: None,
+        }
     }
 }
 

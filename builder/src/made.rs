@@ -19,6 +19,7 @@ impl Params {
             && build.heads == self.heads.name()
             && (build.code == self.code.to_string() && build.codes == self.codes)
             && build.codebooks == self.codebooks_hash()
+            && (&build.binariser, &manifest.embedding) == (&self.binariser, &self.embedding)
             && ColumnParams::is_of(self.column.as_ref(), manifest)
             && self.documents.as_ref().map(DocumentsParams::entry) == manifest.documents
             && build.query_sample.as_ref().map(|sample| sample.queries)

@@ -102,7 +102,8 @@ impl PhaseMemory {
         let lists_bytes = if params.code == CodeSpec::Full { group } else { group / 4 };
         let group = group + 32 * group / params.filed_record_bytes() as u64 + lists_bytes;
         // The sample that tells how vectors are spread goes before groups come.
-        let write = heads + group.max(spread_bytes(params)) + positions + filed_index + run + keys;
+        let write =
+            heads + group.max(spread_bytes(params)) + positions + filed_index + run + keys + coding(params);
         let graph = lists * (head_row + head_row.max(2 * GRAPH_BYTES));
         // A buffer of bytes and one of pairs for each run, and the first ids of pages.
         let ids = vectors.div_ceil(RUN_PAIRS as u64) * (192 << 10) + vectors / 16;
@@ -154,6 +155,11 @@ fn sample_bytes(params: &Params) -> u64 {
         sample.shaping() * (8 + head_row + packed + neighbours_bytes(sample.depth)) + 8 * sample.queries;
     let chunk = (CHUNK_BYTES as u64).max(row) / row * (row + head_row + 2 * packed);
     queries + chunk + params.threads as u64 * scores_bytes() + params.vectors / 2 + 2 * key_bytes(params)
+}
+
+/// What coding takes beside the model, on all threads.
+fn coding(params: &Params) -> u64 {
+    (params.threads * params.code.coder_bytes(params.dim)) as u64 // CAST: widening
 }
 
 /// Sorting the rows of a column: their positions, a chunk and a group in memory; and buffers at their smallest.
@@ -223,14 +229,12 @@ pub(crate) fn spread_bytes(params: &Params) -> u64 {
 pub(crate) fn training_bytes(params: &Params, lists: u64) -> u64 {
     let rows = params.vectors.min(params.code.sample_rows(params.dim) as u64); // CAST: widening
     let copies = if matches!(params.code, CodeSpec::Products { .. }) { 4 } else { 1 };
-    let matrices = match params.code {
-        // The axes of residuals, from their covariances in double precision.
-        CodeSpec::Axes { .. } | CodeSpec::Products { rotated: true, .. } => {
-            3 * 8 * (params.dim * params.dim) as u64
-        } // CAST: widening
-        _ => 0,
-    };
-    let residuals = copies * rows * 4 * params.dim as u64 + matrices; // CAST: widening
+    // CAST: at most those sampled, and widening
+    let beside = match params.binariser {
+        Some(_) => params.code.given_bytes(params.dim),
+        None => params.code.training_bytes(params.dim, rows as usize),
+    } as u64;
+    let residuals = copies * rows * 4 * params.dim as u64 + beside; // CAST: widening
     let compared = residuals + comparing_bytes(params);
     lists * params.head_row_bytes() as u64 + compared.max(spread_bytes(params)) // CAST: widening
 }

@@ -226,6 +226,7 @@ mod tests {
             heads: HeadKind::Means,
             code,
             codebooks: None,
+            binariser: None,
             codes: Tier::Ssd,
             memory_bytes: 1 << 30,
             threads: 1,
@@ -236,6 +237,7 @@ mod tests {
             column: None,
             documents: None,
             query_sample: None,
+            embedding: None,
         }
     }
 

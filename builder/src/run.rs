@@ -12,7 +12,7 @@ use crate::folders::{Asked, Begin, Folders, OpenStore};
 use crate::plan::Plan;
 use crate::progress::Context;
 use crate::state::BuildState;
-use crate::{BuildConfig, BuildError, Calibrate, Input, Progress, phases, stages};
+use crate::{BuildConfig, BuildError, Calibrate, Input, Progress, binariser, phases, stages};
 
 /// What a build came to.
 #[derive(Debug, Clone)]
@@ -76,6 +76,7 @@ pub(crate) fn build_in(
     let input = input.with_tokens();
     let plan = Plan::new(&params);
     plan.check_memory()?;
+    binariser::check_values(input, params.code)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(params.threads)
         .thread_name(|n| format!("build-{n}"))

@@ -14,6 +14,7 @@ mod generate;
 pub mod get;
 pub mod labels;
 mod neighbours;
+mod npz;
 mod rows;
 mod values;
 mod watch;
@@ -38,6 +39,7 @@ pub use neighbours::{
     ComputeTruthError, DocumentTruthParams, Documents, K_MAX, RangeTruthParams, TruthParams,
     compute_document_truth, compute_range_truth, compute_truth,
 };
+pub use npz::NpzFile;
 pub use rows::{Rows, RowsError};
 pub use values::{BadRow, CheckError, decode};
 pub use watch::{Stopped, Watch};

@@ -6,6 +6,7 @@
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("Spandrel runs on Linux on x86-64 and aarch64 only");
 
+mod array_source;
 mod attribute_source;
 pub mod attributes;
 mod bitmap;
@@ -33,6 +34,7 @@ mod tier;
 mod usable;
 mod verify;
 
+pub use array_source::{ArrayShape, ArraySource, ArraySourceError};
 pub use attribute_source::{AttributeSource, AttributeSourceError};
 pub use dtype::{DIM_MAX, DType};
 pub use head_space::{HeadSpace, for_each_element, inverse_norm, norm_squared};

@@ -281,6 +281,7 @@ impl TestIndex {
             recall: None,
             column: None,
             documents: None,
+            embedding: None,
             build: BuildRecord {
                 input_hash: hash_hex(xxh3_128(&self.rows)),
                 attributes_hash: None,
@@ -291,6 +292,7 @@ impl TestIndex {
                 heads: "vectors".into(),
                 code: CodeSpec::Full.to_string(),
                 codebooks: None,
+                binariser: None,
                 codes: Tier::Ssd,
                 kernels: crate::kernels::Variant::best().name().into(),
                 query_sample: None,

@@ -370,6 +370,8 @@ pub struct SearchOptions {
     pub with_attributes: ::core::option::Option<AttributeSelection>,
     #[prost(float, optional, tag = "13")]
     pub min_head_score: ::core::option::Option<f32>,
+    #[prost(string, optional, tag = "14")]
+    pub embedding_version: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttributeSelection {
@@ -778,6 +780,8 @@ pub struct SearchRangeRequest {
     pub with_work: bool,
     #[prost(message, optional, tag = "9")]
     pub filter: ::core::option::Option<Filter>,
+    #[prost(string, optional, tag = "10")]
+    pub embedding_version: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchRangeResponse {
@@ -1749,6 +1753,8 @@ pub struct DescribeIndexResponse {
     pub column: ::core::option::Option<ColumnSummary>,
     #[prost(message, optional, tag = "20")]
     pub documents: ::core::option::Option<DocumentsSummary>,
+    #[prost(string, repeated, tag = "21")]
+    pub embedding_versions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct DocumentsSummary {

@@ -218,6 +218,7 @@ pub fn config(metric: Metric, out: &Path) -> BuildConfig {
         replace: false,
         keep_previous: 0,
         plain_codes: false,
+        embedding: None,
     }
 }
 

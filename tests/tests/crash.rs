@@ -168,6 +168,7 @@ fn codes_do_not_depend_on_threads_or_memory() {
         (CodeSpec::Binary, Metric::L2, DType::U8),
         (CodeSpec::Products { quantisers: 4, bits: 8, rotated: true }, Metric::L2, DType::I8),
         (CodeSpec::Products { quantisers: 5, bits: 4, rotated: false }, Metric::InnerProduct, DType::F32),
+        (CodeSpec::Recurrent { bits: 32, codes: 2, symmetric: false }, Metric::Cosine, DType::F32),
     ] {
         let base = Base::new(clustered(dtype, 16, 9000, 1));
         let mut first = None;

@@ -45,7 +45,7 @@ struct Fixture {
     current: bool,
 }
 
-const FIXTURES: [Fixture; 7] = [
+const FIXTURES: [Fixture; 8] = [
     Fixture {
         name: "4.0-u8-l2-attributes",
         metric: Metric::L2,
@@ -112,6 +112,18 @@ const FIXTURES: [Fixture; 7] = [
         dtype: DType::I8,
         replicas: ReplicaRule::None,
         code: CodeSpec::Products { quantisers: 3, bits: 4, rotated: true },
+        codes: Tier::Memory,
+        own_ids: false,
+        attributes: false,
+        queries: false,
+        current: true,
+    },
+    Fixture {
+        name: "4.0-f16-ip-bits",
+        metric: Metric::InnerProduct,
+        dtype: DType::F16,
+        replicas: ReplicaRule::None,
+        code: CodeSpec::Recurrent { bits: 32, codes: 2, symmetric: false },
         codes: Tier::Memory,
         own_ids: false,
         attributes: false,

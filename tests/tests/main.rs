@@ -5,6 +5,7 @@ mod support;
 mod answers;
 mod attributes;
 mod aware;
+mod binariser;
 mod cache;
 mod calibrate;
 mod codebooks;

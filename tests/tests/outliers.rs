@@ -52,6 +52,7 @@ fn outliers_cost_no_recall() {
         (CodeSpec::RaBitQ { bits: 3 }, Tier::Memory),
         (CodeSpec::RaBitQ { bits: 3 }, Tier::Ssd),
         (products, Tier::Memory),
+        (CodeSpec::Recurrent { bits: 32, codes: 2, symmetric: false }, Tier::Memory),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let replicas = if codes == Tier::Ssd { ReplicaRule::Soar } else { ReplicaRule::None };

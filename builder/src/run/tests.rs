@@ -78,6 +78,7 @@ pub(crate) fn config(out: &Path) -> BuildConfig {
         replace: false,
         keep_previous: 0,
         plain_codes: false,
+        embedding: None,
     }
 }
 

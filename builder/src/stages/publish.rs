@@ -79,6 +79,7 @@ pub(crate) fn manifest(state: &BuildState<'_>) -> Manifest {
         column: (params.column.as_ref().zip(checked.column_hash.as_ref()))
             .map(|(column, hash)| column.entry(hash.clone())),
         documents: params.documents.as_ref().map(DocumentsParams::entry),
+        embedding: params.embedding.clone(),
         recall: checkpoint.calibrated.as_ref().and_then(|found| found.recall.clone()),
         build: BuildRecord {
             input_hash: checked.input_hash.clone(),
@@ -90,6 +91,7 @@ pub(crate) fn manifest(state: &BuildState<'_>) -> Manifest {
             heads: params.heads.to_string(),
             code: params.code.to_string(),
             codebooks: params.codebooks_hash(),
+            binariser: params.binariser.clone(),
             codes: params.codes,
             kernels: params.kernels().to_owned(),
             query_sample: checkpoint.sampled.as_ref().map(|sampled| sampled.record.clone()),

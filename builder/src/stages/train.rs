@@ -1,5 +1,5 @@
 //! Trains the code of the lists on residuals sampled from the filed vectors.
-use spandrel_index::codes::{CodeModel, CodeSpec};
+use spandrel_index::codes::{Binariser, CodeModel, CodeSpec};
 use spandrel_index::for_each_element;
 use spandrel_index::format::{QueryCodeRecord, SectionKind};
 
@@ -10,6 +10,7 @@ use super::sample::FiledCopies;
 use super::section::{SectionOf, SectionShape, finish_section};
 use super::training::{FiledSample, Training};
 use crate::BuildError;
+use crate::binariser::binariser;
 use crate::checkpoint::Section;
 use crate::state::BuildState;
 
@@ -17,6 +18,8 @@ use crate::state::BuildState;
 pub(crate) fn train(state: &BuildState<'_>) -> Result<(Section, Option<QueryCodeRecord>), BuildError> {
     let &BuildState { params, context, ref scratch, .. } = state;
     let (space, target) = (state.space(), state.target());
+    let given = binariser(state.input, params.code)?;
+    let centre = given.as_ref().map(Binariser::centre).transpose()?;
     let heads = StoredHeads::read(params, state.clustered(), &**scratch)?.heads;
     let copies = FiledCopies::open(state)?;
     let (spread, rows) = copies.spread(context)?;
@@ -43,8 +46,9 @@ pub(crate) fn train(state: &BuildState<'_>) -> Result<(Section, Option<QueryCode
         let row = &heads[list * params.head_row_bytes()..][..params.head_row_bytes()];
         head.clear();
         for_each_element(params.head_dtype(), row, |x| head.push(x));
+        let from = centre.as_deref().unwrap_or(&head);
         // The element that lifts inner product is not coded.
-        residuals.extend(vector.iter().zip(&head).take(params.dim).map(|(x, c)| x - c));
+        residuals.extend(vector.iter().zip(from).take(params.dim).map(|(x, c)| x - c));
         if keeps {
             sample.vectors.extend_from_slice(layout.vector(record));
             sample.lists.push(list as u32); // CAST: read from four bytes
@@ -56,11 +60,17 @@ pub(crate) fn train(state: &BuildState<'_>) -> Result<(Section, Option<QueryCode
     let compared = compare(state, &training)?;
     drop(training);
     let moments = compared.as_ref().and_then(|(moments, _)| moments.as_ref());
-    let train = || match &params.codebooks {
-        Some(codebooks) => CodeModel::import(params.code, codebooks, mean, residuals),
-        None => CodeModel::train_for(params.code, mean, residuals, seed, moments),
+    let model = match (given.zip(centre), &params.codebooks) {
+        (Some((given, centre)), _) => CodeModel::given(&given, centre, &residuals)?,
+        (None, Some(codebooks)) => context
+            .pool
+            .install(|| CodeModel::import(params.code, codebooks, mean, residuals))
+            .map_err(std::io::Error::other)?,
+        (None, None) => context
+            .pool
+            .install(|| CodeModel::train_for(params.code, mean, residuals, seed, moments))
+            .map_err(std::io::Error::other)?,
     };
-    let model = context.pool.install(train).map_err(std::io::Error::other)?;
     let record = compared.map(|(_, record)| QueryCodeRecord { used: model.knows_queries(), ..record });
     record.iter().for_each(|record| context.progress.note(&note(params.code, record)));
     context.progress.note(&format!("code {}: {}", params.code, model.allotment()));

@@ -3,12 +3,10 @@
 use std::path::Path;
 
 use fs_err::File;
-use spandrel_index::DType;
 
 use super::FileError;
-use super::element::Element;
 use super::layout::Header;
-use super::npy::{self, NpyOrder};
+use super::npy_array::{Floats, NpyArray};
 
 /// Longest file read: codebooks take at most 256 values for each dimension, rotations one for each pair.
 const BYTES_MAX: u64 = 1 << 30;
@@ -37,25 +35,10 @@ impl Array {
             let expected = format!("at most {BYTES_MAX} bytes");
             return Err(header.refuse("file length", 0, expected, format!("{file_bytes} bytes")));
         }
-        let (text, data_at) = header.npy_text()?;
-        let (element, order, sizes) = npy::parse_sizes(&text).map_err(|e| header.npy_error(&e))?;
-        if element != Element::Vector(DType::F32)
-            || order != (NpyOrder { big_endian: false, by_column: false })
-        {
-            let expected = "'<f4' in C order (numpy.ascontiguousarray(x, '<f4'))".to_owned();
-            return Err(header.refuse("npy element type", 0, expected, "another type or order".to_owned()));
-        }
-        let row_values = sizes.iter().skip(1).try_fold(1_u64, |product, &size| product.checked_mul(size));
-        let rows = sizes.first().copied().unwrap_or(1);
-        let row_bytes = row_values.and_then(|values| values.checked_mul(4)).unwrap_or(u64::MAX);
-        let expected = u128::from(data_at) + u128::from(rows) * u128::from(row_bytes);
-        if expected != u128::from(file_bytes) {
-            let path = path.to_owned();
-            return Err(FileError::Size { path, rows, row_bytes, data_at, expected, found: file_bytes });
-        }
+        let NpyArray { sizes: shape, data_at, .. } =
+            NpyArray::open(path, &file, 0..file_bytes, Floats::Single)?;
         let mut bytes = vec![0; (file_bytes - data_at) as usize]; // CAST: at most BYTES_MAX
         header.read_into(data_at, &mut bytes)?;
-        let shape = sizes.iter().map(|&size| size as usize).collect(); // CAST: the file holds this many values, or none
         let values = bytes.as_chunks::<4>().0.iter().map(|&x| f32::from_le_bytes(x)).collect();
         Ok(Array { shape, values })
     }

@@ -1,6 +1,7 @@
 //! Where the rows of a file lie: the one place where header counts are checked against the file's length.
 #![deny(clippy::indexing_slicing)]
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -75,7 +76,15 @@ impl Layout {
             let advice = "rows are read by position; save it to a file first";
             return Err(FileError::Other { path: path.to_owned(), format, found, advice });
         }
-        let header = Header { path, file: &file, format, file_bytes: metadata.len(), truncated, numbers_max };
+        let header = Header {
+            path,
+            file: &file,
+            format,
+            file_bytes: metadata.len(),
+            truncated,
+            numbers_max,
+            start: 0,
+        };
         let layout = header.layout_of_format();
         let layout = layout.map_err(|refused| header.other_kind().unwrap_or(refused))?;
         Ok((file, layout))
@@ -92,13 +101,22 @@ pub(super) struct Header<'a> {
     pub(super) truncated: bool,
     /// Most elements of a row of numbers.
     pub(super) numbers_max: usize,
+    /// Where what is read begins in the file; `file_bytes` are counted from there.
+    pub(super) start: u64,
 }
 
 impl<'a> Header<'a> {
     /// Of an npy file that holds no vectors.
     pub(super) fn of_npy(path: &'a Path, file: &'a File) -> io::Result<Header<'a>> {
         let file_bytes = file.metadata()?.len();
-        Ok(Header { path, file, format: Format::Npy, file_bytes, truncated: false, numbers_max: DIM_MAX })
+        Ok(Header::of_npy_in(path, file, 0..file_bytes))
+    }
+
+    /// Of an npy file that is part of another file.
+    pub(super) fn of_npy_in(path: &'a Path, file: &'a File, range: Range<u64>) -> Header<'a> {
+        let (start, file_bytes) = (range.start, range.end - range.start);
+        let (format, truncated, numbers_max) = (Format::Npy, false, DIM_MAX);
+        Header { path, file, format, file_bytes, truncated, numbers_max, start }
     }
 }
 
@@ -225,7 +243,8 @@ impl Header<'_> {
 
     pub(super) fn read_into(&self, offset: u64, out: &mut [u8]) -> Result<(), FileError> {
         let bytes = out.len();
-        let read: io::Result<()> = self.file.file().read_exact_at(out, offset);
+        let read: io::Result<()> = self.file.file().read_exact_at(out, self.start + offset);
+        let offset = self.start + offset;
         read.map_err(|source| FileError::Read { path: self.path.to_owned(), offset, bytes, source })
     }
 
@@ -240,7 +259,7 @@ impl Header<'_> {
         expected: String,
         found: String,
     ) -> FileError {
-        FileError::Header { path: self.path.to_owned(), field, offset, expected, found }
+        FileError::Header { path: self.path.to_owned(), field, offset: self.start + offset, expected, found }
     }
 }
 

@@ -19,23 +19,32 @@ pub(super) fn principal_axes(dim: usize, residuals: &[f32]) -> (DMatrix<f64>, Ve
 /// The mean of the products of the elements of rows with each other.
 pub(super) fn second_moment(dim: usize, residuals: &[f32]) -> DMatrix<f64> {
     let count = residuals.len() / dim;
-    let mut covariance = vec![0.0_f64; dim * dim];
-    let mut products = vec![0.0_f32; dim * dim];
-    let mut columns: Vec<f32> = Vec::new();
-    for rows in residuals.chunks(DIM_MAX * dim) {
-        let rows_count = rows.len() / dim;
-        columns.clear();
-        columns.extend((0..dim).flat_map(|column| rows.iter().skip(column).step_by(dim)));
-        let kernel = BlockKernel::new(DType::F32, rows_count);
-        let bytes = bytemuck::cast_slice(&columns);
-        let (left, right) = (kernel.pack_left(bytes), kernel.pack_right(bytes));
-        kernel.scores(Operation::InnerProduct, left.all(), right.all(), &mut products);
-        covariance.iter_mut().zip(&products).for_each(|(sum, &x)| *sum += f64::from(x));
-    }
+    let covariance = products_of_columns((residuals, dim), (residuals, dim));
     DMatrix::from_fn(dim, dim, |i, j| {
         // Products of the two orders may be rounded differently.
         0.5 * (covariance[i * dim + j] + covariance[j * dim + i]) / count.max(1) as f64
     })
+}
+
+/// The products of the columns of two matrices of as many rows, each given with its columns: those of the first column of the left one come
+/// first.
+pub(super) fn products_of_columns(left: (&[f32], usize), right: (&[f32], usize)) -> Vec<f64> {
+    let mut sums = vec![0.0_f64; left.1 * right.1];
+    let mut products = vec![0.0_f32; sums.len()];
+    for (left_rows, right_rows) in left.0.chunks(DIM_MAX * left.1).zip(right.0.chunks(DIM_MAX * right.1)) {
+        let kernel = BlockKernel::new(DType::F32, left_rows.len() / left.1);
+        let (left_columns, right_columns) = (transposed(left_rows, left.1), transposed(right_rows, right.1));
+        let left = kernel.pack_left(bytemuck::cast_slice(&left_columns));
+        let right = kernel.pack_right(bytemuck::cast_slice(&right_columns));
+        kernel.scores(Operation::InnerProduct, left.all(), right.all(), &mut products);
+        sums.iter_mut().zip(&products).for_each(|(sum, &x)| *sum += f64::from(x));
+    }
+    sums
+}
+
+/// The columns of a matrix, given row by row, back to back.
+pub(super) fn transposed(rows: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| rows.iter().skip(column).step_by(columns)).copied().collect()
 }
 
 #[cfg(test)]

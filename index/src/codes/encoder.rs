@@ -4,6 +4,7 @@ use super::family::CodeModel;
 use super::frame::{Centre, Frame, Rotated};
 use super::planes::PlaneCoder;
 use super::products::ProductCoder;
+use super::recurrent::RecurrentCoder;
 use super::rotation::BatchRotation;
 use super::sums::squared_length;
 use crate::kernels::scan::{BLOCK_VECTORS, Blocks};
@@ -41,6 +42,7 @@ pub struct Encoder<'a> {
 enum Coder<'a> {
     Planes(PlaneCoder<'a>),
     Products(ProductCoder<'a>),
+    Recurrent(Box<RecurrentCoder<'a>>),
 }
 
 impl<'a> Encoder<'a> {
@@ -57,6 +59,7 @@ impl<'a> Encoder<'a> {
             coder: match model {
                 CodeModel::Planes(model) => Coder::Planes(PlaneCoder::new(model)),
                 CodeModel::Products(model) => Coder::Products(ProductCoder::new(model)),
+                CodeModel::Recurrent(model) => Coder::Recurrent(Box::new(RecurrentCoder::new(model))),
             },
             rotated: Vec::new(),
             rotated_centre: Vec::new(),
@@ -113,10 +116,12 @@ impl<'a> Encoder<'a> {
         out.rows.resize(count.div_ceil(BLOCK_VECTORS) * self.block_bytes, 0);
         out.factors.clear();
         self.factors.clear();
-        let rotated = Rotated { rows: rotated_rows, centre: rotated_centre, squared: &squared };
+        let residuals = &residuals[..count * dim];
+        let rotated = Rotated { residuals, rows: rotated_rows, centre: rotated_centre, squared: &squared };
         match &mut self.coder {
             Coder::Planes(coder) => coder.code(&rotated, &mut out.rows, &mut self.factors),
             Coder::Products(coder) => coder.code(&rotated, &mut out.rows, &mut self.factors),
+            Coder::Recurrent(coder) => coder.code(&rotated, &mut out.rows, &mut self.factors),
         }
         // A query's last element is 0: |q - x|^2 counts that of x itself. That of the head is in the distance to the head
         // already; the distance to the mean has none.

@@ -23,6 +23,18 @@ pub enum TrainError {
         /// Dimensions given.
         dim: usize,
     },
+    /// Learning a code of many bits from a sample takes too long.
+    #[error(
+        "bits:{bits}xU trained for {dim} dimensions, at most {most} bits are: give --binariser, or take fewer"
+    )]
+    TrainedBits {
+        /// Bits asked for.
+        bits: u32,
+        /// Dimensions given.
+        dim: usize,
+        /// Most bits that a code is trained with.
+        most: usize,
+    },
     /// More bits than eight for each dimension.
     #[error("axes:{bytes} is more than 8 bits for each of {dim} dimensions, expected at most axes:{most}")]
     AxesBytes {

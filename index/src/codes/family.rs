@@ -12,6 +12,7 @@ use super::frame::{Centre, Frame};
 use super::planes::PlaneModel;
 use super::products::{Codebooks, CodebooksError, ProductModel, Quantisers};
 use super::query::CodeQuery;
+use super::recurrent::{Binariser, BinariserError, RecurrentModel, RecurrentShape};
 use super::spec::CodeSpec;
 use crate::format::OpenError;
 use crate::kernels::scan::{Blocks, ScanKernel, ScanTerms};
@@ -28,6 +29,8 @@ pub enum CodeModel {
     Planes(PlaneModel),
     /// Product quantisation: `pq`.
     Products(ProductModel),
+    /// Recurrent binary codes: `bits`.
+    Recurrent(RecurrentModel),
 }
 
 impl CodeModel {
@@ -74,7 +77,10 @@ impl CodeModel {
                 let parts = Quantisers { count: quantisers as usize, bits };
                 CodeModel::Products(ProductModel::train(parts, rotated, mean, &residuals, seed, moments))
             }
-            _ => CodeModel::Planes(PlaneModel::train(spec, mean, &residuals, seed, moments)?),
+            _ => match RecurrentShape::of(spec) {
+                Some(shape) => CodeModel::Recurrent(RecurrentModel::train(shape, mean, &residuals, seed)),
+                None => CodeModel::Planes(PlaneModel::train(spec, mean, &residuals, seed, moments)?),
+            },
         })
     }
 
@@ -100,6 +106,18 @@ impl CodeModel {
         }
     }
 
+    /// Takes matrices that were learned elsewhere; `centred` are some vectors less their [`Binariser::centre`], back to back, and `centre` is that.
+    ///
+    /// # Errors
+    /// [`BinariserError`].
+    pub fn given(
+        binariser: &Binariser<'_>,
+        centre: Vec<f32>,
+        centred: &[f32],
+    ) -> Result<CodeModel, BinariserError> {
+        RecurrentModel::given(binariser, centre, centred).map(CodeModel::Recurrent)
+    }
+
     /// Reads a model of the family `spec` for vectors of `dim` elements.
     ///
     /// # Errors
@@ -108,6 +126,9 @@ impl CodeModel {
         match spec {
             CodeSpec::Products { .. } => {
                 ProductModel::from_bytes(path, bytes, spec, dim).map(CodeModel::Products)
+            }
+            CodeSpec::Recurrent { .. } => {
+                RecurrentModel::from_bytes(path, bytes, spec, dim).map(CodeModel::Recurrent)
             }
             _ => PlaneModel::from_bytes(path, bytes, spec, dim).map(CodeModel::Planes),
         }
@@ -118,6 +139,7 @@ impl CodeModel {
         match self {
             CodeModel::Planes(model) => model.to_bytes(),
             CodeModel::Products(model) => model.to_bytes(),
+            CodeModel::Recurrent(model) => model.to_bytes(),
         }
     }
 
@@ -131,6 +153,7 @@ impl CodeModel {
         match self {
             CodeModel::Planes(model) => model.layout().block_bytes(),
             CodeModel::Products(model) => model.block_bytes(),
+            CodeModel::Recurrent(model) => model.layout().block_bytes(),
         }
     }
 
@@ -139,6 +162,7 @@ impl CodeModel {
         match self {
             CodeModel::Planes(model) => model.memory_bytes(),
             CodeModel::Products(model) => model.memory_bytes(),
+            CodeModel::Recurrent(model) => model.memory_bytes(),
         }
     }
 
@@ -152,6 +176,7 @@ impl CodeModel {
         match self {
             CodeModel::Planes(model) => model.allotment(),
             CodeModel::Products(model) => model.allotment(),
+            CodeModel::Recurrent(model) => model.allotment(),
         }
     }
 
@@ -159,6 +184,7 @@ impl CodeModel {
         match self {
             CodeModel::Planes(model) => model.frame(),
             CodeModel::Products(model) => model.frame(),
+            CodeModel::Recurrent(model) => model.frame(),
         }
     }
 
@@ -176,12 +202,12 @@ impl CodeModel {
         terms: ScanTerms,
         out: &mut [f32],
     ) {
-        match self {
-            CodeModel::Planes(model) => {
-                kernel.scan(model.layout().runs(), query.table(), blocks, terms, out);
-            }
-            CodeModel::Products(_) => kernel.look_up(query.lookups(), blocks, terms, out),
-        }
+        let layout = match self {
+            CodeModel::Planes(model) => model.layout(),
+            CodeModel::Recurrent(model) => model.layout(),
+            CodeModel::Products(_) => return kernel.look_up(query.lookups(), blocks, terms, out),
+        };
+        kernel.scan(layout.runs(), query.table(), blocks, terms, out);
     }
 }
 
@@ -194,6 +220,7 @@ impl CodeQuery {
         let is_uneven = match model {
             CodeModel::Planes(model) => model.is_uneven(),
             CodeModel::Products(_) => true,
+            CodeModel::Recurrent(_) => false,
         };
         let is_uneven = is_uneven || frame.queries.is_some();
         let centres = [frame.mean, frame.anchor().unwrap_or(nearest)];
@@ -205,6 +232,7 @@ impl CodeQuery {
             _ if !is_uneven => 1.0,
             CodeModel::Planes(model) => model.error_ratio(&self.centred[frame.dim..], around),
             CodeModel::Products(model) => model.error_ratio(around, frame.queries.map(|_| length)),
+            CodeModel::Recurrent(_) => 1.0,
         };
         self.anchor_distance = frame.anchor().map(|_| length);
         self.error_ratio = error_ratio.max(ERROR_RATIO_MIN);
@@ -216,6 +244,7 @@ impl CodeQuery {
         };
         match model {
             CodeModel::Planes(model) => model.prepare(self),
+            CodeModel::Recurrent(model) => model.prepare(self),
             CodeModel::Products(model) => {
                 let terms = model.tables(&self.rotated, &mut self.products, &mut self.lookups);
                 (self.offset, self.scale, self.rounding) = (terms.offset, terms.scale, terms.variance);

@@ -45,6 +45,8 @@ impl<'a> Frame<'a> {
 
 /// Residuals of one list, ready to be coded.
 pub(super) struct Rotated<'a> {
+    /// The residuals as they are, back to back.
+    pub(super) residuals: &'a [f32],
     /// The residuals, rotated, back to back.
     pub(super) rows: &'a [f32],
     /// Where estimates are exact, less the mean, as queries are rotated: what they are measured from, or the anchor.

@@ -20,6 +20,7 @@ mod frame;
 mod planes;
 mod products;
 mod query;
+mod recurrent;
 mod rotation;
 mod rounding;
 mod sample;
@@ -38,7 +39,9 @@ pub(crate) use planes::{Lane, copy_lane};
 pub use planes::{PlaneLayout, PlaneModel, PlaneSegment};
 pub use products::{Codebooks, CodebooksError, ProductModel};
 pub use query::CodeQuery;
+pub use recurrent::{Binariser, BinariserError, RecurrentModel};
 pub use rotation::{DenseRotation, Rotation, RotationScratch};
+pub(crate) use spec::CODE_NAMES;
 pub use spec::{CodeSpec, UnknownCode};
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub struct CodeQuery {
     pub(super) values: Vec<i8>,
     pub(super) centred: Vec<f32>,
     pub(super) rotated: Vec<f32>,
-    rotation: RotationScratch,
+    pub(super) rotation: RotationScratch,
     pub(super) offset: f32,
     pub(super) scale: f32,
     /// Variance that rounding the query adds, over the square of a vector's `mul`.

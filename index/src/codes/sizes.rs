@@ -2,6 +2,7 @@
 use super::axes::AXES_DIM_MAX;
 use super::error::TrainError;
 use super::planes::SEGMENT_DIMS;
+use super::recurrent::{RecurrentModel, trained_bits_max};
 use super::rotation::DenseRotation;
 use super::sample::MEASURED_ROWS;
 use super::spec::CodeSpec;
@@ -26,6 +27,9 @@ impl CodeSpec {
             CodeSpec::Products { quantisers, .. } if quantisers as usize > dim => {
                 Err(TrainError::Quantisers { quantisers, dim })
             }
+            CodeSpec::Recurrent { bits, .. } if bits as usize > trained_bits_max(dim) => {
+                Err(TrainError::TrainedBits { bits, dim, most: trained_bits_max(dim) })
+            }
             _ => Ok(()),
         }
     }
@@ -36,7 +40,7 @@ impl CodeSpec {
         let codes_all = match self {
             CodeSpec::Axes { bytes } => 8 * bytes as usize >= dim.next_multiple_of(SEGMENT_DIMS),
             CodeSpec::Products { rotated, .. } => rotated,
-            CodeSpec::Full | CodeSpec::RaBitQ { .. } | CodeSpec::Binary => false,
+            CodeSpec::Full | CodeSpec::RaBitQ { .. } | CodeSpec::Binary | CodeSpec::Recurrent { .. } => false,
         };
         codes_all && dim <= QUERIES_DIM_MAX
     }
@@ -61,6 +65,7 @@ impl CodeSpec {
             CodeSpec::Products { quantisers, bits, .. } => {
                 (quantisers as usize * usize::from(bits)).div_ceil(8)
             }
+            CodeSpec::Recurrent { bits, codes, .. } => bits as usize * usize::from(codes) / 8,
         }
     }
 
@@ -76,15 +81,56 @@ impl CodeSpec {
                 let matrix = if rotated { DenseRotation::bytes(dim, dims) } else { 0 };
                 matrix + 2 * 4 * (dims << bits)
             }
+            CodeSpec::Recurrent { bits, codes, .. } => {
+                RecurrentModel::matrices_bytes(bits as usize, usize::from(codes), dim)
+            }
             CodeSpec::Full | CodeSpec::RaBitQ { .. } | CodeSpec::Binary => 0,
+        }
+    }
+
+    /// Bytes of memory that coding vectors of `dim` elements takes for each thread beyond the model, where that is much.
+    pub fn coder_bytes(self, dim: usize) -> usize {
+        match self {
+            // Matrices in single precision, and the transpose of the first.
+            CodeSpec::Recurrent { bits, codes, .. } => 2 * usize::from(codes) * 4 * bits as usize * dim,
+            _ => 0,
+        }
+    }
+
+    /// Bytes of memory that training takes beyond the residuals and a copy of them.
+    pub fn training_bytes(self, dim: usize, residuals: usize) -> usize {
+        match self {
+            // The axes of residuals, from their covariances in double precision.
+            CodeSpec::Axes { .. } | CodeSpec::Products { rotated: true, .. } => 3 * 8 * dim * dim,
+            CodeSpec::Recurrent { bits, .. } => {
+                let bits = bits as usize;
+                // Residuals of one length and their codes, columns of both and as they are multiplied; products and rotations.
+                let rows = 4 * residuals * (2 * dim + 3 * bits);
+                rows + self.coder_bytes(dim) + 8 * (4 * bits * dim + 4 * dim * dim)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Bytes of memory that taking matrices learned elsewhere takes beyond a sample: one as it is read and in its steps, those that were taken,
+    /// and all once more in single precision to code the sample.
+    pub fn given_bytes(self, dim: usize) -> usize {
+        match self {
+            CodeSpec::Recurrent { bits, .. } => {
+                self.model_bytes(dim) + self.coder_bytes(dim) + 2 * 8 * bits as usize * dim
+            }
+            _ => 0,
         }
     }
 
     /// Residuals that [`CodeModel::train`](super::CodeModel::train) makes use of.
     pub fn sample_rows(self, dim: usize) -> usize {
         const PRODUCTS: usize = 8_000_000_000;
+        // Codes are made anew in each round of training.
+        const CODED: usize = 2_000_000_000;
         match self {
             CodeSpec::Axes { .. } | CodeSpec::Products { .. } => (PRODUCTS / (dim * dim)).clamp(8192, 65_536),
+            CodeSpec::Recurrent { bits, .. } => (CODED / (dim * bits as usize)).clamp(8192, 32_768),
             _ => MEASURED_ROWS,
         }
     }

@@ -31,14 +31,26 @@ pub enum CodeSpec {
         /// Whether residuals are rotated.
         rotated: bool,
     },
+    /// Signs, and signs of what those before leave: `bits:MxU`, U codes of M bits, a multiple of 32; with `+symmetric` queries are coded as
+    /// vectors are.
+    Recurrent {
+        /// Bits of a code.
+        bits: u32,
+        /// Codes of a vector, 1 to 4.
+        codes: u8,
+        /// Whether queries are coded.
+        symmetric: bool,
+    },
 }
 
 /// A name that is no code family of this release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown code '{0}', expected full, rabitq:B (1 to 8), axes:BYTES (a multiple of 4), pq:MxN[+opq] (N of 4 or 8) or binary"
-)]
+#[error("unknown code '{0}', expected {CODE_NAMES}")]
 pub struct UnknownCode(pub String);
+
+/// The names that there are.
+pub(crate) const CODE_NAMES: &str = "full, rabitq:B (1 to 8), axes:BYTES (a multiple of 4), pq:MxN[+opq] (N of 4 or 8), \
+                                     bits:MxU[+symmetric] (M a multiple of 32, U 1 to 4) or binary";
 
 /// Family number of [`CodeSpec::Full`] in section headers.
 const FULL: u8 = 1;
@@ -46,6 +58,10 @@ const FULL: u8 = 1;
 const PLANES: u8 = 2;
 /// Family number of product codes.
 const PRODUCTS: u8 = 3;
+/// Family number of recurrent binary codes.
+const RECURRENT: u8 = 4;
+/// Most recurrent binary codes of a vector.
+const CODES_MAX: u8 = 4;
 
 impl CodeSpec {
     /// The stable number stored in headers of codes sections.
@@ -54,12 +70,15 @@ impl CodeSpec {
             CodeSpec::Full => FULL,
             CodeSpec::RaBitQ { .. } | CodeSpec::Axes { .. } | CodeSpec::Binary => PLANES,
             CodeSpec::Products { .. } => PRODUCTS,
+            CodeSpec::Recurrent { .. } => RECURRENT,
         }
     }
 }
 
 /// What a rotated product code's name ends with.
 const OPQ: &str = "+opq";
+/// What the name of a recurrent binary code ends with where queries are coded.
+const SYMMETRIC: &str = "+symmetric";
 
 impl fmt::Display for CodeSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,6 +89,9 @@ impl fmt::Display for CodeSpec {
             CodeSpec::Binary => f.pad("binary"),
             CodeSpec::Products { quantisers, bits, rotated } => {
                 f.pad(&format!("pq:{quantisers}x{bits}{}", if *rotated { OPQ } else { "" }))
+            }
+            CodeSpec::Recurrent { bits, codes, symmetric } => {
+                f.pad(&format!("bits:{bits}x{codes}{}", if *symmetric { SYMMETRIC } else { "" }))
             }
         }
     }
@@ -84,7 +106,10 @@ impl FromStr for CodeSpec {
             None if text == "binary" => Some(CodeSpec::Binary),
             Some(("rabitq", bits)) => bits.parse().ok().map(|bits| CodeSpec::RaBitQ { bits }),
             Some(("axes", bytes)) => bytes.parse().ok().map(|bytes| CodeSpec::Axes { bytes }),
-            Some(("pq", shape)) => products(shape),
+            Some(("pq", shape)) => shape_of(shape, OPQ)
+                .map(|(quantisers, bits, rotated)| CodeSpec::Products { quantisers, bits, rotated }),
+            Some(("bits", shape)) => shape_of(shape, SYMMETRIC)
+                .map(|(bits, codes, symmetric)| CodeSpec::Recurrent { bits, codes, symmetric }),
             _ => None,
         };
         let valid = |spec: &CodeSpec| match *spec {
@@ -93,20 +118,23 @@ impl FromStr for CodeSpec {
             CodeSpec::Products { quantisers, bits, .. } => {
                 (1..=DIM_MAX as u32).contains(&quantisers) && matches!(bits, 4 | 8) // CAST: a constant
             }
+            CodeSpec::Recurrent { bits, codes, .. } => {
+                bits > 0 && bits % 32 == 0 && bits <= DIM_MAX as u32 && (1..=CODES_MAX).contains(&codes) // CAST: a constant
+            }
             CodeSpec::Full | CodeSpec::Binary => true,
         };
         spec.filter(valid).ok_or_else(|| UnknownCode(text.to_owned()))
     }
 }
 
-/// A product code from what follows `pq:`.
-fn products(shape: &str) -> Option<CodeSpec> {
-    let (shape, rotated) = match shape.strip_suffix(OPQ) {
+/// A count, the bits or codes of each, and whether an ending follows, as in `16x8+opq`.
+fn shape_of(text: &str, ending: &str) -> Option<(u32, u8, bool)> {
+    let (shape, ends) = match text.strip_suffix(ending) {
         Some(shape) => (shape, true),
-        None => (shape, false),
+        None => (text, false),
     };
-    let (quantisers, bits) = shape.split_once('x')?;
-    Some(CodeSpec::Products { quantisers: quantisers.parse().ok()?, bits: bits.parse().ok()?, rotated })
+    let (count, of_each) = shape.split_once('x')?;
+    Some((count.parse().ok()?, of_each.parse().ok()?, ends))
 }
 
 #[cfg(test)]
@@ -115,7 +143,17 @@ mod tests {
 
     #[test]
     fn names_round_trip_and_others_are_refused() {
-        for name in ["full", "rabitq:1", "rabitq:8", "axes:32", "binary", "pq:16x8", "pq:32x4+opq"] {
+        for name in [
+            "full",
+            "rabitq:1",
+            "rabitq:8",
+            "axes:32",
+            "binary",
+            "pq:16x8",
+            "pq:32x4+opq",
+            "bits:128x1",
+            "bits:96x4+symmetric",
+        ] {
             assert_eq!(name.parse::<CodeSpec>().unwrap().to_string(), name);
         }
         for name in [
@@ -134,6 +172,13 @@ mod tests {
             "pq:x8",
             "pq:99999x8",
             "opq:8x8",
+            "bits:64",
+            "bits:0x1",
+            "bits:48x2",
+            "bits:64x0",
+            "bits:64x5",
+            "bits:64x2+opq",
+            "bits:16416x1",
         ] {
             assert!(name.parse::<CodeSpec>().is_err(), "{name}");
         }

@@ -7,7 +7,8 @@
 //! 12  1 kind    SectionKind::code      48  8 body_bytes  from BODY_AT to the file's end
 //! 13  1 dtype   DType::code            56  8 hash        xxh3-64 of 0..56
 //! 14  1 metric  Metric::code
-//! 15  1 family  of codes and model: 1 full, 2 planes;      64 ..4096 zero
+//! 15  1 family  of codes and model: 1 full, 2 planes,      64 ..4096 zero
+//!               3 products, 4 recurrent; 0 elsewhere
 //! 16  4 dim
 //! ```
 //! The header is written last, when the body's size is known, so a section's hash in the manifest covers the

@@ -16,6 +16,7 @@ use super::column::{ColumnEntry, VectorsOf};
 use super::current::{CURRENT, Current};
 use super::defaults::SearchDefault;
 use super::documents::{DocumentsEntry, TOKENS_COLUMN};
+use super::embedding::{EmbeddingEntry, EmbeddingVersionError, answers};
 use super::entries::{MAIN_COLUMN, SectionEntry, SegmentEntry};
 use super::names::{hash_hex, is_hash, manifest_name};
 use super::query_sample::QuerySampleRecord;
@@ -59,6 +60,9 @@ pub struct Manifest {
     /// are searched, in the order of the input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documents: Option<DocumentsEntry>,
+    /// Which version of a model the vectors come from, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<EmbeddingEntry>,
     /// How the index came about.
     pub build: BuildRecord,
     /// What is searched together, 1 to [`SEGMENTS_MAX`]; no id is in two of them.
@@ -89,6 +93,9 @@ pub struct BuildRecord {
     /// xxh3-128 of the codebooks that were given, where they were not trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codebooks: Option<String>,
+    /// xxh3-128 of the file of matrices that were given, where these were not trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binariser: Option<String>,
     /// Where codes are meant to be while searching.
     pub codes: Tier,
     /// Kernel variant, since floats round differently under another; `exact` where no kernel rounds.
@@ -163,12 +170,11 @@ impl Manifest {
         if self.id_bytes != 4 && self.id_bytes != 8 {
             return Err(OpenError::field(path, "id_bytes", self.id_bytes, "4 or 8"));
         }
-        self.code().map_err(|e| {
-            OpenError::field(path, "code", e.0, "full, rabitq:B, axes:BYTES, pq:MxN[+opq] or binary")
-        })?;
+        self.code().map_err(|e| OpenError::field(path, "code", e.0, crate::codes::CODE_NAMES))?;
         self.search_default.check(path, "search_default")?;
         self.recall.iter().try_for_each(|section| section.check(path, None))?;
         self.column.iter().try_for_each(|column| column.check(path))?;
+        self.embedding.iter().try_for_each(|embedding| embedding.check(path))?;
         if self.column.is_some() && self.code() == Ok(CodeSpec::Full) {
             let found = CodeSpec::Full.to_string();
             return Err(OpenError::field(path, "code", found, "codes, where a column is compared"));
@@ -247,6 +253,14 @@ impl Manifest {
     /// The code family.
     pub fn code(&self) -> Result<CodeSpec, crate::codes::UnknownCode> {
         self.build.code.parse()
+    }
+
+    /// Whether the index answers queries of version `asked`; where none is named, it does.
+    ///
+    /// # Errors
+    /// [`EmbeddingVersionError`] where the index does not list it.
+    pub fn answers_version(&self, asked: Option<&str>) -> Result<(), EmbeddingVersionError> {
+        answers(self.embedding.as_ref(), asked)
     }
 
     /// The uuid as a number.

@@ -60,7 +60,8 @@ fn errors(missed: f64, code: CodeSpec) -> f32 {
     let errors = (errors as f32).min(RANGE_ERRORS_MAX); // CAST: rounds
     // Estimates from signs are too large for far vectors, by several of their errors: with fewer, searches of small sets for half
     // of what is within a radius found a quarter less than that.
-    if code == CodeSpec::Binary { RANGE_ERRORS_MAX } else { errors }
+    let is_of_signs = matches!(code, CodeSpec::Binary | CodeSpec::Recurrent { symmetric: true, .. });
+    if is_of_signs { RANGE_ERRORS_MAX } else { errors }
 }
 
 #[cfg(test)]
@@ -90,6 +91,8 @@ mod tests {
         let axes = CodeSpec::Axes { bytes: 8 };
         assert_eq!(errors(0.0, axes), RANGE_ERRORS_MAX);
         assert!((errors(0.05, axes) - 2.146).abs() < 1e-3 && (errors(0.01, axes) - 2.797).abs() < 1e-3);
+        let symmetric = CodeSpec::Recurrent { bits: 32, codes: 1, symmetric: true };
         assert_eq!((errors(0.5, axes), errors(0.5, CodeSpec::Binary)), (0.0, RANGE_ERRORS_MAX));
+        assert_eq!(errors(0.5, symmetric), RANGE_ERRORS_MAX);
     }
 }

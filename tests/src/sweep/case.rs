@@ -162,6 +162,12 @@ fn any<T: Copy>(values: &[T], rng: &mut ChaCha8Rng) -> T {
 fn any_code(dim: usize, rng: &mut ChaCha8Rng) -> CodeSpec {
     match rng.random_range(0..5) {
         0 => CodeSpec::Full,
+        // Draws nothing, so that other cases stay what they were.
+        1 if dim.is_multiple_of(2) => CodeSpec::Recurrent {
+            bits: 32 * (1 + dim / 2 % dim.div_ceil(32).min(3)) as u32, // CAST: at most 96
+            codes: 1 + (dim / 2 % 4) as u8,                            // CAST: at most 4
+            symmetric: dim.is_multiple_of(4),
+        },
         1 => CodeSpec::Binary,
         2 => CodeSpec::RaBitQ { bits: rng.random_range(1..=8) },
         3 => CodeSpec::Axes { bytes: 4 * rng.random_range(1..=16) },

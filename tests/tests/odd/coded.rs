@@ -19,6 +19,8 @@ const AXES_DIM: usize = 512;
 fn codes(dim: usize) -> Vec<CodeSpec> {
     let mut codes = vec![CodeSpec::RaBitQ { bits: 1 }, CodeSpec::RaBitQ { bits: 4 }, CodeSpec::Binary];
     if dim <= AXES_DIM {
+        codes.push(CodeSpec::Recurrent { bits: 64, codes: 2, symmetric: false });
+        codes.push(CodeSpec::Recurrent { bits: 32, codes: 3, symmetric: true });
         // Less than a bit for each dimension of the widest, two for the others.
         let bytes = (dim.next_multiple_of(32) / 4).min(36);
         codes.push(CodeSpec::Axes { bytes: bytes as u32 }); // CAST: at most 36
@@ -168,6 +170,15 @@ fn codes_that_cannot_be_are_refused() {
     let wrong = [
         ("more sub-quantisers than elements", coded(Metric::L2, products(7, false), Tier::Ssd, dir.path())),
         ("more than 8 bits for each element", coded(Metric::L2, axes, Tier::Ssd, dir.path())),
+        (
+            "more bits than are trained",
+            coded(
+                Metric::L2,
+                CodeSpec::Recurrent { bits: 160, codes: 1, symmetric: false },
+                Tier::Ssd,
+                dir.path(),
+            ),
+        ),
         ("exact vectors in memory", coded(Metric::L2, CodeSpec::Full, Tier::Memory, dir.path())),
     ];
     for (name, config) in wrong {
@@ -175,7 +186,8 @@ fn codes_that_cannot_be_are_refused() {
         assert!(matches!(refused, spandrel_builder::BuildError::Parameter { .. }), "{name}: {refused}");
     }
     let wide = Base::new(bytes_rows(2049, 20, |row, at| (row * at % 255) as u8));
-    for code in [axes, products(8, true)] {
+    let recurrent = CodeSpec::Recurrent { bits: 64, codes: 1, symmetric: false };
+    for code in [axes, products(8, true), recurrent] {
         let refused = wide.build(&coded(Metric::L2, code, Tier::Ssd, dir.path())).unwrap_err();
         assert!(matches!(refused, spandrel_builder::BuildError::Parameter { .. }), "{refused}");
     }
@@ -184,8 +196,21 @@ fn codes_that_cannot_be_are_refused() {
 #[test]
 fn answers_do_not_depend_on_threads_backend_batch_or_where_vectors_are() {
     let products = CodeSpec::Products { quantisers: 6, bits: 4, rotated: true };
-    let codes = [CodeSpec::RaBitQ { bits: 2 }, CodeSpec::Axes { bytes: 8 }, products];
-    let shapes = [(Metric::L2, DType::U8), (Metric::InnerProduct, DType::F16), (Metric::Cosine, DType::F32)];
+    let recurrent = |codes, symmetric| CodeSpec::Recurrent { bits: 32, codes, symmetric };
+    let codes = [
+        CodeSpec::RaBitQ { bits: 2 },
+        CodeSpec::Axes { bytes: 8 },
+        products,
+        recurrent(2, false),
+        recurrent(3, true),
+    ];
+    let shapes = [
+        (Metric::L2, DType::U8),
+        (Metric::InnerProduct, DType::F16),
+        (Metric::Cosine, DType::F32),
+        (Metric::InnerProduct, DType::I8),
+        (Metric::L2, DType::F32),
+    ];
     for (code, (metric, dtype)) in codes.into_iter().zip(shapes) {
         let dir = tempfile::tempdir().unwrap();
         let base = Base::new(clustered(dtype, 12, 3000, 1));

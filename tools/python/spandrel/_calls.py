@@ -201,6 +201,7 @@ class Calls:
             radius=radius,
             completeness=options.completeness,
             max_results=options.max_results,
+            embedding_version=options.embedding_version,
             max_bytes=options.max_bytes,
             distances=distances_of(options.distances),
             with_work=options.with_work,

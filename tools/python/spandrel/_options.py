@@ -119,7 +119,7 @@ def attributes_of(given: Attributes) -> Optional[search_pb2.AttributeSelection]:
 @dataclass(frozen=True)
 class RangeOptions:
     """How to search within a radius. `completeness` is the share of the vectors that is wanted, all unless it is given;
-    `max_results` asks for the best alone, which come at the end; `filter` is as in `Options`. See
+    `max_results` asks for the best alone, which come at the end; `filter` and `embedding_version` are as in `Options`. See
     proto/spandrel/v1/search.proto."""
 
     completeness: Optional[float] = None
@@ -128,6 +128,7 @@ class RangeOptions:
     distances: Literal["exact", "any"] = "exact"
     with_work: bool = False
     filter: Optional[Filter] = None
+    embedding_version: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ class Options:
     """How to search; what is None is as the index was built for. `filter` says which vectors may be answers, as text
     (`'price < 1500 and tags contains "red"'`) or as a dict (`{"price": {"$lt": 1500}, "tags": {"$contains": "red"}}`).
     `with_attributes` asks for attributes of the neighbours: a list of names, or True for all. `min_head_score`, of an index by inner
-    product and without a filter, leaves out each list whose head has a smaller inner product with the query. See
+    product and without a filter, leaves out each list whose head has a smaller inner product with the query. `embedding_version` is that of
+    the model that made the queries: an index that does not list it refuses them. See
     proto/spandrel/v1/search.proto."""
 
     recall: Optional[float] = None
@@ -151,6 +153,7 @@ class Options:
     filter: Optional[Filter] = None
     with_attributes: Attributes = False
     min_head_score: Optional[float] = None
+    embedding_version: Optional[str] = None
 
     def message(self) -> search_pb2.SearchOptions:
         """As it is sent."""
@@ -168,6 +171,7 @@ class Options:
             filter=filter_of(self.filter),
             with_attributes=attributes_of(self.with_attributes),
             min_head_score=self.min_head_score,
+            embedding_version=self.embedding_version,
         )
 
 

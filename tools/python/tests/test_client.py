@@ -70,6 +70,12 @@ class RealServer(unittest.TestCase):
         with self.assertRaises(spandrel.InvalidArgument) as raised:
             self.client.search(self.queries, K, spandrel.Options(min_head_score=1.0))
         self.assertEqual(list(raised.exception.fields), ["options.min_head_score"])
+        with self.assertRaises(spandrel.InvalidArgument) as raised:
+            self.client.search(self.queries, K, spandrel.Options(embedding_version="v9"))
+        self.assertEqual(list(raised.exception.fields), ["options.embedding_version"])
+        with self.assertRaises(spandrel.InvalidArgument) as raised:
+            list(self.client.search_range(self.queries[0], 1.0, spandrel.RangeOptions(embedding_version="v9")))
+        self.assertEqual(list(raised.exception.fields), ["embedding_version"])
         explained = self.client.search(self.queries[:300], K, spandrel.Options(explain=True))
         self.assertEqual(len(explained.explanations), 300)
         for told, work, ids in zip(explained.explanations, explained.work, explained.ids):

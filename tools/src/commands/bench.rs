@@ -13,6 +13,7 @@ use super::ceiling;
 use super::column::{ColumnFit, ColumnQueriesArgs};
 use super::disk;
 use super::documents::{self, Beside, DocumentExamples, DocumentSweep, QueryDocumentsArgs};
+use super::embedding::QueryEmbeddingArgs;
 use super::file_names::FileNames;
 use super::filter::{Compiler, FilterArgs};
 use super::input::InputArgs;
@@ -51,6 +52,9 @@ pub struct BenchArgs {
     /// The queries' documents; the truth is one of `data truth --documents`.
     #[command(flatten)]
     pub documents: QueryDocumentsArgs,
+    /// Which version of a model the queries come from.
+    #[command(flatten)]
+    pub embedding: QueryEmbeddingArgs,
     /// Their true neighbours, as `spandrel data truth` writes them.
     #[arg(long, value_name = "FILE", required_unless_present = "disk")]
     pub truth: Option<PathBuf>,
@@ -181,6 +185,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     };
     args.union.refuse_alone()?;
     let index = open_index(index, &args.places)?;
+    args.embedding.check(&index)?;
     let queries = Rows::read(&open_queries(Fit::of(&index), &args.input, queries, session)?)?;
     if let Some(offsets) = args.documents.open(&index, queries.len())? {
         let truth = read_truth(truth, None)?;
@@ -252,6 +257,7 @@ fn within_remotely(
         server: &args.server,
         label: args.label.clone(),
         queries,
+        embedding: &args.embedding,
         input: args.input,
         truth: &read_range_truth(args, truth)?,
         in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
@@ -305,6 +311,7 @@ fn remotely(args: &BenchArgs, queries: &Path, truth: &Path, session: &Session) -
         queries,
         column: &args.column,
         documents: &args.documents,
+        embedding: &args.embedding,
         input: args.input,
         truth: &read_truth(truth, args.ids.as_deref())?,
         k: args.k,

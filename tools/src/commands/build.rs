@@ -15,10 +15,12 @@ use spandrel_index::codes::Codebooks;
 use spandrel_index::{Metric, VectorSource};
 
 use super::attributes::AttributeArgs;
+use super::binariser::BinariserArgs;
 use super::calibrator::Calibrator;
 use super::column::ColumnArgs;
 use super::defaults;
 use super::documents::DocumentsArgs;
+use super::embedding::EmbeddingArgs;
 use super::ids::Ids;
 use super::input::InputArgs;
 use super::query_sample::{self, QuerySampleArgs};
@@ -70,6 +72,12 @@ pub struct BuildArgs {
     /// columns, by which residuals are multiplied before they are coded.
     #[arg(long, value_name = "FILE", requires = "codebooks")]
     pub rotation: Option<PathBuf>,
+    /// Matrices of a code that were learned elsewhere.
+    #[command(flatten)]
+    pub binariser: BinariserArgs,
+    /// Which version of a model the vectors come from.
+    #[command(flatten)]
+    pub embedding: EmbeddingArgs,
     /// Folder for scratch files [default: inside the index's folder].
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
@@ -98,8 +106,10 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     let column = args.column.open(&args.input)?;
     let documents = args.documents.open(base.len())?;
     let query_sample = args.query_sample.open(base.dtype(), &args.input, session)?;
+    let binariser = args.binariser.open()?;
     let input = Input {
         vectors: &base,
+        binariser: binariser.as_ref().map(|file| file as _),
         query_sample: query_sample.as_ref().map(|sample| sample as _),
         ids: ids.as_ref().map(|ids| ids as _),
         attributes: args.attributes.of(source.as_deref().map(|source| source as _)),
@@ -114,6 +124,7 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
         replace: args.replace,
         keep_previous: args.keep_previous,
         plain_codes: args.query_sample.plain_codes,
+        embedding: args.embedding.entry(),
         ..args.shape.config(shape, args.out.clone())
     };
     let plan = Plan::new(&Params::check(&config, input)?);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use spandrel_index::format::Version;
 use spandrel_index::{HeadIndex, Index, Segment, versions};
 
-use super::{column, defaults, documents, partition, query_sample};
+use super::{column, defaults, documents, embedding, partition, query_sample};
 use crate::Session;
 use crate::figures::{Align, TextTable, process_memory, units};
 
@@ -123,6 +123,7 @@ fn json(about: &About<'_>) -> Value {
         "attributes": attributes::json(index),
         "column": column::json(index),
         "documents": documents::json(index),
+        "embedding": manifest.embedding,
     })
 }
 
@@ -157,6 +158,10 @@ fn text(about: &About<'_>) -> String {
     if let Some(hash) = &build.codebooks {
         line("codebooks", format!("given, of hash {hash}"));
     }
+    if let Some(hash) = &build.binariser {
+        line("binariser", format!("given, of hash {hash}"));
+    }
+    embedding::text(manifest).into_iter().for_each(|embedding| line("embedding", embedding));
     line("heads", format!("{}, found by {}", build.heads, head_index(index)));
     line("search", defaults::at_ten_text(manifest, index.recall()));
     let names = ["recall"].into_iter().chain(std::iter::repeat(""));

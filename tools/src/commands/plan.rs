@@ -11,6 +11,7 @@ use spandrel_index::format::{IdBytes, PageLayout};
 use spandrel_index::{DType, Metric, SourceError, VectorSource};
 
 use super::attributes::AttributeArgs;
+use super::binariser::BinariserArgs;
 use super::column::ColumnArgs;
 use super::documents::DocumentsArgs;
 use super::input::InputArgs;
@@ -53,6 +54,9 @@ pub struct PlanArgs {
     /// What queries will be like.
     #[command(flatten)]
     pub query_sample: QuerySampleArgs,
+    /// Matrices of a code that were learned elsewhere.
+    #[command(flatten)]
+    pub binariser: BinariserArgs,
     /// What the index looks like.
     #[command(flatten)]
     pub shape: ShapeArgs,
@@ -116,8 +120,10 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     });
     let documents = args.documents.open(whole.vectors)?;
     let query_sample = args.query_sample.open(source.dtype(), &args.input, session)?;
+    let binariser = args.binariser.open()?;
     let input = Input {
         documents: documents.as_ref(),
+        binariser: binariser.as_ref().map(|file| file as _),
         query_sample: query_sample.as_ref().map(|sample| sample as _),
         column: column.as_ref().zip(of_column.as_ref()).map(|(column, vectors)| column.input(vectors)),
         attributes: args.attributes.of(attributes.as_deref().map(|source| source as _)),

@@ -98,6 +98,7 @@ impl ShapeArgs {
             replace: false,
             keep_previous: 0,
             plain_codes: false,
+            embedding: None,
         }
     }
 }

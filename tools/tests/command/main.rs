@@ -1,5 +1,6 @@
 //! The program as a user runs it: exit codes, and which stream says what.
 #![expect(clippy::unwrap_used, reason = "helpers of tests, outside of test functions")]
+mod binariser;
 mod build;
 mod cur;
 mod data;

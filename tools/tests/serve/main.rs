@@ -8,6 +8,7 @@ mod approved;
 mod changes;
 mod column;
 mod documents;
+mod embedding;
 mod encrypted;
 mod filters;
 mod head_score;

@@ -167,6 +167,10 @@ fn measure(set: &Set, name: &str, code: &impl Code, started: Instant, pool: &Thr
 /// The codes compared, by bytes; families without a code of that size are left out.
 fn specs(dim: usize, bytes: &[u32]) -> Vec<CodeSpec> {
     let rabitq = (1..=8).map(|bits| CodeSpec::RaBitQ { bits });
+    let bits = dim.next_multiple_of(32) as u32; // CAST: at most DIM_MAX
+    let recurrent = [false, true]
+        .into_iter()
+        .flat_map(|symmetric| (1..=4).map(move |codes| CodeSpec::Recurrent { bits, codes, symmetric }));
     let mut all = bytes.to_vec();
     all.extend([1, 2, 4].map(|bits| CodeSpec::RaBitQ { bits }.code_bytes(dim) as u32)); // CAST: small
     all.sort_unstable();
@@ -175,7 +179,8 @@ fn specs(dim: usize, bytes: &[u32]) -> Vec<CodeSpec> {
     for bytes in all {
         let axes = CodeSpec::Axes { bytes };
         let of_so_many = |spec: &CodeSpec| spec.code_bytes(dim) == bytes as usize;
-        specs.extend([CodeSpec::Binary].into_iter().chain(rabitq.clone()).filter(of_so_many));
+        let uniform = [CodeSpec::Binary].into_iter().chain(rabitq.clone()).chain(recurrent.clone());
+        specs.extend(uniform.filter(of_so_many).filter(|spec| spec.check(dim).is_ok()));
         if bytes % 4 == 0 && axes.check(dim).is_ok() {
             specs.push(axes);
         }

@@ -10,3 +10,4 @@ pub(super) use layout::SEGMENT_DIMS;
 pub(crate) use layout::{Lane, copy_lane};
 pub use layout::{PlaneLayout, PlaneSegment};
 pub use model::PlaneModel;
+pub(super) use train::STEP;

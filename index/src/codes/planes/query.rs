@@ -1,4 +1,5 @@
 //! A query made ready for codes of bit planes.
+use super::layout::PlaneLayout;
 use super::model::{PlaneModel, QueryForm};
 use crate::codes::query::CodeQuery;
 use crate::codes::rounding::nearest_whole;
@@ -48,24 +49,29 @@ impl PlaneModel {
             QueryForm::Bytes => query.round_to_bytes(),
             QueryForm::Signs => query.round_to_signs(),
         };
-        query.rounding = f64::from(variance * self.energy);
-        (query.offset, query.product_max) = (0.0, 0.0);
-        let mut rest = query.values.as_slice();
-        for segment in self.layout.segments() {
-            let (values, after) = rest.split_at(segment.dims);
-            let sum: i32 = values.iter().map(|&q| i32::from(q)).sum();
-            let sizes: i32 = values.iter().map(|&q| i32::from(q).abs()).sum();
-            query.offset += segment.middle() * sum as f32; // CAST: exact below 2^24, here and below
-            query.product_max += segment.middle() * sizes as f32 * query.scale;
-            rest = after;
-        }
-        self.layout.table(&query.values, &mut query.table);
+        query.take_values(&self.layout, variance * self.energy);
     }
 }
 
 impl CodeQuery {
+    /// Makes `values` ready for codes in `layout`, where rounding them added `variance` over the square of a vector's `mul`.
+    pub(in crate::codes) fn take_values(&mut self, layout: &PlaneLayout, variance: f32) {
+        self.rounding = f64::from(variance);
+        (self.offset, self.product_max) = (0.0, 0.0);
+        let mut rest = self.values.as_slice();
+        for segment in layout.segments() {
+            let (values, after) = rest.split_at(segment.dims);
+            let sum: i32 = values.iter().map(|&q| i32::from(q)).sum();
+            let sizes: i32 = values.iter().map(|&q| i32::from(q).abs()).sum();
+            self.offset += segment.middle() * sum as f32; // CAST: exact below 2^24, here and below
+            self.product_max += segment.middle() * sizes as f32 * self.scale;
+            rest = after;
+        }
+        layout.table(&self.values, &mut self.table);
+    }
+
     /// Rounds to bytes: the variance of one value's error.
-    fn round_to_bytes(&mut self) -> f32 {
+    pub(in crate::codes) fn round_to_bytes(&mut self) -> f32 {
         let largest = self.rotated.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
         self.scale = largest / BYTE_MAX;
         let inverse = if self.scale > 0.0 { 1.0 / self.scale } else { 0.0 };

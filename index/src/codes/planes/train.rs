@@ -15,7 +15,8 @@ use crate::codes::sample::measured_rows;
 /// Step of the best uniform quantiser of a unit Gaussian, by bits (Max, "Quantizing for minimum distortion", 1960).
 /// One bit is a sign at any step. At this one its product with the number is 1 on average, so that beside segments
 /// of more bits it is not too small for estimates of near neighbours: the least error, at 1.596, takes it for 0.64.
-const STEP: [f32; 9] = [0.0, 2.5066, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308];
+pub(in crate::codes) const STEP: [f32; 9] =
+    [0.0, 2.5066, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308];
 /// Its mean squared error, by bits.
 const DISTORTION: [f64; 9] =
     [1.0, 0.3634, 0.1188, 0.037_44, 0.011_54, 0.003_495, 0.001_04, 0.000_304, 0.000_087_7];
@@ -44,7 +45,9 @@ impl PlaneModel {
         };
         let mut queries = None;
         let ((layout, mut segments), rotation) = match spec {
-            CodeSpec::Full | CodeSpec::Products { .. } => panic!("{spec} has no bit planes"),
+            CodeSpec::Full | CodeSpec::Products { .. } | CodeSpec::Recurrent { .. } => {
+                panic!("{spec} has no bit planes")
+            }
             CodeSpec::RaBitQ { bits } => (uniform(bits), Rotation::hadamard(dims, seed)),
             CodeSpec::Binary => (uniform(1), Rotation::Identity),
             CodeSpec::Axes { bytes } => {

@@ -6,7 +6,7 @@ mod hadamard;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-pub(super) use batch::BatchRotation;
+pub(super) use batch::{BatchMatrix, BatchRotation};
 pub use dense::{DenseRotation, RotationScratch};
 use hadamard::{ROUNDS, transform};
 

@@ -57,6 +57,7 @@ fn open(dir: &Path, code: CodeSpec, tier: Tier) -> Arc<Index> {
         replace: false,
         keep_previous: 0,
         plain_codes: false,
+        embedding: None,
     };
     let rows = Rows::new(DType::F32, DIM, rows).unwrap();
     let input = Input::of(&rows);

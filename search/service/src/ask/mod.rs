@@ -2,6 +2,7 @@
 //! them. Knows no message of either.
 mod column;
 mod documents;
+mod embedding;
 mod fetch;
 mod filter;
 mod form;
@@ -16,6 +17,7 @@ use spandrel_engine::{Duplicates, SearchParams};
 
 pub(crate) use self::column::{AskColumn, column};
 pub(crate) use self::documents::offsets;
+pub(crate) use self::embedding::check_version;
 pub(crate) use self::fetch::AskFetch;
 pub(crate) use self::filter::{AskFilter, FilterForm, Written};
 pub(crate) use self::form::Form;
@@ -41,6 +43,8 @@ pub(crate) struct Ask {
     pub(crate) params: SearchParams,
     /// Which vectors may be answers; all if not given.
     pub(crate) filter: Option<Arc<AskFilter>>,
+    /// Version of the model that the queries come from, if that was said.
+    pub(crate) embedding_version: Option<String>,
     /// Names of the attributes that the answer carries; none for all that there are, not set where it carries none.
     pub(crate) attributes: Option<Arc<[String]>>,
     /// Whether the answer carries the vectors themselves, and what it took.

@@ -20,6 +20,8 @@ pub(crate) struct AskWithin {
     pub(crate) params: RangeParams,
     /// Which vectors may be answers; all if not given.
     pub(crate) filter: Option<Arc<AskFilter>>,
+    /// Version of the model that the query comes from, if that was said.
+    pub(crate) embedding_version: Option<String>,
 }
 
 /// What is to be said of all parts of an answer.

@@ -129,6 +129,7 @@ async fn answer(
             let (bytes, form) = (text.len(), FilterForm::Text(text));
             Arc::new(AskFilter { field: "filter", bytes, form })
         }),
+        embedding_version: None,
         attributes: None,
         with_vectors: false,
         with_work: true,

@@ -16,8 +16,8 @@ use super::ranging::Ranging;
 use super::searcher::Searcher;
 use crate::admission::{Admitted, Load};
 use crate::ask::{
-    Ask, AskColumn, AskFetch, AskWithin, Fetched, Form, Found, Queries, Target, check, column, lists_cap,
-    lowered, tell_cap,
+    Ask, AskColumn, AskFetch, AskWithin, Fetched, Form, Found, Queries, Target, check, check_version, column,
+    lists_cap, lowered, tell_cap,
 };
 use crate::call::Call;
 use crate::ledger::Room;
@@ -77,7 +77,8 @@ impl Searcher for Local {
     async fn within(&self, ask: AskWithin, call: Call<'_>) -> Result<Ranging, Refusal> {
         ask.check(&self.limits)?;
         let served = self.registry.get(&ask.index)?;
-        let AskWithin { target, mut params, filter, .. } = ask;
+        let AskWithin { target, mut params, filter, embedding_version, .. } = ask;
+        check_version(served.index(), "embedding_version", embedding_version.as_deref())?;
         QueryPlan::within(&params, served.index())?;
         let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
         let given = self.given(&served, target, Form::One, call).await?;
@@ -137,6 +138,7 @@ impl Local {
         ask: Ask,
         (leave, call): (Option<Admitted>, Call<'a>),
     ) -> Result<Found<'a>, Refusal> {
+        check_version(served.index(), "options.embedding_version", ask.embedding_version.as_deref())?;
         if matches!(ask.target, Target::Documents { .. }) {
             return self.documents(&served, ask, call).await;
         }

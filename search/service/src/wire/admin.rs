@@ -284,5 +284,12 @@ fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
         attributes: served.attributes.iter().map(attribute).collect(),
         column: index.column().map(|of| column(&of.name, index)),
         documents: index.documents().map(|documents| documents_of(documents.offsets())),
+        embedding_versions: index
+            .manifest()
+            .embedding
+            .iter()
+            .flat_map(|embedding| embedding.versions())
+            .map(str::to_owned)
+            .collect(),
     }
 }

@@ -53,8 +53,15 @@ fn ask(
     let compare_by = if column.is_some() { VectorsOf::Column } else { VectorsOf::Main };
     let params = SearchParams { compare_by, ..params(k, &options)? };
     let target = target(form.field(), vectors)?;
-    let v1::SearchOptions { with_vectors, with_attributes, with_work, explain, filter: of_options, .. } =
-        options;
+    let v1::SearchOptions {
+        with_vectors,
+        with_attributes,
+        with_work,
+        explain,
+        filter: of_options,
+        embedding_version,
+        ..
+    } = options;
     let filter = filter("options.filter", of_options)?;
     let (attributes, with_work) = (with_attributes.map(|of| of.names.into()), with_work || explain);
     Ok(Ask {
@@ -66,6 +73,7 @@ fn ask(
         form,
         params,
         filter,
+        embedding_version,
         attributes,
         with_vectors,
         with_work,
@@ -163,7 +171,16 @@ fn params(k: u32, options: &v1::SearchOptions) -> Result<SearchParams, Refusal> 
 
 /// One query for all within a radius.
 pub(super) fn within(request: v1::SearchRangeRequest) -> Result<AskWithin, Refusal> {
-    let v1::SearchRangeRequest { index, query, radius, completeness, max_results, max_bytes, .. } = request;
+    let v1::SearchRangeRequest {
+        index,
+        query,
+        radius,
+        completeness,
+        max_results,
+        max_bytes,
+        embedding_version,
+        ..
+    } = request;
     let filter = filter("filter", request.filter)?;
     let radius = radius.ok_or_else(|| Refusal::field("radius", "not set"))?;
     if max_bytes == Some(0) {
@@ -176,7 +193,7 @@ pub(super) fn within(request: v1::SearchRangeRequest) -> Result<AskWithin, Refus
         distances: distances("distances", request.distances)?,
         ..RangeParams::new(radius)
     };
-    Ok(AskWithin { index, target: target(Form::One.field(), query)?, params, filter })
+    Ok(AskWithin { index, target: target(Form::One.field(), query)?, params, filter, embedding_version })
 }
 
 /// Some of the vectors within a radius.

@@ -86,6 +86,9 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
     lines.extend(about.calibration.iter().flat_map(calibration_text).map(|line| ("promise", line)));
     lines.extend(about.column.iter().map(|of| ("column", column_text(of))));
     lines.extend(about.documents.iter().map(|of| ("documents", documents_text(of))));
+    if !about.embedding_versions.is_empty() {
+        lines.push(("embedding", format!("answers queries of {}", about.embedding_versions.join(", "))));
+    }
     lines.extend(about.attributes.iter().map(|of| ("attribute", attribute_text(of))));
     lines.extend(about.measured_recall.iter().map(|measured| ("recall", recall_text(measured))));
     lines.extend(about.quarantined.iter().map(|part| ("damaged", part.clone())));
@@ -110,6 +113,7 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
         "attributes": about.attributes.iter().map(attribute_json).collect::<Vec<_>>(),
         "column": about.column.as_ref().map(column_json),
         "documents": about.documents.as_ref().map(documents_json),
+        "embedding_versions": about.embedding_versions,
         "measured_recall": about.measured_recall.iter().map(recall_json).collect::<Vec<_>>(),
     });
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {

@@ -18,6 +18,7 @@ use self::output::Form;
 pub(super) use self::output::Output;
 use super::column::{ColumnFit, ColumnQueriesArgs};
 use super::documents::{Beside, QueryDocumentsArgs, params_of};
+use super::embedding::QueryEmbeddingArgs;
 use super::file_names::FileNames;
 use super::filter::{Compiler, FilterArgs, Searching};
 use super::input::InputArgs;
@@ -54,6 +55,9 @@ pub struct QueryArgs {
     /// The queries' documents.
     #[command(flatten)]
     pub documents: QueryDocumentsArgs,
+    /// Which version of a model the queries come from.
+    #[command(flatten)]
+    pub embedding: QueryEmbeddingArgs,
     /// Neighbours of each query.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub k: u32,
@@ -154,6 +158,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         }
         _ => unreachable!("several indexes are searched as one elsewhere"),
     };
+    args.embedding.check(&index)?;
     let queries = open_queries(Fit::of(&index), &args.input, &args.queries, session)?;
     let config = args.places.with_cache(EngineConfig {
         threads: args.threads.map_or_else(threads_default, usize::from),
@@ -296,6 +301,7 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
         input: args.input,
         column: &args.column,
         documents: &args.documents,
+        embedding: &args.embedding,
         duplicates: args.union.duplicates.unwrap_or_default(),
         k: args.k,
         params,

@@ -12,6 +12,7 @@ use super::load::{Load, Outcome};
 use super::{Remote, ServerArgs, told};
 use crate::commands::column::ColumnQueriesArgs;
 use crate::commands::documents::QueryDocumentsArgs;
+use crate::commands::embedding::QueryEmbeddingArgs;
 use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::measure::{check_truth, check_truth_of, filtered_recall};
@@ -30,6 +31,7 @@ pub(in crate::commands) struct Remotely<'a> {
     pub(in crate::commands) queries: &'a std::path::Path,
     pub(in crate::commands) column: &'a ColumnQueriesArgs,
     pub(in crate::commands) documents: &'a QueryDocumentsArgs,
+    pub(in crate::commands) embedding: &'a QueryEmbeddingArgs,
     pub(in crate::commands) input: InputArgs,
     pub(in crate::commands) truth: &'a Truth,
     pub(in crate::commands) k: u32,
@@ -96,7 +98,10 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
                     filters: Arc::clone(&filters),
                     first: 0,
                     // The work is asked for while warming up: it costs bytes, and does not change.
-                    options: options(params, what.distances, true),
+                    options: v1::SearchOptions {
+                        embedding_version: what.embedding.embedding_version.clone(),
+                        ..options(params, what.distances, true)
+                    },
                 };
                 let mut load = Load {
                     clients: clients.clone(),

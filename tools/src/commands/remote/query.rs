@@ -18,6 +18,7 @@ use super::patience::{Connection, Patience};
 use super::{Remote, Rpc, ServerArgs, told};
 use crate::commands::column::ColumnQueriesArgs;
 use crate::commands::documents::QueryDocumentsArgs;
+use crate::commands::embedding::QueryEmbeddingArgs;
 use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::neighbour_attributes::NeighbourAttributeArgs;
@@ -34,6 +35,7 @@ pub(in crate::commands) struct Query<'a> {
     pub(in crate::commands) input: InputArgs,
     pub(in crate::commands) column: &'a ColumnQueriesArgs,
     pub(in crate::commands) documents: &'a QueryDocumentsArgs,
+    pub(in crate::commands) embedding: &'a QueryEmbeddingArgs,
     /// What an id means that several indexes have.
     pub(in crate::commands) duplicates: Duplicates,
     pub(in crate::commands) k: u32,
@@ -118,6 +120,7 @@ pub(in crate::commands) fn ask(
                 options: v1::SearchOptions {
                     explain: query.explain,
                     with_attributes: with_attributes.clone(),
+                    embedding_version: query.embedding.embedding_version.clone(),
                     ..options(&query.params, query.distances, false)
                 },
             };

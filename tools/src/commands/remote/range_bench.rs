@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use spandrel_datasets::{RangeTruth, Rows};
 use spandrel_engine::RangeParams;
 use spandrel_index::VectorSource as _;
+use spandrel_proto::v1;
 use tokio::task::JoinSet;
 use tonic::Status;
 
@@ -14,6 +15,7 @@ use super::patience::{Connection, Patience};
 use super::within::{answer, request};
 use super::{Remote, ServerArgs, told};
 use crate::Session;
+use crate::commands::embedding::QueryEmbeddingArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
@@ -26,6 +28,7 @@ pub(in crate::commands) struct RangeRemotely<'a> {
     pub(in crate::commands) server: &'a ServerArgs,
     pub(in crate::commands) label: Option<String>,
     pub(in crate::commands) queries: &'a std::path::Path,
+    pub(in crate::commands) embedding: &'a QueryEmbeddingArgs,
     pub(in crate::commands) input: InputArgs,
     pub(in crate::commands) truth: &'a RangeTruth,
     pub(in crate::commands) in_flight: Vec<usize>,
@@ -39,6 +42,7 @@ struct Asking {
     remote: Arc<Remote>,
     queries: Arc<Rows>,
     params: RangeParams,
+    embedding_version: Option<String>,
 }
 
 /// Measures every point.
@@ -61,7 +65,8 @@ pub(in crate::commands) fn measure_within(
                 let phase = format!("asking within a radius, {in_flight} in flight on each connection");
                 meter.phase(&phase, "queries");
                 let (remote, queries) = (Arc::clone(&remote), Arc::clone(&queries));
-                let asking = Asking { remote, queries, params: params.clone() };
+                let embedding_version = what.embedding.embedding_version.clone();
+                let asking = Asking { remote, queries, params: params.clone(), embedding_version };
                 let outcome = closed(&clients, &asking, (in_flight, what.seconds), session)
                     .await
                     .map_err(told(&config.address))?;
@@ -105,7 +110,10 @@ async fn searches(connection: Connection, asking: Asking, dealer: Arc<Dealer>) -
     while let Some((numbers, first_pass)) = dealer.next() {
         let (first, begun) = (numbers.start, Instant::now());
         let row = &asking.queries.bytes()[first * row_bytes..][..row_bytes];
-        let request = request(&asking.remote, row, &asking.params);
+        let request = v1::SearchRangeRequest {
+            embedding_version: asking.embedding_version.clone(),
+            ..request(&asking.remote, row, &asking.params)
+        };
         let (found, _) = answer(&connection, asking.remote.metric, request).await?;
         let answers = if first_pass { vec![found] } else { Vec::new() };
         samples.push(Sample { first, latency: begun.elapsed(), answers, queries: 1 });

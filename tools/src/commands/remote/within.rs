@@ -41,8 +41,11 @@ pub(in crate::commands) fn ask_within(
                 [one] => Some(one),
                 all => all.get(number as usize), // CAST: usize is 64 bits here
             };
-            let request =
-                v1::SearchRangeRequest { filter: filter.cloned(), ..request(&remote, &row, params) };
+            let request = v1::SearchRangeRequest {
+                filter: filter.cloned(),
+                embedding_version: query.embedding.embedding_version.clone(),
+                ..request(&remote, &row, params)
+            };
             let answer = answer(&connection, remote.metric, request).await;
             if session.is_stopped() {
                 anyhow::bail!("stopped with {number} queries answered");

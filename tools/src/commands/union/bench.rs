@@ -26,6 +26,7 @@ pub(in crate::commands) fn bench(args: &BenchArgs, session: &Session) -> anyhow:
     let asked = Asked { compare_by, attributes: args.filter.is_filtered() };
     let union = Union::open(&args.index, &args.places, args.union, asked)?;
     let Some(first) = union.indexes.first() else { unreachable!("there are two indexes or more") };
+    union.indexes.iter().try_for_each(|index| args.embedding.check(index))?;
     union.refuse_documents(args.documents.query_documents.is_some())?;
     Union::refuse_flag(!args.min_head_score.is_empty(), "--min-head-score")?;
     Union::refuse_flag(args.attention.attention_mass, "--attention-mass")?;

@@ -51,6 +51,7 @@ fn open(dir: &Path, layout: Layout) -> Arc<Index> {
         replace: false,
         keep_previous: 0,
         plain_codes: false,
+        embedding: None,
     };
     let rows = random_rows(dtype, DIM, 9000, 1);
     let rows = Rows::new(dtype, DIM, rows).unwrap();
