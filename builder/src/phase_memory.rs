@@ -157,9 +157,15 @@ fn sample_bytes(params: &Params) -> u64 {
     queries + chunk + params.threads as u64 * scores_bytes() + params.vectors / 2 + 2 * key_bytes(params)
 }
 
+/// The longest list in mean ones, about.
+const LONGEST_LIST: f64 = 2.2;
+
 /// What coding takes beside the model, on all threads.
 fn coding(params: &Params) -> u64 {
-    (params.threads * params.code.coder_bytes(params.dim)) as u64 // CAST: widening
+    let mean = params.vectors as f64 * expected_copies(params) / params.lists as f64;
+    // CAST: rows of the longest list, and widening
+    let rows = (LONGEST_LIST * mean) as usize * params.code.coder_row_bytes(params.dim);
+    (params.threads * (params.code.coder_bytes(params.dim) + rows)) as u64
 }
 
 /// Sorting the rows of a column: their positions, a chunk and a group in memory; and buffers at their smallest.

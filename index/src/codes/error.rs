@@ -23,6 +23,16 @@ pub enum TrainError {
         /// Dimensions given.
         dim: usize,
     },
+    /// Learning a code for so many dimensions takes too long.
+    #[error("bits:{bits}xU trained for {dim} dimensions, at most {most} dimensions are: give --binariser")]
+    TrainedDim {
+        /// Bits asked for.
+        bits: u32,
+        /// Dimensions given.
+        dim: usize,
+        /// Most dimensions that a code is trained for.
+        most: usize,
+    },
     /// Learning a code of many bits from a sample takes too long.
     #[error(
         "bits:{bits}xU trained for {dim} dimensions, at most {most} bits are: give --binariser, or take fewer"

@@ -27,6 +27,9 @@ impl CodeSpec {
             CodeSpec::Products { quantisers, .. } if quantisers as usize > dim => {
                 Err(TrainError::Quantisers { quantisers, dim })
             }
+            CodeSpec::Recurrent { bits, .. } if dim > AXES_DIM_MAX => {
+                Err(TrainError::TrainedDim { bits, dim, most: AXES_DIM_MAX })
+            }
             CodeSpec::Recurrent { bits, .. } if bits as usize > trained_bits_max(dim) => {
                 Err(TrainError::TrainedBits { bits, dim, most: trained_bits_max(dim) })
             }
@@ -97,6 +100,15 @@ impl CodeSpec {
         }
     }
 
+    /// Bytes of memory that each vector of a list takes while the list is coded, beyond what codes of as many bits as elements take.
+    pub fn coder_row_bytes(self, dim: usize) -> usize {
+        match self {
+            // Rotated, projected anew, and their numbers as bytes and in two forms.
+            CodeSpec::Recurrent { bits, .. } => 17 * bits as usize + 8 * dim,
+            _ => 0,
+        }
+    }
+
     /// Bytes of memory that training takes beyond the residuals and a copy of them.
     pub fn training_bytes(self, dim: usize, residuals: usize) -> usize {
         match self {
@@ -117,7 +129,8 @@ impl CodeSpec {
     pub fn given_bytes(self, dim: usize) -> usize {
         match self {
             CodeSpec::Recurrent { bits, .. } => {
-                self.model_bytes(dim) + self.coder_bytes(dim) + 2 * 8 * bits as usize * dim
+                let coder = self.coder_bytes(dim) + MEASURED_ROWS * self.coder_row_bytes(dim);
+                self.model_bytes(dim) + coder + 2 * 8 * bits as usize * dim
             }
             _ => 0,
         }

@@ -10,6 +10,9 @@ const VERSION_BYTES_MAX: usize = 64;
 /// Versions beside its own that an index lists, at most.
 const COMPATIBLE_MAX: usize = 64;
 
+/// Versions that an error lists at most: it travels in the headers of an answer.
+const LISTED_MAX: usize = 8;
+
 /// The version of the model that vectors were made by, and those whose queries may be compared with them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,7 +39,10 @@ fn expected(listed: &[String]) -> String {
         [] => {
             "none: the index names no version of its vectors (build it with --embedding-version)".to_owned()
         }
-        listed => listed.join(", "),
+        listed if listed.len() <= LISTED_MAX => listed.join(", "),
+        listed => {
+            format!("{} or one of {} more", listed[..LISTED_MAX].join(", "), listed.len() - LISTED_MAX)
+        }
     }
 }
 
@@ -126,6 +132,12 @@ mod tests {
         }
         let refused = answers(Some(&both), Some("3")).unwrap_err();
         assert_eq!(refused.to_string(), "embedding version \"3\", expected 2, 1");
+        let many: Vec<String> = (0..64).map(|at| format!("{at:064}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let refused = answers(Some(&entry("a", &many)), Some("b")).unwrap_err().to_string();
+        assert!(refused.ends_with(" or one of 57 more") && refused.len() < 700, "{refused}");
+        let nine = answers(Some(&entry("a", &many[..8])), Some("b")).unwrap_err().to_string();
+        assert!(nine.ends_with(" or one of 1 more"), "{nine}");
         assert_eq!(answers(None, None), Ok(()));
         let refused = answers(None, Some("1")).unwrap_err();
         assert!(refused.listed.is_empty() && refused.to_string().contains("names no version"));

@@ -103,6 +103,7 @@ fn several_indexes_must_all_list_a_version() {
         client.search(request(Some("1"), &["both"])).await.unwrap();
         let status = client.search(request(Some("1"), &["both", "none"])).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert!(status.message().contains("index none: embedding version"), "{status}");
         assert!(status.message().contains("the index names no version"), "{status}");
     });
 }

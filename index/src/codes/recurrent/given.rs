@@ -4,7 +4,7 @@ use super::shape::RecurrentShape;
 use crate::codes::CodeSpec;
 use crate::codes::frame::Centre;
 use crate::codes::rotation::{DenseRotation, Rotation};
-use crate::{ArraySource, ArraySourceError};
+use crate::{ArraySource, ArraySourceError, NORM_SQUARED_MAX};
 
 /// What the point that vectors are measured from is called.
 const CENTRE: &str = "center";
@@ -12,6 +12,8 @@ const CENTRE: &str = "center";
 const LARGEST: f64 = 1e30;
 /// A matrix has a number of this size or more.
 const SMALLEST: f64 = 1e-30;
+/// A row of `W0` is no shorter than this share of the longest: shorter ones would be a few steps of the matrix as it is kept.
+const SHORTEST: f64 = 1.0 / 256.0;
 
 /// Matrices that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +78,38 @@ pub enum BinariserError {
         name: String,
         /// The array.
         array: String,
+    },
+    /// A row of zeros: its bit would not depend on the vector.
+    #[error("{name}: array {array} with a row {row} of zeros, expected numbers of 1e-30 or more")]
+    ZeroRow {
+        /// The source.
+        name: String,
+        /// The array.
+        array: String,
+        /// The row.
+        row: usize,
+    },
+    /// A row that is too short beside others.
+    #[error(
+        "{name}: array {array} with a row {row} of {share:.0e} of the length of the longest, expected 1/256 of it or more"
+    )]
+    ShortRow {
+        /// The source.
+        name: String,
+        /// The array.
+        array: String,
+        /// The row.
+        row: usize,
+        /// Its length, as a share of that of the longest.
+        share: f64,
+    },
+    /// A point that no vector may lie as far out as.
+    #[error("{name}: array {CENTRE} of length {length:.1e}, expected at most {:.1e}", NORM_SQUARED_MAX.sqrt())]
+    CentreLength {
+        /// The source.
+        name: String,
+        /// Its length.
+        length: f64,
     },
     /// An array could not be read.
     #[error(transparent)]
@@ -151,8 +185,10 @@ impl<'a> Binariser<'a> {
     /// # Errors
     /// [`BinariserError`].
     pub fn check_values(&self) -> Result<(), BinariserError> {
-        let mut wanted = self.wanted().into_iter().filter(|want| self.has(&want.name));
-        wanted.try_for_each(|want| self.read(&want.name).map(|_| ()))
+        let RecurrentShape { codes, .. } = self.shape;
+        self.centre()?;
+        (0..codes).try_for_each(|at| self.projection(at).map(|_| ()))?;
+        (1..codes).try_for_each(|at| self.read(&reconstruction(at - 1)).map(|_| ()))
     }
 
     /// The point that vectors are measured from.
@@ -163,7 +199,12 @@ impl<'a> Binariser<'a> {
         if !self.has(CENTRE) {
             return Ok(vec![0.0; self.dim]);
         }
-        Ok(self.read(CENTRE)?.into_iter().map(|x| x as f32).collect()) // CAST: rounds
+        let centre = self.read(CENTRE)?;
+        let length = length_of(&centre);
+        if length * length > NORM_SQUARED_MAX {
+            return Err(BinariserError::CentreLength { name: self.source.name(), length });
+        }
+        Ok(centre.into_iter().map(|x| x as f32).collect()) // CAST: rounds
     }
 
     fn has(&self, name: &str) -> bool {
@@ -182,8 +223,27 @@ impl<'a> Binariser<'a> {
         Ok(values)
     }
 
-    fn matrix(&self, array: &str, columns: usize) -> Result<Rotation, BinariserError> {
-        Ok(Rotation::Dense(DenseRotation::scaled(&self.read(array)?, columns)))
+    /// `W_t`, of which no product is wanted but in proportion: all rows of one length where signs alone are, and else the longest of
+    /// length 1.
+    fn projection(&self, at: usize) -> Result<Rotation, BinariserError> {
+        let array = projection(at);
+        let mut values = self.read(&array)?;
+        let longest = values.chunks_exact(self.dim).map(length_of).fold(0.0, f64::max);
+        for (row, values) in values.chunks_exact_mut(self.dim).enumerate() {
+            let length = length_of(values);
+            if length < SMALLEST {
+                return Err(BinariserError::ZeroRow { name: self.source.name(), array, row });
+            }
+            let share = length / longest;
+            if at == 0 && share < SHORTEST {
+                return Err(BinariserError::ShortRow { name: self.source.name(), array, row, share });
+            }
+            let unit = if at == 0 { longest } else { length };
+            values.iter_mut().for_each(|x| *x /= unit);
+        }
+        let mut matrix = DenseRotation::scaled(&values, self.dim);
+        matrix.set_scale(1.0);
+        Ok(Rotation::Dense(matrix))
     }
 }
 
@@ -195,10 +255,12 @@ impl RecurrentModel {
         sample: &[f32],
     ) -> Result<RecurrentModel, BinariserError> {
         let RecurrentShape { bits, codes, is_symmetric } = of.shape;
-        let projections =
-            (0..codes).map(|at| of.matrix(&projection(at), of.dim)).collect::<Result<_, _>>()?;
-        let reconstructions =
-            (1..codes).map(|at| of.matrix(&reconstruction(at - 1), bits)).collect::<Result<_, _>>()?;
+        let projections = (0..codes).map(|at| of.projection(at)).collect::<Result<_, _>>()?;
+        let back = |at: usize| {
+            let values = of.read(&reconstruction(at - 1))?;
+            Ok(Rotation::Dense(DenseRotation::scaled(&values, bits)))
+        };
+        let reconstructions = (1..codes).map(back).collect::<Result<_, BinariserError>>()?;
         let mut model = RecurrentModel {
             dim: of.dim,
             layout: RecurrentModel::layout_of(bits, codes),
@@ -213,6 +275,10 @@ impl RecurrentModel {
         model.measure(sample);
         Ok(model)
     }
+}
+
+fn length_of(row: &[f64]) -> f64 {
+    row.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
 fn projection(at: usize) -> String {

@@ -137,6 +137,35 @@ fn codes_are_those_of_the_recurrence() {
     }
 }
 
+/// Of `W1` on signs alone are used, and of `W0` what rows are to one another.
+#[test]
+fn codes_do_not_depend_on_how_long_rows_are() {
+    let rows: Vec<f32> = (0..8 * DIM).map(|at| (at as f32 * 1.7).sin()).collect();
+    let estimates = |arrays: &Arrays, symmetric: bool| {
+        let binariser = Binariser::new(arrays, spec(2, symmetric), DIM).unwrap();
+        let model = CodeModel::given(&binariser, binariser.centre().unwrap(), &rows).unwrap();
+        let (mut blocks, mut query) = (CodeBlocks::default(), CodeQuery::default());
+        Encoder::new(&model).encode(&rows, &[0.0; DIM], &mut blocks);
+        query.prepare(&model, &rows[..DIM], &[0.0; DIM]);
+        let (terms, mut estimates) = (query.terms(4.0), [0.0_f32; 16]);
+        model.scan(&Default::default(), &query, blocks.all(), terms, &mut estimates);
+        estimates[..8].to_vec()
+    };
+    for symmetric in [false, true] {
+        let plain = estimates(&Arrays::of(2, 5), symmetric);
+        for (all, each) in [(1e20, 1e-9), (1e-25, 1e6), (1.0, 1e-6)] {
+            let mut arrays = Arrays::of(2, 5);
+            let (first, second) = (arrays.at("W0"), arrays.at("W1"));
+            arrays.values[first].iter_mut().for_each(|x| *x *= all);
+            let rows = arrays.values[second].chunks_exact_mut(DIM);
+            rows.step_by(2).for_each(|row| row.iter_mut().for_each(|x| *x *= each));
+            for (a, b) in plain.iter().zip(estimates(&arrays, symmetric)) {
+                assert!((a - b).abs() < 1e-3 * (1.0 + a.abs()), "{symmetric} {all} {each}: {a} {b}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_vector_estimates_itself() {
     let arrays = Arrays::of(2, 5);
@@ -150,9 +179,9 @@ fn a_vector_estimates_itself() {
         let (terms, mut estimates) = (query.terms(4.0), [0.0; 16]);
         model.scan(&Default::default(), &query, blocks.all(), terms, &mut estimates);
         let length = terms.base;
-        // The product of a code with itself is larger than that with what it stands for.
-        let least = if symmetric { f32::MIN } else { -0.01 * length };
-        assert!((least..0.01 * length).contains(&estimates[0]), "{symmetric}: {estimates:?}");
+        // The product of two codes is larger by one over the square of their cosine with what they stand for.
+        let least = if symmetric { -4.0 * length } else { -0.01 * length };
+        assert!((least..0.01 * length).contains(&estimates[0]), "{symmetric}: {} of {length}", estimates[0]);
     }
 }
 
@@ -198,6 +227,18 @@ fn matrices_that_do_not_fit_are_refused() {
         });
         assert!(matches!(zeros, BinariserError::Zeros { array, .. } if array == name));
     }
+    let row = |name: &'static str, row: usize, factor: f64| {
+        move |arrays: &mut Arrays| {
+            let at = arrays.at(name);
+            arrays.values[at][row * DIM..][..DIM].iter_mut().for_each(|x| *x *= factor);
+        }
+    };
+    let zeros = refused(&row("W1", 3, 0.0));
+    assert!(matches!(&zeros, BinariserError::ZeroRow { array, row: 3, .. } if array == "W1"), "{zeros}");
+    let short = refused(&row("W0", 2, 1e-6));
+    assert!(matches!(&short, BinariserError::ShortRow { array, row: 2, .. } if array == "W0"), "{short}");
+    let far = refused(&set("center", 0, 1e25));
+    assert!(matches!(far, BinariserError::CentreLength { length, .. } if length >= 1e25), "{far}");
     assert!(matches!(refused(&set("center", 0, f64::NAN)), BinariserError::Value { .. }));
     let extra = refused(&|arrays| arrays.push("W2", &[BITS, DIM], vec![1.0; BITS * DIM]));
     assert!(matches!(extra, BinariserError::Extra { array, .. } if array == "W2"));

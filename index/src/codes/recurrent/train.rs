@@ -21,13 +21,9 @@ const KEPT: f64 = 1e-3;
 /// Most bits of a trained code, as a multiple of the dimensions.
 const EXPANSION_MAX: usize = 4;
 
-/// The most bits of a code that is trained for vectors of `dim` elements; none where there are too many of these.
+/// The most bits of a code that is trained for vectors of `dim` elements.
 pub(in crate::codes) fn trained_bits_max(dim: usize) -> usize {
-    if dim > AXES_DIM_MAX {
-        0
-    } else {
-        (EXPANSION_MAX * dim.next_multiple_of(32)).min(EXPANSION_MAX * AXES_DIM_MAX)
-    }
+    (EXPANSION_MAX * dim.next_multiple_of(32)).min(EXPANSION_MAX * AXES_DIM_MAX)
 }
 
 impl RecurrentModel {

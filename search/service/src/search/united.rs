@@ -72,6 +72,11 @@ impl Local {
     fn check_each(&self, ask: &Ask, served: &[Arc<Served>]) -> Result<(), Refusal> {
         for served in served {
             check(&ask.params, served.index(), &self.limits)?;
+            let version = ask.embedding_version.as_deref();
+            let answers = served.index().manifest().answers_version(version);
+            answers.map_err(|error| {
+                Refusal::field("options.embedding_version", format!("index {}: {error}", served.config.name))
+            })?;
             if let Some(AskColumn { name, .. }) = &ask.column {
                 named_column(name, served)?;
             }
