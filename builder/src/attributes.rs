@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use spandrel_filter::{AttributeType, Cell};
 use spandrel_index::AttributeSource;
 
-use crate::{Attributes, BuildError};
+use crate::{Attributes, BuildError, Input};
 
 /// Rows that sizes are estimated from.
 const SAMPLE_ROWS: u64 = 4096;
@@ -56,16 +56,15 @@ pub(crate) struct AttributeBytes {
 
 impl AttributeParams {
     /// Those of an input; reads its first rows.
-    pub(crate) fn of(
-        attributes: Option<Attributes<'_>>,
-        vectors: u64,
-    ) -> Result<Vec<AttributeParams>, BuildError> {
-        let Some(Attributes { source, resident, .. }) = attributes else { return Ok(Vec::new()) };
+    pub(crate) fn of(input: Input<'_>) -> Result<Vec<AttributeParams>, BuildError> {
+        let Some(Attributes { source, resident, .. }) = input.attributes else { return Ok(Vec::new()) };
         let refused = |parameter, found: String, expected: String| {
             Err(BuildError::Parameter { parameter, found, expected })
         };
-        if source.len() != vectors {
-            let (found, expected) = (source.len().to_string(), format!("{vectors}, one for each vector"));
+        let items = input.items();
+        if source.len() != items {
+            let of = if input.documents.is_some() { "document" } else { "vector" };
+            let (found, expected) = (source.len().to_string(), format!("{items}, one for each {of}"));
             return refused("--attributes: number of rows", found, expected);
         }
         let all = source.schema().attributes();
@@ -73,7 +72,7 @@ impl AttributeParams {
             let names: Vec<&str> = all.iter().map(|attribute| attribute.name.as_str()).collect();
             return refused("--resident-attribute", unknown.clone(), format!("one of {}", names.join(", ")));
         }
-        let samples = sample(source, vectors)?;
+        let samples = sample(source, items)?;
         let params = |(attribute, sample): (&spandrel_filter::Attribute, Sample)| AttributeParams {
             name: attribute.name.clone(),
             kind: attribute.kind,

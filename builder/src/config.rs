@@ -118,9 +118,10 @@ impl Params {
         let source = input.vectors;
         let vectors = source.len();
         if let Some(ids) = input.ids
-            && ids.len() != vectors
+            && ids.len() != input.items()
         {
-            let expected = format!("{vectors}, one for each vector");
+            let of = if input.documents.is_some() { "document" } else { "vector" };
+            let expected = format!("{}, one for each {of}", input.items());
             return Err(BuildError::Parameter {
                 parameter: "--ids: number of ids",
                 found: ids.len().to_string(),
@@ -168,7 +169,7 @@ impl Params {
         if column.is_some() && config.code == CodeSpec::Full {
             return wrong("--code", config.code.to_string(), "another code with --column: lists hold codes");
         }
-        let attributes = AttributeParams::of(input.attributes, vectors)?;
+        let attributes = AttributeParams::of(input)?;
         let partition = PartitionParams::of(input.attributes, &attributes, vectors)?;
         Ok(Params {
             metric: config.metric,
@@ -187,7 +188,7 @@ impl Params {
             memory_bytes: config.memory_bytes,
             threads: config.threads,
             seed: config.seed,
-            own_ids: input.ids.is_some(),
+            own_ids: input.row_ids().is_some(),
             query_sample: QuerySampleParams::of(input, partition.is_some())?
                 .map(|sample| QuerySampleParams { codes: config.makes_codes(source.dim()), ..sample }),
             partition,
@@ -228,6 +229,7 @@ impl Params {
         }
         if let Some(documents) = &self.documents {
             fingerprint.push(("--documents", documents.offsets_hash.clone()));
+            fingerprint.extend(documents.ids_hash.clone().map(|hash| ("--ids", hash)));
         }
         if let Some(sample) = self.query_sample {
             fingerprint.push(("--query-sample", sample.text()));
@@ -236,6 +238,11 @@ impl Params {
             fingerprint.push(("--embedding-version", embedding::text(self.embedding.as_ref())));
         }
         fingerprint
+    }
+
+    /// Number of what attributes are of: documents where there are some, or vectors.
+    pub(crate) fn items(&self) -> u64 {
+        self.documents.as_ref().map_or(self.vectors, |documents| documents.count)
     }
 
     /// Whether the vectors that are searched are kept.

@@ -65,8 +65,8 @@ pub enum BuildError {
     /// Attributes could not be read, or are none that an index takes; the message names the file and the place.
     #[error(transparent)]
     Attributes(#[from] AttributeSourceError),
-    /// Two vectors have one id.
-    #[error("id {id} is given to more than one vector; ids must differ")]
+    /// Two vectors, or two documents, have one id.
+    #[error("id {id} is given more than once; ids must differ")]
     DuplicateId {
         /// The id.
         id: u64,

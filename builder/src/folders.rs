@@ -50,6 +50,8 @@ impl Asked<'_> {
         }
         if self.params.documents.is_none() {
             fingerprint.push(("--documents", "none".to_owned()));
+        } else if self.input.document_ids().is_none() {
+            fingerprint.push(("--ids", "none".to_owned()));
         }
         if self.params.query_sample.is_none() {
             fingerprint.push(("--query-sample", "none".to_owned()));
@@ -57,7 +59,7 @@ impl Asked<'_> {
         if self.params.embedding.is_none() {
             fingerprint.push(("--embedding-version", embedding::text(None)));
         }
-        fingerprint.push(("input", stages::glance(self.input.vectors, self.input.ids)?));
+        fingerprint.push(("input", stages::glance(self.input.vectors, self.input.row_ids())?));
         if let Some(attributes) = self.input.attributes {
             fingerprint.push(("content of attributes", stages::glance_attributes(attributes.source)?));
         }

@@ -111,7 +111,7 @@ impl PhaseMemory {
         let (gather, run_bytes, attributes) = match params.attributes.len() as u64 {
             0 => (0, 0, 0),
             // Besides a buffer, and sorted positions.
-            _ => (positions_bytes(vectors) + (1 << 20), RUN_BYTES_MIN, attribute_bytes(params)),
+            _ => (positions_bytes(params.items()) + (1 << 20), RUN_BYTES_MIN, attribute_bytes(params)),
         };
         let (column, column_buffers) = column_bytes(params);
         let others = check.max(write).max(trained).max(graph).max(ids).max(attributes + keys);
@@ -176,6 +176,7 @@ fn column_bytes(params: &Params) -> (u64, u64) {
         let chunk = CHUNK_BYTES.max(column.row_bytes()) as u64; // CAST: widening
         let hashes = 48 * params.vectors * column.row_bytes() as u64 / CHUNK_BYTES as u64; // CAST: widening
         let numbers = positions_bytes(params.vectors) + 4 * params.vectors + 4 * documents.count;
+        let numbers = numbers + documents.ids_bytes();
         return (numbers.max(chunk + hashes) + (2 << 20), 0);
     }
     // CAST: widening, here and below
@@ -219,9 +220,9 @@ pub(crate) fn key_bytes(params: &Params) -> u64 {
 /// Writing an attribute: a buffer of each of its runs, bits of positions, and numbers of values sorted by position.
 fn attribute_bytes(params: &Params) -> u64 {
     let scratch =
-        params.attributes.iter().map(|attribute| attribute.bytes(params.vectors).scratch).sum::<u64>();
+        params.attributes.iter().map(|attribute| attribute.bytes(params.items()).scratch).sum::<u64>();
     let runs = 1 + 2 * scratch / RUN_BYTES_MIN;
-    runs * RUN_MEMORY + params.vectors / 2 + sorting_bytes(params.vectors)
+    runs * RUN_MEMORY + params.items() / 2 + sorting_bytes(params.items())
 }
 
 /// The sample that tells how vectors are spread.

@@ -124,7 +124,7 @@ impl Plan {
         let attributes: Vec<(PlannedAttribute, u64)> = params
             .attributes
             .iter()
-            .map(|attribute| PlannedAttribute::of(attribute, params.vectors))
+            .map(|attribute| PlannedAttribute::of(attribute, params.items()))
             .collect();
         let sum = |bytes: fn(&PlannedAttribute) -> u64| attributes.iter().map(|(a, _)| bytes(a)).sum::<u64>();
         let attribute_scratch: u64 = attributes.iter().map(|(_, scratch)| scratch).sum();

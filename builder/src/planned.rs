@@ -1,6 +1,6 @@
 //! What attributes, and an order by one of them, are expected to take: as the first rows say.
 use spandrel_filter::AttributeType;
-use spandrel_index::format::{BODY_AT, IdBytes, PageLayout, documents_bytes};
+use spandrel_index::format::{BODY_AT, IdBytes, PageLayout};
 
 use crate::attributes::AttributeParams;
 use crate::config::Params;
@@ -65,8 +65,11 @@ impl PlannedDocuments {
     pub(crate) fn of(params: &Params, id_bytes: IdBytes) -> Option<PlannedDocuments> {
         let (documents, column) = params.documents.as_ref().zip(params.column.as_ref())?;
         let pages = PageLayout::new(column.row_bytes(), column.metric, id_bytes);
-        let search_memory = documents_bytes(documents.count, params.vectors);
-        let index_bytes = pages.body_bytes(params.vectors) + search_memory + 2 * BODY_AT;
+        let section = documents.entry().body_bytes(params.vectors);
+        let index_bytes = pages.body_bytes(params.vectors) + section + 2 * BODY_AT;
+        // Ids are found by their order.
+        let sorted = if documents.ids_hash.is_some() { 4 * documents.count } else { 0 };
+        let search_memory = section + sorted;
         Some(PlannedDocuments { count: documents.count, index_bytes, search_memory })
     }
 }

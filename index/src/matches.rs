@@ -3,18 +3,20 @@
 //! A position is a place in list order, so that a list is a range of positions, and how many of its vectors match is a count of
 //! bits.
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::segment_matches::{SegmentMatches, words_of};
 use crate::{Index, Location};
 
 const WORD: u32 = u64::BITS;
 
-/// Which vectors of an index match: of each segment, some of its positions.
+/// Which vectors of an index match: of each segment, some of its positions. In an index of documents these are numbers of documents.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Matches {
     segments: Vec<SegmentMatches>,
     count: u64,
     blocks: u64,
+    tokens: Option<Arc<Matches>>,
 }
 
 impl Matches {
@@ -22,7 +24,17 @@ impl Matches {
     pub fn new(segments: Vec<SegmentMatches>) -> Matches {
         let count = segments.iter().map(SegmentMatches::count).sum();
         let blocks = segments.iter().map(SegmentMatches::blocks).sum();
-        Matches { segments, count, blocks }
+        Matches { segments, count, blocks, tokens: None }
+    }
+
+    /// Documents that match, with the positions of their tokens.
+    pub(crate) fn with_tokens(self, tokens: SegmentMatches) -> Matches {
+        Matches { tokens: Some(Arc::new(Matches::new(vec![tokens]))), ..self }
+    }
+
+    /// Where documents match: the positions of their tokens in the lists.
+    pub fn tokens(&self) -> Option<&Arc<Matches>> {
+        self.tokens.as_ref()
     }
 
     /// Those vectors of an index of which `is_match` says so; it is asked for each, in order.
@@ -79,7 +91,8 @@ impl Matches {
 
     /// Memory that they take.
     pub fn memory_bytes(&self) -> usize {
-        self.segments.iter().map(SegmentMatches::memory_bytes).sum()
+        let tokens = self.tokens.as_ref().map_or(0, |tokens| tokens.memory_bytes());
+        self.segments.iter().map(SegmentMatches::memory_bytes).sum::<usize>() + tokens
     }
 }
 

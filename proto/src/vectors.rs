@@ -29,10 +29,12 @@ impl Vectors {
         Vectors { dim, form: Some(Form::Documents(Documents { offsets, tokens })) }
     }
 
-    /// The bytes of vectors in the form that answers have; none of another form.
+    /// The bytes of vectors in the forms that answers have; none of another form. Those of documents lie back to back, as their offsets
+    /// say.
     pub fn raw_data(&self) -> Bytes {
         match &self.form {
             Some(Form::Raw(raw)) => raw.data.clone(),
+            Some(Form::Documents(Documents { tokens: Some(Tokens::Raw(raw)), .. })) => raw.data.clone(),
             _ => Bytes::new(),
         }
     }

@@ -178,7 +178,9 @@ impl AttributeSource for CellRows {
     }
 }
 
-struct Ids<'a>(&'a [u64]);
+/// Ids in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Ids<'a>(pub &'a [u64]);
 
 impl IdSource for Ids<'_> {
     fn len(&self) -> u64 {

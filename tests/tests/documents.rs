@@ -1,4 +1,9 @@
 //! Documents of many vectors: built, searched by their tokens, compared by MaxSim.
+mod fetched;
+mod filters;
+mod ids;
+mod set;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -6,10 +11,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use spandrel_builder::testing::{Moment, StopAt};
-use spandrel_builder::{BuildConfig, BuildError, BuildReport, Caller, Column, Input, Silent, build_for};
-use spandrel_datasets::{DocumentTruthParams, Documents, Rows, Truth, Watch, compute_document_truth};
+use spandrel_builder::{BuildConfig, BuildError, Caller, Column, Input, Silent, build_for};
+use spandrel_datasets::Truth;
 use spandrel_engine::{
-    Answer, DamagedPart, DocumentParams, DocumentRequest, Engine, Limit, Lookup, ParamsError, SearchError,
+    Answer, DamagedPart, DocumentParams, DocumentRequest, Limit, Lookup, ParamsError, SearchError,
     SearchParams,
 };
 use spandrel_index::codes::CodeSpec;
@@ -17,66 +22,10 @@ use spandrel_index::documents::DocumentOffsets;
 use spandrel_index::format::{CURRENT, Current, Manifest, VectorsOf, current, manifest_name};
 use spandrel_index::{DType, Index, Metric, Tier, VerifyError};
 use spandrel_io::FolderStore;
-use spandrel_tests::{clustered, coded};
+use spandrel_tests::CellRows;
 
+use self::set::{DIM, Set, all, config, search, set};
 use crate::support::{TIERS, assert_same, identity, open_engine, open_engine_with, verify_index};
-
-const DIM: usize = 12;
-const CODE: CodeSpec = CodeSpec::RaBitQ { bits: 4 };
-
-/// Tokens, and which of them are one document.
-#[derive(Clone)]
-struct Set {
-    rows: Rows,
-    offsets: DocumentOffsets,
-}
-
-/// `count` documents of 1 to 40 tokens each, one of 300.
-fn set(dtype: DType, count: u64, seed: u64) -> Set {
-    let mut offsets = vec![0];
-    for document in 0..count {
-        let tokens = if document == 5 { 300 } else { 1 + (document * 7919 + seed) % 40 };
-        offsets.push(offsets[document as usize] + tokens);
-    }
-    let rows = offsets[count as usize];
-    let offsets = DocumentOffsets::new(&offsets, rows).unwrap();
-    Set { rows: clustered(dtype, DIM, rows as usize, seed), offsets }
-}
-
-fn config(out: &Path) -> BuildConfig {
-    coded(Metric::InnerProduct, CODE, Tier::Memory, out)
-}
-
-impl Set {
-    fn input(&self) -> Input<'_> {
-        Input { documents: Some(&self.offsets), ..Input::of(&self.rows) }
-    }
-
-    fn build_for(&self, config: &BuildConfig, caller: Caller<'_>) -> Result<BuildReport, BuildError> {
-        build_for(self.input(), config, caller)
-    }
-
-    fn build(&self, config: &BuildConfig) -> Result<BuildReport, BuildError> {
-        let stop = AtomicBool::new(false);
-        let caller = Caller { progress: &Silent, stop: &stop, calibrate: Some(&spandrel_tests::CALIBRATOR) };
-        self.build_for(config, caller)
-    }
-
-    fn truth(&self, queries: &Set, k: usize) -> Truth {
-        let base = Documents { tokens: &self.rows, offsets: &self.offsets };
-        let queries = Documents { tokens: &queries.rows, offsets: &queries.offsets };
-        compute_document_truth(base, queries, DocumentTruthParams { k, threads: 1 }, Watch::none()).unwrap()
-    }
-}
-
-fn search(engine: &Engine, queries: &Set, params: &DocumentParams) -> Result<Vec<Answer>, SearchError> {
-    engine.search_documents(queries.rows.bytes(), &queries.offsets, params, &Arc::new(AtomicBool::new(false)))
-}
-
-/// A search that compares every document.
-fn all(k: usize) -> DocumentParams {
-    DocumentParams { rerank: Some(u32::MAX), ..DocumentParams::new(k) }
-}
 
 fn assert_truth(answers: &[Answer], truth: &Truth, what: &str) {
     assert_eq!(answers.len(), truth.queries);
@@ -153,7 +102,7 @@ fn few_documents_are_compared_by_what_tokens_find() {
     let row_bytes = DIM;
     let tokens = queries.rows.bytes()[one.start as usize * row_bytes..one.end as usize * row_bytes].to_vec();
     let (sender, receiver) = std::sync::mpsc::channel();
-    let request = DocumentRequest { tokens: tokens.into(), params, deadline: None, stop: None };
+    let request = DocumentRequest { tokens: tokens.into(), params, filter: None, deadline: None, stop: None };
     engine.submit_document(request, move |answer| sender.send(answer).unwrap()).unwrap();
     let alone = receiver.recv().unwrap().unwrap();
     assert_eq!((&alone.neighbours, alone.work), (&answers[7].neighbours, answers[7].work));
@@ -178,7 +127,8 @@ fn limits_and_deadlines_hold() {
     }
     let (sender, receiver) = std::sync::mpsc::channel();
     let tokens = queries.rows.bytes()[..DIM].to_vec().into();
-    let request = DocumentRequest { tokens, params: all(3), deadline: Some(Instant::now()), stop: None };
+    let (params, deadline) = (all(3), Some(Instant::now()));
+    let request = DocumentRequest { tokens, params, filter: None, deadline, stop: None };
     engine.submit_document(request, move |answer| sender.send(answer).unwrap()).unwrap();
     let late = receiver.recv().unwrap();
     assert!(matches!(late, Err(SearchError::Deadline { answered: 0, queries: 1 })), "{late:?}");
@@ -249,7 +199,8 @@ fn documents_that_do_not_fit_are_refused_before_any_work() {
 #[test]
 fn the_bytes_of_documents_depend_on_the_input_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let base = set(DType::I8, 90, 3);
+    let ids: Vec<u64> = (0..90).map(|document| (document * 7919 % 1009) << 33).collect();
+    let base = Set { ids: Some(ids), attributes: Some(CellRows::random(90, 3)), ..set(DType::I8, 90, 3) };
     let whole = config(&dir.path().join("whole"));
     base.build(&whole).unwrap();
     let expected = identity(&whole.out);
@@ -289,6 +240,12 @@ fn the_bytes_of_documents_depend_on_the_input_alone() {
     let begun = BuildConfig { resume: true, ..begun };
     let error = other.build(&begun).unwrap_err();
     assert!(matches!(error, BuildError::Resume { parameter: "--documents", .. }), "{error}");
+    let mut other_ids = base.clone();
+    other_ids.ids.as_mut().unwrap().swap(3, 4);
+    for of in [other_ids, Set { ids: None, ..base.clone() }] {
+        let error = of.build(&begun).unwrap_err();
+        assert!(matches!(error, BuildError::Resume { parameter: "--ids", .. }), "{error}");
+    }
     base.build(&begun).unwrap();
     verify_index(&begun.out, true).unwrap();
     let report = other.build(&config(&dir.path().join("other"))).unwrap();
@@ -382,6 +339,8 @@ fn a_manifest_that_contradicts_its_documents_is_refused() {
         (|of| of.documents.as_mut().unwrap().count = 29, "body_bytes"),
         (|of| of.documents.as_mut().unwrap().offsets_hash = "x".into(), "offsets_hash"),
         (|of| of.documents.as_mut().unwrap().offsets_hash = "0".repeat(32), "hash of offsets"),
+        (|of| of.documents.as_mut().unwrap().ids_hash = Some("y".into()), "ids_hash"),
+        (|of| of.documents.as_mut().unwrap().ids_hash = Some("0".repeat(32)), "body_bytes"),
         (|of| of.column = None, "column"),
         (|of| of.column.as_mut().unwrap().dim = 11, "column"),
         (|of| of.metric = "l2".into(), "metric"),

@@ -49,7 +49,7 @@ pub(crate) fn check(state: &BuildState<'_>) -> Result<Checked, BuildError> {
     let attributes_hash = hash_attributes(*input, *context)?;
     let input_hash = input_hash(hashes);
     let column_hash = hash_column(*input, &input_hash, *context)?;
-    let ids_sum = input.ids.is_some().then(|| ids_sum.finish());
+    let ids_sum = input.row_ids().is_some().then(|| ids_sum.finish());
     Ok(Checked {
         input_hash,
         ids_sum,
@@ -142,7 +142,7 @@ fn check_chunk(
     input.vectors.read_rows(range.start, rows)?;
     let mut own_ids = Vec::new();
     let mut id_max = range.end - 1;
-    if let Some(ids) = input.ids {
+    if let Some(ids) = input.row_ids() {
         own_ids.resize(count, 0);
         ids.read_ids(range.start, &mut own_ids)?;
         id_max = own_ids.iter().copied().max().unwrap_or(0);

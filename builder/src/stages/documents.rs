@@ -1,6 +1,7 @@
 //! Documents: their tokens in the order of the input, and which document is at each position.
 use spandrel_index::VectorSource;
-use spandrel_index::format::{PageLayout, SectionKind, column_uuid, offsets_bytes};
+use spandrel_index::format::{PageLayout, SectionKind, column_uuid, hash_hex, offsets_bytes};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::hashes::{chunk_hash, chunk_rows, input_hash};
 use super::pages::{PageWriter, PagesOf};
@@ -9,6 +10,7 @@ use super::section::{SectionOf, SectionShape, finish_section};
 use crate::BuildError;
 use crate::checkpoint::Section;
 use crate::column::ColumnParams;
+use crate::documents::read_ids;
 use crate::state::BuildState;
 
 /// Numbers that are written at a time, and tokens that are placed between two looks at whether to stop.
@@ -54,7 +56,9 @@ pub(super) fn tokens(
 /// Writes which rows are each document, and the document of the vector at each position.
 pub(crate) fn documents(state: &BuildState<'_>) -> Result<Section, BuildError> {
     let (params, context, target) = (state.params, state.context, state.target());
-    let Some(offsets) = state.input.documents else { unreachable!("the phase is of builds with documents") };
+    let (Some(offsets), Some(of)) = (state.input.documents, &params.documents) else {
+        unreachable!("the phase is of builds with documents")
+    };
     context.progress.phase("find documents", params.vectors, "vectors");
     let mut positions = Positions::open(state)?;
     let mut of_positions = vec![0_u32; params.vectors as usize]; // CAST: usize is 64 bits
@@ -76,6 +80,16 @@ pub(crate) fn documents(state: &BuildState<'_>) -> Result<Section, BuildError> {
         piece.clear();
         piece.extend(numbers.iter().flat_map(|document| document.to_le_bytes()));
         writer.append(&piece)?;
+    }
+    if let Some(ids) = state.input.document_ids() {
+        let mut hash = Xxh3::new();
+        read_ids(ids, of.count, |_, bytes| {
+            hash.update(bytes);
+            Ok(writer.append(bytes)?)
+        })?;
+        if Some(hash_hex(hash.digest128())) != of.ids_hash {
+            return Err(BuildError::Changed { name: "--ids".to_owned() });
+        }
     }
     let shape = SectionShape {
         kind: SectionKind::Documents,

@@ -153,7 +153,7 @@ impl Sorting<'_> {
         let mut rows = vec![0; count * params.row_bytes()];
         input.vectors.read_rows(range.start, &mut rows)?;
         let mut ids = Vec::new();
-        if let Some(source) = input.ids {
+        if let Some(source) = input.row_ids() {
             ids.resize(count, 0);
             source.read_ids(range.start, &mut ids)?;
         }

@@ -77,7 +77,7 @@ impl<'a> Positions<'a> {
     /// Reads the ids of the rows before `end` that were passed over.
     fn read_to(&mut self, end: u64) -> Result<(), BuildError> {
         let mut ids = Vec::new();
-        while let Some(source) = self.input.ids.filter(|_| self.read < end) {
+        while let Some(source) = self.input.row_ids().filter(|_| self.read < end) {
             ids.resize(POSITION_ROWS.min(end - self.read) as usize, 0); // CAST: at most POSITION_ROWS
             source.read_ids(self.read, &mut ids)?;
             self.ids_sum.add(self.read, &ids);
@@ -91,7 +91,7 @@ impl<'a> Positions<'a> {
         self.read_to(first)?;
         self.ids.clear();
         self.ids.extend((first..).take(count));
-        if let Some(source) = self.input.ids {
+        if let Some(source) = self.input.row_ids() {
             source.read_ids(first, &mut self.ids)?;
             self.ids_sum.add(first, &self.ids);
             self.read = first + count as u64; // CAST: widening

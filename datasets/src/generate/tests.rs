@@ -232,7 +232,7 @@ fn documents_have_topics() {
     let base = crate::Documents { tokens: &rows, offsets: &of_base };
     let query = crate::Documents { tokens: &queries, offsets: &of_queries };
     let params = crate::DocumentTruthParams { k: 400, threads: 1 };
-    let truth = crate::compute_document_truth(base, query, params, Watch::none()).unwrap();
+    let truth = crate::compute_document_truth(base, query, None, params, Watch::none()).unwrap();
     let scores = truth.distances.unwrap();
     // How far the best score is above the mean, in deviations, by queries.
     let mut best: Vec<f32> = Vec::new();

@@ -3,17 +3,20 @@
 //! The base streams past in blocks of whole documents. A block kernel compares each document with the tokens of a group of queries at
 //! once. Where its sums are not exact, what comes near the k-th best so far is compared again in f64.
 use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use spandrel_index::documents::{DocumentOffsets, DocumentTokens, MaxSim, QueryTokens};
 use spandrel_index::kernels::Operation;
-use spandrel_index::{DType, Metric, VectorSource};
+use spandrel_index::{DType, Metric, SegmentMatches, VectorSource};
 
 use super::best::{Best, Kept, Neighbour};
 use super::block::{Measured, Shape};
 use super::error::ComputeTruthError;
+use super::part::Part;
 use super::search::{ROUNDING, ROUNDINGS_EXTRA, is_safe};
-use super::{Asking, K_MAX, check, exact, pool};
+use super::{Asking, K_MAX, check, check_filters, exact, pool};
+use crate::attributes::RowFilters;
 use crate::converted::Converted;
 use crate::file::Truth;
 use crate::values::{BadRow, CheckError};
@@ -46,6 +49,9 @@ pub struct Documents<'a> {
 /// `sum over query tokens of the largest inner product with any token of the document` (Khattab and Zaharia, SIGIR 2020). Ties go to the
 /// smaller number.
 ///
+/// With filters, documents that match each query's: row `i` of the filters is document `i`. Where fewer than `k` match, [`Truth::NONE`]
+/// at an infinite distance fills the rest, as [`compute_truth`](super::compute_truth) does.
+///
 /// Queries of another element type are converted to that of the base. All queries are held in memory.
 ///
 /// # Errors
@@ -53,6 +59,7 @@ pub struct Documents<'a> {
 pub fn compute_document_truth(
     base: Documents<'_>,
     queries: Documents<'_>,
+    filters: Option<&RowFilters>,
     params: DocumentTruthParams,
     watch: Watch<'_>,
 ) -> Result<Truth, ComputeTruthError> {
@@ -62,6 +69,8 @@ pub fn compute_document_truth(
             return Err(ComputeTruthError::Offsets { covered: offsets.rows(), rows: tokens.len() });
         }
     }
+    // CAST: usize is 64 bits here
+    check_filters(filters, queries.offsets.documents() as u64, base.offsets.documents() as u64)?;
     if params.k == 0 || params.k > K_MAX {
         return Err(ComputeTruthError::K { k: params.k });
     }
@@ -71,11 +80,12 @@ pub fn compute_document_truth(
     let shape = Shape::new(Metric::InnerProduct, dtype, dim);
     let tokens = Converted::new(queries.tokens, dtype);
     let queries = Documents { tokens: &tokens, ..queries };
-    pool(params.threads)?.install(|| Search { base, max_sim, shape, k }.run(queries, watch))
+    pool(params.threads)?.install(|| Search { base, filters, max_sim, shape, k }.run(queries, watch))
 }
 
 struct Search<'a> {
     base: Documents<'a>,
+    filters: Option<&'a RowFilters>,
     max_sim: MaxSim,
     shape: Shape,
     k: usize,
@@ -97,6 +107,8 @@ struct State {
     norms: f64,
     /// Whether products with them cannot over- or underflow.
     are_safe: bool,
+    /// The documents that may be found, if not all.
+    allowed: Option<Arc<SegmentMatches>>,
     best: Best,
 }
 
@@ -112,7 +124,38 @@ struct Document<'a> {
 
 impl Search<'_> {
     fn run(&self, queries: Documents<'_>, watch: Watch<'_>) -> Result<Truth, ComputeTruthError> {
-        let mut groups = self.groups(queries)?;
+        let count = queries.offsets.documents();
+        let (mut ids, mut distances) = (Vec::new(), Vec::new());
+        let mut first = 0;
+        // The documents that match many filters may take several walks.
+        while first < count as u64 {
+            let rows = self.base.offsets.documents() as u64; // CAST: usize is 64 bits here, as above
+            let part = Part::of(self.filters, rows, first..count as u64);
+            first = part.queries.end;
+            for State { best, .. } in
+                self.walk(queries, part, watch)?.into_iter().flat_map(|group| group.queries)
+            {
+                let found = Kept::Nearest(best).into_sorted();
+                let missing = self.k - found.len();
+                for Neighbour { key, row } in found {
+                    ids.push(row.into());
+                    distances.push(-key as f32); // CAST: rounded once, to nearest
+                }
+                ids.extend(std::iter::repeat_n(Truth::NONE, missing));
+                distances.extend(std::iter::repeat_n(f32::NEG_INFINITY, missing));
+            }
+        }
+        Ok(Truth { queries: count, k: self.k, ids, distances: Some(distances) })
+    }
+
+    /// Compares some of the queries with the base as it goes past.
+    fn walk(
+        &self,
+        queries: Documents<'_>,
+        part: Part,
+        watch: Watch<'_>,
+    ) -> Result<Vec<Group>, ComputeTruthError> {
+        let mut groups = self.groups(queries, part)?;
         let documents = self.base.offsets.documents();
         let mut first = 0;
         let mut rows = Vec::new();
@@ -140,30 +183,24 @@ impl Search<'_> {
             first = end;
         }
         watch.step(documents as u64, documents as u64)?; // CAST: as above
-        let (mut ids, mut distances) = (Vec::new(), Vec::new());
-        for State { best, .. } in groups.into_iter().flat_map(|group| group.queries) {
-            for Neighbour { key, row } in Kept::Nearest(best).into_sorted() {
-                ids.push(row.into());
-                distances.push(-key as f32); // CAST: rounded once, to nearest
-            }
-        }
-        Ok(Truth { queries: queries.offsets.documents(), k: self.k, ids, distances: Some(distances) })
+        Ok(groups)
     }
 
     fn bad(&self, source: &dyn VectorSource, bad: BadRow) -> ComputeTruthError {
         ComputeTruthError::Check(CheckError::Row { name: source.name(), bad })
     }
 
-    /// The queries, in groups of about [`GROUP_TOKENS`] tokens.
-    fn groups(&self, queries: Documents<'_>) -> Result<Vec<Group>, ComputeTruthError> {
+    /// Some of the queries, in groups of about [`GROUP_TOKENS`] tokens.
+    fn groups(&self, queries: Documents<'_>, part: Part) -> Result<Vec<Group>, ComputeTruthError> {
         let row_bytes = self.shape.row_bytes();
         let mut groups = Vec::new();
-        let mut first = 0;
-        while first < queries.offsets.documents() {
+        let [begun, after] = [part.queries.start, part.queries.end].map(|query| query as usize); // CAST: as many are in memory
+        let mut first = begun;
+        while first < after {
             let start = queries.offsets.rows_of(first).start;
             let mut end = first + 1;
             let tokens_to = |end: usize| (queries.offsets.rows_of(end - 1).end - start) as usize; // CAST: widening
-            while end < queries.offsets.documents() && tokens_to(end + 1) <= GROUP_TOKENS {
+            while end < after && tokens_to(end + 1) <= GROUP_TOKENS {
                 end += 1;
             }
             let mut rows = vec![0; tokens_to(end) * row_bytes];
@@ -175,7 +212,8 @@ impl Search<'_> {
                 let tokens = (from - start) as usize..(to - start) as usize; // CAST: widening
                 let norms = measured.square_norms[tokens.clone()].iter().map(|norm| norm.sqrt());
                 let are_safe = norms.clone().all(is_safe);
-                State { tokens, norms: norms.sum(), are_safe, best: Best::new(self.k) }
+                let allowed = part.allowed.get(query - begun).cloned();
+                State { tokens, norms: norms.sum(), are_safe, allowed, best: Best::new(self.k) }
             };
             let (packed, queries) = (self.max_sim.query(&rows), (first..end).map(state).collect());
             groups.push(Group { packed, rows, measured, queries });
@@ -224,7 +262,10 @@ impl Search<'_> {
         self.max_sim.maxima(queries, packed, maxima);
         // As in a search for single rows; each of the products may be off by as much.
         let relative = (self.shape.dim as f64 + ROUNDINGS_EXTRA) * ROUNDING; // CAST: small
-        for State { tokens, norms, are_safe, best } in states {
+        for State { tokens, norms, are_safe, allowed, best } in states {
+            if allowed.as_ref().is_some_and(|allowed| !allowed.contains(document.number)) {
+                continue;
+            }
             let rough: f64 = maxima[tokens.clone()].iter().map(|&max| f64::from(max)).sum();
             let margin = if self.is_exact() { 0.0 } else { relative * *norms * document.norm_max };
             // Documents come in order, so an equal one never wins the tie.
@@ -262,110 +303,4 @@ impl Search<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rows::Rows;
-    use crate::values::decode;
-
-    /// Seeded numbers from -6 to 6, so that documents tie often.
-    fn rows(dtype: DType, dim: usize, count: usize, seed: u32) -> Rows {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            ((state >> 16) % 13) as i8 - 6
-        };
-        let values = (0..count * dim).map(|_| next());
-        let bytes: Vec<u8> = match dtype {
-            DType::I8 => values.map(i8::cast_unsigned).collect(),
-            DType::U8 => values.map(i8::unsigned_abs).collect(),
-            DType::F16 => {
-                values.flat_map(|x| half::f16::from_f32(f32::from(x) / 3.0).to_le_bytes()).collect()
-            }
-            DType::F32 => values.flat_map(|x| (f32::from(x) / 3.0).to_le_bytes()).collect(),
-        };
-        Rows::new(dtype, dim, bytes).unwrap()
-    }
-
-    fn score(base: &[f32], query: &[f32], dim: usize) -> f64 {
-        let product =
-            |q: &[f32], d: &[f32]| q.iter().zip(d).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
-        let largest = |q: &[f32]| base.chunks(dim).map(|d| product(q, d)).fold(f64::NEG_INFINITY, f64::max);
-        query.chunks(dim).map(largest).sum()
-    }
-
-    #[test]
-    fn products_beyond_the_range_of_f32_are_compared_too() {
-        let rows = |values: &[f32]| {
-            Rows::new(DType::F32, 1, values.iter().flat_map(|value| value.to_le_bytes()).collect()).unwrap()
-        };
-        let offsets = DocumentOffsets::new(&[0, 1, 2, 3], 3).unwrap();
-        let one = DocumentOffsets::new(&[0, 1], 1).unwrap();
-        for (base, query) in [([-3e20, -2e20, -1e20], 1e20), ([1e-25, 2e-25, 3e-25], 1e-25)] {
-            let (base, query) = (rows(&base), rows(&[query]));
-            let base = Documents { tokens: &base, offsets: &offsets };
-            let queries = Documents { tokens: &query, offsets: &one };
-            let params = DocumentTruthParams { k: 1, threads: 1 };
-            assert_eq!(compute_document_truth(base, queries, params, Watch::none()).unwrap().ids, [2]);
-        }
-    }
-
-    #[test]
-    fn the_best_documents_by_max_sim_are_found_and_ties_go_by_number() {
-        for (dtype, dim) in DType::ALL.into_iter().flat_map(|dtype| [3, 300].map(|dim| (dtype, dim))) {
-            let base_offsets: Vec<u64> = (0..=40).map(|i| i * i / 4 + i).collect();
-            let query_offsets = [0, 1, 4, 40, 41];
-            let (base_rows, query_rows) = (*base_offsets.last().unwrap(), 41);
-            let base = rows(dtype, dim, base_rows as usize, 1);
-            let queries = rows(dtype, dim, query_rows as usize, 2);
-            let offsets = DocumentOffsets::new(&base_offsets, base_rows).unwrap();
-            let query_documents = DocumentOffsets::new(&query_offsets, query_rows).unwrap();
-            let of_base = Documents { tokens: &base, offsets: &offsets };
-            let of_queries = Documents { tokens: &queries, offsets: &query_documents };
-            let truth = |k, threads| {
-                let params = DocumentTruthParams { k, threads };
-                compute_document_truth(of_base, of_queries, params, Watch::none()).unwrap()
-            };
-            let found = truth(7, 2);
-            assert_eq!(found, truth(7, 1));
-            assert_eq!((truth(99, 1).k, found.queries), (40, 4));
-            let (base, queries) = (decode(dtype, base.bytes()), decode(dtype, queries.bytes()));
-            for query in 0..4 {
-                let of = query_documents.rows_of(query);
-                let query_values = &queries[of.start as usize * dim..of.end as usize * dim];
-                let mut wanted: Vec<(f64, u64)> = (0..40)
-                    .map(|document| {
-                        let of = offsets.rows_of(document);
-                        let values = &base[of.start as usize * dim..of.end as usize * dim];
-                        (-score(values, query_values, dim), document as u64)
-                    })
-                    .collect();
-                wanted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-                let ids: Vec<u64> = wanted.iter().take(7).map(|&(_, id)| id).collect();
-                if dtype.is_integer() {
-                    assert_eq!(found.ids_of(query), ids, "{dtype} {dim} query {query}");
-                }
-                let distances = &found.distances.as_ref().unwrap()[query * 7..][..7];
-                for (&(key, _), &distance) in wanted.iter().zip(distances) {
-                    let slack = key.abs() * 1e-6;
-                    assert!((f64::from(distance) + key).abs() <= slack, "{dtype} {dim} query {query}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn offsets_of_other_vectors_are_refused() {
-        let base = rows(DType::I8, 4, 6, 1);
-        let [whole, less] = [6, 5].map(|rows| DocumentOffsets::new(&[0, 2, rows], rows).unwrap());
-        let params = DocumentTruthParams { k: 1, threads: 1 };
-        let truth = |base_offsets, query_offsets| {
-            let of = |offsets| Documents { tokens: &base, offsets };
-            compute_document_truth(of(base_offsets), of(query_offsets), params, Watch::none())
-        };
-        assert!(truth(&whole, &whole).is_ok());
-        let refused = [truth(&less, &whole), truth(&whole, &less)];
-        for error in refused.map(Result::unwrap_err) {
-            assert!(matches!(error, ComputeTruthError::Offsets { covered: 5, rows: 6 }), "{error:?}");
-        }
-    }
-}
+mod tests;

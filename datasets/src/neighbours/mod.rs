@@ -98,17 +98,7 @@ pub fn compute_range_truth(
 
 fn check(base: &dyn VectorSource, asking: Asking<'_>) -> Result<(), ComputeTruthError> {
     let Asking { queries, filters } = asking;
-    if let Some(filters) = filters
-        && (filters.queries() as u64, filters.rows()) != (queries.len(), base.len())
-    // CAST: widening
-    {
-        return Err(ComputeTruthError::Filters {
-            filters: filters.queries(),
-            filtered_rows: filters.rows(),
-            queries: queries.len(),
-            rows: base.len(),
-        });
-    }
+    check_filters(filters, queries.len(), base.len())?;
     if base.dim() != queries.dim() {
         return Err(ComputeTruthError::Dim { base: base.dim(), queries: queries.dim() });
     }
@@ -119,6 +109,17 @@ fn check(base: &dyn VectorSource, asking: Asking<'_>) -> Result<(), ComputeTruth
         return Err(ComputeTruthError::NoQueries);
     }
     Ok(())
+}
+
+/// Refuses filters of others than `queries` queries over `rows` rows.
+fn check_filters(filters: Option<&RowFilters>, queries: u64, rows: u64) -> Result<(), ComputeTruthError> {
+    let Some(filters) = filters else { return Ok(()) };
+    let (found, filtered_rows) = (filters.queries(), filters.rows());
+    // CAST: widening
+    if (found as u64, filtered_rows) == (queries, rows) {
+        return Ok(());
+    }
+    Err(ComputeTruthError::Filters { filters: found, filtered_rows, queries, rows })
 }
 
 fn pool(threads: usize) -> Result<rayon::ThreadPool, ComputeTruthError> {

@@ -32,7 +32,13 @@ impl Part {
     /// [`ALLOWED_BYTES`].
     pub(super) fn choose(asking: Asking<'_>, rows: u64, first: u64, queries_max: u64) -> Part {
         let end = asking.queries.len().min(first + queries_max);
-        let Some(filters) = asking.filters else { return Part { queries: first..end, allowed: Vec::new() } };
+        Part::of(asking.filters, rows, first..end)
+    }
+
+    /// As [`Part::choose`], of the first of some queries.
+    pub(super) fn of(filters: Option<&RowFilters>, rows: u64, queries: Range<u64>) -> Part {
+        let Range { start: first, end } = queries;
+        let Some(filters) = filters else { return Part { queries, allowed: Vec::new() } };
         let filter_bytes = rows as usize / 8; // CAST: at most 2^32
         let at_once = filters_at_once(filter_bytes);
         let mut held: HashMap<usize, Arc<SegmentMatches>> = HashMap::new();

@@ -303,7 +303,7 @@ impl AttributeSource for Numbered {
 }
 
 /// Filters `n < limit`, one for each query.
-fn below(limits: &[i64], numbers: &[i64]) -> RowFilters {
+pub(super) fn below(limits: &[i64], numbers: &[i64]) -> RowFilters {
     let attribute = Attribute { name: "n".to_owned(), kind: AttributeType::I64 };
     let made = Numbered { schema: Schema::new(vec![attribute]).unwrap(), numbers: numbers.to_vec() };
     let mut filters = BoundFilters::default();

@@ -16,10 +16,15 @@ use super::stored::StoredAttribute;
 use super::union::Union;
 use crate::format::OpenError;
 use crate::matches::Matches;
+use crate::open::Documents;
 use crate::segment_matches::{PositionsView, SegmentMatches, words_of};
 use crate::{Index, Segment};
 
-/// The vectors of an index that match a filter.
+const WORD: u32 = u64::BITS;
+/// Positions whose documents are looked up between two looks at whether to stop; whole words.
+const PIECE_POSITIONS: usize = 1 << 20;
+
+/// The vectors of an index that match a filter, or its documents where it has some.
 ///
 /// # Errors
 /// [`CompileError`].
@@ -28,11 +33,18 @@ pub fn compile(index: &Index, filter: &Bound, limits: CompileLimits<'_>) -> Resu
     let mut segments = Vec::with_capacity(index.segments().len());
     for segment in index.segments() {
         let set = compiler.set_of(segment, filter)?;
-        let matches = compiler.matches(set, segment.count)?;
+        let matches = compiler.matches(set, segment.items())?;
         compiler.held_bytes += matches.memory_bytes();
         segments.push(matches);
     }
-    Ok(Matches::new(segments))
+    let matches = Matches::new(segments);
+    match (index.documents(), matches.segments()) {
+        (Some(documents), [of_documents]) => {
+            let tokens = compiler.tokens(documents, of_documents)?;
+            Ok(matches.with_tokens(tokens))
+        }
+        _ => Ok(matches),
+    }
 }
 
 /// Compiles filters for the segments of an index.
@@ -128,7 +140,7 @@ impl<'a> Compiler<'a> {
             let narrower = if set.is_complement { within } else { Some(set.positions.view()) };
             let other =
                 self.beside(set.memory_bytes(), |compiler| compiler.set_within(segment, part, narrower))?;
-            set = set.and(other, segment.count);
+            set = set.and(other, segment.items());
         }
         Ok(set)
     }
@@ -140,7 +152,7 @@ impl<'a> Compiler<'a> {
         whole: &Counted<'_>,
         within: Option<PositionsView<'_>>,
     ) -> Result<Set, CompileError> {
-        let (mut union, mut outside) = (Union::new(segment.count), None::<Positions>);
+        let (mut union, mut outside) = (Union::new(segment.items()), None::<Positions>);
         for part in &whole.parts {
             let held = union.bytes() + outside.as_ref().map_or(0, Positions::memory_bytes);
             let set = self.beside(held, |compiler| compiler.set_within(segment, part, within));
@@ -241,6 +253,11 @@ impl<'a> Compiler<'a> {
 
     fn ids(&self, segment: &Segment, ids: &[u64]) -> Result<Set, CompileError> {
         let mut positions = Vec::new();
+        if let Some(documents) = segment.documents() {
+            positions.extend(ids.iter().filter_map(|&id| documents.find(id)));
+            positions.sort_unstable();
+            return Ok(Set::of(Positions::Sorted(positions)));
+        }
         segment.id_finder()?.find::<CompileError>(
             ids,
             || self.check(),
@@ -255,6 +272,34 @@ impl<'a> Compiler<'a> {
             return Err(OpenError::field(&segment.ids.path, "positions of ids", found, "one id each").into());
         }
         Ok(Set::of(Positions::Sorted(positions)))
+    }
+
+    /// The positions of the tokens of documents that match.
+    fn tokens(
+        &self,
+        documents: &Documents,
+        matches: &SegmentMatches,
+    ) -> Result<SegmentMatches, CompileError> {
+        let of_positions = documents.of_positions();
+        let positions = of_positions.len() as u64; // CAST: widening
+        self.check_memory(8 * (words_of(positions) + words_of(matches.positions())))?;
+        // A bit for each document, also where few match.
+        let mut bits = vec![0_u64; words_of(matches.positions())];
+        for document in matches.within(0..u32::MAX) {
+            if let Some(word) = bits.get_mut((document / WORD) as usize) {
+                *word |= 1 << (document % WORD);
+            }
+        }
+        let bit = |document: u32| {
+            bits.get((document / WORD) as usize).map_or(0, |word| word >> (document % WORD) & 1)
+        };
+        let mut words = Vec::with_capacity(words_of(positions));
+        for piece in of_positions.chunks(PIECE_POSITIONS) {
+            self.check()?;
+            let of_word = |of: &[u32]| of.iter().rev().fold(0, |word, &document| word << 1 | bit(document));
+            words.extend(piece.chunks(WORD as usize).map(of_word));
+        }
+        Ok(SegmentMatches::from_words(words, positions))
     }
 
     /// What is left in the end, of `positions` in all.

@@ -35,8 +35,8 @@ impl<'a> Counted<'a> {
             _ if !is_ordered => 0,
             Bound::Attribute { attribute, predicate } => of_predicate(segment, *attribute, predicate)?,
             Bound::Ids(ids) => ids.len() as u64, // CAST: widening
-            Bound::Not(_) => segment.count,
-            Bound::And(_) => counts.min().unwrap_or(segment.count),
+            Bound::Not(_) => segment.items(),
+            Bound::And(_) => counts.min().unwrap_or(segment.items()),
             Bound::Or(_) => counts.sum(),
         };
         Ok(Counted { filter, parts, count })
@@ -58,7 +58,7 @@ fn of_predicate(segment: &Segment, attribute: usize, predicate: &Predicate) -> R
     let of = |value: &String| u64::from(stored.cardinality(value));
     Ok(match predicate {
         Predicate::Null => stored.null_count(),
-        Predicate::Ranges(_) => segment.count - stored.null_count(),
+        Predicate::Ranges(_) => segment.items() - stored.null_count(),
         Predicate::Values(values) | Predicate::AnyTag(values) => values.iter().map(of).sum(),
         Predicate::AllTags(tags) => tags.iter().map(of).min().unwrap_or(0),
     })

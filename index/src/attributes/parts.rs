@@ -94,7 +94,7 @@ impl Counter<'_> {
     fn count(&mut self, filter: &Filter, compiler: &mut Compiler<'_>) -> Result<Set, PartsError> {
         let number = self.next;
         self.next += 1;
-        let positions = self.segment.count;
+        let positions = self.segment.items();
         let mut left = inner(filter);
         let mut set: Option<Set> = None;
         while let [part, rest @ ..] = left

@@ -3,11 +3,12 @@
 //! ```text
 //! documents-N = header, body                              numbers are u32, little-endian
 //! 0                   4 (D + 1)                4 (D + 1 + V)
-//! +-------------------+------------------------+
-//! | offsets           | documents              |   D documents, V vectors
-//! +-------------------+------------------------+
+//! +-------------------+------------------------+------------+
+//! | offsets           | documents              | ids        |   D documents, V vectors
+//! +-------------------+------------------------+------------+
 //! offsets    document i is rows offset i .. offset i + 1 of the input; from 0 to V, ascending
 //! documents  of the vector at each position of the lists, the number of its document
+//! ids        of each document, u64, no two alike; nothing where their numbers are their ids
 //! ```
 //! The tokens themselves are a section of vectors, `vectors.tokens-N`, with a record of 4 or 8 bytes of row number each. They lie in the
 //! order of the input, so that a document is one range of pages.
@@ -30,6 +31,9 @@ pub struct DocumentsEntry {
     pub count: u64,
     /// xxh3-128 of the offsets, `u32` each.
     pub offsets_hash: String,
+    /// xxh3-128 of their ids, `u64` each; none where their numbers are their ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids_hash: Option<String>,
 }
 
 impl DocumentsEntry {
@@ -40,13 +44,16 @@ impl DocumentsEntry {
         if !is_hash(&self.offsets_hash) {
             return Err(OpenError::field(path, "offsets_hash", &self.offsets_hash, "32 hex digits"));
         }
-        Ok(())
+        match &self.ids_hash {
+            Some(hash) if !is_hash(hash) => Err(OpenError::field(path, "ids_hash", hash, "32 hex digits")),
+            _ => Ok(()),
+        }
     }
-}
 
-/// Bytes of the section's body.
-pub fn documents_bytes(documents: u64, vectors: u64) -> u64 {
-    4 * (documents + 1 + vectors)
+    /// Bytes of the section's body, for documents of `vectors` vectors.
+    pub fn body_bytes(&self, vectors: u64) -> u64 {
+        4 * (self.count + 1 + vectors) + if self.ids_hash.is_some() { 8 * self.count } else { 0 }
+    }
 }
 
 /// The offsets of documents as the section holds them.

@@ -233,9 +233,13 @@ impl Manifest {
         if self.holds(VectorsOf::Main) {
             return Err(OpenError::field(path, "sections", "vectors", "vectors of tokens alone"));
         }
-        let has_attributes = self.segments.iter().any(|segment| segment.attributes().next().is_some());
-        if has_attributes {
-            return Err(OpenError::field(path, "sections", "attributes", "none, where there are documents"));
+        if self.segments.iter().any(|segment| segment.partition.is_some()) {
+            return Err(OpenError::field(
+                path,
+                "partition",
+                "an attribute",
+                "none, where there are documents",
+            ));
         }
         Ok(())
     }

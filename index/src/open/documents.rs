@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::section::SectionReader;
 use crate::documents::DocumentOffsets;
-use crate::format::{DocumentsEntry, OpenError, documents_bytes, hash_hex};
+use crate::format::{DocumentsEntry, OpenError, hash_hex};
 
 /// Which vectors are one document.
 #[derive(Debug)]
@@ -13,7 +13,38 @@ pub struct Documents {
     offsets: DocumentOffsets,
     /// The document of the vector at each position of the lists.
     of_positions: Vec<u32>,
+    /// None where numbers are ids.
+    ids: Option<DocumentIds>,
     path: PathBuf,
+}
+
+/// Ids of documents.
+#[derive(Debug)]
+struct DocumentIds {
+    /// Of each document.
+    of_documents: Vec<u64>,
+    /// Documents in the order of their ids.
+    sorted: Vec<u32>,
+}
+
+impl DocumentIds {
+    /// Refuses an id that two documents have, and says which.
+    fn new(of_documents: Vec<u64>) -> Result<DocumentIds, u64> {
+        let id = |document: u32| of_documents.get(document as usize).copied(); // CAST: widening, here and below
+        let mut sorted: Vec<u32> = (0..of_documents.len() as u32).collect(); // CAST: documents are u32
+        sorted.sort_unstable_by_key(|&document| id(document));
+        let twice = sorted.iter().zip(sorted.get(1..).unwrap_or_default()).find(|&(&a, &b)| id(a) == id(b));
+        match twice {
+            Some((&document, _)) => Err(id(document).unwrap_or_default()),
+            None => Ok(DocumentIds { of_documents, sorted }),
+        }
+    }
+
+    fn find(&self, id: u64) -> Option<u32> {
+        let of = |document: &u32| self.of_documents.get(*document as usize).copied();
+        let at = self.sorted.binary_search_by_key(&Some(id), of).ok()?;
+        self.sorted.get(at).copied()
+    }
 }
 
 impl Documents {
@@ -24,17 +55,16 @@ impl Documents {
         vectors: u64,
     ) -> Result<Documents, OpenError> {
         let path = section.path().to_owned();
-        let (found, expected) = (section.body_bytes(), documents_bytes(entry.count, vectors));
+        let (found, expected) = (section.body_bytes(), entry.body_bytes(vectors));
         if found != expected {
             return Err(OpenError::field(&path, "body_bytes", found, expected));
         }
         let body = section.read_all()?;
         section.finish()?;
-        let (offsets, positions) = body.split_at(4 * (entry.count as usize + 1)); // CAST: the file is as long
-        let found = hash_hex(xxh3_128(offsets));
-        if found != entry.offsets_hash {
-            return Err(OpenError::field(&path, "hash of offsets", found, &entry.offsets_hash));
-        }
+        // CAST: the file is as long, here and below
+        let (offsets, rest) = body.split_at(4 * (entry.count as usize + 1));
+        let (positions, ids) = rest.split_at(4 * vectors as usize);
+        check_hash(&path, "hash of offsets", offsets, &entry.offsets_hash)?;
         let numbers = |bytes: &[u8]| -> Vec<u32> {
             bytes.as_chunks::<4>().0.iter().map(|&number| u32::from_le_bytes(number)).collect()
         };
@@ -47,7 +77,16 @@ impl Documents {
             let (field, count) = (format!("document of position {position}"), offsets.documents());
             return Err(OpenError::field(&path, field, document, format!("below {count}")));
         }
-        Ok(Documents { offsets, of_positions, path })
+        let ids = match &entry.ids_hash {
+            None => None,
+            Some(hash) => {
+                check_hash(&path, "hash of ids", ids, hash)?;
+                let ids = ids.as_chunks::<8>().0.iter().map(|&id| u64::from_le_bytes(id)).collect();
+                let ids = DocumentIds::new(ids);
+                Some(ids.map_err(|id| OpenError::field(&path, "ids", format!("{id} twice"), "no two alike"))?)
+            }
+        };
+        Ok(Documents { offsets, of_positions, ids, path })
     }
 
     /// Which rows of the input, and records of the tokens' pages, are a document.
@@ -60,6 +99,20 @@ impl Documents {
         &self.of_positions
     }
 
+    /// The id of a document by its number: the number itself, unless documents have ids of their own.
+    pub fn id(&self, document: u32) -> u64 {
+        let own = self.ids.as_ref().and_then(|ids| ids.of_documents.get(document as usize)); // CAST: widening
+        own.copied().unwrap_or(document.into())
+    }
+
+    /// The number of the document with an id, if there is one.
+    pub fn find(&self, id: u64) -> Option<u32> {
+        match &self.ids {
+            Some(ids) => ids.find(id),
+            None => u32::try_from(id).ok().filter(|&document| (document as usize) < self.offsets.documents()), // CAST: widening
+        }
+    }
+
     /// What messages call the file.
     pub(crate) fn path(&self) -> &std::path::Path {
         &self.path
@@ -67,6 +120,28 @@ impl Documents {
 
     /// Bytes of memory.
     pub(crate) fn memory_bytes(&self) -> usize {
-        4 * (self.offsets.offsets().len() + self.of_positions.capacity())
+        let ids =
+            self.ids.as_ref().map_or(0, |ids| 8 * ids.of_documents.capacity() + 4 * ids.sorted.capacity());
+        4 * (self.offsets.offsets().len() + self.of_positions.capacity()) + ids
+    }
+}
+
+fn check_hash(path: &std::path::Path, field: &str, bytes: &[u8], expected: &str) -> Result<(), OpenError> {
+    let found = hash_hex(xxh3_128(bytes));
+    if found == expected { Ok(()) } else { Err(OpenError::field(path, field, found, expected)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_found_by_their_ids() {
+        let ids = DocumentIds::new(vec![70, 3, u64::MAX, 12]).unwrap();
+        assert_eq!(
+            [70, 3, u64::MAX, 12, 4, 0].map(|id| ids.find(id)),
+            [Some(0), Some(1), Some(2), Some(3), None, None]
+        );
+        assert_eq!(DocumentIds::new(vec![5, 3, 9, 3]).unwrap_err(), 3);
     }
 }

@@ -121,6 +121,10 @@ impl<'a> Files<'a> {
     /// The attributes of segment number `segment`.
     pub(super) fn attributes(&mut self, segment: u16) -> Result<Vec<StoredAttribute>, OpenError> {
         let schema = self.entry.schema(self.opening.manifest_path)?;
+        let mut of_items = *self.shape;
+        if let Some(documents) = &self.opening.manifest.documents {
+            of_items.vectors = documents.count;
+        }
         let mut attributes = Vec::new();
         for (number, (section, attribute)) in self.entry.attributes().enumerate() {
             let Some(kind) = schema.attributes().get(number).map(|attribute| attribute.kind) else {
@@ -129,11 +133,11 @@ impl<'a> Files<'a> {
             let opened = Opened {
                 spec: AttributeSpec { uuid: self.shape.uuid, attribute: number as u16, kind }, // CAST: checked
                 segment,
-                positions: self.shape.vectors as u32, // CAST: checked with the manifest
+                positions: of_items.vectors as u32, // CAST: checked with the manifest
                 resident: attribute.resident,
                 cache: Arc::clone(&self.opening.postings),
             };
-            let section = self.open_with(SectionKind::Attributes, section, *self.shape)?;
+            let section = self.open_with(SectionKind::Attributes, section, of_items)?;
             attributes.push(StoredAttribute::open(section, opened)?);
         }
         Ok(attributes)

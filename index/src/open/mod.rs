@@ -349,6 +349,11 @@ impl Index {
         self.segments.iter().map(|segment| segment.count).sum()
     }
 
+    /// Number of what answers are, and what attributes and filters are of: documents where it has some, or vectors.
+    pub fn items(&self) -> u64 {
+        self.segments.iter().map(Segment::items).sum()
+    }
+
     /// Number of lists.
     pub fn lists(&self) -> u32 {
         self.segments.iter().map(Segment::lists).sum()

@@ -173,6 +173,12 @@ impl Segment {
         self.documents.as_ref()
     }
 
+    /// What answers are, and what attributes and filters are of: its documents where it has some, each at the position of its number, or
+    /// its vectors.
+    pub fn items(&self) -> u64 {
+        self.documents.as_ref().map_or(self.count, |documents| documents.offsets().documents() as u64) // CAST: widening
+    }
+
     /// As [`Segment::vectors`], where it holds them.
     pub(crate) fn held(&self, of: VectorsOf) -> Option<&StoredVectors> {
         match of {

@@ -295,7 +295,9 @@ impl Engine {
             return Err(SearchError::Cells { bytes_max });
         }
         let vectors = content.vectors.unwrap_or_default();
-        if content.vectors.is_some() {
+        // What is fetched of a document is its tokens.
+        let are_tokens = vectors == VectorsOf::Column && self.index().documents().is_some();
+        if content.vectors.is_some() && !are_tokens {
             check_held(vectors, self.index())?;
         }
         let (row_bytes, attributes) = (self.index().shape_of(vectors).row_bytes(), content.attributes.len());

@@ -12,6 +12,13 @@ use crate::spend::Spend;
 /// expected to cost up to this many times the lists that an independent filter takes.
 const CHANGE_COSTS: f64 = 8.0;
 
+impl PlanCosts {
+    /// Whether the codes of all matches may be compared where the nearest lists hold few of them.
+    pub(crate) fn may_change(&self) -> bool {
+        self.codes.is_some_and(|codes| codes <= CHANGE_COSTS * self.lists)
+    }
+}
+
 /// How queries with one filter are answered from an index.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct FilteredPlan {
@@ -57,11 +64,8 @@ impl FilteredPlan {
             None if lists_are_masked(share, index) => (FilterPlan::Lists, PlanReason::Cost),
             None => (FilterPlan::Post, PlanReason::Cost),
         };
-        let is_affordable = |codes: f64| codes <= CHANGE_COSTS * costs.lists;
         // A number of lists that was given bounds what is spent.
-        let may_change = reason == PlanReason::Cost
-            && params.max_lists.is_none()
-            && costs.codes.is_some_and(is_affordable);
+        let may_change = reason == PlanReason::Cost && params.max_lists.is_none() && costs.may_change();
         let is_watched = plan == FilterPlan::Post && share < 1.0 && spend.together.is_none();
         let aim = spend.aim.filter(|_| is_watched && index.code() != CodeSpec::Full);
         Ok(FilteredPlan { plan, reason, matches: matches.count(), share, costs, may_change, aim })

@@ -31,7 +31,7 @@ pub struct FetchRequest {
 /// What is wanted of ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchContent {
-    /// Which of their vectors are, if any.
+    /// Which of their vectors are, if any; those of a document are its tokens, [`VectorsOf::Column`].
     pub vectors: Option<VectorsOf>,
     /// Attributes, by their numbers in the index's schema, in the order wanted.
     pub attributes: Vec<usize>,
@@ -62,6 +62,8 @@ impl FetchRequest {
 pub struct Fetched {
     /// Vectors of those that were found, exactly as given, back to back in the order of the ids, where they were wanted.
     pub rows: Vec<u8>,
+    /// How many of them are of each id that was found: one, or those of a document.
+    pub row_counts: Vec<u32>,
     /// What those that were found have in the attributes wanted: id by id, in the order of the attributes.
     pub cells: Vec<Cell>,
     /// What became of each id.
@@ -72,10 +74,14 @@ impl Fetched {
     /// `attributes` were wanted of each id.
     pub(crate) fn of(pieces: Vec<Piece>, row_bytes: usize, attributes: usize) -> Fetched {
         let mut fetched = Fetched::default();
-        for Piece { rows, cells, states } in pieces {
-            for (row, &state) in rows.chunks_exact(row_bytes).zip(&states) {
+        for Piece { rows, row_counts, cells, states } in pieces {
+            let mut rows = &rows[..];
+            for (&count, &state) in row_counts.iter().zip(&states) {
+                let (of_id, rest) = rows.split_at(count as usize * row_bytes); // CAST: widening
+                rows = rest;
                 if state == FetchState::Found {
-                    fetched.rows.extend_from_slice(row);
+                    fetched.rows.extend_from_slice(of_id);
+                    fetched.row_counts.push(count);
                 }
             }
             let of_id = states.iter().flat_map(|&state| std::iter::repeat_n(state, attributes));
@@ -146,16 +152,18 @@ pub enum FetchState {
 /// What is there of the ids of a piece.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Piece {
-    /// Rows by the place of their id; zeros where there is none.
+    /// Rows in the order of their ids; zeros where there is none.
     pub(crate) rows: Vec<u8>,
+    /// How many rows there are of each id; nothing where they are not wanted.
+    pub(crate) row_counts: Vec<u32>,
     /// Values of attributes by the place of their id, each id's together.
     pub(crate) cells: Vec<Cell>,
     pub(crate) states: Vec<FetchState>,
 }
 
 impl Piece {
-    /// Puts in the vector of the id in place `at`.
-    pub(crate) fn put(&mut self, at: usize, vector: &[u8]) {
-        self.rows[at * vector.len()..(at + 1) * vector.len()].copy_from_slice(vector);
+    /// Puts in a vector as row number `row`.
+    pub(crate) fn put(&mut self, row: usize, vector: &[u8]) {
+        self.rows[row * vector.len()..(row + 1) * vector.len()].copy_from_slice(vector);
     }
 }

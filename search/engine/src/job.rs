@@ -152,9 +152,8 @@ impl Task for Queries {
 
     fn course(&self) -> Course {
         match &self.plan.collect {
-            CollectPlan::Nearest { .. } => self.plan.filter_plan().into(),
+            CollectPlan::Nearest { .. } | CollectPlan::Tokens { .. } => self.plan.filter_plan().into(),
             CollectPlan::Within(_) => Course::Within,
-            CollectPlan::Tokens { .. } => Course::default(),
         }
     }
 

@@ -78,7 +78,9 @@ pub use calibrate::{
     CalibrateError, CalibrateLimits, CalibrateParams, GivenQueries, calibrate, expected_recall,
 };
 pub use damage::{Damage, DamageReason, DamagedPart};
-pub use documents::{DOCUMENTS_COMPARED, DocumentParams, DocumentRequest, TOKEN_LISTS, TOKENS_KEPT};
+pub use documents::{
+    DOCUMENTS_COMPARED, DocumentParams, DocumentRequest, QueryDocuments, TOKEN_LISTS, TOKENS_KEPT,
+};
 pub use engine::{Engine, IoReport, QueryRows, Request};
 pub use error::{EngineError, SearchError};
 pub use estimate::RecallEstimate;

@@ -31,6 +31,8 @@ struct Wanted {
     id: u64,
     /// Its place in the piece.
     at: usize,
+    /// The place of its vector among the rows of the piece.
+    row: usize,
     /// Where its vector is, once that is known.
     location: Location,
     /// The page to be read for it.
@@ -62,17 +64,46 @@ impl FetchSlot {
         let content = &running.job.content;
         let row_bytes = content.vectors.map_or(0, |of| tools.index.shape_of(of).row_bytes());
         self.of = content.vectors.unwrap_or_default();
+        let documents = tools.index.documents();
+        let rows_of = |&id: &u64| match documents {
+            Some(documents) => {
+                documents.find(id).map_or(0, |of| documents.offsets().rows_of(of as usize).len())
+            } // CAST: widening
+            None => 1,
+        };
+        let row_counts: Vec<u32> = match content.vectors {
+            Some(_) => ids.iter().map(|id| rows_of(id) as u32).collect(), // CAST: rows have 32 bits
+            None => Vec::new(),
+        };
+        let rows: usize = row_counts.iter().map(|&count| count as usize).sum(); // CAST: widening
         self.piece = Piece {
-            rows: vec![0; ids.len() * row_bytes],
+            rows: vec![0; rows * row_bytes],
+            row_counts,
             cells: vec![Cell::Null; ids.len() * content.attributes.len()],
             states: vec![FetchState::Absent; ids.len()],
         };
         let lookup = &running.job.lookup;
         self.wanted.clear();
-        self.wanted.extend(ids.iter().enumerate().flat_map(|(at, &id)| {
-            lookup.pages(id).map(move |page| Wanted { id, at, location: Location::default(), page })
-        }));
         self.located.clear();
+        let unknown = |at: usize, id: u64| Wanted {
+            id,
+            at,
+            row: at,
+            location: Location::default(),
+            page: PageKey::new(0, 0),
+        };
+        match documents {
+            // Where they are is in memory.
+            Some(documents) => self.located.extend(ids.iter().enumerate().filter_map(|(at, &id)| {
+                let location = Location::new(0, documents.find(id)?);
+                Some(Wanted { location, ..unknown(at, id) })
+            })),
+            None => {
+                self.wanted.extend(ids.iter().enumerate().flat_map(|(at, &id)| {
+                    lookup.pages(id).map(move |page| Wanted { page, ..unknown(at, id) })
+                }))
+            }
+        }
         self.requests.clear();
         (self.stage, self.end) = (Stage::Ids, None);
         self.running = Some(running);
@@ -91,7 +122,7 @@ impl FetchSlot {
             }
             !quarantined
         });
-        self.wanted.sort_unstable_by_key(|wanted| (wanted.page, wanted.at));
+        self.wanted.sort_unstable_by_key(|wanted| (wanted.page, wanted.row));
         self.requests.clear();
         let pages = self.wanted.iter().map(|wanted| wanted.page);
         merge_pages(pages, self.page_bytes(tools), tools.index.merging(), |read| self.requests.push(read));
@@ -227,8 +258,8 @@ impl FetchSlot {
         let layout = self.layout(tools);
         let uuid = tools.index.segments()[usize::from(page.segment())].vectors(self.of).uuid;
         layout.check_page(uuid, page.number(), bytes).map_err(sums)?;
-        for &Wanted { at, location, .. } in &self.wanted[wanted] {
-            self.piece.put(at, layout.record(bytes, layout.place(location.position()).1).vector);
+        for &Wanted { row, location, .. } in &self.wanted[wanted] {
+            self.piece.put(row, layout.record(bytes, layout.place(location.position()).1).vector);
         }
         if let Some(cache) = tools.cache_of(self.of) {
             cache.insert(page.bits(), bytes);
@@ -265,9 +296,29 @@ impl FetchSlot {
             }
         }
         if running.job.content.vectors.is_some() {
+            self.locate_tokens(tools);
             self.put_at_hand(tools);
             self.ask(tools, tag, out);
         }
+    }
+
+    /// From the documents that were located to their tokens.
+    fn locate_tokens(&mut self, tools: &Tools) {
+        let Some(documents) = tools.index.documents() else { return };
+        let layout = self.layout(tools);
+        let (mut tokens, mut first, mut at) = (Vec::new(), 0, 0);
+        for of in self.located.drain(..) {
+            // Ids without a document have no rows.
+            let before = &self.piece.row_counts[at..of.at];
+            first += before.iter().map(|&count| count as usize).sum::<usize>(); // CAST: widening
+            at = of.at;
+            let rows = documents.offsets().rows_of(of.location.position() as usize); // CAST: widening
+            tokens.extend(rows.zip(first..).map(|(position, row)| {
+                let location = Location::new(0, position);
+                Wanted { row, location, page: PageKey::of(location, &layout), ..of }
+            }));
+        }
+        self.located = tokens;
     }
 
     /// Copies the vectors that are in memory or in the cache; the others are wanted.
@@ -277,13 +328,13 @@ impl FetchSlot {
         for wanted in self.located.drain(..) {
             let (segment, position) = (wanted.location.segment(), wanted.location.position());
             if let Some(vectors) = &tools.index.segments()[usize::from(segment)].vectors(of).resident {
-                piece.put(wanted.at, vectors.record(position).vector);
+                piece.put(wanted.row, vectors.record(position).vector);
                 continue;
             }
             let cached = tools.cache_of(of).is_some_and(|cache| {
                 cache.get(wanted.page.bits(), |bytes| {
                     let (_, slot) = layout.place(position);
-                    piece.put(wanted.at, layout.record(bytes, slot).vector);
+                    piece.put(wanted.row, layout.record(bytes, slot).vector);
                 })
             });
             if !cached {

@@ -114,7 +114,9 @@ class Calls:
         """Query documents as rows of an array, several arrays, or rows with offsets."""
         rows, starts, single = _messages.documents_of(documents, offsets)
         longest = int((starts[1:] - starts[:-1]).max()) * rows.shape[1] * rows.itemsize
-        size = _messages.batch_size(longest, k, options, self._batch_size)
+        # How long documents of answers are only the server knows.
+        answered = max(longest, _messages.DIM_BYTES_MAX) if options.with_vectors else longest
+        size = _messages.batch_size(answered, k, options, self._batch_size)
 
         def of_documents(of: slice) -> search_pb2.Vectors:
             return _messages.of_documents(rows, starts[of.start : of.stop + 1])

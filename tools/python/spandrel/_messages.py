@@ -219,6 +219,30 @@ def rows_of(vectors: search_pb2.Vectors, rows: int) -> npt.NDArray[Any]:
     return flat.reshape(rows, -1)
 
 
+def _are_documents(vectors: search_pb2.Vectors) -> bool:
+    return bool(vectors.WhichOneof("form") == "documents")
+
+
+def _documents_in(vectors: search_pb2.Vectors, count: int) -> List[npt.NDArray[Any]]:
+    """The vectors of each of `count` documents that a message carries."""
+    offsets, raw = np.asarray(vectors.documents.offsets, np.int64), vectors.documents.raw
+    rows = np.frombuffer(raw.data, _DTYPES[raw.dtype]).reshape(-1, max(vectors.dim, 1))
+    if len(offsets) != count + 1 or offsets[0] != 0 or offsets[-1] != len(rows) or (np.diff(offsets) < 0).any():
+        raise _errors.broken(f"{len(rows)} vectors and {len(offsets)} offsets of {count} documents")
+    return [rows[start:end] for start, end in zip(offsets, offsets[1:])]
+
+
+def _documents_of_queries(responses: Sequence[search_pb2.SearchBatchResponse]) -> List[List[npt.NDArray[Any]]]:
+    """The vectors of the documents of each query."""
+    rows: List[List[npt.NDArray[Any]]] = []
+    for response in responses:
+        all, first = _documents_in(response.vectors, len(response.ids)), 0
+        for count in response.counts:
+            rows.append(all[first : first + count])
+            first += count
+    return rows
+
+
 def _padded(flat: npt.NDArray[Any], present: npt.NDArray[np.bool_], fill: Any) -> npt.NDArray[Any]:
     out = np.full(present.shape + flat.shape[1:], fill, flat.dtype)
     out[present] = flat
@@ -248,8 +272,10 @@ def answers_of(
     ids = _signed(_padded(flat_ids.view(np.int64), present, -1), flat_ids)
     flat_distances = np.concatenate([np.asarray(r.distances, np.float32) for r in responses])
     flags = [_flags(r) for r in responses]
-    vectors = None
-    if any(r.HasField("vectors") for r in responses):
+    vectors, documents = None, None
+    if any(_are_documents(r.vectors) for r in responses):
+        documents = _documents_of_queries(responses)
+    elif any(r.HasField("vectors") for r in responses):
         parts = [rows_of(r.vectors, len(r.ids)) for r in responses if r.ids]
         vectors = _padded(np.concatenate(parts or [np.zeros((0, 0), np.float32)]), present, 0)
     work: List[Any] = [message for r in responses for message in r.work]
@@ -276,6 +302,7 @@ def answers_of(
         expected_recall=np.array([expected for expected, _ in promises], np.float64),
         reached=np.array([reached for _, reached in promises], np.bool_),
         vectors=None if vectors is None else shaped(vectors),
+        documents=documents,
         work=work or None,
         explanations=explanations or None,
         filtered=filtered,
@@ -439,7 +466,13 @@ def fetched_of(responses: Sequence[search_pb2.FetchResponse], asked: int, with_a
     found = np.concatenate([np.asarray(r.found, np.bool_) for r in responses])
     if len(found) != asked:
         raise _errors.broken(f"{len(found)} answers to {asked} ids")
-    parts = [rows_of(r.vectors, sum(r.found)) for r in responses if any(r.found)]
+    documents: Optional[List[Optional[npt.NDArray[Any]]]] = None
+    parts = []
+    if any(_are_documents(r.vectors) for r in responses):
+        those = iter([of for r in responses for of in _documents_in(r.vectors, sum(r.found))])
+        documents = [next(those) if is_found else None for is_found in found]
+    else:
+        parts = [rows_of(r.vectors, sum(r.found)) for r in responses if any(r.found)]
     rows = np.concatenate(parts or [np.zeros((0, 0), np.float32)])
     damaged, start = np.zeros(asked, np.bool_), 0
     for response in responses:
@@ -450,7 +483,8 @@ def fetched_of(responses: Sequence[search_pb2.FetchResponse], asked: int, with_a
         there = iter([row for r in responses for row in _attributes_of(r.attributes, sum(r.found))])
         attributes = [next(there) if is_found else None for is_found in found]
     versions, uuids = sorted({r.index_version for r in responses}), sorted({r.index_uuid for r in responses})
-    return Fetched(found, _padded(rows, found, 0), damaged, versions, uuids, attributes)
+    vectors = np.zeros((asked, 0), np.float32) if documents is not None else _padded(rows, found, 0)
+    return Fetched(found, vectors, damaged, versions, uuids, attributes, documents)
 
 
 def info_of(summary: admin_pb2.IndexSummary, details: Optional[Dict[str, Any]] = None) -> IndexInfo:

@@ -49,6 +49,7 @@ class Answers:
     that are estimates. For each query, None where there is nothing to say: `missing`, the damaged parts of the index that were
     left out; `effort`, where the server, under load, searched less thoroughly than asked for; `limited_by`, the limit that cut the
     answer short, 'max_lists', 'max_bytes' or 'min_head_score'. `vectors` has shape (n, k, dim), zeros where there is none, if they were asked for.
+    Of an index of documents `documents` holds them in its place: for each query an array (tokens, dim) for each document found.
     `expected_recall` (float64, (n,)) is the recall to expect by the index's calibration, NaN where nothing is known, and `reached`
     (bool, (n,)) whether that is the recall asked for.
     `work` holds a message for each query, if it was asked for, and `explanations` one that says how it was answered (Explanation
@@ -85,6 +86,7 @@ class Answers:
     versions: Optional[Dict[str, List[int]]] = None
     scores: Optional[npt.NDArray[np.float64]] = None
     scored: Optional[npt.NDArray[np.int64]] = None
+    documents: Optional[List[List[npt.NDArray[Any]]]] = None
 
     def __repr__(self) -> str:
         queries, k = len(self.counts), self.ids.shape[-1]
@@ -141,7 +143,8 @@ class RangePart:
 class Fetched:
     """Vectors by id: `found` (bool, (n,)) for each id asked for, `vectors` (n, dim), zeros where there is none; `damaged` (bool,
     (n,)) marks ids that are not found because their part of the index is damaged. `attributes` holds a dict for each id, None where
-    it is not found, if they were asked for. `index_versions` and `index_uuids` as in `Answers`."""
+    it is not found, if they were asked for. Of an index of documents `documents` holds an array (tokens, dim) for each id, None where it
+    is not found, and `vectors` has no columns. `index_versions` and `index_uuids` as in `Answers`."""
 
     found: npt.NDArray[np.bool_]
     vectors: npt.NDArray[Any]
@@ -149,10 +152,11 @@ class Fetched:
     index_versions: List[int]
     index_uuids: List[str]
     attributes: Optional[List[Optional[Dict[str, Any]]]] = None
+    documents: Optional[List[Optional[npt.NDArray[Any]]]] = None
 
     def __repr__(self) -> str:
         damaged = f", damaged: {int(self.damaged.sum())}" if self.damaged.any() else ""
-        vectors = f"vectors {self.vectors.shape} {self.vectors.dtype}"
+        vectors = f"vectors {self.vectors.shape} {self.vectors.dtype}" if self.documents is None else "documents"
         return f"<Fetched {int(self.found.sum())} of {len(self.found)}{damaged}, {vectors}, index_versions={self.index_versions}>"
 
 

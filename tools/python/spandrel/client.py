@@ -108,11 +108,12 @@ class Client:
         timeout: Optional[float] = None,
     ) -> Answers:
         """The k documents with the largest MaxSim of query documents, of an index of documents: the sum over a query's vectors of the
-        largest inner product with any vector of the document. `ids` are numbers of documents, `distances` MaxSim.
+        largest inner product with any vector of the document. `ids` are those of documents, `distances` MaxSim.
 
         `documents` is one query of shape (tokens, dim), several of (n, tokens, dim) or a list of arrays (tokens, dim), or, with `offsets`
         (n + 1,), rows (rows, dim) of which document `i` is those from `offsets[i]` up to `offsets[i + 1]`. Of `options`, `max_lists` is for
-        each vector, `rerank` the number of documents that are compared, and `max_bytes` and `with_work` are taken; others are refused.
+        each vector, `rerank` the number of documents that are compared, and `max_bytes`, `filter`, `with_attributes`, `with_vectors` and
+        `with_work` are taken; others are refused. Vectors that are asked for are in `documents` of the answers.
         """
         return self._run(self._calls.search_documents(documents, k, options, index, offsets), timeout)
 
@@ -211,7 +212,7 @@ class Client:
         timeout: Optional[float] = None,
     ) -> Fetched:
         """Vectors by id, in the order of `ids`, with zeros for those that the index does not have: those of `column`, or without it
-        those that are searched. `with_attributes` as in `Options`."""
+        those that are searched. Of an index of documents all vectors of each document, in `documents`. `with_attributes` as in `Options`."""
         return self._run(self._calls.fetch(ids, with_attributes, index, column), timeout)
 
     def indexes(self, *, timeout: Optional[float] = None) -> List[IndexInfo]:

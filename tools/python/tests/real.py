@@ -88,6 +88,25 @@ def made_documents():
     return index
 
 
+DOCUMENT_IDS = (np.arange(VECTORS // 5, dtype=np.int64) * 7919 % 10_007) << 20
+"""Ids of the documents of `made_known_documents()`."""
+
+
+@functools.lru_cache(maxsize=None)
+def made_known_documents():
+    """The documents of `made_documents()` with ids of their own and a `price` of their number modulo 100."""
+    made_documents()
+    names = ("known-documents", "documents.ibin", "document-ids.npy", "known-documents.jsonl", "base.u8bin")
+    index, offsets, ids, known, base = (os.path.join(made().folder, name) for name in names)
+    np.save(ids, DOCUMENT_IDS)
+    with open(known, "w") as file:
+        for number, of in enumerate(DOCUMENT_IDS):
+            file.write(json.dumps({"id": int(of), "price": number % 100}) + "\n")
+    beside = ["--documents", offsets, "--ids", ids, "--attributes", known]
+    run("build", "--base", base, "--metric", "ip", "--out", index, "--list-size", "32", *beside)
+    return index
+
+
 def assert_expected(answers, of=slice(None)):
     """That answers are those given in process."""
     np.testing.assert_array_equal(answers.ids, made().ids[of])

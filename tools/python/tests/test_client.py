@@ -10,7 +10,20 @@ import unittest
 import numpy as np
 
 import spandrel
-from real import DIM, K, QUERIES, VECTORS, Server, assert_expected, made, made_column, made_documents, run
+from real import (
+    DIM,
+    DOCUMENT_IDS,
+    K,
+    QUERIES,
+    VECTORS,
+    Server,
+    assert_expected,
+    made,
+    made_column,
+    made_documents,
+    made_known_documents,
+    run,
+)
 
 
 class RealServer(unittest.TestCase):
@@ -320,6 +333,34 @@ class RealServer(unittest.TestCase):
         with self.assertRaises(spandrel.InvalidArgument) as other:
             self.client.search_documents(queries, K)
         self.assertEqual(list(other.exception.fields), ["queries"])
+
+    def test_documents_are_filtered_and_come_with_their_vectors(self):
+        documents, query = self.rows.reshape(-1, 5, DIM), self.queries[:4]
+        products = np.einsum("td,nsd->nts", query.astype(np.int64), documents.astype(np.int64))
+        order = np.argsort(-products.max(axis=2).sum(axis=1), kind="stable")
+        cheap = order[order % 100 < 30]
+        options = spandrel.Options(filter="price < 30", with_vectors=True, with_attributes=True, rerank=VECTORS // 5)
+        with Server("--index", f"index={made_known_documents()}") as server, spandrel.Client(server.address) as client:
+            for queries in (query, [query, self.queries[4:6]]):
+                answers = client.search_documents(queries, K, options)
+                np.testing.assert_array_equal(np.atleast_2d(answers.ids)[0], DOCUMENT_IDS[cheap[:K]])
+                self.assertEqual((answers.filtered[0].matches, answers.filtered[0].plan), (len(cheap), "exact"))
+                self.assertEqual([of["price"] for of in answers.attributes[0]], [int(of) % 100 for of in cheap[:K]])
+                self.assertIsNone(answers.vectors)
+                for found, of in zip(answers.documents[0], cheap[:K]):
+                    np.testing.assert_array_equal(found, documents[of])
+            fetched = client.fetch([int(DOCUMENT_IDS[7]), 1, int(DOCUMENT_IDS[3])], with_attributes=["price"])
+            self.assertEqual(list(fetched.found), [True, False, True])
+            np.testing.assert_array_equal(fetched.documents[0], documents[7])
+            self.assertIsNone(fetched.documents[1])
+            np.testing.assert_array_equal(fetched.documents[2], documents[3])
+            self.assertEqual(fetched.attributes, [{"price": 7}, None, {"price": 3}])
+            self.assertIn("documents", repr(fetched))
+            none = client.search_documents(query, K, spandrel.Options(filter="price > 100", with_vectors=True))
+            self.assertEqual((none.counts[0], none.documents, none.filtered[0].matches), (0, [[]], 0))
+            with self.assertRaises(spandrel.InvalidArgument) as wrong:
+                client.search_documents(query, K, spandrel.Options(filter="cost < 3"))
+            self.assertEqual(list(wrong.exception.fields), ["options.filter.text"])
 
     def test_several_indexes_are_searched_as_one(self):
         everything, few = spandrel.Options(max_lists=1000, rerank=VECTORS), self.queries[:20]

@@ -148,8 +148,7 @@ pub struct BenchArgs {
 /// Refuses flags that do not go together.
 pub(super) fn refuse(args: &BenchArgs) -> anyhow::Result<()> {
     args.documents.refuse(&Beside {
-        is_filtered: args.filter.is_filtered(),
-        has_attributes: args.ids.is_some(),
+        has_filter_plan: args.filter.filter_plan.is_some(),
         is_explained: args.stages,
         is_estimated: args.places.distances == Distances::Any,
     })?;
@@ -187,15 +186,22 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     let index = open_index(index, &args.places)?;
     args.embedding.check(&index)?;
     let queries = Rows::read(&open_queries(Fit::of(&index), &args.input, queries, session)?)?;
-    if let Some(offsets) = args.documents.open(&index, queries.len())? {
-        let truth = read_truth(truth, None)?;
+    let documents = args.documents.open(&index, queries.len())?;
+    let count = documents.as_ref().map_or(queries.len(), |offsets| offsets.documents() as u64); // CAST: widening
+    let filters = args.filter.bind(index.schema(), count)?;
+    let filters = filters.map(|asked| Compiler::new(&index, asked, &session.stop));
+    if let Some(offsets) = documents {
+        let truth = read_truth(truth, args.ids.as_deref())?;
         let sweep = DocumentSweep { setup: setup(args, &index), k: args.k as usize, params: params_of(args) };
-        let examples = DocumentExamples { tokens: &queries, offsets: &offsets, truth: &truth };
+        let examples = DocumentExamples {
+            tokens: &queries,
+            offsets: &offsets,
+            truth: &truth,
+            filters: filters.as_ref(),
+        };
         let points = documents::measure(&index, examples, &sweep, session)?;
         return hand_out(args, &sweep.setup.label, &points, "", session);
     }
-    let filters = args.filter.bind(index.schema(), queries.len())?;
-    let filters = filters.map(|asked| Compiler::new(&index, asked, &session.stop));
     if args.radius.radius.is_some() {
         return within(args, (&index, &queries, truth), filters.as_ref(), session);
     }

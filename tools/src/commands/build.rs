@@ -49,7 +49,7 @@ pub struct BuildArgs {
     /// What the index looks like.
     #[command(flatten)]
     pub shape: ShapeArgs,
-    /// The vectors' own numbers: ibin or npy with one whole number of 0 or more in each row [default: row numbers].
+    /// The vectors' own numbers, or the documents': ibin or npy with one whole number of 0 or more in each row [default: row numbers].
     #[arg(long, value_name = "FILE")]
     pub ids: Option<PathBuf>,
     /// What is known of the vectors.
@@ -101,10 +101,11 @@ pub struct BuildArgs {
 pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
     let base = args.input.open(&args.base)?;
     let ids = args.ids.as_deref().map(IdFile::open).transpose()?.map(Ids);
-    let base_rows = BaseRows { rows: base.len(), ids: ids.as_ref().map(|ids| &ids.0) };
+    let documents = args.documents.open(base.len())?;
+    let items = documents.as_ref().map_or(base.len(), |offsets| offsets.documents() as u64); // CAST: widening
+    let base_rows = BaseRows { rows: items, ids: ids.as_ref().map(|ids| &ids.0) };
     let source = args.attributes.file.open(base_rows, session)?;
     let column = args.column.open(&args.input)?;
-    let documents = args.documents.open(base.len())?;
     let query_sample = args.query_sample.open(base.dtype(), &args.input, session)?;
     let binariser = args.binariser.open()?;
     let input = Input {

@@ -7,11 +7,12 @@ use clap::Args;
 use serde_json::{Value, json};
 use spandrel_builder::Plan;
 use spandrel_datasets::{Rows, Truth, read_documents};
-use spandrel_engine::{DocumentParams, recall};
+use spandrel_engine::{Answer, DocumentParams, Engine, QueryDocuments, recall};
 use spandrel_index::documents::DocumentOffsets;
-use spandrel_index::{Index, VectorSource};
+use spandrel_index::{Index, Matches, VectorSource};
 
-use super::measure::check_truth_of;
+use super::filter::Compiler;
+use super::measure::{check_truth, filtered_recall};
 use super::running::Setup;
 use crate::figures::{Params, Point, PointParams, units};
 use crate::{Advised, Session};
@@ -20,7 +21,7 @@ use crate::{Advised, Session};
 #[derive(Debug, Clone, Args)]
 pub struct DocumentsArgs {
     /// Where documents begin, whose tokens the vectors are: ibin or npy of the first row of each document, and the number of rows. Answers
-    /// are then numbers of documents, the best by MaxSim.
+    /// are then documents, the best by MaxSim. --ids and --attributes have a row for each document.
     #[arg(long, value_name = "FILE", requires = "base", conflicts_with = "column")]
     pub documents: Option<PathBuf>,
 }
@@ -45,8 +46,7 @@ pub struct QueryDocumentsArgs {
 
 /// What does not go with documents so far, each with whether it was given.
 pub(super) struct Beside {
-    pub(super) is_filtered: bool,
-    pub(super) has_attributes: bool,
+    pub(super) has_filter_plan: bool,
     pub(super) is_explained: bool,
     pub(super) is_estimated: bool,
 }
@@ -61,8 +61,7 @@ impl QueryDocumentsArgs {
             Err(Advised::new(format!("--query-documents with {what} is not supported so far"), help).into())
         };
         match beside {
-            Beside { is_filtered: true, .. } => refused("a filter", "leave the filter out"),
-            Beside { has_attributes: true, .. } => refused("attributes of answers", "leave them out"),
+            Beside { has_filter_plan: true, .. } => refused("--filter-plan", "leave it out"),
             Beside { is_explained: true, .. } => refused("--explain or --stages", "leave it out"),
             Beside { is_estimated: true, .. } => refused("--distances any", "leave it out: MaxSim is exact"),
             _ => Ok(()),
@@ -109,6 +108,37 @@ pub(super) struct DocumentExamples<'a> {
     pub(super) tokens: &'a Rows,
     pub(super) offsets: &'a DocumentOffsets,
     pub(super) truth: &'a Truth,
+    pub(super) filters: Option<&'a Compiler<'a>>,
+}
+
+impl DocumentExamples<'_> {
+    /// What the first `count` queries find among the documents that match their filters.
+    fn answers(
+        &self,
+        engine: &Engine,
+        count: usize,
+        params: &DocumentParams,
+        session: &Session,
+    ) -> anyhow::Result<Vec<Answer>> {
+        let part = self.offsets.part(0..count);
+        let bytes = part.rows() as usize * self.tokens.row_bytes(); // CAST: in memory
+        let queries = QueryDocuments { tokens: &self.tokens.bytes()[..bytes], offsets: &part };
+        search(engine, queries, (0, self.filters), params, session)
+    }
+}
+
+/// Answers query documents, of which the first is number `first` of all, by the filter of each.
+pub(super) fn search(
+    engine: &Engine,
+    queries: QueryDocuments<'_>,
+    (first, filters): (usize, Option<&Compiler<'_>>),
+    params: &DocumentParams,
+    session: &Session,
+) -> anyhow::Result<Vec<Answer>> {
+    let filter = |query| -> anyhow::Result<Option<Arc<Matches>>> {
+        Ok(filters.map(|filters| filters.matches(first + query)).transpose()?)
+    };
+    engine.search_documents_among(queries, params, filter, &session.stop)
 }
 
 /// What to measure.
@@ -125,10 +155,14 @@ pub(super) fn measure(
     sweep: &DocumentSweep,
     session: &Session,
 ) -> anyhow::Result<Vec<Point>> {
-    let DocumentExamples { tokens, offsets, truth } = examples;
+    let DocumentExamples { offsets, truth, filters, .. } = examples;
     let documents = index.documents().map_or(0, |documents| documents.offsets().documents());
     let (k, queries) = (sweep.k.min(documents), offsets.documents() as u64); // CAST: usize is 64 bits here
-    check_truth_of(truth, queries, k)?;
+    check_truth(truth, queries, k, filters.is_some())?;
+    if let Some(filters) = filters {
+        filters.compile_all(sweep.setup.engine.threads, session)?;
+    }
+    let compile_us = filters.map(Compiler::compile_us).transpose()?;
     let known = spandrel_engine::Truth {
         ids: &truth.ids,
         distances: truth.distances.as_deref().unwrap_or_default(),
@@ -138,17 +172,20 @@ pub(super) fn measure(
         let params = params_of(point, k);
         params.check(index)?;
         let run = running.run(&point.to_string(), offsets.documents(), |count| {
-            let part = offsets.part(0..count);
-            let rows = &tokens.bytes()[..part.rows() as usize * tokens.row_bytes()]; // CAST: in memory
-            Ok(running.engine().search_documents(rows, &part, &params, &session.stop)?)
+            examples.answers(running.engine(), count, &params, session)
         })?;
-        let recall = recall(index.metric(), &run.answers, known, k)?;
+        let recall = match filters {
+            None => recall(index.metric(), &run.answers, known, k)?,
+            Some(_) => filtered_recall(index.metric(), (0..).zip(&run.answers), truth, k)?,
+        };
         Ok(Point {
+            compile_us,
             k: Some(k as u64), // CAST: widening
             recall,
             distances: Some("exact".to_owned()),
             params: Params::Ours(PointParams {
-                max_lists: Some(params.lists(index)),
+                // Under a filter each query takes its own number.
+                max_lists: if filters.is_some() { params.max_lists } else { Some(params.lists(index)) },
                 rerank: Some(params.compared(documents) as u32), // CAST: fewer than the vectors
                 ..PointParams::default()
             }),
@@ -185,17 +222,20 @@ pub(super) fn json(index: &Index) -> Value {
         "count": entry.count,
         "vectors_max": documents.offsets().rows_max(),
         "offsets_hash": entry.offsets_hash,
+        "ids_hash": entry.ids_hash,
     })
 }
 
 /// The same in a line.
 pub(super) fn text(index: &Index) -> Option<String> {
     let offsets = index.documents()?.offsets();
+    let has_ids = index.manifest().documents.as_ref().is_some_and(|entry| entry.ids_hash.is_some());
     let mean = offsets.rows() as f64 / offsets.documents() as f64; // CAST: shown to three digits
     Some(format!(
-        "{}, of {} vectors each, {} at most",
+        "{}, of {} vectors each, {} at most{}",
         units::count(offsets.documents() as u64), // CAST: usize is 64 bits here
         units::three_digits(mean),
-        units::count(offsets.rows_max().into())
+        units::count(offsets.rows_max().into()),
+        if has_ids { ", with ids of their own" } else { "" }
     ))
 }

@@ -83,21 +83,11 @@ fn with_each<T: Copy>(
 }
 
 /// Refuses a truth that cannot be that of the queries, or is too narrow.
-pub(super) fn check_truth(truth: &Truth, queries: &Rows, k: usize, is_filtered: bool) -> anyhow::Result<()> {
-    if is_filtered {
-        truth.validate_filtered(queries.len(), u64::MAX)?;
-        return check_width(truth, k);
+pub(super) fn check_truth(truth: &Truth, queries: u64, k: usize, is_filtered: bool) -> anyhow::Result<()> {
+    match is_filtered {
+        true => truth.validate_filtered(queries, u64::MAX)?,
+        false => truth.validate(queries, u64::MAX)?,
     }
-    check_truth_of(truth, queries.len(), k)
-}
-
-/// As [`check_truth`], of some queries without filters.
-pub(super) fn check_truth_of(truth: &Truth, queries: u64, k: usize) -> anyhow::Result<()> {
-    truth.validate(queries, u64::MAX)?;
-    check_width(truth, k)
-}
-
-fn check_width(truth: &Truth, k: usize) -> anyhow::Result<()> {
     if truth.k < k {
         let message =
             format!("recall at {k} asked for, the truth holds the {} nearest of each query", truth.k);
@@ -116,7 +106,7 @@ pub(super) fn measure<'a>(
 ) -> anyhow::Result<Vec<Point>> {
     let Examples { queries, column, truth, filters, attention } = examples;
     let metric = index.shape_of(examples.compared()).metric;
-    check_truth(truth, queries, sweep.k, filters.is_some())?;
+    check_truth(truth, queries.len(), sweep.k, filters.is_some())?;
     check_sample(index, examples, &sweep.setup)?;
     let known = spandrel_engine::Truth {
         ids: &truth.ids,
@@ -227,7 +217,7 @@ fn check_sample(index: &Arc<Index>, examples: Examples<'_>, setup: &Setup) -> an
     let shape = index.shape_of(of);
     let content = FetchContent { vectors: Some(of), attributes, cell_bytes_max: usize::MAX };
     for ids in sample.ids() {
-        let Fetched { rows, cells, states } = engine.fetch_content(&lookup, &ids, content.clone())?;
+        let Fetched { rows, cells, states, .. } = engine.fetch_content(&lookup, &ids, content.clone())?;
         let (mut rows, mut cells) = (rows.chunks_exact(shape.row_bytes()), cells.into_iter());
         let held = ids.iter().zip(states).map(|(&id, state)| match state {
             FetchState::Found => Ok(rows.next().map(|row| Stored {
@@ -268,13 +258,10 @@ mod tests {
 
     #[test]
     fn truth_must_fit() {
-        let queries = Rows::new(spandrel_index::DType::U8, 1, vec![1, 2]).unwrap();
         let truth =
             |queries: usize, k: usize| Truth { queries, k, ids: vec![0; queries * k], distances: None };
-        assert!(check_truth(&truth(2, 3), &queries, 3, false).is_ok());
-        assert!(check_truth(&truth(3, 3), &queries, 3, false).is_err());
-        assert!(
-            check_truth(&truth(2, 2), &queries, 3, false).unwrap_err().to_string().contains("recall at 3")
-        );
+        assert!(check_truth(&truth(2, 3), 2, 3, false).is_ok());
+        assert!(check_truth(&truth(3, 3), 2, 3, false).is_err());
+        assert!(check_truth(&truth(2, 2), 2, 3, false).unwrap_err().to_string().contains("recall at 3"));
     }
 }

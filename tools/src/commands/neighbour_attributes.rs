@@ -19,11 +19,6 @@ pub struct NeighbourAttributeArgs {
 }
 
 impl NeighbourAttributeArgs {
-    /// Whether any are asked for.
-    pub(super) fn is_given(&self) -> bool {
-        self.with_attributes.is_some()
-    }
-
     /// The numbers of the attributes asked for, if any are.
     pub(super) fn choose(&self, schema: &Schema) -> anyhow::Result<Option<Vec<usize>>> {
         let Some(names) = &self.with_attributes else { return Ok(None) };

@@ -107,7 +107,9 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
         plain_codes: args.query_sample.plain_codes,
         ..asked.config(VectorShape::of(&source, args.metric), PathBuf::new())
     };
-    let attributes = args.attributes.file.open(BaseRows { rows: whole.vectors, ids: None }, session)?;
+    let documents = args.documents.open(whole.vectors)?;
+    let items = documents.as_ref().map_or(whole.vectors, |offsets| offsets.documents() as u64); // CAST: widening
+    let attributes = args.attributes.file.open(BaseRows { rows: items, ids: None }, session)?;
     let column = args.column.open(&args.input)?;
     if let Some(column) = column.as_ref().filter(|column| column.file.len() != whole.vectors) {
         let found = units::count(column.file.len());
@@ -118,7 +120,6 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
         let (dim, dtype) = (column.file.dim(), column.file.dtype());
         Imagined { vectors: source.vectors, dim, dtype }
     });
-    let documents = args.documents.open(whole.vectors)?;
     let query_sample = args.query_sample.open(source.dtype(), &args.input, session)?;
     let binariser = args.binariser.open()?;
     let input = Input {

@@ -67,7 +67,6 @@ fn truth_of_documents_is_exact_and_ties_go_by_number() {
     for (flags, says) in [
         (&["--documents", &documents][..], "--query-documents"),
         (&[&offsets[..], &["--metric", "l2"]].concat(), "cannot be used multiple times"),
-        (&[&offsets[..], &["--ids", &documents]].concat(), "cannot be used with"),
         (&[&offsets[..], &["--radius", "1"]].concat(), "cannot be used with"),
     ] {
         let output = spandrel(&[&truth[..], flags].concat());
@@ -129,12 +128,14 @@ fn an_index_of_documents_answers_with_documents() {
     let explain = [&query[..], &["--explain"]].concat();
     let any = [&query[..], &["--distances", "any"]].concat();
     let filtered = [&query[..], &["--filter", "a = 1"]].concat();
+    let planned = [&query[..], &["--filter", "id = 1", "--filter-plan", "exact"]].concat();
     for (args, says) in [
         (&["query", "--index", &index, "--queries", &queries][..], "give --query-documents FILE"),
         (&[&["query", "--index", &plain], &asked[..]].concat(), "leave out --query-documents"),
         (&explain, "--explain or --stages is not supported so far"),
         (&any, "MaxSim is exact"),
-        (&filtered, "leave the filter out"),
+        (&filtered, "build the index with --attributes"),
+        (&planned, "--filter-plan is not supported so far"),
     ] {
         let output = spandrel(args);
         let error = text(&output.stderr);
@@ -148,7 +149,7 @@ fn an_index_of_documents_answers_with_documents() {
         );
     }
     for (flags, says) in [
-        (&["--ids", &documents][..], "--ids"),
+        (&["--replace", "--ids", &documents][..], "5, one for each document"),
         (&["--column", "fine=base.i8bin:ip"], "cannot be used with"),
         (&["--replace", "--code", "full"], "cannot be used multiple times"),
     ] {
@@ -158,5 +159,111 @@ fn an_index_of_documents_answers_with_documents() {
             "{}",
             text(&output.stderr)
         );
+    }
+}
+
+#[test]
+fn documents_have_ids_and_attributes_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write_small(path);
+    write_offsets(&path("ids.ibin"), &[70, 30, 50, 10, 90]);
+    fs::write(
+        path("known.jsonl"),
+        "{\"id\": 70, \"kind\": \"a\"}\n{\"id\": 30, \"kind\": \"b\"}\n{\"id\": 50, \"kind\": \"a\"}\n{\"id\": 10, \"kind\": \"a\"}\n{\"id\": 90, \"kind\": \"b\"}\n",
+    )
+    .unwrap();
+    fs::write(
+        path("filters.jsonl"),
+        "{\"filter\": {\"kind\": \"b\"}}\n{\"filter\": {\"id\": {\"$nin\": [90, 10]}}}\n",
+    )
+    .unwrap();
+    let [base, queries, documents, query_documents, ids, known, filters, index, truth] = [
+        "base.i8bin",
+        "queries.i8bin",
+        "documents.ibin",
+        "query-documents.ibin",
+        "ids.ibin",
+        "known.jsonl",
+        "filters.jsonl",
+        "index",
+        "truth.ibin",
+    ]
+    .map(path);
+    let shape = ["--base", &base, "--metric", "ip", "--code", "rabitq:2", "--documents", &documents];
+    let beside = ["--ids", &ids, "--attributes", &known];
+    run(&[&["build", "--out", &index], &shape[..], &beside].concat());
+    run(&["verify", &index, "--deep"]);
+    let told = json(&["inspect", &index]);
+    assert_eq!(told["attributes"][0]["name"], "kind");
+    assert!(told["documents"]["ids_hash"].is_string());
+    assert!(run(&["inspect", &index]).contains("2 at most, with ids of their own"));
+    let asked = ["--queries", &queries, "--query-documents", &query_documents];
+    let query = [&["query", "--index", &index, "--k", "3"], &asked[..]].concat();
+    // MaxSim of documents 70, 30, 50, 10, 90: 6, 6, 6, 10, 6 and 15, 12, 6, 16, 18.
+    let lines = |answers: [&[(u64, f32)]; 2]| {
+        let mut text = "query\trank\tid\tdistance\n".to_owned();
+        for (query, answer) in answers.iter().enumerate() {
+            for (rank, (id, score)) in answer.iter().enumerate() {
+                text += &format!("{query}\t{}\t{id}\t{score}\n", rank + 1);
+            }
+        }
+        text
+    };
+    let best = [&[(10, 10.0), (70, 6.0), (30, 6.0)][..], &[(90, 18.0), (10, 16.0), (70, 15.0)]];
+    assert_eq!(run(&query), lines(best));
+    let few = [&[(30, 6.0), (90, 6.0)][..], &[(70, 15.0), (30, 12.0), (50, 6.0)]];
+    let filtered = run(&[&query[..], &["--filters", &filters]].concat());
+    assert_eq!(filtered.replace("# query 0: 2 match\n", ""), lines(few));
+    assert!(filtered.contains("# query 0: 2 match\n"), "{filtered}");
+    let one = run(&[&query[..], &["--filter", "kind = 'b'", "--with-attributes", "kind"]].concat());
+    assert!(one.contains("0\t1\t30\t6\t{\"kind\":\"b\"}") && one.contains("1\t1\t90\t18"), "{one}");
+    let truth_of = [
+        &[
+            "data",
+            "truth",
+            "--metric",
+            "ip",
+            "--k",
+            "3",
+            "--base",
+            &base,
+            "--out",
+            &truth,
+            "--documents",
+            &documents,
+        ],
+        &asked[..],
+        &["--ids", &ids, "--filters", &filters, "--attributes", &known],
+    ]
+    .concat();
+    let said = run(&truth_of);
+    assert!(said.contains("2 different filters; fewer than 3 match for 1 of the queries"), "{said}");
+    let words: Vec<u32> =
+        fs::read(&truth).unwrap().as_chunks::<4>().0.iter().map(|&word| u32::from_le_bytes(word)).collect();
+    assert_eq!(words[..8], [2, 3, 30, 90, u32::MAX, 70, 30, 50]);
+    let of = ["--truth", &truth, "--k", "3", "--seconds", "0", "--filters", &filters];
+    let points = json(&[&["bench", "--index", &index], &asked[..], &of].concat());
+    assert_eq!((&points[0]["recall"], &points[0]["matches"]), (&1.0.into(), &2.5.into()));
+    // A truth of numbers of documents, which --ids names.
+    let plain = path("plain.ibin");
+    let of_all = ["data", "truth", "--metric", "ip", "--k", "3", "--base", &base, "--out", &plain];
+    run(&[&of_all[..], &["--documents", &documents], &asked].concat());
+    let of = ["--truth", &plain, "--ids", &ids, "--k", "3", "--seconds", "0"];
+    let points = json(&[&["bench", "--index", &index], &asked[..], &of].concat());
+    assert_eq!(points[0]["recall"], 1.0);
+    // Filters of rows in place of documents, and an order by an attribute, are refused.
+    fs::write(path("three.jsonl"), "{\"filter\": {\"kind\": \"b\"}}\n".repeat(3)).unwrap();
+    let three = path("three.jsonl");
+    for (args, says) in [
+        (&[&query[..], &["--filters", &three]].concat(), "filters of 3 queries, there are 2"),
+        (
+            &[&["build", "--replace", "--out", &index, "--partition-by", "kind"], &shape[..], &beside]
+                .concat(),
+            "none with --documents: lists hold tokens",
+        ),
+    ] {
+        let output = spandrel(args);
+        assert!(!output.status.success() && text(&output.stderr).contains(says), "{}", text(&output.stderr));
     }
 }

@@ -163,14 +163,9 @@ fn what_does_not_fit_documents_is_refused() {
             (with(v1::SearchOptions { rerank_errors: Some(0.9), ..options() }), "options.rerank_errors"),
             (with(v1::SearchOptions { distances: any, ..options() }), "options.distances"),
             (with(v1::SearchOptions { explain: true, ..options() }), "options.explain"),
-            (with(v1::SearchOptions { with_vectors: true, ..options() }), "options.with_vectors"),
             (
-                with(v1::SearchOptions { with_attributes: Some(Default::default()), ..options() }),
-                "options.with_attributes",
-            ),
-            (
-                with(v1::SearchOptions { filter: Some(v1::Filter::text("id in (3)")), ..options() }),
-                "options.filter",
+                with(v1::SearchOptions { filter: Some(v1::Filter::text("price = 3")), ..options() }),
+                "options.filter.text",
             ),
             (v1::SearchRequest { column_queries: Some(named), ..request(0) }, "column_queries"),
         ];
@@ -199,8 +194,9 @@ fn what_does_not_fit_documents_is_refused() {
         };
         let status = client.search_range(range, None).await.unwrap_err();
         assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
-        let status = client.fetch(v1::FetchRequest { ids: vec![7], ..Default::default() }).await.unwrap_err();
-        assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+        let column = v1::FetchRequest { ids: vec![7], column: "fine".to_owned(), ..Default::default() };
+        let status = client.fetch(column).await.unwrap_err();
+        assert_eq!((status.code(), field_of(&status)), (Code::InvalidArgument, "column".to_owned()));
         let items = [of(Some(bytes(rows(0..1)))), request(1)]
             .map(|request| v1::SearchStreamRequest { tag: 1, request: Some(request) });
         let mut stream = client.search_stream(tokio_stream::iter(items), None).await.unwrap();

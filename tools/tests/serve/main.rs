@@ -7,6 +7,7 @@ mod answers;
 mod approved;
 mod changes;
 mod column;
+mod document_content;
 mod documents;
 mod embedding;
 mod encrypted;

@@ -16,15 +16,16 @@ pub(crate) fn gather(state: &BuildState<'_>) -> Result<Gathered, BuildError> {
     let Some(Attributes { source, .. }) = input.attributes else {
         unreachable!("the phase is of builds with attributes")
     };
-    context.progress.phase("gather", params.vectors, "rows");
+    context.progress.phase("gather", params.items(), "rows");
     let mut gathering = Gathering::open(state)?;
-    scan_rows(source, params.vectors, context, &mut |row, cells| gathering.push(row, cells))?;
+    scan_rows(source, params.items(), context, &mut |row, cells| gathering.push(row, cells))?;
     gathering.finish()
 }
 
 struct Gathering<'a> {
     state: &'a BuildState<'a>,
-    positions: Positions<'a>,
+    /// Of the vectors; a document is at the position of its number.
+    positions: Option<Positions<'a>>,
     hash: RowHash,
     collectors: Vec<Collector>,
     /// Bytes that the collectors take.
@@ -42,7 +43,10 @@ impl<'a> Gathering<'a> {
         };
         Ok(Gathering {
             state,
-            positions: Positions::open(state)?,
+            positions: match state.input.documents {
+                Some(_) => None,
+                None => Some(Positions::open(state)?),
+            },
             hash: RowHash::new(),
             collectors: kinds.map(|kind| collector(kind.is_number())).collect(),
             held_bytes: 0,
@@ -53,7 +57,10 @@ impl<'a> Gathering<'a> {
 
     fn push(&mut self, row: u64, cells: &[Cell]) -> Result<(), BuildError> {
         self.hash.add(row, cells);
-        let position = self.positions.of(row)?;
+        let position = match &mut self.positions {
+            Some(positions) => positions.of(row)?,
+            None => row as u32, // CAST: documents are u32
+        };
         for (collector, cell) in self.collectors.iter_mut().zip(cells) {
             let before = collector.memory_bytes();
             match collector {
@@ -77,7 +84,7 @@ impl<'a> Gathering<'a> {
 
     fn finish(mut self) -> Result<Gathered, BuildError> {
         self.flush()?;
-        self.positions.finish()?;
+        self.positions.take().map_or(Ok(()), Positions::finish)?;
         let input = self.state.input.attributes;
         if Some(self.hash.finish()) != self.state.checked().attributes_hash {
             let name = input.map(|attributes| attributes.source.name()).unwrap_or_default();

@@ -29,7 +29,7 @@ pub(crate) fn attributes(state: &BuildState<'_>) -> Result<Vec<Section>, BuildEr
             AttributeType::I64 | AttributeType::F64 | AttributeType::Timestamp => writing.numbers(file)?,
             AttributeType::Keyword | AttributeType::Tags | AttributeType::Bool => writing.texts(file)?,
         };
-        let (kind, count) = (SectionKind::Attributes, params.vectors);
+        let (kind, count) = (SectionKind::Attributes, params.items());
         let shape = SectionShape { kind, unit_bytes: 0, count, of: SectionOf::Attribute(number) };
         sections.push(finish_section(params, target, shape, file)?);
         context.progress.advance(1);
@@ -48,7 +48,7 @@ struct Writing<'a> {
 impl Writing<'_> {
     fn numbers(&self, file: FileWriter) -> Result<FileWriter, BuildError> {
         let (mut writer, mut next) = (NumberWriter::new(file, self.spec), 0);
-        let positions = self.state.params.vectors as u32; // CAST: checked to be u32
+        let positions = self.state.params.items() as u32; // CAST: checked to be u32
         merge::numbers(self.spill, &self.runs, |position, key| {
             (next..position).try_for_each(|_| writer.write(None))?;
             writer.write(Some(key))?;
@@ -61,7 +61,7 @@ impl Writing<'_> {
 
     fn texts(&self, file: FileWriter) -> Result<FileWriter, BuildError> {
         let scratch: &dyn Store = &*self.state.scratch;
-        let mut forward = ForwardSorter::create(scratch, self.state.params.vectors)?;
+        let mut forward = ForwardSorter::create(scratch, self.state.params.items())?;
         let mut entries = SpillWriter::create(scratch, ATTRIBUTE_ENTRIES, 1, 1, 0)?;
         let (mut writer, mut entry) = (PostingWriter::new(file, self.spec), Vec::new());
         let mut number = 0_u32;

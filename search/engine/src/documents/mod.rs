@@ -12,6 +12,6 @@ mod task;
 
 pub use params::{DOCUMENTS_COMPARED, DocumentParams, TOKEN_LISTS, TOKENS_KEPT};
 pub(crate) use ranking::Ranking;
-pub use request::DocumentRequest;
+pub use request::{DocumentRequest, QueryDocuments};
 pub(crate) use slot::DocumentSlot;
 pub(crate) use task::DocumentTask;

@@ -1,8 +1,14 @@
 //! What a caller asks for of documents.
-use spandrel_index::Index;
+use std::sync::Arc;
+
 use spandrel_index::format::VectorsOf;
+use spandrel_index::{Index, Matches, Tier};
 
 use crate::accept::Accepted;
+use crate::costs::{ListSearch, lists_are_masked};
+use crate::filter_plan::{FilterPlan, PlanCosts, PlanReason};
+use crate::filtered::FilteredPlan;
+use crate::pace::Course;
 use crate::params::ParamsError;
 use crate::plan::{CollectPlan, QueryPlan, StopPlan};
 use crate::spend::ProbePlan;
@@ -13,6 +19,9 @@ pub const TOKEN_LISTS: u32 = 16;
 pub const TOKENS_KEPT: u32 = 1000;
 /// Documents that are compared exactly where the query names no number: at least `k`.
 pub const DOCUMENTS_COMPARED: u32 = 60;
+
+/// Lists on SSD that a token searches grow with the share of tokens that may be answers, to the power of less this.
+const LISTS_POWER_SSD: f64 = 0.6;
 
 /// What a caller asks for of documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +52,22 @@ impl DocumentParams {
         asked.max(self.k).min(documents)
     }
 
+    /// Whether all documents that match a filter are compared.
+    pub(crate) fn compares_all(&self, index: &Index, matches: &Matches) -> bool {
+        let documents = usize::try_from(index.items()).unwrap_or(usize::MAX);
+        matches.count() <= self.compared(documents) as u64 // CAST: widening
+    }
+
+    /// What each token of a query goes through among the documents that match a filter of the index; none where tokens search nothing, since
+    /// all documents that match are compared.
+    pub fn token_course(&self, index: &Index, matches: &Matches) -> Option<Course> {
+        if self.compares_all(index, matches) {
+            return None;
+        }
+        let among = matches.tokens().filter(|tokens| tokens.count() < index.vectors());
+        Some(among.map(|among| self.filtered_plan(index, among).plan).into())
+    }
+
     /// Lists that each token searches.
     pub fn lists(&self, index: &Index) -> u32 {
         self.max_lists.unwrap_or(TOKEN_LISTS).min(index.found_lists())
@@ -65,9 +90,10 @@ impl DocumentParams {
         }
     }
 
-    /// What each of the tokens of a query does in an index.
-    pub(crate) fn token_plan(&self, index: &Index, tokens: usize) -> QueryPlan {
-        let lists = self.lists(index);
+    /// What each of the tokens of a query does in an index, among the tokens of documents that match where those are given.
+    pub(crate) fn token_plan(&self, index: &Index, tokens: usize, among: Option<&Arc<Matches>>) -> QueryPlan {
+        let filtered = among.map(|among| self.filtered_plan(index, among));
+        let lists = among.map_or_else(|| self.lists(index), |among| self.lists_among(index, among));
         let keep = self.tokens.unwrap_or(TOKENS_KEPT) as usize; // CAST: widening
         let bytes_max = self.max_bytes.map_or(u64::MAX, |bytes| bytes / 2 / tokens.max(1) as u64); // CAST: widening
         let lists_max = self.max_lists.map_or(index.found_lists(), |_| lists);
@@ -75,8 +101,11 @@ impl DocumentParams {
             probe: ProbePlan { epsilon: None, lists, last: 1.0, beyond: 0, together: None },
             stop: StopPlan { lists_max, bytes_max, rule: None, followed: None },
             min_head_score: None,
-            accept: Accepted::default(),
-            filtered: None,
+            accept: Accepted::new(
+                among.map(Arc::clone),
+                filtered.is_some_and(|filtered| filtered.plan == FilterPlan::Lists),
+            ),
+            filtered,
             collect: CollectPlan::Tokens { keep },
             compare_by: VectorsOf::Main,
             verify: None,
@@ -85,4 +114,47 @@ impl DocumentParams {
             explain: false,
         }
     }
+
+    /// Lists that each token searches among some tokens: more of them the fewer there are. In memory they hold about the number that it finds
+    /// among all; fewer where each list is a read.
+    fn lists_among(&self, index: &Index, among: &Matches) -> u32 {
+        let lists = match self.max_lists {
+            Some(lists) => f64::from(lists),
+            None => {
+                let power = if index.codes_tier() == Tier::Memory { 1.0 } else { LISTS_POWER_SSD };
+                (f64::from(TOKEN_LISTS) * share(index, among).powf(-power)).ceil()
+            }
+        };
+        lists.min(index.found_lists().into()) as u32 // CAST: at most the lists
+    }
+
+    /// How each token searches among some tokens: by lists, or by the codes of all where that costs less.
+    fn filtered_plan(&self, index: &Index, among: &Matches) -> FilteredPlan {
+        let search = ListSearch {
+            lists: self.lists_among(index, among),
+            compared: 0.0,
+            compare_by: VectorsOf::Main,
+            together: None,
+        };
+        let (costs, share) = (PlanCosts::of(among, &search, index), share(index, among));
+        let plan = match costs.codes {
+            Some(codes) if codes < costs.lists => FilterPlan::Codes,
+            _ if lists_are_masked(share, index) => FilterPlan::Lists,
+            _ => FilterPlan::Post,
+        };
+        FilteredPlan {
+            plan,
+            reason: PlanReason::Cost,
+            matches: among.count(),
+            share,
+            costs,
+            may_change: self.max_lists.is_none() && costs.may_change(),
+            aim: None,
+        }
+    }
+}
+
+/// The share of all tokens that some are.
+fn share(index: &Index, among: &Matches) -> f64 {
+    among.count() as f64 / index.vectors().max(1) as f64 // CAST: a ratio
 }

@@ -6,12 +6,15 @@ use std::time::Instant;
 use bytes::Bytes;
 use crossbeam_channel::unbounded;
 use spandrel_index::documents::DocumentOffsets;
+use spandrel_index::{Index, Matches, SegmentMatches};
 
 use crate::answer::Answer;
 use crate::documents::{DocumentParams, DocumentTask};
 use crate::engine::Engine;
 use crate::error::SearchError;
+use crate::filter_plan::{FilterPlan, Filtered};
 use crate::job::{Job, Queries, Waiting};
+use crate::params::ParamsError;
 use crate::queue::Queue;
 use crate::searched::Searched;
 use crate::terms::Terms;
@@ -27,10 +30,21 @@ pub struct DocumentRequest {
     pub tokens: Bytes,
     /// What is wanted.
     pub params: DocumentParams,
+    /// Which documents may be answers, of the index; all if not given.
+    pub filter: Option<Arc<Matches>>,
     /// When to give up.
     pub deadline: Option<Instant>,
     /// Set to true to give up.
     pub stop: Option<Arc<AtomicBool>>,
+}
+
+/// Query documents whose tokens lie back to back.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryDocuments<'a> {
+    /// Rows of the index's element type, little-endian.
+    pub tokens: &'a [u8],
+    /// Which of them are one document.
+    pub offsets: &'a DocumentOffsets,
 }
 
 /// What the reply to the tokens hands in the documents with.
@@ -39,13 +53,18 @@ struct Next {
     queue: Arc<Queue>,
     tokens: Bytes,
     params: DocumentParams,
+    filter: Option<Arc<Matches>>,
+    filtered: Option<Filtered>,
     terms: Terms,
 }
 
 impl Engine {
     /// Hands in a query document without waiting. `reply` is called once, usually on a worker's thread, and must not block it: with the
-    /// best documents by MaxSim, best first, ties by number. [`Neighbour::id`](crate::Neighbour::id) is the number of a document and
+    /// best documents by MaxSim, best first, ties by number. [`Neighbour::id`](crate::Neighbour::id) is the id of a document and
     /// [`Neighbour::distance`](crate::Neighbour::distance) its MaxSim.
+    ///
+    /// With a filter only documents that match are answers. Where no more match than are compared, all of them are, and tokens search
+    /// nothing.
     ///
     /// # Errors
     /// [`SearchError`] when it is refused; `reply` is then not called. [`SearchError::Overloaded`] when too many requests are waiting.
@@ -63,20 +82,33 @@ impl Engine {
         limited: bool,
         reply: impl FnOnce(Result<Answer, SearchError>) + Send + 'static,
     ) -> Result<(), SearchError> {
-        let DocumentRequest { tokens, params, deadline, stop } = request;
+        let DocumentRequest { tokens, params, filter, deadline, stop } = request;
         let index = self.index();
         params.check(index)?;
         let count = check_queries(index, &tokens)?;
         if count == 0 {
             return Err(SearchError::NoTokens);
         }
-        let plan = params.token_plan(index, count);
-        let queries = Queries::new(tokens.clone(), index.row_bytes(), plan);
-        let terms = Terms { deadline, stop };
+        let among = filter.as_ref().map(|filter| tokens_among(index, filter)).transpose()?;
+        let is_few = filter.as_ref().is_some_and(|matches| params.compares_all(index, matches));
+        // A filter that all match is searched as none.
+        let plan = params.token_plan(index, count, among.filter(|of| of.count() < index.vectors()));
+        let filtered = filter.as_ref().map(|matches| {
+            let plan =
+                if is_few { FilterPlan::Exact } else { plan.filter_plan().unwrap_or(FilterPlan::Post) };
+            Filtered { matches: matches.count(), plan, widened: false }
+        });
         let (searched, queue) = self.searched_by();
-        let next = Next { searched, queue, tokens, params, terms: terms.clone() };
+        let terms = Terms { deadline, stop };
+        let next =
+            Next { searched, queue, tokens: tokens.clone(), params, filter, filtered, terms: terms.clone() };
+        if is_few {
+            return next.hand_in(Vec::new(), limited, reply);
+        }
+        let queries = Queries::new(tokens, index.row_bytes(), plan);
         let reply = move |found: Result<Vec<Answer>, SearchError>| match found {
-            Ok(found) => next.hand_in(found, reply),
+            // What was begun is not refused for what waits.
+            Ok(found) => drop(next.hand_in(found, false, reply)),
             Err(error) => reply(Err(of_one(error))),
         };
         self.submit_queries(queries, terms, limited, Box::new(reply))
@@ -94,24 +126,43 @@ impl Engine {
         params: &DocumentParams,
         stop: &Arc<AtomicBool>,
     ) -> Result<Vec<Answer>, SearchError> {
-        params.check(self.index())?;
-        let (rows, covered) = (check_queries(self.index(), tokens)?, documents.rows());
+        let queries = QueryDocuments { tokens, offsets: documents };
+        self.search_documents_among(queries, params, |_| Ok(None), stop)
+    }
+
+    /// As [`Engine::search_documents`], among the documents that `filter` gives for each query by its number: all where it gives none. It is
+    /// asked in their order, when a query is about to be searched.
+    ///
+    /// # Errors
+    /// [`SearchError`], and what `filter` fails with.
+    pub fn search_documents_among<E: From<SearchError>>(
+        &self,
+        queries: QueryDocuments<'_>,
+        params: &DocumentParams,
+        mut filter: impl FnMut(usize) -> Result<Option<Arc<Matches>>, E>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Vec<Answer>, E> {
+        let QueryDocuments { tokens, offsets } = queries;
+        params.check(self.index()).map_err(SearchError::from)?;
+        let (rows, covered) =
+            (check_queries(self.index(), tokens).map_err(SearchError::from)?, offsets.rows());
         // CAST: widening
         if covered != rows as u64 {
-            return Err(SearchError::Offsets { covered, rows });
+            return Err(SearchError::Offsets { covered, rows }.into());
         }
-        let (count, row_bytes) = (documents.documents(), self.index().row_bytes());
+        let (count, row_bytes) = (offsets.documents(), self.index().row_bytes());
         let mut answers = vec![Answer::default(); count];
         let (sender, receiver) = unbounded();
         let (mut next, mut under_way, mut answered) = (0, 0, 0);
         let most = IN_FLIGHT * self.threads_wanted();
         while answered < count {
             while next < count && under_way < most {
-                let rows = documents.rows_of(next);
+                let rows = offsets.rows_of(next);
                 let tokens = &tokens[rows.start as usize * row_bytes..rows.end as usize * row_bytes];
                 let request = DocumentRequest {
                     tokens: Bytes::copy_from_slice(tokens),
                     params: *params,
+                    filter: filter(next)?,
                     deadline: None,
                     stop: Some(Arc::clone(stop)),
                 };
@@ -120,7 +171,7 @@ impl Engine {
                 next += 1;
                 under_way += 1;
             }
-            let Ok((number, result)) = receiver.recv() else { return Err(SearchError::Closed) };
+            let Ok((number, result)) = receiver.recv() else { return Err(SearchError::Closed.into()) };
             answers[number] = result.map_err(|error| match error {
                 SearchError::Stopped { .. } => SearchError::Stopped { answered, queries: count },
                 other => other,
@@ -132,21 +183,40 @@ impl Engine {
     }
 }
 
+/// The tokens of documents that match a filter, which must be one of the index.
+fn tokens_among<'a>(index: &Index, matches: &'a Matches) -> Result<&'a Arc<Matches>, ParamsError> {
+    let found: u64 = matches.segments().iter().map(SegmentMatches::positions).sum();
+    let tokens = |tokens: &Matches| tokens.segments().iter().map(SegmentMatches::positions).sum::<u64>();
+    match matches.tokens() {
+        Some(of) if found == index.items() && tokens(of) == index.vectors() => Ok(of),
+        _ => Err(ParamsError::FilterShape { found, expected: index.items() }),
+    }
+}
+
 impl Next {
-    /// Hands in the documents that the tokens have found.
-    fn hand_in(self, found: Vec<Answer>, reply: impl FnOnce(Result<Answer, SearchError>) + Send + 'static) {
-        let Next { searched, queue, tokens, params, terms } = self;
+    /// Hands in the documents that the tokens have found, or all that match where nothing was looked for.
+    fn hand_in(
+        self,
+        found: Vec<Answer>,
+        limited: bool,
+        reply: impl FnOnce(Result<Answer, SearchError>) + Send + 'static,
+    ) -> Result<(), SearchError> {
+        let Next { searched, queue, tokens, params, filter, filtered, terms } = self;
         let read: u64 = found.iter().map(|answer| answer.work.read_bytes).sum();
-        let taken = found.iter().filter_map(|answer| answer.taken).min().unwrap_or_else(Instant::now);
+        let taken = found.iter().filter_map(|answer| answer.taken).min();
         let bytes_left = params.max_bytes.map_or(u64::MAX, |bytes| bytes.saturating_sub(read));
-        let task = DocumentTask { tokens, params, found, bytes_left, taken };
+        let task = DocumentTask { tokens, params, filter, filtered, found, bytes_left, taken };
         let reply = move |result: Result<Vec<Answer>, SearchError>| {
             reply(result.map(|answers| answers.into_iter().next().unwrap_or_default()).map_err(of_one));
         };
         let job = Job::new(task, &searched, terms, Box::new(reply));
-        // What was begun is not refused for what waits.
-        if let Err(error) = queue.push(Arc::clone(&job) as Arc<dyn Waiting>, false) {
-            job.refuse(error);
+        match queue.push(Arc::clone(&job) as Arc<dyn Waiting>, limited) {
+            Err(error) if limited => Err(error),
+            Err(error) => {
+                job.refuse(error);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spandrel_index::documents::{DocumentTokens, MaxSim, QueryTokens};
 use spandrel_index::format::VectorsOf;
-use spandrel_index::{Index, StoredVectors};
+use spandrel_index::{Index, Location, StoredVectors};
 use spandrel_io::{Read, ReadBuf, ReadError};
 
 use crate::answer::{Answer, Limit, Neighbour};
@@ -144,9 +144,13 @@ impl DocumentSlot {
     fn choose(&mut self, task: &DocumentTask, tools: &mut Tools) {
         let Some(documents) = tools.index.documents() else { unreachable!("the index has documents") };
         let (offsets, layout) = (documents.offsets(), tools.index.shape_of(TOKENS).pages);
-        let count = task.params.compared(offsets.documents());
+        let matching = task.filter.as_ref().map_or(usize::MAX, |matches| matches.count() as usize); // CAST: documents
+        let count = task.params.compared(offsets.documents()).min(matching);
         let found = task.found.iter().map(|answer| &answer.neighbours[..]);
-        let (mut best, candidates) = tools.ranking.best(offsets.documents(), found, count);
+        let is_match = |document| {
+            task.filter.as_ref().is_none_or(|matches| matches.contains(Location::new(SEGMENT, document)))
+        };
+        let (mut best, candidates) = tools.ranking.best(offsets.documents(), found, count, is_match);
         if tokens_of(&tools.index).resident.is_none() {
             let pages = |document: u32| {
                 let rows = offsets.rows_of(document as usize); // CAST: widening
@@ -255,7 +259,7 @@ impl DocumentSlot {
         match self.progress.end {
             None => {
                 self.keep_pace(&running);
-                let answer = self.answer(&running.job);
+                let answer = self.answer(&running);
                 running.finish(answer);
             }
             Some(end) => running.abandon(end),
@@ -278,7 +282,8 @@ impl DocumentSlot {
             unreachable!("the index has documents")
         };
         // Looked at first of all, and then each time that about as much was done.
-        let (at_once, mut rows_left) = (rows_at_once(&max_sim, job.found.len()), 0);
+        let tokens = job.tokens.len() / max_sim.row_bytes();
+        let (at_once, mut rows_left) = (rows_at_once(&max_sim, tokens), 0);
         for at in self.piece.clone() {
             let document = self.chosen[at];
             // CAST: widening
@@ -330,13 +335,18 @@ impl DocumentSlot {
     }
 
     /// The best of the documents compared, with what the tokens took.
-    fn answer(&mut self, task: &DocumentTask) -> Answer {
+    fn answer(&mut self, running: &Running<DocumentTask>) -> Answer {
+        let task = &running.job;
+        let Some(documents) = task.searched().index.documents() else {
+            unreachable!("the index has documents")
+        };
         self.scores.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let neighbour = |&(score, document): &(f64, u32)| {
             // CAST: rounded once, to nearest. Adding zero turns a minus zero into zero.
-            Neighbour { id: document.into(), distance: score as f32 + 0.0, estimated: false }
+            Neighbour { id: documents.id(document), distance: score as f32 + 0.0, estimated: false }
         };
         let neighbours = self.scores.iter().take(task.params.k).map(neighbour).collect();
+        let mut filtered = task.filtered;
         let Progress { mut work, mut missing, mut limited_by, .. } = std::mem::take(&mut self.progress);
         let candidates = work.candidates;
         let rounds = task.found.iter().map(|token| token.work.rounds).max().unwrap_or_default() + work.rounds;
@@ -345,14 +355,19 @@ impl DocumentSlot {
             missing.lists += token.missing.lists;
             missing.pages += token.missing.pages;
             limited_by = limited_by.or(token.limited_by);
+            if let (Some(of_all), Some(of_token)) = (&mut filtered, token.filtered) {
+                of_all.widened |= of_token.widened;
+            }
         }
         // Tokens search side by side.
         (work.candidates, work.rounds) = (candidates, rounds);
+        let taken = task.taken.unwrap_or(running.started);
         Answer {
             neighbours,
             work,
-            taken: Some(task.taken),
-            latency_us: task.taken.elapsed().as_nanos() as f32 / 1000.0, // CAST: rounds
+            taken: Some(taken),
+            latency_us: taken.elapsed().as_nanos() as f32 / 1000.0, // CAST: rounds
+            filtered,
             missing,
             limited_by,
             ..Answer::default()

@@ -54,9 +54,10 @@ impl Probed {
         match (&step.plan.collect, step.filter_plan()) {
             // No list is searched, and no code.
             (CollectPlan::Nearest { .. }, Some(FilterPlan::Exact)) => step.prober.set_nearest_heads(&[]),
-            (CollectPlan::Nearest { .. }, Some(FilterPlan::Codes)) => self.choose_none(step),
-            (CollectPlan::Nearest { .. }, _) => self.choose_nearest(step),
-            (CollectPlan::Tokens { .. }, _) => self.choose_nearest(step),
+            (CollectPlan::Nearest { .. } | CollectPlan::Tokens { .. }, Some(FilterPlan::Codes)) => {
+                self.choose_none(step)
+            }
+            (CollectPlan::Nearest { .. } | CollectPlan::Tokens { .. }, _) => self.choose_nearest(step),
             (CollectPlan::Within(range), _) => self.choose_within(range, step),
         }
         step.progress.clock.lap(|times| &mut times.probe_us);

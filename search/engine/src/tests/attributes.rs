@@ -58,7 +58,8 @@ fn attributes_of_every_type_come_as_they_were_given() {
                 let content = FetchContent { vectors, ..wanted(attributes) };
                 let mut ids = vec![u64::MAX];
                 ids.extend(&made.input.ids[..501]);
-                let Fetched { rows, cells, states } = engine.fetch_content(&lookup, &ids, content).unwrap();
+                let Fetched { rows, cells, states, .. } =
+                    engine.fetch_content(&lookup, &ids, content).unwrap();
                 assert_eq!((states[0], states.len()), (FetchState::Absent, 502));
                 assert!(states[1..].iter().all(|&state| state == FetchState::Found));
                 let expected: Vec<Cell> = (0..501)

@@ -24,9 +24,6 @@ impl Ask {
             ("options.rerank_errors", matches!(params.rerank, Some(Rerank::Errors(_)))),
             ("options.distances", params.distances == Distances::Any),
             ("options.explain", params.explain),
-            ("options.filter", self.filter.is_some()),
-            ("options.with_vectors", self.with_vectors),
-            ("options.with_attributes", self.attributes.is_some()),
         ];
         if let Some((field, _)) = others.into_iter().find(|&(_, is_set)| is_set) {
             return Err(Refusal::field(field, "not taken with documents; leave it out"));

@@ -102,6 +102,8 @@ pub(crate) struct Rows {
     pub(crate) dtype: DType,
     pub(crate) dim: usize,
     pub(crate) data: Vec<u8>,
+    /// Which of them are one document, of an index of these.
+    pub(crate) offsets: Option<Vec<u32>>,
 }
 
 /// Vectors by id.

@@ -65,12 +65,28 @@ impl Contents {
         FetchContent { vectors, attributes: self.numbers.clone(), cell_bytes_max }
     }
 
-    /// Refuses what is over the server's limit for a message.
-    pub(super) fn check(&self, served: &Served, ids: usize, limit: usize) -> Result<(), Refusal> {
+    /// Vectors of the index that ids have.
+    async fn vectors_of(&self, served: &Served, ids: &[u64], deadline: Instant) -> Result<usize, Refusal> {
+        let (Some(documents), Some(_)) = (served.index().documents(), self.vectors) else {
+            return Ok(ids.len());
+        };
+        let (mut vectors, mut turns) = (0_usize, Turns::until(deadline));
+        for piece in ids.chunks(PIECE) {
+            turns.take(piece.len()).await?;
+            let found = piece.iter().filter_map(|&id| documents.find(id));
+            // CAST: widening
+            vectors +=
+                found.map(|document| documents.offsets().rows_of(document as usize).len()).sum::<usize>();
+        }
+        Ok(vectors)
+    }
+
+    /// Refuses what is over the server's limit for a message: `vectors` vectors of `ids` ids.
+    fn check(&self, served: &Served, (ids, vectors): (usize, usize), limit: usize) -> Result<(), Refusal> {
         let row_bytes = served.index().shape_of(self.of).row_bytes();
         let values = self.content(0).cell_bytes(ids);
         for (field, what, bytes) in [
-            (self.vectors, "vectors", ids.saturating_mul(row_bytes)),
+            (self.vectors, "vectors", vectors.saturating_mul(row_bytes)),
             (Some(self.field), "values of attributes", values),
         ] {
             if let Some(field) = field.filter(|_| bytes > limit) {
@@ -83,17 +99,27 @@ impl Contents {
         Ok(())
     }
 
-    /// What is wanted of ids, in turns with queries, and the room that values of attributes are kept in. They take at most `limit`
-    /// bytes.
+    /// What is wanted of ids, in turns with queries, and the room that values of attributes are kept in, and vectors of documents. They take
+    /// at most `limit` bytes.
     pub(super) async fn fetch<'a>(
         &self,
         served: &Served,
         ids: Vec<u64>,
         (limit, call): (usize, Call<'a>),
     ) -> Result<(Fetched, Option<Room<'a>>), Refusal> {
-        self.check(served, ids.len(), limit)?;
+        let vectors = self.vectors_of(served, &ids, call.deadline).await?;
+        self.check(served, (ids.len(), vectors), limit)?;
+        // How many they are was not known before.
+        let of_documents = match (self.vectors, served.index().documents()) {
+            (Some(field), Some(_)) => {
+                let of_document = size_of::<u32>() * ids.len();
+                let bytes = vectors * served.index().shape_of(self.of).row_bytes() + of_document;
+                Some(call.entry.room(bytes, field)?)
+            }
+            _ => None,
+        };
         if self.numbers.is_empty() {
-            return Ok((Handed::ids(served, (ids, self.content(0)), call)?.answer().await?, None));
+            return Ok((Handed::ids(served, (ids, self.content(0)), call)?.answer().await?, of_documents));
         }
         let values = ids.len() * self.numbers.len();
         let first = self.content(0).cell_bytes(ids.len()) + values * VALUE_BYTES + REST_BYTES;
@@ -105,6 +131,7 @@ impl Contents {
                 Ok(fetched) => {
                     let bytes = tags(&fetched.cells, call.deadline).await? * TAG_BYTES;
                     room.join(call.entry.room(bytes, self.field)?);
+                    of_documents.into_iter().for_each(|more| room.join(more));
                     return Ok((fetched, Some(room)));
                 }
                 Err(SearchError::Cells { .. }) if bytes_max < limit => bytes_max = limit,
@@ -119,10 +146,17 @@ impl Contents {
         }
     }
 
-    /// Rows of these vectors.
-    pub(super) fn rows_of(&self, served: &Served, data: Vec<u8>) -> Rows {
+    /// Rows of these vectors, of which each id that was found has some.
+    pub(super) fn rows_of(&self, served: &Served, data: Vec<u8>, row_counts: &[u32]) -> Rows {
         let VectorsShape { dtype, dim, .. } = served.index().shape_of(self.of);
-        Rows { dtype, dim, data }
+        let offsets = served.index().documents().map(|_| {
+            let ends = row_counts.iter().scan(0, |end, count| {
+                *end += count;
+                Some(*end)
+            });
+            std::iter::once(0).chain(ends).collect()
+        });
+        Rows { dtype, dim, data, offsets }
     }
 
     /// Gives answers what is wanted of their neighbours: the vectors of all. Neighbours of which something cannot be read are left
@@ -147,7 +181,7 @@ impl Contents {
             turns.take(answer.neighbours.len().saturating_mul(1 + self.numbers.len())).await?;
             given.give(answer);
         }
-        Ok((self.vectors.map(|_| self.rows_of(served, fetched.rows)), room))
+        Ok((self.vectors.map(|_| self.rows_of(served, fetched.rows, &fetched.row_counts)), room))
     }
 }
 

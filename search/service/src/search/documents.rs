@@ -2,12 +2,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use spandrel_engine::{Neighbour, QueryError, TOKENS_KEPT};
+use spandrel_engine::{Course, Neighbour, QueryError, TOKENS_KEPT};
 use spandrel_index::documents::DocumentOffsets;
 use spandrel_index::format::VectorsOf;
 
+use super::contents::Contents;
 use super::handed::Handed;
-use super::let_in::check_rows;
+use super::let_in::{check_rows, filtered, let_in_as};
 use super::local::Local;
 use crate::admission::Load;
 use crate::ask::{Ask, Form, Found, Queries, Target, offsets};
@@ -30,22 +31,40 @@ impl Local {
         call: Call<'a>,
     ) -> Result<Found<'a>, Refusal> {
         let params = ask.document_params(served.index(), &self.limits)?;
-        let Ask { target, form, params: of_ask, with_work, .. } = ask;
+        let Ask { target, form, params: of_ask, filter, attributes, with_vectors, with_work, .. } = ask;
         let Target::Documents { numbers, dim, offsets: given } = target else {
             unreachable!("asked of documents alone")
         };
+        let vectors = (with_vectors.then_some("options.with_vectors"), VectorsOf::Column);
+        let contents = Contents::of(served, vectors, ("options.with_attributes", attributes.as_deref()))?;
+        let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
         let to = (served.index().shape_of(VectorsOf::Main), &self.limits);
         let tokens = numbers.count(dim, form.of_tokens(), to.0, &self.limits)?;
         // Before anything is done with numbers.
         let offsets = offsets(&given, tokens, form, &self.limits)?;
         let queries = numbers.rows(dim, form.of_tokens(), to, call).await?;
         let Queries { rows, _room: _rows_room, .. } = queries;
-        let room = self.answer_room(served, (&of_ask, offsets.documents()), (false, with_work), call)?;
+        let mut room = self.answer_room(served, (&of_ask, offsets.documents()), (false, with_work), call)?;
         let told = |error| unusable(error, &offsets, form);
         check_rows(served, (&rows, VectorsOf::Main), told, &mut Turns::until(call.deadline)).await?;
-        let held = served.index().documents().map_or(0, |documents| documents.offsets().documents());
-        let compared = offsets.documents().saturating_mul(params.compared(held));
-        let load = Load::of_documents(served.engine(), offsets.documents(), tokens, compared);
+        let held = usize::try_from(served.index().items()).unwrap_or(usize::MAX);
+        let load = |tokens: (usize, Course), compared: usize| {
+            let compared = offsets.documents().saturating_mul(compared);
+            Load::of_documents(served.engine(), offsets.documents(), tokens, compared)
+        };
+        let unfiltered = load((tokens, Course::Nearest), params.compared(held));
+        let let_in = asked.map(|asked| let_in_as(served, asked, unfiltered, call)).transpose()?;
+        let filter = filtered(served, let_in, false, call).await?.map(|found| found.compiled);
+        let load = match &filter {
+            None => unfiltered,
+            Some(filter) => {
+                let matching = usize::try_from(filter.matches.count()).unwrap_or(held);
+                // Tokens search nothing where all documents that match are compared.
+                let course = params.token_course(served.index(), &filter.matches);
+                let searching = course.map_or((0, Course::Nearest), |course| (tokens, course));
+                load(searching, params.compared(held).min(matching))
+            }
+        };
         served.admit(load, call.deadline)?;
         let row_bytes = served.index().row_bytes();
         let tokens_max = self.limits.document_vectors as usize; // CAST: widening
@@ -59,9 +78,19 @@ impl Local {
                 let Range { start, end } = offsets.rows_of(document);
                 rows.slice(start as usize * row_bytes..end as usize * row_bytes)
             };
-            for handed in Handed::documents(served, documents.map(rows_of).collect(), params, call).await? {
+            for handed in
+                Handed::documents(served, documents.map(rows_of).collect(), params, filter.clone(), call)
+                    .await?
+            {
                 answers.push(handed.answer().await?);
             }
+        }
+        let mut vectors = None;
+        if !contents.are_none() {
+            let bounds = (self.limits.message_bytes, call);
+            let (rows, more) = contents.hand_out(served, &mut answers, bounds).await?;
+            vectors = rows;
+            more.into_iter().for_each(|more| room.join(more));
         }
         served.metrics.answered(&answers, call.arrival);
         if answers.iter().any(|answer| answer.missing.parts() > 0) {
@@ -69,11 +98,11 @@ impl Local {
         }
         Ok(Found {
             answers,
-            vectors: None,
+            vectors,
             version: served.version(),
             held: served.index().vectors(),
             arrival: call.arrival,
-            attributes: Vec::new(),
+            attributes: contents.attributes,
             filter: None,
             lowered: None,
             united: None,

@@ -53,6 +53,7 @@ impl Handed<Answer> {
         served: &Arc<Served>,
         documents: Vec<Bytes>,
         params: DocumentParams,
+        filter: Option<Arc<Compiled>>,
         call: Call<'_>,
     ) -> Result<Vec<Handed<Answer>>, Refusal> {
         let is_long = documents.iter().map(Bytes::len).sum::<usize>() > CHECKED_BYTES;
@@ -61,8 +62,9 @@ impl Handed<Answer> {
             let one = |tokens: Bytes| {
                 // Each of its tokens is a query, and the documents that these find another.
                 let count = tokens.len() / of.index().row_bytes() + 1;
-                Handed::with(&of, ((count, 1), None), |stop, reply| {
-                    let request = DocumentRequest { tokens, params, deadline, stop: Some(stop) };
+                Handed::with(&of, ((count, 1), filter.clone()), |stop, reply| {
+                    let filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
+                    let request = DocumentRequest { tokens, params, filter, deadline, stop: Some(stop) };
                     of.engine().submit_document(request, reply)
                 })
             };

@@ -30,19 +30,26 @@ pub(super) async fn let_in(
     (leave, call): (Option<Admitted>, Call<'_>),
 ) -> Result<Option<LetIn>, Refusal> {
     let Some(asked) = asked else { return Ok(None) };
-    let known = served.filters.kept(&asked);
-    if known.is_some() {
-        return Ok(Some(LetIn { asked, waiting: None, _known: known }));
-    }
-    // Queries that the engine would refuse are refused before their filter is compiled.
-    let mut turns = Turns::until(call.deadline);
-    for rows in rows.into_iter().flatten() {
-        check_rows(served, rows, Refusal::from, &mut turns).await?;
+    if served.filters.kept(&asked).is_none() {
+        // Queries that the engine would refuse are refused before their filter is compiled.
+        let mut turns = Turns::until(call.deadline);
+        for rows in rows.into_iter().flatten() {
+            check_rows(served, rows, Refusal::from, &mut turns).await?;
+        }
     }
     let load = Load::of(served.engine(), count, Course::Nearest);
     let load = if leave.is_some() { load.let_in_before() } else { load };
+    let_in_as(served, asked, load, call).map(Some)
+}
+
+/// As [`let_in`], of queries that were checked and are a load as they are known without a filter.
+pub(super) fn let_in_as(served: &Served, asked: Asked, load: Load, call: Call<'_>) -> Result<LetIn, Refusal> {
+    let known = served.filters.kept(&asked);
+    if known.is_some() {
+        return Ok(LetIn { asked, waiting: None, _known: known });
+    }
     served.admit(Load { filter: served.filters.delay(&asked), ..load }, call.deadline)?;
-    Ok(Some(LetIn { asked, waiting: Some(served.filters.wait()), _known: None }))
+    Ok(LetIn { asked, waiting: Some(served.filters.wait()), _known: None })
 }
 
 /// Refuses rows that the engine would refuse, as `told` tells it.

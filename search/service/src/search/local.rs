@@ -106,7 +106,11 @@ impl Searcher for Local {
     async fn fetch<'a>(&self, ask: AskFetch, call: Call<'a>) -> Result<Fetched<'a>, Refusal> {
         let AskFetch { index, ids, column: name, attributes } = ask;
         let served = self.registry.get(&index)?;
-        let of = column(&name, "column", served.index())?;
+        let of = match column(&name, "column", served.index())? {
+            // Documents have no others.
+            _ if served.index().documents().is_some() => VectorsOf::Column,
+            of => of,
+        };
         let contents = Contents::of(&served, (Some("ids"), of), ("with_attributes", attributes.as_deref()))?;
         let limit = self.limits.batch as usize; // CAST: widening
         match ids.len() {
@@ -124,8 +128,8 @@ impl Searcher for Local {
         let (fetched, more) = contents.fetch(&served, ids, (self.limits.message_bytes, call)).await?;
         more.into_iter().for_each(|more| room.join(more));
         tell_damage(&served, &fetched);
-        let EngineFetched { rows, cells, states } = fetched;
-        let (rows, attributes) = (contents.rows_of(&served, rows), contents.attributes);
+        let EngineFetched { rows, row_counts, cells, states } = fetched;
+        let (rows, attributes) = (contents.rows_of(&served, rows, &row_counts), contents.attributes);
         Ok(Fetched { rows, attributes, cells, states, version: served.version(), room })
     }
 }

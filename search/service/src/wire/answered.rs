@@ -213,6 +213,10 @@ pub(super) fn work(answer: &Answer, vectors: u64, arrival: Instant) -> v1::Work 
 }
 
 pub(super) fn vectors(rows: Rows) -> v1::Vectors {
-    let Rows { dtype, dim, data } = rows;
-    v1::Vectors::raw(dim as u32, wire_dtype(dtype), data) // CAST: at most DIM_MAX
+    let Rows { dtype, dim, data, offsets } = rows;
+    let dim = dim as u32; // CAST: at most DIM_MAX
+    match offsets {
+        None => v1::Vectors::raw(dim, wire_dtype(dtype), data),
+        Some(offsets) => v1::Vectors::documents(dim, wire_dtype(dtype), data, offsets),
+    }
 }

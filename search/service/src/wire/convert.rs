@@ -231,7 +231,7 @@ pub(super) async fn fetched(
     let (mut columns, mut turns) = (columns, Turns::until(deadline));
     columns.add(std::mem::take(&mut found.cells), &mut turns).await?;
     let rows =
-        Rows { dtype: found.rows.dtype, dim: found.rows.dim, data: std::mem::take(&mut found.rows.data) };
+        Rows { data: std::mem::take(&mut found.rows.data), offsets: found.rows.offsets.take(), ..found.rows };
     let is = |wanted| move |&state: &FetchState| state == wanted;
     let damaged = (0..).zip(&found.states).filter(|(_, state)| is(FetchState::Damaged)(state));
     Ok(v1::FetchResponse {

@@ -2,10 +2,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use spandrel_datasets::{
-    Converted, DocumentTruthParams, Documents, Format, IdFile, OutFile, RangeTruthParams, TruthParams,
-    VectorFile, compute_document_truth, compute_range_truth, compute_truth, read_documents,
+    Converted, DocumentTruthParams, Documents, Format, IdFile, OutFile, RangeTruthParams, RowFilters, Truth,
+    TruthParams, compute_document_truth, compute_range_truth, compute_truth, read_documents,
 };
 use spandrel_index::{Metric, VectorSource as _};
 
@@ -44,11 +44,11 @@ pub struct TruthArgs {
     /// Threads to use [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// The vectors' own ids, as `build --ids` takes them: ibin or npy with one id in each row [default: row numbers].
+    /// The vectors' own ids, or the documents', as `build --ids` takes them: ibin or npy with one id in each row [default: row numbers].
     #[arg(long, value_name = "FILE")]
     pub ids: Option<PathBuf>,
     /// Where documents begin in the base: ibin or npy of an offset for each document, and the number of rows.
-    #[arg(long, value_name = "FILE", requires = "query_documents", conflicts_with_all = ["radius", "ids", "filters"])]
+    #[arg(long, value_name = "FILE", requires = "query_documents", conflicts_with = "radius")]
     pub documents: Option<PathBuf>,
     /// The same for the queries.
     #[arg(long, value_name = "FILE", requires = "documents")]
@@ -96,7 +96,7 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
     let base = args.input.open(&args.base)?;
     let queries = Converted::new(args.input.open(&args.queries)?, base.dtype());
     note_rounding(&queries, session);
-    let ids = args.ids.as_deref().map(|path| read_ids(path, &base, format)).transpose()?;
+    let ids = args.ids.as_deref().map(|path| read_ids(path, (base.len(), "vector"), format)).transpose()?;
     let params = TruthParams {
         metric: args.metric,
         k: args.k as usize, // CAST: widening
@@ -110,7 +110,6 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         truth.name_rows(ids)?;
     }
     truth.write(out)?;
-    let fewer = (0..truth.queries).filter(|&query| truth.ids_of(query).len() < truth.k).count();
     let mut text = format!(
         "{}: {} nearest of {} vectors for each of {} queries, {}\n",
         args.out.display(),
@@ -126,20 +125,25 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         "queries": truth.queries,
         "metric": args.metric.to_string(),
     });
-    if let Some(filters) = &filters {
-        text += &format!(
-            "{}; fewer than {} match for {} of the queries\n",
-            match filters.distinct() {
-                1 => "one filter for all".to_owned(),
-                count => format!("{} different filters", units::count(count as u64)), // CAST: usize is 64 bits here
-            },
-            truth.k,
-            units::count(fewer as u64), // CAST: as above
-        );
-        json["filters"] = json!(filters.distinct());
-        json["fewer"] = json!(fewer);
-    }
+    tell_filters(filters.as_ref(), &truth, &mut text, &mut json);
     session.show_beside(&[&args.out], &text, &json)
+}
+
+/// Says how many filters there were, and how many queries have fewer neighbours for theirs.
+fn tell_filters(filters: Option<&RowFilters>, truth: &Truth, text: &mut String, json: &mut Value) {
+    let Some(filters) = filters else { return };
+    let fewer = (0..truth.queries).filter(|&query| truth.ids_of(query).len() < truth.k).count();
+    *text += &format!(
+        "{}; fewer than {} match for {} of the queries\n",
+        match filters.distinct() {
+            1 => "one filter for all".to_owned(),
+            count => format!("{} different filters", units::count(count as u64)), // CAST: usize is 64 bits here
+        },
+        truth.k,
+        units::count(fewer as u64), // CAST: as above
+    );
+    json["filters"] = json!(filters.distinct());
+    json["fewer"] = json!(fewer);
 }
 
 fn run_documents(
@@ -159,26 +163,33 @@ fn run_documents(
     let queries = Converted::new(args.input.open(&args.queries)?, base.dtype());
     note_rounding(&queries, session);
     let offsets = read_documents(documents, base.len())?;
+    let count = offsets.documents() as u64; // CAST: usize is 64 bits here
+    let format = out.format()?;
+    let ids = args.ids.as_deref().map(|path| read_ids(path, (count, "document"), format)).transpose()?;
+    let filters = args.filtered.read(count, args.ids.as_deref(), session)?;
     let query_offsets = read_documents(query_documents, queries.len())?;
     let params = DocumentTruthParams {
         k: args.k as usize, // CAST: widening
         threads: args.threads.map_or(0, usize::from),
     };
-    let truth = watched_of(session, "exact documents", "documents", |watch| {
+    let mut truth = watched_of(session, "exact documents", "documents", |watch| {
         let of_base = Documents { tokens: &base, offsets: &offsets };
         let of_queries = Documents { tokens: &queries, offsets: &query_offsets };
-        compute_document_truth(of_base, of_queries, params, watch)
+        compute_document_truth(of_base, of_queries, filters.as_ref(), params, watch)
     })?;
+    if let Some(ids) = &ids {
+        truth.name_rows(ids)?;
+    }
     truth.write(out)?;
-    let text = format!(
+    let mut text = format!(
         "{}: {} best of {} documents ({} vectors) for each of {} query documents, by MaxSim\n",
         args.out.display(),
         truth.k,
-        units::count(offsets.documents() as u64), // CAST: usize is 64 bits here
+        units::count(count),
         units::count(base.len()),
         units::count(truth.queries as u64), // CAST: as above
     );
-    let json = json!({
+    let mut json = json!({
         "out": args.out,
         "k": truth.k,
         "vectors": base.len(),
@@ -186,6 +197,7 @@ fn run_documents(
         "queries": truth.queries,
         "metric": args.metric.to_string(),
     });
+    tell_filters(filters.as_ref(), &truth, &mut text, &mut json);
     session.show_beside(&[&args.out], &text, &json)
 }
 
@@ -194,7 +206,8 @@ fn run_within(args: &TruthArgs, radius: f32, session: &Session) -> anyhow::Resul
     let queries = Converted::new(args.input.open(&args.queries)?, base.dtype());
     note_rounding(&queries, session);
     // Ids of the file have 31 bits, like those of ivecs.
-    let ids = args.ids.as_deref().map(|path| read_ids(path, &base, Format::Ivecs)).transpose()?;
+    let ids =
+        args.ids.as_deref().map(|path| read_ids(path, (base.len(), "vector"), Format::Ivecs)).transpose()?;
     let params =
         RangeTruthParams { metric: args.metric, radius, threads: args.threads.map_or(0, usize::from) };
     let filters = args.filtered.read(base.len(), args.ids.as_deref(), session)?;
@@ -230,13 +243,12 @@ fn run_within(args: &TruthArgs, radius: f32, session: &Session) -> anyhow::Resul
     session.show_beside(&[&args.out], &text, &json)
 }
 
-/// The ids of the vectors of a base, which the format to write has to hold.
-fn read_ids(path: &Path, base: &VectorFile, format: Format) -> anyhow::Result<Vec<u64>> {
+/// The ids of the vectors or documents of a base, which the format to write has to hold.
+fn read_ids(path: &Path, (count, of): (u64, &str), format: Format) -> anyhow::Result<Vec<u64>> {
     let file = IdFile::open(path)?;
-    if file.len() != base.len() {
-        let message =
-            format!("{}: ids of {} vectors, the base has {}", path.display(), file.len(), base.len());
-        return Err(Advised::new(message, "give an id for each vector of the base").into());
+    if file.len() != count {
+        let message = format!("{}: ids of {} {of}s, the base has {count}", path.display(), file.len());
+        return Err(Advised::new(message, format!("give an id for each {of} of the base")).into());
     }
     let ids = file.read_all()?;
     let largest = ids.iter().copied().max().unwrap_or_default();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use spandrel_datasets::{Converted, Format, VectorFile};
 use spandrel_engine::{
-    Distances, Engine, EngineConfig, QueryPlan, QueryRows, RangeParams, SearchError, SearchParams,
+    Distances, EngineConfig, QueryDocuments, QueryPlan, QueryRows, RangeParams, SearchError, SearchParams,
 };
 use spandrel_index::VectorSource as _;
 use spandrel_index::attributes::CompileError;
@@ -17,7 +17,7 @@ use spandrel_index::documents::DocumentOffsets;
 use self::output::Form;
 pub(super) use self::output::Output;
 use super::column::{ColumnFit, ColumnQueriesArgs};
-use super::documents::{Beside, QueryDocumentsArgs, params_of};
+use super::documents::{self, Beside, QueryDocumentsArgs, params_of};
 use super::embedding::QueryEmbeddingArgs;
 use super::file_names::FileNames;
 use super::filter::{Compiler, FilterArgs, Searching};
@@ -129,8 +129,7 @@ const DOCUMENT_BATCH: usize = 500;
 /// What takes the answers, once flags that do not go together are refused.
 pub(super) fn output<'a>(args: &QueryArgs, session: &'a Session) -> anyhow::Result<Output<'a>> {
     args.documents.refuse(&Beside {
-        is_filtered: args.filter.is_filtered(),
-        has_attributes: args.attributes.is_given(),
+        has_filter_plan: args.filter.filter_plan.is_some(),
         is_explained: args.explain,
         is_estimated: args.places.distances == Distances::Any,
     })?;
@@ -167,7 +166,8 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         ..EngineConfig::default()
     });
     let documents = args.documents.open(&index, queries.len())?;
-    let filters = args.filter.bind(index.schema(), queries.len())?;
+    let count = documents.as_ref().map_or(queries.len(), |offsets| offsets.documents() as u64); // CAST: widening
+    let filters = args.filter.bind(index.schema(), count)?;
     let filters = filters.map(|asked| Compiler::new(&index, asked, &session.stop));
     let attributes = match args.attributes.choose(index.schema())? {
         Some(numbers) => {
@@ -182,7 +182,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     let callers = config.threads * config.in_flight;
     let searching = Searching { engine: &engine, filters: filters.as_ref(), callers, session };
     if let Some(documents) = documents {
-        return run_documents(args, (&queries, &documents), &engine, output);
+        return run_documents(args, (&queries, &documents), searching, attributes.as_ref(), output);
     }
     if let Some(params) = within {
         return run_within(
@@ -234,10 +234,12 @@ fn point_of(args: &QueryArgs) -> PointParams {
 fn run_documents(
     args: &QueryArgs,
     (queries, offsets): (&Converted<VectorFile>, &DocumentOffsets),
-    engine: &Engine,
+    searching: Searching<'_>,
+    attributes: Option<&AttributeReader>,
     mut output: Output<'_>,
 ) -> anyhow::Result<()> {
-    let (index, session) = (engine.index(), output.session);
+    let Searching { engine, filters, session, .. } = searching;
+    let index = engine.index();
     let params = params_of(&args.knobs.point(None), args.k as usize); // CAST: widening
     let meter = session.meter();
     meter.phase("searching", "query documents");
@@ -246,9 +248,12 @@ fn run_documents(
         let end = count.min(first + DOCUMENT_BATCH);
         let (part, start) = (offsets.part(first..end), offsets.rows_of(first).start.into());
         let rows = read_batch(queries, start, part.rows())?;
-        let answers = engine
-            .search_documents(&rows, &part, &params, &session.stop)
-            .map_err(|error| in_file(error.into(), &args.queries, start))?;
+        let part = QueryDocuments { tokens: &rows, offsets: &part };
+        let mut answers = documents::search(engine, part, (first, filters), &params, session)
+            .map_err(|error| in_file(error, &args.queries, start))?;
+        if let Some(attributes) = attributes {
+            attributes.hand_out(engine, &mut answers)?;
+        }
         output.take(first as u64, &answers)?; // CAST: usize is 64 bits here
         first = end;
         meter.set(first as u64, count as u64); // CAST: as above

@@ -238,7 +238,7 @@ impl Told<'_> {
         if let Some(Filtered { matches, .. }) = answer.filtered
             && matches < k as u64
         {
-            let _ = writeln!(text, "# query {query}: {matches} vectors match");
+            let _ = writeln!(text, "# query {query}: {matches} match");
         }
         if let Some(matches) = self.within {
             let found = answer.neighbours.len();
@@ -337,7 +337,7 @@ mod tests {
         let mut found = answer(&[4, 5]);
         assert_eq!(told(&found).lines(10), "7\t1\t4\t0.5\n7\t2\t5\t0.5\n");
         found.filtered = Some(Filtered { matches: 2, plan: FilterPlan::Exact, widened: false });
-        assert_eq!(told(&found).lines(10), "7\t1\t4\t0.5\n7\t2\t5\t0.5\n# query 7: 2 vectors match\n");
+        assert_eq!(told(&found).lines(10), "7\t1\t4\t0.5\n7\t2\t5\t0.5\n# query 7: 2 match\n");
         assert_eq!(told(&found).lines(2).lines().count(), 2);
         found.filtered = None;
         let within = Told { within: Some(40), ..told(&found) };

@@ -15,7 +15,7 @@ use crate::commands::documents::QueryDocumentsArgs;
 use crate::commands::embedding::QueryEmbeddingArgs;
 use crate::commands::filter::FilterArgs;
 use crate::commands::input::InputArgs;
-use crate::commands::measure::{check_truth, check_truth_of, filtered_recall};
+use crate::commands::measure::{check_truth, filtered_recall};
 use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
 use crate::commands::truth_check::{Sample, Stored, nearer_than_truth, note_nearer};
@@ -67,14 +67,12 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
         let documents = what.documents.read(&config.address, has_documents, queries.len())?.map(Arc::new);
         let k = what.k.min(u32::try_from(remote.answers_max()).unwrap_or(what.k));
         let what = &Remotely { k, ..what.clone() };
-        let filters = Arc::new(what.filter.wire(queries.len())?);
-        // CAST: widening
-        match &documents {
-            Some(documents) => check_truth_of(what.truth, documents.documents() as u64, what.k as usize)?,
-            None => {
-                check_truth(what.truth, &queries, what.k as usize, !filters.is_empty())?;
-                check_sample(what, (&queries, column.as_deref()), &remote, &clients, session).await?;
-            }
+        // CAST: widening, here and below
+        let count = documents.as_ref().map_or(queries.len(), |documents| documents.documents() as u64);
+        let filters = Arc::new(what.filter.wire(count)?);
+        check_truth(what.truth, count, what.k as usize, !filters.is_empty())?;
+        if documents.is_none() {
+            check_sample(what, (&queries, column.as_deref()), &remote, &clients, session).await?;
         }
         let meter = session.meter();
         let mut points = Vec::new();

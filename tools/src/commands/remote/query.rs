@@ -76,7 +76,8 @@ pub(in crate::commands) fn ask(
         if let (Rpc::Stream, Some(documents)) = (server.rpc, &documents) {
             check_streamed(documents, file.dtype().row_bytes(file.dim()))?;
         }
-        let filters = Arc::new(query.filter.wire(file.len())?);
+        let total = documents.as_ref().map_or(file.len(), |documents| documents.documents() as u64); // CAST: widening
+        let filters = Arc::new(query.filter.wire(total)?);
         // The server may have attributes of a type that is not known here: only who asks for some needs it.
         let attributes = match &query.attributes.with_attributes {
             Some(_) => query.attributes.choose(&remote.schema()?)?,
@@ -95,10 +96,7 @@ pub(in crate::commands) fn ask(
         let meter = session.meter();
         meter.phase("searching", "queries");
         let (mut first, mut incomplete) = (0, 0);
-        let (total, at_once) = match &documents {
-            None => (file.len(), READ_AT_ONCE),
-            Some(documents) => (documents.documents() as u64, DOCUMENTS_AT_ONCE), // CAST: widening
-        };
+        let at_once = if documents.is_some() { DOCUMENTS_AT_ONCE } else { READ_AT_ONCE };
         while first < total {
             let count = at_once.min(total - first);
             let numbers = first as usize..(first + count) as usize; // CAST: usize is 64 bits here

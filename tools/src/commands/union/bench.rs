@@ -35,7 +35,7 @@ pub(in crate::commands) fn bench(args: &BenchArgs, session: &Session) -> anyhow:
     let truth = read_truth(truth, args.ids.as_deref())?;
     let vectors: u64 = union.indexes.iter().map(|index| index.vectors()).sum();
     let k = usize::try_from(vectors.min(args.k.into()))?;
-    check_truth(&truth, &queries, k, !filters.is_empty())?;
+    check_truth(&truth, queries.len(), k, !filters.is_empty())?;
     let column = args.column.open(ColumnFit::of(first), &args.input, queries.len(), session)?;
     let column = column.map(|file| Rows::read(&file)).transpose()?;
     let metric = first.shape_of(compare_by).metric;

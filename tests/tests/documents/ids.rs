@@ -1,0 +1,87 @@
+//! Documents with ids of their own.
+use std::fs;
+
+use spandrel_builder::BuildError;
+use spandrel_index::{DType, Index, VerifyError};
+
+use super::BODY_AT;
+use super::set::{Set, all, config, search, set};
+use crate::support::{open_engine, verify_index};
+
+const COUNT: usize = 80;
+
+/// Ids that neither ascend nor are dense.
+fn with_ids() -> Set {
+    let ids = (0..COUNT as u64).map(|document| u64::MAX - ((document * 7919 % 1009) << 40)).collect();
+    Set { ids: Some(ids), ..set(DType::I8, COUNT as u64, 3) }
+}
+
+#[test]
+fn documents_answer_with_ids_of_their_own() {
+    let (dir, base, queries) = (tempfile::tempdir().unwrap(), with_ids(), set(DType::I8, 5, 4));
+    base.build(&config(dir.path())).unwrap();
+    verify_index(dir.path(), true).unwrap();
+    let engine = open_engine(dir.path());
+    let truth = base.truth(&queries, 10);
+    for (query, answer) in search(&engine, &queries, &all(10)).unwrap().iter().enumerate() {
+        let found: Vec<u64> = answer.neighbours.iter().map(|of| of.id).collect();
+        let wanted: Vec<u64> = truth.ids_of(query).iter().map(|&of| base.id(of as usize)).collect();
+        assert_eq!(found, wanted, "query {query}");
+    }
+    let documents = engine.index().documents().unwrap();
+    for document in 0..COUNT {
+        assert_eq!(documents.id(document as u32), base.id(document));
+        assert_eq!(documents.find(base.id(document)), Some(document as u32));
+    }
+    assert_eq!((documents.find(3), documents.find(u64::MAX - 1)), (None, None));
+    let memory = engine.index().memory().documents as u64;
+    assert_eq!(memory, 4 * (COUNT as u64 + 1 + base.offsets.rows()) + 12 * COUNT as u64);
+    // Without them numbers are ids.
+    let (plain, other) = (Set { ids: None, ..base.clone() }, tempfile::tempdir().unwrap());
+    plain.build(&config(other.path())).unwrap();
+    let index = Index::open(other.path()).unwrap();
+    let documents = index.documents().unwrap();
+    assert_eq!((documents.id(7), documents.find(79), documents.find(80)), (7, Some(79), None));
+    assert_ne!(index.uuid(), engine.index().uuid());
+}
+
+#[test]
+fn ids_of_documents_that_do_not_fit_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |change: fn(&mut Vec<u64>)| {
+        let mut base = with_ids();
+        change(base.ids.as_mut().unwrap());
+        let error = base.build(&config(&dir.path().join("refused"))).unwrap_err();
+        assert!(Index::open(&dir.path().join("refused")).is_err());
+        error
+    };
+    let twice = refused(|ids| ids[70] = ids[3]);
+    assert!(matches!(twice, BuildError::DuplicateId { id } if id == with_ids().id(3)), "{twice}");
+    // An id for each document, not for each vector.
+    let many = refused(|ids| *ids = (0..1000).collect());
+    assert!(matches!(many, BuildError::Parameter { parameter: "--ids: number of ids", .. }), "{many}");
+    let text = refused(|ids| ids.truncate(79)).to_string();
+    assert!(text.contains("79") && text.contains("80, one for each document"), "{text}");
+}
+
+#[test]
+fn damage_of_ids_of_documents_is_found() {
+    let (dir, base) = (tempfile::tempdir().unwrap(), with_ids());
+    base.build(&config(dir.path())).unwrap();
+    let path = dir.path().join("documents-1");
+    let good = fs::read(&path).unwrap();
+    let first = BODY_AT + 4 * (COUNT + 1 + base.offsets.rows() as usize);
+    assert_eq!(good.len(), first + 8 * COUNT);
+    for at in [first, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 4;
+        fs::write(&path, &bad).unwrap();
+        assert!(Index::open(dir.path()).unwrap_err().to_string().contains("documents-1"));
+        let VerifyError::Open(error) = verify_index(dir.path(), false).unwrap_err() else { panic!() };
+        assert!(error.to_string().contains("documents-1"), "{error}");
+    }
+    fs::write(&path, &good[..first]).unwrap();
+    assert!(Index::open(dir.path()).is_err());
+    fs::write(&path, good).unwrap();
+    verify_index(dir.path(), true).unwrap();
+}
