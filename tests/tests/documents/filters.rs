@@ -3,7 +3,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use spandrel_builder::{BuildConfig, BuildError, ListCount};
-use spandrel_engine::{Answer, DocumentParams, Engine, FilterPlan, ParamsError, QueryDocuments, SearchError};
+use spandrel_engine::{
+    Answer, DocumentParams, Engine, FilterPlan, Limit, ParamsError, QueryDocuments, SearchError,
+};
 use spandrel_filter::{Cell, Filter};
 use spandrel_index::attributes::{CompileError, CompileLimits, compile};
 use spandrel_index::{DType, Index, Matches, Tier};
@@ -125,6 +127,27 @@ fn filters_hold_however_documents_are_searched() {
     plans.sort_unstable();
     plans.dedup();
     assert!(plans.contains(&FilterPlan::Codes) && plans.contains(&FilterPlan::Post), "{plans:?}");
+}
+
+/// Where bytes do not allow all documents that match to be read, tokens choose among them.
+#[test]
+fn tokens_choose_among_few_documents_where_bytes_are_short() {
+    let (dir, base, queries) = (tempfile::tempdir().unwrap(), base(), set(DType::I8, 12, 4));
+    base.build(&config(dir.path())).unwrap();
+    let engine = open_engine(dir.path());
+    let matches = compiled(engine.index(), "i64 > 20");
+    let params = DocumentParams { rerank: Some(matches.count() as u32), ..DocumentParams::new(1) };
+    let all = among(&engine, &queries, &params, &matches);
+    let short = DocumentParams { max_bytes: Some(8 << 12), ..params };
+    let few = among(&engine, &queries, &short, &matches);
+    let plan_of = |answer: &Answer| answer.filtered.unwrap().plan;
+    assert!(all.iter().all(|answer| plan_of(answer) == FilterPlan::Exact));
+    assert!(few.iter().all(|answer| plan_of(answer) != FilterPlan::Exact));
+    assert!(few.iter().all(|answer| answer.limited_by == Some(Limit::MaxBytes)), "{few:?}");
+    let same = all.iter().zip(&few).filter(|(all, few)| ids(all) == ids(few)).count();
+    assert!(same >= 9, "the best of {} found for {same} of 12 queries", matches.count());
+    let roomy = DocumentParams { max_bytes: Some(1 << 30), ..params };
+    assert!(among(&engine, &queries, &roomy, &matches).iter().all(|of| plan_of(of) == FilterPlan::Exact));
 }
 
 /// A token does not give its places to documents that do not match, and searches more lists the fewer do.

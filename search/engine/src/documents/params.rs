@@ -1,8 +1,9 @@
 //! What a caller asks for of documents.
 use std::sync::Arc;
 
-use spandrel_index::format::VectorsOf;
-use spandrel_index::{Index, Matches, Tier};
+use spandrel_index::documents::DocumentOffsets;
+use spandrel_index::format::{PageLayout, VectorsOf};
+use spandrel_index::{Index, Matches, StoredVectors, Tier};
 
 use crate::accept::Accepted;
 use crate::costs::{ListSearch, lists_are_masked};
@@ -22,6 +23,23 @@ pub const DOCUMENTS_COMPARED: u32 = 60;
 
 /// Lists on SSD that a token searches grow with the share of tokens that may be answers, to the power of less this.
 const LISTS_POWER_SSD: f64 = 0.6;
+
+/// Which vectors are compared.
+pub(super) const TOKENS: VectorsOf = VectorsOf::Column;
+/// An index of documents has one segment.
+pub(super) const SEGMENT: u16 = 0;
+
+/// The tokens of an index of documents.
+pub(super) fn tokens_of(index: &Index) -> &StoredVectors {
+    index.segments()[usize::from(SEGMENT)].vectors(TOKENS)
+}
+
+/// Bytes of the pages that a document lies on.
+pub(super) fn page_bytes_of(offsets: &DocumentOffsets, layout: PageLayout, document: u32) -> u64 {
+    let rows = offsets.rows_of(document as usize); // CAST: widening
+    let pages = layout.place(rows.end - 1).0 - layout.place(rows.start).0 + 1;
+    pages * layout.page_bytes() as u64 // CAST: widening
+}
 
 /// What a caller asks for of documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +70,20 @@ impl DocumentParams {
         asked.max(self.k).min(documents)
     }
 
-    /// Whether all documents that match a filter are compared.
+    /// Whether all documents that match a filter are compared: no more match than are compared, and they may be read.
     pub(crate) fn compares_all(&self, index: &Index, matches: &Matches) -> bool {
         let documents = usize::try_from(index.items()).unwrap_or(usize::MAX);
-        matches.count() <= self.compared(documents) as u64 // CAST: widening
+        // CAST: widening
+        matches.count() <= self.compared(documents) as u64 && self.allows_all(index, matches)
+    }
+
+    /// Whether the bytes that may be asked of the disk are enough for all documents that match.
+    fn allows_all(&self, index: &Index, matches: &Matches) -> bool {
+        let (Some(bytes_max), Some(documents)) = (self.max_bytes, index.documents()) else { return true };
+        let layout = index.shape_of(TOKENS).pages;
+        let all = matches.segments().iter().flat_map(|of| of.within(0..u32::MAX));
+        let bytes = all.map(|document| page_bytes_of(documents.offsets(), layout, document));
+        tokens_of(index).resident.is_some() || bytes.sum::<u64>() <= bytes_max
     }
 
     /// What each token of a query goes through among the documents that match a filter of the index; none where tokens search nothing, since

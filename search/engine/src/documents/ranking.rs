@@ -12,14 +12,13 @@ pub(crate) struct Ranking {
 
 impl Ranking {
     /// The best of `documents` documents by what each token has found: vectors by their document, the best of each first. At most `count`, the
-    /// best first, ties by number. Those that no token has found come last, if `is_match` says that they may be answers. And how many were
-    /// found.
+    /// best first, ties by number. Those of `others` that no token has found come last, in their order. And how many were found.
     pub(crate) fn best<'a>(
         &mut self,
         documents: usize,
         tokens: impl Iterator<Item = &'a [Neighbour]>,
         count: usize,
-        is_match: impl Fn(u32) -> bool,
+        others: impl Iterator<Item = u32>,
     ) -> (Vec<u32>, usize) {
         self.gains.resize(documents, 0.0);
         self.found.clear();
@@ -44,8 +43,7 @@ impl Ranking {
             best.truncate(count);
         }
         best.sort_unstable_by(order);
-        // CAST: numbers of documents
-        let others = (0..documents as u32).filter(|&of| gains[of as usize] == 0.0 && is_match(of));
+        let others = others.filter(|&of| gains[of as usize] == 0.0); // CAST: widening
         best.extend(others.take(count - best.len()));
         found.iter().for_each(|&of| gains[of as usize] = 0.0);
         (best, all)
@@ -66,15 +64,15 @@ mod tests {
         let mut ranking = Ranking::default();
         // Gains: 1 has 1 + 5, 3 has 5, 5 has 2, 7 has next to nothing, others none.
         for _ in 0..2 {
-            let mut best = |count| ranking.best(9, [&first[..], &second[..]].into_iter(), count, |_| true);
+            let mut best = |count| ranking.best(9, [&first[..], &second[..]].into_iter(), count, 0..9);
             assert_eq!(best(3), (vec![1, 3, 5], 4));
             assert_eq!(best(6), (vec![1, 3, 5, 7, 0, 2], 4));
             assert_eq!(best(9).0, [1, 3, 5, 7, 0, 2, 4, 6, 8]);
         }
-        assert_eq!(ranking.best(9, std::iter::empty(), 2, |_| true), (vec![0, 1], 0));
-        assert_eq!(ranking.best(9, [&first[..]].into_iter(), 9, |of| of % 4 == 3).0, [3, 1, 7]);
+        assert_eq!(ranking.best(9, std::iter::empty(), 2, 0..9), (vec![0, 1], 0));
+        assert_eq!(ranking.best(9, [&first[..]].into_iter(), 9, [3, 7].into_iter()).0, [3, 1, 7]);
         // All that the first token has kept is of document 2, which gains by it what its best vector is above its worst.
         let (one, all) = (found(&[(2, 120.0), (2, 90.0), (2, 20.0)]), found(&[(2, 40.0), (4, 70.0)]));
-        assert_eq!(ranking.best(9, [&one[..], &all[..]].into_iter(), 1, |_| true), (vec![2], 2));
+        assert_eq!(ranking.best(9, [&one[..], &all[..]].into_iter(), 1, 0..9), (vec![2], 2));
     }
 }

@@ -3,10 +3,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use spandrel_index::documents::{DocumentTokens, MaxSim, QueryTokens};
-use spandrel_index::format::VectorsOf;
-use spandrel_index::{Index, Location, StoredVectors};
 use spandrel_io::{Read, ReadBuf, ReadError};
 
+use super::params::{SEGMENT, TOKENS, page_bytes_of, tokens_of};
 use crate::answer::{Answer, Limit, Neighbour};
 use crate::damage::{DamageReason, DamagedPart};
 use crate::documents::{DOCUMENTS_COMPARED, DocumentTask};
@@ -19,12 +18,8 @@ use crate::query::Tools;
 use crate::reads::{FileKind, Outbox, number_of, slot_of};
 use crate::terms::{End, PIECE_BYTES};
 
-/// Which vectors are compared.
-const TOKENS: VectorsOf = VectorsOf::Column;
 /// Bytes of pages that are read and held at once, but for a document that has more: far more than the documents usually compared.
 const BURST_BYTES: usize = 16 << 20;
-/// An index of documents has one segment.
-const SEGMENT: u16 = 0;
 
 /// A place for a query document in flight. Its buffers are used again by those that follow.
 #[derive(Default)]
@@ -51,6 +46,8 @@ pub(crate) struct DocumentSlot {
     maxima: Vec<f32>,
 }
 
+/// Fewer documents are taken to have taken as long as this number.
+const FEW: usize = 15;
 /// Tokens of a query. With these the rows that a piece has take about the time of a piece to compare.
 const PIECE_TOKENS: usize = 32;
 /// Rows of a document that are compared at once at least, since a query is gone through each time.
@@ -59,11 +56,6 @@ const ROWS_AT_ONCE_MIN: usize = 128;
 /// Rows of documents that are compared with `tokens` tokens of a query in about the time of a piece.
 fn rows_at_once(max_sim: &MaxSim, tokens: usize) -> usize {
     (PIECE_BYTES / max_sim.row_bytes() * PIECE_TOKENS / tokens.max(1)).max(ROWS_AT_ONCE_MIN)
-}
-
-/// The tokens of an index of documents.
-fn tokens_of(index: &Index) -> &StoredVectors {
-    index.segments()[usize::from(SEGMENT)].vectors(TOKENS)
 }
 
 impl DocumentSlot {
@@ -147,19 +139,20 @@ impl DocumentSlot {
         let matching = task.filter.as_ref().map_or(usize::MAX, |matches| matches.count() as usize); // CAST: documents
         let count = task.params.compared(offsets.documents()).min(matching);
         let found = task.found.iter().map(|answer| &answer.neighbours[..]);
-        let is_match = |document| {
-            task.filter.as_ref().is_none_or(|matches| matches.contains(Location::new(SEGMENT, document)))
+        let (mut best, candidates) = match &task.filter {
+            None => {
+                let all = 0..offsets.documents() as u32; // CAST: numbers of documents
+                tools.ranking.best(offsets.documents(), found, count, all)
+            }
+            Some(matches) => {
+                let all = matches.segments().iter().flat_map(|of| of.within(0..u32::MAX));
+                tools.ranking.best(offsets.documents(), found, count, all)
+            }
         };
-        let (mut best, candidates) = tools.ranking.best(offsets.documents(), found, count, is_match);
         if tokens_of(&tools.index).resident.is_none() {
-            let pages = |document: u32| {
-                let rows = offsets.rows_of(document as usize); // CAST: widening
-                layout.place(rows.end - 1).0 - layout.place(rows.start).0 + 1
-            };
-            let page_bytes = layout.page_bytes() as u64; // CAST: widening
             let mut bytes = 0_u64;
             let kept = best.iter().take_while(|&&document| {
-                bytes = bytes.saturating_add(pages(document) * page_bytes);
+                bytes = bytes.saturating_add(page_bytes_of(offsets, layout, document));
                 bytes <= self.progress.bytes_left
             });
             let kept = kept.count().max(1);
@@ -267,10 +260,11 @@ impl DocumentSlot {
         true
     }
 
-    /// Takes in how long comparing took, as that of the usual number of documents.
+    /// Takes in how long comparing took, as that of the usual number of documents. What few take is mostly what
+    /// a read takes.
     fn keep_pace(&self, running: &Running<DocumentTask>) {
         let micros = running.started.elapsed().as_secs_f32() * 1e6;
-        let share = DOCUMENTS_COMPARED as f32 / self.chosen.len().max(1) as f32; // CAST: a ratio
+        let share = DOCUMENTS_COMPARED as f32 / self.chosen.len().max(FEW) as f32; // CAST: a ratio
         running.job.searched().pace.of(Course::Documents).took(micros * share);
     }
 
