@@ -39,10 +39,10 @@ fn expected(listed: &[String]) -> String {
         [] => {
             "none: the index names no version of its vectors (build it with --embedding-version)".to_owned()
         }
-        listed if listed.len() <= LISTED_MAX => listed.join(", "),
-        listed => {
-            format!("{} or one of {} more", listed[..LISTED_MAX].join(", "), listed.len() - LISTED_MAX)
-        }
+        listed => match listed.split_at_checked(LISTED_MAX) {
+            Some((first, more @ [_, ..])) => format!("{} or one of {} more", first.join(", "), more.len()),
+            _ => listed.join(", "),
+        },
     }
 }
 
