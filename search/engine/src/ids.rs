@@ -10,7 +10,8 @@ use crate::answer::Answer;
 use crate::lookup::Lookup;
 use crate::terms::End;
 
-/// Ids of a piece: about the reads of one query, so that fetches and queries take turns of one length.
+/// Ids of a piece: about the reads of one query, so that fetches of vectors and queries take turns of one length. Those of documents are as
+/// much longer as these have vectors, up to the largest message.
 pub(crate) const PIECE: usize = 16;
 
 /// Vectors wanted by id, together with their own terms.

@@ -19,6 +19,9 @@ use crate::turns::{PIECE, Turns};
 const VALUE_BYTES: usize = 64;
 const REST_BYTES: usize = 64 << 10;
 
+/// What the engine notes of each vector of a document that it fetches.
+const WANTED_BYTES: usize = 40;
+
 /// Memory of a tag in a message: a text of its own, and the least that an allocation takes.
 const TAG_BYTES: usize = size_of::<String>() + 24;
 
@@ -66,7 +69,12 @@ impl Contents {
     }
 
     /// Vectors of the index that ids have.
-    async fn vectors_of(&self, served: &Served, ids: &[u64], deadline: Instant) -> Result<usize, Refusal> {
+    pub(super) async fn vectors_of(
+        &self,
+        served: &Served,
+        ids: &[u64],
+        deadline: Instant,
+    ) -> Result<usize, Refusal> {
         let (Some(documents), Some(_)) = (served.index().documents(), self.vectors) else {
             return Ok(ids.len());
         };
@@ -113,7 +121,8 @@ impl Contents {
         let of_documents = match (self.vectors, served.index().documents()) {
             (Some(field), Some(_)) => {
                 let of_document = size_of::<u32>() * ids.len();
-                let bytes = vectors * served.index().shape_of(self.of).row_bytes() + of_document;
+                let of_vector = served.index().shape_of(self.of).row_bytes() + WANTED_BYTES;
+                let bytes = vectors.saturating_mul(of_vector) + of_document;
                 Some(call.entry.room(bytes, field)?)
             }
             _ => None,

@@ -121,10 +121,10 @@ impl Searcher for Local {
         let mut room = call
             .entry
             .room(ids.len() * (served.index().shape_of(of).row_bytes() + 3) + ANSWER_REST, "ids")?;
-        served.admit(
-            Load::of(served.engine(), FetchRequest::pieces(ids.len()), Course::Nearest),
-            call.deadline,
-        )?;
+        // A document has as many vectors as it has tokens.
+        let vectors = contents.vectors_of(&served, &ids, call.deadline).await?;
+        let pieces = FetchRequest::pieces(vectors.max(ids.len()));
+        served.admit(Load::of(served.engine(), pieces, Course::Nearest), call.deadline)?;
         let (fetched, more) = contents.fetch(&served, ids, (self.limits.message_bytes, call)).await?;
         more.into_iter().for_each(|more| room.join(more));
         tell_damage(&served, &fetched);
