@@ -1,12 +1,14 @@
 //! Matrices of a code that were learned elsewhere.
+use spandrel_index::Metric;
 use spandrel_index::codes::{Binariser, BinariserError, CodeSpec};
 use spandrel_index::format::hash_hex;
 
+use crate::vector_shape::VectorShape;
 use crate::{BuildError, Input};
 
 /// The matrices, where there are some, whose names and shapes are those of the code.
 pub(crate) fn binariser(input: Input<'_>, code: CodeSpec) -> Result<Option<Binariser<'_>>, BinariserError> {
-    input.binariser.map(|source| Binariser::new(source, code, input.vectors.dim())).transpose()
+    input.binariser.map(|source| Binariser::new(source, code, searched_dim(input))).transpose()
 }
 
 /// Their hash, where there are some; else whether the code can be trained.
@@ -17,7 +19,7 @@ pub(crate) fn hash_of(input: Input<'_>, code: CodeSpec) -> Result<Option<String>
         expected: format!("that of {code}"),
     })?;
     if found.is_none() {
-        code.check(input.vectors.dim()).map_err(|e| BuildError::Parameter {
+        code.check(searched_dim(input)).map_err(|e| BuildError::Parameter {
             parameter: "--code",
             found: code.to_string(),
             expected: format!("another code: {e}"),
@@ -29,4 +31,10 @@ pub(crate) fn hash_of(input: Input<'_>, code: CodeSpec) -> Result<Option<String>
 /// Looks at all values of the matrices, so that hours of work do not end with one that is no number.
 pub(crate) fn check_values(input: Input<'_>, code: CodeSpec) -> Result<(), BinariserError> {
     binariser(input, code)?.map_or(Ok(()), |binariser| binariser.check_values())
+}
+
+/// Elements of what lists are made of: of the vectors, or of the encodings of documents.
+fn searched_dim(input: Input<'_>) -> usize {
+    // The metric does not matter to it.
+    VectorShape::of_input(input, Metric::InnerProduct).dim
 }

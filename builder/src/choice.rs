@@ -3,7 +3,7 @@ use spandrel_index::codes::{AXES_DIM_MAX, CodeSpec};
 use spandrel_index::format::{FullLayout, IdBytes, PageLayout};
 use spandrel_index::kernels::scan::BLOCK_VECTORS;
 use spandrel_index::math::{exp, ln};
-use spandrel_index::{DType, HeadSpace, Metric, Tier, VectorSource};
+use spandrel_index::{HeadSpace, Tier};
 
 use crate::filing::ReplicaRule;
 use crate::measured::{
@@ -12,26 +12,7 @@ use crate::measured::{
     SSD_LIST_READS, SSD_LIST_SIZE_DEFAULT, SSD_LISTS, build,
 };
 use crate::plan::{DIRECTORY_BYTES, code_bytes, head_index_bytes};
-
-/// Vectors to be indexed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct VectorShape {
-    /// How many.
-    pub vectors: u64,
-    /// Elements of each.
-    pub dim: usize,
-    /// Type of an element.
-    pub dtype: DType,
-    /// How they are compared.
-    pub metric: Metric,
-}
-
-impl VectorShape {
-    /// The shape of what a source holds.
-    pub fn of(source: &dyn VectorSource, metric: Metric) -> VectorShape {
-        VectorShape { vectors: source.len(), dim: source.dim(), dtype: source.dtype(), metric }
-    }
-}
+use crate::vector_shape::VectorShape;
 
 /// One way to lay an index out.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -255,6 +236,8 @@ fn heads_per_vector(shape: VectorShape, list_size: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use spandrel_index::{DType, Metric};
+
     use super::*;
 
     fn shape(dim: usize, dtype: DType) -> VectorShape {

@@ -15,6 +15,7 @@ use crate::filing::ReplicaRule;
 use crate::measured::{MAX_LISTS_MEMORY, MAX_LISTS_SSD, sample};
 use crate::partition::{OWN_ROWS_MIN, PartitionParams};
 use crate::query_sample::QuerySampleParams;
+use crate::vector_shape::VectorShape;
 use crate::{BuildError, Input, binariser, embedding};
 
 /// Lists a segment can have: the top bit of a list's number marks replicas in scratch files.
@@ -115,8 +116,7 @@ impl Params {
     /// # Errors
     /// [`BuildError::Parameter`] naming the flag and what it may be.
     pub fn check(config: &BuildConfig, input: Input<'_>) -> Result<Params, BuildError> {
-        let source = input.vectors;
-        let vectors = source.len();
+        let VectorShape { vectors, dim, dtype, .. } = VectorShape::of_input(input, config.metric);
         if let Some(ids) = input.ids
             && ids.len() != input.items()
         {
@@ -131,7 +131,7 @@ impl Params {
         within("number of vectors", vectors, 1, u64::from(u32::MAX))?;
         // The head space of inner product has one element more.
         let dim_max = DIM_MAX - HeadSpace::of(config.metric, 0.0).dim(0);
-        within("dimension", source.dim() as u64, 1, dim_max as u64)?;
+        within("dimension", dim as u64, 1, dim_max as u64)?;
         within("--threads", config.threads as u64, 1, 1024)?;
         within("--max-replicas", u64::from(config.max_replicas), 1, 64)?;
         let lists = match config.lists {
@@ -146,7 +146,7 @@ impl Params {
         };
         let binariser = binariser::hash_of(input, config.code)?;
         if let Some(codebooks) = &config.codebooks {
-            codebooks.check(config.code, source.dim()).map_err(|e| BuildError::Parameter {
+            codebooks.check(config.code, dim).map_err(|e| BuildError::Parameter {
                 parameter: "--codebooks",
                 found: e.to_string(),
                 expected: format!("those of {}", config.code),
@@ -163,9 +163,10 @@ impl Params {
                 "ssd for lists of exact vectors, or another --code",
             );
         }
-        let documents = DocumentsParams::of(input, config.metric, config.code)?;
+        let documents = DocumentsParams::of(input, config.metric, config.code, config.seed)?;
         let input = input.with_tokens();
-        let column = ColumnParams::of(input.column, vectors)?;
+        let rows = documents.as_ref().map_or(vectors, |documents| documents.tokens);
+        let column = ColumnParams::of(input.column, rows)?;
         if column.is_some() && config.code == CodeSpec::Full {
             return wrong("--code", config.code.to_string(), "another code with --column: lists hold codes");
         }
@@ -173,8 +174,8 @@ impl Params {
         let partition = PartitionParams::of(input.attributes, &attributes, vectors)?;
         Ok(Params {
             metric: config.metric,
-            dtype: source.dtype(),
-            dim: source.dim(),
+            dtype,
+            dim,
             vectors,
             lists,
             replicas: config.replicas,
@@ -190,7 +191,7 @@ impl Params {
             seed: config.seed,
             own_ids: input.row_ids().is_some(),
             query_sample: QuerySampleParams::of(input, partition.is_some())?
-                .map(|sample| QuerySampleParams { codes: config.makes_codes(source.dim()), ..sample }),
+                .map(|sample| QuerySampleParams { codes: config.makes_codes(dim), ..sample }),
             partition,
             attributes,
             column,
@@ -228,7 +229,7 @@ impl Params {
             fingerprint.push(("--column", column.text()));
         }
         if let Some(documents) = &self.documents {
-            fingerprint.push(("--documents", documents.offsets_hash.clone()));
+            fingerprint.push(("--documents", documents.text()));
             fingerprint.extend(documents.ids_hash.clone().map(|hash| ("--ids", hash)));
         }
         if let Some(sample) = self.query_sample {

@@ -1,9 +1,11 @@
 //! Documents of a build: which vectors are one.
 use spandrel_index::Metric;
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::{DocumentsEntry, TOKENS_COLUMN, hash_hex, offsets_bytes};
+use spandrel_index::documents::{DocumentEncoder, EncodingSpec};
+use spandrel_index::format::{DocumentsEntry, EncodingEntry, TOKENS_COLUMN, hash_hex, offsets_bytes};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use crate::encoded::EncodedDocuments;
 use crate::{BuildError, Column, IdSource, Input};
 
 /// Ids that are read at a time.
@@ -17,19 +19,48 @@ pub(crate) struct DocumentsParams {
     pub(crate) offsets_hash: String,
     /// The same of their ids, where they have some of their own.
     pub(crate) ids_hash: Option<String>,
+    /// Tokens of all documents.
+    pub(crate) tokens: u64,
+    /// How documents are encoded, where lists are made of encodings, and the seed of that.
+    pub(crate) encoding: Option<Encoding>,
+}
+
+/// How documents are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Encoding {
+    pub(crate) spec: EncodingSpec,
+    pub(crate) seed: u64,
 }
 
 impl DocumentsParams {
-    /// Those of an input that is compared by `metric` and held in lists of `code`; refused with anything that documents do not go with.
+    /// Those of an input that is compared by `metric` and held in lists of `code`; refused with anything that documents do not go with. Encodings
+    /// have the seed of the build.
     pub(crate) fn of(
         input: Input<'_>,
         metric: Metric,
         code: CodeSpec,
+        seed: u64,
     ) -> Result<Option<DocumentsParams>, BuildError> {
-        let Some(offsets) = input.documents else { return Ok(None) };
         let refused = |parameter, found: String, expected: &str| {
             Err(BuildError::Parameter { parameter, found, expected: expected.to_owned() })
         };
+        let encoding = input.document_encoding.map(|spec| Encoding { spec, seed });
+        let Some(offsets) = input.documents else {
+            return match encoding {
+                Some(Encoding { spec, .. }) => {
+                    refused("--document-encoding", spec.to_string(), "--documents with it")
+                }
+                None => Ok(None),
+            };
+        };
+        let dim = input.vectors.dim();
+        if let Some((spec, wrong)) = encoding.and_then(|of| Some((of.spec, of.spec.wrong_for(dim)?))) {
+            return refused(
+                "--document-encoding",
+                format!("{spec}: {wrong}"),
+                "less of these, or wider tokens",
+            );
+        }
         if offsets.rows() != input.vectors.len() {
             let expected = format!("{}, the rows of --base", input.vectors.len());
             return refused("--documents: rows covered", offsets.rows().to_string(), &expected);
@@ -47,18 +78,48 @@ impl DocumentsParams {
             let expected = "none with --documents: lists hold tokens, and attributes are of documents";
             return refused("--partition-by", by.to_owned(), expected);
         }
+        if encoding.is_some() && input.ids.is_some() {
+            return refused("--ids", "ids".to_owned(), "none with --document-encoding");
+        }
+        if encoding.is_some() && input.attributes.is_some() {
+            return refused("--attributes", "attributes".to_owned(), "none with --document-encoding");
+        }
         let offsets_hash = hash_hex(xxh3_128(&offsets_bytes(offsets)));
         let count = offsets.documents() as u64; // CAST: usize is 64 bits
         let ids_hash = input.document_ids().map(|ids| check_ids(ids, count)).transpose()?;
-        Ok(Some(DocumentsParams { count, offsets_hash, ids_hash }))
+        Ok(Some(DocumentsParams { count, offsets_hash, tokens: offsets.rows(), ids_hash, encoding }))
+    }
+
+    /// How they are called in fingerprints.
+    pub(crate) fn text(&self) -> String {
+        match self.encoding {
+            Some(Encoding { spec, .. }) => format!("{} by {spec}", self.offsets_hash),
+            None => self.offsets_hash.clone(),
+        }
+    }
+
+    /// Bytes of memory of what encodes queries.
+    pub(crate) fn encoder_bytes(&self, token_dim: usize) -> u64 {
+        self.encoding.map_or(0, |of| DocumentEncoder::bytes(of.spec, token_dim) as u64) // CAST: widening
+    }
+
+    /// Bytes of memory that encoding takes on some threads.
+    pub(crate) fn encoding_bytes(&self, token_dim: usize, threads: usize) -> u64 {
+        self.encoding.map_or(0, |of| EncodedDocuments::memory_bytes(of.spec, token_dim, threads))
     }
 
     /// As a manifest tells of them.
     pub(crate) fn entry(&self) -> DocumentsEntry {
+        let encoding = self.encoding.map(|Encoding { spec, seed }| EncodingEntry {
+            spec: spec.to_string(),
+            seed,
+            tokens: self.tokens,
+        });
         DocumentsEntry {
             count: self.count,
             offsets_hash: self.offsets_hash.clone(),
             ids_hash: self.ids_hash.clone(),
+            encoding,
         }
     }
 
@@ -101,6 +162,12 @@ pub(crate) fn read_ids(
 }
 
 impl<'a> Input<'a> {
+    /// The encodings of its documents, where lists are made of these. It was checked.
+    pub(crate) fn encoded(&self, params: Option<&DocumentsParams>) -> Option<EncodedDocuments<'a>> {
+        let Encoding { spec, seed } = params?.encoding?;
+        Some(EncodedDocuments::new(self.vectors, self.documents?, spec, seed))
+    }
+
     /// As phases take it: tokens of documents are a column of the vectors themselves, in the order of the input.
     pub(crate) fn with_tokens(self) -> Input<'a> {
         let tokens = Column {
@@ -128,5 +195,26 @@ impl<'a> Input<'a> {
     /// Number of what ids and attributes are of: documents where there are some, or vectors.
     pub(crate) fn items(&self) -> u64 {
         self.documents.map_or(self.vectors.len(), |offsets| offsets.documents() as u64) // CAST: usize is 64 bits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spandrel_index::documents::DocumentOffsets;
+
+    use super::*;
+    use crate::run::tests::clustered;
+
+    #[test]
+    fn encodings_that_take_memory_without_bound_are_refused() {
+        let (tokens, offsets) = (clustered(4, 128), DocumentOffsets::new(&[0, 1, 4], 4).unwrap());
+        let of = |spec: &str| {
+            let document_encoding = Some(spec.parse().unwrap());
+            let input = Input { documents: Some(&offsets), document_encoding, ..Input::of(&tokens) };
+            DocumentsParams::of(input, Metric::InnerProduct, CodeSpec::RaBitQ { bits: 1 }, 1)
+        };
+        let error = of("muvera:R=1024,k=1,d=128,dim=64").unwrap_err().to_string();
+        assert!(error.contains("is 16908288, more than 16777216"), "{error}");
+        assert!(of("muvera:R=1024,k=1,d=127,dim=64").is_ok());
     }
 }

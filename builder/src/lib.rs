@@ -14,6 +14,7 @@ mod column;
 mod config;
 mod documents;
 mod embedding;
+mod encoded;
 mod error;
 pub mod filing;
 mod folders;
@@ -37,10 +38,11 @@ mod stages;
 mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod vector_shape;
 
 pub use calibrate::{Calibrate, Unpublished};
 pub use checkpoint::ListStats;
-pub use choice::{Choice, QueryCost, VectorShape};
+pub use choice::{Choice, QueryCost};
 pub use config::{BuildConfig, ListCount, Params};
 pub use error::BuildError;
 pub use measured::{COPIES_DEFAULT, LIST_SIZE_DEFAULT};
@@ -51,10 +53,11 @@ pub use query_sample::calibrating_rows;
 pub use recalibrate::{Recalibrated, recalibrate};
 pub use rows::Rows;
 pub use run::{BuildReport, Caller, build, build_for};
+pub use vector_shape::VectorShape;
 
 use std::path::Path;
 
-use spandrel_index::documents::DocumentOffsets;
+use spandrel_index::documents::{DocumentOffsets, EncodingSpec};
 use spandrel_index::format::{BODY_AT, SectionKind, attribute_name, column_name, section_name};
 use spandrel_index::{ArraySource, AttributeSource, Metric, SourceError, VectorSource};
 use spandrel_io::{FileWriter, Store, WriteError};
@@ -89,6 +92,8 @@ pub struct Input<'a> {
     pub column: Option<Column<'a>>,
     /// Which of the vectors are one document, where they are tokens: answers are then documents.
     pub documents: Option<&'a DocumentOffsets>,
+    /// How documents are encoded as one vector each, of which lists and codes are made; if not given, they are made of tokens.
+    pub document_encoding: Option<EncodingSpec>,
     /// Real queries, or a sample of them, of the vectors' dimension and element type: lists are learned from most of them.
     /// [`calibrating_rows`] says which calibrate.
     pub query_sample: Option<&'a dyn VectorSource>,
@@ -105,6 +110,7 @@ impl<'a> Input<'a> {
             attributes: None,
             column: None,
             documents: None,
+            document_encoding: None,
             query_sample: None,
             binariser: None,
         }

@@ -30,7 +30,8 @@ const RUN_MEMORY: u64 = 192 << 10;
 
 /// Bytes of memory that each phase takes beside what every process does, for a number of lists.
 pub(crate) struct PhaseMemory {
-    /// What stays from one phase to the next: freed blocks that the allocator keeps, offsets of documents, and queries that calibrate.
+    /// What stays from one phase to the next: freed blocks that the allocator keeps, offsets of documents and what encodes them, and queries
+    /// that calibrate.
     pub(crate) kept: u64,
     /// The most of the phases that write no spill files, or small ones.
     others: u64,
@@ -115,7 +116,10 @@ impl PhaseMemory {
         };
         let (column, column_buffers) = column_bytes(params);
         let others = check.max(write).max(trained).max(graph).max(ids).max(attributes + keys);
-        let offsets = params.documents.as_ref().map_or(0, |documents| 4 * documents.count);
+        let offsets = params.documents.as_ref().map_or(0, |documents| {
+            let token_dim = params.column.as_ref().map_or(0, |column| column.dim);
+            4 * documents.count + documents.encoding_bytes(token_dim, params.threads)
+        });
         // Those that the caller calibrates with are in memory all the time.
         let calibrating = params.query_sample.map_or(0, |sample| calibrating(sample.queries) * row);
         PhaseMemory {
@@ -174,7 +178,7 @@ fn column_bytes(params: &Params) -> (u64, u64) {
     if let Some(documents) = &params.documents {
         // Tokens are copied in their order; then positions, and numbers of documents with those that are written.
         let chunk = CHUNK_BYTES.max(column.row_bytes()) as u64; // CAST: widening
-        let hashes = 48 * params.vectors * column.row_bytes() as u64 / CHUNK_BYTES as u64; // CAST: widening
+        let hashes = 48 * documents.tokens * column.row_bytes() as u64 / CHUNK_BYTES as u64; // CAST: widening
         let numbers = positions_bytes(params.vectors) + 4 * params.vectors + 4 * documents.count;
         let numbers = numbers + documents.ids_bytes();
         return (numbers.max(chunk + hashes) + (2 << 20), 0);

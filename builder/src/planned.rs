@@ -1,5 +1,6 @@
 //! What attributes, and an order by one of them, are expected to take: as the first rows say.
 use spandrel_filter::AttributeType;
+use spandrel_index::documents::EncodingSpec;
 use spandrel_index::format::{BODY_AT, IdBytes, PageLayout};
 
 use crate::attributes::AttributeParams;
@@ -37,9 +38,11 @@ pub struct PlannedColumn {
 pub struct PlannedDocuments {
     /// Number of documents.
     pub count: u64,
+    /// How they are encoded, where lists are made of encodings.
+    pub encoding: Option<EncodingSpec>,
     /// Pages of their tokens and what leads to them on disk, in bytes; counted in [`Plan::index_bytes`](crate::Plan::index_bytes).
     pub index_bytes: u64,
-    /// The document of each token in memory, in bytes; counted in [`Plan::search_memory`](crate::Plan::search_memory).
+    /// The document of each vector that is searched and what encodes queries in memory, in bytes; counted in [`Plan::search_memory`](crate::Plan::search_memory).
     pub search_memory: u64,
 }
 
@@ -66,11 +69,12 @@ impl PlannedDocuments {
         let (documents, column) = params.documents.as_ref().zip(params.column.as_ref())?;
         let pages = PageLayout::new(column.row_bytes(), column.metric, id_bytes);
         let section = documents.entry().body_bytes(params.vectors);
-        let index_bytes = pages.body_bytes(params.vectors) + section + 2 * BODY_AT;
+        let index_bytes = pages.body_bytes(documents.tokens) + section + 2 * BODY_AT;
         // Ids are found by their order.
         let sorted = if documents.ids_hash.is_some() { 4 * documents.count } else { 0 };
-        let search_memory = section + sorted;
-        Some(PlannedDocuments { count: documents.count, index_bytes, search_memory })
+        let search_memory = section + sorted + documents.encoder_bytes(column.dim);
+        let encoding = documents.encoding.map(|of| of.spec);
+        Some(PlannedDocuments { count: documents.count, encoding, index_bytes, search_memory })
     }
 }
 

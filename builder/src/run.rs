@@ -73,9 +73,11 @@ pub(crate) fn build_in(
     open: OpenStore<'_>,
 ) -> Result<BuildReport, BuildError> {
     let params = Params::check(config, input)?;
-    let input = input.with_tokens();
     let plan = Plan::new(&params);
     plan.check_memory()?;
+    let encoded = input.encoded(params.documents.as_ref());
+    let input = input.with_tokens();
+    let input = encoded.as_ref().map_or(input, |encoded| Input { vectors: encoded, ..input });
     binariser::check_values(input, params.code)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(params.threads)

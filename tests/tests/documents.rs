@@ -2,7 +2,7 @@
 mod fetched;
 mod filters;
 mod ids;
-mod set;
+pub(crate) mod set;
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,7 @@ use spandrel_tests::CellRows;
 use self::set::{DIM, Set, all, config, search, set};
 use crate::support::{TIERS, assert_same, identity, open_engine, open_engine_with, verify_index};
 
-fn assert_truth(answers: &[Answer], truth: &Truth, what: &str) {
+pub(crate) fn assert_truth(answers: &[Answer], truth: &Truth, what: &str) {
     assert_eq!(answers.len(), truth.queries);
     for (query, answer) in answers.iter().enumerate() {
         let ids: Vec<u64> = answer.neighbours.iter().map(|of| of.id).collect();
@@ -253,7 +253,7 @@ fn the_bytes_of_documents_depend_on_the_input_alone() {
 }
 
 /// Where the body of a section begins in its file.
-const BODY_AT: usize = 4096;
+pub(crate) const BODY_AT: usize = 4096;
 
 #[test]
 fn damage_of_documents_is_found_and_answers_no_query() {
@@ -311,7 +311,7 @@ fn damage_of_documents_is_found_and_answers_no_query() {
 }
 
 /// Puts a manifest in force that says something else.
-fn change(dir: &Path, change: impl FnOnce(&mut Manifest)) -> String {
+pub(crate) fn change(dir: &Path, change: impl FnOnce(&mut Manifest)) -> String {
     let store = FolderStore::new(dir);
     let mut manifest = Manifest::open(&store, current(&store).unwrap()).unwrap();
     change(&mut manifest);

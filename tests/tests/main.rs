@@ -14,6 +14,7 @@ mod corruption;
 mod crash;
 mod default_recall;
 mod documents;
+mod encoded;
 mod estimates;
 mod explain;
 mod faults;

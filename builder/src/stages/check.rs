@@ -30,6 +30,11 @@ struct Chunk {
 pub(crate) fn check(state: &BuildState<'_>) -> Result<Checked, BuildError> {
     let BuildState { params, input, scratch, context, .. } = state;
     let query_sample_hash = hash_sample(params.metric, *input, *context)?;
+    // Tokens without a distance are found as themselves, not in what they are encoded to.
+    let tokens_hash = match input.document_encoding {
+        Some(_) => hash_column(*input, "", *context)?,
+        None => None,
+    };
     let picks = sample_picks(params);
     let row_bytes = params.row_bytes();
     let mut sample = SpillWriter::create(&**scratch, SAMPLE, 1, row_bytes, 0)?;
@@ -48,7 +53,10 @@ pub(crate) fn check(state: &BuildState<'_>) -> Result<Checked, BuildError> {
     let sample = sample.finish()?;
     let attributes_hash = hash_attributes(*input, *context)?;
     let input_hash = input_hash(hashes);
-    let column_hash = hash_column(*input, &input_hash, *context)?;
+    let column_hash = match tokens_hash {
+        Some(hash) => Some(hash),
+        None => hash_column(*input, &input_hash, *context)?,
+    };
     let ids_sum = input.row_ids().is_some().then(|| ids_sum.finish());
     Ok(Checked {
         input_hash,
@@ -161,17 +169,18 @@ fn check_chunk(
 }
 
 /// Checks the values of all rows of the column, where there is one: their hash. That of documents holds the rows of the input themselves, of which
-/// `main` is the hash.
+/// `main` is the hash, unless these are encodings.
 pub(crate) fn hash_column(
     input: Input<'_>,
     main: &str,
     context: Context<'_>,
 ) -> Result<Option<String>, BuildError> {
     let Some(Column { vectors, metric, .. }) = input.column else { return Ok(None) };
-    if input.documents.is_some() {
+    if input.documents.is_some() && input.document_encoding.is_none() {
         return Ok(Some(main.to_owned()));
     }
-    context.progress.phase("check column", vectors.len(), "vectors");
+    let name = if input.documents.is_some() { "check tokens" } else { "check column" };
+    context.progress.phase(name, vectors.len(), "vectors");
     let row_bytes = vectors.row_bytes();
     let rows_max = chunk_rows(row_bytes);
     let check = |rows: &mut Vec<u8>, chunk: u64| -> Result<u128, BuildError> {

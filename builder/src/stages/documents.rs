@@ -23,16 +23,17 @@ pub(super) fn tokens(
     source: &dyn VectorSource,
 ) -> Result<Section, BuildError> {
     let (params, context, target) = (state.params, state.context, state.target());
-    context.progress.phase("write documents", params.vectors, "vectors");
+    let all = params.documents.as_ref().map_or(0, |documents| documents.tokens);
+    context.progress.phase("write documents", all, "vectors");
     let uuid = column_uuid(target.uuid, &column.name);
     let of = PagesOf { layout, metric: column.metric, dtype: column.dtype, uuid };
     let mut pages = PageWriter::new(of, target.create_column(&column.name)?);
     let (mut rows, mut hashes) = (Vec::new(), Vec::new());
     let step = chunk_rows(column.row_bytes());
-    for first in (0..params.vectors).step_by(step as usize) {
+    for first in (0..all).step_by(step as usize) {
         // CAST: usize is 64 bits
         context.check_stop()?;
-        let count = step.min(params.vectors - first) as usize; // CAST: a chunk is small
+        let count = step.min(all - first) as usize; // CAST: a chunk is small
         rows.resize(count * column.row_bytes(), 0);
         source.read_rows(first, &mut rows)?;
         hashes.push(chunk_hash(&rows, &[]));
@@ -47,7 +48,7 @@ pub(super) fn tokens(
     let shape = SectionShape {
         kind: SectionKind::Vectors,
         unit_bytes: layout.page_bytes() as u32, // CAST: pages are small
-        count: params.vectors,
+        count: all,
         of: SectionOf::Column(column),
     };
     finish_section(params, target, shape, pages.finish()?)
@@ -62,8 +63,13 @@ pub(crate) fn documents(state: &BuildState<'_>) -> Result<Section, BuildError> {
     context.progress.phase("find documents", params.vectors, "vectors");
     let mut positions = Positions::open(state)?;
     let mut of_positions = vec![0_u32; params.vectors as usize]; // CAST: usize is 64 bits
+    // Rows of the input, or documents where these are what is searched.
+    let is_encoded = state.input.document_encoding.is_some();
+    let rows_of = |document: usize| {
+        if is_encoded { document as u32..document as u32 + 1 } else { offsets.rows_of(document) }
+    }; // CAST: fewer than 2^32
     for document in 0..offsets.documents() {
-        for row in offsets.rows_of(document) {
+        for row in rows_of(document) {
             if (row as usize).is_multiple_of(PIECE_NUMBERS) {
                 context.check_stop()?;
                 context.progress.advance((PIECE_NUMBERS as u64).min(params.vectors - u64::from(row))); // CAST: widening

@@ -57,7 +57,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<ColumnEntry>,
     /// Which vectors are one document; not there where each is a thing of its own. Then the column is [`TOKENS_COLUMN`]: the vectors that
-    /// are searched, in the order of the input.
+    /// are searched, or whose encodings are, in the order of the input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documents: Option<DocumentsEntry>,
     /// Which version of a model the vectors come from, where that was said.
@@ -221,14 +221,18 @@ impl Manifest {
             ));
         }
         let is_same = self.column.as_ref().is_some_and(|column| {
-            let of_column = (column.metric.as_str(), column.dtype.as_str(), column.dim);
-            column.name == TOKENS_COLUMN && of_column == (&self.metric, &self.dtype, self.dim)
+            let is_vectors = (&column.dtype, column.dim) == (&self.dtype, self.dim);
+            let is_tokens = column.name == TOKENS_COLUMN && column.metric == self.metric;
+            is_tokens && (is_vectors || documents.encoding.is_some())
         });
         if !is_same {
             let found = self.column.as_ref().map_or("none", |column| &column.name);
             let expected =
                 format!("{TOKENS_COLUMN}, of the vectors that are searched, where there are documents");
             return Err(OpenError::field(path, "column", found, expected));
+        }
+        if let (Some(encoding), Some(column), Ok(dtype)) = (&documents.encoding, &self.column, self.dtype()) {
+            encoding.check(path, (dtype, self.dim), column.dim)?;
         }
         if self.holds(VectorsOf::Main) {
             return Err(OpenError::field(path, "sections", "vectors", "vectors of tokens alone"));

@@ -73,7 +73,7 @@ pub use current::{CURRENT, Current, current};
 pub use defaults::SearchDefault;
 pub(crate) use directory::DirectoryShape;
 pub use directory::{Directory, DirectoryEntry, list_hash, list_hash_while};
-pub use documents::{DocumentsEntry, TOKENS_COLUMN, offsets_bytes};
+pub use documents::{DocumentsEntry, ENCODING_DTYPE, EncodingEntry, TOKENS_COLUMN, offsets_bytes};
 pub use embedding::{EmbeddingEntry, EmbeddingVersionError};
 pub use entries::{AttributeEntry, MAIN_COLUMN, SectionEntry, SegmentEntry};
 pub use error::OpenError;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::section::SectionReader;
-use crate::documents::DocumentOffsets;
+use super::shape::VectorsShape;
+use crate::documents::{DocumentEncoder, DocumentOffsets};
 use crate::format::{DocumentsEntry, OpenError, hash_hex};
 
 /// Which vectors are one document.
@@ -15,6 +16,7 @@ pub struct Documents {
     of_positions: Vec<u32>,
     /// None where numbers are ids.
     ids: Option<DocumentIds>,
+    encoder: Option<DocumentEncoder>,
     path: PathBuf,
 }
 
@@ -48,11 +50,12 @@ impl DocumentIds {
 }
 
 impl Documents {
-    /// Reads the section of `vectors` vectors, and refuses what contradicts the manifest.
+    /// Reads the section of `vectors` vectors that are searched, and refuses what contradicts the manifest. `tokens` is what tokens are like.
     pub(super) fn read(
         mut section: SectionReader<'_>,
         entry: &DocumentsEntry,
         vectors: u64,
+        tokens: VectorsShape,
     ) -> Result<Documents, OpenError> {
         let path = section.path().to_owned();
         let (found, expected) = (section.body_bytes(), entry.body_bytes(vectors));
@@ -69,7 +72,8 @@ impl Documents {
             bytes.as_chunks::<4>().0.iter().map(|&number| u32::from_le_bytes(number)).collect()
         };
         let offsets: Vec<u64> = numbers(offsets).into_iter().map(u64::from).collect();
-        let offsets = DocumentOffsets::new(&offsets, vectors)
+        let rows = entry.encoding.as_ref().map_or(vectors, |encoding| encoding.tokens);
+        let offsets = DocumentOffsets::new(&offsets, rows)
             .map_err(|e| OpenError::field(&path, "offsets", e, "those of documents"))?;
         let of_positions = numbers(positions);
         let bad = |&(_, &document): &(usize, &u32)| document as usize >= offsets.documents(); // CAST: widening
@@ -86,7 +90,19 @@ impl Documents {
                 Some(ids.map_err(|id| OpenError::field(&path, "ids", format!("{id} twice"), "no two alike"))?)
             }
         };
-        Ok(Documents { offsets, of_positions, ids, path })
+        let encoder = match &entry.encoding {
+            Some(encoding) => {
+                let VectorsShape { dtype, dim, .. } = tokens;
+                Some(DocumentEncoder::new(encoding.spec(&path)?, dtype, dim, encoding.seed))
+            }
+            None => None,
+        };
+        Ok(Documents { offsets, of_positions, ids, encoder, path })
+    }
+
+    /// What encodes query documents, where encodings are searched in place of tokens: then each position of the lists is a document.
+    pub fn encoder(&self) -> Option<&DocumentEncoder> {
+        self.encoder.as_ref()
     }
 
     /// Which rows of the input, and records of the tokens' pages, are a document.
@@ -122,7 +138,8 @@ impl Documents {
     pub(crate) fn memory_bytes(&self) -> usize {
         let ids =
             self.ids.as_ref().map_or(0, |ids| 8 * ids.of_documents.capacity() + 4 * ids.sorted.capacity());
-        4 * (self.offsets.offsets().len() + self.of_positions.capacity()) + ids
+        let encoder = self.encoder.as_ref().map_or(0, DocumentEncoder::memory_bytes);
+        4 * (self.offsets.offsets().len() + self.of_positions.capacity()) + ids + encoder
     }
 }
 

@@ -101,7 +101,8 @@ impl<'a> Files<'a> {
     pub(super) fn documents(&mut self) -> Result<Option<Documents>, OpenError> {
         let Some(entry) = &self.opening.manifest.documents else { return Ok(None) };
         let section = self.open(SectionKind::Documents)?;
-        Documents::read(section, entry, self.shape.vectors).map(Some)
+        let tokens = self.shape.index.vectors(VectorsOf::Column);
+        Documents::read(section, entry, self.shape.vectors, tokens).map(Some)
     }
 
     fn open_with(

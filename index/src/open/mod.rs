@@ -298,7 +298,7 @@ impl Index {
     }
 
     /// Which vectors are one document, if that is so. Then [`VectorsOf::Column`] is the tokens of documents: record `i` of their pages is row
-    /// `i` of the input.
+    /// `i` of the input. Those that are searched are these, or encodings of documents.
     pub fn documents(&self) -> Option<&Documents> {
         self.first().documents()
     }
@@ -311,6 +311,11 @@ impl Index {
     /// What the vectors that are searched are like, or those of the column, which it has.
     pub fn shape_of(&self, vectors: VectorsOf) -> VectorsShape {
         self.shape.vectors(vectors)
+    }
+
+    /// What the vectors of queries are like: those that are searched, or tokens of documents, of which encodings may be searched.
+    pub fn query_shape(&self) -> VectorsShape {
+        self.shape_of(if self.documents().is_some() { VectorsOf::Column } else { VectorsOf::Main })
     }
 
     /// What its lists hold.

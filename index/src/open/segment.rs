@@ -179,6 +179,14 @@ impl Segment {
         self.documents.as_ref().map_or(self.count, |documents| documents.offsets().documents() as u64) // CAST: widening
     }
 
+    /// Number of the vectors that are searched, or of those of the column.
+    pub(crate) fn records(&self, of: VectorsOf) -> u64 {
+        match (of, &self.documents) {
+            (VectorsOf::Column, Some(documents)) => documents.offsets().rows(),
+            _ => self.count,
+        }
+    }
+
     /// As [`Segment::vectors`], where it holds them.
     pub(crate) fn held(&self, of: VectorsOf) -> Option<&StoredVectors> {
         match of {

@@ -48,6 +48,8 @@ pub(crate) struct Shape {
     pub(crate) pages: PageLayout,
     /// The vectors of its other column, if it has one.
     pub(crate) column: Option<VectorsShape>,
+    /// How many these are, where not one for each vector that is searched.
+    tokens: Option<u64>,
     id_bytes: IdBytes,
 }
 
@@ -82,7 +84,9 @@ impl Shape {
         let pages = PageLayout::new(row_bytes, metric, id_bytes);
         let column = manifest.column.as_ref();
         let column = column.map(|column| VectorsShape::of_column(path, column, id_bytes)).transpose()?;
-        Ok(Shape { metric, dtype, dim: manifest.dim, space, code, lists, pages, column, id_bytes })
+        let encoding = manifest.documents.as_ref().and_then(|documents| documents.encoding.as_ref());
+        let tokens = encoding.map(|encoding| encoding.tokens);
+        Ok(Shape { metric, dtype, dim: manifest.dim, space, code, lists, pages, column, tokens, id_bytes })
     }
 
     /// Bytes of a vector.
@@ -133,7 +137,8 @@ impl SegmentShape {
     pub(super) fn of_column(&self, name: &str) -> SegmentShape {
         let VectorsShape { metric, dtype, dim, pages } = self.index.vectors(VectorsOf::Column);
         let index = Shape { metric, dtype, dim, pages, ..self.index };
-        SegmentShape { index, uuid: column_uuid(self.uuid, name), ..*self }
+        let vectors = self.index.tokens.unwrap_or(self.vectors);
+        SegmentShape { index, uuid: column_uuid(self.uuid, name), vectors, ..*self }
     }
 
     /// Refuses a header that contradicts the manifest.

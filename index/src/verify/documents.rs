@@ -1,4 +1,4 @@
-//! Documents: each token that a build takes lies at its row number, and each position leads to its document.
+//! Documents: each token that a build takes lies at its row number, and each position leads to its document, which may be its id itself.
 use super::error::VerifyError;
 use super::records::Records;
 use super::values::check_values;
@@ -18,7 +18,7 @@ pub(super) fn check(
     let (shape, path) =
         (segment.shape().vectors(VectorsOf::Column), &segment.vectors(VectorsOf::Column).path);
     let mut records = Records::open(segment, VectorsOf::Column)?;
-    for row in 0..segment.count {
+    for row in 0..segment.records(VectorsOf::Column) {
         let record = records.next(watch)?;
         if record.id != row {
             return Err(OpenError::field(path, format!("row number of token {row}"), record.id, row).into());
@@ -31,7 +31,10 @@ pub(super) fn check(
     while let Some(page) = pages.next()? {
         for (row, position) in page.pairs {
             let row = u32::try_from(row).ok().filter(|&row| u64::from(row) < segment.count);
-            let expected = row.map(|row| documents.offsets().document_of(row));
+            let expected = row.map(|row| match documents.encoder() {
+                Some(_) => row as usize, // CAST: widening
+                None => documents.offsets().document_of(row),
+            });
             let found = documents.of_positions().get(position as usize).copied(); // CAST: widening
             if expected != found.map(|found| found as usize) || expected.is_none() {
                 let field = format!("document of position {position}");

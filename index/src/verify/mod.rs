@@ -124,7 +124,8 @@ fn check(
         }
         if deep {
             let first_ids = ids::check(segment, &mut watch)?;
-            let pages = held(segment).map(|of| segment.vectors(of).layout.pages(segment.count)).sum::<u64>();
+            let pages =
+                held(segment).map(|of| segment.vectors(of).layout.pages(segment.records(of))).sum::<u64>();
             let pages = pages + segment.ids.layout.pages(segment.count);
             report.hashes += pages + u64::from(segment.lists());
             report.replicas += lists::check(segment, &first_ids, same_kernels, &mut watch)?;

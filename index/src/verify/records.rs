@@ -33,7 +33,7 @@ impl Records {
             path,
             layout: vectors.layout,
             uuid: vectors.uuid,
-            count: segment.count,
+            count: segment.records(of),
             buf: Vec::new(),
             first_page: 0,
             pages: 0,

@@ -2,6 +2,7 @@
 use std::error::Error;
 use std::io;
 
+use spandrel_index::Unusable;
 use spandrel_io::{BufferError, OpenError, ReaderError};
 
 use crate::{ParamsError, QueryError};
@@ -65,6 +66,14 @@ pub enum SearchError {
     /// A query document has no token.
     #[error("a query document of no vectors, expected 1 or more")]
     NoTokens,
+    /// The encoding of a query document is beyond what can be compared. Give fewer or shorter vectors.
+    #[error("the encoding of query document {document}: {found}; give fewer or shorter vectors")]
+    Encoding {
+        /// Number of the document.
+        document: usize,
+        /// What is wrong with it.
+        found: Unusable,
+    },
     /// The offsets of query documents are those of other vectors.
     #[error("query documents of {covered} vectors, there are {rows}; give the offsets of these vectors")]
     Offsets {

@@ -106,6 +106,24 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Refuses what [`Queue::push`] would refuse of some queries now, for callers with work to do before.
+    pub(crate) fn check_place(
+        &self,
+        searched: &Searched,
+        (queries, course): (usize, Course),
+        limited: bool,
+    ) -> Result<(), SearchError> {
+        let mut state = self.lock();
+        if state.threads == 0 || state.closed {
+            return Err(SearchError::Closed);
+        }
+        let waiting = state.flow(searched.number, Kind::of(queries), course).len();
+        if limited && waiting >= PLACES {
+            return Err(SearchError::Overloaded { queue: PLACES });
+        }
+        Ok(())
+    }
+
     /// Takes in a request; `limited` refuses it when too many wait.
     pub(crate) fn push(&self, job: Arc<dyn Waiting>, limited: bool) -> Result<(), SearchError> {
         let mut state = self.lock();

@@ -57,6 +57,11 @@ pub(crate) fn check_queries(index: &Index, queries: &[u8]) -> Result<usize, Quer
     check_rows(index.shape_of(VectorsOf::Main), queries)
 }
 
+/// Checks the tokens of query documents, lying back to back: how many there are. The index is one of documents.
+pub(crate) fn check_tokens(index: &Index, tokens: &[u8]) -> Result<usize, QueryError> {
+    check_rows(index.query_shape(), tokens)
+}
+
 /// Checks the rows that `count` queries have in the column of an index that has one, lying back to back.
 pub(crate) fn check_column_queries(index: &Index, rows: &[u8], count: usize) -> Result<(), QueryError> {
     let column = check_column_rows(index, rows)?;

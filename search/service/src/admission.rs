@@ -51,17 +51,17 @@ impl Load {
         Load { asked: queries, queries, backlog, query, filter: Duration::ZERO }
     }
 
-    /// Of `asked` query documents, one or more, that compare `compared` documents in all, and of which `tokens` tokens of a course search.
+    /// Of `asked` query documents, one or more, that compare `compared` documents in all, and are `vectors` queries of vectors of a course in all.
     pub(crate) fn of_documents(
         engine: &Engine,
         asked: usize,
-        (tokens, course): (usize, Course),
+        (vectors, course): (usize, Course),
         compared: usize,
     ) -> Load {
         let comparisons = compared.div_ceil(DOCUMENTS_COMPARED as usize); // CAST: widening
-        let queries = tokens + comparisons;
+        let queries = vectors + comparisons;
         let time = |course, count: usize| engine.query_time(course).mul_f64(count as f64); // CAST: a count of queries
-        let all = time(course, tokens) + time(Course::Documents, comparisons);
+        let all = time(course, vectors) + time(Course::Documents, comparisons);
         let backlog = engine.backlog(queries, Course::Nearest);
         let query = all.div_f64(queries.max(1) as f64); // CAST: as above
         Load { asked, queries, backlog, query, filter: Duration::ZERO }

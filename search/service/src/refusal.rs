@@ -222,6 +222,7 @@ impl From<ParamsError> for Refusal {
                      --keep-coarse"
                 ));
             }
+            ParamsError::EncodedFilter => "options.filter",
             ParamsError::ColumnEstimates => "options.distances",
             ParamsError::ColumnErrors => "options.rerank_errors",
             _ => "options",
@@ -246,6 +247,7 @@ impl From<SearchError> for Refusal {
             SearchError::Params(error) => error.into(),
             SearchError::Query(error) => error.into(),
             SearchError::Overloaded { .. } => Refusal::Overloaded { waiting_ms: 0, retry_ms: 100 },
+            SearchError::Encoding { .. } => Refusal::field("query.documents", error.to_string()),
             SearchError::Cells { .. } => Refusal::field("with_attributes", error.to_string()),
             SearchError::Deadline { .. } => Refusal::Deadline,
             SearchError::Stopped { .. } => Refusal::Cancelled,

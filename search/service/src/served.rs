@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use spandrel_engine::{Engine, Executor, Lookup};
 use spandrel_index::format::{Manifest, OpenError, approve, approved, current};
-use spandrel_index::{DType, Index, Metric, OpenOptions};
+use spandrel_index::{DType, Index, Metric, OpenOptions, VectorsShape};
 use spandrel_io::{FolderStore, Store};
 
 use crate::admission::{Admission, AdmissionConfig, Admitted, Load};
@@ -259,12 +259,14 @@ impl Served {
     /// What matters most about it.
     pub(crate) fn summary(&self) -> Summary {
         let index = self.index();
+        // What queries are to be like: of an index of documents, tokens.
+        let VectorsShape { dim, dtype, .. } = index.query_shape();
         Summary {
             name: self.config.name.clone(),
             version: self.version(),
             vectors: index.vectors(),
-            dim: index.dim(),
-            dtype: index.dtype(),
+            dim,
+            dtype,
             metric: index.metric(),
             quarantined: self.engine().damage_count(),
         }

@@ -13,20 +13,20 @@ use spandrel_index::documents::DocumentOffsets;
 use spandrel_index::{DType, Metric, Tier};
 use spandrel_tests::{CellRows, Ids, clustered, coded};
 
-pub(super) const DIM: usize = 12;
-pub(super) const CODE: CodeSpec = CodeSpec::RaBitQ { bits: 4 };
+pub(crate) const DIM: usize = 12;
+pub(crate) const CODE: CodeSpec = CodeSpec::RaBitQ { bits: 4 };
 
 /// Tokens, which of them are one document, and what is known of documents.
 #[derive(Clone)]
-pub(super) struct Set {
-    pub(super) rows: Rows,
-    pub(super) offsets: DocumentOffsets,
-    pub(super) ids: Option<Vec<u64>>,
-    pub(super) attributes: Option<CellRows>,
+pub(crate) struct Set {
+    pub(crate) rows: Rows,
+    pub(crate) offsets: DocumentOffsets,
+    pub(crate) ids: Option<Vec<u64>>,
+    pub(crate) attributes: Option<CellRows>,
 }
 
 /// `count` documents of 1 to 40 tokens each, one of 300.
-pub(super) fn set(dtype: DType, count: u64, seed: u64) -> Set {
+pub(crate) fn set(dtype: DType, count: u64, seed: u64) -> Set {
     let mut offsets = vec![0];
     for document in 0..count {
         let tokens = if document == 5 { 300 } else { 1 + (document * 7919 + seed) % 40 };
@@ -38,17 +38,17 @@ pub(super) fn set(dtype: DType, count: u64, seed: u64) -> Set {
     Set { rows, offsets, ids: None, attributes: None }
 }
 
-pub(super) fn config(out: &Path) -> BuildConfig {
+pub(crate) fn config(out: &Path) -> BuildConfig {
     coded(Metric::InnerProduct, CODE, Tier::Memory, out)
 }
 
 impl Set {
     /// Tokens and documents alone.
-    pub(super) fn input(&self) -> Input<'_> {
+    pub(crate) fn input(&self) -> Input<'_> {
         Input { documents: Some(&self.offsets), ..Input::of(&self.rows) }
     }
 
-    pub(super) fn build_for(
+    pub(crate) fn build_for(
         &self,
         config: &BuildConfig,
         caller: Caller<'_>,
@@ -63,14 +63,14 @@ impl Set {
         build_for(Input { ids, attributes, ..self.input() }, config, caller)
     }
 
-    pub(super) fn build(&self, config: &BuildConfig) -> Result<BuildReport, BuildError> {
+    pub(crate) fn build(&self, config: &BuildConfig) -> Result<BuildReport, BuildError> {
         let stop = AtomicBool::new(false);
         let caller = Caller { progress: &Silent, stop: &stop, calibrate: Some(&spandrel_tests::CALIBRATOR) };
         self.build_for(config, caller)
     }
 
     /// Numbers of documents.
-    pub(super) fn truth(&self, queries: &Set, k: usize) -> Truth {
+    pub(crate) fn truth(&self, queries: &Set, k: usize) -> Truth {
         let base = Documents { tokens: &self.rows, offsets: &self.offsets };
         let queries = Documents { tokens: &queries.rows, offsets: &queries.offsets };
         let params = DocumentTruthParams { k, threads: 1 };
@@ -78,12 +78,12 @@ impl Set {
     }
 
     /// The id of a document.
-    pub(super) fn id(&self, document: usize) -> u64 {
+    pub(crate) fn id(&self, document: usize) -> u64 {
         self.ids.as_ref().map_or(document as u64, |ids| ids[document])
     }
 }
 
-pub(super) fn search(
+pub(crate) fn search(
     engine: &Engine,
     queries: &Set,
     params: &DocumentParams,
@@ -92,6 +92,6 @@ pub(super) fn search(
 }
 
 /// A search that compares every document.
-pub(super) fn all(k: usize) -> DocumentParams {
+pub(crate) fn all(k: usize) -> DocumentParams {
     DocumentParams { rerank: Some(u32::MAX), ..DocumentParams::new(k) }
 }

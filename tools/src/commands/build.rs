@@ -116,8 +116,9 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
         attributes: args.attributes.of(source.as_deref().map(|source| source as _)),
         column: column.as_ref().map(|column| column.input(&column.file)),
         documents: documents.as_ref(),
+        document_encoding: args.documents.document_encoding,
     };
-    let shape = VectorShape::of(&base, args.metric);
+    let shape = VectorShape::of_input(input, args.metric);
     let config = BuildConfig {
         codebooks: codebooks(args)?.map(Arc::new),
         scratch: args.scratch.clone(),
@@ -126,7 +127,7 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
         keep_previous: args.keep_previous,
         plain_codes: args.query_sample.plain_codes,
         embedding: args.embedding.entry(),
-        ..args.shape.config(shape, args.out.clone())
+        ..args.shape.of_documents(args.documents.document_encoding).config(shape, args.out.clone())
     };
     let plan = Plan::new(&Params::check(&config, input)?);
     let text = plan_text(&plan);

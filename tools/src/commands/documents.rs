@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use spandrel_builder::Plan;
 use spandrel_datasets::{Rows, Truth, read_documents};
 use spandrel_engine::{Answer, DocumentParams, Engine, QueryDocuments, recall};
-use spandrel_index::documents::DocumentOffsets;
+use spandrel_index::documents::{DocumentOffsets, EncodingSpec};
 use spandrel_index::{Index, Matches, VectorSource};
 
 use super::filter::Compiler;
@@ -24,6 +24,11 @@ pub struct DocumentsArgs {
     /// are then documents, the best by MaxSim. --ids and --attributes have a row for each document.
     #[arg(long, value_name = "FILE", requires = "base", conflicts_with = "column")]
     pub documents: Option<PathBuf>,
+    /// Make lists and codes of one vector for each document in place of its tokens: its fixed dimensional encoding by MUVERA, of R
+    /// repetitions of 2^k buckets, of tokens projected to d elements, summed to dim. Such as muvera, or muvera:R=20,k=3,d=16,dim=2048,empty=zero with any of these;
+    /// empty buckets of documents are zero or nearest. A query is then one search.
+    #[arg(long, value_name = "ENCODING", requires = "documents")]
+    pub document_encoding: Option<EncodingSpec>,
 }
 
 impl DocumentsArgs {
@@ -186,7 +191,7 @@ pub(super) fn measure(
             params: Params::Ours(PointParams {
                 // Under a filter each query takes its own number.
                 max_lists: if filters.is_some() { params.max_lists } else { Some(params.lists(index)) },
-                rerank: Some(params.compared(documents) as u32), // CAST: fewer than the vectors
+                rerank: Some(params.compared(index) as u32), // CAST: fewer than the vectors
                 ..PointParams::default()
             }),
             ..running.point(run)
@@ -199,6 +204,7 @@ pub(super) fn plan_json(plan: &Plan) -> Value {
     let Some(documents) = &plan.documents else { return Value::Null };
     json!({
         "count": documents.count,
+        "encoding": documents.encoding.map(|spec| spec.to_string()),
         "index_bytes": documents.index_bytes,
         "search_memory": documents.search_memory,
     })
@@ -210,7 +216,8 @@ pub(super) fn plan_text(plan: &Plan) -> Option<String> {
     let [disk, memory] = [documents.index_bytes, documents.search_memory].map(|bytes| {
         units::bytes(bytes as f64) // CAST: shown to three digits
     });
-    Some(format!("{}, {disk} on disk, {memory} of memory", units::count(documents.count)))
+    let by = documents.encoding.map(|spec| format!(" by {spec}")).unwrap_or_default();
+    Some(format!("{}{by}, {disk} on disk, {memory} of memory", units::count(documents.count)))
 }
 
 /// The documents of an index, for programs.
@@ -220,19 +227,23 @@ pub(super) fn json(index: &Index) -> Value {
     };
     json!({
         "count": entry.count,
+        "vectors": documents.offsets().rows(),
         "vectors_max": documents.offsets().rows_max(),
         "offsets_hash": entry.offsets_hash,
         "ids_hash": entry.ids_hash,
+        "encoding": entry.encoding.as_ref().map(|encoding| &encoding.spec),
     })
 }
 
 /// The same in a line.
 pub(super) fn text(index: &Index) -> Option<String> {
-    let offsets = index.documents()?.offsets();
+    let documents = index.documents()?;
+    let offsets = documents.offsets();
+    let by = documents.encoder().map(|encoder| format!(", by {}", encoder.spec())).unwrap_or_default();
     let has_ids = index.manifest().documents.as_ref().is_some_and(|entry| entry.ids_hash.is_some());
     let mean = offsets.rows() as f64 / offsets.documents() as f64; // CAST: shown to three digits
     Some(format!(
-        "{}, of {} vectors each, {} at most{}",
+        "{}, of {} vectors each, {} at most{by}{}",
         units::count(offsets.documents() as u64), // CAST: usize is 64 bits here
         units::three_digits(mean),
         units::count(offsets.rows_max().into()),

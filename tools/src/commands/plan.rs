@@ -97,18 +97,28 @@ impl VectorSource for Imagined {
 const INDEX_VECTORS_MAX: u64 = u32::MAX as u64; // CAST: widening
 
 pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
-    let whole = args.vectors_to_index()?;
-    let parts = whole.vectors.div_ceil(INDEX_VECTORS_MAX).max(1);
-    let source = Imagined { vectors: whole.vectors.div_ceil(parts), dim: whole.dim, dtype: whole.dtype };
+    let given = args.vectors_to_index()?;
+    let parts = given.vectors.div_ceil(INDEX_VECTORS_MAX).max(1);
+    let source = Imagined { vectors: given.vectors.div_ceil(parts), dim: given.dim, dtype: given.dtype };
+    let documents = args.documents.open(given.vectors)?;
+    let document_encoding = args.documents.document_encoding;
+    let input = Input { documents: documents.as_ref(), document_encoding, ..Input::of(&source) };
+    let part = VectorShape::of_input(input, args.metric);
+    // Documents are in one index.
+    let whole = if document_encoding.is_some() { part } else { given };
     // All of them are searched together.
-    let allowed = args.shape.search_memory().per_vector(whole.vectors);
-    let asked = ShapeArgs { search_memory: Some(SearchMemory::PerVector(allowed)), ..args.shape.clone() };
-    let config = BuildConfig {
-        plain_codes: args.query_sample.plain_codes,
-        ..asked.config(VectorShape::of(&source, args.metric), PathBuf::new())
+    let allowed = match args.shape.search_memory {
+        // Encodings have a usual code, not a usual memory.
+        None if document_encoding.is_some() => f64::INFINITY,
+        _ => args.shape.search_memory().per_vector(whole.vectors),
     };
-    let documents = args.documents.open(whole.vectors)?;
-    let items = documents.as_ref().map_or(whole.vectors, |offsets| offsets.documents() as u64); // CAST: widening
+    let asked = match args.shape.of_documents(document_encoding) {
+        asked @ ShapeArgs { code: Some(_), .. } => asked,
+        asked => ShapeArgs { search_memory: Some(SearchMemory::PerVector(allowed)), ..asked },
+    };
+    let config =
+        BuildConfig { plain_codes: args.query_sample.plain_codes, ..asked.config(part, PathBuf::new()) };
+    let items = documents.as_ref().map_or(given.vectors, |offsets| offsets.documents() as u64); // CAST: widening
     let attributes = args.attributes.file.open(BaseRows { rows: items, ids: None }, session)?;
     let column = args.column.open(&args.input)?;
     if let Some(column) = column.as_ref().filter(|column| column.file.len() != whole.vectors) {
@@ -123,12 +133,11 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     let query_sample = args.query_sample.open(source.dtype(), &args.input, session)?;
     let binariser = args.binariser.open()?;
     let input = Input {
-        documents: documents.as_ref(),
         binariser: binariser.as_ref().map(|file| file as _),
         query_sample: query_sample.as_ref().map(|sample| sample as _),
         column: column.as_ref().zip(of_column.as_ref()).map(|(column, vectors)| column.input(vectors)),
         attributes: args.attributes.of(attributes.as_deref().map(|source| source as _)),
-        ..Input::of(&source)
+        ..input
     };
     let plan = Plan::new(&Params::check(&config, input)?);
     let choices = choices(whole, &plan);
@@ -141,7 +150,6 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
         );
     }
     text += &plan_text(&plan);
-    let part = VectorShape { vectors: source.vectors, ..whole };
     let seconds = Choice::of(part, plan.code, plan.codes).build_seconds(part, config.threads);
     text += &format!("{:<14}about {} on {} threads\n", "build time", units::seconds(seconds), config.threads);
     let wanted = Wanted { shape: whole, memory_per_vector: allowed, threads: config.threads };
@@ -204,14 +212,16 @@ fn beside(shape: VectorShape, plan: &Plan) -> (f64, f64) {
     let (disk, memory) = attributes.fold((0, 0), |(disk, memory), attribute| {
         (disk + attribute.index_bytes, memory + attribute.search_memory)
     });
-    let column = plan.column.as_ref().map_or(0.0, |column| {
-        let pages = PageLayout::new(shape.dtype.row_bytes(shape.dim), shape.metric, IdBytes::Four);
-        let main = pages.page_bytes() as f64 / pages.page_records() as f64;
-        per_vector(column.index_bytes) - if column.keep_main { 0.0 } else { main }
+    let pages = PageLayout::new(shape.dtype.row_bytes(shape.dim), shape.metric, IdBytes::Four);
+    let main = pages.page_bytes() as f64 / pages.page_records() as f64;
+    let column = plan
+        .column
+        .as_ref()
+        .map_or(0.0, |column| per_vector(column.index_bytes) - if column.keep_main { 0.0 } else { main });
+    let (documents, leading) = plan.documents.as_ref().map_or((0.0, 0.0), |documents| {
+        (per_vector(documents.index_bytes) - main, per_vector(documents.search_memory))
     });
-    // It is as large on disk. Pages of documents are as those of the vectors that they stand in for.
-    let documents = plan.documents.as_ref().map_or(0.0, |documents| per_vector(documents.search_memory));
-    (per_vector(disk) + column + documents, per_vector(memory) + documents)
+    (per_vector(disk) + column + documents, per_vector(memory) + leading)
 }
 
 /// What a layout would take.

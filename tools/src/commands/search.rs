@@ -6,7 +6,7 @@ use clap::Args;
 use spandrel_datasets::{Converted, VectorFile};
 use spandrel_engine::paging::CachePolicy;
 use spandrel_engine::{Distances, Engine, EngineConfig};
-use spandrel_index::{DType, Index, OpenOptions, Tier, VectorSource};
+use spandrel_index::{DType, Index, OpenOptions, Tier, VectorSource, VectorsShape};
 use spandrel_io::{BackendChoice, Direct};
 
 use super::input::InputArgs;
@@ -127,9 +127,10 @@ pub(super) struct Fit {
 }
 
 impl Fit {
-    /// As the vectors of an index.
+    /// As the vectors of an index, or the tokens of its documents.
     pub(super) fn of(index: &Index) -> Fit {
-        Fit { dim: index.dim(), dtype: index.dtype() }
+        let VectorsShape { dim, dtype, .. } = index.query_shape();
+        Fit { dim, dtype }
     }
 }
 

@@ -9,6 +9,7 @@ use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::{BuildConfig, Choice, ListCount, Plan, VectorShape};
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
+use spandrel_index::documents::EncodingSpec;
 
 use super::{attributes, column, documents, partition, query_sample};
 use crate::figures::{Machine, memory_limit, units};
@@ -64,7 +65,17 @@ pub struct ShapeArgs {
 
 const COPIES_DEFAULT: u32 = spandrel_builder::COPIES_DEFAULT;
 
+/// What codes of encodings are where nothing is said of codes or memory: encodings are wide, and there are few of them.
+const ENCODING_CODE: CodeSpec = CodeSpec::RaBitQ { bits: 1 };
+
 impl ShapeArgs {
+    /// The same, with the usual code of encodings where these are searched and nothing was said of codes.
+    pub(super) fn of_documents(&self, encoding: Option<EncodingSpec>) -> ShapeArgs {
+        let is_given = self.code.is_some() || self.search_memory.is_some();
+        let code = self.code.or(encoding.filter(|_| !is_given).map(|_| ENCODING_CODE));
+        ShapeArgs { code, ..self.clone() }
+    }
+
     /// Memory for searching, given or not.
     pub(super) fn search_memory(&self) -> SearchMemory {
         self.search_memory.unwrap_or(SEARCH_MEMORY_DEFAULT)

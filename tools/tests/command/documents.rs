@@ -122,6 +122,35 @@ fn an_index_of_documents_answers_with_documents() {
     assert_eq!((&points[1]["recall"], &points[1]["documents"]), (&1.0.into(), &5.0.into()));
     assert_eq!((&points[0]["params"]["rerank"], &points[0]["params"]["max_lists"]), (&3.into(), &1.into()));
 
+    // By encodings: the same answers where all documents are compared.
+    let encoded = path("encoded");
+    let by = ["--document-encoding", "muvera:R=4,k=2,d=2"];
+    let plan = json(&[&["plan"], &shape[..], &by].concat());
+    assert_eq!((&plan["vectors"], &plan["documents"]["count"]), (&5.into(), &5.into()));
+    assert_eq!(plan["documents"]["encoding"], "muvera:R=4,k=2,d=2,dim=32,empty=zero");
+    run(&[&["build", "--out", &encoded], &shape[..], &by].concat());
+    let told = json(&["inspect", &encoded]);
+    assert_eq!((&told["dim"], &told["documents"]["vectors"]), (&32.into(), &8.into()));
+    assert_eq!(told["documents"]["encoding"], plan["documents"]["encoding"]);
+    assert!(run(&["inspect", &encoded]).contains("2 at most, by muvera:R=4"));
+    run(&["verify", &encoded, "--deep"]);
+    assert_eq!(run(&[&["query", "--index", &encoded, "--k", "3"], &asked[..]].concat()), expected);
+    for (by, says) in
+        [("muvera:k=0", "k of 0 is not in 1 to 12"), ("muvera:d=3", "1 to 2, the elements of a token")]
+    {
+        let by = ["build", "--out", &path("none"), "--document-encoding", by];
+        assert!(text(&spandrel(&[&by, &shape[..]].concat()).stderr).contains(says), "{says}");
+    }
+
+    // A plan says what a build says that it would do, of codes on SSD too.
+    let plain_shape = ["--base", &base, "--metric", "ip", "--documents", &documents, "--codes", "ssd"];
+    let plan = json(&[&["plan"], &plain_shape[..], &by].concat());
+    let dry = json(&[&["build", "--dry-run", "--out", &path("none")], &plain_shape[..], &by].concat());
+    for key in ["code", "codes", "lists"] {
+        assert_eq!(plan[key], dry[key], "{key}");
+    }
+    assert_eq!((&dry["code"], &dry["codes"]), (&"rabitq:1".into(), &"ssd".into()));
+
     // What does not go together is refused, with advice.
     let plain = path("plain");
     run(&["build", "--base", &base, "--metric", "ip", "--code", "rabitq:2", "--out", &plain]);

@@ -23,12 +23,32 @@ fn write_offsets(name: &str, rows: u32, each: u32) -> String {
 
 /// An index of documents, and where query documents begin.
 fn build(name: &str) -> (String, String) {
+    build_with(name, &[])
+}
+
+fn build_with(name: &str, flags: &[&str]) -> (String, String) {
     let documents = write_offsets(&format!("{name}-documents.ibin"), VECTORS as u32, OF_DOCUMENT as u32);
     let of_queries = write_offsets(&format!("{name}-queries.ibin"), QUERIES as u32, OF_QUERY as u32);
     let (base, index) = (made().text("base.u8bin"), made().text(name));
     let fixed = ["build", "--quiet", "--base", &base, "--metric", "ip", "--out", &index];
-    spandrel(&[&fixed[..], &["--list-size", "32", "--documents", &documents]].concat());
+    spandrel(&[&fixed[..], &["--list-size", "32", "--documents", &documents], flags].concat());
     (index, of_queries)
+}
+
+/// Answers over every call are those in process.
+fn compare(server: &Server, index: &str, of_queries: &str) {
+    let queries = made().text("queries.u8bin");
+    let ask = |flags: &[&str]| {
+        let all = ["query", "--quiet", "--queries", &queries, "--query-documents", of_queries];
+        spandrel(&[&all[..], flags].concat())
+    };
+    for flags in [&[][..], &["--rerank", "20", "--max-lists", "5"], &["--k", "3", "--rerank", "500"]] {
+        let expected = ask(&[&["--index", index], flags].concat());
+        for rpc in ["unary", "batch", "stream"] {
+            let found = ask(&[&["--server", &server.address, "--rpc", rpc], flags].concat());
+            assert!(found == expected, "{rpc} {flags:?}");
+        }
+    }
 }
 
 /// The same of a few numbers.
@@ -69,18 +89,8 @@ fn field_of(status: &Status) -> String {
 fn every_call_answers_with_documents_as_in_process() {
     let (index, of_queries) = build("called-documents");
     let queries = made().text("queries.u8bin");
-    let ask = |flags: &[&str]| {
-        let all = ["query", "--quiet", "--queries", &queries, "--query-documents", &of_queries];
-        spandrel(&[&all[..], flags].concat())
-    };
     let server = Server::of(&format!("index={index}"), &["--queue-delay-ms", "60000"]);
-    for flags in [&[][..], &["--rerank", "20", "--max-lists", "5"], &["--k", "3", "--rerank", "500"]] {
-        let expected = ask(&[&["--index", &index], flags].concat());
-        for rpc in ["unary", "batch", "stream"] {
-            let found = ask(&[&["--server", &server.address, "--rpc", rpc], flags].concat());
-            assert!(found == expected, "{rpc} {flags:?}");
-        }
-    }
+    compare(&server, &index, &of_queries);
     let (truth, base) = (made().text("documents-truth.ibin"), made().text("base.u8bin"));
     let documents = made().text("called-documents-documents.ibin");
     let files = ["data", "truth", "--metric", "ip", "--k", "10", "--base", &base, "--out", &truth];
@@ -123,6 +133,39 @@ fn every_call_answers_with_documents_as_in_process() {
         let batch = v1::SearchBatchRequest { queries, k: 3, ..Default::default() };
         let answers = client.search_batch(batch).await.unwrap();
         assert_eq!((&answers.counts[..], &answers.ids[..3]), (&[3; 3][..], &whole.ids[..3]));
+    });
+}
+
+/// Clients send tokens, and are told of tokens, where encodings are searched.
+#[test]
+fn every_call_answers_with_encoded_documents_as_in_process() {
+    let encoding = ["--document-encoding", "muvera:R=8,k=3,d=8,dim=256"];
+    let (index, of_queries) = build_with("encoded-documents", &encoding);
+    let server = Server::of(&format!("index={index}"), &["--queue-delay-ms", "60000"]);
+    compare(&server, &index, &of_queries);
+    let described = spandrel(&["admin", "--server", &server.address, "--format", "json", "describe"]);
+    let described: serde_json::Value = serde_json::from_str(&described).unwrap();
+    assert_eq!((&described["dim"], &described["dtype"]), (&DIM.into(), &"u8".into()));
+    assert_eq!(described["vectors"], VECTORS / OF_DOCUMENT, "one of each document");
+    run(async {
+        let client = server.client();
+        let options = Some(v1::SearchOptions { with_work: true, ..Default::default() });
+        let found = client.search(v1::SearchRequest { options, ..request(0) }).await.unwrap();
+        let work = found.work.unwrap();
+        let documents = (VECTORS / OF_DOCUMENT) as u32;
+        assert_eq!(work.documents, documents.min(200));
+        assert!(work.codes > 0 && work.codes <= u64::from(documents), "one search: {work:?}");
+        // Who names no number gets what the server allows.
+        let strict = Server::of(&format!("index={index}"), &["--max-documents", "50", "--max-lists", "3"]);
+        let client_of_strict = strict.client();
+        let options = Some(v1::SearchOptions { with_work: true, ..Default::default() });
+        let work = client_of_strict.search(v1::SearchRequest { options, ..request(0) }).await.unwrap();
+        let work = work.work.unwrap();
+        assert_eq!((work.documents, work.lists), (50, 3));
+        // A vector of the encoding's dimension is no token.
+        let wide = Some(v1::Vectors::documents(256, v1::Dtype::U8, vec![1; 256], Vec::new()));
+        let status = client.search(v1::SearchRequest { query: wide, ..request(0) }).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     });
 }
 

@@ -20,6 +20,23 @@ pub const TOKEN_LISTS: u32 = 16;
 pub const TOKENS_KEPT: u32 = 1000;
 /// Documents that are compared exactly where the query names no number: at least `k`.
 pub const DOCUMENTS_COMPARED: u32 = 60;
+/// Lists that the encoding of a query searches at least where the query names no number, in an index of encodings.
+pub const ENCODING_LISTS_MIN: u32 = 64;
+/// Of how many lists it searches two: encodings near that of a query are spread over many.
+const ENCODING_LISTS_OF: u32 = 5;
+/// Documents that are compared exactly where the query names no number, in an index of encodings: these know less than tokens do.
+pub const ENCODED_COMPARED: u32 = 200;
+
+/// Queries of vectors that the documents of a query, with some tokens in all, are to the engine: a query for each token, or for each document
+/// in an index of encodings.
+pub fn vector_queries(index: &Index, documents: usize, tokens: usize) -> usize {
+    if has_encodings(index) { documents } else { tokens }
+}
+
+/// Whether encodings of documents are searched in place of their tokens.
+fn has_encodings(index: &Index) -> bool {
+    index.documents().is_some_and(|documents| documents.encoder().is_some())
+}
 
 /// Lists on SSD that a token searches grow with the share of tokens that may be answers, to the power of less this.
 const LISTS_POWER_SSD: f64 = 0.6;
@@ -46,12 +63,13 @@ pub(super) fn page_bytes_of(offsets: &DocumentOffsets, layout: PageLayout, docum
 pub struct DocumentParams {
     /// Documents wanted, 1 or more; all of an index that holds fewer.
     pub k: usize,
-    /// Lists that each token of a query searches, 1 or more; [`TOKEN_LISTS`] if not given.
+    /// Lists that each token of a query searches, 1 or more; [`TOKEN_LISTS`] if not given. In an index of encodings that of the whole query, and
+    /// two fifths of all, [`ENCODING_LISTS_MIN`] at least.
     pub max_lists: Option<u32>,
-    /// Vectors that each token keeps by their estimates, 1 or more; [`TOKENS_KEPT`] if not given.
+    /// Vectors that each token keeps by their estimates, 1 or more; [`TOKENS_KEPT`] if not given. Not used in an index of encodings.
     pub tokens: Option<u32>,
-    /// Documents that are compared exactly, or `k` if that is more; [`DOCUMENTS_COMPARED`] if not given. Where the tokens have found fewer
-    /// documents, others are compared in the order of their numbers.
+    /// Documents that are compared exactly, or `k` if that is more; [`DOCUMENTS_COMPARED`] if not given, or [`ENCODED_COMPARED`] in an index of
+    /// encodings. Where fewer documents were found, others are compared in the order of their numbers.
     pub rerank: Option<u32>,
     /// Bytes asked of the disk at most, counted before requests are merged. The tokens' lists on SSD share half of it, documents take the
     /// rest. The nearest list of each token and the best document are read in any case. 1 or more; no limit if not given.
@@ -64,17 +82,18 @@ impl DocumentParams {
         DocumentParams { k, max_lists: None, tokens: None, rerank: None, max_bytes: None }
     }
 
-    /// Documents that are compared exactly in an index of some documents.
-    pub fn compared(&self, documents: usize) -> usize {
-        let asked = self.rerank.unwrap_or(DOCUMENTS_COMPARED) as usize; // CAST: widening
+    /// Documents that are compared exactly in an index.
+    pub fn compared(&self, index: &Index) -> usize {
+        let documents = index.documents().map_or(0, |documents| documents.offsets().documents());
+        let usual = if has_encodings(index) { ENCODED_COMPARED } else { DOCUMENTS_COMPARED };
+        let asked = self.rerank.unwrap_or(usual) as usize; // CAST: widening
         asked.max(self.k).min(documents)
     }
 
     /// Whether all documents that match a filter are compared: no more match than are compared, and they may be read.
     pub(crate) fn compares_all(&self, index: &Index, matches: &Matches) -> bool {
-        let documents = usize::try_from(index.items()).unwrap_or(usize::MAX);
         // CAST: widening
-        matches.count() <= self.compared(documents) as u64 && self.allows_all(index, matches)
+        matches.count() <= self.compared(index) as u64 && self.allows_all(index, matches)
     }
 
     /// Whether the bytes that may be asked of the disk are enough for all documents that match.
@@ -96,9 +115,14 @@ impl DocumentParams {
         Some(among.map(|among| self.filtered_plan(index, among).plan).into())
     }
 
-    /// Lists that each token searches.
+    /// Lists that each token searches, or the whole query in an index of encodings.
     pub fn lists(&self, index: &Index) -> u32 {
-        self.max_lists.unwrap_or(TOKEN_LISTS).min(index.found_lists())
+        let all = index.found_lists();
+        let usual = match has_encodings(index) {
+            true => ENCODING_LISTS_MIN.max(2 * (all / ENCODING_LISTS_OF)),
+            false => TOKEN_LISTS,
+        };
+        self.max_lists.unwrap_or(usual).min(all)
     }
 
     /// Refuses what makes no sense in an index.
@@ -118,12 +142,21 @@ impl DocumentParams {
         }
     }
 
-    /// What each of the tokens of a query does in an index, among the tokens of documents that match where those are given.
-    pub(crate) fn token_plan(&self, index: &Index, tokens: usize, among: Option<&Arc<Matches>>) -> QueryPlan {
+    /// What each of the `queries` vectors does that a query document is in an index: of its tokens, or its encoding; among the tokens of documents
+    /// that match where those are given.
+    pub(crate) fn vector_plan(
+        &self,
+        index: &Index,
+        queries: usize,
+        among: Option<&Arc<Matches>>,
+    ) -> QueryPlan {
         let filtered = among.map(|among| self.filtered_plan(index, among));
         let lists = among.map_or_else(|| self.lists(index), |among| self.lists_among(index, among));
-        let keep = self.tokens.unwrap_or(TOKENS_KEPT) as usize; // CAST: widening
-        let bytes_max = self.max_bytes.map_or(u64::MAX, |bytes| bytes / 2 / tokens.max(1) as u64); // CAST: widening
+        let keep = match has_encodings(index) {
+            true => self.compared(index),
+            false => self.tokens.unwrap_or(TOKENS_KEPT) as usize, // CAST: widening
+        };
+        let bytes_max = self.max_bytes.map_or(u64::MAX, |bytes| bytes / 2 / queries.max(1) as u64); // CAST: widening
         let lists_max = self.max_lists.map_or(index.found_lists(), |_| lists);
         QueryPlan {
             probe: ProbePlan { epsilon: None, lists, last: 1.0, beyond: 0, together: None },

@@ -1,12 +1,12 @@
-//! Query documents handed in: their tokens as queries, then what these have found.
+//! Query documents handed in: their tokens or their encoding as queries, then what these have found.
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use bytes::Bytes;
 use crossbeam_channel::unbounded;
-use spandrel_index::documents::DocumentOffsets;
-use spandrel_index::{Index, Matches, SegmentMatches};
+use spandrel_index::documents::{DocumentEncoder, DocumentOffsets, EncodingScratch};
+use spandrel_index::{Documents, Index, Matches, SegmentMatches};
 
 use crate::answer::Answer;
 use crate::documents::{DocumentParams, DocumentTask};
@@ -14,11 +14,12 @@ use crate::engine::Engine;
 use crate::error::SearchError;
 use crate::filter_plan::{FilterPlan, Filtered};
 use crate::job::{Job, Queries, Waiting};
+use crate::pace::Course;
 use crate::params::ParamsError;
 use crate::queue::Queue;
 use crate::searched::Searched;
 use crate::terms::Terms;
-use crate::validate::check_queries;
+use crate::validate::{QueryError, check_queries, check_tokens};
 
 /// Query documents that each thread has under way in a blocking search.
 const IN_FLIGHT: usize = 2;
@@ -60,7 +61,9 @@ struct Next {
 
 impl Engine {
     /// Hands in a query document without waiting. `reply` is called once, usually on a worker's thread, and must not block it: with the
-    /// best documents by MaxSim, best first, ties by number. [`Neighbour::id`](crate::Neighbour::id) is the id of a document and
+    /// best documents by MaxSim, best first, ties by number. In an index of encodings the query is encoded before this returns, once there is a
+    /// place in the queue: [`SearchError::Deadline`] and [`SearchError::Stopped`] may then be returned, and [`Answer::latency_us`] does not have that
+    /// time. [`Neighbour::id`](crate::Neighbour::id) is the id of a document and
     /// [`Neighbour::distance`](crate::Neighbour::distance) its MaxSim.
     ///
     /// With a filter only documents that match are answers. Where no more match than are compared, all of them are, and tokens search
@@ -85,27 +88,45 @@ impl Engine {
         let DocumentRequest { tokens, params, filter, deadline, stop } = request;
         let index = self.index();
         params.check(index)?;
-        let count = check_queries(index, &tokens)?;
-        if count == 0 {
+        if check_tokens(index, &tokens)? == 0 {
             return Err(SearchError::NoTokens);
         }
+        // Positions of lists are documents there, and filters are made for tokens.
+        if filter.is_some() && index.documents().is_some_and(|of| of.encoder().is_some()) {
+            return Err(ParamsError::EncodedFilter.into());
+        }
+        let terms = Terms { deadline, stop };
+        let (searched, queue) = self.searched_by();
+        let (vectors, count) = match index.documents().and_then(Documents::encoder) {
+            Some(encoder) => {
+                queue.check_place(&searched, (1, Course::Nearest), limited)?;
+                let row_bytes = index.query_shape().row_bytes();
+                let vector = encoded(encoder, &tokens, row_bytes, &terms)?;
+                // Sums of tokens that are near the largest of floats may be beyond.
+                let beyond = |error| match error {
+                    QueryError::Unusable { found, .. } => SearchError::Encoding { document: 0, found },
+                    other => other.into(),
+                };
+                check_queries(index, &vector).map_err(beyond)?;
+                (vector, 1)
+            }
+            None => (tokens.clone(), check_queries(index, &tokens)?),
+        };
         let among = filter.as_ref().map(|filter| tokens_among(index, filter)).transpose()?;
         let is_few = filter.as_ref().is_some_and(|matches| params.compares_all(index, matches));
         // A filter that all match is searched as none.
-        let plan = params.token_plan(index, count, among.filter(|of| of.count() < index.vectors()));
+        let plan = params.vector_plan(index, count, among.filter(|of| of.count() < index.vectors()));
         let filtered = filter.as_ref().map(|matches| {
             let plan =
                 if is_few { FilterPlan::Exact } else { plan.filter_plan().unwrap_or(FilterPlan::Post) };
             Filtered { matches: matches.count(), plan, widened: false }
         });
-        let (searched, queue) = self.searched_by();
-        let terms = Terms { deadline, stop };
         let next =
             Next { searched, queue, tokens: tokens.clone(), params, filter, filtered, terms: terms.clone() };
         if is_few {
             return next.hand_in(Vec::new(), limited, reply);
         }
-        let queries = Queries::new(tokens, index.row_bytes(), plan);
+        let queries = Queries::new(vectors, index.row_bytes(), plan);
         let reply = move |found: Result<Vec<Answer>, SearchError>| match found {
             // What was begun is not refused for what waits.
             Ok(found) => drop(next.hand_in(found, false, reply)),
@@ -118,7 +139,7 @@ impl Engine {
     /// becomes true.
     ///
     /// # Errors
-    /// [`SearchError`]; nothing is searched when the parameters or any token are refused.
+    /// [`SearchError`]; nothing is searched when the parameters or any token are refused. [`SearchError::Encoding`] may come after others were searched.
     pub fn search_documents(
         &self,
         tokens: &[u8],
@@ -145,12 +166,12 @@ impl Engine {
         let QueryDocuments { tokens, offsets } = queries;
         params.check(self.index()).map_err(SearchError::from)?;
         let (rows, covered) =
-            (check_queries(self.index(), tokens).map_err(SearchError::from)?, offsets.rows());
+            (check_tokens(self.index(), tokens).map_err(SearchError::from)?, offsets.rows());
         // CAST: widening
         if covered != rows as u64 {
             return Err(SearchError::Offsets { covered, rows }.into());
         }
-        let (count, row_bytes) = (offsets.documents(), self.index().row_bytes());
+        let (count, row_bytes) = (offsets.documents(), self.index().query_shape().row_bytes());
         let mut answers = vec![Answer::default(); count];
         let (sender, receiver) = unbounded();
         let (mut next, mut under_way, mut answered) = (0, 0, 0);
@@ -167,15 +188,14 @@ impl Engine {
                     stop: Some(Arc::clone(stop)),
                 };
                 let (number, sender) = (next, sender.clone());
-                self.hand_in_document(request, false, move |result| drop(sender.send((number, result))))?;
+                let reply = move |result| drop(sender.send((number, result)));
+                self.hand_in_document(request, false, reply)
+                    .map_err(|error| of_many(error, number, (answered, count)))?;
                 next += 1;
                 under_way += 1;
             }
             let Ok((number, result)) = receiver.recv() else { return Err(SearchError::Closed.into()) };
-            answers[number] = result.map_err(|error| match error {
-                SearchError::Stopped { .. } => SearchError::Stopped { answered, queries: count },
-                other => other,
-            })?;
+            answers[number] = result.map_err(|error| of_many(error, number, (answered, count)))?;
             under_way -= 1;
             answered += 1;
         }
@@ -218,6 +238,34 @@ impl Next {
             }
             Ok(()) => Ok(()),
         }
+    }
+}
+
+/// The encoding of a query document of rows of `row_bytes`, as a row of the index, unless the caller gives up.
+fn encoded(
+    encoder: &DocumentEncoder,
+    tokens: &[u8],
+    row_bytes: usize,
+    terms: &Terms,
+) -> Result<Bytes, SearchError> {
+    let (mut scratch, mut encoding) = (EncodingScratch::default(), vec![0.0; encoder.dim()]);
+    encoder.start(&mut scratch);
+    for piece in tokens.chunks(DocumentEncoder::TOKENS_AT_ONCE * row_bytes) {
+        if let Some(end) = terms.end() {
+            return Err(end.error(0, 1));
+        }
+        encoder.add(piece, &mut scratch);
+    }
+    encoder.finish_query(&mut scratch, &mut encoding);
+    Ok(encoding.into_iter().flat_map(f32::to_le_bytes).collect())
+}
+
+/// An error of query document `number` where some of many were answered.
+fn of_many(error: SearchError, number: usize, (answered, queries): (usize, usize)) -> SearchError {
+    match error {
+        SearchError::Stopped { .. } => SearchError::Stopped { answered, queries },
+        SearchError::Encoding { found, .. } => SearchError::Encoding { document: number, found },
+        other => other,
     }
 }
 

@@ -137,7 +137,7 @@ impl DocumentSlot {
         let Some(documents) = tools.index.documents() else { unreachable!("the index has documents") };
         let (offsets, layout) = (documents.offsets(), tools.index.shape_of(TOKENS).pages);
         let matching = task.filter.as_ref().map_or(usize::MAX, |matches| matches.count() as usize); // CAST: documents
-        let count = task.params.compared(offsets.documents()).min(matching);
+        let count = task.params.compared(&tools.index).min(matching);
         let found = task.found.iter().map(|answer| &answer.neighbours[..]);
         let (mut best, candidates) = match &task.filter {
             None => {

@@ -50,7 +50,10 @@ impl Tools {
             prober: Prober::default(),
             scan: scan_of(index),
             rerankers: Rerankers::new(index),
-            max_sim: index.documents().map(|_| MaxSim::new(index.dtype(), index.dim())),
+            max_sim: index.documents().map(|_| {
+                let tokens = index.query_shape();
+                MaxSim::new(tokens.dtype, tokens.dim)
+            }),
             ranking: Ranking::default(),
             index: Arc::clone(index),
             damage: Arc::clone(damage),

@@ -11,10 +11,10 @@ use crate::refusal::Refusal;
 impl Ask {
     /// What is asked of documents. Refuses what does not go with them, and what is over the server's limits.
     pub(crate) fn document_params(&self, index: &Index, limits: &Limits) -> Result<DocumentParams, Refusal> {
-        let Some(documents) = index.documents() else {
+        if index.documents().is_none() {
             let message = "documents, and the index has none; send vectors as floats, raw or ids";
             return Err(Refusal::field(self.form.field(), message));
-        };
+        }
         let params = &self.params;
         let others = [
             ("column_queries", self.column.is_some()),
@@ -39,10 +39,11 @@ impl Ask {
             rerank,
             max_bytes: params.max_bytes,
         };
-        let compared = asked.compared(documents.offsets().documents());
+        let asked = within(asked, index, limits);
+        let compared = asked.compared(index);
         let field =
             if rerank.is_some_and(|count| count as usize >= params.k) { "options.rerank" } else { "k" };
-        let lists = params.max_lists.unwrap_or_default().min(index.lists());
+        let lists = asked.lists(index);
         // CAST: widening
         for (field, found, limit) in [
             ("k", params.k, limits.k),
@@ -55,6 +56,17 @@ impl Ask {
         }
         asked.check(index)?;
         Ok(asked)
+    }
+}
+
+/// The same, with no more than the server's limits of what the caller named no number of.
+fn within(asked: DocumentParams, index: &Index, limits: &Limits) -> DocumentParams {
+    let lists = asked.lists(index).min(limits.lists);
+    let compared = asked.compared(index).min(limits.documents as usize) as u32; // CAST: a limit of 32 bits
+    DocumentParams {
+        max_lists: asked.max_lists.or((lists < asked.lists(index)).then_some(lists)),
+        rerank: asked.rerank.or(((compared as usize) < asked.compared(index)).then_some(compared)), // CAST: widening
+        ..asked
     }
 }
 

@@ -2,9 +2,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use spandrel_engine::{Course, Neighbour, QueryError, TOKENS_KEPT};
-use spandrel_index::documents::DocumentOffsets;
+use spandrel_engine::{Course, Neighbour, QueryError, TOKENS_KEPT, vector_queries};
+use spandrel_index::documents::{DocumentEncoder, DocumentOffsets};
 use spandrel_index::format::VectorsOf;
+use spandrel_index::{Documents, Index};
 
 use super::contents::Contents;
 use super::handed::Handed;
@@ -38,7 +39,7 @@ impl Local {
         let vectors = (with_vectors.then_some("options.with_vectors"), VectorsOf::Column);
         let contents = Contents::of(served, vectors, ("options.with_attributes", attributes.as_deref()))?;
         let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
-        let to = (served.index().shape_of(VectorsOf::Main), &self.limits);
+        let to = (served.index().query_shape(), &self.limits);
         let tokens = numbers.count(dim, form.of_tokens(), to.0, &self.limits)?;
         // Before anything is done with numbers.
         let offsets = offsets(&given, tokens, form, &self.limits)?;
@@ -46,13 +47,15 @@ impl Local {
         let Queries { rows, _room: _rows_room, .. } = queries;
         let mut room = self.answer_room(served, (&of_ask, offsets.documents()), (false, with_work), call)?;
         let told = |error| unusable(error, &offsets, form);
-        check_rows(served, (&rows, VectorsOf::Main), told, &mut Turns::until(call.deadline)).await?;
+        // Tokens are the column of an index of documents.
+        check_rows(served, (&rows, VectorsOf::Column), told, &mut Turns::until(call.deadline)).await?;
         let held = usize::try_from(served.index().items()).unwrap_or(usize::MAX);
+        let vectors = vector_queries(served.index(), offsets.documents(), tokens);
         let load = |tokens: (usize, Course), compared: usize| {
             let compared = offsets.documents().saturating_mul(compared);
             Load::of_documents(served.engine(), offsets.documents(), tokens, compared)
         };
-        let unfiltered = load((tokens, Course::Nearest), params.compared(held));
+        let unfiltered = load((vectors, Course::Nearest), params.compared(served.index()));
         let let_in = asked.map(|asked| let_in_as(served, asked, unfiltered, call)).transpose()?;
         let filter = filtered(served, let_in, false, call).await?.map(|found| found.compiled);
         let load = match &filter {
@@ -61,19 +64,20 @@ impl Local {
                 let matching = usize::try_from(filter.matches.count()).unwrap_or(held);
                 // Tokens search nothing where all documents that match are compared.
                 let course = params.token_course(served.index(), &filter.matches);
-                let searching = course.map_or((0, Course::Nearest), |course| (tokens, course));
-                load(searching, params.compared(held).min(matching))
+                let searching = course.map_or((0, Course::Nearest), |course| (vectors, course));
+                load(searching, params.compared(served.index()).min(matching))
             }
         };
         served.admit(load, call.deadline)?;
-        let row_bytes = served.index().row_bytes();
+        let row_bytes = served.index().query_shape().row_bytes();
         let tokens_max = self.limits.document_vectors as usize; // CAST: widening
         let mut answers = Vec::with_capacity(offsets.documents());
         while answers.len() < offsets.documents() {
             let documents = at_once(&offsets, answers.len(), tokens_max);
             // CAST: widening, here and below
             let tokens: usize = documents.clone().map(|document| offsets.rows_of(document).len()).sum();
-            let _kept = call.entry.room(tokens.saturating_mul(TOKEN_BYTES), form.of_tokens().field())?;
+            let kept = tokens.saturating_mul(TOKEN_BYTES).saturating_add(encoding_bytes(served.index()));
+            let _kept = call.entry.room(kept, form.of_tokens().field())?;
             let rows_of = |document| {
                 let Range { start, end } = offsets.rows_of(document);
                 rows.slice(start as usize * row_bytes..end as usize * row_bytes)
@@ -111,9 +115,16 @@ impl Local {
     }
 }
 
+/// What encoding a query document takes, one at a time, where encodings are searched.
+fn encoding_bytes(index: &Index) -> usize {
+    let encoder = index.documents().and_then(Documents::encoder);
+    encoder.map_or(0, |encoder| DocumentEncoder::scratch_bytes(encoder.spec(), index.query_shape().dim))
+}
+
 /// A vector of a query document that has no product with others: which of which document.
 fn unusable(error: QueryError, offsets: &DocumentOffsets, form: Form) -> Refusal {
     let field = form.of_tokens().field();
+    let error = if let QueryError::Column(error) = error { *error } else { error };
     let QueryError::Unusable { query: row, found } = error else {
         return Refusal::field(field, error.to_string());
     };

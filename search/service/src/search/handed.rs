@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 use spandrel_engine::{
     Answer, DocumentParams, DocumentRequest, FetchContent, FetchRequest, Fetched, RangePart, RangeSearch,
-    Request, SearchError, SearchParams,
+    Request, SearchError, SearchParams, vector_queries,
 };
 use tokio::sync::oneshot;
 
@@ -56,12 +56,15 @@ impl Handed<Answer> {
         filter: Option<Arc<Compiled>>,
         call: Call<'_>,
     ) -> Result<Vec<Handed<Answer>>, Refusal> {
-        let is_long = documents.iter().map(Bytes::len).sum::<usize>() > CHECKED_BYTES;
+        // Encoding takes its time whatever their length.
+        let is_encoded = served.index().documents().is_some_and(|documents| documents.encoder().is_some());
+        let is_long = is_encoded || documents.iter().map(Bytes::len).sum::<usize>() > CHECKED_BYTES;
         let (of, deadline) = (Arc::clone(served), Some(call.deadline));
         let hand_in = move || {
             let one = |tokens: Bytes| {
-                // Each of its tokens is a query, and the documents that these find another.
-                let count = tokens.len() / of.index().row_bytes() + 1;
+                // Each of its tokens is a query, or its encoding, and the documents that these find another.
+                let index = of.index();
+                let count = vector_queries(index, 1, tokens.len() / index.query_shape().row_bytes()) + 1;
                 Handed::with(&of, ((count, 1), filter.clone()), |stop, reply| {
                     let filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
                     let request = DocumentRequest { tokens, params, filter, deadline, stop: Some(stop) };

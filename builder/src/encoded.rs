@@ -1,0 +1,137 @@
+//! Documents as the vectors that lists and codes are made of: encoded from their tokens whenever they are read, and stored nowhere.
+use std::sync::Mutex;
+
+use spandrel_index::documents::{DocumentEncoder, DocumentOffsets, EncodingScratch, EncodingSpec};
+use spandrel_index::format::ENCODING_DTYPE;
+use spandrel_index::{DType, SourceError, VectorSource};
+
+/// Bytes of tokens that are read at a time.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// The encodings of documents, one row each.
+pub(crate) struct EncodedDocuments<'a> {
+    tokens: &'a dyn VectorSource,
+    offsets: &'a DocumentOffsets,
+    encoder: DocumentEncoder,
+    /// Of those that are reading, each when it is done.
+    idle: Mutex<Vec<Scratch>>,
+}
+
+#[derive(Default)]
+struct Scratch {
+    tokens: Vec<u8>,
+    encoding: EncodingScratch,
+    row: Vec<f32>,
+}
+
+impl<'a> EncodedDocuments<'a> {
+    /// Of documents that cover the tokens. The encoding is not wider than these.
+    pub(crate) fn new(
+        tokens: &'a dyn VectorSource,
+        offsets: &'a DocumentOffsets,
+        spec: EncodingSpec,
+        seed: u64,
+    ) -> EncodedDocuments<'a> {
+        let encoder = DocumentEncoder::new(spec, tokens.dtype(), tokens.dim(), seed);
+        EncodedDocuments { tokens, offsets, encoder, idle: Mutex::default() }
+    }
+
+    /// Bytes of memory that encoding takes on some threads.
+    pub(crate) fn memory_bytes(spec: EncodingSpec, token_dim: usize, threads: usize) -> u64 {
+        let each = PIECE_BYTES + DocumentEncoder::scratch_bytes(spec, token_dim) + 4 * spec.dim as usize; // CAST: widening
+        // While it is made, its planes and projections are there twice.
+        (2 * DocumentEncoder::bytes(spec, token_dim) + threads * each) as u64 // CAST: widening
+    }
+
+    /// The encoding of a document, into `scratch.row`.
+    fn encode(&self, document: usize, scratch: &mut Scratch) -> Result<(), SourceError> {
+        let Scratch { tokens, encoding, row } = scratch;
+        let (rows, row_bytes) = (self.offsets.rows_of(document), self.tokens.row_bytes());
+        let at_once = (PIECE_BYTES / row_bytes).max(1);
+        row.resize(self.encoder.dim(), 0.0);
+        self.encoder.start(encoding);
+        for first in rows.clone().step_by(at_once) {
+            let count = at_once.min((rows.end - first) as usize); // CAST: widening
+            tokens.resize(count * row_bytes, 0);
+            self.tokens.read_rows(first.into(), tokens)?;
+            self.encoder.add(tokens, encoding);
+        }
+        self.encoder.finish_document(encoding, row);
+        Ok(())
+    }
+}
+
+impl VectorSource for EncodedDocuments<'_> {
+    fn len(&self) -> u64 {
+        self.offsets.documents() as u64 // CAST: usize is 64 bits
+    }
+
+    fn dim(&self) -> usize {
+        self.encoder.dim()
+    }
+
+    fn dtype(&self) -> DType {
+        ENCODING_DTYPE
+    }
+
+    fn read_rows(&self, first: u64, out: &mut [u8]) -> Result<(), SourceError> {
+        let (row_bytes, len) = (self.row_bytes(), self.len());
+        let end = first.saturating_add((out.len() / row_bytes) as u64); // CAST: usize is 64 bits
+        if end > len {
+            return Err(SourceError::Range { name: self.name(), first, end, len });
+        }
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        let mut scratch = idle.unwrap_or_default();
+        for (document, out) in (first as usize..).zip(out.chunks_exact_mut(row_bytes)) {
+            // CAST: a document
+            self.encode(document, &mut scratch)?;
+            for (out, x) in out.as_chunks_mut::<4>().0.iter_mut().zip(&scratch.row) {
+                *out = x.to_le_bytes();
+            }
+        }
+        if let Ok(mut idle) = self.idle.lock() {
+            idle.push(scratch);
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        // A row is a document.
+        format!("encodings of the documents of {}", self.tokens.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::tests::clustered;
+
+    /// Whatever is asked for at once, and however long documents are, each row is the encoding of its document.
+    #[test]
+    fn rows_are_encodings_of_documents() {
+        let tokens = clustered(5000, 8);
+        let offsets = DocumentOffsets::new(&[0, 3, 4, 4900, 5000], 5000).unwrap();
+        let spec = "muvera:R=2,k=2,d=4".parse().unwrap();
+        let encoded = EncodedDocuments::new(&tokens, &offsets, spec, 5);
+        assert_eq!((encoded.len(), encoded.dim(), encoded.dtype()), (4, 32, DType::F32));
+        let mut all = vec![0; 4 * encoded.row_bytes()];
+        encoded.read_rows(0, &mut all).unwrap();
+        let encoder = DocumentEncoder::new(spec, tokens.dtype(), 8, 5);
+        for (document, row) in all.chunks_exact(encoded.row_bytes()).enumerate() {
+            let rows = offsets.rows_of(document);
+            let mut bytes = vec![0; rows.len() * tokens.row_bytes()];
+            tokens.read_rows(rows.start.into(), &mut bytes).unwrap();
+            let (mut scratch, mut expected) = (EncodingScratch::default(), vec![0.0; 32]);
+            encoder.start(&mut scratch);
+            encoder.add(&bytes, &mut scratch);
+            encoder.finish_document(&mut scratch, &mut expected);
+            let expected: Vec<u8> = expected.iter().flat_map(|x| x.to_le_bytes()).collect();
+            assert_eq!(row, expected, "document {document}");
+            let mut one = vec![0; encoded.row_bytes()];
+            encoded.read_rows(document as u64, &mut one).unwrap();
+            assert_eq!(one, row);
+        }
+        let error = encoded.read_rows(3, &mut all).unwrap_err();
+        assert!(matches!(error, SourceError::Range { first: 3, end: 7, len: 4, .. }), "{error:?}");
+    }
+}
