@@ -68,7 +68,7 @@ pub(super) fn warnings(manifest: &Manifest, recall: Option<&RecallCurves>) -> im
         let knob = match is_exact(manifest) {
             _ if u64::from(point.lists) < manifest.found_lists() => "--max-lists of queries reads more of them",
             false => "a longer code estimates better (--code, --search-memory), and --rerank of queries compares more",
-            true => "--max-bytes of queries may be in the way",
+            true => "max_bytes of queries may be in the way",
         };
         Some(format!(
             "queries for {k} {neighbours}, vectors in {vectors}: recall {:.3} is to be expected where {RECALL_DEFAULT} was \
