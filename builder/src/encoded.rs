@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::run::tests::clustered;
 
-    /// Whatever is asked for at once, and however long documents are, each row is the encoding of its document.
+    /// Each row is the encoding of its document, for any number of rows at once and documents of any length.
     #[test]
     fn rows_are_encodings_of_documents() {
         let tokens = clustered(5000, 8);

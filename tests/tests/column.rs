@@ -19,8 +19,8 @@ use spandrel_index::{DType, Index, Matches, Metric, OpenOptions, Tier, VerifyErr
 use spandrel_tests::{Base, CellRows, ColumnRows, clustered, coded};
 
 use crate::support::{
-    TIERS, assert_exact, assert_same, copy_folder, every_list, identity, open_engine, open_engine_with,
-    verify_index,
+    TIERS, assert_exact, assert_same, build_phase_by_phase, copy_folder, every_list, identity, open_engine,
+    open_engine_with, verify_index,
 };
 
 const COUNT: usize = 700;
@@ -272,20 +272,8 @@ fn the_bytes_depend_on_the_input_alone() {
         base.build(&other).unwrap();
         assert_same(&identity(&other.out), &expected, &format!("{threads} threads"));
     }
-    // Stopped at the beginning of every phase in turn.
-    let mut stopped = config(&dir.path().join("stopped"));
-    for phases in 1.. {
-        let progress = StopAt::new(Moment::Phases(phases));
-        let caller = Caller { progress: &progress, stop: &progress.stop, calibrate: None };
-        match base.build_for(&stopped, caller) {
-            Err(BuildError::Stopped) => stopped.resume = true,
-            Ok(_) => {
-                assert!(phases > 5, "{phases} phases");
-                break;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
+    let stopped = config(&dir.path().join("stopped"));
+    build_phase_by_phase(&stopped, |config, caller| base.build_for(config, caller));
     assert_same(&identity(&stopped.out), &expected, "stopped and resumed");
     // Finished before, and asked for again.
     base.build(&BuildConfig { resume: true, ..whole.clone() }).unwrap();

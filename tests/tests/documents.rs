@@ -25,7 +25,9 @@ use spandrel_io::FolderStore;
 use spandrel_tests::CellRows;
 
 use self::set::{DIM, Set, all, config, search, set};
-use crate::support::{TIERS, assert_same, identity, open_engine, open_engine_with, verify_index};
+use crate::support::{
+    TIERS, assert_same, build_phase_by_phase, identity, open_engine, open_engine_with, verify_index,
+};
 
 pub(crate) fn assert_truth(answers: &[Answer], truth: &Truth, what: &str) {
     assert_eq!(answers.len(), truth.queries);
@@ -209,20 +211,8 @@ fn the_bytes_of_documents_depend_on_the_input_alone() {
         base.build(&other).unwrap();
         assert_same(&identity(&other.out), &expected, &format!("{threads} threads"));
     }
-    // Stopped at the beginning of every phase in turn.
-    let mut stopped = config(&dir.path().join("stopped"));
-    for phases in 1.. {
-        let progress = StopAt::new(Moment::Phases(phases));
-        let caller = Caller { progress: &progress, stop: &progress.stop, calibrate: None };
-        match base.build_for(&stopped, caller) {
-            Err(BuildError::Stopped) => stopped.resume = true,
-            Ok(_) => {
-                assert!(phases > 5, "{phases} phases");
-                break;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
+    let stopped = config(&dir.path().join("stopped"));
+    build_phase_by_phase(&stopped, |config, caller| base.build_for(config, caller));
     assert_same(&identity(&stopped.out), &expected, "stopped and resumed");
     // Finished before, and asked for again: by the same offsets alone.
     let again = BuildConfig { resume: true, ..whole };

@@ -18,7 +18,9 @@ use spandrel_index::{DType, Index, Matches, Tier, VerifyError};
 
 use crate::documents::set::{DIM, Set, all, config, search, set};
 use crate::documents::{BODY_AT, assert_truth, change};
-use crate::support::{TIERS, assert_same, identity, open_engine, open_engine_with, verify_index};
+use crate::support::{
+    TIERS, assert_same, build_phase_by_phase, identity, open_engine, open_engine_with, verify_index,
+};
 
 fn spec(text: &str) -> EncodingSpec {
     text.parse().unwrap()
@@ -218,19 +220,8 @@ fn the_bytes_of_encoded_documents_depend_on_the_input_alone() {
         build(encoded, &other).unwrap();
         assert_same(&identity(&other.out), &expected, &format!("{threads} threads"));
     }
-    let mut stopped = config(&dir.path().join("stopped"));
-    for phases in 1.. {
-        let progress = StopAt::new(Moment::Phases(phases));
-        let caller = Caller { progress: &progress, stop: &progress.stop, calibrate: None };
-        match build_for(encoded, &stopped, caller) {
-            Err(BuildError::Stopped) => stopped.resume = true,
-            Ok(_) => {
-                assert!(phases > 5, "{phases} phases");
-                break;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
+    let stopped = config(&dir.path().join("stopped"));
+    build_phase_by_phase(&stopped, |config, caller| build_for(encoded, config, caller));
     assert_same(&identity(&stopped.out), &expected, "stopped and resumed");
     // Finished before, and asked for again: by the same encoding alone.
     let again = BuildConfig { resume: true, ..whole };

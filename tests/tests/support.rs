@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use spandrel_builder::testing::{Moment, StopAt};
+use spandrel_builder::{BuildConfig, BuildError, BuildReport, Caller};
 use spandrel_engine::{Answer, Engine, EngineConfig, Rerank, SearchParams, Work};
 use spandrel_index::{Index, Metric, OpenOptions, Tier, VectorSource, VerifyError, VerifyReport, verify};
 use spandrel_tests::Base;
@@ -119,4 +121,24 @@ pub(crate) fn assert_exact(metric: Metric, base: &Base, query: &[u8], answer: &A
 pub(crate) fn found(answers: &[Answer]) -> Vec<(Vec<(u64, u32)>, Work)> {
     let bits = |a: &Answer| a.neighbours.iter().map(|n| (n.id, n.distance.to_bits())).collect();
     answers.iter().map(|a| (bits(a), a.work)).collect()
+}
+
+/// Builds, stopped at the beginning of every phase in turn and gone on with.
+pub(crate) fn build_phase_by_phase(
+    config: &BuildConfig,
+    build: impl Fn(&BuildConfig, Caller<'_>) -> Result<BuildReport, BuildError>,
+) {
+    let mut config = config.clone();
+    for phases in 1.. {
+        let progress = StopAt::new(Moment::Phases(phases));
+        let caller = Caller { progress: &progress, stop: &progress.stop, calibrate: None };
+        match build(&config, caller) {
+            Err(BuildError::Stopped) => config.resume = true,
+            Ok(_) => {
+                assert!(phases > 5, "{phases} phases");
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
 }

@@ -18,7 +18,7 @@ pub const TOPICS_MAX: u32 = 1 << 16;
 pub struct GenerateTokensParams {
     /// Documents of the base.
     pub documents: u64,
-    /// Tokens of a document on average: each has from half to twice as many.
+    /// Mean number of tokens of a document. Lengths vary from half of it to twice it.
     pub tokens: u16,
     /// Topics: few documents share one, so that their number decides how alike documents are. 1 to [`TOPICS_MAX`].
     pub topics: u32,

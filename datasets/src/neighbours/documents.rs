@@ -194,7 +194,7 @@ impl Search<'_> {
     fn groups(&self, queries: Documents<'_>, part: Part) -> Result<Vec<Group>, ComputeTruthError> {
         let row_bytes = self.shape.row_bytes();
         let mut groups = Vec::new();
-        let [begun, after] = [part.queries.start, part.queries.end].map(|query| query as usize); // CAST: as many are in memory
+        let [begun, after] = [part.queries.start, part.queries.end].map(|query| query as usize); // CAST: all queries are in memory
         let mut first = begun;
         while first < after {
             let start = queries.offsets.rows_of(first).start;

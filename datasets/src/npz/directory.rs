@@ -169,7 +169,7 @@ impl Archive<'_> {
         let taken = ENTRY_BYTES + name_bytes + extra + comment;
         if !rest.starts_with(b"PK\x01\x02") || rest.len() < taken {
             let found = format!("{} bytes", rest.len());
-            return no("zip entry", "an entry of the directory, as many as it counts", found);
+            return no("zip entry", "an entry of the directory, which counts more than it has", found);
         }
         let name_at = ENTRY_BYTES..ENTRY_BYTES + name_bytes;
         let raw_name = rest.get(name_at).unwrap_or_default();

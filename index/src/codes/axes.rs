@@ -26,8 +26,8 @@ pub(super) fn second_moment(dim: usize, residuals: &[f32]) -> DMatrix<f64> {
     })
 }
 
-/// The products of the columns of two matrices of as many rows, each given with its columns: those of the first column of the left one come
-/// first.
+/// The products of the columns of two matrices of `n` rows. Each is given with its number of columns. Products with the first column of the
+/// left one come first.
 pub(super) fn products_of_columns(left: (&[f32], usize), right: (&[f32], usize)) -> Vec<f64> {
     let mut sums = vec![0.0_f64; left.1 * right.1];
     let mut products = vec![0.0_f32; sums.len()];

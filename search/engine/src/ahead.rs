@@ -2,8 +2,7 @@
 use spandrel_index::Index;
 use spandrel_index::heads::{HeadScores, Scratch};
 
-/// Queries taken at once at most: heads are read once for all of them, which for four costs each a third of what it costs one alone,
-/// and a query waits for the others.
+/// Queries taken at once at most: heads are read once for all of them, and a query waits for the others.
 pub(crate) const TOGETHER: usize = 4;
 
 /// The scores of heads for queries that are about to start. One per worker and index.

@@ -24,7 +24,8 @@ fn errors_of_products_are_honest() {
 #[test]
 fn errors_of_recurrent_codes_are_honest() {
     let spiked = |i: usize| if i.is_multiple_of(50) { 30.0 } else { 0.3 };
-    for (codes, symmetric) in [(1, false), (2, false), (4, false), (1, true), (2, true)] {
+    for (codes, symmetric) in [(1, false), (2, false), (4, false), (1, true), (2, true), (3, true), (4, true)]
+    {
         let of = |bits| recurrent(bits, codes, symmetric);
         check_learned("isotropic", |seed| Data::new(64, seed, 2.0, |_| 1.0), of(64), 0.012);
         check_learned("padded", |seed| Data::new(50, seed, 2.0, |_| 1.0), of(64), 0.012);
