@@ -59,7 +59,7 @@ fn strangers_take_nothing_from_those_with_a_token() {
         for _ in 0..200 {
             let mut call = raw.open(CHECK, None, None).await;
             call.body.reserve_capacity(part.len() + 5);
-            drop(call.body.send_data(framed(1 << 20, &part).into(), false));
+            call.send(framed(1 << 20, &part), false);
             open.push(call);
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -74,7 +74,7 @@ fn strangers_take_nothing_from_those_with_a_token() {
         let other = Raw::to(&server, 65_535).await;
         for _ in 0..200 {
             let mut call = other.open(CHECK, None, None).await;
-            drop(call.body.send_data(framed(1000, &[b'x'; 900]).into(), false));
+            call.send(framed(1000, &[b'x'; 900]), false);
             open.push(call);
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -93,7 +93,7 @@ fn one_connection_cannot_take_what_all_have() {
         let mut open = Vec::new();
         for _ in 0..60 {
             let mut call = raw.open(SEARCH, Some(TOKEN), None).await;
-            call.body.send_data(framed(1 << 20, &part).into(), false).unwrap();
+            call.send(framed(1 << 20, &part), false);
             open.push(call);
         }
         until("its share is full", || held(&server) > 3e6).await;
@@ -122,7 +122,7 @@ fn a_deadline_covers_the_upload() {
             (STREAM, Some(TOKEN), None),
         ] {
             let mut call = raw.open(method, token, timeout).await;
-            call.body.send_data(framed(600, &[7; 100]).into(), false).unwrap();
+            call.send(framed(600, &[7; 100]), false);
             calls.push((method, call));
         }
         for (method, call) in calls {
@@ -134,7 +134,7 @@ fn a_deadline_covers_the_upload() {
         until("all comes back", || held(&server) < 1.0).await;
         // A message that ends early was never an answer's beginning.
         let mut call = raw.open(SEARCH, Some(TOKEN), None).await;
-        call.body.send_data(framed(600, &[7; 100]).into(), true).unwrap();
+        call.send(framed(600, &[7; 100]), true);
         assert_eq!(code(call.answer).await, Code::InvalidArgument);
     });
 }
@@ -147,10 +147,10 @@ fn connections_end_with_calls_open_on_them() {
         // Opened without being kept alive by it.
         let watching = Raw::to(&server, 65_535).await;
         let mut watch = watching.open(WATCH, None, None).await;
-        watch.body.send_data(framed(0, &[]).into(), true).unwrap();
+        watch.send(framed(0, &[]), true);
         let asking = Raw::to(&server, 65_535).await;
         let mut half = asking.open(CHECK, None, None).await;
-        half.body.send_data(framed(10, &[]).into(), false).unwrap();
+        half.send(framed(10, &[]), false);
         let guessing = Raw::to(&server, 65_535).await;
         let strange = guessing.open(STREAM, Some("a token of somebody else"), None).await;
         // Its stream goes on: it ends when the connection is old.
@@ -179,7 +179,7 @@ fn a_connection_may_watch_a_few_services() {
         let mut refused = 0;
         for _ in 0..30 {
             let mut call = raw.open(WATCH, None, None).await;
-            call.body.send_data(framed(0, &[]).into(), true).unwrap();
+            call.send(framed(0, &[]), true);
             let answer = call.answer.await.unwrap();
             refused += u32::from(code_in(answer.headers()) == Some(Code::ResourceExhausted));
             open.push(answer);
@@ -191,7 +191,7 @@ fn a_connection_may_watch_a_few_services() {
         })
         .await;
         let mut call = raw.open(WATCH, None, None).await;
-        call.body.send_data(framed(0, &[]).into(), true).unwrap();
+        call.send(framed(0, &[]), true);
         assert_eq!(code_in(call.answer.await.unwrap().headers()), None);
     });
 }
@@ -245,7 +245,7 @@ fn a_stream_holds_one_query_and_it_is_counted() {
         let mut open = Vec::new();
         for _ in 0..24 {
             let mut call = raw.open(STREAM, Some(TOKEN), None).await;
-            call.body.send_data(framed(12 << 20, &[0; 10_000]).into(), false).unwrap();
+            call.send(framed(12 << 20, &[0; 10_000]), false);
             assert_eq!(code_within(call.answer, Duration::from_secs(5)).await, Some(Code::OutOfRange));
             open.push(call.body);
         }
@@ -254,7 +254,7 @@ fn a_stream_holds_one_query_and_it_is_counted() {
         let mut halves = Vec::new();
         for _ in 0..24 {
             let mut call = raw.open(STREAM, Some(TOKEN), None).await;
-            call.body.send_data(framed(60_000, &[0; 30_000]).into(), false).unwrap();
+            call.send(framed(60_000, &[0; 30_000]), false);
             halves.push(call);
         }
         until("halves of queries are counted", || held(&server) > 24.0 * 30_000.0).await;
@@ -325,7 +325,7 @@ fn calls_are_counted_by_how_they_end() {
         .await;
         // A body that breaks off.
         let mut call = raw.open(SEARCH, Some(TOKEN), None).await;
-        call.body.send_data(framed(600, &[7; 100]).into(), false).unwrap();
+        call.send(framed(600, &[7; 100]), false);
         tokio::time::sleep(Duration::from_millis(50)).await;
         call.body.send_reset(h2::Reason::CANCEL);
         until("it is counted", || ended_with(&server, "Search", "CANCELLED") > 0.5).await;
@@ -335,7 +335,7 @@ fn calls_are_counted_by_how_they_end() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let query =
             prost::Message::encode_to_vec(&v1::SearchStreamRequest { tag: 1, request: Some(request(0)) });
-        call.body.send_data(framed(query.len(), &query).into(), false).unwrap();
+        call.send(framed(query.len(), &query), false);
         assert_eq!(code(call.answer).await, Code::DeadlineExceeded);
         assert!(ended_with(&server, "SearchStream", "DEADLINE_EXCEEDED") > 0.5);
         assert!(ended_with(&server, "SearchStream", "OK") < 0.5);
@@ -343,8 +343,7 @@ fn calls_are_counted_by_how_they_end() {
         assert!((0.25..0.69).contains(&seconds), "{seconds} s to the first answer");
         // A method that this server does not have.
         let mut call = raw.open("/spandrel.v1.SearchService/SearchAll", Some(TOKEN), None).await;
-        // It may be answered, and its stream be closed, before the message is sent.
-        let _ = call.body.send_data(framed(0, &[]).into(), true);
+        call.send(framed(0, &[]), true);
         assert_eq!(code(call.answer).await, Code::Unimplemented);
         let call = raw.open("/spandrel.v1.AdminService/StartVerify", Some(TOKEN), None).await;
         assert_eq!(code(call.answer).await, Code::PermissionDenied);

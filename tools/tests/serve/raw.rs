@@ -19,6 +19,13 @@ pub(crate) struct Call {
     pub(crate) answer: h2::client::ResponseFuture,
 }
 
+impl Call {
+    /// Sends bytes, the last ones where `end`. One that was answered meanwhile takes none: its answer says why.
+    pub(crate) fn send(&mut self, bytes: Vec<u8>, end: bool) {
+        drop(self.body.send_data(bytes.into(), end));
+    }
+}
+
 /// A client that sends frames as it likes; `window` is what it lets the server send on each stream.
 pub(crate) struct Raw {
     client: SendRequest<prost::bytes::Bytes>,
@@ -53,7 +60,7 @@ impl Raw {
     pub(crate) async fn call(&self, method: &str, message: &impl prost::Message) -> Call {
         let mut call = self.open(method, Some(TOKEN), None).await;
         let message = message.encode_to_vec();
-        call.body.send_data(framed(message.len(), &message).into(), true).unwrap();
+        call.send(framed(message.len(), &message), true);
         call
     }
 

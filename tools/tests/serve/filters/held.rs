@@ -32,7 +32,7 @@ fn filtered(condition: &[u8]) -> Vec<u8> {
 
 async fn sent(client: &Raw, method: &str, message: &[u8]) -> Call {
     let mut call = client.open(method, None, None).await;
-    call.body.send_data(framed(message.len(), message).into(), true).unwrap();
+    call.send(framed(message.len(), message), true);
     call
 }
 
@@ -87,11 +87,11 @@ fn queries_of_a_stream_are_counted_until_they_are_answered() {
             let query = v1::SearchStreamRequest { tag: 1, request: Some(request(0, costly(number, 1800))) };
             let message = query.encode_to_vec();
             bytes += message.len();
-            call.body.send_data(framed(message.len(), &message).into(), false).unwrap();
+            call.send(framed(message.len(), &message), false);
         }
         // Each as it came, and its text once more. The first are answered meanwhile.
         until("those that wait are counted", || held(&server) > 0.5 * bytes as f64).await;
-        call.body.send_data(bytes::Bytes::new(), true).unwrap();
+        call.send(Vec::new(), true);
         assert_eq!(code(call.answer).await, Code::Ok);
         until("all comes back", || held(&server) < 1.0).await;
     });

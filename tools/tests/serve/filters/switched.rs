@@ -87,8 +87,9 @@ fn filtered_queries_are_of_one_version_and_the_filters_of_the_old_one_go() {
         for answer in answers {
             answer.await.unwrap();
         }
-        // Each of the four once for each version; memory is that of the four.
-        assert!((compiled() - before - 8.0).abs() < 0.1, "{} compiled", compiled() - before);
+        // Each of the four once for each version, and once more where its query was on its way while versions changed;
+        // memory is that of the four.
+        assert!((7.9..12.1).contains(&(compiled() - before)), "{} compiled", compiled() - before);
         assert!(taken() < old / 10.0, "{} of {old} bytes", taken());
     });
 }
