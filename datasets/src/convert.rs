@@ -2,13 +2,13 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use spandrel_index::{Outliers, SourceError, Spread, VectorSource};
+use spandrel_index::{Outliers, SourceError, Spread, VectorSource, decode_into};
 
 use crate::converted::Converted;
 use crate::file::{
     Contents, FileError, Format, InFile, OutFile, Truth, VectorFile, VectorWriter, contents, same_file,
 };
-use crate::values::{decode_into, is_zero};
+use crate::values::is_zero;
 use crate::watch::{Stopped, Watch, for_each_block};
 
 /// Why a file could not be converted or cut.
@@ -240,8 +240,7 @@ fn sampled_spread(source: &dyn VectorSource, watch: Watch<'_>) -> Result<Spread,
 mod tests {
     use super::*;
     use crate::Rows;
-    use crate::values::encode;
-    use spandrel_index::DType;
+    use spandrel_index::{DType, encode};
     use tempfile::TempDir;
 
     fn write(path: &Path, dtype: DType, values: &[f32]) {
@@ -255,7 +254,7 @@ mod tests {
     fn values(path: &Path) -> Vec<f32> {
         let file = VectorFile::open(path).unwrap();
         let rows = Rows::read(&file).unwrap();
-        crate::values::decode(file.dtype(), rows.bytes())
+        spandrel_index::decode(file.dtype(), rows.bytes())
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Vectors in another element type.
-use spandrel_index::{DType, SourceError, VectorSource};
-
-use crate::values::{decode_into, encode};
+use spandrel_index::{DType, SourceError, VectorSource, decode_into, encode};
 
 /// A source whose rows are given in another element type: to f16 rounded to nearest, to integers where they are whole
 /// numbers in range. In its own type they pass unchanged.

@@ -41,5 +41,5 @@ pub use neighbours::{
 };
 pub use npz::NpzFile;
 pub use rows::{Rows, RowsError};
-pub use values::{BadRow, CheckError, decode};
+pub use values::{BadRow, CheckError};
 pub use watch::{Stopped, Watch};

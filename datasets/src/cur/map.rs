@@ -1,5 +1,5 @@
 //! What makes the vector of a query of its scores on the anchor items.
-use spandrel_index::{DIM_MAX, DType, HeadSpace, Metric, VectorSource as _};
+use spandrel_index::{DIM_MAX, DType, HeadSpace, Metric, VectorSource as _, decode};
 
 use super::anchors::check_anchors;
 use super::error::CurError;
@@ -9,7 +9,6 @@ use super::spectrum::{Spectrum, Strength};
 use super::strength::{HeldOut, ITEMS_COMPARED, Trial, Tried, held_count, try_strengths};
 use crate::file::{FileError, InFile, OutFile, VectorFile, VectorWriter};
 use crate::rows::{Rows, RowsError};
-use crate::values::decode;
 use crate::watch::Watch;
 
 /// How a map is learned.

@@ -3,12 +3,11 @@ use std::path::{Path, PathBuf};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use spandrel_index::{DType, VectorSource as _};
+use spandrel_index::{DType, VectorSource as _, decode};
 
 use super::*;
 use crate::file::{OutFile, VectorFile, VectorWriter};
 use crate::rows::Rows;
-use crate::values::decode;
 use crate::watch::Watch;
 
 /// Scores of `queries` with `items`: products of `rank` numbers each, and a little that nothing explains.

@@ -1,11 +1,10 @@
 //! The three kinds of sets: how the place of a row becomes its elements.
 use rand_chacha::ChaCha8Rng;
-use spandrel_index::DType;
+use spandrel_index::{DType, encode};
 
 use super::kind::Kind;
 use super::mixture::{Mixture, Recipe};
 use super::noise::{Purpose, below, normal, normals, row_rng, uniform};
-use crate::values::encode;
 
 /// Orientations of a cell of a gradient histogram.
 const ORIENTATIONS: usize = 8;

@@ -1,9 +1,9 @@
-use spandrel_index::{Metric, VectorSource};
+use spandrel_index::{Metric, VectorSource, decode};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
-use crate::values::{check_rows, decode};
+use crate::values::check_rows;
 use crate::{TruthParams, VectorFile, compute_truth, scan_values};
 
 fn params(kind: Kind, vectors: u64, queries: u64) -> GenerateParams {

@@ -1,10 +1,10 @@
 //! Rows made ready for the kernels.
 use rayon::prelude::*;
 use spandrel_index::kernels::{BlockKernel, Operation, RightRows};
-use spandrel_index::{DType, Metric};
+use spandrel_index::{DType, Metric, decode};
 
 use super::exact;
-use crate::values::{BadRow, check_rows, decode};
+use crate::values::{BadRow, check_rows};
 
 /// Packed bytes of a tile: it stays in the second-level cache while all queries of a group pass over it.
 const TILE_BYTES: usize = 64 << 10;

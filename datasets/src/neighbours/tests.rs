@@ -3,12 +3,12 @@ use std::ops::ControlFlow;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spandrel_filter::{Attribute, AttributeType, Cell, Filter, Schema};
-use spandrel_index::{AttributeSource, AttributeSourceError, DIM_MAX, DType};
+use spandrel_index::{AttributeSource, AttributeSourceError, DIM_MAX, DType, decode, encode};
 
 use super::*;
 use crate::Rows;
 use crate::attributes::{BaseRows, BoundFilters};
-use crate::values::{CheckError, decode, encode};
+use crate::values::CheckError;
 
 /// Random rows with some zeros' worth of spread, every eighth a copy of an earlier one.
 fn rows(dtype: DType, dim: usize, count: usize, seed: u64) -> Rows {

@@ -11,10 +11,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let index = Arc::new(Index::open(&dir)?);
     println!("{} vectors of {} {}, {}", index.vectors(), index.dim(), index.dtype(), index.metric());
 
-    // A query is a row like those the index was built from.
-    let query = vec![1; index.row_bytes()];
+    let query = vec![1.0; index.dim()];
     let engine = Engine::open(index, EngineConfig::default())?;
-    for answer in engine.search(&query, &SearchParams::new(10.min(engine.index().vectors() as usize)))? {
+    for answer in
+        engine.search_numbers(&query, &SearchParams::new(10.min(engine.index().vectors() as usize)))?
+    {
         for neighbour in &answer.neighbours {
             println!("id {:10}  distance {}", neighbour.id, neighbour.distance);
         }

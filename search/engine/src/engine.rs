@@ -28,7 +28,7 @@ use crate::queue::{Backlog, Queue};
 use crate::searched::Searched;
 use crate::terms::Terms;
 use crate::threads::ThreadReport;
-use crate::validate::{QueryError, check_column_queries, check_column_rows, check_queries};
+use crate::validate::{QueryError, check_column_queries, check_column_rows, check_queries, queries_of};
 
 /// How the lists are being read. Figures are worth nothing without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,6 +204,15 @@ impl Engine {
     /// [`SearchError`]; nothing is searched when the parameters or any query are refused.
     pub fn search(&self, queries: &[u8], params: &SearchParams) -> Result<Vec<Answer>, SearchError> {
         self.search_without(Bytes::copy_from_slice(queries), params, Vec::new())
+    }
+
+    /// As [`Engine::search`], of queries as numbers, for an index of any element type: for one of f16 they are rounded, for one of
+    /// bytes they have to be whole numbers in its range.
+    ///
+    /// # Errors
+    /// Those of [`Engine::search`]; [`QueryError::Value`] for a number that the index's type cannot hold.
+    pub fn search_numbers(&self, queries: &[f32], params: &SearchParams) -> Result<Vec<Answer>, SearchError> {
+        self.search_without(queries_of(self.index(), queries)?.into(), params, Vec::new())
     }
 
     /// As [`Engine::search`], but gives up soon after `stop` becomes true.

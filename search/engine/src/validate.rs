@@ -1,6 +1,6 @@
 //! Queries are refused before they cost anything.
 use spandrel_index::format::VectorsOf;
-use spandrel_index::{DType, Index, Unusable, VectorsShape, check_vectors};
+use spandrel_index::{DType, Index, Unusable, VectorsShape, check_vectors, encode};
 
 /// Why queries were refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -26,6 +26,18 @@ pub enum QueryError {
         /// What is wrong with it.
         found: Unusable,
     },
+    /// A number that the index's type cannot hold.
+    #[error("query {query}, element {element} is {value}, which {dtype} cannot hold")]
+    Value {
+        /// Number of the query.
+        query: usize,
+        /// Number of the element.
+        element: usize,
+        /// The value there.
+        value: f32,
+        /// The type.
+        dtype: DType,
+    },
     /// Each query has one vector of the column.
     #[error("{column} queries of the column for {queries} queries, expected one for each")]
     ColumnCount {
@@ -44,12 +56,25 @@ impl QueryError {
     #[must_use]
     pub fn after(mut self, first: usize) -> QueryError {
         match &mut self {
-            QueryError::Unusable { query, .. } => *query += first,
+            QueryError::Unusable { query, .. } | QueryError::Value { query, .. } => *query += first,
             QueryError::Column(of) => **of = of.clone().after(first),
             QueryError::Length { .. } | QueryError::ColumnCount { .. } => {}
         }
         self
     }
+}
+
+/// Numbers as queries of an index, lying back to back: to f16 they are rounded, bytes hold whole numbers in their range.
+pub(crate) fn queries_of(index: &Index, numbers: &[f32]) -> Result<Vec<u8>, QueryError> {
+    let VectorsShape { dtype, dim, .. } = index.shape_of(VectorsOf::Main);
+    let mut rows = Vec::with_capacity(dtype.row_bytes(numbers.len()));
+    encode(dtype, numbers, &mut rows).map_err(|at| QueryError::Value {
+        query: at / dim,
+        element: at % dim,
+        value: numbers[at],
+        dtype,
+    })?;
+    Ok(rows)
 }
 
 /// Checks queries lying back to back: how many there are.

@@ -5,10 +5,10 @@
 //! metrics give one order then.
 use std::collections::HashMap;
 
-use spandrel_datasets::{Rows, Truth, decode};
+use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{Answer, Neighbour};
 use spandrel_filter::{Cell, Row};
-use spandrel_index::{Metric, VectorSource as _};
+use spandrel_index::{Metric, VectorSource as _, decode};
 
 use super::filter::Asked;
 use crate::{Advised, Session};

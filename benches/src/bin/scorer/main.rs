@@ -17,8 +17,8 @@ use spandrel_benches::set::find;
 use spandrel_datasets::cur::{
     AnchorChoice, AnchorParams, CurMap, CurParams, HeldOut, ScoreMatrix, Strength, choose_anchors, learn,
 };
-use spandrel_datasets::{Rows, VectorFile, Watch, decode};
-use spandrel_index::{DType, VectorSource as _};
+use spandrel_datasets::{Rows, VectorFile, Watch};
+use spandrel_index::{DType, VectorSource as _, decode};
 
 use scored::{KS, Scores, Searched, item_rows};
 

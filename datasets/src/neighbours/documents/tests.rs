@@ -1,8 +1,9 @@
 //! The exact nearest documents against brute force.
 use super::*;
+use spandrel_index::decode;
+
 use crate::neighbours::tests::below;
 use crate::rows::Rows;
-use crate::values::decode;
 
 /// Seeded numbers from -6 to 6, so that documents tie often.
 fn rows(dtype: DType, dim: usize, count: usize, seed: u32) -> Rows {

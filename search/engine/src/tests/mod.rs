@@ -20,6 +20,7 @@ mod fetching;
 mod filtered;
 mod head_score;
 mod hooked;
+mod refused;
 mod scored;
 mod threads;
 
@@ -258,33 +259,6 @@ fn k_are_found_in_spite_of_damaged_lists() {
 }
 
 #[test]
-fn parameters_that_make_no_sense_are_refused() {
-    let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 200));
-    let engine = engine(&made);
-    let query = random_rows(DType::U8, 8, 1, 3);
-    let refused = |params| match engine.search(&query, &params) {
-        Err(SearchError::Params(error)) => error,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(refused(all_lists(&made, 0)), ParamsError::ZeroK);
-    for epsilon in [f32::NAN, -0.1, f32::INFINITY] {
-        let params = SearchParams { epsilon: Some(epsilon), ..SearchParams::new(1) };
-        assert!(matches!(refused(params), ParamsError::Epsilon { .. }));
-    }
-    for effort in [f32::NAN, -0.1, 1.1] {
-        let params = SearchParams { effort, ..SearchParams::new(1) };
-        assert!(matches!(refused(params), ParamsError::Effort { .. }));
-    }
-    assert_eq!(refused(SearchParams { max_lists: Some(0), ..SearchParams::new(1) }), ParamsError::ZeroLists);
-    for recall in [0.0, -0.5, 1.01, f64::NAN, f64::INFINITY] {
-        let params = SearchParams { recall: Some(recall), ..SearchParams::new(1) };
-        assert!(matches!(refused(params), ParamsError::Recall { .. }), "{recall}");
-    }
-    let both = SearchParams { recall: Some(0.9), epsilon: Some(0.5), ..SearchParams::new(1) };
-    assert_eq!(refused(both), ParamsError::RecallAndEpsilon);
-}
-
-#[test]
 fn duplicates_and_the_smallest_indexes_work() {
     // All vectors alike: every list is as far, the answers are the smallest ids.
     let mut input = TestIndex::random(Metric::Cosine, DType::I8, 3, 100);
@@ -303,29 +277,6 @@ fn duplicates_and_the_smallest_indexes_work() {
     let made = self::made(input);
     let answer = engine(&made).search(&2.0_f32.to_le_bytes(), &SearchParams::new(1)).unwrap().remove(0);
     assert_eq!(answer.neighbours[0].id, u64::MAX - 3);
-}
-
-#[test]
-fn queries_that_are_no_vectors_are_refused_by_number() {
-    let made = made(TestIndex::random(Metric::Cosine, DType::F32, 2, 50));
-    let engine = engine(&made);
-    let search = |queries: &[f32]| {
-        let bytes: Vec<u8> = queries.iter().flat_map(|x| x.to_le_bytes()).collect();
-        match engine.search(&bytes, &SearchParams::new(1)) {
-            Err(SearchError::Query(error)) => error,
-            other => panic!("{other:?}"),
-        }
-    };
-    for (queries, query, found) in [
-        (&[f32::INFINITY, 0.0][..], 0, Unusable::NotFinite { element: 0, value: f32::INFINITY }),
-        (&[1.0, 0.0, 0.0, -0.0], 1, Unusable::Zero),
-        (&[1.0, 0.0, 3e38, 0.0], 1, Unusable::TooLong),
-        (&[0.0, -1e-19], 0, Unusable::TooShort),
-    ] {
-        assert_eq!(search(queries), QueryError::Unusable { query, found });
-    }
-    assert!(matches!(search(&[1.0]), QueryError::Length { found: 4, row_bytes: 8, .. }));
-    assert!(engine.search(&[], &SearchParams::new(1)).unwrap().is_empty());
 }
 
 #[test]
@@ -385,22 +336,4 @@ fn bytes_are_limited_to_what_was_asked_for() {
     assert!(least.iter().all(|a| a.limited_by == Some(Limit::MaxBytes)));
     let refused = engine.search(&queries, &limited(0));
     assert!(matches!(refused, Err(SearchError::Params(ParamsError::ZeroBytes))));
-}
-
-#[test]
-fn what_does_not_fit_is_refused_at_opening() {
-    let made = made(TestIndex::random(Metric::L2, DType::U8, 8, 200));
-    for (threads, in_flight) in [(0, 1), (1, 0), (5000, 1)] {
-        let refused = Engine::open(Arc::clone(&made.index), config(threads, in_flight));
-        assert!(matches!(refused, Err(EngineError::Config { .. })));
-    }
-    let codes: &Path = &made.index.segments()[0].codes.path;
-    let bytes = std::fs::read(codes).unwrap();
-    std::fs::write(codes, &bytes[..bytes.len() - 512]).unwrap();
-    let refused = Engine::open(Arc::clone(&made.index), config(1, 1));
-    assert!(matches!(refused, Err(EngineError::Changed { .. })));
-    // A file that has lost its name is still that of the open index.
-    std::fs::write(codes, &bytes).unwrap();
-    std::fs::remove_file(codes).unwrap();
-    assert!(Engine::open(Arc::clone(&made.index), config(1, 1)).is_ok());
 }
