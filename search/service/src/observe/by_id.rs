@@ -106,7 +106,7 @@ async fn answer(
 ) -> Result<Value, Failure> {
     entry.admit(headers)?;
     if observed.certificates {
-        let text = "the server asks for client certificates, which this port cannot; search over gRPC";
+        let text = "the server asks for client certificates, and this port takes none; search over gRPC";
         return Err(Status::permission_denied(text).into());
     }
     let credentials = Credentials { header: headers.get(header::AUTHORIZATION).cloned(), certificate: None };

@@ -40,7 +40,7 @@ pub(crate) fn router(observed: Observed) -> Router {
             Failure::new(StatusCode::NOT_FOUND, "no such page; there are /, /metrics, /healthz and /readyz")
         })
         .method_not_allowed_fallback(|| async {
-            Failure::new(StatusCode::METHOD_NOT_ALLOWED, "pages of this port are read with GET")
+            Failure::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is supported")
         })
         .layer(from_fn(headers))
         .with_state(observed)
