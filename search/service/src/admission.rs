@@ -44,6 +44,17 @@ pub(crate) struct Load {
     pub(crate) filter: Duration,
 }
 
+/// Query documents, one or more, and what they are in all.
+#[derive(Clone, Copy)]
+pub(crate) struct DocumentQueries {
+    pub(crate) asked: usize,
+    /// Queries of vectors that they are, and the course of these.
+    pub(crate) vectors: usize,
+    pub(crate) course: Course,
+    /// Documents that they compare.
+    pub(crate) compared: usize,
+}
+
 impl Load {
     /// Of `queries` queries of a course.
     pub(crate) fn of(engine: &Engine, queries: usize, course: Course) -> Load {
@@ -51,13 +62,9 @@ impl Load {
         Load { asked: queries, queries, backlog, query, filter: Duration::ZERO }
     }
 
-    /// Of `asked` query documents, one or more, that compare `compared` documents in all, and are `vectors` queries of vectors of a course in all.
-    pub(crate) fn of_documents(
-        engine: &Engine,
-        asked: usize,
-        (vectors, course): (usize, Course),
-        compared: usize,
-    ) -> Load {
+    /// Of query documents.
+    pub(crate) fn of_documents(engine: &Engine, of: DocumentQueries) -> Load {
+        let DocumentQueries { asked, vectors, course, compared } = of;
         let comparisons = compared.div_ceil(DOCUMENTS_COMPARED as usize); // CAST: widening
         let queries = vectors + comparisons;
         let time = |course, count: usize| engine.query_time(course).mul_f64(count as f64); // CAST: a count of queries

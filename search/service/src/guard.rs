@@ -46,7 +46,8 @@ impl Guard {
     fn let_in(
         &self,
         entry: &Entry,
-        (pass, checked): (Option<Pass>, Result<Option<Caller>, Denied>),
+        pass: Option<Pass>,
+        checked: Result<Option<Caller>, Denied>,
         headers: &HeaderMap,
     ) -> Result<Option<Caller>, Refusal> {
         let caller = checked.inspect_err(|denied| entry.turned_away(denied))?;
@@ -80,7 +81,7 @@ impl Service<Request<hyper::body::Incoming>> for Guard {
         });
         let checked = pass.as_ref().map(Pass::check).transpose();
         let entry = Entry::open(&self.connection, method, request.headers(), checked.is_ok());
-        let admitted = self.let_in(&entry, (pass, checked), request.headers());
+        let admitted = self.let_in(&entry, pass, checked, request.headers());
         let id = self.shared.request_ids.of(request.headers());
         let span = tracing::info_span!("call", method = method.name(), id = id.to_str().unwrap_or_default());
         #[cfg(feature = "otel")]

@@ -23,7 +23,7 @@ pub(crate) use self::filter::{AskFilter, FilterForm, Written};
 pub(crate) use self::form::Form;
 pub(crate) use self::found::{Effort, Fetched, FilterTold, Found, Rows, United, Version};
 pub(crate) use self::params::{check, lists_cap, lowered, tell_cap};
-pub(crate) use self::target::{Numbers, Queries, Target};
+pub(crate) use self::target::{Fit, Numbers, Queries, Target};
 pub(crate) use self::within::{AskWithin, EndOfRange};
 
 /// Queries of one index, or of several as one. A copy shares all that is large but numbers and ids.

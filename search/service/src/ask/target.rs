@@ -3,8 +3,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use bytes::Bytes;
-use half::f16;
-use spandrel_index::{DType, VectorsShape};
+use spandrel_index::{DType, VectorsShape, decode, encode};
 
 use super::form::Form;
 use crate::call::Call;
@@ -57,15 +56,19 @@ pub(crate) struct Queries<'a> {
 /// Bytes of a query that may have come with others in one piece of a stream. They are copied in no time.
 const COPIED_BYTES: usize = 256 << 10;
 
+/// What vectors have to fit.
+#[derive(Clone, Copy)]
+pub(crate) struct Fit<'l> {
+    pub(crate) form: Form,
+    /// The vectors of the index that they are compared with.
+    pub(crate) to: VectorsShape,
+    pub(crate) limits: &'l Limits,
+}
+
 impl Numbers {
-    /// How many rows these vectors are, if they fit those of the index and the limits.
-    pub(crate) fn count(
-        &self,
-        dim: u32,
-        form: Form,
-        to: VectorsShape,
-        limits: &Limits,
-    ) -> Result<usize, Refusal> {
+    /// How many rows these vectors of `dim` elements are, if they fit.
+    pub(crate) fn count(&self, dim: u32, fit: Fit<'_>) -> Result<usize, Refusal> {
+        let Fit { form, to, limits } = fit;
         let (field, holder, wanted) = (form.field(), form.holder(), to.dtype);
         // CAST: widening
         if dim != 0 && dim as usize != to.dim {
@@ -73,14 +76,14 @@ impl Numbers {
             return Err(Refusal::field(field, message));
         }
         let count = match self {
-            Numbers::Floats(values) => whole(form, values.len(), to.dim, "elements", to)?,
+            Numbers::Floats(values) => whole(fit, values.len(), to.dim, "elements")?,
             Numbers::Raw { data, dtype } => {
                 if *dtype != wanted && !widens(*dtype, wanted) {
                     let message =
                         format!("data of {dtype}, {holder} holds {wanted}; send that, or numbers as floats");
                     return Err(Refusal::field(field, message));
                 }
-                whole(form, data.len(), dtype.row_bytes(to.dim), "bytes", to)?
+                whole(fit, data.len(), dtype.row_bytes(to.dim), "bytes")?
             }
         };
         form.check(count, limits)?;
@@ -92,20 +95,19 @@ impl Numbers {
         Ok(count)
     }
 
-    /// These vectors as rows of the type of those of the index that they are compared with, if they fit these and the limits.
+    /// These vectors as rows of the type of those that they are compared with, if they fit.
     pub(crate) async fn rows<'a>(
         self,
         dim: u32,
-        form: Form,
-        (to, limits): (VectorsShape, &Limits),
+        fit: Fit<'_>,
         call: Call<'a>,
     ) -> Result<Queries<'a>, Refusal> {
-        let count = self.count(dim, form, to, limits)?;
-        let (wanted, bytes) = (to.dtype, count * to.row_bytes());
+        let count = self.count(dim, fit)?;
+        let (wanted, bytes) = (fit.to.dtype, count * fit.to.row_bytes());
         let (rows, room) = match self {
             // A slice would keep all messages that came with it; one that is large came alone.
             Numbers::Raw { data, dtype }
-                if dtype == wanted && form.is_one() && data.len() <= COPIED_BYTES =>
+                if dtype == wanted && fit.form.is_one() && data.len() <= COPIED_BYTES =>
             {
                 (Bytes::copy_from_slice(&data), None)
             }
@@ -113,12 +115,12 @@ impl Numbers {
             // The bytes that they came in are held, and gone.
             Numbers::Floats(values) => {
                 let pieces = values.chunks(PIECE).map(Cow::Borrowed);
-                (encode((form, wanted, bytes), pieces, call.deadline).await?, None)
+                (encoded(fit, bytes, pieces, call.deadline).await?, None)
             }
             Numbers::Raw { data, dtype } => {
                 let room = call.entry.hold(bytes)?;
                 let pieces = data.chunks(PIECE * dtype.bytes()).map(|piece| Cow::Owned(decode(dtype, piece)));
-                (encode((form, wanted, bytes), pieces, call.deadline).await?, Some(room))
+                (encoded(fit, bytes, pieces, call.deadline).await?, Some(room))
             }
         };
         Ok(Queries { rows, count, _room: room })
@@ -134,75 +136,48 @@ fn widens(from: DType, to: DType) -> bool {
     }
 }
 
-/// Elements of a type that f32 widens, as numbers.
-fn decode(dtype: DType, data: &[u8]) -> Vec<f32> {
-    match dtype {
-        DType::F32 => data.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-        DType::F16 => data.as_chunks::<2>().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
-        DType::I8 => data.iter().map(|&b| f32::from(b.cast_signed())).collect(),
-        DType::U8 => data.iter().map(|&b| f32::from(b)).collect(),
-    }
-}
-
 /// How many rows there are.
-fn whole(form: Form, found: usize, of_row: usize, unit: &str, to: VectorsShape) -> Result<usize, Refusal> {
+fn whole(fit: Fit<'_>, found: usize, of_row: usize, unit: &str) -> Result<usize, Refusal> {
     if found.is_multiple_of(of_row) {
         return Ok(found / of_row);
     }
-    let (holder, VectorsShape { dim, dtype, .. }) = (form.holder(), to);
+    let (form, VectorsShape { dim, dtype, .. }) = (fit.form, fit.to);
+    let holder = form.holder();
     let message =
         format!("{found} {unit}, expected a multiple of {of_row}: {holder} has {dim} elements of {dtype}");
     Err(Refusal::field(form.field(), message))
 }
 
-/// Numbers, a piece at a time, as elements of a type, which have `bytes` bytes.
-async fn encode<'a>(
-    (form, dtype, bytes): (Form, DType, usize),
+/// Numbers, a piece at a time, as elements of the type of what they have to fit, which have `bytes` bytes.
+async fn encoded<'a>(
+    fit: Fit<'_>,
+    bytes: usize,
     pieces: impl Iterator<Item = Cow<'a, [f32]>>,
     deadline: Instant,
 ) -> Result<Bytes, Refusal> {
+    let (form, dtype) = (fit.form, fit.to.dtype);
     let (mut rows, mut first, mut turns) = (Vec::with_capacity(bytes), 0, Turns::until(deadline));
     for piece in pieces {
         turns.take(piece.len()).await?;
-        encode_piece(&piece, dtype, &mut rows).map_err(|Unfit { at, low, high }| {
-            let (at, value) = (first + at, piece[at]);
-            let holder = form.holder();
-            let message = format!(
-                "element {at} is {value}, {holder} holds {dtype}: whole numbers from {low} to {high}"
-            );
-            Refusal::field(form.field(), message)
+        encode(dtype, &piece, &mut rows).map_err(|at| {
+            let (number, value) = (first + at, piece[at]);
+            let (holder, holds) = (form.holder(), held(dtype));
+            Refusal::field(
+                form.field(),
+                format!("element {number} is {value}, {holder} holds {dtype}: {holds}"),
+            )
         })?;
         first += piece.len();
     }
     Ok(rows.into())
 }
 
-/// A number that is none of a type of whole numbers.
-struct Unfit {
-    /// Its place.
-    at: usize,
-    /// The least and the greatest of the type.
-    low: f32,
-    high: f32,
-}
-
-fn encode_piece(numbers: &[f32], dtype: DType, rows: &mut Vec<u8>) -> Result<(), Unfit> {
-    let whole = |low: f32, high: f32| {
-        let at = numbers.iter().position(|x| !(low..=high).contains(x) || x.fract() != 0.0);
-        at.map_or(Ok(()), |at| Err(Unfit { at, low, high }))
-    };
+/// The numbers that a type holds.
+const fn held(dtype: DType) -> &'static str {
     match dtype {
-        DType::F32 => rows.extend(numbers.iter().flat_map(|x| x.to_le_bytes())),
-        // What overflows becomes infinite and is refused as that.
-        DType::F16 => rows.extend(numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes())),
-        DType::U8 => {
-            whole(0.0, 255.0)?;
-            rows.extend(numbers.iter().map(|&x| x as u8)); // CAST: whole and in range
-        }
-        DType::I8 => {
-            whole(-128.0, 127.0)?;
-            rows.extend(numbers.iter().map(|&x| (x as i8).cast_unsigned())); // CAST: whole and in range
-        }
+        DType::F32 => "any numbers",
+        DType::F16 => "numbers from -65504 to 65504",
+        DType::I8 => "whole numbers from -128 to 127",
+        DType::U8 => "whole numbers from 0 to 255",
     }
-    Ok(())
 }

@@ -171,9 +171,11 @@ impl Filters {
     /// What a filter matches in `index`, by the deadline; `explained` to tell of it, `waiting` where it was counted.
     pub(crate) async fn get(
         &self,
-        (asked, waiting): (Asked, Option<Waiting>),
+        asked: Asked,
+        waiting: Option<Waiting>,
         index: &Arc<Index>,
-        (explained, deadline): (bool, Instant),
+        explained: bool,
+        deadline: Instant,
     ) -> Result<Found, Refusal> {
         let ReadFilter { field, key, bound, written } = match asked {
             Asked::Read(filter) => filter,
@@ -190,7 +192,7 @@ impl Filters {
         let mut was_kept = true;
         let compiling = asked.slot.get_or_try_init(|| {
             was_kept = false;
-            self.compile(field, (Arc::clone(&asked.bound), waiting), index, deadline)
+            self.compile(field, Arc::clone(&asked.bound), waiting, index, deadline)
         });
         let compiled = timeout_at(deadline.into(), compiling).await.unwrap_or(Err(Refusal::Deadline))?;
         let told = match written {
@@ -203,7 +205,8 @@ impl Filters {
     async fn compile(
         &self,
         field: &'static str,
-        (bound, waiting): (Arc<Bound>, Option<Waiting>),
+        bound: Arc<Bound>,
+        waiting: Option<Waiting>,
         index: &Arc<Index>,
         deadline: Instant,
     ) -> Result<Arc<Compiled>, Refusal> {
@@ -300,7 +303,7 @@ mod tests {
         index: &Arc<Index>,
         deadline: Instant,
     ) -> Result<Found, Refusal> {
-        filters.get((filters.ask(filter, index, false)?, None), index, (false, deadline)).await
+        filters.get(filters.ask(filter, index, false)?, None, index, false, deadline).await
     }
 
     #[tokio::test]
@@ -364,7 +367,7 @@ mod tests {
             places.push(filters.shared.compiling.place(soon).await.unwrap());
         }
         let asked = filters.ask(ids(1), &index, true).ok().unwrap();
-        let explained = filters.get((asked, None), &index, (true, soon)).await.ok().unwrap();
+        let explained = filters.get(asked, None, &index, true, soon).await.ok().unwrap();
         let told = explained.told.unwrap();
         assert_eq!((told.parts.len(), told.parts[0].matches), (1, used.compiled.matches.count()));
     }

@@ -32,6 +32,17 @@ pub(crate) struct Kept {
     pub(crate) neighbours: Vec<Neighbour>,
 }
 
+/// Queries that were answered, of one call.
+pub(crate) struct Answered<'q> {
+    /// Their rows, back to back.
+    pub(crate) rows: &'q Bytes,
+    pub(crate) answers: &'q [Answer],
+    /// Neighbours that each asked for.
+    pub(crate) k: usize,
+    /// The ratio of misses that they were searched with.
+    pub(crate) misses: f64,
+}
+
 /// At most [`KEPT`] of the queries answered since it was emptied, each with the same chance (Vitter's algorithm R).
 #[derive(Debug, Default)]
 pub(crate) struct Reservoir {
@@ -43,8 +54,9 @@ pub(crate) struct Reservoir {
 }
 
 impl Reservoir {
-    /// Sees the answers to a caller's queries, rows back to back, that asked for `k` neighbours and were searched with this ratio of misses.
-    pub(crate) fn see(&self, caller: &Arc<str>, (rows, answers): (&Bytes, &[Answer]), k: usize, misses: f64) {
+    /// Sees the answers to a caller's queries.
+    pub(crate) fn see(&self, caller: &Arc<str>, answered: Answered<'_>) {
+        let Answered { rows, answers, k, misses } = answered;
         if k > K_MAX || answers.is_empty() {
             return;
         }
@@ -104,6 +116,10 @@ mod tests {
         Answer { promise: Some(Promise { target: 0.9, expected: Some(0.93) }), ..Answer::default() }
     }
 
+    fn of<'q>(rows: &'q Bytes, answers: &'q [Answer], k: usize) -> Answered<'q> {
+        Answered { rows, answers, k, misses: 1.0 }
+    }
+
     #[test]
     fn each_query_is_kept_with_the_same_chance() {
         const SEEN: usize = 200;
@@ -111,7 +127,7 @@ mod tests {
         let mut kept = [0_u32; SEEN];
         for _ in 0..1000 {
             for number in 0..SEEN {
-                reservoir.see(&one, (&Bytes::copy_from_slice(&[number as u8]), &[answer()]), 1, 1.0);
+                reservoir.see(&one, of(&Bytes::copy_from_slice(&[number as u8]), &[answer()], 1));
             }
             let taken = reservoir.take();
             assert_eq!(taken.len(), KEPT);
@@ -126,12 +142,13 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded() {
         let (reservoir, one) = (Reservoir::default(), Arc::from("one"));
-        reservoir.see(&one, (&Bytes::from_static(&[1, 2, 3]), &vec![answer(); 3]), K_MAX + 1, 1.0);
-        reservoir.see(&one, (&Bytes::new(), &[]), 1, 1.0);
+        reservoir.see(&one, of(&Bytes::from_static(&[1, 2, 3]), &vec![answer(); 3], K_MAX + 1));
+        reservoir.see(&one, of(&Bytes::new(), &[], 1));
         // With a pruning of its own.
-        reservoir.see(&one, (&Bytes::from_static(&[1]), &[Answer::default()]), 1, 1.0);
+        reservoir.see(&one, of(&Bytes::from_static(&[1]), &[Answer::default()], 1));
         assert!(reservoir.take().is_empty());
-        reservoir.see(&one, (&Bytes::from(vec![7; 5000]), &vec![answer(); 1000]), 9, 2.0);
+        let (rows, answers) = (Bytes::from(vec![7; 5000]), vec![answer(); 1000]);
+        reservoir.see(&one, Answered { misses: 2.0, ..of(&rows, &answers, 9) });
         let (taken, asked) = (reservoir.take(), Asked { k: 9, target: 0.9, is_promised: true, misses: 2.0 });
         assert!(taken.len() == KEPT && taken.iter().all(|kept| kept.row == [7; 5] && kept.asked == asked));
     }

@@ -6,5 +6,6 @@ mod tally;
 mod task;
 
 pub(crate) use self::comparing::Recall;
+pub(crate) use self::kept::Answered;
 pub(crate) use self::tally::Measured;
 pub(crate) use self::task::{Budget, measure};

@@ -25,7 +25,19 @@ const WANTED_BYTES: usize = 40;
 /// Memory of a tag in a message: a text of its own, and the least that an allocation takes.
 const TAG_BYTES: usize = size_of::<String>() + 24;
 
-/// What is wanted of vectors.
+/// What a request wants of vectors.
+pub(super) struct Wanted<'w> {
+    /// The field that asks for the vectors themselves; none where they are not wanted.
+    pub(super) vectors: Option<&'static str>,
+    /// Which they are.
+    pub(super) of: VectorsOf,
+    /// The field that asks for attributes.
+    pub(super) field: &'static str,
+    /// Names of attributes: all that there are where none is given, and not set where none is wanted.
+    pub(super) names: Option<&'w [String]>,
+}
+
+/// What is wanted of vectors of an index.
 pub(super) struct Contents {
     /// The field that asks for vectors; none where they are not wanted.
     pub(super) vectors: Option<&'static str>,
@@ -37,26 +49,27 @@ pub(super) struct Contents {
     numbers: Vec<usize>,
     /// The attributes.
     pub(super) attributes: Vec<Attribute>,
+    /// The server's limit for a message.
+    bytes_max: usize,
+}
+
+/// Vectors, and the ids that have them: of documents there are more vectors.
+#[derive(Clone, Copy)]
+struct Counts {
+    ids: usize,
+    vectors: usize,
 }
 
 impl Contents {
-    /// Vectors alone, which `field` asks for.
-    pub(super) fn vectors(field: &'static str, of: VectorsOf) -> Contents {
-        Contents { vectors: Some(field), of, field, numbers: Vec::new(), attributes: Vec::new() }
-    }
-
-    /// With attributes of an index by their names, if any are wanted: all where none is named. `field` asks for them.
-    pub(super) fn of(
-        served: &Served,
-        (vectors, of): (Option<&'static str>, VectorsOf),
-        (field, names): (&'static str, Option<&[String]>),
-    ) -> Result<Contents, Refusal> {
+    /// What is wanted, of which a message holds `bytes_max` bytes at most.
+    pub(super) fn of(served: &Served, wanted: Wanted<'_>, bytes_max: usize) -> Result<Contents, Refusal> {
+        let Wanted { vectors, of, field, names } = wanted;
         let schema = served.index().schema();
         let chosen = names.map(|names| schema.choose(names)).transpose();
         let numbers = chosen.map_err(|error| Refusal::field(field, error.to_string()))?.unwrap_or_default();
         let attributes =
             numbers.iter().filter_map(|&number| schema.attributes().get(number).cloned()).collect();
-        Ok(Contents { vectors, of, field, numbers, attributes })
+        Ok(Contents { vectors, of, field, numbers, attributes, bytes_max })
     }
 
     pub(super) fn are_none(&self) -> bool {
@@ -89,12 +102,12 @@ impl Contents {
         Ok(vectors)
     }
 
-    /// Refuses what is over the server's limit for a message: `vectors` vectors of `ids` ids.
-    fn check(&self, served: &Served, (ids, vectors): (usize, usize), limit: usize) -> Result<(), Refusal> {
+    /// Refuses what is over the server's limit for a message.
+    fn check(&self, served: &Served, counts: Counts) -> Result<(), Refusal> {
         let row_bytes = served.index().shape_of(self.of).row_bytes();
-        let values = self.content(0).cell_bytes(ids);
+        let (values, limit) = (self.content(0).cell_bytes(counts.ids), self.bytes_max);
         for (field, what, bytes) in [
-            (self.vectors, "vectors", vectors.saturating_mul(row_bytes)),
+            (self.vectors, "vectors", counts.vectors.saturating_mul(row_bytes)),
             (Some(self.field), "values of attributes", values),
         ] {
             if let Some(field) = field.filter(|_| bytes > limit) {
@@ -107,16 +120,15 @@ impl Contents {
         Ok(())
     }
 
-    /// What is wanted of ids, in turns with queries, and the room that values of attributes are kept in, and vectors of documents. They take
-    /// at most `limit` bytes.
+    /// What is wanted of ids, in turns with queries, and the room that values of attributes are kept in, and vectors of documents.
     pub(super) async fn fetch<'a>(
         &self,
         served: &Served,
         ids: Vec<u64>,
-        (limit, call): (usize, Call<'a>),
+        call: Call<'a>,
     ) -> Result<(Fetched, Option<Room<'a>>), Refusal> {
-        let vectors = self.vectors_of(served, &ids, call.deadline).await?;
-        self.check(served, (ids.len(), vectors), limit)?;
+        let (limit, vectors) = (self.bytes_max, self.vectors_of(served, &ids, call.deadline).await?);
+        self.check(served, Counts { ids: ids.len(), vectors })?;
         // How many they are was not known before.
         let of_documents = match (self.vectors, served.index().documents()) {
             (Some(field), Some(_)) => {
@@ -128,15 +140,14 @@ impl Contents {
             _ => None,
         };
         if self.numbers.is_empty() {
-            return Ok((Handed::ids(served, (ids, self.content(0)), call)?.answer().await?, of_documents));
+            return Ok((Handed::ids(served, ids, self.content(0), call)?.answer().await?, of_documents));
         }
         let values = ids.len() * self.numbers.len();
         let first = self.content(0).cell_bytes(ids.len()) + values * VALUE_BYTES + REST_BYTES;
         let mut bytes_max = first.min(limit);
         loop {
             let mut room = call.entry.room(bytes_max, self.field)?;
-            let asked = (ids.clone(), self.content(bytes_max));
-            match Handed::ids(served, asked, call)?.reply().await? {
+            match Handed::ids(served, ids.clone(), self.content(bytes_max), call)?.reply().await? {
                 Ok(fetched) => {
                     let bytes = tags(&fetched.cells, call.deadline).await? * TAG_BYTES;
                     room.join(call.entry.room(bytes, self.field)?);
@@ -174,14 +185,14 @@ impl Contents {
         &self,
         served: &Served,
         answers: &mut [Answer],
-        (limit, call): (usize, Call<'a>),
+        call: Call<'a>,
     ) -> Result<(Option<Rows>, Option<Room<'a>>), Refusal> {
         let (mut ids, mut turns) = (Vec::new(), Turns::until(call.deadline));
         for answer in &*answers {
             turns.take(answer.neighbours.len()).await?;
             ids.extend(answer.neighbours.iter().map(|neighbour| neighbour.id));
         }
-        let (mut fetched, room) = self.fetch(served, ids, (limit, call)).await?;
+        let (mut fetched, room) = self.fetch(served, ids, call).await?;
         if fetched.states.contains(&FetchState::Absent) {
             return Err(Refusal::Damaged("an id that was found by search is not among the ids".to_owned()));
         }

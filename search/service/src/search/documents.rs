@@ -2,18 +2,20 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use spandrel_engine::{Course, Neighbour, QueryError, TOKENS_KEPT, vector_queries};
+use bytes::Bytes;
+use spandrel_engine::{Answer, Course, DocumentParams, Neighbour, QueryError, TOKENS_KEPT, vector_queries};
 use spandrel_index::documents::{DocumentEncoder, DocumentOffsets};
 use spandrel_index::format::VectorsOf;
 use spandrel_index::{Documents, Index};
 
-use super::contents::Contents;
+use super::contents::{Contents, Wanted};
 use super::handed::Handed;
 use super::let_in::{check_rows, filtered, let_in_as};
-use super::local::Local;
-use crate::admission::Load;
-use crate::ask::{Ask, Form, Found, Queries, Target, offsets};
+use super::local::{AnswersOf, Local};
+use crate::admission::{DocumentQueries, Load};
+use crate::ask::{Ask, Fit, Form, Found, Queries, Target, offsets};
 use crate::call::Call;
+use crate::filters::Compiled;
 use crate::refusal::Refusal;
 use crate::served::Served;
 use crate::turns::Turns;
@@ -24,7 +26,7 @@ const DOCUMENTS_AT_ONCE: usize = 32;
 const TOKEN_BYTES: usize = TOKENS_KEPT as usize * size_of::<Neighbour>();
 
 impl Local {
-    /// Answers query documents: some at a time, within what their tokens may keep.
+    /// Answers query documents.
     pub(super) async fn documents<'a>(
         &self,
         served: &Arc<Served>,
@@ -36,44 +38,71 @@ impl Local {
         let Target::Documents { numbers, dim, offsets: given } = target else {
             unreachable!("asked of documents alone")
         };
-        let vectors = (with_vectors.then_some("options.with_vectors"), VectorsOf::Column);
-        let contents = Contents::of(served, vectors, ("options.with_attributes", attributes.as_deref()))?;
+        let wanted = Wanted {
+            vectors: with_vectors.then_some("options.with_vectors"),
+            of: VectorsOf::Column,
+            field: "options.with_attributes",
+            names: attributes.as_deref(),
+        };
+        let contents = Contents::of(served, wanted, self.limits.message_bytes)?;
         let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
-        let to = (served.index().query_shape(), &self.limits);
-        let tokens = numbers.count(dim, form.of_tokens(), to.0, &self.limits)?;
+        let to = served.index().query_shape();
+        let fit = Fit { form: form.of_tokens(), to, limits: &self.limits };
+        let tokens = numbers.count(dim, fit)?;
         // Before anything is done with numbers.
         let offsets = offsets(&given, tokens, form, &self.limits)?;
-        let queries = numbers.rows(dim, form.of_tokens(), to, call).await?;
-        let Queries { rows, _room: _rows_room, .. } = queries;
-        let mut room = self.answer_room(served, (&of_ask, offsets.documents()), (false, with_work), call)?;
+        let Queries { rows, _room: _rows_room, .. } = numbers.rows(dim, fit, call).await?;
+        let count = offsets.documents();
+        let room =
+            self.answer_room(served, &of_ask, AnswersOf { count, with_vectors: false, with_work }, call)?;
         let told = |error| unusable(error, &offsets, form);
         // Tokens are the column of an index of documents.
-        check_rows(served, (&rows, VectorsOf::Column), told, &mut Turns::until(call.deadline)).await?;
-        let held = usize::try_from(served.index().items()).unwrap_or(usize::MAX);
-        let vectors = vector_queries(served.index(), offsets.documents(), tokens);
-        let load = |tokens: (usize, Course), compared: usize| {
-            let compared = offsets.documents().saturating_mul(compared);
-            Load::of_documents(served.engine(), offsets.documents(), tokens, compared)
+        let mut turns = Turns::until(call.deadline);
+        check_rows(served, &rows, VectorsOf::Column, told, &mut turns).await?;
+        let compared = params.compared(served.index());
+        let all = DocumentQueries {
+            asked: count,
+            vectors: vector_queries(served.index(), count, tokens),
+            course: Course::Nearest,
+            compared: count.saturating_mul(compared),
         };
-        let unfiltered = load((vectors, Course::Nearest), params.compared(served.index()));
-        let let_in = asked.map(|asked| let_in_as(served, asked, unfiltered, call)).transpose()?;
+        let load = Load::of_documents(served.engine(), all);
+        let let_in = asked.map(|asked| let_in_as(served, asked, load, call)).transpose()?;
         let filter = filtered(served, let_in, false, call).await?.map(|found| found.compiled);
         let load = match &filter {
-            None => unfiltered,
+            None => load,
             Some(filter) => {
+                let held = usize::try_from(served.index().items()).unwrap_or(usize::MAX);
                 let matching = usize::try_from(filter.matches.count()).unwrap_or(held);
+                let compared = count.saturating_mul(compared.min(matching));
                 // Tokens search nothing where all documents that match are compared.
-                let course = params.token_course(served.index(), &filter.matches);
-                let searching = course.map_or((0, Course::Nearest), |course| (vectors, course));
-                load(searching, params.compared(served.index()).min(matching))
+                let filtered = match params.token_course(served.index(), &filter.matches) {
+                    Some(course) => DocumentQueries { course, compared, ..all },
+                    None => DocumentQueries { vectors: 0, compared, ..all },
+                };
+                Load::of_documents(served.engine(), filtered)
             }
         };
         served.admit(load, call.deadline)?;
+        let asked = Tokens { rows, offsets, form };
+        let answers = self.compared(served, &asked, params, filter, call).await?;
+        self.found(served, answers, contents, room, call).await
+    }
+
+    /// Has query documents answered: some at a time, within what their tokens may keep.
+    async fn compared(
+        &self,
+        served: &Arc<Served>,
+        Tokens { rows, offsets, form }: &Tokens,
+        params: DocumentParams,
+        filter: Option<Arc<Compiled>>,
+        call: Call<'_>,
+    ) -> Result<Vec<Answer>, Refusal> {
         let row_bytes = served.index().query_shape().row_bytes();
         let tokens_max = self.limits.document_vectors as usize; // CAST: widening
         let mut answers = Vec::with_capacity(offsets.documents());
         while answers.len() < offsets.documents() {
-            let documents = at_once(&offsets, answers.len(), tokens_max);
+            let documents = at_once(offsets, answers.len(), tokens_max);
             // CAST: widening, here and below
             let tokens: usize = documents.clone().map(|document| offsets.rows_of(document).len()).sum();
             let kept = tokens.saturating_mul(TOKEN_BYTES).saturating_add(encoding_bytes(served.index()));
@@ -82,37 +111,21 @@ impl Local {
                 let Range { start, end } = offsets.rows_of(document);
                 rows.slice(start as usize * row_bytes..end as usize * row_bytes)
             };
-            for handed in
-                Handed::documents(served, documents.map(rows_of).collect(), params, filter.clone(), call)
-                    .await?
-            {
+            let documents = documents.map(rows_of).collect();
+            for handed in Handed::documents(served, documents, params, filter.clone(), call).await? {
                 answers.push(handed.answer().await?);
             }
         }
-        let mut vectors = None;
-        if !contents.are_none() {
-            let bounds = (self.limits.message_bytes, call);
-            let (rows, more) = contents.hand_out(served, &mut answers, bounds).await?;
-            vectors = rows;
-            more.into_iter().for_each(|more| room.join(more));
-        }
-        served.metrics.answered(&answers, call.arrival);
-        if answers.iter().any(|answer| answer.missing.parts() > 0) {
-            served.log_damage();
-        }
-        Ok(Found {
-            answers,
-            vectors,
-            version: served.version(),
-            held: served.index().vectors(),
-            arrival: call.arrival,
-            attributes: contents.attributes,
-            filter: None,
-            lowered: None,
-            united: None,
-            room,
-        })
+        Ok(answers)
     }
+}
+
+/// Query documents of a call.
+struct Tokens {
+    /// The tokens of all, back to back.
+    rows: Bytes,
+    offsets: DocumentOffsets,
+    form: Form,
 }
 
 /// What encoding a query document takes, one at a time, where encodings are searched.

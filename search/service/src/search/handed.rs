@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 use spandrel_engine::{
     Answer, DocumentParams, DocumentRequest, FetchContent, FetchRequest, Fetched, RangePart, RangeSearch,
-    Request, SearchError, SearchParams, vector_queries,
+    Request, SearchError, vector_queries,
 };
 use tokio::sync::oneshot;
 
@@ -24,23 +24,30 @@ pub(super) struct Handed<T> {
     _waiting: StopFlag,
 }
 
+/// What is handed in.
+struct Work {
+    /// Queries that the engine has with it.
+    queries: usize,
+    /// Queries of the caller.
+    asked: usize,
+    /// Its filter, whose memory stays taken until the engine is done with it, also where the caller has left.
+    filter: Option<Arc<Compiled>>,
+}
+
 impl Handed<Vec<Answer>> {
     /// Hands queries to the engine without waiting for an answer. It checks them, which for many keeps no thread of the runtime.
     pub(super) async fn queries(
         served: &Arc<Served>,
-        (queries, column_queries): (Bytes, Option<Bytes>),
-        params: SearchParams,
+        request: Request,
         filter: Option<Arc<Compiled>>,
-        call: Call<'_>,
     ) -> Result<Handed<Vec<Answer>>, Refusal> {
-        let bytes = queries.len() + column_queries.as_ref().map_or(0, Bytes::len);
-        let (count, is_long) = (queries.len() / served.index().row_bytes(), bytes > CHECKED_BYTES);
-        let (of, deadline) = (Arc::clone(served), Some(call.deadline));
+        let bytes = request.queries.len() + request.column_queries.as_ref().map_or(0, Bytes::len);
+        let (count, is_long) = (request.queries.len() / served.index().row_bytes(), bytes > CHECKED_BYTES);
+        let of = Arc::clone(served);
         let hand_in = move || {
-            Handed::with(&of, ((count, count), filter), |stop, reply| {
-                let stop = Some(stop);
-                let request = Request { queries, column_queries, params, deadline, stop };
-                of.engine().submit(request, reply)
+            let work = Work { queries: count, asked: count, filter };
+            Handed::with(&of, work, |stop, reply| {
+                of.engine().submit(Request { stop: Some(stop), ..request }, reply)
             })
         };
         handed_in(is_long, hand_in).await
@@ -65,7 +72,8 @@ impl Handed<Answer> {
                 // Each of its tokens is a query, or its encoding, and the documents that these find another.
                 let index = of.index();
                 let count = vector_queries(index, 1, tokens.len() / index.query_shape().row_bytes()) + 1;
-                Handed::with(&of, ((count, 1), filter.clone()), |stop, reply| {
+                let work = Work { queries: count, asked: 1, filter: filter.clone() };
+                Handed::with(&of, work, |stop, reply| {
                     let filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
                     let request = DocumentRequest { tokens, params, filter, deadline, stop: Some(stop) };
                     of.engine().submit_document(request, reply)
@@ -97,7 +105,8 @@ impl Handed<RangePart> {
         filter: Option<Arc<Compiled>>,
     ) -> Result<Handed<RangePart>, SearchError> {
         // The search has a flag and a deadline of its own.
-        Handed::with(served, ((1, 1), filter), |_, reply| served.engine().submit_range(search, reply))
+        let work = Work { queries: 1, asked: 1, filter };
+        Handed::with(served, work, |_, reply| served.engine().submit_range(search, reply))
     }
 }
 
@@ -105,11 +114,13 @@ impl Handed<Fetched> {
     /// Hands ids to the engine without waiting.
     pub(super) fn ids(
         served: &Served,
-        (ids, content): (Vec<u64>, FetchContent),
+        ids: Vec<u64>,
+        content: FetchContent,
         call: Call<'_>,
     ) -> Result<Handed<Fetched>, SearchError> {
         let count = FetchRequest::pieces(ids.len());
-        Handed::with(served, ((count, count), None), |stop, reply| {
+        let work = Work { queries: count, asked: count, filter: None };
+        Handed::with(served, work, |stop, reply| {
             let (deadline, stop) = (Some(call.deadline), Some(stop));
             let request = FetchRequest { lookup: Arc::clone(&served.lookup), ids, content, deadline, stop };
             served.engine().submit_fetch(request, reply)
@@ -121,26 +132,25 @@ impl Handed<Fetched> {
 type Reply<T> = Box<dyn FnOnce(Result<T, SearchError>) + Send>;
 
 impl<T: Send + 'static> Handed<T> {
-    /// Hands in work that is `count` queries to the engine, and `asked` to the caller. The memory of its filter stays taken until the engine is done with it, also
-    /// where the caller has left.
+    /// Hands in work.
     fn with(
         served: &Served,
-        ((count, asked), filter): ((usize, usize), Option<Arc<Compiled>>),
+        Work { queries, asked, filter }: Work,
         submit: impl FnOnce(Arc<AtomicBool>, Reply<T>) -> Result<(), SearchError>,
     ) -> Result<Handed<T>, SearchError> {
         let waiting = StopFlag::default();
         let (sender, replied) = oneshot::channel();
         // Not the index itself: the last to drop that must not be one of its own threads.
         let admission = Arc::clone(&served.admission);
-        admission.enter(count);
+        admission.enter(queries);
         let reply = Box::new(move |result| {
             drop(filter);
-            admission.leave(count);
+            admission.leave(queries);
             // Nobody may be waiting any more.
             drop(sender.send(result));
         });
         if let Err(error) = submit(waiting.share(), reply) {
-            served.admission.leave(count);
+            served.admission.leave(queries);
             if matches!(error, SearchError::Overloaded { .. }) {
                 served.metrics.refused.inc_by(asked as u64); // CAST: widening
             }

@@ -21,23 +21,33 @@ pub(super) struct LetIn {
     _known: Option<Arc<Compiled>>,
 }
 
-/// Lets in `count` queries with a filter, before anything is done to compile it. `rows` are those that came with the request; `leave` is
-/// there where they were let in with others.
+/// Queries as far as they came with their request; others are in the index.
+pub(super) struct Came<'r> {
+    pub(super) count: usize,
+    pub(super) rows: Option<&'r Bytes>,
+    /// Their rows in the column.
+    pub(super) column: Option<&'r Bytes>,
+}
+
+/// Lets in queries with a filter, before anything is done to compile it; `leave` is there where they were let in with others.
 pub(super) async fn let_in(
     served: &Served,
     asked: Option<Asked>,
-    (rows, count): ([Option<(&Bytes, VectorsOf)>; 2], usize),
-    (leave, call): (Option<Admitted>, Call<'_>),
+    came: Came<'_>,
+    leave: Option<Admitted>,
+    call: Call<'_>,
 ) -> Result<Option<LetIn>, Refusal> {
     let Some(asked) = asked else { return Ok(None) };
     if served.filters.kept(&asked).is_none() {
         // Queries that the engine would refuse are refused before their filter is compiled.
         let mut turns = Turns::until(call.deadline);
-        for rows in rows.into_iter().flatten() {
-            check_rows(served, rows, Refusal::from, &mut turns).await?;
+        for (rows, of) in [(came.rows, VectorsOf::Main), (came.column, VectorsOf::Column)] {
+            if let Some(rows) = rows {
+                check_rows(served, rows, of, Refusal::from, &mut turns).await?;
+            }
         }
     }
-    let load = Load::of(served.engine(), count, Course::Nearest);
+    let load = Load::of(served.engine(), came.count, Course::Nearest);
     let load = if leave.is_some() { load.let_in_before() } else { load };
     let_in_as(served, asked, load, call).map(Some)
 }
@@ -55,7 +65,8 @@ pub(super) fn let_in_as(served: &Served, asked: Asked, load: Load, call: Call<'_
 /// Refuses rows that the engine would refuse, as `told` tells it.
 pub(super) async fn check_rows(
     served: &Served,
-    (rows, of): (&Bytes, VectorsOf),
+    rows: &Bytes,
+    of: VectorsOf,
     told: impl Fn(QueryError) -> Refusal,
     turns: &mut Turns,
 ) -> Result<(), Refusal> {
@@ -81,7 +92,7 @@ pub(super) async fn filtered(
     call: Call<'_>,
 ) -> Result<Option<Found>, Refusal> {
     let Some(LetIn { asked, waiting, _known }) = let_in else { return Ok(None) };
-    let found = served.filters.get((asked, waiting), served.index(), (explained, call.deadline)).await?;
+    let found = served.filters.get(asked, waiting, served.index(), explained, call.deadline).await?;
     let count = if found.was_kept { &served.metrics.filters_kept } else { &served.metrics.filters_compiled };
     count.inc();
     Ok(Some(found))

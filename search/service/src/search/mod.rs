@@ -1,9 +1,11 @@
 //! Who answers: the indexes of this server today.
 mod contents;
 mod documents;
+mod given;
 mod handed;
 mod let_in;
 mod local;
+mod queries;
 mod ranging;
 mod searcher;
 mod united;

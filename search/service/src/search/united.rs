@@ -11,7 +11,7 @@ use spandrel_index::{Index, Metric, VectorsShape};
 
 use super::local::{Local, named_column};
 use crate::admission::{Admitted, Load};
-use crate::ask::{Ask, AskColumn, Effort, Form, Found, Numbers, Queries, Target, United, check};
+use crate::ask::{Ask, AskColumn, Effort, Fit, Form, Found, Numbers, Queries, Target, United, check};
 use crate::call::Call;
 use crate::ledger::Room;
 use crate::refusal::Refusal;
@@ -62,7 +62,7 @@ impl Local {
         }
         let names = std::mem::take(&mut ask.indexes);
         let searches = served.into_iter().map(|served| -> Searching<'_, Found<'a>> {
-            Box::pin(self.search_in(served, ask.clone(), (Some(leave), call)))
+            Box::pin(self.search_in(served, ask.clone(), Some(leave), call))
         });
         let found = side_by_side(searches.collect()).await?;
         merge(found, &names, terms).await
@@ -100,7 +100,8 @@ impl Local {
         let Target::Vectors { numbers, dim } = target else {
             return Err(Refusal::field(form.field(), NO_VECTORS));
         };
-        let Queries { rows, count, _room } = numbers.rows(dim, form, (to, &self.limits), call).await?;
+        let Queries { rows, count, _room } =
+            numbers.rows(dim, Fit { form, to, limits: &self.limits }, call).await?;
         let numbers = Numbers::Raw { data: rows, dtype: to.dtype };
         Ok((Target::Vectors { numbers, dim: 0 }, count, _room))
     }

@@ -19,37 +19,46 @@ use crate::turns::Turns;
 /// One query.
 pub(super) fn one(request: v1::SearchRequest) -> Result<Ask, Refusal> {
     let v1::SearchRequest { index, query, k, options, column_queries, indexes, duplicates } = request;
-    let which = Which { index, indexes, duplicates };
-    ask(which, (query, Form::One), (k, options.unwrap_or_default()), column_queries)
+    let options = options.unwrap_or_default();
+    ask(Request { index, indexes, duplicates, vectors: query, form: Form::One, k, options, column_queries })
 }
 
 /// Many queries.
 pub(super) fn many(request: v1::SearchBatchRequest) -> Result<Ask, Refusal> {
     let v1::SearchBatchRequest { index, queries, k, options, column_queries, indexes, duplicates } = request;
-    let which = Which { index, indexes, duplicates };
-    ask(which, (queries, Form::Batch), (k, options.unwrap_or_default()), column_queries)
+    let options = options.unwrap_or_default();
+    ask(Request {
+        index,
+        indexes,
+        duplicates,
+        vectors: queries,
+        form: Form::Batch,
+        k,
+        options,
+        column_queries,
+    })
 }
 
-/// Which indexes are asked.
-struct Which {
+/// One query or many, as requests have them.
+struct Request {
     index: String,
     indexes: Vec<String>,
-    /// The code of what an id means that several have.
+    /// The code of what an id means that several indexes have.
     duplicates: i32,
+    vectors: Option<v1::Vectors>,
+    form: Form,
+    k: u32,
+    options: v1::SearchOptions,
+    column_queries: Option<v1::ColumnQueries>,
 }
 
-fn ask(
-    which: Which,
-    (vectors, form): (Option<v1::Vectors>, Form),
-    (k, options): (u32, v1::SearchOptions),
-    column: Option<v1::ColumnQueries>,
-) -> Result<Ask, Refusal> {
-    let Which { index, indexes, duplicates: code } = which;
+fn ask(request: Request) -> Result<Ask, Refusal> {
+    let Request { index, indexes, duplicates: code, vectors, form, k, options, column_queries } = request;
     if !index.is_empty() && !indexes.is_empty() {
         return Err(Refusal::field("indexes", "both index and indexes are set, expected one of them"));
     }
     let duplicates = duplicates(code)?;
-    let column = column.map(column_of).transpose()?;
+    let column = column_queries.map(column_of).transpose()?;
     let compare_by = if column.is_some() { VectorsOf::Column } else { VectorsOf::Main };
     let params = SearchParams { compare_by, ..params(k, &options)? };
     let target = target(form.field(), vectors)?;
