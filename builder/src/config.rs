@@ -34,6 +34,22 @@ pub enum ListCount {
     Size(u32),
 }
 
+impl ListCount {
+    /// Lists of this number of vectors.
+    fn of(self, vectors: u64) -> Result<u64, BuildError> {
+        match self {
+            ListCount::Lists(lists) => {
+                within("--lists", lists, 1, vectors.min(LISTS_MAX))?;
+                Ok(lists)
+            }
+            ListCount::Size(size) => {
+                within("--list-size", u64::from(size), 1, u64::from(u32::MAX))?;
+                Ok(vectors.div_ceil(u64::from(size)))
+            }
+        }
+    }
+}
+
 /// What the user asks for.
 #[derive(Debug, Clone)]
 pub struct BuildConfig {
@@ -117,33 +133,14 @@ impl Params {
     /// [`BuildError::Parameter`] naming the flag and what it may be.
     pub fn check(config: &BuildConfig, input: Input<'_>) -> Result<Params, BuildError> {
         let VectorShape { vectors, dim, dtype, .. } = VectorShape::of_input(input, config.metric);
-        if let Some(ids) = input.ids
-            && ids.len() != input.items()
-        {
-            let of = if input.documents.is_some() { "document" } else { "vector" };
-            let expected = format!("{}, one for each {of}", input.items());
-            return Err(BuildError::Parameter {
-                parameter: "--ids: number of ids",
-                found: ids.len().to_string(),
-                expected,
-            });
-        }
+        check_ids(input)?;
         within("number of vectors", vectors, 1, u64::from(u32::MAX))?;
         // The head space of inner product has one element more.
         let dim_max = DIM_MAX - HeadSpace::of(config.metric, 0.0).dim(0);
         within("dimension", dim as u64, 1, dim_max as u64)?;
         within("--threads", config.threads as u64, 1, 1024)?;
         within("--max-replicas", u64::from(config.max_replicas), 1, 64)?;
-        let lists = match config.lists {
-            ListCount::Lists(lists) => {
-                within("--lists", lists, 1, vectors.min(LISTS_MAX))?;
-                lists
-            }
-            ListCount::Size(size) => {
-                within("--list-size", u64::from(size), 1, u64::from(u32::MAX))?;
-                vectors.div_ceil(u64::from(size))
-            }
-        };
+        let lists = config.lists.of(vectors)?;
         let binariser = binariser::hash_of(input, config.code)?;
         if let Some(codebooks) = &config.codebooks {
             codebooks.check(config.code, dim).map_err(|e| BuildError::Parameter {
@@ -384,6 +381,14 @@ impl Params {
     pub(crate) fn filed_record_bytes(&self) -> usize {
         4 + self.part_record_bytes()
     }
+}
+
+/// Refuses ids that are not one for each item.
+fn check_ids(input: Input<'_>) -> Result<(), BuildError> {
+    let Some(ids) = input.ids.filter(|ids| ids.len() != input.items()) else { return Ok(()) };
+    let of = if input.documents.is_some() { "document" } else { "vector" };
+    let expected = format!("{}, one for each {of}", input.items());
+    Err(BuildError::Parameter { parameter: "--ids: number of ids", found: ids.len().to_string(), expected })
 }
 
 fn within(parameter: &'static str, found: u64, low: u64, high: u64) -> Result<(), BuildError> {

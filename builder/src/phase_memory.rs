@@ -51,83 +51,37 @@ pub(crate) struct PhaseMemory {
 
 impl PhaseMemory {
     pub(crate) fn new(params: &Params, lists: u64) -> PhaseMemory {
-        let (row, head_row) = (params.row_bytes() as u64, params.head_row_bytes() as u64);
-        let (vectors, threads, parts) = (params.vectors, params.threads as u64, params.parts());
-        let (keys, part_groups, lists) =
-            (key_bytes(params), params.part_groups_max(), params.lists_most(lists));
-        let copies = expected_copies(params);
-        // A row as matrix products take it.
-        let packed = match params.head_dtype() {
-            DType::U8 | DType::I8 => 2 * head_row,
-            DType::F16 | DType::F32 => 4 * params.head_dim() as u64,
-        };
-
-        // Checking: a chunk for each thread, hashes of all chunks, the sample's rows by number and until written.
-        let chunk = vectors.min((CHUNK_BYTES as u64 / row).max(1)) * row;
-        let chunks = (vectors * row).div_ceil(chunk.max(1));
-        let sample_rows = params.sample_rows();
-        let check = threads * chunk + 48 * chunks + 8 * sample_rows + sample_rows.min(1 << 14) * row;
-
-        // Parting: the sample in head space, clustered; then chunks, with scores against all parts. Rows of a value that is divided
-        // are taken together, and each such value has one part more than its share at most.
-        let scored = 1024.min(vectors);
-        let (together, divided) = if keys > 0 { (head_row, 2 * parts) } else { (0, parts) };
-        let assign = threads * scored * (packed + 4 * divided) + divided * (2 * head_row + packed);
-        let train = sample_rows * (head_row + together + 12) + 4096.min(sample_rows) * (head_row + packed);
-        let stream = 2 * threads * (chunk / row.max(1)) * (row + head_row + together) + 48 * chunks;
-        let part = keys + if parts == 1 { stream } else { assign + train.max(stream) };
-
-        // A part in memory: its records, rows in head space, the packed copy that is multiplied, and what
-        // filing says of each row.
-        let part_rows = vectors.min(PART_SLACK * params.part_rows());
-        // Of a partition the order of rows by value besides. CAST: a few copies
-        let filed_bytes = 12 * copies.ceil() as u64 + if keys > 0 { 96 } else { 64 };
-        let part_bytes = part_rows * (params.part_record_bytes() as u64 + head_row + packed + filed_bytes);
-        let heads = lists * (2 * head_row + 40);
-        // Each thread packs the heads around the block that it files.
-        let width = FilingWidth::of(params.max_copies as usize);
-        let around = (width.around * BLOCK_HEADS) as u64; // CAST: widening
-        let filers = threads * around.min(lists) * packed;
-        let part_records = vectors * params.part_record_bytes() as u64;
-        let part_index = spill::index_memory(part_groups, params.part_record_bytes(), part_records);
-        let file = heads + part_bytes + filers + part_index + keys;
-
-        let all_copies = (vectors as f64 * copies) as u64; // CAST: an estimate
-        let filed_records = all_copies * params.filed_record_bytes() as u64;
-        let groups = lists.div_ceil(u64::from(group_lists(params))) + u64::from(params.partition.is_some());
-        let filed_index = spill::index_memory(groups, params.filed_record_bytes(), filed_records);
-        let positions = if params.replicas_need_positions() { 4 * vectors } else { 0 };
-        let run = 16 * (RUN_PAIRS as u64).min(vectors);
-        // A group in memory: its records, the numbers of those of each head, and lists of exact vectors.
-        let group = (PART_SLACK * GROUP_BYTES).min(filed_records);
-        let lists_bytes = if params.code == CodeSpec::Full { group } else { group / 4 };
-        let group = group + 32 * group / params.filed_record_bytes() as u64 + lists_bytes;
-        // The sample that tells how vectors are spread goes before groups come.
-        let write =
-            heads + group.max(spread_bytes(params)) + positions + filed_index + run + keys + coding(params);
-        let graph = lists * (head_row + head_row.max(2 * GRAPH_BYTES));
-        // A buffer of bytes and one of pairs for each run, and the first ids of pages.
-        let ids = vectors.div_ceil(RUN_PAIRS as u64) * (192 << 10) + vectors / 16;
-        let trained = training_bytes(params, lists) + filed_index;
+        let sizes = Sizes::of(params, lists);
+        let keys = sizes.keys;
+        let (part_groups, part_records) = (params.part_groups_max(), sizes.part_records());
+        let (groups, filed_records) = (sizes.groups(), sizes.filed_records());
         let (gather, run_bytes, attributes) = match params.attributes.len() as u64 {
             0 => (0, 0, 0),
             // Besides a buffer, and sorted positions.
             _ => (positions_bytes(params.items()) + (1 << 20), RUN_BYTES_MIN, attribute_bytes(params)),
         };
         let (column, column_buffers) = column_bytes(params);
-        let others = check.max(write).max(trained).max(graph).max(ids).max(attributes + keys);
+        let others = [
+            sizes.check(),
+            sizes.write(),
+            training_bytes(params, sizes.lists) + sizes.filed_index(),
+            sizes.graph(),
+            sizes.ids(),
+            attributes + keys,
+            sample_bytes(params),
+        ];
         let offsets = params.documents.as_ref().map_or(0, |documents| {
             let token_dim = params.column.as_ref().map_or(0, |column| column.dim);
             4 * documents.count + documents.encoding_bytes(token_dim, params.threads)
         });
         // Those that the caller calibrates with are in memory all the time.
-        let calibrating = params.query_sample.map_or(0, |sample| calibrating(sample.queries) * row);
+        let calibrating = params.query_sample.map_or(0, |sample| calibrating(sample.queries) * sizes.row);
         PhaseMemory {
-            kept: 2 * KEPT_BLOCK_BYTES.min(part_rows * head_row) + offsets + calibrating,
-            others: others.max(sample_bytes(params)),
-            part,
+            kept: 2 * KEPT_BLOCK_BYTES.min(sizes.part_rows() * sizes.head_row) + offsets + calibrating,
+            others: others.into_iter().fold(0, u64::max),
+            part: sizes.part(),
             part_buffers: spill::memory_min(part_groups, params.part_record_bytes(), part_records),
-            file,
+            file: sizes.file(),
             file_buffers: spill::memory_min(groups, params.filed_record_bytes(), filed_records),
             column,
             column_buffers,
@@ -140,6 +94,130 @@ impl PhaseMemory {
         let (part, file) = (self.part + self.part_buffers, self.file + self.file_buffers);
         let (column, gather) = (self.column + self.column_buffers, self.gather + self.run_bytes);
         FIXED_BYTES + self.kept + self.others.max(part).max(file).max(column).max(gather)
+    }
+}
+
+/// Bytes that several phases reckon with, and those of each phase alone.
+struct Sizes<'a> {
+    params: &'a Params,
+    /// A row as it is read, in head space, and as matrix products take it.
+    row: u64,
+    head_row: u64,
+    packed: u64,
+    /// Keys of all rows, where these are partitioned.
+    keys: u64,
+    lists: u64,
+    /// Copies of a vector.
+    copies: f64,
+}
+
+impl Sizes<'_> {
+    fn of(params: &Params, lists: u64) -> Sizes<'_> {
+        let (row, head_row) = (params.row_bytes() as u64, params.head_row_bytes() as u64);
+        let packed = match params.head_dtype() {
+            DType::U8 | DType::I8 => 2 * head_row,
+            DType::F16 | DType::F32 => 4 * params.head_dim() as u64,
+        };
+        let (keys, lists, copies) = (key_bytes(params), params.lists_most(lists), expected_copies(params));
+        Sizes { params, row, head_row, packed, keys, lists, copies }
+    }
+
+    /// A chunk of rows.
+    fn chunk(&self) -> u64 {
+        self.params.vectors.min((CHUNK_BYTES as u64 / self.row).max(1)) * self.row
+    }
+
+    /// Hashes of all chunks.
+    fn hashes(&self) -> u64 {
+        48 * (self.params.vectors * self.row).div_ceil(self.chunk().max(1))
+    }
+
+    /// Checking: a chunk for each thread, hashes, the sample's rows by number and until written.
+    fn check(&self) -> u64 {
+        let (threads, sample_rows) = (self.params.threads as u64, self.params.sample_rows());
+        threads * self.chunk() + self.hashes() + 8 * sample_rows + sample_rows.min(1 << 14) * self.row
+    }
+
+    /// Parting: the sample in head space, clustered; then chunks, with scores against all parts. Rows of a value that is divided
+    /// are taken together, and each such value has one part more than its share at most.
+    fn part(&self) -> u64 {
+        let &Sizes { params, row, head_row, packed, keys, .. } = self;
+        let (threads, parts, sample_rows) = (params.threads as u64, params.parts(), params.sample_rows());
+        let scored = 1024.min(params.vectors);
+        let (together, divided) = if keys > 0 { (head_row, 2 * parts) } else { (0, parts) };
+        let assign = threads * scored * (packed + 4 * divided) + divided * (2 * head_row + packed);
+        let train = sample_rows * (head_row + together + 12) + 4096.min(sample_rows) * (head_row + packed);
+        let rows = self.chunk() / row.max(1);
+        let stream = 2 * threads * rows * (row + head_row + together) + self.hashes();
+        keys + if parts == 1 { stream } else { assign + train.max(stream) }
+    }
+
+    /// Records of all rows in parts.
+    fn part_records(&self) -> u64 {
+        self.params.vectors * self.params.part_record_bytes() as u64
+    }
+
+    /// Rows of the largest part.
+    fn part_rows(&self) -> u64 {
+        self.params.vectors.min(PART_SLACK * self.params.part_rows())
+    }
+
+    fn heads(&self) -> u64 {
+        self.lists * (2 * self.head_row + 40)
+    }
+
+    /// Filing, with a part in memory: its records, rows in head space, the packed copy that is multiplied, and what filing says of
+    /// each row.
+    fn file(&self) -> u64 {
+        let &Sizes { params, head_row, packed, keys, .. } = self;
+        // Of a partition the order of rows by value besides. CAST: a few copies
+        let filed_bytes = 12 * self.copies.ceil() as u64 + if keys > 0 { 96 } else { 64 };
+        let of_row = params.part_record_bytes() as u64 + head_row + packed + filed_bytes;
+        // Each thread packs the heads around the block that it files.
+        let width = FilingWidth::of(params.max_copies as usize);
+        let around = (width.around * BLOCK_HEADS) as u64; // CAST: widening
+        let filers = params.threads as u64 * around.min(self.lists) * packed;
+        let groups = params.part_groups_max();
+        let index = spill::index_memory(groups, params.part_record_bytes(), self.part_records());
+        self.heads() + self.part_rows() * of_row + filers + index + keys
+    }
+
+    /// Records of all filed copies.
+    fn filed_records(&self) -> u64 {
+        let all_copies = (self.params.vectors as f64 * self.copies) as u64; // CAST: an estimate
+        all_copies * self.params.filed_record_bytes() as u64
+    }
+
+    /// Groups of lists that copies are filed in.
+    fn groups(&self) -> u64 {
+        self.lists.div_ceil(u64::from(group_lists(self.params))) + u64::from(self.params.partition.is_some())
+    }
+
+    fn filed_index(&self) -> u64 {
+        spill::index_memory(self.groups(), self.params.filed_record_bytes(), self.filed_records())
+    }
+
+    /// Writing, with a group in memory: its records, the numbers of those of each head, and lists of exact vectors. The sample
+    /// that tells how vectors are spread goes before groups come.
+    fn write(&self) -> u64 {
+        let params = self.params;
+        let positions = if params.replicas_need_positions() { 4 * params.vectors } else { 0 };
+        let run = 16 * (RUN_PAIRS as u64).min(params.vectors);
+        let group = (PART_SLACK * GROUP_BYTES).min(self.filed_records());
+        let lists_bytes = if params.code == CodeSpec::Full { group } else { group / 4 };
+        let group = group + 32 * group / params.filed_record_bytes() as u64 + lists_bytes;
+        let rest = positions + self.filed_index() + run + self.keys + coding(params);
+        self.heads() + group.max(spread_bytes(params)) + rest
+    }
+
+    fn graph(&self) -> u64 {
+        self.lists * (self.head_row + self.head_row.max(2 * GRAPH_BYTES))
+    }
+
+    /// Merging ids: a buffer of bytes and one of pairs for each run, and the first ids of pages.
+    fn ids(&self) -> u64 {
+        let vectors = self.params.vectors;
+        vectors.div_ceil(RUN_PAIRS as u64) * (192 << 10) + vectors / 16
     }
 }
 

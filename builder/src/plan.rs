@@ -66,24 +66,14 @@ const PACKED_TERM_BYTES: u64 = 8;
 /// Bytes of directory per list.
 pub(crate) const DIRECTORY_BYTES: u64 = 20;
 
-impl Plan {
-    /// The plan for checked parameters.
-    pub fn new(params: &Params) -> Plan {
-        let row = params.row_bytes() as u64;
-        let copies = expected_copies(params);
-        let all_copies = (params.vectors as f64 * copies) as u64; // CAST: an estimate
+/// Bytes of lists, vectors, ids and heads: in the index's files, and in memory while searching.
+struct Sizes {
+    index: u64,
+    search: u64,
+}
 
-        let memory = PhaseMemory::new(params, params.lists);
-        let planned =
-            params.partition.as_ref().map_or(params.lists, |partition| partition.lists(params.lists));
-        // Vectors that queries want are in more lists.
-        let lists = if params.query_sample.is_some() { params.lists_most(params.lists) } else { planned };
-        let (needed, allowed) = (memory.needed(), params.memory_bytes);
-        let buffers = |phase: u64, least: u64| {
-            (allowed.saturating_sub(FIXED_BYTES + memory.kept + phase))
-                .clamp(least, SPILL_BYTES_MAX.max(least))
-        };
-
+impl Sizes {
+    fn of(params: &Params, lists: u64, all_copies: u64) -> Sizes {
         let id_bytes = if params.own_ids { IdBytes::Eight } else { IdBytes::Four };
         let entry_bytes = match params.code {
             CodeSpec::Full => {
@@ -102,11 +92,6 @@ impl Plan {
             true => page.body_bytes(params.vectors),
             false => 0,
         };
-        let documents = PlannedDocuments::of(params, id_bytes);
-        let column = PlannedColumn::of(params, id_bytes).filter(|_| documents.is_none());
-        let column_bytes = column.as_ref().map_or(0, |column| column.index_bytes)
-            + documents.as_ref().map_or(0, |documents| documents.index_bytes);
-        let documents_memory = documents.as_ref().map_or(0, |documents| documents.search_memory);
         let ids = IdPages { id_bytes, uuid: 0 }.body_bytes(params.vectors);
         let heads = usize::try_from(lists).unwrap_or(usize::MAX);
         let head_index = head_index_bytes(params.head_dtype(), params.head_dim(), heads);
@@ -120,14 +105,39 @@ impl Plan {
             Tier::Memory => (params.vectors as f64 * entry_bytes) as u64, // CAST: an estimate
             Tier::Ssd => 0,
         };
-        let spilled = spilled_bytes(params, lists, all_copies);
-        let attributes: Vec<(PlannedAttribute, u64)> = params
-            .attributes
-            .iter()
-            .map(|attribute| PlannedAttribute::of(attribute, params.items()))
-            .collect();
-        let sum = |bytes: fn(&PlannedAttribute) -> u64| attributes.iter().map(|(a, _)| bytes(a)).sum::<u64>();
-        let attribute_scratch: u64 = attributes.iter().map(|(_, scratch)| scratch).sum();
+        let index = codes + vectors + ids + resident - packed + 6 * BODY_AT;
+        Sizes { index, search: resident + resident_codes }
+    }
+}
+
+impl Plan {
+    /// The plan for checked parameters.
+    pub fn new(params: &Params) -> Plan {
+        let copies = expected_copies(params);
+        let all_copies = (params.vectors as f64 * copies) as u64; // CAST: an estimate
+
+        let memory = PhaseMemory::new(params, params.lists);
+        let planned =
+            params.partition.as_ref().map_or(params.lists, |partition| partition.lists(params.lists));
+        // Vectors that queries want are in more lists.
+        let lists = if params.query_sample.is_some() { params.lists_most(params.lists) } else { planned };
+        let (needed, allowed) = (memory.needed(), params.memory_bytes);
+        let buffers = |phase: u64, least: u64| {
+            (allowed.saturating_sub(FIXED_BYTES + memory.kept + phase))
+                .clamp(least, SPILL_BYTES_MAX.max(least))
+        };
+        let id_bytes = if params.own_ids { IdBytes::Eight } else { IdBytes::Four };
+        let documents = PlannedDocuments::of(params, id_bytes);
+        let column = PlannedColumn::of(params, id_bytes).filter(|_| documents.is_none());
+        let (attributes, attribute_scratch): (Vec<PlannedAttribute>, Vec<u64>) =
+            params.attributes.iter().map(|attribute| PlannedAttribute::of(attribute, params.items())).unzip();
+        let sum = |bytes: fn(&PlannedAttribute) -> u64| attributes.iter().map(bytes).sum::<u64>();
+        let spilled = spilled_bytes(params, lists, all_copies).max(column_scratch(params));
+        let sample = params.sample_rows() * params.row_bytes() as u64;
+        let sizes = Sizes::of(params, lists, all_copies);
+        let besides = column.as_ref().map_or(0, |column| column.index_bytes)
+            + documents.as_ref().map_or(0, |documents| documents.index_bytes);
+        let documents_memory = documents.as_ref().map_or(0, |documents| documents.search_memory);
         Plan {
             vectors: params.vectors,
             lists: planned,
@@ -137,13 +147,9 @@ impl Plan {
             copies,
             memory_needed: needed,
             memory_allowed: allowed,
-            scratch_bytes: spilled.max(column_scratch(params))
-                + params.sample_rows() * row
-                + attribute_scratch,
-            index_bytes: codes + vectors + column_bytes + ids + resident - packed
-                + 6 * BODY_AT
-                + sum(|a| a.index_bytes),
-            search_memory: resident + resident_codes + documents_memory + sum(|a| a.search_memory),
+            scratch_bytes: spilled + sample + attribute_scratch.iter().sum::<u64>(),
+            index_bytes: sizes.index + besides + sum(|a| a.index_bytes),
+            search_memory: sizes.search + documents_memory + sum(|a| a.search_memory),
             fewer_lists_fit: needed > allowed && PhaseMemory::new(params, 1).needed() <= allowed,
             part_buffers: buffers(memory.part, memory.part_buffers),
             file_buffers: buffers(memory.file, memory.file_buffers),
@@ -151,7 +157,7 @@ impl Plan {
             run_bytes: buffers(memory.gather, RUN_BYTES_MIN),
             column,
             documents,
-            attributes: attributes.into_iter().map(|(attribute, _)| attribute).collect(),
+            attributes,
             partition: PlannedPartition::of(params),
             query_sample: PlannedQuerySample::of(params),
         }
