@@ -173,7 +173,9 @@ fn element_and_shape(printable: &str) -> Result<(Element, NpyOrder, &str), NpyEr
         _ => {
             let expected = "'<f4', '<f2', '<f8', '|u1', '|i1' (ids: '<i4', '<u4', '<i8', '<u8')";
             let mut found: String = descr.chars().take(60).collect();
-            if name.starts_with(['U', 'S', 'V', 'O']) {
+            if name.starts_with(['b', 'f', 'g', 'i', 'u']) {
+                found += ", of which x.astype('float32') makes vectors";
+            } else if name.starts_with(['U', 'S', 'V', 'O']) {
                 found += ", which is text, raw bytes or objects; ids are whole numbers, so number what strings and \
                           UUIDs name and keep the table";
             }
@@ -314,7 +316,10 @@ mod tests {
         let text = |descr: &str, order: &str, shape: &str| {
             format!("{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}")
         };
-        assert_eq!(field_of(&text("'<f16'", "False", "(3, 4)")), "npy element type");
+        for number in ["'<f16'", "'<i2'", "'|b1'"] {
+            let refused = parse(text(number, "False", "(3, 4)").as_bytes()).unwrap_err();
+            assert!(refused.field == "npy element type" && refused.found.contains("astype"), "{refused:?}");
+        }
         assert_eq!(field_of(&text("'<c8'", "False", "(3, 4)")), "npy element type");
         assert_eq!(field_of(&text("[('x', '<f4'), ('y', '<f4')]", "False", "(3, 4)")), "npy element type");
         assert_eq!(field_of(&text("'<f4'", "Maybe", "(3, 4)")), "npy header");

@@ -43,7 +43,7 @@ impl VectorFile {
                 path,
                 format: layout.format,
                 wanted: "vectors (its elements are ids)".to_owned(),
-                instead: "fbin, f16bin, i8bin, u8bin, fvecs, bvecs or npy",
+                instead: "fbin, f16bin, i8bin, u8bin, fvecs, bvecs, or npy of x.astype('float32')",
             });
         };
         Ok(VectorFile { path, file, layout, dtype })

@@ -51,7 +51,11 @@ fn rounded(errors: f32) -> f32 {
 
 /// The errors that go with a number of lists; nothing where lists hold exact vectors.
 fn and_errors(manifest: &Manifest, errors: f32) -> String {
-    if is_exact(manifest) { String::new() } else { format!(" and {} errors", rounded(errors)) }
+    match rounded(errors) {
+        _ if is_exact(manifest) => String::new(),
+        0.0 => " and the nearest by their estimates reranked".to_owned(),
+        errors => format!(" and {errors} errors"),
+    }
 }
 
 fn is_exact(manifest: &Manifest) -> bool {
@@ -117,7 +121,8 @@ pub(super) fn ranges(recall: Option<&RecallCurves>) -> impl Iterator<Item = Stri
             format!("{:.2} in {} codes", point.completeness, units::count(codes))
         });
         let shares = shares.collect::<Vec<_>>().join(", ");
-        format!("within {}: {shares}, by {} queries", range.radius, range.queries)
+        let radius = units::three_digits(range.radius.into());
+        format!("within {radius}: {shares}, by {} queries", range.queries)
     })
 }
 
