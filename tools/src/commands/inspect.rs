@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 use spandrel_index::format::Version;
+use spandrel_index::kernels::Variant;
 use spandrel_index::{HeadIndex, Index, Segment, versions};
 
 use super::{column, defaults, documents, embedding, partition, query_sample};
@@ -104,6 +105,7 @@ fn json(about: &About<'_>) -> Value {
         "list_longest": counts.last(),
         "head_index": head_index(index),
         "build": manifest.build,
+        "kernels": Variant::best().name(),
         "search_default": defaults::at_ten(manifest, index.recall()),
         "recall": index.recall(),
         "warnings": defaults::warnings(manifest, index.recall()).collect::<Vec<_>>(),
@@ -182,6 +184,7 @@ fn text(about: &About<'_>) -> String {
             build.replicas, build.seed, build.kernels
         ),
     );
+    line("kernels", format!("{} on this machine", Variant::best()));
     line("input hash", build.input_hash.clone());
     query_sample::text(manifest).into_iter().for_each(|sample| line("sample", sample));
     query_sample::code_text(manifest).into_iter().for_each(|codes| line("codes", codes));

@@ -205,6 +205,11 @@ pub const STAGES: [(&str, fn(&StageTimes) -> f32); 6] = [
 ];
 
 impl Point {
+    /// The rate that was reached as fast as answers came; none where queries were sent at a fixed rate, which `qps` then is.
+    pub fn reached_qps(&self) -> Option<f64> {
+        self.offered_qps.is_none().then_some(self.qps)
+    }
+
     /// A point with nothing but the mean work of these answers, and the mean times of their stages where all have them.
     pub fn of_work<'a>(answers: impl Iterator<Item = &'a Answer> + Clone) -> Point {
         let count = answers.clone().count().max(1) as f64; // CAST: exact to 2^53

@@ -148,8 +148,8 @@ fn write_series(html: &mut String, series: &Series) {
         let _ = write!(html, "<th{}>{}</th>", word_class(column), escape(column.head));
     }
     html.push_str("</tr></thead>\n<tbody>\n");
-    for (point, on_front) in series.points.iter().zip(series.on_front()) {
-        html.push_str(if on_front { "<tr>" } else { "<tr class=\"beaten\">" });
+    for (point, is_beaten) in series.points.iter().zip(series.beaten()) {
+        html.push_str(if is_beaten { "<tr class=\"beaten\">" } else { "<tr>" });
         for column in &columns {
             write_cell(html, (column.cell)(point), word_class(column));
         }

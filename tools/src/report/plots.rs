@@ -70,7 +70,7 @@ pub(super) fn recall_axis(comparison: &Comparison) -> Axis {
 
 /// Queries in a second over recall.
 pub(super) fn recall_qps(comparison: &Comparison, x: &Axis) -> String {
-    let what = What { value: |p| Some(p.qps), better: Better::Higher };
+    let what = What { value: Point::reached_qps, better: Better::Higher };
     let lines = lines(comparison, what);
     Chart {
         size: Size::WIDE,

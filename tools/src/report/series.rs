@@ -113,6 +113,11 @@ impl Comparison {
                 "some runs read past the page cache and some through it: their rates are not comparable",
             );
         }
+        if self.points().any(|p| p.reached_qps().is_none()) {
+            cautions.push(
+                "points whose queries were sent at a fixed rate are left out where rates are compared: their QPS is that rate",
+            );
+        }
         cautions.into_iter().map(str::to_owned).collect()
     }
 
@@ -125,15 +130,21 @@ impl Comparison {
 }
 
 impl Series {
-    /// Recall and rate of each point.
+    /// Recall and rate of each point, but for those of a fixed rate.
     pub fn recall_qps(&self) -> Vec<(f64, f64)> {
-        self.points.iter().map(|p| (p.recall, p.qps)).collect()
+        self.points.iter().filter_map(|p| Some((p.recall, p.reached_qps()?))).collect()
     }
 
-    /// Whether each point is on the Pareto front of recall and rate.
-    pub fn on_front(&self) -> Vec<bool> {
+    /// Whether each point is beaten in recall and rate by another; one of a fixed rate is not compared.
+    pub fn beaten(&self) -> Vec<bool> {
         let kept = front(&self.recall_qps(), Better::Higher);
-        (0..self.points.len()).map(|at| kept.contains(&at)).collect()
+        let (mut compared, mut beaten) = (0, Vec::with_capacity(self.points.len()));
+        for point in &self.points {
+            let is_compared = point.reached_qps().is_some();
+            beaten.push(is_compared && !kept.contains(&compared));
+            compared += usize::from(is_compared);
+        }
+        beaten
     }
 
     /// The largest value of a field that describes the index rather than a query.
@@ -224,5 +235,16 @@ mod tests {
         assert!(comparison.cautions()[0].contains("threads"));
         assert_eq!(comparison.recall_name(), "recall");
         assert_eq!(comparison.only(|p| p.threads), None);
+    }
+
+    #[test]
+    fn fixed_rates_are_not_compared() {
+        let fixed = Point { offered_qps: Some(1000.0), qps: 1000.0, ..point(0.97, 2, None) };
+        let points = vec![point(0.9, 2, None), Point { qps: 1.0, ..point(0.8, 2, None) }, fixed];
+        let comparison = Comparison::of(vec![("run".to_owned(), points)]);
+        let series = &comparison.series[0];
+        assert_eq!(series.recall_qps(), [(0.8, 1.0), (0.9, 100.0 / 0.9)]);
+        assert_eq!(series.beaten(), [true, false, false]);
+        assert!(comparison.cautions()[0].contains("fixed rate"), "{:?}", comparison.cautions());
     }
 }
