@@ -100,6 +100,7 @@ impl Prober {
     /// Those within epsilon among the nearest `lists` of `probe` are chosen in any case, and then the next nearest until
     /// those that can be read hold `k` vectors that may be answers, or there are `lists_max`. `end` is asked now and then
     /// whether to go on.
+    #[expect(clippy::too_many_lines, reason = "one loop, whose parts share its counts")]
     pub(crate) fn choose(
         &mut self,
         query: &Query<'_>,

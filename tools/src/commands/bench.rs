@@ -1,4 +1,6 @@
 //! `spandrel bench`: recall, rate, latency and reads of an index, or the limits of a disk.
+mod output;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use spandrel_datasets::{IdFile, RangeTruth, Rows, Truth};
 use spandrel_engine::{Distances, EngineConfig, RangeParams};
 use spandrel_index::{Index, VectorSource as _};
 
+use self::output::WrittenArgs;
+pub(super) use self::output::{hand_out, text};
 use super::attention::AttentionArgs;
 use super::ceiling;
 use super::column::{ColumnFit, ColumnQueriesArgs};
@@ -25,10 +29,9 @@ use super::running::Setup;
 use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, READING, open_index, open_queries};
 use super::union::UnionArgs;
 use super::within::{self, RadiusArgs, RangeExamples, RangeSweep};
-use crate::figures::{Align, Point, PointParams, STAGES, TextTable, points_table, units};
-use crate::report::{Comparison, page};
-use crate::values::{OutputFormat, parse_epsilon, parse_recall, parse_share};
-use crate::{Session, UsageError, write_file};
+use crate::figures::{Point, PointParams};
+use crate::values::{parse_epsilon, parse_recall, parse_share};
+use crate::{Session, UsageError};
 
 /// Measure an index: recall, queries per second, latency, reads.
 ///
@@ -127,12 +130,9 @@ pub struct BenchArgs {
     /// What to call the run in reports [default: the name of the index's folder].
     #[arg(long, value_name = "NAME")]
     pub label: Option<String>,
-    /// Write the figures for machines: an array with an object for each operating point.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write a page with curves and tables.
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
+    /// Which files are written.
+    #[command(flatten)]
+    pub written: WrittenArgs,
     /// Measure the disk of this folder instead, with a test file that is removed afterwards.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["index", "queries", "truth", "json", "html"])]
     pub disk: Option<PathBuf>,
@@ -158,8 +158,8 @@ pub(super) fn refuse(args: &BenchArgs) -> anyhow::Result<()> {
         .read("--truth", args.truth.as_deref())
         .read("--ids", args.ids.as_deref())
         .read("--filters", args.filter.filters.as_deref())
-        .written("--json", args.json.as_deref())
-        .written("--html", args.html.as_deref())
+        .written("--json", args.written.json.as_deref())
+        .written("--html", args.written.html.as_deref())
         .check()?;
     Ok(args.attention.refuse(args.places.distances)?)
 }
@@ -176,7 +176,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
             None => remotely(args, queries, truth, session)?,
         };
         let label = points.first().and_then(|point| point.label.clone()).unwrap_or_default();
-        return hand_out(args, &label, &points, "", session);
+        return hand_out(&args.written, &label, &points, "", session);
     }
     let ([index], Some(queries), Some(truth)) = (&args.index[..], &args.queries, &args.truth) else {
         let Some(dir) = &args.disk else { unreachable!("the parser asks for an index or a disk") };
@@ -200,10 +200,11 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
             filters: filters.as_ref(),
         };
         let points = documents::measure(&index, examples, &sweep, session)?;
-        return hand_out(args, &sweep.setup.label, &points, "", session);
+        return hand_out(&args.written, &sweep.setup.label, &points, "", session);
     }
     if args.radius.radius.is_some() {
-        return within(args, (&index, &queries, truth), filters.as_ref(), session);
+        let (truth, filters) = (read_range_truth(args, truth)?, filters.as_ref());
+        return within(args, &index, RangeExamples { queries: &queries, truth: &truth, filters }, session);
     }
     let truth = read_truth(truth, args.ids.as_deref())?;
     let sweep = Sweep {
@@ -221,7 +222,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     let examples = Examples { queries: &queries, column: column.as_ref(), truth: &truth, filters, attention };
     let points = measure::measure(&index, examples, &sweep, session)?;
     let ceiling = ceiling::words(&index, examples, &sweep, &points, session)?.unwrap_or_default();
-    hand_out(args, &sweep.setup.label, &points, &ceiling, session)
+    hand_out(&args.written, &sweep.setup.label, &points, &ceiling, session)
 }
 
 pub(super) fn setup(args: &BenchArgs, index: &Index) -> Setup {
@@ -242,14 +243,13 @@ pub(super) fn setup(args: &BenchArgs, index: &Index) -> Setup {
 /// As [`run`], for all within a radius.
 fn within(
     args: &BenchArgs,
-    (index, queries, truth): (&Arc<Index>, &Rows, &Path),
-    filters: Option<&Compiler<'_>>,
+    index: &Arc<Index>,
+    examples: RangeExamples<'_>,
     session: &Session,
 ) -> anyhow::Result<()> {
-    let known = read_range_truth(args, truth)?;
     let sweep = RangeSweep { setup: setup(args, index), params: range_params(args) };
-    let points = within::measure(index, RangeExamples { queries, truth: &known, filters }, &sweep, session)?;
-    hand_out(args, &sweep.setup.label, &points, "", session)
+    let points = within::measure(index, examples, &sweep, session)?;
+    hand_out(&args.written, &sweep.setup.label, &points, "", session)
 }
 
 /// As [`remotely`], for all within a radius.
@@ -329,104 +329,4 @@ fn remotely(args: &BenchArgs, queries: &Path, truth: &Path, session: &Session) -
         rate: args.rate,
     };
     remote::bench::measure(&what, session)
-}
-
-/// Prints the points, and writes them where they are wanted.
-pub(super) fn hand_out(
-    args: &BenchArgs,
-    label: &str,
-    points: &[Point],
-    ceiling: &str,
-    session: &Session,
-) -> anyhow::Result<()> {
-    if let Some(path) = &args.json {
-        write_file(path, &measure::json(points)?)?;
-        session.note(&format!("wrote {}", path.display()));
-    }
-    if let Some(path) = &args.html {
-        write_file(path, page(&Comparison::of(vec![(label.to_owned(), points.to_vec())])).as_bytes())?;
-        session.note(&format!("wrote {}", path.display()));
-    }
-    let files: Vec<&Path> = [&args.json, &args.html].into_iter().flatten().map(PathBuf::as_path).collect();
-    let separator = if ceiling.is_empty() { "" } else { "\n" };
-    let remarks = ceiling.to_owned() + &no_answer_matches(points);
-    if session.format == OutputFormat::Json {
-        session.note(remarks.trim());
-    }
-    session.show_beside(&files, &(text(points) + separator + &remarks), &points)
-}
-
-/// A warning where no answer is in the truth: a truth of something else is likelier than such an index.
-fn no_answer_matches(points: &[Point]) -> String {
-    if points.is_empty() || points.iter().any(|point| point.recall > 0.0) {
-        return String::new();
-    }
-    "\nwarning: no answer is in the truth; is it that of this base, these queries and this metric, by the ids of the \
-     index (--ids)?\n"
-        .to_owned()
-}
-
-/// The table of the points, and what they have in common.
-pub(super) fn text(points: &[Point]) -> String {
-    let Some(first) = points.first() else { return String::new() };
-    let said = |text: &Option<String>| text.clone().unwrap_or_default();
-    let size = |bytes: Option<f64>| units::bytes(bytes.unwrap_or_default());
-    let run = match &first.server {
-        Some(server) => format!("asked {server} over {} connections", first.connections.unwrap_or(1)),
-        None => format!(
-            "{} threads, {}, {} reads",
-            first.threads.unwrap_or_default(),
-            said(&first.io),
-            if first.direct == Some(true) { "direct" } else { "page cache" }
-        ),
-    };
-    let process = first.rss_anon_bytes.map(|bytes| format!(" (process {} anonymous)", units::bytes(bytes)));
-    format!(
-        "{}\n{}\n{}, {run}, codes {} in {}, vectors in {}, distances {}\nmemory {}{}, on disk {}\n\n{}",
-        said(&first.index),
-        said(&first.machine),
-        first.k.map_or_else(|| "all within a radius".to_owned(), |k| format!("k {k}")),
-        said(&first.code),
-        said(&first.codes),
-        said(&first.vectors),
-        said(&first.distances),
-        size(first.memory_bytes),
-        process.unwrap_or_default(),
-        size(first.index_bytes),
-        points_table(points)
-    ) + &stages_text(points)
-}
-
-/// Where the microseconds of a query go, a line each point.
-fn stages_text(points: &[Point]) -> String {
-    let mut table = TextTable::new();
-    if points.iter().all(|point| point.stages.is_none()) {
-        return String::new();
-    }
-    table.column("us of a query", Align::Left);
-    STAGES.iter().for_each(|(name, _)| table.column(name, Align::Right));
-    table.column("all", Align::Right);
-    for point in points {
-        let Some(stages) = &point.stages else { continue };
-        let all: f64 = stages.values().sum();
-        let cell = |us: &f64| format!("{} ({:.0} %)", units::three_digits(*us), 100.0 * us / all);
-        let mut cells = vec![point.params.words()];
-        cells.extend(STAGES.iter().map(|(name, _)| stages.get(&format!("{name}_us")).map(cell)));
-        cells.push(Some(units::three_digits(all)));
-        table.row(cells);
-    }
-    format!("\n{table}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_truth_that_no_answer_matches_is_pointed_out() {
-        let point = |recall| Point { recall, ..crate::figures::example() };
-        assert!(no_answer_matches(&[point(0.0), point(0.0)]).contains("no answer is in the truth"));
-        assert_eq!(no_answer_matches(&[point(0.0), point(0.01)]), "");
-        assert_eq!(no_answer_matches(&[]), "");
-    }
 }

@@ -128,15 +128,23 @@ impl DocumentExamples<'_> {
         let part = self.offsets.part(0..count);
         let bytes = part.rows() as usize * self.tokens.row_bytes(); // CAST: in memory
         let queries = QueryDocuments { tokens: &self.tokens.bytes()[..bytes], offsets: &part };
-        search(engine, queries, (0, self.filters), params, session)
+        search(engine, Asked { queries, first: 0, filters: self.filters }, params, session)
     }
 }
 
-/// Answers query documents, of which the first is number `first` of all, by the filter of each.
+/// Some of the query documents of a file.
+pub(super) struct Asked<'a> {
+    pub(super) queries: QueryDocuments<'a>,
+    /// The number of the first of them.
+    pub(super) first: usize,
+    /// Filters of all queries of the file.
+    pub(super) filters: Option<&'a Compiler<'a>>,
+}
+
+/// Answers query documents by the filter of each.
 pub(super) fn search(
     engine: &Engine,
-    queries: QueryDocuments<'_>,
-    (first, filters): (usize, Option<&Compiler<'_>>),
+    Asked { queries, first, filters }: Asked<'_>,
     params: &DocumentParams,
     session: &Session,
 ) -> anyhow::Result<Vec<Answer>> {

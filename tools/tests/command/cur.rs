@@ -138,14 +138,36 @@ fn what_cannot_be_learned_from_is_refused_before_anything_is_written() {
         assert!(text(&refused.stderr).contains(says), "{flags:?}: {}", text(&refused.stderr));
         assert_eq!(refused.status.code(), Some(code), "{flags:?}: {}", text(&refused.stderr));
     }
-    // Before anything is read, and by any name of it.
-    let beside = path("./items.fbin");
     let zero = path("zero.fbin");
     fbin(&zero, 30, std::iter::repeat_n(0.0, 30 * 20));
+    let refused = spandrel(&[&["cur", "--scores", &zero], &out[..], &four[..]].concat());
+    let said = text(&refused.stderr);
+    assert!(said.contains("all scores on the anchor items are 0; choose other anchors"), "{said}");
+    for made in [&items, &map, &anchors_out] {
+        assert!(!fs::exists(made).unwrap(), "{made}");
+    }
+}
+
+/// Thirty items scored by twenty queries, and the ids of two of the items.
+fn scored(path: impl Fn(&str) -> String) -> [String; 2] {
+    let [scores, two] = ["s.fbin", "two.ibin"].map(path);
+    fbin(&scores, 30, (0..30 * 20).map(|at| score(at / 30, at % 30)));
+    fs::write(&two, [2_u32, 1, 4, 9].map(u32::to_le_bytes).concat()).unwrap();
+    [scores, two]
+}
+
+#[test]
+fn each_file_that_is_written_is_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [scores, two] = scored(path);
+    let [items, map] = ["items.fbin", "map.fbin"].map(path);
+    // Before anything is read, and by any name of it.
+    let beside = path("./items.fbin");
     let same: [(&[&str], &str); 6] = [
-        (&["--items-out", &map, "--map-out", &map, "--anchors", &twice], "--items-out and --map-out"),
-        (&["--items-out", &scores, "--map-out", &map, "--anchors", &twice], "--scores and --items-out"),
-        (&["--items-out", &items, "--map-out", &scores, "--anchors", &twice], "--scores and --map-out"),
+        (&["--items-out", &map, "--map-out", &map, "--anchors", &two], "--items-out and --map-out"),
+        (&["--items-out", &scores, "--map-out", &map, "--anchors", &two], "--scores and --items-out"),
+        (&["--items-out", &items, "--map-out", &scores, "--anchors", &two], "--scores and --map-out"),
         (
             &["--items-out", &items, "--map-out", &map, "--anchors", "4", "--anchors-out", &scores],
             "--scores and --anchors-out",
@@ -154,7 +176,7 @@ fn what_cannot_be_learned_from_is_refused_before_anything_is_written() {
             &["--items-out", &items, "--map-out", &map, "--anchors", "4", "--anchors-out", &map],
             "--map-out and --anchors-out",
         ),
-        (&["--items-out", &items, "--map-out", &beside, "--anchors", &twice], "--items-out and --map-out"),
+        (&["--items-out", &items, "--map-out", &beside, "--anchors", &two], "--items-out and --map-out"),
     ];
     let before = fs::read(&scores).unwrap();
     for (flags, says) in same {
@@ -164,14 +186,18 @@ fn what_cannot_be_learned_from_is_refused_before_anything_is_written() {
         assert_eq!(refused.status.code(), Some(2));
     }
     assert_eq!(fs::read(&scores).unwrap(), before);
-    let refused = spandrel(&[&["cur", "--scores", &zero], &out[..], &four[..]].concat());
-    let said = text(&refused.stderr);
-    assert!(said.contains("all scores on the anchor items are 0; choose other anchors"), "{said}");
-    for made in [&items, &map, &anchors_out] {
-        assert!(!fs::exists(made).unwrap(), "{made}");
-    }
+    assert!(![&items, &map].into_iter().any(|made| fs::exists(made).unwrap()));
+}
+
+#[test]
+fn scores_that_a_map_does_not_take_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [scores, _] = scored(path);
+    let [items, map, anchors] = ["items.fbin", "map.fbin", "anchors.npy"].map(path);
     // A map of four anchor items takes four scores of each query.
-    run(&[&["cur", "--scores", &scores, "--ridge", "0.1"], &out[..], &four[..]].concat());
+    let out = ["--items-out", &items, "--map-out", &map, "--anchors", "4", "--anchors-out", &anchors];
+    run(&[&["cur", "--scores", &scores, "--ridge", "0.1"], &out[..]].concat());
     let queries = path("queries.fbin");
     for (input, flag) in [(&scores, "--query-scores"), (&map, "--map")] {
         let refused = spandrel(&["cur", "--query-scores", &scores, "--map", &map, "--queries-out", input]);

@@ -82,6 +82,17 @@ fn json(args: &[&str]) -> Value {
     serde_json::from_str(&run(&[args, &["--format", "json"]].concat())).unwrap()
 }
 
+/// The answers to the small queries, as `query` prints them.
+fn expected() -> String {
+    let mut expected = "query\trank\tid\tdistance\n".to_owned();
+    for (query, (ids, scores)) in BEST.iter().zip(SCORES).enumerate() {
+        for (rank, (id, score)) in ids.iter().zip(scores).enumerate() {
+            expected += &format!("{query}\t{}\t{id}\t{score}\n", rank + 1);
+        }
+    }
+    expected
+}
+
 #[test]
 fn an_index_of_documents_answers_with_documents() {
     let folder = tempfile::tempdir().unwrap();
@@ -104,13 +115,7 @@ fn an_index_of_documents_answers_with_documents() {
 
     let asked = ["--queries", &queries, "--query-documents", &query_documents];
     let query = [&["query", "--index", &index, "--k", "3"], &asked[..]].concat();
-    let mut expected = "query\trank\tid\tdistance\n".to_owned();
-    for (query, (ids, scores)) in BEST.iter().zip(SCORES).enumerate() {
-        for (rank, (id, score)) in ids.iter().zip(scores).enumerate() {
-            expected += &format!("{query}\t{}\t{id}\t{score}\n", rank + 1);
-        }
-    }
-    assert_eq!(run(&query), expected);
+    assert_eq!(run(&query), expected());
     let mut truth_of = vec!["data", "truth", "--metric", "ip", "--k", "3", "--base", &base, "--out", &truth];
     truth_of.extend(["--documents", &documents].iter().chain(&asked));
     run(&truth_of);
@@ -121,9 +126,17 @@ fn an_index_of_documents_answers_with_documents() {
     let points: Value = serde_json::from_slice(&fs::read(&points).unwrap()).unwrap();
     assert_eq!((&points[1]["recall"], &points[1]["documents"]), (&1.0.into(), &5.0.into()));
     assert_eq!((&points[0]["params"]["rerank"], &points[0]["params"]["max_lists"]), (&3.into(), &1.into()));
+}
 
-    // By encodings: the same answers where all documents are compared.
-    let encoded = path("encoded");
+#[test]
+fn documents_are_searched_by_encodings() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write_small(path);
+    let [base, queries, documents, query_documents, encoded] =
+        ["base.i8bin", "queries.i8bin", "documents.ibin", "query-documents.ibin", "encoded"].map(path);
+    let shape = ["--base", &base, "--metric", "ip", "--code", "rabitq:2", "--documents", &documents];
+    let asked = ["--queries", &queries, "--query-documents", &query_documents];
     let by = ["--document-encoding", "muvera:R=4,k=2,d=2"];
     let plan = json(&[&["plan"], &shape[..], &by].concat());
     assert_eq!((&plan["vectors"], &plan["documents"]["count"]), (&5.into(), &5.into()));
@@ -134,7 +147,8 @@ fn an_index_of_documents_answers_with_documents() {
     assert_eq!(told["documents"]["encoding"], plan["documents"]["encoding"]);
     assert!(run(&["inspect", &encoded]).contains("2 at most, by muvera:R=4"));
     run(&["verify", &encoded, "--deep"]);
-    assert_eq!(run(&[&["query", "--index", &encoded, "--k", "3"], &asked[..]].concat()), expected);
+    // The same answers where all documents are compared.
+    assert_eq!(run(&[&["query", "--index", &encoded, "--k", "3"], &asked[..]].concat()), expected());
     for (by, says) in
         [("muvera:k=0", "k of 0 is not in 1 to 12"), ("muvera:d=3", "1 to 2, the elements of a token")]
     {
@@ -150,9 +164,20 @@ fn an_index_of_documents_answers_with_documents() {
         assert_eq!(plan[key], dry[key], "{key}");
     }
     assert_eq!((&dry["code"], &dry["codes"]), (&"rabitq:1".into(), &"ssd".into()));
+}
 
-    // What does not go together is refused, with advice.
-    let plain = path("plain");
+#[test]
+fn what_does_not_go_with_documents_is_refused_with_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write_small(path);
+    let [base, queries, documents, query_documents, index, plain] =
+        ["base.i8bin", "queries.i8bin", "documents.ibin", "query-documents.ibin", "index", "plain"].map(path);
+    let shape = ["--base", &base, "--metric", "ip", "--code", "rabitq:2", "--documents", &documents];
+    let build = [&["build", "--out", &index], &shape[..]].concat();
+    run(&build);
+    let asked = ["--queries", &queries, "--query-documents", &query_documents];
+    let query = [&["query", "--index", &index, "--k", "3"], &asked[..]].concat();
     run(&["build", "--base", &base, "--metric", "ip", "--code", "rabitq:2", "--out", &plain]);
     let explain = [&query[..], &["--explain"]].concat();
     let any = [&query[..], &["--distances", "any"]].concat();
@@ -191,11 +216,9 @@ fn an_index_of_documents_answers_with_documents() {
     }
 }
 
-#[test]
-fn documents_have_ids_and_attributes_of_their_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    write_small(path);
+/// Documents with ids and an attribute, and filters of the queries, by their names; the last is that of an index.
+fn write_known(path: impl Fn(&str) -> String) -> [String; 8] {
+    write_small(&path);
     write_offsets(&path("ids.ibin"), &[70, 30, 50, 10, 90]);
     fs::write(
         path("known.jsonl"),
@@ -207,7 +230,7 @@ fn documents_have_ids_and_attributes_of_their_own() {
         "{\"filter\": {\"kind\": \"b\"}}\n{\"filter\": {\"id\": {\"$nin\": [90, 10]}}}\n",
     )
     .unwrap();
-    let [base, queries, documents, query_documents, ids, known, filters, index, truth] = [
+    [
         "base.i8bin",
         "queries.i8bin",
         "documents.ibin",
@@ -216,9 +239,15 @@ fn documents_have_ids_and_attributes_of_their_own() {
         "known.jsonl",
         "filters.jsonl",
         "index",
-        "truth.ibin",
     ]
-    .map(path);
+    .map(path)
+}
+
+#[test]
+fn documents_have_ids_and_attributes_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [base, queries, documents, query_documents, ids, known, filters, index] = write_known(path);
     let shape = ["--base", &base, "--metric", "ip", "--code", "rabitq:2", "--documents", &documents];
     let beside = ["--ids", &ids, "--attributes", &known];
     run(&[&["build", "--out", &index], &shape[..], &beside].concat());
@@ -247,6 +276,31 @@ fn documents_have_ids_and_attributes_of_their_own() {
     assert!(filtered.contains("# query 0: 2 match\n"), "{filtered}");
     let one = run(&[&query[..], &["--filter", "kind = 'b'", "--with-attributes", "kind"]].concat());
     assert!(one.contains("0\t1\t30\t6\t{\"kind\":\"b\"}") && one.contains("1\t1\t90\t18"), "{one}");
+    // Filters of rows in place of documents, and an order by an attribute, are refused.
+    fs::write(path("three.jsonl"), "{\"filter\": {\"kind\": \"b\"}}\n".repeat(3)).unwrap();
+    let three = path("three.jsonl");
+    for (args, says) in [
+        (&[&query[..], &["--filters", &three]].concat(), "filters of 3 queries, there are 2"),
+        (
+            &[&["build", "--replace", "--out", &index, "--partition-by", "kind"], &shape[..], &beside]
+                .concat(),
+            "none with --documents: lists hold tokens",
+        ),
+    ] {
+        let output = spandrel(args);
+        assert!(!output.status.success() && text(&output.stderr).contains(says), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_truth_of_documents_knows_filters_and_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [base, queries, documents, query_documents, ids, known, filters, index] = write_known(path);
+    let truth = path("truth.ibin");
+    let shape = ["--base", &base, "--metric", "ip", "--code", "rabitq:2", "--documents", &documents];
+    run(&[&["build", "--out", &index, "--ids", &ids, "--attributes", &known], &shape[..]].concat());
+    let asked = ["--queries", &queries, "--query-documents", &query_documents];
     let truth_of = [
         &[
             "data",
@@ -281,18 +335,4 @@ fn documents_have_ids_and_attributes_of_their_own() {
     let of = ["--truth", &plain, "--ids", &ids, "--k", "3", "--seconds", "0"];
     let points = json(&[&["bench", "--index", &index], &asked[..], &of].concat());
     assert_eq!(points[0]["recall"], 1.0);
-    // Filters of rows in place of documents, and an order by an attribute, are refused.
-    fs::write(path("three.jsonl"), "{\"filter\": {\"kind\": \"b\"}}\n".repeat(3)).unwrap();
-    let three = path("three.jsonl");
-    for (args, says) in [
-        (&[&query[..], &["--filters", &three]].concat(), "filters of 3 queries, there are 2"),
-        (
-            &[&["build", "--replace", "--out", &index, "--partition-by", "kind"], &shape[..], &beside]
-                .concat(),
-            "none with --documents: lists hold tokens",
-        ),
-    ] {
-        let output = spandrel(args);
-        assert!(!output.status.success() && text(&output.stderr).contains(says), "{}", text(&output.stderr));
-    }
 }

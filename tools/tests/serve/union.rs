@@ -1,4 +1,5 @@
 //! Several indexes of a server searched as one, as in process.
+use spandrel_client::Client;
 use spandrel_proto::v1;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -31,6 +32,17 @@ fn united(names: &[&str]) -> v1::SearchRequest {
 #[test]
 fn several_indexes_answer_as_one_and_refuse_what_does_not_fit() {
     let server = server();
+    they_answer_as_in_process(&server);
+    run(async {
+        let client = server.client();
+        what_each_did_is_told(&client).await;
+        filters_and_numbers_are_read_once(&client).await;
+        what_does_not_fit_is_refused(&client).await;
+    });
+    they_are_not_measured(&server);
+}
+
+fn they_answer_as_in_process(server: &Server) {
     let queries = made().text("queries.u8bin");
     let folders = ["index", "half"].map(|name| made().text(name));
     for flags in [&["--duplicates", "keep"][..], &["--duplicates", "best", "--k", "3"], &["--max-lists", "5"]]
@@ -48,102 +60,111 @@ fn several_indexes_answer_as_one_and_refuse_what_does_not_fit() {
             assert!(found == expected, "{rpc} {flags:?}");
         }
     }
-    run(async {
-        let client = server.client();
-        let keep = v1::Duplicates::Keep as i32;
-        let options = Some(v1::SearchOptions { with_work: true, ..Default::default() });
-        let both = client
-            .search(v1::SearchRequest {
-                duplicates: keep,
-                options: options.clone(),
-                ..united(&["half", "index"])
-            })
-            .await
-            .unwrap();
-        let mut works = Vec::new();
-        for name in ["half", "index"] {
-            let alone = v1::SearchRequest { index: name.to_owned(), options: options.clone(), ..request(0) };
-            works.push(client.search(alone).await.unwrap().work.unwrap().codes);
-        }
-        assert_eq!(both.work.unwrap().codes, works[0] + works[1]);
-        let names: Vec<&str> = both.versions.iter().map(|of| of.name.as_str()).collect();
-        assert_eq!((names, both.indexes.len()), (vec!["half", "index"], 10));
-        assert_eq!(both.index_uuid, both.versions[0].uuid);
-        assert_ne!(both.versions[0].uuid, both.versions[1].uuid);
-        // Neighbours of the first half are there twice.
-        assert!(both.indexes.contains(&0) && both.indexes.contains(&1), "{both:?}");
-        let one = client.search(united(&["index"])).await.unwrap();
-        let alone = v1::SearchRequest { index: "index".to_owned(), ..request(0) };
-        assert_eq!(one.ids, client.search(alone).await.unwrap().ids);
-        let many: Vec<String> = (0..17).map(|number| format!("index-{number}")).collect();
-        let names: Vec<&str> = many.iter().map(String::as_str).collect();
-        let of = |options| v1::SearchRequest { options: Some(options), ..united(&["index", "half"]) };
-        let by_id =
-            v1::SearchRequest { query: Some(v1::Vectors::ids(vec![3])), ..united(&["index", "half"]) };
-        let filtered = |json: &str| {
-            let filter = Some(v1::Filter { form: Some(v1::filter::Form::Json(json.to_owned())) });
-            of(v1::SearchOptions { filter, ..Default::default() })
-        };
-        // Numbers are made bytes once for all, and a filter is read once.
-        let floats = made().queries()[..crate::support::DIM].iter().map(|&byte| f32::from(byte)).collect();
-        let query = Some(v1::Vectors::floats(crate::support::DIM as u32, floats));
-        let by_floats =
-            client.search(v1::SearchRequest { query, ..united(&["index", "half"]) }).await.unwrap();
-        assert_eq!(by_floats.ids, client.search(united(&["index", "half"])).await.unwrap().ids);
-        let some = client.search(filtered(r#"{"id": {"$in": [3, 5, 7]}}"#)).await.unwrap();
-        assert_eq!((some.ids.len(), some.filtered.unwrap().matches), (3, 6));
-        let wrong = client.search(filtered(r#"{"price": 3}"#)).await.unwrap_err();
-        let details = wrong.get_details_bad_request().unwrap();
-        assert_eq!(details.field_violations[0].field, "options.filter.json", "{wrong}");
-        let nan = Some(v1::Vectors::floats(crate::support::DIM as u32, vec![f32::NAN; crate::support::DIM]));
-        let cases = [
-            (v1::SearchRequest { query: nan, ..united(&["index", "half"]) }, "query", "element 0 is NaN"),
-            (united(&["index", "index"]), "indexes", "named twice"),
-            (united(&["index", ""]), "indexes", "an empty name"),
-            (united(&["index", "ip"]), "indexes", "index 2 compares by ip, the first by l2"),
-            (united(&["index", "documents"]), "indexes", "an index of documents"),
-            (united(&names), "indexes", "17, the server's limit is 16"),
-            (
-                v1::SearchRequest { index: "index".to_owned(), ..united(&["half"]) },
-                "indexes",
-                "both index and",
-            ),
-            (v1::SearchRequest { duplicates: 3, ..united(&["half"]) }, "duplicates", "expected 0 to 2"),
-            (by_id, "query", "ids are of one index"),
-            (of(v1::SearchOptions { explain: true, ..Default::default() }), "options.explain", "one index"),
-            (
-                of(v1::SearchOptions { with_vectors: true, ..Default::default() }),
-                "options.with_vectors",
-                "one index",
-            ),
-            (
-                of(v1::SearchOptions { min_head_score: Some(1.0), ..Default::default() }),
-                "options.min_head_score",
-                "one index",
-            ),
-            (v1::SearchRequest { k: 1001, ..united(&["index", "half"]) }, "k", "limit is 1000"),
-        ];
-        for (request, field, words) in cases {
-            let status = client.search(request).await.unwrap_err();
-            assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-            assert!(status.message().contains(words), "{status}");
-            let details = status.get_details_bad_request().unwrap();
-            assert_eq!(details.field_violations[0].field, field, "{status}");
-        }
-        let unknown = client.search(united(&["index", "other"])).await.unwrap_err();
-        assert_eq!(unknown.code(), Code::NotFound, "{unknown}");
-        // Of all queries at once, which are more neighbours than are merged between two turns of others.
-        let batch = v1::SearchBatchRequest {
-            queries: Some(bytes(made().queries())),
-            k: 200,
-            indexes: vec!["index".to_owned(), "half".to_owned()],
+}
+
+async fn what_each_did_is_told(client: &Client) {
+    let keep = v1::Duplicates::Keep as i32;
+    let options = Some(v1::SearchOptions { with_work: true, ..Default::default() });
+    let both = client
+        .search(v1::SearchRequest {
             duplicates: keep,
-            ..Default::default()
-        };
-        let answers = client.search_batch(batch).await.unwrap();
-        assert_eq!((answers.counts, answers.indexes.len()), (vec![200; QUERIES], 200 * QUERIES));
-        assert_eq!(answers.versions.len(), 2);
-    });
+            options: options.clone(),
+            ..united(&["half", "index"])
+        })
+        .await
+        .unwrap();
+    let mut works = Vec::new();
+    for name in ["half", "index"] {
+        let alone = v1::SearchRequest { index: name.to_owned(), options: options.clone(), ..request(0) };
+        works.push(client.search(alone).await.unwrap().work.unwrap().codes);
+    }
+    assert_eq!(both.work.unwrap().codes, works[0] + works[1]);
+    let names: Vec<&str> = both.versions.iter().map(|of| of.name.as_str()).collect();
+    assert_eq!((names, both.indexes.len()), (vec!["half", "index"], 10));
+    assert_eq!(both.index_uuid, both.versions[0].uuid);
+    assert_ne!(both.versions[0].uuid, both.versions[1].uuid);
+    // Neighbours of the first half are there twice.
+    assert!(both.indexes.contains(&0) && both.indexes.contains(&1), "{both:?}");
+    let one = client.search(united(&["index"])).await.unwrap();
+    let alone = v1::SearchRequest { index: "index".to_owned(), ..request(0) };
+    assert_eq!(one.ids, client.search(alone).await.unwrap().ids);
+    // Of all queries at once, which are more neighbours than are merged between two turns of others.
+    let batch = v1::SearchBatchRequest {
+        queries: Some(bytes(made().queries())),
+        k: 200,
+        indexes: vec!["index".to_owned(), "half".to_owned()],
+        duplicates: keep,
+        ..Default::default()
+    };
+    let answers = client.search_batch(batch).await.unwrap();
+    assert_eq!((answers.counts, answers.indexes.len()), (vec![200; QUERIES], 200 * QUERIES));
+    assert_eq!(answers.versions.len(), 2);
+}
+
+/// A query of two indexes with a filter.
+fn filtered(json: &str) -> v1::SearchRequest {
+    let filter = Some(v1::Filter { form: Some(v1::filter::Form::Json(json.to_owned())) });
+    with(v1::SearchOptions { filter, ..Default::default() })
+}
+
+/// A query of two indexes with options.
+fn with(options: v1::SearchOptions) -> v1::SearchRequest {
+    v1::SearchRequest { options: Some(options), ..united(&["index", "half"]) }
+}
+
+async fn filters_and_numbers_are_read_once(client: &Client) {
+    let floats = made().queries()[..crate::support::DIM].iter().map(|&byte| f32::from(byte)).collect();
+    let query = Some(v1::Vectors::floats(crate::support::DIM as u32, floats));
+    let by_floats = client.search(v1::SearchRequest { query, ..united(&["index", "half"]) }).await.unwrap();
+    assert_eq!(by_floats.ids, client.search(united(&["index", "half"])).await.unwrap().ids);
+    let some = client.search(filtered(r#"{"id": {"$in": [3, 5, 7]}}"#)).await.unwrap();
+    assert_eq!((some.ids.len(), some.filtered.unwrap().matches), (3, 6));
+}
+
+async fn what_does_not_fit_is_refused(client: &Client) {
+    let many: Vec<String> = (0..17).map(|number| format!("index-{number}")).collect();
+    let names: Vec<&str> = many.iter().map(String::as_str).collect();
+    let by_id = v1::SearchRequest { query: Some(v1::Vectors::ids(vec![3])), ..united(&["index", "half"]) };
+    let wrong = client.search(filtered(r#"{"price": 3}"#)).await.unwrap_err();
+    let details = wrong.get_details_bad_request().unwrap();
+    assert_eq!(details.field_violations[0].field, "options.filter.json", "{wrong}");
+    let nan = Some(v1::Vectors::floats(crate::support::DIM as u32, vec![f32::NAN; crate::support::DIM]));
+    let cases = [
+        (v1::SearchRequest { query: nan, ..united(&["index", "half"]) }, "query", "element 0 is NaN"),
+        (united(&["index", "index"]), "indexes", "named twice"),
+        (united(&["index", ""]), "indexes", "an empty name"),
+        (united(&["index", "ip"]), "indexes", "index 2 compares by ip, the first by l2"),
+        (united(&["index", "documents"]), "indexes", "an index of documents"),
+        (united(&names), "indexes", "17, the server's limit is 16"),
+        (v1::SearchRequest { index: "index".to_owned(), ..united(&["half"]) }, "indexes", "both index and"),
+        (v1::SearchRequest { duplicates: 3, ..united(&["half"]) }, "duplicates", "expected 0 to 2"),
+        (by_id, "query", "ids are of one index"),
+        (with(v1::SearchOptions { explain: true, ..Default::default() }), "options.explain", "one index"),
+        (
+            with(v1::SearchOptions { with_vectors: true, ..Default::default() }),
+            "options.with_vectors",
+            "one index",
+        ),
+        (
+            with(v1::SearchOptions { min_head_score: Some(1.0), ..Default::default() }),
+            "options.min_head_score",
+            "one index",
+        ),
+        (v1::SearchRequest { k: 1001, ..united(&["index", "half"]) }, "k", "limit is 1000"),
+    ];
+    for (request, field, words) in cases {
+        let status = client.search(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert!(status.message().contains(words), "{status}");
+        let details = status.get_details_bad_request().unwrap();
+        assert_eq!(details.field_violations[0].field, field, "{status}");
+    }
+    let unknown = client.search(united(&["index", "other"])).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound, "{unknown}");
+}
+
+fn they_are_not_measured(server: &Server) {
+    let queries = made().text("queries.u8bin");
     let (truth, base) = (made().text("united-truth.ibin"), made().text("base.u8bin"));
     spandrel(&["data", "truth", "--base", &base, "--queries", &queries, "--metric", "l2", "--out", &truth]);
     let bench = ["bench", "--server", &server.address, "--queries", &queries, "--truth", &truth];

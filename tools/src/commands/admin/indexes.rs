@@ -41,44 +41,31 @@ pub(super) async fn list(server: &Server, session: &Session) -> anyhow::Result<(
 pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> anyhow::Result<()> {
     let about = server.client.describe_index(name).await.map_err(server.told())?;
     let index = about.summary.clone().unwrap_or_default();
-    let tier = |tier: v1::Tier| if tier == v1::Tier::Memory { "memory" } else { "ssd" };
-    let mut memory: Vec<(&String, &u64)> = about.memory_bytes.iter().collect();
-    memory.sort();
-    let total: u64 = about.memory_bytes.values().sum();
+    session.show(&description(&about, &index), &description_json(&about, &index))
+}
+
+fn tier(tier: v1::Tier) -> &'static str {
+    if tier == v1::Tier::Memory { "memory" } else { "ssd" }
+}
+
+/// All that is known of an index, a line for each thing.
+fn description(about: &v1::DescribeIndexResponse, index: &v1::IndexSummary) -> String {
     // CAST: shown to three digits
     let bytes = |bytes: u64| units::bytes(bytes as f64);
-    let parts: Vec<String> = memory
-        .iter()
-        .filter(|(_, of)| **of > 0)
-        .map(|(part, of)| format!("{part} {}", bytes(**of)))
-        .collect();
+    let shape = format!("{} x {}, {}", index.dim, dtype_name(index.dtype()), metric_name(index.metric()));
+    let opened = units::seconds(about.open_seconds.into());
+    let served = units::seconds(about.served_seconds as f64); // CAST: as above
     let mut lines = vec![
         ("index", format!("{} version {}", index.name, index.version)),
         ("uuid", index.uuid.clone()),
-        (
-            "vectors",
-            format!(
-                "{} of {} x {}, {}",
-                units::count(index.vectors),
-                index.dim,
-                dtype_name(index.dtype()),
-                metric_name(index.metric())
-            ),
-        ),
+        ("vectors", format!("{} of {shape}", units::count(index.vectors))),
         ("lists", units::count(about.lists.into())),
         ("code", format!("{}, in {}; vectors in {}", about.code, tier(about.codes()), tier(about.vectors()))),
         ("estimates", if about.estimates { "allowed" } else { "not allowed" }.to_owned()),
-        ("memory", format!("{}: {}", bytes(total), parts.join(", "))),
+        ("memory", memory_text(about)),
         ("disk", bytes(about.disk_bytes)),
-        ("search", defaults(&about)),
-        (
-            "opened",
-            format!(
-                "in {}, {} ago",
-                units::seconds(about.open_seconds.into()),
-                units::seconds(about.served_seconds as f64)
-            ),
-        ),
+        ("search", defaults(about)),
+        ("opened", format!("in {opened}, {served} ago")),
     ];
     if !about.path.is_empty() {
         lines.insert(1, ("folder", about.path.clone()));
@@ -92,8 +79,22 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
     lines.extend(about.attributes.iter().map(|of| ("attribute", attribute_text(of))));
     lines.extend(about.measured_recall.iter().map(|measured| ("recall", recall_text(measured))));
     lines.extend(about.quarantined.iter().map(|part| ("damaged", part.clone())));
-    let text: String = lines.into_iter().map(|(name, value)| format!("{name:<11}{value}\n")).collect();
-    let mut value = summary(&index);
+    lines.into_iter().map(|(name, value)| format!("{name:<11}{value}\n")).collect()
+}
+
+/// What an index takes in memory, in all and by part.
+fn memory_text(about: &v1::DescribeIndexResponse) -> String {
+    // CAST: shown to three digits
+    let bytes = |bytes: u64| units::bytes(bytes as f64);
+    let mut memory: Vec<(&String, &u64)> = about.memory_bytes.iter().filter(|(_, of)| **of > 0).collect();
+    memory.sort();
+    let parts: Vec<String> = memory.iter().map(|(part, of)| format!("{part} {}", bytes(**of))).collect();
+    format!("{}: {}", bytes(about.memory_bytes.values().sum()), parts.join(", "))
+}
+
+/// The same for programs.
+fn description_json(about: &v1::DescribeIndexResponse, index: &v1::IndexSummary) -> Value {
+    let mut value = summary(index);
     let more = json!({
         "path": about.path,
         "lists": about.lists,
@@ -119,7 +120,7 @@ pub(super) async fn describe(server: &Server, name: &str, session: &Session) -> 
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         value.extend(more);
     }
-    session.show(&text, &value)
+    value
 }
 
 /// The column by whose vectors candidates may be compared.

@@ -91,12 +91,12 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         return Err(UsageError(message).into());
     }
     if let (Some(documents), Some(query_documents)) = (&args.documents, &args.query_documents) {
-        return run_documents(args, (documents, query_documents), out, session);
+        return run_documents(args, documents, query_documents, out, session);
     }
     let base = args.input.open(&args.base)?;
     let queries = Converted::new(args.input.open(&args.queries)?, base.dtype());
     note_rounding(&queries, session);
-    let ids = args.ids.as_deref().map(|path| read_ids(path, (base.len(), "vector"), format)).transpose()?;
+    let ids = args.ids.as_deref().map(|path| read_ids(path, base.len(), "vector", format)).transpose()?;
     let params = TruthParams {
         metric: args.metric,
         k: args.k as usize, // CAST: widening
@@ -148,7 +148,8 @@ fn tell_filters(filters: Option<&RowFilters>, truth: &Truth, text: &mut String, 
 
 fn run_documents(
     args: &TruthArgs,
-    (documents, query_documents): (&Path, &Path),
+    documents: &Path,
+    query_documents: &Path,
     out: OutFile<'_>,
     session: &Session,
 ) -> anyhow::Result<()> {
@@ -165,7 +166,7 @@ fn run_documents(
     let offsets = read_documents(documents, base.len())?;
     let count = offsets.documents() as u64; // CAST: usize is 64 bits here
     let format = out.format()?;
-    let ids = args.ids.as_deref().map(|path| read_ids(path, (count, "document"), format)).transpose()?;
+    let ids = args.ids.as_deref().map(|path| read_ids(path, count, "document", format)).transpose()?;
     let filters = args.filtered.read(count, args.ids.as_deref(), session)?;
     let query_offsets = read_documents(query_documents, queries.len())?;
     let params = DocumentTruthParams {
@@ -207,7 +208,7 @@ fn run_within(args: &TruthArgs, radius: f32, session: &Session) -> anyhow::Resul
     note_rounding(&queries, session);
     // Ids of the file have 31 bits, like those of ivecs.
     let ids =
-        args.ids.as_deref().map(|path| read_ids(path, (base.len(), "vector"), Format::Ivecs)).transpose()?;
+        args.ids.as_deref().map(|path| read_ids(path, base.len(), "vector", Format::Ivecs)).transpose()?;
     let params =
         RangeTruthParams { metric: args.metric, radius, threads: args.threads.map_or(0, usize::from) };
     let filters = args.filtered.read(base.len(), args.ids.as_deref(), session)?;
@@ -244,7 +245,7 @@ fn run_within(args: &TruthArgs, radius: f32, session: &Session) -> anyhow::Resul
 }
 
 /// The ids of the vectors or documents of a base, which the format to write has to hold.
-fn read_ids(path: &Path, (count, of): (u64, &str), format: Format) -> anyhow::Result<Vec<u64>> {
+fn read_ids(path: &Path, count: u64, of: &str, format: Format) -> anyhow::Result<Vec<u64>> {
     let file = IdFile::open(path)?;
     if file.len() != count {
         let message = format!("{}: ids of {} {of}s, the base has {count}", path.display(), file.len());

@@ -14,7 +14,7 @@ use spandrel_index::format::IdBytes;
 use spandrel_index::{Index, OpenOptions, Tier, VectorSource};
 
 use self::answers::{Answers, Ordering};
-use self::state::{State, StateFolder};
+use self::state::{JoinOf, State, StateFolder};
 use super::file_names::FileNames;
 use super::input::InputArgs;
 use super::search::{Fit, open_queries};
@@ -99,13 +99,20 @@ pub(super) fn run(args: &JoinArgs, session: &Session) -> anyhow::Result<()> {
         memory_bytes: args.memory.map_or_else(memory_default, |size| size.0),
     };
     let meter = session.meter();
-    let mut joined = Joining::prepare(args, (&index, queries.as_ref()), params, session, &meter)?;
+    let joined = Joined { index: &index, queries: queries.as_ref() };
+    let mut joined = Joining::prepare(args, joined, params, session, &meter)?;
     let work = joined.run(session, &meter)?;
     joined.write(&args.out, session, &meter)?;
     meter.finish();
     joined.folder.remove()?;
     let report = Report { args, joined: &joined, work, seconds: begun.elapsed().as_secs_f64() };
     session.show_beside(&[&args.out], &report.text(), &report.json())
+}
+
+/// What is joined: the rows of a file with an index, or an index with itself.
+struct Joined<'i, 'a> {
+    index: &'i Arc<Index>,
+    queries: Option<&'a Converted<VectorFile>>,
 }
 
 /// A join under way.
@@ -127,7 +134,7 @@ impl<'a> Joining<'a> {
     /// Everything that can be refused is, and a sample says what the recall takes.
     fn prepare(
         args: &JoinArgs,
-        (index, queries): (&Arc<Index>, Option<&'a Converted<VectorFile>>),
+        Joined { index, queries }: Joined<'_, 'a>,
         params: JoinParams,
         session: &Session,
         meter: &Meter,
@@ -160,8 +167,9 @@ impl<'a> Joining<'a> {
         if ids.is_some() {
             session.note("note: row i of the result is that of the vector with the i-th smallest id");
         }
-        let fresh =
-            State::new(index.uuid(), join.queries_hash(), (rows, join.groups() as u64), &params, order_bytes); // CAST: widening
+        let groups = join.groups() as u64; // CAST: widening
+        let of = JoinOf { uuid: index.uuid(), queries_hash: join.queries_hash(), rows, groups };
+        let fresh = State::new(of, &params, order_bytes);
         let before = |group| join.queries_before(group);
         let (state, answers) = folder.open(fresh, args.resume, &before)?;
         meter.phase("measuring a sample", "");

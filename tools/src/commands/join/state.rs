@@ -35,22 +35,26 @@ pub(super) struct State {
     pub(super) files: Vec<FileState>,
 }
 
+/// What a join is of.
+pub(super) struct JoinOf {
+    /// Of the index.
+    pub(super) uuid: u128,
+    pub(super) queries_hash: u64,
+    pub(super) rows: u64,
+    pub(super) groups: u64,
+}
+
 impl State {
     /// `order_bytes` is the memory that answers may take while they are put in order.
-    pub(super) fn new(
-        uuid: u128,
-        queries: u64,
-        (rows, groups): (u64, u64),
-        params: &JoinParams,
-        order_bytes: u64,
-    ) -> State {
+    pub(super) fn new(of: JoinOf, params: &JoinParams, order_bytes: u64) -> State {
+        let JoinOf { uuid, queries_hash, rows, groups } = of;
         let record = Answers::record_bytes(params.k) as u64; // CAST: widening
         let in_memory = (order_bytes / record).max(1);
         let file_rows = in_memory.max(rows.div_ceil(FILES_MAX)).min(rows.max(1));
         State {
             version: VERSION,
             uuid: format!("{uuid:032x}"),
-            queries: format!("{queries:016x}"),
+            queries: format!("{queries_hash:016x}"),
             rows,
             groups,
             k: params.k,
@@ -191,9 +195,14 @@ mod tests {
         JoinParams { k: 2, radius: None, recall: 0.95, threads: 1, memory_bytes: 1 << 20 }
     }
 
+    fn of(uuid: u128, queries_hash: u64) -> JoinOf {
+        JoinOf { uuid, queries_hash, rows: 10, groups: 3 }
+    }
+
     #[test]
     fn answers_are_cut_so_that_a_part_fits_in_memory() {
-        let state = |rows, order_bytes| State::new(7, 0, (rows, 1), &params(), order_bytes);
+        let state =
+            |rows, order_bytes| State::new(JoinOf { rows, groups: 1, ..of(7, 0) }, &params(), order_bytes);
         assert_eq!((state(10, 1 << 18).file_rows, state(10, 1 << 18).files.len()), (10, 1));
         // 32 bytes a row.
         let cut = state(100_000, 1 << 18);
@@ -203,23 +212,22 @@ mod tests {
 
     #[test]
     fn another_join_is_not_gone_on_with() {
-        let begun = State::new(7, 5, (10, 3), &params(), 1 << 20);
-        let other = |k, recall, radius| {
-            State::new(7, 5, (10, 3), &JoinParams { k, recall, radius, ..params() }, 1 << 20)
-        };
+        let begun = State::new(of(7, 5), &params(), 1 << 20);
+        let other =
+            |k, recall, radius| State::new(of(7, 5), &JoinParams { k, recall, radius, ..params() }, 1 << 20);
         assert_eq!(other(2, 0.95, None).unlike(&begun), None);
         assert_eq!(other(3, 0.95, None).unlike(&begun), Some("--k"));
         assert_eq!(other(2, 0.9, None).unlike(&begun), Some("--recall"));
         assert_eq!(other(2, 0.95, Some(1.0)).unlike(&begun), Some("--radius"));
-        assert_eq!(State::new(8, 5, (10, 3), &params(), 1 << 20).unlike(&begun), Some("index"));
-        assert_eq!(State::new(7, 6, (10, 3), &params(), 1 << 20).unlike(&begun), Some("queries"));
+        assert_eq!(State::new(of(8, 5), &params(), 1 << 20).unlike(&begun), Some("index"));
+        assert_eq!(State::new(of(7, 6), &params(), 1 << 20).unlike(&begun), Some("queries"));
         let more = JoinParams { memory_bytes: 1 << 30, threads: 9, ..params() };
-        assert_eq!(State::new(7, 5, (10, 3), &more, 1 << 30).unlike(&begun), None);
+        assert_eq!(State::new(of(7, 5), &more, 1 << 30).unlike(&begun), None);
     }
 
     #[test]
     fn a_state_that_cannot_be_is_refused() {
-        let good = State { done: 1, ..State::new(7, 5, (10, 3), &params(), 4 * 32) };
+        let good = State { done: 1, ..State::new(of(7, 5), &params(), 4 * 32) };
         assert_eq!((good.file_rows, good.files.len()), (4, 3));
         let of = |bytes| FileState { bytes, hash: 0 };
         let good = State { files: vec![of(64), of(32), of(0)], ..good };

@@ -17,7 +17,7 @@ use spandrel_index::documents::DocumentOffsets;
 use self::output::Form;
 pub(super) use self::output::Output;
 use super::column::{ColumnFit, ColumnQueriesArgs};
-use super::documents::{self, Beside, QueryDocumentsArgs, params_of};
+use super::documents::{self, Asked, Beside, QueryDocumentsArgs, params_of};
 use super::embedding::QueryEmbeddingArgs;
 use super::file_names::FileNames;
 use super::filter::{Compiler, FilterArgs, Searching};
@@ -182,7 +182,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     let callers = config.threads * config.in_flight;
     let searching = Searching { engine: &engine, filters: filters.as_ref(), callers, session };
     if let Some(documents) = documents {
-        return run_documents(args, (&queries, &documents), searching, attributes.as_ref(), output);
+        return run_documents(args, &queries, &documents, searching, attributes.as_ref(), output);
     }
     if let Some(params) = within {
         return run_within(
@@ -233,7 +233,8 @@ fn point_of(args: &QueryArgs) -> PointParams {
 /// As [`run`], for documents.
 fn run_documents(
     args: &QueryArgs,
-    (queries, offsets): (&Converted<VectorFile>, &DocumentOffsets),
+    queries: &Converted<VectorFile>,
+    offsets: &DocumentOffsets,
     searching: Searching<'_>,
     attributes: Option<&AttributeReader>,
     mut output: Output<'_>,
@@ -248,8 +249,8 @@ fn run_documents(
         let end = count.min(first + DOCUMENT_BATCH);
         let (part, start) = (offsets.part(first..end), offsets.rows_of(first).start.into());
         let rows = read_batch(queries, start, part.rows())?;
-        let part = QueryDocuments { tokens: &rows, offsets: &part };
-        let mut answers = documents::search(engine, part, (first, filters), &params, session)
+        let queries = QueryDocuments { tokens: &rows, offsets: &part };
+        let mut answers = documents::search(engine, Asked { queries, first, filters }, &params, session)
             .map_err(|error| in_file(error, &args.queries, start))?;
         if let Some(attributes) = attributes {
             attributes.hand_out(engine, &mut answers)?;

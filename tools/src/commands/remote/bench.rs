@@ -20,7 +20,7 @@ use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
 use crate::commands::truth_check::{Sample, Stored, nearer_than_truth, note_nearer};
 use crate::figures::{LatencySummary, Machine, Point, PointParams};
-use crate::{Advised, Session};
+use crate::{Advised, Meter, Session};
 use spandrel_client::{Client, RetryPolicy};
 
 /// What is measured.
@@ -72,62 +72,36 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
         let filters = Arc::new(what.filter.wire(count)?);
         check_truth(what.truth, count, what.k as usize, !filters.is_empty())?;
         if documents.is_none() {
-            check_sample(what, (&queries, column.as_deref()), &remote, &clients, session).await?;
+            check_sample(what, column.as_deref().unwrap_or(&queries), &remote, &clients, session).await?;
         }
+        let asking = Asking {
+            remote,
+            united: Vec::new(),
+            duplicates: Duplicates::default(),
+            queries,
+            column,
+            documents,
+            k: what.k,
+            filters,
+            first: 0,
+            options: v1::SearchOptions::default(),
+        };
         let meter = session.meter();
         let mut points = Vec::new();
         for &in_flight in &what.in_flight {
-            for params in &what.params {
-                meter.phase(
-                    &format!(
-                        "asking by {}, {in_flight} in flight on each connection",
-                        what.server.rpc.name()
-                    ),
-                    "queries",
-                );
-                let asking = Asking {
-                    remote: Arc::clone(&remote),
-                    united: Vec::new(),
-                    duplicates: Duplicates::default(),
-                    queries: Arc::clone(&queries),
-                    column: column.clone(),
-                    documents: documents.clone(),
-                    k: what.k,
-                    filters: Arc::clone(&filters),
-                    first: 0,
-                    // The work is asked for while warming up: it costs bytes, and does not change.
-                    options: v1::SearchOptions {
-                        embedding_version: what.embedding.embedding_version.clone(),
-                        ..options(params, what.distances, true)
-                    },
-                };
-                let mut load = Load {
+            let name =
+                format!("asking by {}, {in_flight} in flight on each connection", what.server.rpc.name());
+            for &params in &what.params {
+                meter.phase(&name, "queries");
+                let load = Load {
                     clients: clients.clone(),
-                    asking,
+                    asking: asking.clone(),
                     rpc: what.server.rpc,
                     in_flight,
                     seconds: 0.0,
                     stop: Arc::clone(&session.stop),
                 };
-                let warm_up = load.closed().await.map_err(told(&config.address))?;
-                load.seconds = what.seconds;
-                load.asking.options.with_work = false;
-                let outcome = match what.rate {
-                    Some(rate) => load.open(rate).await,
-                    None => load.closed().await.map_err(told(&config.address))?,
-                };
-                meter.set(outcome.latencies_ns.len() as u64, 0); // CAST: widening
-                if session.is_stopped() {
-                    anyhow::bail!("stopped before the end");
-                }
-                points.push(point(
-                    what,
-                    &remote,
-                    Setting { in_flight, params: *params },
-                    &warm_up,
-                    outcome,
-                    session,
-                )?);
+                points.push(measured(what, load, params, &meter, session).await?);
                 meter.finish();
             }
         }
@@ -135,24 +109,51 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
     })
 }
 
-/// Refuses a truth that does not fit, by vectors that the server is asked for. One that gives none is taken at its word.
+/// Measures one point: all queries once to warm up, which tell the work, and then for as long as is wanted.
+async fn measured(
+    what: &Remotely<'_>,
+    mut load: Load,
+    params: PointParams,
+    meter: &Meter,
+    session: &Session,
+) -> anyhow::Result<Point> {
+    let remote = Arc::clone(&load.asking.remote);
+    // The work is asked for while warming up: it costs bytes, and does not change.
+    load.asking.options = v1::SearchOptions {
+        embedding_version: what.embedding.embedding_version.clone(),
+        ..options(&params, what.distances, true)
+    };
+    let warm_up = load.closed().await.map_err(told(&remote.address))?;
+    load.seconds = what.seconds;
+    load.asking.options.with_work = false;
+    let outcome = match what.rate {
+        Some(rate) => load.open(rate).await,
+        None => load.closed().await.map_err(told(&remote.address))?,
+    };
+    meter.set(outcome.latencies_ns.len() as u64, 0); // CAST: widening
+    if session.is_stopped() {
+        anyhow::bail!("stopped before the end");
+    }
+    point(what, &remote, Setting { in_flight: load.in_flight, params }, &warm_up, outcome, session)
+}
+
+/// Refuses a truth that does not fit, by vectors that the server is asked for: those that `compared`, of the queries, are
+/// compared with. A server that gives none is taken at its word.
 async fn check_sample(
     what: &Remotely<'_>,
-    (queries, column): (&Rows, Option<&Rows>),
+    compared: &Rows,
     remote: &Remote,
     clients: &[Client],
     session: &Session,
 ) -> anyhow::Result<()> {
     let sample = Sample::of(what.truth);
-    // The truth of queries in a column is of its vectors.
     let of_column = remote.column(what.column.compare_by())?;
     let name = of_column.map(|(fit, _)| fit.name).unwrap_or_default();
     let metric = what.metric(remote)?;
-    let queries = column.unwrap_or(queries);
     let Some(client) = clients.first() else { return Ok(()) };
     // As for a query, an attribute of a type that is not known here matters to filters alone.
     let filters = match what.filter.is_filtered() {
-        true => what.filter.bind(&remote.schema()?, queries.len())?,
+        true => what.filter.bind(&remote.schema()?, compared.len())?,
         false => None,
     };
     let with_attributes = filters.as_ref().map(|_| v1::AttributeSelection::default());
@@ -176,7 +177,7 @@ async fn check_sample(
             }
         };
         let data = response.vectors.unwrap_or_default().raw_data();
-        let mut rows = data.chunks_exact(queries.row_bytes());
+        let mut rows = data.chunks_exact(compared.row_bytes());
         let mut places = 0..;
         let held = |(&id, &found): (&u64, &bool)| {
             let (row, at) = if found { (rows.next()?, places.next()?) } else { return None };
@@ -184,7 +185,7 @@ async fn check_sample(
         };
         found.push(ids.iter().zip(&response.found).map(held).collect());
     }
-    Ok(sample.check(metric, queries, filters.as_ref(), &found)?)
+    Ok(sample.check(metric, compared, filters.as_ref(), &found)?)
 }
 
 /// What one point was measured with.

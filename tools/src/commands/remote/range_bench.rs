@@ -45,6 +45,13 @@ struct Asking {
     embedding_version: Option<String>,
 }
 
+/// How many searches are under way at once on each connection, and for how long.
+#[derive(Clone, Copy)]
+struct Pace {
+    in_flight: usize,
+    seconds: f64,
+}
+
 /// Measures every point.
 pub(in crate::commands) fn measure_within(
     what: &RangeRemotely<'_>,
@@ -67,9 +74,9 @@ pub(in crate::commands) fn measure_within(
                 let (remote, queries) = (Arc::clone(&remote), Arc::clone(&queries));
                 let embedding_version = what.embedding.embedding_version.clone();
                 let asking = Asking { remote, queries, params: params.clone(), embedding_version };
-                let outcome = closed(&clients, &asking, (in_flight, what.seconds), session)
-                    .await
-                    .map_err(told(&config.address))?;
+                let pace = Pace { in_flight, seconds: what.seconds };
+                let outcome =
+                    closed(&clients, &asking, pace, session).await.map_err(told(&config.address))?;
                 meter.set(outcome.latencies_ns.len() as u64, 0); // CAST: widening
                 if session.is_stopped() {
                     anyhow::bail!("stopped before the end");
@@ -86,7 +93,7 @@ pub(in crate::commands) fn measure_within(
 async fn closed(
     clients: &[Client],
     asking: &Asking,
-    (in_flight, seconds): (usize, f64),
+    Pace { in_flight, seconds }: Pace,
     session: &Session,
 ) -> Result<Outcome, Status> {
     let start = Instant::now();

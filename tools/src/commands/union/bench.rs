@@ -78,5 +78,5 @@ pub(in crate::commands) fn bench(args: &BenchArgs, session: &Session) -> anyhow:
         let distances: Distances = args.places.distances;
         Ok(Point { distances: Some(distances.to_string()), params: Params::Ours(*params), ..point })
     })?;
-    hand_out(args, &setup.label, &points, "", session)
+    hand_out(&args.written, &setup.label, &points, "", session)
 }
