@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Generic, List, Optional, Sequence, Tuple
 
 import numpy.typing as npt
 
-from . import _errors, _messages
+from . import _answers, _errors, _indexes, _queries
 from ._options import (
     Attributes,
     ColumnQueries,
@@ -94,12 +94,12 @@ class Calls:
         column: Optional[ColumnQueries],
     ) -> Plan[Answers]:
         """Queries as rows of an array."""
-        rows, single = _messages.queries_of(queries)
+        rows, single = _queries.queries_of(queries)
         if len(rows) == 0:
             raise ValueError("no queries")
-        name, fine = _messages.column_of(column, len(rows))
+        name, fine = _queries.column_of(column, len(rows))
         row_bytes = rows.shape[1] * rows.itemsize + (0 if fine is None else fine.shape[1] * fine.itemsize)
-        size = _messages.batch_size(row_bytes, k, options, self._batch_size)
+        size = _queries.batch_size(row_bytes, k, options, self._batch_size)
         made = _Made(_of_rows(rows), None if fine is None else (name, _of_rows(fine)))
         return self._search(made, len(rows), single, size, k, options, index)
 
@@ -112,14 +112,14 @@ class Calls:
         offsets: Optional[npt.ArrayLike],
     ) -> Plan[Answers]:
         """Query documents as rows of an array, several arrays, or rows with offsets."""
-        rows, starts, single = _messages.documents_of(documents, offsets)
+        rows, starts, single = _queries.documents_of(documents, offsets)
         longest = int((starts[1:] - starts[:-1]).max()) * rows.shape[1] * rows.itemsize
         # How long documents of answers are only the server knows.
-        answered = max(longest, _messages.DIM_BYTES_MAX) if options.with_vectors else longest
-        size = _messages.batch_size(answered, k, options, self._batch_size)
+        answered = max(longest, _queries.DIM_BYTES_MAX) if options.with_vectors else longest
+        size = _queries.batch_size(answered, k, options, self._batch_size)
 
         def of_documents(of: slice) -> search_pb2.Vectors:
-            return _messages.of_documents(rows, starts[of.start : of.stop + 1])
+            return _queries.of_documents(rows, starts[of.start : of.stop + 1])
 
         self._name(index)
         return self._search(_Made(of_documents, None), len(starts) - 1, single, size, k, options, index)
@@ -130,10 +130,10 @@ class Calls:
         """Vectors of the index itself as queries."""
         numbers, single = _ids(ids)
         # How long a vector is only the server knows: the longest for which it is asked in one piece.
-        size = _messages.batch_size(_messages.DIM_BYTES_MAX if options.with_vectors else 1, k, options, self._batch_size)
+        size = _queries.batch_size(_queries.DIM_BYTES_MAX if options.with_vectors else 1, k, options, self._batch_size)
 
         def of_ids(of: slice) -> search_pb2.Vectors:
-            return _messages.of_ids(numbers[of])
+            return _queries.of_ids(numbers[of])
 
         self._name(index)
         made = _Made(of_ids, None if column is None else (column, of_ids))
@@ -157,8 +157,8 @@ class Calls:
                 query, column = made.vectors(slice(0, 1)), made.column_queries(slice(0, 1))
                 return search_pb2.SearchRequest(query=query, k=k, options=message, column_queries=column, **which)
 
-            return Plan(self.stub.Search, [one], lambda responses: _messages.one_of(responses[0], k, asked, names))
-        parts = _messages.chunks(count, size)
+            return Plan(self.stub.Search, [one], lambda responses: _answers.one_of(responses[0], k, asked, names))
+        parts = _queries.chunks(count, size)
 
         def part(of: slice) -> search_pb2.SearchBatchRequest:
             queries, column = made.vectors(of), made.column_queries(of)
@@ -166,8 +166,8 @@ class Calls:
 
         def join(responses: List[Any]) -> Answers:
             for response, of in zip(responses, parts):
-                _messages.whole(response, of.stop - of.start)
-            return _messages.answers_of(responses, k, single=False, asked=asked, names=names)
+                _answers.whole(response, of.stop - of.start)
+            return _answers.answers_of(responses, k, single=False, asked=asked, names=names)
 
         return Plan(self.stub.SearchBatch, [_later(part, of) for of in parts], join)
 
@@ -181,12 +181,12 @@ class Calls:
         column: Optional[ColumnQueries],
     ) -> search_pb2.SearchStreamRequest:
         """One query of a stream."""
-        rows, _ = _messages.queries_of(query)
-        vectors = _messages.vectors_of(rows)
+        rows, _ = _queries.queries_of(query)
+        vectors = _queries.vectors_of(rows)
         request = search_pb2.SearchRequest(index=self._name(index), query=vectors, k=k, options=options.message())
-        name, fine = _messages.column_of(column, len(rows))
+        name, fine = _queries.column_of(column, len(rows))
         if fine is not None:
-            fine_vectors = _messages.vectors_of(fine)
+            fine_vectors = _queries.vectors_of(fine)
             request.column_queries.CopyFrom(search_pb2.ColumnQueries(column=name, vectors=fine_vectors))
         return search_pb2.SearchStreamRequest(tag=number, request=request)
 
@@ -194,12 +194,12 @@ class Calls:
         self, query: npt.ArrayLike, radius: float, options: RangeOptions, index: Optional[str]
     ) -> search_pb2.SearchRangeRequest:
         """One query for all within a radius."""
-        rows, single = _messages.queries_of(query)
+        rows, single = _queries.queries_of(query)
         if not single and len(rows) != 1:
             raise ValueError(f"{len(rows)} queries within a radius, expected one")
         return search_pb2.SearchRangeRequest(
             index=self._name(index),
-            query=_messages.vectors_of(rows),
+            query=_queries.vectors_of(rows),
             radius=radius,
             completeness=options.completeness,
             max_results=options.max_results,
@@ -224,23 +224,23 @@ class Calls:
         def part(of: slice) -> search_pb2.FetchRequest:
             return search_pb2.FetchRequest(index=name, ids=numbers[of], with_attributes=selection, column=column)
 
-        parts = _messages.chunks(len(numbers), self._batch_size)
+        parts = _queries.chunks(len(numbers), self._batch_size)
         requests = [_later(part, of) for of in parts]
         asked = selection is not None
-        return Plan(self.stub.Fetch, requests, lambda responses: _messages.fetched_of(responses, len(numbers), asked))
+        return Plan(self.stub.Fetch, requests, lambda responses: _answers.fetched_of(responses, len(numbers), asked))
 
     def indexes(self) -> Plan[List[IndexInfo]]:
         """The indexes of the server."""
 
         def join(responses: List[Any]) -> List[IndexInfo]:
-            return [_messages.info_of(summary) for summary in responses[0].indexes]
+            return [_indexes.info_of(summary) for summary in responses[0].indexes]
 
         return Plan(self._admin.ListIndexes, [admin_pb2.ListIndexesRequest], join)
 
     def describe(self, index: Optional[str]) -> Plan[IndexInfo]:
         """One index in full."""
         request = admin_pb2.DescribeIndexRequest(index=self._name(index))
-        return Plan(self._admin.DescribeIndex, [lambda: request], lambda responses: _messages.details_of(responses[0]))
+        return Plan(self._admin.DescribeIndex, [lambda: request], lambda responses: _indexes.details_of(responses[0]))
 
     def load(
         self,
@@ -252,7 +252,7 @@ class Calls:
         estimates: bool,
     ) -> Plan[Operation]:
         """Beginning to open a further index."""
-        request = _messages.load_of(index, path, version, codes, vectors, estimates)
+        request = _indexes.load_of(index, path, version, codes, vectors, estimates)
         return Plan(self._admin.StartLoad, [lambda: request], _operation, again=False)
 
     def unload(self, index: str) -> Plan[None]:
@@ -279,7 +279,7 @@ class Calls:
         """The operations that the server remembers."""
 
         def join(responses: List[Any]) -> List[Operation]:
-            return [_messages.operation_of(operation) for operation in responses[0].operations]
+            return [_indexes.operation_of(operation) for operation in responses[0].operations]
 
         return Plan(self._admin.ListOperations, [admin_pb2.ListOperationsRequest], join)
 
@@ -366,18 +366,18 @@ def opened(operation: Operation) -> IndexInfo:
 
 
 def _ids(given: Union[int, Sequence[int]]) -> tuple[List[int], bool]:
-    numbers, single = _messages.ids_of(given)
+    numbers, single = _queries.ids_of(given)
     if not numbers:
         raise ValueError("no ids")
     return numbers, single
 
 
 def _of_rows(rows: npt.NDArray[Any]) -> Callable[[slice], search_pb2.Vectors]:
-    return lambda of: _messages.vectors_of(rows[of])
+    return lambda of: _queries.vectors_of(rows[of])
 
 
 def _operation(responses: List[Any]) -> Operation:
-    return _messages.operation_of(responses[0])
+    return _indexes.operation_of(responses[0])
 
 
 def _later(make: Callable[[slice], T], of: slice) -> Callable[[], T]:

@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 import numpy.typing as npt
 
-from . import _errors, _messages
+from . import _answers, _errors, _queries
 from ._calls import Calls, Looks, Plan, done, opened
 from ._options import Attributes, ColumnQueries, Indexes, Options, RangeOptions, Retry, Tls
 from ._scored import AsyncScorer, Known, scoring_of
@@ -128,7 +128,7 @@ class AsyncClient:
 
         async def requests() -> AsyncIterator[search_pb2.SearchStreamRequest]:
             number = 0
-            column = _messages.one_column(column_queries)
+            column = _queries.one_column(column_queries)
             fine = None if column is None else _async(column[1])
             async for query in _async(queries):
                 beside = None
@@ -136,7 +136,7 @@ class AsyncClient:
                     try:
                         beside = {column[0]: await fine.__anext__()}
                     except StopAsyncIteration:
-                        raise _messages.too_few(column[0], number) from None
+                        raise _queries.too_few(column[0], number) from None
                 yield self._calls.stream_request(number, query, k, options, index, beside)
                 number += 1
 
@@ -145,7 +145,7 @@ class AsyncClient:
         call = self._calls.stub.SearchStream(guarded, timeout=timeout, metadata=self._calls.metadata)
         try:
             async for item in call:
-                yield _messages.stream_answer(item, k, bool(options.with_attributes))
+                yield _answers.stream_answer(item, k, bool(options.with_attributes))
         except asyncio.CancelledError:
             # grpcio cancels the call when its stream of requests fails.
             if failures:
@@ -174,13 +174,13 @@ class AsyncClient:
         call, part = self._calls.stub.SearchRange(request, timeout=timeout, metadata=self._calls.metadata), None
         try:
             async for message in call:
-                part = _messages.range_part(message)
+                part = _answers.range_part(message)
                 yield part
         except grpc.aio.AioRpcError as error:
             raise _errors.of_rpc(error, self._calls.proxy) from None
         finally:
             call.cancel()
-        _messages.has_ended(part)
+        _answers.has_ended(part)
 
     async def fetch(
         self,

@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, S
 import grpc
 import numpy.typing as npt
 
-from . import _errors, _messages
+from . import _answers, _errors, _queries
 from ._calls import Calls, Looks, Plan, done, opened
 from ._options import Attributes, ColumnQueries, Indexes, Options, RangeOptions, Retry, Tls
 from ._scored import Known, Scorer, scoring_of
@@ -149,7 +149,7 @@ class Client:
         """
 
         def requests() -> Iterator[search_pb2.SearchStreamRequest]:
-            column = _messages.one_column(column_queries)
+            column = _queries.one_column(column_queries)
             fine = None if column is None else iter(column[1])
             for number, query in enumerate(queries):
                 beside = None
@@ -157,7 +157,7 @@ class Client:
                     try:
                         beside = {column[0]: next(fine)}
                     except StopIteration:
-                        raise _messages.too_few(column[0], number) from None
+                        raise _queries.too_few(column[0], number) from None
                 yield self._calls.stream_request(number, query, k, options, index, beside)
 
         failures: List[Exception] = []
@@ -165,7 +165,7 @@ class Client:
         call = self._calls.stub.SearchStream(guarded, timeout=timeout, metadata=self._calls.metadata)
         try:
             for item in call:
-                yield _messages.stream_answer(item, k, bool(options.with_attributes))
+                yield _answers.stream_answer(item, k, bool(options.with_attributes))
         except grpc.RpcError as error:
             if failures:
                 raise failures[0] from None
@@ -194,13 +194,13 @@ class Client:
         call, part = self._calls.stub.SearchRange(request, timeout=timeout, metadata=self._calls.metadata), None
         try:
             for message in call:
-                part = _messages.range_part(message)
+                part = _answers.range_part(message)
                 yield part
         except grpc.RpcError as error:
             raise _errors.of_rpc(error, self._calls.proxy) from None
         finally:
             call.cancel()
-        _messages.has_ended(part)
+        _answers.has_ended(part)
 
     def fetch(
         self,

@@ -7,7 +7,7 @@ import grpc
 import numpy as np
 
 import spandrel
-from spandrel import _messages
+from spandrel import _answers, _queries
 from spandrel.v1 import search_pb2
 
 
@@ -16,23 +16,23 @@ class Queries(unittest.TestCase):
         for count in (1, 31, 32, 4095, 4096, 600_000):
             row = np.random.default_rng(count).standard_normal((1, count)).astype(np.float32)
             floats = search_pb2.Floats(values=row.ravel().tolist())
-            self.assertEqual(_messages.vectors_of(row), search_pb2.Vectors(floats=floats, dim=count), count)
+            self.assertEqual(_queries.vectors_of(row), search_pb2.Vectors(floats=floats, dim=count), count)
         strided = np.arange(12, dtype=np.float32).reshape(3, 4).T
-        self.assertEqual(list(_messages.vectors_of(strided).floats.values), strided.ravel().tolist())
+        self.assertEqual(list(_queries.vectors_of(strided).floats.values), strided.ravel().tolist())
 
     def test_other_elements_are_bytes(self):
         for kind, code in (("f2", "F16"), ("i1", "I8"), ("u1", "U8")):
             row = np.array([[1, 2, 3]], kind)
-            message = _messages.vectors_of(row)
+            message = _queries.vectors_of(row)
             raw = search_pb2.Raw(data=row.tobytes(), dtype=search_pb2.Dtype.Value(f"DTYPE_{code}"))
             self.assertEqual(message, search_pb2.Vectors(raw=raw, dim=3))
 
     def test_ids_are_whole_numbers(self):
-        self.assertEqual(_messages.ids_of(7), ([7], True))
-        self.assertEqual(_messages.ids_of(np.array([2**64 - 1, 0], np.uint64)), ([2**64 - 1, 0], False))
+        self.assertEqual(_queries.ids_of(7), ([7], True))
+        self.assertEqual(_queries.ids_of(np.array([2**64 - 1, 0], np.uint64)), ([2**64 - 1, 0], False))
         for wrong, kind in ((1.5, TypeError), (["a"], TypeError), ([[1]], ValueError)):
             with self.assertRaises(kind):
-                _messages.ids_of(wrong)
+                _queries.ids_of(wrong)
 
     def test_batches_cover_all_within_both_limits(self):
         two = spandrel.Options(with_attributes=["price", "tags"])
@@ -44,7 +44,7 @@ class Queries(unittest.TestCase):
             (np.zeros((700, 128), np.uint8), 1000, spandrel.Options(with_vectors=True), 256, 58),
             (np.zeros((3, 16384), np.float32), 1000, spandrel.Options(with_vectors=True), 256, 1),
         ]:
-            parts = _messages.chunks(len(rows), _messages.batch_size(rows.shape[1] * rows.itemsize, k, options, size))
+            parts = _queries.chunks(len(rows), _queries.batch_size(rows.shape[1] * rows.itemsize, k, options, size))
             self.assertEqual([n for part in parts for n in range(len(rows))[part]], list(range(len(rows))))
             self.assertEqual(max(part.stop - part.start for part in parts), longest)
 
@@ -63,14 +63,14 @@ class Attributes(unittest.TestCase):
             (value(timestamp=1_714_564_800_000_001), datetime.datetime(2024, 5, 1, 12, 0, 0, 1, utc)),
             (value(timestamp=2**62), 2**62),
         ]:
-            found = _messages._value_of(message)
+            found = _answers._value_of(message)
             self.assertEqual((found, type(found)), (expected, type(expected)))
 
     def test_values_of_other_vectors_are_refused(self):
         values = search_pb2.AttributeValues(name="price", values=[search_pb2.AttributeValue(number=1.0)])
         batch = search_pb2.SearchBatchResponse(counts=[2], ids=[4, 9], distances=[1.0, 2.0], attributes=[values])
         with self.assertRaisesRegex(spandrel.SpandrelError, "1 values of price of 2 vectors"):
-            _messages.answers_of([batch], 2, single=False, asked=True)
+            _answers.answers_of([batch], 2, single=False, asked=True)
 
 
 class Answers(unittest.TestCase):
@@ -80,12 +80,12 @@ class Answers(unittest.TestCase):
             return search_pb2.SearchBatchResponse(counts=[1], ids=[4], distances=[1.0], indexes=[0], versions=said, unlike=[0])
 
         switched = [batch(("a", 1), ("b", 7)), batch(("a", 2), ("b", 7))]
-        answers = _messages.answers_of(switched, 1, single=False, names=["a", "b"])
+        answers = _answers.answers_of(switched, 1, single=False, names=["a", "b"])
         self.assertEqual(answers.versions, {"a": [1, 2], "b": [7]})
         # A server that does not know of several indexes searches its only one.
         for older in (batch(), batch(("a", 1))):
             with self.assertRaisesRegex(spandrel.SpandrelError, "does not search several as one"):
-                _messages.answers_of([switched[0], older], 1, single=False, names=["a", "b"])
+                _answers.answers_of([switched[0], older], 1, single=False, names=["a", "b"])
 
     def test_short_ones_are_padded(self):
         first = search_pb2.SearchBatchResponse(
@@ -106,7 +106,7 @@ class Answers(unittest.TestCase):
             index_uuid="a",
             limited_by=[search_pb2.LIMIT_MAX_BYTES],
         )
-        answers = _messages.answers_of([first, second], 3, single=False)
+        answers = _answers.answers_of([first, second], 3, single=False)
         self.assertEqual(answers.ids.tolist(), [[4, 9, -1], [-1] * 3, [7, -1, -1]])
         np.testing.assert_array_equal(answers.distances, [[1, 2, np.nan], [np.nan] * 3, [0.5, np.nan, np.nan]])
         self.assertEqual(answers.estimated.tolist(), [[False, True, False], [False] * 3, [False] * 3])
@@ -121,15 +121,15 @@ class Answers(unittest.TestCase):
     def test_ids_of_all_sizes_are_kept(self):
         largest = 2**64 - 2
         response = search_pb2.SearchBatchResponse(counts=[2], ids=[largest, 1], distances=[1.0, 2.0])
-        ids = _messages.answers_of([response], 3, single=False).ids
+        ids = _answers.answers_of([response], 3, single=False).ids
         self.assertEqual((ids.dtype, ids.tolist()), (np.uint64, [[largest, 1, 2**64 - 1]]))
         response.ids[0] = 2**63 - 1
-        ids = _messages.answers_of([response], 3, single=False).ids
+        ids = _answers.answers_of([response], 3, single=False).ids
         self.assertEqual((ids.dtype, ids.tolist()), (np.int64, [[2**63 - 1, 1, -1]]))
 
     def test_other_rows_than_asked_for_are_refused(self):
         right = search_pb2.SearchBatchResponse(counts=[1, 0], ids=[4], distances=[1.0])
-        self.assertIs(_messages.whole(right, 2), right)
+        self.assertIs(_answers.whole(right, 2), right)
         for asked, wrong in [
             (1, right),
             (4, right),
@@ -137,15 +137,15 @@ class Answers(unittest.TestCase):
             (2, search_pb2.SearchBatchResponse(counts=[1, 0], ids=[4])),
         ]:
             with self.assertRaisesRegex(spandrel.SpandrelError, f"to {asked} queries .INTERNAL"):
-                _messages.whole(wrong, asked)
+                _answers.whole(wrong, asked)
         with self.assertRaisesRegex(spandrel.SpandrelError, "1 answers to 2 ids"):
-            _messages.fetched_of([search_pb2.FetchResponse(found=[False])], 2)
+            _answers.fetched_of([search_pb2.FetchResponse(found=[False])], 2)
 
     def test_damaged_vectors_are_told_from_absent_ones(self):
         raw = search_pb2.Raw(data=bytes([1, 2]), dtype=search_pb2.DTYPE_U8)
         first = search_pb2.FetchResponse(found=[False, True], damaged=[0], vectors=search_pb2.Vectors(dim=2, raw=raw))
         second = search_pb2.FetchResponse(found=[False, False], damaged=[1])
-        fetched = _messages.fetched_of([first, second], 4)
+        fetched = _answers.fetched_of([first, second], 4)
         self.assertEqual(fetched.found.tolist(), [False, True, False, False])
         self.assertEqual(fetched.damaged.tolist(), [True, False, False, True])
         self.assertEqual(fetched.vectors.tolist(), [[0, 0], [1, 2], [0, 0], [0, 0]])
@@ -153,7 +153,7 @@ class Answers(unittest.TestCase):
 
     def test_none_at_all_has_no_vectors(self):
         empty = search_pb2.SearchBatchResponse(counts=[0], vectors=search_pb2.Vectors(raw=search_pb2.Raw(dtype=search_pb2.DTYPE_U8)))
-        self.assertEqual(_messages.answers_of([empty], 3, single=False).vectors.shape, (1, 3, 0))
+        self.assertEqual(_answers.answers_of([empty], 3, single=False).vectors.shape, (1, 3, 0))
 
 
 class Errors(unittest.TestCase):
