@@ -1,8 +1,16 @@
 //! A scan of the heads' own codes, and exact distances of those that may be among the nearest.
+use anyhow::Result;
 use spandrel_index::codes::{CodeBlocks, CodeModel, CodeQuery, CodeSpec, Encoder};
 use spandrel_index::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, ScanKernel, error_of};
 use spandrel_index::kernels::{Operation, PairKernel, below};
 use spandrel_index::{Heads, for_each_element};
+
+/// Heads wanted, and usual errors above the estimate of the last of them within which heads are compared exactly.
+#[derive(Clone, Copy)]
+pub(crate) struct Within {
+    pub(crate) k: usize,
+    pub(crate) errors: f32,
+}
 
 /// Heads as codes of what they are less their mean.
 pub(crate) struct HeadCodes {
@@ -23,7 +31,7 @@ pub(crate) struct HeadCodes {
 
 impl HeadCodes {
     /// Trains on all heads and codes them.
-    pub(crate) fn new(heads: &Heads, spec: CodeSpec) -> Result<HeadCodes, String> {
+    pub(crate) fn new(heads: &Heads, spec: CodeSpec) -> Result<HeadCodes> {
         let (dim, mut rows) = (heads.dim(), Vec::new());
         for_each_element(heads.dtype(), heads.rows(), |x| rows.push(x));
         let mean: Vec<f32> = (0..dim)
@@ -35,7 +43,7 @@ impl HeadCodes {
         let sample = heads.len().div_ceil(spec.sample_rows(dim));
         let sampled = rows.chunks_exact(dim).step_by(sample);
         let residuals: Vec<f32> = sampled.flat_map(|row| row.iter().zip(&mean).map(|(x, m)| x - m)).collect();
-        let model = CodeModel::train(spec, mean.clone(), residuals, 1).map_err(|e| e.to_string())?;
+        let model = CodeModel::train(spec, mean.clone(), residuals, 1)?;
         let mut blocks = CodeBlocks::default();
         Encoder::new(&model).encode(&rows, &mean, &mut blocks);
         let factors = blocks.factors.as_chunks::<FACTOR_BYTES>().0;
@@ -65,12 +73,13 @@ impl HeadCodes {
         self.blocks.rows.len() + self.blocks.factors.len() + self.model.memory_bytes()
     }
 
-    /// The `k` heads nearest to `query` of those whose estimate is at most a few usual errors above the `k`-th; the
+    /// The `k` heads nearest to `query` of those whose estimate is at most some usual errors above the `k`-th; the
     /// number of distances computed.
     pub(crate) fn search(
         &mut self,
         heads: &Heads,
-        (query, k, errors): (&[u8], usize, f32),
+        query: &[u8],
+        Within { k, errors }: Within,
         out: &mut Vec<(f32, u32)>,
     ) -> u32 {
         self.row.clear();

@@ -10,158 +10,128 @@
 //! distorts them less: the median of the repeats and the least. One line per figure.
 mod codes;
 
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::{Result, ensure};
+use clap::Parser;
 use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
+use spandrel_datasets::{Rows, VectorFile};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::heads::{PackedHeads, Scratch};
 use spandrel_index::kernels::Variant;
-use spandrel_index::{DType, HeadIndex, HeadQuery, Heads, HnswGraph, HnswParams};
+use spandrel_index::{HeadIndex, HeadQuery, Heads, HnswGraph, HnswParams, VectorSource as _};
 
-use crate::codes::HeadCodes;
+use crate::codes::{HeadCodes, Within};
 
 /// Codes of heads that are scanned, and standard errors within which they are compared exactly.
 const CODES: [(CodeSpec, [f32; 2]); 2] =
     [(CodeSpec::Axes { bytes: 32 }, [0.5, 1.0]), (CodeSpec::Axes { bytes: 64 }, [0.5, 1.0])];
 
 /// What to measure.
-struct Options {
+#[derive(Parser)]
+struct Args {
+    /// Folder with base.u8bin and query.u8bin
+    #[arg(long)]
     data: PathBuf,
+    #[arg(long, default_value_t = 40_000)]
     heads: usize,
+    #[arg(long, default_value_t = 64)]
     k: usize,
-    efs: Vec<usize>,
-    params: HnswParams,
+    /// Candidates that a walk of the graph keeps
+    #[arg(long, value_delimiter = ',', default_values_t = [64, 80, 100, 128, 160, 200])]
+    ef: Vec<usize>,
+    #[arg(long, default_value_t = HnswParams::default().m)]
+    m: usize,
+    #[arg(long, default_value_t = HnswParams::default().ef_construction)]
+    ef_construction: usize,
+    #[arg(long, default_value_t = 2)]
     threads: usize,
+    #[arg(long, default_value_t = 2000)]
     queries: usize,
-    repeats: usize,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    repeats: u32,
 }
 
-fn main() -> ExitCode {
-    match options().and_then(|o| measure(&o)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("{message}");
-            ExitCode::FAILURE
-        }
-    }
+fn rows_of(folder: &Path, name: &str) -> Result<Rows> {
+    Ok(Rows::read(&VectorFile::open(folder.join(name))?)?)
 }
 
-fn options() -> Result<Options, String> {
-    let mut options = Options {
-        data: PathBuf::new(),
-        heads: 40_000,
-        k: 64,
-        efs: vec![64, 80, 100, 128, 160, 200],
-        params: HnswParams::default(),
-        threads: 2,
-        queries: 2000,
-        repeats: 3,
-    };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(flag) = arguments.next() {
-        let value = arguments.next().ok_or_else(|| format!("{flag}: a value must follow"))?;
-        let number = || value.parse::<usize>().map_err(|e| format!("{flag} {value}: {e}"));
-        match flag.as_str() {
-            "--data" => options.data = PathBuf::from(&value),
-            "--heads" => options.heads = number()?,
-            "--k" => options.k = number()?,
-            "--m" => options.params.m = number()?,
-            "--ef-construction" => options.params.ef_construction = number()?,
-            "--threads" => options.threads = number()?,
-            "--queries" => options.queries = number()?,
-            "--repeats" => options.repeats = number()?.max(1),
-            "--ef" => {
-                let list: Result<Vec<usize>, _> = value.split(',').map(str::parse).collect();
-                options.efs = list.map_err(|e| format!("{flag} {value}: {e}"))?;
-            }
-            _ => return Err(format!("{flag}: unknown flag")),
-        }
-    }
-    if options.data.as_os_str().is_empty() {
-        return Err("--data DIR is missing, a folder with base.u8bin and query.u8bin".to_owned());
-    }
-    Ok(options)
-}
-
-/// The dimension and the rows of a u8bin file.
-fn rows_of(path: &Path) -> Result<(usize, Vec<u8>), String> {
-    let refuse = |e: std::io::Error| format!("{}: {e}", path.display());
-    let mut file = BufReader::new(File::open(path).map_err(refuse)?);
-    let mut header = [[0; 4]; 2];
-    file.read_exact(header.as_flattened_mut()).map_err(refuse)?;
-    let mut rows = Vec::new();
-    file.read_to_end(&mut rows).map_err(refuse)?;
-    Ok((u32::from_le_bytes(header[1]) as usize, rows))
-}
-
-fn measure(options: &Options) -> Result<(), String> {
-    let (dim, base) = rows_of(&options.data.join("base.u8bin"))?;
-    let (query_dim, queries) = rows_of(&options.data.join("query.u8bin"))?;
-    if dim != query_dim || dim == 0 {
-        return Err(format!("base of dimension {dim}, queries of {query_dim}"));
-    }
-    let base_count = base.len() / dim;
-    if options.heads > base_count {
-        return Err(format!("--heads {}: the base has {base_count} vectors", options.heads));
-    }
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let (base, queries) = (rows_of(&args.data, "base.u8bin")?, rows_of(&args.data, "query.u8bin")?);
+    let (dim, dtype) = (base.dim(), base.dtype());
+    ensure!(queries.dim() == dim, "base of dimension {dim}, queries of {}", queries.dim());
+    let base_count = base.bytes().len() / base.row_bytes();
+    ensure!(args.heads <= base_count, "--heads {}: the base has {base_count} vectors", args.heads);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut rows = Vec::with_capacity(options.heads * dim);
-    for at in sample(&mut rng, base_count, options.heads) {
-        rows.extend_from_slice(&base[at * dim..][..dim]);
+    let mut rows = Vec::with_capacity(args.heads * base.row_bytes());
+    for at in sample(&mut rng, base_count, args.heads) {
+        rows.extend_from_slice(base.row(at));
     }
-    let heads = Heads::from_rows(DType::U8, dim, &rows).map_err(|e| e.to_string())?;
-    let queries: Vec<&[u8]> = queries.chunks_exact(dim).take(options.queries).collect();
-    println!("heads {} dim {dim} u8, kernels {}, {} queries", heads.len(), Variant::best(), queries.len());
+    let heads = Heads::from_rows(dtype, dim, &rows)?;
+    let queries: Vec<&[u8]> = queries.bytes().chunks_exact(queries.row_bytes()).take(args.queries).collect();
+    println!(
+        "heads {} dim {dim} {dtype}, kernels {}, {} queries",
+        heads.len(),
+        Variant::best(),
+        queries.len()
+    );
+    measure(&args, &heads, &queries)
+}
 
-    let flat = Run::of_index(&HeadIndex::Flat, &heads, &queries, (options.k, 0), options.repeats);
-    flat.print("flat", options.k, 0, &flat.found);
+fn measure(args: &Args, heads: &Heads, queries: &[&[u8]]) -> Result<()> {
+    let (k, repeats) = (args.k, args.repeats);
+    let params = HnswParams { m: args.m, ef_construction: args.ef_construction, ..HnswParams::default() };
+    let flat = Run::of_index(&HeadIndex::Flat, heads, queries, Reach { k, ef: 0 }, repeats);
+    flat.print("flat", k, 0, &flat.found);
     for variant in Variant::available().into_iter().filter(|&v| v != Variant::Scalar) {
-        let packed = PackedHeads::with_variant(&heads, variant);
+        let packed = PackedHeads::with_variant(heads, variant);
         let packed_bytes = packed.memory_bytes() as f64 / heads.len() as f64;
-        let run =
-            Run::of_index(&HeadIndex::Packed(packed), &heads, &queries, (options.k, 0), options.repeats);
-        run.print(&format!("packed {variant} {packed_bytes:.1} bytes per head"), options.k, 0, &flat.found);
+        let run = Run::of_index(&HeadIndex::Packed(packed), heads, queries, Reach { k, ef: 0 }, repeats);
+        run.print(&format!("packed {variant} {packed_bytes:.1} bytes per head"), k, 0, &flat.found);
     }
     for (spec, margins) in CODES {
-        let mut codes = HeadCodes::new(&heads, spec)?;
+        let mut codes = HeadCodes::new(heads, spec)?;
         let code_bytes = codes.memory_bytes() as f64 / heads.len() as f64;
         for errors in margins {
-            let search = |row: &[u8], out: &mut Vec<_>| codes.search(&heads, (row, options.k, errors), out);
-            let run = Run::of(search, &queries, options.repeats);
+            let search = |row: &[u8], out: &mut Vec<_>| codes.search(heads, row, Within { k, errors }, out);
+            let run = Run::of(search, queries, repeats);
             let name = format!("{spec} within {errors} errors, {code_bytes:.1} bytes per head");
-            run.print(&name, options.k, 0, &flat.found);
+            run.print(&name, k, 0, &flat.found);
         }
     }
 
-    let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(|e| e.to_string())?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build()?;
     let (start, cpu_start) = (Instant::now(), process_cpu_seconds());
-    let graph = HnswGraph::build(&heads, &options.params, &pool, &|_| {}, &false.into())
-        .map_err(|e| e.to_string())?;
+    let graph = HnswGraph::build(heads, &params, &pool, &|_| {}, &false.into())?;
     let seconds = start.elapsed().as_secs_f64();
     let cpu_seconds = process_cpu_seconds() - cpu_start;
     let node_bytes = graph.memory_bytes() as f64 / heads.len() as f64;
     println!(
         "built in {seconds:.2} s on {} threads ({cpu_seconds:.2} s of processor time), {node_bytes:.1} bytes per head, {:?}",
-        options.threads, options.params
+        args.threads, params
     );
     let bytes = graph.to_bytes();
     let start = Instant::now();
-    let opened = HnswGraph::from_bytes(&bytes, heads.count()).map_err(|e| e.to_string())?;
+    let opened = HnswGraph::from_bytes(&bytes, heads.count())?;
     println!("opened from {} bytes in {:.1} ms", bytes.len(), start.elapsed().as_secs_f64() * 1e3);
 
     let index = HeadIndex::Graph(opened);
-    for &ef in &options.efs {
-        let run = Run::of_index(&index, &heads, &queries, (options.k, ef), options.repeats);
-        run.print("hnsw", options.k, ef, &flat.found);
+    for &ef in &args.ef {
+        let run = Run::of_index(&index, heads, queries, Reach { k, ef }, repeats);
+        run.print("hnsw", k, ef, &flat.found);
     }
     Ok(())
+}
+
+/// How far a search looks: heads wanted, and candidates that a walk of the graph keeps.
+#[derive(Clone, Copy)]
+struct Reach {
+    k: usize,
+    ef: usize,
 }
 
 /// One way of searching, measured.
@@ -177,8 +147,8 @@ impl Run {
         index: &HeadIndex,
         heads: &Heads,
         queries: &[&[u8]],
-        (k, ef): (usize, usize),
-        repeats: usize,
+        Reach { k, ef }: Reach,
+        repeats: u32,
     ) -> Run {
         let mut scratch = Scratch::new();
         let search =
@@ -190,7 +160,7 @@ impl Run {
     fn of(
         mut search: impl FnMut(&[u8], &mut Vec<(f32, u32)>) -> u32,
         queries: &[&[u8]],
-        repeats: usize,
+        repeats: u32,
     ) -> Run {
         let mut out = Vec::new();
         let (mut found, mut distances) = (Vec::new(), 0);
