@@ -6,8 +6,11 @@ import os
 import subprocess
 import tempfile
 import types
+import unittest
 
 import numpy as np
+
+import spandrel
 
 SPANDREL = os.environ["SPANDREL_BIN"]
 DIM, VECTORS, QUERIES, K = 128, 3000, 700, 10
@@ -111,3 +114,18 @@ def assert_expected(answers, of=slice(None)):
     """That answers are those given in process."""
     np.testing.assert_array_equal(answers.ids, made().ids[of])
     np.testing.assert_array_equal(answers.distances, made().distances[of])
+
+
+class Served(unittest.TestCase):
+    """Tests that share a server of the index, which may load others."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.rows, cls.queries, cls.index = made().rows, made().queries, made().index
+        cls.server = Server("--index", f"vectors={cls.index}", "--root", made().folder)
+        cls.client = spandrel.Client(cls.server.address)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+        cls.server.__exit__()

@@ -1,43 +1,14 @@
 """The blocking client against a real server."""
-import fcntl
 import os
-import shutil
-import signal
-import threading
-import time
 import unittest
 
 import numpy as np
 
 import spandrel
-from real import (
-    DIM,
-    DOCUMENT_IDS,
-    K,
-    QUERIES,
-    VECTORS,
-    Server,
-    assert_expected,
-    made,
-    made_column,
-    made_documents,
-    made_known_documents,
-    run,
-)
+from real import DIM, K, QUERIES, VECTORS, Served, Server, assert_expected, made, made_column, run
 
 
-class RealServer(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.rows, cls.queries, cls.index = made().rows, made().queries, made().index
-        cls.server = Server("--index", f"vectors={cls.index}", "--root", made().folder)
-        cls.client = spandrel.Client(cls.server.address)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.client.close()
-        cls.server.__exit__()
-
+class RealServer(Served):
     def test_every_form_of_queries_gives_the_same(self):
         for queries in (self.queries, self.queries.astype(np.float32), self.queries.astype(np.float64)):
             answers = self.client.search(queries, K)
@@ -293,75 +264,6 @@ class RealServer(unittest.TestCase):
             with self.assertRaises(spandrel.InvalidArgument):
                 client.search(coarse, K, spandrel.Options(rerank_errors=1.0), column_queries={"fine": fine})
 
-    def test_documents_are_found_by_max_sim(self):
-        everything = spandrel.Options(rerank=VECTORS // 5, with_work=True)
-        documents, queries = self.rows.reshape(-1, 5, DIM), self.queries[:12].reshape(3, 4, DIM)
-        products = np.einsum("qtd,nsd->qnts", queries.astype(np.int64), documents.astype(np.int64))
-        scores = products.max(axis=3).sum(axis=2)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :K]
-        with Server("--index", f"index={made_documents()}") as server, spandrel.Client(server.address) as client:
-            answers = client.search_documents(queries, K, everything)
-            np.testing.assert_array_equal(answers.ids, best)
-            np.testing.assert_array_equal(answers.distances, np.take_along_axis(scores, best, axis=1))
-            self.assertEqual({work.documents for work in answers.work}, {VECTORS // 5})
-            # Documents of other lengths, as a list and with offsets, and one alone.
-            parts = [self.queries[:4], self.queries[4:5], self.queries[5:12]]
-            listed = client.search_documents(parts, K, everything)
-            rows = client.search_documents(self.queries[:12], K, everything, offsets=[0, 4, 5, 12])
-            np.testing.assert_array_equal(listed.ids, rows.ids)
-            np.testing.assert_array_equal(listed.ids[0], best[0])
-            one = client.search_documents(queries[1].astype(np.float32), K, everything)
-            np.testing.assert_array_equal(one.ids, best[1])
-            expected = {"count": VECTORS // 5, "vectors_min": 5, "vectors_max": 5, "vectors_mean": 5.0}
-            self.assertEqual(client.describe().details["documents"], expected)
-            for wrong, offsets in [
-                (self.queries[0], None),
-                (self.queries[:4], [0, 3]),
-                (self.queries[:4], [0, 2, 2, 4]),
-                (self.queries[:4], [0.0, 4.0]),
-                ([self.queries[:4], self.queries[:4, :3]], None),
-                (np.zeros((2, 0, DIM)), None),
-            ]:
-                with self.assertRaises(ValueError):
-                    client.search_documents(wrong, K, offsets=offsets)
-            with self.assertRaises(spandrel.InvalidArgument) as plain:
-                client.search(self.queries[:2], K)
-            self.assertEqual(list(plain.exception.fields), ["queries"])
-            with self.assertRaises(spandrel.InvalidArgument) as explained:
-                client.search_documents(queries, K, spandrel.Options(explain=True))
-            self.assertEqual(list(explained.exception.fields), ["options.explain"])
-        with self.assertRaises(spandrel.InvalidArgument) as other:
-            self.client.search_documents(queries, K)
-        self.assertEqual(list(other.exception.fields), ["queries"])
-
-    def test_documents_are_filtered_and_come_with_their_vectors(self):
-        documents, query = self.rows.reshape(-1, 5, DIM), self.queries[:4]
-        products = np.einsum("td,nsd->nts", query.astype(np.int64), documents.astype(np.int64))
-        order = np.argsort(-products.max(axis=2).sum(axis=1), kind="stable")
-        cheap = order[order % 100 < 30]
-        options = spandrel.Options(filter="price < 30", with_vectors=True, with_attributes=True, rerank=VECTORS // 5)
-        with Server("--index", f"index={made_known_documents()}") as server, spandrel.Client(server.address) as client:
-            for queries in (query, [query, self.queries[4:6]]):
-                answers = client.search_documents(queries, K, options)
-                np.testing.assert_array_equal(np.atleast_2d(answers.ids)[0], DOCUMENT_IDS[cheap[:K]])
-                self.assertEqual((answers.filtered[0].matches, answers.filtered[0].plan), (len(cheap), "exact"))
-                self.assertEqual([of["price"] for of in answers.attributes[0]], [int(of) % 100 for of in cheap[:K]])
-                self.assertIsNone(answers.vectors)
-                for found, of in zip(answers.documents[0], cheap[:K]):
-                    np.testing.assert_array_equal(found, documents[of])
-            fetched = client.fetch([int(DOCUMENT_IDS[7]), 1, int(DOCUMENT_IDS[3])], with_attributes=["price"])
-            self.assertEqual(list(fetched.found), [True, False, True])
-            np.testing.assert_array_equal(fetched.documents[0], documents[7])
-            self.assertIsNone(fetched.documents[1])
-            np.testing.assert_array_equal(fetched.documents[2], documents[3])
-            self.assertEqual(fetched.attributes, [{"price": 7}, None, {"price": 3}])
-            self.assertIn("documents", repr(fetched))
-            none = client.search_documents(query, K, spandrel.Options(filter="price > 100", with_vectors=True))
-            self.assertEqual((none.counts[0], none.documents, none.filtered[0].matches), (0, [[]], 0))
-            with self.assertRaises(spandrel.InvalidArgument) as wrong:
-                client.search_documents(query, K, spandrel.Options(filter="cost < 3"))
-            self.assertEqual(list(wrong.exception.fields), ["options.filter.text"])
-
     def test_several_indexes_are_searched_as_one(self):
         everything, few = spandrel.Options(max_lists=1000, rerank=VECTORS), self.queries[:20]
         flags = ["--index", f"a={made().index}", "--index", f"b={made().index}", "--index", f"column={made_column()}"]
@@ -441,97 +343,6 @@ class RealServer(unittest.TestCase):
                 with self.assertRaisesRegex(spandrel.InvalidArgument, f"{dim} elements, the index has {DIM}") as raised:
                     self.client.search(np.zeros((8, dim), kind), K)
                 self.assertEqual(list(raised.exception.fields), ["queries"])
-
-    def test_administration(self):
-        (info,) = self.client.indexes()
-        self.assertEqual((info.name, info.vectors, info.dim, info.dtype, info.metric), ("vectors", VECTORS, DIM, "u8", "l2"))
-        about = self.client.describe()
-        self.assertGreater(about.details["memory_bytes"]["heads"], 0)
-        self.assertTrue(0.0 < about.details["open_seconds"] < 60.0)
-        self.assertIsNone(self.client.verify("vectors", deep=True))
-        with self.assertRaises(spandrel.PermissionDenied):
-            self.client.load("second", "/")
-        with self.assertRaisesRegex(ValueError, "'disk'"):
-            self.client.load("second", self.index, codes="disk")
-        loaded = self.client.load("second", self.index, codes="ssd", vectors="memory", estimates=True)
-        self.assertEqual(loaded.name, "second")
-        about = self.client.describe("second").details
-        self.assertEqual((about["codes"], about["vectors"], about["estimates"]), ("ssd", "memory", True))
-        with self.assertRaisesRegex(spandrel.InvalidArgument, "second"):
-            self.client.search(self.queries[0])
-        self.client.unload("second")
-        load, verify = (
-            next(o for o in reversed(self.client.operations()) if o.kind == kind) for kind in ("load", "verify")
-        )
-        self.assertEqual((load.index, load.state, load.opened.vectors), ("second", "done", VECTORS))
-        self.assertEqual((verify.state, verify.problem, verify.error), ("done", None, None))
-        self.assertTrue(verify.done_bytes == verify.total_bytes > 0)
-        with self.assertRaisesRegex(spandrel.SpandrelError, "no version 7"):
-            self.client.switch("vectors", version=7)
-        self.assertEqual(self.client.switch("vectors", version=1).version, 1)
-        self.assertEqual(self.client.cancel(load.id).state, "done", "what has ended stays as it is")
-        with self.assertRaisesRegex(spandrel.NotFound, "no operation 4711"):
-            self.client.cancel(4711)
-        assert_expected(self.client.search(self.queries, K))
-
-    def test_an_operation_that_takes_too_long_is_given_up(self):
-        folder = os.path.join(made().folder, "slow")
-        shutil.copytree(self.index, folder)
-        # Read whether or not a version was approved, unlike CURRENT.
-        manifest = os.path.join(folder, "manifest-1")
-        with open(manifest, "r+") as file:
-            # Opening waits until the lease is given back; the signal that tells of it is one that is ignored.
-            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-            with self.assertRaises(spandrel.DeadlineExceeded):
-                self.client.load("slow", folder, timeout=0.3)
-        last = self.client.operations()[-1]
-        self.assertEqual((last.kind, last.index, last.state), ("load", "slow", "cancelled"))
-        self.assertEqual([info.name for info in self.client.indexes()], ["vectors"])
-
-    def test_switching_under_load_fails_no_call(self):
-        stop, failures, calls = threading.Event(), [], []
-
-        def ask():
-            while not stop.is_set():
-                try:
-                    assert_expected(self.client.search(self.queries[:64], K), slice(0, 64))
-                    calls.append(1)
-                except BaseException as failure:
-                    failures.append(failure)
-
-        threads = [threading.Thread(target=ask) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for _ in range(20):
-            before = len(calls)
-            self.assertEqual(self.client.switch("vectors").version, 1)
-            while len(calls) == before and not failures:
-                time.sleep(0.001)
-        stop.set()
-        for thread in threads:
-            thread.join()
-        self.assertEqual(failures, [])
-
-    def test_a_restart_is_survived(self):
-        with Server("--index", f"vectors={self.index}") as server:
-            client = spandrel.Client(server.address)
-            assert_expected(client.search(self.queries[0], K), 0)
-        again = []
-
-        def start():
-            again.append(Server("--index", f"vectors={self.index}", "--listen", server.address))
-
-        thread = threading.Timer(0.5, start)
-        thread.start()
-        try:
-            assert_expected(client.search(self.queries[0], K, timeout=20), 0)
-        finally:
-            # Also where this fails: the server would outlive the tests.
-            thread.join()
-            client.close()
-            again[0].__exit__()
-        self.assertEqual(again[0].address, server.address)
 
     def test_answers_too_large_for_a_message_are_asked_for_in_parts(self):
         with Server("--index", f"vectors={self.index}", "--vectors", "memory", "--max-message", "9MiB") as server:
