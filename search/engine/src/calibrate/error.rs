@@ -27,6 +27,14 @@ pub enum CalibrateError {
         /// How often.
         parts: u64,
     },
+    /// Threads cannot be started.
+    #[error("{threads} threads cannot be started")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// What came of it.
+        source: rayon::ThreadPoolBuildError,
+    },
     /// Not a confidence.
     #[error("confidence is {found}, expected more than 0 and less than 1")]
     Confidence {

@@ -1,6 +1,7 @@
 //! Queries that the user gives, and what the user knows of their neighbours.
 use std::collections::HashMap;
 
+use rayon::ThreadPool;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::{Index, Location};
 
@@ -31,11 +32,11 @@ pub struct GivenQueries<'a> {
     pub truth: Option<Truth<'a>>,
 }
 
-/// The index that queries are given for, those of them that are used, and the threads to compare them with.
+/// The index that queries are given for, those of them that are used, and the pool to compare them in.
 pub(super) struct GivenTo<'a> {
     pub(super) index: &'a Index,
     pub(super) queries: &'a Queries,
-    pub(super) threads: usize,
+    pub(super) pool: &'a ThreadPool,
 }
 
 impl GivenQueries<'_> {
@@ -176,5 +177,5 @@ fn exact(
     let rows = picks.iter().flat_map(|&query| to.queries.row(query)).copied().collect();
     let some = Queries { rows, count: picks.len(), own: None, times: 1 };
     let depths: Vec<usize> = picks.iter().map(|&query| depths[query]).collect();
-    nearest(to.index, &some, &depths, to.threads, go_on)
+    nearest(to.index, &some, &depths, to.pool, go_on)
 }

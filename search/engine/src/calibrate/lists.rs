@@ -1,8 +1,8 @@
 //! In which of a query's lists its true neighbours are.
 use std::collections::{HashMap, HashSet};
-use std::panic::resume_unwind;
-use std::thread;
 
+use rayon::ThreadPool;
+use rayon::prelude::*;
 use spandrel_index::format::ListLayout;
 use spandrel_index::{Index, Location, Segment, Tier};
 use spandrel_io::Direct;
@@ -22,14 +22,13 @@ const BATCH: usize = 256;
 /// Nearest lists among which neighbours are looked for first: to put these heads in order takes a fifth of the time of all.
 const LISTS_FIRST: u32 = 1024;
 
-/// Whose neighbours are looked for in how many lists, and by how many threads.
+/// Whose neighbours are looked for in how many lists.
 #[derive(Clone, Copy)]
 pub(super) struct RanksOf<'a> {
     pub(super) index: &'a Index,
     pub(super) queries: &'a Queries,
     /// Lists looked at, nearest first.
     pub(super) lists_max: u32,
-    pub(super) threads: usize,
 }
 
 /// Of each query and each of its neighbours, how many of the nearest lists are read before it is found: the place of the
@@ -37,27 +36,19 @@ pub(super) struct RanksOf<'a> {
 pub(super) fn ranks(
     of: RanksOf<'_>,
     nearest: &[Nearest],
+    pool: &ThreadPool,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Vec<u32>>, CalibrateError> {
     let holders = Holders::find(of.index, nearest, go_on)?;
     let mut ranks = Vec::with_capacity(nearest.len());
-    for batch in (0..nearest.len()).collect::<Vec<_>>().chunks(BATCH * of.threads) {
+    for batch in (0..nearest.len()).collect::<Vec<_>>().chunks(BATCH * pool.current_num_threads()) {
         if !go_on() {
             return Err(CalibrateError::Stopped);
         }
-        let group = batch.len().div_ceil(of.threads).max(1);
-        let found: Vec<Vec<Vec<u32>>> = thread::scope(|scope| {
-            let holders = &holders;
-            let work = batch.chunks(group).map(|batch| {
-                scope.spawn(move || {
-                    let mut ranker = Ranker::new(of);
-                    batch.iter().map(|&query| ranker.ranks(query, &nearest[query], holders)).collect()
-                })
-            });
-            let work: Vec<_> = work.collect();
-            work.into_iter().map(|work| work.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-        });
-        ranks.extend(found.into_iter().flatten());
+        let found = batch
+            .par_iter()
+            .map_init(|| Ranker::new(of), |ranker, &query| ranker.ranks(query, &nearest[query], &holders));
+        ranks.extend(pool.install(|| found.collect::<Vec<_>>()));
     }
     Ok(ranks)
 }

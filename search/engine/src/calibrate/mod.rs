@@ -32,6 +32,7 @@ pub use rule::expected_recall;
 
 use std::path::Path;
 
+use rayon::ThreadPoolBuilder;
 use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, RecallSource, VectorsOf};
 use spandrel_index::{Index, Tier};
 
@@ -93,6 +94,9 @@ pub fn calibrate(
         return Err(CalibrateError::Confidence { found });
     }
     let placement = Placement::of(manifest, limits);
+    let threads = placement.threads;
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|source| CalibrateError::Threads { threads, source })?;
     let index = Index::open_unpublished(dir, manifest.clone(), placement.open)?;
     check_held(VectorsOf::Main, &index).map_err(SearchError::from)?;
     let known = given.map_or(usize::MAX, |given| given.neighbours_max());
@@ -106,7 +110,7 @@ pub fn calibrate(
         None => (Queries::read(&index)?, Rule::of_rows(confidence), RecallSource::Rows),
     };
     let given = Given { queries: &queries, given, rule };
-    let mut trials = Trials::new(&index, given, placement, &ks, tell)?;
+    let mut trials = Trials::new(&index, given, (placement, &pool), &ks, tell)?;
     let mut tiers = vec![Tier::Ssd];
     if trials.has_codes() && manifest.build.codes == Tier::Memory {
         tiers.push(Tier::Memory);

@@ -4,9 +4,10 @@
 //! within which half of the queries have a number of neighbours. All vectors within the largest are counted, for each query and
 //! radius, by the cosine of their lists; from that follows what leaving out lists beyond some cosine misses.
 use std::ops::Range;
-use std::panic::resume_unwind;
-use std::thread;
+use std::sync::{Mutex, PoisonError};
 
+use rayon::ThreadPool;
+use rayon::prelude::*;
 use spandrel_index::format::{RangeCurve, RangePoint};
 use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, below};
 use spandrel_index::{Index, Location, Metric, Segment, norm_squared};
@@ -29,8 +30,10 @@ const STEPS: usize = 128;
 const CHUNK_BYTES: u64 = 1 << 20;
 /// Vectors that are compared together.
 const TILE: usize = 512;
-/// Queries that a thread compares with all heads at a time.
-const QUERIES_TOGETHER: usize = 16;
+/// Chunks that each thread takes before the caller is asked whether to go on.
+const CHUNKS: u64 = 16;
+/// Queries that each thread compares with all heads before the caller is asked.
+const QUERIES: usize = 16;
 
 /// Whose neighbours are counted, and what is known of them.
 pub(super) struct RangesOf<'a> {
@@ -40,7 +43,7 @@ pub(super) struct RangesOf<'a> {
     /// Numbers of neighbours that radii are chosen by.
     pub(super) ks: &'a [u32],
     pub(super) rule: Rule,
-    pub(super) threads: usize,
+    pub(super) pool: &'a ThreadPool,
 }
 
 /// The curves of the radii, the radius growing.
@@ -146,8 +149,11 @@ impl<'a> Asked<'a> {
 
 /// The step of a cosine: the first whose [`cosine_of`] is no less, else the last.
 fn step_of(cosine: f64) -> usize {
+    let place = (cosine + 1.0) * 0.5 * STEPS as f64;
     // CAST: saturates; a NaN, which rules nothing out, is in the first
-    (((cosine + 1.0) * 0.5 * STEPS as f64).ceil() as usize).min(STEPS)
+    let whole = (place as usize).min(STEPS);
+    // `f64::ceil` is a call of the C library where processors without SSE4.1 are allowed.
+    if (whole as f64) < place { (whole + 1).min(STEPS) } else { whole }
 }
 
 fn cosine_of(step: usize) -> f32 {
@@ -194,27 +200,25 @@ fn count(
     let counter = Counter { asked, number, segment, kernel: &kernel, packed: &packed, pages: &pages };
     let (all, step) =
         (pages.layout.pages(segment.count), (CHUNK_BYTES / pages.layout.page_bytes() as u64).max(1));
-    let threads = of.threads.max(1);
-    let mut parts: Vec<(Counts, Vec<u8>)> =
-        (0..threads).map(|_| (Counts::new(asked.len(), sum.radii), Vec::new())).collect();
-    let mut first = 0;
-    while first < all {
+    let threads = of.pool.current_num_threads();
+    let mut parts: Vec<Mutex<(Counts, Vec<u8>)>> = Vec::new();
+    parts.resize_with(threads, || Mutex::new((Counts::new(asked.len(), sum.radii), Vec::new())));
+    let chunks: Vec<u64> = (0..all).step_by(step as usize).collect(); // CAST: widening, here and below
+    for chunks in chunks.chunks(CHUNKS as usize * threads) {
         if !go_on() {
             return Err(CalibrateError::Stopped);
         }
-        let counted: Result<(), CalibrateError> = thread::scope(|scope| {
-            let mut running = Vec::with_capacity(threads);
-            for (counts, bytes) in &mut parts {
-                let range = first..(first + step).min(all);
-                first = range.end;
-                let counter = &counter;
-                running.push(scope.spawn(move || counter.count(range, counts, bytes)));
-            }
-            running.into_iter().try_for_each(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)))
-        });
-        counted?;
+        of.pool.install(|| {
+            chunks.par_iter().try_for_each(|&first| {
+                let thread = rayon::current_thread_index().unwrap_or_default();
+                let (counts, bytes) = &mut *parts[thread].lock().unwrap_or_else(PoisonError::into_inner);
+                counter.count(first..(first + step).min(all), counts, bytes)
+            })
+        })?;
     }
-    parts.iter().for_each(|(counts, _)| sum.add(counts));
+    for part in parts {
+        sum.add(&part.into_inner().unwrap_or_else(PoisonError::into_inner).0);
+    }
     Ok(())
 }
 
@@ -235,9 +239,6 @@ impl Counter<'_> {
         counts: &mut Counts,
         bytes: &mut Vec<u8>,
     ) -> Result<(), CalibrateError> {
-        if range.is_empty() {
-            return Ok(());
-        }
         let layout = &self.pages.layout;
         self.pages.read(range.clone(), bytes)?;
         let of_page = layout.page_records();
@@ -328,17 +329,12 @@ fn scanned(
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Vec<u64>>, CalibrateError> {
     let mut sums = vec![vec![0; STEPS + 1]; radii];
-    for some in asked.chunks(QUERIES_TOGETHER * of.threads.max(1)) {
+    for some in asked.chunks(QUERIES * of.pool.current_num_threads()) {
         if !go_on() {
             return Err(CalibrateError::Stopped);
         }
-        let found: Vec<Vec<Vec<u64>>> = thread::scope(|scope| {
-            let work =
-                some.chunks(QUERIES_TOGETHER).map(|some| scope.spawn(move || able(of.index, some, radii)));
-            let work: Vec<_> = work.collect();
-            work.into_iter().map(|work| work.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-        });
-        for found in found {
+        let found = some.par_iter().map(|asked| able(of.index, asked, radii));
+        for found in of.pool.install(|| found.collect::<Vec<_>>()) {
             for (sums, counts) in sums.iter_mut().zip(found) {
                 sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             }
@@ -347,19 +343,17 @@ fn scanned(
     Ok(sums)
 }
 
-/// The same of some queries.
-fn able(index: &Index, asked: &[Asked<'_>], radii: usize) -> Vec<Vec<u64>> {
+/// The same of one query.
+fn able(index: &Index, asked: &Asked<'_>, radii: usize) -> Vec<Vec<u64>> {
     let mut scanned = vec![vec![0; STEPS + 1]; radii];
-    for asked in asked {
-        for segment in index.segments() {
-            for list in 0..segment.lists() {
-                let (entry, head) = (segment.directory.entry(list), asked.head(segment, list));
-                let least = asked.bounds.least_score(head, entry.radius);
-                let able = asked.within.iter().zip(&mut scanned).filter(|(within, _)| least <= within.score);
-                for (within, scanned) in able {
-                    let step = step_of(asked.bounds.cosine(head, entry.radius, within));
-                    scanned[step] += u64::from(entry.primaries);
-                }
+    for segment in index.segments() {
+        for list in 0..segment.lists() {
+            let (entry, head) = (segment.directory.entry(list), asked.head(segment, list));
+            let least = asked.bounds.least_score(head, entry.radius);
+            let able = asked.within.iter().zip(&mut scanned).filter(|(within, _)| least <= within.score);
+            for (within, scanned) in able {
+                let step = step_of(asked.bounds.cosine(head, entry.radius, within));
+                scanned[step] += u64::from(entry.primaries);
             }
         }
     }

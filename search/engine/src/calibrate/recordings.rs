@@ -1,8 +1,11 @@
 //! Searches of many queries, made again by some threads.
 use std::collections::BTreeMap;
-use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::ThreadPool;
+use rayon::prelude::*;
+use spandrel_index::Index;
 
 use super::error::CalibrateError;
 use super::replay::{Asked, Field, Outcome, Replayer};
@@ -14,18 +17,20 @@ const BATCH: usize = 256;
 const K_RECORDED: u32 = 100;
 
 /// What is known of the searches of all queries.
-#[derive(Debug)]
-pub(super) struct Recordings {
-    threads: usize,
+pub(super) struct Recordings<'a> {
+    index: &'a Index,
+    pool: &'a ThreadPool,
+    /// Those that no thread uses just now.
+    replayers: Mutex<Vec<Replayer<'a>>>,
     /// Bytes kept from one setting to the next at most.
     bytes_max: usize,
     /// By the largest number of neighbours that they serve, then by query.
     seen: BTreeMap<u32, Vec<Seen>>,
 }
 
-impl Recordings {
-    pub(super) fn new(threads: usize, bytes_max: usize) -> Recordings {
-        Recordings { threads, bytes_max, seen: BTreeMap::new() }
+impl<'a> Recordings<'a> {
+    pub(super) fn new(index: &'a Index, pool: &'a ThreadPool, bytes_max: usize) -> Recordings<'a> {
+        Recordings { index, pool, replayers: Mutex::default(), bytes_max, seen: BTreeMap::new() }
     }
 
     /// The largest number of neighbours that recordings for `k` serve: up to [`K_RECORDED`] all share the same.
@@ -49,38 +54,27 @@ impl Recordings {
         self.seen.values_mut().flatten().for_each(|seen| room.keep(0, seen));
         let all = self.seen.entry(recorded).or_default();
         let mut outcomes = Vec::with_capacity(picks.len());
-        for picks in picks.chunks(BATCH * self.threads) {
+        for picks in picks.chunks(BATCH * self.pool.current_num_threads()) {
             if !tell(0) {
                 return Err(CalibrateError::Stopped);
             }
             let mut taken: Vec<(usize, Seen)> =
                 picks.iter().map(|&query| (query, std::mem::take(&mut all[query]))).collect();
-            let group = taken.len().div_ceil(self.threads).max(1);
-            let found: Vec<Result<Vec<Outcome>, CalibrateError>> = thread::scope(|scope| {
-                let room = &room;
-                let work = taken.chunks_mut(group).map(|taken| {
-                    scope.spawn(move || {
-                        let mut replayer = Replayer::open(field)?;
-                        let mut search = |(query, seen): &mut (usize, Seen)| {
-                            let before = seen.bytes();
-                            let outcome = replayer.search(*query, seen, &asked(*query));
-                            room.keep(before, seen);
-                            outcome
-                        };
-                        taken.iter_mut().map(&mut search).collect()
-                    })
-                });
-                let work: Vec<_> = work.collect();
-                work.into_iter()
-                    .map(|work| work.join().unwrap_or_else(|panic| resume_unwind(panic)))
-                    .collect()
-            });
+            let search = |(query, seen): &mut (usize, Seen)| {
+                let spare = self.replayers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let mut replayer = spare.map_or_else(|| Replayer::open(self.index), Ok)?;
+                let before = seen.bytes();
+                let outcome = replayer.search(field, *query, seen, &asked(*query));
+                room.keep(before, seen);
+                self.replayers.lock().unwrap_or_else(PoisonError::into_inner).push(replayer);
+                outcome
+            };
+            let found: Result<Vec<Outcome>, CalibrateError> =
+                self.pool.install(|| taken.par_iter_mut().map(search).collect());
             for (query, seen) in taken {
                 all[query] = seen;
             }
-            for found in found {
-                outcomes.extend(found?);
-            }
+            outcomes.extend(found?);
             if !tell(picks.len() as u64) {
                 return Err(CalibrateError::Stopped);
             }

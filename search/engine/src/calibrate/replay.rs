@@ -30,7 +30,6 @@ use crate::terms::Terms;
 /// What searches are made of.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
-    pub(super) index: &'a Index,
     pub(super) queries: &'a Queries,
     pub(super) nearest: &'a [Nearest],
     /// How many lists are read before each of a query's neighbours is found.
@@ -63,7 +62,7 @@ pub(super) struct Outcome {
 
 /// Makes the searches of one thread.
 pub(super) struct Replayer<'a> {
-    field: Field<'a>,
+    index: &'a Index,
     /// Lists of codes that are not in memory, by segment; none where they are.
     lists: Vec<Arc<ReadFile>>,
     /// Bits before those of the pages of each segment, and of all.
@@ -94,8 +93,7 @@ struct Burst {
 }
 
 impl<'a> Replayer<'a> {
-    pub(super) fn open(field: Field<'a>) -> Result<Replayer<'a>, CalibrateError> {
-        let index = field.index;
+    pub(super) fn open(index: &'a Index) -> Result<Replayer<'a>, CalibrateError> {
         let is_read = index.code() != CodeSpec::Full && index.codes_tier() == Tier::Ssd;
         let read = if is_read { index.segments() } else { &[] };
         let open = |segment: &Segment| open_file(&*segment.codes.blob, segment.codes.body_bytes, Direct::Off);
@@ -105,7 +103,7 @@ impl<'a> Replayer<'a> {
             first_pages.push(first_pages[first_pages.len() - 1] + pages);
         }
         Ok(Replayer {
-            field,
+            index,
             lists: read.iter().map(open).collect::<Result<_, _>>()?,
             first_pages,
             scan: scan_of(index),
@@ -126,16 +124,17 @@ impl<'a> Replayer<'a> {
     /// Makes one search. `seen` is what is known of the query, and grows.
     pub(super) fn search(
         &mut self,
+        field: Field<'_>,
         query: usize,
         seen: &mut Seen,
         asked: &Asked,
     ) -> Result<Outcome, CalibrateError> {
-        self.see(query, seen, asked)?;
-        self.choose(query, seen, asked);
+        self.see(field, query, seen, asked)?;
+        self.choose(field, query, seen, asked);
         let mut outcome = Outcome::default();
-        if self.field.index.code() == CodeSpec::Full {
+        if self.index.code() == CodeSpec::Full {
             let is_searched = |rank: &&u32| self.order.binary_search(rank).is_ok();
-            let ranks = &self.field.ranks[query];
+            let ranks = &field.ranks[query];
             outcome.found = ranks[..ranks.len().min(asked.plan.k())].iter().filter(is_searched).count();
             for &at in &self.order {
                 outcome.vectors_scanned += scanned(seen, at as usize); // CAST: widening
@@ -144,14 +143,20 @@ impl<'a> Replayer<'a> {
         }
         self.collect(seen, asked, &mut outcome);
         if !asked.is_traced {
-            self.compare(query, seen, asked, &mut outcome)?;
+            self.compare(field, query, seen, asked, &mut outcome)?;
         }
         Ok(outcome)
     }
 
     /// Records at least the lists that a search takes.
-    fn see(&mut self, query: usize, seen: &mut Seen, asked: &Asked) -> Result<(), CalibrateError> {
-        let all = self.field.index.found_lists() as usize; // CAST: widening, here and below
+    fn see(
+        &mut self,
+        field: Field<'_>,
+        query: usize,
+        seen: &mut Seen,
+        asked: &Asked,
+    ) -> Result<(), CalibrateError> {
+        let all = self.index.found_lists() as usize; // CAST: widening, here and below
         let (lists, k) = ((asked.plan.lists() as usize).min(all), asked.plan.k() as u64);
         loop {
             let known = seen.lists();
@@ -160,22 +165,22 @@ impl<'a> Replayer<'a> {
                 return Ok(());
             }
             // Twice as many, since each time heads are put in order and the query is made ready for codes.
-            let more = (2 * known).min(self.field.lists_max as usize).max(lists);
+            let more = (2 * known).min(field.lists_max as usize).max(lists);
             let more = if known >= lists { (2 * known).max(1) } else { more };
-            self.record(query, seen, asked, more.min(all))?;
+            self.record(field, query, seen, (asked, more.min(all)))?;
         }
     }
 
     /// Records the `lists` nearest lists.
     fn record(
         &mut self,
+        field: Field<'_>,
         number: usize,
         seen: &mut Seen,
-        asked: &Asked,
-        lists: usize,
+        (asked, lists): (&Asked, usize),
     ) -> Result<(), CalibrateError> {
-        let index = self.field.index;
-        let row = self.field.queries.row(number);
+        let index = self.index;
+        let row = field.queries.row(number);
         self.subject.set(index, row);
         let subject = self.subject.query(index, row, &self.accept);
         self.prober.search(index, subject.head_row, lists as u32, &mut || true); // CAST: lists are numbered by u32
@@ -213,7 +218,7 @@ impl<'a> Replayer<'a> {
             self.scan.prepare(index, segment, QueryRow { row, nearest }, self.subject.code(owner));
         }
         // With codes, names are locations.
-        let left_out = self.field.nearest[number].equals.iter().map(|&name| Location::of_bits(name));
+        let left_out = field.nearest[number].equals.iter().map(|&name| Location::of_bits(name));
         let recording = std::mem::take(&mut seen.recording);
         self.recorder.begin(asked.keep, &left_out.collect::<Vec<_>>(), recording);
         let (nearest, others) = places.split_at(places.len().min(1));
@@ -232,7 +237,7 @@ impl<'a> Replayer<'a> {
         places: &[ListPlace],
         is_beside: bool,
     ) -> Result<(), CalibrateError> {
-        let query = self.subject.query(self.field.index, row, &self.accept);
+        let query = self.subject.query(self.index, row, &self.accept);
         if self.lists.is_empty() {
             let sink =
                 Sink { found: &mut self.recorder, progress: &mut self.progress, stop: None, is_beside };
@@ -259,15 +264,15 @@ impl<'a> Replayer<'a> {
     }
 
     /// The lists that are searched, of those that are known.
-    fn choose(&mut self, query: usize, seen: &mut Seen, asked: &Asked) {
+    fn choose(&mut self, field: Field<'_>, query: usize, seen: &mut Seen, asked: &Asked) {
         let lists = (asked.plan.lists() as usize).min(seen.lists()); // CAST: widening, here and below
         self.order.clear();
-        let segments = self.field.index.segments();
+        let segments = self.index.segments();
         if segments.iter().all(|segment| segment.head_index.kind() == HeadIndexKind::Flat) {
             self.order.extend(0..lists as u32);
         } else {
             if seen.walked.lists != lists {
-                self.walk(query, seen, lists);
+                self.walk(field, query, seen, lists);
             }
             self.order.extend_from_slice(&seen.walked.places);
         }
@@ -283,12 +288,12 @@ impl<'a> Replayer<'a> {
     }
 
     /// Finds the places of the lists that a search for `lists` of them finds by the graph.
-    fn walk(&mut self, query: usize, seen: &mut Seen, lists: usize) {
-        let row = self.field.queries.row(query);
-        self.subject.set(self.field.index, row);
-        let head_row = self.subject.query(self.field.index, row, &self.accept).head_row;
+    fn walk(&mut self, field: Field<'_>, query: usize, seen: &mut Seen, lists: usize) {
+        let row = field.queries.row(query);
+        self.subject.set(self.index, row);
+        let head_row = self.subject.query(self.index, row, &self.accept).head_row;
         // CAST: lists are numbered by u32
-        self.prober.search(self.field.index, head_row, lists as u32, &mut || true);
+        self.prober.search(self.index, head_row, lists as u32, &mut || true);
         // Both ascend by distance, then by segment and list.
         let key = |near: &NearList| (near.segment, near.list);
         let mut found = self.prober.nearest().iter().peekable();
@@ -328,12 +333,13 @@ impl<'a> Replayer<'a> {
     /// Compares what estimates leave in doubt, as a search does.
     fn compare(
         &mut self,
+        field: Field<'_>,
         number: usize,
         seen: &mut Seen,
         asked: &Asked,
         outcome: &mut Outcome,
     ) -> Result<(), CalibrateError> {
-        let (index, row) = (self.field.index, self.field.queries.row(number));
+        let (index, row) = (self.index, field.queries.row(number));
         self.subject.set(index, row);
         let query = self.subject.query(index, row, &self.accept);
         let layout = index.page_layout();
@@ -374,7 +380,7 @@ impl<'a> Replayer<'a> {
             }
             outcome.reranked += locations.len() as u64; // CAST: widening
         }
-        let distances = &self.field.nearest[number].distances;
+        let distances = &field.nearest[number].distances;
         let truth = &distances[..distances.len().min(asked.plan.k())];
         let Some(&kth) = truth.last() else { return Ok(()) };
         let metric = index.metric();

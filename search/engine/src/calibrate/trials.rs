@@ -2,6 +2,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use rayon::ThreadPool;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::RangeCurve;
 use spandrel_index::{Index, Segment, Tier};
@@ -86,10 +87,10 @@ pub(super) struct Trials<'a> {
     /// Numbers of neighbours that are asked for.
     ks: Vec<u32>,
     lists_max: u32,
-    recordings: Recordings,
+    recordings: Recordings<'a>,
     /// Numbers of lists worth trying, ascending.
     grid: Vec<u32>,
-    threads: usize,
+    pool: &'a ThreadPool,
     codes_per_page: f64,
     /// How losses say what to expect.
     rule: Rule,
@@ -104,7 +105,7 @@ impl<'a> Trials<'a> {
     pub(super) fn new(
         index: &'a Index,
         given: Given<'a>,
-        placement: Placement,
+        (placement, pool): (Placement, &'a ThreadPool),
         ks: &[u32],
         tell: &'a mut dyn FnMut(u64) -> bool,
     ) -> Result<Trials<'a>, CalibrateError> {
@@ -127,16 +128,14 @@ impl<'a> Trials<'a> {
         let depths: Vec<usize> = (0..queries.len()).map(depth).collect();
         let mut go_on = || tell(0);
         let told = given
-            .map(|given| {
-                given.nearest(&GivenTo { index, queries, threads: placement.threads }, &depths, &mut go_on)
-            })
+            .map(|given| given.nearest(&GivenTo { index, queries, pool }, &depths, &mut go_on))
             .transpose()?;
         let nearest = match told.flatten() {
             Some(told) => told,
-            None => nearest(index, queries, &depths, placement.threads, &mut go_on)?,
+            None => nearest(index, queries, &depths, pool, &mut go_on)?,
         };
-        let to = RanksOf { index, queries, lists_max: placement.lists_max, threads: placement.threads };
-        let ranks = ranks(to, &nearest, &mut go_on)?;
+        let to = RanksOf { index, queries, lists_max: placement.lists_max };
+        let ranks = ranks(to, &nearest, pool, &mut go_on)?;
         Ok(Trials {
             index,
             queries,
@@ -144,9 +143,9 @@ impl<'a> Trials<'a> {
             ranks,
             ks: ks.to_vec(),
             lists_max: placement.lists_max,
-            recordings: Recordings::new(placement.threads, placement.recordings_bytes),
+            recordings: Recordings::new(index, pool, placement.recordings_bytes),
             grid: grid(index.vectors(), placement.lists_max),
-            threads: placement.threads,
+            pool,
             codes_per_page,
             rule,
             tried: HashMap::new(),
@@ -258,10 +257,10 @@ impl<'a> Trials<'a> {
 
     /// Which lists hold what share of the vectors within a radius.
     pub(super) fn ranges(self) -> Result<Vec<RangeCurve>, CalibrateError> {
-        let Trials { index, queries, nearest, ks, rule, threads, tell, recordings, .. } = self;
+        let Trials { index, queries, nearest, ks, rule, pool, tell, recordings, .. } = self;
         // Makes room for what each thread counts.
         drop(recordings);
-        let of = RangesOf { index, queries, nearest: &nearest, ks: &ks, rule, threads };
+        let of = RangesOf { index, queries, nearest: &nearest, ks: &ks, rule, pool };
         ranges(&of, &mut || tell(0))
     }
 
@@ -337,7 +336,6 @@ impl<'a> Trials<'a> {
             is_traced,
         };
         let field = Field {
-            index: self.index,
             queries: self.queries,
             nearest: &self.nearest,
             ranks: &self.ranks,

@@ -1,8 +1,8 @@
 //! The exact nearest neighbours of the queries, by comparison with every vector.
 use std::ops::Range;
-use std::panic::resume_unwind;
-use std::thread;
 
+use rayon::ThreadPool;
+use rayon::prelude::*;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::Record;
 use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, RightRows, below};
@@ -19,6 +19,8 @@ use crate::terms::Terms;
 const CHUNK_BYTES: u64 = 4 << 20;
 /// Vectors that queries are compared with together; the longest of them decides how far rough scores are trusted.
 const TILE: usize = 512;
+/// Queries that are compared with a tile together, so that their scores stay in the L2 cache.
+const QUERIES_TOGETHER: usize = 128;
 /// Half a unit in the last place of f32, relative.
 const ROUNDING: f64 = 1.0 / (1 << 24) as f64;
 
@@ -43,17 +45,16 @@ pub(super) fn nearest(
     index: &Index,
     queries: &Queries,
     depths: &[usize],
-    threads: usize,
+    pool: &ThreadPool,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Nearest>, CalibrateError> {
     let walk = Walk::new(index);
     let mut states: Vec<State<'_>> =
         (0..queries.len()).map(|query| State::new(index, queries, query, depths[query])).collect();
     let packed = walk.kernel.pack_left(&queries.rows);
-    let threads = threads.max(1);
+    let threads = pool.current_num_threads();
     let step = (CHUNK_BYTES / threads as u64 / index.page_layout().page_bytes() as u64).max(1);
     let mut bytes = vec![Vec::new(); threads];
-    let group = states.len().div_ceil(threads);
     for (number, segment) in (0..).zip(index.segments()) {
         let pages = Pages::open(segment)?;
         let (all, mut first) = (pages.layout.pages(segment.count), 0);
@@ -61,34 +62,21 @@ pub(super) fn nearest(
             if !go_on() {
                 return Err(CalibrateError::Stopped);
             }
-            let chunks: Result<Vec<Chunk<'_>>, CalibrateError> = thread::scope(|scope| {
-                let mut reads = Vec::with_capacity(threads);
-                for bytes in &mut bytes {
+            let ranges: Vec<_> = (first..all).step_by(step as usize).take(threads).collect(); // CAST: widening
+            first += step * threads as u64;
+            pool.install(|| {
+                let read = bytes.par_iter_mut().zip(ranges).map(|(bytes, first)| {
                     let range = first..(first + step).min(all);
-                    if range.is_empty() {
-                        break;
-                    }
-                    first = range.end;
-                    let (walk, pages) = (&walk, &pages);
-                    reads.push(scope.spawn(move || {
-                        pages.read(range.clone(), bytes)?;
-                        Ok(Chunk::new(walk, (number, segment), pages, range, bytes))
-                    }));
-                }
-                reads
-                    .into_iter()
-                    .map(|read| read.join().unwrap_or_else(|panic| resume_unwind(panic)))
-                    .collect()
-            });
-            let chunks = chunks?;
-            thread::scope(|scope| {
-                for (number, states) in states.chunks_mut(group).enumerate() {
-                    let (walk, chunks, packed) = (&walk, &chunks, &packed);
-                    scope.spawn(move || {
-                        chunks.iter().for_each(|chunk| walk.compare(chunk, packed, number * group, states));
-                    });
-                }
-            });
+                    pages.read(range.clone(), bytes)?;
+                    Ok(Chunk::new(&walk, (number, segment), &pages, range, bytes))
+                });
+                let chunks = read.collect::<Result<Vec<Chunk<'_>>, CalibrateError>>()?;
+                states.par_chunks_mut(QUERIES_TOGETHER).enumerate().for_each(|(number, states)| {
+                    let first = number * QUERIES_TOGETHER;
+                    chunks.iter().for_each(|chunk| walk.compare(chunk, &packed, first, states));
+                });
+                Ok::<(), CalibrateError>(())
+            })?;
         }
     }
     let own = |query: usize| {

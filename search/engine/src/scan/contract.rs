@@ -13,7 +13,7 @@ use crate::subject::Query;
 use crate::terms::End;
 
 /// Scans lists of one kind for one query after the other. One per worker.
-pub(crate) trait Scan {
+pub(crate) trait Scan: Send {
     /// Bytes between two lists that are read for nothing to save a request, where the store is as `merging` says.
     fn gap_bytes(&self, merging: Merging) -> u64;
 

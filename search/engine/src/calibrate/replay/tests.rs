@@ -70,24 +70,22 @@ fn answers(engine: &Engine, rows: &[u8], plan: &QueryPlan) -> Vec<Answer> {
     receiver.recv().unwrap().unwrap()
 }
 
+fn pool() -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap()
+}
+
 fn check(layout: Layout) {
     let dir = tempfile::tempdir().unwrap();
     let index = open(dir.path(), layout);
     let rows = random_rows(layout.dtype, DIM, QUERIES, 2);
     let queries = Queries { rows: rows.clone(), count: QUERIES, own: None, times: 1 };
-    let nearest = nearest(&index, &queries, &[100; QUERIES], 2, &mut || true).unwrap();
-    let of = RanksOf { index: &index, queries: &queries, lists_max: index.lists(), threads: 2 };
-    let ranks = ranks(of, &nearest, &mut || true).unwrap();
+    let nearest = nearest(&index, &queries, &[100; QUERIES], &pool(), &mut || true).unwrap();
+    let of = RanksOf { index: &index, queries: &queries, lists_max: index.lists() };
+    let ranks = ranks(of, &nearest, &pool(), &mut || true).unwrap();
     let config = EngineConfig { threads: 1, in_flight: 1, ..EngineConfig::default() };
     let engine = Engine::open(Arc::clone(&index), config).unwrap();
-    let field = Field {
-        index: &index,
-        queries: &queries,
-        nearest: &nearest,
-        ranks: &ranks,
-        lists_max: index.lists(),
-    };
-    let mut replayer = Replayer::open(field).unwrap();
+    let field = Field { queries: &queries, nearest: &nearest, ranks: &ranks, lists_max: index.lists() };
+    let mut replayer = Replayer::open(&index).unwrap();
     let mut seen: Vec<Seen> = (0..QUERIES).map(|_| Seen::default()).collect();
     let in_memory = layout.code != CodeSpec::Full && layout.codes == Tier::Memory;
     let copies = layout.codes == Tier::Ssd && layout.replicas != ReplicaRule::None;
@@ -111,7 +109,7 @@ fn check(layout: Layout) {
             let asked = Asked { plan, keep, rule, is_traced: false };
             for (query, (answer, seen)) in found.iter().zip(&mut seen).enumerate() {
                 let what = format!("{k} of {lists} lists, {errors} errors, query {query}, {rule:?}");
-                let outcome = replayer.search(query, seen, &asked).unwrap();
+                let outcome = replayer.search(field, query, seen, &asked).unwrap();
                 assert_eq!(outcome.vectors_scanned, answer.work.vectors_scanned, "{what}");
                 assert_eq!(outcome.reranked, u64::from(answer.work.reranked), "{what}");
                 let kth = nearest[query].distances[k - 1];
@@ -158,17 +156,16 @@ fn codes_meant_for_memory_are_scanned_from_files_without_their_copies() {
     let in_file = Index::open_with(in_memory.dir(), options).unwrap();
     let rows = random_rows(layout.dtype, DIM, QUERIES, 2);
     let queries = Queries { rows, count: QUERIES, own: None, times: 1 };
-    let nearest = nearest(&in_memory, &queries, &[10; QUERIES], 2, &mut || true).unwrap();
+    let nearest = nearest(&in_memory, &queries, &[10; QUERIES], &pool(), &mut || true).unwrap();
     let params =
         SearchParams { max_lists: Some(20), rerank: Some(Rerank::Errors(1.0)), ..SearchParams::new(10) };
     let [memory, file] = [&*in_memory, &in_file].map(|index| {
-        let field =
-            Field { index, queries: &queries, nearest: &nearest, ranks: &[], lists_max: index.lists() };
-        let mut replayer = Replayer::open(field).unwrap();
+        let field = Field { queries: &queries, nearest: &nearest, ranks: &[], lists_max: index.lists() };
+        let mut replayer = Replayer::open(index).unwrap();
         let plan = QueryPlan::of(&params, index).unwrap();
         let keep = Keep { k: 10, errors: Some(2.5), compared_max: usize::MAX, copies: false };
         let asked = Asked { plan, keep, rule: None, is_traced: false };
-        let search = |query| replayer.search(query, &mut Seen::default(), &asked).unwrap();
+        let search = |query| replayer.search(field, query, &mut Seen::default(), &asked).unwrap();
         (0..QUERIES).map(search).collect::<Vec<_>>()
     });
     let scanned = |of: &[Outcome]| of.iter().map(|found| found.vectors_scanned).collect::<Vec<_>>();
