@@ -64,9 +64,14 @@ impl Subject {
 
     /// Takes up another query.
     pub(crate) fn set(&mut self, index: &Index, row: &[u8]) {
+        self.set_exact(index, row);
+        index.space().map_query(index.dtype(), row, &mut self.head_row);
+    }
+
+    /// Takes up another query that is compared with vectors alone: it has no row in head space.
+    pub(crate) fn set_exact(&mut self, index: &Index, row: &[u8]) {
         self.inverse_norm = Prepared::of(index, row).inverse_norm;
         self.head_row.clear();
-        index.space().map_query(index.dtype(), row, &mut self.head_row);
     }
 
     /// What codes of the model of a segment are compared with.

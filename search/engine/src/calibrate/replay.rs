@@ -340,7 +340,7 @@ impl<'a> Replayer<'a> {
         outcome: &mut Outcome,
     ) -> Result<(), CalibrateError> {
         let (index, row) = (self.index, field.queries.row(number));
-        self.subject.set(index, row);
+        self.subject.set_exact(index, row);
         let query = self.subject.query(index, row, &self.accept);
         let layout = index.page_layout();
         let Burst { locations, reads, pages, scores } = &mut self.burst;

@@ -11,6 +11,16 @@ use crate::subject::Prepared;
 /// Vectors that are fetched ahead of their comparison.
 const TOGETHER: usize = 64;
 
+/// How many are before `location`: known scores are many, and those asked for lie close together.
+fn fewer(known: &[(Location, f32)], location: Location) -> usize {
+    let mut end = 1;
+    while end < known.len() && known[end - 1].0 < location {
+        end *= 2;
+    }
+    let start = end / 2;
+    start + known[start..end.min(known.len())].partition_point(|&(known, _)| known < location)
+}
+
 /// Scores vectors where they are: in memory, or on pages that are read one by one.
 pub(super) struct Scores<'a> {
     index: &'a Index,
@@ -39,7 +49,7 @@ impl<'a> Scores<'a> {
         let (mut at, before) = (0, known.len());
         for locations in locations.chunks(TOGETHER) {
             let mut score_of = |location: Location| {
-                at += known[at..before].iter().take_while(|&&(known, _)| known < location).count();
+                at += fewer(&known[at..before], location);
                 known[..before].get(at).filter(|(known, _)| *known == location).map(|&(_, score)| score)
             };
             let found: Vec<Option<f32>> = locations.iter().map(|&location| score_of(location)).collect();
@@ -83,5 +93,22 @@ impl<'a> Scores<'a> {
             self.key = Some(key);
         }
         Ok(self.reranker.score(pages.layout.record(&self.page, slot), query))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_before_a_location_are_counted() {
+        for count in 0..40 {
+            let known: Vec<(Location, f32)> =
+                (0..count).map(|at| (Location::new(0, 2 * at + 1), 0.0)).collect();
+            for position in 0..2 * count + 3 {
+                let before = known.iter().filter(|(known, _)| *known < Location::new(0, position)).count();
+                assert_eq!(fewer(&known, Location::new(0, position)), before, "{position} of {count}");
+            }
+        }
     }
 }
