@@ -100,11 +100,11 @@ fn status_counts_what_was_searched() {
     let curve = calibration["curves"].as_array().unwrap().iter().find(has_k).unwrap();
     assert!(calibration["source"] == "rows" && curve["queries"].as_u64() > Some(0), "{calibration}");
     assert!(curve["most"].as_f64() > Some(0.9) && curve.get("points").is_none(), "{calibration}");
-    let ends = status["class_seconds"].as_array().unwrap().len();
+    let ends = status["bucket_seconds"].as_array().unwrap().len();
     for stage in ["queue", "search", "probe", "scan", "plan", "wait", "verify", "rerank"] {
-        let classes = index["stages"][stage]["classes"].as_array().unwrap();
-        let count: u64 = classes.iter().map(|count| count.as_u64().unwrap()).sum();
-        assert_eq!((classes.len(), count), (ends + 1, 5), "{stage}");
+        let buckets = index["stages"][stage]["buckets"].as_array().unwrap();
+        let count: u64 = buckets.iter().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!((buckets.len(), count), (ends + 1, 5), "{stage}");
     }
     let calls = status["calls"].as_array().unwrap();
     let count = |code: &str| {

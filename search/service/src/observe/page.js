@@ -221,7 +221,7 @@ async function search() {
       found.limited_by && `cut short by ${found.limited_by}`,
     ];
     const among = found.matches === null ? "" : ` among ${found.matches.toLocaleString("en")} that match`;
-    const text = [`${found.neighbours.length} nearest of ${id}${among}`, `version ${found.index_version}`, `${asTime(took)} there and back`];
+    const text = [`${found.neighbours.length} nearest of ${id}${among}`, `version ${found.index_version}`, `${asTime(took)} round trip`];
     note([...text, ...flags.filter(Boolean)].join(" · "), found.missing !== null);
     at("found").replaceChildren(neighboursTable(found.neighbours), workList(found));
     at("found").scrollTop = 0;

@@ -3,24 +3,24 @@
 const STAGES = ["queue", "search", "probe", "scan", "plan", "wait", "verify", "rerank"];
 const PARTS = STAGES.slice(2);
 
-// The time below which a share of those counted lies, interpolated inside its class as Prometheus does.
-function percentile(share, classes, ends) {
-  const all = classes.reduce((sum, count) => sum + count, 0);
+// The time below which a share of those counted lies, interpolated inside its bucket as Prometheus does.
+function percentile(share, buckets, ends) {
+  const all = buckets.reduce((sum, count) => sum + count, 0);
   if (!(all > 0)) return NaN;
   let left = share * all;
   for (let at = 0; at < ends.length; at += 1) {
     const low = at ? ends[at - 1] : 0;
-    if (left <= classes[at]) return classes[at] ? low + ((ends[at] - low) * left) / classes[at] : low;
-    left -= classes[at];
+    if (left <= buckets[at]) return buckets[at] ? low + ((ends[at] - low) * left) / buckets[at] : low;
+    left -= buckets[at];
   }
   return ends.at(-1);
 }
 
 // What a stage took between two answers.
 function stageBetween(before, after, ends) {
-  const classes = after.classes.map((count, at) => count - before.classes[at]);
-  const count = classes.reduce((sum, one) => sum + one, 0);
-  const [p50, p95, p99] = [0.5, 0.95, 0.99].map((share) => percentile(share, classes, ends));
+  const buckets = after.buckets.map((count, at) => count - before.buckets[at]);
+  const count = buckets.reduce((sum, one) => sum + one, 0);
+  const [p50, p95, p99] = [0.5, 0.95, 0.99].map((share) => percentile(share, buckets, ends));
   return { p50, p95, p99, count, mean: count ? (after.sum_seconds - before.sum_seconds) / count : NaN };
 }
 
@@ -52,7 +52,7 @@ class History {
     const time = status.uptime_seconds;
     if (time < this.uptime) this.indexes.clear();
     this.uptime = time;
-    this.ends = status.class_seconds;
+    this.ends = status.bucket_seconds;
     this.calls = (this.calls ?? []).filter((sample) => sample.time <= time && sample.time > time - 12);
     this.calls.push({ time, calls: status.calls });
     for (const index of status.indexes) {

@@ -36,8 +36,8 @@ fn value(observed: &Observed) -> Value {
         "connections_refused": metrics.connections_refused.get(),
         "in_flight_bytes": metrics.in_flight_bytes.get(),
         "calls": calls,
-        // Upper ends of the classes of times; there is one class more.
-        "class_seconds": SECONDS,
+        // Upper ends of the buckets of times; there is one bucket more.
+        "bucket_seconds": SECONDS,
         "indexes": indexes,
     })
 }
@@ -48,7 +48,7 @@ fn index(served: &Served) -> Value {
         served.metrics.totals().into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
     let times = |histogram: &Histogram| {
         let times = histogram.snapshot();
-        json!({ "classes": times.classes, "sum_seconds": times.sum_seconds })
+        json!({ "buckets": times.buckets, "sum_seconds": times.sum_seconds })
     };
     let metrics = &served.metrics;
     let wholes = [("queue", &metrics.queue), ("search", &metrics.search)];
