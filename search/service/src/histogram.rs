@@ -43,8 +43,9 @@ impl Histogram {
 
     /// What was counted so far. Times counted meanwhile may be in the buckets and not yet in the sum.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let buckets =
-            std::array::from_fn(|at| self.0.buckets.get(at).map_or(0, |bucket| bucket.load(Ordering::Relaxed)));
+        let buckets = std::array::from_fn(|at| {
+            self.0.buckets.get(at).map_or(0, |bucket| bucket.load(Ordering::Relaxed))
+        });
         let nanoseconds = self.0.nanoseconds.load(Ordering::Relaxed);
         Snapshot { buckets, sum_seconds: nanoseconds as f64 / 1e9 } // CAST: rounds
     }
