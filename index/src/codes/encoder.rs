@@ -1,5 +1,5 @@
 //! From vectors to codes and factors, for every family.
-use super::factors::{Factors, factor_block};
+use super::factors::{Factors, Steps, factor_block};
 use super::family::CodeModel;
 use super::frame::{Centre, Frame, Rotated};
 use super::planes::PlaneCoder;
@@ -138,7 +138,7 @@ impl<'a> Encoder<'a> {
             }
         }
         for factors in self.factors.chunks(BLOCK_VECTORS) {
-            out.factors.extend_from_slice(&factor_block(factors));
+            out.factors.extend_from_slice(&factor_block(factors, Steps::default()));
         }
     }
 }

@@ -33,7 +33,7 @@ pub use axes::AXES_DIM_MAX;
 pub use encoder::{CodeBlocks, Encoder};
 pub use error::TrainError;
 pub use factors::Factors;
-pub(crate) use factors::factor_block;
+pub(crate) use factors::{Steps, factor_block};
 pub use family::CodeModel;
 pub(crate) use planes::{Lane, copy_lane};
 pub use planes::{PlaneLayout, PlaneModel, PlaneSegment};

@@ -8,7 +8,7 @@ use spandrel_io::AlignedBuf;
 use super::ids::IdReader;
 use super::section::SectionReader;
 use crate::bitmap::Bitmap;
-use crate::codes::{Factors, Lane, copy_lane, factor_block};
+use crate::codes::{Factors, Lane, Steps, copy_lane, factor_block};
 use crate::format::{CodedLayout, Directory, IdBytes, IdPages, ListLayout, OpenError, PageLayout, Record};
 use crate::kernels::scan::{BLOCK_VECTORS, FACTOR_BYTES, prefetch};
 
@@ -48,6 +48,7 @@ impl ResidentCodes {
             layout,
             block: 0,
             pending: Vec::with_capacity(BLOCK_VECTORS),
+            steps: Steps::default(),
         };
         let mut bytes = Vec::new();
         for list in lists {
@@ -68,7 +69,7 @@ impl ResidentCodes {
             let blocks = blocks.zip(view.factors.as_chunks::<FACTOR_BYTES>().0);
             let entries = blocks.flat_map(|block| (0..BLOCK_VECTORS).map(move |lane| (block, lane)));
             for ((rows, factors), lane) in entries.take(entry.primaries as usize) {
-                filling.push(Lane { rows, lane }, Factors::of(factors, lane));
+                filling.push(Lane { rows, lane }, factors);
             }
         }
         section.finish()?;
@@ -108,31 +109,37 @@ struct Filling {
     block: usize,
     /// Factors of the vectors in it.
     pending: Vec<Factors>,
+    /// The coarsest steps that these were rounded to.
+    steps: Steps,
 }
 
 impl Filling {
-    fn push(&mut self, code: Lane<'_>, factors: Factors) {
+    /// Takes in a code, and its factors out of its block's.
+    fn push(&mut self, code: Lane<'_>, factors: &[u8; FACTOR_BYTES]) {
         let CodedLayout { block_bytes, lane_bytes } = self.layout;
         let at = self.block * block_bytes;
         let Some(block) = self.rows.get_mut(at..at + block_bytes) else {
             unreachable!("there are blocks for all primaries")
         };
-        copy_lane(lane_bytes, code, block, self.pending.len());
-        self.pending.push(factors);
+        self.pending.push(Factors::of(factors, code.lane));
+        self.steps = self.steps.coarser(Steps::of(factors));
+        copy_lane(lane_bytes, code, block, self.pending.len() - 1);
         if self.pending.len() == BLOCK_VECTORS {
             self.finish_block();
         }
     }
 
-    /// Factors are rounded for a block together, so those of a block made of parts are rounded anew.
+    /// Factors are rounded for a block together, so those of a block made of parts are rounded anew, to steps that are as coarse as
+    /// those that they come from.
     fn finish_block(&mut self) {
         if self.pending.is_empty() {
             return;
         }
         if let Some(block) = self.factors.as_chunks_mut::<FACTOR_BYTES>().0.get_mut(self.block) {
-            *block = factor_block(&self.pending);
+            *block = factor_block(&self.pending, self.steps);
         }
         self.pending.clear();
+        self.steps = Steps::default();
         self.block += 1;
     }
 }

@@ -74,7 +74,9 @@ pub struct Fetched {
 impl Fetched {
     /// `attributes` were wanted of each id.
     pub(crate) fn of(pieces: Vec<Piece>, row_bytes: usize, attributes: usize) -> Fetched {
-        let mut fetched = Fetched::default();
+        let bytes = pieces.iter().map(|piece| piece.rows.len()).sum();
+        // At once: what grows is held twice meanwhile.
+        let mut fetched = Fetched { rows: Vec::with_capacity(bytes), ..Fetched::default() };
         for Piece { rows, row_counts, cells, states } in pieces {
             let mut rows = &rows[..];
             for (&count, &state) in row_counts.iter().zip(&states) {

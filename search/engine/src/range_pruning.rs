@@ -18,6 +18,11 @@ pub(crate) struct RangePruning {
 }
 
 impl RangePruning {
+    /// Whether no estimate may keep a vector out, however unlikely its error.
+    pub(crate) fn finds_all(&self) -> bool {
+        self.errors >= RANGE_ERRORS_MAX
+    }
+
     /// Lists are left out where the index is calibrated for the radius, and without a filter.
     pub(crate) fn of(params: &RangeParams, index: &Index) -> RangePruning {
         let (code, missed) = (index.code(), 1.0 - f64::from(params.completeness));

@@ -85,7 +85,8 @@ impl<'a> PlaneCoder<'a> {
         self.code.resize(rotated.len(), 0);
         if !(unit > 0.0 && unit.is_finite() && unit.recip().is_finite()) {
             self.code.fill(0);
-            return Factors { add: squared as f32, mul: 0.0, error: 0.0 }; // CAST: rounds
+            let lost = squared * f64::from(self.model.dropped_weight());
+            return Factors { add: squared as f32, mul: 0.0, error: (2.0 * lost.sqrt()) as f32 }; // CAST: rounds
         }
         let one_bit = self.model.layout.segments().iter().all(|segment| segment.bits == 1);
         let mut best = (f32::INFINITY, unit);

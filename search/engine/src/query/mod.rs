@@ -134,10 +134,16 @@ impl QuerySlot {
         }
         self.bound_within(tools);
         if let Some(running) = &self.running {
+            let finds_all =
+                matches!(&running.job.plan.collect, CollectPlan::Within(range) if range.pruning.finds_all());
             for &(number, nearest) in tools.prober.nearest_heads() {
                 let owner = &tools.index.segments()[usize::from(number)];
                 let query = QueryRow { row: running.row(), nearest };
-                tools.scan.prepare(&tools.index, owner, query, self.subject.code(number));
+                let code = self.subject.code(number);
+                tools.scan.prepare(&tools.index, owner, query, code);
+                if finds_all {
+                    code.trust_no_average();
+                }
             }
         }
         if let Some((states, mut step)) = self.step(tools, slot, reads) {
